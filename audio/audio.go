@@ -1,0 +1,92 @@
+// Package audio turns bytes of speech audio into samples: WAV, MP3 or raw PCM
+// from any io.Reader, mixed to mono and resampled, without ever holding the
+// input in memory.
+//
+// Samples travel as float32 in the nominal range [-1, 1], interleaved by
+// channel. A signed 16-bit value v becomes v/32768, so every 16-bit sample
+// survives the way through the package unchanged; rounding and saturation
+// happen once, when the wire message is built.
+//
+// Everything is pulled: nothing is read before it is asked for, and no
+// goroutine is started. A typical chain is
+//
+//	in, err := audio.Open(os.Stdin, nil)      // by content, not by name
+//	mono := audio.Mono(in)
+//	src, err := audio.Resample(mono, 24000)
+package audio
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Limits of what is accepted as audio. Headers are claims, so anything beyond
+// them is refused before memory is spent on it.
+const (
+	MinRate     = 4000   // lowest sampling rate, in Hz
+	MaxRate     = 384000 // highest sampling rate, in Hz
+	MaxChannels = 8      // most channels of one input
+)
+
+// ErrFormat says that the input is not audio this package reads. It is wrapped
+// with what was found instead.
+var ErrFormat = errors.New("unsupported audio format")
+
+// Format describes interleaved samples.
+type Format struct {
+	Rate     int // frames a second, in Hz
+	Channels int // samples a frame
+}
+
+// Check reports whether the format is within the package's limits.
+func (f Format) Check() error {
+	if f.Rate < MinRate || f.Rate > MaxRate {
+		return fmt.Errorf("%w: sampling rate %d Hz is outside %d to %d Hz", ErrFormat, f.Rate, MinRate, MaxRate)
+	}
+	if f.Channels < 1 || f.Channels > MaxChannels {
+		return fmt.Errorf("%w: %d channels, only 1 to %d are read", ErrFormat, f.Channels, MaxChannels)
+	}
+	return nil
+}
+
+// Duration is the playing time of so many frames.
+func (f Format) Duration(frames int64) time.Duration {
+	if f.Rate <= 0 {
+		return 0
+	}
+	rate := int64(f.Rate)
+	return time.Duration(frames/rate)*time.Second + time.Duration(frames%rate)*time.Second/time.Duration(rate)
+}
+
+// Frames is the number of whole frames that d holds.
+func (f Format) Frames(d time.Duration) int64 {
+	return int64(d/time.Second)*int64(f.Rate) + int64(d%time.Second)*int64(f.Rate)/int64(time.Second)
+}
+
+// String reads like "44100 Hz stereo".
+func (f Format) String() string {
+	switch f.Channels {
+	case 1:
+		return fmt.Sprintf("%d Hz mono", f.Rate)
+	case 2:
+		return fmt.Sprintf("%d Hz stereo", f.Rate)
+	}
+	return fmt.Sprintf("%d Hz, %d channels", f.Rate, f.Channels)
+}
+
+// Source is a stream of samples. Its rules are those of io.Reader with the
+// doubt removed; audiotest.TestSource checks them.
+//
+//   - p holds room for at least one frame; a Source may fill less than p.
+//   - n is a whole number of frames, counted in samples (frames × channels).
+//   - n > 0 means err == nil. n == 0 means err says why: io.EOF at the end,
+//     anything else where the input broke. An error is final: every later call
+//     returns it again.
+//   - The format never changes.
+//   - Samples are finite. Nominal full scale is [-1, 1]; a decoder of floating
+//     point input may pass values beyond it, which saturate at the encoder.
+type Source interface {
+	Format() Format
+	ReadSamples(p []float32) (n int, err error)
+}
