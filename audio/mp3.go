@@ -1,0 +1,269 @@
+package audio
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+)
+
+// An MPEG audio stream is a row of frames, each with a header of its own and
+// nothing in front of the first that says how many there are. The header's 32
+// bits, from the top (ISO/IEC 11172-3, 2.4.1.3):
+//
+//	11 sync, all ones
+//	 2 version: 3 MPEG-1, 2 MPEG-2, 0 MPEG-2.5 (half and quarter rates)
+//	 2 layer: 3 layer I, 2 layer II, 1 layer III
+//	 1 protection: 0 when a 16-bit checksum follows
+//	 4 bit rate, 2 sampling rate: indices into tables
+//	 1 padding: the frame is one slot longer
+//	 1 private
+//	 2 channel mode: 3 is mono
+//	 6 joint stereo, copyright, original
+//	 2 emphasis
+
+const (
+	mpegHeaderLength = 4
+	// maxMPEGFrame is the longest frame there is: MPEG-2.5 layer II at
+	// 160 kbit/s and 8000 Hz, padded.
+	maxMPEGFrame = 2881
+)
+
+// mpegVersion is the version field of a frame header.
+type mpegVersion byte
+
+const (
+	mpeg25 mpegVersion = 0
+	mpeg2  mpegVersion = 2
+	mpeg1  mpegVersion = 3
+)
+
+func (v mpegVersion) String() string {
+	switch v {
+	case mpeg1:
+		return "MPEG-1"
+	case mpeg2:
+		return "MPEG-2"
+	}
+	return "MPEG-2.5"
+}
+
+// mpegHeader is what a frame header says.
+type mpegHeader struct {
+	Version  mpegVersion
+	Layer    int // 1 to 3
+	Bitrate  int // in bit/s
+	Rate     int // in Hz
+	Channels int // 1 or 2
+	Padded   bool
+	Checked  bool // a checksum of two bytes follows the header
+}
+
+// Bit rates in kbit/s by index: MPEG-1 layers I to III, then MPEG-2 and 2.5
+// layer I, then their layers II and III (ISO/IEC 11172-3, 2.4.2.3 and
+// 13818-3, 2.4.2.3).
+var mpegBitrates = [5][15]int{
+	{0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448},
+	{0, 32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384},
+	{0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320},
+	{0, 32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256},
+	{0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160},
+}
+
+var mpegRates = [4][3]int{
+	mpeg1:  {44100, 48000, 32000},
+	mpeg2:  {22050, 24000, 16000},
+	mpeg25: {11025, 12000, 8000},
+}
+
+// parseMPEGHeader reads the frame header at the start of b. It is false for
+// anything a decoder cannot use: reserved values, and free format, where the
+// header does not tell the frame's length.
+func parseMPEGHeader(b []byte) (mpegHeader, bool) {
+	if len(b) < mpegHeaderLength || b[0] != 0xFF || b[1]&0xE0 != 0xE0 {
+		return mpegHeader{}, false
+	}
+	version, layer := mpegVersion(b[1]>>3&3), 4-int(b[1]>>1&3)
+	bitrate, rate, emphasis := int(b[2]>>4), int(b[2]>>2&3), b[3]&3
+	if version == 1 || layer == 4 || bitrate == 0 || bitrate == 15 || rate == 3 || emphasis == 2 {
+		return mpegHeader{}, false
+	}
+	h := mpegHeader{
+		Version:  version,
+		Layer:    layer,
+		Bitrate:  1000 * mpegBitrates[bitrateTable(version, layer)][bitrate],
+		Rate:     mpegRates[version][rate],
+		Channels: 2,
+		Padded:   b[2]&2 != 0,
+		Checked:  b[1]&1 == 0,
+	}
+	if b[3]>>6 == 3 {
+		h.Channels = 1
+	}
+	return h, true
+}
+
+func bitrateTable(version mpegVersion, layer int) int {
+	switch {
+	case version == mpeg1:
+		return layer - 1
+	case layer == 1:
+		return 3
+	}
+	return 4
+}
+
+// samples is the number of samples a frame holds for each channel.
+func (h mpegHeader) samples() int {
+	switch {
+	case h.Layer == 1:
+		return 384
+	case h.Layer == 3 && h.Version != mpeg1:
+		return 576
+	}
+	return 1152
+}
+
+// length is the frame's length in bytes, header included: the playing time's
+// share of the bit rate in whole slots (4 bytes in layer I, else 1).
+func (h mpegHeader) length() int {
+	slot := 1
+	if h.Layer == 1 {
+		slot = 4
+	}
+	slots := h.samples() / 8 * h.Bitrate / h.Rate / slot
+	if h.Padded {
+		slots++
+	}
+	return slots * slot
+}
+
+// format is the format of the decoded samples.
+func (h mpegHeader) format() Format { return Format{Rate: h.Rate, Channels: h.Channels} }
+
+// codec reads like "MPEG-2 layer III".
+func (h mpegHeader) codec() string {
+	return fmt.Sprintf("%v layer %s", h.Version, "III"[:h.Layer])
+}
+
+// sameStream reports whether both frames can belong to one stream. The bit
+// rate, padding and joint stereo may change from frame to frame.
+func (h mpegHeader) sameStream(other mpegHeader) bool {
+	return h.Version == other.Version && h.Layer == other.Layer && h.format() == other.format()
+}
+
+// decoderDelay is what every layer III decoder adds in front: 528 samples of
+// its filter bank and one more by the encoders' convention.
+const decoderDelay = 529
+
+// xingTag is what an encoder wrote about the whole stream into a first frame
+// that holds no sound: a Xing tag ("Info" where the bit rate is constant),
+// often with LAME's extension.
+type xingTag struct {
+	Frames  int64 // frames that follow the tag's own; -1 if not told
+	Delay   int   // samples the encoder put in front; -1 if not told
+	Padding int   // samples the encoder put behind; -1 if not told
+}
+
+// Flags of a Xing tag: which fields follow, in this order.
+const (
+	xingFrames  = 1 << iota // 4 bytes
+	xingBytes               // 4 bytes
+	xingSeek                // 100 bytes, a table of positions
+	xingQuality             // 4 bytes
+)
+
+// parseXingTag reads the tag in frame, which starts with header h. The tag
+// stands where a layer III frame has its first byte behind the side
+// information, which is all zeros here. LAME's extension follows it: 9 bytes
+// of encoder name, 12 of other facts, then 12 bits of delay and 12 of padding.
+func parseXingTag(h mpegHeader, frame []byte) (xingTag, bool) {
+	at := xingOffset(h)
+	if h.Layer != 3 || len(frame) < at+8 || !allZero(frame[mpegHeaderLength+2:at]) {
+		return xingTag{}, false
+	}
+	if name := string(frame[at : at+4]); name != "Xing" && name != "Info" {
+		return xingTag{}, false
+	}
+	tag := xingTag{Frames: -1, Delay: -1, Padding: -1}
+	flags, rest := binary.BigEndian.Uint32(frame[at+4:]), frame[at+8:]
+	if flags&xingFrames != 0 && len(rest) >= 4 {
+		tag.Frames = int64(binary.BigEndian.Uint32(rest))
+	}
+	const delayAt, end = 21, 24
+	if rest = rest[min(xingFields(flags), len(rest)):]; len(rest) >= end && rest[0] != 0 {
+		tag.Delay = int(rest[delayAt])<<4 | int(rest[delayAt+1])>>4
+		tag.Padding = int(rest[delayAt+1]&0xF)<<8 | int(rest[delayAt+2])
+	}
+	return tag, true
+}
+
+// xingOffset is where the tag starts. A checksum does not move it.
+func xingOffset(h mpegHeader) int {
+	switch {
+	case h.Version == mpeg1 && h.Channels == 2:
+		return mpegHeaderLength + 32
+	case h.Version != mpeg1 && h.Channels == 1:
+		return mpegHeaderLength + 9
+	}
+	return mpegHeaderLength + 17
+}
+
+// xingFields is the length of the fields that flags announce.
+func xingFields(flags uint32) int {
+	length := 0
+	for i, size := range [...]int{4, 4, 100, 4} {
+		if flags>>i&1 != 0 {
+			length += size
+		}
+	}
+	return length
+}
+
+// duration is the number of frames of sound (samples a channel) the tag
+// claims, or -1. The decoder's own delay goes in any case: what it takes off
+// in front it can give back behind only out of the padding.
+func (t xingTag) duration(h mpegHeader) int64 {
+	if t.Frames < 0 {
+		return -1
+	}
+	delay, padding := max(t.Delay, 0), max(t.Padding, decoderDelay)
+	return max(0, t.Frames*int64(h.samples())-int64(delay)-int64(padding))
+}
+
+func allZero(b []byte) bool { return len(bytes.Trim(b, "\x00")) == 0 }
+
+// mp3Length compares the sound that came out with what the tags claimed.
+type mp3Length struct {
+	delivered int64 // frames of sound so far
+	begin     int64 // of them, those before the present stream
+	claimed   int64 // frames of sound in the present stream, -1 if unknown
+	warnings  []string
+}
+
+// start begins a stream that claims so many frames of sound.
+func (l *mp3Length) start(claimed int64) { l.begin, l.claimed = l.delivered, claimed }
+
+// check warns if the present stream ended too early.
+func (l *mp3Length) check(f Format) {
+	got := l.delivered - l.begin
+	if got < l.claimed {
+		l.warn("the header claims %d frames (%.3f s), the input holds %d (%.3f s)",
+			l.claimed, f.Duration(l.claimed).Seconds(), got, f.Duration(got).Seconds())
+	}
+}
+
+// left warns of bytes that were left out.
+func (l *mp3Length) left(bytes int64) {
+	if bytes > 0 {
+		l.warn("left out %d bytes that are no MPEG audio", bytes)
+	}
+}
+
+// maxMP3Warnings bounds what an input of many broken streams can fill.
+const maxMP3Warnings = 8
+
+func (l *mp3Length) warn(format string, args ...any) {
+	if len(l.warnings) < maxMP3Warnings {
+		l.warnings = append(l.warnings, fmt.Sprintf(format, args...))
+	}
+}

@@ -1,0 +1,261 @@
+package audio
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+)
+
+const (
+	id3HeaderLength = 10
+	// mpegWindow is how far a search for frames looks ahead at once. With the
+	// frames that confirm a find it fits a bufio.Reader of 64 KiB.
+	mpegWindow = 32 << 10
+	// A frame header is eleven ones and 21 bits of which few are forbidden:
+	// one turns up by chance every 5 kB. Where frames are expected, two that
+	// follow each other are proof enough; elsewhere it takes more.
+	framesExpected   = 2
+	framesUnexpected = 4
+)
+
+// sniffMP3 reports whether r starts with MPEG audio: frames that follow one
+// another, or ID3v2 tags and then such frames. Junk in front is accepted if
+// more frames prove it junk. Nothing is consumed, and no more is read than
+// needed: a pipe is recognised by its first two frames, a tag longer than
+// mpegWindow by its header alone. The buffer of r holds at least 64 KiB.
+func sniffMP3(r *bufio.Reader) bool {
+	f := mpegFrames{r: r}
+	start := 0
+	for {
+		size, ok := f.id3Length(start)
+		if !ok {
+			break
+		}
+		if start += size; start >= mpegWindow {
+			return true
+		}
+	}
+	if isOtherFormat(f.peek(start, mpegHeaderLength)) {
+		return false
+	}
+	_, _, found := f.search(start, mpegWindow)
+	return found
+}
+
+// isOtherFormat knows the first bytes of formats in which a search for frames
+// would waste time, or even succeed.
+func isOtherFormat(head []byte) bool {
+	for _, magic := range [...]string{"RIFF", "RIFX", "RF64", "FORM", "OggS", "fLaC", "\x89PNG"} {
+		if string(head) == magic {
+			return true
+		}
+	}
+	return false
+}
+
+// parseID3Header gives the length of the ID3v2 tag that starts with b, header
+// and footer included (ID3v2.4.0 main structure, 3.1 and 3.4).
+func parseID3Header(b []byte) (int, bool) {
+	if len(b) < id3HeaderLength || string(b[:3]) != "ID3" || b[3] == 0xFF || b[4] == 0xFF {
+		return 0, false
+	}
+	size := 0
+	for _, v := range b[6:id3HeaderLength] {
+		if v >= 0x80 {
+			return 0, false
+		}
+		size = size<<7 | int(v)
+	}
+	const hasFooter = 0x10
+	if b[5]&hasFooter != 0 {
+		size += id3HeaderLength
+	}
+	return id3HeaderLength + size, true
+}
+
+// mpegFrames cuts a byte stream into MPEG audio frames. A decoder behind it
+// sees whole frames of one format and nothing else: tags, junk and cut frames
+// stay outside, where they can neither become noise nor fill memory. It holds
+// one frame and looks further ahead only where it has lost its way.
+type mpegFrames struct {
+	r       *bufio.Reader
+	stream  mpegHeader // of the first frame; zero until start
+	given   int        // length of the frame that the last call gave out
+	skipped int64      // bytes left out that were no tag
+	err     error      // of r, if not io.EOF
+}
+
+// formatChangeError says that the frames of another format follow.
+type formatChangeError struct{ to Format }
+
+func (e *formatChangeError) Error() string { return fmt.Sprintf("the format changes to %v", e.to) }
+
+// start skips what stands before the first frame.
+func (f *mpegFrames) start() error {
+	for {
+		size, ok := f.id3Length(0)
+		if !ok {
+			break
+		}
+		if got := f.discard(size); got < size && f.err == nil {
+			return fmt.Errorf("%w: mp3: an ID3v2 tag claims %d bytes, the input ends after %d", ErrFormat, size, got)
+		}
+	}
+	at, h, found := f.search(0, mpegWindow)
+	switch {
+	case found:
+		f.stream = h
+		f.skipped = int64(f.discard(at))
+		return nil
+	case f.err != nil:
+		return fmt.Errorf("mp3: %w", f.err)
+	}
+	return fmt.Errorf("%w: mp3: no MPEG audio in the first %d bytes", ErrFormat, at)
+}
+
+// id3Length gives the length of the ID3v2 tag at offset at, if there is one.
+func (f *mpegFrames) id3Length(at int) (int, bool) {
+	const id = "ID3"
+	if string(f.peek(at, len(id))) != id {
+		return 0, false
+	}
+	return parseID3Header(f.peek(at, id3HeaderLength))
+}
+
+// next returns the next whole frame, which is valid until the call after it.
+// It ends with io.EOF, a *formatChangeError or the error of the reader.
+func (f *mpegFrames) next() (mpegHeader, []byte, error) {
+	f.discard(f.given)
+	f.given = 0
+	h, ok := parseMPEGHeader(f.peek(0, mpegHeaderLength))
+	if !ok || !h.sameStream(f.stream) {
+		var err error
+		if h, err = f.resync(); err != nil {
+			return h, nil, err
+		}
+	}
+	frame := f.peek(0, h.length())
+	if len(frame) < h.length() {
+		return h, nil, f.end()
+	}
+	f.given = len(frame)
+	return h, frame, nil
+}
+
+// resync moves to the next frames, past whatever is no frame. The length a tag
+// claims does not count here: it could swallow all that follows.
+func (f *mpegFrames) resync() (mpegHeader, error) {
+	tag := isTag(f.peek(0, mpegHeaderLength))
+	for {
+		at, h, found := f.search(0, mpegWindow)
+		if f.discard(at); !tag {
+			f.skipped += int64(at)
+		}
+		switch {
+		case found && h.sameStream(f.stream):
+			return h, nil
+		case found:
+			return h, &formatChangeError{to: h.format()}
+		case at < mpegWindow:
+			return h, f.end()
+		}
+	}
+}
+
+// isTag knows the starts of the tags that stand between or behind frames:
+// ID3v2, ID3v1, APE and Lyrics3.
+func isTag(head []byte) bool {
+	if len(head) < mpegHeaderLength {
+		return false
+	}
+	id := string(head[:3])
+	return id == "ID3" || id == "TAG" || id == "APE" || id == "LYR"
+}
+
+// search looks for frames that start at one of the n offsets behind from. If
+// there are none, at says how many bytes were searched.
+func (f *mpegFrames) search(from, n int) (at int, h mpegHeader, found bool) {
+	for at = from; at < from+n; at++ {
+		head := f.peek(at, mpegHeaderLength)
+		if len(head) < mpegHeaderLength {
+			return at, h, false
+		}
+		if head[0] != 0xFF {
+			at += f.buffered(at, from+n) - 1
+			continue
+		}
+		h, ok := parseMPEGHeader(head)
+		if ok && f.confirm(at, h, f.wanted(h, at == from)) {
+			return at, h, true
+		}
+	}
+	return at, h, false
+}
+
+// wanted is the number of frames in a row that prove one to be real.
+func (f *mpegFrames) wanted(h mpegHeader, first bool) int {
+	started := f.stream != mpegHeader{}
+	if started && h.sameStream(f.stream) || !started && first {
+		return framesExpected
+	}
+	return framesUnexpected
+}
+
+// confirm reports whether so many frames of one stream start at offset at, the
+// first with header h. At the end of the input fewer will do.
+func (f *mpegFrames) confirm(at int, h mpegHeader, want int) bool {
+	for n := 1; n < want; n++ {
+		at += h.length()
+		head := f.peek(at, mpegHeaderLength)
+		if len(head) < mpegHeaderLength {
+			whole := len(f.peek(at-1, 1)) == 1
+			return f.err == nil && (n >= framesExpected || want == framesExpected && whole)
+		}
+		next, ok := parseMPEGHeader(head)
+		if !ok || !next.sameStream(h) {
+			return false
+		}
+		h = next
+	}
+	return true
+}
+
+// end is the error at the end of the input.
+func (f *mpegFrames) end() error {
+	if f.err != nil {
+		return f.err
+	}
+	return io.EOF
+}
+
+// peek returns n bytes from offset at on, or fewer where the input ends.
+func (f *mpegFrames) peek(at, n int) []byte {
+	b, err := f.r.Peek(at + n)
+	f.note(err)
+	return b[min(at, len(b)):]
+}
+
+// buffered is the number of bytes from offset at to the next that could start
+// a frame, to the end of what was read, or to limit.
+func (f *mpegFrames) buffered(at, limit int) int {
+	b, _ := f.r.Peek(min(f.r.Buffered(), limit))
+	if i := bytes.IndexByte(b[at:], 0xFF); i >= 0 {
+		return i
+	}
+	return len(b) - at
+}
+
+// discard skips n bytes, or fewer where the input ends, and says how many.
+func (f *mpegFrames) discard(n int) int {
+	n, err := f.r.Discard(n)
+	f.note(err)
+	return n
+}
+
+// note keeps the first error of the reader: bufio reports it only once.
+func (f *mpegFrames) note(err error) {
+	if err != nil && err != io.EOF && f.err == nil {
+		f.err = err
+	}
+}
