@@ -1,0 +1,51 @@
+package audio
+
+// monoFrames is how many frames Mono asks for at a time.
+const monoFrames = 4096
+
+// Mono mixes the channels of src to one by their average. The sum is taken in
+// float32, so it cannot wrap around. A mono src is returned as it is.
+func Mono(src Source) Source {
+	format := src.Format()
+	if format.Channels == 1 {
+		return src
+	}
+	return &mono{src: src, format: format, buf: make([]float32, monoFrames*format.Channels)}
+}
+
+type mono struct {
+	src    Source
+	format Format // of src
+	buf    []float32
+}
+
+func (m *mono) Format() Format { return Format{Rate: m.format.Rate, Channels: 1} }
+
+func (m *mono) ReadSamples(p []float32) (int, error) {
+	channels := m.format.Channels
+	n, err := m.src.ReadSamples(m.buf[:min(len(p), monoFrames)*channels])
+	frames := n / channels
+	if channels == 2 {
+		averageStereo(p[:frames], m.buf)
+	} else {
+		average(p[:frames], m.buf, channels)
+	}
+	return frames, err
+}
+
+func averageStereo(dst, src []float32) {
+	src = src[:2*len(dst)]
+	for i := range dst {
+		dst[i] = (src[2*i] + src[2*i+1]) * 0.5
+	}
+}
+
+func average(dst, src []float32, channels int) {
+	for i := range dst {
+		var sum float32
+		for _, v := range src[i*channels : (i+1)*channels] {
+			sum += v
+		}
+		dst[i] = sum / float32(channels)
+	}
+}

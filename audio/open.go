@@ -1,0 +1,224 @@
+package audio
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// ErrEmpty says that the input ended before its first byte.
+var ErrEmpty = errors.New("the input is empty")
+
+// Options say what the bytes cannot. Nil is fine: the container is recognised
+// by its content.
+type Options struct {
+	// Encoding overrides the recognition: "wav", "mp3", or one of
+	// RawEncodings for samples without a header. Empty: by content.
+	Encoding string
+	// Raw is the rate and the channels of headerless samples. Containers
+	// say their own and ignore it.
+	Raw Format
+}
+
+// InputError is an input that broke after it had begun: a read error or bytes
+// that cannot be decoded. What came before it was delivered.
+type InputError struct {
+	At  time.Duration // position in the audio where it broke
+	Err error
+}
+
+// Error says where and why.
+func (e *InputError) Error() string {
+	return fmt.Sprintf("broke off at %.3f s: %v", e.At.Seconds(), e.Err)
+}
+
+// Unwrap returns the cause.
+func (e *InputError) Unwrap() error { return e.Err }
+
+// Input is one opened input: a Source that also says what it was found to be.
+type Input struct {
+	dec    decoder
+	format Format
+	frames int64
+	err    error
+}
+
+// decoder is what reads one container. Its errors need no position: Input
+// adds it.
+type decoder interface {
+	Source
+	Info() Info
+	// Warnings are complete once the end was reached.
+	Warnings() []string
+	Close() error
+}
+
+// sniffRoom is how much of an input may be looked at to recognise it. A live
+// stream is recognised from its first bytes; only what is not audio is read
+// this far.
+const sniffRoom = 64 << 10
+
+// Open recognises the audio in r by its content and reads its header. It never
+// seeks and never reads ahead further than it has to, so r may be a pipe that
+// is still being written. The caller closes the Input, and r.
+//
+// Bytes that are not audio give an error that wraps ErrFormat and says what
+// they are; an input without a byte gives ErrEmpty.
+func Open(r io.Reader, opts *Options) (*Input, error) {
+	if opts == nil {
+		opts = &Options{}
+	}
+	dec, err := open(bufio.NewReaderSize(r, sniffRoom), *opts)
+	if err != nil {
+		return nil, err
+	}
+	format := dec.Format()
+	if err := format.Check(); err != nil {
+		_ = dec.Close() // the format error says more
+		return nil, err
+	}
+	return &Input{dec: dec, format: format}, nil
+}
+
+func open(r *bufio.Reader, opts Options) (decoder, error) {
+	switch opts.Encoding {
+	case "":
+		return openByContent(r)
+	case "wav":
+		return openWAV(r)
+	case "mp3":
+		return openMP3Decoder(r)
+	}
+	codec, ok := rawCodecs[opts.Encoding]
+	if !ok {
+		return nil, fmt.Errorf("%w: no encoding is called %q; there are wav, mp3, %s", ErrFormat, opts.Encoding, strings.Join(RawEncodings(), ", "))
+	}
+	if opts.Raw.Rate == 0 || opts.Raw.Channels == 0 {
+		return nil, fmt.Errorf("%w: %s has no header, so its rate and its channels must be given", ErrFormat, opts.Encoding)
+	}
+	return newPCM(r, opts.Raw, codec), nil
+}
+
+func openByContent(r *bufio.Reader) (decoder, error) {
+	head, err := r.Peek(12)
+	if len(head) == 0 {
+		if err == nil || errors.Is(err, io.EOF) {
+			return nil, ErrEmpty
+		}
+		return nil, err
+	}
+	if isWAV(head) {
+		return openWAV(r)
+	}
+	if name := knownOther(head); name != "" {
+		return nil, fmt.Errorf("%w: this is %s; WAV, MP3 and raw PCM are read", ErrFormat, name)
+	}
+	if sniffMP3(r) {
+		return openMP3Decoder(r)
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	return nil, notAudio(r)
+}
+
+// openMP3Decoder keeps a nil *mp3Decoder out of the interface.
+func openMP3Decoder(r *bufio.Reader) (decoder, error) {
+	dec, err := openMP3(r)
+	if err != nil {
+		return nil, err
+	}
+	return dec, nil
+}
+
+// magics are the first bytes of containers that people try and that are not
+// read, so that the refusal can name them.
+var magics = []struct{ head, name string }{
+	{"OggS", "an Ogg stream"},
+	{"fLaC", "a FLAC file"},
+	{"RF64", "an RF64 file"},
+	{"BW64", "a BW64 file"},
+	{"RIFX", "a big-endian RIFX file"},
+	{"FORM", "an AIFF file"},
+	{".snd", "an AU file"},
+	{"\x1a\x45\xdf\xa3", "a WebM or Matroska file"},
+	{"\x89PNG", "a PNG picture"},
+	{"%PDF", "a PDF document"},
+	{"PK\x03\x04", "a ZIP archive"},
+	{"\x1f\x8b", "a gzip file"},
+	{"caff", "a CAF file"},
+}
+
+func knownOther(head []byte) string {
+	for _, m := range magics {
+		if bytes.HasPrefix(head, []byte(m.head)) {
+			return m.name
+		}
+	}
+	if len(head) >= 8 && string(head[4:8]) == "ftyp" {
+		return "an MP4 or M4A file"
+	}
+	return ""
+}
+
+func notAudio(r *bufio.Reader) error {
+	head, err := r.Peek(min(r.Buffered(), 512))
+	if err != nil {
+		return err
+	}
+	if looksLikeText(head) {
+		return fmt.Errorf("%w: this is text, not audio; pipe it through a text-to-speech program first", ErrFormat)
+	}
+	return fmt.Errorf("%w: neither WAV nor MP3; raw samples need their encoding, rate and channels", ErrFormat)
+}
+
+func looksLikeText(p []byte) bool {
+	for len(p) > 0 {
+		c, size := utf8.DecodeRune(p)
+		if c == utf8.RuneError && len(p) >= utf8.UTFMax {
+			return false
+		}
+		if c < ' ' && !strings.ContainsRune("\t\n\r\f\x1b", c) {
+			return false
+		}
+		p = p[size:]
+	}
+	return true
+}
+
+// Format is the input's own rate and channels.
+func (in *Input) Format() Format { return in.format }
+
+// Info says what the input was found to be.
+func (in *Input) Info() Info { return in.dec.Info() }
+
+// Warnings are one-line remarks on what was odd and harmless, such as a header
+// that claims more than there is. They are complete once ReadSamples has
+// returned an error.
+func (in *Input) Warnings() []string { return in.dec.Warnings() }
+
+// Frames is how many frames were read so far.
+func (in *Input) Frames() int64 { return in.frames }
+
+// Close frees the decoder. It does not close the reader.
+func (in *Input) Close() error { return in.dec.Close() }
+
+// ReadSamples reads as Source says. An input that breaks in mid-stream gives an
+// *InputError.
+func (in *Input) ReadSamples(p []float32) (int, error) {
+	if in.err != nil {
+		return 0, in.err
+	}
+	n, err := in.dec.ReadSamples(p)
+	in.frames += int64(n / in.format.Channels)
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = &InputError{At: in.format.Duration(in.frames), Err: err}
+	}
+	in.err = err
+	return n, err
+}
