@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-
-	"github.com/go-audio/riff"
 )
 
 // Sample encodings of a WAV "fmt " chunk, from the Microsoft multimedia
@@ -33,9 +31,10 @@ func isWAV(head []byte) bool {
 
 // wav reads the samples of a WAV file.
 //
-// go-audio/riff walks the chunks. The fmt chunk and the samples are read here,
-// because go-audio/wav takes float, A-law and mu-law samples for integers and
-// gives nothing for the data size 0xFFFFFFFF, which every pipe from ffmpeg has.
+// Everything is read here, because go-audio/wav takes float, A-law and mu-law
+// samples for integers, gives nothing for the data size 0xFFFFFFFF, which every
+// pipe from ffmpeg has, and allocates what a chunk claims to hold; and because
+// the chunk walk of go-audio/riff takes a size that is cut off for 0.
 type wav struct {
 	*pcm
 	data     *limited
@@ -50,11 +49,8 @@ func openWAV(r *bufio.Reader) (*wav, error) {
 		}
 		return nil, fmt.Errorf("%w: no RIFF/WAVE header at the start", ErrFormat)
 	}
-	chunks := riff.New(r)
-	if err := chunks.ParseHeaders(); err != nil {
-		return nil, err
-	}
-	format, codec, size, err := wavHeader(chunks, r)
+	_, _ = r.Discard(12) // it was just peeked
+	format, codec, size, err := wavHeader(r)
 	if err != nil {
 		return nil, err
 	}
@@ -76,22 +72,19 @@ func untilTheEnd(size int64) bool {
 
 // wavHeader walks the chunks up to the samples and returns their size in bytes
 // as the header claims it.
-func wavHeader(chunks *riff.Parser, r *bufio.Reader) (Format, codec, int64, error) {
-	var format Format
-	var samples codec
-	for passed := int64(0); passed < maxHeaderBytes; {
-		id, claim, err := chunks.IDnSize()
-		if err != nil {
+func wavHeader(r *bufio.Reader) (format Format, samples codec, size int64, err error) {
+	for passed := int64(0); passed < maxHeaderBytes; passed += 8 + size {
+		var head [8]byte
+		if _, err := io.ReadFull(r, head[:]); err != nil {
 			return format, samples, 0, wavCut(err, "before its samples")
 		}
-		size := int64(claim)
-		switch id {
-		case riff.FmtID:
-			format, samples, err = readFmt(r, size)
-			if err != nil {
+		size = int64(binary.LittleEndian.Uint32(head[4:]))
+		switch id := string(head[:4]); id {
+		case "fmt ":
+			if format, samples, err = readFmt(r, size); err != nil {
 				return format, samples, 0, err
 			}
-		case riff.DataFormatID:
+		case "data":
 			if samples.bytes == 0 {
 				return format, samples, 0, fmt.Errorf("%w: the WAV has samples before it says their format", ErrFormat)
 			}
@@ -101,7 +94,6 @@ func wavHeader(chunks *riff.Parser, r *bufio.Reader) (Format, codec, int64, erro
 				return format, samples, 0, wavCut(err, fmt.Sprintf("inside its %q chunk, which claims %d bytes", id, size))
 			}
 		}
-		passed += 8 + size
 	}
 	return format, samples, 0, fmt.Errorf("%w: no samples in the first %d MB of the WAV", ErrFormat, maxHeaderBytes>>20)
 }
