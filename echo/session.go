@@ -1,0 +1,408 @@
+package echo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"echocast/chunker"
+)
+
+// What callers may test with errors.Is.
+var (
+	// ErrNotReady: the replica did not come into the room in time.
+	ErrNotReady = errors.New("the replica did not join in time")
+	// ErrLost: the connection broke or the peer left.
+	ErrLost = errors.New("the connection was lost")
+	// ErrNoAudio: the source ended without a sample.
+	ErrNoAudio = errors.New("no audio in the input")
+	// ErrInterrupted: somebody else interrupted the replica.
+	ErrInterrupted = errors.New("interrupted by somebody else")
+	// ErrUnverified: all was sent, and no event said in time that it was
+	// heard, or it said something else.
+	ErrUnverified = errors.New("sent, but not confirmed as heard")
+	// ErrStopped is the cause of an utterance that Interrupt ended.
+	ErrStopped = errors.New("interrupted")
+	// ErrClosed: the session was closed.
+	ErrClosed = errors.New("the session is closed")
+)
+
+// Options tune a session. Nil is fine, and so is each zero value.
+type Options struct {
+	Rate       int           // Hz of the audio that Speak is given; 0: DefaultRate
+	Chunk      time.Duration // 0: DefaultChunk, or less where MaxMessage is smaller
+	MaxMessage int           // bytes of JSON; 0: DefaultMaxMessage
+	Pace       Pace
+	// ReadyTimeout bounds the wait for the replica; 0: 30 s.
+	ReadyTimeout time.Duration
+	// HeardTimeout bounds the wait for the replica's word that it has
+	// finished, beyond the time the audio needs; 0: 5 s.
+	HeardTimeout time.Duration
+	// InterruptTimeout bounds the wait for the replica's word that it has
+	// stopped; 0: 2 s.
+	InterruptTimeout time.Duration
+	// SkipHeard ends an utterance when it is sent. Leaving then may cut the
+	// replica off.
+	SkipHeard bool
+	// OnEvent is called with every event, from the session's goroutine.
+	OnEvent func(Event)
+}
+
+func (o *Options) withDefaults() Options {
+	var set Options
+	if o != nil {
+		set = *o
+	}
+	set.Rate = orDefault(set.Rate, DefaultRate)
+	set.MaxMessage = orDefault(set.MaxMessage, DefaultMaxMessage)
+	set.ReadyTimeout = orDefault(set.ReadyTimeout, 30*time.Second)
+	set.HeardTimeout = orDefault(set.HeardTimeout, 5*time.Second)
+	set.InterruptTimeout = orDefault(set.InterruptTimeout, 2*time.Second)
+	return set
+}
+
+func orDefault[T comparable](v, otherwise T) T {
+	var zero T
+	if v == zero {
+		return otherwise
+	}
+	return v
+}
+
+// Session speaks utterances on one stage, one after the other, and follows what
+// the replica says about itself. It starts one goroutine, which Close ends and
+// waits for.
+type Session struct {
+	stage   Stage
+	options Options
+	chunk   int // samples
+
+	turn   chan struct{} // held by the utterance that speaks
+	wire   sync.Mutex    // held while something is being sent
+	cancel context.CancelFunc
+	over   chan struct{} // closed when the listener has ended
+
+	mu      sync.Mutex
+	ready   chan struct{} // closed when the replica is there
+	joined  bool
+	lost    error      // why the listener ended
+	current *utterance // nil between utterances
+}
+
+// NewSession opens a session on stage and starts to listen. The caller closes
+// the session first and then what the stage stands on.
+func NewSession(stage Stage, options *Options) (*Session, error) {
+	set := options.withDefaults()
+	probe := Utterance{InferenceID: NewInferenceID(), Rate: set.Rate}
+	if messages, ok := stage.(*Messages); ok {
+		probe.ConversationID = messages.conversation
+	}
+	chunk, err := ChunkSamples(probe, set.Chunk, set.MaxMessage)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := NewPacer(set.Pace, set.Rate, chunk); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	s := &Session{
+		stage: stage, options: set, chunk: chunk,
+		turn: make(chan struct{}, 1), cancel: cancel,
+		over: make(chan struct{}), ready: make(chan struct{}),
+	}
+	go s.listen(ctx)
+	return s, nil
+}
+
+// Close ends the listener and waits for it. An utterance that is being spoken
+// fails. Close may be called twice.
+func (s *Session) Close() error {
+	s.cancel()
+	<-s.over
+	return nil
+}
+
+// ChunkDuration is the playing time of a full chunk.
+func (s *Session) ChunkDuration() time.Duration {
+	return durationOf(int64(s.chunk), s.options.Rate)
+}
+
+// WaitReady returns when the replica has joined, or ErrNotReady after the
+// session's ReadyTimeout.
+func (s *Session) WaitReady(ctx context.Context) error {
+	timeout := time.NewTimer(s.options.ReadyTimeout)
+	defer timeout.Stop()
+	select {
+	case <-s.ready:
+		return nil
+	case <-s.over:
+		return s.lostError()
+	case <-timeout.C:
+		return fmt.Errorf("%w (%v)", ErrNotReady, s.options.ReadyTimeout)
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (s *Session) lostError() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.lost
+}
+
+// listen follows the events until the stage ends or Close is called.
+func (s *Session) listen(ctx context.Context) {
+	defer close(s.over)
+	for {
+		event, err := s.stage.Next(ctx)
+		if err != nil {
+			s.end(ctx, err)
+			return
+		}
+		s.handle(event)
+		if s.options.OnEvent != nil {
+			s.options.OnEvent(event)
+		}
+	}
+}
+
+func (s *Session) end(ctx context.Context, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lost = fmt.Errorf("%w: %w", ErrLost, err)
+	if ctx.Err() != nil {
+		s.lost = ErrClosed
+	}
+	if s.current != nil {
+		s.current.cancel(s.lost)
+	}
+}
+
+func (s *Session) handle(event Event) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if event.Role != RolePal {
+		return
+	}
+	if !s.joined {
+		s.joined = true // it speaks, or says that it is there
+		close(s.ready)
+	}
+	speech := event.Kind == StartedSpeaking || event.Kind == StoppedSpeaking
+	if speech && s.current != nil {
+		s.current.follow(event)
+	}
+}
+
+// Interrupt stops the utterance that is being spoken: no more of it is sent,
+// and the replica is told. It returns when the replica has confirmed it, or
+// after the session's InterruptTimeout. The call of Speak returns with cause
+// (nil: ErrStopped) as soon as its source lets go. Without an utterance it does
+// nothing.
+func (s *Session) Interrupt(ctx context.Context, cause error) error {
+	s.mu.Lock()
+	u := s.current
+	s.mu.Unlock()
+	if u == nil {
+		return nil
+	}
+	if cause == nil {
+		cause = ErrStopped
+	}
+	u.cancel(cause)
+	select {
+	case <-u.silent:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// Speak says what src holds, mono at the session's rate, as one utterance, and
+// returns its receipt, in the case of an error too. Utterances that are spoken
+// at the same time wait for each other. name is kept in the receipt.
+//
+// Where src breaks, ctx ends or Interrupt is called after something was sent,
+// the replica is interrupted, and no chunk says done. A read that blocks delays
+// the return of Speak, not the interrupt.
+func (s *Session) Speak(ctx context.Context, src chunker.Source, name string) (Receipt, error) {
+	select {
+	case s.turn <- struct{}{}:
+		defer func() { <-s.turn }()
+	case <-ctx.Done():
+		return failure(name, context.Cause(ctx))
+	}
+	pacer, err := NewPacer(s.options.Pace, s.options.Rate, s.chunk)
+	if err != nil {
+		return failure(name, err)
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	u := newUtterance(name, s.options.Rate, pacer, cancel)
+	if err := s.open(u); err != nil {
+		return failure(name, err)
+	}
+	defer s.shut()
+	return u.settle(s.say(ctx, u, src))
+}
+
+func failure(name string, err error) (Receipt, error) {
+	return Receipt{Source: name, Outcome: Failed, Error: err.Error()}, err
+}
+
+// open makes u the current utterance.
+func (s *Session) open(u *utterance) error {
+	if err := s.stage.Begin(Utterance{InferenceID: u.id, Rate: u.rate}); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.lost == nil {
+		s.current = u
+	}
+	return s.lost
+}
+
+func (s *Session) shut() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.current = nil
+}
+
+// say sends the utterance and waits until it was heard. When ctx ends, the
+// replica is silenced even while a read of src blocks.
+func (s *Session) say(ctx context.Context, u *utterance, src chunker.Source) error {
+	stop := context.AfterFunc(ctx, func() { s.silence(ctx, u) })
+	err := s.send(ctx, u, src)
+	broke := err != nil
+	if !broke {
+		err = s.heard(ctx, u)
+	}
+	switch {
+	case !stop():
+		<-u.silent
+		if err != nil {
+			err = context.Cause(ctx)
+		}
+	case broke:
+		u.cancel(err)
+		s.silence(ctx, u)
+	default:
+		close(u.silent)
+	}
+	return err
+}
+
+// send pulls, paces and sends every chunk.
+func (s *Session) send(ctx context.Context, u *utterance, src chunker.Source) error {
+	for chunk, err := range chunker.New(src, s.chunk).All() {
+		if err != nil {
+			return err
+		}
+		if err := u.pacer.Wait(ctx, u.position()); err != nil {
+			return err
+		}
+		if err := s.sendChunk(ctx, u, chunk); err != nil {
+			return err
+		}
+	}
+	if u.position() == 0 {
+		return ErrNoAudio
+	}
+	return nil
+}
+
+func (s *Session) sendChunk(ctx context.Context, u *utterance, chunk chunker.Chunk) error {
+	s.wire.Lock()
+	defer s.wire.Unlock()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	u.sending(chunk)
+	size, err := s.stage.Speak(ctx, chunk.PCM, chunk.Last)
+	if err != nil && ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	u.sent(chunk, size)
+	return nil
+}
+
+// heard waits for the replica's word that it has said it all.
+func (s *Session) heard(ctx context.Context, u *utterance) error {
+	if s.options.SkipHeard {
+		return nil
+	}
+	limit := time.NewTimer(u.remaining() + s.options.HeardTimeout)
+	defer limit.Stop()
+	select {
+	case <-u.stopped:
+		return u.verdict()
+	case <-limit.C:
+		return ErrUnverified
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// silence tells the replica to stop and waits for its word. It does nothing
+// where nothing was sent, where the replica has stopped by its own word, or
+// where the connection is gone. It runs once for an utterance, after done has
+// ended.
+func (s *Session) silence(done context.Context, u *utterance) {
+	defer close(u.silent)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(done), s.options.InterruptTimeout)
+	defer cancel()
+	if !s.tell(ctx, u) || s.options.SkipHeard {
+		return
+	}
+	select {
+	case <-u.stopped:
+	case <-s.over:
+	case <-ctx.Done():
+	}
+}
+
+// tell sends the interrupt. No chunk of u follows it: its context has ended,
+// and one that is being sent is waited for.
+func (s *Session) tell(ctx context.Context, u *utterance) bool {
+	s.wire.Lock()
+	defer s.wire.Unlock()
+	if s.lostError() != nil || !u.interrupting() {
+		return false
+	}
+	return s.stage.Interrupt(ctx) == nil
+}
+
+// Progress is where a session stands, for a status line.
+type Progress struct {
+	State State
+	Sent  time.Duration // playing time sent of the current utterance
+	Lead  time.Duration // how far the replica is ahead, estimated
+}
+
+// State is what an utterance is doing.
+type State string
+
+// The states of an utterance.
+const (
+	Waiting  State = "waiting"  // for input, or for the replica
+	Sending  State = "sending"  // chunks leave; the replica does not speak yet
+	Speaking State = "speaking" // the replica speaks
+	Draining State = "draining" // all is sent; the replica has not begun yet
+)
+
+// Progress tells where the session stands.
+func (s *Session) Progress() Progress {
+	s.mu.Lock()
+	u := s.current
+	s.mu.Unlock()
+	if u == nil {
+		return Progress{State: Waiting}
+	}
+	return u.progress()
+}
