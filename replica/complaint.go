@@ -1,0 +1,55 @@
+package replica
+
+import "strconv"
+
+// MaxComplaints is how many complaints a report lists. The rest are counted.
+const MaxComplaints = 1000
+
+// Kind names a deviation from the protocol.
+type Kind string
+
+// The deviations a replica complains of, and what it does with the message.
+const (
+	KindTooLarge       Kind = "too_large"             // over the message limit; dropped
+	KindJSON           Kind = "bad_json"              // not one JSON object in UTF-8; dropped
+	KindEnvelope       Kind = "bad_envelope"          // a field around the properties is missing, wrong or too much
+	KindUnknownEvent   Kind = "unknown_event"         // not an event type that clients may send; dropped
+	KindModality       Kind = "bad_modality"          // neither "text" nor "audio"
+	KindBase64         Kind = "bad_base64"            // audio is not standard padded base64; its audio is dropped
+	KindOddBytes       Kind = "odd_bytes"             // half a sample at the end; that byte is dropped
+	KindEmptyAudio     Kind = "empty_audio"           // no audio in an audio message; only its flags count
+	KindMissingRate    Kind = "missing_sample_rate"   // taken as 16000 Hz, or as that of the utterance
+	KindBadRate        Kind = "bad_sample_rate"       // not an integer, or not 16000 or 24000 Hz
+	KindRateChanged    Kind = "rate_changed"          // within an utterance (ignored) or between two
+	KindMissingID      Kind = "missing_inference_id"  // each such chunk is an utterance of its own
+	KindMissingDone    Kind = "missing_done"          // taken as false
+	KindDoneType       Kind = "done_not_boolean"      // strings and 0/1 are understood, the rest is false
+	KindMixedIDs       Kind = "mixed_ids"             // a new id before the old one had done: the old one is over
+	KindAfterDone      Kind = "chunk_after_done"      // dropped
+	KindDoubleDone     Kind = "double_done"           // dropped
+	KindIDReused       Kind = "id_reused"             // the id of an utterance that is over; dropped
+	KindAfterInterrupt Kind = "chunk_after_interrupt" // dropped
+	KindNeverDone      Kind = "never_done"            // the connection ended within an utterance
+	KindBeforeJoin     Kind = "before_join"           // nobody was there to hear it; dropped
+)
+
+// Complaint is one deviation.
+type Complaint struct {
+	Kind      Kind    `json:"kind"`
+	Text      string  `json:"text"`
+	Utterance string  `json:"utterance,omitempty"` // inference_id, where it is known
+	Message   int     `json:"message"`             // the message it is about, counted from 1; never_done: the last one
+	AtMS      float64 `json:"at_ms"`               // milliseconds since Run began
+}
+
+// quote cites what the sender wrote, in Go's quotes.
+func quote(s string) string { return strconv.Quote(shorten(s)) }
+
+// shorten keeps a complaint small, whatever the sender wrote.
+func shorten(s string) string {
+	const most = 64
+	if len(s) > most {
+		return s[:most] + "…"
+	}
+	return s
+}

@@ -1,0 +1,315 @@
+package replica
+
+import (
+	"bytes"
+	"encoding/json"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// two samples, 1 and 2
+const twoSamples = "AQACAA=="
+
+// good is a chunk that nothing is wrong with, to be spoiled by replacing.
+var good = echoMessage("a", twoSamples, 24000, false)
+
+// last is the chunk that ends the utterance of good.
+var last = echoMessage("a", twoSamples, 24000, true)
+
+// spoil replaces one part of a message that must be there.
+func spoil(msg, old, replacement string) string {
+	if !strings.Contains(msg, old) {
+		panic("nothing to spoil: " + old)
+	}
+	return strings.Replace(msg, old, replacement, 1)
+}
+
+// clean is a message of another client event.
+func clean(event, properties string) string {
+	return `{"message_type":"conversation","event_type":"` + event + `","conversation_id":"c1","properties":` + properties + `}`
+}
+
+func TestComplaints(t *testing.T) {
+	other := func(id string, done bool) string { return echoMessage(id, twoSamples, 24000, done) }
+	tests := []struct {
+		name     string
+		messages []string
+		want     []Kind // in order
+		about    int    // message of the first complaint
+		samples  int64  // taken
+	}{
+		{"nothing wrong", []string{good, last}, nil, 0, 4},
+		{"two utterances", []string{good, last, other("b", true)}, nil, 0, 6},
+		{"16 kHz, said so", []string{echoMessage("a", twoSamples, 16000, true)}, nil, 0, 2},
+
+		{"not JSON", []string{"hello", last}, []Kind{KindJSON}, 1, 2},
+		{"empty", []string{"", last}, []Kind{KindJSON}, 1, 2},
+		{"null", []string{"null", last}, []Kind{KindJSON}, 1, 2},
+		{"array", []string{"[" + last + "]"}, []Kind{KindJSON}, 1, 0},
+		{"two objects", []string{last + last}, []Kind{KindJSON}, 1, 0},
+		{"not UTF-8", []string{spoil(last, `"a"`, "\"\xff\"")}, []Kind{KindJSON}, 1, 0},
+
+		{"wrapped", []string{`{"message":` + last + `}`}, []Kind{KindEnvelope}, 1, 2},
+		{"wrapped twice", []string{`{"message":{"message":` + last + `}}`}, []Kind{KindEnvelope, KindEnvelope, KindEnvelope}, 1, 0},
+		{"no message_type", []string{spoil(last, `"message_type":"conversation",`, "")}, []Kind{KindEnvelope}, 1, 2},
+		{"other message_type", []string{spoil(last, `:"conversation"`, `:"system"`)}, []Kind{KindEnvelope}, 1, 0},
+		{"message_type in another case", []string{spoil(last, `"message_type"`, `"Message_Type"`)}, []Kind{KindEnvelope}, 1, 2},
+		{"no event_type", []string{spoil(last, `"event_type":"conversation.echo",`, "")}, []Kind{KindEnvelope}, 1, 0},
+		{"event_type no name", []string{spoil(last, `"conversation.echo"`, "7")}, []Kind{KindEnvelope}, 1, 0},
+		{"no conversation_id", []string{spoil(last, `"conversation_id":"c1",`, "")}, []Kind{KindEnvelope}, 1, 2},
+		{"conversation_id changes", []string{good, spoil(last, `"c1"`, `"c2"`)}, []Kind{KindEnvelope}, 2, 4},
+		{"no properties", []string{`{"message_type":"conversation","event_type":"conversation.echo","conversation_id":"c1"}`}, []Kind{KindEnvelope}, 1, 0},
+		{"properties no object", []string{clean("conversation.echo", "[]")}, []Kind{KindEnvelope}, 1, 0},
+		{"interrupt with properties", []string{clean("conversation.interrupt", "{}")}, []Kind{KindEnvelope}, 1, 0},
+
+		{"unknown event", []string{clean("conversation.shout", "{}")}, []Kind{KindUnknownEvent}, 1, 0},
+		{"event of a replica", []string{clean("conversation.started_speaking", "{}")}, []Kind{KindUnknownEvent}, 1, 0},
+
+		{"no modality", []string{spoil(last, `"modality":"audio",`, "")}, []Kind{KindModality}, 1, 0},
+		{"modality speech", []string{spoil(last, `"audio"`, `"speech"`)}, []Kind{KindModality}, 1, 0},
+		{"other modality", []string{spoil(last, `"audio"`, `"video"`)}, []Kind{KindModality}, 1, 0},
+		{"modality no text", []string{spoil(last, `"audio"`, `1`)}, []Kind{KindModality}, 1, 0},
+
+		{"not base64", []string{spoil(last, twoSamples, "!QACAA==")}, []Kind{KindBase64}, 1, 0},
+		{"no padding", []string{spoil(last, twoSamples, "AQACAA")}, []Kind{KindBase64}, 1, 0},
+		{"URL alphabet", []string{spoil(last, twoSamples, "_w8CAA==")}, []Kind{KindBase64}, 1, 0},
+		{"line break in base64", []string{spoil(last, twoSamples, `AQAC\nAA==`)}, []Kind{KindBase64}, 1, 0},
+		{"bits left over in base64", []string{spoil(last, twoSamples, "AQACAB==")}, []Kind{KindBase64}, 1, 0},
+		{"audio no text", []string{spoil(last, `"`+twoSamples+`"`, "[1,2]")}, []Kind{KindBase64}, 1, 0},
+		{"odd bytes", []string{spoil(last, twoSamples, "AQACAAM=")}, []Kind{KindOddBytes}, 1, 2},
+		{"one byte", []string{spoil(last, twoSamples, "AA==")}, []Kind{KindOddBytes}, 1, 0},
+		{"empty audio ends the utterance", []string{good, spoil(last, twoSamples, ""), other("b", true)}, []Kind{KindEmptyAudio}, 2, 4},
+		{"no audio", []string{spoil(last, `"audio":"`+twoSamples+`",`, "")}, []Kind{KindEmptyAudio}, 1, 0},
+
+		{"no sample_rate", []string{spoil(last, `"sample_rate":24000,`, "")}, []Kind{KindMissingRate}, 1, 2},
+		{"no sample_rate later on", []string{good, spoil(last, `"sample_rate":24000,`, "")}, []Kind{KindMissingRate}, 2, 4},
+		{"sample_rate as text", []string{spoil(last, `24000`, `"24000"`)}, []Kind{KindBadRate}, 1, 2},
+		{"sample_rate with a fraction", []string{spoil(last, `24000`, `24000.0`)}, []Kind{KindBadRate}, 1, 2},
+		{"sample_rate not whole", []string{spoil(last, `24000`, `24000.5`)}, []Kind{KindBadRate}, 1, 0},
+		{"sample_rate negative", []string{spoil(last, `24000`, `-24000`)}, []Kind{KindBadRate}, 1, 0},
+		{"sample_rate enormous", []string{spoil(last, `24000`, `1e300`)}, []Kind{KindBadRate}, 1, 0},
+		{"sample_rate null", []string{spoil(last, `24000`, `null`)}, []Kind{KindBadRate}, 1, 0},
+		{"sample_rate not documented", []string{spoil(last, `24000`, `44100`)}, []Kind{KindBadRate}, 1, 2},
+		{"rate changes within", []string{good, spoil(last, "24000", "16000")}, []Kind{KindRateChanged}, 2, 4},
+		{"rate changes between", []string{good, last, echoMessage("b", twoSamples, 16000, true)}, []Kind{KindRateChanged}, 3, 6},
+
+		{"no inference_id", []string{spoil(last, `"inference_id":"a",`, "")}, []Kind{KindMissingID}, 1, 2},
+		{"no inference_id, twice", []string{spoil(good, `"inference_id":"a",`, ""), spoil(good, `"inference_id":"a",`, "")}, []Kind{KindMissingID, KindMissingID}, 1, 4},
+		{"inference_id empty", []string{spoil(last, `"a"`, `""`)}, []Kind{KindMissingID}, 1, 2},
+		{"inference_id no text", []string{spoil(last, `"a"`, `77`)}, []Kind{KindMissingID}, 1, 2},
+		{"inference_id in the envelope", []string{good, `{"inference_id":"a",` + spoil(last, `,"inference_id":"a"`, "")[1:]}, []Kind{KindMissingID}, 2, 4},
+
+		{"no done", []string{spoil(good, `,"done":false`, ""), last}, []Kind{KindMissingDone}, 1, 4},
+		{"done as text", []string{spoil(last, `true`, `"True"`)}, []Kind{KindDoneType}, 1, 2},
+		{"done as false text", []string{spoil(good, `false`, `"false"`), last}, []Kind{KindDoneType}, 1, 4},
+		{"done as 1", []string{spoil(last, `true`, `1`)}, []Kind{KindDoneType}, 1, 2},
+		{"done as 0", []string{spoil(good, `false`, `0`), last}, []Kind{KindDoneType}, 1, 4},
+		{"done null", []string{spoil(good, `false`, `null`), last}, []Kind{KindDoneType}, 1, 4},
+
+		{"new id before done", []string{good, other("b", true)}, []Kind{KindMixedIDs}, 2, 4},
+		{"ids in turns", []string{good, other("b", false), last, other("b", true)}, []Kind{KindMixedIDs, KindMixedIDs}, 2, 6},
+		{"chunk after done", []string{echoMessage("a", longAudio, 24000, true), good}, []Kind{KindAfterDone}, 2, 1200},
+		{"done twice", []string{echoMessage("a", longAudio, 24000, true), last}, []Kind{KindDoubleDone}, 2, 1200},
+		{"id reused with another in between", []string{echoMessage("a", longAudio, 24000, true), other("b", true), good}, []Kind{KindIDReused}, 3, 1202},
+		{"chunk after interrupt", []string{good, interruptMessage, good}, []Kind{KindAfterInterrupt}, 3, 2},
+		{"done after interrupt", []string{good, interruptMessage, last}, []Kind{KindAfterInterrupt}, 3, 2},
+		{"new id after interrupt", []string{good, interruptMessage, other("b", true)}, nil, 0, 4},
+		{"never done", []string{good}, []Kind{KindNeverDone}, 1, 2},
+		{"interrupted, so never done", []string{good, interruptMessage}, nil, 0, 2},
+		{"interrupt of nothing", []string{interruptMessage}, nil, 0, 0},
+		{"too large", []string{echoMessage("a", strings.Repeat("AAAA", 1000), 24000, true)}, []Kind{KindTooLarge}, 1, 0},
+	}
+	covered := map[Kind]bool{KindBeforeJoin: true} // needs a delay: TestJoinDelay
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			o := run(t, nil, func(p *peer) {
+				for _, msg := range test.messages {
+					p.raw(msg)
+				}
+			})
+			if got := o.kinds(); !slices.Equal(got, test.want) {
+				t.Fatalf("complaints %v, want %v", o.Complaints, test.want)
+			}
+			if len(test.want) > 0 && o.Complaints[0].Message != test.about {
+				t.Errorf("complaint about message %d, want %d", o.Complaints[0].Message, test.about)
+			}
+			if o.Samples != test.samples || o.Messages != len(test.messages) {
+				t.Errorf("%d samples of %d messages, want %d of %d", o.Samples, o.Messages, test.samples, len(test.messages))
+			}
+		})
+		for _, kind := range test.want {
+			covered[kind] = true
+		}
+	}
+	for _, kind := range allKinds {
+		if !covered[kind] {
+			t.Errorf("no test complains of %s", kind)
+		}
+	}
+}
+
+// longAudio is 50 ms of silence at 24 kHz.
+var longAudio = strings.Repeat("AAAA", 800)
+
+var allKinds = []Kind{
+	KindTooLarge, KindJSON, KindEnvelope, KindUnknownEvent, KindModality, KindBase64, KindOddBytes, KindEmptyAudio,
+	KindMissingRate, KindBadRate, KindRateChanged, KindMissingID, KindMissingDone, KindDoneType, KindMixedIDs,
+	KindAfterDone, KindDoubleDone, KindIDReused, KindAfterInterrupt, KindNeverDone, KindBeforeJoin,
+}
+
+func TestIDReusedAfterItsEnd(t *testing.T) {
+	for _, again := range []string{good, last} {
+		o := run(t, nil, func(p *peer) {
+			p.raw(last)
+			p.at(1000).raw(again)
+		})
+		if got := o.kinds(); !slices.Equal(got, []Kind{KindIDReused}) {
+			t.Errorf("complaints %v", o.Complaints)
+		}
+	}
+}
+
+func TestMessageLimit(t *testing.T) {
+	msg := echoMessage("a", longAudio, 24000, true)
+	for limit, refused := range map[int]int{len(msg) - 1: 1, len(msg): 0, -1: 0, 0: 0} {
+		o := run(t, &Options{MessageLimit: limit}, func(p *peer) { p.raw(msg) })
+		if o.ComplaintCount != refused {
+			t.Errorf("limit %d, %d bytes: complaints %v", limit, len(msg), o.Complaints)
+		}
+	}
+}
+
+func TestConversationID(t *testing.T) {
+	for id, complaints := range map[string]int{"c1": 0, "": 0, "c2": 1} {
+		o := run(t, &Options{ConversationID: id}, func(p *peer) { p.raw(last) })
+		if o.ComplaintCount != complaints {
+			t.Errorf("conversation %q: complaints %v", id, o.Complaints)
+		}
+		if o.events[0].ConversationID != id {
+			t.Errorf("joined conversation %q, want %q", o.events[0].ConversationID, id)
+		}
+	}
+}
+
+func TestComplaintsAreBounded(t *testing.T) {
+	o := run(t, nil, func(p *peer) {
+		for range MaxComplaints + 5 {
+			p.raw("")
+		}
+	})
+	if len(o.Complaints) != MaxComplaints || o.ComplaintCount != MaxComplaints+5 {
+		t.Errorf("%d complaints listed, %d counted", len(o.Complaints), o.ComplaintCount)
+	}
+	if _, faults := parse([]byte(spoil(last, "24000", `"`+strings.Repeat("x", 2000)+`"`)), -1); len(faults[0].text) > 200 {
+		t.Errorf("a complaint of %d bytes", len(faults[0].text))
+	}
+}
+
+// The documented client messages, and what is complained of in the variants
+// that a tolerant peer accepts.
+func TestFixtures(t *testing.T) {
+	want := map[string][]Kind{
+		"append_context_alias":              {KindUnknownEvent},
+		"append_llm_context":                {},
+		"append_llm_context_job":            {},
+		"echo_audio_chunk":                  {KindNeverDone},
+		"echo_audio_final":                  {},
+		"echo_audio_legacy_done_string":     {KindDoneType},
+		"echo_audio_legacy_no_rate":         {KindMissingRate, KindNeverDone},
+		"echo_text":                         {},
+		"echo_text_chunk":                   {},
+		"echo_text_legacy_bare":             {KindModality},
+		"echo_text_legacy_modality_speech":  {KindModality},
+		"interrupt":                         {},
+		"overwrite_context_alias":           {KindUnknownEvent},
+		"overwrite_llm_context":             {},
+		"overwrite_llm_context_legacy_text": {},
+		"realtime_api_deprecated":           {KindUnknownEvent},
+		"respond":                           {},
+		"sensitivity_interrupt":             {},
+		"sensitivity_legacy_both":           {},
+		"sensitivity_pause":                 {},
+		"tool_result_error":                 {},
+		"tool_result_success":               {},
+	}
+	files, err := filepath.Glob("testdata/send/*.json")
+	if err != nil || len(files) != len(want) {
+		t.Fatalf("%d fixtures, want %d (%v)", len(files), len(want), err)
+	}
+	for _, file := range files {
+		name := strings.TrimSuffix(filepath.Base(file), ".json")
+		msg := fixture(t, file)
+		o := run(t, nil, func(p *peer) { p.raw(msg) })
+		if got := o.kinds(); !slices.Equal(got, want[name]) {
+			t.Errorf("%s: complaints %v, want %v", name, o.Complaints, want[name])
+		}
+	}
+}
+
+func TestIgnored(t *testing.T) {
+	o := run(t, nil, func(p *peer) {
+		p.raw(fixture(t, "testdata/send/echo_text.json"))
+		p.raw(fixture(t, "testdata/send/respond.json"))
+		p.raw(fixture(t, "testdata/send/respond.json"))
+	})
+	want := map[string]int{"conversation.echo": 1, "conversation.respond": 2}
+	if !maps.Equal(o.Ignored, want) || len(o.Utterances) != 0 {
+		t.Errorf("ignored %v, want %v; utterances %v", o.Ignored, want, o.Utterances)
+	}
+}
+
+// fixture reads a file as one compact message.
+func fixture(t *testing.T, path string) string {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var compact bytes.Buffer
+	if err := json.Compact(&compact, data); err != nil {
+		t.Fatal(err)
+	}
+	return compact.String()
+}
+
+func TestSamplesAreLittleEndian(t *testing.T) {
+	m, faults := parse([]byte(echoMessage("a", "AQD/fwCA//8=", 24000, true)), -1)
+	if want := []int16{1, 32767, -32768, -1}; len(faults) > 0 || !slices.Equal(m.chunk.samples, want) {
+		t.Errorf("samples %v, want %v (%v)", m.chunk.samples, want, faults)
+	}
+}
+
+func FuzzMessage(f *testing.F) {
+	files, err := filepath.Glob("testdata/send/*.json")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
+	f.Add([]byte(`{"message":` + last + `}`))
+	f.Add([]byte(spoil(last, "24000", `"1e300"`)))
+	f.Fuzz(func(t *testing.T, msg []byte) {
+		m, faults := parse(msg, -1)
+		if m.action == actionNone && len(faults) == 0 {
+			t.Error("dropped without a complaint")
+		}
+		if m.action != actionSpeak {
+			return
+		}
+		if rate := m.chunk.rate; rate != 0 && (rate < lowestRate || rate > highestRate) {
+			t.Errorf("rate %d", rate)
+		}
+		if 2*len(m.chunk.samples) > len(msg) {
+			t.Errorf("%d samples in %d bytes", len(m.chunk.samples), len(msg))
+		}
+	})
+}

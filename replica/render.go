@@ -1,0 +1,222 @@
+package replica
+
+import "time"
+
+// recordInterval bounds how long played audio stays in memory while nothing
+// else happens. It has no part in the timing of playback.
+const recordInterval = time.Second
+
+// utterance is an Utterance in the making: its record and its place in the
+// render buffer.
+type utterance struct {
+	record Utterance
+
+	received   int64     // samples taken
+	heard      int64     // of those, played
+	pending    [][]int16 // the rest, in order
+	closed     bool      // no more will come
+	started    bool      // its first sample was played
+	stalled    bool      // it ran dry, and waits for more
+	stalledAt  time.Time // when the missing sample was due
+	lastArrive time.Time // of its last chunk
+}
+
+func (u *utterance) buffered() int64 { return u.received - u.heard }
+
+// listener is told what the renderer does.
+type listener interface {
+	heard(u *utterance, samples []int16)
+	started(u *utterance, at time.Time)
+	underran(u *utterance, from, to time.Time)
+	stopped(u *utterance, at time.Time, interrupted bool)
+}
+
+// renderer is the render buffer and its playout clock. Every method takes the
+// time as an argument and brings playback up to it, so the outcome depends on
+// when messages came and not on when somebody looked.
+//
+// Only the last utterance of the queue may be open. While the first one runs,
+// its sample number base was due at anchor. If it is open and its last sample
+// has passed, the buffer is dry: whether that is an underrun is decided by the
+// time of the next chunk, so that a chunk which comes when it is due is in time
+// whatever is looked at first.
+type renderer struct {
+	listener  listener
+	preBuffer time.Duration
+
+	queue   []*utterance
+	running bool
+	anchor  time.Time
+	base    int64
+	ranDry  time.Time // when the last sample of the last complete utterance had been played
+}
+
+// add appends samples to u, which is the last in the queue or new to it.
+func (r *renderer) add(u *utterance, samples []int16, now time.Time) {
+	r.stall(now)
+	if len(r.queue) == 0 || r.queue[len(r.queue)-1] != u {
+		r.queue = append(r.queue, u)
+	}
+	if len(samples) > 0 {
+		u.pending = append(u.pending, samples)
+		u.received += int64(len(samples))
+	}
+	r.resume(now)
+}
+
+// finish says that nothing more will come for u.
+func (r *renderer) finish(u *utterance, now time.Time) {
+	r.stall(now)
+	u.closed = true
+	r.advance(now)
+	r.resume(now)
+}
+
+// interrupt ends everything, heard or not.
+func (r *renderer) interrupt(now time.Time) {
+	r.stall(now)
+	for len(r.queue) > 0 {
+		r.remove(now, true)
+	}
+}
+
+// leave empties the buffer at the end of the run and returns what was in it.
+func (r *renderer) leave(now time.Time) []*utterance {
+	r.advance(now)
+	r.stall(now)
+	left := r.queue
+	for _, u := range left {
+		r.endStall(u, now)
+	}
+	r.queue, r.running = nil, false
+	return left
+}
+
+// advance plays what is due by now.
+func (r *renderer) advance(now time.Time) {
+	for r.running {
+		u, end := r.queue[0], r.end()
+		if now.Before(end) {
+			r.play(u, r.position(now))
+			return
+		}
+		r.play(u, u.received)
+		if !u.closed {
+			return
+		}
+		r.remove(end, false)
+		r.ranDry = end
+		r.resume(end)
+	}
+}
+
+// untilDue is how long nothing happens by itself; ok is false if nothing ever
+// does.
+func (r *renderer) untilDue(now time.Time) (wait time.Duration, ok bool) {
+	if !r.running {
+		return 0, false
+	}
+	wait = r.end().Sub(now)
+	if wait <= 0 && !r.queue[0].closed {
+		return 0, false
+	}
+	return min(wait, recordInterval), true
+}
+
+// resume starts the first utterance if it may, and passes over those that
+// have nothing to play.
+func (r *renderer) resume(now time.Time) {
+	for !r.running && len(r.queue) > 0 {
+		u := r.queue[0]
+		switch {
+		case u.buffered() == 0 && u.closed:
+			r.remove(now, false)
+		case u.buffered() > 0 && r.ready(u, now):
+			r.start(u, now)
+		default:
+			return
+		}
+	}
+}
+
+// ready reports whether u need not wait: it is complete, it follows without a
+// pause on what was played before, or it has filled the pre-buffer.
+func (r *renderer) ready(u *utterance, now time.Time) bool {
+	return u.closed || !now.After(r.ranDry) || playingTime(u.buffered(), u.record.Rate) >= r.preBuffer
+}
+
+func (r *renderer) start(u *utterance, now time.Time) {
+	if now.Before(r.ranDry) {
+		now = r.ranDry
+	}
+	r.running, r.anchor, r.base = true, now, u.heard
+	r.endStall(u, now)
+	if !u.started {
+		u.started = true
+		r.listener.started(u, now)
+	}
+}
+
+// stall ends the run of an open utterance whose next sample is overdue.
+func (r *renderer) stall(now time.Time) {
+	if !r.running || r.queue[0].closed || !now.After(r.end()) {
+		return
+	}
+	u := r.queue[0]
+	r.running = false
+	u.stalled, u.stalledAt = true, r.end()
+}
+
+func (r *renderer) endStall(u *utterance, now time.Time) {
+	if u.stalled {
+		u.stalled = false
+		r.listener.underran(u, u.stalledAt, now)
+	}
+}
+
+// remove takes the first utterance out, with whatever of it is left.
+func (r *renderer) remove(at time.Time, interrupted bool) {
+	u := r.queue[0]
+	r.queue, r.running = r.queue[1:], false
+	r.endStall(u, at)
+	u.closed = true
+	u.pending = nil
+	r.listener.stopped(u, at, interrupted)
+}
+
+// play hands over the samples before number upTo.
+func (r *renderer) play(u *utterance, upTo int64) {
+	for n := upTo - u.heard; n > 0; n = upTo - u.heard {
+		first := u.pending[0]
+		k := min(n, int64(len(first)))
+		u.heard += k
+		r.listener.heard(u, first[:k])
+		if u.pending[0] = first[k:]; len(u.pending[0]) == 0 {
+			u.pending[0] = nil
+			u.pending = u.pending[1:]
+		}
+	}
+}
+
+// end is when the last sample received of the running utterance has been
+// played.
+func (r *renderer) end() time.Time {
+	u := r.queue[0]
+	return r.anchor.Add(playingTime(u.received-r.base, u.record.Rate))
+}
+
+// position is how many samples of the running utterance have been played by
+// now.
+func (r *renderer) position(now time.Time) int64 {
+	elapsed, rate := now.Sub(r.anchor), int64(r.queue[0].record.Rate)
+	whole, part := int64(elapsed/time.Second), int64(elapsed%time.Second)
+	return r.base + whole*rate + part*rate/int64(time.Second)
+}
+
+// playingTime rounds up to a nanosecond, so that every sample has been played
+// when it is over.
+func playingTime(samples int64, rate int) time.Duration {
+	hz := int64(rate)
+	part := (samples%hz*int64(time.Second) + hz - 1) / hz
+	return time.Duration(samples/hz)*time.Second + time.Duration(part)
+}

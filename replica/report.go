@@ -1,0 +1,136 @@
+package replica
+
+import "time"
+
+// Report is what a replica heard and how. Times are milliseconds since Run
+// began, unless they are named otherwise.
+type Report struct {
+	Start    time.Time `json:"start"`               // when Run began
+	End      End       `json:"end"`                 // why it ended
+	EndMS    float64   `json:"end_ms"`              // when it ended
+	JoinedMS *float64  `json:"joined_ms,omitempty"` // when the replica joined; nil if it never did
+
+	Messages      int     `json:"messages"`       // messages received, of any kind
+	Chunks        int     `json:"chunks"`         // audio messages taken into an utterance
+	Samples       int64   `json:"samples"`        // samples in them
+	PlayedSeconds float64 `json:"played_seconds"` // audio played, silence excluded
+	Underruns     int     `json:"underruns"`      // times the buffer ran dry in an open utterance
+	SilenceMS     float64 `json:"silence_ms"`     // silence heard because of it
+	EventsSent    int     `json:"events_sent"`    // messages sent by the replica, twins included
+
+	Utterances []Utterance `json:"utterances"`
+	Interrupts []Interrupt `json:"interrupts"`
+
+	// Complaints holds the first MaxComplaints; ComplaintCount counts them all.
+	Complaints     []Complaint `json:"complaints"`
+	ComplaintCount int         `json:"complaint_count"`
+
+	// Ignored counts documented messages that the stand-in does not render, by
+	// event type.
+	Ignored map[string]int `json:"ignored,omitempty"`
+
+	Recording Recording `json:"recording"`
+}
+
+// End says why a run ended.
+type End string
+
+// The ways a run ends.
+const (
+	EndPeerGone      End = "peer_gone"
+	EndContext       End = "context_ended"
+	EndReceiveFailed End = "receive_failed"
+)
+
+// Utterance is what became of the chunks that share one inference_id.
+type Utterance struct {
+	ID      string `json:"id"`       // as the sender wrote it; empty if it gave none
+	EventID string `json:"event_id"` // as events name it
+
+	Chunks  int   `json:"chunks"`
+	Samples int64 `json:"samples"`
+	Rate    int   `json:"rate"` // Hz; that of the first chunk
+
+	FirstChunkMS float64  `json:"first_chunk_ms"`
+	StartedMS    *float64 `json:"started_ms,omitempty"` // nil if it was never heard
+	StoppedMS    *float64 `json:"stopped_ms,omitempty"` // nil if the run ended first
+	LargestGapMS float64  `json:"largest_gap_ms"`       // between the arrivals of two chunks
+
+	PlayedSamples   int64   `json:"played_samples"`
+	PlayedSeconds   float64 `json:"played_seconds"`
+	DroppedSamples  int64   `json:"dropped_samples"`  // received, then dropped by an interrupt
+	UnplayedSamples int64   `json:"unplayed_samples"` // received, but the run ended before they were due
+
+	Done        bool       `json:"done"` // done:true was received
+	Interrupted bool       `json:"interrupted"`
+	Underruns   []Underrun `json:"underruns"`
+}
+
+// Underrun is one silence inside an utterance.
+type Underrun struct {
+	AtMS      float64 `json:"at_ms"` // when the missing sample was due
+	SilenceMS float64 `json:"silence_ms"`
+}
+
+// Interrupt is one conversation.interrupt that was received.
+type Interrupt struct {
+	AtMS           float64 `json:"at_ms"`
+	Utterances     int     `json:"utterances"`      // ended by it; 0 if nothing was playing or queued
+	DroppedSamples int64   `json:"dropped_samples"` // received and never heard
+}
+
+// Recording describes the WAV file. Its samples are those received, in playing
+// order; silence that was heard in between is listed here and is not in it.
+type Recording struct {
+	Rate       int          `json:"rate"`    // Hz; that of the first audio recorded
+	Samples    int64        `json:"samples"` // samples in the file
+	Silences   []Silence    `json:"silences"`
+	Unrecorded []Unrecorded `json:"unrecorded"`
+}
+
+// Silence is where an underrun belongs in the recording.
+type Silence struct {
+	Position int64   `json:"position"` // samples in the file before it
+	LengthMS float64 `json:"length_ms"`
+}
+
+// Unrecorded is an utterance whose rate is not that of the file.
+type Unrecorded struct {
+	Utterance string `json:"utterance"`
+	Rate      int    `json:"rate"`
+	Samples   int64  `json:"samples"`
+}
+
+// EventKind names what an Event tells of.
+type EventKind string
+
+// What happens in a run.
+const (
+	EventJoined    EventKind = "joined"    // the replica is in the room
+	EventReceiving EventKind = "receiving" // the first chunk of an utterance came
+	EventStarted   EventKind = "started"   // an utterance is heard
+	EventUnderrun  EventKind = "underrun"  // playback resumed, or was given up, after a silence
+	EventStopped   EventKind = "stopped"   // an utterance is over
+	EventInterrupt EventKind = "interrupt" // an interrupt was received
+	EventComplaint EventKind = "complaint" // the sender deviated from the protocol
+	EventIgnored   EventKind = "ignored"   // a documented message that is not rendered
+)
+
+// Event is one thing that happened. Fields that do not belong to its kind are
+// zero.
+type Event struct {
+	Kind          EventKind  `json:"event"`
+	AtMS          float64    `json:"at_ms"` // milliseconds since Run began
+	Utterance     string     `json:"utterance,omitempty"`
+	PlayedSeconds float64    `json:"played_seconds,omitempty"` // stopped
+	Interrupted   bool       `json:"interrupted,omitempty"`    // stopped
+	SilenceMS     float64    `json:"silence_ms,omitempty"`     // underrun
+	Text          string     `json:"text,omitempty"`           // ignored, interrupt
+	Complaint     *Complaint `json:"complaint,omitempty"`      // complaint
+}
+
+// milliseconds converts without losing nanoseconds.
+func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+// seconds is the playing time of so many samples.
+func seconds(samples int64, rate int) float64 { return float64(samples) / float64(rate) }

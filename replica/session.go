@@ -1,0 +1,339 @@
+package replica
+
+import (
+	"fmt"
+	"time"
+)
+
+// session is the state of one run. It knows no connection: messages go in with
+// their time of arrival, and events that have come due collect in outbox. One
+// goroutine owns it.
+type session struct {
+	opts   Options
+	start  time.Time
+	report Report
+
+	renderer renderer
+	recorder recorder
+
+	joined       bool
+	conversation string                // the id that messages have to carry, once known
+	open         *utterance            // the one that chunks are added to
+	all          []*utterance          // in order of their first chunk
+	known        map[string]*utterance // by inference_id
+
+	outbox  []wireEvent
+	seq     int64
+	turn    int
+	sendErr error
+}
+
+func newSession(opts Options, start time.Time) *session {
+	s := &session{
+		opts:         opts,
+		start:        start,
+		conversation: opts.ConversationID,
+		known:        make(map[string]*utterance),
+		recorder:     newRecorder(opts.Record),
+		report: Report{
+			Start:      start,
+			Utterances: []Utterance{},
+			Interrupts: []Interrupt{},
+			Complaints: []Complaint{},
+			Ignored:    make(map[string]int),
+		},
+	}
+	s.renderer = renderer{listener: s, preBuffer: opts.PreBuffer}
+	return s
+}
+
+// since is the offset of a time in the report.
+func (s *session) since(at time.Time) float64 { return milliseconds(at.Sub(s.start)) }
+
+// advance lets happen what is due by now.
+func (s *session) advance(now time.Time) {
+	s.join(now)
+	s.renderer.advance(now)
+}
+
+func (s *session) join(now time.Time) {
+	due := s.start.Add(s.opts.JoinDelay)
+	if s.joined || now.Before(due) {
+		return
+	}
+	s.joined = true
+	s.report.JoinedMS = new(s.since(due))
+	s.sendJoined(due)
+	s.opts.OnEvent(Event{Kind: EventJoined, AtMS: s.since(due)})
+}
+
+// untilDue is how long nothing happens unless a message comes; ok is false if
+// nothing ever does.
+func (s *session) untilDue(now time.Time) (wait time.Duration, ok bool) {
+	if !s.joined {
+		return s.start.Add(s.opts.JoinDelay).Sub(now), true
+	}
+	return s.renderer.untilDue(now)
+}
+
+// receive takes one message as it came.
+func (s *session) receive(msg []byte, at time.Time) {
+	s.report.Messages++
+	s.advance(at)
+	if !s.joined {
+		s.complain(KindBeforeJoin, "", at, "the replica had not joined yet")
+		return
+	}
+	m, faults := parse(msg, s.opts.MessageLimit)
+	for _, f := range faults {
+		s.complain(f.kind, m.chunk.id, at, f.text)
+	}
+	s.checkConversation(m, at)
+	switch m.action {
+	case actionSpeak:
+		s.speak(m.chunk, at)
+	case actionInterrupt:
+		s.interrupt(at)
+	case actionIgnore:
+		s.ignore(m.event, at)
+	}
+}
+
+// checkConversation compares with the configured id, or with the first one seen.
+func (s *session) checkConversation(m message, at time.Time) {
+	switch m.conversation {
+	case "", s.conversation:
+		return
+	}
+	if s.conversation == "" {
+		s.conversation = m.conversation
+		return
+	}
+	s.complain(KindEnvelope, m.chunk.id, at, fmt.Sprintf("conversation_id is %s, not %s", quote(m.conversation), quote(s.conversation)))
+}
+
+// speak takes a chunk into its utterance.
+func (s *session) speak(c chunk, at time.Time) {
+	u := s.known[c.id]
+	switch {
+	case u == nil:
+		u = s.begin(c, at)
+	case u != s.open:
+		s.refuse(u, c, at)
+		return
+	default:
+		s.checkRate(u, c, at)
+	}
+	s.count(u, c, at)
+	s.renderer.add(u, c.samples, at)
+	// Nobody can add to an utterance without an id.
+	if c.done || c.id == "" {
+		s.open = nil
+		s.renderer.finish(u, at)
+	}
+}
+
+// begin opens the utterance of a new id.
+func (s *session) begin(c chunk, at time.Time) *utterance {
+	if s.open != nil {
+		s.complain(KindMixedIDs, c.id, at, fmt.Sprintf("begins before %s had done", quote(s.open.record.ID)))
+		s.renderer.finish(s.open, at)
+	}
+	u := &utterance{lastArrive: at}
+	u.record = Utterance{ID: c.id, EventID: s.eventID(c.id), Rate: c.rate, FirstChunkMS: s.since(at), Underruns: []Underrun{}}
+	if c.rate == 0 {
+		u.record.Rate = impliedRate
+	}
+	s.checkRateBetween(u, at)
+	s.open = u
+	s.all = append(s.all, u)
+	if c.id != "" {
+		s.known[c.id] = u
+	}
+	s.opts.OnEvent(Event{Kind: EventReceiving, AtMS: s.since(at), Utterance: c.id})
+	return u
+}
+
+// eventID names an utterance in events. One without an id gets a name of its
+// own, as a server would make one.
+func (s *session) eventID(id string) string {
+	if id == "" {
+		return IDVersion3.of(fmt.Sprintf("message %d", s.report.Messages))
+	}
+	return s.opts.IDs.of(id)
+}
+
+// checkRateBetween compares the rate of a new utterance with that before it.
+func (s *session) checkRateBetween(u *utterance, at time.Time) {
+	if len(s.all) == 0 {
+		return
+	}
+	if before := s.all[len(s.all)-1].record.Rate; before != u.record.Rate {
+		s.complain(KindRateChanged, u.record.ID, at, fmt.Sprintf("%d Hz after an utterance of %d Hz", u.record.Rate, before))
+	}
+}
+
+// checkRate compares the rate of a chunk with that of its utterance, at which
+// it is played anyway, as the Pipecat mock does.
+func (s *session) checkRate(u *utterance, c chunk, at time.Time) {
+	if c.rate != 0 && c.rate != u.record.Rate {
+		s.complain(KindRateChanged, c.id, at, fmt.Sprintf("%d Hz within an utterance of %d Hz", c.rate, u.record.Rate))
+	}
+}
+
+// count enters a chunk into the records.
+func (s *session) count(u *utterance, c chunk, at time.Time) {
+	u.record.LargestGapMS = max(u.record.LargestGapMS, milliseconds(at.Sub(u.lastArrive)))
+	u.lastArrive = at
+	u.record.Chunks++
+	u.record.Samples += int64(len(c.samples))
+	u.record.Done = u.record.Done || c.done
+	s.report.Chunks++
+	s.report.Samples += int64(len(c.samples))
+}
+
+// refuse drops a chunk of an utterance that takes no more.
+func (s *session) refuse(u *utterance, c chunk, at time.Time) {
+	kind, text := s.refusal(u, c)
+	s.complain(kind, c.id, at, text)
+}
+
+func (s *session) refusal(u *utterance, c chunk) (Kind, string) {
+	isLast := u == s.all[len(s.all)-1]
+	switch {
+	case u.record.Interrupted:
+		return KindAfterInterrupt, "the utterance was interrupted"
+	case !u.record.Done:
+		return KindMixedIDs, "another utterance has begun since"
+	case u.record.StoppedMS != nil || !isLast:
+		return KindIDReused, "the utterance of this id is over"
+	case c.done:
+		return KindDoubleDone, "done was already received"
+	}
+	return KindAfterDone, "done was already received"
+}
+
+// interrupt ends all speech and notes what that cost.
+func (s *session) interrupt(at time.Time) {
+	i := Interrupt{AtMS: s.since(at), Utterances: len(s.renderer.queue)}
+	for _, u := range s.renderer.queue {
+		i.DroppedSamples += u.buffered()
+	}
+	text := fmt.Sprintf("%d utterances ended", i.Utterances)
+	if i.Utterances == 0 {
+		text = "nothing was playing or queued"
+	}
+	s.report.Interrupts = append(s.report.Interrupts, i)
+	s.opts.OnEvent(Event{Kind: EventInterrupt, AtMS: i.AtMS, Text: text})
+	s.open = nil
+	s.renderer.interrupt(at)
+}
+
+// ignore counts a documented message that is not rendered.
+func (s *session) ignore(event string, at time.Time) {
+	text := event + " is not rendered by the stand-in"
+	switch event {
+	case eventEcho:
+		text = "text is not rendered by the stand-in"
+	case eventRespond:
+		s.turn++
+	}
+	s.report.Ignored[event]++
+	s.opts.OnEvent(Event{Kind: EventIgnored, AtMS: s.since(at), Text: text})
+}
+
+func (s *session) complain(kind Kind, id string, at time.Time, text string) {
+	c := Complaint{Kind: kind, Text: text, Utterance: id, Message: s.report.Messages, AtMS: s.since(at)}
+	s.report.ComplaintCount++
+	if len(s.report.Complaints) < MaxComplaints {
+		s.report.Complaints = append(s.report.Complaints, c)
+	}
+	s.opts.OnEvent(Event{Kind: EventComplaint, AtMS: c.AtMS, Utterance: id, Complaint: &c})
+}
+
+// heard records samples as they are played.
+func (s *session) heard(u *utterance, samples []int16) {
+	s.recorder.write(&u.record, samples)
+}
+
+func (s *session) started(u *utterance, at time.Time) {
+	u.record.StartedMS = new(s.since(at))
+	s.sendStarted(u, at)
+	s.opts.OnEvent(Event{Kind: EventStarted, AtMS: s.since(at), Utterance: u.record.ID})
+}
+
+func (s *session) underran(u *utterance, from, to time.Time) {
+	silence := milliseconds(to.Sub(from))
+	u.record.Underruns = append(u.record.Underruns, Underrun{AtMS: s.since(from), SilenceMS: silence})
+	s.report.Underruns++
+	s.report.SilenceMS += silence
+	s.recorder.silence(&u.record, silence)
+	s.opts.OnEvent(Event{Kind: EventUnderrun, AtMS: s.since(from), Utterance: u.record.ID, SilenceMS: silence})
+}
+
+// stopped closes the record. An utterance that had no audio at all was never
+// spoken, so nothing is said of it.
+func (s *session) stopped(u *utterance, at time.Time, interrupted bool) {
+	u.record.StoppedMS = new(s.since(at))
+	u.record.Interrupted = interrupted
+	u.record.DroppedSamples = u.buffered()
+	s.settle(u)
+	if u.started || interrupted {
+		s.sendStopped(u, at)
+		s.opts.OnEvent(Event{Kind: EventStopped, AtMS: s.since(at), Utterance: u.record.ID, PlayedSeconds: u.record.PlayedSeconds, Interrupted: interrupted})
+	}
+	s.opts.OnUtterance(u.record)
+}
+
+// settle fills in what was played of u.
+func (s *session) settle(u *utterance) {
+	u.record.PlayedSamples = u.heard
+	u.record.PlayedSeconds = seconds(u.heard, u.record.Rate)
+	s.report.PlayedSeconds += u.record.PlayedSeconds
+}
+
+// sendFailed keeps the first failure that is more than the end of the
+// connection.
+func (s *session) sendFailed(err error) {
+	if s.sendErr == nil && !isEnd(err) {
+		s.sendErr = err
+	}
+}
+
+// end completes the report and the recording.
+func (s *session) end(last arrival) {
+	s.advance(last.at)
+	if s.open != nil {
+		s.complain(KindNeverDone, s.open.record.ID, last.at, "the connection ended before done was received")
+	}
+	for _, u := range s.renderer.leave(last.at) {
+		s.abandon(u)
+	}
+	s.recorder.close()
+	for _, u := range s.all {
+		s.report.Utterances = append(s.report.Utterances, u.record)
+	}
+	s.report.End, s.report.EndMS = reason(last.err), s.since(last.at)
+	s.report.Recording = s.recorder.report
+}
+
+// abandon records what was received of u and can no longer be played.
+func (s *session) abandon(u *utterance) {
+	s.settle(u)
+	u.record.UnplayedSamples = u.buffered()
+	for _, samples := range u.pending {
+		s.recorder.write(&u.record, samples)
+	}
+	s.opts.OnUtterance(u.record)
+}
+
+// reason classifies the error that ended the connection.
+func reason(err error) End {
+	switch {
+	case isContextEnd(err):
+		return EndContext
+	case isEnd(err):
+		return EndPeerGone
+	}
+	return EndReceiveFailed
+}
