@@ -55,6 +55,7 @@ func TestComplaints(t *testing.T) {
 
 		{"wrapped", []string{`{"message":` + last + `}`}, []Kind{KindEnvelope}, 1, 2},
 		{"wrapped twice", []string{`{"message":{"message":` + last + `}}`}, []Kind{KindEnvelope, KindEnvelope, KindEnvelope}, 1, 0},
+		{"wrapped with something beside", []string{`{"x":1,"message":` + last + `}`}, []Kind{KindEnvelope, KindEnvelope, KindEnvelope}, 1, 0},
 		{"no message_type", []string{spoil(last, `"message_type":"conversation",`, "")}, []Kind{KindEnvelope}, 1, 2},
 		{"other message_type", []string{spoil(last, `:"conversation"`, `:"system"`)}, []Kind{KindEnvelope}, 1, 0},
 		{"message_type in another case", []string{spoil(last, `"message_type"`, `"Message_Type"`)}, []Kind{KindEnvelope}, 1, 2},

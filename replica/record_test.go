@@ -121,7 +121,7 @@ func TestOtherRateIsNotRecorded(t *testing.T) {
 	o := run(t, &Options{Record: file, MessageLimit: -1}, func(p *peer) {
 		p.samples("a", 2400, 24000, true)
 		p.samples("b", 1600, 16000, false)
-		p.samples("b", 1600, 16000, true)
+		p.at(500).samples("b", 1600, 16000, true)
 		p.samples("c", 2400, 24000, true)
 		p.at(9000)
 	})
@@ -130,6 +130,9 @@ func TestOtherRateIsNotRecorded(t *testing.T) {
 		t.Errorf("%d samples recorded, want %d", len(got), len(want))
 	}
 	want := []Unrecorded{{Utterance: "b", Rate: 16000, Samples: 3200}}
+	if o.Underruns != 1 || len(o.Recording.Silences) != 0 {
+		t.Errorf("%d underruns, silences %+v in a recording without them", o.Underruns, o.Recording.Silences)
+	}
 	if !slices.Equal(o.Recording.Unrecorded, want) || o.Utterances[1].PlayedSamples != 3200 {
 		t.Errorf("unrecorded %+v, want %+v", o.Recording.Unrecorded, want)
 	}
@@ -148,10 +151,12 @@ func TestRecordingGrowsWhilePlaying(t *testing.T) {
 	})
 }
 
-// fullDisk fails every write that would make the file longer than room.
+// fullDisk fails writes that would make the file longer than room, as often as
+// it is told to.
 type fullDisk struct {
 	*os.File
-	room int64
+	room     int64
+	failures int
 }
 
 var errDiskFull = errors.New("disk full")
@@ -161,15 +166,24 @@ func (f *fullDisk) Write(p []byte) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	if at+int64(len(p)) > f.room {
+	if at+int64(len(p)) > f.room && f.failures > 0 {
+		f.failures--
 		n, _ := f.File.Write(p[:max(0, f.room-at)])
 		return n, errDiskFull
 	}
 	return f.File.Write(p)
 }
 
+// What was written before the failure is a valid file, even if the disk would
+// take more later on.
 func TestFullDisk(t *testing.T) {
-	disk := &fullDisk{create(t), 10_000}
+	for _, failures := range []int{1, 1000} {
+		testFullDisk(t, &fullDisk{create(t), 10_000, failures})
+	}
+}
+
+func testFullDisk(t *testing.T, disk *fullDisk) {
+	t.Helper()
 	o := run(t, &Options{Record: disk, MessageLimit: -1}, func(p *peer) {
 		for n := range 20 {
 			p.at(float64(n*50)).say("a", 50, n == 19)
@@ -190,7 +204,7 @@ func TestFullDisk(t *testing.T) {
 
 // Not even the header can be written.
 func TestNoDisk(t *testing.T) {
-	o := run(t, &Options{Record: &fullDisk{create(t), 0}}, func(p *peer) {
+	o := run(t, &Options{Record: &fullDisk{create(t), 0, 1000}}, func(p *peer) {
 		p.say("a", 10, true)
 		p.at(100)
 	})

@@ -68,7 +68,6 @@ func (r *renderer) add(u *utterance, samples []int16, now time.Time) {
 func (r *renderer) finish(u *utterance, now time.Time) {
 	r.stall(now)
 	u.closed = true
-	r.advance(now)
 	r.resume(now)
 }
 
@@ -82,7 +81,6 @@ func (r *renderer) interrupt(now time.Time) {
 
 // leave empties the buffer at the end of the run and returns what was in it.
 func (r *renderer) leave(now time.Time) []*utterance {
-	r.advance(now)
 	r.stall(now)
 	left := r.queue
 	for _, u := range left {

@@ -195,6 +195,22 @@ func TestPlayout(t *testing.T) {
 			p.at(120)
 		}, []string{"a start=0 stop=never played=120", "b start=never stop=never played=0"}},
 
+		{"the peer leaves while silent", func(p *peer) {
+			p.at(0).say("a", 100, false)
+			p.at(160)
+		}, []string{"a start=0 stop=never played=100 dry=100+60"}},
+
+		{"the peer leaves while buffering again", func(p *peer) {
+			p.at(0).say("a", 100, false)
+			p.at(140).say("a", 50, false)
+			p.at(160)
+		}, []string{"a start=0 stop=never played=100 dry=100+60"}},
+
+		{"the peer leaves when everything is played", func(p *peer) {
+			p.at(0).say("a", 100, false)
+			p.at(100)
+		}, []string{"a start=0 stop=never played=100"}},
+
 		{"16 kHz after 24 kHz", func(p *peer) {
 			p.samples("a", 2400, 24000, true)
 			p.samples("b", 2400, 16000, true)
@@ -206,6 +222,19 @@ func TestPlayout(t *testing.T) {
 			p.at(20).say("b", 60, true)
 			p.at(900)
 		}, []string{"a start=20 stop=80 played=60", "b start=80 stop=140 played=60"}},
+
+		{"a new id ends the old utterance, which had run dry", func(p *peer) {
+			p.at(0).say("a", 100, false)
+			p.at(150).say("b", 60, true)
+			p.at(900)
+		}, []string{"a start=0 stop=150 played=100 dry=100+50", "b start=150 stop=210 played=60"}},
+
+		{"a new id just when the old utterance runs dry", func(p *peer) {
+			p.at(0).say("a", 100, false)
+			p.at(100).say("b", 60, false)
+			p.at(130).say("b", 60, true)
+			p.at(900)
+		}, []string{"a start=0 stop=100 played=100", "b start=100 stop=220 played=120"}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -213,6 +242,35 @@ func TestPlayout(t *testing.T) {
 				t.Errorf("played\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(test.want, "\n"))
 			}
 		})
+	}
+}
+
+// quiet is a listener that keeps only when utterances started.
+type quiet struct{ starts []time.Time }
+
+func (*quiet) heard(*utterance, []int16)                 {}
+func (q *quiet) started(_ *utterance, at time.Time)      { q.starts = append(q.starts, at) }
+func (*quiet) underran(*utterance, time.Time, time.Time) {}
+func (*quiet) stopped(*utterance, time.Time, bool)       {}
+
+// A message may have come a moment before the clock was last looked at. It then
+// counts as what it was, in time, but nothing plays before what preceded it.
+func TestMessageIsOlderThanTheClock(t *testing.T) {
+	q, start := &quiet{}, time.Now()
+	ms := func(n int) time.Time { return start.Add(time.Duration(n) * time.Millisecond) }
+	r := renderer{listener: q, preBuffer: DefaultPreBuffer}
+	a, b := &utterance{}, &utterance{}
+	a.record.Rate, b.record.Rate = 24000, 24000
+	r.add(a, make([]int16, 2400), ms(0))
+	r.finish(a, ms(0))
+	r.advance(ms(101))
+	r.add(b, make([]int16, 240), ms(99))
+	if !slices.Equal(q.starts, []time.Time{ms(0), ms(100)}) {
+		t.Errorf("started at %v", q.starts)
+	}
+	r.interrupt(ms(105))
+	if a.pending != nil || b.pending != nil || len(r.queue) > 0 {
+		t.Error("audio is kept after its end")
 	}
 }
 

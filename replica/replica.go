@@ -74,8 +74,8 @@ type Conn interface {
 	// Send transmits one message and does not keep msg.
 	Send(ctx context.Context, msg []byte) error
 	// Receive waits for the next message, which then belongs to the caller. It
-	// returns an error when the peer is gone (io.EOF or net.ErrClosed) or when
-	// ctx ends.
+	// returns an error when the peer is gone (io.EOF, net.ErrClosed or
+	// Options.PeerGone) or when ctx ends (ctx.Err or its cause).
 	Receive(ctx context.Context) ([]byte, error)
 }
 
@@ -112,6 +112,10 @@ type Options struct {
 	// default nothing is recorded. Run completes the header but does not close
 	// the file.
 	Record io.WriteSeeker
+
+	// PeerGone is one more error by which the Conn says that the peer has left
+	// in an orderly way; none by default.
+	PeerGone error
 
 	// OnEvent is told what happens as it happens, from the goroutine of Run. It
 	// must not block: playback waits for it. Nobody is told by default.
@@ -162,6 +166,7 @@ func New(conn Conn, opts *Options) *Replica {
 type arrival struct {
 	msg []byte
 	err error
+	end End // why there is an error
 	at  time.Time
 }
 
@@ -188,7 +193,7 @@ func (r *Replica) Run(ctx context.Context) (Report, error) {
 
 	end := r.serve(ctx, s, inbox)
 	s.end(end)
-	return s.report, r.verdict(s, end.err)
+	return s.report, verdict(s, end)
 }
 
 // read forwards what the connection delivers until it ends. The session reads
@@ -196,7 +201,7 @@ func (r *Replica) Run(ctx context.Context) (Report, error) {
 func (r *Replica) read(ctx context.Context, inbox chan<- arrival) {
 	for {
 		msg, err := r.conn.Receive(ctx)
-		inbox <- arrival{msg: msg, err: err, at: time.Now()}
+		inbox <- arrival{msg: msg, err: err, end: r.reason(ctx, err), at: time.Now()}
 		if err != nil {
 			return
 		}
@@ -234,7 +239,9 @@ func (r *Replica) serve(ctx context.Context, s *session, inbox <-chan arrival) (
 func (r *Replica) send(ctx context.Context, s *session) {
 	for _, e := range s.outbox {
 		if err := r.conn.Send(ctx, e.encode()); err != nil {
-			s.sendFailed(err)
+			if s.sendErr == nil && r.reason(ctx, err) == EndFailed {
+				s.sendErr = err
+			}
 			continue
 		}
 		s.report.EventsSent++
@@ -242,8 +249,21 @@ func (r *Replica) send(ctx context.Context, s *session) {
 	s.outbox = s.outbox[:0]
 }
 
+// reason tells the normal ends of a connection from its failures.
+func (r *Replica) reason(ctx context.Context, err error) End {
+	switch {
+	case ctx.Err() != nil && (errors.Is(err, ctx.Err()) || errors.Is(err, context.Cause(ctx))):
+		return EndContext
+	case errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed):
+		return EndPeerGone
+	case r.opts.PeerGone != nil && errors.Is(err, r.opts.PeerGone):
+		return EndPeerGone
+	}
+	return EndFailed
+}
+
 // verdict joins what went wrong on the replica's own side.
-func (r *Replica) verdict(s *session, received error) error {
+func verdict(s *session, last arrival) error {
 	var errs []error
 	if s.recorder.err != nil {
 		errs = append(errs, fmt.Errorf("replica: record: %w", s.recorder.err))
@@ -251,18 +271,8 @@ func (r *Replica) verdict(s *session, received error) error {
 	if s.sendErr != nil {
 		errs = append(errs, fmt.Errorf("replica: send event: %w", s.sendErr))
 	}
-	if !isEnd(received) {
-		errs = append(errs, fmt.Errorf("replica: receive: %w", received))
+	if last.end == EndFailed {
+		errs = append(errs, fmt.Errorf("replica: receive: %w", last.err))
 	}
 	return errors.Join(errs...)
-}
-
-// isEnd reports whether err is one of the normal ends of a connection.
-func isEnd(err error) bool {
-	return errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) || isContextEnd(err)
-}
-
-// isContextEnd reports whether err says that the caller ended the run.
-func isContextEnd(err error) bool {
-	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }

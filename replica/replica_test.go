@@ -45,7 +45,7 @@ func (p *pipe) Receive(ctx context.Context) ([]byte, error) {
 	case <-p.gone:
 		return nil, io.EOF
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return nil, context.Cause(ctx)
 	}
 }
 
@@ -180,30 +180,34 @@ func noGoroutines(t *testing.T) {
 }
 
 func TestRunEnds(t *testing.T) {
-	broken := errors.New("broken")
+	broken, left := errors.New("broken"), errors.New("left")
+	leave := func(_ context.CancelCauseFunc, p *pipe) { close(p.gone) }
 	tests := []struct {
 		name    string
-		end     func(cancel context.CancelFunc, p *pipe)
+		end     func(cancel context.CancelCauseFunc, p *pipe)
 		receive error
 		want    End
 		err     error
 	}{
-		{name: "peer gone", end: func(_ context.CancelFunc, p *pipe) { close(p.gone) }, want: EndPeerGone},
-		{name: "context ended", end: func(cancel context.CancelFunc, _ *pipe) { cancel() }, want: EndContext},
-		{name: "receive failed", end: func(_ context.CancelFunc, p *pipe) { close(p.gone) }, receive: broken, want: EndReceiveFailed, err: broken},
+		{name: "peer gone", end: leave, want: EndPeerGone},
+		{name: "peer gone, in its own words", end: leave, receive: left, want: EndPeerGone},
+		{name: "closed", end: leave, receive: net.ErrClosed, want: EndPeerGone},
+		{name: "context ended", end: func(cancel context.CancelCauseFunc, _ *pipe) { cancel(nil) }, want: EndContext},
+		{name: "context ended for a reason", end: func(cancel context.CancelCauseFunc, _ *pipe) { cancel(broken) }, want: EndContext},
+		{name: "broken", end: leave, receive: broken, want: EndFailed, err: broken},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				ctx, cancel := context.WithCancel(t.Context())
-				defer cancel()
+				ctx, cancel := context.WithCancelCause(t.Context())
+				defer cancel(nil)
 				p := newPipe()
 				end := make(chan struct{})
 				var report Report
 				var err error
 				go func() {
 					defer close(end)
-					report, err = New(failing{p, test.receive, nil}, nil).Run(ctx)
+					report, err = New(failing{p, test.receive, nil}, &Options{PeerGone: left}).Run(ctx)
 				}()
 				<-p.out
 				<-p.out
@@ -283,7 +287,8 @@ func TestArrivalsAreStampedWhileSending(t *testing.T) {
 			report, _ = New(p.conn, unlimited).Run(t.Context())
 		}()
 		p.at(10).say("a", 100, false)
-		p.at(60).say("a", 100, true)
+		p.at(40).say("a", 10, false)
+		p.at(90).say("a", 100, true)
 		p.at(1000)
 		for range 6 {
 			<-p.conn.out
@@ -292,7 +297,7 @@ func TestArrivalsAreStampedWhileSending(t *testing.T) {
 		close(p.conn.gone)
 		<-end
 		u := report.Utterances[0]
-		if u.FirstChunkMS != 10 || u.LargestGapMS != 50 || *u.StartedMS != 10 || *u.StoppedMS != 210 || len(u.Underruns) != 0 {
+		if u.FirstChunkMS != 10 || u.LargestGapMS != 50 || *u.StartedMS != 10 || *u.StoppedMS != 220 || len(u.Underruns) != 0 {
 			t.Errorf("first chunk %v, gap %v, started %v, stopped %v, underruns %v",
 				u.FirstChunkMS, u.LargestGapMS, *u.StartedMS, *u.StoppedMS, u.Underruns)
 		}

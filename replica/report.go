@@ -37,9 +37,9 @@ type End string
 
 // The ways a run ends.
 const (
-	EndPeerGone      End = "peer_gone"
-	EndContext       End = "context_ended"
-	EndReceiveFailed End = "receive_failed"
+	EndPeerGone End = "peer_gone"     // the sender has left
+	EndContext  End = "context_ended" // the caller ended it
+	EndFailed   End = "failed"        // the connection broke
 )
 
 // Utterance is what became of the chunks that share one inference_id.

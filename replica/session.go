@@ -292,14 +292,6 @@ func (s *session) settle(u *utterance) {
 	s.report.PlayedSeconds += u.record.PlayedSeconds
 }
 
-// sendFailed keeps the first failure that is more than the end of the
-// connection.
-func (s *session) sendFailed(err error) {
-	if s.sendErr == nil && !isEnd(err) {
-		s.sendErr = err
-	}
-}
-
 // end completes the report and the recording.
 func (s *session) end(last arrival) {
 	s.advance(last.at)
@@ -313,7 +305,7 @@ func (s *session) end(last arrival) {
 	for _, u := range s.all {
 		s.report.Utterances = append(s.report.Utterances, u.record)
 	}
-	s.report.End, s.report.EndMS = reason(last.err), s.since(last.at)
+	s.report.End, s.report.EndMS = last.end, s.since(last.at)
 	s.report.Recording = s.recorder.report
 }
 
@@ -325,15 +317,4 @@ func (s *session) abandon(u *utterance) {
 		s.recorder.write(&u.record, samples)
 	}
 	s.opts.OnUtterance(u.record)
-}
-
-// reason classifies the error that ended the connection.
-func reason(err error) End {
-	switch {
-	case isContextEnd(err):
-		return EndContext
-	case isEnd(err):
-		return EndPeerGone
-	}
-	return EndReceiveFailed
 }
