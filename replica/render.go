@@ -11,14 +11,14 @@ const recordInterval = time.Second
 type utterance struct {
 	record Utterance
 
-	received   int64     // samples taken
-	heard      int64     // of those, played
-	pending    [][]int16 // the rest, in order
-	closed     bool      // no more will come
-	started    bool      // its first sample was played
-	stalled    bool      // it ran dry, and waits for more
-	stalledAt  time.Time // when the missing sample was due
-	lastArrive time.Time // of its last chunk
+	received    int64     // samples taken
+	heard       int64     // of those, played
+	pending     [][]int16 // the rest, in order
+	closed      bool      // no more will come
+	started     bool      // its first sample was played
+	stalled     bool      // it ran dry, and waits for more
+	stalledAt   time.Time // when the missing sample was due
+	lastArrival time.Time // of its last chunk
 }
 
 func (u *utterance) buffered() int64 { return u.received - u.heard }

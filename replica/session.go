@@ -139,7 +139,7 @@ func (s *session) begin(c chunk, at time.Time) *utterance {
 		s.complain(KindMixedIDs, c.id, at, fmt.Sprintf("begins before %s had done", quote(s.open.record.ID)))
 		s.renderer.finish(s.open, at)
 	}
-	u := &utterance{lastArrive: at}
+	u := &utterance{lastArrival: at}
 	u.record = Utterance{ID: c.id, EventID: s.eventID(c.id), Rate: c.rate, FirstChunkMS: s.since(at), Underruns: []Underrun{}}
 	if c.rate == 0 {
 		u.record.Rate = impliedRate
@@ -183,8 +183,8 @@ func (s *session) checkRate(u *utterance, c chunk, at time.Time) {
 
 // count enters a chunk into the records.
 func (s *session) count(u *utterance, c chunk, at time.Time) {
-	u.record.LargestGapMS = max(u.record.LargestGapMS, milliseconds(at.Sub(u.lastArrive)))
-	u.lastArrive = at
+	u.record.LargestGapMS = max(u.record.LargestGapMS, milliseconds(at.Sub(u.lastArrival)))
+	u.lastArrival = at
 	u.record.Chunks++
 	u.record.Samples += int64(len(c.samples))
 	u.record.Done = u.record.Done || c.done
