@@ -151,8 +151,8 @@ func (h mpegHeader) sameStream(other mpegHeader) bool {
 	return h.Version == other.Version && h.Layer == other.Layer && h.format() == other.format()
 }
 
-// decoderDelay is what every layer III decoder adds in front: 528 samples of
-// its filter bank and one more by the encoders' convention.
+// decoderDelay is what a layer III decoder adds in front: 528 samples of its
+// filter bank and one more by the encoders' convention.
 const decoderDelay = 529
 
 // xingTag is what an encoder wrote about the whole stream into a first frame
@@ -219,34 +219,82 @@ func xingFields(flags uint32) int {
 	return length
 }
 
-// duration is the number of frames of sound (samples a channel) the tag
-// claims, or -1. The decoder's own delay goes in any case: what it takes off
-// in front it can give back behind only out of the padding.
-func (t xingTag) duration(h mpegHeader) int64 {
-	if t.Frames < 0 {
-		return -1
+// skip is the number of samples a channel to leave out in front. Where the
+// tag does not tell the encoder's delay, nothing is left out.
+func (t xingTag) skip() int64 {
+	if t.Delay < 0 {
+		return 0
 	}
-	delay, padding := max(t.Delay, 0), max(t.Padding, decoderDelay)
-	return max(0, t.Frames*int64(h.samples())-int64(delay)-int64(padding))
+	return int64(t.Delay + decoderDelay)
+}
+
+// duration is the number of frames of sound (samples a channel) the tag
+// claims, or -1; a tag that counts no frames at all was never filled in. The
+// decoder's delay shifts the sound into the padding, so less padding than that
+// costs the end of the sound.
+func (t xingTag) duration(h mpegHeader) int64 {
+	total := t.Frames * int64(h.samples())
+	switch {
+	case t.Frames <= 0:
+		return -1
+	case t.Delay < 0:
+		return total
+	}
+	return max(0, total-int64(t.Delay)-int64(max(t.Padding, decoderDelay)))
 }
 
 func allZero(b []byte) bool { return len(bytes.Trim(b, "\x00")) == 0 }
 
-// mp3Length compares the sound that came out with what the tags claimed.
+// mp3Length keeps account of the sound of a stream: what to leave out at its
+// ends, and whether it is what its tag claimed.
 type mp3Length struct {
 	delivered int64 // frames of sound so far
 	begin     int64 // of them, those before the present stream
 	claimed   int64 // frames of sound in the present stream, -1 if unknown
+	skip      int64 // frames still to leave out before its sound
+	coded     int64 // MPEG audio frames that may still come, if claimed is known
 	warnings  []string
 }
 
-// start begins a stream that claims so many frames of sound.
-func (l *mp3Length) start(claimed int64) { l.begin, l.claimed = l.delivered, claimed }
+// start begins a stream of which the tag in front tells the length.
+func (l *mp3Length) start(h mpegHeader, tag xingTag) {
+	l.begin, l.skip, l.claimed, l.coded = l.delivered, tag.skip(), tag.duration(h), tag.Frames
+}
+
+// frame takes account of one more MPEG audio frame. If that is one too many,
+// the claim is wrong and nothing is left out on its word any more.
+func (l *mp3Length) frame() {
+	if l.coded--; l.claimed >= 0 && l.coded < 0 {
+		l.warn("the input goes on beyond the %d frames that the header claims", l.claimed)
+		l.claimed = -1
+	}
+}
+
+// room is how many frames to take from the decoder next, at most n. What is to
+// be left out in front and what is sound are taken apart.
+func (l *mp3Length) room(n int64) int64 {
+	switch {
+	case l.skip > 0:
+		return min(n, l.skip)
+	case l.claimed >= 0:
+		return min(n, l.begin+l.claimed-l.delivered)
+	}
+	return n
+}
+
+// add takes account of n frames and returns how many of them are sound.
+func (l *mp3Length) add(n int64) int64 {
+	if l.skip > 0 {
+		l.skip -= n
+		return 0
+	}
+	l.delivered += n
+	return n
+}
 
 // check warns if the present stream ended too early.
 func (l *mp3Length) check(f Format) {
-	got := l.delivered - l.begin
-	if got < l.claimed {
+	if got := l.delivered - l.begin; got < l.claimed {
 		l.warn("the header claims %d frames (%.3f s), the input holds %d (%.3f s)",
 			l.claimed, f.Duration(l.claimed).Seconds(), got, f.Duration(got).Seconds())
 	}

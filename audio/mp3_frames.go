@@ -149,7 +149,7 @@ func (f *mpegFrames) resync() (mpegHeader, error) {
 	tag := isTag(f.peek(0, mpegHeaderLength))
 	for {
 		at, h, found := f.search(0, mpegWindow)
-		if f.discard(at); !tag {
+		if f.discard(at); !tag && (found || at >= mpegHeaderLength) {
 			f.skipped += int64(at)
 		}
 		switch {
@@ -179,7 +179,7 @@ func (f *mpegFrames) search(from, n int) (at int, h mpegHeader, found bool) {
 	for at = from; at < from+n; at++ {
 		head := f.peek(at, mpegHeaderLength)
 		if len(head) < mpegHeaderLength {
-			return at, h, false
+			return at + len(head), h, false
 		}
 		if head[0] != 0xFF {
 			at += f.buffered(at, from+n) - 1
@@ -231,7 +231,11 @@ func (f *mpegFrames) end() error {
 
 // peek returns n bytes from offset at on, or fewer where the input ends.
 func (f *mpegFrames) peek(at, n int) []byte {
-	b, err := f.r.Peek(at + n)
+	end := at + n
+	if f.err != nil {
+		end = min(end, f.r.Buffered())
+	}
+	b, err := f.r.Peek(end)
 	f.note(err)
 	return b[min(at, len(b)):]
 }

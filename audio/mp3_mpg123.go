@@ -22,10 +22,10 @@ static mp3_result mp3_decode(mpg123_handle *handle, const unsigned char *frame, 
 }
 
 // mp3_setup makes handle give 32-bit float samples at the rate and with the
-// channels of the stream. Its frames arrive whole, so the first one need not
-// wait for the second.
+// channels of the stream, uncut: its frames arrive whole, so the first need not
+// wait for the second, and what is no sound is cut off elsewhere.
 static int mp3_setup(mpg123_handle *handle, long rate, int channels) {
-	long flags = MPG123_QUIET | MPG123_FORCE_FLOAT | MPG123_GAPLESS | MPG123_NO_READAHEAD;
+	long flags = MPG123_QUIET | MPG123_FORCE_FLOAT | MPG123_IGNORE_INFOFRAME | MPG123_NO_READAHEAD;
 	int code = mpg123_param(handle, MPG123_FLAGS, flags, 0);
 	if (code == MPG123_OK) code = mpg123_param(handle, MPG123_RESYNC_LIMIT, -1, 0);
 	if (code == MPG123_OK) code = mpg123_format_none(handle);
@@ -48,9 +48,9 @@ import (
 // mp3Decoder is a Source over MPEG audio, decoded by libmpg123. It reads no
 // further than the frame it needs next, so it keeps pace with a pipe.
 //
-// What the encoder added in front and behind is cut off where a Xing or Info
+// What the encoder added in front and behind is left out where a Xing or Info
 // tag tells how much. Streams of one format that were put one behind the other
-// are each cut so: together they give what they would give one by one.
+// are each treated so: together they give what they would give one by one.
 type mp3Decoder struct {
 	frames  mpegFrames
 	handle  *C.mpg123_handle
@@ -59,7 +59,6 @@ type mp3Decoder struct {
 	length  mp3Length
 	input   []byte // frame to decode next, nil if there is none
 	dry     bool   // all that went into the handle has come out
-	fed     bool   // something went into the handle
 	err     error
 }
 
@@ -124,58 +123,62 @@ func (d *mp3Decoder) Warnings() []string { return d.length.warnings }
 // that none waits for input it does not need. Where frames of another format
 // follow, the error says so and wraps ErrFormat.
 func (d *mp3Decoder) ReadSamples(p []float32) (int, error) {
-	p = p[:len(p)-len(p)%d.info.Format.Channels]
-	if len(p) == 0 {
+	channels := d.info.Format.Channels
+	if len(p) < channels {
 		return 0, io.ErrShortBuffer
 	}
 	for d.err == nil {
-		if d.dry {
+		room := d.length.room(int64(len(p) / channels))
+		if d.dry || room == 0 {
 			d.err = d.advance()
 			continue
 		}
-		n, err := d.decode(p)
-		d.err = err
-		if n > 0 {
-			d.length.delivered += int64(n / d.info.Format.Channels)
-			return n, nil
+		var n int
+		n, d.err = d.decode(p[:int(room)*channels])
+		if sound := d.length.add(int64(n / channels)); sound > 0 {
+			return int(sound) * channels, nil
 		}
 	}
 	return 0, d.err
 }
 
-// advance fetches the next frame of sound.
+// advance fetches the next frame of sound. What the handle still holds stays
+// there: it is padding, unless more frames come than the tag claims.
 func (d *mp3Decoder) advance() error {
+	if d.input != nil {
+		if _, err := d.decode(nil); err != nil {
+			return err
+		}
+	}
 	h, frame, err := d.frames.next()
 	if err != nil {
 		return d.end(err)
 	}
 	if tag, ok := parseXingTag(h, frame); ok {
-		return d.startStream(h, tag, frame)
+		return d.startStream(h, tag)
 	}
+	d.length.frame()
 	d.input, d.dry = frame, false
 	return nil
 }
 
-// startStream begins anew with a tag, the first frame of its stream. The
-// handle must see it to know what to cut off.
-func (d *mp3Decoder) startStream(h mpegHeader, tag xingTag, frame []byte) error {
+// startStream begins anew behind a tag, which is a stream's first frame and
+// holds no sound.
+func (d *mp3Decoder) startStream(h mpegHeader, tag xingTag) error {
 	d.length.check(d.info.Format)
-	d.length.start(tag.duration(h))
-	if d.fed {
-		if code := C.mpg123_open_feed(d.handle); code != C.MPG123_OK {
-			return mpg123Error(code)
-		}
+	d.length.start(h, tag)
+	d.dry = true
+	if code := C.mpg123_open_feed(d.handle); code != C.MPG123_OK {
+		return mpg123Error(code)
 	}
-	d.input = frame
-	_, err := d.decode(nil)
-	return err
+	return nil
 }
 
 // decode gives the handle the frame in d.input, if there is one, and takes out
 // what is ready and fits p.
 func (d *mp3Decoder) decode(p []float32) (int, error) {
 	frame := d.input
-	d.input, d.fed = nil, true
+	d.input = nil
 	result := C.mp3_decode(d.handle,
 		(*C.uchar)(unsafe.SliceData(frame)), C.size_t(len(frame)),
 		(*C.float)(unsafe.SliceData(p)), C.size_t(4*len(p)))

@@ -103,9 +103,11 @@ func TestParseXingTag(t *testing.T) {
 		{"MPEG-2 stereo", "fff38404", 21, 1, []uint32{100}, lame, xingTag{100, 576, 806}, 57600 - 576 - 806},
 		{"no frames", "fff384c4", 13, 2, []uint32{5000}, lame, xingTag{-1, 576, 806}, -1},
 		{"no flags", "fff384c4", 13, 0, nil, lame, xingTag{-1, 576, 806}, -1},
-		{"no encoder", "fff384c4", 13, 1, []uint32{100}, nil, xingTag{100, -1, -1}, 57600 - 529},
+		{"no encoder", "fff384c4", 13, 1, []uint32{100}, nil, xingTag{100, -1, -1}, 57600},
+		{"frames never filled in", "fff384c4", 13, 1, []uint32{0}, lame, xingTag{0, 576, 806}, -1},
+		{"short padding", "fff384c4", 13, 1, []uint32{100}, lame[:22], xingTag{100, 576, 0}, 57600 - 576 - 529},
 		{"all frames are padding", "fff384c4", 13, 1, []uint32{1}, lame, xingTag{1, 576, 806}, 0},
-		{"four billion frames", "fff384c4", 13, 1, []uint32{1<<32 - 1}, nil, xingTag{1<<32 - 1, -1, -1}, (1<<32-1)*576 - 529},
+		{"four billion frames", "fff384c4", 13, 1, []uint32{1<<32 - 1}, nil, xingTag{1<<32 - 1, -1, -1}, (1<<32 - 1) * 576},
 	}
 	for _, test := range tests {
 		h, frame := tagFrame(test.header, test.at, test.flags, test.fields, test.lame)
