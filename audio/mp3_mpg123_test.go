@@ -431,6 +431,30 @@ func TestMP3Broken(t *testing.T) {
 	}
 }
 
+// Damage behind the first two frames is heard, but it neither ends the speech
+// nor adds to it.
+func TestMP3Damaged(t *testing.T) {
+	for _, name := range []string{taggedMP3, untaggedMP3, stereoMP3} {
+		mp3 := readMP3File(t, name)
+		whole, _ := decodeMP3(t, mp3)
+		for seed := range byte(200) {
+			damage, damaged := rand.New(rand.NewChaCha8([32]byte{seed})), bytes.Clone(mp3)
+			for range 1 + int(seed) {
+				damaged[1100+damage.IntN(len(mp3)-1100)] ^= 1 << damage.IntN(8)
+			}
+			samples, _ := decodeMP3(t, damaged)
+			if len(samples) > len(whole) || len(samples) < len(whole)/20 {
+				t.Errorf("%s, damage %d: %d samples of %d", name, seed, len(samples), len(whole))
+			}
+			for i, v := range samples {
+				if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
+					t.Fatalf("%s, damage %d: sample %d is %v", name, seed, i, v)
+				}
+			}
+		}
+	}
+}
+
 func TestMP3Refuses(t *testing.T) {
 	mp3 := readMP3File(t, taggedMP3)
 	frame := mp3[:192]
@@ -449,9 +473,17 @@ func TestMP3Refuses(t *testing.T) {
 		d, err := openMP3(bytes.NewReader(data))
 		if err == nil {
 			d.Close()
+			t.Errorf("%s was opened", name)
+			continue
 		}
-		t.Log(name, err)
 		oneLine(t, err, audio.ErrFormat)
+	}
+}
+
+func TestMP3NamesTheLyingTag(t *testing.T) {
+	_, err := openMP3(bytes.NewReader([]byte("ID3\x04\x00\x00\x00\x00\x7f\x7fshort")))
+	if want := "an ID3v2 tag claims 16393 bytes, the input ends after 15"; !strings.Contains(fmt.Sprint(err), want) {
+		t.Errorf("%v, want it to say %q", err, want)
 	}
 }
 
