@@ -1,0 +1,370 @@
+package rtc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"time"
+)
+
+// firstReadBuffer holds a message of 4096 bytes, the usual limit of a room,
+// with room to spare. Larger messages make the buffer grow.
+const firstReadBuffer = 8 << 10
+
+// Conn is an open connection. All its methods may be called at the same time
+// from several goroutines; calls of Send are carried out one after the other,
+// and so are calls of Receive.
+type Conn struct {
+	peer     *peer
+	messages channel
+	options  *Options
+	release  func() // tells the listener, or its table, that the session is over
+	limit    int    // bytes of the largest message the peer takes
+
+	sending   chan struct{} // one slot, held by Send
+	receiving chan struct{} // one slot, held by Receive
+	buffer    []byte        // what Receive reads into
+	low       chan struct{} // one slot, filled when little is left unacknowledged
+
+	closeOnce sync.Once
+	closeErr  error
+	closing   chan struct{} // closed by Close
+
+	endOnce sync.Once
+	cause   error         // why the connection ended; read it after ended is closed
+	ended   chan struct{} // closed when the peer is gone or lost
+
+	pings        channel       // the ping channel, or zero; read it after supervised is closed
+	supervised   chan struct{} // closed when supervise returns
+	answered     chan struct{} // closed at the peer's first pong
+	answeredOnce sync.Once
+	parted       chan struct{} // closed when the peer has left the ping channel
+	readers      sync.WaitGroup
+}
+
+// newConn starts the goroutines of a connection whose message channel is open.
+func newConn(p *peer, messages channel, o *Options, release func()) *Conn {
+	c := &Conn{
+		peer:       p,
+		messages:   messages,
+		options:    o,
+		release:    release,
+		limit:      int(p.SCTP().GetCapabilities().MaxMessageSize),
+		sending:    make(chan struct{}, 1),
+		receiving:  make(chan struct{}, 1),
+		buffer:     make([]byte, min(firstReadBuffer, o.MaxMessage)),
+		low:        make(chan struct{}, 1),
+		closing:    make(chan struct{}),
+		ended:      make(chan struct{}),
+		supervised: make(chan struct{}),
+		answered:   make(chan struct{}),
+		parted:     make(chan struct{}),
+	}
+	messages.SetBufferedAmountLowThreshold(uint64(o.LowWater))
+	messages.OnBufferedAmountLow(func() {
+		select {
+		case c.low <- struct{}{}:
+		default:
+		}
+	})
+	go c.supervise()
+	return c
+}
+
+// MaxMessage is the largest message the peer takes, in bytes.
+func (c *Conn) MaxMessage() int { return c.limit }
+
+// Send queues one text message. It blocks while more than Options.HighWater
+// bytes wait for the peer's acknowledgement, until no more than
+// Options.LowWater do, and does not keep msg.
+//
+// The error is the cause of ctx, net.ErrClosed, ErrPeerGone, ErrLost or
+// ErrTooLarge. A Send that failed has sent nothing, and one that was ended by
+// its ctx or by the size of msg leaves the connection as it was.
+func (c *Conn) Send(ctx context.Context, msg []byte) error {
+	if err := c.send(ctx, msg); err != nil {
+		return fmt.Errorf("rtc: send: %w", err)
+	}
+	return nil
+}
+
+func (c *Conn) send(ctx context.Context, msg []byte) error {
+	if err := c.acquire(ctx, c.sending); err != nil {
+		return err
+	}
+	defer func() { <-c.sending }()
+	if len(msg) > c.limit {
+		return fmt.Errorf("%w: %d bytes, the peer takes %d", ErrTooLarge, len(msg), c.limit)
+	}
+	if err := c.waitForRoom(ctx); err != nil {
+		return err
+	}
+	if _, err := c.messages.WriteDataChannel(msg, true); err != nil {
+		return c.end(fmt.Errorf("%w: %v", ErrLost, err))
+	}
+	return nil
+}
+
+// acquire takes a one-slot lock. Unlike a mutex it can be waited for no longer
+// than ctx and the connection last.
+func (c *Conn) acquire(ctx context.Context, lock chan struct{}) error {
+	if err := c.over(ctx); err != nil {
+		return err
+	}
+	select {
+	case lock <- struct{}{}:
+		return nil
+	case <-c.closing:
+	case <-ctx.Done():
+	}
+	return c.over(ctx)
+}
+
+// over says why no call can go on: this side has closed, or ctx is done.
+func (c *Conn) over(ctx context.Context) error {
+	select {
+	case <-c.closing:
+		return net.ErrClosed
+	default:
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return nil
+}
+
+// hasEnded reports whether the peer is gone or lost.
+func (c *Conn) hasEnded() bool {
+	select {
+	case <-c.ended:
+		return true
+	default:
+		return false
+	}
+}
+
+// waitForRoom blocks while the peer is behind.
+func (c *Conn) waitForRoom(ctx context.Context) error {
+	for limit := c.options.HighWater; ; limit = c.options.LowWater {
+		if c.hasEnded() {
+			return c.cause
+		}
+		if err := c.over(ctx); err != nil {
+			return err
+		}
+		if c.messages.BufferedAmount() <= uint64(limit) {
+			return nil
+		}
+		select {
+		case <-c.low:
+		case <-c.ended:
+		case <-c.closing:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// Receive returns the next message, which belongs to the caller. A ctx that is
+// done ends this call only, and no message is lost by it.
+//
+// The error is the cause of ctx, net.ErrClosed, or, after the last message
+// that arrived, ErrPeerGone or ErrLost. ErrTooLarge says that the peer sent
+// more than Options.MaxMessage bytes; it ends the connection.
+func (c *Conn) Receive(ctx context.Context) ([]byte, error) {
+	msg, err := c.receive(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("rtc: receive: %w", err)
+	}
+	return msg, nil
+}
+
+func (c *Conn) receive(ctx context.Context) ([]byte, error) {
+	if err := c.acquire(ctx, c.receiving); err != nil {
+		return nil, err
+	}
+	defer func() { <-c.receiving }()
+	defer c.interruptWhenDone(ctx)()
+	for {
+		n, _, err := c.messages.ReadDataChannel(c.buffer)
+		if err == nil {
+			return append(make([]byte, 0, n), c.buffer[:n]...), nil
+		}
+		if err := c.afterRead(ctx, err); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// interruptWhenDone makes a blocked read return once ctx is done. The function
+// it returns ends that; a read that starts after it is not affected.
+func (c *Conn) interruptWhenDone(ctx context.Context) (stop func()) {
+	interrupted := make(chan struct{})
+	cancel := context.AfterFunc(ctx, func() {
+		c.interruptRead()
+		close(interrupted)
+	})
+	return func() {
+		if !cancel() {
+			<-interrupted
+		}
+	}
+}
+
+// interruptRead makes the read of the message channel, now or next, return as
+// soon as nothing is left to read.
+func (c *Conn) interruptRead() {
+	_ = c.messages.SetReadDeadline(time.Unix(1, 0))
+}
+
+// afterRead decides what a failed read means. A nil error says: read again.
+func (c *Conn) afterRead(ctx context.Context, err error) error {
+	switch {
+	case errors.Is(err, io.ErrShortBuffer):
+		return c.growBuffer()
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return c.afterInterrupt(ctx)
+	case errors.Is(err, io.EOF):
+		c.end(ErrPeerGone)
+		return c.orClosed(ErrPeerGone)
+	default:
+		return c.orClosed(c.end(fmt.Errorf("%w: %v", ErrLost, err)))
+	}
+}
+
+// orClosed is err, unless this side has closed.
+func (c *Conn) orClosed(err error) error {
+	if closed := c.over(context.Background()); closed != nil {
+		return closed
+	}
+	return err
+}
+
+// growBuffer makes room for a message that has arrived and is still queued.
+func (c *Conn) growBuffer() error {
+	limit := c.options.MaxMessage
+	if len(c.buffer) >= limit {
+		return c.end(fmt.Errorf("%w: more than %d bytes", ErrTooLarge, limit))
+	}
+	c.buffer = make([]byte, min(2*len(c.buffer), limit))
+	return nil
+}
+
+// afterInterrupt finds out whom the interrupt was for. One left behind by an
+// earlier call is taken back: pion sets a deadline in a goroutine of its own,
+// which can come late. The order matters, because end interrupts last.
+func (c *Conn) afterInterrupt(ctx context.Context) error {
+	_ = c.messages.SetReadDeadline(time.Time{})
+	if err := c.over(ctx); err != nil {
+		return err
+	}
+	if c.hasEnded() {
+		c.interruptRead()
+		return c.cause
+	}
+	return nil
+}
+
+// end notes why the connection is over, and wakes all who wait. Only the first
+// reason counts; end returns that one.
+func (c *Conn) end(reason error) error {
+	c.endOnce.Do(func() {
+		c.cause = reason
+		close(c.ended)
+		c.interruptRead()
+	})
+	return c.cause
+}
+
+// Close says goodbye and frees the connection. It waits at most
+// Options.CloseTimeout for the peer to acknowledge what was sent, and then for
+// every goroutine of the connection. Calls that are blocked fail with
+// net.ErrClosed.
+//
+// The error says that the peer did not acknowledge everything. Further calls
+// wait for the first and return the same.
+func (c *Conn) Close() error {
+	c.closeOnce.Do(func() {
+		if err := c.close(); err != nil {
+			c.closeErr = fmt.Errorf("rtc: close: %w", err)
+		}
+	})
+	return c.closeErr
+}
+
+func (c *Conn) close() error {
+	close(c.closing)
+	c.interruptRead()
+	<-c.supervised
+	c.sending <- struct{}{} // no Send is under way, and none will be
+	c.readers.Go(c.discard)
+
+	timeout := time.NewTimer(c.options.CloseTimeout)
+	defer timeout.Stop()
+	err := c.flush(timeout.C)
+	if err != nil {
+		defer c.release() // breaking off comes first: this is no goodbye
+	} else {
+		c.part(timeout.C)
+		c.release()
+	}
+	_ = c.peer.GracefulClose()
+	c.readers.Wait()
+	return err
+}
+
+// discard reads on, for nobody: a peer that is blocked by a full window could
+// not take part in the goodbye. It ends with the association.
+func (c *Conn) discard() {
+	c.receiving <- struct{}{}
+	for {
+		_, _, err := c.messages.ReadDataChannel(c.buffer)
+		switch {
+		case err == nil:
+		case errors.Is(err, io.ErrShortBuffer) && c.growBuffer() == nil:
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			_ = c.messages.SetReadDeadline(time.Time{})
+		default:
+			return
+		}
+	}
+}
+
+// flush waits until the peer has acknowledged everything.
+func (c *Conn) flush(timeout <-chan time.Time) error {
+	c.messages.SetBufferedAmountLowThreshold(0)
+	for {
+		waiting := c.messages.BufferedAmount()
+		if waiting == 0 {
+			return nil
+		}
+		select {
+		case <-c.low:
+		case <-c.ended:
+			return fmt.Errorf("%d bytes not delivered: %w", waiting, c.cause)
+		case <-timeout:
+			return fmt.Errorf("%d bytes not acknowledged within %v", waiting, c.options.CloseTimeout)
+		}
+	}
+}
+
+// part resets the channels and waits for the peer to do the same, which it
+// does without its reader's help on the ping channel only. From then on it
+// knows that it was not abandoned.
+func (c *Conn) part(timeout <-chan time.Time) {
+	if c.hasEnded() {
+		return
+	}
+	_ = c.messages.Close()
+	if c.pings.stream == nil {
+		return
+	}
+	_ = c.pings.Close()
+	select {
+	case <-c.parted:
+	case <-timeout:
+	}
+}

@@ -1,0 +1,220 @@
+package rtc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/pion/webrtc/v4"
+)
+
+// What HTTP may cost: a description with one data channel is some 600 bytes.
+const (
+	largestDescription = 64 << 10        // bytes of an offer or an answer
+	largestHeader      = 16 << 10        // bytes of an HTTP header
+	longestComplaint   = 120             // bytes of a server's words in an error
+	deleteTimeout      = 1 * time.Second // the DELETE that ends a session
+)
+
+const sdpType = "application/sdp"
+
+// Dial connects to a Listener, or to anything that answers as one would, and
+// returns when the message channel is open. The address is the Listener's URL;
+// as ICE stays on this machine, so must its host.
+//
+// ctx and Options.ConnectTimeout bound Dial, not the Conn. The error says in
+// one line what was wrong with the address, the server or its answer; it wraps
+// the cause of ctx, context.DeadlineExceeded or the network's error.
+func Dial(ctx context.Context, address string, opts *Options) (*Conn, error) {
+	options, err := opts.withDefaults()
+	if err != nil {
+		return nil, fmt.Errorf("rtc: dial: %w", err)
+	}
+	endpoint, err := parseEndpoint(address)
+	if err != nil {
+		return nil, fmt.Errorf("rtc: dial %q: %w", address, err)
+	}
+	conn, err := dial(ctx, endpoint, options)
+	if err != nil {
+		return nil, fmt.Errorf("rtc: dial %s: %w", endpoint.Redacted(), err)
+	}
+	return conn, nil
+}
+
+// parseEndpoint takes an http address on this machine.
+func parseEndpoint(address string) (*url.URL, error) {
+	endpoint, err := url.Parse(address)
+	switch {
+	case err != nil:
+		return nil, errors.New("not a URL")
+	case endpoint.Scheme != "http":
+		return nil, errors.New("not an http:// URL")
+	case !isLoopback(endpoint.Hostname()):
+		return nil, errors.New("not on this machine: only localhost, 127.0.0.0/8 and [::1] can be reached")
+	}
+	return endpoint, nil
+}
+
+func dial(ctx context.Context, endpoint *url.URL, o *Options) (*Conn, error) {
+	ctx, cancel := withConnectTimeout(ctx, o)
+	defer cancel()
+	p, err := newPeer(o)
+	if err != nil {
+		return nil, err
+	}
+	signaling := newSignaling(endpoint)
+	messages, err := signaling.connect(ctx, p)
+	if err != nil {
+		signaling.delete()
+		_ = p.GracefulClose()
+		return nil, err
+	}
+	return newConn(p, messages, o, signaling.delete), nil
+}
+
+// withConnectTimeout bounds the setting up of a connection.
+func withConnectTimeout(ctx context.Context, o *Options) (context.Context, context.CancelFunc) {
+	cause := fmt.Errorf("no connection within %v: %w", o.ConnectTimeout, context.DeadlineExceeded)
+	return context.WithTimeoutCause(ctx, o.ConnectTimeout, cause)
+}
+
+// signaling is the dialer's side of the HTTP exchange.
+type signaling struct {
+	client   http.Client
+	endpoint *url.URL
+	session  *url.URL // what to delete in the end, or nil
+}
+
+// newSignaling keeps to the server it was told: no proxy, no redirect, no
+// connection left open.
+func newSignaling(endpoint *url.URL) *signaling {
+	return &signaling{
+		endpoint: endpoint,
+		client: http.Client{
+			Transport: &http.Transport{
+				DisableKeepAlives:      true,
+				MaxResponseHeaderBytes: largestHeader,
+			},
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+	}
+}
+
+// connect offers the two channels and waits for the message channel to open.
+func (s *signaling) connect(ctx context.Context, p *peer) (channel, error) {
+	if err := p.open(messageLabel, p.messages); err != nil {
+		return channel{}, err
+	}
+	if err := p.open(pingLabel, p.pings); err != nil {
+		return channel{}, err
+	}
+	offer, err := p.offer(ctx)
+	if err != nil {
+		return channel{}, err
+	}
+	answer, err := s.exchange(ctx, offer)
+	if err != nil {
+		return channel{}, err
+	}
+	if err := p.take(webrtc.SDPTypeAnswer, answer); err != nil {
+		return channel{}, fmt.Errorf("the server's answer: %v", oneLine(err.Error()))
+	}
+	return p.connected(ctx)
+}
+
+// exchange posts the offer and returns the answer.
+func (s *signaling) exchange(ctx context.Context, offer string) (string, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, s.endpoint.String(), strings.NewReader(offer))
+	if err != nil {
+		return "", err
+	}
+	request.Header.Set("Content-Type", sdpType)
+	request.Header.Set("Accept", sdpType)
+	response, err := s.client.Do(request)
+	if err != nil {
+		return "", transportError(ctx, err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(response.Body, largestDescription+1))
+	if err != nil {
+		return "", transportError(ctx, err)
+	}
+	return s.accept(response, body)
+}
+
+// transportError is what stopped an HTTP exchange, without the method and the
+// address that net/http puts before it.
+func transportError(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if wrapped, ok := errors.AsType[*url.Error](err); ok {
+		return wrapped.Err
+	}
+	return err
+}
+
+// accept judges the server's response to an offer.
+func (s *signaling) accept(response *http.Response, body []byte) (string, error) {
+	if response.StatusCode != http.StatusCreated {
+		return "", fmt.Errorf("the server answered %s: %q", response.Status, oneLine(string(body)))
+	}
+	s.session = s.locate(response.Header.Get("Location"))
+	if !isDescription(response.Header) {
+		return "", fmt.Errorf("the server answered with content type %q, not %s",
+			oneLine(response.Header.Get("Content-Type")), sdpType)
+	}
+	if len(body) > largestDescription {
+		return "", fmt.Errorf("the server's answer is longer than %d bytes", largestDescription)
+	}
+	return string(body), nil
+}
+
+// locate resolves a Location header. One that points to another server is not
+// followed.
+func (s *signaling) locate(location string) *url.URL {
+	session, err := s.endpoint.Parse(location)
+	if err != nil || location == "" || session.Scheme != s.endpoint.Scheme || session.Host != s.endpoint.Host {
+		return nil
+	}
+	return session
+}
+
+// delete tells the server that the session is over. Whether it still listens
+// is its own business.
+func (s *signaling) delete() {
+	if s.session == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), deleteTimeout)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodDelete, s.session.String(), nil)
+	if err != nil {
+		return
+	}
+	if response, err := s.client.Do(request); err == nil {
+		_ = response.Body.Close()
+	}
+}
+
+// isDescription reports whether a header announces a session description.
+func isDescription(header http.Header) bool {
+	kind, _, err := mime.ParseMediaType(header.Get("Content-Type"))
+	return err == nil && kind == sdpType
+}
+
+// oneLine is the first line of text, cut where it grows too long.
+func oneLine(text string) string {
+	line, _, _ := strings.Cut(strings.TrimSpace(text), "\n")
+	line = strings.TrimSpace(line)
+	if len(line) > longestComplaint {
+		return strings.ToValidUTF8(line[:longestComplaint], "") + "..."
+	}
+	return line
+}

@@ -1,0 +1,401 @@
+package rtc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/pion/webrtc/v4"
+)
+
+// answering returns the address of a server that gives every request the same
+// answer.
+func answering(t *testing.T, status int, header http.Header, body string) string {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for name, values := range header {
+			w.Header()[name] = values
+		}
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, body)
+	}))
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+// unusedAddress is where nothing listens.
+func unusedAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return "http://" + l.Addr().String()
+}
+
+func TestDialErrors(t *testing.T) {
+	sdp := http.Header{"Content-Type": {sdpType}}
+	noChannel := "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\nm=audio 9 RTP/AVP 0\r\n"
+	tests := []struct{ name, address, want string }{
+		{"not a URL", "http://[::1", "not a URL"},
+		{"no scheme", "127.0.0.1:8080", "not a URL"},
+		{"wrong scheme", "wss://127.0.0.1/", "not an http:// URL"},
+		{"another machine", "http://example.org/", "not on this machine"},
+		{"looks like loopback", "http://127.0.0.1.example.org/", "not on this machine"},
+		{"nothing there", unusedAddress(t), "connection refused"},
+		{"not found", answering(t, 404, nil, "no such page\nat all"), `the server answered 404 Not Found: "no such page"`},
+		{"redirect", answering(t, 307, http.Header{"Location": {"http://example.org/"}}, ""), "the server answered 307 Temporary Redirect"},
+		{"another kind of page", answering(t, 201, http.Header{"Content-Type": {"text/html"}}, "<html>"), `content type "text/html"`},
+		{"empty answer", answering(t, 201, sdp, ""), "the server's answer: session description has no data channel"},
+		{"garbage", answering(t, 201, sdp, strings.Repeat("garbage\n", 1000)), "the server's answer: not a session description"},
+		{"no data channel", answering(t, 201, sdp, noChannel), "session description has no data channel"},
+		{"endless answer", answering(t, 201, sdp, strings.Repeat("a", largestDescription+1)), "longer than 65536 bytes"},
+		{"long complaint", answering(t, 500, nil, strings.Repeat("a", 1000)), strings.Repeat("a", longestComplaint) + "..."},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			_, err := Dial(t.Context(), test.address, nil)
+			if err == nil {
+				t.Fatal("connected")
+			}
+			if !strings.Contains(err.Error(), test.want) || !strings.HasPrefix(err.Error(), "rtc: dial ") {
+				t.Errorf("got  %v\nwant ...%s", err, test.want)
+			}
+			if strings.Contains(err.Error(), "\n") || len(err.Error()) > 300 {
+				t.Errorf("not one short line: %q", err)
+			}
+		})
+	}
+}
+
+func TestDialWrapsTheNetworksError(t *testing.T) {
+	if _, err := Dial(t.Context(), unusedAddress(t), nil); !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("got %v, want %v in it", err, syscall.ECONNREFUSED)
+	}
+}
+
+// A server that takes the request and says nothing.
+func TestDialEndedByContext(t *testing.T) {
+	requested := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		close(requested)
+		<-r.Context().Done()
+	}))
+	defer server.Close()
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cause := errors.New("interrupted")
+	go func() {
+		<-requested
+		cancel(cause)
+	}()
+	if _, err := Dial(ctx, server.URL, nil); !errors.Is(err, cause) {
+		t.Errorf("got %v, want %v", err, cause)
+	}
+}
+
+// A server whose answer is good but behind which nobody connects.
+func TestDialThatNeverConnects(t *testing.T) {
+	deleted := make(chan string, 1)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodDelete {
+			deleted <- r.URL.Path
+			return
+		}
+		offer, _ := io.ReadAll(r.Body)
+		w.Header().Set("Content-Type", sdpType)
+		w.Header().Set("Location", "sessions/7")
+		w.WriteHeader(http.StatusCreated)
+		_, _ = io.WriteString(w, deadAnswer(t, string(offer)))
+	}))
+	defer server.Close()
+	_, err := Dial(t.Context(), server.URL+"/rooms/", &Options{ConnectTimeout: 100 * time.Millisecond})
+	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "no connection within 100ms") {
+		t.Errorf("got %v", err)
+	}
+	if got := <-deleted; got != "/rooms/sessions/7" {
+		t.Errorf("deleted %s", got)
+	}
+}
+
+// deadAnswer answers an offer with a peer that is closed at once.
+func deadAnswer(t *testing.T, offer string) string {
+	options, err := (*Options)(nil).withDefaults()
+	if err != nil {
+		t.Error(err)
+		return ""
+	}
+	p, err := newPeer(options)
+	if err != nil {
+		t.Error(err)
+		return ""
+	}
+	answer, err := p.answer(t.Context(), offer)
+	if err != nil {
+		t.Error(err)
+	}
+	if err := p.GracefulClose(); err != nil {
+		t.Error(err)
+	}
+	return answer
+}
+
+// makeOffer is a good offer of a peer that will not connect.
+func makeOffer(t *testing.T) string {
+	t.Helper()
+	options, err := (*Options)(nil).withDefaults()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := newPeer(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.GracefulClose()
+	if err := p.open(messageLabel, p.messages); err != nil {
+		t.Fatal(err)
+	}
+	offer, err := p.offer(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return offer
+}
+
+// request sends a request to the listener and returns status and body.
+func request(t *testing.T, method, url, body string, edit func(*http.Request)) (*http.Response, string) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", sdpType)
+	if edit != nil {
+		edit(r)
+	}
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	response, err := client.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response, string(text)
+}
+
+func TestListenerRefuses(t *testing.T) {
+	l := listen(t, nil)
+	host := func(host string) func(*http.Request) { return func(r *http.Request) { r.Host = host } }
+	origin := func(values ...string) func(*http.Request) {
+		return func(r *http.Request) { r.Header["Origin"] = values }
+	}
+	tests := []struct {
+		name, method, path, body string
+		edit                     func(*http.Request)
+		status                   int
+	}{
+		{"foreign host", "POST", "", "v=0", host("example.org"), 403},
+		{"host that begins like loopback", "POST", "", "v=0", host("127.0.0.1.example.org:80"), 403},
+		{"host that begins like localhost", "POST", "", "v=0", host("localhost.example.org"), 403},
+		{"another interface", "POST", "", "v=0", host("192.168.1.1"), 403},
+		{"foreign origin", "POST", "", "v=0", origin("https://example.org"), 403},
+		{"origin of no site", "POST", "", "v=0", origin("null"), 403},
+		{"second origin", "POST", "", "v=0", origin("http://localhost", "https://example.org"), 403},
+		{"foreign delete", "DELETE", "x", "", origin("https://example.org"), 403},
+		{"no content type", "POST", "", "v=0", func(r *http.Request) { r.Header.Del("Content-Type") }, 415},
+		{"too long", "POST", "", strings.Repeat("a", largestDescription+1), nil, 413},
+		{"garbage", "POST", "", "garbage", nil, 400},
+		{"no data channel", "POST", "", "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n", nil, 400},
+		{"wrong method", "GET", "", "", nil, 405},
+		{"wrong path", "POST", "a/b", "", nil, 404},
+		{"no such session", "DELETE", "x", "", nil, 404},
+		{"loopback hosts and origins", "DELETE", "x", "", func(r *http.Request) {
+			r.Host = "[::1]:99"
+			r.Header["Origin"] = []string{"http://LocalHost:3000"}
+		}, 404},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			response, body := request(t, test.method, l.URL()+test.path, test.body, test.edit)
+			if response.StatusCode != test.status {
+				t.Errorf("status %s, want %d: %s", response.Status, test.status, body)
+			}
+			if strings.Count(body, "\n") > 1 {
+				t.Errorf("not one line: %q", body)
+			}
+		})
+	}
+	if len(l.slots) != 0 || len(l.sessions) != 0 {
+		t.Errorf("%d slots and %d sessions are left", len(l.slots), len(l.sessions))
+	}
+}
+
+func TestListenRefusesOtherInterfaces(t *testing.T) {
+	for _, address := range []string{":0", "0.0.0.0:0", "[::]:0", "192.168.1.1:80", "example.org:80", "127.0.0.1", ""} {
+		if l, err := Listen(address, nil); err == nil || !strings.Contains(err.Error(), "not a loopback address") {
+			t.Errorf("Listen(%q): %v", address, err)
+			if err == nil {
+				_ = l.Close()
+			}
+		}
+	}
+	l := listen(t, nil)
+	if _, err := Listen(strings.Trim(strings.TrimPrefix(l.URL(), "http://"), "/"), nil); !errors.Is(err, syscall.EADDRINUSE) {
+		t.Errorf("Listen where another does: %v", err)
+	}
+}
+
+func TestIsLoopback(t *testing.T) {
+	for host, want := range map[string]bool{
+		"localhost": true, "LOCALHOST": true, "127.0.0.1": true, "127.255.255.254": true, "::1": true, "::ffff:127.0.0.1": true,
+		"": false, "localhost.": false, "128.0.0.1": false, "127.1": false, "0127.0.0.1": false, "::": false, "::1%lo": false,
+		"0.0.0.0": false, "example.org": false, "[::1]": false,
+	} {
+		if got := isLoopback(host); got != want {
+			t.Errorf("isLoopback(%q) is %v", host, got)
+		}
+	}
+}
+
+// Offers behind which nobody connects hold their slots only for a while.
+func TestBacklog(t *testing.T) {
+	l := listen(t, &Options{Backlog: 2, ConnectTimeout: 300 * time.Millisecond})
+	offer := makeOffer(t)
+	for range 2 {
+		if response, body := request(t, "POST", l.URL(), offer, nil); response.StatusCode != http.StatusCreated {
+			t.Fatalf("%s: %s", response.Status, body)
+		}
+	}
+	if response, body := request(t, "POST", l.URL(), offer, nil); response.StatusCode != http.StatusServiceUnavailable {
+		t.Fatalf("one more than the backlog: %s: %s", response.Status, body)
+	}
+	for range 2 {
+		l.slots <- struct{}{} // comes free when a session is dropped
+	}
+	for range 2 {
+		<-l.slots
+	}
+	if l.mu.Lock(); len(l.sessions) != 0 {
+		t.Errorf("%d sessions are left", len(l.sessions))
+	}
+	l.mu.Unlock()
+}
+
+func TestDeleteDropsAHalfOpenSession(t *testing.T) {
+	l := listen(t, &Options{Backlog: 1, ConnectTimeout: time.Hour})
+	response, _ := request(t, "POST", l.URL(), makeOffer(t), nil)
+	session, err := response.Location()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if response, _ := request(t, "DELETE", session.String(), "", nil); response.StatusCode != http.StatusOK {
+		t.Fatal(response.Status)
+	}
+	l.slots <- struct{}{}
+	<-l.slots
+}
+
+func TestListenerCloseDropsHalfOpenSessions(t *testing.T) {
+	l := listen(t, &Options{ConnectTimeout: time.Hour})
+	request(t, "POST", l.URL(), makeOffer(t), nil)
+	if err := l.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestListenerClose(t *testing.T) {
+	l := listen(t, nil)
+	accepting := make(chan error, 1)
+	go func() {
+		_, err := l.Accept(t.Context())
+		accepting <- err
+	}()
+	for range 2 {
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := <-accepting; !errors.Is(err, net.ErrClosed) {
+		t.Errorf("blocked Accept: %v, want %v", err, net.ErrClosed)
+	}
+	if _, err := Dial(t.Context(), l.URL(), nil); !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("Dial: %v, want %v", err, syscall.ECONNREFUSED)
+	}
+}
+
+// Connections nobody accepted go with the listener, accepted ones stay.
+func TestListenerCloseAndItsConnections(t *testing.T) {
+	l := listen(t, nil)
+	var dialed [2]*Conn
+	for i := range dialed {
+		c, err := Dial(t.Context(), l.URL(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		dialed[i] = c
+		if i > 0 {
+			break
+		}
+		accepted, err := l.Accept(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer accepted.Close()
+		defer func() {
+			mustSend(t, c, []byte("still open"))
+			mustReceive(t, accepted, []byte("still open"))
+		}()
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := dialed[1].Receive(t.Context()); !errors.Is(err, ErrPeerGone) && !errors.Is(err, ErrLost) {
+		t.Errorf("Receive from a connection that was not accepted: %v", err)
+	}
+}
+
+func TestAcceptEndedByContext(t *testing.T) {
+	l := listen(t, nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := l.Accept(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want %v", err, context.Canceled)
+	}
+}
+
+func TestPeersStayOnThisMachine(t *testing.T) {
+	offer := makeOffer(t)
+	parsed, err := (&webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: offer}).Unmarshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	candidates := 0
+	for _, attribute := range parsed.MediaDescriptions[0].Attributes {
+		if attribute.Key != "candidate" {
+			continue
+		}
+		candidates++
+		if !strings.Contains(attribute.Value, " udp ") || !strings.Contains(attribute.Value, " 127.0.0.1 ") {
+			t.Errorf("candidate %s", attribute.Value)
+		}
+	}
+	if candidates == 0 {
+		t.Error("no candidates")
+	}
+	if want := fmt.Sprintf("a=max-message-size:%d\r\n", 256<<10); !strings.Contains(offer, want) {
+		t.Errorf("no %q in the offer", want)
+	}
+}

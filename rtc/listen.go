@@ -1,0 +1,311 @@
+package rtc
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+)
+
+// What a client of the HTTP server may take its time for.
+const (
+	headerTimeout   = 5 * time.Second
+	requestTimeout  = 10 * time.Second
+	responseTimeout = 15 * time.Second // the time to make an answer is in it
+	idleTimeout     = 30 * time.Second
+)
+
+// errTooMany refuses an offer while the backlog is full.
+var errTooMany = errors.New("too many sessions are waiting")
+
+// Listener takes offers over HTTP and hands out the connections made of them.
+type Listener struct {
+	options  *Options
+	server   http.Server
+	url      string
+	accepted chan *Conn
+	slots    chan struct{} // one for each session not yet accepted
+	closing  chan struct{} // closed by Close
+	tasks    sync.WaitGroup
+	once     sync.Once
+
+	mu       sync.Mutex
+	closed   bool
+	sessions map[string]*session // by the path of their resource
+}
+
+// session is what one offer led to.
+type session struct {
+	cancel context.CancelFunc // gives up connecting
+	conn   *Conn              // nil until connected
+}
+
+// Listen takes offers at a TCP address such as "127.0.0.1:0". The address must
+// be on the loopback interface, and so must the Host and Origin of every
+// request: no other machine can connect, and no web page of another site.
+func Listen(address string, opts *Options) (*Listener, error) {
+	options, err := opts.withDefaults()
+	if err != nil {
+		return nil, fmt.Errorf("rtc: listen: %w", err)
+	}
+	if host, _, err := net.SplitHostPort(address); err != nil || !isLoopback(host) {
+		return nil, fmt.Errorf("rtc: listen %q: not a loopback address such as 127.0.0.1:0", address)
+	}
+	socket, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("rtc: %w", err)
+	}
+	l := &Listener{
+		options:  options,
+		url:      "http://" + socket.Addr().String() + "/",
+		accepted: make(chan *Conn),
+		slots:    make(chan struct{}, options.Backlog),
+		closing:  make(chan struct{}),
+		sessions: make(map[string]*session),
+	}
+	l.serve(socket)
+	return l, nil
+}
+
+// serve starts the HTTP server.
+func (l *Listener) serve(socket net.Listener) {
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /{$}", l.handleOffer)
+	mux.HandleFunc("DELETE /{session}", l.handleDelete)
+	l.server = http.Server{
+		Handler:           onlyLocal(mux),
+		ReadHeaderTimeout: headerTimeout,
+		ReadTimeout:       requestTimeout,
+		WriteTimeout:      responseTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    largestHeader,
+		ErrorLog:          log.New(io.Discard, "", 0),
+		ConnState:         l.count,
+	}
+	l.tasks.Go(func() { _ = l.server.Serve(socket) })
+}
+
+// count makes Close wait for net/http's goroutines.
+func (l *Listener) count(_ net.Conn, state http.ConnState) {
+	switch state {
+	case http.StateNew:
+		l.tasks.Add(1)
+	case http.StateClosed:
+		l.tasks.Done()
+	}
+}
+
+// URL is where offers are taken, and what Dial is given.
+func (l *Listener) URL() string { return l.url }
+
+// Accept returns the next connection whose message channel is open. The error
+// is the cause of ctx, or net.ErrClosed after Close.
+func (l *Listener) Accept(ctx context.Context) (*Conn, error) {
+	select {
+	case conn := <-l.accepted:
+		return conn, nil
+	case <-l.closing:
+		return nil, fmt.Errorf("rtc: accept: %w", net.ErrClosed)
+	case <-ctx.Done():
+		return nil, fmt.Errorf("rtc: accept: %w", context.Cause(ctx))
+	}
+}
+
+// Close stops listening and drops the sessions that were not accepted. It
+// returns when every goroutine of the Listener has ended; connections that
+// were accepted live on. Further calls do nothing.
+func (l *Listener) Close() error {
+	l.once.Do(func() {
+		l.mu.Lock()
+		l.closed = true
+		for _, s := range l.sessions {
+			s.cancel()
+		}
+		l.mu.Unlock()
+		close(l.closing)
+		_ = l.server.Close()
+	})
+	l.tasks.Wait()
+	return nil
+}
+
+// handleOffer answers an offer and starts to connect.
+func (l *Listener) handleOffer(w http.ResponseWriter, r *http.Request) {
+	if !isDescription(r.Header) {
+		http.Error(w, "an offer has the content type "+sdpType, http.StatusUnsupportedMediaType)
+		return
+	}
+	offer, err := io.ReadAll(http.MaxBytesReader(w, r.Body, largestDescription))
+	if _, tooLong := errors.AsType[*http.MaxBytesError](err); tooLong {
+		http.Error(w, fmt.Sprintf("the offer is longer than %d bytes", largestDescription), http.StatusRequestEntityTooLarge)
+		return
+	}
+	if err != nil {
+		http.Error(w, "the offer did not arrive", http.StatusBadRequest)
+		return
+	}
+	answer, path, err := l.open(r.Context(), string(offer))
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	w.Header().Set("Content-Type", sdpType)
+	w.Header().Set("Location", path)
+	w.WriteHeader(http.StatusCreated)
+	_, _ = io.WriteString(w, answer)
+}
+
+// refuse says why there is no answer to an offer.
+func refuse(w http.ResponseWriter, err error) {
+	status := http.StatusBadRequest
+	if errors.Is(err, errTooMany) || errors.Is(err, net.ErrClosed) {
+		status = http.StatusServiceUnavailable
+	}
+	http.Error(w, oneLine(err.Error()), status)
+}
+
+// open makes a session of an offer. It holds a slot of the backlog until the
+// connection is accepted or has failed.
+func (l *Listener) open(ctx context.Context, offer string) (answer, path string, err error) {
+	select {
+	case l.slots <- struct{}{}:
+	default:
+		return "", "", errTooMany
+	}
+	p, answer, err := l.answer(ctx, offer)
+	if err != nil {
+		<-l.slots
+		return "", "", err
+	}
+	path = "/" + rand.Text()
+	if err := l.start(path, p); err != nil {
+		_ = p.GracefulClose()
+		<-l.slots
+		return "", "", err
+	}
+	return answer, path, nil
+}
+
+// answer makes the peer connection for an offer.
+func (l *Listener) answer(ctx context.Context, offer string) (*peer, string, error) {
+	p, err := newPeer(l.options)
+	if err != nil {
+		return nil, "", err
+	}
+	answer, err := p.answer(ctx, offer)
+	if err != nil {
+		_ = p.GracefulClose()
+		return nil, "", err
+	}
+	return p, answer, nil
+}
+
+// start enters a session and begins to connect, unless the listener is closed.
+func (l *Listener) start(path string, p *peer) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return net.ErrClosed
+	}
+	ctx, cancel := withConnectTimeout(context.Background(), l.options)
+	s := &session{cancel: cancel}
+	l.sessions[path] = s
+	l.tasks.Go(func() {
+		defer func() { <-l.slots }()
+		defer cancel()
+		l.connect(ctx, path, s, p)
+	})
+	return nil
+}
+
+// connect waits for the message channel and then for Accept.
+func (l *Listener) connect(ctx context.Context, path string, s *session, p *peer) {
+	messages, err := p.connected(ctx)
+	if err != nil {
+		l.forget(path)
+		_ = p.GracefulClose()
+		return
+	}
+	conn := newConn(p, messages, l.options, func() { l.forget(path) })
+	l.mu.Lock()
+	s.conn = conn
+	l.mu.Unlock()
+	select {
+	case l.accepted <- conn:
+	case <-l.closing:
+		_ = conn.Close()
+	}
+}
+
+// forget removes a session from the table and returns what it was.
+func (l *Listener) forget(path string) (was session, found bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s, found := l.sessions[path]
+	if !found {
+		return session{}, false
+	}
+	delete(l.sessions, path)
+	return *s, true
+}
+
+// handleDelete ends a session. What has arrived can still be received.
+func (l *Listener) handleDelete(w http.ResponseWriter, r *http.Request) {
+	s, found := l.forget(r.URL.Path)
+	if !found {
+		http.Error(w, "no such session", http.StatusNotFound)
+		return
+	}
+	s.cancel()
+	if s.conn != nil {
+		s.conn.end(ErrPeerGone)
+	}
+}
+
+// onlyLocal lets requests through that were made on this machine, by a program
+// or by a page of a local server. A page of any other site is stopped by its
+// Origin, and by its Host when its name was made to point here.
+func onlyLocal(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !isLoopback(hostname(r.Host)) || !isLocalOrigin(r.Header.Values("Origin")) {
+			http.Error(w, "only requests from this machine are taken", http.StatusForbidden)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// hostname takes the port off a Host header.
+func hostname(host string) string {
+	return (&url.URL{Host: host}).Hostname()
+}
+
+// isLocalOrigin reports whether a request names no origin or one that is here.
+func isLocalOrigin(origins []string) bool {
+	for _, origin := range origins {
+		parsed, err := url.Parse(origin)
+		if err != nil || !isLoopback(parsed.Hostname()) {
+			return false
+		}
+	}
+	return true
+}
+
+// isLoopback reports whether a host, without port and brackets, is this
+// machine: localhost, 127.0.0.0/8 or ::1.
+func isLoopback(host string) bool {
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	address, err := netip.ParseAddr(host)
+	return err == nil && address.Zone() == "" && address.Unmap().IsLoopback()
+}

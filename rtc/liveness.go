@@ -1,0 +1,145 @@
+package rtc
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"time"
+)
+
+// The messages of the ping channel.
+const (
+	ping = "ping"
+	pong = "pong"
+)
+
+// pongBacklog is how many bytes of pongs may wait for a peer that pings but
+// does not acknowledge. Beyond it pings go unanswered.
+const pongBacklog = 1 << 10
+
+// supervise watches over the connection until it ends or is closed.
+func (c *Conn) supervise() {
+	defer close(c.supervised)
+	ticks, stop := c.options.pingTicks()
+	defer stop()
+	pulse := pulse{allowed: silentTicks(c.options.PingInterval, c.options.PingTimeout)}
+	arriving := c.peer.pings
+	for {
+		select {
+		case <-c.closing:
+			return
+		case <-c.ended:
+			return
+		case <-c.peer.broken:
+			c.end(fmt.Errorf("%w: no way to the peer is left", ErrLost))
+		case c.pings = <-arriving:
+			arriving = nil
+			c.readers.Go(c.answer)
+			c.sendPing()
+		case <-ticks:
+			c.beat(&pulse)
+		}
+	}
+}
+
+// pingTicks is what sets the pace of the pings.
+func (o *Options) pingTicks() (ticks <-chan time.Time, stop func()) {
+	if o.ticks != nil {
+		return o.ticks, func() {}
+	}
+	ticker := time.NewTicker(o.PingInterval)
+	return ticker.C, ticker.Stop
+}
+
+// silentTicks is how many ping intervals make up the timeout.
+func silentTicks(interval, timeout time.Duration) int {
+	return int((timeout + interval - 1) / interval)
+}
+
+// pulse counts the ping intervals in which nothing came from the peer.
+//
+// It counts ticks, not time, because a process that was stopped itself finds
+// one tick on waking, however long it slept, and must not blame the peer. And
+// it counts every SCTP packet as a sign of life, not pongs alone: a peer whose
+// reader is slow has a full receive window, which holds back pings as well as
+// messages, but its acknowledgements still come.
+type pulse struct {
+	heard   uint64 // bytes received at the last tick
+	silent  int    // ticks since that number grew
+	allowed int    // ticks of silence before the peer is lost
+}
+
+// dead takes the number of bytes received so far, once a tick.
+func (p *pulse) dead(heard uint64) bool {
+	if heard != p.heard {
+		p.heard, p.silent = heard, 0
+		return false
+	}
+	p.silent++
+	return p.silent >= p.allowed
+}
+
+// beat judges the peer's silence and sends the next ping.
+func (c *Conn) beat(p *pulse) {
+	if c.pings.stream == nil {
+		return
+	}
+	if p.dead(c.peer.SCTP().Stats().BytesReceived) && c.judged() {
+		c.end(fmt.Errorf("%w: nothing from the peer within %v", ErrLost, c.options.PingTimeout))
+		return
+	}
+	if c.pings.BufferedAmount() == 0 { // the last one is no longer on its way
+		c.sendPing()
+	}
+}
+
+func (c *Conn) sendPing() {
+	_, _ = c.pings.WriteDataChannel([]byte(ping), true)
+}
+
+// judged reports whether the peer has ever answered a ping.
+func (c *Conn) judged() bool {
+	select {
+	case <-c.answered:
+		return true
+	default:
+		return false
+	}
+}
+
+// answer reads the ping channel until it ends.
+func (c *Conn) answer() {
+	defer close(c.parted)
+	var buffer [64]byte
+	for {
+		n, _, err := c.pings.ReadDataChannel(buffer[:])
+		if err != nil {
+			c.afterPings(err)
+			return
+		}
+		switch string(buffer[:n]) {
+		case ping:
+			c.sendPong()
+		case pong:
+			c.answeredOnce.Do(func() { close(c.answered) })
+		}
+	}
+}
+
+// sendPong answers a ping.
+func (c *Conn) sendPong() {
+	if c.pings.BufferedAmount() < pongBacklog {
+		_, _ = c.pings.WriteDataChannel([]byte(pong), true)
+	}
+}
+
+// afterPings decides what the end of the ping channel means. A peer that never
+// answered may have closed it because it does not know it.
+func (c *Conn) afterPings(err error) {
+	switch {
+	case !errors.Is(err, io.EOF):
+		c.end(fmt.Errorf("%w: %v", ErrLost, err))
+	case c.judged():
+		c.end(ErrPeerGone)
+	}
+}

@@ -1,0 +1,214 @@
+package rtc
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/pion/webrtc/v4"
+)
+
+// goSilent takes away the peer's sockets: it says nothing any more, not even
+// that it leaves.
+func goSilent(t *testing.T, c *Conn) {
+	t.Helper()
+	if err := c.peer.SCTP().Transport().ICETransport().Stop(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// tickUntilEnded lets ping intervals pass until the connection has ended, and
+// returns how many that took.
+func tickUntilEnded(c *Conn, ticks chan<- time.Time) int {
+	for n := 0; ; n++ {
+		select {
+		case ticks <- time.Time{}:
+		case <-c.ended:
+			return n
+		}
+	}
+}
+
+func TestSilentPeerIsLost(t *testing.T) {
+	ticks := make(chan time.Time)
+	c, silent := pair(t, &Options{ticks: ticks}, nil)
+	<-c.answered
+	sent := fill(t, c)
+	mustSend(t, silent, []byte("last words"))
+	if err := silent.flush(nil); err != nil {
+		t.Fatal(err)
+	}
+	goSilent(t, silent)
+
+	sending, _ := sendUntilError(t.Context(), c, sent)
+	if n := tickUntilEnded(c, ticks); n < 3 {
+		t.Errorf("lost after %d ticks, want no less than 3", n)
+	}
+	if err := <-sending; !errors.Is(err, ErrLost) {
+		t.Errorf("the blocked Send: %v, want %v", err, ErrLost)
+	}
+	mustReceive(t, c, []byte("last words"))
+	for range 2 {
+		if _, err := c.Receive(t.Context()); !errors.Is(err, ErrLost) {
+			t.Errorf("Receive: %v, want %v", err, ErrLost)
+		}
+	}
+	if err := c.Close(); !errors.Is(err, ErrLost) {
+		t.Errorf("Close with bytes not delivered: %v, want %v", err, ErrLost)
+	}
+}
+
+func TestSilenceEndsABlockedReceive(t *testing.T) {
+	ticks := make(chan time.Time)
+	c, silent := pair(t, &Options{ticks: ticks}, nil)
+	<-c.answered
+	receiving := make(chan error, 1)
+	go func() {
+		_, err := c.Receive(t.Context())
+		receiving <- err
+	}()
+	goSilent(t, silent)
+	tickUntilEnded(c, ticks)
+	if err := <-receiving; !errors.Is(err, ErrLost) {
+		t.Errorf("Receive: %v, want %v", err, ErrLost)
+	}
+}
+
+// Full windows in both directions hold back every ping and every pong. Time
+// has to pass here, in which nobody reads: twice the ping timeout.
+func TestSlowReadersAreNotLost(t *testing.T) {
+	o := &Options{PingInterval: 500 * time.Millisecond, PingTimeout: 1500 * time.Millisecond}
+	a, b := pair(t, o, o)
+	<-a.answered
+	<-b.answered
+	sentByA, sentByB := fill(t, a), fill(t, b)
+	twice := time.NewTimer(2 * o.PingTimeout)
+	select {
+	case <-a.ended:
+		t.Fatal(a.cause)
+	case <-b.ended:
+		t.Fatal(b.cause)
+	case <-twice.C:
+	}
+	for i := range sentByA {
+		mustReceive(t, b, message(i))
+	}
+	for i := range sentByB {
+		mustReceive(t, a, message(i))
+	}
+}
+
+func TestPulse(t *testing.T) {
+	tests := []struct {
+		name  string
+		heard []uint64 // bytes received, at each tick
+		dead  bool     // at the last of them, and at none before
+	}{
+		{"always something", []uint64{1, 2, 3, 4, 5, 6}, false},
+		{"two silent ticks", []uint64{1, 1, 1, 2, 2, 2, 3}, false},
+		{"three silent ticks", []uint64{1, 2, 2, 2, 2}, true},
+		{"never anything", []uint64{0, 0, 0}, true},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			pulse := pulse{allowed: silentTicks(time.Second, 3*time.Second)}
+			for i, heard := range test.heard {
+				want := test.dead && i == len(test.heard)-1
+				if got := pulse.dead(heard); got != want {
+					t.Errorf("tick %d: dead is %v, want %v", i, got, want)
+				}
+			}
+		})
+	}
+}
+
+func TestSilentTicks(t *testing.T) {
+	for timeout, want := range map[time.Duration]int{1: 1, time.Second: 1, time.Second + 1: 2, 3 * time.Second: 3} {
+		if got := silentTicks(time.Second, timeout); got != want {
+			t.Errorf("a timeout of %v is %d ticks, want %d", timeout, got, want)
+		}
+	}
+}
+
+// foreignServer answers offers as another program would: it sends back what
+// arrives on the message channel and does to other channels what it is told.
+func foreignServer(t *testing.T, other func(*webrtc.DataChannel)) *httptest.Server {
+	t.Helper()
+	options, err := (*Options)(nil).withDefaults()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := newPeer(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = p.GracefulClose() })
+	p.OnDataChannel(func(dc *webrtc.DataChannel) {
+		if dc.Label() != messageLabel {
+			other(dc)
+			return
+		}
+		dc.OnOpen(func() { echo(dc) })
+	})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		offer, _ := io.ReadAll(r.Body)
+		answer, err := p.answer(r.Context(), string(offer))
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		w.Header().Set("Content-Type", sdpType)
+		w.WriteHeader(http.StatusCreated)
+		_, _ = io.WriteString(w, answer)
+	}))
+	t.Cleanup(server.Close)
+	return server
+}
+
+// echo sends everything back until the channel ends.
+func echo(dc *webrtc.DataChannel) {
+	channel, err := dc.Detach()
+	if err != nil {
+		return
+	}
+	buffer := make([]byte, 1<<16)
+	for {
+		n, err := channel.Read(buffer)
+		if err != nil {
+			return
+		}
+		_, _ = channel.Write(buffer[:n])
+	}
+}
+
+func TestForeignPeerIsNotJudgedByItsPongs(t *testing.T) {
+	for name, treatment := range map[string]func(*webrtc.DataChannel){
+		"ignores pings":           func(*webrtc.DataChannel) {},
+		"closes the ping channel": func(dc *webrtc.DataChannel) { _ = dc.Close() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			ticks := make(chan time.Time)
+			c, err := Dial(t.Context(), foreignServer(t, treatment).URL, &Options{ticks: ticks})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() {
+				if err := c.Close(); err != nil {
+					t.Error(err)
+				}
+			}()
+			for range 20 {
+				select {
+				case ticks <- time.Time{}:
+				case <-c.ended:
+					t.Fatal(c.cause)
+				}
+			}
+			mustSend(t, c, []byte("anybody there?"))
+			mustReceive(t, c, []byte("anybody there?"))
+		})
+	}
+}

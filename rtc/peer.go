@@ -1,0 +1,202 @@
+package rtc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/pion/ice/v4"
+	"github.com/pion/interceptor"
+	"github.com/pion/logging"
+	"github.com/pion/webrtc/v4"
+)
+
+// ICE calls a silent peer disconnected after the first of these, failed after
+// the second on top of it, and sends a keepalive every third.
+const (
+	iceDisconnected = 2 * time.Second
+	iceFailed       = 8 * time.Second
+	iceKeepalive    = 500 * time.Millisecond
+)
+
+// retransmitAtMost bounds SCTP's wait between two attempts. It is also the
+// wait before a sender finds out that a slow reader has room again: pion does
+// not announce a window that opens, and with SCTP's own bound of 60 s the
+// pauses grow to minutes.
+const retransmitAtMost = time.Second
+
+// stream is what is used of a detached data channel.
+type stream interface {
+	ReadDataChannel(p []byte) (n int, isText bool, err error)
+	WriteDataChannel(p []byte, isText bool) (n int, err error)
+	SetReadDeadline(t time.Time) error
+}
+
+// channel is an open data channel.
+type channel struct {
+	stream
+	*webrtc.DataChannel
+}
+
+// peer is one end of a peer connection. Its data channels are handed over as
+// they open.
+type peer struct {
+	*webrtc.PeerConnection
+	messages chan channel  // the message channel, once
+	pings    chan channel  // the ping channel, once, if there is one
+	broken   chan struct{} // closed when pion has given up
+}
+
+// newPeer makes a peer connection that stays on this machine.
+func newPeer(o *Options) (*peer, error) {
+	connection, err := newAPI(o).NewPeerConnection(webrtc.Configuration{})
+	if err != nil {
+		return nil, fmt.Errorf("no peer connection: %v", err)
+	}
+	p := &peer{
+		PeerConnection: connection,
+		messages:       make(chan channel, 1),
+		pings:          make(chan channel, 1),
+		broken:         make(chan struct{}),
+	}
+	var once sync.Once
+	connection.OnConnectionStateChange(func(state webrtc.PeerConnectionState) {
+		if state == webrtc.PeerConnectionStateFailed || state == webrtc.PeerConnectionStateClosed {
+			once.Do(func() { close(p.broken) })
+		}
+	})
+	connection.OnDataChannel(p.accept)
+	return p, nil
+}
+
+// newAPI holds what every peer connection of this package has in common:
+// 127.0.0.1 only, also where there is no other interface, no host names looked
+// up, no media and nothing written to standard error.
+func newAPI(o *Options) *webrtc.API {
+	var engine webrtc.SettingEngine
+	engine.LoggerFactory = &logging.DefaultLoggerFactory{Writer: io.Discard, DefaultLogLevel: logging.LogLevelDisabled}
+	engine.SetIncludeLoopbackCandidate(true)
+	engine.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
+	engine.SetIPFilter(net.IP.IsLoopback)
+	engine.SetRemoteIPFilter(net.IP.IsLoopback)
+	engine.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
+	engine.SetICETimeouts(iceDisconnected, iceFailed, iceKeepalive)
+	engine.SetSCTPMaxMessageSize(uint32(o.MaxMessage))
+	engine.SetSCTPRTOMax(retransmitAtMost)
+	engine.DetachDataChannels()
+	return webrtc.NewAPI(
+		webrtc.WithSettingEngine(engine),
+		webrtc.WithMediaEngine(&webrtc.MediaEngine{}),
+		webrtc.WithInterceptorRegistry(&interceptor.Registry{}),
+	)
+}
+
+// open creates a data channel and hands it over once it is open.
+func (p *peer) open(label string, to chan<- channel) error {
+	created, err := p.CreateDataChannel(label, nil)
+	if err != nil {
+		return fmt.Errorf("no data channel: %v", err)
+	}
+	handOver(created, to)
+	return nil
+}
+
+// accept takes a data channel that the peer has opened.
+func (p *peer) accept(opened *webrtc.DataChannel) {
+	reliable := opened.Ordered() && opened.MaxRetransmits() == nil && opened.MaxPacketLifeTime() == nil
+	switch {
+	case opened.Label() == messageLabel && reliable:
+		handOver(opened, p.messages)
+	case opened.Label() == pingLabel:
+		handOver(opened, p.pings)
+	default:
+		_ = opened.Close()
+	}
+}
+
+// handOver passes a data channel on as soon as it is open, or closes it if
+// there is one of its kind already.
+func handOver(opened *webrtc.DataChannel, to chan<- channel) {
+	opened.OnOpen(func() {
+		detached, err := opened.DetachWithDeadline()
+		if err != nil {
+			return
+		}
+		select {
+		case to <- channel{detached, opened}:
+		default:
+			_ = opened.Close()
+		}
+	})
+}
+
+// offer describes this end, with all of its ICE candidates.
+func (p *peer) offer(ctx context.Context) (string, error) {
+	description, err := p.CreateOffer(nil)
+	if err != nil {
+		return "", fmt.Errorf("no offer: %v", err)
+	}
+	return p.describe(ctx, description)
+}
+
+// answer takes the other end's offer and describes this end.
+func (p *peer) answer(ctx context.Context, offer string) (string, error) {
+	if err := p.take(webrtc.SDPTypeOffer, offer); err != nil {
+		return "", err
+	}
+	description, err := p.CreateAnswer(nil)
+	if err != nil {
+		return "", fmt.Errorf("no answer to this offer: %v", err)
+	}
+	return p.describe(ctx, description)
+}
+
+// describe sets the local description and waits for its candidates, so that
+// one exchange is enough.
+func (p *peer) describe(ctx context.Context, description webrtc.SessionDescription) (string, error) {
+	gathered := webrtc.GatheringCompletePromise(p.PeerConnection)
+	if err := p.SetLocalDescription(description); err != nil {
+		return "", fmt.Errorf("no local description: %v", err)
+	}
+	select {
+	case <-gathered:
+		return p.LocalDescription().SDP, nil
+	case <-ctx.Done():
+		return "", context.Cause(ctx)
+	}
+}
+
+// take sets the remote description, which has to have a data channel in it.
+func (p *peer) take(kind webrtc.SDPType, text string) error {
+	description := webrtc.SessionDescription{Type: kind, SDP: text}
+	parsed, err := description.Unmarshal()
+	if err != nil {
+		return fmt.Errorf("not a session description: %v", err)
+	}
+	for _, media := range parsed.MediaDescriptions {
+		if media.MediaName.Media != "application" || media.MediaName.Port.Value == 0 {
+			continue
+		}
+		if err := p.SetRemoteDescription(description); err != nil {
+			return fmt.Errorf("session description not usable: %v", err)
+		}
+		return nil
+	}
+	return errors.New("session description has no data channel")
+}
+
+// connected waits until the message channel is open.
+func (p *peer) connected(ctx context.Context) (channel, error) {
+	select {
+	case opened := <-p.messages:
+		return opened, nil
+	case <-p.broken:
+		return channel{}, ErrLost
+	case <-ctx.Done():
+		return channel{}, context.Cause(ctx)
+	}
+}

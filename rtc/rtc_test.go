@@ -1,0 +1,458 @@
+package rtc
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// listen starts a listener that the end of the test closes.
+func listen(t testing.TB, o *Options) *Listener {
+	t.Helper()
+	l, err := Listen("127.0.0.1:0", o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return l
+}
+
+// pair returns two connected ends, which the end of the test closes.
+func pair(t testing.TB, dialing, listening *Options) (dialer, accepted *Conn) {
+	t.Helper()
+	l := listen(t, listening)
+	dialer, err := Dial(t.Context(), l.URL(), dialing)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = dialer.Close() })
+	accepted, err = l.Accept(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = accepted.Close() })
+	return dialer, accepted
+}
+
+// message is 3.4 kB, as 50 ms of speech are, and carries its number.
+func message(number int) []byte {
+	return fmt.Appendf(nil, "%08d%s", number, strings.Repeat("a", 3426))
+}
+
+func mustReceive(t *testing.T, c *Conn, want []byte) {
+	t.Helper()
+	got, err := c.Receive(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Fatalf("received %.20q, want %.20q", got, want)
+	}
+}
+
+func mustSend(t *testing.T, c *Conn, msg []byte) {
+	t.Helper()
+	if err := c.Send(t.Context(), msg); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// fill sends until the window of the peer, who does not read, is closed and the
+// mark is passed. It returns how many messages that took. Acknowledgements that
+// are still under way may make room for a few more; then Send blocks.
+func fill(t *testing.T, c *Conn) int {
+	t.Helper()
+	for sent := 0; ; sent++ {
+		for c.messages.BufferedAmount() > uint64(c.options.HighWater) {
+			if c.peer.SCTP().Stats().ReceiverWindow < 2048 {
+				return sent
+			}
+			runtime.Gosched()
+		}
+		mustSend(t, c, message(sent))
+	}
+}
+
+// sendUntilError sends numbered messages until a Send fails. When the error has
+// come, sent is the number of the message that was not sent.
+func sendUntilError(ctx context.Context, c *Conn, first int) (failed <-chan error, sent *int) {
+	result := make(chan error, 1)
+	sent = &first
+	go func() {
+		for {
+			if err := c.Send(ctx, message(*sent)); err != nil {
+				result <- err
+				return
+			}
+			*sent++
+		}
+	}()
+	return result, sent
+}
+
+func TestMessagesArriveInOrderAndWhole(t *testing.T) {
+	for _, direction := range []string{"dialer sends", "listener sends"} {
+		t.Run(direction, func(t *testing.T) {
+			from, to := pair(t, nil, nil)
+			if direction == "listener sends" {
+				from, to = to, from
+			}
+			const count = 3000
+			var sending sync.WaitGroup
+			sending.Go(func() {
+				for i := range count {
+					if err := from.Send(t.Context(), message(i)); err != nil {
+						t.Error(err)
+						return
+					}
+				}
+			})
+			for i := range count {
+				mustReceive(t, to, message(i))
+			}
+			sending.Wait()
+		})
+	}
+}
+
+func TestEveryLengthArrives(t *testing.T) {
+	from, to := pair(t, nil, nil)
+	for _, length := range []int{0, 1, 1200, 4096, firstReadBuffer - 1, firstReadBuffer, firstReadBuffer + 1, 256 << 10} {
+		want := bytes.Repeat([]byte("m"), length)
+		mustSend(t, from, want)
+		mustReceive(t, to, want)
+	}
+}
+
+func TestReceivedMessageBelongsToCaller(t *testing.T) {
+	from, to := pair(t, nil, nil)
+	msg := message(1)
+	mustSend(t, from, msg)
+	copy(msg, message(2)) // Send must not have kept it
+	mustSend(t, from, msg)
+	first, err := to.Receive(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustReceive(t, to, message(2))
+	if !bytes.Equal(first, message(1)) {
+		t.Errorf("the first message changed into %.20q", first)
+	}
+}
+
+func TestSlowReaderHoldsTheSenderBack(t *testing.T) {
+	from, to := pair(t, nil, nil)
+	sent := fill(t, from)
+	if waiting, most := from.messages.BufferedAmount(), uint64(128<<10+3434); waiting > most {
+		t.Errorf("%d bytes wait for the reader, want at most %d", waiting, most)
+	}
+	next := make(chan error, 1)
+	go func() { next <- from.Send(t.Context(), message(sent)) }()
+	for i := range sent + 1 {
+		mustReceive(t, to, message(i))
+	}
+	if err := <-next; err != nil {
+		t.Errorf("the Send that waited: %v", err)
+	}
+	t.Logf("%d messages of 3434 bytes were taken before Send blocked", sent)
+}
+
+func TestSendEndedByContext(t *testing.T) {
+	from, to := pair(t, nil, nil)
+	sent := fill(t, from)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cause := errors.New("interrupted")
+	failed, next := sendUntilError(ctx, from, sent)
+	cancel(cause)
+	if err := <-failed; !errors.Is(err, cause) {
+		t.Errorf("got %v, want %v", err, cause)
+	}
+	for i := range *next {
+		mustReceive(t, to, message(i))
+	}
+	mustSend(t, from, []byte("still open"))
+	mustReceive(t, to, []byte("still open"))
+}
+
+func TestReceiveEndedByContext(t *testing.T) {
+	from, to := pair(t, nil, nil)
+	cause := errors.New("interrupted")
+	for i := range 200 {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		result := make(chan error, 1)
+		go func() {
+			_, err := to.Receive(ctx)
+			result <- err
+		}()
+		cancel(cause)
+		if err := <-result; !errors.Is(err, cause) {
+			t.Fatalf("round %d: got %v, want %v", i, err, cause)
+		}
+		mustSend(t, from, message(i))
+		mustReceive(t, to, message(i))
+	}
+}
+
+// A context that ends in the very moment a message arrives must cost neither
+// the message nor the next call.
+func TestReceiveLosesNothingToContexts(t *testing.T) {
+	from, to := pair(t, nil, nil)
+	const count = 500
+	for next := 0; next < count; {
+		ctx, cancel := context.WithCancel(t.Context())
+		var sending sync.WaitGroup
+		sending.Go(func() {
+			defer cancel()
+			if err := from.Send(t.Context(), message(next)); err != nil {
+				t.Error(err)
+			}
+		})
+		got, err := to.Receive(ctx)
+		sending.Wait()
+		if err != nil {
+			got, err = to.Receive(t.Context())
+		}
+		if err != nil || !bytes.Equal(got, message(next)) {
+			t.Fatalf("message %d: %.20q, %v", next, got, err)
+		}
+		next++
+	}
+}
+
+func TestPeerCloses(t *testing.T) {
+	for _, closer := range []string{"dialer closes", "listener closes"} {
+		t.Run(closer, func(t *testing.T) {
+			leaving, staying := pair(t, nil, nil)
+			if closer == "listener closes" {
+				leaving, staying = staying, leaving
+			}
+			const count = 50
+			for i := range count {
+				mustSend(t, leaving, message(i))
+			}
+			if err := leaving.Close(); err != nil {
+				t.Fatalf("Close: %v", err)
+			}
+			for i := range count {
+				mustReceive(t, staying, message(i))
+			}
+			for range 2 {
+				if _, err := staying.Receive(t.Context()); !errors.Is(err, ErrPeerGone) {
+					t.Fatalf("Receive after the last message: %v, want %v", err, ErrPeerGone)
+				}
+			}
+			if err := staying.Send(t.Context(), nil); !errors.Is(err, ErrPeerGone) {
+				t.Errorf("Send: %v, want %v", err, ErrPeerGone)
+			}
+		})
+	}
+}
+
+func TestPeerClosesWhileBothAreBlocked(t *testing.T) {
+	dialer, accepted := pair(t, nil, nil)
+	<-dialer.answered
+	sent := fill(t, dialer)
+	sending, _ := sendUntilError(t.Context(), dialer, sent)
+	receiving := make(chan error, 1)
+	go func() {
+		_, err := dialer.Receive(t.Context())
+		receiving <- err
+	}()
+	if err := accepted.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-sending; !errors.Is(err, ErrPeerGone) {
+		t.Errorf("Send: %v, want %v", err, ErrPeerGone)
+	}
+	if err := <-receiving; !errors.Is(err, ErrPeerGone) {
+		t.Errorf("Receive: %v, want %v", err, ErrPeerGone)
+	}
+}
+
+func TestClosedConn(t *testing.T) {
+	c, _ := pair(t, nil, nil)
+	receiving := make(chan error, 1)
+	go func() {
+		_, err := c.Receive(t.Context())
+		receiving <- err
+	}()
+	var closing sync.WaitGroup
+	for range 3 {
+		closing.Go(func() {
+			if err := c.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	closing.Wait()
+	if err := <-receiving; !errors.Is(err, net.ErrClosed) {
+		t.Errorf("blocked Receive: %v, want %v", err, net.ErrClosed)
+	}
+	if _, err := c.Receive(t.Context()); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("Receive: %v, want %v", err, net.ErrClosed)
+	}
+	if err := c.Send(t.Context(), nil); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("Send: %v, want %v", err, net.ErrClosed)
+	}
+}
+
+func TestBothClose(t *testing.T) {
+	a, b := pair(t, nil, nil)
+	var closing sync.WaitGroup
+	closing.Go(func() { _ = a.Close() })
+	closing.Go(func() { _ = b.Close() })
+	closing.Wait()
+}
+
+// Every message whose Send returned nil before Close must arrive.
+func TestCloseDuringSends(t *testing.T) {
+	from, to := pair(t, nil, nil)
+	var sending sync.WaitGroup
+	counts := make([]int, 4)
+	started := make(chan struct{}, len(counts))
+	for i := range counts {
+		sending.Go(func() {
+			for from.Send(t.Context(), message(i)) == nil {
+				if counts[i]++; counts[i] == 1 {
+					started <- struct{}{}
+				}
+			}
+		})
+	}
+	received := make(chan int, 1)
+	go func() {
+		n := 0
+		for {
+			if _, err := to.Receive(t.Context()); err != nil {
+				if !errors.Is(err, ErrPeerGone) {
+					t.Error(err)
+				}
+				received <- n
+				return
+			}
+			n++
+		}
+	}()
+	for range counts {
+		<-started
+	}
+	if err := from.Close(); err != nil {
+		t.Error(err)
+	}
+	sending.Wait()
+	sent := counts[0] + counts[1] + counts[2] + counts[3]
+	if got := <-received; got != sent {
+		t.Errorf("%d messages received, %d sent", got, sent)
+	}
+}
+
+func TestCloseSaysWhatWasNotDelivered(t *testing.T) {
+	from, to := pair(t, &Options{CloseTimeout: 50 * time.Millisecond}, nil)
+	fill(t, from)
+	err := from.Close()
+	if err == nil || !strings.Contains(err.Error(), "bytes not acknowledged within 50ms") {
+		t.Errorf("Close with a reader that does not read: %v", err)
+	}
+	for err = nil; err == nil; {
+		_, err = to.Receive(t.Context())
+	}
+	if !errors.Is(err, ErrLost) {
+		t.Errorf("Receive after a close that broke off: %v, want %v", err, ErrLost)
+	}
+}
+
+func TestOversizedMessages(t *testing.T) {
+	from, to := pair(t, nil, &Options{MaxMessage: 5000})
+	if got := from.MaxMessage(); got != 5000 {
+		t.Errorf("MaxMessage is %d, the peer said 5000", got)
+	}
+	if err := from.Send(t.Context(), make([]byte, 5001)); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("Send: %v, want %v", err, ErrTooLarge)
+	}
+	mustSend(t, from, make([]byte, 5000))
+	mustReceive(t, to, make([]byte, 5000))
+
+	to.options.MaxMessage = 4000 // a peer that does not care for what it was told
+	to.buffer = make([]byte, 4000)
+	mustSend(t, from, make([]byte, 4001))
+	for range 2 {
+		if _, err := to.Receive(t.Context()); !errors.Is(err, ErrTooLarge) {
+			t.Errorf("Receive: %v, want %v", err, ErrTooLarge)
+		}
+	}
+}
+
+func TestOptions(t *testing.T) {
+	for _, bad := range []*Options{
+		{LowWater: 2000, HighWater: 1000},
+		{MaxMessage: 1<<20 + 1},
+	} {
+		if _, err := Listen("127.0.0.1:0", bad); err == nil {
+			t.Errorf("Listen took %+v", bad)
+		}
+		if _, err := Dial(t.Context(), "http://127.0.0.1:1", bad); err == nil {
+			t.Errorf("Dial took %+v", bad)
+		}
+	}
+	full, err := (&Options{HighWater: 1000}).withDefaults()
+	if err != nil || full.LowWater != 250 {
+		t.Errorf("LowWater is %d (%v), want a quarter of HighWater", full.LowWater, err)
+	}
+}
+
+func BenchmarkSend(b *testing.B) {
+	from, to := pair(b, nil, nil)
+	var reading sync.WaitGroup
+	reading.Go(func() {
+		for {
+			if _, err := to.Receive(context.Background()); err != nil {
+				return
+			}
+		}
+	})
+	msg := message(0)
+	b.SetBytes(int64(len(msg)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := from.Send(b.Context(), msg); err != nil {
+			b.Fatal(err)
+		}
+	}
+	_ = from.Close()
+	reading.Wait()
+}
+
+// BenchmarkDial is the time from the first call to a closed connection.
+func BenchmarkDial(b *testing.B) {
+	l := listen(b, nil)
+	b.ReportAllocs()
+	for b.Loop() {
+		dialer, err := Dial(b.Context(), l.URL(), nil)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.StopTimer()
+		accepted, err := l.Accept(b.Context())
+		if err != nil {
+			b.Fatal(err)
+		}
+		_ = dialer.Close()
+		_ = accepted.Close()
+		b.StartTimer()
+	}
+}
