@@ -11,7 +11,7 @@ import (
 
 	"echocast/audio"
 	"echocast/audio/audiotest"
-	"echocast/audio/internal/oneshot"
+	"echocast/internal/oneshot"
 )
 
 // samples is a mono Source of pcm that hands out at most step at a time, and

@@ -220,32 +220,43 @@ func (s *Session) Interrupt(ctx context.Context, cause error) error {
 	}
 }
 
-// Speak says what src holds, mono at the session's rate, as one utterance, and
-// returns its receipt, in the case of an error too. Utterances that are spoken
-// at the same time wait for each other. name is kept in the receipt.
+// Speech is what an utterance says.
+type Speech struct {
+	// Samples are mono and at the session's rate.
+	Samples chunker.Source
+	// Name is kept in the receipt.
+	Name string
+	// Abort, if it is set, is called when the utterance ends early, from
+	// another goroutine, at most once. It makes a read of Samples that blocks
+	// return, as closing a pipe does.
+	Abort func()
+}
+
+// Speak says one utterance and returns its receipt, in the case of an error
+// too. Utterances that are spoken at the same time wait for each other.
 //
-// Where src breaks, ctx ends or Interrupt is called after something was sent,
-// the replica is interrupted, and no chunk says done. A read that blocks delays
-// the return of Speak, not the interrupt.
-func (s *Session) Speak(ctx context.Context, src chunker.Source, name string) (Receipt, error) {
+// Where the samples break, ctx ends or Interrupt is called after something was
+// sent, the replica is interrupted, and no chunk says done. A read that blocks
+// and that Abort does not end delays the return of Speak, not the interrupt.
+func (s *Session) Speak(ctx context.Context, speech Speech) (Receipt, error) {
 	select {
 	case s.turn <- struct{}{}:
 		defer func() { <-s.turn }()
 	case <-ctx.Done():
-		return failure(name, context.Cause(ctx))
+		return failure(speech.Name, context.Cause(ctx))
 	}
 	pacer, err := NewPacer(s.options.Pace, s.options.Rate, s.chunk)
 	if err != nil {
-		return failure(name, err)
+		return failure(speech.Name, err)
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	u := newUtterance(name, s.options.Rate, pacer, cancel)
+	u := newUtterance(speech, s.options.Rate, pacer, cancel)
 	if err := s.open(u); err != nil {
-		return failure(name, err)
+		return failure(speech.Name, err)
 	}
 	defer s.shut()
-	return u.settle(s.say(ctx, u, src))
+	return u.settle(s.say(ctx, u))
 }
 
 func failure(name string, err error) (Receipt, error) {
@@ -272,10 +283,10 @@ func (s *Session) shut() {
 }
 
 // say sends the utterance and waits until it was heard. When ctx ends, the
-// replica is silenced even while a read of src blocks.
-func (s *Session) say(ctx context.Context, u *utterance, src chunker.Source) error {
+// replica is silenced even while a read of the samples blocks.
+func (s *Session) say(ctx context.Context, u *utterance) error {
 	stop := context.AfterFunc(ctx, func() { s.silence(ctx, u) })
-	err := s.send(ctx, u, src)
+	err := s.send(ctx, u)
 	broke := err != nil
 	if !broke {
 		err = s.heard(ctx, u)
@@ -296,8 +307,8 @@ func (s *Session) say(ctx context.Context, u *utterance, src chunker.Source) err
 }
 
 // send pulls, paces and sends every chunk.
-func (s *Session) send(ctx context.Context, u *utterance, src chunker.Source) error {
-	for chunk, err := range chunker.New(src, s.chunk).All() {
+func (s *Session) send(ctx context.Context, u *utterance) error {
+	for chunk, err := range chunker.New(u.speech.Samples, s.chunk).All() {
 		if err != nil {
 			return err
 		}
@@ -349,12 +360,15 @@ func (s *Session) heard(ctx context.Context, u *utterance) error {
 	}
 }
 
-// silence tells the replica to stop and waits for its word. It does nothing
-// where nothing was sent, where the replica has stopped by its own word, or
-// where the connection is gone. It runs once for an utterance, after done has
-// ended.
+// silence stops the input, tells the replica to stop and waits for its word. The
+// replica is not told where nothing was sent, where it has stopped by its own
+// word, or where the connection is gone. silence runs once for an utterance,
+// after done has ended.
 func (s *Session) silence(done context.Context, u *utterance) {
 	defer close(u.silent)
+	if u.speech.Abort != nil {
+		u.speech.Abort()
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(done), s.options.InterruptTimeout)
 	defer cancel()
 	if !s.tell(ctx, u) || s.options.SkipHeard {

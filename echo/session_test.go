@@ -205,7 +205,7 @@ func TestSpeak(t *testing.T) {
 			inRoom(t, nil, func(t *testing.T, r *room, s *Session) {
 				r.polite(rename)
 				const n = 3*testRate + 17
-				receipt, err := s.Speak(t.Context(), &silent{n, io.EOF}, "three seconds")
+				receipt, err := s.Speak(t.Context(), Speech{Samples: &silent{n, io.EOF}, Name: "three seconds"})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -232,7 +232,7 @@ func TestUtterancesFollowEachOther(t *testing.T) {
 		var all sync.WaitGroup
 		for range 5 {
 			all.Go(func() {
-				if receipt, err := s.Speak(t.Context(), &silent{testRate, io.EOF}, ""); err != nil || receipt.Outcome != Finished {
+				if receipt, err := s.Speak(t.Context(), Speech{Samples: &silent{testRate, io.EOF}}); err != nil || receipt.Outcome != Finished {
 					t.Errorf("%v, %+v", err, receipt)
 				}
 			})
@@ -276,7 +276,7 @@ func TestNothingIsSentToAnEmptyRoom(t *testing.T) {
 
 func TestNoAudio(t *testing.T) {
 	inRoom(t, nil, func(t *testing.T, r *room, s *Session) {
-		receipt, err := s.Speak(t.Context(), &silent{0, io.EOF}, "")
+		receipt, err := s.Speak(t.Context(), Speech{Samples: &silent{0, io.EOF}})
 		if !errors.Is(err, ErrNoAudio) || receipt.Outcome != Failed || len(r.messages()) != 0 {
 			t.Errorf("%v, %+v, %d messages", err, receipt, len(r.messages()))
 		}
@@ -295,7 +295,7 @@ func TestBrokenInput(t *testing.T) {
 			}
 		}
 		start := time.Now()
-		receipt, err := s.Speak(t.Context(), &silent{10*testRate + 5, broke}, "")
+		receipt, err := s.Speak(t.Context(), Speech{Samples: &silent{10*testRate + 5, broke}})
 		if !errors.Is(err, broke) || receipt.Outcome != Interrupted {
 			t.Errorf("%v, %+v", err, receipt)
 		}
@@ -311,7 +311,7 @@ func TestBrokenInput(t *testing.T) {
 		}
 	})
 	inRoom(t, nil, func(t *testing.T, r *room, s *Session) { // before anything was sent
-		_, err := s.Speak(t.Context(), &silent{100, broke}, "")
+		_, err := s.Speak(t.Context(), Speech{Samples: &silent{100, broke}})
 		if !errors.Is(err, broke) || len(r.messages()) != 0 {
 			t.Errorf("%v, %d messages", err, len(r.messages()))
 		}
@@ -348,6 +348,19 @@ func TestInterruptIsImmediate(t *testing.T) {
 	}
 }
 
+// A read that hangs ends where it can be ended.
+func TestAbortEndsAReadThatHangs(t *testing.T) {
+	inRoom(t, nil, func(t *testing.T, r *room, s *Session) {
+		src := &blocked{silent{testRate, io.EOF}, make(chan struct{})}
+		time.AfterFunc(4*time.Second, r.hangUp)
+		start := time.Now()
+		_, err := s.Speak(t.Context(), Speech{Samples: src, Abort: func() { close(src.release) }})
+		if !errors.Is(err, ErrLost) || time.Since(start) != 4*time.Second {
+			t.Errorf("%v after %v, want ErrLost after 4 s", err, time.Since(start))
+		}
+	})
+}
+
 func testInterrupt(t *testing.T, r *room, s *Session, seconds int, hangs, byCall bool) {
 	why := errors.New("barge-in")
 	const at, answer = 3500 * time.Millisecond, 150 * time.Millisecond
@@ -374,7 +387,7 @@ func testInterrupt(t *testing.T, r *room, s *Session, seconds int, hangs, byCall
 	if hangs {
 		time.AfterFunc(at+time.Second, func() { close(src.release) })
 	}
-	receipt, err := s.Speak(ctx, src, "")
+	receipt, err := s.Speak(ctx, Speech{Samples: src})
 	if !errors.Is(err, why) || receipt.Outcome != Interrupted || receipt.SpokenSeconds != 3 {
 		t.Errorf("%v, %+v", err, receipt)
 	}
@@ -397,7 +410,7 @@ func TestInterruptOfAStuckPeerIsBounded(t *testing.T) {
 		}
 		time.AfterFunc(5*time.Second, func() { _ = s.Interrupt(t.Context(), nil) })
 		start := time.Now()
-		receipt, err := s.Speak(t.Context(), &silent{60 * testRate, io.EOF}, "")
+		receipt, err := s.Speak(t.Context(), Speech{Samples: &silent{60 * testRate, io.EOF}})
 		if !errors.Is(err, ErrStopped) || time.Since(start) != 7*time.Second {
 			t.Errorf("%v after %v, want ErrStopped after 5 s + 2 s", err, time.Since(start))
 		}
@@ -411,7 +424,7 @@ func TestInterruptWithoutAnAnswerIsBounded(t *testing.T) {
 	inRoom(t, nil, func(t *testing.T, r *room, s *Session) {
 		time.AfterFunc(1500*time.Millisecond, func() { _ = s.Interrupt(t.Context(), nil) })
 		start := time.Now()
-		receipt, err := s.Speak(t.Context(), &silent{60 * testRate, io.EOF}, "")
+		receipt, err := s.Speak(t.Context(), Speech{Samples: &silent{60 * testRate, io.EOF}})
 		if !errors.Is(err, ErrStopped) || time.Since(start) != 3500*time.Millisecond {
 			t.Errorf("%v after %v, want ErrStopped after 1.5 s + 2 s", err, time.Since(start))
 		}
@@ -432,7 +445,7 @@ func TestInterruptedBySomebodyElse(t *testing.T) {
 				r.stopped(m.Properties.InferenceID, 0.9, true)
 			}
 		}
-		receipt, err := s.Speak(t.Context(), &silent{60 * testRate, io.EOF}, "")
+		receipt, err := s.Speak(t.Context(), Speech{Samples: &silent{60 * testRate, io.EOF}})
 		if !errors.Is(err, ErrInterrupted) || receipt.Outcome != Interrupted || receipt.SpokenSeconds != 0.9 {
 			t.Errorf("%v, %+v", err, receipt)
 		}
@@ -445,7 +458,7 @@ func TestInterruptedBySomebodyElse(t *testing.T) {
 func TestNoEventsAtAll(t *testing.T) {
 	inRoom(t, nil, func(t *testing.T, r *room, s *Session) {
 		start := time.Now()
-		receipt, err := s.Speak(t.Context(), &silent{2 * testRate, io.EOF}, "")
+		receipt, err := s.Speak(t.Context(), Speech{Samples: &silent{2 * testRate, io.EOF}})
 		if !errors.Is(err, ErrUnverified) || receipt.Outcome != Unverified || receipt.SpokenBy != ByClock || receipt.SpokenSeconds != 2 {
 			t.Errorf("%v, %+v", err, receipt)
 		}
@@ -467,7 +480,7 @@ func TestSpokenOtherThanSent(t *testing.T) {
 				r.stopped(m.Properties.InferenceID, 1.2, false)
 			}
 		}
-		receipt, err := s.Speak(t.Context(), &silent{2 * testRate, io.EOF}, "")
+		receipt, err := s.Speak(t.Context(), Speech{Samples: &silent{2 * testRate, io.EOF}})
 		if !errors.Is(err, ErrUnverified) || receipt.SpokenSeconds != 1.2 || !strings.Contains(err.Error(), "2.000 s") {
 			t.Errorf("%v, %+v", err, receipt)
 		}
@@ -489,7 +502,7 @@ func TestStopsInBetween(t *testing.T) {
 				r.stopped(id, 1.75, false)
 			}
 		}
-		receipt, err := s.Speak(t.Context(), &silent{2 * testRate, io.EOF}, "")
+		receipt, err := s.Speak(t.Context(), Speech{Samples: &silent{2 * testRate, io.EOF}})
 		if err != nil || receipt.SpokenSeconds != 2 {
 			t.Errorf("%v, %+v", err, receipt)
 		}
@@ -500,18 +513,18 @@ func TestLostConnection(t *testing.T) {
 	inRoom(t, nil, func(t *testing.T, r *room, s *Session) {
 		time.AfterFunc(1500*time.Millisecond, r.hangUp)
 		start := time.Now()
-		receipt, err := s.Speak(t.Context(), &silent{60 * testRate, io.EOF}, "")
+		receipt, err := s.Speak(t.Context(), Speech{Samples: &silent{60 * testRate, io.EOF}})
 		if !errors.Is(err, ErrLost) || !errors.Is(err, io.EOF) || receipt.Outcome != Failed || time.Since(start) != 1500*time.Millisecond {
 			t.Errorf("%v after %v, %+v", err, time.Since(start), receipt)
 		}
-		if _, err := s.Speak(t.Context(), &silent{60, io.EOF}, ""); !errors.Is(err, ErrLost) {
+		if _, err := s.Speak(t.Context(), Speech{Samples: &silent{60, io.EOF}}); !errors.Is(err, ErrLost) {
 			t.Errorf("afterwards: %v, want ErrLost", err)
 		}
 	})
 	broke := errors.New("broken pipe")
 	inRoom(t, nil, func(t *testing.T, r *room, s *Session) {
 		r.fail = broke
-		if _, err := s.Speak(t.Context(), &silent{60, io.EOF}, ""); !errors.Is(err, ErrLost) || !errors.Is(err, broke) {
+		if _, err := s.Speak(t.Context(), Speech{Samples: &silent{60, io.EOF}}); !errors.Is(err, ErrLost) || !errors.Is(err, broke) {
 			t.Errorf("a send that fails: %v, want ErrLost", err)
 		}
 	})
@@ -520,7 +533,7 @@ func TestLostConnection(t *testing.T) {
 func TestCloseEndsAll(t *testing.T) {
 	inRoom(t, nil, func(t *testing.T, r *room, s *Session) {
 		time.AfterFunc(time.Second, func() { _ = s.Close() })
-		if _, err := s.Speak(t.Context(), &silent{60 * testRate, io.EOF}, ""); !errors.Is(err, ErrClosed) {
+		if _, err := s.Speak(t.Context(), Speech{Samples: &silent{60 * testRate, io.EOF}}); !errors.Is(err, ErrClosed) {
 			t.Errorf("got %v, want ErrClosed", err)
 		}
 		if err := s.Close(); err != nil {
@@ -549,7 +562,7 @@ func TestProgress(t *testing.T) {
 		spoken := make(chan struct{})
 		go func() {
 			defer close(spoken)
-			_, _ = s.Speak(t.Context(), &silent{testRate, io.EOF}, "")
+			_, _ = s.Speak(t.Context(), Speech{Samples: &silent{testRate, io.EOF}})
 		}()
 		for {
 			select {

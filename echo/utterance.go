@@ -13,6 +13,7 @@ import (
 // utterance is the state of one utterance. Speak's goroutine sends it, the
 // session's listener follows its events, and an interrupt may come from a third.
 type utterance struct {
+	speech  Speech
 	id      string
 	forms   [4]string // of the id in events
 	rate    int       // Hz
@@ -40,12 +41,12 @@ type utterance struct {
 	spokenKnown bool
 }
 
-func newUtterance(name string, rate int, pacer *Pacer, cancel context.CancelCauseFunc) *utterance {
+func newUtterance(speech Speech, rate int, pacer *Pacer, cancel context.CancelCauseFunc) *utterance {
 	id := NewInferenceID()
 	return &utterance{
-		id: id, forms: eventIDs(id), rate: rate, pacer: pacer, cancel: cancel,
+		speech: speech, id: id, forms: eventIDs(id), rate: rate, pacer: pacer, cancel: cancel,
 		stopped: make(chan struct{}), silent: make(chan struct{}), opened: time.Now(),
-		receipt: Receipt{InferenceID: id, Source: name, FirstMessageSeconds: -1, FirstAudioSeconds: -1},
+		receipt: Receipt{InferenceID: id, Source: speech.Name, FirstMessageSeconds: -1, FirstAudioSeconds: -1},
 	}
 }
 

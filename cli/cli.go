@@ -1,0 +1,126 @@
+// Package cli is the command line of echocast: one file for each command, and
+// what they share beside them.
+//
+// The rules of its manners: stdout carries data and nothing else. stderr is for
+// people: every line begins with "echocast: ", is in lower case, and a refusal
+// says what, where and what to do. Whether something is decorated depends on
+// whether a terminal reads it.
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/urfave/cli/v2"
+)
+
+// Version is the release this is.
+const Version = "0.1.0"
+
+// Streams are the standard streams of a run. Where In can be closed, it is
+// closed to end a read when the run is cancelled.
+type Streams struct {
+	In       io.Reader
+	Out, Err io.Writer
+}
+
+// Run runs the command line args, whose first word is the program's name, and
+// returns the exit code. It reads and writes only through streams.
+func Run(ctx context.Context, args []string, streams Streams) int {
+	app := newApp(streams)
+	err := app.RunContext(ctx, flagsFirst(app, args))
+	if err != nil && !quietError(err) {
+		fmt.Fprintf(streams.Err, "echocast: %s\n", printable(err.Error()))
+	}
+	return exitCode(err)
+}
+
+// newApp describes the commands. urfave/cli by itself prints usage errors on
+// stdout and ends the process inside Run; both are turned off.
+func newApp(streams Streams) *cli.App {
+	app := &cli.App{
+		Name:            "echocast",
+		Usage:           "speak audio through a live video replica",
+		UsageText:       "echocast COMMAND [OPTIONS] INPUT...",
+		Description:     helpInputs + "\n\n" + helpExitCodes,
+		Version:         Version,
+		HideHelpCommand: true,
+		Reader:          streams.In,
+		Writer:          streams.Out,
+		ErrWriter:       streams.Err,
+		ExitErrHandler:  func(*cli.Context, error) {},
+		OnUsageError:    asUsageError,
+		Action: func(c *cli.Context) error {
+			if c.Args().Present() {
+				return usagef("no command is called %q; echocast --help lists them", c.Args().First())
+			}
+			return cli.ShowAppHelp(c)
+		},
+		Commands: []*cli.Command{
+			sendCommand(streams),
+			encodeCommand(streams),
+			replicaCommand(streams),
+		},
+	}
+	for _, command := range app.Commands {
+		command.OnUsageError = asUsageError
+		command.HideHelpCommand = true
+	}
+	return app
+}
+
+func asUsageError(c *cli.Context, err error, _ bool) error {
+	name := "echocast"
+	if c.Command != nil && c.Command.Name != "" && c.Command.Name != name {
+		name += " " + c.Command.Name
+	}
+	return usagef("%v; %s --help lists the options", err, name)
+}
+
+// flagsFirst moves flags that stand after the inputs before them, since the
+// flag package stops at the first input. What follows "--" are inputs.
+func flagsFirst(app *cli.App, args []string) []string {
+	if len(args) < 2 {
+		return args
+	}
+	command := app.Command(args[1])
+	if command == nil {
+		return args
+	}
+	flags, inputs := slices.Clone(args[:2]), []string{"--"}
+	for rest := args[2:]; len(rest) > 0; {
+		word := rest[0]
+		rest = rest[1:]
+		if word == "--" {
+			inputs = append(inputs, rest...)
+			break
+		}
+		if word == "-" || word == "" || word[0] != '-' {
+			inputs = append(inputs, word)
+			continue
+		}
+		flags = append(flags, word)
+		if len(rest) > 0 && takesValue(command, word) {
+			flags = append(flags, rest[0])
+			rest = rest[1:]
+		}
+	}
+	return append(flags, inputs...)
+}
+
+// takesValue reports whether the next word is the value of this flag.
+func takesValue(command *cli.Command, word string) bool {
+	name := word[1:]
+	if name != "" && name[0] == '-' {
+		name = name[1:]
+	}
+	for _, flag := range command.Flags {
+		if slices.Contains(flag.Names(), name) {
+			_, isBool := flag.(*cli.BoolFlag)
+			return !isBool
+		}
+	}
+	return false // unknown, or with "=": the flag package takes it from here
+}

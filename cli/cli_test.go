@@ -1,0 +1,416 @@
+package cli_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/iotest"
+
+	"echocast/cli"
+)
+
+// result is what a run of the command line left.
+type result struct {
+	stdout, stderr string
+	code           int
+}
+
+// run runs echocast in this process.
+func run(t *testing.T, stdin io.Reader, args ...string) result {
+	t.Helper()
+	return runContext(t.Context(), stdin, args...)
+}
+
+func runContext(ctx context.Context, stdin io.Reader, args ...string) result {
+	var stdout, stderr safeBuffer
+	code := cli.Run(ctx, append([]string{"echocast"}, args...), cli.Streams{In: stdin, Out: &stdout, Err: &stderr})
+	return result{stdout.String(), stderr.String(), code}
+}
+
+// safeBuffer is a buffer that the replica and the sender may both write to.
+type safeBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *safeBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *safeBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
+
+// message is a line that encode writes.
+type message struct {
+	EventType      string `json:"event_type"`
+	ConversationID string `json:"conversation_id"`
+	Properties     struct {
+		Audio       []byte `json:"audio"`
+		SampleRate  int    `json:"sample_rate"`
+		InferenceID string `json:"inference_id"`
+		Done        bool   `json:"done"`
+	} `json:"properties"`
+}
+
+func messages(t *testing.T, stdout string) (all []message) {
+	t.Helper()
+	for line := range strings.Lines(stdout) {
+		var m message
+		if err := json.Unmarshal([]byte(line), &m); err != nil {
+			t.Fatalf("%v: %.100s", err, line)
+		}
+		all = append(all, m)
+	}
+	return all
+}
+
+func audioOf(all []message) (pcm []byte) {
+	for _, m := range all {
+		pcm = append(pcm, m.Properties.Audio...)
+	}
+	return pcm
+}
+
+// wav is a 16-bit WAV file with a sweep of n frames.
+func wav(rate, channels, n int) (file, pcm []byte) {
+	for i := range n * channels {
+		t := float64(i/channels) / float64(rate)
+		v := 12000 * math.Sin(2*math.Pi*(150+200*t+40*float64(i%channels))*t)
+		pcm = binary.LittleEndian.AppendUint16(pcm, uint16(int16(math.RoundToEven(v))))
+	}
+	head := []byte("RIFF\x00\x00\x00\x00WAVEfmt \x10\x00\x00\x00\x01\x00")
+	head = binary.LittleEndian.AppendUint16(head, uint16(channels))
+	head = binary.LittleEndian.AppendUint32(head, uint32(rate))
+	head = binary.LittleEndian.AppendUint32(head, uint32(rate*channels*2))
+	head = binary.LittleEndian.AppendUint16(head, uint16(channels*2))
+	head = append(head, "\x10\x00data"...)
+	head = binary.LittleEndian.AppendUint32(head, uint32(len(pcm)))
+	return append(head, pcm...), pcm
+}
+
+func write(t *testing.T, name string, data []byte) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// 24 kHz mono 16-bit input is on the wire bit for bit.
+func TestEncodeIsBitExact(t *testing.T) {
+	for _, n := range []int{1, 1199, 1200, 1201, 2400, 50001} {
+		file, pcm := wav(24000, 1, n)
+		r := run(t, bytes.NewReader(file), "encode", "-")
+		all := messages(t, r.stdout)
+		if r.code != 0 || !bytes.Equal(audioOf(all), pcm) {
+			t.Fatalf("%d samples: code %d, other audio came out; %s", n, r.code, r.stderr)
+		}
+		for i, m := range all {
+			if m.Properties.Done != (i == len(all)-1) || m.Properties.SampleRate != 24000 || m.Properties.InferenceID != all[0].Properties.InferenceID {
+				t.Errorf("%d samples: message %d of %d is %+v", n, i+1, len(all), m)
+			}
+		}
+	}
+}
+
+func TestEachInputIsAnUtterance(t *testing.T) {
+	one, pcm1 := wav(24000, 1, 3000)
+	two, pcm2 := wav(24000, 1, 1200)
+	r := run(t, bytes.NewReader(two), "encode", "--conversation", "c9", write(t, "one.wav", one), "-")
+	var got [][]byte
+	ids := map[string]bool{}
+	for _, m := range messages(t, r.stdout) {
+		if m.ConversationID != "c9" {
+			t.Errorf("conversation %q", m.ConversationID)
+		}
+		if id := m.Properties.InferenceID; !ids[id] {
+			ids[id] = true
+			got = append(got, nil)
+		}
+		got[len(got)-1] = append(got[len(got)-1], m.Properties.Audio...)
+	}
+	if r.code != 0 || len(got) != 2 || !bytes.Equal(got[0], pcm1) || !bytes.Equal(got[1], pcm2) {
+		t.Errorf("code %d, %d utterances", r.code, len(got))
+	}
+}
+
+// The same input gives the same bytes, ids aside, however it is split.
+func TestEncodeDoesNotDependOnReads(t *testing.T) {
+	file, _ := wav(44100, 2, 30011)
+	mp3, err := os.ReadFile("../testdata/mp3/speech_22050hz_mono_cbr64.mp3")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, data := range map[string][]byte{"wav": file, "mp3": mp3} {
+		want := audioOf(messages(t, run(t, bytes.NewReader(data), "encode", "-").stdout))
+		if len(want) == 0 {
+			t.Fatalf("%s: no audio", name)
+		}
+		for how, r := range map[string]io.Reader{
+			"one byte": iotest.OneByteReader(bytes.NewReader(data)), "seven": &steps{data, 7}, "half": iotest.HalfReader(bytes.NewReader(data)),
+		} {
+			if got := audioOf(messages(t, run(t, r, "encode", "-").stdout)); !bytes.Equal(got, want) {
+				t.Errorf("%s read by %s: the audio differs", name, how)
+			}
+		}
+	}
+}
+
+// steps reads n bytes at a time.
+type steps struct {
+	rest []byte
+	n    int
+}
+
+func (s *steps) Read(p []byte) (int, error) {
+	if len(s.rest) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(p, s.rest[:min(s.n, len(s.rest))])
+	s.rest = s.rest[n:]
+	return n, nil
+}
+
+func TestFlagsMayFollowTheInputs(t *testing.T) {
+	file, _ := wav(24000, 1, 2400)
+	name := write(t, "x.wav", file)
+	want := messages(t, run(t, nil, "encode", "--conversation", "c7", "--chunk", "20ms", name).stdout)
+	for _, args := range [][]string{
+		{"encode", name, "--conversation", "c7", "--chunk", "20ms"},
+		{"encode", "--chunk=20ms", name, "--conversation=c7"},
+		{"encode", "--conversation", "c7", "--chunk", "20ms", "--", name},
+		{"encode", name, "-q", "--conversation", "c7", "--chunk", "20ms"},
+	} {
+		r := run(t, nil, args...)
+		got := messages(t, r.stdout)
+		if r.code != 0 || len(got) != len(want) || len(got) != 5 || got[0].ConversationID != "c7" {
+			t.Errorf("%q: code %d, %d messages: %s", args, r.code, len(got), r.stderr)
+		}
+	}
+	odd := filepath.Join(t.TempDir(), "-odd.wav")
+	if err := os.WriteFile(odd, file, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(filepath.Dir(odd))
+	if r := run(t, nil, "encode", "--", "-odd.wav"); r.code != 0 {
+		t.Errorf("a name that begins with a dash: %d: %s", r.code, r.stderr)
+	}
+}
+
+// Bad input gets one line that says what and what to do, a code, and nothing on
+// stdout.
+func TestRefusals(t *testing.T) {
+	file, _ := wav(24000, 1, 2400)
+	good := write(t, "good.wav", file)
+	text := write(t, "text.txt", []byte("Hello there.\n"))
+	empty := write(t, "empty.wav", nil)
+	silent := write(t, "silent.wav", file[:44])
+	raw := []string{"-f", "s16le", "--rate", "8000", "--channels", "1"}
+	for _, c := range []struct {
+		args []string
+		code int
+		want string
+	}{
+		{[]string{"encode"}, 2, "name an input"},
+		{[]string{"encode", "-", "-"}, 2, "named 2 times"},
+		{[]string{"encode", "nothing.wav"}, 3, "nothing.wav: no such file"},
+		{[]string{"encode", good, "nothing.wav"}, 3, "nothing.wav: no such file"},
+		{[]string{"send", good, text}, 3, "text-to-speech"},
+		{[]string{"encode", t.TempDir()}, 3, "is a directory"},
+		{[]string{"encode", empty}, 3, "the input is empty"},
+		{[]string{"encode", silent}, 3, "no audio"},
+		{[]string{"encode", "-"}, 3, "standard input: the input is empty"},
+		{[]string{"encode", "-f", "s16le", good}, 2, "--rate and --channels"},
+		{[]string{"encode", "-f", "s16le", "--rate", "8000", good}, 2, "--rate and --channels"},
+		{[]string{"encode", "-f", "s16le", "--rate", "100", "--channels", "1", good}, 2, "100 Hz"},
+		{[]string{"encode", "-f", "s16le", "--rate", "8000", "--channels", "70000", good}, 2, "70000 channels"},
+		{[]string{"encode", "-f", "flv", "--rate", "8000", "--channels", "1", good}, 3, "flv"},
+		{[]string{"encode", "--rate", "8000", good}, 2, "raw samples"},
+		{[]string{"encode", "--chunk", "100ms", good}, 7, "give --chunk 60ms, or raise --max-message"},
+		{[]string{"encode", "--max-message", "100", good}, 7, "raise --max-message"},
+		{[]string{"encode", "--chunk", "-1ms", good}, 2, "--chunk"},
+		{[]string{"encode", "--chunk", "many", good}, 2, "encode --help"},
+		{[]string{"encode", "--chuck", "20ms", good}, 2, "chuck"},
+		{[]string{"encode", "--pace", "slow", good}, 2, "lead, realtime and burst"},
+		{[]string{"encode", "--pace", "lead", "--max-rate", "3", good}, 2, "20 are needed"},
+		{[]string{"encode", "--lead", "0s", good}, 2, "--lead"},
+		{[]string{"say", "hello"}, 2, `no command is called "say"`},
+		{[]string{"send", "--wait", "never", good}, 2, "--wait never"},
+		{[]string{"send", "--to", "http://127.0.0.1:1", "--record", "x.wav", good}, 2, "--record"},
+		{[]string{"send", "--to", "http://127.0.0.1:1", good}, 5, "127.0.0.1:1"},
+		{[]string{"send", "--to", "nonsense", good}, 5, "nonsense"},
+		{[]string{"send", "--record", "/nowhere/x.wav", good}, 1, "/nowhere/x.wav"},
+		{[]string{"replica", "extra"}, 2, "takes no inputs"},
+		{[]string{"replica", "--listen", "0.0.0.0:0"}, 1, "loopback"},
+		{append([]string{"send", "-"}, raw...), 3, "no audio"},
+	} {
+		r := run(t, strings.NewReader(""), c.args...)
+		lines := strings.Split(strings.TrimSuffix(r.stderr, "\n"), "\n")
+		last := lines[len(lines)-1]
+		if r.code != c.code || !strings.Contains(last, c.want) || !strings.HasPrefix(last, "echocast: ") || r.stdout != "" {
+			t.Errorf("%q: code %d, want %d with %q; stderr:\n%s\nstdout: %.100s", c.args, r.code, c.code, c.want, r.stderr, r.stdout)
+		}
+	}
+}
+
+// An input that breaks in mid-stream ends in an interrupt and never in a done.
+func TestBrokenInputNeverSaysDone(t *testing.T) {
+	file, pcm := wav(24000, 1, 24000)
+	broken := func() io.Reader {
+		return io.MultiReader(bytes.NewReader(file[:44+2*18000]), iotest.ErrReader(errors.New("input/output error")))
+	}
+	r := run(t, broken(), "encode", "-")
+	all := messages(t, r.stdout)
+	if r.code != 3 || !strings.Contains(r.stderr, "standard input: broke off at 0.750 s: input/output error") {
+		t.Errorf("code %d: %s", r.code, r.stderr)
+	}
+	if last := all[len(all)-1]; last.EventType != "conversation.interrupt" {
+		t.Errorf("the last message is %s", last.EventType)
+	}
+	for _, m := range all {
+		if m.Properties.Done {
+			t.Error("a message says done")
+		}
+	}
+	if got := audioOf(all); !bytes.HasPrefix(pcm, got) || len(got) == 0 {
+		t.Errorf("%d bytes of audio are not the beginning of the input", len(got))
+	}
+	r = run(t, broken(), "send", "--json", "-")
+	var receipt struct {
+		Outcome string `json:"outcome"`
+		Error   string `json:"error"`
+	}
+	if err := json.Unmarshal([]byte(r.stdout), &receipt); err != nil || r.code != 3 || receipt.Outcome != "interrupted" || strings.Contains(r.stderr, "complains") {
+		t.Errorf("code %d, %v, %+v: %s", r.code, err, receipt, r.stderr)
+	}
+}
+
+func TestShorterThanItsHeaderIsSaidToItsEnd(t *testing.T) {
+	file, pcm := wav(24000, 1, 24000)
+	r := run(t, bytes.NewReader(file[:44+24000]), "encode", "-")
+	all := messages(t, r.stdout)
+	if r.code != 0 || !bytes.Equal(audioOf(all), pcm[:24000]) || !all[len(all)-1].Properties.Done {
+		t.Errorf("code %d, %d messages", r.code, len(all))
+	}
+	if !strings.Contains(r.stderr, "claims 1.000 s and the samples end after 0.500 s") {
+		t.Errorf("no warning names both lengths: %s", r.stderr)
+	}
+}
+
+// send speaks over a real data channel to a replica in this process, which
+// records what it heard.
+func TestSend(t *testing.T) {
+	heard := filepath.Join(t.TempDir(), "heard.wav")
+	r := run(t, nil, "send", "--json", "--record", heard, "../testdata/mp3/speech_44100hz_joint_cbr160.mp3", "../testdata/mp3/speech_22050hz_mono_vbr2.mp3")
+	if r.code != 0 || strings.Contains(r.stderr, "complains") {
+		t.Fatalf("code %d: %s", r.code, r.stderr)
+	}
+	for line := range strings.Lines(r.stdout) {
+		var receipt struct {
+			Outcome       string  `json:"outcome"`
+			SentSeconds   float64 `json:"sent_seconds"`
+			SpokenSeconds float64 `json:"spoken_seconds"`
+			SpokenBy      string  `json:"spoken_by"`
+			UnderrunsBy   string  `json:"underruns_by"`
+		}
+		if err := json.Unmarshal([]byte(line), &receipt); err != nil {
+			t.Fatal(err)
+		}
+		if receipt.Outcome != "finished" || receipt.SpokenBy != "event" || receipt.UnderrunsBy != "replica" || math.Abs(receipt.SentSeconds-receipt.SpokenSeconds) > 1e-3 {
+			t.Errorf("receipt %s", line)
+		}
+	}
+	want := audioOf(messages(t, run(t, nil, "encode", "../testdata/mp3/speech_44100hz_joint_cbr160.mp3", "../testdata/mp3/speech_22050hz_mono_vbr2.mp3").stdout))
+	got, err := os.ReadFile(heard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got[44:], want) {
+		t.Errorf("%d bytes were heard, %d sent, and they differ", len(got)-44, len(want))
+	}
+}
+
+func TestQuietSaysNothing(t *testing.T) {
+	r := run(t, nil, "send", "--quiet", "../testdata/mp3/speech_24000hz_mono_cbr64.mp3")
+	if r.code != 0 || r.stdout != "" || r.stderr != "" {
+		t.Errorf("code %d, stdout %q, stderr %q", r.code, r.stdout, r.stderr)
+	}
+}
+
+func TestDryRun(t *testing.T) {
+	file, _ := wav(44100, 2, 44100)
+	r := run(t, bytes.NewReader(file), "send", "--dry-run", "--json", "-")
+	var plan struct {
+		Rate, Channels int
+		Samples        int
+		Messages       int
+		Bytes          int
+		FirstMessage   string `json:"first_message"`
+	}
+	if err := json.Unmarshal([]byte(r.stdout), &plan); err != nil || r.code != 0 {
+		t.Fatalf("code %d, %v: %s", r.code, err, r.stderr)
+	}
+	if plan.Rate != 44100 || plan.Channels != 2 || plan.Samples != 24000 || plan.Messages != 20 || !strings.Contains(plan.FirstMessage, "...") {
+		t.Errorf("plan %+v", plan)
+	}
+	encoded := run(t, bytes.NewReader(file), "encode", "-").stdout
+	if want := len(encoded) - 20; plan.Bytes != want {
+		t.Errorf("the plan has %d bytes, encode writes %d", plan.Bytes, want)
+	}
+	if r := run(t, bytes.NewReader(file), "send", "--dry-run", "-"); !strings.Contains(r.stdout, "20 of 50 ms") {
+		t.Errorf("the plan for people: %s", r.stdout)
+	}
+	if r := run(t, bytes.NewReader(file[:44]), "send", "--dry-run", "-"); r.code != 3 {
+		t.Errorf("a plan of nothing: code %d, %s", r.code, r.stderr)
+	}
+}
+
+// A reader of stdout that has seen enough is no error; a full disk is.
+func TestStdoutThatEnds(t *testing.T) {
+	file, _ := wav(24000, 1, 240000)
+	for err, code := range map[error]int{syscall.EPIPE: 0, syscall.ENOSPC: 1} {
+		for _, pace := range []string{"burst", "lead"} {
+			var stderr safeBuffer
+			got := cli.Run(t.Context(), []string{"echocast", "encode", "--pace", pace, "-"}, cli.Streams{In: bytes.NewReader(file), Out: failing{err}, Err: &stderr})
+			if got != code {
+				t.Errorf("%v, %s: code %d, want %d: %s", err, pace, got, code, stderr.String())
+			}
+			if err == syscall.ENOSPC && !strings.Contains(stderr.String(), "no space left on device") {
+				t.Errorf("%s: stderr %q", pace, stderr.String())
+			}
+		}
+	}
+}
+
+type failing struct{ err error }
+
+func (f failing) Write([]byte) (int, error) { return 0, f.err }
+
+func TestHelpGoesToStdout(t *testing.T) {
+	for _, args := range [][]string{{"--help"}, {"send", "--help"}, {"encode", "-h"}, {"replica", "--help"}, {}} {
+		r := run(t, nil, args...)
+		if r.code != 0 || r.stderr != "" || !strings.Contains(r.stdout, "echocast") {
+			t.Errorf("%q: code %d, stderr %q, stdout %.60q", args, r.code, r.stderr, r.stdout)
+		}
+	}
+	if r := run(t, nil, "--help"); !strings.Contains(r.stdout, fmt.Sprintf("%d", 130)) {
+		t.Error("the help does not list the exit codes")
+	}
+}

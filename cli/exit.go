@@ -1,0 +1,166 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+	"unicode"
+
+	"echocast/audio"
+	"echocast/echo"
+)
+
+// Exit codes.
+const (
+	exitOK          = 0
+	exitFailure     = 1
+	exitUsage       = 2
+	exitInput       = 3
+	exitNotReady    = 5
+	exitLost        = 6
+	exitTooLong     = 7
+	exitInterrupted = 8
+	exitUnverified  = 9
+	exitSignal      = 128 // plus the number of the signal
+)
+
+const helpExitCodes = `Exit codes:
+     0  every utterance was heard, or sent where --wait sent was asked for
+     1  an unexpected error
+     2  wrong usage
+     3  an input is missing, unreadable, broken or no audio
+     5  the replica could not be reached, or did not join in time
+     6  the connection was lost
+     7  a chunk does not fit the message limit
+     8  somebody else interrupted the replica
+     9  sent, but not confirmed as heard
+   130  interrupted by Ctrl-C (SIGINT); 143 by SIGTERM`
+
+type usageError struct{ text string }
+
+func (e usageError) Error() string { return e.text }
+
+func usagef(format string, args ...any) error { return usageError{fmt.Sprintf(format, args...)} }
+
+// inputError is an error of one input, by the name the user gave it.
+type inputError struct {
+	name string
+	err  error
+}
+
+func (e *inputError) Error() string { return e.name + ": " + e.err.Error() }
+func (e *inputError) Unwrap() error { return e.err }
+
+// unreachable is a replica that could not be reached.
+type unreachable struct{ err error }
+
+func (e *unreachable) Error() string { return e.err.Error() }
+func (e *unreachable) Unwrap() error { return e.err }
+
+// signalled is the cause of a run that a signal ended.
+type signalled struct{ signal syscall.Signal }
+
+func (s signalled) Error() string {
+	if s.signal == syscall.SIGINT {
+		return "interrupted"
+	}
+	return "ended by signal: " + s.signal.String()
+}
+
+// exitCode is the documented code of an error.
+func exitCode(err error) int {
+	var signal signalled
+	var usage usageError
+	var chunk *echo.ChunkError
+	var input *inputError
+	var broken *audio.InputError
+	var away *unreachable
+	switch {
+	case err == nil, errors.Is(err, syscall.EPIPE):
+		return exitOK // nobody reads on: no error of ours
+	case errors.As(err, &signal):
+		return exitSignal + int(signal.signal)
+	case errors.As(err, &usage):
+		return exitUsage
+	case errors.As(err, &chunk):
+		return exitTooLong
+	case errors.Is(err, echo.ErrLost):
+		return exitLost
+	case errors.Is(err, echo.ErrNotReady), errors.As(err, &away):
+		return exitNotReady
+	case errors.Is(err, echo.ErrInterrupted):
+		return exitInterrupted
+	case errors.Is(err, echo.ErrUnverified):
+		return exitUnverified
+	case errors.As(err, &broken), errors.As(err, &input):
+		return exitInput
+	}
+	return exitFailure
+}
+
+// quietError reports errors that need no words.
+func quietError(err error) bool { return errors.Is(err, syscall.EPIPE) }
+
+// lingering is how long a run may take to end after a signal: an interrupt of
+// the replica is waited for 2 s at most, and the connection closes within 2 s.
+const lingering = 5 * time.Second
+
+// WithSignals ends the context on SIGINT or SIGTERM, with the signal as its
+// cause. A second signal, or a run that does not end, ends the process at once.
+// A broken pipe on stdout becomes an error of the write instead of a signal.
+// stop ends the watching and waits for it.
+func WithSignals(parent context.Context) (ctx context.Context, stop func()) {
+	ctx, cancel := context.WithCancelCause(parent)
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	signal.Ignore(syscall.SIGPIPE)
+	done, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		select {
+		case got := <-signals:
+			cause := signalled{got.(syscall.Signal)}
+			cancel(cause)
+			leaveAtOnce(signals, done, exitCode(cause))
+		case <-done:
+		}
+	}()
+	return ctx, func() {
+		signal.Stop(signals)
+		close(done)
+		<-ended
+		cancel(nil)
+	}
+}
+
+func leaveAtOnce(signals <-chan os.Signal, done <-chan struct{}, code int) {
+	select {
+	case <-signals:
+	case <-time.After(lingering):
+	case <-done:
+		return
+	}
+	os.Exit(code)
+}
+
+// printable makes text safe for a terminal: control characters, which a file
+// name or a message from the room may hold, are written as escapes.
+func printable(text string) string {
+	if strings.IndexFunc(text, unicode.IsControl) < 0 {
+		return text
+	}
+	var b strings.Builder
+	for _, c := range text {
+		if unicode.IsControl(c) {
+			fmt.Fprintf(&b, "\\x%02x", c)
+		} else {
+			b.WriteRune(c)
+		}
+	}
+	return b.String()
+}

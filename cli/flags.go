@@ -1,0 +1,117 @@
+package cli
+
+import (
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"echocast/audio"
+	"echocast/echo"
+)
+
+const helpInputs = `An INPUT is a WAV or MP3 file, or - for standard input; each is one utterance,
+in order. The container is recognised by its content; raw samples need
+-f, --rate and --channels. Options may stand before or after the inputs.`
+
+// settings are the options that send and encode share.
+type settings struct {
+	audio        audio.Options
+	pace         string
+	lead         time.Duration
+	maxRate      float64
+	chunk        time.Duration
+	maxMessage   int
+	conversation string
+	quiet        bool
+	json         bool
+	dryRun       bool
+}
+
+func (s *settings) inputFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "format", Aliases: []string{"f"}, Destination: &s.audio.Encoding, Usage: "read the inputs as `ENCODING` instead of by their content: wav, mp3, or s16le for raw samples"},
+		&cli.IntFlag{Name: "rate", Aliases: []string{"ar"}, Destination: &s.audio.Raw.Rate, Usage: "sampling rate of raw samples in `HZ`"},
+		&cli.IntFlag{Name: "channels", Aliases: []string{"ac"}, Destination: &s.audio.Raw.Channels, Usage: "`NUMBER` of channels of raw samples"},
+	}
+}
+
+func (s *settings) messageFlags(pace echo.Mode) []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "conversation", Value: "local", EnvVars: []string{"ECHOCAST_CONVERSATION"}, Destination: &s.conversation, Usage: "`ID` of the conversation, as it stands in the messages"},
+		&cli.StringFlag{Name: "pace", Value: string(pace), Destination: &s.pace, Usage: "`PACE` of sending: lead (ahead of playout), realtime, or burst (as fast as it is taken)"},
+		&cli.DurationFlag{Name: "lead", Value: echo.DefaultLead, Destination: &s.lead, Usage: "keep the replica this `TIME` ahead, with --pace lead"},
+		&cli.Float64Flag{Name: "max-rate", Destination: &s.maxRate, DefaultText: "twice as many as play in a second", Usage: "at most `N` messages a second"},
+		&cli.DurationFlag{Name: "chunk", Destination: &s.chunk, DefaultText: "50ms, or what fits --max-message", Usage: "playing `TIME` of a message"},
+		&cli.IntFlag{Name: "max-message", Value: echo.DefaultMaxMessage, Destination: &s.maxMessage, Usage: "no message has more than `BYTES`"},
+	}
+}
+
+func (s *settings) outputFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.BoolFlag{Name: "dry-run", Destination: &s.dryRun, Usage: "do all but the sending and print the plan"},
+		&cli.BoolFlag{Name: "json", Destination: &s.json, Usage: "print receipts, or the plan, as JSON lines on stdout"},
+		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Destination: &s.quiet, Usage: "say nothing but errors"},
+	}
+}
+
+// session is what the settings mean for a session.
+func (s *settings) session() *echo.Options {
+	return &echo.Options{
+		Chunk:      s.chunk,
+		MaxMessage: s.maxMessage,
+		Pace:       echo.Pace{Mode: echo.Mode(s.pace), Lead: s.lead, MaxRate: s.maxRate},
+	}
+}
+
+// check refuses what can be refused before anything is opened.
+func (s *settings) check(inputs []string) error {
+	if err := checkNames(inputs); err != nil {
+		return err
+	}
+	switch {
+	case s.chunk < 0:
+		return usagef("--chunk %v: a chunk takes time", s.chunk)
+	case s.maxMessage <= 0:
+		return usagef("--max-message %d: a message has bytes", s.maxMessage)
+	case s.lead <= 0:
+		return usagef("--lead %v: a lead is more than nothing; --pace realtime sends without one", s.lead)
+	case s.maxRate < 0:
+		return usagef("--max-rate %g: a rate is positive", s.maxRate)
+	}
+	if err := s.checkRaw(); err != nil {
+		return err
+	}
+	_, err := s.chunkSamples()
+	return err
+}
+
+func (s *settings) checkRaw() error {
+	raw := s.audio.Raw
+	if s.audio.Encoding == "" || s.audio.Encoding == "wav" || s.audio.Encoding == "mp3" {
+		if raw != (audio.Format{}) {
+			return usagef("--rate and --channels are for raw samples; name their encoding with -f, for example -f s16le")
+		}
+		return nil
+	}
+	if raw.Rate == 0 || raw.Channels == 0 {
+		return usagef("raw samples have no header: give --rate and --channels, for example --rate 22050 --channels 1")
+	}
+	if err := raw.Check(); err != nil {
+		return usagef("%v", err)
+	}
+	return nil
+}
+
+// chunkSamples is the length of a chunk in samples, or why the settings do not
+// go together. It is asked before anything is opened.
+func (s *settings) chunkSamples() (int, error) {
+	probe := echo.Utterance{ConversationID: s.conversation, InferenceID: echo.NewInferenceID(), Rate: echo.DefaultRate}
+	samples, err := echo.ChunkSamples(probe, s.chunk, s.maxMessage)
+	if err != nil {
+		return 0, settingsError(err)
+	}
+	if _, err := echo.NewPacer(s.session().Pace, echo.DefaultRate, samples); err != nil {
+		return 0, settingsError(err)
+	}
+	return samples, nil
+}

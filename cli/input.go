@@ -1,0 +1,177 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+
+	"golang.org/x/term"
+
+	"echocast/audio"
+	"echocast/echo"
+)
+
+// stdinName is the input that stands for standard input.
+const stdinName = "-"
+
+// input is one opened input: bytes, decoded, mono, at the rate of the wire.
+type input struct {
+	name   string
+	reader io.Reader
+	audio  *audio.Input
+	source audio.Resampled
+}
+
+func checkNames(names []string) error {
+	if len(names) == 0 {
+		return usagef("name an input: a WAV or MP3 file, or - for standard input")
+	}
+	stdin := 0
+	for _, name := range names {
+		if name == stdinName {
+			stdin++
+		}
+	}
+	if stdin > 1 {
+		return usagef("standard input can be read once; - is named %d times", stdin)
+	}
+	return nil
+}
+
+// checkInputs finds out before anything is said whether the inputs can be: a
+// regular file is opened and its header is read, the rest must exist.
+func checkInputs(names []string, stdin io.Reader, options *audio.Options) error {
+	for _, name := range names {
+		if name == stdinName {
+			if isTerminal(stdin) {
+				return usagef("standard input is a terminal; pipe audio into it, for example: espeak-ng --stdout hello | echocast send -")
+			}
+			continue
+		}
+		info, err := os.Stat(name)
+		if err != nil {
+			return &inputError{name, plain(err)}
+		}
+		if info.IsDir() {
+			return &inputError{name, errors.New("is a directory; name the audio files in it")}
+		}
+		if !info.Mode().IsRegular() {
+			continue
+		}
+		in, err := openInput(name, stdin, options)
+		if err != nil {
+			return err
+		}
+		in.close()
+	}
+	return nil
+}
+
+// openInput opens one input. The caller closes it.
+func openInput(name string, stdin io.Reader, options *audio.Options) (*input, error) {
+	in := &input{name: name, reader: stdin}
+	if name != stdinName {
+		file, err := os.Open(name)
+		if err != nil {
+			return nil, &inputError{name, plain(err)}
+		}
+		in.reader = file
+	}
+	if err := in.decode(options); err != nil {
+		in.close()
+		return nil, &inputError{in.title(), plain(err)}
+	}
+	return in, nil
+}
+
+func (in *input) decode(options *audio.Options) error {
+	decoded, err := audio.Open(in.reader, options)
+	if err != nil {
+		return err
+	}
+	in.audio = decoded
+	in.source, err = audio.Resample(audio.Mono(decoded), echo.DefaultRate)
+	return err
+}
+
+// title is how the input is called in messages.
+func (in *input) title() string {
+	if in.name == stdinName {
+		return "standard input"
+	}
+	return in.name
+}
+
+// describe says what was found, for people.
+func (in *input) describe() string {
+	info := in.audio.Info()
+	text := fmt.Sprintf("%s, %s", info.Codec, info.Format)
+	if info.Declared >= 0 {
+		text += fmt.Sprintf(", %.3f s", info.Format.Duration(info.Declared).Seconds())
+	}
+	return text
+}
+
+// failed names the input in an error of its own, and leaves others as they are.
+func (in *input) failed(err error) error {
+	var broken *audio.InputError
+	if errors.As(err, &broken) {
+		return &inputError{in.title(), &audio.InputError{At: broken.At, Err: plain(broken.Err)}}
+	}
+	if errors.Is(err, echo.ErrNoAudio) {
+		return &inputError{in.title(), echo.ErrNoAudio}
+	}
+	return err
+}
+
+func (in *input) close() {
+	if in.source != nil {
+		_ = in.source.Close() // frees memory; nothing is lost
+	}
+	if in.audio != nil {
+		_ = in.audio.Close()
+	}
+	if in.name != stdinName {
+		in.abort()
+	}
+}
+
+// abort closes what the input is read from, which ends a read that blocks.
+func (in *input) abort() {
+	if closer, ok := in.reader.(io.Closer); ok {
+		_ = closer.Close() // it was only read
+	}
+}
+
+// plain takes the operation and the path off a file error: the message names
+// the input already.
+func plain(err error) error {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return path.Err
+	}
+	return err
+}
+
+func isTerminal(stream any) bool {
+	file, ok := stream.(*os.File)
+	return ok && term.IsTerminal(int(file.Fd()))
+}
+
+// endReads makes a blocked read of stdin return when ctx ends, by closing it.
+// It returns what to read from, and what to call when all is read.
+func endReads(ctx context.Context, stdin io.Reader) (io.Reader, func()) {
+	reader, restore := pollable(stdin)
+	closer, ok := reader.(io.Closer)
+	if !ok {
+		return reader, restore
+	}
+	stop := context.AfterFunc(ctx, func() { _ = closer.Close() })
+	return reader, func() {
+		stop()
+		restore()
+	}
+}

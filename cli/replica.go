@@ -1,0 +1,253 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"github.com/urfave/cli/v2"
+
+	"echocast/replica"
+	"echocast/rtc"
+)
+
+// localReplica is a stand-in replica in this process, behind a real data
+// channel.
+type localReplica struct {
+	listener *rtc.Listener
+	record   *os.File // nil where nothing is recorded
+	out      *reporter
+	stop     context.CancelFunc
+	ended    sync.WaitGroup
+	failed   error // of the replica; read after ended
+
+	mu   sync.Mutex
+	runs map[string]int // underruns of the utterances that have ended
+}
+
+func startLocalReplica(record string, limit int, out *reporter) (*localReplica, error) {
+	l := &localReplica{out: out, runs: map[string]int{}}
+	if record != "" {
+		file, err := os.Create(record)
+		if err != nil {
+			return nil, fmt.Errorf("--record %s: %w", record, plain(err))
+		}
+		l.record = file
+	}
+	listener, err := rtc.Listen("127.0.0.1:0", nil)
+	if err != nil {
+		return nil, errors.Join(err, l.closeRecord())
+	}
+	l.listener = listener
+	ctx, stop := context.WithCancel(context.Background())
+	l.stop = stop
+	l.ended.Go(func() { l.failed = l.run(ctx, limit) })
+	return l, nil
+}
+
+func (l *localReplica) url() string { return l.listener.URL() }
+
+// run serves the one connection there will be.
+func (l *localReplica) run(ctx context.Context, limit int) error {
+	conn, err := l.listener.Accept(ctx)
+	if err != nil {
+		return nil // nobody came: the dialling side says why
+	}
+	defer conn.Close()
+	options := &replica.Options{MessageLimit: limit, PeerGone: rtc.ErrPeerGone, OnUtterance: l.count}
+	if l.record != nil {
+		options.Record = l.record
+	}
+	report, err := replica.New(conn, options).Run(ctx)
+	for _, complaint := range report.Complaints {
+		l.out.say("the replica complains: %s", complaint.Text)
+	}
+	return err
+}
+
+func (l *localReplica) count(u replica.Utterance) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.runs[u.ID] = len(u.Underruns)
+}
+
+// underruns is how often an utterance that has ended ran dry. The replica knows
+// it before it says that it has stopped.
+func (l *localReplica) underruns(id string) (int, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n, ok := l.runs[id]
+	return n, ok
+}
+
+// close ends the replica once it has noticed that its peer has left, and
+// completes the recording.
+func (l *localReplica) close() error {
+	_ = l.listener.Close() // nobody else dials it
+	l.ended.Wait()
+	l.stop()
+	return errors.Join(l.failed, l.closeRecord())
+}
+
+func (l *localReplica) closeRecord() error {
+	if l.record == nil {
+		return nil
+	}
+	if err := l.record.Close(); err != nil {
+		return fmt.Errorf("--record: %w", err)
+	}
+	return nil
+}
+
+// serving is the replica command: a stand-in that other processes dial.
+type serving struct {
+	streams Streams
+	listen  string
+	record  string
+	limit   int
+	once    bool
+	quiet   bool
+	json    bool
+
+	mu sync.Mutex // one line at a time
+}
+
+func replicaCommand(streams Streams) *cli.Command {
+	s := &serving{streams: streams}
+	return &cli.Command{
+		Name:      "replica",
+		Usage:     "be a stand-in replica that other processes dial",
+		UsageText: "echocast replica [OPTIONS]\n\n   echocast replica --listen 127.0.0.1:8870 --record heard.wav\n   echocast send --to http://127.0.0.1:8870 speech.wav",
+		Description: `It plays what it is sent on its own clock, says when it speaks, counts how often
+it ran out of audio, and complains of what the documentation does not allow.
+It listens on loopback only. Ctrl-C ends it.`,
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "listen", Value: "127.0.0.1:8870", Destination: &s.listen, Usage: "loopback `ADDRESS` to listen on; port 0 takes a free one"},
+			&cli.StringFlag{Name: "record", Destination: &s.record, Usage: "write what is heard to `FILE` (WAV); later connections get FILE-2 and so on"},
+			&cli.IntFlag{Name: "max-message", Value: replica.DefaultMessageLimit, Destination: &s.limit, Usage: "drop messages of more than `BYTES`"},
+			&cli.BoolFlag{Name: "once", Destination: &s.once, Usage: "end after the first connection"},
+			&cli.BoolFlag{Name: "json", Destination: &s.json, Usage: "print the report of each connection as a JSON line on stdout"},
+			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Destination: &s.quiet, Usage: "say nothing but errors"},
+		},
+		Action: func(c *cli.Context) error {
+			if c.Args().Present() {
+				return usagef("the replica takes no inputs, such as %q", c.Args().First())
+			}
+			return s.run(c.Context)
+		},
+	}
+}
+
+func (s *serving) run(ctx context.Context) error {
+	listener, err := rtc.Listen(s.listen, nil)
+	if err != nil {
+		return err
+	}
+	s.say("the replica listens; speak to it with: echocast send --to %s INPUT", listener.URL())
+	var sessions sync.WaitGroup
+	err = s.accept(ctx, listener, &sessions)
+	sessions.Wait()
+	_ = listener.Close() // the sessions have ended
+	if _, ok := errors.AsType[signalled](err); ok {
+		return nil // Ctrl-C is how it ends
+	}
+	return err
+}
+
+func (s *serving) accept(ctx context.Context, listener *rtc.Listener, sessions *sync.WaitGroup) error {
+	for n := 1; ; n++ {
+		conn, err := listener.Accept(ctx)
+		if err != nil {
+			return cancelled(ctx, err)
+		}
+		sessions.Go(func() { s.serve(ctx, conn, n) })
+		if s.once {
+			return nil
+		}
+	}
+}
+
+// serve is the replica of one connection.
+func (s *serving) serve(ctx context.Context, conn *rtc.Conn, n int) {
+	defer conn.Close()
+	options := &replica.Options{
+		MessageLimit: s.limit,
+		PeerGone:     rtc.ErrPeerGone,
+		OnEvent:      func(e replica.Event) { s.event(n, e) },
+		OnUtterance:  func(u replica.Utterance) { s.utterance(n, u) },
+	}
+	if name := s.recording(n); name != "" {
+		file, err := os.Create(name)
+		if err != nil {
+			s.warn("connection %d is not recorded: %s: %v", n, name, plain(err))
+		} else {
+			defer file.Close()
+			options.Record = file
+		}
+	}
+	s.say("connection %d: a sender has come", n)
+	report, err := replica.New(conn, options).Run(ctx)
+	if err != nil {
+		s.warn("connection %d: %v", n, err)
+	}
+	s.report(n, report)
+}
+
+// recording is the name of the file for connection n.
+func (s *serving) recording(n int) string {
+	if s.record == "" || n == 1 {
+		return s.record
+	}
+	ext := filepath.Ext(s.record)
+	return fmt.Sprintf("%s-%d%s", strings.TrimSuffix(s.record, ext), n, ext)
+}
+
+func (s *serving) event(n int, e replica.Event) {
+	switch e.Kind {
+	case replica.EventStarted:
+		s.say("connection %d: %s: speaking", n, e.Utterance)
+	case replica.EventUnderrun:
+		s.say("connection %d: %s: ran out of audio for %.0f ms", n, e.Utterance, e.SilenceMS)
+	case replica.EventComplaint:
+		s.say("connection %d: complaint: %s", n, e.Complaint.Text)
+	}
+}
+
+func (s *serving) utterance(n int, u replica.Utterance) {
+	end := "said to its end"
+	switch {
+	case u.Interrupted:
+		end = "interrupted"
+	case !u.Done:
+		end = "left without an end"
+	}
+	s.say("connection %d: %s: %s: %.3f s heard, %s", n, u.ID, end, u.PlayedSeconds, counted(len(u.Underruns), "underrun"))
+}
+
+func (s *serving) report(n int, report replica.Report) {
+	s.say("connection %d: the sender has left: %s, %.3f s heard, %s, %s", n,
+		counted(len(report.Utterances), "utterance"), report.PlayedSeconds, counted(report.Underruns, "underrun"), counted(report.ComplaintCount, "complaint"))
+	if s.json {
+		line, _ := json.Marshal(report) // numbers and strings always marshal
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		fmt.Fprintf(s.streams.Out, "%s\n", line)
+	}
+}
+
+func (s *serving) say(format string, args ...any) {
+	if !s.quiet {
+		s.warn(format, args...)
+	}
+}
+
+func (s *serving) warn(format string, args ...any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	fmt.Fprintf(s.streams.Err, "echocast: %s\n", printable(fmt.Sprintf(format, args...)))
+}
