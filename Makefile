@@ -1,13 +1,14 @@
 # make demo   speaks a file through a replica, on a fresh machine
 # make test   runs the whole suite, on a fresh machine
 # make check  does what CI does
+# make acceptance   speaks ten minutes in real time, and compares
 #
 # GO, CC and PKG_CONFIG_PATH are taken from the environment.
 
 GO          ?= go
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: demo test build setup fmt vet staticcheck bench-once check clean
+.PHONY: demo test build setup fmt vet staticcheck bench-once check acceptance clean
 
 demo: build
 	@mkdir -p demo
@@ -38,6 +39,10 @@ bench-once: setup
 	$(GO) test -run '^$$' -bench . -benchtime 1x ./...
 
 check: fmt vet staticcheck test bench-once
+
+# Ten minutes of audio in real time, between two processes.
+acceptance: build
+	scripts/acceptance.sh
 
 clean:
 	rm -rf bin demo

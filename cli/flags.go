@@ -30,8 +30,8 @@ type settings struct {
 func (s *settings) inputFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "format", Aliases: []string{"f"}, Destination: &s.audio.Encoding, Usage: "read the inputs as `ENCODING` instead of by their content: wav, mp3, or s16le for raw samples"},
-		&cli.IntFlag{Name: "rate", Aliases: []string{"ar"}, Destination: &s.audio.Raw.Rate, Usage: "sampling rate of raw samples in `HZ`"},
-		&cli.IntFlag{Name: "channels", Aliases: []string{"ac"}, Destination: &s.audio.Raw.Channels, Usage: "`NUMBER` of channels of raw samples"},
+		&cli.IntFlag{Name: "rate", Aliases: []string{"ar"}, Destination: &s.audio.Raw.Rate, DefaultText: "none", Usage: "sampling rate of raw samples in `HZ`"},
+		&cli.IntFlag{Name: "channels", Aliases: []string{"ac"}, Destination: &s.audio.Raw.Channels, DefaultText: "none", Usage: "`NUMBER` of channels of raw samples"},
 	}
 }
 
@@ -48,9 +48,9 @@ func (s *settings) messageFlags(pace echo.Mode) []cli.Flag {
 
 func (s *settings) outputFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.BoolFlag{Name: "dry-run", Destination: &s.dryRun, Usage: "do all but the sending and print the plan"},
-		&cli.BoolFlag{Name: "json", Destination: &s.json, Usage: "print receipts, or the plan, as JSON lines on stdout"},
-		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Destination: &s.quiet, Usage: "say nothing but errors"},
+		&cli.BoolFlag{Name: "dry-run", Destination: &s.dryRun, DisableDefaultText: true, Usage: "do all but the sending and print the plan"},
+		&cli.BoolFlag{Name: "json", Destination: &s.json, DisableDefaultText: true, Usage: "print receipts, or the plan, as JSON lines on stdout"},
+		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Destination: &s.quiet, DisableDefaultText: true, Usage: "say nothing but errors"},
 	}
 }
 

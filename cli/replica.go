@@ -130,9 +130,9 @@ It listens on loopback only. Ctrl-C ends it.`,
 			&cli.StringFlag{Name: "listen", Value: "127.0.0.1:8870", Destination: &s.listen, Usage: "loopback `ADDRESS` to listen on; port 0 takes a free one"},
 			&cli.StringFlag{Name: "record", Destination: &s.record, Usage: "write what is heard to `FILE` (WAV); later connections get FILE-2 and so on"},
 			&cli.IntFlag{Name: "max-message", Value: replica.DefaultMessageLimit, Destination: &s.limit, Usage: "drop messages of more than `BYTES`"},
-			&cli.BoolFlag{Name: "once", Destination: &s.once, Usage: "end after the first connection"},
-			&cli.BoolFlag{Name: "json", Destination: &s.json, Usage: "print the report of each connection as a JSON line on stdout"},
-			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Destination: &s.quiet, Usage: "say nothing but errors"},
+			&cli.BoolFlag{Name: "once", Destination: &s.once, DisableDefaultText: true, Usage: "end after the first connection"},
+			&cli.BoolFlag{Name: "json", Destination: &s.json, DisableDefaultText: true, Usage: "print the report of each connection as a JSON line on stdout"},
+			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Destination: &s.quiet, DisableDefaultText: true, Usage: "say nothing but errors"},
 		},
 		Action: func(c *cli.Context) error {
 			if c.Args().Present() {

@@ -34,7 +34,7 @@ func speakOne(ctx context.Context, session *echo.Session, in *input, out *report
 	if err != nil {
 		receipt.Error = err.Error()
 	}
-	out.end(in, receipt)
+	out.end(in, receipt, err)
 	return err
 }
 
@@ -87,7 +87,7 @@ func (r *reporter) begin(in *input, session *echo.Session) {
 	}
 }
 
-func (r *reporter) end(in *input, receipt echo.Receipt) {
+func (r *reporter) end(in *input, receipt echo.Receipt, err error) {
 	r.status.stop()
 	r.status = nil
 	for _, warning := range in.audio.Warnings() {
@@ -98,7 +98,7 @@ func (r *reporter) end(in *input, receipt echo.Receipt) {
 		line, _ := json.Marshal(receipt) // numbers and strings always marshal
 		fmt.Fprintf(r.data, "%s\n", line)
 	}
-	if receipt.Chunks > 0 {
+	if receipt.Chunks > 0 && !quietError(err) {
 		r.say("%s: %s", in.title(), summary(receipt))
 	}
 }
