@@ -12,14 +12,18 @@ go build -o "$work/reassemble" ./testdata/reassemble
 
 # speech SECONDS: so much of the speech in testdata as raw s16le at 22050 Hz.
 speech() {
-	while :; do tail -c +45 testdata/speech.wav; done 2>/dev/null | head -c $(($1 * 44100)) || true
+	for _ in $(seq $(($1 / 7 + 1))); do tail -c +45 testdata/speech.wav; done >"$work/speech"
+	head -c $(($1 * 44100)) "$work/speech"
 }
 
 # hear NAME: a replica that records; its address goes to NAME.url.
 hear() {
 	bin/echocast replica --listen 127.0.0.1:0 --once --json --record "$work/$1.wav" >"$work/$1.json" 2>"$work/$1.log" &
 	replica=$!
-	until grep -q "http://" "$work/$1.log"; do sleep 0.05; done
+	for _ in $(seq 100); do
+		grep -q "http://" "$work/$1.log" && break
+		sleep 0.05
+	done
 	sed -n 's/.*--to \([^ ]*\) INPUT.*/\1/p' "$work/$1.log" >"$work/$1.url"
 }
 
