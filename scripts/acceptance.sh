@@ -44,14 +44,14 @@ hear file
 bin/echocast send $raw --to "$(cat "$work/file.url")" "$work/file.raw"
 judge file 0
 
-# Of these stalls the second and the last exceed the lead of one second.
+# Each piece is one second, and is written at once. The second and the fourth
+# stall outlast what is there by more than a second, the others do not.
 stalling() {
-	for stall in 0.5 2.5 0.6 3; do
-		speech 4 | tee -a "$work/pipe.raw"
-		sleep $((4 - 1))  # it plays meanwhile
+	for stall in 0.6 2.6 0.6 3; do
+		speech 1 | tee -a "$work/pipe.raw"
 		sleep "$stall"
 	done
-	speech 2 | tee -a "$work/pipe.raw"
+	speech 1 | tee -a "$work/pipe.raw"
 }
 hear pipe
 stalling | bin/echocast send $raw --to "$(cat "$work/pipe.url")" -
