@@ -22,8 +22,8 @@ type Conn struct {
 	peer     *peer
 	messages channel
 	options  *Options
-	release  func() // tells the listener, or its table, that the session is over
-	limit    int    // bytes of the largest message the peer takes
+	release  func(orderly bool) // tells the listener, or its table, that the session is over
+	limit    int                // bytes of the largest message the peer takes
 
 	sending   chan struct{} // one slot, held by Send
 	receiving chan struct{} // one slot, held by Receive
@@ -47,7 +47,7 @@ type Conn struct {
 }
 
 // newConn starts the goroutines of a connection whose message channel is open.
-func newConn(p *peer, messages channel, o *Options, release func()) *Conn {
+func newConn(p *peer, messages channel, o *Options, release func(orderly bool)) *Conn {
 	c := &Conn{
 		peer:       p,
 		messages:   messages,
@@ -305,12 +305,10 @@ func (c *Conn) close() error {
 	timeout := time.NewTimer(c.options.CloseTimeout)
 	defer timeout.Stop()
 	err := c.flush(timeout.C)
-	if err != nil {
-		defer c.release() // breaking off comes first: this is no goodbye
-	} else {
+	if err == nil {
 		c.part(timeout.C)
-		c.release()
 	}
+	c.release(err == nil)
 	_ = c.peer.GracefulClose()
 	c.readers.Wait()
 	return err

@@ -75,7 +75,12 @@ func dial(ctx context.Context, endpoint *url.URL, o *Options) (*Conn, error) {
 		_ = p.GracefulClose()
 		return nil, err
 	}
-	return newConn(p, messages, o, signaling.delete), nil
+	release := func(orderly bool) {
+		if orderly { // a DELETE says that the peer has received everything
+			signaling.delete()
+		}
+	}
+	return newConn(p, messages, o, release), nil
 }
 
 // withConnectTimeout bounds the setting up of a connection.

@@ -8,7 +8,9 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -129,28 +131,18 @@ func TestDialThatNeverConnects(t *testing.T) {
 
 // deadAnswer answers an offer with a peer that is closed at once.
 func deadAnswer(t *testing.T, offer string) string {
-	options, err := (*Options)(nil).withDefaults()
-	if err != nil {
-		t.Error(err)
-		return ""
-	}
-	p, err := newPeer(options)
-	if err != nil {
-		t.Error(err)
-		return ""
-	}
+	t.Helper()
+	p := newTestPeer(t)
+	defer p.GracefulClose()
 	answer, err := p.answer(t.Context(), offer)
 	if err != nil {
-		t.Error(err)
-	}
-	if err := p.GracefulClose(); err != nil {
 		t.Error(err)
 	}
 	return answer
 }
 
-// makeOffer is a good offer of a peer that will not connect.
-func makeOffer(t *testing.T) string {
+// newTestPeer is a peer with the default options.
+func newTestPeer(t *testing.T) *peer {
 	t.Helper()
 	options, err := (*Options)(nil).withDefaults()
 	if err != nil {
@@ -160,6 +152,13 @@ func makeOffer(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return p
+}
+
+// makeOffer is a good offer of a peer that will not connect.
+func makeOffer(t *testing.T) string {
+	t.Helper()
+	p := newTestPeer(t)
 	defer p.GracefulClose()
 	if err := p.open(messageLabel, p.messages); err != nil {
 		t.Fatal(err)
@@ -293,25 +292,123 @@ func TestBacklog(t *testing.T) {
 	l.mu.Unlock()
 }
 
-func TestDeleteDropsAHalfOpenSession(t *testing.T) {
-	l := listen(t, &Options{Backlog: 1, ConnectTimeout: time.Hour})
-	response, _ := request(t, "POST", l.URL(), makeOffer(t), nil)
-	session, err := response.Location()
+// watchCancel returns a channel that is closed when the listener gives up its
+// only session.
+func watchCancel(l *Listener) <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	cancelled := make(chan struct{})
+	for _, s := range l.sessions {
+		cancel := s.cancel
+		s.cancel = sync.OnceFunc(func() {
+			cancel()
+			close(cancelled)
+		})
+	}
+	return cancelled
+}
+
+func TestHalfOpenSessionIsDropped(t *testing.T) {
+	for _, by := range []string{"DELETE", "Close"} {
+		t.Run(by, func(t *testing.T) {
+			l := listen(t, &Options{Backlog: 1, ConnectTimeout: time.Hour})
+			response, _ := request(t, "POST", l.URL(), makeOffer(t), nil)
+			session, err := response.Location()
+			if err != nil {
+				t.Fatal(err)
+			}
+			cancelled := watchCancel(l)
+			if by == "Close" {
+				_ = l.Close()
+			} else if response, _ := request(t, "DELETE", session.String(), "", nil); response.StatusCode != http.StatusOK {
+				t.Fatal(response.Status)
+			}
+			select {
+			case <-cancelled:
+			default:
+				t.Error("the listener goes on connecting")
+			}
+			l.slots <- struct{}{}
+			<-l.slots
+		})
+	}
+}
+
+// A dialer that says goodbye by HTTP alone.
+func TestDeleteEndsAConnection(t *testing.T) {
+	l := listen(t, nil)
+	dialer, err := Dial(t.Context(), l.URL(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if response, _ := request(t, "DELETE", session.String(), "", nil); response.StatusCode != http.StatusOK {
-		t.Fatal(response.Status)
+	defer dialer.Close()
+	accepted, err := l.Accept(t.Context())
+	if err != nil {
+		t.Fatal(err)
 	}
-	l.slots <- struct{}{}
-	<-l.slots
+	defer accepted.Close()
+	mustSend(t, dialer, []byte("last words"))
+	if err := dialer.flush(nil); err != nil {
+		t.Fatal(err)
+	}
+	dialer.release(true)
+	mustReceive(t, accepted, []byte("last words"))
+	if _, err := accepted.Receive(t.Context()); !errors.Is(err, ErrPeerGone) {
+		t.Errorf("Receive: %v, want %v", err, ErrPeerGone)
+	}
 }
 
-func TestListenerCloseDropsHalfOpenSessions(t *testing.T) {
-	l := listen(t, &Options{ConnectTimeout: time.Hour})
-	request(t, "POST", l.URL(), makeOffer(t), nil)
-	if err := l.Close(); err != nil {
-		t.Error(err)
+// A channel that may lose or reorder messages is not taken for the real one.
+func TestUnreliableChannelIsClosed(t *testing.T) {
+	l := listen(t, nil)
+	p := newTestPeer(t)
+	defer p.GracefulClose()
+	ordered := false
+	unordered, err := p.CreateDataChannel(messageLabel, &webrtc.DataChannelInit{Ordered: &ordered})
+	if err != nil {
+		t.Fatal(err)
+	}
+	handOver(unordered, p.messages)
+	offer, err := p.offer(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, answer := request(t, "POST", l.URL(), offer, nil)
+	if err := p.take(webrtc.SDPTypeAnswer, answer); err != nil {
+		t.Fatal(err)
+	}
+	opened, err := p.connected(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := opened.ReadDataChannel(make([]byte, 64)); !errors.Is(err, io.EOF) {
+		t.Errorf("read: %v, want %v", err, io.EOF)
+	}
+}
+
+func TestLocationStaysAtTheServer(t *testing.T) {
+	for location, want := range map[string]string{
+		"":                      "",
+		"/s/1":                  "http://127.0.0.1:80/s/1",
+		"s/1":                   "http://127.0.0.1:80/rooms/s/1",
+		"http://127.0.0.1:80/s": "http://127.0.0.1:80/s",
+		"http://127.0.0.1:81/s": "",
+		"http://example.org/s":  "",
+		"//example.org/s":       "",
+		"file:///etc/passwd":    "",
+		"%":                     "",
+	} {
+		endpoint, err := url.Parse("http://127.0.0.1:80/rooms/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		if session := newSignaling(endpoint).locate(location); session != nil {
+			got = session.String()
+		}
+		if got != want {
+			t.Errorf("Location %q leads to %q, want %q", location, got, want)
+		}
 	}
 }
 

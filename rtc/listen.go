@@ -235,7 +235,7 @@ func (l *Listener) connect(ctx context.Context, path string, s *session, p *peer
 		_ = p.GracefulClose()
 		return
 	}
-	conn := newConn(p, messages, l.options, func() { l.forget(path) })
+	conn := newConn(p, messages, l.options, func(bool) { l.forget(path) })
 	l.mu.Lock()
 	s.conn = conn
 	l.mu.Unlock()

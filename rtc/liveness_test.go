@@ -135,16 +135,9 @@ func TestSilentTicks(t *testing.T) {
 
 // foreignServer answers offers as another program would: it sends back what
 // arrives on the message channel and does to other channels what it is told.
-func foreignServer(t *testing.T, other func(*webrtc.DataChannel)) *httptest.Server {
+func foreignServer(t *testing.T, other func(*webrtc.DataChannel)) (p *peer, url string) {
 	t.Helper()
-	options, err := (*Options)(nil).withDefaults()
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := newPeer(options)
-	if err != nil {
-		t.Fatal(err)
-	}
+	p = newTestPeer(t)
 	t.Cleanup(func() { _ = p.GracefulClose() })
 	p.OnDataChannel(func(dc *webrtc.DataChannel) {
 		if dc.Label() != messageLabel {
@@ -165,7 +158,7 @@ func foreignServer(t *testing.T, other func(*webrtc.DataChannel)) *httptest.Serv
 		_, _ = io.WriteString(w, answer)
 	}))
 	t.Cleanup(server.Close)
-	return server
+	return p, server.URL
 }
 
 // echo sends everything back until the channel ends.
@@ -184,22 +177,54 @@ func echo(dc *webrtc.DataChannel) {
 	}
 }
 
-func TestForeignPeerIsNotJudgedByItsPongs(t *testing.T) {
-	for name, treatment := range map[string]func(*webrtc.DataChannel){
-		"ignores pings":           func(*webrtc.DataChannel) {},
-		"closes the ping channel": func(dc *webrtc.DataChannel) { _ = dc.Close() },
+// readPing waits for the first message of a channel and does not answer it.
+func readPing(dc *webrtc.DataChannel, pinged chan<- struct{}) {
+	dc.OnOpen(func() {
+		channel, err := dc.Detach()
+		if err != nil {
+			return
+		}
+		if n, err := channel.Read(make([]byte, 64)); err == nil && n == len(ping) {
+			close(pinged)
+		}
+	})
+}
+
+// dialForeign connects to a foreign peer that leaves pings unanswered.
+func dialForeign(t *testing.T, o *Options) (c *Conn, foreign *peer) {
+	t.Helper()
+	pinged := make(chan struct{})
+	foreign, url := foreignServer(t, func(dc *webrtc.DataChannel) { readPing(dc, pinged) })
+	c, err := Dial(t.Context(), url, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	<-pinged
+	return c, foreign
+}
+
+// dialStranger connects to a foreign peer that closes the ping channel.
+func dialStranger(t *testing.T, o *Options) (c *Conn, foreign *peer) {
+	t.Helper()
+	foreign, url := foreignServer(t, func(dc *webrtc.DataChannel) { _ = dc.Close() })
+	c, err := Dial(t.Context(), url, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	<-c.parted
+	return c, foreign
+}
+
+func TestForeignPeerIsNotJudgedByItsSilence(t *testing.T) {
+	for name, dial := range map[string]func(*testing.T, *Options) (*Conn, *peer){
+		"leaves pings unanswered": dialForeign,
+		"closes the ping channel": dialStranger,
 	} {
 		t.Run(name, func(t *testing.T) {
 			ticks := make(chan time.Time)
-			c, err := Dial(t.Context(), foreignServer(t, treatment).URL, &Options{ticks: ticks})
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer func() {
-				if err := c.Close(); err != nil {
-					t.Error(err)
-				}
-			}()
+			c, foreign := dial(t, &Options{ticks: ticks, CloseTimeout: 50 * time.Millisecond})
 			for range 20 {
 				select {
 				case ticks <- time.Time{}:
@@ -209,6 +234,14 @@ func TestForeignPeerIsNotJudgedByItsPongs(t *testing.T) {
 			}
 			mustSend(t, c, []byte("anybody there?"))
 			mustReceive(t, c, []byte("anybody there?"))
+
+			if err := foreign.Close(); err != nil {
+				t.Fatal(err)
+			}
+			<-c.ended // without a Send or Receive that would notice
+			if !errors.Is(c.cause, ErrLost) {
+				t.Errorf("ended with %v, want %v", c.cause, ErrLost)
+			}
 		})
 	}
 }

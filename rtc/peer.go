@@ -25,8 +25,8 @@ const (
 
 // retransmitAtMost bounds SCTP's wait between two attempts. It is also the
 // wait before a sender finds out that a slow reader has room again: pion does
-// not announce a window that opens, and with SCTP's own bound of 60 s the
-// pauses grow to minutes.
+// not announce a window that opens, and up to SCTP's own bound of 60 s the wait
+// doubles each time.
 const retransmitAtMost = time.Second
 
 // stream is what is used of a detached data channel.

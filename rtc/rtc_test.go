@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -72,14 +73,16 @@ func mustSend(t *testing.T, c *Conn, msg []byte) {
 	}
 }
 
-// fill sends until the window of the peer, who does not read, is closed and the
-// mark is passed. It returns how many messages that took. Acknowledgements that
-// are still under way may make room for a few more; then Send blocks.
+// fill sends until the receive buffer of the peer, who does not read, is full
+// but for 64 KiB and more than HighWater waits on this side. What waits cannot
+// all be delivered then, and no more than a few further messages are taken. It
+// returns how many messages were sent.
 func fill(t *testing.T, c *Conn) int {
 	t.Helper()
 	for sent := 0; ; sent++ {
 		for c.messages.BufferedAmount() > uint64(c.options.HighWater) {
-			if c.peer.SCTP().Stats().ReceiverWindow < 2048 {
+			acknowledged := sent*len(message(0)) - int(c.messages.BufferedAmount())
+			if acknowledged > 1<<20-64<<10 {
 				return sent
 			}
 			runtime.Gosched()
@@ -155,21 +158,29 @@ func TestReceivedMessageBelongsToCaller(t *testing.T) {
 	}
 }
 
+// The peer reads one message at a time while the sender has far more to say.
 func TestSlowReaderHoldsTheSenderBack(t *testing.T) {
 	from, to := pair(t, nil, nil)
 	sent := fill(t, from)
-	if waiting, most := from.messages.BufferedAmount(), uint64(128<<10+3434); waiting > most {
-		t.Errorf("%d bytes wait for the reader, want at most %d", waiting, most)
+	ctx, cancel := context.WithCancel(t.Context())
+	failed, next := sendUntilError(ctx, from, sent)
+	most := uint64(0)
+	received := 0
+	for ; received < sent+2000; received++ {
+		mustReceive(t, to, message(received))
+		most = max(most, from.messages.BufferedAmount())
 	}
-	next := make(chan error, 1)
-	go func() { next <- from.Send(t.Context(), message(sent)) }()
-	for i := range sent + 1 {
-		mustReceive(t, to, message(i))
+	cancel()
+	if err := <-failed; !errors.Is(err, context.Canceled) {
+		t.Errorf("Send: %v, want %v", err, context.Canceled)
 	}
-	if err := <-next; err != nil {
-		t.Errorf("the Send that waited: %v", err)
+	for ; received < *next; received++ {
+		mustReceive(t, to, message(received))
 	}
-	t.Logf("%d messages of 3434 bytes were taken before Send blocked", sent)
+	if limit := uint64(128<<10 + 3434); most > limit {
+		t.Errorf("%d bytes waited for the reader, want at most %d", most, limit)
+	}
+	t.Logf("%d messages were taken before anything was read, at most %d bytes waited", sent, most)
 }
 
 func TestSendEndedByContext(t *testing.T) {
@@ -205,6 +216,67 @@ func TestReceiveEndedByContext(t *testing.T) {
 		}
 		mustSend(t, from, message(i))
 		mustReceive(t, to, message(i))
+	}
+}
+
+// countingStream counts the reads of a stream.
+type countingStream struct {
+	stream
+	reads atomic.Int64
+}
+
+func (s *countingStream) ReadDataChannel(p []byte) (int, bool, error) {
+	s.reads.Add(1)
+	return s.stream.ReadDataChannel(p)
+}
+
+// The interrupt of a call that has returned must wake the next call at most
+// once, and not make it spin until a message comes.
+func TestInterruptIsTakenBack(t *testing.T) {
+	from, to := pair(t, nil, nil)
+	counting := &countingStream{stream: to.messages.stream}
+	to.messages.stream = counting
+	to.interruptRead()
+	received := make(chan error, 1)
+	go func() {
+		_, err := to.Receive(t.Context())
+		received <- err
+	}()
+	for counting.reads.Load() < 2 {
+		runtime.Gosched()
+	}
+	mustSend(t, from, message(0))
+	if err := <-received; err != nil {
+		t.Fatal(err)
+	}
+	if reads := counting.reads.Load(); reads > 5 {
+		t.Errorf("one message took %d reads", reads)
+	}
+}
+
+func TestWaitingForTheLockEndsByContext(t *testing.T) {
+	from, to := pair(t, nil, nil)
+	first := make(chan error, 1)
+	go func() {
+		_, err := to.Receive(t.Context())
+		first <- err
+	}()
+	for len(to.receiving) == 0 {
+		runtime.Gosched()
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	second := make(chan error, 1)
+	go func() {
+		_, err := to.Receive(ctx)
+		second <- err
+	}()
+	cancel()
+	if err := <-second; !errors.Is(err, context.Canceled) {
+		t.Errorf("the second Receive: %v, want %v", err, context.Canceled)
+	}
+	mustSend(t, from, nil)
+	if err := <-first; err != nil {
+		t.Errorf("the first Receive: %v", err)
 	}
 }
 
@@ -263,8 +335,10 @@ func TestPeerCloses(t *testing.T) {
 	}
 }
 
+// A reader that closes takes what is under way, or the sender, whose goodbye is
+// queued behind it, could not answer before the timeout: here, an hour.
 func TestPeerClosesWhileBothAreBlocked(t *testing.T) {
-	dialer, accepted := pair(t, nil, nil)
+	dialer, accepted := pair(t, nil, &Options{CloseTimeout: time.Hour})
 	<-dialer.answered
 	sent := fill(t, dialer)
 	sending, _ := sendUntilError(t.Context(), dialer, sent)
@@ -308,6 +382,30 @@ func TestClosedConn(t *testing.T) {
 	}
 	if err := c.Send(t.Context(), nil); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("Send: %v, want %v", err, net.ErrClosed)
+	}
+}
+
+// Close ends a blocked Receive first, however long the goodbye takes: here until
+// the silent peer is known to be lost.
+func TestCloseEndsReceiveBeforeTheGoodbye(t *testing.T) {
+	c, silent := pair(t, &Options{CloseTimeout: time.Hour}, nil)
+	goSilent(t, silent)
+	mustSend(t, c, []byte("to nobody"))
+	receiving, closing := make(chan error, 1), make(chan error, 1)
+	go func() {
+		_, err := c.Receive(t.Context())
+		receiving <- err
+	}()
+	for len(c.receiving) == 0 {
+		runtime.Gosched()
+	}
+	go func() { closing <- c.Close() }()
+	if err := <-receiving; !errors.Is(err, net.ErrClosed) {
+		t.Errorf("Receive: %v, want %v", err, net.ErrClosed)
+	}
+	c.end(ErrLost)
+	if err := <-closing; !errors.Is(err, ErrLost) {
+		t.Errorf("Close: %v, want %v", err, ErrLost)
 	}
 }
 
