@@ -120,10 +120,15 @@ func TestQuantiseRoundsAndSaturates(t *testing.T) {
 		{-1, -32768, 0}, {-1 - 0.4*lsb, -32768, 0}, {-1 - lsb, -32768, 1}, {16, 32767, 1}, {-16, -32768, 1},
 		{math.MaxFloat32, 32767, 1}, {float32(math.Inf(-1)), -32768, 1}, {float32(math.NaN()), 0, 0},
 	} {
-		var out [2]byte
-		clipped := quantise(out[:], []float32{c.in})
-		if got := int16(binary.LittleEndian.Uint16(out[:])); got != c.want || clipped != c.clipped {
-			t.Errorf("%g became %d with %d clipped, want %d with %d", c.in, got, clipped, c.want, c.clipped)
+		// At each place among the eight that are looked at together, and after them.
+		for at := range 9 {
+			in := make([]float32, 9)
+			in[at] = c.in
+			out, want := make([]byte, 2*len(in)), make([]byte, 2*len(in))
+			binary.LittleEndian.PutUint16(want[2*at:], uint16(c.want))
+			if clipped := quantise(out, in); !bytes.Equal(out, want) || clipped != c.clipped {
+				t.Errorf("%g became % x with %d clipped, want % x with %d", c.in, out, clipped, want, c.clipped)
+			}
 		}
 	}
 }
