@@ -62,6 +62,7 @@ func newApp(streams Streams) *cli.App {
 			sendCommand(streams),
 			encodeCommand(streams),
 			replicaCommand(streams),
+			benchCommand(streams),
 		},
 	}
 	for _, command := range app.Commands {

@@ -1,0 +1,235 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"math"
+	"strings"
+	"testing"
+	"time"
+)
+
+// runBench runs the bench command, with results that take no time to speak of.
+func runBench(ctx context.Context, args ...string) (stdout, stderr string, code int) {
+	var out, err bytes.Buffer
+	args = append([]string{"echocast", "bench", "--seconds", "0.000001"}, args...)
+	code = Run(ctx, args, Streams{Out: &out, Err: &err})
+	return out.String(), err.String(), code
+}
+
+func benchResults(t *testing.T, stdout string) (all []benchResult) {
+	t.Helper()
+	for line := range strings.Lines(stdout) {
+		var r benchResult
+		if err := json.Unmarshal([]byte(line), &r); err != nil {
+			t.Fatalf("%v: %s", err, line)
+		}
+		all = append(all, r)
+	}
+	return all
+}
+
+func TestBenchMeasuresWhatIsAskedFor(t *testing.T) {
+	stdout, stderr, code := runBench(t.Context(), "--json", "--chunk", "20ms,50ms", "--chunk", "1.5ms", "--rate", "24000", "--rate", "44100,8000")
+	if code != 0 || !strings.HasPrefix(stderr, "echocast: ") || strings.Contains(stderr, "\x1b") {
+		t.Errorf("code %d, stderr %q", code, stderr)
+	}
+	all := benchResults(t, stdout)
+	if len(all) != 9 {
+		t.Fatalf("%d results:\n%s", len(all), stdout)
+	}
+	for i, r := range all {
+		if want := []int{24000, 44100, 8000}[i/3]; r.Rate != want || r.Resampled != (want != 24000) {
+			t.Errorf("result %d is at %d Hz, resampled %v", i, r.Rate, r.Resampled)
+		}
+		if want := []float64{0.02, 0.05, 0.0015}[i%3]; r.ChunkSeconds != want {
+			t.Errorf("result %d has chunks of %g s, not %g", i, r.ChunkSeconds, want)
+		}
+		checkBenchResult(t, r)
+	}
+}
+
+// The figures of a result must agree with each other.
+func checkBenchResult(t *testing.T, r benchResult) {
+	t.Helper()
+	messages := float64(r.Messages)
+	pcm := 2 * 24000 * r.ChunkSeconds
+	for _, c := range []struct {
+		name      string
+		got, want float64
+	}{
+		{"messages a second", r.MessagesPerSecond * r.Seconds, messages},
+		{"MB/s", r.MegabytesPerSecond * 1e6 * r.Seconds, messages * r.ChunkSeconds * float64(r.Rate) * 4},
+		{"times real time", r.TimesRealTime * r.Seconds, messages * r.ChunkSeconds},
+		{"ns a message", r.NanosecondsPerMessage * messages, r.Seconds * 1e9},
+	} {
+		if !(c.want > 0) || math.Abs(c.got-c.want) > 1e-6*c.want {
+			t.Errorf("%+v: %s gives %g, want %g", r, c.name, c.got, c.want)
+		}
+	}
+	if size := float64(r.MessageBytes); size < pcm*4/3 || size > pcm*4/3+300 {
+		t.Errorf("messages of %g bytes of audio have %g bytes", pcm, size)
+	}
+}
+
+func TestBenchDefaults(t *testing.T) {
+	stdout, _, code := runBench(t.Context(), "--json", "--quiet")
+	all := benchResults(t, stdout)
+	if code != 0 || len(all) != len(benchChunks)+len(benchRates) {
+		t.Fatalf("code %d, %d results", code, len(all))
+	}
+	for i, r := range all {
+		want := benchCase{24000, benchChunks[min(i, len(benchChunks)-1)]}
+		if i >= len(benchChunks) {
+			want = benchCase{benchRates[i-len(benchChunks)], 50 * time.Millisecond}
+		}
+		if r.Rate != want.rate || r.ChunkSeconds != want.chunk.Seconds() {
+			t.Errorf("result %d is %d Hz in %g s, want %v", i, r.Rate, r.ChunkSeconds, want)
+		}
+	}
+}
+
+// Where nobody looks at a terminal there is a plain table, and --quiet leaves
+// only that.
+func TestBenchPlainTable(t *testing.T) {
+	stdout, stderr, code := runBench(t.Context(), "-q", "--chunk", "50ms", "--rate", "24000")
+	lines := strings.Split(stdout, "\n")
+	if code != 0 || stderr != "" || len(lines) != 3 || len(lines[0]) != benchColumns || len(lines[1]) != benchColumns {
+		t.Errorf("code %d, stderr %q, stdout:\n%s", code, stderr, stdout)
+	}
+	if !strings.HasPrefix(lines[1], " 24000 Hz     50ms ") || strings.ContainsAny(stdout, "\x1b█") {
+		t.Errorf("stdout:\n%s", stdout)
+	}
+}
+
+func TestBenchTableOnATerminal(t *testing.T) {
+	results := []benchResult{{TimesRealTime: 32000}, {TimesRealTime: 4500}, {TimesRealTime: 1}}
+	bars := func(l look) (all []string) {
+		for _, line := range strings.Split(benchTable(results, l), "\n")[1:4] {
+			all = append(all, line[benchColumns:])
+		}
+		return all
+	}
+	got := bars(look{bar: 8})
+	if want := []string{"  ████████", "  █▏", "  "}; strings.Join(got, "\n") != strings.Join(want, "\n") {
+		t.Errorf("bars %q, want %q", got, want)
+	}
+	if got := bars(look{bar: 8, color: true})[0]; got != "  \x1b[36m████████\x1b[0m" {
+		t.Errorf("a bar in colour is %q", got)
+	}
+	if got := strings.Join(bars(look{}), ""); got != "" {
+		t.Errorf("without bars there is %q", got)
+	}
+}
+
+func TestBenchRefusals(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"speech.wav"}, "takes no inputs"},
+		{[]string{"--seconds", "0"}, "--seconds 0"},
+		{[]string{"--seconds", "-1"}, "--seconds -1"},
+		{[]string{"--seconds", "NaN"}, "--seconds NaN"},
+		{[]string{"--seconds", "61"}, "at most 60"},
+		{[]string{"--seconds", "soon"}, "bench --help"},
+		{[]string{"--chunk", "50"}, "for example 50ms"},
+		{[]string{"--chunk", "20ms,,50ms"}, "for example 50ms"},
+		{[]string{"--chunk", "0s"}, "at least 1ms"},
+		{[]string{"--chunk", "-50ms"}, "at least 1ms"},
+		{[]string{"--chunk", "1h"}, "at most 10s"},
+		{[]string{"--rate", "100"}, "at least 4000 Hz"},
+		{[]string{"--rate", "1000000"}, "at most 384000 Hz"},
+		{[]string{"--rate", "fast"}, "bench --help"},
+	} {
+		stdout, stderr, code := runBench(t.Context(), c.args...)
+		if code != exitUsage || stdout != "" || !strings.HasPrefix(stderr, "echocast: ") || !strings.Contains(stderr, c.want) {
+			t.Errorf("%q: code %d, stdout %q, stderr %q, want %q in it", c.args, code, stdout, stderr, c.want)
+		}
+	}
+}
+
+// stopping ends a context after so many lines were written.
+type stopping struct {
+	bytes.Buffer
+	lines int
+	stop  func()
+}
+
+func (s *stopping) Write(p []byte) (int, error) {
+	if s.lines -= bytes.Count(p, []byte("\n")); s.lines == 0 {
+		s.stop()
+	}
+	return s.Buffer.Write(p)
+}
+
+func TestBenchEndsBetweenCases(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	var stderr bytes.Buffer
+	out := stopping{lines: 2, stop: func() { cancel(signalled{2}) }}
+	code := Run(ctx, []string{"echocast", "bench", "--seconds", "0.000001", "--json"}, Streams{Out: &out, Err: &stderr})
+	if got := len(benchResults(t, out.String())); code != 130 || got != 2 || !strings.HasSuffix(stderr.String(), "echocast: interrupted\n") {
+		t.Errorf("code %d, %d results, stderr %q", code, got, stderr.String())
+	}
+}
+
+// countdown is a context that has ended when it was asked so many times.
+type countdown struct {
+	context.Context
+	asked, left int
+}
+
+// Value hides the context beneath, whose cause would count instead.
+func (c *countdown) Value(any) any { return nil }
+
+func (c *countdown) Err() error {
+	if c.asked++; c.asked > c.left {
+		return context.Canceled
+	}
+	return nil
+}
+
+func TestBenchEndsWithinACase(t *testing.T) {
+	ctx := &countdown{Context: t.Context(), left: 3}
+	c := benchCase{24000, 50 * time.Millisecond}
+	result, err := c.measure(ctx, time.Hour)
+	if err != nil || result.Messages != 3*60 {
+		t.Errorf("%d messages, %v; want the 180 of three batches", result.Messages, err)
+	}
+	checkBenchResult(t, result)
+}
+
+// What was measured before a signal is shown, and nothing is invented where
+// there was no time to measure.
+func TestBenchTableOfWhatThereIs(t *testing.T) {
+	for left, want := range map[int]int{0: 0, 1: 2, 4: 3} { // lines, the head among them
+		var out bytes.Buffer
+		b := &benching{streams: Streams{Out: &out, Err: &bytes.Buffer{}}, seconds: 1e-6}
+		ctx := &countdown{Context: t.Context(), left: left}
+		err := b.run(ctx, []string{"1s"}, []int{24000, 24000, 24000})
+		if got := strings.Count(out.String(), "\n"); got != want {
+			t.Errorf("asked %d times: %d lines, want %d:\n%s", left, got, want, out.String())
+		}
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("asked %d times: %v", left, err)
+		}
+	}
+}
+
+func TestBenchStdoutBreaks(t *testing.T) {
+	broken := errors.New("no space left on device")
+	for _, args := range [][]string{{}, {"--json"}} {
+		var stderr bytes.Buffer
+		args = append([]string{"echocast", "bench", "--seconds", "0.000001", "--chunk", "20ms", "--rate", "24000"}, args...)
+		code := Run(t.Context(), args, Streams{Out: brokenWriter{broken}, Err: &stderr})
+		if code != exitFailure || !strings.HasSuffix(stderr.String(), "echocast: stdout: no space left on device\n") {
+			t.Errorf("%q: code %d, stderr %q", args, code, stderr.String())
+		}
+	}
+}
+
+type brokenWriter struct{ err error }
+
+func (b brokenWriter) Write([]byte) (int, error) { return 0, b.err }
