@@ -1,44 +1,63 @@
-# make demo   speaks a file through a replica, on a fresh machine
-# make test   runs the whole suite, on a fresh machine
-# make check  does what CI does
+# make demo         speaks a file through a replica, on a fresh machine
+# make test         runs the whole suite, on a fresh machine
+# make check        does what CI does
+# make bench        measures, beside other tools, and writes bench/README.md
 # make acceptance   speaks ten minutes in real time, and compares
 #
-# GO, CC and PKG_CONFIG_PATH are taken from the environment.
+# With CGO_ENABLED=0, or where no C compiler or library can be had, all of it
+# builds one static file without libsoxr and libmpg123.
+#
+# GO, CC, CGO_ENABLED and PKG_CONFIG_PATH are taken from the environment.
 
 GO          ?= go
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: demo test build setup fmt vet staticcheck bench-once check acceptance clean
+# with-cgo COMMAND: sets up what is missing, and runs a command in the build
+# that is possible; $$race is -race where there is cgo.
+define with-cgo
+@export CGO_ENABLED=$$(scripts/setup.sh) race=; if [ "$$CGO_ENABLED" = 1 ]; then race=-race; fi; set -x; $(1)
+endef
+
+.PHONY: demo test build cross fmt vet staticcheck bench-once bench check acceptance clean
 
 demo: build
 	@mkdir -p demo
 	@bin/echocast send --record demo/heard.wav testdata/speech.wav
 	@echo "echocast: what the replica heard is in demo/heard.wav"
 
-test: setup
-	$(GO) test -race ./...
+test:
+	$(call with-cgo,$(GO) test $$race ./...)
 
-build: setup
+build:
 	@mkdir -p bin
-	$(GO) build -trimpath -o bin/echocast .
+	$(call with-cgo,$(GO) build -trimpath -o bin/echocast .)
 
-setup:
-	@scripts/setup.sh
+# The static build of every system; nothing is run.
+cross:
+	@for system in linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64; do \
+		echo "building for $$system"; \
+		CGO_ENABLED=0 GOOS=$${system%/*} GOARCH=$${system#*/} $(GO) build -o /dev/null . || exit 1; \
+		CGO_ENABLED=0 GOOS=$${system%/*} GOARCH=$${system#*/} $(GO) vet ./... || exit 1; \
+	done
 
 fmt:
 	@bad=$$(gofmt -s -l .); if [ -n "$$bad" ]; then echo "gofmt -s would change:"; echo "$$bad"; exit 1; fi
 
-vet: setup
-	$(GO) vet ./...
+vet:
+	$(call with-cgo,$(GO) vet ./...)
 
-staticcheck: setup
-	$(GO) run $(STATICCHECK) ./...
+staticcheck:
+	$(call with-cgo,$(GO) run $(STATICCHECK) ./...)
 
 # Every benchmark runs once, so that none rots.
-bench-once: setup
-	$(GO) test -run '^$$' -bench . -benchtime 1x ./...
+bench-once:
+	$(call with-cgo,$(GO) test -run '^$$' -bench . -benchtime 1x ./...)
 
-check: fmt vet staticcheck test bench-once
+# Every stage, and the whole tool beside its peers; some minutes.
+bench: build
+	@GO="$(GO)" bench/run.sh
+
+check: fmt vet staticcheck test bench-once cross
 
 # Ten minutes of audio in real time, between two processes.
 acceptance: build

@@ -1,0 +1,63 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+)
+
+// programs took part in the comparison, and what makes them tell their version.
+var programs = []struct {
+	name    string
+	command []string
+}{
+	{"libsoxr", []string{"pkg-config", "--modversion", "soxr"}},
+	{"libmpg123", []string{"pkg-config", "--modversion", "libmpg123"}},
+	{"ffmpeg", []string{"ffmpeg", "-version"}},
+	{"sox", []string{"sox", "--version"}},
+	{"lame", []string{"lame", "--version"}},
+	{"python3", []string{"python3", "--version"}},
+	{"base64", []string{"base64", "--version"}},
+}
+
+// machine says what the figures were measured on and with.
+func machine() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s, %d cores, %s/%s, %s.\n", processor(), runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, runtime.Version())
+	var versions []string
+	for _, p := range programs {
+		output, err := exec.Command(p.command[0], p.command[1:]...).Output()
+		if err != nil {
+			continue // it took no part
+		}
+		versions = append(versions, p.name+" "+version(string(output)))
+	}
+	b.WriteString(strings.Join(versions, ", ") + ".\n")
+	return b.String()
+}
+
+// version is the first word of the first line that looks like one.
+func version(output string) string {
+	line, _, _ := strings.Cut(output, "\n")
+	for word := range strings.FieldsSeq(line) {
+		if digits := strings.TrimPrefix(word, "v"); digits != "" && digits[0] >= '0' && digits[0] <= '9' && strings.Contains(digits, ".") {
+			return digits
+		}
+	}
+	return "of unknown version"
+}
+
+func processor() string {
+	info, err := os.ReadFile("/proc/cpuinfo")
+	if err != nil {
+		return "unknown processor"
+	}
+	for line := range strings.Lines(string(info)) {
+		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
+			return strings.TrimSpace(value)
+		}
+	}
+	return "unknown processor"
+}

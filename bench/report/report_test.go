@@ -1,0 +1,73 @@
+package main
+
+import (
+	"strings"
+	"testing"
+)
+
+const output = `goos: linux
+BenchmarkFile/wav-24000Hz-mono/echocast-16 	      74	   2954472 ns/op	1949.59 MB/s	     20308 x-real-time	  376394 B/op	      77 allocs/op
+BenchmarkEncode/50ms/echocast-2         	  346722	      1200 ns/op	4000.40 MB/s	       0 B/op	       0 allocs/op
+BenchmarkEncode/50ms/echocast-2         	  346722	      1000 ns/op	4800.60 MB/s	       0 B/op	       0 allocs/op
+BenchmarkEncode/50ms/naive-2            	   28353	     12000 ns/op	 401.93 MB/s	   12657 B/op	       5 allocs/op
+BenchmarkEncode/50ms/memcpy-2           	 5982562	        60.02 ns/op	79975.83 MB/s	       0 B/op	       0 allocs/op
+PASS
+`
+
+func TestTable(t *testing.T) {
+	results, err := parse(output)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(table(results), "\n")
+	want := []string{
+		"| Encode | 50ms | 1000 ns | 4801 |  | 0 | 12 × | 0.06 × |",
+		"| File | wav 24000Hz mono | 2.95 ms | 1950 | 20308 | 77 |  |  |",
+		"",
+	}
+	if strings.Join(lines[2:], "\n") != strings.Join(want, "\n") {
+		t.Errorf("got\n%s", strings.Join(lines, "\n"))
+	}
+}
+
+func TestParseRefuses(t *testing.T) {
+	for _, bad := range []string{
+		"", "PASS\n", "BenchmarkEncode-2 1 1000 ns/op\n", "BenchmarkEncode/50ms/naive-2 1 many ns/op\n", "BenchmarkEncode/50ms/naive-2 1 5 MB/s\n",
+	} {
+		if _, err := parse(bad); err == nil {
+			t.Errorf("%q was accepted", bad)
+		}
+	}
+}
+
+func TestBetween(t *testing.T) {
+	readme := "head\n" + beginMark + "old\n" + endMark + "tail\n"
+	once, err := between(readme, "new\n")
+	if err != nil || once != "head\n"+beginMark+"\nnew\n\n"+endMark+"tail\n" {
+		t.Errorf("%v: %q", err, once)
+	}
+	if twice, err := between(once, "new\n"); err != nil || twice != once {
+		t.Errorf("%v: the second time it is %q", err, twice)
+	}
+	for _, bad := range []string{"", beginMark, endMark + beginMark} {
+		if _, err := between(bad, "new\n"); err == nil {
+			t.Errorf("%q was accepted", bad)
+		}
+	}
+}
+
+func TestVersion(t *testing.T) {
+	for output, want := range map[string]string{
+		"ffmpeg version 5.1.9-0+deb12u1 Copyright (c) 2000-2026 the FFmpeg developers\nbuilt": "5.1.9-0+deb12u1",
+		"sox:      SoX v14.4.2\n":                          "14.4.2",
+		"LAME 64bits version 3.100 (http://lame.sf.net)\n": "3.100",
+		"base64 (GNU coreutils) 9.1\n":                     "9.1",
+		"Python 3.11.7\n":                                  "3.11.7",
+		"0.1.3\n":                                          "0.1.3",
+		"no digits here":                                   "of unknown version",
+	} {
+		if got := version(output); got != want {
+			t.Errorf("%q: %s, want %s", output, got, want)
+		}
+	}
+}

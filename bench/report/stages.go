@@ -1,0 +1,134 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// result is the best run of one benchmark.
+type result struct {
+	stage, name, form string // such as "Encode", "50ms", "naive"
+	nanoseconds       float64
+	metrics           map[string]float64 // by unit, such as "MB/s"
+}
+
+// parse reads the output of go test -bench. Of the runs of one benchmark the
+// fastest counts.
+func parse(output string) ([]*result, error) {
+	var all []*result
+	known := map[string]*result{}
+	for line := range strings.Lines(output) {
+		fields := strings.Fields(line)
+		if len(fields) < 4 || !strings.HasPrefix(fields[0], "Benchmark") {
+			continue
+		}
+		r, err := parseLine(fields)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %s", err, strings.TrimSpace(line))
+		}
+		key := r.stage + "/" + r.name + "/" + r.form
+		if best := known[key]; best == nil {
+			known[key] = r
+			all = append(all, r)
+		} else if r.nanoseconds < best.nanoseconds {
+			*best = *r
+		}
+	}
+	if len(all) == 0 {
+		return nil, errors.New("no results of benchmarks")
+	}
+	return all, nil
+}
+
+// parseLine reads "BenchmarkEncode/50ms/naive-2 1000 11942 ns/op 401.93 MB/s".
+func parseLine(fields []string) (*result, error) {
+	name := strings.TrimPrefix(fields[0], "Benchmark")
+	if at := strings.LastIndexByte(name, '-'); at >= 0 {
+		name = name[:at] // the number of cores
+	}
+	parts := strings.Split(name, "/")
+	if len(parts) != 3 {
+		return nil, errors.New("not a stage, a case and a form")
+	}
+	r := &result{stage: parts[0], name: parts[1], form: parts[2], metrics: map[string]float64{}}
+	for i := 2; i+1 < len(fields); i += 2 {
+		value, err := strconv.ParseFloat(fields[i], 64)
+		if err != nil {
+			return nil, err
+		}
+		r.metrics[fields[i+1]] = value
+	}
+	r.nanoseconds = r.metrics["ns/op"]
+	if r.nanoseconds <= 0 {
+		return nil, errors.New("no time")
+	}
+	return r, nil
+}
+
+// order is the order of the stages: as the samples go, then the whole way. A
+// stage that is not known comes last.
+var order = []string{"Decode", "Resample", "Chunk", "Encode", "ChunkEncode", "Pace", "File"}
+
+func place(stage string) int {
+	if at := slices.Index(order, stage); at >= 0 {
+		return at
+	}
+	return len(order)
+}
+
+// table has a row for each of our results, with the other forms as ratios.
+func table(all []*result) string {
+	other := map[string]*result{}
+	for _, r := range all {
+		other[r.stage+"/"+r.name+"/"+r.form] = r
+	}
+	slices.SortStableFunc(all, func(r, s *result) int { return cmp.Compare(place(r.stage), place(s.stage)) })
+	var b strings.Builder
+	b.WriteString("| stage | case | time | MB/s | × real time | allocations | naive takes | memcpy takes |\n")
+	b.WriteString("| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |\n")
+	last := ""
+	for _, r := range all {
+		if r.form != "echocast" {
+			continue
+		}
+		key, stage := r.stage+"/"+r.name+"/", r.stage
+		if stage == last {
+			stage = ""
+		}
+		last = r.stage
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %.0f | %s | %s |\n", stage, strings.ReplaceAll(r.name, "-", " "), duration(r.nanoseconds),
+			r.whole("MB/s"), r.whole("x-real-time"), r.metrics["allocs/op"], r.times(other[key+"naive"]), r.times(other[key+"memcpy"]))
+	}
+	return b.String()
+}
+
+// whole is a metric without its decimals; empty where there is none.
+func (r *result) whole(unit string) string {
+	value, ok := r.metrics[unit]
+	if !ok {
+		return ""
+	}
+	return strconv.FormatFloat(value, 'f', 0, 64)
+}
+
+// times is how many times as long as r the other form takes.
+func (r *result) times(other *result) string {
+	if other == nil {
+		return ""
+	}
+	return fmt.Sprintf("%.2g ×", other.nanoseconds/r.nanoseconds)
+}
+
+func duration(nanoseconds float64) string {
+	switch {
+	case nanoseconds < 1e4:
+		return fmt.Sprintf("%.0f ns", nanoseconds)
+	case nanoseconds < 1e6:
+		return fmt.Sprintf("%.1f µs", nanoseconds/1e3)
+	}
+	return fmt.Sprintf("%.2f ms", nanoseconds/1e6)
+}
