@@ -22,10 +22,11 @@ var programs = []struct {
 	{"base64", []string{"base64", "--version"}},
 }
 
-// machine says what the figures were measured on and with.
-func machine() string {
+// machine says what the figures were measured on and with, and how busy it was
+// with other work.
+func machine(load string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s, %d cores, %s/%s, %s.\n", processor(), runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, runtime.Version())
+	fmt.Fprintf(&b, "%s, %d cores, %s/%s, %s; load average before: %s.\n", processor(), runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, runtime.Version(), load)
 	var versions []string
 	for _, p := range programs {
 		output, err := exec.Command(p.command[0], p.command[1:]...).Output()

@@ -23,15 +23,16 @@ const (
 func main() {
 	stages := flag.String("stages", "", "`FILE` with the output of go test -bench")
 	peers := flag.String("peers", "", "`FILE` with the table of the peers")
+	load := flag.String("load", "unknown", "load average of the machine before the measuring")
 	readme := flag.String("readme", "bench/README.md", "`FILE` to write into")
 	flag.Parse()
-	if err := run(*stages, *peers, *readme); err != nil {
+	if err := run(*stages, *peers, *load, *readme); err != nil {
 		fmt.Fprintf(os.Stderr, "report: %v\n", err)
 		os.Exit(1)
 	}
 }
 
-func run(stagesFile, peersFile, readmeFile string) error {
+func run(stagesFile, peersFile, load, readmeFile string) error {
 	stages, err := os.ReadFile(stagesFile)
 	if err != nil {
 		return err
@@ -48,7 +49,7 @@ func run(stagesFile, peersFile, readmeFile string) error {
 	if err != nil {
 		return err
 	}
-	text := machine() + "\n### Stages\n\n" + table(results) + "\n### The whole tool and its peers\n\n" + string(peers)
+	text := machine(load) + "\n### Stages\n\n" + table(results) + "\n### The whole tool and its peers\n\n" + string(peers)
 	changed, err := between(string(readme), text)
 	if err != nil {
 		return fmt.Errorf("%s: %w", readmeFile, err)
