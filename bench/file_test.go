@@ -68,7 +68,7 @@ func speakFile(b *testing.B, src audio.Source) {
 		b.Fatal(err)
 	}
 	defer session.Close()
-	if _, err := session.Speak(context.Background(), src, ""); err != nil {
+	if _, err := session.Speak(context.Background(), echo.Speech{Samples: src}); err != nil {
 		b.Fatal(err)
 	}
 	if err := lines.Flush(); err != nil {

@@ -399,6 +399,16 @@ func TestStdoutThatEnds(t *testing.T) {
 	}
 }
 
+// A receipt that cannot be written is no success.
+func TestReceiptThatCannotBeWritten(t *testing.T) {
+	var stderr safeBuffer
+	args := []string{"echocast", "send", "--json", "../testdata/mp3/speech_24000hz_mono_cbr64.mp3"}
+	code := cli.Run(t.Context(), args, cli.Streams{Out: failing{syscall.ENOSPC}, Err: &stderr})
+	if code != 1 || !strings.HasSuffix(stderr.String(), "echocast: stdout: no space left on device\n") {
+		t.Errorf("code %d: %s", code, stderr.String())
+	}
+}
+
 type failing struct{ err error }
 
 func (f failing) Write([]byte) (int, error) { return 0, f.err }

@@ -55,7 +55,7 @@ func (e *encoding) run(ctx context.Context, names []string) error {
 	out := e.newReporter(io.Discard, e.streams.Err)
 	err = speakAll(ctx, session, names, stdin, &e.settings, out)
 	if failed := lines.Flush(); failed != nil { // or what a write before it met
-		return fmt.Errorf("stdout: %w", failed)
+		return fmt.Errorf("stdout: %w", plain(failed))
 	}
 	return err
 }

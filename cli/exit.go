@@ -138,14 +138,24 @@ func WithSignals(parent context.Context) (ctx context.Context, stop func()) {
 	}
 }
 
+// sameCause is how close two signals are that have one cause: a shell or
+// timeout(1) signals a process, and then its group.
+const sameCause = 100 * time.Millisecond
+
 func leaveAtOnce(signals <-chan os.Signal, done <-chan struct{}, code int) {
-	select {
-	case <-signals:
-	case <-time.After(lingering):
-	case <-done:
-		return
+	first, lingers := time.Now(), time.After(lingering)
+	for {
+		select {
+		case <-signals:
+			if time.Since(first) < sameCause {
+				continue
+			}
+		case <-lingers:
+		case <-done:
+			return
+		}
+		os.Exit(code)
 	}
-	os.Exit(code)
 }
 
 // printable makes text safe for a terminal: control characters, which a file

@@ -50,7 +50,7 @@ func (s *settings) plan(ctx context.Context, names []string, stdin io.Reader, st
 			return cancelled(ctx, in.failed(err))
 		}
 		if err := p.print(streams.Out, s.json); err != nil {
-			return fmt.Errorf("stdout: %w", err)
+			return fmt.Errorf("stdout: %w", plain(err))
 		}
 	}
 	return nil

@@ -82,6 +82,7 @@ func (s *sending) run(ctx context.Context, names []string) error {
 		return s.plan(ctx, names, stdin, s.streams)
 	}
 	out := s.newReporter(s.streams.Out, s.streams.Err)
+	out.heard = s.wait == waitPlayed
 	target, err := s.connect(ctx, out)
 	if err != nil {
 		return cancelled(ctx, err)

@@ -34,8 +34,7 @@ func speakOne(ctx context.Context, session *echo.Session, in *input, out *report
 	if err != nil {
 		receipt.Error = err.Error()
 	}
-	out.end(in, receipt, err)
-	return err
+	return errors.Join(err, out.end(in, receipt, err))
 }
 
 // cancelled prefers the reason of the cancelling to the error it made, such as
@@ -66,6 +65,8 @@ type reporter struct {
 	data     io.Writer // receipts as JSON
 	people   io.Writer
 	status   *statusLine
+	// heard says that somebody waits for what the replica says was heard.
+	heard bool
 	// underruns gives the replica's own count, where it can be asked.
 	underruns func(id string) (int, bool)
 }
@@ -87,20 +88,26 @@ func (r *reporter) begin(in *input, session *echo.Session) {
 	}
 }
 
-func (r *reporter) end(in *input, receipt echo.Receipt, err error) {
+// end tells how an utterance ended, and fails where its receipt cannot be
+// written.
+func (r *reporter) end(in *input, receipt echo.Receipt, err error) error {
 	r.status.stop()
 	r.status = nil
 	for _, warning := range in.audio.Warnings() {
 		r.say("%s: %s", in.title(), warning)
 	}
 	r.count(&receipt)
-	if r.settings.json {
-		line, _ := json.Marshal(receipt) // numbers and strings always marshal
-		fmt.Fprintf(r.data, "%s\n", line)
-	}
 	if receipt.Chunks > 0 && !quietError(err) {
-		r.say("%s: %s", in.title(), summary(receipt))
+		r.say("%s: %s", in.title(), r.summary(receipt))
 	}
+	if !r.settings.json {
+		return nil
+	}
+	line, _ := json.Marshal(receipt) // numbers and strings always marshal
+	if _, err := fmt.Fprintf(r.data, "%s\n", line); err != nil {
+		return fmt.Errorf("stdout: %w", plain(err))
+	}
+	return nil
 }
 
 func (r *reporter) count(receipt *echo.Receipt) {
@@ -113,16 +120,16 @@ func (r *reporter) count(receipt *echo.Receipt) {
 }
 
 // summary is the receipt in one line.
-func summary(r echo.Receipt) string {
-	text := fmt.Sprintf("%s: %d samples (%.3f s) sent in %d messages", r.Outcome, r.Samples, r.SentSeconds, r.Chunks)
-	if r.Outcome == echo.Sent {
+func (r *reporter) summary(receipt echo.Receipt) string {
+	text := fmt.Sprintf("%s: %d samples (%.3f s) sent in %d messages", receipt.Outcome, receipt.Samples, receipt.SentSeconds, receipt.Chunks)
+	if !r.heard {
 		return text
 	}
-	text += fmt.Sprintf(", %.3f s spoken (by %s)", r.SpokenSeconds, r.SpokenBy)
-	if r.FirstAudioSeconds >= 0 {
-		text += fmt.Sprintf(", first audio after %.3f s", r.FirstAudioSeconds)
+	text += fmt.Sprintf(", %.3f s spoken (by %s)", receipt.SpokenSeconds, receipt.SpokenBy)
+	if receipt.FirstAudioSeconds >= 0 {
+		text += fmt.Sprintf(", first audio after %.3f s", receipt.FirstAudioSeconds)
 	}
-	return text + fmt.Sprintf(", %s (by %s)", counted(r.Underruns, "underrun"), r.UnderrunsBy)
+	return text + fmt.Sprintf(", %s (by %s)", counted(receipt.Underruns, "underrun"), receipt.UnderrunsBy)
 }
 
 func counted(n int, what string) string {

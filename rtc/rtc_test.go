@@ -79,15 +79,18 @@ func mustSend(t *testing.T, c *Conn, msg []byte) {
 // returns how many messages were sent.
 func fill(t *testing.T, c *Conn) int {
 	t.Helper()
-	for sent := 0; ; sent++ {
-		for c.messages.BufferedAmount() > uint64(c.options.HighWater) {
-			acknowledged := sent*len(message(0)) - int(c.messages.BufferedAmount())
-			if acknowledged > 1<<20-64<<10 {
-				return sent
-			}
+	for sent := 0; ; {
+		waiting := int(c.messages.BufferedAmount())
+		full := sent*len(message(0))-waiting > 1<<20-64<<10
+		switch {
+		case waiting <= c.options.HighWater:
+			mustSend(t, c, message(sent))
+			sent++
+		case full:
+			return sent
+		default:
 			runtime.Gosched()
 		}
-		mustSend(t, c, message(sent))
 	}
 }
 
