@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -89,6 +90,7 @@ type Session struct {
 	joined  bool
 	lost    error      // why the listener ended
 	current *utterance // nil between utterances
+	past    idRing     // of the utterances before it
 }
 
 // NewSession opens a session on stage and starts to listen. The caller closes
@@ -191,7 +193,7 @@ func (s *Session) handle(event Event) {
 		close(s.ready)
 	}
 	speech := event.Kind == StartedSpeaking || event.Kind == StoppedSpeaking
-	if speech && s.current != nil {
+	if speech && s.current != nil && !s.past.has(event.InferenceID) {
 		s.current.follow(event)
 	}
 }
@@ -255,8 +257,9 @@ func (s *Session) Speak(ctx context.Context, speech Speech) (Receipt, error) {
 	if err := s.open(u); err != nil {
 		return failure(speech.Name, err)
 	}
-	defer s.shut()
-	return u.settle(s.say(ctx, u))
+	err = s.say(ctx, u)
+	s.shut()
+	return u.settle(err)
 }
 
 func failure(name string, err error) (Receipt, error) {
@@ -279,6 +282,7 @@ func (s *Session) open(u *utterance) error {
 func (s *Session) shut() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.past.add(s.current.allIDs()...)
 	s.current = nil
 }
 
@@ -390,6 +394,24 @@ func (s *Session) tell(ctx context.Context, u *utterance) bool {
 		return false
 	}
 	return s.stage.Interrupt(ctx) == nil
+}
+
+// idRing remembers the ids of the last utterances: their events may come late,
+// and are not those of the current one, whatever their order says.
+type idRing struct {
+	ids  [5 * 64]string
+	next int
+}
+
+func (r *idRing) add(ids ...string) {
+	for _, id := range ids {
+		r.ids[r.next] = id
+		r.next = (r.next + 1) % len(r.ids)
+	}
+}
+
+func (r *idRing) has(id string) bool {
+	return id != "" && slices.Contains(r.ids[:], id)
 }
 
 // Progress is where a session stands, for a status line.

@@ -254,6 +254,29 @@ func TestUtterancesFollowEachOther(t *testing.T) {
 	})
 }
 
+// Events of an utterance that is over may come late, under an id that nobody
+// knew beforehand. They do not count for the next one.
+func TestLateEventsOfThePast(t *testing.T) {
+	inRoom(t, nil, func(t *testing.T, r *room, s *Session) {
+		strange := func(id string) string { return "x" + id }
+		r.polite(strange)
+		first, err := s.Speak(t.Context(), Speech{Samples: &silent{testRate, io.EOF}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		polite := r.hook
+		r.hook = func(m sentMessage) {
+			r.started(strange(first.InferenceID))
+			r.stopped(strange(first.InferenceID), 1, false)
+			polite(m)
+		}
+		second, err := s.Speak(t.Context(), Speech{Samples: &silent{3 * testRate, io.EOF}})
+		if err != nil || second.SpokenSeconds != 3 || second.FirstAudioSeconds != 0.1 {
+			t.Errorf("%v, %+v", err, second)
+		}
+	})
+}
+
 func TestNothingIsSentToAnEmptyRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRoom()

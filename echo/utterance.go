@@ -154,6 +154,13 @@ func (u *utterance) playedByClock() time.Duration {
 	return max(durationOf(u.receipt.Samples, u.rate)-u.render.ahead(time.Now()), 0)
 }
 
+// allIDs are the ids that its events may carry.
+func (u *utterance) allIDs() []string {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return append(u.forms[:], u.eventID)
+}
+
 // remaining estimates how long the replica needs for what it has.
 func (u *utterance) remaining() time.Duration {
 	u.mu.Lock()
