@@ -9,6 +9,7 @@ require (
 	github.com/pion/interceptor v0.1.48
 	github.com/pion/logging v0.2.4
 	github.com/pion/webrtc/v4 v4.2.20
+	github.com/tphakala/simd v1.8.0
 	github.com/urfave/cli/v2 v2.27.7
 	github.com/zaf/resample v1.5.0
 	go.uber.org/goleak v1.3.0
