@@ -97,7 +97,7 @@ func TestFIRLength(t *testing.T) {
 	for _, in := range []int{8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 88200, 96000, 11127, 44099} {
 		for _, n := range lengths {
 			got := len(collectFIR(t, openFIR(t, make([]float32, n), in, 24000)))
-			if want := (2*n*24000 + in) / (2 * in); got != want {
+			if want := (2*int64(n)*24000 + int64(in)) / int64(2*in); int64(got) != want {
 				t.Errorf("%d samples at %d Hz became %d, want %d", n, in, got, want)
 			}
 		}
@@ -105,7 +105,7 @@ func TestFIRLength(t *testing.T) {
 	for _, rates := range [][2]int{{4000, 384000}, {384000, 4000}, {44100, 48000}, {383999, 384000}} {
 		const n = 4411
 		got := len(collectFIR(t, openFIR(t, make([]float32, n), rates[0], rates[1])))
-		if want := (2*n*rates[1] + rates[0]) / (2 * rates[0]); got != want {
+		if want := (2*n*int64(rates[1]) + int64(rates[0])) / int64(2*rates[0]); int64(got) != want {
 			t.Errorf("%d samples from %d to %d Hz became %d, want %d", n, rates[0], rates[1], got, want)
 		}
 	}
