@@ -11,6 +11,8 @@ import (
 	"github.com/zaf/resample"
 )
 
+const haveSoxr = true
+
 // soxr resamples with libsoxr, quality High, through zaf/resample.
 //
 // That package gives libsoxr room for floor(n·ratio) samples on a write of n and
@@ -65,13 +67,6 @@ func soxrBlock(from, to int) int {
 		}
 	}
 	return best
-}
-
-func greatestCommonDivisor(a, b int) int {
-	for b != 0 {
-		a, b = b, a%b
-	}
-	return a
 }
 
 func (s *soxr) Format() Format { return Format{Rate: s.to, Channels: 1} }

@@ -50,6 +50,7 @@ func (t *tone) ReadSamples(p []float32) (int, error) {
 
 func ExampleSession_Speak() {
 	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
 	there, back := make(chan []byte), make(chan []byte)
 	played := make(chan struct{})
 	go func() { // the far end

@@ -1,0 +1,9 @@
+//go:build !cgo
+
+package audio
+
+import "errors"
+
+const haveSoxr = false
+
+func newSoxr(Source, int) (Resampled, error) { return nil, errors.ErrUnsupported }

@@ -1,0 +1,20 @@
+#!/bin/sh
+# Builds the static file and runs it where nothing else is: in an empty folder
+# as the root of the file system. Needs root, or user namespaces.
+set -eu
+cd "$(dirname "$0")/.."
+root=$(mktemp -d)
+trap 'rm -rf "$root"' EXIT
+CGO_ENABLED=0 ${GO:-go} build -trimpath -o "$root/echocast" .
+if ldd "$root/echocast" >"$root/ldd" 2>&1; then
+	echo "static: the file needs libraries:" && cat "$root/ldd" && exit 1
+fi
+rm "$root/ldd"
+cp testdata/speech.wav testdata/mp3/speech_44100hz_joint_cbr160.mp3 "$root"
+enter="chroot"
+[ "$(id -u)" -eq 0 ] || enter="unshare --user --map-root-user chroot"
+$enter "$root" /echocast encode --quiet /speech.wav >"$root/messages"
+$enter "$root" /echocast send --quiet --record /heard.wav /speech_44100hz_joint_cbr160.mp3
+[ "$(wc -l <"$root/messages")" -eq 147 ] || { echo "static: $(wc -l <"$root/messages") messages, not 147"; exit 1; }
+[ "$(wc -c <"$root/heard.wav")" -eq $((44 + 2 * 7200)) ] || { echo "static: heard.wav has $(wc -c <"$root/heard.wav") bytes"; exit 1; }
+echo "static: $(wc -c <"$root/echocast") bytes, runs in an empty root"
