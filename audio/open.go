@@ -23,6 +23,9 @@ type Options struct {
 	// Raw is the rate and the channels of headerless samples. Containers
 	// say their own and ignore it.
 	Raw Format
+	// TrustHeader makes a raw Encoding the second choice: bytes that begin
+	// with the header of a container are read as that says.
+	TrustHeader bool
 }
 
 // InputError is an input that broke after it had begun: a read error or bytes
@@ -95,6 +98,14 @@ func open(r *bufio.Reader, opts Options) (decoder, error) {
 		return openMP3Decoder(r)
 	}
 	codec, ok := rawCodecs[opts.Encoding]
+	if ok && opts.TrustHeader {
+		if beginsWithHeader(r) {
+			return openByContent(r)
+		}
+		if err := refuseText(r); err != nil {
+			return nil, err
+		}
+	}
 	if !ok {
 		return nil, fmt.Errorf("%w: no encoding is called %q; there are wav, mp3, %s", ErrFormat, opts.Encoding, strings.Join(RawEncodings(), ", "))
 	}

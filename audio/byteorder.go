@@ -1,0 +1,82 @@
+package audio
+
+import "math"
+
+// ByteOrder is how the bytes of 16-bit samples seem to be laid out.
+type ByteOrder int
+
+const (
+	OrderUnknown ByteOrder = iota // no way of reading them stands out
+	OrderAsRead                   // as they were read
+	OrderSwapped                  // most significant byte first
+	OrderShifted                  // a byte is missing in front, or too many are there
+)
+
+// Roughness compares ways to read the bytes of 16-bit samples. Speech is smooth:
+// a sample is near the one before it. Read in the wrong byte order the low
+// bytes, which are noise, become the high ones, and nothing is near anything.
+// For each way the measure is the energy of the differences between neighbours
+// as a share of the energy itself: 2 for white noise, below 1 for speech.
+type Roughness struct {
+	asRead, swapped, shifted roughness
+	before                   uint16 // the sample before, as it was read
+	n                        int64
+}
+
+// Add takes more samples of one channel that were decoded from 16 bits, little
+// endian. stride is how far the samples of that channel are apart.
+func (r *Roughness) Add(samples []float32, stride int) {
+	for i := 0; i < len(samples); i += stride {
+		v := uint16(int16(samples[i] * 32768))
+		r.asRead.add(v)
+		r.swapped.add(v>>8 | v<<8)
+		// A byte early: the high byte was read as the next sample's low one.
+		r.shifted.add(v<<8 | r.before>>8)
+		r.before = v
+		r.n++
+	}
+}
+
+// Ratios are the measures of the three ways.
+func (r *Roughness) Ratios() (asRead, swapped, shifted float64) {
+	return r.asRead.ratio(), r.swapped.ratio(), r.shifted.ratio()
+}
+
+// Order is the way that stands out. It is a guess: noise has none, and there is
+// no telling from less than a fifth of a second.
+func (r *Roughness) Order() ByteOrder {
+	const (
+		fewest = 1600 // samples: 0.2 s at 8000 Hz
+		rough  = 1.0
+		margin = 2 // times smoother than as read
+	)
+	asRead, swapped, shifted := r.Ratios()
+	switch {
+	case r.n < fewest || math.IsNaN(asRead):
+		return OrderUnknown
+	case asRead < rough:
+		return OrderAsRead
+	case min(swapped, shifted)*margin > asRead:
+		return OrderUnknown
+	case shifted < swapped:
+		return OrderShifted
+	}
+	return OrderSwapped
+}
+
+// roughness adds up one way of reading.
+type roughness struct {
+	last                float64
+	energy, differences float64
+}
+
+func (r *roughness) add(bits uint16) {
+	v := float64(int16(bits))
+	d := v - r.last
+	r.energy += v * v
+	r.differences += d * d
+	r.last = v
+}
+
+// ratio is NaN for silence.
+func (r *roughness) ratio() float64 { return r.differences / r.energy }

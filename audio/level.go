@@ -1,0 +1,149 @@
+package audio
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"time"
+)
+
+// Amplitude is the factor that decibels stand for: 10^(dB/20).
+func Amplitude(decibels float64) float64 { return math.Pow(10, decibels/20) }
+
+// Decibels is the level of an amplitude, 0 for full scale and -Inf for silence:
+// 20·log10(amplitude).
+func Decibels(amplitude float64) float64 { return 20 * math.Log10(amplitude) }
+
+// Gain makes src louder by so many decibels, or softer where they are negative.
+// Nothing is limited: what goes beyond full scale saturates at the encoder,
+// which counts it. At 0 dB src is returned as it is.
+func Gain(src Source, decibels float64) Source {
+	if decibels == 0 {
+		return src
+	}
+	return &gain{Source: src, factor: float32(Amplitude(decibels))}
+}
+
+type gain struct {
+	Source
+	factor float32
+}
+
+func (g *gain) ReadSamples(p []float32) (int, error) {
+	n, err := g.Source.ReadSamples(p)
+	for i := range p[:n] {
+		p[i] *= g.factor
+	}
+	return n, err
+}
+
+// Channel gives one channel of src, counted from 0, as a mono Source. It wraps
+// ErrFormat where src has no such channel.
+func Channel(src Source, channel int) (Source, error) {
+	format := src.Format()
+	if channel < 0 || channel >= format.Channels {
+		return nil, fmt.Errorf("%w: there is no channel %d in %v", ErrFormat, channel+1, format)
+	}
+	if format.Channels == 1 {
+		return src, nil
+	}
+	return &oneChannel{src: src, format: format, channel: channel, buf: make([]float32, monoFrames*format.Channels)}, nil
+}
+
+type oneChannel struct {
+	src     Source
+	format  Format // of src
+	channel int
+	buf     []float32
+}
+
+func (c *oneChannel) Format() Format { return Format{Rate: c.format.Rate, Channels: 1} }
+
+func (c *oneChannel) ReadSamples(p []float32) (int, error) {
+	channels := c.format.Channels
+	n, err := c.src.ReadSamples(c.buf[:min(len(p), monoFrames)*channels])
+	frames := n / channels
+	for i := range p[:frames] {
+		p[i] = c.buf[i*channels+c.channel]
+	}
+	return frames, err
+}
+
+// AtRate declares that src has another sampling rate, in Hz, than it says. The
+// samples stay as they are, so they play faster or slower.
+func AtRate(src Source, rate int) Source {
+	if src.Format().Rate == rate {
+		return src
+	}
+	return &declared{src, rate}
+}
+
+type declared struct {
+	Source
+	rate int
+}
+
+func (d *declared) Format() Format { return Format{Rate: d.rate, Channels: d.Source.Format().Channels} }
+
+// Pad adds silence before and after src, in whole frames. A src without a
+// sample stays empty, and one that breaks gets nothing behind it.
+func Pad(src Source, before, after time.Duration) Source {
+	format := src.Format()
+	return &pad{
+		src: src, channels: format.Channels,
+		before: format.Frames(before) * int64(format.Channels),
+		after:  format.Frames(after) * int64(format.Channels),
+	}
+}
+
+type pad struct {
+	src           Source
+	channels      int
+	before, after int64 // samples of silence still to come
+	first         [MaxChannels]float32
+	begun         bool // the first frame of src was read
+	held          bool // and is still in first
+	err           error
+}
+
+func (s *pad) Format() Format { return s.src.Format() }
+
+func (s *pad) ReadSamples(p []float32) (int, error) {
+	if !s.begun {
+		s.begin()
+	}
+	switch {
+	case s.before > 0 && s.err == nil:
+		return silence(p, &s.before, s.channels), nil
+	case s.held:
+		s.held = false
+		return copy(p, s.first[:s.channels]), nil
+	case s.err == nil:
+		n, err := s.src.ReadSamples(p)
+		if s.err = err; n > 0 {
+			return n, nil
+		}
+	}
+	if errors.Is(s.err, io.EOF) && s.after > 0 {
+		return silence(p, &s.after, s.channels), nil
+	}
+	return 0, s.err
+}
+
+// begin reads the first frame: silence is not put before nothing.
+func (s *pad) begin() {
+	n, err := s.src.ReadSamples(s.first[:s.channels])
+	s.begun, s.held, s.err = true, n > 0, err
+	if err != nil {
+		s.after = 0
+	}
+}
+
+// silence fills p with at most left samples of it, in whole frames.
+func silence(p []float32, left *int64, channels int) int {
+	n := int(min(int64(len(p)/channels*channels), *left))
+	clear(p[:n])
+	*left -= int64(n)
+	return n
+}

@@ -1,0 +1,155 @@
+package audio
+
+import (
+	"errors"
+	"io"
+	"slices"
+	"time"
+)
+
+// What TrimSilence takes for silence where nothing else is said.
+const (
+	DefaultSilence = -50.0                 // dBFS; samples below it are silence
+	DefaultGuard   = 50 * time.Millisecond // silence that is kept beside the sound
+)
+
+// maxTrim bounds how much silence at the end can be left out, since it has to
+// be held back until it is known to be the end. It is the most that TrimSilence
+// holds in memory and the most that it delays a live source.
+const maxTrim = 10 * time.Second
+
+// trimBlock is how many samples TrimSilence asks for at a time.
+const trimBlock = 4096
+
+// Trimmed is a Source without the silence at its ends.
+type Trimmed struct {
+	src       Source
+	threshold float32
+	guard     int // samples kept beside the sound
+	most      int // samples of quiet held back at most
+
+	buf      []float32 // read and not handed out: buf[next:]
+	next     int
+	ready    int  // up to here buf may be handed out
+	keep     int  // up to here buf is sound or guard; beyond its end where the guard is not read yet
+	sounding bool // the first sound has come
+	leading  int64
+	trailing int64
+	err      error
+}
+
+// TrimSilence leaves out the silence at both ends of the mono src: samples that
+// stay below threshold, in dBFS. So much as guard is kept before the first sound
+// and after the last.
+//
+// Samples below the threshold are not nothing, so a pause is passed on as it is.
+// Whether quiet is a pause or the end shows only later: it is held back until
+// then. No more than the last 10 s are held, so of a longer silence at the end
+// all but those 10 s are passed on. The result does not depend on how src is
+// split into reads.
+func TrimSilence(src Source, threshold float64, guard time.Duration) *Trimmed {
+	format := src.Format()
+	return &Trimmed{
+		src: src, threshold: float32(Amplitude(threshold)),
+		guard: int(format.Frames(max(guard, 0))), most: int(format.Frames(maxTrim)),
+	}
+}
+
+// Format is that of the source.
+func (t *Trimmed) Format() Format { return t.src.Format() }
+
+// Leading is how many samples were left out at the beginning.
+func (t *Trimmed) Leading() int64 { return t.leading }
+
+// Trailing is how many samples were left out at the end; it is known once
+// ReadSamples has returned io.EOF.
+func (t *Trimmed) Trailing() int64 { return t.trailing }
+
+// ReadSamples reads as Source says.
+func (t *Trimmed) ReadSamples(p []float32) (int, error) {
+	for t.next == t.ready {
+		if t.err != nil {
+			return 0, t.err
+		}
+		t.fill(min(max(len(p), 1), trimBlock))
+	}
+	n := copy(p, t.buf[t.next:t.ready])
+	t.next += n
+	return n, nil
+}
+
+// fill reads up to room samples more and decides what may be handed out.
+func (t *Trimmed) fill(room int) {
+	t.compact()
+	have := len(t.buf)
+	t.buf = slices.Grow(t.buf, room)
+	n, err := t.src.ReadSamples(t.buf[have : have+room])
+	t.buf = t.buf[:have+n]
+	if err != nil {
+		t.end(err)
+		return
+	}
+	first, last := t.sounds(have)
+	if !t.sounding {
+		t.begin(first)
+	}
+	if last >= 0 {
+		t.keep = last + 1 + t.guard
+	}
+	if t.sounding {
+		t.ready = min(len(t.buf), max(t.keep, len(t.buf)-t.most, t.next))
+	}
+}
+
+// sounds finds the first and the last sample from index from on that is sound;
+// -1 where there is none.
+func (t *Trimmed) sounds(from int) (first, last int) {
+	first, last = -1, -1
+	for i, v := range t.buf[from:] {
+		if v >= t.threshold || v <= -t.threshold {
+			last = from + i
+			if first < 0 {
+				first = last
+			}
+		}
+	}
+	return first, last
+}
+
+// begin leaves out what is before the guard of the first sound, or of sound
+// that may come next.
+func (t *Trimmed) begin(first int) {
+	t.sounding = first >= 0
+	sound := first
+	if !t.sounding {
+		sound = len(t.buf)
+	}
+	drop := max(sound-t.guard-t.next, 0)
+	t.leading += int64(drop)
+	t.next += drop
+	t.ready = t.next
+}
+
+// end leaves out what is still held back: it was the end.
+func (t *Trimmed) end(err error) {
+	t.err = err
+	if !errors.Is(err, io.EOF) {
+		return
+	}
+	if left := int64(len(t.buf) - t.next); t.sounding {
+		t.trailing = left
+	} else {
+		t.leading += left
+	}
+}
+
+// compact moves what is held to the front of buf once most of buf is used up.
+func (t *Trimmed) compact() {
+	if t.next < len(t.buf)-t.next {
+		return
+	}
+	t.keep -= t.next
+	t.ready -= t.next
+	t.buf = t.buf[:copy(t.buf, t.buf[t.next:])]
+	t.next = 0
+}

@@ -1,0 +1,120 @@
+package audio
+
+import "math"
+
+// What the median pitch of a speaker is expected to be, in Hz. Men speak at
+// about 85 to 155 Hz, women at 165 to 255, children up to 400; low voices are
+// left some room.
+const (
+	LowestPitch  = 65
+	HighestPitch = 400
+)
+
+// Pitch estimates the pitch of a voice over all that was said, to tell whether
+// speech plays at its true rate. It decimates to about 4 kHz and takes the
+// autocorrelation of every 50 ms; stretches that are not clearly voiced do not
+// count. It is an estimate, good to about 5 %, and an octave off at times.
+type Pitch struct {
+	rate   float64 // after decimation
+	every  int     // samples that are averaged to one
+	sum    float64
+	summed int
+	frame  []float64
+	counts []int64 // voiced frames by period in samples
+	voiced int64
+}
+
+const (
+	pitchRate  = 4000
+	pitchFrame = pitchRate / 20
+	// Periods of 800 Hz to 40 Hz are looked for.
+	shortestPeriod = pitchRate / 800
+	longestPeriod  = pitchRate / 40
+)
+
+// NewPitch prepares to look at mono samples of so many Hz.
+func NewPitch(rate int) *Pitch {
+	every := max(1, (rate+pitchRate/2)/pitchRate)
+	return &Pitch{
+		rate: float64(rate) / float64(every), every: every,
+		frame: make([]float64, 0, pitchFrame), counts: make([]int64, longestPeriod+1),
+	}
+}
+
+// Add looks at more samples. It allocates nothing.
+func (p *Pitch) Add(samples []float32) {
+	for _, v := range samples {
+		p.sum += float64(v)
+		if p.summed++; p.summed < p.every {
+			continue
+		}
+		p.frame = append(p.frame, p.sum/float64(p.every))
+		p.sum, p.summed = 0, 0
+		if len(p.frame) == pitchFrame {
+			p.look()
+			p.frame = p.frame[:0]
+		}
+	}
+}
+
+// look counts the frame under its period if it is voiced.
+func (p *Pitch) look() {
+	const quiet = 1e-5 // mean square: -50 dBFS
+	var correlations [longestPeriod + 2]float64
+	if meanSquare(p.frame) < quiet {
+		return
+	}
+	best := 0.0
+	for period := shortestPeriod - 1; period <= longestPeriod+1; period++ {
+		correlations[period] = similarity(p.frame, period)
+		if period >= shortestPeriod && period <= longestPeriod {
+			best = max(best, correlations[period])
+		}
+	}
+	const voiced, nearlyBest = 0.7, 0.9
+	if best < voiced {
+		return
+	}
+	for period := shortestPeriod; period <= longestPeriod; period++ {
+		c := correlations[period]
+		if c >= nearlyBest*best && c >= correlations[period-1] && c >= correlations[period+1] {
+			p.counts[period]++
+			p.voiced++
+			return
+		}
+	}
+}
+
+func meanSquare(x []float64) (sum float64) {
+	for _, v := range x {
+		sum += v * v
+	}
+	return sum / float64(len(x))
+}
+
+// similarity is the correlation of both ends of x, from -1 to 1.
+func similarity(x []float64, later int) float64 {
+	head, tail := x[:len(x)-later], x[later:]
+	var product, heads, tails float64
+	for i, v := range head {
+		product += v * tail[i]
+		heads += v * v
+		tails += tail[i] * tail[i]
+	}
+	if heads == 0 || tails == 0 {
+		return 0
+	}
+	return product / math.Sqrt(heads*tails)
+}
+
+// Median is the pitch in Hz that half of the voiced frames are below, and how
+// many seconds of voice it rests on; 0 where there was none.
+func (p *Pitch) Median() (hertz, seconds float64) {
+	var passed int64
+	for period, count := range p.counts {
+		if passed += count; count > 0 && 2*passed >= p.voiced {
+			return p.rate / float64(period), float64(p.voiced) * pitchFrame / p.rate
+		}
+	}
+	return 0, 0
+}
