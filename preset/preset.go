@@ -1,0 +1,96 @@
+// Package preset knows how text-to-speech services and programs deliver their
+// audio: what to ask each for, and how to read what comes.
+//
+// Raw samples do not say what they are, and the same bytes at another rate are
+// another voice. A preset fills in what the bytes cannot say, and no more: where
+// the bytes begin with a header, that is believed.
+//
+// What is here was gathered from the vendors' documentation and from clients
+// that talk to them. Services change; the Ask of a preset says what it relies on.
+package preset
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+)
+
+// Preset is how the audio of one source is read.
+type Preset struct {
+	Name     string `json:"name"`     // what --preset takes
+	Vendor   string `json:"vendor"`   // whose it is, for people
+	Encoding string `json:"encoding"` // of raw samples, such as "s16le"; empty where a header says all
+	Rate     int    `json:"rate"`     // Hz; 0 where a header says it
+	Channels int    `json:"channels"` // 0 where a header says it
+	// Field and Payload describe samples that come inside JSON, one object
+	// a line: the field that holds them, by its path, and how they are
+	// written there, "base64" or "hex". Both are empty for plain bytes.
+	Field   string `json:"field,omitempty"`
+	Payload string `json:"payload,omitempty"`
+	Ask     string `json:"ask"`     // what to ask the source for
+	Example string `json:"example"` // a shell line that speaks it
+}
+
+// Raw reports whether the preset is for samples without a header.
+func (p Preset) Raw() bool { return p.Encoding != "" }
+
+// String reads like "s16le, 24000 Hz mono".
+func (p Preset) String() string {
+	if !p.Raw() {
+		return "as its header says"
+	}
+	text := fmt.Sprintf("%s, %d Hz mono", p.Encoding, p.Rate)
+	if p.Payload != "" {
+		text += fmt.Sprintf(", %s in the JSON field %s", p.Payload, p.Field)
+	}
+	return text
+}
+
+// All are the presets by name. The caller may change the slice.
+func All() []Preset {
+	all := slices.Clone(table)
+	slices.SortFunc(all, func(a, b Preset) int { return cmp.Compare(a.Name, b.Name) })
+	return all
+}
+
+// Find gives the preset of this name. An error names those that come near.
+func Find(name string) (Preset, error) {
+	var near []string
+	for _, p := range All() {
+		if p.Name == name {
+			return p, nil
+		}
+		if strings.HasPrefix(p.Name, firstLetters(name)) {
+			near = append(near, p.Name)
+		}
+	}
+	if len(near) == 0 {
+		return Preset{}, fmt.Errorf("no preset is called %q", name)
+	}
+	return Preset{}, fmt.Errorf("no preset is called %q; there are %s", name, strings.Join(near, ", "))
+}
+
+func firstLetters(name string) string { return strings.ToLower(name[:min(2, len(name))]) }
+
+// maxVoice bounds what is read of a voice's description.
+const maxVoice = 4 << 20
+
+// PiperRate reads the sampling rate of a Piper voice, in Hz, from the JSON file
+// that stands beside its model (VOICE.onnx.json, member audio.sample_rate).
+func PiperRate(r io.Reader) (int, error) {
+	var voice struct {
+		Audio struct {
+			Rate int `json:"sample_rate"`
+		} `json:"audio"`
+	}
+	if err := json.NewDecoder(io.LimitReader(r, maxVoice)).Decode(&voice); err != nil {
+		return 0, fmt.Errorf("this does not describe a Piper voice: %w", err)
+	}
+	if voice.Audio.Rate <= 0 {
+		return 0, fmt.Errorf("this does not describe a Piper voice: it has no audio.sample_rate")
+	}
+	return voice.Audio.Rate, nil
+}
