@@ -61,6 +61,7 @@ func (p *Pitch) Add(samples []float32) {
 func (p *Pitch) look() {
 	const quiet = 1e-5 // mean square: -50 dBFS
 	var correlations [longestPeriod + 2]float64
+	centre(p.frame)
 	if meanSquare(p.frame) < quiet {
 		return
 	}
@@ -82,6 +83,17 @@ func (p *Pitch) look() {
 			p.voiced++
 			return
 		}
+	}
+}
+
+// centre takes an offset away: it would be alike at any period.
+func centre(x []float64) {
+	var sum float64
+	for _, v := range x {
+		sum += v
+	}
+	for i := range x {
+		x[i] -= sum / float64(len(x))
 	}
 }
 

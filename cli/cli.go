@@ -63,6 +63,8 @@ func newApp(streams Streams) *cli.App {
 			encodeCommand(streams),
 			replicaCommand(streams),
 			benchCommand(streams),
+			probeCommand(streams),
+			presetCommand(streams),
 		},
 	}
 	for _, command := range app.Commands {

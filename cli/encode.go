@@ -25,7 +25,7 @@ func encodeCommand(streams Streams) *cli.Command {
 
 An input that breaks after something of it was written ends with a
 conversation.interrupt message instead of a done, and with exit code 3.`,
-		Flags: append(append(e.inputFlags(), e.messageFlags(echo.BurstMode)...), e.outputFlags()...),
+		Flags: append(append(append(e.inputFlags(), e.levelFlags()...), e.messageFlags(echo.BurstMode)...), e.outputFlags()...),
 		Action: func(c *cli.Context) error {
 			return e.run(c.Context, c.Args().Slice())
 		},
@@ -36,7 +36,7 @@ func (e *encoding) run(ctx context.Context, names []string) error {
 	if err := e.check(names); err != nil {
 		return err
 	}
-	if err := checkInputs(names, e.streams.In, &e.audio); err != nil {
+	if err := checkInputs(names, e.streams.In, &e.settings); err != nil {
 		return err
 	}
 	stdin, restore := endReads(ctx, e.streams.In)

@@ -104,7 +104,10 @@ func exitCode(err error) int {
 }
 
 // quietError reports errors that need no words.
-func quietError(err error) bool { return errors.Is(err, syscall.EPIPE) }
+func quietError(err error) bool {
+	var before said
+	return errors.Is(err, syscall.EPIPE) || errors.As(err, &before)
+}
 
 // lingering is how long a run may take to end after a signal: an interrupt of
 // the replica is waited for 2 s at most, and the connection closes within 2 s.

@@ -11,11 +11,13 @@ import (
 
 const helpInputs = `An INPUT is a WAV or MP3 file, or - for standard input; each is one utterance,
 in order. The container is recognised by its content; raw samples need
--f, --rate and --channels. Options may stand before or after the inputs.`
+-f, --rate and --channels, or a --preset. Options may stand before or after the inputs.`
 
 // settings are the options that send and encode share.
 type settings struct {
 	audio        audio.Options
+	preset       presetFlags
+	levels       levels
 	pace         string
 	lead         time.Duration
 	maxRate      float64
@@ -28,11 +30,11 @@ type settings struct {
 }
 
 func (s *settings) inputFlags() []cli.Flag {
-	return []cli.Flag{
+	return append([]cli.Flag{
 		&cli.StringFlag{Name: "format", Aliases: []string{"f"}, Destination: &s.audio.Encoding, Usage: "read the inputs as `ENCODING` instead of by their content: wav, mp3, or s16le for raw samples"},
 		&cli.IntFlag{Name: "rate", Aliases: []string{"ar"}, Destination: &s.audio.Raw.Rate, DefaultText: "none", Usage: "sampling rate of raw samples in `HZ`"},
 		&cli.IntFlag{Name: "channels", Aliases: []string{"ac"}, Destination: &s.audio.Raw.Channels, DefaultText: "none", Usage: "`NUMBER` of channels of raw samples"},
-	}
+	}, s.presetFlags()...)
 }
 
 func (s *settings) messageFlags(pace echo.Mode) []cli.Flag {
@@ -63,7 +65,8 @@ func (s *settings) session() *echo.Options {
 	}
 }
 
-// check refuses what can be refused before anything is opened.
+// check refuses what can be refused before anything is opened, once it has
+// filled in what a preset says.
 func (s *settings) check(inputs []string) error {
 	if err := checkNames(inputs); err != nil {
 		return err
@@ -77,6 +80,12 @@ func (s *settings) check(inputs []string) error {
 		return usagef("--lead %v: a lead is more than nothing; --pace realtime sends without one", s.lead)
 	case s.maxRate < 0:
 		return usagef("--max-rate %g: a rate is positive", s.maxRate)
+	}
+	if err := s.levels.check(); err != nil {
+		return err
+	}
+	if err := s.resolve(); err != nil {
+		return err
 	}
 	if err := s.checkRaw(); err != nil {
 		return err

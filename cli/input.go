@@ -22,7 +22,13 @@ type input struct {
 	name   string
 	reader io.Reader
 	audio  *audio.Input
-	source audio.Resampled
+	// decoded is the audio, at the rate that is believed.
+	decoded   audio.Source
+	resampled audio.Resampled
+	source    audio.Source // what is spoken
+	trimmed   *audio.Trimmed
+	clipped   int64
+	notes     []string
 }
 
 func checkNames(names []string) error {
@@ -43,8 +49,11 @@ func checkNames(names []string) error {
 
 // checkInputs finds out before anything is said whether the inputs can be: a
 // regular file is opened and its header is read, the rest must exist.
-func checkInputs(names []string, stdin io.Reader, options *audio.Options) error {
+func checkInputs(names []string, stdin io.Reader, s *settings) error {
 	for _, name := range names {
+		if err := s.levels.checkInput(name); err != nil {
+			return err
+		}
 		if name == stdinName {
 			if isTerminal(stdin) {
 				return usagef("standard input is a terminal; pipe audio into it, for example: espeak-ng --stdout hello | echocast send -")
@@ -61,7 +70,7 @@ func checkInputs(names []string, stdin io.Reader, options *audio.Options) error 
 		if !info.Mode().IsRegular() {
 			continue
 		}
-		in, err := openInput(name, stdin, options)
+		in, err := openInput(name, stdin, s, 0)
 		if err != nil {
 			return err
 		}
@@ -70,8 +79,22 @@ func checkInputs(names []string, stdin io.Reader, options *audio.Options) error 
 	return nil
 }
 
-// openInput opens one input. The caller closes it.
-func openInput(name string, stdin io.Reader, options *audio.Options) (*input, error) {
+// openInput opens one input, to be made louder by gain in dB. The caller closes
+// it.
+func openInput(name string, stdin io.Reader, s *settings, gain float64) (*input, error) {
+	in, err := openDecoder(name, stdin, s)
+	if err != nil {
+		return nil, err
+	}
+	if err := in.prepare(s, gain); err != nil {
+		in.close()
+		return nil, &inputError{in.title(), err}
+	}
+	return in, nil
+}
+
+// openDecoder opens one input as far as its samples as they are.
+func openDecoder(name string, stdin io.Reader, s *settings) (*input, error) {
 	in := &input{name: name, reader: stdin}
 	if name != stdinName {
 		file, err := os.Open(name)
@@ -80,21 +103,34 @@ func openInput(name string, stdin io.Reader, options *audio.Options) (*input, er
 		}
 		in.reader = file
 	}
-	if err := in.decode(options); err != nil {
+	if err := in.decode(s); err != nil {
 		in.close()
 		return nil, &inputError{in.title(), plain(err)}
 	}
 	return in, nil
 }
 
-func (in *input) decode(options *audio.Options) error {
-	decoded, err := audio.Open(in.reader, options)
+func (in *input) decode(s *settings) error {
+	decoded, err := audio.Open(in.reader, &s.audio)
 	if err != nil {
 		return err
 	}
 	in.audio = decoded
-	in.source, err = audio.Resample(audio.Mono(decoded), echo.DefaultRate)
+	in.decoded, err = s.preset.believe(in)
 	return err
+}
+
+// prepare makes of the decoded audio what is spoken.
+func (in *input) prepare(s *settings, gain float64) error {
+	mono, err := s.levels.mono(in.decoded)
+	if err != nil {
+		return err
+	}
+	if in.resampled, err = audio.Resample(mono, echo.DefaultRate); err != nil {
+		return err
+	}
+	in.source = s.levels.apply(in, in.resampled, gain)
+	return nil
 }
 
 // title is how the input is called in messages.
@@ -128,8 +164,8 @@ func (in *input) failed(err error) error {
 }
 
 func (in *input) close() {
-	if in.source != nil {
-		_ = in.source.Close() // frees memory; nothing is lost
+	if in.resampled != nil {
+		_ = in.resampled.Close() // frees memory; nothing is lost
 	}
 	if in.audio != nil {
 		_ = in.audio.Close()

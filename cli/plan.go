@@ -40,7 +40,7 @@ func (s *settings) plan(ctx context.Context, names []string, stdin io.Reader, st
 		return err
 	}
 	for _, name := range names {
-		in, err := openInput(name, stdin, &s.audio)
+		in, err := s.open(ctx, name, stdin)
 		if err != nil {
 			return cancelled(ctx, err)
 		}
@@ -80,7 +80,7 @@ func (s *settings) planOne(ctx context.Context, in *input, size int) (*plan, err
 	p.Seconds = float64(p.Samples) / echo.DefaultRate
 	p.BitsPerSecond = 8 * float64(p.Bytes) / p.Seconds
 	p.ClippedSamples = encoder.Clipped()
-	p.Warnings = append(p.Warnings, in.audio.Warnings()...)
+	p.Warnings = append(p.Warnings, in.warnings()...)
 	return p, nil
 }
 

@@ -37,7 +37,7 @@ data channel. Ctrl-C interrupts the replica and ends; a second one ends at once.
 			&cli.StringFlag{Name: "record", Destination: &s.record, Usage: "write what the replica in this process heard to `FILE` (WAV)"},
 			&cli.StringFlag{Name: "wait", Value: waitPlayed, Destination: &s.wait, Usage: "end each utterance when it was `played`, or when it is sent"},
 			&cli.DurationFlag{Name: "ready-timeout", Value: 30 * time.Second, Destination: &s.readyTimeout, Usage: "wait at most this `TIME` for the replica to join"},
-		}, s.inputFlags()...), s.messageFlags(echo.LeadMode)...), s.outputFlags()...),
+		}, append(s.inputFlags(), s.levelFlags()...)...), s.messageFlags(echo.LeadMode)...), s.outputFlags()...),
 		Action: func(c *cli.Context) error {
 			return s.run(c.Context, c.Args().Slice())
 		},
@@ -73,7 +73,7 @@ func (s *sending) run(ctx context.Context, names []string) error {
 	if err := s.check(names); err != nil {
 		return err
 	}
-	if err := checkInputs(names, s.streams.In, &s.audio); err != nil {
+	if err := checkInputs(names, s.streams.In, &s.settings); err != nil {
 		return err
 	}
 	stdin, restore := endReads(ctx, s.streams.In)

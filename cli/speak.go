@@ -14,7 +14,7 @@ import (
 // that fails.
 func speakAll(ctx context.Context, session *echo.Session, names []string, stdin io.Reader, s *settings, out *reporter) error {
 	for _, name := range names {
-		in, err := openInput(name, stdin, &s.audio)
+		in, err := s.open(ctx, name, stdin)
 		if err != nil {
 			return cancelled(ctx, err)
 		}
@@ -93,7 +93,7 @@ func (r *reporter) begin(in *input, session *echo.Session) {
 func (r *reporter) end(in *input, receipt echo.Receipt, err error) error {
 	r.status.stop()
 	r.status = nil
-	for _, warning := range in.audio.Warnings() {
+	for _, warning := range in.warnings() {
 		r.say("%s: %s", in.title(), warning)
 	}
 	r.count(&receipt)

@@ -29,7 +29,7 @@ func TestTable(t *testing.T) {
 		if p.Vendor == "" || !strings.HasSuffix(p.Ask, ".") || len(p.Ask) > 160 {
 			t.Errorf("%s: what to ask for is one sentence: %q", p.Name, p.Ask)
 		}
-		if !regexp.MustCompile(`echocast send --preset ` + p.Name + ` (-|speech\.\w+)$`).MatchString(p.Example) || strings.Contains(p.Example, "\n") {
+		if !regexp.MustCompile(`echocast send --preset `+p.Name+` (-|speech\.\w+)$`).MatchString(p.Example) || strings.Contains(p.Example, "\n") {
 			t.Errorf("%s: the example speaks something else: %s", p.Name, p.Example)
 		}
 	}

@@ -1,0 +1,209 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/urfave/cli/v2"
+
+	"echocast/audio"
+	"echocast/preset"
+)
+
+// presetFlags say how a known source delivers its audio, and who is believed
+// where that and a header differ.
+type presetFlags struct {
+	name  string
+	voice string // a Piper voice's JSON file
+	force bool
+
+	rate int    // Hz that a header is expected to say; 0: anything
+	by   string // the option that said so
+}
+
+func (s *settings) presetFlags() []cli.Flag {
+	p := &s.preset
+	return []cli.Flag{
+		&cli.StringFlag{Name: "preset", Destination: &p.name, Usage: "read the inputs as this `SOURCE` delivers them; echocast preset list names them"},
+		&cli.StringFlag{Name: "piper-voice", Destination: &p.voice, Usage: "take the rate from this Piper voice's `FILE` (VOICE.onnx.json); implies --preset piper"},
+		&cli.BoolFlag{Name: "force-format", Destination: &p.force, Usage: "believe the rate of --preset or --rate where a header says another"},
+	}
+}
+
+// resolve turns the preset into what audio.Open is told. --rate and --channels
+// take precedence over it.
+func (s *settings) resolve() error {
+	p := &s.preset
+	if p.voice != "" && p.name == "" {
+		p.name = "piper"
+	}
+	if p.name == "" {
+		return s.resolveForced()
+	}
+	if s.audio.Encoding != "" {
+		return usagef("--preset and -f both say how to read the inputs: give one of them")
+	}
+	found, err := preset.Find(p.name)
+	if err != nil {
+		return usagef("--preset: %v; echocast preset list shows all", err)
+	}
+	if found.Payload != "" {
+		return usagef("--preset %s: samples inside JSON are not read; take the %s out of the field %s, decode it, and give -f %s --rate %d --channels %d",
+			p.name, found.Payload, found.Field, found.Encoding, found.Rate, found.Channels)
+	}
+	if p.rate, p.by = s.audio.Raw.Rate, "--rate"; p.rate == 0 {
+		p.rate, p.by = found.Rate, "--preset "+p.name
+		if err := p.readVoice(); err != nil {
+			return err
+		}
+	}
+	s.fillIn(found)
+	return nil
+}
+
+// fillIn tells audio.Open what the preset knows and its bytes may not say.
+func (s *settings) fillIn(found preset.Preset) {
+	if !found.Raw() {
+		s.audio.Raw = audio.Format{}
+		return
+	}
+	s.audio.Encoding, s.audio.TrustHeader = found.Encoding, true
+	s.audio.Raw.Rate = s.preset.rate
+	if s.audio.Raw.Channels == 0 {
+		s.audio.Raw.Channels = found.Channels
+	}
+}
+
+// resolveForced is --force-format without a preset: --rate is believed then.
+func (s *settings) resolveForced() error {
+	if !s.preset.force {
+		return nil
+	}
+	if s.audio.Raw.Rate == 0 || s.audio.Encoding != "" && !hasHeader(s.audio.Encoding) {
+		return usagef("--force-format needs --preset or --rate, and inputs with a header to disbelieve")
+	}
+	s.preset.rate, s.preset.by = s.audio.Raw.Rate, "--rate"
+	s.audio.Raw = audio.Format{}
+	return nil
+}
+
+func hasHeader(encoding string) bool { return !slices.Contains(audio.RawEncodings(), encoding) }
+
+// readVoice takes the rate from the description of a Piper voice. The model's
+// own name will do: the description stands beside it.
+func (p *presetFlags) readVoice() error {
+	if p.voice == "" {
+		return nil
+	}
+	if !strings.HasPrefix(p.name, "piper") {
+		return usagef("--piper-voice is for Piper, not for --preset %s", p.name)
+	}
+	name := p.voice
+	if strings.HasSuffix(name, ".onnx") {
+		name += ".json"
+	}
+	file, err := os.Open(name)
+	if err != nil {
+		return &inputError{name, plain(err)}
+	}
+	defer file.Close()
+	p.rate, err = preset.PiperRate(file)
+	p.by = "--piper-voice"
+	if err != nil {
+		return &inputError{name, err}
+	}
+	return nil
+}
+
+// believe compares the rate in a header with the one expected. They must agree,
+// unless it was said which is right.
+func (p *presetFlags) believe(in *input) (audio.Source, error) {
+	info := in.audio.Info()
+	if p.rate == 0 || info.Container == "raw" || info.Format.Rate == p.rate {
+		return in.audio, nil
+	}
+	if !p.force {
+		return nil, fmt.Errorf("its %s header says %d Hz, %s says %d Hz; leave out %s to believe the header, or add --force-format to believe %s",
+			strings.ToUpper(info.Container), info.Format.Rate, p.by, p.rate, p.by, p.by)
+	}
+	in.notes = append(in.notes, fmt.Sprintf("taken for %d Hz as %s says, though its header says %d Hz", p.rate, p.by, info.Format.Rate))
+	return audio.AtRate(in.audio, p.rate), nil
+}
+
+type presetListing struct {
+	streams Streams
+	json    bool
+}
+
+func presetCommand(streams Streams) *cli.Command {
+	l := &presetListing{streams: streams}
+	return &cli.Command{
+		Name:      "preset",
+		Usage:     "show how text-to-speech services deliver their audio, and what to ask them for",
+		UsageText: "echocast preset list [--json]\n   echocast preset show NAME [--json]\n\n   echocast preset show elevenlabs",
+		Description: `A preset fills in what raw samples do not say. Where the bytes begin with a
+header, that is believed; where it says another rate than the preset, the input
+is refused, unless --force-format says that the preset is right.`,
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "json", Destination: &l.json, Usage: "print JSON, one preset a line"},
+		},
+		Action: func(c *cli.Context) error { return l.run(c.Args().Slice()) },
+	}
+}
+
+func (l *presetListing) run(args []string) error {
+	switch {
+	case len(args) == 1 && args[0] == "list":
+		return l.list(preset.All())
+	case len(args) == 2 && args[0] == "show":
+		found, err := preset.Find(args[1])
+		if err != nil {
+			return usagef("%v", err)
+		}
+		return l.show(found)
+	}
+	return usagef("say preset list, or preset show NAME")
+}
+
+func (l *presetListing) list(all []preset.Preset) error {
+	if l.json {
+		return l.printJSON(all)
+	}
+	var text strings.Builder
+	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "NAME\tSOURCE\tREAD AS")
+	for _, p := range all {
+		fmt.Fprintf(table, "%s\t%s\t%s\n", p.Name, p.Vendor, p)
+	}
+	_ = table.Flush() // into memory
+	return l.print(text.String())
+}
+
+func (l *presetListing) show(p preset.Preset) error {
+	if l.json {
+		return l.printJSON([]preset.Preset{p})
+	}
+	return l.print(fmt.Sprintf("%s: %s\n  read as  %s\n  ask for  %s\n  example  %s\n", p.Name, p.Vendor, p, p.Ask, p.Example))
+}
+
+func (l *presetListing) printJSON(all []preset.Preset) error {
+	var text strings.Builder
+	encoder := json.NewEncoder(&text)
+	encoder.SetEscapeHTML(false) // the examples are for people to copy
+	for _, p := range all {
+		_ = encoder.Encode(p) // numbers and strings always marshal
+	}
+	return l.print(text.String())
+}
+
+func (l *presetListing) print(text string) error {
+	if _, err := io.WriteString(l.streams.Out, text); err != nil {
+		return fmt.Errorf("stdout: %w", err)
+	}
+	return nil
+}
