@@ -80,7 +80,7 @@ func TestByteOrderOfOneChannel(t *testing.T) {
 }
 
 func TestPitch(t *testing.T) {
-	for _, rate := range []int{8000, 11025, 16000, 22050, 24000, 44100, 48000} {
+	for _, rate := range []int{8000, 22050, 24000} {
 		for _, hertz := range []float64{50, 75, 118, 220, 330, 500} {
 			p := NewPitch(rate)
 			p.Add(voice(rate, hertz, 2))
