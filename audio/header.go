@@ -31,8 +31,8 @@ func beginsWithHeader(r *bufio.Reader) bool {
 	if err != nil {
 		return false
 	}
-	second, ok := parseMPEGHeader(frame[at:])
-	return ok && first.sameStream(second)
+	second, _ := parseMPEGHeader(frame[at:])
+	return first.sameStream(second)
 }
 
 // refuseText refuses what begins like JSON or markup and goes on as text: the

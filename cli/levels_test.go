@@ -103,6 +103,11 @@ func TestLoudnessOption(t *testing.T) {
 	if math.Abs(amplitude(got)+16) > 0.1 || !strings.Contains(stderr, "its loudness is -23.0 LUFS; +4.0 dB bring it to -19.0 LUFS") {
 		t.Errorf("peak %.2f dBFS: %s", amplitude(got), stderr)
 	}
+	// What is padded does not count.
+	_, stderr = encoded(t, pulse(0, 48000, 0, 0.1), "--loudness", "-19", "--pad", "1s", "--pad-before", "1s")
+	if !strings.Contains(stderr, "its loudness is -23.0 LUFS") {
+		t.Errorf("padded: %s", stderr)
+	}
 	// To -6 LUFS it would have to peak at -3 dBFS; a click leaves no room.
 	file := pulse(0, 48000, 0, 0.1)
 	binary.LittleEndian.PutUint16(file[44+2*20000:], 16384) // -6 dBFS

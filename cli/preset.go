@@ -124,7 +124,7 @@ func (p *presetFlags) readVoice() error {
 // unless it was said which is right.
 func (p *presetFlags) believe(in *input) (audio.Source, error) {
 	info := in.audio.Info()
-	if p.rate == 0 || info.Container == "raw" || info.Format.Rate == p.rate {
+	if p.rate == 0 || info.Format.Rate == p.rate {
 		return in.audio, nil
 	}
 	if !p.force {

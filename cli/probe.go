@@ -116,7 +116,6 @@ type probeReport struct {
 type meters struct {
 	levels    *audio.Levels
 	order     *audio.Roughness // nil where the samples are not of 16 bits
-	channels  int
 	sent      *audio.Levels
 	loudness  *audio.Loudness
 	pitch     *audio.Pitch
