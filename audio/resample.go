@@ -24,6 +24,17 @@ func DefaultMethod() Method {
 	return FIR
 }
 
+// Check says why there is no such method, or none in this build.
+func (m Method) Check() error {
+	switch {
+	case m == FIR, m == Soxr && haveSoxr:
+		return nil
+	case m == Soxr:
+		return fmt.Errorf("this build has no libsoxr; there is %s", FIR)
+	}
+	return fmt.Errorf("no method is called %q; there are %s and %s", string(m), Soxr, FIR)
+}
+
 // A Resampled source delivers samples at another rate. Close frees what it
 // holds outside Go's memory and may be called twice; it leaves the source
 // beneath it alone.
@@ -52,17 +63,16 @@ func ResampleBy(method Method, src Source, rate int) (Resampled, error) {
 			return nil, err
 		}
 	}
+	if err := method.Check(); err != nil {
+		return nil, fmt.Errorf("resample: %w", err)
+	}
 	switch {
 	case format.Rate == rate:
 		return unchanged{src}, nil
 	case method == FIR:
 		return newFIR(src, rate)
-	case method == Soxr && haveSoxr:
-		return newSoxr(src, rate)
-	case method == Soxr:
-		return nil, fmt.Errorf("resample: this build has no libsoxr; there is %q", FIR)
 	}
-	return nil, fmt.Errorf("resample: no method is called %q; there are %q and %q", method, Soxr, FIR)
+	return newSoxr(src, rate)
 }
 
 // resampledLength is the number of samples that n samples at rate from become

@@ -188,6 +188,24 @@ func (s *steps) Read(p []byte) (int, error) {
 	return n, nil
 }
 
+// Both methods of resampling give the same length; --live is the one in Go.
+func TestResamplers(t *testing.T) {
+	file, _ := wav(44100, 2, 44100)
+	fir := run(t, bytes.NewReader(file), "encode", "--resampler", "fir", "-")
+	live := run(t, bytes.NewReader(file), "encode", "--live", "-")
+	standard := run(t, bytes.NewReader(file), "encode", "-")
+	a, b, c := audioOf(messages(t, fir.stdout)), audioOf(messages(t, live.stdout)), audioOf(messages(t, standard.stdout))
+	if fir.code != 0 || len(a) != 48000 || !bytes.Equal(a, b) || len(c) != len(a) {
+		t.Errorf("code %d: %d, %d and %d bytes", fir.code, len(a), len(b), len(c))
+	}
+	for i := 0; i < len(a); i += 2 {
+		x, y := int16(binary.LittleEndian.Uint16(a[i:])), int16(binary.LittleEndian.Uint16(c[i:]))
+		if d := int(x) - int(y); d > 200 || d < -200 { // the first samples differ: the tone begins at once
+			t.Fatalf("sample %d is %d by fir and %d by the default", i/2, x, y)
+		}
+	}
+}
+
 func TestFlagsMayFollowTheInputs(t *testing.T) {
 	file, _ := wav(24000, 1, 2400)
 	name := write(t, "x.wav", file)
@@ -251,6 +269,8 @@ func TestRefusals(t *testing.T) {
 		{[]string{"encode", "--pace", "slow", good}, 2, "lead, realtime and burst"},
 		{[]string{"encode", "--pace", "lead", "--max-rate", "3", good}, 2, "20 are needed"},
 		{[]string{"encode", "--lead", "0s", good}, 2, "--lead"},
+		{[]string{"encode", "--resampler", "linear", good}, 2, "soxr and fir"},
+		{[]string{"encode", "--resampler", "soxr", "--live", good}, 2, "leave one of them out"},
 		{[]string{"say", "hello"}, 2, `no command is called "say"`},
 		{[]string{"send", "--wait", "never", good}, 2, "--wait never"},
 		{[]string{"send", "--to", "http://127.0.0.1:1", "--record", "x.wav", good}, 2, "--record"},

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -24,6 +25,8 @@ type settings struct {
 	chunk        time.Duration
 	maxMessage   int
 	conversation string
+	resampler    string
+	live         bool
 	quiet        bool
 	json         bool
 	dryRun       bool
@@ -34,7 +37,31 @@ func (s *settings) inputFlags() []cli.Flag {
 		&cli.StringFlag{Name: "format", Aliases: []string{"f"}, Destination: &s.audio.Encoding, Usage: "read the inputs as `ENCODING` instead of by their content: wav, mp3, or s16le for raw samples"},
 		&cli.IntFlag{Name: "rate", Aliases: []string{"ar"}, Destination: &s.audio.Raw.Rate, DefaultText: "none", Usage: "sampling rate of raw samples in `HZ`"},
 		&cli.IntFlag{Name: "channels", Aliases: []string{"ac"}, Destination: &s.audio.Raw.Channels, DefaultText: "none", Usage: "`NUMBER` of channels of raw samples"},
+		&cli.StringFlag{Name: "resampler", Destination: &s.resampler, DefaultText: string(audio.DefaultMethod()), Usage: "resample by `METHOD`: soxr (libsoxr), or fir (in Go, with less delay)"},
+		&cli.BoolFlag{Name: "live", Destination: &s.live, DisableDefaultText: true, Usage: "for a live input: resample with the least delay, 3 to 6 ms, by --resampler fir"},
 	}, s.presetFlags()...)
+}
+
+// method is how the settings resample. It never depends on what kind of input
+// there is: the same input gives the same messages.
+func (s *settings) method() audio.Method {
+	switch {
+	case s.live:
+		return audio.FIR
+	case s.resampler != "":
+		return audio.Method(s.resampler)
+	}
+	return audio.DefaultMethod()
+}
+
+func (s *settings) checkMethod() error {
+	if s.live && s.resampler == string(audio.Soxr) {
+		return usagef("--live resamples by fir, and --resampler says soxr; leave one of them out")
+	}
+	if err := s.method().Check(); err != nil {
+		return usagef("--resampler %s: %v", s.resampler, err)
+	}
+	return nil
 }
 
 func (s *settings) messageFlags(pace echo.Mode) []cli.Flag {
@@ -87,7 +114,7 @@ func (s *settings) check(inputs []string) error {
 	if err := s.resolve(); err != nil {
 		return err
 	}
-	if err := s.checkRaw(); err != nil {
+	if err := errors.Join(s.checkRaw(), s.checkMethod()); err != nil {
 		return err
 	}
 	_, err := s.chunkSamples()

@@ -126,7 +126,7 @@ func (in *input) prepare(s *settings, gain float64) error {
 	if err != nil {
 		return err
 	}
-	if in.resampled, err = audio.Resample(mono, echo.DefaultRate); err != nil {
+	if in.resampled, err = audio.ResampleBy(s.method(), mono, echo.DefaultRate); err != nil {
 		return err
 	}
 	in.source = s.levels.apply(in, in.resampled, gain)
