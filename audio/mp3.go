@@ -307,6 +307,13 @@ func (l *mp3Length) left(bytes int64) {
 	}
 }
 
+// silenced warns of frames that gave silence because they were damaged.
+func (l *mp3Length) silenced(frames int) {
+	if frames > 0 {
+		l.warn("damaged frames replaced by silence: %d", frames)
+	}
+}
+
 // maxMP3Warnings bounds what an input of many broken streams can fill.
 const maxMP3Warnings = 8
 

@@ -3,19 +3,223 @@
 package audio
 
 import (
-	"bufio"
+	"bytes"
+	"encoding/binary"
+	"errors"
 	"fmt"
+	"io"
+
+	"github.com/hajimehoshi/go-mp3"
 )
 
-// mp3Decoder needs libmpg123, which a build without cgo does not have.
-type mp3Decoder struct{}
-
-func openMP3(*bufio.Reader) (*mp3Decoder, error) {
-	return nil, fmt.Errorf("%w: this build reads no MP3", ErrFormat)
+// frameDecoder decodes the frames of one layer III format by go-mp3, in pure
+// Go.
+//
+// go-mp3 undoes middle/side coding wrongly where blocks are short. So it is
+// never asked to: all that happens between spectrum and samples is linear,
+// hence frames coded as middle and side go through a decoder of their own, and
+// left and right are made of its samples. Where a stream has frames of both
+// kinds, each decoder hears silence in place of the other's.
+type frameDecoder struct {
+	channels int
+	packer   framePacker
+	synths   [2]synthesis // leftRight and middleSide
+	pcm      []float32    // decoded samples in go-mp3's steps
+	given    int          // how many of pcm were given out
+	silenced int          // frames replaced by silence
+	run      int          // of them, those in a row up to now
 }
 
-func (d *mp3Decoder) Format() Format                     { return Format{} }
-func (d *mp3Decoder) Info() Info                         { return Info{} }
-func (d *mp3Decoder) Warnings() []string                 { return nil }
-func (d *mp3Decoder) ReadSamples([]float32) (int, error) { return 0, ErrFormat }
-func (d *mp3Decoder) Close() error                       { return nil }
+// The decoders of a frameDecoder.
+const (
+	leftRight = iota
+	middleSide
+)
+
+// stereoBytes is the size of a left and a right sample of 16 bits.
+const stereoBytes = 4
+
+// fullScale is the number of go-mp3's steps to 1.
+const fullScale = 32767
+
+// maxSilencedRun is how many damaged frames in a row still count as a damaged
+// stream: half a second of MPEG-2 at 24 kHz. More than that is no MP3.
+const maxSilencedRun = 20
+
+var errDamaged = errors.New("the frame is damaged")
+
+// refuse says in one line why go-mp3 cannot be given a frame: it reads neither
+// MPEG-2.5 nor layers I and II, takes the levels of intensity stereo from the
+// wrong channel, and has no room for the padding of MPEG-2's longest frame. The
+// error wraps ErrFormat.
+func refuse(h mpegHeader, frame []byte) error {
+	what := ""
+	f := cutFrame(h, frame)
+	switch {
+	case h.Version == mpeg25 || h.Layer != 3:
+		what = h.codec()
+	case f.mode == jointStereo && f.extension&intensityStereo != 0:
+		what = "intensity stereo"
+	case len(f.own) > packedRoom(h):
+		what = "MPEG-2 of 160 kbit/s with padding"
+	default:
+		return nil
+	}
+	return fmt.Errorf("%w: mp3: this build does not read %s; use a build with libmpg123, or convert to WAV", ErrFormat, what)
+}
+
+// newFrameDecoder prepares to decode frames like the one with header h.
+func newFrameDecoder(h mpegHeader) (*frameDecoder, error) {
+	return &frameDecoder{channels: h.Channels}, nil
+}
+
+// restart forgets the frames so far: what follows is another stream.
+func (d *frameDecoder) restart() error {
+	*d = frameDecoder{channels: d.channels, silenced: d.silenced, pcm: d.pcm[:0]}
+	return nil
+}
+
+// close has nothing to free.
+func (d *frameDecoder) close() {}
+
+// decode takes in a frame, if it is not nil, and gives out the n samples that
+// are ready and fit p. It is dry once nothing is left to give out. The error
+// wraps ErrFormat.
+func (d *frameDecoder) decode(frame []byte, p []float32) (n int, dry bool, err error) {
+	if frame != nil {
+		err = d.add(frame)
+	}
+	n = min(len(p), len(d.pcm)-d.given)
+	for i, v := range d.pcm[d.given:][:n] {
+		p[i] = v / fullScale
+	}
+	d.given += n
+	return n, d.given == len(d.pcm), err
+}
+
+// add decodes one frame. A damaged one becomes silence of the same length, as
+// long as not everything is damaged.
+func (d *frameDecoder) add(frame []byte) error {
+	h, _ := parseMPEGHeader(frame)
+	if d.given == len(d.pcm) {
+		d.pcm, d.given = d.pcm[:0], 0
+	}
+	sound := len(d.pcm)
+	d.pcm = append(d.pcm, make([]float32, h.samples()*d.channels)...)
+	err := d.synthesize(cutFrame(h, frame), d.pcm[sound:])
+	if err == nil {
+		d.run = 0
+		return nil
+	}
+	d.silenced++
+	if d.run++; d.run > maxSilencedRun {
+		return fmt.Errorf("%w: mp3: %d frames in a row are damaged: %w", ErrFormat, d.run, err)
+	}
+	return nil
+}
+
+// synthesize adds the samples of one frame to p. A decoder begins with a frame
+// without sound, of which nothing is taken: go-mp3 gets its first frame wrong
+// if that refers to data in front of it.
+func (d *frameDecoder) synthesize(f layer3Frame, p []float32) error {
+	sounding, resting := &d.synths[leftRight], &d.synths[middleSide]
+	if f.isMiddleSide() {
+		sounding, resting = resting, sounding
+	}
+	if !sounding.started() {
+		if err := sounding.decode(d.packer.silent(f)); err != nil {
+			return err
+		}
+	}
+	d.packer.remember(f.own)
+	if resting.started() {
+		if err := resting.rest(d.packer.silent(f)); err != nil {
+			return err
+		}
+		resting.addTo(p, d.channels, !f.isMiddleSide())
+	}
+	packed, err := d.packer.pack(f, sounding.held)
+	if err == nil {
+		err = sounding.decode(packed)
+	}
+	if err == nil {
+		sounding.addTo(p, d.channels, f.isMiddleSide())
+	}
+	return err
+}
+
+// synthesis is a go-mp3 decoder and the samples of its latest frame. That
+// decoder pulls its input and forgets the stream where the input pauses, so it
+// is given one whole frame at a time and asked for exactly its samples.
+type synthesis struct {
+	decoder *mp3.Decoder // nil before the first frame
+	feed    bytes.Buffer // cannot seek, or go-mp3 would look for the end
+	held    int          // bytes of main data that the next frame may refer to
+	rested  int          // frames without sound since the last with it
+	pcm     []byte       // 16-bit stereo, whatever the stream is
+}
+
+func (s *synthesis) started() bool { return s.decoder != nil }
+
+// decode turns a frame into samples. go-mp3 panics on some damaged frames; that
+// and its errors end here, as errDamaged, and the decoder begins anew.
+func (s *synthesis) decode(packed packedFrame) (err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			err = fmt.Errorf("go-mp3 panics: %v", cause)
+		}
+		if err != nil {
+			s.decoder, err = nil, fmt.Errorf("%w: %v", errDamaged, err)
+		}
+	}()
+	s.feed.Reset()
+	s.feed.Write(packed.bytes)
+	s.held, s.rested = packed.held, 0
+	if !s.started() {
+		s.pcm = make([]byte, packed.samples*stereoBytes)
+		if s.decoder, err = mp3.NewDecoder(&s.feed); err != nil {
+			return err
+		}
+	}
+	_, err = io.ReadFull(s.decoder, s.pcm)
+	return err
+}
+
+// rest decodes a frame without sound. Two of them end what the filters still
+// hold; the decoder is gone then, until it is needed again.
+func (s *synthesis) rest(silent packedFrame) error {
+	rested := s.rested + 1
+	err := s.decode(silent)
+	if s.rested = rested; rested == 2 {
+		s.decoder = nil
+	}
+	return err
+}
+
+// addTo adds the samples to p. Mono comes out of go-mp3 on both channels alike
+// and is taken from one.
+func (s *synthesis) addTo(p []float32, channels int, middleSide bool) {
+	for i := range len(p) / channels {
+		frame := s.pcm[i*stereoBytes:]
+		left, right := sampleIn(frame), sampleIn(frame[2:])
+		if middleSide {
+			left, right = left+right, left-right
+		}
+		p[i*channels] += left
+		if channels == 2 {
+			p[i*channels+1] += right
+		}
+	}
+}
+
+// sampleIn reads a sample of 16 bits. go-mp3 cut its fraction off: the middle
+// of what it may have been is nearer. Silence stays silence.
+func sampleIn(b []byte) float32 {
+	switch v := float32(int16(binary.LittleEndian.Uint16(b))); {
+	case v > 0:
+		return v + 0.5
+	case v < 0:
+		return v - 0.5
+	}
+	return 0
+}

@@ -1,0 +1,188 @@
+//go:build !cgo
+
+package audio
+
+import (
+	"encoding/binary"
+	"fmt"
+	"slices"
+)
+
+// layer3Frame is a frame cut into its parts.
+type layer3Frame struct {
+	header    mpegHeader
+	head      [mpegHeaderLength]byte
+	mode      byte   // channel mode
+	extension byte   // how joint stereo is coded
+	side      []byte // side information
+	own       []byte // main data, of this frame or of later ones
+}
+
+// Values of the channel mode and of its extension.
+const (
+	jointStereo = 1
+
+	intensityStereo  = 1
+	middleSideStereo = 2
+)
+
+// cutFrame cuts a frame into its parts.
+func cutFrame(h mpegHeader, frame []byte) layer3Frame {
+	const checksumLength = 2
+	rest := frame[mpegHeaderLength:]
+	if h.Checked {
+		rest = rest[min(checksumLength, len(rest)):]
+	}
+	side := min(xingOffset(h)-mpegHeaderLength, len(rest))
+	return layer3Frame{
+		header:    h,
+		head:      [mpegHeaderLength]byte(frame),
+		mode:      frame[3] >> 6,
+		extension: frame[3] >> 4 & 3,
+		side:      rest[:side],
+		own:       rest[side:],
+	}
+}
+
+// isMiddleSide reports whether the channels are half the sum and half the
+// difference of left and right, times √2.
+func (f layer3Frame) isMiddleSide() bool {
+	return f.mode == jointStereo && f.extension&middleSideStereo != 0
+}
+
+// framePacker rewrites layer III frames for go-mp3, which loses bytes in three
+// ways: it computes the length of MPEG-2 frames without the padding byte where
+// 144·bitrate/rate is even, it decodes from the wrong place where a frame
+// refers to data that is not there, and a failed frame takes the data of all
+// before with it.
+//
+// The main data of a frame may begin up to 511 bytes before the frame itself,
+// in what the frames before left over (ISO/IEC 11172-3, 2.4.2.7). So every
+// frame is packed into the longest there is at its rate, of 320 or 160 kbit/s:
+// header, side information, the bytes of its own that it uses, zeros, and at
+// the end the latest bytes of main data, where the next frame looks for them.
+// A decoder skips the zeros as it skips ancillary data.
+type framePacker struct {
+	latest []byte // end of the main data so far
+	packed []byte
+}
+
+// packedFrame is a rewritten frame, valid until the next one.
+type packedFrame struct {
+	bytes   []byte
+	held    int // how many bytes of main data end it
+	samples int // for each channel
+}
+
+// maxMainDataBegin is the largest value of the 9-bit field main_data_begin.
+const maxMainDataBegin = 511
+
+// remember appends to the main data and drops what no frame can refer to.
+func (p *framePacker) remember(own []byte) {
+	kept := p.latest[max(0, len(p.latest)-maxMainDataBegin):]
+	p.latest = append(append(p.latest[:0], kept...), own...)
+}
+
+// pack rewrites a frame, the main data of which was remembered, for a decoder
+// that holds so many bytes of main data. A frame that refers to more, as the
+// first of a cut stream does, becomes silent. The error is errDamaged.
+func (p *framePacker) pack(f layer3Frame, held int) (packedFrame, error) {
+	begin, used := mainDataBegin(f.header, f.side), mainDataLength(f.header, f.side)
+	switch {
+	case begin > held:
+		return p.silent(f), nil
+	case used > begin+len(f.own):
+		return packedFrame{}, fmt.Errorf("%w: it claims %d bytes of %d", errDamaged, used, begin+len(f.own))
+	}
+	if f.isMiddleSide() {
+		f.side = lowerGains(f.header, f.side)
+	}
+	return p.fill(f, f.own[:max(0, used-begin)]), nil
+}
+
+// silent is a frame without sound in place of f. It keeps the data that later
+// frames may refer to.
+func (p *framePacker) silent(f layer3Frame) packedFrame {
+	f.side = make([]byte, len(f.side))
+	return p.fill(f, nil)
+}
+
+// fill lays out a packed frame. It has no checksum, which go-mp3 would ignore,
+// and tells go-mp3 nothing of joint stereo.
+func (p *framePacker) fill(f layer3Frame, own []byte) packedFrame {
+	const unchecked, rateAndPrivate, longestPadded, modeExtension = 0x01, 0x0D, 0xE2, 0x30
+	p.packed = append(p.packed[:0], f.head[0], f.head[1]|unchecked,
+		f.head[2]&rateAndPrivate|longestPadded, f.head[3]&^modeExtension)
+	p.packed = append(append(p.packed, f.side...), own...)
+	room := packedRoom(f.header) - len(own)
+	held := min(room, len(p.latest))
+	p.packed = append(p.packed, make([]byte, room-held)...)
+	p.packed = append(p.packed, p.latest[len(p.latest)-held:]...)
+	return packedFrame{p.packed, held, f.header.samples()}
+}
+
+// packedRoom is how many bytes of main data fit a packed frame by go-mp3's
+// account, which adds the padding of MPEG-2 before it halves.
+func packedRoom(h mpegHeader) int {
+	length := 144*320_000/h.Rate + 1
+	if h.Version != mpeg1 {
+		length = (144*160_000/h.Rate + 1) / 2
+	}
+	return length - xingOffset(h)
+}
+
+// mainDataBegin is how far before the frame its main data begins, in bytes.
+func mainDataBegin(h mpegHeader, side []byte) int {
+	if h.Version == mpeg1 {
+		return sideBits(side, 0, 9)
+	}
+	return sideBits(side, 0, 8)
+}
+
+// sideBlocks tells where in the side information the blocks of each granule
+// and channel begin, in bits, and how many there are of which size (ISO/IEC
+// 11172-3, 2.4.1.7, and 13818-3, 2.4.1.7).
+func sideBlocks(h mpegHeader) (start, size, count int) {
+	switch {
+	case h.Version != mpeg1:
+		return 8 + h.Channels, 63, h.Channels
+	case h.Channels == 1:
+		return 18, 59, 2
+	}
+	return 20, 59, 4
+}
+
+// mainDataLength is the length of a frame's main data, in bytes: the sum of the
+// fields part2_3_length, which begin the blocks.
+func mainDataLength(h mpegHeader, side []byte) int {
+	at, size, count := sideBlocks(h)
+	bits := 0
+	for range count {
+		bits += sideBits(side, at, 12)
+		at += size
+	}
+	return (bits + 7) / 8
+}
+
+// lowerGains divides the level of a frame by √2: two steps of each field
+// global_gain, which follows part2_3_length and the 9 bits of big_values. Middle
+// and side that are half the sum and half the difference never clip.
+func lowerGains(h mpegHeader, side []byte) []byte {
+	const bits, steps = 8, 2
+	side = slices.Clone(side)
+	at, size, count := sideBlocks(h)
+	at += 12 + 9
+	for range count {
+		window := side[at/8:]
+		lowered := binary.BigEndian.Uint32(window) - uint32(min(steps, sideBits(side, at, bits)))<<(32-bits-at%8)
+		binary.BigEndian.PutUint32(window, lowered)
+		at += size
+	}
+	return side
+}
+
+// sideBits reads n bits, at most 12, that start at bit at.
+func sideBits(side []byte, at, n int) int {
+	window := binary.BigEndian.Uint32(side[at/8:])
+	return int(window << (at % 8) >> (32 - n))
+}
