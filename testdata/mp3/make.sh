@@ -23,6 +23,14 @@ input() {
 	fi
 }
 
+# transients RATE SECONDS: speech and clicks on both sides, which LAME codes in
+# short blocks as middle and side
+transients() {
+	clicks="|sox -D -r 22050 -n -p synth 0.8 square 9"
+	sox -D -M "|sox -D -m -v 0.4 $speech -v 0.5 '$clicks' -p" "|sox -D -m -v 0.3 $speech -v 0.4 '$clicks' -p" \
+		-t s16 -r "$1" "speech_${1}hz_joint.s16" gain -3 trim 0.05 "$2"
+}
+
 # encode RATE CHANNELS MODE [LAME OPTION...]
 encode() {
 	rate=$1 channels=$2 name=speech_${1}hz_$2_$3
@@ -40,12 +48,14 @@ input 24000 mono 0.6
 input 44100 mono 0.4
 input 44100 joint 0.3
 input 48000 mono 0.3
+transients 22050 0.3
 
 encode 8000 mono cbr32 -b 32
 encode 16000 mono cbr64 -b 64
 encode 22050 mono cbr32 -b 32 # too small a frame for LAME's tag: nothing tells the delay
 encode 22050 mono cbr64 -b 64
 encode 22050 mono vbr2 -V 2
+encode 22050 joint cbr80 -b 80
 encode 24000 mono cbr64 -b 64
 encode 44100 mono cbr96_crc -b 96 -p
 encode 44100 joint cbr160 -b 160
