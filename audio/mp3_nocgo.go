@@ -39,8 +39,8 @@ const (
 // stereoBytes is the size of a left and a right sample of 16 bits.
 const stereoBytes = 4
 
-// fullScale is the number of go-mp3's steps to 1.
-const fullScale = 32767
+// pcmFullScale is the number of go-mp3's steps to 1.
+const pcmFullScale = 32767
 
 // maxSilencedRun is how many damaged frames in a row still count as a damaged
 // stream: half a second of MPEG-2 at 24 kHz. More than that is no MP3.
@@ -91,7 +91,7 @@ func (d *frameDecoder) decode(frame []byte, p []float32) (n int, dry bool, err e
 	}
 	n = min(len(p), len(d.pcm)-d.given)
 	for i, v := range d.pcm[d.given:][:n] {
-		p[i] = v / fullScale
+		p[i] = v / pcmFullScale
 	}
 	d.given += n
 	return n, d.given == len(d.pcm), err

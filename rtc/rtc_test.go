@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -257,29 +258,30 @@ func TestInterruptIsTakenBack(t *testing.T) {
 	}
 }
 
-func TestWaitingForTheLockEndsByContext(t *testing.T) {
-	from, to := pair(t, nil, nil)
-	first := make(chan error, 1)
-	go func() {
-		_, err := to.Receive(t.Context())
-		first <- err
-	}()
-	for len(to.receiving) == 0 {
-		runtime.Gosched()
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	second := make(chan error, 1)
-	go func() {
-		_, err := to.Receive(ctx)
-		second <- err
-	}()
-	cancel()
-	if err := <-second; !errors.Is(err, context.Canceled) {
-		t.Errorf("the second Receive: %v, want %v", err, context.Canceled)
-	}
-	mustSend(t, from, nil)
-	if err := <-first; err != nil {
-		t.Errorf("the first Receive: %v", err)
+// A call that waits for its turn ends with its context and with the connection.
+func TestWaitingForATurnEnds(t *testing.T) {
+	for _, by := range []string{"context", "Close"} {
+		t.Run(by, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := &Conn{receiving: make(chan struct{}, 1), closing: make(chan struct{})}
+				c.receiving <- struct{}{}
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				waiting := make(chan error, 1)
+				go func() { waiting <- c.acquire(ctx, c.receiving) }()
+				synctest.Wait()
+				want := context.Canceled
+				if by == "Close" {
+					want = net.ErrClosed
+					close(c.closing)
+				} else {
+					cancel()
+				}
+				if err := <-waiting; !errors.Is(err, want) {
+					t.Errorf("got %v, want %v", err, want)
+				}
+			})
+		})
 	}
 }
 
