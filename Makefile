@@ -3,6 +3,7 @@
 # make check        does what CI does
 # make bench        measures, beside other tools, and writes bench/README.md
 # make acceptance   speaks ten minutes in real time, and compares
+# make mutate       feeds it 20,000 damaged inputs
 #
 # With CGO_ENABLED=0, or where no C compiler or library can be had, all of it
 # builds one static file without libsoxr and libmpg123.
@@ -18,7 +19,7 @@ define with-cgo
 @export CGO_ENABLED=$$(scripts/setup.sh) race=; if [ "$$CGO_ENABLED" = 1 ]; then race=-race; fi; set -x; $(1)
 endef
 
-.PHONY: demo test build cross static fmt vet staticcheck bench-once bench check acceptance clean
+.PHONY: demo test build cross static fmt vet staticcheck bench-once bench check acceptance mutate clean
 
 demo: build
 	@mkdir -p demo
@@ -30,7 +31,7 @@ test:
 
 build:
 	@mkdir -p bin
-	$(call with-cgo,$(GO) build -trimpath -o bin/echocast .)
+	$(call with-cgo,$(GO) build -trimpath -ldflags "-s -w" -o bin/echocast .)
 
 # The static build of every system; nothing is run.
 cross:
@@ -66,5 +67,9 @@ check: fmt vet staticcheck test bench-once cross static
 acceptance: build
 	scripts/acceptance.sh
 
+# 20,000 damaged inputs, each in a process of its own; some minutes.
+mutate: build
+	$(GO) run ./scripts/mutate -count 20000 bin/echocast
+
 clean:
-	rm -rf bin demo
+	rm -rf bin demo mutate-failed

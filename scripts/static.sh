@@ -5,7 +5,7 @@ set -eu
 cd "$(dirname "$0")/.."
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
-CGO_ENABLED=0 ${GO:-go} build -trimpath -o "$root/echocast" .
+CGO_ENABLED=0 ${GO:-go} build -trimpath -ldflags "-s -w" -o "$root/echocast" .
 if ldd "$root/echocast" >"$root/ldd" 2>&1; then
 	echo "static: the file needs libraries:" && cat "$root/ldd" && exit 1
 fi

@@ -1,0 +1,199 @@
+// Mutate runs echocast encode on damaged copies of real inputs, each in a
+// process of its own, and counts what must not happen: a death by a signal or a
+// panic, a run of more than five seconds, more than 64 MB of memory, an exit
+// code that is not documented, a failure that is not told in one line.
+//
+//	go run ./scripts/mutate -count 20000 bin/echocast
+//
+// The same -seed makes the same damage. Inputs that fail are kept in
+// mutate-failed/. The largest memory includes that of this small program, which
+// the kernel counts for a child until it has started.
+//go:build unix
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+const (
+	longest = 5 * time.Second
+	largest = 64 << 10 // kB
+	keep    = 100_000  // bytes of an input
+)
+
+// seedFile is an input to damage, and the options that read it.
+type seedFile struct {
+	name    string
+	data    []byte
+	options []string
+}
+
+// tally counts the outcomes.
+type tally struct {
+	mu       sync.Mutex
+	outcomes map[string]int
+	memory   int64
+	slowest  time.Duration
+}
+
+func main() {
+	count := flag.Int("count", 20000, "damaged inputs to run")
+	seed := flag.Uint64("seed", 1, "of the damage")
+	flag.Parse()
+	if flag.NArg() != 1 {
+		fmt.Fprintln(os.Stderr, "mutate: name the echocast to run: go run ./scripts/mutate bin/echocast")
+		os.Exit(2)
+	}
+	files, err := seedFiles("testdata")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "mutate:", err)
+		os.Exit(1)
+	}
+	all := run(flag.Arg(0), files, *count, *seed)
+	fmt.Printf("%d damaged inputs of %d files: %v; slowest %.1f s, largest %d MB\n",
+		*count, len(files), all.outcomes, all.slowest.Seconds(), all.memory>>10)
+	if all.outcomes["said"]+all.outcomes["refused"] != *count {
+		os.Exit(1)
+	}
+}
+
+// seedFiles are all files below dir that echocast reads.
+func seedFiles(dir string) (files []seedFile, err error) {
+	err = filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		var options []string
+		switch filepath.Ext(path) {
+		case ".wav", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".ogg", ".opus", ".flac", ".mp2", ".mp1", ".rf64", ".w64":
+		case ".ndjson", ".jsonl", ".sse":
+			options = []string{"-f", "ndjson"}
+		default:
+			return nil
+		}
+		data, err := os.ReadFile(path)
+		files = append(files, seedFile{path, data[:min(len(data), keep)], options})
+		return err
+	})
+	return files, err
+}
+
+func run(program string, files []seedFile, count int, seed uint64) *tally {
+	all := &tally{outcomes: map[string]int{}}
+	next := make(chan int)
+	var workers sync.WaitGroup
+	for range 2 {
+		workers.Go(func() {
+			for n := range next {
+				rng := rand.New(rand.NewPCG(seed, uint64(n)))
+				file := files[rng.IntN(len(files))]
+				all.try(program, file, damage(rng, file.data), n)
+			}
+		})
+	}
+	for n := range count {
+		next <- n
+	}
+	close(next)
+	workers.Wait()
+	return all
+}
+
+// damage flips, overwrites, cuts and inserts; in half of the cases only within
+// the first bytes, where the headers are.
+func damage(rng *rand.Rand, data []byte) []byte {
+	data = bytes.Clone(data)
+	span := len(data)
+	if rng.IntN(2) == 0 {
+		span = min(span, 200)
+	}
+	for range []int{1, 3, 10, 50}[rng.IntN(4)] {
+		at := rng.IntN(max(min(span, len(data)), 1))
+		size := min(rng.IntN(90), len(data)-at)
+		switch rng.IntN(5) {
+		case 0:
+			data[at] ^= 1 << rng.IntN(8)
+		case 1:
+			data[at] = byte(rng.IntN(256))
+		case 2:
+			data[at] = 0xff
+		case 3:
+			data = append(data[:at], data[at+size:]...)
+		case 4:
+			junk := make([]byte, size)
+			for i := range junk {
+				junk[i] = byte(rng.IntN(256))
+			}
+			data = append(data[:at], append(junk, data[at:]...)...)
+		}
+		if len(data) == 0 {
+			return data
+		}
+	}
+	return data
+}
+
+func (all *tally) try(program string, file seedFile, data []byte, n int) {
+	ctx, cancel := context.WithTimeout(context.Background(), longest)
+	defer cancel()
+	args := append([]string{"encode", "--quiet"}, file.options...)
+	cmd := exec.CommandContext(ctx, program, append(args, "-")...)
+	cmd.Stdin = bytes.NewReader(data)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	start := time.Now()
+	err := cmd.Run()
+	took := time.Since(start)
+	memory := int64(0)
+	if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
+		memory = int64(usage.Maxrss)
+	}
+	outcome := judge(ctx, err, stderr.String(), memory)
+	all.add(outcome, took, memory)
+	if outcome == "said" || outcome == "refused" {
+		return
+	}
+	_ = os.MkdirAll("mutate-failed", 0o755)
+	name := filepath.Join("mutate-failed", fmt.Sprintf("%s-%d-%s", outcome, n, filepath.Base(file.name)))
+	_ = os.WriteFile(name, data, 0o644)
+	fmt.Fprintf(os.Stderr, "mutate: %s: %v: %.200s\n", name, err, stderr.String())
+}
+
+func judge(ctx context.Context, err error, stderr string, memory int64) string {
+	var exit *exec.ExitError
+	switch {
+	case ctx.Err() != nil:
+		return "hang"
+	case memory > largest:
+		return "memory"
+	case strings.Contains(stderr, "goroutine "), strings.Contains(stderr, "panic"):
+		return "panic"
+	case err == nil && stderr == "":
+		return "said"
+	case errors.As(err, &exit) && exit.ExitCode() == 3 && strings.Count(stderr, "\n") == 1 && strings.HasPrefix(stderr, "echocast: "):
+		return "refused"
+	}
+	return "manners"
+}
+
+func (all *tally) add(outcome string, took time.Duration, memory int64) {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	all.outcomes[outcome]++
+	all.memory = max(all.memory, memory)
+	all.slowest = max(all.slowest, took)
+}
