@@ -2,7 +2,7 @@ package audio
 
 // Info says what an input was found to be.
 type Info struct {
-	Container string // "wav", "mp3" or "raw"
+	Container string // "wav", "aiff", "au", "mp3" or "raw"
 	Codec     string // for example "pcm_s16le" or "MPEG-2 layer III"
 	Format    Format
 	// Declared is the length in frames that the header claims, after the

@@ -3,19 +3,30 @@ package audio
 // monoFrames is how many frames Mono asks for at a time.
 const monoFrames = 4096
 
+// lowFrequency is a Source that knows which of its channels only carries
+// low-frequency effects, or gives -1.
+type lowFrequency interface{ LFE() int }
+
 // Mono mixes the channels of src to one by their average. The sum is taken in
-// float32, so it cannot wrap around. A mono src is returned as it is.
+// float32, so it cannot wrap around. A channel for low-frequency effects, which
+// an Input tells by its LFE method, is no part of the mix (as in ITU-R BS.775).
+// A mono src is returned as it is.
 func Mono(src Source) Source {
 	format := src.Format()
 	if format.Channels == 1 {
 		return src
 	}
-	return &mono{src: src, format: format, buf: make([]float32, monoFrames*format.Channels)}
+	m := &mono{src: src, format: format, lfe: -1, buf: make([]float32, monoFrames*format.Channels)}
+	if s, ok := src.(lowFrequency); ok {
+		m.lfe = s.LFE()
+	}
+	return m
 }
 
 type mono struct {
 	src    Source
 	format Format // of src
+	lfe    int    // the channel that is left out, or -1
 	buf    []float32
 }
 
@@ -25,9 +36,12 @@ func (m *mono) ReadSamples(p []float32) (int, error) {
 	channels := m.format.Channels
 	n, err := m.src.ReadSamples(m.buf[:min(len(p), monoFrames)*channels])
 	frames := n / channels
-	if channels == 2 {
+	switch {
+	case m.lfe >= 0:
+		averageWithout(p[:frames], m.buf, channels, m.lfe)
+	case channels == 2:
 		averageStereo(p[:frames], m.buf)
-	} else {
+	default:
 		average(p[:frames], m.buf, channels)
 	}
 	return frames, err
@@ -47,5 +61,17 @@ func average(dst, src []float32, channels int) {
 			sum += v
 		}
 		dst[i] = sum / float32(channels)
+	}
+}
+
+func averageWithout(dst, src []float32, channels, without int) {
+	for i := range dst {
+		var sum float32
+		for c, v := range src[i*channels : (i+1)*channels] {
+			if c != without {
+				sum += v
+			}
+		}
+		dst[i] = sum / float32(channels-1)
 	}
 }

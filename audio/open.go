@@ -17,8 +17,8 @@ var ErrEmpty = errors.New("the input is empty")
 // Options say what the bytes cannot. Nil is fine: the container is recognised
 // by its content.
 type Options struct {
-	// Encoding overrides the recognition: "wav", "mp3", or one of
-	// RawEncodings for samples without a header. Empty: by content.
+	// Encoding overrides the recognition: "wav", "aiff", "au", "mp3", or one
+	// of RawEncodings for samples without a header. Empty: by content.
 	Encoding string
 	// Raw is the rate and the channels of headerless samples. Containers
 	// say their own and ignore it.
@@ -70,6 +70,10 @@ const sniffRoom = 64 << 10
 // seeks and never reads ahead further than it has to, so r may be a pipe that
 // is still being written. The caller closes the Input, and r.
 //
+// WAV files that follow one another in r are one Input, as far as their formats
+// agree. So a WAV ends when r ends, and a writer that keeps a pipe open after
+// its last sample keeps the Input from ending.
+//
 // Bytes that are not audio give an error that wraps ErrFormat and says what
 // they are; an input without a byte gives ErrEmpty.
 func Open(r io.Reader, opts *Options) (*Input, error) {
@@ -93,7 +97,11 @@ func open(r *bufio.Reader, opts Options) (decoder, error) {
 	case "":
 		return openByContent(r)
 	case "wav":
-		return openWAV(r)
+		return openWAVDecoder(r)
+	case "aiff":
+		return openAIFF(r)
+	case "au":
+		return openAU(r)
 	case "mp3":
 		return openMP3Decoder(r)
 	}
@@ -107,7 +115,7 @@ func open(r *bufio.Reader, opts Options) (decoder, error) {
 		}
 	}
 	if !ok {
-		return nil, fmt.Errorf("%w: no encoding is called %q; there are wav, mp3, %s", ErrFormat, opts.Encoding, strings.Join(RawEncodings(), ", "))
+		return nil, fmt.Errorf("%w: no encoding is called %q; there are wav, aiff, au, mp3, %s", ErrFormat, opts.Encoding, strings.Join(RawEncodings(), ", "))
 	}
 	if opts.Raw.Rate == 0 || opts.Raw.Channels == 0 {
 		return nil, fmt.Errorf("%w: %s has no header, so its rate and its channels must be given", ErrFormat, opts.Encoding)
@@ -123,11 +131,16 @@ func openByContent(r *bufio.Reader) (decoder, error) {
 		}
 		return nil, err
 	}
-	if isWAV(head) {
-		return openWAV(r)
+	switch {
+	case isWAV(head):
+		return openWAVDecoder(r)
+	case isAIFF(head):
+		return openAIFF(r)
+	case isAU(head):
+		return openAU(r)
 	}
 	if name := knownOther(head); name != "" {
-		return nil, fmt.Errorf("%w: this is %s; WAV, MP3 and raw PCM are read", ErrFormat, name)
+		return nil, fmt.Errorf("%w: this is %s; WAV, AIFF, AU, MP3 and raw PCM are read", ErrFormat, name)
 	}
 	if sniffMP3(r) {
 		return openMP3Decoder(r)
@@ -136,6 +149,15 @@ func openByContent(r *bufio.Reader) (decoder, error) {
 		return nil, err
 	}
 	return nil, notAudio(r)
+}
+
+// openWAVDecoder keeps a nil *wav out of the interface.
+func openWAVDecoder(r *bufio.Reader) (decoder, error) {
+	dec, err := openWAV(r)
+	if err != nil {
+		return nil, err
+	}
+	return dec, nil
 }
 
 // openMP3Decoder keeps a nil *mp3Decoder out of the interface.
@@ -152,11 +174,6 @@ func openMP3Decoder(r *bufio.Reader) (decoder, error) {
 var magics = []struct{ head, name string }{
 	{"OggS", "an Ogg stream"},
 	{"fLaC", "a FLAC file"},
-	{"RF64", "an RF64 file"},
-	{"BW64", "a BW64 file"},
-	{"RIFX", "a big-endian RIFX file"},
-	{"FORM", "an AIFF file"},
-	{".snd", "an AU file"},
 	{"\x1a\x45\xdf\xa3", "a WebM or Matroska file"},
 	{"\x89PNG", "a PNG picture"},
 	{"%PDF", "a PDF document"},
@@ -174,6 +191,9 @@ func knownOther(head []byte) string {
 	if len(head) >= 8 && string(head[4:8]) == "ftyp" {
 		return "an MP4 or M4A file"
 	}
+	if len(head) >= 12 && (string(head[:4]) == "RIFF" || string(head[:4]) == "FORM") {
+		return fmt.Sprintf("a %s file of type %q", head[:4], head[8:12])
+	}
 	return ""
 }
 
@@ -185,7 +205,7 @@ func notAudio(r *bufio.Reader) error {
 	if looksLikeText(head) {
 		return fmt.Errorf("%w: this is text, not audio; pipe it through a text-to-speech program first", ErrFormat)
 	}
-	return fmt.Errorf("%w: neither WAV nor MP3; raw samples need their encoding, rate and channels", ErrFormat)
+	return fmt.Errorf("%w: neither WAV, AIFF, AU nor MP3; raw samples need their encoding, rate and channels", ErrFormat)
 }
 
 func looksLikeText(p []byte) bool {
@@ -212,6 +232,15 @@ func (in *Input) Info() Info { return in.dec.Info() }
 // that claims more than there is. They are complete once ReadSamples has
 // returned an error.
 func (in *Input) Warnings() []string { return in.dec.Warnings() }
+
+// LFE is the channel that carries low-frequency effects, the ".1" of 5.1,
+// counted from 0, or -1 where the header names none.
+func (in *Input) LFE() int {
+	if dec, ok := in.dec.(lowFrequency); ok {
+		return dec.LFE()
+	}
+	return -1
+}
 
 // Frames is how many frames were read so far.
 func (in *Input) Frames() int64 { return in.frames }

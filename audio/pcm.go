@@ -1,70 +1,15 @@
 package audio
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
-	"maps"
-	"math"
-	"slices"
 )
-
-// codec turns the bytes of one sample encoding into samples.
-type codec struct {
-	name  string
-	bytes int // of one sample
-	// decode fills dst from len(dst)×bytes bytes of src.
-	decode func(dst []float32, src []byte)
-}
-
-var (
-	codecS16LE = codec{"pcm_s16le", 2, decodeS16LE}
-	codecF32LE = codec{"pcm_f32le", 4, decodeF32LE}
-)
-
-// rawCodecs are the encodings that raw input can be declared to have.
-var rawCodecs = map[string]codec{"s16le": codecS16LE}
-
-// RawEncodings lists the encodings of headerless samples that Options.Encoding
-// takes.
-func RawEncodings() []string { return slices.Sorted(maps.Keys(rawCodecs)) }
-
-func decodeS16LE(dst []float32, src []byte) {
-	src = src[:2*len(dst)]
-	for i := range dst {
-		dst[i] = float32(int16(binary.LittleEndian.Uint16(src[2*i:]))) * (1.0 / 32768)
-	}
-}
-
-// loudest bounds floating point input: 24 dB above full scale is no audio, and
-// an absurd value would drown its neighbours in the resampler.
-const loudest = 16
-
-func decodeF32LE(dst []float32, src []byte) {
-	src = src[:4*len(dst)]
-	for i := range dst {
-		dst[i] = tame(math.Float32frombits(binary.LittleEndian.Uint32(src[4*i:])))
-	}
-}
-
-// tame makes any float a finite sample.
-func tame(v float32) float32 {
-	switch {
-	case v >= -loudest && v <= loudest:
-		return v
-	case v > loudest:
-		return loudest
-	case v < -loudest:
-		return -loudest
-	}
-	return 0 // not a number
-}
 
 // pcmBuffer is how many bytes are asked for at a time. A pipe gives less.
 const pcmBuffer = 32 << 10
 
-// pcm reads plain samples: raw input, or the data chunk of a container.
+// pcm reads plain samples: raw input, or the samples of a container.
 type pcm struct {
 	r      io.Reader
 	format Format
@@ -93,7 +38,11 @@ func (s *pcm) Warnings() []string {
 	if s.err == nil || len(s.buf) == 0 {
 		return nil
 	}
-	return []string{fmt.Sprintf("the last %s no whole %d-byte frame and left out", isAre(len(s.buf), "byte"), s.frameBytes())}
+	return []string{leftOut(len(s.buf), s.frameBytes())}
+}
+
+func leftOut(n, frame int) string {
+	return fmt.Sprintf("the last %s no whole %d-byte frame and left out", isAre(n, "byte"), frame)
 }
 
 func isAre(n int, what string) string {
@@ -104,6 +53,11 @@ func isAre(n int, what string) string {
 }
 
 func (s *pcm) frameBytes() int { return s.codec.bytes * s.format.Channels }
+
+func (s *pcm) leftover() int { return len(s.buf) }
+
+// restart begins anew after an end, with the same number of channels.
+func (s *pcm) restart(c codec) { s.codec, s.buf, s.err = c, s.spare[:0], nil }
 
 // ReadSamples decodes what one read delivers, so that live input is passed on
 // as it comes. A frame split between two reads is put together.
@@ -119,7 +73,7 @@ func (s *pcm) ReadSamples(p []float32) (int, error) {
 	}
 	whole := len(s.buf) / frame * frame
 	n := whole / s.codec.bytes
-	s.codec.decode(p[:n], s.buf)
+	s.codec.decode(p[:n], s.buf[:whole])
 	rest := copy(s.spare, s.buf[whole:])
 	s.buf = s.spare[:rest]
 	s.frames += int64(whole / frame)
@@ -144,6 +98,43 @@ func (s *pcm) fill(room, frame int) error {
 		}
 	}
 	return nil
+}
+
+// contained is plain samples whose container tells their length.
+type contained struct {
+	*pcm
+	container string
+	data      *limited
+	declared  int64 // frames, or -1
+}
+
+// newContained reads size bytes of samples, or all there are where size is
+// negative.
+func newContained(r io.Reader, container string, format Format, codec codec, size int64) *contained {
+	data := &limited{r: r, left: max(size, 0), open: size < 0}
+	c := &contained{pcm: newPCM(data, format, codec), container: container, data: data, declared: -1}
+	if !data.open {
+		c.declared = size / int64(c.frameBytes())
+	}
+	return c
+}
+
+func (c *contained) Info() Info {
+	return Info{Container: c.container, Codec: c.codec.name, Format: c.format, Declared: c.declared}
+}
+
+// Warnings adds a header that claimed more than there is.
+func (c *contained) Warnings() []string {
+	warnings := c.pcm.Warnings()
+	if c.data.short {
+		warnings = append(warnings, endsEarly(c.format, c.declared, c.frames))
+	}
+	return warnings
+}
+
+func endsEarly(format Format, declared, frames int64) string {
+	return fmt.Sprintf("the header claims %.3f s and the samples end after %.3f s; all of them are used",
+		format.Duration(declared).Seconds(), format.Duration(frames).Seconds())
 }
 
 // limited reads n bytes of r and then ends, like io.LimitedReader, and knows

@@ -1,0 +1,92 @@
+package audio
+
+import (
+	"errors"
+	"io"
+)
+
+// ADPCM stores four bits a sample: by how many steps it differs from what its
+// past predicts. The step adapts to what it met, so a decoder must begin where
+// the state is known; that is the start of every block, whose header holds it.
+
+// maxADPCMBlock is the longest block that is read. Encoders make blocks of 256
+// to 8192 bytes.
+const maxADPCMBlock = 16 << 10
+
+// blockCodec decodes samples that come in blocks.
+type blockCodec struct {
+	size   int // of a block in bytes; the last block may be shorter
+	frames int // of a whole block
+	// length is the number of frames that the first so many bytes of a
+	// block hold.
+	length func(bytes int) int
+	// decode fills dst with whole frames from the start of block.
+	decode func(dst []float32, block []byte)
+}
+
+// framesIn is the number of frames that size bytes of samples hold.
+func (c *blockCodec) framesIn(size int64) int64 {
+	block := int64(c.size)
+	return size/block*int64(c.frames) + int64(c.partial(int(size%block)))
+}
+
+func (c *blockCodec) partial(bytes int) int { return min(c.frames, c.length(bytes)) }
+
+// blockReader decodes one block after another.
+type blockReader struct {
+	r        io.Reader
+	channels int
+	codec    *blockCodec
+	block    []byte
+	samples  []float32 // room for a block
+	ready    []float32 // decoded and not delivered yet
+	rest     int       // bytes at the end that hold no frame
+	err      error
+}
+
+func newBlockReader(r io.Reader, channels int) *blockReader {
+	return &blockReader{r: r, channels: channels}
+}
+
+func (b *blockReader) restart(c codec) {
+	b.codec = c.blocks
+	if need := b.codec.size; need > len(b.block) {
+		b.block = make([]byte, need)
+	}
+	if need := b.codec.frames * b.channels; need > len(b.samples) {
+		b.samples = make([]float32, need)
+	}
+	b.ready, b.rest, b.err = nil, 0, nil
+}
+
+func (b *blockReader) leftover() int { return b.rest }
+
+// ReadSamples delivers what is left of a block, or else the next block.
+func (b *blockReader) ReadSamples(p []float32) (int, error) {
+	for len(b.ready) == 0 {
+		if b.err != nil {
+			return 0, b.err
+		}
+		b.next()
+	}
+	n := copy(p[:len(p)/b.channels*b.channels], b.ready)
+	b.ready = b.ready[n:]
+	return n, nil
+}
+
+// next reads a block. One that is cut short is decoded as far as it goes.
+func (b *blockReader) next() {
+	n, err := io.ReadFull(b.r, b.block[:b.codec.size])
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		err = io.EOF
+	}
+	b.err = err
+	b.ready = b.samples[:b.codec.partial(n)*b.channels]
+	if len(b.ready) == 0 {
+		b.rest = n
+		return
+	}
+	b.codec.decode(b.ready, b.block[:n])
+}
+
+func clamp16(v int) int { return max(-32768, min(32767, v)) }

@@ -1,0 +1,64 @@
+package audio
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+)
+
+// An AU file is a header of six big-endian numbers, a note of any length and the
+// samples. The numbers are: .snd, where the samples begin, their size in bytes
+// (0xffffffff: not known), their encoding, the rate and the channels (Sun,
+// audio.h).
+
+const auHeader = 24
+
+// auCodecs are the encodings by their number.
+var auCodecs = map[uint32]codec{
+	1: codecMulaw, 2: codecS8, 3: bigEndian(codecS16LE), 4: bigEndian(codecS24LE), 5: bigEndian(codecS32LE),
+	6: bigEndian(codecF32LE), 7: bigEndian(codecF64LE), 27: codecAlaw,
+}
+
+// isAU reports whether head, the first bytes, begins an AU file.
+func isAU(head []byte) bool { return len(head) >= 4 && string(head[:4]) == ".snd" }
+
+func openAU(r *bufio.Reader) (decoder, error) {
+	var head [auHeader]byte
+	if _, err := io.ReadFull(r, head[:]); err != nil {
+		return nil, auCut(err)
+	}
+	if !isAU(head[:]) {
+		return nil, fmt.Errorf("%w: no .snd header at the start", ErrFormat)
+	}
+	field := func(i int) uint32 { return binary.BigEndian.Uint32(head[4*i:]) }
+	format := Format{Rate: int(min(field(4), math.MaxInt32)), Channels: int(min(field(5), math.MaxInt32))}
+	if err := format.Check(); err != nil {
+		return nil, err
+	}
+	samples, ok := auCodecs[field(3)]
+	if !ok {
+		return nil, fmt.Errorf("%w: the AU holds samples of type %d; 1 to 7 (mu-law, integers, floats) and 27 (A-law) are read", ErrFormat, field(3))
+	}
+	note := int64(field(1)) - auHeader
+	if note < 0 || note > maxHeaderBytes {
+		return nil, fmt.Errorf("%w: the AU says that its samples begin at byte %d", ErrFormat, field(1))
+	}
+	if err := skip(r, note); err != nil {
+		return nil, auCut(err)
+	}
+	if untilTheEnd(int64(field(2))) {
+		return newContained(r, "au", format, samples, -1), nil
+	}
+	return newContained(r, "au", format, samples, int64(field(2))), nil
+}
+
+// auCut tells a file that ends too early from a read error.
+func auCut(err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return fmt.Errorf("%w: the AU ends before its samples", ErrFormat)
+	}
+	return err
+}

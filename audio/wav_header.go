@@ -1,0 +1,305 @@
+package audio
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// A WAV file is a RIFF form: twelve bytes (a magic number, the size of the rest
+// and "WAVE"), then chunks, each of an identifier, its size and as many bytes,
+// with a pad byte after an odd number. The "fmt " chunk says what the samples
+// in the "data" chunk are. Four magic numbers are in use:
+//
+//	RIFF  little-endian
+//	RIFX  the same with every number, the samples too, big-endian
+//	RF64  RIFF beyond 4 GB: the size of data is 0xFFFFFFFF, and the real one
+//	      is in a "ds64" chunk (EBU Tech 3306)
+//	BW64  RF64 under another name (ITU-R BS.2088)
+var wavMagics = [...]string{"RIFF", "RIFX", "RF64", "BW64"}
+
+// wavStart is the length of what a WAV file is recognised by.
+const wavStart = 12
+
+// Bounds of a WAV header. A header is read before any audio, so its chunks are
+// capped; what is skipped is never held in memory.
+const (
+	maxFmtChunk    = 4 << 10
+	maxHeaderBytes = 64 << 20
+)
+
+// isWAV reports whether b begins with a WAV file.
+func isWAV(b []byte) bool { return len(b) >= wavStart && mayBeginWAV(b) }
+
+// mayBeginWAV reports whether b agrees with the start of a WAV file as far as
+// it goes.
+func mayBeginWAV(b []byte) bool {
+	if len(b) > 8 && !agree(b[8:], "WAVE") {
+		return false
+	}
+	for _, magic := range wavMagics {
+		if agree(b, magic) {
+			return true
+		}
+	}
+	return false
+}
+
+func agree(b []byte, s string) bool {
+	n := min(len(b), len(s))
+	return string(b[:n]) == s[:n]
+}
+
+// wavHeader is what a file says before its samples.
+type wavHeader struct {
+	order  binary.ByteOrder
+	format Format
+	codec  codec
+	lfe    int   // channel for low-frequency effects, or -1
+	fact   int64 // frames by the fact chunk, or -1
+	ds64   int64 // size of the samples by the ds64 chunk, or -1
+	size   int64 // of the samples in bytes, or -1 where it is not known
+}
+
+// readWAVHeader reads up to the first sample.
+func readWAVHeader(r *bufio.Reader) (wavHeader, error) {
+	head, err := r.Peek(wavStart)
+	if !isWAV(head) {
+		if err != nil && !errors.Is(err, io.EOF) {
+			return wavHeader{}, err
+		}
+		return wavHeader{}, fmt.Errorf("%w: no RIFF/WAVE header at the start", ErrFormat)
+	}
+	h := wavHeader{order: binary.LittleEndian, lfe: -1, fact: -1, ds64: -1, size: -1}
+	if string(head[:4]) == "RIFX" {
+		h.order = binary.BigEndian
+	}
+	_, _ = r.Discard(wavStart) // it was just peeked
+	for passed := int64(0); passed < maxHeaderBytes; {
+		id, size, err := h.readChunkHead(r)
+		if err != nil {
+			return wavHeader{}, wavCut(err, "before its samples")
+		}
+		if id == "data" {
+			return h, h.setSize(size)
+		}
+		if err := h.readChunk(r, id, size); err != nil {
+			return wavHeader{}, err
+		}
+		passed += 8 + size
+	}
+	return wavHeader{}, fmt.Errorf("%w: no samples in the first %d MB of the WAV", ErrFormat, maxHeaderBytes>>20)
+}
+
+func (h *wavHeader) readChunkHead(r *bufio.Reader) (id string, size int64, err error) {
+	var head [8]byte
+	if _, err := io.ReadFull(r, head[:]); err != nil {
+		return "", 0, err
+	}
+	return string(head[:4]), int64(h.order.Uint32(head[4:])), nil
+}
+
+// readChunk reads a chunk, or passes over one that says nothing about samples.
+func (h *wavHeader) readChunk(r *bufio.Reader, id string, size int64) (err error) {
+	switch id {
+	case "fmt ":
+		err = h.readFmt(r, size)
+	case "fact":
+		h.fact, err = h.readNumber(r, size, 0, 4)
+	case "ds64":
+		h.ds64, err = h.readNumber(r, size, 8, 8)
+	default:
+		err = skip(r, size)
+	}
+	if err != nil {
+		return wavCut(err, fmt.Sprintf("inside its %q chunk, which claims %d bytes", id, size))
+	}
+	return skipPad(r, size)
+}
+
+// readNumber reads the number of so many bytes at an offset of a chunk. It is -1
+// where the chunk is too short to hold it.
+func (h *wavHeader) readNumber(r *bufio.Reader, size int64, offset, width int) (int64, error) {
+	if size < int64(offset+width) {
+		return -1, skip(r, size)
+	}
+	b := make([]byte, offset+width)
+	if _, err := io.ReadFull(r, b); err != nil {
+		return -1, err
+	}
+	number := int64(0)
+	if width == 4 {
+		number = int64(h.order.Uint32(b[offset:]))
+	} else {
+		number = int64(h.order.Uint64(b[offset:]))
+	}
+	return number, skip(r, size-int64(len(b)))
+}
+
+// largestFile bounds the sizes that are believed.
+const largestFile = 1 << 45
+
+// setSize takes the size that the data chunk claims.
+func (h *wavHeader) setSize(size int64) error {
+	if h.codec.name == "" {
+		return fmt.Errorf("%w: the WAV has samples before it says their format", ErrFormat)
+	}
+	switch {
+	case size == 0xffffffff && h.ds64 > 0 && h.ds64 < largestFile:
+		h.size = h.ds64
+	case untilTheEnd(size):
+		h.size = -1
+	default:
+		h.size = size
+	}
+	return nil
+}
+
+// untilTheEnd tells data sizes that mean "to the end": a program that writes to
+// a pipe does not know the length. Seen are 0 (libsndfile), 0x7ffff000
+// (espeak-ng and sox), 0x7fffffff (ElevenLabs), 2000000000 (Pocket TTS) and
+// 0xffffffff (ffmpeg).
+func untilTheEnd(size int64) bool {
+	return size == 0 || size >= 0x7fff0000 || size == 2_000_000_000
+}
+
+// unit is the number of bytes that samples come in: of a frame or a block.
+func (h *wavHeader) unit() int {
+	if h.codec.blocks != nil {
+		return h.codec.blocks.size
+	}
+	return h.codec.bytes * h.format.Channels
+}
+
+// boundary is the number of bytes after which, or after a multiple of which,
+// samples may end. The last block may be a short one.
+func (h *wavHeader) boundary() int {
+	if h.codec.blocks != nil {
+		return 1
+	}
+	return h.unit()
+}
+
+// frames is the length that the header claims, or -1.
+func (h *wavHeader) frames() int64 {
+	switch {
+	case h.size < 0:
+		return -1
+	case h.padded():
+		return h.fact
+	case h.codec.blocks != nil:
+		return h.codec.blocks.framesIn(h.size)
+	}
+	return h.size / int64(h.unit())
+}
+
+// padded reports whether the fact chunk tells where in the last block the
+// samples end. One that would cut off more than a block is wrong.
+func (h *wavHeader) padded() bool {
+	if h.codec.blocks == nil || h.size < 0 {
+		return false
+	}
+	all := h.codec.blocks.framesIn(h.size)
+	return h.fact > all-int64(h.codec.blocks.frames) && h.fact > 0 && h.fact < all
+}
+
+// kind is all that must stay the same where another file follows.
+func (h *wavHeader) kind() string { return fmt.Sprintf("%v %s", h.format, h.codec.name) }
+
+// errTrailer is what ends a stream before the input's end.
+var errTrailer = errors.New("what follows the samples is no WAV chunk and left out")
+
+// What follows a run of samples: more of them, or another file.
+type following int
+
+const (
+	sameFile following = iota
+	nextFile
+)
+
+// passTrailer passes over what follows a run of samples, up to more of them, or
+// to another file. The error is io.EOF where the input ends, and errTrailer
+// where no chunk follows.
+func (h *wavHeader) passTrailer(r *bufio.Reader) (following, error) {
+	if h.size >= 0 {
+		if err := skipPad(r, h.size); err != nil {
+			return 0, err
+		}
+	}
+	for passed := int64(0); passed < maxHeaderBytes; {
+		head, err := r.Peek(wavStart)
+		if isWAV(head) {
+			return nextFile, nil
+		}
+		if len(head) == 0 {
+			return 0, err
+		}
+		if len(head) < 8 || !isChunkID(head) {
+			return 0, brokenOr(err, errTrailer)
+		}
+		id, size, _ := h.readChunkHead(r) // it was just peeked
+		if id == "data" {
+			h.fact = -1
+			return sameFile, h.setSize(size)
+		}
+		if err := skipChunk(r, size); err != nil {
+			return 0, err
+		}
+		passed += 8 + size
+	}
+	return 0, errTrailer
+}
+
+// brokenOr is err where it tells of more than the end of the input.
+func brokenOr(err, otherwise error) error {
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	return otherwise
+}
+
+func isChunkID(b []byte) bool {
+	for _, c := range b[:4] {
+		if c < ' ' || c > '~' {
+			return false
+		}
+	}
+	return true
+}
+
+// skip passes over n bytes; io.EOF says that the input ended first.
+func skip(r *bufio.Reader, n int64) error {
+	_, err := r.Discard(int(min(n, maxHeaderBytes+1)))
+	return err
+}
+
+// skipChunk passes over the size bytes of a chunk and its pad byte.
+func skipChunk(r *bufio.Reader, size int64) error {
+	if err := skip(r, size); err != nil {
+		return err
+	}
+	return skipPad(r, size)
+}
+
+// skipPad passes over the pad byte of a chunk of size bytes. Some writers leave
+// it out, so it is one only if it is zero or no identifier begins with it.
+func skipPad(r *bufio.Reader, size int64) error {
+	if size%2 == 0 {
+		return nil
+	}
+	b, _ := r.Peek(4) // an error shows again in the next read
+	if len(b) == 0 || b[0] != 0 && (len(b) < 4 || isChunkID(b)) {
+		return nil
+	}
+	return skip(r, 1)
+}
+
+// wavCut tells a file that ends too early from a read error.
+func wavCut(err error, where string) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return fmt.Errorf("%w: the WAV ends %s", ErrFormat, where)
+	}
+	return err
+}

@@ -1,0 +1,90 @@
+package audio
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"io"
+)
+
+// wavRun reads the bytes of one data chunk and none beyond it.
+//
+// A chunk of unknown size ends with the input, or where another WAV file begins
+// at a frame's boundary: twelve bytes that agree in eight with the start of a
+// file are no coincidence.
+type wavRun struct {
+	r     *bufio.Reader
+	size  int64 // in bytes; negative where the header does not know it
+	unit  int64 // another file begins only at a multiple of so many bytes
+	read  int64
+	ended bool // the input ended
+}
+
+// short reports whether the input ended before the size that the header claims.
+func (d *wavRun) short() bool { return d.ended && d.read < d.size }
+
+// padded reports whether the last byte may be the pad byte that sox writes to a
+// pipe as well.
+func (d *wavRun) padded() bool { return d.size < 0 && d.read%2 == 0 }
+
+func (d *wavRun) Read(p []byte) (int, error) {
+	if d.read == d.size {
+		return 0, io.EOF
+	}
+	if _, err := d.r.Peek(1); err != nil {
+		d.ended = errors.Is(err, io.EOF)
+		return 0, err
+	}
+	n := min(len(p), d.r.Buffered())
+	if d.size >= 0 {
+		n = int(min(int64(n), d.size-d.read))
+	} else if n = min(n, d.toNextFile(n)); n == 0 {
+		return 0, io.EOF
+	}
+	n, err := d.r.Read(p[:n])
+	d.read += int64(n)
+	return n, err
+}
+
+// toNextFile looks at n bytes that are there already and gives how many come
+// before another file. Only where the first of them may be the start of a
+// file are more waited for.
+func (d *wavRun) toNextFile(n int) int {
+	b, _ := d.r.Peek(n) // they are there
+	at := d.findFile(b)
+	if at > 0 {
+		return at
+	}
+	if b, _ = d.r.Peek(wavStart); isWAV(b) {
+		return 0
+	}
+	return 1
+}
+
+// findFile gives the first place in b where another file begins, or may begin
+// as far as b goes.
+func (d *wavRun) findFile(b []byte) int {
+	for from := 0; ; from++ {
+		form := bytes.Index(b[from:], []byte("WAVE"))
+		if form < 0 {
+			break
+		}
+		from += form
+		if at := from - 8; at >= 0 && d.atBoundary(at) && isWAV(b[at:]) {
+			return at
+		}
+	}
+	for at := max(0, len(b)-wavStart+1); at < len(b); at++ {
+		if d.atBoundary(at) && mayBeginWAV(b[at:]) {
+			return at
+		}
+	}
+	return len(b)
+}
+
+// atBoundary reports whether a frame ends ahead bytes from here, or one byte
+// earlier with a pad byte after it.
+func (d *wavRun) atBoundary(ahead int) bool {
+	at := d.read + int64(ahead)
+	return at%d.unit == 0 || at%2 == 0 && at%d.unit == 1
+}
