@@ -52,7 +52,7 @@ func TestTrustHeader(t *testing.T) {
 	for text, want := range map[string]string{
 		`{"error": {"message": "invalid key"}}`: "invalid key",
 		"<html><body>Bad gateway</body></html>": "Bad gateway",
-		"RF64aaaaWAVE":                          "RF64",
+		"RF64aaaaWAVE":                          "ends before its samples",
 	} {
 		if _, err := audio.Open(strings.NewReader(text), options); !errors.Is(err, audio.ErrFormat) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", text, err)

@@ -205,7 +205,7 @@ func notAudio(r *bufio.Reader) error {
 	if looksLikeText(head) {
 		return fmt.Errorf("%w: this is text, not audio; pipe it through a text-to-speech program first", ErrFormat)
 	}
-	return fmt.Errorf("%w: neither WAV, AIFF, AU nor MP3; raw samples need their encoding, rate and channels", ErrFormat)
+	return fmt.Errorf("%w: no known audio format; raw samples need their encoding, rate and channels", ErrFormat)
 }
 
 func looksLikeText(p []byte) bool {

@@ -95,7 +95,7 @@ func TestPresetRefusals(t *testing.T) {
 		{[]string{"--piper-voice", voice, raw}, 3, "voice.onnx.json: this does not describe a Piper voice"},
 		{[]string{"--piper-voice", "nothing.onnx", raw}, 3, "nothing.onnx.json: no such file"},
 		{[]string{"--piper-voice", voice, "--preset", "openai", raw}, 2, "--piper-voice is for Piper"},
-		{[]string{"--preset", "espeak", raw}, 3, "neither WAV nor MP3"},
+		{[]string{"--preset", "espeak", raw}, 3, "no known audio format"},
 	} {
 		r := run(t, nil, append([]string{"encode"}, c.args...)...)
 		if r.code != c.code || !strings.Contains(r.stderr, c.want) || r.stdout != "" {
