@@ -17,7 +17,8 @@ var ErrEmpty = errors.New("the input is empty")
 // Options say what the bytes cannot. Nil is fine: the container is recognised
 // by its content.
 type Options struct {
-	// Encoding overrides the recognition: "wav", "aiff", "au", "mp3", or one
+	// Encoding overrides the recognition: "wav", "aiff", "au", "mp3", "ogg"
+	// (Opus or Vorbis), "flac", "ndjson" (audio inside lines of JSON), or one
 	// of RawEncodings for samples without a header. Empty: by content.
 	Encoding string
 	// Raw is the rate and the channels of headerless samples. Containers
@@ -26,6 +27,11 @@ type Options struct {
 	// TrustHeader makes a raw Encoding the second choice: bytes that begin
 	// with the header of a container are read as that says.
 	TrustHeader bool
+	// JSON says where the audio stands if Encoding is "ndjson".
+	JSON JSONOptions
+	// FFmpeg is the program, usually "ffmpeg", to decode with what is not
+	// read here and is no text. Empty: such input is refused.
+	FFmpeg string
 }
 
 // InputError is an input that broke after it had begun: a read error or bytes
@@ -95,7 +101,7 @@ func Open(r io.Reader, opts *Options) (*Input, error) {
 func open(r *bufio.Reader, opts Options) (decoder, error) {
 	switch opts.Encoding {
 	case "":
-		return openByContent(r)
+		return openByContent(r, opts)
 	case "wav":
 		return openWAVDecoder(r)
 	case "aiff":
@@ -104,18 +110,24 @@ func open(r *bufio.Reader, opts Options) (decoder, error) {
 		return openAU(r)
 	case "mp3":
 		return openMP3Decoder(r)
+	case "ogg":
+		return openOgg(r)
+	case "flac":
+		return openFLAC(r)
+	case "ndjson":
+		return openNDJSON(r, opts)
 	}
 	codec, ok := rawCodecs[opts.Encoding]
 	if ok && opts.TrustHeader {
 		if beginsWithHeader(r) {
-			return openByContent(r)
+			return openByContent(r, opts)
 		}
 		if err := refuseText(r); err != nil {
 			return nil, err
 		}
 	}
 	if !ok {
-		return nil, fmt.Errorf("%w: no encoding is called %q; there are wav, aiff, au, mp3, %s", ErrFormat, opts.Encoding, strings.Join(RawEncodings(), ", "))
+		return nil, fmt.Errorf("%w: no encoding is called %q; there are wav, aiff, au, mp3, ogg, flac, ndjson, %s", ErrFormat, opts.Encoding, strings.Join(RawEncodings(), ", "))
 	}
 	if opts.Raw.Rate == 0 || opts.Raw.Channels == 0 {
 		return nil, fmt.Errorf("%w: %s has no header, so its rate and its channels must be given", ErrFormat, opts.Encoding)
@@ -123,7 +135,7 @@ func open(r *bufio.Reader, opts Options) (decoder, error) {
 	return newPCM(r, opts.Raw, codec), nil
 }
 
-func openByContent(r *bufio.Reader) (decoder, error) {
+func openByContent(r *bufio.Reader, opts Options) (decoder, error) {
 	head, err := r.Peek(12)
 	if len(head) == 0 {
 		if err == nil || errors.Is(err, io.EOF) {
@@ -139,16 +151,36 @@ func openByContent(r *bufio.Reader) (decoder, error) {
 	case isAU(head):
 		return openAU(r)
 	}
-	if name := knownOther(head); name != "" {
-		return nil, fmt.Errorf("%w: this is %s; WAV, AIFF, AU, MP3 and raw PCM are read", ErrFormat, name)
+	name := knownOther(head)
+	isOgg := bytes.HasPrefix(head, []byte(oggMagic))
+	if isOgg {
+		name = otherOgg(r)
 	}
-	if sniffMP3(r) {
+	switch {
+	case name != "" && opts.FFmpeg != "":
+		return openFFmpeg(r, opts.FFmpeg)
+	case name != "":
+		return nil, fmt.Errorf("%w: this is %s; WAV, AIFF, AU, MP3, Ogg Opus, Ogg Vorbis, FLAC and raw PCM are read", ErrFormat, name)
+	case isOgg:
+		return openOgg(r)
+	case sniffFLAC(r):
+		return openFLAC(r)
+	case sniffMP3(r):
 		return openMP3Decoder(r)
 	}
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
-	return nil, notAudio(r)
+	return openUnknown(r, opts)
+}
+
+// openUnknown leaves to ffmpeg, if allowed, what has no known beginning.
+func openUnknown(r *bufio.Reader, opts Options) (decoder, error) {
+	err := notAudio(r)
+	if opts.FFmpeg != "" && errors.Is(err, errNoContainer) {
+		return openFFmpeg(r, opts.FFmpeg)
+	}
+	return nil, err
 }
 
 // openWAVDecoder keeps a nil *wav out of the interface.
@@ -172,8 +204,6 @@ func openMP3Decoder(r *bufio.Reader) (decoder, error) {
 // magics are the first bytes of containers that people try and that are not
 // read, so that the refusal can name them.
 var magics = []struct{ head, name string }{
-	{"OggS", "an Ogg stream"},
-	{"fLaC", "a FLAC file"},
 	{"\x1a\x45\xdf\xa3", "a WebM or Matroska file"},
 	{"\x89PNG", "a PNG picture"},
 	{"%PDF", "a PDF document"},
@@ -205,8 +235,10 @@ func notAudio(r *bufio.Reader) error {
 	if looksLikeText(head) {
 		return fmt.Errorf("%w: this is text, not audio; pipe it through a text-to-speech program first", ErrFormat)
 	}
-	return fmt.Errorf("%w: no known audio format; raw samples need their encoding, rate and channels", ErrFormat)
+	return errNoContainer
 }
+
+var errNoContainer = fmt.Errorf("%w: no known audio format; raw samples need their encoding, rate and channels", ErrFormat)
 
 func looksLikeText(p []byte) bool {
 	for len(p) > 0 {

@@ -1,0 +1,229 @@
+package audio
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/mewkiz/flac/frame"
+)
+
+// A FLAC stream is "fLaC", metadata blocks, then frames (RFC 9639). A block is
+// a byte with its kind and, in the highest bit, whether it is the last, 3 bytes
+// of length and its contents. The first one, STREAMINFO, has 34 bytes,
+// big-endian:
+//
+//	 0  2 bytes each: smallest and largest number of samples in a frame
+//	 4  3 bytes each: smallest and largest length of a frame
+//	10  20 bits of sampling rate, 3 of channels less one, 5 of bits a sample
+//	    less one, 36 of samples a channel (0: unknown)
+//	18  MD5 sum of all samples
+const (
+	flacMagic      = "fLaC"
+	flacStreamInfo = 34
+	flacMinBits    = 4
+	// flacMaxBits is where the samples still fit a float32 exactly.
+	flacMaxBits = 24
+)
+
+// sniffFLAC reports whether r starts with FLAC, ID3v2 tags in front allowed as
+// far as they fit the buffer.
+func sniffFLAC(r *bufio.Reader) bool {
+	tags := mpegFrames{r: r}
+	for start := 0; start < sniffRoom-len(flacMagic); {
+		size, ok := tags.id3Length(start)
+		if !ok {
+			return string(tags.peek(start, len(flacMagic))) == flacMagic
+		}
+		start += size
+	}
+	return false
+}
+
+// flacDecoder is a Source over FLAC, decoded by mewkiz/flac. It reads frame by
+// frame, so it keeps pace with a pipe.
+type flacDecoder struct {
+	input    flacInput
+	info     Info
+	bits     int
+	frames   int64
+	frame    *frame.Frame // present one
+	next     int          // sample of it to give out next
+	warnings notes
+	err      error
+}
+
+// openFLAC reads the metadata.
+func openFLAC(r *bufio.Reader) (decoder, error) {
+	tags := mpegFrames{r: r}
+	for size, ok := tags.id3Length(0); ok; size, ok = tags.id3Length(0) {
+		if err := skip(r, int64(size)); err != nil {
+			return nil, flacCut(err, "inside an ID3v2 tag")
+		}
+	}
+	magic := make([]byte, len(flacMagic))
+	if _, err := io.ReadFull(r, magic); err != nil {
+		return nil, flacCut(err, "before its metadata")
+	}
+	if string(magic) != flacMagic {
+		return nil, fmt.Errorf("%w: no FLAC stream at the start", ErrFormat)
+	}
+	d := &flacDecoder{input: flacInput{r: r}}
+	last, err := d.readStreamInfo(r)
+	if err != nil {
+		return nil, err
+	}
+	return d, skipFLACBlocks(r, last)
+}
+
+func (d *flacDecoder) readStreamInfo(r *bufio.Reader) (last bool, err error) {
+	var b [4 + flacStreamInfo]byte
+	if _, err := io.ReadFull(r, b[:]); err != nil {
+		return false, flacCut(err, "inside its metadata")
+	}
+	if kind := b[0] & 0x7F; kind != 0 || int(binary.BigEndian.Uint32(b[:])&0xFFFFFF) != flacStreamInfo {
+		return false, fmt.Errorf("%w: the FLAC stream does not begin with STREAMINFO", ErrFormat)
+	}
+	facts := binary.BigEndian.Uint64(b[4+10:])
+	format := Format{Rate: int(facts >> 44), Channels: int(facts>>41&7) + 1}
+	if err := format.Check(); err != nil {
+		return false, err
+	}
+	d.bits = int(facts>>36&31) + 1
+	if d.bits < flacMinBits || d.bits > flacMaxBits {
+		return false, fmt.Errorf("%w: FLAC of %d bits; %d to %d are read", ErrFormat, d.bits, flacMinBits, flacMaxBits)
+	}
+	d.info = Info{Container: "flac", Codec: fmt.Sprintf("FLAC %d-bit", d.bits), Format: format, Declared: -1}
+	if total := int64(facts & (1<<36 - 1)); total > 0 {
+		d.info.Declared = total
+	}
+	d.input.rate = format.Rate
+	return b[0]&0x80 != 0, nil
+}
+
+// skipFLACBlocks skips the rest of the metadata, pictures among it.
+func skipFLACBlocks(r *bufio.Reader, last bool) error {
+	for passed := int64(0); !last; {
+		var head [4]byte
+		if _, err := io.ReadFull(r, head[:]); err != nil {
+			return flacCut(err, "inside its metadata")
+		}
+		last = head[0]&0x80 != 0
+		size := int64(binary.BigEndian.Uint32(head[:]) & 0xFFFFFF)
+		if passed += size; passed > maxHeaderBytes {
+			return fmt.Errorf("%w: more than %d MB of FLAC metadata", ErrFormat, maxHeaderBytes>>20)
+		}
+		if err := skip(r, size); err != nil {
+			return flacCut(err, "inside its metadata")
+		}
+	}
+	return nil
+}
+
+// flacCut tells an input that ends too early from a read error.
+func flacCut(err error, where string) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return fmt.Errorf("%w: the FLAC stream ends %s", ErrFormat, where)
+	}
+	return err
+}
+
+func (d *flacDecoder) Format() Format { return d.info.Format }
+
+func (d *flacDecoder) Info() Info { return d.info }
+
+func (d *flacDecoder) Warnings() []string { return d.warnings }
+
+func (d *flacDecoder) Close() error { return nil }
+
+// ReadSamples gives samples of one FLAC frame, each divided by full scale: all
+// of their bits survive.
+func (d *flacDecoder) ReadSamples(p []float32) (int, error) {
+	channels := d.info.Format.Channels
+	if len(p) < channels {
+		return 0, io.ErrShortBuffer
+	}
+	for d.err == nil && (d.frame == nil || d.next == int(d.frame.BlockSize)) {
+		d.err = d.advance()
+	}
+	if d.err != nil {
+		return 0, d.err
+	}
+	frames := min(len(p)/channels, int(d.frame.BlockSize)-d.next)
+	scale := 1 / float32(int64(1)<<(d.bits-1))
+	for channel, sub := range d.frame.Subframes {
+		for i, v := range sub.Samples[d.next : d.next+frames] {
+			p[i*channels+channel] = float32(v) * scale
+		}
+	}
+	d.next += frames
+	d.frames += int64(frames)
+	return frames * channels, nil
+}
+
+// advance decodes the next frame. Where the input ends inside one, the sound
+// ends before it.
+func (d *flacDecoder) advance() error {
+	err := d.input.start()
+	if err == nil {
+		err = harmless("FLAC", d.decode)
+	}
+	switch {
+	case err == nil:
+		return nil
+	case d.input.err == nil:
+		return d.trailer(err)
+	case errors.Is(d.input.err, io.EOF):
+		d.checkLength(err)
+		return io.EOF
+	}
+	return d.input.err
+}
+
+// decode reads the next frame whole and checks it against STREAMINFO.
+func (d *flacDecoder) decode() error {
+	f, err := frame.New(&d.input)
+	if err != nil {
+		return err
+	}
+	if f.BitsPerSample == 0 {
+		f.BitsPerSample = uint8(d.bits)
+	}
+	if f.Channels.Count() != d.info.Format.Channels || int(f.BitsPerSample) != d.bits || f.BlockSize == 0 {
+		return errors.New("a frame of another format")
+	}
+	if err := f.Parse(); err != nil {
+		return err
+	}
+	for _, sub := range f.Subframes {
+		if len(sub.Samples) != int(f.BlockSize) {
+			return errors.New("a frame with too few samples")
+		}
+	}
+	d.frame, d.next = f, 0
+	return nil
+}
+
+// trailer forgives what is no frame behind all the samples there should be,
+// such as an ID3v1 tag.
+func (d *flacDecoder) trailer(damage error) error {
+	if d.info.Declared >= 0 && d.frames == d.info.Declared {
+		d.warnings.add("what follows the end of the FLAC stream is left out")
+		return io.EOF
+	}
+	return damage
+}
+
+// checkLength warns of an end inside a frame, or before all samples were there.
+func (d *flacDecoder) checkLength(err error) {
+	f := d.info.Format
+	switch {
+	case d.frames < d.info.Declared:
+		d.warnings.add("the header claims %.3f s and the samples end after %.3f s; all of them are used",
+			f.Duration(d.info.Declared).Seconds(), f.Duration(d.frames).Seconds())
+	case !errors.Is(err, io.EOF):
+		d.warnings.add("the FLAC stream is cut off inside a frame, which is left out")
+	}
+}

@@ -1,0 +1,268 @@
+package audio
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+)
+
+// oggMagics are the first bytes of a logical stream's first packet, by what it
+// holds.
+var oggMagics = []struct{ head, name string }{
+	{opusMagic, "Opus"},
+	{"\x01vorbis", "Vorbis"},
+	{"Speex   ", "Speex"},
+	{"\x7fFLAC", "FLAC"},
+	{"\x80theora", "Theora video"},
+	{"fishead\x00", "Skeleton"},
+	{"CELT    ", "CELT"},
+	{"PCM     ", "PCM"},
+	{"\x80kate", "Kate text"},
+	{"BBCD", "Dirac video"},
+	{"\x01video", "OGM video"},
+	{"\x01audio", "OGM audio"},
+}
+
+// oggName tells from its first packet what a logical stream holds.
+func oggName(id []byte) string {
+	for _, m := range oggMagics {
+		if bytes.HasPrefix(id, []byte(m.head)) {
+			return m.name
+		}
+	}
+	return "unknown data"
+}
+
+// otherOgg names an Ogg stream that is not read, from its first bytes, or is
+// empty.
+func otherOgg(r *bufio.Reader) string {
+	head, _ := r.Peek(oggHeaderLength)
+	if len(head) < oggHeaderLength || head[5]&oggBegins == 0 {
+		return ""
+	}
+	start := oggHeaderLength + int(head[oggHeaderLength-1])
+	head, _ = r.Peek(start + len(opusMagic))
+	switch name := oggName(head[min(start, len(head)):]); name {
+	case "Opus", "Vorbis":
+		return ""
+	default:
+		return "an Ogg stream of " + name
+	}
+}
+
+// oggCodec decodes the packets of one logical stream.
+type oggCodec interface {
+	// duration is how long, on the stream's clock, packets play together if
+	// decoding starts with them. It leaves the codec as new.
+	duration(packets []oggPacket) int64
+	// decode returns the samples of a packet, valid until the next call.
+	decode(packet []byte) ([]float32, error)
+}
+
+// oggSound is what the headers of a logical stream say.
+type oggSound struct {
+	codec  oggCodec
+	name   string
+	format Format
+	tick   int64 // the clock's rate divided by the sampling rate
+	skip   int64 // how much of the begin is no sound, on the clock
+	early  bool  // the stream may begin before position 0, which is no sound
+}
+
+func newOggSound(pages *oggPages) (oggSound, error) {
+	id, err := pages.begin()
+	if err != nil {
+		return oggSound{}, err
+	}
+	switch pages.name {
+	case "Opus":
+		return newOpus(pages, id)
+	case "Vorbis":
+		return newVorbis(pages, id)
+	}
+	return oggSound{}, fmt.Errorf("%w: the Ogg stream holds %s; Opus and Vorbis are read", ErrFormat, pages.name)
+}
+
+// oggDecoder is a Source over the Opus or Vorbis in an Ogg stream. Logical
+// streams of one codec and format that stand one behind the other are one
+// sound: together they give what they would give one by one.
+//
+// A frame is heard if its instant lies in the stretch that the stream's clock
+// marks as sound: not before the first position (Opus: behind the pre-skip) and
+// before the position of the page that is marked as the last. Of n positions,
+// the first even, Opus at half the clock's rate so gives n/2 frames, rounded
+// up.
+type oggDecoder struct {
+	pages    *oggPages
+	sound    oggSound
+	position int64 // of the next decoded frame; the first one in the stream is 0
+	begun    bool  // the first page of sound was seen
+	origin   int64 // granule position where the decoded frames begin
+	begin    int64 // position where the sound begins
+	end      int64 // and ends, as far as known
+	ready    []float32
+	err      error
+}
+
+// openOgg reads the headers of an Ogg stream of Opus or Vorbis.
+func openOgg(r *bufio.Reader) (decoder, error) {
+	d := &oggDecoder{pages: &oggPages{r: r}}
+	var err error
+	if d.sound, err = d.startStream(); err != nil {
+		if errors.Is(err, io.EOF) {
+			err = fmt.Errorf("%w: the input ends inside the first page of an Ogg stream", ErrFormat)
+		}
+		return nil, err
+	}
+	return d, nil
+}
+
+// startStream reads the headers of the next logical stream. Sound begins on a
+// page of its own in all Ogg mappings.
+func (d *oggDecoder) startStream() (oggSound, error) {
+	sound, err := newOggSound(d.pages)
+	if err != nil {
+		return sound, err
+	}
+	if len(d.pages.page.packets) > 0 {
+		return sound, fmt.Errorf("%w: the Ogg %s stream has sound on a page of headers", ErrFormat, sound.name)
+	}
+	d.position, d.begun, d.origin, d.begin, d.end = 0, false, 0, sound.skip, math.MaxInt64
+	return sound, nil
+}
+
+func (d *oggDecoder) Format() Format { return d.sound.format }
+
+func (d *oggDecoder) Info() Info {
+	return Info{Container: "ogg", Codec: d.sound.name, Format: d.sound.format, Declared: -1}
+}
+
+func (d *oggDecoder) Warnings() []string { return d.pages.warnings }
+
+func (d *oggDecoder) Close() error { return nil }
+
+// ReadSamples gives what one packet holds, so that live input is passed on as
+// it comes.
+func (d *oggDecoder) ReadSamples(p []float32) (int, error) {
+	channels := d.sound.format.Channels
+	if len(p) < channels {
+		return 0, io.ErrShortBuffer
+	}
+	for len(d.ready) == 0 && d.err == nil {
+		d.err = d.advance()
+	}
+	if len(d.ready) == 0 {
+		return 0, d.err
+	}
+	n := copy(p[:len(p)/channels*channels], d.ready)
+	d.ready = d.ready[n:]
+	return n, nil
+}
+
+// advance decodes the next packet or reads the next page.
+func (d *oggDecoder) advance() error {
+	if len(d.pages.page.packets) > 0 {
+		return d.decode(d.pages.pop())
+	}
+	err := d.pages.next()
+	if errors.Is(err, io.EOF) {
+		return d.followingStream()
+	}
+	if err != nil {
+		return err
+	}
+	d.enter(&d.pages.page)
+	return nil
+}
+
+func (d *oggDecoder) followingStream() error {
+	sound, err := d.startStream()
+	if err != nil {
+		return err
+	}
+	if sound.format != d.sound.format || sound.name != d.sound.name {
+		return fmt.Errorf("%w: in the Ogg stream %s at %v follows %s at %v", ErrFormat, sound.name, sound.format, d.sound.name, d.sound.format)
+	}
+	d.sound = sound
+	return nil
+}
+
+// enter takes note of where a page ends. The position of the first page tells
+// where on the clock the stream begins, which need not be 0: what was recorded
+// live begins late, and Vorbis that was cut out begins early, inside a packet.
+// The position of the last page can lie inside its packets and ends the sound
+// there.
+func (d *oggDecoder) enter(page *oggPage) {
+	if len(page.packets) == 0 {
+		return
+	}
+	first := !d.begun
+	d.begun = true
+	if page.granule < 0 {
+		return
+	}
+	if first {
+		d.origin = page.granule - d.sound.codec.duration(page.packets)
+		if !d.sound.early || page.is(oggEnds) {
+			d.origin = max(d.origin, 0)
+		}
+		d.begin += max(0, -d.origin)
+	}
+	if page.is(oggEnds) {
+		d.end = page.granule - d.origin
+	}
+}
+
+// decode decodes a packet and keeps what of it is sound.
+func (d *oggDecoder) decode(packet oggPacket) error {
+	if !packet.whole() {
+		return fmt.Errorf("%w: the Ogg stream holds a packet of %d bytes, which is no %s", ErrFormat, packet.size, d.sound.name)
+	}
+	var samples []float32
+	err := harmless(d.sound.name, func() (err error) {
+		samples, err = d.sound.codec.decode(packet.data)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	channels := int64(d.sound.format.Channels)
+	frames := int64(len(samples)) / channels
+	from, to := d.frames(d.begin, frames), d.frames(d.end, frames)
+	d.position += frames * d.sound.tick
+	if from < to {
+		d.ready = samples[from*channels : to*channels]
+	}
+	return nil
+}
+
+// frames is how many of the next n decoded frames come before position.
+func (d *oggDecoder) frames(position, n int64) int64 {
+	ahead := position - d.position
+	if ahead <= 0 {
+		return 0
+	}
+	whole := ahead / d.sound.tick
+	if ahead%d.sound.tick > 0 {
+		whole++
+	}
+	return min(whole, n)
+}
+
+// harmless runs a decoder that is not ours. Damaged input makes some of them
+// panic; that is turned into the error it stands for. Errors it makes wrap
+// ErrFormat.
+func harmless(name string, decode func() error) (err error) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			err = fmt.Errorf("%w: damaged %s: %v", ErrFormat, name, fault)
+		}
+	}()
+	if err := decode(); err != nil {
+		return fmt.Errorf("%w: damaged %s: %v", ErrFormat, name, err)
+	}
+	return nil
+}
