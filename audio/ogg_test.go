@@ -266,7 +266,7 @@ func repage(file []byte, headers, segments int) []byte {
 }
 
 func TestOggPacketsAcrossPages(t *testing.T) {
-	for name, headers := range map[string]int{"celt_mono_20ms.opus": 2, "opusenc_44100hz.opus": 2, "vorbis_44100hz_stereo.ogg": 3} {
+	for name, headers := range map[string]int{"celt_mono_20ms.opus": 2, "opusenc_44100hz.opus": 2, "vorbis_16000hz_6ch.ogg": 3} {
 		file := readFile(t, oggFiles, name)
 		want := mustDecode(t, file)
 		for _, segments := range []int{1, 2, 7, 255} {
@@ -368,13 +368,77 @@ func TestOggDamageAnywhere(t *testing.T) {
 	}
 }
 
+// Of a page that is missing, the packets are left out that it has a part of,
+// and no others.
 func TestOggMissingPage(t *testing.T) {
-	pages := parsePages(repage(readFile(t, oggFiles, "celt_mono_20ms.opus"), 2, 1))
-	for i := range pages[2:] {
-		got, in, err := decode(t, bytes.NewReader(joinPages(slices.Delete(slices.Clone(pages), i+2, i+3)...)), nil)
-		if err != nil || len(in.Warnings()) == 0 || len(got) == 0 {
-			t.Errorf("without page %d: %d samples, %v, %q; want a warning", i+2, len(got), err, in.Warnings())
+	pages := parsePages(repage(readFile(t, oggFiles, "vorbis_16000hz_6ch.ogg"), 3, 1)) // packets of several pages
+	for missing := 2; missing < len(pages); missing++ {
+		var kept [][]byte
+		begin := 2
+		for i := 2; i < len(pages); i++ {
+			if last := pages[i].sizes; last[len(last)-1] == 255 {
+				continue
+			}
+			if packets, _ := packetsOf(pages[begin : i+1]); missing < begin || missing > i {
+				kept = append(kept, packets...)
+			}
+			begin = i + 1
 		}
+		want := mustDecode(t, joinPages(pages[0], pages[1], onePage(0, -1, 2, kept...)))
+		file := joinPages(slices.Delete(slices.Clone(pages), missing, missing+1)...)
+		got, in, err := decode(t, bytes.NewReader(file), nil)
+		if err != nil || len(in.Warnings()) == 0 || !slices.Equal(got[:min(len(got), len(want))], want[:min(len(got), len(want))]) {
+			t.Errorf("without page %d: %d samples, %v, %q; want %d and a warning", missing, len(got), err, in.Warnings(), len(want))
+		}
+		if pad := len(want) - len(got); pad < 0 || pad > 0 && missing < len(pages)-2 {
+			t.Errorf("without page %d: %d samples, want %d", missing, len(got), len(want))
+		}
+	}
+}
+
+// A packet that does not go on where it should is left out.
+func TestOggCutPacket(t *testing.T) {
+	packets, _ := packetsOf(parsePages(readFile(t, oggFiles, "celt_mono_20ms.opus")))
+	cut := onePage(0, -1, 2, packets[2:4]...)
+	cut.sizes, cut.body = append(cut.sizes, 255), append(cut.body, make([]byte, 255)...)
+	begin := []oggTestPage{onePage(begins, 0, 0, packets[0]), onePage(0, 0, 1, packets[1])}
+	rest := onePage(0, -1, 3, packets[4:6]...)
+	want := mustDecode(t, joinPages(append(begin, onePage(0, -1, 2, packets[2:4]...), rest)...))
+	got, in, err := decode(t, bytes.NewReader(joinPages(append(begin, cut, rest)...)), nil)
+	if err != nil || !slices.Equal(got, want) || !strings.Contains(in.Warnings()[0], "cut off") {
+		t.Errorf("%d samples, %v, %q; want %d", len(got), err, in.Warnings(), len(want))
+	}
+}
+
+// endlessPacket is one packet that never ends, page by page.
+type endlessPacket struct {
+	page oggTestPage
+	rest []byte
+}
+
+func (e *endlessPacket) Read(p []byte) (int, error) {
+	if len(e.rest) == 0 {
+		e.rest = e.page.bytes()
+		e.page.flags = continued
+		e.page.number++
+	}
+	n := copy(p, e.rest)
+	e.rest = e.rest[n:]
+	return n, nil
+}
+
+// A packet without an end is neither held nor followed for ever.
+func TestOggEndlessPacket(t *testing.T) {
+	packets, _ := packetsOf(parsePages(readFile(t, oggFiles, "celt_mono_20ms.opus")))
+	begin := joinPages(onePage(begins, 0, 0, packets[0]), onePage(0, 0, 1, packets[1]), onePage(0, 960, 2, packets[2]))
+	endless := &endlessPacket{page: oggTestPage{granule: -1, serial: 7, number: 3, sizes: bytes.Repeat([]byte{255}, 255), body: make([]byte, 255*255)}}
+	in, err := audio.Open(io.MultiReader(bytes.NewReader(begin), endless), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := audiotest.Collect(in)
+	if !errors.Is(err, audio.ErrFormat) || !strings.Contains(err.Error(), "longer than 64 MB") || len(got) != 420 {
+		t.Errorf("%d samples, %v", len(got), err)
 	}
 }
 
