@@ -1,7 +1,8 @@
 package cli
 
 import (
-	"errors"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -10,8 +11,9 @@ import (
 	"echocast/echo"
 )
 
-const helpInputs = `An INPUT is a WAV or MP3 file, or - for standard input; each is one utterance,
-in order. The container is recognised by its content; raw samples need
+const helpInputs = `An INPUT is an audio file, or - for standard input; each is one utterance, in
+order. WAV, AIFF, AU, MP3, FLAC, Ogg Opus and Ogg Vorbis are recognised by their
+content; raw samples need
 -f, --rate and --channels, or a --preset. Options may stand before or after the inputs.`
 
 // settings are the options that send and encode share.
@@ -25,6 +27,7 @@ type settings struct {
 	chunk        time.Duration
 	maxMessage   int
 	conversation string
+	ffmpeg       bool
 	resampler    string
 	live         bool
 	quiet        bool
@@ -34,9 +37,13 @@ type settings struct {
 
 func (s *settings) inputFlags() []cli.Flag {
 	return append([]cli.Flag{
-		&cli.StringFlag{Name: "format", Aliases: []string{"f"}, Destination: &s.audio.Encoding, Usage: "read the inputs as `ENCODING` instead of by their content: wav, mp3, or s16le for raw samples"},
+		&cli.StringFlag{Name: "format", Aliases: []string{"f"}, Destination: &s.audio.Encoding, Usage: "read the inputs as `ENCODING` instead of by their content: wav, aiff, au, mp3, ogg, flac, ndjson (lines of JSON), or for raw samples " + strings.Join(audio.RawEncodings(), ", ")},
 		&cli.IntFlag{Name: "rate", Aliases: []string{"ar"}, Destination: &s.audio.Raw.Rate, DefaultText: "none", Usage: "sampling rate of raw samples in `HZ`"},
 		&cli.IntFlag{Name: "channels", Aliases: []string{"ac"}, Destination: &s.audio.Raw.Channels, DefaultText: "none", Usage: "`NUMBER` of channels of raw samples"},
+		&cli.StringFlag{Name: "field", Destination: &s.audio.JSON.Field, DefaultText: "delta", Usage: "with -f ndjson: the `PATH` of the field that holds the audio, such as data.audio"},
+		&cli.StringFlag{Name: "payload", Destination: &s.audio.JSON.Payload, DefaultText: "base64", Usage: "with -f ndjson: how the audio is written there, base64 or `hex`"},
+		&cli.StringFlag{Name: "inside", Destination: &s.audio.JSON.Encoding, DefaultText: "by its content", Usage: "with -f ndjson: the `ENCODING` of that audio, as -f names it"},
+		&cli.BoolFlag{Name: "ffmpeg", Destination: &s.ffmpeg, DisableDefaultText: true, Usage: "leave what echocast does not read itself to an ffmpeg process"},
 		&cli.StringFlag{Name: "resampler", Destination: &s.resampler, DefaultText: string(audio.DefaultMethod()), Usage: "resample by `METHOD`: soxr (libsoxr), or fir (in Go, with less delay)"},
 		&cli.BoolFlag{Name: "live", Destination: &s.live, DisableDefaultText: true, Usage: "for a live input: resample with the least delay, 3 to 6 ms, by --resampler fir"},
 	}, s.presetFlags()...)
@@ -111,25 +118,46 @@ func (s *settings) check(inputs []string) error {
 	if err := s.levels.check(); err != nil {
 		return err
 	}
+	if s.ffmpeg {
+		s.audio.FFmpeg = "ffmpeg"
+	}
 	if err := s.resolve(); err != nil {
 		return err
 	}
-	if err := errors.Join(s.checkRaw(), s.checkMethod()); err != nil {
-		return err
+	for _, check := range []func() error{s.checkEncoding, s.checkRaw, s.checkMethod} {
+		if err := check(); err != nil {
+			return err
+		}
 	}
 	_, err := s.chunkSamples()
 	return err
 }
 
+func (s *settings) checkEncoding() error {
+	known := append([]string{"", "wav", "aiff", "au", "mp3", "ogg", "flac", "ndjson"}, audio.RawEncodings()...)
+	for _, encoding := range []string{s.audio.Encoding, s.audio.JSON.Encoding} {
+		if !slices.Contains(known, encoding) {
+			return usagef("no encoding is called %q; there are %s", encoding, strings.Join(known[1:], ", "))
+		}
+	}
+	return nil
+}
+
 func (s *settings) checkRaw() error {
+	encoding := s.audio.Encoding
+	if encoding == "ndjson" {
+		encoding = s.audio.JSON.Encoding
+	} else if s.audio.JSON != (audio.JSONOptions{}) {
+		return usagef("--field, --payload and --inside are for audio in lines of JSON: add -f ndjson")
+	}
 	raw := s.audio.Raw
-	if s.audio.Encoding == "" || s.audio.Encoding == "wav" || s.audio.Encoding == "mp3" {
+	switch {
+	case !slices.Contains(audio.RawEncodings(), encoding):
 		if raw != (audio.Format{}) {
 			return usagef("--rate and --channels are for raw samples; name their encoding with -f, for example -f s16le")
 		}
 		return nil
-	}
-	if raw.Rate == 0 || raw.Channels == 0 {
+	case raw.Rate == 0 || raw.Channels == 0:
 		return usagef("raw samples have no header: give --rate and --channels, for example --rate 22050 --channels 1")
 	}
 	if err := raw.Check(); err != nil {

@@ -33,7 +33,7 @@ type input struct {
 
 func checkNames(names []string) error {
 	if len(names) == 0 {
-		return usagef("name an input: a WAV or MP3 file, or - for standard input")
+		return usagef("name an input: an audio file, or - for standard input")
 	}
 	stdin := 0
 	for _, name := range names {

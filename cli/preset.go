@@ -52,10 +52,6 @@ func (s *settings) resolve() error {
 	if err != nil {
 		return usagef("--preset: %v; echocast preset list shows all", err)
 	}
-	if found.Payload != "" {
-		return usagef("--preset %s: samples inside JSON are not read; take the %s out of the field %s, decode it, and give -f %s --rate %d --channels %d",
-			p.name, found.Payload, found.Field, found.Encoding, found.Rate, found.Channels)
-	}
 	if p.rate, p.by = s.audio.Raw.Rate, "--rate"; p.rate == 0 {
 		p.rate, p.by = found.Rate, "--preset "+p.name
 		if err := p.readVoice(); err != nil {
@@ -73,6 +69,10 @@ func (s *settings) fillIn(found preset.Preset) {
 		return
 	}
 	s.audio.Encoding, s.audio.TrustHeader = found.Encoding, true
+	if found.Payload != "" {
+		s.audio.Encoding = "ndjson"
+		s.audio.JSON = audio.JSONOptions{Field: found.Field, Payload: found.Payload, Encoding: found.Encoding}
+	}
 	s.audio.Raw.Rate = s.preset.rate
 	if s.audio.Raw.Channels == 0 {
 		s.audio.Raw.Channels = found.Channels

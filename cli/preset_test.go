@@ -89,7 +89,6 @@ func TestPresetRefusals(t *testing.T) {
 		{[]string{"--preset", "espeak", "--rate", "22050", wavFile}, 3, "its WAV header says 16000 Hz, --rate says 22050 Hz"},
 		{[]string{"--preset", "elevenlbas", raw}, 2, "there are elevenlabs, elevenlabs-mp3"},
 		{[]string{"--preset", "openai", "-f", "s16le", raw}, 2, "give one of them"},
-		{[]string{"--preset", "minimax", raw}, 2, "give -f s16le --rate 24000 --channels 1"},
 		{[]string{"--force-format", wavFile}, 2, "--force-format needs"},
 		{[]string{"--force-format", "-f", "s16le", "--rate", "8000", "--channels", "1", raw}, 2, "--force-format needs"},
 		{[]string{"--piper-voice", voice, raw}, 3, "voice.onnx.json: this does not describe a Piper voice"},

@@ -1,0 +1,40 @@
+package preset
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+)
+
+var update = flag.Bool("update", false, "rewrite the presets in the README")
+
+// The README shows a line for every preset. It is written from the table:
+//
+//	go test ./preset -update
+func TestReadmeShowsEveryPreset(t *testing.T) {
+	const name, begin, end = "../README.md", "<!-- presets -->\n", "<!-- /presets -->"
+	readme, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, rest, found := strings.Cut(string(readme), begin)
+	shown, after, ended := strings.Cut(rest, end)
+	if !found || !ended {
+		t.Fatalf("the README has no %q and %q", begin, end)
+	}
+	var want strings.Builder
+	for _, p := range All() {
+		fmt.Fprintf(&want, "**%s** (%s): %s\n\n```\n%s\n```\n\n", p.Name, p.Vendor, p.Ask, p.Example)
+	}
+	if shown == want.String() {
+		return
+	}
+	if !*update {
+		t.Fatal("the presets in the README are not those of the table; go test ./preset -update writes them")
+	}
+	if err := os.WriteFile(name, []byte(before+begin+want.String()+end+after), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
