@@ -202,11 +202,11 @@ func TestFLACTags(t *testing.T) {
 	}
 	audiotest.TestSource(t, opener(append(tag(300), file...)), want)
 	audiotest.TestSource(t, opener(slices.Concat(tag(20), tag(40_000), file)), want)
-	got, in, err := decode(t, bytes.NewReader(append(tag(100_000), file...)), &audio.Options{Encoding: "flac"})
+	got, _, err := decode(t, bytes.NewReader(append(tag(100_000), file...)), &audio.Options{Encoding: "flac"})
 	if err != nil || !slices.Equal(got, want) {
 		t.Errorf("a long tag in front: %d samples, %v", len(got), err)
 	}
-	got, in, err = decode(t, bytes.NewReader(append(slices.Clone(file), append([]byte("TAG"), make([]byte, 125)...)...)), nil)
+	got, in, err := decode(t, bytes.NewReader(append(slices.Clone(file), append([]byte("TAG"), make([]byte, 125)...)...)), nil)
 	if err != nil || !slices.Equal(got, want) || len(in.Warnings()) != 1 {
 		t.Errorf("a tag behind: %d samples, %v, %q", len(got), err, in.Warnings())
 	}
