@@ -163,15 +163,17 @@ func (in *input) failed(err error) error {
 	return err
 }
 
+// close frees the input. What is read from is closed first, because a decoder
+// may wait for a read of it; standard input is left to its owner.
 func (in *input) close() {
+	if in.name != stdinName {
+		in.abort()
+	}
 	if in.resampled != nil {
 		_ = in.resampled.Close() // frees memory; nothing is lost
 	}
 	if in.audio != nil {
 		_ = in.audio.Close()
-	}
-	if in.name != stdinName {
-		in.abort()
 	}
 }
 
