@@ -3,6 +3,7 @@
 # make check        does what CI does
 # make bench        measures, beside other tools, and writes bench/README.md
 # make acceptance   speaks ten minutes in real time, and compares
+# make fuzz         runs every fuzz target
 # make mutate       feeds it 20,000 damaged inputs
 #
 # With CGO_ENABLED=0, or where no C compiler or library can be had, all of it
@@ -19,7 +20,7 @@ define with-cgo
 @export CGO_ENABLED=$$(scripts/setup.sh) race=; if [ "$$CGO_ENABLED" = 1 ]; then race=-race; fi; set -x; $(1)
 endef
 
-.PHONY: demo test build cross static fmt vet staticcheck bench-once bench check acceptance mutate clean
+.PHONY: demo test build cross static fmt vet staticcheck bench-once bench fuzz check acceptance mutate clean
 
 demo: build
 	@mkdir -p demo
@@ -66,6 +67,10 @@ check: fmt vet staticcheck test bench-once cross static
 # Ten minutes of audio in real time, between two processes.
 acceptance: build
 	scripts/acceptance.sh
+
+# Every fuzz target, by count, so that a slow machine tests as much.
+fuzz:
+	@GO="$(GO)" scripts/fuzz.sh
 
 # 20,000 damaged inputs, each in a process of its own; some minutes.
 mutate: build
