@@ -62,7 +62,9 @@ bench-once:
 bench: build
 	@GO="$(GO)" bench/run.sh
 
-check: fmt vet staticcheck test bench-once cross static
+# What CI runs.
+check: test demo fmt vet staticcheck bench-once cross static fuzz
+	CGO_ENABLED=0 $(MAKE) test
 
 # Ten minutes of audio in real time, between two processes.
 acceptance: build

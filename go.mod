@@ -49,5 +49,5 @@ require (
 
 require (
 	github.com/segmentio/asm v1.2.1
-	golang.org/x/sys v0.49.0 // indirect
+	golang.org/x/sys v0.49.0
 )

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"strings"
@@ -278,6 +279,19 @@ func TestBrokenInput(t *testing.T) {
 	var where *audio.InputError
 	if !errors.As(err, &where) || where.At != 500*time.Millisecond {
 		t.Errorf("%v; want a break at 0.5 s", err)
+	}
+}
+
+// An error that wraps io.EOF is an error: a connection that broke, not an end.
+func TestOnlyEOFIsTheEnd(t *testing.T) {
+	broke := fmt.Errorf("connection reset: %w", io.EOF)
+	m16, _ := to16(speechLike(2400, audio.Format{Rate: 24000, Channels: 1}))
+	in, err := audio.Open(io.MultiReader(bytes.NewReader(wavFile(mono16(24000), claim(0xffffffff, m16))), iotest.ErrReader(broke)), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := audiotest.Collect(in); err == nil || !strings.Contains(err.Error(), "connection reset") {
+		t.Errorf("ended with %v, want %v", err, broke)
 	}
 }
 

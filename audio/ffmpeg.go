@@ -122,8 +122,10 @@ func (d *ffmpeg) wait() error {
 		switch {
 		case fed != nil:
 			d.failed = fed
-		case exit != nil:
-			d.failed = fmt.Errorf("%w: ffmpeg: %s", ErrFormat, d.stderr.or(exit.Error()))
+		case exit != nil, d.stderr.said():
+			// It goes on after damage and exits as if all were well; what it
+			// says at its level "error" tells.
+			d.failed = fmt.Errorf("%w: ffmpeg: %s", ErrFormat, d.stderr.or(exit))
 		}
 	})
 	return d.failed
@@ -142,25 +144,31 @@ func (d *ffmpeg) Close() error {
 
 var errFFmpegClosed = errors.New("ffmpeg: read after Close")
 
-// lastLine keeps the last line of what is written to it.
-type lastLine struct{ text []byte }
+// lastLine keeps the beginning of the last line that is written to it.
+type lastLine struct {
+	text  []byte
+	ended bool // the line in text is over
+}
 
 const maxLastLine = 512
 
 func (l *lastLine) Write(p []byte) (int, error) {
 	for _, part := range bytes.SplitAfter(p, []byte("\n")) {
-		if len(part) > 0 && bytes.HasSuffix(l.text, []byte("\n")) {
-			l.text = l.text[:0]
+		if len(part) > 0 && l.ended {
+			l.text, l.ended = l.text[:0], false
 		}
 		l.text = append(l.text, part[:min(len(part), maxLastLine-len(l.text))]...)
+		l.ended = l.ended || bytes.HasSuffix(part, []byte("\n"))
 	}
 	return len(p), nil
 }
 
-// or returns the line, or other if there is none.
-func (l *lastLine) or(other string) string {
-	if line := bytes.TrimSpace(l.text); len(line) > 0 {
-		return string(line)
+func (l *lastLine) said() bool { return len(bytes.TrimSpace(l.text)) > 0 }
+
+// or returns the line, or what other says if there is none.
+func (l *lastLine) or(other error) string {
+	if l.said() {
+		return string(bytes.TrimSpace(l.text))
 	}
-	return other
+	return other.Error()
 }

@@ -86,7 +86,7 @@ func Open(r io.Reader, opts *Options) (*Input, error) {
 	if opts == nil {
 		opts = &Options{}
 	}
-	dec, err := open(bufio.NewReaderSize(r, sniffRoom), *opts)
+	dec, err := open(bufio.NewReaderSize(strictEnd{r}, sniffRoom), *opts)
 	if err != nil {
 		return nil, err
 	}
@@ -253,6 +253,24 @@ func looksLikeText(p []byte) bool {
 	}
 	return true
 }
+
+// strictEnd takes nothing for the end but io.EOF itself, as the contract of
+// io.Reader has it: an error that merely wraps it, such as that of a connection
+// that broke, is a broken input.
+type strictEnd struct{ r io.Reader }
+
+func (s strictEnd) Read(p []byte) (int, error) {
+	n, err := s.r.Read(p)
+	if err != io.EOF && errors.Is(err, io.EOF) {
+		err = brokenEnd{err}
+	}
+	return n, err
+}
+
+// brokenEnd is an error that hides an io.EOF in it.
+type brokenEnd struct{ err error }
+
+func (b brokenEnd) Error() string { return b.err.Error() }
 
 // Format is the input's own rate and channels.
 func (in *Input) Format() Format { return in.format }

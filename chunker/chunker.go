@@ -8,7 +8,6 @@
 package chunker
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -69,7 +68,7 @@ func (c *Chunker) Next() (Chunk, error) {
 
 func (c *Chunker) end(err error) (Chunk, error) {
 	c.err = err
-	if !errors.Is(err, io.EOF) || c.have == 0 {
+	if err != io.EOF || c.have == 0 { // an error that wraps io.EOF is no end
 		return Chunk{}, err
 	}
 	return Chunk{PCM: c.buf[:c.have], Last: true}, nil
@@ -81,7 +80,7 @@ func (c *Chunker) All() iter.Seq2[Chunk, error] {
 	return func(yield func(Chunk, error) bool) {
 		for {
 			chunk, err := c.Next()
-			if errors.Is(err, io.EOF) {
+			if err == io.EOF {
 				return
 			}
 			if !yield(chunk, err) || err != nil {

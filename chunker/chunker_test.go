@@ -122,6 +122,15 @@ func TestErrorIsNoEnd(t *testing.T) {
 	}
 }
 
+// An error that only wraps io.EOF is no end either.
+func TestWrappedEOFIsNoEnd(t *testing.T) {
+	for chunk, err := range chunker.New(&ramp{n: 5, step: 5, err: fmt.Errorf("reset: %w", io.EOF)}, 10).All() {
+		if chunk.Last || err == nil {
+			t.Errorf("%+v, %v; want the error and no end", chunk, err)
+		}
+	}
+}
+
 func TestBreakStopsReading(t *testing.T) {
 	src := &ramp{n: 1000, step: 1000, err: io.EOF}
 	for range chunker.New(src, 10).All() {

@@ -178,7 +178,7 @@ func (b *benching) print(result benchResult) error {
 	}
 	line, _ := json.Marshal(result) // numbers always marshal
 	if _, err := fmt.Fprintf(b.streams.Out, "%s\n", line); err != nil {
-		return fmt.Errorf("stdout: %w", err)
+		return stdoutError{err}
 	}
 	return nil
 }

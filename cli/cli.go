@@ -32,7 +32,7 @@ func Run(ctx context.Context, args []string, streams Streams) int {
 	app := newApp(streams)
 	err := app.RunContext(ctx, flagsFirst(app, args))
 	if err != nil && !quietError(err) {
-		fmt.Fprintf(streams.Err, "echocast: %s\n", printable(err.Error()))
+		fmt.Fprintf(streams.Err, "echocast: %s\n", printable(firstLine(err.Error())))
 	}
 	return exitCode(err)
 }

@@ -261,6 +261,9 @@ func TestRefusals(t *testing.T) {
 		{[]string{"encode", "-f", "s16le", "--rate", "8000", "--channels", "70000", good}, 2, "70000 channels"},
 		{[]string{"encode", "-f", "flv", "--rate", "8000", "--channels", "1", good}, 2, "flv"},
 		{[]string{"encode", "--field", "audio", good}, 2, "add -f ndjson"},
+		{[]string{"encode", "--json", good}, 2, "--dry-run"},
+		{[]string{"encode", "--preset", "minimax", "--field", "x", good}, 2, "give one of them"},
+		{[]string{"encode", "--preset", "elevenlabs-mp3", "--channels", "7", good}, 2, "whose header says them"},
 		{[]string{"encode", "-f", "ndjson", good}, 3, "line 1"},
 		{[]string{"encode", "-f", "ndjson", "--payload", "octal", good}, 3, "octal"},
 		{[]string{"encode", "--rate", "8000", good}, 2, "raw samples"},
@@ -419,6 +422,30 @@ func TestStdoutThatEnds(t *testing.T) {
 				t.Errorf("%s: stderr %q", pace, stderr.String())
 			}
 		}
+	}
+}
+
+// What is spoken is not recorded over.
+func TestRecordOverTheInput(t *testing.T) {
+	file, _ := wav(24000, 1, 2400)
+	name := write(t, "a.wav", file)
+	r := run(t, nil, "send", "--record", name, name)
+	if left, err := os.ReadFile(name); r.code != 2 || err != nil || !bytes.Equal(left, file) {
+		t.Errorf("code %d, %d of %d bytes left: %s", r.code, len(left), len(file), r.stderr)
+	}
+	if r := run(t, nil, "send", "--record", "/dev/full", name); r.code != 2 || !strings.Contains(r.stderr, "this is none") {
+		t.Errorf("a record that is no file: code %d: %s", r.code, r.stderr)
+	}
+}
+
+// That nobody reads stdout does not hide that the input broke.
+func TestBrokenInputAndBrokenStdout(t *testing.T) {
+	file, _ := wav(24000, 1, 24000)
+	broken := io.MultiReader(bytes.NewReader(file[:20044]), iotest.ErrReader(errors.New("gone")))
+	var stderr safeBuffer
+	code := cli.Run(t.Context(), []string{"echocast", "send", "--json", "--pace", "burst", "-"}, cli.Streams{In: broken, Out: failing{syscall.EPIPE}, Err: &stderr})
+	if code != 3 || !strings.Contains(stderr.String(), "gone") {
+		t.Errorf("code %d: %s", code, stderr.String())
 	}
 }
 

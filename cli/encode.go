@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"fmt"
 	"io"
 
 	"github.com/urfave/cli/v2"
@@ -33,6 +32,9 @@ conversation.interrupt message instead of a done, and with exit code 3.`,
 }
 
 func (e *encoding) run(ctx context.Context, names []string) error {
+	if e.json && !e.dryRun {
+		return usagef("--json prints the plan of --dry-run; the messages of encode are JSON lines already")
+	}
 	if err := e.check(names); err != nil {
 		return err
 	}
@@ -55,7 +57,7 @@ func (e *encoding) run(ctx context.Context, names []string) error {
 	out := e.newReporter(io.Discard, e.streams.Err)
 	err = speakAll(ctx, session, names, stdin, &e.settings, out)
 	if failed := lines.Flush(); failed != nil { // or what a write before it met
-		return fmt.Errorf("stdout: %w", plain(failed))
+		return stdoutError{failed}
 	}
 	return err
 }

@@ -81,8 +81,8 @@ func exitCode(err error) int {
 	var broken *audio.InputError
 	var away *unreachable
 	switch {
-	case err == nil, errors.Is(err, syscall.EPIPE):
-		return exitOK // nobody reads on: no error of ours
+	case err == nil, nobodyReads(err):
+		return exitOK
 	case errors.As(err, &signal):
 		return exitSignal + int(signal.signal)
 	case errors.As(err, &usage):
@@ -106,7 +106,30 @@ func exitCode(err error) int {
 // quietError reports errors that need no words.
 func quietError(err error) bool {
 	var before said
-	return errors.Is(err, syscall.EPIPE) || errors.As(err, &before)
+	return nobodyReads(err) || errors.As(err, &before)
+}
+
+// stdoutError is an error of writing to stdout.
+type stdoutError struct{ err error }
+
+func (e stdoutError) Error() string { return "stdout: " + plain(e.err).Error() }
+func (e stdoutError) Unwrap() error { return e.err }
+
+// nobodyReads reports that stdout is a pipe whose reader has left, which is no
+// error of ours.
+func nobodyReads(err error) bool {
+	var out stdoutError
+	return errors.As(err, &out) && errors.Is(out, syscall.EPIPE)
+}
+
+// first is the first error of several: one thing is said, and it is the cause.
+func first(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // lingering is how long a run may take to end after a signal: an interrupt of
@@ -159,6 +182,12 @@ func leaveAtOnce(signals <-chan os.Signal, done <-chan struct{}, code int) {
 		}
 		os.Exit(code)
 	}
+}
+
+// firstLine is what a refusal says: libraries may say more.
+func firstLine(text string) string {
+	line, _, _ := strings.Cut(text, "\n")
+	return line
 }
 
 // printable makes text safe for a terminal: control characters, which a file

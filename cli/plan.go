@@ -8,6 +8,7 @@ import (
 	"io"
 	"strings"
 
+	"echocast/audio"
 	"echocast/chunker"
 	"echocast/echo"
 )
@@ -50,7 +51,7 @@ func (s *settings) plan(ctx context.Context, names []string, stdin io.Reader, st
 			return cancelled(ctx, in.failed(err))
 		}
 		if err := p.print(streams.Out, s.json); err != nil {
-			return fmt.Errorf("stdout: %w", plain(err))
+			return stdoutError{err}
 		}
 	}
 	return nil
@@ -112,18 +113,18 @@ func (p *plan) print(w io.Writer, asJSON bool) error {
 		return err
 	}
 	text := fmt.Sprintf(`%s
-  input     %s, %s, %d Hz, %d channels
+  input     %s, %s, %s
   length    %.3f s, %d samples at %d Hz
   messages  %d of %.0f ms, at most %d bytes each, %d in all
   bandwidth %.0f kbit/s in real time
   first     %s
-`, p.Source, p.Container, p.Codec, p.Rate, p.Channels, p.Seconds, p.Samples, echo.DefaultRate,
+`, printable(p.Source), p.Container, p.Codec, audio.Format{Rate: p.Rate, Channels: p.Channels}, p.Seconds, p.Samples, echo.DefaultRate,
 		p.Messages, 1000*p.ChunkSeconds, p.MessageBytes, p.Bytes, p.BitsPerSecond/1000, p.FirstMessage)
 	if p.ClippedSamples > 0 {
 		text += fmt.Sprintf("  clipped   %d samples\n", p.ClippedSamples)
 	}
 	for _, warning := range p.Warnings {
-		text += "  note      " + warning + "\n"
+		text += "  note      " + printable(warning) + "\n"
 	}
 	_, err := io.WriteString(w, text)
 	return err

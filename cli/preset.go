@@ -49,8 +49,13 @@ func (s *settings) resolve() error {
 		return usagef("--preset and -f both say how to read the inputs: give one of them")
 	}
 	found, err := preset.Find(p.name)
-	if err != nil {
+	switch {
+	case err != nil:
 		return usagef("--preset: %v; echocast preset list shows all", err)
+	case s.audio.JSON != (audio.JSONOptions{}):
+		return usagef("--preset and --field, --payload or --inside both say where the audio is: give one of them")
+	case !found.Raw() && s.audio.Raw.Channels != 0:
+		return usagef("--channels is for raw samples; --preset %s is for audio whose header says them", p.name)
 	}
 	if p.rate, p.by = s.audio.Raw.Rate, "--rate"; p.rate == 0 {
 		p.rate, p.by = found.Rate, "--preset "+p.name
@@ -203,7 +208,7 @@ func (l *presetListing) printJSON(all []preset.Preset) error {
 
 func (l *presetListing) print(text string) error {
 	if _, err := io.WriteString(l.streams.Out, text); err != nil {
-		return fmt.Errorf("stdout: %w", err)
+		return stdoutError{err}
 	}
 	return nil
 }

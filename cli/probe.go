@@ -164,7 +164,9 @@ func (p *probing) probe(ctx context.Context, name string, stdin io.Reader) (*pro
 	m := newMeters(in)
 	in.decoded = &tap{in.decoded, m.asIs}
 	if err := in.prepare(&p.settings, 0); err != nil {
-		return report, &inputError{in.title(), err}
+		err = &inputError{in.title(), err}
+		report.Error = err.Error()
+		return report, err
 	}
 	in.source = &tap{in.source, m.asSent}
 	samples, err := p.chunkSamples()
@@ -267,7 +269,7 @@ func (p *probing) print(r *probeReport) error {
 		text = string(line) + "\n"
 	}
 	if _, err := io.WriteString(p.streams.Out, text); err != nil {
-		return fmt.Errorf("stdout: %w", err)
+		return stdoutError{err}
 	}
 	return nil
 }

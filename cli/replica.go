@@ -41,13 +41,30 @@ func startLocalReplica(record string, limit int, out *reporter) (*localReplica, 
 	}
 	listener, err := rtc.Listen("127.0.0.1:0", nil)
 	if err != nil {
-		return nil, errors.Join(err, l.closeRecord())
+		return nil, first(err, l.closeRecord())
 	}
 	l.listener = listener
 	ctx, stop := context.WithCancel(context.Background())
 	l.stop = stop
 	l.ended.Go(func() { l.failed = l.run(ctx, limit) })
 	return l, nil
+}
+
+// checkRecord refuses to record over what is spoken, and into what is no file.
+func checkRecord(record string, inputs []string) error {
+	target, err := os.Stat(record)
+	if record == "" || err != nil {
+		return nil // it will be made, or making it says why not
+	}
+	if !target.Mode().IsRegular() {
+		return usagef("--record %s: a WAV is written to a file, and this is none", record)
+	}
+	for _, name := range inputs {
+		if input, err := os.Stat(name); err == nil && os.SameFile(target, input) {
+			return usagef("--record %s would overwrite the input %s", record, name)
+		}
+	}
+	return nil
 }
 
 func (l *localReplica) url() string { return l.listener.URL() }
@@ -91,7 +108,7 @@ func (l *localReplica) close() error {
 	_ = l.listener.Close() // nobody else dials it
 	l.ended.Wait()
 	l.stop()
-	return errors.Join(l.failed, l.closeRecord())
+	return first(l.failed, l.closeRecord())
 }
 
 func (l *localReplica) closeRecord() error {
@@ -114,7 +131,8 @@ type serving struct {
 	quiet   bool
 	json    bool
 
-	mu sync.Mutex // one line at a time
+	mu     sync.Mutex // one line at a time
+	failed error      // the first thing that went wrong on this side
 }
 
 func replicaCommand(streams Streams) *cli.Command {
@@ -144,6 +162,9 @@ It listens on loopback only. Ctrl-C ends it.`,
 }
 
 func (s *serving) run(ctx context.Context) error {
+	if err := checkRecord(s.record, nil); err != nil {
+		return err
+	}
 	listener, err := rtc.Listen(s.listen, nil)
 	if err != nil {
 		return err
@@ -154,9 +175,17 @@ func (s *serving) run(ctx context.Context) error {
 	sessions.Wait()
 	_ = listener.Close() // the sessions have ended
 	if _, ok := errors.AsType[signalled](err); ok {
-		return nil // Ctrl-C is how it ends
+		err = nil // Ctrl-C is how it ends
 	}
-	return err
+	return first(err, s.failed)
+}
+
+// fail says what went wrong, and makes it the exit code.
+func (s *serving) fail(err error) {
+	s.warn("%s", firstLine(err.Error()))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.failed = first(s.failed, err)
 }
 
 func (s *serving) accept(ctx context.Context, listener *rtc.Listener, sessions *sync.WaitGroup) error {
@@ -184,7 +213,7 @@ func (s *serving) serve(ctx context.Context, conn *rtc.Conn, n int) {
 	if name := s.recording(n); name != "" {
 		file, err := os.Create(name)
 		if err != nil {
-			s.warn("connection %d is not recorded: %s: %v", n, name, plain(err))
+			s.fail(fmt.Errorf("--record %s: %w", name, plain(err)))
 		} else {
 			defer file.Close()
 			options.Record = file
@@ -193,7 +222,7 @@ func (s *serving) serve(ctx context.Context, conn *rtc.Conn, n int) {
 	s.say("connection %d: a sender has come", n)
 	report, err := replica.New(conn, options).Run(ctx)
 	if err != nil {
-		s.warn("connection %d: %v", n, err)
+		s.fail(fmt.Errorf("connection %d: %w", n, err))
 	}
 	s.report(n, report)
 }
@@ -234,9 +263,9 @@ func (s *serving) report(n int, report replica.Report) {
 		counted(len(report.Utterances), "utterance"), report.PlayedSeconds, counted(report.Underruns, "underrun"), counted(report.ComplaintCount, "complaint"))
 	if s.json {
 		line, _ := json.Marshal(report) // numbers and strings always marshal
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		fmt.Fprintf(s.streams.Out, "%s\n", line)
+		if _, err := s.streams.Out.Write(append(line, '\n')); err != nil {
+			s.fail(stdoutError{err})
+		}
 	}
 }
 

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -59,6 +58,9 @@ func (s *sending) check(names []string) error {
 	case s.readyTimeout <= 0:
 		return usagef("--ready-timeout %v: waiting takes time", s.readyTimeout)
 	}
+	if err := checkRecord(s.record, names); err != nil {
+		return err
+	}
 	return s.settings.check(names)
 }
 
@@ -89,14 +91,14 @@ func (s *sending) run(ctx context.Context, names []string) error {
 	}
 	session, err := echo.NewSession(echo.NewMessages(target.conn, s.conversation, s.maxMessage), s.session())
 	if err != nil {
-		return errors.Join(settingsError(err), target.close())
+		return first(settingsError(err), target.close())
 	}
 	out.say("waiting for the replica")
 	if err = session.WaitReady(ctx); err == nil {
 		err = speakAll(ctx, session, names, stdin, &s.settings, out)
 	}
 	_ = session.Close() // never fails
-	return errors.Join(err, target.close())
+	return first(err, target.close())
 }
 
 // target is what is spoken to.
@@ -120,7 +122,7 @@ func (s *sending) connect(ctx context.Context, out *reporter) (*target, error) {
 	out.underruns = local.underruns
 	conn, err := rtc.Dial(ctx, local.url(), nil)
 	if err != nil {
-		return nil, errors.Join(&unreachable{err}, local.close())
+		return nil, first(&unreachable{err}, local.close())
 	}
 	return &target{conn: conn, local: local}, nil
 }

@@ -34,7 +34,7 @@ func speakOne(ctx context.Context, session *echo.Session, in *input, out *report
 	if err != nil {
 		receipt.Error = err.Error()
 	}
-	return errors.Join(err, out.end(in, receipt, err))
+	return first(err, out.end(in, receipt, err))
 }
 
 // cancelled prefers the reason of the cancelling to the error it made, such as
@@ -105,7 +105,7 @@ func (r *reporter) end(in *input, receipt echo.Receipt, err error) error {
 	}
 	line, _ := json.Marshal(receipt) // numbers and strings always marshal
 	if _, err := fmt.Fprintf(r.data, "%s\n", line); err != nil {
-		return fmt.Errorf("stdout: %w", plain(err))
+		return stdoutError{err}
 	}
 	return nil
 }

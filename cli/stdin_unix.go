@@ -6,6 +6,8 @@ import (
 	"io"
 	"os"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // pollable makes a pipe on standard input one whose Close ends a blocked read.
@@ -21,7 +23,8 @@ func pollable(stdin io.Reader) (reader io.Reader, restore func()) {
 	if err != nil || info.Mode()&(os.ModeNamedPipe|os.ModeSocket) == 0 {
 		return stdin, func() {}
 	}
-	fd, err := syscall.Dup(int(file.Fd()))
+	// Closed on exec: a child that kept it would keep the pipe open.
+	fd, err := unix.FcntlInt(file.Fd(), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
 		return stdin, func() {}
 	}

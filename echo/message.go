@@ -7,7 +7,6 @@ import (
 // Message and event types of the Interactions Protocol.
 const (
 	typeConversation = "conversation"
-	typeSystem       = "system"
 
 	eventEcho      = "conversation.echo"
 	eventInterrupt = "conversation.interrupt"

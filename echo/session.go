@@ -81,7 +81,7 @@ type Session struct {
 	chunk   int // samples
 
 	turn   chan struct{} // held by the utterance that speaks
-	wire   sync.Mutex    // held while something is being sent
+	wire   chan struct{} // held while something is being sent
 	cancel context.CancelFunc
 	over   chan struct{} // closed when the listener has ended
 
@@ -111,7 +111,7 @@ func NewSession(stage Stage, options *Options) (*Session, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &Session{
 		stage: stage, options: set, chunk: chunk,
-		turn: make(chan struct{}, 1), cancel: cancel,
+		turn: make(chan struct{}, 1), wire: make(chan struct{}, 1), cancel: cancel,
 		over: make(chan struct{}), ready: make(chan struct{}),
 	}
 	go s.listen(ctx)
@@ -124,11 +124,6 @@ func (s *Session) Close() error {
 	s.cancel()
 	<-s.over
 	return nil
-}
-
-// ChunkDuration is the playing time of a full chunk.
-func (s *Session) ChunkDuration() time.Duration {
-	return durationOf(int64(s.chunk), s.options.Rate)
 }
 
 // WaitReady returns when the replica has joined, or ErrNotReady after the
@@ -173,9 +168,17 @@ func (s *Session) listen(ctx context.Context) {
 func (s *Session) end(ctx context.Context, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.lost = fmt.Errorf("%w: %w", ErrLost, err)
 	if ctx.Err() != nil {
-		s.lost = ErrClosed
+		s.lose(ErrClosed)
+		return
+	}
+	s.lose(fmt.Errorf("%w: %w", ErrLost, err))
+}
+
+// lose notes why nothing can be said any more, the first reason only.
+func (s *Session) lose(why error) {
+	if s.lost == nil {
+		s.lost = why
 	}
 	if s.current != nil {
 		s.current.cancel(s.lost)
@@ -185,6 +188,9 @@ func (s *Session) end(ctx context.Context, err error) {
 func (s *Session) handle(event Event) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if event.Kind == Shutdown {
+		s.lose(fmt.Errorf("%w: the room was shut down", ErrLost))
+	}
 	if event.Role != RolePal {
 		return
 	}
@@ -228,8 +234,8 @@ type Speech struct {
 	Samples chunker.Source
 	// Name is kept in the receipt.
 	Name string
-	// Abort, if it is set, is called when the utterance ends early, from
-	// another goroutine, at most once. It makes a read of Samples that blocks
+	// Abort, if it is set, is called when the utterance ends early, at most
+	// once and from any goroutine. It makes a read of Samples that blocks
 	// return, as closing a pipe does.
 	Abort func()
 }
@@ -330,8 +336,11 @@ func (s *Session) send(ctx context.Context, u *utterance) error {
 }
 
 func (s *Session) sendChunk(ctx context.Context, u *utterance, chunk chunker.Chunk) error {
-	s.wire.Lock()
-	defer s.wire.Unlock()
+	select {
+	case s.wire <- struct{}{}:
+		defer func() { <-s.wire }()
+	case <-ctx.Done():
+	}
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -388,10 +397,14 @@ func (s *Session) silence(done context.Context, u *utterance) {
 // tell sends the interrupt. No chunk of u follows it: its context has ended,
 // and one that is being sent is waited for.
 func (s *Session) tell(ctx context.Context, u *utterance) bool {
-	s.wire.Lock()
-	defer s.wire.Unlock()
 	if s.lostError() != nil || !u.interrupting() {
 		return false
+	}
+	select {
+	case s.wire <- struct{}{}:
+		defer func() { <-s.wire }()
+	case <-ctx.Done():
+		return false // the chunk before it is stuck
 	}
 	return s.stage.Interrupt(ctx) == nil
 }

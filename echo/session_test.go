@@ -553,6 +553,20 @@ func TestLostConnection(t *testing.T) {
 	})
 }
 
+// A room that shuts down takes no more, whatever the connection does.
+func TestShutdown(t *testing.T) {
+	inRoom(t, nil, func(t *testing.T, r *room, s *Session) {
+		time.AfterFunc(time.Second, func() {
+			r.say(`{"message_type":"system","event_type":"system.shutdown","properties":{"shutdown_reason":"max_call_duration reached"}}`)
+		})
+		start := time.Now()
+		_, err := s.Speak(t.Context(), Speech{Samples: &silent{60 * testRate, io.EOF}})
+		if !errors.Is(err, ErrLost) || time.Since(start) != time.Second {
+			t.Errorf("%v after %v, want ErrLost after 1 s", err, time.Since(start))
+		}
+	})
+}
+
 func TestCloseEndsAll(t *testing.T) {
 	inRoom(t, nil, func(t *testing.T, r *room, s *Session) {
 		time.AfterFunc(time.Second, func() { _ = s.Close() })

@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 minutes=${MINUTES:-10}
 work=$(mktemp -d)
 trap 'rm -rf "$work"; kill $(jobs -p) 2>/dev/null || true' EXIT
-go build -o "$work/reassemble" ./testdata/reassemble
+${GO:-go} build -o "$work/reassemble" ./testdata/reassemble
 
 # speech SECONDS: so much of the speech in testdata as raw s16le at 22050 Hz.
 speech() {

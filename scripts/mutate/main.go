@@ -1,3 +1,5 @@
+//go:build unix
+
 // Mutate runs echocast encode on damaged copies of real inputs, each in a
 // process of its own, and counts what must not happen: a death by a signal or a
 // panic, a run of more than five seconds, more than 64 MB of memory, an exit
@@ -8,8 +10,6 @@
 // The same -seed makes the same damage. Inputs that fail are kept in
 // mutate-failed/. The largest memory includes that of this small program, which
 // the kernel counts for a child until it has started.
-//go:build unix
-
 package main
 
 import (
