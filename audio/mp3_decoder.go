@@ -7,20 +7,19 @@ import (
 	"io"
 )
 
-// mp3Decoder is a Source over MPEG audio. It reads no further than the frame
-// it needs next, so it keeps pace with a pipe.
+// mp3Decoder is a Source over MPEG audio, in the format of its first frame. It
+// reads no further than the frame it needs next, so it keeps pace with a pipe.
 //
-// What the encoder added in front and behind is left out where a Xing or Info
-// tag tells how much. Streams of one format that were put one behind the other
-// are each treated so: together they give what they would give one by one.
+// Where the rate or the number of channels changes in mid-stream, as it does
+// where files were put one behind the other, what follows is converted to the
+// first format: each section between two changes as if it were alone.
 type mp3Decoder struct {
-	frames  mpegFrames
-	decoder *frameDecoder
-	info    Info
-	length  mp3Length
-	input   []byte // frame to decode next, nil if there is none
-	dry     bool   // all that went into the decoder has come out
-	err     error
+	frames    mpegFrames
+	section   *mp3Section
+	converted Source // section in the format of the first
+	info      Info
+	delivered int64 // frames of sound
+	err       error
 }
 
 // openMP3 finds the first frames in r and prepares to decode from there. The
@@ -29,18 +28,17 @@ type mp3Decoder struct {
 // ErrFormat where r holds no MPEG audio that this build reads, else it wraps
 // the error of r.
 func openMP3(r *bufio.Reader) (*mp3Decoder, error) {
-	d := &mp3Decoder{frames: mpegFrames{r: r}, dry: true, length: mp3Length{claimed: -1}}
+	d := &mp3Decoder{frames: mpegFrames{r: r}}
 	if err := d.frames.start(); err != nil {
 		return nil, err
 	}
 	h := d.frames.stream
 	d.info = Info{Container: "mp3", Codec: h.codec(), Format: h.format()}
-	var err error
-	if d.decoder, err = newFrameDecoder(h); err != nil {
+	if err := d.begin(&mp3Section{}); err != nil {
 		return nil, err
 	}
-	for d.dry {
-		if err := d.advance(); err != nil {
+	for len(d.section.pending) == 0 {
+		if err := d.section.advance(); err != nil {
 			d.Close()
 			if errors.Is(err, io.EOF) {
 				err = fmt.Errorf("%w: mp3: no frame holds sound", ErrFormat)
@@ -48,11 +46,28 @@ func openMP3(r *bufio.Reader) (*mp3Decoder, error) {
 			return nil, err
 		}
 	}
-	d.info.Declared = d.length.claimed
+	d.info.Declared = d.section.length.claimed
 	return d, nil
 }
 
-// Format is the format of the first frame, which all others share.
+// begin starts the section at the framer's place, behind the one before.
+func (d *mp3Decoder) begin(before *mp3Section) error {
+	decoded, err := newSerialFrames(&d.frames)
+	if err != nil {
+		return err
+	}
+	d.section = &mp3Section{
+		frames:  &d.frames,
+		stream:  d.frames.stream,
+		decoded: decoded,
+		length:  mp3Length{claimed: -1, warnings: before.length.warnings},
+		damage:  mp3Damage{frames: before.damage.frames},
+	}
+	d.converted, err = convert(d.section, d.info.Format)
+	return err
+}
+
+// Format is the format of the first frame.
 func (d *mp3Decoder) Format() Format { return d.info.Format }
 
 // Info tells what was found in front of the first sound.
@@ -60,91 +75,41 @@ func (d *mp3Decoder) Info() Info { return d.info }
 
 // Warnings says in one line each what was odd about the input so far. It is
 // complete once ReadSamples has returned an error.
-func (d *mp3Decoder) Warnings() []string { return d.length.warnings }
+func (d *mp3Decoder) Warnings() []string { return d.section.length.warnings }
 
-// ReadSamples implements Source. It gives the samples of at most one frame, so
-// that none waits for input it does not need. Where frames of another format
-// follow, the error says so and wraps ErrFormat.
+// ReadSamples implements Source. It gives the samples of at most one frame of
+// the first format, so that none waits for input it does not need.
 func (d *mp3Decoder) ReadSamples(p []float32) (int, error) {
-	channels := d.info.Format.Channels
-	if len(p) < channels {
+	if len(p) < d.info.Format.Channels {
 		return 0, io.ErrShortBuffer
 	}
 	for d.err == nil {
-		room := d.length.room(int64(len(p) / channels))
-		if d.dry || room == 0 {
-			d.err = d.advance()
-			continue
+		n, err := d.converted.ReadSamples(p)
+		if n > 0 {
+			d.delivered += int64(n / d.info.Format.Channels)
+			return n, nil
 		}
-		var n int
-		n, d.err = d.decode(p[:int(room)*channels])
-		if sound := d.length.add(int64(n / channels)); sound > 0 {
-			return int(sound) * channels, nil
+		if d.err = err; err == io.EOF && d.section.next != nil {
+			d.err = d.change(d.section.next)
 		}
 	}
 	return 0, d.err
 }
 
-// advance fetches the next frame of sound. What the decoder still holds stays
-// there: it is padding, unless more frames come than the tag claims.
-func (d *mp3Decoder) advance() error {
-	if d.input != nil {
-		if _, err := d.decode(nil); err != nil {
-			return err
-		}
+// change goes on with the section that follows the present one.
+func (d *mp3Decoder) change(next *formatChangeError) error {
+	d.section.decoded.close()
+	if from, to := d.section.Format(), next.to.format(); from != to {
+		at := d.info.Format.Duration(d.delivered).Seconds()
+		d.section.length.warn("after %.3f s %v follows %v; it is given as %v", at, to, from, d.info.Format)
 	}
-	h, frame, err := d.frames.next()
-	if err != nil {
-		return d.end(err)
-	}
-	if err := refuse(h, frame); err != nil {
-		return err
-	}
-	if tag, ok := parseXingTag(h, frame); ok {
-		return d.startStream(h, tag)
-	}
-	d.length.frame()
-	d.input, d.dry = frame, false
-	return nil
-}
-
-// startStream begins anew behind a tag, which is a stream's first frame and
-// holds no sound.
-func (d *mp3Decoder) startStream(h mpegHeader, tag xingTag) error {
-	d.length.check(d.info.Format)
-	d.length.start(h, tag)
-	d.dry = true
-	return d.decoder.restart()
-}
-
-// decode gives the decoder the frame in d.input, if there is one, and takes
-// out what is ready and fits p.
-func (d *mp3Decoder) decode(p []float32) (n int, err error) {
-	frame := d.input
-	d.input = nil
-	n, d.dry, err = d.decoder.decode(frame, p)
-	return n, err
-}
-
-// end turns what ended the frames into what ReadSamples returns.
-func (d *mp3Decoder) end(cause error) error {
-	d.length.check(d.info.Format)
-	d.length.left(d.frames.skipped)
-	d.length.silenced(d.decoder.silenced)
-	at := d.info.Format.Duration(d.length.delivered).Seconds()
-	var change *formatChangeError
-	switch {
-	case errors.Is(cause, io.EOF):
-		return io.EOF
-	case errors.As(cause, &change):
-		return fmt.Errorf("%w: mp3: %v follows %v after %.3f s", ErrFormat, change.to, d.info.Format, at)
-	}
-	return fmt.Errorf("mp3: after %.3f s: %w", at, cause)
+	d.frames.stream = next.to
+	return d.begin(d.section)
 }
 
 // Close frees the decoder. The reader stays open.
 func (d *mp3Decoder) Close() error {
-	d.decoder.close()
+	d.section.decoded.close()
 	d.err = errMP3Closed
 	return nil
 }

@@ -286,26 +286,6 @@ func TestMP3Concatenated(t *testing.T) {
 	}
 }
 
-func TestMP3FormatChange(t *testing.T) {
-	for _, test := range []struct{ first, second, want string }{
-		{taggedMP3, "speech_8000hz_mono_cbr32.mp3", "8000 Hz mono follows 24000 Hz mono after 0.600 s"},
-		{"speech_44100hz_mono_cbr96_crc.mp3", stereoMP3, "44100 Hz stereo follows 44100 Hz mono after 0.400 s"},
-		{stereoMP3, "speech_44100hz_mono_cbr96_crc.mp3", "44100 Hz mono follows 44100 Hz stereo after 0.300 s"},
-	} {
-		first := readMP3File(t, test.first)
-		want, _ := decodeMP3(t, first)
-		d, err := openMP3(bytes.NewReader(join(first, id3(nil), readMP3File(t, test.second))))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer d.Close()
-		audiotest.TestBroken(t, d, want, audio.ErrFormat)
-		if _, err := d.ReadSamples(make([]float32, 2)); !strings.Contains(err.Error(), test.want) {
-			t.Errorf("%v, want it to say %q", err, test.want)
-		}
-	}
-}
-
 // oneLine fails t unless err wraps cause and reads as one line.
 func oneLine(t *testing.T, err, cause error) {
 	t.Helper()

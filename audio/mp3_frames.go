@@ -87,9 +87,11 @@ type mpegFrames struct {
 }
 
 // formatChangeError says that the frames of another format follow.
-type formatChangeError struct{ to Format }
+type formatChangeError struct{ to mpegHeader }
 
-func (e *formatChangeError) Error() string { return fmt.Sprintf("the format changes to %v", e.to) }
+func (e *formatChangeError) Error() string {
+	return fmt.Sprintf("the format changes to %v", e.to.format())
+}
 
 // start skips what stands before the first frame.
 func (f *mpegFrames) start() error {
@@ -156,7 +158,7 @@ func (f *mpegFrames) resync() (mpegHeader, error) {
 		case found && h.sameStream(f.stream):
 			return h, nil
 		case found:
-			return h, &formatChangeError{to: h.format()}
+			return h, &formatChangeError{to: h}
 		case at < mpegWindow:
 			return h, f.end()
 		}

@@ -10,8 +10,8 @@ package audio
 
 typedef struct { int code; size_t bytes; } mp3_result;
 
-// mp3_decode feeds one frame, or nothing, and decodes into out what fits. A
-// note that the format is new has no samples with it: they come on the way.
+// mp3_decode feeds one frame and decodes it into out. A note that the format is
+// new has no samples with it: they come on the way.
 static mp3_result mp3_decode(mpg123_handle *handle, const unsigned char *frame, size_t frame_bytes,
                              float *out, size_t out_bytes) {
 	mp3_result result = {0, 0};
@@ -44,9 +44,8 @@ import (
 
 // frameDecoder decodes the frames of one format by libmpg123.
 type frameDecoder struct {
-	handle   *C.mpg123_handle
-	cleanup  runtime.Cleanup
-	silenced int // stays 0: libmpg123 makes the best of a damaged frame
+	handle  *C.mpg123_handle
+	cleanup runtime.Cleanup
 }
 
 // refuse has nothing to refuse: libmpg123 reads whatever has a frame header.
@@ -80,21 +79,19 @@ func (d *frameDecoder) restart() error {
 	return nil
 }
 
-// decode takes in a frame, if it is not nil, and gives out the n samples that
-// are ready and fit p. It is dry once nothing is left to give out.
-func (d *frameDecoder) decode(frame []byte, p []float32) (n int, dry bool, err error) {
+// decode turns a frame into n samples in p, which has room for all that a frame
+// can hold. No frame is damaged: libmpg123 makes the best of it.
+func (d *frameDecoder) decode(frame []byte, p []float32) (n int, damaged, err error) {
 	result := C.mp3_decode(d.handle,
 		(*C.uchar)(unsafe.SliceData(frame)), C.size_t(len(frame)),
 		(*C.float)(unsafe.SliceData(p)), C.size_t(4*len(p)))
 	runtime.KeepAlive(d)
 	switch result.code {
-	case C.MPG123_OK, C.MPG123_NEW_FORMAT:
-	case C.MPG123_NEED_MORE:
-		dry = true
+	case C.MPG123_OK, C.MPG123_NEW_FORMAT, C.MPG123_NEED_MORE:
 	default:
 		err = mpg123Error(result.code)
 	}
-	return int(result.bytes / 4), dry, err
+	return int(result.bytes / 4), nil, err
 }
 
 // close frees the handle. It may be called twice.

@@ -24,10 +24,6 @@ type frameDecoder struct {
 	channels int
 	packer   framePacker
 	synths   [2]synthesis // leftRight and middleSide
-	pcm      []float32    // decoded samples in go-mp3's steps
-	given    int          // how many of pcm were given out
-	silenced int          // frames replaced by silence
-	run      int          // of them, those in a row up to now
 }
 
 // The decoders of a frameDecoder.
@@ -41,10 +37,6 @@ const stereoBytes = 4
 
 // pcmFullScale is the number of go-mp3's steps to 1.
 const pcmFullScale = 32767
-
-// maxSilencedRun is how many damaged frames in a row still count as a damaged
-// stream: half a second of MPEG-2 at 24 kHz. More than that is no MP3.
-const maxSilencedRun = 20
 
 var errDamaged = errors.New("the frame is damaged")
 
@@ -75,47 +67,24 @@ func newFrameDecoder(h mpegHeader) (*frameDecoder, error) {
 
 // restart forgets the frames so far: what follows is another stream.
 func (d *frameDecoder) restart() error {
-	*d = frameDecoder{channels: d.channels, silenced: d.silenced, pcm: d.pcm[:0]}
+	*d = frameDecoder{channels: d.channels}
 	return nil
 }
 
 // close has nothing to free.
 func (d *frameDecoder) close() {}
 
-// decode takes in a frame, if it is not nil, and gives out the n samples that
-// are ready and fit p. It is dry once nothing is left to give out. The error
-// wraps ErrFormat.
-func (d *frameDecoder) decode(frame []byte, p []float32) (n int, dry bool, err error) {
-	if frame != nil {
-		err = d.add(frame)
-	}
-	n = min(len(p), len(d.pcm)-d.given)
-	for i, v := range d.pcm[d.given:][:n] {
+// decode turns a frame into n samples in p, which has room for all that a frame
+// can hold. A damaged one becomes silence of the same length.
+func (d *frameDecoder) decode(frame []byte, p []float32) (n int, damaged, err error) {
+	h, _ := parseMPEGHeader(frame)
+	p = p[:h.samples()*d.channels]
+	clear(p)
+	damaged = d.synthesize(cutFrame(h, frame), p)
+	for i, v := range p {
 		p[i] = v / pcmFullScale
 	}
-	d.given += n
-	return n, d.given == len(d.pcm), err
-}
-
-// add decodes one frame. A damaged one becomes silence of the same length, as
-// long as not everything is damaged.
-func (d *frameDecoder) add(frame []byte) error {
-	h, _ := parseMPEGHeader(frame)
-	if d.given == len(d.pcm) {
-		d.pcm, d.given = d.pcm[:0], 0
-	}
-	sound := len(d.pcm)
-	d.pcm = append(d.pcm, make([]float32, h.samples()*d.channels)...)
-	err := d.synthesize(cutFrame(h, frame), d.pcm[sound:])
-	if err == nil {
-		d.run = 0
-		return nil
-	}
-	d.silenced++
-	if d.run++; d.run > maxSilencedRun {
-		return fmt.Errorf("%w: mp3: %d frames in a row are damaged: %w", ErrFormat, d.run, err)
-	}
-	return nil
+	return len(p), damaged, nil
 }
 
 // synthesize adds the samples of one frame to p. A decoder begins with a frame

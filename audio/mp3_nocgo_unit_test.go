@@ -63,19 +63,3 @@ func TestSynthesisRests(t *testing.T) {
 		t.Errorf("it still sounds, or %v", err)
 	}
 }
-
-// However long the input, a decoder keeps no more than what was not taken out.
-func TestFrameDecoderMemory(t *testing.T) {
-	mp3 := testMP3(t, "speech_24000hz_mono_cbr64.mp3")
-	h, _ := parseMPEGHeader(mp3)
-	d, _ := newFrameDecoder(h)
-	p := make([]float32, h.samples())
-	for n := range 100 {
-		if got, dry, err := d.decode(mp3[192*(1+n%27):][:192], p); got != len(p) || !dry || err != nil {
-			t.Fatalf("frame %d: %d samples, dry %v, %v", n, got, dry, err)
-		}
-	}
-	if got := cap(d.pcm); got > 4*len(p) {
-		t.Errorf("room for %d samples, a frame has %d", got, len(p))
-	}
-}

@@ -1,0 +1,130 @@
+package audio
+
+import (
+	"errors"
+	"fmt"
+	"io"
+)
+
+// mp3Section is a Source over frames of one format in a row.
+//
+// What the encoder added in front and behind is left out where a Xing or Info
+// tag tells how much. Streams of one format that were put one behind the other
+// are each treated so: together they give what they would give one by one.
+type mp3Section struct {
+	frames  *mpegFrames
+	stream  mpegHeader
+	decoded frameSource
+	length  mp3Length
+	damage  mp3Damage
+	pending []float32 // decoded and not given out
+	held    []float32 // memory for pending where it has to outlive its frame
+	next    *formatChangeError
+	err     error
+}
+
+// frameSource gives the frames of one format decoded, one by one. The error of
+// next is that of mpegFrames.next, or wraps ErrFormat for a frame that this
+// build does not read, or comes from the decoder.
+type frameSource interface {
+	next() (decodedFrame, error)
+	close()
+}
+
+// decodedFrame is valid until the next one.
+type decodedFrame struct {
+	header  mpegHeader
+	tag     *xingTag // if the frame is a stream's first and holds no sound
+	samples []float32
+	damaged error // why there is silence in place of sound
+}
+
+func (s *mp3Section) Format() Format { return s.stream.format() }
+
+// ReadSamples implements Source. It gives the samples of at most one frame, so
+// that none waits for input it does not need. It ends with io.EOF where frames
+// of another format follow, and s.next tells which.
+func (s *mp3Section) ReadSamples(p []float32) (int, error) {
+	channels := s.stream.Channels
+	if len(p) < channels {
+		return 0, io.ErrShortBuffer
+	}
+	for s.err == nil {
+		room := int(s.length.room(int64(len(p) / channels)))
+		if len(s.pending) == 0 || room == 0 {
+			s.err = s.advance()
+			continue
+		}
+		n := copy(p[:room*channels], s.pending)
+		s.pending = s.pending[n:]
+		if sound := s.length.add(int64(n / channels)); sound > 0 {
+			return int(sound) * channels, nil
+		}
+	}
+	return 0, s.err
+}
+
+// advance fetches the next frame. What is still pending stays: it is padding,
+// unless more frames come than the tag claims.
+func (s *mp3Section) advance() error {
+	kept := len(s.pending) > 0
+	if kept {
+		s.held = append(s.held[:0], s.pending...)
+		s.pending = s.held
+	}
+	frame, err := s.decoded.next()
+	switch {
+	case err != nil:
+		return s.end(err)
+	case frame.tag != nil:
+		s.length.check(s.Format())
+		s.length.start(frame.header, *frame.tag)
+		s.damage.run = 0
+		s.pending = nil
+		return nil
+	}
+	s.length.frame()
+	if s.pending = frame.samples; kept {
+		s.held = append(s.held, frame.samples...)
+		s.pending = s.held
+	}
+	return s.damage.add(frame.damaged)
+}
+
+// end turns what ended the frames into what ReadSamples returns.
+func (s *mp3Section) end(cause error) error {
+	s.length.check(s.Format())
+	if errors.As(cause, &s.next) {
+		return io.EOF
+	}
+	s.length.left(s.frames.skipped)
+	s.length.silenced(s.damage.frames)
+	if cause == io.EOF || errors.Is(cause, ErrFormat) {
+		return cause
+	}
+	return fmt.Errorf("mp3: %w", cause)
+}
+
+// mp3Damage counts the frames that were replaced by silence.
+type mp3Damage struct {
+	frames int
+	run    int // of them, those in a row up to now
+}
+
+// maxSilencedRun is how many damaged frames in a row still count as a damaged
+// stream: half a second of MPEG-2 at 24 kHz. More than that is no MP3.
+const maxSilencedRun = 20
+
+// add takes account of one more frame, which is damaged unless cause is nil.
+// The error wraps ErrFormat.
+func (d *mp3Damage) add(cause error) error {
+	if cause == nil {
+		d.run = 0
+		return nil
+	}
+	d.frames++
+	if d.run++; d.run > maxSilencedRun {
+		return fmt.Errorf("%w: mp3: %d frames in a row are damaged: %w", ErrFormat, d.run, cause)
+	}
+	return nil
+}

@@ -1,0 +1,57 @@
+package audio
+
+// serialFrames decodes one frame after the other where it is called.
+type serialFrames struct {
+	frames  *mpegFrames
+	decoder *frameDecoder
+	pcm     []float32
+}
+
+func newSerialFrames(frames *mpegFrames) (*serialFrames, error) {
+	h := frames.stream
+	decoder, err := newFrameDecoder(h)
+	if err != nil {
+		return nil, err
+	}
+	return &serialFrames{frames, decoder, make([]float32, h.samples()*h.Channels)}, nil
+}
+
+func (s *serialFrames) next() (decodedFrame, error) {
+	coded, err := s.frames.nextCoded()
+	if err != nil {
+		return decodedFrame{}, err
+	}
+	frame := decodedFrame{header: coded.header, tag: coded.tag}
+	if coded.tag != nil {
+		return frame, s.decoder.restart()
+	}
+	n, damaged, err := s.decoder.decode(coded.bytes, s.pcm)
+	frame.samples, frame.damaged = s.pcm[:n], damaged
+	return frame, err
+}
+
+func (s *serialFrames) close() { s.decoder.close() }
+
+// codedFrame is a frame that this build reads, valid until the next one.
+type codedFrame struct {
+	header mpegHeader
+	bytes  []byte
+	tag    *xingTag // if the frame is a stream's first and holds no sound
+}
+
+// nextCoded is next with a look into the frame. The error wraps ErrFormat also
+// where this build does not read the frame.
+func (f *mpegFrames) nextCoded() (codedFrame, error) {
+	h, frame, err := f.next()
+	if err == nil {
+		err = refuse(h, frame)
+	}
+	if err != nil {
+		return codedFrame{}, err
+	}
+	coded := codedFrame{header: h, bytes: frame}
+	if tag, ok := parseXingTag(h, frame); ok {
+		coded.tag = new(tag)
+	}
+	return coded, nil
+}
