@@ -26,6 +26,8 @@ const (
 	// maxMPEGFrame is the longest frame there is: MPEG-2.5 layer II at
 	// 160 kbit/s and 8000 Hz, padded.
 	maxMPEGFrame = 2881
+	// minMPEGFrame is the shortest: MPEG-2 layer III at 8 kbit/s and 24 kHz.
+	minMPEGFrame = 24
 )
 
 // mpegVersion is the version field of a frame header.
@@ -51,11 +53,12 @@ func (v mpegVersion) String() string {
 type mpegHeader struct {
 	Version  mpegVersion
 	Layer    int // 1 to 3
-	Bitrate  int // in bit/s
+	Bitrate  int // in bit/s, 0 in free format
 	Rate     int // in Hz
 	Channels int // 1 or 2
 	Padded   bool
 	Checked  bool // a checksum of two bytes follows the header
+	Free     int  // length in bytes without padding, in free format
 }
 
 // Bit rates in kbit/s by index: MPEG-1 layers I to III, then MPEG-2 and 2.5
@@ -79,12 +82,20 @@ var mpegRates = [4][3]int{
 // anything a decoder cannot use: reserved values, and free format, where the
 // header does not tell the frame's length.
 func parseMPEGHeader(b []byte) (mpegHeader, bool) {
+	h, ok := parseFreeHeader(b)
+	return h, ok && h.Bitrate > 0
+}
+
+// parseFreeHeader is parseMPEGHeader that reads free format too. The bit rate is
+// the same throughout such a stream, and not told: it takes the header of the
+// next frame to know the length of one.
+func parseFreeHeader(b []byte) (mpegHeader, bool) {
 	if len(b) < mpegHeaderLength || b[0] != 0xFF || b[1]&0xE0 != 0xE0 {
 		return mpegHeader{}, false
 	}
 	version, layer := mpegVersion(b[1]>>3&3), 4-int(b[1]>>1&3)
 	bitrate, rate, emphasis := int(b[2]>>4), int(b[2]>>2&3), b[3]&3
-	if version == 1 || layer == 4 || bitrate == 0 || bitrate == 15 || rate == 3 || emphasis == 2 {
+	if version == 1 || layer == 4 || bitrate == 15 || rate == 3 || emphasis == 2 {
 		return mpegHeader{}, false
 	}
 	h := mpegHeader{
@@ -130,7 +141,7 @@ func (h mpegHeader) length() int {
 	if h.Layer == 1 {
 		slot = 4
 	}
-	slots := h.samples() / 8 * h.Bitrate / h.Rate / slot
+	slots := (h.Free + h.samples()/8*h.Bitrate/h.Rate) / slot
 	if h.Padded {
 		slots++
 	}
@@ -148,7 +159,17 @@ func (h mpegHeader) codec() string {
 // sameStream reports whether both frames can belong to one stream. The bit
 // rate, padding and joint stereo may change from frame to frame.
 func (h mpegHeader) sameStream(other mpegHeader) bool {
-	return h.Version == other.Version && h.Layer == other.Layer && h.format() == other.format()
+	return h.Version == other.Version && h.Layer == other.Layer && h.format() == other.format() && h.Free == other.Free
+}
+
+// follower reads head as the header of a later frame in the stream of h.
+func (h mpegHeader) follower(head []byte) (mpegHeader, bool) {
+	next, ok := parseFreeHeader(head)
+	if next.Bitrate == 0 {
+		ok = ok && h.Free > 0
+		next.Free = h.Free
+	}
+	return next, ok && next.sameStream(h)
 }
 
 // decoderDelay is what a layer III decoder adds in front: 528 samples of its

@@ -35,6 +35,10 @@ var mp3Files = readByThisBuild([]mp3File{
 	{"speech_44100hz_mono_cbr96_crc", "speech_44100hz_mono", "MPEG-1 layer III", 1152 + 1105, 25, true},
 	{"speech_44100hz_joint_cbr160", "speech_44100hz_joint", "MPEG-1 layer III", 1152 + 1105, 25, true},
 	{"speech_48000hz_mono_cbr96", "speech_48000hz_mono", "MPEG-1 layer III", 1152 + 1105, 25, true},
+	{"speech_24000hz_mono_free100", "speech_24000hz_mono", "MPEG-2 layer III", 576 + 1105, 25, true},
+	{"speech_44100hz_joint_free400", "speech_44100hz_joint", "MPEG-1 layer III", 1152 + 1105, 25, true},
+	{"speech_22050hz_mono_layer2", "speech_22050hz_mono", "MPEG-2 layer II", 481, 15, false},
+	{"speech_44100hz_joint_layer2", "speech_44100hz_joint", "MPEG-1 layer II", 481, 24, false},
 })
 
 type mp3File struct {
@@ -48,7 +52,8 @@ type mp3File struct {
 
 func readByThisBuild(files []mp3File) []mp3File {
 	return slices.DeleteFunc(files, func(file mp3File) bool {
-		return !readsMPEG25 && strings.HasPrefix(file.codec, "MPEG-2.5")
+		return !readsAllMPEG && (strings.HasPrefix(file.codec, "MPEG-2.5") ||
+			strings.HasSuffix(file.codec, "layer II") || strings.Contains(file.name, "free"))
 	})
 }
 

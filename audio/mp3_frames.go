@@ -130,8 +130,8 @@ func (f *mpegFrames) id3Length(at int) (int, bool) {
 func (f *mpegFrames) next() (mpegHeader, []byte, error) {
 	f.discard(f.given)
 	f.given = 0
-	h, ok := parseMPEGHeader(f.peek(0, mpegHeaderLength))
-	if !ok || !h.sameStream(f.stream) {
+	h, ok := f.stream.follower(f.peek(0, mpegHeaderLength))
+	if !ok {
 		var err error
 		if h, err = f.resync(); err != nil {
 			return h, nil, err
@@ -187,12 +187,43 @@ func (f *mpegFrames) search(from, n int) (at int, h mpegHeader, found bool) {
 			at += f.buffered(at, from+n) - 1
 			continue
 		}
-		h, ok := parseMPEGHeader(head)
+		h, ok := f.headerAt(at, head, at == from)
 		if ok && f.confirm(at, h, f.wanted(h, at == from)) {
 			return at, h, true
 		}
 	}
 	return at, h, false
+}
+
+// headerAt reads head, which starts at offset at. Free format must be the first
+// of all that is there: its frames are too much like noise to be searched for.
+func (f *mpegFrames) headerAt(at int, head []byte, first bool) (mpegHeader, bool) {
+	if h, ok := f.stream.follower(head); ok {
+		return h, true
+	}
+	h, ok := parseFreeHeader(head)
+	if !ok || h.Bitrate > 0 {
+		return h, ok
+	}
+	if first && f.stream == (mpegHeader{}) {
+		h.Free = f.freeLength(at, h)
+	}
+	return h, h.Free > 0
+}
+
+// freeLength finds the length of the frames in free format that start at offset
+// at with header h: where the next headers are. It is 0 if they are nowhere
+// within the longest frame.
+func (f *mpegFrames) freeLength(at int, h mpegHeader) int {
+	slot := h.length() // of padding, as all else is unknown yet
+	ahead := f.peek(at, maxMPEGFrame+mpegHeaderLength)
+	for length := minMPEGFrame; length+mpegHeaderLength <= len(ahead); length++ {
+		h.Free = length - slot
+		if _, ok := h.follower(ahead[length:]); ok && f.confirm(at, h, framesExpected+1) {
+			return h.Free
+		}
+	}
+	return 0
 }
 
 // wanted is the number of frames in a row that prove one to be real.
@@ -214,8 +245,8 @@ func (f *mpegFrames) confirm(at int, h mpegHeader, want int) bool {
 			whole := len(f.peek(at-1, 1)) == 1
 			return f.err == nil && (n >= framesExpected || want == framesExpected && whole)
 		}
-		next, ok := parseMPEGHeader(head)
-		if !ok || !next.sameStream(h) {
+		next, ok := h.follower(head)
+		if !ok {
 			return false
 		}
 		h = next

@@ -23,11 +23,13 @@ static mp3_result mp3_decode(mpg123_handle *handle, const unsigned char *frame, 
 
 // mp3_setup makes handle give 32-bit float samples at the rate and with the
 // channels of the stream, uncut: its frames arrive whole, so the first need not
-// wait for the second, and what is no sound is cut off elsewhere.
-static int mp3_setup(mpg123_handle *handle, long rate, int channels) {
+// wait for the second, and what is no sound is cut off elsewhere. The length of a frame in free
+// format is known elsewhere too.
+static int mp3_setup(mpg123_handle *handle, long rate, int channels, long free_size) {
 	long flags = MPG123_QUIET | MPG123_FORCE_FLOAT | MPG123_IGNORE_INFOFRAME | MPG123_NO_READAHEAD;
 	int code = mpg123_param(handle, MPG123_FLAGS, flags, 0);
 	if (code == MPG123_OK) code = mpg123_param(handle, MPG123_RESYNC_LIMIT, -1, 0);
+	if (code == MPG123_OK) code = mpg123_param(handle, MPG123_FREEFORMAT_SIZE, free_size, 0);
 	if (code == MPG123_OK) code = mpg123_format_none(handle);
 	if (code == MPG123_OK) code = mpg123_format(handle, rate, channels, MPG123_ENC_FLOAT_32);
 	if (code == MPG123_OK) code = mpg123_open_feed(handle);
@@ -60,11 +62,20 @@ func newFrameDecoder(h mpegHeader) (*frameDecoder, error) {
 		return nil, mpg123Error(code)
 	}
 	d.cleanup = runtime.AddCleanup(d, func(h *C.mpg123_handle) { C.mpg123_delete(h) }, d.handle)
-	if code = C.mp3_setup(d.handle, C.long(h.Rate), C.int(h.Channels)); code != C.MPG123_OK {
+	if code = C.mp3_setup(d.handle, C.long(h.Rate), C.int(h.Channels), freeSize(h)); code != C.MPG123_OK {
 		d.close()
 		return nil, mpg123Error(code)
 	}
 	return d, nil
+}
+
+// freeSize is the length of the frames in free format as libmpg123 counts it:
+// without header and padding. -1 stands for all other streams.
+func freeSize(h mpegHeader) C.long {
+	if h.Free == 0 {
+		return -1
+	}
+	return C.long(h.Free - mpegHeaderLength)
 }
 
 func mpg123Error(code C.int) error {

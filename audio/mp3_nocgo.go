@@ -41,7 +41,7 @@ const pcmFullScale = 32767
 var errDamaged = errors.New("the frame is damaged")
 
 // refuse says in one line why go-mp3 cannot be given a frame: it reads neither
-// MPEG-2.5 nor layers I and II, takes the levels of intensity stereo from the
+// MPEG-2.5 nor layers I and II nor free format, takes the levels of intensity stereo from the
 // wrong channel, and has no room for the padding of MPEG-2's longest frame. The
 // error wraps ErrFormat.
 func refuse(h mpegHeader, frame []byte) error {
@@ -52,6 +52,8 @@ func refuse(h mpegHeader, frame []byte) error {
 		what = h.codec()
 	case f.mode == jointStereo && f.extension&intensityStereo != 0:
 		what = "intensity stereo"
+	case h.Free > 0:
+		what = "free format"
 	case len(f.own) > packedRoom(h):
 		what = "MPEG-2 of 160 kbit/s with padding"
 	default:

@@ -15,7 +15,7 @@ import (
 	"echocast/audio/audiotest"
 )
 
-const readsMPEG25 = false
+const readsAllMPEG = false
 
 // mp3Steps are of 16 bits, at most between a decoded sample and libmad's, by
 // channels. go-mp3 cuts fractions off: those of middle and of side add up, and
@@ -52,6 +52,8 @@ func TestMP3RefusesWhatGoMP3GetsWrong(t *testing.T) {
 		{"MPEG-1 layer II", emptyFrames("fffd8000", 417)},
 		{"MPEG-2 layer II", emptyFrames("fff584c4", 192*2)},
 		{"MPEG-1 layer I", emptyFrames("ffffc204", 420)},
+		{"free format", readMP3File(t, "speech_24000hz_mono_free100.mp3")},
+		{"MPEG-2 layer II", readMP3File(t, "speech_22050hz_mono_layer2.mp3")},
 		{"intensity stereo", withIntensity(readMP3File(t, stereoMP3), firstSound)},
 		{"MPEG-2 of 160 kbit/s with padding", emptyFrames("fff3e2c4", 523)},
 		{"MPEG-2 of 160 kbit/s with padding", emptyFrames("fff3e204", 523)},

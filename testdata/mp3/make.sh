@@ -1,9 +1,10 @@
 #!/bin/sh
 # Makes the files of this folder; the tests read them and never run it.
-# Made with espeak-ng 1.51, sox 14.4.2 (libmad 0.15.1b) and LAME 3.100.
+# Made with espeak-ng 1.51, sox 14.4.2 (libmad 0.15.1b), LAME 3.100 and, for layer
+# II, ffmpeg 5.1 with libtwolame 0.4.0.
 #
 #   speech_RATEhz_CHANNELS.s16               the encoder's input, signed 16-bit little-endian
-#   speech_RATEhz_CHANNELS_MODE.mp3          what LAME made of it
+#   speech_RATEhz_CHANNELS_MODE.mp3          what LAME made of it, or libtwolame where MODE is layer2
 #   speech_RATEhz_CHANNELS_MODE.libmad.s16   what libmad makes of that, nothing cut off
 set -eu
 cd "$(dirname "$0")"
@@ -37,8 +38,21 @@ encode() {
 	shift 3
 	lame --quiet -r --signed --little-endian --bitwidth 16 -s "$rate" -m "$(echo "$channels" | cut -c 1)" \
 		--resample "$rate" "$@" "speech_${rate}hz_$channels.s16" "$name.mp3" 2>/dev/null
-	# libmad gives the last frame only if something follows
-	{ cat "$name.mp3"; head -c 2000 /dev/zero; } | sox -D -V1 -t mp3 - -t s16 "$name.libmad.s16"
+	decode "$name"
+}
+
+# decode NAME: what libmad makes of it; it gives the last frame only if
+# something follows
+decode() {
+	{ cat "$1.mp3"; head -c 2000 /dev/zero; } | sox -D -V1 -t mp3 - -t s16 "$1.libmad.s16"
+}
+
+# layer2 RATE CHANNELS NUMBER KBIT
+layer2() {
+	name=speech_${1}hz_$2_layer2
+	ffmpeg -v error -y -f s16le -ar "$1" -ac "$3" -i "speech_${1}hz_$2.s16" \
+		-c:a libtwolame -b:a "$4k" -f mp2 "$name.mp3"
+	decode "$name"
 }
 
 input 8000 mono 0.6
@@ -60,3 +74,7 @@ encode 24000 mono cbr64 -b 64
 encode 44100 mono cbr96_crc -b 96 -p
 encode 44100 joint cbr160 -b 160
 encode 48000 mono cbr96 -b 96
+encode 24000 mono free100 --freeformat -b 100
+encode 44100 joint free400 --freeformat -b 400
+layer2 22050 mono 1 32
+layer2 44100 joint 2 192
