@@ -8,7 +8,8 @@
 // happen once, when the wire message is built.
 //
 // Everything is pulled: nothing is read before it is asked for, and no
-// goroutine is started. A typical chain is
+// goroutine is started. The exception is a long MP3 in a regular file, see
+// Open. A typical chain is
 //
 //	in, err := audio.Open(os.Stdin, nil)      // by content, not by name
 //	mono := audio.Mono(in)

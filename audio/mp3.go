@@ -30,6 +30,10 @@ const (
 	minMPEGFrame = 24
 )
 
+// maxMainDataBegin is the largest value of the 9-bit field main_data_begin of a
+// layer III frame: how far before the frame its main data begins.
+const maxMainDataBegin = 511
+
 // mpegVersion is the version field of a frame header.
 type mpegVersion byte
 

@@ -7,14 +7,16 @@ import (
 	"io"
 )
 
-// mp3Decoder is a Source over MPEG audio, in the format of its first frame. It
-// reads no further than the frame it needs next, so it keeps pace with a pipe.
+// mp3Decoder is a Source over MPEG audio, in the format of its first frame. With
+// one worker it reads no further than the frame it needs next, so it keeps pace
+// with a pipe.
 //
 // Where the rate or the number of channels changes in mid-stream, as it does
 // where files were put one behind the other, what follows is converted to the
 // first format: each section between two changes as if it were alone.
 type mp3Decoder struct {
 	frames    mpegFrames
+	workers   int
 	section   *mp3Section
 	converted Source // section in the format of the first
 	info      Info
@@ -27,8 +29,11 @@ type mp3Decoder struct {
 // not end first. The buffer of r holds at least 64 KiB. An error wraps
 // ErrFormat where r holds no MPEG audio that this build reads, else it wraps
 // the error of r.
-func openMP3(r *bufio.Reader) (*mp3Decoder, error) {
-	d := &mp3Decoder{frames: mpegFrames{r: r}}
+//
+// With two workers or more, r is read and decoded some seconds ahead once the
+// first ones have been asked for, until the end or Close.
+func openMP3(r *bufio.Reader, workers int) (*mp3Decoder, error) {
+	d := &mp3Decoder{frames: mpegFrames{r: r}, workers: workers}
 	if err := d.frames.start(); err != nil {
 		return nil, err
 	}
@@ -62,6 +67,10 @@ func (d *mp3Decoder) begin(before *mp3Section) error {
 		decoded: decoded,
 		length:  mp3Length{claimed: -1, warnings: before.length.warnings},
 		damage:  mp3Damage{frames: before.damage.frames},
+	}
+	if d.workers > 1 {
+		d.section.ahead = &decodeAhead{workers: d.workers, lead: parallelLead}
+		decoded.history = &d.section.ahead.history
 	}
 	d.converted, err = convert(d.section, d.info.Format)
 	return err
@@ -98,12 +107,11 @@ func (d *mp3Decoder) ReadSamples(p []float32) (int, error) {
 
 // change goes on with the section that follows the present one.
 func (d *mp3Decoder) change(next *formatChangeError) error {
-	d.section.decoded.close()
 	if from, to := d.section.Format(), next.to.format(); from != to {
 		at := d.info.Format.Duration(d.delivered).Seconds()
 		d.section.length.warn("after %.3f s %v follows %v; it is given as %v", at, to, from, d.info.Format)
 	}
-	d.frames.stream = next.to
+	d.frames.stream, d.frames.main.held = next.to, 0
 	return d.begin(d.section)
 }
 

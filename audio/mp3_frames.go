@@ -84,6 +84,7 @@ type mpegFrames struct {
 	given   int        // length of the frame that the last call gave out
 	skipped int64      // bytes left out that were no tag
 	err     error      // of r, if not io.EOF
+	main    reservoir
 }
 
 // formatChangeError says that the frames of another format follow.

@@ -17,6 +17,16 @@ const readsAllMPEG = true
 // channels.
 var mp3Steps = [...]float64{1: 1, 2: 1}
 
+// damageRounding is what decoding ahead may change behind a damaged frame. Such
+// a frame does not turn libmpg123's synthesis buffer, and from then on its sums
+// have another order.
+const damageRounding = 2e-6
+
+// How often the tests of decoding ahead repeat a file, and with how many workers.
+const aheadTimes = 50
+
+var aheadWorkers = []int{2, 5}
+
 // isRefusal is never true: libmpg123 reads all frames there are.
 func isRefusal(error) bool { return false }
 

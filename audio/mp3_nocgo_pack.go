@@ -8,16 +8,6 @@ import (
 	"slices"
 )
 
-// layer3Frame is a frame cut into its parts.
-type layer3Frame struct {
-	header    mpegHeader
-	head      [mpegHeaderLength]byte
-	mode      byte   // channel mode
-	extension byte   // how joint stereo is coded
-	side      []byte // side information
-	own       []byte // main data, of this frame or of later ones
-}
-
 // Values of the channel mode and of its extension.
 const (
 	jointStereo = 1
@@ -25,24 +15,6 @@ const (
 	intensityStereo  = 1
 	middleSideStereo = 2
 )
-
-// cutFrame cuts a frame into its parts.
-func cutFrame(h mpegHeader, frame []byte) layer3Frame {
-	const checksumLength = 2
-	rest := frame[mpegHeaderLength:]
-	if h.Checked {
-		rest = rest[min(checksumLength, len(rest)):]
-	}
-	side := min(xingOffset(h)-mpegHeaderLength, len(rest))
-	return layer3Frame{
-		header:    h,
-		head:      [mpegHeaderLength]byte(frame),
-		mode:      frame[3] >> 6,
-		extension: frame[3] >> 4 & 3,
-		side:      rest[:side],
-		own:       rest[side:],
-	}
-}
 
 // isMiddleSide reports whether the channels are half the sum and half the
 // difference of left and right, times √2.
@@ -73,9 +45,6 @@ type packedFrame struct {
 	held    int // how many bytes of main data end it
 	samples int // for each channel
 }
-
-// maxMainDataBegin is the largest value of the 9-bit field main_data_begin.
-const maxMainDataBegin = 511
 
 // remember appends to the main data and drops what no frame can refer to.
 func (p *framePacker) remember(own []byte) {
@@ -131,14 +100,6 @@ func packedRoom(h mpegHeader) int {
 	return length - xingOffset(h)
 }
 
-// mainDataBegin is how far before the frame its main data begins, in bytes.
-func mainDataBegin(h mpegHeader, side []byte) int {
-	if h.Version == mpeg1 {
-		return sideBits(side, 0, 9)
-	}
-	return sideBits(side, 0, 8)
-}
-
 // sideBlocks tells where in the side information the blocks of each granule
 // and channel begin, in bits, and how many there are of which size (ISO/IEC
 // 11172-3, 2.4.1.7, and 13818-3, 2.4.1.7).
@@ -179,10 +140,4 @@ func lowerGains(h mpegHeader, side []byte) []byte {
 		at += size
 	}
 	return side
-}
-
-// sideBits reads n bits, at most 12, that start at bit at.
-func sideBits(side []byte, at, n int) int {
-	window := binary.BigEndian.Uint32(side[at/8:])
-	return int(window << (at % 8) >> (32 - n))
 }

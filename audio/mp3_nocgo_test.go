@@ -22,6 +22,15 @@ const readsAllMPEG = false
 // twice so where frames of both kinds overlap.
 var mp3Steps = [...]float64{1: 1, 2: 3}
 
+// damageRounding is what decoding ahead may change behind a damaged frame.
+const damageRounding = 0
+
+// How often the tests of decoding ahead repeat a file, and with how many workers:
+// less than libmpg123 can be asked for.
+const aheadTimes = 18
+
+var aheadWorkers = []int{3}
+
 // isRefusal reports whether err says that this build does not read something.
 func isRefusal(err error) bool {
 	return err != nil && strings.Contains(err.Error(), "this build does not read")

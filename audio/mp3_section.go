@@ -15,6 +15,7 @@ type mp3Section struct {
 	frames  *mpegFrames
 	stream  mpegHeader
 	decoded frameSource
+	ahead   *decodeAhead // nil where frames are decoded one by one
 	length  mp3Length
 	damage  mp3Damage
 	pending []float32 // decoded and not given out
@@ -72,6 +73,9 @@ func (s *mp3Section) advance() error {
 		s.held = append(s.held[:0], s.pending...)
 		s.pending = s.held
 	}
+	if err := s.lookAhead(); err != nil {
+		return s.end(err)
+	}
 	frame, err := s.decoded.next()
 	switch {
 	case err != nil:
@@ -88,11 +92,40 @@ func (s *mp3Section) advance() error {
 		s.held = append(s.held, frame.samples...)
 		s.pending = s.held
 	}
-	return s.damage.add(frame.damaged)
+	if err := s.damage.add(frame.damaged); err != nil {
+		return s.end(err)
+	}
+	return nil
 }
 
-// end turns what ended the frames into what ReadSamples returns.
+// decodeAhead says when a section goes on to decode ahead.
+type decodeAhead struct {
+	workers int
+	lead    int // frames to decode one by one before
+	history warmUp
+}
+
+// lookAhead counts the frames and begins to decode ahead when it is time.
+func (s *mp3Section) lookAhead() (err error) {
+	if s.ahead == nil {
+		return nil
+	}
+	if s.ahead.lead--; s.ahead.lead >= 0 {
+		return nil
+	}
+	s.decoded.close()
+	parallel, err := newParallelFrames(s.frames, &s.ahead.history, s.ahead.workers)
+	if err != nil {
+		return err
+	}
+	s.decoded, s.ahead = parallel, nil
+	return nil
+}
+
+// end frees the decoders and turns what ended the frames into what ReadSamples
+// returns.
 func (s *mp3Section) end(cause error) error {
+	s.decoded.close()
 	s.length.check(s.Format())
 	if errors.As(cause, &s.next) {
 		return io.EOF

@@ -5,6 +5,7 @@ type serialFrames struct {
 	frames  *mpegFrames
 	decoder *frameDecoder
 	pcm     []float32
+	history *warmUp // nil if nothing will ever go on elsewhere
 }
 
 func newSerialFrames(frames *mpegFrames) (*serialFrames, error) {
@@ -13,13 +14,16 @@ func newSerialFrames(frames *mpegFrames) (*serialFrames, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &serialFrames{frames, decoder, make([]float32, h.samples()*h.Channels)}, nil
+	return &serialFrames{frames: frames, decoder: decoder, pcm: make([]float32, h.samples()*h.Channels)}, nil
 }
 
 func (s *serialFrames) next() (decodedFrame, error) {
 	coded, err := s.frames.nextCoded()
 	if err != nil {
 		return decodedFrame{}, err
+	}
+	if s.history != nil {
+		s.history.take(coded)
 	}
 	frame := decodedFrame{header: coded.header, tag: coded.tag}
 	if coded.tag != nil {
@@ -39,7 +43,7 @@ type codedFrame struct {
 	tag    *xingTag // if the frame is a stream's first and holds no sound
 }
 
-// nextCoded is next with a look into the frame. The error wraps ErrFormat also
+// nextCoded is next with a look into the frame, which is complete or silent. The error wraps ErrFormat also
 // where this build does not read the frame.
 func (f *mpegFrames) nextCoded() (codedFrame, error) {
 	h, frame, err := f.next()
@@ -49,9 +53,9 @@ func (f *mpegFrames) nextCoded() (codedFrame, error) {
 	if err != nil {
 		return codedFrame{}, err
 	}
-	coded := codedFrame{header: h, bytes: frame}
 	if tag, ok := parseXingTag(h, frame); ok {
-		coded.tag = new(tag)
+		f.main.held = 0
+		return codedFrame{header: h, bytes: frame, tag: new(tag)}, nil
 	}
-	return coded, nil
+	return codedFrame{header: h, bytes: f.main.complete(h, frame)}, nil
 }

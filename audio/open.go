@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"runtime"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -32,6 +34,8 @@ type Options struct {
 	// FFmpeg is the program, usually "ffmpeg", to decode with what is not
 	// read here and is no text. Empty: such input is refused.
 	FFmpeg string
+
+	decoders int // that may work at once
 }
 
 // InputError is an input that broke after it had begun: a read error or bytes
@@ -74,7 +78,9 @@ const sniffRoom = 64 << 10
 
 // Open recognises the audio in r by its content and reads its header. It never
 // seeks and never reads ahead further than it has to, so r may be a pipe that
-// is still being written. The caller closes the Input, and r.
+// is still being written. Only an MP3 in a regular file of more than a second or
+// two is read and decoded some seconds ahead, on all processors, until the end
+// or Close. The caller closes the Input, and then r.
 //
 // WAV files that follow one another in r are one Input, as far as their formats
 // agree. So a WAV ends when r ends, and a writer that keeps a pipe open after
@@ -83,10 +89,12 @@ const sniffRoom = 64 << 10
 // Bytes that are not audio give an error that wraps ErrFormat and says what
 // they are; an input without a byte gives ErrEmpty.
 func Open(r io.Reader, opts *Options) (*Input, error) {
-	if opts == nil {
-		opts = &Options{}
+	var options Options
+	if opts != nil {
+		options = *opts
 	}
-	dec, err := open(bufio.NewReaderSize(strictEnd{r}, sniffRoom), *opts)
+	options.decoders = decodersFor(r)
+	dec, err := open(bufio.NewReaderSize(strictEnd{r}, sniffRoom), options)
 	if err != nil {
 		return nil, err
 	}
@@ -96,6 +104,19 @@ func Open(r io.Reader, opts *Options) (*Input, error) {
 		return nil, err
 	}
 	return &Input{dec: dec, format: format}, nil
+}
+
+// decodersFor is how many decoders may work on r at once: one on each processor
+// where r is a regular file, which can be read ahead, else a single one.
+func decodersFor(r io.Reader) int {
+	file, ok := r.(*os.File)
+	if !ok {
+		return 1
+	}
+	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() {
+		return 1
+	}
+	return min(runtime.GOMAXPROCS(0), maxMP3Workers)
 }
 
 func open(r *bufio.Reader, opts Options) (decoder, error) {
@@ -109,7 +130,7 @@ func open(r *bufio.Reader, opts Options) (decoder, error) {
 	case "au":
 		return openAU(r)
 	case "mp3":
-		return openMP3Decoder(r)
+		return openMP3Decoder(r, opts.decoders)
 	case "ogg":
 		return openOgg(r)
 	case "flac":
@@ -166,7 +187,7 @@ func openByContent(r *bufio.Reader, opts Options) (decoder, error) {
 	case sniffFLAC(r):
 		return openFLAC(r)
 	case sniffMP3(r):
-		return openMP3Decoder(r)
+		return openMP3Decoder(r, opts.decoders)
 	}
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
@@ -193,8 +214,8 @@ func openWAVDecoder(r *bufio.Reader) (decoder, error) {
 }
 
 // openMP3Decoder keeps a nil *mp3Decoder out of the interface.
-func openMP3Decoder(r *bufio.Reader) (decoder, error) {
-	dec, err := openMP3(r)
+func openMP3Decoder(r *bufio.Reader, decoders int) (decoder, error) {
+	dec, err := openMP3(r, decoders)
 	if err != nil {
 		return nil, err
 	}
