@@ -22,6 +22,10 @@ var mp3Steps = [...]float64{1: 1, 2: 1}
 // have another order.
 const damageRounding = 2e-6
 
+// damageUnequal is how many samples may differ in more than that: a few frames
+// where libmpg123 reads on in what happens to lie in its memory.
+const damageUnequal = 4 * 1152
+
 // How often the tests of decoding ahead repeat a file, and with how many workers.
 const aheadTimes = 50
 

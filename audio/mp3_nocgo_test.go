@@ -23,7 +23,10 @@ const readsAllMPEG = false
 var mp3Steps = [...]float64{1: 1, 2: 3}
 
 // damageRounding is what decoding ahead may change behind a damaged frame.
-const damageRounding = 0
+const (
+	damageRounding = 0
+	damageUnequal  = 0
+)
 
 // How often the tests of decoding ahead repeat a file, and with how many workers:
 // less than libmpg123 can be asked for.

@@ -41,8 +41,9 @@ func decodeWith(t testing.TB, data []byte, workers int) decodedBy {
 }
 
 // sameAsSerial fails t unless decoding ahead gives what decoding one frame
-// after the other gives, up to a rounding error.
-func sameAsSerial(t *testing.T, what string, data []byte, rounding float64) decodedBy {
+// after the other gives, up to a rounding error and
+// to so many samples beyond it.
+func sameAsSerial(t *testing.T, what string, data []byte, rounding float64, allowed int) decodedBy {
 	t.Helper()
 	serial := decodeWith(t, data, 1)
 	for _, v := range serial.samples {
@@ -57,11 +58,14 @@ func sameAsSerial(t *testing.T, what string, data []byte, rounding float64) deco
 		if len(ahead.samples) != len(serial.samples) {
 			t.Fatalf("%s: %d workers give %d samples, one gives %d", what, workers, len(ahead.samples), len(serial.samples))
 		}
+		unequal := 0
 		for i, v := range ahead.samples {
 			if math.Abs(float64(v-serial.samples[i])) > rounding {
-				t.Errorf("%s: %d workers: sample %d of %d is %v, want %v", what, workers, i, len(ahead.samples), v, serial.samples[i])
-				break
+				unequal++
 			}
+		}
+		if unequal > allowed {
+			t.Errorf("%s: %d workers: %d of %d samples are not the same", what, workers, unequal, len(ahead.samples))
 		}
 	}
 	return serial
@@ -81,14 +85,14 @@ func TestMP3AheadIsBitExact(t *testing.T) {
 	for _, file := range mp3Files {
 		mp3 := readMP3File(t, file.name+".mp3")
 		bare := withoutTag(file, mp3)
-		sameAsSerial(t, file.name, mp3, 0)
-		sameAsSerial(t, file.name+" many times", bytes.Repeat(mp3, aheadTimes), 0)
+		sameAsSerial(t, file.name, mp3, 0, 0)
+		sameAsSerial(t, file.name+" many times", bytes.Repeat(mp3, aheadTimes), 0, 0)
 		endless := bytes.Repeat(bare, aheadTimes)
-		sameAsSerial(t, file.name+" as one stream", endless, 0)
-		sameAsSerial(t, file.name+" as one stream, cut", endless[777:len(endless)-99], 0)
+		sameAsSerial(t, file.name+" as one stream", endless, 0, 0)
+		sameAsSerial(t, file.name+" as one stream, cut", endless[777:len(endless)-99], 0, 0)
 		all = append(all, mp3, bytes.Repeat(bare, 1+aheadTimes/3))
 	}
-	result := sameAsSerial(t, "all in a row", bytes.Join(all, nil), 0)
+	result := sameAsSerial(t, "all in a row", bytes.Join(all, nil), 0, 0)
 	if len(result.samples) < 250_000 || result.err != "" {
 		t.Errorf("%d samples in a row, ended with %q: this proves little", len(result.samples), result.err)
 	}
@@ -103,7 +107,7 @@ func TestMP3AheadOfDamage(t *testing.T) {
 			for range 1 + 15*int(seed) {
 				damaged[5000+damage.IntN(len(long)-5000)] ^= 1 << damage.IntN(8)
 			}
-			sameAsSerial(t, file.name, damaged, damageRounding)
+			sameAsSerial(t, file.name, damaged, damageRounding, damageUnequal)
 		}
 	}
 }
@@ -114,9 +118,16 @@ func longMP3(t testing.TB, name string, times int) []byte {
 	return bytes.Repeat(mp3[4+bytes.Index(mp3[4:], mp3[:2]):], times)
 }
 
-// noGoroutines fails t if more goroutines run than before.
+// noGoroutines fails t if more goroutines run than before. One that was waited
+// for may need a moment to be gone.
 func noGoroutines(t *testing.T, before int) {
 	t.Helper()
+	for range 10_000 {
+		if runtime.NumGoroutine() <= before {
+			return
+		}
+		runtime.Gosched()
+	}
 	if now := runtime.NumGoroutine(); now > before {
 		t.Errorf("%d goroutines, %d before", now, before)
 	}
