@@ -9,10 +9,10 @@ const (
 	parallelLead = 64
 	// segmentFrames is how many frames are decoded in one piece. Each piece
 	// costs its warm-up, of 8 frames or 16 as a rule.
-	segmentFrames = 128
-	// maxMP3Workers bounds the memory: each has one piece of 1.2 MB, and two
+	segmentFrames = 96
+	// maxMP3Workers bounds the memory: each has one piece of 0.9 MB, and two
 	// more wait to be read or filled.
-	maxMP3Workers = 8
+	maxMP3Workers = 4
 )
 
 // parallelFrames decodes segments of a stream on several processors at once. A

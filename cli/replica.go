@@ -221,7 +221,10 @@ func (s *serving) serve(ctx context.Context, conn *rtc.Conn, n int) {
 	}
 	s.say("connection %d: a sender has come", n)
 	report, err := replica.New(conn, options).Run(ctx)
-	if err != nil {
+	switch {
+	case errors.Is(err, rtc.ErrLost): // the sender's doing
+		s.warn("connection %d: %s", n, firstLine(err.Error()))
+	case err != nil:
 		s.fail(fmt.Errorf("connection %d: %w", n, err))
 	}
 	s.report(n, report)
