@@ -153,3 +153,27 @@ func TestFFmpegClosedEarly(t *testing.T) {
 type forever struct{}
 
 func (forever) Read(p []byte) (int, error) { return len(p), nil }
+
+// ffmpeg goes on after damage and exits with 0: what it says of it is an error,
+// or broken audio would end in a done.
+func TestFFmpegThatOnlyComplains(t *testing.T) {
+	pcm, want := to16(speechLike(2400, audio.Format{Rate: 24000, Channels: 1}))
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "said.wav"), wavFile(mono16(24000), data(pcm)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	script := "#!/bin/sh\ncat >/dev/null\ncat " + filepath.Join(dir, "said.wav") + "\necho 'Invalid element' >&2\n"
+	program := filepath.Join(dir, "ffmpeg")
+	if err := os.WriteFile(program, []byte(script), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	in, err := audio.Open(strings.NewReader("\x1a\x45\xdf\xa3 and more of a WebM"), &audio.Options{FFmpeg: program})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	got, err := audiotest.Collect(in)
+	if err == nil || !strings.Contains(err.Error(), "Invalid element") || !slices.Equal(got, want) {
+		t.Errorf("%d samples, %v; want %d and what it complained of", len(got), err, len(want))
+	}
+}

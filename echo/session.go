@@ -162,6 +162,9 @@ func (s *Session) listen(ctx context.Context) {
 		if s.options.OnEvent != nil {
 			s.options.OnEvent(event)
 		}
+		if s.lostError() != nil {
+			return // the room was shut down
+		}
 	}
 }
 

@@ -565,6 +565,19 @@ func TestShutdown(t *testing.T) {
 			t.Errorf("%v after %v, want ErrLost after 1 s", err, time.Since(start))
 		}
 	})
+	synctest.Test(t, func(t *testing.T) { // before the replica has come
+		r := newRoom()
+		s, err := NewSession(NewMessages(r, "c1", 0), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		r.say(`{"message_type":"system","event_type":"system.shutdown"}`)
+		start := time.Now()
+		if err := s.WaitReady(t.Context()); !errors.Is(err, ErrLost) || time.Since(start) != 0 {
+			t.Errorf("%v after %v, want ErrLost at once", err, time.Since(start))
+		}
+	})
 }
 
 func TestCloseEndsAll(t *testing.T) {
