@@ -1,0 +1,36 @@
+package echo
+
+import "time"
+
+// MomentKind says what a Moment tells of.
+type MomentKind string
+
+// What happens in a session.
+const (
+	MomentBegin     MomentKind = "begin"     // an utterance has its turn
+	MomentInput     MomentKind = "input"     // samples came from its source
+	MomentChunk     MomentKind = "chunk"     // the connection accepted a chunk
+	MomentInterrupt MomentKind = "interrupt" // the replica was told to stop
+	MomentEvent     MomentKind = "event"     // the room said something
+	MomentReceipt   MomentKind = "receipt"   // an utterance is over
+	MomentLost      MomentKind = "lost"      // the connection is gone
+	MomentConnected MomentKind = "connected" // it is there again
+)
+
+// Moment is one thing that happened in a session, for those who record it.
+// Fields that do not belong to its kind are zero.
+type Moment struct {
+	Kind        MomentKind
+	At          time.Time
+	InferenceID string    // of the utterance it is about
+	Text        string    // begin: the name of the speech; interrupt and lost: why
+	Rate        int       // begin: Hz
+	Position    int64     // input, chunk: samples of the utterance before these
+	Samples     int       // input, chunk: how many
+	PCM         []float32 // chunk: the samples; valid during the call only
+	Due         time.Time // chunk: when it was to leave, by its pace
+	Bytes       int       // chunk: of its message
+	Last        bool      // chunk: it ends the utterance
+	Event       *Event    // event
+	Receipt     *Receipt  // receipt
+}
