@@ -48,7 +48,7 @@ func (e *encoding) run(ctx context.Context, names []string) error {
 	}
 	lines := echo.NewLines(e.streams.Out, e.pace != string(echo.BurstMode))
 	options := e.session()
-	options.SkipHeard = true
+	options.SkipHeard, options.SkipReady = true, true
 	session, err := echo.NewSession(echo.NewMessages(lines, e.conversation, e.maxMessage), options)
 	if err != nil {
 		return settingsError(err)

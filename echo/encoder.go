@@ -204,6 +204,11 @@ func samplesIn(d time.Duration, rate int) int {
 	return int(int64(d) * int64(rate) / int64(time.Second))
 }
 
+// samplesOf is how many whole samples d holds, however long it is.
+func samplesOf(d time.Duration, rate int) int64 {
+	return int64(d/time.Second)*int64(rate) + int64(d%time.Second)*int64(rate)/int64(time.Second)
+}
+
 // durationOf is the playing time of so many samples.
 func durationOf(samples int64, rate int) time.Duration {
 	r := int64(rate)

@@ -44,3 +44,9 @@ func AppendInterrupt(dst []byte, conversationID string) []byte {
 	msg, _ := json.Marshal(Interrupt{typeConversation, eventInterrupt, conversationID}) // strings always marshal
 	return append(dst, msg...)
 }
+
+// Message is one interaction.
+type Message interface {
+	EventType() string
+	AppendTo(dst []byte, conversationID string) ([]byte, error)
+}

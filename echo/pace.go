@@ -52,6 +52,7 @@ type Pacer struct {
 	burst  bool
 	start  time.Time // when position 0 is to be heard
 	slot   time.Time // when the message before this one was due
+	last   time.Time // when the last chunk was due
 	stalls int
 	timer  *time.Timer
 }
@@ -95,6 +96,7 @@ func NewPacer(pace Pace, rate, chunk int) (*Pacer, error) {
 func (p *Pacer) Wait(ctx context.Context, position int64) error {
 	now := time.Now()
 	due := p.due(now, durationOf(position, p.rate))
+	p.last = due
 	if !due.After(now) {
 		return context.Cause(ctx)
 	}
@@ -135,6 +137,15 @@ func (p *Pacer) due(now time.Time, position time.Duration) time.Time {
 		p.slot = behind
 	}
 	return due
+}
+
+// Due is when the chunk of the last Wait was due.
+func (p *Pacer) Due() time.Time { return p.last }
+
+func (p *Pacer) stop() {
+	if p.timer != nil {
+		p.timer.Stop()
+	}
 }
 
 // Stalls is how often the clock was set anew because a chunk came after the

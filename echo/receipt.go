@@ -14,6 +14,16 @@ const (
 	Failed      Outcome = "failed"      // the input or the connection broke
 )
 
+// Delivery is how much is known of the way of an utterance to the replica.
+type Delivery string
+
+// How far an utterance is known to have come.
+const (
+	Accepted     Delivery = "accepted"     // the connection took it; more is not known
+	Acknowledged Delivery = "acknowledged" // the peer's transport has all of it
+	Heard        Delivery = "heard"        // the replica said that it spoke
+)
+
 // How a figure of a receipt is known.
 const (
 	ByEvent = "event" // the replica said so
@@ -23,14 +33,19 @@ const (
 // Receipt tells what came of one utterance. Times in seconds are as they are
 // best known, and each says how.
 type Receipt struct {
-	InferenceID string  `json:"inference_id"`
-	Source      string  `json:"source,omitempty"` // what the caller named the input
-	Outcome     Outcome `json:"outcome"`
+	InferenceID string `json:"inference_id"`
+	// Resumes is the id of the utterance that this one goes on from.
+	Resumes string  `json:"resumes,omitempty"`
+	Source  string  `json:"source,omitempty"` // what the caller named the input
+	Outcome Outcome `json:"outcome"`
 	// Samples were sent, in Chunks messages of Bytes bytes in all.
 	Samples     int64   `json:"samples"`
 	SentSeconds float64 `json:"sent_seconds"` // playing time of Samples
 	Chunks      int     `json:"chunks"`
 	Bytes       int64   `json:"bytes"`
+	Clipped     int64   `json:"clipped"` // samples that were beyond full scale
+	// Characters of text were sent, where the utterance is one of text.
+	Characters int `json:"characters,omitempty"`
 	// FirstMessageSeconds is from the call of Speak to the first message
 	// accepted by the connection; FirstAudioSeconds from there to the event
 	// that the replica speaks. Negative: it did not come to that.
@@ -44,7 +59,18 @@ type Receipt struct {
 	// there.
 	Underruns   int    `json:"underruns"`
 	UnderrunsBy string `json:"underruns_by"`
-	Error       string `json:"error,omitempty"`
+	// LeadSeconds is how far ahead of playout the replica was kept, on
+	// average, by the clock.
+	LeadSeconds float64 `json:"lead_seconds"`
+	// Delivery is how much is known of the way to the replica, and
+	// AcknowledgedSamples how many samples the peer's transport acknowledged:
+	// those after them were possibly delivered. Negative: the connection
+	// cannot tell.
+	Delivery            Delivery `json:"delivery,omitempty"`
+	AcknowledgedSamples int64    `json:"acknowledged_samples"`
+	// Input tells how a Feed was fed so far; nil for another source.
+	Input *FeedStats `json:"input,omitempty"`
+	Error string     `json:"error,omitempty"`
 }
 
 // agree reports whether the time spoken is the time sent, as far as can be told:
@@ -91,4 +117,27 @@ func (b *renderBuffer) ahead(now time.Time) time.Duration {
 		return b.held
 	}
 	return max(b.dry.Sub(now), 0)
+}
+
+// route remembers how many samples the last messages ended with, to tell which
+// of them the peer has.
+type route struct {
+	ends [256]struct{ bytes, samples int64 }
+	n    int
+}
+
+func (r *route) add(bytes, samples int64) {
+	r.ends[r.n%len(r.ends)] = struct{ bytes, samples int64 }{bytes, samples}
+	r.n++
+}
+
+// before is how many samples are in whole messages within the first so many
+// bytes.
+func (r *route) before(bytes int64) (samples int64) {
+	for _, end := range r.ends[:min(r.n, len(r.ends))] {
+		if end.bytes <= bytes {
+			samples = max(samples, end.samples)
+		}
+	}
+	return samples
 }

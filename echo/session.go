@@ -2,120 +2,84 @@ package echo
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
 	"time"
-
-	"echocast/chunker"
 )
-
-// What callers may test with errors.Is.
-var (
-	// ErrNotReady: the replica did not come into the room in time.
-	ErrNotReady = errors.New("the replica did not join in time")
-	// ErrLost: the connection broke or the peer left.
-	ErrLost = errors.New("the connection was lost")
-	// ErrNoAudio: the source ended without a sample.
-	ErrNoAudio = errors.New("no audio in the input")
-	// ErrInterrupted: somebody else interrupted the replica.
-	ErrInterrupted = errors.New("interrupted by somebody else")
-	// ErrUnverified: all was sent, and no event said in time that it was
-	// heard, or it said something else.
-	ErrUnverified = errors.New("sent, but not confirmed as heard")
-	// ErrStopped is the cause of an utterance that Interrupt ended.
-	ErrStopped = errors.New("interrupted")
-	// ErrClosed: the session was closed.
-	ErrClosed = errors.New("the session is closed")
-)
-
-// Options tune a session. Nil is fine, and so is each zero value.
-type Options struct {
-	Rate       int           // Hz of the audio that Speak is given; 0: DefaultRate
-	Chunk      time.Duration // 0: DefaultChunk, or less where MaxMessage is smaller
-	MaxMessage int           // bytes of JSON; 0: DefaultMaxMessage
-	Pace       Pace
-	// ReadyTimeout bounds the wait for the replica; 0: 30 s.
-	ReadyTimeout time.Duration
-	// HeardTimeout bounds the wait for the replica's word that it has
-	// finished, beyond the time the audio needs; 0: 5 s.
-	HeardTimeout time.Duration
-	// InterruptTimeout bounds the wait for the replica's word that it has
-	// stopped; 0: 2 s.
-	InterruptTimeout time.Duration
-	// SkipHeard ends an utterance when it is sent. Leaving then may cut the
-	// replica off.
-	SkipHeard bool
-	// OnEvent is called with every event, from the session's goroutine.
-	OnEvent func(Event)
-}
-
-func (o *Options) withDefaults() Options {
-	var set Options
-	if o != nil {
-		set = *o
-	}
-	set.Rate = orDefault(set.Rate, DefaultRate)
-	set.MaxMessage = orDefault(set.MaxMessage, DefaultMaxMessage)
-	set.ReadyTimeout = orDefault(set.ReadyTimeout, 30*time.Second)
-	set.HeardTimeout = orDefault(set.HeardTimeout, 5*time.Second)
-	set.InterruptTimeout = orDefault(set.InterruptTimeout, 2*time.Second)
-	return set
-}
-
-func orDefault[T comparable](v, otherwise T) T {
-	var zero T
-	if v == zero {
-		return otherwise
-	}
-	return v
-}
 
 // Session speaks utterances on one stage, one after the other, and follows what
 // the replica says about itself. It starts one goroutine, which Close ends and
 // waits for.
+//
+// An utterance goes from queued to sending, draining and speaking, and ends as
+// finished, interrupted or failed. Every wait on that way has an end, but for
+// the input's own and a Pause.
 type Session struct {
-	stage   Stage
 	options Options
 	chunk   int // samples
 
-	turn   chan struct{} // held by the utterance that speaks
 	wire   chan struct{} // held while something is being sent
 	cancel context.CancelFunc
 	over   chan struct{} // closed when the listener has ended
 
-	mu      sync.Mutex
-	ready   chan struct{} // closed when the replica is there
-	joined  bool
-	lost    error      // why the listener ended
-	current *utterance // nil between utterances
-	past    idRing     // of the utterances before it
+	mu        sync.Mutex
+	changed   chan struct{} // closed, and made anew, at every change of what follows
+	stage     Stage
+	drop      context.CancelCauseFunc // ends the listening to stage
+	joined    bool                    // the replica is there
+	rejoining bool                    // from a loss until the replica is there again
+	lost      error                   // why nothing can be said any more
+	line      []*turn                 // who speaks, and who waits
+	free      time.Time               // when the next utterance may begin
+	paused    bool
+	user      time.Time  // since when the user speaks; zero while not
+	current   *utterance // nil between utterances
+	past      idRing     // of the utterances before it
+	derived   bool       // events carry a known form of our ids
+	strays    int
+	readers   []*subscription
 }
 
 // NewSession opens a session on stage and starts to listen. The caller closes
 // the session first and then what the stage stands on.
 func NewSession(stage Stage, options *Options) (*Session, error) {
 	set := options.withDefaults()
-	probe := Utterance{InferenceID: NewInferenceID(), Rate: set.Rate}
-	if messages, ok := stage.(*Messages); ok {
-		probe.ConversationID = messages.conversation
-	}
-	chunk, err := ChunkSamples(probe, set.Chunk, set.MaxMessage)
+	chunk, err := set.check(stage)
 	if err != nil {
-		return nil, err
-	}
-	if _, err := NewPacer(set.Pace, set.Rate, chunk); err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &Session{
-		stage: stage, options: set, chunk: chunk,
-		turn: make(chan struct{}, 1), wire: make(chan struct{}, 1), cancel: cancel,
-		over: make(chan struct{}), ready: make(chan struct{}),
+		options: set, chunk: chunk, stage: stage,
+		wire: make(chan struct{}, 1), cancel: cancel,
+		over: make(chan struct{}), changed: make(chan struct{}),
 	}
 	go s.listen(ctx)
 	return s, nil
+}
+
+// check refuses options that do not go together, and returns the length of a
+// chunk in samples.
+func (o *Options) check(stage Stage) (int, error) {
+	probe := Utterance{InferenceID: NewInferenceID(), Rate: o.Rate}
+	if messages, ok := stage.(*Messages); ok {
+		probe.ConversationID = messages.conversation
+	}
+	chunk, err := ChunkSamples(probe, o.Chunk, o.MaxMessage)
+	if err != nil {
+		return 0, err
+	}
+	if _, err := NewPacer(o.Pace, o.Rate, chunk); err != nil {
+		return 0, err
+	}
+	if !slices.Contains([]Queue{QueueWait, QueueReplace, QueueReject}, o.Queue) {
+		return 0, fmt.Errorf("echo: no queue is called %q; there are queue, replace and reject", o.Queue)
+	}
+	if !slices.Contains([]Loss{LossAbandon, LossRestart, LossResume}, o.OnLoss) {
+		return 0, fmt.Errorf("echo: a loss is answered by abandon, restart or resume, not by %q", o.OnLoss)
+	}
+	return chunk, nil
 }
 
 // Close ends the listener and waits for it. An utterance that is being spoken
@@ -129,18 +93,38 @@ func (s *Session) Close() error {
 // WaitReady returns when the replica has joined, or ErrNotReady after the
 // session's ReadyTimeout.
 func (s *Session) WaitReady(ctx context.Context) error {
-	timeout := time.NewTimer(s.options.ReadyTimeout)
-	defer timeout.Stop()
-	select {
-	case <-s.ready:
-		return nil
-	case <-s.over:
-		return s.lostError()
-	case <-timeout.C:
-		return fmt.Errorf("%w (%v)", ErrNotReady, s.options.ReadyTimeout)
-	case <-ctx.Done():
-		return context.Cause(ctx)
+	return s.waitReady(ctx, s.options.ReadyTimeout)
+}
+
+func (s *Session) waitReady(ctx context.Context, timeout time.Duration) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("%w (%v)", ErrNotReady, timeout))
+	defer cancel()
+	return s.until(ctx, func() (bool, error) { return s.joined, s.lost })
+}
+
+// until waits until done says so, or with its error. done is called with the
+// session locked, and again after every change.
+func (s *Session) until(ctx context.Context, done func() (bool, error)) error {
+	for {
+		s.mu.Lock()
+		enough, err := done()
+		changed := s.changed
+		s.mu.Unlock()
+		if enough || err != nil {
+			return err
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
 	}
+}
+
+// change wakes all who wait for one. The session is locked.
+func (s *Session) change() {
+	close(s.changed)
+	s.changed = make(chan struct{})
 }
 
 func (s *Session) lostError() error {
@@ -149,267 +133,105 @@ func (s *Session) lostError() error {
 	return s.lost
 }
 
-// listen follows the events until the stage ends or Close is called.
-func (s *Session) listen(ctx context.Context) {
-	defer close(s.over)
-	for {
-		event, err := s.stage.Next(ctx)
-		if err != nil {
-			s.end(ctx, err)
-			return
-		}
-		s.handle(event)
-		if s.options.OnEvent != nil {
-			s.options.OnEvent(event)
-		}
-		if s.lostError() != nil {
-			return // the room was shut down
-		}
-	}
-}
-
-func (s *Session) end(ctx context.Context, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if ctx.Err() != nil {
-		s.lose(ErrClosed)
-		return
-	}
-	s.lose(fmt.Errorf("%w: %w", ErrLost, err))
-}
-
-// lose notes why nothing can be said any more, the first reason only.
-func (s *Session) lose(why error) {
-	if s.lost == nil {
-		s.lost = why
-	}
-	if s.current != nil {
-		s.current.cancel(s.lost)
-	}
-}
-
-func (s *Session) handle(event Event) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if event.Kind == Shutdown {
-		s.lose(fmt.Errorf("%w: the room was shut down", ErrLost))
-	}
-	if event.Role != RolePal {
-		return
-	}
-	if !s.joined {
-		s.joined = true // it speaks, or says that it is there
-		close(s.ready)
-	}
-	speech := event.Kind == StartedSpeaking || event.Kind == StoppedSpeaking
-	if speech && s.current != nil && !s.past.has(event.InferenceID) {
-		s.current.follow(event)
-	}
-}
-
-// Interrupt stops the utterance that is being spoken: no more of it is sent,
-// and the replica is told. It returns when the replica has confirmed it, or
-// after the session's InterruptTimeout. The call of Speak returns with cause
-// (nil: ErrStopped) as soon as its source lets go. Without an utterance it does
-// nothing.
+// Interrupt stops the utterance that is being spoken, and drops those that
+// wait: no more is sent, and the replica is told. It returns when the replica
+// has confirmed it, or after the session's InterruptTimeout. The calls of Speak
+// return with cause (nil: ErrStopped) as soon as their sources let go. Without
+// an utterance it does nothing.
 func (s *Session) Interrupt(ctx context.Context, cause error) error {
-	s.mu.Lock()
-	u := s.current
-	s.mu.Unlock()
-	if u == nil {
-		return nil
-	}
 	if cause == nil {
 		cause = ErrStopped
 	}
-	u.cancel(cause)
-	select {
-	case <-u.silent:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
+	s.mu.Lock()
+	u := s.current
+	s.clear(cause)
+	s.mu.Unlock()
+	return u.waitSilent(ctx)
+}
+
+// clear ends what is spoken and what waits. The session is locked.
+func (s *Session) clear(cause error) {
+	for _, t := range s.line {
+		t.cancel(cause)
 	}
 }
 
-// Speech is what an utterance says.
-type Speech struct {
-	// Samples are mono and at the session's rate.
-	Samples chunker.Source
-	// Name is kept in the receipt.
-	Name string
-	// Abort, if it is set, is called when the utterance ends early, at most
-	// once and from any goroutine. It makes a read of Samples that blocks
-	// return, as closing a pipe does.
-	Abort func()
+// Pause stops the utterance that is being spoken until Resume, which goes on
+// with it, where it was last heard and with a new id. Its source must be a
+// Rewinder; another ends with ErrPaused. No utterance begins meanwhile. Pause
+// returns as Interrupt does.
+func (s *Session) Pause(ctx context.Context) error {
+	s.mu.Lock()
+	u := s.current
+	s.paused = true
+	if u != nil {
+		u.cancel(ErrPaused)
+	}
+	s.change()
+	s.mu.Unlock()
+	return u.waitSilent(ctx)
 }
 
-// Speak says one utterance and returns its receipt, in the case of an error
-// too. Utterances that are spoken at the same time wait for each other.
-//
-// Where the samples break, ctx ends or Interrupt is called after something was
-// sent, the replica is interrupted, and no chunk says done. A read that blocks
-// and that Abort does not end delays the return of Speak, not the interrupt.
-func (s *Session) Speak(ctx context.Context, speech Speech) (Receipt, error) {
-	select {
-	case s.turn <- struct{}{}:
-		defer func() { <-s.turn }()
-	case <-ctx.Done():
-		return failure(speech.Name, context.Cause(ctx))
-	}
-	pacer, err := NewPacer(s.options.Pace, s.options.Rate, s.chunk)
-	if err != nil {
-		return failure(speech.Name, err)
-	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	u := newUtterance(speech, s.options.Rate, pacer, cancel)
-	if err := s.open(u); err != nil {
-		return failure(speech.Name, err)
-	}
-	err = s.say(ctx, u)
-	s.shut()
-	return u.settle(err)
-}
-
-func failure(name string, err error) (Receipt, error) {
-	return Receipt{Source: name, Outcome: Failed, Error: err.Error()}, err
-}
-
-// open makes u the current utterance.
-func (s *Session) open(u *utterance) error {
-	if err := s.stage.Begin(Utterance{InferenceID: u.id, Rate: u.rate}); err != nil {
-		return err
-	}
+// Resume ends a Pause.
+func (s *Session) Resume() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.lost == nil {
-		s.current = u
-	}
-	return s.lost
+	s.paused = false
+	s.change()
 }
 
-func (s *Session) shut() {
+// Paused reports whether the session is paused.
+func (s *Session) Paused() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.past.add(s.current.allIDs()...)
-	s.current = nil
+	return s.paused
 }
 
-// say sends the utterance and waits until it was heard. When ctx ends, the
-// replica is silenced even while a read of the samples blocks.
-func (s *Session) say(ctx context.Context, u *utterance) error {
-	stop := context.AfterFunc(ctx, func() { s.silence(ctx, u) })
-	err := s.send(ctx, u)
-	broke := err != nil
-	if !broke {
-		err = s.heard(ctx, u)
-	}
-	switch {
-	case !stop():
-		<-u.silent
-		if err != nil {
-			err = context.Cause(ctx)
-		}
-	case broke:
-		u.cancel(err)
-		s.silence(ctx, u)
-	default:
-		close(u.silent)
-	}
-	return err
+// Strays is how many events of speech belonged to no utterance of this session
+// that was under way: late ones, and those of others. They change nothing.
+func (s *Session) Strays() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.strays
 }
 
-// send pulls, paces and sends every chunk.
-func (s *Session) send(ctx context.Context, u *utterance) error {
-	for chunk, err := range chunker.New(u.speech.Samples, s.chunk).All() {
-		if err != nil {
-			return err
-		}
-		if err := u.pacer.Wait(ctx, u.position()); err != nil {
-			return err
-		}
-		if err := s.sendChunk(ctx, u, chunk); err != nil {
-			return err
-		}
+// Send sends a message other than an utterance, between two chunks where one is
+// being spoken. The error is ErrUnsupported where the room has no such
+// messages, or ErrLost.
+func (s *Session) Send(ctx context.Context, msg Message) error {
+	s.mu.Lock()
+	stage, lost := s.stage, s.lost
+	s.mu.Unlock()
+	if lost != nil {
+		return lost
 	}
-	if u.position() == 0 {
-		return ErrNoAudio
+	sender, ok := stage.(messageStage)
+	if !ok {
+		return ErrUnsupported
 	}
-	return nil
-}
-
-func (s *Session) sendChunk(ctx context.Context, u *utterance, chunk chunker.Chunk) error {
-	select {
-	case s.wire <- struct{}{}:
-		defer func() { <-s.wire }()
-	case <-ctx.Done():
-	}
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	u.sending(chunk)
-	size, err := s.stage.Speak(ctx, chunk.PCM, chunk.Last)
-	if err != nil && ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	if err != nil {
-		return err
-	}
-	u.sent(chunk, size)
-	return nil
-}
-
-// heard waits for the replica's word that it has said it all.
-func (s *Session) heard(ctx context.Context, u *utterance) error {
-	if s.options.SkipHeard {
-		return nil
-	}
-	limit := time.NewTimer(u.remaining() + s.options.HeardTimeout)
-	defer limit.Stop()
-	select {
-	case <-u.stopped:
-		return u.verdict()
-	case <-limit.C:
-		return ErrUnverified
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
-
-// silence stops the input, tells the replica to stop and waits for its word. The
-// replica is not told where nothing was sent, where it has stopped by its own
-// word, or where the connection is gone. silence runs once for an utterance,
-// after done has ended.
-func (s *Session) silence(done context.Context, u *utterance) {
-	defer close(u.silent)
-	if u.speech.Abort != nil {
-		u.speech.Abort()
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(done), s.options.InterruptTimeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, s.options.SendTimeout, s.stuck())
 	defer cancel()
-	if !s.tell(ctx, u) || s.options.SkipHeard {
-		return
+	if err := s.acquire(ctx); err != nil {
+		return err
 	}
+	defer s.release()
+	return sender.Send(ctx, msg)
+}
+
+// acquire takes the wire.
+func (s *Session) acquire(ctx context.Context) error {
 	select {
-	case <-u.stopped:
-	case <-s.over:
+	case s.wire <- struct{}{}:
+		return nil
 	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
 }
 
-// tell sends the interrupt. No chunk of u follows it: its context has ended,
-// and one that is being sent is waited for.
-func (s *Session) tell(ctx context.Context, u *utterance) bool {
-	if s.lostError() != nil || !u.interrupting() {
-		return false
-	}
-	select {
-	case s.wire <- struct{}{}:
-		defer func() { <-s.wire }()
-	case <-ctx.Done():
-		return false // the chunk before it is stuck
-	}
-	return s.stage.Interrupt(ctx) == nil
+func (s *Session) release() { <-s.wire }
+
+func (s *Session) stuck() error {
+	return fmt.Errorf("%w: the peer has taken nothing for %v", ErrLost, s.options.SendTimeout)
 }
 
 // idRing remembers the ids of the last utterances: their events may come late,
@@ -432,29 +254,44 @@ func (r *idRing) has(id string) bool {
 
 // Progress is where a session stands, for a status line.
 type Progress struct {
-	State State
-	Sent  time.Duration // playing time sent of the current utterance
-	Lead  time.Duration // how far the replica is ahead, estimated
+	State   State
+	Sent    time.Duration // playing time sent of the current utterance
+	Lead    time.Duration // how far the replica is ahead, estimated
+	Waiting int           // utterances that wait for their turn
 }
 
 // State is what an utterance is doing.
 type State string
 
-// The states of an utterance.
+// The states of an utterance that has not ended. Sending and speaking go on at
+// the same time: an utterance that is heard is Speaking, whether or not all of
+// it is sent.
 const (
-	Waiting  State = "waiting"  // for input, or for the replica
+	Idle     State = "idle"     // there is none
+	Queued   State = "queued"   // it waits for its turn, for input or for the replica
 	Sending  State = "sending"  // chunks leave; the replica does not speak yet
 	Speaking State = "speaking" // the replica speaks
 	Draining State = "draining" // all is sent; the replica has not begun yet
+	Paused   State = "paused"   // until Resume
 )
 
 // Progress tells where the session stands.
 func (s *Session) Progress() Progress {
 	s.mu.Lock()
-	u := s.current
+	u, waiting, paused := s.current, max(len(s.line)-1, 0), s.paused
+	anybody := len(s.line) > 0
 	s.mu.Unlock()
-	if u == nil {
-		return Progress{State: Waiting}
+	var p Progress
+	switch {
+	case u != nil:
+		p = u.progress()
+	case anybody && paused:
+		p.State = Paused
+	case anybody:
+		p.State = Queued
+	default:
+		p.State = Idle
 	}
-	return u.progress()
+	p.Waiting = waiting
+	return p
 }

@@ -139,6 +139,7 @@ func (r *room) polite(rename func(string) string) {
 	var begin time.Time
 	r.hook = func(m sentMessage) {
 		if m.interrupts() {
+			samples = 0
 			return
 		}
 		id := rename(m.Properties.InferenceID)
@@ -217,6 +218,7 @@ func TestSpeak(t *testing.T) {
 					InferenceID: id, Source: "three seconds", Outcome: Finished, Samples: n, SentSeconds: 3.000708333,
 					Chunks: 61, Bytes: receipt.Bytes, FirstMessageSeconds: 0, FirstAudioSeconds: 0.1,
 					SpokenSeconds: 3.000708333, SpokenBy: ByEvent, UnderrunsBy: ByClock,
+					LeadSeconds: receipt.LeadSeconds, Delivery: Heard, AcknowledgedSamples: -1,
 				}
 				if receipt != want {
 					t.Errorf("receipt\n%+v, want\n%+v", receipt, want)
@@ -629,7 +631,7 @@ func TestProgress(t *testing.T) {
 		if want := []State{Sending, Speaking}; !slices.Equal(states, want) {
 			t.Errorf("states %v, want %v", states, want)
 		}
-		if p := s.Progress(); p != (Progress{State: Waiting}) {
+		if p := s.Progress(); p != (Progress{State: Idle}) {
 			t.Errorf("afterwards %+v", p)
 		}
 	})

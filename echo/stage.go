@@ -22,6 +22,11 @@ type Stage interface {
 	Next(ctx context.Context) (Event, error)
 }
 
+// messageStage is a Stage that takes other messages too.
+type messageStage interface {
+	Send(ctx context.Context, msg Message) error
+}
+
 // Messages is the Stage of rooms that carry the Interactions Protocol: one
 // conversation.echo message per chunk, over a Conn.
 type Messages struct {
@@ -52,16 +57,48 @@ func (m *Messages) Begin(u Utterance) error {
 	return nil
 }
 
+// Send sends one message.
+func (m *Messages) Send(ctx context.Context, msg Message) error {
+	text, err := msg.AppendTo(nil, m.conversation)
+	if err != nil {
+		return err
+	}
+	_, err = m.send(ctx, text)
+	return err
+}
+
+// Clipped is how many samples of the utterance were beyond full scale.
+func (m *Messages) Clipped() int64 {
+	if m.encoder == nil {
+		return 0
+	}
+	return m.encoder.Clipped()
+}
+
+// Unacknowledged is how many bytes the peer has not acknowledged; ok is false
+// where the connection cannot tell.
+func (m *Messages) Unacknowledged() (waiting int, ok bool) {
+	conn, ok := m.conn.(interface{ Unacknowledged() int })
+	if !ok {
+		return 0, false
+	}
+	return conn.Unacknowledged(), true
+}
+
 // Speak sends pcm as one message.
 func (m *Messages) Speak(ctx context.Context, pcm []float32, last bool) (int, error) {
 	m.buf = m.encoder.Append(m.buf[:0], pcm, last)
-	if len(m.buf) > m.limit {
-		return 0, fmt.Errorf("echo: a message of %d bytes is over the limit of %d", len(m.buf), m.limit)
+	return m.send(ctx, m.buf)
+}
+
+func (m *Messages) send(ctx context.Context, msg []byte) (int, error) {
+	if len(msg) > m.limit {
+		return 0, fmt.Errorf("echo: a message of %d bytes is over the limit of %d", len(msg), m.limit)
 	}
-	if err := m.conn.Send(ctx, m.buf); err != nil {
-		return 0, fmt.Errorf("%w: %w", ErrLost, err)
+	if err := m.conn.Send(ctx, msg); err != nil {
+		return 0, lostBy(err)
 	}
-	return len(m.buf), nil
+	return len(msg), nil
 }
 
 // Interrupt sends conversation.interrupt.

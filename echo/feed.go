@@ -1,0 +1,386 @@
+package echo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"echocast/chunker"
+)
+
+// Starved is what becomes of an utterance whose input is slower than it is
+// played: all that came was said, and the next sample is not there.
+type Starved string
+
+// What to do when the input is late.
+const (
+	StarvedWait    Starved = "wait"    // the replica falls silent until more comes; the default
+	StarvedSilence Starved = "silence" // zeros are said until more comes
+	StarvedEnd     Starved = "end"     // the utterance ends; what comes later is another
+)
+
+// FeedOptions tune a Feed. The zero value reads ahead and does no more.
+type FeedOptions struct {
+	Rate int // Hz of the samples; 0: DefaultRate
+	// Ahead is how much is read before it is asked for; 0: 500 ms.
+	Ahead time.Duration
+	// Keep is how much of what was read can be said again; 0: nothing.
+	Keep time.Duration
+	// Idle ends an utterance when nothing has come for so long; 0: never.
+	// What comes later is another utterance: see Next.
+	Idle time.Duration
+	// Starved says what to do when the input is late; empty: StarvedWait.
+	Starved Starved
+	// Abort makes a read of the source that blocks return, as closing a pipe
+	// does. Close calls it. A source that never blocks needs none.
+	Abort func()
+}
+
+// FeedStats tells how a source delivered.
+type FeedStats struct {
+	// Factor is how fast the samples came: 1 is as fast as they are played.
+	// It is 0 until that can be told.
+	Factor         float64 `json:"factor"`
+	Stalls         int     `json:"stalls"`          // how often all was said before more came
+	StalledSeconds float64 `json:"stalled_seconds"` // how long the replica had nothing to say
+	SilenceSamples int64   `json:"silence_samples"` // zeros that filled such times
+}
+
+// errAborted ends a read of a Feed whose utterance was interrupted.
+var errAborted = errors.New("echo: the read was ended")
+
+// Feed is a source between another and a session. It reads ahead in a goroutine
+// of its own, which Close ends and waits for. So a read of it can always be
+// ended without harm to the source (Abort), what was said can be said again
+// (Rewind), and an input that goes quiet ends its utterance and not the
+// program's (Next).
+//
+// ReadSamples, Rewind and Next are called from one goroutine; the others from
+// any.
+type Feed struct {
+	options FeedOptions
+	source  chunker.Source
+	pumped  chan struct{} // closed when the goroutine has ended
+
+	mu      sync.Mutex
+	changed chan struct{} // closed, and made anew, at every change of what follows
+	closed  bool
+	aborted bool
+	ended   bool      // the utterance, by quiet
+	err     error     // of the source; sticky
+	kept    []float32 // from position first on
+	first   int64
+	at      int64 // position of the next sample to be read
+	base    int64 // where the utterance begins
+
+	arrived  time.Time     // when the last samples came
+	came     int64         // samples that came after the first ones
+	waited   time.Duration // for them
+	begun    time.Time     // when sample base is played, if all is played on arrival
+	starving bool
+	stats    FeedStats
+}
+
+// NewFeed begins to read source.
+func NewFeed(source chunker.Source, options FeedOptions) *Feed {
+	options.Rate = orDefault(options.Rate, DefaultRate)
+	options.Ahead = orDefault(options.Ahead, 500*time.Millisecond)
+	options.Starved = orDefault(options.Starved, StarvedWait)
+	f := &Feed{options: options, source: source, pumped: make(chan struct{}), changed: make(chan struct{})}
+	go f.pump()
+	return f
+}
+
+// Close ends the goroutine and waits for it. It may be called twice.
+func (f *Feed) Close() error {
+	f.mu.Lock()
+	first := !f.closed
+	f.closed = true
+	f.change()
+	f.mu.Unlock()
+	if first && f.options.Abort != nil {
+		f.options.Abort()
+	}
+	<-f.pumped
+	return nil
+}
+
+// Abort ends a read that is under way, and those that follow until Rewind or
+// Next. The source is left as it is.
+func (f *Feed) Abort() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.aborted = true
+	f.change()
+}
+
+// Stats tells how the source delivered so far.
+func (f *Feed) Stats() FeedStats {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	stats := f.stats
+	if f.waited > 0 {
+		stats.Factor = durationOf(f.came, f.options.Rate).Seconds() / f.waited.Seconds()
+	}
+	return stats
+}
+
+func (f *Feed) change() {
+	close(f.changed)
+	f.changed = make(chan struct{})
+}
+
+// pumpSamples is how much is read at once.
+const pumpSamples = 1200
+
+// pump reads the source until it ends.
+func (f *Feed) pump() {
+	defer close(f.pumped)
+	buf := make([]float32, pumpSamples)
+	for f.room() {
+		start := time.Now()
+		n, err := f.source.ReadSamples(buf)
+		f.arrive(buf[:n], err, start)
+	}
+}
+
+// room waits until more may be read, and reports whether more is to come.
+func (f *Feed) room() bool {
+	ahead := samplesOf(f.options.Ahead, f.options.Rate)
+	for {
+		f.mu.Lock()
+		over := f.closed || f.err != nil
+		full := f.end()-f.at >= ahead
+		changed := f.changed
+		f.mu.Unlock()
+		if over || !full {
+			return !over
+		}
+		<-changed
+	}
+}
+
+// end is the position after the last sample that is there.
+func (f *Feed) end() int64 { return f.first + int64(len(f.kept)) }
+
+func (f *Feed) arrive(samples []float32, err error, asked time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	now := time.Now()
+	if len(samples) > 0 {
+		if !f.arrived.IsZero() { // the wait for the first samples is no pace
+			f.waited += now.Sub(asked)
+			f.came += int64(len(samples))
+		}
+		f.arrived = now
+		f.starving = false
+		f.keep(samples)
+	}
+	if err != nil {
+		f.err = err
+	}
+	f.change()
+}
+
+// keep appends samples, and forgets what is too old to be said again.
+func (f *Feed) keep(samples []float32) {
+	old := f.at - samplesOf(f.options.Keep, f.options.Rate) - f.first
+	if old > 0 && int(old) >= len(f.kept)/2 {
+		f.kept = f.kept[:copy(f.kept, f.kept[old:])]
+		f.first += old
+	}
+	f.kept = append(f.kept, samples...)
+}
+
+// ReadSamples returns what there is, or waits for it.
+func (f *Feed) ReadSamples(p []float32) (int, error) {
+	for {
+		f.mu.Lock()
+		n, err := f.take(p, time.Now())
+		changed, deadline := f.changed, f.deadline()
+		f.mu.Unlock()
+		if n > 0 || err != nil {
+			return n, err
+		}
+		waitFor(changed, deadline)
+	}
+}
+
+// waitFor waits for a change, or until the deadline where there is one.
+func waitFor(changed <-chan struct{}, deadline time.Time) {
+	if deadline.IsZero() {
+		<-changed
+		return
+	}
+	timer := time.NewTimer(time.Until(deadline))
+	defer timer.Stop()
+	select {
+	case <-changed:
+	case <-timer.C:
+	}
+}
+
+func (f *Feed) take(p []float32, now time.Time) (int, error) {
+	if f.aborted || f.closed {
+		return 0, errAborted
+	}
+	if f.at == f.end() && !f.ended && f.err == nil {
+		f.starve(now)
+	}
+	switch {
+	case f.ended:
+		return 0, io.EOF
+	case f.at < f.end():
+		return f.hand(p, now), nil
+	}
+	return 0, f.err
+}
+
+// hand gives out samples that are there.
+func (f *Feed) hand(p []float32, now time.Time) int {
+	if f.at == f.base {
+		f.begun = now
+	}
+	if late := now.Sub(f.dry()); late > 0 && f.at > f.base {
+		f.begun = f.begun.Add(late)
+		f.stats.StalledSeconds += late.Seconds()
+	}
+	n := copy(p, f.kept[f.at-f.first:])
+	f.at += int64(n)
+	f.change()
+	return n
+}
+
+// dry is when all that was read has been played, if it was played on arrival.
+func (f *Feed) dry() time.Time { return f.begun.Add(durationOf(f.at-f.base, f.options.Rate)) }
+
+// quiet is when the utterance ends if nothing comes; zero: never.
+func (f *Feed) quiet() time.Time {
+	if f.options.Idle == 0 || f.at == f.base {
+		return time.Time{}
+	}
+	return f.arrived.Add(f.options.Idle)
+}
+
+// deadline is when starve has something to do.
+func (f *Feed) deadline() time.Time {
+	quiet := f.quiet()
+	if f.at == f.base || f.starving && f.options.Starved == StarvedWait {
+		return quiet
+	}
+	if dry := f.dry(); quiet.IsZero() || dry.Before(quiet) {
+		return dry
+	}
+	return quiet
+}
+
+// starve does what is due where no sample is there.
+func (f *Feed) starve(now time.Time) {
+	if f.at == f.base {
+		return
+	}
+	if quiet := f.quiet(); !quiet.IsZero() && !now.Before(quiet) {
+		f.ended = true
+		return
+	}
+	if now.Before(f.dry()) {
+		return
+	}
+	if !f.starving {
+		f.stats.Stalls++
+	}
+	f.starving = true
+	switch f.options.Starved {
+	case StarvedEnd:
+		f.ended = true
+	case StarvedSilence:
+		zeros := make([]float32, samplesOf(DefaultChunk, f.options.Rate))
+		f.stats.SilenceSamples += int64(len(zeros))
+		f.keep(zeros)
+	}
+}
+
+// Next waits, after a read has returned io.EOF, for the samples of another
+// utterance, and reports whether there are any. Where the source broke it
+// returns its error.
+func (f *Feed) Next(ctx context.Context) (bool, error) {
+	for {
+		f.mu.Lock()
+		there, err, changed := f.at < f.end(), f.err, f.changed
+		if there || err != nil {
+			f.restart(f.at)
+		}
+		f.mu.Unlock()
+		switch {
+		case there:
+			return true, nil
+		case err == io.EOF:
+			return false, nil
+		case err != nil:
+			return false, err
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return false, context.Cause(ctx)
+		}
+	}
+}
+
+// restart begins an utterance at a position.
+func (f *Feed) restart(at int64) {
+	f.at, f.base = at, at
+	f.aborted, f.ended, f.starving = false, false, false
+}
+
+// Rewind goes back to a position, in samples from the beginning of the
+// utterance, or to the silence nearest to it, and returns where that is. What is
+// no longer kept is an error. Position 0 is the beginning exactly.
+func (f *Feed) Rewind(position int64) (int64, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	target := min(f.base+position, f.at)
+	if target < f.first {
+		return 0, fmt.Errorf("echo: only the last %v are kept", durationOf(f.at-f.first, f.options.Rate).Round(time.Millisecond))
+	}
+	if position > 0 {
+		target = f.first + int64(nearestSilence(f.kept[:f.at-f.first], int(target-f.first), f.options.Rate))
+	}
+	moved := target - f.base
+	f.restart(target)
+	f.change()
+	return moved, nil
+}
+
+// silenceLevel is what counts as silence between words: -46 dBFS.
+const silenceLevel = 0.005
+
+// nearestSilence is the middle of the 20 ms nearest to position, from a second
+// before it to a quarter after it, in which samples are silent; where there are
+// none, of the quietest.
+func nearestSilence(samples []float32, position, rate int) int {
+	window := max(rate/50, 1)
+	from, to := max(position-rate, 0), min(position+rate/4, len(samples))
+	best, bestLevel := position, 2.0
+	for at := from; at+window <= to; at += window / 2 {
+		middle := at + window/2
+		level := max(meanSquare(samples[at:at+window]), silenceLevel*silenceLevel)
+		if level < bestLevel || level == bestLevel && distance(middle, position) < distance(best, position) {
+			best, bestLevel = middle, level
+		}
+	}
+	return best
+}
+
+func meanSquare(samples []float32) float64 {
+	sum := 0.0
+	for _, v := range samples {
+		sum += float64(v) * float64(v)
+	}
+	return sum / float64(len(samples))
+}
+
+func distance(a, b int) int { return max(a-b, b-a) }

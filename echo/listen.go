@@ -1,0 +1,293 @@
+package echo
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"math/rand/v2"
+	"slices"
+	"time"
+)
+
+// listen follows the events until the stage ends for good or Close is called.
+func (s *Session) listen(ctx context.Context) {
+	defer close(s.over)
+	for {
+		err := s.follow(ctx)
+		if !s.rejoin(ctx, err) {
+			break
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range s.readers {
+		r.end(s.lost)
+	}
+	s.readers = nil
+}
+
+// follow handles the events of the stage until it ends, and says why.
+func (s *Session) follow(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	s.mu.Lock()
+	stage := s.stage
+	s.drop = cancel
+	s.mu.Unlock()
+	for {
+		event, err := stage.Next(ctx)
+		if err != nil {
+			if cause := context.Cause(ctx); cause != nil {
+				err = cause
+			}
+			return err
+		}
+		s.handle(event)
+		s.options.Observe(Moment{Kind: MomentEvent, At: time.Now(), InferenceID: event.InferenceID, Event: &event})
+		s.options.OnEvent(event)
+		if lost := s.lostError(); lost != nil {
+			return lost // the room was shut down
+		}
+	}
+}
+
+// lose notes why nothing can be said any more, the first reason only. The
+// session is locked.
+func (s *Session) lose(why error) {
+	if s.lost == nil {
+		s.lost = why
+	}
+	if s.current != nil {
+		s.current.cancel(s.lost)
+	}
+	s.change()
+}
+
+// lostBy makes the end of a stage an ErrLost.
+func lostBy(err error) error { return fmt.Errorf("%w: %w", ErrLost, err) }
+
+// rejoin makes the connection again after err, where that is wanted, and
+// reports whether there is one.
+func (s *Session) rejoin(ctx context.Context, err error) bool {
+	s.mu.Lock()
+	switch {
+	case ctx.Err() != nil:
+		s.lose(ErrClosed)
+	case s.lost == nil && s.options.Redial == nil:
+		s.lose(lostBy(err))
+	}
+	lost := s.lost
+	if lost == nil {
+		s.interruption(lostBy(err))
+	}
+	s.mu.Unlock()
+	s.options.Observe(Moment{Kind: MomentLost, At: time.Now(), Text: err.Error()})
+	if lost != nil {
+		return false
+	}
+	stage, err := s.redial(ctx)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err != nil {
+		s.lose(err)
+		return false
+	}
+	s.stage = stage
+	s.options.Observe(Moment{Kind: MomentConnected, At: time.Now()})
+	return true
+}
+
+// interruption notes that the connection is lost for now. The session is
+// locked.
+func (s *Session) interruption(why error) {
+	s.rejoining, s.joined, s.user = true, false, time.Time{}
+	if s.current != nil {
+		s.current.cancel(why)
+	}
+	s.change()
+}
+
+// suspect ends the listening to a stage that failed to send: it is lost, even
+// where nothing else says so.
+func (s *Session) suspect(stage Stage, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.options.Redial == nil || s.stage != stage || s.rejoining || s.lost != nil {
+		return
+	}
+	s.interruption(err)
+	s.drop(err)
+}
+
+// The pauses between the calls of Redial: they double, and differ by a quarter
+// either way, so that many who lost the same server do not return at once.
+const (
+	firstPause   = 500 * time.Millisecond
+	longestPause = 10 * time.Second
+)
+
+// redial calls Redial until it succeeds or the time is up.
+func (s *Session) redial(ctx context.Context) (Stage, error) {
+	limit := fmt.Errorf("%w within %v", ErrNotRejoined, s.options.RedialTimeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, s.options.RedialTimeout, limit)
+	defer cancel()
+	for pause := firstPause; ; pause = min(2*pause, longestPause) {
+		stage, err := s.options.Redial(ctx)
+		if err == nil {
+			return stage, nil
+		}
+		select {
+		case <-time.After(pause*3/4 + rand.N(pause/2)):
+		case <-ctx.Done():
+			if cause := context.Cause(ctx); cause == limit {
+				return nil, fmt.Errorf("%w: %w", limit, err)
+			}
+			return nil, ErrClosed
+		}
+	}
+}
+
+// handle takes note of an event.
+func (s *Session) handle(event Event) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range s.readers {
+		r.add(event)
+	}
+	s.readers = slices.DeleteFunc(s.readers, (*subscription).over)
+	switch {
+	case event.Kind == Shutdown:
+		s.lose(fmt.Errorf("%w: the room was shut down", ErrLost))
+	case event.Role == RoleUser:
+		s.handleUser(event)
+	case event.Role == RolePal:
+		s.handlePal(event)
+	}
+}
+
+func (s *Session) handleUser(event Event) {
+	switch event.Kind {
+	case StartedSpeaking:
+		s.user = time.Now()
+		if s.options.BargeIn {
+			s.bargeIn()
+		}
+	case StoppedSpeaking:
+		s.user = time.Time{}
+	default:
+		return
+	}
+	s.change()
+}
+
+// bargeIn silences the replica because the user speaks. With Resume, what waits
+// stays.
+func (s *Session) bargeIn() {
+	if !s.options.Resume {
+		s.clear(ErrBargeIn)
+	} else if s.current != nil {
+		s.current.cancel(ErrBargeIn)
+	}
+}
+
+func (s *Session) handlePal(event Event) {
+	if !s.joined {
+		s.joined, s.rejoining = true, false // it speaks, or says that it is there
+		s.change()
+	}
+	if event.Kind != StartedSpeaking && event.Kind != StoppedSpeaking {
+		return
+	}
+	if s.current == nil || s.past.has(event.InferenceID) {
+		s.strays++
+		return
+	}
+	switch s.current.follow(event, !s.derived) {
+	case byID:
+		s.derived = true
+	case notOurs:
+		s.strays++
+	}
+}
+
+// mostEvents is how many events may wait for a reader.
+const mostEvents = 4096
+
+// subscription is one reader of the events.
+type subscription struct {
+	events chan Event
+	closed bool
+	err    error // why there are no more; read after events is closed
+	done   <-chan struct{}
+}
+
+// add hands an event over, or ends a reader that is too slow. The session is
+// locked.
+func (r *subscription) add(event Event) {
+	if r.over() {
+		return
+	}
+	select {
+	case r.events <- event:
+	default:
+		r.end(ErrSlow)
+	}
+}
+
+func (r *subscription) end(err error) {
+	if r.closed {
+		return
+	}
+	r.closed, r.err = true, err
+	close(r.events)
+}
+
+// over reports whether nobody reads any more. The session is locked.
+func (r *subscription) over() bool {
+	select {
+	case <-r.done:
+		return true
+	default:
+		return r.closed
+	}
+}
+
+func (s *Session) unsubscribe(r *subscription) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r.end(nil)
+	s.readers = slices.DeleteFunc(s.readers, (*subscription).over)
+}
+
+// Events returns the events from now on, as they come: with twins, and in the
+// order of their arrival (Sequencer folds and sorts them). Why there are no more
+// comes as the last pair, with an empty Event: the cause of ctx, ErrSlow, or why
+// the session ended. The events are to be read until then, once.
+func (s *Session) Events(ctx context.Context) iter.Seq2[Event, error] {
+	r := &subscription{events: make(chan Event, mostEvents), done: ctx.Done()}
+	s.mu.Lock()
+	if s.lost != nil {
+		r.end(s.lost)
+	} else {
+		s.readers = append(s.readers, r)
+	}
+	s.mu.Unlock()
+	return func(yield func(Event, error) bool) {
+		defer s.unsubscribe(r)
+		for {
+			select {
+			case event, ok := <-r.events:
+				if !ok {
+					yield(Event{}, r.err)
+					return
+				}
+				if !yield(event, nil) {
+					return
+				}
+			case <-ctx.Done():
+				yield(Event{}, context.Cause(ctx))
+				return
+			}
+		}
+	}
+}
