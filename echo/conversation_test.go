@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// seconds is a source of so many seconds of silence.
-func seconds(n float64) *silent { return &silent{int(n * testRate), io.EOF} }
+// silence is a source of so many seconds of silence.
+func silence(n float64) *silent { return &silent{int(n * testRate), io.EOF} }
 
 // answers makes the far end stop when it is told to, after a while.
 func (r *room) answers(after time.Duration, spoken float64) {
@@ -63,7 +63,7 @@ func TestQueuePolicies(t *testing.T) {
 				var all sync.WaitGroup
 				var results []*spoken
 				for range 3 {
-					results = append(results, speakLater(t, s, &all, Speech{Samples: seconds(4)}))
+					results = append(results, speakLater(t, s, &all, Speech{Samples: silence(4)}))
 				}
 				all.Wait()
 				for i, result := range results {
@@ -81,9 +81,9 @@ func TestQueueIsBounded(t *testing.T) {
 		r.polite(sameID)
 		var all sync.WaitGroup
 		for range 3 {
-			speakLater(t, s, &all, Speech{Samples: seconds(1)})
+			speakLater(t, s, &all, Speech{Samples: silence(1)})
 		}
-		if _, err := s.Speak(t.Context(), Speech{Samples: seconds(1)}); !errors.Is(err, ErrBusy) {
+		if _, err := s.Speak(t.Context(), Speech{Samples: silence(1)}); !errors.Is(err, ErrBusy) {
 			t.Errorf("the fourth: %v, want ErrBusy", err)
 		}
 		if p := s.Progress(); p.Waiting != 2 {
@@ -99,7 +99,7 @@ func TestGap(t *testing.T) {
 		var stopped, begun time.Time
 		for range 2 {
 			begun = time.Now()
-			receipt, err := s.Speak(t.Context(), Speech{Samples: seconds(1)})
+			receipt, err := s.Speak(t.Context(), Speech{Samples: silence(1)})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -122,7 +122,7 @@ func TestInterruptDropsTheQueue(t *testing.T) {
 		var all sync.WaitGroup
 		var results []*spoken
 		for range 4 {
-			results = append(results, speakLater(t, s, &all, Speech{Samples: seconds(10)}))
+			results = append(results, speakLater(t, s, &all, Speech{Samples: silence(10)}))
 		}
 		time.Sleep(2 * time.Second)
 		if err := s.Interrupt(t.Context(), nil); err != nil {
@@ -134,7 +134,7 @@ func TestInterruptDropsTheQueue(t *testing.T) {
 				t.Errorf("utterance %d: %v, %s", i+1, result.err, result.receipt.Outcome)
 			}
 		}
-		if receipt, err := s.Speak(t.Context(), Speech{Samples: seconds(1)}); err != nil || receipt.Outcome != Finished {
+		if receipt, err := s.Speak(t.Context(), Speech{Samples: silence(1)}); err != nil || receipt.Outcome != Finished {
 			t.Errorf("the next: %v, %+v", err, receipt)
 		}
 	})
@@ -145,12 +145,12 @@ func TestASourceThatHangsHoldsNobodyUp(t *testing.T) {
 	inRoom(t, &Options{Queue: QueueReplace}, func(t *testing.T, r *room, s *Session) {
 		r.polite(sameID)
 		r.answers(50*time.Millisecond, 0.5)
-		src := &blocked{*seconds(1), make(chan struct{})}
+		src := &blocked{*silence(1), make(chan struct{})}
 		var all sync.WaitGroup
 		first := speakLater(t, s, &all, Speech{Samples: src})
 		time.Sleep(3 * time.Second)
 		start := time.Now()
-		if _, err := s.Speak(t.Context(), Speech{Samples: seconds(1)}); err != nil || time.Since(start) != 1150*time.Millisecond {
+		if _, err := s.Speak(t.Context(), Speech{Samples: silence(1)}); err != nil || time.Since(start) != 1150*time.Millisecond {
 			t.Errorf("%v after %v, want 50 ms to interrupt, 100 ms to begin and 1 s", err, time.Since(start))
 		}
 		close(src.release)
@@ -167,7 +167,7 @@ func TestBargeIn(t *testing.T) {
 		r.answers(80*time.Millisecond, 1.4)
 		start := time.Now()
 		time.AfterFunc(1500*time.Millisecond, func() { r.user("started") })
-		receipt, err := s.Speak(t.Context(), Speech{Samples: seconds(60)})
+		receipt, err := s.Speak(t.Context(), Speech{Samples: silence(60)})
 		if !errors.Is(err, ErrBargeIn) || receipt.Outcome != Interrupted || receipt.SpokenSeconds != 1.4 || receipt.SpokenBy != ByEvent {
 			t.Errorf("%v, %+v", err, receipt)
 		}
@@ -179,7 +179,7 @@ func TestBargeIn(t *testing.T) {
 	inRoom(t, nil, func(t *testing.T, r *room, s *Session) { // only when it is asked for
 		r.polite(sameID)
 		time.AfterFunc(1500*time.Millisecond, func() { r.user("started") })
-		if _, err := s.Speak(t.Context(), Speech{Samples: seconds(3)}); err != nil {
+		if _, err := s.Speak(t.Context(), Speech{Samples: silence(3)}); err != nil {
 			t.Error(err)
 		}
 	})
@@ -217,7 +217,7 @@ func TestResume(t *testing.T) {
 			inRoom(t, options, func(t *testing.T, r *room, s *Session) {
 				r.polite(sameID)
 				r.answers(100*time.Millisecond, 2)
-				feed := NewFeed(seconds(10), FeedOptions{Keep: 5 * time.Second})
+				feed := NewFeed(silence(10), FeedOptions{Keep: 5 * time.Second})
 				defer feed.Close()
 				interrupt(t, r, s)
 				start := time.Now()
@@ -245,7 +245,7 @@ func TestResumeWithoutTheUsersEnd(t *testing.T) {
 	inRoom(t, &Options{BargeIn: true, Resume: true}, func(t *testing.T, r *room, s *Session) {
 		r.polite(sameID)
 		r.answers(0, 1)
-		feed := NewFeed(seconds(5), FeedOptions{Keep: 5 * time.Second})
+		feed := NewFeed(silence(5), FeedOptions{Keep: 5 * time.Second})
 		defer feed.Close()
 		time.AfterFunc(time.Second, func() { r.user("started") })
 		if _, err := s.Speak(t.Context(), Speech{Samples: feed, Abort: feed.Abort}); err != nil {
@@ -259,7 +259,7 @@ func TestAPauseOfWhatCannotGoBack(t *testing.T) {
 		r.polite(sameID)
 		time.AfterFunc(time.Second, func() { _ = s.Pause(t.Context()) })
 		time.AfterFunc(9*time.Second, s.Resume)
-		if receipt, err := s.Speak(t.Context(), Speech{Samples: seconds(5)}); !errors.Is(err, ErrPaused) || receipt.Outcome != Interrupted {
+		if receipt, err := s.Speak(t.Context(), Speech{Samples: silence(5)}); !errors.Is(err, ErrPaused) || receipt.Outcome != Interrupted {
 			t.Errorf("%v, %+v", err, receipt)
 		}
 	})
@@ -306,7 +306,7 @@ func TestLossPolicies(t *testing.T) {
 				dial.next = []*room{second}
 				r.polite(sameID)
 				time.AfterFunc(3*time.Second, r.hangUp)
-				feed := NewFeed(seconds(10), FeedOptions{Keep: 20 * time.Second})
+				feed := NewFeed(silence(10), FeedOptions{Keep: 20 * time.Second})
 				defer feed.Close()
 				receipt, err := s.Speak(t.Context(), Speech{Samples: feed, Abort: feed.Abort})
 				if !errors.Is(err, want.err) || want.err == nil && err != nil {
@@ -322,7 +322,7 @@ func TestLossPolicies(t *testing.T) {
 					t.Errorf("%+v", receipt)
 				}
 				// The room is there for what comes next.
-				if receipt, err := s.Speak(t.Context(), Speech{Samples: seconds(1)}); err != nil || receipt.Outcome != Finished {
+				if receipt, err := s.Speak(t.Context(), Speech{Samples: silence(1)}); err != nil || receipt.Outcome != Finished {
 					t.Errorf("the next: %v, %+v", err, receipt)
 				}
 				for i, pause := range []time.Duration{500 * time.Millisecond, time.Second} {
@@ -339,14 +339,14 @@ func TestALossThatLasts(t *testing.T) {
 	dial := &rooms{}
 	inRoom(t, &Options{OnLoss: LossResume, Redial: dial.redial, RedialTimeout: 20 * time.Second}, func(t *testing.T, r *room, s *Session) {
 		time.AfterFunc(3*time.Second, r.hangUp)
-		feed := NewFeed(seconds(10), FeedOptions{Keep: 20 * time.Second})
+		feed := NewFeed(silence(10), FeedOptions{Keep: 20 * time.Second})
 		defer feed.Close()
 		start := time.Now()
 		_, err := s.Speak(t.Context(), Speech{Samples: feed, Abort: feed.Abort})
 		if !errors.Is(err, ErrNotRejoined) || time.Since(start) != 23*time.Second {
 			t.Errorf("%v after %v, want ErrNotRejoined after 3 s + 20 s", err, time.Since(start))
 		}
-		if _, err := s.Speak(t.Context(), Speech{Samples: seconds(1)}); !errors.Is(err, ErrNotRejoined) {
+		if _, err := s.Speak(t.Context(), Speech{Samples: silence(1)}); !errors.Is(err, ErrNotRejoined) {
 			t.Errorf("afterwards: %v", err)
 		}
 	})
@@ -367,7 +367,7 @@ func TestAStuckPeerIsLost(t *testing.T) {
 					r.mu.Unlock()
 				}
 			}
-			feed := NewFeed(seconds(10), FeedOptions{Keep: 20 * time.Second})
+			feed := NewFeed(silence(10), FeedOptions{Keep: 20 * time.Second})
 			defer feed.Close()
 			receipt, err := s.Speak(t.Context(), Speech{Samples: feed, Abort: feed.Abort})
 			if policy == LossAbandon && (!errors.Is(err, ErrLost) || receipt.Chunks != 30) {
@@ -401,7 +401,7 @@ func TestDelivery(t *testing.T) {
 			r.waiting = 8000 // two messages and a part of a third
 			r.hangUp()
 		})
-		receipt, err := s.Speak(t.Context(), Speech{Samples: seconds(10)})
+		receipt, err := s.Speak(t.Context(), Speech{Samples: silence(10)})
 		if !errors.Is(err, ErrLost) || receipt.Delivery != Accepted || receipt.AcknowledgedSamples != receipt.Samples-3*testRate/20 {
 			t.Errorf("%v, %+v", err, receipt)
 		}
@@ -466,12 +466,12 @@ func TestNeverOneBehind(t *testing.T) {
 			time.AfterFunc(delay+100*time.Millisecond, func() { r.started(id) })
 			time.AfterFunc(delay+2*time.Second, func() { r.stopped(id, 2, false) })
 		}
-		if _, err := s.Speak(t.Context(), Speech{Samples: seconds(2)}); !errors.Is(err, ErrUnverified) {
+		if _, err := s.Speak(t.Context(), Speech{Samples: silence(2)}); !errors.Is(err, ErrUnverified) {
 			t.Errorf("the first: %v", err)
 		}
 		for i := range 5 {
 			start := time.Now()
-			receipt, err := s.Speak(t.Context(), Speech{Samples: seconds(2)})
+			receipt, err := s.Speak(t.Context(), Speech{Samples: silence(2)})
 			if err != nil || time.Since(start) < 2*time.Second {
 				t.Errorf("utterance %d: %v after %v, %+v", i+2, err, time.Since(start), receipt)
 			}

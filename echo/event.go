@@ -5,23 +5,76 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
 // Kind is what an event means, whatever its spelling.
 type Kind string
 
-// The kinds of events that a session acts on. All others are Unknown and passed
+// The kinds of events. Those that are documented nowhere are Unknown and passed
 // on: new ones appear without notice.
 const (
-	Unknown         Kind = ""
+	Unknown         Kind = "" // "unknown" where it is written
 	StartedSpeaking Kind = "started_speaking"
 	StoppedSpeaking Kind = "stopped_speaking"
 	ReplicaJoined   Kind = "replica_joined"
 	ReplicaPresent  Kind = "replica_present" // a heartbeat, about once a second
 	Shutdown        Kind = "shutdown"
+
+	KindUtterance          Kind = "utterance"            // what somebody says, whole
+	KindUtteranceStreaming Kind = "utterance_streaming"  // what somebody has said so far
+	KindToolCall           Kind = "tool_call"            // by the language model
+	KindPerceptionToolCall Kind = "perception_tool_call" // by what sees and listens
+	KindPerceptionAnalysis Kind = "perception_analysis"  // after the end of the conversation
+	KindJoined             Kind = "joined"               // the replica or a person, as the service says
+	KindLeft               Kind = "left"
+	KindGuardrail          Kind = "guardrail" // the replica was about to break a rule
+	KindObjective          Kind = "objective" // an aim of the conversation came nearer
+
+	KindParticipantJoined Kind = "participant_joined" // anybody, as the room says
+	KindParticipantLeft   Kind = "participant_left"
+	KindClientMessage     Kind = "client_message" // what another client tells the replica
+
+	KindTranscriptionReady  Kind = "transcription_ready" // by webhook only, as the rest
+	KindRecordingReady      Kind = "recording_ready"
+	KindRecordingCopyFailed Kind = "recording_copy_failed"
 )
+
+// Kinds lists all kinds; Unknown is the last.
+func Kinds() []Kind {
+	return []Kind{
+		StartedSpeaking, StoppedSpeaking, ReplicaJoined, ReplicaPresent, Shutdown,
+		KindUtterance, KindUtteranceStreaming, KindToolCall, KindPerceptionToolCall, KindPerceptionAnalysis,
+		KindJoined, KindLeft, KindGuardrail, KindObjective,
+		KindParticipantJoined, KindParticipantLeft, KindClientMessage,
+		KindTranscriptionReady, KindRecordingReady, KindRecordingCopyFailed, Unknown,
+	}
+}
+
+// String is the word for k: one of lower-case letters, "unknown" for Unknown.
+func (k Kind) String() string {
+	if k == Unknown {
+		return "unknown"
+	}
+	return string(k)
+}
+
+// ParseKind returns the kind that String calls so.
+func ParseKind(word string) (Kind, error) {
+	kinds := Kinds()
+	words := make([]string, len(kinds))
+	for i, kind := range kinds {
+		words[i] = kind.String()
+	}
+	if i := slices.Index(words, word); i >= 0 {
+		return kinds[i], nil
+	}
+	return Unknown, fmt.Errorf("echo: no kind of event is called %q; there are %s", word, strings.Join(words, ", "))
+}
 
 // Roles of those who speak. "replica" is the older name of "pal"; events come
 // once with each.
@@ -30,43 +83,138 @@ const (
 	RoleUser = "user"
 )
 
-// Event is one message from the room. Every field but Raw may be missing: older
-// services send less.
+// Event is one message from the room, or the body of one webhook. Every field
+// but Raw may be missing, which is its zero value where nothing else is said:
+// older services send less. Fields that do not belong to its kind are missing.
 type Event struct {
 	Kind           Kind
 	Type           string    // event_type as it came
 	Role           string    // RolePal, RoleUser or as it came
 	ConversationID string    //
 	InferenceID    string    // from the envelope, else from the properties
-	Seq            int64     // order of emission in the conversation; 0 where missing
+	Seq            int64     // order of emission in the conversation
 	Turn           int       // turn_idx
-	Time           time.Time // when the service emitted it; zero where missing
+	Time           time.Time // when the service emitted it
 	Interrupted    bool      // a stop before the natural end
-	// Duration is how long was spoken; negative where the service does not
-	// know or say.
+	// Duration is how long was spoken, or recorded; negative where the
+	// service does not know or say.
 	Duration time.Duration
-	Raw      json.RawMessage // the message as it came
+
+	// Text is what is said: by an utterance, or by the message of a client.
+	// That of a replica is all it means to say, also where it is interrupted.
+	Text           string
+	ContentIndex   int    // place of a streamed text among those of its utterance, from 0
+	Final          bool   // a streamed text is the last of its utterance
+	AudioAnalysis  string // how a user sounds
+	VisualAnalysis string // how a user looks
+	Analysis       string // of the whole conversation
+
+	ToolCall    *ToolCall
+	Guardrail   *Guardrail
+	Objective   *Objective
+	Participant *Participant
+	Transcript  []TranscriptEntry
+	Recording   *Recording
+
+	ReplicaID string // who joined: face_id or replica_id
+	Attempt   int    // number of a heartbeat
+	Reason    string // of a shutdown or a guardrail
+
+	Raw json.RawMessage // the message as it came
 }
 
-// kinds maps event types to what they mean and, where the type says it, who
-// speaks.
-var kinds = map[string]struct {
-	kind Kind
-	role string
-}{
-	"conversation.started_speaking":         {StartedSpeaking, ""},
-	"conversation.stopped_speaking":         {StoppedSpeaking, ""},
-	"conversation.replica.started_speaking": {StartedSpeaking, RolePal},
-	"conversation.replica.stopped_speaking": {StoppedSpeaking, RolePal},
-	"conversation.user.started_speaking":    {StartedSpeaking, RoleUser},
-	"conversation.user.stopped_speaking":    {StoppedSpeaking, RoleUser},
-	"conversation.replica_interrupted":      {StoppedSpeaking, RolePal},
-	"conversation.replica.interrupted":      {StoppedSpeaking, RolePal},
-	"system.replica_joined":                 {ReplicaJoined, RolePal},
-	"system.pal_joined":                     {ReplicaJoined, RolePal},
-	"system.replica_present":                {ReplicaPresent, RolePal},
-	"system.pal_present":                    {ReplicaPresent, RolePal},
-	"system.shutdown":                       {Shutdown, ""},
+// ToolCall asks a client to do something. A ToolResult with its ID answers it.
+type ToolCall struct {
+	ID        string          `json:"id,omitempty"` // an answer is impossible without
+	Name      string          `json:"name,omitempty"`
+	Arguments json.RawMessage `json:"arguments,omitempty"` // JSON, unwrapped from the text it may come as
+	Modality  string          `json:"modality,omitempty"`  // of perception: audio or vision
+	// Frames are the pictures of a vision tool, each an object with data
+	// (JPEG in base64) and mime_type, or with uri.
+	Frames []json.RawMessage `json:"-"`
+}
+
+// Guardrail is a rule for what the replica says; the event's Reason tells how it
+// was about to be broken.
+type Guardrail struct {
+	Name string `json:"name,omitempty"`
+	UUID string `json:"uuid,omitempty"`
+}
+
+// Objective is an aim of the conversation.
+type Objective struct {
+	Name      string          `json:"name,omitempty"`
+	Status    string          `json:"status,omitempty"`    // activated, pending or completed; empty in a callback
+	Variables json.RawMessage `json:"variables,omitempty"` // what was learnt
+}
+
+// Participant is somebody in the room.
+type Participant struct {
+	ID   string `json:"id,omitempty"`
+	Name string `json:"name,omitempty"`
+}
+
+// known is what an event type means and, where it says so, who speaks and how
+// far an objective is.
+type known struct {
+	kind        Kind
+	role        string
+	interrupted bool
+	status      string
+}
+
+// kinds maps event types to what they mean, each in every spelling that the
+// service is documented or was seen to use.
+var kinds = map[string]known{
+	"conversation.started_speaking":         {kind: StartedSpeaking},
+	"conversation.stopped_speaking":         {kind: StoppedSpeaking},
+	"conversation.replica.started_speaking": {kind: StartedSpeaking, role: RolePal},
+	"conversation.replica_started_speaking": {kind: StartedSpeaking, role: RolePal},
+	"conversation.replica.stopped_speaking": {kind: StoppedSpeaking, role: RolePal},
+	"conversation.replica_stopped_speaking": {kind: StoppedSpeaking, role: RolePal},
+	"conversation.user.started_speaking":    {kind: StartedSpeaking, role: RoleUser},
+	"conversation.user_started_speaking":    {kind: StartedSpeaking, role: RoleUser},
+	"conversation.user.stopped_speaking":    {kind: StoppedSpeaking, role: RoleUser},
+	"conversation.user_stopped_speaking":    {kind: StoppedSpeaking, role: RoleUser},
+	"conversation.replica_interrupted":      {kind: StoppedSpeaking, role: RolePal, interrupted: true},
+	"conversation.replica.interrupted":      {kind: StoppedSpeaking, role: RolePal, interrupted: true},
+
+	"conversation.utterance":            {kind: KindUtterance},
+	"conversation.utterance.streaming":  {kind: KindUtteranceStreaming},
+	"conversation.utterance_streaming":  {kind: KindUtteranceStreaming},
+	"conversation.tool_call":            {kind: KindToolCall},
+	"conversation.perception_tool_call": {kind: KindPerceptionToolCall},
+	"conversation.perception_analysis":  {kind: KindPerceptionAnalysis},
+	"application.perception_analysis":   {kind: KindPerceptionAnalysis},
+	"conversation.joined":               {kind: KindJoined},
+	"conversation.left":                 {kind: KindLeft},
+	"conversation.objective.activated":  {kind: KindObjective, status: "activated"},
+	"conversation.objective.pending":    {kind: KindObjective, status: "pending"},
+	"conversation.objective.completed":  {kind: KindObjective, status: "completed"},
+
+	"system.replica_joined":  {kind: ReplicaJoined, role: RolePal},
+	"system.pal_joined":      {kind: ReplicaJoined, role: RolePal},
+	"system.replica_present": {kind: ReplicaPresent, role: RolePal},
+	"system.pal_present":     {kind: ReplicaPresent, role: RolePal},
+	"system.shutdown":        {kind: Shutdown},
+
+	"room.participant_joined": {kind: KindParticipantJoined},
+	"room.participant_left":   {kind: KindParticipantLeft},
+
+	eventEcho:                        {kind: KindClientMessage},
+	eventRespond:                     {kind: KindClientMessage},
+	eventInterrupt:                   {kind: KindClientMessage},
+	eventOverwriteContext:            {kind: KindClientMessage},
+	eventAppendContext:               {kind: KindClientMessage},
+	"conversation.overwrite_context": {kind: KindClientMessage},
+	"conversation.append_context":    {kind: KindClientMessage},
+	eventSensitivity:                 {kind: KindClientMessage},
+	eventToolResult:                  {kind: KindClientMessage},
+	"conversation.realtime_api":      {kind: KindClientMessage},
+
+	"application.transcription_ready":   {kind: KindTranscriptionReady},
+	"application.recording_ready":       {kind: KindRecordingReady},
+	"application.recording_copy_failed": {kind: KindRecordingCopyFailed},
 }
 
 // envelope is what all events have in common, each field as loose as it was
@@ -75,96 +223,231 @@ type envelope struct {
 	EventType      string          `json:"event_type"`
 	ConversationID string          `json:"conversation_id"`
 	InferenceID    string          `json:"inference_id"`
-	Seq            json.Number     `json:"seq"`
-	Turn           json.Number     `json:"turn_idx"`
+	Seq            json.RawMessage `json:"seq"`
+	Turn           json.RawMessage `json:"turn_idx"`
 	Timestamp      json.RawMessage `json:"timestamp"`
 	Properties     json.RawMessage `json:"properties"`
+	ObjectiveName  string          `json:"objective_name"` // of an objective's callback, with the next
+	Variables      json.RawMessage `json:"output_variables"`
 	Message        json.RawMessage `json:"message"` // a lone wrapper, seen in old samples
+	Data           json.RawMessage `json:"data"`    // the wrapper of Daily's own events
 }
 
-type speakingProperties struct {
+// properties are those of all events together.
+type properties struct {
 	Role        string   `json:"role"`
 	InferenceID string   `json:"inference_id"`
 	Interrupted bool     `json:"interrupted"`
-	Duration    *float64 `json:"duration"` // seconds or null
+	Cut         bool     `json:"is_interrupted"` // the same, of a streamed text
+	Duration    *float64 `json:"duration"`       // seconds or null
+
+	Speech         string          `json:"speech"`
+	Content        string          `json:"content"`
+	Text           string          `json:"text"`
+	Context        string          `json:"context"` // of a client's message
+	ContentIndex   json.RawMessage `json:"content_index"`
+	Final          bool            `json:"final"`
+	AudioAnalysis  string          `json:"user_audio_analysis"`
+	VisualAnalysis string          `json:"user_visual_analysis"`
+	VisualContext  string          `json:"visual_context"` // its older name
+	Analysis       string          `json:"analysis"`
+
+	Name       string            `json:"name"`
+	ToolName   string            `json:"tool_name"`
+	ToolCallID string            `json:"tool_call_id"`
+	Arguments  json.RawMessage   `json:"arguments"`
+	Modality   string            `json:"modality"`
+	Frames     []json.RawMessage `json:"frames"`
+
+	Guardrail      string          `json:"guardrail"`
+	GuardrailUUID  string          `json:"guardrail_uuid"`
+	ObjectiveName  string          `json:"objective_name"`
+	Variables      json.RawMessage `json:"output_variables"`
+	Reason         string          `json:"reason"`
+	ShutdownReason string          `json:"shutdown_reason"`
+
+	ReplicaID string          `json:"replica_id"`
+	FaceID    string          `json:"face_id"`
+	Attempt   json.RawMessage `json:"attempt"`
+	SessionID string          `json:"session_id"`
+	UserName  string          `json:"user_name"`
+
+	Transcript []transcriptEntry `json:"transcript"`
+	recording
 }
 
 // ErrNoEvent says that a message is no event: not JSON, or without an
 // event_type.
 var ErrNoEvent = errors.New("echo: not an event")
 
-// ParseEvent reads one message from the room. It takes every spelling that the
-// service is documented or was seen to use; an unknown event_type is no error.
-// The result keeps msg.
+// ParseEvent reads one message from the room, or the body of one webhook. It
+// takes every spelling that the service is documented or was seen to use; an
+// unknown event_type is no error, and neither is a field of another type than
+// it should be. The callbacks of guardrails and objectives have no event_type
+// and are events too. The result keeps msg.
 func ParseEvent(msg []byte) (Event, error) {
-	var e envelope
-	if err := unmarshal(msg, &e); err != nil {
+	e, err := unwrap(msg)
+	if err != nil {
 		return Event{}, err
 	}
-	if e.EventType == "" && len(e.Message) > 0 {
-		if err := unmarshal(e.Message, &e); err != nil {
-			return Event{}, err
-		}
-	}
-	if e.EventType == "" {
+	var p properties
+	_ = json.Unmarshal(e.Properties, &p) // properties of other shapes leave p as far as it got
+	what := kinds[e.EventType]
+	switch {
+	case what.kind == Unknown && p.Guardrail != "" && p.GuardrailUUID != "":
+		what.kind = KindGuardrail // the name of its event_type is documented nowhere
+	case e.EventType == "" && e.ObjectiveName != "":
+		what.kind = KindObjective
+	case e.EventType == "":
 		return Event{}, fmt.Errorf("%w: no event_type", ErrNoEvent)
 	}
-	known := kinds[e.EventType]
 	event := Event{
-		Kind: known.kind, Type: e.EventType, Role: known.role,
-		ConversationID: e.ConversationID, InferenceID: e.InferenceID,
-		Time: eventTime(e.Timestamp), Duration: -1, Raw: msg,
+		Kind: what.kind, Type: e.EventType, Role: firstOf(what.role, p.Role),
+		ConversationID: e.ConversationID, InferenceID: firstOf(e.InferenceID, p.InferenceID),
+		Seq: integer(e.Seq), Turn: int(integer(e.Turn)), Time: eventTime(e.Timestamp),
+		Interrupted: what.interrupted || p.Interrupted || p.Cut, Duration: seconds(p.Duration), Raw: msg,
 	}
-	event.Seq, _ = e.Seq.Int64()
-	if turn, err := e.Turn.Int64(); err == nil {
-		event.Turn = int(turn)
+	if event.Role == "replica" {
+		event.Role = RolePal
 	}
-	event.readProperties(e.Properties)
+	event.read(&e, &p, what)
 	return event, nil
 }
 
-func unmarshal(msg []byte, into *envelope) error {
-	if err := json.Unmarshal(msg, into); err != nil {
-		var wrongType *json.UnmarshalTypeError
-		if errors.As(err, &wrongType) && into.EventType != "" {
-			return nil // one field is odd; the rest was read
+// unwrap reads the envelope, inside of a wrapper where there is one.
+func unwrap(msg []byte) (envelope, error) {
+	var e envelope
+	if err := unmarshal(msg, &e); err != nil {
+		return e, err
+	}
+	for _, inner := range []json.RawMessage{e.Message, e.Data} {
+		var within envelope
+		if e.EventType == "" && len(inner) > 0 && unmarshal(inner, &within) == nil && within.EventType != "" {
+			return within, nil
 		}
+	}
+	return e, nil
+}
+
+// unmarshal reads msg as far as its fields have the types they should have.
+func unmarshal(msg []byte, into *envelope) error {
+	err := json.Unmarshal(msg, into)
+	var wrongType *json.UnmarshalTypeError
+	if err != nil && !errors.As(err, &wrongType) {
 		return fmt.Errorf("%w: %v", ErrNoEvent, err)
 	}
 	return nil
 }
 
-func (e *Event) readProperties(raw json.RawMessage) {
-	var p speakingProperties
-	_ = json.Unmarshal(raw, &p) // properties of other shapes leave p as far as it got
-	if e.InferenceID == "" {
-		e.InferenceID = p.InferenceID
-	}
-	if e.Role == "" {
-		e.Role = p.Role
-	}
-	if e.Role == "replica" {
-		e.Role = RolePal
-	}
-	e.Interrupted = p.Interrupted || e.Type == "conversation.replica_interrupted" || e.Type == "conversation.replica.interrupted"
-	if p.Duration != nil && *p.Duration >= 0 && *p.Duration < 1e9 {
-		e.Duration = time.Duration(*p.Duration * float64(time.Second))
+// read takes what belongs to the event's kind.
+func (e *Event) read(env *envelope, p *properties, what known) {
+	switch e.Kind {
+	case KindUtterance, KindUtteranceStreaming:
+		e.Text = firstOf(p.Speech, p.Content, p.Text)
+		e.ContentIndex, e.Final = int(integer(p.ContentIndex)), p.Final
+		e.AudioAnalysis, e.VisualAnalysis = p.AudioAnalysis, firstOf(p.VisualAnalysis, p.VisualContext)
+	case KindClientMessage:
+		e.Role = "" // no client speaks for the replica
+		e.Text = firstOf(p.Text, p.Context)
+	case KindToolCall, KindPerceptionToolCall:
+		e.ToolCall = &ToolCall{
+			ID: p.ToolCallID, Name: firstOf(p.Name, p.ToolName), Arguments: arguments(p.Arguments),
+			Modality: p.Modality, Frames: p.Frames,
+		}
+	case KindPerceptionAnalysis:
+		e.Analysis = p.Analysis
+	case KindGuardrail:
+		e.Guardrail, e.Reason = &Guardrail{p.Guardrail, p.GuardrailUUID}, p.Reason
+	case KindObjective:
+		e.Objective = &Objective{firstOf(env.ObjectiveName, p.ObjectiveName), what.status, given(env.Variables, p.Variables)}
+	case KindJoined, KindLeft, KindParticipantJoined, KindParticipantLeft:
+		if who := (Participant{p.SessionID, p.UserName}); who != (Participant{}) {
+			e.Participant = &who
+		}
+	case ReplicaJoined:
+		e.ReplicaID = firstOf(p.FaceID, p.ReplicaID)
+	case ReplicaPresent:
+		e.Attempt = int(integer(p.Attempt))
+	case Shutdown:
+		e.Reason = firstOf(p.ShutdownReason, p.Reason)
+	case KindTranscriptionReady:
+		e.Transcript = transcript(p.Transcript)
+	case KindRecordingReady, KindRecordingCopyFailed:
+		e.Recording = p.recording.event()
 	}
 }
 
+func firstOf(texts ...string) string {
+	for _, text := range texts {
+		if text != "" {
+			return text
+		}
+	}
+	return ""
+}
+
+// given is the first value that is there and not null.
+func given(values ...json.RawMessage) json.RawMessage {
+	for _, value := range values {
+		if len(value) > 0 && string(value) != "null" {
+			return value
+		}
+	}
+	return nil
+}
+
+// arguments unwraps JSON that comes as text. Text that is no JSON stays a JSON
+// string; an empty one is nothing.
+func arguments(raw json.RawMessage) json.RawMessage {
+	var text string
+	if given(raw) == nil || raw[0] != '"' || json.Unmarshal(raw, &text) != nil {
+		return given(raw)
+	}
+	inner := bytes.TrimSpace([]byte(text))
+	switch {
+	case len(inner) == 0:
+		return nil
+	case !json.Valid(inner):
+		return raw
+	}
+	return given(inner)
+}
+
+// integer reads a number, also as text; 0 where it is none.
+func integer(raw json.RawMessage) int64 {
+	n, err := strconv.ParseInt(string(bytes.Trim(raw, `"`)), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// seconds is negative for what nobody knows.
+func seconds(s *float64) time.Duration {
+	if s == nil || !(*s >= 0 && *s < 1e9) {
+		return -1
+	}
+	return time.Duration(math.Round(*s * float64(time.Second)))
+}
+
+// unixTime is zero for what can be no time of an event.
+func unixTime(seconds float64) time.Time {
+	if !(seconds > 0 && seconds < 1e11) {
+		return time.Time{}
+	}
+	return time.UnixMicro(int64(math.Round(seconds * 1e6))).UTC()
+}
+
 // eventTime reads Unix seconds with a fraction, as events have them, or an
-// ISO-8601 text, as system messages have.
+// ISO-8601 text, as webhooks have.
 func eventTime(raw json.RawMessage) time.Time {
 	raw = bytes.Trim(raw, `"`)
 	if seconds, err := strconv.ParseFloat(string(raw), 64); err == nil {
-		if !(seconds > 0 && seconds < 1e11) {
-			return time.Time{}
-		}
-		return time.UnixMicro(int64(seconds * 1e6)).UTC()
+		return unixTime(seconds)
 	}
 	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05.999999"} {
 		if t, err := time.Parse(layout, string(raw)); err == nil {
-			return t
+			return t.UTC()
 		}
 	}
 	return time.Time{}

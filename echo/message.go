@@ -1,16 +1,38 @@
 package echo
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode/utf8"
 )
 
 // Message and event types of the Interactions Protocol.
 const (
 	typeConversation = "conversation"
 
-	eventEcho      = "conversation.echo"
-	eventInterrupt = "conversation.interrupt"
+	eventEcho             = "conversation.echo"
+	eventRespond          = "conversation.respond"
+	eventInterrupt        = "conversation.interrupt"
+	eventOverwriteContext = "conversation.overwrite_llm_context"
+	eventAppendContext    = "conversation.append_llm_context"
+	eventSensitivity      = "conversation.sensitivity"
+	eventToolResult       = "conversation.tool_result"
 )
+
+// Message is one interaction that a client may send, besides the audio that
+// the Encoder builds. The service acknowledges none of them.
+type Message interface {
+	// EventType is the event_type that the message has on the wire.
+	EventType() string
+	// AppendTo appends the message's JSON, one line without a newline, for
+	// the conversation. A message that the service would not understand is
+	// an error, and dst is returned as it was. Its size is not checked.
+	AppendTo(dst []byte, conversationID string) ([]byte, error)
+}
 
 // AudioMessage is one chunk of an utterance as it stands on the wire. The
 // Encoder builds the same bytes without it; it is here for those who read the
@@ -31,22 +53,297 @@ type AudioProperties struct {
 	Done        bool   `json:"done"`         // true on the last chunk only
 }
 
-// Interrupt is the message that stops the replica at once.
-type Interrupt struct {
-	MessageType    string `json:"message_type"`    // "conversation"
-	EventType      string `json:"event_type"`      // "conversation.interrupt"
-	ConversationID string `json:"conversation_id"` // id of the conversation
+// TextEcho makes the replica say a text word for word, in its own voice. A text
+// that is still being written may come in pieces: all but the last have More
+// set, and all carry the same InferenceID.
+type TextEcho struct {
+	Text        string // never empty; Phoenix-4 faces take <emotion value="…"/> in it
+	InferenceID string // the service makes one where it is empty
+	More        bool   // another piece of the same utterance follows
+}
+
+// EventType is conversation.echo.
+func (TextEcho) EventType() string { return eventEcho }
+
+// AppendTo appends the message, with modality and done always in it.
+func (m TextEcho) AppendTo(dst []byte, conversationID string) ([]byte, error) {
+	if err := checkText("text", m.Text, false); err != nil {
+		return dst, invalid(m, err)
+	}
+	if err := checkText("inference_id", m.InferenceID, !m.More); err != nil {
+		return dst, invalid(m, err)
+	}
+	return appendMessage(dst, m, conversationID, struct {
+		Modality    string `json:"modality"`
+		Text        string `json:"text"`
+		InferenceID string `json:"inference_id,omitempty"`
+		Done        bool   `json:"done"`
+	}{"text", m.Text, m.InferenceID, !m.More})
+}
+
+// Respond is a text that the replica answers as if the user had said it. It
+// needs a language model, which echo mode has not.
+type Respond struct {
+	Text string // never empty
+}
+
+// EventType is conversation.respond.
+func (Respond) EventType() string { return eventRespond }
+
+// AppendTo appends the message.
+func (m Respond) AppendTo(dst []byte, conversationID string) ([]byte, error) {
+	if err := checkText("text", m.Text, false); err != nil {
+		return dst, invalid(m, err)
+	}
+	return appendMessage(dst, m, conversationID, struct {
+		Text string `json:"text"`
+	}{m.Text})
+}
+
+// Interrupt stops the replica at once, whatever it says.
+type Interrupt struct{}
+
+// EventType is conversation.interrupt.
+func (Interrupt) EventType() string { return eventInterrupt }
+
+// AppendTo appends the message. It never fails.
+func (m Interrupt) AppendTo(dst []byte, conversationID string) ([]byte, error) {
+	return appendMessage(dst, m, conversationID, nil)
 }
 
 // AppendInterrupt appends the message that interrupts whatever the replica
 // says in the conversation.
 func AppendInterrupt(dst []byte, conversationID string) []byte {
-	msg, _ := json.Marshal(Interrupt{typeConversation, eventInterrupt, conversationID}) // strings always marshal
-	return append(dst, msg...)
+	dst, _ = Interrupt{}.AppendTo(dst, conversationID) // strings always marshal
+	return dst
 }
 
-// Message is one interaction.
-type Message interface {
-	EventType() string
-	AppendTo(dst []byte, conversationID string) ([]byte, error)
+// OverwriteContext replaces what the language model was told about the
+// conversation.
+type OverwriteContext struct {
+	Context string // may be empty: nothing is left of it
+}
+
+// EventType is conversation.overwrite_llm_context.
+func (OverwriteContext) EventType() string { return eventOverwriteContext }
+
+// AppendTo appends the message.
+func (m OverwriteContext) AppendTo(dst []byte, conversationID string) ([]byte, error) {
+	if err := checkText("context", m.Context, true); err != nil {
+		return dst, invalid(m, err)
+	}
+	return appendMessage(dst, m, conversationID, struct {
+		Context string `json:"context"`
+	}{m.Context})
+}
+
+// JobCompleted is the JobStatus that says a job outside the conversation is
+// done.
+const JobCompleted = "completed"
+
+// AppendContext adds to what the language model was told. The replica does not
+// speak because of it; a Respond after it makes it speak.
+type AppendContext struct {
+	Context   string // never empty
+	JobStatus string // empty or JobCompleted
+}
+
+// EventType is conversation.append_llm_context.
+func (AppendContext) EventType() string { return eventAppendContext }
+
+// AppendTo appends the message.
+func (m AppendContext) AppendTo(dst []byte, conversationID string) ([]byte, error) {
+	if err := checkText("context", m.Context, false); err != nil {
+		return dst, invalid(m, err)
+	}
+	if m.JobStatus != "" && m.JobStatus != JobCompleted {
+		return dst, invalid(m, fmt.Errorf("job_status %q; it may be %s or missing", m.JobStatus, JobCompleted))
+	}
+	return appendMessage(dst, m, conversationID, struct {
+		Context   string `json:"context"`
+		JobStatus string `json:"job_status,omitempty"`
+	}{m.Context, m.JobStatus})
+}
+
+// SensitivityLevel is how readily the replica reacts to the user.
+type SensitivityLevel string
+
+// The levels of sensitivity, from the dullest. Older services know low, medium
+// and high only.
+const (
+	SensitivitySuperLow SensitivityLevel = "superlow"
+	SensitivityVeryLow  SensitivityLevel = "verylow"
+	SensitivityLow      SensitivityLevel = "low"
+	SensitivityMedium   SensitivityLevel = "medium"
+	SensitivityHigh     SensitivityLevel = "high"
+	SensitivityAuto     SensitivityLevel = "auto" // the service decides
+)
+
+// SensitivityLevels lists the levels.
+func SensitivityLevels() []SensitivityLevel {
+	return []SensitivityLevel{SensitivitySuperLow, SensitivityVeryLow, SensitivityLow, SensitivityMedium, SensitivityHigh, SensitivityAuto}
+}
+
+// Sensitivity sets how readily the replica reacts to the user. A message holds
+// exactly one of the two. Echo mode does not listen, so it has no use there.
+type Sensitivity struct {
+	Pause     SensitivityLevel // to a pause: how soon it answers
+	Interrupt SensitivityLevel // to speech: how soon it falls silent
+}
+
+// EventType is conversation.sensitivity.
+func (Sensitivity) EventType() string { return eventSensitivity }
+
+// AppendTo appends the message.
+func (m Sensitivity) AppendTo(dst []byte, conversationID string) ([]byte, error) {
+	if (m.Pause == "") == (m.Interrupt == "") {
+		return dst, invalid(m, errors.New("it sets the sensitivity to pauses or to interrupts, one of the two"))
+	}
+	if level := m.Pause + m.Interrupt; !slices.Contains(SensitivityLevels(), level) {
+		return dst, invalid(m, fmt.Errorf("level %q; it may be %s", level, join(SensitivityLevels())))
+	}
+	return appendMessage(dst, m, conversationID, struct {
+		Pause     SensitivityLevel `json:"participant_pause_sensitivity,omitempty"`
+		Interrupt SensitivityLevel `json:"participant_interrupt_sensitivity,omitempty"`
+	}{m.Pause, m.Interrupt})
+}
+
+// ToolStatus is what came of a tool call.
+type ToolStatus string
+
+// The ends of a tool call.
+const (
+	ToolSuccess ToolStatus = "success"
+	ToolError   ToolStatus = "error" // the replica says that it failed
+)
+
+// ToolResult answers a tool call.
+type ToolResult struct {
+	ToolCallID string          // that of the event; never empty
+	Output     json.RawMessage // a JSON object or string (ToolText); may be missing
+	Status     ToolStatus      // ToolSuccess where it is empty
+}
+
+// ToolText is the Output of a tool that answers with text.
+func ToolText(text string) json.RawMessage { return quote(text) }
+
+// EventType is conversation.tool_result.
+func (ToolResult) EventType() string { return eventToolResult }
+
+// AppendTo appends the message.
+func (m ToolResult) AppendTo(dst []byte, conversationID string) ([]byte, error) {
+	if err := checkText("tool_call_id", m.ToolCallID, false); err != nil {
+		return dst, invalid(m, err)
+	}
+	output := bytes.TrimSpace(m.Output)
+	if len(output) > 0 && (!json.Valid(output) || output[0] != '{' && output[0] != '"') {
+		return dst, invalid(m, errors.New("output is neither a JSON object nor a JSON string"))
+	}
+	if m.Status == "" {
+		m.Status = ToolSuccess
+	}
+	if m.Status != ToolSuccess && m.Status != ToolError {
+		return dst, invalid(m, fmt.Errorf("status %q; it may be %s or %s", m.Status, ToolSuccess, ToolError))
+	}
+	return appendMessage(dst, m, conversationID, struct {
+		ToolCallID string          `json:"tool_call_id"`
+		Output     json.RawMessage `json:"output,omitempty"`
+		Status     ToolStatus      `json:"status"`
+	}{m.ToolCallID, output, m.Status})
+}
+
+// Raw is a message that the caller wrote: a JSON object, sent as it is but for
+// the white space and the id of the conversation, which is filled in where the
+// key is missing.
+type Raw json.RawMessage
+
+// EventType is what the message says; empty where it does not.
+func (m Raw) EventType() string {
+	fields, _ := m.fields()
+	var eventType string
+	_ = json.Unmarshal(fields["event_type"], &eventType)
+	return eventType
+}
+
+// AppendTo appends the message.
+func (m Raw) AppendTo(dst []byte, conversationID string) ([]byte, error) {
+	fields, err := m.fields()
+	if err != nil {
+		return dst, fmt.Errorf("echo: a message must be one JSON object: %v", err)
+	}
+	line := bytes.NewBuffer(dst)
+	_ = json.Compact(line, m) // it was valid a moment ago
+	msg := line.Bytes()
+	if _, has := fields["conversation_id"]; has || conversationID == "" {
+		return msg, nil
+	}
+	msg = msg[:len(msg)-1]
+	if len(fields) > 0 {
+		msg = append(msg, ',')
+	}
+	msg = append(msg, `"conversation_id":`...)
+	return append(append(msg, quote(conversationID)...), '}'), nil
+}
+
+// fields reads the object, one level deep.
+func (m Raw) fields() (map[string]json.RawMessage, error) {
+	var fields map[string]json.RawMessage
+	err := json.Unmarshal(m, &fields)
+	var wrongType *json.UnmarshalTypeError
+	switch {
+	case errors.As(err, &wrongType):
+		return nil, fmt.Errorf("found %s", wrongType.Value)
+	case err != nil:
+		return nil, err
+	case fields == nil:
+		return nil, errors.New("found null")
+	case !utf8.Valid(m):
+		return nil, errors.New("not valid UTF-8")
+	}
+	return fields, nil
+}
+
+// checkText refuses what JSON cannot carry, and nothing where that is no value.
+func checkText(name, text string, emptyToo bool) error {
+	if text == "" && !emptyToo {
+		return fmt.Errorf("%s is empty", name)
+	}
+	if !utf8.ValidString(text) {
+		return fmt.Errorf("%s is not valid UTF-8", name)
+	}
+	return nil
+}
+
+func invalid(m Message, err error) error { return fmt.Errorf("echo: %s: %v", m.EventType(), err) }
+
+func join[T ~string](values []T) string {
+	words := make([]string, len(values))
+	for i, value := range values {
+		words[i] = string(value)
+	}
+	return strings.Join(words, ", ")
+}
+
+// appendMessage appends m with its properties; nil leaves them out.
+func appendMessage(dst []byte, m Message, conversationID string, properties any) ([]byte, error) {
+	msg, err := marshal(struct {
+		MessageType    string `json:"message_type"`
+		EventType      string `json:"event_type"`
+		ConversationID string `json:"conversation_id"`
+		Properties     any    `json:"properties,omitempty"`
+	}{typeConversation, m.EventType(), conversationID, properties})
+	if err != nil {
+		return dst, invalid(m, err)
+	}
+	return append(dst, msg...), nil
+}
+
+// marshal is json.Marshal without the escapes that only a web page needs, which
+// make a tag in a text six times as long.
+func marshal(v any) ([]byte, error) {
+	var line bytes.Buffer
+	encoder := json.NewEncoder(&line)
+	encoder.SetEscapeHTML(false)
+	err := encoder.Encode(v)
+	return bytes.TrimSuffix(line.Bytes(), []byte("\n")), err
 }

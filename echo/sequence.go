@@ -1,0 +1,302 @@
+package echo
+
+import (
+	"cmp"
+	"hash/maphash"
+	"slices"
+	"time"
+)
+
+// Limits of a Sequencer.
+const (
+	maxHeld   = 256     // events that wait for one before them; more push the first out
+	maxPrints = 512     // events remembered in order to know them again
+	maxLate   = 256     // a number so far below the next is none that comes late
+	maxGap    = 1 << 16 // a number so far above it is none after a gap
+	maxSeq    = 1 << 53 // the largest that every JSON reader keeps apart
+
+	twinTime  = 2 * time.Second        // between the arrivals of twins
+	twinDrift = 500 * time.Millisecond // between the times that the service emitted them
+)
+
+// Sequencer puts events in the order in which the service emitted them, and
+// drops those that say the same again: the service tells most of what a replica
+// does twice, once of the "pal" and once of the "replica", and some of it a
+// third time under an older name; a connection that breaks may repeat more.
+//
+// It holds an event that comes too early until those before it have come, but
+// no longer than its window. The first event is held for the window always,
+// since nobody knows which number is the first. An event without a number
+// follows what came before it.
+//
+// Those who must act at once read the events as they come; this is for those
+// who show them or write them down. A Sequencer is not safe for concurrent use.
+type Sequencer struct {
+	window  time.Duration
+	seed    maphash.Seed
+	prints  []print // a ring of the last events
+	oldest  int     // of the ring
+	arrived uint64  // events so far
+	era     int     // grows when the service counts anew
+
+	held  []arrival // ordered by number, then by arrival
+	loose []arrival // without a number, ordered by arrival
+	ready []due     // of an earlier era; nothing comes before them
+	next  int64     // the number expected next; 0 where it is not known
+	gap   int64     // numbers missing before the next event that is not folded
+}
+
+// arrival is an event that waits.
+type arrival struct {
+	event  Event
+	at     time.Time
+	order  uint64
+	folded bool // another event says the same: only its number counts
+}
+
+// due is an event that Next returns as it is.
+type due struct {
+	arrival
+	gap int64
+}
+
+// print is what is remembered of an event.
+type print struct {
+	seq, turn, index int64
+	era              int
+	order            uint64
+	at, emitted      time.Time
+	duration         time.Duration
+	kind             Kind
+	interrupted      bool
+	final            bool
+	folded           bool
+	eventType        uint64 // hashes, as the rest: texts may be long
+	inference        uint64
+	role             uint64
+	text             uint64
+}
+
+// NewSequencer returns a Sequencer that holds events for window at most. A
+// quarter of a second is more than most networks need.
+func NewSequencer(window time.Duration) *Sequencer {
+	return &Sequencer{window: window, seed: maphash.MakeSeed()}
+}
+
+// Add takes an event that came at now. Call Next after it until there is
+// nothing more; then a Sequencer holds a few hundred events at most.
+func (s *Sequencer) Add(now time.Time, e Event) {
+	p := s.print(now, e)
+	if before, has := s.sameNumber(p); has {
+		if before.agrees(p) {
+			return
+		}
+		s.startOver() // the same number and another event: the service counts anew
+	}
+	if s.next > 0 && p.seq > 0 && p.seq < s.next-maxLate {
+		s.startOver()
+	}
+	p.era = s.era
+	a := arrival{event: e, at: now, order: p.order}
+	if twin := s.twin(p); twin != nil {
+		a.folded = !s.yields(twin, p.seq)
+		twin.folded = !a.folded
+	}
+	p.folded = a.folded
+	s.remember(p)
+	switch {
+	case p.seq > 0:
+		at, _ := slices.BinarySearchFunc(s.held, a, inOrder)
+		s.held = slices.Insert(s.held, at, a)
+	case !a.folded:
+		s.loose = append(s.loose, a)
+	}
+}
+
+// Next returns the next event that is due at now, and how many numbers before
+// it never came. An event that comes after its window is returned all the same,
+// out of order.
+func (s *Sequencer) Next(now time.Time) (e Event, gap int64, ok bool) {
+	if len(s.ready) > 0 {
+		first := s.ready[0]
+		s.ready = slices.Delete(s.ready, 0, 1)
+		return first.event, first.gap, true
+	}
+	first, ok := s.take(s.overdue(now))
+	return first.event, first.gap, ok
+}
+
+// Due is when Next has something without another Add; a time in the past where
+// it has something now.
+func (s *Sequencer) Due() (at time.Time, ok bool) {
+	switch {
+	case len(s.ready) > 0:
+		return s.ready[0].at, true
+	case s.looseIsFirst():
+		return s.loose[0].at, true
+	case len(s.held) == 0:
+		return time.Time{}, false
+	case s.held[0].event.Seq <= s.next || s.full():
+		return s.held[0].at, true
+	}
+	first := slices.MinFunc(s.held, func(a, b arrival) int { return a.at.Compare(b.at) })
+	return first.at.Add(s.window), true
+}
+
+func inOrder(a, b arrival) int {
+	return cmp.Or(cmp.Compare(a.event.Seq, b.event.Seq), cmp.Compare(a.order, b.order))
+}
+
+// overdue is the highest number that waits no longer.
+func (s *Sequencer) overdue(now time.Time) int64 {
+	for _, a := range slices.Backward(s.held) {
+		if !now.Before(a.at.Add(s.window)) {
+			return a.event.Seq
+		}
+	}
+	return 0
+}
+
+// take returns the first event that waits for nothing, where numbers up to
+// overdue do not wait.
+func (s *Sequencer) take(overdue int64) (due, bool) {
+	for {
+		if s.looseIsFirst() {
+			first := s.loose[0]
+			s.loose = slices.Delete(s.loose, 0, 1)
+			return due{arrival: first}, true
+		}
+		if len(s.held) == 0 || s.held[0].event.Seq > max(s.next, overdue) && !s.full() {
+			return due{}, false
+		}
+		first := s.held[0]
+		s.held = slices.Delete(s.held, 0, 1)
+		s.pass(first.event.Seq)
+		if !first.folded {
+			gap := s.gap
+			s.gap = 0
+			return due{first, gap}, true
+		}
+	}
+}
+
+// looseIsFirst reports whether all that came before the first event without a
+// number is gone.
+func (s *Sequencer) looseIsFirst() bool {
+	return len(s.loose) > 0 && !slices.ContainsFunc(s.held, func(a arrival) bool {
+		return !a.folded && a.order < s.loose[0].order
+	})
+}
+
+func (s *Sequencer) full() bool { return len(s.held)+len(s.loose) > maxHeld }
+
+// pass counts what is missing before seq.
+func (s *Sequencer) pass(seq int64) {
+	if missing := seq - s.next; s.next > 0 && missing > 0 && missing <= maxGap {
+		s.gap += missing
+	}
+	s.next = max(s.next, seq+1)
+}
+
+// startOver begins an era: what waits is due, and the numbers mean nothing any
+// more.
+func (s *Sequencer) startOver() {
+	for first, ok := s.take(maxSeq); ok; first, ok = s.take(maxSeq) {
+		s.ready = append(s.ready, first)
+	}
+	s.era++
+	s.next, s.gap = 0, 0
+}
+
+// print makes what is remembered of e.
+func (s *Sequencer) print(now time.Time, e Event) print {
+	s.arrived++
+	p := print{
+		turn: int64(e.Turn), index: int64(e.ContentIndex), era: s.era, order: s.arrived,
+		at: now, emitted: e.Time, duration: e.Duration, kind: e.Kind, interrupted: e.Interrupted, final: e.Final,
+		eventType: maphash.String(s.seed, e.Type), inference: maphash.String(s.seed, e.InferenceID),
+		role: maphash.String(s.seed, e.Role), text: maphash.String(s.seed, e.Text),
+	}
+	if e.Kind == ReplicaPresent {
+		p.index = int64(e.Attempt)
+	}
+	if 0 < e.Seq && e.Seq < maxSeq {
+		p.seq = e.Seq
+	}
+	return p
+}
+
+func (s *Sequencer) remember(p print) {
+	if len(s.prints) < maxPrints {
+		s.prints = append(s.prints, p)
+		return
+	}
+	s.prints[s.oldest] = p
+	s.oldest = (s.oldest + 1) % maxPrints
+}
+
+// sameNumber finds the event of the same type and number.
+func (s *Sequencer) sameNumber(p print) (print, bool) {
+	i := slices.IndexFunc(s.prints, func(q print) bool {
+		return p.seq > 0 && q.seq == p.seq && q.era == p.era && q.eventType == p.eventType
+	})
+	if i < 0 {
+		return print{}, false
+	}
+	return s.prints[i], true
+}
+
+// agrees reports whether nothing says that the two, of one type and number, are
+// not the same.
+func (p print) agrees(q print) bool {
+	return p.inference == q.inference && p.role == q.role && near(p.emitted, q.emitted)
+}
+
+// twin finds the event that says the same as p under another name, number or
+// none.
+func (s *Sequencer) twin(p print) *print {
+	if !hasTwins(p.kind) {
+		return nil
+	}
+	i := slices.IndexFunc(s.prints, func(q print) bool { return !q.folded && q.tells(p) })
+	if i < 0 {
+		return nil
+	}
+	return &s.prints[i]
+}
+
+// hasTwins names what the service tells more than once. Two tool calls that
+// look the same are two calls.
+func hasTwins(kind Kind) bool {
+	switch kind {
+	case StartedSpeaking, StoppedSpeaking, KindUtterance, KindUtteranceStreaming, ReplicaJoined, ReplicaPresent:
+		return true
+	}
+	return false
+}
+
+// tells reports whether p and q are about the same thing.
+func (p print) tells(q print) bool {
+	return p.kind == q.kind && p.inference == q.inference && p.role == q.role && p.text == q.text &&
+		p.turn == q.turn && p.index == q.index && p.final == q.final && p.interrupted == q.interrupted &&
+		(p.duration < 0 || q.duration < 0 || p.duration == q.duration) &&
+		q.at.Sub(p.at).Abs() <= twinTime && near(p.emitted, q.emitted)
+}
+
+// near reports whether both may be the time of one event; older ones have none.
+func near(a, b time.Time) bool {
+	return a.IsZero() || b.IsZero() || a.Sub(b).Abs() <= twinDrift
+}
+
+// yields folds the twin that still waits in favour of one with a lower number,
+// which was emitted first.
+func (s *Sequencer) yields(twin *print, seq int64) bool {
+	if seq == 0 || seq >= twin.seq {
+		return false
+	}
+	i := slices.IndexFunc(s.held, func(a arrival) bool { return a.order == twin.order })
+	if i >= 0 {
+		s.held[i].folded = true
+	}
+	return i >= 0
+}
