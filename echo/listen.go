@@ -191,6 +191,10 @@ func (s *Session) bargeIn() {
 }
 
 func (s *Session) handlePal(event Event) {
+	if event.Kind == KindLeft || event.Kind == KindParticipantLeft {
+		s.leftAlone()
+		return
+	}
 	if !s.joined {
 		s.joined, s.rejoining = true, false // it speaks, or says that it is there
 		s.change()
@@ -208,6 +212,15 @@ func (s *Session) handlePal(event Event) {
 	case notOurs:
 		s.strays++
 	}
+}
+
+// leftAlone notes that the replica has left the room. It may come back.
+func (s *Session) leftAlone() {
+	s.joined = false
+	if s.current != nil {
+		s.current.cancel(fmt.Errorf("%w: the replica left the room", ErrLost))
+	}
+	s.change()
 }
 
 // mostEvents is how many events may wait for a reader.

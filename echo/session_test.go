@@ -23,6 +23,7 @@ type room struct {
 	mu   sync.Mutex
 	got  []sentMessage
 	hook func(m sentMessage) // called for each message, without mu
+	raw  func(msg []byte)    // called for each message as it stands
 	fail error               // of Send
 	full chan struct{}       // while not nil, Send blocks until it is closed
 }
@@ -61,6 +62,9 @@ func (r *room) Send(ctx context.Context, msg []byte) error {
 		return err
 	}
 	m.at = time.Now()
+	if r.raw != nil {
+		r.raw(msg)
+	}
 	r.mu.Lock()
 	r.got = append(r.got, m)
 	hook := r.hook

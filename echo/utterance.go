@@ -92,6 +92,20 @@ func (u *utterance) pending(samples int) {
 	u.next = samples
 }
 
+// pendingText notes how long the next piece of text may take to be said.
+func (u *utterance) pendingText(d time.Duration) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.text += d
+}
+
+// chunks is how many messages were sent.
+func (u *utterance) chunks() int {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.receipt.Chunks
+}
+
 // sending notes that a message is on its way: its event may come before the
 // call that sends it returns.
 func (u *utterance) sending(last bool) {
