@@ -49,13 +49,14 @@ func (e *encoding) run(ctx context.Context, names []string) error {
 	lines := echo.NewLines(e.streams.Out, e.pace != string(echo.BurstMode))
 	options := e.session()
 	options.SkipHeard, options.SkipReady = true, true
+	out := e.newReporter(io.Discard, e.streams.Err)
+	options.OnReceipt = out.receive
 	session, err := echo.NewSession(echo.NewMessages(lines, e.conversation, e.maxMessage), options)
 	if err != nil {
 		return settingsError(err)
 	}
 	defer session.Close()
-	out := e.newReporter(io.Discard, e.streams.Err)
-	err = speakAll(ctx, session, names, stdin, &e.settings, out)
+	err = (&speaking{session, &e.settings, nil, stdin, out}).all(ctx, names)
 	if failed := lines.Flush(); failed != nil { // or what a write before it met
 		return stdoutError{failed}
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 	"unicode"
@@ -26,6 +27,7 @@ const (
 	exitTooLong     = 7
 	exitInterrupted = 8
 	exitUnverified  = 9
+	exitNotRejoined = 10
 	exitSignal      = 128 // plus the number of the signal
 )
 
@@ -37,8 +39,10 @@ const helpExitCodes = `Exit codes:
      5  the replica could not be reached, or did not join in time
      6  the connection was lost
      7  a chunk does not fit the message limit
-     8  somebody else interrupted the replica
+     8  the replica was interrupted: by somebody else, by the user's speech
+        (--barge-in), by SIGUSR2 or by space
      9  sent, but not confirmed as heard
+    10  the connection was lost and could not be made again
    130  interrupted by Ctrl-C (SIGINT); 143 by SIGTERM`
 
 type usageError struct{ text string }
@@ -89,11 +93,13 @@ func exitCode(err error) int {
 		return exitUsage
 	case errors.As(err, &chunk):
 		return exitTooLong
+	case errors.Is(err, echo.ErrNotRejoined):
+		return exitNotRejoined
 	case errors.Is(err, echo.ErrLost):
 		return exitLost
 	case errors.Is(err, echo.ErrNotReady), errors.As(err, &away):
 		return exitNotReady
-	case errors.Is(err, echo.ErrInterrupted):
+	case errors.Is(err, echo.ErrInterrupted), errors.Is(err, echo.ErrBargeIn), errors.Is(err, echo.ErrStopped), errors.Is(err, echo.ErrPaused):
 		return exitInterrupted
 	case errors.Is(err, echo.ErrUnverified):
 		return exitUnverified
@@ -180,7 +186,32 @@ func leaveAtOnce(signals <-chan os.Signal, done <-chan struct{}, code int) {
 		case <-done:
 			return
 		}
+		atExit.run()
 		os.Exit(code)
+	}
+}
+
+// atExit is what has to be done even where the process ends at once.
+var atExit lastDuty
+
+type lastDuty struct {
+	mu   sync.Mutex
+	duty func()
+}
+
+func (l *lastDuty) set(duty func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.duty = duty
+}
+
+func (l *lastDuty) clear() { l.set(nil) }
+
+func (l *lastDuty) run() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.duty != nil {
+		l.duty()
 	}
 }
 

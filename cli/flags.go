@@ -166,6 +166,14 @@ func (s *settings) checkRaw() error {
 	return nil
 }
 
+// oneOf refuses a value that is none of the known ones.
+func oneOf(flag, value string, known ...string) error {
+	if slices.Contains(known, value) {
+		return nil
+	}
+	return usagef("%s %s: it is one of %s", flag, value, strings.Join(known, ", "))
+}
+
 // chunkSamples is the length of a chunk in samples, or why the settings do not
 // go together. It is asked before anything is opened.
 func (s *settings) chunkSamples() (int, error) {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"sync/atomic"
 
 	"golang.org/x/term"
 
@@ -24,6 +25,7 @@ type input struct {
 	audio  *audio.Input
 	// decoded is the audio, at the rate that is believed.
 	decoded   audio.Source
+	frames    atomic.Int64 // read of it so far
 	resampled audio.Resampled
 	source    audio.Source // what is spoken
 	trimmed   *audio.Trimmed
@@ -120,13 +122,38 @@ func (in *input) decode(s *settings) error {
 	return err
 }
 
+// counter counts the frames that are read from a source.
+type counter struct {
+	audio.Source
+	frames *atomic.Int64
+}
+
+func (c *counter) ReadSamples(p []float32) (int, error) {
+	n, err := c.Source.ReadSamples(p)
+	c.frames.Add(int64(n / c.Format().Channels))
+	return n, err
+}
+
+// read is how many samples of each channel were read so far.
+func (in *input) read() int64 { return in.frames.Load() }
+
+// regular reports whether the input is a file, which never makes anybody wait.
+func (in *input) regular() bool {
+	file, ok := in.reader.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := file.Stat()
+	return err == nil && info.Mode().IsRegular()
+}
+
 // prepare makes of the decoded audio what is spoken.
 func (in *input) prepare(s *settings, gain float64) error {
 	mono, err := s.levels.mono(in.decoded)
 	if err != nil {
 		return err
 	}
-	if in.resampled, err = audio.ResampleBy(s.method(), mono, echo.DefaultRate); err != nil {
+	if in.resampled, err = audio.ResampleBy(s.method(), &counter{mono, &in.frames}, echo.DefaultRate); err != nil {
 		return err
 	}
 	in.source = s.levels.apply(in, in.resampled, gain)

@@ -7,16 +7,20 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"echocast/echo"
-	"echocast/rtc"
 )
 
 type sending struct {
 	settings
-	streams      Streams
-	to           string
-	record       string
-	wait         string
-	readyTimeout time.Duration
+	reaching
+	streams Streams
+	record  string
+	wait    string
+	gap     time.Duration
+	bargeIn bool
+	resume  bool
+	onLoss  string
+	idle    time.Duration
+	slow    string
 }
 
 func sendCommand(streams Streams) *cli.Command {
@@ -28,18 +32,38 @@ func sendCommand(streams Streams) *cli.Command {
 		Description: helpInputs + `
 
 Without --to, a stand-in replica in this process listens, over a real WebRTC
-data channel. Ctrl-C interrupts the replica and ends; a second one ends at once.
+data channel.
+
+Ctrl-C interrupts the replica and ends; a second one ends at once. SIGUSR2, or
+space on a terminal, interrupts the replica and drops the inputs that wait; with
+--resume it pauses, and the next one goes on.
 
 ` + helpExitCodes,
-		Flags: append(append(append([]cli.Flag{
-			&cli.StringFlag{Name: "to", Destination: &s.to, DefaultText: "a replica in this process", Usage: "`URL` of the replica"},
-			&cli.StringFlag{Name: "record", Destination: &s.record, Usage: "write what the replica in this process heard to `FILE` (WAV)"},
-			&cli.StringFlag{Name: "wait", Value: waitPlayed, Destination: &s.wait, Usage: "end each utterance when it was `played`, or when it is sent"},
-			&cli.DurationFlag{Name: "ready-timeout", Value: 30 * time.Second, Destination: &s.readyTimeout, Usage: "wait at most this `TIME` for the replica to join"},
-		}, append(s.inputFlags(), s.levelFlags()...)...), s.messageFlags(echo.LeadMode)...), s.outputFlags()...),
+		Flags: joined(s.reachFlags(), s.talkFlags(), s.inputFlags(), s.levelFlags(), s.messageFlags(echo.LeadMode), s.outputFlags()),
 		Action: func(c *cli.Context) error {
 			return s.run(c.Context, c.Args().Slice())
 		},
+	}
+}
+
+// joined is several lists of flags in one.
+func joined(lists ...[]cli.Flag) (all []cli.Flag) {
+	for _, list := range lists {
+		all = append(all, list...)
+	}
+	return all
+}
+
+func (s *sending) talkFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "record", Destination: &s.record, Usage: "write what the replica in this process heard to `FILE` (WAV)"},
+		&cli.StringFlag{Name: "wait", Value: waitPlayed, Destination: &s.wait, Usage: "end each utterance when it was `played`, or when it is sent"},
+		&cli.DurationFlag{Name: "gap", Destination: &s.gap, DefaultText: "none", Usage: "silence of this `TIME` between one input and the next"},
+		&cli.BoolFlag{Name: "barge-in", Destination: &s.bargeIn, DisableDefaultText: true, Usage: "fall silent when the user begins to speak"},
+		&cli.BoolFlag{Name: "resume", Destination: &s.resume, DisableDefaultText: true, Usage: "after an interrupt, go on where the replica was last heard, at a silence"},
+		&cli.StringFlag{Name: "on-loss", Value: string(echo.LossAbandon), Destination: &s.onLoss, Usage: "when the connection is lost in mid-utterance: abandon it, or connect again and `restart` or resume it"},
+		&cli.DurationFlag{Name: "idle-timeout", Destination: &s.idle, DefaultText: "never", Usage: "an input that is quiet for this `TIME` has ended its utterance; what comes later is another"},
+		&cli.StringFlag{Name: "slow", Value: string(echo.StarvedWait), Destination: &s.slow, Usage: "when the input is slower than speech: wait, say `silence`, or end the utterance"},
 	}
 }
 
@@ -55,8 +79,21 @@ func (s *sending) check(names []string) error {
 		return usagef("--wait %s: wait for played or for sent", s.wait)
 	case s.record != "" && s.to != "":
 		return usagef("--record is for the replica in this process; with --to, the other side records: echocast replica --record %s", s.record)
-	case s.readyTimeout <= 0:
-		return usagef("--ready-timeout %v: waiting takes time", s.readyTimeout)
+	case s.gap < 0:
+		return usagef("--gap %v: a silence takes time", s.gap)
+	case s.idle < 0:
+		return usagef("--idle-timeout %v: quiet takes time", s.idle)
+	case s.resume && s.pace == string(echo.BurstMode):
+		return usagef("--resume says again what was not heard, and --pace burst sends all of it at once; leave one of them out")
+	}
+	if err := oneOf("--on-loss", s.onLoss, string(echo.LossAbandon), string(echo.LossRestart), string(echo.LossResume)); err != nil {
+		return err
+	}
+	if err := oneOf("--slow", s.slow, string(echo.StarvedWait), string(echo.StarvedSilence), string(echo.StarvedEnd)); err != nil {
+		return err
+	}
+	if err := s.checkReach(); err != nil {
+		return err
 	}
 	if err := checkRecord(s.record, names); err != nil {
 		return err
@@ -66,9 +103,31 @@ func (s *sending) check(names []string) error {
 
 func (s *sending) session() *echo.Options {
 	options := s.settings.session()
-	options.ReadyTimeout = s.readyTimeout
 	options.SkipHeard = s.wait == waitSent
+	options.Gap = s.gap
+	options.BargeIn, options.Resume = s.bargeIn, s.resume
+	options.OnLoss = echo.Loss(s.onLoss)
 	return options
+}
+
+// What a feed keeps to be said again. A resumed utterance goes back by the lead
+// and what the clock may be wrong by, a second one to the last silence; one that
+// is said again from its beginning is kept for so long.
+const (
+	keptToResume  = 10 * time.Second
+	keptToRestart = 10 * time.Minute
+)
+
+func (s *sending) feeding() *feeding {
+	f := &feeding{options: echo.FeedOptions{Idle: s.idle, Starved: echo.Starved(s.slow)}}
+	switch {
+	case s.onLoss == string(echo.LossRestart):
+		f.options.Keep = keptToRestart
+	case s.resume || s.onLoss == string(echo.LossResume):
+		f.options.Keep = keptToResume + s.lead
+	}
+	f.always = f.options.Keep > 0
+	return f
 }
 
 func (s *sending) run(ctx context.Context, names []string) error {
@@ -85,53 +144,22 @@ func (s *sending) run(ctx context.Context, names []string) error {
 	}
 	out := s.newReporter(s.streams.Out, s.streams.Err)
 	out.heard = s.wait == waitPlayed
-	target, err := s.connect(ctx, out)
+	target, err := s.connect(ctx, place{s.conversation, s.maxMessage, s.record}, out)
 	if err != nil {
 		return cancelled(ctx, err)
 	}
-	session, err := echo.NewSession(echo.NewMessages(target.conn, s.conversation, s.maxMessage), s.session())
+	options := s.session()
+	options.OnReceipt = out.receive
+	session, err := target.session(options)
 	if err != nil {
-		return first(settingsError(err), target.close())
+		return first(err, target.close())
 	}
 	out.say("waiting for the replica")
 	if err = session.WaitReady(ctx); err == nil {
-		err = speakAll(ctx, session, names, stdin, &s.settings, out)
+		stop := s.control(session, out)
+		err = (&speaking{session, &s.settings, s.feeding(), stdin, out}).all(ctx, names)
+		stop()
 	}
 	_ = session.Close() // never fails
 	return first(err, target.close())
-}
-
-// target is what is spoken to.
-type target struct {
-	conn  *rtc.Conn
-	local *localReplica // nil where the replica is elsewhere
-}
-
-func (s *sending) connect(ctx context.Context, out *reporter) (*target, error) {
-	if s.to != "" {
-		conn, err := rtc.Dial(ctx, s.to, nil)
-		if err != nil {
-			return nil, &unreachable{err}
-		}
-		return &target{conn: conn}, nil
-	}
-	local, err := startLocalReplica(s.record, s.maxMessage, out)
-	if err != nil {
-		return nil, err
-	}
-	out.underruns = local.underruns
-	conn, err := rtc.Dial(ctx, local.url(), nil)
-	if err != nil {
-		return nil, first(&unreachable{err}, local.close())
-	}
-	return &target{conn: conn, local: local}, nil
-}
-
-// close leaves the room: what was sent is delivered first.
-func (t *target) close() error {
-	_ = t.conn.Close() // what it could not deliver, receipts tell
-	if t.local == nil {
-		return nil
-	}
-	return t.local.close()
 }

@@ -10,15 +10,29 @@ import (
 	"echocast/echo"
 )
 
-// speakAll speaks each input as one utterance, in order, and stops at the first
-// that fails.
-func speakAll(ctx context.Context, session *echo.Session, names []string, stdin io.Reader, s *settings, out *reporter) error {
+// feeding says how inputs are fed to a session.
+type feeding struct {
+	options echo.FeedOptions
+	always  bool // files too
+}
+
+// speaking speaks inputs, each as an utterance of its own.
+type speaking struct {
+	session *echo.Session
+	*settings
+	feeding *feeding // nil: each is read as it is
+	stdin   io.Reader
+	out     *reporter
+}
+
+// all speaks the inputs in order, and stops at the first that fails.
+func (s *speaking) all(ctx context.Context, names []string) error {
 	for _, name := range names {
-		in, err := s.open(ctx, name, stdin)
+		in, err := s.open(ctx, name, s.stdin)
 		if err != nil {
 			return cancelled(ctx, err)
 		}
-		err = speakOne(ctx, session, in, out)
+		err = s.one(ctx, in)
 		in.close()
 		if err != nil {
 			return cancelled(ctx, err)
@@ -27,14 +41,33 @@ func speakAll(ctx context.Context, session *echo.Session, names []string, stdin 
 	return nil
 }
 
-func speakOne(ctx context.Context, session *echo.Session, in *input, out *reporter) error {
-	out.begin(in, session)
-	receipt, err := session.Speak(ctx, echo.Speech{Samples: in.source, Name: in.name, Abort: in.abort})
-	err = in.failed(err)
-	if err != nil {
-		receipt.Error = err.Error()
+func (s *speaking) one(ctx context.Context, in *input) error {
+	if s.feeding == nil || !s.feeding.always && in.regular() {
+		return s.say(ctx, in, echo.Speech{Samples: in.source, Name: in.name, Abort: in.abort})
 	}
-	return first(err, out.end(in, receipt, err))
+	options := s.feeding.options
+	options.Abort = in.abort
+	feed := echo.NewFeed(in.source, options)
+	defer feed.Close()
+	for {
+		if err := s.say(ctx, in, echo.Speech{Samples: feed, Name: in.name, Abort: feed.Abort}); err != nil {
+			return err
+		}
+		more, err := feed.Next(ctx)
+		if err != nil {
+			return in.failed(err)
+		}
+		if !more {
+			return nil
+		}
+	}
+}
+
+func (s *speaking) say(ctx context.Context, in *input, speech echo.Speech) error {
+	s.out.begin(in, s.session)
+	_, err := s.session.Speak(ctx, speech)
+	err = in.failed(err)
+	return first(err, s.out.end(in, err))
 }
 
 // cancelled prefers the reason of the cancelling to the error it made, such as
@@ -69,7 +102,18 @@ type reporter struct {
 	heard bool
 	// underruns gives the replica's own count, where it can be asked.
 	underruns func(id string) (int, bool)
+	receipts  []echo.Receipt // of the input that is being spoken
 }
+
+// inputReceipt is a receipt with what is known of its input.
+type inputReceipt struct {
+	echo.Receipt
+	SamplesIn int64 `json:"samples_in"` // read from the input so far, for each channel
+	RateIn    int   `json:"rate_in"`    // Hz
+}
+
+// receive keeps a receipt for the end of its input.
+func (r *reporter) receive(receipt echo.Receipt) { r.receipts = append(r.receipts, receipt) }
 
 func (s *settings) newReporter(data, people io.Writer) *reporter {
 	return &reporter{settings: s, data: data, people: people}
@@ -88,18 +132,32 @@ func (r *reporter) begin(in *input, session *echo.Session) {
 	}
 }
 
-// end tells how an utterance ended, and fails where its receipt cannot be
-// written.
-func (r *reporter) end(in *input, receipt echo.Receipt, err error) error {
+// end tells how the utterances of an input ended, and fails where a receipt
+// cannot be written.
+func (r *reporter) end(in *input, err error) error {
 	r.status.stop()
 	r.status = nil
 	for _, warning := range in.warnings() {
 		r.say("%s: %s", in.title(), warning)
 	}
-	r.count(&receipt)
-	if receipt.Chunks > 0 && !quietError(err) {
-		r.say("%s: %s", in.title(), r.summary(receipt))
+	receipts := r.receipts
+	r.receipts = nil
+	for i, receipt := range receipts {
+		if i == len(receipts)-1 && err != nil {
+			receipt.Error = err.Error()
+		}
+		r.count(&receipt)
+		if receipt.Chunks > 0 && (i < len(receipts)-1 || !quietError(err)) {
+			r.say("%s: %s", in.title(), r.summary(receipt))
+		}
+		if failed := r.print(inputReceipt{receipt, in.read(), in.audio.Info().Format.Rate}); failed != nil {
+			return failed
+		}
 	}
+	return nil
+}
+
+func (r *reporter) print(receipt any) error {
 	if !r.settings.json {
 		return nil
 	}
@@ -129,7 +187,11 @@ func (r *reporter) summary(receipt echo.Receipt) string {
 	if receipt.FirstAudioSeconds >= 0 {
 		text += fmt.Sprintf(", first audio after %.3f s", receipt.FirstAudioSeconds)
 	}
-	return text + fmt.Sprintf(", %s (by %s)", counted(receipt.Underruns, "underrun"), receipt.UnderrunsBy)
+	text += fmt.Sprintf(", %s (by %s)", counted(receipt.Underruns, "underrun"), receipt.UnderrunsBy)
+	if input := receipt.Input; input != nil && input.Stalls > 0 {
+		text += fmt.Sprintf("; the input came at %.2f of the speed of speech, and ran out %s", input.Factor, counted(input.Stalls, "time"))
+	}
+	return text
 }
 
 func counted(n int, what string) string {

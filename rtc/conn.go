@@ -78,6 +78,10 @@ func newConn(p *peer, messages channel, o *Options, release func(orderly bool)) 
 // MaxMessage is the largest message the peer takes, in bytes.
 func (c *Conn) MaxMessage() int { return c.limit }
 
+// Unacknowledged is how many bytes of what was sent the peer has not
+// acknowledged. After the end of the connection it is what it was then.
+func (c *Conn) Unacknowledged() int { return int(c.messages.BufferedAmount()) }
+
 // Send queues one text message. It blocks while more than Options.HighWater
 // bytes wait for the peer's acknowledgement, until no more than
 // Options.LowWater do, and does not keep msg.

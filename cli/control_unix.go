@@ -1,0 +1,92 @@
+//go:build unix
+
+package cli
+
+import (
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// watchPresses delivers one value for each SIGUSR2, and for each space that is
+// typed on the terminal, if there is one. stop ends that, waits for it and
+// leaves the terminal as it was.
+func watchPresses() (presses <-chan struct{}, stop func()) {
+	pressed := make(chan struct{}, 1)
+	press := func() {
+		select {
+		case pressed <- struct{}{}:
+		default:
+		}
+	}
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGUSR2)
+	var ended sync.WaitGroup
+	ended.Go(func() {
+		for range signals {
+			press()
+		}
+	})
+	leave := watchKeys(&ended, press)
+	return pressed, func() {
+		signal.Stop(signals)
+		close(signals)
+		leave()
+		ended.Wait()
+	}
+}
+
+// watchKeys reads the keys of the terminal that the program is in front of. It
+// is opened anew, so that a blocked read of it ends with its close.
+func watchKeys(ended *sync.WaitGroup, space func()) (leave func()) {
+	fd, err := unix.Open("/dev/tty", unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOCTTY, 0)
+	if err != nil {
+		return func() {}
+	}
+	front, err := unix.IoctlGetInt(fd, unix.TIOCGPGRP)
+	if err != nil || front != unix.Getpgrp() {
+		_ = unix.Close(fd)
+		return func() {} // in the background, to read would stop the program
+	}
+	restore, err := letKeysThrough(fd)
+	if err != nil {
+		_ = unix.Close(fd)
+		return func() {}
+	}
+	signal.Ignore(syscall.SIGTTIN) // put in the background later, the read fails instead
+	tty := os.NewFile(uintptr(fd), "/dev/tty")
+	ended.Go(func() {
+		var key [1]byte
+		for {
+			if n, err := tty.Read(key[:]); n == 0 || err != nil {
+				return
+			}
+			if key[0] == ' ' {
+				space()
+			}
+		}
+	})
+	return func() {
+		restore()
+		atExit.clear()
+		_ = tty.Close()
+	}
+}
+
+// letKeysThrough makes the terminal hand over each key at once and unseen.
+// Ctrl-C stays a signal.
+func letKeysThrough(fd int) (restore func(), err error) {
+	before, err := unix.IoctlGetTermios(fd, getTermios)
+	if err != nil {
+		return nil, err
+	}
+	during := *before
+	during.Lflag &^= unix.ICANON | unix.ECHO
+	during.Cc[unix.VMIN], during.Cc[unix.VTIME] = 1, 0
+	restore = func() { _ = unix.IoctlSetTermios(fd, setTermios, before) }
+	atExit.set(restore)
+	return restore, unix.IoctlSetTermios(fd, setTermios, &during)
+}
