@@ -58,6 +58,7 @@ type wireEvent struct {
 // properties holds those of every event the replica sends.
 type properties struct {
 	Role        string   `json:"role,omitempty"`
+	Speech      string   `json:"speech,omitempty"`
 	Interrupted *bool    `json:"interrupted,omitempty"`
 	Duration    *float64 `json:"duration,omitempty"` // seconds of audio played
 	ReplicaID   string   `json:"replica_id,omitempty"`
@@ -96,6 +97,17 @@ func (s *session) sendStopped(u *utterance, at time.Time) {
 	s.sendSpeaking(e, properties{Interrupted: &u.record.Interrupted, Duration: &u.record.PlayedSeconds})
 }
 
+// sendUtterance says the words of u.
+func (s *session) sendUtterance(u *utterance, at time.Time, interrupted bool) {
+	e := s.speakingEvent("utterance", u, at)
+	e.ConversationID = s.conversation
+	content := properties{Speech: u.record.Text}
+	if interrupted {
+		content.Interrupted = &interrupted
+	}
+	s.sendTwins(e, content)
+}
+
 // speakingEvent is what both events have in common. It names the conversation
 // only where the documented samples do.
 func (s *session) speakingEvent(name string, u *utterance, at time.Time) wireEvent {
@@ -111,6 +123,15 @@ func (s *session) speakingEvent(name string, u *utterance, at time.Time) wireEve
 // sendSpeaking queues an event with its twin, and with its ancestor if that is
 // wanted.
 func (s *session) sendSpeaking(e wireEvent, content properties) {
+	e = s.sendTwins(e, content)
+	if s.opts.Legacy {
+		s.sendLegacy(e, content)
+	}
+}
+
+// sendTwins queues an event as said by the pal and by the replica, and returns
+// it as numbered.
+func (s *session) sendTwins(e wireEvent, content properties) wireEvent {
 	e.Seq = s.nextSeq()
 	for _, role := range []string{"pal", "replica"} {
 		twin := content
@@ -118,9 +139,7 @@ func (s *session) sendSpeaking(e wireEvent, content properties) {
 		e.Properties = &twin
 		s.outbox = append(s.outbox, e)
 	}
-	if s.opts.Legacy {
-		s.sendLegacy(e, content)
-	}
+	return e
 }
 
 // sendLegacy queues the form from before roles, which numbers itself.

@@ -87,8 +87,11 @@ func TestSeqAndTimestamp(t *testing.T) {
 	want := []string{
 		"1 0.250 0 started_speaking", "1 0.250 0 started_speaking", "2 0.250 0 replica.started_speaking",
 		"3 0.350 0 stopped_speaking", "3 0.350 0 stopped_speaking", "4 0.350 0 replica.stopped_speaking",
-		"5 1.500 1 started_speaking", "5 1.500 1 started_speaking", "6 1.500 1 replica.started_speaking",
-		"7 1.600 1 stopped_speaking", "7 1.600 1 stopped_speaking", "8 1.600 1 replica.stopped_speaking",
+		"5 1.000 1 utterance", "5 1.000 1 utterance",
+		"6 1.000 1 started_speaking", "6 1.000 1 started_speaking", "7 1.000 1 replica.started_speaking",
+		"8 1.300 1 stopped_speaking", "8 1.300 1 stopped_speaking", "9 1.300 1 replica.stopped_speaking",
+		"10 1.500 1 started_speaking", "10 1.500 1 started_speaking", "11 1.500 1 replica.started_speaking",
+		"12 1.600 1 stopped_speaking", "12 1.600 1 stopped_speaking", "13 1.600 1 replica.stopped_speaking",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("events\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
@@ -101,6 +104,9 @@ func TestEventShapes(t *testing.T) {
 		p.say("a", 100, true)
 		p.at(500).say("b", 100, true)
 		p.at(550).interrupt()
+		p.at(600).raw(textMessage(`"text":"Hello."`))
+		p.at(2000).raw(textMessage(`"text":"Hello ","inference_id":"t","done":false`))
+		p.at(2200).interrupt()
 	})
 	fixtures := []string{
 		"system_replica_joined", "system_pal_joined",
@@ -108,6 +114,10 @@ func TestEventShapes(t *testing.T) {
 		"stopped_speaking_pal", "stopped_speaking_replica_duplicate", "legacy_replica_stopped_speaking",
 		"started_speaking_pal", "", "legacy_replica_started_speaking",
 		"stopped_speaking_pal_interrupted", "", "",
+		"utterance_pal", "utterance_replica_duplicate", "started_speaking_pal", "", "legacy_replica_started_speaking",
+		"stopped_speaking_pal", "stopped_speaking_replica_duplicate", "legacy_replica_stopped_speaking",
+		"started_speaking_pal", "", "legacy_replica_started_speaking",
+		"utterance_pal_interrupted", "", "stopped_speaking_pal_interrupted", "", "",
 	}
 	if len(o.events) != len(fixtures) {
 		t.Fatalf("%d events, want %d", len(o.events), len(fixtures))

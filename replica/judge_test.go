@@ -3,7 +3,6 @@ package replica
 import (
 	"bytes"
 	"encoding/json"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -31,6 +30,11 @@ func spoil(msg, old, replacement string) string {
 // clean is a message of another client event.
 func clean(event, properties string) string {
 	return `{"message_type":"conversation","event_type":"` + event + `","conversation_id":"c1","properties":` + properties + `}`
+}
+
+// textMessage is a text echo with these properties beside the modality.
+func textMessage(properties string) string {
+	return clean(eventEcho, `{"modality":"text",`+properties+`}`)
 }
 
 func TestComplaints(t *testing.T) {
@@ -122,6 +126,37 @@ func TestComplaints(t *testing.T) {
 		{"never done", []string{good}, []Kind{KindNeverDone}, 1, 2},
 		{"interrupted, so never done", []string{good, interruptMessage}, nil, 0, 2},
 		{"interrupt of nothing", []string{interruptMessage}, nil, 0, 0},
+		{"text", []string{textMessage(`"text":"x"`)}, nil, 0, 0},
+		{"text in pieces", []string{textMessage(`"text":"x","inference_id":"t","done":false`), textMessage(`"text":"","inference_id":"t","done":true`)}, nil, 0, 0},
+		{"no text", []string{textMessage(`"done":true`)}, []Kind{KindMissingProperty}, 1, 0},
+		{"text no string", []string{textMessage(`"text":7`)}, []Kind{KindBadProperty}, 1, 0},
+		{"nothing to say", []string{textMessage(`"text":""`)}, []Kind{KindBadProperty}, 1, 0},
+		{"text with audio", []string{textMessage(`"text":"x","audio":"AAAA","sample_rate":24000`)}, []Kind{KindExtraProperty}, 1, 0},
+		{"piece of text without an id", []string{textMessage(`"text":"x","done":false`)}, []Kind{KindMissingID}, 1, 0},
+		{"text done as text", []string{textMessage(`"text":"x","inference_id":"t","done":"FALSE"`), textMessage(`"text":"x","inference_id":"t"`)}, []Kind{KindDoneType}, 1, 0},
+		{"text done as nonsense", []string{textMessage(`"text":"x","done":null`)}, []Kind{KindDoneType}, 1, 0},
+		{"text never done", []string{textMessage(`"text":"x","inference_id":"t","done":false`)}, []Kind{KindNeverDone}, 1, 0},
+		{"text after done", []string{textMessage(`"text":"x","inference_id":"t"`), textMessage(`"text":"x","inference_id":"t","done":false`)}, []Kind{KindAfterDone}, 2, 0},
+		{"text before the audio had done", []string{good, textMessage(`"text":"x","inference_id":"t"`), last}, []Kind{KindMixedIDs, KindMixedIDs}, 2, 2},
+		{"text for audio", []string{good, textMessage(`"text":"x","inference_id":"a"`), last}, []Kind{KindModality}, 2, 4},
+		{"audio for text", []string{textMessage(`"text":"x","inference_id":"a","done":false`), good, textMessage(`"text":"x","inference_id":"a"`)}, []Kind{KindModality}, 2, 0},
+		{"rate the same around text", []string{last, textMessage(`"text":"x"`), other("b", true)}, nil, 0, 4},
+		{"respond without text", []string{clean(eventRespond, `{}`)}, []Kind{KindMissingProperty}, 1, 0},
+		{"respond to nothing", []string{clean(eventRespond, `{"text":""}`)}, []Kind{KindBadProperty}, 1, 0},
+		{"respond with an id", []string{clean(eventRespond, `{"text":"x","inference_id":"a"}`)}, []Kind{KindExtraProperty}, 1, 0},
+		{"no context", []string{clean(eventOverwrite, `{}`)}, []Kind{KindMissingProperty}, 1, 0},
+		{"context no string", []string{clean(eventAppend, `{"context":{"a":1}}`)}, []Kind{KindBadProperty}, 1, 0},
+		{"job_status of another kind", []string{clean(eventAppend, `{"context":"x","job_status":"failed"}`)}, []Kind{KindBadProperty}, 1, 0},
+		{"job_status where there is no job", []string{clean(eventOverwrite, `{"context":"x","job_status":"completed"}`)}, []Kind{KindExtraProperty}, 1, 0},
+		{"another name for an event", []string{clean("conversation.append_context", `{"context":"x"}`)}, []Kind{KindAlias}, 1, 0},
+		{"no sensitivity", []string{clean(eventSensitivity, `{}`)}, []Kind{KindMissingProperty}, 1, 0},
+		{"sensitivity unheard of", []string{clean(eventSensitivity, `{"participant_pause_sensitivity":"extreme"}`)}, []Kind{KindBadProperty}, 1, 0},
+		{"sensitivity as a number", []string{clean(eventSensitivity, `{"participant_pause_sensitivity":3}`)}, []Kind{KindBadProperty}, 1, 0},
+		{"result of no call", []string{clean(eventToolResult, `{"output":"x"}`)}, []Kind{KindMissingProperty}, 1, 0},
+		{"result of an empty call", []string{clean(eventToolResult, `{"tool_call_id":""}`)}, []Kind{KindBadProperty}, 1, 0},
+		{"result that is a list", []string{clean(eventToolResult, `{"tool_call_id":"x","output":[1]}`)}, []Kind{KindBadProperty}, 1, 0},
+		{"result of another status", []string{clean(eventToolResult, `{"tool_call_id":"x","status":"done"}`)}, []Kind{KindBadProperty}, 1, 0},
+
 		{"too large", []string{echoMessage("a", strings.Repeat("AAAA", 1000), 24000, true)}, []Kind{KindTooLarge}, 1, 0},
 	}
 	covered := map[Kind]bool{KindBeforeJoin: true} // needs a delay: TestJoinDelay
@@ -160,6 +195,7 @@ var allKinds = []Kind{
 	KindTooLarge, KindJSON, KindEnvelope, KindUnknownEvent, KindModality, KindBase64, KindOddBytes, KindEmptyAudio,
 	KindMissingRate, KindBadRate, KindRateChanged, KindMissingID, KindMissingDone, KindDoneType, KindMixedIDs,
 	KindAfterDone, KindDoubleDone, KindIDReused, KindAfterInterrupt, KindNeverDone, KindBeforeJoin,
+	KindAlias, KindMissingProperty, KindBadProperty, KindExtraProperty,
 }
 
 func TestIDReusedAfterItsEnd(t *testing.T) {
@@ -214,7 +250,7 @@ func TestComplaintsAreBounded(t *testing.T) {
 // that a tolerant peer accepts.
 func TestFixtures(t *testing.T) {
 	want := map[string][]Kind{
-		"append_context_alias":              {KindUnknownEvent},
+		"append_context_alias":              {KindAlias},
 		"append_llm_context":                {},
 		"append_llm_context_job":            {},
 		"echo_audio_chunk":                  {KindNeverDone},
@@ -222,17 +258,17 @@ func TestFixtures(t *testing.T) {
 		"echo_audio_legacy_done_string":     {KindDoneType},
 		"echo_audio_legacy_no_rate":         {KindMissingRate, KindNeverDone},
 		"echo_text":                         {},
-		"echo_text_chunk":                   {},
+		"echo_text_chunk":                   {KindNeverDone},
 		"echo_text_legacy_bare":             {KindModality},
 		"echo_text_legacy_modality_speech":  {KindModality},
 		"interrupt":                         {},
-		"overwrite_context_alias":           {KindUnknownEvent},
+		"overwrite_context_alias":           {KindAlias},
 		"overwrite_llm_context":             {},
-		"overwrite_llm_context_legacy_text": {},
+		"overwrite_llm_context_legacy_text": {KindAlias},
 		"realtime_api_deprecated":           {KindUnknownEvent},
 		"respond":                           {},
 		"sensitivity_interrupt":             {},
-		"sensitivity_legacy_both":           {},
+		"sensitivity_legacy_both":           {KindExtraProperty},
 		"sensitivity_pause":                 {},
 		"tool_result_error":                 {},
 		"tool_result_success":               {},
@@ -248,18 +284,6 @@ func TestFixtures(t *testing.T) {
 		if got := o.kinds(); !slices.Equal(got, want[name]) {
 			t.Errorf("%s: complaints %v, want %v", name, o.Complaints, want[name])
 		}
-	}
-}
-
-func TestIgnored(t *testing.T) {
-	o := run(t, nil, func(p *peer) {
-		p.raw(fixture(t, "testdata/send/echo_text.json"))
-		p.raw(fixture(t, "testdata/send/respond.json"))
-		p.raw(fixture(t, "testdata/send/respond.json"))
-	})
-	want := map[string]int{"conversation.echo": 1, "conversation.respond": 2}
-	if !maps.Equal(o.Ignored, want) || len(o.Utterances) != 0 {
-		t.Errorf("ignored %v, want %v; utterances %v", o.Ignored, want, o.Utterances)
 	}
 }
 
@@ -302,6 +326,9 @@ func FuzzMessage(f *testing.F) {
 		m, faults := parse(msg, -1)
 		if m.action == actionNone && len(faults) == 0 {
 			t.Error("dropped without a complaint")
+		}
+		if m.action == actionNote && m.note == nil {
+			t.Error("nothing to note")
 		}
 		if m.action != actionSpeak {
 			return

@@ -2,6 +2,7 @@ package replica
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
@@ -22,21 +23,16 @@ const (
 	highestRate     = 192000
 )
 
+// The event types that clients may send.
 const (
-	eventEcho      = "conversation.echo"
-	eventInterrupt = "conversation.interrupt"
-	eventRespond   = "conversation.respond"
+	eventEcho        = "conversation.echo"
+	eventInterrupt   = "conversation.interrupt"
+	eventRespond     = "conversation.respond"
+	eventOverwrite   = "conversation.overwrite_llm_context"
+	eventAppend      = "conversation.append_llm_context"
+	eventSensitivity = "conversation.sensitivity"
+	eventToolResult  = "conversation.tool_result"
 )
-
-// ignoredEvents are the documented client messages that need more than a render
-// buffer.
-var ignoredEvents = map[string]bool{
-	eventRespond:                         true,
-	"conversation.sensitivity":           true,
-	"conversation.overwrite_llm_context": true,
-	"conversation.append_llm_context":    true,
-	"conversation.tool_result":           true,
-}
 
 // action is what a message asks of the renderer.
 type action int
@@ -45,7 +41,9 @@ const (
 	actionNone      action = iota // dropped
 	actionSpeak                   // an audio chunk
 	actionInterrupt               // stop all speech
-	actionIgnore                  // documented, not rendered
+	actionSay                     // text to be said
+	actionRespond                 // text to be answered
+	actionNote                    // for the report only
 )
 
 // message is a client message as understood.
@@ -54,7 +52,12 @@ type message struct {
 	event        string
 	conversation string
 	chunk        chunk
+	text         textChunk
+	note         note
 }
+
+// id is the inference_id that the message has, or empty.
+func (m message) id() string { return cmp.Or(m.chunk.id, m.text.id) }
 
 // chunk is the content of an audio echo.
 type chunk struct {
@@ -159,11 +162,8 @@ func (p *parser) dispatch(m *message, envelope object) {
 		if _, present := envelope["properties"]; present {
 			p.fault(KindEnvelope, "an interrupt has no properties")
 		}
-	case ignoredEvents[m.event]:
-		m.action = actionIgnore
-		p.properties(envelope)
 	default:
-		p.fault(KindUnknownEvent, "event_type %s is not one that clients send", quote(m.event))
+		p.dialogue(m, envelope)
 	}
 }
 
@@ -191,11 +191,13 @@ func (p *parser) echo(m *message, envelope object) {
 		m.action = actionSpeak
 		m.chunk = p.chunk(envelope, properties)
 	case `"text"`:
-		m.action = actionIgnore
+		p.text(m, envelope, properties)
 	case missing, `"speech"`:
 		// Both mean text: the documented default, and a name from 2024.
-		m.action = actionIgnore
 		p.fault(KindModality, "modality is %s, taken as \"text\"", modality)
+		if properties["text"] != nil {
+			p.text(m, envelope, properties)
+		}
 	default:
 		p.fault(KindModality, "modality %s is neither \"text\" nor \"audio\"", modality)
 	}
@@ -253,6 +255,11 @@ func (p *parser) done(properties object) bool {
 		p.fault(KindMissingDone, "done is missing")
 		return false
 	}
+	return p.flag(raw, false)
+}
+
+// flag understands a done, which otherwise is what is implied.
+func (p *parser) flag(raw json.RawMessage, implied bool) bool {
 	switch string(raw) {
 	case "true":
 		return true
@@ -261,7 +268,13 @@ func (p *parser) done(properties object) bool {
 	}
 	p.fault(KindDoneType, "done is %s, not a boolean", describe(raw))
 	text, _ := decodeText(raw)
-	return string(raw) == "1" || strings.EqualFold(text, "true")
+	switch {
+	case string(raw) == "1" || strings.EqualFold(text, "true"):
+		return true
+	case string(raw) == "0" || strings.EqualFold(text, "false"):
+		return false
+	}
+	return implied
 }
 
 // samples decodes the audio: s16le in standard base64 with padding.

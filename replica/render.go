@@ -19,6 +19,10 @@ type utterance struct {
 	stalled     bool      // it ran dry, and waits for more
 	stalledAt   time.Time // when the missing sample was due
 	lastArrival time.Time // of its last chunk
+
+	isText     bool   // it has a length and no samples
+	unfinished string // the beginning of a tag at the end of its text
+	told       bool   // its text was sent
 }
 
 func (u *utterance) buffered() int64 { return u.received - u.heard }
@@ -53,14 +57,21 @@ type renderer struct {
 
 // add appends samples to u, which is the last in the queue or new to it.
 func (r *renderer) add(u *utterance, samples []int16, now time.Time) {
+	if len(samples) > 0 {
+		u.pending = append(u.pending, samples)
+	}
+	r.addTime(u, int64(len(samples)), false, now)
+}
+
+// addTime makes u longer by so many samples, which are there or, of a text,
+// never will be. Nothing more will come after the last.
+func (r *renderer) addTime(u *utterance, samples int64, last bool, now time.Time) {
 	r.stall(now)
+	u.closed = last
 	if len(r.queue) == 0 || r.queue[len(r.queue)-1] != u {
 		r.queue = append(r.queue, u)
 	}
-	if len(samples) > 0 {
-		u.pending = append(u.pending, samples)
-		u.received += int64(len(samples))
-	}
+	u.received += samples
 	r.resume(now)
 }
 
@@ -184,6 +195,10 @@ func (r *renderer) remove(at time.Time, interrupted bool) {
 
 // play hands over the samples before number upTo.
 func (r *renderer) play(u *utterance, upTo int64) {
+	if u.isText {
+		u.heard = max(u.heard, upTo)
+		return
+	}
 	for n := upTo - u.heard; n > 0; n = upTo - u.heard {
 		first := u.pending[0]
 		k := min(n, int64(len(first)))

@@ -342,13 +342,13 @@ func TestObservers(t *testing.T) {
 	run(t, opts, func(p *peer) {
 		p.say("a", 100, false)
 		p.at(150).say("a", 50, true)
-		p.at(300).raw(`{"message_type":"conversation","event_type":"conversation.respond","conversation_id":"c1","properties":{"text":"x"}}`)
+		p.at(300).raw(clean(eventAppend, `{"context":"x"}`))
 		p.at(400).interrupt()
 		p.at(500).say("b", 10, false)
 	})
 	want := []string{
 		"joined 0 ", "receiving 0 a", "started 0 a", "underrun 100 a", "stopped 200 a", "utterance a 0.15",
-		"ignored 300 ", "interrupt 400 ", "receiving 500 b", "complaint 500 b", "utterance b 0",
+		"noted 300 ", "interrupt 400 ", "receiving 500 b", "complaint 500 b", "utterance b 0",
 	}
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("observed\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))

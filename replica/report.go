@@ -1,6 +1,9 @@
 package replica
 
-import "time"
+import (
+	"encoding/json"
+	"time"
+)
 
 // Report is what a replica heard and how. Times are milliseconds since Run
 // began, unless they are named otherwise.
@@ -25,9 +28,12 @@ type Report struct {
 	Complaints     []Complaint `json:"complaints"`
 	ComplaintCount int         `json:"complaint_count"`
 
-	// Ignored counts documented messages that the stand-in does not render, by
-	// event type.
-	Ignored map[string]int `json:"ignored,omitempty"`
+	// What else was received, in order. Text that was to be said is among the
+	// utterances.
+	Responds      []Respond     `json:"responds,omitempty"`
+	Contexts      []Context     `json:"contexts,omitempty"`
+	Sensitivities []Sensitivity `json:"sensitivities,omitempty"`
+	ToolResults   []ToolResult  `json:"tool_results,omitempty"`
 
 	Recording Recording `json:"recording"`
 }
@@ -42,7 +48,8 @@ const (
 	EndFailed   End = "failed"        // the connection broke
 )
 
-// Utterance is what became of the chunks that share one inference_id.
+// Utterance is what became of the chunks that share one inference_id. Those of
+// text have no samples and no rate.
 type Utterance struct {
 	ID      string `json:"id"`       // as the sender wrote it; empty if it gave none
 	EventID string `json:"event_id"` // as events name it
@@ -51,10 +58,19 @@ type Utterance struct {
 	Samples int64 `json:"samples"`
 	Rate    int   `json:"rate"` // Hz; that of the first chunk
 
+	Text        string  `json:"text,omitempty"`         // what was to be said, tags included
+	TextSeconds float64 `json:"text_seconds,omitempty"` // how long that takes, as estimated
+
 	FirstChunkMS float64  `json:"first_chunk_ms"`
 	StartedMS    *float64 `json:"started_ms,omitempty"` // nil if it was never heard
 	StoppedMS    *float64 `json:"stopped_ms,omitempty"` // nil if the run ended first
 	LargestGapMS float64  `json:"largest_gap_ms"`       // between the arrivals of two chunks
+
+	// LateChunks came later than if all had been sent in real time from the
+	// first one on, LatestMS is the most of it. Each eats into the lead that the
+	// replica has on its sender, or into the silence before it speaks.
+	LateChunks int     `json:"late_chunks"`
+	LatestMS   float64 `json:"latest_ms"`
 
 	PlayedSamples   int64   `json:"played_samples"`
 	PlayedSeconds   float64 `json:"played_seconds"`
@@ -77,6 +93,37 @@ type Interrupt struct {
 	AtMS           float64 `json:"at_ms"`
 	Utterances     int     `json:"utterances"`      // ended by it; 0 if nothing was playing or queued
 	DroppedSamples int64   `json:"dropped_samples"` // received and never heard
+}
+
+// Respond is a user's turn that was handed over as text.
+type Respond struct {
+	AtMS float64 `json:"at_ms"`
+	Text string  `json:"text"`
+	Turn int     `json:"turn"` // the turn_idx of the events from then on
+}
+
+// Context is what the language model was given to know.
+type Context struct {
+	AtMS      float64 `json:"at_ms"`
+	Text      string  `json:"text"`
+	Append    bool    `json:"append"` // added to what was there, or instead of it
+	JobStatus string  `json:"job_status,omitempty"`
+}
+
+// Sensitivity is how the replica was told to treat pauses and interruptions;
+// what is empty was not said.
+type Sensitivity struct {
+	AtMS      float64 `json:"at_ms"`
+	Pause     string  `json:"pause,omitempty"`
+	Interrupt string  `json:"interrupt,omitempty"`
+}
+
+// ToolResult is the answer to a tool call.
+type ToolResult struct {
+	AtMS       float64         `json:"at_ms"`
+	ToolCallID string          `json:"tool_call_id"`
+	Output     json.RawMessage `json:"output,omitempty"` // a JSON string or object, as it was written
+	Status     string          `json:"status"`           // "success" or "error"
 }
 
 // Recording describes the WAV file. Its samples are those received, in playing
@@ -113,7 +160,7 @@ const (
 	EventStopped   EventKind = "stopped"   // an utterance is over
 	EventInterrupt EventKind = "interrupt" // an interrupt was received
 	EventComplaint EventKind = "complaint" // the sender deviated from the protocol
-	EventIgnored   EventKind = "ignored"   // a documented message that is not rendered
+	EventNoted     EventKind = "noted"     // a message that is no speech entered the report
 )
 
 // Event is one thing that happened. Fields that do not belong to its kind are
@@ -125,7 +172,7 @@ type Event struct {
 	PlayedSeconds float64    `json:"played_seconds,omitempty"` // stopped
 	Interrupted   bool       `json:"interrupted,omitempty"`    // stopped
 	SilenceMS     float64    `json:"silence_ms,omitempty"`     // underrun
-	Text          string     `json:"text,omitempty"`           // ignored, interrupt
+	Text          string     `json:"text,omitempty"`           // noted, interrupt
 	Complaint     *Complaint `json:"complaint,omitempty"`      // complaint
 }
 

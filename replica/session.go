@@ -21,6 +21,7 @@ type session struct {
 	open         *utterance            // the one that chunks are added to
 	all          []*utterance          // in order of their first chunk
 	known        map[string]*utterance // by inference_id
+	rate         int                   // Hz, of the last utterance of audio
 
 	outbox  []wireEvent
 	seq     int64
@@ -40,7 +41,6 @@ func newSession(opts Options, start time.Time) *session {
 			Utterances: []Utterance{},
 			Interrupts: []Interrupt{},
 			Complaints: []Complaint{},
-			Ignored:    make(map[string]int),
 		},
 	}
 	s.renderer = renderer{listener: s, preBuffer: opts.PreBuffer}
@@ -86,7 +86,7 @@ func (s *session) receive(msg []byte, at time.Time) {
 	}
 	m, faults := parse(msg, s.opts.MessageLimit)
 	for _, f := range faults {
-		s.complain(f.kind, m.chunk.id, at, f.text)
+		s.complain(f.kind, m.id(), at, f.text)
 	}
 	s.checkConversation(m, at)
 	switch m.action {
@@ -94,8 +94,13 @@ func (s *session) receive(msg []byte, at time.Time) {
 		s.speak(m.chunk, at)
 	case actionInterrupt:
 		s.interrupt(at)
-	case actionIgnore:
-		s.ignore(m.event, at)
+	case actionSay:
+		s.say(m.text, at)
+	case actionRespond:
+		s.respond(m.text, at)
+	case actionNote:
+		m.note.enter(&s.report, s.since(at))
+		s.opts.OnEvent(Event{Kind: EventNoted, AtMS: s.since(at), Text: m.event})
 	}
 }
 
@@ -109,7 +114,7 @@ func (s *session) checkConversation(m message, at time.Time) {
 		s.conversation = m.conversation
 		return
 	}
-	s.complain(KindEnvelope, m.chunk.id, at, fmt.Sprintf("conversation_id is %s, not %s", quote(m.conversation), quote(s.conversation)))
+	s.complain(KindEnvelope, m.id(), at, fmt.Sprintf("conversation_id is %s, not %s", quote(m.conversation), quote(s.conversation)))
 }
 
 // speak takes a chunk into its utterance.
@@ -117,9 +122,12 @@ func (s *session) speak(c chunk, at time.Time) {
 	u := s.known[c.id]
 	switch {
 	case u == nil:
-		u = s.begin(c, at)
+		u = s.beginAudio(c, at)
 	case u != s.open:
-		s.refuse(u, c, at)
+		s.refuse(u, c.done, at)
+		return
+	case u.isText:
+		s.complain(KindModality, c.id, at, "audio for an utterance of text")
 		return
 	default:
 		s.checkRate(u, c, at)
@@ -133,25 +141,37 @@ func (s *session) speak(c chunk, at time.Time) {
 	}
 }
 
-// begin opens the utterance of a new id.
-func (s *session) begin(c chunk, at time.Time) *utterance {
-	if s.open != nil {
-		s.complain(KindMixedIDs, c.id, at, fmt.Sprintf("begins before %s had done", quote(s.open.record.ID)))
-		s.renderer.finish(s.open, at)
-	}
-	u := &utterance{lastArrival: at}
-	u.record = Utterance{ID: c.id, EventID: s.eventID(c.id), Rate: c.rate, FirstChunkMS: s.since(at), Underruns: []Underrun{}}
+func (s *session) beginAudio(c chunk, at time.Time) *utterance {
+	u := &utterance{}
+	u.record = Utterance{ID: c.id, Rate: c.rate}
 	if c.rate == 0 {
 		u.record.Rate = impliedRate
 	}
+	s.begin(u, at)
 	s.checkRateBetween(u, at)
+	s.receiving(u, at)
+	return u
+}
+
+// begin opens the utterance of a new id.
+func (s *session) begin(u *utterance, at time.Time) {
+	id := u.record.ID
+	if s.open != nil {
+		s.complain(KindMixedIDs, id, at, fmt.Sprintf("begins before %s had done", quote(s.open.record.ID)))
+		s.renderer.finish(s.open, at)
+		s.tellText(s.open, at, false)
+	}
+	u.lastArrival = at
+	u.record.EventID, u.record.FirstChunkMS, u.record.Underruns = s.eventID(id), s.since(at), []Underrun{}
 	s.open = u
 	s.all = append(s.all, u)
-	if c.id != "" {
-		s.known[c.id] = u
+	if id != "" {
+		s.known[id] = u
 	}
-	s.opts.OnEvent(Event{Kind: EventReceiving, AtMS: s.since(at), Utterance: c.id})
-	return u
+}
+
+func (s *session) receiving(u *utterance, at time.Time) {
+	s.opts.OnEvent(Event{Kind: EventReceiving, AtMS: s.since(at), Utterance: u.record.ID})
 }
 
 // eventID names an utterance in events. One without an id gets a name of its
@@ -163,13 +183,13 @@ func (s *session) eventID(id string) string {
 	return s.opts.IDs.of(id)
 }
 
-// checkRateBetween compares the rate of a new utterance with that before it.
+// checkRateBetween compares the rate of an utterance with that of the audio
+// before it.
 func (s *session) checkRateBetween(u *utterance, at time.Time) {
-	if len(s.all) == 0 {
-		return
-	}
-	if before := s.all[len(s.all)-1].record.Rate; before != u.record.Rate {
-		s.complain(KindRateChanged, u.record.ID, at, fmt.Sprintf("%d Hz after an utterance of %d Hz", u.record.Rate, before))
+	before := s.rate
+	s.rate = u.record.Rate
+	if before != 0 && before != s.rate {
+		s.complain(KindRateChanged, u.record.ID, at, fmt.Sprintf("%d Hz after an utterance of %d Hz", s.rate, before))
 	}
 }
 
@@ -183,22 +203,37 @@ func (s *session) checkRate(u *utterance, c chunk, at time.Time) {
 
 // count enters a chunk into the records.
 func (s *session) count(u *utterance, c chunk, at time.Time) {
-	u.record.LargestGapMS = max(u.record.LargestGapMS, milliseconds(at.Sub(u.lastArrival)))
-	u.lastArrival = at
-	u.record.Chunks++
+	s.countLateness(u, at)
+	s.countArrival(u, at)
 	u.record.Samples += int64(len(c.samples))
 	u.record.Done = u.record.Done || c.done
 	s.report.Chunks++
 	s.report.Samples += int64(len(c.samples))
 }
 
-// refuse drops a chunk of an utterance that takes no more.
-func (s *session) refuse(u *utterance, c chunk, at time.Time) {
-	kind, text := s.refusal(u, c)
-	s.complain(kind, c.id, at, text)
+func (s *session) countArrival(u *utterance, at time.Time) {
+	u.record.LargestGapMS = max(u.record.LargestGapMS, milliseconds(at.Sub(u.lastArrival)))
+	u.lastArrival = at
+	u.record.Chunks++
 }
 
-func (s *session) refusal(u *utterance, c chunk) (Kind, string) {
+// countLateness compares the arrival of a chunk with real time, as the first
+// chunk has set it.
+func (s *session) countLateness(u *utterance, at time.Time) {
+	due := u.record.FirstChunkMS + 1000*seconds(u.record.Samples, u.record.Rate)
+	if late := s.since(at) - due; u.record.Chunks > 0 && late > 0 {
+		u.record.LateChunks++
+		u.record.LatestMS = max(u.record.LatestMS, late)
+	}
+}
+
+// refuse drops a chunk of an utterance that takes no more.
+func (s *session) refuse(u *utterance, done bool, at time.Time) {
+	kind, text := s.refusal(u, done)
+	s.complain(kind, u.record.ID, at, text)
+}
+
+func (s *session) refusal(u *utterance, done bool) (Kind, string) {
 	isLast := u == s.all[len(s.all)-1]
 	switch {
 	case u.record.Interrupted:
@@ -207,7 +242,7 @@ func (s *session) refusal(u *utterance, c chunk) (Kind, string) {
 		return KindMixedIDs, "another utterance has begun since"
 	case u.record.StoppedMS != nil || !isLast:
 		return KindIDReused, "the utterance of this id is over"
-	case c.done:
+	case done:
 		return KindDoubleDone, "done was already received"
 	}
 	return KindAfterDone, "done was already received"
@@ -217,7 +252,9 @@ func (s *session) refusal(u *utterance, c chunk) (Kind, string) {
 func (s *session) interrupt(at time.Time) {
 	i := Interrupt{AtMS: s.since(at), Utterances: len(s.renderer.queue)}
 	for _, u := range s.renderer.queue {
-		i.DroppedSamples += u.buffered()
+		if !u.isText {
+			i.DroppedSamples += u.buffered()
+		}
 	}
 	text := fmt.Sprintf("%d utterances ended", i.Utterances)
 	if i.Utterances == 0 {
@@ -227,19 +264,6 @@ func (s *session) interrupt(at time.Time) {
 	s.opts.OnEvent(Event{Kind: EventInterrupt, AtMS: i.AtMS, Text: text})
 	s.open = nil
 	s.renderer.interrupt(at)
-}
-
-// ignore counts a documented message that is not rendered.
-func (s *session) ignore(event string, at time.Time) {
-	text := event + " is not rendered by the stand-in"
-	switch event {
-	case eventEcho:
-		text = "text is not rendered by the stand-in"
-	case eventRespond:
-		s.turn++
-	}
-	s.report.Ignored[event]++
-	s.opts.OnEvent(Event{Kind: EventIgnored, AtMS: s.since(at), Text: text})
 }
 
 func (s *session) complain(kind Kind, id string, at time.Time, text string) {
@@ -258,6 +282,7 @@ func (s *session) heard(u *utterance, samples []int16) {
 
 func (s *session) started(u *utterance, at time.Time) {
 	u.record.StartedMS = new(s.since(at))
+	s.tellText(u, at, false)
 	s.sendStarted(u, at)
 	s.opts.OnEvent(Event{Kind: EventStarted, AtMS: s.since(at), Utterance: u.record.ID})
 }
@@ -278,6 +303,7 @@ func (s *session) stopped(u *utterance, at time.Time, interrupted bool) {
 	u.record.Interrupted = interrupted
 	u.record.DroppedSamples = u.buffered()
 	s.settle(u)
+	s.tellText(u, at, interrupted)
 	if u.started || interrupted {
 		s.sendStopped(u, at)
 		s.opts.OnEvent(Event{Kind: EventStopped, AtMS: s.since(at), Utterance: u.record.ID, PlayedSeconds: u.record.PlayedSeconds, Interrupted: interrupted})
@@ -290,6 +316,11 @@ func (s *session) settle(u *utterance) {
 	u.record.PlayedSamples = u.heard
 	u.record.PlayedSeconds = seconds(u.heard, u.record.Rate)
 	s.report.PlayedSeconds += u.record.PlayedSeconds
+	if u.isText {
+		// Its samples are a way of counting, and nobody's business.
+		u.record.TextSeconds = seconds(u.received, textRate)
+		u.record.Rate, u.record.PlayedSamples, u.record.DroppedSamples = 0, 0, 0
+	}
 }
 
 // end completes the report and the recording.
@@ -312,7 +343,9 @@ func (s *session) end(last arrival) {
 // abandon records what was received of u and can no longer be played.
 func (s *session) abandon(u *utterance) {
 	s.settle(u)
-	u.record.UnplayedSamples = u.buffered()
+	if !u.isText {
+		u.record.UnplayedSamples = u.buffered()
+	}
 	for _, samples := range u.pending {
 		s.recorder.write(&u.record, samples)
 	}

@@ -1,0 +1,205 @@
+package replica
+
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// aliases are the names that a guide for coding agents gives two events.
+var aliases = map[string]string{
+	"conversation.overwrite_context": eventOverwrite,
+	"conversation.append_context":    eventAppend,
+}
+
+// sensitivities are the documented values of both sensitivity properties.
+// https://docs.tavus.io/sections/event-schemas/conversation-sensitivity
+var sensitivities = []string{"superlow", "verylow", "low", "medium", "high", "auto"}
+
+// textChunk is the content of a text echo, or of a respond.
+type textChunk struct {
+	id   string // empty if there was none
+	text string
+	done bool
+}
+
+// note is a message that only enters the report.
+type note interface{ enter(r *Report, atMS float64) }
+
+func (n Context) enter(r *Report, atMS float64) {
+	n.AtMS = atMS
+	r.Contexts = append(r.Contexts, n)
+}
+
+func (n Sensitivity) enter(r *Report, atMS float64) {
+	n.AtMS = atMS
+	r.Sensitivities = append(r.Sensitivities, n)
+}
+
+func (n ToolResult) enter(r *Report, atMS float64) {
+	n.AtMS = atMS
+	r.ToolResults = append(r.ToolResults, n)
+}
+
+// dialogue understands the messages that are neither an echo nor an interrupt.
+func (p *parser) dialogue(m *message, envelope object) {
+	if name, isAlias := aliases[m.event]; isAlias {
+		p.fault(KindAlias, "event_type %s is called %s", quote(m.event), name)
+		m.event = name
+	}
+	read, known := map[string]func(*message, object){
+		eventRespond:     p.respond,
+		eventOverwrite:   p.context,
+		eventAppend:      p.context,
+		eventSensitivity: p.sensitivity,
+		eventToolResult:  p.toolResult,
+	}[m.event]
+	if !known {
+		p.fault(KindUnknownEvent, "event_type %s is not one that clients send", quote(m.event))
+		return
+	}
+	if properties := p.properties(envelope); properties != nil {
+		read(m, properties)
+	}
+}
+
+// text reads a text echo. Without done it is complete, and only an incomplete
+// one needs an inference_id.
+// https://docs.tavus.io/sections/event-schemas/conversation-echo
+func (p *parser) text(m *message, envelope, properties object) {
+	text, ok := p.required(properties, "text")
+	if !ok {
+		return
+	}
+	m.action = actionSay
+	m.text = textChunk{text: text, done: true}
+	if raw, present := properties["done"]; present {
+		m.text.done = p.flag(raw, true)
+	}
+	if properties["inference_id"] != nil || envelope["inference_id"] != nil || !m.text.done {
+		m.text.id = p.inferenceID(envelope, properties)
+	}
+	p.only(properties, "modality", "text", "inference_id", "done")
+}
+
+// respond reads a user's turn.
+func (p *parser) respond(m *message, properties object) {
+	text, ok := p.required(properties, "text")
+	if !ok {
+		return
+	}
+	if text == "" {
+		p.fault(KindBadProperty, "text is empty: there is nothing to answer")
+		return
+	}
+	m.action = actionRespond
+	m.text = textChunk{text: text, done: true}
+	p.only(properties, "text")
+}
+
+// context reads what the language model is to know. An early playground put it
+// under text.
+func (p *parser) context(m *message, properties object) {
+	key := "context"
+	if properties[key] == nil && properties["text"] != nil {
+		key = "text"
+		p.fault(KindAlias, "the context is under text, not under context")
+	}
+	text, ok := p.required(properties, key)
+	if !ok {
+		return
+	}
+	n := Context{Text: text, Append: m.event == eventAppend}
+	allowed := []string{key}
+	if n.Append {
+		n.JobStatus = p.oneOf(properties, "job_status", "completed")
+		allowed = append(allowed, "job_status")
+	}
+	p.only(properties, allowed...)
+	m.action, m.note = actionNote, n
+}
+
+// sensitivity reads one of two settings.
+func (p *parser) sensitivity(m *message, properties object) {
+	const pause, interrupt = "participant_pause_sensitivity", "participant_interrupt_sensitivity"
+	switch hasPause, hasInterrupt := properties[pause] != nil, properties[interrupt] != nil; {
+	case hasPause && hasInterrupt:
+		p.fault(KindExtraProperty, "a message has one of %s and %s, not both", pause, interrupt)
+	case !hasPause && !hasInterrupt:
+		p.fault(KindMissingProperty, "neither %s nor %s is there", pause, interrupt)
+		return
+	}
+	n := Sensitivity{Pause: p.oneOf(properties, pause, sensitivities...), Interrupt: p.oneOf(properties, interrupt, sensitivities...)}
+	p.only(properties, pause, interrupt)
+	m.action, m.note = actionNote, n
+}
+
+// toolResult reads the answer to a tool call.
+// https://docs.tavus.io/sections/event-schemas/conversation-tool-result
+func (p *parser) toolResult(m *message, properties object) {
+	id, ok := p.required(properties, "tool_call_id")
+	if !ok {
+		return
+	}
+	if id == "" {
+		p.fault(KindBadProperty, "tool_call_id is empty")
+		return
+	}
+	n := ToolResult{ToolCallID: id, Output: p.output(properties), Status: "success"}
+	if status := p.oneOf(properties, "status", "success", "error"); status != "" {
+		n.Status = status
+	}
+	p.only(properties, "tool_call_id", "output", "status")
+	m.action, m.note = actionNote, n
+}
+
+// output is a string or an object, or absent.
+func (p *parser) output(properties object) json.RawMessage {
+	raw, present := properties["output"]
+	if !present || raw[0] == '"' || raw[0] == '{' {
+		return raw
+	}
+	p.fault(KindBadProperty, "output is %s, neither a string nor an object", describe(raw))
+	return nil
+}
+
+// required returns a string that must be there; ok is false if it is not.
+func (p *parser) required(properties object, key string) (text string, ok bool) {
+	raw, present := properties[key]
+	if !present {
+		p.fault(KindMissingProperty, "%s is missing", key)
+		return "", false
+	}
+	if text, ok = decodeText(raw); !ok {
+		p.fault(KindBadProperty, "%s is %s, not a string", key, describe(raw))
+	}
+	return text, ok
+}
+
+// oneOf returns an optional string of a few values, empty where it is absent or
+// not allowed.
+func (p *parser) oneOf(properties object, key string, allowed ...string) string {
+	raw, present := properties[key]
+	if !present {
+		return ""
+	}
+	if text, ok := decodeText(raw); ok && slices.Contains(allowed, text) {
+		return text
+	}
+	p.fault(KindBadProperty, "%s is %s, not one of %s", key, describe(raw), strings.Join(allowed, ", "))
+	return ""
+}
+
+// only complains of properties beside those allowed.
+func (p *parser) only(properties object, allowed ...string) {
+	var extra []string
+	for _, key := range slices.Sorted(maps.Keys(properties)) {
+		if !slices.Contains(allowed, key) {
+			extra = append(extra, key)
+		}
+	}
+	if len(extra) > 0 {
+		p.fault(KindExtraProperty, "there is no property %s in this event", quote(strings.Join(extra, ", ")))
+	}
+}
