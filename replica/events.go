@@ -18,9 +18,10 @@ const (
 	IDVersion4               // MD5 with the version 4 and RFC 9562 variant bits
 	IDMD5                    // the 16 bytes of the MD5 as they are
 	IDRaw                    // the sender's id unchanged
+	IDOwn                    // a UUID that has nothing to do with it
 )
 
-// of returns the name of id in this form.
+// of returns the name of id in this form, which is not IDOwn.
 func (f IDForm) of(id string) string {
 	if f == IDRaw {
 		return id
@@ -32,7 +33,11 @@ func (f IDForm) of(id string) string {
 	case IDVersion4:
 		setVersion(&sum, 4)
 	}
-	text := hex.EncodeToString(sum[:])
+	return uuidText(sum)
+}
+
+func uuidText(id [16]byte) string {
+	text := hex.EncodeToString(id[:])
 	return text[:8] + "-" + text[8:12] + "-" + text[12:16] + "-" + text[16:20] + "-" + text[20:]
 }
 
@@ -63,6 +68,8 @@ type properties struct {
 	Duration    *float64 `json:"duration,omitempty"` // seconds of audio played
 	ReplicaID   string   `json:"replica_id,omitempty"`
 	FaceID      string   `json:"face_id,omitempty"`
+
+	ShutdownReason string `json:"shutdown_reason,omitempty"`
 }
 
 // encode cannot fail: the fields hold text and finite numbers.
@@ -76,25 +83,40 @@ func (e wireEvent) encode() []byte {
 
 // sendJoined announces the replica under its old name and its new one.
 func (s *session) sendJoined(at time.Time) {
-	e := wireEvent{
-		MessageType:    "system",
-		Timestamp:      at.UTC().Format("2006-01-02T15:04:05.000000Z07:00"),
-		ConversationID: s.conversation,
-	}
-	e.EventType, e.Properties = "system.replica_joined", &properties{ReplicaID: s.opts.FaceID}
-	s.outbox = append(s.outbox, e)
-	e.EventType, e.Properties = "system.pal_joined", &properties{FaceID: s.opts.FaceID}
-	s.outbox = append(s.outbox, e)
+	old, current := s.systemEvent("replica_joined", at), s.systemEvent("pal_joined", at)
+	old.Properties, current.Properties = &properties{ReplicaID: s.opts.FaceID}, &properties{FaceID: s.opts.FaceID}
+	s.outbox.post(SentJoined, at, old.encode(), current.encode())
+	s.happened("joined", at)
 }
 
+// sendShutdown says that the room is closing.
+func (s *session) sendShutdown(at time.Time) {
+	e := s.systemEvent("shutdown", at)
+	e.Properties = &properties{ShutdownReason: "end_conversation_endpoint_hit"}
+	s.outbox.post(SentShutdown, at, e.encode())
+}
+
+func (s *session) systemEvent(name string, at time.Time) wireEvent {
+	return wireEvent{
+		MessageType:    "system",
+		EventType:      "system." + name,
+		Timestamp:      systemTimestamp(at),
+		ConversationID: s.conversation,
+	}
+}
+
+func systemTimestamp(at time.Time) string { return at.UTC().Format(systemTime) }
+
+func unixSeconds(at time.Time) float64 { return float64(at.UnixMicro()) / 1e6 }
+
 func (s *session) sendStarted(u *utterance, at time.Time) {
-	s.sendSpeaking(s.speakingEvent("started_speaking", u, at), properties{})
+	s.sendSpeaking(SentStarted, s.speakingEvent("started_speaking", u, at), at, properties{})
 }
 
 func (s *session) sendStopped(u *utterance, at time.Time) {
 	e := s.speakingEvent("stopped_speaking", u, at)
 	e.ConversationID = s.conversation
-	s.sendSpeaking(e, properties{Interrupted: &u.record.Interrupted, Duration: &u.record.PlayedSeconds})
+	s.sendSpeaking(SentStopped, e, at, properties{Interrupted: &u.record.Interrupted, Duration: &u.record.PlayedSeconds})
 }
 
 // sendUtterance says the words of u.
@@ -105,7 +127,8 @@ func (s *session) sendUtterance(u *utterance, at time.Time, interrupted bool) {
 	if interrupted {
 		content.Interrupted = &interrupted
 	}
-	s.sendTwins(e, content)
+	s.outbox.post(SentUtterance, at, s.twins(&e, content)...)
+	s.happened(e.EventType, at)
 }
 
 // speakingEvent is what both events have in common. It names the conversation
@@ -114,44 +137,67 @@ func (s *session) speakingEvent(name string, u *utterance, at time.Time) wireEve
 	return wireEvent{
 		MessageType: "conversation",
 		EventType:   "conversation." + name,
-		Timestamp:   float64(at.UnixMicro()) / 1e6,
+		Timestamp:   unixSeconds(at),
 		InferenceID: u.record.EventID,
 		TurnIdx:     new(s.turn),
 	}
 }
 
-// sendSpeaking queues an event with its twin, and with its ancestor if that is
+// sendSpeaking sends an event with its twin, and with its ancestor if that is
 // wanted.
-func (s *session) sendSpeaking(e wireEvent, content properties) {
-	e = s.sendTwins(e, content)
+func (s *session) sendSpeaking(kind Sent, e wireEvent, at time.Time, content properties) {
+	messages := s.twins(&e, content)
 	if s.opts.Legacy {
-		s.sendLegacy(e, content)
+		messages = append(messages, s.legacy(e, "replica", content))
 	}
+	s.outbox.post(kind, at, messages...)
+	s.happened(e.EventType, at)
 }
 
-// sendTwins queues an event as said by the pal and by the replica, and returns
-// it as numbered.
-func (s *session) sendTwins(e wireEvent, content properties) wireEvent {
+// twins numbers an event and says it as the pal and as the replica.
+func (s *session) twins(e *wireEvent, content properties) [][]byte {
 	e.Seq = s.nextSeq()
+	var messages [][]byte
 	for _, role := range []string{"pal", "replica"} {
-		twin := content
-		twin.Role = role
-		e.Properties = &twin
-		s.outbox = append(s.outbox, e)
+		content.Role = role
+		e.Properties = &content
+		messages = append(messages, e.encode())
 	}
-	return e
+	return messages
 }
 
-// sendLegacy queues the form from before roles, which numbers itself.
-func (s *session) sendLegacy(e wireEvent, content properties) {
-	e.EventType = strings.Replace(e.EventType, "conversation.", "conversation.replica.", 1)
+// legacy is the form from before roles, which numbers itself.
+func (s *session) legacy(e wireEvent, role string, content properties) []byte {
+	e.EventType = strings.Replace(e.EventType, eventPrefix, eventPrefix+role+".", 1)
 	e.Seq = s.nextSeq()
 	e.ConversationID = s.conversation
 	e.Properties = nil
 	if content != (properties{}) {
 		e.Properties = &content
 	}
-	s.outbox = append(s.outbox, e)
+	return e.encode()
+}
+
+// sendUser sends an event of a user, who has no twin. The ancestors of those
+// events have no properties.
+func (s *session) sendUser(name, id string, at time.Time, content properties) {
+	content.Role = "user"
+	e := wireEvent{
+		MessageType:    "conversation",
+		EventType:      eventPrefix + name,
+		Timestamp:      unixSeconds(at),
+		Seq:            s.nextSeq(),
+		ConversationID: s.conversation,
+		InferenceID:    id,
+		TurnIdx:        new(s.turn),
+		Properties:     &content,
+	}
+	messages := [][]byte{e.encode()}
+	if s.opts.Legacy && name != "utterance" {
+		messages = append(messages, s.legacy(e, "user", properties{}))
+	}
+	s.outbox.post(SentUser, at, messages...)
+	s.happened("user."+name, at)
 }
 
 // nextSeq numbers events in the order they are emitted, from 1.

@@ -1,6 +1,10 @@
 package replica
 
-import "time"
+import (
+	"cmp"
+	"slices"
+	"time"
+)
 
 // recordInterval bounds how long played audio stays in memory while nothing
 // else happens. It has no part in the timing of playback.
@@ -23,6 +27,8 @@ type utterance struct {
 	isText     bool   // it has a length and no samples
 	unfinished string // the beginning of a tag at the end of its text
 	told       bool   // its text was sent
+
+	graceUntil time.Time // chunks of it are late, and no fault, before then
 }
 
 func (u *utterance) buffered() int64 { return u.received - u.heard }
@@ -53,6 +59,15 @@ type renderer struct {
 	anchor  time.Time
 	base    int64
 	ranDry  time.Time // when the last sample of the last complete utterance had been played
+
+	marks  []mark        // in order
+	played time.Duration // by the utterances that are over
+}
+
+// mark is something to be done once so much has been played.
+type mark struct {
+	after time.Duration
+	do    func(at time.Time)
 }
 
 // add appends samples to u, which is the last in the queue or new to it.
@@ -104,6 +119,9 @@ func (r *renderer) leave(now time.Time) []*utterance {
 // advance plays what is due by now.
 func (r *renderer) advance(now time.Time) {
 	for r.running {
+		if r.reach(now) {
+			continue
+		}
 		u, end := r.queue[0], r.end()
 		if now.Before(end) {
 			r.play(u, r.position(now))
@@ -129,7 +147,40 @@ func (r *renderer) untilDue(now time.Time) (wait time.Duration, ok bool) {
 	if wait <= 0 && !r.queue[0].closed {
 		return 0, false
 	}
+	if at, ok := r.nextMark(); ok {
+		wait = min(wait, at.Sub(now))
+	}
 	return min(wait, recordInterval), true
+}
+
+// mark enters something to be done.
+func (r *renderer) mark(after time.Duration, do func(at time.Time)) {
+	r.marks = append(r.marks, mark{after, do})
+	slices.SortStableFunc(r.marks, func(a, b mark) int { return cmp.Compare(a.after, b.after) })
+}
+
+// nextMark is when the next mark is reached, unless what has been received ends
+// before.
+func (r *renderer) nextMark() (at time.Time, ok bool) {
+	if !r.running || len(r.marks) == 0 {
+		return time.Time{}, false
+	}
+	before := r.played + playingTime(r.base, r.queue[0].record.Rate)
+	at = r.anchor.Add(max(r.marks[0].after-before, 0))
+	return at, at.Before(r.end())
+}
+
+// reach does what is due at the next mark, if that is reached by now.
+func (r *renderer) reach(now time.Time) bool {
+	at, ok := r.nextMark()
+	if !ok || at.After(now) {
+		return false
+	}
+	r.play(r.queue[0], r.position(at))
+	do := r.marks[0].do
+	r.marks = r.marks[1:]
+	do(at)
+	return true
 }
 
 // resume starts the first utterance if it may, and passes over those that
@@ -190,6 +241,7 @@ func (r *renderer) remove(at time.Time, interrupted bool) {
 	r.endStall(u, at)
 	u.closed = true
 	u.pending = nil
+	r.played += playingTime(u.heard, u.record.Rate)
 	r.listener.stopped(u, at, interrupted)
 }
 

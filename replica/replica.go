@@ -63,6 +63,8 @@ const (
 	DefaultMessageLimit = 4096                   // bytes of JSON a Daily room carries in one app-message
 	DefaultPreBuffer    = 100 * time.Millisecond // the cushion the Pipecat mock of a replica waits for
 	DefaultFaceID       = "stand-in"
+	DefaultUserFor      = time.Second
+	DefaultUserSays     = "Excuse me."
 )
 
 // inboxSize is how many messages may wait while an event is being sent. They
@@ -117,6 +119,16 @@ type Options struct {
 	// in an orderly way; none by default.
 	PeerGone error
 
+	// Faults are what the replica does wrong on purpose; nothing by default.
+	Faults Faults
+
+	// Die is called when Faults.DieAfter comes true, to break the connection
+	// without a goodbye. Without it Run just returns.
+	Die func()
+
+	// Script holds events to be sent beside the replica's own; none by default.
+	Script Script
+
 	// OnEvent is told what happens as it happens, from the goroutine of Run. It
 	// must not block: playback waits for it. Nobody is told by default.
 	OnEvent func(Event)
@@ -140,6 +152,15 @@ func (o *Options) withDefaults() Options {
 	}
 	if opts.PreBuffer == 0 {
 		opts.PreBuffer = DefaultPreBuffer
+	}
+	if opts.Faults.UserFor == 0 {
+		opts.Faults.UserFor = DefaultUserFor
+	}
+	if opts.Faults.UserSays == "" {
+		opts.Faults.UserSays = DefaultUserSays
+	}
+	if opts.Die == nil {
+		opts.Die = func() {}
 	}
 	if opts.OnEvent == nil {
 		opts.OnEvent = func(Event) {}
@@ -168,10 +189,12 @@ type arrival struct {
 	err error
 	end End // why there is an error
 	at  time.Time
+
+	stalls bool // nothing is read after it for a while
 }
 
-// Run plays until the peer is gone or ctx ends, both of which are normal ends,
-// and returns the report in every case. Audio still queued at the end is
+// Run plays until the peer is gone, ctx ends or a fault ends it, all of which
+// are normal ends, and returns the report in every case. Audio still queued at the end is
 // recorded, but reported as not played. It is called once.
 //
 // The error says what went wrong on the replica's own side: the recording could
@@ -191,7 +214,7 @@ func (r *Replica) Run(ctx context.Context) (Report, error) {
 		r.read(ctx, inbox)
 	}()
 
-	end := r.serve(ctx, s, inbox)
+	end := r.serve(ctx, peerGone, s, inbox)
 	s.end(end)
 	return s.report, verdict(s, end)
 }
@@ -199,17 +222,24 @@ func (r *Replica) Run(ctx context.Context) (Report, error) {
 // read forwards what the connection delivers until it ends. The session reads
 // inbox until it is closed, so the hand-over never blocks for good.
 func (r *Replica) read(ctx context.Context, inbox chan<- arrival) {
+	stall := stall{after: r.opts.Faults.StallAfter, time: r.opts.Faults.StallFor, limit: r.opts.MessageLimit}
 	for {
 		msg, err := r.conn.Receive(ctx)
-		inbox <- arrival{msg: msg, err: err, end: r.reason(ctx, err), at: time.Now()}
+		a := arrival{msg: msg, err: err, end: r.reason(ctx, err), at: time.Now()}
+		a.stalls = err == nil && stall.begins(msg)
+		inbox <- a
 		if err != nil {
 			return
+		}
+		if a.stalls {
+			stall.wait(ctx)
 		}
 	}
 }
 
 // serve owns the session until the reader has ended, and returns its last word.
-func (r *Replica) serve(ctx context.Context, s *session, inbox <-chan arrival) (end arrival) {
+// stop ends the reader.
+func (r *Replica) serve(ctx context.Context, stop func(), s *session, inbox <-chan arrival) (end arrival) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -222,7 +252,10 @@ func (r *Replica) serve(ctx context.Context, s *session, inbox <-chan arrival) (
 				end = a
 				continue
 			}
-			s.receive(a.msg, a.at)
+			r.receive(s, a)
+			if s.gone != "" {
+				return r.quit(ctx, stop, s, inbox, a)
+			}
 		case <-timer.C:
 			s.advance(time.Now())
 		}
@@ -234,11 +267,35 @@ func (r *Replica) serve(ctx context.Context, s *session, inbox <-chan arrival) (
 	}
 }
 
+func (r *Replica) receive(s *session, a arrival) {
+	s.receive(a.msg, a.at)
+	if a.stalls {
+		s.fault(a.at, "stops reading")
+	}
+}
+
+// quit ends the run from this side, and waits for the reader.
+func (r *Replica) quit(ctx context.Context, stop func(), s *session, inbox <-chan arrival, last arrival) arrival {
+	if s.gone == EndDied {
+		r.opts.Die()
+	} else {
+		r.send(ctx, s)
+	}
+	stop()
+	for range inbox { // what comes now is nobody's
+	}
+	return arrival{end: s.gone, at: last.at}
+}
+
 // send transmits the events that have come due. All events pass here, and only
 // here.
 func (r *Replica) send(ctx context.Context, s *session) {
-	for _, e := range s.outbox {
-		if err := r.conn.Send(ctx, e.encode()); err != nil {
+	for {
+		msg, ok := s.outbox.take(time.Now())
+		if !ok {
+			return
+		}
+		if err := r.conn.Send(ctx, msg); err != nil {
 			if s.sendErr == nil && r.reason(ctx, err) == EndFailed {
 				s.sendErr = err
 			}
@@ -246,7 +303,6 @@ func (r *Replica) send(ctx context.Context, s *session) {
 		}
 		s.report.EventsSent++
 	}
-	s.outbox = s.outbox[:0]
 }
 
 // reason tells the normal ends of a connection from its failures.

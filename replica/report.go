@@ -13,13 +13,14 @@ type Report struct {
 	EndMS    float64   `json:"end_ms"`              // when it ended
 	JoinedMS *float64  `json:"joined_ms,omitempty"` // when the replica joined; nil if it never did
 
-	Messages      int     `json:"messages"`       // messages received, of any kind
-	Chunks        int     `json:"chunks"`         // audio messages taken into an utterance
-	Samples       int64   `json:"samples"`        // samples in them
-	PlayedSeconds float64 `json:"played_seconds"` // audio played, silence excluded
-	Underruns     int     `json:"underruns"`      // times the buffer ran dry in an open utterance
-	SilenceMS     float64 `json:"silence_ms"`     // silence heard because of it
-	EventsSent    int     `json:"events_sent"`    // messages sent by the replica, twins included
+	Messages      int     `json:"messages"`              // messages received, of any kind
+	Chunks        int     `json:"chunks"`                // audio messages taken into an utterance
+	Samples       int64   `json:"samples"`               // samples in them
+	PlayedSeconds float64 `json:"played_seconds"`        // audio played, silence excluded
+	Underruns     int     `json:"underruns"`             // times the buffer ran dry in an open utterance
+	SilenceMS     float64 `json:"silence_ms"`            // silence heard because of it
+	EventsSent    int     `json:"events_sent"`           // messages sent by the replica, twins included
+	EventsLost    int     `json:"events_lost,omitempty"` // messages that Faults kept from being sent
 
 	Utterances []Utterance `json:"utterances"`
 	Interrupts []Interrupt `json:"interrupts"`
@@ -46,6 +47,8 @@ const (
 	EndPeerGone End = "peer_gone"     // the sender has left
 	EndContext  End = "context_ended" // the caller ended it
 	EndFailed   End = "failed"        // the connection broke
+	EndDied     End = "died"          // Faults.DieAfter
+	EndLeft     End = "left"          // Faults.LeaveAfter
 )
 
 // Utterance is what became of the chunks that share one inference_id. Those of
@@ -88,11 +91,13 @@ type Underrun struct {
 	SilenceMS float64 `json:"silence_ms"`
 }
 
-// Interrupt is one conversation.interrupt that was received.
+// Interrupt is one conversation.interrupt that was received, or the work of
+// somebody else (Faults.InterruptAfter).
 type Interrupt struct {
 	AtMS           float64 `json:"at_ms"`
 	Utterances     int     `json:"utterances"`      // ended by it; 0 if nothing was playing or queued
 	DroppedSamples int64   `json:"dropped_samples"` // received and never heard
+	ByOther        bool    `json:"by_other,omitempty"`
 }
 
 // Respond is a user's turn that was handed over as text.
@@ -160,6 +165,7 @@ const (
 	EventStopped   EventKind = "stopped"   // an utterance is over
 	EventInterrupt EventKind = "interrupt" // an interrupt was received
 	EventComplaint EventKind = "complaint" // the sender deviated from the protocol
+	EventFault     EventKind = "fault"     // one of the faults that happen at a time of their own
 	EventNoted     EventKind = "noted"     // a message that is no speech entered the report
 )
 
@@ -172,7 +178,7 @@ type Event struct {
 	PlayedSeconds float64    `json:"played_seconds,omitempty"` // stopped
 	Interrupted   bool       `json:"interrupted,omitempty"`    // stopped
 	SilenceMS     float64    `json:"silence_ms,omitempty"`     // underrun
-	Text          string     `json:"text,omitempty"`           // noted, interrupt
+	Text          string     `json:"text,omitempty"`           // noted, interrupt, fault
 	Complaint     *Complaint `json:"complaint,omitempty"`      // complaint
 }
 

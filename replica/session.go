@@ -23,7 +23,12 @@ type session struct {
 	known        map[string]*utterance // by inference_id
 	rate         int                   // Hz, of the last utterance of audio
 
-	outbox  []wireEvent
+	outbox outbox
+	agenda agenda
+	ids    idSource
+	times  map[string]int // how often it happened what a script may wait for
+	gone   End            // why the replica ends the run by itself, or empty
+
 	seq     int64
 	turn    int
 	sendErr error
@@ -35,7 +40,10 @@ func newSession(opts Options, start time.Time) *session {
 		start:        start,
 		conversation: opts.ConversationID,
 		known:        make(map[string]*utterance),
+		times:        make(map[string]int),
 		recorder:     newRecorder(opts.Record),
+		outbox:       newOutbox(opts.Faults),
+		ids:          newIDSource(opts.Faults.Seed),
 		report: Report{
 			Start:      start,
 			Utterances: []Utterance{},
@@ -44,6 +52,7 @@ func newSession(opts Options, start time.Time) *session {
 		},
 	}
 	s.renderer = renderer{listener: s, preBuffer: opts.PreBuffer}
+	s.plan()
 	return s
 }
 
@@ -53,7 +62,12 @@ func (s *session) since(at time.Time) float64 { return milliseconds(at.Sub(s.sta
 // advance lets happen what is due by now.
 func (s *session) advance(now time.Time) {
 	s.join(now)
-	s.renderer.advance(now)
+	s.renderer.advance(s.agenda.earliest(now))
+	for s.agenda.isDue(now) {
+		a := s.agenda.pop()
+		a.do(a.at)
+		s.renderer.advance(s.agenda.earliest(now))
+	}
 }
 
 func (s *session) join(now time.Time) {
@@ -73,7 +87,12 @@ func (s *session) untilDue(now time.Time) (wait time.Duration, ok bool) {
 	if !s.joined {
 		return s.start.Add(s.opts.JoinDelay).Sub(now), true
 	}
-	return s.renderer.untilDue(now)
+	for _, next := range []func(time.Time) (time.Duration, bool){s.renderer.untilDue, s.agenda.untilDue, s.outbox.untilDue} {
+		if d, is := next(now); is && (!ok || d < wait) {
+			wait, ok = d, true
+		}
+	}
+	return wait, ok
 }
 
 // receive takes one message as it came.
@@ -92,8 +111,9 @@ func (s *session) receive(msg []byte, at time.Time) {
 	switch m.action {
 	case actionSpeak:
 		s.speak(m.chunk, at)
+		s.part(at)
 	case actionInterrupt:
-		s.interrupt(at)
+		s.interrupt(at, false)
 	case actionSay:
 		s.say(m.text, at)
 	case actionRespond:
@@ -101,7 +121,10 @@ func (s *session) receive(msg []byte, at time.Time) {
 	case actionNote:
 		m.note.enter(&s.report, s.since(at))
 		s.opts.OnEvent(Event{Kind: EventNoted, AtMS: s.since(at), Text: m.event})
+	case actionNone:
+		return
 	}
+	s.happened(m.event, at)
 }
 
 // checkConversation compares with the configured id, or with the first one seen.
@@ -177,7 +200,10 @@ func (s *session) receiving(u *utterance, at time.Time) {
 // eventID names an utterance in events. One without an id gets a name of its
 // own, as a server would make one.
 func (s *session) eventID(id string) string {
-	if id == "" {
+	switch {
+	case s.opts.IDs == IDOwn:
+		return s.ids.next()
+	case id == "":
 		return IDVersion3.of(fmt.Sprintf("message %d", s.report.Messages))
 	}
 	return s.opts.IDs.of(id)
@@ -229,6 +255,9 @@ func (s *session) countLateness(u *utterance, at time.Time) {
 
 // refuse drops a chunk of an utterance that takes no more.
 func (s *session) refuse(u *utterance, done bool, at time.Time) {
+	if at.Before(u.graceUntil) {
+		return // it cannot know yet
+	}
 	kind, text := s.refusal(u, done)
 	s.complain(kind, u.record.ID, at, text)
 }
@@ -248,10 +277,14 @@ func (s *session) refusal(u *utterance, done bool) (Kind, string) {
 	return KindAfterDone, "done was already received"
 }
 
-// interrupt ends all speech and notes what that cost.
-func (s *session) interrupt(at time.Time) {
-	i := Interrupt{AtMS: s.since(at), Utterances: len(s.renderer.queue)}
+// interrupt ends all speech and notes what that cost. The sender knows of its
+// own interrupts, and not of those of others.
+func (s *session) interrupt(at time.Time, byOther bool) {
+	i := Interrupt{AtMS: s.since(at), ByOther: byOther, Utterances: len(s.renderer.queue)}
 	for _, u := range s.renderer.queue {
+		if byOther {
+			u.graceUntil = at.Add(foreignGrace)
+		}
 		if !u.isText {
 			i.DroppedSamples += u.buffered()
 		}
@@ -326,7 +359,7 @@ func (s *session) settle(u *utterance) {
 // end completes the report and the recording.
 func (s *session) end(last arrival) {
 	s.advance(last.at)
-	if s.open != nil {
+	if s.open != nil && s.gone == "" {
 		s.complain(KindNeverDone, s.open.record.ID, last.at, "the connection ended before done was received")
 	}
 	for _, u := range s.renderer.leave(last.at) {
@@ -337,6 +370,7 @@ func (s *session) end(last arrival) {
 		s.report.Utterances = append(s.report.Utterances, u.record)
 	}
 	s.report.End, s.report.EndMS = last.end, s.since(last.at)
+	s.report.EventsLost = s.outbox.lost
 	s.report.Recording = s.recorder.report
 }
 
