@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -50,10 +51,10 @@ type replicaProcess struct {
 	stdout bytes.Buffer
 }
 
-func startReplica(t *testing.T) *replicaProcess {
+func startReplica(t *testing.T, args ...string) *replicaProcess {
 	t.Helper()
 	r := &replicaProcess{record: filepath.Join(t.TempDir(), "heard.wav")}
-	r.cmd = program(t, "replica", "--listen", "127.0.0.1:0", "--once", "--json", "--record", r.record)
+	r.cmd = program(t, append([]string{"replica", "--listen", "127.0.0.1:0", "--once", "--json", "--record", r.record}, args...)...)
 	r.cmd.Stdout = &r.stdout
 	stderr, err := r.cmd.StderrPipe()
 	if err != nil {
@@ -214,6 +215,26 @@ func TestKilledSender(t *testing.T) {
 	if len(report.Utterances) != 1 || report.Utterances[0].Done {
 		t.Errorf("the replica saw %+v", report.Utterances)
 	}
+}
+
+// A replica that is told to die does it as one that is killed.
+func TestReplicaDiesByItself(t *testing.T) {
+	r := startReplica(t, "--fault", "die-after=3")
+	err := program(t, "send", "--to", r.url, "testdata/speech.wav").Run()
+	if code := exitCodeOf(err); code != 6 {
+		t.Errorf("the sender ends with %d, %v", code, err)
+	}
+	r.await(t, "fault: the replica dies")
+	if code := exitCodeOf(r.cmd.Wait()); code != 137 || r.stdout.Len() > 0 {
+		t.Errorf("the replica ends with %d, and reports %s", code, r.stdout.String())
+	}
+}
+
+func exitCodeOf(err error) int {
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		return exit.ExitCode()
+	}
+	return -1
 }
 
 // A replica that dies ends the sender with the code for a lost connection.

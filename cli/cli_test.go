@@ -285,6 +285,16 @@ func TestRefusals(t *testing.T) {
 		{[]string{"send", "--record", "/nowhere/x.wav", good}, 1, "/nowhere/x.wav"},
 		{[]string{"replica", "extra"}, 2, "takes no inputs"},
 		{[]string{"replica", "--listen", "0.0.0.0:0"}, 1, "loopback"},
+		{[]string{"replica", "--fault", "sulk"}, 2, `no fault is called "sulk"; --fault list lists them`},
+		{[]string{"replica", "--fault", "mute,delay"}, 2, "it is written delay=TIME"},
+		{[]string{"replica", "--fault", "mute=1"}, 2, "mute has no value"},
+		{[]string{"replica", "--fault", "delay=-1s"}, 2, "300ms"},
+		{[]string{"replica", "--fault", "drop-every=0"}, 2, "from 1"},
+		{[]string{"replica", "--fault", "drop-events=words"}, 2, "joined, started, stopped"},
+		{[]string{"replica", "--fault", "lose=2"}, 2, "no share"},
+		{[]string{"replica", "--fault", "ids=v5"}, 2, "v3, v4, md5, raw and own"},
+		{[]string{"replica", "--script", "/nowhere"}, 3, "--script /nowhere: no such file"},
+		{[]string{"replica", "--script", good}, 3, "script line 1"},
 		{append([]string{"send", "-"}, raw...), 3, "no audio"},
 	} {
 		r := run(t, strings.NewReader(""), c.args...)

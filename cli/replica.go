@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -127,9 +128,13 @@ type serving struct {
 	listen  string
 	record  string
 	limit   int
+	script  string
+	faults  []string
 	once    bool
 	quiet   bool
 	json    bool
+
+	options replica.Options // what each connection begins with
 
 	mu     sync.Mutex // one line at a time
 	failed error      // the first thing that went wrong on this side
@@ -140,14 +145,23 @@ func replicaCommand(streams Streams) *cli.Command {
 	return &cli.Command{
 		Name:      "replica",
 		Usage:     "be a stand-in replica that other processes dial",
-		UsageText: "echocast replica [OPTIONS]\n\n   echocast replica --listen 127.0.0.1:8870 --record heard.wav\n   echocast send --to http://127.0.0.1:8870 speech.wav",
+		UsageText: "echocast replica [OPTIONS]\n\n   echocast replica --listen 127.0.0.1:8870 --record heard.wav\n   echocast send --to http://127.0.0.1:8870 speech.wav\n\n   echocast replica --fault drop-events=stopped,delay=300ms --fault die-after=40",
 		Description: `It plays what it is sent on its own clock, says when it speaks, counts how often
 it ran out of audio, and complains of what the documentation does not allow.
-It listens on loopback only. Ctrl-C ends it.`,
+Text is said too, at 60 ms a character. It listens on loopback only. Ctrl-C ends it.
+
+It can misbehave, so that a sender can be tested: --fault list lists the ways, and
+each connection gets them anew. --script plays events from a FILE of JSON lines:
+  {"after_ms":1500,"event":{"message_type":"conversation","event_type":"conversation.tool_call",...}}
+  {"on":"conversation.tool_result","nth":1,"after_ms":100,"event":{...}}
+after the replica has joined, or after what "on" names has happened so often. A seq
+and a timestamp are filled in, except with "raw":true.`,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "listen", Value: "127.0.0.1:8870", Destination: &s.listen, Usage: "loopback `ADDRESS` to listen on; port 0 takes a free one"},
 			&cli.StringFlag{Name: "record", Destination: &s.record, Usage: "write what is heard to `FILE` (WAV); later connections get FILE-2 and so on"},
 			&cli.IntFlag{Name: "max-message", Value: replica.DefaultMessageLimit, Destination: &s.limit, Usage: "drop messages of more than `BYTES`"},
+			&cli.StringSliceFlag{Name: "fault", Usage: "do `NAME[=VALUE][,NAME...]` wrong, such as delay=300ms; may be repeated, and list lists them"},
+			&cli.StringFlag{Name: "script", Destination: &s.script, Usage: "send the events in `FILE` beside the replica's own"},
 			&cli.BoolFlag{Name: "once", Destination: &s.once, DisableDefaultText: true, Usage: "end after the first connection"},
 			&cli.BoolFlag{Name: "json", Destination: &s.json, DisableDefaultText: true, Usage: "print the report of each connection as a JSON line on stdout"},
 			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Destination: &s.quiet, DisableDefaultText: true, Usage: "say nothing but errors"},
@@ -156,6 +170,10 @@ It listens on loopback only. Ctrl-C ends it.`,
 			if c.Args().Present() {
 				return usagef("the replica takes no inputs, such as %q", c.Args().First())
 			}
+			s.faults = c.StringSlice("fault")
+			if slices.Contains(s.faults, "list") {
+				return listFaults(streams.Out)
+			}
 			return s.run(c.Context)
 		},
 	}
@@ -163,6 +181,9 @@ It listens on loopback only. Ctrl-C ends it.`,
 
 func (s *serving) run(ctx context.Context) error {
 	if err := checkRecord(s.record, nil); err != nil {
+		return err
+	}
+	if err := s.prepare(); err != nil {
 		return err
 	}
 	listener, err := rtc.Listen(s.listen, nil)
@@ -178,6 +199,16 @@ func (s *serving) run(ctx context.Context) error {
 		err = nil // Ctrl-C is how it ends
 	}
 	return first(err, s.failed)
+}
+
+// prepare reads what the replica is to do beside its duty.
+func (s *serving) prepare() (err error) {
+	if err := setFaults(&s.options, s.faults); err != nil {
+		return err
+	}
+	s.options.Die = func() { os.Exit(exitKilled) }
+	s.options.Script, err = readScript(s.script)
+	return err
 }
 
 // fail says what went wrong, and makes it the exit code.
@@ -204,12 +235,10 @@ func (s *serving) accept(ctx context.Context, listener *rtc.Listener, sessions *
 // serve is the replica of one connection.
 func (s *serving) serve(ctx context.Context, conn *rtc.Conn, n int) {
 	defer conn.Close()
-	options := &replica.Options{
-		MessageLimit: s.limit,
-		PeerGone:     rtc.ErrPeerGone,
-		OnEvent:      func(e replica.Event) { s.event(n, e) },
-		OnUtterance:  func(u replica.Utterance) { s.utterance(n, u) },
-	}
+	options := s.options
+	options.MessageLimit, options.PeerGone = s.limit, rtc.ErrPeerGone
+	options.OnEvent = func(e replica.Event) { s.event(n, e) }
+	options.OnUtterance = func(u replica.Utterance) { s.utterance(n, u) }
 	if name := s.recording(n); name != "" {
 		file, err := os.Create(name)
 		if err != nil {
@@ -220,7 +249,7 @@ func (s *serving) serve(ctx context.Context, conn *rtc.Conn, n int) {
 		}
 	}
 	s.say("connection %d: a sender has come", n)
-	report, err := replica.New(conn, options).Run(ctx)
+	report, err := replica.New(conn, &options).Run(ctx)
 	switch {
 	case errors.Is(err, rtc.ErrLost): // the sender's doing
 		s.warn("connection %d: %s", n, firstLine(err.Error()))
@@ -247,6 +276,10 @@ func (s *serving) event(n int, e replica.Event) {
 		s.say("connection %d: %s: ran out of audio for %.0f ms", n, e.Utterance, e.SilenceMS)
 	case replica.EventComplaint:
 		s.say("connection %d: complaint: %s", n, e.Complaint.Text)
+	case replica.EventFault:
+		s.say("connection %d: fault: the replica %s", n, e.Text)
+	case replica.EventNoted:
+		s.say("connection %d: received %s", n, e.Text)
 	}
 }
 
@@ -262,7 +295,11 @@ func (s *serving) utterance(n int, u replica.Utterance) {
 }
 
 func (s *serving) report(n int, report replica.Report) {
-	s.say("connection %d: the sender has left: %s, %.3f s heard, %s, %s", n,
+	who := "the sender"
+	if report.End == replica.EndLeft {
+		who = "the replica"
+	}
+	s.say("connection %d: %s has left: %s, %.3f s heard, %s, %s", n, who,
 		counted(len(report.Utterances), "utterance"), report.PlayedSeconds, counted(report.Underruns, "underrun"), counted(report.ComplaintCount, "complaint"))
 	if s.json {
 		line, _ := json.Marshal(report) // numbers and strings always marshal

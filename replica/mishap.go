@@ -42,14 +42,14 @@ func (s *session) fault(at time.Time, format string, args ...any) {
 
 // interruptByOther ends all speech without a word from the sender.
 func (s *session) interruptByOther(at time.Time) {
-	s.fault(at, "somebody else interrupts")
+	s.fault(at, "is interrupted by somebody else")
 	s.interrupt(at, true)
 }
 
 // userStarts lets a user speak, once.
 func (s *session) userStarts(at time.Time) {
 	id := s.ids.next()
-	s.fault(at, "a user speaks")
+	s.fault(at, "hears a user speak")
 	s.sendUser("started_speaking", id, at, properties{})
 	s.agenda.add(at.Add(s.opts.Faults.UserFor), func(at time.Time) { s.userStops(id, at) })
 }

@@ -16,8 +16,11 @@
 // last chunk and on no other. conversation.interrupt, which has no properties,
 // ends all speech at once. What deviates from the documentation is accepted
 // where a tolerant peer can make sense of it, and always ends in a [Complaint].
-// Other documented messages (text echo, respond, sensitivity, the context
-// messages, tool results) are recognised, counted and ignored.
+//
+// A text echo is spoken too, without sound: it takes 60 ms a character and no
+// less than 300 ms, tags such as <emotion value="sad"/> not counted. A respond
+// begins a new turn, and is answered by saying the same. The context messages,
+// sensitivity and tool results are judged and reported.
 //
 // # How it is rendered
 //
@@ -44,7 +47,12 @@
 // conversation.stopped_speaking, each sent twice with the same payload and the
 // same seq, once with the role "pal" and once with the role "replica". They
 // carry a UUID made from the MD5 of the sender's inference_id, not the id itself
-// (see [IDForm]). Nothing acknowledges a chunk or an interrupt.
+// (see [IDForm]). Nothing acknowledges a chunk or an interrupt. The words of a
+// text are sent as conversation.utterance, before it is begun or, of one that
+// comes in pieces, when they are complete.
+//
+// What goes out can be spoiled on its way, and the replica can misbehave, as
+// [Faults] says; a [Script] adds events of any kind.
 //
 // [conversation.echo]: https://docs.tavus.io/sections/event-schemas/conversation-echo
 package replica
