@@ -1,0 +1,181 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"echocast/echo"
+	"echocast/rtc"
+)
+
+// between is the time from one interrupt to the next: with a hundred channels
+// each has three seconds to fill its lead again.
+const between = 30 * time.Millisecond
+
+// measureInterrupts speaks on so many data channels at once, and interrupts one
+// after the other. It returns the times from each call of Interrupt until its
+// message was accepted by the data channel, sorted.
+func measureInterrupts(ctx context.Context, connections, interrupts int) (times, error) {
+	speech, err := samples("testdata/speech.wav")
+	if err != nil {
+		return nil, err
+	}
+	listener, err := rtc.Listen("127.0.0.1:0", nil)
+	if err != nil {
+		return nil, err
+	}
+	defer listener.Close()
+	channels := make([]*channel, connections)
+	var all sync.WaitGroup
+	ctx, stop := context.WithCancel(ctx)
+	defer all.Wait()
+	defer stop()
+	for i := range channels {
+		c, err := openChannel(ctx, listener, speech)
+		if err != nil {
+			return nil, err
+		}
+		defer c.close()
+		channels[i] = c
+		all.Go(func() { c.answer(ctx) })
+		all.Go(func() { c.speakOn(ctx) })
+	}
+	return interruptEach(ctx, channels, interrupts)
+}
+
+// interruptEach interrupts one channel after the other, whenever its lead is
+// full.
+func interruptEach(ctx context.Context, channels []*channel, interrupts int) (times, error) {
+	time.Sleep(3 * time.Second) // the leads fill
+	var took times
+	tick := time.NewTicker(between)
+	defer tick.Stop()
+	for turn := 0; len(took) < interrupts; turn++ {
+		<-tick.C
+		c := channels[turn%len(channels)]
+		if turn > 10*interrupts+1000 {
+			return nil, fmt.Errorf("this machine is too busy: the leads do not fill, %d interrupts were measured", len(took))
+		}
+		if c.session.Progress().Lead < fullLead {
+			continue
+		}
+		d, err := c.interrupt(ctx)
+		if err != nil {
+			return nil, err
+		}
+		took = append(took, d)
+	}
+	took.sort()
+	return took, nil
+}
+
+// fullLead is the least of a lead of a second that counts as full: up to two
+// chunks of it are being played or on their way.
+const fullLead = 900 * time.Millisecond
+
+// channel is one replica that is spoken to.
+type channel struct {
+	loop     loop
+	sender   *rtc.Conn
+	replica  *rtc.Conn
+	session  *echo.Session
+	accepted chan time.Time
+
+	mu    sync.Mutex
+	wrong error
+}
+
+func openChannel(ctx context.Context, listener *rtc.Listener, speech []float32) (*channel, error) {
+	c := &channel{loop: loop{speech, rand.IntN(len(speech)), 0}, accepted: make(chan time.Time, 1)}
+	var dialled sync.WaitGroup
+	var failed error
+	dialled.Go(func() { c.sender, failed = rtc.Dial(ctx, listener.URL(), nil) })
+	replica, err := listener.Accept(ctx)
+	dialled.Wait()
+	if err := errors.Join(err, failed); err != nil {
+		return nil, err
+	}
+	c.replica = replica
+	c.session, err = echo.NewSession(echo.NewMessages(c.sender, "c1", 0), &echo.Options{Observe: c.observe})
+	return c, err
+}
+
+func (c *channel) close() {
+	_ = c.session.Close()
+	_ = c.sender.Close()
+	_ = c.replica.Close()
+}
+
+func (c *channel) observe(m echo.Moment) {
+	if m.Kind == echo.MomentInterrupt {
+		select {
+		case c.accepted <- m.At:
+		default: // at the end
+		}
+	}
+}
+
+// speakOn speaks utterances without an end.
+func (c *channel) speakOn(ctx context.Context) {
+	for ctx.Err() == nil {
+		c.loop.left = 3600 * echo.DefaultRate
+		if _, err := c.session.Speak(ctx, echo.Speech{Samples: &c.loop}); !errors.Is(err, echo.ErrStopped) && ctx.Err() == nil {
+			c.fail(err)
+			return
+		}
+	}
+}
+
+// interrupt returns how long an interrupt took to be accepted.
+func (c *channel) interrupt(ctx context.Context) (time.Duration, error) {
+	start := time.Now()
+	err := c.session.Interrupt(ctx, nil)
+	at := <-c.accepted
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return at.Sub(start), errors.Join(err, c.wrong)
+}
+
+func (c *channel) fail(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.wrong = errors.Join(c.wrong, err)
+}
+
+// answer is the replica: it is there, it says when it was stopped, and it sees
+// to it that no chunk follows an interrupt under the same id.
+func (c *channel) answer(ctx context.Context) {
+	if err := c.replica.Send(ctx, []byte(`{"event_type":"system.pal_joined"}`)); err != nil {
+		return
+	}
+	current, over := "", map[string]bool{}
+	for {
+		msg, err := c.replica.Receive(ctx)
+		if err != nil {
+			return
+		}
+		var m struct {
+			EventType  string `json:"event_type"`
+			Properties struct {
+				InferenceID string `json:"inference_id"`
+			} `json:"properties"`
+		}
+		if err := json.Unmarshal(msg, &m); err != nil {
+			c.fail(err)
+			return
+		}
+		if m.EventType == "conversation.interrupt" {
+			over[current] = true
+			_ = c.replica.Send(ctx, fmt.Appendf(nil, `{"event_type":"conversation.stopped_speaking","inference_id":%q,"properties":{"role":"pal","interrupted":true}}`, current))
+			continue
+		}
+		if current = m.Properties.InferenceID; over[current] {
+			c.fail(errors.New("a chunk came after the interrupt of its utterance"))
+		}
+	}
+}

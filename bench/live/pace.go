@@ -1,0 +1,203 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"echocast/audio"
+	"echocast/echo"
+)
+
+// paced is what came of pacing many utterances.
+type paced struct {
+	late   times         // from due to accepted, sorted
+	drift  time.Duration // how much later the last tenth was than the first, on average
+	stalls int
+	cpu    float64 // processor time for each second
+}
+
+// measurePace speaks so many utterances at the speed of speech, each with audio
+// of its own, into connections that only check and count.
+func measurePace(ctx context.Context, utterances int, seconds float64) (*paced, error) {
+	speech, err := samples("testdata/speech.wav")
+	if err != nil {
+		return nil, err
+	}
+	speakers := make([]*speaker, utterances)
+	for i := range speakers {
+		speakers[i] = &speaker{loop: loop{speech, rand.IntN(len(speech)), int(seconds * echo.DefaultRate)}}
+	}
+	before, start := processorTime(), time.Now()
+	var all sync.WaitGroup
+	for _, s := range speakers {
+		all.Go(func() { s.err = s.speak(ctx) })
+	}
+	all.Wait()
+	result := &paced{cpu: (processorTime() - before).Seconds() / time.Since(start).Seconds()}
+	var early, lately time.Duration
+	for i, s := range speakers {
+		if err := errors.Join(s.err, s.conn.verdict()); err != nil {
+			return nil, fmt.Errorf("utterance %d: %w", i+1, err)
+		}
+		tenth := len(s.late) / 10
+		early += mean(s.late[:tenth])
+		lately += mean(s.late[len(s.late)-tenth:])
+		result.stalls += s.anew
+		result.late = append(result.late, s.late...)
+	}
+	result.drift = (lately - early) / time.Duration(utterances)
+	result.late.sort()
+	return result, nil
+}
+
+func mean(late times) (sum time.Duration) {
+	for _, d := range late {
+		sum += d
+	}
+	return sum / time.Duration(max(len(late), 1))
+}
+
+// speaker is one utterance.
+type speaker struct {
+	loop loop
+	conn counting
+	late times
+	due  time.Time
+	anew int // times a chunk was not due one chunk after the one before it
+	err  error
+}
+
+func (s *speaker) speak(ctx context.Context) error {
+	session, err := echo.NewSession(echo.NewMessages(&s.conn, "c1", 0), &echo.Options{
+		Pace: echo.Pace{Mode: echo.RealTimeMode}, SkipHeard: true, SkipReady: true, Observe: s.observe,
+	})
+	if err != nil {
+		return err
+	}
+	defer session.Close()
+	_, err = session.Speak(ctx, echo.Speech{Samples: &s.loop})
+	return err
+}
+
+func (s *speaker) observe(m echo.Moment) {
+	if m.Kind != echo.MomentChunk {
+		return
+	}
+	s.late = append(s.late, m.At.Sub(m.Due))
+	if !s.due.IsZero() && m.Due.Sub(s.due) != echo.DefaultChunk {
+		s.anew++
+	}
+	s.due = m.Due
+}
+
+// loop is speech again and again, from somewhere in it on.
+type loop struct {
+	speech []float32
+	at     int
+	left   int
+}
+
+func (l *loop) ReadSamples(p []float32) (int, error) {
+	if l.left == 0 {
+		return 0, io.EOF
+	}
+	n := copy(p[:min(len(p), l.left)], l.speech[l.at:])
+	l.at = (l.at + n) % len(l.speech)
+	l.left -= n
+	return n, nil
+}
+
+// counting is a connection that checks what it takes and keeps nothing.
+type counting struct {
+	id       []byte
+	messages int
+	done     int
+	wrong    string
+}
+
+var (
+	idBefore   = []byte(`"inference_id":"`)
+	doneInside = []byte(`"done":true}}`)
+)
+
+func (c *counting) Send(_ context.Context, msg []byte) error {
+	at := bytes.LastIndex(msg, idBefore) + len(idBefore)
+	id := msg[at : at+36]
+	if c.messages == 0 {
+		c.id = bytes.Clone(id)
+	}
+	if !bytes.Equal(id, c.id) {
+		c.wrong = "its id changed"
+	}
+	if c.done > 0 {
+		c.wrong = "a message came after done"
+	}
+	if bytes.HasSuffix(msg, doneInside) {
+		c.done++
+	}
+	c.messages++
+	return nil
+}
+
+func (c *counting) Receive(ctx context.Context) ([]byte, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+func (c *counting) verdict() error {
+	if c.wrong == "" && c.done != 1 {
+		c.wrong = fmt.Sprintf("%d messages say done", c.done)
+	}
+	if c.wrong != "" {
+		return errors.New(c.wrong)
+	}
+	return nil
+}
+
+// samples decodes a file to the rate of the wire.
+func samples(name string) ([]float32, error) {
+	file, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	in, err := audio.Open(file, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer in.Close()
+	resampled, err := audio.Resample(audio.Mono(in), echo.DefaultRate)
+	if err != nil {
+		return nil, err
+	}
+	defer resampled.Close()
+	var all []float32
+	buf := make([]float32, 4096)
+	for {
+		n, err := resampled.ReadSamples(buf)
+		all = append(all, buf[:n]...)
+		if err == io.EOF {
+			return all, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+// processorTime is what this process has used, of user and system time.
+func processorTime() time.Duration {
+	var use syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &use) != nil {
+		return 0
+	}
+	return time.Duration(use.Utime.Nano() + use.Stime.Nano())
+}
