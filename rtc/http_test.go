@@ -412,6 +412,37 @@ func TestLocationStaysAtTheServer(t *testing.T) {
 	}
 }
 
+// A Listener without an address, in a folder of another server.
+func TestListenerInAFolder(t *testing.T) {
+	l, err := NewListener(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	server := httptest.NewServer(http.StripPrefix("/rooms/1", l))
+	defer server.Close()
+	dialer, err := Dial(t.Context(), server.URL+"/rooms/1/", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	accepted, err := l.Accept(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer accepted.Close()
+	if err := dialer.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := accepted.Receive(t.Context()); !errors.Is(err, ErrPeerGone) {
+		t.Errorf("got %v, want %v", err, ErrPeerGone)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.sessions) > 0 {
+		t.Errorf("the table still has %d sessions", len(l.sessions))
+	}
+}
+
 func TestListenerClose(t *testing.T) {
 	l := listen(t, nil)
 	accepting := make(chan error, 1)

@@ -30,7 +30,8 @@ var errTooMany = errors.New("too many sessions are waiting")
 // Listener takes offers over HTTP and hands out the connections made of them.
 type Listener struct {
 	options  *Options
-	server   http.Server
+	handler  http.Handler
+	server   http.Server // not started without an address
 	url      string
 	accepted chan *Conn
 	slots    chan struct{} // one for each session not yet accepted
@@ -53,7 +54,7 @@ type session struct {
 // be on the loopback interface, and so must the Host and Origin of every
 // request: no other machine can connect, and no web page of another site.
 func Listen(address string, opts *Options) (*Listener, error) {
-	options, err := opts.withDefaults()
+	l, err := NewListener(opts)
 	if err != nil {
 		return nil, fmt.Errorf("rtc: listen: %w", err)
 	}
@@ -64,25 +65,41 @@ func Listen(address string, opts *Options) (*Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("rtc: %w", err)
 	}
+	l.url = "http://" + socket.Addr().String() + "/"
+	l.serve(socket)
+	return l, nil
+}
+
+// NewListener makes a Listener that has no address of its own: another HTTP
+// server passes it, as an http.Handler, the requests of one folder, with the
+// folder's path taken off ([http.StripPrefix]). Requests from elsewhere than
+// this machine are refused as by Listen.
+func NewListener(opts *Options) (*Listener, error) {
+	options, err := opts.withDefaults()
+	if err != nil {
+		return nil, err
+	}
 	l := &Listener{
 		options:  options,
-		url:      "http://" + socket.Addr().String() + "/",
 		accepted: make(chan *Conn),
 		slots:    make(chan struct{}, options.Backlog),
 		closing:  make(chan struct{}),
 		sessions: make(map[string]*session),
 	}
-	l.serve(socket)
-	return l, nil
-}
-
-// serve starts the HTTP server.
-func (l *Listener) serve(socket net.Listener) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /{$}", l.handleOffer)
 	mux.HandleFunc("DELETE /{session}", l.handleDelete)
+	l.handler = onlyLocal(mux)
+	return l, nil
+}
+
+// ServeHTTP takes one request.
+func (l *Listener) ServeHTTP(w http.ResponseWriter, r *http.Request) { l.handler.ServeHTTP(w, r) }
+
+// serve starts the HTTP server.
+func (l *Listener) serve(socket net.Listener) {
 	l.server = http.Server{
-		Handler:           onlyLocal(mux),
+		Handler:           l,
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       requestTimeout,
 		WriteTimeout:      responseTimeout,
@@ -104,7 +121,8 @@ func (l *Listener) count(_ net.Conn, state http.ConnState) {
 	}
 }
 
-// URL is where offers are taken, and what Dial is given.
+// URL is where offers are taken, and what Dial is given. It is empty where the
+// Listener has no address of its own.
 func (l *Listener) URL() string { return l.url }
 
 // Accept returns the next connection whose message channel is open. The error
@@ -159,7 +177,7 @@ func (l *Listener) handleOffer(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", sdpType)
-	w.Header().Set("Location", path)
+	w.Header().Set("Location", strings.TrimPrefix(path, "/")) // relative: it may be mounted in a folder
 	w.WriteHeader(http.StatusCreated)
 	_, _ = io.WriteString(w, answer)
 }
