@@ -1,6 +1,8 @@
 # make demo         speaks a file through a replica, on a fresh machine
 # make test         runs the whole suite, on a fresh machine
 # make check        does what CI does
+# make browser      installs Chromium and daily-js, without which the tests of
+#                   rtc/daily are skipped
 # make bench        measures, beside other tools, and writes bench/README.md
 # make acceptance   speaks ten minutes in real time, and compares
 # make fuzz         runs every fuzz target
@@ -20,7 +22,7 @@ define with-cgo
 @export CGO_ENABLED=$$(scripts/setup.sh) race=; if [ "$$CGO_ENABLED" = 1 ]; then race=-race; fi; set -x; $(1)
 endef
 
-.PHONY: demo test build cross static fmt vet staticcheck bench-once bench fuzz check acceptance mutate clean
+.PHONY: demo test browser build cross static fmt vet staticcheck bench-once bench fuzz check acceptance mutate clean
 
 demo: build
 	@mkdir -p demo
@@ -29,6 +31,9 @@ demo: build
 
 test:
 	$(call with-cgo,$(GO) test $$race ./...)
+
+browser:
+	@scripts/browser.sh
 
 build:
 	@mkdir -p bin
@@ -63,7 +68,8 @@ bench: build
 	@GO="$(GO)" bench/run.sh
 
 # What CI runs.
-check: test demo fmt vet staticcheck bench-once cross static fuzz
+check: export ECHOCAST_REQUIRE_BROWSER = 1
+check: browser test demo fmt vet staticcheck bench-once cross static fuzz
 	CGO_ENABLED=0 $(MAKE) test
 
 # Ten minutes of audio in real time, between two processes.

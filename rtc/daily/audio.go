@@ -1,0 +1,223 @@
+package daily
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+
+	"github.com/pion/ice/v4"
+	"github.com/pion/interceptor"
+	"github.com/pion/logging"
+	"github.com/pion/rtp"
+	"github.com/pion/webrtc/v4"
+)
+
+const (
+	// audioBacklog is how many packets wait for a reader, one second of Opus.
+	audioBacklog = 50
+
+	// largestOffer is how many bytes an offer of one audio track may have.
+	largestOffer = 64 << 10
+
+	opusPayload = 111 // as Chromium numbers it
+)
+
+// Audio is what one participant is heard to say: RTP packets with Opus, 48 kHz
+// and usually 20 ms each, as Daily's media server sends them on to the page and
+// the page to here.
+type Audio struct {
+	connection *webrtc.PeerConnection
+	packets    chan *rtp.Packet
+	broken     <-chan struct{} // closed when the page is of no use any more
+
+	once   sync.Once
+	closed chan struct{}
+}
+
+// Audio subscribes to a participant's audio track, and to the replica's if the
+// session id is empty. A Conn listens to one participant at a time: the next
+// call, and a page that breaks, end the Audio of this one.
+//
+// The packets begin when the participant's microphone is on. Closing the Conn
+// closes the Audio.
+func (c *Conn) Audio(ctx context.Context, session string) (*Audio, error) {
+	a, err := c.audio(ctx, session)
+	if err != nil {
+		return nil, fmt.Errorf("daily: audio: %w", err)
+	}
+	return a, nil
+}
+
+func (c *Conn) audio(ctx context.Context, session string) (*Audio, error) {
+	p, replica, err := c.current(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if session == "" {
+		session = replica
+	}
+	if session == everyone {
+		return nil, errors.New("the replica is not in the room, or not known yet")
+	}
+	a, err := newAudio(p.ended)
+	if err != nil {
+		return nil, err
+	}
+	p.ear.use(a)
+	if _, err := p.call(ctx, command("listen", map[string]any{"session_id": session})); err != nil {
+		_ = a.Close()
+		return nil, err
+	}
+	return a, nil
+}
+
+func newAudio(broken <-chan struct{}) (*Audio, error) {
+	connection, err := newAudioAPI().NewPeerConnection(webrtc.Configuration{})
+	if err != nil {
+		return nil, fmt.Errorf("no peer connection: %v", err)
+	}
+	a := &Audio{
+		connection: connection,
+		packets:    make(chan *rtp.Packet, audioBacklog),
+		broken:     broken,
+		closed:     make(chan struct{}),
+	}
+	connection.OnTrack(func(track *webrtc.TrackRemote, _ *webrtc.RTPReceiver) { a.read(track) })
+	return a, nil
+}
+
+// newAudioAPI takes Opus over 127.0.0.1 and nothing else.
+func newAudioAPI() *webrtc.API {
+	var engine webrtc.SettingEngine
+	engine.LoggerFactory = &logging.DefaultLoggerFactory{Writer: io.Discard, DefaultLogLevel: logging.LogLevelDisabled}
+	engine.SetIncludeLoopbackCandidate(true)
+	engine.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
+	engine.SetIPFilter(net.IP.IsLoopback)
+	engine.SetRemoteIPFilter(net.IP.IsLoopback)
+	engine.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
+	var media webrtc.MediaEngine
+	opus := webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeOpus, ClockRate: 48000, Channels: 2, SDPFmtpLine: "minptime=10;useinbandfec=1"}
+	if err := media.RegisterCodec(webrtc.RTPCodecParameters{RTPCodecCapability: opus, PayloadType: opusPayload}, webrtc.RTPCodecTypeAudio); err != nil {
+		panic("internal error: " + err.Error()) // a constant
+	}
+	return webrtc.NewAPI(
+		webrtc.WithSettingEngine(engine),
+		webrtc.WithMediaEngine(&media),
+		webrtc.WithInterceptorRegistry(&interceptor.Registry{}),
+	)
+}
+
+// read takes the packets of the track. Where nobody takes them in turn, the
+// oldest are dropped: late audio is of no use.
+func (a *Audio) read(track *webrtc.TrackRemote) {
+	for {
+		packet, _, err := track.ReadRTP()
+		if err != nil {
+			return
+		}
+		select {
+		case a.packets <- packet:
+			continue
+		default:
+		}
+		select {
+		case <-a.packets:
+		default:
+		}
+		select {
+		case a.packets <- packet:
+		default:
+		}
+	}
+}
+
+// ReadRTP returns the next packet. The error is the cause of ctx, net.ErrClosed
+// after Close, or ErrLost after the page has broken.
+func (a *Audio) ReadRTP(ctx context.Context) (*rtp.Packet, error) {
+	select {
+	case packet := <-a.packets:
+		return packet, nil
+	case <-a.closed:
+		return nil, fmt.Errorf("daily: audio: %w", net.ErrClosed)
+	case <-a.broken:
+		return nil, fmt.Errorf("daily: audio: %w", ErrLost)
+	case <-ctx.Done():
+		return nil, fmt.Errorf("daily: audio: %w", context.Cause(ctx))
+	}
+}
+
+// Close stops listening, and returns when every goroutine of the Audio has
+// ended. Further calls do nothing.
+func (a *Audio) Close() error {
+	a.once.Do(func() {
+		close(a.closed)
+		_ = a.connection.GracefulClose()
+	})
+	return nil
+}
+
+// answer makes the connection for the page's offer.
+func (a *Audio) answer(ctx context.Context, offer string) (string, error) {
+	description := webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: offer}
+	if err := a.connection.SetRemoteDescription(description); err != nil {
+		return "", err
+	}
+	answer, err := a.connection.CreateAnswer(nil)
+	if err != nil {
+		return "", err
+	}
+	gathered := webrtc.GatheringCompletePromise(a.connection)
+	if err := a.connection.SetLocalDescription(answer); err != nil {
+		return "", err
+	}
+	select {
+	case <-gathered:
+		return a.connection.LocalDescription().SDP, nil
+	case <-ctx.Done():
+		return "", context.Cause(ctx)
+	}
+}
+
+// ear takes the offer that a page makes when it is told to listen.
+type ear struct {
+	mu    sync.Mutex
+	audio *Audio // nil while nobody listens
+}
+
+// use makes an Audio the one that the next offer is for, and ends the last one.
+func (e *ear) use(a *Audio) {
+	e.mu.Lock()
+	last := e.audio
+	e.audio = a
+	e.mu.Unlock()
+	if last != nil {
+		_ = last.Close()
+	}
+}
+
+func (e *ear) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	e.mu.Lock()
+	a := e.audio
+	e.mu.Unlock()
+	if a == nil {
+		http.Error(w, "nobody listens", http.StatusConflict)
+		return
+	}
+	offer, err := io.ReadAll(http.MaxBytesReader(w, r.Body, largestOffer))
+	if err != nil {
+		http.Error(w, "the offer did not arrive", http.StatusBadRequest)
+		return
+	}
+	answer, err := a.answer(r.Context(), string(offer))
+	if err != nil {
+		http.Error(w, "no answer to this offer", http.StatusBadRequest)
+		return
+	}
+	w.Header().Set("Content-Type", "application/sdp")
+	w.WriteHeader(http.StatusCreated)
+	_, _ = io.WriteString(w, answer)
+}

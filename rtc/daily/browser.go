@@ -1,0 +1,162 @@
+package daily
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os/exec"
+	"sync"
+	"time"
+
+	"github.com/chromedp/chromedp"
+)
+
+// quitTimeout is how long the browser may take to end before it is killed.
+const quitTimeout = 2 * time.Second
+
+// Browser is one headless Chromium that several conversations share, each in a
+// tab of its own with storage and a process of its own. The first Join starts
+// it, the last Close ends it. The zero value is ready for use.
+type Browser struct {
+	// Path is the program; by default it is looked for.
+	Path string
+
+	mu      sync.Mutex
+	running *chromium // nil when no conversation has one
+}
+
+// chromium is a browser that runs, with the server of its pages.
+type chromium struct {
+	tabs   context.Context // parent of every tab; done when the browser is gone
+	stop   func()          // ends the browser and waits for it
+	server *server
+	users  int // guarded by Browser.mu
+}
+
+// acquire returns the running browser, and starts one if there is none or if
+// it has died. Every browser that was acquired has to be released.
+func (b *Browser) acquire(ctx context.Context) (*chromium, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.running == nil || b.running.tabs.Err() != nil {
+		started, err := start(ctx, b.Path)
+		if err != nil {
+			return nil, err
+		}
+		b.running = started
+	}
+	b.running.users++
+	return b.running, nil
+}
+
+// release ends a browser that nobody uses any more.
+func (b *Browser) release(c *chromium) {
+	b.mu.Lock()
+	c.users--
+	last := c.users == 0
+	if last && b.running == c {
+		b.running = nil
+	}
+	b.mu.Unlock()
+	if last {
+		c.stop()
+		c.server.close()
+	}
+}
+
+// start starts the server and a browser. ctx bounds the start only.
+func start(ctx context.Context, path string) (*chromium, error) {
+	pages, err := newServer()
+	if err != nil {
+		return nil, err
+	}
+	tabs, stop, err := startBrowser(ctx, path)
+	if err != nil {
+		pages.close()
+		return nil, err
+	}
+	return &chromium{tabs: tabs, stop: stop, server: pages}, nil
+}
+
+// startBrowser returns when the browser answers.
+func startBrowser(ctx context.Context, path string) (tabs context.Context, stop func(), err error) {
+	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	allocator, stopAllocator := chromedp.NewExecAllocator(life, browserOptions(path)...)
+	tabs, stopTabs := chromedp.NewContext(allocator, chromedp.WithErrorf(silent), chromedp.WithLogf(silent))
+	stop = func() {
+		if chromedp.FromContext(tabs).Browser != nil {
+			kill := time.AfterFunc(quitTimeout, cancel)
+			_ = chromedp.Cancel(tabs) // a browser that quits ends its processes itself
+			kill.Stop()
+		}
+		cancel()
+		stopTabs()
+		stopAllocator()
+	}
+	keep := context.AfterFunc(ctx, cancel)
+	err = chromedp.Do(tabs)
+	if !keep() && err == nil {
+		err = context.Cause(ctx)
+	}
+	if err == nil {
+		return tabs, stop, nil
+	}
+	stop()
+	return nil, nil, startError(ctx, path, err)
+}
+
+// silent takes what chromedp would write to standard error.
+func silent(string, ...any) {}
+
+// startError says what to do where there is no browser.
+func startError(ctx context.Context, path string, err error) error {
+	missing := errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist)
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case missing && path == "":
+		return fmt.Errorf("%w found: install it (apt-get install chromium), or name one with --chromium PATH", ErrNoBrowser)
+	case missing:
+		return fmt.Errorf("%w at %s: install it (apt-get install chromium), or correct --chromium PATH", ErrNoBrowser, path)
+	}
+	return fmt.Errorf("the browser did not start: %v", err)
+}
+
+// browserOptions are the flags of the browser. chromedp adds those of its pipe,
+// a folder for the profile that it removes, and --no-sandbox for root.
+func browserOptions(path string) []chromedp.ExecAllocatorOption {
+	options := []chromedp.ExecAllocatorOption{
+		chromedp.Headless,
+		chromedp.DisableGPU,
+		chromedp.NoFirstRun,
+		chromedp.NoDefaultBrowserCheck,
+		chromedp.Flag("disable-quic", true),
+		chromedp.Flag("disable-background-networking", true),
+		chromedp.Flag("disable-component-update", true),
+		chromedp.Flag("disable-sync", true),
+		chromedp.Flag("disable-extensions", true),
+		chromedp.Flag("disable-breakpad", true),
+
+		// A page that nobody sees must not be slowed down.
+		chromedp.Flag("disable-background-timer-throttling", true),
+		chromedp.Flag("disable-renderer-backgrounding", true),
+		chromedp.Flag("disable-backgrounding-occluded-windows", true),
+		chromedp.Flag("autoplay-policy", "no-user-gesture-required"),
+
+		// The data channel also where loopback is the only interface.
+		chromedp.Flag("allow-loopback-in-peer-connection", true),
+		chromedp.Flag("disable-features", "WebRtcHideLocalIpsWithMdns"),
+
+		// No question about devices can be answered, and none may be used.
+		chromedp.Flag("use-fake-ui-for-media-stream", true),
+		chromedp.Flag("use-fake-device-for-media-stream", true),
+
+		// daily-js reports errors, with the address of the room, to Sentry.
+		chromedp.Flag("host-resolver-rules", "MAP *.sentry.io ~NOTFOUND"),
+	}
+	if path != "" {
+		options = append(options, chromedp.ExecPath(path))
+	}
+	return options
+}

@@ -1,0 +1,467 @@
+package daily
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"sync"
+	"sync/atomic"
+)
+
+// Conn is a place in a room. All its methods may be called at the same time
+// from several goroutines; calls of Send are carried out one after the other,
+// and so are calls of Receive.
+type Conn struct {
+	address string
+	options *Options
+	inbox   *inbox
+	limit   atomic.Int64 // what the room takes
+
+	sending   chan struct{} // one slot, held by Send
+	receiving chan struct{} // one slot, held by Receive
+
+	leave      context.CancelFunc // called by Close
+	closing    <-chan struct{}    // closed by leave
+	supervised chan struct{}      // closed when supervise returns
+	closeErr   error              // read it after supervised is closed
+
+	endOnce sync.Once
+	cause   error         // why the connection ended; read it after ended is closed
+	ended   chan struct{} // closed when the connection is of no use any more
+
+	mu      sync.Mutex
+	roster  roster
+	lost    error         // why the room is being joined again, until it is
+	page    *page         // nil while there is none
+	changed chan struct{} // closed when page changes
+}
+
+// Join starts a browser, unless Options.Browser runs already, and joins a room.
+// The address is a Daily room's, such as Tavus' conversation_url.
+//
+// ctx and Options.JoinTimeout bound Join, not the Conn. The error wraps
+// ErrNoBrowser, ErrRefused, ErrLost (no way to Daily's servers), the cause of
+// ctx or context.DeadlineExceeded.
+func Join(ctx context.Context, address string, opts *Options) (*Conn, error) {
+	options := opts.withDefaults()
+	c, err := join(ctx, address, options)
+	if err != nil {
+		return nil, fmt.Errorf("daily: join %s: %w", redacted(address), err)
+	}
+	return c, nil
+}
+
+// redacted is an address without what may be secret in it.
+func redacted(address string) string {
+	parsed, err := url.Parse(address)
+	if err != nil {
+		return "the room"
+	}
+	parsed.RawQuery, parsed.User = "", nil
+	return parsed.String()
+}
+
+func join(ctx context.Context, address string, o *Options) (*Conn, error) {
+	if err := check(address, o); err != nil {
+		return nil, err
+	}
+	life, leave := context.WithCancel(context.WithoutCancel(ctx))
+	c := &Conn{
+		address:    address,
+		options:    o,
+		inbox:      newInbox(),
+		sending:    make(chan struct{}, 1),
+		receiving:  make(chan struct{}, 1),
+		leave:      leave,
+		closing:    life.Done(),
+		supervised: make(chan struct{}),
+		ended:      make(chan struct{}),
+		roster:     roster{name: o.ReplicaName},
+		changed:    make(chan struct{}),
+	}
+	p, err := c.enter(ctx)
+	if err != nil {
+		leave()
+		return nil, err
+	}
+	c.use(p)
+	go c.supervise(life, p)
+	return c, nil
+}
+
+// check finds what would fail in the page with less clear words.
+func check(address string, o *Options) error {
+	parsed, err := url.Parse(address)
+	if err != nil || parsed.Host == "" || parsed.Scheme != "https" && parsed.Scheme != "http" {
+		return errors.New("not an http or https address of a room")
+	}
+	if o.DailyJS == "" {
+		return nil
+	}
+	if _, err := os.Stat(o.DailyJS); err != nil {
+		return fmt.Errorf("no daily-js: %v", err)
+	}
+	return nil
+}
+
+// enter opens a page and joins the room with it.
+func (c *Conn) enter(ctx context.Context) (*page, error) {
+	timeout := c.options.JoinTimeout
+	cause := fmt.Errorf("not in the room within %v: %w", timeout, context.DeadlineExceeded)
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, cause)
+	defer cancel()
+	p, err := openPage(ctx, c.options, c.handle)
+	if err != nil {
+		return nil, err
+	}
+	reply, err := p.call(ctx, command("join", c.joinArguments()))
+	if err != nil {
+		p.close()
+		return nil, refusal(err)
+	}
+	c.limit.Store(int64(min(reply.Max, frameLimit-envelopeLimit)))
+	if reply.Max <= 0 {
+		c.limit.Store(DefaultMaxMessage)
+	}
+	return p, nil
+}
+
+// joinArguments are what the page needs to know.
+func (c *Conn) joinArguments() map[string]any {
+	config := map[string]string{}
+	if c.options.CallMachine != "" {
+		config["bundlePathOverride"] = c.options.CallMachine
+	}
+	return map[string]any{
+		"url":       c.address,
+		"token":     c.options.Token,
+		"user_name": c.options.UserName,
+		"config":    config,
+	}
+}
+
+// refusal tells Daily's refusals from failures on the way to Daily.
+func refusal(err error) error {
+	r, ok := errors.AsType[*reason](err)
+	switch {
+	case !ok:
+		return err
+	case r.Type == "":
+		return errors.New(r.Message)
+	case r.Type == connectionError:
+		return fmt.Errorf("%w: %s", ErrLost, r.Message)
+	}
+	return &RefusedError{Type: r.Type, Message: r.Message}
+}
+
+// everyone is the recipient that stands for all in the room.
+const everyone = "*"
+
+// connectionError is Daily's type of error for a broken connection.
+const connectionError = "connection-error"
+
+// supervise watches over the page, and joins again, once, when it breaks.
+func (c *Conn) supervise(life context.Context, p *page) {
+	defer close(c.supervised)
+	for attempts := 1; ; attempts-- {
+		select {
+		case <-p.ended:
+			c.use(nil)
+			p.close()
+		case <-c.closing:
+			c.closeErr = c.goodbye(p)
+			c.use(nil)
+			p.close()
+			return
+		}
+		if errors.Is(p.cause, ErrPeerGone) || attempts == 0 {
+			c.end(p.cause)
+			return
+		}
+		c.setLost(p.cause)
+		next, err := c.enter(life)
+		if err != nil {
+			c.end(fmt.Errorf("%w; joining again: %v", p.cause, err))
+			return
+		}
+		c.use(next)
+		p = next
+	}
+}
+
+// use makes a page the one that sends, or none.
+func (c *Conn) use(p *page) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.page = p
+	close(c.changed)
+	c.changed = make(chan struct{})
+}
+
+// setLost notes why the next page joins the room again.
+func (c *Conn) setLost(cause error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.lost = cause
+}
+
+// goodbye leaves the room.
+func (c *Conn) goodbye(p *page) error {
+	timeout := c.options.LeaveTimeout
+	cause := fmt.Errorf("the page has not left the room within %v", timeout)
+	ctx, cancel := context.WithTimeoutCause(context.Background(), timeout, cause)
+	defer cancel()
+	_, err := p.call(ctx, command("leave", map[string]any{}))
+	return err
+}
+
+// end notes why the connection is over, and wakes all who wait.
+func (c *Conn) end(cause error) {
+	c.endOnce.Do(func() {
+		c.cause = cause
+		close(c.ended)
+	})
+}
+
+// handle takes an event of the page.
+func (c *Conn) handle(p *page, f frame) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch f.Event {
+	case "people":
+		c.deliver(c.rejoined()...)
+		c.deliver(c.roster.replace(f.People)...)
+	case "joined":
+		c.deliver(c.roster.arrive(f.Person)...)
+	case "left":
+		c.deliver(c.roster.depart(f.Person.SessionID)...)
+	case "message":
+		c.deliver(c.roster.hear(f.From, f.Data)...)
+		c.deliver(f.Data)
+	case "over":
+		roomOver(p, f.Error)
+	}
+}
+
+// roomOver takes Daily's word that the call is over. A connection that broke is
+// worth another attempt.
+func roomOver(p *page, r *reason) {
+	switch {
+	case r == nil:
+		p.end(ErrPeerGone)
+	case r.Type == connectionError:
+		p.end(fmt.Errorf("%w: %s", ErrLost, r.Message))
+	default:
+		p.end(fmt.Errorf("%w: %v", ErrPeerGone, r))
+	}
+}
+
+// rejoined tells that the room was joined again, if it was.
+func (c *Conn) rejoined() [][]byte {
+	if c.lost == nil {
+		return nil
+	}
+	message := roomMessage(rejoinedEvent, map[string]string{"reason": c.lost.Error()})
+	c.lost = nil
+	return [][]byte{message}
+}
+
+// deliver queues messages for Receive.
+func (c *Conn) deliver(messages ...[]byte) {
+	for _, message := range messages {
+		if !c.inbox.put(message) {
+			c.end(fmt.Errorf("%w: %d bytes wait to be received", ErrLost, inboxLimit))
+		}
+	}
+}
+
+// MaxMessage is the largest message that the room takes, in UTF-16 code units,
+// which for ASCII are bytes. It can be another after room.rejoined.
+func (c *Conn) MaxMessage() int { return int(c.limit.Load()) }
+
+// Send returns when daily-js has taken the message; what Daily does with it, it
+// does not tell. Send does not keep msg, which has to be a JSON object.
+//
+// The error is the cause of ctx, net.ErrClosed, ErrPeerGone, ErrLost or
+// ErrTooLarge. A Send that failed with anything but ErrLost has sent nothing,
+// and one that was ended by its ctx or by msg leaves the connection as it was.
+func (c *Conn) Send(ctx context.Context, msg []byte) error {
+	if err := c.send(ctx, msg); err != nil {
+		return fmt.Errorf("daily: send: %w", err)
+	}
+	return nil
+}
+
+func (c *Conn) send(ctx context.Context, msg []byte) error {
+	if err := c.acquire(ctx, c.sending); err != nil {
+		return err
+	}
+	defer func() { <-c.sending }()
+	if trimmed := bytes.TrimLeft(msg, " \t\r\n"); len(trimmed) == 0 || trimmed[0] != '{' || !json.Valid(trimmed) {
+		return errors.New("the message is not a JSON object")
+	}
+	for {
+		p, to, err := c.current(ctx)
+		if err != nil {
+			return err
+		}
+		err = p.pass(to, msg)
+		if !p.hasEnded() || err == nil {
+			return err
+		}
+		// The page has broken before daily-js took the message.
+	}
+}
+
+// hasEnded reports whether the page is of no use any more.
+func (p *page) hasEnded() bool {
+	select {
+	case <-p.ended:
+		return true
+	default:
+		return false
+	}
+}
+
+// pass hands a message to daily-js. It does not listen to any context: an
+// answer takes a millisecond, and without one nobody knows whether the message
+// was sent.
+func (p *page) pass(to string, msg []byte) error {
+	ctx, cancel := context.WithTimeout(context.Background(), answerTimeout)
+	defer cancel()
+	fields := make([]byte, 0, len(msg)+128)
+	fields = append(fields, command("send", map[string]any{"to": to})...)
+	fields = append(fields[:len(fields)-1], `,"data":`...)
+	fields = append(append(fields, msg...), '}')
+	_, err := p.call(ctx, fields)
+	if ctx.Err() != nil {
+		p.end(fmt.Errorf("%w: the page has not answered within %v", ErrLost, answerTimeout))
+	}
+	if r, ok := errors.AsType[*reason](err); ok && r.Type == "too-large" {
+		return fmt.Errorf("%w: daily-js: %s", ErrTooLarge, r.Message)
+	}
+	return err
+}
+
+// current waits for a page that is in the room, and says whom to send to.
+func (c *Conn) current(ctx context.Context) (*page, string, error) {
+	for {
+		if err := c.over(ctx); err != nil {
+			return nil, "", err
+		}
+		c.mu.Lock()
+		p, changed, to := c.page, c.changed, c.roster.replica
+		c.mu.Unlock()
+		if to == "" {
+			to = everyone
+		}
+		if p != nil && !p.hasEnded() {
+			return p, to, nil
+		}
+		select {
+		case <-changed:
+		case <-c.ended:
+			return nil, "", c.cause
+		case <-c.closing:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// acquire takes a one-slot lock. Unlike a mutex it can be waited for no longer
+// than ctx and the connection last.
+func (c *Conn) acquire(ctx context.Context, lock chan struct{}) error {
+	if err := c.over(ctx); err != nil {
+		return err
+	}
+	select {
+	case lock <- struct{}{}:
+		return nil
+	case <-c.closing:
+	case <-ctx.Done():
+	}
+	return c.over(ctx)
+}
+
+// over says why no call can go on: this side has closed, or ctx is done.
+func (c *Conn) over(ctx context.Context) error {
+	select {
+	case <-c.closing:
+		return net.ErrClosed
+	default:
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return nil
+}
+
+// Receive returns the next message of the room or about it, which belongs to
+// the caller. A ctx that is done ends this call only, and no message is lost by
+// it.
+//
+// The error is the cause of ctx, net.ErrClosed, or, after the last message that
+// arrived, ErrPeerGone or ErrLost.
+func (c *Conn) Receive(ctx context.Context) ([]byte, error) {
+	msg, err := c.receive(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("daily: receive: %w", err)
+	}
+	return msg, nil
+}
+
+func (c *Conn) receive(ctx context.Context) ([]byte, error) {
+	if err := c.acquire(ctx, c.receiving); err != nil {
+		return nil, err
+	}
+	defer func() { <-c.receiving }()
+	for {
+		if err := c.over(ctx); err != nil {
+			return nil, err
+		}
+		ended := c.hasEnded() // before the inbox: nothing comes after the end
+		if message, found := c.inbox.take(); found {
+			return message, nil
+		}
+		if ended {
+			return nil, c.cause
+		}
+		select {
+		case <-c.inbox.more:
+		case <-c.ended:
+		case <-c.closing:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// hasEnded reports whether the connection is of no use any more.
+func (c *Conn) hasEnded() bool {
+	select {
+	case <-c.ended:
+		return true
+	default:
+		return false
+	}
+}
+
+// Close leaves the room and frees the connection, and the browser if no other
+// conversation uses it. It waits at most Options.LeaveTimeout for the page to
+// have left, and then for every goroutine and process. Calls that are blocked
+// fail with net.ErrClosed.
+//
+// The error says that the page did not leave in good order. Further calls wait
+// for the first and return the same.
+func (c *Conn) Close() error {
+	c.leave()
+	<-c.supervised
+	if c.closeErr != nil {
+		return fmt.Errorf("daily: close: %w", c.closeErr)
+	}
+	return nil
+}

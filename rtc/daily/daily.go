@@ -1,0 +1,179 @@
+// Package daily is a room connection to a Daily room, such as the one that a
+// Tavus conversation_url names: app-messages to and from those in the room.
+//
+//	conn, err := daily.Join(ctx, "https://tavus.daily.co/c0123456789abcdef", nil)
+//	err = conn.Send(ctx, []byte(`{"event_type":"conversation.echo"}`))
+//
+// Daily documents no protocol of its own; it is joined by its library daily-js,
+// in a headless Chromium. So Chromium has to be installed, and a conversation
+// takes 50 to 400 MB of memory (see [Browser]).
+//
+//	Conn ── data channel of package rtc ── page ── daily-js ── Daily's servers
+//
+// The page is served by this package on 127.0.0.1, under a path that cannot be
+// guessed. daily-js is a local file ([Options].DailyJS), or the release Version
+// from the public CDN that Daily's own samples use, checked by its hash. It
+// loads the rest, its call machine, from Daily itself. The page joins without
+// camera and microphone, and subscribes to no track unless Conn.Audio asks.
+//
+// # Messages
+//
+// A message is one JSON object, passed on as it is; daily-js parses and prints
+// it, so numbers beyond 2^53 have to be strings. Daily delivers a message to
+// those who are in the room at that moment, and never to its sender.
+//
+// # Who is in the room
+//
+// Receive also delivers what happens in the room, as messages of the type
+// "room":
+//
+//	{"message_type":"room","event_type":"room.participant_joined",
+//	 "properties":{"session_id":"…","user_id":"…","user_name":"…","role":"person"}}
+//	{"message_type":"room","event_type":"room.participant_left","properties":{…the same…}}
+//	{"message_type":"room","event_type":"room.rejoined","properties":{"reason":"the page has crashed"}}
+//
+// Those who were there before are reported as joined. The role is "replica" for
+// the replica and "person" for all others. The replica is the first whose
+// user_id contains, or whose user_name is, Options.ReplicaName. If there is none
+// by that name, it is the first who sends an event that only a replica sends
+// (message_type "system", or a started_speaking or stopped_speaking); it is then
+// reported as joined once more, in its new role.
+//
+// Messages are sent to the replica, and to all as long as it is not known.
+//
+// # When it breaks
+//
+// A page or a browser that crashes is noticed at once, and the room joined
+// again, once, with a new page and if need be a new browser. Send waits for
+// that, and sends again what daily-js had not taken. What others send in the
+// meantime is lost. After room.rejoined, changes among the participants are
+// reported. The second crash ends the connection with ErrLost.
+//
+// # Goroutines
+//
+// A Conn runs two of its own: one watches over the connection, one reads what
+// the page says. A running browser has one for its HTTP server, and chromedp's.
+// Close returns after all of them, and after the browser has gone.
+package daily
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"echocast/rtc"
+)
+
+// Version is the release of daily-js that is loaded unless Options.DailyJS
+// names a file, and integrity the hash of its dist/daily.js.
+const (
+	Version   = "0.92.2"
+	integrity = "sha384-qkOcWks7O6ZM0W8bDQRvE2Zigs/pWm7ioqYeangGqWoaqMEFUNeAKYLp8J+qWiUS"
+)
+
+// DefaultMaxMessage is what a room takes that announces no limit.
+const DefaultMaxMessage = 4096
+
+// DefaultReplicaName is what the user_id of a Tavus replica contains.
+const DefaultReplicaName = "tavus-replica"
+
+// Why a connection has ended, other than by its own Close (net.ErrClosed), and
+// why a message was not sent. They are those of package rtc.
+var (
+	// ErrPeerGone says that Daily has ended the call: the room has expired or
+	// was closed, or this participant was ejected.
+	ErrPeerGone = rtc.ErrPeerGone
+
+	// ErrLost says that the connection broke: a second crash, or no way to
+	// Daily's servers.
+	ErrLost = rtc.ErrLost
+
+	// ErrTooLarge says that a message is larger than the room takes. Only that
+	// message fails.
+	ErrTooLarge = rtc.ErrTooLarge
+)
+
+// Why a room cannot be joined.
+var (
+	// ErrNoBrowser says that there is no Chromium, and how to get it.
+	ErrNoBrowser = errors.New("no Chromium")
+
+	// ErrRefused says that Daily does not let this participant in. The error
+	// is a *RefusedError.
+	ErrRefused = errors.New("refused")
+)
+
+// RefusedError is Daily's reason not to let a participant in.
+type RefusedError struct {
+	Type    string // such as "no-room", "exp-room", "meeting-full" or "not-allowed"
+	Message string // Daily's words
+}
+
+func (e *RefusedError) Error() string {
+	return fmt.Sprintf("%v: %s: %s", ErrRefused, e.Type, e.Message)
+}
+
+// Unwrap makes every RefusedError an ErrRefused.
+func (e *RefusedError) Unwrap() error { return ErrRefused }
+
+// Options tunes a connection. A nil *Options and every zero field mean the
+// default.
+type Options struct {
+	// Token is the meeting token of a private room.
+	Token string
+
+	// UserName is the name that others see. The default is "echocast".
+	UserName string
+
+	// ReplicaName tells the replica from people (see the package comment). The
+	// default is DefaultReplicaName.
+	ReplicaName string
+
+	// Browser is shared with other conversations. By default this one has a
+	// browser of its own, at the path Chromium.
+	Browser *Browser
+
+	// Chromium is the path of the browser; by default it is looked for.
+	Chromium string
+
+	// DailyJS is the path of a dist/daily.js. The default is the release
+	// Version from the CDN.
+	DailyJS string
+
+	// CallMachine is the http or https address of a folder that has Daily's
+	// call-machine-object-bundle.js. The default is Daily's own.
+	CallMachine string
+
+	// JoinTimeout bounds the time from the start of the browser to the joined
+	// room. The default is 30 s.
+	JoinTimeout time.Duration
+
+	// LeaveTimeout bounds how long Close waits for the page to have left the
+	// room. The default is 2 s.
+	LeaveTimeout time.Duration
+}
+
+// withDefaults returns a copy of o that has a value in every field that needs
+// one.
+func (o *Options) withDefaults() *Options {
+	var full Options
+	if o != nil {
+		full = *o
+	}
+	setDefault(&full.UserName, "echocast")
+	setDefault(&full.ReplicaName, DefaultReplicaName)
+	setDefault(&full.JoinTimeout, 30*time.Second)
+	setDefault(&full.LeaveTimeout, 2*time.Second)
+	if full.Browser == nil {
+		full.Browser = &Browser{Path: full.Chromium}
+	}
+	return &full
+}
+
+// setDefault gives a field that is zero its default.
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}

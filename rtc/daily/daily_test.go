@@ -1,0 +1,170 @@
+package daily
+
+import (
+	"context"
+	"crypto/sha512"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"echocast/rtc/daily/dailytest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// localDailyJS is the real daily-js; scripts/browser.sh puts it there.
+const localDailyJS = "dailytest/node_modules/@daily-co/daily-js/dist/daily.js"
+
+// needBrowser skips a test where there is no Chromium or no daily-js, unless
+// ECHOCAST_REQUIRE_BROWSER says that there has to be.
+func needBrowser(t testing.TB) {
+	t.Helper()
+	_, err := os.Stat(localDailyJS)
+	if err == nil {
+		err = errNoProgram()
+	}
+	switch {
+	case err == nil:
+	case os.Getenv("ECHOCAST_REQUIRE_BROWSER") != "":
+		t.Fatalf("%v (make browser installs what is missing)", err)
+	default:
+		t.Skipf("NOT TESTED: %v (make browser installs what is missing)", err)
+	}
+}
+
+func errNoProgram() error {
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "chrome"} {
+		if _, err := exec.LookPath(name); err == nil {
+			return nil
+		}
+	}
+	return errors.New("no Chromium in the PATH")
+}
+
+// newRoom opens a room, and at the end of the test sees that nothing in it was
+// unknown and that nobody is left.
+func newRoom(t testing.TB, o dailytest.Options) *dailytest.Room {
+	t.Helper()
+	needBrowser(t)
+	room, err := dailytest.NewRoom(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		room.Close()
+		for _, complaint := range room.Complaints() {
+			t.Error("complaint:", complaint)
+		}
+	})
+	return room
+}
+
+// local are the options that keep everything on this machine.
+func local(room *dailytest.Room, o Options) *Options {
+	o.DailyJS = localDailyJS
+	o.CallMachine = room.CallMachine()
+	return &o
+}
+
+func mustJoin(t testing.TB, room *dailytest.Room, o Options) *Conn {
+	t.Helper()
+	conn, err := Join(t.Context(), room.URL(), local(room, o))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := conn.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return conn
+}
+
+type receiver interface {
+	Receive(ctx context.Context) ([]byte, error)
+}
+
+// expect receives messages that have to be these.
+func expect(t testing.TB, conn receiver, want ...string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for _, message := range want {
+		got, err := conn.Receive(ctx)
+		if err != nil {
+			t.Fatalf("%v, want %s", err, message)
+		}
+		if string(got) != message {
+			t.Fatalf("got  %s\nwant %s", got, message)
+		}
+	}
+}
+
+// about is the message about one in the room.
+func about(event string, p dailytest.Person, role string) string {
+	return fmt.Sprintf(`{"message_type":"room","event_type":%q,"properties":{"session_id":%q,"user_id":%q,"user_name":%q,"role":%q}}`,
+		event, p.SessionID, p.UserID, p.UserName, role)
+}
+
+// echo is a message as a sender makes it, some bytes long.
+func echo(n, size int) string {
+	head := fmt.Sprintf(`{"message_type":"conversation","event_type":"conversation.echo","conversation_id":"c1","properties":{"inference_id":"utterance-%d","audio":"`, n)
+	tail := `","done":false,"note":"é <&> 漢 \u0001 1.5"}}`
+	tail = strings.ReplaceAll(tail, `\u0001`, `\"`)
+	return head + strings.Repeat("A", max(0, size-len(head)-len(tail))) + tail
+}
+
+func TestMessagesGoBothWaysInOrder(t *testing.T) {
+	room := newRoom(t, dailytest.Options{})
+	replica := room.Enter("Ann", "tavus-replica-r1")
+	conn := mustJoin(t, room, Options{Token: "secret", UserName: "Bob"})
+	expect(t, conn, about(joinedEvent, replica.Person, roleReplica))
+	if got := conn.MaxMessage(); got != DefaultMaxMessage {
+		t.Errorf("the room takes %d bytes, want %d", got, DefaultMaxMessage)
+	}
+	if got, want := fmt.Sprint(room.Joins()), fmt.Sprintf("[{%s Bob secret}]", room.URL()); got != want {
+		t.Errorf("joined with %s, want %s", got, want)
+	}
+	const messages = 100
+	for i := range messages {
+		if err := conn.Send(t.Context(), []byte(echo(i, 3434))); err != nil {
+			t.Fatal(err)
+		}
+		if err := replica.Send(t.Context(), []byte(echo(messages+i, 1000))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range messages {
+		expect(t, replica, echo(i, 3434))
+		expect(t, conn, echo(messages+i, 1000))
+	}
+}
+
+func TestIntegrityIsThatOfThePackage(t *testing.T) {
+	needBrowser(t)
+	script, err := os.ReadFile(localDailyJS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hash := sha512.Sum384(script)
+	if got := "sha384-" + base64.StdEncoding.EncodeToString(hash[:]); got != integrity {
+		t.Errorf("the hash of %s is %s, want %s", localDailyJS, got, integrity)
+	}
+	var manifest struct{ Version string }
+	text, err := os.ReadFile(filepath.Join(filepath.Dir(localDailyJS), "../package.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(text, &manifest); err != nil || manifest.Version != Version {
+		t.Errorf("the package is of version %s, want %s (%v)", manifest.Version, Version, err)
+	}
+}

@@ -1,0 +1,90 @@
+package dailytest
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"sync"
+)
+
+// inboxSize is how many messages wait for Receive before the senders do.
+const inboxSize = 1024
+
+// Participant is one in the room that is not a page.
+type Participant struct {
+	Person
+	room  *Room
+	inbox chan []byte
+	once  sync.Once
+	gone  chan struct{}
+}
+
+// Enter lets a participant in, with any user name and id.
+func (r *Room) Enter(userName, userID string) *Participant {
+	p := &Participant{
+		Person: Person{SessionID: r.newSession(), UserID: userID, UserName: userName},
+		room:   r,
+		inbox:  make(chan []byte, inboxSize),
+		gone:   make(chan struct{}),
+	}
+	r.admit(member{Person: p.Person, deliver: p.deliver, leave: p.Leave})
+	r.tell(envelope{Type: "joined", Person: &p.Person}, p.SessionID, "*")
+	return p
+}
+
+// deliver queues a message; what else happens in the room is not for it.
+func (p *Participant) deliver(e envelope) {
+	if e.Type != "message" {
+		return
+	}
+	select {
+	case p.inbox <- e.Data:
+	case <-p.gone:
+	}
+}
+
+// Send transmits one message to all others, and does not keep msg.
+func (p *Participant) Send(ctx context.Context, msg []byte) error {
+	select {
+	case <-p.gone:
+		return fmt.Errorf("dailytest: send: %w", net.ErrClosed)
+	case <-ctx.Done():
+		return fmt.Errorf("dailytest: send: %w", context.Cause(ctx))
+	default:
+	}
+	data := append([]byte(nil), msg...)
+	p.room.tell(envelope{Type: "message", From: p.SessionID, Data: data}, p.SessionID, "*")
+	return nil
+}
+
+// Receive returns the next message of another participant.
+func (p *Participant) Receive(ctx context.Context) ([]byte, error) {
+	select {
+	case msg := <-p.inbox:
+		return msg, nil
+	case <-p.gone:
+		return nil, fmt.Errorf("dailytest: receive: %w", net.ErrClosed)
+	case <-ctx.Done():
+		return nil, fmt.Errorf("dailytest: receive: %w", context.Cause(ctx))
+	}
+}
+
+// Hum turns on a microphone that hears one tone, for ever.
+func (p *Participant) Hum(hertz int) {
+	p.room.mu.Lock()
+	for i := range p.room.members {
+		if p.room.members[i].SessionID == p.SessionID {
+			p.room.members[i].hertz = hertz
+		}
+	}
+	p.room.mu.Unlock()
+	p.room.tell(envelope{Type: "tone", From: p.SessionID, Hertz: hertz}, p.SessionID, "*")
+}
+
+// Leave leaves the room. Further calls do nothing.
+func (p *Participant) Leave() {
+	p.once.Do(func() {
+		close(p.gone)
+		p.room.dismiss(p.SessionID)
+	})
+}

@@ -1,0 +1,303 @@
+// Package dailytest is a Daily room that leaves the machine nowhere: the far end
+// of package daily in tests.
+//
+// A page with the real daily-js joins it by the stand-in call machine that a
+// Room serves; a participant in Go joins it with Enter, and has Send and Receive
+// like any connection. What either the room or its call machine does not know
+// becomes a complaint.
+//
+// The call machine is own code, made from what the public daily-js sends and
+// expects. It shows that package daily and daily-js fit together, and cannot
+// show what Daily's own call machine and servers do.
+package dailytest
+
+import (
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"golang.org/x/net/websocket"
+)
+
+//go:embed callmachine.js
+var callMachine []byte
+
+// Person is one of those in a room.
+type Person struct {
+	SessionID string `json:"session_id"`
+	UserID    string `json:"user_id"`
+	UserName  string `json:"user_name"`
+}
+
+// Refusal is an error in Daily's words.
+type Refusal struct {
+	Type    string `json:"type"`
+	Message string `json:"msg"`
+}
+
+// Options tunes a Room. The zero value is an ordinary room.
+type Options struct {
+	// MaxMessage is the limit that the room announces, or none if zero.
+	MaxMessage int
+
+	// Refuse lets no page in.
+	Refuse *Refusal
+}
+
+// Room relays messages between its participants.
+type Room struct {
+	options Options
+	server  http.Server
+	address string
+	tasks   sync.WaitGroup
+
+	mu         sync.Mutex
+	last       int      // the number of the last session
+	members    []member // in order of arrival
+	changed    chan struct{}
+	complaints []string
+	joins      []Join
+}
+
+// Join is what a page has told to get in.
+type Join struct{ URL, UserName, Token string }
+
+// member is a participant, with the way to it.
+type member struct {
+	Person
+	hertz   int // of its microphone, or 0
+	deliver func(envelope)
+	leave   func()
+}
+
+// envelope is what a room and a page say to each other.
+type envelope struct {
+	Type     string          `json:"type"`
+	URL      string          `json:"url,omitempty"`
+	UserName string          `json:"user_name,omitempty"`
+	Token    string          `json:"token,omitempty"`
+	You      *Person         `json:"you,omitempty"`
+	Person   *Person         `json:"person,omitempty"`
+	People   []Person        `json:"people"`
+	Max      int             `json:"max,omitempty"`
+	From     string          `json:"from,omitempty"`
+	To       string          `json:"to,omitempty"`
+	Data     json.RawMessage `json:"data,omitempty"`
+	Hertz    int             `json:"hertz,omitempty"`
+	Error    *Refusal        `json:"error,omitempty"`
+	Text     string          `json:"text,omitempty"`
+}
+
+// NewRoom opens a room on 127.0.0.1.
+func NewRoom(o Options) (*Room, error) {
+	socket, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, fmt.Errorf("dailytest: %w", err)
+	}
+	r := &Room{options: o, address: socket.Addr().String(), changed: make(chan struct{})}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /machine/call-machine-object-bundle.js", serveMachine)
+	mux.Handle("GET /socket", websocket.Handler(r.servePage))
+	r.server = http.Server{
+		Handler:           mux,
+		ReadHeaderTimeout: 10 * time.Second,
+		ErrorLog:          log.New(io.Discard, "", 0),
+	}
+	r.tasks.Go(func() { _ = r.server.Serve(socket) })
+	return r, nil
+}
+
+// serveMachine serves the stand-in call machine to pages of any origin.
+func serveMachine(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Access-Control-Allow-Origin", "*")
+	w.Header().Set("Content-Type", "text/javascript")
+	_, _ = w.Write(callMachine)
+}
+
+// URL is the address of the room.
+func (r *Room) URL() string { return "http://" + r.address + "/room" }
+
+// CallMachine is where daily-js finds the stand-in call machine.
+func (r *Room) CallMachine() string { return "http://" + r.address + "/machine" }
+
+// Close puts everybody out and frees the room.
+func (r *Room) Close() {
+	for _, m := range r.present() {
+		m.leave()
+	}
+	_ = r.server.Close()
+	r.tasks.Wait()
+}
+
+// Complaints are what the room and its call machine did not know.
+func (r *Room) Complaints() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return append([]string(nil), r.complaints...)
+}
+
+// Joins are what the pages have told to get in, in order.
+func (r *Room) Joins() []Join {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return append([]Join(nil), r.joins...)
+}
+
+// People are those in the room, and a channel that is closed when they change.
+func (r *Room) People() ([]Person, <-chan struct{}) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var people []Person
+	for _, m := range r.members {
+		people = append(people, m.Person)
+	}
+	return people, r.changed
+}
+
+// Fail ends the call of a participant as Daily does: with a fatal error.
+func (r *Room) Fail(session string, reason Refusal) {
+	for _, m := range r.present() {
+		if m.SessionID == session {
+			m.deliver(envelope{Type: "error", Error: &reason})
+		}
+	}
+}
+
+// present is who is in the room.
+func (r *Room) present() []member {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return append([]member(nil), r.members...)
+}
+
+func (r *Room) complain(format string, arguments ...any) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.complaints = append(r.complaints, fmt.Sprintf(format, arguments...))
+}
+
+// admit lets a participant in, and returns those who were there before.
+func (r *Room) admit(m member) []member {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	others := append([]member(nil), r.members...)
+	r.members = append(r.members, m)
+	r.notify()
+	return others
+}
+
+// notify wakes those who watch the room. The lock is held.
+func (r *Room) notify() {
+	close(r.changed)
+	r.changed = make(chan struct{})
+}
+
+// newSession is an id for a participant.
+func (r *Room) newSession() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.last++
+	return fmt.Sprintf("session-%d", r.last)
+}
+
+// dismiss lets a participant go and tells the others.
+func (r *Room) dismiss(session string) {
+	r.mu.Lock()
+	var gone *Person
+	kept := r.members[:0:0]
+	for _, m := range r.members {
+		if m.SessionID == session {
+			gone = &m.Person
+		} else {
+			kept = append(kept, m)
+		}
+	}
+	r.members = kept
+	r.notify()
+	r.mu.Unlock()
+	if gone != nil {
+		r.tell(envelope{Type: "left", Person: gone}, session, "*")
+	}
+}
+
+// tell delivers to one, or with "*" to all but the one it is from.
+func (r *Room) tell(e envelope, from, to string) {
+	found := to == "*"
+	for _, m := range r.present() {
+		if m.SessionID != from && (to == "*" || to == m.SessionID) {
+			m.deliver(e)
+			found = true
+		}
+	}
+	if !found {
+		r.complain("a message to %q, who is not in the room", to)
+	}
+}
+
+// servePage is the connection of one page.
+func (r *Room) servePage(socket *websocket.Conn) {
+	r.tasks.Add(1)
+	defer r.tasks.Done()
+	socket.MaxPayloadBytes = 4 << 20
+	var hello envelope
+	if err := websocket.JSON.Receive(socket, &hello); err != nil || hello.Type != "join" {
+		r.complain("a page says %q (%v)", hello.Type, err)
+		return
+	}
+	r.mu.Lock()
+	r.joins = append(r.joins, Join{hello.URL, hello.UserName, hello.Token})
+	r.mu.Unlock()
+	if r.options.Refuse != nil {
+		_ = websocket.JSON.Send(socket, envelope{Type: "refused", Error: r.options.Refuse})
+		_, _ = io.Copy(io.Discard, socket) // until the page closes
+		return
+	}
+	session := r.newSession()
+	page := Person{SessionID: session, UserID: "user-" + session, UserName: hello.UserName}
+	var sending sync.Mutex
+	deliver := func(e envelope) {
+		sending.Lock()
+		defer sending.Unlock()
+		_ = websocket.JSON.Send(socket, e)
+	}
+	sending.Lock() // the welcome comes first
+	others := r.admit(member{Person: page, deliver: deliver, leave: func() { _ = socket.Close() }})
+	welcome := envelope{Type: "welcome", You: &page, People: []Person{}, Max: r.options.MaxMessage}
+	for _, m := range others {
+		welcome.People = append(welcome.People, m.Person)
+	}
+	_ = websocket.JSON.Send(socket, welcome)
+	sending.Unlock()
+	for _, m := range others {
+		m.deliver(envelope{Type: "joined", Person: &page})
+		if m.hertz > 0 {
+			deliver(envelope{Type: "tone", From: m.SessionID, Hertz: m.hertz})
+		}
+	}
+	r.relay(socket, session)
+	r.dismiss(session)
+}
+
+// relay passes on what a page says until it is gone.
+func (r *Room) relay(socket *websocket.Conn, session string) {
+	for {
+		var e envelope
+		if err := websocket.JSON.Receive(socket, &e); err != nil {
+			return
+		}
+		switch e.Type {
+		case "message":
+			r.tell(envelope{Type: "message", From: session, Data: e.Data}, session, e.To)
+		case "complaint":
+			r.complain("%s", e.Text)
+		default:
+			r.complain("a page says %q", e.Type)
+		}
+	}
+}

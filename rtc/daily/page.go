@@ -1,0 +1,271 @@
+package daily
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/chromedp/cdproto/inspector"
+	cdppage "github.com/chromedp/cdproto/page"
+	"github.com/chromedp/chromedp"
+
+	"echocast/rtc"
+)
+
+const (
+	// frameLimit is the largest frame to the page, which is Chromium's limit,
+	// and envelopeLimit what of it a message may not use.
+	frameLimit    = 256 << 10
+	envelopeLimit = 1 << 10
+
+	// answerTimeout is how long a page may take for what needs no network.
+	answerTimeout = 10 * time.Second
+
+	// linkCloseTimeout bounds the goodbye of the data channel. There is nothing
+	// left to deliver, and the tab is closed next.
+	linkCloseTimeout = 100 * time.Millisecond
+)
+
+// frame is what the page says: a reply, or an event.
+type frame struct {
+	Reply int64   `json:"reply"`
+	Error *reason `json:"error"`
+	Max   int     `json:"max"`
+
+	Event  string          `json:"event"`
+	From   string          `json:"from"`
+	Data   json.RawMessage `json:"data"`
+	Person participant     `json:"person"`
+	People []participant   `json:"people"`
+}
+
+// reason is an error of daily-js, or of the page when Type is empty.
+type reason struct {
+	Type    string `json:"type"`
+	Message string `json:"msg"`
+}
+
+func (r *reason) Error() string {
+	if r.Type == "" {
+		return r.Message
+	}
+	return r.Type + ": " + r.Message
+}
+
+// page is one tab with the page in it, and the data channel to it.
+type page struct {
+	browser  *Browser
+	chromium *chromium
+	secret   string // the name of its folder
+	listener *rtc.Listener
+	ear      *ear
+	tab      context.Context // chromedp's
+	closeTab func()
+	abort    context.CancelCauseFunc // ends the opening
+	link     *rtc.Conn
+	reader   sync.WaitGroup
+
+	mu    sync.Mutex
+	calls map[int64]chan frame // those that wait for a reply
+	last  int64                // the id of the last call
+
+	endOnce sync.Once
+	cause   error         // why the page is over; read it after ended is closed
+	ended   chan struct{} // closed when the page is of no use any more
+}
+
+// openPage starts a tab, and a browser if need be. It calls handle for every
+// event, one after the other. ctx bounds the opening.
+func openPage(ctx context.Context, o *Options, handle func(*page, frame)) (*page, error) {
+	shared, err := o.Browser.acquire(ctx)
+	if err != nil {
+		return nil, err
+	}
+	p := &page{
+		browser:  o.Browser,
+		chromium: shared,
+		secret:   rand.Text(),
+		closeTab: func() {},
+		calls:    make(map[int64]chan frame),
+		ended:    make(chan struct{}),
+	}
+	if p.listener, err = rtc.NewListener(&rtc.Options{Backlog: 1, CloseTimeout: linkCloseTimeout}); err != nil {
+		panic("internal error: " + err.Error()) // the options are ours
+	}
+	p.ear = &ear{}
+	ctx, p.abort = context.WithCancelCause(ctx)
+	if err := p.open(ctx, o); err != nil {
+		p.close()
+		return nil, err
+	}
+	p.reader.Go(func() { p.read(handle) })
+	return p, nil
+}
+
+// open shows the page and waits for its data channel.
+func (p *page) open(ctx context.Context, o *Options) error {
+	address := p.chromium.server.add(p.secret, newSite(o, p.listener, p.ear))
+	life, cancel := context.WithCancel(p.chromium.tabs)
+	tab, closeTab := chromedp.NewContext(life, chromedp.WithNewBrowserContext())
+	keep := context.AfterFunc(ctx, cancel)
+	alone := context.AfterFunc(tab, func() { p.end(fmt.Errorf("%w: the browser has gone", ErrLost)) })
+	p.tab = tab
+	p.closeTab = func() {
+		keep()
+		alone()
+		cancel()
+		closeTab()
+	}
+	if err := show(tab, address, p.end); err != nil {
+		return p.orCause(ctx, fmt.Errorf("%w: no tab: %v", ErrLost, err))
+	}
+	link, err := p.listener.Accept(ctx)
+	if err != nil {
+		return p.orCause(ctx, err)
+	}
+	p.link = link
+	if !keep() {
+		return p.orCause(ctx, err)
+	}
+	return nil
+}
+
+// show opens an address in a tab, and watches over the tab.
+func show(tab context.Context, address string, end func(error)) error {
+	err := chromedp.Listen(tab, func(event any) {
+		switch event.(type) {
+		case *inspector.EventTargetCrashed:
+			end(fmt.Errorf("%w: the page has crashed", ErrLost))
+		case *inspector.EventDetached:
+			end(fmt.Errorf("%w: the tab was closed", ErrLost))
+		}
+	})
+	if err != nil {
+		return err
+	}
+	_, err = chromedp.Call(tab, cdppage.Navigate, cdppage.NavigateParams{URL: address})
+	return err
+}
+
+// orCause is why the opening was given up, or else err.
+func (p *page) orCause(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+// end notes why the page is over, and wakes all who wait for it. Only the first
+// reason counts.
+func (p *page) end(reason error) {
+	p.endOnce.Do(func() {
+		p.cause = reason
+		close(p.ended)
+		p.abort(reason)
+	})
+}
+
+// close frees everything that the page has, and the browser if it was the last.
+func (p *page) close() {
+	p.abort(errors.New("closed"))
+	if p.link != nil {
+		_ = p.link.Close()
+	}
+	p.reader.Wait()
+	p.closeTab()
+	p.chromium.server.remove(p.secret)
+	_ = p.listener.Close()
+	p.ear.use(nil)
+	p.browser.release(p.chromium)
+}
+
+// read takes what the page says until the data channel ends.
+func (p *page) read(handle func(*page, frame)) {
+	for {
+		message, err := p.link.Receive(context.Background())
+		if err != nil {
+			p.end(fmt.Errorf("%w: no connection to the page: %v", ErrLost, err))
+			return
+		}
+		var f frame
+		if err := json.Unmarshal(message, &f); err != nil {
+			p.end(fmt.Errorf("%w: the page says %.60q", ErrLost, message))
+			return
+		}
+		if f.Event != "" {
+			handle(p, f)
+		} else {
+			p.answer(f)
+		}
+	}
+}
+
+// answer hands a reply to the call that waits for it.
+func (p *page) answer(f frame) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if waiting, found := p.calls[f.Reply]; found {
+		waiting <- f
+		delete(p.calls, f.Reply)
+	}
+}
+
+// expect enters a call.
+func (p *page) expect() (id int64, reply chan frame) {
+	reply = make(chan frame, 1)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.last++
+	p.calls[p.last] = reply
+	return p.last, reply
+}
+
+// call sends a command to the page and waits for the reply. The fields are the
+// rest of a JSON object, after its first brace. An error that the page reports
+// is a *reason; if the page ends first, the error is its cause.
+func (p *page) call(ctx context.Context, fields []byte) (frame, error) {
+	id, reply := p.expect()
+	head := strconv.AppendInt([]byte(`{"id":`), id, 10)
+	head = append(head, ',')
+	if err := p.link.Send(ctx, append(head, fields...)); err != nil {
+		return frame{}, p.sendError(ctx, err)
+	}
+	select {
+	case f := <-reply:
+		if f.Error != nil {
+			return f, f.Error
+		}
+		return f, nil
+	case <-p.ended:
+		return frame{}, p.cause
+	case <-ctx.Done():
+		return frame{}, context.Cause(ctx)
+	}
+}
+
+// sendError decides what a failed send to the page means.
+func (p *page) sendError(ctx context.Context, err error) error {
+	switch {
+	case errors.Is(err, ErrTooLarge):
+		return fmt.Errorf("%w: more than %d bytes", ErrTooLarge, frameLimit-envelopeLimit)
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	}
+	p.end(fmt.Errorf("%w: no connection to the page: %v", ErrLost, err))
+	return p.cause
+}
+
+// command is a call's fields.
+func command(op string, arguments map[string]any) []byte {
+	arguments["op"] = op
+	text, err := json.Marshal(arguments)
+	if err != nil {
+		panic("internal error: " + err.Error()) // strings and maps of strings
+	}
+	return text[1:]
+}

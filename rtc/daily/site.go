@@ -1,0 +1,83 @@
+package daily
+
+import (
+	"bytes"
+	_ "embed"
+	"html/template"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// cdn is where Daily's samples load daily-js from.
+const cdn = "https://unpkg.com/@daily-co/daily-js@" + Version + "/dist/daily.js"
+
+// The hosts of a call, by Daily's guide to networks and firewalls.
+const dailyHosts = "https://*.daily.co wss://*.daily.co " +
+	"https://*.dailywebrtc.com wss://*.dailywebrtc.com " +
+	"https://*.dailywebrtc.net wss://*.dailywebrtc.net " +
+	"https://*.pluot.blue wss://*.pluot.blue"
+
+//go:embed page.html
+var pageHTML string
+
+//go:embed page.js
+var pageJS []byte
+
+var pageTemplate = template.Must(template.New("page").Parse(pageHTML))
+
+// newSite is the folder of one page: the page, its script, daily-js if it is a
+// local file, and what takes the offers of its peer connections.
+func newSite(o *Options, link, audio http.Handler) http.Handler {
+	var page bytes.Buffer
+	script := struct{ DailyJS, Integrity string }{cdn, integrity}
+	if o.DailyJS != "" {
+		script.DailyJS, script.Integrity = "daily.js", ""
+	}
+	if err := pageTemplate.Execute(&page, script); err != nil {
+		panic("internal error: " + err.Error()) // a template and two strings
+	}
+	policy := contentPolicy(o)
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Security-Policy", policy)
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		_, _ = w.Write(page.Bytes())
+	})
+	mux.HandleFunc("GET /page.js", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/javascript; charset=utf-8")
+		_, _ = w.Write(pageJS)
+	})
+	if o.DailyJS != "" {
+		mux.HandleFunc("GET /daily.js", func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", "text/javascript; charset=utf-8")
+			http.ServeFile(w, r, o.DailyJS)
+		})
+	}
+	mux.Handle("/link/", http.StripPrefix("/link", link))
+	mux.Handle("POST /audio", audio)
+	return mux
+}
+
+// contentPolicy is what the page may load and connect to. unsafe-eval is how
+// daily-js runs its call machine.
+func contentPolicy(o *Options) string {
+	scripts, connects := "'self' 'unsafe-eval' blob:", "'self' "+dailyHosts
+	if o.DailyJS == "" {
+		scripts += " " + cdn
+	}
+	if machine, err := url.Parse(o.CallMachine); err == nil && machine.Host != "" {
+		sockets := "ws" + strings.TrimPrefix(machine.Scheme, "http")
+		connects += " " + machine.Scheme + "://" + machine.Host + " " + sockets + "://" + machine.Host
+	}
+	return strings.Join([]string{
+		"default-src 'none'",
+		"script-src " + scripts,
+		"connect-src " + connects,
+		"worker-src 'self' blob:",
+		"media-src 'self' blob: mediastream:",
+		"base-uri 'none'",
+		"form-action 'none'",
+		"frame-ancestors 'none'",
+	}, "; ")
+}

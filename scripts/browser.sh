@@ -1,0 +1,26 @@
+#!/bin/sh
+# Installs what the tests of rtc/daily need and is missing: Chromium, with
+# apt-get as root or through sudo, and the daily-js of rtc/daily/dailytest, with
+# npm. Fails, and says why, where it cannot.
+set -eu
+cd "$(dirname "$0")/.."
+
+as_root=""
+[ "$(id -u)" -eq 0 ] || as_root="sudo"
+
+# install PACKAGE...: with apt-get, quietly if it succeeds.
+install() {
+	echo "echocast: installing $*" >&2
+	log=$(mktemp)
+	if ! { $as_root apt-get update && $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@"; } >"$log" 2>&1; then
+		tail -n 5 "$log" >&2
+		rm -f "$log"
+		exit 1
+	fi
+	rm -f "$log"
+}
+
+command -v chromium >/dev/null || command -v google-chrome >/dev/null || install chromium
+command -v npm >/dev/null || install npm
+[ -f rtc/daily/dailytest/node_modules/@daily-co/daily-js/dist/daily.js ] ||
+	(cd rtc/daily/dailytest && npm ci --ignore-scripts --loglevel=error >&2)
