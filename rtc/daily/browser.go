@@ -22,6 +22,8 @@ type Browser struct {
 	// Path is the program; by default it is looked for.
 	Path string
 
+	flags []chromedp.ExecAllocatorOption // in tests: more flags, which come last
+
 	mu      sync.Mutex
 	running *chromium // nil when no conversation has one
 }
@@ -40,7 +42,7 @@ func (b *Browser) acquire(ctx context.Context) (*chromium, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.running == nil || b.running.tabs.Err() != nil {
-		started, err := start(ctx, b.Path)
+		started, err := start(ctx, b.Path, b.flags)
 		if err != nil {
 			return nil, err
 		}
@@ -66,12 +68,12 @@ func (b *Browser) release(c *chromium) {
 }
 
 // start starts the server and a browser. ctx bounds the start only.
-func start(ctx context.Context, path string) (*chromium, error) {
+func start(ctx context.Context, path string, flags []chromedp.ExecAllocatorOption) (*chromium, error) {
 	pages, err := newServer()
 	if err != nil {
 		return nil, err
 	}
-	tabs, stop, err := startBrowser(ctx, path)
+	tabs, stop, err := startBrowser(ctx, path, append(browserOptions(path), flags...))
 	if err != nil {
 		pages.close()
 		return nil, err
@@ -80,9 +82,9 @@ func start(ctx context.Context, path string) (*chromium, error) {
 }
 
 // startBrowser returns when the browser answers.
-func startBrowser(ctx context.Context, path string) (tabs context.Context, stop func(), err error) {
+func startBrowser(ctx context.Context, path string, options []chromedp.ExecAllocatorOption) (tabs context.Context, stop func(), err error) {
 	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	allocator, stopAllocator := chromedp.NewExecAllocator(life, browserOptions(path)...)
+	allocator, stopAllocator := chromedp.NewExecAllocator(life, options...)
 	tabs, stopTabs := chromedp.NewContext(allocator, chromedp.WithErrorf(silent), chromedp.WithLogf(silent))
 	stop = func() {
 		if chromedp.FromContext(tabs).Browser != nil {

@@ -1,0 +1,89 @@
+package daily
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pion/opus"
+
+	"echocast/rtc/daily/dailytest"
+)
+
+// hertz decodes packets and counts the waves of the tone in a second of them.
+func hertz(t *testing.T, a *Audio) int {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	decoder, err := opus.NewDecoderWithOutput(48000, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var pcm []float32
+	buffer := make([]float32, 5760)
+	for len(pcm) < 72000 { // the first half second is not counted: the codec settles
+		packet, err := a.ReadRTP(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(packet.Payload) == 0 {
+			continue
+		}
+		n, err := decoder.DecodeToFloat32(packet.Payload, buffer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pcm = append(pcm, buffer[:n]...)
+	}
+	waves := 0
+	for i := 24000; i < 72000; i++ {
+		if pcm[i-1] < 0 && pcm[i] >= 0 {
+			waves++
+		}
+	}
+	return waves
+}
+
+func TestAudioOfTheReplica(t *testing.T) {
+	room := newRoom(t, dailytest.Options{})
+	conn := mustJoin(t, room, Options{})
+	if _, err := conn.Audio(t.Context(), ""); err == nil || !strings.Contains(err.Error(), "the replica is not in the room") {
+		t.Errorf("without a replica: %v", err)
+	}
+	if _, err := conn.Audio(t.Context(), "nobody"); err == nil || !strings.Contains(err.Error(), "no participant nobody") {
+		t.Errorf("nobody: %v", err)
+	}
+	ann, bob := room.Enter("Ann", "tavus-replica"), room.Enter("Bob", "")
+	expect(t, conn, about(joinedEvent, ann.Person, roleReplica), about(joinedEvent, bob.Person, rolePerson))
+	ann.Hum(440)
+	first, err := conn.Audio(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := hertz(t, first); got < 438 || got > 442 {
+		t.Errorf("the replica hums %d Hz, want 440", got)
+	}
+	second, err := conn.Audio(t.Context(), bob.SessionID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := first.ReadRTP(t.Context()); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("the first ends with %v, want %v", err, net.ErrClosed)
+	}
+	bob.Hum(1000) // only now: the microphone comes on later
+	if got := hertz(t, second); got < 996 || got > 1004 {
+		t.Errorf("Bob hums %d Hz, want 1000", got)
+	}
+	crash(t, conn.now(t))
+	for err = nil; err == nil; _, err = second.ReadRTP(t.Context()) {
+	}
+	if !errors.Is(err, ErrLost) && !errors.Is(err, net.ErrClosed) {
+		t.Errorf("after a crash: %v", err)
+	}
+	if err := second.Close(); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,86 @@
+package daily
+
+import (
+	"strings"
+	"testing"
+
+	"echocast/rtc/daily/dailytest"
+)
+
+func TestRoster(t *testing.T) {
+	ann := participant{SessionID: "a", UserID: "x-tavus-replica-y", UserName: "Ann"}
+	bob := participant{SessionID: "b", UserID: "user", UserName: "tavus-replica"}
+	cleo := participant{SessionID: "c", UserID: "user", UserName: "my tavus-replica"}
+	speaking := []byte(`{"message_type":"conversation","event_type":"conversation.replica.started_speaking"}`)
+	r := roster{name: DefaultReplicaName}
+	for _, step := range []struct {
+		name    string
+		news    func() [][]byte
+		want    string // event and session of each, and the role's first letter
+		replica string
+	}{
+		{"a name that only contains it", func() [][]byte { return r.arrive(cleo) }, "joined c p", ""},
+		{"once more", func() [][]byte { return r.arrive(cleo) }, "", ""},
+		{"no event of a replica", func() [][]byte {
+			return r.hear("c", []byte(`{"message_type":"conversation","event_type":"conversation.echo"}`))
+		}, "", ""},
+		{"no JSON", func() [][]byte { return r.hear("c", []byte(`{`)) }, "", ""},
+		{"one who is not there", func() [][]byte { return r.hear("z", speaking) }, "", ""},
+		{"the user id", func() [][]byte { return r.arrive(ann) }, "joined a r", "a"},
+		{"a second replica", func() [][]byte { return r.arrive(bob) }, "joined b p", "a"},
+		{"an event of another", func() [][]byte { return r.hear("b", speaking) }, "", "a"},
+		{"nobody leaves", func() [][]byte { return r.depart("z") }, "", "a"},
+		{"the replica leaves", func() [][]byte { return r.depart("a") }, "left a r", ""},
+		{"an event", func() [][]byte { return r.hear("c", speaking) }, "joined c r", "c"},
+		{"others are there", func() [][]byte { return r.replace([]participant{ann, bob}) }, "left c r, joined a r", "a"},
+		{"the same are there", func() [][]byte { return r.replace([]participant{bob, ann}) }, "", "a"},
+		{"nobody is there", func() [][]byte { return r.replace(nil) }, "left b p, left a r", ""},
+	} {
+		var got []string
+		for _, message := range step.news() {
+			got = append(got, short(string(message)))
+		}
+		if news := strings.Join(got, ", "); news != step.want {
+			t.Errorf("%s: %q, want %q", step.name, news, step.want)
+		}
+		if r.replica != step.replica {
+			t.Errorf("%s: the replica is %q, want %q", step.name, r.replica, step.replica)
+		}
+	}
+	r.arrive(bob)
+	if r.replica != "b" {
+		t.Errorf("the replica is %q, want b by its user name", r.replica)
+	}
+}
+
+// short is a message about one in the room in three words.
+func short(message string) string {
+	for _, p := range []dailytest.Person{
+		{SessionID: "a", UserID: "x-tavus-replica-y", UserName: "Ann"},
+		{SessionID: "b", UserID: "user", UserName: "tavus-replica"},
+		{SessionID: "c", UserID: "user", UserName: "my tavus-replica"},
+	} {
+		for _, event := range []string{"joined", "left"} {
+			for _, role := range []string{rolePerson, roleReplica} {
+				if message == about("room.participant_"+event, p, role) {
+					return event + " " + p.SessionID + " " + role[:1]
+				}
+			}
+		}
+	}
+	return message
+}
+
+func TestInboxIsBounded(t *testing.T) {
+	b := newInbox()
+	message := make([]byte, inboxLimit/2)
+	if !b.put(message) || !b.put(message) || b.put([]byte{1}) {
+		t.Error("the limit is not kept")
+	}
+	if got, found := b.take(); !found || len(got) != len(message) {
+		t.Error("the first message is not there")
+	}
+	if !b.put([]byte{1}) {
+		t.Error("no room again")
+	}
+}
