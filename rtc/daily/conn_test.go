@@ -219,6 +219,9 @@ func TestCloseLeavesTheRoom(t *testing.T) {
 	if people, _ := room.People(); len(people) > 0 {
 		t.Errorf("still in the room: %v", people)
 	}
+	if got := room.Leaves(); got != 1 {
+		t.Errorf("the page has left %d times in good order, want once", got)
+	}
 	if err := <-received; !errors.Is(err, net.ErrClosed) {
 		t.Errorf("receive: %v, want %v", err, net.ErrClosed)
 	}

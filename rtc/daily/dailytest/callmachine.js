@@ -133,6 +133,7 @@
         const r = room;
         room = null;
         people = {};
+        if (r && r.readyState === WebSocket.OPEN) r.send(JSON.stringify({ type: "leave" }));
         if (r) r.close(1000);
         post({ action: "left-meeting" });
       },

@@ -63,6 +63,7 @@ type Room struct {
 	changed    chan struct{}
 	complaints []string
 	joins      []Join
+	leaves     int
 }
 
 // Join is what a page has told to get in.
@@ -147,6 +148,13 @@ func (r *Room) Joins() []Join {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return append([]Join(nil), r.joins...)
+}
+
+// Leaves is how many pages have left in good order, not just gone.
+func (r *Room) Leaves() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.leaves
 }
 
 // People are those in the room, and a channel that is closed when they change.
@@ -294,6 +302,11 @@ func (r *Room) relay(socket *websocket.Conn, session string) {
 		switch e.Type {
 		case "message":
 			r.tell(envelope{Type: "message", From: session, Data: e.Data}, session, e.To)
+		case "leave":
+			r.mu.Lock()
+			r.leaves++
+			r.mu.Unlock()
+			return
 		case "complaint":
 			r.complain("%s", e.Text)
 		default:
