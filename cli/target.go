@@ -2,12 +2,12 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"echocast/echo"
-	"echocast/rtc"
 )
 
 // reaching is how the commands that talk to a replica reach it.
@@ -15,14 +15,15 @@ type reaching struct {
 	to           string
 	readyTimeout time.Duration
 	redialFor    time.Duration
+	daily        dailyRoom
 }
 
 func (r *reaching) reachFlags() []cli.Flag {
-	return []cli.Flag{
-		&cli.StringFlag{Name: "to", Destination: &r.to, DefaultText: "a replica in this process", Usage: "`URL` of the replica"},
+	return append([]cli.Flag{
+		&cli.StringFlag{Name: "to", Destination: &r.to, DefaultText: "a replica in this process", Usage: "`URL` of the replica: that of echocast replica, or of a Daily room"},
 		&cli.DurationFlag{Name: "ready-timeout", Value: 30 * time.Second, Destination: &r.readyTimeout, Usage: "wait at most this `TIME` for the replica to join"},
 		&cli.DurationFlag{Name: "reconnect-timeout", Value: 60 * time.Second, Destination: &r.redialFor, Usage: "try for this `TIME` to make a lost connection again"},
-	}
+	}, r.daily.flags()...)
 }
 
 func (r *reaching) checkReach() error {
@@ -40,20 +41,41 @@ type place struct {
 	conversation string
 	limit        int    // bytes of a message
 	record       string // file for what the replica in this process hears
+	// wrap, if it is set, stands between the connection and its user.
+	wrap func(echo.Conn) echo.Conn
 }
+
+// messages is the stage of a connection with messages.
+func (p *place) messages(conn echo.Conn, limit int) echo.Stage {
+	if p.wrap != nil {
+		conn = p.wrap(conn)
+	}
+	return echo.NewMessages(conn, p.conversation, limit)
+}
+
+// presence is a room that was joined.
+type presence struct {
+	stage echo.Stage
+	limit int // bytes of a message
+	leave func() error
+}
+
+// joiner joins a room. It is called again after a loss.
+type joiner func(ctx context.Context) (*presence, error)
 
 // target is what is spoken to: a room, and the replica in it where that is in
 // this process.
 type target struct {
 	reaching
-	place
 	out   *reporter
-	conn  *rtc.Conn
+	join  joiner
+	room  *presence
 	local *localReplica // nil where the replica is elsewhere
 }
 
+// connect joins the room that the options name.
 func (r *reaching) connect(ctx context.Context, at place, out *reporter) (*target, error) {
-	t := &target{reaching: *r, place: at, out: out}
+	t := &target{reaching: *r, out: out}
 	address := r.to
 	if address == "" {
 		local, err := startLocalReplica(at.record, at.limit, out)
@@ -63,48 +85,61 @@ func (r *reaching) connect(ctx context.Context, at place, out *reporter) (*targe
 		out.underruns = local.underruns
 		t.local, address = local, local.url()
 	}
-	conn, err := rtc.Dial(ctx, address, nil)
+	t.join = r.joiner(address, &at)
+	room, err := t.join(ctx)
 	if err != nil {
-		return nil, first(&unreachable{err}, t.closeLocal())
+		return nil, first(asUnreachable(err), t.closeLocal())
 	}
-	t.conn = conn
+	t.room = room
 	return t, nil
+}
+
+// asUnreachable makes an error of joining one of a replica out of reach, unless
+// it is one of the command line.
+func asUnreachable(err error) error {
+	if _, ok := errors.AsType[usageError](err); ok {
+		return err
+	}
+	return &unreachable{err}
 }
 
 // session opens a session on the target.
 func (t *target) session(options *echo.Options) (*echo.Session, error) {
 	options.ReadyTimeout = t.readyTimeout
 	options.RedialTimeout = t.redialFor
-	options.MaxMessage = t.limit
+	options.MaxMessage = t.room.limit
 	if t.local == nil {
 		options.Redial = t.redial
 	}
-	session, err := echo.NewSession(t.stage(), options)
+	session, err := echo.NewSession(t.room.stage, options)
 	if err != nil {
 		return nil, settingsError(err)
 	}
 	return session, nil
 }
 
-func (t *target) stage() echo.Stage { return echo.NewMessages(t.conn, t.conversation, t.limit) }
-
 // redial makes a lost connection again. The session's listener calls it.
 func (t *target) redial(ctx context.Context) (echo.Stage, error) {
-	_ = t.conn.Close() // it is lost
-	t.out.say("the connection was lost; making it again")
-	conn, err := rtc.Dial(ctx, t.to, nil)
+	if t.room != nil {
+		_ = t.room.leave() // it is lost
+		t.room = nil
+		t.out.say("the connection was lost; making it again")
+	}
+	room, err := t.join(ctx)
 	if err != nil {
 		return nil, err
 	}
-	t.conn = conn
+	t.room = room
 	t.out.say("the connection is there again")
-	return t.stage(), nil
+	return room.stage, nil
 }
 
 // close leaves the room, after its session was closed: what was sent is
 // delivered first.
 func (t *target) close() error {
-	_ = t.conn.Close() // what it could not deliver, receipts tell
+	if t.room != nil {
+		_ = t.room.leave() // what it could not deliver, receipts tell
+	}
 	return t.closeLocal()
 }
 

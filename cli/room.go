@@ -1,0 +1,107 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net/url"
+	"os"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"echocast/echo"
+	"echocast/rtc"
+	"echocast/rtc/daily"
+)
+
+// joiner is how the room at an address is joined.
+func (r *reaching) joiner(address string, at *place) joiner {
+	if room, ok := dailyAddress(address); ok {
+		return func(ctx context.Context) (*presence, error) { return r.daily.join(ctx, room, at) }
+	}
+	return func(ctx context.Context) (*presence, error) {
+		conn, err := rtc.Dial(ctx, address, nil)
+		if err != nil {
+			return nil, err
+		}
+		return &presence{at.messages(conn, at.limit), at.limit, conn.Close}, nil
+	}
+}
+
+// dailyScheme marks the address of a Daily room that does not look like one.
+const dailyScheme = "daily+"
+
+// dailyAddress takes the address of a Daily room: one on daily.co, as Tavus
+// gives out, or any with daily+ before it.
+func dailyAddress(address string) (room string, ok bool) {
+	if room, ok := strings.CutPrefix(address, dailyScheme); ok {
+		return room, true
+	}
+	u, err := url.Parse(address)
+	if err != nil || u.Scheme != "https" {
+		return "", false
+	}
+	return address, u.Hostname() == "daily.co" || strings.HasSuffix(u.Hostname(), ".daily.co")
+}
+
+// dailyRoom is how Daily rooms are joined.
+type dailyRoom struct {
+	token       string // that came with the conversation
+	tokenFile   string
+	chromium    string
+	dailyJS     string
+	callMachine string
+}
+
+func (d *dailyRoom) flags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "room-token-file", Destination: &d.tokenFile, DefaultText: "none", Usage: "`FILE` with the meeting token of a private Daily room"},
+		&cli.StringFlag{Name: "chromium", Destination: &d.chromium, EnvVars: []string{"ECHOCAST_CHROMIUM"}, DefaultText: "looked for", Usage: "`PATH` of the browser that joins Daily rooms"},
+		&cli.StringFlag{Name: "daily-js", Destination: &d.dailyJS, EnvVars: []string{"ECHOCAST_DAILY_JS"}, DefaultText: "release " + daily.Version + " from the public CDN", Usage: "a local `FILE` of Daily's library, dist/daily.js"},
+		&cli.StringFlag{Name: "daily-call-machine", Destination: &d.callMachine, EnvVars: []string{"ECHOCAST_DAILY_CALL_MACHINE"}, DefaultText: "Daily's own", Usage: "`URL` of a folder that has Daily's call-machine-object-bundle.js"},
+	}
+}
+
+// admission finds the token of a private room: in a file, or in its address as
+// ?t=, where Daily's own pages take it.
+func (d *dailyRoom) admission(room string) (address, token string, err error) {
+	u, err := url.Parse(room)
+	if err != nil {
+		return "", "", usagef("--to: not a URL of a room")
+	}
+	query := u.Query()
+	token = query.Get("t")
+	query.Del("t")
+	u.RawQuery = query.Encode()
+	if d.tokenFile != "" {
+		text, err := os.ReadFile(d.tokenFile)
+		if err != nil {
+			return "", "", usagef("--room-token-file %s: %v", d.tokenFile, plain(err))
+		}
+		token = strings.TrimSpace(string(text))
+	}
+	return u.String(), cmp.Or(token, d.token), nil
+}
+
+// join joins a Daily room.
+func (d *dailyRoom) join(ctx context.Context, room string, at *place) (*presence, error) {
+	room, token, err := d.admission(room)
+	if err != nil {
+		return nil, err
+	}
+	options := &daily.Options{Token: token, Chromium: d.chromium, DailyJS: d.dailyJS, CallMachine: d.callMachine}
+	conn, err := daily.Join(ctx, room, options)
+	if err != nil {
+		return nil, err
+	}
+	limit := conn.MaxMessage()
+	if at.limit != echo.DefaultMaxMessage {
+		limit = min(limit, at.limit) // asked for
+	}
+	if _, err := echo.ChunkSamples(echo.Utterance{ConversationID: at.conversation, InferenceID: echo.NewInferenceID(), Rate: echo.DefaultRate}, 0, limit); err != nil {
+		_ = conn.Close()
+		return nil, fmt.Errorf("the room takes messages of %d bytes: %w", limit, err)
+	}
+	return &presence{at.messages(conn, limit), limit, conn.Close}, nil
+}
