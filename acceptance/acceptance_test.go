@@ -1,0 +1,177 @@
+package acceptance
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"math"
+	"testing"
+	"time"
+
+	"echocast/echo"
+	"echocast/replica"
+)
+
+const (
+	speech = "../testdata/speech.wav"
+	mp3    = "../testdata/mp3/speech_44100hz_joint_cbr160.mp3"
+)
+
+func TestFilesAreHeard(t *testing.T) {
+	want := encoded(t, speech, mp3)
+	everywhere(t, func(t *testing.T, w world) {
+		record := recording(t)
+		s := w.open(t, &replica.Options{Record: record})
+		o := send(t.Context(), t, s, nil, speech, mp3)
+		report := s.end()
+		if o.code != 0 || len(o.receipts) != 2 {
+			t.Fatal(o)
+		}
+		for _, receipt := range o.receipts {
+			if receipt.Outcome != echo.Finished || receipt.Delivery != echo.Heard || receipt.SpokenBy != echo.ByEvent {
+				t.Errorf("%+v", receipt)
+			}
+		}
+		noComplaints(t, report, "")
+		if !bytes.Equal(heard(t, record), want) {
+			t.Errorf("what was heard is not what was sent: %d and %d bytes", len(heard(t, record)), len(want))
+		}
+	})
+}
+
+// tone is a WAV of n samples at 24 kHz of a tone, as far as its header tells
+// without an end.
+func tone(n int) (header, pcm []byte) {
+	header = []byte("RIFF\xff\xff\xff\xffWAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00\xc0\x5d\x00\x00\x80\xbb\x00\x00\x02\x00\x10\x00data\xff\xff\xff\xff")
+	for i := range n {
+		pcm = binary.LittleEndian.AppendUint16(pcm, uint16(int16(9000*math.Sin(float64(i)/11))))
+	}
+	return header, pcm
+}
+
+// A pipe that stalls until the replica has run out of audio loses nothing.
+func TestAPipeThatStalls(t *testing.T) {
+	header, pcm := tone(3 * 24000)
+	everywhere(t, func(t *testing.T, w world) {
+		record := recording(t)
+		dry := make(chan struct{}, 10)
+		s := w.open(t, &replica.Options{Record: record, OnEvent: func(e replica.Event) {
+			if e.Kind == replica.EventStarted || e.Kind == replica.EventUnderrun {
+				dry <- struct{}{}
+			}
+		}})
+		stdin, feed := io.Pipe()
+		go func() {
+			_, _ = feed.Write(header)
+			_, _ = feed.Write(pcm[:24001])
+			<-dry                   // it has begun
+			time.Sleep(time.Second) // the input stalls: half a second was there
+			_, _ = feed.Write(pcm[24001:])
+			_ = feed.Close()
+		}()
+		o := send(t.Context(), t, s, stdin, "-")
+		report := s.end()
+		if o.code != 0 || len(o.receipts) != 1 || o.receipts[0].Outcome != echo.Finished || o.receipts[0].Input == nil || o.receipts[0].Input.Stalls == 0 {
+			t.Error(o)
+		}
+		if report.Underruns != 1 {
+			t.Errorf("%d underruns", report.Underruns)
+		}
+		noComplaints(t, report, "")
+		if !bytes.Equal(heard(t, record), pcm) {
+			t.Errorf("what was heard is not what was sent: %d and %d bytes", len(heard(t, record)), len(pcm))
+		}
+	})
+}
+
+// An interrupt stops the replica, and nothing follows it.
+func TestInterrupt(t *testing.T) {
+	header, pcm := tone(20 * 24000)
+	everywhere(t, func(t *testing.T, w world) {
+		why := errors.New("the user has left")
+		ctx, cancel := context.WithCancelCause(t.Context())
+		defer cancel(nil)
+		record := recording(t)
+		s := w.open(t, &replica.Options{Record: record, OnEvent: func(e replica.Event) {
+			if e.Kind == replica.EventStarted {
+				cancel(why)
+			}
+		}})
+		o := send(ctx, t, s, io.MultiReader(bytes.NewReader(header), bytes.NewReader(pcm)), "-")
+		report := s.end()
+		if o.code != 1 || len(o.receipts) != 1 || o.receipts[0].Outcome != echo.Interrupted || o.receipts[0].SpokenBy != echo.ByEvent {
+			t.Error(o)
+		}
+		if len(report.Utterances) != 1 || !report.Utterances[0].Interrupted || report.Utterances[0].Done || len(report.Interrupts) != 1 {
+			t.Errorf("the replica saw %+v", report.Utterances)
+		}
+		noComplaints(t, report, "")
+		if !bytes.HasPrefix(pcm, heard(t, record)) {
+			t.Error("what was heard is not the beginning of what was sent")
+		}
+	})
+}
+
+// The user begins to speak: the replica falls silent, and goes on afterwards
+// where that is asked for.
+func TestBargeIn(t *testing.T) {
+	for name, resume := range map[string]bool{"ends it": false, "is resumed after": true} {
+		t.Run(name, func(t *testing.T) {
+			everywhere(t, func(t *testing.T, w world) {
+				s := w.open(t, &replica.Options{Faults: replica.Faults{UserAt: time.Second, UserFor: time.Second}})
+				arguments := []string{"--barge-in", speech}
+				if resume {
+					arguments = append(arguments, "--resume")
+				}
+				o := send(t.Context(), t, s, nil, arguments...)
+				report := s.end()
+				noComplaints(t, report, "")
+				if !resume {
+					if o.code != 8 || len(o.receipts) != 1 || o.receipts[0].Outcome != echo.Interrupted {
+						t.Error(o)
+					}
+					return
+				}
+				if o.code != 0 || len(o.receipts) != 2 || o.receipts[1].Resumes != o.receipts[0].InferenceID || o.receipts[1].Outcome != echo.Finished {
+					t.Fatal(o)
+				}
+				if all := o.receipts[0].SpokenSeconds + o.receipts[1].SpokenSeconds; all < 7.2 || all > 8.6 {
+					t.Errorf("%v s were heard in all, of 7.323 s and what was said again", all)
+				}
+			})
+		})
+	}
+}
+
+// A replica that is gone ends the run with the code for a loss.
+func TestThePeerIsLost(t *testing.T) {
+	everywhere(t, func(t *testing.T, w world) {
+		s := w.open(t, &replica.Options{Faults: replica.Faults{DieAfter: 40}})
+		o := send(t.Context(), t, s, nil, speech)
+		report := s.end()
+		if o.code != 6 || len(o.receipts) != 1 || o.receipts[0].Outcome != echo.Failed || o.receipts[0].Error == "" {
+			t.Error(o)
+		}
+		noComplaints(t, report, replica.KindNeverDone)
+	})
+}
+
+// Messages fit the room, and a chunk that cannot is refused before anything is
+// said.
+func TestTheLimitOfTheRoom(t *testing.T) {
+	needBrowser(t)
+	for _, limit := range []int{2048, 8192} {
+		s := openBridge(t, &replica.Options{MessageLimit: limit})
+		o := send(t.Context(), t, s, nil, speech)
+		if report := s.end(); o.code != 0 || report.ComplaintCount != 0 {
+			t.Errorf("a limit of %d: %v, %+v", limit, o, report.Complaints)
+		}
+	}
+	s := openBridge(t, &replica.Options{MessageLimit: 2048})
+	o := send(t.Context(), t, s, nil, "--chunk", "50ms", speech)
+	if report := s.end(); o.code != 7 || report.Messages != 0 {
+		t.Errorf("%v, and the replica got %d messages", o, report.Messages)
+	}
+}

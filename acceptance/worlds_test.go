@@ -1,0 +1,208 @@
+package acceptance
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"echocast/cli"
+	"echocast/echo"
+	"echocast/replica"
+	"echocast/rtc"
+	"echocast/rtc/daily/dailytest"
+)
+
+// world is one kind of room.
+type world struct {
+	name string
+	// open makes a room with a replica in it, which behaves as the options
+	// say.
+	open func(t *testing.T, options *replica.Options) *stage
+}
+
+// stage is a room with its replica.
+type stage struct {
+	arguments []string // that make send reach it
+	// end ends the replica's part and returns what it heard.
+	end func() replica.Report
+}
+
+var worlds = []world{
+	{"local", openLocal},
+	{"daily bridge", openBridge},
+}
+
+func openLocal(t *testing.T, options *replica.Options) *stage {
+	listener, err := rtc.Listen("127.0.0.1:0", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	options.PeerGone = rtc.ErrPeerGone
+	var ended sync.WaitGroup
+	var report replica.Report
+	ended.Go(func() {
+		conn, err := listener.Accept(t.Context())
+		if err != nil {
+			t.Errorf("nobody came: %v", err)
+			return
+		}
+		defer conn.Close()
+		options.Die = func() { _ = conn.Close() }
+		report, _ = replica.New(conn, options).Run(t.Context())
+	})
+	return &stage{[]string{"--to", listener.URL()}, func() replica.Report {
+		ended.Wait()
+		_ = listener.Close()
+		return report
+	}}
+}
+
+// dailyJS is the library that Daily gives out, as npm installs it.
+const dailyJS = "../rtc/daily/dailytest/node_modules/@daily-co/daily-js/dist/daily.js"
+
+// needBrowser skips the test, or fails it where that is demanded, without what
+// the bridge needs.
+func needBrowser(t *testing.T) {
+	t.Helper()
+	_, chromium := exec.LookPath("chromium")
+	_, chrome := exec.LookPath("google-chrome")
+	_, library := os.Stat(dailyJS)
+	if (chromium == nil || chrome == nil) && library == nil {
+		return
+	}
+	const missing = "the Daily bridge needs Chromium and daily-js; make browser installs them"
+	if os.Getenv("ECHOCAST_REQUIRE_BROWSER") != "" {
+		t.Fatal(missing)
+	}
+	t.Skip(missing)
+}
+
+func openBridge(t *testing.T, options *replica.Options) *stage {
+	needBrowser(t)
+	room, participant := openDailyRoom(t, options)
+	library, err := filepath.Abs(dailyJS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return enter(t, options, room, participant, "--to", "daily+"+room.URL(), "--daily-js", library, "--daily-call-machine", room.CallMachine())
+}
+
+func openDailyRoom(t *testing.T, options *replica.Options) (*dailytest.Room, *dailytest.Participant) {
+	room, err := dailytest.NewRoom(dailytest.Options{MaxMessage: options.MessageLimit})
+	if err != nil {
+		t.Fatal(err)
+	}
+	participant := room.Enter("Ann", "tavus-replica-1")
+	options.Die = participant.Leave
+	return room, participant
+}
+
+// enter lets the replica play in a Daily room until it is told to end.
+func enter(t *testing.T, options *replica.Options, room *dailytest.Room, participant *dailytest.Participant, arguments ...string) *stage {
+	ctx, cancel := context.WithCancel(t.Context())
+	var ended sync.WaitGroup
+	var report replica.Report
+	ended.Go(func() { report, _ = replica.New(participant, options).Run(ctx) })
+	return &stage{arguments, func() replica.Report {
+		cancel()
+		ended.Wait()
+		participant.Leave()
+		room.Close()
+		for _, complaint := range room.Complaints() {
+			t.Errorf("the room complains: %s", complaint)
+		}
+		return report
+	}}
+}
+
+// everywhere runs a test in every world.
+func everywhere(t *testing.T, test func(t *testing.T, w world)) {
+	for _, w := range worlds {
+		t.Run(w.name, func(t *testing.T) { test(t, w) })
+	}
+}
+
+// outcome is what a run of send left.
+type outcome struct {
+	code     int
+	receipts []echo.Receipt
+	stderr   string
+}
+
+// send runs the send command to a stage.
+func send(ctx context.Context, t *testing.T, s *stage, stdin io.Reader, arguments ...string) outcome {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	all := append(append([]string{"echocast", "send", "--json", "--conversation", "c1"}, s.arguments...), arguments...)
+	code := cli.Run(ctx, all, cli.Streams{In: stdin, Out: &stdout, Err: &stderr})
+	o := outcome{code: code, stderr: stderr.String()}
+	for line := range strings.Lines(stdout.String()) {
+		var receipt echo.Receipt
+		if err := json.Unmarshal([]byte(line), &receipt); err != nil {
+			t.Fatalf("%v: %s", err, line)
+		}
+		o.receipts = append(o.receipts, receipt)
+	}
+	return o
+}
+
+// encoded is the audio that an input makes on the wire: what has to be heard.
+func encoded(t *testing.T, arguments ...string) []byte {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	if code := cli.Run(t.Context(), append([]string{"echocast", "encode"}, arguments...), cli.Streams{Out: &stdout, Err: &stderr}); code != 0 {
+		t.Fatal(stderr.String())
+	}
+	var pcm []byte
+	for line := range strings.Lines(stdout.String()) {
+		var m echo.AudioMessage
+		if err := json.Unmarshal([]byte(line), &m); err != nil {
+			t.Fatal(err)
+		}
+		pcm = append(pcm, m.Properties.Audio...)
+	}
+	return pcm
+}
+
+// recording is a file for what a replica hears.
+func recording(t *testing.T) *os.File {
+	t.Helper()
+	file, err := os.Create(filepath.Join(t.TempDir(), "heard.wav"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { file.Close() })
+	return file
+}
+
+// heard is what was recorded, without its header.
+func heard(t *testing.T, file *os.File) []byte {
+	t.Helper()
+	data, err := os.ReadFile(file.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data[44:]
+}
+
+// noComplaints checks that the replica has none but those of a kind.
+func noComplaints(t *testing.T, report replica.Report, but replica.Kind) {
+	t.Helper()
+	for _, complaint := range report.Complaints {
+		if complaint.Kind != but {
+			t.Errorf("the replica complains: %s", complaint.Text)
+		}
+	}
+}
+
+func (o outcome) String() string {
+	return fmt.Sprintf("code %d, %+v\n%s", o.code, o.receipts, o.stderr)
+}
