@@ -1,0 +1,116 @@
+package trace
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"echocast/echo"
+)
+
+// Figures sum up sessions.
+type Figures struct {
+	Utterances int
+	Outcomes   string  // such as "3 finished, 1 interrupted"
+	Worst      string  // of them: good, fair or bad
+	Seconds    float64 // of audio sent
+	Chunks     int
+	FirstAudio []float64 // of the utterances that were heard, sorted
+	Late       []float64 // of the chunks whose due time is known, sorted
+	Underruns  int
+	Interrupts int
+	Lost       int
+}
+
+// FiguresOf sums up.
+func FiguresOf(sessions []*Session) *Figures {
+	f := &Figures{}
+	outcomes := map[string]int{}
+	for _, s := range sessions {
+		f.Utterances += len(s.Utterances)
+		f.Chunks += len(s.Chunks)
+		f.Underruns += len(s.Underruns)
+		f.Lost += len(s.Away)
+		for i := range s.Utterances {
+			u := &s.Utterances[i]
+			f.Seconds += u.seconds(u.Samples)
+			outcomes[u.Outcome()]++
+			if u.interrupt {
+				f.Interrupts++
+			}
+			if r := u.Receipt; r != nil && r.FirstAudioSeconds >= 0 && r.Chunks > 0 {
+				f.FirstAudio = append(f.FirstAudio, r.FirstAudioSeconds)
+			}
+		}
+		for _, c := range s.Chunks {
+			if !math.IsNaN(c.Late) {
+				f.Late = append(f.Late, c.Late)
+			}
+		}
+	}
+	slices.Sort(f.FirstAudio)
+	slices.Sort(f.Late)
+	f.Outcomes, f.Worst = sumOutcomes(outcomes)
+	return f
+}
+
+// noReceipt is the outcome of an utterance that the trace knows no end of.
+const noReceipt = "no receipt"
+
+// Outcome is how the utterance ended.
+func (u *Utterance) Outcome() string {
+	if u.Receipt == nil || u.Receipt.Outcome == "" {
+		return noReceipt
+	}
+	return string(u.Receipt.Outcome)
+}
+
+// judgement is how good an outcome is.
+func judgement(outcome string) string {
+	switch echo.Outcome(outcome) {
+	case echo.Finished, echo.Sent:
+		return "good"
+	case echo.Interrupted, echo.Unverified:
+		return "fair"
+	}
+	return "bad"
+}
+
+// sumOutcomes writes how many ended in which way, the most frequent first.
+func sumOutcomes(outcomes map[string]int) (text, worst string) {
+	names := slices.Collect(func(yield func(string) bool) {
+		for name := range outcomes {
+			if !yield(name) {
+				return
+			}
+		}
+	})
+	slices.SortFunc(names, func(a, b string) int {
+		if outcomes[a] != outcomes[b] {
+			return outcomes[b] - outcomes[a]
+		}
+		return strings.Compare(a, b)
+	})
+	var parts []string
+	for _, name := range names {
+		parts = append(parts, fmt.Sprintf("%d %s", outcomes[name], name))
+	}
+	worst = "good"
+	for _, level := range []string{"fair", "bad"} {
+		if slices.ContainsFunc(names, func(name string) bool { return judgement(name) == level }) {
+			worst = level
+		}
+	}
+	return strings.Join(parts, ", "), worst
+}
+
+// Percentile is the smallest of the sorted values that p percent of them do not
+// exceed (nearest rank); NaN of none.
+func Percentile(sorted []float64, p float64) float64 {
+	if len(sorted) == 0 {
+		return math.NaN()
+	}
+	rank := int(math.Ceil(p * float64(len(sorted)) / 100))
+	return sorted[min(max(rank, 1), len(sorted))-1]
+}

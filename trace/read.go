@@ -1,0 +1,112 @@
+package trace
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"math"
+	"strings"
+)
+
+// What callers may test with errors.Is.
+var (
+	// ErrCut says that the last line is not whole: who recorded it was
+	// killed. All before it was read.
+	ErrCut = errors.New("the last line is cut off")
+	// ErrNoTrace says that this is something else.
+	ErrNoTrace = errors.New("this is not an echocast trace")
+)
+
+// longestLine is more than a line can need: rooms carry messages of 1 MiB at
+// most.
+const longestLine = 4 << 20
+
+// longest is the most seconds, and the most of everything that is counted, that
+// an entry may have. It keeps figures within what float64 holds exactly.
+const longest = 1e9
+
+// Read reads a trace, line by line. The first entry is of KindStart. Damage
+// ends it with an error that names the line.
+func Read(r io.Reader) iter.Seq2[Entry, error] {
+	return func(yield func(Entry, error) bool) {
+		lines := bufio.NewReaderSize(r, 64<<10)
+		for n := 1; ; n++ {
+			line, err := readLine(lines)
+			if errors.Is(err, io.EOF) && len(line) == 0 {
+				if n == 1 {
+					yield(Entry{}, fmt.Errorf("%w: it is empty", ErrNoTrace))
+				}
+				return
+			}
+			whole := err == nil
+			if err != nil && !errors.Is(err, io.EOF) {
+				yield(Entry{}, fmt.Errorf("line %d: %w", n, err))
+				return
+			}
+			e, err := parse(line, n == 1)
+			if err != nil {
+				if !whole && n > 1 {
+					err = ErrCut
+				}
+				yield(Entry{}, fmt.Errorf("line %d: %w", n, err))
+				return
+			}
+			if !yield(e, nil) || !whole {
+				return
+			}
+		}
+	}
+}
+
+// readLine reads to the end of a line, or to that of the input.
+func readLine(r *bufio.Reader) (line []byte, err error) {
+	for {
+		part, err := r.ReadSlice('\n')
+		line = append(line, part...)
+		if len(line) > longestLine {
+			return nil, fmt.Errorf("longer than %d bytes", longestLine)
+		}
+		if !errors.Is(err, bufio.ErrBufferFull) {
+			return line, err
+		}
+	}
+}
+
+// parse reads a line. The first must say what this is.
+func parse(line []byte, first bool) (e Entry, err error) {
+	if err = json.Unmarshal(bytes.TrimSpace(line), &e); err != nil {
+		if first {
+			return e, ErrNoTrace
+		}
+		return e, fmt.Errorf("not a line of a trace: %w", err)
+	}
+	if first && (e.Kind != KindStart || !strings.HasPrefix(e.Format, "echocast-trace/")) {
+		return e, ErrNoTrace
+	}
+	if e.Kind == KindStart && e.Format != Format {
+		return e, fmt.Errorf("the format is %.40q, and this program reads %q", e.Format, Format)
+	}
+	return e, e.check()
+}
+
+// check refuses figures that cannot be.
+func (e *Entry) check() error {
+	for _, seconds := range []*float64{&e.T, e.Due, e.Accepted} {
+		if seconds != nil && math.Abs(*seconds) > longest {
+			return fmt.Errorf("a time of %g s", *seconds)
+		}
+	}
+	for _, n := range []int64{e.Position, int64(e.Samples), int64(e.Bytes), int64(e.Rate)} {
+		if n < 0 || n > 1000*longest {
+			return fmt.Errorf("a count of %d", n)
+		}
+	}
+	if len(e.Peaks)%2 != 0 || len(e.Peaks) > 1000 {
+		return fmt.Errorf("%d peaks", len(e.Peaks))
+	}
+	return nil
+}

@@ -1,0 +1,190 @@
+package trace
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"regexp"
+	"sync"
+	"time"
+
+	"echocast/echo"
+)
+
+// mostPending is how much may wait for a slow disk: some minutes of speech in
+// real time. What is beyond it is left out, and a gap says so.
+const mostPending = 16 << 20
+
+// Recorder writes a trace. Its methods may be called from any goroutine; none
+// of them waits for the disk but Close. It starts one goroutine, which writes,
+// and which Close ends and waits for.
+type Recorder struct {
+	w     io.Writer
+	start time.Time
+	wake  chan struct{} // something is pending
+	ended chan struct{} // closed when the writer has ended
+
+	mu      sync.Mutex
+	pending bytes.Buffer
+	lines   *json.Encoder // into pending
+	missing int           // lines left out since the last gap
+	closed  bool
+	failed  error // the first of a write; nothing is kept after it
+}
+
+// NewRecorder begins a trace on w, which it does not close. program is the name
+// and version of who records.
+func NewRecorder(w io.Writer, program string) *Recorder {
+	r := &Recorder{w: w, start: time.Now(), wake: make(chan struct{}, 1), ended: make(chan struct{})}
+	r.lines = json.NewEncoder(&r.pending)
+	r.lines.SetEscapeHTML(false) // messages stay as they were
+	r.record(Entry{Kind: KindStart, Format: Format, Start: r.start.UTC().Truncate(time.Microsecond), Program: program})
+	go r.write()
+	return r
+}
+
+// Close writes what is pending and returns the first error of a write. It may
+// be called twice. What is recorded later is lost.
+func (r *Recorder) Close() error {
+	r.mu.Lock()
+	if !r.closed {
+		r.closed = true
+		close(r.wake)
+	}
+	r.mu.Unlock()
+	<-r.ended
+	return r.failed
+}
+
+// Observe records a moment.
+func (r *Recorder) Observe(m echo.Moment) {
+	if m.At.IsZero() {
+		m.At = time.Now()
+	}
+	e := Entry{
+		Kind: Kind(m.Kind), T: r.seconds(m.At), ID: m.InferenceID, Text: scrub(m.Text), Rate: m.Rate,
+		Position: m.Position, Samples: m.Samples, Bytes: m.Bytes, Last: m.Last, Event: eventOf(m.Event),
+	}
+	if len(m.PCM) > 0 {
+		e.Peaks = peaksOf(m.PCM)
+	}
+	if !m.Due.IsZero() {
+		e.Due = new(r.seconds(m.Due))
+	}
+	if m.Receipt != nil {
+		receipt := *m.Receipt
+		receipt.Error = scrub(receipt.Error)
+		e.Receipt = &receipt
+	}
+	r.record(e)
+}
+
+// Conn is conn with every message recorded.
+func (r *Recorder) Conn(conn echo.Conn) echo.Conn { return &recorded{conn, r} }
+
+type recorded struct {
+	conn echo.Conn
+	r    *Recorder
+}
+
+func (c *recorded) Send(ctx context.Context, msg []byte) error {
+	e := Entry{Kind: KindOut, T: c.r.now()}
+	err := c.conn.Send(ctx, msg)
+	if err != nil {
+		e.Error = scrub(err.Error())
+	} else {
+		e.Accepted = new(c.r.now())
+	}
+	e.keep(msg)
+	c.r.record(e)
+	return err
+}
+
+func (c *recorded) Receive(ctx context.Context) ([]byte, error) {
+	msg, err := c.conn.Receive(ctx)
+	if err != nil && ctx.Err() != nil {
+		return msg, err // nobody listens any more: nothing happened
+	}
+	e := Entry{Kind: KindIn, T: c.r.now()}
+	if err != nil {
+		e.Error = scrub(err.Error())
+	} else {
+		e.keep(msg)
+	}
+	c.r.record(e)
+	return msg, err
+}
+
+// keep holds msg until it is recorded.
+func (e *Entry) keep(msg []byte) {
+	if json.Valid(msg) {
+		e.Message = msg
+	} else {
+		e.Data = msg
+	}
+}
+
+func (r *Recorder) now() float64 { return r.seconds(time.Now()) }
+
+func (r *Recorder) seconds(at time.Time) float64 {
+	return float64(at.Sub(r.start).Round(time.Microsecond).Microseconds()) / 1e6
+}
+
+func (r *Recorder) record(e Entry) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed || r.failed != nil {
+		return
+	}
+	if r.pending.Len() > mostPending {
+		r.missing++
+		return
+	}
+	if r.missing > 0 {
+		_ = r.lines.Encode(Entry{Kind: KindGap, T: e.T, Lines: r.missing}) // entries always marshal
+		r.missing = 0
+	}
+	_ = r.lines.Encode(e)
+	select {
+	case r.wake <- struct{}{}:
+	default: // it is awake
+	}
+}
+
+// write writes what is pending whenever there is something, so that little is
+// missing where the process is killed.
+func (r *Recorder) write() {
+	defer close(r.ended)
+	var lines []byte
+	for range r.wake {
+		lines = r.flush(lines)
+	}
+	r.flush(lines)
+}
+
+// flush writes what is pending, in the memory of lines, which it returns.
+func (r *Recorder) flush(lines []byte) []byte {
+	r.mu.Lock()
+	lines = append(lines[:0], r.pending.Bytes()...)
+	r.pending.Reset()
+	r.mu.Unlock()
+	if len(lines) == 0 {
+		return lines
+	}
+	if _, err := r.w.Write(lines); err != nil {
+		r.mu.Lock()
+		if r.failed == nil {
+			r.failed = err
+		}
+		r.mu.Unlock()
+	}
+	return lines
+}
+
+// secretParts are what of an address may be a secret: user and password, and
+// what follows a "?" or "#".
+var secretParts = regexp.MustCompile(`([a-zA-Z][a-zA-Z0-9+.-]*://)(?:[^\s/?#"@]*@)?([^\s?#"]*)(?:[?#][^\s"]*)?`)
+
+// scrub takes the secrets out of the addresses in a text.
+func scrub(text string) string { return secretParts.ReplaceAllString(text, "$1$2") }

@@ -1,0 +1,547 @@
+package trace
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"sync"
+	"time"
+
+	"echocast/echo"
+)
+
+// ErrNothing says that a trace has no messages to send again.
+var ErrNothing = errors.New("the trace holds no messages that were sent")
+
+// ReplayOptions tune a replay. Nil is fine, and so is each zero value.
+type ReplayOptions struct {
+	Speed        float64 // times as fast as it was recorded; 0: 1
+	Burst        bool    // as fast as the connection takes it
+	SameIDs      bool    // keep the inference ids
+	Conversation string  // in place of the recorded one, where not empty
+	// ReadyTimeout bounds the wait for the replica; 0: 30 s.
+	ReadyTimeout time.Duration
+	// HeardTimeout bounds the wait for the replica's last word, beyond the
+	// time that the audio needs; 0: 5 s.
+	HeardTimeout time.Duration
+	// InterruptTimeout bounds the wait for its word that it has stopped; 0: 2 s.
+	InterruptTimeout time.Duration
+	// OnReceipt is told of each utterance, in order, at the end.
+	OnReceipt func(echo.Receipt)
+}
+
+func (o *ReplayOptions) withDefaults() ReplayOptions {
+	var set ReplayOptions
+	if o != nil {
+		set = *o
+	}
+	set.Speed = cmp.Or(set.Speed, 1)
+	set.ReadyTimeout = cmp.Or(set.ReadyTimeout, 30*time.Second)
+	set.HeardTimeout = cmp.Or(set.HeardTimeout, 5*time.Second)
+	set.InterruptTimeout = cmp.Or(set.InterruptTimeout, 2*time.Second)
+	return set
+}
+
+// Replay sends the messages of a trace again, at the times at which they were
+// sent, once the replica is there, and waits for its last word. Messages that
+// were not accepted then are left out. What ends without a done, because the
+// trace does, the replay breaks off or ctx ends, is interrupted. One trace
+// after another follows without a pause.
+//
+// Replay starts one goroutine, which it waits for.
+func Replay(ctx context.Context, entries iter.Seq2[Entry, error], conn echo.Conn, options *ReplayOptions) error {
+	p := &replay{
+		options: options.withDefaults(), conn: conn, ids: map[string]string{}, byID: map[string]*replayed{},
+		ready: make(chan struct{}), over: make(chan struct{}), changed: make(chan struct{}, 1),
+	}
+	listening, stop := context.WithCancel(context.WithoutCancel(ctx))
+	go p.listen(listening)
+	err := p.run(ctx, entries)
+	stop()
+	<-p.over
+	for _, u := range p.all {
+		if p.options.OnReceipt != nil {
+			p.options.OnReceipt(u.receipt(err))
+		}
+	}
+	return err
+}
+
+// replay is a replay that runs.
+type replay struct {
+	options ReplayOptions
+	conn    echo.Conn
+	ids     map[string]string // fresh, by recorded
+	last    string            // conversation of the last message
+	begin   time.Time         // when the trace that is being sent began
+	origin  float64           // t of its first message
+	open    *replayed         // an utterance that has had no done
+	msg     []byte
+
+	ready   chan struct{} // closed when the replica is there
+	over    chan struct{} // closed when listen has ended
+	lost    error         // why it has
+	changed chan struct{} // the replica has said something
+
+	mu      sync.Mutex
+	joined  bool
+	stopped bool // by somebody else
+	all     []*replayed
+	byID    map[string]*replayed
+}
+
+// replayed is an utterance that is sent again.
+type replayed struct {
+	id          string
+	samples     int64
+	seconds     float64
+	chunks      int
+	bytes       int64
+	first       time.Time // its first message was accepted
+	dry         time.Time // when all of it should have been played
+	started     time.Time
+	eventID     string
+	done        bool // its last chunk was sent
+	told        bool // it was interrupted from here
+	speaking    bool
+	ended       bool
+	interrupted bool
+	spoken      time.Duration
+	spokenKnown bool
+}
+
+func (p *replay) run(ctx context.Context, entries iter.Seq2[Entry, error]) error {
+	waited := false
+	for e, err := range entries {
+		if errors.Is(err, ErrCut) {
+			break
+		}
+		if err != nil {
+			return p.breakOff(ctx, err)
+		}
+		if e.Kind == KindStart {
+			p.begin = time.Time{}
+		}
+		if e.Kind != KindOut || e.Error != "" || len(e.Message) == 0 {
+			continue
+		}
+		if !waited {
+			if err := p.waitReady(ctx); err != nil {
+				return err
+			}
+			waited = true
+		}
+		if err := p.send(ctx, e); err != nil {
+			return p.breakOff(ctx, err)
+		}
+	}
+	if !waited {
+		return ErrNothing
+	}
+	if p.open != nil {
+		return p.breakOff(ctx, nil)
+	}
+	err := p.heard(ctx)
+	if ctx.Err() != nil {
+		return p.breakOff(ctx, err)
+	}
+	return err
+}
+
+func (p *replay) waitReady(ctx context.Context) error {
+	timeout := time.NewTimer(p.options.ReadyTimeout)
+	defer timeout.Stop()
+	select {
+	case <-p.ready:
+		return nil
+	case <-p.over:
+		return p.lost
+	case <-timeout.C:
+		return fmt.Errorf("%w (%v)", echo.ErrNotReady, p.options.ReadyTimeout)
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// send sends one message when its time has come.
+func (p *replay) send(ctx context.Context, e Entry) error {
+	m, msg, err := p.rewrite(e.Message)
+	if err != nil {
+		return err
+	}
+	if err := p.wait(ctx, e.T); err != nil {
+		return err
+	}
+	if p.taken() {
+		return echo.ErrInterrupted
+	}
+	p.last = m.ConversationID
+	p.sending(m)
+	if err := p.conn.Send(ctx, msg); err != nil {
+		return lostOr(ctx, err)
+	}
+	p.sent(m, len(msg))
+	return nil
+}
+
+func lostOr(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return fmt.Errorf("%w: %w", echo.ErrLost, err)
+}
+
+// wait returns when a message that was sent at t is due.
+func (p *replay) wait(ctx context.Context, t float64) error {
+	if p.begin.IsZero() {
+		p.begin, p.origin = time.Now(), t
+	}
+	var wait time.Duration
+	if !p.options.Burst {
+		wait = time.Until(p.begin.Add(time.Duration((t - p.origin) / p.options.Speed * float64(time.Second))))
+	}
+	timer := time.NewTimer(max(wait, 0))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return context.Cause(ctx)
+	case <-p.over:
+		return p.lost
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+const (
+	audioEvent     = "conversation.echo"
+	interruptEvent = "conversation.interrupt"
+)
+
+// rewrite gives a recorded message the ids of this replay. Nothing else in it
+// changes.
+func (p *replay) rewrite(recorded []byte) (m echo.AudioMessage, msg []byte, err error) {
+	p.msg, err = replaceStrings(p.msg[:0], recorded, func(key, value string) string {
+		switch {
+		case key == "inference_id" && value != "" && !p.options.SameIDs:
+			if p.ids[value] == "" {
+				p.ids[value] = echo.NewInferenceID()
+			}
+			return p.ids[value]
+		case key == "conversation_id" && p.options.Conversation != "":
+			return p.options.Conversation
+		}
+		return value
+	})
+	if err == nil {
+		_ = json.Unmarshal(p.msg, &m) // other messages than audio leave it as far as it got
+	}
+	return m, p.msg, err
+}
+
+// replaceStrings appends the JSON text src to dst, with each text that stands
+// under a key, at whatever depth, as replace has it.
+func replaceStrings(dst, src []byte, replace func(key, value string) string) ([]byte, error) {
+	decoder := json.NewDecoder(bytes.NewReader(src))
+	decoder.UseNumber()
+	var objects []bool // for each level, whether it is an object
+	key, isKey, copied := "", false, 0
+	for {
+		before := int(decoder.InputOffset())
+		token, err := decoder.Token()
+		if errors.Is(err, io.EOF) {
+			return append(dst, src[copied:]...), nil
+		}
+		if err != nil {
+			return dst, fmt.Errorf("a message is not JSON: %w", err)
+		}
+		text, isText := token.(string)
+		isKey = isText && !isKey && len(objects) > 0 && objects[len(objects)-1]
+		switch delim, _ := token.(json.Delim); {
+		case delim == '{' || delim == '[':
+			objects = append(objects, delim == '{')
+		case delim != 0:
+			objects = objects[:len(objects)-1]
+		case isKey:
+			key = text
+		case isText:
+			if to := replace(key, text); to != text {
+				from := before + bytes.IndexByte(src[before:], '"')
+				quoted, _ := json.Marshal(to) // texts always marshal
+				dst = append(append(dst, src[copied:from]...), quoted...)
+				copied = int(decoder.InputOffset())
+			}
+		}
+	}
+}
+
+// sending notes that a message is on its way: its event may come before the
+// call that sends it returns.
+func (p *replay) sending(m echo.AudioMessage) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch m.EventType {
+	case interruptEvent:
+		p.tell()
+	case audioEvent:
+		id := m.Properties.InferenceID
+		u := p.byID[id]
+		if u == nil {
+			u = &replayed{id: id}
+			p.all, p.byID[id] = append(p.all, u), u
+		}
+		u.done = u.done || m.Properties.Done
+		p.open = u
+		if u.done {
+			p.open = nil
+		}
+	}
+}
+
+// tell notes that all that is not over is interrupted.
+func (p *replay) tell() {
+	p.open = nil
+	for _, u := range p.all {
+		u.told = u.told || !u.ended
+	}
+}
+
+// sent counts a message that the connection has accepted.
+func (p *replay) sent(m echo.AudioMessage, size int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	u := p.byID[m.Properties.InferenceID]
+	if m.EventType != audioEvent || u == nil {
+		return
+	}
+	now := time.Now()
+	if u.chunks == 0 {
+		u.first, u.dry = now, now
+		if len(p.all) > 1 {
+			u.dry = latest(now, p.all[len(p.all)-2].dry)
+		}
+	}
+	rate := m.Properties.SampleRate
+	if rate <= 0 {
+		rate = echo.DefaultRate
+	}
+	samples := len(m.Properties.Audio) / 2
+	u.chunks++
+	u.samples += int64(samples)
+	u.seconds += float64(samples) / float64(rate)
+	u.bytes += int64(size)
+	u.dry = latest(u.dry, now).Add(time.Duration(samples) * time.Second / time.Duration(rate))
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// listen follows what the replica says until the connection ends or ctx does.
+func (p *replay) listen(ctx context.Context) {
+	defer close(p.over)
+	for {
+		msg, err := p.conn.Receive(ctx)
+		if err != nil {
+			p.lost = fmt.Errorf("%w: %w", echo.ErrLost, err)
+			return
+		}
+		event, err := echo.ParseEvent(msg)
+		if err != nil {
+			continue
+		}
+		if event.Kind == echo.Shutdown {
+			p.lost = fmt.Errorf("%w: the room was shut down", echo.ErrLost)
+			return
+		}
+		p.follow(event)
+		select {
+		case p.changed <- struct{}{}:
+		default: // it is known already
+		}
+	}
+}
+
+func (p *replay) follow(event echo.Event) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if event.Role != echo.RolePal {
+		return
+	}
+	if !p.joined {
+		p.joined = true
+		close(p.ready)
+	}
+	u := p.about(event)
+	if u == nil || u.ended {
+		return
+	}
+	if event.Kind == echo.StartedSpeaking {
+		u.start(event)
+		return
+	}
+	if !u.speaking && !u.started.IsZero() && !event.Interrupted {
+		return // the twin of a stop before the end
+	}
+	u.start(event) // where its start was lost
+	u.speaking = false
+	if event.Duration >= 0 {
+		u.spoken += event.Duration
+		u.spokenKnown = true
+	}
+	if event.Interrupted || u.done {
+		u.ended, u.interrupted = true, event.Interrupted
+		p.stopped = p.stopped || event.Interrupted && !u.told
+	}
+}
+
+// taken reports whether somebody else interrupted the replica.
+func (p *replay) taken() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.stopped
+}
+
+// about is the utterance that an event of speech is about: by its id, or the
+// first that has not begun.
+func (p *replay) about(event echo.Event) *replayed {
+	if event.Kind != echo.StartedSpeaking && event.Kind != echo.StoppedSpeaking {
+		return nil
+	}
+	var next *replayed // the first that has not begun
+	for _, u := range p.all {
+		if echo.NamedBy(event.InferenceID, u.id) {
+			return u
+		}
+		if next == nil && u.started.IsZero() {
+			next = u
+		}
+	}
+	for _, u := range p.all {
+		if !u.started.IsZero() && u.eventID == event.InferenceID && (event.InferenceID != "" || !u.ended) {
+			return u // or the twin of its end
+		}
+	}
+	if event.Kind == echo.StartedSpeaking {
+		return next
+	}
+	return nil
+}
+
+func (u *replayed) start(event echo.Event) {
+	u.speaking = true
+	if u.started.IsZero() {
+		u.started, u.eventID = time.Now(), event.InferenceID
+	}
+}
+
+// heard waits for the replica's word about all that was sent.
+func (p *replay) heard(ctx context.Context) error {
+	wait, unheard := p.unheard()
+	timeout := time.NewTimer(wait)
+	defer timeout.Stop()
+	for wait > 0 && !p.taken() {
+		select {
+		case <-p.changed:
+		case <-timeout.C:
+			return unheard
+		case <-p.over:
+			return p.lost
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		wait, unheard = p.unheard()
+	}
+	if p.taken() {
+		return echo.ErrInterrupted
+	}
+	return nil
+}
+
+// unheard is how long the replica may need until it has said its last word, 0
+// where it has, and what it means when that does not come.
+func (p *replay) unheard() (wait time.Duration, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, u := range p.all {
+		switch {
+		case u.ended, u.told && u.started.IsZero():
+		case u.told:
+			wait = max(wait, p.options.InterruptTimeout)
+		default:
+			err = echo.ErrUnverified
+			wait = max(wait, max(time.Until(u.dry), 0)+p.options.HeardTimeout)
+		}
+	}
+	return wait, err
+}
+
+// breakOff interrupts what is being said, waits a little for the replica's word
+// about it, and returns why.
+func (p *replay) breakOff(ctx context.Context, why error) error {
+	p.mu.Lock()
+	silent := true
+	for _, u := range p.all {
+		silent = silent && (u.ended || u.told)
+	}
+	p.tell()
+	p.mu.Unlock()
+	if silent || errors.Is(why, echo.ErrLost) {
+		return why
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.options.InterruptTimeout)
+	defer cancel()
+	if err := p.conn.Send(ctx, echo.AppendInterrupt(nil, p.last)); err != nil {
+		return errors.Join(why, lostOr(ctx, err))
+	}
+	for {
+		if wait, _ := p.unheard(); wait == 0 {
+			return why
+		}
+		select {
+		case <-p.changed:
+		case <-p.over:
+			return why
+		case <-ctx.Done():
+			return why
+		}
+	}
+}
+
+// receipt tells what came of the utterance.
+func (u *replayed) receipt(err error) echo.Receipt {
+	r := echo.Receipt{
+		InferenceID: u.id, Outcome: u.outcome(err), Samples: u.samples, SentSeconds: u.seconds,
+		Chunks: u.chunks, Bytes: u.bytes, FirstAudioSeconds: -1, FirstMessageSeconds: -1,
+		SpokenSeconds: u.seconds, SpokenBy: echo.ByClock, UnderrunsBy: echo.ByClock,
+	}
+	if u.spokenKnown && u.ended {
+		r.SpokenSeconds, r.SpokenBy = u.spoken.Seconds(), echo.ByEvent
+	}
+	if !u.started.IsZero() && !u.first.IsZero() {
+		r.FirstAudioSeconds = max(u.started.Sub(u.first), 0).Seconds()
+	}
+	if r.Outcome == echo.Failed && err != nil {
+		r.Error = err.Error()
+	}
+	return r
+}
+
+func (u *replayed) outcome(err error) echo.Outcome {
+	switch {
+	case u.interrupted, u.told && !errors.Is(err, echo.ErrLost):
+		return echo.Interrupted
+	case u.ended:
+		return echo.Finished
+	case u.done && !errors.Is(err, echo.ErrLost):
+		return echo.Unverified
+	}
+	return echo.Failed
+}

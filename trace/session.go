@@ -1,0 +1,426 @@
+package trace
+
+import (
+	"errors"
+	"io"
+	"math"
+	"slices"
+	"time"
+
+	"echocast/echo"
+)
+
+// Session is what a trace tells of one run, without the messages. All times are
+// seconds since its start.
+type Session struct {
+	Start      time.Time
+	Program    string
+	Length     float64 // to the last thing that happened or was to be heard
+	Cut        bool    // who recorded it was killed
+	Missing    int     // lines that the recorder left out
+	Out, In    int     // messages
+	Utterances []Utterance
+	Inputs     []Input
+	Chunks     []Chunk
+	Buffer     []Level // of the replica, estimated
+	Underruns  []Span  // when it ran out within an utterance, estimated
+	Replica    []Span  // it spoke
+	User       []Span  // somebody else spoke
+	Away       []Span  // there was no connection
+	Marks      []Mark
+}
+
+// Utterance is one utterance, and what came of it.
+type Utterance struct {
+	ID, Name  string
+	From, To  float64 // from its turn to its receipt
+	Rate      int     // Hz
+	Samples   int64   // sent
+	Chunks    int
+	Underruns int           // estimated here
+	Receipt   *echo.Receipt // nil where the trace ends before it
+	interrupt bool
+}
+
+// Input is audio that came from the source of an utterance.
+type Input struct {
+	T       float64
+	Seconds float64 // playing time
+}
+
+// Chunk is a message of audio.
+type Chunk struct {
+	T         float64 // the connection accepted it
+	Late      float64 // behind its due time; NaN where that is not known
+	Utterance int     // index
+	Position  float64 // in the utterance, as playing time
+	Seconds   float64 // playing time
+	Plays     float64 // when it was to be heard, estimated; NaN: never
+	Heard     float64 // how much of it, before an interrupt
+	Peaks     []int
+}
+
+// Level is how much audio the replica held: it changes in a straight line from
+// one to the next. Two at the same time are a jump.
+type Level struct{ T, Seconds float64 }
+
+// Span is a time in which something went on.
+type Span struct {
+	From, To float64
+	Text     string
+}
+
+// Mark is a moment worth seeing.
+type Mark struct {
+	T    float64
+	Kind Kind
+	Text string
+}
+
+// Sessions reads a whole trace and tells of each run in it. With an error it
+// returns what came before the damage; a cut last line is no error.
+func Sessions(r io.Reader) ([]*Session, error) {
+	var all []*Session
+	var reading *analysis
+	finish := func() {
+		if reading != nil {
+			all = append(all, reading.finish())
+		}
+	}
+	for e, err := range Read(r) {
+		if err != nil {
+			cut := errors.Is(err, ErrCut)
+			if cut {
+				reading.s.Cut = true
+				err = nil
+			}
+			finish()
+			return all, err
+		}
+		if e.Kind == KindStart {
+			finish()
+			reading = newAnalysis(e)
+			continue
+		}
+		reading.take(e)
+	}
+	finish()
+	return all, nil
+}
+
+// analysis is a session that is being read.
+type analysis struct {
+	s        *Session
+	known    map[string]int // utterances, by id
+	buffer   buffer
+	replica  speaking
+	user     speaking
+	lost     float64 // since when; NaN: connected
+	lostText string
+}
+
+func newAnalysis(start Entry) *analysis {
+	s := &Session{Start: start.Start, Program: start.Program}
+	return &analysis{
+		s: s, known: map[string]int{}, lost: math.NaN(),
+		buffer: buffer{s: s, dry: math.NaN()}, replica: speaking{spans: &s.Replica}, user: speaking{spans: &s.User},
+	}
+}
+
+// take takes one line.
+func (a *analysis) take(e Entry) {
+	a.s.Length = max(a.s.Length, e.T)
+	switch e.Kind {
+	case KindBegin:
+		u := &a.s.Utterances[a.utterance(e)]
+		u.Name, u.Rate = e.Text, e.Rate
+	case KindInput:
+		u := a.s.Utterances[a.utterance(e)]
+		a.s.Inputs = append(a.s.Inputs, Input{e.T, u.seconds(int64(e.Samples))})
+	case KindChunk:
+		a.chunk(e)
+	case KindInterrupt:
+		a.interrupt(e)
+	case KindEvent:
+		a.event(e)
+	case KindReceipt:
+		a.receipt(e)
+	case KindLost:
+		a.mark(e, e.Text)
+		if math.IsNaN(a.lost) {
+			a.lost, a.lostText = e.T, e.Text
+		}
+	case KindConnected:
+		if !math.IsNaN(a.lost) { // the first connection is nothing to see
+			a.mark(e, e.Text)
+		}
+		a.connected(e.T)
+	case KindOut:
+		a.s.Out++
+	case KindIn:
+		a.s.In++
+	case KindGap:
+		a.s.Missing += max(e.Lines, 0)
+	}
+}
+
+func (a *analysis) mark(e Entry, text string) {
+	a.s.Marks = append(a.s.Marks, Mark{e.T, e.Kind, text})
+}
+
+// utterance is the index of the utterance an entry is about, which may be the
+// first that tells of it.
+func (a *analysis) utterance(e Entry) int {
+	i, ok := a.known[e.ID]
+	if !ok {
+		i = len(a.s.Utterances)
+		a.known[e.ID] = i
+		a.s.Utterances = append(a.s.Utterances, Utterance{ID: e.ID, From: e.T, To: math.NaN()})
+	}
+	return i
+}
+
+// seconds is the playing time of so many samples.
+func (u *Utterance) seconds(samples int64) float64 {
+	rate := u.Rate
+	if rate == 0 {
+		rate = echo.DefaultRate
+	}
+	return float64(samples) / float64(rate)
+}
+
+func (a *analysis) chunk(e Entry) {
+	i := a.utterance(e)
+	u := &a.s.Utterances[i]
+	u.Chunks++
+	u.Samples += int64(e.Samples)
+	c := Chunk{
+		T: e.T, Late: math.NaN(), Utterance: i, Position: u.seconds(e.Position),
+		Seconds: u.seconds(int64(e.Samples)), Plays: math.NaN(), Peaks: e.Peaks,
+	}
+	if e.Due != nil {
+		c.Late = e.T - *e.Due
+	}
+	a.s.Chunks = append(a.s.Chunks, c)
+	a.buffer.add(len(a.s.Chunks)-1, e.Last)
+}
+
+// interrupt stops whatever is said.
+func (a *analysis) interrupt(e Entry) {
+	a.mark(e, e.Text)
+	if i, ok := a.known[e.ID]; ok {
+		a.s.Utterances[i].interrupt = true
+	}
+	a.buffer.stop(e.T)
+}
+
+func (a *analysis) receipt(e Entry) {
+	u := &a.s.Utterances[a.utterance(e)]
+	u.Receipt, u.To = e.Receipt, e.T
+	if u.Name == "" && e.Receipt != nil {
+		u.Name = e.Receipt.Source
+	}
+	a.buffer.over(a.known[e.ID], e.T)
+}
+
+func (a *analysis) event(e Entry) {
+	if e.Event == nil {
+		return
+	}
+	who := &a.replica
+	if e.Event.Role == echo.RoleUser {
+		who = &a.user
+	}
+	switch e.Event.Kind {
+	case echo.StartedSpeaking:
+		who.start(e.T, e.Event.InferenceID)
+	case echo.StoppedSpeaking:
+		if who.stop(e.T) && e.Event.Interrupted {
+			a.mark(Entry{Kind: KindEvent, T: e.T}, "the replica says that it was interrupted")
+			a.buffer.stop(e.T)
+		}
+	case echo.ReplicaJoined:
+		if !slices.ContainsFunc(a.s.Marks, func(m Mark) bool { return m.Text == joinedText }) {
+			a.mark(Entry{Kind: KindConnected, T: e.T}, joinedText)
+		}
+	case echo.Shutdown:
+		a.mark(Entry{Kind: KindLost, T: e.T}, "the room was shut down")
+	}
+}
+
+const joinedText = "the replica joined"
+
+func (a *analysis) connected(t float64) {
+	if !math.IsNaN(a.lost) {
+		a.s.Away = append(a.s.Away, Span{a.lost, t, a.lostText})
+		a.lost = math.NaN()
+	}
+}
+
+// finish closes what is still open.
+func (a *analysis) finish() *Session {
+	s := a.s
+	ended := s.Length
+	a.buffer.finish(ended)
+	a.connected(ended)
+	a.replica.stop(ended)
+	a.user.stop(ended)
+	for i := range s.Utterances {
+		if math.IsNaN(s.Utterances[i].To) {
+			s.Utterances[i].To = ended
+		}
+	}
+	return s
+}
+
+// speaking gathers when somebody spoke. Each event comes twice, under two
+// names: its twin changes nothing.
+type speaking struct {
+	spans *[]Span
+	open  bool
+}
+
+func (s *speaking) start(t float64, text string) {
+	if !s.open {
+		*s.spans = append(*s.spans, Span{From: t, Text: text})
+	}
+	s.open = true
+}
+
+func (s *speaking) stop(t float64) bool {
+	if !s.open {
+		return false
+	}
+	(*s.spans)[len(*s.spans)-1].To = t
+	s.open = false
+	return true
+}
+
+// preBuffer is how much a replica is supposed to hold before it plays, as in
+// package echo.
+const preBuffer = 0.1
+
+// buffer estimates what the replica holds, from when chunks are sent: it plays
+// once 100 ms are there, or less that is all of an utterance.
+type buffer struct {
+	s       *Session
+	waiting []int   // chunks that are held, while it does not play
+	playing []int   // the last chunks that may not have been heard to their end
+	held    float64 // seconds of waiting
+	dry     float64 // when it runs out; NaN while it does not play
+	current int     // utterance of the last chunk
+	open    bool    // that one has no last chunk yet
+}
+
+// slack is less than is heard. It keeps the rounding of times to microseconds
+// from being an underrun.
+const slack = 2e-6
+
+// add puts in a chunk.
+func (b *buffer) add(i int, last bool) {
+	c := &b.s.Chunks[i]
+	if b.open && c.Utterance != b.current {
+		b.open = false // it was left without an end
+	}
+	b.runDry(c.T)
+	b.current, b.open = c.Utterance, !last
+	if math.IsNaN(b.dry) {
+		b.level(c.T, b.held)
+		b.waiting = append(b.waiting, i)
+		b.held += c.Seconds
+		b.level(c.T, b.held)
+		if b.held >= preBuffer-slack || last {
+			b.play(c.T)
+		}
+		return
+	}
+	b.level(c.T, b.dry-c.T)
+	b.plays(c)
+	b.playing = append(b.playing, i)
+	b.level(c.T, b.dry-c.T)
+}
+
+func (b *buffer) level(t, seconds float64) {
+	b.s.Buffer = append(b.s.Buffer, Level{t, max(seconds, 0)})
+}
+
+// plays puts a chunk behind what is there.
+func (b *buffer) plays(c *Chunk) {
+	c.Plays, c.Heard = b.dry, c.Seconds
+	b.dry += c.Seconds
+}
+
+// play begins to play what is held.
+func (b *buffer) play(t float64) {
+	b.dry = t
+	for _, i := range b.waiting {
+		b.plays(&b.s.Chunks[i])
+	}
+	b.playing = append(b.playing[:0], b.waiting...)
+	b.waiting, b.held = b.waiting[:0], 0
+	if n := len(b.s.Underruns); n > 0 && math.IsNaN(b.s.Underruns[n-1].To) {
+		b.s.Underruns[n-1].To = t
+	}
+}
+
+// runDry notes that nothing was left to play before t. Within an utterance that
+// is an underrun, until it plays again.
+func (b *buffer) runDry(t float64) {
+	if math.IsNaN(b.dry) || b.dry >= t-slack {
+		return
+	}
+	b.level(b.dry, 0)
+	if b.open {
+		b.s.Underruns = append(b.s.Underruns, Span{b.dry, math.NaN(), ""})
+		b.s.Utterances[b.current].Underruns++
+	}
+	b.dry, b.playing = math.NaN(), b.playing[:0]
+}
+
+// stop throws away what is left at t.
+func (b *buffer) stop(t float64) {
+	b.runDry(t)
+	b.endUnderrun(t)
+	left := b.held
+	if !math.IsNaN(b.dry) {
+		left = b.dry - t
+	}
+	if left > 0 {
+		b.level(t, left)
+		b.level(t, 0)
+	}
+	for _, i := range b.playing {
+		c := &b.s.Chunks[i]
+		c.Heard = min(max(t-c.Plays, 0), c.Heard)
+	}
+	b.dry, b.held, b.open = math.NaN(), 0, false
+	b.playing, b.waiting = b.playing[:0], b.waiting[:0]
+}
+
+func (b *buffer) endUnderrun(t float64) {
+	if n := len(b.s.Underruns); n > 0 && math.IsNaN(b.s.Underruns[n-1].To) {
+		b.s.Underruns[n-1].To = t
+	}
+}
+
+// over notes that the utterance has its receipt: no more of it comes, and what
+// it has too little of to begin is never heard.
+func (b *buffer) over(utterance int, t float64) {
+	if utterance != b.current || len(b.s.Chunks) == 0 {
+		return
+	}
+	b.runDry(t)
+	b.endUnderrun(t)
+	b.open = false
+}
+
+// finish plays out what is there, which may take longer than the trace.
+func (b *buffer) finish(t float64) {
+	b.runDry(t)
+	b.endUnderrun(t)
+	if math.IsNaN(b.dry) {
+		return
+	}
+	b.level(b.dry, 0)
+	b.s.Length = max(b.s.Length, b.dry)
+}

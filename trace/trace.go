@@ -1,0 +1,159 @@
+// Package trace records what happened in a session and when, reads it again,
+// shows it as a page, and sends it a second time.
+//
+//	rec := trace.NewRecorder(file, "echocast 0.1.0")
+//	conn = rec.Conn(conn)              // the messages, out and in
+//	options.Observe = rec.Observe      // what the session says about itself
+//	...
+//	err := rec.Close()                 // after the session
+//
+// # The file
+//
+// A trace is lines of JSON. Every line has "kind" and "t", the seconds since
+// the start, to the microsecond, on the monotonic clock. Lines stand in the
+// order in which they were recorded, which is nearly that of t: a message out
+// has the time before it was sent and stands where it was accepted. The first
+// line is
+//
+//	{"kind":"start","t":0,"format":"echocast-trace/1","start":"2026-05-01T10:00:00.000000Z","program":"echocast 0.1.0"}
+//
+// and the others are, by kind, with what they have beside t:
+//
+//	begin      an utterance has its turn: id, text (its name), rate (Hz)
+//	input      samples came from its source: id, position, samples
+//	chunk      the connection accepted a chunk, at t: id, position, samples, bytes (of the message),
+//	           last (true on the last), due (seconds: when it was to leave), peaks
+//	interrupt  the replica was told to stop: id, text (why)
+//	event      the room said something: event
+//	receipt    an utterance is over: id, receipt
+//	lost       the connection is gone: text (why)
+//	connected  it is there again
+//	out        a message: message as it was sent, accepted (seconds: when the connection had taken it) or error
+//	in         a message: message as it came; data (base64) where it is not JSON; or error
+//	gap        lines are missing here, because the disk was too slow: lines (how many)
+//
+// position and samples count samples of the utterance. peaks are the lowest
+// and highest sample of equal parts of a chunk, one pair after the other, 127
+// being full scale. A file may hold several traces, one after the other. Fields
+// that are 0, empty or false may be missing; kinds and fields that a reader
+// does not know are to be passed over.
+//
+// A trace holds what was said, word for word as audio. It holds no keys: none
+// are in messages, and addresses in the texts of errors are cut before their
+// query.
+package trace
+
+import (
+	"encoding/json"
+	"math"
+	"time"
+
+	"echocast/echo"
+)
+
+// Format is the name and version in the first line.
+const Format = "echocast-trace/1"
+
+// Kind says what an Entry tells of. Those of an echo.Moment have its names.
+type Kind string
+
+// The kinds that are no echo.MomentKind.
+const (
+	KindStart Kind = "start" // a trace begins
+	KindOut   Kind = "out"   // a message was sent
+	KindIn    Kind = "in"    // a message came
+	KindGap   Kind = "gap"   // lines are missing
+)
+
+// The kinds of moments.
+const (
+	KindBegin     = Kind(echo.MomentBegin)
+	KindInput     = Kind(echo.MomentInput)
+	KindChunk     = Kind(echo.MomentChunk)
+	KindInterrupt = Kind(echo.MomentInterrupt)
+	KindEvent     = Kind(echo.MomentEvent)
+	KindReceipt   = Kind(echo.MomentReceipt)
+	KindLost      = Kind(echo.MomentLost)
+	KindConnected = Kind(echo.MomentConnected)
+)
+
+// Entry is one line of a trace. Times are seconds since the start of it.
+type Entry struct {
+	Kind Kind    `json:"kind"`
+	T    float64 `json:"t"`
+
+	Format  string    `json:"format,omitempty"`  // start
+	Start   time.Time `json:"start,omitzero"`    // start
+	Program string    `json:"program,omitempty"` // start
+
+	ID       string        `json:"id,omitempty"`   // of the utterance
+	Text     string        `json:"text,omitempty"` // begin, interrupt, lost
+	Rate     int           `json:"rate,omitempty"` // begin: Hz
+	Position int64         `json:"position,omitempty"`
+	Samples  int           `json:"samples,omitempty"`
+	Bytes    int           `json:"bytes,omitempty"`
+	Last     bool          `json:"last,omitempty"`
+	Due      *float64      `json:"due,omitempty"`
+	Peaks    []int         `json:"peaks,omitempty"`
+	Event    *Event        `json:"event,omitempty"`
+	Receipt  *echo.Receipt `json:"receipt,omitempty"`
+
+	Accepted *float64        `json:"accepted,omitempty"` // out
+	Message  json.RawMessage `json:"message,omitempty"`  // out, in
+	Data     []byte          `json:"data,omitempty"`     // in: what is not JSON
+	Error    string          `json:"error,omitempty"`    // out, in
+	Lines    int             `json:"lines,omitempty"`    // gap
+}
+
+// Event is an echo.Event without its raw message, which is an entry of its own.
+type Event struct {
+	Kind        echo.Kind `json:"kind,omitempty"`
+	Type        string    `json:"type"`
+	Role        string    `json:"role,omitempty"`
+	InferenceID string    `json:"inference_id,omitempty"`
+	Seq         int64     `json:"seq,omitempty"`
+	Turn        int       `json:"turn,omitempty"`
+	Time        time.Time `json:"time,omitzero"` // when the service emitted it
+	Interrupted bool      `json:"interrupted,omitempty"`
+	Duration    *float64  `json:"duration,omitempty"` // seconds spoken, where they are known
+}
+
+func eventOf(e *echo.Event) *Event {
+	if e == nil {
+		return nil
+	}
+	event := &Event{
+		Kind: e.Kind, Type: e.Type, Role: e.Role, InferenceID: e.InferenceID,
+		Seq: e.Seq, Turn: e.Turn, Time: e.Time, Interrupted: e.Interrupted,
+	}
+	if e.Duration >= 0 {
+		event.Duration = new(e.Duration.Seconds())
+	}
+	return event
+}
+
+// peakParts is into how many parts a chunk is cut for its peaks: 10 ms each, of
+// the default chunk.
+const peakParts = 5
+
+// peaksOf are the lowest and highest sample of each part of pcm.
+func peaksOf(pcm []float32) []int {
+	parts := min(peakParts, len(pcm))
+	peaks := make([]int, 0, 2*parts)
+	for i := range parts {
+		low, high := float32(1), float32(-1)
+		for _, v := range pcm[i*len(pcm)/parts : (i+1)*len(pcm)/parts] {
+			low, high = min(low, v), max(high, v)
+		}
+		peaks = append(peaks, scaled(low), scaled(high))
+	}
+	return peaks
+}
+
+// scaled is a sample on the scale of peaks.
+func scaled(v float32) int {
+	if v != v { // min and max keep NaN
+		return 0
+	}
+	return int(math.Round(127 * float64(min(max(v, -1), 1))))
+}
