@@ -65,6 +65,7 @@ func newApp(streams Streams) *cli.App {
 			benchCommand(streams),
 			probeCommand(streams),
 			presetCommand(streams),
+			reportCommand(streams),
 		},
 	}
 	for _, command := range app.Commands {

@@ -178,7 +178,7 @@ func tiles(f *Figures) []tile {
 		stops.Class = "amber"
 	}
 	if f.Lost > 0 {
-		stops.Class, stops.Note = "red", "connection lost "+plural(f.Lost, "time", "times")
+		stops.Class, stops.Note = "red", "connection lost "+times(f.Lost)
 	}
 	return []tile{sent, first, late, dry, stops}
 }
@@ -314,6 +314,16 @@ func plural(n int, one, many string) string {
 		return "1 " + one
 	}
 	return fmt.Sprintf("%d %s", n, many)
+}
+
+func times(n int) string {
+	switch n {
+	case 1:
+		return "once"
+	case 2:
+		return "twice"
+	}
+	return fmt.Sprintf("%d times", n)
 }
 
 // short writes a time that is usually milliseconds, such as 1.3 ms, 240 ms or

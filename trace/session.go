@@ -236,8 +236,7 @@ func (a *analysis) event(e Entry) {
 		who.start(e.T, e.Event.InferenceID)
 	case echo.StoppedSpeaking:
 		if who.stop(e.T) && e.Event.Interrupted {
-			a.mark(Entry{Kind: KindEvent, T: e.T}, "the replica says that it was interrupted")
-			a.buffer.stop(e.T)
+			a.stopped(e)
 		}
 	case echo.ReplicaJoined:
 		if !slices.ContainsFunc(a.s.Marks, func(m Mark) bool { return m.Text == joinedText }) {
@@ -245,6 +244,15 @@ func (a *analysis) event(e Entry) {
 		}
 	case echo.Shutdown:
 		a.mark(Entry{Kind: KindLost, T: e.T}, "the room was shut down")
+	}
+}
+
+// stopped takes the replica's word that it was interrupted, which is news where
+// we have not told it to.
+func (a *analysis) stopped(e Entry) {
+	a.buffer.stop(e.T)
+	if n := len(a.s.Marks); n == 0 || a.s.Marks[n-1].Kind != KindInterrupt {
+		a.mark(e, "the replica says that it was interrupted")
 	}
 }
 
@@ -262,7 +270,7 @@ func (a *analysis) finish() *Session {
 	s := a.s
 	ended := s.Length
 	a.buffer.finish(ended)
-	a.connected(ended)
+	a.connected(s.Length)
 	a.replica.stop(ended)
 	a.user.stop(ended)
 	for i := range s.Utterances {

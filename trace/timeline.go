@@ -127,7 +127,7 @@ func (t *timeline) spans(name, note, class string, spans []Span) *lane {
 // marks is the lane of single moments. An interrupt is a line across all lanes
 // as well.
 func (t *timeline) marks(s *Session) *lane {
-	l := &lane{Name: "Moments", Class: "thin"}
+	l := &lane{Name: "Moments", Class: "thin marks"}
 	marks := clip(s.Marks)
 	for i, m := range marks {
 		words, class := m.words()
@@ -204,7 +204,7 @@ func (t *timeline) inputs(s *Session) *lane {
 func (t *timeline) sends(s *Session) *lane {
 	l := &lane{
 		Name: "Sends", Note: "chunks, by lateness", Scale: decades(0.0001),
-		Legend: []key{{"ok", "on time"}, {"late", short(late)}, {"very", short(veryLate)}},
+		Legend: []key{{"ok", "on time"}, {"late", "from " + short(late)}, {"very", "from " + short(veryLate)}},
 	}
 	width := t.Length / mostPoints
 	classes := []string{"none", "ok", "late", "very"}

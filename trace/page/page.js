@@ -33,6 +33,7 @@ class Timeline {
     this.lanes = section.querySelector(".lanes");
     this.data = JSON.parse(section.querySelector("script").textContent);
     this.overlay = section.querySelector(".overlay");
+    this.grids = section.querySelector(".grids");
     this.cursor = section.querySelector(".cursor");
     this.brush = section.querySelector(".brush");
     this.readout = section.querySelector(".readout");
@@ -92,7 +93,7 @@ class Timeline {
     const width = this.axis.clientWidth || 800, most = Math.max(2, Math.floor(width / 95));
     const step = steps.find(s => (this.b - this.a) / s <= most) || 86400 * Math.ceil((this.b - this.a) / 86400 / most);
     this.axis.textContent = "";
-    for (const old of this.overlay.querySelectorAll(".grid")) old.remove();
+    for (const old of this.grids.querySelectorAll(".grid")) old.remove();
     for (let n = Math.ceil(this.a / step - 1e-6); n * step <= this.b + step * 1e-6; n++) {
       const left = this.percent(n * step), tick = document.createElement("span"), grid = document.createElement("span");
       tick.className = "tick" + (left * width < 2500 ? " first" : (100 - left) * width < 2500 ? " final" : "");
@@ -100,7 +101,7 @@ class Timeline {
       tick.style.left = grid.style.left = left + "%";
       tick.textContent = clock(n * step, step);
       this.axis.append(tick);
-      this.overlay.prepend(grid);
+      this.grids.append(grid);
     }
   }
 

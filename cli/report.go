@@ -1,0 +1,135 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"echocast/trace"
+)
+
+type reporting struct {
+	streams Streams
+	output  string
+}
+
+func reportCommand(streams Streams) *cli.Command {
+	r := &reporting{streams: streams}
+	return &cli.Command{
+		Name:      "report",
+		Usage:     "show what happened in a session, as a page",
+		UsageText: "echocast report [OPTIONS] TRACE\n\n   echocast send --trace session.ndjson speech.wav\n   echocast report session.ndjson",
+		Description: `A TRACE is what --trace recorded, or - for standard input. The page is one HTML
+file that needs nothing beside it. A trace whose last line is cut off, since the
+process was killed, is shown as far as it goes.`,
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Destination: &r.output, DefaultText: "TRACE with .html", Usage: "write the page to `FILE`; - is stdout"},
+		},
+		Action: func(c *cli.Context) error {
+			return r.run(c.Context, c.Args().Slice())
+		},
+	}
+}
+
+// run writes the page of one trace.
+func (r *reporting) run(ctx context.Context, names []string) error {
+	name, err := oneTrace(names, r.streams.In)
+	if err != nil {
+		return err
+	}
+	output := r.output
+	if output == "" {
+		output = stdinName
+		if name != stdinName {
+			output = strings.TrimSuffix(name, filepath.Ext(name)) + ".html"
+		}
+	}
+	if err := checkOutput(output, name); err != nil {
+		return err
+	}
+	stdin, restore := endReads(ctx, r.streams.In)
+	defer restore()
+	in, err := openTrace(name, stdin)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	sessions, err := trace.Sessions(in)
+	if err != nil {
+		return cancelled(ctx, &inputError{traceTitle(name), plain(err)})
+	}
+	return r.write(output, &trace.Page{Title: filepath.Base(traceTitle(name)), Sessions: sessions})
+}
+
+func (r *reporting) write(output string, page *trace.Page) error {
+	if output == stdinName {
+		if _, err := page.WriteTo(r.streams.Out); err != nil {
+			return stdoutError{err}
+		}
+		return nil
+	}
+	file, err := os.Create(output)
+	if err != nil {
+		return fmt.Errorf("%s: %w", output, plain(err))
+	}
+	buffered := bufio.NewWriter(file)
+	_, err = page.WriteTo(buffered)
+	if err := first(err, buffered.Flush(), file.Close()); err != nil {
+		return fmt.Errorf("%s: %w", output, plain(err))
+	}
+	fmt.Fprintf(r.streams.Err, "echocast: the report is in %s\n", printable(output))
+	return nil
+}
+
+// oneTrace is the trace that is named, and the only one.
+func oneTrace(names []string, stdin io.Reader) (string, error) {
+	if len(names) != 1 {
+		return "", usagef("name one trace, or - for standard input; --trace of echocast send records one")
+	}
+	if names[0] == stdinName && isTerminal(stdin) {
+		return "", usagef("standard input is a terminal; name a trace")
+	}
+	return names[0], nil
+}
+
+// checkOutput refuses to write over the trace.
+func checkOutput(output, name string) error {
+	target, err := os.Stat(output)
+	if err != nil {
+		return nil // it will be made, or making it says why not
+	}
+	if in, err := os.Stat(name); err == nil && os.SameFile(target, in) {
+		return usagef("-o %s would overwrite the trace", output)
+	}
+	return nil
+}
+
+func traceTitle(name string) string {
+	if name == stdinName {
+		return "standard input"
+	}
+	return name
+}
+
+// openTrace opens a trace. The caller closes it.
+func openTrace(name string, stdin io.Reader) (io.ReadCloser, error) {
+	if name == stdinName {
+		return io.NopCloser(stdin), nil
+	}
+	file, err := os.Open(name)
+	if err != nil {
+		return nil, &inputError{name, plain(err)}
+	}
+	if info, err := file.Stat(); err == nil && info.IsDir() {
+		_ = file.Close() // nothing was written
+		return nil, &inputError{name, errors.New("is a directory; name the trace in it")}
+	}
+	return file, nil
+}
