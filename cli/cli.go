@@ -66,6 +66,7 @@ func newApp(streams Streams) *cli.App {
 			probeCommand(streams),
 			presetCommand(streams),
 			reportCommand(streams),
+			replayCommand(streams),
 		},
 	}
 	for _, command := range app.Commands {

@@ -102,7 +102,7 @@ func (s *talk) ReadSamples(p []float32) (int, error) {
 	return n, nil
 }
 
-const second = 8000 // samples: little is enough here
+const second = 16000 // samples: little is enough here
 
 // record runs a session that has an underrun, an interrupt, events with twins
 // and a lost connection, against the stand-in replica.
@@ -131,35 +131,35 @@ func record(t *testing.T, w io.Writer) {
 		time.Sleep(400 * time.Millisecond)
 		return err
 	}
-	if err := say("welcome.wav", 3.2, nil); err != nil {
+	if err := say("welcome.wav", 2, nil); err != nil {
 		t.Error(err)
 	}
 	stalled := false
 	stalls := func(at int) time.Duration {
-		if at > 12*second/5 && !stalled {
+		if at > 7*second/5 && !stalled {
 			stalled = true
-			return 2200 * time.Millisecond
+			return 1500 * time.Millisecond
 		}
 		return 35 * time.Millisecond
 	}
-	if err := say("a live source", 4.5, stalls); err != nil {
+	if err := say("a live source", 2.6, stalls); err != nil {
 		t.Error(err)
 	}
 	var user sync.WaitGroup
 	user.Go(func() {
-		time.Sleep(2400 * time.Millisecond)
+		time.Sleep(1400 * time.Millisecond)
 		l.in <- []byte(`{"event_type":"conversation.started_speaking","properties":{"role":"user"}}`)
 		time.Sleep(300 * time.Millisecond)
 		_ = session.Interrupt(t.Context(), nil)
 		time.Sleep(500 * time.Millisecond)
 		l.in <- []byte(`{"event_type":"conversation.stopped_speaking","properties":{"role":"user","duration":0.8}}`)
 	})
-	if err := say("the long answer.mp3", 9, nil); !errors.Is(err, echo.ErrStopped) {
+	if err := say("the long answer.mp3", 6, nil); !errors.Is(err, echo.ErrStopped) {
 		t.Error(err)
 	}
 	user.Wait()
-	time.AfterFunc(1800*time.Millisecond, l.close)
-	if err := say("cut off.wav", 4, nil); !errors.Is(err, echo.ErrLost) {
+	time.AfterFunc(1300*time.Millisecond, l.close)
+	if err := say("cut off.wav", 2.5, nil); !errors.Is(err, echo.ErrLost) {
 		t.Error(err)
 	}
 	_ = session.Close()
@@ -217,7 +217,7 @@ func checkSession(t *testing.T, s *Session) {
 			t.Errorf("utterance %d: %d underruns, %d samples; receipt %+v", i, u.Underruns, u.Samples, u.Receipt)
 		}
 	}
-	if len(s.Replica) < 4 || len(s.User) != 1 || s.Out == 0 || s.In == 0 {
+	if len(s.Replica) != 4 || len(s.User) != 1 || s.Out == 0 || s.In == 0 {
 		t.Errorf("the replica spoke %d times, the user %d times; %d out, %d in", len(s.Replica), len(s.User), s.Out, s.In)
 	}
 }

@@ -338,7 +338,7 @@ func short(seconds float64) string {
 	case math.Abs(seconds) < 100:
 		return strings.TrimSuffix(strings.TrimSuffix(fmt.Sprintf("%.2f", seconds), "0"), ".0") + " s"
 	}
-	return fmt.Sprintf("%.0f s", seconds)
+	return long(seconds)
 }
 
 // long writes a time that may be hours.

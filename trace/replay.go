@@ -253,11 +253,11 @@ func replaceStrings(dst, src []byte, replace func(key, value string) string) ([]
 	for {
 		before := int(decoder.InputOffset())
 		token, err := decoder.Token()
-		if errors.Is(err, io.EOF) {
+		if errors.Is(err, io.EOF) && len(objects) == 0 {
 			return append(dst, src[copied:]...), nil
 		}
 		if err != nil {
-			return dst, fmt.Errorf("a message is not JSON: %w", err)
+			return dst, fmt.Errorf("a message is not JSON: %v", err)
 		}
 		text, isText := token.(string)
 		isKey = isText && !isKey && len(objects) > 0 && objects[len(objects)-1]
@@ -518,9 +518,9 @@ func (p *replay) breakOff(ctx context.Context, why error) error {
 // receipt tells what came of the utterance.
 func (u *replayed) receipt(err error) echo.Receipt {
 	r := echo.Receipt{
-		InferenceID: u.id, Outcome: u.outcome(err), Samples: u.samples, SentSeconds: u.seconds,
+		InferenceID: u.id, Outcome: u.outcome(err), Samples: u.samples, SentSeconds: micro(u.seconds),
 		Chunks: u.chunks, Bytes: u.bytes, FirstAudioSeconds: -1, FirstMessageSeconds: -1,
-		SpokenSeconds: u.seconds, SpokenBy: echo.ByClock, UnderrunsBy: echo.ByClock,
+		SpokenSeconds: micro(u.seconds), SpokenBy: echo.ByClock, UnderrunsBy: echo.ByClock,
 	}
 	if u.spokenKnown && u.ended {
 		r.SpokenSeconds, r.SpokenBy = u.spoken.Seconds(), echo.ByEvent

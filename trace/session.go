@@ -199,7 +199,7 @@ func (a *analysis) chunk(e Entry) {
 		Seconds: u.seconds(int64(e.Samples)), Plays: math.NaN(), Peaks: e.Peaks,
 	}
 	if e.Due != nil {
-		c.Late = e.T - *e.Due
+		c.Late = micro(e.T - *e.Due)
 	}
 	a.s.Chunks = append(a.s.Chunks, c)
 	a.buffer.add(len(a.s.Chunks)-1, e.Last)

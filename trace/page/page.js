@@ -15,7 +15,7 @@ function clock(t, step) {
 
 function milliseconds(s) {
   const ms = s * 1000;
-  return Math.abs(ms) >= 1000 ? s.toFixed(2) + " s" : ms.toFixed(Math.abs(ms) < 10 ? 1 : 0) + " ms";
+  return Math.abs(ms) >= 1000 ? s.toFixed(2) + " s" : !ms ? "0 ms" : ms.toFixed(Math.abs(ms) < 10 ? 1 : 0) + " ms";
 }
 
 // before is the index of the last value that is at most x, or -1.
@@ -81,9 +81,9 @@ class Timeline {
       const off = block.b < this.a || block.a > this.b;
       block.e.style.display = off ? "none" : "";
       if (off) continue;
-      const left = Math.max(this.percent(block.a), block.a === block.b ? -100 : -1);
+      const left = Math.max(this.percent(block.a), block.a === block.b ? -100 : 0);
       block.e.style.left = left + "%";
-      block.e.style.width = Math.min(this.percent(block.b), 101) - left + "%";
+      block.e.style.width = Math.min(this.percent(block.b), 100) - left + "%";
     }
     this.ticks();
     this.crowd();

@@ -1,0 +1,142 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"echocast/echo"
+	"echocast/trace"
+)
+
+type replaying struct {
+	settings // its conversation, limit and output
+	reaching
+	streams Streams
+	record  string
+	speed   float64
+	burst   bool
+	sameIDs bool
+}
+
+func replayCommand(streams Streams) *cli.Command {
+	r := &replaying{streams: streams}
+	return &cli.Command{
+		Name:      "replay",
+		Usage:     "send the messages of a trace again",
+		UsageText: "echocast replay [OPTIONS] TRACE\n\n   echocast send --trace session.ndjson speech.wav\n   echocast replay session.ndjson --to http://127.0.0.1:8870",
+		Description: `A TRACE is what --trace recorded, or - for standard input. Its messages leave at
+the times at which they were sent, with fresh inference ids. An utterance that
+the trace leaves without an end is interrupted. Without --to, a stand-in replica
+in this process listens.
+
+` + helpExitCodes,
+		Flags: append([]cli.Flag{
+			&cli.StringFlag{Name: "to", Destination: &r.to, DefaultText: "a replica in this process", Usage: "`URL` of the replica: that of echocast replica, or of a Daily room"},
+			&cli.StringFlag{Name: "record", Destination: &r.record, Usage: "write what the replica in this process heard to `FILE` (WAV)"},
+			&cli.Float64Flag{Name: "speed", Value: 1, Destination: &r.speed, Usage: "send `N` times as fast as it was recorded"},
+			&cli.BoolFlag{Name: "burst", Destination: &r.burst, DisableDefaultText: true, Usage: "send as fast as the connection takes it"},
+			&cli.BoolFlag{Name: "same-ids", Destination: &r.sameIDs, DisableDefaultText: true, Usage: "keep the inference ids; a replica that has heard them may refuse them"},
+			&cli.StringFlag{Name: "conversation", Destination: &r.conversation, DefaultText: "as recorded", Usage: "`ID` of the conversation, in place of the recorded one"},
+			&cli.IntFlag{Name: "max-message", Value: echo.DefaultMaxMessage, Destination: &r.maxMessage, Usage: "the replica in this process drops messages of more than `BYTES`"},
+			&cli.DurationFlag{Name: "ready-timeout", Value: 30 * time.Second, Destination: &r.readyTimeout, Usage: "wait at most this `TIME` for the replica to join"},
+			&cli.BoolFlag{Name: "json", Destination: &r.json, DisableDefaultText: true, Usage: "print receipts as JSON lines on stdout"},
+			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Destination: &r.quiet, DisableDefaultText: true, Usage: "say nothing but errors"},
+		}, r.daily.flags()...),
+		Action: func(c *cli.Context) error {
+			return r.run(c.Context, c.Args().Slice())
+		},
+	}
+}
+
+func (r *replaying) check(names []string) error {
+	switch {
+	case !(r.speed > 0 && r.speed <= 1000):
+		return usagef("--speed %g: more than 0, at most 1000", r.speed)
+	case r.burst && r.speed != 1:
+		return usagef("--burst sends as fast as can be; leave out --speed")
+	case r.record != "" && r.to != "":
+		return usagef("--record is for the replica in this process; with --to, the other side records: echocast replica --record %s", r.record)
+	case r.readyTimeout <= 0:
+		return usagef("--ready-timeout %v: waiting takes time", r.readyTimeout)
+	case r.maxMessage <= 0:
+		return usagef("--max-message %d: a message has bytes", r.maxMessage)
+	}
+	return checkRecord(r.record, names)
+}
+
+func (r *replaying) run(ctx context.Context, names []string) error {
+	name, err := oneTrace(names, r.streams.In)
+	if err != nil {
+		return err
+	}
+	if err := r.check(names); err != nil {
+		return err
+	}
+	stdin, restore := endReads(ctx, r.streams.In)
+	defer restore()
+	in, err := openTrace(name, stdin)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out := r.newReporter(r.streams.Out, r.streams.Err)
+	out.heard = true
+	var conn echo.Conn // the messages are sent as they are, without a session
+	wrap := func(c echo.Conn) echo.Conn {
+		conn = c
+		return c
+	}
+	target, err := r.connect(ctx, place{conversation: r.conversation, limit: r.maxMessage, record: r.record, wrap: wrap}, out)
+	if err != nil {
+		return cancelled(ctx, err)
+	}
+	if conn == nil {
+		return first(target.close(), usagef("--to: this room carries no messages; replay into another"))
+	}
+	out.say("waiting for the replica")
+	err = r.replay(ctx, name, in, conn, out)
+	return first(err, target.close())
+}
+
+// replay sends the trace in, and tells what came of its utterances.
+func (r *replaying) replay(ctx context.Context, name string, in io.Reader, conn echo.Conn, out *reporter) error {
+	var failed error // of stdout
+	count := 0
+	err := trace.Replay(ctx, trace.Read(in), conn, &trace.ReplayOptions{
+		Speed: r.speed, Burst: r.burst, SameIDs: r.sameIDs, Conversation: r.conversation, ReadyTimeout: r.readyTimeout,
+		OnReceipt: func(receipt echo.Receipt) {
+			count++
+			receipt.Source = fmt.Sprintf("%s, utterance %d", traceTitle(name), count)
+			failed = first(failed, out.replayed(receipt))
+		},
+	})
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
+	}
+	if err != nil && !replicasDoing(err) {
+		err = &inputError{traceTitle(name), plain(err)}
+	}
+	return first(err, failed)
+}
+
+// replicasDoing reports errors that are not those of the trace.
+func replicasDoing(err error) bool {
+	for _, known := range []error{echo.ErrLost, echo.ErrNotReady, echo.ErrInterrupted, echo.ErrUnverified} {
+		if errors.Is(err, known) {
+			return true
+		}
+	}
+	return false
+}
+
+// replayed tells how an utterance that was sent again ended.
+func (r *reporter) replayed(receipt echo.Receipt) error {
+	r.count(&receipt)
+	r.say("%s: %s", receipt.Source, r.summary(receipt))
+	return r.print(receipt)
+}
