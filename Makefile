@@ -7,6 +7,7 @@
 # make acceptance   speaks ten minutes in real time, and compares
 # make fuzz         runs every fuzz target
 # make mutate       feeds it 20,000 damaged inputs
+# make livekit      builds the livekit-server that tests speak through
 #
 # With CGO_ENABLED=0, or where no C compiler or library can be had, all of it
 # builds one static file without libsoxr and libmpg123.
@@ -22,7 +23,7 @@ define with-cgo
 @export CGO_ENABLED=$$(scripts/setup.sh) race=; if [ "$$CGO_ENABLED" = 1 ]; then race=-race; fi; set -x; $(1)
 endef
 
-.PHONY: demo test browser build cross static fmt vet staticcheck bench-once bench fuzz check acceptance mutate clean
+.PHONY: demo test browser build cross static fmt vet staticcheck bench-once bench fuzz check acceptance mutate livekit clean
 
 demo: build
 	@mkdir -p demo
@@ -67,9 +68,14 @@ bench-once:
 bench: build
 	@GO="$(GO)" bench/run.sh
 
+# The server that the tests of rtc/livekit need; without it they are skipped.
+livekit:
+	@GO="$(GO)" scripts/livekit.sh
+
 # What CI runs.
 check: export ECHOCAST_REQUIRE_BROWSER = 1
-check: browser test demo fmt vet staticcheck bench-once cross static fuzz
+check: export ECHOCAST_REQUIRE_LIVEKIT = 1
+check: browser livekit test demo fmt vet staticcheck bench-once cross static fuzz
 	CGO_ENABLED=0 $(MAKE) test
 
 # Ten minutes of audio in real time, between two processes.

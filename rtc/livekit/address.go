@@ -1,0 +1,82 @@
+package livekit
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+)
+
+// Address is where a room is.
+type Address struct {
+	URL  string // of the server: wss://host[:port], or ws:// without TLS
+	Room string // its name
+}
+
+// ErrAddress says that a text is no address of a room.
+var ErrAddress = errors.New("not the address of a LiveKit room (livekit+wss://host/room)")
+
+// ParseAddress reads livekit+wss://host[:port]/room. Without TLS it is
+// livekit+ws. A room whose name has other characters than a path may have is
+// written with percent signs.
+func ParseAddress(text string) (Address, error) {
+	u, err := url.Parse(text)
+	if err != nil {
+		return Address{}, fmt.Errorf("%w: it does not parse", ErrAddress) // the error of url quotes what may be secret
+	}
+	scheme, found := strings.CutPrefix(u.Scheme, "livekit+")
+	room := strings.TrimSuffix(strings.TrimPrefix(u.EscapedPath(), "/"), "/")
+	switch {
+	case !found || scheme != "ws" && scheme != "wss":
+		return Address{}, fmt.Errorf("%w: it begins with neither livekit+wss:// nor livekit+ws://", ErrAddress)
+	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
+		return Address{}, fmt.Errorf("%w: keys and tokens belong into the environment, not behind @, ? or #", ErrAddress)
+	case u.Hostname() == "":
+		return Address{}, fmt.Errorf("%w: it has no host", ErrAddress)
+	case room == "":
+		return Address{}, fmt.Errorf("%w: it has no room behind %s", ErrAddress, u.Host)
+	case strings.Contains(room, "/"):
+		return Address{}, fmt.Errorf("%w: the room %q has a slash, which is written %%2F", ErrAddress, room)
+	}
+	name, err := url.PathUnescape(room)
+	if err != nil {
+		return Address{}, fmt.Errorf("%w: the room %q does not decode", ErrAddress, room)
+	}
+	return Address{URL: scheme + "://" + u.Host, Room: name}, nil
+}
+
+// String is the address as ParseAddress reads it.
+func (a Address) String() string {
+	return "livekit+" + a.URL + "/" + url.PathEscape(a.Room)
+}
+
+// Credentials let us in: a token, or a key and its secret to make one of.
+type Credentials struct {
+	Key, Secret string
+	Token       string // where it is set, it is used
+}
+
+// CredentialsFrom takes them from LIVEKIT_TOKEN, or from LIVEKIT_API_KEY and
+// LIVEKIT_API_SECRET, as lookup (os.Getenv) knows them.
+func CredentialsFrom(lookup func(name string) string) (Credentials, error) {
+	c := Credentials{Key: lookup("LIVEKIT_API_KEY"), Secret: lookup("LIVEKIT_API_SECRET"), Token: lookup("LIVEKIT_TOKEN")}
+	switch {
+	case c.Token != "" || c.Key != "" && c.Secret != "":
+		return c, nil
+	case c.Key != "":
+		return Credentials{}, errors.New("LIVEKIT_API_KEY is set and LIVEKIT_API_SECRET is not")
+	case c.Secret != "":
+		return Credentials{}, errors.New("LIVEKIT_API_SECRET is set and LIVEKIT_API_KEY is not")
+	}
+	return Credentials{}, errors.New("a LiveKit room needs LIVEKIT_API_KEY and LIVEKIT_API_SECRET, or LIVEKIT_TOKEN")
+}
+
+// redact takes secrets out of a text.
+func (c Credentials) redact(text string) string {
+	for _, secret := range []string{c.Token, c.Secret} {
+		if secret != "" {
+			text = strings.ReplaceAll(text, secret, "…")
+		}
+	}
+	return text
+}

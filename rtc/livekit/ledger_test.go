@@ -1,0 +1,124 @@
+package livekit
+
+import (
+	"fmt"
+	"testing"
+	"time"
+)
+
+// scene is a ledger and a clock.
+type scene struct {
+	*testing.T
+	ledger
+	now time.Time
+}
+
+func newScene(t *testing.T) *scene { return &scene{T: t, now: time.Unix(1000, 0)} }
+
+// say opens a stream of a length, sends it at once and closes it.
+func (s *scene) say(id string, length time.Duration) *entry {
+	e := s.ledger.open(id, 1000, s.now)
+	e.samples, e.closed = length.Milliseconds(), true
+	return e
+}
+
+func (s *scene) pass(d time.Duration) { s.now = s.now.Add(d) }
+
+func (s *scene) wantFinished(position time.Duration, interrupted bool, want string) {
+	s.Helper()
+	if got := s.ledger.finished(position, interrupted, s.now); got != want {
+		s.Errorf("finished at %v (interrupted %v) is of %q, want %q", position, interrupted, got, want)
+	}
+}
+
+func TestReportsGoToTheirStreams(t *testing.T) {
+	s := newScene(t)
+	for i := range 5 {
+		id := fmt.Sprint(i)
+		s.say(id, time.Second)
+		if got := s.started(); got != id {
+			t.Errorf("started is of %q, want %q", got, id)
+		}
+		if got := s.started(); got != "" {
+			t.Errorf("a second start is of %q", got)
+		}
+		s.pass(time.Second)
+		s.wantFinished(time.Second, false, id)
+		s.wantFinished(time.Second, false, "")
+	}
+}
+
+func TestLostReportDoesNotShiftTheRest(t *testing.T) {
+	s := newScene(t)
+	s.say("lost", time.Second)
+	s.pass(8 * time.Second)
+	for i := range 5 {
+		id := fmt.Sprint(i)
+		s.say(id, time.Second)
+		s.pass(time.Second)
+		s.wantFinished(time.Second, false, id)
+		if s.awaits("lost") {
+			t.Error("the lost report is still awaited")
+		}
+	}
+}
+
+func TestLateReportIsNotTheNextStreams(t *testing.T) {
+	for name, open := range map[string]func(s *scene){
+		"next is open":         func(s *scene) { s.ledger.open("next", 1000, s.now).samples = 10000 },
+		"next is closed":       func(s *scene) { s.say("next", 10*time.Second) },
+		"next is shorter":      func(s *scene) { s.say("next", 100*time.Millisecond) },
+		"next was interrupted": func(s *scene) { s.say("next", 10*time.Second).cleared = true },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newScene(t)
+			s.say("late", 5*time.Second)
+			s.pass(11 * time.Second)
+			open(s)
+			s.pass(time.Second)
+			s.wantFinished(5*time.Second, false, "late")
+			if !s.awaits("next") {
+				t.Error("the next stream is not awaited")
+			}
+		})
+	}
+}
+
+func TestInterruptedReportGoesToWhatWasInterrupted(t *testing.T) {
+	s := newScene(t)
+	s.say("interrupted", 5*time.Second).cleared = true
+	s.pass(2 * time.Second)
+	s.say("next", 5*time.Second)
+	s.pass(time.Second)
+	s.wantFinished(500*time.Millisecond, true, "interrupted")
+	s.pass(4 * time.Second)
+	s.wantFinished(5*time.Second, false, "next")
+}
+
+// Somebody else told the avatar to stop.
+func TestForeignInterrupt(t *testing.T) {
+	s := newScene(t)
+	s.ledger.open("a", 1000, s.now).samples = 2000
+	s.pass(time.Second)
+	s.wantFinished(time.Second, true, "a")
+}
+
+// An avatar whose clock is not ours: what is played and what was sent tell.
+func TestFastAvatar(t *testing.T) {
+	s := newScene(t)
+	s.say("lost", 3*time.Second)
+	s.say("a", 5*time.Second)
+	s.wantFinished(5*time.Second, false, "a")
+	s.say("b", 5*time.Second)
+	s.wantFinished(-1, false, "b")
+}
+
+func TestLedgerIsBounded(t *testing.T) {
+	s := newScene(t)
+	for i := range 3 * mostPending {
+		s.say(fmt.Sprint(i), time.Second)
+	}
+	if len(s.pending) != mostPending {
+		t.Errorf("%d streams are pending, want %d", len(s.pending), mostPending)
+	}
+}

@@ -1,0 +1,134 @@
+// Package livekit is an echo.Stage in a LiveKit room: the replica is an avatar
+// worker that joins the room beside us, hears the audio as data and publishes
+// video and sound to everybody in it.
+//
+//	to, err := livekit.ParseAddress("livekit+wss://example.livekit.cloud/demo-room")
+//	with, err := livekit.CredentialsFrom(os.Getenv)
+//	room, err := livekit.Join(ctx, to, with, nil)
+//	session, err := echo.NewSession(room, nil)
+//
+// # On the wire
+//
+// It is what LiveKit's agents say to their avatars, so any worker that serves
+// those serves this:
+//
+//	sender                                    avatar
+//	waits for its video track            <-   joins, publishes
+//	byte stream "lk.audio_stream"        ->   one per utterance: header, chunks, trailer
+//	     <-  RPC lk.playback_started     ""   optional
+//	     <-  RPC lk.playback_finished    {"playback_position": 2.34, "interrupted": false}
+//	RPC lk.clear_buffer                  ->   stop; playback_finished tells how far it came
+//
+// The chunks are signed 16-bit little-endian mono PCM of at most 15,000 bytes,
+// reliable and in order, to the avatar alone. The header's attributes
+// sample_rate and num_channels are texts. The trailer ends the utterance; its
+// stream has its inference id for a name.
+//
+// # Events
+//
+// The avatar's video track becomes echo.ReplicaJoined: before it the avatar
+// may miss audio. Its two RPCs become echo.StartedSpeaking and
+// echo.StoppedSpeaking with the inference id of the stream they are about.
+// They name none, so a Room counts: see ledger. An avatar that never sends
+// lk.playback_started, which is its right, has no echo.StartedSpeaking; its
+// first word is that it has finished. What else happens comes as events of
+// kind echo.Unknown and the types below.
+//
+// # What delivery means
+//
+// Speak blocks while the server is behind. The server does not pass on how far
+// the avatar is behind: it keeps what the avatar does not take. Only
+// lk.playback_finished tells what was played. A connection that breaks is
+// resumed without loss; where that fails the SDK starts anew, within about
+// two minutes. What was under way is then lost, and the utterance fails.
+//
+// # Goroutines
+//
+// A Room starts one for each lk.clear_buffer that is under way; Close waits for
+// it, and for those of the SDK's two peer connections.
+package livekit
+
+import (
+	"errors"
+	"time"
+)
+
+// What callers may test with errors.Is. After Close every call fails with
+// net.ErrClosed.
+var (
+	// ErrAvatarGone says that the avatar has left the room.
+	ErrAvatarGone = errors.New("the avatar has left the room")
+	// ErrLost says that the connection to the server is gone, or was started
+	// anew in the midst of an utterance.
+	ErrLost = errors.New("connection lost")
+	// ErrRefused says that the server does not take the key, the secret or
+	// the token.
+	ErrRefused = errors.New("the server refuses the credentials")
+	// ErrRejected says that the avatar does not take commands from us.
+	ErrRejected = errors.New("the avatar rejects our commands; it obeys another sender")
+)
+
+// The identities of the two where nothing else is said. The avatar's is the one
+// that LiveKit's own plugin gives.
+const (
+	DefaultAvatar   = "tavus-avatar-agent"
+	DefaultIdentity = "echocast"
+)
+
+// Types of the events that only such a room has.
+const (
+	TypeAvatarReady      = "livekit.avatar_ready"
+	TypePlaybackStarted  = "lk.playback_started"
+	TypePlaybackFinished = "lk.playback_finished"
+	TypeReconnecting     = "livekit.reconnecting"
+	TypeReconnected      = "livekit.reconnected"
+)
+
+const methodClear = "lk.clear_buffer"
+
+// Options tunes a Room. A nil *Options and every zero field mean the default.
+type Options struct {
+	// Avatar is the identity of the avatar. The default is DefaultAvatar.
+	Avatar string
+
+	// Identity is our own, where it is not the token's. The default is
+	// DefaultIdentity.
+	Identity string
+
+	// HighWater is how many bytes may wait for the server's acknowledgement
+	// before Speak blocks; it goes on at a quarter. The default is 128 KiB.
+	HighWater int
+
+	// ConnectTimeout bounds each of the three steps of Join: signalling, and
+	// a peer connection in either direction. The default is 5 s.
+	ConnectTimeout time.Duration
+
+	// ClearTimeout bounds the wait for the avatar's answer to lk.clear_buffer.
+	// The default is 2 s.
+	ClearTimeout time.Duration
+
+	// CloseTimeout bounds how long Close waits for the server to acknowledge
+	// what was sent. The default is 1 s.
+	CloseTimeout time.Duration
+}
+
+func (o *Options) withDefaults() Options {
+	var set Options
+	if o != nil {
+		set = *o
+	}
+	setDefault(&set.Avatar, DefaultAvatar)
+	setDefault(&set.Identity, DefaultIdentity)
+	setDefault(&set.HighWater, 128<<10)
+	setDefault(&set.ConnectTimeout, 5*time.Second)
+	setDefault(&set.ClearTimeout, 2*time.Second)
+	setDefault(&set.CloseTimeout, time.Second)
+	return set
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}

@@ -1,0 +1,243 @@
+// Package livekittest is a stand-in for an avatar worker in a LiveKit room. It
+// takes audio as LiveKit's own agents send it, plays it by the clock, says so,
+// and keeps what it played. It shares no code with the sender.
+//
+// It prints what it sees, one JSON object per line: see Report. What the sender
+// does wrong is a line with a complaint, and not an error.
+package livekittest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/livekit/protocol/livekit"
+	"github.com/livekit/protocol/logger"
+	lksdk "github.com/livekit/server-sdk-go/v2"
+	"github.com/pion/webrtc/v4"
+	"github.com/pion/webrtc/v4/pkg/media"
+)
+
+// What a Report tells of.
+const (
+	Joined    = "joined"    // in the room, video announced
+	Stream    = "stream"    // a byte stream was opened
+	Started   = "started"   // its first frame plays
+	Underrun  = "underrun"  // it ran out of audio; once for each time
+	Cleared   = "cleared"   // the sender said lk.clear_buffer
+	Finished  = "finished"  // a stream is over; its playback_finished was answered
+	Complaint = "complaint" // the sender did something wrong
+)
+
+// Report is one line.
+type Report struct {
+	Event       string            `json:"event"`
+	ID          string            `json:"id,omitempty"`         // of the stream
+	Attributes  map[string]string `json:"attributes,omitempty"` // stream
+	Position    float64           `json:"position,omitempty"`   // finished: seconds played
+	Interrupted bool              `json:"interrupted,omitempty"`
+	Received    int               `json:"received,omitempty"` // finished: bytes that came
+	Played      int               `json:"played,omitempty"`   // finished: bytes that were played
+	File        string            `json:"file,omitempty"`     // finished: what was played, s16le
+	Reply       string            `json:"reply,omitempty"`    // finished: the sender's answer to it
+	LatenessP99 float64           `json:"lateness_p99_ms,omitempty"`
+	LatenessMax float64           `json:"lateness_max_ms,omitempty"`
+	Text        string            `json:"text,omitempty"` // complaint
+}
+
+// Config says which room to join and how to behave. URL, Key, Secret, Room,
+// Identity and Sender are needed.
+type Config struct {
+	URL, Key, Secret, Room string
+	Identity               string  // its own
+	Sender                 string  // whom it obeys
+	Speed                  float64 // of its clock; 0: 1
+	Folder                 string  // where what it plays is kept, by stream; empty: nowhere
+	NoStarted              bool    // never say lk.playback_started
+	LoseFinished           int     // the number, from 1, of the one playback_finished that it does not say
+	Stamped                bool    // every frame begins with the time it was sent: measure lateness
+	NoVideo                bool    // join, and publish nothing
+	Rooms                  int     // be in so many rooms, Room with -0, -1, … behind it; 0: in Room
+}
+
+// Main runs an avatar until ctx ends. Its arguments are the fields of Config as
+// flags. It returns the exit code.
+func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	var c Config
+	flags := flag.NewFlagSet("avatar", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.StringVar(&c.URL, "url", "ws://127.0.0.1:7880", "of the server")
+	flags.StringVar(&c.Key, "key", "devkey", "API key")
+	flags.StringVar(&c.Secret, "secret", "", "API secret")
+	flags.StringVar(&c.Room, "room", "", "to join")
+	flags.StringVar(&c.Identity, "identity", "tavus-avatar-agent", "its own")
+	flags.StringVar(&c.Sender, "sender", "echocast", "identity to obey")
+	flags.Float64Var(&c.Speed, "speed", 1, "of its clock")
+	flags.StringVar(&c.Folder, "folder", "", "where to keep what was played")
+	flags.BoolVar(&c.NoStarted, "no-started", false, "never say lk.playback_started")
+	flags.IntVar(&c.LoseFinished, "lose-finished", 0, "do not say lk.playback_finished number `N`")
+	flags.BoolVar(&c.Stamped, "stamped", false, "frames carry the time they were sent")
+	flags.IntVar(&c.Rooms, "rooms", 0, "be in `N` rooms, named ROOM-0 and so on")
+	flags.BoolVar(&c.NoVideo, "no-video", false, "publish nothing")
+	if err := flags.Parse(args); err != nil {
+		return 2
+	}
+	if err := Run(ctx, c, stdout); err != nil {
+		fmt.Fprintln(stderr, "avatar:", err)
+		return 1
+	}
+	return 0
+}
+
+// Run is an avatar until ctx ends.
+func Run(ctx context.Context, c Config, out io.Writer) error {
+	if c.URL == "" || c.Key == "" || c.Secret == "" || c.Room == "" || c.Identity == "" || c.Sender == "" {
+		return errors.New("the avatar needs url, key, secret, room, identity and sender")
+	}
+	if c.Speed == 0 {
+		c.Speed = 1
+	}
+	lksdk.SetLogger(logger.GetDiscardLogger())
+	lines := &reporter{out: json.NewEncoder(out)}
+	if c.Rooms == 0 {
+		return c.run(ctx, lines)
+	}
+	errs := make([]error, c.Rooms)
+	var avatars sync.WaitGroup
+	for i := range errs {
+		one := c
+		one.Room = fmt.Sprintf("%s-%d", c.Room, i)
+		avatars.Go(func() { errs[i] = one.run(ctx, lines) })
+	}
+	avatars.Wait()
+	return errors.Join(errs...)
+}
+
+func (c Config) run(ctx context.Context, lines *reporter) error {
+	a := &avatar{Config: c, reporter: lines, streams: make(chan *playing, 64)}
+	return a.run(ctx)
+}
+
+// reporter prints reports, from any goroutine.
+type reporter struct {
+	mu  sync.Mutex
+	out *json.Encoder
+}
+
+func (r *reporter) report(line Report) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_ = r.out.Encode(line) // a reader that went away is not the avatar's business
+}
+
+type avatar struct {
+	Config
+	*reporter
+	room    *lksdk.Room
+	streams chan *playing
+
+	mu       sync.Mutex
+	current  []*playing // streams that have come and are not over
+	finished int
+}
+
+func (a *avatar) run(ctx context.Context) error {
+	a.room = lksdk.NewRoom(nil)
+	err := errors.Join(
+		a.room.RegisterRpcMethod("lk.clear_buffer", a.clear),
+		a.room.RegisterByteStreamHandler("lk.audio_stream", func(r *lksdk.ByteStreamReader, from string) { a.receive(r, from) }),
+	)
+	if err != nil {
+		return err
+	}
+	err = a.room.JoinWithContext(ctx, a.URL, lksdk.ConnectInfo{
+		APIKey: a.Key, APISecret: a.Secret, RoomName: a.Room, ParticipantIdentity: a.Identity, ParticipantName: a.Identity,
+		ParticipantKind: lksdk.ParticipantAgent, ParticipantAttributes: map[string]string{"lk.publish_on_behalf": a.Sender},
+	}, lksdk.WithAutoSubscribe(false))
+	if err != nil {
+		return err
+	}
+	defer a.room.Disconnect()
+	var work sync.WaitGroup
+	defer work.Wait()
+	if !a.NoVideo {
+		if err := a.video(ctx, &work); err != nil {
+			return err
+		}
+	}
+	a.report(Report{Event: Joined})
+	work.Go(func() { a.play(ctx) })
+	<-ctx.Done()
+	return nil
+}
+
+func (a *avatar) complain(id, format string, args ...any) {
+	a.report(Report{Event: Complaint, ID: id, Text: fmt.Sprintf(format, args...)})
+}
+
+// keyFrame looks like a VP8 key frame of 320 by 240 to a server, which announces
+// a track only when packets of it come.
+var keyFrame = []byte{0x10, 0x02, 0x00, 0x9d, 0x01, 0x2a, 0x40, 0x01, 0xf0, 0x00, 0, 0, 0, 0, 0, 0}
+
+func (a *avatar) video(ctx context.Context, work *sync.WaitGroup) error {
+	track, err := lksdk.NewLocalSampleTrack(webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeVP8, ClockRate: 90000})
+	if err != nil {
+		return err
+	}
+	_, err = a.room.LocalParticipant.PublishTrack(track, &lksdk.TrackPublicationOptions{Name: "avatar", Source: livekit.TrackSource_CAMERA, VideoWidth: 320, VideoHeight: 240})
+	if err != nil {
+		return err
+	}
+	work.Go(func() {
+		const every = 100 * time.Millisecond
+		tick := time.NewTicker(every)
+		defer tick.Stop()
+		for ctx.Err() == nil {
+			_ = track.WriteSample(media.Sample{Data: keyFrame, Duration: every}, nil) // until it is bound it goes nowhere
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+			}
+		}
+	})
+	return nil
+}
+
+// clear is lk.clear_buffer: all that has come so far is thrown away.
+func (a *avatar) clear(call lksdk.RpcInvocationData) (string, error) {
+	if call.CallerIdentity != a.Sender {
+		return "reject", nil
+	}
+	if call.Payload != "" {
+		a.complain("", "lk.clear_buffer has the payload %q", call.Payload)
+	}
+	a.mu.Lock()
+	for _, p := range a.current {
+		p.clear()
+	}
+	a.mu.Unlock()
+	a.report(Report{Event: Cleared})
+	return "ok", nil
+}
+
+// tell calls the sender as LiveKit's worker does: three times at most.
+func (a *avatar) tell(ctx context.Context, method, payload string) string {
+	for try := 0; ; try++ {
+		reply, err := a.room.LocalParticipant.PerformRpc(lksdk.PerformRpcParams{DestinationIdentity: a.Sender, Method: method, Payload: payload})
+		if err == nil {
+			return *reply
+		}
+		if try == 2 || ctx.Err() != nil {
+			return err.Error()
+		}
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+		}
+	}
+}

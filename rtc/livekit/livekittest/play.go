@@ -1,0 +1,250 @@
+package livekittest
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	lksdk "github.com/livekit/server-sdk-go/v2"
+)
+
+// frame is the playing time of what is played at once.
+const frame = 20 * time.Millisecond
+
+// playing is one stream, from its header on.
+type playing struct {
+	id       string
+	rate     int // Hz
+	channels int
+
+	mu       sync.Mutex
+	pcm      []byte // came
+	at       int    // played up to here
+	over     bool   // its trailer came
+	cleared  bool
+	changed  chan struct{} // one slot
+	lateness []time.Duration
+}
+
+var streamID = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`)
+
+// receive takes one byte stream to its end.
+func (a *avatar) receive(r *lksdk.ByteStreamReader, from string) {
+	id := r.Info.Id
+	if from != a.Sender {
+		a.complain(id, "a stream from %q, who is not the sender", from)
+		return
+	}
+	a.check(r.Info)
+	p := &playing{id: id, changed: make(chan struct{}, 1)}
+	p.rate, _ = strconv.Atoi(r.Info.Attributes["sample_rate"])
+	p.channels, _ = strconv.Atoi(r.Info.Attributes["num_channels"])
+	a.report(Report{Event: Stream, ID: id, Attributes: r.Info.Attributes})
+	if p.rate <= 0 || p.channels <= 0 {
+		return // the reference worker raises an error
+	}
+	a.mu.Lock()
+	a.current = append(a.current, p)
+	a.mu.Unlock()
+	a.streams <- p
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := r.Read(buf)
+		p.put(buf[:n], err == io.EOF, a.Stamped)
+		if err != nil {
+			return
+		}
+	}
+}
+
+// check complains about a header that is not as LiveKit's agents send it.
+func (a *avatar) check(info lksdk.ByteStreamInfo) {
+	age := time.Since(time.UnixMilli(info.Timestamp)).Abs()
+	name := ""
+	if info.Name != nil {
+		name = *info.Name
+	}
+	for problem, bad := range map[string]bool{
+		"its topic is " + info.Topic:                                       info.Topic != "lk.audio_stream",
+		"its MIME type is " + info.MimeType:                                info.MimeType != "application/octet-stream",
+		"its id " + info.Id + " is no UUID":                                !streamID.MatchString(info.Id),
+		"its name " + name + " does not begin with AUDIO_":                 !strings.HasPrefix(name, "AUDIO_") || len(name) < 8,
+		"it says how long it will be":                                      info.Size != nil,
+		"its time is off by " + age.String():                               age > time.Minute,
+		"it has not two attributes":                                        len(info.Attributes) != 2,
+		"its sample_rate is " + info.Attributes["sample_rate"]:             !decimal(info.Attributes["sample_rate"], 8000, 192000),
+		"its num_channels is not 1 but " + info.Attributes["num_channels"]: info.Attributes["num_channels"] != "1",
+	} {
+		if bad {
+			a.complain(info.Id, "%s", problem)
+		}
+	}
+}
+
+func decimal(text string, low, high int) bool {
+	n, err := strconv.Atoi(text)
+	return err == nil && n >= low && n <= high && strconv.Itoa(n) == text
+}
+
+func (p *playing) put(pcm []byte, over, stamped bool) {
+	p.mu.Lock()
+	if stamped && len(pcm) >= 8 {
+		p.lateness = append(p.lateness, time.Since(time.Unix(0, int64(binary.LittleEndian.Uint64(pcm)))))
+	}
+	p.pcm = append(p.pcm, pcm...)
+	p.over = p.over || over
+	p.mu.Unlock()
+	p.wake()
+}
+
+func (p *playing) clear() {
+	p.mu.Lock()
+	p.cleared = true
+	p.mu.Unlock()
+	p.wake()
+}
+
+func (p *playing) wake() {
+	select {
+	case p.changed <- struct{}{}:
+	default:
+	}
+}
+
+func (p *playing) length(bytes int) time.Duration {
+	return time.Duration(bytes) * time.Second / time.Duration(2*p.channels*p.rate)
+}
+
+// play plays the streams one after the other.
+func (a *avatar) play(ctx context.Context) {
+	for {
+		select {
+		case p := <-a.streams:
+			a.playOne(ctx, p)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (a *avatar) playOne(ctx context.Context, p *playing) {
+	first := true
+	due := time.Time{} // when the next frame is; zero: not playing
+	for {
+		n, ended := p.available()
+		switch {
+		case ctx.Err() != nil:
+			return
+		case ended:
+			a.finish(ctx, p)
+			return
+		case n == 0 && !due.IsZero():
+			a.report(Report{Event: Underrun, ID: p.id})
+			due = time.Time{}
+			continue
+		case n == 0:
+			p.wait(ctx, time.Hour)
+			continue
+		case due.IsZero():
+			due = time.Now()
+		}
+		if first {
+			first = false
+			a.report(Report{Event: Started, ID: p.id})
+			a.sayStarted(ctx)
+		}
+		if left := time.Until(due); left > 0 {
+			p.wait(ctx, left)
+			continue
+		}
+		due = due.Add(time.Duration(float64(p.take(n)) / a.Speed))
+	}
+}
+
+func (a *avatar) sayStarted(ctx context.Context) {
+	if !a.NoStarted {
+		a.tell(ctx, "lk.playback_started", "")
+	}
+}
+
+// available is how many bytes the next frame has; ended says that there is none
+// because all was played or thrown away.
+func (p *playing) available() (n int, ended bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	size := int(frame*time.Duration(p.rate)/time.Second) * 2 * p.channels
+	n = min(size, len(p.pcm)-p.at)
+	if n < size && !p.over {
+		n = 0 // a frame is played whole, unless it is the last
+	}
+	return n, p.cleared || p.over && n == 0
+}
+
+// take plays n bytes, and returns their length.
+func (p *playing) take(n int) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.at += n
+	return p.length(n)
+}
+
+// wait returns when something changed, or after d.
+func (p *playing) wait(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-p.changed:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// finish says how far a stream was played, and keeps what was.
+func (a *avatar) finish(ctx context.Context, p *playing) {
+	p.mu.Lock()
+	r := Report{Event: Finished, ID: p.id, Received: len(p.pcm), Played: p.at, Interrupted: p.cleared, Position: p.length(p.at).Seconds()}
+	r.LatenessP99, r.LatenessMax = percentile(p.lateness, 0.99), percentile(p.lateness, 1)
+	heard := p.pcm[:p.at]
+	p.mu.Unlock()
+	if len(heard) == 0 && !r.Interrupted {
+		a.complain(p.id, "an empty stream")
+	}
+	if r.Received%(2*p.channels) != 0 {
+		a.complain(p.id, "%d bytes are no whole frames", r.Received)
+	}
+	if a.Folder != "" {
+		r.File = filepath.Join(a.Folder, p.id+".s16")
+		if err := os.WriteFile(r.File, heard, 0o600); err != nil {
+			a.complain(p.id, "cannot keep what was played: %v", err)
+		}
+	}
+	a.mu.Lock()
+	a.current = slices.DeleteFunc(a.current, func(other *playing) bool { return other == p })
+	a.finished++
+	lose := a.finished == a.LoseFinished
+	a.mu.Unlock()
+	if !lose {
+		payload, _ := json.Marshal(map[string]any{"playback_position": r.Position, "interrupted": r.Interrupted, "synchronized_transcript": nil}) // always marshals
+		r.Reply = a.tell(ctx, "lk.playback_finished", string(payload))
+	}
+	a.report(r)
+}
+
+// percentile is in milliseconds; 0 of nothing.
+func percentile(d []time.Duration, part float64) float64 {
+	if len(d) == 0 {
+		return 0
+	}
+	slices.Sort(d)
+	at := min(int(part*float64(len(d))), len(d)-1)
+	return float64(d[at].Microseconds()) / 1000
+}

@@ -1,0 +1,69 @@
+package livekit
+
+import (
+	"encoding/binary"
+	"math"
+	"slices"
+	"strconv"
+	"time"
+
+	wire "github.com/livekit/protocol/livekit"
+
+	"echocast/echo"
+)
+
+const (
+	topicAudio = "lk.audio_stream"
+	mimeAudio  = "application/octet-stream"
+	maxChunk   = 15000 // bytes of a chunk, as every LiveKit SDK cuts them
+)
+
+// packet lets a packet of a byte stream through the SDK, whose own writer of
+// byte streams waits for an acknowledgement after each chunk and so comes to
+// little more than three times real time.
+type packet struct{ *wire.DataPacket }
+
+// ToProto is the packet.
+func (p packet) ToProto() *wire.DataPacket { return p.DataPacket }
+
+// header opens the byte stream of u.
+func header(u echo.Utterance, at time.Time) packet {
+	return packet{&wire.DataPacket{Value: &wire.DataPacket_StreamHeader{StreamHeader: &wire.DataStream_Header{
+		StreamId: u.InferenceID, Timestamp: at.UnixMilli(), Topic: topicAudio, MimeType: mimeAudio,
+		Attributes:    map[string]string{"sample_rate": strconv.Itoa(u.Rate), "num_channels": "1"},
+		ContentHeader: &wire.DataStream_Header_ByteHeader{ByteHeader: &wire.DataStream_ByteHeader{Name: "AUDIO_" + u.InferenceID}},
+	}}}}
+}
+
+// chunk is a piece of the stream with this id.
+func chunk(id string, index uint64, pcm []byte) packet {
+	return packet{&wire.DataPacket{Value: &wire.DataPacket_StreamChunk{StreamChunk: &wire.DataStream_Chunk{StreamId: id, ChunkIndex: index, Content: pcm}}}}
+}
+
+// trailer closes it.
+func trailer(id string) packet {
+	return packet{&wire.DataPacket{Value: &wire.DataPacket_StreamTrailer{StreamTrailer: &wire.DataStream_Trailer{StreamId: id}}}}
+}
+
+// appendPCM appends samples as s16le, rounded and saturated as echo.Encoder
+// does.
+func appendPCM(dst []byte, pcm []float32) []byte {
+	dst = slices.Grow(dst, 2*len(pcm))
+	for _, v := range pcm {
+		dst = binary.LittleEndian.AppendUint16(dst, uint16(quantise(v)))
+	}
+	return dst
+}
+
+func quantise(v float32) int16 {
+	v *= 32768
+	switch {
+	case v > math.MaxInt16:
+		return math.MaxInt16
+	case v < math.MinInt16:
+		return math.MinInt16
+	case v != v:
+		return 0
+	}
+	return int16(math.RoundToEven(float64(v)))
+}

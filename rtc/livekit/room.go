@@ -1,0 +1,289 @@
+package livekit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/livekit/protocol/logger"
+	lksdk "github.com/livekit/server-sdk-go/v2"
+	"github.com/pion/webrtc/v4"
+
+	"echocast/echo"
+)
+
+// tokenLife is how long our own token is good for entering; the server renews
+// it for those who are in.
+const tokenLife = 10 * time.Minute
+
+// Room is an open room, and an echo.Stage. Begin, Speak and Interrupt must not
+// be called at the same time; the other methods may be, by anybody.
+type Room struct {
+	room    *lksdk.Room
+	options Options
+
+	speaking chan struct{} // one slot, held by Speak and Interrupt
+	next     echo.Utterance
+	stream   *stream // the open one, or nil
+	pcm      []byte
+	calls    sync.WaitGroup // calls to the avatar
+
+	closeOnce sync.Once
+	closeErr  error
+	closing   chan struct{} // closed by Close
+	endOnce   sync.Once
+	cause     error         // why the room ended; read it after ended is closed
+	ended     chan struct{} // closed when the avatar or the connection is gone
+
+	mu     sync.Mutex
+	ledger ledger
+	last   *entry        // of the stream that was opened last
+	ready  bool          // the avatar's video is there
+	events []echo.Event  // not yet taken by Next
+	came   chan struct{} // one slot, filled when there are events
+}
+
+var _ echo.Stage = (*Room)(nil)
+
+var silenceSDK = sync.OnceFunc(func() { lksdk.SetLogger(logger.GetDiscardLogger()) })
+
+// Join enters the room. It returns when audio could be sent to the server, and
+// does not wait for the avatar, which is an event. A room that is not there is
+// made, where the server allows it.
+//
+// The error is the cause of ctx, ErrRefused, or says what the SDK says; never
+// what the credentials are. The SDK heeds ctx while it calls the server, and
+// then only Options.ConnectTimeout. Its log is turned off, in the whole program.
+func Join(ctx context.Context, to Address, with Credentials, options *Options) (*Room, error) {
+	silenceSDK()
+	r := &Room{
+		options: options.withDefaults(), speaking: make(chan struct{}, 1), closing: make(chan struct{}),
+		ended: make(chan struct{}), came: make(chan struct{}, 1),
+	}
+	if err := r.join(ctx, to, with); err != nil {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		return nil, fmt.Errorf("livekit: join room %q at %s: %w", to.Room, to.URL, err)
+	}
+	return r, nil
+}
+
+func (r *Room) join(ctx context.Context, to Address, with Credentials) error {
+	if with.Token == "" {
+		var err error
+		if with.Token, err = SenderToken(with.Key, with.Secret, to.Room, r.options.Identity, tokenLife); err != nil {
+			return err
+		}
+	}
+	r.room = lksdk.NewRoom(r.callbacks())
+	if err := r.serve(); err != nil {
+		return err
+	}
+	err := r.room.JoinWithContextAndToken(ctx, to.URL, with.Token,
+		lksdk.WithAutoSubscribe(false), lksdk.WithConnectTimeout(r.options.ConnectTimeout), lksdk.WithLogger(logger.GetDiscardLogger()))
+	if err != nil {
+		return refusal(err, with)
+	}
+	if err := r.openPublisher(); err != nil {
+		_ = r.Close()
+		return fmt.Errorf("no way for data to the server: %w", err)
+	}
+	r.greet()
+	return nil
+}
+
+// refusal tells bad credentials from the rest, and keeps them out of the text.
+func refusal(err error, with Credentials) error {
+	text := with.redact(err.Error())
+	if strings.Contains(text, "unauthorized") {
+		return fmt.Errorf("%w (%s)", ErrRefused, strings.TrimPrefix(text, "unauthorized: "))
+	}
+	return errors.New(text)
+}
+
+// openPublisher makes the SDK connect the way out, which it puts off until
+// there is something to send: an empty packet to ourselves. The first utterance
+// then waits for nothing.
+func (r *Room) openPublisher() error {
+	return r.room.LocalParticipant.PublishDataPacket(lksdk.UserData(nil), lksdk.WithDataPublishDestination([]string{r.Identity()}))
+}
+
+// Identity is who we are in the room: what an avatar is told to obey.
+func (r *Room) Identity() string { return r.room.LocalParticipant.Identity() }
+
+func (r *Room) callbacks() *lksdk.RoomCallback {
+	return &lksdk.RoomCallback{
+		OnDisconnectedWithReason: func(lksdk.DisconnectionReason) {
+			reason := strings.ReplaceAll(strings.ToLower(r.room.DisconnectReason().String()), "_", " ")
+			r.end(fmt.Errorf("%w (%s)", ErrLost, reason))
+		},
+		OnParticipantDisconnected: func(*lksdk.RemoteParticipant) { r.missAvatar() },
+		OnReconnecting:            func() { r.add(event(TypeReconnecting, nil)) },
+		OnReconnected: func() {
+			r.add(event(TypeReconnected, nil))
+			r.missAvatar()
+		},
+		ParticipantCallback: lksdk.ParticipantCallback{
+			OnTrackPublished: func(track *lksdk.RemoteTrackPublication, who *lksdk.RemoteParticipant) { r.see(who, track) },
+		},
+	}
+}
+
+// greet looks at who was there before us.
+func (r *Room) greet() {
+	if avatar := r.avatar(); avatar != nil {
+		for _, track := range avatar.TrackPublications() {
+			r.see(avatar, track)
+		}
+	}
+}
+
+func (r *Room) avatar() *lksdk.RemoteParticipant {
+	return r.room.GetParticipantByIdentity(r.options.Avatar)
+}
+
+// see reports the avatar as there with its first video track.
+func (r *Room) see(who *lksdk.RemoteParticipant, track lksdk.TrackPublication) {
+	if who.Identity() != r.options.Avatar || track.Kind() != lksdk.TrackKindVideo {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.ready {
+		return
+	}
+	r.ready = true
+	e := event(TypeAvatarReady, nil)
+	e.Kind, e.Role = echo.ReplicaJoined, echo.RolePal
+	r.push(e)
+}
+
+// missAvatar ends the room where the avatar was ready and is not there. While
+// the SDK starts the connection anew it knows of nobody.
+func (r *Room) missAvatar() {
+	r.mu.Lock()
+	ready := r.ready
+	r.mu.Unlock()
+	if ready && r.room.ConnectionState() == lksdk.ConnectionStateConnected && r.avatar() == nil {
+		r.end(ErrAvatarGone)
+	}
+}
+
+// end notes why the room is over. Only the first reason counts.
+func (r *Room) end(reason error) {
+	r.endOnce.Do(func() {
+		r.cause = reason
+		close(r.ended)
+	})
+}
+
+// over says why no call can go on, if it cannot.
+func (r *Room) over(ctx context.Context) error {
+	select {
+	case <-r.closing:
+		return net.ErrClosed // which ends the room too, so it comes first
+	default:
+	}
+	select {
+	case <-r.ended:
+		return r.cause
+	default:
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return nil
+}
+
+func (r *Room) add(e echo.Event) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.push(e)
+}
+
+// push queues an event; r.mu is held.
+func (r *Room) push(e echo.Event) {
+	r.events = append(r.events, e)
+	select {
+	case r.came <- struct{}{}:
+	default:
+	}
+}
+
+// Next returns the next event. When there are no more it fails with
+// ErrAvatarGone or ErrLost.
+func (r *Room) Next(ctx context.Context) (echo.Event, error) {
+	for {
+		if e, ok := r.take(); ok {
+			return e, nil
+		}
+		select {
+		case <-r.came:
+			continue
+		case <-r.closing:
+		case <-r.ended:
+		case <-ctx.Done():
+		}
+		if e, ok := r.take(); ok {
+			return e, nil
+		}
+		return echo.Event{}, fmt.Errorf("livekit: %w", r.over(ctx))
+	}
+}
+
+func (r *Room) take() (echo.Event, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.events) == 0 {
+		return echo.Event{}, false
+	}
+	e := r.events[0]
+	r.events = slices.Delete(r.events, 0, 1)
+	return e, true
+}
+
+// Close leaves the room. It waits at most Options.CloseTimeout for the server to
+// acknowledge what was sent, for calls to the avatar, and for the peer
+// connections. The error says that not all was acknowledged. Further calls wait
+// for the first and return the same.
+func (r *Room) Close() error {
+	r.closeOnce.Do(func() {
+		close(r.closing)
+		r.speaking <- struct{}{} // nothing is being said, and nothing will be
+		r.closeErr = r.flush()
+		peers := r.peers()
+		r.room.Disconnect()
+		for _, peer := range peers {
+			_ = peer.GracefulClose()
+		}
+		r.calls.Wait()
+	})
+	return r.closeErr
+}
+
+func (r *Room) peers() []*webrtc.PeerConnection {
+	both := []*webrtc.PeerConnection{r.room.LocalParticipant.GetPublisherPeerConnection(), r.room.LocalParticipant.GetSubscriberPeerConnection()}
+	return slices.DeleteFunc(both, func(p *webrtc.PeerConnection) bool { return p == nil })
+}
+
+// flush waits until the server has everything.
+func (r *Room) flush() error {
+	timeout, cancel := context.WithTimeout(context.Background(), r.options.CloseTimeout)
+	defer cancel()
+	publisher := r.room.LocalParticipant.GetPublisherPeerConnection()
+	for {
+		waiting := buffered(publisher)
+		switch {
+		case waiting == 0:
+			return nil
+		case !connected(publisher), !pause(timeout, r.ended):
+			return fmt.Errorf("livekit: close: %d bytes not acknowledged", waiting)
+		}
+	}
+}

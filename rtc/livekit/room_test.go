@@ -1,0 +1,424 @@
+package livekit
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	lksdk "github.com/livekit/server-sdk-go/v2"
+
+	"echocast/echo"
+	"echocast/rtc/livekit/livekittest"
+)
+
+// samples is a source of seconds of audio at 24 kHz that repeats nowhere. After
+// stallAt samples (0: never) it waits for resume.
+type samples struct {
+	left    int
+	at      int
+	state   uint32
+	stallAt int
+	resume  <-chan struct{}
+	all     []float32
+}
+
+func noise(seconds float64) *samples { return &samples{left: int(seconds * 24000), state: 1} }
+
+func (s *samples) ReadSamples(p []float32) (int, error) {
+	if s.left == 0 {
+		return 0, io.EOF
+	}
+	n := min(len(p), s.left)
+	if s.stallAt > 0 && s.at == s.stallAt {
+		<-s.resume
+	} else if s.at < s.stallAt {
+		n = min(n, s.stallAt-s.at)
+	}
+	for i := range p[:n] {
+		s.state = s.state*1664525 + 1013904223
+		p[i] = float32(int32(s.state)>>16) / 32768
+	}
+	s.all = append(s.all, p[:n]...)
+	s.at += n
+	s.left -= n
+	return n, nil
+}
+
+// sent is what was read of it, as it should be heard.
+func (s *samples) sent() []byte { return appendPCM(nil, s.all) }
+
+func join(t testing.TB, name string, options *Options) *Room {
+	t.Helper()
+	r, err := Join(t.Context(), Address{URL: serverURL(t), Room: name}, Credentials{Key: testKey, Secret: testSecret}, options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = r.Close() })
+	return r
+}
+
+func session(t testing.TB, r *Room, options *echo.Options) *echo.Session {
+	t.Helper()
+	s, err := echo.NewSession(r, options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	if err := s.WaitReady(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+var burst = &echo.Options{Pace: echo.Pace{Mode: echo.BurstMode}}
+
+func speak(t testing.TB, s *echo.Session, what *samples) echo.Receipt {
+	t.Helper()
+	receipt, err := s.Speak(t.Context(), echo.Speech{Samples: what})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return receipt
+}
+
+func mustEqual(t testing.TB, got, want []byte) {
+	t.Helper()
+	if !bytes.Equal(got, want) {
+		t.Errorf("the avatar played %d bytes, not the %d that were sent", len(got), len(want))
+	}
+}
+
+func TestTenSecondsArriveWhole(t *testing.T) {
+	avatar := startAvatar(t, t.Name(), "-speed", "50")
+	s := session(t, join(t, t.Name(), nil), burst)
+	what := noise(10)
+	receipt := speak(t, s, what)
+	if receipt.Outcome != echo.Finished || receipt.SpokenBy != echo.ByEvent || receipt.SpokenSeconds != 10 {
+		t.Errorf("receipt %+v, want 10 s finished, by event", receipt)
+	}
+	report := avatar.expect(livekittest.Finished)
+	if report.ID != receipt.InferenceID || report.Reply != answerOK || report.Interrupted {
+		t.Errorf("the avatar reports %+v", report)
+	}
+	mustEqual(t, heard(t, report), what.sent())
+}
+
+func TestUtterancesInARow(t *testing.T) {
+	avatar := startAvatar(t, t.Name(), "-speed", "50")
+	s := session(t, join(t, t.Name(), nil), burst)
+	for range 3 {
+		what := noise(0.73)
+		receipt := speak(t, s, what)
+		report := avatar.expect(livekittest.Finished)
+		if report.ID != receipt.InferenceID {
+			t.Errorf("the avatar played %s, and the receipt is of %s", report.ID, receipt.InferenceID)
+		}
+		mustEqual(t, heard(t, report), what.sent())
+	}
+}
+
+// A report that is lost costs its own utterance only.
+func TestLostReportCostsOneUtterance(t *testing.T) {
+	avatar := startAvatar(t, t.Name(), "-lose-finished", "1", "-no-started")
+	s := session(t, join(t, t.Name(), nil), &echo.Options{Pace: burst.Pace, HeardTimeout: 500 * time.Millisecond})
+	lost, err := s.Speak(t.Context(), echo.Speech{Samples: noise(0.3)})
+	if !errors.Is(err, echo.ErrUnverified) {
+		t.Errorf("the utterance that was not reported ends with %v, %+v", err, lost)
+	}
+	avatar.expect(livekittest.Finished)
+	for range 2 {
+		what := noise(0.3)
+		receipt := speak(t, s, what)
+		if receipt.Outcome != echo.Finished || receipt.SpokenSeconds != 0.3 {
+			t.Errorf("receipt %+v, want 0.3 s finished", receipt)
+		}
+		mustEqual(t, heard(t, avatar.expect(livekittest.Finished)), what.sent())
+	}
+}
+
+func TestInterrupt(t *testing.T) {
+	avatar := startAvatar(t, t.Name())
+	s := session(t, join(t, t.Name(), nil), nil)
+	what := noise(20)
+	type result struct {
+		receipt echo.Receipt
+		err     error
+	}
+	done := make(chan result, 1)
+	go func() {
+		receipt, err := s.Speak(t.Context(), echo.Speech{Samples: what})
+		done <- result{receipt, err}
+	}()
+	avatar.expect(livekittest.Started)
+	if err := s.Interrupt(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	got := <-done
+	avatar.expect(livekittest.Cleared)
+	report := avatar.expect(livekittest.Finished)
+	if !errors.Is(got.err, echo.ErrStopped) || got.receipt.Outcome != echo.Interrupted || got.receipt.SpokenBy != echo.ByEvent {
+		t.Errorf("interrupted: %v, %+v", got.err, got.receipt)
+	}
+	if !report.Interrupted || report.Position-got.receipt.SpokenSeconds > 1e-6 || got.receipt.SpokenSeconds-report.Position > 1e-6 {
+		t.Errorf("the avatar stopped at %v s (%+v), and the receipt says %v s", report.Position, report, got.receipt.SpokenSeconds)
+	}
+	if played := heard(t, report); !bytes.HasPrefix(what.sent(), played) {
+		t.Errorf("the %d bytes played are not how the utterance begins", len(played))
+	}
+	next := noise(0.2)
+	speak(t, s, next)
+	mustEqual(t, heard(t, avatar.expect(livekittest.Finished)), next.sent())
+}
+
+func TestInterruptOfAnAvatarThatObeysAnother(t *testing.T) {
+	avatar := startAvatar(t, t.Name(), "-sender", "somebody-else")
+	avatar.allowed = true // it complains about our stream
+	r := join(t, t.Name(), nil)
+	session(t, r, burst)
+	if err := r.Begin(echo.Utterance{InferenceID: echo.NewInferenceID(), Rate: 24000}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Speak(t.Context(), make([]float32, 100), false); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Interrupt(t.Context()); !errors.Is(err, ErrRejected) {
+		t.Errorf("Interrupt: %v, want ErrRejected", err)
+	}
+}
+
+func TestInputThatStalls(t *testing.T) {
+	avatar := startAvatar(t, t.Name(), "-speed", "20")
+	s := session(t, join(t, t.Name(), nil), burst)
+	resume := make(chan struct{})
+	what := noise(2)
+	what.stallAt, what.resume = 24000, resume
+	done := make(chan echo.Receipt, 1)
+	go func() {
+		receipt, err := s.Speak(t.Context(), echo.Speech{Samples: what})
+		if err != nil {
+			t.Error(err)
+		}
+		done <- receipt
+	}()
+	avatar.expect(livekittest.Underrun)
+	close(resume)
+	if receipt := <-done; receipt.Outcome != echo.Finished || receipt.SpokenSeconds != 2 {
+		t.Errorf("receipt %+v, want 2 s finished", receipt)
+	}
+	mustEqual(t, heard(t, avatar.expect(livekittest.Finished)), what.sent())
+}
+
+// next reads events up to the first of a type, or the error.
+func next(r *Room, what string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	for {
+		e, err := r.Next(ctx)
+		if err != nil || e.Type == what {
+			return err
+		}
+	}
+}
+
+func TestAvatarIsKilled(t *testing.T) {
+	avatar := startAvatar(t, t.Name())
+	r := join(t, t.Name(), nil)
+	if err := next(r, TypeAvatarReady); err != nil {
+		t.Fatal(err)
+	}
+	at := time.Now()
+	avatar.kill()
+	if err := next(r, "nothing"); !errors.Is(err, ErrAvatarGone) {
+		t.Errorf("Next: %v, want ErrAvatarGone", err)
+	}
+	t.Logf("seen after %v", time.Since(at))
+	if err := r.Begin(echo.Utterance{InferenceID: "a", Rate: 24000}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Speak(t.Context(), make([]float32, 100), false); !errors.Is(err, ErrAvatarGone) || !errors.Is(err, echo.ErrLost) {
+		t.Errorf("Speak: %v, want echo.ErrLost and ErrAvatarGone", err)
+	}
+}
+
+// The avatar is ready when its video is there, not before.
+func TestReadyIsVideo(t *testing.T) {
+	avatar := startAvatar(t, t.Name(), "-no-video")
+	avatar.expect(livekittest.Joined)
+	r := join(t, t.Name(), nil)
+	if r.avatar() == nil {
+		t.Fatal("the avatar has joined, and the room does not know it")
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.ready || len(r.events) > 0 {
+		t.Errorf("an avatar without video is ready: %v", r.events)
+	}
+}
+
+func TestForeignCallerIsRejected(t *testing.T) {
+	startAvatar(t, t.Name())
+	r := join(t, t.Name(), nil)
+	if err := next(r, TypeAvatarReady); err != nil {
+		t.Fatal(err)
+	}
+	stranger, err := lksdk.ConnectToRoom(serverURL(t), lksdk.ConnectInfo{APIKey: testKey, APISecret: testSecret, RoomName: t.Name(), ParticipantIdentity: "stranger"}, nil, lksdk.WithAutoSubscribe(false))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stranger.Disconnect()
+	for _, method := range []string{TypePlaybackFinished, TypePlaybackStarted} {
+		answer, err := stranger.LocalParticipant.PerformRpc(lksdk.PerformRpcParams{DestinationIdentity: r.Identity(), Method: method, Payload: "{}"})
+		if err != nil || *answer != answerReject {
+			t.Errorf("%s of a stranger: %v, want %q", method, err, answerReject)
+		}
+	}
+	if e, ok := r.take(); ok {
+		t.Errorf("a stranger's call is the event %+v", e)
+	}
+}
+
+func TestJoinErrors(t *testing.T) {
+	url := serverURL(t)
+	const wrong = "wrongwrongwrongwrongwrongwrongwrong"
+	foreign, err := SenderToken(testKey, wrong, "room", "echocast", time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, with := range map[string]Credentials{
+		"secret": {Key: testKey, Secret: wrong},
+		"key":    {Key: "nokey", Secret: testSecret},
+		"token":  {Token: foreign},
+		"text":   {Token: "no-token-at-all"},
+	} {
+		_, err := Join(t.Context(), Address{url, "room"}, with, nil)
+		if !errors.Is(err, ErrRefused) {
+			t.Errorf("wrong %s: %v, want ErrRefused", name, err)
+			continue
+		}
+		if text := err.Error(); strings.Contains(text, wrong) || strings.Contains(text, "eyJ") || strings.Contains(text, "\n") {
+			t.Errorf("wrong %s: the error tells a secret, or has two lines: %v", name, err)
+		}
+	}
+}
+
+func TestJoinNobody(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := l.Addr().String()
+	_ = l.Close()
+	_, err = Join(t.Context(), Address{"ws://" + address, "room"}, Credentials{Key: testKey, Secret: testSecret}, nil)
+	if err == nil || errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), address) {
+		t.Errorf("Join: %v, want an error that names %s", err, address)
+	}
+}
+
+func TestCloseEndsEverything(t *testing.T) {
+	r := join(t, t.Name(), nil)
+	failed := make(chan error, 1)
+	go func() {
+		_, err := r.Next(t.Context())
+		failed <- err
+	}()
+	for range 2 {
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := <-failed; !errors.Is(err, net.ErrClosed) {
+		t.Errorf("Next: %v, want net.ErrClosed", err)
+	}
+	if _, err := r.Speak(t.Context(), nil, true); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("Speak: %v, want net.ErrClosed", err)
+	}
+	if err := r.Interrupt(t.Context()); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("Interrupt: %v, want net.ErrClosed", err)
+	}
+}
+
+// What was sent before Close arrives, though nobody waited for it.
+func TestCloseDelivers(t *testing.T) {
+	avatar := startAvatar(t, t.Name(), "-speed", "50", "-no-started", "-lose-finished", "1") // nobody is there to be told
+	r := join(t, t.Name(), nil)
+	session(t, r, burst)
+	what := noise(3)
+	pcm := make([]float32, what.left)
+	_, _ = what.ReadSamples(pcm)
+	if err := r.Begin(echo.Utterance{InferenceID: echo.NewInferenceID(), Rate: 24000}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Speak(t.Context(), pcm, true); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Close(); err != nil {
+		t.Error(err)
+	}
+	mustEqual(t, heard(t, avatar.expect(livekittest.Finished)), what.sent())
+}
+
+// A broken signalling connection is resumed, and no audio is lost.
+func TestResumedConnection(t *testing.T) {
+	avatar := startAvatar(t, t.Name(), "-speed", "20")
+	r := join(t, t.Name(), nil)
+	types := make(chan string, 100)
+	s := session(t, r, &echo.Options{Pace: burst.Pace, OnEvent: func(e echo.Event) { types <- e.Type }})
+	resume := make(chan struct{})
+	what := noise(2)
+	what.stallAt, what.resume = 24000, resume
+	done := make(chan echo.Receipt, 1)
+	go func() {
+		receipt, err := s.Speak(t.Context(), echo.Speech{Samples: what})
+		if err != nil {
+			t.Error(err)
+		}
+		done <- receipt
+	}()
+	avatar.expect(livekittest.Started)
+	r.room.Simulate(lksdk.SimulateSignalReconnect)
+	for _, want := range []string{TypeReconnecting, TypeReconnected} {
+		for got := range types {
+			if got == want {
+				break
+			}
+		}
+	}
+	close(resume)
+	if receipt := <-done; receipt.Outcome != echo.Finished {
+		t.Errorf("receipt %+v, want finished", receipt)
+	}
+	mustEqual(t, heard(t, avatar.expect(livekittest.Finished)), what.sent())
+}
+
+// A connection that was started anew has lost what was under way, and says so.
+func TestRestartedConnection(t *testing.T) {
+	startAvatar(t, t.Name())
+	r := join(t, t.Name(), nil)
+	if err := next(r, TypeAvatarReady); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Begin(echo.Utterance{InferenceID: echo.NewInferenceID(), Rate: 24000}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Speak(t.Context(), make([]float32, 100), false); err != nil {
+		t.Fatal(err)
+	}
+	r.room.Simulate(lksdk.SimulateNodeFailure)
+	if err := next(r, TypeReconnected); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Speak(t.Context(), make([]float32, 100), false); !errors.Is(err, ErrLost) || !errors.Is(err, echo.ErrLost) {
+		t.Errorf("Speak: %v, want ErrLost and echo.ErrLost", err)
+	}
+	if err := r.Begin(echo.Utterance{InferenceID: echo.NewInferenceID(), Rate: 24000}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Speak(t.Context(), make([]float32, 100), true); err != nil {
+		t.Errorf("the utterance after it: %v", err)
+	}
+}

@@ -1,0 +1,215 @@
+package livekit
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"echocast/rtc/livekit/livekittest"
+)
+
+// Where this is set, the test binary is an avatar, in a process of its own.
+const avatarEnv = "ECHOCAST_TEST_AVATAR"
+
+// Keys of the server that the tests start.
+const testKey, testSecret = "devkey", "secretsecretsecretsecretsecretsecret"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(avatarEnv) != "" {
+		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+		code := livekittest.Main(ctx, os.Args[1:], os.Stdout, os.Stderr)
+		stop()
+		os.Exit(code)
+	}
+	code := m.Run()
+	stopServer()
+	os.Exit(code)
+}
+
+// server is the livekit-server that all tests share.
+var server struct {
+	once    sync.Once
+	url     string
+	err     error
+	process *exec.Cmd
+}
+
+// serverURL starts the server at its first call. Where there is none the test is
+// skipped, or fails where ECHOCAST_REQUIRE_LIVEKIT is set.
+func serverURL(t testing.TB) string {
+	t.Helper()
+	server.once.Do(func() { server.url, server.err = startServer() })
+	if server.err == nil {
+		return server.url
+	}
+	if os.Getenv("ECHOCAST_REQUIRE_LIVEKIT") != "" {
+		t.Fatal(server.err)
+	}
+	t.Skipf("NOT TESTED AGAINST A REAL SERVER: %v; scripts/livekit.sh gets one", server.err)
+	return ""
+}
+
+func serverPath() (string, error) {
+	if path, err := filepath.Abs("../../bin/livekit-server"); err == nil {
+		if _, err := os.Stat(path); err == nil {
+			return path, nil
+		}
+	}
+	return exec.LookPath("livekit-server")
+}
+
+func startServer() (url string, err error) {
+	path, err := serverPath()
+	if err != nil {
+		return "", err
+	}
+	ports, err := freePorts()
+	if err != nil {
+		return "", err
+	}
+	config := fmt.Sprintf(`
+port: %d
+bind_addresses: ["127.0.0.1"]
+logging: {level: fatal}
+rtc: {tcp_port: %d, udp_port: %d, node_ip: 127.0.0.1, use_external_ip: false, enable_loopback_candidate: true, interfaces: {includes: [lo]}}
+keys: {%s: %s}
+`, ports[0], ports[1], ports[2], testKey, testSecret)
+	server.process = exec.Command(path, "--config-body", config)
+	server.process.Stderr = os.Stderr
+	if err := server.process.Start(); err != nil {
+		return "", err
+	}
+	address := fmt.Sprintf("127.0.0.1:%d", ports[0])
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		conn, err := net.Dial("tcp", address)
+		if err == nil {
+			return "ws://" + address, conn.Close()
+		}
+		if time.Now().After(deadline) {
+			return "", fmt.Errorf("livekit-server is not up: %w", err)
+		}
+	}
+}
+
+func stopServer() {
+	if server.process != nil && server.process.Process != nil {
+		_ = server.process.Process.Signal(os.Interrupt)
+		_ = server.process.Wait()
+	}
+}
+
+// freePorts returns three ports that nobody listens on: TCP, TCP and UDP.
+func freePorts() (ports [3]int, err error) {
+	for i := range 2 {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return ports, err
+		}
+		defer l.Close()
+		ports[i] = l.Addr().(*net.TCPAddr).Port
+	}
+	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		return ports, err
+	}
+	defer conn.Close()
+	ports[2] = conn.LocalAddr().(*net.UDPAddr).Port
+	return ports, nil
+}
+
+// avatarProcess is a stand-in for the worker, in a process of its own.
+type avatarProcess struct {
+	t       testing.TB
+	command *exec.Cmd
+	reports chan livekittest.Report
+	allowed bool // complaints are
+}
+
+// startAvatar starts one in room; the end of the test stops it.
+func startAvatar(t testing.TB, room string, args ...string) *avatarProcess {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	args = append([]string{"-url", serverURL(t), "-key", testKey, "-secret", testSecret, "-room", room, "-folder", t.TempDir()}, args...)
+	a := &avatarProcess{t: t, command: exec.Command(self, args...), reports: make(chan livekittest.Report, 1000)}
+	a.command.Env = append(os.Environ(), avatarEnv+"=1")
+	a.command.Stderr = os.Stderr
+	out, err := a.command.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := a.command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		defer close(a.reports)
+		for lines := bufio.NewScanner(out); lines.Scan(); {
+			var r livekittest.Report
+			if json.Unmarshal(lines.Bytes(), &r) == nil {
+				a.reports <- r
+			}
+		}
+	}()
+	t.Cleanup(func() {
+		_ = a.command.Process.Signal(os.Interrupt)
+		<-read
+		_ = a.command.Wait()
+		for r := range a.reports {
+			a.judge(r)
+		}
+	})
+	return a
+}
+
+func (a *avatarProcess) judge(r livekittest.Report) {
+	if r.Event == livekittest.Complaint && !a.allowed {
+		a.t.Errorf("the avatar complains: %s (stream %s)", r.Text, r.ID)
+	}
+}
+
+// expect returns the next report of an event.
+func (a *avatarProcess) expect(event string) livekittest.Report {
+	a.t.Helper()
+	patience := time.NewTimer(time.Minute)
+	defer patience.Stop()
+	for {
+		select {
+		case r, ok := <-a.reports:
+			if !ok {
+				a.t.Fatalf("the avatar ended before it was %s", event)
+			}
+			a.judge(r)
+			if r.Event == event {
+				return r
+			}
+		case <-patience.C:
+			a.t.Fatalf("the avatar was not %s within a minute", event)
+		}
+	}
+}
+
+// kill ends it without a goodbye.
+func (a *avatarProcess) kill() { _ = a.command.Process.Kill() }
+
+// heard is what the avatar played of a stream.
+func heard(t testing.TB, r livekittest.Report) []byte {
+	t.Helper()
+	pcm, err := os.ReadFile(r.File)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pcm
+}

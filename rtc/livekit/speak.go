@@ -1,0 +1,200 @@
+package livekit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"time"
+
+	lksdk "github.com/livekit/server-sdk-go/v2"
+	"github.com/pion/webrtc/v4"
+	"google.golang.org/protobuf/proto"
+
+	"echocast/echo"
+)
+
+// stream is the byte stream of one utterance.
+type stream struct {
+	id     string
+	chunks uint64
+	way    *webrtc.PeerConnection // it was opened on
+}
+
+// Begin prepares the utterance u. Its stream is opened by its first sample.
+func (r *Room) Begin(u echo.Utterance) error {
+	if u.InferenceID == "" {
+		return errors.New("livekit: an utterance needs an inference id")
+	}
+	if u.Rate <= 0 {
+		return fmt.Errorf("livekit: sampling rate %d Hz", u.Rate)
+	}
+	r.next = u
+	return nil
+}
+
+// Speak sends pcm, and closes the stream after the last. The result counts the
+// bytes of the packets. An utterance without a sample sends nothing.
+//
+// It blocks while more than Options.HighWater bytes wait for the server's
+// acknowledgement, and while the connection is being resumed. The error is the
+// cause of ctx, net.ErrClosed, or echo.ErrLost with ErrAvatarGone or ErrLost.
+func (r *Room) Speak(ctx context.Context, pcm []float32, last bool) (sent int, err error) {
+	if err := r.acquire(ctx); err != nil {
+		return 0, speakError(err)
+	}
+	defer func() { <-r.speaking }()
+	sent, err = r.speak(ctx, pcm, last)
+	return sent, speakError(err)
+}
+
+func speakError(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, ErrAvatarGone), errors.Is(err, ErrLost):
+		return fmt.Errorf("%w: livekit: %w", echo.ErrLost, err)
+	}
+	return fmt.Errorf("livekit: speak: %w", err)
+}
+
+// acquire takes the slot of those who speak.
+func (r *Room) acquire(ctx context.Context) error {
+	if err := r.over(ctx); err != nil {
+		return err
+	}
+	select {
+	case r.speaking <- struct{}{}:
+		return nil
+	case <-r.closing:
+		return net.ErrClosed
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (r *Room) speak(ctx context.Context, pcm []float32, last bool) (sent int, err error) {
+	if r.stream == nil || r.stream.id != r.next.InferenceID {
+		if len(pcm) == 0 {
+			return 0, nil
+		}
+		if sent, err = r.open(ctx); err != nil {
+			return sent, err
+		}
+	}
+	r.pcm = appendPCM(r.pcm[:0], pcm)
+	for piece := range slices.Chunk(r.pcm, maxChunk) {
+		r.note(func(e *entry) { e.samples += int64(len(piece) / 2) })
+		n, err := r.publish(ctx, chunk(r.stream.id, r.stream.chunks, piece))
+		if err != nil {
+			return sent, err
+		}
+		sent += n
+		r.stream.chunks++
+	}
+	if last {
+		n, err := r.shut(ctx)
+		return sent + n, err
+	}
+	return sent, nil
+}
+
+// open starts the stream of the utterance that was begun. The avatar may report
+// on it before the call that sends the header returns.
+func (r *Room) open(ctx context.Context) (int, error) {
+	sent, err := r.shut(ctx)
+	if err != nil {
+		return sent, err
+	}
+	now := time.Now()
+	r.mu.Lock()
+	r.last = r.ledger.open(r.next.InferenceID, r.next.Rate, now)
+	r.mu.Unlock()
+	r.stream = &stream{id: r.next.InferenceID, way: r.room.LocalParticipant.GetPublisherPeerConnection()}
+	n, err := r.publish(ctx, header(r.next, now))
+	return sent + n, err
+}
+
+// shut closes the open stream, if there is one.
+func (r *Room) shut(ctx context.Context) (int, error) {
+	if r.stream == nil {
+		return 0, nil
+	}
+	r.note(func(e *entry) { e.closed = true })
+	n, err := r.publish(ctx, trailer(r.stream.id))
+	r.stream = nil
+	return n, err
+}
+
+// note changes the ledger's entry of the stream that was opened last, if any.
+func (r *Room) note(change func(*entry)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.last != nil {
+		change(r.last)
+	}
+}
+
+// publish sends one packet to the avatar when there is room for it, and returns
+// its size.
+func (r *Room) publish(ctx context.Context, p packet) (int, error) {
+	if err := r.waitForRoom(ctx); err != nil {
+		return 0, err
+	}
+	err := r.room.LocalParticipant.PublishDataPacket(p, lksdk.WithDataPublishReliable(true), lksdk.WithDataPublishDestination([]string{r.options.Avatar}))
+	if err != nil {
+		return 0, fmt.Errorf("%w: %v", ErrLost, err)
+	}
+	return proto.Size(p), nil
+}
+
+// waitForRoom blocks while the server is behind or cannot be reached. The SDK
+// sends into a connection that it has given up without a word, so that it is
+// still the stream's is made sure here.
+func (r *Room) waitForRoom(ctx context.Context) error {
+	for limit := r.options.HighWater; ; limit = r.options.HighWater / 4 {
+		if err := r.over(ctx); err != nil {
+			return err
+		}
+		publisher := r.room.LocalParticipant.GetPublisherPeerConnection()
+		if publisher != r.stream.way {
+			r.stream = nil
+			return fmt.Errorf("%w: it was started anew in the midst of the utterance", ErrLost)
+		}
+		if connected(publisher) && buffered(publisher) <= limit {
+			return nil
+		}
+		pause(ctx, r.ended)
+	}
+}
+
+func connected(peer *webrtc.PeerConnection) bool {
+	return peer != nil && peer.ConnectionState() == webrtc.PeerConnectionStateConnected
+}
+
+// buffered is how many bytes the server has not acknowledged.
+func buffered(peer *webrtc.PeerConnection) int {
+	if peer == nil || peer.SCTP() == nil {
+		return 0
+	}
+	return peer.SCTP().BufferedAmount()
+}
+
+// pollInterval is how often the send buffer is looked at while it is full: the
+// SDK lends no data channel that would tell.
+const pollInterval = 2 * time.Millisecond
+
+// pause waits for pollInterval, and reports whether neither ctx nor the room
+// ended.
+func pause(ctx context.Context, ended <-chan struct{}) bool {
+	timer := time.NewTimer(pollInterval)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ended:
+	case <-ctx.Done():
+	}
+	return false
+}

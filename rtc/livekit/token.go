@@ -1,0 +1,45 @@
+package livekit
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/livekit/protocol/auth"
+	wire "github.com/livekit/protocol/livekit"
+)
+
+// attributeOnBehalf tells those in the room for whom an avatar speaks.
+const attributeOnBehalf = "lk.publish_on_behalf"
+
+// AvatarToken makes the token that lets an avatar worker into a room, to be
+// given to whoever runs the worker: kind agent, the right to join this room,
+// and the identity it speaks for, which is ours. It holds for ttl.
+func AvatarToken(key, secret, room, avatar, onBehalfOf string, ttl time.Duration) (string, error) {
+	return token(key, secret, room, avatar, ttl, map[string]string{attributeOnBehalf: onBehalfOf})
+}
+
+// SenderToken makes our own token. Viewers' apps show the avatar of an agent, so
+// that is what we are.
+func SenderToken(key, secret, room, identity string, ttl time.Duration) (string, error) {
+	return token(key, secret, room, identity, ttl, nil)
+}
+
+func token(key, secret, room, identity string, ttl time.Duration, attributes map[string]string) (string, error) {
+	switch {
+	case key == "" || secret == "":
+		return "", errors.New("livekit: a token needs an API key and its secret")
+	case room == "" || identity == "":
+		return "", errors.New("livekit: a token needs a room and an identity")
+	case ttl <= 0:
+		return "", fmt.Errorf("livekit: a token cannot hold for %v", ttl)
+	}
+	return auth.NewAccessToken(key, secret).
+		SetIdentity(identity).
+		SetName(identity).
+		SetKind(wire.ParticipantInfo_AGENT).
+		SetVideoGrant(&auth.VideoGrant{RoomJoin: true, Room: room}).
+		SetAttributes(attributes).
+		SetValidFor(ttl).
+		ToJWT()
+}
