@@ -122,3 +122,13 @@ func TestLedgerIsBounded(t *testing.T) {
 		t.Errorf("%d streams are pending, want %d", len(s.pending), mostPending)
 	}
 }
+
+// A stream that is still open has no natural end, however long it lasts.
+func TestOpenStreamIsNotFinished(t *testing.T) {
+	s := newScene(t)
+	s.say("late", 5*time.Second)
+	s.pass(5 * time.Second)
+	s.ledger.open("next", 1000, s.now).samples = 5000
+	s.pass(6 * time.Second)
+	s.wantFinished(5*time.Second, false, "late")
+}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	lksdk "github.com/livekit/server-sdk-go/v2"
+	"go.uber.org/goleak"
 
 	"echocast/echo"
 	"echocast/rtc/livekit/livekittest"
@@ -320,6 +321,8 @@ func TestJoinNobody(t *testing.T) {
 }
 
 func TestCloseEndsEverything(t *testing.T) {
+	serverURL(t)
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	r := join(t, t.Name(), nil)
 	failed := make(chan error, 1)
 	go func() {

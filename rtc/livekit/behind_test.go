@@ -1,0 +1,48 @@
+//go:build unix
+
+package livekit
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"syscall"
+	"testing"
+
+	"echocast/echo"
+)
+
+// A server that stands still is not sent more than HighWater and one packet,
+// and Speak waits for it no longer than its context.
+func TestSpeakWaitsForTheServer(t *testing.T) {
+	startAvatar(t, t.Name())
+	r := join(t, t.Name(), nil)
+	if err := next(r, TypeAvatarReady); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Begin(echo.Utterance{InferenceID: echo.NewInferenceID(), Rate: 24000}); err != nil {
+		t.Fatal(err)
+	}
+	if err := server.process.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = server.process.Process.Signal(syscall.SIGCONT) })
+	ctx, cancel := context.WithCancelCause(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		_, err := r.Speak(ctx, make([]float32, 1<<20), false)
+		ended <- err
+	}()
+	publisher := r.room.LocalParticipant.GetPublisherPeerConnection()
+	for buffered(publisher) <= r.options.HighWater {
+		runtime.Gosched()
+	}
+	why := errors.New("enough")
+	cancel(why)
+	if err := <-ended; !errors.Is(err, why) {
+		t.Errorf("Speak: %v, want the cause of its context", err)
+	}
+	if most := r.options.HighWater + maxChunk + 500; buffered(publisher) > most {
+		t.Errorf("%d bytes wait for the server, want at most %d", buffered(publisher), most)
+	}
+}
