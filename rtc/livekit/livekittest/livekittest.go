@@ -41,13 +41,12 @@ type Report struct {
 	Attributes  map[string]string `json:"attributes,omitempty"` // stream
 	Position    float64           `json:"position,omitempty"`   // finished: seconds played
 	Interrupted bool              `json:"interrupted,omitempty"`
-	Received    int               `json:"received,omitempty"` // finished: bytes that came
-	Played      int               `json:"played,omitempty"`   // finished: bytes that were played
-	File        string            `json:"file,omitempty"`     // finished: what was played, s16le
-	Reply       string            `json:"reply,omitempty"`    // finished: the sender's answer to it
-	LatenessP99 float64           `json:"lateness_p99_ms,omitempty"`
-	LatenessMax float64           `json:"lateness_max_ms,omitempty"`
-	Text        string            `json:"text,omitempty"` // complaint
+	Received    int               `json:"received,omitempty"`    // finished: bytes that came
+	Played      int               `json:"played,omitempty"`      // finished: bytes that were played
+	File        string            `json:"file,omitempty"`        // finished: what was played, s16le
+	Reply       string            `json:"reply,omitempty"`       // finished: the sender's answer to it
+	Lateness    []float64         `json:"lateness_ms,omitempty"` // finished: of the stamped frames, in order of arrival
+	Text        string            `json:"text,omitempty"`        // complaint
 }
 
 // Config says which room to join and how to behave. URL, Key, Secret, Room,

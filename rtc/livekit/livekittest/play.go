@@ -32,7 +32,7 @@ type playing struct {
 	over     bool   // its trailer came
 	cleared  bool
 	changed  chan struct{} // one slot
-	lateness []time.Duration
+	lateness []float64     // ms, of each read that began with a stamp
 }
 
 var streamID = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`)
@@ -98,7 +98,8 @@ func decimal(text string, low, high int) bool {
 func (p *playing) put(pcm []byte, over, stamped bool) {
 	p.mu.Lock()
 	if stamped && len(pcm) >= 8 {
-		p.lateness = append(p.lateness, time.Since(time.Unix(0, int64(binary.LittleEndian.Uint64(pcm)))))
+		late := time.Since(time.Unix(0, int64(binary.LittleEndian.Uint64(pcm))))
+		p.lateness = append(p.lateness, float64(late.Microseconds())/1000)
 	}
 	p.pcm = append(p.pcm, pcm...)
 	p.over = p.over || over
@@ -212,7 +213,7 @@ func (p *playing) wait(ctx context.Context, d time.Duration) {
 func (a *avatar) finish(ctx context.Context, p *playing) {
 	p.mu.Lock()
 	r := Report{Event: Finished, ID: p.id, Received: len(p.pcm), Played: p.at, Interrupted: p.cleared, Position: p.length(p.at).Seconds()}
-	r.LatenessP99, r.LatenessMax = percentile(p.lateness, 0.99), percentile(p.lateness, 1)
+	r.Lateness = p.lateness
 	heard := p.pcm[:p.at]
 	p.mu.Unlock()
 	if len(heard) == 0 && !r.Interrupted {
@@ -237,14 +238,4 @@ func (a *avatar) finish(ctx context.Context, p *playing) {
 		r.Reply = a.tell(ctx, "lk.playback_finished", string(payload))
 	}
 	a.report(r)
-}
-
-// percentile is in milliseconds; 0 of nothing.
-func percentile(d []time.Duration, part float64) float64 {
-	if len(d) == 0 {
-		return 0
-	}
-	slices.Sort(d)
-	at := min(int(part*float64(len(d))), len(d)-1)
-	return float64(d[at].Microseconds()) / 1000
 }
