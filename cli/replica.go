@@ -53,16 +53,21 @@ func startLocalReplica(record string, limit int, out *reporter) (*localReplica, 
 
 // checkRecord refuses to record over what is spoken, and into what is no file.
 func checkRecord(record string, inputs []string) error {
-	target, err := os.Stat(record)
-	if record == "" || err != nil {
+	return checkWritten("--record", record, inputs)
+}
+
+// checkWritten refuses to write a file over an input, and what is no file.
+func checkWritten(flag, file string, inputs []string) error {
+	target, err := os.Stat(file)
+	if file == "" || err != nil {
 		return nil // it will be made, or making it says why not
 	}
 	if !target.Mode().IsRegular() {
-		return usagef("--record %s: a WAV is written to a file, and this is none", record)
+		return usagef("%s %s: it is written as a file, and this is none", flag, file)
 	}
 	for _, name := range inputs {
 		if input, err := os.Stat(name); err == nil && os.SameFile(target, input) {
-			return usagef("--record %s would overwrite the input %s", record, name)
+			return usagef("%s %s would overwrite the input %s", flag, file, name)
 		}
 	}
 	return nil

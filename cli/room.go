@@ -13,10 +13,14 @@ import (
 	"echocast/echo"
 	"echocast/rtc"
 	"echocast/rtc/daily"
+	"echocast/rtc/livekit"
 )
 
 // joiner is how the room at an address is joined.
 func (r *reaching) joiner(address string, at *place) joiner {
+	if strings.HasPrefix(address, livekitScheme) {
+		return func(ctx context.Context) (*presence, error) { return joinLiveKit(ctx, address, at) }
+	}
 	if room, ok := dailyAddress(address); ok {
 		return func(ctx context.Context) (*presence, error) { return r.daily.join(ctx, room, at) }
 	}
@@ -27,6 +31,26 @@ func (r *reaching) joiner(address string, at *place) joiner {
 		}
 		return &presence{at.messages(conn, at.limit), at.limit, conn.Close}, nil
 	}
+}
+
+// livekitScheme begins the address of a LiveKit room.
+const livekitScheme = "livekit+"
+
+// joinLiveKit joins a LiveKit room with the credentials of the environment.
+func joinLiveKit(ctx context.Context, address string, at *place) (*presence, error) {
+	to, err := livekit.ParseAddress(address)
+	if err != nil {
+		return nil, usagef("--to: %v", err)
+	}
+	with, err := livekit.CredentialsFrom(os.Getenv)
+	if err != nil {
+		return nil, usagef("%v", err)
+	}
+	room, err := livekit.Join(ctx, to, with, nil)
+	if err != nil {
+		return nil, err
+	}
+	return &presence{room, at.limit, room.Close}, nil
 }
 
 // dailyScheme marks the address of a Daily room that does not look like one.

@@ -95,8 +95,10 @@ func (s *sending) check(names []string) error {
 	if err := s.checkReach(); err != nil {
 		return err
 	}
-	if err := checkRecord(s.record, names); err != nil {
-		return err
+	for flag, file := range map[string]string{"--record": s.record, "--trace": s.trace} {
+		if err := checkWritten(flag, file, names); err != nil {
+			return err
+		}
 	}
 	return s.settings.check(names)
 }

@@ -15,14 +15,16 @@ type reaching struct {
 	to           string
 	readyTimeout time.Duration
 	redialFor    time.Duration
+	trace        string
 	daily        dailyRoom
 }
 
 func (r *reaching) reachFlags() []cli.Flag {
 	return append([]cli.Flag{
-		&cli.StringFlag{Name: "to", Destination: &r.to, DefaultText: "a replica in this process", Usage: "`URL` of the replica: that of echocast replica, or of a Daily room"},
+		&cli.StringFlag{Name: "to", Destination: &r.to, DefaultText: "a replica in this process", Usage: "`URL` of the replica: that of echocast replica, of a Daily room, or livekit+wss://HOST/ROOM"},
 		&cli.DurationFlag{Name: "ready-timeout", Value: 30 * time.Second, Destination: &r.readyTimeout, Usage: "wait at most this `TIME` for the replica to join"},
 		&cli.DurationFlag{Name: "reconnect-timeout", Value: 60 * time.Second, Destination: &r.redialFor, Usage: "try for this `TIME` to make a lost connection again"},
+		&cli.StringFlag{Name: "trace", Destination: &r.trace, DefaultText: "none", Usage: "record what happens, and when, in `FILE`; echocast report makes a picture of it"},
 	}, r.daily.flags()...)
 }
 
@@ -71,16 +73,24 @@ type target struct {
 	join  joiner
 	room  *presence
 	local *localReplica // nil where the replica is elsewhere
+	tape  *tape         // nil where nothing is recorded
 }
 
 // connect joins the room that the options name.
 func (r *reaching) connect(ctx context.Context, at place, out *reporter) (*target, error) {
 	t := &target{reaching: *r, out: out}
+	if r.trace != "" {
+		tape, err := newTape(r.trace)
+		if err != nil {
+			return nil, err
+		}
+		t.tape, at.wrap = tape, wrapped(tape.recorder.Conn, at.wrap)
+	}
 	address := r.to
 	if address == "" {
 		local, err := startLocalReplica(at.record, at.limit, out)
 		if err != nil {
-			return nil, err
+			return nil, first(err, t.endTape())
 		}
 		out.underruns = local.underruns
 		t.local, address = local, local.url()
@@ -88,10 +98,18 @@ func (r *reaching) connect(ctx context.Context, at place, out *reporter) (*targe
 	t.join = r.joiner(address, &at)
 	room, err := t.join(ctx)
 	if err != nil {
-		return nil, first(asUnreachable(err), t.closeLocal())
+		return nil, first(asUnreachable(err), t.closeLocal(), t.endTape())
 	}
 	t.room = room
 	return t, nil
+}
+
+// wrapped is one wrap in another, which may be nil.
+func wrapped(inner, outer func(echo.Conn) echo.Conn) func(echo.Conn) echo.Conn {
+	if outer == nil {
+		return inner
+	}
+	return func(conn echo.Conn) echo.Conn { return outer(inner(conn)) }
 }
 
 // asUnreachable makes an error of joining one of a replica out of reach, unless
@@ -110,6 +128,9 @@ func (t *target) session(options *echo.Options) (*echo.Session, error) {
 	options.MaxMessage = t.room.limit
 	if t.local == nil {
 		options.Redial = t.redial
+	}
+	if t.tape != nil {
+		options.Observe = t.tape.recorder.Observe
 	}
 	session, err := echo.NewSession(t.room.stage, options)
 	if err != nil {
@@ -140,7 +161,7 @@ func (t *target) close() error {
 	if t.room != nil {
 		_ = t.room.leave() // what it could not deliver, receipts tell
 	}
-	return t.closeLocal()
+	return first(t.closeLocal(), t.endTape())
 }
 
 func (t *target) closeLocal() error {

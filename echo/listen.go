@@ -81,7 +81,9 @@ func (s *Session) rejoin(ctx context.Context, err error) bool {
 		s.interruption(lostBy(err))
 	}
 	s.mu.Unlock()
-	s.options.Observe(Moment{Kind: MomentLost, At: time.Now(), Text: err.Error()})
+	if lost != ErrClosed {
+		s.options.Observe(Moment{Kind: MomentLost, At: time.Now(), Text: err.Error()})
+	}
 	if lost != nil {
 		return false
 	}

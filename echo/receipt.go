@@ -48,7 +48,8 @@ type Receipt struct {
 	Characters int `json:"characters,omitempty"`
 	// FirstMessageSeconds is from the call of Speak to the first message
 	// accepted by the connection; FirstAudioSeconds from there to the event
-	// that the replica speaks. Negative: it did not come to that.
+	// that the replica speaks, or, where that is missing, by its word of how
+	// long it spoke. Negative: it did not come to that.
 	FirstMessageSeconds float64 `json:"first_message_seconds"`
 	FirstAudioSeconds   float64 `json:"first_audio_seconds"`
 	// SpokenSeconds were heard, as SpokenBy says: ByEvent or ByClock.

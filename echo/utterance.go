@@ -186,7 +186,10 @@ func (u *utterance) start(event Event, how claim) {
 }
 
 func (u *utterance) stop(event Event, how claim) {
-	u.start(event, how) // where its start was lost
+	if u.started.IsZero() { // its start was lost, or this replica never tells
+		u.start(event, how)
+		u.started = u.started.Add(-max(event.Duration, 0))
+	}
 	u.speaking = false
 	if event.Duration >= 0 {
 		u.spoken += event.Duration
