@@ -43,7 +43,7 @@ func TestImports(t *testing.T) {
 
 // The samples and the messages need no C: these packages build and test anywhere.
 func TestPackagesWithoutC(t *testing.T) {
-	for _, pkg := range []string{"./chunker", "./echo", "./rtc", "./rtc/livekit", "./rtc/daily", "./replica", "./trace"} {
+	for _, pkg := range []string{"./chunker", "./echo", "./rtc", "./rtc/livekit", "./rtc/daily", "./replica", "./trace", "./tavus"} {
 		out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f", `{{if and .CgoFiles (not .Standard)}}{{.ImportPath}}{{end}}`, pkg).Output()
 		if err != nil {
 			t.Fatal(err)

@@ -1,0 +1,265 @@
+package tavus
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	// DefaultBaseURL is where Tavus serves its API.
+	DefaultBaseURL = "https://tavusapi.com"
+	// DefaultTimeout is how long one try of a call may take.
+	DefaultTimeout = 30 * time.Second
+
+	tries        = 4
+	firstBackoff = 250 * time.Millisecond
+	longestWait  = time.Minute // a service that asks for more is not waited for
+	largestBody  = 1 << 20
+)
+
+// Client calls the API. It may be used by several goroutines, and its fields
+// must not change then.
+type Client struct {
+	// Key is the API key. It is needed.
+	Key Key
+	// BaseURL is the scheme and host of the API. Empty: DefaultBaseURL. It is
+	// https, or http on this machine.
+	BaseURL string
+	// HTTP makes the requests. Nil: http.DefaultClient. Redirects are never
+	// followed, since the key would go with them.
+	HTTP *http.Client
+	// Timeout is how long one try of a call may take. 0: DefaultTimeout.
+	Timeout time.Duration
+	// OnWait, if not nil, is told before a call is made again, why, and after
+	// how long.
+	OnWait func(why error, wait time.Duration)
+}
+
+// Check tells whether the client's fields make sense, without calling anything.
+func (c *Client) Check() error {
+	if c.Key.secret() == "" {
+		return errors.New("there is no API key")
+	}
+	_, err := c.base()
+	return err
+}
+
+// base is the BaseURL that is meant, without a slash at its end.
+func (c *Client) base() (string, error) {
+	if c.BaseURL == "" {
+		return DefaultBaseURL, nil
+	}
+	u, err := url.Parse(c.BaseURL)
+	switch {
+	case err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "":
+		return "", errors.New("the base URL is not of the form https://HOST")
+	case u.Scheme != "https" && (u.Scheme != "http" || !onThisMachine(u.Hostname())):
+		return "", errors.New("the base URL must begin with https://: the key would travel in the clear")
+	}
+	return strings.TrimRight(u.String(), "/"), nil
+}
+
+func onThisMachine(host string) bool {
+	return host == "localhost" || net.ParseIP(host).IsLoopback()
+}
+
+// call is one call of the API.
+type call struct {
+	method, path string
+	query        url.Values
+	body         any  // nil: none
+	repeatable   bool // twice is the same as once
+}
+
+// do makes a call, again where that is safe, and decodes its answer into out
+// unless that is nil.
+func (c *Client) do(ctx context.Context, call call, out any) error {
+	for try := 1; ; try++ {
+		err := c.try(ctx, call, out)
+		wait, again := call.again(err, try)
+		if !again || ctx.Err() != nil {
+			return err
+		}
+		if c.OnWait != nil {
+			c.OnWait(err, wait)
+		}
+		if cause := sleep(ctx, wait); cause != nil {
+			return fmt.Errorf("%w, after %v", cause, err)
+		}
+	}
+}
+
+// again decides whether a call that failed is made again, and when.
+func (c call) again(err error, try int) (wait time.Duration, yes bool) {
+	if err == nil || try == tries {
+		return 0, false
+	}
+	wait = firstBackoff << (try - 1)
+	wait += rand.N(wait / 4) // so that many clients do not come back at once
+	answer, ok := errors.AsType[*APIError](err)
+	if !ok {
+		_, lost := errors.AsType[*TransportError](err)
+		return wait, lost && c.repeatable
+	}
+	refused := answer.Status == http.StatusTooManyRequests // so nothing happened
+	failed := answer.Status >= 500 || answer.Status == http.StatusRequestTimeout
+	return max(wait, answer.RetryAfter), (refused || failed && c.repeatable) && answer.RetryAfter <= longestWait
+}
+
+func (c *Client) try(ctx context.Context, call call, out any) error {
+	limited, cancel := context.WithTimeout(ctx, c.timeout())
+	defer cancel()
+	request, err := c.request(limited, call)
+	if err != nil {
+		return err
+	}
+	response, err := c.http().Do(request)
+	if err != nil {
+		return c.lost(ctx, call, err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(response.Body, largestBody+1))
+	success := response.StatusCode/100 == 2
+	if err != nil && success {
+		return c.lost(ctx, call, err)
+	}
+	body = []byte(c.Key.redact(string(body)))
+	switch {
+	case !success:
+		return c.refused(call, response, body)
+	case len(body) > largestBody:
+		return call.misunderstood(response, fmt.Sprintf("the answer is longer than %d bytes", largestBody), body)
+	case out == nil:
+		return nil
+	}
+	if err := json.Unmarshal(body, out); err != nil {
+		return call.misunderstood(response, "the answer is not the JSON that is documented", body)
+	}
+	return nil
+}
+
+func (c *Client) timeout() time.Duration {
+	if c.Timeout > 0 {
+		return c.Timeout
+	}
+	return DefaultTimeout
+}
+
+func (c *Client) http() *http.Client {
+	client := http.DefaultClient
+	if c.HTTP != nil {
+		client = c.HTTP
+	}
+	careful := *client
+	careful.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &careful
+}
+
+func (c *Client) request(ctx context.Context, call call) (*http.Request, error) {
+	if err := c.Check(); err != nil {
+		return nil, err
+	}
+	address, _ := c.base() // checked
+	address += call.path
+	if len(call.query) > 0 {
+		address += "?" + call.query.Encode()
+	}
+	var body io.Reader
+	if call.body != nil {
+		text, err := json.Marshal(call.body)
+		if err != nil {
+			return nil, fmt.Errorf("%s %s: %w", call.method, call.path, err)
+		}
+		body = bytes.NewReader(text)
+	}
+	request, err := http.NewRequestWithContext(ctx, call.method, address, body)
+	if err != nil {
+		return nil, fmt.Errorf("%s %s: %w", call.method, call.path, err)
+	}
+	request.Header.Set("x-api-key", c.Key.secret())
+	request.Header.Set("Accept", "application/json")
+	request.Header.Set("User-Agent", "echocast")
+	if call.body != nil {
+		request.Header.Set("Content-Type", "application/json")
+	}
+	return request, nil
+}
+
+// lost is the error of a call without an answer.
+func (c *Client) lost(ctx context.Context, call call, err error) error {
+	lost := &TransportError{err: err, unsent: neverSent(err), cause: context.Cause(ctx)}
+	why := ""
+	switch {
+	case lost.cause != nil:
+		why = lost.cause.Error()
+	case errors.Is(err, context.DeadlineExceeded):
+		why = fmt.Sprintf("no answer within %v", c.timeout())
+	default:
+		if inner, ok := errors.AsType[*url.Error](err); ok {
+			err = inner.Err // its URL and method are said here already
+		}
+		why = oneLine(c.Key.redact(err.Error()), longestMessage)
+	}
+	lost.text = fmt.Sprintf("%s %s: %s", call.method, call.path, why)
+	return lost
+}
+
+// refused is the error of an answer that is no success.
+func (c *Client) refused(call call, response *http.Response, body []byte) error {
+	refused := call.misunderstood(response, c.Key.redact(messageIn(body)), body)
+	refused.RetryAfter = retryAfter(response.Header.Get("Retry-After"), time.Now())
+	if target, err := response.Location(); err == nil && response.StatusCode/100 == 3 {
+		refused.Message = "it redirects to " + oneLine(c.Key.redact(target.Host), longestMessage)
+	}
+	return refused
+}
+
+func (c call) misunderstood(response *http.Response, message string, body []byte) *APIError {
+	return &APIError{Method: c.method, Path: c.path, Status: response.StatusCode, Message: message, Body: beginning(string(body), longestBody)}
+}
+
+// retryAfter reads the header of that name: seconds, or a date.
+func retryAfter(text string, now time.Time) time.Duration {
+	if seconds, err := strconv.Atoi(text); err == nil {
+		return time.Duration(min(max(seconds, 0), 1<<20)) * time.Second
+	}
+	if at, err := http.ParseTime(text); err == nil {
+		return max(at.Sub(now), 0)
+	}
+	return 0
+}
+
+// sleep waits, or returns why it could not.
+func sleep(ctx context.Context, wait time.Duration) error {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// anID is what an id may be, so that none becomes another path.
+var anID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,127}$`)
+
+// item is the path of one thing in a collection.
+func item(collection, id string) (string, error) {
+	if !anID.MatchString(id) {
+		return "", fmt.Errorf("%q is no id: ids are of letters, digits, - and _", beginning(id, 40))
+	}
+	return collection + "/" + id, nil
+}

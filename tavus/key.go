@@ -1,0 +1,90 @@
+package tavus
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/url"
+	"strconv"
+	"strings"
+)
+
+const redacted = "redacted"
+
+// Key is an API key. However it is printed, marshalled or logged, it says
+// "redacted". The zero Key is no key.
+type Key struct {
+	// A function, since fmt prints unexported fields without asking their
+	// methods, and of a function only its address.
+	reveal func() string
+}
+
+// NewKey makes a key of text, without the space around it. The error never
+// shows the text.
+func NewKey(text string) (Key, error) {
+	text = strings.TrimSpace(text)
+	if text == "" {
+		return Key{}, errors.New("the API key is empty")
+	}
+	if strings.IndexFunc(text, func(c rune) bool { return c <= ' ' || c > '~' }) >= 0 {
+		return Key{}, errors.New("the API key has a space, a line break or another character that no key has")
+	}
+	return Key{func() string { return text }}, nil
+}
+
+func (k Key) secret() string {
+	if k.reveal == nil {
+		return ""
+	}
+	return k.reveal()
+}
+
+// String is "redacted".
+func (k Key) String() string { return redacted }
+
+// GoString is "redacted".
+func (k Key) GoString() string { return redacted }
+
+// Format writes "redacted", whatever the verb.
+func (k Key) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
+
+// MarshalText is "redacted", in JSON and wherever else text is marshalled.
+func (k Key) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+
+// LogValue is "redacted".
+func (k Key) LogValue() slog.Value { return slog.StringValue(redacted) }
+
+// fingerprint tells keys apart and is of no other use.
+func (k Key) fingerprint() string {
+	sum := sha256.Sum256([]byte("echocast:" + k.secret()))
+	return hex.EncodeToString(sum[:4])
+}
+
+// redact takes the key out of text that came from elsewhere: a server may send
+// back what it was sent, as it is or in an encoding.
+func (k Key) redact(text string) string {
+	secret := k.secret()
+	if secret == "" {
+		return text
+	}
+	inJSON, _ := json.Marshal(secret) // a string always marshals
+	quoted := strconv.Quote(secret)   // as net/http shows what it did not understand
+	for _, form := range []string{
+		secret,
+		string(inJSON[1 : len(inJSON)-1]),
+		quoted[1 : len(quoted)-1],
+		url.QueryEscape(secret),
+		url.PathEscape(secret),
+		base64.StdEncoding.EncodeToString([]byte(secret)),
+		base64.URLEncoding.EncodeToString([]byte(secret)),
+		hex.EncodeToString([]byte(secret)),
+	} {
+		text = strings.ReplaceAll(text, form, redacted)
+	}
+	return text
+}

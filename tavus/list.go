@@ -1,0 +1,79 @@
+package tavus
+
+import (
+	"context"
+	"encoding/json"
+	"iter"
+	"net/http"
+	"net/url"
+	"strconv"
+)
+
+const (
+	pageLength = 50
+	mostPages  = 2000
+)
+
+// loose is text that may have come as a number, a boolean or null.
+type loose string
+
+// UnmarshalJSON never fails: what is no text is kept as it was written.
+func (l *loose) UnmarshalJSON(raw []byte) error {
+	var text string
+	if json.Unmarshal(raw, &text) == nil { // null, too
+		*l = loose(text)
+	} else {
+		*l = loose(raw)
+	}
+	return nil
+}
+
+// either is the first text that is not empty.
+func either(all ...loose) string {
+	for _, text := range all {
+		if text != "" {
+			return string(text)
+		}
+	}
+	return ""
+}
+
+// list yields everything in a collection, page by page. An error ends it.
+func list[T any](ctx context.Context, c *Client, path string, query url.Values, id func(T) string) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		seen := map[string]bool{}
+		for page := 1; page <= mostPages; page++ {
+			var answer struct {
+				Data  []T   `json:"data"`
+				Total loose `json:"total_count"`
+			}
+			if err := c.do(ctx, call{method: http.MethodGet, path: path, query: pageOf(query, page), repeatable: true}, &answer); err != nil {
+				var none T
+				yield(none, err)
+				return
+			}
+			fresh := false
+			for _, one := range answer.Data {
+				if seen[id(one)] {
+					continue // pages shift while they are read
+				}
+				fresh, seen[id(one)] = true, true
+				if !yield(one, nil) {
+					return
+				}
+			}
+			total, err := strconv.Atoi(string(answer.Total))
+			if !fresh || err == nil && len(seen) >= total {
+				return
+			}
+		}
+	}
+}
+
+func pageOf(query url.Values, page int) url.Values {
+	paged := url.Values{"limit": {strconv.Itoa(pageLength)}, "page": {strconv.Itoa(page)}}
+	for name, values := range query {
+		paged[name] = values
+	}
+	return paged
+}

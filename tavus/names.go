@@ -1,0 +1,55 @@
+package tavus
+
+import (
+	"errors"
+	"net/http"
+	"regexp"
+	"strings"
+)
+
+// Names of 2026, and those before them.
+const (
+	palsPath, personasPath  = "/v2/pals", "/v2/personas"
+	facesPath, replicasPath = "/v2/faces", "/v2/replicas"
+)
+
+var (
+	oldNames = regexp.MustCompile(`\b(default_replica_id|replica_id|persona_id|persona_name)\b`)
+	newNames = regexp.MustCompile(`\b(default_face_id|face_id|pal_id|pal_name)\b`)
+	missing  = regexp.MustCompile(`missing|required|must (be )?(provide|specif|includ|present)|provide`)
+	unknown  = regexp.MustCompile(`unknown|unrecogni[sz]ed|unexpected|unsupported|not (allowed|permitted|recogni[sz]ed|supported)|extra|additional`)
+)
+
+// wantsOldNames reports a refusal that misses an old name or does not know a
+// new one. The service did nothing then.
+func wantsOldNames(err error) bool {
+	refused, ok := errors.AsType[*APIError](err)
+	if !ok {
+		return false
+	}
+	switch refused.Status {
+	case http.StatusBadRequest, http.StatusNotFound, http.StatusUnprocessableEntity:
+	default:
+		return false
+	}
+	text := strings.ToLower(refused.Message + " " + refused.Body)
+	return oldNames.MatchString(text) && missing.MatchString(text) || newNames.MatchString(text) && unknown.MatchString(text)
+}
+
+// lacksPath reports an answer of a service that may not have the path at all.
+func lacksPath(err error) bool {
+	status := statusOf(err)
+	return status == http.StatusNotFound || status == http.StatusMethodNotAllowed
+}
+
+// withOldNames makes a call again by the old names, if the service does not
+// know the new. Where both fail for want of the path or id, the first counts.
+func withOldNames(err error, again func() error) error {
+	if !lacksPath(err) && !wantsOldNames(err) {
+		return err
+	}
+	if older := again(); !lacksPath(older) {
+		return older
+	}
+	return err
+}

@@ -1,0 +1,171 @@
+package tavus
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"iter"
+	"net/http"
+)
+
+// PAL is what speaks in a conversation, formerly a persona.
+type PAL struct {
+	ID       string `json:"pal_id"`
+	Name     string `json:"pal_name,omitempty"`
+	Face     string `json:"default_face_id,omitempty"`
+	Pipeline string `json:"pipeline_mode,omitempty"` // "echo" or "full"
+	Created  string `json:"created_at,omitempty"`
+}
+
+// UnmarshalJSON reads a PAL by its new or old names.
+func (p *PAL) UnmarshalJSON(text []byte) error {
+	var wire struct {
+		PAL         loose `json:"pal_id"`
+		Persona     loose `json:"persona_id"`
+		Name        loose `json:"pal_name"`
+		PersonaName loose `json:"persona_name"`
+		Face        loose `json:"default_face_id"`
+		Replica     loose `json:"default_replica_id"`
+		Pipeline    loose `json:"pipeline_mode"`
+		Created     loose `json:"created_at"`
+	}
+	if err := json.Unmarshal(text, &wire); err != nil {
+		return err
+	}
+	*p = PAL{
+		ID: either(wire.PAL, wire.Persona), Name: either(wire.Name, wire.PersonaName), Face: either(wire.Face, wire.Replica),
+		Pipeline: string(wire.Pipeline), Created: string(wire.Created),
+	}
+	return nil
+}
+
+// Face is how a PAL looks, formerly a replica.
+type Face struct {
+	ID      string `json:"face_id"`
+	Name    string `json:"face_name,omitempty"`
+	Status  string `json:"status,omitempty"`
+	Created string `json:"created_at,omitempty"`
+}
+
+// UnmarshalJSON reads a face by its new or old names.
+func (f *Face) UnmarshalJSON(text []byte) error {
+	var wire struct {
+		Face        loose `json:"face_id"`
+		Replica     loose `json:"replica_id"`
+		Name        loose `json:"face_name"`
+		ReplicaName loose `json:"replica_name"`
+		Status      loose `json:"status"`
+		Created     loose `json:"created_at"`
+	}
+	if err := json.Unmarshal(text, &wire); err != nil {
+		return err
+	}
+	*f = Face{ID: either(wire.Face, wire.Replica), Name: either(wire.Name, wire.ReplicaName), Status: string(wire.Status), Created: string(wire.Created)}
+	return nil
+}
+
+// EchoPAL describes an echo PAL to be created: it says what it is sent.
+type EchoPAL struct {
+	Face string // the id of the face it has by default; needed
+	Name string // empty: "echocast echo"
+	// Microphone asks for the setting of an echo PAL that speaks the audio track
+	// of a participant, not messages. It was seen in use and is not documented.
+	Microphone bool
+	// LiveKit makes a PAL for conversations in a LiveKit room.
+	LiveKit bool
+}
+
+func (p EchoPAL) body(name, face string) map[string]any {
+	body := map[string]any{name: cmp.Or(p.Name, "echocast echo"), face: p.Face, "pipeline_mode": "echo"}
+	transport := map[string]any{}
+	if p.LiveKit {
+		transport["transport_type"] = "livekit"
+	}
+	if p.Microphone {
+		transport["input_settings"] = map[string]any{"microphone": map[string]any{"isEnabled": true}}
+	}
+	if len(transport) > 0 {
+		body["layers"] = map[string]any{"transport": transport}
+	}
+	return body
+}
+
+// CreatePAL creates an echo PAL. PALs cost nothing; one whose creation got no
+// answer may exist all the same.
+func (c *Client) CreatePAL(ctx context.Context, pal EchoPAL) (PAL, error) {
+	var made PAL
+	if _, err := item(facesPath, pal.Face); err != nil {
+		return made, err
+	}
+	create := func(path, name, face string) error {
+		if err := c.do(ctx, call{method: http.MethodPost, path: path, body: pal.body(name, face)}, &made); err != nil {
+			return err
+		}
+		if made.ID == "" {
+			return &APIError{Method: http.MethodPost, Path: path, Status: http.StatusOK, Message: "the answer has no pal_id"}
+		}
+		return nil
+	}
+	err := create(palsPath, "pal_name", "default_face_id")
+	return made, withOldNames(err, func() error { return create(personasPath, "persona_name", "default_replica_id") })
+}
+
+// PAL is the PAL with this id.
+func (c *Client) PAL(ctx context.Context, id string) (PAL, error) {
+	return get[PAL](ctx, c, id, palsPath, personasPath)
+}
+
+// PALs are all PALs of the account.
+func (c *Client) PALs(ctx context.Context) iter.Seq2[PAL, error] {
+	return listEither(ctx, c, palsPath, personasPath, func(p PAL) string { return p.ID })
+}
+
+// DeletePAL deletes a PAL.
+func (c *Client) DeletePAL(ctx context.Context, id string) error {
+	remove := func(collection string) error {
+		path, err := item(collection, id)
+		if err != nil {
+			return err
+		}
+		return c.do(ctx, call{method: http.MethodDelete, path: path, repeatable: true}, nil)
+	}
+	return withOldNames(remove(palsPath), func() error { return remove(personasPath) })
+}
+
+// Face is the face with this id.
+func (c *Client) Face(ctx context.Context, id string) (Face, error) {
+	return get[Face](ctx, c, id, facesPath, replicasPath)
+}
+
+// Faces are all faces of the account.
+func (c *Client) Faces(ctx context.Context) iter.Seq2[Face, error] {
+	return listEither(ctx, c, facesPath, replicasPath, func(f Face) string { return f.ID })
+}
+
+// get reads one thing from the collection of its new name, or of its old.
+func get[T any](ctx context.Context, c *Client, id, newer, older string) (one T, err error) {
+	from := func(collection string) error {
+		path, err := item(collection, id)
+		if err != nil {
+			return err
+		}
+		return c.do(ctx, call{method: http.MethodGet, path: path, repeatable: true}, &one)
+	}
+	return one, withOldNames(from(newer), func() error { return from(older) })
+}
+
+// listEither lists the collection of the new name, or of the old where there is
+// no new one.
+func listEither[T any](ctx context.Context, c *Client, newer, older string, id func(T) string) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		for one, err := range list(ctx, c, newer, nil, id) {
+			if lacksPath(err) {
+				list(ctx, c, older, nil, id)(yield)
+				return
+			}
+			if !yield(one, err) {
+				return
+			}
+		}
+	}
+}
