@@ -24,7 +24,7 @@ func processStart(pid int) (string, error) {
 	}
 	// The name in field 2 may hold anything, parentheses too.
 	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
-	const state, start = 3 - 3, 22 - 3
+	const state, start = 0, 22 - 3 // field 3 is the first behind it
 	if len(fields) <= start {
 		return "", fmt.Errorf("/proc/%d/stat: %d fields", pid, len(fields))
 	}
