@@ -8,6 +8,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -67,19 +68,27 @@ func newApp(streams Streams) *cli.App {
 			presetCommand(streams),
 			reportCommand(streams),
 			replayCommand(streams),
+			conversationCommand(streams),
+			palCommand(streams),
 		},
 	}
-	for _, command := range app.Commands {
+	tame(app.Commands)
+	return app
+}
+
+// tame turns off, below the app too, what urfave/cli prints by itself.
+func tame(commands []*cli.Command) {
+	for _, command := range commands {
 		command.OnUsageError = asUsageError
 		command.HideHelpCommand = true
+		tame(command.Subcommands)
 	}
-	return app
 }
 
 func asUsageError(c *cli.Context, err error, _ bool) error {
 	name := "echocast"
 	if c.Command != nil && c.Command.Name != "" && c.Command.Name != name {
-		name += " " + c.Command.Name
+		name = cmp.Or(c.Command.HelpName, name+" "+c.Command.Name)
 	}
 	return usagef("%v; %s --help lists the options", err, name)
 }
@@ -94,8 +103,19 @@ func flagsFirst(app *cli.App, args []string) []string {
 	if command == nil {
 		return args
 	}
-	flags, inputs := slices.Clone(args[:2]), []string{"--"}
-	for rest := args[2:]; len(rest) > 0; {
+	words := 2
+	for ; words < len(args); words++ { // commands below it stay in front
+		inner := slices.IndexFunc(command.Subcommands, func(c *cli.Command) bool { return c.HasName(args[words]) })
+		if inner < 0 {
+			break
+		}
+		command = command.Subcommands[inner]
+	}
+	if len(command.Subcommands) > 0 {
+		return args
+	}
+	flags, inputs := slices.Clone(args[:words]), []string{"--"}
+	for rest := args[words:]; len(rest) > 0; {
 		word := rest[0]
 		rest = rest[1:]
 		if word == "--" {

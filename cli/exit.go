@@ -14,6 +14,7 @@ import (
 
 	"echocast/audio"
 	"echocast/echo"
+	"echocast/tavus"
 )
 
 // Exit codes.
@@ -22,6 +23,7 @@ const (
 	exitFailure     = 1
 	exitUsage       = 2
 	exitInput       = 3
+	exitRefused     = 4
 	exitNotReady    = 5
 	exitLost        = 6
 	exitTooLong     = 7
@@ -36,7 +38,8 @@ const helpExitCodes = `Exit codes:
      1  an unexpected error
      2  wrong usage
      3  an input is missing, unreadable, broken or no audio
-     5  the replica could not be reached, or did not join in time
+     4  the service refused or failed, also for want of a valid API key
+     5  the replica or the service could not be reached, or did not join in time
      6  the connection was lost
      7  a chunk does not fit the message limit
      8  the replica was interrupted: by somebody else, by the user's speech
@@ -84,6 +87,8 @@ func exitCode(err error) int {
 	var input *inputError
 	var broken *audio.InputError
 	var away *unreachable
+	var refused *tavus.APIError
+	var unanswered *tavus.TransportError
 	switch {
 	case err == nil, nobodyReads(err):
 		return exitOK
@@ -95,9 +100,11 @@ func exitCode(err error) int {
 		return exitTooLong
 	case errors.Is(err, echo.ErrNotRejoined):
 		return exitNotRejoined
+	case errors.As(err, &refused):
+		return exitRefused
 	case errors.Is(err, echo.ErrLost):
 		return exitLost
-	case errors.Is(err, echo.ErrNotReady), errors.As(err, &away):
+	case errors.Is(err, echo.ErrNotReady), errors.As(err, &away), errors.As(err, &unanswered):
 		return exitNotReady
 	case errors.Is(err, echo.ErrInterrupted), errors.Is(err, echo.ErrBargeIn), errors.Is(err, echo.ErrStopped), errors.Is(err, echo.ErrPaused):
 		return exitInterrupted

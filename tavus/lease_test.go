@@ -497,7 +497,8 @@ func helper(t *testing.T, o orders) *exec.Cmd {
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(t.Context(), os.Args[0])
-	cmd.Env = append(os.Environ(), helperOrders+"="+string(text))
+	// The race detector would make the end of each process take a second.
+	cmd.Env = append(os.Environ(), helperOrders+"="+string(text), "GORACE=atexit_sleep_ms=0")
 	cmd.Stderr = os.Stderr
 	return cmd
 }

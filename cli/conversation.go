@@ -1,0 +1,211 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"os"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"echocast/tavus"
+)
+
+// conversing are the options of the conversation commands.
+type conversing struct {
+	service
+	spec       tavus.Spec
+	maxMinutes float64
+	status     string
+	limit      int
+	verbose    bool
+	all        bool
+}
+
+func conversationCommand(streams Streams) *cli.Command {
+	v := &conversing{service: service{streams: streams}}
+	return &cli.Command{
+		Name:      "conversation",
+		Usage:     "create, list and end conversations of a Tavus account",
+		UsageText: "echocast conversation COMMAND [OPTIONS]",
+		Description: `A conversation costs money from its creation to its end. What create created is
+remembered in a file (in ECHOCAST_STATE_DIR, or where this system keeps such
+files), and end-mine ends all of it, also what was left by a process that died.
+
+` + helpKey,
+		Action: needsVerb("echocast conversation"),
+		Subcommands: []*cli.Command{
+			{Name: "create", Usage: "create a conversation and print its id and address", Flags: v.createFlags(), Action: v.command(v.create)},
+			{Name: "list", Usage: "list conversations", Flags: append([]cli.Flag{
+				&cli.StringFlag{Name: "status", Value: tavus.Active, Destination: &v.status, Usage: "list those that are active, ended, or `all`"},
+				&cli.IntFlag{Name: "limit", Value: 100, Destination: &v.limit, Usage: "list at most `N`"},
+			}, v.flags()...), Action: v.command(v.list)},
+			{Name: "get", Usage: "show a conversation", ArgsUsage: "ID", Flags: append([]cli.Flag{
+				&cli.BoolFlag{Name: "verbose", Destination: &v.verbose, DisableDefaultText: true, Usage: "with its events; --json prints them"},
+			}, v.flags()...), Action: v.command(v.get)},
+			{Name: "end", Usage: "end a conversation", ArgsUsage: "ID", Flags: v.flags(), Action: v.command(v.end)},
+			{Name: "end-mine", Usage: "end every conversation that echocast created here and did not end", Flags: append([]cli.Flag{
+				&cli.BoolFlag{Name: "all", Destination: &v.all, DisableDefaultText: true, Usage: "those of processes that still run, and of other machines, too"},
+			}, v.flags()...), Action: v.command(v.endMine)},
+		},
+	}
+}
+
+func (v *conversing) createFlags() []cli.Flag {
+	return append([]cli.Flag{
+		&cli.StringFlag{Name: "pal", EnvVars: []string{"TAVUS_PAL_ID", "TAVUS_PERSONA_ID"}, Destination: &v.spec.PAL, Usage: "`ID` of the PAL (formerly persona)"},
+		&cli.StringFlag{Name: "face", EnvVars: []string{"TAVUS_FACE_ID", "TAVUS_REPLICA_ID"}, Destination: &v.spec.Face, DefaultText: "the PAL's own", Usage: "`ID` of the face (formerly replica)"},
+		&cli.StringFlag{Name: "name", Value: "echocast", Destination: &v.spec.Name, Usage: "`NAME` of the conversation, which is made unique by what is appended"},
+		&cli.Float64Flag{Name: "max-minutes", Value: tavus.DefaultMaxDuration.Minutes(), Destination: &v.maxMinutes, Usage: "end it after `N` minutes, whatever happens"},
+		&cli.DurationFlag{Name: "left-timeout", Value: tavus.DefaultLeftTimeout, Destination: &v.spec.LeftTimeout, Usage: "end it this `TIME` after everybody has left"},
+		&cli.DurationFlag{Name: "absent-timeout", Value: tavus.DefaultAbsentTimeout, Destination: &v.spec.AbsentTimeout, Usage: "end it after this `TIME` if nobody comes"},
+		&cli.StringFlag{Name: "greeting", Destination: &v.spec.Greeting, DefaultText: "none", Usage: "let the replica say this `TEXT` first"},
+		&cli.BoolFlag{Name: "private", Destination: &v.spec.Private, DisableDefaultText: true, Usage: "only who has the token in the printed address may enter"},
+		&cli.BoolFlag{Name: "test-mode", Destination: &v.spec.TestMode, DisableDefaultText: true, Usage: "create one that costs nothing, has ended, and has no replica"},
+	}, v.flags()...)
+}
+
+// command is what a command does with its client and words.
+func (v *conversing) command(do func(*cli.Context, *tavus.Client) error) cli.ActionFunc {
+	return func(c *cli.Context) error {
+		client, err := v.client()
+		if err != nil {
+			return err
+		}
+		if err := do(c, client); err != nil {
+			return cancelled(c.Context, err)
+		}
+		return nil
+	}
+}
+
+func (v *conversing) create(c *cli.Context, client *tavus.Client) error {
+	if err := noInputs(c); err != nil {
+		return err
+	}
+	// An empty variable of the new name does not hide the old one.
+	v.spec.PAL = cmp.Or(v.spec.PAL, os.Getenv("TAVUS_PERSONA_ID"))
+	v.spec.Face = cmp.Or(v.spec.Face, os.Getenv("TAVUS_REPLICA_ID"))
+	if v.spec.PAL == "" {
+		return usagef("no PAL is named: give --pal, or set TAVUS_PAL_ID; echocast pal create makes one")
+	}
+	v.spec.MaxDuration = time.Duration(v.maxMinutes * float64(time.Minute))
+	for name, d := range map[string]time.Duration{"max-minutes": v.spec.MaxDuration, "left-timeout": v.spec.LeftTimeout, "absent-timeout": v.spec.AbsentTimeout} {
+		if d < time.Second {
+			return usagef("--%s: a limit is a second or more", name)
+		}
+	}
+	if err := v.spec.Check(); err != nil {
+		return usagef("%v", err)
+	}
+	conversation, err := tavus.Open(c.Context, client, v.spec)
+	if err != nil {
+		return v.uncertain(c.Context, err)
+	}
+	if err := v.print([]any{conversation.Info}, "", [][]string{{conversation.ID, conversation.JoinURL()}}); err != nil {
+		// Nobody knows of it now.
+		return first(conversation.Close(c.Context), err)
+	}
+	return nil
+}
+
+// uncertain says what to do about a conversation that may exist, which a signal
+// would else leave unsaid.
+func (v *conversing) uncertain(ctx context.Context, err error) error {
+	if _, unsure := errors.AsType[*tavus.UncertainError](err); unsure {
+		v.warn("%v", err)
+		v.warn("end it with: echocast conversation end-mine")
+		return said{cancelled(ctx, err)}
+	}
+	return err
+}
+
+func (v *conversing) list(c *cli.Context, client *tavus.Client) error {
+	if err := noInputs(c); err != nil {
+		return err
+	}
+	status := v.status
+	switch {
+	case status == "all":
+		status = ""
+	case status != tavus.Active && status != tavus.Ended:
+		return usagef("--status %s: list those that are active, ended, or all", status)
+	case v.limit < 1:
+		return usagef("--limit %d: list one or more", v.limit)
+	}
+	var values []any
+	var rows [][]string
+	for info, err := range client.Conversations(c.Context, status) {
+		if err != nil {
+			return err
+		}
+		if len(rows) == v.limit {
+			v.warn("there are more than %d; --limit lists more", v.limit)
+			break
+		}
+		values, rows = append(values, info), append(rows, row(info))
+	}
+	return v.print(values, conversationHead, rows)
+}
+
+const conversationHead = "ID\tSTATUS\tCREATED\tNAME\tURL"
+
+func row(i tavus.Info) []string { return []string{i.ID, i.Status, i.Created, i.Name, i.URL} }
+
+func (v *conversing) get(c *cli.Context, client *tavus.Client) error {
+	id, err := oneID(c, "conversation")
+	if err != nil {
+		return err
+	}
+	info, err := client.Conversation(c.Context, id, v.verbose)
+	if err != nil {
+		return err
+	}
+	rows := [][]string{row(info)}
+	for _, event := range info.Events {
+		rows = append(rows, []string{"", event.Type, event.Time})
+	}
+	return v.print([]any{info}, conversationHead, rows)
+}
+
+func (v *conversing) end(c *cli.Context, client *tavus.Client) error {
+	id, err := oneID(c, "conversation")
+	if err != nil {
+		return err
+	}
+	if err := client.EndConversation(c.Context, id); err != nil {
+		return err
+	}
+	if err := tavus.Forget("", id); err != nil {
+		return err
+	}
+	return v.print([]any{map[string]string{"conversation_id": id, "status": tavus.Ended}}, "", [][]string{{id, tavus.Ended}})
+}
+
+func (v *conversing) endMine(c *cli.Context, client *tavus.Client) error {
+	if err := noInputs(c); err != nil {
+		return err
+	}
+	results, err := tavus.EndMine(c.Context, client, tavus.EndOptions{All: v.all})
+	var values []any
+	var rows [][]string
+	for _, r := range results {
+		values, rows = append(values, r), append(rows, []string{r.ID, string(r.Outcome), r.Name})
+		switch r.Outcome {
+		case tavus.OutcomeInUse:
+			v.warn("%s belongs to process %d on %s, which runs or cannot be asked; --all ends it, too", r.Name, r.PID, r.Host)
+		case tavus.OutcomeForeign:
+			v.warn("%s was created with another key, or at another --base-url; end it with those", r.Name)
+		case tavus.OutcomeUnsettled:
+			v.warn("%s was asked for less than %v ago and may still appear; run this again then", r.Name, tavus.DefaultSettle)
+		}
+	}
+	head := ""
+	if len(rows) > 0 {
+		head = "ID\tOUTCOME\tNAME"
+	} else if err == nil {
+		v.warn("there is nothing to end")
+	}
+	return first(v.print(values, head, rows), err)
+}

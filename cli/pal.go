@@ -1,0 +1,112 @@
+package cli
+
+import (
+	"cmp"
+	"os"
+
+	"github.com/urfave/cli/v2"
+
+	"echocast/tavus"
+)
+
+// palling are the options of the pal commands.
+type palling struct {
+	service
+	spec tavus.EchoPAL
+	echo bool
+}
+
+func palCommand(streams Streams) *cli.Command {
+	p := &palling{service: service{streams: streams}}
+	return &cli.Command{
+		Name:        "pal",
+		Usage:       "create, list and delete the PALs (formerly personas) of a Tavus account",
+		UsageText:   "echocast pal COMMAND [OPTIONS]",
+		Description: "A PAL in echo mode says what it is sent. It costs nothing by itself.\n\n" + helpKey,
+		Action:      needsVerb("echocast pal"),
+		Subcommands: []*cli.Command{
+			{Name: "create", Usage: "create an echo PAL and print its id", Flags: append([]cli.Flag{
+				&cli.BoolFlag{Name: "echo", Destination: &p.echo, DisableDefaultText: true, Usage: "in echo mode, the only one that echocast creates"},
+				&cli.StringFlag{Name: "face", EnvVars: []string{"TAVUS_FACE_ID", "TAVUS_REPLICA_ID"}, Destination: &p.spec.Face, Usage: "`ID` of the face it has by default"},
+				&cli.StringFlag{Name: "name", Value: "echocast echo", Destination: &p.spec.Name, Usage: "its `NAME`"},
+				&cli.BoolFlag{Name: "microphone", Destination: &p.spec.Microphone, DisableDefaultText: true, Usage: "let it echo an audio track; the setting for that is not documented"},
+			}, p.flags()...), Action: p.command(p.create)},
+			{Name: "list", Usage: "list the PALs", Flags: p.flags(), Action: p.command(p.list)},
+			{Name: "get", Usage: "show a PAL", ArgsUsage: "ID", Flags: p.flags(), Action: p.command(p.get)},
+			{Name: "delete", Usage: "delete a PAL", ArgsUsage: "ID", Flags: p.flags(), Action: p.command(p.remove)},
+		},
+	}
+}
+
+func (p *palling) command(do func(*cli.Context, *tavus.Client) error) cli.ActionFunc {
+	return func(c *cli.Context) error {
+		client, err := p.client()
+		if err != nil {
+			return err
+		}
+		if err := do(c, client); err != nil {
+			return cancelled(c.Context, err)
+		}
+		return nil
+	}
+}
+
+func (p *palling) create(c *cli.Context, client *tavus.Client) error {
+	if err := noInputs(c); err != nil {
+		return err
+	}
+	p.spec.Face = cmp.Or(p.spec.Face, os.Getenv("TAVUS_REPLICA_ID"))
+	switch {
+	case !p.echo:
+		return usagef("only PALs in echo mode are created here: add --echo")
+	case p.spec.Face == "":
+		return usagef("no face is named: give --face, or set TAVUS_FACE_ID")
+	}
+	pal, err := client.CreatePAL(c.Context, p.spec)
+	if err != nil {
+		return err
+	}
+	return p.print([]any{pal}, "", [][]string{{pal.ID, pal.Name}})
+}
+
+const palHead = "ID\tMODE\tFACE\tNAME"
+
+func palRow(p tavus.PAL) []string { return []string{p.ID, p.Pipeline, p.Face, p.Name} }
+
+func (p *palling) list(c *cli.Context, client *tavus.Client) error {
+	if err := noInputs(c); err != nil {
+		return err
+	}
+	var values []any
+	var rows [][]string
+	for pal, err := range client.PALs(c.Context) {
+		if err != nil {
+			return err
+		}
+		values, rows = append(values, pal), append(rows, palRow(pal))
+	}
+	return p.print(values, palHead, rows)
+}
+
+func (p *palling) get(c *cli.Context, client *tavus.Client) error {
+	id, err := oneID(c, "PAL")
+	if err != nil {
+		return err
+	}
+	pal, err := client.PAL(c.Context, id)
+	if err != nil {
+		return err
+	}
+	return p.print([]any{pal}, palHead, [][]string{palRow(pal)})
+}
+
+func (p *palling) remove(c *cli.Context, client *tavus.Client) error {
+	id, err := oneID(c, "PAL")
+	if err != nil {
+		return err
+	}
+	if err := client.DeletePAL(c.Context, id); err != nil {
+		return err
+	}
+	return p.print([]any{map[string]string{"pal_id": id, "status": "deleted"}}, "", [][]string{{id, "deleted"}})
+}

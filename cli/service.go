@@ -1,0 +1,161 @@
+package cli
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"echocast/tavus"
+)
+
+// service are the options of the commands that call the Tavus API.
+type service struct {
+	streams Streams
+	keyFile string
+	baseURL string
+	json    bool
+}
+
+const helpKey = `The API key is read from TAVUS_API_KEY, or from the file that --api-key-file
+names. It is never an option itself, since others can see those.`
+
+func (s *service) flags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "api-key-file", Destination: &s.keyFile, DefaultText: "TAVUS_API_KEY", Usage: "read the API key from `FILE`"},
+		&cli.StringFlag{Name: "base-url", EnvVars: []string{"TAVUS_BASE_URL"}, Destination: &s.baseURL, DefaultText: tavus.DefaultBaseURL, Usage: "`URL` of the service"},
+		&cli.BoolFlag{Name: "json", Destination: &s.json, DisableDefaultText: true, Usage: "print JSON, one object a line"},
+	}
+}
+
+// client is the client that the options describe.
+func (s *service) client() (*tavus.Client, error) {
+	key, err := s.key()
+	if err != nil {
+		return nil, err
+	}
+	client := &tavus.Client{Key: key, BaseURL: s.baseURL, OnWait: func(why error, wait time.Duration) {
+		s.warn("%v; trying again in %v", why, wait.Round(100*time.Millisecond))
+	}}
+	if err := client.Check(); err != nil {
+		return nil, usagef("--base-url: %v", err)
+	}
+	return client, nil
+}
+
+// longestKey is more than any key has.
+const longestKey = 4096
+
+func (s *service) key() (tavus.Key, error) {
+	if s.keyFile == "" {
+		text, ok := os.LookupEnv("TAVUS_API_KEY")
+		if !ok {
+			return tavus.Key{}, usagef("there is no API key: set TAVUS_API_KEY, or name a file with --api-key-file")
+		}
+		key, err := tavus.NewKey(text)
+		if err != nil {
+			return key, usagef("TAVUS_API_KEY: %v", err)
+		}
+		return key, nil
+	}
+	text, err := s.readKey()
+	if err != nil {
+		return tavus.Key{}, usagef("--api-key-file %s: %v", s.keyFile, plain(err))
+	}
+	key, err := tavus.NewKey(text)
+	if err != nil {
+		return key, usagef("--api-key-file %s: %v", s.keyFile, err)
+	}
+	return key, nil
+}
+
+func (s *service) readKey() (string, error) {
+	file, err := os.Open(s.keyFile)
+	if err != nil {
+		return "", err
+	}
+	defer file.Close()
+	if info, err := file.Stat(); err == nil && runtime.GOOS != "windows" && info.Mode().IsRegular() && info.Mode().Perm()&0o004 != 0 {
+		s.warn("everybody on this machine can read %s; chmod 600 changes that", s.keyFile)
+	}
+	text, err := io.ReadAll(io.LimitReader(file, longestKey+1))
+	if err == nil && len(text) > longestKey {
+		err = errors.New("it is too long for a key")
+	}
+	return string(text), err
+}
+
+func (s *service) warn(format string, args ...any) {
+	fmt.Fprintf(s.streams.Err, "echocast: %s\n", printable(fmt.Sprintf(format, args...)))
+}
+
+// print prints values as lines of JSON, or rows as a table below its head.
+func (s *service) print(values []any, head string, rows [][]string) error {
+	var text strings.Builder
+	if s.json {
+		encoder := json.NewEncoder(&text)
+		encoder.SetEscapeHTML(false) // the addresses are for people to copy
+		for _, value := range values {
+			if err := encoder.Encode(value); err != nil {
+				return err
+			}
+		}
+	} else {
+		table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
+		if head != "" {
+			fmt.Fprintln(table, head)
+		}
+		for _, row := range rows {
+			fmt.Fprintln(table, printableRow(row))
+		}
+		_ = table.Flush() // into memory
+	}
+	if _, err := io.WriteString(s.streams.Out, text.String()); err != nil {
+		return stdoutError{err}
+	}
+	return nil
+}
+
+// printableRow is a line of a table; what the service says is its cells only.
+func printableRow(row []string) string {
+	cells := make([]string, len(row))
+	for i, cell := range row {
+		if cells[i] = printable(cell); cell == "" {
+			cells[i] = "-"
+		}
+	}
+	return strings.Join(cells, "\t")
+}
+
+// oneID is the id that a command is about.
+func oneID(c *cli.Context, what string) (string, error) {
+	if c.NArg() != 1 || c.Args().First() == "" {
+		return "", usagef("%s takes the id of one %s", c.Command.HelpName, what)
+	}
+	return c.Args().First(), nil
+}
+
+// noInputs refuses words that a command does not take.
+func noInputs(c *cli.Context) error {
+	if c.Args().Present() {
+		return usagef("%s takes options only, and no %q", c.Command.HelpName, c.Args().First())
+	}
+	return nil
+}
+
+// needsVerb is what a command does that has others below it, and got none.
+func needsVerb(name string) cli.ActionFunc {
+	return func(c *cli.Context) error {
+		if !c.Args().Present() {
+			return cli.ShowSubcommandHelp(c)
+		}
+		return usagef("%s has no command %q; %s --help lists them", name, c.Args().First(), name)
+	}
+}
