@@ -38,13 +38,14 @@ browser:
 
 build:
 	@mkdir -p bin
-	$(call with-cgo,$(GO) build -trimpath -ldflags "-s -w" -o bin/echocast .)
+	$(call with-cgo,$(GO) build -trimpath -ldflags "-s -w" -o bin/ . ./cmd/echocast-livekit)
 
 # The static build of every system; nothing is run.
 cross:
 	@for system in linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64; do \
 		echo "building for $$system"; \
 		CGO_ENABLED=0 GOOS=$${system%/*} GOARCH=$${system#*/} $(GO) build -o /dev/null . || exit 1; \
+		CGO_ENABLED=0 GOOS=$${system%/*} GOARCH=$${system#*/} $(GO) build -o /dev/null ./cmd/echocast-livekit || exit 1; \
 	done
 
 # The static build of this system, run in an empty root.

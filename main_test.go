@@ -19,6 +19,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"echocast/cli"
 	"echocast/echo"
 	"echocast/replica"
 )
@@ -29,7 +30,7 @@ const runAsProgram = "ECHOCAST_TEST_RUN"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(runAsProgram) != "" {
-		os.Exit(run())
+		os.Exit(cli.Main())
 	}
 	os.Exit(m.Run())
 }
@@ -235,6 +236,23 @@ func exitCodeOf(err error) int {
 		return exit.ExitCode()
 	}
 	return -1
+}
+
+// LiveKit rooms are the business of another program, which is not here.
+func TestLiveKitIsElsewhere(t *testing.T) {
+	for _, to := range [][]string{{"--to", "livekit+ws://127.0.0.1:1/room"}, {"--to=livekit+wss://127.0.0.1/room"}} {
+		send := program(t, append([]string{"send", "testdata/speech.wav"}, to...)...)
+		send.Env = append(send.Env, "PATH="+t.TempDir())
+		out, err := send.CombinedOutput()
+		if code := exitCodeOf(err); code != 2 || !strings.Contains(string(out), "echocast-livekit") {
+			t.Errorf("exit code %d: %s", code, out)
+		}
+	}
+	// What is no option's value is an input like others.
+	out, err := program(t, "send", "livekit+ws://127.0.0.1:1/room").CombinedOutput()
+	if code := exitCodeOf(err); code != 3 {
+		t.Errorf("as an input: exit code %d: %s", code, out)
+	}
 }
 
 // A replica that dies ends the sender with the code for a lost connection.

@@ -13,7 +13,6 @@ import (
 	"echocast/echo"
 	"echocast/rtc"
 	"echocast/rtc/daily"
-	"echocast/rtc/livekit"
 )
 
 // joiner is how the room at an address is joined.
@@ -33,24 +32,16 @@ func (r *reaching) joiner(address string, at *place) joiner {
 	}
 }
 
-// livekitScheme begins the address of a LiveKit room.
-const livekitScheme = "livekit+"
-
-// joinLiveKit joins a LiveKit room with the credentials of the environment.
+// joinLiveKit joins a LiveKit room.
 func joinLiveKit(ctx context.Context, address string, at *place) (*presence, error) {
-	to, err := livekit.ParseAddress(address)
-	if err != nil {
-		return nil, usagef("--to: %v", err)
+	if LiveKit == nil {
+		return nil, usagef("--to %s: LiveKit rooms need the program %s", address, livekitProgram)
 	}
-	with, err := livekit.CredentialsFrom(os.Getenv)
-	if err != nil {
-		return nil, usagef("%v", err)
-	}
-	room, err := livekit.Join(ctx, to, with, nil)
+	stage, leave, err := LiveKit(ctx, address)
 	if err != nil {
 		return nil, err
 	}
-	return &presence{room, at.limit, room.Close}, nil
+	return &presence{stage, at.limit, leave}, nil
 }
 
 // dailyScheme marks the address of a Daily room that does not look like one.

@@ -1,0 +1,13 @@
+//go:build unix
+
+package cli
+
+import (
+	"os"
+	"syscall"
+)
+
+// become runs another program in this process. It returns only an error.
+func become(path string, args []string) error {
+	return &os.PathError{Op: "exec", Path: path, Err: syscall.Exec(path, args, os.Environ())}
+}

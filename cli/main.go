@@ -1,0 +1,83 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
+
+	"echocast/echo"
+)
+
+// thrift lets the collector run when a quarter is added to what is in use, where
+// the user did not say otherwise with GOGC. What is in use is a few buffers, so
+// that costs nothing that can be measured, and an hour of audio takes four
+// megabytes less.
+const thrift = 25
+
+// Main is the program: streams, signals and the exit code.
+func Main() int {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(thrift)
+	}
+	streams := Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}
+	if LiveKit == nil && namesLiveKit(os.Args[1:]) {
+		return runLiveKit(streams)
+	}
+	ctx, stop := WithSignals(context.Background())
+	defer stop()
+	return Run(ctx, os.Args, streams)
+}
+
+// LiveKit joins LiveKit rooms, where the program has that: see livekitProgram.
+var LiveKit func(ctx context.Context, address string) (stage echo.Stage, leave func() error, err error)
+
+// Refuse is an error of the command line, for LiveKit.
+func Refuse(format string, args ...any) error { return usagef(format, args...) }
+
+// livekitScheme begins the address of a LiveKit room.
+const livekitScheme = "livekit+"
+
+// livekitProgram is the program that has LiveKit.
+const livekitProgram = "echocast-livekit"
+
+// namesLiveKit reports whether a LiveKit room is among the arguments, as the
+// value of an option.
+func namesLiveKit(args []string) bool {
+	for i, arg := range args {
+		if _, value, ok := strings.Cut(arg, "="); ok && strings.HasPrefix(value, livekitScheme) && arg[0] == '-' {
+			return true
+		}
+		if strings.HasPrefix(arg, livekitScheme) && i > 0 && strings.HasPrefix(args[i-1], "-") {
+			return true
+		}
+	}
+	return false
+}
+
+// runLiveKit runs, in place of this program, the one that has LiveKit. It is
+// beside this one, or in the PATH.
+func runLiveKit(streams Streams) int {
+	path, err := findLiveKit()
+	if err != nil {
+		fmt.Fprintf(streams.Err, "echocast: LiveKit rooms need the program %s beside echocast; make build makes both\n", livekitProgram)
+		return exitUsage
+	}
+	if err := become(path, os.Args); err != nil {
+		fmt.Fprintf(streams.Err, "echocast: %s: %v\n", path, plain(err))
+	}
+	return exitFailure
+}
+
+func findLiveKit() (string, error) {
+	if self, err := os.Executable(); err == nil {
+		beside := filepath.Join(filepath.Dir(self), livekitProgram)
+		if path, err := exec.LookPath(beside); err == nil {
+			return path, nil
+		}
+	}
+	return exec.LookPath(livekitProgram)
+}
