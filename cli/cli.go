@@ -30,6 +30,12 @@ type Streams struct {
 // Run runs the command line args, whose first word is the program's name, and
 // returns the exit code. It reads and writes only through streams.
 func Run(ctx context.Context, args []string, streams Streams) int {
+	defer func() {
+		if why := recover(); why != nil { // what costs money is ended, then it is a defect like any
+			atExit.run()
+			panic(why)
+		}
+	}()
 	app := newApp(streams)
 	err := app.RunContext(ctx, flagsFirst(app, args))
 	if err != nil && !quietError(err) {

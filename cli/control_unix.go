@@ -71,7 +71,6 @@ func watchKeys(ended *sync.WaitGroup, space func()) (leave func()) {
 	})
 	return func() {
 		restore()
-		atExit.clear()
 		_ = tty.Close()
 	}
 }
@@ -86,7 +85,15 @@ func letKeysThrough(fd int) (restore func(), err error) {
 	during := *before
 	during.Lflag &^= unix.ICANON | unix.ECHO
 	during.Cc[unix.VMIN], during.Cc[unix.VTIME] = 1, 0
-	restore = func() { _ = unix.IoctlSetTermios(fd, setTermios, before) }
-	atExit.set(restore)
-	return restore, unix.IoctlSetTermios(fd, setTermios, &during)
+	reset := func() { _ = unix.IoctlSetTermios(fd, setTermios, before) }
+	done := atExit.add(reset)
+	restore = func() {
+		reset()
+		done()
+	}
+	if err := unix.IoctlSetTermios(fd, setTermios, &during); err != nil {
+		restore()
+		return nil, err
+	}
+	return restore, nil
 }

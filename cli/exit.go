@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -199,26 +200,31 @@ func leaveAtOnce(signals <-chan os.Signal, done <-chan struct{}, code int) {
 }
 
 // atExit is what has to be done even where the process ends at once.
-var atExit lastDuty
+var atExit duties
 
-type lastDuty struct {
-	mu   sync.Mutex
-	duty func()
+type duties struct {
+	mu  sync.Mutex
+	all []*func()
 }
 
-func (l *lastDuty) set(duty func()) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.duty = duty
+// add adds a duty; done takes it away.
+func (d *duties) add(duty func()) (done func()) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.all = append(d.all, &duty)
+	return func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.all = slices.DeleteFunc(d.all, func(other *func()) bool { return other == &duty })
+	}
 }
 
-func (l *lastDuty) clear() { l.set(nil) }
-
-func (l *lastDuty) run() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.duty != nil {
-		l.duty()
+func (d *duties) run() {
+	d.mu.Lock()
+	all := slices.Clone(d.all)
+	d.mu.Unlock()
+	for _, duty := range all {
+		(*duty)()
 	}
 }
 

@@ -32,11 +32,26 @@ func Main() int {
 	return Run(ctx, os.Args, streams)
 }
 
-// LiveKit joins LiveKit rooms, where the program has that: see livekitProgram.
-var LiveKit func(ctx context.Context, address string) (stage echo.Stage, leave func() error, err error)
+// LiveKitRooms is what a program with LiveKit can do.
+type LiveKitRooms struct {
+	// Join joins the room at an address.
+	Join func(ctx context.Context, address string) (stage echo.Stage, leave func() error, err error)
+	// Invite makes a token that lets a replica into the room, to be given to
+	// the service that runs it with the URL of the server.
+	Invite func(address string) (url, token string, err error)
+}
+
+// LiveKit is set by the program that has it: see livekitProgram.
+var LiveKit *LiveKitRooms
 
 // Refuse is an error of the command line, for LiveKit.
 func Refuse(format string, args ...any) error { return usagef(format, args...) }
+
+func isLiveKit(address string) bool { return strings.HasPrefix(address, livekitScheme) }
+
+func needsLiveKit(address string) error {
+	return usagef("--to %s: LiveKit rooms need the program %s", address, livekitProgram)
+}
 
 // livekitScheme begins the address of a LiveKit room.
 const livekitScheme = "livekit+"

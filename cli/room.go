@@ -17,7 +17,7 @@ import (
 
 // joiner is how the room at an address is joined.
 func (r *reaching) joiner(address string, at *place) joiner {
-	if strings.HasPrefix(address, livekitScheme) {
+	if isLiveKit(address) {
 		return func(ctx context.Context) (*presence, error) { return joinLiveKit(ctx, address, at) }
 	}
 	if room, ok := dailyAddress(address); ok {
@@ -35,9 +35,9 @@ func (r *reaching) joiner(address string, at *place) joiner {
 // joinLiveKit joins a LiveKit room.
 func joinLiveKit(ctx context.Context, address string, at *place) (*presence, error) {
 	if LiveKit == nil {
-		return nil, usagef("--to %s: LiveKit rooms need the program %s", address, livekitProgram)
+		return nil, needsLiveKit(address)
 	}
-	stage, leave, err := LiveKit(ctx, address)
+	stage, leave, err := LiveKit.Join(ctx, address)
 	if err != nil {
 		return nil, err
 	}

@@ -92,7 +92,7 @@ func (s *sending) check(names []string) error {
 	if err := oneOf("--slow", s.slow, string(echo.StarvedWait), string(echo.StarvedSilence), string(echo.StarvedEnd)); err != nil {
 		return err
 	}
-	if err := s.checkReach(); err != nil {
+	if err := first(s.checkReach(), s.checkCreate(s.to, s.record)); err != nil {
 		return err
 	}
 	for flag, file := range map[string]string{"--record": s.record, "--trace": s.trace} {

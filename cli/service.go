@@ -93,6 +93,9 @@ func (s *service) readKey() (string, error) {
 }
 
 func (s *service) warn(format string, args ...any) {
+	if s.streams.Err == nil {
+		return // it will be said when it matters
+	}
 	fmt.Fprintf(s.streams.Err, "echocast: %s\n", printable(fmt.Sprintf(format, args...)))
 }
 

@@ -121,8 +121,13 @@ func (s *settings) newReporter(data, people io.Writer) *reporter {
 
 func (r *reporter) say(format string, args ...any) {
 	if !r.settings.quiet {
-		fmt.Fprintf(r.people, "echocast: %s\n", printable(fmt.Sprintf(format, args...)))
+		r.warn(format, args...)
 	}
+}
+
+// warn says what has to be known even where quiet is asked for.
+func (r *reporter) warn(format string, args ...any) {
+	fmt.Fprintf(r.people, "echocast: %s\n", printable(fmt.Sprintf(format, args...)))
 }
 
 func (r *reporter) begin(in *input, session *echo.Session) {

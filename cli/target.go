@@ -8,6 +8,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"echocast/echo"
+	"echocast/tavus"
 )
 
 // reaching is how the commands that talk to a replica reach it.
@@ -17,6 +18,7 @@ type reaching struct {
 	redialFor    time.Duration
 	trace        string
 	daily        dailyRoom
+	creating
 }
 
 func (r *reaching) reachFlags() []cli.Flag {
@@ -25,7 +27,7 @@ func (r *reaching) reachFlags() []cli.Flag {
 		&cli.DurationFlag{Name: "ready-timeout", Value: 30 * time.Second, Destination: &r.readyTimeout, Usage: "wait at most this `TIME` for the replica to join"},
 		&cli.DurationFlag{Name: "reconnect-timeout", Value: 60 * time.Second, Destination: &r.redialFor, Usage: "try for this `TIME` to make a lost connection again"},
 		&cli.StringFlag{Name: "trace", Destination: &r.trace, DefaultText: "none", Usage: "record what happens, and when, in `FILE`; echocast report makes a picture of it"},
-	}, r.daily.flags()...)
+	}, append(r.createFlags(), r.daily.flags()...)...)
 }
 
 func (r *reaching) checkReach() error {
@@ -35,7 +37,7 @@ func (r *reaching) checkReach() error {
 	case r.redialFor <= 0:
 		return usagef("--reconnect-timeout %v: trying takes time", r.redialFor)
 	}
-	return nil
+	return r.checkCreate(r.to, "")
 }
 
 // place is what a target needs to know of a conversation.
@@ -74,11 +76,16 @@ type target struct {
 	room  *presence
 	local *localReplica // nil where the replica is elsewhere
 	tape  *tape         // nil where nothing is recorded
+	// conversation was created to be spoken in; nil where there was one.
+	conversation *tavus.Conversation
+	ended        func()          // takes the duty to end it away
+	ctx          context.Context // of the run, for the end of the conversation
 }
 
 // connect joins the room that the options name.
 func (r *reaching) connect(ctx context.Context, at place, out *reporter) (*target, error) {
-	t := &target{reaching: *r, out: out}
+	t := &target{reaching: *r, out: out, ctx: ctx}
+	t.streams = Streams{Out: out.data, Err: out.people}
 	if r.trace != "" {
 		tape, err := newTape(r.trace)
 		if err != nil {
@@ -86,22 +93,50 @@ func (r *reaching) connect(ctx context.Context, at place, out *reporter) (*targe
 		}
 		t.tape, at.wrap = tape, wrapped(tape.recorder.Conn, at.wrap)
 	}
-	address := r.to
-	if address == "" {
-		local, err := startLocalReplica(at.record, at.limit, out)
-		if err != nil {
-			return nil, first(err, t.endTape())
-		}
-		out.underruns = local.underruns
-		t.local, address = local, local.url()
+	if err := t.enter(ctx, &at); err != nil {
+		return nil, first(err, t.close())
 	}
-	t.join = r.joiner(address, &at)
+	return t, nil
+}
+
+// enter joins the room, which is made before where there is none.
+func (t *target) enter(ctx context.Context, at *place) error {
+	switch {
+	case t.spec.PAL != "":
+		conversation, err := t.create(ctx, t.to, t.out)
+		if err != nil {
+			return err
+		}
+		t.conversation = conversation
+		t.ended = atExit.add(func() { _ = conversation.Close(ctx) })
+		at.conversation = conversation.ID
+		t.join = t.conversationJoiner(at)
+	case t.to == "":
+		local, err := startLocalReplica(at.record, at.limit, t.out)
+		if err != nil {
+			return err
+		}
+		t.out.underruns = local.underruns
+		t.local = local
+		t.join = t.joiner(local.url(), at)
+	default:
+		t.join = t.joiner(t.to, at)
+	}
 	room, err := t.join(ctx)
 	if err != nil {
-		return nil, first(asUnreachable(err), t.closeLocal(), t.endTape())
+		return asUnreachable(err)
 	}
 	t.room = room
-	return t, nil
+	return nil
+}
+
+// conversationJoiner is how the room of the created conversation is joined.
+func (t *target) conversationJoiner(at *place) joiner {
+	if isLiveKit(t.to) {
+		return t.joiner(t.to, at)
+	}
+	t.daily.token = t.conversation.Token
+	return t.joiner(dailyScheme+t.conversation.URL, at)
 }
 
 // wrapped is one wrap in another, which may be nil.
@@ -161,7 +196,7 @@ func (t *target) close() error {
 	if t.room != nil {
 		_ = t.room.leave() // what it could not deliver, receipts tell
 	}
-	return first(t.closeLocal(), t.endTape())
+	return first(t.closeLocal(), t.end(), t.endTape())
 }
 
 func (t *target) closeLocal() error {

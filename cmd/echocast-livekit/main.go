@@ -8,6 +8,7 @@ package main
 import (
 	"context"
 	"os"
+	"time"
 
 	"echocast/cli"
 	"echocast/echo"
@@ -15,19 +16,40 @@ import (
 )
 
 func main() {
-	cli.LiveKit = join
+	cli.LiveKit = &cli.LiveKitRooms{Join: join, Invite: invite}
 	os.Exit(cli.Main())
 }
 
-// join joins a LiveKit room with the credentials of the environment.
-func join(ctx context.Context, address string) (stage echo.Stage, leave func() error, err error) {
-	to, err := livekit.ParseAddress(address)
-	if err != nil {
-		return nil, nil, cli.Refuse("--to: %v", err)
+// find reads the address, and the credentials of the environment.
+func find(address string) (to livekit.Address, with livekit.Credentials, err error) {
+	if to, err = livekit.ParseAddress(address); err != nil {
+		return to, with, cli.Refuse("--to: %v", err)
 	}
-	with, err := livekit.CredentialsFrom(os.Getenv)
+	if with, err = livekit.CredentialsFrom(os.Getenv); err != nil {
+		return to, with, cli.Refuse("%v", err)
+	}
+	return to, with, nil
+}
+
+// invitation is how long a replica may take to come.
+const invitation = time.Hour
+
+func invite(address string) (url, token string, err error) {
+	to, with, err := find(address)
 	if err != nil {
-		return nil, nil, cli.Refuse("%v", err)
+		return "", "", err
+	}
+	if with.Key == "" {
+		return "", "", cli.Refuse("a token for the replica is made with LIVEKIT_API_KEY and LIVEKIT_API_SECRET")
+	}
+	token, err = livekit.AvatarToken(with.Key, with.Secret, to.Room, livekit.DefaultAvatar, livekit.DefaultIdentity, invitation)
+	return to.URL, token, err
+}
+
+func join(ctx context.Context, address string) (stage echo.Stage, leave func() error, err error) {
+	to, with, err := find(address)
+	if err != nil {
+		return nil, nil, err
 	}
 	room, err := livekit.Join(ctx, to, with, nil)
 	if err != nil {

@@ -28,6 +28,8 @@ type Server struct {
 	LongestPage int
 	// Extra adds fields to every object that it answers with.
 	Extra bool
+	// RoomURL is the address of every room. Empty: one on tavus.daily.co.
+	RoomURL string
 	// StrictEnd refuses to end what has ended.
 	StrictEnd bool
 	// Watch, if not nil, is called when a request has come, and when it was
@@ -464,7 +466,7 @@ func (s *Server) create(body map[string]any) answer {
 	}
 	c := s.newConversation(body)
 	made := map[string]any{
-		"conversation_id": c.ID, "conversation_name": c.Name, "conversation_url": roomURL(c), "status": c.Status,
+		"conversation_id": c.ID, "conversation_name": c.Name, "conversation_url": s.roomURL(c), "status": c.Status,
 		"callback_url": "", "created_at": stamp(c.Created),
 	}
 	if body["require_auth"] == true {
@@ -486,7 +488,12 @@ func (s *Server) newConversation(body map[string]any) *Conversation {
 	return c
 }
 
-func roomURL(c *Conversation) string { return "https://tavus.daily.co/" + c.ID }
+func (s *Server) roomURL(c *Conversation) string {
+	if s.RoomURL != "" {
+		return s.RoomURL
+	}
+	return "https://tavus.daily.co/" + c.ID
+}
 
 func stamp(t time.Time) string { return t.Format("2006-01-02T15:04:05.000000Z") }
 
@@ -506,7 +513,7 @@ func (s *Server) listConversations(r *http.Request) answer {
 
 func (s *Server) conversationObject(c *Conversation) map[string]any {
 	return s.object(s.names(), map[string]any{
-		"conversation_id": c.ID, "conversation_name": c.Name, "conversation_url": roomURL(c), "status": c.Status, "callback_url": "",
+		"conversation_id": c.ID, "conversation_name": c.Name, "conversation_url": s.roomURL(c), "status": c.Status, "callback_url": "",
 		"face_id": c.Face, "pal_id": c.PAL, "created_at": stamp(c.Created), "updated_at": stamp(c.Created),
 	})
 }
