@@ -96,7 +96,7 @@ func settingsError(err error) error {
 type reporter struct {
 	settings *settings
 	data     io.Writer // receipts as JSON
-	people   io.Writer
+	people   *console
 	status   *statusLine
 	// heard says that somebody waits for what the replica says was heard.
 	heard bool
@@ -116,7 +116,7 @@ type inputReceipt struct {
 func (r *reporter) receive(receipt echo.Receipt) { r.receipts = append(r.receipts, receipt) }
 
 func (s *settings) newReporter(data, people io.Writer) *reporter {
-	return &reporter{settings: s, data: data, people: people}
+	return &reporter{settings: s, data: data, people: &console{w: people}}
 }
 
 func (r *reporter) say(format string, args ...any) {

@@ -11,10 +11,40 @@ import (
 	"echocast/echo"
 )
 
+// console is where people read. Several goroutines may write lines to it, which
+// a status line, where there is one, stays below.
+type console struct {
+	mu   sync.Mutex
+	w    io.Writer
+	line string // the status line
+}
+
+// eraseLine takes the status line off a terminal.
+const eraseLine = "\r\x1b[K"
+
+// Write writes whole lines.
+func (c *console) Write(p []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.line == "" {
+		return c.w.Write(p)
+	}
+	_, err := fmt.Fprintf(c.w, "%s%s%s", eraseLine, p, c.line)
+	return len(p), err
+}
+
+// show makes line the status line; empty takes it away.
+func (c *console) show(line string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	fmt.Fprint(c.w, eraseLine, line)
+	c.line = line
+}
+
 // statusLine shows on a terminal where an utterance stands, in one line that
 // changes five times a second.
 type statusLine struct {
-	w       io.Writer
+	w       *console
 	name    string
 	total   string // its length, where it is known
 	session *echo.Session
@@ -24,8 +54,8 @@ type statusLine struct {
 
 // startStatus starts the line of an utterance, or returns nil where no terminal
 // is there to show it. stop ends it.
-func startStatus(w io.Writer, in *input, session *echo.Session) *statusLine {
-	if !isTerminal(w) || os.Getenv("TERM") == "dumb" {
+func startStatus(w *console, in *input, session *echo.Session) *statusLine {
+	if !isTerminal(w.w) || os.Getenv("TERM") == "dumb" {
 		return nil
 	}
 	s := &statusLine{w: w, name: printable(filepath.Base(in.title())), session: session, done: make(chan struct{})}
@@ -44,7 +74,7 @@ func (s *statusLine) run() {
 		select {
 		case <-tick.C:
 		case <-s.done:
-			fmt.Fprint(s.w, "\r\x1b[K")
+			s.w.show("")
 			return
 		}
 	}
@@ -52,7 +82,7 @@ func (s *statusLine) run() {
 
 func (s *statusLine) show() {
 	p := s.session.Progress()
-	fmt.Fprintf(s.w, "\r\x1b[K%s  %s%s  lead %.1f s  %s", s.name, clock(p.Sent), s.total, p.Lead.Seconds(), p.State)
+	s.w.show(fmt.Sprintf("%s  %s%s  lead %.1f s  %s", s.name, clock(p.Sent), s.total, p.Lead.Seconds(), p.State))
 }
 
 // stop takes the line away and waits until it is gone. A nil line has nothing
