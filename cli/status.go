@@ -29,8 +29,10 @@ func (c *console) Write(p []byte) (int, error) {
 	if c.line == "" {
 		return c.w.Write(p)
 	}
-	_, err := fmt.Fprintf(c.w, "%s%s%s", eraseLine, p, c.line)
-	return len(p), err
+	if _, err := fmt.Fprintf(c.w, "%s%s%s", eraseLine, p, c.line); err != nil {
+		return 0, err
+	}
+	return len(p), nil
 }
 
 // show makes line the status line; empty takes it away.

@@ -64,6 +64,7 @@ type Room struct {
 	complaints []string
 	joins      []Join
 	leaves     int
+	left       map[string]bool // sessions that were here
 }
 
 // Join is what a page has told to get in.
@@ -101,7 +102,7 @@ func NewRoom(o Options) (*Room, error) {
 	if err != nil {
 		return nil, fmt.Errorf("dailytest: %w", err)
 	}
-	r := &Room{options: o, address: socket.Addr().String(), changed: make(chan struct{})}
+	r := &Room{options: o, address: socket.Addr().String(), changed: make(chan struct{}), left: map[string]bool{}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /machine/call-machine-object-bundle.js", serveMachine)
 	mux.Handle("GET /socket", websocket.Handler(r.servePage))
@@ -227,6 +228,9 @@ func (r *Room) dismiss(session string) {
 		}
 	}
 	r.members = kept
+	if gone != nil {
+		r.left[session] = true
+	}
 	r.notify()
 	r.mu.Unlock()
 	if gone != nil {
@@ -234,7 +238,8 @@ func (r *Room) dismiss(session string) {
 	}
 }
 
-// tell delivers to one, or with "*" to all but the one it is from.
+// tell delivers to one, or with "*" to all but the one it is from. What is sent
+// to somebody who leaves at that moment is lost.
 func (r *Room) tell(e envelope, from, to string) {
 	found := to == "*"
 	for _, m := range r.present() {
@@ -243,9 +248,15 @@ func (r *Room) tell(e envelope, from, to string) {
 			found = true
 		}
 	}
-	if !found {
+	if !found && !r.wasHere(to) {
 		r.complain("a message to %q, who is not in the room", to)
 	}
+}
+
+func (r *Room) wasHere(session string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.left[session]
 }
 
 // servePage is the connection of one page.
