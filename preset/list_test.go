@@ -8,21 +8,21 @@ import (
 	"testing"
 )
 
-var update = flag.Bool("update", false, "rewrite the presets in the README")
+var update = flag.Bool("update", false, "rewrite the list of presets")
 
-// The README shows a line for every preset. It is written from the table:
+// The list shows a line for every preset. It is written from the table:
 //
 //	go test ./preset -update
-func TestReadmeShowsEveryPreset(t *testing.T) {
-	const name, begin, end = "../README.md", "<!-- presets -->\n", "<!-- /presets -->"
-	readme, err := os.ReadFile(name)
+func TestTheListShowsEveryPreset(t *testing.T) {
+	const name, begin, end = "../docs/presets.md", "<!-- presets -->\n", "<!-- /presets -->"
+	list, err := os.ReadFile(name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	before, rest, found := strings.Cut(string(readme), begin)
+	before, rest, found := strings.Cut(string(list), begin)
 	shown, after, ended := strings.Cut(rest, end)
 	if !found || !ended {
-		t.Fatalf("the README has no %q and %q", begin, end)
+		t.Fatalf("the list has no %q and %q", begin, end)
 	}
 	var want strings.Builder
 	for _, p := range All() {
@@ -32,7 +32,7 @@ func TestReadmeShowsEveryPreset(t *testing.T) {
 		return
 	}
 	if !*update {
-		t.Fatal("the presets in the README are not those of the table; go test ./preset -update writes them")
+		t.Fatal("the presets in the list are not those of the table; go test ./preset -update writes them")
 	}
 	if err := os.WriteFile(name, []byte(before+begin+want.String()+end+after), 0o600); err != nil {
 		t.Fatal(err)
