@@ -50,7 +50,7 @@ func (c *creating) checkCreate(to, record string) error {
 }
 
 // create creates the conversation. What is in it has to be ended by end.
-func (c *creating) create(ctx context.Context, to string, out *reporter) (*tavus.Conversation, error) {
+func (c *creating) create(ctx context.Context, to, avatar string, out *reporter) (*tavus.Conversation, error) {
 	client, err := c.client()
 	if err != nil {
 		return nil, err
@@ -60,7 +60,7 @@ func (c *creating) create(ctx context.Context, to string, out *reporter) (*tavus
 		if LiveKit == nil {
 			return nil, needsLiveKit(to)
 		}
-		if spec.LiveKitURL, spec.LiveKitToken, err = LiveKit.Invite(to); err != nil {
+		if spec.LiveKitURL, spec.LiveKitToken, err = LiveKit.Invite(to, avatar); err != nil {
 			return nil, err
 		}
 	}

@@ -34,11 +34,12 @@ func Main() int {
 
 // LiveKitRooms is what a program with LiveKit can do.
 type LiveKitRooms struct {
-	// Join joins the room at an address.
-	Join func(ctx context.Context, address string) (stage echo.Stage, leave func() error, err error)
-	// Invite makes a token that lets a replica into the room, to be given to
-	// the service that runs it with the URL of the server.
-	Invite func(address string) (url, token string, err error)
+	// Join joins the room at an address, to speak through the avatar of this
+	// identity; empty: Tavus's.
+	Join func(ctx context.Context, address, avatar string) (stage echo.Stage, leave func() error, err error)
+	// Invite makes a token that lets that avatar into the room, to be given
+	// to the service that runs it with the URL of the server.
+	Invite func(address, avatar string) (url, token string, err error)
 }
 
 // LiveKit is set by the program that has it: see livekitProgram.

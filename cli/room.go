@@ -18,7 +18,7 @@ import (
 // joiner is how the room at an address is joined.
 func (r *reaching) joiner(address string, at *place) joiner {
 	if isLiveKit(address) {
-		return func(ctx context.Context) (*presence, error) { return joinLiveKit(ctx, address, at) }
+		return func(ctx context.Context) (*presence, error) { return joinLiveKit(ctx, address, r.avatar, at) }
 	}
 	if room, ok := dailyAddress(address); ok {
 		return func(ctx context.Context) (*presence, error) { return r.daily.join(ctx, room, at) }
@@ -33,11 +33,11 @@ func (r *reaching) joiner(address string, at *place) joiner {
 }
 
 // joinLiveKit joins a LiveKit room.
-func joinLiveKit(ctx context.Context, address string, at *place) (*presence, error) {
+func joinLiveKit(ctx context.Context, address, avatar string, at *place) (*presence, error) {
 	if LiveKit == nil {
 		return nil, needsLiveKit(address)
 	}
-	stage, leave, err := LiveKit.Join(ctx, address)
+	stage, leave, err := LiveKit.Join(ctx, address, avatar)
 	if err != nil {
 		return nil, err
 	}

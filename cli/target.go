@@ -17,6 +17,7 @@ type reaching struct {
 	readyTimeout time.Duration
 	redialFor    time.Duration
 	trace        string
+	avatar       string
 	daily        dailyRoom
 	creating
 }
@@ -27,6 +28,7 @@ func (r *reaching) reachFlags() []cli.Flag {
 		&cli.DurationFlag{Name: "ready-timeout", Value: 30 * time.Second, Destination: &r.readyTimeout, Usage: "wait at most this `TIME` for the replica to join"},
 		&cli.DurationFlag{Name: "reconnect-timeout", Value: 60 * time.Second, Destination: &r.redialFor, Usage: "try for this `TIME` to make a lost connection again"},
 		&cli.StringFlag{Name: "trace", Destination: &r.trace, DefaultText: "none", Usage: "record what happens, and when, in `FILE`; echocast report makes a picture of it"},
+		avatarFlag(&r.avatar),
 	}, append(r.createFlags(), r.daily.flags()...)...)
 }
 
@@ -103,7 +105,7 @@ func (r *reaching) connect(ctx context.Context, at place, out *reporter) (*targe
 func (t *target) enter(ctx context.Context, at *place) error {
 	switch {
 	case t.spec.PAL != "":
-		conversation, err := t.create(ctx, t.to, t.out)
+		conversation, err := t.create(ctx, t.to, t.avatar, t.out)
 		if err != nil {
 			return err
 		}

@@ -6,6 +6,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"os"
 	"time"
@@ -34,7 +35,7 @@ func find(address string) (to livekit.Address, with livekit.Credentials, err err
 // invitation is how long a replica may take to come.
 const invitation = time.Hour
 
-func invite(address string) (url, token string, err error) {
+func invite(address, avatar string) (url, token string, err error) {
 	to, with, err := find(address)
 	if err != nil {
 		return "", "", err
@@ -42,16 +43,16 @@ func invite(address string) (url, token string, err error) {
 	if with.Key == "" {
 		return "", "", cli.Refuse("a token for the replica is made with LIVEKIT_API_KEY and LIVEKIT_API_SECRET")
 	}
-	token, err = livekit.AvatarToken(with.Key, with.Secret, to.Room, livekit.DefaultAvatar, livekit.DefaultIdentity, invitation)
+	token, err = livekit.AvatarToken(with.Key, with.Secret, to.Room, cmp.Or(avatar, livekit.DefaultAvatar), livekit.DefaultIdentity, invitation)
 	return to.URL, token, err
 }
 
-func join(ctx context.Context, address string) (stage echo.Stage, leave func() error, err error) {
+func join(ctx context.Context, address, avatar string) (stage echo.Stage, leave func() error, err error) {
 	to, with, err := find(address)
 	if err != nil {
 		return nil, nil, err
 	}
-	room, err := livekit.Join(ctx, to, with, nil)
+	room, err := livekit.Join(ctx, to, with, &livekit.Options{Avatar: avatar})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -1,0 +1,56 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/urfave/cli/v2"
+)
+
+// avatarFlag names who speaks in a LiveKit room.
+func avatarFlag(avatar *string) cli.Flag {
+	return &cli.StringFlag{Name: "avatar", Destination: avatar, EnvVars: []string{"ECHOCAST_AVATAR"}, DefaultText: "tavus-avatar-agent", Usage: "in a LiveKit room: `IDENTITY` of the participant to speak through"}
+}
+
+// invitation is what the service that runs an avatar has to be told, in the
+// names that Tavus has for it.
+type invitation struct {
+	URL   string `json:"livekit_ws_url"`
+	Token string `json:"livekit_room_token"`
+}
+
+func inviteCommand(streams Streams) *cli.Command {
+	var to, avatar string
+	return &cli.Command{
+		Name:      "invite",
+		Usage:     "make the token that lets an avatar into a LiveKit room",
+		UsageText: "echocast invite --to livekit+wss://HOST/ROOM",
+		Description: `Prints, as one JSON object, the address of the server and a token for the avatar.
+The token is a secret that holds for an hour: hand it to the service that runs the
+avatar. It is made from LIVEKIT_API_KEY and LIVEKIT_API_SECRET. Tavus needs no
+invitation: send --to livekit+wss://HOST/ROOM --pal ID does all of it.`,
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "to", Destination: &to, Usage: "`URL` of the room: livekit+wss://HOST/ROOM"},
+			avatarFlag(&avatar),
+		},
+		Action: func(c *cli.Context) error {
+			switch {
+			case c.Args().Present():
+				return usagef("invite takes no inputs, and %s is one", c.Args().First())
+			case !isLiveKit(to):
+				return usagef("--to %s: not the address of a LiveKit room (livekit+wss://HOST/ROOM)", to)
+			case LiveKit == nil:
+				return needsLiveKit(to)
+			}
+			url, token, err := LiveKit.Invite(to, avatar)
+			if err != nil {
+				return err
+			}
+			line, _ := json.Marshal(invitation{url, token}) // strings always marshal
+			if _, err := fmt.Fprintf(streams.Out, "%s\n", line); err != nil {
+				return stdoutError{err}
+			}
+			return nil
+		},
+	}
+}
