@@ -1,5 +1,6 @@
 # make demo         speaks a file through a replica, on a fresh machine
 # make test         runs the whole suite, on a fresh machine
+# make build        builds bin/echocast, and bin/echocast-livekit for LiveKit rooms
 # make check        does what CI does
 # make browser      installs Chromium and daily-js, without which the tests of
 #                   rtc/daily are skipped
@@ -15,6 +16,7 @@
 # GO, CC, CGO_ENABLED and PKG_CONFIG_PATH are taken from the environment.
 
 GO          ?= go
+BUILD       := $(GO) build -trimpath -ldflags "-s -w" -o bin/
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 # with-cgo COMMAND: sets up what is missing, and runs a command in the build
@@ -25,8 +27,9 @@ endef
 
 .PHONY: demo test browser build cross static fmt vet staticcheck bench-once bench fuzz check acceptance mutate livekit clean
 
-demo: build
-	@mkdir -p demo
+demo:
+	@mkdir -p bin demo
+	$(call with-cgo,$(BUILD) .)
 	@bin/echocast send --record demo/heard.wav testdata/speech.wav
 	@echo "echocast: what the replica heard is in demo/heard.wav"
 
@@ -38,7 +41,7 @@ browser:
 
 build:
 	@mkdir -p bin
-	$(call with-cgo,$(GO) build -trimpath -ldflags "-s -w" -o bin/ . ./cmd/echocast-livekit)
+	$(call with-cgo,$(BUILD) . ./cmd/echocast-livekit)
 
 # The static build of every system; nothing is run.
 cross:
