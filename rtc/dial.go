@@ -25,12 +25,13 @@ const (
 const sdpType = "application/sdp"
 
 // Dial connects to a Listener, or to anything that answers as one would, and
-// returns when the message channel is open. The address is the Listener's URL;
-// as ICE stays on this machine, so must its host.
+// returns when the message channel is open. The address is the Listener's URL:
+// http on this machine, else https.
 //
 // ctx and Options.ConnectTimeout bound Dial, not the Conn. The error says in
 // one line what was wrong with the address, the server or its answer; it wraps
-// the cause of ctx, context.DeadlineExceeded or the network's error.
+// the cause of ctx, context.DeadlineExceeded, ErrUnsafe, ErrKey, or the error of
+// the network or of TLS.
 func Dial(ctx context.Context, address string, opts *Options) (*Conn, error) {
 	options, err := opts.withDefaults()
 	if err != nil {
@@ -38,25 +39,29 @@ func Dial(ctx context.Context, address string, opts *Options) (*Conn, error) {
 	}
 	endpoint, err := parseEndpoint(address)
 	if err != nil {
-		return nil, fmt.Errorf("rtc: dial %q: %w", address, err)
+		return nil, fmt.Errorf("rtc: dial %w", err)
 	}
-	conn, err := dial(ctx, endpoint, options)
+	if err := options.checkDial(endpoint); err != nil {
+		return nil, fmt.Errorf("rtc: dial %s: %w", endpoint, err)
+	}
+	conn, err := dial(ctx, endpoint, options.beyond(!isLoopback(endpoint.Hostname())))
 	if err != nil {
-		return nil, fmt.Errorf("rtc: dial %s: %w", endpoint.Redacted(), err)
+		return nil, fmt.Errorf("rtc: dial %s: %w", endpoint, err)
 	}
 	return conn, nil
 }
 
-// parseEndpoint takes an http address on this machine.
+// parseEndpoint takes an http or https address without a secret in it. Its
+// error shows no other.
 func parseEndpoint(address string) (*url.URL, error) {
 	endpoint, err := url.Parse(address)
 	switch {
 	case err != nil:
-		return nil, errors.New("not a URL")
-	case endpoint.Scheme != "http":
-		return nil, errors.New("not an http:// URL")
-	case !isLoopback(endpoint.Hostname()):
-		return nil, errors.New("not on this machine: only localhost, 127.0.0.0/8 and [::1] can be reached")
+		return nil, fmt.Errorf("%q: not a URL", withoutUser(address))
+	case endpoint.User != nil:
+		return nil, fmt.Errorf("%q: a user name or password in the URL is not used", endpoint.Redacted())
+	case endpoint.Scheme != "http" && endpoint.Scheme != "https", endpoint.Hostname() == "":
+		return nil, fmt.Errorf("%q: not an http:// or https:// URL", address)
 	}
 	return endpoint, nil
 }
@@ -68,7 +73,7 @@ func dial(ctx context.Context, endpoint *url.URL, o *Options) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	signaling := newSignaling(endpoint)
+	signaling := newSignaling(endpoint, o)
 	messages, err := signaling.connect(ctx, p)
 	if err != nil {
 		signaling.delete()
@@ -93,16 +98,20 @@ func withConnectTimeout(ctx context.Context, o *Options) (context.Context, conte
 type signaling struct {
 	client   http.Client
 	endpoint *url.URL
+	options  *Options
 	session  *url.URL // what to delete in the end, or nil
 }
 
 // newSignaling keeps to the server it was told: no proxy, no redirect, no
 // connection left open.
-func newSignaling(endpoint *url.URL) *signaling {
+func newSignaling(endpoint *url.URL, o *Options) *signaling {
 	return &signaling{
 		endpoint: endpoint,
+		options:  o,
 		client: http.Client{
 			Transport: &http.Transport{
+				DialContext:            o.network,
+				TLSClientConfig:        o.tlsConfig(),
 				DisableKeepAlives:      true,
 				MaxResponseHeaderBytes: largestHeader,
 			},
@@ -128,7 +137,7 @@ func (s *signaling) connect(ctx context.Context, p *peer) (channel, error) {
 		return channel{}, err
 	}
 	if err := p.take(webrtc.SDPTypeAnswer, answer); err != nil {
-		return channel{}, fmt.Errorf("the server's answer: %v", oneLine(err.Error()))
+		return channel{}, fmt.Errorf("the server's answer: %s", s.words(err.Error()))
 	}
 	return p.connected(ctx)
 }
@@ -141,6 +150,7 @@ func (s *signaling) exchange(ctx context.Context, offer string) (string, error) 
 	}
 	request.Header.Set("Content-Type", sdpType)
 	request.Header.Set("Accept", sdpType)
+	s.options.authorize(request.Header)
 	response, err := s.client.Do(request)
 	if err != nil {
 		return "", transportError(ctx, err)
@@ -167,19 +177,26 @@ func transportError(ctx context.Context, err error) error {
 
 // accept judges the server's response to an offer.
 func (s *signaling) accept(response *http.Response, body []byte) (string, error) {
-	if response.StatusCode != http.StatusCreated {
-		return "", fmt.Errorf("the server answered %s: %q", response.Status, oneLine(string(body)))
+	switch response.StatusCode {
+	case http.StatusCreated:
+	case http.StatusUnauthorized:
+		return "", ErrKey
+	default:
+		return "", fmt.Errorf("the server answered %s: %q", s.words(response.Status), s.words(string(body)))
 	}
 	s.session = s.locate(response.Header.Get("Location"))
 	if !isDescription(response.Header) {
 		return "", fmt.Errorf("the server answered with content type %q, not %s",
-			oneLine(response.Header.Get("Content-Type")), sdpType)
+			s.words(response.Header.Get("Content-Type")), sdpType)
 	}
 	if len(body) > largestDescription {
 		return "", fmt.Errorf("the server's answer is longer than %d bytes", largestDescription)
 	}
 	return string(body), nil
 }
+
+// words are those of the server, in one line and without the key.
+func (s *signaling) words(text string) string { return oneLine(s.options.redact(text)) }
 
 // locate resolves a Location header. One that points to another server is not
 // followed.
@@ -203,6 +220,7 @@ func (s *signaling) delete() {
 	if err != nil {
 		return
 	}
+	s.options.authorize(request.Header)
 	if response, err := s.client.Do(request); err == nil {
 		_ = response.Body.Close()
 	}

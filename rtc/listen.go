@@ -3,6 +3,7 @@ package rtc
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -50,47 +51,69 @@ type session struct {
 	conn   *Conn              // nil until connected
 }
 
-// Listen takes offers at a TCP address such as "127.0.0.1:0". The address must
-// be on the loopback interface, and so must the Host and Origin of every
-// request: no other machine can connect, and no web page of another site.
+// Listen takes offers at a TCP address such as "127.0.0.1:0". Where that is on
+// the loopback interface, so must be the Host and Origin of every request: no
+// other machine can connect, and no web page of another site. Elsewhere it
+// needs Options.Key and a certificate in Options.TLS, and fails with ErrUnsafe
+// without them, unless Options.Insecure is set.
 func Listen(address string, opts *Options) (*Listener, error) {
 	l, err := NewListener(opts)
 	if err != nil {
 		return nil, fmt.Errorf("rtc: listen: %w", err)
 	}
-	if host, _, err := net.SplitHostPort(address); err != nil || !isLoopback(host) {
-		return nil, fmt.Errorf("rtc: listen %q: not a loopback address such as 127.0.0.1:0", address)
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, fmt.Errorf("rtc: listen %q: not an address such as 127.0.0.1:0", address)
+	}
+	if err := l.options.checkListen(host); err != nil {
+		return nil, fmt.Errorf("rtc: listen %q: %w", address, err)
 	}
 	socket, err := net.Listen("tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("rtc: %w", err)
 	}
-	l.url = "http://" + socket.Addr().String() + "/"
-	l.serve(socket)
+	l.open(socket, !isLoopback(host))
 	return l, nil
+}
+
+// open takes offers at a socket, also from other machines if it is public.
+func (l *Listener) open(socket net.Listener, public bool) {
+	l.options = l.options.beyond(public)
+	l.handler = l.guard(public)
+	scheme := "http"
+	if l.options.hasCertificate() {
+		scheme = "https"
+	}
+	l.url = scheme + "://" + socket.Addr().String() + "/"
+	l.serve(socket)
 }
 
 // NewListener makes a Listener that has no address of its own: another HTTP
 // server passes it, as an http.Handler, the requests of one folder, with the
 // folder's path taken off ([http.StripPrefix]). Requests from elsewhere than
-// this machine are refused as by Listen.
+// this machine are refused, whatever the options.
 func NewListener(opts *Options) (*Listener, error) {
 	options, err := opts.withDefaults()
 	if err != nil {
 		return nil, err
 	}
 	l := &Listener{
-		options:  options,
+		options:  options.beyond(false),
 		accepted: make(chan *Conn),
 		slots:    make(chan struct{}, options.Backlog),
 		closing:  make(chan struct{}),
 		sessions: make(map[string]*session),
 	}
+	l.handler = l.guard(false)
+	return l, nil
+}
+
+// guard lets in who may come.
+func (l *Listener) guard(public bool) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /{$}", l.handleOffer)
 	mux.HandleFunc("DELETE /{session}", l.handleDelete)
-	l.handler = onlyLocal(mux)
-	return l, nil
+	return onlyLocal(public, l.options.onlyWithKey(mux))
 }
 
 // ServeHTTP takes one request.
@@ -107,6 +130,12 @@ func (l *Listener) serve(socket net.Listener) {
 		MaxHeaderBytes:    largestHeader,
 		ErrorLog:          log.New(io.Discard, "", 0),
 		ConnState:         l.count,
+		TLSConfig:         l.options.tlsConfig(),
+		TLSNextProto:      map[string]func(*http.Server, *tls.Conn, http.Handler){}, // no HTTP/2
+	}
+	if l.options.hasCertificate() {
+		l.tasks.Go(func() { _ = l.server.ServeTLS(socket, "", "") })
+		return
 	}
 	l.tasks.Go(func() { _ = l.server.Serve(socket) })
 }
@@ -171,7 +200,7 @@ func (l *Listener) handleOffer(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "the offer did not arrive", http.StatusBadRequest)
 		return
 	}
-	answer, path, err := l.open(r.Context(), string(offer))
+	answer, path, err := l.begin(r.Context(), string(offer))
 	if err != nil {
 		refuse(w, err)
 		return
@@ -191,9 +220,9 @@ func refuse(w http.ResponseWriter, err error) {
 	http.Error(w, oneLine(err.Error()), status)
 }
 
-// open makes a session of an offer. It holds a slot of the backlog until the
+// begin makes a session of an offer. It holds a slot of the backlog until the
 // connection is accepted or has failed.
-func (l *Listener) open(ctx context.Context, offer string) (answer, path string, err error) {
+func (l *Listener) begin(ctx context.Context, offer string) (answer, path string, err error) {
 	select {
 	case l.slots <- struct{}{}:
 	default:
@@ -291,10 +320,11 @@ func (l *Listener) handleDelete(w http.ResponseWriter, r *http.Request) {
 
 // onlyLocal lets requests through that were made on this machine, by a program
 // or by a page of a local server. A page of any other site is stopped by its
-// Origin, and by its Host when its name was made to point here.
-func onlyLocal(next http.Handler) http.Handler {
+// Origin, and by its Host when its name was made to point here. A public server
+// has other names too, so there only the Origin is judged.
+func onlyLocal(public bool, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !isLoopback(hostname(r.Host)) || !isLocalOrigin(r.Header.Values("Origin")) {
+		if !public && !isLoopback(hostname(r.Host)) || !isLocalOrigin(r.Header.Values("Origin")) {
 			http.Error(w, "only requests from this machine are taken", http.StatusForbidden)
 			return
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
 	"sync"
 	"time"
 
@@ -29,6 +30,13 @@ const (
 // doubles each time.
 const retransmitAtMost = time.Second
 
+// How long a STUN server may take to answer, and all servers together, of the
+// time to connect.
+const (
+	stunGather   = 2 * time.Second
+	gatherAtMost = 4 * time.Second
+)
+
 // stream is what is used of a detached data channel.
 type stream interface {
 	ReadDataChannel(p []byte) (n int, isText bool, err error)
@@ -49,11 +57,14 @@ type peer struct {
 	messages chan channel  // the message channel, once
 	pings    chan channel  // the ping channel, once, if there is one
 	broken   chan struct{} // closed when pion has given up
+
+	relayOnly bool // there is no other way to the peer
 }
 
-// newPeer makes a peer connection that stays on this machine.
+// newPeer makes a peer connection that stays on this machine, unless the options
+// say everywhere.
 func newPeer(o *Options) (*peer, error) {
-	connection, err := newAPI(o).NewPeerConnection(webrtc.Configuration{})
+	connection, err := newAPI(o).NewPeerConnection(o.configuration())
 	if err != nil {
 		return nil, fmt.Errorf("no peer connection: %v", err)
 	}
@@ -62,6 +73,7 @@ func newPeer(o *Options) (*peer, error) {
 		messages:       make(chan channel, 1),
 		pings:          make(chan channel, 1),
 		broken:         make(chan struct{}),
+		relayOnly:      o.RelayOnly,
 	}
 	var once sync.Once
 	connection.OnConnectionStateChange(func(state webrtc.PeerConnectionState) {
@@ -73,16 +85,22 @@ func newPeer(o *Options) (*peer, error) {
 	return p, nil
 }
 
-// newAPI holds what every peer connection of this package has in common:
-// 127.0.0.1 only, also where there is no other interface, no host names looked
-// up, no media and nothing written to standard error.
+// newAPI holds what every peer connection of this package has in common: no
+// host names looked up by multicast, no media and nothing written to standard
+// error. On this machine it is 127.0.0.1 only, also where there is no other
+// interface.
 func newAPI(o *Options) *webrtc.API {
 	var engine webrtc.SettingEngine
 	engine.LoggerFactory = &logging.DefaultLoggerFactory{Writer: io.Discard, DefaultLogLevel: logging.LogLevelDisabled}
 	engine.SetIncludeLoopbackCandidate(true)
 	engine.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
-	engine.SetIPFilter(net.IP.IsLoopback)
-	engine.SetRemoteIPFilter(net.IP.IsLoopback)
+	if o.everywhere {
+		engine.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4, webrtc.NetworkTypeUDP6})
+		engine.SetSTUNGatherTimeout(stunGather)
+	} else {
+		engine.SetIPFilter(net.IP.IsLoopback)
+		engine.SetRemoteIPFilter(net.IP.IsLoopback)
+	}
 	engine.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
 	engine.SetICETimeouts(iceDisconnected, iceFailed, iceKeepalive)
 	engine.SetSCTPMaxMessageSize(uint32(o.MaxMessage))
@@ -156,18 +174,25 @@ func (p *peer) answer(ctx context.Context, offer string) (string, error) {
 }
 
 // describe sets the local description and waits for its candidates, so that
-// one exchange is enough.
+// one exchange is enough. A server that does not answer is not waited for.
 func (p *peer) describe(ctx context.Context, description webrtc.SessionDescription) (string, error) {
 	gathered := webrtc.GatheringCompletePromise(p.PeerConnection)
 	if err := p.SetLocalDescription(description); err != nil {
 		return "", fmt.Errorf("no local description: %v", err)
 	}
+	enough := time.NewTimer(gatherAtMost)
+	defer enough.Stop()
 	select {
 	case <-gathered:
-		return p.LocalDescription().SDP, nil
+	case <-enough.C:
 	case <-ctx.Done():
 		return "", context.Cause(ctx)
 	}
+	text := p.LocalDescription().SDP
+	if p.relayOnly && !strings.Contains(text, "\na=candidate:") {
+		return "", errors.New("no TURN server gives this machine an address: check its URL, the user name and the credential")
+	}
+	return text, nil
 }
 
 // take sets the remote description, which has to have a data channel in it.

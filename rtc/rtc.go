@@ -1,5 +1,5 @@
 // Package rtc is a room connection over one WebRTC data channel: text messages
-// in order, none lost, between two programs on one machine.
+// in order, none lost, between two programs.
 //
 // One side listens, the other dials:
 //
@@ -15,13 +15,26 @@
 //	dialer                                    listener
 //	POST /              application/sdp  ->   offer, with every ICE candidate
 //	     <-  201 Created, application/sdp     answer, Location: /{session}
-//	ICE, DTLS, SCTP                      <->  127.0.0.1 only
+//	ICE, DTLS, SCTP                      <->  127.0.0.1 only, on one machine
 //	data channel "echocast"              <->  messages: ordered, reliable, text
 //	data channel "echocast.ping"         <->  "ping", answered by "pong"
 //	DELETE /{session}                    ->   the session is over
 //
 // The dialer opens both channels. A peer that opens or answers only "echocast"
 // is served as well; it is then watched by ICE alone.
+//
+// # On two machines
+//
+// The description holds the fingerprints of the certificates, so whoever can
+// change it on its way can listen in. Beyond this machine the exchange is
+// HTTPS, and a key (Options.Key) says who may come in:
+//
+//	l, err := rtc.Listen("0.0.0.0:8870", &rtc.Options{Key: key, TLS: withCertificate})
+//	conn, err := rtc.Dial(ctx, "https://studio.example.org:8870", &rtc.Options{Key: key})
+//
+// The data goes over UDP between any of their addresses. Where a router or a
+// firewall is between them, Options.ICEServers names servers that tell the
+// machines their addresses (STUN) or pass everything on (TURN).
 //
 // # Three ways to end
 //
@@ -43,8 +56,11 @@
 package rtc
 
 import (
+	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"time"
 )
 
@@ -110,6 +126,33 @@ type Options struct {
 	// connected or not. One more is refused with 503. The default is 16.
 	Backlog int
 
+	// ICEServers are STUN and TURN servers. The default is none. With any, the
+	// data leaves this machine also where the address is on it.
+	ICEServers []ICEServer
+
+	// RelayOnly uses the TURN servers only, so that the peer does not learn
+	// this machine's addresses.
+	RelayOnly bool
+
+	// Key is a secret that Dial shows and a Listener demands. Beyond this
+	// machine a Listener needs one, of 16 characters or more. It is made of
+	// letters, digits and -._~+/ with = at its end, and never in an error.
+	Key string
+
+	// TLS is how Dial checks the server's certificate (the default is the
+	// system's way), and the certificate of a Listener, which then serves
+	// https. It is not changed.
+	TLS *tls.Config
+
+	// Insecure lets a Listener beyond this machine do without a key or without
+	// TLS, and Dial without TLS where there is no key.
+	Insecure bool
+
+	everywhere bool // ICE leaves this machine
+
+	// in tests: takes the place of the network below HTTP
+	network func(ctx context.Context, network, address string) (net.Conn, error)
+
 	ticks <-chan time.Time // in tests: takes the place of the ping ticker
 }
 
@@ -133,6 +176,9 @@ func (o *Options) withDefaults() (*Options, error) {
 	}
 	if full.MaxMessage > largestMaxMessage {
 		return nil, fmt.Errorf("a maximum message of %d bytes is beyond %d", full.MaxMessage, largestMaxMessage)
+	}
+	if err := full.checkReach(); err != nil {
+		return nil, err
 	}
 	return &full, nil
 }

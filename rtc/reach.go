@@ -1,0 +1,175 @@
+package rtc
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+
+	"github.com/pion/stun/v4"
+	"github.com/pion/webrtc/v4"
+)
+
+// ICEServer helps two machines to find a way to each other.
+type ICEServer struct {
+	// URL is stun:HOST[:PORT], turn:HOST[:PORT][?transport=tcp] or turns:….
+	URL string
+	// Username and Credential are for TURN, which needs both.
+	Username, Credential string
+}
+
+// shortestKey is how many characters the key of a Listener that others can
+// reach has at least: each of them can try as often as it likes.
+const shortestKey = 16
+
+var (
+	// ErrUnsafe says that a connection beyond this machine lacks a key or TLS,
+	// which Options.Insecure would permit.
+	ErrUnsafe = errors.New("not safe beyond this machine")
+
+	// ErrKey says that the listener refuses the key, or the lack of one.
+	ErrKey = errors.New("the room key is missing or wrong")
+)
+
+// aKey is what a bearer token may be made of (RFC 6750).
+var aKey = regexp.MustCompile(`^[A-Za-z0-9._~+/-]+=*$`)
+
+// checkReach tells which of the options for other machines cannot be.
+func (o *Options) checkReach() error {
+	if o.Key != "" && !aKey.MatchString(o.Key) {
+		return errors.New("the room key has a character other than letters, digits and -._~+/=")
+	}
+	turn := false
+	for _, server := range o.ICEServers {
+		uri, err := stun.ParseURI(server.URL)
+		if err != nil || strings.Contains(server.URL, "@") {
+			return fmt.Errorf("an ICE server is no stun:HOST, turn:HOST or turns:HOST: %q", withoutUser(server.URL))
+		}
+		relays := uri.Scheme == stun.SchemeTypeTURN || uri.Scheme == stun.SchemeTypeTURNS
+		if relays && (server.Username == "" || server.Credential == "") {
+			return fmt.Errorf("the TURN server %s needs a user name and a credential", server.URL)
+		}
+		turn = turn || relays
+	}
+	if o.RelayOnly && !turn {
+		return errors.New("there is no TURN server, and nothing but relays is allowed")
+	}
+	return nil
+}
+
+// withoutUser is an address without what may be a secret before its host.
+func withoutUser(address string) string {
+	scheme, rest, _ := strings.Cut(address, ":")
+	if at := strings.LastIndex(rest, "@"); at >= 0 {
+		rest = "…" + rest[at:]
+	}
+	return scheme + ":" + rest
+}
+
+// configuration is what pion is told of the servers.
+func (o *Options) configuration() webrtc.Configuration {
+	var configuration webrtc.Configuration
+	for _, server := range o.ICEServers {
+		configuration.ICEServers = append(configuration.ICEServers, webrtc.ICEServer{
+			URLs: []string{server.URL}, Username: server.Username, Credential: server.Credential,
+		})
+	}
+	if o.RelayOnly {
+		configuration.ICETransportPolicy = webrtc.ICETransportPolicyRelay
+	}
+	return configuration
+}
+
+// beyond returns a copy of o for a peer that may be on another machine. ICE
+// leaves this one where that was asked for, or servers were named.
+func (o *Options) beyond(another bool) *Options {
+	reaching := *o
+	reaching.everywhere = another || len(o.ICEServers) > 0
+	return &reaching
+}
+
+// checkDial refuses what others could read, or answer in another's name.
+func (o *Options) checkDial(endpoint *url.URL) error {
+	switch {
+	case endpoint.Scheme == "https" || isLoopback(endpoint.Hostname()):
+		return nil
+	case o.Key != "":
+		return fmt.Errorf("%w: a room key is sent over https:// only", ErrUnsafe)
+	case !o.Insecure:
+		return fmt.Errorf("%w: not an https:// URL", ErrUnsafe)
+	}
+	return nil
+}
+
+// checkListen refuses to be open to everybody, unless that was asked for.
+func (o *Options) checkListen(host string) error {
+	if isLoopback(host) {
+		return nil
+	}
+	switch {
+	case o.Key != "" && len(o.Key) < shortestKey:
+		return fmt.Errorf("%w: a room key has %d characters or more", ErrUnsafe, shortestKey)
+	case o.Insecure:
+		return nil
+	case o.Key == "":
+		return fmt.Errorf("%w: %s needs a room key", ErrUnsafe, describeHost(host))
+	case !o.hasCertificate():
+		return fmt.Errorf("%w: %s needs TLS, with a certificate", ErrUnsafe, describeHost(host))
+	}
+	return nil
+}
+
+func describeHost(host string) string {
+	if address := net.ParseIP(host); host == "" || address != nil && address.IsUnspecified() {
+		return "listening on all interfaces"
+	}
+	return "listening on " + host
+}
+
+func (o *Options) hasCertificate() bool {
+	return o.TLS != nil && (len(o.TLS.Certificates) > 0 || o.TLS.GetCertificate != nil)
+}
+
+// tlsConfig is the caller's TLS, for nobody else to change.
+func (o *Options) tlsConfig() *tls.Config { return o.TLS.Clone() } // nil stays nil
+
+const bearer = "Bearer "
+
+// authorize gives a request the key.
+func (o *Options) authorize(header http.Header) {
+	if o.Key != "" {
+		header.Set("Authorization", bearer+o.Key)
+	}
+}
+
+// redact takes the key out of what the server says, which it may have from us.
+func (o *Options) redact(text string) string {
+	if o.Key == "" {
+		return text
+	}
+	return strings.ReplaceAll(text, o.Key, "redacted")
+}
+
+// onlyWithKey lets requests through that have the key, if there is one. How
+// long it takes does not tell how much of a wrong one is right.
+func (o *Options) onlyWithKey(next http.Handler) http.Handler {
+	if o.Key == "" {
+		return next
+	}
+	want := sha256.Sum256([]byte(bearer + o.Key))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		got := sha256.Sum256([]byte(r.Header.Get("Authorization")))
+		if subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
+			w.Header().Set("WWW-Authenticate", "Bearer")
+			http.Error(w, ErrKey.Error(), http.StatusUnauthorized)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
