@@ -356,7 +356,7 @@ func TestRelay(t *testing.T) {
 	for _, c := range []*Conn{dialer, accepted} {
 		pair, err := c.peer.SCTP().Transport().ICETransport().GetSelectedCandidatePair()
 		if err != nil || pair.Local.Typ != webrtc.ICECandidateTypeRelay || pair.Remote.Typ != webrtc.ICECandidateTypeRelay {
-			t.Errorf("%v, %v", pair, err)
+			t.Fatalf("%v, %v", pair, err)
 		}
 	}
 	before := r.bytes.Load()
@@ -368,7 +368,7 @@ func TestRelay(t *testing.T) {
 		mustReceive(t, accepted, message(i))
 	}
 	if passed := r.bytes.Load() - before; passed < messages*int64(len(message(0))) {
-		t.Errorf("only %d bytes went through the relay", passed)
+		t.Fatalf("only %d bytes went through the relay", passed)
 	}
 	if err := r.server.Close(); err != nil {
 		t.Error(err)
