@@ -284,7 +284,7 @@ func TestRefusals(t *testing.T) {
 		{[]string{"send", "--to", "nonsense", good}, 5, "nonsense"},
 		{[]string{"send", "--record", "/nowhere/x.wav", good}, 1, "/nowhere/x.wav"},
 		{[]string{"replica", "extra"}, 2, "takes no inputs"},
-		{[]string{"replica", "--listen", "0.0.0.0:0"}, 1, "loopback"},
+		{[]string{"replica", "--listen", "0.0.0.0:0"}, 2, "needs a room key: give --room-key-file, --tls-cert and --tls-key"},
 		{[]string{"replica", "--fault", "sulk"}, 2, `no fault is called "sulk"; --fault list lists them`},
 		{[]string{"replica", "--fault", "mute,delay"}, 2, "it is written delay=TIME"},
 		{[]string{"replica", "--fault", "mute=1"}, 2, "mute has no value"},

@@ -39,7 +39,8 @@ const helpExitCodes = `Exit codes:
      1  an unexpected error
      2  wrong usage
      3  an input is missing, unreadable, broken or no audio
-     4  the service refused or failed, also for want of a valid API key
+     4  the service refused or failed, also for want of a valid API key, or the
+        replica refused the room key
      5  the replica or the service could not be reached, or did not join in time
      6  the connection was lost
      7  a chunk does not fit the message limit
@@ -89,6 +90,7 @@ func exitCode(err error) int {
 	var broken *audio.InputError
 	var away *unreachable
 	var refused *tavus.APIError
+	var locked *keyError
 	var unanswered *tavus.TransportError
 	switch {
 	case err == nil, nobodyReads(err):
@@ -101,7 +103,7 @@ func exitCode(err error) int {
 		return exitTooLong
 	case errors.Is(err, echo.ErrNotRejoined):
 		return exitNotRejoined
-	case errors.As(err, &refused):
+	case errors.As(err, &refused), errors.As(err, &locked):
 		return exitRefused
 	case errors.Is(err, echo.ErrLost):
 		return exitLost

@@ -46,7 +46,7 @@ in this process listens.
 			&cli.DurationFlag{Name: "ready-timeout", Value: 30 * time.Second, Destination: &r.readyTimeout, Usage: "wait at most this `TIME` for the replica to join"},
 			&cli.BoolFlag{Name: "json", Destination: &r.json, DisableDefaultText: true, Usage: "print receipts as JSON lines on stdout"},
 			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Destination: &r.quiet, DisableDefaultText: true, Usage: "say nothing but errors"},
-		}, r.daily.flags()...),
+		}, joined(r.daily.flags(), r.peering.dialFlags())...),
 		Action: func(c *cli.Context) error {
 			return r.run(c.Context, c.Args().Slice())
 		},
@@ -65,6 +65,9 @@ func (r *replaying) check(names []string) error {
 		return usagef("--ready-timeout %v: waiting takes time", r.readyTimeout)
 	case r.maxMessage <= 0:
 		return usagef("--max-message %d: a message has bytes", r.maxMessage)
+	}
+	if _, err := r.peering.options(r.warn); err != nil {
+		return err
 	}
 	return checkRecord(r.record, names)
 }

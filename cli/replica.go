@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -130,6 +132,7 @@ func (l *localReplica) closeRecord() error {
 // serving is the replica command: a stand-in that other processes dial.
 type serving struct {
 	streams Streams
+	peering peering
 	listen  string
 	record  string
 	limit   int
@@ -153,7 +156,12 @@ func replicaCommand(streams Streams) *cli.Command {
 		UsageText: "echocast replica [OPTIONS]\n\n   echocast replica --listen 127.0.0.1:8870 --record heard.wav\n   echocast send --to http://127.0.0.1:8870 speech.wav\n\n   echocast replica --fault drop-events=stopped,delay=300ms --fault die-after=40",
 		Description: `It plays what it is sent on its own clock, says when it speaks, counts how often
 it ran out of audio, and complains of what the documentation does not allow.
-Text is said too, at 60 ms a character. It listens on loopback only. Ctrl-C ends it.
+Text is said too, at 60 ms a character. Ctrl-C ends it.
+
+It listens on loopback, where it needs no key. On other addresses it demands a room
+key, and TLS, so that nobody else can come or listen in:
+  echocast replica --listen 0.0.0.0:8870 --room-key-file KEY --tls-cert C.pem --tls-key K.pem
+` + helpPeering + `
 
 It can misbehave, so that a sender can be tested: --fault list lists the ways, and
 each connection gets them anew. --script plays events from a FILE of JSON lines:
@@ -161,8 +169,8 @@ each connection gets them anew. --script plays events from a FILE of JSON lines:
   {"on":"conversation.tool_result","nth":1,"after_ms":100,"event":{...}}
 after the replica has joined, or after what "on" names has happened so often. A seq
 and a timestamp are filled in, except with "raw":true.`,
-		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "listen", Value: "127.0.0.1:8870", Destination: &s.listen, Usage: "loopback `ADDRESS` to listen on; port 0 takes a free one"},
+		Flags: append([]cli.Flag{
+			&cli.StringFlag{Name: "listen", Value: "127.0.0.1:8870", Destination: &s.listen, Usage: "`ADDRESS` to listen on; port 0 takes a free one"},
 			&cli.StringFlag{Name: "record", Destination: &s.record, Usage: "write what is heard to `FILE` (WAV); later connections get FILE-2 and so on"},
 			&cli.IntFlag{Name: "max-message", Value: replica.DefaultMessageLimit, Destination: &s.limit, Usage: "drop messages of more than `BYTES`"},
 			&cli.StringSliceFlag{Name: "fault", Usage: "do `NAME[=VALUE][,NAME...]` wrong, such as delay=300ms; may be repeated, and list lists them"},
@@ -170,7 +178,7 @@ and a timestamp are filled in, except with "raw":true.`,
 			&cli.BoolFlag{Name: "once", Destination: &s.once, DisableDefaultText: true, Usage: "end after the first connection"},
 			&cli.BoolFlag{Name: "json", Destination: &s.json, DisableDefaultText: true, Usage: "print the report of each connection as a JSON line on stdout"},
 			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Destination: &s.quiet, DisableDefaultText: true, Usage: "say nothing but errors"},
-		},
+		}, s.peering.listenFlags()...),
 		Action: func(c *cli.Context) error {
 			if c.Args().Present() {
 				return usagef("the replica takes no inputs, such as %q", c.Args().First())
@@ -191,11 +199,10 @@ func (s *serving) run(ctx context.Context) error {
 	if err := s.prepare(); err != nil {
 		return err
 	}
-	listener, err := rtc.Listen(s.listen, nil)
+	listener, err := s.open()
 	if err != nil {
 		return err
 	}
-	s.say("the replica listens; speak to it with: echocast send --to %s INPUT", listener.URL())
 	var sessions sync.WaitGroup
 	err = s.accept(ctx, listener, &sessions)
 	sessions.Wait()
@@ -204,6 +211,54 @@ func (s *serving) run(ctx context.Context) error {
 		err = nil // Ctrl-C is how it ends
 	}
 	return first(err, s.failed)
+}
+
+// open listens, and says where, and to whom.
+func (s *serving) open() (*rtc.Listener, error) {
+	options, err := s.peering.options(s.warn)
+	if err != nil {
+		return nil, err
+	}
+	listener, err := rtc.Listen(s.listen, options)
+	if errors.Is(err, rtc.ErrUnsafe) {
+		return nil, usagef("%v: give --room-key-file, --tls-cert and --tls-key; --insecure does without, where nobody else can come", err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	address, public := dialled(listener.URL())
+	if lack := lacking(options); public && lack != "" {
+		s.warn("--insecure: %s", lack)
+	}
+	s.say("the replica listens; speak to it with: echocast send --to %s INPUT", address)
+	return listener, nil
+}
+
+// lacking is what is not safe about a replica that other machines reach.
+func lacking(o *rtc.Options) string {
+	switch {
+	case o.Key == "" && o.TLS == nil:
+		return "there is no room key and no TLS: whoever reaches this machine can come in, and who is on the way can listen in"
+	case o.Key == "":
+		return "there is no room key: whoever reaches this machine can come in"
+	case o.TLS == nil:
+		return "there is no TLS: who is on the way can listen in, and see the room key"
+	}
+	return ""
+}
+
+// dialled is the address that others dial to reach a listener, and whether they
+// can from another machine.
+func dialled(listening string) (address string, public bool) {
+	u, err := url.Parse(listening)
+	if err != nil {
+		return listening, false // it is made by rtc
+	}
+	ip := net.ParseIP(u.Hostname())
+	if host, err := os.Hostname(); err == nil && ip.IsUnspecified() {
+		u.Host = net.JoinHostPort(host, u.Port())
+	}
+	return u.String(), !ip.IsLoopback()
 }
 
 // prepare reads what the replica is to do beside its duty.

@@ -23,13 +23,22 @@ func (r *reaching) joiner(address string, at *place) joiner {
 	if room, ok := dailyAddress(address); ok {
 		return func(ctx context.Context) (*presence, error) { return r.daily.join(ctx, room, at) }
 	}
+	options, err := r.peering.options(r.warn)
 	return func(ctx context.Context) (*presence, error) {
-		conn, err := rtc.Dial(ctx, address, nil)
 		if err != nil {
 			return nil, err
 		}
-		return &presence{at.messages(conn, at.limit), at.limit, conn.Close}, nil
+		return joinPeer(ctx, address, options, at)
 	}
+}
+
+// joinPeer joins a replica of echocast.
+func joinPeer(ctx context.Context, address string, options *rtc.Options, at *place) (*presence, error) {
+	conn, err := rtc.Dial(ctx, address, options)
+	if err != nil {
+		return nil, asPeering(err)
+	}
+	return &presence{at.messages(conn, at.limit), at.limit, conn.Close}, nil
 }
 
 // joinLiveKit joins a LiveKit room.

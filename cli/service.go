@@ -2,11 +2,9 @@ package cli
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
-	"runtime"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -50,9 +48,6 @@ func (s *service) client() (*tavus.Client, error) {
 	return client, nil
 }
 
-// longestKey is more than any key has.
-const longestKey = 4096
-
 func (s *service) key() (tavus.Key, error) {
 	if s.keyFile == "" {
 		text, ok := os.LookupEnv("TAVUS_API_KEY")
@@ -65,7 +60,7 @@ func (s *service) key() (tavus.Key, error) {
 		}
 		return key, nil
 	}
-	text, err := s.readKey()
+	text, err := readSecret(s.keyFile, s.warn)
 	if err != nil {
 		return tavus.Key{}, usagef("--api-key-file %s: %v", s.keyFile, plain(err))
 	}
@@ -74,22 +69,6 @@ func (s *service) key() (tavus.Key, error) {
 		return key, usagef("--api-key-file %s: %v", s.keyFile, err)
 	}
 	return key, nil
-}
-
-func (s *service) readKey() (string, error) {
-	file, err := os.Open(s.keyFile)
-	if err != nil {
-		return "", err
-	}
-	defer file.Close()
-	if info, err := file.Stat(); err == nil && runtime.GOOS != "windows" && info.Mode().IsRegular() && info.Mode().Perm()&0o004 != 0 {
-		s.warn("everybody on this machine can read %s; chmod 600 changes that", s.keyFile)
-	}
-	text, err := io.ReadAll(io.LimitReader(file, longestKey+1))
-	if err == nil && len(text) > longestKey {
-		err = errors.New("it is too long for a key")
-	}
-	return string(text), err
 }
 
 func (s *service) warn(format string, args ...any) {

@@ -19,6 +19,7 @@ type reaching struct {
 	trace        string
 	avatar       string
 	daily        dailyRoom
+	peering      peering
 	creating
 }
 
@@ -29,7 +30,7 @@ func (r *reaching) reachFlags() []cli.Flag {
 		&cli.DurationFlag{Name: "reconnect-timeout", Value: 60 * time.Second, Destination: &r.redialFor, Usage: "try for this `TIME` to make a lost connection again"},
 		&cli.StringFlag{Name: "trace", Destination: &r.trace, DefaultText: "none", Usage: "record what happens, and when, in `FILE`; echocast report makes a picture of it"},
 		avatarFlag(&r.avatar),
-	}, append(r.createFlags(), r.daily.flags()...)...)
+	}, joined(r.createFlags(), r.daily.flags(), r.peering.dialFlags())...)
 }
 
 func (r *reaching) checkReach() error {
@@ -38,6 +39,9 @@ func (r *reaching) checkReach() error {
 		return usagef("--ready-timeout %v: waiting takes time", r.readyTimeout)
 	case r.redialFor <= 0:
 		return usagef("--reconnect-timeout %v: trying takes time", r.redialFor)
+	}
+	if _, err := r.peering.options(r.warn); err != nil {
+		return err
 	}
 	return r.checkCreate(r.to, "")
 }
@@ -120,7 +124,7 @@ func (t *target) enter(ctx context.Context, at *place) error {
 		}
 		t.out.underruns = local.underruns
 		t.local = local
-		t.join = t.joiner(local.url(), at)
+		t.join = func(ctx context.Context) (*presence, error) { return joinPeer(ctx, local.url(), nil, at) }
 	default:
 		t.join = t.joiner(t.to, at)
 	}
@@ -152,7 +156,9 @@ func wrapped(inner, outer func(echo.Conn) echo.Conn) func(echo.Conn) echo.Conn {
 // asUnreachable makes an error of joining one of a replica out of reach, unless
 // it is one of the command line.
 func asUnreachable(err error) error {
-	if _, ok := errors.AsType[usageError](err); ok {
+	_, usage := errors.AsType[usageError](err)
+	_, refused := errors.AsType[*keyError](err)
+	if usage || refused {
 		return err
 	}
 	return &unreachable{err}

@@ -2,27 +2,22 @@ package rtc
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
-	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
-	"github.com/pion/logging"
 	"github.com/pion/stun/v4"
-	"github.com/pion/turn/v5"
 	"github.com/pion/webrtc/v4"
+
+	"echocast/rtc/rtctest"
 )
 
 // roomKey is a key that must be seen nowhere but in the request's header.
@@ -31,25 +26,17 @@ const roomKey = "canary-6b1f/0123456789=="
 // certificate is one for these names, and what trusts it.
 func certificate(t *testing.T, names ...string) (server, client *tls.Config) {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	text, key, err := rtctest.Certificate(names...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), DNSNames: names,
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	parsed, err := x509.ParseCertificate(der)
+	pair, err := tls.X509KeyPair(text, key)
 	if err != nil {
 		t.Fatal(err)
 	}
 	roots := x509.NewCertPool()
-	roots.AddCert(parsed)
-	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}, &tls.Config{RootCAs: roots}
+	roots.AppendCertsFromPEM(text)
+	return &tls.Config{Certificates: []tls.Certificate{pair}}, &tls.Config{RootCAs: roots}
 }
 
 // talk connects to l and says a word each way.
@@ -286,80 +273,33 @@ func TestWhereICEGoes(t *testing.T) {
 	}
 }
 
-// relay is a TURN server on loopback, which counts what it passes on.
-type relay struct {
-	url    string
-	server *turn.Server
-	bytes  atomic.Int64
-}
-
-const (
-	relayUser       = "1700000000:echocast"
-	relayCredential = "canary-credential"
-)
-
-func newRelay(t *testing.T) *relay {
+func newRelay(t *testing.T) *rtctest.Relay {
 	t.Helper()
-	socket, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	r, err := rtctest.NewRelay()
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &relay{url: "turn:" + socket.LocalAddr().String()}
-	r.server, err = turn.NewServer(turn.ServerConfig{
-		Realm: "echocast.test",
-		AuthHandler: func(a *turn.RequestAttributes) (string, []byte, bool) {
-			return a.Username, turn.GenerateAuthKey(relayUser, a.Realm, relayCredential), a.Username == relayUser
-		},
-		LoggerFactory: &logging.DefaultLoggerFactory{Writer: io.Discard, DefaultLogLevel: logging.LogLevelDisabled},
-		PacketConnConfigs: []turn.PacketConnConfig{{
-			PacketConn:            socket,
-			RelayAddressGenerator: counting{&turn.RelayAddressGeneratorStatic{RelayAddress: net.IPv4(127, 0, 0, 1), Address: "127.0.0.1"}, &r.bytes},
-		}},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = r.server.Close() })
+	t.Cleanup(func() { _ = r.Close() })
 	return r
 }
 
-func (r *relay) options() *Options {
-	return &Options{ICEServers: []ICEServer{{r.url, relayUser, relayCredential}}, RelayOnly: true}
-}
-
-// counting counts the bytes that leave from relayed addresses.
-type counting struct {
-	turn.RelayAddressGenerator
-	bytes *atomic.Int64
-}
-
-func (c counting) AllocatePacketConn(config turn.AllocateListenerConfig) (net.PacketConn, net.Addr, error) {
-	conn, address, err := c.RelayAddressGenerator.AllocatePacketConn(config)
-	return countingConn{conn, c.bytes}, address, err
-}
-
-type countingConn struct {
-	net.PacketConn
-	bytes *atomic.Int64
-}
-
-func (c countingConn) WriteTo(p []byte, to net.Addr) (int, error) {
-	c.bytes.Add(int64(len(p)))
-	return c.PacketConn.WriteTo(p, to)
+// through are the options for a relay and no other way.
+func through(r *rtctest.Relay) *Options {
+	return &Options{ICEServers: []ICEServer{{r.URL, rtctest.User, rtctest.Credential}}, RelayOnly: true}
 }
 
 // Between two peers that use relays only, all goes through the TURN server.
 func TestRelay(t *testing.T) {
 	r := newRelay(t)
-	l := listen(t, r.options())
-	dialer, accepted := talk(t, l.URL(), l, r.options())
+	l := listen(t, through(r))
+	dialer, accepted := talk(t, l.URL(), l, through(r))
 	for _, c := range []*Conn{dialer, accepted} {
 		pair, err := c.peer.SCTP().Transport().ICETransport().GetSelectedCandidatePair()
 		if err != nil || pair.Local.Typ != webrtc.ICECandidateTypeRelay || pair.Remote.Typ != webrtc.ICECandidateTypeRelay {
 			t.Fatalf("%v, %v", pair, err)
 		}
 	}
-	before := r.bytes.Load()
+	before := r.Bytes()
 	const messages = 100
 	for i := range messages {
 		mustSend(t, dialer, message(i))
@@ -367,10 +307,10 @@ func TestRelay(t *testing.T) {
 	for i := range messages {
 		mustReceive(t, accepted, message(i))
 	}
-	if passed := r.bytes.Load() - before; passed < messages*int64(len(message(0))) {
+	if passed := r.Bytes() - before; passed < messages*int64(len(message(0))) {
 		t.Fatalf("only %d bytes went through the relay", passed)
 	}
-	if err := r.server.Close(); err != nil {
+	if err := r.Close(); err != nil {
 		t.Error(err)
 	}
 	if _, err := accepted.Receive(t.Context()); !errors.Is(err, ErrLost) {
@@ -381,14 +321,14 @@ func TestRelay(t *testing.T) {
 // One side with a relay reaches one without.
 func TestRelayOnOneSide(t *testing.T) {
 	r := newRelay(t)
-	l := listen(t, &Options{ICEServers: []ICEServer{{r.url, relayUser, relayCredential}}})
-	talk(t, l.URL(), l, r.options())
+	l := listen(t, &Options{ICEServers: []ICEServer{{r.URL, rtctest.User, rtctest.Credential}}})
+	talk(t, l.URL(), l, through(r))
 }
 
 func TestRelayRefuses(t *testing.T) {
 	r := newRelay(t)
-	l := listen(t, r.options())
-	wrong := r.options()
+	l := listen(t, through(r))
+	wrong := through(r)
 	wrong.ICEServers[0].Credential = "canary-wrong"
 	_, err := Dial(t.Context(), l.URL(), wrong)
 	if err == nil || !strings.Contains(err.Error(), "no TURN server gives this machine an address") || strings.Contains(err.Error(), "canary") {
@@ -396,7 +336,7 @@ func TestRelayRefuses(t *testing.T) {
 	}
 	// The listener's own trouble is said to the dialer.
 	broken := listen(t, wrong)
-	if _, err := Dial(t.Context(), broken.URL(), r.options()); err == nil || !strings.Contains(err.Error(), "no TURN server") || strings.Contains(err.Error(), "canary") {
+	if _, err := Dial(t.Context(), broken.URL(), through(r)); err == nil || !strings.Contains(err.Error(), "no TURN server") || strings.Contains(err.Error(), "canary") {
 		t.Error(err)
 	}
 }

@@ -156,6 +156,12 @@ type Options struct {
 	ticks <-chan time.Time // in tests: takes the place of the ping ticker
 }
 
+// Check tells whether the options make sense, without connecting to anything.
+func (o *Options) Check() error {
+	_, err := o.withDefaults()
+	return err
+}
+
 // withDefaults returns a copy of o that has a value in every field, or says
 // which field cannot be.
 func (o *Options) withDefaults() (*Options, error) {

@@ -1,0 +1,177 @@
+package cli
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"echocast/rtc"
+)
+
+// peering is how a replica of echocast is reached, or can be, on another machine.
+type peering struct {
+	keyFile    string
+	servers    cli.StringSlice
+	secretFile string
+	relayOnly  bool
+	insecure   bool
+	authority  string // dialling only
+	cert, key  string // listening only
+}
+
+const helpPeering = `Secrets are no options themselves, since others can see those: the room key is read
+from ECHOCAST_ROOM_KEY or the file that --room-key-file names, the user name and the
+credential of TURN servers from ECHOCAST_ICE_USERNAME and ECHOCAST_ICE_CREDENTIAL or
+the two lines of the file that --ice-credential-file names.`
+
+func (p *peering) flags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "room-key-file", Destination: &p.keyFile, DefaultText: "ECHOCAST_ROOM_KEY", Usage: "`FILE` with the key that lets senders in at echocast replica"},
+		&cli.StringSliceFlag{Name: "ice-server", Destination: &p.servers, DefaultText: "none", Usage: "`URL` of a STUN or TURN server: stun:HOST, turn:HOST?transport=tcp, turns:HOST; may be repeated"},
+		&cli.StringFlag{Name: "ice-credential-file", Destination: &p.secretFile, DefaultText: "ECHOCAST_ICE_USERNAME and ECHOCAST_ICE_CREDENTIAL", Usage: "`FILE` with the user name and the credential of the TURN servers, in two lines"},
+		&cli.BoolFlag{Name: "relay-only", Destination: &p.relayOnly, DisableDefaultText: true, Usage: "connect by the TURN servers only, which hides this machine's addresses"},
+	}
+}
+
+// dialFlags are those of who dials a replica.
+func (p *peering) dialFlags() []cli.Flag {
+	return append(p.flags(),
+		&cli.StringFlag{Name: "tls-ca", Destination: &p.authority, DefaultText: "those of this system", Usage: "`FILE` (PEM) with the certificates that the replica's https is checked against"},
+		&cli.BoolFlag{Name: "insecure", Destination: &p.insecure, DisableDefaultText: true, Usage: "reach another machine by http, without a room key: others can listen in"})
+}
+
+// listenFlags are those of a replica.
+func (p *peering) listenFlags() []cli.Flag {
+	return append(p.flags(),
+		&cli.StringFlag{Name: "tls-cert", Destination: &p.cert, DefaultText: "none", Usage: "`FILE` (PEM) with the certificate, for https"},
+		&cli.StringFlag{Name: "tls-key", Destination: &p.key, DefaultText: "none", Usage: "`FILE` (PEM) with the certificate's private key"},
+		&cli.BoolFlag{Name: "insecure", Destination: &p.insecure, DisableDefaultText: true, Usage: "listen to other machines without a room key, or without TLS"})
+}
+
+// options are what the flags, the files and the environment say. warn is told of
+// files that others can read.
+func (p *peering) options(warn func(string, ...any)) (*rtc.Options, error) {
+	options := &rtc.Options{RelayOnly: p.relayOnly, Insecure: p.insecure}
+	var err error
+	if options.Key, err = secret("--room-key-file", p.keyFile, "ECHOCAST_ROOM_KEY", warn); err != nil {
+		return nil, err
+	}
+	if options.ICEServers, err = p.iceServers(warn); err != nil {
+		return nil, err
+	}
+	if options.TLS, err = p.tls(); err != nil {
+		return nil, err
+	}
+	if err := options.Check(); err != nil {
+		return nil, usagef("%v", err)
+	}
+	return options, nil
+}
+
+// secret is the content of a file, or else of a variable of the environment.
+func secret(flag, file, variable string, warn func(string, ...any)) (string, error) {
+	if file == "" {
+		return os.Getenv(variable), nil
+	}
+	text, err := readSecret(file, warn)
+	if text = strings.TrimSpace(text); err == nil && text == "" {
+		err = errors.New("it is empty")
+	}
+	if err != nil {
+		return "", usagef("%s %s: %v", flag, file, plain(err))
+	}
+	return text, nil
+}
+
+func (p *peering) iceServers(warn func(string, ...any)) (servers []rtc.ICEServer, err error) {
+	if len(p.servers.Value()) == 0 {
+		return nil, nil
+	}
+	username, credential := os.Getenv("ECHOCAST_ICE_USERNAME"), os.Getenv("ECHOCAST_ICE_CREDENTIAL")
+	if p.secretFile != "" {
+		text, err := secret("--ice-credential-file", p.secretFile, "", warn)
+		if err != nil {
+			return nil, err
+		}
+		var two bool
+		if username, credential, two = strings.Cut(text, "\n"); !two || strings.Contains(credential, "\n") {
+			return nil, usagef("--ice-credential-file %s: it has two lines, the user name and the credential", p.secretFile)
+		}
+	}
+	for _, url := range p.servers.Value() {
+		servers = append(servers, rtc.ICEServer{URL: url, Username: strings.TrimSpace(username), Credential: strings.TrimSpace(credential)})
+	}
+	return servers, nil
+}
+
+// tls is the certificate that is shown, or those that are believed.
+func (p *peering) tls() (*tls.Config, error) {
+	switch {
+	case (p.cert == "") != (p.key == ""):
+		return nil, usagef("--tls-cert and --tls-key go together")
+	case p.cert != "":
+		pair, err := tls.LoadX509KeyPair(p.cert, p.key)
+		if err != nil {
+			return nil, usagef("--tls-cert %s, --tls-key %s: %v", p.cert, p.key, err)
+		}
+		return &tls.Config{Certificates: []tls.Certificate{pair}}, nil
+	case p.authority == "":
+		return nil, nil
+	}
+	text, err := os.ReadFile(p.authority)
+	if err != nil {
+		return nil, usagef("--tls-ca %s: %v", p.authority, plain(err))
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(text) {
+		return nil, usagef("--tls-ca %s: there is no certificate in it", p.authority)
+	}
+	return &tls.Config{RootCAs: roots}, nil
+}
+
+// longestSecret is more than any secret has.
+const longestSecret = 4096
+
+// readSecret reads a file with a secret, and warns if others can.
+func readSecret(name string, warn func(string, ...any)) (string, error) {
+	file, err := os.Open(name)
+	if err != nil {
+		return "", err
+	}
+	defer file.Close()
+	if info, err := file.Stat(); err == nil && runtime.GOOS != "windows" && info.Mode().IsRegular() && info.Mode().Perm()&0o004 != 0 {
+		warn("everybody on this machine can read %s; chmod 600 changes that", name)
+	}
+	text, err := io.ReadAll(io.LimitReader(file, longestSecret+1))
+	if err == nil && len(text) > longestSecret {
+		err = errors.New("it is too long for a key")
+	}
+	return string(text), err
+}
+
+// asPeering says what to do about a replica on another machine.
+func asPeering(err error) error {
+	_, untrusted := errors.AsType[*tls.CertificateVerificationError](err)
+	switch {
+	case errors.Is(err, rtc.ErrKey):
+		return &keyError{fmt.Errorf("%w; give the replica's with --room-key-file, or in ECHOCAST_ROOM_KEY", err)}
+	case errors.Is(err, rtc.ErrUnsafe):
+		return usagef("%v; --insecure does without, where nobody else can listen in", err)
+	case untrusted:
+		return fmt.Errorf("%w; --tls-ca FILE names whom to believe", err)
+	}
+	return err
+}
+
+// keyError is a replica that refuses the room key.
+type keyError struct{ err error }
+
+func (e *keyError) Error() string { return e.err.Error() }
+func (e *keyError) Unwrap() error { return e.err }

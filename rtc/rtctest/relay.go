@@ -1,0 +1,109 @@
+// Package rtctest is what tests of connections between machines need on one: a
+// TURN server and certificates. It does not know package rtc.
+package rtctest
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"math/big"
+	"net"
+	"sync/atomic"
+	"time"
+
+	"github.com/pion/logging"
+	"github.com/pion/turn/v5"
+)
+
+// What a Relay lets in.
+const (
+	User       = "1700000000:echocast"
+	Credential = "canary-credential"
+)
+
+// Relay is a TURN server on loopback, which counts what it passes on.
+type Relay struct {
+	URL    string
+	server *turn.Server
+	bytes  atomic.Int64
+}
+
+// NewRelay starts one. The caller closes it.
+func NewRelay() (*Relay, error) {
+	socket, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		return nil, fmt.Errorf("rtctest: %w", err)
+	}
+	r := &Relay{URL: "turn:" + socket.LocalAddr().String()}
+	r.server, err = turn.NewServer(turn.ServerConfig{
+		Realm: "echocast.test",
+		AuthHandler: func(a *turn.RequestAttributes) (string, []byte, bool) {
+			return a.Username, turn.GenerateAuthKey(User, a.Realm, Credential), a.Username == User
+		},
+		LoggerFactory: &logging.DefaultLoggerFactory{Writer: io.Discard, DefaultLogLevel: logging.LogLevelDisabled},
+		PacketConnConfigs: []turn.PacketConnConfig{{
+			PacketConn:            socket,
+			RelayAddressGenerator: counting{&turn.RelayAddressGeneratorStatic{RelayAddress: net.IPv4(127, 0, 0, 1), Address: "127.0.0.1"}, &r.bytes},
+		}},
+	})
+	if err != nil {
+		_ = socket.Close()
+		return nil, fmt.Errorf("rtctest: %w", err)
+	}
+	return r, nil
+}
+
+// Bytes is how many bytes have left from relayed addresses.
+func (r *Relay) Bytes() int64 { return r.bytes.Load() }
+
+// Close ends the server and what goes through it.
+func (r *Relay) Close() error { return r.server.Close() }
+
+// counting counts the bytes that leave from relayed addresses.
+type counting struct {
+	turn.RelayAddressGenerator
+	bytes *atomic.Int64
+}
+
+// AllocatePacketConn makes a relayed address.
+func (c counting) AllocatePacketConn(config turn.AllocateListenerConfig) (net.PacketConn, net.Addr, error) {
+	conn, address, err := c.RelayAddressGenerator.AllocatePacketConn(config)
+	return countingConn{conn, c.bytes}, address, err
+}
+
+type countingConn struct {
+	net.PacketConn
+	bytes *atomic.Int64
+}
+
+// WriteTo sends to a peer.
+func (c countingConn) WriteTo(p []byte, to net.Addr) (int, error) {
+	c.bytes.Add(int64(len(p)))
+	return c.PacketConn.WriteTo(p, to)
+}
+
+// Certificate makes one for 127.0.0.1 and the names, which signs itself, and its
+// private key, both as PEM.
+func Certificate(names ...string) (certificate, key []byte, err error) {
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, nil, err
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), DNSNames: names,
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
+	if err != nil {
+		return nil, nil, err
+	}
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		return nil, nil, err
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8}), nil
+}
