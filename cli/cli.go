@@ -76,6 +76,7 @@ func newApp(streams Streams) *cli.App {
 			replayCommand(streams),
 			conversationCommand(streams),
 			palCommand(streams),
+			doctorCommand(streams),
 			inviteCommand(streams),
 		},
 	}

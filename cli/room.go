@@ -87,6 +87,25 @@ func (d *dailyRoom) flags() []cli.Flag {
 	}
 }
 
+// way is what joins Daily rooms here.
+type way struct {
+	name, why string
+	browser   string // path; empty where none is needed
+}
+
+// way decides it.
+func (d *dailyRoom) way() (way, error) {
+	path, err := daily.FindBrowser(d.chromium)
+	if err != nil {
+		return way{}, err
+	}
+	why := "it is the first browser that was found"
+	if d.chromium != "" {
+		why = "it was named"
+	}
+	return way{name: "Chromium with daily-js", why: why, browser: path}, nil
+}
+
 // admission finds the token of a private room: in a file, or in its address as
 // ?t=, where Daily's own pages take it.
 func (d *dailyRoom) admission(room string) (address, token string, err error) {

@@ -30,14 +30,14 @@ func (e *APIError) Error() string {
 	if e.Message != "" {
 		text += ": " + e.Message
 	}
-	if hint := e.hint(); hint != "" {
+	if hint := e.Hint(); hint != "" {
 		text += "; " + hint
 	}
 	return text
 }
 
-// hint is what to do about it.
-func (e *APIError) hint() string {
+// Hint is what to do about it; it is empty where nobody knows.
+func (e *APIError) Hint() string {
 	switch {
 	case e.Status < 300:
 		return "this is not the Tavus API, or a newer one"

@@ -356,6 +356,32 @@ func (c *Client) endUnknown(ctx context.Context, e *entry, settle time.Duration)
 	return OutcomeNone, nil
 }
 
+// Memory is what is remembered of a conversation that was not ended.
+type Memory struct {
+	Name string `json:"conversation_name"`
+	ID   string `json:"conversation_id,omitempty"` // empty: it is not known whether there is one
+	PID  int    `json:"pid"`
+	Host string `json:"host"`
+	// Left says that the process that created it is gone, so it will not end it.
+	Left bool `json:"left"`
+}
+
+// Remembered are the conversations that processes created and did not end, yet
+// or ever. The error is of what cannot be read; the others are returned beside
+// it.
+func Remembered(dir string) ([]Memory, error) {
+	dir, err := stateDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	all, err := entries(dir)
+	memories := make([]Memory, 0, len(all))
+	for _, e := range all {
+		memories = append(memories, Memory{Name: e.Name, ID: e.ID, PID: e.PID, Host: e.Host, Left: !e.inUse()})
+	}
+	return memories, err
+}
+
 // Forget removes from memory what EndMine would end, after a conversation was
 // ended by its id.
 func Forget(dir, id string) error {

@@ -14,7 +14,11 @@ type PAL struct {
 	Name     string `json:"pal_name,omitempty"`
 	Face     string `json:"default_face_id,omitempty"`
 	Pipeline string `json:"pipeline_mode,omitempty"` // "echo" or "full"
-	Created  string `json:"created_at,omitempty"`
+	// Transport is the kind of its rooms: "livekit", or empty for Daily.
+	Transport string `json:"transport_type,omitempty"`
+	// Microphone says that it echoes an audio track, and not messages.
+	Microphone bool   `json:"microphone,omitempty"`
+	Created    string `json:"created_at,omitempty"`
 }
 
 // UnmarshalJSON reads a PAL by its new or old names.
@@ -28,6 +32,9 @@ func (p *PAL) UnmarshalJSON(text []byte) error {
 		Replica     loose `json:"default_replica_id"`
 		Pipeline    loose `json:"pipeline_mode"`
 		Created     loose `json:"created_at"`
+		Layers      struct {
+			Transport palTransport `json:"transport"`
+		} `json:"layers"`
 	}
 	if err := json.Unmarshal(text, &wire); err != nil {
 		return err
@@ -35,9 +42,23 @@ func (p *PAL) UnmarshalJSON(text []byte) error {
 	*p = PAL{
 		ID: either(wire.PAL, wire.Persona), Name: either(wire.Name, wire.PersonaName), Face: either(wire.Face, wire.Replica),
 		Pipeline: string(wire.Pipeline), Created: string(wire.Created),
+		Transport: string(wire.Layers.Transport.Type), Microphone: wire.Layers.Transport.Input.Microphone.Enabled == "true",
 	}
 	return nil
 }
+
+// palTransport is the layer that says how a PAL meets its callers.
+type palTransport struct {
+	Type  loose `json:"transport_type"`
+	Input struct {
+		Microphone struct {
+			Enabled loose `json:"isEnabled"`
+		} `json:"microphone"`
+	} `json:"input_settings"`
+}
+
+// StreamPAL is a stock PAL of Tavus that speaks an audio track.
+const StreamPAL = "pipecat-stream"
 
 // Face is how a PAL looks, formerly a replica.
 type Face struct {

@@ -2,10 +2,7 @@ package daily
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os/exec"
 	"sync"
 	"time"
 
@@ -69,11 +66,15 @@ func (b *Browser) release(c *chromium) {
 
 // start starts the server and a browser. ctx bounds the start only.
 func start(ctx context.Context, path string, flags []chromedp.ExecAllocatorOption) (*chromium, error) {
+	path, err := FindBrowser(path)
+	if err != nil {
+		return nil, err
+	}
 	pages, err := newServer()
 	if err != nil {
 		return nil, err
 	}
-	tabs, stop, err := startBrowser(ctx, path, append(browserOptions(path), flags...))
+	tabs, stop, err := startBrowser(ctx, append(browserOptions(path), flags...))
 	if err != nil {
 		pages.close()
 		return nil, err
@@ -82,7 +83,7 @@ func start(ctx context.Context, path string, flags []chromedp.ExecAllocatorOptio
 }
 
 // startBrowser returns when the browser answers.
-func startBrowser(ctx context.Context, path string, options []chromedp.ExecAllocatorOption) (tabs context.Context, stop func(), err error) {
+func startBrowser(ctx context.Context, options []chromedp.ExecAllocatorOption) (tabs context.Context, stop func(), err error) {
 	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	allocator, stopAllocator := chromedp.NewExecAllocator(life, options...)
 	tabs, stopTabs := chromedp.NewContext(allocator, chromedp.WithErrorf(silent), chromedp.WithLogf(silent))
@@ -105,22 +106,16 @@ func startBrowser(ctx context.Context, path string, options []chromedp.ExecAlloc
 		return tabs, stop, nil
 	}
 	stop()
-	return nil, nil, startError(ctx, path, err)
+	return nil, nil, startError(ctx, err)
 }
 
 // silent takes what chromedp would write to standard error.
 func silent(string, ...any) {}
 
-// startError says what to do where there is no browser.
-func startError(ctx context.Context, path string, err error) error {
-	missing := errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist)
-	switch {
-	case ctx.Err() != nil:
+// startError says why the browser did not start.
+func startError(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
 		return context.Cause(ctx)
-	case missing && path == "":
-		return fmt.Errorf("%w found: install it (apt-get install chromium), or name one with --chromium PATH", ErrNoBrowser)
-	case missing:
-		return fmt.Errorf("%w at %s: install it (apt-get install chromium), or correct --chromium PATH", ErrNoBrowser, path)
 	}
 	return fmt.Errorf("the browser did not start: %v", err)
 }
@@ -128,7 +123,8 @@ func startError(ctx context.Context, path string, err error) error {
 // browserOptions are the flags of the browser. chromedp adds those of its pipe,
 // a folder for the profile that it removes, and --no-sandbox for root.
 func browserOptions(path string) []chromedp.ExecAllocatorOption {
-	options := []chromedp.ExecAllocatorOption{
+	return []chromedp.ExecAllocatorOption{
+		chromedp.ExecPath(path),
 		chromedp.Headless,
 		chromedp.DisableGPU,
 		chromedp.NoFirstRun,
@@ -157,8 +153,4 @@ func browserOptions(path string) []chromedp.ExecAllocatorOption {
 		// daily-js reports errors, with the address of the room, to Sentry.
 		chromedp.Flag("host-resolver-rules", "MAP *.sentry.io ~NOTFOUND"),
 	}
-	if path != "" {
-		options = append(options, chromedp.ExecPath(path))
-	}
-	return options
 }

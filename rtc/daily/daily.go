@@ -65,10 +65,10 @@ import (
 )
 
 // Version is the release of daily-js that is loaded unless Options.DailyJS
-// names a file, and integrity the hash of its dist/daily.js.
+// names a file, and Integrity the hash of its dist/daily.js.
 const (
 	Version   = "0.92.2"
-	integrity = "sha384-qkOcWks7O6ZM0W8bDQRvE2Zigs/pWm7ioqYeangGqWoaqMEFUNeAKYLp8J+qWiUS"
+	Integrity = "sha384-qkOcWks7O6ZM0W8bDQRvE2Zigs/pWm7ioqYeangGqWoaqMEFUNeAKYLp8J+qWiUS"
 )
 
 // DefaultMaxMessage is what a room takes that announces no limit.

@@ -156,8 +156,8 @@ func TestIntegrityIsThatOfThePackage(t *testing.T) {
 		t.Fatal(err)
 	}
 	hash := sha512.Sum384(script)
-	if got := "sha384-" + base64.StdEncoding.EncodeToString(hash[:]); got != integrity {
-		t.Errorf("the hash of %s is %s, want %s", localDailyJS, got, integrity)
+	if got := "sha384-" + base64.StdEncoding.EncodeToString(hash[:]); got != Integrity {
+		t.Errorf("the hash of %s is %s, want %s", localDailyJS, got, Integrity)
 	}
 	var manifest struct{ Version string }
 	text, err := os.ReadFile(filepath.Join(filepath.Dir(localDailyJS), "../package.json"))

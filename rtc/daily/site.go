@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// cdn is where Daily's samples load daily-js from.
-const cdn = "https://unpkg.com/@daily-co/daily-js@" + Version + "/dist/daily.js"
+// CDN is where the page loads daily-js from, as Daily's own samples do.
+const CDN = "https://unpkg.com/@daily-co/daily-js@" + Version + "/dist/daily.js"
 
 // The hosts of a call, by Daily's guide to networks and firewalls.
 const dailyHosts = "https://*.daily.co wss://*.daily.co " +
@@ -30,7 +30,7 @@ var pageTemplate = template.Must(template.New("page").Parse(pageHTML))
 // local file, and what takes the offers of its peer connections.
 func newSite(o *Options, link, audio http.Handler) http.Handler {
 	var page bytes.Buffer
-	script := struct{ DailyJS, Integrity string }{cdn, integrity}
+	script := struct{ DailyJS, Integrity string }{CDN, Integrity}
 	if o.DailyJS != "" {
 		script.DailyJS, script.Integrity = "daily.js", ""
 	}
@@ -64,7 +64,7 @@ func newSite(o *Options, link, audio http.Handler) http.Handler {
 func contentPolicy(o *Options) string {
 	scripts, connects := "'self' 'unsafe-eval' blob:", "'self' "+dailyHosts
 	if o.DailyJS == "" {
-		scripts += " " + cdn
+		scripts += " " + CDN
 	}
 	if machine, err := url.Parse(o.CallMachine); err == nil && machine.Host != "" {
 		sockets := "ws" + strings.TrimPrefix(machine.Scheme, "http")

@@ -18,7 +18,7 @@ func fromCDN(t *testing.T, script []byte) error {
 	t.Helper()
 	room := newRoom(t, dailytest.Options{})
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path != strings.TrimPrefix(cdn, "https://unpkg.com") {
+		if r.URL.Path != strings.TrimPrefix(CDN, "https://unpkg.com") {
 			t.Errorf("the page asks for %s", r.URL)
 		}
 		w.Header().Set("Access-Control-Allow-Origin", "*")
@@ -47,7 +47,7 @@ func TestDailyJSFromTheCDN(t *testing.T) {
 	if err := fromCDN(t, script); err != nil {
 		t.Error(err)
 	}
-	if err := fromCDN(t, append(script, ';')); err == nil || !strings.Contains(err.Error(), "daily-js could not be loaded from "+cdn) {
+	if err := fromCDN(t, append(script, ';')); err == nil || !strings.Contains(err.Error(), "daily-js could not be loaded from "+CDN) {
 		t.Errorf("a file of another hash: %v", err)
 	}
 }

@@ -5,6 +5,7 @@
 package tavustest
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -30,6 +31,10 @@ type Server struct {
 	Extra bool
 	// RoomURL is the address of every room. Empty: one on tavus.daily.co.
 	RoomURL string
+	// FaceStatus is the status of its one face. Empty: "completed".
+	FaceStatus string
+	// Skew is how far the service's clock is ahead.
+	Skew time.Duration
 	// StrictEnd refuses to end what has ended.
 	StrictEnd bool
 	// Watch, if not nil, is called when a request has come, and when it was
@@ -69,6 +74,7 @@ type Request struct {
 
 type pal struct {
 	ID, Name, Face, Mode string
+	Layers               any // as they came
 	Created              time.Time
 }
 
@@ -157,6 +163,17 @@ func (s *Server) Add(name string) (id string) {
 	return s.newConversation(map[string]any{"conversation_name": name, "pal_id": "p0", "face_id": "r0"}).ID
 }
 
+// AddPAL puts a PAL into the account, such as a stock one. Its layers may be nil.
+func (s *Server) AddPAL(id, face, mode string, layers map[string]any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := &pal{ID: id, Name: "a PAL", Face: face, Mode: mode, Created: time.Now().UTC()}
+	if layers != nil {
+		p.Layers = layers
+	}
+	s.pals = append(s.pals, p)
+}
+
 // Client is an HTTP client that reaches the stand-in without a network, so that
 // fake time passes while it waits.
 func (s *Server) Client() *http.Client { return &http.Client{Transport: inMemory{s}} }
@@ -195,6 +212,7 @@ func failed(status int, key, format string, args ...any) answer {
 
 // ServeHTTP serves the API.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Date", time.Now().Add(s.Skew).UTC().Format(http.TimeFormat))
 	fault := s.fault(r)
 	if fault != nil && !fault.After {
 		fault.happen(w, r, nil)
@@ -367,7 +385,11 @@ func (s *Server) pal(request Request, call string, rest []string, names string, 
 }
 
 func (s *Server) palObject(p *pal, names string) map[string]any {
-	return s.object(names, map[string]any{"pal_id": p.ID, "pal_name": p.Name, "default_face_id": p.Face, "pipeline_mode": p.Mode, "created_at": stamp(p.Created)})
+	fields := map[string]any{"pal_id": p.ID, "pal_name": p.Name, "default_face_id": p.Face, "pipeline_mode": p.Mode, "created_at": stamp(p.Created)}
+	if p.Layers != nil {
+		fields["layers"] = p.Layers
+	}
+	return s.object(names, fields)
 }
 
 func (s *Server) newPAL(body map[string]any, names string) answer {
@@ -390,13 +412,13 @@ func (s *Server) newPAL(body map[string]any, names string) answer {
 	name, _ := first(body, "pal_name", "persona_name").(string)
 	mode, _ := body["pipeline_mode"].(string)
 	s.made++
-	p := &pal{ID: fmt.Sprintf("p%011x", s.made), Name: name, Face: face, Mode: mode, Created: time.Now().UTC()}
+	p := &pal{ID: fmt.Sprintf("p%011x", s.made), Name: name, Face: face, Mode: mode, Layers: body["layers"], Created: time.Now().UTC()}
 	s.pals = append(s.pals, p)
 	return answer{200, s.object(names, map[string]any{"pal_id": p.ID, "pal_name": p.Name, "created_at": stamp(p.Created)})}
 }
 
 func (s *Server) face(call string, rest []string, names string, r *http.Request) answer {
-	one := s.object(names, map[string]any{"face_id": "r1234567890a", "face_name": "a face", "status": "completed", "created_at": "2026-01-01T00:00:00Z"})
+	one := s.object(names, map[string]any{"face_id": "r1234567890a", "face_name": "a face", "status": cmp.Or(s.FaceStatus, "completed"), "created_at": "2026-01-01T00:00:00Z"})
 	switch {
 	case call == "GET 0":
 		return s.page([]any{one}, r)

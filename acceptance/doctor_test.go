@@ -1,0 +1,94 @@
+package acceptance
+
+import (
+	"bytes"
+	"encoding/json"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"echocast/cli"
+	"echocast/replica"
+	"echocast/rtc/daily/dailytest"
+)
+
+// examine runs doctor on the account's room, joined by the real daily-js.
+func (a *account) examine(t *testing.T, arguments ...string) (checks map[string]string, code int) {
+	t.Helper()
+	a.AddPAL("p123", "r1234567890a", "echo", nil)
+	all := append([]string{"echocast", "doctor", "--json", "--join", "--to", "daily+" + a.room.URL() + "?t=" + canary, "--face", "r1234567890a"}, arguments...)
+	for i := 0; i < len(a.arguments); i += 2 {
+		if a.arguments[i] != "--face" {
+			all = append(all, a.arguments[i:i+2]...)
+		}
+	}
+	var stdout, stderr bytes.Buffer
+	code = cli.Run(t.Context(), all, cli.Streams{Out: &stdout, Err: &stderr})
+	if left := stdout.String() + stderr.String() + inFiles(t, os.Getenv("ECHOCAST_STATE_DIR")); strings.Contains(left, canary) {
+		t.Errorf("the key is in what it left: %s", left)
+	}
+	var report struct {
+		Checks []struct{ Name, Status, Detail, Fix string }
+	}
+	if err := json.Unmarshal(stdout.Bytes(), &report); err != nil {
+		t.Fatalf("%v: %s, %s", err, &stdout, &stderr)
+	}
+	checks = map[string]string{}
+	for _, c := range report.Checks {
+		checks[c.Name] = c.Status + ": " + c.Detail + "; " + c.Fix
+	}
+	return checks, code
+}
+
+// inFiles is what stands in all files below a folder.
+func inFiles(t *testing.T, dir string) string {
+	t.Helper()
+	var all strings.Builder
+	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		all.Write(text)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all.String()
+}
+
+// The room, which has no page, is joined, its limit read and its replica seen, and nothing is said.
+func TestDoctorInARoom(t *testing.T) {
+	a := newAccount(t, dailytest.Options{MaxMessage: 3000})
+	s := enter(t, &replica.Options{}, a.room, a.room.Enter("Ann", "tavus-replica-1"))
+	checks, code := a.examine(t)
+	report := s.end()
+	for name, want := range map[string]string{
+		"API key": "ok: valid", "PAL": "ok: p123", "face": "ok: ", "transport": "ok: Chromium with daily-js", "browser": "ok: ",
+		"daily-js": "ok: daily.js, which is release", "room": "warn: ", "join": "ok: joined in", "message limit": "ok: 3000 bytes", "replica": "ok: it is there",
+	} {
+		if !strings.HasPrefix(checks[name], want) {
+			t.Errorf("%s: %s, want %s", name, checks[name], want)
+		}
+	}
+	if code != 0 || len(report.Utterances) != 0 || len(report.Complaints) != 0 || len(a.Complaints()) != 0 || len(a.Conversations()) != 0 {
+		t.Errorf("code %d, %+v, %v", code, report, a.Complaints())
+	}
+}
+
+// A room without a replica is a warning, one that lets nobody in a failure.
+func TestDoctorInARoomThatIsOver(t *testing.T) {
+	a := newAccount(t, dailytest.Options{})
+	checks, code := a.examine(t, "--ready-timeout", "1ms")
+	if !strings.HasPrefix(checks["replica"], "warn: none has joined within 1ms; ") || code != 0 {
+		t.Errorf("code %d, %s", code, checks["replica"])
+	}
+	a = newAccount(t, dailytest.Options{Refuse: &dailytest.Refusal{Type: "exp-room", Message: "it has expired"}})
+	checks, code = a.examine(t)
+	if want := "the room is over, full or private"; !strings.HasPrefix(checks["join"], "fail: ") || !strings.Contains(checks["join"], "exp-room") || !strings.Contains(checks["join"], want) || code != 5 {
+		t.Errorf("code %d, %s", code, checks["join"])
+	}
+}
