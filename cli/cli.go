@@ -68,6 +68,7 @@ func newApp(streams Streams) *cli.App {
 		Commands: []*cli.Command{
 			sendCommand(streams),
 			encodeCommand(streams),
+			listenCommand(streams),
 			replicaCommand(streams),
 			benchCommand(streams),
 			probeCommand(streams),

@@ -128,23 +128,34 @@ const (
 	longestPause = 10 * time.Second
 )
 
-// redial calls Redial until it succeeds or the time is up.
+// redial makes the connection again.
 func (s *Session) redial(ctx context.Context) (Stage, error) {
-	limit := fmt.Errorf("%w within %v", ErrNotRejoined, s.options.RedialTimeout)
-	ctx, cancel := context.WithTimeoutCause(ctx, s.options.RedialTimeout, limit)
+	stage, err := Redial(ctx, s.options.Redial, s.options.RedialTimeout)
+	if err != nil && ctx.Err() != nil {
+		return nil, ErrClosed
+	}
+	return stage, err
+}
+
+// Redial calls dial until it succeeds, with a growing pause between two calls.
+// After timeout the error is an ErrNotRejoined and the last one of dial; when ctx
+// ends it is its cause.
+func Redial(ctx context.Context, dial func(ctx context.Context) (Stage, error), timeout time.Duration) (Stage, error) {
+	limit := fmt.Errorf("%w within %v", ErrNotRejoined, timeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, limit)
 	defer cancel()
 	for pause := firstPause; ; pause = min(2*pause, longestPause) {
-		stage, err := s.options.Redial(ctx)
+		stage, err := dial(ctx)
 		if err == nil {
 			return stage, nil
 		}
 		select {
 		case <-time.After(pause*3/4 + rand.N(pause/2)):
 		case <-ctx.Done():
-			if cause := context.Cause(ctx); cause == limit {
-				return nil, fmt.Errorf("%w: %w", limit, err)
+			if cause := context.Cause(ctx); cause != limit {
+				return nil, cause
 			}
-			return nil, ErrClosed
+			return nil, fmt.Errorf("%w: %w", limit, err)
 		}
 	}
 }

@@ -1,0 +1,170 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"echocast/echo"
+)
+
+// listening is the listen command.
+type listening struct {
+	reaching
+	settings    settings // conversation, quiet
+	raw         bool
+	window      time.Duration
+	only        string
+	count       int
+	exec        string
+	execTimeout time.Duration
+	transcript  string
+	webhook     string
+}
+
+func listenCommand(streams Streams) *cli.Command {
+	l := &listening{}
+	l.streams = streams
+	return &cli.Command{
+		Name:  "listen",
+		Usage: "print the events of a room, or the callbacks of a conversation, one JSON object a line",
+		UsageText: `echocast listen --to URL [OPTIONS]
+
+   echocast listen --to URL --only utterance,tool_call | jq -r .text
+   echocast listen --to URL --only tool_call --exec ./answer.sh
+   echocast listen --to URL --transcript call.srt
+   echocast listen --webhook 127.0.0.1:8871/callbacks`,
+		Description: `Events come in the order in which the service emitted them, and what it tells
+twice comes once; --raw prints every message as it came instead. What got lost on
+the way is said on stderr.
+
+--exec runs a command for each event, with the event on its standard input. The
+JSON objects that it prints are sent to the replica, so that a shell script can
+answer a tool call:
+  id=$(jq -r .tool_call.id); echo "{\"message_type\":\"conversation\",
+  \"event_type\":\"conversation.tool_result\",\"properties\":{\"tool_call_id\":\"$id\",
+  \"output\":\"sunny\"}}"
+
+--webhook receives the callbacks of a conversation (its callback_url) by HTTP. They
+are not signed: whoever knows the address can make events up, so let it have a path
+that nobody guesses.
+
+It ends with the room, and with Ctrl-C; neither is an error. A lost connection is
+made again.`,
+		Flags: append([]cli.Flag{
+			&cli.BoolFlag{Name: "raw", Destination: &l.raw, DisableDefaultText: true, Usage: "print every message as it came: no order, no folding, no common form"},
+			&cli.StringFlag{Name: "only", Destination: &l.only, DefaultText: "all", Usage: "`KINDS` of events, with commas: " + kindWords()},
+			&cli.IntFlag{Name: "count", Aliases: []string{"n"}, Destination: &l.count, DefaultText: "all", Usage: "end after `N` events"},
+			&cli.DurationFlag{Name: "window", Value: 250 * time.Millisecond, Destination: &l.window, Usage: "hold an event back for this `TIME` while those before it are missing"},
+			&cli.StringFlag{Name: "exec", Destination: &l.exec, DefaultText: "none", Usage: "run this `COMMAND` for each event, and send what it prints"},
+			&cli.DurationFlag{Name: "exec-timeout", Value: 30 * time.Second, Destination: &l.execTimeout, Usage: "kill that command after this `TIME`"},
+			&cli.StringFlag{Name: "transcript", Destination: &l.transcript, DefaultText: "none", Usage: "write who said what and when to `FILE`: .txt, .srt or .json"},
+			&cli.StringFlag{Name: "webhook", Destination: &l.webhook, DefaultText: "none", Usage: "receive callbacks on this `ADDRESS`[/PATH] instead of joining a room"},
+			&cli.StringFlag{Name: "conversation", Value: "local", EnvVars: []string{"ECHOCAST_CONVERSATION"}, Destination: &l.settings.conversation, Usage: "`ID` of the conversation, for what --exec sends"},
+			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Destination: &l.settings.quiet, DisableDefaultText: true, Usage: "say nothing but errors"},
+		}, l.reachFlags()...),
+		Action: func(c *cli.Context) error {
+			if err := noInputs(c); err != nil {
+				return err
+			}
+			return l.run(c.Context)
+		},
+	}
+}
+
+func kindWords() string {
+	kinds := echo.Kinds()
+	words := make([]string, len(kinds))
+	for i, kind := range kinds {
+		words[i] = kind.String()
+	}
+	return strings.Join(words, ", ")
+}
+
+func (l *listening) check() error {
+	switch {
+	case l.webhook == "" && l.to == "" && l.spec.PAL == "":
+		return usagef("listen to what? name a room with --to URL, or receive callbacks with --webhook ADDRESS")
+	case l.webhook != "" && (l.to != "" || l.spec.PAL != ""):
+		return usagef("--webhook receives callbacks, and --to and --pal name a room; run one listen for each")
+	case l.webhook != "" && l.trace != "":
+		return usagef("--trace records a room, and --webhook has none")
+	case l.window < 0 || l.window > time.Minute:
+		return usagef("--window %v: from none to a minute", l.window)
+	case l.count < 0:
+		return usagef("--count %d: leave it out for all events", l.count)
+	case l.execTimeout <= 0:
+		return usagef("--exec-timeout %v: a command takes time", l.execTimeout)
+	}
+	return l.checkReach()
+}
+
+// kinds are those that --only names; nil means all.
+func (l *listening) kinds() (map[echo.Kind]bool, error) {
+	if l.only == "" {
+		return nil, nil
+	}
+	kinds := map[echo.Kind]bool{}
+	for word := range strings.SplitSeq(l.only, ",") {
+		kind, err := echo.ParseKind(strings.TrimSpace(word))
+		if err != nil {
+			return nil, usagef("--only %s: %s", l.only, strings.TrimPrefix(err.Error(), "echo: "))
+		}
+		kinds[kind] = true
+	}
+	return kinds, nil
+}
+
+func (l *listening) run(ctx context.Context) error {
+	if err := l.check(); err != nil {
+		return err
+	}
+	kinds, err := l.kinds()
+	if err != nil {
+		return err
+	}
+	written, err := newTranscript(l.transcript)
+	if err != nil {
+		return err
+	}
+	out := l.settings.newReporter(l.streams.Out, l.streams.Err)
+	room, err := l.open(ctx, out)
+	if err != nil {
+		return first(cancelled(ctx, err), written.close())
+	}
+	listener := &listener{
+		source: room, out: out, stdout: l.streams.Out, raw: l.raw, kinds: kinds, most: l.count,
+		sequencer: echo.NewSequencer(l.window), transcript: written,
+	}
+	if l.exec != "" {
+		listener.exec = newExecutor(l.exec, l.execTimeout, room.send, out)
+	}
+	err = listener.run(ctx)
+	listener.exec.close()
+	err = first(ended(err), room.close(), written.close())
+	return err
+}
+
+// ended makes of the ordinary ends of listening none.
+func ended(err error) error {
+	if _, ok := errors.AsType[signalled](err); ok || errors.Is(err, errRoomOver) {
+		return nil
+	}
+	return err
+}
+
+// open joins the room, or begins to receive callbacks.
+func (l *listening) open(ctx context.Context, out *reporter) (eventSource, error) {
+	if l.webhook != "" {
+		return newWebhook(l.webhook, out)
+	}
+	target, err := l.connect(ctx, place{conversation: l.settings.conversation, limit: echo.DefaultMaxMessage}, out)
+	if err != nil {
+		return nil, err
+	}
+	out.say("listening")
+	return &roomEvents{target: target, stage: target.room.stage}, nil
+}

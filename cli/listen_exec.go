@@ -1,0 +1,137 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"echocast/echo"
+)
+
+// Bounds of --exec.
+const (
+	mostWaiting = 1024    // events that wait for the command
+	mostPrinted = 1 << 20 // bytes that a command may print
+)
+
+// executor runs a command for one event after the other, and sends what it
+// prints. A nil executor does nothing.
+type executor struct {
+	line    string
+	timeout time.Duration
+	send    func(ctx context.Context, msg echo.Message) error
+	out     *reporter
+
+	waiting chan []byte
+	missed  int // of add
+	stop    context.CancelFunc
+	ended   sync.WaitGroup
+}
+
+func newExecutor(line string, timeout time.Duration, send func(context.Context, echo.Message) error, out *reporter) *executor {
+	e := &executor{line: line, timeout: timeout, send: send, out: out, waiting: make(chan []byte, mostWaiting)}
+	ctx, stop := context.WithCancel(context.Background())
+	e.stop = stop
+	e.ended.Go(func() {
+		for event := range e.waiting {
+			if ctx.Err() != nil {
+				return
+			}
+			if err := e.one(ctx, event); err != nil {
+				e.out.warn("--exec: %v", err)
+			}
+		}
+	})
+	return e
+}
+
+// add hands over an event. One that comes while too many wait is left out.
+func (e *executor) add(event []byte) {
+	if e == nil {
+		return
+	}
+	select {
+	case e.waiting <- event:
+	default:
+		if e.missed++; e.missed == 1 {
+			e.out.warn("--exec: %d events wait for the command; those that come now are left out", mostWaiting)
+		}
+	}
+}
+
+// close lets the commands of what was added end, but not for long, and waits.
+func (e *executor) close() {
+	if e == nil {
+		return
+	}
+	close(e.waiting)
+	limit := time.AfterFunc(lingering/2, e.stop)
+	e.ended.Wait()
+	limit.Stop()
+	e.stop()
+}
+
+// one runs the command for an event.
+func (e *executor) one(stopped context.Context, event []byte) error {
+	ctx, cancel := context.WithTimeout(stopped, e.timeout)
+	defer cancel()
+	printed := &bounded{left: mostPrinted}
+	cmd := shell(ctx, e.line)
+	cmd.Stdin = bytes.NewReader(append(event, '\n'))
+	cmd.Stdout = printed
+	cmd.Stderr = e.out.people
+	switch err := cmd.Run(); {
+	case printed.over:
+		return fmt.Errorf("the command printed more than %d bytes; nothing of it is sent", mostPrinted)
+	case stopped.Err() != nil:
+		return errors.New("the command had not ended when listening did, and was killed")
+	case ctx.Err() != nil:
+		return fmt.Errorf("the command took longer than %v", e.timeout)
+	case err != nil:
+		return fmt.Errorf("the command failed: %w", err)
+	}
+	return e.answer(ctx, printed.kept.Bytes())
+}
+
+// answer sends the objects that a command printed.
+func (e *executor) answer(ctx context.Context, printed []byte) error {
+	decoder := json.NewDecoder(bytes.NewReader(printed))
+	for {
+		var msg json.RawMessage
+		err := decoder.Decode(&msg)
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("what the command printed is no JSON: %w", err)
+		}
+		if echo.Raw(msg).EventType() == "" {
+			return errors.New("what the command printed is no message: it has no event_type")
+		}
+		if err := e.send(ctx, echo.Raw(msg)); err != nil {
+			return err
+		}
+		e.out.say("sent %s", echo.Raw(msg).EventType())
+	}
+}
+
+// bounded keeps what is written, up to a bound.
+type bounded struct {
+	kept bytes.Buffer
+	left int
+	over bool
+}
+
+func (b *bounded) Write(p []byte) (int, error) {
+	if len(p) > b.left {
+		b.over = true
+		return 0, errors.New("too much")
+	}
+	b.left -= len(p)
+	return b.kept.Write(p)
+}

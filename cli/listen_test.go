@@ -1,0 +1,302 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"echocast/echo"
+	"echocast/replica"
+	"echocast/rtc"
+)
+
+// scripted is a stand-in replica that plays a script over a data channel, until
+// its peer leaves.
+func scripted(ctx context.Context, t *testing.T, options replica.Options, script ...string) (url string, ended func() replica.Report) {
+	t.Helper()
+	listener, err := rtc.Listen("127.0.0.1:0", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if options.Script, err = replica.ParseScript(strings.NewReader(strings.Join(script, "\n"))); err != nil {
+		t.Fatal(err)
+	}
+	options.PeerGone = rtc.ErrPeerGone
+	var running sync.WaitGroup
+	var report replica.Report
+	running.Go(func() {
+		conn, err := listener.Accept(ctx)
+		if err != nil {
+			t.Errorf("nobody came: %v", err)
+			return
+		}
+		defer conn.Close()
+		report, _ = replica.New(conn, &options).Run(ctx)
+	})
+	return listener.URL(), func() replica.Report {
+		running.Wait()
+		_ = listener.Close()
+		return report
+	}
+}
+
+// shutdown ends a script, and with it what listens.
+const shutdown = `{"on":"tool_result","event":{"message_type":"system","event_type":"system.shutdown","properties":{"shutdown_reason":"x"}}}`
+
+const toolCall = `{"event":{"message_type":"conversation","event_type":"conversation.tool_call","inference_id":"i1","properties":{"name":"weather","arguments":"{\"city\":\"Bern\"}","tool_call_id":"call_1"}}}`
+
+// run runs the command line and returns what it left.
+func run(ctx context.Context, arguments ...string) (code int, stdout, stderr string) {
+	var out, errors bytes.Buffer
+	code = Run(ctx, append([]string{"echocast"}, arguments...), Streams{Out: &out, Err: &errors})
+	return code, out.String(), errors.String()
+}
+
+// answering prints, for an event on its standard input, what answers the call.
+const answering = `cat >/dev/null; echo '{"message_type":"conversation","event_type":"conversation.tool_result","properties":{"tool_call_id":"call_1","output":"sunny"}}'`
+
+// A shell command answers a tool call, and the room is over when it says so.
+func TestListenAnswers(t *testing.T) {
+	transcript := filepath.Join(t.TempDir(), "call.txt")
+	url, ended := scripted(t.Context(), t, replica.Options{},
+		`{"event":{"message_type":"conversation","event_type":"conversation.utterance","inference_id":"i1","properties":{"role":"user","speech":"Weather\u001b[31m\u202e?"}}}`,
+		toolCall,
+		`{"on":"tool_result","event":{"message_type":"conversation","event_type":"conversation.utterance","inference_id":"i2","properties":{"role":"pal","speech":"Sunny."}}}`,
+		shutdown)
+	code, stdout, stderr := run(t.Context(), "listen", "--to", url, "--only", "utterance,tool_call", "--exec", answering, "--exec-timeout", "20s", "--transcript", transcript)
+	report := ended()
+	if code != 0 {
+		t.Fatalf("code %d, %s", code, stderr)
+	}
+	var got []string
+	for line := range strings.Lines(stdout) {
+		var event struct{ Kind, Text string }
+		if err := json.Unmarshal([]byte(line), &event); err != nil {
+			t.Fatalf("%v: %s", err, line)
+		}
+		got = append(got, event.Kind+" "+event.Text)
+	}
+	if want := "utterance Weather\x1b[31m\u202e?;tool_call ;utterance Sunny."; strings.Join(got, ";") != want {
+		t.Errorf("%q was printed, not %q", got, want)
+	}
+	if strings.ContainsAny(stdout+stderr, "\x1b\u202e") {
+		t.Errorf("a control character gets through: %q", stdout+stderr)
+	}
+	if len(report.ToolResults) == 0 || report.ComplaintCount != 0 {
+		t.Errorf("the replica got %+v and complains of %+v", report.ToolResults, report.Complaints)
+	}
+	said, err := os.ReadFile(transcript)
+	if err != nil || !strings.Contains(string(said), "user: Weather\\x1b[31m") || !strings.Contains(string(said), "pal: Sunny.\n") {
+		t.Errorf("the transcript is %q, %v", said, err)
+	}
+}
+
+func TestListenCommandsThatFail(t *testing.T) {
+	for line, want := range map[string]string{
+		"exit 3":                    "--exec: the command failed: exit status 3",
+		"echo nonsense":             "--exec: what the command printed is no JSON",
+		"echo '{}'":                 "--exec: what the command printed is no message: it has no event_type",
+		"head -c 2000000 /dev/zero": "--exec: the command printed more than 1048576 bytes",
+		"cat >/dev/null; exec sleep 60 & sleep 60": "--exec: the command took longer than 200ms",
+	} {
+		url, ended := scripted(t.Context(), t, replica.Options{}, toolCall)
+		code, _, stderr := run(t.Context(), "listen", "--to", url, "--only", "tool_call", "--exec", line, "--exec-timeout", "200ms", "--count", "1")
+		ended()
+		if code != 0 || !strings.Contains(stderr, want) {
+			t.Errorf("%s: code %d, %s", line, code, stderr)
+		}
+	}
+}
+
+// Twins come once, in order, and --raw shows all of them.
+func TestListenRaw(t *testing.T) {
+	for _, c := range []struct {
+		raw  bool
+		want int
+	}{{false, 1}, {true, 2}} {
+		url, ended := scripted(t.Context(), t, replica.Options{},
+			`{"event":{"message_type":"conversation","event_type":"conversation.utterance","inference_id":"i2","seq":7,"properties":{"role":"pal","speech":"Hello."}}}`,
+			`{"event":{"message_type":"conversation","event_type":"conversation.utterance","inference_id":"i2","seq":7,"properties":{"role":"replica","speech":"Hello."}}}`,
+			`{"after_ms":20,"event":{"message_type":"system","event_type":"system.shutdown"}}`)
+		arguments := []string{"listen", "--to", url, "--only", "utterance"}
+		if c.raw {
+			arguments = append(arguments, "--raw")
+		}
+		code, stdout, stderr := run(t.Context(), arguments...)
+		ended()
+		if lines := strings.Count(stdout, "\n"); code != 0 || lines != c.want {
+			t.Errorf("raw %v: code %d, %d lines, %s%s", c.raw, code, lines, stdout, stderr)
+		}
+		if c.raw != strings.Contains(stdout, `"event_type"`) {
+			t.Errorf("raw %v: %s", c.raw, stdout)
+		}
+	}
+}
+
+// Ctrl-C, and the end of the replica, are the ends of listening.
+func TestListenEnds(t *testing.T) {
+	url, ended := scripted(t.Context(), t, replica.Options{}, toolCall)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	out := writerFunc(func(p []byte) (int, error) {
+		if bytes.Contains(p, []byte("tool_call")) {
+			cancel(signalled{syscall.SIGINT})
+		}
+		return len(p), nil
+	})
+	if code := Run(ctx, []string{"echocast", "listen", "--to", url}, Streams{Out: out, Err: &bytes.Buffer{}}); code != 0 {
+		t.Errorf("Ctrl-C: code %d", code)
+	}
+	ended()
+	leaving, leave := context.WithCancel(t.Context())
+	defer leave()
+	url, ended = scripted(leaving, t, replica.Options{OnEvent: func(e replica.Event) {
+		if e.Kind == replica.EventNoted {
+			leave()
+		}
+	}}, toolCall)
+	if code, _, stderr := run(t.Context(), "listen", "--to", url, "--exec", answering); code != 0 {
+		t.Errorf("a replica that leaves: code %d, %s", code, stderr)
+	}
+	ended()
+}
+
+type writerFunc func(p []byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
+
+func TestListenUsage(t *testing.T) {
+	for want, arguments := range map[string][]string{
+		"listen to what?":               {},
+		"--only nonsense: no kind":      {"--to", "http://127.0.0.1:1", "--only", "nonsense"},
+		"the name ends with .txt":       {"--to", "http://127.0.0.1:1", "--transcript", "call.doc"},
+		"--webhook receives callbacks":  {"--to", "http://127.0.0.1:1", "--webhook", "127.0.0.1:0"},
+		"--webhook 256.0.0.1:1: listen": {"--webhook", "256.0.0.1:1"},
+	} {
+		code, stdout, stderr := run(t.Context(), append([]string{"listen"}, arguments...)...)
+		if code != 2 || stdout != "" || !strings.Contains(stderr, want) {
+			t.Errorf("%v: code %d, %s", arguments, code, stderr)
+		}
+	}
+}
+
+// Callbacks are events as those of a room are; what is none is refused.
+func TestListenWebhook(t *testing.T) {
+	transcript := filepath.Join(t.TempDir(), "call.json")
+	said := make(chan string, 10)
+	errors := writerFunc(func(p []byte) (int, error) {
+		said <- string(p)
+		return len(p), nil
+	})
+	var stdout bytes.Buffer
+	code := make(chan int)
+	go func() {
+		code <- Run(t.Context(), []string{"echocast", "listen", "--webhook", "127.0.0.1:0/secret", "--count", "1", "--transcript", transcript}, Streams{Out: &stdout, Err: errors})
+	}()
+	line := <-said
+	url := strings.TrimSpace(line[strings.Index(line, "http://"):])
+	body, err := os.ReadFile("../testdata/protocol/webhook/application_transcription_ready.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		url, body string
+		status    int
+	}{
+		{strings.TrimSuffix(url, "secret"), string(body), http.StatusNotFound},
+		{url, "nonsense", http.StatusBadRequest},
+		{url, `{"a":1}`, http.StatusBadRequest},
+		{url, strings.Repeat(" ", mostCallback+1), http.StatusRequestEntityTooLarge},
+		{url, string(body), http.StatusNoContent},
+	} {
+		answer, err := http.Post(c.url, "application/json", strings.NewReader(c.body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+		if answer.StatusCode != c.status {
+			t.Errorf("%.20q to %s: %s", c.body, c.url, answer.Status)
+		}
+	}
+	if got := <-code; got != 0 || !strings.Contains(stdout.String(), `"kind":"transcription_ready"`) {
+		t.Errorf("code %d, %s", got, stdout.String())
+	}
+	var entries []entry
+	written, err := os.ReadFile(transcript)
+	if err == nil {
+		err = json.Unmarshal(written, &entries)
+	}
+	if err != nil || len(entries) == 0 || entries[0].End < entries[0].Start {
+		t.Errorf("%v: %s", err, written)
+	}
+}
+
+func TestTranscriptFormats(t *testing.T) {
+	began := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	for ending, want := range map[string]string{
+		".txt":  "[00:00:00.000] pal: Hello you (interrupted)\n[00:00:02.760] user: Stop\n",
+		".srt":  "1\n00:00:00,000 --> 00:00:01,500\npal: Hello you\n\n2\n00:00:02,760 --> 00:00:03,000\nuser: Stop\n\n",
+		".json": `[{"role":"pal","text":"Hello\nyou","start_seconds":0,"end_seconds":1.5,"interrupted":true,"inference_id":"a"},{"role":"user","text":"Stop","start_seconds":2.76,"end_seconds":3}]`,
+	} {
+		name := filepath.Join(t.TempDir(), "call"+ending)
+		written, err := newTranscript(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, event := range []struct {
+			after time.Duration
+			echo.Event
+		}{
+			{0, echo.Event{Kind: echo.KindUtterance, Role: "pal", InferenceID: "a", Text: "Hello\nyou"}},
+			{1500 * time.Millisecond, echo.Event{Kind: echo.StoppedSpeaking, Role: "pal", InferenceID: "a", Interrupted: true}},
+			{3 * time.Second, echo.Event{Kind: echo.KindUtterance, Role: "user", Text: "Stop"}},
+		} {
+			if err := written.add(event.Event, began.Add(event.after)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := written.close(); err != nil {
+			t.Fatal(err)
+		}
+		got, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := string(got)
+		if ending == ".json" {
+			var compact bytes.Buffer
+			if err := json.Compact(&compact, got); err != nil {
+				t.Fatalf("%v: %s", err, got)
+			}
+			text = compact.String()
+		}
+		if text != want {
+			t.Errorf("%s:\n%s\nnot\n%s", ending, text, want)
+		}
+	}
+}
+
+func TestEscaped(t *testing.T) {
+	for text, want := range map[string]string{
+		`{"a":"b ü 😀"}`:              `{"a":"b ü 😀"}`,
+		"{\"a\":\"\u009b\u202e\"}":   `{"a":"\u009b\u202e"}`,
+		"{\"a\":\"\U000e0041\x7f\"}": `{"a":"\udb40\udc41\u007f"}`,
+	} {
+		got := escaped([]byte(text))
+		var before, after any
+		if err := json.Unmarshal([]byte(text), &before); err != nil {
+			t.Fatal(err)
+		}
+		if err := json.Unmarshal(got, &after); err != nil || fmt.Sprint(before) != fmt.Sprint(after) || string(got) != want {
+			t.Errorf("%q became %s, %v", text, got, err)
+		}
+	}
+}

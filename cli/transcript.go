@@ -1,0 +1,189 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"echocast/echo"
+)
+
+// transcript writes down who said what and when. Times are from its first entry
+// on, as they came here. A nil transcript does nothing.
+type transcript struct {
+	name    string
+	file    *os.File
+	write   func(t *transcript, e entry) error
+	began   time.Time
+	pending *entry // its end is not known yet
+	entries int
+	err     error // the first one; nothing is written after it
+}
+
+// entry is one entry.
+type entry struct {
+	Role        string  `json:"role"`
+	Text        string  `json:"text"`
+	Start       float64 `json:"start_seconds"`
+	End         float64 `json:"end_seconds"`
+	Interrupted bool    `json:"interrupted,omitempty"`
+	InferenceID string  `json:"inference_id,omitempty"`
+}
+
+func newTranscript(name string) (*transcript, error) {
+	if name == "" {
+		return nil, nil
+	}
+	writers := map[string]func(*transcript, entry) error{".txt": (*transcript).text, ".srt": (*transcript).subtitle, ".json": (*transcript).object}
+	write, ok := writers[strings.ToLower(filepath.Ext(name))]
+	if !ok {
+		return nil, usagef("--transcript %s: the name ends with .txt, .srt or .json", name)
+	}
+	if err := checkWritten("--transcript", name, nil); err != nil {
+		return nil, err
+	}
+	file, err := os.Create(name)
+	if err != nil {
+		return nil, fmt.Errorf("--transcript %s: %w", name, plain(err))
+	}
+	return &transcript{name: name, file: file, write: write}, nil
+}
+
+// add takes note of an event that came at now.
+func (t *transcript) add(event echo.Event, now time.Time) error {
+	if t == nil || t.err != nil {
+		return nil
+	}
+	switch event.Kind {
+	case echo.KindUtterance:
+		t.utterance(event, now)
+	case echo.StoppedSpeaking:
+		t.stopped(event, now)
+	case echo.KindTranscriptionReady:
+		t.whole(event.Transcript)
+	}
+	return t.failed()
+}
+
+// utterance begins an entry: the service tells of the replica's when it begins
+// to speak, and of the user's when it has ended.
+func (t *transcript) utterance(event echo.Event, now time.Time) {
+	if t.began.IsZero() {
+		t.began = now
+	}
+	at := now.Sub(t.began).Seconds()
+	t.flush(at)
+	t.pending = &entry{Role: event.Role, Text: event.Text, Start: at, End: at + reading(event.Text).Seconds(), Interrupted: event.Interrupted, InferenceID: event.InferenceID}
+	if event.Role == echo.RoleUser {
+		t.pending.Start, t.pending.End = max(0, at-reading(event.Text).Seconds()), at
+		t.flush(at)
+	}
+}
+
+// stopped ends the entry of the replica.
+func (t *transcript) stopped(event echo.Event, now time.Time) {
+	p := t.pending
+	if p == nil || event.Role != p.Role || event.InferenceID != p.InferenceID {
+		return
+	}
+	p.Interrupted = p.Interrupted || event.Interrupted
+	p.End = now.Sub(t.began).Seconds()
+	t.flush(p.End)
+}
+
+// flush writes the entry that waits, which ended by then.
+func (t *transcript) flush(then float64) {
+	if t.pending == nil || t.err != nil {
+		return
+	}
+	e := *t.pending
+	t.pending = nil
+	e.End = max(e.Start, min(e.End, then))
+	t.err = t.write(t, e)
+	t.entries++
+}
+
+// whole writes what a callback tells of a conversation that is over.
+func (t *transcript) whole(entries []echo.TranscriptEntry) {
+	for _, e := range entries {
+		if e.Role != "user" && e.Role != "assistant" {
+			continue // instructions, and what tools said
+		}
+		role := e.Role
+		if role == "assistant" {
+			role = echo.RolePal
+		}
+		start := max(e.Start, 0).Seconds()
+		length := e.Duration
+		if length < 0 {
+			length = reading(e.Text)
+		}
+		t.pending = &entry{Role: role, Text: e.Text, Start: start, End: start + length.Seconds(), InferenceID: e.InferenceID}
+		t.flush(start + length.Seconds())
+	}
+}
+
+// reading is about how long a text takes to be said.
+func reading(text string) time.Duration { return time.Duration(len(text)) * 60 * time.Millisecond }
+
+func (t *transcript) text(e entry) error {
+	cut := ""
+	if e.Interrupted {
+		cut = " (interrupted)"
+	}
+	_, err := fmt.Fprintf(t.file, "[%s] %s: %s%s\n", stamp(e.Start, "."), e.Role, oneLine(e.Text), cut)
+	return err
+}
+
+func (t *transcript) subtitle(e entry) error {
+	_, err := fmt.Fprintf(t.file, "%d\n%s --> %s\n%s: %s\n\n", t.entries+1, stamp(e.Start, ","), stamp(e.End, ","), e.Role, oneLine(e.Text))
+	return err
+}
+
+func (t *transcript) object(e entry) error {
+	line, _ := json.Marshal(e) // numbers and strings always marshal
+	before := ",\n"
+	if t.entries == 0 {
+		before = "[\n"
+	}
+	_, err := fmt.Fprintf(t.file, "%s%s", before, line)
+	return err
+}
+
+// oneLine is a text without line breaks and other control characters.
+func oneLine(text string) string { return printable(strings.Join(strings.Fields(text), " ")) }
+
+// stamp is a time in the way of subtitles.
+func stamp(seconds float64, point string) string {
+	ms := int64(seconds*1000 + 0.5)
+	return fmt.Sprintf("%02d:%02d:%02d%s%03d", ms/3_600_000, ms/60_000%60, ms/1000%60, point, ms%1000)
+}
+
+// close completes the file.
+func (t *transcript) close() error {
+	if t == nil {
+		return nil
+	}
+	if t.pending != nil {
+		t.flush(t.pending.End)
+	}
+	if t.err == nil && strings.EqualFold(filepath.Ext(t.name), ".json") {
+		end := "\n]\n"
+		if t.entries == 0 {
+			end = "[]\n"
+		}
+		_, t.err = t.file.WriteString(end)
+	}
+	t.err = first(t.err, t.file.Close())
+	return t.failed()
+}
+
+func (t *transcript) failed() error {
+	if t.err == nil {
+		return nil
+	}
+	return fmt.Errorf("--transcript %s: %w", t.name, plain(t.err))
+}

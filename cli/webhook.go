@@ -1,0 +1,114 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"echocast/echo"
+)
+
+// mostCallback is how many bytes a callback may have. A transcript of an hour has
+// about a hundred thousand.
+const mostCallback = 8 << 20
+
+// webhook receives the callbacks of conversations.
+type webhook struct {
+	path   string
+	events chan echo.Event
+	over   chan struct{} // closed by close
+	server http.Server
+	ended  sync.WaitGroup
+	failed chan error
+}
+
+// newWebhook listens on address, which may have a path behind it: then nothing
+// else is taken.
+func newWebhook(address string, out *reporter) (*webhook, error) {
+	host, path, _ := strings.Cut(address, "/")
+	socket, err := net.Listen("tcp", host)
+	if err != nil {
+		return nil, usagef("--webhook %s: %v; it is an address to listen on, such as 127.0.0.1:8871/callbacks", address, err)
+	}
+	w := &webhook{path: "/" + path, events: make(chan echo.Event), over: make(chan struct{}), failed: make(chan error, 1)}
+	w.server = http.Server{
+		Handler:           w,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       30 * time.Second,
+		WriteTimeout:      60 * time.Second,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          log.New(io.Discard, "", 0),
+	}
+	w.ended.Go(func() { w.failed <- w.server.Serve(socket) })
+	at := socket.Addr().(*net.TCPAddr)
+	if path == "" && !at.IP.IsLoopback() {
+		out.warn("--webhook %s: everybody who reaches this address can make events up; give it a path that nobody guesses", address)
+	}
+	out.say("receiving callbacks on http://%s%s", at, w.path)
+	return w, nil
+}
+
+// ServeHTTP takes one callback. It is answered once it is handed over.
+func (w *webhook) ServeHTTP(answer http.ResponseWriter, request *http.Request) {
+	switch {
+	case w.path != "/" && request.URL.Path != w.path:
+		http.NotFound(answer, request)
+		return
+	case request.Method != http.MethodPost:
+		answer.Header().Set("Allow", http.MethodPost)
+		http.Error(answer, "callbacks are posted", http.StatusMethodNotAllowed)
+		return
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(answer, request.Body, mostCallback))
+	if _, large := errors.AsType[*http.MaxBytesError](err); large {
+		http.Error(answer, fmt.Sprintf("more than %d bytes", mostCallback), http.StatusRequestEntityTooLarge)
+		return
+	}
+	event, parsed := echo.ParseEvent(body)
+	if err := first(err, parsed); err != nil {
+		http.Error(answer, "not an event", http.StatusBadRequest)
+		return
+	}
+	select {
+	case w.events <- event:
+		answer.WriteHeader(http.StatusNoContent)
+	case <-w.over:
+		http.Error(answer, "closing", http.StatusServiceUnavailable)
+	case <-request.Context().Done():
+	}
+}
+
+func (w *webhook) next(ctx context.Context) (echo.Event, error) {
+	select {
+	case event := <-w.events:
+		return event, nil
+	case err := <-w.failed:
+		return echo.Event{}, fmt.Errorf("--webhook: %w", err)
+	case <-ctx.Done():
+		return echo.Event{}, context.Cause(ctx)
+	}
+}
+
+// send fails: a callback is no way back.
+func (w *webhook) send(context.Context, echo.Message) error {
+	return errors.New("a callback cannot be answered with a message; join the room with --to for that")
+}
+
+// close ends the server, and waits for the callbacks that are being answered.
+func (w *webhook) close() error {
+	close(w.over)
+	ctx, cancel := context.WithTimeout(context.Background(), lingering/2)
+	defer cancel()
+	if w.server.Shutdown(ctx) != nil {
+		_ = w.server.Close() // of those that take their time
+	}
+	w.ended.Wait()
+	return nil
+}
