@@ -3,7 +3,7 @@
 # make build        builds bin/echocast, and bin/echocast-livekit for LiveKit rooms
 # make check        does what CI does
 # make browser      installs Chromium and daily-js, without which the tests of
-#                   rtc/daily are skipped
+#                   rtc/daily and examples are skipped
 # make bench        measures, beside other tools, and writes bench/README.md
 # make acceptance   speaks ten minutes in real time, and compares
 # make fuzz         runs every fuzz target

@@ -11,6 +11,7 @@
     "app-msg": ["data", "to"],
     "update-participant": ["id", "properties"],
     "leave-meeting": [],
+    "get-network-topology": [],
     "transmit-log": ["level", "code", "stats", "message"],
     properties: ["url", "userName", "token", "audioSource", "videoSource", "startAudioOff", "startVideoOff",
       "subscribeToTracksAutomatically", "dailyConfig", "dailyJsVersion", "aboutClient", "layout", "inputSettings"],
@@ -22,7 +23,7 @@
     const state = { local: { public: {}, streams: {} }, participants: {}, streams: {} };
     const tones = {};     // by session id: the hertz of a microphone that is on
     const listened = {};  // by session id: whether daily-js has subscribed
-    let room = null, people = {};
+    let room = null, people = {}, settings = {};
 
     const post = m => window.postMessage({ ...m, what: "iframe-call-message", callClientId: id, from: "embedded" }, location.origin);
     const fail = error => post({ action: "error", errorMsg: error.msg, error });
@@ -35,6 +36,13 @@
     function checkKeys(what, object, ...allowed) {
       for (const key of Object.keys(object)) {
         if (!allowed.flat().includes(key)) complain(`${what} has the unknown field ${key}: ${JSON.stringify(object[key])}`);
+      }
+    }
+
+    // package daily takes no more than it asks for.
+    function checkSettings() {
+      for (const [key, want] of Object.entries({ audioSource: false, videoSource: false, subscribeToTracksAutomatically: false })) {
+        if (settings[key] !== want) complain(`join-meeting has ${key}: ${settings[key]}`);
       }
     }
 
@@ -84,6 +92,7 @@
 
     const fromRoom = {
       welcome(m) {
+        if (!m.viewers) checkSettings();
         people = { local: person(m.you, true) };
         for (const p of m.people) people[p.session_id] = person(p, false);
         const internal = m.max ? { _maxAppMessageSize: m.max } : {};
@@ -101,7 +110,11 @@
         post({ action: "participant-left", participant, reason: "leftCall" });
       },
       message(m) { post({ action: "app-message", data: m.data, fromId: m.from }); },
-      tone(m) { tones[m.from] = m.hertz; updateAudio(m.from); },
+      tone(m) {
+        tones[m.from] = m.hertz;
+        listened[m.from] ??= settings.subscribeToTracksAutomatically !== false;
+        updateAudio(m.from);
+      },
       error(m) { fail(m.error); },
     };
 
@@ -109,10 +122,8 @@
       "join-meeting"(m, done) {
         const p = m.properties;
         checkKeys("join-meeting", p, known.properties);
-        for (const [key, want] of Object.entries({ audioSource: false, videoSource: false, subscribeToTracksAutomatically: false })) {
-          if (p[key] !== want) complain(`join-meeting has ${key}: ${p[key]}`);
-        }
-        room = new WebSocket(p.dailyConfig.bundlePathOverride.replace(/^http/, "ws").replace(/\/machine\/?$/, "/socket"));
+        settings = p;
+        room = new WebSocket(new URL("/socket", p.url).href.replace(/^http/, "ws"));
         room.onopen = () => room.send(JSON.stringify({ type: "join", url: p.url, user_name: p.userName || "", token: p.token || "" }));
         room.onmessage = e => {
           const x = JSON.parse(e.data);
@@ -137,6 +148,7 @@
         if (r) r.close(1000);
         post({ action: "left-meeting" });
       },
+      "get-network-topology"(m, done) { done({ topology: "sfu" }); },
       "transmit-log"() {},
     };
 

@@ -46,6 +46,10 @@ type Options struct {
 	// MaxMessage is the limit that the room announces, or none if zero.
 	MaxMessage int
 
+	// Viewers lets pages in that subscribe to all tracks, other than the page
+	// of package daily.
+	Viewers bool
+
 	// Refuse lets no page in.
 	Refuse *Refusal
 }
@@ -88,6 +92,7 @@ type envelope struct {
 	Person   *Person         `json:"person,omitempty"`
 	People   []Person        `json:"people"`
 	Max      int             `json:"max,omitempty"`
+	Viewers  bool            `json:"viewers,omitempty"`
 	From     string          `json:"from,omitempty"`
 	To       string          `json:"to,omitempty"`
 	Data     json.RawMessage `json:"data,omitempty"`
@@ -121,6 +126,9 @@ func serveMachine(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/javascript")
 	_, _ = w.Write(callMachine)
 }
+
+// Machine is the source of the stand-in call machine.
+func Machine() []byte { return append([]byte(nil), callMachine...) }
 
 // URL is the address of the room.
 func (r *Room) URL() string { return "http://" + r.address + "/room" }
@@ -287,7 +295,7 @@ func (r *Room) servePage(socket *websocket.Conn) {
 	}
 	sending.Lock() // the welcome comes first
 	others := r.admit(member{Person: page, deliver: deliver, leave: func() { _ = socket.Close() }})
-	welcome := envelope{Type: "welcome", You: &page, People: []Person{}, Max: r.options.MaxMessage}
+	welcome := envelope{Type: "welcome", You: &page, People: []Person{}, Max: r.options.MaxMessage, Viewers: r.options.Viewers}
 	for _, m := range others {
 		welcome.People = append(welcome.People, m.Person)
 	}

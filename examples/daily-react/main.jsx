@@ -1,0 +1,69 @@
+import { StrictMode, useCallback, useEffect, useRef, useState } from "react";
+import { createRoot } from "react-dom/client";
+import {
+  DailyAudio, DailyProvider, DailyVideo, useAppMessage, useDaily, useDailyEvent, useParticipantIds,
+} from "@daily-co/daily-react";
+import { Speaker, isReplica } from "../echocast.js";
+
+/** A speaker in the room of the call, and what it has shown. */
+function useSpeaker() {
+  const daily = useDaily();
+  const call = useRef(null);
+  useEffect(() => { call.current = daily; }, [daily]);
+  const [events, setEvents] = useState([]);
+  const [, render] = useState(0);
+  const show = useCallback(text => setEvents(all => [...all, text]), []);
+  const [speaker] = useState(() => new Speaker({
+    send: (message, session) => call.current.sendAppMessage(message, session),
+    show,
+    changed: () => render(n => n + 1),
+  }));
+
+  const meet = participant => isReplica(participant) && speaker.arrived(participant.session_id);
+  useDailyEvent("joined-meeting", useCallback(event => {
+    show("joined");
+    Object.values(event.participants).forEach(meet);
+  }, []));
+  useDailyEvent("participant-joined", useCallback(event => meet(event.participant), []));
+  useDailyEvent("participant-left", useCallback(event => speaker.left(event.participant.session_id), []));
+  useDailyEvent("left-meeting", useCallback(() => speaker.left(speaker.replica), []));
+  useDailyEvent("error", useCallback(event => show(event.errorMsg), []));
+  useAppMessage({ onAppMessage: useCallback(event => speaker.hear(event.data, event.fromId), []) });
+  return { speaker, events };
+}
+
+function Room() {
+  const call = useDaily();
+  const { speaker, events } = useSpeaker();
+  const others = useParticipantIds({ filter: "remote" });
+
+  function join(event) {
+    event.preventDefault();
+    const { url, token } = Object.fromEntries(new FormData(event.target));
+    call.join(token ? { url, token } : { url }).catch(() => {}); // the error event tells
+  }
+
+  return <>
+    <form id="join" onSubmit={join}>
+      <input name="url" type="url" required size="50" placeholder="https://tavus.daily.co/c0123456789abcdef" />
+      <input name="token" placeholder="token, if the room is private" />
+      <button>Join</button>
+    </form>
+    {others.map(id => <DailyVideo key={id} sessionId={id} type="video" style={{ width: 480 }} />)}
+    <DailyAudio />
+    <p>
+      <button id="speak" disabled={!speaker.canSpeak} onClick={() => speaker.speak("/speech")}>Speak</button>
+      <button id="interrupt" disabled={!speaker.canInterrupt} onClick={() => speaker.interrupt()}>Interrupt</button>
+    </p>
+    <ol id="events">{events.map((text, i) => <li key={i}>{text}</li>)}</ol>
+  </>;
+}
+
+// No camera and no microphone: this page listens, and sends messages.
+createRoot(document.getElementById("root")).render(
+  <StrictMode>
+    <DailyProvider audioSource={false} videoSource={false}>
+      <Room />
+    </DailyProvider>
+  </StrictMode>,
+);
