@@ -2,8 +2,8 @@ package audio
 
 import "fmt"
 
-// Method is how samples are converted to another rate. Both methods give the
-// same number of samples; they differ in delay and in the last bits.
+// Method is how samples are converted to another rate. All methods give the
+// same number of samples; Soxr and FIR differ in delay and in the last bits.
 type Method string
 
 // The methods of resampling.
@@ -11,6 +11,9 @@ const (
 	// Soxr is libsoxr, quality High: it works in blocks and holds back 37 to
 	// 84 ms of live audio. Builds without cgo lack it.
 	Soxr Method = "soxr"
+	// Zaf is libsoxr through the package zaf/resample. Its samples are those of
+	// Soxr, bit for bit; it copies every block in and out of C's memory.
+	Zaf Method = "zaf"
 	// FIR is a filter in Go: it holds back 3 to 6 ms, and is part of every
 	// build.
 	FIR Method = "fir"
@@ -27,12 +30,12 @@ func DefaultMethod() Method {
 // Check says why there is no such method, or none in this build.
 func (m Method) Check() error {
 	switch {
-	case m == FIR, m == Soxr && haveSoxr:
+	case m == FIR, (m == Soxr || m == Zaf) && haveSoxr:
 		return nil
-	case m == Soxr:
+	case m == Soxr, m == Zaf:
 		return fmt.Errorf("this build has no libsoxr; there is %s", FIR)
 	}
-	return fmt.Errorf("no method is called %q; there are %s and %s", string(m), Soxr, FIR)
+	return fmt.Errorf("no method is called %q; there are %s, %s and %s", string(m), Soxr, Zaf, FIR)
 }
 
 // A Resampled source delivers samples at another rate. Close frees what it
@@ -71,6 +74,8 @@ func ResampleBy(method Method, src Source, rate int) (Resampled, error) {
 		return unchanged{src}, nil
 	case method == FIR:
 		return newFIR(src, rate)
+	case method == Zaf:
+		return newZaf(src, rate)
 	}
 	return newSoxr(src, rate)
 }

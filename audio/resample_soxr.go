@@ -2,185 +2,140 @@
 
 package audio
 
+/*
+#cgo pkg-config: soxr
+#cgo noescape soxr_give
+#cgo nocallback soxr_give
+#include <soxr.h>
+#include <stdbool.h>
+
+typedef struct { const char *error; size_t taken, made; } soxr_step;
+
+static soxr_t soxr_start(double from, double to, const char **error) {
+	soxr_io_spec_t io = soxr_io_spec(SOXR_FLOAT32_I, SOXR_FLOAT32_I);
+	soxr_quality_spec_t quality = soxr_quality_spec(SOXR_HQ, 0);
+	soxr_runtime_spec_t threads = soxr_runtime_spec(1);
+	return soxr_create(from, to, 1, error, &io, &quality, &threads);
+}
+
+// soxr_give offers n samples and takes what comes out. At the end of the input
+// there are none, and what the filter holds comes out.
+static soxr_step soxr_give(soxr_t handle, const float *in, size_t n, bool end, float *out, size_t room) {
+	soxr_step step = {0, 0, 0};
+	step.error = soxr_process(handle, end ? NULL : in, n, &step.taken, out, room, &step.made);
+	return step;
+}
+*/
+import "C"
+
 import (
 	"errors"
 	"fmt"
 	"io"
 	"unsafe"
-
-	"github.com/zaf/resample"
 )
 
 const haveSoxr = true
 
-// soxr resamples with libsoxr, quality High, through zaf/resample.
-//
-// That package gives libsoxr room for floor(n·ratio) samples on a write of n and
-// does not look at how much input was taken, so a block that does not come out
-// whole loses audio without an error. Therefore every write is a block of the
-// same length whose output is whole (or, for unusual rates, as nearly as can
-// be, and never with input left over), the last one filled up with silence, and
-// the total is cut to the right length. The result equals one libsoxr call over
-// the whole signal. Samples are float32: 16-bit output is dithered by libsoxr
-// from a seed taken from the clock.
+// soxrRead is how many samples are asked for at a time. Live input gives less.
+const soxrRead = 4096
+
+// soxr resamples with libsoxr, quality High. The library writes where the
+// caller wants its samples, and is asked how much of the input it took: nothing
+// is copied on the way, nothing is allocated, and nothing is lost. Samples are
+// float32: 16-bit output is dithered by libsoxr from a seed taken from the clock.
 type soxr struct {
-	src   Source
-	from  int
-	to    int
-	lib   *resample.Resampler
-	block []float32 // one write
-	have  int       // samples in block
-	in    int64     // samples read from src
-	out   int64     // samples handed out
-	ready floats    // converted, not handed out yet
-	err   error     // why src ended
+	src     Source
+	from    int
+	to      int
+	handle  C.soxr_t
+	buf     []float32
+	waiting []float32 // part of buf: read, not taken yet
+	full    bool      // libsoxr filled all the room it had, and may have more
+	ended   bool      // src has ended
+	in      int64     // samples read from src
+	out     int64     // samples handed out
+	err     error     // why there are no more; sticky
 }
 
-func newSoxr(src Source, rate int) (*soxr, error) {
-	s := &soxr{src: src, from: src.Format().Rate, to: rate}
-	lib, err := resample.New(&s.ready, float64(s.from), float64(rate), 1, resample.F32, resample.HighQ)
-	if err != nil {
-		return nil, fmt.Errorf("resample: %w", err)
+func newSoxr(src Source, rate int) (Resampled, error) {
+	s := &soxr{src: src, from: src.Format().Rate, to: rate, buf: make([]float32, soxrRead)}
+	s.waiting = s.buf[:0]
+	var message *C.char
+	s.handle = C.soxr_start(C.double(s.from), C.double(rate), &message)
+	if s.handle == nil {
+		return nil, fmt.Errorf("resample: %s", C.GoString(message))
 	}
-	s.lib = lib
-	s.block = make([]float32, soxrBlock(s.from, rate))
 	return s, nil
-}
-
-// soxrBlock is the length of one write. Where whole periods of the ratio fit
-// into 20 ms, it is as many as do: live audio then waits no longer than that.
-// For other rates it is the length of 2048 to 4096 with the least left over.
-func soxrBlock(from, to int) int {
-	period := from / greatestCommonDivisor(from, to)
-	if short := from / 50; period <= short {
-		return short / period * period
-	}
-	best, least := 0, 2.0
-	ratio := float64(to) / float64(from)
-	for n := 2048; n <= 4096; n++ {
-		whole := int(float64(n) * ratio)
-		if takes := (int64(whole)*int64(from) + int64(to) - 1) / int64(to); takes < int64(n) {
-			continue // libsoxr would leave input behind
-		}
-		if left := float64(n)*ratio - float64(whole); left < least-1e-12 {
-			best, least = n, left
-		}
-	}
-	return best
 }
 
 func (s *soxr) Format() Format { return Format{Rate: s.to, Channels: 1} }
 
 func (s *soxr) ReadSamples(p []float32) (int, error) {
-	for s.ready.len() == 0 {
-		if s.err != nil {
-			return 0, s.err
-		}
-		if err := s.convert(); err != nil {
-			s.err = err
-		}
-	}
-	n := s.ready.read(p)
-	s.out += int64(n)
-	return n, nil
-}
-
-// convert reads and writes one block, or finishes where src has ended.
-func (s *soxr) convert() error {
-	for s.have < len(s.block) {
-		n, err := s.src.ReadSamples(s.block[s.have:])
-		s.have += n
-		s.in += int64(n)
-		if errors.Is(err, io.EOF) {
-			return s.finish()
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return s.write()
-}
-
-func (s *soxr) write() error {
-	s.have = 0
-	if s.lib == nil {
-		return errors.New("resample: closed")
-	}
-	if _, err := s.lib.Write(bytesOf(s.block)); err != nil {
-		return fmt.Errorf("resample: %w", err)
-	}
-	return nil
-}
-
-// finish fills up and writes the last block, takes what libsoxr holds back, and
-// cuts it all to length.
-func (s *soxr) finish() error {
-	if s.in == 0 {
-		return io.EOF
-	}
-	if s.have > 0 {
-		clear(s.block[s.have:])
-		if err := s.write(); err != nil {
-			return err
-		}
-	}
-	if err := s.Close(); err != nil {
-		return err
-	}
-	want := resampledLength(s.in, s.from, s.to) - s.out
-	if int64(s.ready.len()) < want {
-		return fmt.Errorf("resample: libsoxr gave %d samples too few", want-int64(s.ready.len()))
-	}
-	s.ready.cut(int(want))
-	return io.EOF
-}
-
-func (s *soxr) Close() error {
-	if s.lib == nil {
-		return nil
-	}
-	lib := s.lib
-	s.lib = nil
-	if err := lib.Close(); err != nil {
-		return fmt.Errorf("resample: %w", err)
-	}
-	return nil
-}
-
-// floats is a queue of samples that is written as bytes.
-type floats struct {
-	all  []float32
-	next int
-}
-
-// Write takes whole float32 samples in the machine's byte order.
-func (f *floats) Write(p []byte) (int, error) {
-	if f.next == len(f.all) {
-		f.all, f.next = f.all[:0], 0
-	}
-	at, n := len(f.all), len(p)/4
-	if cap(f.all)-at < n {
-		f.all = append(f.all, make([]float32, n)...)
-	}
-	f.all = f.all[:at+n]
-	copy(bytesOf(f.all[at:]), p)
-	return len(p), nil
-}
-
-func (f *floats) len() int { return len(f.all) - f.next }
-
-func (f *floats) cut(n int) { f.all = f.all[:f.next+n] }
-
-func (f *floats) read(p []float32) int {
-	n := copy(p, f.all[f.next:])
-	f.next += n
-	return n
-}
-
-// bytesOf is the memory of p.
-func bytesOf(p []float32) []byte {
 	if len(p) == 0 {
+		return 0, io.ErrShortBuffer
+	}
+	for s.err == nil {
+		if len(s.waiting) == 0 && !s.full && !s.ended {
+			s.err = s.read()
+			continue
+		}
+		n, err := s.convert(p)
+		if n > 0 {
+			s.out += int64(n)
+			return n, nil
+		}
+		s.err = err
+	}
+	return 0, s.err
+}
+
+// read reads what there is, or notes that there is no more.
+func (s *soxr) read() error {
+	n, err := s.src.ReadSamples(s.buf)
+	s.waiting = s.buf[:n]
+	s.in += int64(n)
+	if errors.Is(err, io.EOF) {
+		s.ended = true
 		return nil
 	}
-	return unsafe.Slice((*byte)(unsafe.Pointer(&p[0])), 4*len(p))
+	return err
+}
+
+// convert fills p as far as the input goes. After the end of the input it cuts
+// the output to length, and then is at its own end.
+func (s *soxr) convert(p []float32) (int, error) {
+	if s.ended {
+		left := resampledLength(s.in, s.from, s.to) - s.out
+		if left == 0 {
+			return 0, io.EOF
+		}
+		p = p[:min(int64(len(p)), left)]
+	}
+	if s.handle == nil {
+		return 0, errors.New("resample: closed")
+	}
+	step := C.soxr_give(s.handle, (*C.float)(unsafe.SliceData(s.waiting)), C.size_t(len(s.waiting)), C.bool(s.ended),
+		(*C.float)(unsafe.SliceData(p)), C.size_t(len(p)))
+	taken, made := int(step.taken), int(step.made)
+	switch {
+	case step.error != nil:
+		return 0, fmt.Errorf("resample: %s", C.GoString(step.error))
+	case made == 0 && s.ended:
+		return 0, errors.New("resample: libsoxr gave too few samples")
+	case made == 0 && taken == 0 && len(s.waiting) > 0:
+		return 0, io.ErrNoProgress
+	}
+	s.waiting = s.waiting[taken:]
+	s.full = made == len(p)
+	return made, nil
+}
+
+// Close frees what libsoxr holds.
+func (s *soxr) Close() error {
+	if s.handle != nil {
+		C.soxr_delete(s.handle)
+		s.handle = nil
+	}
+	return nil
 }

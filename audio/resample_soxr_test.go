@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"testing"
 
 	"echocast/audio"
@@ -40,6 +41,53 @@ func resampled(pcm []float32, rate, step int) func() (audio.Source, error) {
 }
 
 var rates = []int{8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 88200, 96000, 192000, 4000, 384000, 11127, 44056, 44099, 47999}
+
+// The binding of our own and zaf/resample give the same samples, bit for bit,
+// whatever the reads of either side are.
+func TestResampleEqualsZaf(t *testing.T) {
+	for _, rate := range rates {
+		pcm := speechLike(rate/2+37, audio.Format{Rate: rate, Channels: 1})
+		var results [][]float32
+		for _, c := range []struct {
+			method audio.Method
+			step   int
+		}{{audio.Zaf, 1151}, {audio.Soxr, 1 << 20}, {audio.Soxr, 13}} {
+			src, err := audio.ResampleBy(c.method, &samples{rate: rate, step: c.step, pcm: pcm, err: io.EOF}, 24000)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := audiotest.Collect(src)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = src.Close()
+			results = append(results, got)
+		}
+		for i, got := range results[1:] {
+			if len(got) == 0 || !slices.Equal(got, results[0]) {
+				t.Errorf("%d Hz: result %d differs from that of zaf/resample", rate, i)
+			}
+		}
+	}
+}
+
+// Between samples and samples nothing is allocated.
+func TestResampleAllocatesNothing(t *testing.T) {
+	input := &samples{rate: 44100, step: 1 << 20, pcm: make([]float32, 44100*30), err: io.EOF}
+	src, err := audio.Resample(input, 24000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer src.Close()
+	p := make([]float32, 1200)
+	if allocs := testing.AllocsPerRun(500, func() {
+		if _, err := src.ReadSamples(p); err != nil {
+			t.Fatal(err)
+		}
+	}); allocs != 0 {
+		t.Errorf("%v allocations a read", allocs)
+	}
+}
 
 // zaf/resample drops input on writes whose output is not whole, and its 16-bit
 // output is dithered at random. In whole blocks of float32 it equals one call

@@ -275,7 +275,7 @@ func TestRefusals(t *testing.T) {
 		{[]string{"encode", "--pace", "slow", good}, 2, "lead, realtime and burst"},
 		{[]string{"encode", "--pace", "lead", "--max-rate", "3", good}, 2, "20 are needed"},
 		{[]string{"encode", "--lead", "0s", good}, 2, "--lead"},
-		{[]string{"encode", "--resampler", "linear", good}, 2, "soxr and fir"},
+		{[]string{"encode", "--resampler", "linear", good}, 2, "soxr, zaf and fir"},
 		{[]string{"encode", "--resampler", "soxr", "--live", good}, 2, "leave one of them out"},
 		{[]string{"say", "hello"}, 2, `no command is called "say"`},
 		{[]string{"send", "--wait", "never", good}, 2, "--wait never"},

@@ -44,7 +44,7 @@ func (s *settings) inputFlags() []cli.Flag {
 		&cli.StringFlag{Name: "payload", Destination: &s.audio.JSON.Payload, DefaultText: "base64", Usage: "with -f ndjson: how the audio is written there, base64 or `hex`"},
 		&cli.StringFlag{Name: "inside", Destination: &s.audio.JSON.Encoding, DefaultText: "by its content", Usage: "with -f ndjson: the `ENCODING` of that audio, as -f names it"},
 		&cli.BoolFlag{Name: "ffmpeg", Destination: &s.ffmpeg, DisableDefaultText: true, Usage: "leave what echocast does not read itself to an ffmpeg process"},
-		&cli.StringFlag{Name: "resampler", Destination: &s.resampler, DefaultText: string(audio.DefaultMethod()), Usage: "resample by `METHOD`: soxr (libsoxr), or fir (in Go, with less delay)"},
+		&cli.StringFlag{Name: "resampler", Destination: &s.resampler, DefaultText: string(audio.DefaultMethod()), Usage: "resample by `METHOD`: soxr (libsoxr), zaf (the same by way of zaf/resample), or fir (in Go, with less delay)"},
 		&cli.BoolFlag{Name: "live", Destination: &s.live, DisableDefaultText: true, Usage: "for a live input: resample with the least delay, 3 to 6 ms, by --resampler fir"},
 	}, s.presetFlags()...)
 }
@@ -62,8 +62,8 @@ func (s *settings) method() audio.Method {
 }
 
 func (s *settings) checkMethod() error {
-	if s.live && s.resampler == string(audio.Soxr) {
-		return usagef("--live resamples by fir, and --resampler says soxr; leave one of them out")
+	if s.live && s.resampler != "" && s.method() != audio.Method(s.resampler) {
+		return usagef("--live resamples by fir, and --resampler says %s; leave one of them out", s.resampler)
 	}
 	if err := s.method().Check(); err != nil {
 		return usagef("--resampler %s: %v", s.resampler, err)

@@ -1,0 +1,184 @@
+//go:build cgo
+
+package audio
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"unsafe"
+
+	"github.com/zaf/resample"
+)
+
+// zaf resamples with libsoxr, quality High, through zaf/resample.
+//
+// That package gives libsoxr room for floor(n·ratio) samples on a write of n and
+// does not look at how much input was taken, so a block that does not come out
+// whole loses audio without an error. Therefore every write is a block of the
+// same length whose output is whole (or, for unusual rates, as nearly as can
+// be, and never with input left over), the last one filled up with silence, and
+// the total is cut to the right length. The result equals one libsoxr call over
+// the whole signal. Samples are float32: 16-bit output is dithered by libsoxr
+// from a seed taken from the clock.
+type zaf struct {
+	src   Source
+	from  int
+	to    int
+	lib   *resample.Resampler
+	block []float32 // one write
+	have  int       // samples in block
+	in    int64     // samples read from src
+	out   int64     // samples handed out
+	ready floats    // converted, not handed out yet
+	err   error     // why src ended
+}
+
+func newZaf(src Source, rate int) (Resampled, error) {
+	s := &zaf{src: src, from: src.Format().Rate, to: rate}
+	lib, err := resample.New(&s.ready, float64(s.from), float64(rate), 1, resample.F32, resample.HighQ)
+	if err != nil {
+		return nil, fmt.Errorf("resample: %w", err)
+	}
+	s.lib = lib
+	s.block = make([]float32, zafBlock(s.from, rate))
+	return s, nil
+}
+
+// zafBlock is the length of one write. Where whole periods of the ratio fit
+// into 20 ms, it is as many as do: live audio then waits no longer than that.
+// For other rates it is the length of 2048 to 4096 with the least left over.
+func zafBlock(from, to int) int {
+	period := from / greatestCommonDivisor(from, to)
+	if short := from / 50; period <= short {
+		return short / period * period
+	}
+	best, least := 0, 2.0
+	ratio := float64(to) / float64(from)
+	for n := 2048; n <= 4096; n++ {
+		whole := int(float64(n) * ratio)
+		if takes := (int64(whole)*int64(from) + int64(to) - 1) / int64(to); takes < int64(n) {
+			continue // libsoxr would leave input behind
+		}
+		if left := float64(n)*ratio - float64(whole); left < least-1e-12 {
+			best, least = n, left
+		}
+	}
+	return best
+}
+
+func (s *zaf) Format() Format { return Format{Rate: s.to, Channels: 1} }
+
+func (s *zaf) ReadSamples(p []float32) (int, error) {
+	for s.ready.len() == 0 {
+		if s.err != nil {
+			return 0, s.err
+		}
+		if err := s.convert(); err != nil {
+			s.err = err
+		}
+	}
+	n := s.ready.read(p)
+	s.out += int64(n)
+	return n, nil
+}
+
+// convert reads and writes one block, or finishes where src has ended.
+func (s *zaf) convert() error {
+	for s.have < len(s.block) {
+		n, err := s.src.ReadSamples(s.block[s.have:])
+		s.have += n
+		s.in += int64(n)
+		if errors.Is(err, io.EOF) {
+			return s.finish()
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return s.write()
+}
+
+func (s *zaf) write() error {
+	s.have = 0
+	if s.lib == nil {
+		return errors.New("resample: closed")
+	}
+	if _, err := s.lib.Write(bytesOf(s.block)); err != nil {
+		return fmt.Errorf("resample: %w", err)
+	}
+	return nil
+}
+
+// finish fills up and writes the last block, takes what libsoxr holds back, and
+// cuts it all to length.
+func (s *zaf) finish() error {
+	if s.in == 0 {
+		return io.EOF
+	}
+	if s.have > 0 {
+		clear(s.block[s.have:])
+		if err := s.write(); err != nil {
+			return err
+		}
+	}
+	if err := s.Close(); err != nil {
+		return err
+	}
+	want := resampledLength(s.in, s.from, s.to) - s.out
+	if int64(s.ready.len()) < want {
+		return fmt.Errorf("resample: libsoxr gave %d samples too few", want-int64(s.ready.len()))
+	}
+	s.ready.cut(int(want))
+	return io.EOF
+}
+
+func (s *zaf) Close() error {
+	if s.lib == nil {
+		return nil
+	}
+	lib := s.lib
+	s.lib = nil
+	if err := lib.Close(); err != nil {
+		return fmt.Errorf("resample: %w", err)
+	}
+	return nil
+}
+
+// floats is a queue of samples that is written as bytes.
+type floats struct {
+	all  []float32
+	next int
+}
+
+// Write takes whole float32 samples in the machine's byte order.
+func (f *floats) Write(p []byte) (int, error) {
+	if f.next == len(f.all) {
+		f.all, f.next = f.all[:0], 0
+	}
+	at, n := len(f.all), len(p)/4
+	if cap(f.all)-at < n {
+		f.all = append(f.all, make([]float32, n)...)
+	}
+	f.all = f.all[:at+n]
+	copy(bytesOf(f.all[at:]), p)
+	return len(p), nil
+}
+
+func (f *floats) len() int { return len(f.all) - f.next }
+
+func (f *floats) cut(n int) { f.all = f.all[:f.next+n] }
+
+func (f *floats) read(p []float32) int {
+	n := copy(p, f.all[f.next:])
+	f.next += n
+	return n
+}
+
+// bytesOf is the memory of p.
+func bytesOf(p []float32) []byte {
+	if len(p) == 0 {
+		return nil
+	}
+	return unsafe.Slice((*byte)(unsafe.Pointer(&p[0])), 4*len(p))
+}
