@@ -8,6 +8,8 @@ import (
 	"io"
 	"os/exec"
 	"sync"
+
+	"echocast/internal/environ"
 )
 
 // ffmpegArgs make ffmpeg turn whatever comes on its standard input into 32-bit
@@ -35,6 +37,7 @@ type ffmpeg struct {
 func openFFmpeg(r io.Reader, program string) (decoder, error) {
 	d := &ffmpeg{command: exec.Command(program, ffmpegArgs...), fed: make(chan error, 1)}
 	d.command.Stderr = &d.stderr
+	d.command.Env = environ.WithoutSecrets()
 	in, err := d.command.StdinPipe()
 	if err != nil {
 		return nil, fmt.Errorf("ffmpeg: %w", err)

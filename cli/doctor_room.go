@@ -14,6 +14,7 @@ import (
 
 	"echocast/audio"
 	"echocast/echo"
+	"echocast/internal/environ"
 	"echocast/rtc/daily"
 )
 
@@ -40,7 +41,7 @@ func describe(ctx context.Context, path, option string) string {
 	ctx, cancel := context.WithTimeout(ctx, doctorTimeout)
 	defer cancel()
 	command := exec.CommandContext(ctx, path, option)
-	command.WaitDelay = time.Second
+	command.Env, command.WaitDelay = environ.WithoutSecrets(), time.Second
 	text, err := command.Output()
 	line := strings.TrimSpace(firstLine(string(text)))
 	if err != nil || line == "" {

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/chromedp/chromedp"
+
+	"echocast/internal/environ"
 )
 
 // quitTimeout is how long the browser may take to end before it is killed.
@@ -125,6 +127,8 @@ func startError(ctx context.Context, err error) error {
 func browserOptions(path string) []chromedp.ExecAllocatorOption {
 	return []chromedp.ExecAllocatorOption{
 		chromedp.ExecPath(path),
+		chromedp.NoInheritEnv,
+		chromedp.Env(environ.WithoutSecrets()...),
 		chromedp.Headless,
 		chromedp.DisableGPU,
 		chromedp.NoFirstRun,

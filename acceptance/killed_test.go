@@ -1,0 +1,297 @@
+//go:build unix
+
+package acceptance
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"echocast/cli"
+	"echocast/replica"
+	"echocast/rtc/daily/dailytest"
+	"echocast/tavus/tavustest"
+)
+
+// The tests here kill echocast, which is the test binary where this is set.
+const runAsProgram = "ECHOCAST_TEST_RUN"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(runAsProgram) != "" {
+		os.Exit(cli.Main())
+	}
+	os.Exit(m.Run())
+}
+
+// killing is a run that is killed at a point, with the service and the room it
+// uses.
+type killing struct {
+	point    string
+	service  *tavustest.Server
+	url      string
+	dir      string
+	reached  chan struct{} // closed at the point
+	released chan struct{} // closed when things may go on
+	carrying sync.WaitGroup
+	once     sync.Once
+	told     bool // its user knows the conversation
+}
+
+func newKilling(t *testing.T, point, room string) *killing {
+	k := &killing{point: point, dir: t.TempDir(), reached: make(chan struct{}), released: make(chan struct{})}
+	k.service = &tavustest.Server{Key: canary, RoomURL: room}
+	k.service.Watch = func(stage tavustest.Stage, r *http.Request) { k.at(asked(r) + " " + string(stage)) }
+	if strings.HasPrefix(point, "look") {
+		k.service.Fail(tavustest.Fault{Method: "POST", Path: "/v2/conversations", Status: 500, After: true, Times: 1})
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		k.carrying.Add(1)
+		defer k.carrying.Done()
+		header := r.Header.Clone()
+		header.Del("X-Api-Key")
+		if strings.Contains(fmt.Sprint(r.URL, header), canary) {
+			t.Errorf("the key is elsewhere than in its header: %v %v", r.URL, header)
+		}
+		k.service.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	k.url = server.URL
+	return k
+}
+
+// at stops the first who comes to the point, until things may go on.
+func (k *killing) at(point string) {
+	if point == k.point {
+		k.once.Do(func() {
+			close(k.reached)
+			<-k.released
+		})
+	}
+}
+
+// asked names a request to the service.
+func asked(r *http.Request) string {
+	switch {
+	case r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/end"):
+		return "end"
+	case r.Method == http.MethodPost:
+		return "create"
+	}
+	return "look"
+}
+
+// program is echocast as a process.
+func (k *killing) program(ctx context.Context, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, os.Args[0], append(args, "--base-url", k.url)...)
+	// The race detector would make the end of each process take a second.
+	cmd.Env = append(os.Environ(), runAsProgram+"=1", "TAVUS_API_KEY="+canary, "ECHOCAST_STATE_DIR="+filepath.Join(k.dir, "state"), "GORACE=atexit_sleep_ms=0")
+	return cmd
+}
+
+// kill runs the command up to the point and signals it there. It returns what
+// the command has said.
+func (k *killing) kill(t *testing.T, sig syscall.Signal, args ...string) string {
+	t.Helper()
+	var stdout, said bytes.Buffer
+	cmd := k.program(t.Context(), args...)
+	cmd.Stdout = &stdout
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	reading := make(chan struct{})
+	go func() {
+		defer close(reading)
+		for lines := bufio.NewScanner(stderr); lines.Scan(); {
+			fmt.Fprintln(&said, lines.Text())
+			if strings.HasSuffix(lines.Text(), k.point) {
+				k.once.Do(func() { close(k.reached) })
+			}
+		}
+	}()
+	select {
+	case <-k.reached:
+	case <-reading:
+		t.Fatalf("it ended before it was at %q: %s", k.point, &said)
+	}
+	if strings.Contains(environmentOf(childrenOf(cmd.Process.Pid)), canary) {
+		t.Error("the key is in the environment of another program")
+	}
+	if err := cmd.Process.Signal(sig); err != nil {
+		t.Fatal(err)
+	}
+	if sig != syscall.SIGKILL {
+		close(k.released)
+	}
+	<-reading
+	_ = cmd.Wait() // killed, or not: what counts is what it left
+	if sig == syscall.SIGKILL {
+		close(k.released) // what the service was about to do, it does now
+	} else if code := cmd.ProcessState.ExitCode(); code != 128+int(sig) && code != 0 { // a signal may come too late
+		t.Errorf("exit code %d after %v: %s", code, sig, &said)
+	}
+	k.carrying.Wait()
+	k.told = stdout.Len() > 0
+	return stdout.String() + said.String()
+}
+
+// settle looks that nothing costs money, after end-mine where the process had
+// no chance to see to it, or has told its user of the conversation before the
+// signal came, and that the key is in nothing that was left.
+func (k *killing) settle(t *testing.T, sig syscall.Signal, said string) {
+	t.Helper()
+	left := said + inFiles(t, k.dir)
+	if sig == syscall.SIGKILL || k.told {
+		out, err := k.program(t.Context(), "conversation", "end-mine").CombinedOutput()
+		if err != nil {
+			t.Errorf("end-mine: %v: %s", err, out)
+		}
+		left += string(out)
+	}
+	if open := k.service.Open(); len(open) != 0 {
+		t.Errorf("still open: %+v\n%s", open, said)
+	}
+	if files, _ := filepath.Glob(filepath.Join(k.dir, "state", "*.json")); len(files) != 0 {
+		t.Errorf("still remembered: %v", files)
+	}
+	if strings.Contains(left+fmt.Sprint(k.service.Requests()), canary) {
+		t.Errorf("the key is in what was left: %s", left)
+	}
+	if complaints := k.service.Complaints(); len(complaints) > 0 {
+		t.Errorf("the service complains: %v", complaints)
+	}
+	for _, conversation := range k.service.Conversations() {
+		properties, _ := conversation.Body["properties"].(map[string]any)
+		if properties["max_call_duration"] != 120.0 || properties["participant_left_timeout"] != 30.0 {
+			t.Errorf("its limits are %v", properties)
+		}
+	}
+}
+
+var signals = []syscall.Signal{syscall.SIGKILL, syscall.SIGTERM, syscall.SIGINT}
+
+// Wherever conversation create is killed before it has told its user of the
+// conversation, there is none in the end.
+func TestCreateKilled(t *testing.T) {
+	for _, point := range []string{"create received", "create done", "look received", "look done"} {
+		for _, sig := range signals {
+			t.Run(fmt.Sprintf("%s, %v", point, sig), func(t *testing.T) {
+				k := newKilling(t, point, "")
+				k.settle(t, sig, k.kill(t, sig, "conversation", "create", "--pal", "p1", "--max-minutes", "2"))
+				if made := len(k.service.Conversations()); made != 1 {
+					t.Errorf("%d conversations were created", made)
+				}
+			})
+		}
+	}
+}
+
+// Wherever send --pal is killed, its conversation is over in the end.
+func TestSendKilled(t *testing.T) {
+	needBrowser(t)
+	for _, point := range []string{
+		"create received", "create done", "look received", "look done", // before there is a room
+		"joining", "waiting for the replica", "speaking", "end received", "end done",
+	} {
+		for _, sig := range signals {
+			t.Run(fmt.Sprintf("%s, %v", point, sig), func(t *testing.T) { sendKilled(t, point, sig) })
+		}
+	}
+}
+
+func sendKilled(t *testing.T, point string, sig syscall.Signal) {
+	room, err := dailytest.NewRoom(dailytest.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer room.Close()
+	k := newKilling(t, point, room.URL())
+	machine := room.CallMachine()
+	if point == "joining" {
+		server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { k.at(point) }))
+		defer server.Close()
+		machine = server.URL
+	}
+	var playing sync.WaitGroup
+	ctx, stop := context.WithCancel(t.Context())
+	if point != "waiting for the replica" {
+		participant := room.Enter("Ann", "tavus-replica-1")
+		playing.Go(func() {
+			options := &replica.Options{OnEvent: func(e replica.Event) {
+				if e.Kind == replica.EventStarted && k.point == "speaking" {
+					k.once.Do(func() { close(k.reached) }) // the replica has to go on
+				}
+			}}
+			_, _ = replica.New(participant, options).Run(ctx)
+		})
+		defer participant.Leave()
+	}
+	defer playing.Wait()
+	defer stop()
+	library, err := filepath.Abs(dailyJS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := k.kill(t, sig, "send", "--pal", "p1", "--max-minutes", "2", "--daily-js", library, "--daily-call-machine", machine,
+		"--trace", filepath.Join(k.dir, "trace.ndjson"), speech)
+	k.settle(t, sig, said)
+}
+
+// childrenOf are the processes that a process has started, where /proc tells.
+func childrenOf(pid int) (children []string) {
+	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	for _, name := range tasks {
+		more, _ := os.ReadFile(name) // the thread may have ended
+		text = append(append(text, ' '), more...)
+	}
+	return strings.Fields(string(text))
+}
+
+// environmentOf is the environment of processes.
+func environmentOf(pids []string) string {
+	var all strings.Builder
+	for _, pid := range pids {
+		text, _ := os.ReadFile("/proc/" + pid + "/environ") // it may have ended
+		all.Write(text)
+	}
+	return all.String()
+}
+
+// The look into other processes above sees what there is to see.
+func TestEnvironmentOfChildren(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("there is no /proc")
+	}
+	cmd := exec.CommandContext(t.Context(), "cat")
+	cmd.Env = []string{"SECRET=" + canary}
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	seen := environmentOf(childrenOf(os.Getpid()))
+	if err := errors.Join(stdin.Close(), cmd.Wait()); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(seen, canary) {
+		t.Errorf("%q", seen)
+	}
+}
