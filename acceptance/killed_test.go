@@ -189,7 +189,7 @@ var signals = []syscall.Signal{syscall.SIGKILL, syscall.SIGTERM, syscall.SIGINT}
 // conversation, there is none in the end.
 func TestCreateKilled(t *testing.T) {
 	for _, point := range []string{"create received", "create done", "look received", "look done"} {
-		for _, sig := range signals {
+		for _, sig := range append(signals, syscall.SIGHUP) {
 			t.Run(fmt.Sprintf("%s, %v", point, sig), func(t *testing.T) {
 				k := newKilling(t, point, "")
 				k.settle(t, sig, k.kill(t, sig, "conversation", "create", "--pal", "p1", "--max-minutes", "2"))

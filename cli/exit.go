@@ -48,7 +48,7 @@ const helpExitCodes = `Exit codes:
         (--barge-in), by SIGUSR2 or by space
      9  sent, but not confirmed as heard
     10  the connection was lost and could not be made again
-   130  interrupted by Ctrl-C (SIGINT); 143 by SIGTERM`
+   130  interrupted by Ctrl-C (SIGINT); 143 by SIGTERM, 129 by SIGHUP`
 
 type usageError struct{ text string }
 
@@ -152,14 +152,17 @@ func first(errs ...error) error {
 // the replica is waited for 2 s at most, and the connection closes within 2 s.
 const lingering = 5 * time.Second
 
-// WithSignals ends the context on SIGINT or SIGTERM, with the signal as its
-// cause. A second signal, or a run that does not end, ends the process at once.
+// WithSignals ends the context on SIGINT, SIGTERM or SIGHUP, which a terminal
+// sends when it is closed (not under nohup), with the signal as its cause. A second signal, or a run that does not end, ends the process at once.
 // A broken pipe on stdout becomes an error of the write instead of a signal.
 // stop ends the watching and waits for it.
 func WithSignals(parent context.Context) (ctx context.Context, stop func()) {
 	ctx, cancel := context.WithCancelCause(parent)
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	if !signal.Ignored(syscall.SIGHUP) {
+		signal.Notify(signals, syscall.SIGHUP)
+	}
 	signal.Ignore(syscall.SIGPIPE)
 	done, ended := make(chan struct{}), make(chan struct{})
 	go func() {
