@@ -163,7 +163,7 @@ func asPeering(err error) error {
 	case errors.Is(err, rtc.ErrKey):
 		return &keyError{fmt.Errorf("%w; give the replica's with --room-key-file, or in ECHOCAST_ROOM_KEY", err)}
 	case errors.Is(err, rtc.ErrUnsafe):
-		return usagef("%v; --insecure does without, where nobody else can listen in", err)
+		return usagef("%v; use https://, or --insecure and no room key where nobody else can listen in", err)
 	case untrusted:
 		return fmt.Errorf("%w; --tls-ca FILE names whom to believe", err)
 	}

@@ -164,7 +164,7 @@ func TestPeeringRefusals(t *testing.T) {
 		{[]string{"replica", "--room-key-file", empty}, "it is empty"},
 		{[]string{"send", "--to", "http://192.0.2.1/", "--room-key-file", key, speech}, "a room key is sent over https:// only"},
 		{[]string{"send", "--to", "http://192.0.2.1/", "--insecure", "--room-key-file", key, speech}, "a room key is sent over https:// only"},
-		{[]string{"send", "--to", "http://192.0.2.1/", speech}, "not an https:// URL; --insecure"},
+		{[]string{"send", "--to", "http://192.0.2.1/", speech}, "not an https:// URL; use https://, or --insecure"},
 		{[]string{"send", "--to", "https://192.0.2.1/", "--tls-ca", tlsKey, speech}, "no certificate in it"},
 		{[]string{"send", "--to", "https://192.0.2.1/", "--room-key-file", "/none", speech}, "--room-key-file /none: no such file"},
 		{[]string{"send", "--ice-server", "turn:me:canary@192.0.2.1", speech}, "an ICE server is no stun:HOST"},
