@@ -133,10 +133,13 @@ func (d *dailyRoom) join(ctx context.Context, room string, at *place) (*presence
 	if err != nil {
 		return nil, err
 	}
-	options := &daily.Options{Token: token, Chromium: d.chromium, DailyJS: d.dailyJS, CallMachine: d.callMachine}
+	options := &daily.Options{Token: token, Chromium: d.chromium, DailyJS: d.dailyJS, CallMachine: d.callMachine, Microphone: at.microphone}
 	conn, err := daily.Join(ctx, room, options)
 	if err != nil {
 		return nil, err
+	}
+	if at.microphone {
+		return &presence{daily.NewMicrophone(conn, at.wrapped(conn)), at.limit, conn.Close}, nil
 	}
 	limit := conn.MaxMessage()
 	if at.limit != echo.DefaultMaxMessage {

@@ -15,6 +15,7 @@ type sending struct {
 	streams Streams
 	record  string
 	wait    string
+	as      string
 	gap     time.Duration
 	bargeIn bool
 	resume  bool
@@ -58,6 +59,7 @@ func (s *sending) talkFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "record", Destination: &s.record, Usage: "write what the replica in this process heard to `FILE` (WAV)"},
 		&cli.StringFlag{Name: "wait", Value: waitPlayed, Destination: &s.wait, Usage: "end each utterance when it was `played`, or when it is sent"},
+		&cli.StringFlag{Name: "as", Value: asMessages, Destination: &s.as, Usage: "speak as conversation.echo messages, or as a `microphone`: an audio track in a Daily room"},
 		&cli.DurationFlag{Name: "gap", Destination: &s.gap, DefaultText: "none", Usage: "silence of this `TIME` between one input and the next"},
 		&cli.BoolFlag{Name: "barge-in", Destination: &s.bargeIn, DisableDefaultText: true, Usage: "fall silent when the user begins to speak"},
 		&cli.BoolFlag{Name: "resume", Destination: &s.resume, DisableDefaultText: true, Usage: "after an interrupt, go on where the replica was last heard, at a silence"},
@@ -72,6 +74,22 @@ const (
 	waitPlayed = "played"
 	waitSent   = "sent"
 )
+
+// What --as can be.
+const (
+	asMessages   = "messages"
+	asMicrophone = "microphone"
+)
+
+func (s *sending) checkAs() error {
+	if err := oneOf("--as", s.as, asMessages, asMicrophone); err != nil || s.as == asMessages {
+		return err
+	}
+	if _, daily := dailyAddress(s.to); daily || s.to == "" && s.spec.PAL != "" {
+		return nil
+	}
+	return usagef("--as microphone publishes an audio track in a Daily room: name one with --to, or create one with --pal")
+}
 
 func (s *sending) check(names []string) error {
 	switch {
@@ -92,7 +110,7 @@ func (s *sending) check(names []string) error {
 	if err := oneOf("--slow", s.slow, string(echo.StarvedWait), string(echo.StarvedSilence), string(echo.StarvedEnd)); err != nil {
 		return err
 	}
-	if err := first(s.checkReach(), s.checkCreate(s.to, s.record)); err != nil {
+	if err := first(s.checkAs(), s.checkReach(), s.checkCreate(s.to, s.record)); err != nil {
 		return err
 	}
 	for flag, file := range map[string]string{"--record": s.record, "--trace": s.trace} {
@@ -146,7 +164,7 @@ func (s *sending) run(ctx context.Context, names []string) error {
 	}
 	out := s.newReporter(s.streams.Out, s.streams.Err)
 	out.heard = s.wait == waitPlayed
-	target, err := s.connect(ctx, place{conversation: s.conversation, limit: s.maxMessage, record: s.record}, out)
+	target, err := s.connect(ctx, place{conversation: s.conversation, limit: s.maxMessage, record: s.record, microphone: s.as == asMicrophone}, out)
 	if err != nil {
 		return cancelled(ctx, err)
 	}

@@ -51,16 +51,22 @@ type place struct {
 	conversation string
 	limit        int    // bytes of a message
 	record       string // file for what the replica in this process hears
+	microphone   bool   // speak by an audio track
 	// wrap, if it is set, stands between the connection and its user.
 	wrap func(echo.Conn) echo.Conn
 }
 
 // messages is the stage of a connection with messages.
 func (p *place) messages(conn echo.Conn, limit int) echo.Stage {
-	if p.wrap != nil {
-		conn = p.wrap(conn)
+	return echo.NewMessages(p.wrapped(conn), p.conversation, limit)
+}
+
+// wrapped is a connection with what stands before it.
+func (p *place) wrapped(conn echo.Conn) echo.Conn {
+	if p.wrap == nil {
+		return conn
 	}
-	return echo.NewMessages(conn, p.conversation, limit)
+	return p.wrap(conn)
 }
 
 // presence is a room that was joined.

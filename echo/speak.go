@@ -214,6 +214,11 @@ func (s *Session) deliver(ctx context.Context, u *utterance, last bool, send fun
 
 // heard waits for the replica's word that it has said it all.
 func (s *Session) heard(ctx context.Context, u *utterance) error {
+	if p, ok := u.stage.(player); ok {
+		if err := s.played(ctx, u, p); err != nil || !u.heardOf() {
+			return err
+		}
+	}
 	if s.options.SkipHeard {
 		return nil
 	}
@@ -227,6 +232,31 @@ func (s *Session) heard(ctx context.Context, u *utterance) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
+}
+
+// player is a Stage that plays the audio itself, and so knows when the replica
+// was given all of it.
+type player interface {
+	// Played returns when the last chunk of the utterance was played.
+	Played(ctx context.Context) error
+}
+
+// tellTime is how long a replica that was played to its end may take to say that
+// it speaks, before nobody counts on its word: its events are those of its own
+// speech, and it need not send any.
+const tellTime = time.Second
+
+// played waits until the stage has played u, and a moment more.
+func (s *Session) played(ctx context.Context, u *utterance, p player) error {
+	limited, cancel := context.WithTimeoutCause(ctx, u.remaining()+s.options.HeardTimeout, ErrUnverified)
+	defer cancel()
+	if err := p.Played(limited); err != nil {
+		return err
+	}
+	if s.options.SkipHeard || u.heardOf() {
+		return nil
+	}
+	return pause(ctx, tellTime)
 }
 
 // silence stops the input, tells the replica to stop and waits for its word. The
@@ -243,7 +273,8 @@ func (s *Session) silence(done context.Context, u *utterance) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(done), s.options.InterruptTimeout)
 	defer cancel()
-	if s.tell(ctx, u, why) && !s.options.SkipHeard {
+	_, plays := u.stage.(player)
+	if s.tell(ctx, u, why) && !s.options.SkipHeard && (!plays || u.heardOf()) {
 		u.waitStopped(ctx, s.over)
 	}
 	if u.final() {

@@ -99,6 +99,13 @@ func (u *utterance) pendingText(d time.Duration) {
 	u.text += d
 }
 
+// heardOf reports whether the replica has said that it speaks.
+func (u *utterance) heardOf() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return !u.started.IsZero()
+}
+
 // chunks is how many messages were sent.
 func (u *utterance) chunks() int {
 	u.mu.Lock()

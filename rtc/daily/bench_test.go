@@ -103,7 +103,7 @@ func speakAll(b *testing.B, conns []*Conn, people []*dailytest.Participant) []ti
 
 // speak sends in real time.
 func speak(b *testing.B, conn *Conn, sent chan<- time.Time) {
-	message := []byte(strings.ReplaceAll(echo(1, benchSize), "é", "e"))
+	message := []byte(strings.ReplaceAll(echoMessage(1, benchSize), "é", "e"))
 	ticker := time.NewTicker(benchInterval)
 	defer ticker.Stop()
 	for range benchMessages {

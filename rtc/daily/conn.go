@@ -21,6 +21,7 @@ type Conn struct {
 	options *Options
 	inbox   *inbox
 	limit   atomic.Int64 // what the room takes
+	voice   voice        // what the page plays as a microphone
 
 	sending   chan struct{} // one slot, held by Send
 	receiving chan struct{} // one slot, held by Receive
@@ -138,11 +139,20 @@ func (c *Conn) joinArguments() map[string]any {
 		config["bundlePathOverride"] = c.options.CallMachine
 	}
 	return map[string]any{
-		"url":       c.address,
-		"token":     c.options.Token,
-		"user_name": c.options.UserName,
-		"config":    config,
+		"url":        c.address,
+		"token":      c.options.Token,
+		"user_name":  c.options.UserName,
+		"microphone": c.microphoneRate(),
+		"config":     config,
 	}
+}
+
+// microphoneRate is that of the page's microphone, or 0 where it has none.
+func (c *Conn) microphoneRate() int {
+	if c.options.Microphone {
+		return MicrophoneRate
+	}
+	return 0
 }
 
 // refusal tells Daily's refusals from failures on the way to Daily.
@@ -243,6 +253,8 @@ func (c *Conn) handle(p *page, f frame) {
 	case "message":
 		c.deliver(c.roster.hear(f.From, f.Data)...)
 		c.deliver(f.Data)
+	case "played":
+		c.voice.end(f.Utterance)
 	case "over":
 		roomOver(p, f.Error)
 	}

@@ -45,9 +45,9 @@ func TestMessageLimitIsTheRooms(t *testing.T) {
 				return 'x'
 			}
 			return r
-		}, echo(1, limit-20))
+		}, echoMessage(1, limit-20))
 		full := ascii[:len(ascii)-2] + strings.Repeat(" ", limit-len(ascii)-10) + ascii[len(ascii)-2:]
-		for _, message := range []string{ascii, echo(2, limit+10), echo(3, 1000), `{"text":"` + strings.Repeat("A", 300<<10) + `"}`} {
+		for _, message := range []string{ascii, echoMessage(2, limit+10), echoMessage(3, 1000), `{"text":"` + strings.Repeat("A", 300<<10) + `"}`} {
 			err := conn.Send(t.Context(), []byte(message))
 			if tooLarge := len(message) > limit; errors.Is(err, ErrTooLarge) != tooLarge || !tooLarge && err != nil {
 				t.Errorf("%d bytes of %d: %v", len(message), limit, err)
@@ -56,7 +56,7 @@ func TestMessageLimitIsTheRooms(t *testing.T) {
 		if err := conn.Send(t.Context(), []byte(full)); err != nil {
 			t.Errorf("%d bytes, less without white space: %v", len(full), err)
 		}
-		expect(t, listener, ascii, echo(3, 1000))
+		expect(t, listener, ascii, echoMessage(3, 1000))
 	}
 }
 
@@ -267,10 +267,10 @@ func TestSeveralConversationsInOneBrowser(t *testing.T) {
 	first := browser.running
 	crash(t, conns[1].now(t))
 	for i, conn := range conns {
-		if err := conn.Send(t.Context(), []byte(echo(i, 1000))); err != nil {
+		if err := conn.Send(t.Context(), []byte(echoMessage(i, 1000))); err != nil {
 			t.Fatal(err)
 		}
-		expect(t, people[i], echo(i, 1000))
+		expect(t, people[i], echoMessage(i, 1000))
 	}
 	if browser.running != first {
 		t.Error("the crash of one page took the browser with it")

@@ -14,7 +14,8 @@
 // guessed. daily-js is a local file ([Options].DailyJS), or the release Version
 // from the public CDN that Daily's own samples use, checked by its hash. It
 // loads the rest, its call machine, from Daily itself. The page joins without
-// camera and microphone, and subscribes to no track unless Conn.Audio asks.
+// camera and microphone, and subscribes to no track unless Conn.Audio asks. With
+// [Options].Microphone it publishes an audio track that a [Microphone] speaks into.
 //
 // # Messages
 //
@@ -128,6 +129,10 @@ type Options struct {
 	// ReplicaName tells the replica from people (see the package comment). The
 	// default is DefaultReplicaName.
 	ReplicaName string
+
+	// Microphone publishes an audio track, for NewMicrophone. It is silent
+	// until something is spoken.
+	Microphone bool
 
 	// Browser is shared with other conversations. By default this one has a
 	// browser of its own, at the path Chromium.

@@ -115,8 +115,8 @@ func about(event string, p dailytest.Person, role string) string {
 		event, p.SessionID, p.UserID, p.UserName, role)
 }
 
-// echo is a message as a sender makes it, some bytes long.
-func echo(n, size int) string {
+// echoMessage is a message as a sender makes it, some bytes long.
+func echoMessage(n, size int) string {
 	head := fmt.Sprintf(`{"message_type":"conversation","event_type":"conversation.echo","conversation_id":"c1","properties":{"inference_id":"utterance-%d","audio":"`, n)
 	tail := `","done":false,"note":"é <&> 漢 \u0001 1.5"}}`
 	tail = strings.ReplaceAll(tail, `\u0001`, `\"`)
@@ -136,16 +136,16 @@ func TestMessagesGoBothWaysInOrder(t *testing.T) {
 	}
 	const messages = 100
 	for i := range messages {
-		if err := conn.Send(t.Context(), []byte(echo(i, 3434))); err != nil {
+		if err := conn.Send(t.Context(), []byte(echoMessage(i, 3434))); err != nil {
 			t.Fatal(err)
 		}
-		if err := replica.Send(t.Context(), []byte(echo(messages+i, 1000))); err != nil {
+		if err := replica.Send(t.Context(), []byte(echoMessage(messages+i, 1000))); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for i := range messages {
-		expect(t, replica, echo(i, 3434))
-		expect(t, conn, echo(messages+i, 1000))
+		expect(t, replica, echoMessage(i, 3434))
+		expect(t, conn, echoMessage(messages+i, 1000))
 	}
 }
 

@@ -42,6 +42,8 @@ type frame struct {
 	Data   json.RawMessage `json:"data"`
 	Person participant     `json:"person"`
 	People []participant   `json:"people"`
+
+	Utterance int64 `json:"utterance"`
 }
 
 // reason is an error of daily-js, or of the page when Type is empty.

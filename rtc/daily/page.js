@@ -1,14 +1,18 @@
 // The page between package daily and daily-js. All it knows comes over the data
 // channel "echocast", one JSON object per message:
 //
-//   in   {id, op: "join", url, token, user_name, config}
+//   in   {id, op: "join", url, token, user_name, config, microphone}
 //        {id, op: "send", to, data}
 //        {id, op: "listen", session_id}
+//        {id, op: "play", utterance, last, pcm}  pcm: base64 of s16le at the rate
+//                                                that microphone says
+//        {id, op: "hush"}
 //        {id, op: "leave"}
 //   out  {reply: id, max?}  or  {reply: id, error: {type, msg}}
 //        {event: "people", people: [{session_id, user_id, user_name}]}
 //        {event: "joined", person}, {event: "left", person}
 //        {event: "message", from, data}
+//        {event: "played", utterance}
 //        {event: "over", error: {type, msg}}
 "use strict";
 (() => {
@@ -18,6 +22,7 @@
   const pings = link.createDataChannel("echocast.ping");
   let call = null;    // the daily-js call object
   let inRoom = false; // joined, and not leaving
+  let mic = null;     // {context, node, held, limit, waiting} of a microphone
   let ear = null;     // {session, connection, sender, player} once somebody listens
 
   function load({ dailyJs, integrity }) {
@@ -48,10 +53,11 @@
   }
 
   const ops = {
-    async join({ url, token, user_name, config }) {
+    async join({ url, token, user_name, config, microphone }) {
       await loaded;
+      const audioSource = microphone ? await openMicrophone(microphone) : false;
       call = Daily.createCallObject({
-        audioSource: false, videoSource: false, startAudioOff: true, startVideoOff: true,
+        audioSource, videoSource: false, startAudioOff: !microphone, startVideoOff: true,
         subscribeToTracksAutomatically: false, dailyConfig: config,
       });
       call.on("participant-joined", e => inRoom && tell({ event: "joined", person: person(e.participant) }));
@@ -69,6 +75,7 @@
         throw fatal || e;
       }
       if (fatal) throw fatal;
+      if (microphone) await published();
       const people = Object.values(call.participants()).filter(p => !p.local).map(person);
       inRoom = true;
       tell({ event: "people", people });
@@ -96,12 +103,54 @@
       if (participant.tracks.audio.state === "playable" && track) hear(participant, track);
     },
 
+    // The answer waits while there is much to play.
+    async play({ utterance, last, pcm }) {
+      const bytes = Uint8Array.from(atob(pcm), c => c.charCodeAt(0));
+      const samples = new Int16Array(bytes.buffer);
+      mic.held += samples.length;
+      mic.node.port.postMessage({ pcm: samples, utterance, last });
+      while (mic.held > mic.limit) await new Promise(resolve => mic.waiting.push(resolve));
+    },
+
+    async hush() { mic.node.port.postMessage({ hush: true }); },
+
     async leave() {
       inRoom = false;
+      if (mic) mic.context.close();
       silence();
       if (call) await call.destroy(); // leaves first
     },
   };
+
+  // openMicrophone makes a track of what is played, in a context of its own rate.
+  async function openMicrophone(sampleRate) {
+    const context = new AudioContext({ sampleRate });
+    await context.audioWorklet.addModule("microphone.js");
+    const node = new AudioWorkletNode(context, "microphone", { numberOfInputs: 0, outputChannelCount: [1] });
+    const out = new MediaStreamAudioDestinationNode(context, { channelCount: 1 });
+    node.connect(out);
+    await context.resume();
+    mic = { context, node, held: 0, limit: 5 * sampleRate, waiting: [] };
+    node.port.onmessage = ({ data }) => {
+      mic.held -= data.taken;
+      for (const resume of mic.waiting.splice(0)) resume();
+      if (data.last) tell({ event: "played", utterance: data.utterance });
+    };
+    return out.stream.getAudioTracks()[0];
+  }
+
+  // published waits until the track is on its way: what is said before is lost.
+  function published() {
+    return new Promise((resolve, reject) => {
+      const check = () => {
+        const audio = call.participants().local.tracks.audio;
+        if (audio.state === "playable") resolve();
+        if (audio.state === "blocked" || audio.off?.byCanSendPermission) reject(new Error("the room takes no audio track"));
+      };
+      call.on("participant-updated", check);
+      check();
+    });
+  }
 
   function over(error) {
     if (!inRoom) return;

@@ -24,6 +24,9 @@ var pageHTML string
 //go:embed page.js
 var pageJS []byte
 
+//go:embed microphone.js
+var microphoneJS []byte
+
 var pageTemplate = template.Must(template.New("page").Parse(pageHTML))
 
 // newSite is the folder of one page: the page, its script, daily-js if it is a
@@ -44,10 +47,12 @@ func newSite(o *Options, link, audio http.Handler) http.Handler {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		_, _ = w.Write(page.Bytes())
 	})
-	mux.HandleFunc("GET /page.js", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "text/javascript; charset=utf-8")
-		_, _ = w.Write(pageJS)
-	})
+	for path, script := range map[string][]byte{"GET /page.js": pageJS, "GET /microphone.js": microphoneJS} {
+		mux.HandleFunc(path, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/javascript; charset=utf-8")
+			_, _ = w.Write(script)
+		})
+	}
 	if o.DailyJS != "" {
 		mux.HandleFunc("GET /daily.js", func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Type", "text/javascript; charset=utf-8")

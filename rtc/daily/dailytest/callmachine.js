@@ -40,8 +40,10 @@
     }
 
     // package daily takes no more than it asks for.
-    function checkSettings() {
-      for (const [key, want] of Object.entries({ audioSource: false, videoSource: false, subscribeToTracksAutomatically: false })) {
+    function checkSettings(microphone) {
+      const wanted = { videoSource: false, subscribeToTracksAutomatically: false, startAudioOff: !microphone };
+      if (!microphone) wanted.audioSource = false;
+      for (const [key, want] of Object.entries(wanted)) {
         if (settings[key] !== want) complain(`join-meeting has ${key}: ${settings[key]}`);
       }
     }
@@ -90,10 +92,33 @@
       });
     }
 
+    // The track that daily-js was given goes to the room, which makes the answer.
+    async function speak() {
+      const track = window._daily.instances[id].tracks.audioTrack;
+      if (!track) return complain("daily-js has no track of a microphone");
+      const call = window.dailytestCall = new RTCPeerConnection();
+      call.addTrack(track, new MediaStream([track]));
+      call.onconnectionstatechange = () => {
+        if (call.connectionState !== "connected" || !people.local) return;
+        people.local = { ...people.local, audio: true, tracks: { ...people.local.tracks, audio: { subscribed: true, state: "playable" } } };
+        post({ action: "participant-updated", participant: people.local });
+      };
+      await call.setLocalDescription();
+      await new Promise(resolve => {
+        const check = () => call.iceGatheringState === "complete" && resolve();
+        call.onicegatheringstatechange = check;
+        check();
+      });
+      room.send(JSON.stringify({ type: "voice", text: call.localDescription.sdp }));
+    }
+
     const fromRoom = {
+      voice(m) { window.dailytestCall.setRemoteDescription({ type: "answer", sdp: m.text }); },
       welcome(m) {
-        if (!m.viewers) checkSettings();
+        if (!m.viewers) checkSettings(m.microphone);
+        if (m.microphone) speak();
         people = { local: person(m.you, true) };
+        if (m.microphone) people.local.tracks.audio = track(true, "loading");
         for (const p of m.people) people[p.session_id] = person(p, false);
         const internal = m.max ? { _maxAppMessageSize: m.max } : {};
         post({ action: "joined-meeting", participants: people, internal });

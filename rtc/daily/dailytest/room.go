@@ -22,6 +22,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/pion/rtp"
 	"golang.org/x/net/websocket"
 )
 
@@ -49,6 +50,10 @@ type Options struct {
 	// Viewers lets pages in that subscribe to all tracks, other than the page
 	// of package daily.
 	Viewers bool
+
+	// Voice takes the audio that the pages publish, packet by packet: Opus, 48
+	// kHz. Without it, a page that publishes something is complained of.
+	Voice func(*rtp.Packet)
 
 	// Refuse lets no page in.
 	Refuse *Refusal
@@ -93,6 +98,7 @@ type envelope struct {
 	People   []Person        `json:"people"`
 	Max      int             `json:"max,omitempty"`
 	Viewers  bool            `json:"viewers,omitempty"`
+	Voice    bool            `json:"microphone,omitempty"`
 	From     string          `json:"from,omitempty"`
 	To       string          `json:"to,omitempty"`
 	Data     json.RawMessage `json:"data,omitempty"`
@@ -295,7 +301,7 @@ func (r *Room) servePage(socket *websocket.Conn) {
 	}
 	sending.Lock() // the welcome comes first
 	others := r.admit(member{Person: page, deliver: deliver, leave: func() { _ = socket.Close() }})
-	welcome := envelope{Type: "welcome", You: &page, People: []Person{}, Max: r.options.MaxMessage, Viewers: r.options.Viewers}
+	welcome := envelope{Type: "welcome", You: &page, People: []Person{}, Max: r.options.MaxMessage, Viewers: r.options.Viewers, Voice: r.options.Voice != nil}
 	for _, m := range others {
 		welcome.People = append(welcome.People, m.Person)
 	}
@@ -307,12 +313,14 @@ func (r *Room) servePage(socket *websocket.Conn) {
 			deliver(envelope{Type: "tone", From: m.SessionID, Hertz: m.hertz})
 		}
 	}
-	r.relay(socket, session)
+	r.relay(socket, session, deliver)
 	r.dismiss(session)
 }
 
 // relay passes on what a page says until it is gone.
-func (r *Room) relay(socket *websocket.Conn, session string) {
+func (r *Room) relay(socket *websocket.Conn, session string, deliver func(envelope)) {
+	var heard listeners
+	defer heard.close()
 	for {
 		var e envelope
 		if err := websocket.JSON.Receive(socket, &e); err != nil {
@@ -321,6 +329,12 @@ func (r *Room) relay(socket *websocket.Conn, session string) {
 		switch e.Type {
 		case "message":
 			r.tell(envelope{Type: "message", From: session, Data: e.Data}, session, e.To)
+		case "voice":
+			answer, err := heard.listen(e.Text, r.options.Voice)
+			if err != nil {
+				r.complain("the voice of %s: %v", session, err)
+			}
+			deliver(envelope{Type: "voice", Text: answer})
 		case "leave":
 			r.mu.Lock()
 			r.leaves++

@@ -1,0 +1,185 @@
+package daily
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"sync"
+
+	"echocast/echo"
+)
+
+// MicrophoneRate is the sampling rate in Hz of a Microphone.
+const MicrophoneRate = 24000
+
+// Microphone speaks into a room as a person does, by an audio track that its
+// page publishes: for replicas whose echo mode listens to a microphone. It is an
+// echo.Stage without messages. The page plays what Speak gives it in real time,
+// and is the one who knows when it is through; an interrupt drops what it holds.
+//
+// Events come from the room like any. A page that breaks in the midst of an
+// utterance loses what it held, so the utterance fails with echo.ErrLost.
+type Microphone struct {
+	conn   *Conn
+	events echo.Conn
+
+	mu        sync.Mutex
+	utterance int64
+	begun     *page // that plays the utterance; nil before its first chunk
+	pcm       []byte
+}
+
+var _ echo.Stage = (*Microphone)(nil)
+
+// NewMicrophone speaks into the microphone of c, which was joined with
+// Options.Microphone. Events are received through events, if it is not nil, in
+// place of c.
+func NewMicrophone(c *Conn, events echo.Conn) *Microphone {
+	if events == nil {
+		events = c
+	}
+	return &Microphone{conn: c, events: events}
+}
+
+// Begin opens the utterance u, whose rate is MicrophoneRate.
+func (m *Microphone) Begin(u echo.Utterance) error {
+	if u.Rate != MicrophoneRate {
+		return fmt.Errorf("daily: a microphone of %d Hz, not %d", u.Rate, MicrophoneRate)
+	}
+	if !m.conn.options.Microphone {
+		return errors.New("daily: the room was joined without a microphone")
+	}
+	number := m.conn.voice.begin()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.utterance, m.begun = number, nil
+	return nil
+}
+
+// Speak hands one chunk to the page, and blocks while that holds seconds of
+// audio. The result counts the bytes of the samples.
+func (m *Microphone) Speak(ctx context.Context, pcm []float32, last bool) (int, error) {
+	p, number, err := m.page(ctx)
+	if err != nil {
+		return 0, m.lost(ctx, "speak", err)
+	}
+	m.pcm = appendPCM(m.pcm[:0], pcm)
+	piece := map[string]any{"utterance": number, "last": last, "pcm": base64.StdEncoding.EncodeToString(m.pcm)}
+	if _, err := p.call(ctx, command("play", piece)); err != nil {
+		return 0, m.lost(ctx, "speak", err)
+	}
+	return len(m.pcm), nil
+}
+
+// page is the one that plays the utterance.
+func (m *Microphone) page(ctx context.Context) (*page, int64, error) {
+	p, _, err := m.conn.current(ctx)
+	if err != nil {
+		return nil, 0, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.begun == nil {
+		m.begun = p
+	}
+	if m.begun != p {
+		return nil, 0, fmt.Errorf("%w: the page has broken in the midst of the utterance", ErrLost)
+	}
+	return p, m.utterance, nil
+}
+
+// lost is what an error of the page means for the session.
+func (m *Microphone) lost(ctx context.Context, what string, err error) error {
+	if ctx.Err() != nil {
+		return fmt.Errorf("daily: %s: %w", what, context.Cause(ctx))
+	}
+	return fmt.Errorf("%w: daily: %s: %w", echo.ErrLost, what, err)
+}
+
+// Interrupt drops what the page holds: no message says so to the replica, which
+// hears nothing any more.
+func (m *Microphone) Interrupt(ctx context.Context) error {
+	p, _, err := m.conn.current(ctx)
+	if err == nil {
+		_, err = p.call(ctx, command("hush", map[string]any{}))
+	}
+	if err != nil {
+		return m.lost(ctx, "interrupt", err)
+	}
+	return nil
+}
+
+// Played returns when the last chunk of the utterance was played into the room,
+// with echo.ErrLost if that is not to be, or with the cause of ctx.
+func (m *Microphone) Played(ctx context.Context) error {
+	m.mu.Lock()
+	p := m.begun
+	m.mu.Unlock()
+	if p == nil {
+		return nil
+	}
+	select {
+	case <-m.conn.voice.done():
+		return nil
+	case <-p.ended:
+		return m.lost(ctx, "play", p.cause)
+	case <-ctx.Done():
+		return m.lost(ctx, "play", nil)
+	}
+}
+
+// Next returns the next event of the room.
+func (m *Microphone) Next(ctx context.Context) (echo.Event, error) {
+	for {
+		message, err := m.events.Receive(ctx)
+		if err != nil {
+			return echo.Event{}, err
+		}
+		if event, err := echo.ParseEvent(message); err == nil {
+			return event, nil
+		}
+	}
+}
+
+// appendPCM appends samples in 16 bits, rounded and saturated.
+func appendPCM(dst []byte, pcm []float32) []byte {
+	for _, v := range pcm {
+		sample := min(max(math.RoundToEven(float64(v)*32768), math.MinInt16), math.MaxInt16)
+		dst = binary.LittleEndian.AppendUint16(dst, uint16(int16(sample)))
+	}
+	return dst
+}
+
+// voice knows how far the page is with the utterances it plays.
+type voice struct {
+	mu     sync.Mutex
+	number int64         // of the current utterance
+	played chan struct{} // closed when it was played
+}
+
+// begin opens an utterance and returns its number.
+func (v *voice) begin() int64 {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.number++
+	v.played = make(chan struct{})
+	return v.number
+}
+
+// end takes the page's word that an utterance was played, which it gives once.
+func (v *voice) end(number int64) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if number == v.number {
+		close(v.played)
+	}
+}
+
+func (v *voice) done() <-chan struct{} {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.played
+}
