@@ -69,6 +69,7 @@ func newApp(streams Streams) *cli.App {
 			sendCommand(streams),
 			encodeCommand(streams),
 			listenCommand(streams),
+			hearCommand(streams),
 			replicaCommand(streams),
 			benchCommand(streams),
 			probeCommand(streams),

@@ -37,6 +37,9 @@ type LiveKitRooms struct {
 	// Join joins the room at an address, to speak through the avatar of this
 	// identity; empty: Tavus's.
 	Join func(ctx context.Context, address, avatar string) (stage echo.Stage, leave func() error, err error)
+	// JoinToHear joins it as one more participant, to hear it: its stage has
+	// the method Hear of ears.
+	JoinToHear func(ctx context.Context, address, avatar string) (stage echo.Stage, leave func() error, err error)
 	// Invite makes a token that lets that avatar into the room, to be given
 	// to the service that runs it with the URL of the server.
 	Invite func(address, avatar string) (url, token string, err error)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"echocast/internal/opusencoder"
 	"echocast/replica"
 	"echocast/rtc"
 )
@@ -142,6 +143,9 @@ type serving struct {
 	quiet   bool
 	json    bool
 
+	user  string
+	sound *soundOut // nil where this build cannot encode it
+
 	options replica.Options // what each connection begins with
 
 	mu     sync.Mutex // one line at a time
@@ -175,6 +179,7 @@ and a timestamp are filled in, except with "raw":true.`,
 			&cli.IntFlag{Name: "max-message", Value: replica.DefaultMessageLimit, Destination: &s.limit, Usage: "drop messages of more than `BYTES`"},
 			&cli.StringSliceFlag{Name: "fault", Usage: "do `NAME[=VALUE][,NAME...]` wrong, such as delay=300ms; may be repeated, and list lists them"},
 			&cli.StringFlag{Name: "script", Destination: &s.script, Usage: "send the events in `FILE` beside the replica's own"},
+			&cli.StringFlag{Name: "user", Destination: &s.user, DefaultText: "silent", Usage: "play `FILE` as the user's microphone to each connection that hears"},
 			&cli.BoolFlag{Name: "once", Destination: &s.once, DisableDefaultText: true, Usage: "end after the first connection"},
 			&cli.BoolFlag{Name: "json", Destination: &s.json, DisableDefaultText: true, Usage: "print the report of each connection as a JSON line on stdout"},
 			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Destination: &s.quiet, DisableDefaultText: true, Usage: "say nothing but errors"},
@@ -196,8 +201,12 @@ func (s *serving) run(ctx context.Context) error {
 	if err := checkRecord(s.record, nil); err != nil {
 		return err
 	}
-	if err := s.prepare(); err != nil {
+	if err := first(checkUser(s.user), s.prepare()); err != nil {
 		return err
+	}
+	if opusencoder.Available {
+		s.sound = newSoundOut()
+		defer s.sound.close()
 	}
 	listener, err := s.open()
 	if err != nil {
@@ -308,8 +317,14 @@ func (s *serving) serve(ctx context.Context, conn *rtc.Conn, n int) {
 			options.Record = file
 		}
 	}
-	s.say("connection %d: a sender has come", n)
+	who := "a sender"
+	if conn.HasSound() {
+		who = "one who hears"
+	}
+	s.say("connection %d: %s has come", n, who)
+	silence := s.sounds(ctx, conn, &options)
 	report, err := replica.New(conn, &options).Run(ctx)
+	silence()
 	switch {
 	case errors.Is(err, rtc.ErrLost): // the sender's doing
 		s.warn("connection %d: %s", n, firstLine(err.Error()))
@@ -317,6 +332,38 @@ func (s *serving) serve(ctx context.Context, conn *rtc.Conn, n int) {
 		s.fail(fmt.Errorf("connection %d: %w", n, err))
 	}
 	s.report(n, report)
+}
+
+// sounds lets a connection hear what is said here, if it asked for that, and
+// what it is to say be heard. The function it returns ends that.
+func (s *serving) sounds(ctx context.Context, conn *rtc.Conn, options *replica.Options) (end func()) {
+	if s.sound == nil {
+		return func() {}
+	}
+	utterance := options.OnUtterance
+	options.OnSound = s.sound.play
+	options.OnUtterance = func(u replica.Utterance) {
+		s.sound.pause()
+		utterance(u)
+	}
+	if !conn.HasSound() {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var user sync.WaitGroup
+	if s.user != "" {
+		user.Go(func() {
+			if err := userSpeaks(ctx, s.user, conn); err != nil {
+				s.fail(&inputError{s.user, err})
+			}
+		})
+	}
+	remove := s.sound.add(conn)
+	return func() {
+		remove()
+		cancel()
+		user.Wait()
+	}
 }
 
 // recording is the name of the file for connection n.

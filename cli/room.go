@@ -34,11 +34,23 @@ func (r *reaching) joiner(address string, at *place) joiner {
 
 // joinPeer joins a replica of echocast.
 func joinPeer(ctx context.Context, address string, options *rtc.Options, at *place) (*presence, error) {
+	if at.hear {
+		with := rtc.Options{}
+		if options != nil {
+			with = *options
+		}
+		with.Sound = true
+		options = &with
+	}
 	conn, err := rtc.Dial(ctx, address, options)
 	if err != nil {
 		return nil, asPeering(err)
 	}
-	return &presence{at.messages(conn, at.limit), at.limit, conn.Close}, nil
+	room := &presence{stage: at.messages(conn, at.limit), limit: at.limit, leave: conn.Close}
+	if at.hear {
+		room.ears = &peerEars{conn}
+	}
+	return room, nil
 }
 
 // joinLiveKit joins a LiveKit room.
@@ -46,11 +58,19 @@ func joinLiveKit(ctx context.Context, address, avatar string, at *place) (*prese
 	if LiveKit == nil {
 		return nil, needsLiveKit(address)
 	}
-	stage, leave, err := LiveKit.Join(ctx, address, avatar)
+	join := LiveKit.Join
+	if at.hear {
+		join = LiveKit.JoinToHear
+	}
+	stage, leave, err := join(ctx, address, avatar)
 	if err != nil {
 		return nil, err
 	}
-	return &presence{stage, at.limit, leave}, nil
+	room := &presence{stage: stage, limit: at.limit, leave: leave}
+	if at.hear {
+		room.ears = stage.(ears) // JoinToHear says so
+	}
+	return room, nil
 }
 
 // dailyScheme marks the address of a Daily room that does not look like one.
@@ -139,7 +159,7 @@ func (d *dailyRoom) join(ctx context.Context, room string, at *place) (*presence
 		return nil, err
 	}
 	if at.microphone {
-		return &presence{daily.NewMicrophone(conn, at.wrapped(conn)), at.limit, conn.Close}, nil
+		return &presence{daily.NewMicrophone(conn, at.wrapped(conn)), at.limit, conn.Close, &dailyEars{conn}}, nil
 	}
 	limit := conn.MaxMessage()
 	if at.limit != echo.DefaultMaxMessage {
@@ -149,5 +169,5 @@ func (d *dailyRoom) join(ctx context.Context, room string, at *place) (*presence
 		_ = conn.Close()
 		return nil, fmt.Errorf("the room takes messages of %d bytes: %w", limit, err)
 	}
-	return &presence{at.messages(conn, limit), limit, conn.Close}, nil
+	return &presence{at.messages(conn, limit), limit, conn.Close, &dailyEars{conn}}, nil
 }

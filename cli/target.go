@@ -52,6 +52,7 @@ type place struct {
 	limit        int    // bytes of a message
 	record       string // file for what the replica in this process hears
 	microphone   bool   // speak by an audio track
+	hear         bool   // somebody wants to hear the room
 	// wrap, if it is set, stands between the connection and its user.
 	wrap func(echo.Conn) echo.Conn
 }
@@ -74,6 +75,7 @@ type presence struct {
 	stage echo.Stage
 	limit int // bytes of a message
 	leave func() error
+	ears  ears // nil where place.hear is not set
 }
 
 // joiner joins a room. It is called again after a loss.

@@ -10,6 +10,9 @@ import (
 // else happens. It has no part in the timing of playback.
 const recordInterval = time.Second
 
+// soundInterval is that bound where somebody listens while it plays.
+const soundInterval = 20 * time.Millisecond
+
 // utterance is an Utterance in the making: its record and its place in the
 // render buffer.
 type utterance struct {
@@ -53,6 +56,7 @@ type listener interface {
 type renderer struct {
 	listener  listener
 	preBuffer time.Duration
+	interval  time.Duration // between two looks
 
 	queue   []*utterance
 	running bool
@@ -150,7 +154,7 @@ func (r *renderer) untilDue(now time.Time) (wait time.Duration, ok bool) {
 	if at, ok := r.nextMark(); ok {
 		wait = min(wait, at.Sub(now))
 	}
-	return min(wait, recordInterval), true
+	return min(wait, r.interval), true
 }
 
 // mark enters something to be done.

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -258,7 +259,7 @@ func (*quiet) stopped(*utterance, time.Time, bool)       {}
 func TestMessageIsOlderThanTheClock(t *testing.T) {
 	q, start := &quiet{}, time.Now()
 	ms := func(n int) time.Time { return start.Add(time.Duration(n) * time.Millisecond) }
-	r := renderer{listener: q, preBuffer: DefaultPreBuffer}
+	r := renderer{listener: q, preBuffer: DefaultPreBuffer, interval: recordInterval}
 	a, b := &utterance{}, &utterance{}
 	a.record.Rate, b.record.Rate = 24000, 24000
 	r.add(a, make([]int16, 2400), ms(0))
@@ -462,4 +463,43 @@ func tick(script []arrivalAt) []string {
 		lines = append(lines, timeline(u.Utterance))
 	}
 	return lines
+}
+
+// What plays is told as it plays, in order, whole, and with the time of its
+// first sample.
+func TestSoundIsToldAsItPlays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var told []int16
+		var begun, last time.Time
+		parts := 0
+		s := newSession(Options{OnSound: func(at time.Time, rate int, samples []int16) {
+			if begun.IsZero() {
+				begun = at
+			}
+			if want := begun.Add(playingTime(int64(len(told)), rate)); !at.Equal(want) {
+				t.Errorf("part %d was due at %v, want %v", parts, at, want)
+			}
+			if behind := time.Since(at); behind > 2*soundInterval {
+				t.Errorf("part %d is told %v late", parts, behind)
+			}
+			told = append(told, samples...)
+			last = at
+			parts++
+		}, OnEvent: func(Event) {}, OnUtterance: func(Utterance) {}, MessageLimit: -1}, time.Now())
+		u := &utterance{record: Utterance{Rate: 24000}}
+		s.joined = true
+		samples := make([]int16, 24000)
+		for i := range samples {
+			samples[i] = int16(i)
+		}
+		s.renderer.add(u, samples, time.Now())
+		s.renderer.finish(u, time.Now())
+		for wait, more := s.renderer.untilDue(time.Now()); more; wait, more = s.renderer.untilDue(time.Now()) {
+			time.Sleep(wait)
+			s.renderer.advance(time.Now())
+		}
+		if !slices.Equal(told, samples) || parts < 50 || last.Sub(begun) < 970*time.Millisecond {
+			t.Errorf("%d of %d samples in %d parts, the last after %v", len(told), len(samples), parts, last.Sub(begun))
+		}
+	})
 }

@@ -141,6 +141,11 @@ type Options struct {
 	// must not block: playback waits for it. Nobody is told by default.
 	OnEvent func(Event)
 
+	// OnSound is told what is being played, 20 ms of it at a time, under the
+	// same conditions as OnEvent: at is when its first sample was due, rate is
+	// in Hz. It must not keep samples. Nobody is told by default.
+	OnSound func(at time.Time, rate int, samples []int16)
+
 	// OnUtterance is told of every utterance that has ended, under the same
 	// conditions. Those still open when the connection ends are told then.
 	OnUtterance func(Utterance)

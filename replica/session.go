@@ -51,7 +51,10 @@ func newSession(opts Options, start time.Time) *session {
 			Complaints: []Complaint{},
 		},
 	}
-	s.renderer = renderer{listener: s, preBuffer: opts.PreBuffer}
+	s.renderer = renderer{listener: s, preBuffer: opts.PreBuffer, interval: recordInterval}
+	if opts.OnSound != nil {
+		s.renderer.interval = soundInterval
+	}
 	s.plan()
 	return s
 }
@@ -310,6 +313,10 @@ func (s *session) complain(kind Kind, id string, at time.Time, text string) {
 
 // heard records samples as they are played.
 func (s *session) heard(u *utterance, samples []int16) {
+	if s.opts.OnSound != nil {
+		before := u.heard - int64(len(samples)) - s.renderer.base
+		s.opts.OnSound(s.renderer.anchor.Add(playingTime(before, u.record.Rate)), u.record.Rate, samples)
+	}
 	s.recorder.write(&u.record, samples)
 }
 

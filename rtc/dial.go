@@ -69,12 +69,18 @@ func parseEndpoint(address string) (*url.URL, error) {
 func dial(ctx context.Context, endpoint *url.URL, o *Options) (*Conn, error) {
 	ctx, cancel := withConnectTimeout(ctx, o)
 	defer cancel()
-	p, err := newPeer(o)
+	p, err := newPeer(o, o.Sound)
 	if err != nil {
 		return nil, err
 	}
 	signaling := newSignaling(endpoint, o)
-	messages, err := signaling.connect(ctx, p)
+	if o.Sound {
+		err = p.receiveSound()
+	}
+	var messages channel
+	if err == nil {
+		messages, err = signaling.connect(ctx, p)
+	}
 	if err != nil {
 		signaling.delete()
 		_ = p.GracefulClose()

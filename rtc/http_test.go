@@ -149,7 +149,7 @@ func newTestPeer(t *testing.T) *peer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := newPeer(options)
+	p, err := newPeer(options, false)
 	if err != nil {
 		t.Fatal(err)
 	}

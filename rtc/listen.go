@@ -244,7 +244,7 @@ func (l *Listener) begin(ctx context.Context, offer string) (answer, path string
 
 // answer makes the peer connection for an offer.
 func (l *Listener) answer(ctx context.Context, offer string) (*peer, string, error) {
-	p, err := newPeer(l.options)
+	p, err := newPeer(l.options, offersSound(offer))
 	if err != nil {
 		return nil, "", err
 	}

@@ -58,13 +58,14 @@ type peer struct {
 	pings    chan channel  // the ping channel, once, if there is one
 	broken   chan struct{} // closed when pion has given up
 
-	relayOnly bool // there is no other way to the peer
+	relayOnly bool    // there is no other way to the peer
+	sounds    *sounds // nil without sound
 }
 
 // newPeer makes a peer connection that stays on this machine, unless the options
-// say everywhere.
-func newPeer(o *Options) (*peer, error) {
-	connection, err := newAPI(o).NewPeerConnection(o.configuration())
+// say everywhere. Only with sound it has media.
+func newPeer(o *Options, sound bool) (*peer, error) {
+	connection, err := newAPI(o, sound).NewPeerConnection(o.configuration())
 	if err != nil {
 		return nil, fmt.Errorf("no peer connection: %v", err)
 	}
@@ -86,10 +87,10 @@ func newPeer(o *Options) (*peer, error) {
 }
 
 // newAPI holds what every peer connection of this package has in common: no
-// host names looked up by multicast, no media and nothing written to standard
+// host names looked up by multicast, no media unless asked for and nothing written to standard
 // error. On this machine it is 127.0.0.1 only, also where there is no other
 // interface.
-func newAPI(o *Options) *webrtc.API {
+func newAPI(o *Options, sound bool) *webrtc.API {
 	var engine webrtc.SettingEngine
 	engine.LoggerFactory = &logging.DefaultLoggerFactory{Writer: io.Discard, DefaultLogLevel: logging.LogLevelDisabled}
 	engine.SetIncludeLoopbackCandidate(true)
@@ -108,7 +109,7 @@ func newAPI(o *Options) *webrtc.API {
 	engine.DetachDataChannels()
 	return webrtc.NewAPI(
 		webrtc.WithSettingEngine(engine),
-		webrtc.WithMediaEngine(&webrtc.MediaEngine{}),
+		webrtc.WithMediaEngine(mediaEngine(sound)),
 		webrtc.WithInterceptorRegistry(&interceptor.Registry{}),
 	)
 }
@@ -165,6 +166,11 @@ func (p *peer) offer(ctx context.Context) (string, error) {
 func (p *peer) answer(ctx context.Context, offer string) (string, error) {
 	if err := p.take(webrtc.SDPTypeOffer, offer); err != nil {
 		return "", err
+	}
+	if offersSound(offer) {
+		if err := p.sendSound(); err != nil {
+			return "", err
+		}
 	}
 	description, err := p.CreateAnswer(nil)
 	if err != nil {

@@ -393,7 +393,7 @@ func TestSTUN(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := newPeer(full.beyond(false))
+	p, err := newPeer(full.beyond(false), false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -148,6 +148,10 @@ type Options struct {
 	// TLS, and Dial without TLS where there is no key.
 	Insecure bool
 
+	// Sound lets Dial ask for what is said in the room, for Hear. A Listener
+	// sends it to whoever asks. Without it there is no media at all.
+	Sound bool
+
 	everywhere bool // ICE leaves this machine
 
 	// in tests: takes the place of the network below HTTP

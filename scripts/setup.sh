@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes sure that a C compiler, pkg-config, libsoxr and libmpg123 are there, and
+# Makes sure that a C compiler, pkg-config, libsoxr, libmpg123 and libopus are there, and
 # installs what is missing where it can: with apt-get, as root or through sudo.
 #
 # Prints 1 where all is there, and 0 where it cannot be had or CGO_ENABLED=0 asks
@@ -13,10 +13,11 @@ command -v "${CC:-cc}" >/dev/null 2>&1 || command -v gcc >/dev/null 2>&1 || miss
 command -v pkg-config >/dev/null 2>&1 || missing="$missing pkg-config"
 pkg-config --exists soxr 2>/dev/null || missing="$missing libsoxr-dev"
 pkg-config --exists libmpg123 2>/dev/null || missing="$missing libmpg123-dev"
+pkg-config --exists opus 2>/dev/null || missing="$missing libopus-dev"
 [ -z "$missing" ] && { echo 1; exit 0; }
 
 without() {
-	echo "echocast: going on without libsoxr and libmpg123; for them install$missing (Debian's names) and run make again" >&2
+	echo "echocast: going on without libsoxr, libmpg123 and libopus; for them install$missing (Debian's names) and run make again" >&2
 	echo 0
 	exit 0
 }

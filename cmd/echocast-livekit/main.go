@@ -17,7 +17,7 @@ import (
 )
 
 func main() {
-	cli.LiveKit = &cli.LiveKitRooms{Join: join, Invite: invite}
+	cli.LiveKit = &cli.LiveKitRooms{Join: join, JoinToHear: joinToHear, Invite: invite}
 	os.Exit(cli.Main())
 }
 
@@ -48,11 +48,19 @@ func invite(address, avatar string) (url, token string, err error) {
 }
 
 func join(ctx context.Context, address, avatar string) (stage echo.Stage, leave func() error, err error) {
+	return enter(ctx, address, &livekit.Options{Avatar: avatar})
+}
+
+func joinToHear(ctx context.Context, address, avatar string) (stage echo.Stage, leave func() error, err error) {
+	return enter(ctx, address, &livekit.Options{Avatar: avatar, Identity: livekit.DefaultEarIdentity})
+}
+
+func enter(ctx context.Context, address string, options *livekit.Options) (stage echo.Stage, leave func() error, err error) {
 	to, with, err := find(address)
 	if err != nil {
 		return nil, nil, err
 	}
-	room, err := livekit.Join(ctx, to, with, &livekit.Options{Avatar: avatar})
+	room, err := livekit.Join(ctx, to, with, options)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -39,7 +39,7 @@ type Conn struct {
 	roster  roster
 	lost    error         // why the room is being joined again, until it is
 	page    *page         // nil while there is none
-	changed chan struct{} // closed when page changes
+	changed chan struct{} // closed when page or roster changes
 }
 
 // Join starts a browser, unless Options.Browser runs already, and joins a room.
@@ -209,8 +209,7 @@ func (c *Conn) use(p *page) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.page = p
-	close(c.changed)
-	c.changed = make(chan struct{})
+	c.stir()
 }
 
 // setLost notes why the next page joins the room again.
@@ -246,12 +245,18 @@ func (c *Conn) handle(p *page, f frame) {
 	case "people":
 		c.deliver(c.rejoined()...)
 		c.deliver(c.roster.replace(f.People)...)
+		c.stir()
 	case "joined":
 		c.deliver(c.roster.arrive(f.Person)...)
+		c.stir()
 	case "left":
 		c.deliver(c.roster.depart(f.Person.SessionID)...)
+		c.stir()
 	case "message":
-		c.deliver(c.roster.hear(f.From, f.Data)...)
+		if news := c.roster.hear(f.From, f.Data); len(news) > 0 {
+			c.deliver(news...)
+			c.stir()
+		}
 		c.deliver(f.Data)
 	case "played":
 		c.voice.end(f.Utterance)

@@ -31,7 +31,7 @@ type Room struct {
 	next     echo.Utterance
 	stream   *stream // the open one, or nil
 	pcm      []byte
-	calls    sync.WaitGroup // calls to the avatar
+	calls    sync.WaitGroup // calls to the avatar, and tracks that are heard
 
 	closeOnce sync.Once
 	closeErr  error
@@ -44,6 +44,7 @@ type Room struct {
 	ledger ledger
 	last   *entry        // of the stream that was opened last
 	ready  bool          // the avatar's video is there
+	ear    *hearing      // nil while nobody hears
 	events []echo.Event  // not yet taken by Next
 	came   chan struct{} // one slot, filled when there are events
 }
@@ -130,7 +131,13 @@ func (r *Room) callbacks() *lksdk.RoomCallback {
 			r.missAvatar()
 		},
 		ParticipantCallback: lksdk.ParticipantCallback{
-			OnTrackPublished: func(track *lksdk.RemoteTrackPublication, who *lksdk.RemoteParticipant) { r.see(who, track) },
+			OnTrackPublished: func(track *lksdk.RemoteTrackPublication, who *lksdk.RemoteParticipant) {
+				r.see(who, track)
+				r.subscribe(who, track, true)
+			},
+			OnTrackSubscribed: func(track *webrtc.TrackRemote, _ *lksdk.RemoteTrackPublication, who *lksdk.RemoteParticipant) {
+				r.listen(track, who)
+			},
 		},
 	}
 }

@@ -1,0 +1,285 @@
+package acceptance
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"echocast/cli"
+	"echocast/internal/opusencoder"
+	"echocast/rtc/daily/dailytest"
+)
+
+func needEncoder(t *testing.T) {
+	t.Helper()
+	if !opusencoder.Available {
+		t.Skip("the stand-ins have no sound in a build without libopus")
+	}
+}
+
+// samples reads 16-bit samples.
+func samples(t *testing.T, pcm []byte) []int16 {
+	t.Helper()
+	out := make([]int16, len(pcm)/2)
+	if err := binary.Read(bytes.NewReader(pcm), binary.LittleEndian, out); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// frequency is that of a tone, by its waves between the first and the last
+// upward crossing of zero.
+func frequency(pcm []int16, rate int) float64 {
+	first, last, waves := -1.0, 0.0, -1
+	for i := 1; i < len(pcm); i++ {
+		if a, b := float64(pcm[i-1]), float64(pcm[i]); a < 0 && b >= 0 {
+			last = float64(i-1) - a/(b-a)
+			if first < 0 {
+				first = last
+			}
+			waves++
+		}
+	}
+	return float64(waves) * float64(rate) / (last - first)
+}
+
+// steady is the median of the frequencies of quarters of a second: a browser on
+// a busy machine makes a tone that clicks.
+func steady(pcm []int16, rate int) float64 {
+	var parts []float64
+	for part := range slices.Chunk(pcm, rate/4) {
+		parts = append(parts, frequency(part, rate))
+	}
+	slices.Sort(parts)
+	return parts[len(parts)/2]
+}
+
+// loud is the part from the first to the last loud sample.
+func loud(pcm []int16) []int16 {
+	first, last := -1, 0
+	for i, sample := range pcm {
+		if sample > 1000 {
+			last = i
+			if first < 0 {
+				first = i
+			}
+		}
+	}
+	if first < 0 {
+		return nil
+	}
+	return pcm[first : last+1]
+}
+
+// hum writes a file of a tone of so many seconds each, with pauses of 3 s.
+func hum(t *testing.T, hertz float64, seconds ...float64) string {
+	t.Helper()
+	header, _ := tone(0)
+	file := header
+	for i, length := range seconds {
+		if i > 0 {
+			file = append(file, make([]byte, 3*48000)...)
+		}
+		for n := range int(length * 24000) {
+			file = binary.LittleEndian.AppendUint16(file, uint16(int16(9000*math.Sin(2*math.Pi*hertz*float64(n)/24000))))
+		}
+	}
+	name := filepath.Join(t.TempDir(), "tone.wav")
+	if err := os.WriteFile(name, file, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+// notices is a stderr that tells when a line has come.
+type notices struct {
+	mu    sync.Mutex
+	text  strings.Builder
+	await string
+	came  chan struct{}
+}
+
+func awaiting(line string) *notices { return &notices{await: line, came: make(chan struct{})} }
+
+func (n *notices) Write(p []byte) (int, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.text.Write(p)
+	if n.await != "" && strings.Contains(n.text.String(), n.await) {
+		n.await = ""
+		close(n.came)
+	}
+	return len(p), nil
+}
+
+func (n *notices) String() string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.text.String()
+}
+
+var errEnough = errors.New("enough")
+
+// serveReplica is the replica command in this process; end ends it.
+func serveReplica(t *testing.T, arguments ...string) (url string, end func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancelCause(t.Context())
+	said := awaiting("send --to ")
+	var ended sync.WaitGroup
+	ended.Go(func() {
+		cli.Run(ctx, append([]string{"echocast", "replica", "--listen", "127.0.0.1:0"}, arguments...), cli.Streams{Err: said})
+	})
+	<-said.came
+	_, url, _ = strings.Cut(said.String(), "send --to ")
+	url, _, _ = strings.Cut(url, " ")
+	return url, func() {
+		cancel(errEnough)
+		ended.Wait()
+	}
+}
+
+// hearTo runs the hear command until it ends by itself.
+func hearTo(t *testing.T, stderr *notices, arguments ...string) (code int, pcm []byte) {
+	t.Helper()
+	var stdout bytes.Buffer
+	code = cli.Run(t.Context(), append([]string{"echocast", "hear"}, arguments...), cli.Streams{Out: &stdout, Err: stderr})
+	return code, stdout.Bytes()
+}
+
+func noneLost(t *testing.T, stderr *notices) {
+	t.Helper()
+	if !strings.Contains(stderr.String(), " 0 were lost") {
+		t.Errorf("something was lost: %s", stderr)
+	}
+}
+
+// What the replica plays is heard by another connection: the same tone, and a
+// pause as long as it was.
+func TestTheReplicaIsHeard(t *testing.T) {
+	needEncoder(t)
+	url, end := serveReplica(t)
+	defer end()
+	stderr := awaiting("hearing the replica")
+	var sending sync.WaitGroup
+	sending.Go(func() {
+		<-stderr.came
+		if o := send(t.Context(), t, &stage{arguments: []string{"--to", url}}, nil, hum(t, 440, 3, 2)); o.code != 0 {
+			t.Error(o)
+		}
+	})
+	code, pcm := hearTo(t, stderr, "--to", url, "--from", "replica", "--rate", "16000", "--duration", "11s")
+	sending.Wait()
+	all := samples(t, pcm)
+	if code != 0 || len(all) != 11*16000 {
+		t.Fatalf("code %d, %d samples: %s", code, len(all), stderr)
+	}
+	noneLost(t, stderr)
+	said := loud(all)
+	if got := float64(len(said)) / 16000; math.Abs(got-8) > 0.02 {
+		t.Errorf("3 s, a pause of 3 s and 2 s are heard as %v s", got)
+	}
+	for _, part := range [][]int16{said[:3*16000-480], said[6*16000+480:]} {
+		if got := frequency(part[800:], 16000); math.Abs(got-440) > 0.44 {
+			t.Errorf("the tone has %v Hz", got)
+		}
+	}
+	pause := said[3*16000+480 : 6*16000-480]
+	for i, sample := range pause {
+		if sample > 300 || sample < -300 { // the codec rings
+			t.Fatalf("sample %d of the pause is %d", i, sample)
+		}
+	}
+}
+
+// The user's microphone is heard, into a WAV file whose header is complete.
+func TestTheUserIsHeard(t *testing.T) {
+	needEncoder(t)
+	url, end := serveReplica(t, "--user", hum(t, 300, 2))
+	defer end()
+	name := filepath.Join(t.TempDir(), "user.wav")
+	stderr := awaiting("")
+	if code, _ := hearTo(t, stderr, "--to", url, "--rate", "24000", "--duration", "3s", name); code != 0 {
+		t.Fatal(stderr)
+	}
+	noneLost(t, stderr)
+	file, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(file) != 44+3*48000 || binary.LittleEndian.Uint32(file[40:]) != 3*48000 || binary.LittleEndian.Uint32(file[4:]) != 36+3*48000 {
+		t.Errorf("%d bytes, header %q", len(file), file[:44])
+	}
+	said := loud(samples(t, file[44:]))
+	if got := float64(len(said)) / 24000; math.Abs(got-2) > 0.03 {
+		t.Errorf("2 s are heard as %v s", got)
+	}
+	if got := frequency(said[1200:], 24000); math.Abs(got-300) > 0.3 {
+		t.Errorf("the tone has %v Hz", got)
+	}
+}
+
+// A command takes the samples, and hearing ends with it.
+func TestACommandHears(t *testing.T) {
+	needEncoder(t)
+	url, end := serveReplica(t, "--user", hum(t, 300, 2))
+	defer end()
+	stderr := awaiting("")
+	code, out := hearTo(t, stderr, "--to", url, "--exec", "head -c 16000 | wc -c")
+	if code != 0 || strings.TrimSpace(string(out)) != "16000" {
+		t.Errorf("code %d, %q: %s", code, out, stderr)
+	}
+}
+
+// In a Daily room the replica and the first of the others are heard.
+func TestADailyRoomIsHeard(t *testing.T) {
+	needBrowser(t)
+	for from, hertz := range map[string]int{"replica": 440, "user": 1000} {
+		room, err := dailytest.NewRoom(dailytest.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		room.Enter("Ann", "tavus-replica-1").Hum(440)
+		stderr := awaiting("hearing ")
+		var coming sync.WaitGroup
+		coming.Go(func() {
+			<-stderr.came
+			room.Enter("Bob", "").Hum(1000) // comes later
+		})
+		library, err := filepath.Abs(dailyJS)
+		if err != nil {
+			t.Fatal(err)
+		}
+		code, pcm := hearTo(t, stderr, "--to", "daily+"+room.URL(), "--daily-js", library, "--daily-call-machine", room.CallMachine(),
+			"--from", from, "--rate", "48000", "--duration", heardFor().String())
+		coming.Wait()
+		room.Close()
+		if code != 0 {
+			t.Fatal(stderr)
+		}
+		noneLost(t, stderr)
+		said := loud(samples(t, pcm))
+		if len(said) < 2*48000 {
+			t.Fatalf("only %d samples are loud: %s", len(said), stderr)
+		}
+		if got := steady(said[24000:], 48000); math.Abs(got-float64(hertz)) > float64(hertz)/1000 {
+			t.Errorf("the %s hums %v Hz, want %d", from, got, hertz)
+		}
+	}
+}
+
+// heardFor is how long a Daily room is heard: ECHOCAST_HEAR_LONG makes it 30 s.
+func heardFor() time.Duration {
+	if os.Getenv("ECHOCAST_HEAR_LONG") != "" {
+		return 32 * time.Second
+	}
+	return 5 * time.Second
+}

@@ -1,0 +1,286 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/pion/rtp"
+
+	"echocast/audio"
+	"echocast/internal/opusencoder"
+	"echocast/rtc"
+)
+
+// opusClock is what the timestamps of Opus count, in Hz.
+const opusClock = 48000
+
+// spokenFrame is the playing time of a packet.
+const spokenFrame = 20 * time.Millisecond
+
+// soundBacklog is how many pieces of sound wait to be encoded, some 20 s.
+const soundBacklog = 1024
+
+// piece is sound and when it was due.
+type piece struct {
+	at      time.Time
+	rate    int
+	samples []int16
+	ends    bool // nothing follows at once
+}
+
+// soundOut sends what the replica plays to all who hear it.
+type soundOut struct {
+	start  time.Time
+	pieces chan piece
+	ended  sync.WaitGroup
+
+	mu    sync.Mutex
+	conns map[*rtc.Conn]bool
+
+	voice voice
+}
+
+func newSoundOut() *soundOut {
+	s := &soundOut{start: time.Now(), pieces: make(chan piece, soundBacklog), conns: map[*rtc.Conn]bool{}}
+	s.ended.Go(s.run)
+	return s
+}
+
+// add lets a connection hear. The function it returns ends that.
+func (s *soundOut) add(conn *rtc.Conn) (remove func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.conns[conn] = true
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.conns, conn)
+	}
+}
+
+// play takes what a replica plays. It never blocks: what cannot be encoded in
+// time is not heard.
+func (s *soundOut) play(at time.Time, rate int, samples []int16) {
+	if s.nobody() {
+		return
+	}
+	s.put(piece{at: at, rate: rate, samples: append([]int16(nil), samples...)})
+}
+
+func (s *soundOut) nobody() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.conns) == 0
+}
+
+// pause says that what was played has ended.
+func (s *soundOut) pause() { s.put(piece{ends: true}) }
+
+func (s *soundOut) put(p piece) {
+	select {
+	case s.pieces <- p:
+	default:
+	}
+}
+
+func (s *soundOut) run() {
+	for p := range s.pieces {
+		_ = s.voice.add(p, s.start, s.send) // a rate that Opus has not is not heard
+	}
+	s.voice.close()
+}
+
+func (s *soundOut) send(packet *rtp.Packet) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for conn := range s.conns {
+		_ = conn.Play(rtc.SoundReplica, packet) // its end is noticed elsewhere
+	}
+}
+
+// close ends the sound. Nobody may play any more.
+func (s *soundOut) close() {
+	close(s.pieces)
+	s.ended.Wait()
+}
+
+// voice cuts sound into packets, with timestamps by when it was due.
+type voice struct {
+	encoder  *opusencoder.Encoder
+	rate     int
+	frame    []int16 // the one that is being filled
+	next     int64   // position of its first sample, at rate
+	sequence uint16
+	speaking bool // the last packet was followed by no pause
+}
+
+// adjoining is how far two pieces may be apart and still be one.
+const adjoining = 5 * time.Millisecond
+
+func (v *voice) add(p piece, start time.Time, send func(*rtp.Packet)) error {
+	if p.ends {
+		return v.flush(send)
+	}
+	if p.rate != v.rate {
+		if err := v.change(p.rate, send); err != nil {
+			return err
+		}
+	}
+	at := int64(math.Round(p.at.Sub(start).Seconds() * float64(v.rate)))
+	if gap := at - v.next - int64(len(v.frame)); gap > int64(adjoining.Seconds()*float64(v.rate)) {
+		if err := v.flush(send); err != nil {
+			return err
+		}
+		v.next, v.speaking = max(v.next, at), false
+	}
+	for _, sample := range p.samples {
+		if v.frame = append(v.frame, sample); len(v.frame) == v.rate/50 {
+			if err := v.encode(send); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (v *voice) change(rate int, send func(*rtp.Packet)) error {
+	err := v.flush(send)
+	last := v.rate
+	v.close()
+	if err != nil {
+		return err
+	}
+	if v.encoder, err = opusencoder.New(rate, false); err != nil {
+		return err
+	}
+	if last > 0 {
+		v.next = v.next * int64(rate) / int64(last)
+	}
+	v.rate, v.speaking = rate, false
+	return nil
+}
+
+// flush completes the frame with silence.
+func (v *voice) flush(send func(*rtp.Packet)) error {
+	if len(v.frame) == 0 {
+		return nil
+	}
+	v.frame = append(v.frame, make([]int16, v.rate/50-len(v.frame))...)
+	return v.encode(send)
+}
+
+func (v *voice) encode(send func(*rtp.Packet)) error {
+	payload, err := v.encoder.Encode(v.frame)
+	if err != nil {
+		return err
+	}
+	send(&rtp.Packet{
+		Header: rtp.Header{
+			Version: 2, Marker: !v.speaking, SequenceNumber: v.sequence,
+			Timestamp: uint32(v.next * opusClock / int64(v.rate)),
+		},
+		Payload: append([]byte(nil), payload...),
+	})
+	v.sequence++
+	v.speaking = true
+	v.next += int64(len(v.frame))
+	v.frame = v.frame[:0]
+	return nil
+}
+
+func (v *voice) close() {
+	if v.encoder != nil {
+		_ = v.encoder.Close()
+		v.encoder, v.rate = nil, 0
+	}
+}
+
+// userSpeaks plays a file as the user's microphone, in real time, once.
+func userSpeaks(ctx context.Context, name string, conn *rtc.Conn) error {
+	file, err := os.Open(name)
+	if err != nil {
+		return plain(err)
+	}
+	defer file.Close()
+	in, err := audio.Open(file, nil)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	source, err := audio.Resample(audio.Mono(in), opusClock)
+	if err != nil {
+		return err
+	}
+	defer source.Close()
+	var v voice
+	defer v.close()
+	start := time.Now()
+	send := func(packet *rtp.Packet) { _ = conn.Play(rtc.SoundUser, packet) }
+	for n := 0; ; n++ {
+		p, err := nextPiece(source, start.Add(time.Duration(n)*spokenFrame))
+		if errors.Is(err, io.EOF) {
+			return v.flush(send)
+		}
+		if err != nil {
+			return err
+		}
+		if !sleepUntil(ctx, p.at) {
+			return nil
+		}
+		if err := v.add(p, start, send); err != nil {
+			return err
+		}
+	}
+}
+
+// nextPiece reads a frame of sound, or what is left.
+func nextPiece(source audio.Source, at time.Time) (piece, error) {
+	samples := make([]float32, opusClock/50)
+	n := 0
+	for n < len(samples) {
+		k, err := source.ReadSamples(samples[n:])
+		if err != nil && n == 0 {
+			return piece{}, err
+		}
+		if err != nil {
+			break // again at the next call
+		}
+		n += k
+	}
+	p := piece{at: at, rate: opusClock}
+	for _, sample := range samples[:n] {
+		p.samples = append(p.samples, int16(max(-32768, min(32767, math.Round(float64(sample)*32768)))))
+	}
+	return p, nil
+}
+
+func sleepUntil(ctx context.Context, at time.Time) bool {
+	timer := time.NewTimer(time.Until(at))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// checkUser refuses a microphone that could not be heard.
+func checkUser(name string) error {
+	if name == "" {
+		return nil
+	}
+	if !opusencoder.Available {
+		return usagef("--user %s: this build has no libopus to encode it with; make with a C compiler builds one that has", name)
+	}
+	if _, err := os.Stat(name); err != nil {
+		return &inputError{name, fmt.Errorf("--user: %w", plain(err))}
+	}
+	return nil
+}

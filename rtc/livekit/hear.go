@@ -1,0 +1,100 @@
+package livekit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	lksdk "github.com/livekit/server-sdk-go/v2"
+	"github.com/pion/rtp"
+	"github.com/pion/webrtc/v4"
+)
+
+// DefaultEarIdentity is the identity of one who hears, where nothing else is
+// said: beside a sender, who must have another.
+const DefaultEarIdentity = "echocast-hear"
+
+// hearing is who is heard, and how.
+type hearing struct {
+	wants  func(identity string) bool
+	packet func(track string, p *rtp.Packet)
+	left   func(track string)
+}
+
+// Hear passes on the packets of Opus of all microphones of the avatar, of all
+// others, or, with all, of both, until ctx or the room ends. packet is called
+// for each packet with the id of its track, and left for each track that is
+// over, from a goroutine for each track. Only one Hear may run at a time.
+//
+// It ends with the cause of ctx, net.ErrClosed, ErrAvatarGone or ErrLost. The
+// token needs the grant canSubscribe.
+func (r *Room) Hear(ctx context.Context, from string, packet func(track string, p *rtp.Packet), left func(track string)) error {
+	h := &hearing{packet: packet, left: left}
+	h.wants = func(identity string) bool {
+		return from == "all" || (identity == r.options.Avatar) == (from == "replica")
+	}
+	r.mu.Lock()
+	if r.ear != nil {
+		r.mu.Unlock()
+		return errors.New("livekit: hear: somebody hears already")
+	}
+	r.ear = h
+	r.mu.Unlock()
+	for _, who := range r.room.GetRemoteParticipants() {
+		for _, track := range who.TrackPublications() {
+			r.subscribe(who, track, true)
+		}
+	}
+	select {
+	case <-ctx.Done():
+	case <-r.ended:
+	case <-r.closing:
+	}
+	r.mu.Lock()
+	r.ear = nil
+	r.mu.Unlock()
+	for _, who := range r.room.GetRemoteParticipants() {
+		for _, track := range who.TrackPublications() {
+			h.subscribe(who, track, false) // ends its track, and so its goroutine
+		}
+	}
+	return fmt.Errorf("livekit: hear: %w", r.over(ctx))
+}
+
+// heard is whoever hears now, or nil.
+func (r *Room) heard() *hearing {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.ear
+}
+
+func (r *Room) subscribe(who *lksdk.RemoteParticipant, track lksdk.TrackPublication, on bool) {
+	if h := r.heard(); h != nil {
+		h.subscribe(who, track, on)
+	}
+}
+
+func (h *hearing) subscribe(who *lksdk.RemoteParticipant, track lksdk.TrackPublication, on bool) {
+	remote, ok := track.(*lksdk.RemoteTrackPublication)
+	if ok && track.Kind() == lksdk.TrackKindAudio && h.wants(who.Identity()) {
+		_ = remote.SetSubscribed(on) // without the grant there is nothing to hear
+	}
+}
+
+// listen passes on a track that the server sends.
+func (r *Room) listen(track *webrtc.TrackRemote, who *lksdk.RemoteParticipant) {
+	h := r.heard()
+	if h == nil || track.Kind() != webrtc.RTPCodecTypeAudio || !h.wants(who.Identity()) {
+		return
+	}
+	r.calls.Go(func() {
+		defer h.left(track.ID())
+		for {
+			p, _, err := track.ReadRTP()
+			if err != nil || r.heard() != h {
+				return
+			}
+			h.packet(track.ID(), p)
+		}
+	})
+}

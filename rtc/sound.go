@@ -1,0 +1,144 @@
+package rtc
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strings"
+
+	"github.com/pion/rtp"
+	"github.com/pion/webrtc/v4"
+)
+
+// The tracks that a Listener may send.
+const (
+	SoundReplica = "replica" // what the replica says
+	SoundUser    = "user"    // what the user's microphone hears
+)
+
+// soundBacklog is how many packets wait for Hear, one second of both tracks.
+const soundBacklog = 100
+
+const opusPayload = 111 // as Chromium numbers it
+
+var opusCapability = webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeOpus, ClockRate: 48000, Channels: 2, SDPFmtpLine: "minptime=10;useinbandfec=1"}
+
+// mediaEngine knows Opus where there is sound, and else nothing.
+func mediaEngine(sound bool) *webrtc.MediaEngine {
+	media := &webrtc.MediaEngine{}
+	if sound {
+		opus := webrtc.RTPCodecParameters{RTPCodecCapability: opusCapability, PayloadType: opusPayload}
+		if err := media.RegisterCodec(opus, webrtc.RTPCodecTypeAudio); err != nil {
+			panic("internal error: " + err.Error()) // a constant
+		}
+	}
+	return media
+}
+
+// offersSound reports whether a session description asks for sound.
+func offersSound(description string) bool {
+	return strings.HasPrefix(description, "m=audio ") || strings.Contains(description, "\nm=audio ")
+}
+
+// sounds are the tracks of a connection, in one direction.
+type sounds struct {
+	out   map[string]*webrtc.TrackLocalStaticRTP
+	heard chan Sound
+}
+
+// Sound is a packet of a track.
+type Sound struct {
+	Track  string // SoundReplica or SoundUser, or what a peer calls its own
+	Packet *rtp.Packet
+}
+
+// receiveSound asks the other end for both tracks.
+func (p *peer) receiveSound() error {
+	p.sounds = &sounds{heard: make(chan Sound, soundBacklog)}
+	p.OnTrack(func(track *webrtc.TrackRemote, _ *webrtc.RTPReceiver) { p.sounds.read(track) })
+	for range 2 {
+		_, err := p.AddTransceiverFromKind(webrtc.RTPCodecTypeAudio, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionRecvonly})
+		if err != nil {
+			return fmt.Errorf("no audio: %v", err)
+		}
+	}
+	return nil
+}
+
+// sendSound adds both tracks to the answer.
+func (p *peer) sendSound() error {
+	p.sounds = &sounds{out: make(map[string]*webrtc.TrackLocalStaticRTP)}
+	for _, name := range []string{SoundReplica, SoundUser} {
+		track, err := webrtc.NewTrackLocalStaticRTP(opusCapability, name, "echocast")
+		if err == nil {
+			_, err = p.AddTrack(track)
+		}
+		if err != nil {
+			return fmt.Errorf("no audio: %v", err)
+		}
+		p.sounds.out[name] = track
+	}
+	return nil
+}
+
+// read takes the packets of a track. Where nobody takes them in turn, the oldest
+// are dropped: late sound is of no use.
+func (s *sounds) read(track *webrtc.TrackRemote) {
+	for {
+		packet, _, err := track.ReadRTP()
+		if err != nil {
+			return
+		}
+		for sound := (Sound{track.ID(), packet}); ; {
+			select {
+			case s.heard <- sound:
+			default:
+				select {
+				case <-s.heard:
+				default:
+				}
+				continue
+			}
+			break
+		}
+	}
+}
+
+// HasSound reports whether the peer asked for sound.
+func (c *Conn) HasSound() bool { return c.peer.sounds != nil && c.peer.sounds.out != nil }
+
+// Play sends a packet of Opus to a peer that asked for sound: its sequence
+// number, timestamp (48 kHz), marker and payload. It does not block. Where the
+// peer did not ask it does nothing.
+func (c *Conn) Play(track string, packet *rtp.Packet) error {
+	if !c.HasSound() {
+		return nil
+	}
+	out, ok := c.peer.sounds.out[track]
+	if !ok {
+		return fmt.Errorf("rtc: play: no track is called %q", track)
+	}
+	if err := out.WriteRTP(packet); err != nil {
+		return fmt.Errorf("rtc: play: %w", err)
+	}
+	return nil
+}
+
+// Hear returns the next packet of any track, of a Conn that was dialled with
+// Options.Sound. The error is the cause of ctx, net.ErrClosed, ErrPeerGone or
+// ErrLost.
+func (c *Conn) Hear(ctx context.Context) (Sound, error) {
+	if c.peer.sounds == nil || c.peer.sounds.heard == nil {
+		return Sound{}, fmt.Errorf("rtc: hear: %w: it was not asked for", net.ErrClosed)
+	}
+	select {
+	case sound := <-c.peer.sounds.heard:
+		return sound, nil
+	case <-c.ended:
+		return Sound{}, fmt.Errorf("rtc: hear: %w", c.cause)
+	case <-c.closing:
+		return Sound{}, fmt.Errorf("rtc: hear: %w", net.ErrClosed)
+	case <-ctx.Done():
+		return Sound{}, fmt.Errorf("rtc: hear: %w", context.Cause(ctx))
+	}
+}

@@ -1,0 +1,71 @@
+package rtc
+
+import (
+	"context"
+	"errors"
+	"net"
+	"testing"
+
+	"github.com/pion/rtp"
+)
+
+// Both tracks arrive under their names, and only where they were asked for.
+func TestSound(t *testing.T) {
+	to, from := pair(t, &Options{Sound: true}, nil)
+	if !from.HasSound() || to.HasSound() {
+		t.Fatalf("the listener sends sound: %t, the dialer: %t", from.HasSound(), to.HasSound())
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	got := map[string]byte{}
+	for sequence := uint16(0); len(got) < 2; sequence++ { // until the way is open, packets go nowhere
+		for i, track := range []string{SoundReplica, SoundUser} {
+			packet := &rtp.Packet{Header: rtp.Header{Version: 2, SequenceNumber: sequence, Timestamp: uint32(sequence) * 960}, Payload: []byte{byte(i + 1)}}
+			if err := from.Play(track, packet); err != nil {
+				t.Fatal(err)
+			}
+		}
+		sound, err := to.Hear(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got[sound.Track] = sound.Packet.Payload[0]
+	}
+	if got[SoundReplica] != 1 || got[SoundUser] != 2 {
+		t.Errorf("%v", got)
+	}
+	if err := from.Play("nobody", &rtp.Packet{}); err == nil {
+		t.Error("a track that there is not is played")
+	}
+	cancel()
+	var err error
+	for err == nil {
+		_, err = to.Hear(ctx)
+	}
+	if !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	_ = from.Close()
+	for err = nil; err == nil; _, err = to.Hear(t.Context()) {
+	}
+	if !errors.Is(err, ErrPeerGone) {
+		t.Errorf("after the end: %v", err)
+	}
+}
+
+func TestNoSoundUnlessAskedFor(t *testing.T) {
+	from, to := pair(t, nil, nil)
+	for _, conn := range []*Conn{from, to} {
+		if conn.HasSound() {
+			t.Error("there is sound")
+		}
+		if err := conn.Play(SoundReplica, &rtp.Packet{}); err != nil {
+			t.Error(err)
+		}
+		if _, err := conn.Hear(t.Context()); !errors.Is(err, net.ErrClosed) {
+			t.Error(err)
+		}
+		if offersSound(conn.peer.LocalDescription().SDP) {
+			t.Error("there is an audio line")
+		}
+	}
+}
