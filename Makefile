@@ -5,6 +5,7 @@
 # make browser      installs Chromium and daily-js, without which the tests of
 #                   rtc/daily and examples are skipped
 # make bench        measures, beside other tools, and writes bench/README.md
+# make streams      measures 1 to 300 conversations at the same time
 # make acceptance   speaks ten minutes in real time, and compares
 # make fuzz         runs every fuzz target
 # make mutate       feeds it 20,000 damaged inputs
@@ -25,7 +26,7 @@ define with-cgo
 @export CGO_ENABLED=$$(scripts/setup.sh) race=; if [ "$$CGO_ENABLED" = 1 ]; then race=-race; fi; set -x; $(1)
 endef
 
-.PHONY: demo test browser build cross static fmt vet staticcheck bench-once bench fuzz check acceptance mutate livekit clean
+.PHONY: demo test browser build cross static fmt vet staticcheck bench-once bench streams fuzz check acceptance mutate livekit clean
 
 demo:
 	@mkdir -p bin demo
@@ -71,6 +72,10 @@ bench-once:
 # Every stage, and the whole tool beside its peers; some minutes.
 bench: build
 	@GO="$(GO)" bench/run.sh
+
+# How late messages are while more and more conversations go on; a minute.
+streams: build
+	bin/echocast bench --streams 1,10,50,100,150,200,300 --seconds 5
 
 # The server that the tests of rtc/livekit need; without it they are skipped.
 livekit:
