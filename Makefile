@@ -6,6 +6,8 @@
 #                   rtc/daily and examples are skipped
 # make bench        measures, beside other tools, and writes bench/README.md
 # make streams      measures 1 to 300 conversations at the same time
+# make bench-compare  the stages beside those of the parent commit; fails where
+#                   one became slower or allocates more
 # make acceptance   speaks ten minutes in real time, and compares
 # make fuzz         runs every fuzz target
 # make mutate       feeds it 20,000 damaged inputs
@@ -17,7 +19,7 @@
 # GO, CC, CGO_ENABLED and PKG_CONFIG_PATH are taken from the environment.
 
 GO          ?= go
-BUILD       := $(GO) build -trimpath -ldflags "-s -w" -o bin/
+BUILD       := $(GO) build -trimpath -tags urfave_cli_no_docs -ldflags "-s -w" -o bin/
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 # with-cgo COMMAND: sets up what is missing, and runs a command in the build
@@ -26,7 +28,7 @@ define with-cgo
 @export CGO_ENABLED=$$(scripts/setup.sh) race=; if [ "$$CGO_ENABLED" = 1 ]; then race=-race; fi; set -x; $(1)
 endef
 
-.PHONY: demo test browser build cross static fmt vet staticcheck bench-once bench streams fuzz check acceptance mutate livekit clean
+.PHONY: demo test browser build cross static fmt vet staticcheck bench-once bench bench-compare streams fuzz check acceptance mutate livekit clean
 
 demo:
 	@mkdir -p bin demo
@@ -72,6 +74,10 @@ bench-once:
 # Every stage, and the whole tool beside its peers; some minutes.
 bench: build
 	@GO="$(GO)" bench/run.sh
+
+# The stages as they are and as they were, by turns; some two minutes.
+bench-compare:
+	$(call with-cgo,GO="$(GO)" scripts/bench-compare.sh)
 
 # How late messages are while more and more conversations go on; a minute.
 streams: build

@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/urfave/cli/v2"
 	"golang.org/x/term"
@@ -226,11 +227,11 @@ func finite(v float64) *float64 {
 	return &v
 }
 
-var bitsInCodec = regexp.MustCompile(`^pcm_[a-z](\d+)`)
+var bitsInCodec = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^pcm_[a-z](\d+)`) })
 
 // bitsOf is the width of a sample by the name of its codec, 0 where it has none.
 func bitsOf(codec string) int {
-	if found := bitsInCodec.FindStringSubmatch(codec); found != nil {
+	if found := bitsInCodec().FindStringSubmatch(codec); found != nil {
 		bits, _ := strconv.Atoi(found[1]) // digits
 		return bits
 	}

@@ -14,6 +14,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -254,11 +255,11 @@ func sleep(ctx context.Context, wait time.Duration) error {
 }
 
 // anID is what an id may be, so that none becomes another path.
-var anID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,127}$`)
+var anID = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,127}$`) })
 
 // item is the path of one thing in a collection.
 func item(collection, id string) (string, error) {
-	if !anID.MatchString(id) {
+	if !anID().MatchString(id) {
 		return "", fmt.Errorf("%q is no id: ids are of letters, digits, - and _", beginning(id, 40))
 	}
 	return collection + "/" + id, nil

@@ -199,7 +199,7 @@ func (c *Client) CreateConversation(ctx context.Context, spec Spec) (Info, error
 	if wantsOldNames(err) {
 		err = create("persona_id", "replica_id")
 	}
-	if err == nil && !anID.MatchString(made.ID) {
+	if err == nil && !anID().MatchString(made.ID) {
 		err = &APIError{Method: http.MethodPost, Path: conversationsPath, Status: http.StatusOK, Message: "the answer has no conversation_id"}
 	}
 	return made, err

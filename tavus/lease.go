@@ -74,13 +74,13 @@ func Open(ctx context.Context, client *Client, spec Spec) (*Conversation, error)
 	return c, nil
 }
 
-var notInNames = regexp.MustCompile(`[^A-Za-z0-9._-]+`)
+var notInNames = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`[^A-Za-z0-9._-]+`) })
 
 // uniqueName is a name that no other conversation has, and a file may have.
 func uniqueName(name string) string {
 	var random [8]byte
 	_, _ = rand.Read(random[:]) // never fails
-	name = strings.Trim(notInNames.ReplaceAllString(name, "-"), "-.")
+	name = strings.Trim(notInNames().ReplaceAllString(name, "-"), "-.")
 	return beginningOf(cmp.Or(name, "echocast"), 64) + "-" + hex.EncodeToString(random[:])
 }
 
@@ -158,7 +158,7 @@ func (c *Client) named(ctx context.Context, name, status string) (found []Info, 
 		if err != nil {
 			return nil, err
 		}
-		if info.Name == name && anID.MatchString(info.ID) {
+		if info.Name == name && anID().MatchString(info.ID) {
 			found = append(found, info)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"regexp"
 	"strings"
+	"sync"
 )
 
 // Names of 2026, and those before them.
@@ -13,11 +14,18 @@ const (
 	facesPath, replicasPath = "/v2/faces", "/v2/replicas"
 )
 
+// Compiled when they are needed: most runs of a program do not.
 var (
-	oldNames = regexp.MustCompile(`\b(default_replica_id|replica_id|persona_id|persona_name)\b`)
-	newNames = regexp.MustCompile(`\b(default_face_id|face_id|pal_id|pal_name)\b`)
-	missing  = regexp.MustCompile(`missing|required|must (be )?(provide|specif|includ|present)|provide`)
-	unknown  = regexp.MustCompile(`unknown|unrecogni[sz]ed|unexpected|unsupported|not (allowed|permitted|recogni[sz]ed|supported)|extra|additional`)
+	oldNames = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`\b(default_replica_id|replica_id|persona_id|persona_name)\b`)
+	})
+	newNames = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\b(default_face_id|face_id|pal_id|pal_name)\b`) })
+	missing  = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`missing|required|must (be )?(provide|specif|includ|present)|provide`)
+	})
+	unknown = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`unknown|unrecogni[sz]ed|unexpected|unsupported|not (allowed|permitted|recogni[sz]ed|supported)|extra|additional`)
+	})
 )
 
 // wantsOldNames reports a refusal that misses an old name or does not know a
@@ -33,7 +41,7 @@ func wantsOldNames(err error) bool {
 		return false
 	}
 	text := strings.ToLower(refused.Message + " " + refused.Body)
-	return oldNames.MatchString(text) && missing.MatchString(text) || newNames.MatchString(text) && unknown.MatchString(text)
+	return oldNames().MatchString(text) && missing().MatchString(text) || newNames().MatchString(text) && unknown().MatchString(text)
 }
 
 // lacksPath reports an answer of a service that may not have the path at all.

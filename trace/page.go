@@ -9,6 +9,7 @@ import (
 	"io"
 	"math"
 	"strings"
+	"sync"
 	"time"
 
 	"echocast/echo"
@@ -23,7 +24,7 @@ var pageCSS string
 //go:embed page/page.js
 var pageJS string
 
-var pageTemplate = template.Must(template.New("page").Parse(pageHTML))
+var pageTemplate = sync.OnceValue(func() *template.Template { return template.Must(template.New("page").Parse(pageHTML)) })
 
 // Limits of what a page shows, so that a browser can show it.
 const (
@@ -80,7 +81,7 @@ type (
 // WriteTo writes the page.
 func (p *Page) WriteTo(w io.Writer) (int64, error) {
 	count := &counter{w: w}
-	err := pageTemplate.Execute(count, p.content())
+	err := pageTemplate().Execute(count, p.content())
 	return count.n, err
 }
 

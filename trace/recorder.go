@@ -184,7 +184,9 @@ func (r *Recorder) flush(lines []byte) []byte {
 
 // secretParts are what of an address may be a secret: user and password, and
 // what follows a "?" or "#".
-var secretParts = regexp.MustCompile(`([a-zA-Z][a-zA-Z0-9+.-]*://)(?:[^\s/?#"@]*@)?([^\s?#"]*)(?:[?#][^\s"]*)?`)
+var secretParts = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`([a-zA-Z][a-zA-Z0-9+.-]*://)(?:[^\s/?#"@]*@)?([^\s?#"]*)(?:[?#][^\s"]*)?`)
+})
 
 // scrub takes the secrets out of the addresses in a text.
-func scrub(text string) string { return secretParts.ReplaceAllString(text, "$1$2") }
+func scrub(text string) string { return secretParts().ReplaceAllString(text, "$1$2") }
