@@ -80,13 +80,20 @@ func startReceiving() (*receiving, error) {
 			if err != nil {
 				return
 			}
-			r.all.Go(func() { r.receive(ctx, conn) })
+			r.all.Go(func() { r.receive(conn) })
 		}
 	})
 	return r, nil
 }
 
-func (r *receiving) receive(ctx context.Context, conn *rtc.Conn) {
+// welcome tells a stream that its connection was accepted.
+var welcome = []byte("{}")
+
+// receive ends when the stream has closed its connection, or is lost: all that
+// was sent counts, however late it is read.
+func (r *receiving) receive(conn *rtc.Conn) {
+	ctx := context.Background()
+	_ = conn.Send(ctx, welcome) // where it fails nothing is received either
 	var tally streamTally
 	for {
 		msg, err := conn.Receive(ctx)
@@ -114,7 +121,8 @@ func inferenceID(msg []byte) string {
 	return m.Properties.InferenceID
 }
 
-// end stops and tells what came.
+// end takes no more streams, waits for those there are to close, and tells what
+// came.
 func (r *receiving) end() received {
 	r.stop()
 	_ = r.listener.Close()

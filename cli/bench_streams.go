@@ -196,8 +196,7 @@ func connectStreams(ctx context.Context, url string, n int) ([]*stream, error) {
 	for range connectAtOnce {
 		all.Go(func() {
 			for i := next.Add(1) - 1; i < int64(n); i = next.Add(1) - 1 {
-				conn, err := rtc.Dial(ctx, url, nil)
-				streams[i] = &stream{conn: conn, err: err}
+				streams[i] = connectStream(ctx, url)
 			}
 		})
 	}
@@ -207,6 +206,15 @@ func connectStreams(ctx context.Context, url string, n int) ([]*stream, error) {
 		err = first(err, s.err)
 	}
 	return streams, err
+}
+
+// connectStream connects and waits until the other end is there.
+func connectStream(ctx context.Context, url string) *stream {
+	conn, err := rtc.Dial(ctx, url, nil)
+	if err == nil {
+		_, err = conn.Receive(ctx)
+	}
+	return &stream{conn: conn, err: err}
 }
 
 // closeStreams says goodbye and returns what went wrong while they spoke.

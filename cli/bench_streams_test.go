@@ -8,8 +8,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"echocast/rtc"
 )
 
 func TestBenchStreams(t *testing.T) {
@@ -46,17 +44,16 @@ func TestBenchReceiver(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	conn, err := rtc.Dial(t.Context(), strings.TrimSpace(address), nil)
-	if err != nil {
-		t.Fatal(err)
+	s := connectStream(t.Context(), strings.TrimSpace(address))
+	if s.err != nil {
+		t.Fatal(s.err)
 	}
-	s := stream{conn: conn}
 	for _, msg := range []string{`{"properties":{"inference_id":"i1","done":false}}`, `{"properties":{"inference_id":"i1","done":true}}`} {
 		if err := s.Send(t.Context(), []byte(msg)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := conn.Close(); err != nil {
+	if err := s.conn.Close(); err != nil {
 		t.Fatal(err)
 	}
 	stop.Close()
