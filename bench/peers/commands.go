@@ -51,8 +51,14 @@ func findCommands(ctx context.Context, echocast, dir string) ([]command, error) 
 	if python != "" {
 		all = append(all, command{"`ffmpeg \\| python3` (JSON)", piped(ffmpeg, python), messagesAudio})
 	}
-	ours := func(file string) string { return quote(echocast) + " encode --quiet " + quote(file) }
-	return append(all, command{"**echocast encode** (JSON)", ours, messagesAudio}), nil
+	ours := func(options string) func(file string) string {
+		return func(file string) string { return quote(echocast) + " encode --quiet " + options + quote(file) }
+	}
+	return append(all,
+		command{"**echocast encode** (JSON)", ours(""), messagesAudio},
+		command{"the same, `--resampler zaf`", ours("--resampler zaf "), messagesAudio},
+		command{"the same, `--resampler fir`", ours("--resampler fir "), messagesAudio},
+	), nil
 }
 
 func ffmpeg(file string) string {

@@ -23,16 +23,17 @@ const (
 func main() {
 	stages := flag.String("stages", "", "`FILE` with the output of go test -bench")
 	peers := flag.String("peers", "", "`FILE` with the table of the peers")
+	more := flag.String("more", "", "`FILE` with further sections, to stand below")
 	load := flag.String("load", "unknown", "load average of the machine before the measuring")
 	readme := flag.String("readme", "bench/README.md", "`FILE` to write into")
 	flag.Parse()
-	if err := run(*stages, *peers, *load, *readme); err != nil {
+	if err := run(*stages, *peers, *more, *load, *readme); err != nil {
 		fmt.Fprintf(os.Stderr, "report: %v\n", err)
 		os.Exit(1)
 	}
 }
 
-func run(stagesFile, peersFile, load, readmeFile string) error {
+func run(stagesFile, peersFile, moreFile, load, readmeFile string) error {
 	stages, err := os.ReadFile(stagesFile)
 	if err != nil {
 		return err
@@ -40,6 +41,12 @@ func run(stagesFile, peersFile, load, readmeFile string) error {
 	peers, err := os.ReadFile(peersFile)
 	if err != nil {
 		return err
+	}
+	var more []byte
+	if moreFile != "" {
+		if more, err = os.ReadFile(moreFile); err != nil {
+			return err
+		}
 	}
 	readme, err := os.ReadFile(readmeFile)
 	if err != nil {
@@ -50,6 +57,9 @@ func run(stagesFile, peersFile, load, readmeFile string) error {
 		return err
 	}
 	text := machine(load) + "\n### Stages\n\n" + table(results) + "\n### The whole tool and its peers\n\n" + string(peers)
+	if len(more) > 0 {
+		text += "\n" + string(more)
+	}
 	changed, err := between(string(readme), text)
 	if err != nil {
 		return fmt.Errorf("%s: %w", readmeFile, err)
