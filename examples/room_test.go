@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -150,6 +151,16 @@ func (s *scene) await(ctx context.Context, n int) []string {
 	}
 }
 
+// awaitEnd waits until an utterance has ended.
+func (s *scene) awaitEnd() {
+	s.t.Helper()
+	select {
+	case <-s.over:
+	case <-time.After(patience):
+		s.t.Error("the utterance neither ends nor is interrupted")
+	}
+}
+
 // written is what a command wrote to a file, in lines.
 func written(t *testing.T, file string) []string {
 	t.Helper()
@@ -164,7 +175,7 @@ func written(t *testing.T, file string) []string {
 // sees that one utterance was said to its end.
 func (s *scene) checkHeard(lines []string) {
 	s.t.Helper()
-	<-s.over
+	s.awaitEnd()
 	report := s.end()
 	heard, _ := s.messages()
 	if !slices.Equal(heard, lines) {
@@ -182,7 +193,7 @@ func (s *scene) checkHeard(lines []string) {
 // an interrupt, and that nothing says done.
 func (s *scene) checkInterrupted() {
 	s.t.Helper()
-	<-s.over
+	s.awaitEnd()
 	report := s.end()
 	heard, _ := s.messages()
 	if len(report.Utterances) != 1 || report.Utterances[0].Done || !report.Utterances[0].Interrupted || len(report.Interrupts) != 1 {
