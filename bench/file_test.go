@@ -63,6 +63,7 @@ func speakFile(b *testing.B, src audio.Source) {
 	session, err := echo.NewSession(echo.NewMessages(lines, "c0ffee1234567890a", 0), &echo.Options{
 		Pace:      echo.Pace{Mode: echo.BurstMode},
 		SkipHeard: true,
+		SkipReady: true,
 	})
 	if err != nil {
 		b.Fatal(err)
