@@ -68,6 +68,13 @@ func newApp(streams Streams) *cli.App {
 		Commands: []*cli.Command{
 			sendCommand(streams),
 			encodeCommand(streams),
+			sayCommand(streams),
+			respondCommand(streams),
+			interruptCommand(streams),
+			contextCommand(streams),
+			sensitivityCommand(streams),
+			toolResultCommand(streams),
+			sendRawCommand(streams),
 			listenCommand(streams),
 			hearCommand(streams),
 			replicaCommand(streams),

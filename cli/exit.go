@@ -43,7 +43,7 @@ const helpExitCodes = `Exit codes:
         replica refused the room key
      5  the replica or the service could not be reached, or did not join in time
      6  the connection was lost
-     7  a chunk does not fit the message limit
+     7  a chunk, or another message, does not fit the message limit
      8  the replica was interrupted: by somebody else, by the user's speech
         (--barge-in), by SIGUSR2 or by space
      9  sent, but not confirmed as heard
@@ -89,6 +89,7 @@ func exitCode(err error) int {
 	var input *inputError
 	var broken *audio.InputError
 	var away *unreachable
+	var long tooLong
 	var refused *tavus.APIError
 	var locked *keyError
 	var unanswered *tavus.TransportError
@@ -99,7 +100,7 @@ func exitCode(err error) int {
 		return exitSignal + int(signal.signal)
 	case errors.As(err, &usage):
 		return exitUsage
-	case errors.As(err, &chunk):
+	case errors.As(err, &chunk), errors.As(err, &long):
 		return exitTooLong
 	case errors.Is(err, echo.ErrNotRejoined):
 		return exitNotRejoined
@@ -113,7 +114,7 @@ func exitCode(err error) int {
 		return exitInterrupted
 	case errors.Is(err, echo.ErrUnverified):
 		return exitUnverified
-	case errors.As(err, &broken), errors.As(err, &input):
+	case errors.As(err, &broken), errors.As(err, &input), errors.Is(err, echo.ErrNoText):
 		return exitInput
 	}
 	return exitFailure

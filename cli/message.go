@@ -1,0 +1,386 @@
+package cli
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"echocast/echo"
+)
+
+// messaging is what the commands share that send one message, or some, and no
+// audio.
+type messaging struct {
+	reaching
+	settings settings // conversation, max-message, dry-run, quiet
+}
+
+func newMessaging(streams Streams) *messaging {
+	m := &messaging{}
+	m.streams = streams
+	return m
+}
+
+func (m *messaging) flags(own ...cli.Flag) []cli.Flag {
+	return append(append(own,
+		&cli.StringFlag{Name: "conversation", Value: "local", EnvVars: []string{"ECHOCAST_CONVERSATION"}, Destination: &m.settings.conversation, Usage: "`ID` of the conversation, as it stands in the messages"},
+		&cli.IntFlag{Name: "max-message", Value: echo.DefaultMaxMessage, Destination: &m.settings.maxMessage, Usage: "no message has more than `BYTES`"},
+		&cli.BoolFlag{Name: "dry-run", Destination: &m.settings.dryRun, DisableDefaultText: true, Usage: "print the message on stdout, and send nothing"},
+		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Destination: &m.settings.quiet, DisableDefaultText: true, Usage: "say nothing but errors"},
+	), m.reachFlags()...)
+}
+
+// checkMessaging refuses what can be refused before anything is opened.
+func (m *messaging) checkMessaging() error {
+	if m.settings.maxMessage <= 0 {
+		return usagef("--max-message %d: a message has bytes", m.settings.maxMessage)
+	}
+	return m.checkReach()
+}
+
+// tooLong is a message that the room does not take.
+type tooLong struct{ size, limit int }
+
+func (e tooLong) Error() string {
+	return fmt.Sprintf("a message of %d bytes is over the limit of %d: shorten it, or raise --max-message where the room takes more", e.size, e.limit)
+}
+
+// fits checks a message, and returns it as it goes over the wire.
+func (m *messaging) fits(msg echo.Message, limit int) ([]byte, error) {
+	line, err := msg.AppendTo(nil, m.settings.conversation)
+	if err != nil {
+		return nil, usagef("%s", strings.TrimPrefix(err.Error(), "echo: "))
+	}
+	if len(line) > limit {
+		return nil, tooLong{len(line), limit}
+	}
+	return line, nil
+}
+
+// one sends one message, which is checked before anything is opened. then, if it
+// is not nil, is called when it is sent, while the session is there.
+func (m *messaging) one(ctx context.Context, msg echo.Message, then func(events <-chan echo.Event, out *reporter)) error {
+	if err := m.checkMessaging(); err != nil {
+		return err
+	}
+	if _, err := m.fits(msg, m.settings.maxMessage); err != nil {
+		return err
+	}
+	return m.deliver(ctx, func(yield func(echo.Message, error) bool) { yield(msg, nil) }, then)
+}
+
+// deliver sends messages, or prints them.
+func (m *messaging) deliver(ctx context.Context, messages iter.Seq2[echo.Message, error], then func(<-chan echo.Event, *reporter)) error {
+	if m.settings.dryRun {
+		return m.print(messages)
+	}
+	out := m.settings.newReporter(m.streams.Out, m.streams.Err)
+	events := make(chan echo.Event, 256)
+	session, target, err := m.join(ctx, out, &echo.Options{OnEvent: func(event echo.Event) {
+		select {
+		case events <- event:
+		default: // nobody waits for so many
+		}
+	}})
+	if err != nil {
+		return err
+	}
+	if err = session.WaitReady(ctx); err == nil {
+		err = m.send(ctx, session, target.room.limit, messages, out)
+	}
+	if err == nil && then != nil {
+		then(events, out)
+	}
+	_ = session.Close() // never fails
+	return first(cancelled(ctx, err), target.close())
+}
+
+// join opens a session where the options reach.
+func (m *messaging) join(ctx context.Context, out *reporter, options *echo.Options) (*echo.Session, *target, error) {
+	target, err := m.connect(ctx, place{conversation: m.settings.conversation, limit: m.settings.maxMessage}, out)
+	if err != nil {
+		return nil, nil, cancelled(ctx, err)
+	}
+	session, err := target.session(options)
+	if err != nil {
+		return nil, nil, first(err, target.close())
+	}
+	out.say("waiting for the replica")
+	return session, target, nil
+}
+
+func (m *messaging) send(ctx context.Context, session *echo.Session, limit int, messages iter.Seq2[echo.Message, error], out *reporter) error {
+	for msg, err := range messages {
+		if err != nil {
+			return err
+		}
+		line, err := m.fits(msg, limit)
+		if err != nil {
+			return err
+		}
+		if err := session.Send(ctx, msg); err != nil {
+			return unsupported(err)
+		}
+		out.say("sent %s, %d bytes", msg.EventType(), len(line))
+	}
+	return nil
+}
+
+// unsupported makes the refusal of a room one that says what to do.
+func unsupported(err error) error {
+	if errors.Is(err, echo.ErrUnsupported) {
+		return usagef("--to: %v: LiveKit rooms take audio and interrupts only", err)
+	}
+	return err
+}
+
+func (m *messaging) print(messages iter.Seq2[echo.Message, error]) error {
+	for msg, err := range messages {
+		if err != nil {
+			return err
+		}
+		line, err := m.fits(msg, m.settings.maxMessage)
+		if err != nil {
+			return err
+		}
+		if _, err := fmt.Fprintf(m.streams.Out, "%s\n", line); err != nil {
+			return stdoutError{err}
+		}
+	}
+	return nil
+}
+
+// mostText is how many bytes a text from standard input may have: no message
+// takes so many.
+const mostText = 1 << 20
+
+// text is what the arguments say, or with - standard input.
+func (m *messaging) text(ctx context.Context, words []string) (string, error) {
+	if len(words) != 1 || words[0] != stdinName {
+		return strings.Join(words, " "), nil
+	}
+	stdin, restore := endReads(ctx, m.streams.In)
+	defer restore()
+	text, err := io.ReadAll(io.LimitReader(stdin, mostText))
+	if err != nil {
+		return "", cancelled(ctx, &inputError{"standard input", plain(err)})
+	}
+	return strings.TrimRight(string(text), "\n"), nil
+}
+
+func respondCommand(streams Streams) *cli.Command {
+	m := newMessaging(streams)
+	return textCommand(m, "respond", "have the replica answer a text as if the user had said it",
+		"It needs a PAL with a language model; in echo mode there is none.",
+		func(text string) echo.Message { return echo.Respond{Text: text} })
+}
+
+// textCommand is a command whose message is made of a text.
+func textCommand(m *messaging, name, usage, description string, message func(text string) echo.Message, own ...cli.Flag) *cli.Command {
+	return &cli.Command{
+		Name: name, Usage: usage, ArgsUsage: "TEXT...",
+		Description: description + "\nThe text is the arguments, with spaces between them, or with - standard input.",
+		Flags:       m.flags(own...),
+		Action: func(c *cli.Context) error {
+			if !c.Args().Present() {
+				return usagef("%s takes a text, or - for standard input", c.Command.HelpName)
+			}
+			text, err := m.text(c.Context, c.Args().Slice())
+			if err != nil {
+				return err
+			}
+			return m.one(c.Context, message(text), nil)
+		},
+	}
+}
+
+func contextCommand(streams Streams) *cli.Command {
+	overwrite := newMessaging(streams)
+	add := newMessaging(streams)
+	var completed bool
+	return &cli.Command{
+		Name: "context", Usage: "change what the replica's language model knows",
+		UsageText: "echocast context append|overwrite [OPTIONS] TEXT...",
+		Action:    needsVerb("echocast context"),
+		Subcommands: []*cli.Command{
+			textCommand(add, "append", "add to what the language model knows", "The replica does not speak because of it; echocast respond makes it.",
+				func(text string) echo.Message {
+					if completed {
+						return echo.AppendContext{Context: text, JobStatus: echo.JobCompleted}
+					}
+					return echo.AppendContext{Context: text}
+				},
+				&cli.BoolFlag{Name: "job-completed", Destination: &completed, DisableDefaultText: true, Usage: "a job outside of the conversation is done, and this is its result"}),
+			textCommand(overwrite, "overwrite", "replace what the language model knows", "An empty text leaves nothing.",
+				func(text string) echo.Message { return echo.OverwriteContext{Context: text} }),
+		},
+	}
+}
+
+func interruptCommand(streams Streams) *cli.Command {
+	m := newMessaging(streams)
+	var wait time.Duration
+	return &cli.Command{
+		Name: "interrupt", Usage: "stop the replica, whoever made it speak",
+		UsageText: "echocast interrupt --to URL",
+		Flags:     m.flags(&cli.DurationFlag{Name: "wait", Value: 2 * time.Second, Destination: &wait, Usage: "wait at most this `TIME` for the replica's word that it has stopped"}),
+		Action: func(c *cli.Context) error {
+			if err := noInputs(c); err != nil {
+				return err
+			}
+			return m.one(c.Context, echo.Interrupt{}, func(events <-chan echo.Event, out *reporter) {
+				awaitStop(c.Context, events, wait, out)
+			})
+		},
+	}
+}
+
+// awaitStop waits for the word that the replica has stopped.
+func awaitStop(ctx context.Context, events <-chan echo.Event, wait time.Duration, out *reporter) {
+	limit := time.After(wait)
+	for {
+		select {
+		case event := <-events:
+			if event.Kind == echo.StoppedSpeaking && event.Role == echo.RolePal {
+				out.say("the replica has stopped")
+				return
+			}
+		case <-limit:
+			out.say("the replica said nothing within %v; perhaps it did not speak", wait)
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func sensitivityCommand(streams Streams) *cli.Command {
+	m := newMessaging(streams)
+	var pause, interrupt string
+	levels := make([]string, 0, 6)
+	for _, level := range echo.SensitivityLevels() {
+		levels = append(levels, string(level))
+	}
+	known := strings.Join(levels, ", ")
+	return &cli.Command{
+		Name: "sensitivity", Usage: "set how readily the replica reacts to the user",
+		UsageText: "echocast sensitivity --to URL --pause LEVEL\n   echocast sensitivity --to URL --interrupt LEVEL",
+		Flags: m.flags(
+			&cli.StringFlag{Name: "pause", Destination: &pause, DefaultText: "as it is", Usage: "how soon it answers in a pause: `LEVEL` is " + known},
+			&cli.StringFlag{Name: "interrupt", Destination: &interrupt, DefaultText: "as it is", Usage: "how soon it falls silent when the user speaks: `LEVEL` is one of the same"}),
+		Action: func(c *cli.Context) error {
+			if err := noInputs(c); err != nil {
+				return err
+			}
+			return m.one(c.Context, echo.Sensitivity{Pause: echo.SensitivityLevel(pause), Interrupt: echo.SensitivityLevel(interrupt)}, nil)
+		},
+	}
+}
+
+func toolResultCommand(streams Streams) *cli.Command {
+	m := newMessaging(streams)
+	var failed bool
+	return &cli.Command{
+		Name: "tool-result", Usage: "answer a tool call", ArgsUsage: "ID [OUTPUT]",
+		Description: `OUTPUT is a text, or a JSON object, or with - standard input. The ID is in the event
+tool_call that echocast listen prints.`,
+		Flags: m.flags(&cli.BoolFlag{Name: "error", Destination: &failed, DisableDefaultText: true, Usage: "the tool failed, and OUTPUT says why"}),
+		Action: func(c *cli.Context) error {
+			if c.NArg() == 0 {
+				return usagef("tool-result takes the id of a tool call, and what the tool said")
+			}
+			output, err := m.text(c.Context, c.Args().Tail())
+			if err != nil {
+				return err
+			}
+			result := echo.ToolResult{ToolCallID: c.Args().First(), Output: toolOutput(output)}
+			if failed {
+				result.Status = echo.ToolError
+			}
+			return m.one(c.Context, result, nil)
+		},
+	}
+}
+
+// toolOutput is an object as it is, any other text as a text, and nothing
+// nothing.
+func toolOutput(text string) json.RawMessage {
+	object := strings.TrimSpace(text)
+	switch {
+	case text == "":
+		return nil
+	case strings.HasPrefix(object, "{") && json.Valid([]byte(object)):
+		return json.RawMessage(object)
+	}
+	return echo.ToolText(text)
+}
+
+func sendRawCommand(streams Streams) *cli.Command {
+	m := newMessaging(streams)
+	return &cli.Command{
+		Name: "send-raw", Usage: "send messages that you have written", ArgsUsage: "JSON...",
+		Description: `Each argument is one message, a JSON object; with - each line of standard input is
+one, sent as it comes. The id of the conversation is filled in where it is missing.`,
+		Flags: m.flags(),
+		Action: func(c *cli.Context) error {
+			if !c.Args().Present() {
+				return usagef("send-raw takes messages as JSON objects, or - for lines of standard input")
+			}
+			if err := m.checkMessaging(); err != nil {
+				return err
+			}
+			if c.NArg() == 1 && c.Args().First() == stdinName {
+				stdin, restore := endReads(c.Context, streams.In)
+				defer restore()
+				return m.deliver(c.Context, rawLines(stdin), nil)
+			}
+			for _, text := range c.Args().Slice() { // all, before the first is sent
+				if _, err := m.fits(echo.Raw(text), m.settings.maxMessage); err != nil {
+					return err
+				}
+			}
+			return m.deliver(c.Context, func(yield func(echo.Message, error) bool) {
+				for _, text := range c.Args().Slice() {
+					if !yield(echo.Raw(text), nil) {
+						return
+					}
+				}
+			}, nil)
+		},
+	}
+}
+
+// rawLines are the messages of an input, one on each line that is not empty.
+func rawLines(r io.Reader) iter.Seq2[echo.Message, error] {
+	return func(yield func(echo.Message, error) bool) {
+		lines := bufio.NewScanner(r)
+		lines.Buffer(nil, mostText)
+		number := 0
+		for lines.Scan() {
+			number++
+			text := bytes.TrimSpace(lines.Bytes())
+			if len(text) == 0 {
+				continue
+			}
+			if !json.Valid(text) || text[0] != '{' {
+				yield(nil, &inputError{"standard input", fmt.Errorf("line %d is no JSON object", number)})
+				return
+			}
+			if !yield(echo.Raw(bytes.Clone(text)), nil) {
+				return
+			}
+		}
+		if err := lines.Err(); err != nil {
+			yield(nil, &inputError{"standard input", fmt.Errorf("line %d: %w", number+1, plain(err))})
+		}
+	}
+}

@@ -1,0 +1,139 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"iter"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/urfave/cli/v2"
+
+	"echocast/echo"
+)
+
+// sayingText is the say command.
+type sayingText struct {
+	messaging
+	json bool
+}
+
+func sayCommand(streams Streams) *cli.Command {
+	s := &sayingText{messaging: *newMessaging(streams)}
+	return &cli.Command{
+		Name: "say", Usage: "have the replica say a text word for word, in its own voice", ArgsUsage: "TEXT...",
+		UsageText: "echocast say [OPTIONS] TEXT...\n\n   echocast say --to URL \"Welcome to the harbour tour.\"\n   my_llm | echocast say --to URL -",
+		Description: `The text is the arguments, with spaces between them. With - it is standard input,
+sent as it is written, from space to space: one utterance, done with its end.
+Emotion tags, such as <emotion value="excited"/>, are left as they are.
+
+The exit codes are those of echocast send.`,
+		Flags: s.flags(&cli.BoolFlag{Name: "json", Destination: &s.json, DisableDefaultText: true, Usage: "print the receipt as a JSON line on stdout"}),
+		Action: func(c *cli.Context) error {
+			if !c.Args().Present() {
+				return usagef("say takes a text, or - for standard input")
+			}
+			return s.run(c.Context, c.Args().Slice())
+		},
+	}
+}
+
+func (s *sayingText) run(ctx context.Context, arguments []string) error {
+	if err := s.checkMessaging(); err != nil {
+		return err
+	}
+	s.settings.json = s.json
+	text := echo.Words(strings.Join(arguments, " "))
+	text.Name = "text"
+	if len(arguments) == 1 && arguments[0] == stdinName {
+		if isTerminal(s.streams.In) {
+			return usagef("standard input is a terminal; pipe text into it, or give the text as an argument")
+		}
+		stdin, restore := endReads(ctx, s.streams.In)
+		defer restore()
+		text = echo.Text{Pieces: pieces(stdin), Name: "standard input"}
+		if closer, ok := stdin.(io.Closer); ok {
+			text.Abort = func() { _ = closer.Close() }
+		}
+	}
+	if s.settings.dryRun {
+		return s.plan(ctx, text)
+	}
+	out := s.settings.newReporter(s.streams.Out, s.streams.Err)
+	var receipt echo.Receipt
+	session, target, err := s.join(ctx, out, &echo.Options{OnReceipt: func(r echo.Receipt) { receipt = r }})
+	if err != nil {
+		return err
+	}
+	if err = session.WaitReady(ctx); err == nil {
+		_, err = session.Say(ctx, text)
+		err = first(cancelled(ctx, unsupported(err)), out.spoken(receipt))
+	}
+	_ = session.Close() // never fails
+	return first(cancelled(ctx, err), target.close())
+}
+
+// spoken tells how an utterance of text ended.
+func (r *reporter) spoken(receipt echo.Receipt) error {
+	if receipt.Chunks > 0 {
+		r.say("%s: %s: %s sent in %s, %.3f s spoken (by %s)", receipt.Source, receipt.Outcome,
+			counted(receipt.Characters, "character"), counted(receipt.Chunks, "message"), receipt.SpokenSeconds, receipt.SpokenBy)
+	}
+	return r.print(receipt)
+}
+
+// plan prints the messages.
+func (s *sayingText) plan(ctx context.Context, text echo.Text) error {
+	lines := echo.NewLines(s.streams.Out, true)
+	options := &echo.Options{SkipHeard: true, SkipReady: true, MaxMessage: s.settings.maxMessage}
+	session, err := echo.NewSession(echo.NewMessages(lines, s.settings.conversation, s.settings.maxMessage), options)
+	if err != nil {
+		return settingsError(err)
+	}
+	defer session.Close()
+	_, err = session.Say(ctx, text)
+	if failed := lines.Flush(); failed != nil {
+		return stdoutError{failed}
+	}
+	return cancelled(ctx, err)
+}
+
+// pieces are the texts of an input as they come, each cut behind white space, so
+// that no word and no character is in two of them.
+func pieces(r io.Reader) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		buf := make([]byte, 4096)
+		held := ""
+		for {
+			n, err := r.Read(buf)
+			held += string(buf[:n])
+			end := lastSpace(held)
+			if err != nil || len(held) > mostText {
+				end = len(held)
+			}
+			if end > 0 && !yield(held[:end], nil) {
+				return
+			}
+			held = held[end:]
+			if err == io.EOF {
+				return
+			}
+			if err != nil {
+				yield("", &inputError{"standard input", fmt.Errorf("%w", plain(err))})
+				return
+			}
+		}
+	}
+}
+
+// lastSpace is where the last white space of a text ends.
+func lastSpace(text string) int {
+	at := strings.LastIndexFunc(text, unicode.IsSpace)
+	if at < 0 {
+		return 0
+	}
+	_, size := utf8.DecodeRuneInString(text[at:])
+	return at + size
+}
