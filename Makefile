@@ -90,6 +90,7 @@ livekit:
 # What CI runs.
 check: export ECHOCAST_REQUIRE_BROWSER = 1
 check: export ECHOCAST_REQUIRE_LIVEKIT = 1
+check: export ECHOCAST_REQUIRE_ESPEAK = 1
 check: browser livekit test demo fmt vet staticcheck bench-once cross static fuzz
 	CGO_ENABLED=0 $(MAKE) test
 

@@ -77,6 +77,7 @@ func newApp(streams Streams) *cli.App {
 			sendRawCommand(streams),
 			listenCommand(streams),
 			hearCommand(streams),
+			converseCommand(streams),
 			replicaCommand(streams),
 			benchCommand(streams),
 			probeCommand(streams),

@@ -277,7 +277,7 @@ func TestRefusals(t *testing.T) {
 		{[]string{"encode", "--lead", "0s", good}, 2, "--lead"},
 		{[]string{"encode", "--resampler", "linear", good}, 2, "soxr, zaf and fir"},
 		{[]string{"encode", "--resampler", "soxr", "--live", good}, 2, "leave one of them out"},
-		{[]string{"say", "hello"}, 2, `no command is called "say"`},
+		{[]string{"sing", "hello"}, 2, `no command is called "sing"`},
 		{[]string{"send", "--wait", "never", good}, 2, "--wait never"},
 		{[]string{"send", "--as", "song", good}, 2, "--as song"},
 		{[]string{"send", "--as", "microphone", good}, 2, "--as microphone publishes an audio track in a Daily room: name one with --to, or create one with --pal"},
