@@ -44,7 +44,7 @@ type killing struct {
 	dir      string
 	reached  chan struct{} // closed at the point
 	released chan struct{} // closed when things may go on
-	carrying sync.WaitGroup
+	carrying sync.RWMutex  // held for reading by each request under way
 	once     sync.Once
 	told     bool // its user knows the conversation
 }
@@ -57,8 +57,8 @@ func newKilling(t *testing.T, point, room string) *killing {
 		k.service.Fail(tavustest.Fault{Method: "POST", Path: "/v2/conversations", Status: 500, After: true, Times: 1})
 	}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		k.carrying.Add(1)
-		defer k.carrying.Done()
+		k.carrying.RLock()
+		defer k.carrying.RUnlock()
 		header := r.Header.Clone()
 		header.Del("X-Api-Key")
 		if strings.Contains(fmt.Sprint(r.URL, header), canary) {
@@ -145,8 +145,9 @@ func (k *killing) kill(t *testing.T, sig syscall.Signal, args ...string) string 
 	} else if code := cmd.ProcessState.ExitCode(); code != 128+int(sig) && code != 0 { // a signal may come too late
 		t.Errorf("exit code %d after %v: %s", code, sig, &said)
 	}
-	k.carrying.Wait()
+	k.carrying.Lock() // until the service has answered
 	k.told = stdout.Len() > 0
+	k.carrying.Unlock()
 	return stdout.String() + said.String()
 }
 

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	"echocast/audio"
 	"echocast/audio/audiotest"
@@ -126,7 +127,7 @@ func noGoroutines(t *testing.T, before int) {
 		if runtime.NumGoroutine() <= before {
 			return
 		}
-		runtime.Gosched()
+		time.Sleep(time.Millisecond) // one that has let go is not gone at once
 	}
 	if now := runtime.NumGoroutine(); now > before {
 		t.Errorf("%d goroutines, %d before", now, before)
