@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"time"
 )
 
 // mostReply is how much of an answer is kept, to be shown.
@@ -74,6 +75,9 @@ func (c *answerCommands) startThinking(ctx context.Context, think, said string, 
 func (c *answerCommands) wait(abandon bool) error {
 	if abandon {
 		c.stop()
+	}
+	if c.pipe != nil { // one that writes on, to nobody, must not keep the other
+		defer time.AfterFunc(lingering, c.stop).Stop()
 	}
 	speaking := c.speak.Wait() // it has read what the other wrote
 	thinking := c.waitThinking()
