@@ -85,6 +85,7 @@ func TestConverseCommandsThatFail(t *testing.T) {
 		"thinking fails":                 {"cat >/dev/null; exit 3", "cat", "answer 1: --on-utterance: the command failed: exit status 3", 0},
 		"speaking fails":                 {"cat", "cat >/dev/null; exit 4", "answer 1: --tts: the command failed: exit status 4", 0},
 		"text for audio":                 {"cat", "cat; cat ../README.md", "answer 1: ", 0},
+		"thinks for ever":                {"yes", "head -c 20044 ../testdata/speech.wav", "pal: y y y", 1},
 		"leaves a process with the pipe": {"sleep 60 >/dev/null & cat", speakShortly, "pal: Hello?", 1},
 	} {
 		t.Run(name, func(t *testing.T) {

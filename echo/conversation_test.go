@@ -422,12 +422,34 @@ func TestEventsIterator(t *testing.T) {
 				types = append(types, event.Type)
 			}
 		}
-		if want := []string{"conversation.new_thing", "conversation.started_speaking"}; !slices.Equal(types, want) || !errors.Is(last, ErrLost) {
+		if want := []string{"system.pal_joined", "conversation.new_thing", "conversation.started_speaking"}; !slices.Equal(types, want) || !errors.Is(last, ErrLost) {
 			t.Errorf("%v, then %v", types, last)
 		}
 		for _, err := range s.Events(t.Context()) {
 			if !errors.Is(err, ErrLost) {
 				t.Errorf("of a session that is over: %v", err)
+			}
+		}
+	})
+	inRoom(t, nil, func(t *testing.T, r *room, s *Session) { // who asks first gets what came before
+		for seq := range mostEarly + 2 {
+			r.say(`{"event_type":"conversation.new_thing","seq":%d}`, seq)
+		}
+		synctest.Wait()
+		early, later := s.Events(t.Context()), s.Events(t.Context())
+		r.hangUp()
+		seq := int64(2)
+		for event, err := range early {
+			if err == nil && event.Seq != seq {
+				t.Fatalf("seq %d, want %d", event.Seq, seq)
+			}
+			if seq++; err != nil && seq != mostEarly+3 {
+				t.Errorf("%v at seq %d", err, seq)
+			}
+		}
+		for event, err := range later {
+			if err == nil {
+				t.Errorf("the second reader got seq %d", event.Seq)
 			}
 		}
 	})

@@ -164,6 +164,7 @@ func Redial(ctx context.Context, dial func(ctx context.Context) (Stage, error), 
 func (s *Session) handle(event Event) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.keepEarly(event)
 	for _, r := range s.readers {
 		r.add(event)
 	}
@@ -176,6 +177,18 @@ func (s *Session) handle(event Event) {
 	case event.Role == RolePal:
 		s.handlePal(event)
 	}
+}
+
+// keepEarly keeps an event for the first reader, which cannot ask for events
+// before there is a session to ask. The session is locked.
+func (s *Session) keepEarly(event Event) {
+	if s.asked {
+		return
+	}
+	if len(s.early) == mostEarly {
+		s.early = slices.Delete(s.early, 0, 1)
+	}
+	s.early = append(s.early, event)
 }
 
 func (s *Session) handleUser(event Event) {
@@ -239,6 +252,9 @@ func (s *Session) leftAlone() {
 // mostEvents is how many events may wait for a reader.
 const mostEvents = 4096
 
+// mostEarly is how many events are kept for the first reader.
+const mostEarly = 256
+
 // subscription is one reader of the events.
 type subscription struct {
 	events chan Event
@@ -286,12 +302,17 @@ func (s *Session) unsubscribe(r *subscription) {
 }
 
 // Events returns the events from now on, as they come: with twins, and in the
-// order of their arrival (Sequencer folds and sorts them). Why there are no more
-// comes as the last pair, with an empty Event: the cause of ctx, ErrSlow, or why
-// the session ended. The events are to be read until then, once.
+// order of their arrival (Sequencer folds and sorts them). The first call gets
+// those since NewSession too, of which the last 256 are kept. Why there are no
+// more comes as the last pair, with an empty Event: the cause of ctx, ErrSlow, or
+// why the session ended. The events are to be read until then, once.
 func (s *Session) Events(ctx context.Context) iter.Seq2[Event, error] {
 	r := &subscription{events: make(chan Event, mostEvents), done: ctx.Done()}
 	s.mu.Lock()
+	for _, event := range s.early {
+		r.add(event)
+	}
+	s.early, s.asked = nil, true
 	if s.lost != nil {
 		r.end(s.lost)
 	} else {

@@ -39,6 +39,8 @@ type Session struct {
 	derived   bool       // events carry a known form of our ids
 	strays    int
 	readers   []*subscription
+	asked     bool    // somebody has asked for events
+	early     []Event // those before that
 }
 
 // NewSession opens a session on stage and starts to listen. The caller closes
