@@ -36,10 +36,12 @@ var (
 
 // benching is the bench command.
 type benching struct {
-	streams Streams
-	seconds float64
-	json    bool
-	quiet   bool
+	streams      Streams
+	seconds      float64
+	json         bool
+	quiet        bool
+	memoryBefore int64 // bytes of the process, before any stream
+
 	// together receives in this process too.
 	together bool
 }
@@ -76,6 +78,7 @@ underruns. With auto the most streams are found whose messages are no later than
 				return usagef("bench takes no inputs, such as %q", c.Args().First())
 			}
 			if c.Bool("receive") {
+				b.collect(streamGarbage)
 				return receiveForBench(b.streams)
 			}
 			if !c.IsSet("streams") && b.together {

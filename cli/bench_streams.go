@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"os"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -25,6 +27,7 @@ const (
 	mostStreams    = 2000
 	firstFound     = 50 // streams that auto begins with
 	connectAtOnce  = 8  // connections that are made at the same time
+	streamGarbage  = 50 // GOGC: with the program's usual one, a third of the time goes to the collector
 	streamsAuto    = "auto"
 	streamLateness = 5 * time.Millisecond
 )
@@ -79,8 +82,12 @@ func (b *benching) runStreams(ctx context.Context, text string) error {
 			return stdoutError{err}
 		}
 	}
+	b.collect(streamGarbage)
+	humSamples() // what is said is not of the streams
+	b.memoryBefore = useOfProcess().Memory
 	measure := func(n int) (bool, error) {
 		result, err := b.streamsOf(ctx, n)
+		debug.FreeOSMemory() // or the next would get it for nothing
 		if err != nil {
 			return false, err
 		}
@@ -140,6 +147,14 @@ func (b *benching) printStreams(r streamsResult) error {
 	return nil
 }
 
+// collect sets how much garbage may be added to what is in use, in percent,
+// where the user did not say with GOGC.
+func (b *benching) collect(percent int) {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(percent)
+	}
+}
+
 // stream is one conversation: it counts what it sends.
 type stream struct {
 	conn  *rtc.Conn
@@ -168,7 +183,6 @@ func (b *benching) streamsOf(ctx context.Context, n int) (streamsResult, error) 
 	if err != nil {
 		return streamsResult{}, fmt.Errorf("bench: %w", err)
 	}
-	before := useOfProcess()
 	streams, err := connectStreams(ctx, to.url, n)
 	if err != nil {
 		closeStreams(streams)
@@ -177,7 +191,7 @@ func (b *benching) streamsOf(ctx context.Context, n int) (streamsResult, error) 
 	}
 	result := streamsResult{Streams: n, Seconds: b.seconds, ReceivedTogether: b.together}
 	result.speak(ctx, streams)
-	result.SendMemory = max(0, useOfProcess().Memory-before.Memory) / int64(n)
+	result.SendMemory = max(0, useOfProcess().Memory-b.memoryBefore) / int64(n)
 	failed := closeStreams(streams)
 	came, err := to.end()
 	if err := errors.Join(failed, err); err != nil {

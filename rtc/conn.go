@@ -11,9 +11,9 @@ import (
 	"time"
 )
 
-// firstReadBuffer holds a message of 4096 bytes, the usual limit of a room,
-// with room to spare. Larger messages make the buffer grow.
-const firstReadBuffer = 8 << 10
+// firstReadBuffer holds any event of a replica but the longest texts. Larger
+// messages make the buffer grow.
+const firstReadBuffer = 2 << 10
 
 // Conn is an open connection. All its methods may be called at the same time
 // from several goroutines; calls of Send are carried out one after the other,

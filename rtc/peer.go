@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"strings"
 	"sync"
@@ -13,15 +12,17 @@ import (
 	"github.com/pion/ice/v4"
 	"github.com/pion/interceptor"
 	"github.com/pion/logging"
+	"github.com/pion/transport/v4/stdnet"
 	"github.com/pion/webrtc/v4"
 )
 
 // ICE calls a silent peer disconnected after the first of these, failed after
-// the second on top of it, and sends a keepalive every third.
+// the second on top of it, and sends a keepalive every third. A keepalive costs
+// both ends more than a message does.
 const (
 	iceDisconnected = 2 * time.Second
 	iceFailed       = 8 * time.Second
-	iceKeepalive    = 500 * time.Millisecond
+	iceKeepalive    = time.Second
 )
 
 // retransmitAtMost bounds SCTP's wait between two attempts. It is also the
@@ -92,13 +93,16 @@ func newPeer(o *Options, sound bool) (*peer, error) {
 // interface.
 func newAPI(o *Options, sound bool) *webrtc.API {
 	var engine webrtc.SettingEngine
-	engine.LoggerFactory = &logging.DefaultLoggerFactory{Writer: io.Discard, DefaultLogLevel: logging.LogLevelDisabled}
+	engine.LoggerFactory = silence{}
 	engine.SetIncludeLoopbackCandidate(true)
 	engine.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
 	if o.everywhere {
 		engine.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4, webrtc.NetworkTypeUDP6})
 		engine.SetSTUNGatherTimeout(stunGather)
 	} else {
+		if here, err := interfacesHere(); err == nil {
+			engine.SetNet(here)
+		}
 		engine.SetIPFilter(net.IP.IsLoopback)
 		engine.SetRemoteIPFilter(net.IP.IsLoopback)
 	}
@@ -113,6 +117,25 @@ func newAPI(o *Options, sound bool) *webrtc.API {
 		webrtc.WithInterceptorRegistry(&interceptor.Registry{}),
 	)
 }
+
+// interfacesHere are the network interfaces of this machine, listed once: the
+// loopback one does not come and go, and pion lists them for each connection.
+var interfacesHere = sync.OnceValues(stdnet.NewNet)
+
+// silence is a logger that writes nothing, and that all connections share.
+type silence struct{}
+
+func (silence) NewLogger(string) logging.LeveledLogger { return silence{} }
+func (silence) Trace(string)                           {}
+func (silence) Tracef(string, ...any)                  {}
+func (silence) Debug(string)                           {}
+func (silence) Debugf(string, ...any)                  {}
+func (silence) Info(string)                            {}
+func (silence) Infof(string, ...any)                   {}
+func (silence) Warn(string)                            {}
+func (silence) Warnf(string, ...any)                   {}
+func (silence) Error(string)                           {}
+func (silence) Errorf(string, ...any)                  {}
 
 // open creates a data channel and hands it over once it is open.
 func (p *peer) open(label string, to chan<- channel) error {
