@@ -87,12 +87,12 @@ streams: build
 livekit:
 	@GO="$(GO)" scripts/livekit.sh
 
-# What CI runs.
+# What CI runs. Rooms are not entered a second time: they have no C in them.
 check: export ECHOCAST_REQUIRE_BROWSER = 1
 check: export ECHOCAST_REQUIRE_LIVEKIT = 1
 check: export ECHOCAST_REQUIRE_ESPEAK = 1
 check: browser livekit test demo fmt vet staticcheck bench-once cross static fuzz
-	CGO_ENABLED=0 $(MAKE) test
+	CGO_ENABLED=0 $(GO) test $$(CGO_ENABLED=0 $(GO) list ./... | grep -v -e /acceptance -e /examples -e /rtc/)
 
 # Ten minutes of audio in real time, between two processes.
 acceptance: build
