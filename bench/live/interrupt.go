@@ -92,14 +92,11 @@ type channel struct {
 
 func openChannel(ctx context.Context, listener *rtc.Listener, speech []float32) (*channel, error) {
 	c := &channel{loop: loop{speech, rand.IntN(len(speech)), 0}, accepted: make(chan time.Time, 1)}
-	var dialled sync.WaitGroup
-	var failed error
-	dialled.Go(func() { c.sender, failed = rtc.Dial(ctx, listener.URL(), nil) })
-	replica, err := listener.Accept(ctx)
-	dialled.Wait()
-	if err := errors.Join(err, failed); err != nil {
+	sender, replica, err := connect(ctx, listener)
+	if err != nil {
 		return nil, err
 	}
+	c.sender = sender
 	c.replica = replica
 	c.session, err = echo.NewSession(echo.NewMessages(c.sender, "c1", 0), &echo.Options{Observe: c.observe})
 	return c, err

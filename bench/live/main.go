@@ -1,11 +1,11 @@
 // Command live measures what only shows while time passes: how late chunks leave
-// when many utterances are paced in one process, and how soon an interrupt is on
-// its way while many are being spoken.
+// when many utterances are paced in one process, how soon an interrupt is on its
+// way while many are being spoken, and how soon live sound is.
 //
-//	go run ./bench/live                            # both, 90 s
-//	go run ./bench/live -utterances 100 -seconds 5 -interrupts 0
+//	go run ./bench/live                            # all of it, two minutes
+//	go run ./bench/live -utterances 100 -seconds 5 -interrupts 0 -inputs 0
 //
-// It prints two tables and fails where a message was wrong.
+// It prints three tables and fails where a message was wrong.
 package main
 
 import (
@@ -15,6 +15,8 @@ import (
 	"os"
 	"slices"
 	"time"
+
+	"echocast/audio"
 )
 
 func main() {
@@ -22,8 +24,13 @@ func main() {
 	seconds := flag.Float64("seconds", 60, "how long each is, in seconds")
 	connections := flag.Int("connections", 100, "data channels that speak while they are interrupted")
 	interrupts := flag.Int("interrupts", 1000, "interrupts that are measured; 0: none")
+	inputs := flag.Int("inputs", 10, "live inputs at the same time; 0: none")
 	flag.Parse()
-	if err := run(*utterances, *seconds, *connections, *interrupts); err != nil {
+	err := run(*utterances, *seconds, *connections, *interrupts)
+	if err == nil && *inputs > 0 {
+		err = runLive(*inputs)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "live:", err)
 		os.Exit(1)
 	}
@@ -50,6 +57,33 @@ func run(utterances int, seconds float64, connections, interrupts int) error {
 		fmt.Println("| ---: | ---: | ---: | ---: | ---: | ---: |")
 		fmt.Printf("| %d | %d | %s | %s | %s | 0 |\n\n", connections, len(took), short(took.at(0.5)), short(took.at(0.99)), short(took.at(1)))
 	}
+	return nil
+}
+
+// liveSeconds is how long live inputs of each kind are spoken.
+const liveSeconds = 15
+
+func runLive(inputs int) error {
+	fmt.Println("| live inputs | samples | chunks | read after p50 | p99 | accepted after p50 | p99 | largest |")
+	fmt.Println("| ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: |")
+	for _, c := range []struct {
+		name   string
+		rate   int
+		method audio.Method
+	}{
+		{"24 kHz", 24000, audio.DefaultMethod()},
+		{"48 kHz, `--live`", 48000, audio.FIR},
+		{"44.1 kHz, `--live`", 44100, audio.FIR},
+		{"16 kHz, `--live`", 16000, audio.FIR},
+	} {
+		w, err := measureLive(context.Background(), inputs, c.rate, c.method, liveSeconds)
+		if err != nil {
+			return err
+		}
+		fmt.Printf("| %d | %s | %d | %s | %s | %s | %s | %s |\n", inputs, c.name, len(w.accepted),
+			short(w.read.at(0.5)), short(w.read.at(0.99)), short(w.accepted.at(0.5)), short(w.accepted.at(0.99)), short(w.accepted.at(1)))
+	}
+	fmt.Println()
 	return nil
 }
 

@@ -1,0 +1,192 @@
+package main
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"sync"
+	"time"
+
+	"echocast/audio"
+	"echocast/echo"
+	"echocast/rtc"
+)
+
+// block is how much audio a source of live sound writes at a time: little, so
+// that when a sample came is known well.
+const block = 2 * time.Millisecond
+
+// waited is how long the chunks of live inputs took, from when the sample that
+// releases a chunk was written to a pipe: the first after it, which shows that
+// it is not the last.
+type waited struct {
+	read     times // until the session had it: decoded, mixed and resampled
+	accepted times // until the data channel had accepted the chunk
+}
+
+// measureLive speaks so many live inputs of this rate at the same time, each
+// from a pipe and on a data channel of its own.
+func measureLive(ctx context.Context, inputs, rate int, method audio.Method, seconds float64) (*waited, error) {
+	speech, err := samples("testdata/speech.wav")
+	if err != nil {
+		return nil, err
+	}
+	listener, err := rtc.Listen("127.0.0.1:0", nil)
+	if err != nil {
+		return nil, err
+	}
+	defer listener.Close()
+	lines := make([]*line, inputs)
+	for i := range lines {
+		lines[i] = &line{rate: rate, method: method, speech: speech, at: rand.IntN(len(speech)), blocks: int(seconds / block.Seconds())}
+	}
+	var all sync.WaitGroup
+	for _, l := range lines {
+		sender, replica, err := connect(ctx, listener)
+		if err != nil {
+			return nil, err
+		}
+		all.Go(func() { drain(ctx, replica) })
+		all.Go(func() {
+			l.err = l.run(ctx, sender)
+			_ = sender.Close()
+		})
+	}
+	all.Wait()
+	result := &waited{}
+	for _, l := range lines {
+		if l.err != nil {
+			return nil, l.err
+		}
+		result.read = append(result.read, l.read...)
+		result.accepted = append(result.accepted, l.accepted...)
+	}
+	result.read.sort()
+	result.accepted.sort()
+	return result, nil
+}
+
+// connect makes a data channel, and returns both its ends.
+func connect(ctx context.Context, listener *rtc.Listener) (sender, replica *rtc.Conn, err error) {
+	var dialled sync.WaitGroup
+	var failed error
+	dialled.Go(func() { sender, failed = rtc.Dial(ctx, listener.URL(), nil) })
+	replica, err = listener.Accept(ctx)
+	dialled.Wait()
+	return sender, replica, errors.Join(err, failed)
+}
+
+// drain takes what comes until the other end has closed.
+func drain(ctx context.Context, conn *rtc.Conn) {
+	for {
+		if _, err := conn.Receive(ctx); err != nil {
+			_ = conn.Close()
+			return
+		}
+	}
+}
+
+// line is one live input.
+type line struct {
+	rate   int
+	method audio.Method
+	speech []float32
+	at     int
+	blocks int // to write
+
+	mu       sync.Mutex
+	written  []time.Time // of every block
+	came     []arrival   // what the session read
+	read     times
+	accepted times // but for the last chunk, which the end of the input releases
+	err      error
+}
+
+// arrival is when the session had so many samples.
+type arrival struct {
+	at      time.Time
+	samples int64
+}
+
+func (l *line) run(ctx context.Context, sender *rtc.Conn) error {
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer reader.Close()
+	var writing sync.WaitGroup
+	defer writing.Wait()
+	writing.Go(func() { l.write(writer) })
+	in, err := audio.Open(reader, &audio.Options{Encoding: "s16le", Raw: audio.Format{Rate: l.rate, Channels: 1}})
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	resampled, err := audio.ResampleBy(l.method, audio.Mono(in), echo.DefaultRate)
+	if err != nil {
+		return err
+	}
+	defer resampled.Close()
+	feed := echo.NewFeed(resampled, echo.FeedOptions{})
+	defer feed.Close()
+	session, err := echo.NewSession(echo.NewMessages(sender, "c1", 0), &echo.Options{SkipHeard: true, SkipReady: true, Observe: l.observe})
+	if err != nil {
+		return err
+	}
+	defer session.Close()
+	receipt, err := session.Speak(ctx, echo.Speech{Samples: feed})
+	if err == nil && receipt.Samples == 0 {
+		return fmt.Errorf("nothing was said")
+	}
+	return err
+}
+
+func (l *line) blockSamples() int { return l.rate * int(block.Milliseconds()) / 1000 }
+
+// write writes the blocks at the times at which a microphone would have them.
+func (l *line) write(to io.WriteCloser) {
+	defer to.Close()
+	samples := l.blockSamples()
+	bytes := make([]byte, 2*samples)
+	start := time.Now()
+	for i := range l.blocks {
+		for j := range samples {
+			binary.LittleEndian.PutUint16(bytes[2*j:], uint16(int16(30000*l.speech[l.at])))
+			l.at = (l.at + 1) % len(l.speech)
+		}
+		time.Sleep(time.Until(start.Add(time.Duration(i+1) * time.Duration(samples) * time.Second / time.Duration(l.rate))))
+		l.mu.Lock()
+		l.written = append(l.written, time.Now())
+		l.mu.Unlock()
+		if _, err := to.Write(bytes); err != nil {
+			return
+		}
+	}
+}
+
+func (l *line) observe(m echo.Moment) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case m.Kind == echo.MomentInput:
+		l.came = append(l.came, arrival{m.At, m.Position + int64(m.Samples)})
+	case m.Kind == echo.MomentChunk && !m.Last:
+		l.note(m)
+	}
+}
+
+// note counts a chunk. The line is locked.
+func (l *line) note(m echo.Moment) {
+	end := m.Position + int64(m.Samples)
+	for len(l.came) > 1 && l.came[0].samples <= end {
+		l.came = l.came[1:]
+	}
+	releasing := end * int64(l.rate) / echo.DefaultRate
+	written := l.written[min(int(releasing)/l.blockSamples(), len(l.written)-1)]
+	l.read = append(l.read, l.came[0].at.Sub(written))
+	l.accepted = append(l.accepted, m.At.Sub(written))
+}
