@@ -26,7 +26,7 @@ echo "bench: many conversations" >&2
 	printf '### Many conversations\n\n```\n'
 	bin/echocast bench --quiet --streams 1,10,50,100,150,200,300 --seconds 5
 	printf '```\n\n### Pace and interrupts\n\n'
-	$GO run ./bench/live -seconds 20 -interrupts 300
+	$GO run ./bench/live
 } >"$work/more.md"
 $GO run ./bench/report -stages "$work/stages.txt" -peers "$work/peers.md" -more "$work/more.md" -load "$load" -readme bench/README.md
 echo "bench: the tables are in bench/README.md" >&2

@@ -25,9 +25,11 @@ import (
 const (
 	streamSeconds  = 5.0 // where nothing else is asked for
 	mostStreams    = 2000
-	firstFound     = 50 // streams that auto begins with
-	connectAtOnce  = 8  // connections that are made at the same time
-	streamGarbage  = 50 // GOGC: with the program's usual one, a third of the time goes to the collector
+	firstFound     = 50              // streams that auto begins with
+	connectAtOnce  = 8               // connections that are made at the same time
+	sendGarbage    = 60              // GOGC: with the program's usual one, a third of the time goes to the collector
+	receiveGarbage = 200             // the memory of the receiving process is not measured
+	streamsBegin   = 2 * time.Second // all begin in this time, as conversations do not begin together
 	streamsAuto    = "auto"
 	streamLateness = 5 * time.Millisecond
 )
@@ -82,9 +84,10 @@ func (b *benching) runStreams(ctx context.Context, text string) error {
 			return stdoutError{err}
 		}
 	}
-	b.collect(streamGarbage)
-	humSamples() // what is said is not of the streams
-	b.memoryBefore = useOfProcess().Memory
+	b.collect(sendGarbage)
+	if err := b.warmUp(ctx); err != nil {
+		return cancelled(ctx, err)
+	}
 	measure := func(n int) (bool, error) {
 		result, err := b.streamsOf(ctx, n)
 		debug.FreeOSMemory() // or the next would get it for nothing
@@ -173,15 +176,39 @@ func (s *stream) Send(ctx context.Context, msg []byte) error {
 
 func (s *stream) Receive(ctx context.Context) ([]byte, error) { return s.conn.Receive(ctx) }
 
-// streamsOf runs n streams, each over a peer connection of its own.
-func (b *benching) streamsOf(ctx context.Context, n int) (streamsResult, error) {
+// warmUp connects once, so that what the first connection of a process takes,
+// and what is said, is not counted for the streams.
+func (b *benching) warmUp(ctx context.Context) error {
+	to, err := b.startReceiver()
+	if err != nil {
+		return err
+	}
+	streams, err := connectStreams(ctx, to.url, 1)
+	closeStreams(streams)
+	_, failed := to.end()
+	humSamples()
+	debug.FreeOSMemory()
+	b.memoryBefore = useOfProcess().Memory
+	return first(err, failed)
+}
+
+func (b *benching) startReceiver() (*receiver, error) {
 	start := receiveApart
 	if b.together {
 		start = receiveHere
 	}
 	to, err := start()
 	if err != nil {
-		return streamsResult{}, fmt.Errorf("bench: %w", err)
+		return nil, fmt.Errorf("bench: %w", err)
+	}
+	return to, nil
+}
+
+// streamsOf runs n streams, each over a peer connection of its own.
+func (b *benching) streamsOf(ctx context.Context, n int) (streamsResult, error) {
+	to, err := b.startReceiver()
+	if err != nil {
+		return streamsResult{}, err
 	}
 	streams, err := connectStreams(ctx, to.url, n)
 	if err != nil {
@@ -251,7 +278,7 @@ func (r *streamsResult) speak(ctx context.Context, streams []*stream) {
 	before, start := useOfProcess(), time.Now()
 	var all sync.WaitGroup
 	for i, s := range streams {
-		begin := start.Add(echo.DefaultChunk * time.Duration(i) / time.Duration(len(streams)))
+		begin := start.Add(streamsBegin * time.Duration(i) / time.Duration(len(streams)))
 		all.Go(func() {
 			timer := time.NewTimer(time.Until(begin))
 			defer timer.Stop()

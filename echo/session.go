@@ -239,19 +239,26 @@ func (s *Session) stuck() error {
 // idRing remembers the ids of the last utterances: their events may come late,
 // and are not those of the current one, whatever their order says.
 type idRing struct {
-	ids  [5 * 64]string
+	ids  []string
 	next int
 }
 
+// mostPast is how many ids are remembered, five of each utterance.
+const mostPast = 5 * 64
+
 func (r *idRing) add(ids ...string) {
 	for _, id := range ids {
+		if len(r.ids) < mostPast {
+			r.ids = append(r.ids, id)
+			continue
+		}
 		r.ids[r.next] = id
-		r.next = (r.next + 1) % len(r.ids)
+		r.next = (r.next + 1) % mostPast
 	}
 }
 
 func (r *idRing) has(id string) bool {
-	return id != "" && slices.Contains(r.ids[:], id)
+	return id != "" && slices.Contains(r.ids, id)
 }
 
 // Progress is where a session stands, for a status line.

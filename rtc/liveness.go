@@ -79,7 +79,8 @@ func (p *pulse) dead(heard uint64) bool {
 	return p.silent >= p.allowed
 }
 
-// beat judges the peer's silence and sends the next ping.
+// beat judges the peer's silence, and sends a ping where there is some: a
+// peer that is heard need not be asked.
 func (c *Conn) beat(p *pulse) {
 	if c.pings.stream == nil {
 		return
@@ -88,7 +89,7 @@ func (c *Conn) beat(p *pulse) {
 		c.end(fmt.Errorf("%w: nothing from the peer within %v", ErrLost, c.options.PingTimeout))
 		return
 	}
-	if c.pings.BufferedAmount() == 0 { // the last one is no longer on its way
+	if p.silent > 0 && c.pings.BufferedAmount() == 0 { // the last one is no longer on its way
 		c.sendPing()
 	}
 }

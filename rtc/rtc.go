@@ -114,7 +114,8 @@ type Options struct {
 	// was sent. The default is 1 s.
 	CloseTimeout time.Duration
 
-	// PingInterval is the time between two pings. The default is 1 s.
+	// PingInterval is the silence of the peer after which it is pinged, and
+	// the time between two pings. The default is 1 s.
 	PingInterval time.Duration
 
 	// PingTimeout is how long the peer may be silent before the connection is
