@@ -1,0 +1,183 @@
+package cli
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"fmt"
+	"math"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+
+	"echocast/echo"
+	"echocast/replica"
+)
+
+// outcomeOf is what becomes of send to a replica that misbehaves. The same table,
+// for those who type the command, is in docs/talk.md.
+type outcomeOf struct {
+	fault     string // as --fault takes it
+	arguments string
+	seconds   float64 // of audio; 0: 1.5
+	endless   bool    // the replica does not notice that its peer leaves
+
+	code     int
+	outcome  echo.Outcome  // empty: there is no receipt
+	delivery echo.Delivery // empty: it depends on when the end came
+	by       string        // how it is known how much was spoken
+	spoken   float64       // where somebody stopped it; 0: all of it, or nobody knows
+	stderr   string        // of the last line
+	after    float64       // seconds that the first audio takes at least
+}
+
+var outcomes = []outcomeOf{
+	{fault: "stall-after=5", arguments: "--pace burst", seconds: 60, endless: true, code: exitLost, outcome: echo.Failed, delivery: echo.Accepted, by: echo.ByClock, stderr: "the connection was lost: the peer has taken nothing for 10s"},
+	{fault: "join-delay=500ms", outcome: echo.Finished, delivery: echo.Heard, by: echo.ByEvent},
+	{fault: "join-delay=1m", arguments: "--ready-timeout 200ms", code: exitNotReady, stderr: "the replica did not join in time (200ms)"},
+	{fault: "mute", arguments: "--ready-timeout 200ms", code: exitNotReady, stderr: "the replica did not join in time (200ms)"},
+	{fault: "drop-events=all", code: exitUnverified, outcome: echo.Unverified, delivery: echo.Acknowledged, by: echo.ByClock, stderr: "sent, but not confirmed as heard"},
+	{fault: "drop-events=all", arguments: "--wait sent", outcome: echo.Sent, by: echo.ByClock},
+	{fault: "drop-events=started", outcome: echo.Finished, delivery: echo.Heard, by: echo.ByEvent},
+	{fault: "drop-events=stopped", code: exitUnverified, outcome: echo.Unverified, delivery: echo.Acknowledged, by: echo.ByClock, stderr: "sent, but not confirmed as heard"},
+	{fault: "drop-every=2", outcome: echo.Finished, delivery: echo.Heard, by: echo.ByEvent},
+	{fault: "duplicate", outcome: echo.Finished, delivery: echo.Heard, by: echo.ByEvent},
+	{fault: "reorder", outcome: echo.Finished, delivery: echo.Heard, by: echo.ByEvent},
+	{fault: "reorder=2s", outcome: echo.Finished, delivery: echo.Heard, by: echo.ByEvent},
+	{fault: "delay=300ms", outcome: echo.Finished, delivery: echo.Heard, by: echo.ByEvent, after: 0.3},
+	{fault: "jitter=200ms", outcome: echo.Finished, delivery: echo.Heard, by: echo.ByEvent},
+	{fault: "ids=own", outcome: echo.Finished, delivery: echo.Heard, by: echo.ByEvent},
+	{fault: "ids=own,reorder", code: exitUnverified, outcome: echo.Unverified, delivery: echo.Acknowledged, by: echo.ByClock, stderr: "sent, but not confirmed as heard"},
+	{fault: "ids=raw,legacy", outcome: echo.Finished, delivery: echo.Heard, by: echo.ByEvent},
+	{fault: "stall-after=5,stall-for=700ms", outcome: echo.Finished, delivery: echo.Heard, by: echo.ByEvent},
+	{fault: "stall-after=5", endless: true, code: exitUnverified, outcome: echo.Unverified, delivery: echo.Acknowledged, by: echo.ByClock, stderr: "sent, but not confirmed as heard"},
+	{fault: "leave-after=10", code: exitLost, outcome: echo.Failed, by: echo.ByClock, stderr: "the connection was lost: the room was shut down"},
+	{fault: "die-after=10", code: exitLost, outcome: echo.Failed, by: echo.ByClock, stderr: "the connection was lost: "},
+	{fault: "interrupt-after=500ms", code: exitInterrupted, outcome: echo.Interrupted, delivery: echo.Heard, by: echo.ByEvent, spoken: 0.5, stderr: "interrupted by somebody else"},
+	{fault: "interrupt-after=500ms,ids=own", code: exitInterrupted, outcome: echo.Interrupted, delivery: echo.Heard, by: echo.ByEvent, spoken: 0.5, stderr: "interrupted by somebody else"},
+	{fault: "interrupt-after=500ms,drop-events=all", code: exitUnverified, outcome: echo.Unverified, delivery: echo.Acknowledged, by: echo.ByClock, stderr: "sent, but not confirmed as heard"},
+	{fault: "user-at=500ms", outcome: echo.Finished, delivery: echo.Heard, by: echo.ByEvent},
+	{fault: "user-at=500ms", arguments: "--barge-in", code: exitInterrupted, outcome: echo.Interrupted, delivery: echo.Heard, by: echo.ByEvent, spoken: 0.5, stderr: "interrupted by the user's speech"},
+}
+
+// Each way in which a replica can misbehave has its outcome: one receipt, which
+// tells what is known and how, an exit code, and a line that says why.
+func TestOutcomes(t *testing.T) {
+	runs := make([]*faultyRun, len(outcomes))
+	var all sync.WaitGroup
+	few := make(chan struct{}, 8)
+	for i := range outcomes {
+		few <- struct{}{} // most of the time is spent waiting, but not of the handshakes
+		all.Go(func() {
+			defer func() { <-few }()
+			runs[i] = outcomes[i].run(t)
+		})
+	}
+	all.Wait()
+	for i, c := range outcomes {
+		t.Run(strings.TrimSpace(c.fault+" "+c.arguments), func(t *testing.T) { c.check(t, runs[i]) })
+	}
+}
+
+// faultyRun is what send to such a replica left.
+type faultyRun struct {
+	code           int
+	stdout, stderr bytes.Buffer
+	report         replica.Report
+}
+
+// length is how many seconds of audio are sent.
+func (c *outcomeOf) length() float64 { return cmp.Or(c.seconds, 1.5) }
+
+func (c *outcomeOf) run(t *testing.T) *faultyRun {
+	r := &faultyRun{}
+	var options replica.Options
+	if err := setFaults(&options, strings.Split(c.fault, ",")); err != nil {
+		t.Error(err)
+		return r
+	}
+	ctx, end := context.WithCancel(t.Context())
+	defer end()
+	url, ended := scripted(ctx, t, options)
+	arguments := append([]string{"echocast", "send", "--to", url, "--json", "-f", "s16le", "--rate", "24000", "--channels", "1"}, strings.Fields(c.arguments)...)
+	in := bytes.NewReader(make([]byte, int(c.length()*48000)))
+	r.code = Run(t.Context(), append(arguments, "-"), Streams{In: in, Out: &r.stdout, Err: &r.stderr})
+	if c.endless {
+		end()
+	}
+	r.report = ended()
+	return r
+}
+
+func (c *outcomeOf) check(t *testing.T, r *faultyRun) {
+	lines := strings.Split(strings.TrimSpace(r.stderr.String()), "\n")
+	if r.code != c.code || !strings.Contains(lines[len(lines)-1], c.stderr) {
+		t.Errorf("code %d, want %d with %q: %s", r.code, c.code, c.stderr, &r.stderr)
+	}
+	for _, complaint := range r.report.Complaints {
+		if !c.endless || complaint.Kind != replica.KindNeverDone { // it did not read so far
+			t.Errorf("the replica complains: %s", complaint.Text)
+		}
+	}
+	receipts := receiptsOf(t, r.stdout.String())
+	if c.outcome == "" {
+		if len(receipts) > 0 || r.report.Messages > 0 {
+			t.Errorf("%+v; the replica got %d messages", receipts, r.report.Messages)
+		}
+		return
+	}
+	if len(receipts) != 1 || len(r.report.Utterances) != 1 {
+		t.Fatalf("%+v; the replica got %+v", receipts, r.report.Utterances)
+	}
+	c.compare(t, receipts[0], r.report.Utterances[0])
+}
+
+// compare holds a receipt against the table, and against what the replica saw.
+func (c *outcomeOf) compare(t *testing.T, receipt echo.Receipt, saw replica.Utterance) {
+	t.Helper()
+	if receipt.Outcome != c.outcome || c.delivery != "" && receipt.Delivery != c.delivery || receipt.SpokenBy != c.by {
+		t.Errorf("%s, %s, spoken by %s: want %s, %s, by %s", receipt.Outcome, receipt.Delivery, receipt.SpokenBy, c.outcome, c.delivery, c.by)
+	}
+	whole := receipt.Outcome == echo.Finished || receipt.Outcome == echo.Sent || receipt.Outcome == echo.Unverified
+	if sent := int64(c.length() * 24000); whole != (receipt.Samples == sent) || c.delivery == echo.Acknowledged && receipt.AcknowledgedSamples != sent {
+		t.Errorf("%d samples were sent and %d acknowledged, of %d", receipt.Samples, receipt.AcknowledgedSamples, sent)
+	}
+	if saw.Done && !whole {
+		t.Error("an utterance that was cut short was done")
+	}
+	if receipt.AcknowledgedSamples > receipt.Samples || saw.Samples > receipt.Samples {
+		t.Errorf("%d samples were sent, %d acknowledged, %d came", receipt.Samples, receipt.AcknowledgedSamples, saw.Samples)
+	}
+	if receipt.Outcome == echo.Finished && !saw.Done {
+		t.Error("the replica did not get the end of what is called finished")
+	}
+	if receipt.SpokenBy == echo.ByEvent && math.Abs(receipt.SpokenSeconds-saw.PlayedSeconds) > 1e-3 {
+		t.Errorf("%v s were spoken, and the replica played %v", receipt.SpokenSeconds, saw.PlayedSeconds)
+	}
+	if c.spoken > 0 && (receipt.SpokenSeconds < c.spoken || !saw.Interrupted) {
+		t.Errorf("interrupted at %v s, want %v s or later", receipt.SpokenSeconds, c.spoken)
+	}
+	if receipt.FirstAudioSeconds < c.after && receipt.FirstAudioSeconds >= 0 {
+		t.Errorf("the first audio took %v s, want %v", receipt.FirstAudioSeconds, c.after)
+	}
+}
+
+// Every fault that can be told has its line in the table.
+func TestOutcomesAreComplete(t *testing.T) {
+	text, err := os.ReadFile("../docs/talk.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range outcomes {
+		if line := fmt.Sprintf("| `%s`", c.fault); !strings.Contains(string(text), line) {
+			t.Errorf("docs/talk.md has no line that begins with %s", line)
+		}
+	}
+	aside := "lose user-for user-says seed" // of chance, or parts of another
+	for _, f := range faults {
+		if !strings.Contains(aside, f.name) && !strings.Contains(fmt.Sprint(outcomes), f.name) {
+			t.Errorf("nothing says what becomes of %s", f.name)
+		}
+	}
+}
