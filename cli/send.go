@@ -168,6 +168,7 @@ func (s *sending) run(ctx context.Context, names []string) error {
 	if err != nil {
 		return cancelled(ctx, err)
 	}
+	target.abandons = s.onLoss == string(echo.LossAbandon)
 	options := s.session()
 	options.OnReceipt = out.receive
 	session, err := target.session(options)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 
 	"echocast/echo"
 )
@@ -103,6 +104,7 @@ type reporter struct {
 	// underruns gives the replica's own count, where it can be asked.
 	underruns func(id string) (int, bool)
 	receipts  []echo.Receipt // of the input that is being spoken
+	speaking  atomic.Bool    // from begin to end, or for good after a loss
 }
 
 // inputReceipt is a receipt with what is known of its input.
@@ -131,6 +133,7 @@ func (r *reporter) warn(format string, args ...any) {
 }
 
 func (r *reporter) begin(in *input, session *echo.Session) {
+	r.speaking.Store(true)
 	r.say("%s: %s", in.title(), in.describe())
 	if !r.settings.quiet {
 		r.status = startStatus(r.people, in, session)
@@ -140,6 +143,7 @@ func (r *reporter) begin(in *input, session *echo.Session) {
 // end tells how the utterances of an input ended, and fails where a receipt
 // cannot be written.
 func (r *reporter) end(in *input, err error) error {
+	r.speaking.Store(errors.Is(err, echo.ErrLost)) // its loss ends the run
 	r.status.stop()
 	r.status = nil
 	for _, warning := range in.warnings() {

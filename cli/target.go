@@ -90,6 +90,8 @@ type target struct {
 	room  *presence
 	local *localReplica // nil where the replica is elsewhere
 	tape  *tape         // nil where nothing is recorded
+	// abandons says that an input whose connection is lost ends the run.
+	abandons bool
 	// conversation was created to be spoken in; nil where there was one.
 	conversation *tavus.Conversation
 	ended        func()          // takes the duty to end it away
@@ -193,17 +195,24 @@ func (t *target) session(options *echo.Options) (*echo.Session, error) {
 // redial makes a lost connection again. The session's listener calls it.
 func (t *target) redial(ctx context.Context) (echo.Stage, error) {
 	if t.room != nil {
+		t.progress("the connection was lost; making it again")
 		_ = t.room.leave() // it is lost
 		t.room = nil
-		t.out.say("the connection was lost; making it again")
 	}
 	room, err := t.join(ctx)
 	if err != nil {
 		return nil, err
 	}
 	t.room = room
-	t.out.say("the connection is there again")
+	t.progress("the connection is there again")
 	return room.stage, nil
+}
+
+// progress says how a loss is made good, where the run does not end with it.
+func (t *target) progress(text string) {
+	if !t.abandons || !t.out.speaking.Load() {
+		t.out.say("%s", text)
+	}
 }
 
 // close leaves the room, after its session was closed: what was sent is
