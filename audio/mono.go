@@ -48,7 +48,15 @@ func (m *mono) ReadSamples(p []float32) (int, error) {
 }
 
 func averageStereo(dst, src []float32) {
-	src = src[:2*len(dst)]
+	at := 0
+	for ; at <= len(dst)-4; at += 4 {
+		out, in := (*[4]float32)(dst[at:]), (*[8]float32)(src[2*at:])
+		out[0] = (in[0] + in[1]) * 0.5
+		out[1] = (in[2] + in[3]) * 0.5
+		out[2] = (in[4] + in[5]) * 0.5
+		out[3] = (in[6] + in[7]) * 0.5
+	}
+	dst, src = dst[at:], src[2*at:2*len(dst)]
 	for i := range dst {
 		dst[i] = (src[2*i] + src[2*i+1]) * 0.5
 	}

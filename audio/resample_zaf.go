@@ -17,8 +17,9 @@ import (
 // does not look at how much input was taken, so a block that does not come out
 // whole loses audio without an error. Therefore every write is a block of the
 // same length whose output is whole (or, for unusual rates, as nearly as can
-// be, and never with input left over), the last one filled up with silence, and
-// the total is cut to the right length. The result equals one libsoxr call over
+// be, and never with input left over) or several of them where src gives so
+// much at once, the last one filled up with silence, and the total is cut to the
+// right length. The result equals one libsoxr call over
 // the whole signal. Samples are float32: 16-bit output is dithered by libsoxr
 // from a seed taken from the clock.
 type zaf struct {
@@ -26,8 +27,9 @@ type zaf struct {
 	from  int
 	to    int
 	lib   *resample.Resampler
-	block []float32 // one write
-	have  int       // samples in block
+	block int       // samples of one write, or of one of several that are joined
+	buf   []float32 // as many blocks as are written together at most
+	have  int       // samples in buf
 	in    int64     // samples read from src
 	out   int64     // samples handed out
 	ready floats    // converted, not handed out yet
@@ -41,17 +43,26 @@ func newZaf(src Source, rate int) (Resampled, error) {
 		return nil, fmt.Errorf("resample: %w", err)
 	}
 	s.lib = lib
-	s.block = make([]float32, zafBlock(s.from, rate))
+	block, whole := zafBlock(s.from, rate)
+	together := 1
+	if whole {
+		together = max(1, zafTogether/block)
+	}
+	s.block, s.buf = block, make([]float32, together*block)
 	return s, nil
 }
 
-// zafBlock is the length of one write. Where whole periods of the ratio fit
+// zafTogether is how many samples are written together at most. A write costs
+// five allocations, and two copies.
+const zafTogether = 4096
+
+// zafBlock is the length of one write, and whether all of it comes out. Where whole periods of the ratio fit
 // into 20 ms, it is as many as do: live audio then waits no longer than that.
 // For other rates it is the length of 2048 to 4096 with the least left over.
-func zafBlock(from, to int) int {
+func zafBlock(from, to int) (samples int, whole bool) {
 	period := from / greatestCommonDivisor(from, to)
 	if short := from / 50; period <= short {
-		return short / period * period
+		return short / period * period, true
 	}
 	best, least := 0, 2.0
 	ratio := float64(to) / float64(from)
@@ -64,7 +75,7 @@ func zafBlock(from, to int) int {
 			best, least = n, left
 		}
 	}
-	return best
+	return best, false
 }
 
 func (s *zaf) Format() Format { return Format{Rate: s.to, Channels: 1} }
@@ -83,10 +94,11 @@ func (s *zaf) ReadSamples(p []float32) (int, error) {
 	return n, nil
 }
 
-// convert reads and writes one block, or finishes where src has ended.
+// convert reads and writes as many blocks as there are, or finishes where src
+// has ended.
 func (s *zaf) convert() error {
-	for s.have < len(s.block) {
-		n, err := s.src.ReadSamples(s.block[s.have:])
+	for s.have < s.block {
+		n, err := s.src.ReadSamples(s.buf[s.have:])
 		s.have += n
 		s.in += int64(n)
 		if errors.Is(err, io.EOF) {
@@ -96,17 +108,18 @@ func (s *zaf) convert() error {
 			return err
 		}
 	}
-	return s.write()
+	return s.write(s.have / s.block * s.block)
 }
 
-func (s *zaf) write() error {
-	s.have = 0
+// write writes the first n samples and keeps the rest.
+func (s *zaf) write(n int) error {
 	if s.lib == nil {
 		return errors.New("resample: closed")
 	}
-	if _, err := s.lib.Write(bytesOf(s.block)); err != nil {
+	if _, err := s.lib.Write(bytesOf(s.buf[:n])); err != nil {
 		return fmt.Errorf("resample: %w", err)
 	}
+	s.have = copy(s.buf, s.buf[n:s.have])
 	return nil
 }
 
@@ -117,8 +130,10 @@ func (s *zaf) finish() error {
 		return io.EOF
 	}
 	if s.have > 0 {
-		clear(s.block[s.have:])
-		if err := s.write(); err != nil {
+		whole := (s.have + s.block - 1) / s.block * s.block
+		clear(s.buf[s.have:whole])
+		s.have = whole
+		if err := s.write(whole); err != nil {
 			return err
 		}
 	}
