@@ -61,6 +61,35 @@ func TestSilentPeerIsLost(t *testing.T) {
 	}
 }
 
+// No more ping intervals pass in silence than make 5 s with the defaults. Time
+// does not count, and neither do intervals in which something was still on its
+// way.
+func TestALossIsNoticedSoon(t *testing.T) {
+	o, err := (*Options)(nil).withDefaults()
+	if err != nil {
+		t.Fatal(err)
+	}
+	most := int(5 * time.Second / o.PingInterval)
+	ticks := make(chan time.Time)
+	c, silent := pair(t, &Options{ticks: ticks}, nil)
+	<-c.answered
+	goSilent(t, silent)
+	for quiet, heard := 0, uint64(0); !c.hasEnded(); {
+		select {
+		case ticks <- time.Time{}:
+		case <-c.ended:
+		}
+		if now := c.peer.SCTP().Stats().BytesReceived; now != heard {
+			quiet, heard = 0, now
+		} else if quiet++; quiet > most {
+			t.Fatalf("nothing was heard for %d intervals of %v, and the peer is not lost", quiet, o.PingInterval)
+		}
+	}
+	if !errors.Is(c.cause, ErrLost) {
+		t.Error(c.cause)
+	}
+}
+
 func TestSilenceEndsABlockedReceive(t *testing.T) {
 	ticks := make(chan time.Time)
 	c, silent := pair(t, &Options{ticks: ticks}, nil)

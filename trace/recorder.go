@@ -80,8 +80,19 @@ func (r *Recorder) Observe(m echo.Moment) {
 	r.record(e)
 }
 
-// Conn is conn with every message recorded.
-func (r *Recorder) Conn(conn echo.Conn) echo.Conn { return &recorded{conn, r} }
+// Conn is conn with every message recorded. Where conn tells what its peer has
+// not acknowledged, as rtc.Conn does, it tells that too.
+func (r *Recorder) Conn(conn echo.Conn) echo.Conn {
+	if teller, ok := conn.(acknowledger); ok {
+		return &struct {
+			*recorded
+			acknowledger
+		}{&recorded{conn, r}, teller}
+	}
+	return &recorded{conn, r}
+}
+
+type acknowledger interface{ Unacknowledged() int }
 
 type recorded struct {
 	conn echo.Conn
