@@ -380,6 +380,39 @@ func TestAStuckPeerIsLost(t *testing.T) {
 	}
 }
 
+// What is said again after a loss waits for the new connection, also where nobody
+// waits for the replica.
+func TestALossIsMadeGoodWithoutTheReplica(t *testing.T) {
+	dial := &rooms{fail: 3}
+	receipts := 0
+	options := &Options{OnLoss: LossRestart, Redial: dial.redial, SkipReady: true, OnReceipt: func(Receipt) { receipts++ }}
+	inRoom(t, options, func(t *testing.T, r *room, s *Session) {
+		second := newRoom()
+		second.polite(sameID)
+		dial.next = []*room{second}
+		time.AfterFunc(time.Second, r.hangUp)
+		feed := NewFeed(silence(3), FeedOptions{Keep: 20 * time.Second})
+		defer feed.Close()
+		receipt, err := s.Speak(t.Context(), Speech{Samples: feed, Abort: feed.Abort})
+		if err != nil || receipt.Outcome != Finished || receipts != 2 {
+			t.Errorf("%v, %+v, %d receipts", err, receipt, receipts)
+		}
+	})
+}
+
+// Where there is no other connection, nothing is said again.
+func TestAStuckPeerThatNobodyReplaces(t *testing.T) {
+	receipts := 0
+	inRoom(t, &Options{OnLoss: LossRestart, OnReceipt: func(Receipt) { receipts++ }}, func(t *testing.T, r *room, s *Session) {
+		r.full = make(chan struct{})
+		feed := NewFeed(silence(3), FeedOptions{Keep: 20 * time.Second})
+		defer feed.Close()
+		if _, err := s.Speak(t.Context(), Speech{Samples: feed, Abort: feed.Abort}); !errors.Is(err, ErrLost) || receipts != 1 {
+			t.Errorf("%v, %d receipts", err, receipts)
+		}
+	})
+}
+
 // acknowledging is a room that tells what it has not acknowledged.
 type acknowledging struct {
 	*room

@@ -95,6 +95,10 @@ func (s *Session) rejoin(ctx context.Context, err error) bool {
 		return false
 	}
 	s.stage = stage
+	if s.options.SkipReady {
+		s.rejoining = false
+		s.change()
+	}
 	s.options.Observe(Moment{Kind: MomentConnected, At: time.Now()})
 	return true
 }

@@ -28,7 +28,7 @@ type Session struct {
 	stage     Stage
 	drop      context.CancelCauseFunc // ends the listening to stage
 	joined    bool                    // the replica is there
-	rejoining bool                    // from a loss until the replica is there again
+	rejoining bool                    // from a loss until the replica, or with SkipReady the room, is there again
 	lost      error                   // why nothing can be said any more
 	line      []*turn                 // who speaks, and who waits
 	free      time.Time               // when the next utterance may begin

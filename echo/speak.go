@@ -313,7 +313,7 @@ func (s *Session) goOn(t *turn, c content, r Receipt, err error) error {
 	case t.ctx.Err() != nil:
 		return err
 	case errors.Is(err, ErrLost):
-		if s.options.OnLoss == LossAbandon {
+		if s.options.OnLoss == LossAbandon || s.options.Redial == nil {
 			return err
 		}
 		if s.options.OnLoss == LossRestart {

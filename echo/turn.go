@@ -57,15 +57,15 @@ func (s *Session) await(t *turn) error {
 // waitThere waits for the replica, and for a connection that is being made
 // again before.
 func (s *Session) waitThere(ctx context.Context) error {
+	if s.options.SkipReady { // Redial is bounded
+		return s.until(ctx, func() (bool, error) { return !s.rejoining, s.lost })
+	}
 	timeout := s.options.ReadyTimeout
 	s.mu.Lock()
 	if s.rejoining {
 		timeout += s.options.RedialTimeout
 	}
 	s.mu.Unlock()
-	if s.options.SkipReady {
-		return s.lostError()
-	}
 	return s.waitReady(ctx, timeout)
 }
 
