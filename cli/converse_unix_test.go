@@ -1,0 +1,132 @@
+//go:build unix
+
+package cli
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"echocast/echo"
+	"echocast/replica"
+	"echocast/rtc"
+)
+
+// endless is a text-to-speech program that never ends, and starts others. gone is
+// closed when it and all it started are: each of them holds one end of a pipe.
+func endless(t *testing.T) (command string, gone <-chan struct{}) {
+	t.Helper()
+	fifo := filepath.Join(t.TempDir(), "alive")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		pipe, err := os.Open(fifo) // waits for the program
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer pipe.Close()
+		_, _ = io.Copy(io.Discard, pipe)
+	}()
+	return "exec 9>'" + fifo + "'; sleep 600 & while :; do cat ../testdata/speech.wav; done", over
+}
+
+// converse runs the command until it ends, and returns what it left.
+func converse(ctx context.Context, url string, arguments ...string) (code int, stdout, stderr string) {
+	all := append([]string{"converse", "--to", url, "--json", "--on-utterance", "cat"}, arguments...)
+	return run(ctx, all...)
+}
+
+// onlyReceipt is the receipt of the only answer.
+func onlyReceipt(t *testing.T, stdout string) echo.Receipt {
+	t.Helper()
+	receipts := receiptsOf(t, stdout)
+	if len(receipts) != 1 {
+		t.Fatalf("%d receipts: %s", len(receipts), stdout)
+	}
+	return receipts[0]
+}
+
+// A user who barges in ends the program that speaks, and all that it started;
+// the conversation goes on until Ctrl-C.
+func TestConverseKillsWhatSpeaks(t *testing.T) {
+	url, ended := scripted(t.Context(), t, replica.Options{}, userSays("", "i1", "Hello?"), userBegins)
+	tts, gone := endless(t)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	defer cancel(nil)
+	go func() {
+		<-gone
+		cancel(signalled{syscall.SIGINT})
+	}()
+	code, stdout, stderr := converse(ctx, url, "--tts", tts)
+	report := ended()
+	receipt := onlyReceipt(t, stdout)
+	if code != 0 || receipt.Outcome != echo.Interrupted || receipt.SpokenBy != echo.ByEvent || !strings.Contains(receipt.Error, "user") {
+		t.Errorf("code %d, %+v, %s", code, receipt, stderr)
+	}
+	if len(report.Interrupts) != 1 || report.Utterances[0].Done || report.ComplaintCount != 0 {
+		t.Errorf("the replica got %+v, %+v and complains of %+v", report.Interrupts, report.Utterances, report.Complaints)
+	}
+}
+
+// Ctrl-C in the middle of an answer silences the replica and ends what speaks.
+func TestConverseEndsInAnAnswer(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	defer cancel(nil)
+	url, ended := scripted(t.Context(), t, replica.Options{OnEvent: func(e replica.Event) {
+		if e.Kind == replica.EventStarted {
+			cancel(signalled{syscall.SIGINT})
+		}
+	}}, userSays("", "i1", "Hello?"))
+	tts, gone := endless(t)
+	code, stdout, stderr := converse(ctx, url, "--tts", tts)
+	report := ended()
+	<-gone
+	if receipt := onlyReceipt(t, stdout); code != 0 || receipt.Outcome != echo.Interrupted || receipt.SpokenBy != echo.ByEvent {
+		t.Errorf("code %d, %+v, %s", code, receipt, stderr)
+	}
+	if len(report.Interrupts) != 1 || report.Utterances[0].Done || report.ComplaintCount != 0 {
+		t.Errorf("the replica got %+v, %+v and complains of %+v", report.Interrupts, report.Utterances, report.Complaints)
+	}
+}
+
+// A connection that is lost in the middle of an answer, and cannot be made again,
+// ends the conversation with the code for that.
+func TestConverseLost(t *testing.T) {
+	listener, err := rtc.Listen("127.0.0.1:0", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	script, err := replica.ParseScript(bytes.NewReader([]byte(userSays("", "i1", "Hello?"))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var playing sync.WaitGroup
+	playing.Go(func() {
+		defer listener.Close()
+		conn, err := listener.Accept(t.Context())
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		_ = listener.Close() // nobody comes a second time
+		_, _ = replica.New(conn, &replica.Options{Script: script, Faults: replica.Faults{DieAfter: 20}, Die: func() { _ = conn.Close() }}).Run(t.Context())
+		_ = conn.Close()
+	})
+	tts, gone := endless(t)
+	code, stdout, stderr := converse(t.Context(), listener.URL(), "--tts", tts, "--reconnect-timeout", "1s")
+	playing.Wait()
+	<-gone
+	if receipt := onlyReceipt(t, stdout); code != exitNotRejoined || receipt.Outcome != echo.Failed || receipt.Samples == 0 {
+		t.Errorf("code %d, %+v, %s", code, receipt, stderr)
+	}
+}
