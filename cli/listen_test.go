@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -185,6 +186,30 @@ func TestListenUsage(t *testing.T) {
 		if code != 2 || stdout != "" || !strings.Contains(stderr, want) {
 			t.Errorf("%v: code %d, %s", arguments, code, stderr)
 		}
+	}
+}
+
+// Other machines reach a webhook only where that was asked for.
+func TestWebhookIsLocal(t *testing.T) {
+	for address, want := range map[string]string{
+		":0": "127.0.0.1", ":0/secret": "127.0.0.1", "127.0.0.1:0": "127.0.0.1", "0.0.0.0:0/secret": "0.0.0.0",
+	} {
+		var stderr bytes.Buffer
+		hook, err := newWebhook(address, (&settings{}).newReporter(&bytes.Buffer{}, &stderr))
+		if err != nil {
+			t.Errorf("%s: %v", address, err)
+			continue
+		}
+		at := hook.socket.Addr().(*net.TCPAddr)
+		if err := hook.close(); err != nil {
+			t.Error(err)
+		}
+		if everywhere := want == "0.0.0.0"; everywhere != at.IP.IsUnspecified() || !everywhere && at.IP.String() != want {
+			t.Errorf("%s listens on %v", address, at)
+		}
+	}
+	if code, stdout, _ := run(t.Context(), "listen", "--help"); code != 0 || !strings.Contains(stdout, "127.0.0.1 without a host") {
+		t.Errorf("code %d, %s", code, stdout)
 	}
 }
 

@@ -24,20 +24,24 @@ type webhook struct {
 	path   string
 	events chan echo.Event
 	over   chan struct{} // closed by close
+	socket net.Listener
 	server http.Server
 	ended  sync.WaitGroup
 	failed chan error
 }
 
 // newWebhook listens on address, which may have a path behind it: then nothing
-// else is taken.
+// else is taken. Without a host it is this machine only.
 func newWebhook(address string, out *reporter) (*webhook, error) {
 	host, path, _ := strings.Cut(address, "/")
+	if strings.HasPrefix(host, ":") {
+		host = "127.0.0.1" + host
+	}
 	socket, err := net.Listen("tcp", host)
 	if err != nil {
 		return nil, usagef("--webhook %s: %v; it is an address to listen on, such as 127.0.0.1:8871/callbacks", address, err)
 	}
-	w := &webhook{path: "/" + path, events: make(chan echo.Event), over: make(chan struct{}), failed: make(chan error, 1)}
+	w := &webhook{path: "/" + path, socket: socket, events: make(chan echo.Event), over: make(chan struct{}), failed: make(chan error, 1)}
 	w.server = http.Server{
 		Handler:           w,
 		ReadHeaderTimeout: 5 * time.Second,
