@@ -84,7 +84,7 @@ func (v *conversation) run(ctx context.Context) error {
 	out.heard = true
 	target, err := v.connect(ctx, place{conversation: v.settings.conversation, limit: v.maxMessage}, out)
 	if err != nil {
-		return cancelled(ctx, err)
+		return ended(cancelled(ctx, err))
 	}
 	options := v.session()
 	options.BargeIn = !v.noBargeIn

@@ -48,7 +48,8 @@ const helpExitCodes = `Exit codes:
         (--barge-in), by SIGUSR2 or by space
      9  sent, but not confirmed as heard
     10  the connection was lost and could not be made again
-   130  interrupted by Ctrl-C (SIGINT); 143 by SIGTERM, 129 by SIGHUP`
+   130  interrupted by Ctrl-C (SIGINT); 143 by SIGTERM, 129 by SIGHUP; but 0 for
+        listen, converse, hear and replica, which have no other end`
 
 type usageError struct{ text string }
 

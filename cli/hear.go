@@ -124,7 +124,7 @@ func (h *hearing) run(ctx context.Context, names []string) error {
 	out := h.settings.newReporter(h.streams.Out, h.streams.Err)
 	target, err := h.connect(ctx, place{conversation: h.settings.conversation, limit: echo.DefaultMaxMessage, hear: true}, out)
 	if err != nil {
-		return cancelled(ctx, err)
+		return ended(cancelled(ctx, err))
 	}
 	written, err := h.open(ctx, name)
 	if err != nil {

@@ -133,7 +133,7 @@ func (l *listening) run(ctx context.Context) error {
 	out := l.settings.newReporter(l.streams.Out, l.streams.Err)
 	room, err := l.open(ctx, out)
 	if err != nil {
-		return first(cancelled(ctx, err), written.close())
+		return first(ended(cancelled(ctx, err)), written.close())
 	}
 	listener := &listener{
 		source: room, out: out, stdout: l.streams.Out, raw: l.raw, kinds: kinds, most: l.count,
