@@ -353,20 +353,44 @@ func (c *Conn) flush(timeout <-chan time.Time) error {
 	}
 }
 
-// part resets the channels and waits for the peer to do the same, which it
-// does without its reader's help on the ping channel only. From then on it
-// knows that it was not abandoned.
+// part says bye, resets the channels and waits for the peer to do the same, which
+// it does without its reader's help on the ping channel only. By then it has
+// read the bye, so that it knows that it was not abandoned when the association
+// ends under it.
 func (c *Conn) part(timeout <-chan time.Time) {
 	if c.hasEnded() {
 		return
 	}
 	_ = c.messages.Close()
-	if c.pings.stream == nil {
+	if !c.hasPings() {
 		return
 	}
+	_, _ = c.pings.WriteDataChannel([]byte(bye), true)
 	_ = c.pings.Close()
 	select {
 	case <-c.parted:
 	case <-timeout:
 	}
+}
+
+// pingsOpen is how long after the message channel the ping channel may open.
+const pingsOpen = 250 * time.Millisecond
+
+// hasPings waits for the ping channel of a connection that is closed as soon as
+// it was made.
+func (c *Conn) hasPings() bool {
+	if c.pings.stream != nil {
+		return true
+	}
+	late := time.NewTimer(min(pingsOpen, c.options.CloseTimeout))
+	defer late.Stop()
+	select {
+	case c.pings = <-c.peer.pings:
+		c.readers.Go(c.answer)
+		return true
+	case <-c.ended:
+	case <-c.peer.broken:
+	case <-late.C:
+	}
+	return false
 }

@@ -11,6 +11,7 @@ import (
 const (
 	ping = "ping"
 	pong = "pong"
+	bye  = "bye" // the last one, of a peer that closes
 )
 
 // pongBacklog is how many bytes of pongs may wait for a peer that pings but
@@ -31,6 +32,7 @@ func (c *Conn) supervise() {
 		case <-c.ended:
 			return
 		case <-c.peer.broken:
+			c.hearLast(arriving)
 			c.end(fmt.Errorf("%w: no way to the peer is left", ErrLost))
 		case c.pings = <-arriving:
 			arriving = nil
@@ -39,6 +41,29 @@ func (c *Conn) supervise() {
 		case <-ticks:
 			c.beat(&pulse)
 		}
+	}
+}
+
+// lastWord is how long what has arrived on the ping channel may take to be read,
+// once the way to the peer is gone.
+const lastWord = 100 * time.Millisecond
+
+// hearLast reads what has arrived on the ping channel: a bye may be among it.
+func (c *Conn) hearLast(arriving <-chan channel) {
+	if c.pings.stream == nil {
+		select {
+		case c.pings = <-arriving:
+			c.readers.Go(c.answer)
+		default:
+			return
+		}
+	}
+	enough := time.NewTimer(lastWord)
+	defer enough.Stop()
+	select {
+	case <-c.parted:
+	case <-c.closing:
+	case <-enough.C:
 	}
 }
 
@@ -123,6 +148,8 @@ func (c *Conn) answer() {
 			c.sendPong()
 		case pong:
 			c.answeredOnce.Do(func() { close(c.answered) })
+		case bye:
+			c.end(ErrPeerGone)
 		}
 	}
 }

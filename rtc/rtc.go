@@ -17,7 +17,7 @@
 //	     <-  201 Created, application/sdp     answer, Location: /{session}
 //	ICE, DTLS, SCTP                      <->  127.0.0.1 only, on one machine
 //	data channel "echocast"              <->  messages: ordered, reliable, text
-//	data channel "echocast.ping"         <->  "ping", answered by "pong"
+//	data channel "echocast.ping"         <->  "ping", answered by "pong"; "bye"
 //	DELETE /{session}                    ->   the session is over
 //
 // The dialer opens both channels. A peer that opens or answers only "echocast"
@@ -44,9 +44,9 @@
 // had arrived and then fails with ErrLost. Send fails with the same errors, at
 // once.
 //
-// The goodbye of Close is this order: what was sent is acknowledged, both
-// channels are reset (RFC 8831 section 6.7), the peer resets its own, then the
-// session is deleted and the association aborted.
+// The goodbye of Close is this order: what was sent is acknowledged, "bye" is
+// sent on the ping channel, both channels are reset (RFC 8831 section 6.7), the
+// peer resets its own, then the session is deleted and the association aborted.
 //
 // # Goroutines
 //

@@ -47,7 +47,7 @@ func TestSound(t *testing.T) {
 	_ = from.Close()
 	for err = nil; err == nil; _, err = to.Hear(t.Context()) {
 	}
-	if !errors.Is(err, ErrPeerGone) && !errors.Is(err, ErrLost) { // the goodbye may be overtaken
+	if !errors.Is(err, ErrPeerGone) {
 		t.Errorf("after the end: %v", err)
 	}
 }
