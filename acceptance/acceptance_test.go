@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"math"
+	"strings"
 	"testing"
 	"time"
 
@@ -169,8 +170,18 @@ func TestTheLimitOfTheRoom(t *testing.T) {
 			t.Errorf("a limit of %d: %v, %+v", limit, o, report.Complaints)
 		}
 	}
-	s := openBridge(t, &replica.Options{MessageLimit: 2048})
-	o := send(t.Context(), t, s, nil, "--chunk", "50ms", speech)
+	s := openNative(t, &replica.Options{MessageLimit: 2048}) // Daily's library does not tell the limit
+	o := send(t.Context(), t, s, nil, "--max-message", "2048", speech)
+	if report := s.end(); o.code != 0 || report.ComplaintCount != 0 {
+		t.Errorf("a limit of 2048 that is named: %v, %+v", o, report.Complaints)
+	}
+	s = openNative(t, &replica.Options{MessageLimit: 2048})
+	o = send(t.Context(), t, s, nil, speech)
+	if report := s.end(); o.code == 0 || report.Messages != 0 || !strings.Contains(o.stderr, "of at most 2048") {
+		t.Errorf("a limit of 2048 that is not known: %v, and the replica got %d messages", o, report.Messages)
+	}
+	s = openBridge(t, &replica.Options{MessageLimit: 2048})
+	o = send(t.Context(), t, s, nil, "--chunk", "50ms", speech)
 	if report := s.end(); o.code != 7 || report.Messages != 0 {
 		t.Errorf("%v, and the replica got %d messages", o, report.Messages)
 	}

@@ -276,6 +276,41 @@ func TestADailyRoomIsHeard(t *testing.T) {
 	}
 }
 
+// Daily's library lets the replica and the user be heard as the browser does.
+func TestADailyRoomIsHeardByTheLibrary(t *testing.T) {
+	library := needLibrary(t)
+	for from, hertz := range map[string]int{"replica": 440, "user": 1000} {
+		t.Run(from, func(t *testing.T) {
+			t.Parallel()
+			room, err := dailytest.NewRoom(dailytest.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer room.Close()
+			room.Enter("Ann", "tavus-replica-1").Hum(440)
+			stderr := awaiting("hearing ")
+			var coming sync.WaitGroup
+			coming.Go(func() {
+				<-stderr.came
+				room.Enter("Bob", "").Hum(1000)
+			})
+			code, pcm := hearTo(t, stderr, "--to", "daily+"+room.URL(), "--daily-core", library, "--from", from, "--rate", "16000", "--duration", heardFor().String())
+			coming.Wait()
+			if code != 0 {
+				t.Fatal(stderr)
+			}
+			noneLost(t, stderr)
+			said := loud(samples(t, pcm))
+			if len(said) < 2*16000 {
+				t.Fatalf("only %d samples are loud: %s", len(said), stderr)
+			}
+			if got := steady(said[8000:], 16000); math.Abs(got-float64(hertz)) > float64(hertz)/1000 {
+				t.Errorf("the %s hums %v Hz, want %d", from, got, hertz)
+			}
+		})
+	}
+}
+
 // heardFor is how long a Daily room is heard: ECHOCAST_HEAR_LONG makes it 30 s.
 func heardFor() time.Duration {
 	if os.Getenv("ECHOCAST_HEAR_LONG") != "" {

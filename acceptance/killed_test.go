@@ -32,7 +32,20 @@ func TestMain(m *testing.M) {
 	if os.Getenv(runAsProgram) != "" {
 		os.Exit(cli.Main())
 	}
-	os.Exit(m.Run())
+	os.Exit(runAll(m))
+}
+
+// scratch is a folder for what is made once.
+var scratch string
+
+func runAll(m *testing.M) int {
+	folder, err := os.MkdirTemp("", "")
+	if err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(folder)
+	scratch = folder
+	return m.Run()
 }
 
 // killing is a run that is killed at a point, with the service and the room it

@@ -17,6 +17,7 @@ import (
 	"echocast/echo"
 	"echocast/replica"
 	"echocast/rtc"
+	"echocast/rtc/daily/core"
 	"echocast/rtc/daily/dailytest"
 )
 
@@ -26,6 +27,8 @@ type world struct {
 	// open makes a room with a replica in it, which behaves as the options
 	// say.
 	open func(t *testing.T, options *replica.Options) *stage
+	// heavy worlds have the machine to themselves.
+	heavy bool
 }
 
 // stage is a room with its replica.
@@ -36,8 +39,9 @@ type stage struct {
 }
 
 var worlds = []world{
-	{"local", openLocal},
-	{"daily bridge", openBridge},
+	{name: "local", open: openLocal},
+	{name: "daily bridge", open: openBridge, heavy: true},
+	{name: "daily native", open: openNative},
 }
 
 func openLocal(t *testing.T, options *replica.Options) *stage {
@@ -95,6 +99,32 @@ func openBridge(t *testing.T, options *replica.Options) *stage {
 	return enter(t, options, room, participant, "--to", "daily+"+room.URL(), "--daily-js", library, "--daily-call-machine", room.CallMachine())
 }
 
+// dailyLibrary is the stand-in for Daily's library. There is one for the
+// process, because that is what the real one asks for.
+var dailyLibrary = sync.OnceValues(func() (string, error) {
+	return dailytest.BuildLibrary(scratch)
+})
+
+// needLibrary skips the test where this build cannot open a shared library, and
+// fails it without a C compiler.
+func needLibrary(t *testing.T) string {
+	t.Helper()
+	if !core.Supported {
+		t.Skip(core.ErrUnsupported)
+	}
+	path, err := dailyLibrary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func openNative(t *testing.T, options *replica.Options) *stage {
+	library := needLibrary(t)
+	room, participant := openDailyRoom(t, options)
+	return enter(t, options, room, participant, "--to", "daily+"+room.URL(), "--daily-core", library)
+}
+
 func openDailyRoom(t *testing.T, options *replica.Options) (*dailytest.Room, *dailytest.Participant) {
 	room, err := dailytest.NewRoom(dailytest.Options{MaxMessage: options.MessageLimit})
 	if err != nil {
@@ -123,10 +153,15 @@ func enter(t *testing.T, options *replica.Options, room *dailytest.Room, partici
 	}}
 }
 
-// everywhere runs a test in every world.
+// everywhere runs a test in every world, in light ones at the same time.
 func everywhere(t *testing.T, test func(t *testing.T, w world)) {
 	for _, w := range worlds {
-		t.Run(w.name, func(t *testing.T) { test(t, w) })
+		t.Run(w.name, func(t *testing.T) {
+			if !w.heavy {
+				t.Parallel()
+			}
+			test(t, w)
+		})
 	}
 }
 

@@ -10,6 +10,7 @@ package cli
 import (
 	"cmp"
 	"context"
+	"flag"
 	"fmt"
 	"io"
 	"slices"
@@ -42,6 +43,20 @@ func Run(ctx context.Context, args []string, streams Streams) int {
 		fmt.Fprintf(streams.Err, "echocast: %s\n", printable(firstLine(err.Error())))
 	}
 	return exitCode(err)
+}
+
+// sharedFlag is a flag that several runs at the same time have in common, which
+// urfave/cli does with --help and --version: it parses into a copy.
+type sharedFlag struct{ *cli.BoolFlag }
+
+func (f sharedFlag) Apply(set *flag.FlagSet) error {
+	own := *f.BoolFlag
+	return own.Apply(set)
+}
+
+func init() {
+	cli.HelpFlag = sharedFlag{cli.HelpFlag.(*cli.BoolFlag)}
+	cli.VersionFlag = sharedFlag{cli.VersionFlag.(*cli.BoolFlag)}
 }
 
 // newApp describes the commands. urfave/cli by itself prints usage errors on

@@ -82,7 +82,7 @@ func (d *doctoring) livekit() {
 // dailyTransport is how Daily rooms are joined, which is a failure only where
 // there is one to be joined.
 func (d *doctoring) dailyTransport(ctx context.Context) {
-	way, err := d.daily.way()
+	way, err := d.daily.way(false)
 	switch {
 	case err == nil && d.wantsDaily():
 		d.ok("transport", "%s: %s", way.name, way.why)
@@ -99,11 +99,15 @@ func (d *doctoring) dailyTransport(ctx context.Context) {
 	default:
 		d.ok("browser", "%s", describe(ctx, way.browser, "--version"))
 	}
-	d.dailyLibrary()
+	if err == nil && way.library != "" {
+		d.skip("daily-js", "none is needed", "")
+		return
+	}
+	d.dailyJS()
 }
 
-// dailyLibrary tells which daily-js the page loads.
-func (d *doctoring) dailyLibrary() {
+// dailyJS tells which daily-js the page loads.
+func (d *doctoring) dailyJS() {
 	release := "release " + daily.Version
 	if d.daily.dailyJS == "" {
 		cdn, _ := url.Parse(daily.CDN) // a constant

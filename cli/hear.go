@@ -122,7 +122,7 @@ func (h *hearing) run(ctx context.Context, names []string) error {
 		name = names[0]
 	}
 	out := h.settings.newReporter(h.streams.Out, h.streams.Err)
-	target, err := h.connect(ctx, place{conversation: h.settings.conversation, limit: echo.DefaultMaxMessage, hear: true}, out)
+	target, err := h.connect(ctx, place{conversation: h.settings.conversation, limit: echo.DefaultMaxMessage, hear: true, hearRate: h.rate}, out)
 	if err != nil {
 		return ended(cancelled(ctx, err))
 	}
@@ -202,7 +202,7 @@ func (r *recogniser) packet(track string, p *rtp.Packet) {
 	if r.tracks[track] == nil {
 		r.tracks[track] = r.mixer.Track(now)
 	}
-	r.tracks[track].Push(hear.Packet{SSRC: p.SSRC, Sequence: p.SequenceNumber, Timestamp: p.Timestamp, Payload: p.Payload}, now)
+	r.tracks[track].Push(hear.Packet{SSRC: p.SSRC, Sequence: p.SequenceNumber, Timestamp: p.Timestamp, Payload: p.Payload, Linear: p.PayloadType == daily.PayloadL16}, now)
 }
 
 func (r *recogniser) left(track string) {

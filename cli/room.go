@@ -13,6 +13,7 @@ import (
 	"echocast/echo"
 	"echocast/rtc"
 	"echocast/rtc/daily"
+	"echocast/rtc/daily/core"
 )
 
 // joiner is how the room at an address is joined.
@@ -92,6 +93,7 @@ func dailyAddress(address string) (room string, ok bool) {
 // dailyRoom is how Daily rooms are joined.
 type dailyRoom struct {
 	token       string // that came with the conversation
+	core        string // path of Daily's library
 	tokenFile   string
 	chromium    string
 	dailyJS     string
@@ -101,6 +103,7 @@ type dailyRoom struct {
 func (d *dailyRoom) flags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "room-token-file", Destination: &d.tokenFile, DefaultText: "none", Usage: "`FILE` with the meeting token of a private Daily room"},
+		&cli.StringFlag{Name: "daily-core", Destination: &d.core, EnvVars: []string{"DAILY_CORE_PATH"}, DefaultText: "looked for", Usage: "`PATH` of Daily's shared library, " + core.FileName() + ", or of the SDK's folder, to join Daily rooms without a browser"},
 		&cli.StringFlag{Name: "chromium", Destination: &d.chromium, EnvVars: []string{"ECHOCAST_CHROMIUM"}, DefaultText: "looked for", Usage: "`PATH` of the browser that joins Daily rooms"},
 		&cli.StringFlag{Name: "daily-js", Destination: &d.dailyJS, EnvVars: []string{"ECHOCAST_DAILY_JS"}, DefaultText: "release " + daily.Version + " from the public CDN", Usage: "a local `FILE` of Daily's library, dist/daily.js"},
 		&cli.StringFlag{Name: "daily-call-machine", Destination: &d.callMachine, EnvVars: []string{"ECHOCAST_DAILY_CALL_MACHINE"}, DefaultText: "Daily's own", Usage: "`URL` of a folder that has Daily's call-machine-object-bundle.js"},
@@ -111,19 +114,41 @@ func (d *dailyRoom) flags() []cli.Flag {
 type way struct {
 	name, why string
 	browser   string // path; empty where none is needed
+	library   string // path; empty where a browser is used
 }
 
-// way decides it.
-func (d *dailyRoom) way() (way, error) {
-	path, err := daily.FindBrowser(d.chromium)
-	if err != nil {
+// way decides it: Daily's library, where there is one that this program can
+// open, and else a browser. What was named has to be used, or is an error.
+// Only a browser has a microphone.
+func (d *dailyRoom) way(microphone bool) (way, error) {
+	path, err := core.Find(d.core)
+	switch {
+	case d.core != "" && microphone:
+		return way{}, usagef("--as microphone: only a browser has a microphone; leave --daily-core out")
+	case d.core != "" && err == nil && !core.Supported:
+		return way{}, usagef("--daily-core %s: %v; the usual build can", d.core, core.ErrUnsupported)
+	case err == nil && core.Supported && !microphone && d.asksForNoBrowser():
+		return way{name: "Daily's library", why: found(d.core, "it was found at "+path), library: path}, nil
+	case d.core != "" && err != nil:
+		return way{}, usagef("--daily-core %v", err)
+	}
+	if path, err = daily.FindBrowser(d.chromium); err != nil {
 		return way{}, err
 	}
-	why := "it is the first browser that was found"
-	if d.chromium != "" {
-		why = "it was named"
+	return way{name: "Chromium with daily-js", why: found(d.chromium, "it is the first browser that was found, and Daily's library was not"), browser: path}, nil
+}
+
+// asksForNoBrowser reports whether nothing was named that only a browser has,
+// or the library was.
+func (d *dailyRoom) asksForNoBrowser() bool {
+	return d.core != "" || d.chromium == "" && d.dailyJS == "" && d.callMachine == ""
+}
+
+func found(named, why string) string {
+	if named != "" {
+		return "it was named"
 	}
-	return way{name: "Chromium with daily-js", why: why, browser: path}, nil
+	return why
 }
 
 // admission finds the token of a private room: in a file, or in its address as
@@ -153,7 +178,17 @@ func (d *dailyRoom) join(ctx context.Context, room string, at *place) (*presence
 	if err != nil {
 		return nil, err
 	}
-	options := &daily.Options{Token: token, Chromium: d.chromium, DailyJS: d.dailyJS, CallMachine: d.callMachine, Microphone: at.microphone}
+	options := &daily.Options{Token: token, Chromium: d.chromium, DailyJS: d.dailyJS, CallMachine: d.callMachine, Microphone: at.microphone, SoundRate: at.hearRate}
+	way, err := d.way(at.microphone)
+	if err != nil {
+		return nil, err
+	}
+	if way.library != "" {
+		options.MaxMessage = at.limit // the library does not tell the room's
+		if options.Library, err = core.Load(way.library); err != nil {
+			return nil, &unreachable{fmt.Errorf("--daily-core: %w", err)}
+		}
+	}
 	conn, err := daily.Join(ctx, room, options)
 	if err != nil {
 		return nil, err

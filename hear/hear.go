@@ -24,6 +24,7 @@
 package hear
 
 import (
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"sync"
@@ -45,12 +46,14 @@ const (
 // Rates are what can be decoded to, in Hz.
 func Rates() []int { return []int{8000, 12000, 16000, 24000, 48000} }
 
-// Packet is an RTP packet with Opus in it. The Payload is not kept.
+// Packet is an RTP packet with Opus in it, or with samples. The Payload is not
+// kept.
 type Packet struct {
 	SSRC      uint32 // another one begins the track anew
 	Sequence  uint16
-	Timestamp uint32
+	Timestamp uint32 // at 48 kHz
 	Payload   []byte
+	Linear    bool // the payload is samples of 16 bits, big-endian, mono, at the mixer's rate
 }
 
 // Stats is what became of the packets of all tracks.
@@ -272,13 +275,28 @@ func (t *Track) place(w waits) {
 	}
 	t.clock, t.at = w.packet.Timestamp, at
 	t.fill(at)
-	n, err := t.decoder.DecodeToInt16(w.packet.Payload, t.buffer)
+	n, err := t.decode(w.packet)
 	if err != nil {
 		m.stats.Broken++ // the next packet's timestamp fills its place
 		return
 	}
 	m.stats.Packets++
 	t.pending = append(t.pending, t.buffer[:n]...)
+}
+
+// decode fills the buffer with the samples of a packet.
+func (t *Track) decode(p Packet) (int, error) {
+	if !p.Linear {
+		return t.decoder.DecodeToInt16(p.Payload, t.buffer)
+	}
+	n := len(p.Payload) / 2
+	if n > len(t.buffer) {
+		return 0, fmt.Errorf("a packet of %d samples", n)
+	}
+	for i := range n {
+		t.buffer[i] = int16(binary.BigEndian.Uint16(p.Payload[2*i:]))
+	}
+	return n, nil
 }
 
 // advance fills a pause by the clock.

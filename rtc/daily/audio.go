@@ -28,14 +28,18 @@ const (
 
 // Audio is what one participant is heard to say: RTP packets with Opus, 48 kHz
 // and usually 20 ms each, as Daily's media server sends them on to the page and
-// the page to here.
+// the page to here. Daily's library decodes itself: its packets have the payload
+// type PayloadL16 and 10 ms of mono samples each, of 16 bits, big-endian, at
+// Options.SoundRate; the timestamps are at 48 kHz all the same.
 type Audio struct {
-	connection *webrtc.PeerConnection
-	packets    chan *rtp.Packet
-	broken     <-chan struct{} // closed when the page is of no use any more
+	packets chan *rtp.Packet
+	broken  <-chan struct{} // closed when the way into the room is of no use any more
 
 	once   sync.Once
 	closed chan struct{}
+
+	mu         sync.Mutex
+	connection *webrtc.PeerConnection // to a page that listens
 }
 
 // Audio subscribes to a participant's audio track, and to the replica's if the
@@ -63,31 +67,16 @@ func (c *Conn) audio(ctx context.Context, session string) (*Audio, error) {
 	if session == everyone {
 		return nil, errors.New("the replica is not in the room, or not known yet")
 	}
-	a, err := newAudio(p.ended)
-	if err != nil {
-		return nil, err
-	}
-	p.ear.use(a)
-	if _, err := p.call(ctx, command("listen", map[string]any{"session_id": session})); err != nil {
+	a := newAudio(p.lifetime().ended)
+	if err := p.listen(ctx, session, a); err != nil {
 		_ = a.Close()
 		return nil, err
 	}
 	return a, nil
 }
 
-func newAudio(broken <-chan struct{}) (*Audio, error) {
-	connection, err := newAudioAPI().NewPeerConnection(webrtc.Configuration{})
-	if err != nil {
-		return nil, fmt.Errorf("no peer connection: %v", err)
-	}
-	a := &Audio{
-		connection: connection,
-		packets:    make(chan *rtp.Packet, audioBacklog),
-		broken:     broken,
-		closed:     make(chan struct{}),
-	}
-	connection.OnTrack(func(track *webrtc.TrackRemote, _ *webrtc.RTPReceiver) { a.read(track) })
-	return a, nil
+func newAudio(broken <-chan struct{}) *Audio {
+	return &Audio{packets: make(chan *rtp.Packet, audioBacklog), broken: broken, closed: make(chan struct{})}
 }
 
 // newAudioAPI takes Opus over 127.0.0.1 and nothing else.
@@ -111,27 +100,32 @@ func newAudioAPI() *webrtc.API {
 	)
 }
 
-// read takes the packets of the track. Where nobody takes them in turn, the
-// oldest are dropped: late audio is of no use.
+// read takes the packets of the track.
 func (a *Audio) read(track *webrtc.TrackRemote) {
 	for {
 		packet, _, err := track.ReadRTP()
 		if err != nil {
 			return
 		}
-		select {
-		case a.packets <- packet:
-			continue
-		default:
-		}
-		select {
-		case <-a.packets:
-		default:
-		}
-		select {
-		case a.packets <- packet:
-		default:
-		}
+		a.put(packet)
+	}
+}
+
+// put takes a packet. Where nobody takes them in turn, the oldest are dropped:
+// late audio is of no use.
+func (a *Audio) put(packet *rtp.Packet) {
+	select {
+	case a.packets <- packet:
+		return
+	default:
+	}
+	select {
+	case <-a.packets:
+	default:
+	}
+	select {
+	case a.packets <- packet:
+	default:
 	}
 }
 
@@ -155,13 +149,41 @@ func (a *Audio) ReadRTP(ctx context.Context) (*rtp.Packet, error) {
 func (a *Audio) Close() error {
 	a.once.Do(func() {
 		close(a.closed)
-		_ = a.connection.GracefulClose()
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		if a.connection != nil {
+			_ = a.connection.GracefulClose()
+		}
 	})
 	return nil
 }
 
-// answer makes the connection for the page's offer.
+// connect makes the connection for the page's offer, unless a is closed.
+func (a *Audio) connect() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	select {
+	case <-a.closed:
+		return net.ErrClosed
+	default:
+	}
+	if a.connection != nil {
+		return errors.New("there is a connection")
+	}
+	connection, err := newAudioAPI().NewPeerConnection(webrtc.Configuration{})
+	if err != nil {
+		return fmt.Errorf("no peer connection: %v", err)
+	}
+	connection.OnTrack(func(track *webrtc.TrackRemote, _ *webrtc.RTPReceiver) { a.read(track) })
+	a.connection = connection
+	return nil
+}
+
+// answer takes the page's offer.
 func (a *Audio) answer(ctx context.Context, offer string) (string, error) {
+	if err := a.connect(); err != nil {
+		return "", err
+	}
 	description := webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: offer}
 	if err := a.connection.SetRemoteDescription(description); err != nil {
 		return "", err

@@ -38,8 +38,8 @@ type Conn struct {
 	mu      sync.Mutex
 	roster  roster
 	lost    error         // why the room is being joined again, until it is
-	page    *page         // nil while there is none
-	changed chan struct{} // closed when page or roster changes
+	way     entrance      // nil while there is none
+	changed chan struct{} // closed when way or roster changes
 }
 
 // Join starts a browser, unless Options.Browser runs already, and joins a room.
@@ -110,41 +110,36 @@ func check(address string, o *Options) error {
 	return nil
 }
 
-// enter opens a page and joins the room with it.
-func (c *Conn) enter(ctx context.Context) (*page, error) {
+// enter opens a way in and joins the room by it.
+func (c *Conn) enter(ctx context.Context) (entrance, error) {
 	timeout := c.options.JoinTimeout
 	cause := fmt.Errorf("not in the room within %v: %w", timeout, context.DeadlineExceeded)
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, cause)
 	defer cancel()
-	p, err := openPage(ctx, c.options, c.handle)
+	way, err := c.open(ctx)
 	if err != nil {
 		return nil, err
 	}
-	reply, err := p.call(ctx, command("join", c.joinArguments()))
+	limit, err := way.join(ctx, &admission{
+		address: c.address, token: c.options.Token, userName: c.options.UserName,
+		callMachine: c.options.CallMachine, microphone: c.microphoneRate(),
+	})
 	if err != nil {
-		p.close()
+		way.close()
 		return nil, refusal(err)
 	}
-	c.limit.Store(int64(min(reply.Max, frameLimit-envelopeLimit)))
-	if reply.Max <= 0 {
-		c.limit.Store(DefaultMaxMessage)
+	if limit <= 0 {
+		limit = c.options.MaxMessage
 	}
-	return p, nil
+	c.limit.Store(int64(min(limit, frameLimit-envelopeLimit)))
+	return way, nil
 }
 
-// joinArguments are what the page needs to know.
-func (c *Conn) joinArguments() map[string]any {
-	config := map[string]string{}
-	if c.options.CallMachine != "" {
-		config["bundlePathOverride"] = c.options.CallMachine
+func (c *Conn) open(ctx context.Context) (entrance, error) {
+	if c.options.Library != nil {
+		return openNative(c.options, c.handle)
 	}
-	return map[string]any{
-		"url":        c.address,
-		"token":      c.options.Token,
-		"user_name":  c.options.UserName,
-		"microphone": c.microphoneRate(),
-		"config":     config,
-	}
+	return openPage(ctx, c.options, c.handle)
 }
 
 // microphoneRate is that of the page's microphone, or 0 where it has none.
@@ -175,12 +170,12 @@ const everyone = "*"
 // connectionError is Daily's type of error for a broken connection.
 const connectionError = "connection-error"
 
-// supervise watches over the page, and joins again, once, when it breaks.
-func (c *Conn) supervise(life context.Context, p *page) {
+// supervise watches over the way in, and joins again, once, when it breaks.
+func (c *Conn) supervise(life context.Context, p entrance) {
 	defer close(c.supervised)
 	for attempts := 1; ; attempts-- {
 		select {
-		case <-p.ended:
+		case <-p.lifetime().ended:
 			c.use(nil)
 			p.close()
 		case <-c.closing:
@@ -189,14 +184,15 @@ func (c *Conn) supervise(life context.Context, p *page) {
 			p.close()
 			return
 		}
-		if errors.Is(p.cause, ErrPeerGone) || attempts == 0 {
-			c.end(p.cause)
+		cause := p.lifetime().cause
+		if errors.Is(cause, ErrPeerGone) || attempts == 0 {
+			c.end(cause)
 			return
 		}
-		c.setLost(p.cause)
+		c.setLost(cause)
 		next, err := c.enter(life)
 		if err != nil {
-			c.end(fmt.Errorf("%w; joining again: %v", p.cause, err))
+			c.end(fmt.Errorf("%w; joining again: %v", cause, err))
 			return
 		}
 		c.use(next)
@@ -204,11 +200,11 @@ func (c *Conn) supervise(life context.Context, p *page) {
 	}
 }
 
-// use makes a page the one that sends, or none.
-func (c *Conn) use(p *page) {
+// use makes an entrance the one that sends, or none.
+func (c *Conn) use(p entrance) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.page = p
+	c.way = p
 	c.stir()
 }
 
@@ -220,13 +216,12 @@ func (c *Conn) setLost(cause error) {
 }
 
 // goodbye leaves the room.
-func (c *Conn) goodbye(p *page) error {
+func (c *Conn) goodbye(p entrance) error {
 	timeout := c.options.LeaveTimeout
-	cause := fmt.Errorf("the page has not left the room within %v", timeout)
+	cause := fmt.Errorf("not left the room within %v", timeout)
 	ctx, cancel := context.WithTimeoutCause(context.Background(), timeout, cause)
 	defer cancel()
-	_, err := p.call(ctx, command("leave", map[string]any{}))
-	return err
+	return p.leave(ctx)
 }
 
 // end notes why the connection is over, and wakes all who wait.
@@ -237,8 +232,8 @@ func (c *Conn) end(cause error) {
 	})
 }
 
-// handle takes an event of the page.
-func (c *Conn) handle(p *page, f frame) {
+// handle takes an event of the room.
+func (c *Conn) handle(p entrance, f frame) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch f.Event {
@@ -267,7 +262,7 @@ func (c *Conn) handle(p *page, f frame) {
 
 // roomOver takes Daily's word that the call is over. A connection that broke is
 // worth another attempt.
-func roomOver(p *page, r *reason) {
+func roomOver(p entrance, r *reason) {
 	switch {
 	case r == nil:
 		p.end(ErrPeerGone)
@@ -301,8 +296,8 @@ func (c *Conn) deliver(messages ...[]byte) {
 // which for ASCII are bytes. It can be another after room.rejoined.
 func (c *Conn) MaxMessage() int { return int(c.limit.Load()) }
 
-// Send returns when daily-js has taken the message; what Daily does with it, it
-// does not tell. Send does not keep msg, which has to be a JSON object.
+// Send returns when daily-js or the library has taken the message; what Daily
+// does with it, they do not tell. Send does not keep msg, which has to be a JSON object.
 //
 // The error is the cause of ctx, net.ErrClosed, ErrPeerGone, ErrLost or
 // ErrTooLarge. A Send that failed with anything but ErrLost has sent nothing,
@@ -331,48 +326,18 @@ func (c *Conn) send(ctx context.Context, msg []byte) error {
 		if !p.hasEnded() || err == nil {
 			return err
 		}
-		// The page has broken before daily-js took the message.
+		// The way in has broken before the message was taken.
 	}
 }
 
-// hasEnded reports whether the page is of no use any more.
-func (p *page) hasEnded() bool {
-	select {
-	case <-p.ended:
-		return true
-	default:
-		return false
-	}
-}
-
-// pass hands a message to daily-js. It does not listen to any context: an
-// answer takes a millisecond, and without one nobody knows whether the message
-// was sent.
-func (p *page) pass(to string, msg []byte) error {
-	ctx, cancel := context.WithTimeout(context.Background(), answerTimeout)
-	defer cancel()
-	fields := make([]byte, 0, len(msg)+128)
-	fields = append(fields, command("send", map[string]any{"to": to})...)
-	fields = append(fields[:len(fields)-1], `,"data":`...)
-	fields = append(append(fields, msg...), '}')
-	_, err := p.call(ctx, fields)
-	if ctx.Err() != nil {
-		p.end(fmt.Errorf("%w: the page has not answered within %v", ErrLost, answerTimeout))
-	}
-	if r, ok := errors.AsType[*reason](err); ok && r.Type == "too-large" {
-		return fmt.Errorf("%w: daily-js: %s", ErrTooLarge, r.Message)
-	}
-	return err
-}
-
-// current waits for a page that is in the room, and says whom to send to.
-func (c *Conn) current(ctx context.Context) (*page, string, error) {
+// current waits for an entrance that is in the room, and says whom to send to.
+func (c *Conn) current(ctx context.Context) (entrance, string, error) {
 	for {
 		if err := c.over(ctx); err != nil {
 			return nil, "", err
 		}
 		c.mu.Lock()
-		p, changed, to := c.page, c.changed, c.roster.replica
+		p, changed, to := c.way, c.changed, c.roster.replica
 		c.mu.Unlock()
 		if to == "" {
 			to = everyone

@@ -126,7 +126,7 @@ func (c *Conn) now(t *testing.T) *page {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return p
+	return p.(*page)
 }
 
 func TestPageCrashIsJoinedAgainOnce(t *testing.T) {

@@ -134,6 +134,18 @@ type Options struct {
 	// until something is spoken.
 	Microphone bool
 
+	// Library joins the room without a browser. Package core loads it. A
+	// microphone needs a browser.
+	Library Library
+
+	// SoundRate is the rate in Hz to which the library decodes what is heard.
+	// The default is 48000.
+	SoundRate int
+
+	// MaxMessage is what a room is taken to take that announces no limit. The
+	// default is DefaultMaxMessage.
+	MaxMessage int
+
 	// Browser is shared with other conversations. By default this one has a
 	// browser of its own, at the path Chromium.
 	Browser *Browser
@@ -167,6 +179,8 @@ func (o *Options) withDefaults() *Options {
 	}
 	setDefault(&full.UserName, "echocast")
 	setDefault(&full.ReplicaName, DefaultReplicaName)
+	setDefault(&full.SoundRate, opusRate)
+	setDefault(&full.MaxMessage, DefaultMaxMessage)
 	setDefault(&full.JoinTimeout, 30*time.Second)
 	setDefault(&full.LeaveTimeout, 2*time.Second)
 	if full.Browser == nil {

@@ -61,7 +61,7 @@ func (c *Conn) speaker(ctx context.Context, replica bool) (session string, err e
 func (c *Conn) waiting(replica bool) (session string, changed <-chan struct{}) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.page == nil || c.page.hasEnded() {
+	if c.way == nil || c.way.hasEnded() {
 		return "", c.changed
 	}
 	if replica {

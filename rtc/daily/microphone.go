@@ -74,9 +74,18 @@ func (m *Microphone) Speak(ctx context.Context, pcm []float32, last bool) (int, 
 	return len(m.pcm), nil
 }
 
+// current is the page: there is no other entrance with a microphone.
+func (m *Microphone) current(ctx context.Context) (*page, error) {
+	way, _, err := m.conn.current(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return way.(*page), nil
+}
+
 // page is the one that plays the utterance.
 func (m *Microphone) page(ctx context.Context) (*page, int64, error) {
-	p, _, err := m.conn.current(ctx)
+	p, err := m.current(ctx)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -102,7 +111,7 @@ func (m *Microphone) lost(ctx context.Context, what string, err error) error {
 // Interrupt drops what the page holds: no message says so to the replica, which
 // hears nothing any more.
 func (m *Microphone) Interrupt(ctx context.Context) error {
-	p, _, err := m.conn.current(ctx)
+	p, err := m.current(ctx)
 	if err == nil {
 		_, err = p.call(ctx, command("hush", map[string]any{}))
 	}

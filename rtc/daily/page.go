@@ -76,14 +76,12 @@ type page struct {
 	calls map[int64]chan frame // those that wait for a reply
 	last  int64                // the id of the last call
 
-	endOnce sync.Once
-	cause   error         // why the page is over; read it after ended is closed
-	ended   chan struct{} // closed when the page is of no use any more
+	*life
 }
 
 // openPage starts a tab, and a browser if need be. It calls handle for every
 // event, one after the other. ctx bounds the opening.
-func openPage(ctx context.Context, o *Options, handle func(*page, frame)) (*page, error) {
+func openPage(ctx context.Context, o *Options, handle func(entrance, frame)) (*page, error) {
 	shared, err := o.Browser.acquire(ctx)
 	if err != nil {
 		return nil, err
@@ -94,7 +92,7 @@ func openPage(ctx context.Context, o *Options, handle func(*page, frame)) (*page
 		secret:   rand.Text(),
 		closeTab: func() {},
 		calls:    make(map[int64]chan frame),
-		ended:    make(chan struct{}),
+		life:     newLife(),
 	}
 	if p.listener, err = rtc.NewListener(&rtc.Options{Backlog: 1, CloseTimeout: linkCloseTimeout}); err != nil {
 		panic("internal error: " + err.Error()) // the options are ours
@@ -165,11 +163,8 @@ func (p *page) orCause(ctx context.Context, err error) error {
 // end notes why the page is over, and wakes all who wait for it. Only the first
 // reason counts.
 func (p *page) end(reason error) {
-	p.endOnce.Do(func() {
-		p.cause = reason
-		close(p.ended)
-		p.abort(reason)
-	})
+	p.life.end(reason)
+	p.abort(reason)
 }
 
 // close frees everything that the page has, and the browser if it was the last.
@@ -187,7 +182,7 @@ func (p *page) close() {
 }
 
 // read takes what the page says until the data channel ends.
-func (p *page) read(handle func(*page, frame)) {
+func (p *page) read(handle func(entrance, frame)) {
 	for {
 		message, err := p.link.Receive(context.Background())
 		if err != nil {
@@ -270,4 +265,52 @@ func command(op string, arguments map[string]any) []byte {
 		panic("internal error: " + err.Error()) // strings and maps of strings
 	}
 	return text[1:]
+}
+
+// join enters the room, and returns the limit that it announces, or 0.
+func (p *page) join(ctx context.Context, as *admission) (limit int, err error) {
+	config := map[string]string{}
+	if as.callMachine != "" {
+		config["bundlePathOverride"] = as.callMachine
+	}
+	reply, err := p.call(ctx, command("join", map[string]any{
+		"url":        as.address,
+		"token":      as.token,
+		"user_name":  as.userName,
+		"microphone": as.microphone,
+		"config":     config,
+	}))
+	return reply.Max, err
+}
+
+// pass hands a message to daily-js. It does not listen to any context: an
+// answer takes a millisecond, and without one nobody knows whether the message
+// was sent.
+func (p *page) pass(to string, msg []byte) error {
+	ctx, cancel := context.WithTimeout(context.Background(), answerTimeout)
+	defer cancel()
+	fields := make([]byte, 0, len(msg)+128)
+	fields = append(fields, command("send", map[string]any{"to": to})...)
+	fields = append(fields[:len(fields)-1], `,"data":`...)
+	fields = append(append(fields, msg...), '}')
+	_, err := p.call(ctx, fields)
+	if ctx.Err() != nil {
+		p.end(fmt.Errorf("%w: the page has not answered within %v", ErrLost, answerTimeout))
+	}
+	if r, ok := errors.AsType[*reason](err); ok && r.Type == "too-large" {
+		return fmt.Errorf("%w: daily-js: %s", ErrTooLarge, r.Message)
+	}
+	return err
+}
+
+// listen lets the page send what a participant says to a.
+func (p *page) listen(ctx context.Context, session string, a *Audio) error {
+	p.ear.use(a)
+	_, err := p.call(ctx, command("listen", map[string]any{"session_id": session}))
+	return err
+}
+
+func (p *page) leave(ctx context.Context) error {
+	_, err := p.call(ctx, command("leave", map[string]any{}))
+	return err
 }

@@ -117,6 +117,7 @@ func NewRoom(o Options) (*Room, error) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /machine/call-machine-object-bundle.js", serveMachine)
 	mux.Handle("GET /socket", websocket.Handler(r.servePage))
+	mux.HandleFunc("GET /library", r.serveLibrary)
 	r.server = http.Server{
 		Handler:           mux,
 		ReadHeaderTimeout: 10 * time.Second,

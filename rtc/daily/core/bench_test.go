@@ -1,0 +1,135 @@
+//go:build linux && (amd64 || arm64) && (cgo || daily_core)
+
+package core_test
+
+import (
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"echocast/rtc/daily"
+	"echocast/rtc/daily/dailytest"
+)
+
+// What one conversation sends while it is measured: 5 s of speech.
+const (
+	benchMessages = 100
+	benchInterval = 50 * time.Millisecond
+	benchSize     = 3434
+)
+
+// BenchmarkConversations measures conversations by the stand-in library, each of
+// which sends 20 messages a second: how long Join takes, how long a message is
+// on its way from Send through the library and the room to a participant, and
+// what all of it, library, rooms and participants too, takes of memory and of
+// one processor. The real library needs more of both.
+func BenchmarkConversations(b *testing.B) {
+	for _, n := range []int{1, 5, 10} {
+		b.Run(strconv.Itoa(n), func(b *testing.B) { benchConversations(b, n) })
+	}
+}
+
+func benchConversations(b *testing.B, n int) {
+	l := load(b)
+	var joining, took []time.Duration
+	var memory, busy float64
+	for b.Loop() {
+		before := resident(b)
+		var conns []*daily.Conn
+		var people []*dailytest.Participant
+		for range n {
+			room := newRoom(b, dailytest.Options{})
+			people = append(people, room.Enter("Ann", "tavus-replica-1"))
+			began := time.Now()
+			conn, err := daily.Join(b.Context(), room.URL(), &daily.Options{Library: l})
+			if err != nil {
+				b.Fatal(err)
+			}
+			joining = append(joining, time.Since(began))
+			conns = append(conns, conn)
+		}
+		used, began := processorTime(), time.Now()
+		took = append(took, speakAll(b, conns, people)...)
+		busy += (processorTime() - used).Seconds() / time.Since(began).Seconds()
+		memory += max(0, resident(b)-before)
+		for _, conn := range conns {
+			if err := conn.Close(); err != nil {
+				b.Error(err)
+			}
+		}
+	}
+	slices.Sort(joining)
+	slices.Sort(took)
+	b.ReportMetric(0, "ns/op")
+	b.ReportMetric(milliseconds(joining[len(joining)/2]), "join-ms")
+	b.ReportMetric(milliseconds(took[len(took)/2]), "p50-ms")
+	b.ReportMetric(milliseconds(took[len(took)*99/100]), "p99-ms")
+	b.ReportMetric(memory/float64(b.N), "MB")
+	b.ReportMetric(100*busy/float64(b.N), "%cpu")
+}
+
+// speakAll sends in all conversations at once, and returns how long each message
+// was on its way.
+func speakAll(b *testing.B, conns []*daily.Conn, people []*dailytest.Participant) []time.Duration {
+	var group sync.WaitGroup
+	took := make([][]time.Duration, len(conns))
+	for i := range conns {
+		sent := make(chan time.Time, benchMessages)
+		group.Go(func() { speak(b, conns[i], sent) })
+		group.Go(func() {
+			for range benchMessages {
+				if _, err := people[i].Receive(b.Context()); err != nil {
+					b.Error(err)
+					return
+				}
+				took[i] = append(took[i], time.Since(<-sent))
+			}
+		})
+	}
+	group.Wait()
+	return slices.Concat(took...)
+}
+
+// speak sends in real time.
+func speak(b *testing.B, conn *daily.Conn, sent chan<- time.Time) {
+	message := []byte(`{"audio":"` + strings.Repeat("A", benchSize-12) + `"}`)
+	ticker := time.NewTicker(benchInterval)
+	defer ticker.Stop()
+	for range benchMessages {
+		<-ticker.C
+		sent <- time.Now()
+		if err := conn.Send(b.Context(), message); err != nil {
+			b.Error(err)
+			return
+		}
+	}
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+// processorTime is what this process has used of the processors.
+func processorTime() time.Duration {
+	var use syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &use) != nil {
+		return 0
+	}
+	return time.Duration(use.Utime.Nano() + use.Stime.Nano())
+}
+
+// resident is the memory of this process in MB.
+func resident(b *testing.B) float64 {
+	text, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		b.Skip(err)
+	}
+	pages, err := strconv.Atoi(strings.Fields(string(text))[1])
+	if err != nil {
+		b.Fatal(err)
+	}
+	return float64(pages*os.Getpagesize()) / 1e6
+}

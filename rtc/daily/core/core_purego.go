@@ -1,0 +1,306 @@
+//go:build (linux || darwin) && (amd64 || arm64) && (cgo || daily_core)
+
+package core
+
+import (
+	"bytes"
+	"fmt"
+	"sync"
+	"unsafe"
+
+	"github.com/ebitengine/purego"
+
+	"echocast/rtc/daily"
+)
+
+// Supported reports whether this program can open shared libraries.
+const Supported = true
+
+// clientVersion is the release of the SDK whose header this was written from.
+// Daily's server knows clients by it.
+const clientVersion = "0.22.0"
+
+// The structs that the API takes by value, field by field as in daily_core.h.
+type (
+	contextDelegate struct{ pointer uintptr }
+
+	webrtcDelegate struct {
+		pointer              uintptr
+		getUserMedia         uintptr
+		getDisplayMedia      uintptr
+		getEnumeratedDevices uintptr
+		createAudioDevice    uintptr
+		createVideoDecoders  uintptr
+		createVideoEncoders  uintptr
+		createAudioDecoders  uintptr
+		createAudioEncoders  uintptr
+		getAudioDevice       uintptr
+		setAudioDevice       uintptr
+		getIgnoredNetworks   uintptr
+	}
+
+	aboutClient struct{ library, version, system, systemVersion, app *byte }
+
+	clientDelegate struct{ pointer, onEvent, onAudio, onVideo uintptr }
+)
+
+// audioData is NativeAudioData of daily_core.h.
+type audioData struct {
+	bits, rate       uint32
+	channels, frames uintptr
+	samples          *byte
+}
+
+// functions are those of the API that are used.
+type functions struct {
+	setLogLevel           func(level int32)
+	createDeviceManager   func() uintptr
+	createAudioDevice     func(manager, queues uintptr) uintptr
+	getUserMedia          func(manager, factory, signaling, worker, network, constraints uintptr) uintptr
+	enumerateDevices      func(manager uintptr) uintptr
+	createContext         func(contextDelegate, webrtcDelegate, aboutClient)
+	createClient          func() uintptr
+	destroyClient         func(client uintptr)
+	setDelegate           func(client uintptr, delegate clientDelegate)
+	setUserName           func(client uintptr, id uint64, name string)
+	updateProfiles        func(client uintptr, id uint64, profiles string)
+	join                  func(client uintptr, id uint64, url string, token *byte, settings string)
+	leave                 func(client uintptr, id uint64)
+	sendAppMessage        func(client uintptr, id uint64, message string, participant *byte)
+	setAudioRenderer      func(client uintptr, id, renderer uint64, participant, source string, rate uint32)
+	participants          func(client uintptr) uintptr
+	freeString            func(text uintptr) // nil before release 0.23
+	deviceManager         uintptr
+	library, version, app []byte // what the library was told, kept for it
+}
+
+// The library is loaded once: its context is that of the process.
+var (
+	loading    sync.Mutex
+	loaded     *functions
+	loadedPath string
+)
+
+// Load opens the library. There is one in a process: a second call returns the
+// first, and fails where its path is another.
+func Load(path string) (daily.Library, error) {
+	loading.Lock()
+	defer loading.Unlock()
+	if loaded != nil && path != loadedPath {
+		return nil, fmt.Errorf("%s: %s is loaded already", path, loadedPath)
+	}
+	if loaded == nil {
+		f, err := open(path)
+		if err != nil {
+			return nil, err
+		}
+		f.begin()
+		loaded, loadedPath = f, path
+	}
+	return &library{loaded}, nil
+}
+
+// open finds the functions in the library.
+func open(path string) (*functions, error) {
+	handle, err := purego.Dlopen(path, purego.RTLD_NOW|purego.RTLD_LOCAL)
+	if err != nil {
+		return nil, fmt.Errorf("no shared library of this system: %v", err)
+	}
+	f := &functions{}
+	for name, function := range map[string]any{
+		"set_log_level":                              &f.setLogLevel,
+		"context_create_device_manager":              &f.createDeviceManager,
+		"context_create_audio_device_module":         &f.createAudioDevice,
+		"context_device_manager_get_user_media":      &f.getUserMedia,
+		"context_device_manager_enumerated_devices":  &f.enumerateDevices,
+		"context_create":                             &f.createContext,
+		"call_client_create":                         &f.createClient,
+		"call_client_destroy":                        &f.destroyClient,
+		"call_client_set_delegate":                   &f.setDelegate,
+		"call_client_set_user_name":                  &f.setUserName,
+		"call_client_update_subscription_profiles":   &f.updateProfiles,
+		"call_client_join":                           &f.join,
+		"call_client_leave":                          &f.leave,
+		"call_client_send_app_message":               &f.sendAppMessage,
+		"call_client_set_participant_audio_renderer": &f.setAudioRenderer,
+		"call_client_participants":                   &f.participants,
+	} {
+		symbol, err := purego.Dlsym(handle, "daily_core_"+name)
+		if err != nil {
+			return nil, fmt.Errorf("%s is not Daily's library, of release 0.20 or later: it has no daily_core_%s", path, name)
+		}
+		purego.RegisterFunc(function, symbol)
+	}
+	if symbol, err := purego.Dlsym(handle, "daily_core_string_free"); err == nil {
+		purego.RegisterFunc(&f.freeString, symbol)
+	}
+	return f, nil
+}
+
+// noDevice is the name of the audio device in use: none.
+var noDevice [1]byte
+
+// begin creates the context of the process. What the library asks of the
+// platform goes to its own device manager.
+func (f *functions) begin() {
+	f.setLogLevel(0)
+	f.deviceManager = f.createDeviceManager()
+	f.library, f.version, f.app = text("daily-core-sdk"), text(clientVersion), text("echocast")
+	f.createContext(contextDelegate{}, webrtcDelegate{
+		getUserMedia: purego.NewCallback(func(_, factory, signaling, worker, network, constraints uintptr) uintptr {
+			return f.getUserMedia(f.deviceManager, factory, signaling, worker, network, constraints)
+		}),
+		getEnumeratedDevices: purego.NewCallback(func(uintptr) uintptr { return f.enumerateDevices(f.deviceManager) }),
+		createAudioDevice:    purego.NewCallback(func(_, queues uintptr) uintptr { return f.createAudioDevice(f.deviceManager, queues) }),
+		getAudioDevice:       purego.NewCallback(func(uintptr) *byte { return &noDevice[0] }),
+		setAudioDevice:       purego.NewCallback(func(_, _ uintptr) uintptr { return 0 }),
+	}, aboutClient{library: &f.library[0], version: &f.version[0], app: &f.app[0]})
+}
+
+// text is a string as C has it.
+func text(s string) []byte { return append([]byte(s), 0) }
+
+// orNull is a string as C has it, or no string.
+func orNull(s string) *byte {
+	if s == "" {
+		return nil
+	}
+	return &text(s)[0]
+}
+
+type library struct{ *functions }
+
+// The clients by their number, which is what the library hands back. Callbacks
+// are made once for all: purego keeps them for ever.
+var (
+	clientsLock sync.RWMutex
+	clients     = map[uintptr]*client{}
+	lastClient  uintptr
+
+	callbacks = sync.OnceValues(func() (event, audio uintptr) {
+		return purego.NewCallback(onEvent), purego.NewCallback(onAudio)
+	})
+)
+
+// client is one of the library's call clients.
+type client struct {
+	*functions
+	pointer uintptr
+	number  uintptr
+
+	mu     sync.RWMutex // held for reading during a callback
+	closed bool
+	event  func([]byte)
+	sound  func(daily.Sound)
+}
+
+// Open makes a client.
+func (l *library) Open(event func([]byte), sound func(daily.Sound)) (daily.Client, error) {
+	c := &client{functions: l.functions, event: event, sound: sound}
+	clientsLock.Lock()
+	lastClient++
+	c.number = lastClient
+	clients[c.number] = c
+	clientsLock.Unlock()
+	c.pointer = c.createClient()
+	if c.pointer == 0 {
+		c.forget()
+		return nil, fmt.Errorf("%w: Daily's library makes no client", daily.ErrLost)
+	}
+	onEvent, onAudio := callbacks()
+	c.setDelegate(c.pointer, clientDelegate{pointer: c.number, onEvent: onEvent, onAudio: onAudio})
+	return c, nil
+}
+
+// called is the client of a callback, which ends with done; nil if it is closed.
+func called(number uintptr) (c *client, done func()) {
+	clientsLock.RLock()
+	c = clients[number]
+	clientsLock.RUnlock()
+	if c == nil {
+		return nil, nil
+	}
+	c.mu.RLock()
+	if c.closed {
+		c.mu.RUnlock()
+		return nil, nil
+	}
+	return c, c.mu.RUnlock
+}
+
+func onEvent(number uintptr, object *byte, length int) uintptr {
+	if c, done := called(number); c != nil {
+		defer done()
+		c.event(unsafe.Slice(object, length))
+	}
+	return 0
+}
+
+func onAudio(number uintptr, renderer uint64, _ *byte, data *audioData) uintptr {
+	c, done := called(number)
+	if c == nil {
+		return 0
+	}
+	defer done()
+	if data.bits == 16 {
+		pcm := unsafe.Slice(data.samples, 2*data.channels*data.frames)
+		c.sound(daily.Sound{Renderer: renderer, Rate: int(data.rate), Channels: int(data.channels), PCM: pcm})
+	}
+	return 0
+}
+
+func (c *client) SetUserName(id uint64, name string) { c.setUserName(c.pointer, id, name) }
+
+func (c *client) UpdateSubscriptionProfiles(id uint64, profiles string) {
+	c.updateProfiles(c.pointer, id, profiles)
+}
+
+func (c *client) Join(id uint64, url, token, settings string) {
+	c.join(c.pointer, id, url, orNull(token), settings)
+}
+
+func (c *client) SendAppMessage(id uint64, message, to string) {
+	c.sendAppMessage(c.pointer, id, message, orNull(to))
+}
+
+func (c *client) SetParticipantAudioRenderer(id, renderer uint64, participant string, rate uint32) {
+	c.setAudioRenderer(c.pointer, id, renderer, participant, "microphone", rate)
+}
+
+func (c *client) Leave(id uint64) { c.leave(c.pointer, id) }
+
+func (c *client) Participants() []byte {
+	pointer := c.participants(c.pointer)
+	if pointer == 0 {
+		return nil
+	}
+	if c.freeString != nil {
+		defer c.freeString(pointer)
+	}
+	return fromC(pointer)
+}
+
+// fromC copies a string of C.
+func fromC(pointer uintptr) []byte {
+	start := *(**byte)(unsafe.Pointer(&pointer)) // memory of the library, which Go does not move
+	length := 0
+	for *(*byte)(unsafe.Add(unsafe.Pointer(start), length)) != 0 {
+		length++
+	}
+	return bytes.Clone(unsafe.Slice(start, length))
+}
+
+// Close may be called during no callback of c.
+func (c *client) Close() {
+	c.destroyClient(c.pointer)
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
+	c.forget()
+}
+
+func (c *client) forget() {
+	clientsLock.Lock()
+	defer clientsLock.Unlock()
+	delete(clients, c.number)
+}

@@ -1,0 +1,284 @@
+//go:build (linux || darwin) && (amd64 || arm64) && (cgo || daily_core)
+
+package core_test
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"echocast/rtc/daily"
+	"echocast/rtc/daily/core"
+	"echocast/rtc/daily/dailytest"
+)
+
+// library is the path of the stand-in, which is compiled once.
+var library string
+
+func TestMain(m *testing.M) { os.Exit(runAll(m)) }
+
+func runAll(m *testing.M) int {
+	folder, err := os.MkdirTemp("", "")
+	if err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(folder)
+	if library, err = dailytest.BuildLibrary(folder); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	code := m.Run()
+	if err := goleak.Find(); code == 0 && err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return code
+}
+
+func load(t testing.TB) daily.Library {
+	t.Helper()
+	l, err := core.Load(library)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// newRoom opens a room, and at the end of the test sees that nothing in it was
+// unknown.
+func newRoom(t testing.TB, o dailytest.Options) *dailytest.Room {
+	t.Helper()
+	room, err := dailytest.NewRoom(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		room.Close()
+		for _, complaint := range room.Complaints() {
+			t.Error("complaint:", complaint)
+		}
+	})
+	return room
+}
+
+func join(t testing.TB, room *dailytest.Room, o daily.Options) *daily.Conn {
+	t.Helper()
+	o.Library = load(t)
+	conn, err := daily.Join(t.Context(), room.URL(), &o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := conn.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return conn
+}
+
+// expect receives messages that have to contain these.
+func expect(t testing.TB, from interface {
+	Receive(ctx context.Context) ([]byte, error)
+}, want ...string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for _, text := range want {
+		message, err := from.Receive(ctx)
+		if err != nil {
+			t.Fatalf("%v, want %s", err, text)
+		}
+		if !strings.Contains(string(message), text) {
+			t.Fatalf("got %s\nwant %s", message, text)
+		}
+	}
+}
+
+// Who is there and who comes is told, the replica is found, and messages go to
+// it and come from it as they are.
+func TestConversation(t *testing.T) {
+	room := newRoom(t, dailytest.Options{})
+	ann := room.Enter("Ann", "tavus-replica-1")
+	conn := join(t, room, daily.Options{Token: "secret"})
+	expect(t, conn, `"user_name":"Ann","role":"replica"`)
+	bob := room.Enter("Bob", "")
+	expect(t, conn, `"user_name":"Bob","role":"person"`)
+	message := `{"a":"` + strings.Repeat("é€\\u0000\\t", 300) + `","n":1}`
+	if err := conn.Send(t.Context(), []byte(message)); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, ann, message)
+	if err := ann.Send(t.Context(), []byte(message)); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, conn, message)
+	bob.Leave()
+	expect(t, conn, `"event_type":"room.participant_left","properties":{"session_id":"`+bob.SessionID)
+	if joins := room.Joins(); len(joins) != 1 || joins[0] != (dailytest.Join{URL: room.URL(), UserName: "echocast", Token: "secret"}) {
+		t.Errorf("%+v", joins)
+	}
+	if err := conn.Close(); err != nil || room.Leaves() != 1 {
+		t.Errorf("%v, %d leaves", err, room.Leaves())
+	}
+	if err := conn.Send(t.Context(), []byte("{}")); !errors.Is(err, net.ErrClosed) {
+		t.Error(err)
+	}
+}
+
+func TestRefused(t *testing.T) {
+	room := newRoom(t, dailytest.Options{Refuse: &dailytest.Refusal{Message: "the meeting is full"}})
+	_, err := daily.Join(t.Context(), room.URL(), &daily.Options{Library: load(t)})
+	if !errors.Is(err, daily.ErrRefused) || !strings.Contains(err.Error(), "the meeting is full") {
+		t.Error(err)
+	}
+	_, err = daily.Join(t.Context(), "http://127.0.0.1:1/room", &daily.Options{Library: load(t)})
+	if err == nil || !strings.Contains(err.Error(), "no way to the room") {
+		t.Error(err)
+	}
+}
+
+// A message that the room does not take fails, and only that one.
+func TestTooLarge(t *testing.T) {
+	room := newRoom(t, dailytest.Options{})
+	ann := room.Enter("Ann", "tavus-replica-1")
+	conn := join(t, room, daily.Options{})
+	if conn.MaxMessage() != daily.DefaultMaxMessage {
+		t.Error(conn.MaxMessage())
+	}
+	large := `{"a":"` + strings.Repeat("x", 5000) + `"}`
+	if err := conn.Send(t.Context(), []byte(large)); err == nil || !strings.Contains(err.Error(), "of at most 4096") {
+		t.Error(err)
+	}
+	if err := conn.Send(t.Context(), []byte(`{"b":1}`)); err != nil {
+		t.Error(err)
+	}
+	expect(t, ann, `{"b":1}`)
+}
+
+// A connection that breaks is made again, once.
+func TestRejoins(t *testing.T) {
+	room := newRoom(t, dailytest.Options{})
+	ann := room.Enter("Ann", "tavus-replica-1")
+	conn := join(t, room, daily.Options{})
+	expect(t, conn, `"role":"replica"`)
+	room.Fail(session(t, room), dailytest.Refusal{Message: "connection closed"})
+	expect(t, conn, `"event_type":"room.rejoined","properties":{"reason":"connection lost: connection closed"}`)
+	if err := conn.Send(t.Context(), []byte(`{"c":1}`)); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, ann, `{"c":1}`)
+	room.Fail(session(t, room), dailytest.Refusal{Message: "connection closed"})
+	if _, err := conn.Receive(t.Context()); !errors.Is(err, daily.ErrLost) {
+		t.Error(err)
+	}
+}
+
+// One who was put out does not come again.
+func TestPutOut(t *testing.T) {
+	for name, end := range map[string]func(*testing.T, *dailytest.Room){
+		"ejected": func(t *testing.T, room *dailytest.Room) {
+			room.Fail(session(t, room), dailytest.Refusal{Message: "Ejected by Ann"})
+		},
+		"the room closes": func(_ *testing.T, room *dailytest.Room) { room.Close() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			room := newRoom(t, dailytest.Options{})
+			conn := join(t, room, daily.Options{})
+			end(t, room)
+			if _, err := conn.Receive(t.Context()); !errors.Is(err, daily.ErrPeerGone) {
+				t.Error(err)
+			}
+			if joins := room.Joins(); len(joins) != 1 {
+				t.Errorf("%d joins", len(joins))
+			}
+		})
+	}
+}
+
+// session is that of the library's client in the room.
+func session(t *testing.T, room *dailytest.Room) string {
+	t.Helper()
+	people, _ := room.People()
+	for _, p := range people {
+		if p.UserName == "echocast" {
+			return p.SessionID
+		}
+	}
+	t.Fatal("nobody came by the library")
+	return ""
+}
+
+// What the replica says comes as samples, with a time for each.
+func TestAudio(t *testing.T) {
+	room := newRoom(t, dailytest.Options{})
+	ann := room.Enter("Ann", "tavus-replica-1")
+	conn := join(t, room, daily.Options{})
+	ann.Hum(440)
+	sound, err := conn.Audio(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sound.Close()
+	crossings, last := 0, int16(0)
+	const packets = 50
+	for i := range packets {
+		p, err := sound.ReadRTP(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p.PayloadType != daily.PayloadL16 || len(p.Payload) != 2*480 || int(p.SequenceNumber) != i {
+			t.Fatalf("%+v, %d bytes", p.Header, len(p.Payload))
+		}
+		for j := 0; j < len(p.Payload); j += 2 {
+			v := int16(binary.BigEndian.Uint16(p.Payload[j:]))
+			if last < 0 && v >= 0 {
+				crossings++
+			}
+			last = v
+		}
+	}
+	if want := 440 * packets / 100; crossings < want-1 || crossings > want+1 {
+		t.Errorf("%d periods in %d ms, want %d", crossings, 10*packets, want)
+	}
+}
+
+// Conversations of one process do not hear each other.
+func TestManyConversations(t *testing.T) {
+	var all sync.WaitGroup
+	for i := range 8 {
+		all.Go(func() {
+			room := newRoom(t, dailytest.Options{})
+			ann := room.Enter("Ann", "tavus-replica-1")
+			conn := join(t, room, daily.Options{})
+			for j := range 50 {
+				message := fmt.Sprintf(`{"room":%d,"n":%d}`, i, j)
+				if err := conn.Send(t.Context(), []byte(message)); err != nil {
+					t.Error(err)
+					return
+				}
+				if got, err := ann.Receive(t.Context()); err != nil || string(got) != message {
+					t.Errorf("%s, %v, want %s", got, err, message)
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+}
+
+// The library is that of the process.
+func TestLoadedOnce(t *testing.T) {
+	load(t)
+	if _, err := core.Load("other.so"); err == nil || err.Error() != "other.so: "+library+" is loaded already" {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,322 @@
+package daily
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Library is Daily's own library, which joins rooms without a browser.
+type Library interface {
+	// Open makes a client. Its events, each a JSON object, go to event, and what
+	// it hears to sound: both from threads of the library, which must not be
+	// kept waiting. Neither keeps its slice.
+	Open(event func(object []byte), sound func(s Sound)) (Client, error)
+}
+
+// Client is one participant that is not in a room yet. The calls return at once;
+// each ends with an event that has its id, a number above 0 that no other call of
+// the client has:
+//
+//	{"action":"request-completed","requestId":{"id":7},"requestError":{"msg":"…"}}
+type Client interface {
+	SetUserName(id uint64, name string)
+	// UpdateSubscriptionProfiles takes JSON.
+	UpdateSubscriptionProfiles(id uint64, profiles string)
+	// Join takes settings in JSON. There may be no token.
+	Join(id uint64, url, token, settings string)
+	// SendAppMessage sends a JSON object to a participant, or to all.
+	SendAppMessage(id uint64, message, to string)
+	// SetParticipantAudioRenderer asks for what a participant's microphone hears,
+	// with the number renderer.
+	SetParticipantAudioRenderer(id, renderer uint64, participant string, rate uint32)
+	Leave(id uint64)
+	// Participants is who is in the room: a JSON object by session id, and "local".
+	Participants() []byte
+	// Close frees the client. No event comes any more once it has returned.
+	Close()
+}
+
+// Sound is a piece of what a participant says.
+type Sound struct {
+	Renderer uint64
+	Rate     int // Hz
+	Channels int
+	PCM      []byte // interleaved samples of 16 bits in the byte order of the machine
+}
+
+// PayloadL16 is the payload type of packets with samples in place of Opus.
+const PayloadL16 = 96
+
+// opusRate is the clock of Opus, in Hz, by which all packets go.
+const opusRate = 48000
+
+// What the library is told of media: it publishes none, and takes none but the
+// sound that is asked for.
+const (
+	noInputs   = `{"inputs":{"camera":false,"microphone":false}}`
+	noTracks   = `{"base":{"camera":"unsubscribed","microphone":"unsubscribed"}}`
+	soundTrack = `{"base":{"camera":"unsubscribed","microphone":"subscribed"}}`
+)
+
+// native is the way into a room by the library.
+type native struct {
+	client Client
+	rate   int // Hz, of what it hears
+	handle func(entrance, frame)
+
+	mu       sync.Mutex
+	calls    map[uint64]chan error // those that wait to be completed
+	last     uint64                // the id of the last call
+	leaving  bool
+	entered  bool           // who is in the room has been told
+	early    []libraryEvent // what happened before that
+	audio    *Audio         // who listens, if anybody
+	renderer uint64         // the number of that one
+	packets  packets
+
+	*life
+}
+
+// libraryEvent is what of an event of the library is used.
+type libraryEvent struct {
+	Action       string             `json:"action"`
+	RequestID    requestID          `json:"requestId"`
+	RequestError *requestError      `json:"requestError"`
+	From         string             `json:"from"`
+	Data         json.RawMessage    `json:"msgData"`
+	Participant  libraryParticipant `json:"participant"`
+	State        string             `json:"state"`
+	Message      string             `json:"message"`
+}
+
+type requestID struct {
+	ID uint64 `json:"id"`
+}
+
+type requestError struct {
+	Message string `json:"msg"`
+}
+
+type libraryParticipant struct {
+	ID   string `json:"id"`
+	Info struct {
+		UserID   string `json:"userId"`
+		UserName string `json:"userName"`
+		Local    bool   `json:"isLocal"`
+	} `json:"info"`
+}
+
+func (p *libraryParticipant) participant() participant {
+	return participant{SessionID: p.ID, UserID: p.Info.UserID, UserName: p.Info.UserName}
+}
+
+// openNative makes a client. It calls handle for every event, one after the
+// other.
+func openNative(o *Options, handle func(entrance, frame)) (*native, error) {
+	n := &native{rate: o.SoundRate, handle: handle, calls: make(map[uint64]chan error), life: newLife()}
+	client, err := o.Library.Open(n.event, n.sound)
+	if err != nil {
+		return nil, err
+	}
+	n.client = client
+	return n, nil
+}
+
+// call carries out one call of the client, and waits until it is completed.
+func (n *native) call(ctx context.Context, do func(id uint64)) error {
+	completed := make(chan error, 1)
+	n.mu.Lock()
+	n.last++
+	id := n.last
+	n.calls[id] = completed
+	n.mu.Unlock()
+	do(id)
+	select {
+	case err := <-completed:
+		return err
+	case <-n.ended:
+		return n.cause
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// callSoon is call for what needs no network.
+func (n *native) callSoon(do func(id uint64)) error {
+	ctx, cancel := context.WithTimeout(context.Background(), answerTimeout)
+	defer cancel()
+	err := n.call(ctx, do)
+	if ctx.Err() != nil {
+		n.end(fmt.Errorf("%w: Daily's library has not answered within %v", ErrLost, answerTimeout))
+		return n.cause
+	}
+	return err
+}
+
+func (n *native) join(ctx context.Context, as *admission) (limit int, err error) {
+	if err := n.callSoon(func(id uint64) { n.client.SetUserName(id, as.userName) }); err != nil {
+		return 0, err
+	}
+	if err := n.callSoon(func(id uint64) { n.client.UpdateSubscriptionProfiles(id, noTracks) }); err != nil {
+		return 0, err
+	}
+	if err := n.call(ctx, func(id uint64) { n.client.Join(id, as.address, as.token, noInputs) }); err != nil {
+		if r, ok := err.(*reason); ok {
+			r.Type = "join" // the library tells no type
+		}
+		return 0, err
+	}
+	n.enter(n.client.Participants())
+	return 0, nil
+}
+
+// enter tells who is in the room: those of a list, and those of the events that
+// came meanwhile, and then what else had happened. The list is taken without the
+// lock, because the library may wait for an event to be over before it gives it.
+func (n *native) enter(list []byte) {
+	there := map[string]libraryParticipant{}
+	_ = json.Unmarshal(list, &there) // of no list there is nobody
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	people := []participant{}
+	gone := map[string]bool{}
+	for _, e := range n.early {
+		gone[e.Participant.ID] = e.Action == "participant-left"
+	}
+	for _, p := range there {
+		if !p.Info.Local && !gone[p.ID] {
+			people = append(people, p.participant())
+		}
+	}
+	n.handle(n, frame{Event: "people", People: people})
+	for _, e := range n.early {
+		n.tell(e)
+	}
+	n.early, n.entered = nil, true
+}
+
+// event takes an event of the library.
+func (n *native) event(object []byte) {
+	var e libraryEvent
+	if err := json.Unmarshal(object, &e); err != nil {
+		n.end(fmt.Errorf("%w: Daily's library says %.60q", ErrLost, object))
+		return
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	switch {
+	case e.Action == "request-completed":
+		n.complete(e)
+	case n.entered:
+		n.tell(e)
+	default:
+		n.early = append(n.early, e)
+	}
+}
+
+// complete hands the outcome of a call to whom waits for it. The lock is held.
+func (n *native) complete(e libraryEvent) {
+	waiting, found := n.calls[e.RequestID.ID]
+	if !found {
+		return
+	}
+	delete(n.calls, e.RequestID.ID)
+	if e.RequestError != nil {
+		waiting <- &reason{Message: e.RequestError.Message}
+		return
+	}
+	waiting <- nil
+}
+
+// tell passes on what has happened in the room. The lock is held.
+func (n *native) tell(e libraryEvent) {
+	switch e.Action {
+	case "app-message":
+		n.handle(n, frame{Event: "message", From: e.From, Data: e.Data})
+	case "participant-joined":
+		if !e.Participant.Info.Local {
+			n.handle(n, frame{Event: "joined", Person: e.Participant.participant()})
+		}
+	case "participant-left":
+		n.handle(n, frame{Event: "left", Person: e.Participant.participant()})
+	case "call-state-updated":
+		if e.State == "left" && !n.leaving {
+			n.handle(n, frame{Event: "over"})
+		}
+	case "error":
+		n.handle(n, frame{Event: "over", Error: &reason{Type: errorType(e.Message), Message: e.Message}})
+	}
+}
+
+// errorType is what an error of the library is about, of which it gives only
+// words: where it is not that one was put out, joining again may help.
+func errorType(message string) string {
+	if strings.Contains(strings.ToLower(message), "eject") {
+		return "ejected"
+	}
+	return connectionError
+}
+
+func (n *native) pass(to string, msg []byte) error {
+	if to == everyone {
+		to = ""
+	}
+	return n.callSoon(func(id uint64) { n.client.SendAppMessage(id, string(msg), to) })
+}
+
+func (n *native) listen(ctx context.Context, session string, a *Audio) error {
+	renderer := n.use(a)
+	if err := n.call(ctx, func(id uint64) { n.client.UpdateSubscriptionProfiles(id, soundTrack) }); err != nil {
+		return err
+	}
+	return n.call(ctx, func(id uint64) { n.client.SetParticipantAudioRenderer(id, renderer, session, uint32(n.rate)) })
+}
+
+// use makes an Audio the one that listens, ends the last one, and returns the
+// number of its renderer.
+func (n *native) use(a *Audio) (renderer uint64) {
+	n.mu.Lock()
+	last := n.audio
+	n.renderer++
+	n.audio, n.packets, renderer = a, packets{start: time.Now(), source: uint32(n.renderer)}, n.renderer
+	n.mu.Unlock()
+	if last != nil {
+		_ = last.Close()
+	}
+	return renderer
+}
+
+// sound takes what a participant says.
+func (n *native) sound(s Sound) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.audio != nil && s.Renderer == n.renderer && s.Rate == n.rate && s.Channels > 0 {
+		n.audio.put(n.packets.next(s, time.Now()))
+	}
+}
+
+func (n *native) leave(ctx context.Context) error {
+	n.mu.Lock()
+	n.leaving = true
+	n.mu.Unlock()
+	return n.call(ctx, n.client.Leave)
+}
+
+// close leaves, where nobody has, because the library wants that done before a
+// client is freed, and frees the client.
+func (n *native) close() {
+	n.mu.Lock()
+	left := n.leaving
+	n.mu.Unlock()
+	if !left {
+		ctx, cancel := context.WithTimeout(context.Background(), linkCloseTimeout)
+		_ = n.leave(ctx)
+		cancel()
+	}
+	n.use(nil)
+	n.client.Close()
+}
