@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -52,33 +53,37 @@ func tone(n int) (header, pcm []byte) {
 	return header, pcm
 }
 
-// A pipe that stalls until the replica has run out of audio loses nothing.
+// A pipe that stalls until the replica has run out of audio loses nothing. A
+// chunk is held back until it is known not to be the last, so of half a second
+// nine are played.
 func TestAPipeThatStalls(t *testing.T) {
+	const first, played = 12000, 9 * 1200 // samples
 	header, pcm := tone(3 * 24000)
 	everywhere(t, func(t *testing.T, w world) {
 		record := recording(t)
-		dry := make(chan struct{}, 10)
-		s := w.open(t, &replica.Options{Record: record, OnEvent: func(e replica.Event) {
-			if e.Kind == replica.EventStarted || e.Kind == replica.EventUnderrun {
-				dry <- struct{}{}
+		dry := make(chan struct{})
+		sounded := 0
+		s := w.open(t, &replica.Options{Record: record, OnSound: func(_ time.Time, _ int, samples []int16) {
+			if sounded += len(samples); sounded-len(samples) < played && sounded >= played {
+				close(dry)
 			}
 		}})
 		stdin, feed := io.Pipe()
 		go func() {
 			_, _ = feed.Write(header)
-			_, _ = feed.Write(pcm[:24001])
-			<-dry                   // it has begun
-			time.Sleep(time.Second) // the input stalls: half a second was there
-			_, _ = feed.Write(pcm[24001:])
+			_, _ = feed.Write(pcm[:2*first])
+			<-dry // the input stalls until nothing is left
+			_, _ = feed.Write(pcm[2*first:])
 			_ = feed.Close()
 		}()
 		o := send(t.Context(), t, s, stdin, "-")
 		report := s.end()
-		if o.code != 0 || len(o.receipts) != 1 || o.receipts[0].Outcome != echo.Finished || o.receipts[0].Input == nil || o.receipts[0].Input.Stalls == 0 {
+		if o.code != 0 || len(o.receipts) != 1 || o.receipts[0].Outcome != echo.Finished {
 			t.Error(o)
 		}
-		if report.Underruns != 1 {
-			t.Errorf("%d underruns", report.Underruns)
+		// A busy machine may add silences of its own, elsewhere.
+		if !slices.ContainsFunc(report.Recording.Silences, func(s replica.Silence) bool { return s.Position == played }) {
+			t.Errorf("no silence after %d samples, in %+v", played, report.Recording.Silences)
 		}
 		noComplaints(t, report, "")
 		if !bytes.Equal(heard(t, record), pcm) {
