@@ -188,7 +188,7 @@ func (r *reporter) count(receipt *echo.Receipt) {
 
 // summary is the receipt in one line.
 func (r *reporter) summary(receipt echo.Receipt) string {
-	text := fmt.Sprintf("%s: %d samples (%.3f s) sent in %d messages", receipt.Outcome, receipt.Samples, receipt.SentSeconds, receipt.Chunks)
+	text := fmt.Sprintf("%s: %d samples (%.3f s) sent in %s", receipt.Outcome, receipt.Samples, receipt.SentSeconds, counted(receipt.Chunks, "message"))
 	if !r.heard {
 		return text
 	}
