@@ -400,6 +400,45 @@ func TestALossIsMadeGoodWithoutTheReplica(t *testing.T) {
 	})
 }
 
+// A replica that breaks at the same place each time is not tried for ever; one
+// that gets further is.
+func TestLossesWithoutEnd(t *testing.T) {
+	for _, policy := range []Loss{LossRestart, LossResume} {
+		for at, want := range map[int]int{10: mostLosses, 60: 4} { // messages until it breaks; receipts
+			dial, receipts := &rooms{}, 0
+			options := &Options{OnLoss: policy, Redial: dial.redial, OnReceipt: func(Receipt) { receipts++ }}
+			inRoom(t, options, func(t *testing.T, r *room, s *Session) {
+				breaks := func(r *room, after int) {
+					r.polite(sameID)
+					play := r.hook
+					r.hook = func(m sentMessage) {
+						play(m)
+						if len(r.messages()) == after {
+							r.hangUp()
+						}
+					}
+				}
+				breaks(r, at)
+				after := at
+				for range 20 {
+					if policy == LossRestart && at > 10 {
+						after += 40 // it gets further each time
+					}
+					next := newRoom()
+					breaks(next, after)
+					dial.next = append(dial.next, next)
+				}
+				feed := NewFeed(silence(8), FeedOptions{Keep: 20 * time.Second})
+				defer feed.Close()
+				receipt, err := s.Speak(t.Context(), Speech{Samples: feed, Abort: feed.Abort})
+				if ends := want != mostLosses; ends != (err == nil) || receipts != want {
+					t.Errorf("%s, %d messages: %v, %d receipts, %+v", policy, at, err, receipts, receipt)
+				}
+			})
+		}
+	}
+}
+
 // Where there is no other connection, nothing is said again.
 func TestAStuckPeerThatNobodyReplaces(t *testing.T) {
 	receipts := 0

@@ -82,7 +82,9 @@ type Options struct {
 	// silent. Its source must be a Rewinder.
 	Resume bool
 	// OnLoss says what to do with an utterance whose connection was lost;
-	// empty: LossAbandon. The others need Redial, and a Rewinder as source.
+	// empty: LossAbandon. The others need Redial, and a Rewinder as source. An
+	// utterance that is lost five times, without a second more of it being heard,
+	// fails.
 	OnLoss Loss
 	// Redial makes a lost connection again; nil: a loss is for good. It frees
 	// the old one itself. It is called again after a growing pause while it

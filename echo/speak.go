@@ -313,11 +313,13 @@ func (s *Session) goOn(t *turn, c content, r Receipt, err error) error {
 	case t.ctx.Err() != nil:
 		return err
 	case errors.Is(err, ErrLost):
-		if s.options.OnLoss == LossAbandon || s.options.Redial == nil {
+		switch {
+		case s.options.OnLoss == LossAbandon, s.options.Redial == nil, t.hopeless(r.SpokenSeconds):
 			return err
-		}
-		if s.options.OnLoss == LossRestart {
+		case s.options.OnLoss == LossRestart:
 			heard = 0
+		default:
+			t.furthest = 0 // what comes next is counted from there
 		}
 		if failed := s.waitThere(t.ctx); failed != nil {
 			return failed

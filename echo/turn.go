@@ -14,6 +14,24 @@ type turn struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	leave  func() // gives the turn up, once
+
+	losses   int     // of the connection, without getting further
+	furthest float64 // seconds that were heard at one of them
+}
+
+// mostLosses is how often in a row the connection of an utterance may be lost
+// before a second more of it was heard: a replica that breaks at one place of it
+// would do so for ever.
+const mostLosses = 5
+
+// hopeless counts a loss after so many seconds, and reports whether it was one too
+// many.
+func (t *turn) hopeless(heard float64) bool {
+	if heard >= t.furthest+1 {
+		t.losses, t.furthest = 0, heard
+	}
+	t.losses++
+	return t.losses >= mostLosses
 }
 
 // enter takes a place in the line, by the session's queue policy.
