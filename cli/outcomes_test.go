@@ -80,10 +80,6 @@ func TestOutcomes(t *testing.T) {
 	}
 }
 
-// parsing is held while a command line is parsed: the library that does it
-// writes to a flag that all of them share.
-var parsing sync.Mutex
-
 // faultyRun is what send to such a replica left.
 type faultyRun struct {
 	code           int
@@ -106,14 +102,7 @@ func (c *outcomeOf) run(t *testing.T) *faultyRun {
 	url, ended := scripted(ctx, t, options)
 	arguments := append([]string{"echocast", "send", "--to", url, "--json", "-f", "s16le", "--rate", "24000", "--channels", "1"}, strings.Fields(c.arguments)...)
 	in := bytes.NewReader(make([]byte, int(c.length()*48000)))
-	parsing.Lock()
-	begun := sync.OnceFunc(parsing.Unlock)
-	people := writerFunc(func(p []byte) (int, error) {
-		begun()
-		return r.stderr.Write(p)
-	})
-	r.code = Run(t.Context(), append(arguments, "-"), Streams{In: in, Out: &r.stdout, Err: people})
-	begun()
+	r.code = Run(t.Context(), append(arguments, "-"), Streams{In: in, Out: &r.stdout, Err: &r.stderr})
 	if c.endless {
 		end()
 	}
