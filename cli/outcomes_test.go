@@ -20,7 +20,7 @@ import (
 type outcomeOf struct {
 	fault     string // as --fault takes it
 	arguments string
-	seconds   float64 // of audio; 0: 1.5
+	seconds   float64 // of audio; 0: 1.5; where it is cut short, more than a busy machine has sent by then
 	endless   bool    // the replica does not notice that its peer leaves
 
 	code     int
@@ -52,13 +52,13 @@ var outcomes = []outcomeOf{
 	{fault: "ids=raw,legacy", outcome: echo.Finished, delivery: echo.Heard, by: echo.ByEvent},
 	{fault: "stall-after=5,stall-for=700ms", outcome: echo.Finished, delivery: echo.Heard, by: echo.ByEvent},
 	{fault: "stall-after=5", endless: true, code: exitUnverified, outcome: echo.Unverified, delivery: echo.Acknowledged, by: echo.ByClock, stderr: "sent, but not confirmed as heard"},
-	{fault: "leave-after=10", code: exitLost, outcome: echo.Failed, by: echo.ByClock, stderr: "the connection was lost: the room was shut down"},
-	{fault: "die-after=10", code: exitLost, outcome: echo.Failed, by: echo.ByClock, stderr: "the connection was lost: "},
-	{fault: "interrupt-after=500ms", code: exitInterrupted, outcome: echo.Interrupted, delivery: echo.Heard, by: echo.ByEvent, spoken: 0.5, stderr: "interrupted by somebody else"},
-	{fault: "interrupt-after=500ms,ids=own", code: exitInterrupted, outcome: echo.Interrupted, delivery: echo.Heard, by: echo.ByEvent, spoken: 0.5, stderr: "interrupted by somebody else"},
+	{fault: "leave-after=10", seconds: 10, code: exitLost, outcome: echo.Failed, by: echo.ByClock, stderr: "the connection was lost: the room was shut down"},
+	{fault: "die-after=10", seconds: 10, code: exitLost, outcome: echo.Failed, by: echo.ByClock, stderr: "the connection was lost: "},
+	{fault: "interrupt-after=500ms", seconds: 10, code: exitInterrupted, outcome: echo.Interrupted, delivery: echo.Heard, by: echo.ByEvent, spoken: 0.5, stderr: "interrupted by somebody else"},
+	{fault: "interrupt-after=500ms,ids=own", seconds: 10, code: exitInterrupted, outcome: echo.Interrupted, delivery: echo.Heard, by: echo.ByEvent, spoken: 0.5, stderr: "interrupted by somebody else"},
 	{fault: "interrupt-after=500ms,drop-events=all", code: exitUnverified, outcome: echo.Unverified, delivery: echo.Acknowledged, by: echo.ByClock, stderr: "sent, but not confirmed as heard"},
 	{fault: "user-at=500ms", outcome: echo.Finished, delivery: echo.Heard, by: echo.ByEvent},
-	{fault: "user-at=500ms", arguments: "--barge-in", code: exitInterrupted, outcome: echo.Interrupted, delivery: echo.Heard, by: echo.ByEvent, spoken: 0.5, stderr: "interrupted by the user's speech"},
+	{fault: "user-at=500ms", arguments: "--barge-in", seconds: 10, code: exitInterrupted, outcome: echo.Interrupted, delivery: echo.Heard, by: echo.ByEvent, spoken: 0.5, stderr: "interrupted by the user's speech"},
 }
 
 // Each way in which a replica can misbehave has its outcome: one receipt, which

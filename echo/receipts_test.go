@@ -252,7 +252,7 @@ const longestTrial = 30 * time.Minute
 // policy: each utterance ends, and has one receipt for each of its parts, the
 // last of which is what its call returned. What receipts say of the wire is so.
 func TestEveryUtteranceHasItsReceipt(t *testing.T) {
-	for seed := range uint64(250) {
+	for seed := range uint64(150) {
 		synctest.Test(t, func(t *testing.T) {
 			defer func() {
 				if t.Failed() {
