@@ -36,7 +36,8 @@ type Client interface {
 	Leave(id uint64)
 	// Participants is who is in the room: a JSON object by session id, and "local".
 	Participants() []byte
-	// Close frees the client. No event comes any more once it has returned.
+	// Close frees the client. No event comes any more once it has returned, and
+	// other calls do nothing.
 	Close()
 }
 
@@ -318,5 +319,6 @@ func (n *native) close() {
 		cancel()
 	}
 	n.use(nil)
+	n.end(fmt.Errorf("%w: the room was left", ErrLost)) // nothing will be completed any more
 	n.client.Close()
 }

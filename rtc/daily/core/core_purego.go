@@ -188,6 +188,9 @@ type client struct {
 	pointer uintptr
 	number  uintptr
 
+	calling sync.RWMutex // held for reading during a call
+	freed   bool         // guarded by calling
+
 	mu     sync.RWMutex // held for reading during a callback
 	closed bool
 	event  func([]byte)
@@ -249,27 +252,45 @@ func onAudio(number uintptr, renderer uint64, _ *byte, data *audioData) uintptr 
 	return 0
 }
 
-func (c *client) SetUserName(id uint64, name string) { c.setUserName(c.pointer, id, name) }
+// do makes a call, unless the client is freed: one who sends may be about to
+// when a loss frees it.
+func (c *client) do(call func()) {
+	c.calling.RLock()
+	defer c.calling.RUnlock()
+	if !c.freed {
+		call()
+	}
+}
+
+func (c *client) SetUserName(id uint64, name string) {
+	c.do(func() { c.setUserName(c.pointer, id, name) })
+}
 
 func (c *client) UpdateSubscriptionProfiles(id uint64, profiles string) {
-	c.updateProfiles(c.pointer, id, profiles)
+	c.do(func() { c.updateProfiles(c.pointer, id, profiles) })
 }
 
 func (c *client) Join(id uint64, url, token, settings string) {
-	c.join(c.pointer, id, url, orNull(token), settings)
+	c.do(func() { c.join(c.pointer, id, url, orNull(token), settings) })
 }
 
 func (c *client) SendAppMessage(id uint64, message, to string) {
-	c.sendAppMessage(c.pointer, id, message, orNull(to))
+	c.do(func() { c.sendAppMessage(c.pointer, id, message, orNull(to)) })
 }
 
 func (c *client) SetParticipantAudioRenderer(id, renderer uint64, participant string, rate uint32) {
-	c.setAudioRenderer(c.pointer, id, renderer, participant, "microphone", rate)
+	c.do(func() { c.setAudioRenderer(c.pointer, id, renderer, participant, "microphone", rate) })
 }
 
-func (c *client) Leave(id uint64) { c.leave(c.pointer, id) }
+func (c *client) Leave(id uint64) { c.do(func() { c.leave(c.pointer, id) }) }
 
-func (c *client) Participants() []byte {
+func (c *client) Participants() (list []byte) {
+	c.do(func() { list = c.list() })
+	return list
+}
+
+// list is what Participants returns.
+func (c *client) list() []byte {
 	pointer := c.participants(c.pointer)
 	if pointer == 0 {
 		return nil
@@ -290,8 +311,15 @@ func fromC(pointer uintptr) []byte {
 	return bytes.Clone(unsafe.Slice(start, length))
 }
 
-// Close may be called during no callback of c.
+// Close may be called during no callback of c. Further calls of c do nothing.
 func (c *client) Close() {
+	c.calling.Lock()
+	again := c.freed
+	c.freed = true
+	c.calling.Unlock()
+	if again {
+		return
+	}
 	c.destroyClient(c.pointer)
 	c.mu.Lock()
 	c.closed = true

@@ -282,3 +282,22 @@ func TestLoadedOnce(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A call that comes too late, since a loss has freed the client, does nothing.
+func TestCallsAfterClose(t *testing.T) {
+	c, err := load(t).Open(func(event []byte) { t.Errorf("an event: %s", event) }, func(daily.Sound) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Close()
+	c.SetUserName(1, "Ann")
+	c.UpdateSubscriptionProfiles(2, "{}")
+	c.Join(3, "http://127.0.0.1:1/room", "", "{}")
+	c.SendAppMessage(4, "{}", "")
+	c.SetParticipantAudioRenderer(5, 1, "p", 16000)
+	c.Leave(6)
+	if list := c.Participants(); list != nil {
+		t.Errorf("there are %s", list)
+	}
+	c.Close()
+}
