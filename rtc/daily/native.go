@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -49,8 +50,9 @@ type Sound struct {
 	PCM      []byte // interleaved samples of 16 bits in the byte order of the machine
 }
 
-// PayloadL16 is the payload type of packets with samples in place of Opus.
-const PayloadL16 = 96
+// PayloadL16 is the payload type of packets with samples in place of Opus. It is
+// the one that RTP gives such samples for good, so no room uses it for Opus.
+const PayloadL16 = 11
 
 // opusRate is the clock of Opus, in Hz, by which all packets go.
 const opusRate = 48000
@@ -93,6 +95,9 @@ type libraryEvent struct {
 	State        string             `json:"state"`
 	Message      string             `json:"message"`
 }
+
+// libraryEvents are those that are used.
+var libraryEvents = []string{"request-completed", "app-message", "participant-joined", "participant-left", "call-state-updated", "error"}
 
 type requestID struct {
 	ID uint64 `json:"id"`
@@ -200,9 +205,14 @@ func (n *native) enter(list []byte) {
 	n.early, n.entered = nil, true
 }
 
-// event takes an event of the library.
+// event takes an event of the library. Of those that are not known, not even the
+// fields are what they are elsewhere.
 func (n *native) event(object []byte) {
 	var e libraryEvent
+	var kind struct{ Action string }
+	if err := json.Unmarshal(object, &kind); err == nil && !slices.Contains(libraryEvents, kind.Action) {
+		return
+	}
 	if err := json.Unmarshal(object, &e); err != nil {
 		n.end(fmt.Errorf("%w: Daily's library says %.60q", ErrLost, object))
 		return
