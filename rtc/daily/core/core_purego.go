@@ -39,7 +39,7 @@ type (
 		getIgnoredNetworks   uintptr
 	}
 
-	aboutClient struct{ library, version, system, systemVersion, app *byte }
+	aboutClient struct{ library, version, system, systemVersion, app uintptr }
 
 	clientDelegate struct{ pointer, onEvent, onAudio, onVideo uintptr }
 )
@@ -53,25 +53,25 @@ type audioData struct {
 
 // functions are those of the API that are used.
 type functions struct {
-	setLogLevel           func(level int32)
-	createDeviceManager   func() uintptr
-	createAudioDevice     func(manager, queues uintptr) uintptr
-	getUserMedia          func(manager, factory, signaling, worker, network, constraints uintptr) uintptr
-	enumerateDevices      func(manager uintptr) uintptr
-	createContext         func(contextDelegate, webrtcDelegate, aboutClient)
-	createClient          func() uintptr
-	destroyClient         func(client uintptr)
-	setDelegate           func(client uintptr, delegate clientDelegate)
-	setUserName           func(client uintptr, id uint64, name string)
-	updateProfiles        func(client uintptr, id uint64, profiles string)
-	join                  func(client uintptr, id uint64, url string, token *byte, settings string)
-	leave                 func(client uintptr, id uint64)
-	sendAppMessage        func(client uintptr, id uint64, message string, participant *byte)
-	setAudioRenderer      func(client uintptr, id, renderer uint64, participant, source string, rate uint32)
-	participants          func(client uintptr) uintptr
-	freeString            func(text uintptr) // nil before release 0.23
-	deviceManager         uintptr
-	library, version, app []byte // what the library was told, kept for it
+	setLogLevel         func(level int32)
+	createDeviceManager func() uintptr
+	createAudioDevice   func(manager, queues uintptr) uintptr
+	getUserMedia        func(manager, factory, signaling, worker, network, constraints uintptr) uintptr
+	enumerateDevices    func(manager uintptr) uintptr
+	createContext       func(contextDelegate, webrtcDelegate, aboutClient)
+	createClient        func() uintptr
+	destroyClient       func(client uintptr)
+	setDelegate         func(client uintptr, delegate clientDelegate)
+	setUserName         func(client uintptr, id uint64, name string)
+	updateProfiles      func(client uintptr, id uint64, profiles string)
+	join                func(client uintptr, id uint64, url string, token *byte, settings string)
+	leave               func(client uintptr, id uint64)
+	sendAppMessage      func(client uintptr, id uint64, message string, participant *byte)
+	setAudioRenderer    func(client uintptr, id, renderer uint64, participant, source string, rate uint32)
+	participants        func(client uintptr) uintptr
+	freeString          func(text uintptr) // nil before release 0.23
+	deviceManager       uintptr
+	duplicate           func(text string) uintptr // C's strdup
 }
 
 // The library is loaded once: its context is that of the process.
@@ -131,41 +131,41 @@ func open(path string) (*functions, error) {
 		}
 		purego.RegisterFunc(function, symbol)
 	}
+	symbol, err := purego.Dlsym(purego.RTLD_DEFAULT, "strdup")
+	if err != nil {
+		return nil, fmt.Errorf("no C library: %v", err)
+	}
+	purego.RegisterFunc(&f.duplicate, symbol)
 	if symbol, err := purego.Dlsym(handle, "daily_core_string_free"); err == nil {
 		purego.RegisterFunc(&f.freeString, symbol)
 	}
 	return f, nil
 }
 
-// noDevice is the name of the audio device in use: none.
-var noDevice [1]byte
-
 // begin creates the context of the process. What the library asks of the
-// platform goes to its own device manager.
+// platform goes to its own device manager. Strings that it may keep are C's, for
+// as long as the process lives; the audio device in use has no name.
 func (f *functions) begin() {
 	f.setLogLevel(0)
 	f.deviceManager = f.createDeviceManager()
-	f.library, f.version, f.app = text("daily-core-sdk"), text(clientVersion), text("echocast")
+	noDevice := f.duplicate("")
 	f.createContext(contextDelegate{}, webrtcDelegate{
 		getUserMedia: purego.NewCallback(func(_, factory, signaling, worker, network, constraints uintptr) uintptr {
 			return f.getUserMedia(f.deviceManager, factory, signaling, worker, network, constraints)
 		}),
 		getEnumeratedDevices: purego.NewCallback(func(uintptr) uintptr { return f.enumerateDevices(f.deviceManager) }),
 		createAudioDevice:    purego.NewCallback(func(_, queues uintptr) uintptr { return f.createAudioDevice(f.deviceManager, queues) }),
-		getAudioDevice:       purego.NewCallback(func(uintptr) *byte { return &noDevice[0] }),
+		getAudioDevice:       purego.NewCallback(func(uintptr) uintptr { return noDevice }),
 		setAudioDevice:       purego.NewCallback(func(_, _ uintptr) uintptr { return 0 }),
-	}, aboutClient{library: &f.library[0], version: &f.version[0], app: &f.app[0]})
+	}, aboutClient{library: f.duplicate("daily-core-sdk"), version: f.duplicate(clientVersion), app: f.duplicate("echocast")})
 }
 
-// text is a string as C has it.
-func text(s string) []byte { return append([]byte(s), 0) }
-
-// orNull is a string as C has it, or no string.
+// orNull is a string as C has it, for one call, or no string.
 func orNull(s string) *byte {
 	if s == "" {
 		return nil
 	}
-	return &text(s)[0]
+	return unsafe.SliceData(append([]byte(s), 0))
 }
 
 type library struct{ *functions }
