@@ -5,6 +5,7 @@ package hear
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -314,5 +315,31 @@ func BenchmarkPushTake(b *testing.B) {
 		now := start.Add(time.Duration(i) * 20 * time.Millisecond)
 		track.Push(p, now)
 		m.Take(now)
+	}
+}
+
+// Samples in place of Opus are heard bit for bit, and a packet that holds more
+// than any may is silence.
+func TestSamplesInPackets(t *testing.T) {
+	m := newMixer(t, 16000)
+	track := m.Track(start)
+	var want []int16
+	now := start
+	for n := range 50 {
+		var payload []byte
+		for range 160 {
+			sample := int16(len(want)*7919 + 1)
+			want = append(want, sample)
+			payload = append(payload, byte(uint16(sample)>>8), byte(sample))
+		}
+		track.Push(Packet{SSRC: 1, Sequence: uint16(n), Timestamp: uint32(n * 480), Payload: payload, Linear: true}, now)
+		now = now.Add(10 * time.Millisecond)
+	}
+	track.Push(Packet{SSRC: 1, Sequence: 50, Timestamp: 50 * 480, Payload: make([]byte, 2*16*longestFrame+2), Linear: true}, now)
+	if got := m.Drain(); !slices.Equal(got, want) {
+		t.Errorf("%d samples are heard as %d others", len(want), len(got))
+	}
+	if broken := m.Stats().Broken; broken != 1 {
+		t.Errorf("%d packets are broken, want 1", broken)
 	}
 }
