@@ -53,6 +53,7 @@ cross:
 		CGO_ENABLED=0 GOOS=$${system%/*} GOARCH=$${system#*/} $(GO) build -o /dev/null . || exit 1; \
 		CGO_ENABLED=0 GOOS=$${system%/*} GOARCH=$${system#*/} $(GO) build -o /dev/null ./cmd/echocast-livekit || exit 1; \
 	done
+	CGO_ENABLED=0 GOOS=linux GOARCH=arm64 $(GO) build -tags daily_core -o /dev/null .
 
 # The static build of this system, run in an empty root.
 static:
@@ -93,6 +94,7 @@ check: export ECHOCAST_REQUIRE_LIVEKIT = 1
 check: export ECHOCAST_REQUIRE_ESPEAK = 1
 check: browser livekit test demo fmt vet staticcheck bench-once cross static fuzz
 	CGO_ENABLED=0 $(GO) test $$(CGO_ENABLED=0 $(GO) list ./... | grep -v -e /acceptance -e /examples -e /rtc/)
+	CGO_ENABLED=0 $(GO) test -tags daily_core ./rtc/daily/core
 
 # Ten minutes of audio in real time, between two processes.
 acceptance: build
