@@ -83,6 +83,9 @@ func (d *doctoring) livekit() {
 // there is one to be joined.
 func (d *doctoring) dailyTransport(ctx context.Context) {
 	way, err := d.daily.way(false)
+	if err == nil && way.library != "" {
+		_, err = way.load()
+	}
 	switch {
 	case err == nil && d.wantsDaily():
 		d.ok("transport", "%s: %s", way.name, way.why)

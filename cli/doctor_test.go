@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"echocast/cli"
+	"echocast/rtc/daily/core"
 	"echocast/tavus/tavustest"
 )
 
@@ -149,6 +150,7 @@ func TestDoctorFinds(t *testing.T) {
 		"a face that failed":  {func(_ *testing.T, s *tavustest.Server) { s.FaceStatus = "error" }, []string{"--face", "r1234567890a"}, "face", finding{Status: "fail", Detail: "training failed", Fix: "another"}, 1},
 		"no browser":          {nil, []string{"--to", "daily+" + failing.URL, "--chromium", "/none"}, "transport", finding{Status: "fail", Detail: "no Chromium at /none: install it", Fix: "no Daily room"}, 5},
 		"no browser, no need": {nil, []string{"--chromium", "/none"}, "browser", finding{Status: "skip", Detail: "no Chromium at /none"}, 0},
+		"no library":          {nil, []string{"--to", "daily+" + failing.URL, "--daily-core", "/none"}, "transport", finding{Status: "fail", Detail: "--daily-core /none: no such file", Fix: "no Daily room"}, 2},
 		"another daily-js":    {nil, []string{"--daily-js", "doctor_test.go"}, "daily-js", finding{Status: "warn", Detail: "is not release", Fix: "use that"}, 0},
 		"no daily-js":         {nil, []string{"--daily-js", "/none"}, "daily-js", finding{Status: "fail", Detail: "/none: no such file", Fix: "correct --daily-js"}, 5},
 
@@ -301,5 +303,21 @@ func TestDoctorAndTheBrowser(t *testing.T) {
 	checks, _ := doctor(t, "--to", "daily+http://127.0.0.1:1/room")
 	if got := checks["browser"]; got.Status != "ok" || !strings.Contains(got.Detail, "Chromium ") {
 		t.Errorf("%+v of %v", got, slices.Sorted(maps.Keys(checks)))
+	}
+}
+
+// A file that is no library is not taken for one because it is there.
+func TestDoctorOpensTheLibrary(t *testing.T) {
+	if !core.Supported {
+		t.Skip("this build opens no library")
+	}
+	account(t)
+	text := filepath.Join(t.TempDir(), "text.so")
+	if err := os.WriteFile(text, []byte("no library\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	checks, r := doctor(t, "--to", "daily+http://127.0.0.1:1/room", "--daily-core", text)
+	if got := checks["transport"]; got.Status != "fail" || !strings.Contains(got.Detail, "no shared library of this system") || r.code != 5 {
+		t.Errorf("code %d, %+v", r.code, got)
 	}
 }

@@ -117,6 +117,15 @@ type way struct {
 	library   string // path; empty where a browser is used
 }
 
+// load opens Daily's library.
+func (w way) load() (daily.Library, error) {
+	library, err := core.Load(w.library)
+	if err != nil {
+		return nil, &unreachable{fmt.Errorf("--daily-core: %w", err)}
+	}
+	return library, nil
+}
+
 // way decides it: Daily's library, where there is one that this program can
 // open, and else a browser. What was named has to be used, or is an error.
 // Only a browser has a microphone.
@@ -185,8 +194,8 @@ func (d *dailyRoom) join(ctx context.Context, room string, at *place) (*presence
 	}
 	if way.library != "" {
 		options.MaxMessage = at.limit // the library does not tell the room's
-		if options.Library, err = core.Load(way.library); err != nil {
-			return nil, &unreachable{fmt.Errorf("--daily-core: %w", err)}
+		if options.Library, err = way.load(); err != nil {
+			return nil, err
 		}
 	}
 	conn, err := daily.Join(ctx, room, options)
