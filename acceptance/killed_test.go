@@ -20,8 +20,10 @@ import (
 	"testing"
 
 	"echocast/cli"
+	"echocast/internal/livekitrooms"
 	"echocast/replica"
 	"echocast/rtc/daily/dailytest"
+	"echocast/rtc/livekit/livekittest"
 	"echocast/tavus/tavustest"
 )
 
@@ -31,6 +33,9 @@ const runAsProgram = "ECHOCAST_TEST_RUN"
 func TestMain(m *testing.M) {
 	if os.Getenv(runAsProgram) != "" {
 		os.Exit(cli.Main())
+	}
+	if os.Getenv(runAsAvatar) != "" {
+		os.Exit(avatarMain())
 	}
 	os.Exit(runAll(m))
 }
@@ -45,6 +50,10 @@ func runAll(m *testing.M) int {
 	}
 	defer os.RemoveAll(folder)
 	scratch = folder
+	cli.LiveKit = livekitrooms.Rooms()
+	os.Setenv("LIVEKIT_API_KEY", livekittest.Key)
+	os.Setenv("LIVEKIT_API_SECRET", livekittest.Secret)
+	defer livekittest.StopServers()
 	return m.Run()
 }
 

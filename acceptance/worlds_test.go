@@ -42,6 +42,7 @@ var worlds = []world{
 	{name: "local", open: openLocal},
 	{name: "daily bridge", open: openBridge, heavy: true},
 	{name: "daily native", open: openNative},
+	{name: "livekit", open: openLiveKit},
 }
 
 func openLocal(t *testing.T, options *replica.Options) *stage {

@@ -82,7 +82,7 @@ func (v *conversation) run(ctx context.Context) error {
 	}
 	out := v.newReporter(v.streams.Out, v.streams.Err)
 	out.heard = true
-	target, err := v.connect(ctx, place{conversation: v.settings.conversation, limit: v.maxMessage}, out)
+	target, err := v.connect(ctx, place{conversation: v.settings.conversation, limit: v.maxMessage, users: true}, out)
 	if err != nil {
 		return ended(cancelled(ctx, err))
 	}

@@ -17,7 +17,7 @@ func withLiveKit(t *testing.T, rooms *LiveKitRooms) {
 
 func TestInvite(t *testing.T) {
 	withLiveKit(t, &LiveKitRooms{
-		Join: func(context.Context, string, string) (echo.Stage, func() error, error) {
+		Join: func(context.Context, string, LiveKitRole) (echo.Stage, func() error, error) {
 			t.Error("an invitation joins no room")
 			return nil, nil, nil
 		},

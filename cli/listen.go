@@ -161,7 +161,7 @@ func (l *listening) open(ctx context.Context, out *reporter) (eventSource, error
 	if l.webhook != "" {
 		return newWebhook(l.webhook, out)
 	}
-	target, err := l.connect(ctx, place{conversation: l.settings.conversation, limit: echo.DefaultMaxMessage}, out)
+	target, err := l.connect(ctx, place{conversation: l.settings.conversation, limit: echo.DefaultMaxMessage, users: true}, out)
 	if err != nil {
 		return nil, err
 	}

@@ -34,15 +34,18 @@ func Main() int {
 
 // LiveKitRooms is what a program with LiveKit can do.
 type LiveKitRooms struct {
-	// Join joins the room at an address, to speak through the avatar of this
-	// identity; empty: Tavus's.
-	Join func(ctx context.Context, address, avatar string) (stage echo.Stage, leave func() error, err error)
-	// JoinToHear joins it as one more participant, to hear it: its stage has
-	// the method Hear of ears.
-	JoinToHear func(ctx context.Context, address, avatar string) (stage echo.Stage, leave func() error, err error)
+	// Join joins the room at an address. Its stage has the method Hear of ears.
+	Join func(ctx context.Context, address string, as LiveKitRole) (stage echo.Stage, leave func() error, err error)
 	// Invite makes a token that lets that avatar into the room, to be given
 	// to the service that runs it with the URL of the server.
 	Invite func(address, avatar string) (url, token string, err error)
+}
+
+// LiveKitRole is what one wants in a LiveKit room.
+type LiveKitRole struct {
+	Avatar string // the identity to speak through; empty: Tavus's
+	Hear   bool   // be one more participant beside a sender, to hear the room
+	Users  bool   // be told when people speak
 }
 
 // LiveKit is set by the program that has it: see livekitProgram.

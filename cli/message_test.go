@@ -189,7 +189,7 @@ func TestMessagesRefused(t *testing.T) {
 
 // A LiveKit room carries no such messages.
 func TestMessagesUnsupported(t *testing.T) {
-	withLiveKit(t, &LiveKitRooms{Join: func(context.Context, string, string) (echo.Stage, func() error, error) {
+	withLiveKit(t, &LiveKitRooms{Join: func(context.Context, string, LiveKitRole) (echo.Stage, func() error, error) {
 		return newJoinedStage(), func() error { return nil }, nil
 	}})
 	for _, arguments := range [][]string{{"respond", "hello"}, {"say", "hello"}} {

@@ -19,7 +19,9 @@ import (
 // joiner is how the room at an address is joined.
 func (r *reaching) joiner(address string, at *place) joiner {
 	if isLiveKit(address) {
-		return func(ctx context.Context) (*presence, error) { return joinLiveKit(ctx, address, r.avatar, at) }
+		return func(ctx context.Context) (*presence, error) {
+			return joinLiveKit(ctx, address, LiveKitRole{r.avatar, at.hear, at.users}, at)
+		}
 	}
 	if room, ok := dailyAddress(address); ok {
 		return func(ctx context.Context) (*presence, error) { return r.daily.join(ctx, room, at) }
@@ -55,21 +57,17 @@ func joinPeer(ctx context.Context, address string, options *rtc.Options, at *pla
 }
 
 // joinLiveKit joins a LiveKit room.
-func joinLiveKit(ctx context.Context, address, avatar string, at *place) (*presence, error) {
+func joinLiveKit(ctx context.Context, address string, as LiveKitRole, at *place) (*presence, error) {
 	if LiveKit == nil {
 		return nil, needsLiveKit(address)
 	}
-	join := LiveKit.Join
-	if at.hear {
-		join = LiveKit.JoinToHear
-	}
-	stage, leave, err := join(ctx, address, avatar)
+	stage, leave, err := LiveKit.Join(ctx, address, as)
 	if err != nil {
 		return nil, err
 	}
 	room := &presence{stage: stage, limit: at.limit, leave: leave}
 	if at.hear {
-		room.ears = stage.(ears) // JoinToHear says so
+		room.ears = stage.(ears) // Join says so
 	}
 	return room, nil
 }

@@ -164,7 +164,7 @@ func (s *sending) run(ctx context.Context, names []string) error {
 	}
 	out := s.newReporter(s.streams.Out, s.streams.Err)
 	out.heard = s.wait == waitPlayed
-	target, err := s.connect(ctx, place{conversation: s.conversation, limit: s.maxMessage, record: s.record, microphone: s.as == asMicrophone}, out)
+	target, err := s.connect(ctx, place{conversation: s.conversation, limit: s.maxMessage, record: s.record, microphone: s.as == asMicrophone, users: s.bargeIn}, out)
 	if err != nil {
 		return cancelled(ctx, err)
 	}

@@ -54,6 +54,7 @@ type place struct {
 	microphone   bool   // speak by an audio track
 	hear         bool   // somebody wants to hear the room
 	hearRate     int    // Hz, of samples that come decoded
+	users        bool   // somebody wants to know when people speak
 	// wrap, if it is set, stands between the connection and its user.
 	wrap func(echo.Conn) echo.Conn
 }

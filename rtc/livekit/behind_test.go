@@ -23,10 +23,14 @@ func TestSpeakWaitsForTheServer(t *testing.T) {
 	if err := r.Begin(echo.Utterance{InferenceID: echo.NewInferenceID(), Rate: 24000}); err != nil {
 		t.Fatal(err)
 	}
-	if err := server.process.Process.Signal(syscall.SIGSTOP); err != nil {
+	running, err := server()
+	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = server.process.Process.Signal(syscall.SIGCONT) })
+	if err := running.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = running.Signal(syscall.SIGCONT) })
 	ctx, cancel := context.WithCancelCause(t.Context())
 	ended := make(chan error, 1)
 	go func() {

@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	lksdk "github.com/livekit/server-sdk-go/v2"
 	"github.com/pion/rtp"
 	"github.com/pion/webrtc/v4"
+
+	"echocast/echo"
 )
 
 // DefaultEarIdentity is the identity of one who hears, where nothing else is
@@ -56,9 +59,41 @@ func (r *Room) Hear(ctx context.Context, from string, packet func(track string, 
 	for _, who := range r.room.GetRemoteParticipants() {
 		for _, track := range who.TrackPublications() {
 			h.subscribe(who, track, false) // ends its track, and so its goroutine
+			r.attend(who, track)
 		}
 	}
 	return fmt.Errorf("livekit: hear: %w", r.over(ctx))
+}
+
+// attend lets the server tell when a user speaks: it does so only to those who
+// have subscribed to the track.
+func (r *Room) attend(who *lksdk.RemoteParticipant, track lksdk.TrackPublication) {
+	remote, ok := track.(*lksdk.RemoteTrackPublication)
+	if ok && r.options.HearUsers && track.Kind() == lksdk.TrackKindAudio && who.Identity() != r.options.Avatar {
+		_ = remote.SetSubscribed(true) // without the grant there is nothing to hear
+	}
+}
+
+// hearUsers takes the server's list of who speaks.
+func (r *Room) hearUsers(speakers []lksdk.Participant) {
+	if !r.options.HearUsers {
+		return
+	}
+	speaks := slices.ContainsFunc(speakers, func(p lksdk.Participant) bool {
+		return p.Identity() != r.options.Avatar && p.Identity() != r.Identity()
+	})
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if speaks == r.user {
+		return
+	}
+	r.user = speaks
+	e := event(TypeSpeakers, nil)
+	e.Role, e.Kind = echo.RoleUser, echo.StoppedSpeaking
+	if speaks {
+		e.Kind = echo.StartedSpeaking
+	}
+	r.push(e)
 }
 
 // heard is whoever hears now, or nil.

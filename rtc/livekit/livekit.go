@@ -29,7 +29,11 @@
 // The avatar's video track becomes echo.ReplicaJoined: before it the avatar
 // may miss audio. Its two RPCs become echo.StartedSpeaking and
 // echo.StoppedSpeaking with the inference id of the stream they are about.
-// They name none, so a Room counts: see ledger. An avatar that never sends
+// They name none, so a Room counts: see ledger. With Options.HearUsers those who
+// are neither we nor the avatar are listened to, and when the server finds that
+// one of them speaks, or that none does any more, that is an
+// echo.StartedSpeaking or echo.StoppedSpeaking of the user; the server takes
+// some 400 ms to find it. An avatar that never sends
 // lk.playback_started, which is its right, has no echo.StartedSpeaking; its
 // first word is that it has finished. What else happens comes as events of
 // kind echo.Unknown and the types below.
@@ -82,6 +86,7 @@ const (
 	TypePlaybackFinished = "lk.playback_finished"
 	TypeReconnecting     = "livekit.reconnecting"
 	TypeReconnected      = "livekit.reconnected"
+	TypeSpeakers         = "livekit.active_speakers"
 )
 
 const methodClear = "lk.clear_buffer"
@@ -94,6 +99,10 @@ type Options struct {
 	// Identity is our own, where it is not the token's. The default is
 	// DefaultIdentity.
 	Identity string
+
+	// HearUsers tells when people in the room speak. For that their microphones
+	// are subscribed to, which the token has to allow.
+	HearUsers bool
 
 	// HighWater is how many bytes may wait for the server's acknowledgement
 	// before Speak blocks; it goes on at a quarter. The default is 128 KiB.

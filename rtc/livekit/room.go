@@ -44,6 +44,7 @@ type Room struct {
 	ledger ledger
 	last   *entry        // of the stream that was opened last
 	ready  bool          // the avatar's video is there
+	user   bool          // somebody else speaks
 	ear    *hearing      // nil while nobody hears
 	events []echo.Event  // not yet taken by Next
 	came   chan struct{} // one slot, filled when there are events
@@ -130,10 +131,12 @@ func (r *Room) callbacks() *lksdk.RoomCallback {
 			r.add(event(TypeReconnected, nil))
 			r.missAvatar()
 		},
+		OnActiveSpeakersChanged: r.hearUsers,
 		ParticipantCallback: lksdk.ParticipantCallback{
 			OnTrackPublished: func(track *lksdk.RemoteTrackPublication, who *lksdk.RemoteParticipant) {
 				r.see(who, track)
 				r.subscribe(who, track, true)
+				r.attend(who, track)
 			},
 			OnTrackSubscribed: func(track *webrtc.TrackRemote, _ *lksdk.RemoteTrackPublication, who *lksdk.RemoteParticipant) {
 				r.listen(track, who)
@@ -144,6 +147,11 @@ func (r *Room) callbacks() *lksdk.RoomCallback {
 
 // greet looks at who was there before us.
 func (r *Room) greet() {
+	for _, who := range r.room.GetRemoteParticipants() {
+		for _, track := range who.TrackPublications() {
+			r.attend(who, track)
+		}
+	}
 	if avatar := r.avatar(); avatar != nil {
 		for _, track := range avatar.TrackPublications() {
 			r.see(avatar, track)

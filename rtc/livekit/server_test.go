@@ -4,12 +4,9 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
-	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"os/signal"
-	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -20,8 +17,7 @@ import (
 // Where this is set, the test binary is an avatar, in a process of its own.
 const avatarEnv = "ECHOCAST_TEST_AVATAR"
 
-// Keys of the server that the tests start.
-const testKey, testSecret = "devkey", "secretsecretsecretsecretsecretsecret"
+const testKey, testSecret = livekittest.Key, livekittest.Secret
 
 func TestMain(m *testing.M) {
 	if os.Getenv(avatarEnv) != "" {
@@ -31,99 +27,26 @@ func TestMain(m *testing.M) {
 		os.Exit(code)
 	}
 	code := m.Run()
-	stopServer()
+	livekittest.StopServers()
 	os.Exit(code)
 }
 
 // server is the livekit-server that all tests share.
-var server struct {
-	once    sync.Once
-	url     string
-	err     error
-	process *exec.Cmd
-}
+var server = sync.OnceValues(func() (*livekittest.Server, error) { return livekittest.StartServer("../../bin") })
 
 // serverURL starts the server at its first call. Where there is none the test is
 // skipped, or fails where ECHOCAST_REQUIRE_LIVEKIT is set.
 func serverURL(t testing.TB) string {
 	t.Helper()
-	server.once.Do(func() { server.url, server.err = startServer() })
-	if server.err == nil {
-		return server.url
+	running, err := server()
+	if err == nil {
+		return running.URL
 	}
 	if os.Getenv("ECHOCAST_REQUIRE_LIVEKIT") != "" {
-		t.Fatal(server.err)
+		t.Fatal(err)
 	}
-	t.Skipf("NOT TESTED AGAINST A REAL SERVER: %v; scripts/livekit.sh gets one", server.err)
+	t.Skipf("NOT TESTED AGAINST A REAL SERVER: %v; scripts/livekit.sh gets one", err)
 	return ""
-}
-
-func serverPath() (string, error) {
-	if path, err := filepath.Abs("../../bin/livekit-server"); err == nil {
-		if _, err := os.Stat(path); err == nil {
-			return path, nil
-		}
-	}
-	return exec.LookPath("livekit-server")
-}
-
-func startServer() (url string, err error) {
-	path, err := serverPath()
-	if err != nil {
-		return "", err
-	}
-	ports, err := freePorts()
-	if err != nil {
-		return "", err
-	}
-	config := fmt.Sprintf(`
-port: %d
-bind_addresses: ["127.0.0.1"]
-logging: {level: fatal}
-rtc: {tcp_port: %d, udp_port: %d, node_ip: 127.0.0.1, use_external_ip: false, enable_loopback_candidate: true, interfaces: {includes: [lo]}}
-keys: {%s: %s}
-`, ports[0], ports[1], ports[2], testKey, testSecret)
-	server.process = exec.Command(path, "--config-body", config)
-	server.process.Stderr = os.Stderr
-	if err := server.process.Start(); err != nil {
-		return "", err
-	}
-	address := fmt.Sprintf("127.0.0.1:%d", ports[0])
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		conn, err := net.Dial("tcp", address)
-		if err == nil {
-			return "ws://" + address, conn.Close()
-		}
-		if time.Now().After(deadline) {
-			return "", fmt.Errorf("livekit-server is not up: %w", err)
-		}
-	}
-}
-
-func stopServer() {
-	if server.process != nil && server.process.Process != nil {
-		_ = server.process.Process.Signal(os.Interrupt)
-		_ = server.process.Wait()
-	}
-}
-
-// freePorts returns three ports that nobody listens on: TCP, TCP and UDP.
-func freePorts() (ports [3]int, err error) {
-	for i := range 2 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return ports, err
-		}
-		defer l.Close()
-		ports[i] = l.Addr().(*net.TCPAddr).Port
-	}
-	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		return ports, err
-	}
-	defer conn.Close()
-	ports[2] = conn.LocalAddr().(*net.UDPAddr).Port
-	return ports, nil
 }
 
 // avatarProcess is a stand-in for the worker, in a process of its own.

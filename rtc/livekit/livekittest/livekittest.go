@@ -41,7 +41,7 @@ type Report struct {
 	Attributes  map[string]string `json:"attributes,omitempty"` // stream
 	Position    float64           `json:"position,omitempty"`   // finished: seconds played
 	Interrupted bool              `json:"interrupted,omitempty"`
-	Received    int               `json:"received,omitempty"`    // finished: bytes that came
+	Received    int               `json:"received,omitempty"`    // finished, underrun: bytes that came
 	Played      int               `json:"played,omitempty"`      // finished: bytes that were played
 	File        string            `json:"file,omitempty"`        // finished: what was played, s16le
 	Reply       string            `json:"reply,omitempty"`       // finished: the sender's answer to it
@@ -62,6 +62,11 @@ type Config struct {
 	Stamped                bool    // every frame begins with the time it was sent: measure lateness
 	NoVideo                bool    // join, and publish nothing
 	Rooms                  int     // be in so many rooms, Room with -0, -1, … behind it; 0: in Room
+
+	UserAt  time.Duration // after it began to play somebody else speaks; 0: never
+	UserFor time.Duration // for so long
+
+	LeaveAfter int // leave the room after so many bytes; 0: never
 }
 
 // Main runs an avatar until ctx ends. Its arguments are the fields of Config as
@@ -83,6 +88,9 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags.BoolVar(&c.Stamped, "stamped", false, "frames carry the time they were sent")
 	flags.IntVar(&c.Rooms, "rooms", 0, "be in `N` rooms, named ROOM-0 and so on")
 	flags.BoolVar(&c.NoVideo, "no-video", false, "publish nothing")
+	flags.DurationVar(&c.UserAt, "user-at", 0, "let a user speak this `TIME` after it began to play")
+	flags.DurationVar(&c.UserFor, "user-for", time.Second, "for this `TIME`")
+	flags.IntVar(&c.LeaveAfter, "leave-after", 0, "leave the room after `N` bytes")
 	if err := flags.Parse(args); err != nil {
 		return 2
 	}
@@ -140,7 +148,12 @@ type avatar struct {
 	room    *lksdk.Room
 	streams chan *playing
 
+	work sync.WaitGroup // all goroutines of a run
+	user sync.Once      // has spoken
+
 	mu       sync.Mutex
+	received int // bytes
+	left     bool
 	current  []*playing // streams that have come and are not over
 	finished int
 }
@@ -162,15 +175,14 @@ func (a *avatar) run(ctx context.Context) error {
 		return err
 	}
 	defer a.room.Disconnect()
-	var work sync.WaitGroup
-	defer work.Wait()
+	defer a.work.Wait()
 	if !a.NoVideo {
-		if err := a.video(ctx, &work); err != nil {
+		if err := a.video(ctx, &a.work); err != nil {
 			return err
 		}
 	}
 	a.report(Report{Event: Joined})
-	work.Go(func() { a.play(ctx) })
+	a.work.Go(func() { a.play(ctx) })
 	<-ctx.Done()
 	return nil
 }

@@ -59,10 +59,21 @@ func (a *avatar) receive(r *lksdk.ByteStreamReader, from string) {
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := r.Read(buf)
+		a.count(n)
 		p.put(buf[:n], err == io.EOF, a.Stamped)
 		if err != nil {
 			return
 		}
+	}
+}
+
+// count leaves where it is time for that.
+func (a *avatar) count(n int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.received += n; a.LeaveAfter > 0 && a.received >= a.LeaveAfter && !a.left {
+		a.left = true
+		a.work.Go(a.room.Disconnect)
 	}
 }
 
@@ -149,7 +160,7 @@ func (a *avatar) playOne(ctx context.Context, p *playing) {
 			a.finish(ctx, p)
 			return
 		case n == 0 && !due.IsZero():
-			a.report(Report{Event: Underrun, ID: p.id})
+			a.report(Report{Event: Underrun, ID: p.id, Received: p.received()})
 			due = time.Time{}
 			continue
 		case n == 0:
@@ -161,6 +172,9 @@ func (a *avatar) playOne(ctx context.Context, p *playing) {
 		if first {
 			first = false
 			a.report(Report{Event: Started, ID: p.id})
+			if a.UserAt > 0 {
+				a.user.Do(func() { a.work.Go(func() { a.userSpeaks(ctx) }) })
+			}
 			a.sayStarted(ctx)
 		}
 		if left := time.Until(due); left > 0 {
@@ -188,6 +202,13 @@ func (p *playing) available() (n int, ended bool) {
 		n = 0 // a frame is played whole, unless it is the last
 	}
 	return n, p.cleared || p.over && n == 0
+}
+
+// received is how many bytes have come.
+func (p *playing) received() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.pcm)
 }
 
 // take plays n bytes, and returns their length.

@@ -1,0 +1,64 @@
+package livekittest
+
+import (
+	"context"
+	"time"
+
+	"github.com/livekit/protocol/livekit"
+	lksdk "github.com/livekit/server-sdk-go/v2"
+	"github.com/pion/webrtc/v4"
+	"github.com/pion/webrtc/v4/pkg/media"
+)
+
+// User is the identity of the user who speaks.
+const User = "user"
+
+// loudness is how loud the user is, in decibels below full scale, as the header
+// of each packet says: that is what the server goes by.
+const loudness uint8 = 20
+
+// opusSilence is a frame of 20 ms of Opus.
+var opusSilence = []byte{0xf8, 0xff, 0xfe}
+
+// userSpeaks lets a user come, speak and leave.
+func (a *avatar) userSpeaks(ctx context.Context) {
+	if !rest(ctx, a.UserAt) {
+		return
+	}
+	user := lksdk.NewRoom(nil)
+	err := user.JoinWithContext(ctx, a.URL, lksdk.ConnectInfo{
+		APIKey: a.Key, APISecret: a.Secret, RoomName: a.Room, ParticipantIdentity: User, ParticipantName: User,
+	}, lksdk.WithAutoSubscribe(false))
+	if err != nil {
+		a.complain("", "the user cannot come: %v", err)
+		return
+	}
+	defer user.Disconnect()
+	track, err := lksdk.NewLocalTrack(webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeOpus, ClockRate: 48000, Channels: 2})
+	if err == nil {
+		_, err = user.LocalParticipant.PublishTrack(track, &lksdk.TrackPublicationOptions{Name: "microphone", Source: livekit.TrackSource_MICROPHONE})
+	}
+	if err != nil {
+		a.complain("", "the user has no microphone: %v", err)
+		return
+	}
+	level := loudness
+	for end := time.Now().Add(a.UserFor); time.Now().Before(end); {
+		_ = track.WriteSample(media.Sample{Data: opusSilence, Duration: frame}, &lksdk.SampleWriteOptions{AudioLevel: &level})
+		if !rest(ctx, frame) {
+			return
+		}
+	}
+}
+
+// rest reports whether d went by before ctx ended.
+func rest(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
