@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -20,8 +21,9 @@ import (
 	"echocast/internal/opusencoder"
 )
 
-// hums is a participant whose microphone hears a tone until the test ends.
-func hums(t *testing.T, room, identity string, hertz float64) {
+// hums is a participant whose microphone hears a tone until the test ends, and
+// nothing, for which nothing is sent, in the frames of pause.
+func hums(t *testing.T, room, identity string, hertz float64, pause func(frame int) bool) {
 	t.Helper()
 	encoder, err := opusencoder.New(48000, false)
 	if err != nil {
@@ -53,8 +55,8 @@ func hums(t *testing.T, room, identity string, hertz float64) {
 			for i := range frame {
 				frame[i] = int16(9000 * math.Sin(2*math.Pi*hertz*float64(n*960+i)/48000))
 			}
-			if packet, err := encoder.Encode(frame); err == nil {
-				_ = track.WriteSample(media.Sample{Data: append([]byte(nil), packet...), Duration: 20 * time.Millisecond}, nil)
+			if packet, err := encoder.Encode(frame); err == nil && !pause(n) {
+				_ = track.WriteSample(media.Sample{Data: append([]byte(nil), packet...), Duration: 20 * time.Millisecond, PacketTimestamp: uint32(960 * (n + 1))}, nil)
 			}
 			select {
 			case <-tick.C:
@@ -69,54 +71,101 @@ func hums(t *testing.T, room, identity string, hertz float64) {
 	})
 }
 
+func never(int) bool { return false }
+
+// heardFrom is what comes of so many packets, at 48 kHz.
+func heardFrom(t *testing.T, name, from string, packets int) ([]int16, hear.Stats) {
+	t.Helper()
+	room, err := Join(t.Context(), Address{URL: serverURL(t), Room: name}, Credentials{Key: testKey, Secret: testSecret}, &Options{Identity: DefaultEarIdentity})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mixer, err := hear.NewMixer(48000, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	enough := errors.New("enough")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	var track *hear.Track
+	came := 0
+	err = room.Hear(ctx, from, func(_ string, p *rtp.Packet) {
+		now := time.Now()
+		if track == nil {
+			track = mixer.Track(now)
+		}
+		track.Push(hear.Packet{SSRC: p.SSRC, Sequence: p.SequenceNumber, Timestamp: p.Timestamp, Payload: p.Payload}, now)
+		if came++; came == packets {
+			cancel(enough)
+		}
+	}, func(string) {})
+	if !errors.Is(err, enough) {
+		t.Fatalf("hear: %v", err)
+	}
+	_ = room.Close()
+	return mixer.Drain(), mixer.Stats()
+}
+
+// frequency is that of a tone.
+func frequency(pcm []int16) float64 {
+	waves, first, last := 0, 0, 0
+	for i := 1; i < len(pcm); i++ {
+		if pcm[i-1] < 0 && pcm[i] >= 0 {
+			if last = i; first == 0 {
+				first = i
+			}
+			waves++
+		}
+	}
+	return float64(waves-1) * 48000 / float64(last-first)
+}
+
+// heardFor is how many packets are heard: ECHOCAST_HEAR_LONG makes it 30 s.
+func heardFor() int {
+	if os.Getenv("ECHOCAST_HEAR_LONG") != "" {
+		return 1500
+	}
+	return 200
+}
+
 // The avatar, and those who are not the avatar, are heard through the server.
 func TestHear(t *testing.T) {
-	url := serverURL(t)
-	hums(t, "hear", DefaultAvatar, 440)
-	hums(t, "hear", "ann", 1000)
+	hums(t, "hear", DefaultAvatar, 440, never)
+	hums(t, "hear", "ann", 1000, never)
 	for from, hertz := range map[string]float64{"replica": 440, "user": 1000} {
-		room, err := Join(t.Context(), Address{URL: url, Room: "hear"}, Credentials{Key: testKey, Secret: testSecret}, &Options{Identity: DefaultEarIdentity})
-		if err != nil {
-			t.Fatal(err)
+		pcm, stats := heardFrom(t, "hear", from, heardFor())
+		if got := frequency(pcm[len(pcm)-960*(heardFor()-100):]); math.Abs(got-hertz) > hertz/1000 {
+			t.Errorf("the %s hums %v Hz, want %v (%+v)", from, got, hertz, stats)
 		}
-		mixer, err := hear.NewMixer(48000, time.Now())
-		if err != nil {
-			t.Fatal(err)
+		if stats.Lost != 0 || stats.Packets != heardFor() {
+			t.Errorf("%+v", stats)
 		}
-		enough := errors.New("enough")
-		ctx, cancel := context.WithCancelCause(t.Context())
-		var track *hear.Track
-		packets := 0
-		err = room.Hear(ctx, from, func(_ string, p *rtp.Packet) {
-			now := time.Now()
-			if track == nil {
-				track = mixer.Track(now)
-			}
-			track.Push(hear.Packet{SSRC: p.SSRC, Sequence: p.SequenceNumber, Timestamp: p.Timestamp, Payload: p.Payload}, now)
-			if packets++; packets == 200 {
-				cancel(enough)
-			}
-		}, func(string) {})
-		if !errors.Is(err, enough) {
-			t.Fatalf("hear: %v", err)
+		t.Logf("%s: %.3f Hz, %+v", from, frequency(pcm[len(pcm)-960*(heardFor()-100):]), stats)
+	}
+}
+
+// A pause of 3 s, in which nothing is sent, is 3 s of silence.
+func TestHearPause(t *testing.T) {
+	const second = 50 // frames
+	hums(t, t.Name(), "ann", 440, func(n int) bool { return n%(6*second) >= 3*second })
+	pcm, stats := heardFrom(t, t.Name(), "user", 4*second) // of two stretches of 3 s, or three
+	var pauses []int
+	quiet := 0
+	for _, v := range pcm {
+		if v > -300 && v < 300 {
+			quiet++
+			continue
 		}
-		_ = room.Close()
-		pcm := mixer.Drain()
-		waves := 0
-		first, last := 0, 0
-		for i := len(pcm) - 48000*2; i < len(pcm); i++ {
-			if pcm[i-1] < 0 && pcm[i] >= 0 {
-				if last = i; first == 0 {
-					first = i
-				}
-				waves++
-			}
+		if quiet > 24000 {
+			pauses = append(pauses, quiet)
 		}
-		if got := float64(waves-1) * 48000 / float64(last-first); math.Abs(got-hertz) > hertz/1000 {
-			t.Errorf("the %s hums %v Hz, want %v (%+v)", from, got, hertz, mixer.Stats())
+		quiet = 0
+	}
+	for _, length := range pauses {
+		if math.Abs(float64(length)/48000-3) > 0.03 {
+			t.Errorf("a pause of 3 s is heard as %v s", float64(length)/48000)
 		}
-		if s := mixer.Stats(); s.Lost != 0 {
-			t.Errorf("%+v", s)
-		}
+	}
+	if len(pauses) == 0 || stats.Lost != 0 || stats.Shifted != 0 {
+		t.Errorf("%d pauses, %+v", len(pauses), stats)
 	}
 }
