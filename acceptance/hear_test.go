@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"echocast/cli"
+	"echocast/echo"
 	"echocast/internal/opusencoder"
 	"echocast/rtc/daily/dailytest"
 )
@@ -236,6 +237,49 @@ func TestACommandHears(t *testing.T) {
 	code, out := hearTo(t, stderr, "--to", url, "--exec", "head -c 16000 | wc -c")
 	if code != 0 || strings.TrimSpace(string(out)) != "16000" {
 		t.Errorf("code %d, %q: %s", code, out, stderr)
+	}
+}
+
+// What the user says while the replica speaks is heard on the same connection.
+func TestASenderHears(t *testing.T) {
+	needEncoder(t)
+	url, end := serveReplica(t, "--user", hum(t, 300, 3))
+	defer end()
+	name := filepath.Join(t.TempDir(), "user.wav")
+	o := send(t.Context(), t, &stage{arguments: []string{"--to", url}}, nil, "--hear", name, speech)
+	if o.code != 0 || len(o.receipts) != 1 || o.receipts[0].Outcome != echo.Finished {
+		t.Fatal(o)
+	}
+	file, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := loud(samples(t, file[44:]))
+	if got := float64(len(said)) / 16000; math.Abs(got-3) > 0.03 {
+		t.Errorf("3 s are heard as %v s", got)
+	}
+	if got := frequency(said[800:], 16000); math.Abs(got-300) > 0.3 {
+		t.Errorf("the tone has %v Hz", got)
+	}
+}
+
+// A recogniser of one's own: it gets what the user says, and what it prints is
+// answered.
+func TestARecogniserOfOnesOwn(t *testing.T) {
+	needEncoder(t)
+	url, end := serveReplica(t, "--user", hum(t, 300, 3))
+	defer end()
+	var stdout bytes.Buffer
+	stderr := awaiting("")
+	code := cli.Run(t.Context(), []string{"echocast", "converse", "--to", url, "--count", "1", "--json",
+		"--asr", "head -c 64000 | wc -c; cat >/dev/null", "--on-utterance", "cat", "--tts", "cat >/dev/null; head -c 20044 " + speech},
+		cli.Streams{Out: &stdout, Err: stderr})
+	if code != 0 || strings.Count(stdout.String(), `"outcome":"finished"`) != 1 || !strings.Contains(stderr.String(), "user: 64000\n") {
+		t.Errorf("code %d, %s%s", code, &stdout, stderr)
+	}
+	code = cli.Run(t.Context(), []string{"echocast", "converse", "--to", url, "--asr", "exit 3", "--on-utterance", "cat", "--tts", "cat"}, cli.Streams{Err: stderr})
+	if code != 1 || !strings.Contains(stderr.String(), "--asr: the command has ended") {
+		t.Errorf("code %d, %s", code, stderr)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"iter"
 	"strings"
+	"sync"
 
 	"github.com/urfave/cli/v2"
 
@@ -19,6 +20,7 @@ type conversation struct {
 	reaching
 	onUtterance string
 	tts         string
+	asr         string
 	greet       string
 	noBargeIn   bool
 	count       int
@@ -43,6 +45,7 @@ silent; --no-barge-in lets it finish. A command that fails is told of, and the
 conversation goes on. It ends with the room, and with Ctrl-C; neither is an error.`,
 		Flags: joined([]cli.Flag{
 			&cli.StringFlag{Name: "on-utterance", Destination: &v.onUtterance, Usage: "`COMMAND` that makes the answer of what the user said"},
+			&cli.StringFlag{Name: "asr", Destination: &v.asr, DefaultText: "the room's", Usage: "`COMMAND` that gets what the user says, samples of 16 bits at 16 kHz, and prints a line for each utterance"},
 			&cli.StringFlag{Name: "tts", Destination: &v.tts, Usage: "`COMMAND` that makes audio of the answer"},
 			&cli.StringFlag{Name: "greet", Destination: &v.greet, DefaultText: "nothing", Usage: "begin with this `TEXT`"},
 			&cli.BoolFlag{Name: "no-barge-in", Destination: &v.noBargeIn, DisableDefaultText: true, Usage: "go on while the user speaks"},
@@ -82,7 +85,7 @@ func (v *conversation) run(ctx context.Context) error {
 	}
 	out := v.newReporter(v.streams.Out, v.streams.Err)
 	out.heard = true
-	target, err := v.connect(ctx, place{conversation: v.settings.conversation, limit: v.maxMessage, users: true}, out)
+	target, err := v.connect(ctx, place{conversation: v.settings.conversation, limit: v.maxMessage, users: true, hear: v.asr != "", hearRate: asrRate}, out)
 	if err != nil {
 		return ended(cancelled(ctx, err))
 	}
@@ -99,7 +102,7 @@ func (v *conversation) run(ctx context.Context) error {
 	out.say("waiting for the replica")
 	if err = session.WaitReady(ctx); err == nil {
 		out.say("listening to the user")
-		err = (&dialogue{v, session, out, 0}).run(talking, stop, events)
+		err = (&dialogue{v, session, out, target.room, 0}).run(talking, stop, events)
 	}
 	_ = session.Close() // never fails
 	return first(ended(cancelled(ctx, err)), target.close())
@@ -110,6 +113,7 @@ type dialogue struct {
 	*conversation
 	session *echo.Session
 	out     *reporter
+	room    *presence
 	turns   int // answers so far
 }
 
@@ -128,19 +132,42 @@ var errOvertaken = errors.New("the user went on")
 // stop ends ctx, and with it the events.
 func (d *dialogue) run(ctx context.Context, stop context.CancelCauseFunc, events iter.Seq2[echo.Event, error]) error {
 	heard := make(chan heardUser)
-	following := make(chan struct{})
-	go func() {
-		defer close(following)
-		d.follow(ctx, events, heard)
-	}()
-	err := d.answerAll(ctx, heard)
+	var following sync.WaitGroup
+	following.Go(func() { d.follow(events, handing(ctx, heard)) })
+	err := d.answerWith(ctx, heard)
 	stop(err)
-	<-following
+	following.Wait()
 	return err
 }
 
+// handing hands over what the user does, as long as ctx lasts.
+func handing(ctx context.Context, to chan<- heardUser) func(heardUser) {
+	return func(next heardUser) {
+		select {
+		case to <- next:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// answerWith starts the recogniser, if there is one.
+func (d *dialogue) answerWith(ctx context.Context, heard chan heardUser) error {
+	if d.asr == "" {
+		return d.answerAll(ctx, heard)
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	r, err := recognise(ctx, d.asr, d.room, d.out.people, handing(ctx, heard))
+	if err != nil {
+		return err
+	}
+	err = d.answerAll(ctx, heard)
+	cancel(errRoomOver)
+	return first(err, r.close())
+}
+
 // follow hands over what the user does.
-func (d *dialogue) follow(ctx context.Context, events iter.Seq2[echo.Event, error], heard chan<- heardUser) {
+func (d *dialogue) follow(events iter.Seq2[echo.Event, error], hand func(heardUser)) {
 	var last echo.Event
 	for event, err := range events {
 		next := heardUser{err: err}
@@ -152,16 +179,12 @@ func (d *dialogue) follow(ctx context.Context, events iter.Seq2[echo.Event, erro
 			continue
 		case event.Kind == echo.StartedSpeaking:
 			next.begins = true
-		case event.Kind == echo.KindUtterance && strings.TrimSpace(event.Text) != "" && !sameUtterance(last, event):
+		case d.asr == "" && event.Kind == echo.KindUtterance && strings.TrimSpace(event.Text) != "" && !sameUtterance(last, event):
 			next.text, last = event.Text, event
 		default:
 			continue
 		}
-		select {
-		case heard <- next:
-		case <-ctx.Done():
-			return
-		}
+		hand(next)
 	}
 }
 

@@ -122,7 +122,7 @@ func (h *hearing) run(ctx context.Context, names []string) error {
 		name = names[0]
 	}
 	out := h.settings.newReporter(h.streams.Out, h.streams.Err)
-	target, err := h.connect(ctx, place{conversation: h.settings.conversation, limit: echo.DefaultMaxMessage, hear: true, hearRate: h.rate}, out)
+	target, err := h.connect(ctx, place{conversation: h.settings.conversation, limit: echo.DefaultMaxMessage, hear: true, apart: true, hearRate: h.rate}, out)
 	if err != nil {
 		return ended(cancelled(ctx, err))
 	}

@@ -20,7 +20,7 @@ import (
 func (r *reaching) joiner(address string, at *place) joiner {
 	if isLiveKit(address) {
 		return func(ctx context.Context) (*presence, error) {
-			return joinLiveKit(ctx, address, LiveKitRole{r.avatar, at.hear, at.users}, at)
+			return joinLiveKit(ctx, address, LiveKitRole{r.avatar, at.apart, at.users}, at)
 		}
 	}
 	if room, ok := dailyAddress(address); ok {

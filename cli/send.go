@@ -12,16 +12,18 @@ import (
 type sending struct {
 	settings
 	reaching
-	streams Streams
-	record  string
-	wait    string
-	as      string
-	gap     time.Duration
-	bargeIn bool
-	resume  bool
-	onLoss  string
-	idle    time.Duration
-	slow    string
+	streams  Streams
+	record   string
+	wait     string
+	as       string
+	gap      time.Duration
+	bargeIn  bool
+	hear     string // file
+	hearFrom string
+	resume   bool
+	onLoss   string
+	idle     time.Duration
+	slow     string
 }
 
 func sendCommand(streams Streams) *cli.Command {
@@ -61,6 +63,8 @@ func (s *sending) talkFlags() []cli.Flag {
 		&cli.StringFlag{Name: "wait", Value: waitPlayed, Destination: &s.wait, Usage: "end each utterance when it was `played`, or when it is sent"},
 		&cli.StringFlag{Name: "as", Value: asMessages, Destination: &s.as, Usage: "speak as conversation.echo messages, or as a `microphone`: an audio track in a Daily room"},
 		&cli.DurationFlag{Name: "gap", Destination: &s.gap, DefaultText: "none", Usage: "silence of this `TIME` between one input and the next"},
+		&cli.StringFlag{Name: "hear", Destination: &s.hear, DefaultText: "nothing", Usage: "write what is said in the room meanwhile to `FILE`: WAV, or else samples of 16 bits; 16 kHz, mono"},
+		&cli.StringFlag{Name: "hear-from", Value: hearUser, Destination: &s.hearFrom, Usage: "with --hear: `WHOM`: user, replica or all"},
 		&cli.BoolFlag{Name: "barge-in", Destination: &s.bargeIn, DisableDefaultText: true, Usage: "fall silent when the user begins to speak"},
 		&cli.BoolFlag{Name: "resume", Destination: &s.resume, DisableDefaultText: true, Usage: "after an interrupt, go on where the replica was last heard, at a silence"},
 		&cli.StringFlag{Name: "on-loss", Value: string(echo.LossAbandon), Destination: &s.onLoss, Usage: "when the connection is lost in mid-utterance: abandon it, or connect again and `restart` or resume it"},
@@ -113,7 +117,13 @@ func (s *sending) check(names []string) error {
 	if err := first(s.checkAs(), s.checkReach(), s.checkCreate(s.to, s.record)); err != nil {
 		return err
 	}
-	for flag, file := range map[string]string{"--record": s.record, "--trace": s.trace} {
+	if err := oneOf("--hear-from", s.hearFrom, hearUser, hearReplica, hearAll); err != nil {
+		return err
+	}
+	if s.hear == "-" {
+		return usagef("--hear -: standard output is for receipts; name a file, or hear from another process: echocast hear")
+	}
+	for flag, file := range map[string]string{"--record": s.record, "--trace": s.trace, "--hear": s.hear} {
 		if err := checkWritten(flag, file, names); err != nil {
 			return err
 		}
@@ -164,7 +174,7 @@ func (s *sending) run(ctx context.Context, names []string) error {
 	}
 	out := s.newReporter(s.streams.Out, s.streams.Err)
 	out.heard = s.wait == waitPlayed
-	target, err := s.connect(ctx, place{conversation: s.conversation, limit: s.maxMessage, record: s.record, microphone: s.as == asMicrophone, users: s.bargeIn}, out)
+	target, err := s.connect(ctx, place{conversation: s.conversation, limit: s.maxMessage, record: s.record, microphone: s.as == asMicrophone, users: s.bargeIn, hear: s.hear != "", hearRate: asrRate}, out)
 	if err != nil {
 		return cancelled(ctx, err)
 	}
@@ -175,12 +185,18 @@ func (s *sending) run(ctx context.Context, names []string) error {
 	if err != nil {
 		return first(err, target.close())
 	}
+	quiet, err := s.along(ctx, target.room)
+	if err != nil {
+		_ = session.Close() // never fails
+		return first(err, target.close())
+	}
 	out.say("waiting for the replica")
 	if err = session.WaitReady(ctx); err == nil {
 		stop := s.control(session, out)
 		err = (&speaking{session, &s.settings, s.feeding(), stdin, out}).all(ctx, names)
 		stop()
 	}
-	_ = session.Close() // never fails
+	err = first(err, quiet())
+	_ = session.Close()
 	return first(err, target.close())
 }

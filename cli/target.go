@@ -53,6 +53,7 @@ type place struct {
 	record       string // file for what the replica in this process hears
 	microphone   bool   // speak by an audio track
 	hear         bool   // somebody wants to hear the room
+	apart        bool   // one who only hears it, beside a sender
 	hearRate     int    // Hz, of samples that come decoded
 	users        bool   // somebody wants to know when people speak
 	// wrap, if it is set, stands between the connection and its user.
