@@ -2,6 +2,7 @@ package daily
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -191,6 +192,9 @@ func (c *Conn) supervise(life context.Context, p entrance) {
 		}
 		c.setLost(cause)
 		next, err := c.enter(life)
+		if err == nil {
+			err = c.resend(next, p.unsent())
+		}
 		if err != nil {
 			c.end(fmt.Errorf("%w; joining again: %v", cause, err))
 			return
@@ -198,6 +202,21 @@ func (c *Conn) supervise(life context.Context, p entrance) {
 		c.use(next)
 		p = next
 	}
+}
+
+// resend hands over what the entrance before did not send. What it has sent, and
+// had no time to say so, is sent twice.
+func (c *Conn) resend(by entrance, messages [][]byte) error {
+	c.mu.Lock()
+	to := cmp.Or(c.roster.replica, everyone)
+	c.mu.Unlock()
+	for _, message := range messages {
+		if err := by.pass(to, message); err != nil {
+			by.close()
+			return err
+		}
+	}
+	return nil
 }
 
 // use makes an entrance the one that sends, or none.

@@ -13,6 +13,9 @@ type entrance interface {
 	join(ctx context.Context, as *admission) (limit int, err error)
 	// pass hands a message over, to one or to everyone.
 	pass(to string, msg []byte) error
+	// unsent are the messages that were handed over and, as far as is known,
+	// not sent.
+	unsent() [][]byte
 	// listen makes an Audio the one that gets what a participant says.
 	listen(ctx context.Context, session string, a *Audio) error
 	leave(ctx context.Context) error

@@ -57,6 +57,17 @@ const PayloadL16 = 11
 // opusRate is the clock of Opus, in Hz, by which all packets go.
 const opusRate = 48000
 
+// sendWindow is how many messages may be on their way. Nobody says when the
+// library completes a call: if that takes a round trip to Daily, one message at
+// a time would be too slow for speech.
+const sendWindow = 16
+
+// sentMessage is a message that the library was given.
+type sentMessage struct {
+	id   uint64
+	text string
+}
+
 // What the library is told of media: it publishes none, and takes none but the
 // sound that is asked for.
 const (
@@ -68,11 +79,15 @@ const (
 // native is the way into a room by the library.
 type native struct {
 	client Client
-	rate   int // Hz, of what it hears
+	rate   int           // Hz, of what it hears
+	limit  int           // bytes of a message
+	window chan struct{} // a slot for each message that is on its way
 	handle func(entrance, frame)
 
 	mu       sync.Mutex
 	calls    map[uint64]chan error // those that wait to be completed
+	sent     []sentMessage         // messages that were not, in order
+	refused  error                 // of a message, which the next Send tells
 	last     uint64                // the id of the last call
 	leaving  bool
 	entered  bool           // who is in the room has been told
@@ -123,7 +138,7 @@ func (p *libraryParticipant) participant() participant {
 // openNative makes a client. It calls handle for every event, one after the
 // other.
 func openNative(o *Options, handle func(entrance, frame)) (*native, error) {
-	n := &native{rate: o.SoundRate, handle: handle, calls: make(map[uint64]chan error), life: newLife()}
+	n := &native{rate: o.SoundRate, limit: o.MaxMessage, window: make(chan struct{}, sendWindow), handle: handle, calls: make(map[uint64]chan error), life: newLife()}
 	client, err := o.Library.Open(n.event, n.sound)
 	if err != nil {
 		return nil, err
@@ -233,6 +248,7 @@ func (n *native) event(object []byte) {
 func (n *native) complete(e libraryEvent) {
 	waiting, found := n.calls[e.RequestID.ID]
 	if !found {
+		n.completeSent(e)
 		return
 	}
 	delete(n.calls, e.RequestID.ID)
@@ -241,6 +257,19 @@ func (n *native) complete(e libraryEvent) {
 		return
 	}
 	waiting <- nil
+}
+
+// completeSent takes a message off those that are on their way. The lock is held.
+func (n *native) completeSent(e libraryEvent) {
+	i := slices.IndexFunc(n.sent, func(m sentMessage) bool { return m.id == e.RequestID.ID })
+	if i < 0 {
+		return
+	}
+	n.sent = slices.Delete(n.sent, i, i+1)
+	<-n.window
+	if e.RequestError != nil {
+		n.refused = &reason{Message: e.RequestError.Message}
+	}
 }
 
 // tell passes on what has happened in the room. The lock is held.
@@ -272,11 +301,83 @@ func errorType(message string) string {
 	return connectionError
 }
 
+// pass gives the library a message. That it was refused is told by the next
+// pass, or by leave.
 func (n *native) pass(to string, msg []byte) error {
+	if len(msg) > n.limit {
+		return fmt.Errorf("%w: %d bytes, the room takes %d", ErrTooLarge, len(msg), n.limit)
+	}
+	if err := n.takeSlot(); err != nil {
+		return err
+	}
+	text := string(msg)
+	n.mu.Lock()
+	if err := n.refusal(); err != nil {
+		n.mu.Unlock()
+		<-n.window
+		return err
+	}
+	n.last++
+	id := n.last
+	n.sent = append(n.sent, sentMessage{id, text})
+	n.mu.Unlock()
 	if to == everyone {
 		to = ""
 	}
-	return n.callSoon(func(id uint64) { n.client.SendAppMessage(id, string(msg), to) })
+	n.client.SendAppMessage(id, text, to)
+	return nil
+}
+
+// takeSlot waits until not too many messages are on their way.
+func (n *native) takeSlot() error {
+	patience := time.NewTimer(answerTimeout)
+	defer patience.Stop()
+	select {
+	case <-n.ended:
+		return n.cause
+	default:
+	}
+	select {
+	case n.window <- struct{}{}:
+		return nil
+	case <-n.ended:
+	case <-patience.C:
+		n.end(fmt.Errorf("%w: Daily's library has sent nothing within %v", ErrLost, answerTimeout))
+	}
+	return n.cause
+}
+
+// refusal is why a message was refused, told once. The lock is held.
+func (n *native) refusal() error {
+	err := n.refused
+	n.refused = nil
+	return err
+}
+
+// unsent are the messages that may not have been sent.
+func (n *native) unsent() (messages [][]byte) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, m := range n.sent {
+		messages = append(messages, []byte(m.text))
+	}
+	return messages
+}
+
+// flush waits until nothing is on its way any more.
+func (n *native) flush(ctx context.Context) error {
+	for range cap(n.window) {
+		select {
+		case n.window <- struct{}{}:
+		case <-n.ended:
+			return n.cause
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.refusal()
 }
 
 func (n *native) listen(ctx context.Context, session string, a *Audio) error {
@@ -311,10 +412,14 @@ func (n *native) sound(s Sound) {
 }
 
 func (n *native) leave(ctx context.Context) error {
+	flushed := n.flush(ctx)
 	n.mu.Lock()
 	n.leaving = true
 	n.mu.Unlock()
-	return n.call(ctx, n.client.Leave)
+	if err := n.call(ctx, n.client.Leave); err != nil {
+		return err
+	}
+	return flushed
 }
 
 // close leaves, where nobody has, because the library wants that done before a

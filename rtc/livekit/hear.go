@@ -74,16 +74,18 @@ func (r *Room) attend(who *lksdk.RemoteParticipant, track lksdk.TrackPublication
 	}
 }
 
-// hearUsers takes the server's list of who speaks.
-func (r *Room) hearUsers(speakers []lksdk.Participant) {
+// noteUsers tells when somebody begins to speak, or nobody speaks any more. It
+// looks at who is there, and not at the SDK's list of speakers: that keeps those
+// who leave in the midst of speaking, and comes in any order.
+func (r *Room) noteUsers() {
 	if !r.options.HearUsers {
 		return
 	}
-	speaks := slices.ContainsFunc(speakers, func(p lksdk.Participant) bool {
-		return p.Identity() != r.options.Avatar && p.Identity() != r.Identity()
-	})
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	speaks := slices.ContainsFunc(r.room.GetRemoteParticipants(), func(p *lksdk.RemoteParticipant) bool {
+		return p.Identity() != r.options.Avatar && p.IsSpeaking()
+	})
 	if speaks == r.user {
 		return
 	}

@@ -125,13 +125,16 @@ func (r *Room) callbacks() *lksdk.RoomCallback {
 			reason := strings.ReplaceAll(strings.ToLower(r.room.DisconnectReason().String()), "_", " ")
 			r.end(fmt.Errorf("%w (%s)", ErrLost, reason))
 		},
-		OnParticipantDisconnected: func(*lksdk.RemoteParticipant) { r.missAvatar() },
-		OnReconnecting:            func() { r.add(event(TypeReconnecting, nil)) },
+		OnParticipantDisconnected: func(*lksdk.RemoteParticipant) {
+			r.missAvatar()
+			r.noteUsers()
+		},
+		OnReconnecting: func() { r.add(event(TypeReconnecting, nil)) },
 		OnReconnected: func() {
 			r.add(event(TypeReconnected, nil))
 			r.missAvatar()
 		},
-		OnActiveSpeakersChanged: r.hearUsers,
+		OnActiveSpeakersChanged: func([]lksdk.Participant) { r.noteUsers() },
 		ParticipantCallback: lksdk.ParticipantCallback{
 			OnTrackPublished: func(track *lksdk.RemoteTrackPublication, who *lksdk.RemoteParticipant) {
 				r.see(who, track)

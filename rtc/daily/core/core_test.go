@@ -155,13 +155,36 @@ func TestTooLarge(t *testing.T) {
 		t.Error(conn.MaxMessage())
 	}
 	large := `{"a":"` + strings.Repeat("x", 5000) + `"}`
-	if err := conn.Send(t.Context(), []byte(large)); err == nil || !strings.Contains(err.Error(), "of at most 4096") {
+	if err := conn.Send(t.Context(), []byte(large)); !errors.Is(err, daily.ErrTooLarge) {
 		t.Error(err)
 	}
 	if err := conn.Send(t.Context(), []byte(`{"b":1}`)); err != nil {
 		t.Error(err)
 	}
 	expect(t, ann, `{"b":1}`)
+}
+
+// The library does not tell the room's limit: a message that Daily refuses is
+// told of by a later Send, or by Close.
+func TestRefusedMessage(t *testing.T) {
+	for _, more := range []bool{true, false} {
+		room := newRoom(t, dailytest.Options{MaxMessage: 1000})
+		room.Enter("Ann", "tavus-replica-1")
+		conn, err := daily.Join(t.Context(), room.URL(), &daily.Options{Library: load(t)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = conn.Send(t.Context(), []byte(`{"a":"`+strings.Repeat("x", 2000)+`"}`))
+		for more && err == nil {
+			err = conn.Send(t.Context(), []byte(`{"b":1}`))
+		}
+		if closed := conn.Close(); !more {
+			err = closed
+		}
+		if err == nil || !strings.Contains(err.Error(), "of at most 1000") {
+			t.Errorf("%v: %v", more, err)
+		}
+	}
 }
 
 // A connection that breaks is made again, once.
@@ -180,6 +203,28 @@ func TestRejoins(t *testing.T) {
 	if _, err := conn.Receive(t.Context()); !errors.Is(err, daily.ErrLost) {
 		t.Error(err)
 	}
+}
+
+// Messages do not wait for each other, and those that were not sent when the
+// connection broke are sent by the next, in order.
+func TestUnsentMessagesAreSentAgain(t *testing.T) {
+	room := newRoom(t, dailytest.Options{SwallowAfter: 3})
+	ann := room.Enter("Ann", "tavus-replica-1")
+	conn := join(t, room, daily.Options{})
+	var want []string
+	for n := range 15 {
+		want = append(want, fmt.Sprintf(`{"n":%d}`, n))
+		if err := conn.Send(t.Context(), []byte(want[n])); err != nil {
+			t.Fatal(err)
+		}
+	}
+	expect(t, ann, want[:3]...)
+	room.Fail(session(t, room), dailytest.Refusal{Message: "connection closed"})
+	expect(t, ann, want[3:]...)
+	if err := conn.Send(t.Context(), []byte(`{"n":15}`)); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, ann, `{"n":15}`)
 }
 
 // One who was put out does not come again.

@@ -59,6 +59,7 @@ type guest struct {
 	conn net.Conn
 	Person
 	joined bool
+	taken  int // messages
 
 	mu     sync.Mutex
 	people map[string]libraryPerson
@@ -199,6 +200,10 @@ func (g *guest) join(id, url, token, settings string) bool {
 func (g *guest) message(id, to, text string) {
 	if !json.Valid([]byte(text)) || !strings.HasPrefix(text, "{") {
 		g.room.complain("an app-message that is no JSON object: %.60q", text)
+	}
+	g.taken++
+	if after := g.room.options.SwallowAfter; after > 0 && g.taken > after && len(g.room.Joins()) == 1 {
+		return
 	}
 	limit := g.room.options.MaxMessage
 	if limit == 0 {

@@ -57,6 +57,10 @@ type Options struct {
 
 	// Refuse lets no page in.
 	Refuse *Refusal
+
+	// SwallowAfter is after how many messages the first client of the stand-in
+	// library sends nothing any more, and does not say so. 0: never.
+	SwallowAfter int
 }
 
 // Room relays messages between its participants.
