@@ -31,7 +31,7 @@ import (
 var ErrUnsupported = errors.New("this build of echocast cannot open a shared library")
 
 // ErrNotFound says that the library is in none of the usual folders.
-var ErrNotFound = errors.New("Daily's library is not installed")
+var ErrNotFound = errors.New("no library of Daily's is installed")
 
 // FileName is how the library's file is called on this system.
 func FileName() string {

@@ -22,26 +22,26 @@ const clientVersion = "0.22.0"
 
 // The structs that the API takes by value, field by field as in daily_core.h.
 type (
-	contextDelegate struct{ pointer uintptr }
+	contextDelegate struct{ _ uintptr }
 
 	webrtcDelegate struct {
-		pointer              uintptr
+		_                    uintptr // pointer
 		getUserMedia         uintptr
-		getDisplayMedia      uintptr
+		_                    uintptr // getDisplayMedia
 		getEnumeratedDevices uintptr
 		createAudioDevice    uintptr
-		createVideoDecoders  uintptr
-		createVideoEncoders  uintptr
-		createAudioDecoders  uintptr
-		createAudioEncoders  uintptr
+		_                    uintptr // createVideoDecoders
+		_                    uintptr // createVideoEncoders
+		_                    uintptr // createAudioDecoders
+		_                    uintptr // createAudioEncoders
 		getAudioDevice       uintptr
 		setAudioDevice       uintptr
-		getIgnoredNetworks   uintptr
+		_                    uintptr // getIgnoredNetworks
 	}
 
-	aboutClient struct{ library, version, system, systemVersion, app uintptr }
+	aboutClient struct{ library, version, _, _, app uintptr } // between them: the system and its version
 
-	clientDelegate struct{ pointer, onEvent, onAudio, onVideo uintptr }
+	clientDelegate struct{ pointer, onEvent, onAudio, _ uintptr } // the last: onVideo
 )
 
 // audioData is NativeAudioData of daily_core.h.
