@@ -68,9 +68,9 @@ vet:
 staticcheck:
 	$(call with-cgo,$(GO) run $(STATICCHECK) ./...)
 
-# Every benchmark runs once, so that none rots.
+# Every benchmark runs once, so that none rots, with few conversations.
 bench-once:
-	$(call with-cgo,$(GO) test -run '^$$' -bench . -benchtime 1x ./...)
+	$(call with-cgo,$(GO) test -short -run '^$$' -bench . -benchtime 1x ./...)
 
 # Every stage, and the whole tool beside its peers; some minutes.
 bench: build

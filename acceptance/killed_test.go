@@ -57,6 +57,16 @@ func runAll(m *testing.M) int {
 	return m.Run()
 }
 
+// clip is a second and a half of sound, in a file.
+func (k *killing) clip() string {
+	header, pcm := tone(36_000)
+	name := filepath.Join(k.dir, "clip.wav")
+	if err := os.WriteFile(name, append(header, pcm...), 0o600); err != nil {
+		panic(err)
+	}
+	return name
+}
+
 // killing is a run that is killed at a point, with the service and the room it
 // uses.
 type killing struct {
@@ -271,7 +281,7 @@ func sendKilled(t *testing.T, point string, sig syscall.Signal) {
 		t.Fatal(err)
 	}
 	said := k.kill(t, sig, "send", "--pal", "p1", "--max-minutes", "2", "--daily-js", library, "--daily-call-machine", machine,
-		"--trace", filepath.Join(k.dir, "trace.ndjson"), speech)
+		"--trace", filepath.Join(k.dir, "trace.ndjson"), k.clip())
 	k.settle(t, sig, said)
 }
 

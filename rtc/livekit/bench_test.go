@@ -42,7 +42,10 @@ func BenchmarkTenSeconds(b *testing.B) {
 // server, the avatars and the senders share the machine. Of chunks that the avatar
 // reads together only the first, which is the latest, is measured.
 func BenchmarkFiftyRooms(b *testing.B) {
-	const rooms = 50
+	rooms := 50
+	if testing.Short() {
+		rooms = 5
+	}
 	avatar := startAvatar(b, b.Name(), "-rooms", fmt.Sprint(rooms), "-stamped", "-no-started", "-speed", "1e6")
 	joined := make([]*Room, rooms)
 	for i := range joined {
