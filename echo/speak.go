@@ -199,9 +199,9 @@ func (s *Session) deliver(ctx context.Context, u *utterance, last bool, send fun
 		return context.Cause(ctx)
 	}
 	u.sending(last)
-	watch := time.AfterFunc(s.options.SendTimeout, func() { u.cancel(s.stuck()) })
+	s.watch(u)
 	size, err := send()
-	watch.Stop()
+	u.watch.Stop()
 	if err != nil && ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -210,6 +210,16 @@ func (s *Session) deliver(ctx context.Context, u *utterance, last bool, send fun
 	}
 	u.sent(size)
 	return nil
+}
+
+// watch gives up on u if its next message is not taken in time. One timer serves
+// all messages.
+func (s *Session) watch(u *utterance) {
+	if u.watch != nil {
+		u.watch.Reset(s.options.SendTimeout)
+		return
+	}
+	u.watch = time.AfterFunc(s.options.SendTimeout, func() { u.cancel(s.stuck()) })
 }
 
 // heard waits for the replica's word that it has said it all.

@@ -23,6 +23,7 @@ type utterance struct {
 	stopped chan struct{}           // closed when the replica says it has stopped
 	silent  chan struct{}           // closed when an interrupt, if any, is over
 	opened  time.Time
+	watch   *time.Timer // for the message that is being sent; of the sender alone
 
 	mu      sync.Mutex
 	receipt Receipt
