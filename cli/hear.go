@@ -197,12 +197,19 @@ func startRecogniser(rate int, duration time.Duration, to io.Writer) (*recognise
 
 func (r *recogniser) packet(track string, p *rtp.Packet) {
 	now := time.Now()
+	coding := hear.Opus
+	switch p.PayloadType {
+	case daily.PayloadL16:
+		coding = hear.Linear
+	case rtc.PayloadMuLaw:
+		coding = hear.MuLaw
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.tracks[track] == nil {
 		r.tracks[track] = r.mixer.Track(now)
 	}
-	r.tracks[track].Push(hear.Packet{SSRC: p.SSRC, Sequence: p.SequenceNumber, Timestamp: p.Timestamp, Payload: p.Payload, Linear: p.PayloadType == daily.PayloadL16}, now)
+	r.tracks[track].Push(hear.Packet{SSRC: p.SSRC, Sequence: p.SequenceNumber, Timestamp: p.Timestamp, Payload: p.Payload, Coding: coding}, now)
 }
 
 func (r *recogniser) left(track string) {

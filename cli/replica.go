@@ -204,10 +204,8 @@ func (s *serving) run(ctx context.Context) error {
 	if err := first(checkUser(s.user), s.prepare()); err != nil {
 		return err
 	}
-	if opusencoder.Available {
-		s.sound = newSoundOut()
-		defer s.sound.close()
-	}
+	s.sound = newSoundOut()
+	defer s.sound.close()
 	listener, err := s.open()
 	if err != nil {
 		return err
@@ -228,6 +226,7 @@ func (s *serving) open() (*rtc.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
+	options.MuLaw = !opusencoder.Available
 	listener, err := rtc.Listen(s.listen, options)
 	if errors.Is(err, rtc.ErrUnsafe) {
 		return nil, usagef("%v: give --room-key-file, --tls-cert and --tls-key; --insecure does without, where nobody else can come", err)
@@ -337,9 +336,6 @@ func (s *serving) serve(ctx context.Context, conn *rtc.Conn, n int) {
 // sounds lets a connection hear what is said here, if it asked for that, and
 // what it is to say be heard. The function it returns ends that.
 func (s *serving) sounds(ctx context.Context, conn *rtc.Conn, options *replica.Options) (end func()) {
-	if s.sound == nil {
-		return func() {}
-	}
 	utterance := options.OnUtterance
 	options.OnSound = s.sound.play
 	options.OnUtterance = func(u replica.Utterance) {

@@ -110,9 +110,23 @@ func (s *soundOut) close() {
 	s.ended.Wait()
 }
 
+// encoder makes the payload of a packet, which is valid until the next call.
+type encoder interface {
+	Encode(frame []int16) ([]byte, error)
+	Close() error
+}
+
+// newEncoder takes mono samples at a rate. Without libopus it is a telephone's.
+func newEncoder(rate int) (encoder, error) {
+	if !opusencoder.Available {
+		return newMuLaw(rate)
+	}
+	return opusencoder.New(rate, false)
+}
+
 // voice cuts sound into packets, with timestamps by when it was due.
 type voice struct {
-	encoder  *opusencoder.Encoder
+	encoder  encoder
 	rate     int
 	frame    []int16 // the one that is being filled
 	next     int64   // position of its first sample, at rate
@@ -156,7 +170,7 @@ func (v *voice) change(rate int, send func(*rtp.Packet)) error {
 	if err != nil {
 		return err
 	}
-	if v.encoder, err = opusencoder.New(rate, false); err != nil {
+	if v.encoder, err = newEncoder(rate); err != nil {
 		return err
 	}
 	if last > 0 {
@@ -275,9 +289,6 @@ func sleepUntil(ctx context.Context, at time.Time) bool {
 func checkUser(name string) error {
 	if name == "" {
 		return nil
-	}
-	if !opusencoder.Available {
-		return usagef("--user %s: this build has no libopus to encode it with; make with a C compiler builds one that has", name)
 	}
 	if _, err := os.Stat(name); err != nil {
 		return &inputError{name, fmt.Errorf("--user: %w", plain(err))}

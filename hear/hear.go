@@ -35,6 +35,7 @@ import (
 
 const (
 	clockRate    = 48000                  // Hz of the timestamps of Opus, whatever is decoded
+	muLawRate    = 8000                   // Hz of the samples of mu-law
 	longestFrame = 120                    // ms in one packet of Opus
 	starved      = 200 * time.Millisecond // without packets, until it is a pause
 	patience     = 60 * time.Millisecond  // for packets that were overtaken
@@ -46,14 +47,23 @@ const (
 // Rates are what can be decoded to, in Hz.
 func Rates() []int { return []int{8000, 12000, 16000, 24000, 48000} }
 
-// Packet is an RTP packet with Opus in it, or with samples. The Payload is not
-// kept.
+// Coding is how a payload holds sound.
+type Coding int
+
+// The codings.
+const (
+	Opus   Coding = iota
+	Linear        // samples of 16 bits, big-endian, mono, at the mixer's rate
+	MuLaw         // G.711 mu-law, mono, at 8 kHz, as telephones and stand-ins without libopus send it
+)
+
+// Packet is an RTP packet with sound in it. The Payload is not kept.
 type Packet struct {
 	SSRC      uint32 // another one begins the track anew
 	Sequence  uint16
-	Timestamp uint32 // at 48 kHz
+	Timestamp uint32 // at 48 kHz, whatever the coding
 	Payload   []byte
-	Linear    bool // the payload is samples of 16 bits, big-endian, mono, at the mixer's rate
+	Coding    Coding
 }
 
 // Stats is what became of the packets of all tracks.
@@ -146,6 +156,7 @@ type Track struct {
 	mixer   *Mixer
 	decoder opus.Decoder
 	buffer  []int16
+	before  int16 // the last sample of mu-law
 
 	started bool
 	ssrc    uint32
@@ -210,7 +221,7 @@ func (t *Track) begin(p Packet, now time.Time) {
 	t.release(true)
 	t.fill(t.mixer.position(now))
 	t.decoder, _ = opus.NewDecoderWithOutput(t.mixer.rate, 1) // the rate is one of Rates
-	t.started, t.ssrc, t.next = true, p.SSRC, p.Sequence
+	t.started, t.ssrc, t.next, t.before = true, p.SSRC, p.Sequence, 0
 	t.clock, t.at, t.heard = p.Timestamp, t.end(), now
 }
 
@@ -286,9 +297,16 @@ func (t *Track) place(w waits) {
 
 // decode fills the buffer with the samples of a packet.
 func (t *Track) decode(p Packet) (int, error) {
-	if !p.Linear {
-		return t.decoder.DecodeToInt16(p.Payload, t.buffer)
+	switch p.Coding {
+	case Linear:
+		return t.decodeLinear(p)
+	case MuLaw:
+		return t.decodeMuLaw(p)
 	}
+	return t.decoder.DecodeToInt16(p.Payload, t.buffer)
+}
+
+func (t *Track) decodeLinear(p Packet) (int, error) {
 	n := len(p.Payload) / 2
 	if n > len(t.buffer) {
 		return 0, fmt.Errorf("a packet of %d samples", n)
@@ -297,6 +315,36 @@ func (t *Track) decode(p Packet) (int, error) {
 		t.buffer[i] = int16(binary.BigEndian.Uint16(p.Payload[2*i:]))
 	}
 	return n, nil
+}
+
+// decodeMuLaw brings telephone sound to the rate of the mixer, on straight lines
+// from sample to sample. It is one sample late for that.
+func (t *Track) decodeMuLaw(p Packet) (int, error) {
+	rate := t.mixer.rate
+	n := len(p.Payload) * rate / muLawRate
+	if n > len(t.buffer) {
+		return 0, fmt.Errorf("a packet of %d samples", n)
+	}
+	for i := range n {
+		k, part := i*muLawRate/rate, i*muLawRate%rate
+		from, to := t.before, muLaw(p.Payload[k])
+		if k > 0 {
+			from = muLaw(p.Payload[k-1])
+		}
+		t.buffer[i] = int16(int(from) + (int(to)-int(from))*part/rate)
+	}
+	t.before = muLaw(p.Payload[len(p.Payload)-1])
+	return n, nil
+}
+
+// muLaw is the sample that a byte of G.711 stands for.
+func muLaw(code byte) int16 {
+	code = ^code
+	size := (int16(code&15)<<3+132)<<(code>>4&7) - 132
+	if code&128 != 0 {
+		return -size
+	}
+	return size
 }
 
 // advance fills a pause by the clock.

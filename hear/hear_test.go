@@ -332,10 +332,10 @@ func TestSamplesInPackets(t *testing.T) {
 			want = append(want, sample)
 			payload = append(payload, byte(uint16(sample)>>8), byte(sample))
 		}
-		track.Push(Packet{SSRC: 1, Sequence: uint16(n), Timestamp: uint32(n * 480), Payload: payload, Linear: true}, now)
+		track.Push(Packet{SSRC: 1, Sequence: uint16(n), Timestamp: uint32(n * 480), Payload: payload, Coding: Linear}, now)
 		now = now.Add(10 * time.Millisecond)
 	}
-	track.Push(Packet{SSRC: 1, Sequence: 50, Timestamp: 50 * 480, Payload: make([]byte, 2*16*longestFrame+2), Linear: true}, now)
+	track.Push(Packet{SSRC: 1, Sequence: 50, Timestamp: 50 * 480, Payload: make([]byte, 2*16*longestFrame+2), Coding: Linear}, now)
 	if got := m.Drain(); !slices.Equal(got, want) {
 		t.Errorf("%d samples are heard as %d others", len(want), len(got))
 	}

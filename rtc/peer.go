@@ -60,6 +60,7 @@ type peer struct {
 	broken   chan struct{} // closed when pion has given up
 
 	relayOnly bool    // there is no other way to the peer
+	muLaw     bool    // what it sends is mu-law
 	sounds    *sounds // nil without sound
 }
 
@@ -76,6 +77,7 @@ func newPeer(o *Options, sound bool) (*peer, error) {
 		pings:          make(chan channel, 1),
 		broken:         make(chan struct{}),
 		relayOnly:      o.RelayOnly,
+		muLaw:          o.MuLaw,
 	}
 	var once sync.Once
 	connection.OnConnectionStateChange(func(state webrtc.PeerConnectionState) {

@@ -153,6 +153,10 @@ type Options struct {
 	// sends it to whoever asks. Without it there is no media at all.
 	Sound bool
 
+	// MuLaw lets a Listener send sound as G.711 mu-law at 8 kHz, which anybody
+	// can encode, in place of Opus.
+	MuLaw bool
+
 	everywhere bool // ICE leaves this machine
 
 	// in tests: takes the place of the network below HTTP

@@ -19,16 +19,32 @@ const (
 // soundBacklog is how many packets wait for Hear, one second of both tracks.
 const soundBacklog = 100
 
-const opusPayload = 111 // as Chromium numbers it
+// The payload types: of Opus as Chromium numbers it, of mu-law for good.
+const (
+	opusPayload = 111
+
+	// PayloadMuLaw is the payload type of a Sound in mu-law.
+	PayloadMuLaw = 0
+)
+
+// muLawTicks is how many of Opus' ticks one of mu-law's takes.
+const muLawTicks = 48000 / 8000
 
 var opusCapability = webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeOpus, ClockRate: 48000, Channels: 2, SDPFmtpLine: "minptime=10;useinbandfec=1"}
 
-// mediaEngine knows Opus where there is sound, and else nothing.
+var muLawCapability = webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypePCMU, ClockRate: 8000, Channels: 1}
+
+// mediaEngine knows Opus and mu-law where there is sound, and else nothing.
 func mediaEngine(sound bool) *webrtc.MediaEngine {
 	media := &webrtc.MediaEngine{}
-	if sound {
-		opus := webrtc.RTPCodecParameters{RTPCodecCapability: opusCapability, PayloadType: opusPayload}
-		if err := media.RegisterCodec(opus, webrtc.RTPCodecTypeAudio); err != nil {
+	if !sound {
+		return media
+	}
+	for _, codec := range []webrtc.RTPCodecParameters{
+		{RTPCodecCapability: opusCapability, PayloadType: opusPayload},
+		{RTPCodecCapability: muLawCapability, PayloadType: PayloadMuLaw},
+	} {
+		if err := media.RegisterCodec(codec, webrtc.RTPCodecTypeAudio); err != nil {
 			panic("internal error: " + err.Error()) // a constant
 		}
 	}
@@ -43,10 +59,12 @@ func offersSound(description string) bool {
 // sounds are the tracks of a connection, in one direction.
 type sounds struct {
 	out   map[string]*webrtc.TrackLocalStaticRTP
+	muLaw bool // of out
 	heard chan Sound
 }
 
-// Sound is a packet of a track.
+// Sound is a packet of a track: Opus, or mu-law where its payload type is
+// PayloadMuLaw. The timestamp is at 48 kHz in both.
 type Sound struct {
 	Track  string // SoundReplica or SoundUser, or what a peer calls its own
 	Packet *rtp.Packet
@@ -67,9 +85,13 @@ func (p *peer) receiveSound() error {
 
 // sendSound adds both tracks to the answer.
 func (p *peer) sendSound() error {
-	p.sounds = &sounds{out: make(map[string]*webrtc.TrackLocalStaticRTP)}
+	p.sounds = &sounds{out: make(map[string]*webrtc.TrackLocalStaticRTP), muLaw: p.muLaw}
+	capability := opusCapability
+	if p.muLaw {
+		capability = muLawCapability
+	}
 	for _, name := range []string{SoundReplica, SoundUser} {
-		track, err := webrtc.NewTrackLocalStaticRTP(opusCapability, name, "echocast")
+		track, err := webrtc.NewTrackLocalStaticRTP(capability, name, "echocast")
 		if err == nil {
 			_, err = p.AddTrack(track)
 		}
@@ -89,6 +111,9 @@ func (s *sounds) read(track *webrtc.TrackRemote) {
 		if err != nil {
 			return
 		}
+		if packet.PayloadType == PayloadMuLaw {
+			packet.Timestamp *= muLawTicks
+		}
 		for sound := (Sound{track.ID(), packet}); ; {
 			select {
 			case s.heard <- sound:
@@ -107,9 +132,9 @@ func (s *sounds) read(track *webrtc.TrackRemote) {
 // HasSound reports whether the peer asked for sound.
 func (c *Conn) HasSound() bool { return c.peer.sounds != nil && c.peer.sounds.out != nil }
 
-// Play sends a packet of Opus to a peer that asked for sound: its sequence
-// number, timestamp (48 kHz), marker and payload. It does not block. Where the
-// peer did not ask it does nothing.
+// Play sends a packet of Opus, or with Options.MuLaw of mu-law, to a peer that
+// asked for sound: its sequence number, timestamp (48 kHz in both), marker and
+// payload. It does not block. Where the peer did not ask it does nothing.
 func (c *Conn) Play(track string, packet *rtp.Packet) error {
 	if !c.HasSound() {
 		return nil
@@ -117,6 +142,11 @@ func (c *Conn) Play(track string, packet *rtp.Packet) error {
 	out, ok := c.peer.sounds.out[track]
 	if !ok {
 		return fmt.Errorf("rtc: play: no track is called %q", track)
+	}
+	if c.peer.sounds.muLaw {
+		own := *packet // others have it too
+		own.Timestamp /= muLawTicks
+		packet = &own
 	}
 	if err := out.WriteRTP(packet); err != nil {
 		return fmt.Errorf("rtc: play: %w", err)

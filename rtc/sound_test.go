@@ -11,13 +11,22 @@ import (
 
 // Both tracks arrive under their names, and only where they were asked for.
 func TestSound(t *testing.T) {
-	to, from := pair(t, &Options{Sound: true}, nil)
+	for name, c := range map[string]struct {
+		listener *Options
+		payload  uint8
+	}{"Opus": {nil, opusPayload}, "mu-law": {&Options{MuLaw: true}, PayloadMuLaw}} {
+		t.Run(name, func(t *testing.T) { soundArrives(t, c.listener, c.payload) })
+	}
+}
+
+func soundArrives(t *testing.T, listener *Options, payload uint8) {
+	to, from := pair(t, &Options{Sound: true}, listener)
 	if !from.HasSound() || to.HasSound() {
 		t.Fatalf("the listener sends sound: %t, the dialer: %t", from.HasSound(), to.HasSound())
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	got := map[string]byte{}
-	for sequence := uint16(0); len(got) < 2; sequence++ { // until the way is open, packets go nowhere
+	for sequence := uint16(1); len(got) < 2; sequence++ { // until the way is open, packets go nowhere
 		for i, track := range []string{SoundReplica, SoundUser} {
 			packet := &rtp.Packet{Header: rtp.Header{Version: 2, SequenceNumber: sequence, Timestamp: uint32(sequence) * 960}, Payload: []byte{byte(i + 1)}}
 			if err := from.Play(track, packet); err != nil {
@@ -29,6 +38,9 @@ func TestSound(t *testing.T) {
 			t.Fatal(err)
 		}
 		got[sound.Track] = sound.Packet.Payload[0]
+		if p := sound.Packet; p.PayloadType != payload || p.Timestamp != 960*uint32(p.SequenceNumber) {
+			t.Errorf("payload type %d, timestamp %d of packet %d", p.PayloadType, p.Timestamp, p.SequenceNumber)
+		}
 	}
 	if got[SoundReplica] != 1 || got[SoundUser] != 2 {
 		t.Errorf("%v", got)
