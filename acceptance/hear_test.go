@@ -342,6 +342,59 @@ func TestADailyRoomIsHeardByTheLibrary(t *testing.T) {
 	}
 }
 
+// A pause of 3 s in a Daily room is as long in the stream.
+func TestAPauseInADailyRoom(t *testing.T) {
+	for _, way := range []string{"browser", "library"} {
+		t.Run(way, func(t *testing.T) {
+			arguments := func(*dailytest.Room) []string { return []string{"--daily-core", needLibrary(t)} }
+			if way == "browser" {
+				needBrowser(t)
+				arguments = byBrowser
+			}
+			room, err := dailytest.NewRoom(dailytest.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer room.Close()
+			ann := room.Enter("Ann", "tavus-replica-1")
+			ann.Hum(440)
+			stderr := awaiting("hearing ")
+			var pause time.Duration
+			var humming sync.WaitGroup
+			humming.Go(func() {
+				<-stderr.came
+				time.Sleep(2500 * time.Millisecond)
+				began := time.Now()
+				ann.Hum(0)
+				time.Sleep(3 * time.Second)
+				ann.Hum(440)
+				pause = time.Since(began)
+			})
+			code, pcm := hearTo(t, stderr, append(arguments(room), "--to", "daily+"+room.URL(), "--from", "replica", "--rate", "16000", "--duration", "8s")...)
+			humming.Wait()
+			if code != 0 {
+				t.Fatal(stderr)
+			}
+			noneLost(t, stderr)
+			longest, quiet := 0, 0
+			for _, v := range loud(samples(t, pcm)) {
+				quiet++
+				if v > 500 || v < -500 {
+					longest, quiet = max(longest, quiet), 0
+				}
+			}
+			if got := float64(longest) / 16000; math.Abs(got-pause.Seconds()) > 0.3 {
+				t.Errorf("a pause of %v is heard as %v s", pause, got)
+			}
+		})
+	}
+}
+
+// byBrowser are the arguments that make a browser join a room.
+func byBrowser(room *dailytest.Room) []string {
+	return []string{"--daily-js", dailyJS, "--daily-call-machine", room.CallMachine()}
+}
+
 // heardFor is how long a Daily room is heard: ECHOCAST_HEAR_LONG makes it 30 s.
 func heardFor() time.Duration {
 	if os.Getenv("ECHOCAST_HEAR_LONG") != "" {

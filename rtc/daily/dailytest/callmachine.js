@@ -22,6 +22,7 @@
   function start(id) {
     const state = { local: { public: {}, streams: {} }, participants: {}, streams: {} };
     const tones = {};     // by session id: the hertz of a microphone that is on
+    const gains = {};     // by session id: how loud it is, once somebody listens
     const listened = {};  // by session id: whether daily-js has subscribed
     let room = null, people = {}, settings = {};
 
@@ -63,7 +64,7 @@
       const p = people[sid];
       if (!p || tones[sid] === undefined) return;
       if (listened[sid]) {
-        const pendingTrack = await remoteTone(tones[sid]);
+        const pendingTrack = await remoteTone(sid);
         state.streams[sid] = { participantId: sid, type: "cam", pendingTrack, starttime: new Date().toISOString() };
       }
       people[sid] = { ...p, audio: true, tracks: { ...p.tracks, audio: track(!!listened[sid], listened[sid] ? "playable" : "sendable") } };
@@ -71,12 +72,14 @@
     }
 
     // The track comes out of a peer connection, as those of a call do.
-    function remoteTone(hertz) {
+    function remoteTone(sid) {
       const context = new AudioContext({ sampleRate: 48000 });
       const oscillator = context.createOscillator();
       const destination = context.createMediaStreamDestination();
-      oscillator.frequency.value = hertz;
-      oscillator.connect(destination);
+      oscillator.frequency.value = tones[sid];
+      gains[sid] = context.createGain();
+      oscillator.connect(gains[sid]);
+      gains[sid].connect(destination);
       oscillator.start();
       const a = new RTCPeerConnection(), b = new RTCPeerConnection();
       window.dailytest = [context, a, b]; // or they are collected as garbage
@@ -136,6 +139,7 @@
       },
       message(m) { post({ action: "app-message", data: m.data, fromId: m.from }); },
       tone(m) {
+        if (gains[m.from]) { gains[m.from].gain.value = m.hertz ? 1 : 0; return; }
         tones[m.from] = m.hertz;
         listened[m.from] ??= settings.subscribeToTracksAutomatically !== false;
         updateAudio(m.from);

@@ -69,7 +69,8 @@ func (p *Participant) Receive(ctx context.Context) ([]byte, error) {
 	}
 }
 
-// Hum turns on a microphone that hears one tone, for ever.
+// Hum turns on a microphone that hears one tone. Called again, with 0 it falls
+// silent, and with the same tone it goes on.
 func (p *Participant) Hum(hertz int) {
 	p.room.mu.Lock()
 	for i := range p.room.members {
