@@ -193,7 +193,7 @@ func (c *Conn) supervise(life context.Context, p entrance) {
 		c.setLost(cause)
 		next, err := c.enter(life)
 		if err == nil {
-			err = c.resend(next, p.unsent())
+			err = c.resend(life, next, p.unsent())
 		}
 		if err != nil {
 			c.end(fmt.Errorf("%w; joining again: %v", cause, err))
@@ -206,12 +206,12 @@ func (c *Conn) supervise(life context.Context, p entrance) {
 
 // resend hands over what the entrance before did not send. What it has sent, and
 // had no time to say so, is sent twice.
-func (c *Conn) resend(by entrance, messages [][]byte) error {
+func (c *Conn) resend(ctx context.Context, by entrance, messages [][]byte) error {
 	c.mu.Lock()
 	to := cmp.Or(c.roster.replica, everyone)
 	c.mu.Unlock()
 	for _, message := range messages {
-		if err := by.pass(to, message); err != nil {
+		if err := by.pass(ctx, to, message); err != nil {
 			by.close()
 			return err
 		}
@@ -341,7 +341,7 @@ func (c *Conn) send(ctx context.Context, msg []byte) error {
 		if err != nil {
 			return err
 		}
-		err = p.pass(to, msg)
+		err = p.pass(ctx, to, msg)
 		if !p.hasEnded() || err == nil {
 			return err
 		}

@@ -138,7 +138,10 @@ func (p *libraryParticipant) participant() participant {
 // openNative makes a client. It calls handle for every event, one after the
 // other.
 func openNative(o *Options, handle func(entrance, frame)) (*native, error) {
-	n := &native{rate: o.SoundRate, limit: o.MaxMessage, window: make(chan struct{}, sendWindow), handle: handle, calls: make(map[uint64]chan error), life: newLife()}
+	n := &native{
+		rate: o.SoundRate, limit: o.MaxMessage, window: make(chan struct{}, sendWindow),
+		handle: handle, calls: make(map[uint64]chan error), life: newLife(),
+	}
 	client, err := o.Library.Open(n.event, n.sound)
 	if err != nil {
 		return nil, err
@@ -303,11 +306,11 @@ func errorType(message string) string {
 
 // pass gives the library a message. That it was refused is told by the next
 // pass, or by leave.
-func (n *native) pass(to string, msg []byte) error {
+func (n *native) pass(ctx context.Context, to string, msg []byte) error {
 	if len(msg) > n.limit {
 		return fmt.Errorf("%w: %d bytes, the room takes %d", ErrTooLarge, len(msg), n.limit)
 	}
-	if err := n.takeSlot(); err != nil {
+	if err := n.takeSlot(ctx); err != nil {
 		return err
 	}
 	text := string(msg)
@@ -329,7 +332,7 @@ func (n *native) pass(to string, msg []byte) error {
 }
 
 // takeSlot waits until not too many messages are on their way.
-func (n *native) takeSlot() error {
+func (n *native) takeSlot(ctx context.Context) error {
 	patience := time.NewTimer(answerTimeout)
 	defer patience.Stop()
 	select {
@@ -340,6 +343,8 @@ func (n *native) takeSlot() error {
 	select {
 	case n.window <- struct{}{}:
 		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	case <-n.ended:
 	case <-patience.C:
 		n.end(fmt.Errorf("%w: Daily's library has sent nothing within %v", ErrLost, answerTimeout))

@@ -286,7 +286,7 @@ func (p *page) join(ctx context.Context, as *admission) (limit int, err error) {
 // pass hands a message to daily-js. It does not listen to any context: an
 // answer takes a millisecond, and without one nobody knows whether the message
 // was sent.
-func (p *page) pass(to string, msg []byte) error {
+func (p *page) pass(_ context.Context, to string, msg []byte) error {
 	ctx, cancel := context.WithTimeout(context.Background(), answerTimeout)
 	defer cancel()
 	fields := make([]byte, 0, len(msg)+128)

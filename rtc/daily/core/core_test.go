@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -225,6 +226,37 @@ func TestUnsentMessagesAreSentAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	expect(t, ann, `{"n":15}`)
+}
+
+// While the library sends nothing, Send waits for it no longer than its context,
+// and the connection stays.
+func TestSendWaitsForTheLibrary(t *testing.T) {
+	room := newRoom(t, dailytest.Options{SwallowAfter: 1})
+	ann := room.Enter("Ann", "tavus-replica-1")
+	conn := join(t, room, daily.Options{})
+	why := errors.New("enough")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	ended := make(chan error)
+	sent := make(chan struct{}, 100)
+	go func() {
+		for {
+			if err := conn.Send(ctx, []byte(`{"d":1}`)); err != nil {
+				ended <- err
+				return
+			}
+			sent <- struct{}{}
+		}
+	}()
+	for range 17 { // one is delivered, and sixteen are on their way
+		<-sent
+	}
+	cancel(why)
+	if err := <-ended; !errors.Is(err, why) {
+		t.Errorf("Send: %v, want the cause of its context", err)
+	}
+	room.Fail(session(t, room), dailytest.Refusal{Message: "connection closed"})
+	expect(t, ann, slices.Repeat([]string{`{"d":1}`}, 17)...)
+	expect(t, conn, `"role":"replica"`, `"reason":"connection lost: connection closed"`) // and for no other reason
 }
 
 // One who was put out does not come again.
