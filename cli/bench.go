@@ -78,7 +78,7 @@ underruns. With auto the most streams are found whose messages are no later than
 				return usagef("bench takes no inputs, such as %q", c.Args().First())
 			}
 			if c.Bool("receive") {
-				b.collect(receiveGarbage)
+				collect(receiveGarbage)
 				return receiveForBench(b.streams)
 			}
 			if !c.IsSet("streams") && b.together {

@@ -84,7 +84,7 @@ func (b *benching) runStreams(ctx context.Context, text string) error {
 			return stdoutError{err}
 		}
 	}
-	b.collect(sendGarbage)
+	collect(sendGarbage)
 	if err := b.warmUp(ctx); err != nil {
 		return cancelled(ctx, err)
 	}
@@ -152,7 +152,7 @@ func (b *benching) printStreams(r streamsResult) error {
 
 // collect sets how much garbage may be added to what is in use, in percent,
 // where the user did not say with GOGC.
-func (b *benching) collect(percent int) {
+func collect(percent int) {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(percent)
 	}

@@ -102,7 +102,7 @@ func (v *conversation) run(ctx context.Context) error {
 	out.say("waiting for the replica")
 	if err = session.WaitReady(ctx); err == nil {
 		out.say("listening to the user")
-		err = (&dialogue{v, session, out, target.room, 0}).run(talking, stop, events)
+		err = (&dialogue{v, session, out, target.heard, 0}).run(talking, stop, events)
 	}
 	_ = session.Close() // never fails
 	return first(ended(cancelled(ctx, err)), target.close())
@@ -113,7 +113,7 @@ type dialogue struct {
 	*conversation
 	session *echo.Session
 	out     *reporter
-	room    *presence
+	ears    <-chan ears
 	turns   int // answers so far
 }
 
@@ -157,13 +157,14 @@ func (d *dialogue) answerWith(ctx context.Context, heard chan heardUser) error {
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	r, err := recognise(ctx, d.asr, d.room, d.out.people, handing(ctx, heard))
+	r, err := recognise(ctx, d.asr, d.ears, d.out, handing(ctx, heard))
 	if err != nil {
 		return err
 	}
 	err = d.answerAll(ctx, heard)
 	cancel(errRoomOver)
-	return first(err, r.close())
+	r.close()
+	return err
 }
 
 // follow hands over what the user does.

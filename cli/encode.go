@@ -46,7 +46,7 @@ func (e *encoding) run(ctx context.Context, names []string) error {
 	if e.dryRun {
 		return e.plan(ctx, names, stdin, e.streams)
 	}
-	lines := echo.NewLines(telling{e.streams.Out}, e.pace != string(echo.BurstMode))
+	lines := echo.NewLines(stdoutWriter{e.streams.Out}, e.pace != string(echo.BurstMode))
 	options := e.session()
 	options.SkipHeard, options.SkipReady = true, true
 	out := e.newReporter(io.Discard, e.streams.Err)
@@ -61,15 +61,4 @@ func (e *encoding) run(ctx context.Context, names []string) error {
 		return failed
 	}
 	return err
-}
-
-// telling is stdout, whose errors say that they are of it.
-type telling struct{ io.Writer }
-
-func (t telling) Write(p []byte) (int, error) {
-	n, err := t.Writer.Write(p)
-	if err != nil {
-		err = stdoutError{err}
-	}
-	return n, err
 }

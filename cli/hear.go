@@ -107,10 +107,16 @@ func (h *hearing) check(names []string) error {
 			return err
 		}
 	}
-	if _, isDaily := dailyAddress(h.to); h.from == hearAll && (isDaily || h.to == "") {
-		return usagef("--from all: in a Daily room one participant at a time is heard; run one hear for the user and one for the replica")
+	return first(checkAll("--from", h.from, &h.reaching), h.checkReach())
+}
+
+// checkAll refuses to hear all where one at a time is heard.
+func checkAll(flag, from string, r *reaching) error {
+	_, isDaily := dailyAddress(r.to)
+	if from != hearAll || !isDaily && (r.to != "" || r.spec.PAL == "") {
+		return nil
 	}
-	return h.checkReach()
+	return usagef("%s all: in a Daily room one participant at a time is heard; run one hear for the user and one for the replica", flag)
 }
 
 func (h *hearing) run(ctx context.Context, names []string) error {

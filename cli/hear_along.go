@@ -9,24 +9,24 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
-	"time"
 )
 
 // asrRate is the sampling rate in Hz of what a recogniser gets.
 const asrRate = 16000
 
-// hearAlong hears a room on the connection by which somebody speaks, and writes
-// what is said until stop is called. stop waits for the end, which is an error
-// only where the samples were not taken.
-func hearAlong(ctx context.Context, room *presence, from string, rate int, to io.Writer) (stop func() error, err error) {
-	r, err := startRecogniser(rate, 0, to)
+// hearAlong hears rooms, one after the other, on the connections by which
+// somebody speaks, and writes what is said until stop is called. Between a room
+// that is lost and the next there is silence. stop waits for the end, which is an
+// error only where the samples were not taken.
+func hearAlong(ctx context.Context, rooms <-chan ears, from string, to io.Writer, out *reporter) (stop func() error, err error) {
+	r, err := startRecogniser(asrRate, 0, to)
 	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	var listening sync.WaitGroup
 	var failed error
-	listening.Go(func() { cancel(room.ears.Hear(ctx, from, r.packet, r.left)) })
+	listening.Go(func() { hearEach(ctx, rooms, from, r, out) })
 	listening.Go(func() {
 		err := r.write(ctx)
 		if context.Cause(ctx) == nil {
@@ -41,8 +41,23 @@ func hearAlong(ctx context.Context, room *presence, from string, rate int, to io
 	}, nil
 }
 
+// hearEach hears one room after the other, until ctx ends.
+func hearEach(ctx context.Context, rooms <-chan ears, from string, r *recogniser, out *reporter) {
+	for {
+		select {
+		case room := <-rooms:
+			err := room.Hear(ctx, from, r.packet, r.left)
+			if ctx.Err() == nil && !errors.Is(err, errRoomOver) {
+				out.warn("nothing is heard now: %v", err)
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
 // along opens the file of --hear, and hears into it.
-func (s *sending) along(ctx context.Context, room *presence) (stop func() error, err error) {
+func (s *sending) along(ctx context.Context, rooms <-chan ears, out *reporter) (stop func() error, err error) {
 	if s.hear == "" {
 		return func() error { return nil }, nil
 	}
@@ -52,7 +67,7 @@ func (s *sending) along(ctx context.Context, room *presence) (stop func() error,
 	if err != nil {
 		return nil, fmt.Errorf("--hear %w", err)
 	}
-	end, err := hearAlong(ctx, room, s.hearFrom, asrRate, written)
+	end, err := hearAlong(ctx, rooms, s.hearFrom, written, out)
 	if err != nil {
 		return nil, first(err, written.close())
 	}
@@ -70,10 +85,10 @@ type recognition struct {
 }
 
 // recognise starts the command, which tells heard what it understands.
-func recognise(ctx context.Context, line string, room *presence, people io.Writer, heard func(heardUser)) (*recognition, error) {
+func recognise(ctx context.Context, line string, rooms <-chan ears, out *reporter, heard func(heardUser)) (*recognition, error) {
 	ctx, kill := context.WithCancel(ctx)
 	r := &recognition{command: shell(ctx, line), kill: kill}
-	r.command.Stderr = people
+	r.command.Stderr = out.people
 	fail := func(err error) (*recognition, error) {
 		kill()
 		return nil, fmt.Errorf("--asr: %w", err)
@@ -96,22 +111,21 @@ func recognise(ctx context.Context, line string, room *presence, people io.Write
 		}
 		heard(heardUser{err: errors.New("--asr: the command has ended, and nobody else listens to the user")})
 	})
-	if r.hush, err = hearAlong(ctx, room, hearUser, asrRate, r.stdin); err != nil {
-		_ = r.close()
+	if r.hush, err = hearAlong(ctx, rooms, hearUser, r.stdin, out); err != nil {
+		r.close()
 		return nil, err
 	}
 	return r, nil
 }
 
-// close ends the hearing, and the command with its input, or by force.
-func (r *recognition) close() error {
+// close ends the command, by force, because it may be waiting for what will not
+// come, and the hearing.
+func (r *recognition) close() {
+	r.kill()
 	if r.hush != nil {
 		_ = r.hush() // a command that takes no more has ended, which is told
 	}
 	_ = r.stdin.Close()
-	defer time.AfterFunc(lingering/2, r.kill).Stop()
-	defer r.kill()
 	r.reading.Wait()
-	_ = r.command.Wait() // it was told to end
-	return nil
+	_ = r.command.Wait() // it was killed
 }

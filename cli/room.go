@@ -125,37 +125,39 @@ func (w way) load() (daily.Library, error) {
 }
 
 // way decides it: Daily's library, where there is one that this program can
-// open, and else a browser. What was named has to be used, or is an error.
-// Only a browser has a microphone.
+// open, unless a browser is asked for: by name, or because only that has a
+// microphone. A library that was named is used, or is an error.
 func (d *dailyRoom) way(microphone bool) (way, error) {
+	if microphone {
+		return d.browser("only a browser has a microphone")
+	}
 	path, err := core.Find(d.core)
 	switch {
-	case d.core != "" && microphone:
-		return way{}, usagef("--as microphone: only a browser has a microphone; leave --daily-core out")
-	case d.core != "" && err == nil && !core.Supported:
-		return way{}, usagef("--daily-core %s: %v; the usual build can", d.core, core.ErrUnsupported)
-	case err == nil && core.Supported && !microphone && d.asksForNoBrowser():
-		return way{name: "Daily's library", why: found(d.core, "it was found at "+path), library: path}, nil
 	case d.core != "" && err != nil:
 		return way{}, usagef("--daily-core %v", err)
+	case d.core != "" && !core.Supported:
+		return way{}, usagef("--daily-core %s: %v; the usual build can", d.core, core.ErrUnsupported)
+	case d.core != "":
+		return way{name: "Daily's library", why: "it was named", library: path}, nil
+	case d.chromium != "":
+		return d.browser("it was named")
+	case d.dailyJS != "" || d.callMachine != "":
+		return d.browser("what was named needs a browser")
+	case err != nil:
+		return d.browser("Daily's library was not found")
+	case !core.Supported:
+		return d.browser(core.ErrUnsupported.Error())
 	}
-	if path, err = daily.FindBrowser(d.chromium); err != nil {
+	return way{name: "Daily's library", why: "it was found at " + path, library: path}, nil
+}
+
+// browser is the way by a browser.
+func (d *dailyRoom) browser(why string) (way, error) {
+	path, err := daily.FindBrowser(d.chromium)
+	if err != nil {
 		return way{}, err
 	}
-	return way{name: "Chromium with daily-js", why: found(d.chromium, "it is the first browser that was found, and Daily's library was not"), browser: path}, nil
-}
-
-// asksForNoBrowser reports whether nothing was named that only a browser has,
-// or the library was.
-func (d *dailyRoom) asksForNoBrowser() bool {
-	return d.core != "" || d.chromium == "" && d.dailyJS == "" && d.callMachine == ""
-}
-
-func found(named, why string) string {
-	if named != "" {
-		return "it was named"
-	}
-	return why
+	return way{name: "Chromium with daily-js", why: why, browser: path}, nil
 }
 
 // admission finds the token of a private room: in a file, or in its address as

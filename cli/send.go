@@ -117,7 +117,7 @@ func (s *sending) check(names []string) error {
 	if err := first(s.checkAs(), s.checkReach(), s.checkCreate(s.to, s.record)); err != nil {
 		return err
 	}
-	if err := oneOf("--hear-from", s.hearFrom, hearUser, hearReplica, hearAll); err != nil {
+	if err := first(oneOf("--hear-from", s.hearFrom, hearUser, hearReplica, hearAll), checkAll("--hear-from", s.hearFrom, &s.reaching)); err != nil {
 		return err
 	}
 	if s.hear == "-" {
@@ -185,7 +185,7 @@ func (s *sending) run(ctx context.Context, names []string) error {
 	if err != nil {
 		return first(err, target.close())
 	}
-	quiet, err := s.along(ctx, target.room)
+	quiet, err := s.along(ctx, target.heard, out)
 	if err != nil {
 		_ = session.Close() // never fails
 		return first(err, target.close())

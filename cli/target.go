@@ -93,6 +93,8 @@ type target struct {
 	room  *presence
 	local *localReplica // nil where the replica is elsewhere
 	tape  *tape         // nil where nothing is recorded
+	// heard has one slot, for the ears of the room that was joined last.
+	heard chan ears
 	// abandons says that an input whose connection is lost ends the run.
 	abandons bool
 	// conversation was created to be spoken in; nil where there was one.
@@ -103,7 +105,7 @@ type target struct {
 
 // connect joins the room that the options name.
 func (r *reaching) connect(ctx context.Context, at place, out *reporter) (*target, error) {
-	t := &target{reaching: *r, out: out, ctx: ctx}
+	t := &target{reaching: *r, out: out, ctx: ctx, heard: make(chan ears, 1)}
 	t.streams = Streams{Out: out.data, Err: out.people}
 	if r.trace != "" {
 		tape, err := newTape(r.trace)
@@ -145,8 +147,20 @@ func (t *target) enter(ctx context.Context, at *place) error {
 	if err != nil {
 		return asUnreachable(err)
 	}
-	t.room = room
+	t.use(room)
 	return nil
+}
+
+// use makes a room the one that is spoken to and heard.
+func (t *target) use(room *presence) {
+	t.room = room
+	select {
+	case <-t.heard: // nobody took it in time
+	default:
+	}
+	if room.ears != nil {
+		t.heard <- room.ears
+	}
 }
 
 // conversationJoiner is how the room of the created conversation is joined.
@@ -206,7 +220,7 @@ func (t *target) redial(ctx context.Context) (echo.Stage, error) {
 	if err != nil {
 		return nil, err
 	}
-	t.room = room
+	t.use(room)
 	t.progress("the connection is there again")
 	return room.stage, nil
 }

@@ -189,8 +189,8 @@ func (s *Session) keepEarly(event Event) {
 	if s.asked {
 		return
 	}
-	if len(s.early) == mostEarly {
-		s.early = slices.Delete(s.early, 0, 1)
+	if len(s.early) == 2*mostEarly { // not one by one
+		s.early = slices.Delete(s.early, 0, mostEarly)
 	}
 	s.early = append(s.early, event)
 }
@@ -256,7 +256,7 @@ func (s *Session) leftAlone() {
 // mostEvents is how many events may wait for a reader.
 const mostEvents = 4096
 
-// mostEarly is how many events are kept for the first reader.
+// mostEarly is how many events the first reader gets of those before it.
 const mostEarly = 256
 
 // subscription is one reader of the events.
@@ -313,7 +313,7 @@ func (s *Session) unsubscribe(r *subscription) {
 func (s *Session) Events(ctx context.Context) iter.Seq2[Event, error] {
 	r := &subscription{events: make(chan Event, mostEvents), done: ctx.Done()}
 	s.mu.Lock()
-	for _, event := range s.early {
+	for _, event := range s.early[max(0, len(s.early)-mostEarly):] {
 		r.add(event)
 	}
 	s.early, s.asked = nil, true
