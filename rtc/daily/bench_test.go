@@ -4,23 +4,16 @@ package daily
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"echocast/rtc/daily/dailytest"
-)
-
-// What one conversation sends while it is measured: 5 s of speech.
-const (
-	benchMessages = 100
-	benchInterval = 50 * time.Millisecond
-	benchSize     = 3434
 )
 
 // BenchmarkConversations measures conversations that share a browser, each of
@@ -44,6 +37,7 @@ func benchConversations(b *testing.B, n int) {
 	for b.Loop() {
 		var browser Browser
 		var conns []*Conn
+		var send []func(context.Context, []byte) error
 		var people []*dailytest.Participant
 		for range n {
 			room := newRoom(b, dailytest.Options{})
@@ -58,10 +52,14 @@ func benchConversations(b *testing.B, n int) {
 			} else {
 				next = append(next, joining)
 			}
-			conns = append(conns, conn)
+			conns, send = append(conns, conn), append(send, conn.Send)
 		}
 		cpu, began := cpuTime(browser.pid()), time.Now()
-		took = append(took, speakAll(b, conns, people)...)
+		durations, err := dailytest.SpeakAll(b.Context(), send, people)
+		if err != nil {
+			b.Fatal(err)
+		}
+		took = append(took, durations...)
 		busy += (cpuTime(browser.pid()) - cpu).Seconds() / time.Since(began).Seconds()
 		memory += pss(browser.pid())
 		for _, conn := range conns {
@@ -80,43 +78,6 @@ func benchConversations(b *testing.B, n int) {
 	b.ReportMetric(milliseconds(took[len(took)*99/100]), "p99-ms")
 	b.ReportMetric(memory/float64(b.N), "MB")
 	b.ReportMetric(100*busy/float64(b.N), "%cpu")
-}
-
-// speakAll sends in all conversations at once, and returns how long each message
-// was on its way.
-func speakAll(b *testing.B, conns []*Conn, people []*dailytest.Participant) []time.Duration {
-	var group sync.WaitGroup
-	took := make([][]time.Duration, len(conns))
-	for i := range conns {
-		sent := make(chan time.Time, benchMessages)
-		group.Go(func() { speak(b, conns[i], sent) })
-		group.Go(func() {
-			for range benchMessages {
-				if _, err := people[i].Receive(b.Context()); err != nil {
-					b.Error(err)
-					return
-				}
-				took[i] = append(took[i], time.Since(<-sent))
-			}
-		})
-	}
-	group.Wait()
-	return slices.Concat(took...)
-}
-
-// speak sends in real time.
-func speak(b *testing.B, conn *Conn, sent chan<- time.Time) {
-	message := []byte(strings.ReplaceAll(echoMessage(1, benchSize), "é", "e"))
-	ticker := time.NewTicker(benchInterval)
-	defer ticker.Stop()
-	for range benchMessages {
-		<-ticker.C
-		sent <- time.Now()
-		if err := conn.Send(b.Context(), message); err != nil {
-			b.Error(err)
-			return
-		}
-	}
 }
 
 // cpuTime is what a browser has used of the processors.

@@ -3,24 +3,17 @@
 package core_test
 
 import (
+	"context"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"echocast/rtc/daily"
 	"echocast/rtc/daily/dailytest"
-)
-
-// What one conversation sends while it is measured: 5 s of speech.
-const (
-	benchMessages = 100
-	benchInterval = 50 * time.Millisecond
-	benchSize     = 3434
 )
 
 // BenchmarkConversations measures conversations by the stand-in library, each of
@@ -44,6 +37,7 @@ func benchConversations(b *testing.B, n int) {
 	for b.Loop() {
 		before := resident(b)
 		var conns []*daily.Conn
+		var send []func(context.Context, []byte) error
 		var people []*dailytest.Participant
 		for range n {
 			room := newRoom(b, dailytest.Options{})
@@ -54,10 +48,14 @@ func benchConversations(b *testing.B, n int) {
 				b.Fatal(err)
 			}
 			joining = append(joining, time.Since(began))
-			conns = append(conns, conn)
+			conns, send = append(conns, conn), append(send, conn.Send)
 		}
 		used, began := processorTime(), time.Now()
-		took = append(took, speakAll(b, conns, people)...)
+		durations, err := dailytest.SpeakAll(b.Context(), send, people)
+		if err != nil {
+			b.Fatal(err)
+		}
+		took = append(took, durations...)
 		busy += (processorTime() - used).Seconds() / time.Since(began).Seconds()
 		memory += max(0, resident(b)-before)
 		for _, conn := range conns {
@@ -74,43 +72,6 @@ func benchConversations(b *testing.B, n int) {
 	b.ReportMetric(milliseconds(took[len(took)*99/100]), "p99-ms")
 	b.ReportMetric(memory/float64(b.N), "MB")
 	b.ReportMetric(100*busy/float64(b.N), "%cpu")
-}
-
-// speakAll sends in all conversations at once, and returns how long each message
-// was on its way.
-func speakAll(b *testing.B, conns []*daily.Conn, people []*dailytest.Participant) []time.Duration {
-	var group sync.WaitGroup
-	took := make([][]time.Duration, len(conns))
-	for i := range conns {
-		sent := make(chan time.Time, benchMessages)
-		group.Go(func() { speak(b, conns[i], sent) })
-		group.Go(func() {
-			for range benchMessages {
-				if _, err := people[i].Receive(b.Context()); err != nil {
-					b.Error(err)
-					return
-				}
-				took[i] = append(took[i], time.Since(<-sent))
-			}
-		})
-	}
-	group.Wait()
-	return slices.Concat(took...)
-}
-
-// speak sends in real time.
-func speak(b *testing.B, conn *daily.Conn, sent chan<- time.Time) {
-	message := []byte(`{"audio":"` + strings.Repeat("A", benchSize-12) + `"}`)
-	ticker := time.NewTicker(benchInterval)
-	defer ticker.Stop()
-	for range benchMessages {
-		<-ticker.C
-		sent <- time.Now()
-		if err := conn.Send(b.Context(), message); err != nil {
-			b.Error(err)
-			return
-		}
-	}
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
