@@ -86,8 +86,8 @@ func (d *mp3Decoder) Info() Info { return d.info }
 // complete once ReadSamples has returned an error.
 func (d *mp3Decoder) Warnings() []string { return d.section.length.warnings }
 
-// ReadSamples implements Source. It gives the samples of at most one frame of
-// the first format, so that none waits for input it does not need.
+// ReadSamples implements Source. It gives the samples of one frame, so that none
+// waits for input it does not need, and of those that are decoded already.
 func (d *mp3Decoder) ReadSamples(p []float32) (int, error) {
 	if len(p) < d.info.Format.Channels {
 		return 0, io.ErrShortBuffer

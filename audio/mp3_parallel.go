@@ -9,8 +9,8 @@ const (
 	parallelLead = 64
 	// segmentFrames is how many frames are decoded in one piece. Each piece
 	// costs its warm-up, of 8 frames or 16 as a rule.
-	segmentFrames = 96
-	// maxMP3Workers bounds the memory: each has one piece of 0.9 MB, and two
+	segmentFrames = 64
+	// maxMP3Workers bounds the memory: each has one piece of 0.7 MB, and two
 	// more wait to be read or filled.
 	maxMP3Workers = 4
 )
@@ -152,6 +152,8 @@ func (p *parallelFrames) next() (decodedFrame, error) {
 	p.given += frame.samples
 	return decodedFrame{frame.header, frame.tag, samples, frame.damaged}, nil
 }
+
+func (p *parallelFrames) ready() bool { return p.current != nil && p.item < len(p.current.frames) }
 
 // warm empties s and begins it with the frames of history that it needs, of
 // which all but the last are there for their main data alone.

@@ -151,6 +151,31 @@ func TestMP3AheadBreaks(t *testing.T) {
 	}
 }
 
+// One frame at a time waits for no input it does not need; what has been decoded
+// ahead comes together.
+func TestMP3AheadGivesWhatIsDecoded(t *testing.T) {
+	const frame = 2 * 1152
+	long := longMP3(t, stereoMP3, 60)
+	d, err := audio.OpenMP3Ahead(bufio.NewReaderSize(bytes.NewReader(long), 64<<10), 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	buf, most := make([]float32, 8*frame), 0
+	for read := range 100 {
+		n, err := d.ReadSamples(buf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if most = max(most, n); read < 60 && most > frame {
+			t.Fatalf("read %d gave %d samples before anything was decoded ahead", read, n)
+		}
+	}
+	if most != len(buf) {
+		t.Errorf("a read gave %d samples at most of what was decoded ahead, want %d", most, len(buf))
+	}
+}
+
 // Wherever it is left, Close ends all that runs.
 func TestMP3AheadAbandoned(t *testing.T) {
 	before := runtime.NumGoroutine()
@@ -160,7 +185,7 @@ func TestMP3AheadAbandoned(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		buf := make([]float32, 4096)
+		buf := make([]float32, 2*1152) // a frame
 		for range reads {
 			if _, err := d.ReadSamples(buf); err != nil {
 				t.Fatal(err)

@@ -29,6 +29,7 @@ type mp3Section struct {
 // build does not read, or comes from the decoder.
 type frameSource interface {
 	next() (decodedFrame, error)
+	ready() bool // whether next has a frame that is decoded already
 	close()
 }
 
@@ -42,10 +43,25 @@ type decodedFrame struct {
 
 func (s *mp3Section) Format() Format { return s.stream.format() }
 
-// ReadSamples implements Source. It gives the samples of at most one frame, so
-// that none waits for input it does not need. It ends with io.EOF where frames
-// of another format follow, and s.next tells which.
+// ReadSamples implements Source. It gives the samples of one frame, so that
+// none waits for input it does not need, and of those that are decoded already.
+// It ends with io.EOF where frames of another format follow, and s.next tells
+// which.
 func (s *mp3Section) ReadSamples(p []float32) (int, error) {
+	n, err := s.readFrame(p)
+	for err == nil && len(p)-n >= s.stream.Channels && s.decoded.ready() {
+		var more int
+		more, err = s.readFrame(p[n:])
+		n += more
+	}
+	if n > 0 {
+		return n, nil // the error, if any, comes again
+	}
+	return 0, err
+}
+
+// readFrame gives samples of one frame, or the error that ended the section.
+func (s *mp3Section) readFrame(p []float32) (int, error) {
 	channels := s.stream.Channels
 	if len(p) < channels {
 		return 0, io.ErrShortBuffer

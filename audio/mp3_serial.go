@@ -34,6 +34,8 @@ func (s *serialFrames) next() (decodedFrame, error) {
 	return frame, err
 }
 
+func (s *serialFrames) ready() bool { return false }
+
 func (s *serialFrames) close() { s.decoder.close() }
 
 // codedFrame is a frame that this build reads, valid until the next one.

@@ -54,7 +54,7 @@ func newZaf(src Source, rate int) (Resampled, error) {
 
 // zafTogether is how many samples are written together at most. A write costs
 // five allocations, and two copies.
-const zafTogether = 4096
+const zafTogether = 16384
 
 // zafBlock is the length of one write, and whether all of it comes out. Where whole periods of the ratio fit
 // into 20 ms, it is as many as do: live audio then waits no longer than that.

@@ -6,11 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/bits"
 	"slices"
 	"time"
 	"unicode/utf8"
+	"unsafe"
 
 	"github.com/segmentio/asm/base64"
+	"github.com/tphakala/simd/f32"
+	"github.com/tphakala/simd/i16"
 )
 
 // Utterance names what is spoken.
@@ -24,10 +28,10 @@ type Utterance struct {
 // is built once, so that Append copies, encodes and allocates nothing. It is not
 // safe for concurrent use.
 type Encoder struct {
-	head    []byte // up to the audio
-	more    []byte // after the audio of a chunk that is not the last
-	last    []byte // after the audio of the last
-	pcm     []byte // the chunk being encoded
+	head    []byte  // up to the audio
+	more    []byte  // after the audio of a chunk that is not the last
+	last    []byte  // after the audio of the last
+	pcm     []int16 // the chunk being encoded
 	clipped int64
 }
 
@@ -59,18 +63,19 @@ func quote(s string) []byte {
 // Append appends the message of one chunk. Samples are rounded half to even to
 // 16 bits; what lies beyond full scale saturates and is counted.
 func (e *Encoder) Append(dst []byte, pcm []float32, done bool) []byte {
-	e.pcm = slices.Grow(e.pcm[:0], 2*len(pcm))[:2*len(pcm)]
+	e.pcm = slices.Grow(e.pcm[:0], len(pcm))[:len(pcm)]
 	e.clipped += int64(quantise(e.pcm, pcm))
+	audio := littleEndian(e.pcm)
 	tail := e.more
 	if done {
 		tail = e.last
 	}
-	size := base64.StdEncoding.EncodedLen(len(e.pcm))
+	size := base64.StdEncoding.EncodedLen(len(audio))
 	dst = slices.Grow(dst, len(e.head)+size+len(tail))
 	dst = append(dst, e.head...)
 	at := len(dst)
 	dst = dst[:at+size]
-	base64.StdEncoding.Encode(dst[at:], e.pcm)
+	base64.StdEncoding.Encode(dst[at:], audio)
 	return append(dst, tail...)
 }
 
@@ -89,68 +94,36 @@ func (e *Encoder) MaxSamples(limit int) int {
 	return max(room/4*3/2, 0)
 }
 
-// Adding 1.5·2²³ to a float32 of less than 2²² in magnitude leaves the value,
-// rounded half to even, in its lowest bits: one addition instead of a call.
-// With 2¹⁵ more, exactly the sums of what fits 16 bits begin with 0x4b40, and
-// taking biasBits off by XOR leaves the value itself, with zeros above it.
-const (
-	roundingBias = 3<<22 + 1<<15
-	biasBits     = 0x4b408000 // math.Float32bits(roundingBias)
-	beyond16     = 0xffff0000 // what is set where a value does not fit
-)
+// fullScale is what a sample of 1 becomes, and one less: it saturates.
+const fullScale = 32768
 
-// quantise writes pcm to dst as s16le and returns how many samples saturated.
-// It looks at eight samples together, which share one test.
-func quantise(dst []byte, pcm []float32) (clipped int) {
-	at := 0
-	for ; at <= len(pcm)-8; at += 8 {
-		in, out := (*[8]float32)(pcm[at:]), (*[16]byte)(dst[2*at:])
-		a, b := roundTwo(in[0], in[2]), roundTwo(in[1], in[3])
-		c, d := roundTwo(in[4], in[6]), roundTwo(in[5], in[7])
-		if (a|b|c|d)&(beyond16<<32|beyond16) == 0 {
-			binary.LittleEndian.PutUint64(out[:8], a|b<<16)
-			binary.LittleEndian.PutUint64(out[8:], c|d<<16)
-		} else {
-			clipped += quantiseEach(out[:], in[:])
-		}
+// quantise brings pcm to 16 bits in dst, and returns how many samples were
+// beyond full scale: those that rounding alone would not have brought into range.
+// What is no number becomes silence.
+func quantise(dst []int16, pcm []float32) (clipped int) {
+	f32.Float32ToInt16Scale(dst, pcm, fullScale)
+	if i16.MaxAbs(dst) < math.MaxInt16 {
+		return 0
 	}
-	return clipped + quantiseEach(dst[2*at:], pcm[at:])
-}
-
-// roundTwo brings two samples to 16 bits: v in the lower half, w in the upper.
-func roundTwo(v, w float32) uint64 {
-	low, high := math.Float32bits(v*32768+roundingBias), math.Float32bits(w*32768+roundingBias)
-	return (uint64(high)<<32 | uint64(low)) ^ (biasBits<<32 | biasBits)
-}
-
-// quantiseEach does the same one sample at a time.
-func quantiseEach(dst []byte, pcm []float32) (clipped int) {
-	for i, v := range pcm {
-		v *= 32768
-		if !(v <= math.MaxInt16 && v >= math.MinInt16) {
-			var over int
-			v, over = saturate(v)
-			clipped += over
+	for _, v := range pcm {
+		if v *= fullScale; v > math.MaxInt16+0.5 || v < math.MinInt16-0.5 {
+			clipped++
 		}
-		binary.LittleEndian.PutUint16(dst[2*i:], uint16(math.Float32bits(v+roundingBias)^biasBits))
 	}
 	return clipped
 }
 
-// saturate brings v into range, and counts it where rounding alone would not
-// have. What is no number becomes silence.
-func saturate(v float32) (in float32, over int) {
-	switch {
-	case v > math.MaxInt16+0.5:
-		return math.MaxInt16, 1
-	case v < math.MinInt16-0.5:
-		return math.MinInt16, 1
-	case v > 0:
-		return math.MaxInt16, 0
-	case v < 0:
-		return math.MinInt16, 0
+var bigEndianMachine = binary.NativeEndian.Uint16([]byte{0, 1}) == 1
+
+// littleEndian is the memory of pcm, in which the lower byte of each sample is
+// brought first where the machine has it otherwise.
+func littleEndian(pcm []int16) []byte {
+	if bigEndianMachine {
+		for i, v := range pcm {
+			pcm[i] = int16(bits.ReverseBytes16(uint16(v)))
+		}
 	}
-	return 0, 0
+	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(pcm))), 2*len(pcm))
 }
 
 // ChunkError says that a chunk makes messages over the limit.

@@ -9,6 +9,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 )
@@ -97,13 +98,13 @@ func TestQuantiseKeepsEvery16BitSample(t *testing.T) {
 	for i := range pcm {
 		pcm[i] = float32(i-1<<15) / 32768
 	}
-	out := make([]byte, 2*len(pcm))
+	out := make([]int16, len(pcm))
 	if clipped := quantise(out, pcm); clipped != 0 {
 		t.Errorf("%d samples within range count as clipped", clipped)
 	}
 	for i := range pcm {
-		if got := int16(binary.LittleEndian.Uint16(out[2*i:])); int(got) != i-1<<15 {
-			t.Fatalf("%d became %d", i-1<<15, got)
+		if int(out[i]) != i-1<<15 {
+			t.Fatalf("%d became %d", i-1<<15, out[i])
 		}
 	}
 }
@@ -120,14 +121,14 @@ func TestQuantiseRoundsAndSaturates(t *testing.T) {
 		{-1, -32768, 0}, {-1 - 0.4*lsb, -32768, 0}, {-1 - lsb, -32768, 1}, {16, 32767, 1}, {-16, -32768, 1},
 		{math.MaxFloat32, 32767, 1}, {float32(math.Inf(-1)), -32768, 1}, {float32(math.NaN()), 0, 0},
 	} {
-		// At each place among the eight that are looked at together, and after them.
-		for at := range 9 {
-			in := make([]float32, 9)
+		// At each place among those that are looked at together, and after them.
+		for at := range 40 {
+			in := make([]float32, 40)
 			in[at] = c.in
-			out, want := make([]byte, 2*len(in)), make([]byte, 2*len(in))
-			binary.LittleEndian.PutUint16(want[2*at:], uint16(c.want))
-			if clipped := quantise(out, in); !bytes.Equal(out, want) || clipped != c.clipped {
-				t.Errorf("%g became % x with %d clipped, want % x with %d", c.in, out, clipped, want, c.clipped)
+			out, want := make([]int16, len(in)), make([]int16, len(in))
+			want[at] = c.want
+			if clipped := quantise(out, in); !slices.Equal(out, want) || clipped != c.clipped {
+				t.Errorf("%g became %d with %d clipped, want %d with %d", c.in, out, clipped, want, c.clipped)
 			}
 		}
 	}
