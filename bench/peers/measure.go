@@ -42,7 +42,7 @@ func measure(ctx context.Context, line string) (usage, error) {
 	}
 	wall := time.Since(begin)
 	state := cmd.ProcessState
-	peak := state.SysUsage().(*syscall.Rusage).Maxrss << 10 // Linux counts kilobytes
+	peak := int64(state.SysUsage().(*syscall.Rusage).Maxrss) << 10 // Linux counts kilobytes
 	return usage{state.UserTime() + state.SystemTime(), wall, peak}, nil
 }
 
