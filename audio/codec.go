@@ -9,6 +9,7 @@ import (
 	"unsafe"
 
 	"github.com/tphakala/simd/f32"
+	"golang.org/x/sys/cpu"
 )
 
 // codec turns the bytes of one sample encoding into samples. Each sample takes
@@ -111,13 +112,10 @@ func decodeS8(dst []float32, src []byte) {
 	}
 }
 
-// bigEndianMachine tells of a machine that keeps the upper byte of a number first.
-var bigEndianMachine = binary.NativeEndian.Uint16([]byte{0, 1}) == 1
-
 // decodeS16LE takes the samples where they lie.
 func decodeS16LE(dst []float32, src []byte) {
 	src = src[:2*len(dst)]
-	if bigEndianMachine {
+	if cpu.IsBigEndian {
 		swapBytes(src, 2)
 	}
 	samples := unsafe.Slice((*int16)(unsafe.Pointer(unsafe.SliceData(src))), len(dst))

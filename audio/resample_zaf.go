@@ -52,8 +52,8 @@ func newZaf(src Source, rate int) (Resampled, error) {
 	return s, nil
 }
 
-// zafTogether is how many samples are written together at most. A write costs
-// five allocations, and two copies.
+// zafTogether is how many samples are written together at most: what one read
+// of a mono file gives. A write costs five allocations, and two copies.
 const zafTogether = 16384
 
 // zafBlock is the length of one write, and whether all of it comes out. Where whole periods of the ratio fit

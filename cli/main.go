@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime/debug"
 	"strings"
 
 	"echocast/echo"
@@ -20,9 +19,7 @@ const thrift = 50
 
 // Main is the program: streams, signals and the exit code.
 func Main() int {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(thrift)
-	}
+	collect(thrift)
 	streams := Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}
 	if LiveKit == nil && namesLiveKit(os.Args[1:]) {
 		return runLiveKit(streams)

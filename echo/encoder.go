@@ -1,7 +1,6 @@
 package echo
 
 import (
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,6 +14,7 @@ import (
 	"github.com/segmentio/asm/base64"
 	"github.com/tphakala/simd/f32"
 	"github.com/tphakala/simd/i16"
+	"golang.org/x/sys/cpu"
 )
 
 // Utterance names what is spoken.
@@ -113,12 +113,10 @@ func quantise(dst []int16, pcm []float32) (clipped int) {
 	return clipped
 }
 
-var bigEndianMachine = binary.NativeEndian.Uint16([]byte{0, 1}) == 1
-
 // littleEndian is the memory of pcm, in which the lower byte of each sample is
 // brought first where the machine has it otherwise.
 func littleEndian(pcm []int16) []byte {
-	if bigEndianMachine {
+	if cpu.IsBigEndian {
 		for i, v := range pcm {
 			pcm[i] = int16(bits.ReverseBytes16(uint16(v)))
 		}
