@@ -67,9 +67,9 @@ func (s *sending) talkFlags() []cli.Flag {
 		&cli.StringFlag{Name: "hear-from", Value: hearUser, Destination: &s.hearFrom, Usage: "with --hear: `WHOM`: user, replica or all"},
 		&cli.BoolFlag{Name: "barge-in", Destination: &s.bargeIn, DisableDefaultText: true, Usage: "fall silent when the user begins to speak"},
 		&cli.BoolFlag{Name: "resume", Destination: &s.resume, DisableDefaultText: true, Usage: "after an interrupt, go on where the replica was last heard, at a silence"},
-		&cli.StringFlag{Name: "on-loss", Value: string(echo.LossAbandon), Destination: &s.onLoss, Usage: "when the connection is lost in mid-utterance: abandon it, or connect again and `restart` or resume it"},
+		&cli.StringFlag{Name: "on-loss", Value: string(echo.ReconnectAbandon), Destination: &s.onLoss, Usage: "when the connection is lost in mid-utterance: abandon it, or connect again and `restart` or resume it"},
 		&cli.DurationFlag{Name: "idle-timeout", Destination: &s.idle, DefaultText: "never", Usage: "an input that is quiet for this `TIME` has ended its utterance; what comes later is another"},
-		&cli.StringFlag{Name: "slow", Value: string(echo.StarvedWait), Destination: &s.slow, Usage: "when the input is slower than speech: wait, say `silence`, or end the utterance"},
+		&cli.StringFlag{Name: "slow", Value: string(echo.UnderrunWait), Destination: &s.slow, Usage: "when the input is slower than speech: wait, say `silence`, or end the utterance"},
 	}
 }
 
@@ -108,10 +108,10 @@ func (s *sending) check(names []string) error {
 	case s.resume && s.pace == string(echo.BurstMode):
 		return usagef("--resume says again what was not heard, and --pace burst sends all of it at once; leave one of them out")
 	}
-	if err := oneOf("--on-loss", s.onLoss, string(echo.LossAbandon), string(echo.LossRestart), string(echo.LossResume)); err != nil {
+	if err := oneOf("--on-loss", s.onLoss, string(echo.ReconnectAbandon), string(echo.ReconnectRestart), string(echo.ReconnectResume)); err != nil {
 		return err
 	}
-	if err := oneOf("--slow", s.slow, string(echo.StarvedWait), string(echo.StarvedSilence), string(echo.StarvedEnd)); err != nil {
+	if err := oneOf("--slow", s.slow, string(echo.UnderrunWait), string(echo.UnderrunSilence), string(echo.UnderrunEnd)); err != nil {
 		return err
 	}
 	if err := first(s.checkAs(), s.checkReach(), s.checkCreate(s.to, s.record)); err != nil {
@@ -136,7 +136,7 @@ func (s *sending) session() *echo.Options {
 	options.SkipHeard = s.wait == waitSent
 	options.Gap = s.gap
 	options.BargeIn, options.Resume = s.bargeIn, s.resume
-	options.OnLoss = echo.Loss(s.onLoss)
+	options.OnLoss = echo.ReconnectPolicy(s.onLoss)
 	return options
 }
 
@@ -149,11 +149,11 @@ const (
 )
 
 func (s *sending) feeding() *feeding {
-	f := &feeding{options: echo.FeedOptions{Idle: s.idle, Starved: echo.Starved(s.slow)}}
+	f := &feeding{options: echo.FeedOptions{Idle: s.idle, OnUnderrun: echo.UnderrunPolicy(s.slow)}}
 	switch {
-	case s.onLoss == string(echo.LossRestart):
+	case s.onLoss == string(echo.ReconnectRestart):
 		f.options.Keep = keptToRestart
-	case s.resume || s.onLoss == string(echo.LossResume):
+	case s.resume || s.onLoss == string(echo.ReconnectResume):
 		f.options.Keep = keptToResume + s.lead
 	}
 	f.always = f.options.Keep > 0
@@ -178,7 +178,7 @@ func (s *sending) run(ctx context.Context, names []string) error {
 	if err != nil {
 		return cancelled(ctx, err)
 	}
-	target.abandons = s.onLoss == string(echo.LossAbandon)
+	target.abandons = s.onLoss == string(echo.ReconnectAbandon)
 	options := s.session()
 	options.OnReceipt = out.receive
 	session, err := target.session(options)

@@ -51,7 +51,7 @@ func speakLater(t *testing.T, s *Session, all *sync.WaitGroup, speech Speech) *s
 }
 
 func TestQueuePolicies(t *testing.T) {
-	for policy, want := range map[Queue][3]error{
+	for policy, want := range map[QueuePolicy][3]error{
 		QueueWait:    {nil, nil, nil},
 		QueueReplace: {ErrReplaced, ErrReplaced, nil},
 		QueueReject:  {nil, ErrBusy, ErrBusy},
@@ -288,13 +288,13 @@ func (r *rooms) redial(context.Context) (Stage, error) {
 }
 
 func TestLossPolicies(t *testing.T) {
-	for policy, want := range map[Loss]struct {
+	for policy, want := range map[ReconnectPolicy]struct {
 		err     error
 		samples int // in the second room
 	}{
-		LossAbandon: {ErrLost, 0},
-		LossRestart: {nil, 10 * testRate},
-		LossResume:  {nil, 10*testRate - 2975*testRate/1000},
+		ReconnectAbandon: {ErrLost, 0},
+		ReconnectRestart: {nil, 10 * testRate},
+		ReconnectResume:  {nil, 10*testRate - 2975*testRate/1000},
 	} {
 		t.Run(string(policy), func(t *testing.T) {
 			dial := &rooms{fail: 2}
@@ -337,7 +337,7 @@ func TestLossPolicies(t *testing.T) {
 
 func TestALossThatLasts(t *testing.T) {
 	dial := &rooms{}
-	inRoom(t, &Options{OnLoss: LossResume, Redial: dial.redial, RedialTimeout: 20 * time.Second}, func(t *testing.T, r *room, s *Session) {
+	inRoom(t, &Options{OnLoss: ReconnectResume, Redial: dial.redial, RedialTimeout: 20 * time.Second}, func(t *testing.T, r *room, s *Session) {
 		time.AfterFunc(3*time.Second, r.hangUp)
 		feed := NewFeed(silence(10), FeedOptions{Keep: 20 * time.Second})
 		defer feed.Close()
@@ -355,7 +355,7 @@ func TestALossThatLasts(t *testing.T) {
 // A peer that takes nothing more is lost, though nothing says so.
 func TestAStuckPeerIsLost(t *testing.T) {
 	dial := &rooms{}
-	for _, policy := range []Loss{LossAbandon, LossResume} {
+	for _, policy := range []ReconnectPolicy{ReconnectAbandon, ReconnectResume} {
 		inRoom(t, &Options{OnLoss: policy, Redial: dial.redial}, func(t *testing.T, r *room, s *Session) {
 			second := newRoom()
 			second.polite(sameID)
@@ -370,10 +370,10 @@ func TestAStuckPeerIsLost(t *testing.T) {
 			feed := NewFeed(silence(10), FeedOptions{Keep: 20 * time.Second})
 			defer feed.Close()
 			receipt, err := s.Speak(t.Context(), Speech{Samples: feed, Abort: feed.Abort})
-			if policy == LossAbandon && (!errors.Is(err, ErrLost) || receipt.Chunks != 30) {
+			if policy == ReconnectAbandon && (!errors.Is(err, ErrLost) || receipt.Chunks != 30) {
 				t.Errorf("%v, %+v", err, receipt)
 			}
-			if policy == LossResume && (err != nil || receipt.Outcome != Finished) {
+			if policy == ReconnectResume && (err != nil || receipt.Outcome != Finished) {
 				t.Errorf("%v, %+v", err, receipt)
 			}
 		})
@@ -385,7 +385,7 @@ func TestAStuckPeerIsLost(t *testing.T) {
 func TestALossIsMadeGoodWithoutTheReplica(t *testing.T) {
 	dial := &rooms{fail: 3}
 	receipts := 0
-	options := &Options{OnLoss: LossRestart, Redial: dial.redial, SkipReady: true, OnReceipt: func(Receipt) { receipts++ }}
+	options := &Options{OnLoss: ReconnectRestart, Redial: dial.redial, SkipReady: true, OnReceipt: func(Receipt) { receipts++ }}
 	inRoom(t, options, func(t *testing.T, r *room, s *Session) {
 		second := newRoom()
 		second.polite(sameID)
@@ -403,7 +403,7 @@ func TestALossIsMadeGoodWithoutTheReplica(t *testing.T) {
 // A replica that breaks at the same place each time is not tried for ever; one
 // that gets further is.
 func TestLossesWithoutEnd(t *testing.T) {
-	for _, policy := range []Loss{LossRestart, LossResume} {
+	for _, policy := range []ReconnectPolicy{ReconnectRestart, ReconnectResume} {
 		for at, want := range map[int]int{10: mostLosses, 60: 4} { // messages until it breaks; receipts
 			dial, receipts := &rooms{}, 0
 			options := &Options{OnLoss: policy, Redial: dial.redial, OnReceipt: func(Receipt) { receipts++ }}
@@ -421,7 +421,7 @@ func TestLossesWithoutEnd(t *testing.T) {
 				breaks(r, at)
 				after := at
 				for range 20 {
-					if policy == LossRestart && at > 10 {
+					if policy == ReconnectRestart && at > 10 {
 						after += 40 // it gets further each time
 					}
 					next := newRoom()
@@ -442,7 +442,7 @@ func TestLossesWithoutEnd(t *testing.T) {
 // Where there is no other connection, nothing is said again.
 func TestAStuckPeerThatNobodyReplaces(t *testing.T) {
 	receipts := 0
-	inRoom(t, &Options{OnLoss: LossRestart, OnReceipt: func(Receipt) { receipts++ }}, func(t *testing.T, r *room, s *Session) {
+	inRoom(t, &Options{OnLoss: ReconnectRestart, OnReceipt: func(Receipt) { receipts++ }}, func(t *testing.T, r *room, s *Session) {
 		r.full = make(chan struct{})
 		feed := NewFeed(silence(3), FeedOptions{Keep: 20 * time.Second})
 		defer feed.Close()

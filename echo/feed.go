@@ -11,15 +11,15 @@ import (
 	"echocast/chunker"
 )
 
-// Starved is what becomes of an utterance whose input is slower than it is
-// played: all that came was said, and the next sample is not there.
-type Starved string
+// UnderrunPolicy is what a Feed does when its source falls behind playout: all
+// samples that came were spoken, and the next one is not there.
+type UnderrunPolicy string
 
-// What to do when the input is late.
+// The underrun policies.
 const (
-	StarvedWait    Starved = "wait"    // the replica falls silent until more comes; the default
-	StarvedSilence Starved = "silence" // zeros are said until more comes
-	StarvedEnd     Starved = "end"     // the utterance ends; what comes later is another
+	UnderrunWait    UnderrunPolicy = "wait"    // the replica falls silent until more comes; the default
+	UnderrunSilence UnderrunPolicy = "silence" // zeros are said until more comes
+	UnderrunEnd     UnderrunPolicy = "end"     // the utterance ends; what comes later is another
 )
 
 // FeedOptions tune a Feed. The zero value reads ahead and does no more.
@@ -32,8 +32,8 @@ type FeedOptions struct {
 	// Idle ends an utterance when nothing has come for so long; 0: never.
 	// What comes later is another utterance: see Next.
 	Idle time.Duration
-	// Starved says what to do when the input is late; empty: StarvedWait.
-	Starved Starved
+	// OnUnderrun is the underrun policy; empty: UnderrunWait.
+	OnUnderrun UnderrunPolicy
 	// Abort makes a read of the source that blocks return, as closing a pipe
 	// does. Close calls it. A source that never blocks needs none.
 	Abort func()
@@ -88,7 +88,7 @@ type Feed struct {
 func NewFeed(source chunker.Source, options FeedOptions) *Feed {
 	options.Rate = orDefault(options.Rate, DefaultRate)
 	options.Ahead = orDefault(options.Ahead, 500*time.Millisecond)
-	options.Starved = orDefault(options.Starved, StarvedWait)
+	options.OnUnderrun = orDefault(options.OnUnderrun, UnderrunWait)
 	f := &Feed{options: options, source: source, pumped: make(chan struct{}), changed: make(chan struct{})}
 	go f.pump()
 	return f
@@ -268,7 +268,7 @@ func (f *Feed) quiet() time.Time {
 // deadline is when starve has something to do.
 func (f *Feed) deadline() time.Time {
 	quiet := f.quiet()
-	if f.at == f.base || f.starving && f.options.Starved == StarvedWait {
+	if f.at == f.base || f.starving && f.options.OnUnderrun == UnderrunWait {
 		return quiet
 	}
 	if dry := f.dry(); quiet.IsZero() || dry.Before(quiet) {
@@ -293,10 +293,10 @@ func (f *Feed) starve(now time.Time) {
 		f.stats.Stalls++
 	}
 	f.starving = true
-	switch f.options.Starved {
-	case StarvedEnd:
+	switch f.options.OnUnderrun {
+	case UnderrunEnd:
 		f.ended = true
-	case StarvedSilence:
+	case UnderrunSilence:
 		zeros := make([]float32, samplesOf(DefaultChunk, f.options.Rate))
 		f.stats.SilenceSamples += int64(len(zeros))
 		f.keep(zeros)

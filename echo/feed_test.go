@@ -164,16 +164,16 @@ func TestFeedIdle(t *testing.T) {
 
 // An input at half the speed of playing.
 func TestFeedStarved(t *testing.T) {
-	for policy, want := range map[Starved]struct {
+	for policy, want := range map[UnderrunPolicy]struct {
 		samples int // until the first end
 		stats   FeedStats
 	}{
-		StarvedWait:    {500, FeedStats{Factor: 0.4 / 0.76, Stalls: 4, StalledSeconds: 0.36}},
-		StarvedSilence: {900, FeedStats{Factor: 0.4 / 0.76, Stalls: 4, SilenceSamples: 400}},
-		StarvedEnd:     {100, FeedStats{Stalls: 1}},
+		UnderrunWait:    {500, FeedStats{Factor: 0.4 / 0.76, Stalls: 4, StalledSeconds: 0.36}},
+		UnderrunSilence: {900, FeedStats{Factor: 0.4 / 0.76, Stalls: 4, SilenceSamples: 400}},
+		UnderrunEnd:     {100, FeedStats{Stalls: 1}},
 	} {
 		t.Run(string(policy), func(t *testing.T) {
-			inFeed(t, FeedOptions{Starved: policy}, func(t *testing.T, p *pipe, feed *Feed) {
+			inFeed(t, FeedOptions{OnUnderrun: policy}, func(t *testing.T, p *pipe, feed *Feed) {
 				var fed sync.WaitGroup
 				defer fed.Wait()
 				defer feed.Close()
@@ -192,7 +192,7 @@ func TestFeedStarved(t *testing.T) {
 				})
 				got := readAll(t, feed)
 				stats := feed.Stats()
-				if policy == StarvedEnd {
+				if policy == UnderrunEnd {
 					stats.Factor = 0
 				}
 				if len(got) != want.samples || stats != want.stats {

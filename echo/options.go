@@ -41,24 +41,25 @@ var (
 	ErrClosed = errors.New("the session is closed")
 )
 
-// Queue is what becomes of an utterance that begins while another is spoken.
-type Queue string
+// QueuePolicy is how overlapping calls of Speak and Say are scheduled.
+type QueuePolicy string
 
-// The ways to take turns.
+// The queue policies.
 const (
-	QueueWait    Queue = "queue"   // it waits for its turn; the default
-	QueueReplace Queue = "replace" // it interrupts the other, and all that wait
-	QueueReject  Queue = "reject"  // it is refused with ErrBusy
+	QueueWait    QueuePolicy = "queue"   // it waits for its turn; the default
+	QueueReplace QueuePolicy = "replace" // it interrupts the other, and all that wait
+	QueueReject  QueuePolicy = "reject"  // it is refused with ErrBusy
 )
 
-// Loss is what becomes of an utterance whose connection is lost and made again.
-type Loss string
+// ReconnectPolicy is what happens to an utterance that a lost connection
+// interrupted, once the connection is made again.
+type ReconnectPolicy string
 
-// What a lost connection means for the utterance that was being spoken.
+// The reconnect policies.
 const (
-	LossAbandon Loss = "abandon" // it fails; the default
-	LossRestart Loss = "restart" // it is said again from its beginning, with a new id
-	LossResume  Loss = "resume"  // it goes on where it was last heard, with a new id
+	ReconnectAbandon ReconnectPolicy = "abandon" // it fails; the default
+	ReconnectRestart ReconnectPolicy = "restart" // it is said again from its beginning, with a new id
+	ReconnectResume  ReconnectPolicy = "resume"  // it goes on where it was last heard, with a new id
 )
 
 // Options tune a session. Nil is fine, and so is each zero value.
@@ -67,8 +68,8 @@ type Options struct {
 	Chunk      time.Duration // 0: DefaultChunk, or less where MaxMessage is smaller
 	MaxMessage int           // bytes of JSON; 0: DefaultMaxMessage
 	Pace       Pace
-	// Queue says how utterances take turns; empty: QueueWait.
-	Queue Queue
+	// Queue is the queue policy; empty: QueueWait.
+	Queue QueuePolicy
 	// MaxQueue is how many utterances may wait for their turn; 0: 1000.
 	MaxQueue int
 	// Gap is the silence between one utterance that was heard to its end and
@@ -82,10 +83,10 @@ type Options struct {
 	// silent. Its source must be a Rewinder.
 	Resume bool
 	// OnLoss says what to do with an utterance whose connection was lost;
-	// empty: LossAbandon. The others need Redial, and a Rewinder as source. An
+	// empty: ReconnectAbandon. The others need Redial, and a Rewinder as source. An
 	// utterance that is lost five times, without a second more of it being heard,
 	// fails.
-	OnLoss Loss
+	OnLoss ReconnectPolicy
 	// Redial makes a lost connection again; nil: a loss is for good. It frees
 	// the old one itself. It is called again after a growing pause while it
 	// fails.
@@ -127,7 +128,7 @@ func (o *Options) withDefaults() Options {
 	set.MaxMessage = orDefault(set.MaxMessage, DefaultMaxMessage)
 	set.Queue = orDefault(set.Queue, QueueWait)
 	set.MaxQueue = orDefault(set.MaxQueue, 1000)
-	set.OnLoss = orDefault(set.OnLoss, LossAbandon)
+	set.OnLoss = orDefault(set.OnLoss, ReconnectAbandon)
 	set.RedialTimeout = orDefault(set.RedialTimeout, 60*time.Second)
 	set.ReadyTimeout = orDefault(set.ReadyTimeout, 30*time.Second)
 	set.SendTimeout = orDefault(set.SendTimeout, 10*time.Second)

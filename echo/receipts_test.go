@@ -177,8 +177,8 @@ func (r *trial) redial(context.Context) (Stage, error) {
 func (r *trial) options() *Options {
 	pick := r.chance.IntN
 	o := &Options{
-		Queue:    []Queue{QueueWait, QueueReplace, QueueReject}[pick(3)],
-		OnLoss:   []Loss{LossAbandon, LossRestart, LossResume}[pick(3)],
+		Queue:    []QueuePolicy{QueueWait, QueueReplace, QueueReject}[pick(3)],
+		OnLoss:   []ReconnectPolicy{ReconnectAbandon, ReconnectRestart, ReconnectResume}[pick(3)],
 		MaxQueue: 1 + pick(8), Gap: time.Duration(pick(2)) * 300 * time.Millisecond,
 		BargeIn: pick(2) == 0, Resume: pick(2) == 0, SkipHeard: pick(4) == 0, SkipReady: pick(6) == 0,
 		RedialTimeout: 20 * time.Second,

@@ -75,11 +75,11 @@ func (o *Options) check(stage Stage) (int, error) {
 	if _, err := NewPacer(o.Pace, o.Rate, chunk); err != nil {
 		return 0, err
 	}
-	if !slices.Contains([]Queue{QueueWait, QueueReplace, QueueReject}, o.Queue) {
-		return 0, fmt.Errorf("echo: no queue is called %q; there are queue, replace and reject", o.Queue)
+	if !slices.Contains([]QueuePolicy{QueueWait, QueueReplace, QueueReject}, o.Queue) {
+		return 0, fmt.Errorf("echo: no queue policy is called %q; there are queue, replace and reject", o.Queue)
 	}
-	if !slices.Contains([]Loss{LossAbandon, LossRestart, LossResume}, o.OnLoss) {
-		return 0, fmt.Errorf("echo: a loss is answered by abandon, restart or resume, not by %q", o.OnLoss)
+	if !slices.Contains([]ReconnectPolicy{ReconnectAbandon, ReconnectRestart, ReconnectResume}, o.OnLoss) {
+		return 0, fmt.Errorf("echo: no reconnect policy is called %q; there are abandon, restart and resume", o.OnLoss)
 	}
 	return chunk, nil
 }

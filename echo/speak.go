@@ -324,9 +324,9 @@ func (s *Session) goOn(t *turn, c content, r Receipt, err error) error {
 		return err
 	case errors.Is(err, ErrLost):
 		switch {
-		case s.options.OnLoss == LossAbandon, s.options.Redial == nil, t.hopeless(r.SpokenSeconds):
+		case s.options.OnLoss == ReconnectAbandon, s.options.Redial == nil, t.hopeless(r.SpokenSeconds):
 			return err
-		case s.options.OnLoss == LossRestart:
+		case s.options.OnLoss == ReconnectRestart:
 			heard = 0
 		default:
 			t.furthest = 0 // what comes next is counted from there
