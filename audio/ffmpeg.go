@@ -9,7 +9,7 @@ import (
 	"os/exec"
 	"sync"
 
-	"echocast/internal/environ"
+	"echocast/internal/child"
 )
 
 // ffmpegArgs make ffmpeg turn whatever comes on its standard input into 32-bit
@@ -37,7 +37,7 @@ type ffmpeg struct {
 func openFFmpeg(r io.Reader, program string) (decoder, error) {
 	d := &ffmpeg{command: exec.Command(program, ffmpegArgs...), fed: make(chan error, 1)}
 	d.command.Stderr = &d.stderr
-	d.command.Env = environ.WithoutSecrets()
+	d.command.Env = child.MinimalEnviron()
 	in, err := d.command.StdinPipe()
 	if err != nil {
 		return nil, fmt.Errorf("ffmpeg: %w", err)

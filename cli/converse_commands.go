@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"echocast/internal/child"
 )
 
 // mostReply is how much of an answer is kept, to be shown.
@@ -31,7 +33,7 @@ type answerCommands struct {
 func startCommands(ctx context.Context, think, tts, said, text string, out *reporter) (*answerCommands, io.ReadCloser, error) {
 	ctx, stop := context.WithCancel(ctx)
 	c := &answerCommands{stop: stop, said: &kept{}, given: text}
-	c.speak = shell(ctx, tts)
+	c.speak = child.Shell(ctx, tts)
 	c.speak.Stderr = out.people
 	audio, err := c.speak.StdoutPipe()
 	if err != nil {
@@ -56,7 +58,7 @@ func startCommands(ctx context.Context, think, tts, said, text string, out *repo
 // startThinking starts the command that answers, and joins its output to the
 // other's input.
 func (c *answerCommands) startThinking(ctx context.Context, think, said string, out *reporter) error {
-	c.think = shell(ctx, think)
+	c.think = child.Shell(ctx, think)
 	c.think.Stderr = out.people
 	c.think.Stdin = strings.NewReader(said + "\n")
 	reply, err := c.think.StdoutPipe()

@@ -15,6 +15,7 @@ import (
 
 	"echocast/audio"
 	"echocast/echo"
+	"echocast/internal/child"
 	"echocast/tavus"
 )
 
@@ -165,7 +166,7 @@ func WithSignals(parent context.Context) (ctx context.Context, stop func()) {
 	if !signal.Ignored(syscall.SIGHUP) {
 		signal.Notify(signals, syscall.SIGHUP)
 	}
-	signal.Ignore(syscall.SIGPIPE)
+	stopCatching := child.CatchSIGPIPE()
 	done, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -179,6 +180,7 @@ func WithSignals(parent context.Context) (ctx context.Context, stop func()) {
 	}()
 	return ctx, func() {
 		signal.Stop(signals)
+		stopCatching()
 		close(done)
 		<-ended
 		cancel(nil)

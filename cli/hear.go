@@ -21,6 +21,7 @@ import (
 
 	"echocast/echo"
 	"echocast/hear"
+	"echocast/internal/child"
 	"echocast/rtc"
 	"echocast/rtc/daily"
 )
@@ -327,7 +328,7 @@ var errCommandEnded = fmt.Errorf("the command has ended: %w", errRoomOver)
 // start begins a command that takes the samples.
 func (f *soundFile) start(ctx context.Context, line string, streams Streams) error {
 	life, kill := context.WithCancel(context.WithoutCancel(ctx))
-	cmd := shell(life, line)
+	cmd := child.Shell(life, line)
 	cmd.Stdout, cmd.Stderr = streams.Out, streams.Err
 	stdin, err := cmd.StdinPipe()
 	if err == nil {

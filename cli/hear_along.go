@@ -9,6 +9,8 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+
+	"echocast/internal/child"
 )
 
 // asrRate is the sampling rate in Hz of what a recogniser gets.
@@ -87,7 +89,7 @@ type recognition struct {
 // recognise starts the command, which tells heard what it understands.
 func recognise(ctx context.Context, line string, rooms <-chan ears, out *reporter, heard func(heardUser)) (*recognition, error) {
 	ctx, kill := context.WithCancel(ctx)
-	r := &recognition{command: shell(ctx, line), kill: kill}
+	r := &recognition{command: child.Shell(ctx, line), kill: kill}
 	r.command.Stderr = out.people
 	fail := func(err error) (*recognition, error) {
 		kill()

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"echocast/echo"
+	"echocast/internal/child"
 )
 
 // Bounds of --exec.
@@ -81,7 +82,7 @@ func (e *executor) one(stopped context.Context, event []byte) error {
 	ctx, cancel := context.WithTimeout(stopped, e.timeout)
 	defer cancel()
 	printed := &bounded{left: mostPrinted}
-	cmd := shell(ctx, e.line)
+	cmd := child.Shell(ctx, e.line)
 	cmd.Stdin = bytes.NewReader(append(event, '\n'))
 	cmd.Stdout = printed
 	cmd.Stderr = e.out.people

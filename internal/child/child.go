@@ -1,0 +1,178 @@
+// Package child builds and runs the processes that echocast starts: the user's
+// commands, decoders and browsers.
+//
+// A child inherits no secret of echocast, runs in a process group of its own,
+// and is killed with that group: when its context ends, when its leader has
+// exited and what is left of it writes nothing, and, where the system can do
+// that (Linux), when echocast itself dies.
+package child
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// IdleTimeout is how long the standard output of a command stays open after the
+// command has exited, while a background process that holds it writes nothing.
+const IdleTimeout = 500 * time.Millisecond
+
+// stdinTimeout bounds the wait for a reader that feeds a command which has exited.
+const stdinTimeout = time.Second
+
+// Command returns a command that is killed with all it started when ctx ends. Its
+// environment is Environ.
+func Command(ctx context.Context, name string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Env = Environ()
+	cmd.WaitDelay = stdinTimeout
+	group(cmd)
+	return cmd
+}
+
+// Shell returns a command that runs a command line of the user's, as Command
+// does, by sh -c or cmd /C.
+func Shell(ctx context.Context, line string) *exec.Cmd {
+	return Command(ctx, shell[0], shell[1], line)
+}
+
+// Process is a command that is running, whose standard output is read.
+type Process struct {
+	// Stdout is what the command prints. It ends when all who hold it have
+	// closed it, or when the command has exited and nothing came for IdleTimeout.
+	Stdout io.ReadCloser
+	cmd    *exec.Cmd
+	exited chan struct{}
+	err    error // how it exited; read after exited
+	once   sync.Once
+}
+
+// Start starts a command of this package. The caller reads Stdout and calls Wait.
+func Start(cmd *exec.Cmd) (*Process, error) {
+	read, write, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	cmd.Stdout = write
+	err = cmd.Start()
+	_ = write.Close() // the child has its own
+	if err != nil {
+		_ = read.Close() // nothing came
+		return nil, err
+	}
+	p := &Process{cmd: cmd, exited: make(chan struct{})}
+	out := &output{file: read}
+	p.Stdout = out
+	go func() { // ends with the command; Wait waits for it
+		defer close(p.exited)
+		p.err = cmd.Wait()
+		if errors.Is(p.err, exec.ErrWaitDelay) {
+			p.err = nil // it exited well; who fed it was still writing
+		}
+		out.expire()
+	}()
+	return p, nil
+}
+
+// Exited is closed when the command itself has exited.
+func (p *Process) Exited() <-chan struct{} { return p.exited }
+
+// Kill kills the command and all it started.
+func (p *Process) Kill() { kill(p.cmd) }
+
+// Wait waits until the command has exited, closes Stdout, kills what the command
+// left running, and returns how it exited: nil or an *exec.ExitError, as a rule.
+func (p *Process) Wait() error {
+	<-p.exited
+	p.once.Do(func() {
+		_ = p.Stdout.Close() // it was only read
+		p.Kill()
+	})
+	return p.err
+}
+
+// output is the reading end of a pipe that ends once the writer has exited and
+// nothing comes any more.
+type output struct {
+	file    *os.File
+	mu      sync.Mutex
+	expired bool // the command has exited
+}
+
+func (o *output) Read(p []byte) (int, error) {
+	n, err := o.file.Read(p)
+	if errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, os.ErrClosed) {
+		return n, io.EOF
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if n > 0 && o.expired {
+		_ = o.file.SetReadDeadline(time.Now().Add(IdleTimeout)) // it could be set before
+	}
+	return n, err
+}
+
+func (o *output) Close() error { return o.file.Close() }
+
+// expire begins to count idle time. Where a pipe has no deadlines (Windows), it
+// is closed after that time.
+func (o *output) expire() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.expired = true
+	err := o.file.SetReadDeadline(time.Now().Add(IdleTimeout))
+	if errors.Is(err, os.ErrNoDeadline) {
+		time.AfterFunc(IdleTimeout, func() { _ = o.file.Close() })
+	}
+}
+
+// secrets are the variables that hold secrets of echocast; one that ends in * is
+// the beginning of several names.
+var secrets = []string{
+	"TAVUS_API_KEY", "LIVEKIT_API_KEY", "LIVEKIT_API_SECRET", "LIVEKIT_TOKEN",
+	"ECHOCAST_ROOM_KEY", "ECHOCAST_ICE_*",
+}
+
+// Environ returns this process's environment without echocast's own secrets, and
+// with the extra variables ("NAME=value"). Other keys, such as those a speech
+// service needs, are kept: the user's commands are the ones that need them.
+func Environ(extra ...string) []string {
+	kept := slices.DeleteFunc(os.Environ(), func(variable string) bool { return named(variable, secrets) })
+	return append(kept, extra...)
+}
+
+// harmless are the variables that programs need to find their files, the display
+// and the network.
+var harmless = []string{
+	"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "LC_*", "TZ", "TMPDIR", "TMP", "TEMP",
+	"DISPLAY", "WAYLAND_DISPLAY", "XAUTHORITY", "XDG_*", "DBUS_SESSION_BUS_ADDRESS", "PULSE_*",
+	"LD_LIBRARY_PATH", "DYLD_*", "FONTCONFIG_*", "CHROME_*", "CHROMIUM_FLAGS",
+	"SSL_CERT_FILE", "SSL_CERT_DIR", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY",
+	"SYSTEMROOT", "SYSTEMDRIVE", "WINDIR", "COMSPEC", "PATHEXT", "USERPROFILE", "APPDATA", "LOCALAPPDATA",
+	"PROGRAMFILES*", "PROGRAMDATA", "COMMONPROGRAMFILES*",
+}
+
+// MinimalEnviron returns the few variables of this process's environment that any
+// program needs, and the extra ones ("NAME=value"). It is for programs that read
+// what strangers sent: browsers and decoders.
+func MinimalEnviron(extra ...string) []string {
+	kept := slices.DeleteFunc(os.Environ(), func(variable string) bool { return !named(variable, harmless) })
+	return append(kept, extra...)
+}
+
+// named reports whether a variable ("NAME=value") is one of these names. Case
+// does not matter: Windows ignores it, and proxies are written both ways.
+func named(variable string, names []string) bool {
+	name, _, _ := strings.Cut(variable, "=")
+	name = strings.ToUpper(name)
+	return slices.ContainsFunc(names, func(pattern string) bool {
+		start, isPrefix := strings.CutSuffix(pattern, "*")
+		return name == pattern || isPrefix && strings.HasPrefix(name, start)
+	})
+}

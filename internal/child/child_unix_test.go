@@ -1,0 +1,147 @@
+//go:build unix
+
+package child
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// holder returns a shell command that holds a pipe as long as it, or anything it
+// starts, lives; gone is closed when nobody does any more.
+func holder(t *testing.T) (hold string, gone <-chan struct{}) {
+	t.Helper()
+	fifo := filepath.Join(t.TempDir(), "alive")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		pipe, err := os.Open(fifo) // waits for the command
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer pipe.Close()
+		_, _ = io.Copy(io.Discard, pipe)
+	}()
+	return "exec 9>'" + fifo + "'; ", over
+}
+
+func start(t *testing.T, ctx context.Context, line string) *Process {
+	t.Helper()
+	p, err := Start(Shell(ctx, line))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// A process that a command leaves behind with its output open does not keep the
+// output from ending, and does not outlive it.
+func TestWhatACommandLeavesEnds(t *testing.T) {
+	hold, gone := holder(t)
+	p := start(t, t.Context(), hold+"sleep 600 & echo said")
+	text, err := io.ReadAll(p.Stdout)
+	if err != nil || string(text) != "said\n" {
+		t.Errorf("%q, %v", text, err)
+	}
+	if err := p.Wait(); err != nil {
+		t.Error(err)
+	}
+	<-gone
+}
+
+// A process in the background that still writes is read to its end.
+func TestBackgroundOutputIsRead(t *testing.T) {
+	p := start(t, t.Context(), "(for i in 1 2 3; do sleep 0.1; echo $i; done) & true")
+	text, err := io.ReadAll(p.Stdout)
+	if err != nil || string(text) != "1\n2\n3\n" {
+		t.Errorf("%q, %v", text, err)
+	}
+	if err := p.Wait(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAnEndedContextKillsTheGroup(t *testing.T) {
+	hold, gone := holder(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	p := start(t, ctx, hold+"sleep 600 & echo ready; wait")
+	if _, err := p.Stdout.Read(make([]byte, 16)); err != nil {
+		t.Error(err)
+	}
+	cancel()
+	_, err := errors.AsType[*exec.ExitError](p.Wait())
+	if !err {
+		t.Error("a killed command has no exit error")
+	}
+	<-gone
+}
+
+func TestExitStatus(t *testing.T) {
+	p := start(t, t.Context(), "exit 3")
+	if _, err := io.ReadAll(p.Stdout); err != nil {
+		t.Error(err)
+	}
+	if err := p.Wait(); err == nil || err.Error() != "exit status 3" {
+		t.Error(err)
+	}
+	if _, err := Start(Command(t.Context(), "/no/such/program")); err == nil {
+		t.Error("a missing program was started")
+	}
+}
+
+// A program that writes to a closed pipe is ended by SIGPIPE, although echocast
+// itself is not.
+func TestSIGPIPEIsReset(t *testing.T) {
+	stop := CatchSIGPIPE()
+	defer stop()
+	p := start(t, t.Context(), "exec yes")
+	_, _ = io.ReadFull(p.Stdout, make([]byte, 10))
+	_ = p.Stdout.Close()
+	if err := p.Wait(); err == nil || !strings.Contains(err.Error(), "broken pipe") {
+		t.Errorf("the program ended with %v", err)
+	}
+	if signal.Ignored(syscall.SIGPIPE) {
+		t.Error("SIGPIPE is ignored, and children would inherit that")
+	}
+}
+
+// A command dies with the process that started it, also where that is killed.
+func TestCommandsDieWithTheirParent(t *testing.T) {
+	if os.Getenv("CHILD_TEST_PARENT") != "" {
+		p := start(t, context.Background(), os.Getenv("CHILD_TEST_PARENT"))
+		_ = p.Wait()
+		return
+	}
+	if runtime.GOOS != "linux" {
+		t.Skip("this system has no signal for that")
+	}
+	hold, gone := holder(t)
+	ready := filepath.Join(t.TempDir(), "ready")
+	if err := syscall.Mkfifo(ready, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	parent := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestCommandsDieWithTheirParent$")
+	parent.Env = append(os.Environ(), "CHILD_TEST_PARENT="+hold+"echo >'"+ready+"'; exec sleep 600")
+	if err := parent.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.ReadFile(ready); err != nil {
+		t.Error(err)
+	}
+	_ = parent.Process.Kill()
+	_ = parent.Wait()
+	<-gone
+}

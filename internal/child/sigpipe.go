@@ -1,0 +1,16 @@
+package child
+
+import (
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// CatchSIGPIPE makes a write to a closed pipe an error in this process, as
+// ignoring SIGPIPE does; but children do not inherit that, so that a program
+// which writes to nobody still ends.
+func CatchSIGPIPE() (stop func()) {
+	caught := make(chan os.Signal, 1) // nobody reads it: what does not fit is dropped
+	signal.Notify(caught, syscall.SIGPIPE)
+	return func() { signal.Stop(caught) }
+}
