@@ -1,0 +1,164 @@
+// Package daily registers Daily rooms with package room: the addresses below
+// https://daily.co, as a Tavus conversation_url is one, and those of any other
+// host as daily+https://HOST/ROOM. The meeting token of a private room stands in
+// the address as ?t=, where Daily's own pages take it.
+package daily
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+
+	"github.com/pion/rtp"
+
+	"echocast/room"
+	"echocast/rtc/daily"
+	"echocast/rtc/daily/core"
+)
+
+// scheme marks the address of a Daily room that does not look like one.
+const scheme = "daily+"
+
+func init() {
+	room.Register("https://daily.co", &Backend{})
+	room.Register(scheme+"https", &Backend{})
+	room.Register(scheme+"http", &Backend{})
+}
+
+// Backend joins Daily rooms, by Daily's library where it is found, else by a
+// browser with daily-js.
+type Backend struct {
+	// Token is the meeting token of a private room, in place of the address's.
+	Token string
+	// Core is the path of Daily's library or of its SDK. The default is where
+	// it is usually found.
+	Core string
+	// Chromium, DailyJS and CallMachine are as in the options of package
+	// rtc/daily. Any of them asks for a browser, unless Core is set.
+	Chromium, DailyJS, CallMachine string
+}
+
+// Transport is what joins Daily rooms on this machine.
+type Transport struct {
+	Name    string // for people
+	Reason  string // why it is this one
+	Browser string // path; empty where none is needed
+	Library string // path; empty where a browser is used
+}
+
+// Load opens Daily's library.
+func (t Transport) Load() (daily.Library, error) {
+	library, err := core.Load(t.Library)
+	if err != nil {
+		return nil, fmt.Errorf("daily: %w", err)
+	}
+	return library, nil
+}
+
+// Transport decides what joins a room: Daily's library, where there is one that
+// this program can open, unless a browser is asked for, by name or because only
+// a browser has a microphone. A library that was named is used, or the error is
+// a *room.OptionError.
+func (b *Backend) Transport(microphone bool) (Transport, error) {
+	if microphone {
+		return b.browser("only a browser has a microphone")
+	}
+	path, err := core.Find(b.Core)
+	switch {
+	case b.Core != "" && err != nil:
+		return Transport{}, &room.OptionError{Option: "Core", Err: err}
+	case b.Core != "" && !core.Supported:
+		return Transport{}, &room.OptionError{Option: "Core", Err: fmt.Errorf("%s: %w; the usual build can", b.Core, core.ErrUnsupported)}
+	case b.Core != "":
+		return Transport{Name: "Daily's library", Reason: "it was named", Library: path}, nil
+	case b.Chromium != "":
+		return b.browser("it was named")
+	case b.DailyJS != "" || b.CallMachine != "":
+		return b.browser("what was named needs a browser")
+	case err != nil:
+		return b.browser("Daily's library was not found")
+	case !core.Supported:
+		return b.browser(core.ErrUnsupported.Error())
+	}
+	return Transport{Name: "Daily's library", Reason: "it was found at " + path, Library: path}, nil
+}
+
+func (b *Backend) browser(reason string) (Transport, error) {
+	path, err := daily.FindBrowser(b.Chromium)
+	if err != nil {
+		return Transport{}, err
+	}
+	return Transport{Name: "Chromium with daily-js", Reason: reason, Browser: path}, nil
+}
+
+// parse takes the meeting token out of an address.
+func (b *Backend) parse(address string) (page, token string, err error) {
+	u, err := url.Parse(strings.TrimPrefix(address, scheme))
+	if err != nil {
+		return "", "", &room.AddressError{Err: errors.New("not the URL of a Daily room")} // url's error quotes the token
+	}
+	query := u.Query()
+	token = cmp.Or(b.Token, query.Get("t"))
+	query.Del("t")
+	u.RawQuery = query.Encode()
+	return u.String(), token, nil
+}
+
+// Join joins the room. Its messages have as many bytes as the room says that it
+// takes, unless fewer are asked for.
+func (b *Backend) Join(ctx context.Context, address string, o *room.Options) (*room.Connection, error) {
+	page, token, err := b.parse(address)
+	if err != nil {
+		return nil, err
+	}
+	with := &daily.Options{
+		Token: token, Chromium: b.Chromium, DailyJS: b.DailyJS, CallMachine: b.CallMachine,
+		Microphone: o.Microphone, SoundRate: o.HearRate,
+	}
+	by, err := b.Transport(o.Microphone)
+	if err != nil {
+		return nil, err
+	}
+	if by.Library != "" {
+		with.MaxMessage = o.MaxMessage // the library does not tell the room's
+		if with.Library, err = by.Load(); err != nil {
+			return nil, err
+		}
+	}
+	conn, err := daily.Join(ctx, page, with)
+	if err != nil {
+		return nil, err
+	}
+	c := &room.Connection{Close: conn.Close}
+	if o.Hear {
+		c.Hearer = &hearer{conn}
+	}
+	if o.Microphone {
+		c.Stage = daily.NewMicrophone(conn, o.Wrapped(conn))
+		return c, nil
+	}
+	c.MaxMessage = conn.MaxMessage()
+	if o.MaxMessage > 0 {
+		c.MaxMessage = min(c.MaxMessage, o.MaxMessage)
+	}
+	c.Stage = o.Messages(conn, c.MaxMessage)
+	return c, nil
+}
+
+// hearer hears the room, where one participant at a time is heard.
+type hearer struct{ conn *daily.Conn }
+
+// Hear implements room.Hearer.
+func (h *hearer) Hear(ctx context.Context, from string, packet func(string, *rtp.Packet), left func(string)) error {
+	if from == room.All {
+		return &room.OptionError{Option: "from", Err: errors.New("in a Daily room one participant at a time is heard")}
+	}
+	err := h.conn.Hear(ctx, from == room.Replica, packet, left)
+	if errors.Is(err, daily.ErrPeerGone) {
+		return fmt.Errorf("%w: %w", room.ErrOver, err)
+	}
+	return err
+}

@@ -1,0 +1,67 @@
+// Package peer registers the rooms of one replica of echocast, or of any other
+// program that serves a WebRTC data channel as package rtc does, with package
+// room: http://HOST:PORT and https://HOST:PORT.
+package peer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/pion/rtp"
+
+	"echocast/echo"
+	"echocast/room"
+	"echocast/rtc"
+)
+
+func init() {
+	room.Register("http", &Backend{})
+	room.Register("https", &Backend{})
+}
+
+// Backend dials replicas of echocast.
+type Backend struct {
+	Options rtc.Options // keys, certificates, STUN and TURN servers
+}
+
+// Join dials the replica.
+func (b *Backend) Join(ctx context.Context, address string, o *room.Options) (*room.Connection, error) {
+	if o.Microphone {
+		return nil, &room.OptionError{Option: "Microphone", Err: errors.New("a data channel has no audio track to speak by")}
+	}
+	with := b.Options
+	with.Sound = o.Hear
+	conn, err := rtc.Dial(ctx, address, &with)
+	if err != nil {
+		return nil, err
+	}
+	limit := o.MaxMessage
+	if limit == 0 {
+		limit = echo.DefaultMaxMessage
+	}
+	c := &room.Connection{Stage: o.Messages(conn, limit), MaxMessage: limit, Close: conn.Close}
+	if o.Hear {
+		c.Hearer = &hearer{conn}
+	}
+	return c, nil
+}
+
+// hearer hears what a replica and its user say.
+type hearer struct{ conn *rtc.Conn }
+
+// Hear implements room.Hearer.
+func (h *hearer) Hear(ctx context.Context, from string, packet func(string, *rtp.Packet), _ func(string)) error {
+	for {
+		sound, err := h.conn.Hear(ctx)
+		if errors.Is(err, rtc.ErrPeerGone) {
+			return fmt.Errorf("%w: %w", room.ErrOver, err)
+		}
+		if err != nil {
+			return err
+		}
+		if from == room.All || sound.Track == from {
+			packet(sound.Track, sound.Packet)
+		}
+	}
+}

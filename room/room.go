@@ -1,0 +1,258 @@
+// Package room joins any room by its address, and speaks and hears there in the
+// same way whatever carries it:
+//
+//	import _ "echocast/room/daily" // registers Daily rooms
+//
+//	r, err := room.Join(ctx, "https://tavus.daily.co/c0123456789abcdef", nil)
+//	session, err := echo.NewSession(r.Stage(), &echo.Options{Redial: r.Rejoin})
+//
+// Each kind of room is a package that registers the addresses it joins, as the
+// drivers of database/sql do: room/peer (http and https), room/daily (Daily
+// rooms) and room/livekit (livekit+wss). Package room/roomtest has a room in
+// memory, for tests.
+package room
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/pion/rtp"
+
+	"echocast/echo"
+)
+
+// Who is heard in a room.
+const (
+	User    = "user"    // everybody but the replica
+	Replica = "replica" // the replica alone
+	All     = "all"     // both; not every room can
+)
+
+// Hearer passes on what is said in a room.
+type Hearer interface {
+	// Hear calls packet for each RTP packet of those that from names (User,
+	// Replica or All) with the name of its track, and left for each track that
+	// is over. It ends with ctx or with the room; its error says which.
+	Hear(ctx context.Context, from string, packet func(track string, p *rtp.Packet), left func(track string)) error
+}
+
+// What callers may test with errors.Is.
+var (
+	// ErrOver says that the room has ended in good order.
+	ErrOver = errors.New("the room has ended")
+	// ErrClosed says that the room was closed by its Close.
+	ErrClosed = errors.New("the room was closed")
+	// ErrNoHearing says that the room was joined without Options.Hear.
+	ErrNoHearing = errors.New("the room was joined without hearing")
+)
+
+// Options say how a room is joined. Nil and each zero value mean the default.
+type Options struct {
+	// Backend joins the room, with settings of its own such as a key. The
+	// default is the one that is registered for the address.
+	Backend Backend
+
+	// Conversation is the id of the conversation that messages carry.
+	Conversation string
+
+	// MaxMessage is how many bytes a message may have at most. The default is
+	// what the room takes.
+	MaxMessage int
+
+	// Hear asks for what is said in the room.
+	Hear bool
+
+	// HearRate is the sampling rate in Hz of packets that come decoded, from
+	// Daily's library. The default is 48000.
+	HearRate int
+
+	// ListenOnly joins as one more participant, beside one who speaks.
+	ListenOnly bool
+
+	// UserEvents asks for events when people begin and stop to speak, in rooms
+	// that tell it only to those who ask.
+	UserEvents bool
+
+	// Microphone speaks by an audio track instead of messages, in rooms that
+	// can.
+	Microphone bool
+
+	// Avatar is the identity of the participant to speak through, in rooms
+	// where it has to be named.
+	Avatar string
+
+	// Wrap, if it is set, stands between the connection and its user, in rooms
+	// that carry messages.
+	Wrap func(echo.Conn) echo.Conn
+}
+
+// Messages is the stage of a connection that carries messages, of limit bytes
+// at most. It is for backends.
+func (o *Options) Messages(conn echo.Conn, limit int) *echo.Messages {
+	return echo.NewMessages(o.Wrapped(conn), o.Conversation, limit)
+}
+
+// Wrapped is a connection with what Options.Wrap puts in front of it. It is for
+// backends.
+func (o *Options) Wrapped(conn echo.Conn) echo.Conn {
+	if o.Wrap == nil {
+		return conn
+	}
+	return o.Wrap(conn)
+}
+
+// Connection is what a Backend makes: one stay in a room.
+type Connection struct {
+	Stage echo.Stage
+	// MaxMessage is how many bytes a message may have; 0: as many as need be.
+	MaxMessage int
+	Hearer     Hearer       // nil where nothing can be heard
+	Close      func() error // leaves the room once what was sent is delivered
+}
+
+// Room is a room that was joined. Its methods may be called by anybody at any
+// time.
+type Room struct {
+	address string
+	options Options
+	backend Backend
+
+	mu      sync.Mutex
+	now     *Connection   // nil between a loss and the next connection
+	closed  bool          // by Close
+	changed chan struct{} // closed when now or closed changes
+}
+
+// Join joins the room at an address. The error is an *AddressError or
+// *UnknownSchemeError of the address, an *OptionError of the options, or what
+// the backend says.
+func Join(ctx context.Context, address string, o *Options) (*Room, error) {
+	r := &Room{address: address, changed: make(chan struct{})}
+	if o != nil {
+		r.options = *o
+	}
+	if r.backend = r.options.Backend; r.backend == nil {
+		var err error
+		if r.backend, err = Lookup(address); err != nil {
+			return nil, err
+		}
+	}
+	now, err := r.backend.Join(ctx, address, &r.options)
+	if err != nil {
+		return nil, err
+	}
+	r.now = now
+	return r, nil
+}
+
+// Stage is where utterances are spoken, until the next Rejoin; nil where that
+// failed.
+func (r *Room) Stage() echo.Stage {
+	if now, _ := r.current(); now != nil {
+		return now.Stage
+	}
+	return nil
+}
+
+// MaxMessage is how many bytes a message may have; 0: as many as need be.
+func (r *Room) MaxMessage() int {
+	if now, _ := r.current(); now != nil {
+		return now.MaxMessage
+	}
+	return 0
+}
+
+func (r *Room) current() (now *Connection, changed <-chan struct{}) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.now, r.changed
+}
+
+// Rejoin leaves the room, whose connection was lost, and joins it again. It is
+// what echo.Options.Redial wants.
+func (r *Room) Rejoin(ctx context.Context) (echo.Stage, error) {
+	r.leave()
+	now, err := r.backend.Join(ctx, r.address, &r.options)
+	if err != nil {
+		return nil, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		_ = now.Close() // nobody has used it
+		return nil, fmt.Errorf("room: join again: %w", ErrClosed)
+	}
+	r.now = now
+	r.change()
+	return now.Stage, nil
+}
+
+// leave ends the connection, if there is one.
+func (r *Room) leave() {
+	r.mu.Lock()
+	now := r.now
+	r.now = nil
+	r.change()
+	r.mu.Unlock()
+	if now != nil {
+		_ = now.Close() // what it could not deliver, receipts tell
+	}
+}
+
+// change wakes those who wait for a connection; r.mu is held.
+func (r *Room) change() {
+	close(r.changed)
+	r.changed = make(chan struct{})
+}
+
+// Close leaves the room, once what was sent is delivered. It may be called
+// twice.
+func (r *Room) Close() error {
+	r.mu.Lock()
+	r.closed = true
+	r.mu.Unlock()
+	r.leave()
+	return nil
+}
+
+// Hear hears the room by the present connection, as Hearer says, and ends with
+// it. The error is ErrNoHearing where Options.Hear was not set, ErrOver where
+// the room has ended in good order, or what the connection says.
+func (r *Room) Hear(ctx context.Context, from string, packet func(track string, p *rtp.Packet), left func(track string)) error {
+	now, _ := r.current()
+	switch {
+	case now == nil:
+		return fmt.Errorf("room: hear: %w", ErrClosed)
+	case now.Hearer == nil:
+		return fmt.Errorf("room: hear: %w", ErrNoHearing)
+	}
+	return now.Hearer.Hear(ctx, from, packet, left)
+}
+
+// HearOn hears the room as Hear does, and goes on after each Rejoin, until ctx
+// ends or the room is closed. lost is told why a connection was heard no more.
+func (r *Room) HearOn(ctx context.Context, from string, packet func(track string, p *rtp.Packet), left func(track string), lost func(error)) {
+	var heard *Connection
+	for {
+		r.mu.Lock()
+		now, changed, closed := r.now, r.changed, r.closed
+		r.mu.Unlock()
+		if closed {
+			return
+		}
+		if now != nil && now != heard && now.Hearer != nil {
+			heard = now
+			if err := now.Hearer.Hear(ctx, from, packet, left); ctx.Err() == nil {
+				lost(err)
+			}
+			continue
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return
+		}
+	}
+}

@@ -1,0 +1,192 @@
+package room_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/pion/rtp"
+
+	"echocast/echo"
+	"echocast/replica"
+	"echocast/room"
+	"echocast/room/daily"
+	"echocast/room/livekit"
+	"echocast/room/peer"
+	"echocast/room/roomtest"
+)
+
+// The backend of each kind of address is found by its scheme or its domain.
+func TestLookup(t *testing.T) {
+	for address, want := range map[string]func(room.Backend) bool{
+		"http://127.0.0.1:8870":             is[*peer.Backend],
+		"https://studio.example.org":        is[*peer.Backend],
+		"https://daily.com.example.org":     is[*peer.Backend],
+		"https://notdaily.co/c1":            is[*peer.Backend],
+		"https://daily.co/c1":               is[*daily.Backend],
+		"https://tavus.daily.co/c1?t=x":     is[*daily.Backend],
+		"daily+https://rooms.example.org/r": is[*daily.Backend],
+		"livekit+wss://h/r":                 is[livekit.Backend],
+		"LIVEKIT+ws://h/r":                  is[livekit.Backend],
+	} {
+		if b, err := room.Lookup(address); err != nil || !want(b) {
+			t.Errorf("%s: %T, %v", address, b, err)
+		}
+	}
+}
+
+func is[B room.Backend](b room.Backend) bool { _, ok := b.(B); return ok }
+
+func TestLookupRefuses(t *testing.T) {
+	for _, address := range []string{"", "nonsense", "127.0.0.1:8870", "ftp://user:canary@h/r?t=canary#canary", "%zz"} {
+		_, err := room.Lookup(address)
+		if _, ok := errors.AsType[*room.UnknownSchemeError](err); !ok || strings.Contains(err.Error(), "canary") {
+			t.Errorf("%s: %v", address, err)
+		}
+	}
+}
+
+// join opens a room in memory and joins it.
+func join(t *testing.T, o *replica.Options) (*room.Room, *roomtest.Room) {
+	t.Helper()
+	r := roomtest.Open(o)
+	joined, err := room.Join(t.Context(), r.Address, &room.Options{Conversation: "c1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return joined, r
+}
+
+func TestJoinSpeaksInMemory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		joined, r := join(t, &replica.Options{ConversationID: "c1"})
+		session, err := echo.NewSession(joined.Stage(), &echo.Options{MaxMessage: joined.MaxMessage(), Redial: joined.Rejoin})
+		if err != nil {
+			t.Fatal(err)
+		}
+		receipt, err := session.Speak(t.Context(), echo.Speech{Samples: &samples{left: 24000}})
+		if err != nil || receipt.Outcome != echo.Finished {
+			t.Errorf("%+v, %v", receipt, err)
+		}
+		_ = session.Close()
+		_ = joined.Close()
+		reports := r.Close()
+		if len(reports) != 1 || reports[0].ComplaintCount != 0 || reports[0].PlayedSeconds != 1 {
+			t.Errorf("%+v", reports)
+		}
+	})
+}
+
+// samples is a source of silence.
+type samples struct{ left int }
+
+func (s *samples) ReadSamples(p []float32) (int, error) {
+	n := min(len(p), s.left)
+	if n == 0 {
+		return 0, io.EOF
+	}
+	clear(p[:n])
+	s.left -= n
+	return n, nil
+}
+
+// stay is one connection of a room whose backend is in this file.
+type stay struct {
+	number int
+	heard  chan string // what Hear was asked for
+	lost   chan error  // ends Hear
+	closed bool
+}
+
+func (s *stay) Hear(ctx context.Context, from string, _ func(string, *rtp.Packet), _ func(string)) error {
+	s.heard <- from
+	select {
+	case err := <-s.lost:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// hotel is a backend that counts its stays.
+type hotel struct {
+	stays []*stay
+	full  error
+}
+
+func (h *hotel) Join(context.Context, string, *room.Options) (*room.Connection, error) {
+	if h.full != nil {
+		return nil, h.full
+	}
+	s := &stay{number: len(h.stays), heard: make(chan string, 1), lost: make(chan error)}
+	h.stays = append(h.stays, s)
+	return &room.Connection{MaxMessage: 100 + s.number, Hearer: s, Close: func() error {
+		s.closed = true
+		return nil
+	}}, nil
+}
+
+func TestRejoin(t *testing.T) {
+	h := &hotel{}
+	r, err := room.Join(t.Context(), "any", &room.Options{Backend: h})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Rejoin(t.Context()); err != nil || r.MaxMessage() != 101 || !h.stays[0].closed || h.stays[1].closed {
+		t.Errorf("%v, limit %d", err, r.MaxMessage())
+	}
+	h.full = errors.New("full")
+	if _, err := r.Rejoin(t.Context()); !errors.Is(err, h.full) || r.Stage() != nil || !h.stays[1].closed {
+		t.Error(err)
+	}
+	h.full = nil
+	_ = r.Close()
+	if _, err := r.Rejoin(t.Context()); !errors.Is(err, room.ErrClosed) || !h.stays[2].closed {
+		t.Errorf("after Close: %v", err)
+	}
+}
+
+// HearOn hears each connection once, and ends with Close.
+func TestHearOn(t *testing.T) {
+	h := &hotel{}
+	r, err := room.Join(t.Context(), "any", &room.Options{Backend: h})
+	if err != nil {
+		t.Fatal(err)
+	}
+	why, ended := make(chan error, 1), make(chan struct{})
+	go func() {
+		defer close(ended)
+		r.HearOn(t.Context(), room.User, nil, nil, func(err error) { why <- err })
+	}()
+	if from := <-h.stays[0].heard; from != room.User {
+		t.Error(from)
+	}
+	lost := errors.New("lost")
+	h.stays[0].lost <- lost
+	if err := <-why; !errors.Is(err, lost) {
+		t.Error(err)
+	}
+	if _, err := r.Rejoin(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	<-h.stays[1].heard
+	h.stays[1].lost <- lost
+	<-why
+	_ = r.Close()
+	<-ended
+}
+
+func TestHearRefuses(t *testing.T) {
+	joined, r := join(t, nil)
+	if err := joined.Hear(t.Context(), room.All, nil, nil); !errors.Is(err, room.ErrNoHearing) {
+		t.Error(err)
+	}
+	_ = joined.Close()
+	if err := joined.Hear(t.Context(), room.All, nil, nil); !errors.Is(err, room.ErrClosed) {
+		t.Error(err)
+	}
+	r.Close()
+}
