@@ -76,6 +76,7 @@ func (v *conversation) checkAll() error {
 	if err := v.checkReach(); err != nil {
 		return err
 	}
+	v.anyChunk = isLiveKit(v.to)
 	return v.check([]string{stdinName})
 }
 

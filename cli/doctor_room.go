@@ -224,7 +224,7 @@ func (d *doctoring) enter(ctx context.Context) {
 	}
 	d.ok("join", "joined in %.1f s", time.Since(began).Seconds())
 	d.ok("message limit", "%d bytes", room.limit)
-	session, err := echo.NewSession(room.stage, &echo.Options{ReadyTimeout: d.readyTimeout, MaxMessage: room.limit})
+	session, err := echo.NewSession(room.stage, &echo.Options{ReadyTimeout: d.readyTimeout})
 	if err == nil {
 		err = session.WaitReady(ctx)
 		_ = session.Close() // never fails

@@ -26,6 +26,7 @@ type settings struct {
 	maxRate      float64
 	chunk        time.Duration
 	maxMessage   int
+	anyChunk     bool // the room limits no message
 	conversation string
 	ffmpeg       bool
 	resampler    string
@@ -93,9 +94,8 @@ func (s *settings) outputFlags() []cli.Flag {
 // session is what the settings mean for a session.
 func (s *settings) session() *echo.Options {
 	return &echo.Options{
-		Chunk:      s.chunk,
-		MaxMessage: s.maxMessage,
-		Pace:       echo.Pace{Mode: echo.Mode(s.pace), Lead: s.lead, MaxRate: s.maxRate},
+		Chunk: s.chunk,
+		Pace:  echo.Pace{Mode: echo.Mode(s.pace), Lead: s.lead, MaxRate: s.maxRate},
 	}
 }
 
@@ -177,12 +177,12 @@ func oneOf(flag, value string, known ...string) error {
 // chunkSamples is the length of a chunk in samples, or why the settings do not
 // go together. It is asked before anything is opened.
 func (s *settings) chunkSamples() (int, error) {
-	probe := echo.Utterance{ConversationID: s.conversation, InferenceID: echo.NewInferenceID(), Rate: echo.DefaultRate}
-	samples, err := echo.ChunkSamples(probe, s.chunk, s.maxMessage)
-	if err != nil {
-		return 0, settingsError(err)
+	limits := echo.Limits{MaxMessage: s.maxMessage, ConversationID: s.conversation}
+	if s.anyChunk {
+		limits = echo.Limits{}
 	}
-	if _, err := echo.NewPacer(s.session().Pace, echo.DefaultRate, samples); err != nil {
+	samples, err := s.session().ChunkSamples(limits)
+	if err != nil {
 		return 0, settingsError(err)
 	}
 	return samples, nil

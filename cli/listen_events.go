@@ -83,9 +83,7 @@ func (r *roomEvents) rejoin(ctx context.Context) error {
 }
 
 func (r *roomEvents) send(ctx context.Context, msg echo.Message) error {
-	sender, ok := r.current().(interface {
-		Send(ctx context.Context, msg echo.Message) error
-	})
+	sender, ok := r.current().(echo.MessageSender)
 	if !ok {
 		return echo.ErrUnsupported
 	}

@@ -200,6 +200,26 @@ func TestMessagesUnsupported(t *testing.T) {
 	}
 }
 
+// silentStage takes audio and says nothing about it.
+type silentStage struct{ echo.Stage }
+
+func (silentStage) Begin(echo.Utterance) error                          { return nil }
+func (silentStage) Interrupt(context.Context) error                     { return nil }
+func (silentStage) Speak(context.Context, []float32, bool) (int, error) { return 1, nil }
+
+// A LiveKit room has no limit of bytes that a chunk has to fit.
+func TestAnyChunkInALiveKitRoom(t *testing.T) {
+	withLiveKit(t, &LiveKitRooms{Join: func(context.Context, string, LiveKitRole) (echo.Stage, func() error, error) {
+		room := newJoinedStage().(joinedStage)
+		room.Stage = silentStage{}
+		return room, func() error { return nil }, nil
+	}})
+	code, _, stderr := run(t.Context(), "send", "--to", "livekit+wss://h/r", "--chunk", "1s", "--pace", "burst", "--wait", "sent", "../testdata/speech.wav")
+	if code != 0 {
+		t.Errorf("code %d, %s", code, stderr)
+	}
+}
+
 // joinedStage is a room with a replica in it that takes audio only.
 type joinedStage struct {
 	echo.Stage

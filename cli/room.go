@@ -3,6 +3,7 @@ package cli
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -67,7 +68,11 @@ func joinLiveKit(ctx context.Context, address string, as LiveKitRole, at *place)
 	}
 	room := &presence{stage: stage, limit: at.limit, leave: leave}
 	if at.hear {
-		room.ears = stage.(ears) // Join says so
+		hearer, ok := stage.(ears)
+		if !ok {
+			return nil, errors.Join(fmt.Errorf("%s cannot be heard: its stage has no method Hear", address), leave())
+		}
+		room.ears = hearer
 	}
 	return room, nil
 }
@@ -209,7 +214,7 @@ func (d *dailyRoom) join(ctx context.Context, room string, at *place) (*presence
 	if at.limit != echo.DefaultMaxMessage {
 		limit = min(limit, at.limit) // asked for
 	}
-	if _, err := echo.ChunkSamples(echo.Utterance{ConversationID: at.conversation, InferenceID: echo.NewInferenceID(), Rate: echo.DefaultRate}, 0, limit); err != nil {
+	if _, err := (*echo.Options)(nil).ChunkSamples(echo.Limits{MaxMessage: limit, ConversationID: at.conversation}); err != nil {
 		_ = conn.Close()
 		return nil, fmt.Errorf("the room takes messages of %d bytes: %w", limit, err)
 	}

@@ -87,7 +87,7 @@ func (r *reporter) spoken(receipt echo.Receipt) error {
 // plan prints the messages.
 func (s *sayingText) plan(ctx context.Context, text echo.Text) error {
 	lines := echo.NewLines(s.streams.Out, true)
-	options := &echo.Options{SkipHeard: true, SkipReady: true, MaxMessage: s.settings.maxMessage}
+	options := &echo.Options{SkipHeard: true, SkipReady: true}
 	session, err := echo.NewSession(echo.NewMessages(lines, s.settings.conversation, s.settings.maxMessage), options)
 	if err != nil {
 		return settingsError(err)

@@ -128,6 +128,7 @@ func (s *sending) check(names []string) error {
 			return err
 		}
 	}
+	s.anyChunk = isLiveKit(s.to) || s.as == asMicrophone
 	return s.settings.check(names)
 }
 

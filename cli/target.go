@@ -195,7 +195,6 @@ func asUnreachable(err error) error {
 func (t *target) session(options *echo.Options) (*echo.Session, error) {
 	options.ReadyTimeout = t.readyTimeout
 	options.RedialTimeout = t.redialFor
-	options.MaxMessage = t.room.limit
 	if t.local == nil {
 		options.Redial = t.redial
 	}

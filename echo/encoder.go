@@ -124,51 +124,6 @@ func littleEndian(pcm []int16) []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(pcm))), 2*len(pcm))
 }
 
-// ChunkError says that a chunk makes messages over the limit.
-type ChunkError struct {
-	Chunk   time.Duration // what was asked for
-	Size    int           // bytes of its message
-	Limit   int           // bytes a message may have
-	Longest time.Duration // the longest chunk that fits, in whole milliseconds; 0 where none does
-}
-
-// Error says which chunk would fit.
-func (e *ChunkError) Error() string {
-	if e.Longest == 0 {
-		return fmt.Sprintf("a message limit of %d bytes leaves no room for audio", e.Limit)
-	}
-	return fmt.Sprintf("a chunk of %v makes messages of %d bytes, over the limit of %d; the longest chunk that fits is %v", e.Chunk, e.Size, e.Limit, e.Longest)
-}
-
-// ChunkSamples is the length in samples of the chunks of u, so that no message
-// has more than limit bytes (0: DefaultMaxMessage). A chunk of 0 asks for
-// DefaultChunk, or less where the limit is smaller. A chunk that was asked for
-// and does not fit is refused with a *ChunkError.
-func ChunkSamples(u Utterance, chunk time.Duration, limit int) (int, error) {
-	encoder, err := NewEncoder(u)
-	if err != nil {
-		return 0, err
-	}
-	if limit == 0 {
-		limit = DefaultMaxMessage
-	}
-	want := samplesIn(chunk, u.Rate)
-	if chunk == 0 {
-		want = samplesIn(DefaultChunk, u.Rate)
-	} else if want < 1 {
-		return 0, fmt.Errorf("echo: a chunk of %v holds no sample at %d Hz", chunk, u.Rate)
-	}
-	fits := encoder.MaxSamples(limit)
-	if want <= fits {
-		return want, nil
-	}
-	longest := time.Duration(fits*1000/u.Rate) * time.Millisecond
-	if chunk != 0 || longest == 0 {
-		return 0, &ChunkError{Chunk: chunk, Size: encoder.Size(want), Limit: limit, Longest: longest}
-	}
-	return samplesIn(longest, u.Rate), nil
-}
-
 // samplesIn is how many whole samples d holds; more than an hour counts as one.
 func samplesIn(d time.Duration, rate int) int {
 	d = min(d, time.Hour)

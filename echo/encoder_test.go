@@ -4,14 +4,12 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math"
 	"os"
 	"path/filepath"
 	"slices"
 	"testing"
-	"time"
 )
 
 // newTestEncoder makes messages as long as real ones: the ids have the usual
@@ -162,33 +160,6 @@ func TestMaxSamplesIsTheMost(t *testing.T) {
 		}
 		if e.Size(n+1) <= limit {
 			t.Fatalf("limit %d: %d samples fit, MaxSamples says %d", limit, n+1, n)
-		}
-	}
-}
-
-func TestChunkSamples(t *testing.T) {
-	u := Utterance{ConversationID: "c0ffee1234567890a", InferenceID: NewInferenceID(), Rate: 24000}
-	ms := time.Millisecond
-	for _, c := range []struct {
-		chunk   time.Duration
-		limit   int
-		want    time.Duration // 0: refused
-		longest time.Duration // in the refusal
-	}{
-		{0, 0, 50 * ms, 0}, {0, 4096, 50 * ms, 0}, {0, 3434, 50 * ms, 0}, {0, 3433, 49 * ms, 0}, {0, 2000, 27 * ms, 0},
-		{0, 1 << 20, 50 * ms, 0}, {60 * ms, 4096, 60 * ms, 0}, {100 * ms, 4096, 0, 60 * ms}, {100 * ms, 8192, 100 * ms, 0},
-		{50 * ms, 3433, 0, 49 * ms}, {0, 200, 0, 0}, {ms, 100, 0, 0}, {time.Nanosecond, 0, 0, 0}, {400 * time.Hour, 4096, 0, 60 * ms},
-	} {
-		got, err := ChunkSamples(u, c.chunk, c.limit)
-		if want := samplesIn(c.want, 24000); got != want {
-			t.Errorf("chunk %v, limit %d: %d samples, want %d", c.chunk, c.limit, got, want)
-		}
-		if (err != nil) != (c.want == 0) {
-			t.Errorf("chunk %v, limit %d: %v", c.chunk, c.limit, err)
-		}
-		var refused *ChunkError
-		if errors.As(err, &refused) && refused.Longest != c.longest {
-			t.Errorf("chunk %v, limit %d: the longest that fits is given as %v, want %v", c.chunk, c.limit, refused.Longest, c.longest)
 		}
 	}
 }

@@ -64,10 +64,9 @@ const (
 
 // Options tune a session. Nil is fine, and so is each zero value.
 type Options struct {
-	Rate       int           // Hz of the audio that Speak is given; 0: DefaultRate
-	Chunk      time.Duration // 0: DefaultChunk, or less where MaxMessage is smaller
-	MaxMessage int           // bytes of JSON; 0: DefaultMaxMessage
-	Pace       Pace
+	Rate  int           // Hz of the audio that Speak is given; 0: DefaultRate
+	Chunk time.Duration // 0: DefaultChunk, or what the room allows
+	Pace  Pace
 	// Queue is the queue policy; empty: QueueWait.
 	Queue QueuePolicy
 	// MaxQueue is how many utterances may wait for their turn; 0: 1000.
@@ -125,7 +124,6 @@ func (o *Options) withDefaults() Options {
 		set = *o
 	}
 	set.Rate = orDefault(set.Rate, DefaultRate)
-	set.MaxMessage = orDefault(set.MaxMessage, DefaultMaxMessage)
 	set.Queue = orDefault(set.Queue, QueueWait)
 	set.MaxQueue = orDefault(set.MaxQueue, 1000)
 	set.OnLoss = orDefault(set.OnLoss, ReconnectAbandon)

@@ -17,7 +17,6 @@ import (
 // the input's own and a Pause.
 type Session struct {
 	options Options
-	chunk   int // samples
 
 	wire   chan struct{} // held while something is being sent
 	cancel context.CancelFunc
@@ -47,13 +46,12 @@ type Session struct {
 // the session first and then what the stage stands on.
 func NewSession(stage Stage, options *Options) (*Session, error) {
 	set := options.withDefaults()
-	chunk, err := set.check(stage)
-	if err != nil {
+	if _, err := options.ChunkSamples(LimitsOf(stage)); err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &Session{
-		options: set, chunk: chunk, stage: stage,
+		options: set, stage: stage,
 		wire: make(chan struct{}, 1), cancel: cancel,
 		over: make(chan struct{}), changed: make(chan struct{}),
 	}
@@ -61,27 +59,18 @@ func NewSession(stage Stage, options *Options) (*Session, error) {
 	return s, nil
 }
 
-// check refuses options that do not go together, and returns the length of a
-// chunk in samples.
-func (o *Options) check(stage Stage) (int, error) {
-	probe := Utterance{InferenceID: NewInferenceID(), Rate: o.Rate}
-	if messages, ok := stage.(*Messages); ok {
-		probe.ConversationID = messages.conversation
-	}
-	chunk, err := ChunkSamples(probe, o.Chunk, o.MaxMessage)
-	if err != nil {
-		return 0, err
-	}
+// check refuses options that do not go together, with chunks of so many samples.
+func (o *Options) check(chunk int) error {
 	if _, err := NewPacer(o.Pace, o.Rate, chunk); err != nil {
-		return 0, err
+		return err
 	}
 	if !slices.Contains([]QueuePolicy{QueueWait, QueueReplace, QueueReject}, o.Queue) {
-		return 0, fmt.Errorf("echo: no queue policy is called %q; there are queue, replace and reject", o.Queue)
+		return fmt.Errorf("echo: no queue policy is called %q; there are queue, replace and reject", o.Queue)
 	}
 	if !slices.Contains([]ReconnectPolicy{ReconnectAbandon, ReconnectRestart, ReconnectResume}, o.OnLoss) {
-		return 0, fmt.Errorf("echo: no reconnect policy is called %q; there are abandon, restart and resume", o.OnLoss)
+		return fmt.Errorf("echo: no reconnect policy is called %q; there are abandon, restart and resume", o.OnLoss)
 	}
-	return chunk, nil
+	return nil
 }
 
 // Close ends the listener and waits for it. An utterance that is being spoken
@@ -207,7 +196,7 @@ func (s *Session) Send(ctx context.Context, msg Message) error {
 	if lost != nil {
 		return lost
 	}
-	sender, ok := stage.(messageStage)
+	sender, ok := stage.(MessageSender)
 	if !ok {
 		return ErrUnsupported
 	}

@@ -602,10 +602,13 @@ func TestCloseEndsAll(t *testing.T) {
 }
 
 func TestSessionRefuses(t *testing.T) {
-	for _, options := range []*Options{{Chunk: 100 * time.Millisecond}, {MaxMessage: 100}, {Pace: Pace{Mode: "slow"}}, {Pace: Pace{MaxRate: 3}}} {
+	for _, options := range []*Options{{Chunk: 100 * time.Millisecond}, {Pace: Pace{Mode: "slow"}}, {Pace: Pace{MaxRate: 3}}} {
 		if _, err := NewSession(NewMessages(newRoom(), "c1", 0), options); err == nil {
 			t.Errorf("%+v was accepted", options)
 		}
+	}
+	if _, err := NewSession(NewMessages(newRoom(), "c1", 100), nil); err == nil {
+		t.Error("a limit of 100 bytes was accepted")
 	}
 }
 

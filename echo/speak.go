@@ -224,7 +224,7 @@ func (s *Session) watch(u *utterance) {
 
 // heard waits for the replica's word that it has said it all.
 func (s *Session) heard(ctx context.Context, u *utterance) error {
-	if p, ok := u.stage.(player); ok {
+	if p, ok := u.stage.(PlaybackWaiter); ok {
 		if err := s.played(ctx, u, p); err != nil || !u.heardOf() {
 			return err
 		}
@@ -244,20 +244,13 @@ func (s *Session) heard(ctx context.Context, u *utterance) error {
 	}
 }
 
-// player is a Stage that plays the audio itself, and so knows when the replica
-// was given all of it.
-type player interface {
-	// Played returns when the last chunk of the utterance was played.
-	Played(ctx context.Context) error
-}
-
 // tellTime is how long a replica that was played to its end may take to say that
 // it speaks, before nobody counts on its word: its events are those of its own
 // speech, and it need not send any.
 const tellTime = time.Second
 
 // played waits until the stage has played u, and a moment more.
-func (s *Session) played(ctx context.Context, u *utterance, p player) error {
+func (s *Session) played(ctx context.Context, u *utterance, p PlaybackWaiter) error {
 	limited, cancel := context.WithTimeoutCause(ctx, u.remaining()+s.options.HeardTimeout, ErrUnverified)
 	defer cancel()
 	if err := p.Played(limited); err != nil {
@@ -283,7 +276,7 @@ func (s *Session) silence(done context.Context, u *utterance) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(done), s.options.InterruptTimeout)
 	defer cancel()
-	_, plays := u.stage.(player)
+	_, plays := u.stage.(PlaybackWaiter)
 	if s.tell(ctx, u, why) && !s.options.SkipHeard && (!plays || u.heardOf()) {
 		u.waitStopped(ctx, s.over)
 	}
@@ -362,6 +355,7 @@ func (s *Session) waitClear(ctx context.Context) error {
 type samples struct {
 	Speech
 	s     *Session
+	chunk int // samples
 	pacer *Pacer
 }
 
@@ -374,17 +368,21 @@ func (c *samples) abort() {
 }
 
 func (c *samples) begin(u *utterance) error {
-	pacer, err := NewPacer(c.s.options.Pace, u.rate, c.s.chunk)
+	chunk, err := c.s.options.ChunkSamples(LimitsOf(u.stage))
 	if err != nil {
 		return err
 	}
-	c.pacer = pacer
+	pacer, err := NewPacer(c.s.options.Pace, u.rate, chunk)
+	if err != nil {
+		return err
+	}
+	c.chunk, c.pacer = chunk, pacer
 	return u.stage.Begin(Utterance{InferenceID: u.id, Rate: u.rate})
 }
 
 func (c *samples) send(ctx context.Context, u *utterance) error {
 	defer c.pacer.stop()
-	chunks := chunker.New(&observed{c.Samples, c.s.options.Observe, u.id, 0}, c.s.chunk)
+	chunks := chunker.New(&observed{c.Samples, c.s.options.Observe, u.id, 0}, c.chunk)
 	for {
 		chunk, err := chunks.Next()
 		if err == io.EOF {
@@ -424,8 +422,14 @@ func (c *samples) sendChunk(ctx context.Context, u *utterance, chunk chunker.Chu
 	return nil
 }
 
+// StatsReporter is a source that knows how its own source delivers, as a Feed
+// does.
+type StatsReporter interface {
+	Stats() FeedStats
+}
+
 func (c *samples) describe(r *Receipt) {
-	if feed, ok := c.Samples.(interface{ Stats() FeedStats }); ok {
+	if feed, ok := c.Samples.(StatsReporter); ok {
 		stats := feed.Stats()
 		r.Input = &stats
 	}

@@ -10,6 +10,10 @@ import (
 //
 // Speak and Interrupt are never called at the same time. Next is called from
 // one goroutine of its own.
+//
+// What else a room can do, its Stage says by further methods, each found by a
+// type assertion: Limiter, MessageSender, TextSpeaker, ClipCounter, Acknowledger
+// and PlaybackWaiter.
 type Stage interface {
 	// Begin opens the utterance u. The one before it is over.
 	Begin(u Utterance) error
@@ -22,9 +26,40 @@ type Stage interface {
 	Next(ctx context.Context) (Event, error)
 }
 
-// messageStage is a Stage that takes other messages too.
-type messageStage interface {
+// MessageSender is a Stage whose room carries other messages than audio.
+type MessageSender interface {
 	Send(ctx context.Context, msg Message) error
+}
+
+// TextSpeaker is a Stage whose room takes text that the replica says in its own
+// voice.
+type TextSpeaker interface {
+	// SayText sends a piece of the utterance with this id, and returns the
+	// bytes it sent.
+	SayText(ctx context.Context, id, text string, last bool) (sent int, err error)
+	// TextFits reports whether a piece fits a message.
+	TextFits(id, text string) bool
+}
+
+// ClipCounter is a Stage that counts the samples of the current utterance which
+// were beyond full scale.
+type ClipCounter interface {
+	Clipped() int64
+}
+
+// Acknowledger is a Stage or a Conn whose peer acknowledges what it receives.
+type Acknowledger interface {
+	// Unacknowledged returns how many of the bytes sent the peer has not
+	// acknowledged; negative where that is not known.
+	Unacknowledged() int
+}
+
+// PlaybackWaiter is a Stage that plays the audio itself, and so knows when the
+// replica was given all of it.
+type PlaybackWaiter interface {
+	// Played returns when the last chunk of the utterance was played, with an
+	// ErrLost if that is not to be, or with the cause of ctx.
+	Played(ctx context.Context) error
 }
 
 // Messages is the Stage of rooms that carry the Interactions Protocol: one
@@ -75,14 +110,18 @@ func (m *Messages) Clipped() int64 {
 	return m.encoder.Clipped()
 }
 
-// Unacknowledged is how many bytes the peer has not acknowledged; ok is false
-// where the connection cannot tell.
-func (m *Messages) Unacknowledged() (waiting int, ok bool) {
-	conn, ok := m.conn.(interface{ Unacknowledged() int })
-	if !ok {
-		return 0, false
+// Limits are those of its messages.
+func (m *Messages) Limits() Limits {
+	return Limits{MaxMessage: m.limit, ConversationID: m.conversation}
+}
+
+// Unacknowledged is how many bytes the peer has not acknowledged; negative where
+// the connection cannot tell.
+func (m *Messages) Unacknowledged() int {
+	if conn, ok := m.conn.(Acknowledger); ok {
+		return conn.Unacknowledged()
 	}
-	return conn.Unacknowledged(), true
+	return -1
 }
 
 // Speak sends pcm as one message.

@@ -28,14 +28,6 @@ func Words(text string) Text {
 	return Text{Pieces: func(yield func(string, error) bool) { yield(text, nil) }}
 }
 
-// textStage is a Stage whose room takes text.
-type textStage interface {
-	// SayText sends a piece of the utterance with this id.
-	SayText(ctx context.Context, id, text string, last bool) (sent int, err error)
-	// TextFits reports whether a piece fits a message.
-	TextFits(id, text string) bool
-}
-
 // Say says one utterance of text and returns its receipt, as Speak does one of
 // audio. A piece that is too long for a message is sent in several. In rooms
 // that take no text the error is ErrUnsupported; where there is nothing to say
@@ -48,7 +40,7 @@ func (s *Session) Say(ctx context.Context, text Text) (Receipt, error) {
 type words struct {
 	Text
 	s     *Session
-	stage textStage
+	stage TextSpeaker
 	pacer *Pacer
 	sent  int // characters
 }
@@ -65,7 +57,7 @@ func (c *words) abort() {
 const textRate = 20
 
 func (c *words) begin(u *utterance) error {
-	stage, ok := u.stage.(textStage)
+	stage, ok := u.stage.(TextSpeaker)
 	if !ok {
 		return ErrUnsupported
 	}

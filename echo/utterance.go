@@ -134,7 +134,7 @@ func (u *utterance) sent(size int) {
 	u.receipt.Chunks++
 	u.receipt.Samples += int64(u.next)
 	u.receipt.Bytes += int64(size)
-	if clipper, ok := u.stage.(interface{ Clipped() int64 }); ok {
+	if clipper, ok := u.stage.(ClipCounter); ok {
 		u.receipt.Clipped = clipper.Clipped()
 	}
 	u.route.add(u.receipt.Bytes, u.receipt.Samples)
@@ -343,8 +343,8 @@ func (u *utterance) settleDelivery() {
 		return
 	}
 	r.Delivery = Accepted
-	if stage, ok := u.stage.(interface{ Unacknowledged() (int, bool) }); ok {
-		if waiting, ok := stage.Unacknowledged(); ok {
+	if stage, ok := u.stage.(Acknowledger); ok {
+		if waiting := stage.Unacknowledged(); waiting >= 0 {
 			r.AcknowledgedSamples = u.route.before(r.Bytes - int64(waiting))
 		}
 	}

@@ -83,20 +83,20 @@ func (r *Recorder) Observe(m echo.Moment) {
 // Conn is conn with every message recorded. Where conn tells what its peer has
 // not acknowledged, as rtc.Conn does, it tells that too.
 func (r *Recorder) Conn(conn echo.Conn) echo.Conn {
-	if teller, ok := conn.(acknowledger); ok {
-		return &struct {
-			*recorded
-			acknowledger
-		}{&recorded{conn, r}, teller}
-	}
 	return &recorded{conn, r}
 }
-
-type acknowledger interface{ Unacknowledged() int }
 
 type recorded struct {
 	conn echo.Conn
 	r    *Recorder
+}
+
+// Unacknowledged is what conn says; negative where it does not.
+func (c *recorded) Unacknowledged() int {
+	if conn, ok := c.conn.(echo.Acknowledger); ok {
+		return conn.Unacknowledged()
+	}
+	return -1
 }
 
 func (c *recorded) Send(ctx context.Context, msg []byte) error {

@@ -32,7 +32,10 @@ type Microphone struct {
 	pcm       []byte
 }
 
-var _ echo.Stage = (*Microphone)(nil)
+var (
+	_ echo.Stage          = (*Microphone)(nil)
+	_ echo.PlaybackWaiter = (*Microphone)(nil)
+)
 
 // NewMicrophone speaks into the microphone of c, which was joined with
 // Options.Microphone. Events are received through events, if it is not nil, in
@@ -74,13 +77,17 @@ func (m *Microphone) Speak(ctx context.Context, pcm []float32, last bool) (int, 
 	return len(m.pcm), nil
 }
 
-// current is the page: there is no other entrance with a microphone.
+// current is the page: only a page has a microphone.
 func (m *Microphone) current(ctx context.Context) (*page, error) {
 	way, _, err := m.conn.current(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return way.(*page), nil
+	p, ok := way.(*page)
+	if !ok {
+		return nil, errors.New("the room was joined without a browser page")
+	}
+	return p, nil
 }
 
 // page is the one that plays the utterance.

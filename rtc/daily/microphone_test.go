@@ -162,7 +162,7 @@ func TestMicrophoneInterrupt(t *testing.T) {
 	h := newHearing(t)
 	held := make(chan struct{})
 	session, _, _ := stage(t, h, &echo.Options{
-		Pace: echo.Pace{Mode: echo.BurstMode}, Chunk: 500 * time.Millisecond, MaxMessage: 1 << 16,
+		Pace: echo.Pace{Mode: echo.BurstMode}, Chunk: 500 * time.Millisecond,
 		Observe: func(m echo.Moment) {
 			if m.Kind == echo.MomentChunk && m.Position == 4*MicrophoneRate {
 				close(held)

@@ -1,0 +1,111 @@
+package echo
+
+import (
+	"fmt"
+	"math"
+	"time"
+)
+
+// Limits are what a room allows in one message and between two. The session
+// derives the length of a chunk and the pace from them. A zero field sets no
+// limit.
+type Limits struct {
+	// MaxMessage is the most bytes of a whole JSON message.
+	MaxMessage int
+	// ConversationID is part of every such message and takes room in it.
+	ConversationID string
+	// MaxChunk is the longest playing time of one chunk.
+	MaxChunk time.Duration
+	// FirstChunk is the playing time of an utterance's first chunk. Those that
+	// follow double in length up to the chunk length. 0: all are equally long.
+	FirstChunk time.Duration
+	// Interval is the least time between two messages.
+	Interval time.Duration
+}
+
+// Limiter is a Stage whose room limits messages. A Stage without it has none.
+type Limiter interface {
+	Limits() Limits
+}
+
+// LimitsOf returns the limits of stage; the zero value where it has none.
+func LimitsOf(stage Stage) Limits {
+	if limiter, ok := stage.(Limiter); ok {
+		return limiter.Limits()
+	}
+	return Limits{}
+}
+
+// ChunkError says that a chunk is too long for the room.
+type ChunkError struct {
+	Chunk   time.Duration // what was asked for
+	Size    int           // bytes of its message
+	Limit   int           // bytes a message may have; 0 where the room limits the playing time
+	Longest time.Duration // the longest chunk that fits, in whole milliseconds; 0 where none does
+}
+
+// Error says which chunk would fit.
+func (e *ChunkError) Error() string {
+	switch {
+	case e.Limit == 0:
+		return fmt.Sprintf("a chunk of %v is longer than the room takes; the longest is %v", e.Chunk, e.Longest)
+	case e.Longest == 0:
+		return fmt.Sprintf("a message limit of %d bytes leaves no room for audio", e.Limit)
+	}
+	return fmt.Sprintf("a chunk of %v makes messages of %d bytes, over the limit of %d; the longest chunk that fits is %v", e.Chunk, e.Size, e.Limit, e.Longest)
+}
+
+// ChunkSamples returns the length of a chunk in samples on a stage with these
+// limits. Without Options.Chunk that is DefaultChunk, longer where the room
+// takes few messages a second, shorter where it takes small ones only. The error
+// is a *ChunkError for a chunk that does not fit, or says which other option is
+// wrong: NewSession refuses the same.
+func (o *Options) ChunkSamples(limits Limits) (int, error) {
+	set := o.withDefaults()
+	samples, err := limits.chunkSamples(set.Chunk, set.Rate)
+	if err != nil {
+		return 0, err
+	}
+	return samples, set.check(samples)
+}
+
+// chunkSamples is the length of a chunk at this rate; chunk is what was asked
+// for, or 0.
+func (l Limits) chunkSamples(chunk time.Duration, rate int) (int, error) {
+	want := samplesIn(chunk, rate)
+	if chunk == 0 {
+		want = samplesIn(max(DefaultChunk, 2*l.Interval), rate)
+	} else if want < 1 {
+		return 0, fmt.Errorf("echo: a chunk of %v holds no sample at %d Hz", chunk, rate)
+	}
+	fits, size, err := l.fit(want, rate)
+	if err != nil || want <= fits {
+		return want, err
+	}
+	longest := time.Duration(fits*1000/rate) * time.Millisecond
+	if chunk != 0 || longest == 0 {
+		refusal := &ChunkError{Chunk: chunk, Longest: longest}
+		if size > l.MaxMessage && l.MaxMessage != 0 {
+			refusal.Size, refusal.Limit = size, l.MaxMessage
+		}
+		return 0, refusal
+	}
+	return samplesIn(longest, rate), nil
+}
+
+// fit is the most samples that a chunk may have, and the bytes of the message of
+// one with so many as are wanted.
+func (l Limits) fit(want, rate int) (fits, size int, err error) {
+	fits = math.MaxInt32
+	if l.MaxChunk != 0 {
+		fits = samplesIn(l.MaxChunk, rate)
+	}
+	if l.MaxMessage == 0 {
+		return fits, 0, nil
+	}
+	encoder, err := NewEncoder(Utterance{ConversationID: l.ConversationID, InferenceID: NewInferenceID(), Rate: rate})
+	if err != nil {
+		return 0, 0, err
+	}
+	return min(fits, encoder.MaxSamples(l.MaxMessage)), encoder.Size(want), nil
+}
