@@ -18,7 +18,7 @@ func ExampleJoin() {
 		log.Fatal(err)
 	}
 	defer r.Close()
-	session, err := echo.NewSession(r.Stage(), &echo.Options{MaxMessage: r.MaxMessage(), Redial: r.Rejoin})
+	session, err := echo.NewSession(r.Stage(), &echo.Options{Redial: r.Rejoin})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -63,7 +63,7 @@ func join(t *testing.T, o *replica.Options) (*room.Room, *roomtest.Room) {
 func TestJoinSpeaksInMemory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		joined, r := join(t, &replica.Options{ConversationID: "c1"})
-		session, err := echo.NewSession(joined.Stage(), &echo.Options{MaxMessage: joined.MaxMessage(), Redial: joined.Rejoin})
+		session, err := echo.NewSession(joined.Stage(), &echo.Options{Redial: joined.Rejoin})
 		if err != nil {
 			t.Fatal(err)
 		}
