@@ -72,7 +72,11 @@ func TestAPipeThatStalls(t *testing.T) {
 		go func() {
 			_, _ = feed.Write(header)
 			_, _ = feed.Write(pcm[:2*first])
-			<-dry // the input stalls until nothing is left
+			select {
+			case <-dry: // the input stalls until nothing is left
+			case <-time.After(time.Minute):
+				t.Error("the replica has not played what it was sent after a minute")
+			}
 			_, _ = feed.Write(pcm[2*first:])
 			_ = feed.Close()
 		}()

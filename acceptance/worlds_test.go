@@ -64,8 +64,8 @@ func openLocal(t *testing.T, options *replica.Options) *stage {
 		report, _ = replica.New(conn, options).Run(t.Context())
 	})
 	return &stage{[]string{"--to", listener.URL()}, func() replica.Report {
+		_ = listener.Close() // or the wait would not end if nobody has come
 		ended.Wait()
-		_ = listener.Close()
 		return report
 	}}
 }

@@ -158,7 +158,7 @@ func setReorder(o *replica.Options, value string) error {
 }
 
 func setIDs(o *replica.Options, value string) error {
-	forms := map[string]replica.IDForm{"v3": replica.IDVersion3, "v4": replica.IDVersion4, "md5": replica.IDMD5, "raw": replica.IDRaw, "own": replica.IDOwn}
+	forms := map[string]replica.IDForm{"v3": replica.IDVersion3, "v4": replica.IDVersion4, "md5": replica.IDMD5, "raw": replica.IDRaw, "own": replica.IDRandom}
 	form, known := forms[value]
 	if !known {
 		return fmt.Errorf("no form is called %q; there are v3, v4, md5, raw and own", value)

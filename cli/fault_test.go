@@ -14,7 +14,7 @@ func TestSetFaults(t *testing.T) {
 	words := strings.Split("join-delay=2s,mute,drop-events=started,drop-events=user,drop-every=3,lose=0.25,duplicate,reorder,reorder=1s,"+
 		"delay=300ms,jitter=20ms,ids=own,legacy,stall-after=20,stall-for=5s,die-after=40,leave-after=50,interrupt-after=1s,user-at=2s,user-for=3s,user-says=Hello there,seed=7", ",")
 	want := replica.Options{
-		JoinDelay: 2 * time.Second, IDs: replica.IDOwn, Legacy: true,
+		JoinDelay: 2 * time.Second, IDs: replica.IDRandom, Legacy: true,
 		Faults: replica.Faults{
 			Seed: 7, Mute: true, Drop: []replica.Sent{replica.SentStarted, replica.SentUser}, DropEvery: 3, Loss: 0.25, Duplicate: true,
 			Delay: 300 * time.Millisecond, Jitter: 20 * time.Millisecond, Swap: true, HoldBack: time.Second,

@@ -5,10 +5,10 @@ import "strconv"
 // MaxComplaints is how many complaints a report lists. The rest are counted.
 const MaxComplaints = 1000
 
-// Kind names a deviation from the protocol.
+// Kind is a kind of deviation from the protocol.
 type Kind string
 
-// The deviations a replica complains of, and what it does with the message.
+// The kinds of deviations, and what the replica does with the message.
 const (
 	KindTooLarge       Kind = "too_large"             // over the message limit; dropped
 	KindJSON           Kind = "bad_json"              // not one JSON object in UTF-8; dropped
@@ -32,7 +32,7 @@ const (
 	KindNeverDone      Kind = "never_done"            // the connection ended within an utterance
 	KindBeforeJoin     Kind = "before_join"           // nobody was there to hear it; dropped
 
-	// Of messages that are no audio.
+	// Of messages that are not audio.
 	KindAlias           Kind = "alias"            // an event or a key by another name; understood
 	KindMissingProperty Kind = "missing_property" // a property that must be there; the message is dropped
 	KindBadProperty     Kind = "bad_property"     // a value that is not allowed; it counts as absent, or the message is dropped
@@ -48,10 +48,10 @@ type Complaint struct {
 	AtMS      float64 `json:"at_ms"`               // milliseconds since Run began
 }
 
-// quote cites what the sender wrote, in Go's quotes.
+// quote cites text of the sender, in Go's quotes.
 func quote(s string) string { return strconv.Quote(shorten(s)) }
 
-// shorten keeps a complaint small, whatever the sender wrote.
+// shorten limits the length of cited text.
 func shorten(s string) string {
 	const most = 64
 	if len(s) > most {

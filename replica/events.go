@@ -8,20 +8,20 @@ import (
 	"time"
 )
 
-// IDForm is how events name an utterance. A server makes a stable UUID from the
-// MD5 of the sender's inference_id; by which recipe is not documented.
+// IDForm is the form of the inference_id in events. The service makes a stable
+// UUID from the MD5 of the sender's inference_id; how is not documented.
 type IDForm int
 
-// The forms a sender has to recognise.
+// The forms of an id in events.
 const (
 	IDVersion3 IDForm = iota // MD5 with the version 3 and RFC 9562 variant bits
 	IDVersion4               // MD5 with the version 4 and RFC 9562 variant bits
 	IDMD5                    // the 16 bytes of the MD5 as they are
 	IDRaw                    // the sender's id unchanged
-	IDOwn                    // a UUID that has nothing to do with it
+	IDRandom                 // a random UUID
 )
 
-// of returns the name of id in this form, which is not IDOwn.
+// of returns id in this form, which must not be IDRandom.
 func (f IDForm) of(id string) string {
 	if f == IDRaw {
 		return id
@@ -41,14 +41,13 @@ func uuidText(id [16]byte) string {
 	return text[:8] + "-" + text[8:12] + "-" + text[12:16] + "-" + text[16:20] + "-" + text[20:]
 }
 
-// setVersion makes 16 bytes a UUID of RFC 9562.
+// setVersion sets the version and variant bits of an RFC 9562 UUID.
 func setVersion(sum *[16]byte, version byte) {
 	sum[6] = sum[6]&0x0f | version<<4
 	sum[8] = sum[8]&0x3f | 0x80
 }
 
-// wireEvent is a message of the replica. Pointers tell apart what is zero and
-// what is not part of the message.
+// wireEvent is an event as it is sent. A nil pointer leaves the field out.
 type wireEvent struct {
 	MessageType    string      `json:"message_type"`
 	EventType      string      `json:"event_type"`
@@ -60,7 +59,7 @@ type wireEvent struct {
 	Properties     *properties `json:"properties,omitempty"`
 }
 
-// properties holds those of every event the replica sends.
+// properties holds the properties of all events.
 type properties struct {
 	Role        string   `json:"role,omitempty"`
 	Speech      string   `json:"speech,omitempty"`
@@ -72,7 +71,7 @@ type properties struct {
 	ShutdownReason string `json:"shutdown_reason,omitempty"`
 }
 
-// encode cannot fail: the fields hold text and finite numbers.
+// encode panics on no event: the fields hold text and finite numbers.
 func (e wireEvent) encode() []byte {
 	msg, err := json.Marshal(e)
 	if err != nil {
@@ -81,7 +80,7 @@ func (e wireEvent) encode() []byte {
 	return msg
 }
 
-// sendJoined announces the replica under its old name and its new one.
+// sendJoined sends that the replica has joined, under its old and its new name.
 func (s *session) sendJoined(at time.Time) {
 	old, current := s.systemEvent("replica_joined", at), s.systemEvent("pal_joined", at)
 	old.Properties, current.Properties = &properties{ReplicaID: s.opts.FaceID}, &properties{FaceID: s.opts.FaceID}
@@ -89,7 +88,7 @@ func (s *session) sendJoined(at time.Time) {
 	s.happened("joined", at)
 }
 
-// sendShutdown says that the room is closing.
+// sendShutdown sends that the room is closing.
 func (s *session) sendShutdown(at time.Time) {
 	e := s.systemEvent("shutdown", at)
 	e.Properties = &properties{ShutdownReason: "end_conversation_endpoint_hit"}
@@ -119,7 +118,7 @@ func (s *session) sendStopped(u *utterance, at time.Time) {
 	s.sendSpeaking(SentStopped, e, at, properties{Interrupted: &u.record.Interrupted, Duration: &u.record.PlayedSeconds})
 }
 
-// sendUtterance says the words of u.
+// sendUtterance sends the words of u.
 func (s *session) sendUtterance(u *utterance, at time.Time, interrupted bool) {
 	e := s.speakingEvent("utterance", u, at)
 	e.ConversationID = s.conversation
@@ -131,8 +130,8 @@ func (s *session) sendUtterance(u *utterance, at time.Time, interrupted bool) {
 	s.happened(e.EventType, at)
 }
 
-// speakingEvent is what both events have in common. It names the conversation
-// only where the documented samples do.
+// speakingEvent returns the fields that all events of an utterance share. It
+// has no conversation id, as in the documented sample of started_speaking.
 func (s *session) speakingEvent(name string, u *utterance, at time.Time) wireEvent {
 	return wireEvent{
 		MessageType: "conversation",
@@ -143,8 +142,8 @@ func (s *session) speakingEvent(name string, u *utterance, at time.Time) wireEve
 	}
 }
 
-// sendSpeaking sends an event with its twin, and with its ancestor if that is
-// wanted.
+// sendSpeaking sends an event with its twin and, with Options.Legacy, its legacy
+// form.
 func (s *session) sendSpeaking(kind Sent, e wireEvent, at time.Time, content properties) {
 	messages := s.twins(&e, content)
 	if s.opts.Legacy {
@@ -154,7 +153,7 @@ func (s *session) sendSpeaking(kind Sent, e wireEvent, at time.Time, content pro
 	s.happened(e.EventType, at)
 }
 
-// twins numbers an event and says it as the pal and as the replica.
+// twins numbers an event and encodes it for the roles pal and replica.
 func (s *session) twins(e *wireEvent, content properties) [][]byte {
 	e.Seq = s.nextSeq()
 	var messages [][]byte
@@ -166,7 +165,7 @@ func (s *session) twins(e *wireEvent, content properties) [][]byte {
 	return messages
 }
 
-// legacy is the form from before roles, which numbers itself.
+// legacy encodes the form of an event from before roles, with its own seq.
 func (s *session) legacy(e wireEvent, role string, content properties) []byte {
 	e.EventType = strings.Replace(e.EventType, eventPrefix, eventPrefix+role+".", 1)
 	e.Seq = s.nextSeq()
@@ -178,8 +177,8 @@ func (s *session) legacy(e wireEvent, role string, content properties) []byte {
 	return e.encode()
 }
 
-// sendUser sends an event of a user, who has no twin. The ancestors of those
-// events have no properties.
+// sendUser sends an event of a user. It has no twin, and its legacy form has no
+// properties.
 func (s *session) sendUser(name, id string, at time.Time, content properties) {
 	content.Role = "user"
 	e := wireEvent{
@@ -200,7 +199,7 @@ func (s *session) sendUser(name, id string, at time.Time, content properties) {
 	s.happened("user."+name, at)
 }
 
-// nextSeq numbers events in the order they are emitted, from 1.
+// nextSeq numbers events from 1.
 func (s *session) nextSeq() *int64 {
 	s.seq++
 	return new(s.seq)

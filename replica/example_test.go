@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"time"
 
 	"echocast/replica"
 )
@@ -18,8 +19,12 @@ type script struct {
 
 func (s *script) Receive(ctx context.Context) ([]byte, error) {
 	if len(s.messages) == 0 {
-		<-s.spoken
-		return nil, io.EOF
+		select {
+		case <-s.spoken:
+			return nil, io.EOF
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
 	}
 	msg := s.messages[0]
 	s.messages = s.messages[1:]
@@ -41,7 +46,9 @@ func ExampleReplica() {
 		`{"message_type":"conversation","event_type":"conversation.echo","conversation_id":"c1",` +
 			`"properties":{"modality":"audio","audio":"YAmwBAAA","sample_rate":24000,"inference_id":"utt-1","done":"true"}}`,
 	}}
-	report, err := replica.New(conn, nil).Run(context.Background())
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	report, err := replica.New(conn, nil).Run(ctx)
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -1,22 +1,25 @@
 package replica
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"slices"
 	"time"
 )
 
-// Faults are ways in which a replica, or the way to it, misbehaves on purpose.
-// The zero value is none of them. Equal faults make the same of equal events.
+// Faults make a replica, or the connection to it, misbehave on purpose. The zero
+// value is a replica without faults. The same faults treat the same events in
+// the same way in every run.
 //
-// Twins and legacy events are messages of their own where messages are counted,
-// lost or doubled; where their order is changed they stay together.
+// Where messages are counted, lost or doubled, the twins and the legacy form of
+// an event count as separate messages; where events are reordered, they stay
+// together.
 type Faults struct {
-	// Seed chooses what is left to chance: Loss, Jitter, and the ids of IDOwn.
+	// Seed seeds the random choices: Loss, Jitter, and the ids of IDRandom.
 	Seed uint64
 
-	// Mute sends nothing at all, not even that the replica has joined.
+	// Mute sends no event at all, not even that the replica has joined.
 	Mute bool
 
 	// Drop loses every message of these kinds.
@@ -34,49 +37,49 @@ type Faults struct {
 	// Delay is how much later every message is sent.
 	Delay time.Duration
 
-	// Jitter delays each message by a random time below this, so that they
-	// overtake one another.
+	// Jitter delays each message by a random time below this, so that messages
+	// arrive out of order.
 	Jitter time.Duration
 
-	// Swap sends every second event before the one it follows, which waits for
-	// it as long as that takes. Events of the system keep their place.
+	// Swap sends the events of each pair in reverse order: the first waits until
+	// there is a second. System events are not reordered.
 	Swap bool
 
-	// HoldBack sends the first of every two events so much later. Events of the
-	// system keep their place.
+	// HoldBack delays the first event of each pair by this time. System events
+	// are not delayed.
 	HoldBack time.Duration
 
-	// StallAfter is after how many chunks the replica stops reading, for the
-	// time StallFor or, where that is zero, for good. A peer that leaves is not
-	// noticed meanwhile.
+	// StallAfter is the number of chunks after which the replica stops reading:
+	// for StallFor or, if that is zero, for the rest of the run. While it does
+	// not read, it does not notice that a peer leaves.
 	StallAfter int
 	StallFor   time.Duration
 
-	// DieAfter is after how many chunks the replica is gone without a word: Run
-	// calls Options.Die and returns, having sent nothing more.
+	// DieAfter is the number of chunks after which the replica crashes: Run
+	// calls Options.Die and returns, and sends no further event.
 	DieAfter int
 
-	// LeaveAfter is after how many chunks the replica leaves: it sends
-	// system.shutdown and whatever is delayed, and Run returns.
+	// LeaveAfter is the number of chunks after which the replica leaves: it
+	// sends system.shutdown and all delayed events, and Run returns.
 	LeaveAfter int
 
-	// InterruptAfter is after how much playing somebody else interrupts: all
-	// speech ends, without a message from the sender. Playing is counted from
-	// the beginning of the run, and silence is none. It happens once.
+	// InterruptAfter is the played time after which somebody else interrupts:
+	// all speech ends, without a message from the sender. Played time counts
+	// from the start of the run and excludes silence. It happens once.
 	InterruptAfter time.Duration
 
-	// UserAt is after how much playing, counted as above, a user speaks for the
-	// time UserFor (1 s by default) and says UserSays ("Excuse me." by default).
-	// It interrupts nothing. It happens once.
+	// UserAt is the played time after which a user speaks for UserFor (1 s by
+	// default) and says UserSays ("Excuse me." by default). The replica goes on
+	// speaking. It happens once.
 	UserAt   time.Duration
 	UserFor  time.Duration
 	UserSays string
 }
 
-// Sent is a kind of message that a replica sends.
+// Sent is a kind of event that a replica sends.
 type Sent string
 
-// The kinds of messages to lose.
+// The kinds of events that Faults.Drop can lose.
 const (
 	SentJoined    Sent = "joined"
 	SentStarted   Sent = "started"   // the replica has started speaking
@@ -88,11 +91,11 @@ const (
 	SentAll       Sent = "all"    // every kind but joined and shutdown
 )
 
-// SentKinds are all kinds of messages, for those who list or check them.
+// SentKinds lists all kinds of events.
 var SentKinds = []Sent{SentJoined, SentStarted, SentStopped, SentUtterance, SentUser, SentShutdown, SentScript, SentAll}
 
-// Check says what cannot be: a negative number or time, a share beyond 1, or a
-// kind of message there is none of.
+// Check returns an error for a negative number or time, for a Loss outside 0 to
+// 1, and for an unknown kind of event in Drop.
 func (f Faults) Check() error {
 	for name, n := range map[string]int{"DropEvery": f.DropEvery, "StallAfter": f.StallAfter, "DieAfter": f.DieAfter, "LeaveAfter": f.LeaveAfter} {
 		if n < 0 {
@@ -106,149 +109,116 @@ func (f Faults) Check() error {
 		}
 	}
 	if !(f.Loss >= 0 && f.Loss <= 1) {
-		return fmt.Errorf("replica: a Loss of %v is no share from 0 to 1", f.Loss)
+		return fmt.Errorf("replica: Loss %v is not between 0 and 1", f.Loss)
 	}
 	for _, kind := range f.Drop {
 		if !slices.Contains(SentKinds, kind) {
-			return fmt.Errorf("replica: no message is called %q", kind)
+			return fmt.Errorf("replica: unknown kind of event %q", kind)
 		}
 	}
 	return nil
 }
 
-// drops reports whether messages of a kind are lost on purpose.
-func (f *Faults) drops(kind Sent) bool {
-	return f.Mute || slices.Contains(f.Drop, kind) || !kind.ofSystem() && slices.Contains(f.Drop, SentAll)
-}
-
-// ofSystem reports whether no order of speaking is told by it.
+// ofSystem reports whether events of this kind say nothing about speech.
 func (k Sent) ofSystem() bool { return k == SentJoined || k == SentShutdown }
 
-// letter is a message on its way.
-type letter struct {
-	msg []byte
-	due time.Time
+// interruptGrace is how long a sender may send chunks of an utterance that
+// somebody else interrupted: the event that says so is still on its way.
+const interruptGrace = time.Second
+
+// idSource makes random ids, unrelated to those of the sender.
+type idSource struct{ random *rand.Rand }
+
+func newIDSource(seed uint64) idSource { return idSource{rand.New(rand.NewPCG(seed, 1))} }
+
+func (s idSource) next() string {
+	var id [16]byte
+	for i := range id {
+		id[i] = byte(s.random.Uint32())
+	}
+	setVersion(&id, 4)
+	return uuidText(id)
 }
 
-// outbox is the way of events to the wire, with its faults. Without any, they
-// are due when they happen, in their order.
-type outbox struct {
-	faults  Faults
-	random  *rand.Rand
-	letters []letter  // in the order in which they are due
-	clock   time.Time // of the last event
-	offered int       // messages that were to be sent
-	events  int       // events whose order may be changed
-	waiting []letter  // the event that the next one overtakes
-	lost    int       // messages that never will be sent
-}
-
-func newOutbox(faults Faults) outbox {
-	return outbox{faults: faults, random: rand.New(rand.NewPCG(faults.Seed, 0))}
-}
-
-// post takes an event: the messages that tell of it.
-func (b *outbox) post(kind Sent, at time.Time, messages ...[]byte) {
-	if at.After(b.clock) {
-		b.clock = at
+// planFaults schedules the faults that happen after a played time.
+func (s *session) planFaults() {
+	f := &s.opts.Faults
+	if f.UserAt > 0 {
+		s.renderer.mark(f.UserAt, s.userStarts)
 	}
-	due := b.clock.Add(b.faults.Delay)
-	var letters []letter
-	for _, msg := range messages {
-		letters = append(letters, b.address(kind, due, msg)...)
-	}
-	b.arrange(kind, due, letters)
-}
-
-// address makes letters of one message: none where it is lost.
-func (b *outbox) address(kind Sent, due time.Time, msg []byte) []letter {
-	b.offered++
-	if b.loses(kind) {
-		b.lost++
-		return nil
-	}
-	if b.faults.Jitter > 0 {
-		due = due.Add(time.Duration(b.random.Int64N(int64(b.faults.Jitter))))
-	}
-	letters := []letter{{msg, due}}
-	if b.faults.Duplicate {
-		letters = append(letters, letters[0])
-	}
-	return letters
-}
-
-func (b *outbox) loses(kind Sent) bool {
-	f := &b.faults
-	return f.drops(kind) ||
-		f.DropEvery > 0 && b.offered%f.DropEvery == 0 ||
-		f.Loss > 0 && b.random.Float64() < f.Loss
-}
-
-// arrange puts the letters of an event in their place.
-func (b *outbox) arrange(kind Sent, due time.Time, letters []letter) {
-	if kind.ofSystem() || !b.faults.Swap && b.faults.HoldBack == 0 {
-		b.queue(letters)
-		return
-	}
-	b.events++
-	if isFirst := b.events%2 == 1; isFirst {
-		b.delay(letters)
-		return
-	}
-	b.queue(letters)
-	for i := range b.waiting {
-		b.waiting[i].due = due
-	}
-	b.queue(b.waiting)
-	b.waiting = nil
-}
-
-// delay treats the first of two events.
-func (b *outbox) delay(letters []letter) {
-	if b.faults.Swap {
-		b.waiting = letters
-		return
-	}
-	for i := range letters {
-		letters[i].due = letters[i].due.Add(b.faults.HoldBack)
-	}
-	b.queue(letters)
-}
-
-// queue inserts letters behind those that are due no later.
-func (b *outbox) queue(letters []letter) {
-	for _, l := range letters {
-		at := len(b.letters)
-		for at > 0 && b.letters[at-1].due.After(l.due) {
-			at--
-		}
-		b.letters = slices.Insert(b.letters, at, l)
+	if f.InterruptAfter > 0 {
+		s.renderer.mark(f.InterruptAfter, s.interruptByOther)
 	}
 }
 
-// take returns the next message that is due by now; ok is false if none is.
-func (b *outbox) take(now time.Time) (msg []byte, ok bool) {
-	if len(b.letters) == 0 || b.letters[0].due.After(now) {
-		return nil, false
-	}
-	msg = b.letters[0].msg
-	b.letters = slices.Delete(b.letters, 0, 1)
-	return msg, true
+func (s *session) fault(at time.Time, format string, args ...any) {
+	s.opts.OnEvent(Event{Kind: EventFault, AtMS: s.since(at), Text: fmt.Sprintf(format, args...)})
 }
 
-// hurry makes everything due at once.
-func (b *outbox) hurry() {
-	b.queue(b.waiting)
-	b.waiting = nil
-	for i := range b.letters {
-		b.letters[i].due = b.clock
+// interruptByOther ends all speech without a message from the sender.
+func (s *session) interruptByOther(at time.Time) {
+	s.fault(at, "is interrupted by somebody else")
+	s.interrupt(at, true)
+}
+
+// userStarts simulates a user who begins to speak.
+func (s *session) userStarts(at time.Time) {
+	id := s.ids.next()
+	s.fault(at, "hears a user speak")
+	s.sendUser("started_speaking", id, at, properties{})
+	s.schedule.add(at.Add(s.opts.Faults.UserFor), func(at time.Time) { s.userStops(id, at) })
+}
+
+func (s *session) userStops(id string, at time.Time) {
+	f := &s.opts.Faults
+	s.sendUser("stopped_speaking", id, at, properties{Interrupted: new(false), Duration: new(f.UserFor.Seconds())})
+	s.sendUser("utterance", id, at, properties{Speech: f.UserSays})
+}
+
+// checkDeparture ends the run if a fault says so after this many chunks.
+func (s *session) checkDeparture(at time.Time) {
+	chunks := s.report.Chunks
+	if chunks == 0 {
+		return // zero means never
+	}
+	switch chunks {
+	case s.opts.Faults.DieAfter:
+		s.ending = EndDied
+		s.fault(at, "dies")
+	case s.opts.Faults.LeaveAfter:
+		s.ending = EndLeft
+		s.fault(at, "leaves")
+		s.sendShutdown(at)
+		s.outbox.flush()
 	}
 }
 
-// untilDue is how long nothing is due; ok is false if nothing will be.
-func (b *outbox) untilDue(now time.Time) (wait time.Duration, ok bool) {
-	if len(b.letters) == 0 {
-		return 0, false
+// stall is the fault of not reading. The reader owns it.
+type stall struct {
+	after int           // chunks; 0 for never
+	time  time.Duration // zero for the rest of the run
+	limit int           // bytes of a message
+	seen  int           // chunks so far
+}
+
+// beginsAfter counts msg and reports whether the stall begins after it.
+func (f *stall) beginsAfter(msg []byte) bool {
+	if f.seen >= f.after {
+		return false
 	}
-	return b.letters[0].due.Sub(now), true
+	if m, _ := parse(msg, f.limit); m.action == actionSpeak {
+		f.seen++
+	}
+	return f.seen == f.after
+}
+
+func (f *stall) wait(ctx context.Context) {
+	var over <-chan time.Time
+	if f.time > 0 {
+		over = time.After(f.time)
+	}
+	select {
+	case <-over:
+	case <-ctx.Done():
+	}
 }

@@ -90,7 +90,7 @@ func TestSwappedLast(t *testing.T) {
 
 func TestChanceIsRepeated(t *testing.T) {
 	with := func(seed uint64) string {
-		o := run(t, &Options{MessageLimit: -1, IDs: IDOwn, Faults: Faults{Seed: seed, Loss: 0.4, Jitter: time.Second}}, speakTwice)
+		o := run(t, &Options{MessageLimit: -1, IDs: IDRandom, Faults: Faults{Seed: seed, Loss: 0.4, Jitter: time.Second}}, speakTwice)
 		return strings.Join(o.order(), ", ") + " " + o.Utterances[0].EventID
 	}
 	first := with(7)
@@ -103,7 +103,7 @@ func TestChanceIsRepeated(t *testing.T) {
 }
 
 func TestOwnIDs(t *testing.T) {
-	o := run(t, &Options{MessageLimit: -1, IDs: IDOwn}, speakTwice)
+	o := run(t, &Options{MessageLimit: -1, IDs: IDRandom}, speakTwice)
 	a, b := o.events[2].InferenceID, o.events[6].InferenceID
 	if len(a) != 36 || a[14] != '4' || a == b || a == IDVersion4.of("a") {
 		t.Errorf("ids %s and %s", a, b)
@@ -274,13 +274,13 @@ func TestUserSpeaks(t *testing.T) {
 
 func TestFaultsCheck(t *testing.T) {
 	for want, faults := range map[string]Faults{
-		"":                        {Loss: 1, Drop: SentKinds},
-		"DropEvery -1":            {DropEvery: -1},
-		"DieAfter -2":             {DieAfter: -2},
-		"Delay -1ns":              {Delay: -1},
-		"Loss of 1.5":             {Loss: 1.5},
-		"Loss of NaN":             {Loss: math.NaN()},
-		`no message is called "x`: {Drop: []Sent{"x"}},
+		"":                         {Loss: 1, Drop: SentKinds},
+		"DropEvery -1":             {DropEvery: -1},
+		"DieAfter -2":              {DieAfter: -2},
+		"Delay -1ns":               {Delay: -1},
+		"Loss 1.5":                 {Loss: 1.5},
+		"Loss NaN":                 {Loss: math.NaN()},
+		`unknown kind of event "x`: {Drop: []Sent{"x"}},
 	} {
 		err := faults.Check()
 		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {

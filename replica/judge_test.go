@@ -327,7 +327,7 @@ func FuzzMessage(f *testing.F) {
 		if m.action == actionNone && len(faults) == 0 {
 			t.Error("dropped without a complaint")
 		}
-		if m.action == actionNote && m.note == nil {
+		if m.action == actionReport && m.entry == nil {
 			t.Error("nothing to note")
 		}
 		if m.action != actionSpeak {

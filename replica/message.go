@@ -34,7 +34,7 @@ const (
 	eventToolResult  = "conversation.tool_result"
 )
 
-// action is what a message asks of the renderer.
+// action is what a message asks the replica to do.
 type action int
 
 const (
@@ -43,7 +43,7 @@ const (
 	actionInterrupt               // stop all speech
 	actionSay                     // text to be said
 	actionRespond                 // text to be answered
-	actionNote                    // for the report only
+	actionReport                  // add an entry to the report
 )
 
 // message is a client message as understood.
@@ -53,7 +53,7 @@ type message struct {
 	conversation string
 	chunk        chunk
 	text         textChunk
-	note         note
+	entry        entry
 }
 
 // id is the inference_id that the message has, or empty.
@@ -67,7 +67,7 @@ type chunk struct {
 	done    bool
 }
 
-// fault is a complaint about one message, before it is known when it came.
+// fault is a complaint about one message, without its time.
 type fault struct {
 	kind Kind
 	text string
@@ -76,12 +76,12 @@ type fault struct {
 // parser reads one message and collects what is wrong with it.
 type parser struct{ faults []fault }
 
-// object is a JSON object whose keys are compared exactly, which decoding into
-// a struct would not do.
+// object is a JSON object with exact keys; decoding into a struct would ignore
+// their case.
 type object map[string]json.RawMessage
 
-// parse understands one message as far as a tolerant peer can. The limit is in
-// bytes; a negative one is none.
+// parse reads one message as a tolerant peer would. The limit is in bytes; a
+// negative one means no limit.
 func parse(msg []byte, limit int) (message, []fault) {
 	p := &parser{}
 	return p.message(msg, limit), p.faults
@@ -110,7 +110,8 @@ func (p *parser) message(msg []byte, limit int) message {
 	return m
 }
 
-// unwrap takes the message out of {"message":{…}}, an early browser sample.
+// unwrap returns the message inside {"message":{…}}, which an early browser
+// sample sent.
 func (p *parser) unwrap(envelope object) object {
 	if len(envelope) != 1 {
 		return envelope
@@ -163,7 +164,7 @@ func (p *parser) dispatch(m *message, envelope object) {
 			p.fault(KindEnvelope, "an interrupt has no properties")
 		}
 	default:
-		p.dialogue(m, envelope)
+		p.other(m, envelope)
 	}
 }
 
@@ -214,7 +215,8 @@ func (p *parser) chunk(envelope, properties object) chunk {
 	return c
 }
 
-// inferenceID looks where it belongs and then where events have it.
+// inferenceID reads the id from the properties, or else from the envelope, where
+// events have it.
 func (p *parser) inferenceID(envelope, properties object) string {
 	if id, ok := decodeText(properties["inference_id"]); ok && id != "" {
 		return id
@@ -248,7 +250,7 @@ func (p *parser) rate(properties object) int {
 	return rate
 }
 
-// done reads the flag: a boolean, or what old samples put in its place.
+// done reads the flag: a boolean, or the text or number of old samples.
 func (p *parser) done(properties object) bool {
 	raw, present := properties["done"]
 	if !present {
@@ -258,7 +260,7 @@ func (p *parser) done(properties object) bool {
 	return p.flag(raw, false)
 }
 
-// flag understands a done, which otherwise is what is implied.
+// flag reads a done; implied is the value of one that cannot be read.
 func (p *parser) flag(raw json.RawMessage, implied bool) bool {
 	switch string(raw) {
 	case "true":
@@ -325,8 +327,8 @@ func decodeText(raw json.RawMessage) (text string, ok bool) {
 	return text, json.Unmarshal(raw, &text) == nil
 }
 
-// decodeRate reads a whole number and says whether it was written as one. What
-// is no whole number is 0.
+// decodeRate reads a whole number, or 0 if it is not one; plain reports whether it
+// was written as an integer.
 func decodeRate(raw json.RawMessage) (rate int, plain bool) {
 	if rate, err := strconv.Atoi(string(raw)); err == nil {
 		return rate, true
@@ -360,11 +362,10 @@ func decodeSamples(pcm []byte) []int16 {
 	return samples
 }
 
-// missing stands for a value that is not there.
+// missing is how describe cites an absent value.
 const missing = "missing"
 
-// describe cites a value that may be absent: a string in quotes, anything else
-// as it was written.
+// describe cites a value: a string in quotes, anything else as it was written.
 func describe(raw json.RawMessage) string {
 	if raw == nil {
 		return missing

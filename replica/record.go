@@ -10,8 +10,8 @@ import (
 	"github.com/go-audio/wav"
 )
 
-// Places in the 44 bytes before the samples, and the most samples whose size in
-// bytes still fits the 32 bits that WAV has for it.
+// Offsets in the 44-byte header of a WAV file, and the most samples whose size in
+// bytes fits its 32 bits.
 const (
 	riffSizeOffset    = 4
 	dataSizeOffset    = 40
@@ -23,8 +23,8 @@ const formatPCM = 1 // WAVE_FORMAT_PCM
 
 var errRecordingFull = errors.New("the recording has reached the 4 GiB that WAV can hold")
 
-// recorder writes 16-bit mono WAV. After its first error it writes no more
-// samples and only completes the header.
+// recorder writes 16-bit mono WAV. After its first error it writes no samples and
+// only completes the header.
 type recorder struct {
 	file    io.WriteSeeker // nil for none
 	encoder *wav.Encoder
@@ -44,14 +44,14 @@ func newRecorder(file io.WriteSeeker) recorder {
 // open begins the file at the rate of its first audio.
 func (r *recorder) open(rate int) {
 	r.report.Rate = rate
-	// The encoder sets aside a minute of memory for the rate it is made with,
-	// and rate is only what a message says.
+	// The encoder allocates a minute of audio at the rate it is made with, and
+	// rate is only what a message claims.
 	r.encoder = wav.NewEncoder(r.file, 1, 16, 1, formatPCM)
 	r.encoder.SampleRate = rate
 	r.buffer.Format = &audio.Format{NumChannels: 1, SampleRate: rate}
 }
 
-// write appends samples of u, unless they do not fit the file.
+// write appends samples of u if they have the rate of the file.
 func (r *recorder) write(u *Utterance, samples []int16) {
 	if r.file == nil || len(samples) == 0 {
 		return
@@ -82,7 +82,7 @@ func (r *recorder) append(samples []int16) error {
 	return r.encoder.Write(&r.buffer)
 }
 
-// skip lists audio of another rate than the file's.
+// skip reports audio whose rate is not that of the file.
 func (r *recorder) skip(u *Utterance, samples int) {
 	list := r.report.Unrecorded
 	if last := len(list) - 1; last >= 0 && list[last].Utterance == u.ID {
@@ -92,14 +92,14 @@ func (r *recorder) skip(u *Utterance, samples int) {
 	r.report.Unrecorded = append(list, Unrecorded{Utterance: u.ID, Rate: u.Rate, Samples: int64(samples)})
 }
 
-// silence notes an underrun of u at the end of what is recorded.
+// silence reports an underrun of u at the end of the recording.
 func (r *recorder) silence(u *Utterance, length float64) {
 	if r.encoder != nil && u.Rate == r.report.Rate {
 		r.report.Silences = append(r.report.Silences, Silence{Position: r.report.Samples, LengthMS: length})
 	}
 }
 
-// close completes the header; a file in which nothing was heard gets one too.
+// close completes the header, also of an empty recording.
 func (r *recorder) close() {
 	if r.file == nil {
 		return
@@ -115,8 +115,7 @@ func (r *recorder) close() {
 	}
 }
 
-// correct rewrites the sizes after a failed write, which the encoder counts as
-// if it had succeeded.
+// correct rewrites the sizes after a failed write, which the encoder counted.
 func (r *recorder) correct() error {
 	size := uint32(2 * r.report.Samples)
 	return errors.Join(r.patch(riffSizeOffset, headerSize-8+size), r.patch(dataSizeOffset, size))

@@ -6,14 +6,18 @@ import (
 	"time"
 )
 
-// recordInterval bounds how long played audio stays in memory while nothing
-// else happens. It has no part in the timing of playback.
+// recordInterval bounds how long played audio stays in memory while no message
+// arrives. It does not affect the timing of playback.
 const recordInterval = time.Second
 
-// soundInterval is that bound where somebody listens while it plays.
+// soundInterval is that bound if OnSound is set.
 const soundInterval = 20 * time.Millisecond
 
-// utterance is an Utterance in the making: its record and its place in the
+// preBufferTimeout bounds the wait for the pre-buffer: without a new chunk for
+// this long, what has been received plays. A sender may be waiting to hear it.
+const preBufferTimeout = 500 * time.Millisecond
+
+// utterance is an Utterance that is not over yet: its record and its audio in the
 // render buffer.
 type utterance struct {
 	record Utterance
@@ -21,22 +25,22 @@ type utterance struct {
 	received    int64     // samples taken
 	heard       int64     // of those, played
 	pending     [][]int16 // the rest, in order
-	closed      bool      // no more will come
+	closed      bool      // no more chunks are expected
 	started     bool      // its first sample was played
-	stalled     bool      // it ran dry, and waits for more
+	stalled     bool      // it ran out of audio
 	stalledAt   time.Time // when the missing sample was due
 	lastArrival time.Time // of its last chunk
 
-	isText     bool   // it has a length and no samples
+	isText     bool   // it has a duration but no samples
 	unfinished string // the beginning of a tag at the end of its text
-	told       bool   // its text was sent
+	textSent   bool   // its text was sent
 
-	graceUntil time.Time // chunks of it are late, and no fault, before then
+	graceUntil time.Time // until then late chunks are no deviation
 }
 
 func (u *utterance) buffered() int64 { return u.received - u.heard }
 
-// listener is told what the renderer does.
+// listener is notified of playback.
 type listener interface {
 	heard(u *utterance, samples []int16)
 	started(u *utterance, at time.Time)
@@ -45,30 +49,31 @@ type listener interface {
 }
 
 // renderer is the render buffer and its playout clock. Every method takes the
-// time as an argument and brings playback up to it, so the outcome depends on
-// when messages came and not on when somebody looked.
+// time as an argument and plays up to it, so the result depends on when messages
+// arrived and not on when methods were called.
 //
-// Only the last utterance of the queue may be open. While the first one runs,
+// Only the last utterance of the queue may be open. While the first one plays,
 // its sample number base was due at anchor. If it is open and its last sample
-// has passed, the buffer is dry: whether that is an underrun is decided by the
-// time of the next chunk, so that a chunk which comes when it is due is in time
-// whatever is looked at first.
+// has been played, the buffer is empty: the time of the next chunk decides
+// whether that is an underrun, so a chunk that arrives exactly when it is due is
+// in time.
 type renderer struct {
 	listener  listener
 	preBuffer time.Duration
-	interval  time.Duration // between two looks
+	interval  time.Duration // the longest time between two calls of advance
 
 	queue   []*utterance
 	running bool
 	anchor  time.Time
 	base    int64
-	ranDry  time.Time // when the last sample of the last complete utterance had been played
+	holdEnd time.Time // when an utterance below the pre-buffer plays all the same
+	lastEnd time.Time // when the last complete utterance had been played
 
 	marks  []mark        // in order
 	played time.Duration // by the utterances that are over
 }
 
-// mark is something to be done once so much has been played.
+// mark is a function to call after a played time.
 type mark struct {
 	after time.Duration
 	do    func(at time.Time)
@@ -82,8 +87,7 @@ func (r *renderer) add(u *utterance, samples []int16, now time.Time) {
 	r.addTime(u, int64(len(samples)), false, now)
 }
 
-// addTime makes u longer by so many samples, which are there or, of a text,
-// never will be. Nothing more will come after the last.
+// addTime lengthens u by a number of samples. A text has none, only their time.
 func (r *renderer) addTime(u *utterance, samples int64, last bool, now time.Time) {
 	r.stall(now)
 	u.closed = last
@@ -91,17 +95,18 @@ func (r *renderer) addTime(u *utterance, samples int64, last bool, now time.Time
 		r.queue = append(r.queue, u)
 	}
 	u.received += samples
+	r.holdEnd = now.Add(preBufferTimeout)
 	r.resume(now)
 }
 
-// finish says that nothing more will come for u.
+// finish closes u: no more chunks are expected.
 func (r *renderer) finish(u *utterance, now time.Time) {
 	r.stall(now)
 	u.closed = true
 	r.resume(now)
 }
 
-// interrupt ends everything, heard or not.
+// interrupt ends all utterances, playing or queued.
 func (r *renderer) interrupt(now time.Time) {
 	r.stall(now)
 	for len(r.queue) > 0 {
@@ -109,8 +114,8 @@ func (r *renderer) interrupt(now time.Time) {
 	}
 }
 
-// leave empties the buffer at the end of the run and returns what was in it.
-func (r *renderer) leave(now time.Time) []*utterance {
+// drain empties the buffer at the end of the run and returns what was in it.
+func (r *renderer) drain(now time.Time) []*utterance {
 	r.stall(now)
 	left := r.queue
 	for _, u := range left {
@@ -122,8 +127,11 @@ func (r *renderer) leave(now time.Time) []*utterance {
 
 // advance plays what is due by now.
 func (r *renderer) advance(now time.Time) {
+	if r.holds() && !now.Before(r.holdEnd) {
+		r.start(r.queue[0], r.holdEnd)
+	}
 	for r.running {
-		if r.reach(now) {
+		if r.runMark(now) {
 			continue
 		}
 		u, end := r.queue[0], r.end()
@@ -136,14 +144,17 @@ func (r *renderer) advance(now time.Time) {
 			return
 		}
 		r.remove(end, false)
-		r.ranDry = end
+		r.lastEnd = end
 		r.resume(end)
 	}
 }
 
-// untilDue is how long nothing happens by itself; ok is false if nothing ever
-// does.
+// untilDue is the time until advance has something to do; ok is false if that
+// needs another message.
 func (r *renderer) untilDue(now time.Time) (wait time.Duration, ok bool) {
+	if r.holds() {
+		return r.holdEnd.Sub(now), true
+	}
 	if !r.running {
 		return 0, false
 	}
@@ -157,14 +168,14 @@ func (r *renderer) untilDue(now time.Time) (wait time.Duration, ok bool) {
 	return min(wait, r.interval), true
 }
 
-// mark enters something to be done.
+// mark schedules a function for a played time.
 func (r *renderer) mark(after time.Duration, do func(at time.Time)) {
 	r.marks = append(r.marks, mark{after, do})
 	slices.SortStableFunc(r.marks, func(a, b mark) int { return cmp.Compare(a.after, b.after) })
 }
 
-// nextMark is when the next mark is reached, unless what has been received ends
-// before.
+// nextMark is when the next mark is reached; ok is false if the received audio
+// ends before.
 func (r *renderer) nextMark() (at time.Time, ok bool) {
 	if !r.running || len(r.marks) == 0 {
 		return time.Time{}, false
@@ -174,8 +185,8 @@ func (r *renderer) nextMark() (at time.Time, ok bool) {
 	return at, at.Before(r.end())
 }
 
-// reach does what is due at the next mark, if that is reached by now.
-func (r *renderer) reach(now time.Time) bool {
+// runMark calls the function of the next mark if it is reached by now.
+func (r *renderer) runMark(now time.Time) bool {
 	at, ok := r.nextMark()
 	if !ok || at.After(now) {
 		return false
@@ -187,8 +198,10 @@ func (r *renderer) reach(now time.Time) bool {
 	return true
 }
 
-// resume starts the first utterance if it may, and passes over those that
-// have nothing to play.
+// holds reports whether audio waits for the pre-buffer to fill.
+func (r *renderer) holds() bool { return !r.running && len(r.queue) > 0 && r.queue[0].buffered() > 0 }
+
+// resume starts the first utterance that is ready, and removes empty ones.
 func (r *renderer) resume(now time.Time) {
 	for !r.running && len(r.queue) > 0 {
 		u := r.queue[0]
@@ -203,15 +216,15 @@ func (r *renderer) resume(now time.Time) {
 	}
 }
 
-// ready reports whether u need not wait: it is complete, it follows without a
-// pause on what was played before, or it has filled the pre-buffer.
+// ready reports whether u may play: it is complete, it follows the previous
+// utterance without a pause, or it has filled the pre-buffer.
 func (r *renderer) ready(u *utterance, now time.Time) bool {
-	return u.closed || !now.After(r.ranDry) || playingTime(u.buffered(), u.record.Rate) >= r.preBuffer
+	return u.closed || !now.After(r.lastEnd) || playingTime(u.buffered(), u.record.Rate) >= r.preBuffer
 }
 
 func (r *renderer) start(u *utterance, now time.Time) {
-	if now.Before(r.ranDry) {
-		now = r.ranDry
+	if now.Before(r.lastEnd) {
+		now = r.lastEnd
 	}
 	r.running, r.anchor, r.base = true, now, u.heard
 	r.endStall(u, now)
@@ -221,7 +234,7 @@ func (r *renderer) start(u *utterance, now time.Time) {
 	}
 }
 
-// stall ends the run of an open utterance whose next sample is overdue.
+// stall stops playback of an open utterance whose next sample is overdue.
 func (r *renderer) stall(now time.Time) {
 	if !r.running || r.queue[0].closed || !now.After(r.end()) {
 		return
@@ -238,7 +251,7 @@ func (r *renderer) endStall(u *utterance, now time.Time) {
 	}
 }
 
-// remove takes the first utterance out, with whatever of it is left.
+// remove drops the first utterance and what is left of its audio.
 func (r *renderer) remove(at time.Time, interrupted bool) {
 	u := r.queue[0]
 	r.queue, r.running = r.queue[1:], false
@@ -249,7 +262,7 @@ func (r *renderer) remove(at time.Time, interrupted bool) {
 	r.listener.stopped(u, at, interrupted)
 }
 
-// play hands over the samples before number upTo.
+// play passes the samples before number upTo to the listener.
 func (r *renderer) play(u *utterance, upTo int64) {
 	if u.isText {
 		u.heard = max(u.heard, upTo)
@@ -282,8 +295,8 @@ func (r *renderer) position(now time.Time) int64 {
 	return r.base + whole*rate + part*rate/int64(time.Second)
 }
 
-// playingTime rounds up to a nanosecond, so that every sample has been played
-// when it is over.
+// playingTime is the duration of a number of samples at a rate in Hz, rounded up
+// to a nanosecond.
 func playingTime(samples int64, rate int) time.Duration {
 	hz := int64(rate)
 	part := (samples%hz*int64(time.Second) + hz - 1) / hz

@@ -309,6 +309,21 @@ func TestPreBuffer(t *testing.T) {
 	}
 }
 
+// A sender that waits to hear what it sent hears it, however little that is.
+func TestPreBufferTimesOut(t *testing.T) {
+	o := run(t, unlimited, func(p *peer) {
+		p.at(0).say("a", 50, false)
+		p.at(400).say("a", 20, false)
+		p.at(2000).say("a", 50, false)
+		p.at(5000).say("a", 1, true)
+		p.at(6000)
+	})
+	want := []string{"a start=900 stop=5001 played=121 dry=970+1530 dry=2550+2450"}
+	if got := timelines(o.Report); !slices.Equal(got, want) {
+		t.Errorf("played %q, want %q", got, want)
+	}
+}
+
 // Ten minutes in 50 ms chunks, each a little early or late but never by more
 // than the cushion, end to the nanosecond when they should.
 func TestTenMinutes(t *testing.T) {
@@ -375,6 +390,9 @@ func randomScript(r *rand.Rand) []arrivalAt {
 			length := 10 * (1 + r.IntN(6))
 			script = append(script, arrivalAt{at: now, length: length, id: fmt.Sprint(id), done: n == chunks-1})
 			now += 10 * r.IntN(8)
+			if r.IntN(10) == 0 {
+				now += 10 * (45 + r.IntN(10)) // around the time-out of the pre-buffer
+			}
 			if r.IntN(15) == 0 {
 				script = append(script, arrivalAt{at: now, interrupt: true})
 				break
@@ -399,7 +417,7 @@ type ticked struct {
 // tick is the slow, obvious model of the playout.
 func tick(script []arrivalAt) []string {
 	var all, queue []*ticked
-	playing, lastStop := false, -1
+	playing, lastStop, lastChunk := false, -1, 0
 	stop := func(u *ticked, now int, interrupted bool) {
 		if u.waiting {
 			u.Underruns = append(u.Underruns, Underrun{AtMS: float64(u.dry), SilenceMS: float64(now - u.dry)})
@@ -410,7 +428,7 @@ func tick(script []arrivalAt) []string {
 	begin := func(now int) {
 		for !playing && len(queue) > 0 {
 			u := queue[0]
-			if u.left == 0 || !u.closed && u.left < 100 && lastStop != now {
+			if u.left == 0 || !u.closed && u.left < 100 && lastStop != now && now < lastChunk+500 {
 				return
 			}
 			playing = true
@@ -427,8 +445,8 @@ func tick(script []arrivalAt) []string {
 		if playing && queue[0].left == 0 && queue[0].closed {
 			stop(queue[0], now, false)
 			lastStop = now
-			begin(now)
 		}
+		begin(now)
 		for len(script) > 0 && script[0].at == now {
 			a := script[0]
 			script = script[1:]
@@ -444,6 +462,7 @@ func tick(script []arrivalAt) []string {
 			}
 			u := queue[len(queue)-1]
 			u.left += a.length
+			lastChunk = now
 			u.closed = a.done
 			begin(now)
 		}
@@ -469,20 +488,20 @@ func tick(script []arrivalAt) []string {
 // first sample.
 func TestSoundIsToldAsItPlays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var told []int16
+		var textSent []int16
 		var begun, last time.Time
 		parts := 0
 		s := newSession(Options{OnSound: func(at time.Time, rate int, samples []int16) {
 			if begun.IsZero() {
 				begun = at
 			}
-			if want := begun.Add(playingTime(int64(len(told)), rate)); !at.Equal(want) {
+			if want := begun.Add(playingTime(int64(len(textSent)), rate)); !at.Equal(want) {
 				t.Errorf("part %d was due at %v, want %v", parts, at, want)
 			}
 			if behind := time.Since(at); behind > 2*soundInterval {
-				t.Errorf("part %d is told %v late", parts, behind)
+				t.Errorf("part %d is textSent %v late", parts, behind)
 			}
-			told = append(told, samples...)
+			textSent = append(textSent, samples...)
 			last = at
 			parts++
 		}, OnEvent: func(Event) {}, OnUtterance: func(Utterance) {}, MessageLimit: -1}, time.Now())
@@ -498,8 +517,8 @@ func TestSoundIsToldAsItPlays(t *testing.T) {
 			time.Sleep(wait)
 			s.renderer.advance(time.Now())
 		}
-		if !slices.Equal(told, samples) || parts < 50 || last.Sub(begun) < 970*time.Millisecond {
-			t.Errorf("%d of %d samples in %d parts, the last after %v", len(told), len(samples), parts, last.Sub(begun))
+		if !slices.Equal(textSent, samples) || parts < 50 || last.Sub(begun) < 970*time.Millisecond {
+			t.Errorf("%d of %d samples in %d parts, the last after %v", len(textSent), len(samples), parts, last.Sub(begun))
 		}
 	})
 }

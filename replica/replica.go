@@ -1,8 +1,7 @@
-// Package replica is a stand-in for a live replica (a Tavus PAL): the far end
-// that a sender of speech talks to when there is no account, and the judge of
-// what that sender puts on the wire. It reads the documented message by itself
-// and shares no code with any sender, so a mistake cannot hide by being made on
-// both sides.
+// Package replica is a stand-in for a live replica (a Tavus PAL). A sender of
+// speech talks to it when there is no account, and it reports every deviation
+// from the documented protocol. It has its own parser and shares no code with a
+// sender, so that a mistake cannot be hidden by being made on both sides.
 //
 // # What comes in
 //
@@ -14,45 +13,44 @@
 //
 // All chunks of an utterance carry the same inference_id; done is true on its
 // last chunk and on no other. conversation.interrupt, which has no properties,
-// ends all speech at once. What deviates from the documentation is accepted
-// where a tolerant peer can make sense of it, and always ends in a [Complaint].
+// ends all speech at once. The replica accepts a deviation if a tolerant peer
+// could, and reports each as a [Complaint].
 //
-// A text echo is spoken too, without sound: it takes 60 ms a character and no
-// less than 300 ms, tags such as <emotion value="sad"/> not counted. A respond
-// begins a new turn, and is answered by saying the same. The context messages,
-// sensitivity and tool results are judged and reported.
+// A text echo is spoken without sound: it takes 60 ms for each character, tags
+// such as <emotion value="sad"/> excluded, and at least 300 ms. A respond begins
+// a new turn, and the replica answers by repeating it. The context messages,
+// sensitivity and tool results are checked and reported.
 //
 // # How it is rendered
 //
 // Received audio waits in one first-in-first-out render buffer, shared by all
-// utterances. Playback of a silent replica starts when 100 ms are buffered
-// (Options.PreBuffer) or when the utterance is complete; from then on every
-// sample has its due time: start + n/rate, on the monotonic clock. The next
-// utterance follows without a pause when some of it is already there.
+// utterances. Playback starts when 100 ms are buffered (Options.PreBuffer), when
+// the utterance is complete, or when no chunk has arrived for 500 ms. From then
+// on every sample has its due time: start + n/rate, on the monotonic clock. The
+// next utterance follows without a pause if some of it has been received.
 //
-// When the buffer runs dry within an open utterance, the listener hears
-// silence: an underrun. Playback resumes when 100 ms are buffered again or the
-// utterance is complete, and the silence is measured from the sample that was
-// due to the sample that came. A chunk that arrives exactly when its first
-// sample is due is in time. When the buffer runs dry and done was seen, the
-// utterance is over.
+// When the buffer runs out within an open utterance, the listener hears silence:
+// an underrun. Playback resumes by the rules by which it starts. The silence is
+// measured from the due time of the missing sample until playback resumes. A
+// chunk that arrives exactly when its first sample is due is in time. When the
+// buffer runs out after done, the utterance is over.
 //
-// Nothing ticks. Due times are computed, and one timer waits for the next of
-// them, so that under testing/synctest every number is exact.
+// The replica does not poll. It computes due times, and one timer waits for the
+// next, so that under testing/synctest every number is exact.
 //
 // # What goes out
 //
-// First system.replica_joined and its twin system.pal_joined: only now does
-// somebody listen. For each utterance conversation.started_speaking and
+// First system.replica_joined and its twin system.pal_joined: what arrives
+// earlier is lost. For each utterance conversation.started_speaking and
 // conversation.stopped_speaking, each sent twice with the same payload and the
 // same seq, once with the role "pal" and once with the role "replica". They
 // carry a UUID made from the MD5 of the sender's inference_id, not the id itself
-// (see [IDForm]). Nothing acknowledges a chunk or an interrupt. The words of a
-// text are sent as conversation.utterance, before it is begun or, of one that
-// comes in pieces, when they are complete.
+// (see [IDForm]). Neither chunks nor interrupts are acknowledged. The words of a
+// text are sent as conversation.utterance, before it starts or, if it arrives in
+// pieces, when it is complete.
 //
-// What goes out can be spoiled on its way, and the replica can misbehave, as
-// [Faults] says; a [Script] adds events of any kind.
+// [Faults] make the replica and its connection misbehave; a [Script] adds events
+// of any kind.
 //
 // [conversation.echo]: https://docs.tavus.io/sections/event-schemas/conversation-echo
 package replica
@@ -69,14 +67,14 @@ import (
 // Defaults of Options.
 const (
 	DefaultMessageLimit = 4096                   // bytes of JSON a Daily room carries in one app-message
-	DefaultPreBuffer    = 100 * time.Millisecond // the cushion the Pipecat mock of a replica waits for
+	DefaultPreBuffer    = 100 * time.Millisecond // as in Pipecat's mock of a replica
 	DefaultFaceID       = "stand-in"
 	DefaultUserFor      = time.Second
 	DefaultUserSays     = "Excuse me."
 )
 
-// inboxSize is how many messages may wait while an event is being sent. They
-// carry their time of arrival, so waiting here costs no precision.
+// inboxSize is how many messages may wait while an event is being sent. Each has
+// its time of arrival, so waiting does not change how it is judged.
 const inboxSize = 256
 
 // Conn is the connection to the sender: whole messages, in order.
@@ -91,8 +89,8 @@ type Conn interface {
 
 // Options tune a Replica. The zero value is the replica of an ordinary room.
 type Options struct {
-	// ConversationID is the id that messages must carry. When empty, any id is
-	// taken, as long as it stays the same.
+	// ConversationID is the id that messages must carry. When empty, it is that
+	// of the first message.
 	ConversationID string
 
 	// FaceID is the id the replica joins with; DefaultFaceID when empty.
@@ -102,7 +100,7 @@ type Options struct {
 	// that arrive earlier are lost, as they are in a real room.
 	JoinDelay time.Duration
 
-	// IDs chooses how events name an utterance; IDVersion3 by default.
+	// IDs is the form of ids in events; IDVersion3 by default.
 	IDs IDForm
 
 	// Legacy adds the events named conversation.replica.started_speaking and
@@ -114,7 +112,7 @@ type Options struct {
 	// dropped. Zero is DefaultMessageLimit, a negative value is no limit.
 	MessageLimit int
 
-	// PreBuffer is how much audio is waited for before playback starts or
+	// PreBuffer is how much audio is buffered before playback starts or
 	// resumes. Zero is DefaultPreBuffer, a negative value is none.
 	PreBuffer time.Duration
 
@@ -123,31 +121,31 @@ type Options struct {
 	// the file.
 	Record io.WriteSeeker
 
-	// PeerGone is one more error by which the Conn says that the peer has left
-	// in an orderly way; none by default.
+	// PeerGone is another error of Receive that means that the peer has left in
+	// an orderly way; none by default.
 	PeerGone error
 
-	// Faults are what the replica does wrong on purpose; nothing by default.
+	// Faults are what the replica does wrong on purpose; none by default.
 	Faults Faults
 
-	// Die is called when Faults.DieAfter comes true, to break the connection
-	// without a goodbye. Without it Run just returns.
+	// Die is called for Faults.DieAfter, to break the connection without a
+	// goodbye. If it is nil, Run only returns.
 	Die func()
 
-	// Script holds events to be sent beside the replica's own; none by default.
+	// Script holds events to send beside the replica's own; none by default.
 	Script Script
 
-	// OnEvent is told what happens as it happens, from the goroutine of Run. It
-	// must not block: playback waits for it. Nobody is told by default.
+	// OnEvent is called when something happens, from the goroutine of Run. It
+	// must not block, because playback waits for it. Nil means no call.
 	OnEvent func(Event)
 
-	// OnSound is told what is being played, 20 ms of it at a time, under the
-	// same conditions as OnEvent: at is when its first sample was due, rate is
-	// in Hz. It must not keep samples. Nobody is told by default.
+	// OnSound is called with the audio that plays, at most every 20 ms, under
+	// the conditions of OnEvent: at is when the first sample was due, rate is in
+	// Hz. It must not keep samples. Nil means no call.
 	OnSound func(at time.Time, rate int, samples []int16)
 
-	// OnUtterance is told of every utterance that has ended, under the same
-	// conditions. Those still open when the connection ends are told then.
+	// OnUtterance is called for each utterance that has ended, under the
+	// conditions of OnEvent. An open utterance ends with the connection.
 	OnUtterance func(Utterance)
 }
 
@@ -184,7 +182,7 @@ func (o *Options) withDefaults() Options {
 	return opts
 }
 
-// A Replica renders, judges and records what one connection delivers.
+// A Replica plays, checks and records what one connection delivers.
 type Replica struct {
 	conn Conn
 	opts Options
@@ -196,26 +194,24 @@ func New(conn Conn, opts *Options) *Replica {
 	return &Replica{conn: conn, opts: opts.withDefaults()}
 }
 
-// arrival is a message, or the end of them, and when it came.
+// arrival is a received message, or the end of the connection.
 type arrival struct {
 	msg []byte
 	err error
 	end End // why there is an error
 	at  time.Time
 
-	stalls bool // nothing is read after it for a while
+	stalls bool // the reader stalls after it
 }
 
-// Run plays until the peer is gone, ctx ends or a fault ends it, all of which
-// are normal ends, and returns the report in every case. Audio still queued at the end is
-// recorded, but reported as not played. It is called once.
+// Run plays until the peer is gone, ctx ends or a fault ends it. All of these are
+// normal ends. Audio that is still queued is recorded, and reported as not
+// played. Run must be called once, and always returns the report.
 //
-// The error says what went wrong on the replica's own side: the recording could
-// not be written (playback goes on without it), an event could not be sent, or
-// the connection broke in another way than by its end.
+// It returns an error if the recording could not be written (playback continues
+// without it), if an event could not be sent, or if the connection failed.
 func (r *Replica) Run(ctx context.Context) (Report, error) {
-	// Events are of no use once nothing more is received: the reader's end ends
-	// a Send that is still waiting.
+	// When the peer is gone, a Send that still waits must end.
 	ctx, peerGone := context.WithCancel(ctx)
 	defer peerGone()
 
@@ -229,17 +225,17 @@ func (r *Replica) Run(ctx context.Context) (Report, error) {
 
 	end := r.serve(ctx, peerGone, s, inbox)
 	s.end(end)
-	return s.report, verdict(s, end)
+	return s.report, runError(s, end)
 }
 
-// read forwards what the connection delivers until it ends. The session reads
-// inbox until it is closed, so the hand-over never blocks for good.
+// read forwards messages until the connection ends. The session reads inbox until
+// it is closed, so sending to it always ends.
 func (r *Replica) read(ctx context.Context, inbox chan<- arrival) {
 	stall := stall{after: r.opts.Faults.StallAfter, time: r.opts.Faults.StallFor, limit: r.opts.MessageLimit}
 	for {
 		msg, err := r.conn.Receive(ctx)
 		a := arrival{msg: msg, err: err, end: r.reason(ctx, err), at: time.Now()}
-		a.stalls = err == nil && stall.begins(msg)
+		a.stalls = err == nil && stall.beginsAfter(msg)
 		inbox <- a
 		if err != nil {
 			return
@@ -250,7 +246,7 @@ func (r *Replica) read(ctx context.Context, inbox chan<- arrival) {
 	}
 }
 
-// serve owns the session until the reader has ended, and returns its last word.
+// serve owns the session until the reader has ended, and returns why it ended.
 // stop ends the reader.
 func (r *Replica) serve(ctx context.Context, stop func(), s *session, inbox <-chan arrival) (end arrival) {
 	timer := time.NewTimer(0)
@@ -266,8 +262,8 @@ func (r *Replica) serve(ctx context.Context, stop func(), s *session, inbox <-ch
 				continue
 			}
 			r.receive(s, a)
-			if s.gone != "" {
-				return r.quit(ctx, stop, s, inbox, a)
+			if s.ending != "" {
+				return r.leave(ctx, stop, s, inbox, a)
 			}
 		case <-timer.C:
 			s.advance(time.Now())
@@ -287,21 +283,20 @@ func (r *Replica) receive(s *session, a arrival) {
 	}
 }
 
-// quit ends the run from this side, and waits for the reader.
-func (r *Replica) quit(ctx context.Context, stop func(), s *session, inbox <-chan arrival, last arrival) arrival {
-	if s.gone == EndDied {
+// leave ends the run for a fault, and waits for the reader.
+func (r *Replica) leave(ctx context.Context, stop func(), s *session, inbox <-chan arrival, last arrival) arrival {
+	if s.ending == EndDied {
 		r.opts.Die()
 	} else {
 		r.send(ctx, s)
 	}
 	stop()
-	for range inbox { // what comes now is nobody's
+	for range inbox { // messages that arrive now are dropped
 	}
-	return arrival{end: s.gone, at: last.at}
+	return arrival{end: s.ending, at: last.at}
 }
 
-// send transmits the events that have come due. All events pass here, and only
-// here.
+// send transmits the events that are due.
 func (r *Replica) send(ctx context.Context, s *session) {
 	for {
 		msg, ok := s.outbox.take(time.Now())
@@ -318,7 +313,7 @@ func (r *Replica) send(ctx context.Context, s *session) {
 	}
 }
 
-// reason tells the normal ends of a connection from its failures.
+// reason tells the normal ends of a connection from a failure.
 func (r *Replica) reason(ctx context.Context, err error) End {
 	switch {
 	case ctx.Err() != nil && (errors.Is(err, ctx.Err()) || errors.Is(err, context.Cause(ctx))):
@@ -331,8 +326,8 @@ func (r *Replica) reason(ctx context.Context, err error) End {
 	return EndFailed
 }
 
-// verdict joins what went wrong on the replica's own side.
-func verdict(s *session, last arrival) error {
+// runError is the error of Run.
+func runError(s *session, last arrival) error {
 	var errs []error
 	if s.recorder.err != nil {
 		errs = append(errs, fmt.Errorf("replica: record: %w", s.recorder.err))

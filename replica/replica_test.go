@@ -14,7 +14,11 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"go.uber.org/goleak"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // pipe is a Conn in memory. Both directions hand over without a queue, so a
 // message arrives at the instant it is sent.

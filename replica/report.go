@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Report is what a replica heard and how. Times are milliseconds since Run
-// began, unless they are named otherwise.
+// Report is what a replica received and played. Times are milliseconds since Run
+// began, unless their name says otherwise.
 type Report struct {
 	Start    time.Time `json:"start"`               // when Run began
 	End      End       `json:"end"`                 // why it ended
@@ -91,8 +91,8 @@ type Underrun struct {
 	SilenceMS float64 `json:"silence_ms"`
 }
 
-// Interrupt is one conversation.interrupt that was received, or the work of
-// somebody else (Faults.InterruptAfter).
+// Interrupt is one conversation.interrupt, or an interruption by somebody else
+// than the sender (Faults.InterruptAfter).
 type Interrupt struct {
 	AtMS           float64 `json:"at_ms"`
 	Utterances     int     `json:"utterances"`      // ended by it; 0 if nothing was playing or queued
@@ -100,14 +100,14 @@ type Interrupt struct {
 	ByOther        bool    `json:"by_other,omitempty"`
 }
 
-// Respond is a user's turn that was handed over as text.
+// Respond is a conversation.respond: a user's turn as text.
 type Respond struct {
 	AtMS float64 `json:"at_ms"`
 	Text string  `json:"text"`
 	Turn int     `json:"turn"` // the turn_idx of the events from then on
 }
 
-// Context is what the language model was given to know.
+// Context is context for the language model.
 type Context struct {
 	AtMS      float64 `json:"at_ms"`
 	Text      string  `json:"text"`
@@ -115,8 +115,8 @@ type Context struct {
 	JobStatus string  `json:"job_status,omitempty"`
 }
 
-// Sensitivity is how the replica was told to treat pauses and interruptions;
-// what is empty was not said.
+// Sensitivity is how the replica should treat pauses and interruptions; an empty
+// field was not set.
 type Sensitivity struct {
 	AtMS      float64 `json:"at_ms"`
 	Pause     string  `json:"pause,omitempty"`
@@ -140,7 +140,7 @@ type Recording struct {
 	Unrecorded []Unrecorded `json:"unrecorded"`
 }
 
-// Silence is where an underrun belongs in the recording.
+// Silence is the place of an underrun in the recording.
 type Silence struct {
 	Position int64   `json:"position"` // samples in the file before it
 	LengthMS float64 `json:"length_ms"`
@@ -153,10 +153,10 @@ type Unrecorded struct {
 	Samples   int64  `json:"samples"`
 }
 
-// EventKind names what an Event tells of.
+// EventKind is a kind of Event.
 type EventKind string
 
-// What happens in a run.
+// The kinds of Event.
 const (
 	EventJoined    EventKind = "joined"    // the replica is in the room
 	EventReceiving EventKind = "receiving" // the first chunk of an utterance came
@@ -169,8 +169,8 @@ const (
 	EventNoted     EventKind = "noted"     // a message that is no speech entered the report
 )
 
-// Event is one thing that happened. Fields that do not belong to its kind are
-// zero.
+// Event is something that happened in a run. Fields that its kind does not use
+// are zero.
 type Event struct {
 	Kind          EventKind  `json:"event"`
 	AtMS          float64    `json:"at_ms"` // milliseconds since Run began
@@ -182,8 +182,8 @@ type Event struct {
 	Complaint     *Complaint `json:"complaint,omitempty"`      // complaint
 }
 
-// milliseconds converts without losing nanoseconds.
+// milliseconds converts a duration, with its fraction.
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
-// seconds is the playing time of so many samples.
+// seconds is the playing time of a number of samples.
 func seconds(samples int64, rate int) float64 { return float64(samples) / float64(rate) }

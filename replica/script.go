@@ -20,34 +20,34 @@ import (
 //	{"on":"conversation.tool_result","nth":2,"after_ms":100,"event":{…}}
 //	{"on":"stopped_speaking","raw":true,"event":{…}}
 //
-// Every line stands for itself. It waits for the nth time that what it names
-// happens in the run (the first, if it does not say), and then so many
-// milliseconds. A line without on waits for the replica to have joined.
-// Empty lines, and those that begin with #, are passed over.
+// Each line is independent. Its event is sent after_ms milliseconds after on has
+// happened for the nth time (the first by default). A line without on waits
+// until the replica has joined. Empty lines and lines that begin with # are
+// skipped.
 type Script []Line
 
-// Line is an event of a script, and when it is sent.
+// Line is one event of a script and the time to send it.
 type Line struct {
-	// On is what is waited for, one of ScriptNames; joined when empty.
+	// On is what to wait for, one of ScriptNames; joined when empty.
 	On string
 
-	// Nth is how often that has to happen; zero is once.
+	// Nth is how often that must happen; zero means once.
 	Nth int
 
 	// After is the time from then until the event is sent.
 	After time.Duration
 
-	// Raw leaves the event as it is. Otherwise it gets a seq and a timestamp
-	// where it has none, and those of the system a timestamp only.
+	// Raw sends the event unchanged. Otherwise a missing seq and timestamp are
+	// added; a system event gets only a timestamp.
 	Raw bool
 
 	// Event is the message: a JSON object or, with Raw, any JSON.
 	Event json.RawMessage
 }
 
-// ScriptNames are the things that a line can wait for: what the replica sends
-// (joined to user.utterance; a twin does not count) and what it receives. Each
-// may be written with "conversation." before it.
+// ScriptNames lists what a line can wait for: events that the replica sends
+// (joined to user.utterance; a twin does not count) and messages it receives.
+// Each may have the prefix "conversation.".
 var ScriptNames = []string{
 	"joined", "started_speaking", "stopped_speaking", "utterance",
 	"user.started_speaking", "user.stopped_speaking", "user.utterance",
@@ -98,31 +98,31 @@ func parseLine(text []byte) (Line, error) {
 		return Line{}, err
 	}
 	if _, err := decoder.Token(); err != io.EOF {
-		return Line{}, errors.New("there is something after the object")
+		return Line{}, errors.New("unexpected data after the object")
 	}
 	if fields.AfterMS < 0 || fields.AfterMS > maxScriptWait {
-		return Line{}, fmt.Errorf("after_ms is %v, and a wait is from 0 to %d", fields.AfterMS, maxScriptWait)
+		return Line{}, fmt.Errorf("after_ms is %v, not between 0 and %d", fields.AfterMS, maxScriptWait)
 	}
 	line := Line{On: fields.On, Nth: fields.Nth, After: time.Duration(fields.AfterMS * float64(time.Millisecond)), Raw: fields.Raw, Event: compact(fields.Event)}
 	return line, line.Check()
 }
 
-// compact removes the space that a message does not have.
+// compact removes insignificant space.
 func compact(event json.RawMessage) json.RawMessage {
 	var b bytes.Buffer
 	if json.Compact(&b, event) != nil {
-		return event // Check says what is wrong with it
+		return event // Check reports it
 	}
 	return b.Bytes()
 }
 
-// Check says what is wrong with a line.
+// Check returns an error if the line cannot be sent.
 func (l Line) Check() error {
 	switch {
 	case !slices.Contains(ScriptNames, l.name()):
-		return fmt.Errorf("nothing is called %s; there are %s", quote(l.On), strings.Join(ScriptNames, ", "))
+		return fmt.Errorf("unknown on %s; use one of %s", quote(l.On), strings.Join(ScriptNames, ", "))
 	case l.Nth < 0:
-		return fmt.Errorf("nth is %d, and counts from 1", l.Nth)
+		return fmt.Errorf("nth is %d, less than 1", l.Nth)
 	case len(l.Event) == 0:
 		return errors.New("event is missing")
 	case !json.Valid(l.Event):
@@ -133,7 +133,7 @@ func (l Line) Check() error {
 	return nil
 }
 
-// name is what is waited for, in the form of ScriptNames.
+// name is On in the form of ScriptNames.
 func (l Line) name() string {
 	if l.On == "" {
 		return "joined"
@@ -141,19 +141,18 @@ func (l Line) name() string {
 	return strings.TrimPrefix(l.On, eventPrefix)
 }
 
-// happened lets the lines go that have waited for this.
+// happened schedules the lines of the script that wait for this.
 func (s *session) happened(name string, at time.Time) {
 	name = strings.TrimPrefix(name, eventPrefix)
 	s.times[name]++
 	for _, line := range s.opts.Script {
 		if line.name() == name && max(line.Nth, 1) == s.times[name] {
-			s.agenda.add(at.Add(line.After), func(at time.Time) { s.sendLine(line, at) })
+			s.schedule.add(at.Add(line.After), func(at time.Time) { s.sendLine(line, at) })
 		}
 	}
 }
 
-// sendLine sends the event of a line, with what is missing filled in behind
-// what is there.
+// sendLine sends the event of a line, with missing fields added at its end.
 func (s *session) sendLine(line Line, at time.Time) {
 	if !line.Raw {
 		line.Event = s.complete(line.Event, at)

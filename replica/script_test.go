@@ -75,13 +75,13 @@ func TestScriptIsRefused(t *testing.T) {
 	}
 	for line, want := range map[string]string{
 		`{`:                                   "unexpected EOF",
-		`{"event":{}} {}`:                     "something after",
+		`{"event":{}} {}`:                     "unexpected data after",
 		`{"event":{},"when":1}`:               `"when"`,
 		`{}`:                                  "event is missing",
 		`{"event":[1]}`:                       "not a JSON object",
 		`{"event":null}`:                      "not a JSON object",
-		`{"event":{},"on":"stopped"}`:         `nothing is called "stopped"; there are joined, started_speaking`,
-		`{"event":{},"nth":-1}`:               "counts from 1",
+		`{"event":{},"on":"stopped"}`:         `unknown on "stopped"; use one of joined, started_speaking`,
+		`{"event":{},"nth":-1}`:               "less than 1",
 		`{"event":{},"after_ms":-1}`:          "after_ms",
 		`{"event":{},"after_ms":1e300}`:       "after_ms",
 		strings.Repeat(" ", maxScriptLine+10): "too long",

@@ -5,9 +5,8 @@ import (
 	"time"
 )
 
-// session is the state of one run. It knows no connection: messages go in with
-// their time of arrival, and events that have come due collect in outbox. One
-// goroutine owns it.
+// session is the state of one run. It has no connection: messages go in with
+// their time of arrival, and events collect in outbox. One goroutine owns it.
 type session struct {
 	opts   Options
 	start  time.Time
@@ -23,11 +22,11 @@ type session struct {
 	known        map[string]*utterance // by inference_id
 	rate         int                   // Hz, of the last utterance of audio
 
-	outbox outbox
-	agenda agenda
-	ids    idSource
-	times  map[string]int // how often it happened what a script may wait for
-	gone   End            // why the replica ends the run by itself, or empty
+	outbox   outbox
+	schedule schedule[func(at time.Time)]
+	ids      idSource
+	times    map[string]int // how often each of ScriptNames has happened
+	ending   End            // why the replica itself ends the run, or empty
 
 	seq     int64
 	turn    int
@@ -55,21 +54,21 @@ func newSession(opts Options, start time.Time) *session {
 	if opts.OnSound != nil {
 		s.renderer.interval = soundInterval
 	}
-	s.plan()
+	s.planFaults()
 	return s
 }
 
-// since is the offset of a time in the report.
+// since is a time as milliseconds since the start of the run.
 func (s *session) since(at time.Time) float64 { return milliseconds(at.Sub(s.start)) }
 
-// advance lets happen what is due by now.
+// advance does everything that is due by now.
 func (s *session) advance(now time.Time) {
 	s.join(now)
-	s.renderer.advance(s.agenda.earliest(now))
-	for s.agenda.isDue(now) {
-		a := s.agenda.pop()
-		a.do(a.at)
-		s.renderer.advance(s.agenda.earliest(now))
+	s.renderer.advance(s.schedule.earliest(now))
+	for s.schedule.isDue(now) {
+		task := s.schedule.pop()
+		task.value(task.at)
+		s.renderer.advance(s.schedule.earliest(now))
 	}
 }
 
@@ -84,13 +83,13 @@ func (s *session) join(now time.Time) {
 	s.opts.OnEvent(Event{Kind: EventJoined, AtMS: s.since(due)})
 }
 
-// untilDue is how long nothing happens unless a message comes; ok is false if
-// nothing ever does.
+// untilDue is the time until something is due even if no message arrives; ok is
+// false if nothing is.
 func (s *session) untilDue(now time.Time) (wait time.Duration, ok bool) {
 	if !s.joined {
 		return s.start.Add(s.opts.JoinDelay).Sub(now), true
 	}
-	for _, next := range []func(time.Time) (time.Duration, bool){s.renderer.untilDue, s.agenda.untilDue, s.outbox.untilDue} {
+	for _, next := range []func(time.Time) (time.Duration, bool){s.renderer.untilDue, s.schedule.untilDue, s.outbox.queue.untilDue} {
 		if d, is := next(now); is && (!ok || d < wait) {
 			wait, ok = d, true
 		}
@@ -114,15 +113,15 @@ func (s *session) receive(msg []byte, at time.Time) {
 	switch m.action {
 	case actionSpeak:
 		s.speak(m.chunk, at)
-		s.part(at)
+		s.checkDeparture(at)
 	case actionInterrupt:
 		s.interrupt(at, false)
 	case actionSay:
 		s.say(m.text, at)
 	case actionRespond:
 		s.respond(m.text, at)
-	case actionNote:
-		m.note.enter(&s.report, s.since(at))
+	case actionReport:
+		m.entry.addTo(&s.report, s.since(at))
 		s.opts.OnEvent(Event{Kind: EventNoted, AtMS: s.since(at), Text: m.event})
 	case actionNone:
 		return
@@ -130,7 +129,8 @@ func (s *session) receive(msg []byte, at time.Time) {
 	s.happened(m.event, at)
 }
 
-// checkConversation compares with the configured id, or with the first one seen.
+// checkConversation compares the conversation id of m with the configured one,
+// or with the first that was received.
 func (s *session) checkConversation(m message, at time.Time) {
 	switch m.conversation {
 	case "", s.conversation:
@@ -143,7 +143,7 @@ func (s *session) checkConversation(m message, at time.Time) {
 	s.complain(KindEnvelope, m.id(), at, fmt.Sprintf("conversation_id is %s, not %s", quote(m.conversation), quote(s.conversation)))
 }
 
-// speak takes a chunk into its utterance.
+// speak adds a chunk to its utterance.
 func (s *session) speak(c chunk, at time.Time) {
 	u := s.known[c.id]
 	switch {
@@ -160,7 +160,7 @@ func (s *session) speak(c chunk, at time.Time) {
 	}
 	s.count(u, c, at)
 	s.renderer.add(u, c.samples, at)
-	// Nobody can add to an utterance without an id.
+	// An utterance without an id cannot be continued.
 	if c.done || c.id == "" {
 		s.open = nil
 		s.renderer.finish(u, at)
@@ -185,7 +185,7 @@ func (s *session) begin(u *utterance, at time.Time) {
 	if s.open != nil {
 		s.complain(KindMixedIDs, id, at, fmt.Sprintf("begins before %s had done", quote(s.open.record.ID)))
 		s.renderer.finish(s.open, at)
-		s.tellText(s.open, at, false)
+		s.sendText(s.open, at, false)
 	}
 	u.lastArrival = at
 	u.record.EventID, u.record.FirstChunkMS, u.record.Underruns = s.eventID(id), s.since(at), []Underrun{}
@@ -200,11 +200,11 @@ func (s *session) receiving(u *utterance, at time.Time) {
 	s.opts.OnEvent(Event{Kind: EventReceiving, AtMS: s.since(at), Utterance: u.record.ID})
 }
 
-// eventID names an utterance in events. One without an id gets a name of its
-// own, as a server would make one.
+// eventID is the id of an utterance in events. An utterance without an id gets a
+// made-up one, as from the service.
 func (s *session) eventID(id string) string {
 	switch {
-	case s.opts.IDs == IDOwn:
+	case s.opts.IDs == IDRandom:
 		return s.ids.next()
 	case id == "":
 		return IDVersion3.of(fmt.Sprintf("message %d", s.report.Messages))
@@ -222,15 +222,15 @@ func (s *session) checkRateBetween(u *utterance, at time.Time) {
 	}
 }
 
-// checkRate compares the rate of a chunk with that of its utterance, at which
-// it is played anyway, as the Pipecat mock does.
+// checkRate compares the rate of a chunk with that of its utterance. The chunk is
+// played at the rate of the utterance, as Pipecat's mock of a replica does.
 func (s *session) checkRate(u *utterance, c chunk, at time.Time) {
 	if c.rate != 0 && c.rate != u.record.Rate {
 		s.complain(KindRateChanged, c.id, at, fmt.Sprintf("%d Hz within an utterance of %d Hz", c.rate, u.record.Rate))
 	}
 }
 
-// count enters a chunk into the records.
+// count adds a chunk to the report.
 func (s *session) count(u *utterance, c chunk, at time.Time) {
 	s.countLateness(u, at)
 	s.countArrival(u, at)
@@ -246,8 +246,8 @@ func (s *session) countArrival(u *utterance, at time.Time) {
 	u.record.Chunks++
 }
 
-// countLateness compares the arrival of a chunk with real time, as the first
-// chunk has set it.
+// countLateness compares the arrival of a chunk with a sender that sends in real
+// time from the first chunk on.
 func (s *session) countLateness(u *utterance, at time.Time) {
 	due := u.record.FirstChunkMS + 1000*seconds(u.record.Samples, u.record.Rate)
 	if late := s.since(at) - due; u.record.Chunks > 0 && late > 0 {
@@ -256,10 +256,10 @@ func (s *session) countLateness(u *utterance, at time.Time) {
 	}
 }
 
-// refuse drops a chunk of an utterance that takes no more.
+// refuse complains of a chunk for an utterance that is over or complete.
 func (s *session) refuse(u *utterance, done bool, at time.Time) {
 	if at.Before(u.graceUntil) {
-		return // it cannot know yet
+		return // the sender cannot know yet
 	}
 	kind, text := s.refusal(u, done)
 	s.complain(kind, u.record.ID, at, text)
@@ -280,13 +280,13 @@ func (s *session) refusal(u *utterance, done bool) (Kind, string) {
 	return KindAfterDone, "done was already received"
 }
 
-// interrupt ends all speech and notes what that cost. The sender knows of its
-// own interrupts, and not of those of others.
+// interrupt ends all speech and reports what was dropped. A sender that did not
+// interrupt itself may send chunks until it learns of it.
 func (s *session) interrupt(at time.Time, byOther bool) {
 	i := Interrupt{AtMS: s.since(at), ByOther: byOther, Utterances: len(s.renderer.queue)}
 	for _, u := range s.renderer.queue {
 		if byOther {
-			u.graceUntil = at.Add(foreignGrace)
+			u.graceUntil = at.Add(interruptGrace)
 		}
 		if !u.isText {
 			i.DroppedSamples += u.buffered()
@@ -322,7 +322,7 @@ func (s *session) heard(u *utterance, samples []int16) {
 
 func (s *session) started(u *utterance, at time.Time) {
 	u.record.StartedMS = new(s.since(at))
-	s.tellText(u, at, false)
+	s.sendText(u, at, false)
 	s.sendStarted(u, at)
 	s.opts.OnEvent(Event{Kind: EventStarted, AtMS: s.since(at), Utterance: u.record.ID})
 }
@@ -336,14 +336,14 @@ func (s *session) underran(u *utterance, from, to time.Time) {
 	s.opts.OnEvent(Event{Kind: EventUnderrun, AtMS: s.since(from), Utterance: u.record.ID, SilenceMS: silence})
 }
 
-// stopped closes the record. An utterance that had no audio at all was never
-// spoken, so nothing is said of it.
+// stopped completes the record of u. There is no event for an utterance that had
+// no audio at all: it was never spoken.
 func (s *session) stopped(u *utterance, at time.Time, interrupted bool) {
 	u.record.StoppedMS = new(s.since(at))
 	u.record.Interrupted = interrupted
 	u.record.DroppedSamples = u.buffered()
-	s.settle(u)
-	s.tellText(u, at, interrupted)
+	s.recordPlayed(u)
+	s.sendText(u, at, interrupted)
 	if u.started || interrupted {
 		s.sendStopped(u, at)
 		s.opts.OnEvent(Event{Kind: EventStopped, AtMS: s.since(at), Utterance: u.record.ID, PlayedSeconds: u.record.PlayedSeconds, Interrupted: interrupted})
@@ -351,13 +351,13 @@ func (s *session) stopped(u *utterance, at time.Time, interrupted bool) {
 	s.opts.OnUtterance(u.record)
 }
 
-// settle fills in what was played of u.
-func (s *session) settle(u *utterance) {
+// recordPlayed records how much of u was played.
+func (s *session) recordPlayed(u *utterance) {
 	u.record.PlayedSamples = u.heard
 	u.record.PlayedSeconds = seconds(u.heard, u.record.Rate)
 	s.report.PlayedSeconds += u.record.PlayedSeconds
 	if u.isText {
-		// Its samples are a way of counting, and nobody's business.
+		// The samples of a text exist only to measure its time.
 		u.record.TextSeconds = seconds(u.received, textRate)
 		u.record.Rate, u.record.PlayedSamples, u.record.DroppedSamples = 0, 0, 0
 	}
@@ -366,10 +366,10 @@ func (s *session) settle(u *utterance) {
 // end completes the report and the recording.
 func (s *session) end(last arrival) {
 	s.advance(last.at)
-	if s.open != nil && s.gone == "" {
+	if s.open != nil && s.ending == "" {
 		s.complain(KindNeverDone, s.open.record.ID, last.at, "the connection ended before done was received")
 	}
-	for _, u := range s.renderer.leave(last.at) {
+	for _, u := range s.renderer.drain(last.at) {
 		s.abandon(u)
 	}
 	s.recorder.close()
@@ -381,9 +381,9 @@ func (s *session) end(last arrival) {
 	s.report.Recording = s.recorder.report
 }
 
-// abandon records what was received of u and can no longer be played.
+// abandon records what was received of u and is not played because the run ends.
 func (s *session) abandon(u *utterance) {
-	s.settle(u)
+	s.recordPlayed(u)
 	if !u.isText {
 		u.record.UnplayedSamples = u.buffered()
 	}

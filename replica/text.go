@@ -7,29 +7,28 @@ import (
 	"unicode/utf8"
 )
 
-// How long it takes to say a text: an estimate, since nothing is synthesised.
+// The estimated duration of a spoken text: the stand-in does not synthesise it.
 const (
 	timePerCharacter = 60 * time.Millisecond
 	shortestSaying   = 300 * time.Millisecond
 )
 
-// textRate makes a sample of text a millisecond: its time passes through the
-// render buffer as that of audio does.
+// textRate is the rate of a text in the render buffer: one sample is a millisecond.
 const textRate = 1000
 
-// longestTag bounds what is taken for a tag that is still to be completed.
+// longestTag is the most bytes of an incomplete tag.
 const longestTag = 256
 
-// emotionTag is what some faces understand inside a text and nobody hears.
+// emotionTag is a tag that some faces act on; it is not spoken.
 // https://docs.tavus.io/sections/conversational-video-interface/quickstart/emotional-expression
 var emotionTag = regexp.MustCompile(`</?emotion\b[^>]*>`)
 
-// estimate is how long the characters of a text take to say, tags left out.
+// estimate is the duration of a spoken text, without its tags.
 func estimate(text string) time.Duration {
 	return time.Duration(utf8.RuneCountInString(emotionTag.ReplaceAllString(text, ""))) * timePerCharacter
 }
 
-// splitTag cuts off the beginning of a tag whose end has not come.
+// splitTag cuts off an incomplete tag at the end of a text.
 func splitTag(text string) (whole, rest string) {
 	at := strings.LastIndexByte(text, '<')
 	if at < 0 || len(text)-at > longestTag || strings.IndexByte(text[at:], '>') >= 0 {
@@ -38,12 +37,12 @@ func splitTag(text string) (whole, rest string) {
 	return text[:at], text[at:]
 }
 
-// say takes a text echo into its utterance.
+// say adds a text echo to its utterance.
 func (s *session) say(c textChunk, at time.Time) {
 	u := s.known[c.id]
 	switch {
 	case u == nil && c.text == "":
-		s.complain(KindBadProperty, c.id, at, "text is empty: there is nothing to say")
+		s.complain(KindBadProperty, c.id, at, "text is empty")
 		return
 	case u == nil:
 		u = s.beginText(c.id, at)
@@ -65,8 +64,7 @@ func (s *session) beginText(id string, at time.Time) *utterance {
 	return u
 }
 
-// addText lengthens u by the time of its new text, and ends it where nothing
-// can be added any more.
+// addText adds text to u, and completes u if it cannot be continued.
 func (s *session) addText(u *utterance, c textChunk, at time.Time) {
 	ends := c.done || c.id == ""
 	s.countArrival(u, at)
@@ -85,22 +83,21 @@ func (s *session) addText(u *utterance, c textChunk, at time.Time) {
 		s.open = nil
 	}
 	s.renderer.addTime(u, int64(length/time.Millisecond), ends, at)
-	s.tellText(u, at, false)
+	s.sendText(u, at, false)
 }
 
-// respond answers a user's turn, by saying the same.
+// respond answers a user's turn by repeating it.
 func (s *session) respond(c textChunk, at time.Time) {
 	s.turn++
 	s.report.Responds = append(s.report.Responds, Respond{AtMS: s.since(at), Text: c.text, Turn: s.turn})
 	s.addText(s.beginText("", at), c, at)
 }
 
-// tellText sends the words of u, once it is heard and they are all known or
-// will never be.
-func (s *session) tellText(u *utterance, at time.Time, interrupted bool) {
-	if !u.isText || !u.started || !u.closed || u.told {
+// sendText sends the words of u once it plays and its text is complete.
+func (s *session) sendText(u *utterance, at time.Time, interrupted bool) {
+	if !u.isText || !u.started || !u.closed || u.textSent {
 		return
 	}
-	u.told = true
+	u.textSent = true
 	s.sendUtterance(u, at, interrupted)
 }

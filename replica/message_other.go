@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// aliases are the names that a guide for coding agents gives two events.
+// aliases are the names of two events in the vendor's guide for coding agents.
 var aliases = map[string]string{
 	"conversation.overwrite_context": eventOverwrite,
 	"conversation.append_context":    eventAppend,
@@ -24,26 +24,26 @@ type textChunk struct {
 	done bool
 }
 
-// note is a message that only enters the report.
-type note interface{ enter(r *Report, atMS float64) }
+// entry is a message that only adds an entry to the report.
+type entry interface{ addTo(r *Report, atMS float64) }
 
-func (n Context) enter(r *Report, atMS float64) {
+func (n Context) addTo(r *Report, atMS float64) {
 	n.AtMS = atMS
 	r.Contexts = append(r.Contexts, n)
 }
 
-func (n Sensitivity) enter(r *Report, atMS float64) {
+func (n Sensitivity) addTo(r *Report, atMS float64) {
 	n.AtMS = atMS
 	r.Sensitivities = append(r.Sensitivities, n)
 }
 
-func (n ToolResult) enter(r *Report, atMS float64) {
+func (n ToolResult) addTo(r *Report, atMS float64) {
 	n.AtMS = atMS
 	r.ToolResults = append(r.ToolResults, n)
 }
 
-// dialogue understands the messages that are neither an echo nor an interrupt.
-func (p *parser) dialogue(m *message, envelope object) {
+// other reads the messages that are neither an echo nor an interrupt.
+func (p *parser) other(m *message, envelope object) {
 	if name, isAlias := aliases[m.event]; isAlias {
 		p.fault(KindAlias, "event_type %s is called %s", quote(m.event), name)
 		m.event = name
@@ -90,7 +90,7 @@ func (p *parser) respond(m *message, properties object) {
 		return
 	}
 	if text == "" {
-		p.fault(KindBadProperty, "text is empty: there is nothing to answer")
+		p.fault(KindBadProperty, "text is empty")
 		return
 	}
 	m.action = actionRespond
@@ -98,8 +98,8 @@ func (p *parser) respond(m *message, properties object) {
 	p.only(properties, "text")
 }
 
-// context reads what the language model is to know. An early playground put it
-// under text.
+// context reads context for the language model. An early playground named the
+// property text.
 func (p *parser) context(m *message, properties object) {
 	key := "context"
 	if properties[key] == nil && properties["text"] != nil {
@@ -117,7 +117,7 @@ func (p *parser) context(m *message, properties object) {
 		allowed = append(allowed, "job_status")
 	}
 	p.only(properties, allowed...)
-	m.action, m.note = actionNote, n
+	m.action, m.entry = actionReport, n
 }
 
 // sensitivity reads one of two settings.
@@ -132,7 +132,7 @@ func (p *parser) sensitivity(m *message, properties object) {
 	}
 	n := Sensitivity{Pause: p.oneOf(properties, pause, sensitivities...), Interrupt: p.oneOf(properties, interrupt, sensitivities...)}
 	p.only(properties, pause, interrupt)
-	m.action, m.note = actionNote, n
+	m.action, m.entry = actionReport, n
 }
 
 // toolResult reads the answer to a tool call.
@@ -151,7 +151,7 @@ func (p *parser) toolResult(m *message, properties object) {
 		n.Status = status
 	}
 	p.only(properties, "tool_call_id", "output", "status")
-	m.action, m.note = actionNote, n
+	m.action, m.entry = actionReport, n
 }
 
 // output is a string or an object, or absent.
@@ -191,7 +191,7 @@ func (p *parser) oneOf(properties object, key string, allowed ...string) string 
 	return ""
 }
 
-// only complains of properties beside those allowed.
+// only complains of properties other than those allowed.
 func (p *parser) only(properties object, allowed ...string) {
 	var extra []string
 	for _, key := range slices.Sorted(maps.Keys(properties)) {

@@ -1,0 +1,114 @@
+package replica
+
+import (
+	"math/rand/v2"
+	"slices"
+	"time"
+)
+
+// outbox holds events until they are sent, and applies the faults that lose,
+// double, delay or reorder them. Without faults an event is due when it happens.
+type outbox struct {
+	faults  Faults
+	random  *rand.Rand
+	queue   schedule[[]byte]
+	clock   time.Time // of the last event
+	offered int       // messages so far, lost ones included
+	lost    int
+	events  int                 // events that may be reordered, so far
+	swapped []scheduled[[]byte] // the event that waits for the next one to be sent first
+}
+
+func newOutbox(faults Faults) outbox {
+	return outbox{faults: faults, random: rand.New(rand.NewPCG(faults.Seed, 0))}
+}
+
+// post takes the messages of one event.
+func (b *outbox) post(kind Sent, at time.Time, messages ...[]byte) {
+	if at.After(b.clock) {
+		b.clock = at
+	}
+	due := b.clock.Add(b.faults.Delay)
+	var kept []scheduled[[]byte]
+	for _, msg := range messages {
+		kept = append(kept, b.loseOrDouble(kind, due, msg)...)
+	}
+	b.reorder(kind, due, kept)
+}
+
+// loseOrDouble returns what is sent of one message: nothing, it, or it twice.
+func (b *outbox) loseOrDouble(kind Sent, due time.Time, msg []byte) []scheduled[[]byte] {
+	b.offered++
+	if b.loses(kind) {
+		b.lost++
+		return nil
+	}
+	if b.faults.Jitter > 0 {
+		due = due.Add(time.Duration(b.random.Int64N(int64(b.faults.Jitter))))
+	}
+	kept := []scheduled[[]byte]{{due, msg}}
+	if b.faults.Duplicate {
+		kept = append(kept, kept[0])
+	}
+	return kept
+}
+
+func (b *outbox) loses(kind Sent) bool {
+	f := &b.faults
+	return f.drops(kind) ||
+		f.DropEvery > 0 && b.offered%f.DropEvery == 0 ||
+		f.Loss > 0 && b.random.Float64() < f.Loss
+}
+
+// reorder queues the messages of one event, out of order if a fault says so.
+func (b *outbox) reorder(kind Sent, due time.Time, messages []scheduled[[]byte]) {
+	if kind.ofSystem() || !b.faults.Swap && b.faults.HoldBack == 0 {
+		b.add(messages, 0)
+		return
+	}
+	b.events++
+	switch isFirst := b.events%2 == 1; {
+	case isFirst && b.faults.Swap:
+		b.swapped = messages
+	case isFirst:
+		b.add(messages, b.faults.HoldBack)
+	default:
+		b.add(messages, 0)
+		b.addSwapped(due)
+	}
+}
+
+func (b *outbox) add(messages []scheduled[[]byte], delay time.Duration) {
+	for _, m := range messages {
+		b.queue.add(m.at.Add(delay), m.value)
+	}
+}
+
+// addSwapped queues the event that waits for its turn.
+func (b *outbox) addSwapped(due time.Time) {
+	for _, m := range b.swapped {
+		b.queue.add(due, m.value)
+	}
+	b.swapped = nil
+}
+
+// take returns the next message that is due by now; ok is false if none is.
+func (b *outbox) take(now time.Time) (msg []byte, ok bool) {
+	if !b.queue.isDue(now) {
+		return nil, false
+	}
+	return b.queue.pop().value, true
+}
+
+// flush makes every message due at once.
+func (b *outbox) flush() {
+	b.addSwapped(b.clock)
+	for i := range b.queue {
+		b.queue[i].at = b.clock
+	}
+}
+
+// drops reports whether every message of a kind is lost.
+func (f *Faults) drops(kind Sent) bool {
+	return f.Mute || slices.Contains(f.Drop, kind) || !kind.ofSystem() && slices.Contains(f.Drop, SentAll)
+}
