@@ -5,10 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
+	"regexp"
+	"strings"
 	"sync"
 	"time"
+
+	"github.com/pion/sctp"
+
+	"echocast/internal/lifetime"
 )
 
 // firstReadBuffer holds any event of a replica but the longest texts. Larger
@@ -30,19 +35,15 @@ type Conn struct {
 	buffer    []byte        // what Receive reads into
 	low       chan struct{} // one slot, filled when little is left unacknowledged
 
-	closeOnce sync.Once
-	closeErr  error
-	closing   chan struct{} // closed by Close
-
-	endOnce sync.Once
-	cause   error         // why the connection ended; read it after ended is closed
-	ended   chan struct{} // closed when the peer is gone or lost
+	lifetime *lifetime.Lifetime // it ends when the peer is gone or lost
+	closed   chan struct{}      // closed when Close has done its work
+	closeErr error              // read it after closed is closed
 
 	pings        channel       // the ping channel, or zero; read it after supervised is closed
 	supervised   chan struct{} // closed when supervise returns
 	answered     chan struct{} // closed at the peer's first pong
 	answeredOnce sync.Once
-	parted       chan struct{} // closed when the peer has left the ping channel
+	pingsEnded   chan struct{} // closed when the peer has reset the ping channel
 	readers      sync.WaitGroup
 }
 
@@ -58,11 +59,11 @@ func newConn(p *peer, messages channel, o *Options, release func(orderly bool)) 
 		receiving:  make(chan struct{}, 1),
 		buffer:     make([]byte, min(firstReadBuffer, o.MaxMessage)),
 		low:        make(chan struct{}, 1),
-		closing:    make(chan struct{}),
-		ended:      make(chan struct{}),
+		lifetime:   lifetime.New(),
+		closed:     make(chan struct{}),
 		supervised: make(chan struct{}),
 		answered:   make(chan struct{}),
-		parted:     make(chan struct{}),
+		pingsEnded: make(chan struct{}),
 	}
 	messages.SetBufferedAmountLowThreshold(uint64(o.LowWater))
 	messages.OnBufferedAmountLow(func() {
@@ -97,7 +98,7 @@ func (c *Conn) Send(ctx context.Context, msg []byte) error {
 }
 
 func (c *Conn) send(ctx context.Context, msg []byte) error {
-	if err := c.acquire(ctx, c.sending); err != nil {
+	if err := c.lifetime.Acquire(ctx, c.sending); err != nil {
 		return err
 	}
 	defer func() { <-c.sending }()
@@ -108,56 +109,15 @@ func (c *Conn) send(ctx context.Context, msg []byte) error {
 		return err
 	}
 	if _, err := c.messages.WriteDataChannel(msg, true); err != nil {
-		return c.end(fmt.Errorf("%w: %v", ErrLost, err))
+		return c.end(c.brokenBy(err))
 	}
 	return nil
-}
-
-// acquire takes a one-slot lock. Unlike a mutex it can be waited for no longer
-// than ctx and the connection last.
-func (c *Conn) acquire(ctx context.Context, lock chan struct{}) error {
-	if err := c.over(ctx); err != nil {
-		return err
-	}
-	select {
-	case lock <- struct{}{}:
-		return nil
-	case <-c.closing:
-	case <-ctx.Done():
-	}
-	return c.over(ctx)
-}
-
-// over says why no call can go on: this side has closed, or ctx is done.
-func (c *Conn) over(ctx context.Context) error {
-	select {
-	case <-c.closing:
-		return net.ErrClosed
-	default:
-	}
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	return nil
-}
-
-// hasEnded reports whether the peer is gone or lost.
-func (c *Conn) hasEnded() bool {
-	select {
-	case <-c.ended:
-		return true
-	default:
-		return false
-	}
 }
 
 // waitForRoom blocks while the peer is behind.
 func (c *Conn) waitForRoom(ctx context.Context) error {
 	for limit := c.options.HighWater; ; limit = c.options.LowWater {
-		if c.hasEnded() {
-			return c.cause
-		}
-		if err := c.over(ctx); err != nil {
+		if err := c.lifetime.Err(ctx); err != nil {
 			return err
 		}
 		if c.messages.BufferedAmount() <= uint64(limit) {
@@ -165,8 +125,8 @@ func (c *Conn) waitForRoom(ctx context.Context) error {
 		}
 		select {
 		case <-c.low:
-		case <-c.ended:
-		case <-c.closing:
+		case <-c.lifetime.Ended():
+		case <-c.lifetime.Closing():
 		case <-ctx.Done():
 		}
 	}
@@ -187,7 +147,7 @@ func (c *Conn) Receive(ctx context.Context) ([]byte, error) {
 }
 
 func (c *Conn) receive(ctx context.Context) ([]byte, error) {
-	if err := c.acquire(ctx, c.receiving); err != nil {
+	if err := c.lifetime.Acquire(ctx, c.receiving); err != nil {
 		return nil, err
 	}
 	defer func() { <-c.receiving }()
@@ -231,17 +191,36 @@ func (c *Conn) afterRead(ctx context.Context, err error) error {
 		return c.growBuffer()
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return c.afterInterrupt(ctx)
-	case errors.Is(err, io.EOF):
-		c.end(ErrPeerGone)
-		return c.orClosed(ErrPeerGone)
 	default:
-		return c.orClosed(c.end(fmt.Errorf("%w: %v", ErrLost, err)))
+		return c.orClosed(c.end(c.brokenBy(err)))
 	}
 }
 
+// brokenBy is why the connection ends whose channel failed with err. Browsers
+// abort the association when a page calls close() or goes away. A Conn that
+// aborts without a bye has not delivered everything.
+func (c *Conn) brokenBy(err error) error {
+	switch {
+	case errors.Is(err, io.EOF):
+		return ErrPeerGone
+	case errors.Is(err, sctp.ErrChunk) && (!c.judged() || strings.Contains(err.Error(), browserAbort)):
+		return ErrPeerGone
+	}
+	return fmt.Errorf("%w: %s", ErrLost, withoutPointers(err.Error()))
+}
+
+// browserAbort is the reason that Chromium and Firefox give when they abort.
+const browserAbort = "Close called"
+
+var pointer = regexp.MustCompile(`\[?\b0x[0-9a-f]+\b\]? ?`)
+
+// withoutPointers removes the addresses of objects, by which pion tells its
+// associations apart.
+func withoutPointers(text string) string { return pointer.ReplaceAllString(text, "") }
+
 // orClosed is err, unless this side has closed.
 func (c *Conn) orClosed(err error) error {
-	if closed := c.over(context.Background()); closed != nil {
+	if closed := c.lifetime.Stopped(context.Background()); closed != nil {
 		return closed
 	}
 	return err
@@ -262,12 +241,12 @@ func (c *Conn) growBuffer() error {
 // which can come late. The order matters, because end interrupts last.
 func (c *Conn) afterInterrupt(ctx context.Context) error {
 	_ = c.messages.SetReadDeadline(time.Time{})
-	if err := c.over(ctx); err != nil {
+	if err := c.lifetime.Stopped(ctx); err != nil {
 		return err
 	}
-	if c.hasEnded() {
+	if c.lifetime.HasEnded() {
 		c.interruptRead()
-		return c.cause
+		return c.lifetime.Cause()
 	}
 	return nil
 }
@@ -275,12 +254,8 @@ func (c *Conn) afterInterrupt(ctx context.Context) error {
 // end notes why the connection is over, and wakes all who wait. Only the first
 // reason counts; end returns that one.
 func (c *Conn) end(reason error) error {
-	c.endOnce.Do(func() {
-		c.cause = reason
-		close(c.ended)
-		c.interruptRead()
-	})
-	return c.cause
+	defer c.interruptRead()
+	return c.lifetime.End(reason)
 }
 
 // Close says goodbye and frees the connection. It waits at most
@@ -291,16 +266,17 @@ func (c *Conn) end(reason error) error {
 // The error says that the peer did not acknowledge everything. Further calls
 // wait for the first and return the same.
 func (c *Conn) Close() error {
-	c.closeOnce.Do(func() {
+	if c.lifetime.Close() {
 		if err := c.close(); err != nil {
 			c.closeErr = fmt.Errorf("rtc: close: %w", err)
 		}
-	})
+		close(c.closed)
+	}
+	<-c.closed
 	return c.closeErr
 }
 
 func (c *Conn) close() error {
-	close(c.closing)
 	c.interruptRead()
 	<-c.supervised
 	c.sending <- struct{}{} // no Send is under way, and none will be
@@ -310,7 +286,7 @@ func (c *Conn) close() error {
 	defer timeout.Stop()
 	err := c.flush(timeout.C)
 	if err == nil {
-		c.part(timeout.C)
+		c.closeHandshake(timeout.C)
 	}
 	c.release(err == nil)
 	_ = c.peer.GracefulClose()
@@ -345,20 +321,20 @@ func (c *Conn) flush(timeout <-chan time.Time) error {
 		}
 		select {
 		case <-c.low:
-		case <-c.ended:
-			return fmt.Errorf("%d bytes not delivered: %w", waiting, c.cause)
+		case <-c.lifetime.Ended():
+			return fmt.Errorf("%d bytes not delivered: %w", waiting, c.lifetime.Cause())
 		case <-timeout:
 			return fmt.Errorf("%d bytes not acknowledged within %v", waiting, c.options.CloseTimeout)
 		}
 	}
 }
 
-// part says bye, resets the channels and waits for the peer to do the same, which
-// it does without its reader's help on the ping channel only. By then it has
-// read the bye, so that it knows that it was not abandoned when the association
-// ends under it.
-func (c *Conn) part(timeout <-chan time.Time) {
-	if c.hasEnded() {
+// closeHandshake sends bye, resets the channels and waits for the peer to reset
+// the ping channel, which it does even if nobody calls Receive there. By then the
+// peer has read the bye, so it does not take the end of the association for a
+// loss.
+func (c *Conn) closeHandshake(timeout <-chan time.Time) {
+	if c.lifetime.HasEnded() {
 		return
 	}
 	_ = c.messages.Close()
@@ -368,7 +344,7 @@ func (c *Conn) part(timeout <-chan time.Time) {
 	_, _ = c.pings.WriteDataChannel([]byte(bye), true)
 	_ = c.pings.Close()
 	select {
-	case <-c.parted:
+	case <-c.pingsEnded:
 	case <-timeout:
 	}
 }
@@ -388,7 +364,7 @@ func (c *Conn) hasPings() bool {
 	case c.pings = <-c.peer.pings:
 		c.readers.Go(c.answer)
 		return true
-	case <-c.ended:
+	case <-c.lifetime.Ended():
 	case <-c.peer.broken:
 	case <-late.C:
 	}

@@ -44,7 +44,7 @@ func Dial(ctx context.Context, address string, opts *Options) (*Conn, error) {
 	if err := options.checkDial(endpoint); err != nil {
 		return nil, fmt.Errorf("rtc: dial %s: %w", endpoint, err)
 	}
-	conn, err := dial(ctx, endpoint, options.beyond(!isLoopback(endpoint.Hostname())))
+	conn, err := dial(ctx, endpoint, options.forPeer(!isLoopback(endpoint.Hostname())))
 	if err != nil {
 		return nil, fmt.Errorf("rtc: dial %s: %w", endpoint, err)
 	}

@@ -78,7 +78,7 @@ func Listen(address string, opts *Options) (*Listener, error) {
 
 // open takes offers at a socket, also from other machines if it is public.
 func (l *Listener) open(socket net.Listener, public bool) {
-	l.options = l.options.beyond(public)
+	l.options = l.options.forPeer(public)
 	l.handler = l.guard(public)
 	scheme := "http"
 	if l.options.hasCertificate() {
@@ -98,7 +98,7 @@ func NewListener(opts *Options) (*Listener, error) {
 		return nil, err
 	}
 	l := &Listener{
-		options:  options.beyond(false),
+		options:  options.forPeer(false),
 		accepted: make(chan *Conn),
 		slots:    make(chan struct{}, options.Backlog),
 		closing:  make(chan struct{}),

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"time"
+
+	"github.com/pion/webrtc/v4"
 )
 
 // The messages of the ping channel.
@@ -27,13 +29,13 @@ func (c *Conn) supervise() {
 	arriving := c.peer.pings
 	for {
 		select {
-		case <-c.closing:
+		case <-c.lifetime.Closing():
 			return
-		case <-c.ended:
+		case <-c.lifetime.Ended():
 			return
 		case <-c.peer.broken:
 			c.hearLast(arriving)
-			c.end(fmt.Errorf("%w: no way to the peer is left", ErrLost))
+			c.end(c.brokenTransport())
 		case c.pings = <-arriving:
 			arriving = nil
 			c.readers.Go(c.answer)
@@ -42,6 +44,14 @@ func (c *Conn) supervise() {
 			c.beat(&pulse)
 		}
 	}
+}
+
+// brokenTransport is why the connection ends once pion has given up.
+func (c *Conn) brokenTransport() error {
+	if c.peer.ConnectionState() == webrtc.PeerConnectionStateClosed && !c.judged() {
+		return ErrPeerGone // and it cannot say bye
+	}
+	return fmt.Errorf("%w: no way to the peer is left", ErrLost)
 }
 
 // lastWord is how long what has arrived on the ping channel may take to be read,
@@ -61,8 +71,8 @@ func (c *Conn) hearLast(arriving <-chan channel) {
 	enough := time.NewTimer(lastWord)
 	defer enough.Stop()
 	select {
-	case <-c.parted:
-	case <-c.closing:
+	case <-c.pingsEnded:
+	case <-c.lifetime.Closing():
 	case <-enough.C:
 	}
 }
@@ -135,7 +145,7 @@ func (c *Conn) judged() bool {
 
 // answer reads the ping channel until it ends.
 func (c *Conn) answer() {
-	defer close(c.parted)
+	defer close(c.pingsEnded)
 	var buffer [64]byte
 	for {
 		n, _, err := c.pings.ReadDataChannel(buffer[:])
@@ -164,10 +174,7 @@ func (c *Conn) sendPong() {
 // afterPings decides what the end of the ping channel means. A peer that never
 // answered may have closed it because it does not know it.
 func (c *Conn) afterPings(err error) {
-	switch {
-	case !errors.Is(err, io.EOF):
-		c.end(fmt.Errorf("%w: %v", ErrLost, err))
-	case c.judged():
-		c.end(ErrPeerGone)
+	if !errors.Is(err, io.EOF) || c.judged() {
+		c.end(c.brokenBy(err))
 	}
 }

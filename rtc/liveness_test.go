@@ -26,7 +26,7 @@ func tickUntilEnded(c *Conn, ticks chan<- time.Time) int {
 	for n := 0; ; n++ {
 		select {
 		case ticks <- time.Time{}:
-		case <-c.ended:
+		case <-c.lifetime.Ended():
 			return n
 		}
 	}
@@ -74,10 +74,10 @@ func TestALossIsNoticedSoon(t *testing.T) {
 	c, silent := pair(t, &Options{ticks: ticks}, nil)
 	<-c.answered
 	goSilent(t, silent)
-	for quiet, heard := 0, uint64(0); !c.hasEnded(); {
+	for quiet, heard := 0, uint64(0); !c.lifetime.HasEnded(); {
 		select {
 		case ticks <- time.Time{}:
-		case <-c.ended:
+		case <-c.lifetime.Ended():
 		}
 		if now := c.peer.SCTP().Stats().BytesReceived; now != heard {
 			quiet, heard = 0, now
@@ -85,8 +85,8 @@ func TestALossIsNoticedSoon(t *testing.T) {
 			t.Fatalf("nothing was heard for %d intervals of %v, and the peer is not lost", quiet, o.PingInterval)
 		}
 	}
-	if !errors.Is(c.cause, ErrLost) {
-		t.Error(c.cause)
+	if !errors.Is(c.lifetime.Cause(), ErrLost) {
+		t.Error(c.lifetime.Cause())
 	}
 }
 
@@ -116,10 +116,10 @@ func TestSlowReadersAreNotLost(t *testing.T) {
 	sentByA, sentByB := fill(t, a), fill(t, b)
 	twice := time.NewTimer(2 * o.PingTimeout)
 	select {
-	case <-a.ended:
-		t.Fatal(a.cause)
-	case <-b.ended:
-		t.Fatal(b.cause)
+	case <-a.lifetime.Ended():
+		t.Fatal(a.lifetime.Cause())
+	case <-b.lifetime.Ended():
+		t.Fatal(b.lifetime.Cause())
 	case <-twice.C:
 	}
 	for i := range sentByA {
@@ -242,7 +242,7 @@ func dialStranger(t *testing.T, o *Options) (c *Conn, foreign *peer) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = c.Close() })
-	<-c.parted
+	<-c.pingsEnded
 	return c, foreign
 }
 
@@ -257,8 +257,8 @@ func TestForeignPeerIsNotJudgedByItsSilence(t *testing.T) {
 			for range 20 {
 				select {
 				case ticks <- time.Time{}:
-				case <-c.ended:
-					t.Fatal(c.cause)
+				case <-c.lifetime.Ended():
+					t.Fatal(c.lifetime.Cause())
 				}
 			}
 			mustSend(t, c, []byte("anybody there?"))
@@ -267,9 +267,9 @@ func TestForeignPeerIsNotJudgedByItsSilence(t *testing.T) {
 			if err := foreign.Close(); err != nil {
 				t.Fatal(err)
 			}
-			<-c.ended // without a Send or Receive that would notice
-			if !errors.Is(c.cause, ErrLost) {
-				t.Errorf("ended with %v, want %v", c.cause, ErrLost)
+			<-c.lifetime.Ended()                   // without a Send or Receive that would notice
+			if c.lifetime.Cause() != ErrPeerGone { // its close aborts the association, as a browser's does
+				t.Errorf("ended with %v, want %v", c.lifetime.Cause(), ErrPeerGone)
 			}
 		})
 	}

@@ -98,7 +98,7 @@ func newAPI(o *Options, sound bool) *webrtc.API {
 	engine.LoggerFactory = silence{}
 	engine.SetIncludeLoopbackCandidate(true)
 	engine.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
-	if o.everywhere {
+	if o.allowRemote {
 		engine.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4, webrtc.NetworkTypeUDP6})
 		engine.SetSTUNGatherTimeout(stunGather)
 	} else {

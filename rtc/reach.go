@@ -86,12 +86,12 @@ func (o *Options) configuration() webrtc.Configuration {
 	return configuration
 }
 
-// beyond returns a copy of o for a peer that may be on another machine. ICE
-// leaves this one where that was asked for, or servers were named.
-func (o *Options) beyond(another bool) *Options {
-	reaching := *o
-	reaching.everywhere = another || len(o.ICEServers) > 0
-	return &reaching
+// forPeer returns a copy of o for a peer that is on another machine, or on this
+// one. With ICE servers, all interfaces are used either way.
+func (o *Options) forPeer(isRemote bool) *Options {
+	own := *o
+	own.allowRemote = isRemote || len(o.ICEServers) > 0
+	return &own
 }
 
 // checkDial refuses what others could read, or answer in another's name.

@@ -260,15 +260,15 @@ func TestWhereICEGoes(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, c := range map[string]struct {
-		o          *Options
-		everywhere bool
+		o           *Options
+		allowRemote bool
 	}{
-		"here":             {local.beyond(false), false},
-		"elsewhere":        {local.beyond(true), true},
-		"here with a STUN": {(&Options{ICEServers: []ICEServer{{URL: "stun:127.0.0.1:1"}}}).beyond(false), true},
+		"here":             {local.forPeer(false), false},
+		"elsewhere":        {local.forPeer(true), true},
+		"here with a STUN": {(&Options{ICEServers: []ICEServer{{URL: "stun:127.0.0.1:1"}}}).forPeer(false), true},
 	} {
-		if c.o.everywhere != c.everywhere {
-			t.Errorf("%s: everywhere is %v", name, c.o.everywhere)
+		if c.o.allowRemote != c.allowRemote {
+			t.Errorf("%s: allowRemote is %v", name, c.o.allowRemote)
 		}
 	}
 }
@@ -393,7 +393,7 @@ func TestSTUN(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := newPeer(full.beyond(false), false)
+	p, err := newPeer(full.forPeer(false), false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -56,6 +56,7 @@
 package rtc
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -72,12 +73,12 @@ const (
 
 // Why a connection has ended, other than by its own Close (net.ErrClosed).
 var (
-	// ErrPeerGone says that the peer closed the connection in good order:
-	// all it ever sent has been received.
+	// ErrPeerGone says that the peer closed the connection. All that a Conn ever
+	// sent has then been received; a browser's close() may drop what it sent last.
 	ErrPeerGone = errors.New("the peer has closed the connection")
 
-	// ErrLost says that the peer fell silent or broke off without a goodbye.
-	// What it sent last may be missing.
+	// ErrLost says that the peer fell silent, or that the connection broke. What
+	// the peer sent last may be missing.
 	ErrLost = errors.New("connection lost")
 )
 
@@ -157,7 +158,7 @@ type Options struct {
 	// can encode, in place of Opus.
 	MuLaw bool
 
-	everywhere bool // ICE leaves this machine
+	allowRemote bool // ICE uses all interfaces, not only the loopback one
 
 	// in tests: takes the place of the network below HTTP
 	network func(ctx context.Context, network, address string) (net.Conn, error)
@@ -178,14 +179,14 @@ func (o *Options) withDefaults() (*Options, error) {
 	if o != nil {
 		full = *o
 	}
-	setDefault(&full.HighWater, 128<<10)
-	setDefault(&full.LowWater, full.HighWater/4)
-	setDefault(&full.MaxMessage, 256<<10)
-	setDefault(&full.ConnectTimeout, 10*time.Second)
-	setDefault(&full.CloseTimeout, time.Second)
-	setDefault(&full.PingInterval, time.Second)
-	setDefault(&full.PingTimeout, 3*time.Second)
-	setDefault(&full.Backlog, 16)
+	full.HighWater = cmp.Or(max(full.HighWater, 0), 128<<10)
+	full.LowWater = cmp.Or(max(full.LowWater, 0), full.HighWater/4)
+	full.MaxMessage = cmp.Or(max(full.MaxMessage, 0), 256<<10)
+	full.ConnectTimeout = cmp.Or(max(full.ConnectTimeout, 0), 10*time.Second)
+	full.CloseTimeout = cmp.Or(max(full.CloseTimeout, 0), time.Second)
+	full.PingInterval = cmp.Or(max(full.PingInterval, 0), time.Second)
+	full.PingTimeout = cmp.Or(max(full.PingTimeout, 0), 3*time.Second)
+	full.Backlog = cmp.Or(max(full.Backlog, 0), 16)
 	if full.LowWater > full.HighWater {
 		return nil, fmt.Errorf("low water of %d bytes is above high water of %d", full.LowWater, full.HighWater)
 	}
@@ -196,11 +197,4 @@ func (o *Options) withDefaults() (*Options, error) {
 		return nil, err
 	}
 	return &full, nil
-}
-
-// setDefault gives a field that is zero or negative its default.
-func setDefault[T int | time.Duration](field *T, value T) {
-	if *field <= 0 {
-		*field = value
-	}
 }

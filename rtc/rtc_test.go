@@ -11,7 +11,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -255,33 +254,6 @@ func TestInterruptIsTakenBack(t *testing.T) {
 	}
 	if reads := counting.reads.Load(); reads > 5 {
 		t.Errorf("one message took %d reads", reads)
-	}
-}
-
-// A call that waits for its turn ends with its context and with the connection.
-func TestWaitingForATurnEnds(t *testing.T) {
-	for _, by := range []string{"context", "Close"} {
-		t.Run(by, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				c := &Conn{receiving: make(chan struct{}, 1), closing: make(chan struct{})}
-				c.receiving <- struct{}{}
-				ctx, cancel := context.WithCancel(t.Context())
-				defer cancel()
-				waiting := make(chan error, 1)
-				go func() { waiting <- c.acquire(ctx, c.receiving) }()
-				synctest.Wait()
-				want := context.Canceled
-				if by == "Close" {
-					want = net.ErrClosed
-					close(c.closing)
-				} else {
-					cancel()
-				}
-				if err := <-waiting; !errors.Is(err, want) {
-					t.Errorf("got %v, want %v", err, want)
-				}
-			})
-		})
 	}
 }
 

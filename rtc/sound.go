@@ -164,9 +164,9 @@ func (c *Conn) Hear(ctx context.Context) (Sound, error) {
 	select {
 	case sound := <-c.peer.sounds.heard:
 		return sound, nil
-	case <-c.ended:
-		return Sound{}, fmt.Errorf("rtc: hear: %w", c.cause)
-	case <-c.closing:
+	case <-c.lifetime.Ended():
+		return Sound{}, fmt.Errorf("rtc: hear: %w", c.lifetime.Cause())
+	case <-c.lifetime.Closing():
 		return Sound{}, fmt.Errorf("rtc: hear: %w", net.ErrClosed)
 	case <-ctx.Done():
 		return Sound{}, fmt.Errorf("rtc: hear: %w", context.Cause(ctx))

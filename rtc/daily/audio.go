@@ -67,7 +67,7 @@ func (c *Conn) audio(ctx context.Context, session string) (*Audio, error) {
 	if session == everyone {
 		return nil, errors.New("the replica is not in the room, or not known yet")
 	}
-	a := newAudio(p.lifetime().ended)
+	a := newAudio(p.Ended())
 	if err := p.listen(ctx, session, a); err != nil {
 		_ = a.Close()
 		return nil, err

@@ -86,8 +86,8 @@ func start(ctx context.Context, path string, flags []chromedp.ExecAllocatorOptio
 
 // startBrowser returns when the browser answers.
 func startBrowser(ctx context.Context, options []chromedp.ExecAllocatorOption) (tabs context.Context, stop func(), err error) {
-	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	allocator, stopAllocator := chromedp.NewExecAllocator(life, options...)
+	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	allocator, stopAllocator := chromedp.NewExecAllocator(running, options...)
 	tabs, stopTabs := chromedp.NewContext(allocator, chromedp.WithErrorf(silent), chromedp.WithLogf(silent))
 	stop = func() {
 		if chromedp.FromContext(tabs).Browser != nil {

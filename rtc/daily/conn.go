@@ -7,11 +7,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"net/url"
 	"os"
 	"sync"
 	"sync/atomic"
+
+	"echocast/internal/lifetime"
 )
 
 // Conn is a place in a room. All its methods may be called at the same time
@@ -27,20 +28,16 @@ type Conn struct {
 	sending   chan struct{} // one slot, held by Send
 	receiving chan struct{} // one slot, held by Receive
 
-	leave      context.CancelFunc // called by Close
-	closing    <-chan struct{}    // closed by leave
+	lifetime   *lifetime.Lifetime
+	stop       context.CancelFunc // ends the joining again; called by Close
 	supervised chan struct{}      // closed when supervise returns
 	closeErr   error              // read it after supervised is closed
 
-	endOnce sync.Once
-	cause   error         // why the connection ended; read it after ended is closed
-	ended   chan struct{} // closed when the connection is of no use any more
-
-	mu      sync.Mutex
-	roster  roster
-	lost    error         // why the room is being joined again, until it is
-	way     entrance      // nil while there is none
-	changed chan struct{} // closed when way or roster changes
+	mu        sync.Mutex
+	roster    roster
+	lost      error         // why the room is being joined again, until it is
+	transport transport     // nil while the room is being joined again
+	changed   chan struct{} // closed when transport or roster changes
 }
 
 // Join starts a browser, unless Options.Browser runs already, and joins a room.
@@ -72,27 +69,26 @@ func join(ctx context.Context, address string, o *Options) (*Conn, error) {
 	if err := check(address, o); err != nil {
 		return nil, err
 	}
-	life, leave := context.WithCancel(context.WithoutCancel(ctx))
+	rejoining, stop := context.WithCancel(context.WithoutCancel(ctx))
 	c := &Conn{
 		address:    address,
 		options:    o,
 		inbox:      newInbox(),
 		sending:    make(chan struct{}, 1),
 		receiving:  make(chan struct{}, 1),
-		leave:      leave,
-		closing:    life.Done(),
+		lifetime:   lifetime.New(),
+		stop:       stop,
 		supervised: make(chan struct{}),
-		ended:      make(chan struct{}),
 		roster:     roster{name: o.ReplicaName},
 		changed:    make(chan struct{}),
 	}
 	p, err := c.enter(ctx)
 	if err != nil {
-		leave()
+		stop()
 		return nil, err
 	}
 	c.use(p)
-	go c.supervise(life, p)
+	go c.supervise(rejoining, p)
 	return c, nil
 }
 
@@ -111,32 +107,32 @@ func check(address string, o *Options) error {
 	return nil
 }
 
-// enter opens a way in and joins the room by it.
-func (c *Conn) enter(ctx context.Context) (entrance, error) {
+// enter starts a page or a client of the library, and joins the room.
+func (c *Conn) enter(ctx context.Context) (transport, error) {
 	timeout := c.options.JoinTimeout
 	cause := fmt.Errorf("not in the room within %v: %w", timeout, context.DeadlineExceeded)
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, cause)
 	defer cancel()
-	way, err := c.open(ctx)
+	t, err := c.open(ctx)
 	if err != nil {
 		return nil, err
 	}
-	limit, err := way.join(ctx, &admission{
+	limit, err := t.join(ctx, &joinParams{
 		address: c.address, token: c.options.Token, userName: c.options.UserName,
 		callMachine: c.options.CallMachine, microphone: c.microphoneRate(),
 	})
 	if err != nil {
-		way.close()
+		t.close()
 		return nil, refusal(err)
 	}
 	if limit <= 0 {
 		limit = c.options.MaxMessage
 	}
 	c.limit.Store(int64(min(limit, frameLimit-envelopeLimit)))
-	return way, nil
+	return t, nil
 }
 
-func (c *Conn) open(ctx context.Context) (entrance, error) {
+func (c *Conn) open(ctx context.Context) (transport, error) {
 	if c.options.Library != nil {
 		return openNative(c.options, c.handle)
 	}
@@ -151,7 +147,7 @@ func (c *Conn) microphoneRate() int {
 	return 0
 }
 
-// refusal tells Daily's refusals from failures on the way to Daily.
+// refusal tells Daily's refusals from failures to reach Daily.
 func refusal(err error) error {
 	r, ok := errors.AsType[*reason](err)
 	switch {
@@ -171,32 +167,32 @@ const everyone = "*"
 // connectionError is Daily's type of error for a broken connection.
 const connectionError = "connection-error"
 
-// supervise watches over the way in, and joins again, once, when it breaks.
-func (c *Conn) supervise(life context.Context, p entrance) {
+// supervise watches over the transport, and joins the room again, once, when it breaks.
+func (c *Conn) supervise(ctx context.Context, p transport) {
 	defer close(c.supervised)
 	for attempts := 1; ; attempts-- {
 		select {
-		case <-p.lifetime().ended:
+		case <-p.Ended():
 			c.use(nil)
 			p.close()
-		case <-c.closing:
+		case <-c.lifetime.Closing():
 			c.closeErr = c.goodbye(p)
 			c.use(nil)
 			p.close()
 			return
 		}
-		cause := p.lifetime().cause
+		cause := p.Cause()
 		if errors.Is(cause, ErrPeerGone) || attempts == 0 {
-			c.end(cause)
+			c.lifetime.End(cause)
 			return
 		}
 		c.setLost(cause)
-		next, err := c.enter(life)
+		next, err := c.enter(ctx)
 		if err == nil {
-			err = c.resend(life, next, p.unsent())
+			err = c.resend(ctx, next, p.unsent())
 		}
 		if err != nil {
-			c.end(fmt.Errorf("%w; joining again: %v", cause, err))
+			c.lifetime.End(fmt.Errorf("%w; joining again: %v", cause, err))
 			return
 		}
 		c.use(next)
@@ -204,9 +200,9 @@ func (c *Conn) supervise(life context.Context, p entrance) {
 	}
 }
 
-// resend hands over what the entrance before did not send. What it has sent, and
+// resend hands over what the transport before did not send. What it has sent, and
 // had no time to say so, is sent twice.
-func (c *Conn) resend(ctx context.Context, by entrance, messages [][]byte) error {
+func (c *Conn) resend(ctx context.Context, by transport, messages [][]byte) error {
 	c.mu.Lock()
 	to := cmp.Or(c.roster.replica, everyone)
 	c.mu.Unlock()
@@ -219,11 +215,11 @@ func (c *Conn) resend(ctx context.Context, by entrance, messages [][]byte) error
 	return nil
 }
 
-// use makes an entrance the one that sends, or none.
-func (c *Conn) use(p entrance) {
+// use makes a transport the one that sends, or none.
+func (c *Conn) use(p transport) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.way = p
+	c.transport = p
 	c.stir()
 }
 
@@ -235,7 +231,7 @@ func (c *Conn) setLost(cause error) {
 }
 
 // goodbye leaves the room.
-func (c *Conn) goodbye(p entrance) error {
+func (c *Conn) goodbye(p transport) error {
 	timeout := c.options.LeaveTimeout
 	cause := fmt.Errorf("not left the room within %v", timeout)
 	ctx, cancel := context.WithTimeoutCause(context.Background(), timeout, cause)
@@ -243,16 +239,8 @@ func (c *Conn) goodbye(p entrance) error {
 	return p.leave(ctx)
 }
 
-// end notes why the connection is over, and wakes all who wait.
-func (c *Conn) end(cause error) {
-	c.endOnce.Do(func() {
-		c.cause = cause
-		close(c.ended)
-	})
-}
-
 // handle takes an event of the room.
-func (c *Conn) handle(p entrance, f frame) {
+func (c *Conn) handle(p transport, f frame) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch f.Event {
@@ -281,14 +269,14 @@ func (c *Conn) handle(p entrance, f frame) {
 
 // roomOver takes Daily's word that the call is over. A connection that broke is
 // worth another attempt.
-func roomOver(p entrance, r *reason) {
+func roomOver(p transport, r *reason) {
 	switch {
 	case r == nil:
-		p.end(ErrPeerGone)
+		p.End(ErrPeerGone)
 	case r.Type == connectionError:
-		p.end(fmt.Errorf("%w: %s", ErrLost, r.Message))
+		p.End(fmt.Errorf("%w: %s", ErrLost, r.Message))
 	default:
-		p.end(fmt.Errorf("%w: %v", ErrPeerGone, r))
+		p.End(fmt.Errorf("%w: %v", ErrPeerGone, r))
 	}
 }
 
@@ -306,7 +294,7 @@ func (c *Conn) rejoined() [][]byte {
 func (c *Conn) deliver(messages ...[]byte) {
 	for _, message := range messages {
 		if !c.inbox.put(message) {
-			c.end(fmt.Errorf("%w: %d bytes wait to be received", ErrLost, inboxLimit))
+			c.lifetime.End(fmt.Errorf("%w: %d bytes wait to be received", ErrLost, inboxLimit))
 		}
 	}
 }
@@ -329,7 +317,7 @@ func (c *Conn) Send(ctx context.Context, msg []byte) error {
 }
 
 func (c *Conn) send(ctx context.Context, msg []byte) error {
-	if err := c.acquire(ctx, c.sending); err != nil {
+	if err := c.lifetime.Acquire(ctx, c.sending); err != nil {
 		return err
 	}
 	defer func() { <-c.sending }()
@@ -342,64 +330,36 @@ func (c *Conn) send(ctx context.Context, msg []byte) error {
 			return err
 		}
 		err = p.pass(ctx, to, msg)
-		if !p.hasEnded() || err == nil {
+		if !p.HasEnded() || err == nil {
 			return err
 		}
-		// The way in has broken before the message was taken.
+		// The transport broke before the message was taken.
 	}
 }
 
-// current waits for an entrance that is in the room, and says whom to send to.
-func (c *Conn) current(ctx context.Context) (entrance, string, error) {
+// current waits for a transport that is in the room, and says whom to send to.
+func (c *Conn) current(ctx context.Context) (transport, string, error) {
 	for {
-		if err := c.over(ctx); err != nil {
+		if err := c.lifetime.Stopped(ctx); err != nil {
 			return nil, "", err
 		}
 		c.mu.Lock()
-		p, changed, to := c.way, c.changed, c.roster.replica
+		p, changed, to := c.transport, c.changed, c.roster.replica
 		c.mu.Unlock()
 		if to == "" {
 			to = everyone
 		}
-		if p != nil && !p.hasEnded() {
+		if p != nil && !p.HasEnded() {
 			return p, to, nil
 		}
 		select {
 		case <-changed:
-		case <-c.ended:
-			return nil, "", c.cause
-		case <-c.closing:
+		case <-c.lifetime.Ended():
+			return nil, "", c.lifetime.Cause()
+		case <-c.lifetime.Closing():
 		case <-ctx.Done():
 		}
 	}
-}
-
-// acquire takes a one-slot lock. Unlike a mutex it can be waited for no longer
-// than ctx and the connection last.
-func (c *Conn) acquire(ctx context.Context, lock chan struct{}) error {
-	if err := c.over(ctx); err != nil {
-		return err
-	}
-	select {
-	case lock <- struct{}{}:
-		return nil
-	case <-c.closing:
-	case <-ctx.Done():
-	}
-	return c.over(ctx)
-}
-
-// over says why no call can go on: this side has closed, or ctx is done.
-func (c *Conn) over(ctx context.Context) error {
-	select {
-	case <-c.closing:
-		return net.ErrClosed
-	default:
-	}
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	return nil
 }
 
 // Receive returns the next message of the room or about it, which belongs to
@@ -417,37 +377,27 @@ func (c *Conn) Receive(ctx context.Context) ([]byte, error) {
 }
 
 func (c *Conn) receive(ctx context.Context) ([]byte, error) {
-	if err := c.acquire(ctx, c.receiving); err != nil {
+	if err := c.lifetime.Acquire(ctx, c.receiving); err != nil {
 		return nil, err
 	}
 	defer func() { <-c.receiving }()
 	for {
-		if err := c.over(ctx); err != nil {
+		if err := c.lifetime.Stopped(ctx); err != nil {
 			return nil, err
 		}
-		ended := c.hasEnded() // before the inbox: nothing comes after the end
+		ended := c.lifetime.HasEnded() // before the inbox: nothing comes after the end
 		if message, found := c.inbox.take(); found {
 			return message, nil
 		}
 		if ended {
-			return nil, c.cause
+			return nil, c.lifetime.Cause()
 		}
 		select {
 		case <-c.inbox.more:
-		case <-c.ended:
-		case <-c.closing:
+		case <-c.lifetime.Ended():
+		case <-c.lifetime.Closing():
 		case <-ctx.Done():
 		}
-	}
-}
-
-// hasEnded reports whether the connection is of no use any more.
-func (c *Conn) hasEnded() bool {
-	select {
-	case <-c.ended:
-		return true
-	default:
-		return false
 	}
 }
 
@@ -459,7 +409,8 @@ func (c *Conn) hasEnded() bool {
 // The error says that the page did not leave in good order. Further calls wait
 // for the first and return the same.
 func (c *Conn) Close() error {
-	c.leave()
+	c.lifetime.Close()
+	c.stop()
 	<-c.supervised
 	if c.closeErr != nil {
 		return fmt.Errorf("daily: close: %w", c.closeErr)

@@ -112,10 +112,10 @@ func crash(t *testing.T, p *page) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(p.tab, time.Minute)
 	defer cancel()
-	go func() { <-p.ended; cancel() }()
+	go func() { <-p.Ended(); cancel() }()
 	began := time.Now()
 	_, _ = chromedp.Call(ctx, cdppage.Navigate, cdppage.NavigateParams{URL: "chrome://crash"})
-	<-p.ended
+	<-p.Ended()
 	t.Logf("a crash is noticed after %v", time.Since(began).Round(time.Millisecond))
 }
 

@@ -58,6 +58,7 @@
 package daily
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"time"
@@ -177,22 +178,14 @@ func (o *Options) withDefaults() *Options {
 	if o != nil {
 		full = *o
 	}
-	setDefault(&full.UserName, "echocast")
-	setDefault(&full.ReplicaName, DefaultReplicaName)
-	setDefault(&full.SoundRate, opusRate)
-	setDefault(&full.MaxMessage, DefaultMaxMessage)
-	setDefault(&full.JoinTimeout, 30*time.Second)
-	setDefault(&full.LeaveTimeout, 2*time.Second)
+	full.UserName = cmp.Or(full.UserName, "echocast")
+	full.ReplicaName = cmp.Or(full.ReplicaName, DefaultReplicaName)
+	full.SoundRate = cmp.Or(full.SoundRate, opusRate)
+	full.MaxMessage = cmp.Or(full.MaxMessage, DefaultMaxMessage)
+	full.JoinTimeout = cmp.Or(full.JoinTimeout, 30*time.Second)
+	full.LeaveTimeout = cmp.Or(full.LeaveTimeout, 2*time.Second)
 	if full.Browser == nil {
 		full.Browser = &Browser{Path: full.Chromium}
 	}
 	return &full
-}
-
-// setDefault gives a field that is zero its default.
-func setDefault[T comparable](field *T, value T) {
-	var zero T
-	if *field == zero {
-		*field = value
-	}
 }

@@ -27,7 +27,7 @@ func (c *Conn) Hear(ctx context.Context, replica bool, packet func(session strin
 			err = c.pass(ctx, audio, session, replica, packet)
 			_ = audio.Close()
 			left(session)
-		} else if next, _ := c.waiting(replica); next == session && c.over(ctx) == nil && !c.hasEnded() {
+		} else if next, _ := c.waiting(replica); next == session && c.lifetime.Stopped(ctx) == nil && !c.lifetime.HasEnded() {
 			return fmt.Errorf("daily: hear: %w", err) // nothing changed that would explain it
 		}
 		if errors.Is(err, net.ErrClosed) {
@@ -39,7 +39,7 @@ func (c *Conn) Hear(ctx context.Context, replica bool, packet func(session strin
 // speaker waits for somebody to hear.
 func (c *Conn) speaker(ctx context.Context, replica bool) (session string, err error) {
 	for {
-		if err := c.over(ctx); err != nil {
+		if err := c.lifetime.Stopped(ctx); err != nil {
 			return "", err
 		}
 		session, changed := c.waiting(replica)
@@ -48,9 +48,9 @@ func (c *Conn) speaker(ctx context.Context, replica bool) (session string, err e
 		}
 		select {
 		case <-changed:
-		case <-c.ended:
-			return "", c.cause
-		case <-c.closing:
+		case <-c.lifetime.Ended():
+			return "", c.lifetime.Cause()
+		case <-c.lifetime.Closing():
 		case <-ctx.Done():
 		}
 	}
@@ -61,7 +61,7 @@ func (c *Conn) speaker(ctx context.Context, replica bool) (session string, err e
 func (c *Conn) waiting(replica bool) (session string, changed <-chan struct{}) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.way == nil || c.way.hasEnded() {
+	if c.transport == nil || c.transport.HasEnded() {
 		return "", c.changed
 	}
 	if replica {
@@ -90,7 +90,7 @@ func (c *Conn) pass(ctx context.Context, a *Audio, session string, replica bool,
 			return nil
 		case <-a.closed:
 			return net.ErrClosed
-		case <-c.closing:
+		case <-c.lifetime.Closing():
 			return net.ErrClosed
 		case <-ctx.Done():
 			return nil

@@ -77,17 +77,17 @@ func (m *Microphone) Speak(ctx context.Context, pcm []float32, last bool) (int, 
 	return len(m.pcm), nil
 }
 
-// current is the page: only a page has a microphone.
+// current is the page: no other transport has a microphone.
 func (m *Microphone) current(ctx context.Context) (*page, error) {
-	way, _, err := m.conn.current(ctx)
+	p, _, err := m.conn.current(ctx)
 	if err != nil {
 		return nil, err
 	}
-	p, ok := way.(*page)
+	page, ok := p.(*page)
 	if !ok {
 		return nil, errors.New("the room was joined without a browser page")
 	}
-	return p, nil
+	return page, nil
 }
 
 // page is the one that plays the utterance.
@@ -140,8 +140,8 @@ func (m *Microphone) Played(ctx context.Context) error {
 	select {
 	case <-m.conn.voice.done():
 		return nil
-	case <-p.ended:
-		return m.lost(ctx, "play", p.cause)
+	case <-p.Ended():
+		return m.lost(ctx, "play", p.Cause())
 	case <-ctx.Done():
 		return m.lost(ctx, "play", nil)
 	}

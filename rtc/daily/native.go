@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"echocast/internal/lifetime"
 )
 
 // Library is Daily's own library, which joins rooms without a browser.
@@ -82,7 +84,7 @@ type native struct {
 	rate   int           // Hz, of what it hears
 	limit  int           // bytes of a message
 	window chan struct{} // a slot for each message that is on its way
-	handle func(entrance, frame)
+	handle func(transport, frame)
 
 	mu       sync.Mutex
 	calls    map[uint64]chan error // those that wait to be completed
@@ -96,7 +98,7 @@ type native struct {
 	renderer uint64         // the number of that one
 	packets  packets
 
-	*life
+	*lifetime.Lifetime
 }
 
 // libraryEvent is what of an event of the library is used.
@@ -137,10 +139,10 @@ func (p *libraryParticipant) participant() participant {
 
 // openNative makes a client. It calls handle for every event, one after the
 // other.
-func openNative(o *Options, handle func(entrance, frame)) (*native, error) {
+func openNative(o *Options, handle func(transport, frame)) (*native, error) {
 	n := &native{
 		rate: o.SoundRate, limit: o.MaxMessage, window: make(chan struct{}, sendWindow),
-		handle: handle, calls: make(map[uint64]chan error), life: newLife(),
+		handle: handle, calls: make(map[uint64]chan error), Lifetime: lifetime.New(),
 	}
 	client, err := o.Library.Open(n.event, n.sound)
 	if err != nil {
@@ -162,8 +164,8 @@ func (n *native) call(ctx context.Context, do func(id uint64)) error {
 	select {
 	case err := <-completed:
 		return err
-	case <-n.ended:
-		return n.cause
+	case <-n.Ended():
+		return n.Cause()
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
@@ -175,13 +177,12 @@ func (n *native) callSoon(do func(id uint64)) error {
 	defer cancel()
 	err := n.call(ctx, do)
 	if ctx.Err() != nil {
-		n.end(fmt.Errorf("%w: Daily's library has not answered within %v", ErrLost, answerTimeout))
-		return n.cause
+		return n.End(fmt.Errorf("%w: Daily's library has not answered within %v", ErrLost, answerTimeout))
 	}
 	return err
 }
 
-func (n *native) join(ctx context.Context, as *admission) (limit int, err error) {
+func (n *native) join(ctx context.Context, as *joinParams) (limit int, err error) {
 	if err := n.callSoon(func(id uint64) { n.client.SetUserName(id, as.userName) }); err != nil {
 		return 0, err
 	}
@@ -232,7 +233,7 @@ func (n *native) event(object []byte) {
 		return
 	}
 	if err := json.Unmarshal(object, &e); err != nil {
-		n.end(fmt.Errorf("%w: Daily's library says %.60q", ErrLost, object))
+		n.End(fmt.Errorf("%w: Daily's library says %.60q", ErrLost, object))
 		return
 	}
 	n.mu.Lock()
@@ -336,8 +337,8 @@ func (n *native) takeSlot(ctx context.Context) error {
 	patience := time.NewTimer(answerTimeout)
 	defer patience.Stop()
 	select {
-	case <-n.ended:
-		return n.cause
+	case <-n.Ended():
+		return n.Cause()
 	default:
 	}
 	select {
@@ -345,11 +346,11 @@ func (n *native) takeSlot(ctx context.Context) error {
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
-	case <-n.ended:
+	case <-n.Ended():
 	case <-patience.C:
-		n.end(fmt.Errorf("%w: Daily's library has sent nothing within %v", ErrLost, answerTimeout))
+		n.End(fmt.Errorf("%w: Daily's library has sent nothing within %v", ErrLost, answerTimeout))
 	}
-	return n.cause
+	return n.Cause()
 }
 
 // refusal is why a message was refused, told once. The lock is held.
@@ -374,8 +375,8 @@ func (n *native) flush(ctx context.Context) error {
 	for range cap(n.window) {
 		select {
 		case n.window <- struct{}{}:
-		case <-n.ended:
-			return n.cause
+		case <-n.Ended():
+			return n.Cause()
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
@@ -439,6 +440,6 @@ func (n *native) close() {
 		cancel()
 	}
 	n.use(nil)
-	n.end(fmt.Errorf("%w: the room was left", ErrLost)) // nothing will be completed any more
+	n.End(fmt.Errorf("%w: the room was left", ErrLost)) // nothing will be completed any more
 	n.client.Close()
 }

@@ -14,6 +14,7 @@ import (
 	cdppage "github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 
+	"echocast/internal/lifetime"
 	"echocast/rtc"
 )
 
@@ -76,12 +77,12 @@ type page struct {
 	calls map[int64]chan frame // those that wait for a reply
 	last  int64                // the id of the last call
 
-	*life
+	*lifetime.Lifetime
 }
 
 // openPage starts a tab, and a browser if need be. It calls handle for every
 // event, one after the other. ctx bounds the opening.
-func openPage(ctx context.Context, o *Options, handle func(entrance, frame)) (*page, error) {
+func openPage(ctx context.Context, o *Options, handle func(transport, frame)) (*page, error) {
 	shared, err := o.Browser.acquire(ctx)
 	if err != nil {
 		return nil, err
@@ -92,7 +93,7 @@ func openPage(ctx context.Context, o *Options, handle func(entrance, frame)) (*p
 		secret:   rand.Text(),
 		closeTab: func() {},
 		calls:    make(map[int64]chan frame),
-		life:     newLife(),
+		Lifetime: lifetime.New(),
 	}
 	if p.listener, err = rtc.NewListener(&rtc.Options{Backlog: 1, CloseTimeout: linkCloseTimeout}); err != nil {
 		panic("internal error: " + err.Error()) // the options are ours
@@ -110,18 +111,18 @@ func openPage(ctx context.Context, o *Options, handle func(entrance, frame)) (*p
 // open shows the page and waits for its data channel.
 func (p *page) open(ctx context.Context, o *Options) error {
 	address := p.chromium.server.add(p.secret, newSite(o, p.listener, p.ear))
-	life, cancel := context.WithCancel(p.chromium.tabs)
-	tab, closeTab := chromedp.NewContext(life, chromedp.WithNewBrowserContext())
+	tabs, cancel := context.WithCancel(p.chromium.tabs)
+	tab, closeTab := chromedp.NewContext(tabs, chromedp.WithNewBrowserContext())
 	keep := context.AfterFunc(ctx, cancel)
-	alone := context.AfterFunc(tab, func() { p.end(fmt.Errorf("%w: the browser has gone", ErrLost)) })
+	watch := context.AfterFunc(tab, func() { p.End(fmt.Errorf("%w: the browser has gone", ErrLost)) })
 	p.tab = tab
 	p.closeTab = func() {
 		keep()
-		alone()
+		watch()
 		cancel()
 		closeTab()
 	}
-	if err := show(tab, address, p.end); err != nil {
+	if err := show(tab, address, p.End); err != nil {
 		return p.orCause(ctx, fmt.Errorf("%w: no tab: %v", ErrLost, err))
 	}
 	link, err := p.listener.Accept(ctx)
@@ -136,7 +137,7 @@ func (p *page) open(ctx context.Context, o *Options) error {
 }
 
 // show opens an address in a tab, and watches over the tab.
-func show(tab context.Context, address string, end func(error)) error {
+func show(tab context.Context, address string, end func(error) error) error {
 	err := chromedp.Listen(tab, func(event any) {
 		switch event.(type) {
 		case *inspector.EventTargetCrashed:
@@ -160,11 +161,10 @@ func (p *page) orCause(ctx context.Context, err error) error {
 	return err
 }
 
-// end notes why the page is over, and wakes all who wait for it. Only the first
-// reason counts.
-func (p *page) end(reason error) {
-	p.life.end(reason)
-	p.abort(reason)
+// End records why the page is over, and aborts its opening.
+func (p *page) End(reason error) error {
+	defer p.abort(reason)
+	return p.Lifetime.End(reason)
 }
 
 // close frees everything that the page has, and the browser if it was the last.
@@ -182,16 +182,16 @@ func (p *page) close() {
 }
 
 // read takes what the page says until the data channel ends.
-func (p *page) read(handle func(entrance, frame)) {
+func (p *page) read(handle func(transport, frame)) {
 	for {
 		message, err := p.link.Receive(context.Background())
 		if err != nil {
-			p.end(fmt.Errorf("%w: no connection to the page: %v", ErrLost, err))
+			p.End(fmt.Errorf("%w: no connection to the page: %v", ErrLost, err))
 			return
 		}
 		var f frame
 		if err := json.Unmarshal(message, &f); err != nil {
-			p.end(fmt.Errorf("%w: the page says %.60q", ErrLost, message))
+			p.End(fmt.Errorf("%w: the page says %.60q", ErrLost, message))
 			return
 		}
 		if f.Event != "" {
@@ -238,8 +238,8 @@ func (p *page) call(ctx context.Context, fields []byte) (frame, error) {
 			return f, f.Error
 		}
 		return f, nil
-	case <-p.ended:
-		return frame{}, p.cause
+	case <-p.Ended():
+		return frame{}, p.Cause()
 	case <-ctx.Done():
 		return frame{}, context.Cause(ctx)
 	}
@@ -253,8 +253,7 @@ func (p *page) sendError(ctx context.Context, err error) error {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	}
-	p.end(fmt.Errorf("%w: no connection to the page: %v", ErrLost, err))
-	return p.cause
+	return p.End(fmt.Errorf("%w: no connection to the page: %v", ErrLost, err))
 }
 
 // command is a call's fields.
@@ -268,7 +267,7 @@ func command(op string, arguments map[string]any) []byte {
 }
 
 // join enters the room, and returns the limit that it announces, or 0.
-func (p *page) join(ctx context.Context, as *admission) (limit int, err error) {
+func (p *page) join(ctx context.Context, as *joinParams) (limit int, err error) {
 	config := map[string]string{}
 	if as.callMachine != "" {
 		config["bundlePathOverride"] = as.callMachine
@@ -295,7 +294,7 @@ func (p *page) pass(_ context.Context, to string, msg []byte) error {
 	fields = append(append(fields, msg...), '}')
 	_, err := p.call(ctx, fields)
 	if ctx.Err() != nil {
-		p.end(fmt.Errorf("%w: the page has not answered within %v", ErrLost, answerTimeout))
+		p.End(fmt.Errorf("%w: the page has not answered within %v", ErrLost, answerTimeout))
 	}
 	if r, ok := errors.AsType[*reason](err); ok && r.Type == "too-large" {
 		return fmt.Errorf("%w: daily-js: %s", ErrTooLarge, r.Message)

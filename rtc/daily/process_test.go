@@ -93,7 +93,7 @@ func TestKilledBrowserIsStartedAgainOnce(t *testing.T) {
 	began := time.Now()
 	kill(t, &browser)
 	for _, p := range pages {
-		<-p.ended
+		<-p.Ended()
 		t.Logf("noticed after %v", time.Since(began).Round(time.Millisecond))
 	}
 	for i, conn := range conns {

@@ -1,0 +1,68 @@
+package lifetime_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"testing"
+
+	"echocast/internal/lifetime"
+)
+
+func TestTheFirstReasonCounts(t *testing.T) {
+	l := lifetime.New()
+	if l.HasEnded() || l.Cause() != nil || l.Err(t.Context()) != nil {
+		t.Error("it has ended before its end")
+	}
+	if l.End(io.EOF) != io.EOF || l.End(io.ErrUnexpectedEOF) != io.EOF || l.Cause() != io.EOF {
+		t.Errorf("ended with %v", l.Cause())
+	}
+	<-l.Ended()
+	if l.Stopped(t.Context()) != nil || l.Err(t.Context()) != io.EOF {
+		t.Error("Stopped heeds the end, or Err does not")
+	}
+}
+
+func TestCloseComesBeforeEverything(t *testing.T) {
+	l := lifetime.New()
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cause := errors.New("interrupted")
+	cancel(cause)
+	if l.Stopped(ctx) != cause || l.Err(ctx) != cause {
+		t.Error("the cause of the context is not told")
+	}
+	l.End(io.EOF)
+	if l.Err(ctx) != io.EOF {
+		t.Error("the end does not come before the context")
+	}
+	if !l.Close() || l.Close() {
+		t.Error("Close does not report the first call alone")
+	}
+	<-l.Closing()
+	if l.Stopped(ctx) != net.ErrClosed || l.Err(ctx) != net.ErrClosed {
+		t.Error("closing does not come first")
+	}
+}
+
+func TestAcquireEnds(t *testing.T) {
+	l, lock := lifetime.New(), make(chan struct{}, 1)
+	if err := l.Acquire(t.Context(), lock); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	waiting := make(chan error, 2)
+	go func() { waiting <- l.Acquire(ctx, lock) }()
+	cancel()
+	if err := <-waiting; err != context.Canceled {
+		t.Errorf("ended by its context: %v", err)
+	}
+	go func() { waiting <- l.Acquire(context.Background(), lock) }()
+	l.Close()
+	if err := <-waiting; err != net.ErrClosed {
+		t.Errorf("ended by Close: %v", err)
+	}
+	if len(lock) != 1 {
+		t.Error("the lock was taken twice")
+	}
+}
