@@ -9,21 +9,21 @@ import (
 	"echocast/echo"
 )
 
-// Figures sum up sessions.
+// Figures is a summary of sessions.
 type Figures struct {
 	Utterances int
 	Outcomes   string  // such as "3 finished, 1 interrupted"
-	Worst      string  // of them: good, fair or bad
+	Worst      string  // the worst outcome: good, fair or bad
 	Seconds    float64 // of audio sent
 	Chunks     int
-	FirstAudio []float64 // of the utterances that were heard, sorted
-	Late       []float64 // of the chunks whose due time is known, sorted
+	FirstAudio []float64 // seconds, of the utterances that were heard, sorted
+	Late       []float64 // seconds, of the chunks whose due time is known, sorted
 	Underruns  int
 	Interrupts int
 	Lost       int
 }
 
-// FiguresOf sums up.
+// FiguresOf sums up sessions.
 func FiguresOf(sessions []*Session) *Figures {
 	f := &Figures{}
 	outcomes := map[string]int{}
@@ -55,7 +55,7 @@ func FiguresOf(sessions []*Session) *Figures {
 	return f
 }
 
-// noReceipt is the outcome of an utterance that the trace knows no end of.
+// noReceipt is the outcome of an utterance without a receipt.
 const noReceipt = "no receipt"
 
 // Outcome is how the utterance ended.
@@ -66,7 +66,7 @@ func (u *Utterance) Outcome() string {
 	return string(u.Receipt.Outcome)
 }
 
-// judgement is how good an outcome is.
+// judgement is the class of an outcome: good, fair or bad.
 func judgement(outcome string) string {
 	switch echo.Outcome(outcome) {
 	case echo.Finished, echo.Sent:
@@ -77,7 +77,7 @@ func judgement(outcome string) string {
 	return "bad"
 }
 
-// sumOutcomes writes how many ended in which way, the most frequent first.
+// sumOutcomes lists the outcomes and their counts, the most frequent first.
 func sumOutcomes(outcomes map[string]int) (text, worst string) {
 	names := slices.Collect(func(yield func(string) bool) {
 		for name := range outcomes {
@@ -106,7 +106,7 @@ func sumOutcomes(outcomes map[string]int) (text, worst string) {
 }
 
 // Percentile is the smallest of the sorted values that p percent of them do not
-// exceed (nearest rank); NaN of none.
+// exceed (nearest rank). It is NaN if there are no values.
 func Percentile(sorted []float64, p float64) float64 {
 	if len(sorted) == 0 {
 		return math.NaN()

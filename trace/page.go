@@ -26,21 +26,21 @@ var pageJS string
 
 var pageTemplate = sync.OnceValue(func() *template.Template { return template.Must(template.New("page").Parse(pageHTML)) })
 
-// Limits of what a page shows, so that a browser can show it.
+// Limits of a page, so that a browser can show it.
 const (
-	mostPoints = 12000 // of a lane; beyond it, neighbours are merged, and the worst of them is shown
+	mostPoints = 12000 // of a lane; beyond it, neighbours are merged and the worst is shown
 	mostBlocks = 2000  // of a lane, and rows of the table
 	mostRuns   = 50    // of sessions
 )
 
-// Page is a report as one HTML page. It fetches nothing and is safe whatever
-// the trace holds.
+// Page is a report as one HTML page. It loads nothing, and no content of a trace
+// can add markup or script to it.
 type Page struct {
 	Title    string // such as the name of the file
 	Sessions []*Session
 }
 
-// page is what the template is given.
+// page is the data of the template.
 type page struct {
 	Title, When string
 	Figures     *Figures
@@ -57,13 +57,13 @@ type page struct {
 }
 
 type (
-	// tile is a figure of the summary, or several.
+	// tile is one or several figures of the summary.
 	tile struct {
 		Name, Class, Value, Unit, Note string
 		Parts                          []part
 	}
 	part struct{ Name, Value, Unit string }
-	// bar is one of a histogram.
+	// bar is one bar of a histogram.
 	bar struct {
 		Name, Class string
 		Count       int
@@ -120,7 +120,7 @@ func (p *Page) content() *page {
 	return c
 }
 
-// when is the line below the title.
+// when is the line below the title: date, length and program.
 func when(sessions []*Session) string {
 	if len(sessions) == 0 {
 		return ""
@@ -129,7 +129,7 @@ func when(sessions []*Session) string {
 	for _, s := range sessions {
 		total += s.Length
 	}
-	parts := []string{first.Start.UTC().Format("2 January 2006, 15:04:05 UTC"), long(total)}
+	parts := []string{first.Start.UTC().Format("2 January 2006, 15:04:05 UTC"), longTime(total)}
 	if len(sessions) > 1 {
 		parts = append(parts, fmt.Sprintf("%d runs", len(sessions)))
 	}
@@ -139,11 +139,11 @@ func when(sessions []*Session) string {
 	return strings.Join(parts, "  ·  ")
 }
 
-// notes are what a reader has to know about the trace itself.
+// notes are warnings about the trace itself.
 func notes(sessions []*Session) (texts []string) {
 	for _, s := range sessions {
 		if s.Cut {
-			texts = append(texts, "The last line of the trace is cut off: who recorded it was killed.")
+			texts = append(texts, "The last line of the trace is cut off: the recording process was killed.")
 		}
 		if s.Missing > 0 {
 			texts = append(texts, fmt.Sprintf("%s of the trace missing: the disk was too slow.", plural(s.Missing, "line is", "lines are")))
@@ -157,13 +157,13 @@ func notes(sessions []*Session) (texts []string) {
 
 func tiles(f *Figures) []tile {
 	sent := tile{Name: "Audio sent", Note: plural(f.Utterances, "utterance", "utterances") + ", " + plural(f.Chunks, "chunk", "chunks")}
-	sent.Value, sent.Unit = splitUnit(long(f.Seconds))
-	first := tile{Name: "First audio", Value: "–", Note: "no word from the replica"}
+	sent.Value, sent.Unit = splitUnit(longTime(f.Seconds))
+	first := tile{Name: "First audio", Value: "–", Note: "not reported by the replica"}
 	if n := len(f.FirstAudio); n > 0 {
-		first.Value, first.Unit = splitUnit(short(Percentile(f.FirstAudio, 50)))
+		first.Value, first.Unit = splitUnit(shortTime(Percentile(f.FirstAudio, 50)))
 		first.Note = "after the first message"
 		if n > 1 {
-			first.Note = fmt.Sprintf("median of %d, longest %s", n, short(f.FirstAudio[n-1]))
+			first.Note = fmt.Sprintf("median of %d, longest %s", n, shortTime(f.FirstAudio[n-1]))
 		}
 	}
 	late := tile{Name: "Lateness of chunks", Class: "wide", Value: "–", Note: "no chunk has a due time"}
@@ -190,13 +190,14 @@ func percentiles(sorted []float64, ps ...float64) (parts []part) {
 		if p == 100 {
 			name = "max"
 		}
-		value, unit := splitUnit(short(Percentile(sorted, p)))
+		value, unit := splitUnit(shortTime(Percentile(sorted, p)))
 		parts = append(parts, part{name, value, unit})
 	}
 	return parts
 }
 
-// Lateness from here on is seen, and heard where the lead is small.
+// Chunks that are late by this many seconds are highlighted. With a small lead
+// such lateness can be heard.
 const (
 	late     = 0.020
 	veryLate = 0.100
@@ -224,12 +225,12 @@ func histogram(sorted []float64) (bars []bar) {
 	bounds := []float64{0.0005, 0.001, 0.002, 0.005, 0.010, late, 0.050, veryLate, 0.200, 0.500, 1, math.Inf(1)}
 	below := math.Inf(-1)
 	for _, bound := range bounds {
-		b := bar{Name: short(below) + " to " + short(bound), Class: lateClass(below)}
+		b := bar{Name: shortTime(below) + " to " + shortTime(bound), Class: lateClass(below)}
 		switch {
 		case math.IsInf(below, -1):
-			b.Name, b.Class = "under "+short(bound), "ok"
+			b.Name, b.Class = "under "+shortTime(bound), "ok"
 		case math.IsInf(bound, 1):
-			b.Name = short(below) + " and more"
+			b.Name = shortTime(below) + " and more"
 		}
 		for _, v := range sorted {
 			if v >= below && v < bound {
@@ -246,7 +247,7 @@ func histogram(sorted []float64) (bars []bar) {
 	for i := range bars {
 		bars[i].Part = percent(float64(bars[i].Count), float64(most))
 		if bars[i].Count > 0 {
-			bars[i].Part = max(bars[i].Part, 0.6) // it is there
+			bars[i].Part = max(bars[i].Part, 0.6) // visible
 		}
 	}
 	return bars
@@ -263,7 +264,7 @@ func (c *page) rows(sessions []*Session) {
 			}
 		}
 	}
-	c.RowsNote = "as their receipts tell"
+	c.RowsNote = "from their receipts"
 	if total > len(c.Rows) {
 		c.RowsNote = fmt.Sprintf("the first %d of %d", len(c.Rows), total)
 	}
@@ -287,7 +288,7 @@ func rowOf(u *Utterance, number int) row {
 		r.Spoken, r.SpokenBy = fmt.Sprintf("%.3f s", receipt.SpokenSeconds), by(receipt.SpokenBy)
 	}
 	if receipt.FirstAudioSeconds >= 0 {
-		r.FirstAudio = short(receipt.FirstAudioSeconds)
+		r.FirstAudio = shortTime(receipt.FirstAudioSeconds)
 	}
 	return r
 }
@@ -302,7 +303,7 @@ func by(whom string) string {
 	return "by " + whom
 }
 
-// title is what people call the utterance.
+// title is the name of the utterance.
 func (u *Utterance) title() string {
 	if u.Name != "" {
 		return u.Name
@@ -327,9 +328,9 @@ func times(n int) string {
 	return fmt.Sprintf("%d times", n)
 }
 
-// short writes a time that is usually milliseconds, such as 1.3 ms, 240 ms or
-// 1.25 s.
-func short(seconds float64) string {
+// shortTime formats a time that is usually milliseconds, such as 1.3 ms, 240 ms
+// or 1.25 s.
+func shortTime(seconds float64) string {
 	ms := seconds * 1000
 	switch {
 	case math.Abs(ms) < 9.95:
@@ -339,11 +340,11 @@ func short(seconds float64) string {
 	case math.Abs(seconds) < 100:
 		return strings.TrimSuffix(strings.TrimSuffix(fmt.Sprintf("%.2f", seconds), "0"), ".0") + " s"
 	}
-	return long(seconds)
+	return longTime(seconds)
 }
 
-// long writes a time that may be hours.
-func long(seconds float64) string {
+// longTime formats a time that may be hours.
+func longTime(seconds float64) string {
 	if seconds < 59.995 {
 		return fmt.Sprintf("%.2f s", seconds)
 	}
@@ -354,7 +355,7 @@ func long(seconds float64) string {
 	return fmt.Sprintf("%d:%02d:%02d h", int(d.Hours()), int(d.Minutes())%60, int(d.Seconds())%60)
 }
 
-// splitUnit parts a figure from its unit.
+// splitUnit splits a formatted value into number and unit.
 func splitUnit(text string) (value, unit string) {
 	value, unit, _ = strings.Cut(text, " ")
 	return value, unit

@@ -12,24 +12,23 @@ import (
 	"strings"
 )
 
-// What callers may test with errors.Is.
+// The errors of Read, for errors.Is.
 var (
-	// ErrCut says that the last line is not whole: who recorded it was
-	// killed. All before it was read.
+	// ErrCut means that the last line is incomplete, because the recording
+	// process was killed. All lines before it were read.
 	ErrCut = errors.New("the last line is cut off")
-	// ErrNoTrace says that this is something else.
+	// ErrNoTrace means that the input is not a trace.
 	ErrNoTrace = errors.New("this is not an echocast trace")
 )
 
-// longestLine is more than a line can need: rooms carry messages of 1 MiB at
-// most.
+// longestLine is the most bytes of a line: rooms carry messages of 1 MiB at most.
 const longestLine = 4 << 20
 
-// longest is the most seconds, and the most of everything that is counted, that
-// an entry may have. It keeps figures within what float64 holds exactly.
+// longest is the most seconds an entry may have, and a thousandth of the highest
+// count. It keeps numbers within what float64 holds exactly.
 const longest = 1e9
 
-// Read reads a trace, line by line. The first entry is of KindStart. Damage
+// Read reads a trace line by line. The first entry is of KindStart. A damaged line
 // ends it with an error that names the line.
 func Read(r io.Reader) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
@@ -62,7 +61,7 @@ func Read(r io.Reader) iter.Seq2[Entry, error] {
 	}
 }
 
-// readLine reads to the end of a line, or to that of the input.
+// readLine reads to the end of a line or of the input.
 func readLine(r *bufio.Reader) (line []byte, err error) {
 	for {
 		part, err := r.ReadSlice('\n')
@@ -76,7 +75,7 @@ func readLine(r *bufio.Reader) (line []byte, err error) {
 	}
 }
 
-// parse reads a line. The first must say what this is.
+// parse reads a line. The first must be a start.
 func parse(line []byte, first bool) (e Entry, err error) {
 	if err = json.Unmarshal(bytes.TrimSpace(line), &e); err != nil {
 		if first {
@@ -93,7 +92,7 @@ func parse(line []byte, first bool) (e Entry, err error) {
 	return e, e.check()
 }
 
-// check refuses figures that cannot be.
+// check refuses impossible numbers.
 func (e *Entry) check() error {
 	for _, seconds := range []*float64{&e.T, e.Due, e.Accepted} {
 		if seconds != nil && math.Abs(*seconds) > longest {

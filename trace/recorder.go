@@ -12,17 +12,17 @@ import (
 	"echocast/echo"
 )
 
-// mostPending is how much may wait for a slow disk: some minutes of speech in
-// real time. What is beyond it is left out, and a gap says so.
+// mostPending is how many bytes may wait for a slow disk: some minutes of speech
+// in real time. Further lines are left out, and a gap line counts them.
 const mostPending = 16 << 20
 
-// Recorder writes a trace. Its methods may be called from any goroutine; none
-// of them waits for the disk but Close. It starts one goroutine, which writes,
-// and which Close ends and waits for.
+// Recorder writes a trace. Its methods may be called from any goroutine; only
+// Close waits for the disk. The Recorder starts one goroutine, which writes, and
+// Close ends and waits for it.
 type Recorder struct {
 	w     io.Writer
 	start time.Time
-	wake  chan struct{} // something is pending
+	wake  chan struct{} // lines are pending
 	ended chan struct{} // closed when the writer has ended
 
 	mu      sync.Mutex
@@ -30,11 +30,11 @@ type Recorder struct {
 	lines   *json.Encoder // into pending
 	missing int           // lines left out since the last gap
 	closed  bool
-	failed  error // the first of a write; nothing is kept after it
+	failed  error // of the first write that failed; nothing is recorded after it
 }
 
 // NewRecorder begins a trace on w, which it does not close. program is the name
-// and version of who records.
+// and version of the recording program.
 func NewRecorder(w io.Writer, program string) *Recorder {
 	r := &Recorder{w: w, start: time.Now(), wake: make(chan struct{}, 1), ended: make(chan struct{})}
 	r.lines = json.NewEncoder(&r.pending)
@@ -44,8 +44,8 @@ func NewRecorder(w io.Writer, program string) *Recorder {
 	return r
 }
 
-// Close writes what is pending and returns the first error of a write. It may
-// be called twice. What is recorded later is lost.
+// Close writes all pending lines and returns the first error of a write. It may
+// be called twice. Later calls of the other methods record nothing.
 func (r *Recorder) Close() error {
 	r.mu.Lock()
 	if !r.closed {
@@ -80,8 +80,8 @@ func (r *Recorder) Observe(m echo.Moment) {
 	r.record(e)
 }
 
-// Conn is conn with every message recorded. Where conn tells what its peer has
-// not acknowledged, as rtc.Conn does, it tells that too.
+// Conn returns a connection that records every message of conn. It has the method
+// Unacknowledged if conn has it.
 func (r *Recorder) Conn(conn echo.Conn) echo.Conn {
 	return &recorded{conn, r}
 }
@@ -107,7 +107,7 @@ func (c *recorded) Send(ctx context.Context, msg []byte) error {
 	} else {
 		e.Accepted = new(c.r.now())
 	}
-	e.keep(msg)
+	e.setMessage(msg)
 	c.r.record(e)
 	return err
 }
@@ -115,20 +115,20 @@ func (c *recorded) Send(ctx context.Context, msg []byte) error {
 func (c *recorded) Receive(ctx context.Context) ([]byte, error) {
 	msg, err := c.conn.Receive(ctx)
 	if err != nil && ctx.Err() != nil {
-		return msg, err // nobody listens any more: nothing happened
+		return msg, err // the caller gave up: nothing happened
 	}
 	e := Entry{Kind: KindIn, T: c.r.now()}
 	if err != nil {
 		e.Error = scrub(err.Error())
 	} else {
-		e.keep(msg)
+		e.setMessage(msg)
 	}
 	c.r.record(e)
 	return msg, err
 }
 
-// keep holds msg until it is recorded.
-func (e *Entry) keep(msg []byte) {
+// setMessage puts msg into the entry.
+func (e *Entry) setMessage(msg []byte) {
 	if json.Valid(msg) {
 		e.Message = msg
 	} else {
@@ -159,12 +159,12 @@ func (r *Recorder) record(e Entry) {
 	_ = r.lines.Encode(e)
 	select {
 	case r.wake <- struct{}{}:
-	default: // it is awake
+	default: // the writer is awake
 	}
 }
 
-// write writes what is pending whenever there is something, so that little is
-// missing where the process is killed.
+// write writes pending lines at once, so that little is missing if the process is
+// killed.
 func (r *Recorder) write() {
 	defer close(r.ended)
 	var lines []byte
@@ -174,7 +174,7 @@ func (r *Recorder) write() {
 	r.flush(lines)
 }
 
-// flush writes what is pending, in the memory of lines, which it returns.
+// flush writes pending lines. It uses the memory of lines and returns it.
 func (r *Recorder) flush(lines []byte) []byte {
 	r.mu.Lock()
 	lines = append(lines[:0], r.pending.Bytes()...)
@@ -193,11 +193,11 @@ func (r *Recorder) flush(lines []byte) []byte {
 	return lines
 }
 
-// secretParts are what of an address may be a secret: user and password, and
-// what follows a "?" or "#".
+// secretParts matches an address whose parts may be secret: user and password,
+// query and fragment.
 var secretParts = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`([a-zA-Z][a-zA-Z0-9+.-]*://)(?:[^\s/?#"@]*@)?([^\s?#"]*)(?:[?#][^\s"]*)?`)
 })
 
-// scrub takes the secrets out of the addresses in a text.
+// scrub removes the secret parts of addresses in a text.
 func scrub(text string) string { return secretParts().ReplaceAllString(text, "$1$2") }

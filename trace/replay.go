@@ -15,23 +15,24 @@ import (
 	"echocast/echo"
 )
 
-// ErrNothing says that a trace has no messages to send again.
+// ErrNothing means that a trace has no messages to replay.
 var ErrNothing = errors.New("the trace holds no messages that were sent")
 
-// ReplayOptions tune a replay. Nil is fine, and so is each zero value.
+// ReplayOptions tune a replay. Nil and every zero value mean the default.
 type ReplayOptions struct {
-	Speed        float64 // times as fast as it was recorded; 0: 1
-	Burst        bool    // as fast as the connection takes it
+	Speed        float64 // multiple of the recorded speed; 0: 1
+	Burst        bool    // send without waiting for the recorded times
 	SameIDs      bool    // keep the inference ids
-	Conversation string  // in place of the recorded one, where not empty
-	// ReadyTimeout bounds the wait for the replica; 0: 30 s.
+	Conversation string  // replaces the recorded id if not empty
+	// ReadyTimeout bounds the wait for the replica to join; 0: 30 s.
 	ReadyTimeout time.Duration
-	// HeardTimeout bounds the wait for the replica's last word, beyond the
-	// time that the audio needs; 0: 5 s.
+	// HeardTimeout bounds the wait for the last stopped_speaking, beyond the
+	// playing time of the audio; 0: 5 s.
 	HeardTimeout time.Duration
-	// InterruptTimeout bounds the wait for its word that it has stopped; 0: 2 s.
+	// InterruptTimeout bounds the wait for stopped_speaking after an interrupt;
+	// 0: 2 s.
 	InterruptTimeout time.Duration
-	// OnReceipt is told of each utterance, in order, at the end.
+	// OnReceipt is called for each utterance, in order, at the end.
 	OnReceipt func(echo.Receipt)
 }
 
@@ -47,13 +48,13 @@ func (o *ReplayOptions) withDefaults() ReplayOptions {
 	return set
 }
 
-// Replay sends the messages of a trace again, at the times at which they were
-// sent, once the replica is there, and waits for its last word. Messages that
-// were not accepted then are left out. What ends without a done, because the
-// trace does, the replay breaks off or ctx ends, is interrupted. One trace
-// after another follows without a pause.
+// Replay sends the messages of a trace again once the replica has joined, at
+// their recorded times, and waits until the replica has stopped speaking.
+// Messages that were not accepted when they were recorded are left out. An
+// utterance without its last chunk is interrupted: if the trace ends in it, the
+// replay fails or ctx ends. Several traces in one file follow without a pause.
 //
-// Replay starts one goroutine, which it waits for.
+// Replay starts one goroutine and waits for it.
 func Replay(ctx context.Context, entries iter.Seq2[Entry, error], conn echo.Conn, options *ReplayOptions) error {
 	p := &replay{
 		options: options.withDefaults(), conn: conn, ids: map[string]string{}, byID: map[string]*replayed{},
@@ -78,41 +79,41 @@ type replay struct {
 	conn    echo.Conn
 	ids     map[string]string // fresh, by recorded
 	last    string            // conversation of the last message
-	begin   time.Time         // when the trace that is being sent began
+	begin   time.Time         // when the first message of the current trace was due
 	origin  float64           // t of its first message
-	open    *replayed         // an utterance that has had no done
+	open    *replayed         // an utterance without its last chunk
 	msg     []byte
 
-	ready   chan struct{} // closed when the replica is there
+	ready   chan struct{} // closed when the replica has joined
 	over    chan struct{} // closed when listen has ended
-	lost    error         // why it has
-	changed chan struct{} // the replica has said something
+	lost    error         // why listen has ended
+	changed chan struct{} // an event was received
 
 	mu      sync.Mutex
 	joined  bool
-	stopped bool // by somebody else
+	stopped bool // somebody else interrupted the replica
 	all     []*replayed
 	byID    map[string]*replayed
 }
 
 // replayed is an utterance that is sent again.
 type replayed struct {
-	id          string
-	samples     int64
-	seconds     float64
-	chunks      int
-	bytes       int64
-	first       time.Time // its first message was accepted
-	dry         time.Time // when all of it should have been played
-	started     time.Time
-	eventID     string
-	done        bool // its last chunk was sent
-	told        bool // it was interrupted from here
-	speaking    bool
-	ended       bool
-	interrupted bool
-	spoken      time.Duration
-	spokenKnown bool
+	id            string
+	samples       int64
+	seconds       float64
+	chunks        int
+	bytes         int64
+	first         time.Time // when its first message was accepted
+	dry           time.Time // when all of it should have been played
+	started       time.Time
+	eventID       string
+	done          bool // its last chunk was sent
+	interruptSent bool // it was interrupted from here
+	speaking      bool
+	ended         bool
+	interrupted   bool
+	spoken        time.Duration
+	spokenKnown   bool
 }
 
 func (p *replay) run(ctx context.Context, entries iter.Seq2[Entry, error]) error {
@@ -146,7 +147,7 @@ func (p *replay) run(ctx context.Context, entries iter.Seq2[Entry, error]) error
 	if p.open != nil {
 		return p.breakOff(ctx, nil)
 	}
-	err := p.heard(ctx)
+	err := p.waitHeard(ctx)
 	if ctx.Err() != nil {
 		return p.breakOff(ctx, err)
 	}
@@ -177,15 +178,15 @@ func (p *replay) send(ctx context.Context, e Entry) error {
 	if err := p.wait(ctx, e.T); err != nil {
 		return err
 	}
-	if p.taken() {
+	if p.wasInterrupted() {
 		return echo.ErrInterrupted
 	}
 	p.last = m.ConversationID
-	p.sending(m)
+	p.noteSending(m)
 	if err := p.conn.Send(ctx, msg); err != nil {
 		return lostOr(ctx, err)
 	}
-	p.sent(m, len(msg))
+	p.noteSent(m, len(msg))
 	return nil
 }
 
@@ -196,7 +197,7 @@ func lostOr(ctx context.Context, err error) error {
 	return fmt.Errorf("%w: %w", echo.ErrLost, err)
 }
 
-// wait returns when a message that was sent at t is due.
+// wait waits until a message recorded at t is due.
 func (p *replay) wait(ctx context.Context, t float64) error {
 	if p.begin.IsZero() {
 		p.begin, p.origin = time.Now(), t
@@ -222,8 +223,7 @@ const (
 	interruptEvent = "conversation.interrupt"
 )
 
-// rewrite gives a recorded message the ids of this replay. Nothing else in it
-// changes.
+// rewrite replaces the ids in a recorded message and nothing else.
 func (p *replay) rewrite(recorded []byte) (m echo.AudioMessage, msg []byte, err error) {
 	p.msg, err = replaceStrings(p.msg[:0], recorded, func(key, value string) string {
 		switch {
@@ -238,13 +238,13 @@ func (p *replay) rewrite(recorded []byte) (m echo.AudioMessage, msg []byte, err 
 		return value
 	})
 	if err == nil {
-		_ = json.Unmarshal(p.msg, &m) // other messages than audio leave it as far as it got
+		_ = json.Unmarshal(p.msg, &m) // a message other than audio fills in what fits
 	}
 	return m, p.msg, err
 }
 
-// replaceStrings appends the JSON text src to dst, with each text that stands
-// under a key, at whatever depth, as replace has it.
+// replaceStrings appends the JSON text src to dst, with every string value that
+// has a key, at any depth, replaced by the result of replace.
 func replaceStrings(dst, src []byte, replace func(key, value string) string) ([]byte, error) {
 	decoder := json.NewDecoder(bytes.NewReader(src))
 	decoder.UseNumber()
@@ -279,14 +279,14 @@ func replaceStrings(dst, src []byte, replace func(key, value string) string) ([]
 	}
 }
 
-// sending notes that a message is on its way: its event may come before the
+// noteSending records that a message is being sent: its event may come before the
 // call that sends it returns.
-func (p *replay) sending(m echo.AudioMessage) {
+func (p *replay) noteSending(m echo.AudioMessage) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch m.EventType {
 	case interruptEvent:
-		p.tell()
+		p.markInterrupted()
 	case audioEvent:
 		id := m.Properties.InferenceID
 		u := p.byID[id]
@@ -302,16 +302,16 @@ func (p *replay) sending(m echo.AudioMessage) {
 	}
 }
 
-// tell notes that all that is not over is interrupted.
-func (p *replay) tell() {
+// markInterrupted marks all utterances that are not over as interrupted.
+func (p *replay) markInterrupted() {
 	p.open = nil
 	for _, u := range p.all {
-		u.told = u.told || !u.ended
+		u.interruptSent = u.interruptSent || !u.ended
 	}
 }
 
-// sent counts a message that the connection has accepted.
-func (p *replay) sent(m echo.AudioMessage, size int) {
+// noteSent counts a message that the connection has accepted.
+func (p *replay) noteSent(m echo.AudioMessage, size int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	u := p.byID[m.Properties.InferenceID]
@@ -344,7 +344,7 @@ func latest(a, b time.Time) time.Time {
 	return b
 }
 
-// listen follows what the replica says until the connection ends or ctx does.
+// listen follows the events of the replica until the connection or ctx ends.
 func (p *replay) listen(ctx context.Context) {
 	defer close(p.over)
 	for {
@@ -379,7 +379,7 @@ func (p *replay) follow(event echo.Event) {
 		p.joined = true
 		close(p.ready)
 	}
-	u := p.about(event)
+	u := p.utteranceOf(event)
 	if u == nil || u.ended {
 		return
 	}
@@ -388,9 +388,9 @@ func (p *replay) follow(event echo.Event) {
 		return
 	}
 	if !u.speaking && !u.started.IsZero() && !event.Interrupted {
-		return // the twin of a stop before the end
+		return // the twin of an earlier stopped_speaking
 	}
-	u.start(event) // where its start was lost
+	u.start(event) // if its started_speaking was lost
 	u.speaking = false
 	if event.Duration >= 0 {
 		u.spoken += event.Duration
@@ -398,24 +398,24 @@ func (p *replay) follow(event echo.Event) {
 	}
 	if event.Interrupted || u.done {
 		u.ended, u.interrupted = true, event.Interrupted
-		p.stopped = p.stopped || event.Interrupted && !u.told
+		p.stopped = p.stopped || event.Interrupted && !u.interruptSent
 	}
 }
 
-// taken reports whether somebody else interrupted the replica.
-func (p *replay) taken() bool {
+// wasInterrupted reports whether somebody else interrupted the replica.
+func (p *replay) wasInterrupted() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.stopped
 }
 
-// about is the utterance that an event of speech is about: by its id, or the
-// first that has not begun.
-func (p *replay) about(event echo.Event) *replayed {
+// utteranceOf finds the utterance of a speaking event by its id, or else the
+// first that has not started.
+func (p *replay) utteranceOf(event echo.Event) *replayed {
 	if event.Kind != echo.StartedSpeaking && event.Kind != echo.StoppedSpeaking {
 		return nil
 	}
-	var next *replayed // the first that has not begun
+	var next *replayed // the first that has not started
 	for _, u := range p.all {
 		if echo.NamedBy(event.InferenceID, u.id) {
 			return u
@@ -426,7 +426,7 @@ func (p *replay) about(event echo.Event) *replayed {
 	}
 	for _, u := range p.all {
 		if !u.started.IsZero() && u.eventID == event.InferenceID && (event.InferenceID != "" || !u.ended) {
-			return u // or the twin of its end
+			return u // or the event is the twin of its end
 		}
 	}
 	if event.Kind == echo.StartedSpeaking {
@@ -442,12 +442,12 @@ func (u *replayed) start(event echo.Event) {
 	}
 }
 
-// heard waits for the replica's word about all that was sent.
-func (p *replay) heard(ctx context.Context) error {
+// waitHeard waits until the replica has reported the end of all utterances.
+func (p *replay) waitHeard(ctx context.Context) error {
 	wait, unheard := p.unheard()
 	timeout := time.NewTimer(wait)
 	defer timeout.Stop()
-	for wait > 0 && !p.taken() {
+	for wait > 0 && !p.wasInterrupted() {
 		select {
 		case <-p.changed:
 		case <-timeout.C:
@@ -459,21 +459,21 @@ func (p *replay) heard(ctx context.Context) error {
 		}
 		wait, unheard = p.unheard()
 	}
-	if p.taken() {
+	if p.wasInterrupted() {
 		return echo.ErrInterrupted
 	}
 	return nil
 }
 
-// unheard is how long the replica may need until it has said its last word, 0
-// where it has, and what it means when that does not come.
+// unheard is how long the replica may need to report the end of all utterances,
+// 0 if it has, and the error if it does not.
 func (p *replay) unheard() (wait time.Duration, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, u := range p.all {
 		switch {
-		case u.ended, u.told && u.started.IsZero():
-		case u.told:
+		case u.ended, u.interruptSent && u.started.IsZero():
+		case u.interruptSent:
 			wait = max(wait, p.options.InterruptTimeout)
 		default:
 			err = echo.ErrUnverified
@@ -483,15 +483,15 @@ func (p *replay) unheard() (wait time.Duration, err error) {
 	return wait, err
 }
 
-// breakOff interrupts what is being said, waits a little for the replica's word
-// about it, and returns why.
+// breakOff interrupts the open utterances, waits up to InterruptTimeout for the
+// replica to confirm it, and returns why.
 func (p *replay) breakOff(ctx context.Context, why error) error {
 	p.mu.Lock()
 	silent := true
 	for _, u := range p.all {
-		silent = silent && (u.ended || u.told)
+		silent = silent && (u.ended || u.interruptSent)
 	}
-	p.tell()
+	p.markInterrupted()
 	p.mu.Unlock()
 	if silent || errors.Is(why, echo.ErrLost) {
 		return why
@@ -515,7 +515,7 @@ func (p *replay) breakOff(ctx context.Context, why error) error {
 	}
 }
 
-// receipt tells what came of the utterance.
+// receipt is the receipt of the utterance.
 func (u *replayed) receipt(err error) echo.Receipt {
 	r := echo.Receipt{
 		InferenceID: u.id, Outcome: u.outcome(err), Samples: u.samples, SentSeconds: micro(u.seconds),
@@ -536,7 +536,7 @@ func (u *replayed) receipt(err error) echo.Receipt {
 
 func (u *replayed) outcome(err error) echo.Outcome {
 	switch {
-	case u.interrupted, u.told && !errors.Is(err, echo.ErrLost):
+	case u.interrupted, u.interruptSent && !errors.Is(err, echo.ErrLost):
 		return echo.Interrupted
 	case u.ended:
 		return echo.Finished

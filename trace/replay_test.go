@@ -164,16 +164,16 @@ func TestReplayKilled(t *testing.T) {
 	})
 }
 
-// Ctrl-C interrupts; damage does too, and is told; a lost connection is the
+// Ctrl-C interrupts; damage does too, and is reported; a lost connection is the
 // end; somebody else's interrupt ends the replay.
 func TestReplayBreaks(t *testing.T) {
 	data := goldenData(t)
 	cause := errors.New("stopped by hand")
 	for name, c := range map[string]struct {
-		then func(l *link, cancel context.CancelCauseFunc)
-		data []byte
-		want string
-		told bool // the replica is
+		then          func(l *link, cancel context.CancelCauseFunc)
+		data          []byte
+		want          string
+		interruptSent bool // to the replica
 	}{
 		"cancelled": {func(_ *link, cancel context.CancelCauseFunc) { cancel(cause) }, data, cause.Error(), true},
 		"lost":      {func(l *link, _ context.CancelCauseFunc) { l.close() }, data, echo.ErrLost.Error(), false},
@@ -192,8 +192,8 @@ func TestReplayBreaks(t *testing.T) {
 				if err == nil || !strings.Contains(err.Error(), c.want) {
 					t.Errorf("the replay ended with %v, want %s", err, c.want)
 				}
-				if told := l.got[len(l.got)-1].EventType == "conversation.interrupt"; told != c.told {
-					t.Errorf("the replica was told: %v", told)
+				if interruptSent := l.got[len(l.got)-1].EventType == "conversation.interrupt"; interruptSent != c.interruptSent {
+					t.Errorf("an interrupt was sent: %v", interruptSent)
 				}
 			})
 		})

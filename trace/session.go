@@ -10,13 +10,13 @@ import (
 	"echocast/echo"
 )
 
-// Session is what a trace tells of one run, without the messages. All times are
-// seconds since its start.
+// Session is one run of a trace, without its messages. All times are seconds since
+// its start.
 type Session struct {
 	Start      time.Time
 	Program    string
-	Length     float64 // to the last thing that happened or was to be heard
-	Cut        bool    // who recorded it was killed
+	Length     float64 // until the last entry, or the end of playback
+	Cut        bool    // the recording process was killed
 	Missing    int     // lines that the recorder left out
 	Out, In    int     // messages
 	Utterances []Utterance
@@ -24,25 +24,25 @@ type Session struct {
 	Chunks     []Chunk
 	Buffer     []Level // of the replica, estimated
 	Underruns  []Span  // when it ran out within an utterance, estimated
-	Replica    []Span  // it spoke
-	User       []Span  // somebody else spoke
-	Away       []Span  // there was no connection
+	Replica    []Span  // when the replica spoke
+	User       []Span  // when a user spoke
+	Away       []Span  // when there was no connection
 	Marks      []Mark
 }
 
-// Utterance is one utterance, and what came of it.
+// Utterance is one utterance and its receipt.
 type Utterance struct {
 	ID, Name  string
-	From, To  float64 // from its turn to its receipt
+	From, To  float64 // from its start to its receipt
 	Rate      int     // Hz
 	Samples   int64   // sent
 	Chunks    int
 	Underruns int           // estimated here
-	Receipt   *echo.Receipt // nil where the trace ends before it
+	Receipt   *echo.Receipt // nil if the trace ends before it
 	interrupt bool
 }
 
-// Input is audio that came from the source of an utterance.
+// Input is audio that was read from the source of an utterance.
 type Input struct {
 	T       float64
 	Seconds float64 // playing time
@@ -50,35 +50,35 @@ type Input struct {
 
 // Chunk is a message of audio.
 type Chunk struct {
-	T         float64 // the connection accepted it
-	Late      float64 // behind its due time; NaN where that is not known
+	T         float64 // when the connection accepted it
+	Late      float64 // behind its due time; NaN if that is unknown
 	Utterance int     // index
 	Position  float64 // in the utterance, as playing time
 	Seconds   float64 // playing time
-	Plays     float64 // when it was to be heard, estimated; NaN: never
-	Heard     float64 // how much of it, before an interrupt
+	Plays     float64 // when it plays, estimated; NaN: never
+	Heard     float64 // seconds of it that play before an interrupt
 	Peaks     []int
 }
 
-// Level is how much audio the replica held: it changes in a straight line from
-// one to the next. Two at the same time are a jump.
+// Level is how much audio the replica held. Between two levels it changes
+// linearly; two levels at the same time are a jump.
 type Level struct{ T, Seconds float64 }
 
-// Span is a time in which something went on.
+// Span is a stretch of time.
 type Span struct {
 	From, To float64
 	Text     string
 }
 
-// Mark is a moment worth seeing.
+// Mark is a moment to show.
 type Mark struct {
 	T    float64
 	Kind Kind
 	Text string
 }
 
-// Sessions reads a whole trace and tells of each run in it. With an error it
-// returns what came before the damage; a cut last line is no error.
+// Sessions reads a whole trace and returns its runs. With an error it returns the
+// runs before the damage; a last line that is cut off is no error.
 func Sessions(r io.Reader) ([]*Session, error) {
 	var all []*Session
 	var reading *analysis
@@ -102,20 +102,20 @@ func Sessions(r io.Reader) ([]*Session, error) {
 			reading = newAnalysis(e)
 			continue
 		}
-		reading.take(e)
+		reading.add(e)
 	}
 	finish()
 	return all, nil
 }
 
-// analysis is a session that is being read.
+// analysis builds a Session from entries.
 type analysis struct {
 	s        *Session
 	known    map[string]int // utterances, by id
 	buffer   buffer
 	replica  speaking
 	user     speaking
-	lost     float64 // since when; NaN: connected
+	lost     float64 // since when the connection is lost; NaN: connected
 	lostText string
 }
 
@@ -127,8 +127,8 @@ func newAnalysis(start Entry) *analysis {
 	}
 }
 
-// take takes one line.
-func (a *analysis) take(e Entry) {
+// add adds one entry.
+func (a *analysis) add(e Entry) {
 	a.s.Length = max(a.s.Length, e.T)
 	switch e.Kind {
 	case KindBegin:
@@ -151,7 +151,7 @@ func (a *analysis) take(e Entry) {
 			a.lost, a.lostText = e.T, e.Text
 		}
 	case KindConnected:
-		if !math.IsNaN(a.lost) { // the first connection is nothing to see
+		if !math.IsNaN(a.lost) { // the first connection is not shown
 			a.mark(e, e.Text)
 		}
 		a.connected(e.T)
@@ -168,8 +168,7 @@ func (a *analysis) mark(e Entry, text string) {
 	a.s.Marks = append(a.s.Marks, Mark{e.T, e.Kind, text})
 }
 
-// utterance is the index of the utterance an entry is about, which may be the
-// first that tells of it.
+// utterance is the index of the utterance of an entry. It adds an unknown one.
 func (a *analysis) utterance(e Entry) int {
 	i, ok := a.known[e.ID]
 	if !ok {
@@ -180,7 +179,7 @@ func (a *analysis) utterance(e Entry) int {
 	return i
 }
 
-// seconds is the playing time of so many samples.
+// seconds is the playing time of a number of samples.
 func (u *Utterance) seconds(samples int64) float64 {
 	rate := u.Rate
 	if rate == 0 {
@@ -205,7 +204,7 @@ func (a *analysis) chunk(e Entry) {
 	a.buffer.add(len(a.s.Chunks)-1, e.Last)
 }
 
-// interrupt stops whatever is said.
+// interrupt ends all speech.
 func (a *analysis) interrupt(e Entry) {
 	a.mark(e, e.Text)
 	if i, ok := a.known[e.ID]; ok {
@@ -247,12 +246,12 @@ func (a *analysis) event(e Entry) {
 	}
 }
 
-// stopped takes the replica's word that it was interrupted, which is news where
-// we have not told it to.
+// stopped handles an interrupted stopped_speaking, and marks it unless it follows
+// our own interrupt.
 func (a *analysis) stopped(e Entry) {
 	a.buffer.stop(e.T)
 	if n := len(a.s.Marks); n == 0 || a.s.Marks[n-1].Kind != KindInterrupt {
-		a.mark(e, "the replica says that it was interrupted")
+		a.mark(e, "the replica was interrupted by somebody else")
 	}
 }
 
@@ -265,7 +264,7 @@ func (a *analysis) connected(t float64) {
 	}
 }
 
-// finish closes what is still open.
+// finish closes everything that is still open.
 func (a *analysis) finish() *Session {
 	s := a.s
 	ended := s.Length
@@ -281,8 +280,7 @@ func (a *analysis) finish() *Session {
 	return s
 }
 
-// speaking gathers when somebody spoke. Each event comes twice, under two
-// names: its twin changes nothing.
+// speaking collects when somebody spoke. The twin of an event changes nothing.
 type speaking struct {
 	spans *[]Span
 	open  bool
@@ -304,27 +302,26 @@ func (s *speaking) stop(t float64) bool {
 	return true
 }
 
-// preBuffer is how much a replica is supposed to hold before it plays, as in
-// package echo.
+// preBuffer is the seconds of audio that a replica is assumed to hold before it
+// plays, as in package echo.
 const preBuffer = 0.1
 
-// buffer estimates what the replica holds, from when chunks are sent: it plays
-// once 100 ms are there, or less that is all of an utterance.
+// buffer estimates what the replica holds from when chunks were sent. The replica
+// is assumed to start playing with 100 ms, or with all of an utterance.
 type buffer struct {
 	s       *Session
-	waiting []int   // chunks that are held, while it does not play
-	playing []int   // the last chunks that may not have been heard to their end
-	held    float64 // seconds of waiting
-	dry     float64 // when it runs out; NaN while it does not play
+	waiting []int   // chunks that are held while the replica does not play
+	playing []int   // chunks that may not have been played to their end
+	held    float64 // seconds of the waiting chunks
+	dry     float64 // when the buffer runs out; NaN while the replica does not play
 	current int     // utterance of the last chunk
-	open    bool    // that one has no last chunk yet
+	open    bool    // that utterance has no last chunk yet
 }
 
-// slack is less than is heard. It keeps the rounding of times to microseconds
-// from being an underrun.
+// slack keeps times rounded to microseconds from counting as an underrun.
 const slack = 2e-6
 
-// add puts in a chunk.
+// add adds a chunk.
 func (b *buffer) add(i int, last bool) {
 	c := &b.s.Chunks[i]
 	if b.open && c.Utterance != b.current {
@@ -343,7 +340,7 @@ func (b *buffer) add(i int, last bool) {
 		return
 	}
 	b.level(c.T, b.dry-c.T)
-	b.plays(c)
+	b.enqueue(c)
 	b.playing = append(b.playing, i)
 	b.level(c.T, b.dry-c.T)
 }
@@ -352,17 +349,17 @@ func (b *buffer) level(t, seconds float64) {
 	b.s.Buffer = append(b.s.Buffer, Level{t, max(seconds, 0)})
 }
 
-// plays puts a chunk behind what is there.
-func (b *buffer) plays(c *Chunk) {
+// enqueue adds a chunk behind the audio that plays.
+func (b *buffer) enqueue(c *Chunk) {
 	c.Plays, c.Heard = b.dry, c.Seconds
 	b.dry += c.Seconds
 }
 
-// play begins to play what is held.
+// play starts to play the waiting chunks.
 func (b *buffer) play(t float64) {
 	b.dry = t
 	for _, i := range b.waiting {
-		b.plays(&b.s.Chunks[i])
+		b.enqueue(&b.s.Chunks[i])
 	}
 	b.playing = append(b.playing[:0], b.waiting...)
 	b.waiting, b.held = b.waiting[:0], 0
@@ -371,8 +368,8 @@ func (b *buffer) play(t float64) {
 	}
 }
 
-// runDry notes that nothing was left to play before t. Within an utterance that
-// is an underrun, until it plays again.
+// runDry checks whether the buffer ran out before t. Within an utterance that is
+// an underrun, until playback resumes.
 func (b *buffer) runDry(t float64) {
 	if math.IsNaN(b.dry) || b.dry >= t-slack {
 		return
@@ -385,7 +382,7 @@ func (b *buffer) runDry(t float64) {
 	b.dry, b.playing = math.NaN(), b.playing[:0]
 }
 
-// stop throws away what is left at t.
+// stop drops the audio that is left at t.
 func (b *buffer) stop(t float64) {
 	b.runDry(t)
 	b.endUnderrun(t)
@@ -411,8 +408,8 @@ func (b *buffer) endUnderrun(t float64) {
 	}
 }
 
-// over notes that the utterance has its receipt: no more of it comes, and what
-// it has too little of to begin is never heard.
+// over handles the receipt of an utterance: no more chunks of it come, and less
+// than the pre-buffer is never played.
 func (b *buffer) over(utterance int, t float64) {
 	if utterance != b.current || len(b.s.Chunks) == 0 {
 		return
@@ -422,7 +419,7 @@ func (b *buffer) over(utterance int, t float64) {
 	b.open = false
 }
 
-// finish plays out what is there, which may take longer than the trace.
+// finish plays what is left, which may take longer than the trace.
 func (b *buffer) finish(t float64) {
 	b.runDry(t)
 	b.endUnderrun(t)

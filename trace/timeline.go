@@ -6,7 +6,7 @@ import (
 	"strconv"
 )
 
-// timeline is the picture of a session: lanes that share an axis of time.
+// timeline is the chart of a session: lanes that share a time axis.
 type timeline struct {
 	Title, Sub string
 	Length     float64 // seconds across
@@ -16,7 +16,7 @@ type timeline struct {
 	Data       *readings
 }
 
-// lane is one row of the picture. Its paths are in seconds across, and from 0
+// lane is one row of the chart. Its paths are in seconds horizontally, and from 0
 // (top) to 100 (bottom).
 type lane struct {
 	Name, Note, Class string
@@ -33,15 +33,14 @@ type (
 		At   float64
 		Name string
 	}
-	// block is something with words in it, from one time to another. Left
-	// and Width are percent.
+	// block is a labelled stretch of time. Left and Width are percent.
 	block struct {
 		Class, Name, Title    string
 		Left, Width, From, To float64
 	}
 )
 
-// readings are the figures that the script of the page reads out.
+// readings are the values that the script of the page shows.
 type readings struct {
 	Length        float64      `json:"length"`
 	ChunkT        []float64    `json:"chunkT"`
@@ -68,9 +67,9 @@ func newTimeline(s *Session) *timeline {
 	if len(s.Inputs) > 0 {
 		t.Lanes = append(t.Lanes, t.inputs(s))
 	}
-	t.Lanes = append(t.Lanes, t.sends(s), t.buffer(s), t.sound(s), t.spans("Replica", "says that it speaks", "replica", s.Replica))
+	t.Lanes = append(t.Lanes, t.sends(s), t.buffer(s), t.sound(s), t.spans("Replica", "speaks, by its events", "replica", s.Replica))
 	if len(s.User) > 0 {
-		t.Lanes = append(t.Lanes, t.spans("User", "somebody else speaks", "user", s.User))
+		t.Lanes = append(t.Lanes, t.spans("User", "speaks, by the events", "user", s.User))
 	}
 	if len(s.Marks) > 0 {
 		t.Lanes = append(t.Lanes, t.marks(s))
@@ -89,7 +88,7 @@ func pairs(spans []Span) [][2]float64 {
 	return all
 }
 
-// clip is the first of them, where there are too many.
+// clip returns at most mostBlocks of all.
 func clip[T any](all []T) []T { return all[:min(len(all), mostBlocks)] }
 
 func (t *timeline) block(class, name string, span Span) block {
@@ -119,18 +118,18 @@ func (t *timeline) utterances(s *Session) *lane {
 func (t *timeline) spans(name, note, class string, spans []Span) *lane {
 	l := &lane{Name: name, Note: note, Class: "thin"}
 	for _, span := range clip(spans) {
-		l.Blocks = append(l.Blocks, t.block(class, short(span.To-span.From), span))
+		l.Blocks = append(l.Blocks, t.block(class, shortTime(span.To-span.From), span))
 	}
 	return l
 }
 
-// marks is the lane of single moments. An interrupt is a line across all lanes
-// as well.
+// marks is the lane of single moments. An interrupt is also a line across all
+// lanes.
 func (t *timeline) marks(s *Session) *lane {
 	l := &lane{Name: "Moments", Class: "thin marks"}
 	marks := clip(s.Marks)
 	for i, m := range marks {
-		words, class := m.words()
+		words, class := m.label()
 		b := t.block("mark "+class, words, Span{m.T, m.T, m.Text})
 		next := t.Length
 		if i+1 < len(marks) {
@@ -152,8 +151,8 @@ func (t *timeline) marks(s *Session) *lane {
 	return l
 }
 
-// words are what a mark is called, and its colour.
-func (m Mark) words() (text, class string) {
+// label is the name of a mark and its CSS class.
+func (m Mark) label() (text, class string) {
 	switch m.Kind {
 	case KindInterrupt:
 		return "interrupt", "interrupt"
@@ -168,7 +167,7 @@ func (m Mark) words() (text, class string) {
 	return "interrupted", "interrupt"
 }
 
-// stem is a height of a lane on a scale of four decades.
+// stem is the height of a value on a logarithmic scale of four decades.
 func stem(value, least float64) float64 {
 	if !(value > least) {
 		return 4
@@ -178,14 +177,14 @@ func stem(value, least float64) float64 {
 
 func decades(least float64) (scale []tick) {
 	for i, value := range []float64{least * 10, least * 100, least * 1000} {
-		scale = append(scale, tick{4 + 96*float64(i+1)/4, short(value)})
+		scale = append(scale, tick{4 + 96*float64(i+1)/4, shortTime(value)})
 	}
 	return scale
 }
 
-// inputs draws when audio came from the sources: the taller, the more.
+// inputs draws when audio was read from the sources: the taller, the more.
 func (t *timeline) inputs(s *Session) *lane {
-	l := &lane{Name: "Input", Note: "audio that came, by length", Scale: decades(0.001)}
+	l := &lane{Name: "Input", Note: "audio that was read, by length", Scale: decades(0.001)}
 	width := t.Length / mostPoints
 	var d pen
 	for i := 0; i < len(s.Inputs); {
@@ -199,12 +198,11 @@ func (t *timeline) inputs(s *Session) *lane {
 	return l
 }
 
-// sends draws each chunk: the taller, the later. Of chunks that are merged, the
-// latest is shown.
+// sends draws each chunk: the taller, the later. Merged chunks show the latest.
 func (t *timeline) sends(s *Session) *lane {
 	l := &lane{
 		Name: "Sends", Note: "chunks, by lateness", Scale: decades(0.0001),
-		Legend: []key{{"ok", "on time"}, {"late", "from " + short(late)}, {"very", "from " + short(veryLate)}},
+		Legend: []key{{"ok", "on time"}, {"late", "from " + shortTime(late)}, {"very", "from " + shortTime(veryLate)}},
 	}
 	width := t.Length / mostPoints
 	classes := []string{"none", "ok", "late", "very"}
@@ -241,7 +239,7 @@ func (r *readings) chunk(c Chunk) {
 	r.ChunkLate = append(r.ChunkLate, behind)
 }
 
-// buffer draws how much the replica held, and when it ran dry.
+// buffer draws how much audio the replica held, and its underruns.
 func (t *timeline) buffer(s *Session) *lane {
 	l := &lane{Name: "Render buffer", Note: "what the replica holds, estimated", Class: "tall"}
 	levels := thinned(s.Buffer, t.Length/(mostPoints/4))
@@ -251,7 +249,7 @@ func (t *timeline) buffer(s *Session) *lane {
 	}
 	step := nice(top / 3)
 	for value := step; value < top*1.02; value += step {
-		l.Scale = append(l.Scale, tick{percent(value, top*1.12), short(value)})
+		l.Scale = append(l.Scale, tick{percent(value, top*1.12), shortTime(value)})
 	}
 	y := func(seconds float64) float64 { return 100 - percent(seconds, top*1.12) }
 	var area, edge pen
@@ -271,14 +269,14 @@ func (t *timeline) buffer(s *Session) *lane {
 	}
 	for _, span := range clip(s.Underruns) {
 		b := t.block("dry", "", span)
-		b.Title += fmt.Sprintf(": ran dry for %s", short(b.To-b.From))
+		b.Title += fmt.Sprintf(": out of audio for %s", shortTime(b.To-b.From))
 		l.Blocks = append(l.Blocks, b)
 	}
 	return l
 }
 
-// thinned keeps the lowest and the highest level of each stretch of time, where
-// there are too many.
+// thinned keeps the lowest and the highest level of each stretch of time if there
+// are too many levels.
 func thinned(levels []Level, width float64) (kept []Level) {
 	if len(levels) <= mostPoints {
 		return levels
@@ -301,8 +299,7 @@ func thinned(levels []Level, width float64) (kept []Level) {
 	return kept
 }
 
-// sound draws the waveform where it is to be heard. What an interrupt kept from
-// being heard is pale.
+// sound draws the waveform when it plays. What an interrupt cut off is pale.
 func (t *timeline) sound(s *Session) *lane {
 	l := &lane{Name: "Sound", Note: "where it plays, estimated"}
 	count := 0
@@ -340,7 +337,7 @@ func (t *timeline) sound(s *Session) *lane {
 // wave draws the outline of a waveform: the highs from left to right, and the
 // lows back.
 type wave struct {
-	width float64 // parts that begin closer than this are merged
+	width float64 // parts closer than this are merged
 	d     pen
 	parts []wavePart
 }
@@ -365,7 +362,7 @@ func (w *wave) add(from, to float64, low, high int) {
 	w.parts = append(w.parts, wavePart{from, to, low, high})
 }
 
-// flush draws what hangs together.
+// flush draws the contiguous parts.
 func (w *wave) flush() {
 	if len(w.parts) == 0 {
 		return
@@ -388,7 +385,7 @@ func (w *wave) String() string {
 	return w.d.String()
 }
 
-// pen writes a path of SVG.
+// pen writes an SVG path.
 type pen struct{ b []byte }
 
 func (p *pen) String() string { return string(p.b) }
@@ -411,7 +408,7 @@ func (p *pen) number(v, parts float64) {
 	p.b = strconv.AppendFloat(p.b, math.Round(v*parts)/parts, 'f', -1, 64)
 }
 
-// ticks are those of the axis before a script makes finer ones.
+// ticks are the ticks of the axis before the script makes finer ones.
 func ticks(length float64) (all []tick) {
 	step := nice(length / 10)
 	for i := 0; float64(i)*step <= length; i++ {
@@ -421,8 +418,7 @@ func ticks(length float64) (all []tick) {
 	return all
 }
 
-// nice is the least round step that is at least this: of seconds, minutes or
-// hours.
+// nice is the smallest round step of at least so many seconds.
 func nice(atLeast float64) float64 {
 	if !(atLeast > 0) {
 		return 1
@@ -435,7 +431,7 @@ func nice(atLeast float64) float64 {
 	return 86400 * math.Ceil(atLeast/86400)
 }
 
-// clockTime is a time on the axis.
+// clockTime formats a time on the axis.
 func clockTime(seconds, step float64) string {
 	if seconds < 60 && step < 60 {
 		digits := 0

@@ -1,46 +1,44 @@
-// Package trace records what happened in a session and when, reads it again,
-// shows it as a page, and sends it a second time.
+// Package trace records what happened in a session and when. It reads a trace,
+// shows it as an HTML page, and replays its messages.
 //
 //	rec := trace.NewRecorder(file, "echocast 0.1.0")
-//	conn = rec.Conn(conn)              // the messages, out and in
-//	options.Observe = rec.Observe      // what the session says about itself
+//	conn = rec.Conn(conn)              // records messages, out and in
+//	options.Observe = rec.Observe      // records moments of the session
 //	...
 //	err := rec.Close()                 // after the session
 //
 // # The file
 //
 // A trace is lines of JSON. Every line has "kind" and "t", the seconds since
-// the start, to the microsecond, on the monotonic clock. Lines stand in the
-// order in which they were recorded, which is nearly that of t: a message out
-// has the time before it was sent and stands where it was accepted. The first
-// line is
+// the start, to the microsecond, on the monotonic clock. Lines are in the order
+// in which they were recorded, which is nearly that of t: a message out has the
+// time before it was sent, and is recorded when it was accepted. The first line
+// is
 //
 //	{"kind":"start","t":0,"format":"echocast-trace/1","start":"2026-05-01T10:00:00.000000Z","program":"echocast 0.1.0"}
 //
-// and the others are, by kind, with what they have beside t:
+// and the others are, by kind, with their fields:
 //
-//	begin      an utterance has its turn: id, text (its name), rate (Hz)
-//	input      samples came from its source: id, position, samples
-//	chunk      the connection accepted a chunk, at t: id, position, samples, bytes (of the message),
-//	           last (true on the last), due (seconds: when it was to leave), peaks
-//	interrupt  the replica was told to stop: id, text (why)
-//	event      the room said something: event
+//	begin      an utterance begins: id, text (its name), rate (Hz)
+//	input      samples were read from its source: id, position, samples
+//	chunk      the connection accepted a chunk at t: id, position, samples, bytes (of the message),
+//	           last (true on the last), due (seconds: when it was to be sent), peaks
+//	interrupt  an interrupt was sent to the replica: id, text (why)
+//	event      an event was received from the room: event
 //	receipt    an utterance is over: id, receipt
-//	lost       the connection is gone: text (why)
-//	connected  it is there again
-//	out        a message: message as it was sent, accepted (seconds: when the connection had taken it) or error
-//	in         a message: message as it came; data (base64) where it is not JSON; or error
-//	gap        lines are missing here, because the disk was too slow: lines (how many)
+//	lost       the connection was lost: text (why)
+//	connected  the connection was made, or made again
+//	out        a message was sent: message, accepted (seconds: when the connection had accepted it) or error
+//	in         a message was received: message; data (base64) if it is not JSON; or error
+//	gap        lines are missing, because the disk was too slow: lines (how many)
 //
 // position and samples count samples of the utterance. peaks are the lowest
-// and highest sample of equal parts of a chunk, one pair after the other, 127
-// being full scale. A file may hold several traces, one after the other. Fields
-// that are 0, empty or false may be missing; kinds and fields that a reader
-// does not know are to be passed over.
+// and highest sample of equal parts of a chunk, pair by pair; 127 is full scale.
+// A file may hold several traces, one after the other. Fields that are 0, empty
+// or false may be missing. A reader must skip kinds and fields it does not know.
 //
-// A trace holds what was said, word for word as audio. It holds no keys: none
-// are in messages, and addresses in the texts of errors are cut before their
-// query.
+// A trace contains all audio that was sent. It contains no keys: messages have
+// none, and addresses in error texts are cut before their query.
 package trace
 
 import (
@@ -54,14 +52,14 @@ import (
 // Format is the name and version in the first line.
 const Format = "echocast-trace/1"
 
-// Kind says what an Entry tells of. Those of an echo.Moment have its names.
+// Kind is the kind of an Entry. Moments keep their names from package echo.
 type Kind string
 
-// The kinds that are no echo.MomentKind.
+// The kinds that package echo does not have.
 const (
 	KindStart Kind = "start" // a trace begins
 	KindOut   Kind = "out"   // a message was sent
-	KindIn    Kind = "in"    // a message came
+	KindIn    Kind = "in"    // a message was received
 	KindGap   Kind = "gap"   // lines are missing
 )
 
@@ -105,7 +103,7 @@ type Entry struct {
 	Lines    int             `json:"lines,omitempty"`    // gap
 }
 
-// Event is an echo.Event without its raw message, which is an entry of its own.
+// Event is an echo.Event without its raw message, which has its own entry.
 type Event struct {
 	Kind        echo.Kind `json:"kind,omitempty"`
 	Type        string    `json:"type"`
@@ -115,7 +113,7 @@ type Event struct {
 	Turn        int       `json:"turn,omitempty"`
 	Time        time.Time `json:"time,omitzero"` // when the service emitted it
 	Interrupted bool      `json:"interrupted,omitempty"`
-	Duration    *float64  `json:"duration,omitempty"` // seconds spoken, where they are known
+	Duration    *float64  `json:"duration,omitempty"` // seconds spoken, if known
 }
 
 func eventOf(e *echo.Event) *Event {
@@ -132,11 +130,11 @@ func eventOf(e *echo.Event) *Event {
 	return event
 }
 
-// peakParts is into how many parts a chunk is cut for its peaks: 10 ms each, of
-// the default chunk.
+// peakParts is the number of parts of a chunk that have peaks: of the default
+// chunk each is 10 ms long.
 const peakParts = 5
 
-// peaksOf are the lowest and highest sample of each part of pcm.
+// peaksOf returns the lowest and highest sample of each part of pcm.
 func peaksOf(pcm []float32) []int {
 	parts := min(peakParts, len(pcm))
 	peaks := make([]int, 0, 2*parts)
@@ -150,9 +148,9 @@ func peaksOf(pcm []float32) []int {
 	return peaks
 }
 
-// scaled is a sample on the scale of peaks.
+// scaled converts a sample to the scale of peaks.
 func scaled(v float32) int {
-	if v != v { // min and max keep NaN
+	if v != v { // NaN
 		return 0
 	}
 	return int(math.Round(127 * float64(min(max(v, -1), 1))))

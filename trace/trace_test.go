@@ -22,7 +22,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// still is a connection that says what it is told to.
+// still is a connection that delivers fixed messages.
 type still struct {
 	in   [][]byte
 	fail error
@@ -112,7 +112,7 @@ func TestRoundTrip(t *testing.T) {
 	})
 }
 
-// slow is a disk that takes nothing until it is told to.
+// slow is a disk that accepts nothing until it is released.
 type slow struct {
 	bytes.Buffer
 	open chan struct{}
@@ -124,7 +124,7 @@ func (s *slow) Write(p []byte) (int, error) {
 }
 
 // A disk that hangs keeps nobody waiting, and costs bounded memory; what is
-// missing is told.
+// missing is reported.
 func TestSlowDisk(t *testing.T) {
 	disk := &slow{open: make(chan struct{})}
 	rec := NewRecorder(disk, "")
@@ -166,7 +166,7 @@ type full struct{}
 
 func (full) Write([]byte) (int, error) { return 0, errors.New("no space left") }
 
-// A full disk is told once, at the end.
+// A full disk is reported once, at the end.
 func TestFullDisk(t *testing.T) {
 	rec := NewRecorder(full{}, "")
 	var senders sync.WaitGroup
@@ -186,7 +186,7 @@ func TestFullDisk(t *testing.T) {
 
 const firstLine = `{"kind":"start","t":0,"format":"echocast-trace/1"}` + "\n"
 
-// Damage is told with its line; what a killed process left is read to its end.
+// Damage is reported with its line; what a killed process left is read to its end.
 func TestReadDamage(t *testing.T) {
 	for _, c := range []struct {
 		text    string

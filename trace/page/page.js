@@ -206,7 +206,7 @@ class Timeline {
     if (i + 1 < d.chunkT.length && (i < 0 || d.chunkT[i + 1] - t < t - d.chunkT[i])) i++;
     if (i >= 0 && i < d.chunkT.length && Math.abs(d.chunkT[i] - t) <= near)
       text.push(`chunk at ${milliseconds(d.chunkPosition[i])} of its utterance` + (d.chunkLate[i] === null ? "" : ", " + (d.chunkLate[i] < 0 ? "early by " : "late by ") + milliseconds(Math.abs(d.chunkLate[i]))));
-    inside(d.underruns, "ran dry");
+    inside(d.underruns, "underrun");
     inside(d.replica, "the replica speaks");
     inside(d.user, "the user speaks");
     inside(d.away, "no connection");
