@@ -21,6 +21,7 @@ import (
 
 	"echocast/cli"
 	"echocast/echo"
+	"echocast/internal/testwait"
 	"echocast/replica"
 )
 
@@ -393,7 +394,7 @@ func TestMemoryOfAnHour(t *testing.T) {
 	const limit = 32 << 10 // kB
 	binary := filepath.Join(t.TempDir(), "echocast")
 	// The race detector multiplies memory, so this is a build without it.
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(testwait.Context(t), "go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	mp3, err := os.ReadFile("testdata/mp3/speech_24000hz_mono_cbr64.mp3")
@@ -406,7 +407,7 @@ func TestMemoryOfAnHour(t *testing.T) {
 		"mp3": func(w io.Writer) error { return repeat(w, nil, mp3, 6000) }, // 0.6 s each
 	} {
 		t.Run(name, func(t *testing.T) {
-			encode := exec.CommandContext(t.Context(), binary, "encode", "--quiet", "-")
+			encode := exec.CommandContext(testwait.Context(t), binary, "encode", "--quiet", "-")
 			stdin, err := encode.StdinPipe()
 			if err != nil {
 				t.Fatal(err)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"echocast/echo"
+	"echocast/internal/testwait"
 	"echocast/replica"
 )
 
@@ -26,7 +27,7 @@ func TestFilesAreHeard(t *testing.T) {
 	everywhere(t, func(t *testing.T, w world) {
 		record := recording(t)
 		s := w.open(t, &replica.Options{Record: record})
-		o := send(t.Context(), t, s, nil, speech, mp3)
+		o := send(testwait.Context(t), t, s, nil, speech, mp3)
 		report := s.end()
 		if o.code != 0 || len(o.receipts) != 2 {
 			t.Fatal(o)
@@ -72,15 +73,11 @@ func TestAPipeThatStalls(t *testing.T) {
 		go func() {
 			_, _ = feed.Write(header)
 			_, _ = feed.Write(pcm[:2*first])
-			select {
-			case <-dry: // the input stalls until nothing is left
-			case <-time.After(time.Minute):
-				t.Error("the replica has not played what it was sent after a minute")
-			}
+			testwait.Came(t, dry) // the input stalls until nothing is left
 			_, _ = feed.Write(pcm[2*first:])
 			_ = feed.Close()
 		}()
-		o := send(t.Context(), t, s, stdin, "-")
+		o := send(testwait.Context(t), t, s, stdin, "-")
 		report := s.end()
 		if o.code != 0 || len(o.receipts) != 1 || o.receipts[0].Outcome != echo.Finished {
 			t.Error(o)
@@ -101,7 +98,7 @@ func TestInterrupt(t *testing.T) {
 	header, pcm := tone(20 * 24000)
 	everywhere(t, func(t *testing.T, w world) {
 		why := errors.New("the user has left")
-		ctx, cancel := context.WithCancelCause(t.Context())
+		ctx, cancel := context.WithCancelCause(testwait.Context(t))
 		defer cancel(nil)
 		record := recording(t)
 		s := w.open(t, &replica.Options{Record: record, OnEvent: func(e replica.Event) {
@@ -135,7 +132,7 @@ func TestBargeIn(t *testing.T) {
 				if resume {
 					arguments = append(arguments, "--resume")
 				}
-				o := send(t.Context(), t, s, nil, arguments...)
+				o := send(testwait.Context(t), t, s, nil, arguments...)
 				report := s.end()
 				noComplaints(t, report, "")
 				if !resume {
@@ -159,7 +156,7 @@ func TestBargeIn(t *testing.T) {
 func TestThePeerIsLost(t *testing.T) {
 	everywhere(t, func(t *testing.T, w world) {
 		s := w.open(t, &replica.Options{Faults: replica.Faults{DieAfter: 40}})
-		o := send(t.Context(), t, s, nil, speech)
+		o := send(testwait.Context(t), t, s, nil, speech)
 		report := s.end()
 		if o.code != 6 || len(o.receipts) != 1 || o.receipts[0].Outcome != echo.Failed || o.receipts[0].Error == "" {
 			t.Error(o)
@@ -174,23 +171,23 @@ func TestTheLimitOfTheRoom(t *testing.T) {
 	needBrowser(t)
 	for _, limit := range []int{2048, 8192} {
 		s := openBridge(t, &replica.Options{MessageLimit: limit})
-		o := send(t.Context(), t, s, nil, speech)
+		o := send(testwait.Context(t), t, s, nil, speech)
 		if report := s.end(); o.code != 0 || report.ComplaintCount != 0 {
 			t.Errorf("a limit of %d: %v, %+v", limit, o, report.Complaints)
 		}
 	}
 	s := openNative(t, &replica.Options{MessageLimit: 2048}) // Daily's library does not tell the limit
-	o := send(t.Context(), t, s, nil, "--max-message", "2048", speech)
+	o := send(testwait.Context(t), t, s, nil, "--max-message", "2048", speech)
 	if report := s.end(); o.code != 0 || report.ComplaintCount != 0 {
 		t.Errorf("a limit of 2048 that is named: %v, %+v", o, report.Complaints)
 	}
 	s = openNative(t, &replica.Options{MessageLimit: 2048})
-	o = send(t.Context(), t, s, nil, speech)
+	o = send(testwait.Context(t), t, s, nil, speech)
 	if report := s.end(); o.code == 0 || report.Messages != 0 || !strings.Contains(o.stderr, "of at most 2048") {
 		t.Errorf("a limit of 2048 that is not known: %v, and the replica got %d messages", o, report.Messages)
 	}
 	s = openBridge(t, &replica.Options{MessageLimit: 2048})
-	o = send(t.Context(), t, s, nil, "--chunk", "50ms", speech)
+	o = send(testwait.Context(t), t, s, nil, "--chunk", "50ms", speech)
 	if report := s.end(); o.code != 7 || report.Messages != 0 {
 		t.Errorf("%v, and the replica got %d messages", o, report.Messages)
 	}

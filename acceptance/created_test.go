@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"echocast/internal/testwait"
 	"echocast/replica"
 	"echocast/rtc/daily/dailytest"
 	"echocast/tavus/tavustest"
@@ -65,7 +66,7 @@ func TestACreatedConversation(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := newAccount(t, dailytest.Options{Refuse: c.refuse})
-			ctx, cancel := context.WithCancelCause(t.Context())
+			ctx, cancel := context.WithCancelCause(testwait.Context(t))
 			defer cancel(nil)
 			options := &replica.Options{Faults: replica.Faults{DieAfter: c.die}, OnEvent: func(e replica.Event) {
 				if e.Kind == replica.EventStarted && c.stop {
@@ -100,7 +101,7 @@ func TestACreatedConversation(t *testing.T) {
 	}
 	t.Run("is not created for an input that is none", func(t *testing.T) {
 		a := newAccount(t, dailytest.Options{})
-		o := send(t.Context(), t, &stage{arguments: a.arguments}, nil, broken)
+		o := send(testwait.Context(t), t, &stage{arguments: a.arguments}, nil, broken)
 		if o.code != 3 || len(a.Conversations()) != 0 {
 			t.Errorf("%v, %d conversations", o, len(a.Conversations()))
 		}

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"echocast/cli"
+	"echocast/internal/testwait"
 	"echocast/replica"
 	"echocast/rtc/daily/dailytest"
 )
@@ -25,7 +26,7 @@ func (a *account) examine(t *testing.T, arguments ...string) (checks map[string]
 		}
 	}
 	var stdout, stderr bytes.Buffer
-	code = cli.Run(t.Context(), all, cli.Streams{Out: &stdout, Err: &stderr})
+	code = cli.Run(testwait.Context(t), all, cli.Streams{Out: &stdout, Err: &stderr})
 	if left := stdout.String() + stderr.String() + inFiles(t, os.Getenv("ECHOCAST_STATE_DIR")); strings.Contains(left, canary) {
 		t.Errorf("the key is in what it left: %s", left)
 	}

@@ -16,6 +16,7 @@ import (
 
 	"echocast/cli"
 	"echocast/echo"
+	"echocast/internal/testwait"
 	"echocast/rtc/daily/dailytest"
 )
 
@@ -125,13 +126,13 @@ var errEnough = errors.New("enough")
 // serveReplica is the replica command in this process; end ends it.
 func serveReplica(t *testing.T, arguments ...string) (url string, end func()) {
 	t.Helper()
-	ctx, cancel := context.WithCancelCause(t.Context())
+	ctx, cancel := context.WithCancelCause(testwait.Context(t))
 	said := awaiting("send --to ")
 	var ended sync.WaitGroup
 	ended.Go(func() {
 		cli.Run(ctx, append([]string{"echocast", "replica", "--listen", "127.0.0.1:0"}, arguments...), cli.Streams{Err: said})
 	})
-	<-said.came
+	testwait.Receive(t, said.came)
 	_, url, _ = strings.Cut(said.String(), "send --to ")
 	url, _, _ = strings.Cut(url, " ")
 	return url, func() {
@@ -144,7 +145,7 @@ func serveReplica(t *testing.T, arguments ...string) (url string, end func()) {
 func hearTo(t *testing.T, stderr *notices, arguments ...string) (code int, pcm []byte) {
 	t.Helper()
 	var stdout bytes.Buffer
-	code = cli.Run(t.Context(), append([]string{"echocast", "hear"}, arguments...), cli.Streams{Out: &stdout, Err: stderr})
+	code = cli.Run(testwait.Context(t), append([]string{"echocast", "hear"}, arguments...), cli.Streams{Out: &stdout, Err: stderr})
 	return code, stdout.Bytes()
 }
 
@@ -163,8 +164,10 @@ func TestTheReplicaIsHeard(t *testing.T) {
 	stderr := awaiting("hearing the replica")
 	var sending sync.WaitGroup
 	sending.Go(func() {
-		<-stderr.came
-		if o := send(t.Context(), t, &stage{arguments: []string{"--to", url}}, nil, hum(t, 440, 3, 2)); o.code != 0 {
+		if !testwait.Came(t, stderr.came) {
+			return
+		}
+		if o := send(testwait.Context(t), t, &stage{arguments: []string{"--to", url}}, nil, hum(t, 440, 3, 2)); o.code != 0 {
 			t.Error(o)
 		}
 	})
@@ -234,7 +237,7 @@ func TestASenderHears(t *testing.T) {
 	url, end := serveReplica(t, "--user", hum(t, 300, 3))
 	defer end()
 	name := filepath.Join(t.TempDir(), "user.wav")
-	o := send(t.Context(), t, &stage{arguments: []string{"--to", url}}, nil, "--hear", name, speech)
+	o := send(testwait.Context(t), t, &stage{arguments: []string{"--to", url}}, nil, "--hear", name, speech)
 	if o.code != 0 || len(o.receipts) != 1 || o.receipts[0].Outcome != echo.Finished {
 		t.Fatal(o)
 	}
@@ -258,13 +261,13 @@ func TestARecogniserOfOnesOwn(t *testing.T) {
 	defer end()
 	var stdout bytes.Buffer
 	stderr := awaiting("")
-	code := cli.Run(t.Context(), []string{"echocast", "converse", "--to", url, "--count", "1", "--json",
+	code := cli.Run(testwait.Context(t), []string{"echocast", "converse", "--to", url, "--count", "1", "--json",
 		"--asr", "head -c 64000 | wc -c; cat >/dev/null", "--on-utterance", "cat", "--tts", "cat >/dev/null; head -c 20044 " + speech},
 		cli.Streams{Out: &stdout, Err: stderr})
 	if code != 0 || strings.Count(stdout.String(), `"outcome":"finished"`) != 1 || !strings.Contains(stderr.String(), "user: 64000\n") {
 		t.Errorf("code %d, %s%s", code, &stdout, stderr)
 	}
-	code = cli.Run(t.Context(), []string{"echocast", "converse", "--to", url, "--asr", "exit 3", "--on-utterance", "cat", "--tts", "cat"}, cli.Streams{Err: stderr})
+	code = cli.Run(testwait.Context(t), []string{"echocast", "converse", "--to", url, "--asr", "exit 3", "--on-utterance", "cat", "--tts", "cat"}, cli.Streams{Err: stderr})
 	if code != 1 || !strings.Contains(stderr.String(), "--asr: the command has ended") {
 		t.Errorf("code %d, %s", code, stderr)
 	}
@@ -293,7 +296,9 @@ func TestADailyRoomIsHeard(t *testing.T) {
 				stderr := awaiting("hearing ")
 				var coming sync.WaitGroup
 				coming.Go(func() {
-					<-stderr.came
+					if !testwait.Came(t, stderr.came) {
+						return
+					}
 					room.Enter("Bob", "").Hum(1000) // comes later
 				})
 				code, pcm := hearTo(t, stderr, append(arguments(t, room), "--to", "daily+"+room.URL(),
@@ -330,7 +335,9 @@ func TestAPauseInADailyRoom(t *testing.T) {
 			var pause time.Duration
 			var humming sync.WaitGroup
 			humming.Go(func() {
-				<-stderr.came
+				if !testwait.Came(t, stderr.came) {
+					return
+				}
 				time.Sleep(2500 * time.Millisecond)
 				began := time.Now()
 				ann.Hum(0)

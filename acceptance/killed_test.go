@@ -21,6 +21,7 @@ import (
 
 	"echocast/cli"
 	"echocast/internal/livekitrooms"
+	"echocast/internal/testwait"
 	"echocast/replica"
 	"echocast/rtc/daily/dailytest"
 	"echocast/rtc/livekit/livekittest"
@@ -137,7 +138,7 @@ func (k *killing) program(ctx context.Context, args ...string) *exec.Cmd {
 func (k *killing) kill(t *testing.T, sig syscall.Signal, args ...string) string {
 	t.Helper()
 	var stdout, said bytes.Buffer
-	cmd := k.program(t.Context(), args...)
+	cmd := k.program(testwait.Context(t), args...)
 	cmd.Stdout = &stdout
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
@@ -170,7 +171,7 @@ func (k *killing) kill(t *testing.T, sig syscall.Signal, args ...string) string 
 	if sig != syscall.SIGKILL {
 		close(k.released)
 	}
-	<-reading
+	testwait.Receive(t, reading)
 	_ = cmd.Wait() // killed, or not: what counts is what it left
 	if sig == syscall.SIGKILL {
 		close(k.released) // what the service was about to do, it does now
@@ -190,7 +191,7 @@ func (k *killing) settle(t *testing.T, sig syscall.Signal, said string) {
 	t.Helper()
 	left := said + inFiles(t, k.dir)
 	if sig == syscall.SIGKILL || k.told {
-		out, err := k.program(t.Context(), "conversation", "end-mine").CombinedOutput()
+		out, err := k.program(testwait.Context(t), "conversation", "end-mine").CombinedOutput()
 		if err != nil {
 			t.Errorf("end-mine: %v: %s", err, out)
 		}
@@ -261,7 +262,7 @@ func sendKilled(t *testing.T, point string, sig syscall.Signal) {
 		machine = server.URL
 	}
 	var playing sync.WaitGroup
-	ctx, stop := context.WithCancel(t.Context())
+	ctx, stop := context.WithCancel(testwait.Context(t))
 	if point != "waiting for the replica" {
 		participant := room.Enter("Ann", "tavus-replica-1")
 		playing.Go(func() {
@@ -311,7 +312,7 @@ func TestEnvironmentOfChildren(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("there is no /proc")
 	}
-	cmd := exec.CommandContext(t.Context(), "cat")
+	cmd := exec.CommandContext(testwait.Context(t), "cat")
 	cmd.Env = []string{"SECRET=" + canary}
 	stdin, err := cmd.StdinPipe()
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/pion/rtp"
 
 	"echocast/echo"
+	"echocast/internal/testwait"
 	"echocast/replica"
 	"echocast/rtc/daily/dailytest"
 )
@@ -32,7 +33,7 @@ func TestAsMicrophone(t *testing.T) {
 	}
 	s := enter(t, &replica.Options{}, room, participant,
 		"--to", "daily+"+room.URL(), "--daily-js", library, "--daily-call-machine", room.CallMachine(), "--as", "microphone")
-	o := send(t.Context(), t, s, nil, speech)
+	o := send(testwait.Context(t), t, s, nil, speech)
 	if o.code != 0 || len(o.receipts) != 1 {
 		t.Fatal(o)
 	}

@@ -19,6 +19,7 @@ import (
 
 	"echocast/cli"
 	"echocast/echo"
+	"echocast/internal/testwait"
 )
 
 // replicaProcess is echocast replica in a process of its own.
@@ -32,7 +33,7 @@ type replicaProcess struct {
 func startReplica(t *testing.T, arguments ...string) *replicaProcess {
 	t.Helper()
 	p := &replicaProcess{events: make(chan string, 1000), ended: make(chan struct{})}
-	p.Cmd = exec.CommandContext(t.Context(), os.Args[0], append([]string{"replica", "--listen", "127.0.0.1:0"}, arguments...)...)
+	p.Cmd = exec.CommandContext(testwait.Context(t), os.Args[0], append([]string{"replica", "--listen", "127.0.0.1:0"}, arguments...)...)
 	p.Env = append(os.Environ(), runAsProgram+"=1", "GORACE=atexit_sleep_ms=0")
 	said, err := p.StderrPipe()
 	if err != nil {
@@ -109,10 +110,10 @@ func TestThePeerIsKilled(t *testing.T) {
 		return len(p), nil
 	})
 	stdin := io.MultiReader(bytes.NewReader(header), bytes.NewReader(pcm))
-	code := cli.Run(t.Context(), []string{"echocast", "send", "--json", "--to", peer.url, "--trace", trace, "-"}, cli.Streams{In: stdin, Out: &stdout, Err: people})
-	<-killed
+	code := cli.Run(testwait.Context(t), []string{"echocast", "send", "--json", "--to", peer.url, "--trace", trace, "-"}, cli.Streams{In: stdin, Out: &stdout, Err: people})
+	testwait.Receive(t, killed)
 	close(stop)
-	<-counted
+	testwait.Receive(t, counted)
 	if code != 6 || noticed.Load() > 5 {
 		t.Errorf("code %d, noticed in the interval %d after its death", code, noticed.Load()+1)
 	}

@@ -15,6 +15,7 @@ import (
 
 	"echocast/cli"
 	"echocast/echo"
+	"echocast/internal/testwait"
 	"echocast/replica"
 	"echocast/rtc"
 	"echocast/rtc/daily/core"
@@ -54,14 +55,14 @@ func openLocal(t *testing.T, options *replica.Options) *stage {
 	var ended sync.WaitGroup
 	var report replica.Report
 	ended.Go(func() {
-		conn, err := listener.Accept(t.Context())
+		conn, err := listener.Accept(testwait.Context(t))
 		if err != nil {
 			t.Errorf("nobody came: %v", err)
 			return
 		}
 		defer conn.Close()
 		options.Die = func() { _ = conn.Close() }
-		report, _ = replica.New(conn, options).Run(t.Context())
+		report, _ = replica.New(conn, options).Run(testwait.Context(t))
 	})
 	return &stage{[]string{"--to", listener.URL()}, func() replica.Report {
 		_ = listener.Close() // or the wait would not end if nobody has come
@@ -138,7 +139,7 @@ func openDailyRoom(t *testing.T, options *replica.Options) (*dailytest.Room, *da
 
 // enter lets the replica play in a Daily room until it is told to end.
 func enter(t *testing.T, options *replica.Options, room *dailytest.Room, participant *dailytest.Participant, arguments ...string) *stage {
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(testwait.Context(t))
 	var ended sync.WaitGroup
 	var report replica.Report
 	ended.Go(func() { report, _ = replica.New(participant, options).Run(ctx) })
@@ -194,7 +195,7 @@ func send(ctx context.Context, t *testing.T, s *stage, stdin io.Reader, argument
 func encoded(t *testing.T, arguments ...string) []byte {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
-	if code := cli.Run(t.Context(), append([]string{"echocast", "encode"}, arguments...), cli.Streams{Out: &stdout, Err: &stderr}); code != 0 {
+	if code := cli.Run(testwait.Context(t), append([]string{"echocast", "encode"}, arguments...), cli.Streams{Out: &stdout, Err: &stderr}); code != 0 {
 		t.Fatal(stderr.String())
 	}
 	var pcm []byte

@@ -16,6 +16,7 @@ import (
 
 	"echocast/audio"
 	"echocast/audio/audiotest"
+	"echocast/internal/testwait"
 )
 
 const oggFiles = "../testdata/ogg"
@@ -693,7 +694,7 @@ func live(t *testing.T, come []byte, opts *audio.Options, frames int) []float32 
 		}
 		got = append(got, buf[:n]...)
 	}
-	if err := <-done; err != nil {
+	if err := testwait.Receive(t, done); err != nil {
 		t.Fatal(err)
 	}
 	writer.Close()

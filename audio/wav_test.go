@@ -15,6 +15,7 @@ import (
 
 	"echocast/audio"
 	"echocast/audio/audiotest"
+	"echocast/internal/testwait"
 )
 
 // magic gives a file another magic number.
@@ -197,7 +198,7 @@ func TestOpenPipe(t *testing.T) {
 		if !slices.Equal(got, want) {
 			t.Errorf("%s: other samples", name)
 		}
-		<-ended
+		testwait.Receive(t, ended)
 		_ = w.Close()
 		if n, err := in.ReadSamples(buf); n != 0 || !errors.Is(err, io.EOF) {
 			t.Errorf("%s: %d samples, %v after the writer closed; want the end", name, n, err)

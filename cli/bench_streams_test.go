@@ -8,10 +8,12 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"echocast/internal/testwait"
 )
 
 func TestBenchStreams(t *testing.T) {
-	stdout, stderr, code := runBench(t.Context(), "--streams", "1, 3", "--seconds", "0.22", "--together", "--json")
+	stdout, stderr, code := runBench(testwait.Context(t), "--streams", "1, 3", "--seconds", "0.22", "--together", "--json")
 	if code != 0 {
 		t.Fatalf("code %d, stderr %q", code, stderr)
 	}
@@ -36,7 +38,7 @@ func TestBenchReceiver(t *testing.T) {
 	out, stdout := io.Pipe()
 	code := make(chan int, 1)
 	go func() {
-		code <- Run(t.Context(), []string{"echocast", "bench", "--receive"}, Streams{In: in, Out: stdout, Err: io.Discard})
+		code <- Run(testwait.Context(t), []string{"echocast", "bench", "--receive"}, Streams{In: in, Out: stdout, Err: io.Discard})
 		stdout.Close()
 	}()
 	lines := bufio.NewReader(out)
@@ -44,12 +46,12 @@ func TestBenchReceiver(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := connectStream(t.Context(), strings.TrimSpace(address))
+	s := connectStream(testwait.Context(t), strings.TrimSpace(address))
 	if s.err != nil {
 		t.Fatal(s.err)
 	}
 	for _, msg := range []string{`{"properties":{"inference_id":"i1","done":false}}`, `{"properties":{"inference_id":"i1","done":true}}`} {
-		if err := s.Send(t.Context(), []byte(msg)); err != nil {
+		if err := s.Send(testwait.Context(t), []byte(msg)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -61,7 +63,7 @@ func TestBenchReceiver(t *testing.T) {
 	if err := json.NewDecoder(lines).Decode(&came); err != nil {
 		t.Fatal(err)
 	}
-	if <-code != 0 || len(came.Streams) != 1 {
+	if testwait.Receive(t, code) != 0 || len(came.Streams) != 1 {
 		t.Fatalf("received %+v", came)
 	}
 	if got := came.Streams[0]; got.ID != "i1" || got.Messages != 2 || got.Done != 1 || got.Sum != s.tally.Sum {
@@ -127,7 +129,7 @@ func TestBenchStreamsRefusals(t *testing.T) {
 		{[]string{"--together"}, "goes with --streams"},
 	} {
 		var out, stderr bytes.Buffer
-		code := Run(t.Context(), append([]string{"echocast", "bench"}, c.args...), Streams{Out: &out, Err: &stderr})
+		code := Run(testwait.Context(t), append([]string{"echocast", "bench"}, c.args...), Streams{Out: &out, Err: &stderr})
 		if code != exitUsage || out.Len() > 0 || !strings.Contains(stderr.String(), c.want) {
 			t.Errorf("%q: code %d, stdout %q, stderr %q, want %q in it", c.args, code, out.String(), stderr.String(), c.want)
 		}

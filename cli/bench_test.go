@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"echocast/internal/testwait"
 )
 
 // runBench runs the bench command, with results that take no time to speak of.
@@ -32,7 +34,7 @@ func benchResults(t *testing.T, stdout string) (all []benchResult) {
 }
 
 func TestBenchMeasuresWhatIsAskedFor(t *testing.T) {
-	stdout, stderr, code := runBench(t.Context(), "--json", "--chunk", "20ms,50ms", "--chunk", "1.5ms", "--rate", "24000", "--rate", "44100,8000")
+	stdout, stderr, code := runBench(testwait.Context(t), "--json", "--chunk", "20ms,50ms", "--chunk", "1.5ms", "--rate", "24000", "--rate", "44100,8000")
 	if code != 0 || !strings.HasPrefix(stderr, "echocast: ") || strings.Contains(stderr, "\x1b") {
 		t.Errorf("code %d, stderr %q", code, stderr)
 	}
@@ -75,7 +77,7 @@ func checkBenchResult(t *testing.T, r benchResult) {
 }
 
 func TestBenchDefaults(t *testing.T) {
-	stdout, _, code := runBench(t.Context(), "--json", "--quiet")
+	stdout, _, code := runBench(testwait.Context(t), "--json", "--quiet")
 	all := benchResults(t, stdout)
 	if code != 0 || len(all) != len(benchChunks)+len(benchRates) {
 		t.Fatalf("code %d, %d results", code, len(all))
@@ -94,7 +96,7 @@ func TestBenchDefaults(t *testing.T) {
 // Where nobody looks at a terminal there is a plain table, and --quiet leaves
 // only that.
 func TestBenchPlainTable(t *testing.T) {
-	stdout, stderr, code := runBench(t.Context(), "-q", "--chunk", "50ms", "--rate", "24000")
+	stdout, stderr, code := runBench(testwait.Context(t), "-q", "--chunk", "50ms", "--rate", "24000")
 	lines := strings.Split(stdout, "\n")
 	if code != 0 || stderr != "" || len(lines) != 3 || len(lines[0]) != benchColumns || len(lines[1]) != benchColumns {
 		t.Errorf("code %d, stderr %q, stdout:\n%s", code, stderr, stdout)
@@ -144,7 +146,7 @@ func TestBenchRefusals(t *testing.T) {
 		{[]string{"--rate", "1000000"}, "at most 384000 Hz"},
 		{[]string{"--rate", "fast"}, "bench --help"},
 	} {
-		stdout, stderr, code := runBench(t.Context(), c.args...)
+		stdout, stderr, code := runBench(testwait.Context(t), c.args...)
 		if code != exitUsage || stdout != "" || !strings.HasPrefix(stderr, "echocast: ") || !strings.Contains(stderr, c.want) {
 			t.Errorf("%q: code %d, stdout %q, stderr %q, want %q in it", c.args, code, stdout, stderr, c.want)
 		}
@@ -166,7 +168,7 @@ func (s *stopping) Write(p []byte) (int, error) {
 }
 
 func TestBenchEndsBetweenCases(t *testing.T) {
-	ctx, cancel := context.WithCancelCause(t.Context())
+	ctx, cancel := context.WithCancelCause(testwait.Context(t))
 	var stderr bytes.Buffer
 	out := stopping{lines: 2, stop: func() { cancel(signalled{2}) }}
 	code := Run(ctx, []string{"echocast", "bench", "--seconds", "0.000001", "--json"}, Streams{Out: &out, Err: &stderr})
@@ -192,7 +194,7 @@ func (c *countdown) Err() error {
 }
 
 func TestBenchEndsWithinACase(t *testing.T) {
-	ctx := &countdown{Context: t.Context(), left: 3}
+	ctx := &countdown{Context: testwait.Context(t), left: 3}
 	c := benchCase{24000, 50 * time.Millisecond}
 	result, err := c.measure(ctx, time.Hour)
 	if err != nil || result.Messages != 3*60 {
@@ -207,7 +209,7 @@ func TestBenchTableOfWhatThereIs(t *testing.T) {
 	for left, want := range map[int]int{0: 0, 1: 2, 4: 3} { // lines, the head among them
 		var out bytes.Buffer
 		b := &benching{streams: Streams{Out: &out, Err: &bytes.Buffer{}}, seconds: 1e-6}
-		ctx := &countdown{Context: t.Context(), left: left}
+		ctx := &countdown{Context: testwait.Context(t), left: left}
 		err := b.run(ctx, []string{"1s"}, []int{24000, 24000, 24000})
 		if got := strings.Count(out.String(), "\n"); got != want {
 			t.Errorf("asked %d times: %d lines, want %d:\n%s", left, got, want, out.String())
@@ -223,7 +225,7 @@ func TestBenchStdoutBreaks(t *testing.T) {
 	for _, args := range [][]string{{}, {"--json"}} {
 		var stderr bytes.Buffer
 		args = append([]string{"echocast", "bench", "--seconds", "0.000001", "--chunk", "20ms", "--rate", "24000"}, args...)
-		code := Run(t.Context(), args, Streams{Out: brokenWriter{broken}, Err: &stderr})
+		code := Run(testwait.Context(t), args, Streams{Out: brokenWriter{broken}, Err: &stderr})
 		if code != exitFailure || !strings.HasSuffix(stderr.String(), "echocast: stdout: no space left on device\n") {
 			t.Errorf("%q: code %d, stderr %q", args, code, stderr.String())
 		}

@@ -18,6 +18,7 @@ import (
 	"testing/iotest"
 
 	"echocast/cli"
+	"echocast/internal/testwait"
 )
 
 // result is what a run of the command line left.
@@ -29,7 +30,7 @@ type result struct {
 // run runs echocast in this process.
 func run(t *testing.T, stdin io.Reader, args ...string) result {
 	t.Helper()
-	return runContext(t.Context(), stdin, args...)
+	return runContext(testwait.Context(t), stdin, args...)
 }
 
 func runContext(ctx context.Context, stdin io.Reader, args ...string) result {
@@ -428,7 +429,7 @@ func TestStdoutThatEnds(t *testing.T) {
 	for err, code := range map[error]int{syscall.EPIPE: 0, syscall.ENOSPC: 1} {
 		for _, pace := range []string{"burst", "lead"} {
 			var stderr safeBuffer
-			got := cli.Run(t.Context(), []string{"echocast", "encode", "--pace", pace, "-"}, cli.Streams{In: bytes.NewReader(file), Out: failing{err}, Err: &stderr})
+			got := cli.Run(testwait.Context(t), []string{"echocast", "encode", "--pace", pace, "-"}, cli.Streams{In: bytes.NewReader(file), Out: failing{err}, Err: &stderr})
 			if got != code {
 				t.Errorf("%v, %s: code %d, want %d: %s", err, pace, got, code, stderr.String())
 			}
@@ -460,7 +461,7 @@ func TestBrokenInputAndBrokenStdout(t *testing.T) {
 	file, _ := wav(24000, 1, 24000)
 	broken := io.MultiReader(bytes.NewReader(file[:20044]), iotest.ErrReader(errors.New("gone")))
 	var stderr safeBuffer
-	code := cli.Run(t.Context(), []string{"echocast", "send", "--json", "--pace", "burst", "-"}, cli.Streams{In: broken, Out: failing{syscall.EPIPE}, Err: &stderr})
+	code := cli.Run(testwait.Context(t), []string{"echocast", "send", "--json", "--pace", "burst", "-"}, cli.Streams{In: broken, Out: failing{syscall.EPIPE}, Err: &stderr})
 	if code != 3 || !strings.Contains(stderr.String(), "gone") {
 		t.Errorf("code %d: %s", code, stderr.String())
 	}
@@ -470,7 +471,7 @@ func TestBrokenInputAndBrokenStdout(t *testing.T) {
 func TestReceiptThatCannotBeWritten(t *testing.T) {
 	var stderr safeBuffer
 	args := []string{"echocast", "send", "--json", "../testdata/mp3/speech_24000hz_mono_cbr64.mp3"}
-	code := cli.Run(t.Context(), args, cli.Streams{Out: failing{syscall.ENOSPC}, Err: &stderr})
+	code := cli.Run(testwait.Context(t), args, cli.Streams{Out: failing{syscall.ENOSPC}, Err: &stderr})
 	if code != 1 || !strings.HasSuffix(stderr.String(), "echocast: stdout: no space left on device\n") {
 		t.Errorf("code %d: %s", code, stderr.String())
 	}

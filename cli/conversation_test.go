@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"echocast/cli"
+	"echocast/internal/testwait"
 	"echocast/tavus"
 	"echocast/tavus/tavustest"
 )
@@ -226,11 +227,11 @@ func TestUncertainCreation(t *testing.T) {
 // What cannot be printed is not kept.
 func TestCreationThatCannotBePrinted(t *testing.T) {
 	server, _ := account(t)
-	code := cli.Run(t.Context(), []string{"echocast", "conversation", "create", "--pal", "p1"}, cli.Streams{Out: failing{syscall.ENOSPC}, Err: io.Discard})
+	code := cli.Run(testwait.Context(t), []string{"echocast", "conversation", "create", "--pal", "p1"}, cli.Streams{Out: failing{syscall.ENOSPC}, Err: io.Discard})
 	if code == 0 || len(server.Conversations()) != 1 || len(server.Open()) != 0 {
 		t.Errorf("code %d, %+v", code, server.Conversations())
 	}
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(testwait.Context(t))
 	cancel()
 	if r := runContext(ctx, nil, "conversation", "create", "--pal", "p1"); r.code == 0 || len(server.Conversations()) != 1 {
 		t.Errorf("%+v", r)

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"echocast/echo"
+	"echocast/internal/testwait"
 	"echocast/replica"
 )
 
@@ -51,8 +52,8 @@ func receiptsOf(t *testing.T, stdout string) (receipts []echo.Receipt) {
 // end.
 func TestConverse(t *testing.T) {
 	needEspeak(t)
-	url, ended := scripted(t.Context(), t, replica.Options{}, userSays("", "i1", "What is the weather?"), userBegins, userSays("interrupt", "i2", "No."))
-	code, stdout, stderr := run(t.Context(), "converse", "--to", url, "--count", "2", "--json",
+	url, ended := scripted(testwait.Context(t), t, replica.Options{}, userSays("", "i1", "What is the weather?"), userBegins, userSays("interrupt", "i2", "No."))
+	code, stdout, stderr := run(testwait.Context(t), "converse", "--to", url, "--count", "2", "--json",
 		"--on-utterance", `read -r said; echo "You said: $said"`, "--tts", "espeak-ng --stdout")
 	report := ended()
 	receipts := receiptsOf(t, stdout)
@@ -89,8 +90,8 @@ func TestConverseCommandsThatFail(t *testing.T) {
 		"leaves a process with the pipe": {"sleep 60 >/dev/null & cat", speakShortly, "pal: Hello?", 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			url, ended := scripted(t.Context(), t, replica.Options{}, userSays("", "i1", "Hello?"))
-			code, stdout, stderr := run(t.Context(), "converse", "--to", url, "--count", "1", "--json", "--on-utterance", c.think, "--tts", c.tts)
+			url, ended := scripted(testwait.Context(t), t, replica.Options{}, userSays("", "i1", "Hello?"))
+			code, stdout, stderr := run(testwait.Context(t), "converse", "--to", url, "--count", "1", "--json", "--on-utterance", c.think, "--tts", c.tts)
 			report := ended()
 			if receipts := receiptsOf(t, stdout); code != 0 || len(receipts) != c.spoken || !strings.Contains(stderr, c.want) {
 				t.Errorf("code %d, %d receipts, %s", code, len(receipts), stderr)
@@ -104,9 +105,9 @@ func TestConverseCommandsThatFail(t *testing.T) {
 
 // The greeting is said, and the room ends the conversation.
 func TestConverseGreets(t *testing.T) {
-	url, ended := scripted(t.Context(), t, replica.Options{},
+	url, ended := scripted(testwait.Context(t), t, replica.Options{},
 		`{"on":"stopped_speaking","event":{"message_type":"system","event_type":"system.shutdown","properties":{"shutdown_reason":"x"}}}`)
-	code, _, stderr := run(t.Context(), "converse", "--to", url, "--greet", "Welcome.", "--on-utterance", "cat", "--tts", speakShortly)
+	code, _, stderr := run(testwait.Context(t), "converse", "--to", url, "--greet", "Welcome.", "--on-utterance", "cat", "--tts", speakShortly)
 	report := ended()
 	if code != 0 || len(report.Utterances) != 1 || !report.Utterances[0].Done || !strings.Contains(stderr, "pal: Welcome.\n") {
 		t.Errorf("code %d, %+v, %s", code, report.Utterances, stderr)
@@ -120,7 +121,7 @@ func TestConverseUsage(t *testing.T) {
 		"--loudness measures a file":       {"--on-utterance", "cat", "--tts", "cat", "--loudness", "-16"},
 		"raw samples have no header":       {"--on-utterance", "cat", "--tts", "cat", "-f", "s16le"},
 	} {
-		code, stdout, stderr := run(t.Context(), append([]string{"converse"}, arguments...)...)
+		code, stdout, stderr := run(testwait.Context(t), append([]string{"converse"}, arguments...)...)
 		if code != 2 || stdout != "" || !strings.Contains(stderr, want) {
 			t.Errorf("%v: code %d, %s", arguments, code, stderr)
 		}

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"echocast/echo"
+	"echocast/internal/testwait"
 	"echocast/replica"
 	"echocast/rtc"
 )
@@ -59,12 +60,14 @@ func onlyReceipt(t *testing.T, stdout string) echo.Receipt {
 // A user who barges in ends the program that speaks, and all that it started;
 // the conversation goes on until Ctrl-C.
 func TestConverseKillsWhatSpeaks(t *testing.T) {
-	url, ended := scripted(t.Context(), t, replica.Options{}, userSays("", "i1", "Hello?"), userBegins)
+	url, ended := scripted(testwait.Context(t), t, replica.Options{}, userSays("", "i1", "Hello?"), userBegins)
 	tts, gone := endless(t)
-	ctx, cancel := context.WithCancelCause(t.Context())
+	ctx, cancel := context.WithCancelCause(testwait.Context(t))
 	defer cancel(nil)
 	go func() {
-		<-gone
+		if !testwait.Came(t, gone) {
+			return
+		}
 		cancel(signalled{syscall.SIGINT})
 	}()
 	code, stdout, stderr := converse(ctx, url, "--tts", tts)
@@ -80,9 +83,9 @@ func TestConverseKillsWhatSpeaks(t *testing.T) {
 
 // Ctrl-C in the middle of an answer silences the replica and ends what speaks.
 func TestConverseEndsInAnAnswer(t *testing.T) {
-	ctx, cancel := context.WithCancelCause(t.Context())
+	ctx, cancel := context.WithCancelCause(testwait.Context(t))
 	defer cancel(nil)
-	url, ended := scripted(t.Context(), t, replica.Options{OnEvent: func(e replica.Event) {
+	url, ended := scripted(testwait.Context(t), t, replica.Options{OnEvent: func(e replica.Event) {
 		if e.Kind == replica.EventStarted {
 			cancel(signalled{syscall.SIGINT})
 		}
@@ -90,7 +93,7 @@ func TestConverseEndsInAnAnswer(t *testing.T) {
 	tts, gone := endless(t)
 	code, stdout, stderr := converse(ctx, url, "--tts", tts)
 	report := ended()
-	<-gone
+	testwait.Receive(t, gone)
 	if receipt := onlyReceipt(t, stdout); code != 0 || receipt.Outcome != echo.Interrupted || receipt.SpokenBy != echo.ByEvent {
 		t.Errorf("code %d, %+v, %s", code, receipt, stderr)
 	}
@@ -113,19 +116,19 @@ func TestConverseLost(t *testing.T) {
 	var playing sync.WaitGroup
 	playing.Go(func() {
 		defer listener.Close()
-		conn, err := listener.Accept(t.Context())
+		conn, err := listener.Accept(testwait.Context(t))
 		if err != nil {
 			t.Error(err)
 			return
 		}
 		_ = listener.Close() // nobody comes a second time
-		_, _ = replica.New(conn, &replica.Options{Script: script, Faults: replica.Faults{DieAfter: 20}, Die: func() { _ = conn.Close() }}).Run(t.Context())
+		_, _ = replica.New(conn, &replica.Options{Script: script, Faults: replica.Faults{DieAfter: 20}, Die: func() { _ = conn.Close() }}).Run(testwait.Context(t))
 		_ = conn.Close()
 	})
 	tts, gone := endless(t)
-	code, stdout, stderr := converse(t.Context(), listener.URL(), "--tts", tts, "--reconnect-timeout", "1s")
+	code, stdout, stderr := converse(testwait.Context(t), listener.URL(), "--tts", tts, "--reconnect-timeout", "1s")
 	playing.Wait()
-	<-gone
+	testwait.Receive(t, gone)
 	if receipt := onlyReceipt(t, stdout); code != exitNotRejoined || receipt.Outcome != echo.Failed || receipt.Samples == 0 {
 		t.Errorf("code %d, %+v, %s", code, receipt, stderr)
 	}

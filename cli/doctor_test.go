@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"echocast/cli"
+	"echocast/internal/testwait"
 	"echocast/rtc/daily/core"
 	"echocast/tavus/tavustest"
 )
@@ -289,7 +290,7 @@ func TestDoctorUsage(t *testing.T) {
 			t.Errorf("%v: %+v", args, r)
 		}
 	}
-	if code := cli.Run(t.Context(), []string{"echocast", "doctor"}, cli.Streams{Out: failing{os.ErrClosed}, Err: &safeBuffer{}}); code != 1 {
+	if code := cli.Run(testwait.Context(t), []string{"echocast", "doctor"}, cli.Streams{Out: failing{os.ErrClosed}, Err: &safeBuffer{}}); code != 1 {
 		t.Errorf("a stdout that fails: code %d", code)
 	}
 }

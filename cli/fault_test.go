@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"echocast/internal/testwait"
 	"echocast/replica"
 )
 
@@ -35,7 +36,7 @@ func TestSetFaults(t *testing.T) {
 
 func TestFaultList(t *testing.T) {
 	var out, complaints bytes.Buffer
-	code := Run(t.Context(), []string{"echocast", "replica", "--fault", "list"}, Streams{Out: &out, Err: &complaints})
+	code := Run(testwait.Context(t), []string{"echocast", "replica", "--fault", "list"}, Streams{Out: &out, Err: &complaints})
 	if lines := strings.Count(out.String(), "\n"); code != 0 || lines != len(faults) || complaints.Len() > 0 {
 		t.Errorf("code %d, %d lines of %d, %s", code, lines, len(faults), complaints.String())
 	}

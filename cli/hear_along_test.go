@@ -12,6 +12,7 @@ import (
 
 	"github.com/pion/rtp"
 
+	"echocast/internal/testwait"
 	"echocast/rtc/daily"
 )
 
@@ -60,12 +61,12 @@ func TestHearAlongFollowsTheConnection(t *testing.T) {
 	rooms := make(chan ears, 1)
 	rooms <- &toldEars{0x1111, errors.New("lost")}
 	to := &awaited{value: []byte{0x22, 0x22, 0x22, 0x22}, came: make(chan struct{})}
-	stop, err := hearAlong(t.Context(), rooms, hearUser, to, settings.newReporter(io.Discard, &people))
+	stop, err := hearAlong(testwait.Context(t), rooms, hearUser, to, settings.newReporter(io.Discard, &people))
 	if err != nil {
 		t.Fatal(err)
 	}
 	rooms <- &toldEars{0x2222, nil}
-	<-to.came
+	testwait.Receive(t, to.came)
 	if err := stop(); err != nil {
 		t.Error(err)
 	}
@@ -83,15 +84,15 @@ func TestRecogniserThatReadsNothing(t *testing.T) {
 	rooms := make(chan ears, 1)
 	rooms <- &toldEars{0x1111, nil}
 	heard := make(chan heardUser, 10)
-	r, err := recognise(t.Context(), "echo ready; exec sleep 600", rooms, settings.newReporter(io.Discard, io.Discard), func(next heardUser) { heard <- next })
+	r, err := recognise(testwait.Context(t), "echo ready; exec sleep 600", rooms, settings.newReporter(io.Discard, io.Discard), func(next heardUser) { heard <- next })
 	if err != nil {
 		t.Fatal(err)
 	}
-	if next := <-heard; next.text != "ready" {
+	if next := testwait.Receive(t, heard); next.text != "ready" {
 		t.Errorf("%+v", next)
 	}
 	r.close()
-	if next := <-heard; next.err == nil {
+	if next := testwait.Receive(t, heard); next.err == nil {
 		t.Errorf("%+v", next)
 	}
 }
@@ -103,7 +104,7 @@ func TestHearAllInADailyRoom(t *testing.T) {
 		{"send", "--to", "https://x.daily.co/r", "--hear", "x.wav", "--hear-from", "all", "../testdata/speech.wav"},
 		{"send", "--pal", "p1", "--hear", "x.wav", "--hear-from", "all", "../testdata/speech.wav"},
 	} {
-		if code, _, stderr := run(t.Context(), arguments...); code != 2 || !strings.Contains(stderr, "all: in a Daily room one participant at a time is heard") {
+		if code, _, stderr := run(testwait.Context(t), arguments...); code != 2 || !strings.Contains(stderr, "all: in a Daily room one participant at a time is heard") {
 			t.Errorf("%v: code %d, %s", arguments, code, stderr)
 		}
 	}

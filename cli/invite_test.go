@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"echocast/echo"
+	"echocast/internal/testwait"
 )
 
 // withLiveKit stands in for the program that has LiveKit.
@@ -33,7 +34,7 @@ func TestInvite(t *testing.T) {
 		{[]string{"--to", "livekit+wss://h/r", "x.wav"}, 2, "", "echocast: invite takes no inputs, and x.wav is one\n"},
 	} {
 		var stdout, stderr bytes.Buffer
-		code := Run(t.Context(), append([]string{"echocast", "invite"}, c.arguments...), Streams{Out: &stdout, Err: &stderr})
+		code := Run(testwait.Context(t), append([]string{"echocast", "invite"}, c.arguments...), Streams{Out: &stdout, Err: &stderr})
 		if code != c.code || stdout.String() != c.out || stderr.String() != c.errors {
 			t.Errorf("%v: code %d, %q, %q", c.arguments, code, stdout.String(), stderr.String())
 		}
@@ -43,7 +44,7 @@ func TestInvite(t *testing.T) {
 func TestInviteNeedsTheProgram(t *testing.T) {
 	withLiveKit(t, nil)
 	var stderr bytes.Buffer
-	code := Run(t.Context(), []string{"echocast", "invite", "--to", "livekit+wss://h/r"}, Streams{Err: &stderr})
+	code := Run(testwait.Context(t), []string{"echocast", "invite", "--to", "livekit+wss://h/r"}, Streams{Err: &stderr})
 	if want := "echocast: --to livekit+wss://h/r: LiveKit rooms need the program echocast-livekit\n"; code != 2 || stderr.String() != want {
 		t.Errorf("code %d, %q", code, stderr.String())
 	}

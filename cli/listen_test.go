@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"echocast/echo"
+	"echocast/internal/testwait"
 	"echocast/replica"
 	"echocast/rtc"
 )
@@ -68,12 +69,12 @@ const answering = `cat >/dev/null; echo '{"message_type":"conversation","event_t
 // A shell command answers a tool call, and the room is over when it says so.
 func TestListenAnswers(t *testing.T) {
 	transcript := filepath.Join(t.TempDir(), "call.txt")
-	url, ended := scripted(t.Context(), t, replica.Options{},
+	url, ended := scripted(testwait.Context(t), t, replica.Options{},
 		`{"event":{"message_type":"conversation","event_type":"conversation.utterance","inference_id":"i1","properties":{"role":"user","speech":"Weather\u001b[31m\u202e?"}}}`,
 		toolCall,
 		`{"on":"tool_result","event":{"message_type":"conversation","event_type":"conversation.utterance","inference_id":"i2","properties":{"role":"pal","speech":"Sunny."}}}`,
 		shutdown)
-	code, stdout, stderr := run(t.Context(), "listen", "--to", url, "--only", "utterance,tool_call", "--exec", answering, "--exec-timeout", "20s", "--transcript", transcript)
+	code, stdout, stderr := run(testwait.Context(t), "listen", "--to", url, "--only", "utterance,tool_call", "--exec", answering, "--exec-timeout", "20s", "--transcript", transcript)
 	report := ended()
 	if code != 0 {
 		t.Fatalf("code %d, %s", code, stderr)
@@ -109,8 +110,8 @@ func TestListenCommandsThatFail(t *testing.T) {
 		"head -c 2000000 /dev/zero": "--exec: the command printed more than 1048576 bytes",
 		"cat >/dev/null; exec sleep 60 & sleep 60": "--exec: the command took longer than 200ms",
 	} {
-		url, ended := scripted(t.Context(), t, replica.Options{}, toolCall)
-		code, _, stderr := run(t.Context(), "listen", "--to", url, "--only", "tool_call", "--exec", line, "--exec-timeout", "200ms", "--count", "1")
+		url, ended := scripted(testwait.Context(t), t, replica.Options{}, toolCall)
+		code, _, stderr := run(testwait.Context(t), "listen", "--to", url, "--only", "tool_call", "--exec", line, "--exec-timeout", "200ms", "--count", "1")
 		ended()
 		if code != 0 || !strings.Contains(stderr, want) {
 			t.Errorf("%s: code %d, %s", line, code, stderr)
@@ -124,7 +125,7 @@ func TestListenRaw(t *testing.T) {
 		raw  bool
 		want int
 	}{{false, 1}, {true, 2}} {
-		url, ended := scripted(t.Context(), t, replica.Options{},
+		url, ended := scripted(testwait.Context(t), t, replica.Options{},
 			`{"event":{"message_type":"conversation","event_type":"conversation.utterance","inference_id":"i2","seq":7,"properties":{"role":"pal","speech":"Hello."}}}`,
 			`{"event":{"message_type":"conversation","event_type":"conversation.utterance","inference_id":"i2","seq":7,"properties":{"role":"replica","speech":"Hello."}}}`,
 			`{"after_ms":20,"event":{"message_type":"system","event_type":"system.shutdown"}}`)
@@ -132,7 +133,7 @@ func TestListenRaw(t *testing.T) {
 		if c.raw {
 			arguments = append(arguments, "--raw")
 		}
-		code, stdout, stderr := run(t.Context(), arguments...)
+		code, stdout, stderr := run(testwait.Context(t), arguments...)
 		ended()
 		if lines := strings.Count(stdout, "\n"); code != 0 || lines != c.want {
 			t.Errorf("raw %v: code %d, %d lines, %s%s", c.raw, code, lines, stdout, stderr)
@@ -145,8 +146,8 @@ func TestListenRaw(t *testing.T) {
 
 // Ctrl-C, and the end of the replica, are the ends of listening.
 func TestListenEnds(t *testing.T) {
-	url, ended := scripted(t.Context(), t, replica.Options{}, toolCall)
-	ctx, cancel := context.WithCancelCause(t.Context())
+	url, ended := scripted(testwait.Context(t), t, replica.Options{}, toolCall)
+	ctx, cancel := context.WithCancelCause(testwait.Context(t))
 	out := writerFunc(func(p []byte) (int, error) {
 		if bytes.Contains(p, []byte("tool_call")) {
 			cancel(signalled{syscall.SIGINT})
@@ -157,14 +158,14 @@ func TestListenEnds(t *testing.T) {
 		t.Errorf("Ctrl-C: code %d", code)
 	}
 	ended()
-	leaving, leave := context.WithCancel(t.Context())
+	leaving, leave := context.WithCancel(testwait.Context(t))
 	defer leave()
 	url, ended = scripted(leaving, t, replica.Options{OnEvent: func(e replica.Event) {
 		if e.Kind == replica.EventNoted {
 			leave()
 		}
 	}}, toolCall)
-	if code, _, stderr := run(t.Context(), "listen", "--to", url, "--exec", answering); code != 0 {
+	if code, _, stderr := run(testwait.Context(t), "listen", "--to", url, "--exec", answering); code != 0 {
 		t.Errorf("a replica that leaves: code %d, %s", code, stderr)
 	}
 	ended()
@@ -182,7 +183,7 @@ func TestListenUsage(t *testing.T) {
 		"--webhook receives callbacks":  {"--to", "http://127.0.0.1:1", "--webhook", "127.0.0.1:0"},
 		"--webhook 256.0.0.1:1: listen": {"--webhook", "256.0.0.1:1"},
 	} {
-		code, stdout, stderr := run(t.Context(), append([]string{"listen"}, arguments...)...)
+		code, stdout, stderr := run(testwait.Context(t), append([]string{"listen"}, arguments...)...)
 		if code != 2 || stdout != "" || !strings.Contains(stderr, want) {
 			t.Errorf("%v: code %d, %s", arguments, code, stderr)
 		}
@@ -208,7 +209,7 @@ func TestWebhookIsLocal(t *testing.T) {
 			t.Errorf("%s listens on %v", address, at)
 		}
 	}
-	if code, stdout, _ := run(t.Context(), "listen", "--help"); code != 0 || !strings.Contains(stdout, "127.0.0.1 without a host") {
+	if code, stdout, _ := run(testwait.Context(t), "listen", "--help"); code != 0 || !strings.Contains(stdout, "127.0.0.1 without a host") {
 		t.Errorf("code %d, %s", code, stdout)
 	}
 }
@@ -224,9 +225,9 @@ func TestListenWebhook(t *testing.T) {
 	var stdout bytes.Buffer
 	code := make(chan int)
 	go func() {
-		code <- Run(t.Context(), []string{"echocast", "listen", "--webhook", "127.0.0.1:0/secret", "--count", "1", "--transcript", transcript}, Streams{Out: &stdout, Err: errors})
+		code <- Run(testwait.Context(t), []string{"echocast", "listen", "--webhook", "127.0.0.1:0/secret", "--count", "1", "--transcript", transcript}, Streams{Out: &stdout, Err: errors})
 	}()
-	line := <-said
+	line := testwait.Receive(t, said)
 	url := strings.TrimSpace(line[strings.Index(line, "http://"):])
 	body, err := os.ReadFile("../testdata/protocol/webhook/application_transcription_ready.json")
 	if err != nil {
@@ -251,7 +252,7 @@ func TestListenWebhook(t *testing.T) {
 			t.Errorf("%.20q to %s: %s", c.body, c.url, answer.Status)
 		}
 	}
-	if got := <-code; got != 0 || !strings.Contains(stdout.String(), `"kind":"transcription_ready"`) {
+	if got := testwait.Receive(t, code); got != 0 || !strings.Contains(stdout.String(), `"kind":"transcription_ready"`) {
 		t.Errorf("code %d, %s", got, stdout.String())
 	}
 	var entries []entry

@@ -12,6 +12,7 @@ import (
 	"testing/iotest"
 
 	"echocast/echo"
+	"echocast/internal/testwait"
 	"echocast/replica"
 )
 
@@ -49,7 +50,7 @@ func TestEveryMessageHasACommand(t *testing.T) {
 			t.Errorf("no command makes %s", name)
 			continue
 		}
-		code, stdout, stderr := run(t.Context(), append(arguments, "--dry-run", "--conversation", "c0ffee1234567890")...)
+		code, stdout, stderr := run(testwait.Context(t), append(arguments, "--dry-run", "--conversation", "c0ffee1234567890")...)
 		if code != 0 || stderr != "" {
 			t.Errorf("%s: code %d, %s", name, code, stderr)
 		}
@@ -92,7 +93,7 @@ func TestSayAsItComes(t *testing.T) {
 		if rate == 1 {
 			streams.In = iotest.OneByteReader(in)
 		}
-		if code := Run(t.Context(), []string{"echocast", "say", "--dry-run", "--conversation", "c0ffee1234567890", "-"}, streams); code != 0 {
+		if code := Run(testwait.Context(t), []string{"echocast", "say", "--dry-run", "--conversation", "c0ffee1234567890", "-"}, streams); code != 0 {
 			t.Fatal(stderr.String())
 		}
 		lines := strings.Split(strings.TrimSpace(stdout.String()), "\n")
@@ -127,7 +128,7 @@ func TestSayAsItComes(t *testing.T) {
 func TestSayBroken(t *testing.T) {
 	var stdout, stderr bytes.Buffer
 	broken := iotest.DataErrReader(iotest.TimeoutReader(iotest.OneByteReader(strings.NewReader("a b c"))))
-	code := Run(t.Context(), []string{"echocast", "say", "--dry-run", "-"}, Streams{In: broken, Out: &stdout, Err: &stderr})
+	code := Run(testwait.Context(t), []string{"echocast", "say", "--dry-run", "-"}, Streams{In: broken, Out: &stdout, Err: &stderr})
 	if code != 3 || strings.Contains(stdout.String(), `"done":true`) || !strings.HasPrefix(stderr.String(), "echocast: standard input: ") {
 		t.Errorf("code %d, %s%s", code, stdout.String(), stderr.String())
 	}
@@ -137,7 +138,7 @@ func TestSayBroken(t *testing.T) {
 func TestMessagesArrive(t *testing.T) {
 	for name, arguments := range commandsOf {
 		var noted []string
-		url, ended := scripted(t.Context(), t, replica.Options{OnEvent: func(e replica.Event) {
+		url, ended := scripted(testwait.Context(t), t, replica.Options{OnEvent: func(e replica.Event) {
 			if e.Kind == replica.EventNoted {
 				noted = append(noted, e.Text)
 			}
@@ -146,7 +147,7 @@ func TestMessagesArrive(t *testing.T) {
 		if name == "interrupt.json" {
 			all = append(all, "--wait", "1ms")
 		}
-		code, _, stderr := run(t.Context(), all...)
+		code, _, stderr := run(testwait.Context(t), all...)
 		report := ended()
 		if code != 0 || report.ComplaintCount != 0 || report.Messages != 1 {
 			t.Errorf("%s: code %d, %s; %d messages, %+v, %v", name, code, stderr, report.Messages, report.Complaints, noted)
@@ -155,10 +156,10 @@ func TestMessagesArrive(t *testing.T) {
 }
 
 func TestSendRaw(t *testing.T) {
-	url, ended := scripted(t.Context(), t, replica.Options{})
+	url, ended := scripted(testwait.Context(t), t, replica.Options{})
 	var stderr bytes.Buffer
 	in := strings.NewReader("{\"message_type\":\"conversation\",\"event_type\":\"conversation.interrupt\"}\n\n{\"event_type\":\"x\"}\nnonsense\n")
-	code := Run(t.Context(), []string{"echocast", "send-raw", "--to", url, "-"}, Streams{In: in, Out: &bytes.Buffer{}, Err: &stderr})
+	code := Run(testwait.Context(t), []string{"echocast", "send-raw", "--to", url, "-"}, Streams{In: in, Out: &bytes.Buffer{}, Err: &stderr})
 	report := ended()
 	if code != 3 || report.Messages != 2 || !strings.Contains(stderr.String(), "standard input: line 4 is no JSON object") {
 		t.Errorf("code %d, %d messages, %s", code, report.Messages, stderr.String())
@@ -180,7 +181,7 @@ func TestMessagesRefused(t *testing.T) {
 		"takes options only, and no \"now\"": {2, []string{"interrupt", "now"}},
 		"no text in the input":               {3, []string{"say", "--dry-run", " "}},
 	} {
-		code, stdout, stderr := run(t.Context(), c.arguments...)
+		code, stdout, stderr := run(testwait.Context(t), c.arguments...)
 		if code != c.code || stdout != "" || !strings.Contains(stderr, want) {
 			t.Errorf("%v: code %d, %s%s", c.arguments, code, stdout, stderr)
 		}
@@ -193,7 +194,7 @@ func TestMessagesUnsupported(t *testing.T) {
 		return newJoinedStage(), func() error { return nil }, nil
 	}})
 	for _, arguments := range [][]string{{"respond", "hello"}, {"say", "hello"}} {
-		code, _, stderr := run(t.Context(), append(arguments, "--to", "livekit+wss://h/r")...)
+		code, _, stderr := run(testwait.Context(t), append(arguments, "--to", "livekit+wss://h/r")...)
 		if code != 2 || !strings.Contains(stderr, "this room does not carry such messages") {
 			t.Errorf("%v: code %d, %s", arguments, code, stderr)
 		}
@@ -214,7 +215,7 @@ func TestAnyChunkInALiveKitRoom(t *testing.T) {
 		room.Stage = silentStage{}
 		return room, func() error { return nil }, nil
 	}})
-	code, _, stderr := run(t.Context(), "send", "--to", "livekit+wss://h/r", "--chunk", "1s", "--pace", "burst", "--wait", "sent", "../testdata/speech.wav")
+	code, _, stderr := run(testwait.Context(t), "send", "--to", "livekit+wss://h/r", "--chunk", "1s", "--pace", "burst", "--wait", "sent", "../testdata/speech.wav")
 	if code != 0 {
 		t.Errorf("code %d, %s", code, stderr)
 	}

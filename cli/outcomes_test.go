@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"echocast/echo"
+	"echocast/internal/testwait"
 	"echocast/replica"
 )
 
@@ -97,12 +98,12 @@ func (c *outcomeOf) run(t *testing.T) *faultyRun {
 		t.Error(err)
 		return r
 	}
-	ctx, end := context.WithCancel(t.Context())
+	ctx, end := context.WithCancel(testwait.Context(t))
 	defer end()
 	url, ended := scripted(ctx, t, options)
 	arguments := append([]string{"echocast", "send", "--to", url, "--json", "-f", "s16le", "--rate", "24000", "--channels", "1"}, strings.Fields(c.arguments)...)
 	in := bytes.NewReader(make([]byte, int(c.length()*48000)))
-	r.code = Run(t.Context(), append(arguments, "-"), Streams{In: in, Out: &r.stdout, Err: &r.stderr})
+	r.code = Run(testwait.Context(t), append(arguments, "-"), Streams{In: in, Out: &r.stdout, Err: &r.stderr})
 	if c.endless {
 		end()
 	}

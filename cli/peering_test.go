@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"echocast/cli"
+	"echocast/internal/testwait"
 	"echocast/rtc/rtctest"
 )
 
@@ -33,7 +34,7 @@ func startRemote(t *testing.T, args ...string) *remote {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, stop := context.WithCancel(t.Context())
+	ctx, stop := context.WithCancel(testwait.Context(t))
 	r := &remote{authority: write(t, "cert.pem", certificate), stop: stop}
 	said := make(chan string, 1)
 	r.ended.Go(func() {
@@ -45,8 +46,8 @@ func startRemote(t *testing.T, args ...string) *remote {
 		stop()
 		r.ended.Wait()
 	})
-	line, ok := <-said
-	if !ok {
+	line := testwait.Receive(t, said)
+	if line == "" {
 		t.Fatal(r.stderr.String())
 	}
 	r.url = strings.Fields(line[strings.Index(line, "--to ")+5:])[0]

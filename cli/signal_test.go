@@ -7,6 +7,7 @@ import (
 	"syscall"
 	"testing"
 
+	"echocast/internal/testwait"
 	"echocast/replica"
 )
 
@@ -32,9 +33,9 @@ func TestSignalsAreAnEnd(t *testing.T) {
 // signalledAt runs a command that is signalled once it says the line, or before it
 // has begun.
 func signalledAt(t *testing.T, line string, sig syscall.Signal, arguments []string) (code int, said string) {
-	ctx, cancel := context.WithCancelCause(t.Context())
+	ctx, cancel := context.WithCancelCause(testwait.Context(t))
 	defer cancel(nil)
-	serving, stop := context.WithCancel(t.Context())
+	serving, stop := context.WithCancel(testwait.Context(t))
 	url, ended := "http://127.0.0.1:1", func() replica.Report { return replica.Report{} }
 	if line == "" {
 		cancel(signalled{sig})

@@ -19,6 +19,7 @@ import (
 	"github.com/chromedp/cdproto/fetch"
 	"github.com/chromedp/chromedp"
 
+	"echocast/internal/testwait"
 	"echocast/replica"
 	"echocast/rtc/daily/dailytest"
 )
@@ -66,7 +67,7 @@ func everyPage(t *testing.T, test func(t *testing.T, folder string)) {
 // serve runs serve.mjs with a command, and returns the address of its folder.
 func serve(t *testing.T, command ...string) string {
 	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(testwait.Context(t))
 	server := exec.CommandContext(ctx, "node", append([]string{"serve.mjs"}, command...)...)
 	server.Env = append(os.Environ(), "PORT=0")
 	server.Stderr = os.Stderr
@@ -104,7 +105,7 @@ type tab struct {
 // this machine, and nothing else comes from anywhere.
 func open(t *testing.T, address string) *tab {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(testwait.Context(t), patience)
 	allocator, stop := chromedp.NewExecAllocator(ctx, chromedp.Headless, chromedp.DisableGPU, chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck,
 		chromedp.Flag("autoplay-policy", "no-user-gesture-required"), chromedp.Flag("disable-background-networking", true),
 		chromedp.Flag("use-fake-ui-for-media-stream", true), chromedp.Flag("use-fake-device-for-media-stream", true),

@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"testing"
 
+	"echocast/internal/testwait"
 	"echocast/replica"
 	"echocast/rtc/daily/dailytest"
 )
@@ -120,7 +121,7 @@ func (d *door) tell(conn net.Conn, seat *dailytest.Participant) {
 func python(t *testing.T, d *door, arguments ...string) (*exec.Cmd, *bytes.Buffer, *bytes.Buffer) {
 	t.Helper()
 	need(t, where("python3"))
-	command := exec.CommandContext(t.Context(), "python3", append([]string{"-B", "daily-python/echo.py", d.URL()}, arguments...)...)
+	command := exec.CommandContext(testwait.Context(t), "python3", append([]string{"-B", "daily-python/echo.py", d.URL()}, arguments...)...)
 	command.Env = append(os.Environ(), "PYTHONPATH=daily-python/testdata", "DAILY_TEST="+d.socket.Addr().String())
 	var events, errors bytes.Buffer
 	command.Stdout, command.Stderr = &events, &errors
@@ -130,7 +131,7 @@ func python(t *testing.T, d *door, arguments ...string) (*exec.Cmd, *bytes.Buffe
 // lines are what echocast encodes.
 func lines(t *testing.T, arguments ...string) string {
 	t.Helper()
-	out, err := exec.CommandContext(t.Context(), echocast, append([]string{"encode", "--quiet", "--conversation", "c1"}, arguments...)...).Output()
+	out, err := exec.CommandContext(testwait.Context(t), echocast, append([]string{"encode", "--quiet", "--conversation", "c1"}, arguments...)...).Output()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,7 +140,7 @@ func lines(t *testing.T, arguments ...string) string {
 
 func TestPythonIsPython(t *testing.T) {
 	need(t, where("python3"))
-	out, err := exec.CommandContext(t.Context(), "python3", "-B", "-c", "import ast, sys; ast.parse(open(sys.argv[1]).read())", "daily-python/echo.py").CombinedOutput()
+	out, err := exec.CommandContext(testwait.Context(t), "python3", "-B", "-c", "import ast, sys; ast.parse(open(sys.argv[1]).read())", "daily-python/echo.py").CombinedOutput()
 	if err != nil {
 		t.Errorf("%v: %s", err, out)
 	}
@@ -156,7 +157,7 @@ func TestPythonSaysWhatEchocastEncodes(t *testing.T) {
 	}
 	people, changed := s.People()
 	for len(people) == 0 { // it waits for the replica
-		<-changed
+		testwait.Receive(t, changed)
 		people, changed = s.People()
 	}
 	if heard, _ := s.messages(); len(heard) > 0 {
@@ -200,7 +201,7 @@ func TestPythonInterrupts(t *testing.T) {
 			if _, err := write.WriteString(first); err != nil {
 				t.Fatal(err)
 			}
-			s.await(t.Context(), 20)
+			s.await(testwait.Context(t), 20)
 			end(command, write)
 			_ = command.Wait()
 			if code := command.ProcessState.ExitCode(); code != 130 {

@@ -11,6 +11,7 @@ import (
 	"github.com/pion/rtp"
 
 	"echocast/echo"
+	"echocast/internal/testwait"
 	"echocast/replica"
 	"echocast/room"
 	"echocast/room/daily"
@@ -131,20 +132,20 @@ func (h *hotel) Join(context.Context, string, *room.Options) (*room.Connection, 
 
 func TestRejoin(t *testing.T) {
 	h := &hotel{}
-	r, err := room.Join(t.Context(), "any", &room.Options{Backend: h})
+	r, err := room.Join(testwait.Context(t), "any", &room.Options{Backend: h})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.Rejoin(t.Context()); err != nil || r.MaxMessage() != 101 || !h.stays[0].closed || h.stays[1].closed {
+	if _, err := r.Rejoin(testwait.Context(t)); err != nil || r.MaxMessage() != 101 || !h.stays[0].closed || h.stays[1].closed {
 		t.Errorf("%v, limit %d", err, r.MaxMessage())
 	}
 	h.full = errors.New("full")
-	if _, err := r.Rejoin(t.Context()); !errors.Is(err, h.full) || r.Stage() != nil || !h.stays[1].closed {
+	if _, err := r.Rejoin(testwait.Context(t)); !errors.Is(err, h.full) || r.Stage() != nil || !h.stays[1].closed {
 		t.Error(err)
 	}
 	h.full = nil
 	_ = r.Close()
-	if _, err := r.Rejoin(t.Context()); !errors.Is(err, room.ErrClosed) || !h.stays[2].closed {
+	if _, err := r.Rejoin(testwait.Context(t)); !errors.Is(err, room.ErrClosed) || !h.stays[2].closed {
 		t.Errorf("after Close: %v", err)
 	}
 }
@@ -152,40 +153,40 @@ func TestRejoin(t *testing.T) {
 // HearOn hears each connection once, and ends with Close.
 func TestHearOn(t *testing.T) {
 	h := &hotel{}
-	r, err := room.Join(t.Context(), "any", &room.Options{Backend: h})
+	r, err := room.Join(testwait.Context(t), "any", &room.Options{Backend: h})
 	if err != nil {
 		t.Fatal(err)
 	}
 	why, ended := make(chan error, 1), make(chan struct{})
 	go func() {
 		defer close(ended)
-		r.HearOn(t.Context(), room.User, nil, nil, func(err error) { why <- err })
+		r.HearOn(testwait.Context(t), room.User, nil, nil, func(err error) { why <- err })
 	}()
-	if from := <-h.stays[0].heard; from != room.User {
+	if from := testwait.Receive(t, h.stays[0].heard); from != room.User {
 		t.Error(from)
 	}
 	lost := errors.New("lost")
 	h.stays[0].lost <- lost
-	if err := <-why; !errors.Is(err, lost) {
+	if err := testwait.Receive(t, why); !errors.Is(err, lost) {
 		t.Error(err)
 	}
-	if _, err := r.Rejoin(t.Context()); err != nil {
+	if _, err := r.Rejoin(testwait.Context(t)); err != nil {
 		t.Fatal(err)
 	}
-	<-h.stays[1].heard
+	testwait.Receive(t, h.stays[1].heard)
 	h.stays[1].lost <- lost
-	<-why
+	testwait.Receive(t, why)
 	_ = r.Close()
-	<-ended
+	testwait.Receive(t, ended)
 }
 
 func TestHearRefuses(t *testing.T) {
 	joined, r := join(t, nil)
-	if err := joined.Hear(t.Context(), room.All, nil, nil); !errors.Is(err, room.ErrNoHearing) {
+	if err := joined.Hear(testwait.Context(t), room.All, nil, nil); !errors.Is(err, room.ErrNoHearing) {
 		t.Error(err)
 	}
 	_ = joined.Close()
-	if err := joined.Hear(t.Context(), room.All, nil, nil); !errors.Is(err, room.ErrClosed) {
+	if err := joined.Hear(testwait.Context(t), room.All, nil, nil); !errors.Is(err, room.ErrClosed) {
 		t.Error(err)
 	}
 	r.Close()

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/pion/webrtc/v4"
+
+	"echocast/internal/testwait"
 )
 
 // answering returns the address of a server that gives every request the same
@@ -66,7 +68,7 @@ func TestDialErrors(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			_, err := Dial(t.Context(), test.address, nil)
+			_, err := Dial(testwait.Context(t), test.address, nil)
 			if err == nil {
 				t.Fatal("connected")
 			}
@@ -81,7 +83,7 @@ func TestDialErrors(t *testing.T) {
 }
 
 func TestDialWrapsTheNetworksError(t *testing.T) {
-	if _, err := Dial(t.Context(), unusedAddress(t), nil); !errors.Is(err, syscall.ECONNREFUSED) {
+	if _, err := Dial(testwait.Context(t), unusedAddress(t), nil); !errors.Is(err, syscall.ECONNREFUSED) {
 		t.Errorf("got %v, want %v in it", err, syscall.ECONNREFUSED)
 	}
 }
@@ -95,10 +97,12 @@ func TestDialEndedByContext(t *testing.T) {
 		<-r.Context().Done()
 	}))
 	defer server.Close()
-	ctx, cancel := context.WithCancelCause(t.Context())
+	ctx, cancel := context.WithCancelCause(testwait.Context(t))
 	cause := errors.New("interrupted")
 	go func() {
-		<-requested
+		if !testwait.Came(t, requested) {
+			return
+		}
 		cancel(cause)
 	}()
 	if _, err := Dial(ctx, server.URL, nil); !errors.Is(err, cause) {
@@ -121,11 +125,11 @@ func TestDialThatNeverConnects(t *testing.T) {
 		_, _ = io.WriteString(w, deadAnswer(t, string(offer)))
 	}))
 	defer server.Close()
-	_, err := Dial(t.Context(), server.URL+"/rooms/", &Options{ConnectTimeout: 100 * time.Millisecond})
+	_, err := Dial(testwait.Context(t), server.URL+"/rooms/", &Options{ConnectTimeout: 100 * time.Millisecond})
 	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "no connection within 100ms") {
 		t.Errorf("got %v", err)
 	}
-	if got := <-deleted; got != "/rooms/sessions/7" {
+	if got := testwait.Receive(t, deleted); got != "/rooms/sessions/7" {
 		t.Errorf("deleted %s", got)
 	}
 }
@@ -135,7 +139,7 @@ func deadAnswer(t *testing.T, offer string) string {
 	t.Helper()
 	p := newTestPeer(t)
 	defer p.GracefulClose()
-	answer, err := p.answer(t.Context(), offer)
+	answer, err := p.answer(testwait.Context(t), offer)
 	if err != nil {
 		t.Error(err)
 	}
@@ -164,7 +168,7 @@ func makeOffer(t *testing.T) string {
 	if err := p.open(messageLabel, p.messages); err != nil {
 		t.Fatal(err)
 	}
-	offer, err := p.offer(t.Context())
+	offer, err := p.offer(testwait.Context(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -174,7 +178,7 @@ func makeOffer(t *testing.T) string {
 // request sends a request to the listener and returns status and body.
 func request(t *testing.T, method, url, body string, edit func(*http.Request)) (*http.Response, string) {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
+	r, err := http.NewRequestWithContext(testwait.Context(t), method, url, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -277,7 +281,7 @@ func TestBacklog(t *testing.T) {
 		l.slots <- struct{}{} // comes free when a session is dropped
 	}
 	for range 2 {
-		<-l.slots
+		testwait.Receive(t, l.slots)
 	}
 	if l.mu.Lock(); len(l.sessions) != 0 {
 		t.Errorf("%d sessions are left", len(l.sessions))
@@ -322,7 +326,7 @@ func TestHalfOpenSessionIsDropped(t *testing.T) {
 				t.Error("the listener goes on connecting")
 			}
 			l.slots <- struct{}{}
-			<-l.slots
+			testwait.Receive(t, l.slots)
 		})
 	}
 }
@@ -330,12 +334,12 @@ func TestHalfOpenSessionIsDropped(t *testing.T) {
 // A dialer that says goodbye by HTTP alone.
 func TestDeleteEndsAConnection(t *testing.T) {
 	l := listen(t, nil)
-	dialer, err := Dial(t.Context(), l.URL(), nil)
+	dialer, err := Dial(testwait.Context(t), l.URL(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer dialer.Close()
-	accepted, err := l.Accept(t.Context())
+	accepted, err := l.Accept(testwait.Context(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -346,7 +350,7 @@ func TestDeleteEndsAConnection(t *testing.T) {
 	}
 	dialer.release(true)
 	mustReceive(t, accepted, []byte("last words"))
-	if _, err := accepted.Receive(t.Context()); !errors.Is(err, ErrPeerGone) {
+	if _, err := accepted.Receive(testwait.Context(t)); !errors.Is(err, ErrPeerGone) {
 		t.Errorf("Receive: %v, want %v", err, ErrPeerGone)
 	}
 }
@@ -362,7 +366,7 @@ func TestUnreliableChannelIsClosed(t *testing.T) {
 		t.Fatal(err)
 	}
 	handOver(unordered, p.messages)
-	offer, err := p.offer(t.Context())
+	offer, err := p.offer(testwait.Context(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -370,7 +374,7 @@ func TestUnreliableChannelIsClosed(t *testing.T) {
 	if err := p.take(webrtc.SDPTypeAnswer, answer); err != nil {
 		t.Fatal(err)
 	}
-	opened, err := p.connected(t.Context())
+	opened, err := p.connected(testwait.Context(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -414,11 +418,11 @@ func TestListenerInAFolder(t *testing.T) {
 	defer l.Close()
 	server := httptest.NewServer(http.StripPrefix("/rooms/1", l))
 	defer server.Close()
-	dialer, err := Dial(t.Context(), server.URL+"/rooms/1/", nil)
+	dialer, err := Dial(testwait.Context(t), server.URL+"/rooms/1/", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	accepted, err := l.Accept(t.Context())
+	accepted, err := l.Accept(testwait.Context(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -426,7 +430,7 @@ func TestListenerInAFolder(t *testing.T) {
 	if err := dialer.Close(); err != nil {
 		t.Error(err)
 	}
-	if _, err := accepted.Receive(t.Context()); !errors.Is(err, ErrPeerGone) {
+	if _, err := accepted.Receive(testwait.Context(t)); !errors.Is(err, ErrPeerGone) {
 		t.Errorf("got %v, want %v", err, ErrPeerGone)
 	}
 	l.mu.Lock()
@@ -440,7 +444,7 @@ func TestListenerClose(t *testing.T) {
 	l := listen(t, nil)
 	accepting := make(chan error, 1)
 	go func() {
-		_, err := l.Accept(t.Context())
+		_, err := l.Accept(testwait.Context(t))
 		accepting <- err
 	}()
 	for range 2 {
@@ -448,10 +452,10 @@ func TestListenerClose(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if err := <-accepting; !errors.Is(err, net.ErrClosed) {
+	if err := testwait.Receive(t, accepting); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("blocked Accept: %v, want %v", err, net.ErrClosed)
 	}
-	if _, err := Dial(t.Context(), l.URL(), nil); !errors.Is(err, syscall.ECONNREFUSED) {
+	if _, err := Dial(testwait.Context(t), l.URL(), nil); !errors.Is(err, syscall.ECONNREFUSED) {
 		t.Errorf("Dial: %v, want %v", err, syscall.ECONNREFUSED)
 	}
 }
@@ -461,7 +465,7 @@ func TestListenerCloseAndItsConnections(t *testing.T) {
 	l := listen(t, nil)
 	var dialed [2]*Conn
 	for i := range dialed {
-		c, err := Dial(t.Context(), l.URL(), nil)
+		c, err := Dial(testwait.Context(t), l.URL(), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -470,7 +474,7 @@ func TestListenerCloseAndItsConnections(t *testing.T) {
 		if i > 0 {
 			break
 		}
-		accepted, err := l.Accept(t.Context())
+		accepted, err := l.Accept(testwait.Context(t))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -483,14 +487,14 @@ func TestListenerCloseAndItsConnections(t *testing.T) {
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := dialed[1].Receive(t.Context()); !errors.Is(err, ErrPeerGone) && !errors.Is(err, ErrLost) {
+	if _, err := dialed[1].Receive(testwait.Context(t)); !errors.Is(err, ErrPeerGone) && !errors.Is(err, ErrLost) {
 		t.Errorf("Receive from a connection that was not accepted: %v", err)
 	}
 }
 
 func TestAcceptEndedByContext(t *testing.T) {
 	l := listen(t, nil)
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(testwait.Context(t))
 	cancel()
 	if _, err := l.Accept(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want %v", err, context.Canceled)

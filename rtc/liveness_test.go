@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/pion/webrtc/v4"
+
+	"echocast/internal/testwait"
 )
 
 // goSilent takes away the peer's sockets: it says nothing any more, not even
@@ -35,7 +37,7 @@ func tickUntilEnded(c *Conn, ticks chan<- time.Time) int {
 func TestSilentPeerIsLost(t *testing.T) {
 	ticks := make(chan time.Time)
 	c, silent := pair(t, &Options{ticks: ticks}, nil)
-	<-c.answered
+	testwait.Receive(t, c.answered)
 	sent := fill(t, c)
 	mustSend(t, silent, []byte("last words"))
 	if err := silent.flush(nil); err != nil {
@@ -43,16 +45,16 @@ func TestSilentPeerIsLost(t *testing.T) {
 	}
 	goSilent(t, silent)
 
-	sending, _ := sendUntilError(t.Context(), c, sent)
+	sending, _ := sendUntilError(testwait.Context(t), c, sent)
 	if n := tickUntilEnded(c, ticks); n < 3 {
 		t.Errorf("lost after %d ticks, want no less than 3", n)
 	}
-	if err := <-sending; !errors.Is(err, ErrLost) {
+	if err := testwait.Receive(t, sending); !errors.Is(err, ErrLost) {
 		t.Errorf("the blocked Send: %v, want %v", err, ErrLost)
 	}
 	mustReceive(t, c, []byte("last words"))
 	for range 2 {
-		if _, err := c.Receive(t.Context()); !errors.Is(err, ErrLost) {
+		if _, err := c.Receive(testwait.Context(t)); !errors.Is(err, ErrLost) {
 			t.Errorf("Receive: %v, want %v", err, ErrLost)
 		}
 	}
@@ -72,7 +74,7 @@ func TestALossIsNoticedSoon(t *testing.T) {
 	most := int(5 * time.Second / o.PingInterval)
 	ticks := make(chan time.Time)
 	c, silent := pair(t, &Options{ticks: ticks}, nil)
-	<-c.answered
+	testwait.Receive(t, c.answered)
 	goSilent(t, silent)
 	for quiet, heard := 0, uint64(0); !c.lifetime.HasEnded(); {
 		select {
@@ -93,15 +95,15 @@ func TestALossIsNoticedSoon(t *testing.T) {
 func TestSilenceEndsABlockedReceive(t *testing.T) {
 	ticks := make(chan time.Time)
 	c, silent := pair(t, &Options{ticks: ticks}, nil)
-	<-c.answered
+	testwait.Receive(t, c.answered)
 	receiving := make(chan error, 1)
 	go func() {
-		_, err := c.Receive(t.Context())
+		_, err := c.Receive(testwait.Context(t))
 		receiving <- err
 	}()
 	goSilent(t, silent)
 	tickUntilEnded(c, ticks)
-	if err := <-receiving; !errors.Is(err, ErrLost) {
+	if err := testwait.Receive(t, receiving); !errors.Is(err, ErrLost) {
 		t.Errorf("Receive: %v, want %v", err, ErrLost)
 	}
 }
@@ -111,8 +113,8 @@ func TestSilenceEndsABlockedReceive(t *testing.T) {
 func TestSlowReadersAreNotLost(t *testing.T) {
 	o := &Options{PingInterval: 500 * time.Millisecond, PingTimeout: 1500 * time.Millisecond}
 	a, b := pair(t, o, o)
-	<-a.answered
-	<-b.answered
+	testwait.Receive(t, a.answered)
+	testwait.Receive(t, b.answered)
 	sentByA, sentByB := fill(t, a), fill(t, b)
 	twice := time.NewTimer(2 * o.PingTimeout)
 	select {
@@ -224,12 +226,12 @@ func dialForeign(t *testing.T, o *Options) (c *Conn, foreign *peer) {
 	t.Helper()
 	pinged := make(chan struct{})
 	foreign, url := foreignServer(t, func(dc *webrtc.DataChannel) { readPing(dc, pinged) })
-	c, err := Dial(t.Context(), url, o)
+	c, err := Dial(testwait.Context(t), url, o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = c.Close() })
-	<-pinged
+	testwait.Receive(t, pinged)
 	return c, foreign
 }
 
@@ -237,12 +239,12 @@ func dialForeign(t *testing.T, o *Options) (c *Conn, foreign *peer) {
 func dialStranger(t *testing.T, o *Options) (c *Conn, foreign *peer) {
 	t.Helper()
 	foreign, url := foreignServer(t, func(dc *webrtc.DataChannel) { _ = dc.Close() })
-	c, err := Dial(t.Context(), url, o)
+	c, err := Dial(testwait.Context(t), url, o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = c.Close() })
-	<-c.pingsEnded
+	testwait.Receive(t, c.pingsEnded)
 	return c, foreign
 }
 
@@ -267,8 +269,8 @@ func TestForeignPeerIsNotJudgedByItsSilence(t *testing.T) {
 			if err := foreign.Close(); err != nil {
 				t.Fatal(err)
 			}
-			<-c.lifetime.Ended()                   // without a Send or Receive that would notice
-			if c.lifetime.Cause() != ErrPeerGone { // its close aborts the association, as a browser's does
+			testwait.Receive(t, c.lifetime.Ended()) // without a Send or Receive that would notice
+			if c.lifetime.Cause() != ErrPeerGone {  // its close aborts the association, as a browser's does
 				t.Errorf("ended with %v, want %v", c.lifetime.Cause(), ErrPeerGone)
 			}
 		})

@@ -17,6 +17,7 @@ import (
 	"github.com/pion/stun/v4"
 	"github.com/pion/webrtc/v4"
 
+	"echocast/internal/testwait"
 	"echocast/rtc/rtctest"
 )
 
@@ -42,12 +43,12 @@ func certificate(t *testing.T, names ...string) (server, client *tls.Config) {
 // talk connects to l and says a word each way.
 func talk(t *testing.T, address string, l *Listener, o *Options) (dialer, accepted *Conn) {
 	t.Helper()
-	dialer, err := Dial(t.Context(), address, o)
+	dialer, err := Dial(testwait.Context(t), address, o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = dialer.Close() })
-	accepted, err = l.Accept(t.Context())
+	accepted, err = l.Accept(testwait.Context(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,16 +76,16 @@ func TestKeyAndTLS(t *testing.T) {
 	}
 	l.mu.Unlock()
 	for _, key := range []string{"", "x", roomKey[1:], roomKey + "=", strings.ToUpper(roomKey)} {
-		_, err := Dial(t.Context(), l.URL(), &Options{Key: key, TLS: trusting})
+		_, err := Dial(testwait.Context(t), l.URL(), &Options{Key: key, TLS: trusting})
 		if !errors.Is(err, ErrKey) || strings.Contains(err.Error(), "6b1f") || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%q: %v", key, err)
 		}
 	}
-	_, err := Dial(t.Context(), l.URL(), &Options{Key: roomKey})
+	_, err := Dial(testwait.Context(t), l.URL(), &Options{Key: roomKey})
 	if _, untrusted := errors.AsType[*tls.CertificateVerificationError](err); !untrusted {
 		t.Errorf("a certificate that nobody trusts: %v", err)
 	}
-	if _, err := Dial(t.Context(), "http"+strings.TrimPrefix(l.URL(), "https"), &Options{Key: roomKey}); err == nil {
+	if _, err := Dial(testwait.Context(t), "http"+strings.TrimPrefix(l.URL(), "https"), &Options{Key: roomKey}); err == nil {
 		t.Error("http to https")
 	}
 }
@@ -129,7 +130,7 @@ func TestKeyInNoError(t *testing.T) {
 	}))
 	defer mirror.Close()
 	for _, path := range []string{"", "/type", "/sdp"} {
-		_, err := Dial(t.Context(), mirror.URL+path, &Options{Key: roomKey})
+		_, err := Dial(testwait.Context(t), mirror.URL+path, &Options{Key: roomKey})
 		if err == nil || strings.Contains(err.Error(), "6b1f") {
 			t.Errorf("%s: %v", path, err)
 		}
@@ -175,7 +176,7 @@ func TestUnsafe(t *testing.T) {
 		"http to a name like one": {"http://localhost.test/", Options{Key: roomKey}, true},
 	} {
 		c.options.network = refuse
-		if _, err := Dial(t.Context(), c.address, &c.options); err == nil || errors.Is(err, ErrUnsafe) != c.unsafe {
+		if _, err := Dial(testwait.Context(t), c.address, &c.options); err == nil || errors.Is(err, ErrUnsafe) != c.unsafe {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -191,7 +192,7 @@ func TestReachOptions(t *testing.T) {
 		"there is no TURN server":                    {ICEServers: []ICEServer{{URL: "stun:stun.test:3478"}}, RelayOnly: true},
 		"there is no TURN server, and nothing but r": {RelayOnly: true},
 	} {
-		for name, err := range map[string]error{"Dial": second(Dial(t.Context(), "http://127.0.0.1:1/", o)), "Listen": second(Listen("127.0.0.1:0", o))} {
+		for name, err := range map[string]error{"Dial": second(Dial(testwait.Context(t), "http://127.0.0.1:1/", o)), "Listen": second(Listen("127.0.0.1:0", o))} {
 			if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "canary") {
 				t.Errorf("%s: %v, want %s", name, err, want)
 			}
@@ -218,10 +219,10 @@ func TestPublicListener(t *testing.T) {
 	here := func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, network, socket.Addr().String())
 	}
-	if _, err := Dial(t.Context(), "https://studio.test/", &Options{Key: "wrong", TLS: trusting, network: here}); !errors.Is(err, ErrKey) {
+	if _, err := Dial(testwait.Context(t), "https://studio.test/", &Options{Key: "wrong", TLS: trusting, network: here}); !errors.Is(err, ErrKey) {
 		t.Errorf("a wrong key: %v", err)
 	}
-	if _, err := Dial(t.Context(), "https://another.test/", &Options{Key: roomKey, TLS: trusting, network: here}); !strings.Contains(fmt.Sprint(err), "another.test") {
+	if _, err := Dial(testwait.Context(t), "https://another.test/", &Options{Key: roomKey, TLS: trusting, network: here}); !strings.Contains(fmt.Sprint(err), "another.test") {
 		t.Errorf("a certificate for another name: %v", err)
 	}
 	talk(t, "https://studio.test/", l, &Options{Key: roomKey, TLS: trusting, network: here})
@@ -230,7 +231,7 @@ func TestPublicListener(t *testing.T) {
 	here = func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, network, strings.Trim(strings.TrimPrefix(private.URL(), "https://"), "/"))
 	}
-	if _, err := Dial(t.Context(), "https://studio.test/", &Options{Key: roomKey, TLS: trusting, network: here}); !strings.Contains(fmt.Sprint(err), "403") {
+	if _, err := Dial(testwait.Context(t), "https://studio.test/", &Options{Key: roomKey, TLS: trusting, network: here}); !strings.Contains(fmt.Sprint(err), "403") {
 		t.Errorf("a listener on loopback, by another name: %v", err)
 	}
 }
@@ -313,7 +314,7 @@ func TestRelay(t *testing.T) {
 	if err := r.Close(); err != nil {
 		t.Error(err)
 	}
-	if _, err := accepted.Receive(t.Context()); !errors.Is(err, ErrLost) {
+	if _, err := accepted.Receive(testwait.Context(t)); !errors.Is(err, ErrLost) {
 		t.Errorf("without the relay: %v, want %v", err, ErrLost)
 	}
 }
@@ -330,13 +331,13 @@ func TestRelayRefuses(t *testing.T) {
 	l := listen(t, through(r))
 	wrong := through(r)
 	wrong.ICEServers[0].Credential = "canary-wrong"
-	_, err := Dial(t.Context(), l.URL(), wrong)
+	_, err := Dial(testwait.Context(t), l.URL(), wrong)
 	if err == nil || !strings.Contains(err.Error(), "no TURN server gives this machine an address") || strings.Contains(err.Error(), "canary") {
 		t.Error(err)
 	}
 	// The listener's own trouble is said to the dialer.
 	broken := listen(t, wrong)
-	if _, err := Dial(t.Context(), broken.URL(), through(r)); err == nil || !strings.Contains(err.Error(), "no TURN server") || strings.Contains(err.Error(), "canary") {
+	if _, err := Dial(testwait.Context(t), broken.URL(), through(r)); err == nil || !strings.Contains(err.Error(), "no TURN server") || strings.Contains(err.Error(), "canary") {
 		t.Error(err)
 	}
 }
@@ -375,7 +376,7 @@ func stunServer(t *testing.T) (url string, asked *atomic.Int64) {
 	}()
 	t.Cleanup(func() {
 		_ = socket.Close()
-		<-ended
+		testwait.Receive(t, ended)
 	})
 	return "stun:" + socket.LocalAddr().String(), asked
 }
@@ -401,7 +402,7 @@ func TestSTUN(t *testing.T) {
 	if err := p.open(messageLabel, p.messages); err != nil {
 		t.Fatal(err)
 	}
-	offer, err := p.offer(t.Context())
+	offer, err := p.offer(testwait.Context(t))
 	if err != nil || !strings.Contains(offer, " "+seenAs+" typ srflx") || !strings.Contains(offer, " typ host") {
 		t.Errorf("%v: %s", err, offer)
 	}

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"echocast/internal/testwait"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -37,12 +39,12 @@ func listen(t testing.TB, o *Options) *Listener {
 func pair(t testing.TB, dialing, listening *Options) (dialer, accepted *Conn) {
 	t.Helper()
 	l := listen(t, listening)
-	dialer, err := Dial(t.Context(), l.URL(), dialing)
+	dialer, err := Dial(testwait.Context(t), l.URL(), dialing)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = dialer.Close() })
-	accepted, err = l.Accept(t.Context())
+	accepted, err = l.Accept(testwait.Context(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +59,7 @@ func message(number int) []byte {
 
 func mustReceive(t *testing.T, c *Conn, want []byte) {
 	t.Helper()
-	got, err := c.Receive(t.Context())
+	got, err := c.Receive(testwait.Context(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +70,7 @@ func mustReceive(t *testing.T, c *Conn, want []byte) {
 
 func mustSend(t *testing.T, c *Conn, msg []byte) {
 	t.Helper()
-	if err := c.Send(t.Context(), msg); err != nil {
+	if err := c.Send(testwait.Context(t), msg); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -122,7 +124,7 @@ func TestMessagesArriveInOrderAndWhole(t *testing.T) {
 			var sending sync.WaitGroup
 			sending.Go(func() {
 				for i := range count {
-					if err := from.Send(t.Context(), message(i)); err != nil {
+					if err := from.Send(testwait.Context(t), message(i)); err != nil {
 						t.Error(err)
 						return
 					}
@@ -151,7 +153,7 @@ func TestReceivedMessageBelongsToCaller(t *testing.T) {
 	mustSend(t, from, msg)
 	copy(msg, message(2)) // Send must not have kept it
 	mustSend(t, from, msg)
-	first, err := to.Receive(t.Context())
+	first, err := to.Receive(testwait.Context(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,7 +167,7 @@ func TestReceivedMessageBelongsToCaller(t *testing.T) {
 func TestSlowReaderHoldsTheSenderBack(t *testing.T) {
 	from, to := pair(t, nil, nil)
 	sent := fill(t, from)
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(testwait.Context(t))
 	failed, next := sendUntilError(ctx, from, sent)
 	most := uint64(0)
 	received := 0
@@ -174,7 +176,7 @@ func TestSlowReaderHoldsTheSenderBack(t *testing.T) {
 		most = max(most, from.messages.BufferedAmount())
 	}
 	cancel()
-	if err := <-failed; !errors.Is(err, context.Canceled) {
+	if err := testwait.Receive(t, failed); !errors.Is(err, context.Canceled) {
 		t.Errorf("Send: %v, want %v", err, context.Canceled)
 	}
 	for ; received < *next; received++ {
@@ -189,11 +191,11 @@ func TestSlowReaderHoldsTheSenderBack(t *testing.T) {
 func TestSendEndedByContext(t *testing.T) {
 	from, to := pair(t, nil, nil)
 	sent := fill(t, from)
-	ctx, cancel := context.WithCancelCause(t.Context())
+	ctx, cancel := context.WithCancelCause(testwait.Context(t))
 	cause := errors.New("interrupted")
 	failed, next := sendUntilError(ctx, from, sent)
 	cancel(cause)
-	if err := <-failed; !errors.Is(err, cause) {
+	if err := testwait.Receive(t, failed); !errors.Is(err, cause) {
 		t.Errorf("got %v, want %v", err, cause)
 	}
 	for i := range *next {
@@ -207,14 +209,14 @@ func TestReceiveEndedByContext(t *testing.T) {
 	from, to := pair(t, nil, nil)
 	cause := errors.New("interrupted")
 	for i := range 200 {
-		ctx, cancel := context.WithCancelCause(t.Context())
+		ctx, cancel := context.WithCancelCause(testwait.Context(t))
 		result := make(chan error, 1)
 		go func() {
 			_, err := to.Receive(ctx)
 			result <- err
 		}()
 		cancel(cause)
-		if err := <-result; !errors.Is(err, cause) {
+		if err := testwait.Receive(t, result); !errors.Is(err, cause) {
 			t.Fatalf("round %d: got %v, want %v", i, err, cause)
 		}
 		mustSend(t, from, message(i))
@@ -242,14 +244,14 @@ func TestInterruptIsTakenBack(t *testing.T) {
 	to.interruptRead()
 	received := make(chan error, 1)
 	go func() {
-		_, err := to.Receive(t.Context())
+		_, err := to.Receive(testwait.Context(t))
 		received <- err
 	}()
 	for counting.reads.Load() < 2 {
 		runtime.Gosched()
 	}
 	mustSend(t, from, message(0))
-	if err := <-received; err != nil {
+	if err := testwait.Receive(t, received); err != nil {
 		t.Fatal(err)
 	}
 	if reads := counting.reads.Load(); reads > 5 {
@@ -263,18 +265,18 @@ func TestReceiveLosesNothingToContexts(t *testing.T) {
 	from, to := pair(t, nil, nil)
 	const count = 500
 	for next := 0; next < count; {
-		ctx, cancel := context.WithCancel(t.Context())
+		ctx, cancel := context.WithCancel(testwait.Context(t))
 		var sending sync.WaitGroup
 		sending.Go(func() {
 			defer cancel()
-			if err := from.Send(t.Context(), message(next)); err != nil {
+			if err := from.Send(testwait.Context(t), message(next)); err != nil {
 				t.Error(err)
 			}
 		})
 		got, err := to.Receive(ctx)
 		sending.Wait()
 		if err != nil {
-			got, err = to.Receive(t.Context())
+			got, err = to.Receive(testwait.Context(t))
 		}
 		if err != nil || !bytes.Equal(got, message(next)) {
 			t.Fatalf("message %d: %.20q, %v", next, got, err)
@@ -301,11 +303,11 @@ func TestPeerCloses(t *testing.T) {
 				mustReceive(t, staying, message(i))
 			}
 			for range 2 {
-				if _, err := staying.Receive(t.Context()); !errors.Is(err, ErrPeerGone) {
+				if _, err := staying.Receive(testwait.Context(t)); !errors.Is(err, ErrPeerGone) {
 					t.Fatalf("Receive after the last message: %v, want %v", err, ErrPeerGone)
 				}
 			}
-			if err := staying.Send(t.Context(), nil); !errors.Is(err, ErrPeerGone) {
+			if err := staying.Send(testwait.Context(t), nil); !errors.Is(err, ErrPeerGone) {
 				t.Errorf("Send: %v, want %v", err, ErrPeerGone)
 			}
 		})
@@ -316,21 +318,21 @@ func TestPeerCloses(t *testing.T) {
 // queued behind it, could not answer before the timeout: here, an hour.
 func TestPeerClosesWhileBothAreBlocked(t *testing.T) {
 	dialer, accepted := pair(t, nil, &Options{CloseTimeout: time.Hour})
-	<-dialer.answered
+	testwait.Receive(t, dialer.answered)
 	sent := fill(t, dialer)
-	sending, _ := sendUntilError(t.Context(), dialer, sent)
+	sending, _ := sendUntilError(testwait.Context(t), dialer, sent)
 	receiving := make(chan error, 1)
 	go func() {
-		_, err := dialer.Receive(t.Context())
+		_, err := dialer.Receive(testwait.Context(t))
 		receiving <- err
 	}()
 	if err := accepted.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := <-sending; !errors.Is(err, ErrPeerGone) {
+	if err := testwait.Receive(t, sending); !errors.Is(err, ErrPeerGone) {
 		t.Errorf("Send: %v, want %v", err, ErrPeerGone)
 	}
-	if err := <-receiving; !errors.Is(err, ErrPeerGone) {
+	if err := testwait.Receive(t, receiving); !errors.Is(err, ErrPeerGone) {
 		t.Errorf("Receive: %v, want %v", err, ErrPeerGone)
 	}
 }
@@ -339,7 +341,7 @@ func TestClosedConn(t *testing.T) {
 	c, _ := pair(t, nil, nil)
 	receiving := make(chan error, 1)
 	go func() {
-		_, err := c.Receive(t.Context())
+		_, err := c.Receive(testwait.Context(t))
 		receiving <- err
 	}()
 	var closing sync.WaitGroup
@@ -351,13 +353,13 @@ func TestClosedConn(t *testing.T) {
 		})
 	}
 	closing.Wait()
-	if err := <-receiving; !errors.Is(err, net.ErrClosed) {
+	if err := testwait.Receive(t, receiving); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("blocked Receive: %v, want %v", err, net.ErrClosed)
 	}
-	if _, err := c.Receive(t.Context()); !errors.Is(err, net.ErrClosed) {
+	if _, err := c.Receive(testwait.Context(t)); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("Receive: %v, want %v", err, net.ErrClosed)
 	}
-	if err := c.Send(t.Context(), nil); !errors.Is(err, net.ErrClosed) {
+	if err := c.Send(testwait.Context(t), nil); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("Send: %v, want %v", err, net.ErrClosed)
 	}
 }
@@ -370,18 +372,18 @@ func TestCloseEndsReceiveBeforeTheGoodbye(t *testing.T) {
 	mustSend(t, c, []byte("to nobody"))
 	receiving, closing := make(chan error, 1), make(chan error, 1)
 	go func() {
-		_, err := c.Receive(t.Context())
+		_, err := c.Receive(testwait.Context(t))
 		receiving <- err
 	}()
 	for len(c.receiving) == 0 {
 		runtime.Gosched()
 	}
 	go func() { closing <- c.Close() }()
-	if err := <-receiving; !errors.Is(err, net.ErrClosed) {
+	if err := testwait.Receive(t, receiving); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("Receive: %v, want %v", err, net.ErrClosed)
 	}
 	c.end(ErrLost)
-	if err := <-closing; !errors.Is(err, ErrLost) {
+	if err := testwait.Receive(t, closing); !errors.Is(err, ErrLost) {
 		t.Errorf("Close: %v, want %v", err, ErrLost)
 	}
 }
@@ -402,7 +404,7 @@ func TestCloseDuringSends(t *testing.T) {
 	started := make(chan struct{}, len(counts))
 	for i := range counts {
 		sending.Go(func() {
-			for from.Send(t.Context(), message(i)) == nil {
+			for from.Send(testwait.Context(t), message(i)) == nil {
 				if counts[i]++; counts[i] == 1 {
 					started <- struct{}{}
 				}
@@ -413,7 +415,7 @@ func TestCloseDuringSends(t *testing.T) {
 	go func() {
 		n := 0
 		for {
-			if _, err := to.Receive(t.Context()); err != nil {
+			if _, err := to.Receive(testwait.Context(t)); err != nil {
 				if !errors.Is(err, ErrPeerGone) {
 					t.Error(err)
 				}
@@ -424,14 +426,14 @@ func TestCloseDuringSends(t *testing.T) {
 		}
 	}()
 	for range counts {
-		<-started
+		testwait.Receive(t, started)
 	}
 	if err := from.Close(); err != nil {
 		t.Error(err)
 	}
 	sending.Wait()
 	sent := counts[0] + counts[1] + counts[2] + counts[3]
-	if got := <-received; got != sent {
+	if got := testwait.Receive(t, received); got != sent {
 		t.Errorf("%d messages received, %d sent", got, sent)
 	}
 }
@@ -444,7 +446,7 @@ func TestCloseSaysWhatWasNotDelivered(t *testing.T) {
 		t.Errorf("Close with a reader that does not read: %v", err)
 	}
 	for err = nil; err == nil; {
-		_, err = to.Receive(t.Context())
+		_, err = to.Receive(testwait.Context(t))
 	}
 	if !errors.Is(err, ErrLost) {
 		t.Errorf("Receive after a close that broke off: %v, want %v", err, ErrLost)
@@ -456,7 +458,7 @@ func TestOversizedMessages(t *testing.T) {
 	if got := from.MaxMessage(); got != 5000 {
 		t.Errorf("MaxMessage is %d, the peer said 5000", got)
 	}
-	if err := from.Send(t.Context(), make([]byte, 5001)); !errors.Is(err, ErrTooLarge) {
+	if err := from.Send(testwait.Context(t), make([]byte, 5001)); !errors.Is(err, ErrTooLarge) {
 		t.Errorf("Send: %v, want %v", err, ErrTooLarge)
 	}
 	mustSend(t, from, make([]byte, 5000))
@@ -466,7 +468,7 @@ func TestOversizedMessages(t *testing.T) {
 	to.buffer = make([]byte, 4000)
 	mustSend(t, from, make([]byte, 4001))
 	for range 2 {
-		if _, err := to.Receive(t.Context()); !errors.Is(err, ErrTooLarge) {
+		if _, err := to.Receive(testwait.Context(t)); !errors.Is(err, ErrTooLarge) {
 			t.Errorf("Receive: %v, want %v", err, ErrTooLarge)
 		}
 	}
@@ -480,7 +482,7 @@ func TestOptions(t *testing.T) {
 		if _, err := Listen("127.0.0.1:0", bad); err == nil {
 			t.Errorf("Listen took %+v", bad)
 		}
-		if _, err := Dial(t.Context(), "http://127.0.0.1:1", bad); err == nil {
+		if _, err := Dial(testwait.Context(t), "http://127.0.0.1:1", bad); err == nil {
 			t.Errorf("Dial took %+v", bad)
 		}
 	}

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/pion/rtp"
+
+	"echocast/internal/testwait"
 )
 
 // Both tracks arrive under their names, and only where they were asked for.
@@ -24,7 +26,7 @@ func soundArrives(t *testing.T, listener *Options, payload uint8) {
 	if !from.HasSound() || to.HasSound() {
 		t.Fatalf("the listener sends sound: %t, the dialer: %t", from.HasSound(), to.HasSound())
 	}
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(testwait.Context(t))
 	got := map[string]byte{}
 	for sequence := uint16(1); len(got) < 2; sequence++ { // until the way is open, packets go nowhere
 		for i, track := range []string{SoundReplica, SoundUser} {
@@ -57,7 +59,7 @@ func soundArrives(t *testing.T, listener *Options, payload uint8) {
 		t.Error(err)
 	}
 	_ = from.Close()
-	for err = nil; err == nil; _, err = to.Hear(t.Context()) {
+	for err = nil; err == nil; _, err = to.Hear(testwait.Context(t)) {
 	}
 	if !errors.Is(err, ErrPeerGone) {
 		t.Errorf("after the end: %v", err)
@@ -73,7 +75,7 @@ func TestNoSoundUnlessAskedFor(t *testing.T) {
 		if err := conn.Play(SoundReplica, &rtp.Packet{}); err != nil {
 			t.Error(err)
 		}
-		if _, err := conn.Hear(t.Context()); !errors.Is(err, net.ErrClosed) {
+		if _, err := conn.Hear(testwait.Context(t)); !errors.Is(err, net.ErrClosed) {
 			t.Error(err)
 		}
 		if offersSound(conn.peer.LocalDescription().SDP) {

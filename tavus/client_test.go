@@ -18,6 +18,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"echocast/internal/testwait"
 	"echocast/tavus"
 	"echocast/tavus/tavustest"
 )
@@ -82,19 +83,19 @@ func TestRequestsAreTheDocumentedOnes(t *testing.T) {
 		call func(*tavus.Client) error
 	}{
 		"create_conversation_request": {call: func(c *tavus.Client) error {
-			_, err := c.CreateConversation(t.Context(), spec)
+			_, err := c.CreateConversation(testwait.Context(t), spec)
 			return err
 		}},
 		"create_pal_echo_request": {call: func(c *tavus.Client) error {
-			_, err := c.CreatePAL(t.Context(), tavus.EchoPAL{Face: "r1234567890a"})
+			_, err := c.CreatePAL(testwait.Context(t), tavus.EchoPAL{Face: "r1234567890a"})
 			return err
 		}},
 		"create_pal_livekit_request": {call: func(c *tavus.Client) error {
-			_, err := c.CreatePAL(t.Context(), tavus.EchoPAL{Face: "r1234567890a", Name: "echocast livekit", LiveKit: true})
+			_, err := c.CreatePAL(testwait.Context(t), tavus.EchoPAL{Face: "r1234567890a", Name: "echocast livekit", LiveKit: true})
 			return err
 		}},
 		"create_persona_echo_request": {old: true, call: func(c *tavus.Client) error {
-			_, err := c.CreatePAL(t.Context(), tavus.EchoPAL{Face: "r1234567890a"})
+			_, err := c.CreatePAL(testwait.Context(t), tavus.EchoPAL{Face: "r1234567890a"})
 			return err
 		}},
 	} {
@@ -145,7 +146,7 @@ func TestOldNames(t *testing.T) {
 		t.Run(fmt.Sprint("old ", old), func(t *testing.T) {
 			server := &tavustest.Server{OldNames: old, Extra: true}
 			client := onLoopback(t, server)
-			ctx := t.Context()
+			ctx := testwait.Context(t)
 			pal, err := client.CreatePAL(ctx, tavus.EchoPAL{Face: "r1234567890a", Microphone: true})
 			if err != nil || pal.ID == "" {
 				t.Fatal(pal, err)
@@ -203,12 +204,12 @@ func TestOtherRefusalsKeepTheNewNames(t *testing.T) {
 		server := &tavustest.Server{}
 		client := inMemory(t, server)
 		server.Fail(tavustest.Fault{Status: 400, Body: body})
-		if _, err := client.CreateConversation(t.Context(), tavus.Spec{PAL: "p1"}); status(err) != 400 {
+		if _, err := client.CreateConversation(testwait.Context(t), tavus.Spec{PAL: "p1"}); status(err) != 400 {
 			t.Errorf("%s: %v", body, err)
 		}
 		server.Heal()
 		server.Fail(tavustest.Fault{Method: "POST", Status: 400, Body: body, After: true})
-		_, _ = client.CreateConversation(t.Context(), tavus.Spec{PAL: "p1"})
+		_, _ = client.CreateConversation(testwait.Context(t), tavus.Spec{PAL: "p1"})
 		if n := server.Count("POST", "/v2/conversations"); n != 1 {
 			t.Errorf("%s: asked for %d times", body, n)
 		}
@@ -236,7 +237,7 @@ func TestRefusals(t *testing.T) {
 		server := &tavustest.Server{}
 		client := inMemory(t, server)
 		server.Fail(tavustest.Fault{Status: c.status, Body: c.body, Header: http.Header{"Location": {"https://elsewhere.test/x"}}})
-		_, err := client.Conversation(t.Context(), "c1", false)
+		_, err := client.Conversation(testwait.Context(t), "c1", false)
 		if status(err) != c.status {
 			t.Errorf("%d: %v", c.status, err)
 			continue
@@ -269,7 +270,7 @@ func TestAnswersThatAreNone(t *testing.T) {
 			server := &tavustest.Server{}
 			client := onLoopback(t, server)
 			server.Fail(fault)
-			_, err := client.Conversation(t.Context(), "c1", false)
+			_, err := client.Conversation(testwait.Context(t), "c1", false)
 			answer, ok := errors.AsType[*tavus.APIError](err)
 			if !ok || answer.Status != fault.Status || len(answer.Body) > 600 || len(err.Error()) > 600 {
 				t.Errorf("%.800v", err)
@@ -373,7 +374,7 @@ func TestNobodyThere(t *testing.T) {
 	listener := httptest.NewServer(nil)
 	listener.Close()
 	client := &tavus.Client{Key: newKey(t), BaseURL: listener.URL}
-	_, err := client.CreateConversation(t.Context(), tavus.Spec{PAL: "p1"})
+	_, err := client.CreateConversation(testwait.Context(t), tavus.Spec{PAL: "p1"})
 	if _, ok := errors.AsType[*tavus.TransportError](err); !ok || !errors.Is(err, syscall.ECONNREFUSED) || !strings.HasPrefix(err.Error(), "POST /v2/conversations: dial tcp") {
 		t.Errorf("%v", err)
 	}
@@ -387,7 +388,7 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 	server := &tavustest.Server{}
 	client := onLoopback(t, server)
 	server.Fail(tavustest.Fault{Status: 307, Header: http.Header{"Location": {other.URL + "/" + canary}}})
-	_, err := client.CreateConversation(t.Context(), tavus.Spec{PAL: "p1"})
+	_, err := client.CreateConversation(testwait.Context(t), tavus.Spec{PAL: "p1"})
 	if status(err) != 307 || reached {
 		t.Errorf("reached %v: %v", reached, err)
 	}
@@ -417,9 +418,9 @@ func TestIDsAreNoPaths(t *testing.T) {
 	server := &tavustest.Server{}
 	client := inMemory(t, server)
 	for _, id := range []string{"", ".", "..", "a/b", "../pals", "a?b", "-x", "a%2fb", strings.Repeat("a", 200)} {
-		_, one := client.Conversation(t.Context(), id, false)
-		_, two := client.PAL(t.Context(), id)
-		for _, err := range []error{one, two, client.EndConversation(t.Context(), id), client.DeleteConversation(t.Context(), id, false), client.DeletePAL(t.Context(), id)} {
+		_, one := client.Conversation(testwait.Context(t), id, false)
+		_, two := client.PAL(testwait.Context(t), id)
+		for _, err := range []error{one, two, client.EndConversation(testwait.Context(t), id), client.DeleteConversation(testwait.Context(t), id, false), client.DeletePAL(testwait.Context(t), id)} {
 			if err == nil {
 				t.Errorf("%q is taken", id)
 			}
@@ -439,7 +440,7 @@ func TestPages(t *testing.T) {
 			server.Add(fmt.Sprint(i))
 		}
 		seen := map[string]bool{}
-		for info, err := range client.Conversations(t.Context(), tavus.Active) {
+		for info, err := range client.Conversations(testwait.Context(t), tavus.Active) {
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -457,7 +458,7 @@ func TestAPageThatNeverEnds(t *testing.T) {
 	client := inMemory(t, server)
 	server.Fail(tavustest.Fault{Status: 200, Body: `{"data":[{"conversation_id":"c1"}],"total_count":"many"}`})
 	n := 0
-	for range client.Conversations(t.Context(), "") {
+	for range client.Conversations(testwait.Context(t), "") {
 		n++
 	}
 	if n != 1 {
@@ -535,7 +536,7 @@ func TestTheKeyComesBackBroken(t *testing.T) {
 	}))
 	defer server.Close()
 	client := &tavus.Client{Key: newKey(t), BaseURL: server.URL}
-	_, err := client.CreateConversation(t.Context(), tavus.Spec{PAL: "p1"})
+	_, err := client.CreateConversation(testwait.Context(t), tavus.Spec{PAL: "p1"})
 	if _, ok := errors.AsType[*tavus.TransportError](err); !ok || !strings.Contains(err.Error(), "redacted") {
 		t.Errorf("%v", err)
 	}

@@ -21,6 +21,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"echocast/internal/testwait"
 	"echocast/tavus"
 	"echocast/tavus/tavustest"
 )
@@ -52,7 +53,7 @@ func TestOpenAndClose(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "made", "for it")
 	server := &tavustest.Server{Extra: true}
 	client := onLoopback(t, server)
-	conversation, err := tavus.Open(t.Context(), client, specIn(dir))
+	conversation, err := tavus.Open(testwait.Context(t), client, specIn(dir))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +73,7 @@ func TestOpenAndClose(t *testing.T) {
 	var both sync.WaitGroup
 	for range 2 {
 		both.Go(func() {
-			if err := conversation.Close(t.Context()); err != nil {
+			if err := conversation.Close(testwait.Context(t)); err != nil {
 				t.Error(err)
 			}
 		})
@@ -204,11 +205,11 @@ func TestTestMode(t *testing.T) {
 	spec := specIn(t.TempDir())
 	spec.TestMode = true
 	server.Fail(tavustest.Fault{Method: "POST", Reset: true, After: true, Times: 1})
-	conversation, err := tavus.Open(t.Context(), client, spec)
+	conversation, err := tavus.Open(testwait.Context(t), client, spec)
 	if err != nil || !conversation.Over() {
 		t.Fatal(err)
 	}
-	if err := conversation.Close(t.Context()); err != nil || len(remembered(t, spec.StateDir)) != 0 {
+	if err := conversation.Close(testwait.Context(t)); err != nil || len(remembered(t, spec.StateDir)) != 0 {
 		t.Error(err)
 	}
 }
@@ -280,18 +281,18 @@ func TestCloseOfWhatIsOver(t *testing.T) {
 	server := &tavustest.Server{StrictEnd: true}
 	client := inMemory(t, server)
 	dir := t.TempDir()
-	one, err := tavus.Open(t.Context(), client, specIn(dir))
+	one, err := tavus.Open(testwait.Context(t), client, specIn(dir))
 	if err != nil {
 		t.Fatal(err)
 	}
-	two, err := tavus.Open(t.Context(), client, specIn(dir))
+	two, err := tavus.Open(testwait.Context(t), client, specIn(dir))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(client.EndConversation(t.Context(), one.ID), one.Close(t.Context()), client.DeleteConversation(t.Context(), two.ID, false)); err != nil {
+	if err := errors.Join(client.EndConversation(testwait.Context(t), one.ID), one.Close(testwait.Context(t)), client.DeleteConversation(testwait.Context(t), two.ID, false)); err != nil {
 		t.Error(err)
 	}
-	results, err := tavus.EndMine(t.Context(), client, tavus.EndOptions{StateDir: dir, All: true})
+	results, err := tavus.EndMine(testwait.Context(t), client, tavus.EndOptions{StateDir: dir, All: true})
 	if err != nil || len(results) != 1 || results[0].Outcome != tavus.OutcomeEnded || len(remembered(t, dir)) != 0 {
 		t.Errorf("%+v, %v", results, err)
 	}
@@ -302,11 +303,11 @@ func TestPanicEndsTheConversation(t *testing.T) {
 	client := inMemory(t, server)
 	func() {
 		defer func() { _ = recover() }()
-		conversation, err := tavus.Open(t.Context(), client, specIn(t.TempDir()))
+		conversation, err := tavus.Open(testwait.Context(t), client, specIn(t.TempDir()))
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer conversation.Close(t.Context())
+		defer conversation.Close(testwait.Context(t))
 		panic("something else")
 	}()
 	if len(server.Conversations()) != 1 || len(server.Open()) != 0 {
@@ -322,7 +323,7 @@ func TestNothingIsCreatedUnremembered(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := tavus.Open(t.Context(), client, specIn(filepath.Join(file, "dir"))); err == nil || len(server.Requests()) != 0 {
+	if _, err := tavus.Open(testwait.Context(t), client, specIn(filepath.Join(file, "dir"))); err == nil || len(server.Requests()) != 0 {
 		t.Errorf("%v, %v", err, server.Requests())
 	}
 }
@@ -332,14 +333,14 @@ func TestEndMineSpares(t *testing.T) {
 	dir := t.TempDir()
 	server := &tavustest.Server{}
 	client := inMemory(t, server)
-	mine, err := tavus.Open(t.Context(), client, specIn(dir))
+	mine, err := tavus.Open(testwait.Context(t), client, specIn(dir))
 	if err != nil {
 		t.Fatal(err)
 	}
 	otherKey, _ := tavus.NewKey("another-key")
 	outcome := func(client *tavus.Client, all bool) tavus.Outcome {
 		t.Helper()
-		results, err := tavus.EndMine(t.Context(), client, tavus.EndOptions{StateDir: dir, All: all})
+		results, err := tavus.EndMine(testwait.Context(t), client, tavus.EndOptions{StateDir: dir, All: all})
 		if err != nil || len(results) != 1 || results[0].Name != mine.Name {
 			t.Fatalf("%+v, %v", results, err)
 		}
@@ -363,7 +364,7 @@ func TestEndMineSpares(t *testing.T) {
 	if err := os.WriteFile(broken, []byte(`{"conversation_id":`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	results, err := tavus.EndMine(t.Context(), client, tavus.EndOptions{StateDir: dir, All: true})
+	results, err := tavus.EndMine(testwait.Context(t), client, tavus.EndOptions{StateDir: dir, All: true})
 	if err == nil || !strings.Contains(err.Error(), broken) || len(results) != 1 || len(server.Open()) != 0 {
 		t.Errorf("%+v, %v", results, err)
 	}

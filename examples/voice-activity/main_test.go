@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	"echocast/cli"
+	"echocast/internal/testwait"
 )
 
 // Where this is set, the test binary is echocast.
@@ -81,7 +82,7 @@ func TestLoop(t *testing.T) {
 	var hearing sync.WaitGroup
 	var stderr bytes.Buffer
 	hearing.Go(func() {
-		code := cli.Run(t.Context(), []string{"echocast", "hear", "--to", url, "--rate", "16000", "--duration", "7s", "-"}, cli.Streams{Out: write, Err: &stderr})
+		code := cli.Run(testwait.Context(t), []string{"echocast", "hear", "--to", url, "--rate", "16000", "--duration", "7s", "-"}, cli.Streams{Out: write, Err: &stderr})
 		if _ = write.Close(); code != 0 {
 			t.Errorf("hear: code %d: %s", code, &stderr)
 		}
@@ -129,7 +130,7 @@ func spoken(t *testing.T, sentences ...string) (name string, lengths []float64) 
 	const rate = 22050 // espeak-ng's
 	var all []byte
 	for _, sentence := range sentences {
-		wav, err := exec.CommandContext(t.Context(), "espeak-ng", "--stdout", sentence).Output()
+		wav, err := exec.CommandContext(testwait.Context(t), "espeak-ng", "--stdout", sentence).Output()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -180,14 +181,14 @@ var errEnough = errors.New("enough")
 func serve(t *testing.T, user string) (url string, heard func() ([]heardUtterance, []byte)) {
 	t.Helper()
 	record := filepath.Join(t.TempDir(), "heard.wav")
-	ctx, stop := context.WithCancelCause(t.Context())
+	ctx, stop := context.WithCancelCause(testwait.Context(t))
 	lines := &said{until: make(chan struct{})}
 	var stdout bytes.Buffer
 	var ended sync.WaitGroup
 	ended.Go(func() {
 		cli.Run(ctx, []string{"echocast", "replica", "--listen", "127.0.0.1:0", "--json", "--user", user, "--record", record}, cli.Streams{Out: &stdout, Err: lines})
 	})
-	<-lines.until
+	testwait.Receive(t, lines.until)
 	_, url, _ = strings.Cut(lines.String(), "send --to ")
 	url = strings.Fields(url)[0]
 	return url, func() (all []heardUtterance, pcm []byte) {

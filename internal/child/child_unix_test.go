@@ -14,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"echocast/internal/testwait"
 )
 
 // holder returns a shell command that holds a pipe as long as it, or anything it
@@ -51,7 +53,7 @@ func start(t *testing.T, ctx context.Context, line string) *Process {
 // output from ending, and does not outlive it.
 func TestWhatACommandLeavesEnds(t *testing.T) {
 	hold, gone := holder(t)
-	p := start(t, t.Context(), hold+"sleep 600 & echo said")
+	p := start(t, testwait.Context(t), hold+"sleep 600 & echo said")
 	text, err := io.ReadAll(p.Stdout)
 	if err != nil || string(text) != "said\n" {
 		t.Errorf("%q, %v", text, err)
@@ -59,12 +61,12 @@ func TestWhatACommandLeavesEnds(t *testing.T) {
 	if err := p.Wait(); err != nil {
 		t.Error(err)
 	}
-	<-gone
+	testwait.Receive(t, gone)
 }
 
 // A process in the background that still writes is read to its end.
 func TestBackgroundOutputIsRead(t *testing.T) {
-	p := start(t, t.Context(), "(for i in 1 2 3; do sleep 0.1; echo $i; done) & true")
+	p := start(t, testwait.Context(t), "(for i in 1 2 3; do sleep 0.1; echo $i; done) & true")
 	text, err := io.ReadAll(p.Stdout)
 	if err != nil || string(text) != "1\n2\n3\n" {
 		t.Errorf("%q, %v", text, err)
@@ -76,7 +78,7 @@ func TestBackgroundOutputIsRead(t *testing.T) {
 
 func TestAnEndedContextKillsTheGroup(t *testing.T) {
 	hold, gone := holder(t)
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(testwait.Context(t))
 	p := start(t, ctx, hold+"sleep 600 & echo ready; wait")
 	if _, err := p.Stdout.Read(make([]byte, 16)); err != nil {
 		t.Error(err)
@@ -86,18 +88,18 @@ func TestAnEndedContextKillsTheGroup(t *testing.T) {
 	if !err {
 		t.Error("a killed command has no exit error")
 	}
-	<-gone
+	testwait.Receive(t, gone)
 }
 
 func TestExitStatus(t *testing.T) {
-	p := start(t, t.Context(), "exit 3")
+	p := start(t, testwait.Context(t), "exit 3")
 	if _, err := io.ReadAll(p.Stdout); err != nil {
 		t.Error(err)
 	}
 	if err := p.Wait(); err == nil || err.Error() != "exit status 3" {
 		t.Error(err)
 	}
-	if _, err := Start(Command(t.Context(), "/no/such/program")); err == nil {
+	if _, err := Start(Command(testwait.Context(t), "/no/such/program")); err == nil {
 		t.Error("a missing program was started")
 	}
 }
@@ -107,7 +109,7 @@ func TestExitStatus(t *testing.T) {
 func TestSIGPIPEIsReset(t *testing.T) {
 	stop := CatchSIGPIPE()
 	defer stop()
-	p := start(t, t.Context(), "exec yes")
+	p := start(t, testwait.Context(t), "exec yes")
 	_, _ = io.ReadFull(p.Stdout, make([]byte, 10))
 	_ = p.Stdout.Close()
 	if err := p.Wait(); err == nil || !strings.Contains(err.Error(), "broken pipe") {
@@ -133,7 +135,7 @@ func TestCommandsDieWithTheirParent(t *testing.T) {
 	if err := syscall.Mkfifo(ready, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	parent := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestCommandsDieWithTheirParent$")
+	parent := exec.CommandContext(testwait.Context(t), os.Args[0], "-test.run=^TestCommandsDieWithTheirParent$")
 	parent.Env = append(os.Environ(), "CHILD_TEST_PARENT="+hold+"echo >'"+ready+"'; exec sleep 600")
 	if err := parent.Start(); err != nil {
 		t.Fatal(err)
@@ -143,5 +145,5 @@ func TestCommandsDieWithTheirParent(t *testing.T) {
 	}
 	_ = parent.Process.Kill()
 	_ = parent.Wait()
-	<-gone
+	testwait.Receive(t, gone)
 }

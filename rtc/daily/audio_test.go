@@ -10,13 +10,14 @@ import (
 
 	"github.com/pion/opus"
 
+	"echocast/internal/testwait"
 	"echocast/rtc/daily/dailytest"
 )
 
 // hertz decodes packets and counts the waves of the tone in a second of them.
 func hertz(t *testing.T, a *Audio) int {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(testwait.Context(t), time.Minute)
 	defer cancel()
 	decoder, err := opus.NewDecoderWithOutput(48000, 1)
 	if err != nil {
@@ -50,27 +51,27 @@ func hertz(t *testing.T, a *Audio) int {
 func TestAudioOfTheReplica(t *testing.T) {
 	room := newRoom(t, dailytest.Options{})
 	conn := mustJoin(t, room, Options{})
-	if _, err := conn.Audio(t.Context(), ""); err == nil || !strings.Contains(err.Error(), "the replica is not in the room") {
+	if _, err := conn.Audio(testwait.Context(t), ""); err == nil || !strings.Contains(err.Error(), "the replica is not in the room") {
 		t.Errorf("without a replica: %v", err)
 	}
-	if _, err := conn.Audio(t.Context(), "nobody"); err == nil || !strings.Contains(err.Error(), "no participant nobody") {
+	if _, err := conn.Audio(testwait.Context(t), "nobody"); err == nil || !strings.Contains(err.Error(), "no participant nobody") {
 		t.Errorf("nobody: %v", err)
 	}
 	ann, bob := room.Enter("Ann", "tavus-replica"), room.Enter("Bob", "")
 	expect(t, conn, about(joinedEvent, ann.Person, roleReplica), about(joinedEvent, bob.Person, rolePerson))
 	ann.Hum(440)
-	first, err := conn.Audio(t.Context(), "")
+	first, err := conn.Audio(testwait.Context(t), "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got := hertz(t, first); got < 438 || got > 442 {
 		t.Errorf("the replica hums %d Hz, want 440", got)
 	}
-	second, err := conn.Audio(t.Context(), bob.SessionID)
+	second, err := conn.Audio(testwait.Context(t), bob.SessionID)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := first.ReadRTP(t.Context()); !errors.Is(err, net.ErrClosed) {
+	if _, err := first.ReadRTP(testwait.Context(t)); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("the first ends with %v, want %v", err, net.ErrClosed)
 	}
 	bob.Hum(1000) // only now: the microphone comes on later
@@ -78,7 +79,7 @@ func TestAudioOfTheReplica(t *testing.T) {
 		t.Errorf("Bob hums %d Hz, want 1000", got)
 	}
 	crash(t, conn.now(t))
-	for err = nil; err == nil; _, err = second.ReadRTP(t.Context()) {
+	for err = nil; err == nil; _, err = second.ReadRTP(testwait.Context(t)) {
 	}
 	if !errors.Is(err, ErrLost) && !errors.Is(err, net.ErrClosed) {
 		t.Errorf("after a crash: %v", err)

@@ -12,13 +12,14 @@ import (
 	cdppage "github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 
+	"echocast/internal/testwait"
 	"echocast/replica"
 	"echocast/rtc/daily/dailytest"
 )
 
 func TestRefused(t *testing.T) {
 	room := newRoom(t, dailytest.Options{Refuse: &dailytest.Refusal{Type: "exp-room", Message: "The meeting you're trying to join has ended."}})
-	_, err := Join(t.Context(), room.URL()+"?t=secret", local(room, Options{}))
+	_, err := Join(testwait.Context(t), room.URL()+"?t=secret", local(room, Options{}))
 	refused, ok := errors.AsType[*RefusedError](err)
 	if !ok || !errors.Is(err, ErrRefused) {
 		t.Fatalf("got %v, want a refusal", err)
@@ -48,12 +49,12 @@ func TestMessageLimitIsTheRooms(t *testing.T) {
 		}, echoMessage(1, limit-20))
 		full := ascii[:len(ascii)-2] + strings.Repeat(" ", limit-len(ascii)-10) + ascii[len(ascii)-2:]
 		for _, message := range []string{ascii, echoMessage(2, limit+10), echoMessage(3, 1000), `{"text":"` + strings.Repeat("A", 300<<10) + `"}`} {
-			err := conn.Send(t.Context(), []byte(message))
+			err := conn.Send(testwait.Context(t), []byte(message))
 			if tooLarge := len(message) > limit; errors.Is(err, ErrTooLarge) != tooLarge || !tooLarge && err != nil {
 				t.Errorf("%d bytes of %d: %v", len(message), limit, err)
 			}
 		}
-		if err := conn.Send(t.Context(), []byte(full)); err != nil {
+		if err := conn.Send(testwait.Context(t), []byte(full)); err != nil {
 			t.Errorf("%d bytes, less without white space: %v", len(full), err)
 		}
 		expect(t, listener, ascii, echoMessage(3, 1000))
@@ -65,11 +66,11 @@ func TestSendTakesObjectsOnly(t *testing.T) {
 	listener := room.Enter("Ann", "")
 	conn := mustJoin(t, room, Options{})
 	for _, message := range []string{"", " ", "[1]", `"a"`, "{", `{"a":1}}`, `{"a":1},"op":"leave"`} {
-		if err := conn.Send(t.Context(), []byte(message)); err == nil || !strings.Contains(err.Error(), "not a JSON object") {
+		if err := conn.Send(testwait.Context(t), []byte(message)); err == nil || !strings.Contains(err.Error(), "not a JSON object") {
 			t.Errorf("%q: %v", message, err)
 		}
 	}
-	if err := conn.Send(t.Context(), []byte(" {\"a\": 1}\n")); err != nil {
+	if err := conn.Send(testwait.Context(t), []byte(" {\"a\": 1}\n")); err != nil {
 		t.Error(err)
 	}
 	expect(t, listener, `{"a":1}`)
@@ -81,13 +82,13 @@ func TestReplicaIsFoundByWhatItSends(t *testing.T) {
 	ann := room.Enter("Ann", "user-1")
 	conn := mustJoin(t, room, Options{})
 	bob := room.Enter("Bob", "user-2")
-	if err := conn.Send(t.Context(), []byte(`{"to":"all"}`)); err != nil {
+	if err := conn.Send(testwait.Context(t), []byte(`{"to":"all"}`)); err != nil {
 		t.Fatal(err)
 	}
 	expect(t, ann, `{"to":"all"}`)
 	expect(t, bob, `{"to":"all"}`)
 	ready := `{"message_type":"system","event_type":"system.replica_joined"}`
-	if err := bob.Send(t.Context(), []byte(ready)); err != nil {
+	if err := bob.Send(testwait.Context(t), []byte(ready)); err != nil {
 		t.Fatal(err)
 	}
 	expect(t, conn,
@@ -95,13 +96,13 @@ func TestReplicaIsFoundByWhatItSends(t *testing.T) {
 		about(joinedEvent, bob.Person, rolePerson),
 		about(joinedEvent, bob.Person, roleReplica),
 		ready)
-	if err := conn.Send(t.Context(), []byte(`{"to":"the replica"}`)); err != nil {
+	if err := conn.Send(testwait.Context(t), []byte(`{"to":"the replica"}`)); err != nil {
 		t.Fatal(err)
 	}
 	expect(t, bob, `{"to":"the replica"}`)
 	bob.Leave()
 	expect(t, conn, about(leftEvent, bob.Person, roleReplica))
-	if err := conn.Send(t.Context(), []byte(`{"to":"all again"}`)); err != nil {
+	if err := conn.Send(testwait.Context(t), []byte(`{"to":"all again"}`)); err != nil {
 		t.Fatal(err)
 	}
 	expect(t, ann, ready, `{"to":"all again"}`)
@@ -112,17 +113,22 @@ func crash(t *testing.T, p *page) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(p.tab, time.Minute)
 	defer cancel()
-	go func() { <-p.Ended(); cancel() }()
+	go func() {
+		if !testwait.Came(t, p.Ended()) {
+			return
+		}
+		cancel()
+	}()
 	began := time.Now()
 	_, _ = chromedp.Call(ctx, cdppage.Navigate, cdppage.NavigateParams{URL: "chrome://crash"})
-	<-p.Ended()
+	testwait.Receive(t, p.Ended())
 	t.Logf("a crash is noticed after %v", time.Since(began).Round(time.Millisecond))
 }
 
 // now is the page of a connection.
 func (c *Conn) now(t *testing.T) *page {
 	t.Helper()
-	p, _, err := c.current(t.Context())
+	p, _, err := c.current(testwait.Context(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,21 +142,21 @@ func TestPageCrashIsJoinedAgainOnce(t *testing.T) {
 	expect(t, conn, about(joinedEvent, ann.Person, roleReplica))
 
 	crash(t, conn.now(t))
-	if err := conn.Send(t.Context(), []byte(`{"n":1}`)); err != nil {
+	if err := conn.Send(testwait.Context(t), []byte(`{"n":1}`)); err != nil {
 		t.Fatal(err)
 	}
 	expect(t, ann, `{"n":1}`)
 	expect(t, conn, `{"message_type":"room","event_type":"room.rejoined","properties":{"reason":"connection lost: the page has crashed"}}`)
-	if err := ann.Send(t.Context(), []byte(`{"n":2}`)); err != nil {
+	if err := ann.Send(testwait.Context(t), []byte(`{"n":2}`)); err != nil {
 		t.Fatal(err)
 	}
 	expect(t, conn, `{"n":2}`)
 
 	crash(t, conn.now(t))
-	if _, err := conn.Receive(t.Context()); !errors.Is(err, ErrLost) || !strings.Contains(err.Error(), "the page has crashed") {
+	if _, err := conn.Receive(testwait.Context(t)); !errors.Is(err, ErrLost) || !strings.Contains(err.Error(), "the page has crashed") {
 		t.Errorf("receive: %v, want %v", err, ErrLost)
 	}
-	if err := conn.Send(t.Context(), []byte(`{"n":3}`)); !errors.Is(err, ErrLost) {
+	if err := conn.Send(testwait.Context(t), []byte(`{"n":3}`)); !errors.Is(err, ErrLost) {
 		t.Errorf("send: %v, want %v", err, ErrLost)
 	}
 }
@@ -169,7 +175,7 @@ func TestChangesWhileThePageIsGone(t *testing.T) {
 	conn.mu.Unlock()
 	got := map[string]int{}
 	for range 3 {
-		message, err := conn.Receive(t.Context())
+		message, err := conn.Receive(testwait.Context(t))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -180,7 +186,7 @@ func TestChangesWhileThePageIsGone(t *testing.T) {
 			t.Errorf("received %v, want %s once", got, want)
 		}
 	}
-	if err := conn.Send(t.Context(), []byte(`{"n":1}`)); err != nil {
+	if err := conn.Send(testwait.Context(t), []byte(`{"n":1}`)); err != nil {
 		t.Fatal(err)
 	}
 	expect(t, cleo, `{"n":1}`)
@@ -191,7 +197,7 @@ func TestEjected(t *testing.T) {
 	conn := mustJoin(t, room, Options{})
 	people, _ := room.People()
 	room.Fail(people[0].SessionID, dailytest.Refusal{Type: "ejected", Message: "The meeting has ended."})
-	_, err := conn.Receive(t.Context())
+	_, err := conn.Receive(testwait.Context(t))
 	if !errors.Is(err, ErrPeerGone) || !strings.Contains(err.Error(), "ejected: The meeting has ended.") {
 		t.Errorf("got %v, want %v", err, ErrPeerGone)
 	}
@@ -210,24 +216,24 @@ func TestCloseLeavesTheRoom(t *testing.T) {
 	conn := mustJoin(t, room, Options{})
 	received := make(chan error, 1)
 	go func() {
-		_, err := conn.Receive(t.Context())
+		_, err := conn.Receive(testwait.Context(t))
 		received <- err
 	}()
 	_, changed := room.People()
 	if err := conn.Close(); err != nil {
 		t.Error(err)
 	}
-	<-changed
+	testwait.Receive(t, changed)
 	if people, _ := room.People(); len(people) > 0 {
 		t.Errorf("still in the room: %v", people)
 	}
 	if got := room.Leaves(); got != 1 {
 		t.Errorf("the page has left %d times in good order, want once", got)
 	}
-	if err := <-received; !errors.Is(err, net.ErrClosed) {
+	if err := testwait.Receive(t, received); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("receive: %v, want %v", err, net.ErrClosed)
 	}
-	if err := conn.Send(t.Context(), []byte(`{}`)); !errors.Is(err, net.ErrClosed) {
+	if err := conn.Send(testwait.Context(t), []byte(`{}`)); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("send: %v, want %v", err, net.ErrClosed)
 	}
 	if err := conn.Close(); err != nil {
@@ -241,7 +247,7 @@ func TestContextEndsOneCallOnly(t *testing.T) {
 	conn := mustJoin(t, room, Options{})
 	expect(t, conn, about(joinedEvent, ann.Person, rolePerson))
 	cause := errors.New("enough")
-	ctx, cancel := context.WithCancelCause(t.Context())
+	ctx, cancel := context.WithCancelCause(testwait.Context(t))
 	cancel(cause)
 	if _, err := conn.Receive(ctx); !errors.Is(err, cause) {
 		t.Errorf("receive: %v, want %v", err, cause)
@@ -249,7 +255,7 @@ func TestContextEndsOneCallOnly(t *testing.T) {
 	if err := conn.Send(ctx, []byte(`{}`)); !errors.Is(err, cause) {
 		t.Errorf("send: %v, want %v", err, cause)
 	}
-	if err := conn.Send(t.Context(), []byte(`{"n":1}`)); err != nil {
+	if err := conn.Send(testwait.Context(t), []byte(`{"n":1}`)); err != nil {
 		t.Error(err)
 	}
 	expect(t, ann, `{"n":1}`)
@@ -267,7 +273,7 @@ func TestSeveralConversationsInOneBrowser(t *testing.T) {
 	first := browser.running
 	crash(t, conns[1].now(t))
 	for i, conn := range conns {
-		if err := conn.Send(t.Context(), []byte(echoMessage(i, 1000))); err != nil {
+		if err := conn.Send(testwait.Context(t), []byte(echoMessage(i, 1000))); err != nil {
 			t.Fatal(err)
 		}
 		expect(t, people[i], echoMessage(i, 1000))
@@ -290,7 +296,7 @@ func TestNoBrowser(t *testing.T) {
 		"/nowhere/chromium": "no Chromium at /nowhere/chromium: install it (apt-get install chromium), or correct --chromium PATH",
 		"nowhere":           "no Chromium at nowhere: install it (apt-get install chromium), or correct --chromium PATH",
 	} {
-		_, err := Join(t.Context(), "https://example.org/room", &Options{Chromium: path})
+		_, err := Join(testwait.Context(t), "https://example.org/room", &Options{Chromium: path})
 		if !errors.Is(err, ErrNoBrowser) || err.Error() != "daily: join https://example.org/room: "+want {
 			t.Errorf("got %v, want %s", err, want)
 		}
@@ -299,24 +305,24 @@ func TestNoBrowser(t *testing.T) {
 
 func TestJoinThatCannotBe(t *testing.T) {
 	for _, address := range []string{"", "room", "ftp://example.org/room", "https:///room", "%"} {
-		if _, err := Join(t.Context(), address, nil); err == nil || !strings.Contains(err.Error(), "not an http or https address of a room") {
+		if _, err := Join(testwait.Context(t), address, nil); err == nil || !strings.Contains(err.Error(), "not an http or https address of a room") {
 			t.Errorf("%q: %v", address, err)
 		}
 	}
 	missing := filepath.Join(t.TempDir(), "daily.js")
-	if _, err := Join(t.Context(), "https://example.org/room", &Options{DailyJS: missing}); err == nil || !strings.Contains(err.Error(), missing) {
+	if _, err := Join(testwait.Context(t), "https://example.org/room", &Options{DailyJS: missing}); err == nil || !strings.Contains(err.Error(), missing) {
 		t.Errorf("no daily-js: %v", err)
 	}
 }
 
 func TestJoinIsBounded(t *testing.T) {
 	room := newRoom(t, dailytest.Options{})
-	_, err := Join(t.Context(), room.URL(), local(room, Options{JoinTimeout: time.Millisecond}))
+	_, err := Join(testwait.Context(t), room.URL(), local(room, Options{JoinTimeout: time.Millisecond}))
 	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "not in the room within 1ms") {
 		t.Errorf("got %v, want %v", err, context.DeadlineExceeded)
 	}
 	cause := errors.New("enough")
-	ctx, cancel := context.WithCancelCause(t.Context())
+	ctx, cancel := context.WithCancelCause(testwait.Context(t))
 	cancel(cause)
 	if _, err := Join(ctx, room.URL(), local(room, Options{})); !errors.Is(err, cause) {
 		t.Errorf("got %v, want %v", err, cause)
@@ -330,17 +336,17 @@ func TestReplicaInTheRoom(t *testing.T) {
 	conn := mustJoin(t, room, Options{})
 	reports := make(chan replica.Report, 1)
 	go func() {
-		report, _ := replica.New(seat, nil).Run(t.Context())
+		report, _ := replica.New(seat, nil).Run(testwait.Context(t))
 		reports <- report
 	}()
 	message := `{"message_type":"conversation","event_type":"conversation.echo","conversation_id":"c1","properties":{"modality":"audio","audio":"` +
 		strings.Repeat("AAAA", 600) + `","sample_rate":24000,"inference_id":"utterance-1","done":true}}`
-	if err := conn.Send(t.Context(), []byte(message)); err != nil {
+	if err := conn.Send(testwait.Context(t), []byte(message)); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{joinedEvent, "system.replica_joined", "system.pal_joined", "conversation.started_speaking",
 		"conversation.started_speaking", "conversation.stopped_speaking", "conversation.stopped_speaking"} {
-		got, err := conn.Receive(t.Context())
+		got, err := conn.Receive(testwait.Context(t))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -349,7 +355,7 @@ func TestReplicaInTheRoom(t *testing.T) {
 		}
 	}
 	seat.Leave()
-	if report := <-reports; len(report.Complaints) > 0 {
+	if report := testwait.Receive(t, reports); len(report.Complaints) > 0 {
 		t.Errorf("the replica complains: %v", report.Complaints)
 	}
 }

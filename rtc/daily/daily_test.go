@@ -16,6 +16,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"echocast/internal/testwait"
 	"echocast/rtc/daily/dailytest"
 )
 
@@ -77,7 +78,7 @@ func local(room *dailytest.Room, o Options) *Options {
 
 func mustJoin(t testing.TB, room *dailytest.Room, o Options) *Conn {
 	t.Helper()
-	conn, err := Join(t.Context(), room.URL(), local(room, o))
+	conn, err := Join(testwait.Context(t), room.URL(), local(room, o))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +97,7 @@ type receiver interface {
 // expect receives messages that have to be these.
 func expect(t testing.TB, conn receiver, want ...string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(testwait.Context(t), time.Minute)
 	defer cancel()
 	for _, message := range want {
 		got, err := conn.Receive(ctx)
@@ -136,10 +137,10 @@ func TestMessagesGoBothWaysInOrder(t *testing.T) {
 	}
 	const messages = 100
 	for i := range messages {
-		if err := conn.Send(t.Context(), []byte(echoMessage(i, 3434))); err != nil {
+		if err := conn.Send(testwait.Context(t), []byte(echoMessage(i, 3434))); err != nil {
 			t.Fatal(err)
 		}
-		if err := replica.Send(t.Context(), []byte(echoMessage(messages+i, 1000))); err != nil {
+		if err := replica.Send(testwait.Context(t), []byte(echoMessage(messages+i, 1000))); err != nil {
 			t.Fatal(err)
 		}
 	}

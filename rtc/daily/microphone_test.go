@@ -14,6 +14,7 @@ import (
 	"github.com/pion/rtp"
 
 	"echocast/echo"
+	"echocast/internal/testwait"
 	"echocast/rtc/daily/dailytest"
 )
 
@@ -130,7 +131,7 @@ func stage(t *testing.T, h *hearing, options *echo.Options) (*echo.Session, *dai
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = session.Close() })
-	if err := session.WaitReady(t.Context()); err != nil {
+	if err := session.WaitReady(testwait.Context(t)); err != nil {
 		t.Fatal(err)
 	}
 	return session, ann, conn
@@ -140,7 +141,7 @@ func TestMicrophoneIsHeard(t *testing.T) {
 	h := newHearing(t)
 	session, _, _ := stage(t, h, nil)
 	const length = 3 * MicrophoneRate
-	receipt, err := session.Speak(t.Context(), echo.Speech{Samples: &tone{length: length}})
+	receipt, err := session.Speak(testwait.Context(t), echo.Speech{Samples: &tone{length: length}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -171,18 +172,18 @@ func TestMicrophoneInterrupt(t *testing.T) {
 	})
 	spoken := make(chan echo.Receipt, 1)
 	go func() {
-		receipt, err := session.Speak(t.Context(), echo.Speech{Samples: &tone{length: 60 * MicrophoneRate}})
+		receipt, err := session.Speak(testwait.Context(t), echo.Speech{Samples: &tone{length: 60 * MicrophoneRate}})
 		if !errors.Is(err, echo.ErrStopped) {
 			t.Errorf("it ends with %v", err)
 		}
 		spoken <- receipt
 	}()
-	<-held
+	testwait.Receive(t, held)
 	before := len(h.samples(t, 24000))
-	if err := session.Interrupt(t.Context(), nil); err != nil {
+	if err := session.Interrupt(testwait.Context(t), nil); err != nil {
 		t.Fatal(err)
 	}
-	receipt := <-spoken
+	receipt := testwait.Receive(t, spoken)
 	if receipt.Outcome != echo.Interrupted {
 		t.Errorf("%+v", receipt)
 	}
@@ -210,14 +211,14 @@ func TestMicrophoneWithEvents(t *testing.T) {
 			if strings.Contains(event, "stopped") {
 				h.samples(t, 60000) // it has heard it all
 			}
-			_ = ann.Send(t.Context(), []byte(event))
+			_ = ann.Send(testwait.Context(t), []byte(event))
 		}
 	}()
-	receipt, err := session.Speak(t.Context(), echo.Speech{Samples: &tone{length: MicrophoneRate}})
+	receipt, err := session.Speak(testwait.Context(t), echo.Speech{Samples: &tone{length: MicrophoneRate}})
 	if err != nil || receipt.Outcome != echo.Finished || receipt.SpokenBy != echo.ByEvent || receipt.SpokenSeconds != 1 {
 		t.Errorf("%v, %+v", err, receipt)
 	}
-	<-said
+	testwait.Receive(t, said)
 }
 
 // A page that breaks takes with it what it held.
@@ -226,15 +227,15 @@ func TestMicrophoneOfABrokenPage(t *testing.T) {
 	session, _, conn := stage(t, h, nil)
 	ended := make(chan error, 1)
 	go func() {
-		_, err := session.Speak(t.Context(), echo.Speech{Samples: &tone{length: 60 * MicrophoneRate}})
+		_, err := session.Speak(testwait.Context(t), echo.Speech{Samples: &tone{length: 60 * MicrophoneRate}})
 		ended <- err
 	}()
 	h.samples(t, 48000)
 	crash(t, conn.now(t))
-	if err := <-ended; !errors.Is(err, echo.ErrLost) {
+	if err := testwait.Receive(t, ended); !errors.Is(err, echo.ErrLost) {
 		t.Errorf("it ends with %v", err)
 	}
-	receipt, err := session.Speak(t.Context(), echo.Speech{Samples: &tone{length: MicrophoneRate}})
+	receipt, err := session.Speak(testwait.Context(t), echo.Speech{Samples: &tone{length: MicrophoneRate}})
 	if err != nil || receipt.Outcome != echo.Sent {
 		t.Errorf("after it: %v, %+v", err, receipt)
 	}
@@ -251,7 +252,7 @@ func TestMicrophoneThatIsNotThere(t *testing.T) {
 	if err := m.Begin(echo.Utterance{InferenceID: "u", Rate: 16000}); err == nil || !strings.Contains(err.Error(), "16000 Hz") {
 		t.Errorf("got %v", err)
 	}
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(testwait.Context(t))
 	cancel()
 	if err := m.Interrupt(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)

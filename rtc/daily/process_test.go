@@ -14,6 +14,7 @@ import (
 
 	"github.com/chromedp/chromedp"
 
+	"echocast/internal/testwait"
 	"echocast/rtc/daily/dailytest"
 )
 
@@ -93,11 +94,11 @@ func TestKilledBrowserIsStartedAgainOnce(t *testing.T) {
 	began := time.Now()
 	kill(t, &browser)
 	for _, p := range pages {
-		<-p.Ended()
+		testwait.Receive(t, p.Ended())
 		t.Logf("noticed after %v", time.Since(began).Round(time.Millisecond))
 	}
 	for i, conn := range conns {
-		if err := conn.Send(t.Context(), []byte(`{"n":1}`)); err != nil {
+		if err := conn.Send(testwait.Context(t), []byte(`{"n":1}`)); err != nil {
 			t.Fatal(err)
 		}
 		expect(t, people[i], `{"n":1}`)
@@ -110,7 +111,7 @@ func TestKilledBrowserIsStartedAgainOnce(t *testing.T) {
 	}
 	kill(t, &browser)
 	for _, conn := range conns {
-		if _, err := conn.Receive(t.Context()); !errors.Is(err, ErrLost) || !strings.Contains(err.Error(), "the browser has gone") {
+		if _, err := conn.Receive(testwait.Context(t)); !errors.Is(err, ErrLost) || !strings.Contains(err.Error(), "the browser has gone") {
 			t.Errorf("got %v, want %v", err, ErrLost)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/chromedp/chromedp"
 
+	"echocast/internal/testwait"
 	"echocast/rtc/daily/dailytest"
 )
 
@@ -31,7 +32,7 @@ func fromCDN(t *testing.T, script []byte) error {
 		chromedp.Flag("ignore-certificate-errors", true),
 		chromedp.Flag("host-resolver-rules", "MAP unpkg.com "+address),
 	}}
-	conn, err := Join(t.Context(), room.URL(), &Options{Browser: &browser, CallMachine: room.CallMachine()})
+	conn, err := Join(testwait.Context(t), room.URL(), &Options{Browser: &browser, CallMachine: room.CallMachine()})
 	if err != nil {
 		return err
 	}
@@ -75,7 +76,7 @@ func TestPagesAreForTheBrowserOnly(t *testing.T) {
 		{"a page of another local server", "secret/page.js", "", "http://127.0.0.1:1", 403},
 		{"a page without an origin", "secret/page.js", "", "null", 403},
 	} {
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, strings.TrimSuffix(address, "secret/")+test.path, nil)
+		request, err := http.NewRequestWithContext(testwait.Context(t), http.MethodGet, strings.TrimSuffix(address, "secret/")+test.path, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"echocast/echo"
+	"echocast/internal/testwait"
 )
 
 // A server that stands still is not sent more than HighWater and one packet,
@@ -31,7 +32,7 @@ func TestSpeakWaitsForTheServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = running.Signal(syscall.SIGCONT) })
-	ctx, cancel := context.WithCancelCause(t.Context())
+	ctx, cancel := context.WithCancelCause(testwait.Context(t))
 	ended := make(chan error, 1)
 	go func() {
 		_, err := r.Speak(ctx, make([]float32, 1<<20), false)
@@ -43,7 +44,7 @@ func TestSpeakWaitsForTheServer(t *testing.T) {
 	}
 	why := errors.New("enough")
 	cancel(why)
-	if err := <-ended; !errors.Is(err, why) {
+	if err := testwait.Receive(t, ended); !errors.Is(err, why) {
 		t.Errorf("Speak: %v, want the cause of its context", err)
 	}
 	if most := r.options.HighWater + maxChunk + 500; buffered(publisher) > most {

@@ -19,6 +19,7 @@ import (
 
 	"echocast/hear"
 	"echocast/internal/opusencoder"
+	"echocast/internal/testwait"
 )
 
 // hums is a participant whose microphone hears a tone until the test ends, and
@@ -76,7 +77,7 @@ func never(int) bool { return false }
 // heardFrom is what comes of so many packets, at 48 kHz.
 func heardFrom(t *testing.T, name, from string, packets int) ([]int16, hear.Stats) {
 	t.Helper()
-	room, err := Join(t.Context(), Address{URL: serverURL(t), Room: name}, Credentials{Key: testKey, Secret: testSecret}, &Options{Identity: DefaultEarIdentity})
+	room, err := Join(testwait.Context(t), Address{URL: serverURL(t), Room: name}, Credentials{Key: testKey, Secret: testSecret}, &Options{Identity: DefaultEarIdentity})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +86,7 @@ func heardFrom(t *testing.T, name, from string, packets int) ([]int16, hear.Stat
 		t.Fatal(err)
 	}
 	enough := errors.New("enough")
-	ctx, cancel := context.WithCancelCause(t.Context())
+	ctx, cancel := context.WithCancelCause(testwait.Context(t))
 	var track *hear.Track
 	came := 0
 	err = room.Hear(ctx, from, func(_ string, p *rtp.Packet) {

@@ -14,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"echocast/echo"
+	"echocast/internal/testwait"
 	"echocast/rtc/livekit/livekittest"
 )
 
@@ -55,7 +56,7 @@ func (s *samples) sent() []byte { return appendPCM(nil, s.all) }
 
 func join(t testing.TB, name string, options *Options) *Room {
 	t.Helper()
-	r, err := Join(t.Context(), Address{URL: serverURL(t), Room: name}, Credentials{Key: testKey, Secret: testSecret}, options)
+	r, err := Join(testwait.Context(t), Address{URL: serverURL(t), Room: name}, Credentials{Key: testKey, Secret: testSecret}, options)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +71,7 @@ func session(t testing.TB, r *Room, options *echo.Options) *echo.Session {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.Close() })
-	if err := s.WaitReady(t.Context()); err != nil {
+	if err := s.WaitReady(testwait.Context(t)); err != nil {
 		t.Fatal(err)
 	}
 	return s
@@ -80,7 +81,7 @@ var burst = &echo.Options{Pace: echo.Pace{Mode: echo.BurstMode}}
 
 func speak(t testing.TB, s *echo.Session, what *samples) echo.Receipt {
 	t.Helper()
-	receipt, err := s.Speak(t.Context(), echo.Speech{Samples: what})
+	receipt, err := s.Speak(testwait.Context(t), echo.Speech{Samples: what})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,7 +128,7 @@ func TestUtterancesInARow(t *testing.T) {
 func TestLostReportCostsOneUtterance(t *testing.T) {
 	avatar := startAvatar(t, t.Name(), "-lose-finished", "1", "-no-started")
 	s := session(t, join(t, t.Name(), nil), &echo.Options{Pace: burst.Pace, HeardTimeout: 500 * time.Millisecond})
-	lost, err := s.Speak(t.Context(), echo.Speech{Samples: noise(0.3)})
+	lost, err := s.Speak(testwait.Context(t), echo.Speech{Samples: noise(0.3)})
 	if !errors.Is(err, echo.ErrUnverified) {
 		t.Errorf("the utterance that was not reported ends with %v, %+v", err, lost)
 	}
@@ -152,14 +153,14 @@ func TestInterrupt(t *testing.T) {
 	}
 	done := make(chan result, 1)
 	go func() {
-		receipt, err := s.Speak(t.Context(), echo.Speech{Samples: what})
+		receipt, err := s.Speak(testwait.Context(t), echo.Speech{Samples: what})
 		done <- result{receipt, err}
 	}()
 	avatar.expect(livekittest.Started)
-	if err := s.Interrupt(t.Context(), nil); err != nil {
+	if err := s.Interrupt(testwait.Context(t), nil); err != nil {
 		t.Fatal(err)
 	}
-	got := <-done
+	got := testwait.Receive(t, done)
 	avatar.expect(livekittest.Cleared)
 	report := avatar.expect(livekittest.Finished)
 	if !errors.Is(got.err, echo.ErrStopped) || got.receipt.Outcome != echo.Interrupted || got.receipt.SpokenBy != echo.ByEvent {
@@ -184,10 +185,10 @@ func TestInterruptOfAnAvatarThatObeysAnother(t *testing.T) {
 	if err := r.Begin(echo.Utterance{InferenceID: echo.NewInferenceID(), Rate: 24000}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.Speak(t.Context(), make([]float32, 100), false); err != nil {
+	if _, err := r.Speak(testwait.Context(t), make([]float32, 100), false); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.Interrupt(t.Context()); !errors.Is(err, ErrRejected) {
+	if err := r.Interrupt(testwait.Context(t)); !errors.Is(err, ErrRejected) {
 		t.Errorf("Interrupt: %v, want ErrRejected", err)
 	}
 }
@@ -200,7 +201,7 @@ func TestInputThatStalls(t *testing.T) {
 	what.stallAt, what.resume = 24000, resume
 	done := make(chan echo.Receipt, 1)
 	go func() {
-		receipt, err := s.Speak(t.Context(), echo.Speech{Samples: what})
+		receipt, err := s.Speak(testwait.Context(t), echo.Speech{Samples: what})
 		if err != nil {
 			t.Error(err)
 		}
@@ -208,7 +209,7 @@ func TestInputThatStalls(t *testing.T) {
 	}()
 	avatar.expect(livekittest.Underrun)
 	close(resume)
-	if receipt := <-done; receipt.Outcome != echo.Finished || receipt.SpokenSeconds != 2 {
+	if receipt := testwait.Receive(t, done); receipt.Outcome != echo.Finished || receipt.SpokenSeconds != 2 {
 		t.Errorf("receipt %+v, want 2 s finished", receipt)
 	}
 	mustEqual(t, heard(t, avatar.expect(livekittest.Finished)), what.sent())
@@ -241,7 +242,7 @@ func TestAvatarIsKilled(t *testing.T) {
 	if err := r.Begin(echo.Utterance{InferenceID: "a", Rate: 24000}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.Speak(t.Context(), make([]float32, 100), false); !errors.Is(err, ErrAvatarGone) || !errors.Is(err, echo.ErrLost) {
+	if _, err := r.Speak(testwait.Context(t), make([]float32, 100), false); !errors.Is(err, ErrAvatarGone) || !errors.Is(err, echo.ErrLost) {
 		t.Errorf("Speak: %v, want echo.ErrLost and ErrAvatarGone", err)
 	}
 }
@@ -296,7 +297,7 @@ func TestJoinErrors(t *testing.T) {
 		"token":  {Token: foreign},
 		"text":   {Token: "no-token-at-all"},
 	} {
-		_, err := Join(t.Context(), Address{url, "room"}, with, nil)
+		_, err := Join(testwait.Context(t), Address{url, "room"}, with, nil)
 		if !errors.Is(err, ErrRefused) {
 			t.Errorf("wrong %s: %v, want ErrRefused", name, err)
 			continue
@@ -314,7 +315,7 @@ func TestJoinNobody(t *testing.T) {
 	}
 	address := l.Addr().String()
 	_ = l.Close()
-	_, err = Join(t.Context(), Address{"ws://" + address, "room"}, Credentials{Key: testKey, Secret: testSecret}, nil)
+	_, err = Join(testwait.Context(t), Address{"ws://" + address, "room"}, Credentials{Key: testKey, Secret: testSecret}, nil)
 	if err == nil || errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), address) {
 		t.Errorf("Join: %v, want an error that names %s", err, address)
 	}
@@ -326,7 +327,7 @@ func TestCloseEndsEverything(t *testing.T) {
 	r := join(t, t.Name(), nil)
 	failed := make(chan error, 1)
 	go func() {
-		_, err := r.Next(t.Context())
+		_, err := r.Next(testwait.Context(t))
 		failed <- err
 	}()
 	for range 2 {
@@ -334,13 +335,13 @@ func TestCloseEndsEverything(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if err := <-failed; !errors.Is(err, net.ErrClosed) {
+	if err := testwait.Receive(t, failed); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("Next: %v, want net.ErrClosed", err)
 	}
-	if _, err := r.Speak(t.Context(), nil, true); !errors.Is(err, net.ErrClosed) {
+	if _, err := r.Speak(testwait.Context(t), nil, true); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("Speak: %v, want net.ErrClosed", err)
 	}
-	if err := r.Interrupt(t.Context()); !errors.Is(err, net.ErrClosed) {
+	if err := r.Interrupt(testwait.Context(t)); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("Interrupt: %v, want net.ErrClosed", err)
 	}
 }
@@ -356,7 +357,7 @@ func TestCloseDelivers(t *testing.T) {
 	if err := r.Begin(echo.Utterance{InferenceID: echo.NewInferenceID(), Rate: 24000}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.Speak(t.Context(), pcm, true); err != nil {
+	if _, err := r.Speak(testwait.Context(t), pcm, true); err != nil {
 		t.Fatal(err)
 	}
 	if err := r.Close(); err != nil {
@@ -376,7 +377,7 @@ func TestResumedConnection(t *testing.T) {
 	what.stallAt, what.resume = 24000, resume
 	done := make(chan echo.Receipt, 1)
 	go func() {
-		receipt, err := s.Speak(t.Context(), echo.Speech{Samples: what})
+		receipt, err := s.Speak(testwait.Context(t), echo.Speech{Samples: what})
 		if err != nil {
 			t.Error(err)
 		}
@@ -392,7 +393,7 @@ func TestResumedConnection(t *testing.T) {
 		}
 	}
 	close(resume)
-	if receipt := <-done; receipt.Outcome != echo.Finished {
+	if receipt := testwait.Receive(t, done); receipt.Outcome != echo.Finished {
 		t.Errorf("receipt %+v, want finished", receipt)
 	}
 	mustEqual(t, heard(t, avatar.expect(livekittest.Finished)), what.sent())
@@ -408,20 +409,20 @@ func TestRestartedConnection(t *testing.T) {
 	if err := r.Begin(echo.Utterance{InferenceID: echo.NewInferenceID(), Rate: 24000}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.Speak(t.Context(), make([]float32, 100), false); err != nil {
+	if _, err := r.Speak(testwait.Context(t), make([]float32, 100), false); err != nil {
 		t.Fatal(err)
 	}
 	r.room.Simulate(lksdk.SimulateNodeFailure)
 	if err := next(r, TypeReconnected); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.Speak(t.Context(), make([]float32, 100), false); !errors.Is(err, ErrLost) || !errors.Is(err, echo.ErrLost) {
+	if _, err := r.Speak(testwait.Context(t), make([]float32, 100), false); !errors.Is(err, ErrLost) || !errors.Is(err, echo.ErrLost) {
 		t.Errorf("Speak: %v, want ErrLost and echo.ErrLost", err)
 	}
 	if err := r.Begin(echo.Utterance{InferenceID: echo.NewInferenceID(), Rate: 24000}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.Speak(t.Context(), make([]float32, 100), true); err != nil {
+	if _, err := r.Speak(testwait.Context(t), make([]float32, 100), true); err != nil {
 		t.Errorf("the utterance after it: %v", err)
 	}
 }

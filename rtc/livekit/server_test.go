@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"echocast/internal/testwait"
 	"echocast/rtc/livekit/livekittest"
 )
 
@@ -88,7 +89,7 @@ func startAvatar(t testing.TB, room string, args ...string) *avatarProcess {
 	}()
 	t.Cleanup(func() {
 		_ = a.command.Process.Signal(os.Interrupt)
-		<-read
+		testwait.Receive(t, read)
 		_ = a.command.Wait()
 		for r := range a.reports {
 			a.judge(r)

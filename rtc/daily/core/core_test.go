@@ -17,6 +17,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"echocast/internal/testwait"
 	"echocast/rtc/daily"
 	"echocast/rtc/daily/core"
 	"echocast/rtc/daily/dailytest"
@@ -74,7 +75,7 @@ func newRoom(t testing.TB, o dailytest.Options) *dailytest.Room {
 func join(t testing.TB, room *dailytest.Room, o daily.Options) *daily.Conn {
 	t.Helper()
 	o.Library = load(t)
-	conn, err := daily.Join(t.Context(), room.URL(), &o)
+	conn, err := daily.Join(testwait.Context(t), room.URL(), &o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +92,7 @@ func expect(t testing.TB, from interface {
 	Receive(ctx context.Context) ([]byte, error)
 }, want ...string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(testwait.Context(t), time.Minute)
 	defer cancel()
 	for _, text := range want {
 		message, err := from.Receive(ctx)
@@ -114,11 +115,11 @@ func TestConversation(t *testing.T) {
 	bob := room.Enter("Bob", "")
 	expect(t, conn, `"user_name":"Bob","role":"person"`)
 	message := `{"a":"` + strings.Repeat("é€\\u0000\\t", 300) + `","n":1}`
-	if err := conn.Send(t.Context(), []byte(message)); err != nil {
+	if err := conn.Send(testwait.Context(t), []byte(message)); err != nil {
 		t.Fatal(err)
 	}
 	expect(t, ann, message)
-	if err := ann.Send(t.Context(), []byte(message)); err != nil {
+	if err := ann.Send(testwait.Context(t), []byte(message)); err != nil {
 		t.Fatal(err)
 	}
 	expect(t, conn, message)
@@ -130,18 +131,18 @@ func TestConversation(t *testing.T) {
 	if err := conn.Close(); err != nil || room.Leaves() != 1 {
 		t.Errorf("%v, %d leaves", err, room.Leaves())
 	}
-	if err := conn.Send(t.Context(), []byte("{}")); !errors.Is(err, net.ErrClosed) {
+	if err := conn.Send(testwait.Context(t), []byte("{}")); !errors.Is(err, net.ErrClosed) {
 		t.Error(err)
 	}
 }
 
 func TestRefused(t *testing.T) {
 	room := newRoom(t, dailytest.Options{Refuse: &dailytest.Refusal{Message: "the meeting is full"}})
-	_, err := daily.Join(t.Context(), room.URL(), &daily.Options{Library: load(t)})
+	_, err := daily.Join(testwait.Context(t), room.URL(), &daily.Options{Library: load(t)})
 	if !errors.Is(err, daily.ErrRefused) || !strings.Contains(err.Error(), "the meeting is full") {
 		t.Error(err)
 	}
-	_, err = daily.Join(t.Context(), "http://127.0.0.1:1/room", &daily.Options{Library: load(t)})
+	_, err = daily.Join(testwait.Context(t), "http://127.0.0.1:1/room", &daily.Options{Library: load(t)})
 	if err == nil || !strings.Contains(err.Error(), "no way to the room") {
 		t.Error(err)
 	}
@@ -156,10 +157,10 @@ func TestTooLarge(t *testing.T) {
 		t.Error(conn.MaxMessage())
 	}
 	large := `{"a":"` + strings.Repeat("x", 5000) + `"}`
-	if err := conn.Send(t.Context(), []byte(large)); !errors.Is(err, daily.ErrTooLarge) {
+	if err := conn.Send(testwait.Context(t), []byte(large)); !errors.Is(err, daily.ErrTooLarge) {
 		t.Error(err)
 	}
-	if err := conn.Send(t.Context(), []byte(`{"b":1}`)); err != nil {
+	if err := conn.Send(testwait.Context(t), []byte(`{"b":1}`)); err != nil {
 		t.Error(err)
 	}
 	expect(t, ann, `{"b":1}`)
@@ -171,13 +172,13 @@ func TestRefusedMessage(t *testing.T) {
 	for _, more := range []bool{true, false} {
 		room := newRoom(t, dailytest.Options{MaxMessage: 1000})
 		room.Enter("Ann", "tavus-replica-1")
-		conn, err := daily.Join(t.Context(), room.URL(), &daily.Options{Library: load(t)})
+		conn, err := daily.Join(testwait.Context(t), room.URL(), &daily.Options{Library: load(t)})
 		if err != nil {
 			t.Fatal(err)
 		}
-		err = conn.Send(t.Context(), []byte(`{"a":"`+strings.Repeat("x", 2000)+`"}`))
+		err = conn.Send(testwait.Context(t), []byte(`{"a":"`+strings.Repeat("x", 2000)+`"}`))
 		for more && err == nil {
-			err = conn.Send(t.Context(), []byte(`{"b":1}`))
+			err = conn.Send(testwait.Context(t), []byte(`{"b":1}`))
 		}
 		if closed := conn.Close(); !more {
 			err = closed
@@ -196,12 +197,12 @@ func TestRejoins(t *testing.T) {
 	expect(t, conn, `"role":"replica"`)
 	room.Fail(session(t, room), dailytest.Refusal{Message: "connection closed"})
 	expect(t, conn, `"event_type":"room.rejoined","properties":{"reason":"connection lost: connection closed"}`)
-	if err := conn.Send(t.Context(), []byte(`{"c":1}`)); err != nil {
+	if err := conn.Send(testwait.Context(t), []byte(`{"c":1}`)); err != nil {
 		t.Fatal(err)
 	}
 	expect(t, ann, `{"c":1}`)
 	room.Fail(session(t, room), dailytest.Refusal{Message: "connection closed"})
-	if _, err := conn.Receive(t.Context()); !errors.Is(err, daily.ErrLost) {
+	if _, err := conn.Receive(testwait.Context(t)); !errors.Is(err, daily.ErrLost) {
 		t.Error(err)
 	}
 }
@@ -215,14 +216,14 @@ func TestUnsentMessagesAreSentAgain(t *testing.T) {
 	var want []string
 	for n := range 15 {
 		want = append(want, fmt.Sprintf(`{"n":%d}`, n))
-		if err := conn.Send(t.Context(), []byte(want[n])); err != nil {
+		if err := conn.Send(testwait.Context(t), []byte(want[n])); err != nil {
 			t.Fatal(err)
 		}
 	}
 	expect(t, ann, want[:3]...)
 	room.Fail(session(t, room), dailytest.Refusal{Message: "connection closed"})
 	expect(t, ann, want[3:]...)
-	if err := conn.Send(t.Context(), []byte(`{"n":15}`)); err != nil {
+	if err := conn.Send(testwait.Context(t), []byte(`{"n":15}`)); err != nil {
 		t.Fatal(err)
 	}
 	expect(t, ann, `{"n":15}`)
@@ -235,7 +236,7 @@ func TestSendWaitsForTheLibrary(t *testing.T) {
 	ann := room.Enter("Ann", "tavus-replica-1")
 	conn := join(t, room, daily.Options{})
 	why := errors.New("enough")
-	ctx, cancel := context.WithCancelCause(t.Context())
+	ctx, cancel := context.WithCancelCause(testwait.Context(t))
 	ended := make(chan error)
 	sent := make(chan struct{}, 100)
 	go func() {
@@ -248,10 +249,10 @@ func TestSendWaitsForTheLibrary(t *testing.T) {
 		}
 	}()
 	for range 17 { // one is delivered, and sixteen are on their way
-		<-sent
+		testwait.Receive(t, sent)
 	}
 	cancel(why)
-	if err := <-ended; !errors.Is(err, why) {
+	if err := testwait.Receive(t, ended); !errors.Is(err, why) {
 		t.Errorf("Send: %v, want the cause of its context", err)
 	}
 	room.Fail(session(t, room), dailytest.Refusal{Message: "connection closed"})
@@ -271,7 +272,7 @@ func TestPutOut(t *testing.T) {
 			room := newRoom(t, dailytest.Options{})
 			conn := join(t, room, daily.Options{})
 			end(t, room)
-			if _, err := conn.Receive(t.Context()); !errors.Is(err, daily.ErrPeerGone) {
+			if _, err := conn.Receive(testwait.Context(t)); !errors.Is(err, daily.ErrPeerGone) {
 				t.Error(err)
 			}
 			if joins := room.Joins(); len(joins) != 1 {
@@ -300,7 +301,7 @@ func TestAudio(t *testing.T) {
 	ann := room.Enter("Ann", "tavus-replica-1")
 	conn := join(t, room, daily.Options{})
 	ann.Hum(440)
-	sound, err := conn.Audio(t.Context(), "")
+	sound, err := conn.Audio(testwait.Context(t), "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -308,7 +309,7 @@ func TestAudio(t *testing.T) {
 	crossings, last := 0, int16(0)
 	const packets = 50
 	for i := range packets {
-		p, err := sound.ReadRTP(t.Context())
+		p, err := sound.ReadRTP(testwait.Context(t))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -338,11 +339,11 @@ func TestManyConversations(t *testing.T) {
 			conn := join(t, room, daily.Options{})
 			for j := range 50 {
 				message := fmt.Sprintf(`{"room":%d,"n":%d}`, i, j)
-				if err := conn.Send(t.Context(), []byte(message)); err != nil {
+				if err := conn.Send(testwait.Context(t), []byte(message)); err != nil {
 					t.Error(err)
 					return
 				}
-				if got, err := ann.Receive(t.Context()); err != nil || string(got) != message {
+				if got, err := ann.Receive(testwait.Context(t)); err != nil || string(got) != message {
 					t.Errorf("%s, %v, want %s", got, err, message)
 					return
 				}

@@ -1,0 +1,54 @@
+// Package testwait bounds the waits of tests, so that a test fails when it waits
+// for what cannot come, rather than hangs.
+package testwait
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+)
+
+// Limit is how long a test waits for one thing. It is no verdict on speed: a
+// machine with much other work stays well below it.
+const Limit = 2 * time.Minute
+
+// Context returns a context that ends with the test, or after Limit with a
+// cause that says so.
+func Context(t testing.TB) context.Context {
+	ctx, cancel := context.WithTimeoutCause(t.Context(), Limit, fmt.Errorf("the test waited for %v", Limit))
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// Receive returns the next value of ch, or the zero value of a closed channel.
+// If none comes within Limit it ends the test. Like t.Fatal, it is for the
+// goroutine of the test only.
+func Receive[T any](t testing.TB, ch <-chan T) T {
+	t.Helper()
+	v, received := receive(ch)
+	if !received {
+		t.Fatalf("waited %v for a channel", Limit)
+	}
+	return v
+}
+
+// Came waits for ch as Receive does, in any goroutine: if nothing comes it
+// fails the test and returns false.
+func Came[T any](t testing.TB, ch <-chan T) bool {
+	t.Helper()
+	_, received := receive(ch)
+	if !received {
+		t.Errorf("waited %v for a channel", Limit)
+	}
+	return received
+}
+
+func receive[T any](ch <-chan T) (v T, received bool) {
+	select {
+	case v = <-ch:
+		return v, true
+	case <-time.After(Limit):
+		return v, false
+	}
+}

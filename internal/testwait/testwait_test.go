@@ -1,0 +1,57 @@
+package testwait
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// failingTB counts the failures of a test.
+type failingTB struct {
+	testing.TB
+	failures int
+}
+
+func (f *failingTB) Errorf(string, ...any) { f.failures++ }
+func (f *failingTB) Fatalf(string, ...any) { f.failures++ }
+
+func TestWaitsEnd(t *testing.T) {
+	for name, wait := range map[string]func(testing.TB, chan int){
+		"Receive": func(t testing.TB, never chan int) { Receive(t, never) },
+		"Came":    func(t testing.TB, never chan int) { Came(t, never) },
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			failing := &failingTB{TB: t}
+			began := time.Now()
+			wait(failing, make(chan int))
+			if waited := time.Since(began); failing.failures != 1 || waited != Limit {
+				t.Errorf("%s: %d failures after %v", name, failing.failures, waited)
+			}
+		})
+	}
+}
+
+func TestReceivedValues(t *testing.T) {
+	ch := make(chan int, 2)
+	ch <- 7
+	ch <- 8
+	close(ch)
+	if got := Receive(t, ch); got != 7 {
+		t.Errorf("received %d", got)
+	}
+	if !Came(t, ch) || !Came(t, ch) {
+		t.Error("a value and the end of the channel count as nothing")
+	}
+}
+
+func TestContextEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx := Context(t)
+		<-ctx.Done()
+		if cause := context.Cause(ctx); !strings.Contains(cause.Error(), "the test waited") {
+			t.Error(cause)
+		}
+	})
+}
