@@ -38,7 +38,7 @@ func (e *encoding) run(ctx context.Context, names []string) error {
 	if err := e.check(names); err != nil {
 		return err
 	}
-	if err := checkInputs(names, e.streams.In, &e.settings); err != nil {
+	if err := checkInputs(ctx, names, e.streams.In, &e.settings); err != nil {
 		return err
 	}
 	stdin, restore := endReads(ctx, e.streams.In)

@@ -20,7 +20,7 @@ content; raw samples need
 type settings struct {
 	audio        audio.Options
 	preset       presetFlags
-	levels       levels
+	prepare      audio.PrepareOptions
 	pace         string
 	lead         time.Duration
 	maxRate      float64
@@ -115,8 +115,8 @@ func (s *settings) check(inputs []string) error {
 	case s.maxRate < 0:
 		return usagef("--max-rate %g: a rate is positive", s.maxRate)
 	}
-	if err := s.levels.check(); err != nil {
-		return err
+	if err := s.prepare.Check(); err != nil {
+		return optionError(err)
 	}
 	if s.ffmpeg {
 		s.audio.FFmpeg = "ffmpeg"
@@ -129,6 +129,7 @@ func (s *settings) check(inputs []string) error {
 			return err
 		}
 	}
+	s.prepare.Input, s.prepare.Method, s.prepare.Rate = &s.audio, s.method(), echo.DefaultRate
 	_, err := s.chunkSamples()
 	return err
 }

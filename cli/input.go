@@ -7,7 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"sync/atomic"
 
 	"golang.org/x/term"
 
@@ -18,19 +17,12 @@ import (
 // stdinName is the input that stands for standard input.
 const stdinName = "-"
 
-// input is one opened input: bytes, decoded, mono, at the rate of the wire.
+// input is one opened input: an audio file, or standard input, that is ready to
+// be spoken.
 type input struct {
 	name   string
 	reader io.Reader
-	audio  *audio.Input
-	// decoded is the audio, at the rate that is believed.
-	decoded   audio.Source
-	frames    atomic.Int64 // read of it so far
-	resampled audio.Resampled
-	source    audio.Source // what is spoken
-	trimmed   *audio.Trimmed
-	clipped   int64
-	notes     []string
+	audio  *audio.Prepared
 }
 
 func checkNames(names []string) error {
@@ -49,54 +41,55 @@ func checkNames(names []string) error {
 	return nil
 }
 
-// checkInputs finds out before anything is said whether the inputs can be: a
-// regular file is opened and its header is read, the rest must exist.
-func checkInputs(names []string, stdin io.Reader, s *settings) error {
+// checkInputs opens the inputs that are files, and closes them again, so that one
+// that cannot be spoken is refused before anything is said.
+func checkInputs(ctx context.Context, names []string, stdin io.Reader, s *settings) error {
 	for _, name := range names {
-		if err := s.levels.checkInput(name); err != nil {
+		if err := s.checkInput(ctx, name, stdin); err != nil {
 			return err
 		}
-		if name == stdinName {
-			if isTerminal(stdin) {
-				return usagef("standard input is a terminal; pipe audio into it, for example: espeak-ng --stdout hello | echocast send -")
-			}
-			continue
-		}
-		info, err := os.Stat(name)
-		if err != nil {
-			return &inputError{name, plain(err)}
-		}
-		if info.IsDir() {
-			return &inputError{name, errors.New("is a directory; name the audio files in it")}
-		}
-		if !info.Mode().IsRegular() {
-			continue
-		}
-		in, err := openInput(name, stdin, s, 0)
-		if err != nil {
-			return err
-		}
-		in.close()
 	}
 	return nil
 }
 
-// openInput opens one input, to be made louder by gain in dB. The caller closes
-// it.
-func openInput(name string, stdin io.Reader, s *settings, gain float64) (*input, error) {
-	in, err := openDecoder(name, stdin, s)
-	if err != nil {
-		return nil, err
+func (s *settings) checkInput(ctx context.Context, name string, stdin io.Reader) error {
+	file := fileInfo(name)
+	isFile := file != nil && file.Mode().IsRegular()
+	switch {
+	case name == stdinName && s.prepare.Loudness != 0, file != nil && !isFile && s.prepare.Loudness != 0:
+		return usagef("--loudness reads its input twice, which only a file allows; give --gain for %s, or save it to a file first", inputTitle(name))
+	case name == stdinName && isTerminal(stdin):
+		return usagef("standard input is a terminal; pipe audio into it, for example: espeak-ng --stdout hello | echocast send -")
+	case name == stdinName:
+		return nil
+	case file != nil && file.IsDir():
+		return &inputError{name, errors.New("is a directory; name the audio files in it")}
+	case file != nil && !isFile:
+		return nil // opening a pipe would take what comes from it
 	}
-	if err := in.prepare(s, gain); err != nil {
+	unmeasured := s.prepare
+	unmeasured.Loudness = 0
+	in, err := openInput(ctx, name, stdin, &unmeasured)
+	if err == nil {
 		in.close()
-		return nil, &inputError{in.title(), err}
 	}
-	return in, nil
+	return err
 }
 
-// openDecoder opens one input as far as its samples as they are.
-func openDecoder(name string, stdin io.Reader, s *settings) (*input, error) {
+// fileInfo describes the file that is an input; nil where there is none.
+func fileInfo(name string) os.FileInfo {
+	if name == stdinName {
+		return nil
+	}
+	info, err := os.Stat(name)
+	if err != nil {
+		return nil
+	}
+	return info
+}
+
+// openInput opens one input and prepares it. The caller closes it.
+func openInput(ctx context.Context, name string, stdin io.Reader, o *audio.PrepareOptions) (*input, error) {
 	in := &input{name: name, reader: stdin}
 	if name != stdinName {
 		file, err := os.Open(name)
@@ -105,40 +98,32 @@ func openDecoder(name string, stdin io.Reader, s *settings) (*input, error) {
 		}
 		in.reader = file
 	}
-	if err := in.decode(s); err != nil {
+	prepared, err := audio.Prepare(ctx, in.reader, o)
+	if err != nil {
 		in.close()
-		return nil, &inputError{in.title(), plain(err)}
+		return nil, in.refused(err)
 	}
+	in.audio = prepared
 	return in, nil
 }
 
-func (in *input) decode(s *settings) error {
-	decoded, err := audio.Open(in.reader, &s.audio)
-	if err != nil {
-		return err
+// refused is an error of opening the input, with the options that mend it.
+func (in *input) refused(err error) error {
+	if _, ok := errors.AsType[*audio.OptionError](err); ok {
+		return optionError(err)
 	}
-	in.audio = decoded
-	in.decoded, err = s.preset.believe(in)
-	return err
+	if wrong, ok := errors.AsType[*audio.RateError](err); ok {
+		err = fmt.Errorf("%w; leave out %s to believe the header, or add --force-format to believe %[2]s", wrong, wrong.By)
+	}
+	if broken, ok := errors.AsType[*audio.InputError](err); ok {
+		return in.failed(broken) // it was read to its end, to be measured
+	}
+	return &inputError{in.title(), plain(err)}
 }
 
-// counter counts the frames that are read from a source.
-type counter struct {
-	audio.Source
-	frames *atomic.Int64
-}
-
-func (c *counter) ReadSamples(p []float32) (int, error) {
-	n, err := c.Source.ReadSamples(p)
-	c.frames.Add(int64(n / c.Format().Channels))
-	return n, err
-}
-
-// read is how many samples of each channel were read so far.
-func (in *input) read() int64 { return in.frames.Load() }
-
-// regular reports whether the input is a file, which never makes anybody wait.
-func (in *input) regular() bool {
+// isFile reports whether the input is a regular file, which is always ready to
+// be read.
+func (in *input) isFile() bool {
 	file, ok := in.reader.(*os.File)
 	if !ok {
 		return false
@@ -147,25 +132,14 @@ func (in *input) regular() bool {
 	return err == nil && info.Mode().IsRegular()
 }
 
-// prepare makes of the decoded audio what is spoken.
-func (in *input) prepare(s *settings, gain float64) error {
-	mono, err := s.levels.mono(in.decoded)
-	if err != nil {
-		return err
-	}
-	if in.resampled, err = audio.ResampleBy(s.method(), &counter{mono, &in.frames}, echo.DefaultRate); err != nil {
-		return err
-	}
-	in.source = s.levels.apply(in, in.resampled, gain)
-	return nil
-}
-
 // title is how the input is called in messages.
-func (in *input) title() string {
-	if in.name == stdinName {
+func (in *input) title() string { return inputTitle(in.name) }
+
+func inputTitle(name string) string {
+	if name == stdinName {
 		return "standard input"
 	}
-	return in.name
+	return name
 }
 
 // describe says what was found, for people.
@@ -180,8 +154,7 @@ func (in *input) describe() string {
 
 // failed names the input in an error of its own, and leaves others as they are.
 func (in *input) failed(err error) error {
-	var broken *audio.InputError
-	if errors.As(err, &broken) {
+	if broken, ok := errors.AsType[*audio.InputError](err); ok {
 		return &inputError{in.title(), &audio.InputError{At: broken.At, Err: plain(broken.Err)}}
 	}
 	if errors.Is(err, echo.ErrNoAudio) {
@@ -196,11 +169,8 @@ func (in *input) close() {
 	if in.name != stdinName {
 		in.abort()
 	}
-	if in.resampled != nil {
-		_ = in.resampled.Close() // frees memory; nothing is lost
-	}
 	if in.audio != nil {
-		_ = in.audio.Close()
+		_ = in.audio.Close() // frees memory; nothing is lost
 	}
 }
 

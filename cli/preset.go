@@ -21,9 +21,6 @@ type presetFlags struct {
 	name  string
 	voice string // a Piper voice's JSON file
 	force bool
-
-	rate int    // Hz that a header is expected to say; 0: anything
-	by   string // the option that said so
 }
 
 func (s *settings) presetFlags() []cli.Flag {
@@ -57,14 +54,20 @@ func (s *settings) resolve() error {
 	case !found.Raw() && s.audio.Raw.Channels != 0:
 		return usagef("--channels is for raw samples; --preset %s is for audio whose header says them", p.name)
 	}
-	if p.rate, p.by = s.audio.Raw.Rate, "--rate"; p.rate == 0 {
-		p.rate, p.by = found.Rate, "--preset "+p.name
-		if err := p.readVoice(); err != nil {
+	s.expectRate(s.audio.Raw.Rate, "--rate")
+	if s.audio.Raw.Rate == 0 {
+		s.expectRate(found.Rate, "--preset "+p.name)
+		if err := s.readVoice(); err != nil {
 			return err
 		}
 	}
 	s.fillIn(found)
 	return nil
+}
+
+// expectRate says which rate a header has to state, and which option says so.
+func (s *settings) expectRate(rate int, by string) {
+	s.prepare.ExpectRate, s.prepare.ExpectedBy, s.prepare.TrustExpected = rate, by, s.preset.force
 }
 
 // fillIn tells audio.Open what the preset knows and its bytes may not say.
@@ -78,7 +81,7 @@ func (s *settings) fillIn(found preset.Preset) {
 		s.audio.Encoding = "ndjson"
 		s.audio.JSON = audio.JSONOptions{Field: found.Field, Payload: found.Payload, Encoding: found.Encoding}
 	}
-	s.audio.Raw.Rate = s.preset.rate
+	s.audio.Raw.Rate = s.prepare.ExpectRate
 	if s.audio.Raw.Channels == 0 {
 		s.audio.Raw.Channels = found.Channels
 	}
@@ -92,7 +95,7 @@ func (s *settings) resolveForced() error {
 	if s.audio.Raw.Rate == 0 || s.audio.Encoding != "" && !hasHeader(s.audio.Encoding) {
 		return usagef("--force-format needs --preset or --rate, and inputs with a header to disbelieve")
 	}
-	s.preset.rate, s.preset.by = s.audio.Raw.Rate, "--rate"
+	s.expectRate(s.audio.Raw.Rate, "--rate")
 	s.audio.Raw = audio.Format{}
 	return nil
 }
@@ -101,7 +104,8 @@ func hasHeader(encoding string) bool { return !slices.Contains(audio.RawEncoding
 
 // readVoice takes the rate from the description of a Piper voice. The model's
 // own name will do: the description stands beside it.
-func (p *presetFlags) readVoice() error {
+func (s *settings) readVoice() error {
+	p := &s.preset
 	if p.voice == "" {
 		return nil
 	}
@@ -117,27 +121,12 @@ func (p *presetFlags) readVoice() error {
 		return &inputError{name, plain(err)}
 	}
 	defer file.Close()
-	p.rate, err = preset.PiperRate(file)
-	p.by = "--piper-voice"
+	rate, err := preset.PiperRate(file)
+	s.expectRate(rate, "--piper-voice")
 	if err != nil {
 		return &inputError{name, err}
 	}
 	return nil
-}
-
-// believe compares the rate in a header with the one expected. They must agree,
-// unless it was said which is right.
-func (p *presetFlags) believe(in *input) (audio.Source, error) {
-	info := in.audio.Info()
-	if p.rate == 0 || info.Format.Rate == p.rate {
-		return in.audio, nil
-	}
-	if !p.force {
-		return nil, fmt.Errorf("its %s header says %d Hz, %s says %d Hz; leave out %s to believe the header, or add --force-format to believe %s",
-			strings.ToUpper(info.Container), info.Format.Rate, p.by, p.rate, p.by, p.by)
-	}
-	in.notes = append(in.notes, fmt.Sprintf("taken for %d Hz as %s says, though its header says %d Hz", p.rate, p.by, info.Format.Rate))
-	return audio.AtRate(in.audio, p.rate), nil
 }
 
 type presetListing struct {

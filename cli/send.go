@@ -165,7 +165,7 @@ func (s *sending) run(ctx context.Context, names []string) error {
 	if err := s.check(names); err != nil {
 		return err
 	}
-	if err := checkInputs(names, s.streams.In, &s.settings); err != nil {
+	if err := checkInputs(ctx, names, s.streams.In, &s.settings); err != nil {
 		return err
 	}
 	stdin, restore := endReads(ctx, s.streams.In)

@@ -29,7 +29,7 @@ type speaking struct {
 // all speaks the inputs in order, and stops at the first that fails.
 func (s *speaking) all(ctx context.Context, names []string) error {
 	for _, name := range names {
-		in, err := s.open(ctx, name, s.stdin)
+		in, err := openInput(ctx, name, s.stdin, &s.prepare)
 		if err != nil {
 			return cancelled(ctx, err)
 		}
@@ -43,12 +43,12 @@ func (s *speaking) all(ctx context.Context, names []string) error {
 }
 
 func (s *speaking) one(ctx context.Context, in *input) error {
-	if s.feeding == nil || !s.feeding.always && in.regular() {
-		return s.say(ctx, in, echo.Speech{Samples: in.source, Name: in.name, Abort: in.abort})
+	if s.feeding == nil || !s.feeding.always && in.isFile() {
+		return s.say(ctx, in, echo.Speech{Samples: in.audio, Name: in.name, Abort: in.abort})
 	}
 	options := s.feeding.options
 	options.Abort = in.abort
-	feed := echo.NewFeed(in.source, options)
+	feed := echo.NewFeed(in.audio, options)
 	defer feed.Close()
 	for {
 		if err := s.say(ctx, in, echo.Speech{Samples: feed, Name: in.name, Abort: feed.Abort}); err != nil {
@@ -146,7 +146,7 @@ func (r *reporter) end(in *input, err error) error {
 	r.speaking.Store(errors.Is(err, echo.ErrLost)) // its loss ends the run
 	r.status.stop()
 	r.status = nil
-	for _, warning := range in.warnings() {
+	for _, warning := range in.audio.Warnings() {
 		r.say("%s: %s", in.title(), warning)
 	}
 	receipts := r.receipts
@@ -159,7 +159,7 @@ func (r *reporter) end(in *input, err error) error {
 		if receipt.Chunks > 0 && (i < len(receipts)-1 || !quietError(err)) {
 			r.say("%s: %s", in.title(), r.summary(receipt))
 		}
-		if failed := r.print(inputReceipt{receipt, in.read(), in.audio.Info().Format.Rate}); failed != nil {
+		if failed := r.print(inputReceipt{receipt, in.audio.FramesRead(), in.audio.Info().Format.Rate}); failed != nil {
 			return failed
 		}
 	}

@@ -1,0 +1,372 @@
+package audio
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// DefaultRate is the sampling rate in Hz that Prepare converts to, the one that
+// Tavus recommends for what a replica says.
+const DefaultRate = 24000
+
+// ChannelChoice says which channels of an input are heard.
+type ChannelChoice string
+
+// The channels that PrepareOptions.Channel can choose.
+const (
+	MixChannels  ChannelChoice = "mix" // the average of all, also where nothing is chosen
+	LeftChannel  ChannelChoice = "left"
+	RightChannel ChannelChoice = "right"
+)
+
+// LoudnessPeak is how far Prepare may raise the highest sample of an input to
+// reach PrepareOptions.Loudness, in dBFS.
+const LoudnessPeak = -1
+
+// PrepareOptions say how Prepare reads an input and what it changes. The zero
+// value changes nothing but the rate and the number of channels.
+//
+// The changes are made in this order: one channel is picked or all are mixed, the
+// result is resampled, then silence is trimmed, the level changed and silence
+// added. So times and peaks are exact in what is heard, and padding is true silence.
+type PrepareOptions struct {
+	// Input says how to read the bytes; nil: by their content.
+	Input *Options
+	// ExpectRate is the rate in Hz that the header has to state; 0: any. Another
+	// rate is a *RateError, or, with TrustExpected, a header that is not believed.
+	ExpectRate    int
+	ExpectedBy    string // who expects it, for messages, such as "--rate"
+	TrustExpected bool
+
+	Channel ChannelChoice // empty: MixChannels
+	Rate    int           // Hz; 0: DefaultRate
+	Method  Method        // of resampling; empty: DefaultMethod
+
+	TrimSilence bool    // leave out the silence at both ends, but for DefaultGuard
+	Gain        float64 // dB; what goes beyond full scale is clipped
+	// Loudness is the integrated loudness in LUFS to bring the input to, as near
+	// as LoudnessPeak allows; 0: as it is. The reader must be an io.Seeker, since it
+	// is read twice, and Gain must be 0.
+	Loudness  float64
+	PadBefore time.Duration // silence to add in front
+	PadAfter  time.Duration // silence to add at the end
+
+	// OnDecoded and OnPrepared, where they are set, get the samples that pass:
+	// as they were decoded, and as they are heard. They must not keep them.
+	OnDecoded, OnPrepared func(samples []float32)
+}
+
+// OptionError is an option that Prepare refuses. Option is the name of the field
+// of PrepareOptions, and Value what it holds.
+type OptionError struct {
+	Option string
+	Value  any
+	Reason string // what it has to be
+}
+
+// Error names the option and says what it has to be.
+func (e *OptionError) Error() string { return fmt.Sprintf("%s %v: %s", e.Option, e.Value, e.Reason) }
+
+// maxPad is the longest silence that Prepare adds.
+const maxPad = time.Minute
+
+// Check reports the first option that cannot be used, as an *OptionError. Prepare
+// checks too; a caller that has not opened its input yet can ask before.
+func (o *PrepareOptions) Check() error {
+	refuse := func(option string, value any, reason string) error { return &OptionError{option, value, reason} }
+	if o == nil {
+		return nil
+	}
+	switch o.Channel {
+	case "", MixChannels, LeftChannel, RightChannel:
+	default:
+		return refuse("Channel", o.Channel, "there are left, right and mix")
+	}
+	switch {
+	case !(math.Abs(o.Gain) <= 60):
+		return refuse("Gain", o.Gain, "a gain is between -60 and 60 dB")
+	case o.Loudness != 0 && !(o.Loudness >= -60 && o.Loudness <= -5):
+		return refuse("Loudness", o.Loudness, "a loudness is between -60 and -5 LUFS; speech is often brought to -16")
+	case o.Loudness != 0 && o.Gain != 0:
+		return refuse("Loudness", o.Loudness, "gain and loudness both set the level: give one of them")
+	case o.PadBefore < 0 || o.PadBefore > maxPad:
+		return refuse("PadBefore", o.PadBefore, fmt.Sprintf("padding is between 0s and %v", maxPad))
+	case o.PadAfter < 0 || o.PadAfter > maxPad:
+		return refuse("PadAfter", o.PadAfter, fmt.Sprintf("padding is between 0s and %v", maxPad))
+	}
+	if o.Method != "" {
+		if err := o.Method.Check(); err != nil {
+			return refuse("Method", o.Method, err.Error())
+		}
+	}
+	return nil
+}
+
+// RateError is an input whose header states another rate than was expected.
+type RateError struct {
+	Container        string
+	Header, Expected int // Hz
+	By               string
+}
+
+// Error states both rates.
+func (e *RateError) Error() string {
+	return fmt.Sprintf("its %s header says %d Hz, %s says %d Hz", strings.ToUpper(e.Container), e.Header, e.By, e.Expected)
+}
+
+// Prepared is an input that is ready to be heard: a mono Source at the rate that
+// was asked for.
+type Prepared struct {
+	Source
+	input     *Input
+	format    Format // of the input, at the rate that is believed
+	frames    atomic.Int64
+	resampled Resampled
+	trimmed   *Trimmed
+	clipped   int64
+	notes     []string
+}
+
+// Prepare opens the audio in r, mixes it to mono, resamples it and sets its level,
+// as the options say; nil options are the zero value. Errors are those of Open and
+// of Channel, a *RateError, or an *OptionError. ctx bounds the measuring that
+// Loudness needs. The caller closes the result, and then r.
+func Prepare(ctx context.Context, r io.Reader, o *PrepareOptions) (*Prepared, error) {
+	if o == nil {
+		o = &PrepareOptions{}
+	}
+	if err := o.Check(); err != nil {
+		return nil, err
+	}
+	if o.Loudness == 0 {
+		return prepare(r, o)
+	}
+	return prepareLoudness(ctx, r, o)
+}
+
+func prepare(r io.Reader, o *PrepareOptions) (*Prepared, error) {
+	input, err := Open(r, o.Input)
+	if err != nil {
+		return nil, err
+	}
+	p := &Prepared{input: input, format: input.Format()}
+	if err := p.build(o); err != nil {
+		_ = p.Close() // nothing was read
+		return nil, err
+	}
+	return p, nil
+}
+
+// build makes the chain decoder → mono → resampler → levels.
+func (p *Prepared) build(o *PrepareOptions) error {
+	if err := p.expectRate(o); err != nil {
+		return err
+	}
+	mono, err := pickChannel(watched(p.input, o.OnDecoded), o.Channel)
+	if err != nil {
+		return err
+	}
+	if p.format.Rate != mono.Format().Rate {
+		mono = AtRate(mono, p.format.Rate)
+	}
+	method, rate := o.Method, o.Rate
+	if method == "" {
+		method = DefaultMethod()
+	}
+	if rate == 0 {
+		rate = DefaultRate
+	}
+	mono = watched(mono, func(samples []float32) { p.frames.Add(int64(len(samples))) })
+	if p.resampled, err = ResampleBy(method, mono, rate); err != nil {
+		return err
+	}
+	p.Source = p.resampled
+	if o.TrimSilence {
+		p.trimmed = TrimSilence(p.Source, DefaultSilence, DefaultGuard)
+		p.Source = p.trimmed
+	}
+	if p.Source = Gain(p.Source, o.Gain); o.Gain > 0 {
+		p.Source = watched(p.Source, p.countClipped)
+	}
+	if o.PadBefore > 0 || o.PadAfter > 0 {
+		p.Source = Pad(p.Source, o.PadBefore, o.PadAfter)
+	}
+	p.Source = watched(p.Source, o.OnPrepared)
+	return nil
+}
+
+// expectRate compares the rate in the header with the one expected.
+func (p *Prepared) expectRate(o *PrepareOptions) error {
+	info := p.input.Info()
+	switch {
+	case o.ExpectRate == 0 || info.Format.Rate == o.ExpectRate:
+		return nil
+	case !o.TrustExpected:
+		return &RateError{info.Container, info.Format.Rate, o.ExpectRate, o.ExpectedBy}
+	}
+	p.notes = append(p.notes, fmt.Sprintf("taken for %d Hz as %s says, though its header says %d Hz", o.ExpectRate, o.ExpectedBy, info.Format.Rate))
+	p.format.Rate = o.ExpectRate
+	return nil
+}
+
+func pickChannel(src Source, choice ChannelChoice) (Source, error) {
+	channel := 0
+	switch format := src.Format(); {
+	case choice == "" || choice == MixChannels:
+		return Mono(src), nil
+	case choice == RightChannel && format.Channels < 2:
+		return nil, fmt.Errorf("it has no right channel: it is %v", format)
+	case choice == RightChannel:
+		channel = 1
+	}
+	return Channel(src, channel)
+}
+
+// watched shows watch, if there is one, the samples of src that pass.
+func watched(src Source, watch func([]float32)) Source {
+	if watch == nil {
+		return src
+	}
+	return &tap{src, watch}
+}
+
+type tap struct {
+	Source
+	watch func([]float32)
+}
+
+// LFE is that of the Source, which Mono asks for.
+func (t *tap) LFE() int {
+	if src, ok := t.Source.(lowFrequency); ok {
+		return src.LFE()
+	}
+	return -1
+}
+
+func (t *tap) ReadSamples(p []float32) (int, error) {
+	n, err := t.Source.ReadSamples(p)
+	t.watch(p[:n])
+	return n, err
+}
+
+// countClipped counts the samples that do not fit into 16 bits.
+func (p *Prepared) countClipped(samples []float32) {
+	const most, least = (math.MaxInt16 + 0.5) / 32768, (math.MinInt16 - 0.5) / 32768
+	for _, v := range samples {
+		if v > most || v < least {
+			p.clipped++
+		}
+	}
+}
+
+// prepareLoudness reads the input once to measure it, and opens it again with the
+// gain that brings it to the loudness asked for.
+func prepareLoudness(ctx context.Context, r io.Reader, o *PrepareOptions) (*Prepared, error) {
+	file, ok := r.(io.Seeker)
+	if !ok {
+		return nil, &OptionError{"Loudness", o.Loudness, "it is reached by reading the input twice, which only a file allows"}
+	}
+	start, err := file.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return nil, err
+	}
+	plain := *o
+	plain.Loudness, plain.PadBefore, plain.PadAfter = 0, 0, 0
+	plain.OnDecoded, plain.OnPrepared = nil, nil
+	measured, err := prepare(r, &plain)
+	if err != nil {
+		return nil, err
+	}
+	loudness, peak, err := measure(ctx, measured)
+	_ = measured.Close() // all was read
+	if err != nil {
+		return nil, err
+	}
+	if _, err := file.Seek(start, io.SeekStart); err != nil {
+		return nil, err
+	}
+	level := *o
+	gain, note := gainTowards(o.Loudness, loudness, peak)
+	level.Gain = gain
+	p, err := prepare(r, &level)
+	if err == nil {
+		p.notes = append(p.notes, note)
+	}
+	return p, err
+}
+
+// measure reads src to its end and returns its loudness in LUFS and its highest
+// sample in dBFS.
+func measure(ctx context.Context, src Source) (loudness, peak float64, err error) {
+	loud := NewLoudness(src.Format().Rate)
+	levels := NewLevels(src.Format(), DefaultSilence)
+	buf := make([]float32, 4096)
+	for {
+		n, err := src.ReadSamples(buf)
+		loud.Add(buf[:n])
+		levels.Add(buf[:n])
+		if errors.Is(err, io.EOF) {
+			return loud.Integrated(), Decibels(levels.Channels()[0].Peak), nil
+		}
+		if err = errors.Join(err, context.Cause(ctx)); err != nil {
+			return 0, 0, err
+		}
+	}
+}
+
+// gainTowards is the gain in dB that brings a loudness to the target, or as near
+// to it as the peak allows, and a note about it.
+func gainTowards(target, loudness, peak float64) (gain float64, note string) {
+	if math.IsInf(loudness, -1) {
+		return 0, "too short or too soft to tell its loudness; its level is left as it is"
+	}
+	gain = target - loudness
+	note = fmt.Sprintf("its loudness is %.1f LUFS; %+.1f dB bring it to %.1f LUFS", loudness, gain, target)
+	if limit := LoudnessPeak - peak; gain > limit {
+		gain = limit
+		note = fmt.Sprintf("its loudness is %.1f LUFS; only %+.1f dB, to %.1f LUFS instead of %.1f, because its peak is at %d dBFS then",
+			loudness, gain, loudness+gain, target, LoudnessPeak)
+	}
+	return gain, note
+}
+
+// Info says what the input was found to be. Its format is the one in the header.
+func (p *Prepared) Info() Info { return p.input.Info() }
+
+// Decoded is the format of the input before it was prepared, at the rate that is
+// believed.
+func (p *Prepared) Decoded() Format { return p.format }
+
+// FramesRead is how many frames of the input were read so far. It may be called
+// from any goroutine.
+func (p *Prepared) FramesRead() int64 { return p.frames.Load() }
+
+// Warnings are one-line remarks on what was odd about the input and on what was
+// done to it. They are complete once ReadSamples has returned an error.
+func (p *Prepared) Warnings() []string {
+	all := append(p.input.Warnings(), p.notes...)
+	if t := p.trimmed; t != nil && t.Leading()+t.Trailing() > 0 {
+		format := t.Format()
+		all = append(all, fmt.Sprintf("left out %.3f s of silence in front and %.3f s behind",
+			format.Duration(t.Leading()).Seconds(), format.Duration(t.Trailing()).Seconds()))
+	}
+	if p.clipped > 0 {
+		all = append(all, fmt.Sprintf("%d samples are clipped; less gain, or a loudness instead, avoids that", p.clipped))
+	}
+	return all
+}
+
+// Close frees what the decoder and the resampler hold. It does not close the
+// reader: where a read of it may be blocked, close that first.
+func (p *Prepared) Close() error {
+	if p.resampled != nil {
+		_ = p.resampled.Close() // frees memory; nothing is lost
+	}
+	return p.input.Close()
+}
