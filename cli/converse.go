@@ -68,7 +68,7 @@ func (v *conversation) checkAll() error {
 		return usagef("--tts: name the command that makes audio of a text, such as 'espeak-ng --stdout'")
 	case v.dryRun:
 		return usagef("--dry-run: a conversation has no plan; leave it out")
-	case v.levels.loudness != 0:
+	case v.prepare.Loudness != 0:
 		return usagef("--loudness measures a file before it is said, and here there is none; use --gain")
 	case v.count < 0:
 		return usagef("--count %d: leave it out for no end", v.count)
@@ -315,7 +315,7 @@ func ignoreNoAudio(err error) error {
 }
 
 func (d *dialogue) speak(ctx context.Context, name string, audio io.Reader) error {
-	in, err := openInput(stdinName, audio, &d.settings, d.levels.gain)
+	in, err := openInput(ctx, stdinName, audio, &d.settings.prepare)
 	if err != nil {
 		if broken, ok := errors.AsType[*inputError](err); ok {
 			err = &inputError{name, broken.err}

@@ -44,7 +44,7 @@ func (e *encoding) run(ctx context.Context, names []string) error {
 	stdin, restore := endReads(ctx, e.streams.In)
 	defer restore()
 	if e.dryRun {
-		return e.plan(ctx, names, stdin, e.streams)
+		return e.printPlans(ctx, names, stdin, e.streams)
 	}
 	lines := echo.NewLines(stdoutWriter{e.streams.Out}, e.pace != string(echo.BurstMode))
 	options := e.session()

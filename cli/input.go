@@ -90,33 +90,42 @@ func fileInfo(name string) os.FileInfo {
 
 // openInput opens one input and prepares it. The caller closes it.
 func openInput(ctx context.Context, name string, stdin io.Reader, o *audio.PrepareOptions) (*input, error) {
-	in := &input{name: name, reader: stdin}
-	if name != stdinName {
-		file, err := os.Open(name)
-		if err != nil {
-			return nil, &inputError{name, plain(err)}
-		}
-		in.reader = file
-	}
-	prepared, err := audio.Prepare(ctx, in.reader, o)
+	in, err := openFile(name, stdin)
 	if err != nil {
+		return nil, err
+	}
+	if in.audio, err = audio.Prepare(ctx, in.reader, o); err != nil {
 		in.close()
 		return nil, in.refused(err)
 	}
-	in.audio = prepared
 	return in, nil
 }
 
-// refused is an error of opening the input, with the options that mend it.
+// openFile opens what an input is read from.
+func openFile(name string, stdin io.Reader) (*input, error) {
+	if name == stdinName {
+		return &input{name: name, reader: stdin}, nil
+	}
+	file, err := os.Open(name)
+	if err != nil {
+		return nil, &inputError{name, plain(err)}
+	}
+	return &input{name: name, reader: file}, nil
+}
+
+// refused is an error of preparing the input, with the options that mend it.
 func (in *input) refused(err error) error {
+	if err == nil {
+		return nil
+	}
 	if _, ok := errors.AsType[*audio.OptionError](err); ok {
 		return optionError(err)
 	}
 	if wrong, ok := errors.AsType[*audio.RateError](err); ok {
 		err = fmt.Errorf("%w; leave out %s to believe the header, or add --force-format to believe %[2]s", wrong, wrong.By)
 	}
-	if broken, ok := errors.AsType[*audio.InputError](err); ok {
-		return in.failed(broken) // it was read to its end, to be measured
+	if failed := in.failed(err); failed != err {
+		return failed
 	}
 	return &inputError{in.title(), plain(err)}
 }

@@ -3,115 +3,51 @@ package cli
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"strings"
 
 	"echocast/audio"
-	"echocast/chunker"
 	"echocast/echo"
+	"echocast/probe"
 )
 
-// plan is what --dry-run tells of one input: what sending it would be, without
-// the sending.
-type plan struct {
-	Source         string   `json:"source"`
-	Container      string   `json:"container"`
-	Codec          string   `json:"codec"`
-	Rate           int      `json:"rate"`     // Hz, of the input
-	Channels       int      `json:"channels"` // of the input
-	Seconds        float64  `json:"seconds"`
-	Samples        int64    `json:"samples"` // at 24 kHz
-	ChunkSeconds   float64  `json:"chunk_seconds"`
-	Messages       int      `json:"messages"`
-	MessageBytes   int      `json:"message_bytes"` // of the longest
-	Bytes          int64    `json:"bytes"`
-	BitsPerSecond  float64  `json:"bits_per_second"` // in real time
-	FirstMessage   string   `json:"first_message"`   // with its audio shortened
-	Warnings       []string `json:"warnings"`
-	ClippedSamples int64    `json:"clipped_samples"`
-}
-
-// plan does for each input what sending would do, but for the network, and
-// prints what it found.
-func (s *settings) plan(ctx context.Context, names []string, stdin io.Reader, streams Streams) error {
-	samples, err := s.chunkSamples()
+// printPlans does for each input what sending would do, but for the network, and
+// prints what it found: --dry-run.
+func (s *settings) printPlans(ctx context.Context, names []string, stdin io.Reader, streams Streams) error {
+	messages, err := s.messages()
 	if err != nil {
 		return err
 	}
 	for _, name := range names {
-		in, err := s.open(ctx, name, stdin)
+		in, err := openInput(ctx, name, stdin, &s.prepare)
 		if err != nil {
 			return cancelled(ctx, err)
 		}
-		p, err := s.planOne(ctx, in, samples)
+		plan, err := probe.MakePlan(ctx, name, in.audio, messages)
 		in.close()
 		if err != nil {
 			return cancelled(ctx, in.failed(err))
 		}
-		if err := p.print(streams.Out, s.json); err != nil {
+		text := planText(plan)
+		if s.json {
+			line, _ := json.Marshal(plan) // numbers and strings always marshal
+			text = string(line) + "\n"
+		}
+		if _, err := io.WriteString(streams.Out, text); err != nil {
 			return stdoutError{err}
 		}
 	}
 	return nil
 }
 
-func (s *settings) planOne(ctx context.Context, in *input, size int) (*plan, error) {
-	info := in.audio.Info()
-	p := &plan{
-		Source: in.name, Container: info.Container, Codec: info.Codec, Rate: info.Format.Rate, Channels: info.Format.Channels,
-		ChunkSeconds: float64(size) / echo.DefaultRate, Warnings: []string{},
-	}
-	encoder, err := echo.NewEncoder(echo.Utterance{ConversationID: s.conversation, InferenceID: echo.NewInferenceID(), Rate: echo.DefaultRate})
-	if err != nil {
-		return nil, err
-	}
-	var msg []byte
-	for chunk, err := range chunker.New(in.source, size).All() {
-		if err = errors.Join(err, ctx.Err()); err != nil {
-			return nil, err
-		}
-		msg = encoder.Append(msg[:0], chunk.PCM, chunk.Last)
-		p.add(msg, len(chunk.PCM))
-	}
-	if p.Messages == 0 {
-		return nil, echo.ErrNoAudio
-	}
-	p.Seconds = float64(p.Samples) / echo.DefaultRate
-	p.BitsPerSecond = 8 * float64(p.Bytes) / p.Seconds
-	p.ClippedSamples = encoder.Clipped()
-	p.Warnings = append(p.Warnings, in.warnings()...)
-	return p, nil
+// messages says how the inputs are cut into messages.
+func (s *settings) messages() (probe.Messages, error) {
+	samples, err := s.chunkSamples()
+	return probe.Messages{Conversation: s.conversation, Samples: samples}, err
 }
 
-func (p *plan) add(msg []byte, samples int) {
-	if p.Messages == 0 {
-		p.FirstMessage = shortened(string(msg))
-	}
-	p.Messages++
-	p.Samples += int64(samples)
-	p.Bytes += int64(len(msg))
-	p.MessageBytes = max(p.MessageBytes, len(msg))
-}
-
-// shortened takes most of the audio out of a message.
-func shortened(msg string) string {
-	const mark, keep = `"audio":"`, 16
-	at := strings.Index(msg, mark) + len(mark)
-	end := at + strings.IndexByte(msg[at:], '"')
-	if end-at <= 2*keep {
-		return msg
-	}
-	return msg[:at+keep] + "..." + msg[end-keep:]
-}
-
-func (p *plan) print(w io.Writer, asJSON bool) error {
-	if asJSON {
-		line, _ := json.Marshal(p) // numbers and strings always marshal
-		_, err := fmt.Fprintf(w, "%s\n", line)
-		return err
-	}
+// planText is a plan for people.
+func planText(p *probe.Plan) string {
 	text := fmt.Sprintf(`%s
   input     %s, %s, %s
   length    %.3f s, %d samples at %d Hz
@@ -126,6 +62,5 @@ func (p *plan) print(w io.Writer, asJSON bool) error {
 	for _, warning := range p.Warnings {
 		text += "  note      " + printable(warning) + "\n"
 	}
-	_, err := io.WriteString(w, text)
-	return err
+	return text
 }

@@ -171,7 +171,7 @@ func (s *sending) run(ctx context.Context, names []string) error {
 	stdin, restore := endReads(ctx, s.streams.In)
 	defer restore()
 	if s.dryRun {
-		return s.plan(ctx, names, stdin, s.streams)
+		return s.printPlans(ctx, names, stdin, s.streams)
 	}
 	out := s.newReporter(s.streams.Out, s.streams.Err)
 	out.heard = s.wait == waitPlayed

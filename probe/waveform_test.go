@@ -1,4 +1,4 @@
-package cli
+package probe
 
 import (
 	"slices"
@@ -18,13 +18,13 @@ func TestWaveform(t *testing.T) {
 		" ██  ▁",
 		" ██▄ █",
 	}
-	if got := w.render(6); !slices.Equal(got, want) {
+	if got := w.Render(6); !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}
-	if got := w.render(0); got != nil {
+	if got := w.Render(0); got != nil {
 		t.Errorf("no room: %q", got)
 	}
-	if got := newWaveform().render(80); len(got) != 0 {
+	if got := newWaveform().Render(80); len(got) != 0 {
 		t.Errorf("nothing to draw: %q", got)
 	}
 }
@@ -43,7 +43,7 @@ func TestWaveformIsBounded(t *testing.T) {
 	if len(w.peaks) >= waveformBins || cap(w.peaks) != waveformBins {
 		t.Errorf("%d peaks of room for %d", len(w.peaks), cap(w.peaks))
 	}
-	lines := w.render(100)
+	lines := w.Render(100)
 	at := slices.Index([]rune(lines[0]), '█')
 	if n := len([]rune(lines[0])); n != 100 || at < 49 || at > 50 {
 		t.Errorf("the peak of the middle is at %d of %d: %q", at, n, lines[0])

@@ -1,4 +1,4 @@
-package cli
+package probe
 
 import (
 	"math"
@@ -7,9 +7,9 @@ import (
 	"echocast/audio"
 )
 
-// waveform keeps the peaks of audio of any length in bounded memory: where its
+// Waveform keeps the peaks of audio of any length in bounded memory: where its
 // bins are full, neighbours become one and each is twice as long.
-type waveform struct {
+type Waveform struct {
 	peaks []float32
 	per   int // samples a bin
 	peak  float32
@@ -21,11 +21,11 @@ const (
 	waveformRows = 2
 )
 
-func newWaveform() *waveform {
-	return &waveform{peaks: make([]float32, 0, waveformBins), per: 24}
+func newWaveform() *Waveform {
+	return &Waveform{peaks: make([]float32, 0, waveformBins), per: 24}
 }
 
-func (w *waveform) add(samples []float32) {
+func (w *Waveform) add(samples []float32) {
 	for _, v := range samples {
 		w.peak = max(w.peak, v, -v)
 		if w.count++; w.count == w.per {
@@ -35,7 +35,7 @@ func (w *waveform) add(samples []float32) {
 }
 
 // close ends a bin.
-func (w *waveform) close() {
+func (w *Waveform) close() {
 	w.peaks = append(w.peaks, w.peak)
 	w.peak, w.count = 0, 0
 	if len(w.peaks) < waveformBins {
@@ -48,8 +48,8 @@ func (w *waveform) close() {
 	w.per *= 2
 }
 
-// render draws the peaks in lines of at most width characters.
-func (w *waveform) render(width int) []string {
+// Render draws the peaks in lines of at most width characters.
+func (w *Waveform) Render(width int) []string {
 	peaks := w.peaks
 	if w.count > 0 {
 		peaks = append(peaks, w.peak)

@@ -1,0 +1,89 @@
+package probe
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"echocast/audio"
+	"echocast/chunker"
+	"echocast/echo"
+)
+
+// Plan says what sending an input would be: how many messages of what size, and
+// how much of the network they take.
+type Plan struct {
+	Source         string   `json:"source"`
+	Container      string   `json:"container"`
+	Codec          string   `json:"codec"`
+	Rate           int      `json:"rate"`     // Hz, of the input
+	Channels       int      `json:"channels"` // of the input
+	Seconds        float64  `json:"seconds"`
+	Samples        int64    `json:"samples"` // at 24 kHz
+	ChunkSeconds   float64  `json:"chunk_seconds"`
+	Messages       int      `json:"messages"`
+	MessageBytes   int      `json:"message_bytes"` // of the longest
+	Bytes          int64    `json:"bytes"`
+	BitsPerSecond  float64  `json:"bits_per_second"` // in real time
+	FirstMessage   string   `json:"first_message"`   // with its audio shortened
+	Warnings       []string `json:"warnings"`
+	ClippedSamples int64    `json:"clipped_samples"`
+}
+
+// Messages say how an input is cut into messages.
+type Messages struct {
+	Conversation string
+	Samples      int // of a chunk; Options.ChunkSamples of package echo
+}
+
+// MakePlan reads an input to its end and builds every message of it, without
+// sending any. name is what the plan calls the input. The error is that of the
+// input, echo.ErrNoAudio, or the cause of ctx.
+func MakePlan(ctx context.Context, name string, in *audio.Prepared, m Messages) (*Plan, error) {
+	info := in.Info()
+	p := &Plan{
+		Source: name, Container: info.Container, Codec: info.Codec, Rate: info.Format.Rate, Channels: info.Format.Channels,
+		ChunkSeconds: float64(m.Samples) / echo.DefaultRate, Warnings: []string{},
+	}
+	encoder, err := echo.NewEncoder(echo.Utterance{ConversationID: m.Conversation, InferenceID: echo.NewInferenceID(), Rate: echo.DefaultRate})
+	if err != nil {
+		return nil, err
+	}
+	var msg []byte
+	for chunk, err := range chunker.New(in, m.Samples).All() {
+		if err = errors.Join(err, context.Cause(ctx)); err != nil {
+			return nil, err
+		}
+		msg = encoder.Append(msg[:0], chunk.PCM, chunk.Last)
+		p.add(msg, len(chunk.PCM))
+	}
+	if p.Messages == 0 {
+		return nil, echo.ErrNoAudio
+	}
+	p.Seconds = float64(p.Samples) / echo.DefaultRate
+	p.BitsPerSecond = 8 * float64(p.Bytes) / p.Seconds
+	p.ClippedSamples = encoder.Clipped()
+	p.Warnings = append(p.Warnings, in.Warnings()...)
+	return p, nil
+}
+
+func (p *Plan) add(msg []byte, samples int) {
+	if p.Messages == 0 {
+		p.FirstMessage = shortened(string(msg))
+	}
+	p.Messages++
+	p.Samples += int64(samples)
+	p.Bytes += int64(len(msg))
+	p.MessageBytes = max(p.MessageBytes, len(msg))
+}
+
+// shortened leaves out most of the audio of a message.
+func shortened(msg string) string {
+	const mark, keep = `"audio":"`, 16
+	at := strings.Index(msg, mark) + len(mark)
+	end := at + strings.IndexByte(msg[at:], '"')
+	if end-at <= 2*keep {
+		return msg
+	}
+	return msg[:at+keep] + "..." + msg[end-keep:]
+}
