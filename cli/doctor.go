@@ -197,10 +197,10 @@ func (d *doctoring) state(context.Context) {
 		return
 	}
 	d.ok("state directory", "%s can be written", dir)
-	all, err := tavus.Remembered("")
+	all, err := tavus.Journal("")
 	left := 0
-	for _, memory := range all {
-		if memory.Left {
+	for _, conversation := range all {
+		if conversation.Left {
 			left++
 		}
 	}

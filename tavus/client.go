@@ -24,10 +24,10 @@ const (
 	// DefaultTimeout is how long one try of a call may take.
 	DefaultTimeout = 30 * time.Second
 
-	tries        = 4
-	firstBackoff = 250 * time.Millisecond
-	longestWait  = time.Minute // a service that asks for more is not waited for
-	largestBody  = 1 << 20
+	maxTries      = 4
+	firstBackoff  = 250 * time.Millisecond
+	maxRetryAfter = time.Minute // a service that asks for more is not waited for
+	maxAnswer     = 1 << 20
 )
 
 // Client calls the API. It may be used by several goroutines, and its fields
@@ -48,7 +48,7 @@ type Client struct {
 	OnWait func(why error, wait time.Duration)
 }
 
-// Check tells whether the client's fields make sense, without calling anything.
+// Check reports a missing key or a wrong BaseURL, without calling anything.
 func (c *Client) Check() error {
 	if c.Key.secret() == "" {
 		return errors.New("there is no API key")
@@ -57,7 +57,7 @@ func (c *Client) Check() error {
 	return err
 }
 
-// base is the BaseURL that is meant, without a slash at its end.
+// base returns the address of the API, without a slash at its end.
 func (c *Client) base() (string, error) {
 	if c.BaseURL == "" {
 		return DefaultBaseURL, nil
@@ -65,14 +65,14 @@ func (c *Client) base() (string, error) {
 	u, err := url.Parse(c.BaseURL)
 	switch {
 	case err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "":
-		return "", errors.New("the base URL is not of the form https://HOST")
-	case u.Scheme != "https" && (u.Scheme != "http" || !onThisMachine(u.Hostname())):
+		return "", errors.New("the base URL must be of the form https://HOST")
+	case u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())):
 		return "", errors.New("the base URL must begin with https://: the key would travel in the clear")
 	}
 	return strings.TrimRight(u.String(), "/"), nil
 }
 
-func onThisMachine(host string) bool {
+func isLoopback(host string) bool {
 	return host == "localhost" || net.ParseIP(host).IsLoopback()
 }
 
@@ -81,15 +81,15 @@ type call struct {
 	method, path string
 	query        url.Values
 	body         any  // nil: none
-	repeatable   bool // twice is the same as once
+	repeatable   bool // doing it twice is the same as doing it once
 }
 
-// do makes a call, again where that is safe, and decodes its answer into out
-// unless that is nil.
+// do makes a call, retries it where that is safe, and decodes the answer into
+// out unless that is nil.
 func (c *Client) do(ctx context.Context, call call, out any) error {
 	for try := 1; ; try++ {
 		err := c.try(ctx, call, out)
-		wait, again := call.again(err, try)
+		wait, again := call.retry(err, try)
 		if !again || ctx.Err() != nil {
 			return err
 		}
@@ -102,21 +102,21 @@ func (c *Client) do(ctx context.Context, call call, out any) error {
 	}
 }
 
-// again decides whether a call that failed is made again, and when.
-func (c call) again(err error, try int) (wait time.Duration, yes bool) {
-	if err == nil || try == tries {
+// retry decides whether a failed call is made again, and after how long.
+func (c call) retry(err error, try int) (wait time.Duration, yes bool) {
+	if err == nil || try == maxTries {
 		return 0, false
 	}
 	wait = firstBackoff << (try - 1)
-	wait += rand.N(wait / 4) // so that many clients do not come back at once
+	wait += rand.N(wait / 4) // jitter: many clients must not come back at once
 	answer, ok := errors.AsType[*APIError](err)
 	if !ok {
 		_, lost := errors.AsType[*TransportError](err)
 		return wait, lost && c.repeatable
 	}
-	refused := answer.Status == http.StatusTooManyRequests // so nothing happened
+	refused := answer.Status == http.StatusTooManyRequests // so the call had no effect
 	failed := answer.Status >= 500 || answer.Status == http.StatusRequestTimeout
-	return max(wait, answer.RetryAfter), (refused || failed && c.repeatable) && answer.RetryAfter <= longestWait
+	return max(wait, answer.RetryAfter), (refused || failed && c.repeatable) && answer.RetryAfter <= maxRetryAfter
 }
 
 func (c *Client) try(ctx context.Context, call call, out any) error {
@@ -128,25 +128,25 @@ func (c *Client) try(ctx context.Context, call call, out any) error {
 	}
 	response, err := c.http().Do(request)
 	if err != nil {
-		return c.lost(ctx, call, err)
+		return c.transportError(ctx, call, err)
 	}
 	defer response.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(response.Body, largestBody+1))
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer+1))
 	success := response.StatusCode/100 == 2
 	if err != nil && success {
-		return c.lost(ctx, call, err)
+		return c.transportError(ctx, call, err)
 	}
 	body = []byte(c.Key.redact(string(body)))
 	switch {
 	case !success:
-		return c.refused(call, response, body)
-	case len(body) > largestBody:
-		return call.misunderstood(response, fmt.Sprintf("the answer is longer than %d bytes", largestBody), body)
+		return c.apiError(call, response, body)
+	case len(body) > maxAnswer:
+		return call.answerError(response, fmt.Sprintf("the answer is longer than %d bytes", maxAnswer), body)
 	case out == nil:
 		return nil
 	}
 	if err := json.Unmarshal(body, out); err != nil {
-		return call.misunderstood(response, "the answer is not the JSON that is documented", body)
+		return call.answerError(response, "the answer is not the JSON that is documented", body)
 	}
 	return nil
 }
@@ -198,8 +198,8 @@ func (c *Client) request(ctx context.Context, call call) (*http.Request, error) 
 	return request, nil
 }
 
-// lost is the error of a call without an answer.
-func (c *Client) lost(ctx context.Context, call call, err error) error {
+// transportError is the error of a call without an answer.
+func (c *Client) transportError(ctx context.Context, call call, err error) error {
 	lost := &TransportError{err: err, unsent: neverSent(err), cause: context.Cause(ctx)}
 	why := ""
 	switch {
@@ -213,13 +213,13 @@ func (c *Client) lost(ctx context.Context, call call, err error) error {
 		}
 		why = oneLine(c.Key.redact(err.Error()), longestMessage)
 	}
-	lost.text = fmt.Sprintf("%s %s: %s", call.method, call.path, why)
+	lost.text = fmt.Sprintf("tavus: %s %s: %s", call.method, call.path, why)
 	return lost
 }
 
-// refused is the error of an answer that is no success.
-func (c *Client) refused(call call, response *http.Response, body []byte) error {
-	refused := call.misunderstood(response, c.Key.redact(messageIn(body)), body)
+// apiError is the error of an answer that reports a failure.
+func (c *Client) apiError(call call, response *http.Response, body []byte) error {
+	refused := call.answerError(response, c.Key.redact(messageIn(body)), body)
 	refused.RetryAfter = retryAfter(response.Header.Get("Retry-After"), time.Now())
 	if target, err := response.Location(); err == nil && response.StatusCode/100 == 3 {
 		refused.Message = "it redirects to " + oneLine(c.Key.redact(target.Host), longestMessage)
@@ -227,7 +227,7 @@ func (c *Client) refused(call call, response *http.Response, body []byte) error 
 	return refused
 }
 
-func (c call) misunderstood(response *http.Response, message string, body []byte) *APIError {
+func (c call) answerError(response *http.Response, message string, body []byte) *APIError {
 	return &APIError{Method: c.method, Path: c.path, Status: response.StatusCode, Message: message, Body: beginning(string(body), longestBody)}
 }
 
@@ -242,7 +242,7 @@ func retryAfter(text string, now time.Time) time.Duration {
 	return 0
 }
 
-// sleep waits, or returns why it could not.
+// sleep waits, or returns the cause of ctx when that ends first.
 func sleep(ctx context.Context, wait time.Duration) error {
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
@@ -254,13 +254,13 @@ func sleep(ctx context.Context, wait time.Duration) error {
 	}
 }
 
-// anID is what an id may be, so that none becomes another path.
-var anID = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,127}$`) })
+// idPattern is what an id may be, so that no id changes the path of a call.
+var idPattern = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,127}$`) })
 
-// item is the path of one thing in a collection.
+// item returns the path of one object of a collection.
 func item(collection, id string) (string, error) {
-	if !anID().MatchString(id) {
-		return "", fmt.Errorf("%q is no id: ids are of letters, digits, - and _", beginning(id, 40))
+	if !idPattern().MatchString(id) {
+		return "", fmt.Errorf("%q is no id: ids have letters, digits, - and _", beginning(id, 40))
 	}
 	return collection + "/" + id, nil
 }

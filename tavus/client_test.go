@@ -375,7 +375,7 @@ func TestNobodyThere(t *testing.T) {
 	listener.Close()
 	client := &tavus.Client{Key: newKey(t), BaseURL: listener.URL}
 	_, err := client.CreateConversation(testwait.Context(t), tavus.Spec{PAL: "p1"})
-	if _, ok := errors.AsType[*tavus.TransportError](err); !ok || !errors.Is(err, syscall.ECONNREFUSED) || !strings.HasPrefix(err.Error(), "POST /v2/conversations: dial tcp") {
+	if _, ok := errors.AsType[*tavus.TransportError](err); !ok || !errors.Is(err, syscall.ECONNREFUSED) || !strings.HasPrefix(err.Error(), "tavus: POST /v2/conversations: dial tcp") {
 		t.Errorf("%v", err)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"iter"
 	"net/http"
 	"net/url"
@@ -36,44 +37,44 @@ type Spec struct {
 	// Greeting is what the replica says first. Empty: nothing, which is said
 	// explicitly, since there is a stock greeting.
 	Greeting string
-	// Context is told to a PAL that thinks. One in echo mode does not.
+	// Context is for a PAL with a language model. One in echo mode has none.
 	Context string
-	// MaxDuration ends the conversation, whatever happens. 0: DefaultMaxDuration.
+	// MaxDuration ends the conversation in any case. 0: DefaultMaxDuration.
 	MaxDuration time.Duration
-	// LeftTimeout ends it when everybody has left; until then the last words can
-	// be spoken. 0: DefaultLeftTimeout.
+	// LeftTimeout ends the conversation so long after everybody has left; until
+	// then the last words can be spoken. 0: DefaultLeftTimeout.
 	LeftTimeout time.Duration
-	// AbsentTimeout ends it when nobody comes. 0: DefaultAbsentTimeout.
+	// AbsentTimeout ends the conversation if nobody comes. 0: DefaultAbsentTimeout.
 	AbsentTimeout time.Duration
-	// TestMode makes one that costs nothing: no replica joins, and it has ended
-	// from the beginning.
+	// TestMode creates a conversation that costs nothing: no replica joins, and
+	// its status is Ended at once.
 	TestMode bool
 	// Private makes a room that needs the Token that is returned.
 	Private bool
 	// LiveKitURL and LiveKitToken are the caller's own LiveKit room and the
 	// replica's token for it, for a PAL whose transport is LiveKit.
 	LiveKitURL, LiveKitToken string
-	// StateDir is where Open remembers what it created. Empty: StateDir().
+	// StateDir is the folder of Open's journal. Empty: StateDir().
 	StateDir string
 }
 
-// Check tells whether the description makes sense.
+// Check reports a wrong id or time limit, without calling anything.
 func (s Spec) Check() error {
 	if _, err := item(palsPath, s.PAL); err != nil {
-		return errors.New("the id of the PAL: " + err.Error())
+		return fmt.Errorf("the id of the PAL: %w", err)
 	}
 	if _, err := item(facesPath, s.Face); s.Face != "" && err != nil {
-		return errors.New("the id of the face: " + err.Error())
+		return fmt.Errorf("the id of the face: %w", err)
 	}
 	for _, d := range []time.Duration{s.MaxDuration, s.LeftTimeout, s.AbsentTimeout} {
 		if d < 0 || d > 0 && d < time.Second {
-			return errors.New("a time limit of a conversation is a second or more")
+			return errors.New("a time limit of a conversation must be at least a second")
 		}
 	}
 	return nil
 }
 
-// body is the request; the ids stand under the given names.
+// body returns the request, with the ids under the given names.
 func (s Spec) body(pal, face string) map[string]any {
 	properties := map[string]any{
 		"max_call_duration":          seconds(cmp.Or(s.MaxDuration, DefaultMaxDuration)),
@@ -101,7 +102,7 @@ func (s Spec) body(pal, face string) map[string]any {
 
 func seconds(d time.Duration) int64 { return int64(d.Round(time.Second) / time.Second) }
 
-// Info is what the service says of a conversation.
+// Info is what the service says about a conversation.
 type Info struct {
 	ID       string  `json:"conversation_id"`
 	Name     string  `json:"conversation_name,omitempty"`
@@ -127,43 +128,43 @@ type Event struct {
 // UnmarshalJSON reads a conversation by its new or old names.
 func (i *Info) UnmarshalJSON(text []byte) error {
 	var wire struct {
-		ID       loose   `json:"conversation_id"`
-		Name     loose   `json:"conversation_name"`
-		URL      loose   `json:"conversation_url"`
-		Status   loose   `json:"status"`
-		PAL      loose   `json:"pal_id"`
-		Persona  loose   `json:"persona_id"`
-		Face     loose   `json:"face_id"`
-		Replica  loose   `json:"replica_id"`
-		Callback loose   `json:"callback_url"`
-		Token    loose   `json:"meeting_token"`
-		Created  loose   `json:"created_at"`
-		Updated  loose   `json:"updated_at"`
-		Shutdown loose   `json:"shutdown_reason"`
-		Events   []Event `json:"events"`
+		ID       lenientText `json:"conversation_id"`
+		Name     lenientText `json:"conversation_name"`
+		URL      lenientText `json:"conversation_url"`
+		Status   lenientText `json:"status"`
+		PAL      lenientText `json:"pal_id"`
+		Persona  lenientText `json:"persona_id"`
+		Face     lenientText `json:"face_id"`
+		Replica  lenientText `json:"replica_id"`
+		Callback lenientText `json:"callback_url"`
+		Token    lenientText `json:"meeting_token"`
+		Created  lenientText `json:"created_at"`
+		Updated  lenientText `json:"updated_at"`
+		Shutdown lenientText `json:"shutdown_reason"`
+		Events   []Event     `json:"events"`
 	}
 	if err := json.Unmarshal(text, &wire); err != nil {
 		return err
 	}
 	*i = Info{
 		ID: string(wire.ID), Name: string(wire.Name), URL: string(wire.URL), Status: string(wire.Status),
-		PAL: either(wire.PAL, wire.Persona), Face: either(wire.Face, wire.Replica),
+		PAL: firstText(wire.PAL, wire.Persona), Face: firstText(wire.Face, wire.Replica),
 		Callback: string(wire.Callback), Token: string(wire.Token),
 		Created: string(wire.Created), Updated: string(wire.Updated), Events: wire.Events,
-		Shutdown: either(wire.Shutdown, shutdownReason(wire.Events)),
+		Shutdown: firstText(wire.Shutdown, shutdownReason(wire.Events)),
 	}
 	return nil
 }
 
-// shutdownReason is in the event of the shutdown, under one of two names.
-func shutdownReason(events []Event) loose {
+// shutdownReason finds the reason in the shutdown event, under either name.
+func shutdownReason(events []Event) lenientText {
 	for _, event := range events {
 		var properties struct {
-			New loose `json:"shutdown_reason"`
-			Old loose `json:"reason"`
+			New lenientText `json:"shutdown_reason"`
+			Old lenientText `json:"reason"`
 		}
 		if event.Type == "system.shutdown" && json.Unmarshal(event.Properties, &properties) == nil {
-			return loose(either(properties.New, properties.Old))
+			return cmp.Or(properties.New, properties.Old)
 		}
 	}
 	return ""
@@ -184,9 +185,9 @@ func (i Info) JoinURL() string {
 // Over reports whether the conversation has ended.
 func (i Info) Over() bool { return i.Status == Ended }
 
-// CreateConversation creates a conversation, which costs money until it ends;
-// Open sees to that. It is not repeated: a conversation may exist after an error
-// other than an APIError with a status from 300 to 499.
+// CreateConversation creates a conversation, which costs money until it ends; use
+// Open, which makes sure that it ends. The call is not retried: a conversation
+// may exist after any error but an APIError with a status from 300 to 499.
 func (c *Client) CreateConversation(ctx context.Context, spec Spec) (Info, error) {
 	var made Info
 	if err := spec.Check(); err != nil {
@@ -199,13 +200,13 @@ func (c *Client) CreateConversation(ctx context.Context, spec Spec) (Info, error
 	if wantsOldNames(err) {
 		err = create("persona_id", "replica_id")
 	}
-	if err == nil && !anID().MatchString(made.ID) {
+	if err == nil && !idPattern().MatchString(made.ID) {
 		err = &APIError{Method: http.MethodPost, Path: conversationsPath, Status: http.StatusOK, Message: "the answer has no conversation_id"}
 	}
 	return made, err
 }
 
-// Conversation is the conversation with this id; verbose adds its events.
+// Conversation reads the conversation with this id; verbose adds its events.
 func (c *Client) Conversation(ctx context.Context, id string, verbose bool) (Info, error) {
 	var info Info
 	path, err := item(conversationsPath, id)
@@ -223,8 +224,8 @@ func (c *Client) Conversation(ctx context.Context, id string, verbose bool) (Inf
 	return info, err
 }
 
-// Conversations are all conversations of the account that have the status; an
-// empty one means all.
+// Conversations lists the conversations of the account that have the status;
+// an empty status means all.
 func (c *Client) Conversations(ctx context.Context, status string) iter.Seq2[Info, error] {
 	query := url.Values{}
 	if status != "" {
@@ -245,7 +246,7 @@ func (c *Client) EndConversation(ctx context.Context, id string) error {
 	}
 	switch statusOf(err) {
 	case http.StatusBadRequest, http.StatusNotFound, http.StatusConflict, http.StatusGone, http.StatusUnprocessableEntity:
-		// How an end that comes too late is answered is not documented.
+		// The documentation does not say how ending an ended conversation is answered.
 		if info, look := c.Conversation(ctx, id, false); look == nil && info.Over() {
 			return nil
 		}
@@ -253,8 +254,8 @@ func (c *Client) EndConversation(ctx context.Context, id string) error {
 	return err
 }
 
-// DeleteConversation deletes the record of a conversation; hard deletes what
-// was recorded, too, for ever.
+// DeleteConversation deletes the record of a conversation; hard also deletes its
+// recordings, for good.
 func (c *Client) DeleteConversation(ctx context.Context, id string, hard bool) error {
 	path, err := item(conversationsPath, id)
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 	"unicode"
 )
 
-// APIError is an answer other than what was asked for.
+// APIError is an answer that reports a failure or cannot be understood.
 type APIError struct {
 	Method, Path string
 	Status       int           // of HTTP; 2xx where the answer could not be understood
@@ -23,7 +23,7 @@ type APIError struct {
 
 // Error says what was asked, what was answered and what to do.
 func (e *APIError) Error() string {
-	text := fmt.Sprintf("%s %s: %d", e.Method, e.Path, e.Status)
+	text := fmt.Sprintf("tavus: %s %s: %d", e.Method, e.Path, e.Status)
 	if name := http.StatusText(e.Status); name != "" && e.Status >= 300 {
 		text += " " + name
 	}
@@ -36,13 +36,13 @@ func (e *APIError) Error() string {
 	return text
 }
 
-// Hint is what to do about it; it is empty where nobody knows.
+// Hint says what to do about the error, or nothing where that is unknown.
 func (e *APIError) Hint() string {
 	switch {
 	case e.Status < 300:
 		return "this is not the Tavus API, or a newer one"
 	case e.Status < 400:
-		return "the key is not sent elsewhere: give the address it points to, if that is right"
+		return "echocast does not send the key to another address: name it with --base-url if it is right"
 	case e.Status == 400 && strings.Contains(strings.ToLower(e.Message), "concurrent"):
 		return "end a conversation first"
 	case e.Status == 401:
@@ -72,7 +72,7 @@ type TransportError struct {
 	text   string
 	err    error // is not shown: it may hold what the server sent
 	cause  error // of the caller's context, where that ended the call
-	unsent bool  // it is certain that the service never saw it
+	unsent bool  // the service certainly never saw it
 }
 
 // Error says what was called and why there is no answer.
@@ -93,13 +93,13 @@ func neverSent(err error) bool {
 	return untrusted
 }
 
-// UncertainError is a creation of which nobody knows whether it happened.
+// UncertainError is a creation of which it is unknown whether it happened.
 type UncertainError struct {
 	Name string // the unique name of the conversation
 	err  error
 }
 
-// Error says what is not known and why.
+// Error says which conversation it is and why that is unknown.
 func (e *UncertainError) Error() string {
 	return fmt.Sprintf("it is unknown whether conversation %s was created: %v", e.Name, e.err)
 }
@@ -129,8 +129,8 @@ const (
 	longestBody    = 512
 )
 
-// messageIn is what an error's body says, under either key. Some services nest
-// it once more, or send a page.
+// messageIn returns what the body of an error says, under any of its keys, also
+// where it is nested once more. It is empty for a page of HTML.
 func messageIn(body []byte) string {
 	var both struct{ Error, Message, Detail json.RawMessage }
 	if json.Unmarshal(body, &both) != nil {

@@ -59,14 +59,14 @@ func (k Key) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 // LogValue is "redacted".
 func (k Key) LogValue() slog.Value { return slog.StringValue(redacted) }
 
-// fingerprint tells keys apart and is of no other use.
+// fingerprint tells two keys apart and reveals nothing of them.
 func (k Key) fingerprint() string {
 	sum := sha256.Sum256([]byte("echocast:" + k.secret()))
 	return hex.EncodeToString(sum[:4])
 }
 
-// redact takes the key out of text that came from elsewhere: a server may send
-// back what it was sent, as it is or in an encoding.
+// redact removes the key from text of a server, which may send back what it was
+// sent, plainly or encoded.
 func (k Key) redact(text string) string {
 	secret := k.secret()
 	if secret == "" {

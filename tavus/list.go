@@ -1,6 +1,7 @@
 package tavus
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"iter"
@@ -14,29 +15,21 @@ const (
 	mostPages  = 2000
 )
 
-// loose is text that may have come as a number, a boolean or null.
-type loose string
+// lenientText is text that the service may send as a number, a boolean or null.
+type lenientText string
 
-// UnmarshalJSON never fails: what is no text is kept as it was written.
-func (l *loose) UnmarshalJSON(raw []byte) error {
+// UnmarshalJSON never fails: a value that is no text is kept as it was written.
+func (l *lenientText) UnmarshalJSON(raw []byte) error {
 	var text string
 	if json.Unmarshal(raw, &text) == nil { // null, too
-		*l = loose(text)
+		*l = lenientText(text)
 	} else {
-		*l = loose(raw)
+		*l = lenientText(raw)
 	}
 	return nil
 }
 
-// either is the first text that is not empty.
-func either(all ...loose) string {
-	for _, text := range all {
-		if text != "" {
-			return string(text)
-		}
-	}
-	return ""
-}
+func firstText(texts ...lenientText) string { return string(cmp.Or(texts...)) }
 
 // list yields everything in a collection, page by page. An error ends it.
 func list[T any](ctx context.Context, c *Client, path string, query url.Values, id func(T) string) iter.Seq2[T, error] {
@@ -44,8 +37,8 @@ func list[T any](ctx context.Context, c *Client, path string, query url.Values, 
 		seen := map[string]bool{}
 		for page := 1; page <= mostPages; page++ {
 			var answer struct {
-				Data  []T   `json:"data"`
-				Total loose `json:"total_count"`
+				Data  []T         `json:"data"`
+				Total lenientText `json:"total_count"`
 			}
 			if err := c.do(ctx, call{method: http.MethodGet, path: path, query: pageOf(query, page), repeatable: true}, &answer); err != nil {
 				var none T

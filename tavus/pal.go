@@ -16,7 +16,7 @@ type PAL struct {
 	Pipeline string `json:"pipeline_mode,omitempty"` // "echo" or "full"
 	// Transport is the kind of its rooms: "livekit", or empty for Daily.
 	Transport string `json:"transport_type,omitempty"`
-	// Microphone says that it echoes an audio track, and not messages.
+	// Microphone says that the PAL speaks an audio track instead of messages.
 	Microphone bool   `json:"microphone,omitempty"`
 	Created    string `json:"created_at,omitempty"`
 }
@@ -24,14 +24,14 @@ type PAL struct {
 // UnmarshalJSON reads a PAL by its new or old names.
 func (p *PAL) UnmarshalJSON(text []byte) error {
 	var wire struct {
-		PAL         loose `json:"pal_id"`
-		Persona     loose `json:"persona_id"`
-		Name        loose `json:"pal_name"`
-		PersonaName loose `json:"persona_name"`
-		Face        loose `json:"default_face_id"`
-		Replica     loose `json:"default_replica_id"`
-		Pipeline    loose `json:"pipeline_mode"`
-		Created     loose `json:"created_at"`
+		PAL         lenientText `json:"pal_id"`
+		Persona     lenientText `json:"persona_id"`
+		Name        lenientText `json:"pal_name"`
+		PersonaName lenientText `json:"persona_name"`
+		Face        lenientText `json:"default_face_id"`
+		Replica     lenientText `json:"default_replica_id"`
+		Pipeline    lenientText `json:"pipeline_mode"`
+		Created     lenientText `json:"created_at"`
 		Layers      struct {
 			Transport palTransport `json:"transport"`
 		} `json:"layers"`
@@ -40,19 +40,19 @@ func (p *PAL) UnmarshalJSON(text []byte) error {
 		return err
 	}
 	*p = PAL{
-		ID: either(wire.PAL, wire.Persona), Name: either(wire.Name, wire.PersonaName), Face: either(wire.Face, wire.Replica),
+		ID: firstText(wire.PAL, wire.Persona), Name: firstText(wire.Name, wire.PersonaName), Face: firstText(wire.Face, wire.Replica),
 		Pipeline: string(wire.Pipeline), Created: string(wire.Created),
 		Transport: string(wire.Layers.Transport.Type), Microphone: wire.Layers.Transport.Input.Microphone.Enabled == "true",
 	}
 	return nil
 }
 
-// palTransport is the layer that says how a PAL meets its callers.
+// palTransport is the layer that configures the rooms of a PAL.
 type palTransport struct {
-	Type  loose `json:"transport_type"`
+	Type  lenientText `json:"transport_type"`
 	Input struct {
 		Microphone struct {
-			Enabled loose `json:"isEnabled"`
+			Enabled lenientText `json:"isEnabled"`
 		} `json:"microphone"`
 	} `json:"input_settings"`
 }
@@ -71,26 +71,26 @@ type Face struct {
 // UnmarshalJSON reads a face by its new or old names.
 func (f *Face) UnmarshalJSON(text []byte) error {
 	var wire struct {
-		Face        loose `json:"face_id"`
-		Replica     loose `json:"replica_id"`
-		Name        loose `json:"face_name"`
-		ReplicaName loose `json:"replica_name"`
-		Status      loose `json:"status"`
-		Created     loose `json:"created_at"`
+		Face        lenientText `json:"face_id"`
+		Replica     lenientText `json:"replica_id"`
+		Name        lenientText `json:"face_name"`
+		ReplicaName lenientText `json:"replica_name"`
+		Status      lenientText `json:"status"`
+		Created     lenientText `json:"created_at"`
 	}
 	if err := json.Unmarshal(text, &wire); err != nil {
 		return err
 	}
-	*f = Face{ID: either(wire.Face, wire.Replica), Name: either(wire.Name, wire.ReplicaName), Status: string(wire.Status), Created: string(wire.Created)}
+	*f = Face{ID: firstText(wire.Face, wire.Replica), Name: firstText(wire.Name, wire.ReplicaName), Status: string(wire.Status), Created: string(wire.Created)}
 	return nil
 }
 
-// EchoPAL describes an echo PAL to be created: it says what it is sent.
+// EchoPAL describes a PAL in echo mode to be created.
 type EchoPAL struct {
 	Face string // the id of the face it has by default; needed
 	Name string // empty: "echocast echo"
-	// Microphone asks for the setting of an echo PAL that speaks the audio track
-	// of a participant, not messages. It was seen in use and is not documented.
+	// Microphone makes the PAL speak the audio track of a participant instead of
+	// messages. The setting was seen in use and is not documented.
 	Microphone bool
 	// LiveKit makes a PAL for conversations in a LiveKit room.
 	LiveKit bool
@@ -111,8 +111,8 @@ func (p EchoPAL) body(name, face string) map[string]any {
 	return body
 }
 
-// CreatePAL creates an echo PAL. PALs cost nothing; one whose creation got no
-// answer may exist all the same.
+// CreatePAL creates a PAL in echo mode. A PAL costs nothing; one whose creation
+// got no answer may exist.
 func (c *Client) CreatePAL(ctx context.Context, pal EchoPAL) (PAL, error) {
 	var made PAL
 	if _, err := item(facesPath, pal.Face); err != nil {
@@ -131,12 +131,12 @@ func (c *Client) CreatePAL(ctx context.Context, pal EchoPAL) (PAL, error) {
 	return made, withOldNames(err, func() error { return create(personasPath, "persona_name", "default_replica_id") })
 }
 
-// PAL is the PAL with this id.
+// PAL reads the PAL with this id.
 func (c *Client) PAL(ctx context.Context, id string) (PAL, error) {
 	return get[PAL](ctx, c, id, palsPath, personasPath)
 }
 
-// PALs are all PALs of the account.
+// PALs lists the PALs of the account.
 func (c *Client) PALs(ctx context.Context) iter.Seq2[PAL, error] {
 	return listEither(ctx, c, palsPath, personasPath, func(p PAL) string { return p.ID })
 }
@@ -153,17 +153,17 @@ func (c *Client) DeletePAL(ctx context.Context, id string) error {
 	return withOldNames(remove(palsPath), func() error { return remove(personasPath) })
 }
 
-// Face is the face with this id.
+// Face reads the face with this id.
 func (c *Client) Face(ctx context.Context, id string) (Face, error) {
 	return get[Face](ctx, c, id, facesPath, replicasPath)
 }
 
-// Faces are all faces of the account.
+// Faces lists the faces of the account.
 func (c *Client) Faces(ctx context.Context) iter.Seq2[Face, error] {
 	return listEither(ctx, c, facesPath, replicasPath, func(f Face) string { return f.ID })
 }
 
-// get reads one thing from the collection of its new name, or of its old.
+// get reads one object from the collection of its new name or of its old one.
 func get[T any](ctx context.Context, c *Client, id, newer, older string) (one T, err error) {
 	from := func(collection string) error {
 		path, err := item(collection, id)
@@ -175,8 +175,8 @@ func get[T any](ctx context.Context, c *Client, id, newer, older string) (one T,
 	return one, withOldNames(from(newer), func() error { return from(older) })
 }
 
-// listEither lists the collection of the new name, or of the old where there is
-// no new one.
+// listEither lists the collection of the new name, or the old one where the
+// service does not have the new.
 func listEither[T any](ctx context.Context, c *Client, newer, older string, id func(T) string) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		for one, err := range list(ctx, c, newer, nil, id) {

@@ -6,23 +6,25 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"time"
+
+	"github.com/gofrs/flock"
 )
 
-// StateDir is where the conversations that may cost money are remembered:
-// $ECHOCAST_STATE_DIR, or echocast in $XDG_STATE_HOME, or the system's own place
-// for such files.
+// StateDir returns the folder of the journal of conversations:
+// $ECHOCAST_STATE_DIR, or echocast in $XDG_STATE_HOME, or the system's own
+// folder for such files.
 func StateDir() (string, error) {
 	if dir := os.Getenv("ECHOCAST_STATE_DIR"); dir != "" {
 		return dir, nil
 	}
-	if dir := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(dir) { // others are to be ignored
+	if dir := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(dir) { // the standard ignores relative ones
 		return filepath.Join(dir, "echocast"), nil
 	}
 	if runtime.GOOS == "windows" || runtime.GOOS == "darwin" {
@@ -36,45 +38,59 @@ func StateDir() (string, error) {
 	return filepath.Join(home, ".local", "state", "echocast"), err
 }
 
-// entry is what is remembered of a conversation. It holds no key and no token.
+// entry is one conversation in the journal, without key and token. Its file
+// holds one JSON object when the conversation is asked for, and a second one
+// with the id when it exists: a write that a crash cut short loses the id only,
+// and the unique name still finds the conversation.
+//
+// The process that asked holds a lock on a file beside it, which the system
+// releases however the process ends.
 type entry struct {
-	Name    string    `json:"conversation_name"`
-	ID      string    `json:"conversation_id,omitempty"` // empty: it is not known whether there is one
-	BaseURL string    `json:"base_url"`
-	Key     string    `json:"key_fingerprint"`
-	Host    string    `json:"host"`
-	PID     int       `json:"pid"`
-	Started string    `json:"process_started"` // tells a process from a later one with its number
-	Asked   time.Time `json:"asked_at"`
+	Name    string    `json:"conversation_name,omitempty"`
+	ID      string    `json:"conversation_id,omitempty"` // empty: unknown whether there is one
+	BaseURL string    `json:"base_url,omitempty"`
+	Key     string    `json:"key_fingerprint,omitempty"`
+	Host    string    `json:"host,omitempty"`
+	PID     int       `json:"pid,omitempty"`
+	Asked   time.Time `json:"asked_at,omitzero"`
 
 	path string
 }
 
+// heldLocks keeps the locks of this process open until it ends, by the path of
+// their entry: a file that nobody refers to is closed, which releases its lock.
+var heldLocks sync.Map
+
 const (
 	entryPrefix = "conversation-"
 	entrySuffix = ".json"
-	newSuffix   = ".new" // of a file that is being written
-	longestFile = 64 << 10
+	lockSuffix  = ".lock"
 )
 
-// newEntry remembers a conversation that is going to be asked for.
+// newEntry adds to the journal a conversation that is about to be asked for.
 func newEntry(client *Client, spec Spec) (*entry, error) {
-	dir, err := stateDir(spec.StateDir)
-	if err != nil {
+	dir, dirErr := stateDir(spec.StateDir)
+	base, baseErr := client.base()
+	if err := cmp.Or(dirErr, baseErr); err != nil {
 		return nil, err
 	}
-	base, err := client.base()
-	if err != nil {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	host, _ := os.Hostname()                // empty is a host like another
-	started, _ := processStart(os.Getpid()) // empty: never taken for running
+	path := filepath.Join(dir, entryPrefix+spec.Name+entrySuffix)
+	host, _ := os.Hostname() // an empty name is compared like any other
 	e := &entry{
 		Name: spec.Name, BaseURL: base, Key: client.Key.fingerprint(),
-		Host: host, PID: os.Getpid(), Started: started, Asked: time.Now().UTC(),
-		path: filepath.Join(dir, entryPrefix+spec.Name+entrySuffix),
+		Host: host, PID: os.Getpid(), Asked: time.Now().UTC(),
+		path: path,
 	}
-	return e, e.save()
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		return nil, err
+	}
+	lock := flock.New(path+lockSuffix, flock.SetPermissions(0o600))
+	_ = lock.Lock() // where files cannot be locked, inUse counts the entry as in use
+	heldLocks.Store(path, lock)
+	return e, e.write(e)
 }
 
 func stateDir(dir string) (string, error) {
@@ -84,129 +100,97 @@ func stateDir(dir string) (string, error) {
 	return StateDir()
 }
 
-// save writes the entry so that there is always an old or a new one, also after
-// the power went.
-func (e *entry) save() error {
-	text, err := json.MarshalIndent(e, "", "  ")
+func (e *entry) write(part *entry) error {
+	text, err := json.Marshal(part)
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Dir(e.path), 0o700); err != nil {
-		return err
-	}
-	if err := writeSynced(e.path+newSuffix, append(text, '\n')); err != nil {
-		return err
-	}
-	if err := os.Rename(e.path+newSuffix, e.path); err != nil {
-		return err
-	}
-	syncDir(filepath.Dir(e.path))
-	return nil
-}
-
-func writeSynced(path string, text []byte) error {
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	file, err := os.OpenFile(e.path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
-	_, err = file.Write(text)
-	return cmp.Or(err, file.Sync(), file.Close())
-}
-
-// syncDir makes a rename last. Not every system can do it.
-func syncDir(path string) {
-	if dir, err := os.Open(path); err == nil {
-		_ = dir.Sync()
-		_ = dir.Close()
-	}
+	_, err = file.Write(append(text, '\n'))
+	return cmp.Or(err, file.Close())
 }
 
 // complete adds the id.
 func (e *entry) complete(id string) error {
 	e.ID = id
-	return e.save()
+	return e.write(&entry{ID: id})
 }
 
-// forget removes the entry. That it is gone already is no error.
-func (e *entry) forget() error {
-	if err := os.Remove(e.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+// remove deletes the entry. It is no error if another process already has.
+func (e *entry) remove() error {
+	if lock, held := heldLocks.LoadAndDelete(e.path); held {
+		_ = lock.(*flock.Flock).Close()
+	}
+	_ = os.Remove(e.path + lockSuffix) // there is none where files cannot be locked
+	if err := os.Remove(e.path); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	return nil
 }
 
-// entries are what is remembered in dir; a file that cannot be read is an error
-// beside the others.
+// entries reads the journal in dir. The error is of files that cannot be read;
+// the others are returned beside it.
 func entries(dir string) (all []*entry, err error) {
-	names, err := filepath.Glob(filepath.Join(globbed(dir), entryPrefix+"*"+entrySuffix))
-	if err != nil {
+	files, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
 	var failed []error
-	for _, name := range names {
-		e, err := readEntry(name)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue // its owner has just ended
-		}
-		if err != nil {
-			failed = append(failed, fmt.Errorf("%s: %w", name, err))
+	for _, file := range files {
+		if !strings.HasPrefix(file.Name(), entryPrefix) || !strings.HasSuffix(file.Name(), entrySuffix) {
 			continue
 		}
-		all = append(all, e)
+		path := filepath.Join(dir, file.Name())
+		switch e, err := readEntry(path); {
+		case err == nil:
+			all = append(all, e)
+		case errors.Is(err, errNeverAsked):
+			removeOld(file, path)
+		case !errors.Is(err, fs.ErrNotExist): // its process has just removed it
+			failed = append(failed, fmt.Errorf("%s: %w", path, err))
+		}
 	}
 	return all, errors.Join(failed...)
 }
 
-// globbed is a path that means itself in a pattern.
-func globbed(path string) string {
-	if runtime.GOOS == "windows" {
-		return path // has no escapes, and [ is rare
+// errNeverAsked is of the empty file of a process that was killed before it
+// asked for the conversation, or is about to ask.
+var errNeverAsked = errors.New("no conversation was asked for")
+
+func removeOld(file fs.DirEntry, path string) {
+	if info, err := file.Info(); err == nil && time.Since(info.ModTime()) > DefaultSettle {
+		_ = (&entry{path: path}).remove()
 	}
-	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
 }
 
 func readEntry(path string) (*entry, error) {
-	file, err := os.Open(path)
+	text, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
-	defer file.Close()
-	text, err := io.ReadAll(io.LimitReader(file, longestFile))
-	if err != nil {
-		return nil, err
+	if len(text) == 0 {
+		return nil, errNeverAsked
 	}
 	e := &entry{path: path}
-	if err := json.NewDecoder(bytes.NewReader(text)).Decode(e); err != nil || e.Name == "" {
-		return nil, errors.New("it does not describe a conversation; look at it and remove it")
+	for decoder := json.NewDecoder(bytes.NewReader(text)); decoder.Decode(e) == nil; {
+	}
+	if e.Name == "" {
+		return nil, errors.New("this file does not describe a conversation; look at it and remove it")
 	}
 	return e, nil
 }
 
-// sweep removes what was being written when its process died. A conversation is
-// asked for after its file has its name, so there is nothing in these.
-func sweep(dir string, before time.Time) {
-	names, _ := filepath.Glob(filepath.Join(globbed(dir), entryPrefix+"*"+entrySuffix+newSuffix))
-	for _, name := range names {
-		if info, err := os.Lstat(name); err == nil && info.ModTime().Before(before) {
-			_ = os.Remove(name)
-		}
-	}
-}
-
 // inUse reports whether the process that asked for the conversation still runs,
-// or runs where that cannot be known.
+// or is on another machine, where nobody here can tell.
 func (e *entry) inUse() bool {
 	if host, _ := os.Hostname(); e.Host != host {
 		return true
 	}
-	started, err := processStart(e.PID)
-	switch {
-	case errors.Is(err, errNoProcess):
-		return false
-	case err != nil:
-		return true
-	}
-	return started == e.Started
+	lock := flock.New(e.path+lockSuffix, flock.SetFlag(os.O_RDWR)) // does not create it
+	defer lock.Close()
+	free, err := lock.TryLock()
+	return !free && !errors.Is(err, fs.ErrNotExist)
 }
-
-var errNoProcess = errors.New("there is no such process")

@@ -1,20 +1,20 @@
-// Package tavus is the part of the Tavus REST API that echo mode needs: PALs,
-// faces, and the life of a conversation, which costs money from its creation to
-// its end.
+// Package tavus calls the part of the Tavus REST API that echo mode needs: PALs,
+// faces, and conversations, which cost money from their creation to their end.
 //
 // A [Client] calls the API. [Open] creates a conversation that is sure to be
-// ended: by [Conversation.Close], or, where the process died, by [EndMine] in a
-// later one. What makes that possible is a small file, written before the
-// conversation is asked for, with the unique name it is asked for under.
+// ended: by [Conversation.Close], or, if the process died, by [EndMine] in a
+// later one. For that, Open writes a small file before it asks for the
+// conversation, with the unique name that it asks for.
 //
-// Nothing is asked for twice that could then exist twice. Reading, ending and
-// deleting are repeated when they fail; creating is repeated only when the
-// service said that it did not do it, and where that is unknown the service is
-// asked what it has under that name.
+// A call that could create something twice is not retried blindly. Reading,
+// ending and deleting are retried when they fail; creating is retried only if
+// the service said that it did not create anything. If that is unknown, Open
+// looks for a conversation of that name.
 //
-// In 2026 Tavus renamed personas to PALs and replicas to faces. New names are
-// sent, and the old ones where the service does not know the new; both are read.
+// In 2026 Tavus renamed personas to PALs and replicas to faces. The client sends
+// the new names, or the old ones to a service that does not know the new; it
+// reads both.
 //
-// The shapes are those of docs.tavus.io. Errors and statuses which it does not
-// describe are taken by their HTTP meaning.
+// The shapes are those of docs.tavus.io. Errors and statuses that it does not
+// describe are handled by their HTTP meaning.
 package tavus

@@ -14,6 +14,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -26,13 +27,18 @@ import (
 	"echocast/tavus/tavustest"
 )
 
-// remembered are the files of conversations in dir.
+// remembered lists the entries of the journal in dir. An empty file is of a
+// process that was killed before it asked for a conversation.
 func remembered(t *testing.T, dir string) (files []string) {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join(dir, "*"))
+	files, err := filepath.Glob(filepath.Join(dir, "*.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
+	files = slices.DeleteFunc(files, func(name string) bool {
+		info, err := os.Stat(name)
+		return err == nil && info.Size() == 0
+	})
 	for _, name := range files {
 		text, err := os.ReadFile(name)
 		if err != nil {
@@ -79,8 +85,9 @@ func TestOpenAndClose(t *testing.T) {
 		})
 	}
 	both.Wait()
-	if n := server.Count("POST", "/v2/conversations/"); n != 1 || len(server.Open()) != 0 || len(remembered(t, dir)) != 0 {
-		t.Errorf("ended %d times; open %v; remembered %v", n, server.Open(), remembered(t, dir))
+	left, err := filepath.Glob(filepath.Join(dir, "*"))
+	if n := server.Count("POST", "/v2/conversations/"); n != 1 || len(server.Open()) != 0 || len(left) != 0 || err != nil {
+		t.Errorf("ended %d times; open %v; files left %v, %v", n, server.Open(), left, err)
 	}
 	if c := server.Complaints(); len(c) > 0 {
 		t.Error(c)
@@ -370,6 +377,60 @@ func TestEndMineSpares(t *testing.T) {
 	}
 	if files := remembered(t, dir); len(files) != 1 || files[0] != broken {
 		t.Errorf("%v", files)
+	}
+}
+
+// An entry whose second write was cut short by a crash still ends the
+// conversation, by its name; so does one that an older echocast wrote.
+func TestEndMineReadsDamagedEntries(t *testing.T) {
+	for name, damage := range map[string]func(text string) string{
+		"torn id":    func(text string) string { return text[:strings.LastIndex(text, "conversation_id")+20] },
+		"no id":      func(text string) string { return text[:strings.Index(text, "\n")+1] },
+		"older file": func(text string) string { return strings.Replace(text, "}\n{", ",\"process_started\":\"boot 7\",", 1) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			server := &tavustest.Server{}
+			client := inMemory(t, server)
+			if _, err := tavus.Open(t.Context(), client, specIn(dir)); err != nil {
+				t.Fatal(err)
+			}
+			file := remembered(t, dir)[0]
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(file, []byte(damage(string(text))), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			results, err := tavus.EndMine(t.Context(), client, tavus.EndOptions{StateDir: dir, All: true})
+			if err != nil || len(results) != 1 || results[0].Outcome != tavus.OutcomeEnded || len(server.Open()) != 0 {
+				t.Errorf("%+v, %v; open %v", results, err, server.Open())
+			}
+		})
+	}
+}
+
+// The empty file of a process that was killed before it asked is removed once
+// that process cannot be about to ask any more; one that a lock file stands
+// beside is removed with it.
+func TestEndMineRemovesEmptyEntries(t *testing.T) {
+	dir := t.TempDir()
+	client := inMemory(t, &tavustest.Server{})
+	young, old := filepath.Join(dir, "conversation-a.json"), filepath.Join(dir, "conversation-b.json")
+	for _, name := range []string{young, old, old + ".lock"} {
+		if err := os.WriteFile(name, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	hourAgo := time.Now().Add(-time.Hour)
+	if err := os.Chtimes(old, hourAgo, hourAgo); err != nil {
+		t.Fatal(err)
+	}
+	results, err := tavus.EndMine(t.Context(), client, tavus.EndOptions{StateDir: dir})
+	left, _ := filepath.Glob(filepath.Join(dir, "*"))
+	if err != nil || len(results) != 0 || !slices.Equal(left, []string{young}) {
+		t.Errorf("%v, %v; left %v", results, err, left)
 	}
 }
 

@@ -1,0 +1,173 @@
+package tavus
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// DefaultSettle is how long after it was asked for a conversation may still
+// come into being.
+const DefaultSettle = 2 * time.Minute
+
+// EndOptions say which conversations EndMine ends.
+type EndOptions struct {
+	StateDir string // empty: StateDir()
+	// All also ends conversations of processes that still run and of other
+	// machines.
+	All bool
+	// Settle is how long a conversation whose creation was never answered may
+	// still appear. 0: DefaultSettle.
+	Settle time.Duration
+}
+
+// Outcome is what EndMine did about a conversation.
+type Outcome string
+
+// What EndMine can do about a conversation.
+const (
+	OutcomeEnded     Outcome = "ended"      // it is over, now or already
+	OutcomeNone      Outcome = "none"       // it was never created
+	OutcomeUnsettled Outcome = "unsettled"  // there is none yet; the journal keeps it
+	OutcomeInUse     Outcome = "in use"     // its process runs, or is on another machine
+	OutcomeForeign   Outcome = "not theirs" // another key or service made it
+	OutcomeFailed    Outcome = "failed"     // it may still be open
+)
+
+// EndResult is what EndMine did about one conversation.
+type EndResult struct {
+	Name    string  `json:"conversation_name"`
+	ID      string  `json:"conversation_id,omitempty"`
+	Outcome Outcome `json:"outcome"`
+	PID     int     `json:"pid"`
+	Host    string  `json:"host"`
+}
+
+// EndMine ends the conversations that earlier processes created and did not
+// end. It returns a result for each one in the journal, and an error for those
+// that may still be open.
+func EndMine(ctx context.Context, client *Client, options EndOptions) ([]EndResult, error) {
+	if err := client.Check(); err != nil {
+		return nil, err
+	}
+	dir, err := stateDir(options.StateDir)
+	if err != nil {
+		return nil, err
+	}
+	all, err := entries(dir)
+	failed := []error{err}
+	results := make([]EndResult, 0, len(all))
+	for _, e := range all {
+		outcome, err := client.endEntry(ctx, e, options)
+		if err != nil {
+			failed = append(failed, fmt.Errorf("conversation %s may still be open: %w", cmp.Or(e.ID, e.Name), err))
+		}
+		results = append(results, EndResult{Name: e.Name, ID: e.ID, Outcome: outcome, PID: e.PID, Host: e.Host})
+	}
+	return results, errors.Join(failed...)
+}
+
+func (c *Client) endEntry(ctx context.Context, e *entry, options EndOptions) (Outcome, error) {
+	base, _ := c.base() // checked
+	switch {
+	case e.BaseURL != base || e.Key != c.Key.fingerprint():
+		return OutcomeForeign, nil
+	case !options.All && e.inUse():
+		return OutcomeInUse, nil
+	}
+	outcome, err := OutcomeEnded, error(nil)
+	if e.ID != "" {
+		err = c.endKnown(ctx, e.ID)
+	} else {
+		outcome, err = c.endUnanswered(ctx, e, cmp.Or(options.Settle, DefaultSettle))
+	}
+	if err == nil && outcome != OutcomeUnsettled {
+		err = e.remove()
+	}
+	if err != nil {
+		outcome = OutcomeFailed
+	}
+	return outcome, err
+}
+
+// endKnown ends a conversation. Since the key is the one that created it, a
+// conversation that the service does not know was deleted.
+func (c *Client) endKnown(ctx context.Context, id string) error {
+	err := c.EndConversation(ctx, id)
+	if !isGone(err) {
+		return err
+	}
+	if _, look := c.Conversation(ctx, id, false); isGone(look) {
+		return nil
+	}
+	return err
+}
+
+// isGone reports the answers about a conversation that does not exist: 404 by
+// HTTP, 400 by the documentation's example.
+func isGone(err error) bool {
+	answer, ok := errors.AsType[*APIError](err)
+	if !ok {
+		return false
+	}
+	return answer.Status == http.StatusNotFound || answer.Status == http.StatusBadRequest && strings.Contains(answer.Message, "conversation_id")
+}
+
+// endUnanswered ends what a creation without an answer may have left.
+func (c *Client) endUnanswered(ctx context.Context, e *entry, settle time.Duration) (Outcome, error) {
+	ended, err := c.endByName(ctx, e.Name)
+	switch {
+	case err != nil:
+		return OutcomeFailed, err
+	case ended > 0:
+		return OutcomeEnded, nil
+	case time.Since(e.Asked) < settle:
+		return OutcomeUnsettled, nil
+	}
+	return OutcomeNone, nil
+}
+
+// Unended is a conversation in the journal: created, or asked for, and not ended.
+type Unended struct {
+	Name string `json:"conversation_name"`
+	ID   string `json:"conversation_id,omitempty"` // empty: unknown whether there is one
+	PID  int    `json:"pid"`
+	Host string `json:"host"`
+	// Left says that the process that created it has ended and will not end it.
+	Left bool `json:"left"`
+}
+
+// Journal lists the conversations that processes on this account of the system
+// created and have not ended. The error is of files that cannot be read; the
+// others are returned beside it. An empty dir means StateDir().
+func Journal(dir string) ([]Unended, error) {
+	dir, err := stateDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	all, err := entries(dir)
+	list := make([]Unended, 0, len(all))
+	for _, e := range all {
+		list = append(list, Unended{Name: e.Name, ID: e.ID, PID: e.PID, Host: e.Host, Left: !e.inUse()})
+	}
+	return list, err
+}
+
+// Forget removes a conversation from the journal after it was ended by its id.
+func Forget(dir, id string) error {
+	dir, err := stateDir(dir)
+	if err != nil {
+		return err
+	}
+	all, _ := entries(dir) // a file that cannot be read has no id
+	for _, e := range all {
+		if e.ID == id {
+			return e.remove()
+		}
+	}
+	return nil
+}

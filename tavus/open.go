@@ -1,0 +1,242 @@
+package tavus
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/http"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+)
+
+// How long things may take after the caller's context has ended: together less
+// than the 5 s after which a signal ends echocast.
+const (
+	creationGrace = 1500 * time.Millisecond // for a creation that is under way
+	endGrace      = 2500 * time.Millisecond // for ending the conversation
+	endTryTimeout = 1200 * time.Millisecond // for one try of that
+)
+
+// closeTimeout bounds Close while the caller's context lasts.
+const closeTimeout = 20 * time.Second
+
+// Conversation is a conversation that this process created and has to end.
+type Conversation struct {
+	Info
+
+	client   *Client
+	entry    *entry
+	mayTwice bool // it was asked for more than once, so the service may have made two
+
+	mu    sync.Mutex
+	ended bool
+}
+
+// Open creates a conversation and keeps it in the journal until it has ended.
+// The caller defers Close.
+//
+// If the creation was not confirmed, Open looks for the conversation by its
+// unique name. If that fails too, the error is an *UncertainError, the journal
+// keeps the name, and EndMine ends the conversation later. When ctx ends, a
+// creation under way gets a moment to finish, so that it can be ended.
+func Open(ctx context.Context, client *Client, spec Spec) (*Conversation, error) {
+	if err := cmp.Or(client.Check(), spec.Check(), context.Cause(ctx)); err != nil {
+		return nil, err
+	}
+	spec.Name = uniqueName(spec.Name)
+	entry, err := newEntry(client, spec)
+	if err != nil {
+		return nil, fmt.Errorf("no conversation was created, since the journal cannot be written: %w", err)
+	}
+	c := &Conversation{client: client, entry: entry}
+	extended, stop := extend(ctx, creationGrace)
+	defer stop()
+	if c.Info, err = c.create(extended, spec); err != nil {
+		return nil, c.endUnknown(ctx, err)
+	}
+	switch {
+	case context.Cause(ctx) != nil:
+		err = context.Cause(ctx)
+	case spec.Private && c.Token == "":
+		err = errors.New("the conversation was created, but its token was lost, so it was ended")
+	default:
+		err = c.entry.complete(c.ID)
+	}
+	if err != nil {
+		return nil, errors.Join(err, c.Close(ctx))
+	}
+	return c, nil
+}
+
+var notInNames = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`[^A-Za-z0-9._-]+`) })
+
+// uniqueName returns a name that no other conversation has and that a file may
+// have.
+func uniqueName(name string) string {
+	var random [8]byte
+	_, _ = rand.Read(random[:]) // never fails
+	name = strings.Trim(notInNames().ReplaceAllString(name, "-"), "-.")
+	name = cmp.Or(name, "echocast")
+	return name[:min(len(name), 64)] + "-" + hex.EncodeToString(random[:])
+}
+
+// extend returns a context that ends grace after ctx does.
+func extend(ctx context.Context, grace time.Duration) (context.Context, context.CancelFunc) {
+	longer, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		if sleep(longer, grace) == nil {
+			cancel(context.Cause(ctx))
+		}
+	})
+	return longer, func() {
+		stop()
+		cancel(nil)
+	}
+}
+
+// create asks for the conversation. If no answer tells whether it exists, create
+// looks for it by name. It asks again only where the service said that it is
+// busy and has no conversation of that name.
+func (c *Conversation) create(ctx context.Context, spec Spec) (Info, error) {
+	for try := 1; ; try++ {
+		info, err := c.client.CreateConversation(ctx, spec)
+		if err == nil || !mayHaveHappened(err) {
+			return info, err
+		}
+		found, lookErr := c.client.findNew(ctx, spec)
+		if lookErr != nil {
+			return Info{}, &UncertainError{spec.Name, lookErr}
+		}
+		if found != nil {
+			return *found, nil
+		}
+		answer, ok := errors.AsType[*APIError](err)
+		busy := ok && answer.Status == http.StatusServiceUnavailable && answer.RetryAfter > 0
+		if !busy || answer.RetryAfter > maxRetryAfter || try == maxTries {
+			return Info{}, &UncertainError{spec.Name, err}
+		}
+		if c.client.OnWait != nil {
+			c.client.OnWait(err, answer.RetryAfter)
+		}
+		if cause := sleep(ctx, answer.RetryAfter); cause != nil {
+			return Info{}, &UncertainError{spec.Name, cause}
+		}
+		c.mayTwice = true
+	}
+}
+
+// findNew looks for a conversation by its unique name, three times: the service
+// may not list yet what it has just created. It returns nil if there is none.
+func (c *Client) findNew(ctx context.Context, spec Spec) (*Info, error) {
+	status := Active
+	if spec.TestMode {
+		status = "" // these have ended
+	}
+	for _, wait := range []time.Duration{0, time.Second, 3 * time.Second} {
+		if cause := sleep(ctx, wait); cause != nil {
+			return nil, cause
+		}
+		found, err := c.withName(ctx, spec.Name, status)
+		if err != nil {
+			return nil, err
+		}
+		if len(found) > 0 {
+			return &found[0], nil
+		}
+	}
+	return nil, nil
+}
+
+// withName lists the conversations of that name.
+func (c *Client) withName(ctx context.Context, name, status string) (found []Info, err error) {
+	for info, err := range c.Conversations(ctx, status) {
+		if err != nil {
+			return nil, err
+		}
+		if info.Name == name && idPattern().MatchString(info.ID) {
+			found = append(found, info)
+		}
+	}
+	return found, nil
+}
+
+// endUnknown ends what a failed creation may have left, and returns the error to
+// report. The journal keeps the entry if it could not.
+func (c *Conversation) endUnknown(ctx context.Context, err error) error {
+	if _, unsure := errors.AsType[*UncertainError](err); !unsure {
+		return errors.Join(err, c.entry.remove())
+	}
+	short, cancel := context.WithTimeout(context.WithoutCancel(ctx), endGrace)
+	defer cancel()
+	if ended, endErr := c.client.withShortTries().endByName(short, c.entry.Name); endErr == nil && ended > 0 {
+		return errors.Join(cmp.Or(context.Cause(ctx), err), c.entry.remove())
+	}
+	return err
+}
+
+// withShortTries returns the client for when there is little time left.
+func (c *Client) withShortTries() *Client {
+	short := *c
+	short.Timeout = min(c.timeout(), endTryTimeout)
+	return &short
+}
+
+// endByName ends every conversation of that name and counts them.
+func (c *Client) endByName(ctx context.Context, name string) (n int, err error) {
+	found, err := c.withName(ctx, name, Active)
+	if err != nil {
+		return 0, err
+	}
+	for _, info := range found {
+		if info.Over() {
+			continue
+		}
+		if err := c.EndConversation(ctx, info.ID); err != nil {
+			return n, err
+		}
+		n++
+	}
+	return n, nil
+}
+
+// Close ends the conversation, also when ctx has ended, and removes it from the
+// journal. It takes at most 20 s, and at most 2.5 s once ctx has ended. After a
+// success another call does nothing; after an error it tries again.
+func (c *Conversation) Close(ctx context.Context) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ended {
+		return nil
+	}
+	client := c.client
+	if ctx.Err() != nil {
+		client = client.withShortTries()
+	}
+	extended, stop := extend(ctx, endGrace)
+	defer stop()
+	extended, cancel := context.WithTimeout(extended, closeTimeout)
+	defer cancel()
+	if err := c.end(extended, client); err != nil {
+		return fmt.Errorf("conversation %s may still be open, and cost money: %w", c.ID, err)
+	}
+	c.ended = true
+	return c.entry.remove()
+}
+
+func (c *Conversation) end(ctx context.Context, client *Client) error {
+	if !c.Over() {
+		if err := client.EndConversation(ctx, c.ID); err != nil {
+			return err
+		}
+	}
+	if !c.mayTwice {
+		return nil
+	}
+	_, err := client.endByName(ctx, c.Name)
+	return err
+}
