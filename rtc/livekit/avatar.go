@@ -140,12 +140,12 @@ func (r *Room) clear(ctx context.Context) error {
 	select {
 	case err := <-result:
 		return err
-	case <-r.ended:
-		return r.cause
-	case <-r.closing:
+	case <-r.lifetime.Ended():
+		return r.lifetime.Cause()
+	case <-r.lifetime.Closing():
 	case <-ctx.Done():
 	}
-	return r.over(ctx)
+	return r.lifetime.Err(ctx)
 }
 
 func (r *Room) callClear() error {

@@ -50,8 +50,8 @@ func (r *Room) Hear(ctx context.Context, from string, packet func(track string, 
 	}
 	select {
 	case <-ctx.Done():
-	case <-r.ended:
-	case <-r.closing:
+	case <-r.lifetime.Ended():
+	case <-r.lifetime.Closing():
 	}
 	r.mu.Lock()
 	r.ear = nil
@@ -62,7 +62,7 @@ func (r *Room) Hear(ctx context.Context, from string, packet func(track string, 
 			r.attend(who, track)
 		}
 	}
-	return fmt.Errorf("livekit: hear: %w", r.over(ctx))
+	return fmt.Errorf("livekit: hear: %w", r.lifetime.Err(ctx))
 }
 
 // attend lets the server tell when a user speaks: it does so only to those who

@@ -53,6 +53,7 @@
 package livekit
 
 import (
+	"cmp"
 	"errors"
 	"time"
 )
@@ -126,18 +127,11 @@ func (o *Options) withDefaults() Options {
 	if o != nil {
 		set = *o
 	}
-	setDefault(&set.Avatar, DefaultAvatar)
-	setDefault(&set.Identity, DefaultIdentity)
-	setDefault(&set.HighWater, 128<<10)
-	setDefault(&set.ConnectTimeout, 5*time.Second)
-	setDefault(&set.ClearTimeout, 2*time.Second)
-	setDefault(&set.CloseTimeout, time.Second)
+	set.Avatar = cmp.Or(set.Avatar, DefaultAvatar)
+	set.Identity = cmp.Or(set.Identity, DefaultIdentity)
+	set.HighWater = cmp.Or(set.HighWater, 128<<10)
+	set.ConnectTimeout = cmp.Or(set.ConnectTimeout, 5*time.Second)
+	set.ClearTimeout = cmp.Or(set.ClearTimeout, 2*time.Second)
+	set.CloseTimeout = cmp.Or(set.CloseTimeout, time.Second)
 	return set
-}
-
-func setDefault[T comparable](field *T, value T) {
-	var zero T
-	if *field == zero {
-		*field = value
-	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -15,6 +14,7 @@ import (
 	"github.com/pion/webrtc/v4"
 
 	"echocast/echo"
+	"echocast/internal/lifetime"
 )
 
 // tokenLife is how long our own token is good for entering; the server renews
@@ -33,12 +33,9 @@ type Room struct {
 	pcm      []byte
 	calls    sync.WaitGroup // calls to the avatar, and tracks that are heard
 
-	closeOnce sync.Once
-	closeErr  error
-	closing   chan struct{} // closed by Close
-	endOnce   sync.Once
-	cause     error         // why the room ended; read it after ended is closed
-	ended     chan struct{} // closed when the avatar or the connection is gone
+	lifetime *lifetime.Lifetime // it ends when the avatar or the connection is gone
+	closed   chan struct{}      // closed when Close has done its work
+	closeErr error              // read it after closed is closed
 
 	mu     sync.Mutex
 	ledger ledger
@@ -64,8 +61,8 @@ var silenceSDK = sync.OnceFunc(func() { lksdk.SetLogger(logger.GetDiscardLogger(
 func Join(ctx context.Context, to Address, with Credentials, options *Options) (*Room, error) {
 	silenceSDK()
 	r := &Room{
-		options: options.withDefaults(), speaking: make(chan struct{}, 1), closing: make(chan struct{}),
-		ended: make(chan struct{}), came: make(chan struct{}, 1),
+		options: options.withDefaults(), speaking: make(chan struct{}, 1), lifetime: lifetime.New(),
+		closed: make(chan struct{}), came: make(chan struct{}, 1),
 	}
 	if err := r.join(ctx, to, with); err != nil {
 		if ctx.Err() != nil {
@@ -123,7 +120,7 @@ func (r *Room) callbacks() *lksdk.RoomCallback {
 	return &lksdk.RoomCallback{
 		OnDisconnectedWithReason: func(lksdk.DisconnectionReason) {
 			reason := strings.ReplaceAll(strings.ToLower(r.room.DisconnectReason().String()), "_", " ")
-			r.end(fmt.Errorf("%w (%s)", ErrLost, reason))
+			r.lifetime.End(fmt.Errorf("%w (%s)", ErrLost, reason))
 		},
 		OnParticipantDisconnected: func(*lksdk.RemoteParticipant) {
 			r.missAvatar()
@@ -189,34 +186,8 @@ func (r *Room) missAvatar() {
 	ready := r.ready
 	r.mu.Unlock()
 	if ready && r.room.ConnectionState() == lksdk.ConnectionStateConnected && r.avatar() == nil {
-		r.end(ErrAvatarGone)
+		r.lifetime.End(ErrAvatarGone)
 	}
-}
-
-// end notes why the room is over. Only the first reason counts.
-func (r *Room) end(reason error) {
-	r.endOnce.Do(func() {
-		r.cause = reason
-		close(r.ended)
-	})
-}
-
-// over says why no call can go on, if it cannot.
-func (r *Room) over(ctx context.Context) error {
-	select {
-	case <-r.closing:
-		return net.ErrClosed // which ends the room too, so it comes first
-	default:
-	}
-	select {
-	case <-r.ended:
-		return r.cause
-	default:
-	}
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	return nil
 }
 
 func (r *Room) add(e echo.Event) {
@@ -244,14 +215,14 @@ func (r *Room) Next(ctx context.Context) (echo.Event, error) {
 		select {
 		case <-r.came:
 			continue
-		case <-r.closing:
-		case <-r.ended:
+		case <-r.lifetime.Closing():
+		case <-r.lifetime.Ended():
 		case <-ctx.Done():
 		}
 		if e, ok := r.take(); ok {
 			return e, nil
 		}
-		return echo.Event{}, fmt.Errorf("livekit: %w", r.over(ctx))
+		return echo.Event{}, fmt.Errorf("livekit: %w", r.lifetime.Err(ctx))
 	}
 }
 
@@ -271,18 +242,24 @@ func (r *Room) take() (echo.Event, bool) {
 // connections. The error says that not all was acknowledged. Further calls wait
 // for the first and return the same.
 func (r *Room) Close() error {
-	r.closeOnce.Do(func() {
-		close(r.closing)
-		r.speaking <- struct{}{} // nothing is being said, and nothing will be
-		r.closeErr = r.flush()
-		peers := r.peers()
-		r.room.Disconnect()
-		for _, peer := range peers {
-			_ = peer.GracefulClose()
-		}
-		r.calls.Wait()
-	})
+	if r.lifetime.Close() {
+		r.closeErr = r.close()
+		close(r.closed)
+	}
+	<-r.closed
 	return r.closeErr
+}
+
+func (r *Room) close() error {
+	r.speaking <- struct{}{} // nothing is being said, and nothing will be
+	err := r.flush()
+	peers := r.peers()
+	r.room.Disconnect()
+	for _, peer := range peers {
+		_ = peer.GracefulClose()
+	}
+	r.calls.Wait()
+	return err
 }
 
 func (r *Room) peers() []*webrtc.PeerConnection {
@@ -300,7 +277,7 @@ func (r *Room) flush() error {
 		switch {
 		case waiting == 0:
 			return nil
-		case !connected(publisher), !pause(timeout, r.ended):
+		case !connected(publisher), !pause(timeout, r.lifetime.Ended()):
 			return fmt.Errorf("livekit: close: %d bytes not acknowledged", waiting)
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"slices"
 	"time"
 
@@ -59,19 +58,12 @@ func speakError(err error) error {
 	return fmt.Errorf("livekit: speak: %w", err)
 }
 
-// acquire takes the slot of those who speak.
+// acquire takes the slot of Speak and Interrupt.
 func (r *Room) acquire(ctx context.Context) error {
-	if err := r.over(ctx); err != nil {
+	if err := r.lifetime.Err(ctx); err != nil {
 		return err
 	}
-	select {
-	case r.speaking <- struct{}{}:
-		return nil
-	case <-r.closing:
-		return net.ErrClosed
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
+	return r.lifetime.Acquire(ctx, r.speaking)
 }
 
 func (r *Room) speak(ctx context.Context, pcm []float32, last bool) (sent int, err error) {
@@ -154,7 +146,7 @@ func (r *Room) publish(ctx context.Context, p packet) (int, error) {
 // still the stream's is made sure here.
 func (r *Room) waitForRoom(ctx context.Context) error {
 	for limit := r.options.HighWater; ; limit = r.options.HighWater / 4 {
-		if err := r.over(ctx); err != nil {
+		if err := r.lifetime.Err(ctx); err != nil {
 			return err
 		}
 		publisher := r.room.LocalParticipant.GetPublisherPeerConnection()
@@ -165,7 +157,7 @@ func (r *Room) waitForRoom(ctx context.Context) error {
 		if connected(publisher) && buffered(publisher) <= limit {
 			return nil
 		}
-		pause(ctx, r.ended)
+		pause(ctx, r.lifetime.Ended())
 	}
 }
 
