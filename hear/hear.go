@@ -1,26 +1,28 @@
-// Package hear turns the RTP packets of people who speak into one continuous
-// stream of samples, on whose clock a recogniser can rely: what took three
-// seconds in the room takes three seconds in the stream.
+// Package hear mixes the RTP packets of all who speak in a room into one
+// continuous stream of samples that runs on the clock of the room: three seconds
+// in the room are three seconds in the stream. A speech recogniser can rely on
+// its times.
 //
 //	mixer, err := hear.NewMixer(16000, time.Now())
-//	track := mixer.Track(time.Now())          // one for each who speaks
+//	track := mixer.Track(time.Now())          // one for each speaker
 //	err = track.Push(packet, time.Now())      // as packets come
 //	pcm := mixer.Take(time.Now())             // every 20 ms
 //
-// # What time it is
+// # Clocks
 //
-// Within a track the RTP timestamps count: a gap between two packets, because
-// nothing was sent or because something was lost, becomes silence of its exact
-// length. While no packet comes, silence goes out by the clock, 200 ms behind
-// it; the packet that ends the pause then decides how long the pause was. A
-// packet that is later than that is still heard, and the next pause is shorter
-// by as much. Where timestamps contradict the clock by half a second or more,
-// as they do when a microphone is changed, the clock counts.
+// Within a track the mixer follows the RTP timestamps: a gap between two packets
+// becomes silence of the same length, whether nothing was sent or packets were
+// lost. While no packets arrive, the mixer emits silence 200 ms behind the wall
+// clock; the next packet's timestamp then sets the length of the pause. A packet
+// that arrives later than that is still heard, and the next pause is shortened
+// by its delay. If timestamps and the clock differ by 500 ms or more, as when a
+// microphone is changed, the mixer follows the clock.
 //
-// Packets that overtook others wait for them, 60 ms or five packets at most.
+// Packets that arrive out of order wait for those before them, for at most 60 ms
+// or five packets.
 //
-// Nothing here reads a clock or starts a goroutine: every method that needs to
-// know the time is told.
+// The package reads no clock and starts no goroutine: methods that need the time
+// take it as an argument.
 package hear
 
 import (
@@ -36,18 +38,18 @@ import (
 const (
 	clockRate    = 48000                  // Hz of the timestamps of Opus, whatever is decoded
 	muLawRate    = 8000                   // Hz of the samples of mu-law
-	longestFrame = 120                    // ms in one packet of Opus
-	starved      = 200 * time.Millisecond // without packets, until it is a pause
-	patience     = 60 * time.Millisecond  // for packets that were overtaken
-	mostHeld     = 5                      // packets that wait for one that was overtaken
-	disbelief    = 500 * time.Millisecond // between timestamps and the clock
-	mostAhead    = 5 * time.Second        // of the clock
+	maxFrame     = 120                    // ms in one packet of Opus
+	silenceAfter = 200 * time.Millisecond // without a packet, before silence is emitted
+	reorderWait  = 60 * time.Millisecond  // how long a packet waits for an earlier one
+	maxHeld      = 5                      // packets that wait for an earlier one
+	maxClockSkew = 500 * time.Millisecond // between RTP timestamps and the clock
+	maxAhead     = 5 * time.Second        // audio ahead of the clock
 )
 
-// Rates are what can be decoded to, in Hz.
+// Rates returns the sampling rates in Hz that a Mixer can have.
 func Rates() []int { return []int{8000, 12000, 16000, 24000, 48000} }
 
-// Coding is how a payload holds sound.
+// Coding is the codec of a payload.
 type Coding int
 
 // The codings.
@@ -57,26 +59,26 @@ const (
 	MuLaw         // G.711 mu-law, mono, at 8 kHz, as telephones and stand-ins without libopus send it
 )
 
-// Packet is an RTP packet with sound in it. The Payload is not kept.
+// Packet is an RTP packet of audio. Track.Push does not keep its Payload.
 type Packet struct {
-	SSRC      uint32 // another one begins the track anew
+	SSRC      uint32 // a new SSRC restarts the track
 	Sequence  uint16
 	Timestamp uint32 // at 48 kHz, whatever the coding
 	Payload   []byte
 	Coding    Coding
 }
 
-// Stats is what became of the packets of all tracks.
+// Stats counts the packets of all tracks by outcome.
 type Stats struct {
 	Packets int   // decoded
 	Lost    int   // never came, or too late
-	Late    int   // came after they were given up
-	Broken  int   // could not be decoded, or came far too fast; they are silence
-	Shifted int   // times that the clock was believed and not the timestamps
-	Samples int64 // taken
+	Late    int   // arrived after the mixer had stopped waiting for them
+	Broken  int   // not decodable, or far ahead of the clock; replaced by silence
+	Shifted int   // times the mixer followed the clock against the timestamps
+	Samples int64 // returned by Take and Drain
 }
 
-// Mixer is the stream of all tracks together. Its methods may be called at the
+// Mixer adds up all tracks to one stream. Its methods may be called at the
 // same time from several goroutines.
 type Mixer struct {
 	rate  int
@@ -96,19 +98,19 @@ func NewMixer(rate int, now time.Time) (*Mixer, error) {
 	return &Mixer{rate: rate, start: now}, nil
 }
 
-// position is where a time is in the stream.
+// position converts a time to an index of the stream.
 func (m *Mixer) position(at time.Time) int64 { return m.samples(at.Sub(m.start)) }
 
 func (m *Mixer) samples(d time.Duration) int64 {
 	return int64(d/time.Second)*int64(m.rate) + int64(d%time.Second)*int64(m.rate)/int64(time.Second)
 }
 
-// Take returns the samples that are certain by now, which may be none. They
+// Take returns the samples that no later packet can change, possibly none. They
 // belong to the caller.
 func (m *Mixer) Take(now time.Time) []int16 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	until := m.position(now.Add(-starved))
+	until := m.position(now.Add(-silenceAfter))
 	for i, t := range m.tracks {
 		t.advance(now)
 		if i == 0 || t.end() < until {
@@ -118,7 +120,7 @@ func (m *Mixer) Take(now time.Time) []int16 {
 	return m.mix(max(until, m.taken))
 }
 
-// Drain returns all that has come, for the end.
+// Drain returns all samples that are left, at the end of the stream.
 func (m *Mixer) Drain() []int16 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -130,7 +132,7 @@ func (m *Mixer) Drain() []int16 {
 	return m.mix(until)
 }
 
-// Stats returns what has happened so far.
+// Stats returns the counts so far.
 func (m *Mixer) Stats() Stats {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -151,7 +153,7 @@ func (m *Mixer) mix(until int64) []int16 {
 	return out
 }
 
-// Track is one who speaks.
+// Track is the audio of one speaker.
 type Track struct {
 	mixer   *Mixer
 	decoder opus.Decoder
@@ -160,33 +162,33 @@ type Track struct {
 
 	started bool
 	ssrc    uint32
-	next    uint16           // the sequence number that is awaited
-	held    map[uint16]waits // came too early
-	clock   uint32           // the timestamp of the last packet
-	at      int64            // where that packet belongs
-	heard   time.Time        // when the last packet came
-	first   int64            // position of pending[0]
-	pending []int16          // decoded, not taken
+	next    uint16                // the next sequence number
+	held    map[uint16]heldPacket // arrived early, by sequence number
+	clock   uint32                // the timestamp of the last packet
+	at      int64                 // its position in the stream
+	heard   time.Time             // when the last packet arrived
+	first   int64                 // position of pending[0]
+	pending []int16               // decoded, not taken
 	closed  bool
 }
 
-// waits is a packet that overtook another.
-type waits struct {
+// heldPacket is a packet that arrived before an earlier one.
+type heldPacket struct {
 	packet Packet
 	since  time.Time
 }
 
-// Track adds one who speaks, from now on.
+// Track adds a speaker from now on.
 func (m *Mixer) Track(now time.Time) *Track {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	t := &Track{mixer: m, buffer: make([]int16, longestFrame*m.rate/1000), held: make(map[uint16]waits), heard: now}
+	t := &Track{mixer: m, buffer: make([]int16, maxFrame*m.rate/1000), held: make(map[uint16]heldPacket), heard: now}
 	t.first = max(m.taken, m.position(now))
 	m.tracks = append(m.tracks, t)
 	return t
 }
 
-// Close says that no packet will come any more. What has come is still heard.
+// Close ends the track. Packets that have arrived are still heard.
 func (t *Track) Close() {
 	t.mixer.mu.Lock()
 	defer t.mixer.mu.Unlock()
@@ -194,8 +196,8 @@ func (t *Track) Close() {
 	t.closed = true
 }
 
-// Push takes a packet that has come now. A packet that cannot be decoded
-// becomes silence.
+// Push adds a packet that arrived at the time now. A packet that cannot be
+// decoded becomes silence.
 func (t *Track) Push(p Packet, now time.Time) {
 	t.mixer.mu.Lock()
 	defer t.mixer.mu.Unlock()
@@ -210,13 +212,13 @@ func (t *Track) Push(p Packet, now time.Time) {
 		return
 	}
 	p.Payload = slices.Clone(p.Payload)
-	t.held[p.Sequence] = waits{p, now}
+	t.held[p.Sequence] = heldPacket{p, now}
 	t.release(false)
-	t.giveUp(now)
+	t.expireGaps(now)
 	t.heard = now
 }
 
-// begin takes the first packet of a sender: it belongs where the time is.
+// begin restarts the track with the first packet of a sender, placed by the clock.
 func (t *Track) begin(p Packet, now time.Time) {
 	t.release(true)
 	t.fill(t.mixer.position(now))
@@ -225,7 +227,7 @@ func (t *Track) begin(p Packet, now time.Time) {
 	t.clock, t.at, t.heard = p.Timestamp, t.end(), now
 }
 
-// release decodes what is in order, or all.
+// release decodes the held packets that are next in order, or all of them.
 func (t *Track) release(all bool) {
 	for len(t.held) > 0 {
 		w, ok := t.held[t.next]
@@ -242,7 +244,7 @@ func (t *Track) release(all bool) {
 	}
 }
 
-// skip gives up the packets before the first that is there.
+// skip counts the packets before the first held one as lost.
 func (t *Track) skip() {
 	var lost uint16 = 1 << 15
 	for sequence := range t.held {
@@ -252,8 +254,8 @@ func (t *Track) skip() {
 	t.next += lost
 }
 
-// giveUp ends the wait for packets that were overtaken long ago.
-func (t *Track) giveUp(now time.Time) {
+// expireGaps skips missing packets that later ones have waited for too long.
+func (t *Track) expireGaps(now time.Time) {
 	for len(t.held) > 0 {
 		oldest := now
 		for _, w := range t.held {
@@ -261,7 +263,7 @@ func (t *Track) giveUp(now time.Time) {
 				oldest = w.since
 			}
 		}
-		if len(t.held) <= mostHeld && now.Sub(oldest) < patience {
+		if len(t.held) <= maxHeld && now.Sub(oldest) < reorderWait {
 			return
 		}
 		t.skip()
@@ -269,15 +271,15 @@ func (t *Track) giveUp(now time.Time) {
 	}
 }
 
-// place decodes a packet where its timestamp says.
-func (t *Track) place(w waits) {
+// place decodes a packet at the position of its timestamp.
+func (t *Track) place(w heldPacket) {
 	m := t.mixer
 	ticks := int64(int32(w.packet.Timestamp - t.clock))
 	at := t.at + ticks*int64(m.rate)/clockRate
-	elapsed := m.samples(w.since.Sub(t.heard)) // since the packet before came
-	slack, latest := m.samples(disbelief), m.position(w.since)
-	if t.end() > latest+m.samples(mostAhead) {
-		m.stats.Broken++ // more speech than there was time
+	elapsed := m.samples(w.since.Sub(t.heard)) // since the previous packet arrived
+	slack, latest := m.samples(maxClockSkew), m.position(w.since)
+	if t.end() > latest+m.samples(maxAhead) {
+		m.stats.Broken++ // more audio than time has passed
 		return
 	}
 	if gap := at - t.end(); gap > max(elapsed, 0)+slack || gap < -slack || at > latest+slack && gap > 0 {
@@ -317,8 +319,8 @@ func (t *Track) decodeLinear(p Packet) (int, error) {
 	return n, nil
 }
 
-// decodeMuLaw brings telephone sound to the rate of the mixer, on straight lines
-// from sample to sample. It is one sample late for that.
+// decodeMuLaw resamples telephone audio to the mixer's rate by linear
+// interpolation, which delays it by one sample.
 func (t *Track) decodeMuLaw(p Packet) (int, error) {
 	rate := t.mixer.rate
 	n := len(p.Payload) * rate / muLawRate
@@ -347,14 +349,14 @@ func muLaw(code byte) int16 {
 	return size
 }
 
-// advance fills a pause by the clock.
+// advance emits silence by the clock during a pause.
 func (t *Track) advance(now time.Time) {
 	if t.closed {
 		return
 	}
-	t.giveUp(now)
-	if now.Sub(t.heard) >= starved {
-		t.fill(t.mixer.position(now.Add(-starved)))
+	t.expireGaps(now)
+	if now.Sub(t.heard) >= silenceAfter {
+		t.fill(t.mixer.position(now.Add(-silenceAfter)))
 	}
 }
 

@@ -293,7 +293,7 @@ func TestHostilePackets(t *testing.T) {
 	if total < 20*16000-3300 || total > 27*16000 {
 		t.Errorf("%d samples in 20 s", total)
 	}
-	if len(track.held) > mostHeld {
+	if len(track.held) > maxHeld {
 		t.Errorf("%d packets are held", len(track.held))
 	}
 }
@@ -335,7 +335,7 @@ func TestSamplesInPackets(t *testing.T) {
 		track.Push(Packet{SSRC: 1, Sequence: uint16(n), Timestamp: uint32(n * 480), Payload: payload, Coding: Linear}, now)
 		now = now.Add(10 * time.Millisecond)
 	}
-	track.Push(Packet{SSRC: 1, Sequence: 50, Timestamp: 50 * 480, Payload: make([]byte, 2*16*longestFrame+2), Coding: Linear}, now)
+	track.Push(Packet{SSRC: 1, Sequence: 50, Timestamp: 50 * 480, Payload: make([]byte, 2*16*maxFrame+2), Coding: Linear}, now)
 	if got := m.Drain(); !slices.Equal(got, want) {
 		t.Errorf("%d samples are heard as %d others", len(want), len(got))
 	}

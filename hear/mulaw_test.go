@@ -23,7 +23,7 @@ func TestMuLaw(t *testing.T) {
 		for n := range 2 {
 			track.Push(Packet{SSRC: 1, Sequence: uint16(n), Timestamp: uint32(n * 30), Payload: codes, Coding: MuLaw}, now)
 		}
-		track.Push(Packet{SSRC: 1, Sequence: 2, Timestamp: 60, Payload: make([]byte, 8*longestFrame+1), Coding: MuLaw}, now)
+		track.Push(Packet{SSRC: 1, Sequence: 2, Timestamp: 60, Payload: make([]byte, 8*maxFrame+1), Coding: MuLaw}, now)
 		if got := m.Drain(); !slices.Equal(got, want) {
 			t.Errorf("at %d Hz: %v, want %v", rate, got, want)
 		}
