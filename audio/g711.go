@@ -1,11 +1,12 @@
 package audio
 
-// G.711 stores the logarithm of a sample in 8 bits: a sign, the number of the
-// segment (each twice as wide as the one before) and four bits for the place
-// within it. There are only 256 codes, so decoding is a look-up (ITU-T G.711,
-// tables 1 and 2; its 13 and 14 bit values are scaled to 16 bits).
+import sixteen "echocast/internal/pcm"
 
-var mulawSamples, alawSamples = g711Table(mulaw), g711Table(alaw)
+// G.711 stores the logarithm of a sample in 8 bits. There are only 256 codes, so
+// decoding is a look-up (ITU-T G.711, tables 1 and 2; its 13 and 14 bit values
+// are scaled to 16 bits).
+
+var mulawSamples, alawSamples = g711Table(func(code byte) int { return int(sixteen.DecodeMuLaw(code)) }), g711Table(alaw)
 
 func g711Table(expand func(code byte) int) (table [256]float32) {
 	for code := range table {
@@ -14,20 +15,9 @@ func g711Table(expand func(code byte) int) (table [256]float32) {
 	return table
 }
 
-// mulaw expands a code, whose bits are stored inverted. The bias of 33 (132 at
-// 16 bits) makes every segment begin at a power of two.
-func mulaw(code byte) int {
-	code = ^code
-	segment, place := code>>4&7, int(code&15)
-	v := (place<<3+132)<<segment - 132
-	if code&0x80 != 0 {
-		return -v
-	}
-	return v
-}
-
-// alaw expands a code, of which every second bit is stored inverted. The lowest
-// two segments are equally wide.
+// alaw expands a code: a sign, the number of the segment (each twice as wide as
+// the one before, but for the lowest two) and four bits for the place within it.
+// Every second bit is stored inverted.
 func alaw(code byte) int {
 	code ^= 0x55
 	segment, place := code>>4&7, int(code&15)

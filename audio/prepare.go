@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	sixteen "echocast/internal/pcm"
 )
 
 // DefaultRate is the sampling rate in Hz that Prepare converts to, the one that
@@ -257,12 +259,7 @@ func (t *tap) ReadSamples(p []float32) (int, error) {
 
 // countClipped counts the samples that do not fit into 16 bits.
 func (p *Prepared) countClipped(samples []float32) {
-	const most, least = (math.MaxInt16 + 0.5) / 32768, (math.MinInt16 - 0.5) / 32768
-	for _, v := range samples {
-		if v > most || v < least {
-			p.clipped++
-		}
-	}
+	p.clipped += int64(sixteen.Clipped(samples))
 }
 
 // prepareLoudness reads the input once to measure it, and opens it again with the

@@ -3,7 +3,8 @@ package cli
 import (
 	"fmt"
 	"math"
-	"math/bits"
+
+	"echocast/internal/pcm"
 )
 
 // muLawRate is the sampling rate of mu-law in a room, in Hz.
@@ -35,7 +36,7 @@ func (m *muLaw) Encode(frame []int16) ([]byte, error) {
 	in := append(m.past, frame...)
 	m.packet = m.packet[:0]
 	for n := range int(math.Round(float64(len(frame)) / m.step)) {
-		m.packet = append(m.packet, muLawCode(m.filtered(in, lobes*m.step+float64(n)*m.step)))
+		m.packet = append(m.packet, pcm.EncodeMuLaw(m.filtered(in, lobes*m.step+float64(n)*m.step)))
 	}
 	m.past = append(m.past[:0], in[len(frame):]...)
 	return m.packet, nil
@@ -58,17 +59,6 @@ func sinc(x float64) float64 {
 		return 1
 	}
 	return math.Sin(math.Pi*x) / (math.Pi * x)
-}
-
-// muLawCode is the byte of G.711 for a sample.
-func muLawCode(sample int16) byte {
-	size, sign := int(sample), byte(0)
-	if size < 0 {
-		size, sign = -size, 128
-	}
-	size = min(size, 32635) + 132
-	exponent := bits.Len(uint(size)) - 8
-	return ^(sign | byte(exponent<<4) | byte(size>>(exponent+3)&15))
 }
 
 // Close does nothing.

@@ -14,6 +14,7 @@ import (
 
 	"echocast/audio"
 	"echocast/internal/opusencoder"
+	"echocast/internal/pcm"
 	"echocast/rtc"
 )
 
@@ -267,10 +268,8 @@ func nextPiece(source audio.Source, at time.Time) (piece, error) {
 		}
 		n += k
 	}
-	p := piece{at: at, rate: opusClock}
-	for _, sample := range samples[:n] {
-		p.samples = append(p.samples, int16(max(-32768, min(32767, math.Round(float64(sample)*32768)))))
-	}
+	p := piece{at: at, rate: opusClock, samples: make([]int16, n)}
+	pcm.Quantise(p.samples, samples[:n])
 	return p, nil
 }
 

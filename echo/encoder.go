@@ -4,17 +4,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
-	"math/bits"
 	"slices"
 	"time"
 	"unicode/utf8"
-	"unsafe"
 
 	"github.com/segmentio/asm/base64"
-	"github.com/tphakala/simd/f32"
-	"github.com/tphakala/simd/i16"
-	"golang.org/x/sys/cpu"
+
+	"echocast/internal/pcm"
 )
 
 // Utterance names what is spoken.
@@ -28,11 +24,10 @@ type Utterance struct {
 // is built once, so that Append copies, encodes and allocates nothing. It is not
 // safe for concurrent use.
 type Encoder struct {
-	head    []byte  // up to the audio
-	more    []byte  // after the audio of a chunk that is not the last
-	last    []byte  // after the audio of the last
-	pcm     []int16 // the chunk being encoded
-	clipped int64
+	head  []byte // up to the audio
+	more  []byte // after the audio of a chunk that is not the last
+	last  []byte // after the audio of the last
+	audio pcm.Quantiser
 }
 
 // NewEncoder prepares the messages of u. Both ids must be valid UTF-8, the
@@ -62,10 +57,8 @@ func quote(s string) []byte {
 
 // Append appends the message of one chunk. Samples are rounded half to even to
 // 16 bits; what lies beyond full scale saturates and is counted.
-func (e *Encoder) Append(dst []byte, pcm []float32, done bool) []byte {
-	e.pcm = slices.Grow(e.pcm[:0], len(pcm))[:len(pcm)]
-	e.clipped += int64(quantise(e.pcm, pcm))
-	audio := littleEndian(e.pcm)
+func (e *Encoder) Append(dst []byte, samples []float32, done bool) []byte {
+	audio := e.audio.Bytes(samples)
 	tail := e.more
 	if done {
 		tail = e.last
@@ -80,7 +73,7 @@ func (e *Encoder) Append(dst []byte, pcm []float32, done bool) []byte {
 }
 
 // Clipped is how many samples were beyond full scale so far.
-func (e *Encoder) Clipped() int64 { return e.clipped }
+func (e *Encoder) Clipped() int64 { return e.audio.Clipped() }
 
 // Size is the length in bytes of the longest message that so many samples make.
 func (e *Encoder) Size(samples int) int {
@@ -92,36 +85,6 @@ func (e *Encoder) Size(samples int) int {
 func (e *Encoder) MaxSamples(limit int) int {
 	room := limit - len(e.head) - len(e.more)
 	return max(room/4*3/2, 0)
-}
-
-// fullScale is what a sample of 1 becomes, and one less: it saturates.
-const fullScale = 32768
-
-// quantise brings pcm to 16 bits in dst, and returns how many samples were
-// beyond full scale: those that rounding alone would not have brought into range.
-// What is no number becomes silence.
-func quantise(dst []int16, pcm []float32) (clipped int) {
-	f32.Float32ToInt16Scale(dst, pcm, fullScale)
-	if i16.MaxAbs(dst) < math.MaxInt16 {
-		return 0
-	}
-	for _, v := range pcm {
-		if v *= fullScale; v > math.MaxInt16+0.5 || v < math.MinInt16-0.5 {
-			clipped++
-		}
-	}
-	return clipped
-}
-
-// littleEndian is the memory of pcm, in which the lower byte of each sample is
-// brought first where the machine has it otherwise.
-func littleEndian(pcm []int16) []byte {
-	if cpu.IsBigEndian {
-		for i, v := range pcm {
-			pcm[i] = int16(bits.ReverseBytes16(uint16(v)))
-		}
-	}
-	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(pcm))), 2*len(pcm))
 }
 
 // samplesIn is how many whole samples d holds; more than an hour counts as one.

@@ -33,6 +33,8 @@ import (
 	"time"
 
 	"github.com/pion/opus"
+
+	"echocast/internal/pcm"
 )
 
 const (
@@ -329,24 +331,14 @@ func (t *Track) decodeMuLaw(p Packet) (int, error) {
 	}
 	for i := range n {
 		k, part := i*muLawRate/rate, i*muLawRate%rate
-		from, to := t.before, muLaw(p.Payload[k])
+		from, to := t.before, pcm.DecodeMuLaw(p.Payload[k])
 		if k > 0 {
-			from = muLaw(p.Payload[k-1])
+			from = pcm.DecodeMuLaw(p.Payload[k-1])
 		}
 		t.buffer[i] = int16(int(from) + (int(to)-int(from))*part/rate)
 	}
-	t.before = muLaw(p.Payload[len(p.Payload)-1])
+	t.before = pcm.DecodeMuLaw(p.Payload[len(p.Payload)-1])
 	return n, nil
-}
-
-// muLaw is the sample that a byte of G.711 stands for.
-func muLaw(code byte) int16 {
-	code = ^code
-	size := (int16(code&15)<<3+132)<<(code>>4&7) - 132
-	if code&128 != 0 {
-		return -size
-	}
-	return size
 }
 
 // advance emits silence by the clock during a pause.

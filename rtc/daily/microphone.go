@@ -3,13 +3,12 @@ package daily
 import (
 	"context"
 	"encoding/base64"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"math"
 	"sync"
 
 	"echocast/echo"
+	"echocast/internal/pcm"
 )
 
 // MicrophoneRate is the sampling rate in Hz of a Microphone.
@@ -29,12 +28,13 @@ type Microphone struct {
 	mu        sync.Mutex
 	utterance int64
 	begun     *page // that plays the utterance; nil before its first chunk
-	pcm       []byte
+	audio     pcm.Quantiser
 }
 
 var (
 	_ echo.Stage          = (*Microphone)(nil)
 	_ echo.PlaybackWaiter = (*Microphone)(nil)
+	_ echo.ClipCounter    = (*Microphone)(nil)
 )
 
 // NewMicrophone speaks into the microphone of c, which was joined with
@@ -59,22 +59,26 @@ func (m *Microphone) Begin(u echo.Utterance) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.utterance, m.begun = number, nil
+	m.audio.Reset()
 	return nil
 }
 
+// Clipped returns how many samples of the utterance were beyond full scale.
+func (m *Microphone) Clipped() int64 { return m.audio.Clipped() }
+
 // Speak hands one chunk to the page, and blocks while that holds seconds of
 // audio. The result counts the bytes of the samples.
-func (m *Microphone) Speak(ctx context.Context, pcm []float32, last bool) (int, error) {
+func (m *Microphone) Speak(ctx context.Context, samples []float32, last bool) (int, error) {
 	p, number, err := m.page(ctx)
 	if err != nil {
 		return 0, m.lost(ctx, "speak", err)
 	}
-	m.pcm = appendPCM(m.pcm[:0], pcm)
-	piece := map[string]any{"utterance": number, "last": last, "pcm": base64.StdEncoding.EncodeToString(m.pcm)}
+	audio := m.audio.Bytes(samples)
+	piece := map[string]any{"utterance": number, "last": last, "pcm": base64.StdEncoding.EncodeToString(audio)}
 	if _, err := p.call(ctx, command("play", piece)); err != nil {
 		return 0, m.lost(ctx, "speak", err)
 	}
-	return len(m.pcm), nil
+	return len(audio), nil
 }
 
 // current is the page: no other transport has a microphone.
@@ -158,15 +162,6 @@ func (m *Microphone) Next(ctx context.Context) (echo.Event, error) {
 			return event, nil
 		}
 	}
-}
-
-// appendPCM appends samples in 16 bits, rounded and saturated.
-func appendPCM(dst []byte, pcm []float32) []byte {
-	for _, v := range pcm {
-		sample := min(max(math.RoundToEven(float64(v)*32768), math.MinInt16), math.MaxInt16)
-		dst = binary.LittleEndian.AppendUint16(dst, uint16(int16(sample)))
-	}
-	return dst
 }
 
 // voice knows how far the page is with the utterances it plays.

@@ -106,12 +106,16 @@ func pitch(pcm []float32) float64 {
 	return float64(waves) * 48000 / (last - first)
 }
 
-// tone is a source of a tone at MicrophoneRate.
-type tone struct{ at, length int }
+// tone is a source of a tone at MicrophoneRate, of which the first samples may be
+// beyond full scale.
+type tone struct{ at, length, loud int }
 
 func (s *tone) ReadSamples(p []float32) (n int, err error) {
 	for ; n < len(p) && s.at < s.length; n++ {
 		p[n] = float32(0.5 * math.Sin(2*math.Pi*440*float64(s.at)/MicrophoneRate))
+		if s.at < s.loud {
+			p[n] = -1.5
+		}
 		s.at++
 	}
 	if n == 0 {
@@ -141,11 +145,11 @@ func TestMicrophoneIsHeard(t *testing.T) {
 	h := newHearing(t)
 	session, _, _ := stage(t, h, nil)
 	const length = 3 * MicrophoneRate
-	receipt, err := session.Speak(testwait.Context(t), echo.Speech{Samples: &tone{length: length}})
+	receipt, err := session.Speak(testwait.Context(t), echo.Speech{Samples: &tone{length: length, loud: 7}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if receipt.Outcome != echo.Sent || receipt.SpokenBy != echo.ByClock || receipt.Samples != length ||
+	if receipt.Outcome != echo.Sent || receipt.SpokenBy != echo.ByClock || receipt.Samples != length || receipt.Clipped != 7 ||
 		math.Abs(receipt.SpokenSeconds-3) > 0.001 || receipt.Delivery != echo.Accepted {
 		t.Errorf("%+v", receipt)
 	}

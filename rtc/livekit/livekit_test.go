@@ -18,6 +18,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"echocast/echo"
+	"echocast/internal/pcm"
 )
 
 var fixtureUtterance = echo.Utterance{InferenceID: "8a4b3c2d-0000-4000-8000-000000000001", Rate: 24000}
@@ -95,24 +96,24 @@ func TestHeaderAgainstFixture(t *testing.T) {
 
 // The samples become what echo.Encoder makes of them.
 func TestPCMIsTheEncoders(t *testing.T) {
-	pcm := []float32{0, 1, -1, 1.5, -1.5, 0.5 / 32768, 1.5 / 32768, -0.5 / 32768, 32766.5 / 32768, 32767.5 / 32768, 0.3, -0.7,
+	samples := []float32{0, 1, -1, 1.5, -1.5, 0.5 / 32768, 1.5 / 32768, -0.5 / 32768, 32766.5 / 32768, 32767.5 / 32768, 0.3, -0.7,
 		float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1))}
 	for i := range 70000 {
-		pcm = append(pcm, float32(i-35000)/32768+1e-5)
+		samples = append(samples, float32(i-35000)/32768+1e-5)
 	}
 	encoder, err := echo.NewEncoder(echo.Utterance{InferenceID: "a", Rate: 24000})
 	if err != nil {
 		t.Fatal(err)
 	}
 	var msg struct{ Properties struct{ Audio string } }
-	if err := json.Unmarshal(encoder.Append(nil, pcm, true), &msg); err != nil {
+	if err := json.Unmarshal(encoder.Append(nil, samples, true), &msg); err != nil {
 		t.Fatal(err)
 	}
 	want, err := base64.StdEncoding.DecodeString(msg.Properties.Audio)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := appendPCM(nil, pcm); !bytes.Equal(got, want) {
+	if got := new(pcm.Quantiser).Bytes(samples); !bytes.Equal(got, want) {
 		t.Error("the samples differ from the encoder's")
 	}
 }

@@ -1,9 +1,6 @@
 package livekit
 
 import (
-	"encoding/binary"
-	"math"
-	"slices"
 	"strconv"
 	"time"
 
@@ -43,27 +40,4 @@ func chunk(id string, index uint64, pcm []byte) packet {
 // trailer closes it.
 func trailer(id string) packet {
 	return packet{&wire.DataPacket{Value: &wire.DataPacket_StreamTrailer{StreamTrailer: &wire.DataStream_Trailer{StreamId: id}}}}
-}
-
-// appendPCM appends samples as s16le, rounded and saturated as echo.Encoder
-// does.
-func appendPCM(dst []byte, pcm []float32) []byte {
-	dst = slices.Grow(dst, 2*len(pcm))
-	for _, v := range pcm {
-		dst = binary.LittleEndian.AppendUint16(dst, uint16(quantise(v)))
-	}
-	return dst
-}
-
-func quantise(v float32) int16 {
-	v *= 32768
-	switch {
-	case v > math.MaxInt16:
-		return math.MaxInt16
-	case v < math.MinInt16:
-		return math.MinInt16
-	case v != v:
-		return 0
-	}
-	return int16(math.RoundToEven(float64(v)))
 }

@@ -15,6 +15,7 @@ import (
 
 	"echocast/echo"
 	"echocast/internal/lifetime"
+	"echocast/internal/pcm"
 )
 
 // tokenLife is how long our own token is good for entering; the server renews
@@ -30,7 +31,7 @@ type Room struct {
 	speaking chan struct{} // one slot, held by Speak and Interrupt
 	next     echo.Utterance
 	stream   *stream // the open one, or nil
-	pcm      []byte
+	audio    pcm.Quantiser
 	calls    sync.WaitGroup // calls to the avatar, and tracks that are heard
 
 	lifetime *lifetime.Lifetime // it ends when the avatar or the connection is gone

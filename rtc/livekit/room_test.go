@@ -14,17 +14,20 @@ import (
 	"go.uber.org/goleak"
 
 	"echocast/echo"
+	"echocast/internal/pcm"
 	"echocast/internal/testwait"
 	"echocast/rtc/livekit/livekittest"
 )
 
 // samples is a source of seconds of audio at 24 kHz that repeats nowhere. After
-// stallAt samples (0: never) it waits for resume.
+// stallAt samples (0: never) it waits for resume. The first loud samples are beyond
+// full scale.
 type samples struct {
 	left    int
 	at      int
 	state   uint32
 	stallAt int
+	loud    int
 	resume  <-chan struct{}
 	all     []float32
 }
@@ -44,6 +47,9 @@ func (s *samples) ReadSamples(p []float32) (int, error) {
 	for i := range p[:n] {
 		s.state = s.state*1664525 + 1013904223
 		p[i] = float32(int32(s.state)>>16) / 32768
+		if s.at+i < s.loud {
+			p[i] = 1.5
+		}
 	}
 	s.all = append(s.all, p[:n]...)
 	s.at += n
@@ -52,7 +58,7 @@ func (s *samples) ReadSamples(p []float32) (int, error) {
 }
 
 // sent is what was read of it, as it should be heard.
-func (s *samples) sent() []byte { return appendPCM(nil, s.all) }
+func (s *samples) sent() []byte { return new(pcm.Quantiser).Bytes(s.all) }
 
 func join(t testing.TB, name string, options *Options) *Room {
 	t.Helper()
@@ -99,8 +105,9 @@ func TestTenSecondsArriveWhole(t *testing.T) {
 	avatar := startAvatar(t, t.Name(), "-speed", "50")
 	s := session(t, join(t, t.Name(), nil), burst)
 	what := noise(10)
+	what.loud = 7
 	receipt := speak(t, s, what)
-	if receipt.Outcome != echo.Finished || receipt.SpokenBy != echo.ByEvent || receipt.SpokenSeconds != 10 {
+	if receipt.Outcome != echo.Finished || receipt.SpokenBy != echo.ByEvent || receipt.SpokenSeconds != 10 || receipt.Clipped != 7 {
 		t.Errorf("receipt %+v, want 10 s finished, by event", receipt)
 	}
 	report := avatar.expect(livekittest.Finished)

@@ -30,8 +30,12 @@ func (r *Room) Begin(u echo.Utterance) error {
 		return fmt.Errorf("livekit: sampling rate %d Hz", u.Rate)
 	}
 	r.next = u
+	r.audio.Reset()
 	return nil
 }
+
+// Clipped returns how many samples of the utterance were beyond full scale.
+func (r *Room) Clipped() int64 { return r.audio.Clipped() }
 
 // Speak sends pcm, and closes the stream after the last. The result counts the
 // bytes of the packets. An utterance without a sample sends nothing.
@@ -75,8 +79,7 @@ func (r *Room) speak(ctx context.Context, pcm []float32, last bool) (sent int, e
 			return sent, err
 		}
 	}
-	r.pcm = appendPCM(r.pcm[:0], pcm)
-	for piece := range slices.Chunk(r.pcm, maxChunk) {
+	for piece := range slices.Chunk(r.audio.Bytes(pcm), maxChunk) {
 		r.note(func(e *entry) { e.samples += int64(len(piece) / 2) })
 		n, err := r.publish(ctx, chunk(r.stream.id, r.stream.chunks, piece))
 		if err != nil {

@@ -1,0 +1,33 @@
+package pcm
+
+import "math/bits"
+
+// Mu-law stores the logarithm of a sample in 8 bits: a sign, the number of the
+// segment (each twice as wide as the one before) and four bits for the place
+// within it, all inverted (ITU-T G.711, table 2; its 14-bit values are scaled to
+// 16 bits). The bias makes every segment begin at a power of two.
+const (
+	muLawBias    = 132
+	muLawLargest = 32635 // larger samples are clipped
+)
+
+// EncodeMuLaw returns the mu-law code of a sample.
+func EncodeMuLaw(sample int16) byte {
+	size, sign := int(sample), byte(0)
+	if size < 0 {
+		size, sign = -size, 0x80
+	}
+	size = min(size, muLawLargest) + muLawBias
+	segment := bits.Len(uint(size)) - 8
+	return ^(sign | byte(segment<<4) | byte(size>>(segment+3)&15))
+}
+
+// DecodeMuLaw returns the sample of a mu-law code.
+func DecodeMuLaw(code byte) int16 {
+	code = ^code
+	size := (int16(code&15)<<3+muLawBias)<<(code>>4&7) - muLawBias
+	if code&0x80 != 0 {
+		return -size
+	}
+	return size
+}

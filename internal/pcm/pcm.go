@@ -1,0 +1,71 @@
+// Package pcm brings samples to 16 bits, and to mu-law and back. All rooms and
+// the stand-in replica use it, so that a sample becomes the same everywhere.
+package pcm
+
+import (
+	"math"
+	"math/bits"
+	"slices"
+	"unsafe"
+
+	"github.com/tphakala/simd/f32"
+	"github.com/tphakala/simd/i16"
+	"golang.org/x/sys/cpu"
+)
+
+// fullScale is what a sample of 1 becomes, and one less: it saturates.
+const fullScale = 32768
+
+// Quantise rounds the samples of src half to even to 16 bits in dst, which must
+// be as long, and returns how many were clipped. Samples beyond full scale
+// saturate; NaN becomes silence.
+func Quantise(dst []int16, src []float32) (clipped int) {
+	f32.Float32ToInt16Scale(dst, src, fullScale)
+	if i16.MaxAbs(dst) < math.MaxInt16 {
+		return 0
+	}
+	return Clipped(src)
+}
+
+// Clipped counts the samples that Quantise clips: those that rounding alone does
+// not bring into range.
+func Clipped(samples []float32) (clipped int) {
+	for _, v := range samples {
+		if v *= fullScale; v > math.MaxInt16+0.5 || v < math.MinInt16-0.5 {
+			clipped++
+		}
+	}
+	return clipped
+}
+
+// Quantiser brings the samples of one utterance to bytes. The zero value is
+// ready to use. It is not safe for concurrent use.
+type Quantiser struct {
+	samples []int16
+	clipped int64
+}
+
+// Bytes returns src as signed 16-bit little-endian samples, as Quantise rounds
+// them. They are valid until the next call.
+func (q *Quantiser) Bytes(src []float32) []byte {
+	q.samples = slices.Grow(q.samples[:0], len(src))[:len(src)]
+	q.clipped += int64(Quantise(q.samples, src))
+	return littleEndian(q.samples)
+}
+
+// Clipped returns how many samples were clipped since the last Reset.
+func (q *Quantiser) Clipped() int64 { return q.clipped }
+
+// Reset begins another utterance.
+func (q *Quantiser) Reset() { q.clipped = 0 }
+
+// littleEndian is the memory of samples. On a big-endian machine it swaps the
+// bytes of each sample first.
+func littleEndian(samples []int16) []byte {
+	if cpu.IsBigEndian {
+		for i, v := range samples {
+			samples[i] = int16(bits.ReverseBytes16(uint16(v)))
+		}
+	}
+	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(samples))), 2*len(samples))
+}
