@@ -1,10 +1,10 @@
-// Package chunker cuts a stream of samples into chunks of equal length and
-// marks the last one.
+// Package chunker cuts a stream of samples into chunks of known length and marks
+// the last one.
 //
 // A replica has to be told which chunk ends an utterance, and a stream does not
-// say so beforehand. So a full chunk is held back until one more sample has
-// come, or the end has: then it is known whether it is the last. No chunk is
-// empty, and no silence is invented to carry the mark.
+// say so beforehand. So the chunker holds a full chunk back until one more sample
+// has come, or the end has: then it knows whether the chunk is the last. No chunk
+// is empty, and no silence is added to carry the mark.
 package chunker
 
 import (
@@ -27,43 +27,51 @@ type Chunk struct {
 
 // Chunker cuts one stream. It is not safe for concurrent use.
 type Chunker struct {
-	src  Source
-	size int
-	buf  []float32 // room for a chunk and the one sample more
-	have int       // samples in buf
-	lent bool      // the first size samples of buf were handed out
-	err  error     // why the stream is over; sticky
+	src    Source
+	size   int       // of the next chunk
+	most   int       // size of a chunk once they have grown
+	buf    []float32 // room for a chunk and one sample more
+	have   int       // samples in buf
+	handed int       // samples of buf that the last call returned
+	err    error     // why the stream is over; sticky
 }
 
-// New cuts src into chunks of size samples. It panics where size is not
-// positive.
-func New(src Source, size int) *Chunker {
-	if size <= 0 {
-		panic(fmt.Sprintf("chunker: chunk size %d", size))
+// New cuts src into chunks of size samples. It panics if size is not positive.
+func New(src Source, size int) *Chunker { return NewGrowing(src, size, size) }
+
+// NewGrowing cuts src into chunks of which the first has so many samples, and
+// each that follows twice as many as the one before, up to size. So speech can
+// begin soon where a room takes few messages. It panics if first is not positive
+// or larger than size.
+func NewGrowing(src Source, first, size int) *Chunker {
+	if first <= 0 || size < first {
+		panic(fmt.Sprintf("chunker: chunks of %d samples, the first of %d", size, first))
 	}
-	return &Chunker{src: src, size: size, buf: make([]float32, size+1)}
+	return &Chunker{src: src, size: first, most: size, buf: make([]float32, size+1)}
 }
 
-// Next returns the next chunk. After the chunk marked Last comes io.EOF. Where
-// the source breaks its error comes instead of the samples that were not handed
-// out yet, and no chunk is marked Last: an utterance that broke off has no end.
+// Next returns the next chunk. After the chunk marked Last it returns io.EOF. If
+// the source fails, Next returns its error in place of the samples that it has
+// not returned yet, and no chunk is marked Last: an utterance that was cut short
+// has no end.
 func (c *Chunker) Next() (Chunk, error) {
 	if c.err != nil {
 		return Chunk{}, c.err
 	}
-	if c.lent {
-		c.buf[0] = c.buf[c.size]
-		c.have, c.lent = 1, false
+	if c.handed > 0 {
+		c.buf[0] = c.buf[c.handed]
+		c.have, c.handed = 1, 0
 	}
 	for c.have <= c.size {
-		n, err := c.src.ReadSamples(c.buf[c.have:])
+		n, err := c.src.ReadSamples(c.buf[c.have : c.size+1])
 		c.have += n
 		if err != nil {
 			return c.end(err)
 		}
 	}
-	c.lent = true
-	return Chunk{PCM: c.buf[:c.size]}, nil
+	c.handed = c.size
+	c.size = min(2*c.size, c.most)
+	return Chunk{PCM: c.buf[:c.handed]}, nil
 }
 
 func (c *Chunker) end(err error) (Chunk, error) {

@@ -172,3 +172,29 @@ func ExampleChunker_All() {
 	// [3 4] false
 	// [5] true
 }
+
+// Growing chunks lose and repeat nothing, wherever the stream ends.
+func TestGrowing(t *testing.T) {
+	want := []int{3, 6, 12, 20, 20}
+	for n := 1; n <= 61; n++ {
+		for _, step := range []int{1, 7, 1000} {
+			var got []float32
+			var sizes []int
+			for chunk, err := range chunker.NewGrowing(&ramp{n: n, step: step, err: io.EOF}, 3, 20).All() {
+				if err != nil {
+					t.Fatal(err)
+				}
+				got = append(got, chunk.PCM...)
+				if sizes = append(sizes, len(chunk.PCM)); chunk.Last != (len(got) == n) {
+					t.Fatalf("%d samples by %d: chunk %d says last: %v", n, step, len(sizes), chunk.Last)
+				}
+			}
+			if !slices.Equal(got, samples(n)) {
+				t.Fatalf("%d samples by %d became %v", n, step, got)
+			}
+			if full := len(sizes) - 1; !slices.Equal(sizes[:full], want[:full]) {
+				t.Fatalf("%d samples by %d: chunks of %v", n, step, sizes)
+			}
+		}
+	}
+}

@@ -77,6 +77,8 @@ func (l Limits) chunkSamples(chunk time.Duration, rate int) (int, error) {
 		want = samplesIn(max(DefaultChunk, 2*l.Interval), rate)
 	} else if want < 1 {
 		return 0, fmt.Errorf("echo: a chunk of %v holds no sample at %d Hz", chunk, rate)
+	} else if chunk < l.Interval {
+		return 0, fmt.Errorf("echo: a chunk of %v plays for less than the %v that the room asks for between messages", chunk, l.Interval)
 	}
 	fits, size, err := l.fit(want, rate)
 	if err != nil || want <= fits {
@@ -91,6 +93,17 @@ func (l Limits) chunkSamples(chunk time.Duration, rate int) (int, error) {
 		return 0, refusal
 	}
 	return samplesIn(longest, rate), nil
+}
+
+// firstSamples is the length of an utterance's first chunk where the others have
+// chunk samples. A first chunk that plays for less than the room asks for between
+// two messages would be followed by a gap.
+func (l Limits) firstSamples(chunk, rate int) int {
+	if l.FirstChunk == 0 {
+		return chunk
+	}
+	first := max(l.FirstChunk, l.Interval)
+	return min(max(samplesIn(first, rate), 1), chunk)
 }
 
 // fit is the most samples that a chunk may have, and the bytes of the message of

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -40,13 +41,16 @@ func TestChunkSamples(t *testing.T) {
 }
 
 // plainStage is a room without limits or any other capability.
-type plainStage struct{ chunks []int }
+type plainStage struct {
+	chunks []int
+	at     []time.Time
+}
 
 func (p *plainStage) Begin(Utterance) error           { return nil }
 func (p *plainStage) Interrupt(context.Context) error { return nil }
 
 func (p *plainStage) Speak(_ context.Context, pcm []float32, _ bool) (int, error) {
-	p.chunks = append(p.chunks, len(pcm))
+	p.chunks, p.at = append(p.chunks, len(pcm)), append(p.at, time.Now())
 	return 2 * len(pcm), nil
 }
 
@@ -73,5 +77,73 @@ func TestPlainStage(t *testing.T) {
 	}
 	if _, err := session.Say(t.Context(), Words("hello")); !errors.Is(err, ErrUnsupported) {
 		t.Errorf("a text: %v", err)
+	}
+}
+
+// limitedStage is a room with limits.
+type limitedStage struct {
+	plainStage
+	limits Limits
+}
+
+func (l *limitedStage) Limits() Limits { return l.limits }
+
+// In a room that takes few messages speech begins with a short chunk, and the
+// longer ones that follow come in time.
+func TestGrowingChunks(t *testing.T) {
+	const ms = time.Millisecond
+	for name, c := range map[string]struct {
+		limits Limits
+		want   []time.Duration
+	}{
+		"growing":             {Limits{MaxMessage: 1 << 16, MaxChunk: time.Second, FirstChunk: 250 * ms}, []time.Duration{50 * ms, 50 * ms}},
+		"few messages":        {Limits{FirstChunk: 250 * ms, Interval: 500 * ms}, []time.Duration{500 * ms, 1000 * ms}},
+		"short, then few":     {Limits{FirstChunk: 200 * ms, Interval: 100 * ms}, []time.Duration{200 * ms, 200 * ms}},
+		"all of equal length": {Limits{Interval: 100 * ms}, []time.Duration{200 * ms, 200 * ms}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				stage := &limitedStage{limits: c.limits}
+				checkGrowth(t, stage, &Options{}, c.want)
+			})
+		})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		stage := &limitedStage{limits: Limits{FirstChunk: 250 * ms}}
+		checkGrowth(t, stage, &Options{Chunk: time.Second}, []time.Duration{250 * ms, 500 * ms, time.Second})
+	})
+	if _, err := NewSession(&limitedStage{limits: Limits{Interval: 500 * ms}}, &Options{Chunk: 250 * ms}); err == nil {
+		t.Error("chunks that play for less than the interval between messages were accepted")
+	}
+}
+
+// checkGrowth speaks 6 s. The first chunks have these lengths and the others that
+// of the last; each leaves before all earlier audio was played, and none too soon
+// for the room.
+func checkGrowth(t *testing.T, stage *limitedStage, options *Options, want []time.Duration) {
+	t.Helper()
+	options.SkipReady, options.SkipHeard = true, true
+	session, err := NewSession(stage, options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer session.Close()
+	receipt, err := session.Speak(t.Context(), Speech{Samples: &silent{6 * DefaultRate, io.EOF}})
+	if err != nil || receipt.Samples != 6*DefaultRate || receipt.Underruns != 0 {
+		t.Errorf("%v, %+v", err, receipt)
+	}
+	var position time.Duration
+	for i, samples := range stage.chunks {
+		got := durationOf(int64(samples), DefaultRate)
+		if length := want[min(i, len(want)-1)]; got != length && i < len(stage.chunks)-1 {
+			t.Errorf("chunk %d plays for %v, want %v", i, got, length)
+		}
+		if late := stage.at[i].Sub(stage.at[0]) - position; late > 0 {
+			t.Errorf("chunk %d leaves %v after all before it was played", i, late)
+		}
+		if i > 0 && stage.at[i].Sub(stage.at[i-1]) < stage.limits.Interval {
+			t.Errorf("chunk %d leaves %v after the one before", i, stage.at[i].Sub(stage.at[i-1]))
+		}
+		position += got
 	}
 }

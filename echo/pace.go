@@ -26,43 +26,43 @@ const (
 type Pace struct {
 	Mode Mode          // empty: LeadMode
 	Lead time.Duration // in LeadMode; 0: DefaultLead
-	// MaxRate is the most messages a second. 0 means twice as many as play in
-	// a second, and no limit in BurstMode. Less than play in a second is
-	// refused: the replica would starve.
+	// MaxRate is the most messages a second. 0 means that audio leaves at twice
+	// real time at most, and without a limit in BurstMode. Fewer messages than
+	// play in a second are refused: the replica would run out of audio.
 	MaxRate float64
 }
 
-// patience is how late a chunk may be before the clock is set anew where the
-// lead is smaller than it: the jitter of a live input must not add up, and what
-// a long stall has cost cannot be caught up.
-const patience = 200 * time.Millisecond
+// rebaseThreshold is the lateness beyond which the schedule is re-based, where the
+// lead is smaller: the jitter of a live input must not add up, and what a long
+// stall has cost cannot be caught up.
+const rebaseThreshold = 200 * time.Millisecond
 
 // Pacer tells when each chunk of one utterance is due, on the monotonic clock:
 //
 //	start + position − lead
 //
-// so that what is late is caught up and delays never add up. A chunk that comes
-// after the moment it should have been heard (its lead is used up) sets the
-// clock anew. No two messages are closer than the highest rate allows, but for
+// so that late chunks catch up and delay does not accumulate. A chunk that comes
+// after the moment it should have been heard (its lead is used up) re-bases the
+// schedule. No two messages are closer than the highest rate allows, except after
 // one that was late.
 type Pacer struct {
-	rate   int           // Hz
-	lead   time.Duration // 0 in RealTimeMode
-	every  time.Duration // between messages; 0: no limit
-	burst  bool
-	start  time.Time // when position 0 is to be heard
-	slot   time.Time // when the message before this one was due
-	last   time.Time // when the last chunk was due
-	stalls int
-	timer  *time.Timer
+	rate     int           // Hz
+	lead     time.Duration // 0 in RealTimeMode
+	every    time.Duration // between messages; 0: half the playing time of the one before
+	interval time.Duration // the least time between messages that the room allows
+	burst    bool
+	start    time.Time     // when position 0 is to be heard
+	before   time.Duration // position of the message before this one
+	slot     time.Time     // when that message was due
+	last     time.Time     // when the last chunk was due
+	stalls   int
+	timer    *time.Timer
 }
 
 // NewPacer prepares the pace of one utterance at rate Hz in chunks of chunk
 // samples.
 func NewPacer(pace Pace, rate, chunk int) (*Pacer, error) {
 	p := &Pacer{rate: rate, lead: pace.Lead}
-	realTime := float64(rate) / float64(chunk)
-	perSecond := pace.MaxRate
 	switch pace.Mode {
 	case LeadMode, "":
 		if p.lead == 0 {
@@ -73,19 +73,17 @@ func NewPacer(pace Pace, rate, chunk int) (*Pacer, error) {
 	case BurstMode:
 		p.burst = true
 	default:
-		return nil, fmt.Errorf("echo: no pace is called %q; there are lead, realtime and burst", pace.Mode)
-	}
-	if perSecond == 0 && !p.burst {
-		perSecond = 2 * realTime
+		return nil, fmt.Errorf("echo: no pace mode is called %q; there are lead, realtime and burst", pace.Mode)
 	}
 	if p.lead < 0 {
-		return nil, fmt.Errorf("echo: a lead of %v", p.lead)
+		return nil, fmt.Errorf("echo: the lead must not be negative, and is %v", p.lead)
 	}
-	if perSecond != 0 {
-		if !(perSecond >= realTime*(1-1e-9)) { // NaN too
-			return nil, fmt.Errorf("echo: at most %g messages a second, but %g are needed to play in real time", perSecond, realTime)
+	if pace.MaxRate != 0 {
+		realTime := float64(rate) / float64(chunk)
+		if !(pace.MaxRate >= realTime*(1-1e-9)) { // NaN too
+			return nil, fmt.Errorf("echo: at most %g messages a second, but %g are needed to play in real time", pace.MaxRate, realTime)
 		}
-		p.every = time.Duration(float64(time.Second) / perSecond)
+		p.every = time.Duration(float64(time.Second) / pace.MaxRate)
 	}
 	return p, nil
 }
@@ -121,22 +119,33 @@ func (p *Pacer) due(now time.Time, position time.Duration) time.Time {
 		p.slot = now
 		return now
 	}
+	spacing := p.spacing(position)
 	due := p.slot
 	if !p.burst {
-		if late := now.Sub(p.start.Add(position - p.lead)); late > max(p.lead, patience) {
+		if late := now.Sub(p.start.Add(position - p.lead)); late > max(p.lead, rebaseThreshold) {
 			p.start = now.Add(-position)
 			p.stalls++
 		}
 		due = p.start.Add(position - p.lead)
 	}
-	if slot := p.slot.Add(p.every); due.Before(slot) {
+	if slot := p.slot.Add(spacing); due.Before(slot) {
 		due = slot
 	}
 	p.slot = due
-	if behind := now.Add(-p.every); p.slot.Before(behind) {
+	if behind := now.Add(-spacing); p.slot.Before(behind) {
 		p.slot = behind
 	}
 	return due
+}
+
+// spacing is the least time between the message before and the one at position.
+func (p *Pacer) spacing(position time.Duration) time.Duration {
+	every := p.every
+	if every == 0 && !p.burst {
+		every = (position - p.before) / 2
+	}
+	p.before = position
+	return max(every, p.interval)
 }
 
 // Due is when the chunk of the last Wait was due.
@@ -148,6 +157,6 @@ func (p *Pacer) stop() {
 	}
 }
 
-// Stalls is how often the clock was set anew because a chunk came after the
+// Stalls is how often the schedule was re-based because a chunk came after the
 // moment it should have been heard.
 func (p *Pacer) Stalls() int { return p.stalls }

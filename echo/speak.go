@@ -355,7 +355,8 @@ func (s *Session) waitClear(ctx context.Context) error {
 type samples struct {
 	Speech
 	s     *Session
-	chunk int // samples
+	first int // samples of the first chunk
+	chunk int // and of the longest
 	pacer *Pacer
 }
 
@@ -368,7 +369,8 @@ func (c *samples) abort() {
 }
 
 func (c *samples) begin(u *utterance) error {
-	chunk, err := c.s.options.ChunkSamples(LimitsOf(u.stage))
+	limits := LimitsOf(u.stage)
+	chunk, err := c.s.options.ChunkSamples(limits)
 	if err != nil {
 		return err
 	}
@@ -376,13 +378,14 @@ func (c *samples) begin(u *utterance) error {
 	if err != nil {
 		return err
 	}
-	c.chunk, c.pacer = chunk, pacer
+	pacer.interval = limits.Interval
+	c.first, c.chunk, c.pacer = limits.firstSamples(chunk, u.rate), chunk, pacer
 	return u.stage.Begin(Utterance{InferenceID: u.id, Rate: u.rate})
 }
 
 func (c *samples) send(ctx context.Context, u *utterance) error {
 	defer c.pacer.stop()
-	chunks := chunker.New(&observed{c.Samples, c.s.options.Observe, u.id, 0}, c.chunk)
+	chunks := chunker.NewGrowing(&observed{c.Samples, c.s.options.Observe, u.id, 0}, c.first, c.chunk)
 	for {
 		chunk, err := chunks.Next()
 		if err == io.EOF {
