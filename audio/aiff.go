@@ -3,7 +3,6 @@ package audio
 import (
 	"bufio"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -16,18 +15,12 @@ import (
 // with the samples. AIFF-C (AIFC) adds the encoding to COMM (Apple, Audio
 // Interchange File Format, 1989; AIFF-C draft, 1991).
 
-// isAIFF reports whether head, the first 12 bytes, begins an AIFF or AIFF-C
-// file.
-func isAIFF(head []byte) bool {
-	return len(head) >= 12 && string(head[:4]) == "FORM" && (string(head[8:12]) == "AIFF" || string(head[8:12]) == "AIFC")
-}
-
 func openAIFF(r *bufio.Reader) (decoder, error) {
-	head, err := r.Peek(12)
-	if !isAIFF(head) {
+	head, err := r.Peek(formLength)
+	if m := findMagic(head); m == nil || m.reads != "aiff" {
 		return nil, brokenOr(err, fmt.Errorf("%w: no FORM/AIFF header at the start", ErrFormat))
 	}
-	_, _ = r.Discard(12) // it was just peeked
+	_, _ = r.Discard(formLength) // it was just peeked
 	var format Format
 	var samples codec
 	for passed := int64(0); passed < maxHeaderBytes; {
@@ -61,8 +54,8 @@ func openAIFF(r *bufio.Reader) (decoder, error) {
 // readCOMM reads the channels, the number of frames (which SSND tells as well),
 // the bits of a sample, the rate and, in AIFF-C, the encoding.
 func readCOMM(r io.Reader, size int64) (Format, codec, error) {
-	if size < 18 || size > maxFmtChunk {
-		return Format{}, codec{}, fmt.Errorf("%w: the AIFF's COMM chunk claims %d bytes, 18 to %d are possible", ErrFormat, size, maxFmtChunk)
+	if size < 18 || size > maxFormatChunk {
+		return Format{}, codec{}, fmt.Errorf("%w: the AIFF's COMM chunk claims %d bytes, 18 to %d are possible", ErrFormat, size, maxFormatChunk)
 	}
 	b := make([]byte, size)
 	if _, err := io.ReadFull(r, b); err != nil {
@@ -147,10 +140,4 @@ func openSSND(r *bufio.Reader, format Format, samples codec, size int64) (decode
 // 0x7f000008 (sox to a pipe) and 0xffffffff.
 func aiffUntilTheEnd(size int64) bool { return size == 0 || size >= 0x7f000000 }
 
-// aiffCut tells a file that ends too early from a read error.
-func aiffCut(err error, where string) error {
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return fmt.Errorf("%w: the AIFF ends %s", ErrFormat, where)
-	}
-	return err
-}
+func aiffCut(err error, where string) error { return cutShort(err, "AIFF", where) }

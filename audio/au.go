@@ -3,7 +3,6 @@ package audio
 import (
 	"bufio"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -22,15 +21,12 @@ var auCodecs = map[uint32]codec{
 	6: bigEndian(codecF32LE), 7: bigEndian(codecF64LE), 27: codecAlaw,
 }
 
-// isAU reports whether head, the first bytes, begins an AU file.
-func isAU(head []byte) bool { return len(head) >= 4 && string(head[:4]) == ".snd" }
-
 func openAU(r *bufio.Reader) (decoder, error) {
 	var head [auHeader]byte
 	if _, err := io.ReadFull(r, head[:]); err != nil {
 		return nil, auCut(err)
 	}
-	if !isAU(head[:]) {
+	if string(head[:4]) != ".snd" {
 		return nil, fmt.Errorf("%w: no .snd header at the start", ErrFormat)
 	}
 	field := func(i int) uint32 { return binary.BigEndian.Uint32(head[4*i:]) }
@@ -55,10 +51,4 @@ func openAU(r *bufio.Reader) (decoder, error) {
 	return newContained(r, "au", format, samples, int64(field(2))), nil
 }
 
-// auCut tells a file that ends too early from a read error.
-func auCut(err error) error {
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return fmt.Errorf("%w: the AU ends before its samples", ErrFormat)
-	}
-	return err
-}
+func auCut(err error) error { return cutShort(err, "AU", "before its samples") }

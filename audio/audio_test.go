@@ -193,7 +193,7 @@ func TestHeadersThatLie(t *testing.T) {
 
 func TestRawOddBytes(t *testing.T) {
 	options := &audio.Options{Encoding: "s16le", Raw: audio.Format{Rate: 16000, Channels: 2}}
-	in, err := audio.Open(strings.NewReader("1234abc"), options)
+	in, err := audio.Open(strings.NewReader("1234\x00bc"), options)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -222,8 +222,8 @@ func TestRefusals(t *testing.T) {
 		"PNG":                  {[]byte("\x89PNG\r\n\x1a\n\x00\x00\x00\x0dIHDR"), "PNG"},
 		"Ogg":                  {[]byte("OggS\x00\x02\x00\x00\x00\x00\x00\x00"), "Ogg"},
 		"M4A":                  {[]byte("\x00\x00\x00\x20ftypM4A \x00\x00"), "M4A"},
-		"AVI":                  {[]byte("RIFF\x24\x00\x00\x00AVI LIST"), `RIFF file of type "AVI "`},
-		"8SVX":                 {[]byte("FORM\x00\x00\x00\x248SVXVHDR"), `FORM file of type "8SVX"`},
+		"AVI":                  {[]byte("RIFF\x24\x00\x00\x00AVI LIST"), "an AVI file"},
+		"8SVX":                 {[]byte("FORM\x00\x00\x00\x248SVXVHDR"), `an IFF file of type "8SVX"`},
 		"40-bit WAV":           {wavFile(fmtChunk(1, 1, 8000, 5, 40), data(some)), "40-bit integer"},
 		"0-bit WAV":            {wavFile(fmtChunk(1, 1, 8000, 2, 0), data(some)), "0-bit integer"},
 		"half-float WAV":       {wavFile(fmtChunk(3, 1, 8000, 2, 16), data(some)), "16-bit float"},

@@ -278,7 +278,7 @@ type mp3Length struct {
 	claimed   int64 // frames of sound in the present stream, -1 if unknown
 	skip      int64 // frames still to leave out before its sound
 	coded     int64 // MPEG audio frames that may still come, if claimed is known
-	warnings  []string
+	warnings  warnings
 }
 
 // start begins a stream of which the tag in front tells the length.
@@ -290,7 +290,7 @@ func (l *mp3Length) start(h mpegHeader, tag xingTag) {
 // the claim is wrong and nothing is left out on its word any more.
 func (l *mp3Length) frame() {
 	if l.coded--; l.claimed >= 0 && l.coded < 0 {
-		l.warn("the input goes on beyond the %d frames that the header claims", l.claimed)
+		l.warnings.add("the input goes on beyond the %d frames that the header claims", l.claimed)
 		l.claimed = -1
 	}
 }
@@ -320,7 +320,7 @@ func (l *mp3Length) add(n int64) int64 {
 // check warns if the present stream ended too early.
 func (l *mp3Length) check(f Format) {
 	if got := l.delivered - l.begin; got < l.claimed {
-		l.warn("the header claims %d frames (%.3f s), the input holds %d (%.3f s)",
+		l.warnings.add("the header claims %d frames (%.3f s), the input holds %d (%.3f s)",
 			l.claimed, f.Duration(l.claimed).Seconds(), got, f.Duration(got).Seconds())
 	}
 }
@@ -328,22 +328,13 @@ func (l *mp3Length) check(f Format) {
 // left warns of bytes that were left out.
 func (l *mp3Length) left(bytes int64) {
 	if bytes > 0 {
-		l.warn("left out %d bytes that are no MPEG audio", bytes)
+		l.warnings.add("left out %d bytes that are no MPEG audio", bytes)
 	}
 }
 
 // silenced warns of frames that gave silence because they were damaged.
 func (l *mp3Length) silenced(frames int) {
 	if frames > 0 {
-		l.warn("damaged frames replaced by silence: %d", frames)
-	}
-}
-
-// maxMP3Warnings bounds what an input of many broken streams can fill.
-const maxMP3Warnings = 8
-
-func (l *mp3Length) warn(format string, args ...any) {
-	if len(l.warnings) < maxMP3Warnings {
-		l.warnings = append(l.warnings, fmt.Sprintf(format, args...))
+		l.warnings.add("damaged frames replaced by silence: %d", frames)
 	}
 }

@@ -8,7 +8,6 @@ import (
 )
 
 const (
-	id3HeaderLength = 10
 	// mpegWindow is how far a search for frames looks ahead at once. With the
 	// frames that confirm a find it fits a bufio.Reader of 64 KiB.
 	mpegWindow = 32 << 10
@@ -36,42 +35,11 @@ func sniffMP3(r *bufio.Reader) bool {
 			return true
 		}
 	}
-	if isOtherFormat(f.peek(start, mpegHeaderLength)) {
+	if findMagic(f.peek(start, mpegHeaderLength)) != nil {
 		return false
 	}
 	_, _, found := f.search(start, mpegWindow)
 	return found
-}
-
-// isOtherFormat knows the first bytes of formats in which a search for frames
-// would waste time, or even succeed.
-func isOtherFormat(head []byte) bool {
-	for _, magic := range [...]string{"RIFF", "RIFX", "RF64", "FORM", "OggS", "fLaC", "\x89PNG"} {
-		if string(head) == magic {
-			return true
-		}
-	}
-	return false
-}
-
-// parseID3Header gives the length of the ID3v2 tag that starts with b, header
-// and footer included (ID3v2.4.0 main structure, 3.1 and 3.4).
-func parseID3Header(b []byte) (int, bool) {
-	if len(b) < id3HeaderLength || string(b[:3]) != "ID3" || b[3] == 0xFF || b[4] == 0xFF {
-		return 0, false
-	}
-	size := 0
-	for _, v := range b[6:id3HeaderLength] {
-		if v >= 0x80 {
-			return 0, false
-		}
-		size = size<<7 | int(v)
-	}
-	const hasFooter = 0x10
-	if b[5]&hasFooter != 0 {
-		size += id3HeaderLength
-	}
-	return id3HeaderLength + size, true
 }
 
 // mpegFrames cuts a byte stream into MPEG audio frames. A decoder behind it

@@ -205,14 +205,20 @@ func TestNDJSONBroken(t *testing.T) {
 // Each line is heard before the next one is written.
 func TestNDJSONKeepsPaceWithAPipe(t *testing.T) {
 	reader, writer := io.Pipe()
+	write := func(i int) {
+		sample := binary.LittleEndian.AppendUint16(nil, uint16(i+1))
+		fmt.Fprintf(writer, "{\"delta\":%q}\n", base64.StdEncoding.EncodeToString(sample))
+	}
+	go write(0)
 	in, err := audio.Open(reader, rawJSON(audio.JSONOptions{}))
 	if err != nil {
 		t.Fatal(err)
 	}
 	buf := make([]float32, 100)
 	for i := range 20 {
-		sample := binary.LittleEndian.AppendUint16(nil, uint16(i+1))
-		go fmt.Fprintf(writer, "{\"delta\":%q}\n", base64.StdEncoding.EncodeToString(sample))
+		if i > 0 {
+			go write(i)
+		}
 		n, err := in.ReadSamples(buf)
 		if err != nil || n != 1 || buf[0] != float32(i+1)/32768 {
 			t.Fatalf("line %d: %v, %v", i, buf[:n], err)

@@ -74,7 +74,7 @@ type oggPages struct {
 	lost     bool   // the begin of the packet that goes on is missing
 	joined   []byte // the packet that ended on page and began before it
 	room     [oggHeaderLength + oggMaxSegments + oggMaxBody]byte
-	warnings notes
+	warnings warnings
 }
 
 // begin moves to the next logical stream and returns its first packet, which
@@ -308,15 +308,4 @@ func oggUpdate(sum uint32, p []byte) uint32 {
 		sum = sum<<8 ^ oggTable[byte(sum>>24)^b]
 	}
 	return sum
-}
-
-// notes are the warnings about one input, capped: damage can be endless.
-type notes []string
-
-const maxNotes = 8
-
-func (n *notes) add(format string, args ...any) {
-	if len(*n) < maxNotes {
-		*n = append(*n, fmt.Sprintf(format, args...))
-	}
 }

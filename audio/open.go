@@ -2,7 +2,7 @@ package audio
 
 import (
 	"bufio"
-	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -10,7 +10,6 @@ import (
 	"runtime"
 	"strings"
 	"time"
-	"unicode/utf8"
 )
 
 // ErrEmpty says that the input ended before its first byte.
@@ -138,70 +137,90 @@ func open(r *bufio.Reader, opts Options) (decoder, error) {
 	case "ndjson":
 		return openNDJSON(r, opts)
 	}
-	codec, ok := rawCodecs[opts.Encoding]
-	if ok && opts.TrustHeader {
-		if beginsWithHeader(r) {
-			return openByContent(r, opts)
-		}
-		if err := refuseText(r); err != nil {
-			return nil, err
-		}
+	if _, ok := rawCodecs[opts.Encoding]; ok {
+		return openRaw(r, opts)
 	}
-	if !ok {
-		return nil, fmt.Errorf("%w: no encoding is called %q; there are wav, aiff, au, mp3, ogg, flac, ndjson, %s", ErrFormat, opts.Encoding, strings.Join(RawEncodings(), ", "))
+	return nil, fmt.Errorf("%w: no encoding is called %q; there are wav, aiff, au, mp3, ogg, flac, ndjson, %s", ErrFormat, opts.Encoding, strings.Join(RawEncodings(), ", "))
+}
+
+// openRaw reads samples without a header. Bytes that are plainly something else
+// are read as what they are, or refused.
+func openRaw(r *bufio.Reader, opts Options) (decoder, error) {
+	least := 1 // an endless input of few bytes at a time is not waited for
+	if opts.TrustHeader {
+		least = formLength
+	}
+	found := identify(r, least)
+	if found != nil && opts.TrustHeader {
+		return openByContent(r, opts)
 	}
 	if opts.Raw.Rate == 0 || opts.Raw.Channels == 0 {
 		return nil, fmt.Errorf("%w: %s has no header, so its rate and its channels must be given", ErrFormat, opts.Encoding)
 	}
-	return newPCM(r, opts.Raw, codec), nil
+	dec := newPCM(r, opts.Raw, rawCodecs[opts.Encoding])
+	if found == nil {
+		return dec, cmp.Or(refuseText(r), refuseLateWAV(r))
+	}
+	switch found.reads {
+	case "wav", "aiff", "au", "mp3":
+		dec.warnings.add("this begins like %s and is read as %s, as it was declared to be", found.name, opts.Encoding)
+		return dec, nil
+	}
+	return nil, fmt.Errorf("%w: this is %s, not %s samples", ErrFormat, found.name, opts.Encoding)
 }
 
 func openByContent(r *bufio.Reader, opts Options) (decoder, error) {
-	head, err := r.Peek(12)
+	head, err := r.Peek(formLength)
 	if len(head) == 0 {
-		if err == nil || errors.Is(err, io.EOF) {
-			return nil, ErrEmpty
-		}
+		return nil, brokenOr(err, ErrEmpty)
+	}
+	if err := brokenOr(err, nil); err != nil {
 		return nil, err
 	}
+	found := identify(r, formLength)
 	switch {
-	case isWAV(head):
-		return openWAVDecoder(r)
-	case isAIFF(head):
-		return openAIFF(r)
-	case isAU(head):
-		return openAU(r)
-	}
-	name := knownOther(head)
-	isOgg := bytes.HasPrefix(head, []byte(oggMagic))
-	if isOgg {
-		name = otherOgg(r)
-	}
-	switch {
-	case name != "" && opts.FFmpeg != "":
-		return openFFmpeg(r, opts.FFmpeg)
-	case name != "":
-		return nil, fmt.Errorf("%w: this is %s; WAV, AIFF, AU, MP3, Ogg Opus, Ogg Vorbis, FLAC and raw PCM are read", ErrFormat, name)
-	case isOgg:
+	case found == nil:
+	case found.reads == "ogg":
+		if name := otherOgg(r); name != "" {
+			return openForeign(r, opts, &magic{name: name})
+		}
 		return openOgg(r)
+	case found.reads == "":
+		return openForeign(r, opts, found)
+	case found.reads != "mp3":
+		opts.Encoding = found.reads
+		return open(r, opts)
+	}
+	switch {
 	case sniffFLAC(r):
 		return openFLAC(r)
 	case sniffMP3(r):
 		return openMP3Decoder(r, opts.decoders)
 	}
-	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, err
-	}
 	return openUnknown(r, opts)
 }
 
-// openUnknown leaves to ffmpeg, if allowed, what has no known beginning.
-func openUnknown(r *bufio.Reader, opts Options) (decoder, error) {
-	err := notAudio(r)
-	if opts.FFmpeg != "" && errors.Is(err, errNoContainer) {
+// openForeign leaves to ffmpeg, if allowed, what is not read here.
+func openForeign(r *bufio.Reader, opts Options, found *magic) (decoder, error) {
+	if opts.FFmpeg != "" && !found.data {
 		return openFFmpeg(r, opts.FFmpeg)
 	}
-	return nil, err
+	return nil, fmt.Errorf("%w: this is %s; WAV, AIFF, AU, MP3, Ogg Opus, Ogg Vorbis, FLAC and raw PCM are read", ErrFormat, found.name)
+}
+
+// openUnknown leaves to ffmpeg, if allowed, what has no known beginning and is
+// no text.
+func openUnknown(r *bufio.Reader, opts Options) (decoder, error) {
+	if err := refuseLateWAV(r); err != nil {
+		return nil, err
+	}
+	if text := textIn(r); len(text) > 0 {
+		return nil, fmt.Errorf("%w: this is text, not audio; pipe it through a text-to-speech program first: %s", ErrFormat, quote(text))
+	}
+	if opts.FFmpeg != "" {
+		return openFFmpeg(r, opts.FFmpeg)
+	}
+	return nil, fmt.Errorf("%w: no known audio format; raw samples need their encoding, rate and channels", ErrFormat)
 }
 
 // openWAVDecoder keeps a nil *wav out of the interface.
@@ -220,59 +239,6 @@ func openMP3Decoder(r *bufio.Reader, decoders int) (decoder, error) {
 		return nil, err
 	}
 	return dec, nil
-}
-
-// magics are the first bytes of containers that people try and that are not
-// read, so that the refusal can name them.
-var magics = []struct{ head, name string }{
-	{"\x1a\x45\xdf\xa3", "a WebM or Matroska file"},
-	{"\x89PNG", "a PNG picture"},
-	{"%PDF", "a PDF document"},
-	{"PK\x03\x04", "a ZIP archive"},
-	{"\x1f\x8b", "a gzip file"},
-	{"caff", "a CAF file"},
-}
-
-func knownOther(head []byte) string {
-	for _, m := range magics {
-		if bytes.HasPrefix(head, []byte(m.head)) {
-			return m.name
-		}
-	}
-	if len(head) >= 8 && string(head[4:8]) == "ftyp" {
-		return "an MP4 or M4A file"
-	}
-	if len(head) >= 12 && (string(head[:4]) == "RIFF" || string(head[:4]) == "FORM") {
-		return fmt.Sprintf("a %s file of type %q", head[:4], head[8:12])
-	}
-	return ""
-}
-
-func notAudio(r *bufio.Reader) error {
-	head, err := r.Peek(min(r.Buffered(), 512))
-	if err != nil {
-		return err
-	}
-	if looksLikeText(head) {
-		return fmt.Errorf("%w: this is text, not audio; pipe it through a text-to-speech program first", ErrFormat)
-	}
-	return errNoContainer
-}
-
-var errNoContainer = fmt.Errorf("%w: no known audio format; raw samples need their encoding, rate and channels", ErrFormat)
-
-func looksLikeText(p []byte) bool {
-	for len(p) > 0 {
-		c, size := utf8.DecodeRune(p)
-		if c == utf8.RuneError && len(p) >= utf8.UTFMax {
-			return false
-		}
-		if c < ' ' && !strings.ContainsRune("\t\n\r\f\x1b", c) {
-			return false
-		}
-		p = p[size:]
-	}
-	return true
 }
 
 // strictEnd takes nothing for the end but io.EOF itself, as the contract of

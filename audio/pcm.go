@@ -18,6 +18,8 @@ type pcm struct {
 	spare  []byte // the array behind buf
 	frames int64
 	err    error
+
+	warnings warnings
 }
 
 func newPCM(r io.Reader, format Format, codec codec) *pcm {
@@ -35,10 +37,10 @@ func (s *pcm) Close() error { return nil }
 
 // Warnings tells of bytes at the end that are no whole frame.
 func (s *pcm) Warnings() []string {
-	if s.err == nil || len(s.buf) == 0 {
-		return nil
+	if s.err != nil && len(s.buf) > 0 {
+		s.warnings.add("%s", leftOut(len(s.buf), s.frameBytes()))
 	}
-	return []string{leftOut(len(s.buf), s.frameBytes())}
+	return s.warnings
 }
 
 func leftOut(n, frame int) string {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"slices"
 )
 
 // wav reads the samples of a WAV file, and of those that follow it in the same
@@ -25,7 +24,7 @@ type wav struct {
 	declared int64 // frames of the first run, or -1
 	frames   int64 // delivered from this run
 	left     int64 // frames of this run still to deliver; what follows is padding
-	warnings []string
+	warnings warnings
 	err      error
 }
 
@@ -96,22 +95,13 @@ func (w *wav) ReadSamples(p []float32) (int, error) {
 	return 0, w.err
 }
 
-// maxWarnings bounds what a stream of many odd files can add up to.
-const maxWarnings = 8
-
-func (w *wav) warn(text string) {
-	if len(w.warnings) < maxWarnings && !slices.Contains(w.warnings, text) {
-		w.warnings = append(w.warnings, text)
-	}
-}
-
 // endOfRun notes what was odd about a run.
 func (w *wav) endOfRun() {
 	if n := w.body.leftover(); n > 0 && !(n == 1 && w.run.padded()) {
-		w.warn(leftOut(n, w.header.unit()))
+		w.warnings.add("%s", leftOut(n, w.header.unit()))
 	}
 	if w.run.short() {
-		w.warn(endsEarly(w.header.format, w.header.frames(), w.frames))
+		w.warnings.add("%s", endsEarly(w.header.format, w.header.frames(), w.frames))
 	}
 }
 
@@ -124,7 +114,7 @@ func (w *wav) next() error {
 		return nil
 	}
 	if errors.Is(err, errTrailer) {
-		w.warn(err.Error())
+		w.warnings.add("%s", err.Error())
 		return io.EOF
 	}
 	if err != nil {

@@ -43,8 +43,8 @@ type wavFmt struct {
 
 // readFmt reads a fmt chunk: 16 bytes, and more where the encoding needs it.
 func (h *wavHeader) readFmt(r *bufio.Reader, size int64) error {
-	if size < 16 || size > maxFmtChunk {
-		return fmt.Errorf("%w: the WAV's fmt chunk claims %d bytes, 16 to %d are possible", ErrFormat, size, maxFmtChunk)
+	if size < 16 || size > maxFormatChunk {
+		return fmt.Errorf("%w: the WAV's fmt chunk claims %d bytes, 16 to %d are possible", ErrFormat, size, maxFormatChunk)
 	}
 	b := make([]byte, size)
 	if _, err := io.ReadFull(r, b); err != nil {

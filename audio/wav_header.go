@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 )
 
 // A WAV file is a RIFF form: twelve bytes (a magic number, the size of the rest
@@ -18,33 +19,16 @@ import (
 //	RF64  RIFF beyond 4 GB: the size of data is 0xFFFFFFFF, and the real one
 //	      is in a "ds64" chunk (EBU Tech 3306)
 //	BW64  RF64 under another name (ITU-R BS.2088)
-var wavMagics = [...]string{"RIFF", "RIFX", "RF64", "BW64"}
-
-// wavStart is the length of what a WAV file is recognised by.
-const wavStart = 12
-
-// Bounds of a WAV header. A header is read before any audio, so its chunks are
-// capped; what is skipped is never held in memory.
-const (
-	maxFmtChunk    = 4 << 10
-	maxHeaderBytes = 64 << 20
-)
 
 // isWAV reports whether b begins with a WAV file.
-func isWAV(b []byte) bool { return len(b) >= wavStart && mayBeginWAV(b) }
+func isWAV(b []byte) bool { return len(b) >= formLength && mayBeginWAV(b) }
 
 // mayBeginWAV reports whether b agrees with the start of a WAV file as far as
 // it goes.
 func mayBeginWAV(b []byte) bool {
-	if len(b) > 8 && !agree(b[8:], "WAVE") {
-		return false
-	}
-	for _, magic := range wavMagics {
-		if agree(b, magic) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(magics, func(m magic) bool {
+		return m.reads == "wav" && agree(b, m.head) && agree(b[min(8, len(b)):], m.form)
+	})
 }
 
 func agree(b []byte, s string) bool {
@@ -65,7 +49,7 @@ type wavHeader struct {
 
 // readWAVHeader reads up to the first sample.
 func readWAVHeader(r *bufio.Reader) (wavHeader, error) {
-	head, err := r.Peek(wavStart)
+	head, err := r.Peek(formLength)
 	if !isWAV(head) {
 		if err != nil && !errors.Is(err, io.EOF) {
 			return wavHeader{}, err
@@ -76,7 +60,7 @@ func readWAVHeader(r *bufio.Reader) (wavHeader, error) {
 	if string(head[:4]) == "RIFX" {
 		h.order = binary.BigEndian
 	}
-	_, _ = r.Discard(wavStart) // it was just peeked
+	_, _ = r.Discard(formLength) // it was just peeked
 	for passed := int64(0); passed < maxHeaderBytes; {
 		id, size, err := h.readChunkHead(r)
 		if err != nil {
@@ -157,14 +141,6 @@ func (h *wavHeader) setSize(size int64) error {
 	return nil
 }
 
-// untilTheEnd tells data sizes that mean "to the end": a program that writes to
-// a pipe does not know the length. Seen are 0 (libsndfile), 0x7ffff000
-// (espeak-ng and sox), 0x7fffffff (ElevenLabs), 2000000000 (Pocket TTS) and
-// 0xffffffff (ffmpeg).
-func untilTheEnd(size int64) bool {
-	return size == 0 || size >= 0x7fff0000 || size == 2_000_000_000
-}
-
 // unit is the number of bytes that samples come in: of a frame or a block.
 func (h *wavHeader) unit() int {
 	if h.codec.blocks != nil {
@@ -229,7 +205,7 @@ func (h *wavHeader) passTrailer(r *bufio.Reader) (following, error) {
 		}
 	}
 	for passed := int64(0); passed < maxHeaderBytes; {
-		head, err := r.Peek(wavStart)
+		head, err := r.Peek(formLength)
 		if isWAV(head) {
 			return nextFile, nil
 		}
@@ -252,54 +228,4 @@ func (h *wavHeader) passTrailer(r *bufio.Reader) (following, error) {
 	return 0, errTrailer
 }
 
-// brokenOr is err where it tells of more than the end of the input.
-func brokenOr(err, otherwise error) error {
-	if err != nil && !errors.Is(err, io.EOF) {
-		return err
-	}
-	return otherwise
-}
-
-func isChunkID(b []byte) bool {
-	for _, c := range b[:4] {
-		if c < ' ' || c > '~' {
-			return false
-		}
-	}
-	return true
-}
-
-// skip passes over n bytes; io.EOF says that the input ended first.
-func skip(r *bufio.Reader, n int64) error {
-	_, err := r.Discard(int(min(n, maxHeaderBytes+1)))
-	return err
-}
-
-// skipChunk passes over the size bytes of a chunk and its pad byte.
-func skipChunk(r *bufio.Reader, size int64) error {
-	if err := skip(r, size); err != nil {
-		return err
-	}
-	return skipPad(r, size)
-}
-
-// skipPad passes over the pad byte of a chunk of size bytes. Some writers leave
-// it out, so it is one only if it is zero or no identifier begins with it.
-func skipPad(r *bufio.Reader, size int64) error {
-	if size%2 == 0 {
-		return nil
-	}
-	b, _ := r.Peek(4) // an error shows again in the next read
-	if len(b) == 0 || b[0] != 0 && (len(b) < 4 || isChunkID(b)) {
-		return nil
-	}
-	return skip(r, 1)
-}
-
-// wavCut tells a file that ends too early from a read error.
-func wavCut(err error, where string) error {
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return fmt.Errorf("%w: the WAV ends %s", ErrFormat, where)
-	}
-	return err
-}
+func wavCut(err error, where string) error { return cutShort(err, "WAV", where) }

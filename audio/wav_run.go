@@ -55,7 +55,7 @@ func (d *wavRun) toNextFile(n int) int {
 	if at > 0 {
 		return at
 	}
-	if b, _ = d.r.Peek(wavStart); isWAV(b) {
+	if b, _ = d.r.Peek(formLength); isWAV(b) {
 		return 0
 	}
 	return 1
@@ -74,7 +74,7 @@ func (d *wavRun) findFile(b []byte) int {
 			return at
 		}
 	}
-	for at := max(0, len(b)-wavStart+1); at < len(b); at++ {
+	for at := max(0, len(b)-formLength+1); at < len(b); at++ {
 		if d.atBoundary(at) && mayBeginWAV(b[at:]) {
 			return at
 		}

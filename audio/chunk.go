@@ -1,0 +1,79 @@
+package audio
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// What the headers of several containers have in common: chunks with a name and
+// a length, lengths that are not known, and inputs that end inside them.
+
+// Bounds of a header. It is read before any audio, so its chunks are capped;
+// what is skipped is never held in memory.
+const (
+	maxFormatChunk = 4 << 10
+	maxHeaderBytes = 64 << 20
+)
+
+// skip passes over n bytes; io.EOF says that the input ended first.
+func skip(r *bufio.Reader, n int64) error {
+	_, err := r.Discard(int(min(n, maxHeaderBytes+1)))
+	return err
+}
+
+// skipChunk passes over the size bytes of a chunk and its pad byte.
+func skipChunk(r *bufio.Reader, size int64) error {
+	if err := skip(r, size); err != nil {
+		return err
+	}
+	return skipPad(r, size)
+}
+
+// skipPad passes over the pad byte of a chunk of size bytes. Some writers leave
+// it out, so it is one only if it is zero or no identifier begins with it.
+func skipPad(r *bufio.Reader, size int64) error {
+	if size%2 == 0 {
+		return nil
+	}
+	b, _ := r.Peek(4) // an error shows again in the next read
+	if len(b) == 0 || b[0] != 0 && (len(b) < 4 || isChunkID(b)) {
+		return nil
+	}
+	return skip(r, 1)
+}
+
+func isChunkID(b []byte) bool {
+	for _, c := range b[:4] {
+		if c < ' ' || c > '~' {
+			return false
+		}
+	}
+	return true
+}
+
+// untilTheEnd tells data sizes that mean "to the end": a program that writes to
+// a pipe does not know the length. Seen are 0 (libsndfile), 0x7ffff000
+// (espeak-ng and sox), 0x7fffffff (ElevenLabs), 2000000000 (Pocket TTS) and
+// 0xffffffff (ffmpeg).
+func untilTheEnd(size int64) bool {
+	return size == 0 || size >= 0x7fff0000 || size == 2_000_000_000
+}
+
+// cutShort turns the end of the input inside what, such as "WAV", into an error
+// that says where it ends. Other errors stay as they are.
+func cutShort(err error, what, where string) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return fmt.Errorf("%w: the %s ends %s", ErrFormat, what, where)
+	}
+	return err
+}
+
+// brokenOr is err where it tells of more than the end of the input.
+func brokenOr(err, otherwise error) error {
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	return otherwise
+}
