@@ -1,6 +1,7 @@
 # make demo         speaks a file through a replica, on a fresh machine
 # make test         runs the whole suite, on a fresh machine
-# make build        builds bin/echocast, and bin/echocast-livekit for LiveKit rooms
+# make build        builds bin/echocast, and bin/echocast-server for LiveKit rooms
+# make install      puts both into $(DESTDIR)$(PREFIX)/bin; PREFIX is /usr/local
 # make check        does what CI does
 # make browser      installs Chromium and daily-js, without which the tests of
 #                   rtc/daily and examples are skipped
@@ -19,6 +20,7 @@
 # GO, CC, CGO_ENABLED and PKG_CONFIG_PATH are taken from the environment.
 
 GO          ?= go
+PREFIX      ?= /usr/local
 BUILD       := $(GO) build -trimpath -tags urfave_cli_no_docs -ldflags "-s -w" -o bin/
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
@@ -28,7 +30,7 @@ define with-cgo
 @export CGO_ENABLED=$$(scripts/setup.sh) race=; if [ "$$CGO_ENABLED" = 1 ]; then race=-race; fi; set -x; $(1)
 endef
 
-.PHONY: demo test browser build cross static fmt vet staticcheck bench-once bench bench-compare streams fuzz check acceptance mutate livekit clean
+.PHONY: demo test browser build install cross static fmt vet staticcheck bench-once bench bench-compare streams fuzz check acceptance mutate livekit clean
 
 demo:
 	@mkdir -p bin demo
@@ -44,14 +46,18 @@ browser:
 
 build:
 	@mkdir -p bin
-	$(call with-cgo,$(BUILD) . ./cmd/echocast-livekit)
+	$(call with-cgo,$(BUILD) . ./cmd/echocast-server)
+
+install: build
+	install -d $(DESTDIR)$(PREFIX)/bin
+	install -m 755 bin/echocast bin/echocast-server $(DESTDIR)$(PREFIX)/bin
 
 # The static build of every system; nothing is run.
 cross:
 	@for system in linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64; do \
 		echo "building for $$system"; \
 		CGO_ENABLED=0 GOOS=$${system%/*} GOARCH=$${system#*/} $(GO) build -o /dev/null . || exit 1; \
-		CGO_ENABLED=0 GOOS=$${system%/*} GOARCH=$${system#*/} $(GO) build -o /dev/null ./cmd/echocast-livekit || exit 1; \
+		CGO_ENABLED=0 GOOS=$${system%/*} GOARCH=$${system#*/} $(GO) build -o /dev/null ./cmd/echocast-server || exit 1; \
 	done
 	CGO_ENABLED=0 GOOS=linux GOARCH=arm64 $(GO) build -tags daily_core -o /dev/null .
 

@@ -245,7 +245,7 @@ func TestLiveKitIsElsewhere(t *testing.T) {
 		send := program(t, append([]string{"send", "testdata/speech.wav"}, to...)...)
 		send.Env = append(send.Env, "PATH="+t.TempDir())
 		out, err := send.CombinedOutput()
-		if code := exitCodeOf(err); code != 2 || !strings.Contains(string(out), "echocast-livekit") {
+		if code := exitCodeOf(err); code != 2 || !strings.Contains(string(out), "echocast-server") {
 			t.Errorf("exit code %d: %s", code, out)
 		}
 	}

@@ -20,9 +20,9 @@ import (
 	"testing"
 
 	"echocast/cli"
-	"echocast/internal/livekitrooms"
 	"echocast/internal/testwait"
 	"echocast/replica"
+	_ "echocast/room/livekit"
 	"echocast/rtc/daily/dailytest"
 	"echocast/rtc/livekit/livekittest"
 	"echocast/tavus/tavustest"
@@ -51,7 +51,6 @@ func runAll(m *testing.M) int {
 	}
 	defer os.RemoveAll(folder)
 	scratch = folder
-	cli.LiveKit = livekitrooms.Rooms()
 	os.Setenv("LIVEKIT_API_KEY", livekittest.Key)
 	os.Setenv("LIVEKIT_API_SECRET", livekittest.Secret)
 	defer livekittest.StopServers()

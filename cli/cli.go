@@ -31,16 +31,24 @@ type Streams struct {
 // Run runs the command line args, whose first word is the program's name, and
 // returns the exit code. It reads and writes only through streams.
 func Run(ctx context.Context, args []string, streams Streams) int {
+	return report(runApp(ctx, args, streams), streams.Err)
+}
+
+func runApp(ctx context.Context, args []string, streams Streams) error {
 	defer func() {
-		if why := recover(); why != nil { // what costs money is ended, then it is a defect like any
+		if why := recover(); why != nil { // end what costs money, then crash as usual
 			atExit.run()
 			panic(why)
 		}
 	}()
 	app := newApp(streams)
-	err := app.RunContext(ctx, flagsFirst(app, args))
+	return app.RunContext(ctx, flagsFirst(app, args))
+}
+
+// report prints an error for people, and returns its exit code.
+func report(err error, people io.Writer) int {
 	if err != nil && !quietError(err) {
-		fmt.Fprintf(streams.Err, "echocast: %s\n", printable(firstLine(err.Error())))
+		fmt.Fprintf(people, "echocast: %s\n", printable(firstLine(err.Error())))
 	}
 	return exitCode(err)
 }
@@ -105,16 +113,18 @@ func newApp(streams Streams) *cli.App {
 			inviteCommand(streams),
 		},
 	}
-	tame(app.Commands)
+	disableDefaults(app.Commands)
 	return app
 }
 
-// tame turns off, below the app too, what urfave/cli prints by itself.
-func tame(commands []*cli.Command) {
+// disableDefaults turns off, below the app too, what urfave/cli prints by
+// itself, and lets no command begin that another program has to run.
+func disableDefaults(commands []*cli.Command) {
 	for _, command := range commands {
 		command.OnUsageError = asUsageError
 		command.HideHelpCommand = true
-		tame(command.Subcommands)
+		command.Before = checkServer
+		disableDefaults(command.Subcommands)
 	}
 }
 

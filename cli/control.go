@@ -9,7 +9,7 @@ import (
 
 // control lets SIGUSR2, and space on a terminal, interrupt the session, or pause
 // it and go on. stop ends that and waits for it.
-func (s *sending) control(session *echo.Session, out *reporter) (stop func()) {
+func (s *sendCmd) control(session *echo.Session, out *reporter) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var ended sync.WaitGroup
 	presses, restore := watchPresses()
@@ -30,7 +30,7 @@ func (s *sending) control(session *echo.Session, out *reporter) (stop func()) {
 	}
 }
 
-func (s *sending) pressed(ctx context.Context, session *echo.Session, out *reporter) {
+func (s *sendCmd) pressed(ctx context.Context, session *echo.Session, out *reporter) {
 	switch {
 	case !s.resume:
 		_ = session.Interrupt(ctx, nil) // ctx ends with the session's use

@@ -12,9 +12,9 @@ import (
 	"echocast/tavus"
 )
 
-// conversing are the options of the conversation commands.
-type conversing struct {
-	service
+// conversationCmd are the conversation commands.
+type conversationCmd struct {
+	serviceCmd
 	spec       tavus.Spec
 	maxMinutes float64
 	status     string
@@ -24,7 +24,7 @@ type conversing struct {
 }
 
 func conversationCommand(streams Streams) *cli.Command {
-	v := &conversing{service: service{streams: streams}}
+	v := &conversationCmd{serviceCmd: serviceCmd{streams: streams}}
 	return &cli.Command{
 		Name:      "conversation",
 		Usage:     "create, list and end conversations of a Tavus account",
@@ -52,7 +52,7 @@ files), and end-mine ends all of it, also what was left by a process that died.
 	}
 }
 
-func (v *conversing) createFlags() []cli.Flag {
+func (v *conversationCmd) createFlags() []cli.Flag {
 	return append([]cli.Flag{
 		&cli.StringFlag{Name: "pal", EnvVars: []string{"TAVUS_PAL_ID", "TAVUS_PERSONA_ID"}, Destination: &v.spec.PAL, Usage: "`ID` of the PAL (formerly persona)"},
 		&cli.StringFlag{Name: "face", EnvVars: []string{"TAVUS_FACE_ID", "TAVUS_REPLICA_ID"}, Destination: &v.spec.Face, DefaultText: "the PAL's own", Usage: "`ID` of the face (formerly replica)"},
@@ -66,21 +66,7 @@ func (v *conversing) createFlags() []cli.Flag {
 	}, v.flags()...)
 }
 
-// command is what a command does with its client and words.
-func (v *conversing) command(do func(*cli.Context, *tavus.Client) error) cli.ActionFunc {
-	return func(c *cli.Context) error {
-		client, err := v.client()
-		if err != nil {
-			return err
-		}
-		if err := do(c, client); err != nil {
-			return cancelled(c.Context, err)
-		}
-		return nil
-	}
-}
-
-func (v *conversing) create(c *cli.Context, client *tavus.Client) error {
+func (v *conversationCmd) create(c *cli.Context, client *tavus.Client) error {
 	if err := noInputs(c); err != nil {
 		return err
 	}
@@ -101,27 +87,27 @@ func (v *conversing) create(c *cli.Context, client *tavus.Client) error {
 	}
 	conversation, err := tavus.Open(c.Context, client, v.spec)
 	if err != nil {
-		return v.uncertain(c.Context, err)
+		return uncertain(c.Context, err, v.warn)
 	}
 	if err := v.print([]any{conversation.Info}, "", [][]string{{conversation.ID, conversation.JoinURL()}}); err != nil {
 		// Nobody knows of it now.
-		return first(conversation.Close(c.Context), err)
+		return cmp.Or(conversation.Close(c.Context), err)
 	}
 	return nil
 }
 
-// uncertain says what to do about a conversation that may exist, which a signal
-// would else leave unsaid.
-func (v *conversing) uncertain(ctx context.Context, err error) error {
+// uncertain reports what to do about a conversation that may exist, which a
+// signal would hide.
+func uncertain(ctx context.Context, err error, warn warnFunc) error {
 	if _, unsure := errors.AsType[*tavus.UncertainError](err); unsure {
-		v.warn("%v", err)
-		v.warn("end it with: echocast conversation end-mine")
+		warn("%v", err)
+		warn("end it with: echocast conversation end-mine")
 		return said{cancelled(ctx, err)}
 	}
 	return err
 }
 
-func (v *conversing) list(c *cli.Context, client *tavus.Client) error {
+func (v *conversationCmd) list(c *cli.Context, client *tavus.Client) error {
 	if err := noInputs(c); err != nil {
 		return err
 	}
@@ -153,7 +139,7 @@ const conversationHead = "ID\tSTATUS\tCREATED\tNAME\tURL"
 
 func row(i tavus.Info) []string { return []string{i.ID, i.Status, i.Created, i.Name, i.URL} }
 
-func (v *conversing) get(c *cli.Context, client *tavus.Client) error {
+func (v *conversationCmd) get(c *cli.Context, client *tavus.Client) error {
 	id, err := oneID(c, "conversation")
 	if err != nil {
 		return err
@@ -169,7 +155,7 @@ func (v *conversing) get(c *cli.Context, client *tavus.Client) error {
 	return v.print([]any{info}, conversationHead, rows)
 }
 
-func (v *conversing) end(c *cli.Context, client *tavus.Client) error {
+func (v *conversationCmd) end(c *cli.Context, client *tavus.Client) error {
 	id, err := oneID(c, "conversation")
 	if err != nil {
 		return err
@@ -183,7 +169,7 @@ func (v *conversing) end(c *cli.Context, client *tavus.Client) error {
 	return v.print([]any{map[string]string{"conversation_id": id, "status": tavus.Ended}}, "", [][]string{{id, tavus.Ended}})
 }
 
-func (v *conversing) endMine(c *cli.Context, client *tavus.Client) error {
+func (v *conversationCmd) endMine(c *cli.Context, client *tavus.Client) error {
 	if err := noInputs(c); err != nil {
 		return err
 	}

@@ -12,12 +12,14 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"echocast/echo"
+	"echocast/room"
 )
 
 // conversation is the converse command.
 type conversation struct {
 	settings
-	reaching
+	streams     Streams
+	target      targetOptions
 	onUtterance string
 	tts         string
 	asr         string
@@ -27,8 +29,7 @@ type conversation struct {
 }
 
 func converseCommand(streams Streams) *cli.Command {
-	v := &conversation{}
-	v.streams = streams
+	v := &conversation{streams: streams}
 	return &cli.Command{
 		Name:  "converse",
 		Usage: "answer the user with commands of yours: one that thinks, and one that speaks",
@@ -50,7 +51,7 @@ conversation goes on. It ends with the room, and with Ctrl-C; neither is an erro
 			&cli.StringFlag{Name: "greet", Destination: &v.greet, DefaultText: "nothing", Usage: "begin with this `TEXT`"},
 			&cli.BoolFlag{Name: "no-barge-in", Destination: &v.noBargeIn, DisableDefaultText: true, Usage: "go on while the user speaks"},
 			&cli.IntFlag{Name: "count", Aliases: []string{"n"}, Destination: &v.count, DefaultText: "no end", Usage: "end after `N` answers"},
-		}, v.reachFlags(), v.inputFlags(), v.levelFlags(), v.messageFlags(echo.LeadMode), v.outputFlags()),
+		}, v.target.flags(), v.inputFlags(), v.levelFlags(), v.messageFlags(echo.LeadMode), v.outputFlags()),
 		Action: func(c *cli.Context) error {
 			if err := noInputs(c); err != nil {
 				return err
@@ -73,10 +74,10 @@ func (v *conversation) checkAll() error {
 	case v.count < 0:
 		return usagef("--count %d: leave it out for no end", v.count)
 	}
-	if err := v.checkReach(); err != nil {
+	if err := v.target.check(v.newReporter(v.streams.Out, v.streams.Err).warn); err != nil {
 		return err
 	}
-	v.anyChunk = isLiveKit(v.to)
+	v.anyChunk = v.target.takesAnyChunk()
 	return v.check([]string{stdinName})
 }
 
@@ -86,7 +87,7 @@ func (v *conversation) run(ctx context.Context) error {
 	}
 	out := v.newReporter(v.streams.Out, v.streams.Err)
 	out.heard = true
-	target, err := v.connect(ctx, place{conversation: v.settings.conversation, limit: v.maxMessage, users: true, hear: v.asr != "", hearRate: asrRate}, out)
+	target, err := v.target.connect(ctx, room.Options{Conversation: v.settings.conversation, MaxMessage: v.maxMessage, UserEvents: true, Hear: v.asr != "", HearRate: asrRate}, "", out)
 	if err != nil {
 		return ended(cancelled(ctx, err))
 	}
@@ -103,7 +104,7 @@ func (v *conversation) run(ctx context.Context) error {
 	out.say("waiting for the replica")
 	if err = session.WaitReady(ctx); err == nil {
 		out.say("listening to the user")
-		err = (&dialogue{v, session, out, target.heard, 0}).run(talking, stop, events)
+		err = (&dialogue{v, session, out, target.room, 0}).run(talking, stop, events)
 	}
 	_ = session.Close() // never fails
 	return first(ended(cancelled(ctx, err)), target.close())
@@ -114,7 +115,7 @@ type dialogue struct {
 	*conversation
 	session *echo.Session
 	out     *reporter
-	ears    <-chan ears
+	room    *room.Room
 	turns   int // answers so far
 }
 
@@ -158,12 +159,12 @@ func (d *dialogue) answerWith(ctx context.Context, heard chan heardUser) error {
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	r, err := recognise(ctx, d.asr, d.ears, d.out, handing(ctx, heard))
+	r, err := recognise(ctx, d.asr, d.room, d.out, handing(ctx, heard))
 	if err != nil {
 		return err
 	}
 	err = d.answerAll(ctx, heard)
-	cancel(errRoomOver)
+	cancel(room.ErrOver)
 	r.close()
 	return err
 }
@@ -176,7 +177,7 @@ func (d *dialogue) follow(events iter.Seq2[echo.Event, error], hand func(heardUs
 		switch {
 		case err != nil:
 		case event.Kind == echo.Shutdown:
-			next.err = errRoomOver
+			next.err = room.ErrOver
 		case event.Role != echo.RoleUser:
 			continue
 		case event.Kind == echo.StartedSpeaking:
@@ -227,7 +228,7 @@ func (d *dialogue) answerAll(ctx context.Context, heard <-chan heardUser) error 
 				return err
 			}
 			if d.count > 0 && d.turns >= d.count {
-				return errRoomOver
+				return room.ErrOver
 			}
 		case next := <-heard:
 			if next.err != nil {
@@ -270,7 +271,7 @@ func (d *dialogue) begin(ctx context.Context, said, text string) *underWay {
 // end keeps what ends the conversation, and says what does not.
 func (d *dialogue) end(name string, err error) error {
 	switch {
-	case err == nil, errors.Is(err, errOvertaken), errors.Is(err, context.Canceled), errors.Is(err, errRoomOver):
+	case err == nil, errors.Is(err, errOvertaken), errors.Is(err, context.Canceled), errors.Is(err, room.ErrOver):
 		return nil
 	case errors.Is(err, echo.ErrLost), errors.Is(err, echo.ErrNotRejoined), errors.Is(err, echo.ErrClosed), errors.Is(err, echo.ErrNotReady):
 		return nil // the events tell it, once
@@ -324,5 +325,5 @@ func (d *dialogue) speak(ctx context.Context, name string, audio io.Reader) erro
 	}
 	in.name = name
 	defer in.close()
-	return (&speaking{d.session, &d.settings, &feeding{}, audio, d.out}).one(ctx, in)
+	return (&speaker{d.session, &d.settings, &feedOptions{}, audio, d.out}).one(ctx, in)
 }

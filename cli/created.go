@@ -9,71 +9,68 @@ import (
 	"echocast/tavus"
 )
 
-// creating is a conversation that a command creates for itself, and ends.
-type creating struct {
-	service
+// createOptions say which conversation a command creates for itself, and ends.
+type createOptions struct {
+	service    serviceOptions
 	spec       tavus.Spec
 	maxMinutes float64
 }
 
-// createFlags are the options of it. --pal has no variable of the environment:
-// what costs money is asked for each time.
-func (c *creating) createFlags() []cli.Flag {
+// flags are the options of it. --pal has no variable of the environment: what
+// costs money is asked for each time.
+func (o *createOptions) flags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "pal", Destination: &c.spec.PAL, DefaultText: "none", Usage: "create a Tavus conversation with the PAL of this `ID`, speak in it, and end it; needs TAVUS_API_KEY"},
-		&cli.StringFlag{Name: "face", EnvVars: []string{"TAVUS_FACE_ID", "TAVUS_REPLICA_ID"}, Destination: &c.spec.Face, DefaultText: "the PAL's own", Usage: "with --pal: `ID` of the face"},
-		&cli.Float64Flag{Name: "max-minutes", Value: tavus.DefaultMaxDuration.Minutes(), Destination: &c.maxMinutes, Usage: "with --pal: the conversation ends after `N` minutes, whatever happens"},
-		&cli.StringFlag{Name: "api-key-file", Destination: &c.keyFile, DefaultText: "TAVUS_API_KEY", Usage: "with --pal: read the API key from `FILE`"},
-		&cli.StringFlag{Name: "base-url", EnvVars: []string{"TAVUS_BASE_URL"}, Destination: &c.baseURL, DefaultText: tavus.DefaultBaseURL, Usage: "with --pal: `URL` of the service"},
+		&cli.StringFlag{Name: "pal", Destination: &o.spec.PAL, DefaultText: "none", Usage: "create a Tavus conversation with the PAL of this `ID`, speak in it, and end it; needs TAVUS_API_KEY"},
+		&cli.StringFlag{Name: "face", EnvVars: []string{"TAVUS_FACE_ID", "TAVUS_REPLICA_ID"}, Destination: &o.spec.Face, DefaultText: "the PAL's own", Usage: "with --pal: `ID` of the face"},
+		&cli.Float64Flag{Name: "max-minutes", Value: tavus.DefaultMaxDuration.Minutes(), Destination: &o.maxMinutes, Usage: "with --pal: the service ends the conversation after `N` minutes, whatever happens"},
+		&cli.StringFlag{Name: "api-key-file", Destination: &o.service.keyFile, DefaultText: "TAVUS_API_KEY", Usage: "with --pal: read the API key from `FILE`"},
+		&cli.StringFlag{Name: "base-url", EnvVars: []string{"TAVUS_BASE_URL"}, Destination: &o.service.baseURL, DefaultText: tavus.DefaultBaseURL, Usage: "with --pal: `URL` of the service"},
 	}
 }
 
-func (c *creating) checkCreate(to, record string) error {
-	if c.spec.PAL == "" {
+func (o *createOptions) check(to string) error {
+	if o.spec.PAL == "" {
 		return nil
 	}
-	c.spec.Name = "echocast"
-	c.spec.MaxDuration = time.Duration(c.maxMinutes * float64(time.Minute))
+	o.spec.Name = "echocast"
+	o.spec.MaxDuration = time.Duration(o.maxMinutes * float64(time.Minute))
+	_, invites := inviter(to)
 	switch {
-	case to != "" && !isLiveKit(to):
+	case to != "" && !invites:
 		return usagef("--pal creates a conversation with a room of its own, and --to names another; leave one of them out")
-	case record != "":
-		return usagef("--record is for the replica in this process, and --pal calls a real one")
-	case c.spec.MaxDuration < time.Minute:
-		return usagef("--max-minutes %g: a conversation takes a minute or more", c.maxMinutes)
+	case o.spec.MaxDuration < time.Minute:
+		return usagef("--max-minutes must be 1 or more")
 	}
-	if err := c.spec.Check(); err != nil {
+	if err := o.spec.Check(); err != nil {
 		return usagef("%v", err)
 	}
-	_, err := c.client()
+	_, err := o.service.client(func(string, ...any) {}) // connect warns
 	return err
 }
 
-// create creates the conversation. What is in it has to be ended by end.
-func (c *creating) create(ctx context.Context, to, avatar string, out *reporter) (*tavus.Conversation, error) {
-	client, err := c.client()
+// conversation creates the conversation. It has to be ended.
+func (o *createOptions) conversation(ctx context.Context, to, avatar string, out *reporter) (*tavus.Conversation, error) {
+	client, err := o.service.client(out.warn)
 	if err != nil {
 		return nil, err
 	}
-	spec := c.spec
-	if isLiveKit(to) {
-		if LiveKit == nil {
-			return nil, needsLiveKit(to)
-		}
-		if spec.LiveKitURL, spec.LiveKitToken, err = LiveKit.Invite(to, avatar); err != nil {
+	spec := o.spec
+	if to != "" {
+		if spec.LiveKitURL, spec.LiveKitToken, err = invite(to, avatar); err != nil {
 			return nil, err
 		}
 	}
 	conversation, err := tavus.Open(ctx, client, spec)
 	if err != nil {
-		return nil, (&conversing{service: c.service}).uncertain(ctx, err)
+		return nil, uncertain(ctx, err, out.warn)
 	}
 	out.say("conversation %s: %s", conversation.ID, conversation.URL)
 	return conversation, nil
 }
 
-// end ends the conversation, where there is one, and says that it did.
-func (t *target) end() error {
+// endConversation ends the conversation that was created, if one was, and
+// reports that.
+func (t *target) endConversation() error {
 	if t.conversation == nil {
 		return nil
 	}
@@ -82,7 +79,7 @@ func (t *target) end() error {
 		t.out.warn("end it with: echocast conversation end-mine")
 		return said{err}
 	}
-	t.ended()
+	t.cancelCleanup()
 	t.out.say("conversation %s has ended", t.conversation.ID)
 	return nil
 }

@@ -4,30 +4,30 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
+	"echocast/doctor"
 	"echocast/tavus"
 )
 
-// doctoring is the doctor command.
-type doctoring struct {
-	service
-	reaching // its room, and how that is joined
-	pal      string
-	face     string
-	joins    bool
-
-	checkup
+// doctorCmd is the doctor command.
+type doctorCmd struct {
+	serviceCmd
+	to           string
+	daily        dailyOptions
+	peer         peerOptions
+	pal          string
+	face         string
+	join         bool
+	readyTimeout time.Duration
 }
 
 func doctorCommand(streams Streams) *cli.Command {
-	d := &doctoring{service: service{streams: streams}}
+	d := &doctorCmd{serviceCmd: serviceCmd{streams: streams}}
 	return &cli.Command{
 		Name:      "doctor",
 		Usage:     "check what a real conversation needs, and say what to do",
@@ -40,11 +40,11 @@ would have it.
 ` + helpKey,
 		Flags: joined([]cli.Flag{
 			&cli.StringFlag{Name: "to", Destination: &d.to, DefaultText: "none", Usage: "`URL` of the room that is to be reached"},
-			&cli.BoolFlag{Name: "join", Destination: &d.joins, DisableDefaultText: true, Usage: "join the room, and look who is there"},
+			&cli.BoolFlag{Name: "join", Destination: &d.join, DisableDefaultText: true, Usage: "join the room, and look who is there"},
 			&cli.StringFlag{Name: "pal", EnvVars: []string{"TAVUS_PAL_ID", "TAVUS_PERSONA_ID"}, Destination: &d.pal, DefaultText: "none", Usage: "`ID` of the PAL that is to speak"},
 			&cli.StringFlag{Name: "face", EnvVars: []string{"TAVUS_FACE_ID", "TAVUS_REPLICA_ID"}, Destination: &d.face, DefaultText: "the PAL's own", Usage: "`ID` of its face"},
 			&cli.DurationFlag{Name: "ready-timeout", Value: 5 * time.Second, Destination: &d.readyTimeout, Usage: "with --join: wait at most this `TIME` for the replica"},
-		}, d.service.flags(), d.daily.flags(), d.peering.dialFlags()),
+		}, d.serviceCmd.flags(), d.daily.flags(), d.peer.dialFlags()),
 		Action: func(c *cli.Context) error {
 			if err := noInputs(c); err != nil {
 				return err
@@ -54,176 +54,115 @@ would have it.
 	}
 }
 
-func (d *doctoring) check() error {
+func (d *doctorCmd) check() error {
 	switch {
-	case d.joins && d.to == "":
+	case d.join && d.to == "":
 		return usagef("--join joins the room that --to names; name one")
 	case d.readyTimeout <= 0:
-		return usagef("--ready-timeout %v: waiting takes time", d.readyTimeout)
+		return usagef("--ready-timeout must be more than 0")
 	}
-	_, err := d.peering.options(d.service.warn)
-	return err
+	return nil
 }
 
-func (d *doctoring) run(ctx context.Context) error {
+// options say what is examined.
+func (d *doctorCmd) options() (*doctor.Options, error) {
+	peer, err := d.peer.options(d.warn)
+	if err != nil {
+		return nil, err
+	}
+	daily, err := d.daily.backend(d.warn)
+	if err != nil {
+		return nil, err
+	}
+	return &doctor.Options{
+		Client: func() (*tavus.Client, error) { return d.service.client(d.warn) },
+		HasKey: isInEnvironment("TAVUS_API_KEY") || d.service.keyFile != "",
+		// An empty variable of the new name does not hide the old one.
+		PAL:  cmp.Or(d.pal, os.Getenv("TAVUS_PERSONA_ID")),
+		Face: cmp.Or(d.face, os.Getenv("TAVUS_REPLICA_ID")),
+
+		Address: d.to, Join: d.join, ReadyTimeout: d.readyTimeout,
+		Daily: daily, Peer: *peer, Explain: asJoinError,
+	}, nil
+}
+
+func (d *doctorCmd) run(ctx context.Context) error {
 	if err := d.check(); err != nil {
 		return err
 	}
-	d.reaching.streams = d.service.streams
-	// An empty variable of the new name does not hide the old one.
-	d.pal = cmp.Or(d.pal, os.Getenv("TAVUS_PERSONA_ID"))
-	d.face = cmp.Or(d.face, os.Getenv("TAVUS_REPLICA_ID"))
-	if !d.service.json {
-		d.out = d.service.streams.Out
+	options, err := d.options()
+	if err != nil {
+		return err
 	}
-	for _, examine := range []func(context.Context){d.state, d.account, d.libraries, d.transport, d.room} {
-		if examine(ctx); ctx.Err() != nil || d.failed != nil {
-			break
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	if !d.json {
+		options.OnFinding = func(f doctor.Finding) {
+			if err := d.print(f); err != nil {
+				cancel(err)
+			}
 		}
 	}
-	if d.service.json && d.failed == nil && ctx.Err() == nil {
-		d.failed = d.printJSON(d.service.streams.Out)
+	findings := doctor.Run(ctx, options)
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
 	}
-	return first(context.Cause(ctx), d.failed, d.verdict())
-}
-
-// status is how a check ended.
-type status string
-
-// How a check can end.
-const (
-	statusOK   status = "ok"
-	statusWarn status = "warn"
-	statusFail status = "fail"
-	statusSkip status = "skip"
-)
-
-// finding is what one check found.
-type finding struct {
-	Name   string `json:"name"`
-	Status status `json:"status"`
-	Detail string `json:"detail"`
-	Fix    string `json:"fix"` // what to do; empty where nothing has to be
-	err    error  // of a failure: it decides the exit code
-}
-
-// checkup is what all checks found.
-type checkup struct {
-	findings []finding
-	out      io.Writer // where each is printed at once, or nil
-	failed   error     // of out
-}
-
-func (c *checkup) note(f finding) {
-	c.findings = append(c.findings, f)
-	if c.out == nil || c.failed != nil {
-		return
+	verdict := verdict(findings)
+	if d.json {
+		return cmp.Or(d.printJSON(findings, verdict == nil), verdict)
 	}
+	return verdict
+}
+
+// print prints a finding as one line.
+func (d *doctorCmd) print(f doctor.Finding) error {
 	line := fmt.Sprintf("%-4s  %-18s  %s", f.Status, f.Name, f.Detail)
 	if f.Fix != "" {
 		line += "; " + f.Fix
 	}
-	if _, err := fmt.Fprintln(c.out, printable(line)); err != nil {
-		c.failed = stdoutError{err}
+	if _, err := fmt.Fprintln(d.streams.Out, printable(line)); err != nil {
+		return stdoutError{err}
 	}
+	return nil
 }
 
-func (c *checkup) ok(name, format string, args ...any) {
-	c.note(finding{Name: name, Status: statusOK, Detail: fmt.Sprintf(format, args...)})
-}
-
-func (c *checkup) skip(name, detail, fix string) {
-	c.note(finding{Name: name, Status: statusSkip, Detail: detail, Fix: fix})
-}
-
-func (c *checkup) warn(name, detail, fix string) {
-	c.note(finding{Name: name, Status: statusWarn, Detail: detail, Fix: fix})
-}
-
-// fail notes a failure. What to do about it is known, or in the error.
-func (c *checkup) fail(name string, err error, fix string) {
-	c.note(finding{Name: name, Status: statusFail, Detail: firstLine(err.Error()), Fix: fix, err: err})
-}
-
-// printJSON prints all of it as one object.
-func (c *checkup) printJSON(out io.Writer) error {
-	encoder := json.NewEncoder(out)
+// printJSON prints all findings as one object.
+func (d *doctorCmd) printJSON(findings []doctor.Finding, ok bool) error {
+	encoder := json.NewEncoder(d.streams.Out)
 	encoder.SetEscapeHTML(false) // the addresses are for people to copy
 	err := encoder.Encode(struct {
-		Version string    `json:"version"`
-		OK      bool      `json:"ok"`
-		Checks  []finding `json:"checks"`
-	}{Version, c.verdict() == nil, c.findings})
+		Version string           `json:"version"`
+		OK      bool             `json:"ok"`
+		Checks  []doctor.Finding `json:"checks"`
+	}{Version, ok, findings})
 	if err != nil {
 		return stdoutError{err}
 	}
 	return nil
 }
 
-// verdict is nil where nothing failed.
-func (c *checkup) verdict() error {
-	failures := failures{}
-	for _, f := range c.findings {
-		if f.Status == statusFail {
-			failures.n++
-			failures.first = first(failures.first, f.err)
+// verdict is nil where nothing failed, else an error with the exit code of the
+// first failure.
+func verdict(findings []doctor.Finding) error {
+	var failed []error
+	for _, f := range findings {
+		if f.Status == doctor.Fail {
+			failed = append(failed, asJoinError(f.Err))
 		}
 	}
-	if failures.n == 0 {
+	if len(failed) == 0 {
 		return nil
 	}
-	failures.of = len(c.findings)
-	return failures
+	return checksError{len(failed), len(findings), failed[0]}
 }
 
-// failures are those of a checkup.
-type failures struct {
-	n, of int
-	first error
+// checksError says how many checks of the doctor failed.
+type checksError struct {
+	failed, all int
+	first       error
 }
 
-func (f failures) Error() string { return fmt.Sprintf("%d of %s failed", f.n, counted(f.of, "check")) }
-func (f failures) Unwrap() error { return f.first }
-
-// state is where conversations are remembered, and those that were left open.
-func (d *doctoring) state(context.Context) {
-	dir, err := tavus.StateDir()
-	if err == nil {
-		err = tryWriting(dir)
-	}
-	if err != nil {
-		d.fail("state directory", fmt.Errorf("%s: %w", dir, plain(err)), "no conversation can be created; let ECHOCAST_STATE_DIR name a folder that you may write")
-		d.skip("left conversations", "there is no state directory", "")
-		return
-	}
-	d.ok("state directory", "%s can be written", dir)
-	all, err := tavus.Journal("")
-	left := 0
-	for _, conversation := range all {
-		if conversation.Left {
-			left++
-		}
-	}
-	switch {
-	case err != nil:
-		d.checkup.warn("left conversations", firstLine(err.Error()), "look at the file, and remove it if it is not yours")
-	case left > 0:
-		d.checkup.warn("left conversations", counted(left, "conversation")+" may be open whose process is gone, and cost money", "run: echocast conversation end-mine")
-	case len(all) > 0:
-		d.ok("left conversations", "none; %s of processes that run", counted(len(all), "conversation"))
-	default:
-		d.ok("left conversations", "none")
-	}
+func (e checksError) Error() string {
+	return fmt.Sprintf("%d of %s failed", e.failed, counted(e.all, "check"))
 }
-
-// tryWriting finds out whether files can be made in a folder.
-func tryWriting(dir string) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	file, err := os.CreateTemp(dir, "doctor-")
-	if err != nil {
-		return err
-	}
-	return errors.Join(file.Close(), os.Remove(file.Name()))
-}
+func (e checksError) Unwrap() error { return e.first }

@@ -56,7 +56,7 @@ func (e *encoding) run(ctx context.Context, names []string) error {
 		return settingsError(err)
 	}
 	defer session.Close()
-	err = (&speaking{session, &e.settings, nil, stdin, out}).all(ctx, names)
+	err = (&speaker{session, &e.settings, nil, stdin, out}).all(ctx, names)
 	if failed := lines.Flush(); failed != nil { // or what a write before it met
 		return failed
 	}

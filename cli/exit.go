@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 	"echocast/audio"
 	"echocast/echo"
 	"echocast/internal/child"
+	"echocast/room"
 	"echocast/tavus"
 )
 
@@ -67,12 +69,6 @@ type inputError struct {
 func (e *inputError) Error() string { return e.name + ": " + e.err.Error() }
 func (e *inputError) Unwrap() error { return e.err }
 
-// unreachable is a replica that could not be reached.
-type unreachable struct{ err error }
-
-func (e *unreachable) Error() string { return e.err.Error() }
-func (e *unreachable) Unwrap() error { return e.err }
-
 // signalled is the cause of a run that a signal ended.
 type signalled struct{ signal syscall.Signal }
 
@@ -90,7 +86,7 @@ func exitCode(err error) int {
 	var chunk *echo.ChunkError
 	var input *inputError
 	var broken *audio.InputError
-	var away *unreachable
+	var unreachable *room.UnreachableError
 	var long tooLong
 	var refused *tavus.APIError
 	var locked *keyError
@@ -100,7 +96,7 @@ func exitCode(err error) int {
 		return exitOK
 	case errors.As(err, &signal):
 		return exitSignal + int(signal.signal)
-	case errors.As(err, &usage):
+	case errors.As(err, &usage), errors.As(err, new(needsServerError)):
 		return exitUsage
 	case errors.As(err, &chunk), errors.As(err, &long):
 		return exitTooLong
@@ -110,7 +106,7 @@ func exitCode(err error) int {
 		return exitRefused
 	case errors.Is(err, echo.ErrLost):
 		return exitLost
-	case errors.Is(err, echo.ErrNotReady), errors.As(err, &away), errors.As(err, &unanswered):
+	case errors.Is(err, echo.ErrNotReady), errors.As(err, &unreachable), errors.As(err, new(*room.UnknownSchemeError)), errors.As(err, &unanswered):
 		return exitNotReady
 	case errors.Is(err, echo.ErrInterrupted), errors.Is(err, echo.ErrBargeIn), errors.Is(err, echo.ErrStopped), errors.Is(err, echo.ErrPaused):
 		return exitInterrupted
@@ -141,15 +137,8 @@ func nobodyReads(err error) bool {
 	return errors.As(err, &out) && errors.Is(out, syscall.EPIPE)
 }
 
-// first is the first error of several: one thing is said, and it is the cause.
-func first(errs ...error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
+// first is the first error of several: one is reported, and it is the cause.
+func first(errs ...error) error { return cmp.Or(errs...) }
 
 // lingering is how long a run may take to end after a signal: an interrupt of
 // the replica is waited for 2 s at most, and the connection closes within 2 s.

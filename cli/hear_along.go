@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,70 +11,61 @@ import (
 	"strings"
 	"sync"
 
+	"echocast/hear"
 	"echocast/internal/child"
+	"echocast/room"
 )
 
 // asrRate is the sampling rate in Hz of what a recogniser gets.
 const asrRate = 16000
 
-// hearAlong hears rooms, one after the other, on the connections by which
-// somebody speaks, and writes what is said until stop is called. Between a room
-// that is lost and the next there is silence. stop waits for the end, which is an
-// error only where the samples were not taken.
-func hearAlong(ctx context.Context, rooms <-chan ears, from string, to io.Writer, out *reporter) (stop func() error, err error) {
-	r, err := startRecogniser(asrRate, 0, to)
+// hearAlong hears a room on the connections by which somebody speaks, and writes
+// what is said until stop is called. Between a connection that is lost and the
+// next there is silence. stop waits for the end, which is an error only where the
+// samples were not taken.
+func hearAlong(ctx context.Context, from *room.Room, who string, to io.Writer, out *reporter) (stop func() error, err error) {
+	stream, err := hear.NewStream(asrRate, to)
 	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
-	var listening sync.WaitGroup
-	var failed error
-	listening.Go(func() { hearEach(ctx, rooms, from, r, out) })
-	listening.Go(func() {
-		err := r.write(ctx)
-		if context.Cause(ctx) == nil {
-			failed = err
-		}
-		cancel(err)
+	var recording sync.WaitGroup
+	recording.Go(func() {
+		cancel(stream.Record(ctx, 0, func(ctx context.Context) error {
+			from.HearOn(ctx, who, stream.Packet, stream.Left, func(err error) {
+				if !hasEnded(err) {
+					out.warn("nothing is heard now: %v", err)
+				}
+			})
+			<-ctx.Done()
+			return context.Cause(ctx)
+		}))
 	})
 	return func() error {
-		cancel(errRoomOver)
-		listening.Wait()
-		return failed
+		cancel(room.ErrOver)
+		recording.Wait()
+		if err := context.Cause(ctx); !hasEnded(err) {
+			return err
+		}
+		return nil
 	}, nil
 }
 
-// hearEach hears one room after the other, until ctx ends.
-func hearEach(ctx context.Context, rooms <-chan ears, from string, r *recogniser, out *reporter) {
-	for {
-		select {
-		case room := <-rooms:
-			err := room.Hear(ctx, from, r.packet, r.left)
-			if ctx.Err() == nil && !errors.Is(err, errRoomOver) {
-				out.warn("nothing is heard now: %v", err)
-			}
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
 // along opens the file of --hear, and hears into it.
-func (s *sending) along(ctx context.Context, rooms <-chan ears, out *reporter) (stop func() error, err error) {
+func (s *sendCmd) along(ctx context.Context, from *room.Room, out *reporter) (stop func() error, err error) {
 	if s.hear == "" {
 		return func() error { return nil }, nil
 	}
-	h := &hearing{rate: asrRate}
-	h.streams = s.streams
+	h := &hearCmd{streams: s.streams, rate: asrRate}
 	written, err := h.open(ctx, s.hear)
 	if err != nil {
 		return nil, fmt.Errorf("--hear %w", err)
 	}
-	end, err := hearAlong(ctx, rooms, s.hearFrom, written, out)
+	end, err := hearAlong(ctx, from, s.hearFrom, written, out)
 	if err != nil {
-		return nil, first(err, written.close())
+		return nil, cmp.Or(err, written.close())
 	}
-	return func() error { return first(end(), written.close()) }, nil
+	return func() error { return cmp.Or(end(), written.close()) }, nil
 }
 
 // recognition is the command of converse --asr: it gets the samples of the user,
@@ -87,7 +79,7 @@ type recognition struct {
 }
 
 // recognise starts the command, which tells heard what it understands.
-func recognise(ctx context.Context, line string, rooms <-chan ears, out *reporter, heard func(heardUser)) (*recognition, error) {
+func recognise(ctx context.Context, line string, from *room.Room, out *reporter, heard func(heardUser)) (*recognition, error) {
 	ctx, kill := context.WithCancel(ctx)
 	r := &recognition{command: child.Shell(ctx, line), kill: kill}
 	r.command.Stderr = out.people
@@ -113,7 +105,7 @@ func recognise(ctx context.Context, line string, rooms <-chan ears, out *reporte
 		}
 		heard(heardUser{err: errors.New("--asr: the command has ended, and nobody else listens to the user")})
 	})
-	if r.hush, err = hearAlong(ctx, rooms, hearUser, r.stdin, out); err != nil {
+	if r.hush, err = hearAlong(ctx, from, room.User, r.stdin, out); err != nil {
 		r.close()
 		return nil, err
 	}

@@ -13,26 +13,50 @@ import (
 	"github.com/pion/rtp"
 
 	"echocast/internal/testwait"
+	"echocast/room"
 	"echocast/rtc/daily"
 )
 
-// toldEars hear 20 ms of one value, and then nothing, or fail.
-type toldEars struct {
+// fakeHearer hears 20 ms of one value, and then nothing, or fail.
+type fakeHearer struct {
 	value uint16
 	fails error
+	heard chan struct{} // closed after the packet; may be nil
 }
 
-func (e *toldEars) Hear(ctx context.Context, _ string, packet func(string, *rtp.Packet), _ func(string)) error {
+func (e *fakeHearer) Hear(ctx context.Context, _ string, packet func(string, *rtp.Packet), _ func(string)) error {
 	p := &rtp.Packet{Header: rtp.Header{PayloadType: daily.PayloadL16, SSRC: uint32(e.value)}}
 	for range asrRate / 50 {
 		p.Payload = binary.BigEndian.AppendUint16(p.Payload, e.value)
 	}
 	packet("track", p)
+	if e.heard != nil {
+		close(e.heard)
+	}
 	if e.fails != nil {
 		return e.fails
 	}
 	<-ctx.Done()
 	return context.Cause(ctx)
+}
+
+// fakeRoom is joined once with each of its hearers.
+type fakeRoom struct{ hearers []room.Hearer }
+
+func (f *fakeRoom) Join(context.Context, string, *room.Options) (*room.Connection, error) {
+	h := f.hearers[0]
+	f.hearers = f.hearers[1:]
+	return &room.Connection{Hearer: h, Close: func() error { return nil }}, nil
+}
+
+func heardRoom(t *testing.T, hearers ...room.Hearer) *room.Room {
+	t.Helper()
+	r, err := room.Join(testwait.Context(t), "", &room.Options{Backend: &fakeRoom{hearers}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = r.Close() })
+	return r
 }
 
 // awaited takes samples until one value has come.
@@ -58,14 +82,17 @@ func (a *awaited) Write(p []byte) (int, error) {
 func TestHearAlongFollowsTheConnection(t *testing.T) {
 	var people bytes.Buffer
 	settings := &settings{quiet: true}
-	rooms := make(chan ears, 1)
-	rooms <- &toldEars{0x1111, errors.New("lost")}
+	first := &fakeHearer{0x1111, errors.New("lost"), make(chan struct{})}
+	from := heardRoom(t, first, &fakeHearer{0x2222, nil, nil})
 	to := &awaited{value: []byte{0x22, 0x22, 0x22, 0x22}, came: make(chan struct{})}
-	stop, err := hearAlong(testwait.Context(t), rooms, hearUser, to, settings.newReporter(io.Discard, &people))
+	stop, err := hearAlong(testwait.Context(t), from, room.User, to, settings.newReporter(io.Discard, &people))
 	if err != nil {
 		t.Fatal(err)
 	}
-	rooms <- &toldEars{0x2222, nil}
+	testwait.Receive(t, first.heard)
+	if _, err := from.Rejoin(testwait.Context(t)); err != nil {
+		t.Fatal(err)
+	}
 	testwait.Receive(t, to.came)
 	if err := stop(); err != nil {
 		t.Error(err)
@@ -81,10 +108,9 @@ func TestHearAlongFollowsTheConnection(t *testing.T) {
 // A recogniser that reads nothing does not keep the conversation from ending.
 func TestRecogniserThatReadsNothing(t *testing.T) {
 	settings := &settings{quiet: true}
-	rooms := make(chan ears, 1)
-	rooms <- &toldEars{0x1111, nil}
+	from := heardRoom(t, &fakeHearer{0x1111, nil, nil})
 	heard := make(chan heardUser, 10)
-	r, err := recognise(testwait.Context(t), "echo ready; exec sleep 600", rooms, settings.newReporter(io.Discard, io.Discard), func(next heardUser) { heard <- next })
+	r, err := recognise(testwait.Context(t), "echo ready; exec sleep 600", from, settings.newReporter(io.Discard, io.Discard), func(next heardUser) { heard <- next })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/urfave/cli/v2"
+
+	"echocast/room"
 )
 
 // avatarFlag names who speaks in a LiveKit room.
@@ -12,8 +14,8 @@ func avatarFlag(avatar *string) cli.Flag {
 	return &cli.StringFlag{Name: "avatar", Destination: avatar, EnvVars: []string{"ECHOCAST_AVATAR"}, DefaultText: "tavus-avatar-agent", Usage: "in a LiveKit room: `IDENTITY` of the participant to speak through"}
 }
 
-// invitation is what the service that runs an avatar has to be told, in the
-// names that Tavus has for it.
+// invitation is what the service that runs an avatar needs to know, in Tavus'
+// names.
 type invitation struct {
 	URL   string `json:"livekit_ws_url"`
 	Token string `json:"livekit_room_token"`
@@ -26,7 +28,7 @@ func inviteCommand(streams Streams) *cli.Command {
 		Usage:     "make the token that lets an avatar into a LiveKit room",
 		UsageText: "echocast invite --to livekit+wss://HOST/ROOM",
 		Description: `Prints, as one JSON object, the address of the server and a token for the avatar.
-The token is a secret that holds for an hour: hand it to the service that runs the
+The token is a secret and valid for an hour: hand it to the service that runs the
 avatar. It is made from LIVEKIT_API_KEY and LIVEKIT_API_SECRET. Tavus needs no
 invitation: send --to livekit+wss://HOST/ROOM --pal ID does all of it.`,
 		Flags: []cli.Flag{
@@ -34,23 +36,36 @@ invitation: send --to livekit+wss://HOST/ROOM --pal ID does all of it.`,
 			avatarFlag(&avatar),
 		},
 		Action: func(c *cli.Context) error {
-			switch {
-			case c.Args().Present():
+			if c.Args().Present() {
 				return usagef("invite takes no inputs, and %s is one", c.Args().First())
-			case !isLiveKit(to):
-				return usagef("--to %s: not the address of a LiveKit room (livekit+wss://HOST/ROOM)", to)
-			case LiveKit == nil:
-				return needsLiveKit(to)
 			}
-			url, token, err := LiveKit.Invite(to, avatar)
-			if err != nil {
+			var err error
+			var made invitation
+			if made.URL, made.Token, err = invite(to, avatar); err != nil {
 				return err
 			}
-			line, _ := json.Marshal(invitation{url, token}) // strings always marshal
+			line, _ := json.Marshal(made) // strings always marshal
 			if _, err := fmt.Fprintf(streams.Out, "%s\n", line); err != nil {
 				return stdoutError{err}
 			}
 			return nil
 		},
 	}
+}
+
+// inviter is the backend that invites an avatar to the room at an address.
+func inviter(to string) (room.Inviter, bool) {
+	backend, err := room.Lookup(to)
+	inviter, ok := backend.(room.Inviter)
+	return inviter, err == nil && ok
+}
+
+// invite makes the token that lets an avatar into a room.
+func invite(to, avatar string) (server, token string, err error) {
+	i, ok := inviter(to)
+	if !ok {
+		return "", "", usagef("--to %s: not the address of a LiveKit room (livekit+wss://HOST/ROOM)", to)
+	}
+	server, token, err = i.Invite(to, avatar)
+	return server, token, asJoinError(err)
 }

@@ -7,23 +7,49 @@ import (
 
 	"echocast/echo"
 	"echocast/internal/testwait"
+	"echocast/room"
 )
 
-// withLiveKit stands in for the program that has LiveKit.
-func withLiveKit(t *testing.T, rooms *LiveKitRooms) {
-	before := LiveKit
-	LiveKit = rooms
-	t.Cleanup(func() { LiveKit = before })
+// fakeLiveKit stands in for LiveKit rooms with TLS. Those without are not
+// registered, as in the program without LiveKit's library.
+type fakeLiveKit struct{}
+
+func init() { room.Register("livekit+wss", fakeLiveKit{}) }
+
+func (fakeLiveKit) Join(context.Context, string, *room.Options) (*room.Connection, error) {
+	joined := newJoinedStage()
+	joined.Stage = silentStage{}
+	return &room.Connection{Stage: joined, Close: func() error { return nil }}, nil
+}
+
+func (fakeLiveKit) Limits() echo.Limits { return echo.Limits{} }
+
+func (fakeLiveKit) Invite(address, avatar string) (server, token string, err error) {
+	return "wss://h", address + " " + avatar, nil
+}
+
+// newJoinedStage is a room with a replica in it that takes audio only.
+func newJoinedStage() joinedStage {
+	s := joinedStage{joined: make(chan echo.Event, 1)}
+	s.joined <- echo.Event{Kind: echo.ReplicaJoined, Role: echo.RolePal}
+	return s
+}
+
+type joinedStage struct {
+	echo.Stage
+	joined chan echo.Event
+}
+
+func (s joinedStage) Next(ctx context.Context) (echo.Event, error) {
+	select {
+	case event := <-s.joined:
+		return event, nil
+	case <-ctx.Done():
+		return echo.Event{}, context.Cause(ctx)
+	}
 }
 
 func TestInvite(t *testing.T) {
-	withLiveKit(t, &LiveKitRooms{
-		Join: func(context.Context, string, LiveKitRole) (echo.Stage, func() error, error) {
-			t.Error("an invitation joins no room")
-			return nil, nil, nil
-		},
-		Invite: func(address, avatar string) (string, string, error) { return "wss://h", address + " " + avatar, nil },
-	})
 	for _, c := range []struct {
 		arguments   []string
 		code        int
@@ -41,11 +67,20 @@ func TestInvite(t *testing.T) {
 	}
 }
 
-func TestInviteNeedsTheProgram(t *testing.T) {
-	withLiveKit(t, nil)
-	var stderr bytes.Buffer
-	code := Run(testwait.Context(t), []string{"echocast", "invite", "--to", "livekit+wss://h/r"}, Streams{Err: &stderr})
-	if want := "echocast: --to livekit+wss://h/r: LiveKit rooms need the program echocast-livekit\n"; code != 2 || stderr.String() != want {
-		t.Errorf("code %d, %q", code, stderr.String())
+// A command for a room that only the other program joins does not begin: it
+// reads nothing, and --to may stand anywhere.
+func TestCommandsNeedTheServer(t *testing.T) {
+	for _, arguments := range [][]string{
+		{"invite", "--to", "livekit+ws://h/r"},
+		{"send", "x.wav", "--to=livekit+ws://h/r"},
+		{"respond", "-", "--to", "livekit+ws://h/r"},
+		{"context", "append", "--to", "LiveKit+ws://h/r", "text"},
+		{"doctor", "-to", "livekit+ws://h/r"},
+	} {
+		var stderr bytes.Buffer
+		code := Run(testwait.Context(t), append([]string{"echocast"}, arguments...), Streams{Err: &stderr}) // In is nil
+		if want := "echocast: LiveKit rooms need the program echocast-server beside echocast; make build makes both\n"; code != 2 || stderr.String() != want {
+			t.Errorf("%v: code %d, %q", arguments, code, stderr.String())
+		}
 	}
 }

@@ -9,11 +9,13 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"echocast/echo"
+	"echocast/room"
 )
 
-// listening is the listen command.
-type listening struct {
-	reaching
+// listenCmd is the listen command.
+type listenCmd struct {
+	streams     Streams
+	target      targetOptions
 	settings    settings // conversation, quiet
 	raw         bool
 	window      time.Duration
@@ -26,8 +28,7 @@ type listening struct {
 }
 
 func listenCommand(streams Streams) *cli.Command {
-	l := &listening{}
-	l.streams = streams
+	l := &listenCmd{streams: streams}
 	return &cli.Command{
 		Name:  "listen",
 		Usage: "print the events of a room, or the callbacks of a conversation, one JSON object a line",
@@ -65,7 +66,7 @@ made again.`,
 			&cli.StringFlag{Name: "webhook", Destination: &l.webhook, DefaultText: "none", Usage: "receive callbacks on this `ADDRESS`[/PATH] instead of joining a room: [HOST]:PORT, which is 127.0.0.1 without a host, and every address of the machine with 0.0.0.0"},
 			&cli.StringFlag{Name: "conversation", Value: "local", EnvVars: []string{"ECHOCAST_CONVERSATION"}, Destination: &l.settings.conversation, Usage: "`ID` of the conversation, for what --exec sends"},
 			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Destination: &l.settings.quiet, DisableDefaultText: true, Usage: "say nothing but errors"},
-		}, l.reachFlags()...),
+		}, l.target.flags()...),
 		Action: func(c *cli.Context) error {
 			if err := noInputs(c); err != nil {
 				return err
@@ -84,13 +85,13 @@ func kindWords() string {
 	return strings.Join(words, ", ")
 }
 
-func (l *listening) check() error {
+func (l *listenCmd) check() error {
 	switch {
-	case l.webhook == "" && l.to == "" && l.spec.PAL == "":
+	case l.webhook == "" && !l.target.isSet():
 		return usagef("listen to what? name a room with --to URL, or receive callbacks with --webhook ADDRESS")
-	case l.webhook != "" && (l.to != "" || l.spec.PAL != ""):
+	case l.webhook != "" && l.target.isSet():
 		return usagef("--webhook receives callbacks, and --to and --pal name a room; run one listen for each")
-	case l.webhook != "" && l.trace != "":
+	case l.webhook != "" && l.target.trace != "":
 		return usagef("--trace records a room, and --webhook has none")
 	case l.window < 0 || l.window > time.Minute:
 		return usagef("--window %v: from none to a minute", l.window)
@@ -99,11 +100,11 @@ func (l *listening) check() error {
 	case l.execTimeout <= 0:
 		return usagef("--exec-timeout %v: a command takes time", l.execTimeout)
 	}
-	return l.checkReach()
+	return l.target.check(l.settings.newReporter(l.streams.Out, l.streams.Err).warn)
 }
 
 // kinds are those that --only names; nil means all.
-func (l *listening) kinds() (map[echo.Kind]bool, error) {
+func (l *listenCmd) kinds() (map[echo.Kind]bool, error) {
 	if l.only == "" {
 		return nil, nil
 	}
@@ -118,7 +119,7 @@ func (l *listening) kinds() (map[echo.Kind]bool, error) {
 	return kinds, nil
 }
 
-func (l *listening) run(ctx context.Context) error {
+func (l *listenCmd) run(ctx context.Context) error {
 	if err := l.check(); err != nil {
 		return err
 	}
@@ -131,40 +132,40 @@ func (l *listening) run(ctx context.Context) error {
 		return err
 	}
 	out := l.settings.newReporter(l.streams.Out, l.streams.Err)
-	room, err := l.open(ctx, out)
+	source, err := l.open(ctx, out)
 	if err != nil {
 		return first(ended(cancelled(ctx, err)), written.close())
 	}
 	listener := &listener{
-		source: room, out: out, stdout: l.streams.Out, raw: l.raw, kinds: kinds, most: l.count,
+		source: source, out: out, stdout: l.streams.Out, raw: l.raw, kinds: kinds, most: l.count,
 		sequencer: echo.NewSequencer(l.window), transcript: written,
 	}
 	if l.exec != "" {
-		listener.exec = newExecutor(l.exec, l.execTimeout, room.send, out)
+		listener.exec = newExecutor(l.exec, l.execTimeout, source.send, out)
 	}
 	err = listener.run(ctx)
 	listener.exec.close()
-	err = first(ended(err), room.close(), written.close())
+	err = first(ended(err), source.close(), written.close())
 	return err
 }
 
-// ended makes of the ordinary ends of listening none.
+// ended returns nil for expected endings: a signal, or a room that has ended.
 func ended(err error) error {
-	if _, ok := errors.AsType[signalled](err); ok || errors.Is(err, errRoomOver) {
+	if _, ok := errors.AsType[signalled](err); ok || hasEnded(err) {
 		return nil
 	}
 	return err
 }
 
 // open joins the room, or begins to receive callbacks.
-func (l *listening) open(ctx context.Context, out *reporter) (eventSource, error) {
+func (l *listenCmd) open(ctx context.Context, out *reporter) (eventSource, error) {
 	if l.webhook != "" {
 		return newWebhook(l.webhook, out)
 	}
-	target, err := l.connect(ctx, place{conversation: l.settings.conversation, limit: echo.DefaultMaxMessage, users: true}, out)
+	target, err := l.target.connect(ctx, room.Options{Conversation: l.settings.conversation, UserEvents: true}, "", out)
 	if err != nil {
 		return nil, err
 	}
 	out.say("listening")
-	return &roomEvents{target: target, stage: target.room.stage}, nil
+	return &roomEvents{target: target, stage: target.room.Stage()}, nil
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -12,15 +11,12 @@ import (
 	"unicode"
 
 	"echocast/echo"
-	"echocast/rtc"
+	"echocast/room"
 )
-
-// errRoomOver says that there will be no more events, as it should be.
-var errRoomOver = errors.New("the room is over")
 
 // eventSource is where events come from.
 type eventSource interface {
-	// next returns the next event, errRoomOver, or what went wrong.
+	// next returns the next event, room.ErrOver, or what went wrong.
 	next(ctx context.Context) (echo.Event, error)
 	// send sends a message to where the events come from.
 	send(ctx context.Context, msg echo.Message) error
@@ -55,15 +51,15 @@ func (r *roomEvents) next(ctx context.Context) (echo.Event, error) {
 		event, err := r.current().Next(ctx)
 		if err == nil {
 			if event.Kind == echo.Shutdown && r.over == nil {
-				r.over, r.ended = context.WithTimeoutCause(ctx, afterShutdown, errRoomOver)
+				r.over, r.ended = context.WithTimeoutCause(ctx, afterShutdown, room.ErrOver)
 			}
 			return event, nil
 		}
 		switch cause := context.Cause(ctx); {
 		case cause != nil:
 			return echo.Event{}, cause
-		case r.over != nil || errors.Is(err, rtc.ErrPeerGone):
-			return echo.Event{}, errRoomOver
+		case r.over != nil || hasEnded(err):
+			return echo.Event{}, room.ErrOver
 		}
 		if err := r.rejoin(ctx); err != nil {
 			return echo.Event{}, err
@@ -72,7 +68,7 @@ func (r *roomEvents) next(ctx context.Context) (echo.Event, error) {
 }
 
 func (r *roomEvents) rejoin(ctx context.Context) error {
-	stage, err := echo.Redial(ctx, r.target.redial, r.target.redialFor)
+	stage, err := echo.Redial(ctx, r.target.redial, r.target.options.reconnectTimeout)
 	if err != nil {
 		return err
 	}
@@ -203,7 +199,7 @@ func (l *listener) show(event echo.Event) error {
 	}
 	l.exec.add(line)
 	if l.printed++; l.printed == l.most {
-		return errRoomOver
+		return room.ErrOver
 	}
 	return nil
 }

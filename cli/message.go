@@ -15,36 +15,37 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"echocast/echo"
+	"echocast/room"
 )
 
-// messaging is what the commands share that send one message, or some, and no
+// messageCmd is what the commands share that send one message, or some, and no
 // audio.
-type messaging struct {
-	reaching
+type messageCmd struct {
+	streams  Streams
+	target   targetOptions
 	settings settings // conversation, max-message, dry-run, quiet
 }
 
-func newMessaging(streams Streams) *messaging {
-	m := &messaging{}
-	m.streams = streams
-	return m
-}
-
-func (m *messaging) flags(own ...cli.Flag) []cli.Flag {
+func (m *messageCmd) flags(own ...cli.Flag) []cli.Flag {
 	return append(append(own,
 		&cli.StringFlag{Name: "conversation", Value: "local", EnvVars: []string{"ECHOCAST_CONVERSATION"}, Destination: &m.settings.conversation, Usage: "`ID` of the conversation, as it stands in the messages"},
 		&cli.IntFlag{Name: "max-message", Value: echo.DefaultMaxMessage, Destination: &m.settings.maxMessage, Usage: "no message has more than `BYTES`"},
 		&cli.BoolFlag{Name: "dry-run", Destination: &m.settings.dryRun, DisableDefaultText: true, Usage: "print the message on stdout, and send nothing"},
 		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Destination: &m.settings.quiet, DisableDefaultText: true, Usage: "say nothing but errors"},
-	), m.reachFlags()...)
+	), m.target.flags()...)
 }
 
 // checkMessaging refuses what can be refused before anything is opened.
-func (m *messaging) checkMessaging() error {
+func (m *messageCmd) check() error {
 	if m.settings.maxMessage <= 0 {
-		return usagef("--max-message %d: a message has bytes", m.settings.maxMessage)
+		return usagef("--max-message must be more than 0")
 	}
-	return m.checkReach()
+	return m.target.check(m.warn)
+}
+
+// warn reports what is found before there is a reporter.
+func (m *messageCmd) warn(format string, args ...any) {
+	m.settings.newReporter(m.streams.Out, m.streams.Err).warn(format, args...)
 }
 
 // tooLong is a message that the room does not take.
@@ -55,7 +56,7 @@ func (e tooLong) Error() string {
 }
 
 // fits checks a message, and returns it as it goes over the wire.
-func (m *messaging) fits(msg echo.Message, limit int) ([]byte, error) {
+func (m *messageCmd) fits(msg echo.Message, limit int) ([]byte, error) {
 	line, err := msg.AppendTo(nil, m.settings.conversation)
 	if err != nil {
 		return nil, usagef("%s", strings.TrimPrefix(err.Error(), "echo: "))
@@ -68,8 +69,8 @@ func (m *messaging) fits(msg echo.Message, limit int) ([]byte, error) {
 
 // one sends one message, which is checked before anything is opened. then, if it
 // is not nil, is called when it is sent, while the session is there.
-func (m *messaging) one(ctx context.Context, msg echo.Message, then func(events <-chan echo.Event, out *reporter)) error {
-	if err := m.checkMessaging(); err != nil {
+func (m *messageCmd) one(ctx context.Context, msg echo.Message, then func(events <-chan echo.Event, out *reporter)) error {
+	if err := m.check(); err != nil {
 		return err
 	}
 	if _, err := m.fits(msg, m.settings.maxMessage); err != nil {
@@ -79,7 +80,7 @@ func (m *messaging) one(ctx context.Context, msg echo.Message, then func(events 
 }
 
 // deliver sends messages, or prints them.
-func (m *messaging) deliver(ctx context.Context, messages iter.Seq2[echo.Message, error], then func(<-chan echo.Event, *reporter)) error {
+func (m *messageCmd) deliver(ctx context.Context, messages iter.Seq2[echo.Message, error], then func(<-chan echo.Event, *reporter)) error {
 	if m.settings.dryRun {
 		return m.print(messages)
 	}
@@ -95,7 +96,7 @@ func (m *messaging) deliver(ctx context.Context, messages iter.Seq2[echo.Message
 		return err
 	}
 	if err = session.WaitReady(ctx); err == nil {
-		err = m.send(ctx, session, target.room.limit, messages, out)
+		err = m.send(ctx, session, target.limit, messages, out)
 	}
 	if err == nil && then != nil {
 		then(events, out)
@@ -105,8 +106,8 @@ func (m *messaging) deliver(ctx context.Context, messages iter.Seq2[echo.Message
 }
 
 // join opens a session where the options reach.
-func (m *messaging) join(ctx context.Context, out *reporter, options *echo.Options) (*echo.Session, *target, error) {
-	target, err := m.connect(ctx, place{conversation: m.settings.conversation, limit: m.settings.maxMessage}, out)
+func (m *messageCmd) join(ctx context.Context, out *reporter, options *echo.Options) (*echo.Session, *target, error) {
+	target, err := m.target.connect(ctx, room.Options{Conversation: m.settings.conversation, MaxMessage: m.settings.maxMessage}, "", out)
 	if err != nil {
 		return nil, nil, cancelled(ctx, err)
 	}
@@ -118,7 +119,7 @@ func (m *messaging) join(ctx context.Context, out *reporter, options *echo.Optio
 	return session, target, nil
 }
 
-func (m *messaging) send(ctx context.Context, session *echo.Session, limit int, messages iter.Seq2[echo.Message, error], out *reporter) error {
+func (m *messageCmd) send(ctx context.Context, session *echo.Session, limit int, messages iter.Seq2[echo.Message, error], out *reporter) error {
 	for msg, err := range messages {
 		if err != nil {
 			return err
@@ -143,7 +144,7 @@ func unsupported(err error) error {
 	return err
 }
 
-func (m *messaging) print(messages iter.Seq2[echo.Message, error]) error {
+func (m *messageCmd) print(messages iter.Seq2[echo.Message, error]) error {
 	for msg, err := range messages {
 		if err != nil {
 			return err
@@ -164,7 +165,7 @@ func (m *messaging) print(messages iter.Seq2[echo.Message, error]) error {
 const mostText = 1 << 20
 
 // text is what the arguments say, or with - standard input.
-func (m *messaging) text(ctx context.Context, words []string) (string, error) {
+func (m *messageCmd) text(ctx context.Context, words []string) (string, error) {
 	if len(words) != 1 || words[0] != stdinName {
 		return strings.Join(words, " "), nil
 	}
@@ -178,14 +179,14 @@ func (m *messaging) text(ctx context.Context, words []string) (string, error) {
 }
 
 func respondCommand(streams Streams) *cli.Command {
-	m := newMessaging(streams)
+	m := &messageCmd{streams: streams}
 	return textCommand(m, "respond", "have the replica answer a text as if the user had said it",
 		"It needs a PAL with a language model; in echo mode there is none.",
 		func(text string) echo.Message { return echo.Respond{Text: text} })
 }
 
 // textCommand is a command whose message is made of a text.
-func textCommand(m *messaging, name, usage, description string, message func(text string) echo.Message, own ...cli.Flag) *cli.Command {
+func textCommand(m *messageCmd, name, usage, description string, message func(text string) echo.Message, own ...cli.Flag) *cli.Command {
 	return &cli.Command{
 		Name: name, Usage: usage, ArgsUsage: "TEXT...",
 		Description: description + "\nThe text is the arguments, with spaces between them, or with - standard input.",
@@ -204,8 +205,8 @@ func textCommand(m *messaging, name, usage, description string, message func(tex
 }
 
 func contextCommand(streams Streams) *cli.Command {
-	overwrite := newMessaging(streams)
-	add := newMessaging(streams)
+	overwrite := &messageCmd{streams: streams}
+	add := &messageCmd{streams: streams}
 	var completed bool
 	return &cli.Command{
 		Name: "context", Usage: "change what the replica's language model knows",
@@ -227,7 +228,7 @@ func contextCommand(streams Streams) *cli.Command {
 }
 
 func interruptCommand(streams Streams) *cli.Command {
-	m := newMessaging(streams)
+	m := &messageCmd{streams: streams}
 	var wait time.Duration
 	return &cli.Command{
 		Name: "interrupt", Usage: "stop the replica, whoever made it speak",
@@ -264,7 +265,7 @@ func awaitStop(ctx context.Context, events <-chan echo.Event, wait time.Duration
 }
 
 func sensitivityCommand(streams Streams) *cli.Command {
-	m := newMessaging(streams)
+	m := &messageCmd{streams: streams}
 	var pause, interrupt string
 	levels := make([]string, 0, 6)
 	for _, level := range echo.SensitivityLevels() {
@@ -287,7 +288,7 @@ func sensitivityCommand(streams Streams) *cli.Command {
 }
 
 func toolResultCommand(streams Streams) *cli.Command {
-	m := newMessaging(streams)
+	m := &messageCmd{streams: streams}
 	var failed bool
 	return &cli.Command{
 		Name: "tool-result", Usage: "answer a tool call", ArgsUsage: "ID [OUTPUT]",
@@ -325,7 +326,7 @@ func toolOutput(text string) json.RawMessage {
 }
 
 func sendRawCommand(streams Streams) *cli.Command {
-	m := newMessaging(streams)
+	m := &messageCmd{streams: streams}
 	return &cli.Command{
 		Name: "send-raw", Usage: "send messages that you have written", ArgsUsage: "JSON...",
 		Description: `Each argument is one message, a JSON object; with - each line of standard input is
@@ -335,7 +336,7 @@ one, sent as it comes. The id of the conversation is filled in where it is missi
 			if !c.Args().Present() {
 				return usagef("send-raw takes messages as JSON objects, or - for lines of standard input")
 			}
-			if err := m.checkMessaging(); err != nil {
+			if err := m.check(); err != nil {
 				return err
 			}
 			if c.NArg() == 1 && c.Args().First() == stdinName {

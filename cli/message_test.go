@@ -190,9 +190,6 @@ func TestMessagesRefused(t *testing.T) {
 
 // A LiveKit room carries no such messages.
 func TestMessagesUnsupported(t *testing.T) {
-	withLiveKit(t, &LiveKitRooms{Join: func(context.Context, string, LiveKitRole) (echo.Stage, func() error, error) {
-		return newJoinedStage(), func() error { return nil }, nil
-	}})
 	for _, arguments := range [][]string{{"respond", "hello"}, {"say", "hello"}} {
 		code, _, stderr := run(testwait.Context(t), append(arguments, "--to", "livekit+wss://h/r")...)
 		if code != 2 || !strings.Contains(stderr, "this room does not carry such messages") {
@@ -210,34 +207,8 @@ func (silentStage) Speak(context.Context, []float32, bool) (int, error) { return
 
 // A LiveKit room has no limit of bytes that a chunk has to fit.
 func TestAnyChunkInALiveKitRoom(t *testing.T) {
-	withLiveKit(t, &LiveKitRooms{Join: func(context.Context, string, LiveKitRole) (echo.Stage, func() error, error) {
-		room := newJoinedStage().(joinedStage)
-		room.Stage = silentStage{}
-		return room, func() error { return nil }, nil
-	}})
 	code, _, stderr := run(testwait.Context(t), "send", "--to", "livekit+wss://h/r", "--chunk", "1s", "--pace", "burst", "--wait", "sent", "../testdata/speech.wav")
 	if code != 0 {
 		t.Errorf("code %d, %s", code, stderr)
-	}
-}
-
-// joinedStage is a room with a replica in it that takes audio only.
-type joinedStage struct {
-	echo.Stage
-	joined chan echo.Event
-}
-
-func newJoinedStage() echo.Stage {
-	s := joinedStage{joined: make(chan echo.Event, 1)}
-	s.joined <- echo.Event{Kind: echo.ReplicaJoined, Role: echo.RolePal}
-	return s
-}
-
-func (s joinedStage) Next(ctx context.Context) (echo.Event, error) {
-	select {
-	case event := <-s.joined:
-		return event, nil
-	case <-ctx.Done():
-		return echo.Event{}, context.Cause(ctx)
 	}
 }

@@ -9,15 +9,15 @@ import (
 	"echocast/tavus"
 )
 
-// palling are the options of the pal commands.
-type palling struct {
-	service
+// palCmd are the pal commands.
+type palCmd struct {
+	serviceCmd
 	spec tavus.EchoPAL
 	echo bool
 }
 
 func palCommand(streams Streams) *cli.Command {
-	p := &palling{service: service{streams: streams}}
+	p := &palCmd{serviceCmd: serviceCmd{streams: streams}}
 	return &cli.Command{
 		Name:        "pal",
 		Usage:       "create, list and delete the PALs (formerly personas) of a Tavus account",
@@ -38,20 +38,7 @@ func palCommand(streams Streams) *cli.Command {
 	}
 }
 
-func (p *palling) command(do func(*cli.Context, *tavus.Client) error) cli.ActionFunc {
-	return func(c *cli.Context) error {
-		client, err := p.client()
-		if err != nil {
-			return err
-		}
-		if err := do(c, client); err != nil {
-			return cancelled(c.Context, err)
-		}
-		return nil
-	}
-}
-
-func (p *palling) create(c *cli.Context, client *tavus.Client) error {
+func (p *palCmd) create(c *cli.Context, client *tavus.Client) error {
 	if err := noInputs(c); err != nil {
 		return err
 	}
@@ -73,7 +60,7 @@ const palHead = "ID\tMODE\tFACE\tNAME"
 
 func palRow(p tavus.PAL) []string { return []string{p.ID, p.Pipeline, p.Face, p.Name} }
 
-func (p *palling) list(c *cli.Context, client *tavus.Client) error {
+func (p *palCmd) list(c *cli.Context, client *tavus.Client) error {
 	if err := noInputs(c); err != nil {
 		return err
 	}
@@ -88,7 +75,7 @@ func (p *palling) list(c *cli.Context, client *tavus.Client) error {
 	return p.print(values, palHead, rows)
 }
 
-func (p *palling) get(c *cli.Context, client *tavus.Client) error {
+func (p *palCmd) get(c *cli.Context, client *tavus.Client) error {
 	id, err := oneID(c, "PAL")
 	if err != nil {
 		return err
@@ -100,7 +87,7 @@ func (p *palling) get(c *cli.Context, client *tavus.Client) error {
 	return p.print([]any{pal}, palHead, [][]string{palRow(pal)})
 }
 
-func (p *palling) remove(c *cli.Context, client *tavus.Client) error {
+func (p *palCmd) remove(c *cli.Context, client *tavus.Client) error {
 	id, err := oneID(c, "PAL")
 	if err != nil {
 		return err

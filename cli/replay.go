@@ -10,17 +10,18 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"echocast/echo"
+	"echocast/room"
 	"echocast/trace"
 )
 
 type replaying struct {
 	settings // its conversation, limit and output
-	reaching
-	streams Streams
-	record  string
-	speed   float64
-	burst   bool
-	sameIDs bool
+	target   targetOptions
+	streams  Streams
+	record   string
+	speed    float64
+	burst    bool
+	sameIDs  bool
 }
 
 func replayCommand(streams Streams) *cli.Command {
@@ -36,17 +37,17 @@ in this process listens.
 
 ` + helpExitCodes,
 		Flags: append([]cli.Flag{
-			&cli.StringFlag{Name: "to", Destination: &r.to, DefaultText: "a replica in this process", Usage: "`URL` of the replica: that of echocast replica, or of a Daily room"},
+			&cli.StringFlag{Name: "to", Destination: &r.target.to, DefaultText: "a replica in this process", Usage: "`URL` of the replica: that of echocast replica, or of a Daily room"},
 			&cli.StringFlag{Name: "record", Destination: &r.record, Usage: "write what the replica in this process heard to `FILE` (WAV)"},
 			&cli.Float64Flag{Name: "speed", Value: 1, Destination: &r.speed, Usage: "send `N` times as fast as it was recorded"},
 			&cli.BoolFlag{Name: "burst", Destination: &r.burst, DisableDefaultText: true, Usage: "send as fast as the connection takes it"},
 			&cli.BoolFlag{Name: "same-ids", Destination: &r.sameIDs, DisableDefaultText: true, Usage: "keep the inference ids; a replica that has heard them may refuse them"},
 			&cli.StringFlag{Name: "conversation", Destination: &r.conversation, DefaultText: "as recorded", Usage: "`ID` of the conversation, in place of the recorded one"},
 			&cli.IntFlag{Name: "max-message", Value: echo.DefaultMaxMessage, Destination: &r.maxMessage, Usage: "the replica in this process drops messages of more than `BYTES`"},
-			&cli.DurationFlag{Name: "ready-timeout", Value: 30 * time.Second, Destination: &r.readyTimeout, Usage: "wait at most this `TIME` for the replica to join"},
+			&cli.DurationFlag{Name: "ready-timeout", Value: 30 * time.Second, Destination: &r.target.readyTimeout, Usage: "wait at most this `TIME` for the replica to join"},
 			&cli.BoolFlag{Name: "json", Destination: &r.json, DisableDefaultText: true, Usage: "print receipts as JSON lines on stdout"},
 			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Destination: &r.quiet, DisableDefaultText: true, Usage: "say nothing but errors"},
-		}, joined(r.daily.flags(), r.peering.dialFlags())...),
+		}, joined(r.target.daily.flags(), r.target.peer.dialFlags())...),
 		Action: func(c *cli.Context) error {
 			return r.run(c.Context, c.Args().Slice())
 		},
@@ -59,14 +60,14 @@ func (r *replaying) check(names []string) error {
 		return usagef("--speed %g: more than 0, at most 1000", r.speed)
 	case r.burst && r.speed != 1:
 		return usagef("--burst sends as fast as can be; leave out --speed")
-	case r.record != "" && r.to != "":
+	case r.record != "" && r.target.to != "":
 		return usagef("--record is for the replica in this process; with --to, the other side records: echocast replica --record %s", r.record)
-	case r.readyTimeout <= 0:
-		return usagef("--ready-timeout %v: waiting takes time", r.readyTimeout)
+	case r.target.readyTimeout <= 0:
+		return usagef("--ready-timeout must be more than 0")
 	case r.maxMessage <= 0:
 		return usagef("--max-message %d: a message has bytes", r.maxMessage)
 	}
-	if _, err := r.peering.options(r.warn); err != nil {
+	if _, err := r.target.peer.options(r.newReporter(r.streams.Out, r.streams.Err).warn); err != nil {
 		return err
 	}
 	return checkRecord(r.record, names)
@@ -94,7 +95,7 @@ func (r *replaying) run(ctx context.Context, names []string) error {
 		conn = c
 		return c
 	}
-	target, err := r.connect(ctx, place{conversation: r.conversation, limit: r.maxMessage, record: r.record, wrap: wrap}, out)
+	target, err := r.target.connect(ctx, room.Options{Conversation: r.conversation, MaxMessage: r.maxMessage, Wrap: wrap}, r.record, out)
 	if err != nil {
 		return cancelled(ctx, err)
 	}
@@ -111,7 +112,7 @@ func (r *replaying) replay(ctx context.Context, name string, in io.Reader, conn 
 	var failed error // of stdout
 	count := 0
 	err := trace.Replay(ctx, trace.Read(in), conn, &trace.ReplayOptions{
-		Speed: r.speed, Burst: r.burst, SameIDs: r.sameIDs, Conversation: r.conversation, ReadyTimeout: r.readyTimeout,
+		Speed: r.speed, Burst: r.burst, SameIDs: r.sameIDs, Conversation: r.conversation, ReadyTimeout: r.target.readyTimeout,
 		OnReceipt: func(receipt echo.Receipt) {
 			count++
 			receipt.Source = fmt.Sprintf("%s, utterance %d", traceTitle(name), count)

@@ -133,7 +133,7 @@ func (l *localReplica) closeRecord() error {
 // serving is the replica command: a stand-in that other processes dial.
 type serving struct {
 	streams Streams
-	peering peering
+	peer    peerOptions
 	listen  string
 	record  string
 	limit   int
@@ -165,7 +165,7 @@ Text is said too, at 60 ms a character. Ctrl-C ends it.
 It listens on loopback, where it needs no key. On other addresses it demands a room
 key, and TLS, so that nobody else can come or listen in:
   echocast replica --listen 0.0.0.0:8870 --room-key-file KEY --tls-cert C.pem --tls-key K.pem
-` + helpPeering + `
+` + helpPeer + `
 
 It can misbehave, so that a sender can be tested: --fault list lists the ways, and
 each connection gets them anew. --script plays events from a FILE of JSON lines:
@@ -183,7 +183,7 @@ and a timestamp are filled in, except with "raw":true.`,
 			&cli.BoolFlag{Name: "once", Destination: &s.once, DisableDefaultText: true, Usage: "end after the first connection"},
 			&cli.BoolFlag{Name: "json", Destination: &s.json, DisableDefaultText: true, Usage: "print the report of each connection as a JSON line on stdout"},
 			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Destination: &s.quiet, DisableDefaultText: true, Usage: "say nothing but errors"},
-		}, s.peering.listenFlags()...),
+		}, s.peer.listenFlags()...),
 		Action: func(c *cli.Context) error {
 			if c.Args().Present() {
 				return usagef("the replica takes no inputs, such as %q", c.Args().First())
@@ -222,7 +222,7 @@ func (s *serving) run(ctx context.Context) error {
 
 // open listens, and says where, and to whom.
 func (s *serving) open() (*rtc.Listener, error) {
-	options, err := s.peering.options(s.warn)
+	options, err := s.peer.options(s.warn)
 	if err != nil {
 		return nil, err
 	}

@@ -14,14 +14,14 @@ import (
 	"echocast/echo"
 )
 
-// sayingText is the say command.
-type sayingText struct {
-	messaging
+// sayCmd is the say command.
+type sayCmd struct {
+	messageCmd
 	json bool
 }
 
 func sayCommand(streams Streams) *cli.Command {
-	s := &sayingText{messaging: *newMessaging(streams)}
+	s := &sayCmd{messageCmd: messageCmd{streams: streams}}
 	return &cli.Command{
 		Name: "say", Usage: "have the replica say a text word for word, in its own voice", ArgsUsage: "TEXT...",
 		UsageText: "echocast say [OPTIONS] TEXT...\n\n   echocast say --to URL \"Welcome to the harbour tour.\"\n   my_llm | echocast say --to URL -",
@@ -40,8 +40,8 @@ The exit codes are those of echocast send.`,
 	}
 }
 
-func (s *sayingText) run(ctx context.Context, arguments []string) error {
-	if err := s.checkMessaging(); err != nil {
+func (s *sayCmd) run(ctx context.Context, arguments []string) error {
+	if err := s.check(); err != nil {
 		return err
 	}
 	s.settings.json = s.json
@@ -85,7 +85,7 @@ func (r *reporter) spoken(receipt echo.Receipt) error {
 }
 
 // plan prints the messages.
-func (s *sayingText) plan(ctx context.Context, text echo.Text) error {
+func (s *sayCmd) plan(ctx context.Context, text echo.Text) error {
 	lines := echo.NewLines(s.streams.Out, true)
 	options := &echo.Options{SkipHeard: true, SkipReady: true}
 	session, err := echo.NewSession(echo.NewMessages(lines, s.settings.conversation, s.settings.maxMessage), options)

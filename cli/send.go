@@ -1,17 +1,20 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"echocast/echo"
+	"echocast/room"
 )
 
-type sending struct {
+// sendCmd is the send command.
+type sendCmd struct {
 	settings
-	reaching
+	target   targetOptions
 	streams  Streams
 	record   string
 	wait     string
@@ -27,7 +30,7 @@ type sending struct {
 }
 
 func sendCommand(streams Streams) *cli.Command {
-	s := &sending{streams: streams}
+	s := &sendCmd{streams: streams}
 	return &cli.Command{
 		Name:      "send",
 		Usage:     "speak the inputs through a replica",
@@ -42,7 +45,7 @@ space on a terminal, interrupts the replica and drops the inputs that wait; with
 --resume it pauses, and the next one goes on.
 
 ` + helpExitCodes,
-		Flags: joined(s.reachFlags(), s.talkFlags(), s.inputFlags(), s.levelFlags(), s.messageFlags(echo.LeadMode), s.outputFlags()),
+		Flags: joined(s.target.flags(), s.talkFlags(), s.inputFlags(), s.levelFlags(), s.messageFlags(echo.LeadMode), s.outputFlags()),
 		Action: func(c *cli.Context) error {
 			return s.run(c.Context, c.Args().Slice())
 		},
@@ -57,14 +60,14 @@ func joined(lists ...[]cli.Flag) (all []cli.Flag) {
 	return all
 }
 
-func (s *sending) talkFlags() []cli.Flag {
+func (s *sendCmd) talkFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "record", Destination: &s.record, Usage: "write what the replica in this process heard to `FILE` (WAV)"},
 		&cli.StringFlag{Name: "wait", Value: waitPlayed, Destination: &s.wait, Usage: "end each utterance when it was `played`, or when it is sent"},
 		&cli.StringFlag{Name: "as", Value: asMessages, Destination: &s.as, Usage: "speak as conversation.echo messages, or as a `microphone`: an audio track in a Daily room"},
 		&cli.DurationFlag{Name: "gap", Destination: &s.gap, DefaultText: "none", Usage: "silence of this `TIME` between one input and the next"},
 		&cli.StringFlag{Name: "hear", Destination: &s.hear, DefaultText: "nothing", Usage: "write what is said in the room meanwhile to `FILE`: WAV, or else samples of 16 bits; 16 kHz, mono"},
-		&cli.StringFlag{Name: "hear-from", Value: hearUser, Destination: &s.hearFrom, Usage: "with --hear: `WHOM`: user, replica or all"},
+		&cli.StringFlag{Name: "hear-from", Value: room.User, Destination: &s.hearFrom, Usage: "with --hear: `WHOM`: user, replica or all"},
 		&cli.BoolFlag{Name: "barge-in", Destination: &s.bargeIn, DisableDefaultText: true, Usage: "fall silent when the user begins to speak"},
 		&cli.BoolFlag{Name: "resume", Destination: &s.resume, DisableDefaultText: true, Usage: "after an interrupt, go on where the replica was last heard, at a silence"},
 		&cli.StringFlag{Name: "on-loss", Value: string(echo.ReconnectAbandon), Destination: &s.onLoss, Usage: "when the connection is lost in mid-utterance: abandon it, or connect again and `restart` or resume it"},
@@ -85,26 +88,28 @@ const (
 	asMicrophone = "microphone"
 )
 
-func (s *sending) checkAs() error {
+func (s *sendCmd) checkAs() error {
 	if err := oneOf("--as", s.as, asMessages, asMicrophone); err != nil || s.as == asMessages {
 		return err
 	}
-	if _, daily := dailyAddress(s.to); daily || s.to == "" && s.spec.PAL != "" {
+	if s.target.isDaily() {
 		return nil
 	}
 	return usagef("--as microphone publishes an audio track in a Daily room: name one with --to, or create one with --pal")
 }
 
-func (s *sending) check(names []string) error {
+func (s *sendCmd) check(names []string) error {
 	switch {
 	case s.wait != waitPlayed && s.wait != waitSent:
 		return usagef("--wait %s: wait for played or for sent", s.wait)
-	case s.record != "" && s.to != "":
+	case s.record != "" && s.target.to != "":
 		return usagef("--record is for the replica in this process; with --to, the other side records: echocast replica --record %s", s.record)
+	case s.record != "" && s.target.create.spec.PAL != "":
+		return usagef("--record is for the replica in this process, and --pal calls a real one")
 	case s.gap < 0:
-		return usagef("--gap %v: a silence takes time", s.gap)
+		return usagef("--gap must not be negative")
 	case s.idle < 0:
-		return usagef("--idle-timeout %v: quiet takes time", s.idle)
+		return usagef("--idle-timeout must not be negative")
 	case s.resume && s.pace == string(echo.BurstMode):
 		return usagef("--resume says again what was not heard, and --pace burst sends all of it at once; leave one of them out")
 	}
@@ -114,25 +119,25 @@ func (s *sending) check(names []string) error {
 	if err := oneOf("--slow", s.slow, string(echo.UnderrunWait), string(echo.UnderrunSilence), string(echo.UnderrunEnd)); err != nil {
 		return err
 	}
-	if err := first(s.checkAs(), s.checkReach(), s.checkCreate(s.to, s.record)); err != nil {
+	if err := cmp.Or(s.checkAs(), s.target.check(s.newReporter(s.streams.Out, s.streams.Err).warn)); err != nil {
 		return err
 	}
-	if err := first(oneOf("--hear-from", s.hearFrom, hearUser, hearReplica, hearAll), checkAll("--hear-from", s.hearFrom, &s.reaching)); err != nil {
+	if err := checkFrom("--hear-from", s.hearFrom, &s.target); err != nil {
 		return err
 	}
 	if s.hear == "-" {
 		return usagef("--hear -: standard output is for receipts; name a file, or hear from another process: echocast hear")
 	}
-	for flag, file := range map[string]string{"--record": s.record, "--trace": s.trace, "--hear": s.hear} {
+	for flag, file := range map[string]string{"--record": s.record, "--trace": s.target.trace, "--hear": s.hear} {
 		if err := checkWritten(flag, file, names); err != nil {
 			return err
 		}
 	}
-	s.anyChunk = isLiveKit(s.to) || s.as == asMicrophone
+	s.anyChunk = s.target.takesAnyChunk() || s.as == asMicrophone
 	return s.settings.check(names)
 }
 
-func (s *sending) session() *echo.Options {
+func (s *sendCmd) session() *echo.Options {
 	options := s.settings.session()
 	options.SkipHeard = s.wait == waitSent
 	options.Gap = s.gap
@@ -149,8 +154,8 @@ const (
 	keptToRestart = 10 * time.Minute
 )
 
-func (s *sending) feeding() *feeding {
-	f := &feeding{options: echo.FeedOptions{Idle: s.idle, OnUnderrun: echo.UnderrunPolicy(s.slow)}}
+func (s *sendCmd) feeding() *feedOptions {
+	f := &feedOptions{options: echo.FeedOptions{Idle: s.idle, OnUnderrun: echo.UnderrunPolicy(s.slow)}}
 	switch {
 	case s.onLoss == string(echo.ReconnectRestart):
 		f.options.Keep = keptToRestart
@@ -161,7 +166,15 @@ func (s *sending) feeding() *feeding {
 	return f
 }
 
-func (s *sending) run(ctx context.Context, names []string) error {
+// roomOptions say how the room is joined.
+func (s *sendCmd) roomOptions() room.Options {
+	return room.Options{
+		Conversation: s.conversation, MaxMessage: s.maxMessage, Microphone: s.as == asMicrophone,
+		UserEvents: s.bargeIn, Hear: s.hear != "", HearRate: asrRate,
+	}
+}
+
+func (s *sendCmd) run(ctx context.Context, names []string) error {
 	if err := s.check(names); err != nil {
 		return err
 	}
@@ -175,7 +188,7 @@ func (s *sending) run(ctx context.Context, names []string) error {
 	}
 	out := s.newReporter(s.streams.Out, s.streams.Err)
 	out.heard = s.wait == waitPlayed
-	target, err := s.connect(ctx, place{conversation: s.conversation, limit: s.maxMessage, record: s.record, microphone: s.as == asMicrophone, users: s.bargeIn, hear: s.hear != "", hearRate: asrRate}, out)
+	target, err := s.target.connect(ctx, s.roomOptions(), s.record, out)
 	if err != nil {
 		return cancelled(ctx, err)
 	}
@@ -184,20 +197,20 @@ func (s *sending) run(ctx context.Context, names []string) error {
 	options.OnReceipt = out.receive
 	session, err := target.session(options)
 	if err != nil {
-		return first(err, target.close())
+		return cmp.Or(err, target.close())
 	}
-	quiet, err := s.along(ctx, target.heard, out)
+	quiet, err := s.along(ctx, target.room, out)
 	if err != nil {
 		_ = session.Close() // never fails
-		return first(err, target.close())
+		return cmp.Or(err, target.close())
 	}
 	out.say("waiting for the replica")
 	if err = session.WaitReady(ctx); err == nil {
 		stop := s.control(session, out)
-		err = (&speaking{session, &s.settings, s.feeding(), stdin, out}).all(ctx, names)
+		err = (&speaker{session, &s.settings, s.feeding(), stdin, out}).all(ctx, names)
 		stop()
 	}
-	err = first(err, quiet())
+	err = cmp.Or(err, quiet())
 	_ = session.Close()
-	return first(err, target.close())
+	return cmp.Or(err, target.close())
 }

@@ -14,33 +14,27 @@ import (
 	"echocast/tavus"
 )
 
-// service are the options of the commands that call the Tavus API.
-type service struct {
-	streams Streams
+// warnFunc reports something to people.
+type warnFunc func(format string, args ...any)
+
+// serviceOptions say how the Tavus API is called.
+type serviceOptions struct {
 	keyFile string
 	baseURL string
-	json    bool
 }
 
 const helpKey = `The API key is read from TAVUS_API_KEY, or from the file that --api-key-file
 names. It is never an option itself, since others can see those.`
 
-func (s *service) flags() []cli.Flag {
-	return []cli.Flag{
-		&cli.StringFlag{Name: "api-key-file", Destination: &s.keyFile, DefaultText: "TAVUS_API_KEY", Usage: "read the API key from `FILE`"},
-		&cli.StringFlag{Name: "base-url", EnvVars: []string{"TAVUS_BASE_URL"}, Destination: &s.baseURL, DefaultText: tavus.DefaultBaseURL, Usage: "`URL` of the service"},
-		&cli.BoolFlag{Name: "json", Destination: &s.json, DisableDefaultText: true, Usage: "print JSON, one object a line"},
-	}
-}
-
-// client is the client that the options describe.
-func (s *service) client() (*tavus.Client, error) {
-	key, err := s.key()
+// client is the client that the options describe. warn is told of retries, and
+// of a key that others can read.
+func (o *serviceOptions) client(warn warnFunc) (*tavus.Client, error) {
+	key, err := o.key(warn)
 	if err != nil {
 		return nil, err
 	}
-	client := &tavus.Client{Key: key, BaseURL: s.baseURL, OnWait: func(why error, wait time.Duration) {
-		s.warn("%v; trying again in %v", why, wait.Round(100*time.Millisecond))
+	client := &tavus.Client{Key: key, BaseURL: o.baseURL, OnWait: func(why error, wait time.Duration) {
+		warn("%v; trying again in %v", why, wait.Round(100*time.Millisecond))
 	}}
 	if err := client.Check(); err != nil {
 		return nil, usagef("--base-url: %v", err)
@@ -48,38 +42,64 @@ func (s *service) client() (*tavus.Client, error) {
 	return client, nil
 }
 
-func (s *service) key() (tavus.Key, error) {
-	if s.keyFile == "" {
-		text, ok := os.LookupEnv("TAVUS_API_KEY")
-		if !ok {
+func (o *serviceOptions) key(warn warnFunc) (tavus.Key, error) {
+	where := "--api-key-file " + o.keyFile
+	if o.keyFile == "" {
+		if where = "TAVUS_API_KEY"; !isInEnvironment(where) {
 			return tavus.Key{}, usagef("there is no API key: set TAVUS_API_KEY, or name a file with --api-key-file")
 		}
-		key, err := tavus.NewKey(text)
-		if err != nil {
-			return key, usagef("TAVUS_API_KEY: %v", err)
-		}
-		return key, nil
 	}
-	text, err := readSecret(s.keyFile, s.warn)
+	text, err := secret("--api-key-file", o.keyFile, "TAVUS_API_KEY", warn)
 	if err != nil {
-		return tavus.Key{}, usagef("--api-key-file %s: %v", s.keyFile, plain(err))
+		return tavus.Key{}, err
 	}
 	key, err := tavus.NewKey(text)
 	if err != nil {
-		return key, usagef("--api-key-file %s: %v", s.keyFile, err)
+		return key, usagef("%s: %v", where, err)
 	}
 	return key, nil
 }
 
-func (s *service) warn(format string, args ...any) {
-	if s.streams.Err == nil {
-		return // it will be said when it matters
+func isInEnvironment(variable string) bool {
+	_, ok := os.LookupEnv(variable)
+	return ok
+}
+
+// serviceCmd is what the commands share that call the Tavus API.
+type serviceCmd struct {
+	streams Streams
+	service serviceOptions
+	json    bool
+}
+
+func (s *serviceCmd) flags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "api-key-file", Destination: &s.service.keyFile, DefaultText: "TAVUS_API_KEY", Usage: "read the API key from `FILE`"},
+		&cli.StringFlag{Name: "base-url", EnvVars: []string{"TAVUS_BASE_URL"}, Destination: &s.service.baseURL, DefaultText: tavus.DefaultBaseURL, Usage: "`URL` of the service"},
+		&cli.BoolFlag{Name: "json", Destination: &s.json, DisableDefaultText: true, Usage: "print JSON, one object a line"},
 	}
+}
+
+// command is what a command does with its client and words.
+func (s *serviceCmd) command(do func(*cli.Context, *tavus.Client) error) cli.ActionFunc {
+	return func(c *cli.Context) error {
+		client, err := s.service.client(s.warn)
+		if err != nil {
+			return err
+		}
+		if err := do(c, client); err != nil {
+			return cancelled(c.Context, err)
+		}
+		return nil
+	}
+}
+
+func (s *serviceCmd) warn(format string, args ...any) {
 	fmt.Fprintf(s.streams.Err, "echocast: %s\n", printable(fmt.Sprintf(format, args...)))
 }
 
 // print prints values as lines of JSON, or rows as a table below its head.
-func (s *service) print(values []any, head string, rows [][]string) error {
+func (s *serviceCmd) print(values []any, head string, rows [][]string) error {
 	var text strings.Builder
 	if s.json {
 		encoder := json.NewEncoder(&text)
@@ -132,7 +152,7 @@ func noInputs(c *cli.Context) error {
 	return nil
 }
 
-// needsVerb is what a command does that has others below it, and got none.
+// needsVerb is the action of a command that only has commands below it.
 func needsVerb(name string) cli.ActionFunc {
 	return func(c *cli.Context) error {
 		if !c.Args().Present() {

@@ -11,23 +11,23 @@ import (
 	"echocast/echo"
 )
 
-// feeding says how inputs are fed to a session.
-type feeding struct {
+// feedOptions say how inputs are fed to a session.
+type feedOptions struct {
 	options echo.FeedOptions
 	always  bool // files too
 }
 
-// speaking speaks inputs, each as an utterance of its own.
-type speaking struct {
+// speaker speaks inputs, each as an utterance of its own.
+type speaker struct {
 	session *echo.Session
 	*settings
-	feeding *feeding // nil: each is read as it is
+	feeding *feedOptions // nil: each is read as it is
 	stdin   io.Reader
 	out     *reporter
 }
 
 // all speaks the inputs in order, and stops at the first that fails.
-func (s *speaking) all(ctx context.Context, names []string) error {
+func (s *speaker) all(ctx context.Context, names []string) error {
 	for _, name := range names {
 		in, err := openInput(ctx, name, s.stdin, &s.prepare)
 		if err != nil {
@@ -42,7 +42,7 @@ func (s *speaking) all(ctx context.Context, names []string) error {
 	return nil
 }
 
-func (s *speaking) one(ctx context.Context, in *input) error {
+func (s *speaker) one(ctx context.Context, in *input) error {
 	if s.feeding == nil || !s.feeding.always && in.isFile() {
 		return s.say(ctx, in, echo.Speech{Samples: in.audio, Name: in.name, Abort: in.abort})
 	}
@@ -64,7 +64,7 @@ func (s *speaking) one(ctx context.Context, in *input) error {
 	}
 }
 
-func (s *speaking) say(ctx context.Context, in *input, speech echo.Speech) error {
+func (s *speaker) say(ctx context.Context, in *input, speech echo.Speech) error {
 	s.out.begin(in, s.session)
 	_, err := s.session.Speak(ctx, speech)
 	err = in.failed(err)

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -8,168 +9,195 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"echocast/echo"
+	"echocast/room"
+	"echocast/room/daily"
+	"echocast/room/peer"
+	"echocast/rtc"
 	"echocast/tavus"
 )
 
-// reaching is how the commands that talk to a replica reach it.
-type reaching struct {
-	to           string
-	readyTimeout time.Duration
-	redialFor    time.Duration
-	trace        string
-	avatar       string
-	daily        dailyRoom
-	peering      peering
-	creating
+// targetOptions say which room a command talks in, and how it is joined.
+type targetOptions struct {
+	to               string
+	readyTimeout     time.Duration
+	reconnectTimeout time.Duration
+	trace            string
+	avatar           string
+	daily            dailyOptions
+	peer             peerOptions
+	create           createOptions
 }
 
-func (r *reaching) reachFlags() []cli.Flag {
-	return append([]cli.Flag{
-		&cli.StringFlag{Name: "to", Destination: &r.to, DefaultText: "a replica in this process", Usage: "`URL` of the replica: that of echocast replica, of a Daily room, or livekit+wss://HOST/ROOM"},
-		&cli.DurationFlag{Name: "ready-timeout", Value: 30 * time.Second, Destination: &r.readyTimeout, Usage: "wait at most this `TIME` for the replica to join"},
-		&cli.DurationFlag{Name: "reconnect-timeout", Value: 60 * time.Second, Destination: &r.redialFor, Usage: "try for this `TIME` to make a lost connection again"},
-		&cli.StringFlag{Name: "trace", Destination: &r.trace, DefaultText: "none", Usage: "record what happens, and when, in `FILE`; echocast report makes a picture of it"},
-		avatarFlag(&r.avatar),
-	}, joined(r.createFlags(), r.daily.flags(), r.peering.dialFlags())...)
+func (o *targetOptions) flags() []cli.Flag {
+	return joined([]cli.Flag{
+		&cli.StringFlag{Name: "to", Destination: &o.to, DefaultText: "a replica in this process", Usage: "`URL` of the replica: that of echocast replica, of a Daily room, or livekit+wss://HOST/ROOM"},
+		&cli.DurationFlag{Name: "ready-timeout", Value: 30 * time.Second, Destination: &o.readyTimeout, Usage: "wait at most this `TIME` for the replica to join"},
+		&cli.DurationFlag{Name: "reconnect-timeout", Value: 60 * time.Second, Destination: &o.reconnectTimeout, Usage: "try for this `TIME` to make a lost connection again"},
+		&cli.StringFlag{Name: "trace", Destination: &o.trace, DefaultText: "none", Usage: "record what happens, and when, in `FILE`; echocast report draws it"},
+		avatarFlag(&o.avatar),
+	}, o.create.flags(), o.daily.flags(), o.peer.dialFlags())
 }
 
-func (r *reaching) checkReach() error {
+// check refuses what can be refused before anything is opened. warn is told of
+// secrets that others can read.
+func (o *targetOptions) check(warn warnFunc) error {
 	switch {
-	case r.readyTimeout <= 0:
-		return usagef("--ready-timeout %v: waiting takes time", r.readyTimeout)
-	case r.redialFor <= 0:
-		return usagef("--reconnect-timeout %v: trying takes time", r.redialFor)
+	case o.readyTimeout <= 0:
+		return usagef("--ready-timeout must be more than 0")
+	case o.reconnectTimeout <= 0:
+		return usagef("--reconnect-timeout must be more than 0")
 	}
-	if _, err := r.peering.options(r.warn); err != nil {
+	if _, err := o.peer.options(warn); err != nil {
 		return err
 	}
-	return r.checkCreate(r.to, "")
+	return o.create.check(o.to)
 }
 
-// place is what a target needs to know of a conversation.
-type place struct {
-	conversation string
-	limit        int    // bytes of a message
-	record       string // file for what the replica in this process hears
-	microphone   bool   // speak by an audio track
-	hear         bool   // somebody wants to hear the room
-	apart        bool   // one who only hears it, beside a sender
-	hearRate     int    // Hz, of samples that come decoded
-	users        bool   // somebody wants to know when people speak
-	// wrap, if it is set, stands between the connection and its user.
-	wrap func(echo.Conn) echo.Conn
+// isSet reports whether a room was named, or is to be created.
+func (o *targetOptions) isSet() bool { return o.to != "" || o.create.spec.PAL != "" }
+
+// isDaily reports whether the room is one of Daily's.
+func (o *targetOptions) isDaily() bool {
+	return isDaily(o.to) || o.to == "" && o.create.spec.PAL != ""
 }
 
-// messages is the stage of a connection with messages.
-func (p *place) messages(conn echo.Conn, limit int) echo.Stage {
-	return echo.NewMessages(p.wrapped(conn), p.conversation, limit)
+func isDaily(address string) bool {
+	backend, err := room.Lookup(address)
+	_, ok := backend.(*daily.Backend)
+	return err == nil && ok
 }
 
-// wrapped is a connection with what stands before it.
-func (p *place) wrapped(conn echo.Conn) echo.Conn {
-	if p.wrap == nil {
-		return conn
-	}
-	return p.wrap(conn)
+// takesAnyChunk reports whether the room limits no message, as far as is known
+// before it is joined.
+func (o *targetOptions) takesAnyChunk() bool {
+	backend, _ := room.Lookup(o.to)
+	limiter, ok := backend.(echo.Limiter)
+	return ok && limiter.Limits().MaxMessage == 0
 }
 
-// presence is a room that was joined.
-type presence struct {
-	stage echo.Stage
-	limit int // bytes of a message
-	leave func() error
-	ears  ears // nil where place.hear is not set
-}
-
-// joiner joins a room. It is called again after a loss.
-type joiner func(ctx context.Context) (*presence, error)
-
-// target is what is spoken to: a room, and the replica in it where that is in
-// this process.
-type target struct {
-	reaching
-	out   *reporter
-	join  joiner
-	room  *presence
-	local *localReplica // nil where the replica is elsewhere
-	tape  *tape         // nil where nothing is recorded
-	// heard has one slot, for the ears of the room that was joined last.
-	heard chan ears
-	// abandons says that an input whose connection is lost ends the run.
-	abandons bool
-	// conversation was created to be spoken in; nil where there was one.
-	conversation *tavus.Conversation
-	ended        func()          // takes the duty to end it away
-	ctx          context.Context // of the run, for the end of the conversation
-}
-
-// connect joins the room that the options name.
-func (r *reaching) connect(ctx context.Context, at place, out *reporter) (*target, error) {
-	t := &target{reaching: *r, out: out, ctx: ctx, heard: make(chan ears, 1)}
-	t.streams = Streams{Out: out.data, Err: out.people}
-	if r.trace != "" {
-		tape, err := newTape(r.trace)
+// backend is what joins the room at an address, with the settings of the flags.
+// A nil backend is the registered one.
+func (o *targetOptions) backend(address string, warn warnFunc) (room.Backend, error) {
+	registered, _ := room.Lookup(address) // room.Join tells the error
+	switch registered.(type) {
+	case *daily.Backend:
+		return o.daily.backend(warn)
+	case *peer.Backend:
+		options, err := o.peer.options(warn)
 		if err != nil {
 			return nil, err
 		}
-		t.tape, at.wrap = tape, wrapped(tape.recorder.Conn, at.wrap)
+		return &peer.Backend{Options: *options}, nil
 	}
-	if err := t.enter(ctx, &at); err != nil {
-		return nil, first(err, t.close())
+	return registered, nil
+}
+
+// join joins the room at an address.
+func (o *targetOptions) join(ctx context.Context, address string, with *room.Options, warn warnFunc) (*room.Room, error) {
+	if with.Backend == nil {
+		var err error
+		if with.Backend, err = o.backend(address, warn); err != nil {
+			return nil, err
+		}
 	}
+	with.Avatar = o.avatar
+	r, err := room.Join(ctx, address, with)
+	return r, asJoinError(err)
+}
+
+// joinFlags are the flags whose values a backend may refuse, by the names that
+// it has for them.
+var joinFlags = map[string]string{
+	"Core": "--daily-core ", "Microphone": "--as microphone: ", "from": "--from all: ",
+}
+
+// asJoinError sorts the errors of joining a room by whose fault they are, and
+// says which option may help.
+func asJoinError(err error) error {
+	if option, ok := errors.AsType[*room.OptionError](err); ok {
+		return usagef("%s%v", joinFlags[option.Option], option.Err)
+	}
+	if address, ok := errors.AsType[*room.AddressError](err); ok {
+		return usagef("--to: %v", address)
+	}
+	if credential, ok := errors.AsType[*room.CredentialError](err); ok {
+		return usagef("%v", credential)
+	}
+	return asPeerError(err)
+}
+
+// target is the room that a command talks in, and what was made for it.
+type target struct {
+	options *targetOptions
+	out     *reporter
+	room    *room.Room
+	limit   int            // bytes of a message
+	local   *localReplica  // nil where the replica is elsewhere
+	trace   *traceRecorder // nil where nothing is recorded
+	// abandons reports whether an input whose connection is lost ends the run.
+	abandons bool
+	// conversation was created to be spoken in; nil where there was one.
+	conversation  *tavus.Conversation
+	cancelCleanup func()          // the process need not end the conversation any more
+	ctx           context.Context // of the run, for the end of the conversation
+}
+
+// connect joins the room that the options name, or one that is made before: a
+// conversation with --pal, and without --to a replica in this process, which
+// records what it hears in a file.
+func (o *targetOptions) connect(ctx context.Context, with room.Options, record string, out *reporter) (*target, error) {
+	t := &target{options: o, out: out, ctx: ctx, limit: cmp.Or(with.MaxMessage, echo.DefaultMaxMessage)}
+	if o.trace != "" {
+		recorder, err := newTraceRecorder(o.trace)
+		if err != nil {
+			return nil, err
+		}
+		t.trace, with.Wrap = recorder, wrapped(recorder.Conn, with.Wrap)
+	}
+	if err := t.enter(ctx, with, record); err != nil {
+		return nil, cmp.Or(err, t.close())
+	}
+	t.limit = cmp.Or(t.room.Limits().MaxMessage, t.limit)
 	return t, nil
 }
 
-// enter joins the room, which is made before where there is none.
-func (t *target) enter(ctx context.Context, at *place) error {
+// enter joins the room, after making it where there is none.
+func (t *target) enter(ctx context.Context, with room.Options, record string) (err error) {
+	if with.MaxMessage == echo.DefaultMaxMessage {
+		with.MaxMessage = 0 // not asked for
+	}
+	address, options := t.options.to, *t.options
 	switch {
-	case t.spec.PAL != "":
-		conversation, err := t.create(ctx, t.to, t.avatar, t.out)
-		if err != nil {
+	case options.create.spec.PAL != "":
+		if address, err = t.createConversation(ctx, &options); err != nil {
 			return err
 		}
-		t.conversation = conversation
-		t.ended = atExit.add(func() { _ = conversation.Close(ctx) })
-		at.conversation = conversation.ID
-		t.join = t.conversationJoiner(at)
-	case t.to == "":
-		local, err := startLocalReplica(at.record, at.limit, t.out)
-		if err != nil {
+		with.Conversation = t.conversation.ID
+	case address == "":
+		if t.local, err = startLocalReplica(record, t.limit, t.out); err != nil {
 			return err
 		}
-		t.out.underruns = local.underruns
-		t.local = local
-		t.join = func(ctx context.Context) (*presence, error) { return joinPeer(ctx, local.url(), nil, at) }
-	default:
-		t.join = t.joiner(t.to, at)
+		t.out.underruns = t.local.underruns
+		address, with.Backend = t.local.url(), &peer.Backend{}
 	}
-	room, err := t.join(ctx)
+	t.room, err = options.join(ctx, address, &with, t.out.warn)
+	return err
+}
+
+// createConversation creates the conversation of --pal, and returns the address
+// of its room.
+func (t *target) createConversation(ctx context.Context, o *targetOptions) (address string, err error) {
+	conversation, err := o.create.conversation(ctx, o.to, o.avatar, t.out)
 	if err != nil {
-		return asUnreachable(err)
+		return "", err
 	}
-	t.use(room)
-	return nil
-}
-
-// use makes a room the one that is spoken to and heard.
-func (t *target) use(room *presence) {
-	t.room = room
-	select {
-	case <-t.heard: // nobody took it in time
-	default:
+	t.conversation = conversation
+	t.cancelCleanup = atExit.add(func() { _ = conversation.Close(ctx) })
+	if o.to != "" { // a LiveKit room
+		return o.to, nil
 	}
-	if room.ears != nil {
-		t.heard <- room.ears
-	}
-}
-
-// conversationJoiner is how the room of the created conversation is joined.
-func (t *target) conversationJoiner(at *place) joiner {
-	if isLiveKit(t.to) {
-		return t.joiner(t.to, at)
-	}
-	t.daily.token = t.conversation.Token
-	return t.joiner(dailyScheme+t.conversation.URL, at)
+	o.daily.token = conversation.Token
+	return "daily+" + conversation.URL, nil
 }
 
 // wrapped is one wrap in another, which may be nil.
@@ -180,28 +208,17 @@ func wrapped(inner, outer func(echo.Conn) echo.Conn) func(echo.Conn) echo.Conn {
 	return func(conn echo.Conn) echo.Conn { return outer(inner(conn)) }
 }
 
-// asUnreachable makes an error of joining one of a replica out of reach, unless
-// it is one of the command line.
-func asUnreachable(err error) error {
-	_, usage := errors.AsType[usageError](err)
-	_, refused := errors.AsType[*keyError](err)
-	if usage || refused {
-		return err
-	}
-	return &unreachable{err}
-}
-
 // session opens a session on the target.
 func (t *target) session(options *echo.Options) (*echo.Session, error) {
-	options.ReadyTimeout = t.readyTimeout
-	options.RedialTimeout = t.redialFor
+	options.ReadyTimeout = t.options.readyTimeout
+	options.RedialTimeout = t.options.reconnectTimeout
 	if t.local == nil {
 		options.Redial = t.redial
 	}
-	if t.tape != nil {
-		options.Observe = t.tape.recorder.Observe
+	if t.trace != nil {
+		options.Observe = t.trace.Observe
 	}
-	session, err := echo.NewSession(t.room.stage, options)
+	session, err := echo.NewSession(t.room.Stage(), options)
 	if err != nil {
 		return nil, settingsError(err)
 	}
@@ -210,18 +227,15 @@ func (t *target) session(options *echo.Options) (*echo.Session, error) {
 
 // redial makes a lost connection again. The session's listener calls it.
 func (t *target) redial(ctx context.Context) (echo.Stage, error) {
-	if t.room != nil {
+	if t.room.Stage() != nil {
 		t.progress("the connection was lost; making it again")
-		_ = t.room.leave() // it is lost
-		t.room = nil
 	}
-	room, err := t.join(ctx)
+	stage, err := t.room.Rejoin(ctx)
 	if err != nil {
-		return nil, err
+		return nil, asPeerError(err)
 	}
-	t.use(room)
 	t.progress("the connection is there again")
-	return room.stage, nil
+	return stage, nil
 }
 
 // progress says how a loss is made good, where the run does not end with it.
@@ -235,9 +249,9 @@ func (t *target) progress(text string) {
 // delivered first.
 func (t *target) close() error {
 	if t.room != nil {
-		_ = t.room.leave() // what it could not deliver, receipts tell
+		_ = t.room.Close() // what it could not deliver, receipts tell
 	}
-	return first(t.closeLocal(), t.end(), t.endTape())
+	return cmp.Or(t.closeLocal(), t.endConversation(), t.endTrace())
 }
 
 func (t *target) closeLocal() error {
@@ -245,4 +259,9 @@ func (t *target) closeLocal() error {
 		return nil
 	}
 	return t.local.close()
+}
+
+// hasEnded reports whether an error is the end of a room in good order.
+func hasEnded(err error) bool {
+	return errors.Is(err, room.ErrOver) || errors.Is(err, rtc.ErrPeerGone)
 }

@@ -9,7 +9,8 @@ import (
 	"sync"
 )
 
-// Backend joins rooms of one kind.
+// Backend joins rooms of one kind. Where it knows their limits before it joins
+// one, it is an echo.Limiter too.
 type Backend interface {
 	// Join joins the room at an address. It refuses options that it cannot
 	// heed, or that do not go together, with an *OptionError, and an address
@@ -48,6 +49,13 @@ type CredentialError struct{ Err error }
 
 func (e *CredentialError) Error() string { return e.Err.Error() }
 func (e *CredentialError) Unwrap() error { return e.Err }
+
+// UnreachableError says that a room could not be joined: nobody answers, it does
+// not let us in, or something that it takes to join is missing here.
+type UnreachableError struct{ Err error }
+
+func (e *UnreachableError) Error() string { return e.Err.Error() }
+func (e *UnreachableError) Unwrap() error { return e.Err }
 
 // Inviter is a Backend whose rooms a replica joins with a token of ours.
 type Inviter interface {

@@ -89,7 +89,7 @@ type Options struct {
 }
 
 // Messages is the stage of a connection that carries messages, of limit bytes
-// at most. It is for backends.
+// at most, or where limit is 0 of echo.DefaultMaxMessage. It is for backends.
 func (o *Options) Messages(conn echo.Conn, limit int) *echo.Messages {
 	return echo.NewMessages(o.Wrapped(conn), o.Conversation, limit)
 }
@@ -105,11 +105,9 @@ func (o *Options) Wrapped(conn echo.Conn) echo.Conn {
 
 // Connection is what a Backend makes: one stay in a room.
 type Connection struct {
-	Stage echo.Stage
-	// MaxMessage is how many bytes a message may have; 0: as many as need be.
-	MaxMessage int
-	Hearer     Hearer       // nil where nothing can be heard
-	Close      func() error // leaves the room once what was sent is delivered
+	Stage  echo.Stage
+	Hearer Hearer       // nil where nothing can be heard
+	Close  func() error // leaves the room once what was sent is delivered
 }
 
 // Room is a room that was joined. Its methods may be called by anybody at any
@@ -126,8 +124,8 @@ type Room struct {
 }
 
 // Join joins the room at an address. The error is an *AddressError or
-// *UnknownSchemeError of the address, an *OptionError of the options, or what
-// the backend says.
+// *UnknownSchemeError of the address, an *OptionError of the options, a
+// *CredentialError, or else an *UnreachableError.
 func Join(ctx context.Context, address string, o *Options) (*Room, error) {
 	r := &Room{address: address, changed: make(chan struct{})}
 	if o != nil {
@@ -139,12 +137,23 @@ func Join(ctx context.Context, address string, o *Options) (*Room, error) {
 			return nil, err
 		}
 	}
-	now, err := r.backend.Join(ctx, address, &r.options)
+	now, err := r.join(ctx)
 	if err != nil {
 		return nil, err
 	}
 	r.now = now
 	return r, nil
+}
+
+func (r *Room) join(ctx context.Context) (*Connection, error) {
+	now, err := r.backend.Join(ctx, r.address, &r.options)
+	_, option := errors.AsType[*OptionError](err)
+	_, address := errors.AsType[*AddressError](err)
+	_, credential := errors.AsType[*CredentialError](err)
+	if err == nil || option || address || credential {
+		return now, err
+	}
+	return nil, &UnreachableError{err}
 }
 
 // Stage is where utterances are spoken, until the next Rejoin; nil where that
@@ -156,13 +165,9 @@ func (r *Room) Stage() echo.Stage {
 	return nil
 }
 
-// MaxMessage is how many bytes a message may have; 0: as many as need be.
-func (r *Room) MaxMessage() int {
-	if now, _ := r.current(); now != nil {
-		return now.MaxMessage
-	}
-	return 0
-}
+// Limits are what the room's messages have to keep to. A session reads them from
+// the stage.
+func (r *Room) Limits() echo.Limits { return echo.LimitsOf(r.Stage()) }
 
 func (r *Room) current() (now *Connection, changed <-chan struct{}) {
 	r.mu.Lock()
@@ -174,7 +179,7 @@ func (r *Room) current() (now *Connection, changed <-chan struct{}) {
 // what echo.Options.Redial wants.
 func (r *Room) Rejoin(ctx context.Context) (echo.Stage, error) {
 	r.leave()
-	now, err := r.backend.Join(ctx, r.address, &r.options)
+	now, err := r.join(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -124,7 +124,7 @@ func (h *hotel) Join(context.Context, string, *room.Options) (*room.Connection, 
 	}
 	s := &stay{number: len(h.stays), heard: make(chan string, 1), lost: make(chan error)}
 	h.stays = append(h.stays, s)
-	return &room.Connection{MaxMessage: 100 + s.number, Hearer: s, Close: func() error {
+	return &room.Connection{Stage: echo.NewMessages(nil, "", 100+s.number), Hearer: s, Close: func() error {
 		s.closed = true
 		return nil
 	}}, nil
@@ -136,8 +136,8 @@ func TestRejoin(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.Rejoin(testwait.Context(t)); err != nil || r.MaxMessage() != 101 || !h.stays[0].closed || h.stays[1].closed {
-		t.Errorf("%v, limit %d", err, r.MaxMessage())
+	if _, err := r.Rejoin(testwait.Context(t)); err != nil || r.Limits().MaxMessage != 101 || !h.stays[0].closed || h.stays[1].closed {
+		t.Errorf("%v, limit %d", err, r.Limits().MaxMessage)
 	}
 	h.full = errors.New("full")
 	if _, err := r.Rejoin(testwait.Context(t)); !errors.Is(err, h.full) || r.Stage() != nil || !h.stays[1].closed {

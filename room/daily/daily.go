@@ -140,11 +140,11 @@ func (b *Backend) Join(ctx context.Context, address string, o *room.Options) (*r
 		c.Stage = daily.NewMicrophone(conn, o.Wrapped(conn))
 		return c, nil
 	}
-	c.MaxMessage = conn.MaxMessage()
+	limit := conn.MaxMessage()
 	if o.MaxMessage > 0 {
-		c.MaxMessage = min(c.MaxMessage, o.MaxMessage)
+		limit = min(limit, o.MaxMessage)
 	}
-	c.Stage = o.Messages(conn, c.MaxMessage)
+	c.Stage = o.Messages(conn, limit)
 	return c, nil
 }
 

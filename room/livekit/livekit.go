@@ -11,6 +11,7 @@ import (
 	"os"
 	"time"
 
+	"echocast/echo"
 	"echocast/room"
 	"echocast/rtc/livekit"
 )
@@ -23,6 +24,9 @@ func init() {
 // Backend joins LiveKit rooms.
 type Backend struct{}
 
+// Limits are none: there are no messages.
+func (Backend) Limits() echo.Limits { return echo.Limits{} }
+
 // parse reads the address, and the credentials of the environment.
 func parse(address string) (to livekit.Address, with livekit.Credentials, err error) {
 	if to, err = livekit.ParseAddress(address); err != nil {
@@ -34,7 +38,7 @@ func parse(address string) (to livekit.Address, with livekit.Credentials, err er
 	return to, with, nil
 }
 
-// Join joins the room. There are no messages, and so no limit to them.
+// Join joins the room.
 func (Backend) Join(ctx context.Context, address string, o *room.Options) (*room.Connection, error) {
 	if o.Microphone {
 		return nil, &room.OptionError{Option: "Microphone", Err: errors.New("LiveKit rooms take speech as data")}

@@ -10,7 +10,6 @@ import (
 
 	"github.com/pion/rtp"
 
-	"echocast/echo"
 	"echocast/room"
 	"echocast/rtc"
 )
@@ -36,11 +35,7 @@ func (b *Backend) Join(ctx context.Context, address string, o *room.Options) (*r
 	if err != nil {
 		return nil, err
 	}
-	limit := o.MaxMessage
-	if limit == 0 {
-		limit = echo.DefaultMaxMessage
-	}
-	c := &room.Connection{Stage: o.Messages(conn, limit), MaxMessage: limit, Close: conn.Close}
+	c := &room.Connection{Stage: o.Messages(conn, o.MaxMessage), Close: conn.Close}
 	if o.Hear {
 		c.Hearer = &hearer{conn}
 	}

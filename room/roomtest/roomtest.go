@@ -17,7 +17,6 @@ import (
 	"net"
 	"sync"
 
-	"echocast/echo"
 	"echocast/replica"
 	"echocast/room"
 )
@@ -96,11 +95,7 @@ func (backend) Join(_ context.Context, address string, o *room.Options) (*room.C
 	}
 	ours, theirs := Pair()
 	r.running.Go(func() { r.serve(theirs) })
-	limit := o.MaxMessage
-	if limit == 0 {
-		limit = echo.DefaultMaxMessage
-	}
-	return &room.Connection{Stage: o.Messages(ours, limit), MaxMessage: limit, Close: ours.Close}, nil
+	return &room.Connection{Stage: o.Messages(ours, o.MaxMessage), Close: ours.Close}, nil
 }
 
 // backlog is how many messages wait for the other end before Send blocks.

@@ -15,8 +15,8 @@ import (
 	"echocast/rtc"
 )
 
-// peering is how a replica of echocast is reached, or can be, on another machine.
-type peering struct {
+// peerOptions is how a replica of echocast is reached, or can be, on another machine.
+type peerOptions struct {
 	keyFile    string
 	servers    cli.StringSlice
 	secretFile string
@@ -26,12 +26,12 @@ type peering struct {
 	cert, key  string // listening only
 }
 
-const helpPeering = `Secrets are no options themselves, since others can see those: the room key is read
+const helpPeer = `Secrets are no options themselves, since others can see those: the room key is read
 from ECHOCAST_ROOM_KEY or the file that --room-key-file names, the user name and the
 credential of TURN servers from ECHOCAST_ICE_USERNAME and ECHOCAST_ICE_CREDENTIAL or
 the two lines of the file that --ice-credential-file names.`
 
-func (p *peering) flags() []cli.Flag {
+func (p *peerOptions) flags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "room-key-file", Destination: &p.keyFile, DefaultText: "ECHOCAST_ROOM_KEY", Usage: "`FILE` with the key that lets senders in at echocast replica"},
 		&cli.StringSliceFlag{Name: "ice-server", Destination: &p.servers, DefaultText: "none", Usage: "`URL` of a STUN or TURN server: stun:HOST, turn:HOST?transport=tcp, turns:HOST; may be repeated"},
@@ -41,14 +41,14 @@ func (p *peering) flags() []cli.Flag {
 }
 
 // dialFlags are those of who dials a replica.
-func (p *peering) dialFlags() []cli.Flag {
+func (p *peerOptions) dialFlags() []cli.Flag {
 	return append(p.flags(),
 		&cli.StringFlag{Name: "tls-ca", Destination: &p.authority, DefaultText: "those of this system", Usage: "`FILE` (PEM) with the certificates that the replica's https is checked against"},
 		&cli.BoolFlag{Name: "insecure", Destination: &p.insecure, DisableDefaultText: true, Usage: "reach another machine by http, without a room key: others can listen in"})
 }
 
 // listenFlags are those of a replica.
-func (p *peering) listenFlags() []cli.Flag {
+func (p *peerOptions) listenFlags() []cli.Flag {
 	return append(p.flags(),
 		&cli.StringFlag{Name: "tls-cert", Destination: &p.cert, DefaultText: "none", Usage: "`FILE` (PEM) with the certificate, for https"},
 		&cli.StringFlag{Name: "tls-key", Destination: &p.key, DefaultText: "none", Usage: "`FILE` (PEM) with the certificate's private key"},
@@ -57,7 +57,7 @@ func (p *peering) listenFlags() []cli.Flag {
 
 // options are what the flags, the files and the environment say. warn is told of
 // files that others can read.
-func (p *peering) options(warn func(string, ...any)) (*rtc.Options, error) {
+func (p *peerOptions) options(warn warnFunc) (*rtc.Options, error) {
 	options := &rtc.Options{RelayOnly: p.relayOnly, Insecure: p.insecure}
 	var err error
 	if options.Key, err = secret("--room-key-file", p.keyFile, "ECHOCAST_ROOM_KEY", warn); err != nil {
@@ -76,7 +76,7 @@ func (p *peering) options(warn func(string, ...any)) (*rtc.Options, error) {
 }
 
 // secret is the content of a file, or else of a variable of the environment.
-func secret(flag, file, variable string, warn func(string, ...any)) (string, error) {
+func secret(flag, file, variable string, warn warnFunc) (string, error) {
 	if file == "" {
 		return os.Getenv(variable), nil
 	}
@@ -90,7 +90,7 @@ func secret(flag, file, variable string, warn func(string, ...any)) (string, err
 	return text, nil
 }
 
-func (p *peering) iceServers(warn func(string, ...any)) (servers []rtc.ICEServer, err error) {
+func (p *peerOptions) iceServers(warn warnFunc) (servers []rtc.ICEServer, err error) {
 	if len(p.servers.Value()) == 0 {
 		return nil, nil
 	}
@@ -112,7 +112,7 @@ func (p *peering) iceServers(warn func(string, ...any)) (servers []rtc.ICEServer
 }
 
 // tls is the certificate that is shown, or those that are believed.
-func (p *peering) tls() (*tls.Config, error) {
+func (p *peerOptions) tls() (*tls.Config, error) {
 	switch {
 	case (p.cert == "") != (p.key == ""):
 		return nil, usagef("--tls-cert and --tls-key go together")
@@ -140,7 +140,7 @@ func (p *peering) tls() (*tls.Config, error) {
 const longestSecret = 4096
 
 // readSecret reads a file with a secret, and warns if others can.
-func readSecret(name string, warn func(string, ...any)) (string, error) {
+func readSecret(name string, warn warnFunc) (string, error) {
 	file, err := os.Open(name)
 	if err != nil {
 		return "", err
@@ -156,8 +156,8 @@ func readSecret(name string, warn func(string, ...any)) (string, error) {
 	return string(text), err
 }
 
-// asPeering says what to do about a replica on another machine.
-func asPeering(err error) error {
+// asPeerError says what to do about a replica on another machine.
+func asPeerError(err error) error {
 	_, untrusted := errors.AsType[*tls.CertificateVerificationError](err)
 	switch {
 	case errors.Is(err, rtc.ErrKey):

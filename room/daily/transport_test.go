@@ -1,4 +1,4 @@
-package cli
+package daily
 
 import (
 	"os"
@@ -10,7 +10,7 @@ import (
 
 // Daily rooms are joined by the library where there is one, unless a browser is
 // asked for.
-func TestWay(t *testing.T) {
+func TestTransport(t *testing.T) {
 	if !core.Supported {
 		t.Skip(core.ErrUnsupported)
 	}
@@ -24,25 +24,25 @@ func TestWay(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		installed  bool
-		room       dailyRoom
+		backend    Backend
 		microphone bool
 		library    string
 		browser    string
 		why        string
 	}{
-		"named":                    {false, dailyRoom{core: folder}, false, library, "", "it was named"},
-		"named beside a browser":   {false, dailyRoom{core: library, chromium: browser}, false, library, "", "it was named"},
-		"named, with a microphone": {false, dailyRoom{core: library, chromium: browser}, true, "", browser, "only a browser has a microphone"},
-		"installed":                {true, dailyRoom{}, false, library, "", "it was found at " + library},
-		"a browser is named":       {true, dailyRoom{chromium: browser}, false, "", browser, "it was named"},
+		"named":                    {false, Backend{Core: folder}, false, library, "", "it was named"},
+		"named beside a browser":   {false, Backend{Core: library, Chromium: browser}, false, library, "", "it was named"},
+		"named, with a microphone": {false, Backend{Core: library, Chromium: browser}, true, "", browser, "only a browser has a microphone"},
+		"installed":                {true, Backend{}, false, library, "", "it was found at " + library},
+		"a browser is named":       {true, Backend{Chromium: browser}, false, "", browser, "it was named"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv("LD_LIBRARY_PATH", "")
 			if c.installed {
 				t.Setenv("LD_LIBRARY_PATH", folder)
 			}
-			got, err := c.room.way(c.microphone)
-			if err != nil || got.library != c.library || got.browser != c.browser || got.why != c.why {
+			got, err := c.backend.Transport(c.microphone)
+			if err != nil || got.Library != c.library || got.Browser != c.browser || got.Reason != c.why {
 				t.Errorf("%+v, %v", got, err)
 			}
 		})

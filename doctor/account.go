@@ -1,0 +1,190 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"echocast/tavus"
+)
+
+// How long one answer may take, and how far the clocks may differ.
+const (
+	answerTimeout = 10 * time.Second
+	noteSkew      = 5 * time.Second
+	failSkew      = 5 * time.Minute
+)
+
+// account checks what the Tavus API knows.
+func (e *examination) account(ctx context.Context) {
+	client, clock := e.client()
+	if client == nil || !e.keyWorks(ctx, client, clock) {
+		e.skip("PAL", "not checked: needs a valid API key", "")
+		e.skip("face", "not checked: needs a valid API key", "")
+		return
+	}
+	e.checkFace(ctx, client, e.checkPAL(ctx, client))
+}
+
+// client is a client that reads the clock of the service, or nil where there is
+// no key.
+func (e *examination) client() (*tavus.Client, *dateReader) {
+	if !e.HasKey && e.PAL == "" && e.Face == "" {
+		e.skip("API key", "there is none, which only Tavus conversations need", "set TAVUS_API_KEY, or name a file with --api-key-file")
+		e.skip("clock", "the service was not asked", "")
+		return nil, nil
+	}
+	client, err := e.Client()
+	if err != nil {
+		e.fail("API key", err, "get one at platform.tavus.io, and put it in TAVUS_API_KEY or in the file of --api-key-file")
+		e.skip("clock", "the service was not asked", "")
+		return nil, nil
+	}
+	clock := &dateReader{}
+	client.Timeout, client.HTTP = answerTimeout, &http.Client{Transport: clock}
+	return client, clock
+}
+
+// dateReader notes how far the service's clock is ahead, by the first answer.
+type dateReader struct {
+	ahead time.Duration
+	known bool
+}
+
+// RoundTrip makes the request. A date has whole seconds, so half of one is the
+// best guess of what was cut off.
+func (d *dateReader) RoundTrip(r *http.Request) (*http.Response, error) {
+	asked := time.Now()
+	response, err := http.DefaultTransport.RoundTrip(r)
+	if err != nil || d.known {
+		return response, err
+	}
+	if date, bad := http.ParseTime(response.Header.Get("Date")); bad == nil {
+		d.known = true
+		d.ahead = date.Add(500 * time.Millisecond).Sub(asked.Add(time.Since(asked) / 2))
+	}
+	return response, nil
+}
+
+// maxCounted is how many open conversations are counted.
+const maxCounted = 50
+
+// keyWorks makes a call that costs nothing.
+func (e *examination) keyWorks(ctx context.Context, client *tavus.Client, clock *dateReader) bool {
+	open := 0
+	var failed error
+	for _, err := range client.Conversations(ctx, tavus.Active) {
+		if failed = err; err != nil {
+			break
+		}
+		if open++; open == maxCounted {
+			break
+		}
+	}
+	if failed != nil {
+		e.serviceFails("API key", failed)
+	} else {
+		e.ok("API key", "valid; %s open in the account", counted(open, "conversation"))
+	}
+	e.clocks(clock)
+	return failed == nil
+}
+
+// serviceFails notes what the service, or the way to it, has said.
+func (e *examination) serviceFails(name string, err error) {
+	fix := "check the network, and --base-url"
+	if refused, ok := errors.AsType[*tavus.APIError](err); ok {
+		if fix = refused.Hint(); fix == "" {
+			fix = "look at the status of the service"
+		}
+		err = &hintless{refused}
+	}
+	e.fail(name, err, fix)
+}
+
+// hintless is a refusal without what to do, which stands in Finding.Fix.
+type hintless struct{ refused *tavus.APIError }
+
+func (h *hintless) Error() string {
+	text := fmt.Sprintf("%d %s", h.refused.Status, http.StatusText(h.refused.Status))
+	if h.refused.Message != "" {
+		text += ": " + h.refused.Message
+	}
+	return text
+}
+
+func (h *hintless) Unwrap() error { return h.refused }
+
+// clocks compares the clock here with the service's.
+func (e *examination) clocks(clock *dateReader) {
+	const fix = "set this machine's clock, for example with NTP"
+	apart := clock.ahead.Abs().Round(time.Second)
+	text := fmt.Sprintf("this machine is %v behind the service", apart)
+	if clock.ahead < 0 {
+		text = fmt.Sprintf("this machine is %v ahead of the service", apart)
+	}
+	switch {
+	case !clock.known:
+		e.skip("clock", "the service did not tell the time", "")
+	case apart > failSkew:
+		e.fail("clock", errors.New(text+", so tokens and certificates do not work"), fix)
+	case apart > noteSkew:
+		e.warn("clock", text, fix)
+	default:
+		e.ok("clock", "within %v of the service", noteSkew)
+	}
+}
+
+// checkPAL looks whether the PAL says what it is sent, and returns its face.
+func (e *examination) checkPAL(ctx context.Context, client *tavus.Client) (face string) {
+	if e.PAL == "" {
+		e.skip("PAL", "none is named", "give --pal, or set TAVUS_PAL_ID; echocast pal create --echo makes one")
+		return ""
+	}
+	pal, err := client.PAL(ctx, e.PAL)
+	if err != nil {
+		e.serviceFails("PAL", err)
+		return ""
+	}
+	const another = "use an echo PAL: echocast pal create --echo"
+	switch {
+	case e.PAL == tavus.StreamPAL:
+		e.warn("PAL", e.PAL+" speaks a WebRTC audio track, and not the messages that echocast sends", another)
+	case pal.Microphone:
+		e.warn("PAL", e.PAL+" has its microphone layer on: it echoes an audio track, and not messages", another+", without --microphone")
+	case pal.Pipeline == "":
+		e.warn("PAL", e.PAL+": the service does not say its mode", another+", if this one stays silent")
+	case pal.Pipeline != "echo":
+		e.warn("PAL", fmt.Sprintf("%s is in the mode %q: it also answers by itself", e.PAL, pal.Pipeline), another)
+	case pal.Transport == "livekit" && !e.isLiveKit():
+		e.warn("PAL", e.PAL+" comes to LiveKit rooms only", "name one with --to livekit+wss://HOST/ROOM, or "+another)
+	default:
+		e.ok("PAL", "%s, in echo mode", e.PAL)
+	}
+	return pal.Face
+}
+
+// checkFace looks whether the face can be used: the named one, or the PAL's.
+func (e *examination) checkFace(ctx context.Context, client *tavus.Client, own string) {
+	id, whose := e.Face, ""
+	if id == "" {
+		id, whose = own, ", of the PAL"
+	}
+	if id == "" {
+		e.skip("face", "none is named", "give --face, or set TAVUS_FACE_ID")
+		return
+	}
+	face, err := client.Face(ctx, id)
+	switch {
+	case err != nil:
+		e.serviceFails("face", err)
+	case face.Status == "error":
+		e.fail("face", fmt.Errorf("%s%s: its training failed", id, whose), "use another, or train it again")
+	case face.Status != "" && face.Status != "completed":
+		e.warn("face", fmt.Sprintf("%s%s: its status is %q", id, whose, face.Status), "wait until it is completed")
+	default:
+		e.ok("face", "%s%s, ready", id, whose)
+	}
+}

@@ -1,0 +1,165 @@
+// Package doctor finds out what a real conversation needs and whether it is there:
+// a folder for what is remembered, the account, the libraries, and the room. It
+// creates nothing, ends nothing and says nothing in a room.
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+	"time"
+
+	"echocast/room/daily"
+	"echocast/rtc"
+	"echocast/tavus"
+)
+
+// Options say what is examined.
+type Options struct {
+	// Client makes a client of the Tavus API, or says what is wrong with its key.
+	Client func() (*tavus.Client, error)
+	// HasKey reports whether there is an API key at all.
+	HasKey bool
+
+	PAL, Face string // ids; empty: none is named
+	Address   string // of the room; empty: none is named
+	// Join asks to join the room, and to wait for the replica.
+	Join         bool
+	ReadyTimeout time.Duration
+
+	Daily *daily.Backend // joins Daily rooms
+	Peer  rtc.Options    // dials other rooms
+	// Explain adds to an error what to do about it, and may sort it.
+	Explain func(error) error
+
+	// OnFinding is called with each finding at once; nil: nobody is.
+	OnFinding func(Finding)
+}
+
+// Status is how a check ended.
+type Status string
+
+// How a check can end.
+const (
+	OK   Status = "ok"
+	Warn Status = "warn"
+	Fail Status = "fail"
+	Skip Status = "skip"
+)
+
+// Finding is what one check found.
+type Finding struct {
+	Name   string `json:"name"`
+	Status Status `json:"status"`
+	Detail string `json:"detail"`
+	Fix    string `json:"fix"` // what to do; empty where nothing has to be
+	Err    error  `json:"-"`   // of a failure
+}
+
+// examination is a run of all checks.
+type examination struct {
+	*Options
+	findings []Finding
+}
+
+// Run makes all checks in turn, and returns what they found before ctx ended.
+func Run(ctx context.Context, o *Options) []Finding {
+	e := &examination{Options: o}
+	for _, check := range []func(context.Context){e.state, e.account, e.libraries, e.transport, e.reachRoom} {
+		if check(ctx); ctx.Err() != nil {
+			break
+		}
+	}
+	return e.findings
+}
+
+func (e *examination) note(f Finding) {
+	e.findings = append(e.findings, f)
+	if e.OnFinding != nil {
+		e.OnFinding(f)
+	}
+}
+
+func (e *examination) ok(name, format string, args ...any) {
+	e.note(Finding{Name: name, Status: OK, Detail: fmt.Sprintf(format, args...)})
+}
+
+func (e *examination) skip(name, detail, fix string) {
+	e.note(Finding{Name: name, Status: Skip, Detail: detail, Fix: fix})
+}
+
+func (e *examination) warn(name, detail, fix string) {
+	e.note(Finding{Name: name, Status: Warn, Detail: detail, Fix: fix})
+}
+
+// fail notes a failure. What to do about it is known, or in the error.
+func (e *examination) fail(name string, err error, fix string) {
+	e.note(Finding{Name: name, Status: Fail, Detail: firstLine(err.Error()), Fix: fix, Err: err})
+}
+
+// firstLine is what a finding says: libraries may say more.
+func firstLine(text string) string {
+	line, _, _ := strings.Cut(text, "\n")
+	return line
+}
+
+// plain is an error of a file without the file's name.
+func plain(err error) error {
+	if path, ok := errors.AsType[*fs.PathError](err); ok {
+		return path.Err
+	}
+	return err
+}
+
+func counted(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// state is where conversations are remembered, and those that were left open.
+func (e *examination) state(context.Context) {
+	dir, err := tavus.StateDir()
+	if err == nil {
+		err = tryWriting(dir)
+	}
+	if err != nil {
+		e.fail("state directory", fmt.Errorf("%s: %w", dir, plain(err)), "no conversation can be created; let ECHOCAST_STATE_DIR name a folder that you may write")
+		e.skip("left conversations", "there is no state directory", "")
+		return
+	}
+	e.ok("state directory", "%s can be written", dir)
+	all, err := tavus.Journal("")
+	left := 0
+	for _, conversation := range all {
+		if conversation.Left {
+			left++
+		}
+	}
+	switch {
+	case err != nil:
+		e.warn("left conversations", firstLine(err.Error()), "look at the file, and remove it if it is not yours")
+	case left > 0:
+		e.warn("left conversations", counted(left, "conversation")+" may be open whose process is gone, and cost money", "run: echocast conversation end-mine")
+	case len(all) > 0:
+		e.ok("left conversations", "none; %s of processes that run", counted(len(all), "conversation"))
+	default:
+		e.ok("left conversations", "none")
+	}
+}
+
+// tryWriting finds out whether files can be made in a folder.
+func tryWriting(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	file, err := os.CreateTemp(dir, "doctor-")
+	if err != nil {
+		return err
+	}
+	return errors.Join(file.Close(), os.Remove(file.Name()))
+}

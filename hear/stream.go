@@ -1,0 +1,130 @@
+package hear
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"io"
+	"math"
+	"sync"
+	"time"
+
+	"github.com/pion/rtp"
+)
+
+// The payload types of packets that are not Opus, as RFC 3551 numbers them.
+const (
+	payloadMuLaw = 0
+	payloadL16   = 11
+)
+
+// writeInterval is how often a Stream writes.
+const writeInterval = 20 * time.Millisecond
+
+// Stream writes what a room lets hear as one stream of samples, signed 16-bit
+// little-endian mono. While its writer blocks, packets wait.
+type Stream struct {
+	rate  int
+	to    io.Writer
+	mixer *Mixer
+
+	mu     sync.Mutex // one at a time: a packet, or a write
+	tracks map[string]*Track
+}
+
+// NewStream writes to a writer at a rate in Hz, one of Rates.
+func NewStream(rate int, to io.Writer) (*Stream, error) {
+	mixer, err := NewMixer(rate, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	return &Stream{rate: rate, to: to, mixer: mixer, tracks: map[string]*Track{}}, nil
+}
+
+// Packet takes a packet of a track that has come now: of Opus, or of mu-law or
+// samples where its payload type says so.
+func (s *Stream) Packet(track string, p *rtp.Packet) {
+	now := time.Now()
+	coding := Opus
+	switch p.PayloadType {
+	case payloadL16:
+		coding = Linear
+	case payloadMuLaw:
+		coding = MuLaw
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.tracks[track] == nil {
+		s.tracks[track] = s.mixer.Track(now)
+	}
+	s.tracks[track].Push(Packet{SSRC: p.SSRC, Sequence: p.SequenceNumber, Timestamp: p.Timestamp, Payload: p.Payload, Coding: coding}, now)
+}
+
+// Left says that a track is over.
+func (s *Stream) Left(track string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t := s.tracks[track]; t != nil {
+		t.Close()
+		delete(s.tracks, track)
+	}
+}
+
+// Stats tells what has been heard so far.
+func (s *Stream) Stats() Stats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.mixer.Stats()
+}
+
+// Record writes what hear brings, until hear returns, ctx ends, writing fails or
+// limit of sound is written (0: no limit). It ends hear and waits for it. The
+// error is hear's, the cause of ctx, or the writer's; nil at the limit.
+func (s *Stream) Record(ctx context.Context, limit time.Duration, hear func(ctx context.Context) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var hearing sync.WaitGroup
+	hearing.Go(func() { cancel(hear(ctx)) })
+	err := s.write(ctx, int64(math.Round(limit.Seconds()*float64(s.rate))))
+	cancel(err)
+	hearing.Wait()
+	return err
+}
+
+// write passes on what is certain, until ctx ends or limit samples are written.
+func (s *Stream) write(ctx context.Context, limit int64) error {
+	if limit == 0 {
+		limit = math.MaxInt64
+	}
+	ticker := time.NewTicker(writeInterval)
+	defer ticker.Stop()
+	for limit > 0 {
+		select {
+		case now := <-ticker.C:
+			n, err := s.pass(func() []int16 { return s.mixer.Take(now) }, limit)
+			if limit -= n; err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			if _, err := s.pass(s.mixer.Drain, limit); err != nil {
+				return err
+			}
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
+
+func (s *Stream) pass(take func() []int16, limit int64) (int64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	pcm := take()
+	pcm = pcm[:min(limit, int64(len(pcm)))]
+	if len(pcm) == 0 {
+		return 0, nil
+	}
+	var bytes bytes.Buffer
+	_ = binary.Write(&bytes, binary.LittleEndian, pcm) // to memory
+	_, err := s.to.Write(bytes.Bytes())
+	return int64(len(pcm)), err
+}
