@@ -41,11 +41,12 @@ const (
 
 // Complaint is one deviation.
 type Complaint struct {
-	Kind      Kind    `json:"kind"`
-	Text      string  `json:"text"`
-	Utterance string  `json:"utterance,omitempty"` // inference_id, where it is known
-	Message   int     `json:"message"`             // the message it is about, counted from 1; never_done: the last one
-	AtMS      float64 `json:"at_ms"`               // milliseconds since Run began
+	Kind        Kind    `json:"kind"`
+	Text        string  `json:"text"`
+	Participant string  `json:"participant,omitempty"` // its sender, as Room.Join names it
+	Utterance   string  `json:"utterance,omitempty"`   // inference_id, where it is known
+	Message     int     `json:"message"`               // the message it is about, counted from 1; never_done: the last one
+	AtMS        float64 `json:"at_ms"`                 // milliseconds since Run began
 }
 
 // quote cites text of the sender, in Go's quotes.

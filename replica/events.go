@@ -80,19 +80,19 @@ func (e wireEvent) encode() []byte {
 	return msg
 }
 
-// sendJoined sends that the replica has joined, under its old and its new name.
-func (s *session) sendJoined(at time.Time) {
+// sendJoined sends that the replica has joined, under its old and its new name, to
+// one participant or, with nil, to all.
+func (s *session) sendJoined(to *participant, at time.Time) {
 	old, current := s.systemEvent("replica_joined", at), s.systemEvent("pal_joined", at)
 	old.Properties, current.Properties = &properties{ReplicaID: s.opts.FaceID}, &properties{FaceID: s.opts.FaceID}
-	s.outbox.post(SentJoined, at, old.encode(), current.encode())
-	s.happened("joined", at)
+	s.outbox.post(to, SentJoined, at, old.encode(), current.encode())
 }
 
 // sendShutdown sends that the room is closing.
 func (s *session) sendShutdown(at time.Time) {
 	e := s.systemEvent("shutdown", at)
 	e.Properties = &properties{ShutdownReason: "end_conversation_endpoint_hit"}
-	s.outbox.post(SentShutdown, at, e.encode())
+	s.outbox.post(nil, SentShutdown, at, e.encode())
 }
 
 func (s *session) systemEvent(name string, at time.Time) wireEvent {
@@ -126,7 +126,7 @@ func (s *session) sendUtterance(u *utterance, at time.Time, interrupted bool) {
 	if interrupted {
 		content.Interrupted = &interrupted
 	}
-	s.outbox.post(SentUtterance, at, s.twins(&e, content)...)
+	s.outbox.post(nil, SentUtterance, at, s.twins(&e, content)...)
 	s.happened(e.EventType, at)
 }
 
@@ -149,7 +149,7 @@ func (s *session) sendSpeaking(kind Sent, e wireEvent, at time.Time, content pro
 	if s.opts.Legacy {
 		messages = append(messages, s.legacy(e, "replica", content))
 	}
-	s.outbox.post(kind, at, messages...)
+	s.outbox.post(nil, kind, at, messages...)
 	s.happened(e.EventType, at)
 }
 
@@ -195,7 +195,7 @@ func (s *session) sendUser(name, id string, at time.Time, content properties) {
 	if s.opts.Legacy && name != "utterance" {
 		messages = append(messages, s.legacy(e, "user", properties{}))
 	}
-	s.outbox.post(SentUser, at, messages...)
+	s.outbox.post(nil, SentUser, at, messages...)
 	s.happened("user."+name, at)
 }
 

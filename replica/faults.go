@@ -163,7 +163,7 @@ func (s *session) interruptByOther(at time.Time) {
 
 // userStarts simulates a user who begins to speak.
 func (s *session) userStarts(at time.Time) {
-	id := s.ids.next()
+	id := s.random.next()
 	s.fault(at, "hears a user speak")
 	s.sendUser("started_speaking", id, at, properties{})
 	s.schedule.add(at.Add(s.opts.Faults.UserFor), func(at time.Time) { s.userStops(id, at) })

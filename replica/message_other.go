@@ -29,17 +29,17 @@ type entry interface{ addTo(r *Report, atMS float64) }
 
 func (n Context) addTo(r *Report, atMS float64) {
 	n.AtMS = atMS
-	r.Contexts = append(r.Contexts, n)
+	list(r, &r.Contexts, n)
 }
 
 func (n Sensitivity) addTo(r *Report, atMS float64) {
 	n.AtMS = atMS
-	r.Sensitivities = append(r.Sensitivities, n)
+	list(r, &r.Sensitivities, n)
 }
 
 func (n ToolResult) addTo(r *Report, atMS float64) {
 	n.AtMS = atMS
-	r.ToolResults = append(r.ToolResults, n)
+	list(r, &r.ToolResults, n)
 }
 
 // other reads the messages that are neither an echo nor an interrupt.

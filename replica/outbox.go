@@ -11,33 +11,39 @@ import (
 type outbox struct {
 	faults  Faults
 	random  *rand.Rand
-	queue   schedule[[]byte]
+	queue   schedule[letter]
 	clock   time.Time // of the last event
 	offered int       // messages so far, lost ones included
 	lost    int
 	events  int                 // events that may be reordered, so far
-	swapped []scheduled[[]byte] // the event that waits for the next one to be sent first
+	swapped []scheduled[letter] // the event that waits for the next one to be sent first
+}
+
+// letter is a message and its recipient, nil for all participants.
+type letter struct {
+	to  *participant
+	msg []byte
 }
 
 func newOutbox(faults Faults) outbox {
 	return outbox{faults: faults, random: rand.New(rand.NewPCG(faults.Seed, 0))}
 }
 
-// post takes the messages of one event.
-func (b *outbox) post(kind Sent, at time.Time, messages ...[]byte) {
+// post takes the messages of one event, for one participant or, with nil, for all.
+func (b *outbox) post(to *participant, kind Sent, at time.Time, messages ...[]byte) {
 	if at.After(b.clock) {
 		b.clock = at
 	}
 	due := b.clock.Add(b.faults.Delay)
-	var kept []scheduled[[]byte]
+	var kept []scheduled[letter]
 	for _, msg := range messages {
-		kept = append(kept, b.loseOrDouble(kind, due, msg)...)
+		kept = append(kept, b.loseOrDouble(kind, due, letter{to, msg})...)
 	}
 	b.reorder(kind, due, kept)
 }
 
 // loseOrDouble returns what is sent of one message: nothing, it, or it twice.
-func (b *outbox) loseOrDouble(kind Sent, due time.Time, msg []byte) []scheduled[[]byte] {
+func (b *outbox) loseOrDouble(kind Sent, due time.Time, msg letter) []scheduled[letter] {
 	b.offered++
 	if b.loses(kind) {
 		b.lost++
@@ -46,7 +52,7 @@ func (b *outbox) loseOrDouble(kind Sent, due time.Time, msg []byte) []scheduled[
 	if b.faults.Jitter > 0 {
 		due = due.Add(time.Duration(b.random.Int64N(int64(b.faults.Jitter))))
 	}
-	kept := []scheduled[[]byte]{{due, msg}}
+	kept := []scheduled[letter]{{due, msg}}
 	if b.faults.Duplicate {
 		kept = append(kept, kept[0])
 	}
@@ -61,7 +67,7 @@ func (b *outbox) loses(kind Sent) bool {
 }
 
 // reorder queues the messages of one event, out of order if a fault says so.
-func (b *outbox) reorder(kind Sent, due time.Time, messages []scheduled[[]byte]) {
+func (b *outbox) reorder(kind Sent, due time.Time, messages []scheduled[letter]) {
 	if kind.ofSystem() || !b.faults.Swap && b.faults.HoldBack == 0 {
 		b.add(messages, 0)
 		return
@@ -78,7 +84,7 @@ func (b *outbox) reorder(kind Sent, due time.Time, messages []scheduled[[]byte])
 	}
 }
 
-func (b *outbox) add(messages []scheduled[[]byte], delay time.Duration) {
+func (b *outbox) add(messages []scheduled[letter], delay time.Duration) {
 	for _, m := range messages {
 		b.queue.add(m.at.Add(delay), m.value)
 	}
@@ -93,9 +99,9 @@ func (b *outbox) addSwapped(due time.Time) {
 }
 
 // take returns the next message that is due by now; ok is false if none is.
-func (b *outbox) take(now time.Time) (msg []byte, ok bool) {
+func (b *outbox) take(now time.Time) (msg letter, ok bool) {
 	if !b.queue.isDue(now) {
-		return nil, false
+		return letter{}, false
 	}
 	return b.queue.pop().value, true
 }

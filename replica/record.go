@@ -89,12 +89,15 @@ func (r *recorder) skip(u *Utterance, samples int) {
 		list[last].Samples += int64(samples)
 		return
 	}
+	if len(list) == MaxListed {
+		return
+	}
 	r.report.Unrecorded = append(list, Unrecorded{Utterance: u.ID, Rate: u.Rate, Samples: int64(samples)})
 }
 
 // silence reports an underrun of u at the end of the recording.
 func (r *recorder) silence(u *Utterance, length float64) {
-	if r.encoder != nil && u.Rate == r.report.Rate {
+	if r.encoder != nil && u.Rate == r.report.Rate && len(r.report.Silences) < MaxListed {
 		r.report.Silences = append(r.report.Silences, Silence{Position: r.report.Samples, LengthMS: length})
 	}
 }

@@ -17,10 +17,16 @@ const soundInterval = 20 * time.Millisecond
 // this long, what has been received plays. A sender may be waiting to hear it.
 const preBufferTimeout = 500 * time.Millisecond
 
+// idleTimeout bounds how long an open utterance that has run out of audio keeps
+// other utterances waiting.
+const idleTimeout = 5 * time.Second
+
 // utterance is an Utterance that is not over yet: its record and its audio in the
 // render buffer.
 type utterance struct {
 	record Utterance
+	from   *participant
+	held   int64 // samples, as session.hold counts them
 
 	received    int64     // samples taken
 	heard       int64     // of those, played
@@ -30,6 +36,7 @@ type utterance struct {
 	stalled     bool      // it ran out of audio
 	stalledAt   time.Time // when the missing sample was due
 	lastArrival time.Time // of its last chunk
+	queued      bool      // it is or was in the render buffer
 
 	isText     bool   // it has a duration but no samples
 	unfinished string // the beginning of a tag at the end of its text
@@ -46,14 +53,15 @@ type listener interface {
 	started(u *utterance, at time.Time)
 	underran(u *utterance, from, to time.Time)
 	stopped(u *utterance, at time.Time, interrupted bool)
+	idle(u *utterance, at time.Time) // it has kept another waiting; it must be ended
 }
 
 // renderer is the render buffer and its playout clock. Every method takes the
 // time as an argument and plays up to it, so the result depends on when messages
 // arrived and not on when methods were called.
 //
-// Only the last utterance of the queue may be open. While the first one plays,
-// its sample number base was due at anchor. If it is open and its last sample
+// While the first utterance of the queue plays, its sample number base was due at
+// anchor. If it is open and its last sample
 // has been played, the buffer is empty: the time of the next chunk decides
 // whether that is an underrun, so a chunk that arrives exactly when it is due is
 // in time.
@@ -66,7 +74,6 @@ type renderer struct {
 	running bool
 	anchor  time.Time
 	base    int64
-	holdEnd time.Time // when an utterance below the pre-buffer plays all the same
 	lastEnd time.Time // when the last complete utterance had been played
 
 	marks  []mark        // in order
@@ -81,21 +88,35 @@ type mark struct {
 
 // add appends samples to u, which is the last in the queue or new to it.
 func (r *renderer) add(u *utterance, samples []int16, now time.Time) {
-	if len(samples) > 0 {
+	u.keep(samples)
+	r.addTime(u, int64(len(samples)), false, now)
+}
+
+// shortChunk is the length of chunks that are stored together, because each slice
+// needs memory of its own.
+const shortChunk = 256
+
+// keep stores samples.
+func (u *utterance) keep(samples []int16) {
+	last := len(u.pending) - 1
+	switch {
+	case len(samples) == 0:
+	case last >= 0 && len(samples) < shortChunk && len(u.pending[last]) < 16*shortChunk:
+		u.pending[last] = append(u.pending[last], samples...)
+	default:
 		u.pending = append(u.pending, samples)
 	}
-	r.addTime(u, int64(len(samples)), false, now)
 }
 
 // addTime lengthens u by a number of samples. A text has none, only their time.
 func (r *renderer) addTime(u *utterance, samples int64, last bool, now time.Time) {
 	r.stall(now)
 	u.closed = last
-	if len(r.queue) == 0 || r.queue[len(r.queue)-1] != u {
+	if !u.queued {
+		u.queued = true
 		r.queue = append(r.queue, u)
 	}
 	u.received += samples
-	r.holdEnd = now.Add(preBufferTimeout)
 	r.resume(now)
 }
 
@@ -127,9 +148,18 @@ func (r *renderer) drain(now time.Time) []*utterance {
 
 // advance plays what is due by now.
 func (r *renderer) advance(now time.Time) {
-	if r.holds() && !now.Before(r.holdEnd) {
-		r.start(r.queue[0], r.holdEnd)
+	r.playDue(now)
+	for at, ok := r.timeout(); ok && !at.After(now); at, ok = r.timeout() {
+		if u := r.queue[0]; u.buffered() > 0 {
+			r.start(u, at)
+		} else {
+			r.listener.idle(u, at)
+		}
+		r.playDue(now)
 	}
+}
+
+func (r *renderer) playDue(now time.Time) {
 	for r.running {
 		if r.runMark(now) {
 			continue
@@ -152,9 +182,6 @@ func (r *renderer) advance(now time.Time) {
 // untilDue is the time until advance has something to do; ok is false if that
 // needs another message.
 func (r *renderer) untilDue(now time.Time) (wait time.Duration, ok bool) {
-	if r.holds() {
-		return r.holdEnd.Sub(now), true
-	}
 	if !r.running {
 		return 0, false
 	}
@@ -166,6 +193,13 @@ func (r *renderer) untilDue(now time.Time) (wait time.Duration, ok bool) {
 		wait = min(wait, at.Sub(now))
 	}
 	return min(wait, r.interval), true
+}
+
+// untilTimeout is the time until a wait of the first utterance ends; ok is false
+// if it does not wait.
+func (r *renderer) untilTimeout(now time.Time) (wait time.Duration, ok bool) {
+	at, ok := r.timeout()
+	return at.Sub(now), ok
 }
 
 // mark schedules a function for a played time.
@@ -198,8 +232,31 @@ func (r *renderer) runMark(now time.Time) bool {
 	return true
 }
 
-// holds reports whether audio waits for the pre-buffer to fill.
-func (r *renderer) holds() bool { return !r.running && len(r.queue) > 0 && r.queue[0].buffered() > 0 }
+// timeout is when the first utterance has waited long enough: for its pre-buffer
+// to fill, or for its next chunk while another utterance waits.
+func (r *renderer) timeout() (at time.Time, ok bool) {
+	if len(r.queue) == 0 {
+		return time.Time{}, false
+	}
+	switch u := r.queue[0]; {
+	case !r.running && u.buffered() > 0:
+		return u.lastArrival.Add(preBufferTimeout), true
+	case len(r.queue) > 1 && !u.closed:
+		return r.emptyAt(u).Add(idleTimeout), true
+	}
+	return time.Time{}, false
+}
+
+// emptyAt is when the open utterance u, the first, runs or ran out of audio.
+func (r *renderer) emptyAt(u *utterance) time.Time {
+	switch {
+	case r.running:
+		return r.end()
+	case u.stalled:
+		return u.stalledAt
+	}
+	return u.lastArrival
+}
 
 // resume starts the first utterance that is ready, and removes empty ones.
 func (r *renderer) resume(now time.Time) {

@@ -253,6 +253,7 @@ func (*quiet) heard(*utterance, []int16)                 {}
 func (q *quiet) started(_ *utterance, at time.Time)      { q.starts = append(q.starts, at) }
 func (*quiet) underran(*utterance, time.Time, time.Time) {}
 func (*quiet) stopped(*utterance, time.Time, bool)       {}
+func (*quiet) idle(*utterance, time.Time)                {}
 
 // A message may have come a moment before the clock was last looked at. It then
 // counts as what it was, in time, but nothing plays before what preceded it.
@@ -484,28 +485,27 @@ func tick(script []arrivalAt) []string {
 	return lines
 }
 
-// What plays is told as it plays, in order, whole, and with the time of its
-// first sample.
-func TestSoundIsToldAsItPlays(t *testing.T) {
+// OnSound gets all that plays, in order and with the time of its first sample.
+func TestOnSound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var textSent []int16
+		var heard []int16
 		var begun, last time.Time
 		parts := 0
 		s := newSession(Options{OnSound: func(at time.Time, rate int, samples []int16) {
 			if begun.IsZero() {
 				begun = at
 			}
-			if want := begun.Add(playingTime(int64(len(textSent)), rate)); !at.Equal(want) {
+			if want := begun.Add(playingTime(int64(len(heard)), rate)); !at.Equal(want) {
 				t.Errorf("part %d was due at %v, want %v", parts, at, want)
 			}
 			if behind := time.Since(at); behind > 2*soundInterval {
-				t.Errorf("part %d is textSent %v late", parts, behind)
+				t.Errorf("part %d is %v late", parts, behind)
 			}
-			textSent = append(textSent, samples...)
+			heard = append(heard, samples...)
 			last = at
 			parts++
 		}, OnEvent: func(Event) {}, OnUtterance: func(Utterance) {}, MessageLimit: -1}, time.Now())
-		u := &utterance{record: Utterance{Rate: 24000}}
+		u := &utterance{record: Utterance{Rate: 24000}, from: &participant{}}
 		s.joined = true
 		samples := make([]int16, 24000)
 		for i := range samples {
@@ -517,8 +517,8 @@ func TestSoundIsToldAsItPlays(t *testing.T) {
 			time.Sleep(wait)
 			s.renderer.advance(time.Now())
 		}
-		if !slices.Equal(textSent, samples) || parts < 50 || last.Sub(begun) < 970*time.Millisecond {
-			t.Errorf("%d of %d samples in %d parts, the last after %v", len(textSent), len(samples), parts, last.Sub(begun))
+		if !slices.Equal(heard, samples) || parts < 50 || last.Sub(begun) < 970*time.Millisecond {
+			t.Errorf("%d of %d samples in %d parts, the last after %v", len(heard), len(samples), parts, last.Sub(begun))
 		}
 	})
 }

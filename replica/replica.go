@@ -60,7 +60,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
+	"sync"
 	"time"
 )
 
@@ -72,10 +72,6 @@ const (
 	DefaultUserFor      = time.Second
 	DefaultUserSays     = "Excuse me."
 )
-
-// inboxSize is how many messages may wait while an event is being sent. Each has
-// its time of arrival, so waiting does not change how it is judged.
-const inboxSize = 256
 
 // Conn is the connection to the sender: whole messages, in order.
 type Conn interface {
@@ -182,27 +178,16 @@ func (o *Options) withDefaults() Options {
 	return opts
 }
 
-// A Replica plays, checks and records what one connection delivers.
+// A Replica plays, checks and records what one connection delivers. It is a Room
+// with one participant.
 type Replica struct {
 	conn Conn
-	opts Options
+	room *Room
 }
 
 // New returns a replica that listens on conn once Run is called. A nil opts
 // means the defaults.
-func New(conn Conn, opts *Options) *Replica {
-	return &Replica{conn: conn, opts: opts.withDefaults()}
-}
-
-// arrival is a received message, or the end of the connection.
-type arrival struct {
-	msg []byte
-	err error
-	end End // why there is an error
-	at  time.Time
-
-	stalls bool // the reader stalls after it
-}
+func New(conn Conn, opts *Options) *Replica { return &Replica{conn, NewRoom(opts)} }
 
 // Run plays until the peer is gone, ctx ends or a fault ends it. All of these are
 // normal ends. Audio that is still queued is recorded, and reported as not
@@ -211,129 +196,21 @@ type arrival struct {
 // It returns an error if the recording could not be written (playback continues
 // without it), if an event could not be sent, or if the connection failed.
 func (r *Replica) Run(ctx context.Context) (Report, error) {
-	// When the peer is gone, a Send that still waits must end.
-	ctx, peerGone := context.WithCancel(ctx)
-	defer peerGone()
-
-	s := newSession(r.opts, time.Now())
-	inbox := make(chan arrival, inboxSize)
-	go func() {
-		defer close(inbox)
-		defer peerGone()
-		r.read(ctx, inbox)
-	}()
-
-	end := r.serve(ctx, peerGone, s, inbox)
-	s.end(end)
-	return s.report, runError(s, end)
-}
-
-// read forwards messages until the connection ends. The session reads inbox until
-// it is closed, so sending to it always ends.
-func (r *Replica) read(ctx context.Context, inbox chan<- arrival) {
-	stall := stall{after: r.opts.Faults.StallAfter, time: r.opts.Faults.StallFor, limit: r.opts.MessageLimit}
-	for {
-		msg, err := r.conn.Receive(ctx)
-		a := arrival{msg: msg, err: err, end: r.reason(ctx, err), at: time.Now()}
-		a.stalls = err == nil && stall.beginsAfter(msg)
-		inbox <- a
-		if err != nil {
-			return
-		}
-		if a.stalls {
-			stall.wait(ctx)
-		}
-	}
-}
-
-// serve owns the session until the reader has ended, and returns why it ended.
-// stop ends the reader.
-func (r *Replica) serve(ctx context.Context, stop func(), s *session, inbox <-chan arrival) (end arrival) {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
-		select {
-		case a, ok := <-inbox:
-			if !ok {
-				return end
-			}
-			if a.err != nil {
-				end = a
-				continue
-			}
-			r.receive(s, a)
-			if s.ending != "" {
-				return r.leave(ctx, stop, s, inbox, a)
-			}
-		case <-timer.C:
-			s.advance(time.Now())
-		}
-		r.send(ctx, s)
-		timer.Stop()
-		if wait, ok := s.untilDue(time.Now()); ok {
-			timer.Reset(wait)
-		}
-	}
-}
-
-func (r *Replica) receive(s *session, a arrival) {
-	s.receive(a.msg, a.at)
-	if a.stalls {
-		s.fault(a.at, "stops reading")
-	}
-}
-
-// leave ends the run for a fault, and waits for the reader.
-func (r *Replica) leave(ctx context.Context, stop func(), s *session, inbox <-chan arrival, last arrival) arrival {
-	if s.ending == EndDied {
-		r.opts.Die()
-	} else {
-		r.send(ctx, s)
-	}
-	stop()
-	for range inbox { // messages that arrive now are dropped
-	}
-	return arrival{end: s.ending, at: last.at}
-}
-
-// send transmits the events that are due.
-func (r *Replica) send(ctx context.Context, s *session) {
-	for {
-		msg, ok := s.outbox.take(time.Now())
-		if !ok {
-			return
-		}
-		if err := r.conn.Send(ctx, msg); err != nil {
-			if s.sendErr == nil && r.reason(ctx, err) == EndFailed {
-				s.sendErr = err
-			}
-			continue
-		}
-		s.report.EventsSent++
-	}
-}
-
-// reason tells the normal ends of a connection from a failure.
-func (r *Replica) reason(ctx context.Context, err error) End {
-	switch {
-	case ctx.Err() != nil && (errors.Is(err, ctx.Err()) || errors.Is(err, context.Cause(ctx))):
-		return EndContext
-	case errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed):
-		return EndPeerGone
-	case r.opts.PeerGone != nil && errors.Is(err, r.opts.PeerGone):
-		return EndPeerGone
-	}
-	return EndFailed
+	var joined sync.WaitGroup
+	joined.Go(func() { _ = r.room.Join(ctx, r.conn, "") }) // Run returns its error
+	report, err := r.room.Run(ctx)
+	joined.Wait()
+	return report, err
 }
 
 // runError is the error of Run.
-func runError(s *session, last arrival) error {
+func runError(s *session, sendErr error, last arrival) error {
 	var errs []error
 	if s.recorder.err != nil {
 		errs = append(errs, fmt.Errorf("replica: record: %w", s.recorder.err))
 	}
-	if s.sendErr != nil {
-		errs = append(errs, fmt.Errorf("replica: send event: %w", s.sendErr))
+	if sendErr != nil {
+		errs = append(errs, fmt.Errorf("replica: send event: %w", sendErr))
 	}
 	if last.end == EndFailed {
 		errs = append(errs, fmt.Errorf("replica: receive: %w", last.err))

@@ -22,6 +22,11 @@ type Report struct {
 	EventsSent    int     `json:"events_sent"`           // messages sent by the replica, twins included
 	EventsLost    int     `json:"events_lost,omitempty"` // messages that Faults kept from being sent
 
+	// Each list of the report holds at most MaxListed entries. Omitted counts the
+	// entries that were left out.
+	Omitted        int `json:"omitted,omitempty"`
+	UtteranceCount int `json:"utterance_count"` // utterances received, listed or not
+
 	Utterances []Utterance `json:"utterances"`
 	Interrupts []Interrupt `json:"interrupts"`
 
@@ -55,7 +60,9 @@ const (
 // text have no samples and no rate.
 type Utterance struct {
 	ID      string `json:"id"`       // as the sender wrote it; empty if it gave none
-	EventID string `json:"event_id"` // as events name it
+	EventID string `json:"event_id"` // in events
+
+	Participant string `json:"participant,omitempty"` // its sender, as Room.Join names it
 
 	Chunks  int   `json:"chunks"`
 	Samples int64 `json:"samples"`
@@ -180,6 +187,19 @@ type Event struct {
 	SilenceMS     float64    `json:"silence_ms,omitempty"`     // underrun
 	Text          string     `json:"text,omitempty"`           // noted, interrupt, fault
 	Complaint     *Complaint `json:"complaint,omitempty"`      // complaint
+}
+
+// MaxListed is how many entries each list of a report holds, and how many
+// inference_ids a replica remembers.
+const MaxListed = 10_000
+
+// list appends an entry to a list of the report, or counts it as omitted.
+func list[T any](r *Report, entries *[]T, entry T) {
+	if len(*entries) >= MaxListed {
+		r.Omitted++
+		return
+	}
+	*entries = append(*entries, entry)
 }
 
 // milliseconds converts a duration, with its fraction.

@@ -6,20 +6,22 @@ import (
 	"time"
 )
 
-// Whoever looks late finds things in the order in which they happened.
-func TestAgendaCatchesUp(t *testing.T) {
+// A session that advances late still sends its events in their order.
+func TestScheduleCatchesUp(t *testing.T) {
 	script := parsed(t,
 		`{"on":"started_speaking","after_ms":70,"event":{"event_type":"conversation.second"}}`,
 		`{"on":"started_speaking","after_ms":50,"event":{"event_type":"conversation.first"}}`,
 		`{"on":"stopped_speaking","event":{"event_type":"conversation.last"}}`,
 	)
 	s := newSession((&Options{MessageLimit: -1, Script: script}).withDefaults(), epoch)
-	s.receive([]byte(echoMessage("a", longAudio, 24000, true)), epoch)
-	s.receive([]byte(echoMessage("b", longAudio, 24000, true)), epoch)
+	p := &participant{}
+	s.welcome(p, epoch)
+	s.receive(p, []byte(echoMessage("a", longAudio, 24000, true)), epoch)
+	s.receive(p, []byte(echoMessage("b", longAudio, 24000, true)), epoch)
 	s.advance(epoch.Add(time.Hour))
 	var got []string
 	for msg, ok := s.outbox.take(epoch.Add(time.Hour)); ok; msg, ok = s.outbox.take(epoch.Add(time.Hour)) {
-		fields, err := decodeObject(msg)
+		fields, err := decodeObject(msg.msg)
 		if err != nil {
 			t.Fatal(err)
 		}

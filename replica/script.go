@@ -155,12 +155,12 @@ func (s *session) happened(name string, at time.Time) {
 // sendLine sends the event of a line, with missing fields added at its end.
 func (s *session) sendLine(line Line, at time.Time) {
 	if !line.Raw {
-		line.Event = s.complete(line.Event, at)
+		line.Event = s.fillIn(line.Event, at)
 	}
-	s.outbox.post(SentScript, at, line.Event)
+	s.outbox.post(nil, SentScript, at, line.Event)
 }
 
-func (s *session) complete(event json.RawMessage, at time.Time) json.RawMessage {
+func (s *session) fillIn(event json.RawMessage, at time.Time) json.RawMessage {
 	fields, err := decodeObject(event)
 	if err != nil {
 		return event

@@ -110,8 +110,8 @@ func FuzzScript(f *testing.F) {
 			if line.After < 0 || line.Nth < 0 {
 				t.Errorf("waits for %v after %d", line.After, line.Nth)
 			}
-			if !line.Raw && !json.Valid(s.complete(line.Event, epoch)) {
-				t.Errorf("%s is completed to %s", line.Event, s.complete(line.Event, epoch))
+			if !line.Raw && !json.Valid(s.fillIn(line.Event, epoch)) {
+				t.Errorf("%s is completed to %s", line.Event, s.fillIn(line.Event, epoch))
 			}
 		}
 	})

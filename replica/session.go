@@ -2,6 +2,7 @@ package replica
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -17,20 +18,22 @@ type session struct {
 
 	joined       bool
 	conversation string                // the id that messages have to carry, once known
-	open         *utterance            // the one that chunks are added to
-	all          []*utterance          // in order of their first chunk
+	participants []*participant        // in order of their arrival
+	from         *participant          // the sender of the message that is handled
+	listed       []*utterance          // those of the report, in order of their first chunk
+	last         *utterance            // the last that was begun
 	known        map[string]*utterance // by inference_id
+	ids          []string              // of known, the oldest first
 	rate         int                   // Hz, of the last utterance of audio
 
 	outbox   outbox
 	schedule schedule[func(at time.Time)]
-	ids      idSource
+	random   idSource
 	times    map[string]int // how often each of ScriptNames has happened
 	ending   End            // why the replica itself ends the run, or empty
 
-	seq     int64
-	turn    int
-	sendErr error
+	seq  int64
+	turn int
 }
 
 func newSession(opts Options, start time.Time) *session {
@@ -42,7 +45,7 @@ func newSession(opts Options, start time.Time) *session {
 		times:        make(map[string]int),
 		recorder:     newRecorder(opts.Record),
 		outbox:       newOutbox(opts.Faults),
-		ids:          newIDSource(opts.Faults.Seed),
+		random:       newIDSource(opts.Faults.Seed),
 		report: Report{
 			Start:      start,
 			Utterances: []Utterance{},
@@ -74,12 +77,16 @@ func (s *session) advance(now time.Time) {
 
 func (s *session) join(now time.Time) {
 	due := s.start.Add(s.opts.JoinDelay)
-	if s.joined || now.Before(due) {
+	if s.joined || len(s.participants) == 0 || now.Before(due) {
 		return
+	}
+	if first := s.participants[0].since; due.Before(first) {
+		due = first
 	}
 	s.joined = true
 	s.report.JoinedMS = new(s.since(due))
-	s.sendJoined(due)
+	s.sendJoined(nil, due)
+	s.happened("joined", due)
 	s.opts.OnEvent(Event{Kind: EventJoined, AtMS: s.since(due)})
 }
 
@@ -87,9 +94,12 @@ func (s *session) join(now time.Time) {
 // false if nothing is.
 func (s *session) untilDue(now time.Time) (wait time.Duration, ok bool) {
 	if !s.joined {
+		if len(s.participants) == 0 {
+			return 0, false
+		}
 		return s.start.Add(s.opts.JoinDelay).Sub(now), true
 	}
-	for _, next := range []func(time.Time) (time.Duration, bool){s.renderer.untilDue, s.schedule.untilDue, s.outbox.queue.untilDue} {
+	for _, next := range []func(time.Time) (time.Duration, bool){s.renderer.untilDue, s.renderer.untilTimeout, s.schedule.untilDue, s.outbox.queue.untilDue} {
 		if d, is := next(now); is && (!ok || d < wait) {
 			wait, ok = d, true
 		}
@@ -97,10 +107,78 @@ func (s *session) untilDue(now time.Time) (wait time.Duration, ok bool) {
 	return wait, ok
 }
 
-// receive takes one message as it came.
-func (s *session) receive(msg []byte, at time.Time) {
+// welcome adds a participant. One that comes after the replica is told that the
+// replica has joined.
+func (s *session) welcome(p *participant, at time.Time) {
+	s.advance(at)
+	p.since = at
+	s.participants = append(s.participants, p)
+	if s.joined {
+		s.sendJoined(p, at)
+		return
+	}
+	s.join(at)
+}
+
+// depart removes a participant. An utterance that it leaves open ends; after the
+// last participant the run ends it.
+func (s *session) depart(p *participant, at time.Time, isLast bool) {
+	s.advance(at)
+	s.from = p
+	s.participants = slices.DeleteFunc(s.participants, func(other *participant) bool { return other == p })
+	u := p.open
+	p.open = nil
+	if u == nil {
+		return
+	}
+	s.complain(KindNeverDone, u.record.ID, at, "the connection ended before done was received")
+	if !isLast {
+		s.endOpen(u, at)
+	}
+}
+
+// idle ends an utterance that keeps another one waiting.
+func (s *session) idle(u *utterance, at time.Time) {
+	s.from = u.from
+	s.complain(KindNeverDone, u.record.ID, at, fmt.Sprintf("there was no chunk for %v, and another utterance waits", idleTimeout))
+	s.closeInput(u)
+	s.endOpen(u, at)
+}
+
+// endOpen ends an utterance that has had no done.
+func (s *session) endOpen(u *utterance, at time.Time) {
+	s.renderer.finish(u, at)
+	s.sendText(u, at, false)
+}
+
+// sendDue sends the events that are due.
+func (s *session) sendDue(now time.Time) {
+	for m, ok := s.outbox.take(now); ok; m, ok = s.outbox.take(now) {
+		for _, p := range s.participants {
+			if m.to == nil || m.to == p {
+				p.post(outgoing{m.msg, true})
+			}
+		}
+	}
+}
+
+// relay sends a message of one participant to the others.
+func (s *session) relay(from *participant, msg []byte) {
+	if s.opts.MessageLimit >= 0 && len(msg) > s.opts.MessageLimit {
+		return // a room does not carry it
+	}
+	for _, p := range s.participants {
+		if p != from {
+			p.post(outgoing{msg, false})
+		}
+	}
+}
+
+// receive handles one message.
+func (s *session) receive(from *participant, msg []byte, at time.Time) {
 	s.report.Messages++
 	s.advance(at)
+	s.from = from
 	if !s.joined {
 		s.complain(KindBeforeJoin, "", at, "the replica had not joined yet")
 		return
@@ -149,7 +227,7 @@ func (s *session) speak(c chunk, at time.Time) {
 	switch {
 	case u == nil:
 		u = s.beginAudio(c, at)
-	case u != s.open:
+	case u.closed:
 		s.refuse(u, c.done, at)
 		return
 	case u.isText:
@@ -159,10 +237,11 @@ func (s *session) speak(c chunk, at time.Time) {
 		s.checkRate(u, c, at)
 	}
 	s.count(u, c, at)
+	s.hold(u, int64(len(c.samples)))
 	s.renderer.add(u, c.samples, at)
 	// An utterance without an id cannot be continued.
 	if c.done || c.id == "" {
-		s.open = nil
+		s.closeInput(u)
 		s.renderer.finish(u, at)
 	}
 }
@@ -182,18 +261,40 @@ func (s *session) beginAudio(c chunk, at time.Time) *utterance {
 // begin opens the utterance of a new id.
 func (s *session) begin(u *utterance, at time.Time) {
 	id := u.record.ID
-	if s.open != nil {
-		s.complain(KindMixedIDs, id, at, fmt.Sprintf("begins before %s had done", quote(s.open.record.ID)))
-		s.renderer.finish(s.open, at)
-		s.sendText(s.open, at, false)
+	if open := s.from.open; open != nil {
+		s.complain(KindMixedIDs, id, at, fmt.Sprintf("begins before %s had done", quote(open.record.ID)))
+		s.endOpen(open, at)
 	}
-	u.lastArrival = at
+	u.from, u.lastArrival = s.from, at
+	u.record.Participant = s.from.name
 	u.record.EventID, u.record.FirstChunkMS, u.record.Underruns = s.eventID(id), s.since(at), []Underrun{}
-	s.open = u
-	s.all = append(s.all, u)
+	s.from.open = u
+	s.last = u
+	s.report.UtteranceCount++
+	list(&s.report, &s.listed, u)
+	s.hold(u, utteranceCost)
 	if id != "" {
-		s.known[id] = u
+		s.remember(id, u)
 	}
+}
+
+// remember notes the id of an utterance, and forgets the oldest of too many.
+func (s *session) remember(id string, u *utterance) {
+	if len(s.ids) >= MaxListed {
+		delete(s.known, s.ids[0])
+		s.ids = s.ids[1:]
+	}
+	s.known[id] = u
+	s.ids = append(s.ids, id)
+}
+
+// utteranceCost is the memory of an utterance without audio, in samples.
+const utteranceCost = 1024
+
+// hold counts memory that u needs until it is over, in samples.
+func (s *session) hold(u *utterance, samples int64) {
+	u.held += samples
+	u.from.hold(samples)
 }
 
 func (s *session) receiving(u *utterance, at time.Time) {
@@ -205,7 +306,7 @@ func (s *session) receiving(u *utterance, at time.Time) {
 func (s *session) eventID(id string) string {
 	switch {
 	case s.opts.IDs == IDRandom:
-		return s.ids.next()
+		return s.random.next()
 	case id == "":
 		return IDVersion3.of(fmt.Sprintf("message %d", s.report.Messages))
 	}
@@ -266,7 +367,7 @@ func (s *session) refuse(u *utterance, done bool, at time.Time) {
 }
 
 func (s *session) refusal(u *utterance, done bool) (Kind, string) {
-	isLast := u == s.all[len(s.all)-1]
+	isLast := u == s.last
 	switch {
 	case u.record.Interrupted:
 		return KindAfterInterrupt, "the utterance was interrupted"
@@ -296,14 +397,16 @@ func (s *session) interrupt(at time.Time, byOther bool) {
 	if i.Utterances == 0 {
 		text = "nothing was playing or queued"
 	}
-	s.report.Interrupts = append(s.report.Interrupts, i)
+	list(&s.report, &s.report.Interrupts, i)
 	s.opts.OnEvent(Event{Kind: EventInterrupt, AtMS: i.AtMS, Text: text})
-	s.open = nil
+	for _, p := range s.participants {
+		p.open = nil
+	}
 	s.renderer.interrupt(at)
 }
 
 func (s *session) complain(kind Kind, id string, at time.Time, text string) {
-	c := Complaint{Kind: kind, Text: text, Utterance: id, Message: s.report.Messages, AtMS: s.since(at)}
+	c := Complaint{Kind: kind, Text: text, Participant: s.from.name, Utterance: id, Message: s.report.Messages, AtMS: s.since(at)}
 	s.report.ComplaintCount++
 	if len(s.report.Complaints) < MaxComplaints {
 		s.report.Complaints = append(s.report.Complaints, c)
@@ -311,8 +414,16 @@ func (s *session) complain(kind Kind, id string, at time.Time, text string) {
 	s.opts.OnEvent(Event{Kind: EventComplaint, AtMS: c.AtMS, Utterance: id, Complaint: &c})
 }
 
+// closeInput notes that u gets no more chunks.
+func (s *session) closeInput(u *utterance) {
+	if u.from.open == u {
+		u.from.open = nil
+	}
+}
+
 // heard records samples as they are played.
 func (s *session) heard(u *utterance, samples []int16) {
+	s.hold(u, -int64(len(samples)))
 	if s.opts.OnSound != nil {
 		before := u.heard - int64(len(samples)) - s.renderer.base
 		s.opts.OnSound(s.renderer.anchor.Add(playingTime(before, u.record.Rate)), u.record.Rate, samples)
@@ -329,7 +440,9 @@ func (s *session) started(u *utterance, at time.Time) {
 
 func (s *session) underran(u *utterance, from, to time.Time) {
 	silence := milliseconds(to.Sub(from))
-	u.record.Underruns = append(u.record.Underruns, Underrun{AtMS: s.since(from), SilenceMS: silence})
+	if s.report.Underruns < MaxListed {
+		u.record.Underruns = append(u.record.Underruns, Underrun{AtMS: s.since(from), SilenceMS: silence})
+	}
 	s.report.Underruns++
 	s.report.SilenceMS += silence
 	s.recorder.silence(&u.record, silence)
@@ -342,6 +455,7 @@ func (s *session) stopped(u *utterance, at time.Time, interrupted bool) {
 	u.record.StoppedMS = new(s.since(at))
 	u.record.Interrupted = interrupted
 	u.record.DroppedSamples = u.buffered()
+	s.hold(u, -u.held)
 	s.recordPlayed(u)
 	s.sendText(u, at, interrupted)
 	if u.started || interrupted {
@@ -366,14 +480,11 @@ func (s *session) recordPlayed(u *utterance) {
 // end completes the report and the recording.
 func (s *session) end(last arrival) {
 	s.advance(last.at)
-	if s.open != nil && s.ending == "" {
-		s.complain(KindNeverDone, s.open.record.ID, last.at, "the connection ended before done was received")
-	}
 	for _, u := range s.renderer.drain(last.at) {
 		s.abandon(u)
 	}
 	s.recorder.close()
-	for _, u := range s.all {
+	for _, u := range s.listed {
 		s.report.Utterances = append(s.report.Utterances, u.record)
 	}
 	s.report.End, s.report.EndMS = last.end, s.since(last.at)

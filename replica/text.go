@@ -46,7 +46,7 @@ func (s *session) say(c textChunk, at time.Time) {
 		return
 	case u == nil:
 		u = s.beginText(c.id, at)
-	case u != s.open:
+	case u.closed:
 		s.refuse(u, c.done, at)
 		return
 	case !u.isText:
@@ -70,6 +70,7 @@ func (s *session) addText(u *utterance, c textChunk, at time.Time) {
 	s.countArrival(u, at)
 	u.record.Done = c.done
 	u.record.Text += c.text
+	s.hold(u, int64(len(c.text)))
 	whole, rest := u.unfinished+c.text, ""
 	if !ends {
 		whole, rest = splitTag(whole)
@@ -80,7 +81,7 @@ func (s *session) addText(u *utterance, c textChunk, at time.Time) {
 		length = max(length, shortestSaying-playingTime(u.received, textRate))
 	}
 	if ends {
-		s.open = nil
+		s.closeInput(u)
 	}
 	s.renderer.addTime(u, int64(length/time.Millisecond), ends, at)
 	s.sendText(u, at, false)
@@ -89,7 +90,7 @@ func (s *session) addText(u *utterance, c textChunk, at time.Time) {
 // respond answers a user's turn by repeating it.
 func (s *session) respond(c textChunk, at time.Time) {
 	s.turn++
-	s.report.Responds = append(s.report.Responds, Respond{AtMS: s.since(at), Text: c.text, Turn: s.turn})
+	list(&s.report, &s.report.Responds, Respond{AtMS: s.since(at), Text: c.text, Turn: s.turn})
 	s.addText(s.beginText("", at), c, at)
 }
 

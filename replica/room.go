@@ -1,0 +1,359 @@
+package replica
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"io"
+	"maps"
+	"net"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// inboxSize is how many messages may wait for the session. Each has its time
+	// of arrival, so waiting does not change how it is judged.
+	inboxSize = 256
+
+	// outboxSize is how many messages may wait for a participant to read them.
+	outboxSize = 1024
+
+	// maxHeld is how many samples of one participant are held before its
+	// messages are read no faster than they play: 5.8 minutes at 24 kHz.
+	maxHeld = 8 << 20
+
+	// goodbyeTimeout bounds the wait for the last events to be sent when the
+	// replica itself leaves.
+	goodbyeTimeout = 5 * time.Second
+)
+
+// The errors of Room.Join, for errors.Is.
+var (
+	// ErrEnded means that the room has ended and that nobody can join it.
+	ErrEnded = errors.New("replica: the room has ended")
+	// ErrTooSlow means that a participant did not read its messages.
+	ErrTooSlow = errors.New("replica: the participant does not read its messages")
+)
+
+// Room is one replica and its participants, as in a video room. Everybody gets
+// every event of the replica, and every message of the other participants, as
+// broadcast messages of a Daily room do. Everybody may interrupt all speech.
+//
+// The documentation does not say what the service does with two senders at
+// once. This replica plays each utterance whole: utterances play in the order of
+// their first chunks, and one that begins while another plays waits for its end.
+// An open utterance ends when its sender leaves, and when it has had no chunk
+// for 5 s while another waits.
+//
+// A participant whose audio fills the render buffer is read at the speed of
+// playback, so that the room holds a bounded amount of audio.
+type Room struct {
+	opts  Options
+	inbox chan arrival
+	ended chan struct{} // closed when Run reads inbox no longer
+
+	reading sync.Mutex // held while a message is put into inbox, and during a stall
+	stall   stall
+
+	writers sync.WaitGroup
+	sent    atomic.Int64 // events
+
+	mu      sync.Mutex
+	members map[*participant]bool
+	closed  bool  // nobody can join
+	sendErr error // the first failure to send an event
+}
+
+// participant is one connection in a room.
+type participant struct {
+	name   string
+	conn   Conn
+	cancel context.CancelCauseFunc // ends reader and writer
+	out    chan outgoing           // closed when it has left
+	done   chan struct{}           // closed when the writer has ended
+
+	held  atomic.Int64  // samples received and not yet played
+	space chan struct{} // signalled when held has become less
+
+	// Of the session:
+	since  time.Time  // when it came
+	open   *utterance // the one that its chunks are added to
+	closed bool       // nothing more is posted
+}
+
+// outgoing is a message on its way to a participant.
+type outgoing struct {
+	msg     []byte
+	isEvent bool // of the replica, not of another participant
+}
+
+// arrival is what a participant's reader reports: that it has come, a message,
+// or the end of its connection.
+type arrival struct {
+	from   *participant
+	joins  bool
+	msg    []byte
+	err    error
+	end    End // why there is an error
+	at     time.Time
+	stalls bool // the room stalls after it
+}
+
+// NewRoom returns a room in which nobody is. A nil opts means the defaults.
+func NewRoom(opts *Options) *Room {
+	o := opts.withDefaults()
+	return &Room{
+		opts: o, inbox: make(chan arrival, inboxSize), ended: make(chan struct{}), members: map[*participant]bool{},
+		stall: stall{after: o.Faults.StallAfter, time: o.Faults.StallFor, limit: o.MessageLimit},
+	}
+}
+
+// Join adds a participant and returns when it has left, ctx has ended or the
+// room has. It returns ErrEnded if the room had ended before, and the error of
+// the connection if that failed. name is for reports and may be empty. Join does
+// not close conn.
+func (r *Room) Join(ctx context.Context, conn Conn, name string) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	p := &participant{
+		name: name, conn: conn, cancel: cancel, space: make(chan struct{}, 1),
+		out: make(chan outgoing, outboxSize), done: make(chan struct{}),
+	}
+	if !r.add(p) {
+		return ErrEnded
+	}
+	r.writers.Go(func() { r.write(ctx, p) })
+	last := r.read(ctx, p)
+	<-p.done
+	if last.end == EndFailed {
+		return last.err
+	}
+	if cause := context.Cause(ctx); errors.Is(cause, ErrTooSlow) {
+		return cause
+	}
+	return nil
+}
+
+func (r *Room) add(p *participant) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.closed {
+		r.members[p] = true
+	}
+	return !r.closed
+}
+
+// Run plays until the last participant has left, ctx ends or a fault ends it,
+// and returns as Replica.Run does. It waits for the first participant. Run must
+// be called once.
+func (r *Room) Run(ctx context.Context) (Report, error) {
+	s := newSession(r.opts, time.Now())
+	end := r.serve(ctx, s)
+	for _, p := range r.shut(nil) {
+		p.close()
+	}
+	close(r.ended)
+	r.writers.Wait()
+	s.end(end)
+	s.report.EventsSent = int(r.sent.Load())
+	return s.report, runError(s, r.sendErr, end)
+}
+
+// serve runs the session until it ends, and returns why it ended.
+func (r *Room) serve(ctx context.Context, s *session) arrival {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	over := ctx.Done()
+	for {
+		select {
+		case a := <-r.inbox:
+			if end, isOver := r.take(s, a); isOver {
+				return end
+			}
+		case <-timer.C:
+			s.advance(time.Now())
+		case <-over:
+			if len(r.shut(context.Cause(ctx))) == 0 {
+				return arrival{end: EndContext, at: time.Now()}
+			}
+			over = nil // the last participant to leave ends the run
+		}
+		s.sendDue(time.Now())
+		timer.Stop()
+		if wait, ok := s.untilDue(time.Now()); ok {
+			timer.Reset(wait)
+		}
+	}
+}
+
+// take handles an arrival; isOver reports whether it ends the run.
+func (r *Room) take(s *session, a arrival) (end arrival, isOver bool) {
+	switch {
+	case a.joins:
+		s.welcome(a.from, a.at)
+	case a.err != nil:
+		isLast := r.remove(a.from)
+		s.depart(a.from, a.at, isLast)
+		return a, isLast
+	default:
+		s.relay(a.from, a.msg)
+		s.receive(a.from, a.msg, a.at)
+		if a.stalls {
+			s.fault(a.at, "stops reading")
+		}
+	}
+	if s.ending == "" {
+		return arrival{}, false
+	}
+	r.leave(s)
+	return arrival{end: s.ending, at: a.at}, true
+}
+
+// leave ends the connections for a fault of the replica.
+func (r *Room) leave(s *session) {
+	if s.ending == EndDied {
+		r.opts.Die()
+		return
+	}
+	s.sendDue(time.Now())
+	timeout := time.NewTimer(goodbyeTimeout)
+	defer timeout.Stop()
+	for _, p := range s.participants {
+		p.close()
+		select {
+		case <-p.done:
+		case <-timeout.C:
+			return
+		}
+	}
+}
+
+// remove forgets a participant and ends its connection. The last one closes the
+// room.
+func (r *Room) remove(p *participant) (isLast bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.members, p)
+	r.closed = r.closed || len(r.members) == 0
+	p.cancel(nil)
+	p.close()
+	return len(r.members) == 0
+}
+
+// shut closes the room, ends the connections of its participants and returns
+// them.
+func (r *Room) shut(cause error) []*participant {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.closed = true
+	for p := range r.members {
+		p.cancel(cause)
+	}
+	return slices.Collect(maps.Keys(r.members))
+}
+
+// read passes messages to the session until the connection ends.
+func (r *Room) read(ctx context.Context, p *participant) arrival {
+	r.put(ctx, arrival{from: p, joins: true, at: time.Now()})
+	for {
+		p.waitForSpace(ctx)
+		msg, err := p.conn.Receive(ctx)
+		a := arrival{from: p, msg: msg, err: err, end: r.reason(ctx, err), at: time.Now()}
+		if !r.put(ctx, a) || err != nil {
+			return a
+		}
+	}
+}
+
+// put passes an arrival to the session; ok is false if the room has ended.
+func (r *Room) put(ctx context.Context, a arrival) (ok bool) {
+	r.reading.Lock()
+	defer r.reading.Unlock()
+	a.stalls = a.msg != nil && r.stall.beginsAfter(a.msg)
+	select {
+	case r.inbox <- a:
+	case <-r.ended:
+		return false
+	}
+	if a.stalls {
+		r.stall.wait(ctx)
+	}
+	return true
+}
+
+// write sends what is posted to p until p is closed.
+func (r *Room) write(ctx context.Context, p *participant) {
+	defer close(p.done)
+	for m := range p.out {
+		err := p.conn.Send(ctx, m.msg)
+		switch {
+		case err == nil && m.isEvent:
+			r.sent.Add(1)
+		case err != nil && r.reason(ctx, err) == EndFailed:
+			r.failToSend(err)
+		}
+	}
+}
+
+func (r *Room) failToSend(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.sendErr = cmp.Or(r.sendErr, err)
+}
+
+// reason tells the normal ends of a connection from a failure.
+func (r *Room) reason(ctx context.Context, err error) End {
+	switch {
+	case ctx.Err() != nil && (errors.Is(err, ctx.Err()) || errors.Is(err, context.Cause(ctx))):
+		return EndContext
+	case errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed):
+		return EndPeerGone
+	case r.opts.PeerGone != nil && errors.Is(err, r.opts.PeerGone):
+		return EndPeerGone
+	}
+	return EndFailed
+}
+
+// post queues a message for p. A participant that lets events pile up is
+// removed; messages of others are dropped before that.
+func (p *participant) post(m outgoing) {
+	if !m.isEvent && len(p.out) > cap(p.out)/2 {
+		return
+	}
+	select {
+	case p.out <- m:
+	default:
+		p.cancel(ErrTooSlow)
+	}
+}
+
+// close ends the writer once it has sent what is queued. The session calls it.
+func (p *participant) close() {
+	if !p.closed {
+		p.closed = true
+		close(p.out)
+	}
+}
+
+// hold counts samples that the room holds for p, or no longer holds.
+func (p *participant) hold(samples int64) {
+	if p.held.Add(samples) <= maxHeld && samples < 0 {
+		select {
+		case p.space <- struct{}{}:
+		default: // the reader knows
+		}
+	}
+}
+
+// waitForSpace waits until the room can take more audio of p.
+func (p *participant) waitForSpace(ctx context.Context) {
+	for p.held.Load() > maxHeld && ctx.Err() == nil {
+		select {
+		case <-p.space:
+		case <-ctx.Done():
+		}
+	}
+}
