@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -233,14 +234,14 @@ func TestParticipantThatReadsNothing(t *testing.T) {
 type flood struct {
 	*pipe
 	msg      []byte
-	received int
+	received atomic.Int64
 }
 
 func (f *flood) Receive(ctx context.Context) ([]byte, error) {
 	if ctx.Err() != nil {
 		return nil, io.EOF
 	}
-	f.received++
+	f.received.Add(1)
 	return f.msg, nil
 }
 
@@ -255,18 +256,18 @@ func TestHeldAudioIsBounded(t *testing.T) {
 		r.joined.Go(func() { _ = r.room.Join(ctx, f, "") })
 		synctest.Wait()
 		most := maxHeld/chunk + inboxSize + 2
-		full := f.received
+		full := int(f.received.Load())
 		if full < maxHeld/chunk || full > most {
 			t.Errorf("%d chunks were received at once, want %d to %d", full, maxHeld/chunk, most)
 		}
 		time.Sleep(100 * time.Second)
 		synctest.Wait()
-		if more := f.received - full; more > 100+inboxSize+2 {
+		if more := int(f.received.Load()) - full; more > 100+inboxSize+2 {
 			t.Errorf("%d more were received while 100 were played", more)
 		}
 		time.Sleep(300 * time.Second)
 		synctest.Wait()
-		if more := f.received - full; more < 300-inboxSize {
+		if more := int(f.received.Load()) - full; more < 300-inboxSize {
 			t.Errorf("only %d more were received while 400 were played", more)
 		}
 		cancel()
