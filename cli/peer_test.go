@@ -113,7 +113,7 @@ func TestRoomKey(t *testing.T) {
 	}
 	r.stop()
 	r.ended.Wait()
-	if said := r.stderr.String(); r.code != 0 && r.code != 1 || strings.Contains(said, "canary") || strings.Count(said, "a sender has come") != 3 {
+	if said := r.stderr.String(); r.code != 0 && r.code != 1 || strings.Contains(said, "canary") || strings.Count(said, "sender connected") != 3 {
 		t.Errorf("code %d: %s", r.code, said)
 	}
 }

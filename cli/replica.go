@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -8,15 +9,14 @@ import (
 	"net"
 	"net/url"
 	"os"
-	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 
 	"github.com/urfave/cli/v2"
 
 	"echocast/internal/opusencoder"
 	"echocast/replica"
+	"echocast/replica/serve"
 	"echocast/rtc"
 )
 
@@ -143,10 +143,7 @@ type serving struct {
 	quiet   bool
 	json    bool
 
-	user  string
-	sound *soundOut // nil where this build cannot encode it
-
-	options replica.Options // what each connection begins with
+	user string
 
 	mu     sync.Mutex // one line at a time
 	failed error      // the first thing that went wrong on this side
@@ -167,21 +164,25 @@ key, and TLS, so that nobody else can come or listen in:
   echocast replica --listen 0.0.0.0:8870 --room-key-file KEY --tls-cert C.pem --tls-key K.pem
 ` + helpPeer + `
 
+It is one room: everybody who is connected gets its events and hears it, may speak,
+and may interrupt. Utterances of two senders are played one after the other. A
+session begins with the first connection and ends when everybody has left.
+
 It can misbehave, so that a sender can be tested: --fault list lists the ways, and
-each connection gets them anew. --script plays events from a FILE of JSON lines:
+each session gets them anew. --script plays events from a FILE of JSON lines:
   {"after_ms":1500,"event":{"message_type":"conversation","event_type":"conversation.tool_call",...}}
   {"on":"conversation.tool_result","nth":1,"after_ms":100,"event":{...}}
 after the replica has joined, or after what "on" names has happened so often. A seq
 and a timestamp are filled in, except with "raw":true.`,
 		Flags: append([]cli.Flag{
 			&cli.StringFlag{Name: "listen", Value: "127.0.0.1:8870", Destination: &s.listen, Usage: "`ADDRESS` to listen on; port 0 takes a free one"},
-			&cli.StringFlag{Name: "record", Destination: &s.record, Usage: "write what is heard to `FILE` (WAV); later connections get FILE-2 and so on"},
+			&cli.StringFlag{Name: "record", Destination: &s.record, Usage: "write what is heard to `FILE` (WAV); later sessions get new files FILE-2 and so on"},
 			&cli.IntFlag{Name: "max-message", Value: replica.DefaultMessageLimit, Destination: &s.limit, Usage: "drop messages of more than `BYTES`"},
 			&cli.StringSliceFlag{Name: "fault", Usage: "do `NAME[=VALUE][,NAME...]` wrong, such as delay=300ms; may be repeated, and list lists them"},
 			&cli.StringFlag{Name: "script", Destination: &s.script, Usage: "send the events in `FILE` beside the replica's own"},
 			&cli.StringFlag{Name: "user", Destination: &s.user, DefaultText: "silent", Usage: "play `FILE` as the user's microphone to each connection that hears"},
-			&cli.BoolFlag{Name: "once", Destination: &s.once, DisableDefaultText: true, Usage: "end after the first connection"},
-			&cli.BoolFlag{Name: "json", Destination: &s.json, DisableDefaultText: true, Usage: "print the report of each connection as a JSON line on stdout"},
+			&cli.BoolFlag{Name: "once", Destination: &s.once, DisableDefaultText: true, Usage: "end when everybody has left"},
+			&cli.BoolFlag{Name: "json", Destination: &s.json, DisableDefaultText: true, Usage: "print the report of each session as a JSON line on stdout"},
 			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Destination: &s.quiet, DisableDefaultText: true, Usage: "say nothing but errors"},
 		}, s.peer.listenFlags()...),
 		Action: func(c *cli.Context) error {
@@ -198,22 +199,16 @@ and a timestamp are filled in, except with "raw":true.`,
 }
 
 func (s *serving) run(ctx context.Context) error {
-	if err := checkRecord(s.record, nil); err != nil {
+	options, err := s.prepare()
+	if err != nil {
 		return err
 	}
-	if err := first(checkUser(s.user), s.prepare()); err != nil {
-		return err
-	}
-	s.sound = newSoundOut()
-	defer s.sound.close()
 	listener, err := s.open()
 	if err != nil {
 		return err
 	}
-	var sessions sync.WaitGroup
-	err = s.accept(ctx, listener, &sessions)
-	sessions.Wait()
-	_ = listener.Close() // the sessions have ended
+	err = serve.Run(ctx, listener, options)
+	_ = listener.Close() // no connection is left
 	if _, ok := errors.AsType[signalled](err); ok {
 		err = nil // Ctrl-C is how it ends
 	}
@@ -269,14 +264,87 @@ func dialled(listening string) (address string, public bool) {
 	return u.String(), !ip.IsLoopback()
 }
 
-// prepare reads what the replica is to do beside its duty.
-func (s *serving) prepare() (err error) {
-	if err := setFaults(&s.options, s.faults); err != nil {
-		return err
+// prepare checks the options and reads the script.
+func (s *serving) prepare() (*serve.Options, error) {
+	if err := checkRecord(s.record, nil); err != nil {
+		return nil, err
 	}
-	s.options.Die = func() { os.Exit(exitKilled) }
-	s.options.Script, err = readScript(s.script)
-	return err
+	if s.user != "" {
+		if _, err := os.Stat(s.user); err != nil {
+			return nil, &inputError{s.user, fmt.Errorf("--user: %w", plain(err))}
+		}
+	}
+	options := &serve.Options{Record: s.record, User: s.user, Once: s.once, Observer: s.observer()}
+	options.Replica.MessageLimit = s.limit
+	options.Replica.Die = func() { os.Exit(exitKilled) }
+	if err := setFaults(&options.Replica, s.faults); err != nil {
+		return nil, err
+	}
+	script, err := readScript(s.script)
+	options.Replica.Script = script
+	return options, err
+}
+
+func (s *serving) observer() serve.Observer {
+	return serve.Observer{
+		Join: func(connection int, hears bool) {
+			s.say("connection %d: %s connected", connection, map[bool]string{false: "sender", true: "listener"}[hears])
+		},
+		Leave: func(connection int, err error) {
+			if err != nil {
+				s.warn("connection %d: %s", connection, firstLine(err.Error()))
+				return
+			}
+			s.say("connection %d: disconnected", connection)
+		},
+		Event: s.event, Utterance: s.utterance, Report: s.report,
+		Fail: func(err error) { s.warn("%s", firstLine(err.Error())) },
+	}
+}
+
+// event prints what happens. A fault that comes with time is nobody's.
+func (s *serving) event(e replica.Event) {
+	who := cmp.Or(e.Participant, "the room")
+	switch e.Kind {
+	case replica.EventStarted:
+		s.say("%s: %s: speaking", who, e.Utterance)
+	case replica.EventUnderrun:
+		s.say("%s: %s: ran out of audio for %.0f ms", who, e.Utterance, e.SilenceMS)
+	case replica.EventComplaint:
+		s.say("%s: complaint: %s", who, e.Complaint.Text)
+	case replica.EventFault:
+		s.say("%s: fault: the replica %s", who, e.Text)
+	case replica.EventInterrupt:
+		s.say("%s: interrupted: %s", who, e.Text)
+	case replica.EventNoted:
+		s.say("%s: received %s", who, e.Text)
+	}
+}
+
+func (s *serving) utterance(u replica.Utterance) {
+	end := "said to its end"
+	switch {
+	case u.Interrupted:
+		end = "interrupted"
+	case !u.Done:
+		end = "left without an end"
+	}
+	s.say("%s: %s: %s: %.3f s heard, %s", u.Participant, u.ID, end, u.PlayedSeconds, counted(len(u.Underruns), "underrun"))
+}
+
+func (s *serving) report(report replica.Report) {
+	why := "everybody has left"
+	if report.End == replica.EndLeft {
+		why = "the replica has left"
+	}
+	s.say("%s: %s, %.3f s heard, %s, %s", why,
+		counted(report.UtteranceCount, "utterance"), report.PlayedSeconds, counted(report.Underruns, "underrun"), counted(report.ComplaintCount, "complaint"))
+	if s.json {
+		line, _ := json.Marshal(report) // numbers and strings always marshal
+		if _, err := s.streams.Out.Write(append(line, '\n')); err != nil {
+			s.fail(stdoutError{err})
+		}
+	}
 }
 
 // fail says what went wrong, and makes it the exit code.
@@ -285,131 +353,6 @@ func (s *serving) fail(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.failed = first(s.failed, err)
-}
-
-func (s *serving) accept(ctx context.Context, listener *rtc.Listener, sessions *sync.WaitGroup) error {
-	for n := 1; ; n++ {
-		conn, err := listener.Accept(ctx)
-		if err != nil {
-			return cancelled(ctx, err)
-		}
-		sessions.Go(func() { s.serve(ctx, conn, n) })
-		if s.once {
-			return nil
-		}
-	}
-}
-
-// serve is the replica of one connection.
-func (s *serving) serve(ctx context.Context, conn *rtc.Conn, n int) {
-	defer conn.Close()
-	options := s.options
-	options.MessageLimit, options.PeerGone = s.limit, rtc.ErrPeerGone
-	options.OnEvent = func(e replica.Event) { s.event(n, e) }
-	options.OnUtterance = func(u replica.Utterance) { s.utterance(n, u) }
-	if name := s.recording(n); name != "" {
-		file, err := os.Create(name)
-		if err != nil {
-			s.fail(fmt.Errorf("--record %s: %w", name, plain(err)))
-		} else {
-			defer file.Close()
-			options.Record = file
-		}
-	}
-	who := "a sender"
-	if conn.HasSound() {
-		who = "one who hears"
-	}
-	s.say("connection %d: %s has come", n, who)
-	silence := s.sounds(ctx, conn, &options)
-	report, err := replica.New(conn, &options).Run(ctx)
-	silence()
-	switch {
-	case errors.Is(err, rtc.ErrLost): // the sender's doing
-		s.warn("connection %d: %s", n, firstLine(err.Error()))
-	case err != nil:
-		s.fail(fmt.Errorf("connection %d: %w", n, err))
-	}
-	s.report(n, report)
-}
-
-// sounds lets a connection hear what is said here, if it asked for that, and
-// what it is to say be heard. The function it returns ends that.
-func (s *serving) sounds(ctx context.Context, conn *rtc.Conn, options *replica.Options) (end func()) {
-	utterance := options.OnUtterance
-	options.OnSound = s.sound.play
-	options.OnUtterance = func(u replica.Utterance) {
-		s.sound.pause()
-		utterance(u)
-	}
-	if !conn.HasSound() {
-		return func() {}
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	var user sync.WaitGroup
-	if s.user != "" {
-		user.Go(func() {
-			if err := userSpeaks(ctx, s.user, conn); err != nil {
-				s.fail(&inputError{s.user, err})
-			}
-		})
-	}
-	remove := s.sound.add(conn)
-	return func() {
-		remove()
-		cancel()
-		user.Wait()
-	}
-}
-
-// recording is the name of the file for connection n.
-func (s *serving) recording(n int) string {
-	if s.record == "" || n == 1 {
-		return s.record
-	}
-	ext := filepath.Ext(s.record)
-	return fmt.Sprintf("%s-%d%s", strings.TrimSuffix(s.record, ext), n, ext)
-}
-
-func (s *serving) event(n int, e replica.Event) {
-	switch e.Kind {
-	case replica.EventStarted:
-		s.say("connection %d: %s: speaking", n, e.Utterance)
-	case replica.EventUnderrun:
-		s.say("connection %d: %s: ran out of audio for %.0f ms", n, e.Utterance, e.SilenceMS)
-	case replica.EventComplaint:
-		s.say("connection %d: complaint: %s", n, e.Complaint.Text)
-	case replica.EventFault:
-		s.say("connection %d: fault: the replica %s", n, e.Text)
-	case replica.EventNoted:
-		s.say("connection %d: received %s", n, e.Text)
-	}
-}
-
-func (s *serving) utterance(n int, u replica.Utterance) {
-	end := "said to its end"
-	switch {
-	case u.Interrupted:
-		end = "interrupted"
-	case !u.Done:
-		end = "left without an end"
-	}
-	s.say("connection %d: %s: %s: %.3f s heard, %s", n, u.ID, end, u.PlayedSeconds, counted(len(u.Underruns), "underrun"))
-}
-
-func (s *serving) report(n int, report replica.Report) {
-	who := "the sender"
-	if report.End == replica.EndLeft {
-		who = "the replica"
-	}
-	s.say("connection %d: %s has left: %s, %.3f s heard, %s, %s", n, who,
-		counted(len(report.Utterances), "utterance"), report.PlayedSeconds, counted(report.Underruns, "underrun"), counted(report.ComplaintCount, "complaint"))
-	if s.json {
-		line, _ := json.Marshal(report) // numbers and strings always marshal
-		if _, err := s.streams.Out.Write(append(line, '\n')); err != nil {
-			s.fail(stdoutError{err})
-		}
-	}
 }
 
 func (s *serving) say(format string, args ...any) {

@@ -180,7 +180,8 @@ const (
 // are zero.
 type Event struct {
 	Kind          EventKind  `json:"event"`
-	AtMS          float64    `json:"at_ms"` // milliseconds since Run began
+	AtMS          float64    `json:"at_ms"`                 // milliseconds since Run began
+	Participant   string     `json:"participant,omitempty"` // who caused it, as Room.Join names it
 	Utterance     string     `json:"utterance,omitempty"`
 	PlayedSeconds float64    `json:"played_seconds,omitempty"` // stopped
 	Interrupted   bool       `json:"interrupted,omitempty"`    // stopped

@@ -111,6 +111,13 @@ func NewRoom(opts *Options) *Room {
 	}
 }
 
+// HasEnded reports whether nobody can join any more.
+func (r *Room) HasEnded() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.closed
+}
+
 // Join adds a participant and returns when it has left, ctx has ended or the
 // room has. It returns ErrEnded if the room had ended before, and the error of
 // the connection if that failed. name is for reports and may be empty. Join does

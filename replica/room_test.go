@@ -102,10 +102,11 @@ func TestEverybodyInTheRoomGetsEvents(t *testing.T) {
 	var a, b *member
 	report, err := inRoom(t, unlimited, func(r *roomTest) {
 		a = r.join("a")
-		a.say("one", 1000, true)
+		a.say("one", 1000, false)
 		a.at(200)
 		b = r.join("b")
 		b.at(500).interrupt()
+		a.at(550).say("one", 100, false) // it may not know yet
 		b.at(600)
 		b.leave()
 		a.say("two", 100, true)
@@ -117,7 +118,7 @@ func TestEverybodyInTheRoomGetsEvents(t *testing.T) {
 	}
 	wantMessages(t, "a", a.messages, "0 system.replica_joined", "0 system.pal_joined", "0 started_speaking",
 		"500 interrupt", "500 stopped_speaking interrupted", "600 started_speaking", "700 stopped_speaking")
-	wantMessages(t, "b", b.messages, "200 system.replica_joined", "200 system.pal_joined", "500 stopped_speaking interrupted")
+	wantMessages(t, "b", b.messages, "200 system.replica_joined", "200 system.pal_joined", "500 stopped_speaking interrupted", "550 echo")
 }
 
 func TestTwoSenders(t *testing.T) {

@@ -200,7 +200,7 @@ func (s *session) receive(from *participant, msg []byte, at time.Time) {
 		s.respond(m.text, at)
 	case actionReport:
 		m.entry.addTo(&s.report, s.since(at))
-		s.opts.OnEvent(Event{Kind: EventNoted, AtMS: s.since(at), Text: m.event})
+		s.opts.OnEvent(Event{Kind: EventNoted, AtMS: s.since(at), Participant: s.from.name, Text: m.event})
 	case actionNone:
 		return
 	}
@@ -298,7 +298,7 @@ func (s *session) hold(u *utterance, samples int64) {
 }
 
 func (s *session) receiving(u *utterance, at time.Time) {
-	s.opts.OnEvent(Event{Kind: EventReceiving, AtMS: s.since(at), Utterance: u.record.ID})
+	s.opts.OnEvent(Event{Kind: EventReceiving, AtMS: s.since(at), Participant: u.from.name, Utterance: u.record.ID})
 }
 
 // eventID is the id of an utterance in events. An utterance without an id gets a
@@ -386,7 +386,7 @@ func (s *session) refusal(u *utterance, done bool) (Kind, string) {
 func (s *session) interrupt(at time.Time, byOther bool) {
 	i := Interrupt{AtMS: s.since(at), ByOther: byOther, Utterances: len(s.renderer.queue)}
 	for _, u := range s.renderer.queue {
-		if byOther {
+		if byOther || u.from != s.from {
 			u.graceUntil = at.Add(interruptGrace)
 		}
 		if !u.isText {
@@ -398,7 +398,11 @@ func (s *session) interrupt(at time.Time, byOther bool) {
 		text = "nothing was playing or queued"
 	}
 	list(&s.report, &s.report.Interrupts, i)
-	s.opts.OnEvent(Event{Kind: EventInterrupt, AtMS: i.AtMS, Text: text})
+	e := Event{Kind: EventInterrupt, AtMS: i.AtMS, Text: text}
+	if !byOther {
+		e.Participant = s.from.name
+	}
+	s.opts.OnEvent(e)
 	for _, p := range s.participants {
 		p.open = nil
 	}
@@ -411,7 +415,7 @@ func (s *session) complain(kind Kind, id string, at time.Time, text string) {
 	if len(s.report.Complaints) < MaxComplaints {
 		s.report.Complaints = append(s.report.Complaints, c)
 	}
-	s.opts.OnEvent(Event{Kind: EventComplaint, AtMS: c.AtMS, Utterance: id, Complaint: &c})
+	s.opts.OnEvent(Event{Kind: EventComplaint, AtMS: c.AtMS, Participant: s.from.name, Utterance: id, Complaint: &c})
 }
 
 // closeInput notes that u gets no more chunks.
@@ -435,7 +439,7 @@ func (s *session) started(u *utterance, at time.Time) {
 	u.record.StartedMS = new(s.since(at))
 	s.sendText(u, at, false)
 	s.sendStarted(u, at)
-	s.opts.OnEvent(Event{Kind: EventStarted, AtMS: s.since(at), Utterance: u.record.ID})
+	s.opts.OnEvent(Event{Kind: EventStarted, AtMS: s.since(at), Participant: u.from.name, Utterance: u.record.ID})
 }
 
 func (s *session) underran(u *utterance, from, to time.Time) {
@@ -446,7 +450,7 @@ func (s *session) underran(u *utterance, from, to time.Time) {
 	s.report.Underruns++
 	s.report.SilenceMS += silence
 	s.recorder.silence(&u.record, silence)
-	s.opts.OnEvent(Event{Kind: EventUnderrun, AtMS: s.since(from), Utterance: u.record.ID, SilenceMS: silence})
+	s.opts.OnEvent(Event{Kind: EventUnderrun, AtMS: s.since(from), Participant: u.from.name, Utterance: u.record.ID, SilenceMS: silence})
 }
 
 // stopped completes the record of u. There is no event for an utterance that had
@@ -460,7 +464,7 @@ func (s *session) stopped(u *utterance, at time.Time, interrupted bool) {
 	s.sendText(u, at, interrupted)
 	if u.started || interrupted {
 		s.sendStopped(u, at)
-		s.opts.OnEvent(Event{Kind: EventStopped, AtMS: s.since(at), Utterance: u.record.ID, PlayedSeconds: u.record.PlayedSeconds, Interrupted: interrupted})
+		s.opts.OnEvent(Event{Kind: EventStopped, AtMS: s.since(at), Participant: u.from.name, Utterance: u.record.ID, PlayedSeconds: u.record.PlayedSeconds, Interrupted: interrupted})
 	}
 	s.opts.OnUtterance(u.record)
 }

@@ -1,9 +1,8 @@
-package cli
+package serve
 
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"math"
 	"os"
@@ -21,8 +20,8 @@ import (
 // opusClock is what the timestamps of Opus count, in Hz.
 const opusClock = 48000
 
-// spokenFrame is the playing time of a packet.
-const spokenFrame = 20 * time.Millisecond
+// frameTime is the playing time of a packet of sound.
+const frameTime = 20 * time.Millisecond
 
 // soundBacklog is how many pieces of sound wait to be encoded, some 20 s.
 const soundBacklog = 1024
@@ -216,11 +215,11 @@ func (v *voice) close() {
 	}
 }
 
-// userSpeaks plays a file as the user's microphone, in real time, once.
-func userSpeaks(ctx context.Context, name string, conn *rtc.Conn) error {
+// playUser plays a file once to conn, as the microphone of a user.
+func playUser(ctx context.Context, name string, conn *rtc.Conn) error {
 	file, err := os.Open(name)
 	if err != nil {
-		return plain(err)
+		return err
 	}
 	defer file.Close()
 	in, err := audio.Open(file, nil)
@@ -238,7 +237,7 @@ func userSpeaks(ctx context.Context, name string, conn *rtc.Conn) error {
 	start := time.Now()
 	send := func(packet *rtp.Packet) { _ = conn.Play(rtc.SoundUser, packet) }
 	for n := 0; ; n++ {
-		p, err := nextPiece(source, start.Add(time.Duration(n)*spokenFrame))
+		p, err := nextPiece(source, start.Add(time.Duration(n)*frameTime))
 		if errors.Is(err, io.EOF) {
 			return v.flush(send)
 		}
@@ -282,15 +281,4 @@ func sleepUntil(ctx context.Context, at time.Time) bool {
 	case <-ctx.Done():
 		return false
 	}
-}
-
-// checkUser refuses a microphone that could not be heard.
-func checkUser(name string) error {
-	if name == "" {
-		return nil
-	}
-	if _, err := os.Stat(name); err != nil {
-		return &inputError{name, fmt.Errorf("--user: %w", plain(err))}
-	}
-	return nil
 }

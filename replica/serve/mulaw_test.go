@@ -1,4 +1,4 @@
-package cli
+package serve
 
 import (
 	"math"
@@ -30,7 +30,7 @@ func carried(t *testing.T, rate int, hertz float64) []int16 {
 		if err != nil || len(payload) != 160 {
 			t.Fatalf("%d bytes, %v", len(payload), err)
 		}
-		now := start.Add(time.Duration(n) * spokenFrame)
+		now := start.Add(time.Duration(n) * frameTime)
 		track.Push(hear.Packet{SSRC: 1, Sequence: uint16(n), Timestamp: uint32(960 * n), Payload: payload, Coding: hear.MuLaw}, now)
 	}
 	return mixer.Drain()

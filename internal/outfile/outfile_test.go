@@ -1,0 +1,79 @@
+package outfile
+
+import (
+	"os"
+	"path/filepath"
+	"runtime"
+	"testing"
+)
+
+func TestCreateIsPrivate(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows has no such modes")
+	}
+	folder := t.TempDir()
+	public := filepath.Join(folder, "public")
+	if err := os.WriteFile(public, []byte("old"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(public, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for name, mode := range map[string]os.FileMode{filepath.Join(folder, "new"): 0o600, public: 0o644} {
+		file, err := Create(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		info, err := file.Stat()
+		_ = file.Close()
+		if err != nil || info.Mode().Perm() != mode || info.Size() != 0 {
+			t.Errorf("%s has mode %v and %d bytes, want %v and none", name, info.Mode(), info.Size(), mode)
+		}
+	}
+}
+
+func TestCreateNumberedNeverReplaces(t *testing.T) {
+	folder := t.TempDir()
+	name := filepath.Join(folder, "heard.wav")
+	if err := os.WriteFile(filepath.Join(folder, "heard-2.wav"), []byte("precious"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"heard-3.wav", "heard-4.wav"} {
+		file, err := CreateNumbered(name, 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = file.Close()
+		if filepath.Base(file.Name()) != want {
+			t.Errorf("created %s, want %s", file.Name(), want)
+		}
+	}
+	if kept, err := os.ReadFile(filepath.Join(folder, "heard-2.wav")); err != nil || string(kept) != "precious" {
+		t.Errorf("the file that was there is now %q, %v", kept, err)
+	}
+	if _, err := CreateNumbered(filepath.Join(folder, "none", "x"), 2); err == nil {
+		t.Error("a file was created in a folder that does not exist")
+	}
+}
+
+func TestSame(t *testing.T) {
+	folder := t.TempDir()
+	t.Chdir(folder)
+	if err := os.WriteFile("there", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("there", "link"); err != nil {
+		t.Skip(err)
+	}
+	for _, c := range []struct {
+		a, b string
+		same bool
+	}{
+		{"x", "x", true}, {"x", "./x", true}, {"x", filepath.Join(folder, "x"), true}, {"there", "link", true},
+		{"x", "y", false}, {"", "", false}, {"x", "", false}, {"there", "x", false},
+	} {
+		if Same(c.a, c.b) != c.same {
+			t.Errorf("Same(%q, %q) is %v", c.a, c.b, !c.same)
+		}
+	}
+}

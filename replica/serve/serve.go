@@ -1,0 +1,236 @@
+// Package serve is a stand-in replica that other processes dial. Everybody who
+// is connected at the same time is in one room with one replica: each gets its
+// events, hears it, and may speak and interrupt.
+package serve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+
+	"echocast/internal/outfile"
+	"echocast/replica"
+	"echocast/rtc"
+)
+
+// Options tune a server. The zero value is a replica without a recording.
+type Options struct {
+	// Replica holds the options of each session. Record, PeerGone and the
+	// callbacks are set by the server.
+	Replica replica.Options
+
+	// Record is the file that gets what the first session plays (WAV). Further
+	// sessions get new files with numbers. No recording if empty.
+	Record string
+
+	// User is a sound file that is played to each connection that hears, as the
+	// microphone of a user. No user if empty.
+	User string
+
+	// Once ends the server with its first session.
+	Once bool
+
+	// Observer is notified of what happens.
+	Observer Observer
+}
+
+// Observer is notified of what happens. Its functions may be called from several
+// goroutines, must not block, and may be nil.
+type Observer struct {
+	// Join is called with the number of a connection, and whether it hears.
+	Join func(connection int, hears bool)
+	// Leave is called when a connection has ended; err is nil after an orderly
+	// end.
+	Leave func(connection int, err error)
+	// Event is called for each event of a replica.
+	Event func(replica.Event)
+	// Utterance is called for each utterance that has ended.
+	Utterance func(replica.Utterance)
+	// Report is called at the end of each session.
+	Report func(replica.Report)
+	// Fail is called for each failure on this side. The first is the result of
+	// Run.
+	Fail func(error)
+}
+
+func (o Observer) withDefaults() Observer {
+	if o.Join == nil {
+		o.Join = func(int, bool) {}
+	}
+	if o.Leave == nil {
+		o.Leave = func(int, error) {}
+	}
+	if o.Event == nil {
+		o.Event = func(replica.Event) {}
+	}
+	if o.Utterance == nil {
+		o.Utterance = func(replica.Utterance) {}
+	}
+	if o.Report == nil {
+		o.Report = func(replica.Report) {}
+	}
+	if o.Fail == nil {
+		o.Fail = func(error) {}
+	}
+	return o
+}
+
+// ParticipantName is the name of a connection in events and reports.
+func ParticipantName(connection int) string { return fmt.Sprintf("connection %d", connection) }
+
+// server serves one listener. A session begins with the first connection and
+// ends when everybody has left.
+type server struct {
+	options  Options
+	observer Observer
+	sound    *soundOut
+	all      sync.WaitGroup // connections and sessions
+	stop     func()         // ends accepting
+
+	mu       sync.Mutex
+	room     *replica.Room // of the session that runs, or nil
+	sessions int
+	failed   error // the first failure on this side
+}
+
+// Run accepts connections until ctx ends or, with Options.Once, until the first
+// session has ended, and waits for all connections. It returns the cause of
+// ctx, or the first failure on this side. It does not close the listener.
+func Run(ctx context.Context, listener *rtc.Listener, options *Options) error {
+	accepting, stop := context.WithCancel(ctx)
+	defer stop()
+	s := &server{options: *options, observer: options.Observer.withDefaults(), sound: newSoundOut(), stop: stop}
+	err := s.accept(ctx, accepting, listener)
+	s.all.Wait()
+	s.sound.close()
+	if s.failed != nil {
+		return s.failed
+	}
+	return err
+}
+
+func (s *server) accept(ctx, accepting context.Context, listener *rtc.Listener) error {
+	for n := 1; ; n++ {
+		conn, err := listener.Accept(accepting)
+		switch {
+		case err == nil:
+			s.all.Go(func() { s.serve(ctx, conn, n) })
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case accepting.Err() != nil:
+			return nil
+		default:
+			return err
+		}
+	}
+}
+
+// serve lets one connection take part until it ends.
+func (s *server) serve(ctx context.Context, conn *rtc.Conn, n int) {
+	defer conn.Close()
+	s.observer.Join(n, conn.HasSound())
+	stop := s.connectSound(ctx, conn)
+	err := s.join(ctx, conn, n)
+	stop()
+	s.observer.Leave(n, err)
+}
+
+// join joins the session that runs, or a new one.
+func (s *server) join(ctx context.Context, conn *rtc.Conn, n int) error {
+	for {
+		err := s.session(ctx).Join(ctx, conn, ParticipantName(n))
+		if !errors.Is(err, replica.ErrEnded) {
+			return err
+		}
+	}
+}
+
+// session returns the room of the session that runs, which may be about to end.
+// If there is none, it starts one.
+func (s *server) session(ctx context.Context) *replica.Room {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.room != nil && !s.room.HasEnded() {
+		return s.room
+	}
+	s.sessions++
+	options, n := s.options.Replica, s.sessions
+	options.PeerGone = rtc.ErrPeerGone
+	options.OnEvent, options.OnSound = s.observer.Event, s.sound.play
+	options.OnUtterance = func(u replica.Utterance) {
+		s.sound.pause()
+		s.observer.Utterance(u)
+	}
+	file, err := s.record(n)
+	if err != nil {
+		s.all.Go(func() { s.fail(fmt.Errorf("--record %s: %w", s.options.Record, err)) })
+	} else if file != nil {
+		options.Record = file
+	}
+	room := replica.NewRoom(&options)
+	s.room = room
+	s.all.Go(func() { s.run(ctx, room, file) })
+	return room
+}
+
+// record creates the file of a session. It is nil if nothing is recorded.
+func (s *server) record(session int) (*os.File, error) {
+	switch {
+	case s.options.Record == "":
+		return nil, nil
+	case session == 1:
+		return outfile.Create(s.options.Record)
+	}
+	return outfile.CreateNumbered(s.options.Record, session)
+}
+
+// run runs a session to its end.
+func (s *server) run(ctx context.Context, room *replica.Room, file *os.File) {
+	report, err := room.Run(ctx)
+	if file != nil {
+		if closed := file.Close(); closed != nil {
+			err = errors.Join(err, fmt.Errorf("--record %s: %w", file.Name(), closed))
+		}
+	}
+	if err != nil && !errors.Is(err, rtc.ErrLost) { // which Leave reports
+		s.fail(err)
+	}
+	s.observer.Report(report)
+	if s.options.Once {
+		s.stop()
+	}
+}
+
+func (s *server) fail(err error) {
+	s.observer.Fail(err)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.failed == nil {
+		s.failed = err
+	}
+}
+
+// connectSound lets a connection that asked for it hear the replica and the
+// user. The function it returns ends that.
+func (s *server) connectSound(ctx context.Context, conn *rtc.Conn) (stop func()) {
+	if !conn.HasSound() {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var user sync.WaitGroup
+	if s.options.User != "" {
+		user.Go(func() {
+			if err := playUser(ctx, s.options.User, conn); err != nil {
+				s.fail(fmt.Errorf("--user %s: %w", s.options.User, err))
+			}
+		})
+	}
+	remove := s.sound.add(conn)
+	return func() {
+		remove()
+		cancel()
+		user.Wait()
+	}
+}
