@@ -13,6 +13,7 @@
 package room
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,13 +22,14 @@ import (
 	"github.com/pion/rtp"
 
 	"echocast/echo"
+	"echocast/rtc"
 )
 
 // Who is heard in a room.
 const (
-	User    = "user"    // everybody but the replica
-	Replica = "replica" // the replica alone
-	All     = "all"     // both; not every room can
+	User    = rtc.SoundUser    // everybody but the replica
+	Replica = rtc.SoundReplica // the replica alone
+	All     = rtc.SoundAll     // both; not every room can
 )
 
 // Hearer passes on what is said in a room.
@@ -54,7 +56,8 @@ type Options struct {
 	// default is the one that is registered for the address.
 	Backend Backend
 
-	// Conversation is the id of the conversation that messages carry.
+	// Conversation is the id of the conversation that messages carry. The default
+	// is the one that the address names, or "local" with a replica of echocast.
 	Conversation string
 
 	// MaxMessage is how many bytes a message may have at most. The default is
@@ -89,10 +92,14 @@ type Options struct {
 }
 
 // Messages is the stage of a connection that carries messages, of limit bytes
-// at most, or where limit is 0 of echo.DefaultMaxMessage. It is for backends.
-func (o *Options) Messages(conn echo.Conn, limit int) *echo.Messages {
-	return echo.NewMessages(o.Wrapped(conn), o.Conversation, limit)
+// at most, or where limit is 0 of echo.DefaultMaxMessage. conversation is the
+// default of Options.Conversation. It is for backends.
+func (o *Options) Messages(conn echo.Conn, conversation string, limit int) *echo.Messages {
+	return echo.NewMessages(o.Wrapped(conn), cmp.Or(o.Conversation, conversation), limit)
 }
+
+// LocalConversation is the id of the conversation with a replica of echocast.
+const LocalConversation = "local"
 
 // Wrapped is a connection with what Options.Wrap puts in front of it. It is for
 // backends.
@@ -233,7 +240,15 @@ func (r *Room) Hear(ctx context.Context, from string, packet func(track string, 
 	case now.Hearer == nil:
 		return fmt.Errorf("room: hear: %w", ErrNoHearing)
 	}
-	return now.Hearer.Hear(ctx, from, packet, left)
+	return asOver(now.Hearer.Hear(ctx, from, packet, left))
+}
+
+// asOver makes the peer's orderly end of the connection the end of the room.
+func asOver(err error) error {
+	if errors.Is(err, rtc.ErrPeerGone) {
+		return fmt.Errorf("%w: %w", ErrOver, err)
+	}
+	return err
 }
 
 // HearOn hears the room as Hear does, and goes on after each Rejoin, until ctx
@@ -250,7 +265,7 @@ func (r *Room) HearOn(ctx context.Context, from string, packet func(track string
 		if now != nil && now != heard && now.Hearer != nil {
 			heard = now
 			if err := now.Hearer.Hear(ctx, from, packet, left); ctx.Err() == nil {
-				lost(err)
+				lost(asOver(err))
 			}
 			continue
 		}

@@ -14,6 +14,7 @@ import (
 const (
 	SoundReplica = "replica" // what the replica says
 	SoundUser    = "user"    // what the user's microphone hears
+	SoundAll     = "all"     // in Hear: both
 )
 
 // soundBacklog is how many packets wait for Hear, one second of both tracks.
@@ -154,10 +155,24 @@ func (c *Conn) Play(track string, packet *rtp.Packet) error {
 	return nil
 }
 
-// Hear returns the next packet of any track, of a Conn that was dialled with
-// Options.Sound. The error is the cause of ctx, net.ErrClosed, ErrPeerGone or
-// ErrLost.
-func (c *Conn) Hear(ctx context.Context) (Sound, error) {
+// Hear calls packet for each packet of the track that from names (SoundReplica or
+// SoundUser), or with SoundAll of all tracks, on a Conn that was dialled with
+// Options.Sound. No track ends before the connection, so left is never called.
+// The error is the cause of ctx, net.ErrClosed, ErrPeerGone or ErrLost.
+func (c *Conn) Hear(ctx context.Context, from string, packet func(track string, p *rtp.Packet), _ func(track string)) error {
+	for {
+		sound, err := c.nextSound(ctx)
+		if err != nil {
+			return err
+		}
+		if from == SoundAll || from == sound.Track {
+			packet(sound.Track, sound.Packet)
+		}
+	}
+}
+
+// nextSound returns the next packet of any track.
+func (c *Conn) nextSound(ctx context.Context) (Sound, error) {
 	if c.peer.sounds == nil || c.peer.sounds.heard == nil {
 		return Sound{}, fmt.Errorf("rtc: hear: %w: it was not asked for", net.ErrClosed)
 	}

@@ -35,7 +35,7 @@ func soundArrives(t *testing.T, listener *Options, payload uint8) {
 				t.Fatal(err)
 			}
 		}
-		sound, err := to.Hear(ctx)
+		sound, err := to.nextSound(ctx)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -53,13 +53,13 @@ func soundArrives(t *testing.T, listener *Options, payload uint8) {
 	cancel()
 	var err error
 	for err == nil {
-		_, err = to.Hear(ctx)
+		_, err = to.nextSound(ctx)
 	}
 	if !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
 	_ = from.Close()
-	for err = nil; err == nil; _, err = to.Hear(testwait.Context(t)) {
+	for err = nil; err == nil; _, err = to.nextSound(testwait.Context(t)) {
 	}
 	if !errors.Is(err, ErrPeerGone) {
 		t.Errorf("after the end: %v", err)
@@ -75,7 +75,7 @@ func TestNoSoundUnlessAskedFor(t *testing.T) {
 		if err := conn.Play(SoundReplica, &rtp.Packet{}); err != nil {
 			t.Error(err)
 		}
-		if _, err := conn.Hear(testwait.Context(t)); !errors.Is(err, net.ErrClosed) {
+		if _, err := conn.nextSound(testwait.Context(t)); !errors.Is(err, net.ErrClosed) {
 			t.Error(err)
 		}
 		if offersSound(conn.peer.LocalDescription().SDP) {

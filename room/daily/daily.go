@@ -10,9 +10,8 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"path"
 	"strings"
-
-	"github.com/pion/rtp"
 
 	"echocast/room"
 	"echocast/rtc/daily"
@@ -66,14 +65,14 @@ func (b *Backend) Transport(microphone bool) (Transport, error) {
 	if microphone {
 		return b.browser("only a browser has a microphone")
 	}
-	path, err := core.Find(b.Core)
+	library, err := core.Find(b.Core)
 	switch {
 	case b.Core != "" && err != nil:
 		return Transport{}, &room.OptionError{Option: "Core", Err: err}
 	case b.Core != "" && !core.Supported:
 		return Transport{}, &room.OptionError{Option: "Core", Err: fmt.Errorf("%s: %w; the usual build can", b.Core, core.ErrUnsupported)}
 	case b.Core != "":
-		return Transport{Name: "Daily's library", Reason: "it was named", Library: path}, nil
+		return Transport{Name: "Daily's library", Reason: "it was named", Library: library}, nil
 	case b.Chromium != "":
 		return b.browser("it was named")
 	case b.DailyJS != "" || b.CallMachine != "":
@@ -83,15 +82,15 @@ func (b *Backend) Transport(microphone bool) (Transport, error) {
 	case !core.Supported:
 		return b.browser(core.ErrUnsupported.Error())
 	}
-	return Transport{Name: "Daily's library", Reason: "it was found at " + path, Library: path}, nil
+	return Transport{Name: "Daily's library", Reason: "it was found at " + library, Library: library}, nil
 }
 
 func (b *Backend) browser(reason string) (Transport, error) {
-	path, err := daily.FindBrowser(b.Chromium)
+	browser, err := daily.FindBrowser(b.Chromium)
 	if err != nil {
 		return Transport{}, err
 	}
-	return Transport{Name: "Chromium with daily-js", Reason: reason, Browser: path}, nil
+	return Transport{Name: "Chromium with daily-js", Reason: reason, Browser: browser}, nil
 }
 
 // parse takes the meeting token out of an address.
@@ -105,6 +104,16 @@ func (b *Backend) parse(address string) (page, token string, err error) {
 	query.Del("t")
 	u.RawQuery = query.Encode()
 	return u.String(), token, nil
+}
+
+// conversation is the id of the conversation in a room, after which Tavus names
+// the room.
+func conversation(page string) string {
+	u, err := url.Parse(page)
+	if err != nil {
+		return ""
+	}
+	return path.Base(u.Path)
 }
 
 // Join joins the room. Its messages have as many bytes as the room says that it
@@ -134,7 +143,7 @@ func (b *Backend) Join(ctx context.Context, address string, o *room.Options) (*r
 	}
 	c := &room.Connection{Close: conn.Close}
 	if o.Hear {
-		c.Hearer = &hearer{conn}
+		c.Hearer = conn
 	}
 	if o.Microphone {
 		c.Stage = daily.NewMicrophone(conn, o.Wrapped(conn))
@@ -144,21 +153,6 @@ func (b *Backend) Join(ctx context.Context, address string, o *room.Options) (*r
 	if o.MaxMessage > 0 {
 		limit = min(limit, o.MaxMessage)
 	}
-	c.Stage = o.Messages(conn, limit)
+	c.Stage = o.Messages(conn, conversation(page), limit)
 	return c, nil
-}
-
-// hearer hears the room, where one participant at a time is heard.
-type hearer struct{ conn *daily.Conn }
-
-// Hear implements room.Hearer.
-func (h *hearer) Hear(ctx context.Context, from string, packet func(string, *rtp.Packet), left func(string)) error {
-	if from == room.All {
-		return &room.OptionError{Option: "from", Err: errors.New("in a Daily room one participant at a time is heard")}
-	}
-	err := h.conn.Hear(ctx, from == room.Replica, packet, left)
-	if errors.Is(err, daily.ErrPeerGone) {
-		return fmt.Errorf("%w: %w", room.ErrOver, err)
-	}
-	return err
 }

@@ -6,9 +6,6 @@ package peer
 import (
 	"context"
 	"errors"
-	"fmt"
-
-	"github.com/pion/rtp"
 
 	"echocast/room"
 	"echocast/rtc"
@@ -35,28 +32,9 @@ func (b *Backend) Join(ctx context.Context, address string, o *room.Options) (*r
 	if err != nil {
 		return nil, err
 	}
-	c := &room.Connection{Stage: o.Messages(conn, o.MaxMessage), Close: conn.Close}
+	c := &room.Connection{Stage: o.Messages(conn, room.LocalConversation, o.MaxMessage), Close: conn.Close}
 	if o.Hear {
-		c.Hearer = &hearer{conn}
+		c.Hearer = conn
 	}
 	return c, nil
-}
-
-// hearer hears what a replica and its user say.
-type hearer struct{ conn *rtc.Conn }
-
-// Hear implements room.Hearer.
-func (h *hearer) Hear(ctx context.Context, from string, packet func(string, *rtp.Packet), _ func(string)) error {
-	for {
-		sound, err := h.conn.Hear(ctx)
-		if errors.Is(err, rtc.ErrPeerGone) {
-			return fmt.Errorf("%w: %w", room.ErrOver, err)
-		}
-		if err != nil {
-			return err
-		}
-		if from == room.All || sound.Track == from {
-			packet(sound.Track, sound.Packet)
-		}
-	}
 }

@@ -95,7 +95,7 @@ func (backend) Join(_ context.Context, address string, o *room.Options) (*room.C
 	}
 	ours, theirs := Pair()
 	r.running.Go(func() { r.serve(theirs) })
-	return &room.Connection{Stage: o.Messages(ours, o.MaxMessage), Close: ours.Close}, nil
+	return &room.Connection{Stage: o.Messages(ours, room.LocalConversation, o.MaxMessage), Close: ours.Close}, nil
 }
 
 // backlog is how many messages wait for the other end before Send blocks.

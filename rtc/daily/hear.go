@@ -7,16 +7,22 @@ import (
 	"net"
 
 	"github.com/pion/rtp"
+
+	"echocast/rtc"
 )
 
-// Hear passes on what the replica says, or what the first says who is not the
-// replica, from one session id after the other: it waits for somebody to come,
-// and goes on after a page that broke. packet is called for each packet, left
-// for each session that is heard no more, from the goroutine of Hear.
+// Hear calls packet for each packet of the replica (rtc.SoundReplica) or of the
+// first who is not the replica (rtc.SoundUser), from one session id after the
+// other: it waits for somebody to join, and goes on after a page that broke. left
+// is called for each session that is heard no more.
 //
 // It ends with the cause of ctx, net.ErrClosed, ErrPeerGone or ErrLost. Like
-// Audio it takes the ear of another that hears at the same time.
-func (c *Conn) Hear(ctx context.Context, replica bool, packet func(session string, p *rtp.Packet), left func(session string)) error {
+// Audio it takes the place of another Hear or Audio.
+func (c *Conn) Hear(ctx context.Context, from string, packet func(session string, p *rtp.Packet), left func(session string)) error {
+	if from == rtc.SoundAll {
+		return errors.New("daily: hear: one participant at a time is heard")
+	}
+	replica := from == rtc.SoundReplica
 	for {
 		session, err := c.speaker(ctx, replica)
 		if err != nil {
