@@ -29,6 +29,7 @@ type account struct {
 
 func newAccount(t *testing.T, options dailytest.Options) *account {
 	needBrowser(t)
+	awaitBrowser(t)
 	room, err := dailytest.NewRoom(options)
 	if err != nil {
 		t.Fatal(err)
@@ -37,8 +38,6 @@ func newAccount(t *testing.T, options dailytest.Options) *account {
 	service := &tavustest.Server{Key: canary, RoomURL: room.URL()}
 	server := httptest.NewServer(service)
 	t.Cleanup(server.Close)
-	t.Setenv("TAVUS_API_KEY", canary)
-	t.Setenv("ECHOCAST_STATE_DIR", t.TempDir())
 	library, err := filepath.Abs(dailyJS)
 	if err != nil {
 		t.Fatal(err)
@@ -48,6 +47,7 @@ func newAccount(t *testing.T, options dailytest.Options) *account {
 
 // A conversation is created, spoken in, and ended whatever happens.
 func TestACreatedConversation(t *testing.T) {
+	t.Parallel()
 	broken := filepath.Join(t.TempDir(), "broken.mp3")
 	if err := os.WriteFile(broken, bytes.Repeat([]byte("no audio"), 1000), 0o600); err != nil {
 		t.Fatal(err)
@@ -65,6 +65,7 @@ func TestACreatedConversation(t *testing.T) {
 		"whose room lets nobody in": {refuse: &dailytest.Refusal{Type: "no-room", Message: "there is none"}, code: 5},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			a := newAccount(t, dailytest.Options{Refuse: c.refuse})
 			ctx, cancel := context.WithCancelCause(testwait.Context(t))
 			defer cancel(nil)
@@ -100,6 +101,7 @@ func TestACreatedConversation(t *testing.T) {
 		})
 	}
 	t.Run("is not created for an input that is none", func(t *testing.T) {
+		t.Parallel()
 		a := newAccount(t, dailytest.Options{})
 		o := send(testwait.Context(t), t, &stage{arguments: a.arguments}, nil, broken)
 		if o.code != 3 || len(a.Conversations()) != 0 {

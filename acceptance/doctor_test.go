@@ -63,6 +63,7 @@ func inFiles(t *testing.T, dir string) string {
 
 // The room, which has no page, is joined, its limit read and its replica seen, and nothing is said.
 func TestDoctorInARoom(t *testing.T) {
+	t.Parallel()
 	a := newAccount(t, dailytest.Options{MaxMessage: 3000})
 	s := enter(t, &replica.Options{}, a.room, a.room.Enter("Ann", "tavus-replica-1"))
 	checks, code := a.examine(t)
@@ -80,15 +81,21 @@ func TestDoctorInARoom(t *testing.T) {
 	}
 }
 
-// A room without a replica is a warning, one that lets nobody in a failure.
-func TestDoctorInARoomThatIsOver(t *testing.T) {
+// A room without a replica is a warning.
+func TestDoctorInAnEmptyRoom(t *testing.T) {
+	t.Parallel()
 	a := newAccount(t, dailytest.Options{})
 	checks, code := a.examine(t, "--ready-timeout", "1ms")
 	if !strings.HasPrefix(checks["replica"], "warn: none has joined within 1ms; ") || code != 0 {
 		t.Errorf("code %d, %s", code, checks["replica"])
 	}
-	a = newAccount(t, dailytest.Options{Refuse: &dailytest.Refusal{Type: "exp-room", Message: "it has expired"}})
-	checks, code = a.examine(t)
+}
+
+// A room that lets nobody in is a failure.
+func TestDoctorInARoomThatIsOver(t *testing.T) {
+	t.Parallel()
+	a := newAccount(t, dailytest.Options{Refuse: &dailytest.Refusal{Type: "exp-room", Message: "it has expired"}})
+	checks, code := a.examine(t)
 	if want := "the room is over, full or private"; !strings.HasPrefix(checks["join"], "fail: ") || !strings.Contains(checks["join"], "exp-room") || !strings.Contains(checks["join"], want) || code != 5 {
 		t.Errorf("code %d, %s", code, checks["join"])
 	}

@@ -16,7 +16,9 @@ import (
 
 // Audio as a track: the room hears it, and no message is sent.
 func TestAsMicrophone(t *testing.T) {
+	t.Parallel()
 	needBrowser(t)
+	awaitBrowser(t)
 	var voiced atomic.Int64 // packets of Opus, 20 ms each, that are not silent
 	room, err := dailytest.NewRoom(dailytest.Options{Voice: func(packet *rtp.Packet) {
 		if len(packet.Payload) > 10 {

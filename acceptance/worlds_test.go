@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -28,8 +29,8 @@ type world struct {
 	// open makes a room with a replica in it, which behaves as the options
 	// say.
 	open func(t *testing.T, options *replica.Options) *stage
-	// heavy worlds have the machine to themselves.
-	heavy bool
+	// hasBrowser says that a browser joins the room.
+	hasBrowser bool
 }
 
 // stage is a room with its replica.
@@ -41,7 +42,7 @@ type stage struct {
 
 var worlds = []world{
 	{name: "local", open: openLocal},
-	{name: "daily bridge", open: openBridge, heavy: true},
+	{name: "daily bridge", open: openBridge, hasBrowser: true},
 	{name: "daily native", open: openNative},
 	{name: "livekit", open: openLiveKit},
 }
@@ -155,16 +156,30 @@ func enter(t *testing.T, options *replica.Options, room *dailytest.Room, partici
 	}}
 }
 
-// everywhere runs a test in every world, in light ones at the same time.
+// everywhere runs a test in every world at the same time.
 func everywhere(t *testing.T, test func(t *testing.T, w world)) {
+	t.Parallel()
 	for _, w := range worlds {
 		t.Run(w.name, func(t *testing.T) {
-			if !w.heavy {
-				t.Parallel()
+			t.Parallel()
+			if w.hasBrowser {
+				needBrowser(t)
+				awaitBrowser(t)
 			}
 			test(t, w)
 		})
 	}
+}
+
+// browsers has room for each test that runs a browser. They are few, because a
+// browser is the one thing here that keeps a processor busy.
+var browsers = make(chan struct{}, max(1, runtime.NumCPU()/2))
+
+// awaitBrowser waits until the test may run a browser, and keeps its place
+// until the test ends. A test calls it once.
+func awaitBrowser(t *testing.T) {
+	browsers <- struct{}{} // each test that holds a place has bounded waits
+	t.Cleanup(func() { <-browsers })
 }
 
 // outcome is what a run of send left.

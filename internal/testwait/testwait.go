@@ -1,10 +1,11 @@
 // Package testwait bounds the waits of tests, so that a test fails when it waits
-// for what cannot come, rather than hangs.
+// for what cannot come, rather than hangs. It bounds their trials too.
 package testwait
 
 import (
 	"context"
 	"fmt"
+	"os"
 	"testing"
 	"time"
 )
@@ -51,4 +52,13 @@ func receive[T any](ch <-chan T) (v T, received bool) {
 	case <-time.After(Limit):
 		return v, false
 	}
+}
+
+// Trials returns how many of n trials a test makes: all in make fuzz, which sets
+// ECHOCAST_LONG, and a tenth, at least one, in make test.
+func Trials(n int) int {
+	if os.Getenv("ECHOCAST_LONG") != "" {
+		return n
+	}
+	return max(1, n/10)
 }

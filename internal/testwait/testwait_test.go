@@ -55,3 +55,14 @@ func TestContextEnds(t *testing.T) {
 		}
 	})
 }
+
+func TestTrials(t *testing.T) {
+	t.Setenv("ECHOCAST_LONG", "")
+	if few, one := Trials(200), Trials(3); few != 20 || one != 1 {
+		t.Errorf("%d of 200 trials and %d of 3", few, one)
+	}
+	t.Setenv("ECHOCAST_LONG", "1")
+	if all := Trials(200); all != 200 {
+		t.Errorf("%d of 200 trials", all)
+	}
+}
