@@ -50,7 +50,9 @@ type Process struct {
 	cmd    *exec.Cmd
 	exited chan struct{}
 	err    error // how it exited; read after exited
-	once   sync.Once
+
+	mu     sync.Mutex
+	isOver bool // all of it has ended
 }
 
 // Start starts a command of this package. The caller reads Stdout and calls Wait.
@@ -83,17 +85,24 @@ func Start(cmd *exec.Cmd) (*Process, error) {
 // Exited is closed when the command itself has exited.
 func (p *Process) Exited() <-chan struct{} { return p.exited }
 
-// Kill kills the command and all it started.
-func (p *Process) Kill() { kill(p.cmd) }
+// Kill kills the command and all it started. After Wait it does nothing.
+func (p *Process) Kill() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.isOver {
+		_ = kill(p.cmd) // it may have ended
+	}
+}
 
 // Wait waits until the command has exited, closes Stdout, kills what the command
 // left running, and returns how it exited: nil or an *exec.ExitError, as a rule.
 func (p *Process) Wait() error {
 	<-p.exited
-	p.once.Do(func() {
-		_ = p.Stdout.Close() // it was only read
-		p.Kill()
-	})
+	_ = p.Stdout.Close() // it was only read
+	p.Kill()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.isOver = true // its number may be given to another
 	return p.err
 }
 

@@ -1,0 +1,110 @@
+package converse
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"echocast/audio"
+	"echocast/echo"
+)
+
+// answer is one answer that is being prepared or spoken.
+type answer struct {
+	name      string
+	cancel    context.CancelCauseFunc
+	ready     chan struct{} // receives once, when there is audio
+	permitted chan struct{} // closed when the answer may be spoken
+	ended     chan error    // receives once, when all of it has ended
+}
+
+// made is an answer that the commands make.
+type made struct {
+	audio Audio         // nil where there is none
+	err   error         // why there is none
+	abort func()        // ends a read of audio that blocks
+	reply func() string // the text of the answer so far
+	// finish waits for the commands, which it ends where the answer was not
+	// spoken to its end, and returns how the one that thinks failed.
+	finish func(spoken error) error
+}
+
+// begin starts to answer what the user said, or to say a text that is given.
+func (c *conversation) begin(ctx context.Context, question, text string) *answer {
+	a := &answer{name: "greeting", ready: make(chan struct{}, 1), permitted: make(chan struct{}), ended: make(chan error, 1)}
+	if question != "" {
+		a.name = fmt.Sprintf("answer %d", c.turns)
+	}
+	ctx, a.cancel = context.WithCancelCause(ctx)
+	go func() { // giveUp, end and run wait for ended
+		err := c.answer(ctx, a, question, text)
+		switch cause := context.Cause(ctx); {
+		case err != nil && cause != nil:
+			err = cause
+		case err != nil && !isInReceipt(err):
+			c.tell(Note{Kind: NoteFailed, Answer: a.name, Reason: err.Error()})
+		}
+		a.ended <- err
+	}()
+	return a
+}
+
+// isInReceipt reports errors that the receipt of the answer, or the end of the
+// session, tells.
+func isInReceipt(err error) bool {
+	for _, known := range []error{
+		echo.ErrInterrupted, echo.ErrBargeIn, echo.ErrStopped, echo.ErrUnverified,
+		echo.ErrLost, echo.ErrNotRejoined, echo.ErrClosed, echo.ErrNotReady,
+	} {
+		if errors.Is(err, known) {
+			return true
+		}
+	}
+	return false
+}
+
+// answer makes one answer and speaks it.
+func (c *conversation) answer(ctx context.Context, a *answer, question, text string) error {
+	m, err := c.make(ctx, a.name, question, text)
+	if err != nil {
+		return err
+	}
+	err = m.err
+	if err == nil {
+		err = c.speak(ctx, a, m)
+	}
+	failed := m.finish(err)
+	reply := m.reply()
+	if reply != "" {
+		c.tell(Note{Kind: NoteReply, Answer: a.name, Text: reply})
+	} else if isEmpty(err) {
+		err = failed
+		if failed == nil {
+			c.tell(Note{Kind: NoteSilent, Answer: a.name})
+		}
+	}
+	if failed != nil {
+		return failed
+	}
+	return err
+}
+
+// isEmpty reports that there was no audio of an answer, which is no failure where
+// there is no text.
+func isEmpty(err error) bool {
+	return err == nil || errors.Is(err, audio.ErrEmpty) || errors.Is(err, audio.ErrFormat) || errors.Is(err, echo.ErrNoAudio)
+}
+
+// speak speaks what was made once it is permitted. The audio is kept for a while,
+// so that an answer that was paused goes on where it was heard.
+func (c *conversation) speak(ctx context.Context, a *answer, m *made) error {
+	a.ready <- struct{}{}
+	select {
+	case <-a.permitted:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	feed := echo.NewFeed(m.audio, echo.FeedOptions{Keep: c.options.Keep, Abort: m.abort})
+	defer feed.Close()
+	return c.options.Speak(ctx, a.name, m.audio, echo.Speech{Samples: feed, Name: a.name, Abort: feed.Abort})
+}

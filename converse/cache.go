@@ -1,0 +1,67 @@
+package converse
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// cached is the audio of a sentence: from the cache, or of the command, and then
+// it is kept there once the command has ended well.
+func (v *voice) cached(text string) (io.ReadCloser, error) {
+	folder := v.c.options.CacheDir
+	sum := sha256.Sum256([]byte(v.c.options.TTS + "\x00" + text))
+	name := filepath.Join(folder, hex.EncodeToString(sum[:])+".audio")
+	if folder != "" {
+		if file, err := os.Open(name); err == nil {
+			return file, nil
+		}
+	}
+	out, err := v.start(strings.NewReader(text + "\n"))
+	if err != nil || folder == "" {
+		return io.NopCloser(out), err
+	}
+	file, err := os.CreateTemp(folder, "unfinished-*")
+	if err != nil {
+		return nil, err
+	}
+	return &keeper{from: out, file: file, name: name}, nil
+}
+
+// keeper writes what is read to a file, which gets its name when all of it is there.
+type keeper struct {
+	from io.Reader
+	file *os.File // nil when it is closed
+	name string
+	err  error // of writing
+}
+
+func (k *keeper) Read(p []byte) (int, error) {
+	n, err := k.from.Read(p)
+	if k.file == nil {
+		return n, err
+	}
+	_, failed := k.file.Write(p[:n])
+	k.err = errors.Join(k.err, failed)
+	if err == io.EOF && k.err == nil {
+		temporary := k.file.Name()
+		k.err = errors.Join(k.file.Close(), os.Rename(temporary, k.name))
+		k.file = nil
+	}
+	return n, err
+}
+
+// Close removes what is not whole.
+func (k *keeper) Close() error {
+	if k.file == nil {
+		return nil
+	}
+	temporary := k.file.Name()
+	err := errors.Join(k.file.Close(), os.Remove(temporary))
+	k.file = nil
+	return err
+}

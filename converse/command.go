@@ -1,0 +1,221 @@
+package converse
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"strings"
+	"sync"
+	"time"
+
+	"echocast/internal/child"
+)
+
+// CommandError is a command of the user's that failed.
+type CommandError struct {
+	Command string // "on-utterance", "tts" or "recogniser"
+	Err     error
+}
+
+// Error names the command.
+func (e *CommandError) Error() string { return fmt.Sprintf("the %s command %v", e.Command, e.Err) }
+
+// Unwrap returns the cause.
+func (e *CommandError) Unwrap() error { return e.Err }
+
+const (
+	slowAfter    = 10 * time.Second // a command that prints nothing for so long is reported
+	exitTimeout  = 5 * time.Second  // for a command whose output nobody reads any more
+	maxReplyKept = 64 << 10         // bytes of an answer that are shown
+)
+
+// output is what a command prints. It ends with an error where the command failed
+// or printed nothing for too long.
+type output struct {
+	name    string // of the command
+	process *child.Process
+	timeout time.Duration
+	slow    func(reason string)
+	// idleSince returns since when the command has something to do, given since when
+	// it is waited for; false: it has nothing to do.
+	idleSince func(waiting time.Time) (time.Time, bool)
+
+	mu      sync.Mutex
+	isSlow  bool // that was told
+	expired bool
+}
+
+func (o *output) Read(p []byte) (int, error) {
+	stop := o.watch()
+	n, err := o.process.Stdout.Read(p)
+	stop()
+	if err != nil {
+		if failed := o.failure(); failed != nil {
+			err = failed
+		}
+	}
+	return n, err
+}
+
+// failure waits for the command to exit, and returns how it failed. It is called
+// when its output has ended; one that does not exit then did not fail.
+func (o *output) failure() error {
+	err, isLate := waitFor(o.process)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	switch {
+	case o.expired:
+		return &CommandError{o.name, fmt.Errorf("printed nothing for %v and was killed", o.timeout)}
+	case err != nil && !isLate:
+		return &CommandError{o.name, fmt.Errorf("failed: %w", err)}
+	}
+	return nil
+}
+
+// waitFor waits for a process to exit, and kills it where that takes too long.
+func waitFor(p *child.Process) (err error, isLate bool) {
+	limit := time.NewTimer(exitTimeout)
+	defer limit.Stop()
+	select {
+	case <-p.Exited():
+	case <-limit.C:
+		isLate = true
+		p.Kill()
+	}
+	return p.Wait(), isLate
+}
+
+// watch reports a command that is slow, and kills one that prints nothing for
+// longer than the timeout, until stop is called.
+func (o *output) watch() (stop func()) {
+	began, stopped := time.Now(), false
+	var timer *time.Timer
+	check := func() {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		if stopped {
+			return
+		}
+		since, isBusy := began, true
+		if o.idleSince != nil {
+			since, isBusy = o.idleSince(began)
+		}
+		silent := time.Since(since)
+		switch {
+		case !isBusy:
+			silent = 0
+		case silent >= o.timeout:
+			o.expired = true
+			o.process.Kill()
+			return
+		case silent >= slowAfter && !o.isSlow:
+			o.isSlow = true
+			o.slow(fmt.Sprintf("the %s command has printed nothing for %v", o.name, silent.Round(time.Second)))
+		}
+		next := o.timeout - silent
+		if silent < slowAfter {
+			next = min(next, slowAfter-silent)
+		}
+		timer.Reset(next)
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	timer = time.AfterFunc(min(slowAfter, o.timeout), check)
+	return func() {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		stopped = true
+		timer.Stop()
+	}
+}
+
+// reply is the text of an answer, as it is read by who makes audio of it: what the
+// command prints, or the fallback where it fails without a word.
+type reply struct {
+	output   *output // nil where the text is given
+	given    io.Reader
+	fallback string
+
+	mu     sync.Mutex
+	kept   bytes.Buffer
+	last   time.Time // when text came last
+	ended  bool
+	failed error // how the command failed
+}
+
+// newReply is a text that is given.
+func newReply(text string) *reply { return &reply{given: strings.NewReader(text + "\n")} }
+
+func (r *reply) Read(p []byte) (int, error) {
+	source := r.given
+	if source == nil {
+		source = r.output
+	}
+	n, err := source.Read(p)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.kept.Write(p[:min(n, maxReplyKept-r.kept.Len())])
+	if n > 0 {
+		r.last = time.Now()
+	}
+	if err == nil {
+		return n, nil
+	}
+	if failed, ok := errors.AsType[*CommandError](err); ok {
+		r.failed = failed
+	}
+	if r.failed != nil && r.given == nil && r.fallback != "" && len(bytes.TrimSpace(r.kept.Bytes())) == 0 {
+		r.given = strings.NewReader(r.fallback + "\n")
+		return n, nil
+	}
+	r.ended, r.last = true, time.Now()
+	return n, io.EOF // what was printed before it failed is spoken
+}
+
+// text is what came so far, in one line.
+func (r *reply) text() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return strings.Join(strings.Fields(r.kept.String()), " ")
+}
+
+// pendingSince returns since when text waits to be spoken: later than the audio
+// that was read last, or than the end of all text. false: none waits.
+func (r *reply) pendingSince(waiting, lastAudio time.Time) (time.Time, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	since := waiting
+	if r.last.After(since) {
+		since = r.last
+	}
+	return since, r.ended || r.last.After(lastAudio)
+}
+
+// close waits for the command that thinks, or ends it, and returns how it failed.
+// A command that still prints, to nobody, is ended as in a pipeline of the shell.
+func (r *reply) close(isAbandoned bool) error {
+	if r.output == nil {
+		return nil
+	}
+	process := r.output.process
+	if isAbandoned {
+		process.Kill()
+	}
+	_ = process.Stdout.Close() // nobody reads it any more
+	err, isLate := waitFor(process)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_, exited := errors.AsType[*exec.ExitError](err)
+	switch {
+	case r.failed != nil:
+		return r.failed
+	case err == nil, isAbandoned, isLate, exited && isBrokenPipe(err), !r.ended && exited:
+		return nil
+	}
+	return &CommandError{r.output.name, fmt.Errorf("failed: %w", err)}
+}
+
+// isBrokenPipe reports that a command ended because nobody read what it printed.
+func isBrokenPipe(err error) bool { return strings.Contains(err.Error(), "broken pipe") }

@@ -1,0 +1,315 @@
+// Package converse holds a conversation with the user of a room: a command of
+// yours makes the answer to what the user said, another makes audio of it, and
+// that is spoken, until the user begins to speak.
+//
+// A sound of the user that no words follow, a cough, loses nothing: what is being
+// prepared is held back, what is being spoken is paused, and both go on. Every
+// answer that is given up is reported with its reason.
+package converse
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"sync"
+	"time"
+
+	"echocast/audio"
+	"echocast/echo"
+)
+
+// Session is what a conversation needs of a session; *echo.Session has it. Its
+// Options.BargeIn must be off: the conversation decides what an answer gives way to.
+type Session interface {
+	Events(ctx context.Context) iter.Seq2[echo.Event, error]
+	Speak(ctx context.Context, speech echo.Speech) (echo.Receipt, error)
+	Pause(ctx context.Context) error
+	Resume()
+}
+
+// Options say how to answer. OnUtterance and TTS are needed.
+type Options struct {
+	// OnUtterance is a command line that reads what the user said and prints the
+	// answer.
+	OnUtterance string
+	// TTS is a command line that reads text and prints audio of it.
+	TTS string
+	// Recogniser is a command line that reads the user's voice and prints a line
+	// for each utterance; empty: the room recognises speech. It needs Listen.
+	Recogniser string
+	// Listen starts to write the user's voice, as the Recogniser wants it, to a
+	// writer. stop ends that, and waits for it.
+	Listen func(ctx context.Context, to io.Writer) (stop func() error, err error)
+
+	Greeting string // what is said first; empty: nothing
+	Fallback string // what is said where OnUtterance fails without a word; empty: nothing
+
+	// IgnoreUser lets an answer end while the user speaks. What the user says
+	// meanwhile is answered afterwards.
+	IgnoreUser bool
+	// FalseInterrupt is how long after a sound of the user words may follow. Without
+	// them the answer goes on. 0: 2 s; negative: the answer is given up at once.
+	FalseInterrupt time.Duration
+	// Count ends the conversation after so many answers; 0: it ends with the room.
+	Count int
+
+	ThinkTimeout time.Duration // how long OnUtterance may print nothing; 0: 60 s
+	TTSTimeout   time.Duration // how long TTS may print nothing while it has text; 0: 30 s
+	// PerSentence runs TTS for each sentence, the next one while one is spoken.
+	PerSentence bool
+	// CacheDir keeps the audio of each sentence, to be used again; empty: none is
+	// kept. It needs PerSentence.
+	CacheDir string
+
+	Prepare audio.PrepareOptions // how the audio is read and what is changed
+	Keep    time.Duration        // audio kept so that a paused answer can go on; 0: 11 s
+
+	// Stderr gets what the commands print there; nil: nothing does.
+	Stderr io.Writer
+	// OnNote is called with what happens, from several goroutines; nil: nobody is
+	// told.
+	OnNote func(Note)
+	// Speak speaks an answer; nil: Session.Speak does.
+	Speak func(ctx context.Context, name string, in Audio, speech echo.Speech) error
+}
+
+// Note tells what happens in a conversation.
+type Note struct {
+	Kind   NoteKind
+	Answer string // such as "answer 3" or "greeting"
+	Text   string // what was said
+	Reason string
+}
+
+// NoteKind is what a Note tells.
+type NoteKind int
+
+// The kinds of notes.
+const (
+	NoteUser       NoteKind = iota // Text was said by the user, and is answered now
+	NoteQueued                     // Text was said by the user, and is answered later
+	NoteUnanswered                 // Text was said by the user and is not answered, for a Reason
+	NoteReply                      // Text is the answer
+	NoteSilent                     // there was nothing to say
+	NoteHeld                       // the answer waits: the user makes a sound
+	NoteGoesOn                     // the answer goes on: no words followed the sound
+	NoteGivenUp                    // the answer was given up, for a Reason
+	NoteSlow                       // a command has printed nothing for a while: Reason
+	NoteFailed                     // a command failed: Reason; the conversation goes on
+)
+
+// ErrGivenUp is the cause of the end of an answer that was given up.
+var ErrGivenUp = errors.New("the user went on")
+
+// Defaults of Options.
+const (
+	defaultFalseInterrupt = 2 * time.Second
+	defaultThinkTimeout   = 60 * time.Second
+	defaultTTSTimeout     = 30 * time.Second
+	defaultKeep           = 11 * time.Second
+)
+
+// maxQueue is how many utterances wait at most with Options.IgnoreUser.
+const maxQueue = 100
+
+// conversation is a conversation that is going on. All but tell belongs to the
+// goroutine of Run.
+type conversation struct {
+	options Options
+	session Session
+	policy  policy
+	make    func(ctx context.Context, name, question, text string) (*made, error)
+
+	state state
+	now   *answer // nil when idle
+	queue []string
+	turns int // answers that were begun
+	hold  *time.Timer
+}
+
+// Run answers what the user says until the room ends, which is no error, or ctx
+// does, whose cause it returns, or the session is lost. Answers that are given up
+// or fail do not end it. All that it starts has ended when it returns.
+func Run(ctx context.Context, session Session, options Options) error {
+	c := newConversation(session, options)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	events := session.Events(ctx) // from now on: the user may be quick
+	heard := make(chan userEvent)
+	hand := func(e userEvent) bool {
+		select {
+		case heard <- e:
+			return true
+		case <-ctx.Done():
+			return false
+		}
+	}
+	var listening sync.WaitGroup
+	listening.Go(func() { c.userEvents(events, hand) })
+	if c.options.Recogniser != "" {
+		listening.Go(func() { c.recognise(ctx, hand) })
+	}
+	err := c.run(ctx, heard)
+	cancel(err)
+	listening.Wait()
+	if errors.Is(err, ErrRoomEnded) || errors.Is(err, errCounted) {
+		return nil
+	}
+	return err
+}
+
+func newConversation(session Session, o Options) *conversation {
+	orDefault := func(d *time.Duration, value time.Duration) {
+		if *d == 0 {
+			*d = value
+		}
+	}
+	orDefault(&o.FalseInterrupt, defaultFalseInterrupt)
+	orDefault(&o.ThinkTimeout, defaultThinkTimeout)
+	orDefault(&o.TTSTimeout, defaultTTSTimeout)
+	orDefault(&o.Keep, defaultKeep)
+	if o.OnNote == nil {
+		o.OnNote = func(Note) {}
+	}
+	if o.Stderr == nil {
+		o.Stderr = io.Discard
+	}
+	if o.Speak == nil {
+		o.Speak = func(ctx context.Context, _ string, _ Audio, speech echo.Speech) error {
+			_, err := session.Speak(ctx, speech)
+			return err
+		}
+	}
+	c := &conversation{
+		options: o, session: session,
+		policy: policy{ignoresUser: o.IgnoreUser, givesUp: o.FalseInterrupt < 0},
+		hold:   time.NewTimer(maxHold),
+	}
+	c.hold.Stop()
+	c.make = c.runCommands
+	return c
+}
+
+func (c *conversation) tell(n Note) { c.options.OnNote(n) }
+
+// errCounted ends a conversation of which only so many answers were wanted.
+var errCounted = errors.New("all answers were given")
+
+// run is the conversation: it waits for the next event, and acts on it.
+func (c *conversation) run(ctx context.Context, heard <-chan userEvent) (err error) {
+	defer func() { c.end(err) }()
+	if c.options.Greeting != "" {
+		c.state, c.now = preparing, c.begin(ctx, "", c.options.Greeting)
+	}
+	for {
+		var ready <-chan struct{}
+		var ended <-chan error
+		if c.now != nil {
+			ready, ended = c.now.ready, c.now.ended
+		}
+		select {
+		case user := <-heard:
+			if user.err != nil {
+				return user.err
+			}
+			c.handle(ctx, user.kind, user.text)
+		case <-c.hold.C:
+			c.handle(ctx, holdExpired, "")
+		case <-ready:
+			c.now.ready = nil // once
+			c.handle(ctx, audioReady, "")
+		case <-ended:
+			c.now.cancel(nil)
+			c.now = nil
+			c.handle(ctx, answerEnded, "")
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		if c.options.Count > 0 && c.turns >= c.options.Count && c.state == idle {
+			return errCounted
+		}
+		if c.state == idle && len(c.queue) > 0 {
+			next := c.queue[0]
+			c.queue = c.queue[1:]
+			c.handle(ctx, userSaid, next)
+		}
+	}
+}
+
+// handle decides what follows an event, and does it.
+func (c *conversation) handle(ctx context.Context, e event, text string) {
+	wasHeld := isHeld(c.state)
+	next, actions := c.policy.decide(c.state, e)
+	c.state = next
+	for _, a := range actions {
+		c.act(ctx, a, text)
+	}
+	switch isHeld := isHeld(next); {
+	case isHeld && !wasHeld:
+		c.tell(Note{Kind: NoteHeld, Answer: c.now.name})
+	case wasHeld && e == holdExpired:
+		c.tell(Note{Kind: NoteGoesOn, Answer: c.now.name})
+	}
+}
+
+func (c *conversation) act(ctx context.Context, a action, text string) {
+	switch a {
+	case begin:
+		c.turns++
+		c.tell(Note{Kind: NoteUser, Text: text})
+		c.now = c.begin(ctx, text, "")
+	case enqueue:
+		c.enqueue(text)
+	case giveUpSound:
+		c.giveUp("the user began to speak")
+	case giveUpWords:
+		c.giveUp("the user said something else")
+	case permit:
+		close(c.now.permitted)
+	case pause:
+		_ = c.session.Pause(ctx) // it fails with the session, which ends the events
+	case resume:
+		c.session.Resume()
+	case awaitStop:
+		c.hold.Reset(maxHold)
+	case awaitWords:
+		c.hold.Reset(c.options.FalseInterrupt)
+	case stopWaiting:
+		c.hold.Stop()
+	}
+}
+
+func (c *conversation) enqueue(text string) {
+	if len(c.queue) == maxQueue {
+		c.tell(Note{Kind: NoteUnanswered, Text: text, Reason: fmt.Sprintf("%d utterances wait already", maxQueue)})
+		return
+	}
+	c.queue = append(c.queue, text)
+	c.tell(Note{Kind: NoteQueued, Text: text})
+}
+
+// giveUp ends the answer that is being prepared or spoken, and waits for its end.
+func (c *conversation) giveUp(reason string) {
+	c.now.cancel(ErrGivenUp)
+	if err := <-c.now.ended; err != nil { // else it had just ended
+		c.tell(Note{Kind: NoteGivenUp, Answer: c.now.name, Reason: reason})
+	}
+	c.now = nil
+	c.session.Resume() // where it was paused, the next one must not be
+}
+
+// end gives up what is left when the conversation ends.
+func (c *conversation) end(why error) {
+	c.hold.Stop()
+	if c.now != nil {
+		c.now.cancel(why)
+		if err := <-c.now.ended; err != nil {
+			c.tell(Note{Kind: NoteGivenUp, Answer: c.now.name, Reason: why.Error()})
+		}
+	}
+	for _, text := range c.queue {
+		c.tell(Note{Kind: NoteUnanswered, Text: text, Reason: why.Error()})
+	}
+}

@@ -1,0 +1,166 @@
+package converse
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"time"
+
+	"echocast/internal/child"
+)
+
+// How a recogniser that ends is started again.
+const (
+	firstRestart    = time.Second
+	maxRestart      = 30 * time.Second
+	maxFailedStarts = 5       // in a row, without a line
+	maxLine         = 1 << 20 // bytes of an utterance
+)
+
+// recognise runs the recogniser as long as ctx lasts, again where it ends, and
+// hands over what it understands. One that keeps ending without a line ends the
+// conversation.
+func (c *conversation) recognise(ctx context.Context, hand func(userEvent) bool) {
+	in := &switchWriter{}
+	hush, err := c.options.Listen(ctx, in)
+	if err != nil {
+		hand(userEvent{err: &CommandError{"recogniser", err}})
+		return
+	}
+	pause := firstRestart
+	for failures := 0; failures < maxFailedStarts && ctx.Err() == nil; failures++ {
+		isUseful, err := c.recogniseOnce(ctx, in, hand)
+		if ctx.Err() != nil {
+			break
+		}
+		if isUseful {
+			failures, pause = -1, firstRestart
+		}
+		c.tell(Note{Kind: NoteFailed, Answer: "recogniser", Reason: fmt.Sprintf("%v; it starts again in %v", err, pause)})
+		sleep(ctx, pause)
+		pause = min(2*pause, maxRestart)
+	}
+	err = hush()
+	if ctx.Err() == nil {
+		hand(userEvent{err: errors.Join(&CommandError{"recogniser", fmt.Errorf("ended %d times without a line", maxFailedStarts)}, err)})
+	}
+}
+
+// recogniseOnce runs the recogniser until it ends, and reports whether it printed
+// anything. The error says how it ended.
+func (c *conversation) recogniseOnce(ctx context.Context, in *switchWriter, hand func(userEvent) bool) (isUseful bool, err error) {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	cmd := child.Shell(ctx, c.options.Recogniser)
+	cmd.Stderr = c.options.Stderr
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		return false, &CommandError{"recogniser", err}
+	}
+	process, err := child.Start(cmd)
+	if err != nil {
+		return false, &CommandError{"recogniser", err}
+	}
+	in.use(stdin)
+	for text, err := range lines(process.Stdout) {
+		if err != nil {
+			c.tell(Note{Kind: NoteFailed, Answer: "recogniser", Reason: err.Error()})
+			continue
+		}
+		isUseful = true
+		if !hand(userEvent{kind: userSaid, text: text}) {
+			stop()
+			break
+		}
+	}
+	err, _ = waitFor(process)
+	in.use(nil)
+	if err == nil {
+		err = errors.New("exit status 0")
+	}
+	return isUseful, &CommandError{"recogniser", fmt.Errorf("ended: %w", err)}
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// lines are the lines of r that are not empty. What comes after a carriage return
+// replaces what stands before it, as on a terminal: a recogniser shows there what
+// it has understood so far. A line that is too long is an error, and left out.
+func lines(r io.Reader) func(yield func(string, error) bool) {
+	return func(yield func(string, error) bool) {
+		reader := bufio.NewReader(r)
+		var line []byte
+		isTooLong := false
+		for {
+			part, err := reader.ReadSlice('\n')
+			line = overwritten(append(line, part...))
+			if isTooLong = isTooLong || len(line) > maxLine; isTooLong {
+				line = line[:0]
+			}
+			if errors.Is(err, bufio.ErrBufferFull) {
+				continue
+			}
+			text := strings.TrimSpace(string(line))
+			switch {
+			case isTooLong:
+				if !yield("", fmt.Errorf("a line of more than %d bytes was left out", maxLine)) {
+					return
+				}
+			case text != "" && !yield(text, nil):
+				return
+			}
+			line, isTooLong = line[:0], false
+			if err != nil {
+				return
+			}
+		}
+	}
+}
+
+// overwritten is what is left of a line after its carriage returns, but for those
+// at its end.
+func overwritten(line []byte) []byte {
+	end := len(bytes.TrimRight(line, "\r\n"))
+	if at := bytes.LastIndexByte(line[:end], '\r'); at >= 0 {
+		return append(line[:0], line[at+1:]...)
+	}
+	return line
+}
+
+// switchWriter writes to the command that runs now. What is written while none does
+// is lost: nobody recognises it.
+type switchWriter struct {
+	mu sync.Mutex
+	to io.WriteCloser
+}
+
+func (s *switchWriter) use(to io.WriteCloser) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.to != nil {
+		_ = s.to.Close() // its command has ended
+	}
+	s.to = to
+}
+
+func (s *switchWriter) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	to := s.to
+	s.mu.Unlock()
+	if to != nil {
+		_, _ = to.Write(p) // a command that takes no more has ended, which is told
+	}
+	return len(p), nil
+}

@@ -1,0 +1,141 @@
+package converse
+
+import "time"
+
+// state is where the answer to the user stands.
+type state int
+
+const (
+	idle          state = iota // nothing is being answered
+	preparing                  // the commands run; nothing was spoken yet
+	heldPreparing              // the same, and the user makes a sound: speaking has to wait
+	heldReady                  // the answer is ready to be spoken, and waits for the user
+	speaking                   // the answer is being spoken
+	heldSpeaking               // speaking is paused, because the user makes a sound
+	stateCount
+)
+
+// event is what happens to an answer.
+type event int
+
+const (
+	userStarted event = iota // the user began to speak, or coughed
+	userStopped              // the user is silent again
+	userSaid                 // the user's words were recognised
+	holdExpired              // no words followed the sound
+	audioReady               // the first audio of the answer is there
+	answerEnded              // the answer was spoken to its end, or failed
+	eventCount
+)
+
+// action is what the conversation does about an event.
+type action int
+
+const (
+	begin       action = iota // answer what the user said
+	enqueue                   // keep what the user said for later
+	giveUpSound               // give the answer up: the user began to speak
+	giveUpWords               // give the answer up: the user said something else
+	permit                    // let the answer be spoken
+	pause                     // silence the replica, and keep the place
+	resume                    // go on where the answer was last heard
+	awaitStop                 // wait for the user to fall silent, at most maxHold
+	awaitWords                // wait for the words of what was heard, at most Options.FalseInterrupt
+	stopWaiting               // wait for nothing more
+)
+
+// maxHold is how long an answer is held back while the user speaks: the event
+// that ends the user's speech may be lost.
+const maxHold = 30 * time.Second
+
+// policy is how the user's sounds are taken.
+type policy struct {
+	ignoresUser bool // --no-barge-in: an answer is never cut short
+	givesUp     bool // a sound of the user ends the answer, instead of holding it back
+}
+
+// decide returns what follows an event in a state, and what is to be done, in
+// order. It covers every state and event: one that cannot happen there, or comes
+// too late, changes nothing.
+func (p policy) decide(s state, e event) (state, []action) {
+	switch e {
+	case userStarted:
+		return p.started(s)
+	case userStopped:
+		if isHeld(s) {
+			return s, []action{awaitWords}
+		}
+	case userSaid:
+		return p.said(s)
+	case holdExpired:
+		return released(s)
+	case audioReady:
+		return ready(s)
+	case answerEnded:
+		return ended(s)
+	}
+	return s, nil
+}
+
+func isHeld(s state) bool { return s == heldPreparing || s == heldReady || s == heldSpeaking }
+
+// started holds the answer back until it is known whether words follow.
+func (p policy) started(s state) (state, []action) {
+	switch {
+	case s == idle || p.ignoresUser:
+		return s, nil
+	case p.givesUp:
+		return idle, []action{giveUpSound}
+	}
+	switch s {
+	case preparing:
+		return heldPreparing, []action{awaitStop}
+	case speaking:
+		return heldSpeaking, []action{pause, awaitStop}
+	}
+	return s, []action{awaitStop} // the user goes on
+}
+
+// said answers the newest words, unless an answer must not be cut short.
+func (p policy) said(s state) (state, []action) {
+	switch {
+	case s == idle:
+		return preparing, []action{begin}
+	case p.ignoresUser:
+		return s, []action{enqueue}
+	}
+	return preparing, []action{stopWaiting, giveUpWords, begin}
+}
+
+// released lets a held answer go on: the sound was no words.
+func released(s state) (state, []action) {
+	switch s {
+	case heldPreparing:
+		return preparing, nil
+	case heldReady:
+		return speaking, []action{permit}
+	case heldSpeaking:
+		return speaking, []action{resume}
+	}
+	return s, nil
+}
+
+func ready(s state) (state, []action) {
+	switch s {
+	case preparing:
+		return speaking, []action{permit}
+	case heldPreparing:
+		return heldReady, nil
+	}
+	return s, nil
+}
+
+func ended(s state) (state, []action) {
+	switch s {
+	case idle:
+		return s, nil
+	case heldSpeaking:
+		return idle, []action{stopWaiting, resume}
+	}
+	return idle, []action{stopWaiting}
+}

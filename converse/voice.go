@@ -1,0 +1,356 @@
+package converse
+
+import (
+	"context"
+	"errors"
+	"io"
+	"strings"
+	"sync"
+	"time"
+
+	"echocast/audio"
+	"echocast/internal/child"
+	"echocast/internal/textcut"
+)
+
+// Audio is the audio of an answer: mono, at the rate of the wire, with what is
+// known of what the TTS command printed. *audio.Prepared is one.
+type Audio interface {
+	audio.Source
+	Info() audio.Info
+	FramesRead() int64
+	Warnings() []string
+	Close() error
+}
+
+// runCommands starts the commands of an answer: to what the user said, or, where
+// that is empty, of a text that is given.
+func (c *conversation) runCommands(ctx context.Context, name, question, text string) (*made, error) {
+	ctx, stop := context.WithCancel(ctx)
+	r := newReply(text)
+	if question != "" {
+		var err error
+		if r, err = c.think(ctx, name, question); err != nil {
+			stop()
+			return nil, err
+		}
+	}
+	v := &voice{c: c, ctx: ctx, name: name, reply: r}
+	open := v.openWhole
+	if c.options.PerSentence {
+		open = v.openSentences
+	}
+	in, err := open()
+	m := &made{audio: in, err: err, abort: v.abort, reply: r.text}
+	m.finish = func(spoken error) error {
+		defer stop()
+		isAbandoned := spoken != nil
+		if isAbandoned {
+			stop()
+			v.abort()
+		}
+		failed := r.close(isAbandoned)
+		v.close()
+		return failed
+	}
+	return m, nil
+}
+
+// think starts the command that answers.
+func (c *conversation) think(ctx context.Context, name, question string) (*reply, error) {
+	cmd := child.Shell(ctx, c.options.OnUtterance)
+	cmd.Stdin, cmd.Stderr = strings.NewReader(question+"\n"), c.options.Stderr
+	process, err := child.Start(cmd)
+	if err != nil {
+		return nil, &CommandError{"on-utterance", err}
+	}
+	out := &output{name: "on-utterance", process: process, timeout: c.options.ThinkTimeout, slow: c.tellSlow(name)}
+	return &reply{output: out, fallback: c.options.Fallback}, nil
+}
+
+func (c *conversation) tellSlow(name string) func(string) {
+	return func(reason string) { c.tell(Note{Kind: NoteSlow, Answer: name, Reason: reason}) }
+}
+
+// voice makes audio of a reply.
+type voice struct {
+	c       *conversation
+	ctx     context.Context // of the answer; ends all commands
+	name    string
+	reply   *reply
+	running sync.WaitGroup // feeds a command, or makes sentences
+
+	mu        sync.Mutex
+	processes []*child.Process // that print audio now
+	aborted   bool
+	lastAudio time.Time
+	sentences *sentences // nil without Options.PerSentence
+}
+
+// start starts the TTS command for a text.
+func (v *voice) start(text io.Reader) (io.Reader, error) {
+	cmd := child.Shell(v.ctx, v.c.options.TTS)
+	cmd.Stderr = v.c.options.Stderr
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, &CommandError{"tts", err}
+	}
+	process, err := child.Start(cmd)
+	if err != nil {
+		return nil, &CommandError{"tts", err}
+	}
+	v.add(process)
+	v.running.Go(func() {
+		_, _ = io.Copy(stdin, text) // a command that reads no more has ended, which is told
+		_ = stdin.Close()
+	})
+	out := &output{name: "tts", process: process, timeout: v.c.options.TTSTimeout, slow: v.c.tellSlow(v.name)}
+	return &spoken{v, out}, nil
+}
+
+// spoken is the audio that a command prints; it notes when some came.
+type spoken struct {
+	v *voice
+	*output
+}
+
+func (s *spoken) Read(p []byte) (int, error) {
+	n, err := s.output.Read(p)
+	if n > 0 {
+		s.v.mu.Lock()
+		s.v.lastAudio = time.Now()
+		s.v.mu.Unlock()
+	}
+	return n, err
+}
+
+// openWhole makes audio of the whole reply by one run of the command.
+func (v *voice) openWhole() (Audio, error) {
+	out, err := v.start(v.reply)
+	if err != nil {
+		return nil, err
+	}
+	out.(*spoken).idleSince = func(waiting time.Time) (time.Time, bool) {
+		v.mu.Lock()
+		last := v.lastAudio
+		v.mu.Unlock()
+		return v.reply.pendingSince(waiting, last)
+	}
+	return v.prepare(out, v.c.options.Prepare)
+}
+
+// prepare opens audio. Its errors name no input: the answer does.
+func (v *voice) prepare(out io.Reader, o audio.PrepareOptions) (Audio, error) {
+	in, err := audio.Prepare(v.ctx, out, &o)
+	if err != nil {
+		return nil, err
+	}
+	return in, nil
+}
+
+func (v *voice) add(p *child.Process) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.processes = append(v.processes, p)
+	if v.aborted {
+		p.Kill()
+	}
+}
+
+// abort ends every read of audio that blocks.
+func (v *voice) abort() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.aborted = true
+	for _, p := range v.processes {
+		_ = p.Stdout.Close() // nobody reads it any more
+		p.Kill()
+	}
+	if v.sentences != nil {
+		v.sentences.abort()
+	}
+}
+
+// close waits for all commands, and ends those that go on.
+func (v *voice) close() {
+	if v.sentences != nil {
+		v.sentences.close()
+	}
+	v.abort()
+	v.running.Wait()
+	for _, p := range v.processes {
+		_, _ = waitFor(p) // how it failed was told by its output
+	}
+}
+
+// sentences is the audio of one sentence after the other. While one is spoken, the
+// command makes the next.
+type sentences struct {
+	v       *voice
+	next    chan sentence
+	over    chan struct{} // closed by abort
+	once    sync.Once
+	current Audio
+	info    audio.Info
+	err     error
+
+	mu     sync.Mutex
+	frames int64
+	notes  []string
+}
+
+// sentence is the audio of one sentence, or why there is none.
+type sentence struct {
+	audio Audio
+	err   error
+}
+
+// openSentences begins to make the sentences, and waits for the first.
+func (v *voice) openSentences() (Audio, error) {
+	s := &sentences{v: v, next: make(chan sentence), over: make(chan struct{})}
+	v.mu.Lock()
+	v.sentences = s
+	v.mu.Unlock()
+	v.running.Go(s.make)
+	if err := s.advance(); err != nil {
+		if errors.Is(err, io.EOF) {
+			err = audio.ErrEmpty
+		}
+		return nil, err
+	}
+	s.info = s.current.Info()
+	o := v.c.options.Prepare
+	if o.PadBefore == 0 && o.PadAfter == 0 {
+		return s, nil
+	}
+	return &padded{s, audio.Pad(s, o.PadBefore, o.PadAfter)}, nil
+}
+
+// padded is an Audio with silence around it.
+type padded struct {
+	Audio
+	source audio.Source
+}
+
+func (p *padded) ReadSamples(dst []float32) (int, error) { return p.source.ReadSamples(dst) }
+
+// make makes the sentences until there are no more, one fails or nobody wants them.
+func (s *sentences) make() {
+	defer close(s.next)
+	for text, err := range textcut.Sentences(s.v.reply) {
+		next := sentence{err: err}
+		if err == nil {
+			next.audio, next.err = s.open(text)
+		}
+		select {
+		case s.next <- next:
+		case <-s.over:
+			closeAudio(next.audio)
+			return
+		}
+		if next.err != nil {
+			return
+		}
+	}
+}
+
+func closeAudio(a Audio) {
+	if a != nil {
+		_ = a.Close() // it was only read
+	}
+}
+
+// open makes the audio of one sentence, or finds it in the cache.
+func (s *sentences) open(text string) (Audio, error) {
+	o := s.v.c.options.Prepare
+	o.PadBefore, o.PadAfter = 0, 0 // around the whole answer
+	out, err := s.v.cached(text)
+	if err != nil {
+		return nil, err
+	}
+	in, err := s.v.prepare(out, o)
+	if err != nil {
+		_ = out.Close() // the error is told
+		return nil, err
+	}
+	return &sentenceAudio{in, out}, nil
+}
+
+// sentenceAudio closes what it is read from, too.
+type sentenceAudio struct {
+	Audio
+	from io.Closer
+}
+
+func (a *sentenceAudio) Close() error { return errors.Join(a.Audio.Close(), a.from.Close()) }
+
+// advance goes on with the next sentence. io.EOF says that there is none.
+func (s *sentences) advance() error {
+	select {
+	case next, ok := <-s.next:
+		if !ok {
+			return io.EOF
+		}
+		s.current = next.audio
+		return next.err
+	case <-s.over:
+		return context.Canceled
+	}
+}
+
+func (s *sentences) Format() audio.Format {
+	return audio.Format{Rate: audio.DefaultRate, Channels: 1}
+}
+
+func (s *sentences) ReadSamples(p []float32) (int, error) {
+	for s.err == nil {
+		n, err := s.current.ReadSamples(p)
+		if n > 0 {
+			return n, nil
+		}
+		if s.err = err; errors.Is(err, io.EOF) {
+			s.account()
+			s.err = s.advance()
+		}
+	}
+	return 0, s.err
+}
+
+// account adds up what is known of a sentence that has ended.
+func (s *sentences) account() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.frames += s.current.FramesRead()
+	s.notes = append(s.notes, s.current.Warnings()...)
+	closeAudio(s.current)
+	s.current = nil
+}
+
+func (s *sentences) Info() audio.Info { return s.info }
+
+// FramesRead is that of the sentences which have ended.
+func (s *sentences) FramesRead() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.frames
+}
+
+func (s *sentences) Warnings() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.notes
+}
+
+// Close does nothing: the voice closes the sentences.
+func (s *sentences) Close() error { return nil }
+
+func (s *sentences) abort() { s.once.Do(func() { close(s.over) }) }
+
+func (s *sentences) close() {
+	s.abort()
+	for next := range s.next {
+		closeAudio(next.audio)
+	}
+	closeAudio(s.current)
+	s.current = nil
+}

@@ -1,0 +1,147 @@
+// Package textcut cuts text that comes piece by piece, such as the tokens of a
+// language model, into words or sentences. A tag, such as <break time="1.5s"/>, is
+// never cut.
+package textcut
+
+import (
+	"errors"
+	"io"
+	"iter"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+const (
+	maxHeld     = 64 << 10 // bytes without a place to cut
+	maxTag      = 256      // bytes from < to >; a longer one is no tag
+	maxSentence = 500      // bytes, as far as there are words to cut between
+)
+
+// Words yields text as it comes, each piece cut behind white space, so that no
+// word and no tag is in two of them. An error of r comes last.
+func Words(r io.Reader) iter.Seq2[string, error] {
+	return cut(r, func(text string) int { return lastSpace(text) })
+}
+
+// Sentences yields the sentences and lines of a text, without the white space
+// around them. An error of r comes last.
+func Sentences(r io.Reader) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		for sentence, err := range cut(r, firstSentence) {
+			if sentence = strings.TrimSpace(sentence); (sentence != "" || err != nil) && !yield(sentence, err) {
+				return
+			}
+		}
+	}
+}
+
+// cut yields what end, which is given what has come, returns the length of; 0
+// means that more is needed.
+func cut(r io.Reader, end func(text string) int) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		buf := make([]byte, 4096)
+		held := ""
+		for {
+			n, err := r.Read(buf)
+			held += string(buf[:n])
+			for size := end(held); size > 0; size = end(held) {
+				if !yield(held[:size], nil) {
+					return
+				}
+				held = held[size:]
+			}
+			if (err != nil || len(held) > maxHeld) && held != "" {
+				if !yield(held, nil) {
+					return
+				}
+				held = ""
+			}
+			if errors.Is(err, io.EOF) {
+				return
+			}
+			if err != nil {
+				yield("", err)
+				return
+			}
+		}
+	}
+}
+
+// openTag is where a tag begins that has not ended yet, else len(text).
+func openTag(text string) int {
+	at := strings.LastIndexByte(text, '<')
+	if at < 0 || strings.IndexByte(text[at:], '>') >= 0 || len(text)-at > maxTag || !beginsTag(text[at+1:]) {
+		return len(text)
+	}
+	return at
+}
+
+// beginsTag reports whether what follows a < may make it a tag.
+func beginsTag(text string) bool {
+	c, _ := utf8.DecodeRuneInString(text)
+	return text == "" || c == '/' || unicode.IsLetter(c)
+}
+
+// lastSpace is where the last white space outside a tag ends.
+func lastSpace(text string) int {
+	for text = text[:openTag(text)]; ; {
+		at := strings.LastIndexFunc(text, unicode.IsSpace)
+		if at < 0 {
+			return 0
+		}
+		if tag := openTag(text[:at]); tag < at { // inside one that has ended
+			text = text[:tag]
+			continue
+		}
+		_, size := utf8.DecodeRuneInString(text[at:])
+		return at + size
+	}
+}
+
+// firstSentence is where the first sentence of a text ends, with the space behind
+// it; 0 where that is not known yet.
+func firstSentence(text string) int {
+	end := openTag(text)
+	inTag := false
+	for i, c := range text[:end] {
+		switch {
+		case c == '<' && openTag(text[:i+1]) == i && beginsTag(text[i+1:]) && strings.IndexByte(text[i:min(len(text), i+maxTag)], '>') > 0:
+			inTag = true
+		case inTag:
+			inTag = c != '>'
+		case c == '\n', strings.ContainsRune("。！？", c):
+			return i + utf8.RuneLen(c)
+		case unicode.IsSpace(c) && endsSentence(text[:i]):
+			return i + utf8.RuneLen(c)
+		}
+	}
+	if end > maxSentence {
+		return lastSpace(text)
+	}
+	return 0
+}
+
+// abbreviations end with a full stop that ends no sentence.
+var abbreviations = []string{"mr", "mrs", "ms", "dr", "prof", "st", "vs", "e.g", "i.e", "cf", "approx"}
+
+// endsSentence reports whether a text ends with the end of a sentence.
+func endsSentence(text string) bool {
+	text = strings.TrimRight(text, `"')]}»”’`)
+	last, _ := utf8.DecodeLastRuneInString(text)
+	if !strings.ContainsRune(".!?…", last) {
+		return false
+	}
+	if last != '.' {
+		return true
+	}
+	words := strings.Fields(strings.TrimSuffix(text, "."))
+	if len(words) == 0 {
+		return false // it only counts, as in "1."
+	}
+	word := words[len(words)-1]
+	isInitial := utf8.RuneCountInString(word) == 1 && word != "I"
+	isNumber := len(words) == 1 && strings.Trim(word, "0123456789") == ""
+	return !isInitial && !isNumber && !slices.Contains(abbreviations, strings.ToLower(strings.TrimLeft(word, `"'([`)))
+}
