@@ -1,35 +1,40 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"io"
-	"iter"
+	"os"
 	"strings"
-	"sync"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
+	"echocast/converse"
 	"echocast/echo"
 	"echocast/room"
 )
 
-// conversation is the converse command.
-type conversation struct {
-	settings
-	streams     Streams
-	target      targetOptions
-	onUtterance string
-	tts         string
-	asr         string
-	greet       string
-	noBargeIn   bool
-	count       int
+// converseCmd is the converse command.
+type converseCmd struct {
+	streams   Streams
+	settings  settings
+	target    targetOptions
+	options   converse.Options
+	noBargeIn bool
+	falseFor  time.Duration
+	per       string
 }
 
+// What --tts-per can be.
+const (
+	perAnswer   = "answer"
+	perSentence = "sentence"
+)
+
 func converseCommand(streams Streams) *cli.Command {
-	v := &conversation{streams: streams}
+	v := &converseCmd{streams: streams}
 	return &cli.Command{
 		Name:  "converse",
 		Usage: "answer the user with commands of yours: one that thinks, and one that speaks",
@@ -39,19 +44,15 @@ func converseCommand(streams Streams) *cli.Command {
    echocast converse --to URL --on-utterance 'llm chat' --tts 'piper -m voice.onnx --output-raw' --preset piper`,
 		Description: `Each time the user has said something, the first command gets it on its standard
 input. What it prints goes, as it is written, to the standard input of the second,
-and the audio that this one prints is spoken. Nothing printed is nothing said.
+and the audio that this one prints is spoken. If it prints nothing, nothing is said.
 
-When the user begins to speak, both commands are killed and the replica falls
-silent; --no-barge-in lets it finish. A command that fails is told of, and the
-conversation goes on. It ends with the room, and with Ctrl-C; neither is an error.`,
-		Flags: joined([]cli.Flag{
-			&cli.StringFlag{Name: "on-utterance", Destination: &v.onUtterance, Usage: "`COMMAND` that makes the answer of what the user said"},
-			&cli.StringFlag{Name: "asr", Destination: &v.asr, DefaultText: "the room's", Usage: "`COMMAND` that gets what the user says, samples of 16 bits at 16 kHz, and prints a line for each utterance"},
-			&cli.StringFlag{Name: "tts", Destination: &v.tts, Usage: "`COMMAND` that makes audio of the answer"},
-			&cli.StringFlag{Name: "greet", Destination: &v.greet, DefaultText: "nothing", Usage: "begin with this `TEXT`"},
-			&cli.BoolFlag{Name: "no-barge-in", Destination: &v.noBargeIn, DisableDefaultText: true, Usage: "go on while the user speaks"},
-			&cli.IntFlag{Name: "count", Aliases: []string{"n"}, Destination: &v.count, DefaultText: "no end", Usage: "end after `N` answers"},
-		}, v.target.flags(), v.inputFlags(), v.levelFlags(), v.messageFlags(echo.LeadMode), v.outputFlags()),
+When the user begins to speak, the replica falls silent. If words follow, both
+commands are killed and the words are answered; if none follow within
+--false-interrupt, the answer continues where it was heard. --no-barge-in lets each
+answer end, and answers afterwards what was said meanwhile. A failing command is
+reported, and the conversation continues. The conversation ends with the room, or
+with Ctrl-C; neither is an error. The commands do not see echocast's own keys.`,
+		Flags: joined(v.flags(), v.target.flags(), v.settings.inputFlags(), v.settings.levelFlags(), v.settings.messageFlags(echo.LeadMode), v.settings.outputFlags()),
 		Action: func(c *cli.Context) error {
 			if err := noInputs(c); err != nil {
 				return err
@@ -61,269 +62,142 @@ conversation goes on. It ends with the room, and with Ctrl-C; neither is an erro
 	}
 }
 
-func (v *conversation) checkAll() error {
-	switch {
-	case v.onUtterance == "":
-		return usagef("--on-utterance: name the command that answers what the user says, such as a script of yours")
-	case v.tts == "":
-		return usagef("--tts: name the command that makes audio of a text, such as 'espeak-ng --stdout'")
-	case v.dryRun:
-		return usagef("--dry-run: a conversation has no plan; leave it out")
-	case v.prepare.Loudness != 0:
-		return usagef("--loudness measures a file before it is said, and here there is none; use --gain")
-	case v.count < 0:
-		return usagef("--count %d: leave it out for no end", v.count)
+func (v *converseCmd) flags() []cli.Flag {
+	o := &v.options
+	return []cli.Flag{
+		&cli.StringFlag{Name: "on-utterance", Destination: &o.OnUtterance, Usage: "`COMMAND` that reads what the user said and prints the answer"},
+		&cli.StringFlag{Name: "tts", Destination: &o.TTS, Usage: "`COMMAND` that reads the answer and prints audio of it"},
+		&cli.StringFlag{Name: "asr", Destination: &o.Recogniser, DefaultText: "the room's", Usage: "`COMMAND` that reads the user's voice, samples of 16 bits at 16 kHz, and prints a line for each utterance"},
+		&cli.StringFlag{Name: "greet", Destination: &o.Greeting, DefaultText: "nothing", Usage: "begin with this `TEXT`"},
+		&cli.StringFlag{Name: "fallback-text", Destination: &o.Fallback, DefaultText: "nothing", Usage: "say this `TEXT` if the --on-utterance command fails without a word"},
+		&cli.BoolFlag{Name: "no-barge-in", Destination: &v.noBargeIn, DisableDefaultText: true, Usage: "let each answer end while the user speaks, and answer afterwards what was said"},
+		&cli.DurationFlag{Name: "false-interrupt", Value: 2 * time.Second, Destination: &v.falseFor, Usage: "continue the answer if no words follow a sound of the user within this `TIME`; 0 drops the answer at the first sound"},
+		&cli.DurationFlag{Name: "think-timeout", Value: time.Minute, Destination: &o.ThinkTimeout, Usage: "kill the --on-utterance command if it prints nothing for this `TIME`"},
+		&cli.DurationFlag{Name: "tts-timeout", Value: 30 * time.Second, Destination: &o.TTSTimeout, Usage: "kill the --tts command if it has text and prints nothing for this `TIME`"},
+		&cli.StringFlag{Name: "tts-per", Value: perAnswer, Destination: &v.per, Usage: "run the --tts command once for each `UNIT`: answer, or sentence (the next is made while one is spoken)"},
+		&cli.StringFlag{Name: "tts-cache", Destination: &o.CacheDir, DefaultText: "none", Usage: "with --tts-per sentence: keep the audio of each sentence in this `FOLDER`, and use it again"},
+		&cli.IntFlag{Name: "count", Aliases: []string{"n"}, Destination: &o.Count, DefaultText: "no end", Usage: "end after `N` answers"},
 	}
-	if err := v.target.check(v.newReporter(v.streams.Out, v.streams.Err).warn); err != nil {
-		return err
-	}
-	v.anyChunk = v.target.takesAnyChunk()
-	return v.check([]string{stdinName})
 }
 
-func (v *conversation) run(ctx context.Context) error {
-	if err := v.checkAll(); err != nil {
+func (v *converseCmd) check() error {
+	o := &v.options
+	switch {
+	case o.OnUtterance == "":
+		return usagef("--on-utterance: name the command that answers what the user says, such as a script of yours")
+	case o.TTS == "":
+		return usagef("--tts: name the command that makes audio of a text, such as 'espeak-ng --stdout'")
+	case v.settings.dryRun:
+		return usagef("--dry-run: a conversation has no plan; leave it out")
+	case v.settings.prepare.Loudness != 0:
+		return usagef("--loudness measures a file before it is said, and here there is none; use --gain")
+	case o.Count < 0:
+		return usagef("--count %d: leave it out for no end", o.Count)
+	case v.falseFor < 0:
+		return usagef("--false-interrupt %v: it must not be negative", v.falseFor)
+	case o.ThinkTimeout <= 0 || o.TTSTimeout <= 0:
+		return usagef("--think-timeout and --tts-timeout must be positive")
+	case o.CacheDir != "" && v.per != perSentence:
+		return usagef("--tts-cache keeps sentences: add --tts-per sentence")
+	}
+	if err := oneOf("--tts-per", v.per, perAnswer, perSentence); err != nil {
 		return err
 	}
-	out := v.newReporter(v.streams.Out, v.streams.Err)
+	if info, err := os.Stat(o.CacheDir); o.CacheDir != "" && (err != nil || !info.IsDir()) {
+		return usagef("--tts-cache %s: there is no such folder; make it first", o.CacheDir)
+	}
+	if err := v.target.check(v.settings.newReporter(v.streams.Out, v.streams.Err).warn); err != nil {
+		return err
+	}
+	v.settings.anyChunk = v.target.takesAnyChunk()
+	return v.settings.check([]string{stdinName})
+}
+
+func (v *converseCmd) run(ctx context.Context) error {
+	if err := v.check(); err != nil {
+		return err
+	}
+	out := v.settings.newReporter(v.streams.Out, v.streams.Err)
 	out.heard = true
-	target, err := v.target.connect(ctx, room.Options{Conversation: v.settings.conversation, MaxMessage: v.maxMessage, UserEvents: true, Hear: v.asr != "", HearRate: asrRate}, "", out)
+	target, err := v.target.connect(ctx, room.Options{
+		Conversation: v.settings.conversation, MaxMessage: v.settings.maxMessage,
+		UserEvents: true, Hear: v.options.Recogniser != "", HearRate: asrRate,
+	}, "", out)
 	if err != nil {
 		return ended(cancelled(ctx, err))
 	}
-	options := v.session()
-	options.BargeIn = !v.noBargeIn
+	options := v.settings.session()
 	options.OnReceipt = out.receive
 	session, err := target.session(options)
 	if err != nil {
-		return first(err, target.close())
+		return cmp.Or(err, target.close())
 	}
-	talking, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
-	events := session.Events(talking) // from the beginning: the user may be quick
 	out.say("waiting for the replica")
 	if err = session.WaitReady(ctx); err == nil {
 		out.say("listening to the user")
-		err = (&dialogue{v, session, out, target.room, 0}).run(talking, stop, events)
+		err = v.converse(ctx, session, target, out)
 	}
 	_ = session.Close() // never fails
-	return first(ended(cancelled(ctx, err)), target.close())
+	return cmp.Or(ended(cancelled(ctx, err)), target.close())
 }
 
-// dialogue is a conversation that has begun.
-type dialogue struct {
-	*conversation
-	session *echo.Session
-	out     *reporter
-	room    *room.Room
-	turns   int // answers so far
-}
-
-// heardUser is what the room tells of the user.
-type heardUser struct {
-	text   string // of an utterance that is complete
-	begins bool   // the user begins to speak
-	err    error  // why there is no more to hear
-}
-
-// errOvertaken is the cause of an answer that the user did not wait for.
-var errOvertaken = errors.New("the user went on")
-
-// run answers one utterance after the other. The newest counts: an answer that
-// is under way gives way to it.
-// stop ends ctx, and with it the events.
-func (d *dialogue) run(ctx context.Context, stop context.CancelCauseFunc, events iter.Seq2[echo.Event, error]) error {
-	heard := make(chan heardUser)
-	var following sync.WaitGroup
-	following.Go(func() { d.follow(events, handing(ctx, heard)) })
-	err := d.answerWith(ctx, heard)
-	stop(err)
-	following.Wait()
-	return err
-}
-
-// handing hands over what the user does, as long as ctx lasts.
-func handing(ctx context.Context, to chan<- heardUser) func(heardUser) {
-	return func(next heardUser) {
-		select {
-		case to <- next:
-		case <-ctx.Done():
-		}
-	}
-}
-
-// answerWith starts the recogniser, if there is one.
-func (d *dialogue) answerWith(ctx context.Context, heard chan heardUser) error {
-	if d.asr == "" {
-		return d.answerAll(ctx, heard)
-	}
+// converse holds the conversation. Receipts that nobody takes end it.
+func (v *converseCmd) converse(ctx context.Context, session *echo.Session, target *target, out *reporter) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	r, err := recognise(ctx, d.asr, d.room, d.out, handing(ctx, heard))
-	if err != nil {
+	o := v.options
+	o.IgnoreUser, o.PerSentence = v.noBargeIn, v.per == perSentence
+	if o.FalseInterrupt = v.falseFor; v.falseFor == 0 {
+		o.FalseInterrupt = -1
+	}
+	o.Prepare, o.Keep = v.settings.prepare, keptToResume+v.settings.lead
+	o.Stderr, o.OnNote = out.people, noteTo(out)
+	o.Listen = func(ctx context.Context, to io.Writer) (func() error, error) {
+		return hearAlong(ctx, target.room, room.User, to, out)
+	}
+	o.Speak = func(ctx context.Context, name string, audio converse.Audio, speech echo.Speech) error {
+		in := &input{name: name, audio: audio}
+		out.begin(in, session)
+		_, err := session.Speak(ctx, speech)
+		err = in.failed(err)
+		if failed := out.end(in, err); failed != nil {
+			cancel(failed)
+		}
 		return err
 	}
-	err = d.answerAll(ctx, heard)
-	cancel(room.ErrOver)
-	r.close()
-	return err
-}
-
-// follow hands over what the user does.
-func (d *dialogue) follow(events iter.Seq2[echo.Event, error], hand func(heardUser)) {
-	var last echo.Event
-	for event, err := range events {
-		next := heardUser{err: err}
-		switch {
-		case err != nil:
-		case event.Kind == echo.Shutdown:
-			next.err = room.ErrOver
-		case event.Role != echo.RoleUser:
-			continue
-		case event.Kind == echo.StartedSpeaking:
-			next.begins = true
-		case d.asr == "" && event.Kind == echo.KindUtterance && strings.TrimSpace(event.Text) != "" && !sameUtterance(last, event):
-			next.text, last = event.Text, event
-		default:
-			continue
-		}
-		hand(next)
-	}
-}
-
-// sameUtterance reports whether the room told of an utterance a second time.
-func sameUtterance(a, b echo.Event) bool {
-	return a.Text == b.Text && a.InferenceID == b.InferenceID && a.Seq == b.Seq && (a.InferenceID != "" || a.Seq != 0)
-}
-
-// underWay is one answer that is being made or spoken.
-type underWay struct {
-	cancel context.CancelCauseFunc
-	ended  chan error
-}
-
-func (d *dialogue) answerAll(ctx context.Context, heard <-chan heardUser) error {
-	var now *underWay // nil: nothing is being answered
-	stop := func(cause error) {
-		if now != nil {
-			now.cancel(cause)
-			<-now.ended
-			now = nil
-		}
-	}
-	defer func() { stop(context.Canceled) }()
-	if d.greet != "" {
-		now = d.begin(ctx, "", d.greet)
-	}
-	waiting := "" // with --no-barge-in: what is answered next
-	for {
-		var ended <-chan error
-		if now != nil {
-			ended = now.ended
-		}
-		select {
-		case err := <-ended:
-			now.cancel(nil)
-			if now = nil; err != nil {
-				return err
-			}
-			if d.count > 0 && d.turns >= d.count {
-				return room.ErrOver
-			}
-		case next := <-heard:
-			if next.err != nil {
-				stop(next.err)
-				return next.err
-			}
-			if !d.noBargeIn {
-				stop(errOvertaken)
-			}
-			if next.text != "" {
-				waiting = next.text
-			}
-		case <-ctx.Done():
-			stop(context.Cause(ctx))
-			return context.Cause(ctx)
-		}
-		if now == nil && waiting != "" {
-			d.out.say("user: %s", oneLine(waiting))
-			d.turns++
-			now, waiting = d.begin(ctx, waiting, ""), ""
-		}
-	}
-}
-
-// begin answers what the user said, or says a text that is given.
-func (d *dialogue) begin(ctx context.Context, said, text string) *underWay {
-	ctx, cancel := context.WithCancelCause(ctx)
-	u := &underWay{cancel, make(chan error, 1)}
-	name := "greeting"
-	if said != "" {
-		name = fmt.Sprintf("answer %d", d.turns)
-	}
-	go func() {
-		defer close(u.ended)
-		u.ended <- d.end(name, d.answer(ctx, name, said, text))
-	}()
-	return u
-}
-
-// end keeps what ends the conversation, and says what does not.
-func (d *dialogue) end(name string, err error) error {
-	switch {
-	case err == nil, errors.Is(err, errOvertaken), errors.Is(err, context.Canceled), errors.Is(err, room.ErrOver):
-		return nil
-	case errors.Is(err, echo.ErrLost), errors.Is(err, echo.ErrNotRejoined), errors.Is(err, echo.ErrClosed), errors.Is(err, echo.ErrNotReady):
-		return nil // the events tell it, once
-	case errors.As(err, new(stdoutError)), errors.As(err, new(signalled)):
-		return err
-	case errors.Is(err, echo.ErrBargeIn), errors.Is(err, echo.ErrInterrupted), errors.Is(err, echo.ErrUnverified):
-		return nil // the receipt tells it
-	}
-	d.out.warn("%s: %s", name, strings.TrimPrefix(firstLine(err.Error()), name+": "))
-	return nil
-}
-
-// answer runs the commands of one answer, and speaks what comes of them.
-func (d *dialogue) answer(ctx context.Context, name, said, text string) error {
-	commands, audio, err := startCommands(ctx, d.onUtterance, d.tts, said, text, d.out)
-	if err != nil {
-		return err
-	}
-	err = d.speak(ctx, name, audio)
-	failed := commands.wait(err != nil)
-	if context.Cause(ctx) != nil && commands.reply() == "" {
-		return context.Cause(ctx)
-	}
-	if reply := oneLine(commands.reply()); reply != "" {
-		d.out.say("pal: %s", reply)
-	} else if err = ignoreNoAudio(err); err == nil {
-		d.out.say("%s: nothing to say", name)
-	}
-	if context.Cause(ctx) != nil {
-		return context.Cause(ctx)
-	}
-	return first(failed, err)
-}
-
-// ignoreNoAudio takes away the error of an input without audio: nothing was to
-// be said.
-func ignoreNoAudio(err error) error {
-	if _, ok := errors.AsType[*inputError](err); ok {
-		return nil
+	err := converse.Run(ctx, session, o)
+	var broken stdoutError
+	if cause := context.Cause(ctx); errors.As(cause, &broken) {
+		return cause
 	}
 	return err
 }
 
-func (d *dialogue) speak(ctx context.Context, name string, audio io.Reader) error {
-	in, err := openInput(ctx, stdinName, audio, &d.settings.prepare)
-	if err != nil {
-		if broken, ok := errors.AsType[*inputError](err); ok {
-			err = &inputError{name, broken.err}
+// noteTo prints what happens in a conversation.
+func noteTo(out *reporter) func(converse.Note) {
+	return func(n converse.Note) {
+		text := strings.Join(strings.Fields(n.Text), " ")
+		switch n.Kind {
+		case converse.NoteUser:
+			out.say("user: %s", text)
+		case converse.NoteQueued:
+			out.say("user: %s (answered after this answer)", text)
+		case converse.NoteUnanswered:
+			out.warn("user: %s: not answered: %s", text, n.Reason)
+		case converse.NoteReply:
+			out.say("pal: %s", text)
+		case converse.NoteSilent:
+			out.say("%s: nothing to say", n.Answer)
+		case converse.NoteHeld:
+			out.say("%s: waiting: the user makes a sound", n.Answer)
+		case converse.NoteGoesOn:
+			out.say("%s: continuing: the user said no words", n.Answer)
+		case converse.NoteGivenUp:
+			out.say("%s: given up: %s", n.Answer, n.Reason)
+		case converse.NoteSlow:
+			out.say("%s: %s", n.Answer, n.Reason)
+		case converse.NoteFailed:
+			out.warn("%s: %s", n.Answer, firstLine(n.Reason))
 		}
-		return err
 	}
-	in.name = name
-	defer in.close()
-	return (&speaker{d.session, &d.settings, &feedOptions{}, audio, d.out}).one(ctx, in)
 }

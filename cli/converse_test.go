@@ -83,8 +83,8 @@ func TestConverseCommandsThatFail(t *testing.T) {
 		spoken           int
 	}{
 		"no answer":                      {"true", speakShortly + " | tail -c 0", "answer 1: nothing to say", 0},
-		"thinking fails":                 {"cat >/dev/null; exit 3", "cat", "answer 1: --on-utterance: the command failed: exit status 3", 0},
-		"speaking fails":                 {"cat", "cat >/dev/null; exit 4", "answer 1: --tts: the command failed: exit status 4", 0},
+		"thinking fails":                 {"cat >/dev/null; exit 3", "cat", "answer 1: the on-utterance command failed: exit status 3", 0},
+		"speaking fails":                 {"cat", "cat >/dev/null; exit 4", "answer 1: the tts command failed: exit status 4", 0},
 		"text for audio":                 {"cat", "cat; cat ../README.md", "answer 1: ", 0},
 		"thinks for ever":                {"yes", "head -c 20044 ../testdata/speech.wav", "pal: y y y", 1},
 		"leaves a process with the pipe": {"sleep 60 >/dev/null & cat", speakShortly, "pal: Hello?", 1},

@@ -41,8 +41,8 @@ func endless(t *testing.T) (command string, gone <-chan struct{}) {
 	return "exec 9>'" + fifo + "'; sleep 600 & while :; do cat ../testdata/speech.wav; done", over
 }
 
-// converse runs the command until it ends, and returns what it left.
-func converse(ctx context.Context, url string, arguments ...string) (code int, stdout, stderr string) {
+// runConverse runs the command until it ends, and returns what it left.
+func runConverse(ctx context.Context, url string, arguments ...string) (code int, stdout, stderr string) {
 	all := append([]string{"converse", "--to", url, "--json", "--on-utterance", "cat"}, arguments...)
 	return run(ctx, all...)
 }
@@ -70,7 +70,7 @@ func TestConverseKillsWhatSpeaks(t *testing.T) {
 		}
 		cancel(signalled{syscall.SIGINT})
 	}()
-	code, stdout, stderr := converse(ctx, url, "--tts", tts)
+	code, stdout, stderr := runConverse(ctx, url, "--false-interrupt", "0", "--tts", tts)
 	report := ended()
 	receipt := onlyReceipt(t, stdout)
 	if code != 0 || receipt.Outcome != echo.Interrupted || receipt.SpokenBy != echo.ByEvent || !strings.Contains(receipt.Error, "user") {
@@ -91,7 +91,7 @@ func TestConverseEndsInAnAnswer(t *testing.T) {
 		}
 	}}, userSays("", "i1", "Hello?"))
 	tts, gone := endless(t)
-	code, stdout, stderr := converse(ctx, url, "--tts", tts)
+	code, stdout, stderr := runConverse(ctx, url, "--false-interrupt", "0", "--tts", tts)
 	report := ended()
 	testwait.Receive(t, gone)
 	if receipt := onlyReceipt(t, stdout); code != 0 || receipt.Outcome != echo.Interrupted || receipt.SpokenBy != echo.ByEvent {
@@ -126,7 +126,7 @@ func TestConverseLost(t *testing.T) {
 		_ = conn.Close()
 	})
 	tts, gone := endless(t)
-	code, stdout, stderr := converse(testwait.Context(t), listener.URL(), "--tts", tts, "--reconnect-timeout", "1s")
+	code, stdout, stderr := runConverse(testwait.Context(t), listener.URL(), "--tts", tts, "--reconnect-timeout", "1s")
 	playing.Wait()
 	testwait.Receive(t, gone)
 	if receipt := onlyReceipt(t, stdout); code != exitNotRejoined || receipt.Outcome != echo.Failed || receipt.Samples == 0 {

@@ -1,18 +1,13 @@
 package cli
 
 import (
-	"bufio"
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"os/exec"
-	"strings"
 	"sync"
 
 	"echocast/hear"
-	"echocast/internal/child"
 	"echocast/room"
 )
 
@@ -66,60 +61,4 @@ func (s *sendCmd) along(ctx context.Context, from *room.Room, out *reporter) (st
 		return nil, cmp.Or(err, written.close())
 	}
 	return func() error { return cmp.Or(end(), written.close()) }, nil
-}
-
-// recognition is the command of converse --asr: it gets the samples of the user,
-// and prints a line for each utterance.
-type recognition struct {
-	command *exec.Cmd
-	stdin   io.WriteCloser
-	kill    context.CancelFunc
-	hush    func() error
-	reading sync.WaitGroup
-}
-
-// recognise starts the command, which tells heard what it understands.
-func recognise(ctx context.Context, line string, from *room.Room, out *reporter, heard func(heardUser)) (*recognition, error) {
-	ctx, kill := context.WithCancel(ctx)
-	r := &recognition{command: child.Shell(ctx, line), kill: kill}
-	r.command.Stderr = out.people
-	fail := func(err error) (*recognition, error) {
-		kill()
-		return nil, fmt.Errorf("--asr: %w", err)
-	}
-	stdout, err := r.command.StdoutPipe()
-	if err != nil {
-		return fail(err)
-	}
-	if r.stdin, err = r.command.StdinPipe(); err != nil {
-		return fail(err)
-	}
-	if err := r.command.Start(); err != nil {
-		return fail(err)
-	}
-	r.reading.Go(func() {
-		for lines := bufio.NewScanner(stdout); lines.Scan(); {
-			if text := strings.TrimSpace(lines.Text()); text != "" {
-				heard(heardUser{text: text})
-			}
-		}
-		heard(heardUser{err: errors.New("--asr: the command has ended, and nobody else listens to the user")})
-	})
-	if r.hush, err = hearAlong(ctx, from, room.User, r.stdin, out); err != nil {
-		r.close()
-		return nil, err
-	}
-	return r, nil
-}
-
-// close ends the command, by force, because it may be waiting for what will not
-// come, and the hearing.
-func (r *recognition) close() {
-	r.kill()
-	if r.hush != nil {
-		_ = r.hush() // a command that takes no more has ended, which is told
-	}
-	_ = r.stdin.Close()
-	r.reading.Wait()
-	_ = r.command.Wait() // it was killed
 }

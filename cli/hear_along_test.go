@@ -105,24 +105,6 @@ func TestHearAlongFollowsTheConnection(t *testing.T) {
 	}
 }
 
-// A recogniser that reads nothing does not keep the conversation from ending.
-func TestRecogniserThatReadsNothing(t *testing.T) {
-	settings := &settings{quiet: true}
-	from := heardRoom(t, &fakeHearer{0x1111, nil, nil})
-	heard := make(chan heardUser, 10)
-	r, err := recognise(testwait.Context(t), "echo ready; exec sleep 600", from, settings.newReporter(io.Discard, io.Discard), func(next heardUser) { heard <- next })
-	if err != nil {
-		t.Fatal(err)
-	}
-	if next := testwait.Receive(t, heard); next.text != "ready" {
-		t.Errorf("%+v", next)
-	}
-	r.close()
-	if next := testwait.Receive(t, heard); next.err == nil {
-		t.Errorf("%+v", next)
-	}
-}
-
 func TestHearAllInADailyRoom(t *testing.T) {
 	t.Setenv("TAVUS_API_KEY", "key")
 	for _, arguments := range [][]string{

@@ -22,7 +22,17 @@ const stdinName = "-"
 type input struct {
 	name   string
 	reader io.Reader
-	audio  *audio.Prepared
+	audio  preparedAudio
+}
+
+// preparedAudio is audio that is ready to be spoken: an *audio.Prepared, or the
+// sentences of an answer.
+type preparedAudio interface {
+	audio.Source
+	Info() audio.Info
+	FramesRead() int64
+	Warnings() []string
+	Close() error
 }
 
 func checkNames(names []string) error {
@@ -94,10 +104,12 @@ func openInput(ctx context.Context, name string, stdin io.Reader, o *audio.Prepa
 	if err != nil {
 		return nil, err
 	}
-	if in.audio, err = audio.Prepare(ctx, in.reader, o); err != nil {
+	prepared, err := audio.Prepare(ctx, in.reader, o)
+	if err != nil {
 		in.close()
 		return nil, in.refused(err)
 	}
+	in.audio = prepared
 	return in, nil
 }
 

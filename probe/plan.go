@@ -36,10 +36,17 @@ type Messages struct {
 	Samples      int // of a chunk; Options.ChunkSamples of package echo
 }
 
+// Input is audio that is ready to be sent; *audio.Prepared is one.
+type Input interface {
+	audio.Source
+	Info() audio.Info
+	Warnings() []string
+}
+
 // MakePlan reads an input to its end and builds every message of it, without
 // sending any. name is what the plan calls the input. The error is that of the
 // input, echo.ErrNoAudio, or the cause of ctx.
-func MakePlan(ctx context.Context, name string, in *audio.Prepared, m Messages) (*Plan, error) {
+func MakePlan(ctx context.Context, name string, in Input, m Messages) (*Plan, error) {
 	info := in.Info()
 	p := &Plan{
 		Source: name, Container: info.Container, Codec: info.Codec, Rate: info.Format.Rate, Channels: info.Format.Channels,
