@@ -133,10 +133,14 @@ type conversation struct {
 // does, whose cause it returns, or the session is lost. Answers that are given up
 // or fail do not end it. All that it starts has ended when it returns.
 func Run(ctx context.Context, session Session, options Options) error {
-	c := newConversation(session, options)
+	return newConversation(session, options).talk(ctx)
+}
+
+// talk listens to the user and answers.
+func (c *conversation) talk(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	events := session.Events(ctx) // from now on: the user may be quick
+	events := c.session.Events(ctx) // from now on: the user may be quick
 	heard := make(chan userEvent)
 	hand := func(e userEvent) bool {
 		select {

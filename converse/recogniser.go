@@ -105,8 +105,8 @@ func lines(r io.Reader) func(yield func(string, error) bool) {
 		isTooLong := false
 		for {
 			part, err := reader.ReadSlice('\n')
-			line = overwritten(append(line, part...))
-			if isTooLong = isTooLong || len(line) > maxLine; isTooLong {
+			line = overwrite(line, part)
+			if isTooLong = isTooLong || len(bytes.TrimRight(line, "\r\n")) > maxLine; isTooLong {
 				line = line[:0]
 			}
 			if errors.Is(err, bufio.ErrBufferFull) {
@@ -129,14 +129,17 @@ func lines(r io.Reader) func(yield func(string, error) bool) {
 	}
 }
 
-// overwritten is what is left of a line after its carriage returns, but for those
-// at its end.
-func overwritten(line []byte) []byte {
-	end := len(bytes.TrimRight(line, "\r\n"))
-	if at := bytes.LastIndexByte(line[:end], '\r'); at >= 0 {
-		return append(line[:0], line[at+1:]...)
+// overwrite appends part to line, of which a carriage return inside takes away what
+// stands before it.
+func overwrite(line, part []byte) []byte {
+	end := len(bytes.TrimRight(part, "\r\n"))
+	if end > 0 && bytes.HasSuffix(line, []byte("\r")) {
+		line = line[:0]
 	}
-	return line
+	if at := bytes.LastIndexByte(part[:end], '\r'); at >= 0 {
+		line, part = line[:0], part[at+1:]
+	}
+	return append(line, part...)
 }
 
 // switchWriter writes to the command that runs now. What is written while none does

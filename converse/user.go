@@ -3,6 +3,7 @@ package converse
 import (
 	"errors"
 	"iter"
+	"slices"
 	"strings"
 
 	"echocast/echo"
@@ -64,9 +65,12 @@ func (c *conversation) userEvent(event echo.Event) (userEvent, bool) {
 // history knows which events were overtaken by later ones. Events are numbered in
 // the order in which they happened, and may arrive in another, or twice.
 type history struct {
-	start, stop, said int64 // the highest number of each
-	last              echo.Event
+	start, stop, said int64        // the highest number of each
+	words             []echo.Event // that came last, to tell twins
 }
+
+// maxWords is how many utterances are remembered to tell twins of them.
+const maxWords = 64
 
 // judgement is whether an event counts.
 type judgement int
@@ -96,13 +100,16 @@ func (h *history) judge(kind event, e echo.Event) judgement {
 }
 
 func (h *history) judgeWords(e echo.Event) judgement {
-	isNumbered := e.Seq != 0 || e.InferenceID != ""
-	switch last := h.last; {
-	case isNumbered && last.Text == e.Text && last.InferenceID == e.InferenceID && last.Seq == e.Seq:
+	isTwinOf := func(other echo.Event) bool {
+		return other.Text == e.Text && other.InferenceID == e.InferenceID && other.Seq == e.Seq
+	}
+	if (e.Seq != 0 || e.InferenceID != "") && slices.ContainsFunc(h.words, isTwinOf) {
 		return isTwin
-	case e.Seq != 0 && e.Seq < h.said:
+	}
+	h.words = append(h.words[max(0, len(h.words)+1-maxWords):], e)
+	if e.Seq != 0 && e.Seq < h.said {
 		return isOld
 	}
-	h.last, h.said = e, max(h.said, e.Seq)
+	h.said = max(h.said, e.Seq)
 	return isNew
 }
