@@ -504,18 +504,18 @@ func TestEventsIterator(t *testing.T) {
 		}
 	})
 	inRoom(t, nil, func(t *testing.T, r *room, s *Session) { // who asks first gets what came before
-		for seq := range 2*mostEarly + 2 {
+		for seq := range 2*mostBacklog + 2 {
 			r.say(`{"event_type":"conversation.new_thing","seq":%d}`, seq)
 		}
 		synctest.Wait()
 		early, later := s.Events(t.Context()), s.Events(t.Context())
 		r.hangUp()
-		seq := int64(mostEarly + 2)
+		seq := int64(mostBacklog + 2)
 		for event, err := range early {
 			if err == nil && event.Seq != seq {
 				t.Fatalf("seq %d, want %d", event.Seq, seq)
 			}
-			if seq++; err != nil && seq != 2*mostEarly+3 {
+			if seq++; err != nil && seq != 2*mostBacklog+3 {
 				t.Errorf("%v at seq %d", err, seq)
 			}
 		}

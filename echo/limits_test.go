@@ -147,3 +147,33 @@ func checkGrowth(t *testing.T, stage *limitedStage, options *Options, want []tim
 		position += got
 	}
 }
+
+// discardStage takes all and keeps nothing.
+type discardStage struct{ plainStage }
+
+func (*discardStage) Speak(_ context.Context, pcm []float32, _ bool) (int, error) {
+	return 2 * len(pcm), nil
+}
+
+// A chunk allocates nothing on its way through the session: a hundred times as
+// many cost no more.
+func TestSpeakDoesNotAllocateForEachChunk(t *testing.T) {
+	session, err := NewSession(&discardStage{}, &Options{Pace: Pace{Mode: BurstMode}, SkipReady: true, SkipHeard: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer session.Close()
+	speak := func(chunks int) float64 {
+		source := &silent{err: io.EOF}
+		return testing.AllocsPerRun(5, func() {
+			source.n = chunks * DefaultRate / 20
+			if _, err := session.Speak(t.Context(), Speech{Samples: source}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	few, many := speak(10), speak(1000)
+	if many > few+20 { // the runtime's own, now and then
+		t.Errorf("%v allocations for 10 chunks, %v for 1000", few, many)
+	}
+}

@@ -32,7 +32,7 @@ func (s *Session) follow(ctx context.Context) error {
 	defer cancel(nil)
 	s.mu.Lock()
 	stage := s.stage
-	s.drop = cancel
+	s.cancelStage = cancel
 	s.mu.Unlock()
 	for {
 		event, err := stage.Next(ctx)
@@ -106,7 +106,7 @@ func (s *Session) rejoin(ctx context.Context, err error) bool {
 // interruption notes that the connection is lost for now. The session is
 // locked.
 func (s *Session) interruption(why error) {
-	s.rejoining, s.joined, s.user = true, false, time.Time{}
+	s.rejoining, s.joined, s.userSince = true, false, time.Time{}
 	if s.current != nil {
 		s.current.cancel(why)
 	}
@@ -122,7 +122,7 @@ func (s *Session) suspect(stage Stage, err error) {
 		return
 	}
 	s.interruption(err)
-	s.drop(err)
+	s.cancelStage(err)
 }
 
 // The pauses between the calls of Redial: they double, and differ by a quarter
@@ -168,7 +168,7 @@ func Redial(ctx context.Context, dial func(ctx context.Context) (Stage, error), 
 func (s *Session) handle(event Event) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.keepEarly(event)
+	s.keepBacklog(event)
 	for _, r := range s.readers {
 		r.add(event)
 	}
@@ -183,27 +183,27 @@ func (s *Session) handle(event Event) {
 	}
 }
 
-// keepEarly keeps an event for the first reader, which cannot ask for events
+// keepBacklog keeps an event for the first reader, which cannot ask for events
 // before there is a session to ask. The session is locked.
-func (s *Session) keepEarly(event Event) {
-	if s.asked {
+func (s *Session) keepBacklog(event Event) {
+	if s.subscribed {
 		return
 	}
-	if len(s.early) == 2*mostEarly { // not one by one
-		s.early = slices.Delete(s.early, 0, mostEarly)
+	if len(s.backlog) == 2*mostBacklog { // not one by one
+		s.backlog = slices.Delete(s.backlog, 0, mostBacklog)
 	}
-	s.early = append(s.early, event)
+	s.backlog = append(s.backlog, event)
 }
 
 func (s *Session) handleUser(event Event) {
 	switch event.Kind {
 	case StartedSpeaking:
-		s.user = time.Now()
+		s.userSince = time.Now()
 		if s.options.BargeIn {
 			s.bargeIn()
 		}
 	case StoppedSpeaking:
-		s.user = time.Time{}
+		s.userSince = time.Time{}
 	default:
 		return
 	}
@@ -233,14 +233,14 @@ func (s *Session) handlePal(event Event) {
 		return
 	}
 	if s.current == nil || s.past.has(event.InferenceID) {
-		s.strays++
+		s.unmatched++
 		return
 	}
-	switch s.current.follow(event, !s.derived) {
-	case byID:
-		s.derived = true
-	case notOurs:
-		s.strays++
+	switch s.current.follow(event, !s.idsMatch) {
+	case matchID:
+		s.idsMatch = true
+	case matchNone:
+		s.unmatched++
 	}
 }
 
@@ -256,8 +256,8 @@ func (s *Session) leftAlone() {
 // mostEvents is how many events may wait for a reader.
 const mostEvents = 4096
 
-// mostEarly is how many events the first reader gets of those before it.
-const mostEarly = 256
+// mostBacklog is how many events the first reader gets of those before it.
+const mostBacklog = 256
 
 // subscription is one reader of the events.
 type subscription struct {
@@ -313,10 +313,10 @@ func (s *Session) unsubscribe(r *subscription) {
 func (s *Session) Events(ctx context.Context) iter.Seq2[Event, error] {
 	r := &subscription{events: make(chan Event, mostEvents), done: ctx.Done()}
 	s.mu.Lock()
-	for _, event := range s.early[max(0, len(s.early)-mostEarly):] {
+	for _, event := range s.backlog[max(0, len(s.backlog)-mostBacklog):] {
 		r.add(event)
 	}
-	s.early, s.asked = nil, true
+	s.backlog, s.subscribed = nil, true
 	if s.lost != nil {
 		r.end(s.lost)
 	} else {

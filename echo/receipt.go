@@ -74,6 +74,11 @@ type Receipt struct {
 	Error string     `json:"error,omitempty"`
 }
 
+// newReceipt is the receipt of an utterance of which nothing was sent yet.
+func newReceipt(id, source string) Receipt {
+	return Receipt{InferenceID: id, Source: source, FirstMessageSeconds: -1, FirstAudioSeconds: -1, AcknowledgedSamples: -1}
+}
+
 // agree reports whether the time spoken is the time sent, as far as can be told:
 // the replica's frames are 40 ms long, and its clock is its own.
 func agree(sent, spoken time.Duration) bool {

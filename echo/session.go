@@ -18,28 +18,28 @@ import (
 type Session struct {
 	options Options
 
-	wire   chan struct{} // held while something is being sent
-	cancel context.CancelFunc
-	over   chan struct{} // closed when the listener has ended
+	sending chan struct{} // held while a message is being sent
+	cancel  context.CancelFunc
+	over    chan struct{} // closed when the listener has ended
 
-	mu        sync.Mutex
-	changed   chan struct{} // closed, and made anew, at every change of what follows
-	stage     Stage
-	drop      context.CancelCauseFunc // ends the listening to stage
-	joined    bool                    // the replica is there
-	rejoining bool                    // from a loss until the replica, or with SkipReady the room, is there again
-	lost      error                   // why nothing can be said any more
-	line      []*turn                 // who speaks, and who waits
-	free      time.Time               // when the next utterance may begin
-	paused    bool
-	user      time.Time  // since when the user speaks; zero while not
-	current   *utterance // nil between utterances
-	past      idRing     // of the utterances before it
-	derived   bool       // events carry a known form of our ids
-	strays    int
-	readers   []*subscription
-	asked     bool    // somebody has asked for events
-	early     []Event // those before that
+	mu          sync.Mutex
+	changed     chan struct{} // closed, and made anew, at every change of what follows
+	stage       Stage
+	cancelStage context.CancelCauseFunc // ends the listening to stage
+	joined      bool                    // the replica is there
+	rejoining   bool                    // from a loss until the replica, or with SkipReady the room, is there again
+	lost        error                   // why nothing can be said any more
+	queue       []*turn                 // who speaks, and who waits
+	nextStart   time.Time               // when the next utterance may begin
+	paused      bool
+	userSince   time.Time  // since when the user speaks; zero while not
+	current     *utterance // nil between utterances
+	past        idRing     // of the utterances before it
+	idsMatch    bool       // events carry a known form of our ids
+	unmatched   int        // events of speech that belonged to no utterance
+	readers     []*subscription
+	subscribed  bool    // somebody has asked for events
+	backlog     []Event // those before that
 }
 
 // NewSession opens a session on stage and starts to listen. The caller closes
@@ -52,7 +52,7 @@ func NewSession(stage Stage, options *Options) (*Session, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &Session{
 		options: set, stage: stage,
-		wire: make(chan struct{}, 1), cancel: cancel,
+		sending: make(chan struct{}, 1), cancel: cancel,
 		over: make(chan struct{}), changed: make(chan struct{}),
 	}
 	go s.listen(ctx)
@@ -142,7 +142,7 @@ func (s *Session) Interrupt(ctx context.Context, cause error) error {
 
 // clear ends what is spoken and what waits. The session is locked.
 func (s *Session) clear(cause error) {
-	for _, t := range s.line {
+	for _, t := range s.queue {
 		t.cancel(cause)
 	}
 }
@@ -183,7 +183,7 @@ func (s *Session) Paused() bool {
 func (s *Session) Strays() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.strays
+	return s.unmatched
 }
 
 // Send sends a message other than an utterance, between two chunks where one is
@@ -209,17 +209,17 @@ func (s *Session) Send(ctx context.Context, msg Message) error {
 	return sender.Send(ctx, msg)
 }
 
-// acquire takes the wire.
+// acquire waits until no other message is being sent.
 func (s *Session) acquire(ctx context.Context) error {
 	select {
-	case s.wire <- struct{}{}:
+	case s.sending <- struct{}{}:
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
 }
 
-func (s *Session) release() { <-s.wire }
+func (s *Session) release() { <-s.sending }
 
 func (s *Session) stuck() error {
 	return fmt.Errorf("%w: the peer has taken nothing for %v", ErrLost, s.options.SendTimeout)
@@ -276,8 +276,8 @@ const (
 // Progress tells where the session stands.
 func (s *Session) Progress() Progress {
 	s.mu.Lock()
-	u, waiting, paused := s.current, max(len(s.line)-1, 0), s.paused
-	anybody := len(s.line) > 0
+	u, waiting, paused := s.current, max(len(s.queue)-1, 0), s.paused
+	anybody := len(s.queue) > 0
 	s.mu.Unlock()
 	var p Progress
 	switch {

@@ -31,28 +31,33 @@ type Rewinder interface {
 	Rewind(position int64) (int64, error)
 }
 
+// StatsReporter is a source that knows how its own source delivers, as a Feed
+// does.
+type StatsReporter interface {
+	Stats() FeedStats
+}
+
 // Speak says one utterance and returns its receipt, in the case of an error
 // too. Utterances that are spoken at the same time take turns as Options.Queue
 // says.
 //
-// Where the samples break, ctx ends or Interrupt is called after something was
+// If the samples break, ctx ends or Interrupt is called after something was
 // sent, the replica is interrupted, and no chunk says done. A read that blocks
 // and that Abort does not end delays the return of Speak, not the interrupt.
 //
 // An utterance that is resumed after an interrupt or a loss is several, each
 // with its own id and receipt (Options.OnReceipt); Speak returns the last.
 func (s *Session) Speak(ctx context.Context, speech Speech) (Receipt, error) {
-	return s.utter(ctx, &samples{Speech: speech, s: s})
+	return s.utter(ctx, &samples{speech, &s.options})
 }
 
-// content is what an utterance is made of.
+// content is what an utterance is made of. It knows neither the session nor the
+// utterance.
 type content interface {
 	name() string
-	// begin prepares the stage for u.
-	begin(u *utterance) error
-	// send pulls, paces and sends all of it.
-	send(ctx context.Context, u *utterance) error
-	// abort makes send return, if it can.
+	// begin opens the utterance id on a stage, and returns its messages.
+	begin(stage Stage, id string) (script, error)
+	// abort makes a script's next return, if it can.
 	abort()
 	// describe adds to the receipt what the content knows.
 	describe(r *Receipt)
@@ -60,6 +65,28 @@ type content interface {
 	rewind(heard time.Duration) error
 }
 
+// script is the messages of one utterance, in order.
+type script interface {
+	// next waits for the next message, and until it is due. After the last it
+	// returns io.EOF.
+	next(ctx context.Context) (part, error)
+	// send sends that message, and returns its bytes.
+	send(ctx context.Context) (int, error)
+	// close frees what next and send use.
+	close()
+}
+
+// part is what one message of an utterance carries.
+type part struct {
+	pcm        []float32 // nil where it is text; valid until the next one
+	characters int
+	due        time.Time     // when it is to leave, by its pace
+	saying     time.Duration // how long text may take to be said
+	last       bool
+}
+
+// utter says content when it is its turn, and again as long as the session's
+// policies want it to go on.
 func (s *Session) utter(ctx context.Context, c content) (Receipt, error) {
 	t, err := s.enter(ctx)
 	if err != nil {
@@ -71,59 +98,52 @@ func (s *Session) utter(ctx context.Context, c content) (Receipt, error) {
 	}
 	earlier := ""
 	for {
-		receipt, err := s.part(t, c, earlier)
+		u, err := s.utterOnce(t, c, earlier)
+		if u == nil {
+			return s.unspoken(c, err)
+		}
 		if err == nil {
-			return receipt, nil
+			return u.receipt, nil
 		}
-		if err := s.goOn(t, c, receipt, err); err != nil {
-			return receipt, err
+		if err := s.prepareSequel(t, c, u, err); err != nil {
+			return u.receipt, err
 		}
-		earlier = receipt.InferenceID
+		earlier = u.id
 	}
 }
 
 // unspoken is the receipt of an utterance of which nothing was sent.
 func (s *Session) unspoken(c content, err error) (Receipt, error) {
-	r := Receipt{Source: c.name(), Outcome: Failed, Error: err.Error(), FirstMessageSeconds: -1, FirstAudioSeconds: -1, AcknowledgedSamples: -1}
+	r := newReceipt("", c.name())
+	r.Outcome, r.Error = Failed, err.Error()
 	if interrupts(err) {
 		r.Outcome = Interrupted
 	}
-	s.settled(r)
+	s.publish(r)
 	return r, err
 }
 
-// interrupts reports whether err is an interrupt of ours.
-func interrupts(err error) bool {
-	for _, cause := range []error{ErrStopped, ErrReplaced, ErrBargeIn, ErrPaused} {
-		if errors.Is(err, cause) {
-			return true
-		}
-	}
-	return false
-}
-
-func (s *Session) settled(r Receipt) {
+// publish hands a receipt to all who want it.
+func (s *Session) publish(r Receipt) {
 	s.options.Observe(Moment{Kind: MomentReceipt, At: time.Now(), InferenceID: r.InferenceID, Receipt: &r})
 	s.options.OnReceipt(r)
 }
 
-// part speaks under one id.
-func (s *Session) part(t *turn, c content, earlier string) (Receipt, error) {
+// utterOnce says content under one id. Where nothing could be begun, the
+// utterance is nil.
+func (s *Session) utterOnce(t *turn, c content, earlier string) (*utterance, error) {
 	ctx, cancel := context.WithCancelCause(t.ctx)
 	defer cancel(nil)
-	u := newUtterance(c, s.options.Rate, cancel)
-	u.receipt.Resumes = earlier
-	u.final = func() bool { return t.ctx.Err() != nil }
-	u.leave = t.leave
+	u := newUtterance(t, c, s.options.Rate, cancel, earlier)
 	if err := s.open(ctx, u); err != nil {
-		return s.unspoken(c, err)
+		return nil, err
 	}
 	err := s.say(ctx, u)
-	s.shut(u, err)
-	receipt, err := u.settle(err)
-	c.describe(&receipt)
-	s.settled(receipt)
-	return receipt, err
+	s.retire(u, err)
+	receipt := u.settle(err)
+	c.describe(receipt)
+	s.publish(*receipt)
+	return u, err
 }
 
 // open makes u the current utterance.
@@ -140,8 +160,7 @@ func (s *Session) open(ctx context.Context, u *utterance) error {
 	if s.rejoining {
 		return fmt.Errorf("%w again", ErrLost)
 	}
-	u.stage = s.stage
-	if err := u.content.begin(u); err != nil {
+	if err := u.begin(s.stage); err != nil {
 		return err
 	}
 	s.current = u
@@ -149,8 +168,8 @@ func (s *Session) open(ctx context.Context, u *utterance) error {
 	return nil
 }
 
-// shut ends the time of u, if that was not done before.
-func (s *Session) shut(u *utterance, err error) {
+// retire makes u a past utterance, if that was not done before.
+func (s *Session) retire(u *utterance, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.current != u {
@@ -159,7 +178,7 @@ func (s *Session) shut(u *utterance, err error) {
 	s.past.add(u.allIDs()...)
 	s.current = nil
 	if err == nil {
-		s.free = time.Now().Add(s.options.Gap)
+		s.nextStart = time.Now().Add(s.options.Gap)
 	}
 	s.change()
 }
@@ -167,30 +186,35 @@ func (s *Session) shut(u *utterance, err error) {
 // say sends the utterance and waits until it was heard. When ctx ends, the
 // replica is silenced even while a read of the content blocks.
 func (s *Session) say(ctx context.Context, u *utterance) error {
-	stop := context.AfterFunc(ctx, func() { s.silence(ctx, u) })
-	err := u.content.send(ctx, u)
-	broke := err != nil
-	if !broke {
-		err = s.heard(ctx, u)
+	stop := context.AfterFunc(ctx, func() { s.finish(ctx, u, context.Cause(ctx)) })
+	defer stop()
+	err := s.send(ctx, u)
+	if err == nil {
+		err = s.waitHeard(ctx, u)
 	}
-	switch {
-	case !stop():
-		<-u.silent
-		if err != nil {
-			err = context.Cause(ctx)
-		}
-	case broke:
-		u.cancel(err)
-		s.silence(ctx, u)
-	default:
-		close(u.silent)
-	}
-	return err
+	return s.finish(ctx, u, err)
 }
 
-// deliver sends one message of u, which carries so many samples or characters.
-// A peer that takes nothing is lost after the session's SendTimeout.
-func (s *Session) deliver(ctx context.Context, u *utterance, last bool, send func() (int, error)) error {
+// send sends all messages of u.
+func (s *Session) send(ctx context.Context, u *utterance) error {
+	defer u.script.close()
+	for {
+		p, err := u.script.next(ctx)
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := s.deliver(ctx, u, p); err != nil {
+			return err
+		}
+	}
+}
+
+// deliver sends one message of u. A peer that takes nothing is lost after the
+// session's SendTimeout.
+func (s *Session) deliver(ctx context.Context, u *utterance, p part) error {
 	if err := s.acquire(ctx); err != nil {
 		return err
 	}
@@ -198,9 +222,9 @@ func (s *Session) deliver(ctx context.Context, u *utterance, last bool, send fun
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	u.sending(last)
+	at := u.sending(p)
 	s.watch(u)
-	size, err := send()
+	size, err := u.script.send(ctx)
 	u.watch.Stop()
 	if err != nil && ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -208,7 +232,13 @@ func (s *Session) deliver(ctx context.Context, u *utterance, last bool, send fun
 	if err != nil {
 		return err
 	}
-	u.sent(size)
+	u.sent(p, size)
+	if p.pcm != nil {
+		s.options.Observe(Moment{
+			Kind: MomentChunk, At: time.Now(), InferenceID: u.id, Position: at, Samples: len(p.pcm),
+			PCM: p.pcm, Due: p.due, Bytes: size, Last: p.last,
+		})
+	}
 	return nil
 }
 
@@ -222,10 +252,10 @@ func (s *Session) watch(u *utterance) {
 	u.watch = time.AfterFunc(s.options.SendTimeout, func() { u.cancel(s.stuck()) })
 }
 
-// heard waits for the replica's word that it has said it all.
-func (s *Session) heard(ctx context.Context, u *utterance) error {
-	if p, ok := u.stage.(PlaybackWaiter); ok {
-		if err := s.played(ctx, u, p); err != nil || !u.heardOf() {
+// waitHeard waits until the replica says that it has said it all.
+func (s *Session) waitHeard(ctx context.Context, u *utterance) error {
+	if player, ok := u.stage.(PlaybackWaiter); ok {
+		if err := s.waitPlayed(ctx, u, player); err != nil || !u.isHeard() {
 			return err
 		}
 	}
@@ -235,7 +265,7 @@ func (s *Session) heard(ctx context.Context, u *utterance) error {
 	limit := time.NewTimer(u.remaining() + s.options.HeardTimeout)
 	defer limit.Stop()
 	select {
-	case <-u.stopped:
+	case <-u.final:
 		return u.verdict()
 	case <-limit.C:
 		return ErrUnverified
@@ -244,57 +274,82 @@ func (s *Session) heard(ctx context.Context, u *utterance) error {
 	}
 }
 
-// tellTime is how long a replica that was played to its end may take to say that
-// it speaks, before nobody counts on its word: its events are those of its own
-// speech, and it need not send any.
-const tellTime = time.Second
+// firstEventTime is how long a replica that was played to its end may take to
+// say that it speaks. One that says nothing by then sends no events: they would
+// be those of its own speech.
+const firstEventTime = time.Second
 
-// played waits until the stage has played u, and a moment more.
-func (s *Session) played(ctx context.Context, u *utterance, p PlaybackWaiter) error {
+// waitPlayed waits until the stage has played u, and for a first event.
+func (s *Session) waitPlayed(ctx context.Context, u *utterance, player PlaybackWaiter) error {
 	limited, cancel := context.WithTimeoutCause(ctx, u.remaining()+s.options.HeardTimeout, ErrUnverified)
 	defer cancel()
-	if err := p.Played(limited); err != nil {
+	if err := player.Played(limited); err != nil {
 		return err
 	}
-	if s.options.SkipHeard || u.heardOf() {
+	if s.options.SkipHeard || u.isHeard() {
 		return nil
 	}
-	return pause(ctx, tellTime)
+	return pause(ctx, firstEventTime)
 }
 
-// silence stops the input, tells the replica to stop and waits for its word. The
-// replica is not told where nothing was sent, where it has stopped by its own
-// word, or where the connection is gone. silence runs once for an utterance,
-// after done has ended. It gives the turn up: the next utterance need not wait
-// for a read that blocks.
-func (s *Session) silence(done context.Context, u *utterance) {
+// finish ends u for the reason err, nil where it is complete, and returns the
+// reason that counts, which is that of the first call. It stops the source, tells
+// the replica to stop where that is needed, and waits until it has. The next
+// utterance need not wait for a read that blocks: finish gives the turn up.
+func (s *Session) finish(ctx context.Context, u *utterance, err error) error {
+	if u.finishing.Swap(true) {
+		<-u.silent
+		return u.err
+	}
 	defer close(u.silent)
+	u.err = err
+	why := endingOf(err, ctx.Err() != nil)
+	todo := u.apply(lifeEvent(why))
+	if why == complete || why == unverified {
+		return err
+	}
+	u.cancel(err)
 	u.content.abort()
-	why := context.Cause(done)
+	s.silence(ctx, u, err, todo)
+	if u.turn.ctx.Err() != nil {
+		s.retire(u, err)
+		u.turn.leave()
+	}
+	return err
+}
+
+// silence tells the replica to stop, where that is to be done, and waits for its
+// word.
+func (s *Session) silence(ctx context.Context, u *utterance, why error, todo action) {
 	if errors.Is(why, ErrLost) {
 		s.suspect(u.stage, why)
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(done), s.options.InterruptTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.options.InterruptTimeout)
 	defer cancel()
-	_, plays := u.stage.(PlaybackWaiter)
-	if s.tell(ctx, u, why) && !s.options.SkipHeard && (!plays || u.heardOf()) {
-		u.waitStopped(ctx, s.over)
+	if todo&tellReplica == 0 || !s.sendInterrupt(ctx, u, why) || s.options.SkipHeard {
+		return
 	}
-	if u.final() {
-		s.shut(u, why)
-		u.leave()
+	if _, plays := u.stage.(PlaybackWaiter); plays && !u.isHeard() {
+		return
+	}
+	select {
+	case <-u.final:
+	case <-s.over:
+	case <-ctx.Done():
 	}
 }
 
-// tell sends the interrupt. No chunk of u follows it: its context has ended,
-// and one that is being sent is waited for.
-func (s *Session) tell(ctx context.Context, u *utterance, why error) bool {
+// sendInterrupt tells the replica to stop, unless the connection is gone. No
+// chunk of u follows it: its context has ended, and one that is being sent is
+// waited for.
+func (s *Session) sendInterrupt(ctx context.Context, u *utterance, why error) bool {
 	s.mu.Lock()
 	gone := s.lost != nil || s.rejoining || s.stage != u.stage
 	s.mu.Unlock()
-	if gone || !u.interrupting() {
+	if gone {
 		return false
 	}
+	u.interrupting()
 	if s.acquire(ctx) != nil {
 		return false // the chunk before it is stuck
 	}
@@ -308,31 +363,32 @@ func (s *Session) tell(ctx context.Context, u *utterance, why error) bool {
 // on anyway: the event that ends it may be lost.
 const longestUser = 30 * time.Second
 
-// goOn prepares what follows the receipt of an utterance that ended with err, or
-// says why nothing does.
-func (s *Session) goOn(t *turn, c content, r Receipt, err error) error {
-	heard := time.Duration(r.SpokenSeconds * float64(time.Second))
-	switch {
-	case t.ctx.Err() != nil:
+// prepareSequel prepares what follows an utterance that ended with err, or says
+// why nothing does.
+func (s *Session) prepareSequel(t *turn, c content, u *utterance, err error) error {
+	heard := time.Duration(u.receipt.SpokenSeconds * float64(time.Second))
+	next := s.options.sequel(u.life.End)
+	if t.ctx.Err() != nil || next == noSequel {
 		return err
-	case errors.Is(err, ErrLost):
-		switch {
-		case s.options.OnLoss == ReconnectAbandon, s.options.Redial == nil, t.hopeless(r.SpokenSeconds):
+	}
+	var failed error
+	switch next {
+	case afterQuiet:
+		failed = s.waitQuiet(t.ctx)
+	case fromStart, fromHeard:
+		if t.recordLoss(heard) {
 			return err
-		case s.options.OnLoss == ReconnectRestart:
-			heard = 0
-		default:
-			t.furthest = 0 // what comes next is counted from there
 		}
-		if failed := s.waitThere(t.ctx); failed != nil {
-			return failed
-		}
-	case errors.Is(err, ErrPaused), s.options.Resume && (errors.Is(err, ErrBargeIn) || errors.Is(err, ErrInterrupted)):
-		if failed := s.waitClear(t.ctx); failed != nil {
-			return failed
-		}
-	default:
-		return err
+		failed = s.waitThere(t.ctx)
+	}
+	if failed != nil {
+		return failed
+	}
+	switch next {
+	case fromStart:
+		heard = 0
+	case fromHeard:
+		t.furthest = 0 // what comes next is counted from there
 	}
 	if failed := c.rewind(heard); failed != nil {
 		return fmt.Errorf("%w, and it cannot be said again: %w", err, failed)
@@ -340,11 +396,11 @@ func (s *Session) goOn(t *turn, c content, r Receipt, err error) error {
 	return nil
 }
 
-// waitClear waits until nobody wants silence.
-func (s *Session) waitClear(ctx context.Context) error {
+// waitQuiet waits until nobody wants silence.
+func (s *Session) waitQuiet(ctx context.Context) error {
 	limited, cancel := context.WithTimeout(ctx, longestUser)
 	defer cancel()
-	err := s.until(limited, func() (bool, error) { return s.user.IsZero(), s.lost })
+	err := s.until(limited, func() (bool, error) { return s.userSince.IsZero(), s.lost })
 	if err != nil && (limited.Err() == nil || ctx.Err() != nil) {
 		return err
 	}
@@ -354,10 +410,7 @@ func (s *Session) waitClear(ctx context.Context) error {
 // samples is the content of Speak.
 type samples struct {
 	Speech
-	s     *Session
-	first int // samples of the first chunk
-	chunk int // and of the longest
-	pacer *Pacer
+	options *Options
 }
 
 func (c *samples) name() string { return c.Name }
@@ -368,72 +421,25 @@ func (c *samples) abort() {
 	}
 }
 
-func (c *samples) begin(u *utterance) error {
-	limits := LimitsOf(u.stage)
-	chunk, err := c.s.options.ChunkSamples(limits)
+func (c *samples) begin(stage Stage, id string) (script, error) {
+	o, limits := c.options, LimitsOf(stage)
+	chunk, err := o.ChunkSamples(limits)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	pacer, err := NewPacer(c.s.options.Pace, u.rate, chunk)
+	pacer, err := NewPacer(o.Pace, o.Rate, chunk)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	pacer.interval = limits.Interval
-	c.first, c.chunk, c.pacer = limits.firstSamples(chunk, u.rate), chunk, pacer
-	return u.stage.Begin(Utterance{InferenceID: u.id, Rate: u.rate})
-}
-
-func (c *samples) send(ctx context.Context, u *utterance) error {
-	defer c.pacer.stop()
-	chunks := chunker.NewGrowing(&observed{c.Samples, c.s.options.Observe, u.id, 0}, c.first, c.chunk)
-	for {
-		chunk, err := chunks.Next()
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
-			return err
-		}
-		if err := c.pacer.Wait(ctx, u.position()); err != nil {
-			return err
-		}
-		if err := c.sendChunk(ctx, u, chunk); err != nil {
-			return err
-		}
-	}
-	if u.position() == 0 {
-		return ErrNoAudio
-	}
-	return nil
-}
-
-func (c *samples) sendChunk(ctx context.Context, u *utterance, chunk chunker.Chunk) error {
-	at := u.position()
-	u.pending(len(chunk.PCM))
-	size := 0
-	err := c.s.deliver(ctx, u, chunk.Last, func() (n int, err error) {
-		size, err = u.stage.Speak(ctx, chunk.PCM, chunk.Last)
-		return size, err
-	})
-	if err != nil {
-		return err
-	}
-	c.s.options.Observe(Moment{
-		Kind: MomentChunk, At: time.Now(), InferenceID: u.id, Position: at, Samples: len(chunk.PCM),
-		PCM: chunk.PCM, Due: c.pacer.Due(), Bytes: size, Last: chunk.Last,
-	})
-	return nil
-}
-
-// StatsReporter is a source that knows how its own source delivers, as a Feed
-// does.
-type StatsReporter interface {
-	Stats() FeedStats
+	source := &observed{c.Samples, o.Observe, id, 0}
+	chunks := chunker.NewGrowing(source, limits.firstSamples(chunk, o.Rate), chunk)
+	return &chunkScript{stage: stage, chunks: chunks, pacer: pacer}, stage.Begin(Utterance{InferenceID: id, Rate: o.Rate})
 }
 
 func (c *samples) describe(r *Receipt) {
-	if feed, ok := c.Samples.(StatsReporter); ok {
-		stats := feed.Stats()
+	if source, ok := c.Samples.(StatsReporter); ok {
+		stats := source.Stats()
 		r.Input = &stats
 	}
 }
@@ -443,9 +449,40 @@ func (c *samples) rewind(heard time.Duration) error {
 	if !ok {
 		return errors.New("its source cannot go back")
 	}
-	_, err := source.Rewind(samplesOf(heard, c.s.options.Rate))
+	_, err := source.Rewind(samplesOf(heard, c.options.Rate))
 	return err
 }
+
+// chunkScript is the chunks of one utterance.
+type chunkScript struct {
+	stage    Stage
+	chunks   *chunker.Chunker
+	pacer    *Pacer
+	chunk    chunker.Chunk
+	position int64 // samples before the next chunk
+}
+
+func (c *chunkScript) next(ctx context.Context) (part, error) {
+	chunk, err := c.chunks.Next()
+	if err == io.EOF && c.position == 0 {
+		return part{}, ErrNoAudio
+	}
+	if err != nil {
+		return part{}, err
+	}
+	if err := c.pacer.Wait(ctx, c.position); err != nil {
+		return part{}, err
+	}
+	c.chunk = chunk
+	c.position += int64(len(chunk.PCM))
+	return part{pcm: chunk.PCM, due: c.pacer.Due(), last: chunk.Last}, nil
+}
+
+func (c *chunkScript) send(ctx context.Context) (int, error) {
+	return c.stage.Speak(ctx, c.chunk.PCM, c.chunk.Last)
+}
+
+func (c *chunkScript) close() { c.pacer.stop() }
 
 // observed tells when samples come.
 type observed struct {

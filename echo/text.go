@@ -3,6 +3,7 @@ package echo
 import (
 	"context"
 	"errors"
+	"io"
 	"iter"
 	"strings"
 	"time"
@@ -33,17 +34,11 @@ func Words(text string) Text {
 // that take no text the error is ErrUnsupported; where there is nothing to say
 // it is ErrNoText.
 func (s *Session) Say(ctx context.Context, text Text) (Receipt, error) {
-	return s.utter(ctx, &words{Text: text, s: s})
+	return s.utter(ctx, &words{text})
 }
 
 // words is the content of Say.
-type words struct {
-	Text
-	s     *Session
-	stage TextSpeaker
-	pacer *Pacer
-	sent  int // characters
-}
+type words struct{ Text }
 
 func (c *words) name() string { return c.Name }
 
@@ -56,68 +51,107 @@ func (c *words) abort() {
 // textRate is the most messages of text a second: no room limits fewer.
 const textRate = 20
 
-func (c *words) begin(u *utterance) error {
-	stage, ok := u.stage.(TextSpeaker)
+func (c *words) begin(stage Stage, id string) (script, error) {
+	speaker, ok := stage.(TextSpeaker)
 	if !ok {
-		return ErrUnsupported
+		return nil, ErrUnsupported
 	}
-	c.stage = stage
-	var err error
-	c.pacer, err = NewPacer(Pace{Mode: BurstMode, MaxRate: textRate}, 1, 1)
-	return err
+	pacer, err := NewPacer(Pace{Mode: BurstMode, MaxRate: textRate}, 1, 1)
+	if err != nil {
+		return nil, err
+	}
+	w := &textScript{stage: speaker, id: id, pacer: pacer}
+	w.pull, w.stop = iter.Pull2(w.cut(c.Pieces))
+	return w, nil
 }
 
-// send holds every piece back until the next has come, or the end: then it is
-// known which is the last.
-func (c *words) send(ctx context.Context, u *utterance) error {
-	defer c.pacer.stop()
-	held := ""
-	for piece, err := range c.Pieces {
-		if err != nil {
-			return err
-		}
-		for part := range c.parts(u.id, strings.ToValidUTF8(piece, "\uFFFD")) {
-			if held != "" {
-				if err := c.sendPart(ctx, u, held, false); err != nil {
-					return err
-				}
-			}
-			held = part
-		}
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-	}
-	if strings.TrimSpace(held) == "" && u.chunks() == 0 {
-		return ErrNoText
-	}
-	return c.sendPart(ctx, u, held, true)
+func (c *words) describe(*Receipt) {}
+
+func (c *words) rewind(time.Duration) error { return errors.New("text cannot go back") }
+
+// textScript is the messages of one utterance of text.
+type textScript struct {
+	stage TextSpeaker
+	id    string
+	pacer *Pacer
+	pull  func() (string, error, bool) // the next text that fits a message
+	stop  func()
+	begun bool   // a text was sent
+	ended bool   // so was the last
+	held  string // the text that comes next, until it is known whether it is the last
+	text  string // the text of the message that is due
+	last  bool   // it is the last
 }
 
 // sayingTime is what a character may take to be said, at the slowest.
 const sayingTime = 120 * time.Millisecond
 
-func (c *words) sendPart(ctx context.Context, u *utterance, part string, last bool) error {
-	if err := c.pacer.Wait(ctx, 0); err != nil {
-		return err
+// next holds every text back until the next has come, or the end: then it is
+// known which is the last.
+func (w *textScript) next(ctx context.Context) (part, error) {
+	if w.ended {
+		return part{}, io.EOF
 	}
-	length := utf8.RuneCountInString(part)
-	u.pendingText(time.Duration(length) * sayingTime)
-	err := c.s.deliver(ctx, u, last, func() (int, error) { return c.stage.SayText(ctx, u.id, part, last) })
-	if err == nil {
-		c.sent += length
+	for {
+		text, err, ok := w.pull()
+		switch {
+		case err != nil:
+			return part{}, err
+		case ctx.Err() != nil:
+			return part{}, context.Cause(ctx)
+		case !ok && !w.begun && strings.TrimSpace(w.held) == "":
+			return part{}, ErrNoText
+		case !ok || w.held != "":
+			return w.due(ctx, text, !ok)
+		}
+		w.held = text
 	}
-	return err
+}
+
+// due waits until the text that is held back may leave; after it comes next.
+func (w *textScript) due(ctx context.Context, next string, last bool) (part, error) {
+	if err := w.pacer.Wait(ctx, 0); err != nil {
+		return part{}, err
+	}
+	w.text, w.held, w.last, w.begun, w.ended = w.held, next, last, true, last
+	length := utf8.RuneCountInString(w.text)
+	return part{characters: length, saying: time.Duration(length) * sayingTime, last: last}, nil
+}
+
+func (w *textScript) send(ctx context.Context) (int, error) {
+	return w.stage.SayText(ctx, w.id, w.text, w.last)
+}
+
+func (w *textScript) close() {
+	w.pacer.stop()
+	w.stop()
+}
+
+// cut cuts pieces so that each text fits a message.
+func (w *textScript) cut(pieces iter.Seq2[string, error]) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		for piece, err := range pieces {
+			if err != nil {
+				yield("", err)
+				return
+			}
+			for text := range w.parts(strings.ToValidUTF8(piece, "\uFFFD")) {
+				if !yield(text, nil) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // parts cuts a piece so that each part fits a message, between words where that
 // is possible.
-func (c *words) parts(id, piece string) iter.Seq[string] {
+func (w *textScript) parts(piece string) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for piece != "" {
 			end := len(piece)
-			if !c.stage.TextFits(id, piece) {
-				end = c.cut(id, piece)
+			if !w.stage.TextFits(w.id, piece) {
+				end = w.cutAt(piece)
 			}
 			if !yield(piece[:end]) {
 				return
@@ -127,12 +161,12 @@ func (c *words) parts(id, piece string) iter.Seq[string] {
 	}
 }
 
-// cut is where a piece that is too long is cut: the last place between words
+// cutAt is where a piece that is too long is cut: the last place between words
 // that fits, else the last that fits.
-func (c *words) cut(id, piece string) int {
+func (w *textScript) cutAt(piece string) int {
 	low, high := 0, len(piece) // low fits, high does not
 	for high-low > 1 {
-		if middle := (low + high) / 2; c.stage.TextFits(id, piece[:runeStart(piece, middle)]) {
+		if middle := (low + high) / 2; w.stage.TextFits(w.id, piece[:runeStart(piece, middle)]) {
 			low = middle
 		} else {
 			high = middle
@@ -166,10 +200,6 @@ func lastGap(text string) int {
 		}
 	}
 }
-
-func (c *words) describe(r *Receipt) { r.Characters = c.sent }
-
-func (c *words) rewind(time.Duration) error { return errors.New("text cannot go back") }
 
 // SayText sends one conversation.echo of text.
 func (m *Messages) SayText(ctx context.Context, id, text string, last bool) (int, error) {

@@ -4,19 +4,17 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 )
 
-// turn is the place of one utterance in the line. Who is first in the line
-// speaks.
+// turn is the place of one utterance in the queue. The first in the queue speaks.
 type turn struct {
-	ctx    context.Context
-	cancel context.CancelCauseFunc
-	leave  func() // gives the turn up, once
+	session *Session
+	ctx     context.Context
+	cancel  context.CancelCauseFunc
 
-	losses   int     // of the connection, without getting further
-	furthest float64 // seconds that were heard at one of them
+	losses   int           // of the connection, without getting further
+	furthest time.Duration // what was heard at one of them
 }
 
 // mostLosses is how often in a row the connection of an utterance may be lost
@@ -24,44 +22,43 @@ type turn struct {
 // would do so for ever.
 const mostLosses = 5
 
-// hopeless counts a loss after so many seconds, and reports whether it was one too
-// many.
-func (t *turn) hopeless(heard float64) bool {
-	if heard >= t.furthest+1 {
+// recordLoss counts a loss after so much was heard, and reports whether the limit
+// is reached.
+func (t *turn) recordLoss(heard time.Duration) bool {
+	if heard >= t.furthest+time.Second {
 		t.losses, t.furthest = 0, heard
 	}
 	t.losses++
 	return t.losses >= mostLosses
 }
 
-// enter takes a place in the line, by the session's queue policy.
+// enter takes a place in the queue, by the session's queue policy.
 func (s *Session) enter(ctx context.Context) (*turn, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch busy := len(s.line) > 0; {
+	switch busy := len(s.queue) > 0; {
 	case s.lost != nil:
 		return nil, s.lost
 	case busy && s.options.Queue == QueueReject:
 		return nil, ErrBusy
 	case busy && s.options.Queue == QueueReplace:
 		s.clear(ErrReplaced)
-	case len(s.line) > s.options.MaxQueue:
+	case len(s.queue) > s.options.MaxQueue:
 		return nil, fmt.Errorf("%w: %d wait already", ErrBusy, s.options.MaxQueue)
 	}
-	t := &turn{}
-	t.ctx, t.cancel = context.WithCancelCause(ctx)
-	t.leave = sync.OnceFunc(func() { s.leave(t) })
-	s.line = append(s.line, t)
+	ctx, cancel := context.WithCancelCause(ctx)
+	t := &turn{session: s, ctx: ctx, cancel: cancel}
+	s.queue = append(s.queue, t)
 	return t, nil
 }
 
 // await returns when it is the turn of t.
 func (s *Session) await(t *turn) error {
-	if err := s.until(t.ctx, func() (bool, error) { return s.line[0] == t, nil }); err != nil {
+	if err := s.until(t.ctx, func() (bool, error) { return s.queue[0] == t, nil }); err != nil {
 		return err
 	}
 	s.mu.Lock()
-	gap := time.Until(s.free)
+	gap := time.Until(s.nextStart)
 	s.mu.Unlock()
 	if err := pause(t.ctx, gap); err != nil {
 		return err
@@ -87,12 +84,16 @@ func (s *Session) waitThere(ctx context.Context) error {
 	return s.waitReady(ctx, timeout)
 }
 
-func (s *Session) leave(t *turn) {
+// leave gives the turn up. It may be called again.
+func (t *turn) leave() {
 	t.cancel(nil)
+	s := t.session
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.line = slices.DeleteFunc(s.line, func(other *turn) bool { return other == t })
-	s.change()
+	if i := slices.Index(s.queue, t); i >= 0 {
+		s.queue = slices.Delete(s.queue, i, i+1)
+		s.change()
+	}
 }
 
 // pause waits for d, or for the end of ctx.

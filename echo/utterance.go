@@ -2,60 +2,81 @@ package echo
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
-// utterance is the state of one utterance. The goroutine of Speak or Say sends
-// it, the session's listener follows its events, and an interrupt may come from
-// a third.
+// utterance is one utterance under one id. The goroutine of Speak or Say sends
+// it, the session's listener follows its events, and an interrupt may come from a
+// third. Its life says what follows from what; the rest is what the receipt needs.
 type utterance struct {
+	turn    *turn
 	content content
 	id      string
 	forms   [4]string // of the id in events
 	rate    int       // Hz
-	stage   Stage
-	cancel  context.CancelCauseFunc // ends it, with why
-	final   func() bool             // nothing follows under its turn
-	leave   func()                  // gives its turn up
-	stopped chan struct{}           // closed when the replica says it has stopped
-	silent  chan struct{}           // closed when an interrupt, if any, is over
+	cancel  context.CancelCauseFunc
+	final   chan struct{} // closed when the replica has said its last word on it
+	silent  chan struct{} // closed when an interrupt, if any, is over
 	opened  time.Time
+	stage   Stage       // set by begin, as script is
+	script  script      //
 	watch   *time.Timer // for the message that is being sent; of the sender alone
+	err     error       // why it ended; read after silent is closed
+
+	finishing atomic.Bool // finish was called
 
 	mu      sync.Mutex
+	life    life
 	receipt Receipt
-	next    int  // samples on their way
-	begun   bool // the first message is on its way
-	last    bool // the last message is on its way
-	told    bool // we interrupted it
-	first   time.Time
+	first   time.Time // when the first message was taken
 	render  renderBuffer
-	lead    time.Duration // the sum over all chunks but those that build it up
+	lead    time.Duration // the sum over all chunks except those that build it up
 	leads   int
 	route   route
-	played  time.Duration // by the clock, when we interrupted it
-	text    time.Duration // what the text so far may take to say
+	played  time.Duration // by the clock, when we interrupted it; negative where we did not
+	saying  time.Duration // what the text so far may take to say
 
 	started     time.Time // the first start
 	eventID     string    // the id in it
-	byOrder     bool      // nothing but their order says that the events are ours
-	speaking    bool      // between a start and its stop
-	ended       bool      // the stop that ends it has come
-	interrupted bool      // as that stop says
 	spoken      time.Duration
 	spokenKnown bool
 }
 
-func newUtterance(c content, rate int, cancel context.CancelCauseFunc) *utterance {
+func newUtterance(t *turn, c content, rate int, cancel context.CancelCauseFunc, earlier string) *utterance {
 	id := NewInferenceID()
-	return &utterance{
-		content: c, id: id, forms: eventIDs(id), rate: rate, cancel: cancel,
-		stopped: make(chan struct{}), silent: make(chan struct{}), opened: time.Now(),
-		receipt: Receipt{InferenceID: id, Source: c.name(), FirstMessageSeconds: -1, FirstAudioSeconds: -1, AcknowledgedSamples: -1},
+	u := &utterance{
+		turn: t, content: c, id: id, forms: eventIDs(id), rate: rate, cancel: cancel,
+		final: make(chan struct{}), silent: make(chan struct{}), opened: time.Now(),
+		receipt: newReceipt(id, c.name()), played: -1,
 	}
+	u.receipt.Resumes = earlier
+	return u
+}
+
+// begin opens the utterance on a stage.
+func (u *utterance) begin(stage Stage) (err error) {
+	u.stage = stage
+	u.script, err = u.content.begin(stage, u.id)
+	return err
+}
+
+// apply lets an event happen to the utterance, and returns what its caller has to
+// do.
+func (u *utterance) apply(e lifeEvent) action {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.applyLocked(e)
+}
+
+func (u *utterance) applyLocked(e lifeEvent) (todo action) {
+	u.life, todo = u.life.next(e)
+	if todo&noteFinal != 0 {
+		close(u.final)
+	}
+	return todo
 }
 
 // waitSilent waits until an interrupt of u is over; a nil u is silent.
@@ -71,143 +92,115 @@ func (u *utterance) waitSilent(ctx context.Context) error {
 	}
 }
 
-func (u *utterance) waitStopped(ctx context.Context, over <-chan struct{}) {
-	select {
-	case <-u.stopped:
-	case <-over:
-	case <-ctx.Done():
-	}
-}
-
-// position is how many samples were sent.
-func (u *utterance) position() int64 {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return u.receipt.Samples
-}
-
-// pending notes how many samples the next message carries.
-func (u *utterance) pending(samples int) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.next = samples
-}
-
-// pendingText notes how long the next piece of text may take to be said.
-func (u *utterance) pendingText(d time.Duration) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.text += d
-}
-
-// heardOf reports whether the replica has said that it speaks.
-func (u *utterance) heardOf() bool {
+// isHeard reports whether the replica has said that it speaks.
+func (u *utterance) isHeard() bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return !u.started.IsZero()
 }
 
-// chunks is how many messages were sent.
-func (u *utterance) chunks() int {
+// sending notes that a message is on its way, and returns how many samples were
+// sent before it: its event may come before the call that sends it returns.
+func (u *utterance) sending(p part) (position int64) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return u.receipt.Chunks
-}
-
-// sending notes that a message is on its way: its event may come before the
-// call that sends it returns.
-func (u *utterance) sending(last bool) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.begun = true
-	u.last = last
+	event := messageLeaves
+	if p.last {
+		event = lastLeaves
+	}
+	u.applyLocked(event)
+	u.saying += p.saying
+	return u.receipt.Samples
 }
 
 // sent counts a message that the connection has accepted.
-func (u *utterance) sent(size int) {
+func (u *utterance) sent(p part, size int) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	now := time.Now()
-	if u.receipt.Chunks == 0 {
+	now, r := time.Now(), &u.receipt
+	if r.Chunks == 0 {
 		u.first = now
 	}
-	u.receipt.Chunks++
-	u.receipt.Samples += int64(u.next)
-	u.receipt.Bytes += int64(size)
+	r.Chunks++
+	r.Samples += int64(len(p.pcm))
+	r.Characters += p.characters
+	r.Bytes += int64(size)
 	if clipper, ok := u.stage.(ClipCounter); ok {
-		u.receipt.Clipped = clipper.Clipped()
+		r.Clipped = clipper.Clipped()
 	}
-	u.route.add(u.receipt.Bytes, u.receipt.Samples)
-	u.render.add(now, durationOf(int64(u.next), u.rate))
+	u.route.add(r.Bytes, r.Samples)
+	u.render.add(now, durationOf(int64(len(p.pcm)), u.rate))
 	if !u.render.dry.IsZero() {
 		u.lead += u.render.ahead(now)
 		u.leads++
 	}
-	if u.last {
+	if p.last {
 		u.render.close(now)
 	}
 }
 
-// claim is how an event belongs to an utterance.
-type claim int
+// eventMatch is how an event belongs to an utterance.
+type eventMatch int
 
 const (
-	notOurs claim = iota
-	byID          // it carries a form of our id
-	byOrder       // it is the one that has to come now
+	matchNone  eventMatch = iota
+	matchID               // it carries a form of our id
+	matchOrder            // it is the one that has to come now
 )
 
-// follow takes an event of the replica's speech, if it belongs to this
-// utterance. Twins of an event change nothing. A stop before the last chunk was
-// sent is the replica running out of audio, not the end, unless it says that it
-// was interrupted.
-func (u *utterance) follow(event Event, orderCounts bool) claim {
+// follow takes an event of the replica's speech, if it belongs to this utterance.
+// A stop before the last chunk was sent is the replica running out of audio, not
+// the end, unless it says that it was interrupted.
+func (u *utterance) follow(event Event, orderCounts bool) eventMatch {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if !u.begun {
-		return notOurs
+	if u.life.Sent == nothingSent {
+		return matchNone
 	}
-	how := u.claims(event, orderCounts)
-	if how == notOurs || u.ended {
-		return how
+	match := u.match(event, orderCounts)
+	if match == matchNone {
+		return matchNone
 	}
 	if event.Kind == StartedSpeaking {
-		u.start(event, how)
-		return how
+		u.start(event)
+		return match
 	}
-	if !u.speaking && !u.started.IsZero() && !event.Interrupted {
-		return how // the twin of a stop before the end
+	if match == matchOrder && u.tooEarly(event) {
+		u.applyLocked(startNotOurs)
+		u.started, u.eventID = time.Time{}, ""
+		return matchNone
 	}
-	if how == byOrder && u.tooEarly(event) {
-		u.started, u.eventID, u.speaking = time.Time{}, "", false
-		return notOurs
-	}
-	u.stop(event, how)
-	return how
+	u.stop(event)
+	return match
 }
 
-func (u *utterance) start(event Event, how claim) {
-	u.speaking = true
+func (u *utterance) start(event Event) {
+	if u.life.Voice.isFinal() {
+		return
+	}
+	u.applyLocked(replicaStarts)
 	if u.started.IsZero() {
-		u.started, u.eventID, u.byOrder = time.Now(), event.InferenceID, how == byOrder
+		u.started, u.eventID = time.Now(), event.InferenceID
 	}
 }
 
-func (u *utterance) stop(event Event, how claim) {
-	if u.started.IsZero() { // its start was lost, or this replica never tells
-		u.start(event, how)
-		u.started = u.started.Add(-max(event.Duration, 0))
+func (u *utterance) stop(event Event) {
+	what, before := replicaStops, u.life
+	if event.Interrupted {
+		what = replicaIsCut
 	}
-	u.speaking = false
+	todo := u.applyLocked(what)
+	if u.life == before { // a twin
+		return
+	}
+	if u.started.IsZero() { // its start was lost, or this replica never tells
+		u.started, u.eventID = time.Now().Add(-max(event.Duration, 0)), event.InferenceID
+	}
 	if event.Duration >= 0 {
 		u.spoken += event.Duration
 		u.spokenKnown = true
 	}
-	if event.Interrupted || u.last {
-		u.ended, u.interrupted = true, event.Interrupted
-		close(u.stopped)
-	}
-	if event.Interrupted && !u.told {
+	if todo&haltSource != 0 {
 		u.cancel(ErrInterrupted)
 	}
 }
@@ -217,45 +210,41 @@ func (u *utterance) stop(event Event, how claim) {
 // either, and the events are late ones of an utterance whose id nobody knows.
 func (u *utterance) tooEarly(event Event) bool {
 	sent := durationOf(u.receipt.Samples, u.rate)
-	return !event.Interrupted && u.last && time.Since(u.first) < sent-sent/10-preBuffer
+	open := u.life.Voice != ranDry && !u.life.Voice.isFinal()
+	return open && !event.Interrupted && u.life.Sent == allSent && time.Since(u.first) < sent-sent/10-preBuffer
 }
 
-// claims says how an event belongs to this utterance: by its id in any form,
-// or, where the id is of no known form or missing, by order: the first start
-// after the first chunk, and then what carries the same id. Order does not count
-// for an id where earlier events had a known form.
-func (u *utterance) claims(event Event, orderCounts bool) claim {
+// match says how an event belongs to this utterance: by its id in any form, or,
+// where the id is of no known form or missing, by order: the first start after
+// the first chunk, and then what carries the same id. Order does not count for an
+// id where earlier events had a known form.
+func (u *utterance) match(event Event, orderCounts bool) eventMatch {
 	for _, form := range u.forms {
 		if event.InferenceID == form {
-			return byID
+			return matchID
 		}
 	}
 	if event.InferenceID != "" && !orderCounts {
-		return notOurs
+		return matchNone
 	}
 	if u.started.IsZero() {
 		if event.Kind == StartedSpeaking {
-			return byOrder
+			return matchOrder
 		}
-		return notOurs
+		return matchNone
 	}
 	if event.InferenceID == u.eventID || event.InferenceID == "" {
-		return byOrder
+		return matchOrder
 	}
-	return notOurs
+	return matchNone
 }
 
-// interrupting notes that the replica is about to be told to stop, and reports
-// whether there is a need to.
-func (u *utterance) interrupting() bool {
+// interrupting notes what the replica has played by now, since it is about to be
+// told to stop.
+func (u *utterance) interrupting() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if !u.begun || u.ended {
-		return false
-	}
-	u.told = true
 	u.played = u.playedByClock()
-	return true
 }
 
 func (u *utterance) playedByClock() time.Duration {
@@ -274,20 +263,21 @@ func (u *utterance) remaining() time.Duration {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	now := time.Now()
-	left := u.render.ahead(now) + u.text
+	left := u.render.ahead(now) + u.saying
 	if !u.started.IsZero() {
 		left = max(left, durationOf(u.receipt.Samples, u.rate)-now.Sub(u.started))
 	}
 	return left
 }
 
-// verdict is what the end means for an utterance that nobody here interrupted.
+// verdict is what the replica's last word means for an utterance that nobody here
+// interrupted.
 func (u *utterance) verdict() error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	sent := durationOf(u.receipt.Samples, u.rate)
 	switch {
-	case u.interrupted:
+	case u.life.Voice == cutShort:
 		return ErrInterrupted
 	case u.spokenKnown && sent > 0 && !agree(sent, u.spoken):
 		return fmt.Errorf("%w: %.3f s were sent, and the replica says it spoke %.3f s", ErrUnverified, sent.Seconds(), u.spoken.Seconds())
@@ -298,21 +288,15 @@ func (u *utterance) verdict() error {
 func (u *utterance) progress() Progress {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	p := Progress{State: Queued, Sent: durationOf(u.receipt.Samples, u.rate), Lead: u.render.ahead(time.Now())}
-	switch {
-	case !u.begun:
-	case !u.started.IsZero():
-		p.State = Speaking
-	case u.last:
-		p.State = Draining
-	default:
-		p.State = Sending
+	return Progress{
+		State: u.life.state(),
+		Sent:  durationOf(u.receipt.Samples, u.rate),
+		Lead:  u.render.ahead(time.Now()),
 	}
-	return p
 }
 
-// settle writes the receipt.
-func (u *utterance) settle(err error) (Receipt, error) {
+// settle completes the receipt of an utterance that ended with err.
+func (u *utterance) settle(err error) *Receipt {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	r := &u.receipt
@@ -329,11 +313,11 @@ func (u *utterance) settle(err error) (Receipt, error) {
 	}
 	u.settleDelivery()
 	r.SpokenSeconds, r.SpokenBy = u.spokenBest()
-	r.Outcome = u.outcome(err)
+	r.Outcome = u.life.outcome()
 	if err != nil {
 		r.Error = err.Error()
 	}
-	return *r, err
+	return r
 }
 
 // settleDelivery tells what is known of the way to the peer.
@@ -349,7 +333,7 @@ func (u *utterance) settleDelivery() {
 		}
 	}
 	switch {
-	case u.ended:
+	case u.life.Voice.isFinal():
 		r.Delivery = Heard
 	case r.AcknowledgedSamples == r.Samples:
 		r.Delivery = Acknowledged
@@ -358,26 +342,10 @@ func (u *utterance) settleDelivery() {
 
 func (u *utterance) spokenBest() (float64, string) {
 	switch {
-	case u.spokenKnown && u.ended:
+	case u.spokenKnown && u.life.Voice.isFinal():
 		return u.spoken.Seconds(), ByEvent
-	case u.told:
+	case u.played >= 0:
 		return u.played.Seconds(), ByClock
 	}
 	return u.playedByClock().Seconds(), ByClock
-}
-
-func (u *utterance) outcome(err error) Outcome {
-	switch {
-	case err == nil && u.ended:
-		return Finished
-	case err == nil:
-		return Sent
-	case errors.Is(err, ErrUnverified):
-		return Unverified
-	case errors.Is(err, ErrLost):
-		return Failed
-	case u.interrupted, u.told:
-		return Interrupted
-	}
-	return Failed
 }
