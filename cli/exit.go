@@ -8,15 +8,14 @@ import (
 	"os"
 	"os/signal"
 	"slices"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
-	"unicode"
 
 	"echocast/audio"
 	"echocast/echo"
 	"echocast/internal/child"
+	"echocast/internal/text"
 	"echocast/room"
 	"echocast/tavus"
 )
@@ -140,9 +139,9 @@ func nobodyReads(err error) bool {
 // first is the first error of several: one is reported, and it is the cause.
 func first(errs ...error) error { return cmp.Or(errs...) }
 
-// lingering is how long a run may take to end after a signal: an interrupt of
+// shutdownTimeout is how long a run may take to end after a signal: an interrupt of
 // the replica is waited for 2 s at most, and the connection closes within 2 s.
-const lingering = 5 * time.Second
+const shutdownTimeout = 5 * time.Second
 
 // WithSignals ends the context on SIGINT, SIGTERM or SIGHUP, which a terminal
 // sends when it is closed (not under nohup), with the signal as its cause. A second signal, or a run that does not end, ends the process at once.
@@ -176,16 +175,16 @@ func WithSignals(parent context.Context) (ctx context.Context, stop func()) {
 	}
 }
 
-// sameCause is how close two signals are that have one cause: a shell or
+// signalDebounce is how close two signals are that have one cause: a shell or
 // timeout(1) signals a process, and then its group.
-const sameCause = 100 * time.Millisecond
+const signalDebounce = 100 * time.Millisecond
 
 func leaveAtOnce(signals <-chan os.Signal, done <-chan struct{}, code int) {
-	first, lingers := time.Now(), time.After(lingering)
+	first, lingers := time.Now(), time.After(shutdownTimeout)
 	for {
 		select {
 		case <-signals:
-			if time.Since(first) < sameCause {
+			if time.Since(first) < signalDebounce {
 				continue
 			}
 		case <-lingers:
@@ -226,25 +225,7 @@ func (d *duties) run() {
 	}
 }
 
-// firstLine is what a refusal says: libraries may say more.
-func firstLine(text string) string {
-	line, _, _ := strings.Cut(text, "\n")
-	return line
-}
-
-// printable makes text safe for a terminal: control characters, which a file
-// name or a message from the room may hold, are written as escapes.
-func printable(text string) string {
-	if strings.IndexFunc(text, unicode.IsControl) < 0 {
-		return text
-	}
-	var b strings.Builder
-	for _, c := range text {
-		if unicode.IsControl(c) {
-			fmt.Fprintf(&b, "\\x%02x", c)
-		} else {
-			b.WriteRune(c)
-		}
-	}
-	return b.String()
-}
+func firstLine(words string) string     { return text.FirstLine(words) }
+func printable(words string) string     { return text.Printable(words) }
+func oneLine(words string) string       { return text.OneLine(words) }
+func counted(n int, noun string) string { return text.Count(n, noun) }

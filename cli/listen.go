@@ -1,14 +1,17 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"echocast/echo"
+	"echocast/listen"
 	"echocast/room"
 )
 
@@ -94,11 +97,11 @@ func (l *listenCmd) check() error {
 	case l.webhook != "" && l.target.trace != "":
 		return usagef("--trace records a room, and --webhook has none")
 	case l.window < 0 || l.window > time.Minute:
-		return usagef("--window %v: from none to a minute", l.window)
+		return usagef("--window must be from 0 to 1m")
 	case l.count < 0:
-		return usagef("--count %d: leave it out for all events", l.count)
+		return usagef("--count must not be negative")
 	case l.execTimeout <= 0:
-		return usagef("--exec-timeout %v: a command takes time", l.execTimeout)
+		return usagef("--exec-timeout must be more than 0")
 	}
 	return l.target.check(l.settings.newReporter(l.streams.Out, l.streams.Err).warn)
 }
@@ -127,26 +130,45 @@ func (l *listenCmd) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	written, err := newTranscript(l.transcript)
+	transcript, err := l.newTranscript()
 	if err != nil {
 		return err
 	}
 	out := l.settings.newReporter(l.streams.Out, l.streams.Err)
 	source, err := l.open(ctx, out)
 	if err != nil {
-		return first(ended(cancelled(ctx, err)), written.close())
+		return cmp.Or(ended(cancelled(ctx, err)), transcript.Close())
 	}
-	listener := &listener{
-		source: source, out: out, stdout: l.streams.Out, raw: l.raw, kinds: kinds, most: l.count,
-		sequencer: echo.NewSequencer(l.window), transcript: written,
-	}
+	var exec *listen.Executor
 	if l.exec != "" {
-		listener.exec = newExecutor(l.exec, l.execTimeout, source.send, out)
+		exec = listen.NewExecutor(listen.ExecOptions{
+			Line: l.exec, Timeout: l.execTimeout, Linger: shutdownTimeout / 2,
+			Send: source.Send, Say: out.say, Warn: out.warn, Stderr: out.people,
+		})
 	}
-	err = listener.run(ctx)
-	listener.exec.close()
-	err = first(ended(err), source.close(), written.close())
-	return err
+	err = listen.Run(ctx, source, &listen.Options{
+		Out: stdoutWriter{l.streams.Out}, Raw: l.raw, Kinds: kinds, Count: l.count, Window: l.window, Say: out.say,
+		Transcript: transcript, Exec: exec,
+	})
+	exec.Close()
+	return cmp.Or(ended(err), source.Close(), transcript.Close())
+}
+
+func (l *listenCmd) newTranscript() (*listen.Transcript, error) {
+	if l.transcript == "" {
+		return nil, nil
+	}
+	if err := checkWritten("--transcript", l.transcript, nil); err != nil {
+		return nil, err
+	}
+	transcript, err := listen.NewTranscript(l.transcript)
+	if _, ok := errors.AsType[*listen.FormatError](err); ok {
+		return nil, usagef("--transcript %v", err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("--transcript %w", err)
+	}
+	return transcript, nil
 }
 
 // ended returns nil for expected endings: a signal, or a room that has ended.
@@ -158,14 +180,21 @@ func ended(err error) error {
 }
 
 // open joins the room, or begins to receive callbacks.
-func (l *listenCmd) open(ctx context.Context, out *reporter) (eventSource, error) {
+func (l *listenCmd) open(ctx context.Context, out *reporter) (listen.Source, error) {
 	if l.webhook != "" {
-		return newWebhook(l.webhook, out)
+		hook, err := listen.NewWebhook(l.webhook, out.say, out.warn)
+		if err != nil {
+			return nil, usagef("--webhook %s: %v; it is an address to listen on, such as 127.0.0.1:8871/callbacks", l.webhook, err)
+		}
+		hook.Linger = shutdownTimeout / 2
+		return hook, nil
 	}
 	target, err := l.target.connect(ctx, room.Options{Conversation: l.settings.conversation, UserEvents: true}, "", out)
 	if err != nil {
 		return nil, err
 	}
 	out.say("listening")
-	return &roomEvents{target: target, stage: target.room.Stage()}, nil
+	events := listen.NewRoom(target.room.Stage())
+	events.Redial, events.Timeout, events.Leave = target.redial, l.target.reconnectTimeout, target.close
+	return events, nil
 }

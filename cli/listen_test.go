@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -13,9 +11,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 
-	"echocast/echo"
 	"echocast/internal/testwait"
 	"echocast/replica"
 	"echocast/rtc"
@@ -175,6 +171,12 @@ type writerFunc func(p []byte) (int, error)
 
 func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
+func TestListenHelp(t *testing.T) {
+	if code, stdout, _ := run(testwait.Context(t), "listen", "--help"); code != 0 || !strings.Contains(stdout, "127.0.0.1 without a host") {
+		t.Errorf("code %d, %s", code, stdout)
+	}
+}
+
 func TestListenUsage(t *testing.T) {
 	for want, arguments := range map[string][]string{
 		"listen to what?":               {},
@@ -187,30 +189,6 @@ func TestListenUsage(t *testing.T) {
 		if code != 2 || stdout != "" || !strings.Contains(stderr, want) {
 			t.Errorf("%v: code %d, %s", arguments, code, stderr)
 		}
-	}
-}
-
-// Other machines reach a webhook only where that was asked for.
-func TestWebhookIsLocal(t *testing.T) {
-	for address, want := range map[string]string{
-		":0": "127.0.0.1", ":0/secret": "127.0.0.1", "127.0.0.1:0": "127.0.0.1", "0.0.0.0:0/secret": "0.0.0.0",
-	} {
-		var stderr bytes.Buffer
-		hook, err := newWebhook(address, (&settings{}).newReporter(&bytes.Buffer{}, &stderr))
-		if err != nil {
-			t.Errorf("%s: %v", address, err)
-			continue
-		}
-		at := hook.socket.Addr().(*net.TCPAddr)
-		if err := hook.close(); err != nil {
-			t.Error(err)
-		}
-		if everywhere := want == "0.0.0.0"; everywhere != at.IP.IsUnspecified() || !everywhere && at.IP.String() != want {
-			t.Errorf("%s listens on %v", address, at)
-		}
-	}
-	if code, stdout, _ := run(testwait.Context(t), "listen", "--help"); code != 0 || !strings.Contains(stdout, "127.0.0.1 without a host") {
-		t.Errorf("code %d, %s", code, stdout)
 	}
 }
 
@@ -240,7 +218,7 @@ func TestListenWebhook(t *testing.T) {
 		{strings.TrimSuffix(url, "secret"), string(body), http.StatusNotFound},
 		{url, "nonsense", http.StatusBadRequest},
 		{url, `{"a":1}`, http.StatusBadRequest},
-		{url, strings.Repeat(" ", mostCallback+1), http.StatusRequestEntityTooLarge},
+		{url, strings.Repeat(" ", 8<<20+1), http.StatusRequestEntityTooLarge},
 		{url, string(body), http.StatusNoContent},
 	} {
 		answer, err := http.Post(c.url, "application/json", strings.NewReader(c.body))
@@ -255,74 +233,15 @@ func TestListenWebhook(t *testing.T) {
 	if got := testwait.Receive(t, code); got != 0 || !strings.Contains(stdout.String(), `"kind":"transcription_ready"`) {
 		t.Errorf("code %d, %s", got, stdout.String())
 	}
-	var entries []entry
+	var entries []struct {
+		Start float64 `json:"start_seconds"`
+		End   float64 `json:"end_seconds"`
+	}
 	written, err := os.ReadFile(transcript)
 	if err == nil {
 		err = json.Unmarshal(written, &entries)
 	}
 	if err != nil || len(entries) == 0 || entries[0].End < entries[0].Start {
 		t.Errorf("%v: %s", err, written)
-	}
-}
-
-func TestTranscriptFormats(t *testing.T) {
-	began := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	for ending, want := range map[string]string{
-		".txt":  "[00:00:00.000] pal: Hello you (interrupted)\n[00:00:02.760] user: Stop\n",
-		".srt":  "1\n00:00:00,000 --> 00:00:01,500\npal: Hello you\n\n2\n00:00:02,760 --> 00:00:03,000\nuser: Stop\n\n",
-		".json": `[{"role":"pal","text":"Hello\nyou","start_seconds":0,"end_seconds":1.5,"interrupted":true,"inference_id":"a"},{"role":"user","text":"Stop","start_seconds":2.76,"end_seconds":3}]`,
-	} {
-		name := filepath.Join(t.TempDir(), "call"+ending)
-		written, err := newTranscript(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, event := range []struct {
-			after time.Duration
-			echo.Event
-		}{
-			{0, echo.Event{Kind: echo.KindUtterance, Role: "pal", InferenceID: "a", Text: "Hello\nyou"}},
-			{1500 * time.Millisecond, echo.Event{Kind: echo.StoppedSpeaking, Role: "pal", InferenceID: "a", Interrupted: true}},
-			{3 * time.Second, echo.Event{Kind: echo.KindUtterance, Role: "user", Text: "Stop"}},
-		} {
-			if err := written.add(event.Event, began.Add(event.after)); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := written.close(); err != nil {
-			t.Fatal(err)
-		}
-		got, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		text := string(got)
-		if ending == ".json" {
-			var compact bytes.Buffer
-			if err := json.Compact(&compact, got); err != nil {
-				t.Fatalf("%v: %s", err, got)
-			}
-			text = compact.String()
-		}
-		if text != want {
-			t.Errorf("%s:\n%s\nnot\n%s", ending, text, want)
-		}
-	}
-}
-
-func TestEscaped(t *testing.T) {
-	for text, want := range map[string]string{
-		`{"a":"b ü 😀"}`:              `{"a":"b ü 😀"}`,
-		"{\"a\":\"\u009b\u202e\"}":   `{"a":"\u009b\u202e"}`,
-		"{\"a\":\"\U000e0041\x7f\"}": `{"a":"\udb40\udc41\u007f"}`,
-	} {
-		got := escaped([]byte(text))
-		var before, after any
-		if err := json.Unmarshal([]byte(text), &before); err != nil {
-			t.Fatal(err)
-		}
-		if err := json.Unmarshal(got, &after); err != nil || fmt.Sprint(before) != fmt.Sprint(after) || string(got) != want {
-			t.Errorf("%q became %s, %v", text, got, err)
-		}
 	}
 }

@@ -202,10 +202,3 @@ func (r *reporter) summary(receipt echo.Receipt) string {
 	}
 	return text
 }
-
-func counted(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
-}

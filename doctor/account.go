@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"context"
+	"echocast/internal/text"
 	"errors"
 	"fmt"
 	"net/http"
@@ -86,7 +87,7 @@ func (e *examination) keyWorks(ctx context.Context, client *tavus.Client, clock 
 	if failed != nil {
 		e.serviceFails("API key", failed)
 	} else {
-		e.ok("API key", "valid; %s open in the account", counted(open, "conversation"))
+		e.ok("API key", "valid; %s open in the account", text.Count(open, "conversation"))
 	}
 	e.clocks(clock)
 	return failed == nil
@@ -108,11 +109,11 @@ func (e *examination) serviceFails(name string, err error) {
 type hintless struct{ refused *tavus.APIError }
 
 func (h *hintless) Error() string {
-	text := fmt.Sprintf("%d %s", h.refused.Status, http.StatusText(h.refused.Status))
+	words := fmt.Sprintf("%d %s", h.refused.Status, http.StatusText(h.refused.Status))
 	if h.refused.Message != "" {
-		text += ": " + h.refused.Message
+		words += ": " + h.refused.Message
 	}
-	return text
+	return words
 }
 
 func (h *hintless) Unwrap() error { return h.refused }
@@ -121,17 +122,17 @@ func (h *hintless) Unwrap() error { return h.refused }
 func (e *examination) clocks(clock *dateReader) {
 	const fix = "set this machine's clock, for example with NTP"
 	apart := clock.ahead.Abs().Round(time.Second)
-	text := fmt.Sprintf("this machine is %v behind the service", apart)
+	words := fmt.Sprintf("this machine is %v behind the service", apart)
 	if clock.ahead < 0 {
-		text = fmt.Sprintf("this machine is %v ahead of the service", apart)
+		words = fmt.Sprintf("this machine is %v ahead of the service", apart)
 	}
 	switch {
 	case !clock.known:
 		e.skip("clock", "the service did not tell the time", "")
 	case apart > failSkew:
-		e.fail("clock", errors.New(text+", so tokens and certificates do not work"), fix)
+		e.fail("clock", errors.New(words+", so tokens and certificates do not work"), fix)
 	case apart > noteSkew:
-		e.warn("clock", text, fix)
+		e.warn("clock", words, fix)
 	default:
 		e.ok("clock", "within %v of the service", noteSkew)
 	}

@@ -7,11 +7,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"strings"
 	"time"
 
+	"echocast/internal/text"
 	"echocast/room/daily"
 	"echocast/rtc"
 	"echocast/tavus"
@@ -97,28 +96,7 @@ func (e *examination) warn(name, detail, fix string) {
 
 // fail notes a failure. What to do about it is known, or in the error.
 func (e *examination) fail(name string, err error, fix string) {
-	e.note(Finding{Name: name, Status: Fail, Detail: firstLine(err.Error()), Fix: fix, Err: err})
-}
-
-// firstLine is what a finding says: libraries may say more.
-func firstLine(text string) string {
-	line, _, _ := strings.Cut(text, "\n")
-	return line
-}
-
-// plain is an error of a file without the file's name.
-func plain(err error) error {
-	if path, ok := errors.AsType[*fs.PathError](err); ok {
-		return path.Err
-	}
-	return err
-}
-
-func counted(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
+	e.note(Finding{Name: name, Status: Fail, Detail: text.FirstLine(err.Error()), Fix: fix, Err: err})
 }
 
 // state is where conversations are remembered, and those that were left open.
@@ -128,7 +106,7 @@ func (e *examination) state(context.Context) {
 		err = tryWriting(dir)
 	}
 	if err != nil {
-		e.fail("state directory", fmt.Errorf("%s: %w", dir, plain(err)), "no conversation can be created; let ECHOCAST_STATE_DIR name a folder that you may write")
+		e.fail("state directory", fmt.Errorf("%s: %w", dir, text.WithoutPath(err)), "no conversation can be created; let ECHOCAST_STATE_DIR name a folder that you may write")
 		e.skip("left conversations", "there is no state directory", "")
 		return
 	}
@@ -142,11 +120,11 @@ func (e *examination) state(context.Context) {
 	}
 	switch {
 	case err != nil:
-		e.warn("left conversations", firstLine(err.Error()), "look at the file, and remove it if it is not yours")
+		e.warn("left conversations", text.FirstLine(err.Error()), "look at the file, and remove it if it is not yours")
 	case left > 0:
-		e.warn("left conversations", counted(left, "conversation")+" may be open whose process is gone, and cost money", "run: echocast conversation end-mine")
+		e.warn("left conversations", text.Count(left, "conversation")+" may be open whose process is gone, and cost money", "run: echocast conversation end-mine")
 	case len(all) > 0:
-		e.ok("left conversations", "none; %s of processes that run", counted(len(all), "conversation"))
+		e.ok("left conversations", "none; %s of processes that run", text.Count(len(all), "conversation"))
 	default:
 		e.ok("left conversations", "none")
 	}

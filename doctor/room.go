@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"context"
+	"echocast/internal/text"
 	"errors"
 	"fmt"
 	"net/http"
@@ -43,8 +44,8 @@ func (e *examination) libraries(ctx context.Context) {
 func describe(ctx context.Context, path, option string) string {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
-	text, err := child.Command(ctx, path, option).Output()
-	line := strings.TrimSpace(firstLine(string(text)))
+	words, err := child.Command(ctx, path, option).Output()
+	line := strings.TrimSpace(text.FirstLine(string(words)))
 	if err != nil || line == "" {
 		return path + ", which does not say its version"
 	}
@@ -98,7 +99,7 @@ func (e *examination) dailyTransport(ctx context.Context) {
 	}
 	switch {
 	case err != nil:
-		e.skip("browser", firstLine(err.Error()), "")
+		e.skip("browser", text.FirstLine(err.Error()), "")
 	case by.Browser == "":
 		e.skip("browser", "none is needed", "")
 	case runtime.GOOS == "windows": // it opens a window when asked
@@ -125,7 +126,7 @@ func (e *examination) dailyJS() {
 	name := filepath.Base(e.Daily.DailyJS)
 	switch {
 	case err != nil:
-		e.fail("daily-js", &room.UnreachableError{Err: fmt.Errorf("%s: %w", e.Daily.DailyJS, plain(err))}, "correct --daily-js, or leave it out to load it from the public CDN")
+		e.fail("daily-js", &room.UnreachableError{Err: fmt.Errorf("%s: %w", e.Daily.DailyJS, text.WithoutPath(err))}, "correct --daily-js, or leave it out to load it from the public CDN")
 	case hash != rtcdaily.Integrity:
 		e.warn("daily-js", name+" is not "+release+", which this was tested with: its hash is "+hash, "use that, if something does not work")
 	default:

@@ -1,4 +1,4 @@
-package cli
+package listen
 
 import (
 	"bytes"
@@ -16,17 +16,14 @@ import (
 
 // Bounds of --exec.
 const (
-	mostWaiting = 1024    // events that wait for the command
-	mostPrinted = 1 << 20 // bytes that a command may print
+	maxWaiting = 1024    // events that wait for the command
+	maxPrinted = 1 << 20 // bytes that a command may print
 )
 
-// executor runs a command for one event after the other, and sends what it
-// prints. A nil executor does nothing.
-type executor struct {
-	line    string
-	timeout time.Duration
-	send    func(ctx context.Context, msg echo.Message) error
-	out     *reporter
+// Executor runs a command for one event after the other, and sends the messages
+// that it prints. A nil Executor does nothing.
+type Executor struct {
+	ExecOptions
 
 	waiting chan []byte
 	missed  int // of add
@@ -34,8 +31,19 @@ type executor struct {
 	ended   sync.WaitGroup
 }
 
-func newExecutor(line string, timeout time.Duration, send func(context.Context, echo.Message) error, out *reporter) *executor {
-	e := &executor{line: line, timeout: timeout, send: send, out: out, waiting: make(chan []byte, mostWaiting)}
+// ExecOptions say what an Executor runs.
+type ExecOptions struct {
+	Line      string        // of the shell
+	Timeout   time.Duration // of one run
+	Linger    time.Duration // how long Close waits for what was begun
+	Send      func(ctx context.Context, msg echo.Message) error
+	Say, Warn Report
+	Stderr    io.Writer // of the commands
+}
+
+// NewExecutor starts an executor, which has to be closed. It runs one goroutine.
+func NewExecutor(o ExecOptions) *Executor {
+	e := &Executor{ExecOptions: o, waiting: make(chan []byte, maxWaiting)}
 	ctx, stop := context.WithCancel(context.Background())
 	e.stop = stop
 	e.ended.Go(func() {
@@ -44,7 +52,7 @@ func newExecutor(line string, timeout time.Duration, send func(context.Context, 
 				return
 			}
 			if err := e.one(ctx, event); err != nil {
-				e.out.warn("--exec: %v", err)
+				e.Warn("--exec: %v", err)
 			}
 		}
 	})
@@ -52,7 +60,7 @@ func newExecutor(line string, timeout time.Duration, send func(context.Context, 
 }
 
 // add hands over an event. One that comes while too many wait is left out.
-func (e *executor) add(event []byte) {
+func (e *Executor) add(event []byte) {
 	if e == nil {
 		return
 	}
@@ -60,39 +68,39 @@ func (e *executor) add(event []byte) {
 	case e.waiting <- event:
 	default:
 		if e.missed++; e.missed == 1 {
-			e.out.warn("--exec: %d events wait for the command; those that come now are left out", mostWaiting)
+			e.Warn("--exec: %d events wait for the command; those that come now are left out", maxWaiting)
 		}
 	}
 }
 
-// close lets the commands of what was added end, but not for long, and waits.
-func (e *executor) close() {
+// Close lets the commands of what was added end, but not for long, and waits.
+func (e *Executor) Close() {
 	if e == nil {
 		return
 	}
 	close(e.waiting)
-	limit := time.AfterFunc(lingering/2, e.stop)
+	limit := time.AfterFunc(e.Linger, e.stop)
 	e.ended.Wait()
 	limit.Stop()
 	e.stop()
 }
 
 // one runs the command for an event.
-func (e *executor) one(stopped context.Context, event []byte) error {
-	ctx, cancel := context.WithTimeout(stopped, e.timeout)
+func (e *Executor) one(stopped context.Context, event []byte) error {
+	ctx, cancel := context.WithTimeout(stopped, e.Timeout)
 	defer cancel()
-	printed := &bounded{left: mostPrinted}
-	cmd := child.Shell(ctx, e.line)
+	printed := &bounded{left: maxPrinted}
+	cmd := child.Shell(ctx, e.Line)
 	cmd.Stdin = bytes.NewReader(append(event, '\n'))
 	cmd.Stdout = printed
-	cmd.Stderr = e.out.people
+	cmd.Stderr = e.Stderr
 	switch err := cmd.Run(); {
 	case printed.over:
-		return fmt.Errorf("the command printed more than %d bytes; nothing of it is sent", mostPrinted)
+		return fmt.Errorf("the command printed more than %d bytes; nothing of it is sent", maxPrinted)
 	case stopped.Err() != nil:
 		return errors.New("the command had not ended when listening did, and was killed")
 	case ctx.Err() != nil:
-		return fmt.Errorf("the command took longer than %v", e.timeout)
+		return fmt.Errorf("the command took longer than %v", e.Timeout)
 	case err != nil:
 		return fmt.Errorf("the command failed: %w", err)
 	}
@@ -100,7 +108,7 @@ func (e *executor) one(stopped context.Context, event []byte) error {
 }
 
 // answer sends the objects that a command printed.
-func (e *executor) answer(ctx context.Context, printed []byte) error {
+func (e *Executor) answer(ctx context.Context, printed []byte) error {
 	decoder := json.NewDecoder(bytes.NewReader(printed))
 	for {
 		var msg json.RawMessage
@@ -114,10 +122,10 @@ func (e *executor) answer(ctx context.Context, printed []byte) error {
 		if echo.Raw(msg).EventType() == "" {
 			return errors.New("what the command printed is no message: it has no event_type")
 		}
-		if err := e.send(ctx, echo.Raw(msg)); err != nil {
+		if err := e.Send(ctx, echo.Raw(msg)); err != nil {
 			return err
 		}
-		e.out.say("sent %s", echo.Raw(msg).EventType())
+		e.Say("sent %s", echo.Raw(msg).EventType())
 	}
 }
 

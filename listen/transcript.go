@@ -1,6 +1,7 @@
-package cli
+package listen
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -9,14 +10,15 @@ import (
 	"time"
 
 	"echocast/echo"
+	"echocast/internal/text"
 )
 
-// transcript writes down who said what and when. Times are from its first entry
-// on, as they came here. A nil transcript does nothing.
-type transcript struct {
+// Transcript writes down who said what and when. Times are from its first entry
+// on, as they came here. A nil Transcript does nothing.
+type Transcript struct {
 	name    string
 	file    *os.File
-	write   func(t *transcript, e entry) error
+	write   func(t *Transcript, e entry) error
 	began   time.Time
 	pending *entry // its end is not known yet
 	entries int
@@ -33,27 +35,28 @@ type entry struct {
 	InferenceID string  `json:"inference_id,omitempty"`
 }
 
-func newTranscript(name string) (*transcript, error) {
-	if name == "" {
-		return nil, nil
-	}
-	writers := map[string]func(*transcript, entry) error{".txt": (*transcript).text, ".srt": (*transcript).subtitle, ".json": (*transcript).object}
+// NewTranscript makes a file in the format that the ending of its name says:
+// .txt, .srt or .json.
+func NewTranscript(name string) (*Transcript, error) {
+	writers := map[string]func(*Transcript, entry) error{".txt": (*Transcript).line, ".srt": (*Transcript).subtitle, ".json": (*Transcript).object}
 	write, ok := writers[strings.ToLower(filepath.Ext(name))]
 	if !ok {
-		return nil, usagef("--transcript %s: the name ends with .txt, .srt or .json", name)
-	}
-	if err := checkWritten("--transcript", name, nil); err != nil {
-		return nil, err
+		return nil, &FormatError{name}
 	}
 	file, err := os.Create(name)
 	if err != nil {
-		return nil, fmt.Errorf("--transcript %s: %w", name, plain(err))
+		return nil, fmt.Errorf("%s: %w", name, text.WithoutPath(err))
 	}
-	return &transcript{name: name, file: file, write: write}, nil
+	return &Transcript{name: name, file: file, write: write}, nil
 }
 
-// add takes note of an event that came at now.
-func (t *transcript) add(event echo.Event, now time.Time) error {
+// FormatError says that the name of a transcript has no ending that is known.
+type FormatError struct{ Name string }
+
+func (e *FormatError) Error() string { return e.Name + ": the name ends with .txt, .srt or .json" }
+
+// Add takes note of an event that came at now.
+func (t *Transcript) Add(event echo.Event, now time.Time) error {
 	if t == nil || t.err != nil {
 		return nil
 	}
@@ -70,7 +73,7 @@ func (t *transcript) add(event echo.Event, now time.Time) error {
 
 // utterance begins an entry: the service tells of the replica's when it begins
 // to speak, and of the user's when it has ended.
-func (t *transcript) utterance(event echo.Event, now time.Time) {
+func (t *Transcript) utterance(event echo.Event, now time.Time) {
 	if t.began.IsZero() {
 		t.began = now
 	}
@@ -84,7 +87,7 @@ func (t *transcript) utterance(event echo.Event, now time.Time) {
 }
 
 // stopped ends the entry of the replica.
-func (t *transcript) stopped(event echo.Event, now time.Time) {
+func (t *Transcript) stopped(event echo.Event, now time.Time) {
 	p := t.pending
 	if p == nil || event.Role != p.Role || event.InferenceID != p.InferenceID {
 		return
@@ -95,7 +98,7 @@ func (t *transcript) stopped(event echo.Event, now time.Time) {
 }
 
 // flush writes the entry that waits, which ended by then.
-func (t *transcript) flush(then float64) {
+func (t *Transcript) flush(then float64) {
 	if t.pending == nil || t.err != nil {
 		return
 	}
@@ -107,7 +110,7 @@ func (t *transcript) flush(then float64) {
 }
 
 // whole writes what a callback tells of a conversation that is over.
-func (t *transcript) whole(entries []echo.TranscriptEntry) {
+func (t *Transcript) whole(entries []echo.TranscriptEntry) {
 	for _, e := range entries {
 		if e.Role != "user" && e.Role != "assistant" {
 			continue // instructions, and what tools said
@@ -129,21 +132,21 @@ func (t *transcript) whole(entries []echo.TranscriptEntry) {
 // reading is about how long a text takes to be said.
 func reading(text string) time.Duration { return time.Duration(len(text)) * 60 * time.Millisecond }
 
-func (t *transcript) text(e entry) error {
+func (t *Transcript) line(e entry) error {
 	cut := ""
 	if e.Interrupted {
 		cut = " (interrupted)"
 	}
-	_, err := fmt.Fprintf(t.file, "[%s] %s: %s%s\n", stamp(e.Start, "."), e.Role, oneLine(e.Text), cut)
+	_, err := fmt.Fprintf(t.file, "[%s] %s: %s%s\n", stamp(e.Start, "."), e.Role, text.OneLine(e.Text), cut)
 	return err
 }
 
-func (t *transcript) subtitle(e entry) error {
-	_, err := fmt.Fprintf(t.file, "%d\n%s --> %s\n%s: %s\n\n", t.entries+1, stamp(e.Start, ","), stamp(e.End, ","), e.Role, oneLine(e.Text))
+func (t *Transcript) subtitle(e entry) error {
+	_, err := fmt.Fprintf(t.file, "%d\n%s --> %s\n%s: %s\n\n", t.entries+1, stamp(e.Start, ","), stamp(e.End, ","), e.Role, text.OneLine(e.Text))
 	return err
 }
 
-func (t *transcript) object(e entry) error {
+func (t *Transcript) object(e entry) error {
 	line, _ := json.Marshal(e) // numbers and strings always marshal
 	before := ",\n"
 	if t.entries == 0 {
@@ -153,17 +156,14 @@ func (t *transcript) object(e entry) error {
 	return err
 }
 
-// oneLine is a text without line breaks and other control characters.
-func oneLine(text string) string { return printable(strings.Join(strings.Fields(text), " ")) }
-
 // stamp is a time in the way of subtitles.
 func stamp(seconds float64, point string) string {
 	ms := int64(seconds*1000 + 0.5)
 	return fmt.Sprintf("%02d:%02d:%02d%s%03d", ms/3_600_000, ms/60_000%60, ms/1000%60, point, ms%1000)
 }
 
-// close completes the file.
-func (t *transcript) close() error {
+// Close completes the file.
+func (t *Transcript) Close() error {
 	if t == nil {
 		return nil
 	}
@@ -177,13 +177,13 @@ func (t *transcript) close() error {
 		}
 		_, t.err = t.file.WriteString(end)
 	}
-	t.err = first(t.err, t.file.Close())
+	t.err = cmp.Or(t.err, t.file.Close())
 	return t.failed()
 }
 
-func (t *transcript) failed() error {
+func (t *Transcript) failed() error {
 	if t.err == nil {
 		return nil
 	}
-	return fmt.Errorf("--transcript %s: %w", t.name, plain(t.err))
+	return fmt.Errorf("%s: %w", t.name, text.WithoutPath(t.err))
 }

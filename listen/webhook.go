@@ -1,6 +1,7 @@
-package cli
+package listen
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,12 +16,15 @@ import (
 	"echocast/echo"
 )
 
-// mostCallback is how many bytes a callback may have. A transcript of an hour has
+// maxCallback is how many bytes a callback may have. A transcript of an hour has
 // about a hundred thousand.
-const mostCallback = 8 << 20
+const maxCallback = 8 << 20
 
-// webhook receives the callbacks of conversations.
-type webhook struct {
+// Webhook receives the callbacks of conversations by HTTP.
+type Webhook struct {
+	// Linger is how long Close waits for callbacks that are being answered.
+	Linger time.Duration
+
 	path   string
 	events chan echo.Event
 	over   chan struct{} // closed by close
@@ -30,18 +34,18 @@ type webhook struct {
 	failed chan error
 }
 
-// newWebhook listens on address, which may have a path behind it: then nothing
+// NewWebhook listens on address, which may have a path behind it: then nothing
 // else is taken. Without a host it is this machine only.
-func newWebhook(address string, out *reporter) (*webhook, error) {
+func NewWebhook(address string, say, warn Report) (*Webhook, error) {
 	host, path, _ := strings.Cut(address, "/")
 	if strings.HasPrefix(host, ":") {
 		host = "127.0.0.1" + host
 	}
 	socket, err := net.Listen("tcp", host)
 	if err != nil {
-		return nil, usagef("--webhook %s: %v; it is an address to listen on, such as 127.0.0.1:8871/callbacks", address, err)
+		return nil, err
 	}
-	w := &webhook{path: "/" + path, socket: socket, events: make(chan echo.Event), over: make(chan struct{}), failed: make(chan error, 1)}
+	w := &Webhook{path: "/" + path, socket: socket, events: make(chan echo.Event), over: make(chan struct{}), failed: make(chan error, 1)}
 	w.server = http.Server{
 		Handler:           w,
 		ReadHeaderTimeout: 5 * time.Second,
@@ -53,14 +57,14 @@ func newWebhook(address string, out *reporter) (*webhook, error) {
 	w.ended.Go(func() { w.failed <- w.server.Serve(socket) })
 	at := socket.Addr().(*net.TCPAddr)
 	if path == "" && !at.IP.IsLoopback() {
-		out.warn("--webhook %s: everybody who reaches this address can make events up; give it a path that nobody guesses", address)
+		warn("--webhook %s: everybody who reaches this address can make events up; give it a path that nobody guesses", address)
 	}
-	out.say("receiving callbacks on http://%s%s", at, w.path)
+	say("receiving callbacks on http://%s%s", at, w.path)
 	return w, nil
 }
 
 // ServeHTTP takes one callback. It is answered once it is handed over.
-func (w *webhook) ServeHTTP(answer http.ResponseWriter, request *http.Request) {
+func (w *Webhook) ServeHTTP(answer http.ResponseWriter, request *http.Request) {
 	switch {
 	case w.path != "/" && request.URL.Path != w.path:
 		http.NotFound(answer, request)
@@ -70,13 +74,13 @@ func (w *webhook) ServeHTTP(answer http.ResponseWriter, request *http.Request) {
 		http.Error(answer, "callbacks are posted", http.StatusMethodNotAllowed)
 		return
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(answer, request.Body, mostCallback))
+	body, err := io.ReadAll(http.MaxBytesReader(answer, request.Body, maxCallback))
 	if _, large := errors.AsType[*http.MaxBytesError](err); large {
-		http.Error(answer, fmt.Sprintf("more than %d bytes", mostCallback), http.StatusRequestEntityTooLarge)
+		http.Error(answer, fmt.Sprintf("more than %d bytes", maxCallback), http.StatusRequestEntityTooLarge)
 		return
 	}
 	event, parsed := echo.ParseEvent(body)
-	if err := first(err, parsed); err != nil {
+	if err := cmp.Or(err, parsed); err != nil {
 		http.Error(answer, "not an event", http.StatusBadRequest)
 		return
 	}
@@ -89,7 +93,8 @@ func (w *webhook) ServeHTTP(answer http.ResponseWriter, request *http.Request) {
 	}
 }
 
-func (w *webhook) next(ctx context.Context) (echo.Event, error) {
+// Next returns the next callback as an event.
+func (w *Webhook) Next(ctx context.Context) (echo.Event, error) {
 	select {
 	case event := <-w.events:
 		return event, nil
@@ -100,15 +105,15 @@ func (w *webhook) next(ctx context.Context) (echo.Event, error) {
 	}
 }
 
-// send fails: a callback is no way back.
-func (w *webhook) send(context.Context, echo.Message) error {
+// Send fails: a callback is no way back.
+func (w *Webhook) Send(context.Context, echo.Message) error {
 	return errors.New("a callback cannot be answered with a message; join the room with --to for that")
 }
 
-// close ends the server, and waits for the callbacks that are being answered.
-func (w *webhook) close() error {
+// Close ends the server, and waits for the callbacks that are being answered.
+func (w *Webhook) Close() error {
 	close(w.over)
-	ctx, cancel := context.WithTimeout(context.Background(), lingering/2)
+	ctx, cancel := context.WithTimeout(context.Background(), w.Linger)
 	defer cancel()
 	if w.server.Shutdown(ctx) != nil {
 		_ = w.server.Close() // of those that take their time

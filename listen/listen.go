@@ -1,0 +1,197 @@
+// Package listen prints what happens in a room, or what the callbacks of a
+// conversation tell: events in their order, as lines of JSON, with a transcript
+// and a command for each event where they are asked for.
+package listen
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+	"unicode"
+
+	"echocast/echo"
+	"echocast/internal/text"
+	"echocast/room"
+)
+
+// Source is where events come from.
+type Source interface {
+	// Next returns the next event, room.ErrOver, or what went wrong.
+	Next(ctx context.Context) (echo.Event, error)
+	// Send sends a message to where the events come from.
+	Send(ctx context.Context, msg echo.Message) error
+	// Close ends the events.
+	Close() error
+}
+
+// Report tells people something.
+type Report func(format string, args ...any)
+
+// Options say which events are printed, and what else is done with them.
+type Options struct {
+	Out    io.Writer          // a line of JSON for each event
+	Raw    bool               // every message as it came, in the order in which it came
+	Kinds  map[echo.Kind]bool // to print; nil: all
+	Count  int                // events to print; 0: all
+	Window time.Duration      // how long an event waits for those before it
+	Say    Report             // is told of what got lost
+
+	Transcript *Transcript // nil: none
+	Exec       *Executor   // nil: none
+}
+
+// Run prints events until they end, which is room.ErrOver where that is in good
+// order, or ctx does. It runs one goroutine, which reads, and waits for it.
+func Run(ctx context.Context, source Source, o *Options) error {
+	l := &listener{Options: o, source: source, sequencer: echo.NewSequencer(o.Window)}
+	ctx, cancel := context.WithCancelCause(ctx)
+	events := make(chan echo.Event)
+	var reading sync.WaitGroup
+	reading.Go(func() { cancel(l.read(ctx, events)) })
+	err := l.loop(ctx, events)
+	cancel(err)
+	reading.Wait()
+	return err
+}
+
+// listener prints events.
+type listener struct {
+	*Options
+	source    Source
+	printed   int
+	sequencer *echo.Sequencer
+}
+
+// read hands the events over, and says why there are no more.
+func (l *listener) read(ctx context.Context, events chan<- echo.Event) error {
+	for {
+		event, err := l.source.Next(ctx)
+		if err != nil {
+			return err
+		}
+		select {
+		case events <- event:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// loop prints what comes, until ctx ends or enough is printed.
+func (l *listener) loop(ctx context.Context, events <-chan echo.Event) error {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		if at, ok := l.sequencer.Due(); ok {
+			timer.Reset(time.Until(at))
+		}
+		var err error
+		select {
+		case event := <-events:
+			err = l.take(event)
+		case <-timer.C:
+			err = l.flush(time.Now())
+		case <-ctx.Done():
+			return cmp.Or(l.flush(time.Now().Add(time.Hour)), context.Cause(ctx)) // what waits is all there is
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func (l *listener) take(event echo.Event) error {
+	if l.Raw {
+		return l.show(event)
+	}
+	now := time.Now()
+	l.sequencer.Add(now, event)
+	return l.flush(now)
+}
+
+// flush shows what is due at now.
+func (l *listener) flush(now time.Time) error {
+	for {
+		event, gap, ok := l.sequencer.Next(now)
+		if !ok {
+			return nil
+		}
+		if gap > 0 {
+			l.Say("%s before number %d never came", text.Count(int(gap), "event"), event.Seq)
+		}
+		if err := l.show(event); err != nil {
+			return err
+		}
+	}
+}
+
+// show prints an event, and hands it to the transcript and the command.
+func (l *listener) show(event echo.Event) error {
+	if err := l.Transcript.Add(event, time.Now()); err != nil {
+		return err
+	}
+	if l.Kinds != nil && !l.Kinds[event.Kind] {
+		return nil
+	}
+	line, err := l.line(event)
+	if err != nil {
+		return err
+	}
+	if _, err := fmt.Fprintf(l.Out, "%s\n", line); err != nil {
+		return err
+	}
+	l.Exec.add(line)
+	if l.printed++; l.printed == l.Count {
+		return room.ErrOver
+	}
+	return nil
+}
+
+func (l *listener) line(event echo.Event) ([]byte, error) {
+	if !l.Raw {
+		line, err := event.MarshalJSON()
+		return escaped(line), err
+	}
+	var line bytes.Buffer
+	if err := json.Compact(&line, event.Raw); err != nil {
+		return nil, fmt.Errorf("an event does not print: %w", err)
+	}
+	return escaped(line.Bytes()), nil
+}
+
+// escaped writes what could move a terminal, or turn its text around, in the
+// way of JSON.
+func escaped(line []byte) []byte {
+	unsafe := func(c rune) bool { return unicode.IsControl(c) || unicode.Is(unicode.Cf, c) }
+	if bytes.IndexFunc(line, unsafe) < 0 {
+		return line
+	}
+	var out bytes.Buffer
+	for _, c := range string(line) {
+		if !unsafe(c) {
+			out.WriteRune(c)
+			continue
+		}
+		if high, low := surrogates(c); high != 0 {
+			fmt.Fprintf(&out, `\u%04x\u%04x`, high, low)
+			continue
+		}
+		fmt.Fprintf(&out, `\u%04x`, c)
+	}
+	return out.Bytes()
+}
+
+// surrogates are the two halves of a character beyond 16 bits, as JSON has it;
+// zero for others.
+func surrogates(c rune) (high, low rune) {
+	if c < 0x10000 {
+		return 0, 0
+	}
+	c -= 0x10000
+	return 0xd800 + c>>10, 0xdc00 + c&0x3ff
+}
