@@ -2,6 +2,7 @@ package echo
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -90,7 +91,24 @@ func (s *Session) WaitReady(ctx context.Context) error {
 func (s *Session) waitReady(ctx context.Context, timeout time.Duration) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("%w (%v)", ErrNotReady, timeout))
 	defer cancel()
-	return s.until(ctx, func() (bool, error) { return s.joined, s.lost })
+	err := s.until(ctx, func() (bool, error) { return s.joined, s.lost })
+	if errors.Is(err, ErrNotReady) {
+		return s.explain(err)
+	}
+	return err
+}
+
+// explain adds what the stage knows of a replica that is not ready.
+func (s *Session) explain(err error) error {
+	s.mu.Lock()
+	stage := s.stage
+	s.mu.Unlock()
+	if reporter, ok := stage.(ReadinessReporter); ok {
+		if missing := reporter.Missing(); missing != "" {
+			return fmt.Errorf("%w: %s", err, missing)
+		}
+	}
+	return err
 }
 
 // until waits until done says so, or with its error. done is called with the

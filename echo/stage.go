@@ -12,8 +12,8 @@ import (
 // one goroutine of its own.
 //
 // What else a room can do, its Stage says by further methods, each found by a
-// type assertion: Limiter, MessageSender, TextSpeaker, ClipCounter, Acknowledger
-// and PlaybackWaiter.
+// type assertion: Limiter, MessageSender, TextSpeaker, ClipCounter, Acknowledger,
+// PlaybackWaiter and ReadinessReporter.
 type Stage interface {
 	// Begin opens the utterance u. The one before it is over.
 	Begin(u Utterance) error
@@ -60,6 +60,12 @@ type PlaybackWaiter interface {
 	// Played returns when the last chunk of the utterance was played, with an
 	// ErrLost if that is not to be, or with the cause of ctx.
 	Played(ctx context.Context) error
+}
+
+// ReadinessReporter is a Stage that knows why the replica is not ready.
+type ReadinessReporter interface {
+	// Missing says what the replica has not done yet; "" where that is not known.
+	Missing() string
 }
 
 // Messages is the Stage of rooms that carry the Interactions Protocol: one

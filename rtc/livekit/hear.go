@@ -43,11 +43,7 @@ func (r *Room) Hear(ctx context.Context, from string, packet func(track string, 
 	}
 	r.ear = h
 	r.mu.Unlock()
-	for _, who := range r.room.GetRemoteParticipants() {
-		for _, track := range who.TrackPublications() {
-			r.subscribe(who, track, true)
-		}
-	}
+	r.subscribeAll()
 	select {
 	case <-ctx.Done():
 	case <-r.lifetime.Ended():
@@ -56,22 +52,8 @@ func (r *Room) Hear(ctx context.Context, from string, packet func(track string, 
 	r.mu.Lock()
 	r.ear = nil
 	r.mu.Unlock()
-	for _, who := range r.room.GetRemoteParticipants() {
-		for _, track := range who.TrackPublications() {
-			h.subscribe(who, track, false) // ends its track, and so its goroutine
-			r.attend(who, track)
-		}
-	}
+	r.subscribeAll()
 	return fmt.Errorf("livekit: hear: %w", r.lifetime.Err(ctx))
-}
-
-// attend lets the server tell when a user speaks: it does so only to those who
-// have subscribed to the track.
-func (r *Room) attend(who *lksdk.RemoteParticipant, track lksdk.TrackPublication) {
-	remote, ok := track.(*lksdk.RemoteTrackPublication)
-	if ok && r.options.HearUsers && track.Kind() == lksdk.TrackKindAudio && who.Identity() != r.options.Avatar {
-		_ = remote.SetSubscribed(true) // without the grant there is nothing to hear
-	}
 }
 
 // noteUsers tells when somebody begins to speak, or nobody speaks any more. It
@@ -81,11 +63,13 @@ func (r *Room) noteUsers() {
 	if !r.options.HearUsers {
 		return
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	r.usersMu.Lock()
+	defer r.usersMu.Unlock()
 	speaks := slices.ContainsFunc(r.room.GetRemoteParticipants(), func(p *lksdk.RemoteParticipant) bool {
 		return p.Identity() != r.options.Avatar && p.IsSpeaking()
 	})
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if speaks == r.user {
 		return
 	}
@@ -105,33 +89,29 @@ func (r *Room) heard() *hearing {
 	return r.ear
 }
 
-func (r *Room) subscribe(who *lksdk.RemoteParticipant, track lksdk.TrackPublication, on bool) {
-	if h := r.heard(); h != nil {
-		h.subscribe(who, track, on)
-	}
-}
-
-func (h *hearing) subscribe(who *lksdk.RemoteParticipant, track lksdk.TrackPublication, on bool) {
-	remote, ok := track.(*lksdk.RemoteTrackPublication)
-	if ok && track.Kind() == lksdk.TrackKindAudio && h.wants(who.Identity()) {
-		_ = remote.SetSubscribed(on) // without the grant there is nothing to hear
-	}
-}
-
-// listen passes on a track that the server sends.
-func (r *Room) listen(track *webrtc.TrackRemote, who *lksdk.RemoteParticipant) {
-	h := r.heard()
-	if h == nil || track.Kind() != webrtc.RTPCodecTypeAudio || !h.wants(who.Identity()) {
+// read reads a track that the server sends to its end, and passes it on while
+// somebody wants to hear it.
+func (r *Room) read(track *webrtc.TrackRemote, who *lksdk.RemoteParticipant) {
+	if track.Kind() != webrtc.RTPCodecTypeAudio {
 		return
 	}
 	r.calls.Go(func() {
-		defer h.left(track.ID())
+		var hearing *hearing
 		for {
 			p, _, err := track.ReadRTP()
-			if err != nil || r.heard() != h {
+			now := r.heard()
+			if now != nil && !now.wants(who.Identity()) {
+				now = nil
+			}
+			if hearing != nil && (err != nil || now != hearing) {
+				hearing.left(track.ID())
+			}
+			if err != nil {
 				return
 			}
-			h.packet(track.ID(), p)
+			if hearing = now; hearing != nil {
+				hearing.packet(track.ID(), p)
+			}
 		}
 	})
 }

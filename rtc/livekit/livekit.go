@@ -9,11 +9,12 @@
 //
 // # On the wire
 //
-// It is what LiveKit's agents say to their avatars, so any worker that serves
-// those serves this:
+// It is what LiveKit's agents say to their avatars, so every worker that is made
+// for those understands it:
 //
 //	sender                                    avatar
-//	waits for its video track            <-   joins, publishes
+//	waits for its video track            <-   joins, publishes audio and video
+//	subscribes to its audio              ->   some wait for that before the video
 //	byte stream "lk.audio_stream"        ->   one per utterance: header, chunks, trailer
 //	     <-  RPC lk.playback_started     ""   optional
 //	     <-  RPC lk.playback_finished    {"playback_position": 2.34, "interrupted": false}
@@ -27,7 +28,9 @@
 // # Events
 //
 // The avatar's video track becomes echo.ReplicaJoined: before it the avatar
-// may miss audio. Its two RPCs become echo.StartedSpeaking and
+// may miss audio. An avatar that publishes nothing until it is spoken to is taken
+// for ready after Options.ReadyFallback; Options.ReadyWhen changes both. The two
+// RPCs become echo.StartedSpeaking and
 // echo.StoppedSpeaking with the inference id of the stream they are about.
 // They name none, so a Room counts: see ledger. With Options.HearUsers those who
 // are neither we nor the avatar are listened to, and when the server finds that
@@ -101,6 +104,18 @@ type Options struct {
 	// DefaultIdentity.
 	Identity string
 
+	// ReadyWhen says what the avatar has to do before it is spoken to. The default
+	// is ReadyAuto.
+	ReadyWhen ReadyPolicy
+
+	// ReadyFallback is how long ReadyAuto waits for the video of an avatar that is
+	// in the room. The default is 10 s.
+	ReadyFallback time.Duration
+
+	// Warn is called with what goes wrong without an error: an avatar that obeys
+	// another sender. The default is to say nothing.
+	Warn func(text string)
+
 	// HearUsers tells when people in the room speak. For that their microphones
 	// are subscribed to, which the token has to allow.
 	HearUsers bool
@@ -129,6 +144,10 @@ func (o *Options) withDefaults() Options {
 	}
 	set.Avatar = cmp.Or(set.Avatar, DefaultAvatar)
 	set.Identity = cmp.Or(set.Identity, DefaultIdentity)
+	set.ReadyFallback = cmp.Or(set.ReadyFallback, 10*time.Second)
+	if set.Warn == nil {
+		set.Warn = func(string) {}
+	}
 	set.HighWater = cmp.Or(set.HighWater, 128<<10)
 	set.ConnectTimeout = cmp.Or(set.ConnectTimeout, 5*time.Second)
 	set.ClearTimeout = cmp.Or(set.ClearTimeout, 2*time.Second)

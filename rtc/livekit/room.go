@@ -38,14 +38,18 @@ type Room struct {
 	closed   chan struct{}      // closed when Close has done its work
 	closeErr error              // read it after closed is closed
 
-	mu     sync.Mutex
-	ledger ledger
-	last   *entry        // of the stream that was opened last
-	ready  bool          // the avatar's video is there
-	user   bool          // somebody else speaks
-	ear    *hearing      // nil while nobody hears
-	events []echo.Event  // not yet taken by Next
-	came   chan struct{} // one slot, filled when there are events
+	usersMu sync.Mutex // held by noteUsers, before mu
+
+	mu       sync.Mutex // the SDK waits for it with its room locked
+	ledger   ledger
+	last     *entry        // of the stream that was opened last
+	fallback *time.Timer   // of ReadyAuto; nil before the avatar was seen
+	waited   bool          // the fallback's time is over
+	ready    bool          // the avatar is
+	user     bool          // somebody else speaks
+	ear      *hearing      // nil while nobody hears
+	events   []echo.Event  // not yet taken by Next
+	came     chan struct{} // one slot, filled when there are events
 }
 
 var _ echo.Stage = (*Room)(nil)
@@ -75,6 +79,9 @@ func Join(ctx context.Context, to Address, with Credentials, options *Options) (
 }
 
 func (r *Room) join(ctx context.Context, to Address, with Credentials) error {
+	if p := r.options.ReadyWhen; p != ReadyAuto && !slices.Contains(ReadyPolicies(), p) {
+		return fmt.Errorf("ready when %q: there are joined, audio and video", p)
+	}
 	if with.Token == "" {
 		var err error
 		if with.Token, err = SenderToken(with.Key, with.Secret, to.Room, r.options.Identity, tokenLife); err != nil {
@@ -94,7 +101,8 @@ func (r *Room) join(ctx context.Context, to Address, with Credentials) error {
 		_ = r.Close()
 		return fmt.Errorf("no way for data to the server: %w", err)
 	}
-	r.greet()
+	r.lookAt(r.avatar())
+	r.subscribeAll()
 	return nil
 }
 
@@ -123,6 +131,7 @@ func (r *Room) callbacks() *lksdk.RoomCallback {
 			reason := strings.ReplaceAll(strings.ToLower(r.room.DisconnectReason().String()), "_", " ")
 			r.lifetime.End(fmt.Errorf("%w (%s)", ErrLost, reason))
 		},
+		OnParticipantConnected: r.lookAt,
 		OnParticipantDisconnected: func(*lksdk.RemoteParticipant) {
 			r.missAvatar()
 			r.noteUsers()
@@ -134,50 +143,19 @@ func (r *Room) callbacks() *lksdk.RoomCallback {
 		},
 		OnActiveSpeakersChanged: func([]lksdk.Participant) { r.noteUsers() },
 		ParticipantCallback: lksdk.ParticipantCallback{
-			OnTrackPublished: func(track *lksdk.RemoteTrackPublication, who *lksdk.RemoteParticipant) {
-				r.see(who, track)
-				r.subscribe(who, track, true)
-				r.attend(who, track)
+			OnTrackPublished: func(_ *lksdk.RemoteTrackPublication, who *lksdk.RemoteParticipant) {
+				r.lookAt(who)
+				r.subscribe(who)
 			},
 			OnTrackSubscribed: func(track *webrtc.TrackRemote, _ *lksdk.RemoteTrackPublication, who *lksdk.RemoteParticipant) {
-				r.listen(track, who)
+				r.read(track, who)
 			},
 		},
 	}
 }
 
-// greet looks at who was there before us.
-func (r *Room) greet() {
-	for _, who := range r.room.GetRemoteParticipants() {
-		for _, track := range who.TrackPublications() {
-			r.attend(who, track)
-		}
-	}
-	if avatar := r.avatar(); avatar != nil {
-		for _, track := range avatar.TrackPublications() {
-			r.see(avatar, track)
-		}
-	}
-}
-
 func (r *Room) avatar() *lksdk.RemoteParticipant {
 	return r.room.GetParticipantByIdentity(r.options.Avatar)
-}
-
-// see reports the avatar as there with its first video track.
-func (r *Room) see(who *lksdk.RemoteParticipant, track lksdk.TrackPublication) {
-	if who.Identity() != r.options.Avatar || track.Kind() != lksdk.TrackKindVideo {
-		return
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.ready {
-		return
-	}
-	r.ready = true
-	e := event(TypeAvatarReady, nil)
-	e.Kind, e.Role = echo.ReplicaJoined, echo.RolePal
-	r.push(e)
 }
 
 // missAvatar ends the room where the avatar was ready and is not there. While
@@ -252,6 +230,7 @@ func (r *Room) Close() error {
 }
 
 func (r *Room) close() error {
+	r.stopFallback()
 	r.speaking <- struct{}{} // nothing is being said, and nothing will be
 	err := r.flush()
 	peers := r.peers()

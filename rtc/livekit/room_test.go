@@ -256,7 +256,7 @@ func TestAvatarIsKilled(t *testing.T) {
 
 // The avatar is ready when its video is there, not before.
 func TestReadyIsVideo(t *testing.T) {
-	avatar := startAvatar(t, t.Name(), "-no-video")
+	avatar := startAvatar(t, t.Name(), "-publish", livekittest.PublishNothing)
 	avatar.expect(livekittest.Joined)
 	r := join(t, t.Name(), nil)
 	if r.avatar() == nil {

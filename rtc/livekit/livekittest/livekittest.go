@@ -7,6 +7,7 @@
 package livekittest
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -25,7 +26,9 @@ import (
 
 // What a Report tells of.
 const (
-	Joined    = "joined"    // in the room, video announced
+	Joined    = "joined"    // in the room, and what is published at once is
+	Audio     = "audio"     // the audio track is published
+	Video     = "video"     // the video track is published, after the audio
 	Stream    = "stream"    // a byte stream was opened
 	Started   = "started"   // its first frame plays
 	Underrun  = "underrun"  // it ran out of audio; once for each time
@@ -60,7 +63,8 @@ type Config struct {
 	NoStarted              bool    // never say lk.playback_started
 	LoseFinished           int     // the number, from 1, of the one playback_finished that it does not say
 	Stamped                bool    // every frame begins with the time it was sent: measure lateness
-	NoVideo                bool    // join, and publish nothing
+	Publish                string  // what it publishes and when: see below
+	OnBehalfOf             string  // whom its token says it obeys; empty: Sender
 	Rooms                  int     // be in so many rooms, Room with -0, -1, … behind it; 0: in Room
 
 	UserAt  time.Duration // after it began to play somebody else speaks; 0: never
@@ -68,6 +72,14 @@ type Config struct {
 
 	LeaveAfter int // leave the room after so many bytes; 0: never
 }
+
+// What Config.Publish can be, and what the avatar then does.
+const (
+	PublishVideo      = "video"       // publishes video at once; the default
+	PublishNothing    = "nothing"     // is in the room, and no more
+	PublishAudioFirst = "audio-first" // publishes audio, waits for a subscriber, then video: LiveKit's worker
+	PublishWhenSpoken = "when-spoken" // the same, once audio has come: the same worker's default
+)
 
 // Main runs an avatar until ctx ends. Its arguments are the fields of Config as
 // flags. It returns the exit code.
@@ -87,7 +99,8 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags.IntVar(&c.LoseFinished, "lose-finished", 0, "do not say lk.playback_finished number `N`")
 	flags.BoolVar(&c.Stamped, "stamped", false, "frames carry the time they were sent")
 	flags.IntVar(&c.Rooms, "rooms", 0, "be in `N` rooms, named ROOM-0 and so on")
-	flags.BoolVar(&c.NoVideo, "no-video", false, "publish nothing")
+	flags.StringVar(&c.Publish, "publish", PublishVideo, "publish `WHAT`: video, nothing, audio-first or when-spoken")
+	flags.StringVar(&c.OnBehalfOf, "on-behalf-of", "", "`IDENTITY` in its token, where it is not the sender's")
 	flags.DurationVar(&c.UserAt, "user-at", 0, "let a user speak this `TIME` after it began to play")
 	flags.DurationVar(&c.UserFor, "user-for", time.Second, "for this `TIME`")
 	flags.IntVar(&c.LeaveAfter, "leave-after", 0, "leave the room after `N` bytes")
@@ -106,9 +119,7 @@ func Run(ctx context.Context, c Config, out io.Writer) error {
 	if c.URL == "" || c.Key == "" || c.Secret == "" || c.Room == "" || c.Identity == "" || c.Sender == "" {
 		return errors.New("the avatar needs url, key, secret, room, identity and sender")
 	}
-	if c.Speed == 0 {
-		c.Speed = 1
-	}
+	c.Speed, c.Publish = cmp.Or(c.Speed, 1), cmp.Or(c.Publish, PublishVideo)
 	lksdk.SetLogger(logger.GetDiscardLogger())
 	lines := &reporter{out: json.NewEncoder(out)}
 	if c.Rooms == 0 {
@@ -126,7 +137,7 @@ func Run(ctx context.Context, c Config, out io.Writer) error {
 }
 
 func (c Config) run(ctx context.Context, lines *reporter) error {
-	a := &avatar{Config: c, reporter: lines, streams: make(chan *playing, 64)}
+	a := &avatar{Config: c, reporter: lines, streams: make(chan *playing, 64), heard: make(chan struct{}, 1), spoken: make(chan struct{}, 1)}
 	return a.run(ctx)
 }
 
@@ -148,8 +159,10 @@ type avatar struct {
 	room    *lksdk.Room
 	streams chan *playing
 
-	work sync.WaitGroup // all goroutines of a run
-	user sync.Once      // has spoken
+	work   sync.WaitGroup // all goroutines of a run
+	user   sync.Once      // has spoken
+	heard  chan struct{}  // one slot, filled when somebody subscribes to the audio
+	spoken chan struct{}  // one slot, filled when a stream has come
 
 	mu       sync.Mutex
 	received int // bytes
@@ -159,7 +172,7 @@ type avatar struct {
 }
 
 func (a *avatar) run(ctx context.Context) error {
-	a.room = lksdk.NewRoom(nil)
+	a.room = lksdk.NewRoom(&lksdk.RoomCallback{OnLocalTrackSubscribed: func(*lksdk.LocalTrackPublication, *lksdk.LocalParticipant) { fill(a.heard) }})
 	err := errors.Join(
 		a.room.RegisterRpcMethod("lk.clear_buffer", a.clear),
 		a.room.RegisterByteStreamHandler("lk.audio_stream", func(r *lksdk.ByteStreamReader, from string) { a.receive(r, from) }),
@@ -169,19 +182,22 @@ func (a *avatar) run(ctx context.Context) error {
 	}
 	err = a.room.JoinWithContext(ctx, a.URL, lksdk.ConnectInfo{
 		APIKey: a.Key, APISecret: a.Secret, RoomName: a.Room, ParticipantIdentity: a.Identity, ParticipantName: a.Identity,
-		ParticipantKind: lksdk.ParticipantAgent, ParticipantAttributes: map[string]string{"lk.publish_on_behalf": a.Sender},
+		ParticipantKind: lksdk.ParticipantAgent, ParticipantAttributes: map[string]string{"lk.publish_on_behalf": cmp.Or(a.OnBehalfOf, a.Sender)},
 	}, lksdk.WithAutoSubscribe(false))
 	if err != nil {
 		return err
 	}
 	defer a.room.Disconnect()
 	defer a.work.Wait()
-	if !a.NoVideo {
-		if err := a.video(ctx, &a.work); err != nil {
+	if a.Publish == PublishVideo {
+		if err := a.video(ctx); err != nil {
 			return err
 		}
 	}
 	a.report(Report{Event: Joined})
+	if a.Publish == PublishAudioFirst || a.Publish == PublishWhenSpoken {
+		a.work.Go(func() { a.audioThenVideo(ctx) })
+	}
 	a.work.Go(func() { a.play(ctx) })
 	<-ctx.Done()
 	return nil
@@ -195,7 +211,54 @@ func (a *avatar) complain(id, format string, args ...any) {
 // a track only when packets of it come.
 var keyFrame = []byte{0x10, 0x02, 0x00, 0x9d, 0x01, 0x2a, 0x40, 0x01, 0xf0, 0x00, 0, 0, 0, 0, 0, 0}
 
-func (a *avatar) video(ctx context.Context, work *sync.WaitGroup) error {
+// audioThenVideo publishes in the order of LiveKit's worker.
+func (a *avatar) audioThenVideo(ctx context.Context) {
+	if a.Publish == PublishWhenSpoken && !take(ctx, a.spoken) {
+		return
+	}
+	track, err := lksdk.NewLocalTrack(opusTrack)
+	if err == nil {
+		_, err = a.room.LocalParticipant.PublishTrack(track, &lksdk.TrackPublicationOptions{Name: "avatar_audio", Source: livekit.TrackSource_MICROPHONE})
+	}
+	if err != nil {
+		a.complain("", "no audio track: %v", err)
+		return
+	}
+	a.work.Go(func() {
+		for rest(ctx, frame) {
+			_ = track.WriteSample(media.Sample{Data: opusSilence, Duration: frame}, nil) // until it is bound it goes nowhere
+		}
+	})
+	a.report(Report{Event: Audio})
+	if !take(ctx, a.heard) {
+		return
+	}
+	if err := a.video(ctx); err != nil {
+		a.complain("", "no video track: %v", err)
+		return
+	}
+	a.report(Report{Event: Video})
+}
+
+// fill fills a channel of one slot.
+func fill(slot chan<- struct{}) {
+	select {
+	case slot <- struct{}{}:
+	default:
+	}
+}
+
+// take waits for a slot to be filled, and reports whether it was.
+func take(ctx context.Context, slot <-chan struct{}) bool {
+	select {
+	case <-slot:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func (a *avatar) video(ctx context.Context) error {
 	track, err := lksdk.NewLocalSampleTrack(webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeVP8, ClockRate: 90000})
 	if err != nil {
 		return err
@@ -204,7 +267,7 @@ func (a *avatar) video(ctx context.Context, work *sync.WaitGroup) error {
 	if err != nil {
 		return err
 	}
-	work.Go(func() {
+	a.work.Go(func() {
 		const every = 100 * time.Millisecond
 		tick := time.NewTicker(every)
 		defer tick.Stop()

@@ -56,6 +56,7 @@ func (a *avatar) receive(r *lksdk.ByteStreamReader, from string) {
 	a.current = append(a.current, p)
 	a.mu.Unlock()
 	a.streams <- p
+	fill(a.spoken)
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := r.Read(buf)
@@ -148,17 +149,21 @@ func (a *avatar) play(ctx context.Context) {
 	}
 }
 
+// playOne plays one stream by the clock: a frame is over when its time is, also
+// where nothing else has come.
 func (a *avatar) playOne(ctx context.Context, p *playing) {
-	first := true
-	due := time.Time{} // when the next frame is; zero: not playing
-	for {
-		n, ended := p.available()
+	started := false
+	due := time.Time{} // the end of the last frame; zero: nothing plays
+	for ctx.Err() == nil {
+		n, cleared, over := p.available()
+		left := time.Until(due)
 		switch {
-		case ctx.Err() != nil:
-			return
-		case ended:
+		case cleared, over && left <= 0:
 			a.finish(ctx, p)
 			return
+		case left > 0:
+			p.wait(ctx, left)
+			continue
 		case n == 0 && !due.IsZero():
 			a.report(Report{Event: Underrun, ID: p.id, Received: p.received()})
 			due = time.Time{}
@@ -169,20 +174,21 @@ func (a *avatar) playOne(ctx context.Context, p *playing) {
 		case due.IsZero():
 			due = time.Now()
 		}
-		if first {
-			first = false
-			a.report(Report{Event: Started, ID: p.id})
-			if a.UserAt > 0 {
-				a.user.Do(func() { a.work.Go(func() { a.userSpeaks(ctx) }) })
-			}
-			a.sayStarted(ctx)
-		}
-		if left := time.Until(due); left > 0 {
-			p.wait(ctx, left)
-			continue
+		if !started {
+			started = true
+			a.start(ctx, p)
 		}
 		due = due.Add(time.Duration(float64(p.take(n)) / a.Speed))
 	}
+}
+
+// start reports the first frame of a stream.
+func (a *avatar) start(ctx context.Context, p *playing) {
+	a.report(Report{Event: Started, ID: p.id})
+	if a.UserAt > 0 {
+		a.user.Do(func() { a.work.Go(func() { a.userSpeaks(ctx) }) })
+	}
+	a.sayStarted(ctx)
 }
 
 func (a *avatar) sayStarted(ctx context.Context) {
@@ -191,9 +197,9 @@ func (a *avatar) sayStarted(ctx context.Context) {
 	}
 }
 
-// available is how many bytes the next frame has; ended says that there is none
-// because all was played or thrown away.
-func (p *playing) available() (n int, ended bool) {
+// available is how many bytes the next frame has. cleared says that the rest is
+// thrown away, and over that nothing is left to play.
+func (p *playing) available() (n int, cleared, over bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	size := int(frame*time.Duration(p.rate)/time.Second) * 2 * p.channels
@@ -201,7 +207,7 @@ func (p *playing) available() (n int, ended bool) {
 	if n < size && !p.over {
 		n = 0 // a frame is played whole, unless it is the last
 	}
-	return n, p.cleared || p.over && n == 0
+	return n, p.cleared, p.over && n == 0
 }
 
 // received is how many bytes have come.

@@ -17,6 +17,8 @@ const User = "user"
 // of each packet says: that is what the server goes by.
 const loudness uint8 = 20
 
+var opusTrack = webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeOpus, ClockRate: 48000, Channels: 2}
+
 // opusSilence is a frame of 20 ms of Opus.
 var opusSilence = []byte{0xf8, 0xff, 0xfe}
 
@@ -34,7 +36,7 @@ func (a *avatar) userSpeaks(ctx context.Context) {
 		return
 	}
 	defer user.Disconnect()
-	track, err := lksdk.NewLocalTrack(webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeOpus, ClockRate: 48000, Channels: 2})
+	track, err := lksdk.NewLocalTrack(opusTrack)
 	if err == nil {
 		_, err = user.LocalParticipant.PublishTrack(track, &lksdk.TrackPublicationOptions{Name: "microphone", Source: livekit.TrackSource_MICROPHONE})
 	}

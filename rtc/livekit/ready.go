@@ -1,0 +1,167 @@
+package livekit
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	lksdk "github.com/livekit/server-sdk-go/v2"
+
+	"echocast/echo"
+)
+
+// ReadyPolicy says when the avatar counts as ready. Audio that is sent before
+// may be lost.
+type ReadyPolicy string
+
+// The policies.
+const (
+	// ReadyAuto is ReadyVideo, or, for avatars that publish nothing before they
+	// are spoken to, ReadyJoined after Options.ReadyFallback in the room.
+	ReadyAuto   ReadyPolicy = ""
+	ReadyJoined ReadyPolicy = "joined" // it is in the room
+	ReadyAudio  ReadyPolicy = "audio"  // it has published an audio track
+	ReadyVideo  ReadyPolicy = "video"  // it has published a video track
+)
+
+// ReadyPolicies returns the policies that have a name.
+func ReadyPolicies() []ReadyPolicy { return []ReadyPolicy{ReadyJoined, ReadyAudio, ReadyVideo} }
+
+// has reports whether a participant has published a track of a kind.
+func has(who *lksdk.RemoteParticipant, kind lksdk.TrackKind) bool {
+	return slices.ContainsFunc(who.TrackPublications(), func(track lksdk.TrackPublication) bool { return track.Kind() == kind })
+}
+
+// meets reports whether an avatar is ready. waited says that it has been in the
+// room for Options.ReadyFallback.
+func (p ReadyPolicy) meets(avatar *lksdk.RemoteParticipant, waited bool) bool {
+	switch p {
+	case ReadyJoined:
+		return true
+	case ReadyAudio:
+		return has(avatar, lksdk.TrackKindAudio)
+	case ReadyVideo:
+		return has(avatar, lksdk.TrackKindVideo)
+	}
+	return waited || has(avatar, lksdk.TrackKindVideo)
+}
+
+// lookAt warns about an avatar that has joined for somebody else, and reports it
+// as ready once it is. It ignores other participants, and nil. The SDK calls it
+// with its room locked, so it must not ask for who is in the room.
+func (r *Room) lookAt(avatar *lksdk.RemoteParticipant) {
+	if avatar == nil || avatar.Identity() != r.options.Avatar {
+		return
+	}
+	sender := avatar.Attributes()[attributeOnBehalf]
+	if r.markSeen() && sender != "" && sender != r.Identity() {
+		r.options.Warn(fmt.Sprintf("the avatar %s speaks for %q and will ignore us: we are %q in the room", r.options.Avatar, sender, r.Identity()))
+	}
+	r.markReady(avatar)
+}
+
+// markSeen reports whether the avatar is seen for the first time, and starts the
+// wait of ReadyAuto then.
+func (r *Room) markSeen() (first bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.fallback != nil {
+		return false
+	}
+	r.fallback = time.AfterFunc(r.options.ReadyFallback, func() {
+		r.mu.Lock()
+		r.waited = true
+		r.mu.Unlock()
+		r.lookAt(r.avatar())
+	})
+	return true
+}
+
+// stopFallback ends the wait of ReadyAuto.
+func (r *Room) stopFallback() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.fallback != nil {
+		r.fallback.Stop()
+	}
+}
+
+// markReady queues the event that the avatar is ready, once.
+func (r *Room) markReady(avatar *lksdk.RemoteParticipant) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.ready || !r.options.ReadyWhen.meets(avatar, r.waited) {
+		return
+	}
+	r.ready = true
+	e := event(TypeAvatarReady, nil)
+	e.Kind, e.Role = echo.ReplicaJoined, echo.RolePal
+	r.push(e)
+}
+
+// Missing says what the avatar lacks to be ready; "" once it is ready.
+func (r *Room) Missing() string {
+	r.mu.Lock()
+	ready := r.ready
+	r.mu.Unlock()
+	if ready {
+		return ""
+	}
+	avatar := r.avatar()
+	if avatar == nil {
+		return fmt.Sprintf("nobody with the identity %s is in the room%s", r.options.Avatar, r.others())
+	}
+	published := "nothing"
+	if has(avatar, lksdk.TrackKindAudio) {
+		published = "audio"
+	}
+	return fmt.Sprintf("%s has joined and published %s, but no %s", r.options.Avatar, published, cmp.Or(r.options.ReadyWhen, ReadyVideo))
+}
+
+// others names those who are in the room in place of the avatar.
+func (r *Room) others() string {
+	var names []string
+	for _, who := range r.room.GetRemoteParticipants() {
+		names = append(names, who.Identity())
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	slices.Sort(names)
+	return "; there are " + strings.Join(names, ", ")
+}
+
+// wants reports whether we subscribe to a track: to what somebody hears, to the
+// users whose speech is reported, and to the avatar's audio until its video is
+// there, because LiveKit's own worker publishes video only once somebody has
+// subscribed to its audio.
+func (r *Room) wants(who *lksdk.RemoteParticipant, track lksdk.TrackPublication) bool {
+	if track.Kind() != lksdk.TrackKindAudio {
+		return false
+	}
+	if h := r.heard(); h != nil && h.wants(who.Identity()) {
+		return true
+	}
+	if who.Identity() == r.options.Avatar {
+		return !has(who, lksdk.TrackKindVideo)
+	}
+	return r.options.HearUsers
+}
+
+// subscribe makes the server send what is wanted of a participant, and no more.
+func (r *Room) subscribe(who *lksdk.RemoteParticipant) {
+	for _, track := range who.TrackPublications() {
+		if remote, ok := track.(*lksdk.RemoteTrackPublication); ok {
+			_ = remote.SetSubscribed(r.wants(who, track)) // a token that does not allow it hears nothing
+		}
+	}
+}
+
+// subscribeAll is subscribe for all who are in the room.
+func (r *Room) subscribeAll() {
+	for _, who := range r.room.GetRemoteParticipants() {
+		r.subscribe(who)
+	}
+}
