@@ -8,15 +8,15 @@ import (
 	"math"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/urfave/cli/v2"
 	"golang.org/x/term"
 
 	"echocast/audio"
-	"echocast/chunker"
+	"echocast/bench/load"
 	"echocast/echo"
 )
 
@@ -34,35 +34,32 @@ var (
 	benchRates  = []int{8000, 16000, 22050, 44100, 48000}
 )
 
-// benching is the bench command.
-type benching struct {
-	streams      Streams
-	seconds      float64
-	json         bool
-	quiet        bool
-	memoryBefore int64 // bytes of the process, before any stream
-
-	// together receives in this process too.
-	together bool
+// benchCmd is the bench command.
+type benchCmd struct {
+	streams  Streams
+	seconds  float64
+	json     bool
+	quiet    bool
+	together bool // receive in this process too
 }
 
 func benchCommand(streams Streams) *cli.Command {
-	b := &benching{streams: streams}
+	b := &benchCmd{streams: streams}
 	return &cli.Command{
 		Name:      "bench",
 		Usage:     "measure how fast messages are built on this machine",
 		UsageText: "echocast bench [OPTIONS]\n\n   echocast bench\n   echocast bench --chunk 20ms,60ms --rate 44100 --json\n   echocast bench --streams 1,10,50 --seconds 5",
-		Description: `Samples in memory are cut into chunks and encoded into messages, on one core,
-without a connection. Samples at another rate than 24000 Hz are resampled first.
-MB/s counts the samples that go in, as float32. Ctrl-C ends it and shows what
-was measured so far.
+		Description: `echocast cuts samples in memory into chunks and encodes them into messages, on one
+core, without a connection. It resamples samples at another rate than 24000 Hz
+first. MB/s counts the samples that go in, as float32. Ctrl-C ends the bench and
+prints the results so far.
 
 --streams measures conversations instead: each has a peer connection of its own
-on this machine and speaks 20 messages a second, with the usual lead. How late a
-message is counts from when it is due to when the connection has accepted it. A
-process of its own receives, checks every byte and its order, and counts
-underruns. With auto the most streams are found whose messages are no later than
-5 ms, 99 of 100, without an underrun.`,
+on this machine and speaks 20 messages a second, with the usual lead. A message is
+late by the time from when it is due to when the connection accepts it. Another
+process receives, checks every byte and the order, and counts underruns. auto
+finds the most streams without an underrun whose messages are at most 5 ms late,
+99 of 100.`,
 		Flags: []cli.Flag{
 			&cli.StringSliceFlag{Name: "chunk", DefaultText: "20ms,50ms,100ms", Usage: "playing `TIME` of a message; may be given more than once"},
 			&cli.IntSliceFlag{Name: "rate", DefaultText: "24000, and the usual rates at 50ms", Usage: "sampling rate of the samples in `HZ`; may be given more than once"},
@@ -79,7 +76,7 @@ underruns. With auto the most streams are found whose messages are no later than
 			}
 			if c.Bool("receive") {
 				collect(receiveGarbage)
-				return receiveForBench(b.streams)
+				return load.Receive(b.streams.In, stdoutWriter{b.streams.Out})
 			}
 			if !c.IsSet("streams") && b.together {
 				return usagef("--together goes with --streams")
@@ -98,14 +95,20 @@ underruns. With auto the most streams are found whose messages are no later than
 	}
 }
 
-func (b *benching) checkSeconds() error {
+func (b *benchCmd) say(format string, args ...any) {
+	if !b.quiet {
+		fmt.Fprintf(b.streams.Err, "echocast: "+format+"\n", args...)
+	}
+}
+
+func (b *benchCmd) checkSeconds() error {
 	if !(b.seconds > 0 && b.seconds <= longestBench) {
 		return usagef("--seconds %g: more than 0, at most %g", b.seconds, longestBench)
 	}
 	return nil
 }
 
-func (b *benching) run(ctx context.Context, chunks []string, rates []int) error {
+func (b *benchCmd) run(ctx context.Context, chunks []string, rates []int) error {
 	if err := b.checkSeconds(); err != nil {
 		return err
 	}
@@ -113,37 +116,34 @@ func (b *benching) run(ctx context.Context, chunks []string, rates []int) error 
 	if err != nil {
 		return err
 	}
-	if !b.quiet {
-		fmt.Fprintf(b.streams.Err, "echocast: %s, %s, %s/%s, one of %s\n", Version, runtime.Version(), runtime.GOOS, runtime.GOARCH, counted(runtime.NumCPU(), "core"))
-	}
+	b.say("%s, %s, %s/%s, one of %s", Version, runtime.Version(), runtime.GOOS, runtime.GOARCH, counted(runtime.NumCPU(), "core"))
 	results, err := b.measure(ctx, cases)
 	if !b.json && len(results) > 0 {
 		if _, failed := io.WriteString(b.streams.Out, benchTable(results, lookOf(b.streams.Out))); failed != nil {
-			return fmt.Errorf("stdout: %w", failed)
+			return stdoutError{failed}
 		}
 	}
 	return err
 }
 
-// benchCase is samples at a rate in chunks of a length.
-type benchCase struct {
-	rate  int
-	chunk time.Duration
+// collect sets how much garbage may be added to what is in use, in percent, unless
+// the user did with GOGC.
+func collect(percent int) {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(percent)
+	}
 }
 
-// samples is the length of a chunk at the rate of the wire.
-func (c benchCase) samples() int { return int(c.chunk * echo.DefaultRate / time.Second) }
-
 // benchCases is every length at every rate that was asked for.
-func benchCases(lengths []string, rates []int) (cases []benchCase, err error) {
+func benchCases(lengths []string, rates []int) (cases []load.Case, err error) {
 	chunks := benchChunks
 	if len(lengths) > 0 {
 		if chunks, err = parseChunks(lengths); err != nil {
 			return nil, err
 		}
 	}
-	usual := len(rates) == 0
-	if usual {
+	isDefault := len(rates) == 0
+	if isDefault {
 		rates = []int{echo.DefaultRate}
 	}
 	for _, rate := range rates {
@@ -151,12 +151,12 @@ func benchCases(lengths []string, rates []int) (cases []benchCase, err error) {
 			return nil, usagef("--rate %d: at least %d Hz, at most %d Hz", rate, audio.MinRate, audio.MaxRate)
 		}
 		for _, chunk := range chunks {
-			cases = append(cases, benchCase{rate, chunk})
+			cases = append(cases, load.Case{Rate: rate, Chunk: chunk})
 		}
 	}
-	if usual {
+	if isDefault {
 		for _, rate := range benchRates {
-			cases = append(cases, benchCase{rate, echo.DefaultChunk})
+			cases = append(cases, load.Case{Rate: rate, Chunk: echo.DefaultChunk})
 		}
 	}
 	return cases, nil
@@ -178,12 +178,12 @@ func parseChunks(lengths []string) (chunks []time.Duration, err error) {
 
 // measure measures one case after the other, until ctx ends: then it returns
 // what was measured so far, and the cause.
-func (b *benching) measure(ctx context.Context, cases []benchCase) (results []benchResult, err error) {
+func (b *benchCmd) measure(ctx context.Context, cases []load.Case) (results []load.CaseResult, err error) {
 	progress := b.progressTo()
 	defer fmt.Fprint(progress, clearLine)
 	for i, c := range cases {
-		fmt.Fprintf(progress, "%s%d of %d: %d Hz, %v", clearLine, i+1, len(cases), c.rate, c.chunk)
-		result, err := c.measure(ctx, time.Duration(b.seconds*float64(time.Second)))
+		fmt.Fprintf(progress, "%s%d of %d: %d Hz, %v", clearLine, i+1, len(cases), c.Rate, c.Chunk)
+		result, err := c.Measure(ctx, time.Duration(b.seconds*float64(time.Second)))
 		if err != nil {
 			return results, err
 		}
@@ -202,14 +202,14 @@ func (b *benching) measure(ctx context.Context, cases []benchCase) (results []be
 const clearLine = "\r\x1b[K"
 
 // progressTo is the terminal that shows what is being measured, if there is one.
-func (b *benching) progressTo() io.Writer {
+func (b *benchCmd) progressTo() io.Writer {
 	if b.quiet || !isTerminal(b.streams.Err) || os.Getenv("TERM") == "dumb" {
 		return io.Discard
 	}
 	return b.streams.Err
 }
 
-func (b *benching) print(result benchResult) error {
+func (b *benchCmd) print(result load.CaseResult) error {
 	if !b.json {
 		return nil // the table comes at the end
 	}
@@ -218,124 +218,6 @@ func (b *benching) print(result benchResult) error {
 		return stdoutError{err}
 	}
 	return nil
-}
-
-// benchResult is what was measured of one case.
-type benchResult struct {
-	Rate         int     `json:"rate"` // Hz, of the samples that go in
-	Resampled    bool    `json:"resampled"`
-	ChunkSeconds float64 `json:"chunk_seconds"`
-	MessageBytes int     `json:"message_bytes"`
-	Messages     int64   `json:"messages"`
-	Seconds      float64 `json:"seconds"` // it took
-
-	MessagesPerSecond     float64 `json:"messages_per_second"`
-	MegabytesPerSecond    float64 `json:"megabytes_per_second"` // of float32 samples that go in
-	TimesRealTime         float64 `json:"times_real_time"`
-	NanosecondsPerMessage float64 `json:"nanoseconds_per_message"`
-	AllocationsPerMessage float64 `json:"allocations_per_message"`
-}
-
-// measure builds messages for this long, or until ctx ends, and counts.
-func (c benchCase) measure(ctx context.Context, atLeast time.Duration) (benchResult, error) {
-	build, err := newBuilding(c)
-	if err != nil {
-		return benchResult{}, err
-	}
-	defer build.source.Close()
-	// Three seconds of audio between two looks at the clock.
-	batch := max(1, int64(3*time.Second/c.chunk))
-	if err := build.messages(batch); err != nil { // buffers grow to their size
-		return benchResult{}, err
-	}
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	var messages int64
-	begin := time.Now()
-	for ctx.Err() == nil && (messages == 0 || time.Since(begin) < atLeast) {
-		if err := build.messages(batch); err != nil {
-			return benchResult{}, err
-		}
-		messages += batch
-	}
-	took := time.Since(begin)
-	runtime.ReadMemStats(&after)
-	return c.result(messages, took, len(build.message), after.Mallocs-before.Mallocs), nil
-}
-
-func (c benchCase) result(messages int64, took time.Duration, size int, allocations uint64) benchResult {
-	r := benchResult{
-		Rate: c.rate, Resampled: c.rate != echo.DefaultRate, ChunkSeconds: float64(c.samples()) / echo.DefaultRate,
-		MessageBytes: size, Messages: messages, Seconds: took.Seconds(),
-	}
-	if messages == 0 {
-		return r
-	}
-	n, sound := float64(messages), float64(messages)*r.ChunkSeconds
-	r.MessagesPerSecond = n / r.Seconds
-	r.MegabytesPerSecond = 4 * sound * float64(c.rate) / r.Seconds / 1e6
-	r.TimesRealTime = sound / r.Seconds
-	r.NanosecondsPerMessage = 1e9 * r.Seconds / n
-	r.AllocationsPerMessage = float64(allocations) / n
-	return r
-}
-
-// building builds the messages of an utterance that never ends.
-type building struct {
-	source  audio.Resampled
-	cutter  *chunker.Chunker
-	encoder *echo.Encoder
-	message []byte
-}
-
-func newBuilding(c benchCase) (*building, error) {
-	source, err := audio.Resample(&hum{rate: c.rate, pcm: humSamples()}, echo.DefaultRate)
-	if err != nil {
-		return nil, err
-	}
-	encoder, err := echo.NewEncoder(echo.Utterance{ConversationID: "local", InferenceID: echo.NewInferenceID(), Rate: echo.DefaultRate})
-	if err != nil {
-		return nil, err
-	}
-	return &building{source: source, cutter: chunker.New(source, c.samples()), encoder: encoder}, nil
-}
-
-// messages builds n messages.
-func (b *building) messages(n int64) error {
-	for range n {
-		chunk, err := b.cutter.Next()
-		if err != nil {
-			return err
-		}
-		b.message = b.encoder.Append(b.message[:0], chunk.PCM, chunk.Last)
-	}
-	return nil
-}
-
-// hum is a Source without an end: the same samples over and over.
-type hum struct {
-	rate int
-	pcm  []float32
-	next int
-}
-
-// humSamples are 8 MB, more than a second-level cache holds. Some are beyond
-// full scale.
-var humSamples = sync.OnceValue(func() []float32 {
-	pcm := make([]float32, 2<<20)
-	for i := range pcm {
-		at := float64(i) / echo.DefaultRate
-		pcm[i] = float32((0.55 + 0.46*math.Sin(2*math.Pi*3*at)) * math.Sin(2*math.Pi*170*at))
-	}
-	return pcm
-})
-
-func (h *hum) Format() audio.Format { return audio.Format{Rate: h.rate, Channels: 1} }
-
-func (h *hum) ReadSamples(p []float32) (int, error) {
-	n := copy(p, h.pcm[h.next:])
-	h.next = (h.next + n) % len(h.pcm)
-	return n, nil
 }
 
 // look is how a table is drawn.
@@ -370,7 +252,7 @@ func lookOf(stdout io.Writer) look {
 
 // benchTable is the results for people. The longest bar is the most times real
 // time.
-func benchTable(results []benchResult, look look) string {
+func benchTable(results []load.CaseResult, look look) string {
 	most := 0.0
 	for _, r := range results {
 		most = max(most, r.TimesRealTime)

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"echocast/bench/load"
 	"echocast/internal/testwait"
 )
 
@@ -21,10 +22,10 @@ func runBench(ctx context.Context, args ...string) (stdout, stderr string, code 
 	return out.String(), err.String(), code
 }
 
-func benchResults(t *testing.T, stdout string) (all []benchResult) {
+func benchResults(t *testing.T, stdout string) (all []load.CaseResult) {
 	t.Helper()
 	for line := range strings.Lines(stdout) {
-		var r benchResult
+		var r load.CaseResult
 		if err := json.Unmarshal([]byte(line), &r); err != nil {
 			t.Fatalf("%v: %s", err, line)
 		}
@@ -54,7 +55,7 @@ func TestBenchMeasuresWhatIsAskedFor(t *testing.T) {
 }
 
 // The figures of a result must agree with each other.
-func checkBenchResult(t *testing.T, r benchResult) {
+func checkBenchResult(t *testing.T, r load.CaseResult) {
 	t.Helper()
 	messages := float64(r.Messages)
 	pcm := 2 * 24000 * r.ChunkSeconds
@@ -83,11 +84,11 @@ func TestBenchDefaults(t *testing.T) {
 		t.Fatalf("code %d, %d results", code, len(all))
 	}
 	for i, r := range all {
-		want := benchCase{24000, benchChunks[min(i, len(benchChunks)-1)]}
+		want := load.Case{Rate: 24000, Chunk: benchChunks[min(i, len(benchChunks)-1)]}
 		if i >= len(benchChunks) {
-			want = benchCase{benchRates[i-len(benchChunks)], 50 * time.Millisecond}
+			want = load.Case{Rate: benchRates[i-len(benchChunks)], Chunk: 50 * time.Millisecond}
 		}
-		if r.Rate != want.rate || r.ChunkSeconds != want.chunk.Seconds() {
+		if r.Rate != want.Rate || r.ChunkSeconds != want.Chunk.Seconds() {
 			t.Errorf("result %d is %d Hz in %g s, want %v", i, r.Rate, r.ChunkSeconds, want)
 		}
 	}
@@ -107,7 +108,7 @@ func TestBenchPlainTable(t *testing.T) {
 }
 
 func TestBenchTableOnATerminal(t *testing.T) {
-	results := []benchResult{{TimesRealTime: 32000}, {TimesRealTime: 4500}, {TimesRealTime: 1}}
+	results := []load.CaseResult{{TimesRealTime: 32000}, {TimesRealTime: 4500}, {TimesRealTime: 1}}
 	bars := func(l look) (all []string) {
 		for _, line := range strings.Split(benchTable(results, l), "\n")[1:4] {
 			all = append(all, line[benchColumns:])
@@ -193,22 +194,12 @@ func (c *countdown) Err() error {
 	return nil
 }
 
-func TestBenchEndsWithinACase(t *testing.T) {
-	ctx := &countdown{Context: testwait.Context(t), left: 3}
-	c := benchCase{24000, 50 * time.Millisecond}
-	result, err := c.measure(ctx, time.Hour)
-	if err != nil || result.Messages != 3*60 {
-		t.Errorf("%d messages, %v; want the 180 of three batches", result.Messages, err)
-	}
-	checkBenchResult(t, result)
-}
-
 // What was measured before a signal is shown, and nothing is invented where
 // there was no time to measure.
 func TestBenchTableOfWhatThereIs(t *testing.T) {
 	for left, want := range map[int]int{0: 0, 1: 2, 4: 3} { // lines, the head among them
 		var out bytes.Buffer
-		b := &benching{streams: Streams{Out: &out, Err: &bytes.Buffer{}}, seconds: 1e-6}
+		b := &benchCmd{streams: Streams{Out: &out, Err: &bytes.Buffer{}}, seconds: 1e-6}
 		ctx := &countdown{Context: testwait.Context(t), left: left}
 		err := b.run(ctx, []string{"1s"}, []int{24000, 24000, 24000})
 		if got := strings.Count(out.String(), "\n"); got != want {

@@ -1,4 +1,4 @@
-package cli
+package load
 
 import (
 	"os"
@@ -7,8 +7,8 @@ import (
 	"syscall"
 )
 
-// useOfProcess asks the system.
-func useOfProcess() (use processUse) {
+// usage asks the system.
+func usage() (use processUsage) {
 	var times syscall.Rusage
 	if syscall.Getrusage(syscall.RUSAGE_SELF, &times) == nil {
 		use.Processor = float64(times.Utime.Nano()+times.Stime.Nano()) / 1e9

@@ -1,0 +1,282 @@
+package load
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"runtime/debug"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"echocast/echo"
+	"echocast/rtc"
+)
+
+// MaxConversations is the most conversations that are measured at a time.
+const MaxConversations = 2000
+
+// MaxLateness is how late 99 of 100 messages may be in a good result.
+const MaxLateness = 5 * time.Millisecond
+
+const (
+	connectAtOnce = 8               // connections that are made at the same time
+	startWithin   = 2 * time.Second // all begin in this time, as conversations do not begin together
+)
+
+// Result is how so many conversations at the same time went.
+type Result struct {
+	Streams          int     `json:"all"`
+	Seconds          float64 `json:"seconds"`
+	Messages         int     `json:"messages"`
+	LateP50          float64 `json:"late_p50_seconds"` // from due to accepted
+	LateP99          float64 `json:"late_p99_seconds"`
+	LateMost         float64 `json:"late_most_seconds"`
+	Underruns        int     `json:"underruns"`
+	Wrong            int     `json:"wrong"`    // conversations that did not arrive as they were sent
+	SendCPU          float64 `json:"send_cpu"` // cores
+	ReceiveCPU       float64 `json:"receive_cpu"`
+	SendMemory       int64   `json:"send_bytes_per_stream"`
+	Good             bool    `json:"good"` // all arrived, without an underrun, within MaxLateness
+	ReceivedTogether bool    `json:"together,omitempty"`
+}
+
+// firstGuess is how many conversations FindMost begins with.
+const firstGuess = 50
+
+// FindMost finds by bisection the most conversations that are good, to a
+// twentieth. It stops at the first error.
+func FindMost(isGood func(n int) (bool, error)) (int, error) {
+	low, high := 0, MaxConversations+1
+	for next := firstGuess; ; {
+		ok, err := isGood(next)
+		if err != nil {
+			return low, err
+		}
+		if ok {
+			low = next
+		} else {
+			high = next
+		}
+		if high-low <= max(1, high/20) || low == MaxConversations {
+			return low, nil
+		}
+		next = (low + high) / 2
+		if high > MaxConversations {
+			next = min(2*low, MaxConversations)
+		}
+	}
+}
+
+// Bench measures conversations, each over a peer connection of its own on this
+// machine, which speak 20 messages a second with the usual lead.
+type Bench struct {
+	Seconds float64 // of speech, in each conversation
+	// Program is the program and its arguments that run Receive, so that what each
+	// side costs is seen; empty: this process receives.
+	Program []string
+
+	memoryBefore int64 // bytes of the process, before any conversation
+}
+
+// conversation speaks, and counts what it sends.
+type conversation struct {
+	conn  *rtc.Conn
+	tally tally
+	late  []time.Duration
+	err   error
+}
+
+func (c *conversation) Send(ctx context.Context, msg []byte) error {
+	err := c.conn.Send(ctx, msg)
+	if err == nil {
+		c.tally.add(msg, time.Now())
+	}
+	return err
+}
+
+func (c *conversation) Receive(ctx context.Context) ([]byte, error) { return c.conn.Receive(ctx) }
+
+// WarmUp connects once, so that what the first connection of a process costs is
+// not counted for the conversations that Run measures.
+func (b *Bench) WarmUp(ctx context.Context) error {
+	to, err := b.startReceiver()
+	if err != nil {
+		return err
+	}
+	all, err := connectAll(ctx, to.url, 1)
+	closeAll(all)
+	_, failed := to.end()
+	toneSamples()
+	debug.FreeOSMemory()
+	b.memoryBefore = usage().Memory
+	return cmp.Or(err, failed)
+}
+
+// Run measures n conversations at the same time.
+func (b *Bench) Run(ctx context.Context, n int) (Result, error) {
+	defer debug.FreeOSMemory() // or the next run would find memory that this one got
+	to, err := b.startReceiver()
+	if err != nil {
+		return Result{}, err
+	}
+	all, err := connectAll(ctx, to.url, n)
+	if err != nil {
+		closeAll(all)
+		_, _ = to.end()
+		return Result{}, err
+	}
+	result := Result{Streams: n, Seconds: b.Seconds, ReceivedTogether: len(b.Program) == 0}
+	result.speak(ctx, all)
+	result.SendMemory = max(0, usage().Memory-b.memoryBefore) / int64(n)
+	failed := closeAll(all)
+	arrived, err := to.end()
+	if err := errors.Join(failed, err); err != nil {
+		return result, fmt.Errorf("load: %w", err)
+	}
+	result.judge(all, arrived)
+	return result, nil
+}
+
+// connectAll connects a few at a time. What it returns has to be closed,
+// also where it fails.
+func connectAll(ctx context.Context, url string, n int) ([]*conversation, error) {
+	all := make([]*conversation, n)
+	var next atomic.Int64
+	var group sync.WaitGroup
+	for range connectAtOnce {
+		group.Go(func() {
+			for i := next.Add(1) - 1; i < int64(n); i = next.Add(1) - 1 {
+				all[i] = connect(ctx, url)
+			}
+		})
+	}
+	group.Wait()
+	var err error
+	for _, c := range all {
+		err = cmp.Or(err, c.err)
+	}
+	return all, err
+}
+
+// connect connects and waits until the other end is there.
+func connect(ctx context.Context, url string) *conversation {
+	conn, err := rtc.Dial(ctx, url, nil)
+	if err == nil {
+		_, err = conn.Receive(ctx)
+	}
+	return &conversation{conn: conn, err: err}
+}
+
+// closeAll says goodbye and returns what went wrong while they spoke.
+func closeAll(all []*conversation) error {
+	var group sync.WaitGroup
+	var err error
+	for _, c := range all {
+		if c == nil || c.conn == nil {
+			continue
+		}
+		group.Go(func() { _ = c.conn.Close() }) // what was lost shows at the other end
+		err = cmp.Or(err, c.err)
+	}
+	group.Wait()
+	return err
+}
+
+// speak lets every conversation speak, none in step with another.
+func (r *Result) speak(ctx context.Context, all []*conversation) {
+	before, start := usage(), time.Now()
+	var group sync.WaitGroup
+	for i, c := range all {
+		begin := start.Add(startWithin * time.Duration(i) / time.Duration(len(all)))
+		group.Go(func() {
+			timer := time.NewTimer(time.Until(begin))
+			defer timer.Stop()
+			select {
+			case <-timer.C:
+				c.err = c.speak(ctx, i, r.Seconds)
+			case <-ctx.Done():
+				c.err = context.Cause(ctx)
+			}
+		})
+	}
+	group.Wait()
+	r.SendCPU = (usage().Processor - before.Processor) / time.Since(start).Seconds()
+}
+
+func (c *conversation) speak(ctx context.Context, i int, seconds float64) error {
+	session, err := echo.NewSession(echo.NewMessages(c, "bench", 0), &echo.Options{
+		SkipHeard: true, SkipReady: true, Observe: c.observe,
+	})
+	if err != nil {
+		return err
+	}
+	defer session.Close()
+	source := &passage{tone{rate: echo.DefaultRate, pcm: toneSamples()}, int(seconds * echo.DefaultRate)}
+	source.next = i * 7919 % len(source.pcm)
+	receipt, err := session.Speak(ctx, echo.Speech{Samples: source})
+	c.tally.ID = receipt.InferenceID
+	return err
+}
+
+func (c *conversation) observe(m echo.Moment) {
+	if m.Kind == echo.MomentChunk {
+		c.late = append(c.late, m.At.Sub(m.Due))
+	}
+}
+
+// passage is the first samples of an endless tone.
+type passage struct {
+	tone
+	left int
+}
+
+func (p *passage) ReadSamples(dst []float32) (int, error) {
+	if p.left == 0 {
+		return 0, io.EOF
+	}
+	n, err := p.tone.ReadSamples(dst[:min(len(dst), p.left)])
+	p.left -= n
+	return n, err
+}
+
+// judge compares what was sent with what arrived.
+func (r *Result) judge(all []*conversation, arrived arrivals) {
+	byID := make(map[string]tally)
+	for _, t := range arrived.Streams {
+		byID[t.ID] = t
+	}
+	var late []time.Duration
+	for _, c := range all {
+		got, want := byID[c.tally.ID], c.tally
+		if got.Messages != want.Messages || got.Sum != want.Sum || got.Done != 1 {
+			r.Wrong++
+		}
+		r.Underruns += got.Underruns
+		r.Messages += want.Messages
+		late = append(late, c.late...)
+	}
+	slices.Sort(late)
+	at := func(share float64) float64 {
+		if len(late) == 0 {
+			return math.Inf(1)
+		}
+		return late[min(int(share*float64(len(late))), len(late)-1)].Seconds()
+	}
+	r.LateP50, r.LateP99, r.LateMost = at(0.5), at(0.99), at(1)
+	r.ReceiveCPU = arrived.Used.Processor / r.Seconds
+	if r.ReceivedTogether {
+		r.ReceiveCPU = 0 // it is in SendCPU
+	}
+	r.Good = r.Wrong == 0 && r.Underruns == 0 && r.LateP99 <= MaxLateness.Seconds()
+}
+
+// processUsage is what this process has used.
+type processUsage struct {
+	Processor float64 `json:"processor_seconds"` // user and system time
+	Memory    int64   `json:"memory"`            // bytes that are in memory now
+}

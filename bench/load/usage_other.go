@@ -1,0 +1,6 @@
+//go:build !linux
+
+package load
+
+// usage is not known here.
+func usage() processUsage { return processUsage{} }

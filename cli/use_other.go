@@ -1,6 +1,0 @@
-//go:build !linux
-
-package cli
-
-// useOfProcess is not known here.
-func useOfProcess() processUse { return processUse{} }
