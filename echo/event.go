@@ -121,6 +121,10 @@ type Event struct {
 	Reason    string // of a shutdown or a guardrail
 
 	Raw json.RawMessage // the message as it came
+
+	// Stale says that the event is no news, as an EventFilter knows: decisions
+	// leave it out. A Session sets it.
+	Stale bool
 }
 
 // ToolCall asks a client to do something. A ToolResult with its ID answers it.

@@ -42,7 +42,7 @@ func (s *Session) follow(ctx context.Context) error {
 			}
 			return err
 		}
-		s.handle(event)
+		event = s.handle(event)
 		s.options.Observe(Moment{Kind: MomentEvent, At: time.Now(), InferenceID: event.InferenceID, Event: &event})
 		s.options.OnEvent(event)
 		if lost := s.lostError(); lost != nil {
@@ -164,10 +164,11 @@ func Redial(ctx context.Context, dial func(ctx context.Context) (Stage, error), 
 	}
 }
 
-// handle takes note of an event.
-func (s *Session) handle(event Event) {
+// handle takes note of an event, and returns it with what is known of it then.
+func (s *Session) handle(event Event) Event {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	event.Stale = !s.news.IsNews(time.Now(), event)
 	s.keepBacklog(event)
 	for _, r := range s.readers {
 		r.add(event)
@@ -176,11 +177,13 @@ func (s *Session) handle(event Event) {
 	switch {
 	case event.Kind == Shutdown:
 		s.lose(fmt.Errorf("%w: the room was shut down", ErrLost))
+	case event.Stale: // nothing follows from it
 	case event.Role == RoleUser:
 		s.handleUser(event)
 	case event.Role == RolePal:
 		s.handlePal(event)
 	}
+	return event
 }
 
 // keepBacklog keeps an event for the first reader, which cannot ask for events
@@ -306,7 +309,8 @@ func (s *Session) unsubscribe(r *subscription) {
 }
 
 // Events returns the events from now on, as they come: with twins, and in the
-// order of their arrival (Sequencer folds and sorts them). The first call gets
+// order of their arrival (Sequencer folds and sorts them, and Event.Stale marks
+// those that are no news). The first call gets
 // those since NewSession too, of which the last 256 are kept. Why there are no
 // more comes as the last pair, with an empty Event: the cause of ctx, ErrSlow, or
 // why the session ended. The events are to be read until then, once.

@@ -34,10 +34,10 @@ const (
 type Sequencer struct {
 	window  time.Duration
 	seed    maphash.Seed
-	prints  []print // a ring of the last events
-	oldest  int     // of the ring
-	arrived uint64  // events so far
-	era     int     // grows when the service counts anew
+	prints  []fingerprint // a ring of the last events
+	oldest  int           // of the ring
+	arrived uint64        // events so far
+	era     int           // grows when the service counts anew
 
 	held  []arrival // ordered by number, then by arrival
 	loose []arrival // without a number, ordered by arrival
@@ -60,8 +60,8 @@ type due struct {
 	gap int64
 }
 
-// print is what is remembered of an event.
-type print struct {
+// fingerprint is what is remembered of an event.
+type fingerprint struct {
 	seq, turn, index int64
 	era              int
 	order            uint64
@@ -86,7 +86,7 @@ func NewSequencer(window time.Duration) *Sequencer {
 // Add takes an event that came at now. Call Next after it until there is
 // nothing more; then a Sequencer holds a few hundred events at most.
 func (s *Sequencer) Add(now time.Time, e Event) {
-	p := s.print(now, e)
+	p := s.fingerprint(now, e)
 	if before, has := s.sameNumber(p); has {
 		if before.agrees(p) {
 			return
@@ -99,7 +99,7 @@ func (s *Sequencer) Add(now time.Time, e Event) {
 	p.era = s.era
 	a := arrival{event: e, at: now, order: p.order}
 	if twin := s.twin(p); twin != nil {
-		a.folded = !s.yields(twin, p.seq)
+		a.folded = !s.supersede(twin, p.seq)
 		twin.folded = !a.folded
 	}
 	p.folded = a.folded
@@ -208,10 +208,10 @@ func (s *Sequencer) startOver() {
 	s.next, s.gap = 0, 0
 }
 
-// print makes what is remembered of e.
-func (s *Sequencer) print(now time.Time, e Event) print {
+// fingerprint is what is remembered of e.
+func (s *Sequencer) fingerprint(now time.Time, e Event) fingerprint {
 	s.arrived++
-	p := print{
+	p := fingerprint{
 		turn: int64(e.Turn), index: int64(e.ContentIndex), era: s.era, order: s.arrived,
 		at: now, emitted: e.Time, duration: e.Duration, kind: e.Kind, interrupted: e.Interrupted, final: e.Final,
 		eventType: maphash.String(s.seed, e.Type), inference: maphash.String(s.seed, e.InferenceID),
@@ -226,7 +226,7 @@ func (s *Sequencer) print(now time.Time, e Event) print {
 	return p
 }
 
-func (s *Sequencer) remember(p print) {
+func (s *Sequencer) remember(p fingerprint) {
 	if len(s.prints) < maxPrints {
 		s.prints = append(s.prints, p)
 		return
@@ -236,29 +236,29 @@ func (s *Sequencer) remember(p print) {
 }
 
 // sameNumber finds the event of the same type and number.
-func (s *Sequencer) sameNumber(p print) (print, bool) {
-	i := slices.IndexFunc(s.prints, func(q print) bool {
+func (s *Sequencer) sameNumber(p fingerprint) (fingerprint, bool) {
+	i := slices.IndexFunc(s.prints, func(q fingerprint) bool {
 		return p.seq > 0 && q.seq == p.seq && q.era == p.era && q.eventType == p.eventType
 	})
 	if i < 0 {
-		return print{}, false
+		return fingerprint{}, false
 	}
 	return s.prints[i], true
 }
 
 // agrees reports whether nothing says that the two, of one type and number, are
 // not the same.
-func (p print) agrees(q print) bool {
+func (p fingerprint) agrees(q fingerprint) bool {
 	return p.inference == q.inference && p.role == q.role && near(p.emitted, q.emitted)
 }
 
 // twin finds the event that says the same as p under another name, number or
 // none.
-func (s *Sequencer) twin(p print) *print {
+func (s *Sequencer) twin(p fingerprint) *fingerprint {
 	if !hasTwins(p.kind) {
 		return nil
 	}
-	i := slices.IndexFunc(s.prints, func(q print) bool { return !q.folded && q.tells(p) })
+	i := slices.IndexFunc(s.prints, func(q fingerprint) bool { return !q.folded && q.sameContent(p) })
 	if i < 0 {
 		return nil
 	}
@@ -275,8 +275,8 @@ func hasTwins(kind Kind) bool {
 	return false
 }
 
-// tells reports whether p and q are about the same thing.
-func (p print) tells(q print) bool {
+// sameContent reports whether p and q are about the same thing.
+func (p fingerprint) sameContent(q fingerprint) bool {
 	return p.kind == q.kind && p.inference == q.inference && p.role == q.role && p.text == q.text &&
 		p.turn == q.turn && p.index == q.index && p.final == q.final && p.interrupted == q.interrupted &&
 		(p.duration < 0 || q.duration < 0 || p.duration == q.duration) &&
@@ -288,9 +288,9 @@ func near(a, b time.Time) bool {
 	return a.IsZero() || b.IsZero() || a.Sub(b).Abs() <= twinDrift
 }
 
-// yields folds the twin that still waits in favour of one with a lower number,
+// supersede folds the twin that still waits in favour of one with a lower number,
 // which was emitted first.
-func (s *Sequencer) yields(twin *print, seq int64) bool {
+func (s *Sequencer) supersede(twin *fingerprint, seq int64) bool {
 	if seq == 0 || seq >= twin.seq {
 		return false
 	}

@@ -38,6 +38,7 @@ type Session struct {
 	past        idRing     // of the utterances before it
 	idsMatch    bool       // events carry a known form of our ids
 	unmatched   int        // events of speech that belonged to no utterance
+	news        *EventFilter
 	readers     []*subscription
 	subscribed  bool    // somebody has asked for events
 	backlog     []Event // those before that
@@ -54,7 +55,7 @@ func NewSession(stage Stage, options *Options) (*Session, error) {
 	s := &Session{
 		options: set, stage: stage,
 		sending: make(chan struct{}, 1), cancel: cancel,
-		over: make(chan struct{}), changed: make(chan struct{}),
+		over: make(chan struct{}), changed: make(chan struct{}), news: NewEventFilter(),
 	}
 	go s.listen(ctx)
 	return s, nil

@@ -1,0 +1,131 @@
+package echo
+
+import (
+	"slices"
+	"time"
+)
+
+// EventFilter tells which events are news to somebody who acts on them as they
+// come. The service tells most of what a replica does twice, and connections
+// delay, reorder and repeat events. An event is no news if
+//
+//   - it says again what another one said (its twin came before it), except that
+//     somebody is there: on a new connection that is news again, or
+//   - it is older than another one about the same speaker that has come: by seq,
+//     or where one of them has none, by the time of emission.
+//
+// So a start that arrives after its own stop does not mean that somebody speaks
+// now. Unlike a Sequencer, an EventFilter never waits. It is not safe for
+// concurrent use.
+type EventFilter struct {
+	memory Sequencer // of what was said; it holds no event
+	latest int64     // the highest number of this era
+	last   map[speaker]occasion
+	ids    []speaker // those of last that have an id, the oldest first
+}
+
+// mostSpeakers is how many utterances an EventFilter remembers.
+const mostSpeakers = 256
+
+// NewEventFilter returns an EventFilter that has seen nothing.
+func NewEventFilter() *EventFilter {
+	return &EventFilter{memory: *NewSequencer(0), last: map[speaker]occasion{}}
+}
+
+// speaker is whom a series of events is about, of which the last one counts.
+type speaker struct {
+	role     string
+	id       string // of the utterance; empty for users
+	presence bool   // events of coming and leaving, not of speech
+}
+
+// occasion is the last event about a speaker.
+type occasion struct {
+	kind        Kind
+	seq         int64
+	time        time.Time
+	interrupted bool
+}
+
+// IsNews takes the next event, which came at now, and reports whether it is news.
+func (f *EventFilter) IsNews(now time.Time, e Event) bool {
+	repeated, twin := f.recall(now, e)
+	about, ordered := speakerOf(e)
+	if !ordered {
+		return !repeated && !twin
+	}
+	this := occasion{e.Kind, e.Seq, e.Time, e.Interrupted}
+	last, known := f.last[about]
+	if repeated || known && this.isHistory(last, about) {
+		return false
+	}
+	if twin && known && last.kind == e.Kind && !about.presence {
+		last.seq = max(last.seq, e.Seq)
+		f.last[about] = last
+		return false
+	}
+	f.note(about, this)
+	return true
+}
+
+// recall reports whether an event of the same type and number has come, or a twin
+// under another number. Numbers that begin again make all that came before
+// meaningless.
+func (f *EventFilter) recall(now time.Time, e Event) (repeated, twin bool) {
+	m := &f.memory
+	p := m.fingerprint(now, e)
+	before, has := m.sameNumber(p)
+	switch {
+	case has && before.agrees(p):
+		return true, false
+	case has, p.seq > 0 && p.seq < f.latest-maxLate:
+		m.era++
+		f.latest = 0
+		clear(f.last)
+		f.ids = nil
+	}
+	p.era = m.era
+	f.latest = max(f.latest, p.seq)
+	twin = m.twin(p) != nil
+	m.remember(p)
+	return false, twin
+}
+
+// isHistory reports whether o, about somebody of whom last came already, is older.
+func (o occasion) isHistory(last occasion, about speaker) bool {
+	switch {
+	case about.id != "" && last.kind == StoppedSpeaking && last.interrupted:
+		return true // an utterance that was interrupted has ended for good
+	case o.seq > 0 && last.seq > 0:
+		return o.seq < last.seq || o.seq == last.seq && o.kind == last.kind
+	case o.time.IsZero():
+		return false
+	}
+	return o.time.Before(last.time) || o.time.Equal(last.time) && o.kind == last.kind
+}
+
+func (f *EventFilter) note(about speaker, this occasion) {
+	if _, known := f.last[about]; !known && about.id != "" {
+		if len(f.ids) == mostSpeakers {
+			delete(f.last, f.ids[0])
+			f.ids = slices.Delete(f.ids, 0, 1)
+		}
+		f.ids = append(f.ids, about)
+	}
+	f.last[about] = this
+}
+
+// speakerOf is whom e is about, where only the last event about him counts.
+func speakerOf(e Event) (about speaker, ordered bool) {
+	switch e.Kind {
+	case StartedSpeaking, StoppedSpeaking:
+		about.role = e.Role
+		if e.Role != RoleUser {
+			about.id = e.InferenceID
+		}
+		return about, true
+	case ReplicaJoined, ReplicaPresent, KindJoined, KindLeft, KindParticipantJoined, KindParticipantLeft:
+		return speaker{role: e.Role, presence: true}, e.Role == RolePal
+	}
+	return speaker{}, false
+}
