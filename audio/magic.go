@@ -262,13 +262,14 @@ func varies(p []byte) bool {
 	return count >= min(few, (len(p)+1)/2) && (highest-lowest > span || len(p) < span)
 }
 
+const maxQuoted = 120 // characters
+
 // quote shows the first words of a text in one line, with its control
 // characters escaped.
 func quote(text []byte) string {
-	const longest = 120
 	text = bytes.TrimSpace(bytes.TrimPrefix(text, []byte("\ufeff")))
-	if words := []rune(string(bytes.ToValidUTF8(text, nil))); len(words) > longest {
-		return fmt.Sprintf("%q", string(words[:longest-1])+"…")
+	if words := []rune(string(bytes.ToValidUTF8(text, nil))); len(words) > maxQuoted {
+		return fmt.Sprintf("%q", string(words[:maxQuoted-1])+"…")
 	}
 	return fmt.Sprintf("%q", bytes.ToValidUTF8(text, nil))
 }

@@ -28,13 +28,14 @@ type Options struct {
 	// TrustHeader makes a raw Encoding the second choice: bytes that begin
 	// with the header of a container are read as that says.
 	TrustHeader bool
-	// JSON says where the audio stands if Encoding is "ndjson".
+	// JSON says where the audio is if Encoding is "ndjson".
 	JSON JSONOptions
 	// FFmpeg is the program, usually "ffmpeg", to decode with what is not
 	// read here and is no text. Empty: such input is refused.
 	FFmpeg string
 
-	decoders int // that may work at once
+	decoders   int  // that may work at once
+	insideJSON bool // the bytes come out of JSON
 }
 
 // InputError is an input that broke after it had begun: a read error or bytes
@@ -135,7 +136,7 @@ func open(r *bufio.Reader, opts Options) (decoder, error) {
 	case "flac":
 		return openFLAC(r)
 	case "ndjson":
-		return openNDJSON(r, opts)
+		return openJSON(r, opts)
 	}
 	if _, ok := rawCodecs[opts.Encoding]; ok {
 		return openRaw(r, opts)
@@ -150,9 +151,20 @@ func openRaw(r *bufio.Reader, opts Options) (decoder, error) {
 	if opts.TrustHeader {
 		least = formLength
 	}
+	if head, err := r.Peek(1); len(head) == 0 {
+		switch err := brokenOr(err, nil); {
+		case err != nil:
+			return nil, err
+		case opts.insideJSON:
+			return nil, ErrEmpty
+		}
+	}
 	found := identify(r, least)
-	if found != nil && opts.TrustHeader {
+	if opts.TrustHeader && found != nil {
 		return openByContent(r, opts)
+	}
+	if opts.TrustHeader && !opts.insideJSON && beginsLikeJSON(r) {
+		return openJSONByShape(r, opts)
 	}
 	if opts.Raw.Rate == 0 || opts.Raw.Channels == 0 {
 		return nil, fmt.Errorf("%w: %s has no header, so its rate and its channels must be given", ErrFormat, opts.Encoding)
@@ -214,14 +226,19 @@ func openUnknown(r *bufio.Reader, opts Options) (decoder, error) {
 	if err := refuseLateWAV(r); err != nil {
 		return nil, err
 	}
+	if !opts.insideJSON && beginsLikeJSON(r) {
+		return openJSONByShape(r, opts)
+	}
 	if text := textIn(r); len(text) > 0 {
 		return nil, fmt.Errorf("%w: this is text, not audio; pipe it through a text-to-speech program first: %s", ErrFormat, quote(text))
 	}
 	if opts.FFmpeg != "" {
 		return openFFmpeg(r, opts.FFmpeg)
 	}
-	return nil, fmt.Errorf("%w: no known audio format; raw samples need their encoding, rate and channels", ErrFormat)
+	return nil, errNoContainer
 }
+
+var errNoContainer = fmt.Errorf("%w: no known audio format; raw samples need their encoding, rate and channels", ErrFormat)
 
 // openWAVDecoder keeps a nil *wav out of the interface.
 func openWAVDecoder(r *bufio.Reader) (decoder, error) {

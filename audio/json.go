@@ -1,0 +1,447 @@
+package audio
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Speech services that talk over WebSocket or server-sent events put audio as
+// text into JSON objects, called events here:
+//
+//	{"type":"response.output_audio.delta","delta":"AAD//w=="}   OpenAI Realtime
+//	{"audio":"SUQzBAAA","isFinal":null}                         ElevenLabs
+//	data: {"data":{"audio":"494433"}}                           MiniMax, in hex
+//
+// The bytes of all events together are what an audio file would hold.
+
+// JSONOptions say where the audio is in a stream of JSON objects.
+type JSONOptions struct {
+	// Field is the path of the audio: names of fields and positions in arrays,
+	// or * for every position, joined by dots, such as "data.audio" or
+	// "parts.*.data". Empty: "delta".
+	Field string
+	// Type is what the "type" of an object ends with if it is one with audio;
+	// an object without a "type" counts as one. Empty: "audio.delta" where
+	// Field is empty too, since OpenAI's transcripts come in "delta" as well;
+	// else any.
+	Type string
+	// Payload is how the audio is written: "base64" (either alphabet, padded
+	// or not), which is the default, or "hex".
+	Payload string
+	// Encoding is what the bytes are, as Options.Encoding says it. Empty: by
+	// content.
+	Encoding string
+	// Summary is a field that only the last object has, if that object repeats
+	// the audio of all others. Such a repetition is left out.
+	Summary string
+}
+
+// jsonShapes are where services put audio, by their documentation: see the
+// sources in package preset. A stream is recognised by them.
+var jsonShapes = []JSONOptions{
+	{Field: "delta", Type: "audio.delta"},        // OpenAI Realtime, xAI
+	{Field: "delta", Type: "audio_output.delta"}, // Together AI
+	{Field: "audio"},                             // OpenAI speech events, ElevenLabs, Hume, async AI, Gradium, Soniox
+	{Field: "audio_base64"},                      // ElevenLabs with timestamps
+	{Field: "audio_data"},                        // Mistral, Speechify
+	{Field: "audio_content"},                     // Resemble
+	{Field: "audioContent"},                      // Google, Inworld, Rime
+	{Field: "result.audioContent"},               // Inworld, streamed
+	{Field: "data", Type: "chunk"},               // Cartesia, Rime
+	{Field: "data.audio", Summary: "extra_info"}, // MiniMax, Neuphonic, Smallest AI, Sarvam
+	{Field: "audios.*"},                          // Sarvam
+	{Field: "generations.*.audio"},               // Hume
+	{Field: "output.audio.data"},                 // Qwen
+	{Field: "choices.*.delta.audio.data"},        // OpenAI chat completions
+	{Field: "choices.*.message.audio.data"},
+	{Field: "candidates.*.content.parts.*.inlineData.data"}, // Gemini
+	{Field: "serverContent.modelTurn.parts.*.inlineData.data"},
+}
+
+// Bounds of what is held of one object.
+const (
+	maxHeldAudio  = 256 << 10 // decoded bytes before it is passed on unfinished
+	maxJSONDepth  = 64
+	maxJSONText   = 2 << 10 // of a key, or of a value that is looked at
+	maxFieldNames = 8       // in a refusal
+)
+
+// jsonDecoder is a decoder of the audio in JSON objects.
+type jsonDecoder struct {
+	decoder
+	events *jsonAudio
+}
+
+// openJSON reads objects as opts.JSON says.
+func openJSON(r *bufio.Reader, opts Options) (decoder, error) {
+	where := opts.JSON
+	if where.Field == "" {
+		where.Field = "delta"
+		if where.Type == "" {
+			where.Type = "audio.delta"
+		}
+	}
+	switch {
+	case where.Payload != "" && where.Payload != "base64" && where.Payload != "hex":
+		return nil, fmt.Errorf("%w: no payload is called %q; there are base64 and hex", ErrFormat, where.Payload)
+	case where.Encoding == "ndjson":
+		return nil, fmt.Errorf("%w: lines of JSON inside lines of JSON are not read", ErrFormat)
+	}
+	opts.Encoding = where.Encoding
+	return openEvents(newJSONAudio(r, where), opts)
+}
+
+// openJSONByShape reads objects that have audio where some service puts it.
+func openJSONByShape(r *bufio.Reader, opts Options) (decoder, error) {
+	return openEvents(newJSONAudio(r, jsonShapes...), opts)
+}
+
+func openEvents(events *jsonAudio, opts Options) (decoder, error) {
+	opts.insideJSON = true
+	dec, err := open(bufio.NewReaderSize(events, sniffRoom), opts)
+	switch {
+	case errors.Is(err, ErrEmpty) && events.count > 0:
+		err = events.noAudio()
+	case errors.Is(err, errNoContainer) && events.found != nil:
+		err = fmt.Errorf("%w: the audio in %q has no header that says what it is; give --preset, or -f ndjson with --field, --inside, --rate and --channels", ErrFormat, events.found.Field)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &jsonDecoder{decoder: dec, events: events}, nil
+}
+
+// Info says what was found inside.
+func (d *jsonDecoder) Info() Info {
+	info := d.decoder.Info()
+	info.Container = "ndjson, " + info.Container
+	return info
+}
+
+// Warnings adds the objects that were left out.
+func (d *jsonDecoder) Warnings() []string {
+	all := slices.Clone(d.decoder.Warnings())
+	if n := d.events.skipped; n > 0 {
+		all = append(all, fmt.Sprintf("left out %s without audio", plural(n, "JSON object")))
+	}
+	if d.events.repeated {
+		all = append(all, "left out the last JSON object, which repeats all audio")
+	}
+	return all
+}
+
+// beginsLikeJSON reports whether r begins with an object, an array of objects or
+// server-sent events, as far as has arrived.
+func beginsLikeJSON(r *bufio.Reader) bool {
+	_, _ = r.Peek(formLength)
+	head, _ := r.Peek(min(r.Buffered(), textLength)) // they are there
+	if !isText(head) {
+		return false
+	}
+	head = bytes.TrimLeft(bytes.TrimPrefix(head, []byte("\ufeff")), " \t\r\n")
+	for _, name := range []string{"data:", "event:", "id:", "retry:", ": ", ":\n"} {
+		if bytes.HasPrefix(head, []byte(name)) {
+			return true
+		}
+	}
+	head = bytes.TrimLeft(bytes.TrimPrefix(head, []byte("[")), " \t\r\n")
+	if !bytes.HasPrefix(head, []byte("{")) {
+		return false
+	}
+	head = bytes.TrimLeft(head[1:], " \t\r\n")
+	return len(head) == 0 || head[0] == '"' || head[0] == '}'
+}
+
+// jsonAudio is a reader of the bytes that are written as text in JSON objects:
+// any row of objects or arrays of them, of any length and on any number of
+// lines. It passes the audio of each object on before it asks for the next one;
+// of a long one it passes the audio on as it comes.
+type jsonAudio struct {
+	json   jsonScanner
+	shapes []JSONOptions
+	paths  [][]string   // of the shapes' fields
+	found  *JSONOptions // the shape of the first audio; nil before it
+	event  jsonEvent
+	text   textDecoder
+	held   []byte // audio of the object that is being read
+	ready  []byte // audio to hand out
+	first  []byte // the first audio of all
+	total  int64  // bytes of audio handed out or ready
+
+	count    int // objects read
+	skipped  int // without audio
+	repeated bool
+	texts    []string // fields with text in them, and how that begins
+	err      error
+}
+
+func newJSONAudio(r *bufio.Reader, shapes ...JSONOptions) *jsonAudio {
+	s := &jsonAudio{json: jsonScanner{r: r, line: 1}, shapes: shapes}
+	for _, shape := range shapes {
+		s.paths = append(s.paths, strings.Split(shape.Field, "."))
+	}
+	return s
+}
+
+// jsonEvent is what is known of the object that is being read.
+type jsonEvent struct {
+	shape   *JSONOptions // where audio was found, or nil
+	kind    string       // its "type"
+	summary bool         // it has the shape's Summary
+	passing bool         // its audio is passed on as it comes
+	dropped bool         // its audio is left out
+	damage  error        // of its audio
+	failure jsonFailure
+}
+
+// Read gives audio of at most one object.
+func (s *jsonAudio) Read(p []byte) (int, error) {
+	for len(s.ready) == 0 && s.err == nil && len(p) > 0 {
+		s.err = s.step()
+	}
+	n := copy(p, s.ready)
+	s.ready = s.ready[n:]
+	if n == 0 {
+		return 0, s.err
+	}
+	return n, nil
+}
+
+// step reads one token, or a piece of a text with audio.
+func (s *jsonAudio) step() error {
+	token, err := s.json.next()
+	switch {
+	case errors.Is(err, errNoJSON), errors.Is(err, errCutJSON):
+		return s.bad(err)
+	case err != nil:
+		return err
+	}
+	switch token.kind {
+	case jsonPiece:
+		return s.piece(token)
+	case jsonScalar:
+		s.note(token)
+	case jsonOpen:
+		s.event.failure.open(s.json.path())
+		s.notText()
+	case jsonEnd:
+		return s.endEvent()
+	}
+	s.event.summary = s.event.summary || s.json.depth() == 1 && s.isSummary(s.json.key())
+	return nil
+}
+
+func (s *jsonAudio) isSummary(name string) bool {
+	return slices.ContainsFunc(s.shapes, func(shape JSONOptions) bool { return shape.Summary != "" && shape.Summary == name })
+}
+
+// note takes account of a value that is no text with audio.
+func (s *jsonAudio) note(token jsonToken) {
+	path := s.json.path()
+	if path == "type" && token.isText {
+		s.event.kind = string(token.text)
+	}
+	s.event.failure.note(path, token)
+	if token.isText && len(s.texts) < maxFieldNames && !slices.ContainsFunc(s.texts, func(text string) bool { return strings.HasPrefix(text, path+": ") }) {
+		s.texts = append(s.texts, path+": "+string(token.text[:min(len(token.text), maxQuoted)]))
+	}
+	if !token.isText && string(token.text) != "null" {
+		s.notText()
+	}
+}
+
+// notText notes that there is no text where the one known field should have it.
+func (s *jsonAudio) notText() {
+	if len(s.shapes) == 1 && s.json.matches(s.paths[0]) {
+		s.event.shape = &s.shapes[0]
+		s.event.damage = fmt.Errorf("%q is no string", s.shapes[0].Field)
+	}
+}
+
+// shapeHere is the shape whose field the scanner is at, or nil.
+func (s *jsonAudio) shapeHere() *JSONOptions {
+	for i := range s.shapes {
+		if shape := &s.shapes[i]; s.json.matches(s.paths[i]) && (s.found == nil || s.found == shape) && shape.hasAudio(s.event.kind) {
+			return shape
+		}
+	}
+	return nil
+}
+
+// hasAudio reports whether an object of this type may have audio.
+func (o *JSONOptions) hasAudio(kind string) bool {
+	return kind == "" || strings.HasSuffix(kind, o.Type)
+}
+
+// piece decodes a piece of a text. Texts without audio are looked at by their
+// first bytes alone.
+func (s *jsonAudio) piece(token jsonToken) error {
+	if token.first {
+		if s.json.target = s.shapeHere(); s.json.target != nil {
+			s.beginText(s.json.target, token)
+		}
+	}
+	if s.json.target == nil {
+		if token.last {
+			s.note(jsonToken{isText: true, text: s.json.head})
+		}
+		return nil
+	}
+	if s.event.dropped || s.event.damage != nil {
+		return nil
+	}
+	from := len(s.held)
+	s.held, s.event.damage = s.text.add(s.held, token.text, token.last)
+	if s.event.damage == nil && len(s.held) > maxHeldAudio && from < len(s.held) {
+		return s.passOn()
+	}
+	return nil
+}
+
+// beginText prepares to decode the text of a field.
+func (s *jsonAudio) beginText(shape *JSONOptions, token jsonToken) {
+	if s.event.shape != nil && s.event.shape != shape && s.event.damage == nil && len(s.held) > 0 {
+		s.event.damage = fmt.Errorf("both %q and %q may be the audio; name one with --field", s.event.shape.Field, shape.Field)
+	}
+	s.event.shape = shape
+	s.text = textDecoder{hex: shape.Payload == "hex" || shape.Payload == "" && len(s.shapes) > 1 && looksLikeHex(token.text)}
+}
+
+// passOn hands out the audio of an object that is not read to its end.
+func (s *jsonAudio) passOn() error {
+	e := &s.event
+	switch {
+	case !e.shape.hasAudio(e.kind):
+		e.dropped = true
+	case !e.passing && e.shape.Summary != "" && s.repeats():
+		e.dropped, s.repeated = true, true
+	default:
+		e.passing = true
+		s.commit(e.shape)
+	}
+	if e.dropped {
+		s.held = s.held[:0]
+	}
+	return nil
+}
+
+// repeats reports whether the held audio begins as the first audio did.
+func (s *jsonAudio) repeats() bool {
+	n := min(len(s.held), len(s.first))
+	return n > 0 && bytes.Equal(s.held[:n], s.first[:n])
+}
+
+// commit hands out the audio that is held, and keeps to the shape it has.
+func (s *jsonAudio) commit(shape *JSONOptions) {
+	const kept = 64 << 10
+	if s.found == nil && len(s.held) > 0 {
+		s.found = shape
+	}
+	s.first = append(s.first, s.held[:min(len(s.held), kept-min(len(s.first), kept))]...)
+	s.total += int64(len(s.held))
+	s.ready, s.held = s.held, s.ready[:0]
+}
+
+// endEvent decides what becomes of an object's audio, once all of it was read.
+func (s *jsonAudio) endEvent() error {
+	e := s.event
+	s.event = jsonEvent{}
+	s.count++
+	if message := e.failure.message(); message != "" {
+		return fmt.Errorf("%w: line %d: the service reports an error: %s", ErrFormat, s.json.line, quote([]byte(message)))
+	}
+	switch {
+	case e.dropped:
+	case e.shape == nil, !e.shape.hasAudio(e.kind):
+		s.held = s.held[:0]
+		s.skipped++
+	case e.damage != nil:
+		return s.bad(e.damage)
+	case e.summary && !e.passing && int64(len(s.held)) >= s.total && s.repeats():
+		s.held, s.repeated = s.held[:0], true
+	default:
+		s.commit(e.shape)
+	}
+	return nil
+}
+
+func (s *jsonAudio) bad(err error) error {
+	return fmt.Errorf("%w: line %d: %w", ErrFormat, s.json.line, err)
+}
+
+// noAudio says what there was in objects without audio.
+func (s *jsonAudio) noAudio() error {
+	texts := "no text"
+	if len(s.texts) > 0 {
+		texts = quote([]byte(strings.Join(s.texts, ", ")))
+	}
+	if len(s.shapes) > 1 {
+		return fmt.Errorf("%w: this is JSON (%s) without audio in a field that is known; name the field with -f ndjson --field; it has %s",
+			ErrFormat, plural(s.count, "object"), texts)
+	}
+	return fmt.Errorf("%w: this is JSON (%s) without audio in %q; it has %s", ErrFormat, plural(s.count, "object"), s.shapes[0].Field, texts)
+}
+
+func plural(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// jsonFailure is what an object says of an error.
+type jsonFailure struct {
+	failed bool
+	texts  [len(failureTexts)]string
+}
+
+// failureTexts are where services put the reason, the best first.
+var failureTexts = [...]string{
+	"error.message", "error.msg", "error", "message", "base_resp.status_msg", "detail", "title", "response.status_details.error.message", "error.code", "code",
+}
+
+// open takes account of an object or array.
+func (f *jsonFailure) open(path string) {
+	if strings.HasPrefix(path, "error.") {
+		f.failed = true
+	}
+}
+
+// note takes account of a value. An "error" that is null, false, 0 or empty is
+// none.
+func (f *jsonFailure) note(path string, token jsonToken) {
+	text := string(token.text)
+	nothing := !token.isText && (text == "null" || text == "false" || text == "0") || text == ""
+	switch path {
+	case "type", "status":
+		f.failed = f.failed || text == "error"
+	case "response.status":
+		f.failed = f.failed || text == "failed"
+	case "base_resp.status_code", "error":
+		f.failed = f.failed || !nothing
+	default:
+		if strings.HasPrefix(path, "error.") && !nothing {
+			f.failed = true
+		}
+	}
+	if i := slices.Index(failureTexts[:], path); i >= 0 && !nothing {
+		f.texts[i] = text
+	}
+}
+
+// message is why the service failed, empty if it did not.
+func (f *jsonFailure) message() string {
+	if !f.failed {
+		return ""
+	}
+	for _, text := range f.texts {
+		if text != "" {
+			return text
+		}
+	}
+	return "no reason given"
+}
