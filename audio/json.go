@@ -46,6 +46,7 @@ var jsonShapes = []JSONOptions{
 	{Field: "delta", Type: "audio.delta"},        // OpenAI Realtime, xAI
 	{Field: "delta", Type: "audio_output.delta"}, // Together AI
 	{Field: "audio"},                             // OpenAI speech events, ElevenLabs, Hume, async AI, Gradium, Soniox
+	{Field: "b64"},                               // Together AI
 	{Field: "audio_base64"},                      // ElevenLabs with timestamps
 	{Field: "audio_data"},                        // Mistral, Speechify
 	{Field: "audio_content"},                     // Resemble
@@ -169,6 +170,7 @@ type jsonAudio struct {
 	text   textDecoder
 	held   []byte // audio of the object that is being read
 	ready  []byte // audio to hand out
+	given  int    // bytes of it that were
 	first  []byte // the first audio of all
 	total  int64  // bytes of audio handed out or ready
 
@@ -200,11 +202,11 @@ type jsonEvent struct {
 
 // Read gives audio of at most one object.
 func (s *jsonAudio) Read(p []byte) (int, error) {
-	for len(s.ready) == 0 && s.err == nil && len(p) > 0 {
+	for s.given == len(s.ready) && s.err == nil && len(p) > 0 {
 		s.err = s.step()
 	}
-	n := copy(p, s.ready)
-	s.ready = s.ready[n:]
+	n := copy(p, s.ready[s.given:])
+	s.given += n
 	if n == 0 {
 		return 0, s.err
 	}
@@ -343,7 +345,7 @@ func (s *jsonAudio) commit(shape *JSONOptions) {
 	}
 	s.first = append(s.first, s.held[:min(len(s.held), kept-min(len(s.first), kept))]...)
 	s.total += int64(len(s.held))
-	s.ready, s.held = s.held, s.ready[:0]
+	s.ready, s.held, s.given = s.held, s.ready[:0], 0
 }
 
 // endEvent decides what becomes of an object's audio, once all of it was read.
@@ -438,10 +440,9 @@ func (f *jsonFailure) message() string {
 	if !f.failed {
 		return ""
 	}
-	for _, text := range f.texts {
-		if text != "" {
-			return text
-		}
+	texts := slices.DeleteFunc(f.texts[:], func(text string) bool { return text == "" })
+	if len(texts) == 0 {
+		return "no reason given"
 	}
-	return "no reason given"
+	return strings.Join(texts, ": ")
 }

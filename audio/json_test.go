@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -270,6 +271,180 @@ func TestNDJSONRandom(t *testing.T) {
 		got, _, err := decode(t, &text, rawJSON(audio.JSONOptions{}))
 		if err != nil || !slices.Equal(got, from16(all)) {
 			t.Fatalf("%d samples, %v, want %d", len(got), err, len(all)/2)
+		}
+	}
+}
+
+// Objects may follow each other in any way, on any number of lines.
+func TestJSONInAnyRow(t *testing.T) {
+	one, two := "AQACAA==", "AwAEAA=="
+	want := []float32{1. / 32768, 2. / 32768, 3. / 32768, 4. / 32768}
+	for name, text := range map[string]string{
+		"a row":           `{"delta":"` + one + `"}{"delta":"` + two + `"}`,
+		"an array":        `[{"delta":"` + one + `"},` + "\n" + `{"delta":"` + two + `"}]`,
+		"pretty":          "{\n  \"x\": [1, -2.5e3, true, null, {}, []],\n  \"delta\" :\n \"" + one + "\"\n}\n{\n\"delta\": \"" + two + "\"\n}\n",
+		"pretty events":   "event: x\ndata: {\ndata:   \"delta\":\ndata:  \"" + one + "\"\ndata: }\n\ndata: {\"delta\": \"" + two + "\"}\n\n",
+		"escaped":         `{"delta":"` + `AQAC\u0041A\u003d\u003d` + `"}{"d\u0065lta":"` + two + `"}`,
+		"joined texts":    `{"delta":"` + one + two + `"}`,
+		"lines in base64": `{"delta":"AQAC\r\nAA==\n"}{"delta":"` + two + `"}`,
+		"type behind":     `{"delta":"////","type":"text.delta"}{"delta":"` + one + `","type":"audio.delta"}{"delta":"` + two + `"}`,
+		"null and empty":  `{"delta":null}{"delta":""}{}{"delta":"` + one + `"}{"a":{"delta":"////"}}{"delta":"` + two + `"}`,
+	} {
+		for _, step := range []func(io.Reader) io.Reader{func(r io.Reader) io.Reader { return r }, iotest.OneByteReader} {
+			got, _, err := decode(t, step(strings.NewReader(text)), rawJSON(audio.JSONOptions{}))
+			if err != nil || !slices.Equal(got, want) {
+				t.Errorf("%s: %v, %v", name, got, err)
+			}
+		}
+	}
+}
+
+// endlessText is an object with a text of n times "AQAB".
+func endlessText(before string, n int, after string) io.Reader {
+	return io.MultiReader(strings.NewReader(before), &repeated{"AQAB", 4 * n}, strings.NewReader(after))
+}
+
+type repeated struct {
+	text string
+	left int
+}
+
+func (r *repeated) Read(p []byte) (int, error) {
+	if r.left == 0 {
+		return 0, io.EOF
+	}
+	n := min(len(p)/len(r.text)*len(r.text), r.left)
+	if n == 0 {
+		n = copy(p, r.text)
+	}
+	for i := range n {
+		p[i] = r.text[i%len(r.text)]
+	}
+	r.left -= n
+	return n, nil
+}
+
+// A text of any length is decoded as it comes, in little memory.
+func TestJSONOfAnyLength(t *testing.T) {
+	const groups = 8 << 20 // 32 MB of text
+	in, err := audio.Open(endlessText(`{"candidates":[{"content":{"parts":[{"inlineData":{"data":"`, groups, `"}}]}}]}`),
+		&audio.Options{Encoding: "s16le", Raw: mono24, TrustHeader: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	buf, n := make([]float32, 4096), 0
+	for err == nil {
+		var got int
+		got, err = in.ReadSamples(buf)
+		n += got
+	}
+	runtime.ReadMemStats(&after)
+	if !errors.Is(err, io.EOF) || n != groups*3/2 {
+		t.Errorf("%d samples, %v; want %d", n, err, groups*3/2)
+	}
+	if grown := after.TotalAlloc - before.TotalAlloc; grown > 4<<20 {
+		t.Errorf("it took %d bytes of memory", grown)
+	}
+}
+
+// Of a long text the first samples are heard before its end.
+func TestJSONPassesOnALongText(t *testing.T) {
+	reader, writer := io.Pipe()
+	defer writer.Close()
+	go func() { _, _ = io.Copy(writer, endlessText(`{"delta":"`, 1<<20, "")) }()
+	in, err := audio.Open(reader, rawJSON(audio.JSONOptions{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	buf := make([]float32, 100)
+	if n, err := in.ReadSamples(buf); err != nil || n == 0 {
+		t.Errorf("%d samples, %v", n, err)
+	}
+}
+
+// A last object that repeats all audio is left out, however long, and one that
+// only looks like it is heard.
+func TestJSONSummary(t *testing.T) {
+	options := rawJSON(audio.JSONOptions{Field: "audio", Payload: "hex", Summary: "extra"})
+	for name, length := range map[string]int{"short": 3000, "long": 2 << 20} {
+		pcm, want := to16(speechLike(length, mono24))
+		text := hexLine(`{"audio":"%s","status":1}` + "\n")
+		whole := text(pcm[:length]) + text(pcm[length:])
+		got, in, err := decode(t, strings.NewReader(whole+hexLine(`{"audio":"%s","extra":{}}`)(pcm)), options)
+		if err != nil || !slices.Equal(got, want) || !strings.Contains(strings.Join(in.Warnings(), ""), "repeats all audio") {
+			t.Errorf("%s: %d samples, %v, want %d", name, len(got), err, len(want))
+		}
+		got, _, err = decode(t, strings.NewReader(text(pcm[:length])+hexLine(`{"audio":"%s","extra":{}}`)(pcm[length:])), options)
+		if err != nil || !slices.Equal(got, want) {
+			t.Errorf("%s, a last piece with the mark: %d samples, %v, want %d", name, len(got), err, len(want))
+		}
+		got, _, err = decode(t, strings.NewReader(hexLine(`{"audio":"%s","extra":{}}`)(pcm)), options)
+		if err != nil || !slices.Equal(got, want) {
+			t.Errorf("%s, alone: %d samples, %v, want %d", name, len(got), err, len(want))
+		}
+	}
+}
+
+// JSON is recognised where one field that services use has audio with a header;
+// else the refusal says what there is.
+func TestJSONIsRecognised(t *testing.T) {
+	pcm, want := to16(speechLike(3000, mono24))
+	file := wavFile(mono16(24000), data(pcm))
+	coded, hexed := base64.StdEncoding.EncodeToString(file), hex.EncodeToString(file)
+	for name, text := range map[string]string{
+		"Google":   `{"audioContent":"` + coded + `"}`,
+		"pretty":   "{\n \"audioContent\": \"" + coded + "\"\n}",
+		"hex":      `data: {"data":{"audio":"` + hexed + `"}}` + "\n\n",
+		"events":   "event: x\nid: 1\ndata: {\"type\":\"speech.audio.delta\",\"audio\":\"" + coded + "\"}\n\ndata: [DONE]\n",
+		"no audio": `{"audio":null}{"text":"hello"}` + `{"audio":"` + coded + `"}{"audio_base64":"////"}`,
+	} {
+		got, in, err := decode(t, iotest.OneByteReader(strings.NewReader(text)), nil)
+		if err != nil || !slices.Equal(got, want) || in.Info().Container != "ndjson, wav" {
+			t.Errorf("%s: %d samples, %v", name, len(got), err)
+		}
+	}
+	for text, want := range map[string]string{
+		`{"name":"x","version":"1.0"}`:                               `it has "name: x, version: 1.0"`,
+		`{"audio":"` + base64.StdEncoding.EncodeToString(pcm) + `"}`: `the audio in "audio" has no header`,
+		`{"audio":"` + coded + `","audio_data":"` + coded + `"}`:     `both "audio" and "audio_data" may be the audio`,
+		`{"a":1}`: "it has no text",
+		`{"error":{"message":"quota\nused","code":429}}`: `reports an error: "quota\nused: 429"`,
+		`[{"status":"error","detail":"no voice"}]`:       `reports an error: "no voice"`,
+	} {
+		_, _, err := decode(t, strings.NewReader(text), nil)
+		if !errors.Is(err, audio.ErrFormat) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%.60s: %v, want %s", text, err, want)
+		}
+	}
+}
+
+// An object that reports an error breaks the input behind what was heard before;
+// one that says that there is none does not.
+func TestJSONErrors(t *testing.T) {
+	good := `{"delta":"AQACAA=="}`
+	for text, want := range map[string]string{
+		`{"type":"error","message":"over"}`:                             "over",
+		`{"error":"over"}`:                                              "over",
+		`{"error":{"code":"over"}}`:                                     "over",
+		`{"status":"error"}`:                                            "no reason given",
+		`{"base_resp":{"status_code":1000,"status_msg":"over"}}`:        "over",
+		`{"delta":"AwAEAA==","error":true}`:                             "true",
+		`{"type":"response.done","response":{"status":"failed"}}`:       "no reason given",
+		`{"error":null}`:                                                "",
+		`{"error":""}`:                                                  "",
+		`{"error":false,"status":"ok","base_resp":{"status_code":0}}`:   "",
+		`{"error":{}}`:                                                  "",
+		`{"a":{"error":"not at the top"},"type":"error_free"}`:          "",
+		`{"type":"response.created","response":{"status":"completed"}}`: "",
+	} {
+		got, _, err := decode(t, strings.NewReader(good+text+good), rawJSON(audio.JSONOptions{}))
+		if failed := err != nil && strings.Contains(err.Error(), "the service reports an error"); failed != (want != "") || failed && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", text, err)
+		}
+		if wantSamples := map[bool]int{true: 2, false: 4}[want != ""]; len(got) != wantSamples {
+			t.Errorf("%s: %d samples, want %d", text, len(got), wantSamples)
 		}
 	}
 }

@@ -49,8 +49,8 @@ func (s *settings) resolve() error {
 	switch {
 	case err != nil:
 		return usagef("--preset: %v; echocast preset list shows all", err)
-	case s.audio.JSON != (audio.JSONOptions{}):
-		return usagef("--preset and --field, --payload or --inside both say where the audio is: give one of them")
+	case s.audio.JSON.Encoding != "":
+		return usagef("--preset and --inside both say what the audio is: give one of them")
 	case !found.Raw() && s.audio.Raw.Channels != 0:
 		return usagef("--channels is for raw samples; --preset %s is for audio whose header says them", p.name)
 	}
@@ -72,14 +72,21 @@ func (s *settings) expectRate(rate int, by string) {
 
 // fillIn tells audio.Open what the preset knows and its bytes may not say.
 func (s *settings) fillIn(found preset.Preset) {
+	given := s.audio.JSON
+	s.audio.Encoding, s.audio.TrustHeader = found.Encoding, true
+	if found.Payload != "" || given != (audio.JSONOptions{}) {
+		s.audio.Encoding = "ndjson"
+		s.audio.JSON = audio.JSONOptions{Field: found.Field, Payload: found.Payload, Type: found.Type, Summary: found.Summary, Encoding: found.Encoding}
+	}
+	if given.Field != "" { // another field than the preset's, so what the preset knows of it is void
+		s.audio.JSON = audio.JSONOptions{Field: given.Field, Payload: given.Payload, Encoding: found.Encoding}
+	}
+	if given.Payload != "" {
+		s.audio.JSON.Payload = given.Payload
+	}
 	if !found.Raw() {
 		s.audio.Raw = audio.Format{}
 		return
-	}
-	s.audio.Encoding, s.audio.TrustHeader = found.Encoding, true
-	if found.Payload != "" {
-		s.audio.Encoding = "ndjson"
-		s.audio.JSON = audio.JSONOptions{Field: found.Field, Payload: found.Payload, Encoding: found.Encoding}
 	}
 	s.audio.Raw.Rate = s.prepare.ExpectRate
 	if s.audio.Raw.Channels == 0 {

@@ -5,8 +5,9 @@
 // another voice. A preset fills in what the bytes cannot say, and no more: where
 // the bytes begin with a header, that is believed.
 //
-// What is here was gathered from the vendors' documentation and from clients
-// that talk to them. Services change; the Ask of a preset says what it relies on.
+// Each preset names the page of its service's documentation that it follows, or,
+// where there is none, the client that talks to it (Pipecat's and LiveKit's).
+// Services change; the Ask of a preset says what it relies on.
 package preset
 
 import (
@@ -25,13 +26,18 @@ type Preset struct {
 	Encoding string `json:"encoding"` // of raw samples, such as "s16le"; empty where a header says all
 	Rate     int    `json:"rate"`     // Hz; 0 where a header says it
 	Channels int    `json:"channels"` // 0 where a header says it
-	// Field and Payload describe samples that come inside JSON, one object
-	// a line: the field that holds them, by its path, and how they are
-	// written there, "base64" or "hex". Both are empty for plain bytes.
+	// Field and Payload describe samples that always come inside JSON objects:
+	// the path of the field that holds them, and how they are written there,
+	// "base64" or "hex". Both are empty for plain bytes. Type is what the
+	// "type" of an object ends with if it has audio, and Summary a field that
+	// only a last object has which repeats all audio; empty: there is none.
 	Field   string `json:"field,omitempty"`
 	Payload string `json:"payload,omitempty"`
+	Type    string `json:"type,omitempty"`
+	Summary string `json:"summary,omitempty"`
 	Ask     string `json:"ask"`     // what to ask the source for
 	Example string `json:"example"` // a shell line that speaks it
+	Source  string `json:"source"`  // where the source documents this
 }
 
 // Raw reports whether the preset is for samples without a header.

@@ -26,6 +26,9 @@ func TestTable(t *testing.T) {
 		if (p.Field == "") != (p.Payload == "") || p.Payload != "" && p.Payload != "base64" && p.Payload != "hex" {
 			t.Errorf("%s: field %q, payload %q", p.Name, p.Field, p.Payload)
 		}
+		if !strings.HasPrefix(p.Source, "https://") && p.Name != "playht" {
+			t.Errorf("%s: the source %q is no page", p.Name, p.Source)
+		}
 		if p.Vendor == "" || !strings.HasSuffix(p.Ask, ".") || len(p.Ask) > 160 {
 			t.Errorf("%s: what to ask for is one sentence: %q", p.Name, p.Ask)
 		}
@@ -57,6 +60,7 @@ func TestFind(t *testing.T) {
 		"cartesia-f32":    "f32le, 24000 Hz mono",
 		"polly":           "s16le, 16000 Hz mono",
 		"polly-mp3":       "as its header says",
+		"mistral":         "f32le, 24000 Hz mono, base64 in the JSON field audio_data",
 		"hume":            "s16le, 48000 Hz mono",
 		"minimax":         "s16le, 24000 Hz mono, hex in the JSON field data.audio",
 		"piper":           "s16le, 22050 Hz mono",
