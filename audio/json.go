@@ -79,6 +79,9 @@ type jsonDecoder struct {
 
 // openJSON reads objects as opts.JSON says.
 func openJSON(r *bufio.Reader, opts Options) (decoder, error) {
+	if opts.TrustHeader && identify(r, formLength) != nil {
+		return openByContent(r, opts)
+	}
 	where := opts.JSON
 	if where.Field == "" {
 		where.Field = "delta"

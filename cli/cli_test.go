@@ -263,7 +263,7 @@ func TestRefusals(t *testing.T) {
 		{[]string{"encode", "-f", "flv", "--rate", "8000", "--channels", "1", good}, 2, "flv"},
 		{[]string{"encode", "--field", "audio", good}, 2, "add -f ndjson"},
 		{[]string{"encode", "--json", good}, 2, "--dry-run"},
-		{[]string{"encode", "--preset", "minimax", "--field", "x", good}, 2, "give one of them"},
+		{[]string{"encode", "--preset", "minimax", "--inside", "wav", good}, 2, "give one of them"},
 		{[]string{"encode", "--preset", "elevenlabs-mp3", "--channels", "7", good}, 2, "whose header says them"},
 		{[]string{"encode", "-f", "ndjson", good}, 3, "line 1"},
 		{[]string{"encode", "-f", "ndjson", "--payload", "octal", good}, 3, "octal"},

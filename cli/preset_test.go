@@ -66,6 +66,7 @@ func TestPresetOption(t *testing.T) {
 		{file, []string{"--preset", "openai"}, 24000},
 		{file, []string{"--preset", "espeak"}, 24000},
 		{slow, []string{"--preset", "openai-wav"}, 24000},
+		{file, []string{"--preset", "mistral"}, 24000},
 		{slow, []string{"--preset", "speechify", "--force-format"}, 16000},
 		{slow, []string{"--rate", "8000", "--force-format"}, 48000},
 	} {
