@@ -1,0 +1,142 @@
+// Package mcp lets an agent make a replica speak: it is a server of the Model
+// Context Protocol (https://modelcontextprotocol.io) with one tool for each thing
+// that can be done in a room.
+//
+//	speak      speaks an audio file
+//	say        says a text, in the replica's own voice
+//	interrupt  stops the replica, and drops what waits
+//	listen     returns the events of the room since the last call
+//	heard      returns what was heard of the utterances so far
+//
+// The protocol is JSON-RPC, one message a line; the official SDK speaks it. An
+// utterance goes on after its call has returned where the agent asked not to
+// wait, and heard then returns its receipt.
+package mcp
+
+import (
+	"context"
+	"errors"
+	"io"
+	"slices"
+	"sync"
+	"time"
+
+	sdk "github.com/modelcontextprotocol/go-sdk/mcp"
+
+	"echocast/echo"
+)
+
+// How much is kept for the agent to ask about.
+const (
+	maxEvents   = 1000
+	maxReceipts = 100
+	maxSpeaking = 32 // utterances that are spoken or wait at the same time
+)
+
+// orderWindow is how long an event waits for those that were emitted before it.
+const orderWindow = 200 * time.Millisecond
+
+// maxListen bounds the wait of one call of listen, since clients give up on calls
+// that take longer than a minute.
+const maxListen = 50 * time.Second
+
+// Server makes one session speak as an agent asks.
+type Server struct {
+	session *echo.Session
+	server  *sdk.Server
+	ctx     context.Context //nolint:containedctx // bounds the utterances nobody waits for
+	stop    context.CancelFunc
+	running sync.WaitGroup // utterances, and the listener
+
+	mu       sync.Mutex
+	changed  chan struct{} // closed, and made again, at every event
+	order    *echo.Sequencer
+	events   []echo.Event // those that the sequencer let go
+	first    int          // number of events[0], counted from 0
+	ended    error        // why no more events come
+	receipts []echo.Receipt
+	active   map[chan struct{}]bool // the utterances that are not over; each is closed then
+	closed   bool
+}
+
+// New makes a server for a session, whose replica has joined, and starts to
+// follow its events. version is shown to the agent. Close ends it.
+func New(session *echo.Session, version string) *Server {
+	s := &Server{session: session, changed: make(chan struct{}), active: map[chan struct{}]bool{}, order: echo.NewSequencer(orderWindow)}
+	s.ctx, s.stop = context.WithCancel(context.Background())
+	s.server = sdk.NewServer(&sdk.Implementation{Name: "echocast", Title: "echocast: a replica speaks", Version: version}, nil)
+	sdk.AddTool(s.server, &sdk.Tool{
+		Name:        "speak",
+		Description: "Speak an audio file (WAV, MP3, Ogg, FLAC and others) through the replica, exactly as it is. Returns the receipt: what was sent, and what was heard.",
+	}, s.speak)
+	sdk.AddTool(s.server, &sdk.Tool{
+		Name:        "say",
+		Description: "Say a text word for word, in the replica's own voice.",
+	}, s.say)
+	sdk.AddTool(s.server, &sdk.Tool{
+		Name:        "interrupt",
+		Description: "Stop the replica at once, and drop the utterances that wait. Returns how much was heard.",
+	}, s.interrupt)
+	sdk.AddTool(s.server, &sdk.Tool{
+		Name:        "listen",
+		Description: "Return the events of the room after a cursor: who speaks, what the user said, tool calls. Waits for the first one.",
+		Annotations: &sdk.ToolAnnotations{ReadOnlyHint: true},
+	}, s.listen)
+	sdk.AddTool(s.server, &sdk.Tool{
+		Name:        "heard",
+		Description: "Return what the replica is doing, and the receipts of the utterances so far: how long each was heard, and how that is known.",
+		Annotations: &sdk.ToolAnnotations{ReadOnlyHint: true},
+	}, s.heard)
+	s.running.Go(s.follow)
+	return s
+}
+
+// Serve speaks the protocol over in and out until in ends, which is no error, or
+// ctx does.
+func (s *Server) Serve(ctx context.Context, in io.ReadCloser, out io.WriteCloser) error {
+	err := s.server.Run(ctx, &sdk.IOTransport{Reader: in, Writer: out})
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
+}
+
+// Close ends the utterances that are spoken, and waits for them.
+func (s *Server) Close() error {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	s.stop()
+	s.running.Wait()
+	return nil
+}
+
+// follow keeps the events of the session.
+func (s *Server) follow() {
+	for event, err := range s.session.Events(s.ctx) {
+		s.mu.Lock()
+		if err != nil {
+			s.ended = err
+		} else {
+			s.order.Add(time.Now(), event)
+		}
+		close(s.changed)
+		s.changed = make(chan struct{})
+		s.mu.Unlock()
+	}
+}
+
+// sort takes from the sequencer what is in order by now. The server is locked.
+func (s *Server) sort(now time.Time) {
+	for {
+		event, _, ok := s.order.Next(now)
+		if !ok {
+			break
+		}
+		s.events = append(s.events, event)
+	}
+	if n := len(s.events) - maxEvents; n > 0 {
+		s.events = slices.Delete(s.events, 0, n)
+		s.first += n
+	}
+}

@@ -1,0 +1,249 @@
+package mcp
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	sdk "github.com/modelcontextprotocol/go-sdk/mcp"
+
+	"echocast/audio"
+	"echocast/echo"
+)
+
+// SpeakInput is what the tool speak takes.
+type SpeakInput struct {
+	Path   string `json:"path" jsonschema:"the audio file to speak"`
+	NoWait bool   `json:"no_wait,omitempty" jsonschema:"return as soon as the utterance is accepted; ask heard for its receipt"`
+}
+
+// SayInput is what the tool say takes.
+type SayInput struct {
+	Text   string `json:"text" jsonschema:"the words to say"`
+	NoWait bool   `json:"no_wait,omitempty" jsonschema:"return as soon as the utterance is accepted; ask heard for its receipt"`
+}
+
+// SpokenOutput is what speak and say return.
+type SpokenOutput struct {
+	// Receipt is that of the utterance; nil while nobody waits for it.
+	Receipt *echo.Receipt `json:"receipt,omitempty"`
+	Summary string        `json:"summary"`
+}
+
+// InterruptInput is what the tool interrupt takes: nothing.
+type InterruptInput struct{}
+
+// ListenInput is what the tool listen takes.
+type ListenInput struct {
+	Cursor  int     `json:"cursor,omitempty" jsonschema:"the cursor that the last call returned; 0 for all that is kept"`
+	Seconds float64 `json:"seconds,omitempty" jsonschema:"wait at most so long for the first event; 0: do not wait; at most 50"`
+}
+
+// ListenOutput is what the tool listen returns.
+type ListenOutput struct {
+	Events []any  `json:"events"`           // as echocast listen prints them
+	Cursor int    `json:"cursor"`           // for the next call
+	Missed int    `json:"missed,omitempty"` // events that were too old to be kept
+	Ended  string `json:"ended,omitempty"`  // why no more events come
+}
+
+// HeardInput is what the tool heard takes.
+type HeardInput struct {
+	Last int `json:"last,omitempty" jsonschema:"how many receipts to return; 0 for all that are kept"`
+}
+
+// HeardOutput is what the tools heard and interrupt return.
+type HeardOutput struct {
+	State    echo.State     `json:"state"`
+	Waiting  int            `json:"waiting"` // utterances that wait for their turn
+	Receipts []echo.Receipt `json:"receipts"`
+}
+
+// speak opens the file before it counts as an utterance, so that one that cannot
+// be read is refused at once.
+func (s *Server) speak(ctx context.Context, _ *sdk.CallToolRequest, in SpeakInput) (*sdk.CallToolResult, SpokenOutput, error) {
+	file, err := os.Open(in.Path)
+	if err != nil {
+		return nil, SpokenOutput{}, err
+	}
+	samples, err := audio.Prepare(ctx, file, nil)
+	if err != nil {
+		_ = file.Close() // it was only read
+		return nil, SpokenOutput{}, fmt.Errorf("%s: %w", in.Path, err)
+	}
+	return s.utter(ctx, in.NoWait, &job{
+		speak: func(ctx context.Context) (echo.Receipt, error) {
+			return s.session.Speak(ctx, echo.Speech{Samples: samples, Name: in.Path, Abort: func() { _ = file.Close() }})
+		},
+		free: func() {
+			_ = file.Close() // first: a decoder may wait for a read of it
+			_ = samples.Close()
+		},
+	})
+}
+
+func (s *Server) say(ctx context.Context, _ *sdk.CallToolRequest, in SayInput) (*sdk.CallToolResult, SpokenOutput, error) {
+	if strings.TrimSpace(in.Text) == "" {
+		return nil, SpokenOutput{}, echo.ErrNoText
+	}
+	return s.utter(ctx, in.NoWait, &job{
+		speak: func(ctx context.Context) (echo.Receipt, error) { return s.session.Say(ctx, echo.Words(in.Text)) },
+		free:  func() {},
+	})
+}
+
+// job is one utterance to be spoken.
+type job struct {
+	speak func(context.Context) (echo.Receipt, error)
+	free  func() // called once it is over, or was refused
+}
+
+// utter runs one utterance, and waits for it unless the agent does not. It ends
+// with the server, and where somebody waits with the call.
+func (s *Server) utter(ctx context.Context, noWait bool, j *job) (*sdk.CallToolResult, SpokenOutput, error) {
+	over, err := s.begin()
+	if err != nil {
+		j.free()
+		return nil, SpokenOutput{}, err
+	}
+	bound, cancel := context.WithCancelCause(s.ctx)
+	var receipt echo.Receipt
+	var failed error
+	s.running.Go(func() {
+		defer cancel(nil)
+		receipt, failed = j.speak(bound)
+		j.free()
+		s.end(over, receipt)
+	})
+	if noWait {
+		return nil, SpokenOutput{Summary: "accepted; heard returns the receipt once it is over"}, nil
+	}
+	defer context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) })()
+	<-over
+	if failed != nil && receipt.Outcome != echo.Interrupted {
+		return nil, SpokenOutput{}, failed
+	}
+	return nil, SpokenOutput{Receipt: &receipt, Summary: summary(receipt)}, nil // an interrupt is an answer
+}
+
+// begin counts an utterance in. end closes the channel.
+func (s *Server) begin() (over chan struct{}, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, echo.ErrClosed
+	}
+	if len(s.active) >= maxSpeaking {
+		return nil, fmt.Errorf("%d utterances wait already; interrupt them, or wait until they are heard", maxSpeaking)
+	}
+	over = make(chan struct{})
+	s.active[over] = true
+	return over, nil
+}
+
+// end keeps the receipt of an utterance for heard, and counts it out.
+func (s *Server) end(over chan struct{}, receipt echo.Receipt) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.receipts = append(s.receipts, receipt)
+	s.receipts = s.receipts[max(0, len(s.receipts)-maxReceipts):]
+	delete(s.active, over)
+	close(over)
+}
+
+// summary is a receipt in one sentence.
+func summary(r echo.Receipt) string {
+	return fmt.Sprintf("%s: %.3f s heard (known by %s)", r.Outcome, r.SpokenSeconds, r.SpokenBy)
+}
+
+func (s *Server) interrupt(ctx context.Context, _ *sdk.CallToolRequest, _ InterruptInput) (*sdk.CallToolResult, HeardOutput, error) {
+	s.mu.Lock()
+	active := slices.Collect(maps.Keys(s.active))
+	s.mu.Unlock()
+	if err := s.session.Interrupt(ctx, nil); err != nil {
+		return nil, HeardOutput{}, err
+	}
+	for _, over := range active { // their sources let go soon
+		select {
+		case <-over:
+		case <-ctx.Done():
+			return nil, HeardOutput{}, context.Cause(ctx)
+		}
+	}
+	return nil, s.standing(len(active)), nil
+}
+
+func (s *Server) heard(_ context.Context, _ *sdk.CallToolRequest, in HeardInput) (*sdk.CallToolResult, HeardOutput, error) {
+	if in.Last < 0 {
+		return nil, HeardOutput{}, errors.New("last must not be negative")
+	}
+	last := in.Last
+	if last == 0 {
+		last = maxReceipts
+	}
+	return nil, s.standing(last), nil
+}
+
+// standing is what the replica does, and the last receipts.
+func (s *Server) standing(last int) HeardOutput {
+	progress := s.session.Progress()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	kept := s.receipts[max(0, len(s.receipts)-last):]
+	return HeardOutput{State: progress.State, Waiting: progress.Waiting, Receipts: append([]echo.Receipt{}, kept...)}
+}
+
+func (s *Server) listen(ctx context.Context, _ *sdk.CallToolRequest, in ListenInput) (*sdk.CallToolResult, ListenOutput, error) {
+	wait := time.Duration(in.Seconds * float64(time.Second))
+	if in.Cursor < 0 || wait < 0 || wait > maxListen {
+		return nil, ListenOutput{}, fmt.Errorf("cursor must not be negative, and seconds are 0 to %g", maxListen.Seconds())
+	}
+	limit := time.NewTimer(wait)
+	defer limit.Stop()
+	for expired := wait == 0; ; {
+		out, due, changed, err := s.since(in.Cursor)
+		if err != nil || len(out.Events) > 0 || out.Ended != "" || expired {
+			return nil, out, err
+		}
+		select {
+		case <-changed:
+		case <-due:
+		case <-limit.C:
+			expired = true
+		case <-ctx.Done():
+			return nil, out, context.Cause(ctx)
+		}
+	}
+}
+
+// since returns the events from a cursor on, and what to wait for where there are
+// none: due fires when an event that is held back has waited long enough.
+func (s *Server) since(cursor int) (out ListenOutput, due <-chan time.Time, changed <-chan struct{}, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	s.sort(now)
+	if at, held := s.order.Due(); held {
+		due = time.After(at.Sub(now))
+	}
+	end := s.first + len(s.events)
+	from := min(max(cursor, s.first), end)
+	out = ListenOutput{Events: []any{}, Cursor: end, Missed: max(s.first-cursor, 0)}
+	for _, event := range s.events[from-s.first:] {
+		text, err := json.Marshal(event)
+		if err != nil {
+			return out, nil, nil, fmt.Errorf("mcp: event %s: %w", event.Type, err)
+		}
+		out.Events = append(out.Events, json.RawMessage(text))
+	}
+	if s.ended != nil {
+		out.Ended = s.ended.Error()
+	}
+	return out, due, s.changed, nil
+}
