@@ -9,4 +9,4 @@ import (
 	"echocast/cli"
 )
 
-func main() { os.Exit(cli.Main()) }
+func main() { os.Exit(cli.Main(nil)) }

@@ -31,17 +31,17 @@ type Streams struct {
 // Run runs the command line args, whose first word is the program's name, and
 // returns the exit code. It reads and writes only through streams.
 func Run(ctx context.Context, args []string, streams Streams) int {
-	return report(runApp(ctx, args, streams), streams.Err)
+	return report(runApp(ctx, args, streams, nil), streams.Err)
 }
 
-func runApp(ctx context.Context, args []string, streams Streams) error {
+func runApp(ctx context.Context, args []string, streams Streams, server *Server) error {
 	defer func() {
 		if why := recover(); why != nil { // end what costs money, then crash as usual
 			atExit.run()
 			panic(why)
 		}
 	}()
-	app := newApp(streams)
+	app := newApp(streams, server)
 	return app.RunContext(ctx, flagsFirst(app, args))
 }
 
@@ -69,7 +69,7 @@ func init() {
 
 // newApp describes the commands. urfave/cli by itself prints usage errors on
 // stdout and ends the process inside Run; both are turned off.
-func newApp(streams Streams) *cli.App {
+func newApp(streams Streams, server *Server) *cli.App {
 	app := &cli.App{
 		Name:            "echocast",
 		Usage:           "speak audio through a live video replica",
@@ -111,6 +111,7 @@ func newApp(streams Streams) *cli.App {
 			palCommand(streams),
 			doctorCommand(streams),
 			inviteCommand(streams),
+			mcpCommand(streams, server),
 		},
 	}
 	disableDefaults(app.Commands)

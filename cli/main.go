@@ -22,15 +22,16 @@ import (
 // fifth longer; Go's own 100 takes two more.
 const defaultGOGC = 50
 
-// Main is the program: streams, signals and the exit code.
-func Main() int {
+// Main is the program: streams, signals and the exit code. server is nil in a
+// program without the big libraries.
+func Main(server *Server) int {
 	collect(defaultGOGC)
 	streams := Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}
 	ctx, stop := WithSignals(context.Background())
-	err := runApp(ctx, os.Args, streams)
+	err := runApp(ctx, os.Args, streams, server)
 	stop()
-	if _, ok := errors.AsType[needsServerError](err); ok {
-		err = becomeServer()
+	if needs, ok := errors.AsType[needsServerError](err); ok {
+		err = becomeServer(needs)
 	}
 	return report(err, streams.Err)
 }
@@ -43,10 +44,10 @@ const serverProgram = "echocast-server"
 var serverSchemes = []string{"livekit+ws", "livekit+wss"}
 
 // needsServerError says that a command needs serverProgram.
-type needsServerError struct{}
+type needsServerError struct{ what string }
 
-func (needsServerError) Error() string {
-	return "LiveKit rooms need the program " + serverProgram + " beside echocast; make build makes both"
+func (e needsServerError) Error() string {
+	return e.what + " the program " + serverProgram + " beside echocast; make build makes both"
 }
 
 // checkServer refuses an address that only serverProgram can join, before the
@@ -54,17 +55,19 @@ func (needsServerError) Error() string {
 func checkServer(c *cli.Context) error {
 	_, err := room.Lookup(c.String("to"))
 	if unknown, ok := errors.AsType[*room.UnknownSchemeError](err); ok && slices.Contains(serverSchemes, unknown.Scheme) {
-		return needsServerError{}
+		return needsServerError{livekitNeeds}
 	}
 	return nil
 }
 
+const livekitNeeds = "LiveKit rooms need"
+
 // becomeServer runs serverProgram in place of this program, with the same
-// arguments. It is beside this one, or in the PATH.
-func becomeServer() error {
+// arguments; where there is none the error is why. It is beside this one, or in the PATH.
+func becomeServer(why error) error {
 	path, err := findServer()
 	if err != nil {
-		return needsServerError{}
+		return why
 	}
 	signal.Reset(syscall.SIGPIPE) // it decides for itself
 	return fmt.Errorf("%s: %w", path, plain(become(path, os.Args)))

@@ -1,0 +1,63 @@
+package cli
+
+import (
+	"context"
+	"io"
+
+	"github.com/urfave/cli/v2"
+
+	"echocast/echo"
+)
+
+// Server is what echocast-server can do and echocast cannot, since it needs big
+// libraries. A nil Server, or a nil function in it, hands over to echocast-server.
+type Server struct {
+	// MCP serves the Model Context Protocol over in and out, and makes session
+	// speak as the agent at the other end asks, until in ends.
+	MCP func(ctx context.Context, session *echo.Session, version string, in io.ReadCloser, out io.WriteCloser) error
+}
+
+func mcpCommand(streams Streams, server *Server) *cli.Command {
+	m := &messageCmd{streams: streams}
+	return &cli.Command{
+		Name:      "mcp",
+		Usage:     "let an agent make a replica speak, as a server of the Model Context Protocol",
+		UsageText: "echocast mcp --to URL\n\n   claude mcp add replica -- echocast mcp --to URL",
+		Description: `The agent starts this command, and talks to it over its standard input and output.
+Its tools are speak (an audio file), say (a text), interrupt, listen (the events of
+the room) and heard (the receipts). It ends when the agent closes standard input.`,
+		Flags: m.flags(),
+		Action: func(c *cli.Context) error {
+			if err := noInputs(c); err != nil {
+				return err
+			}
+			if server == nil || server.MCP == nil {
+				return needsServerError{"the command mcp needs"}
+			}
+			return serveMCP(c.Context, m, server)
+		},
+	}
+}
+
+func serveMCP(ctx context.Context, m *messageCmd, server *Server) error {
+	if err := m.check(); err != nil {
+		return err
+	}
+	out := m.settings.newReporter(m.streams.Out, m.streams.Err)
+	session, target, err := m.join(ctx, out, &echo.Options{})
+	if err != nil {
+		return err
+	}
+	if err = session.WaitReady(ctx); err == nil {
+		in, restore := endReads(ctx, m.streams.In)
+		err = server.MCP(ctx, session, Version, io.NopCloser(in), keptOpen{m.streams.Out})
+		restore()
+	}
+	_ = session.Close() // never fails
+	return first(cancelled(ctx, err), target.close())
+}
+
+// keptOpen is a stream that the one who writes to it does not close.
+type keptOpen struct{ io.Writer }
+
+func (keptOpen) Close() error { return nil }
