@@ -31,7 +31,7 @@ const runAsProgram = "ECHOCAST_TEST_RUN"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(runAsProgram) != "" {
-		os.Exit(cli.Main())
+		os.Exit(cli.Main(nil))
 	}
 	os.Exit(m.Run())
 }

@@ -34,7 +34,7 @@ const runAsProgram = "ECHOCAST_TEST_RUN"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(runAsProgram) != "" {
-		os.Exit(cli.Main())
+		os.Exit(cli.Main(nil))
 	}
 	if os.Getenv(runAsAvatar) != "" {
 		os.Exit(avatarMain())

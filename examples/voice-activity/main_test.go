@@ -24,7 +24,7 @@ const runAsEchocast = "ECHOCAST_TEST_PROGRAM"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(runAsEchocast) != "" {
-		os.Exit(cli.Main())
+		os.Exit(cli.Main(nil))
 	}
 	os.Exit(m.Run())
 }
