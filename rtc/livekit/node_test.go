@@ -1,0 +1,166 @@
+package livekit
+
+import (
+	"bufio"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/livekit/protocol/auth"
+
+	"echocast/echo"
+	"echocast/internal/testwait"
+	"echocast/rtc/livekit/livekittest"
+)
+
+// nodePrograms is where the programs on LiveKit's libraries for Node are;
+// scripts/livekit.sh installs the libraries.
+const nodePrograms = "livekittest/node"
+
+// report is what such a program prints.
+type report struct {
+	Event       string  `json:"event"`
+	Position    float64 `json:"position"`
+	Played      float64 `json:"playbackPosition"`
+	Interrupted bool    `json:"interrupted"`
+	SHA256      string  `json:"sha256"`
+	Rate        string  `json:"rate"`
+	Reply       string  `json:"reply"`
+}
+
+// startNode runs one of the programs in a room. Where Node or a library is missing,
+// the test is skipped, or fails where ECHOCAST_REQUIRE_LIVEKIT is set. The reports
+// end when the program does.
+func startNode(t *testing.T, program, identity, room string, args ...string) <-chan report {
+	t.Helper()
+	_, err := exec.LookPath("node")
+	if _, missing := os.Stat(filepath.Join(nodePrograms, "node_modules/@livekit/agents")); err == nil {
+		err = missing
+	}
+	switch {
+	case err == nil:
+	case os.Getenv("ECHOCAST_REQUIRE_LIVEKIT") != "":
+		t.Fatal(err)
+	default:
+		t.Skipf("NOT TESTED WITH LIVEKIT'S OWN LIBRARIES: %v; scripts/livekit.sh gets them", err)
+	}
+	token, err := auth.NewAccessToken(testKey, testSecret).SetIdentity(identity).
+		SetVideoGrant(&auth.VideoGrant{RoomJoin: true, Room: room}).SetValidFor(time.Hour).ToJWT()
+	if err != nil {
+		t.Fatal(err)
+	}
+	command := exec.CommandContext(testwait.Context(t), "node", append([]string{program, serverURL(t), token}, args...)...)
+	command.Dir = nodePrograms
+	command.Stderr = os.Stderr
+	alive, err := command.StdinPipe() // its end ends a worker
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := command.StdoutPipe()
+	if err == nil {
+		err = command.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	reports := make(chan report, 100)
+	go func() {
+		defer close(reports)
+		for lines := bufio.NewScanner(out); lines.Scan(); {
+			var r report
+			if json.Unmarshal(lines.Bytes(), &r) == nil {
+				reports <- r
+			}
+		}
+	}()
+	t.Cleanup(func() {
+		_ = alive.Close()
+		for range reports {
+		}
+		_ = command.Wait()
+	})
+	return reports
+}
+
+// await returns the next report of an event.
+func await(t *testing.T, reports <-chan report, event string) report {
+	t.Helper()
+	for {
+		select {
+		case r, ok := <-reports:
+			if !ok {
+				t.Fatalf("the program ended before %q", event)
+			}
+			if r.Event == event {
+				return r
+			}
+		case <-testwait.Context(t).Done():
+			t.Fatalf("no %q", event)
+		}
+	}
+}
+
+// LiveKit's own sender speaks to our stand-in, which finds nothing to complain of,
+// and understands what it says.
+func TestLiveKitsSenderAndOurAvatar(t *testing.T) {
+	avatar := startAvatar(t, t.Name(), "-sender", "agent")
+	what := noise(2)
+	pcm := make([]float32, what.left)
+	_, _ = what.ReadSamples(pcm)
+	file := filepath.Join(t.TempDir(), "pcm")
+	if err := os.WriteFile(file, what.sent(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	file, _ = filepath.Abs(file)
+	reports := startNode(t, "sender.mjs", "agent", t.Name(), DefaultAvatar, file, "24000")
+
+	whole := avatar.expect(livekittest.Finished)
+	mustEqual(t, heard(t, whole), what.sent())
+	if r := await(t, reports, "finished"); r.Interrupted || r.Played != 2 {
+		t.Errorf("the sender understood %+v, and 2 s were played", r)
+	}
+	cut := avatar.expect(livekittest.Finished)
+	if r := await(t, reports, "interrupted"); !r.Interrupted || r.Played != cut.Position || r.Played >= 2 {
+		t.Errorf("the sender understood %+v, and it was interrupted at %v s", r, cut.Position)
+	}
+}
+
+// We speak to a worker on LiveKit's library, which publishes its video once
+// somebody has subscribed to its audio: nobody else is there.
+func TestOurSenderAndAWorkerOnLiveKitsLibrary(t *testing.T) {
+	reports := startNode(t, "worker.mjs", DefaultAvatar, t.Name(), DefaultIdentity)
+	s := session(t, join(t, t.Name(), &Options{ReadyWhen: ReadyVideo}), nil)
+	await(t, reports, "video")
+
+	what := noise(1)
+	receipt := speak(t, s, what)
+	sum := sha256.Sum256(what.sent())
+	if r := await(t, reports, "finished"); r.SHA256 != hex.EncodeToString(sum[:]) || r.Reply != answerOK {
+		t.Errorf("the worker reports %+v of another stream", r)
+	}
+	if receipt.Outcome != echo.Finished || receipt.SpokenBy != echo.ByEvent || receipt.SpokenSeconds != 1 {
+		t.Errorf("receipt %+v, want 1 s finished, by event", receipt)
+	}
+
+	interrupted := make(chan error, 1)
+	go func() {
+		_, err := s.Speak(testwait.Context(t), echo.Speech{Samples: noise(20)})
+		interrupted <- err
+	}()
+	await(t, reports, "stream")
+	if err := s.Interrupt(testwait.Context(t), nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := testwait.Receive(t, interrupted); !errors.Is(err, echo.ErrStopped) {
+		t.Errorf("interrupted: %v", err)
+	}
+	if r := await(t, reports, "finished"); !r.Interrupted || r.Position >= 20 {
+		t.Errorf("the worker reports %+v", r)
+	}
+}
