@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"echocast/bench/load"
+	"echocast/internal/shutdown"
 	"echocast/internal/testwait"
 )
 
@@ -171,7 +172,7 @@ func (s *stopping) Write(p []byte) (int, error) {
 func TestBenchEndsBetweenCases(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(testwait.Context(t))
 	var stderr bytes.Buffer
-	out := stopping{lines: 2, stop: func() { cancel(signalled{2}) }}
+	out := stopping{lines: 2, stop: func() { cancel(shutdown.SignalError{Signal: 2}) }}
 	code := Run(ctx, []string{"echocast", "bench", "--seconds", "0.000001", "--json"}, Streams{Out: &out, Err: &stderr})
 	if got := len(benchResults(t, out.String())); code != 130 || got != 2 || !strings.HasSuffix(stderr.String(), "echocast: interrupted\n") {
 		t.Errorf("code %d, %d results, stderr %q", code, got, stderr.String())

@@ -16,6 +16,8 @@ import (
 	"slices"
 
 	"github.com/urfave/cli/v2"
+
+	"echocast/internal/shutdown"
 )
 
 // Version is the release this is.
@@ -37,7 +39,7 @@ func Run(ctx context.Context, args []string, streams Streams) int {
 func runApp(ctx context.Context, args []string, streams Streams, server *Server) error {
 	defer func() {
 		if why := recover(); why != nil { // end what costs money, then crash as usual
-			atExit.run()
+			shutdown.Cleanup()
 			panic(why)
 		}
 	}()

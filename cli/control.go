@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"echocast/echo"
+	"echocast/internal/terminal"
 )
 
 // control lets SIGUSR2, and space on a terminal, interrupt the session, or pause
@@ -12,7 +13,7 @@ import (
 func (s *sendCmd) control(session *echo.Session, out *reporter) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var ended sync.WaitGroup
-	presses, restore := watchPresses()
+	presses, restore := terminal.WatchPresses()
 	ended.Go(func() {
 		for {
 			select {

@@ -193,5 +193,5 @@ func (v *conversationCmd) endMine(c *cli.Context, client *tavus.Client) error {
 	} else if err == nil {
 		v.warn("there is nothing to end")
 	}
-	return first(v.print(values, head, rows), err)
+	return cmp.Or(v.print(values, head, rows), err)
 }

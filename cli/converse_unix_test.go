@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"echocast/echo"
+	"echocast/internal/shutdown"
 	"echocast/internal/testwait"
 	"echocast/replica"
 	"echocast/rtc"
@@ -68,7 +69,7 @@ func TestConverseKillsWhatSpeaks(t *testing.T) {
 		if !testwait.Came(t, gone) {
 			return
 		}
-		cancel(signalled{syscall.SIGINT})
+		cancel(shutdown.SignalError{Signal: syscall.SIGINT})
 	}()
 	code, stdout, stderr := runConverse(ctx, url, "--false-interrupt", "0", "--tts", tts)
 	report := ended()
@@ -87,7 +88,7 @@ func TestConverseEndsInAnAnswer(t *testing.T) {
 	defer cancel(nil)
 	url, ended := scripted(testwait.Context(t), t, replica.Options{OnEvent: func(e replica.Event) {
 		if e.Kind == replica.EventStarted {
-			cancel(signalled{syscall.SIGINT})
+			cancel(shutdown.SignalError{Signal: syscall.SIGINT})
 		}
 	}}, userSays("", "i1", "Hello?"))
 	tts, gone := endless(t)

@@ -2,19 +2,13 @@ package cli
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"fmt"
-	"os"
-	"os/signal"
-	"slices"
-	"sync"
 	"syscall"
-	"time"
 
 	"echocast/audio"
 	"echocast/echo"
-	"echocast/internal/child"
+	"echocast/internal/shutdown"
 	"echocast/internal/text"
 	"echocast/room"
 	"echocast/tavus"
@@ -68,19 +62,9 @@ type inputError struct {
 func (e *inputError) Error() string { return e.name + ": " + e.err.Error() }
 func (e *inputError) Unwrap() error { return e.err }
 
-// signalled is the cause of a run that a signal ended.
-type signalled struct{ signal syscall.Signal }
-
-func (s signalled) Error() string {
-	if s.signal == syscall.SIGINT {
-		return "interrupted"
-	}
-	return "ended by signal: " + s.signal.String()
-}
-
 // exitCode is the documented code of an error.
 func exitCode(err error) int {
-	var signal signalled
+	var signal shutdown.SignalError
 	var usage usageError
 	var chunk *echo.ChunkError
 	var input *inputError
@@ -94,7 +78,7 @@ func exitCode(err error) int {
 	case err == nil, nobodyReads(err):
 		return exitOK
 	case errors.As(err, &signal):
-		return exitSignal + int(signal.signal)
+		return exitSignal + int(signal.Signal)
 	case errors.As(err, &usage), errors.As(err, new(needsServerError)):
 		return exitUsage
 	case errors.As(err, &chunk), errors.As(err, &long):
@@ -138,92 +122,6 @@ func nobodyReads(err error) bool {
 
 // first is the first error of several: one is reported, and it is the cause.
 func first(errs ...error) error { return cmp.Or(errs...) }
-
-// shutdownTimeout is how long a run may take to end after a signal: an interrupt of
-// the replica is waited for 2 s at most, and the connection closes within 2 s.
-const shutdownTimeout = 5 * time.Second
-
-// WithSignals ends the context on SIGINT, SIGTERM or SIGHUP, which a terminal
-// sends when it is closed (not under nohup), with the signal as its cause. A second signal, or a run that does not end, ends the process at once.
-// A broken pipe on stdout becomes an error of the write instead of a signal.
-// stop ends the watching and waits for it.
-func WithSignals(parent context.Context) (ctx context.Context, stop func()) {
-	ctx, cancel := context.WithCancelCause(parent)
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
-	if !signal.Ignored(syscall.SIGHUP) {
-		signal.Notify(signals, syscall.SIGHUP)
-	}
-	stopCatching := child.CatchSIGPIPE()
-	done, ended := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(ended)
-		select {
-		case got := <-signals:
-			cause := signalled{got.(syscall.Signal)}
-			cancel(cause)
-			leaveAtOnce(signals, done, exitCode(cause))
-		case <-done:
-		}
-	}()
-	return ctx, func() {
-		signal.Stop(signals)
-		stopCatching()
-		close(done)
-		<-ended
-		cancel(nil)
-	}
-}
-
-// signalDebounce is how close two signals are that have one cause: a shell or
-// timeout(1) signals a process, and then its group.
-const signalDebounce = 100 * time.Millisecond
-
-func leaveAtOnce(signals <-chan os.Signal, done <-chan struct{}, code int) {
-	first, lingers := time.Now(), time.After(shutdownTimeout)
-	for {
-		select {
-		case <-signals:
-			if time.Since(first) < signalDebounce {
-				continue
-			}
-		case <-lingers:
-		case <-done:
-			return
-		}
-		atExit.run()
-		os.Exit(code)
-	}
-}
-
-// atExit is what has to be done even where the process ends at once.
-var atExit duties
-
-type duties struct {
-	mu  sync.Mutex
-	all []*func()
-}
-
-// add adds a duty; done takes it away.
-func (d *duties) add(duty func()) (done func()) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.all = append(d.all, &duty)
-	return func() {
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		d.all = slices.DeleteFunc(d.all, func(other *func()) bool { return other == &duty })
-	}
-}
-
-func (d *duties) run() {
-	d.mu.Lock()
-	all := slices.Clone(d.all)
-	d.mu.Unlock()
-	for _, duty := range all {
-		(*duty)()
-	}
-}
 
 func firstLine(words string) string     { return text.FirstLine(words) }
 func printable(words string) string     { return text.Printable(words) }

@@ -19,6 +19,7 @@ import (
 	"echocast/echo"
 	"echocast/hear"
 	"echocast/internal/child"
+	"echocast/internal/shutdown"
 	"echocast/room"
 )
 
@@ -227,7 +228,7 @@ func (f *soundFile) start(ctx context.Context, line string, streams Streams) err
 	f.Writer = commandWriter{stdin}
 	f.closing = append(f.closing, func() error {
 		_ = stdin.Close()
-		defer time.AfterFunc(shutdownTimeout/2, kill).Stop()
+		defer time.AfterFunc(shutdown.Timeout/2, kill).Stop()
 		defer kill()
 		err := cmd.Wait()
 		if _, failed := errors.AsType[*exec.ExitError](err); failed {

@@ -12,6 +12,7 @@ import (
 
 	"echocast/audio"
 	"echocast/echo"
+	"echocast/internal/terminal"
 )
 
 // stdinName is the input that stands for standard input.
@@ -220,7 +221,7 @@ func isTerminal(stream any) bool {
 // endReads makes a blocked read of stdin return when ctx ends, by closing it.
 // It returns what to read from, and what to call when all is read.
 func endReads(ctx context.Context, stdin io.Reader) (io.Reader, func()) {
-	reader, restore := pollable(stdin)
+	reader, restore := terminal.Pollable(stdin)
 	closer, ok := reader.(io.Closer)
 	if !ok {
 		return reader, restore

@@ -11,6 +11,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"echocast/echo"
+	"echocast/internal/shutdown"
 	"echocast/listen"
 	"echocast/room"
 )
@@ -142,7 +143,7 @@ func (l *listenCmd) run(ctx context.Context) error {
 	var exec *listen.Executor
 	if l.exec != "" {
 		exec = listen.NewExecutor(listen.ExecOptions{
-			Line: l.exec, Timeout: l.execTimeout, Linger: shutdownTimeout / 2,
+			Line: l.exec, Timeout: l.execTimeout, Linger: shutdown.Timeout / 2,
 			Send: source.Send, Say: out.say, Warn: out.warn, Stderr: out.people,
 		})
 	}
@@ -173,7 +174,7 @@ func (l *listenCmd) newTranscript() (*listen.Transcript, error) {
 
 // ended returns nil for expected endings: a signal, or a room that has ended.
 func ended(err error) error {
-	if _, ok := errors.AsType[signalled](err); ok || hasEnded(err) {
+	if _, ok := errors.AsType[shutdown.SignalError](err); ok || hasEnded(err) {
 		return nil
 	}
 	return err
@@ -186,7 +187,7 @@ func (l *listenCmd) open(ctx context.Context, out *reporter) (listen.Source, err
 		if err != nil {
 			return nil, usagef("--webhook %s: %v; it is an address to listen on, such as 127.0.0.1:8871/callbacks", l.webhook, err)
 		}
-		hook.Linger = shutdownTimeout / 2
+		hook.Linger = shutdown.Timeout / 2
 		return hook, nil
 	}
 	target, err := l.target.connect(ctx, room.Options{Conversation: l.settings.conversation, UserEvents: true}, "", out)

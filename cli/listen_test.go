@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"testing"
 
+	"echocast/internal/shutdown"
 	"echocast/internal/testwait"
 	"echocast/replica"
 	"echocast/rtc"
@@ -47,8 +48,8 @@ func scripted(ctx context.Context, t *testing.T, options replica.Options, script
 	}
 }
 
-// shutdown ends a script, and with it what listens.
-const shutdown = `{"on":"tool_result","event":{"message_type":"system","event_type":"system.shutdown","properties":{"shutdown_reason":"x"}}}`
+// shutdownEvent ends a script, and with it what listens.
+const shutdownEvent = `{"on":"tool_result","event":{"message_type":"system","event_type":"system.shutdown","properties":{"shutdown_reason":"x"}}}`
 
 const toolCall = `{"event":{"message_type":"conversation","event_type":"conversation.tool_call","inference_id":"i1","properties":{"name":"weather","arguments":"{\"city\":\"Bern\"}","tool_call_id":"call_1"}}}`
 
@@ -69,7 +70,7 @@ func TestListenAnswers(t *testing.T) {
 		`{"event":{"message_type":"conversation","event_type":"conversation.utterance","inference_id":"i1","properties":{"role":"user","speech":"Weather\u001b[31m\u202e?"}}}`,
 		toolCall,
 		`{"on":"tool_result","event":{"message_type":"conversation","event_type":"conversation.utterance","inference_id":"i2","properties":{"role":"pal","speech":"Sunny."}}}`,
-		shutdown)
+		shutdownEvent)
 	code, stdout, stderr := run(testwait.Context(t), "listen", "--to", url, "--only", "utterance,tool_call", "--exec", answering, "--exec-timeout", "20s", "--transcript", transcript)
 	report := ended()
 	if code != 0 {
@@ -146,7 +147,7 @@ func TestListenEnds(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(testwait.Context(t))
 	out := writerFunc(func(p []byte) (int, error) {
 		if bytes.Contains(p, []byte("tool_call")) {
-			cancel(signalled{syscall.SIGINT})
+			cancel(shutdown.SignalError{Signal: syscall.SIGINT})
 		}
 		return len(p), nil
 	})

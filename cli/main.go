@@ -13,6 +13,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"echocast/internal/shutdown"
 	"echocast/room"
 )
 
@@ -27,7 +28,7 @@ const defaultGOGC = 50
 func Main(server *Server) int {
 	collect(defaultGOGC)
 	streams := Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}
-	ctx, stop := WithSignals(context.Background())
+	ctx, stop := shutdown.WithSignals(context.Background())
 	err := runApp(ctx, os.Args, streams, server)
 	stop()
 	if needs, ok := errors.AsType[needsServerError](err); ok {

@@ -3,6 +3,7 @@ package cli
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -102,7 +103,7 @@ func (m *messageCmd) deliver(ctx context.Context, messages iter.Seq2[echo.Messag
 		then(events, out)
 	}
 	_ = session.Close() // never fails
-	return first(cancelled(ctx, err), target.close())
+	return cmp.Or(cancelled(ctx, err), target.close())
 }
 
 // join opens a session where the options reach.
@@ -113,7 +114,7 @@ func (m *messageCmd) join(ctx context.Context, out *reporter, options *echo.Opti
 	}
 	session, err := target.session(options)
 	if err != nil {
-		return nil, nil, first(err, target.close())
+		return nil, nil, cmp.Or(err, target.close())
 	}
 	out.say("waiting for the replica")
 	return session, target, nil

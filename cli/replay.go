@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -100,11 +101,11 @@ func (r *replaying) run(ctx context.Context, names []string) error {
 		return cancelled(ctx, err)
 	}
 	if conn == nil {
-		return first(target.close(), usagef("--to: this room carries no messages; replay into another"))
+		return cmp.Or(target.close(), usagef("--to: this room carries no messages; replay into another"))
 	}
 	out.say("waiting for the replica")
 	err = r.replay(ctx, name, in, conn, out)
-	return first(err, target.close())
+	return cmp.Or(err, target.close())
 }
 
 // replay sends the trace in, and tells what came of its utterances.
@@ -116,7 +117,7 @@ func (r *replaying) replay(ctx context.Context, name string, in io.Reader, conn 
 		OnReceipt: func(receipt echo.Receipt) {
 			count++
 			receipt.Source = fmt.Sprintf("%s, utterance %d", traceTitle(name), count)
-			failed = first(failed, out.replayed(receipt))
+			failed = cmp.Or(failed, out.replayed(receipt))
 		},
 	})
 	if cause := context.Cause(ctx); cause != nil {
@@ -125,7 +126,7 @@ func (r *replaying) replay(ctx context.Context, name string, in io.Reader, conn 
 	if err != nil && !replicasDoing(err) {
 		err = &inputError{traceTitle(name), plain(err)}
 	}
-	return first(err, failed)
+	return cmp.Or(err, failed)
 }
 
 // replicasDoing reports errors that are not those of the trace.

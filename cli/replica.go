@@ -15,6 +15,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"echocast/internal/opusencoder"
+	"echocast/internal/shutdown"
 	"echocast/replica"
 	"echocast/replica/serve"
 	"echocast/rtc"
@@ -45,7 +46,7 @@ func startLocalReplica(record string, limit int, out *reporter) (*localReplica, 
 	}
 	listener, err := rtc.Listen("127.0.0.1:0", nil)
 	if err != nil {
-		return nil, first(err, l.closeRecord())
+		return nil, cmp.Or(err, l.closeRecord())
 	}
 	l.listener = listener
 	ctx, stop := context.WithCancel(context.Background())
@@ -117,7 +118,7 @@ func (l *localReplica) close() error {
 	_ = l.listener.Close() // nobody else dials it
 	l.ended.Wait()
 	l.stop()
-	return first(l.failed, l.closeRecord())
+	return cmp.Or(l.failed, l.closeRecord())
 }
 
 func (l *localReplica) closeRecord() error {
@@ -209,10 +210,10 @@ func (s *serving) run(ctx context.Context) error {
 	}
 	err = serve.Run(ctx, listener, options)
 	_ = listener.Close() // no connection is left
-	if _, ok := errors.AsType[signalled](err); ok {
+	if _, ok := errors.AsType[shutdown.SignalError](err); ok {
 		err = nil // Ctrl-C is how it ends
 	}
-	return first(err, s.failed)
+	return cmp.Or(err, s.failed)
 }
 
 // open listens, and says where, and to whom.
@@ -352,7 +353,7 @@ func (s *serving) fail(err error) {
 	s.warn("%s", firstLine(err.Error()))
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.failed = first(s.failed, err)
+	s.failed = cmp.Or(s.failed, err)
 }
 
 func (s *serving) say(format string, args ...any) {

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -81,7 +82,7 @@ func (r *reporting) write(output string, page *trace.Page) error {
 	}
 	buffered := bufio.NewWriter(file)
 	_, err = page.WriteTo(buffered)
-	if err := first(err, buffered.Flush(), file.Close()); err != nil {
+	if err := cmp.Or(err, buffered.Flush(), file.Close()); err != nil {
 		return fmt.Errorf("%s: %w", output, plain(err))
 	}
 	fmt.Fprintf(r.streams.Err, "echocast: the report is in %s\n", printable(output))

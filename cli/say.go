@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -69,10 +70,10 @@ func (s *sayCmd) run(ctx context.Context, arguments []string) error {
 	}
 	if err = session.WaitReady(ctx); err == nil {
 		_, err = session.Say(ctx, text)
-		err = first(cancelled(ctx, unsupported(err)), out.spoken(receipt))
+		err = cmp.Or(cancelled(ctx, unsupported(err)), out.spoken(receipt))
 	}
 	_ = session.Close() // never fails
-	return first(cancelled(ctx, err), target.close())
+	return cmp.Or(cancelled(ctx, err), target.close())
 }
 
 // spoken tells how an utterance of text ended.

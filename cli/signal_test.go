@@ -7,6 +7,7 @@ import (
 	"syscall"
 	"testing"
 
+	"echocast/internal/shutdown"
 	"echocast/internal/testwait"
 	"echocast/replica"
 )
@@ -38,7 +39,7 @@ func signalledAt(t *testing.T, line string, sig syscall.Signal, arguments []stri
 	serving, stop := context.WithCancel(testwait.Context(t))
 	url, ended := "http://127.0.0.1:1", func() replica.Report { return replica.Report{} }
 	if line == "" {
-		cancel(signalled{sig})
+		cancel(shutdown.SignalError{Signal: sig})
 	} else if arguments[0] != "replica" {
 		url, ended = scripted(serving, t, replica.Options{})
 	}
@@ -49,7 +50,7 @@ func signalledAt(t *testing.T, line string, sig syscall.Signal, arguments []stri
 	var stderr bytes.Buffer
 	people := writerFunc(func(p []byte) (int, error) {
 		if line != "" && bytes.Contains(p, []byte(line)) {
-			cancel(signalled{sig})
+			cancel(shutdown.SignalError{Signal: sig})
 		}
 		return stderr.Write(p)
 	})

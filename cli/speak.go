@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -68,7 +69,7 @@ func (s *speaker) say(ctx context.Context, in *input, speech echo.Speech) error 
 	s.out.begin(in, s.session)
 	_, err := s.session.Speak(ctx, speech)
 	err = in.failed(err)
-	return first(err, s.out.end(in, err))
+	return cmp.Or(err, s.out.end(in, err))
 }
 
 // cancelled prefers the reason of the cancelling to the error it made, such as

@@ -9,6 +9,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"echocast/echo"
+	"echocast/internal/shutdown"
 	"echocast/room"
 	"echocast/room/daily"
 	"echocast/room/peer"
@@ -192,7 +193,7 @@ func (t *target) createConversation(ctx context.Context, o *targetOptions) (addr
 		return "", err
 	}
 	t.conversation = conversation
-	t.cancelCleanup = atExit.add(func() { _ = conversation.Close(ctx) })
+	t.cancelCleanup = shutdown.AtExit(func() { _ = conversation.Close(ctx) })
 	if o.to != "" { // a LiveKit room
 		return o.to, nil
 	}

@@ -1,6 +1,6 @@
 //go:build unix
 
-package cli
+package terminal
 
 import (
 	"io"
@@ -10,11 +10,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// pollable makes a pipe on standard input one whose Close ends a blocked read.
+// Pollable makes a pipe on standard input one whose Close ends a blocked read.
 // Go reads an inherited pipe with a blocking system call that nothing ends,
 // unless the descriptor is non-blocking. That is a property of the pipe, which
 // other processes may share, so restore takes it back.
-func pollable(stdin io.Reader) (reader io.Reader, restore func()) {
+func Pollable(stdin io.Reader) (reader io.Reader, restore func()) {
 	file, ok := stdin.(*os.File)
 	if !ok {
 		return stdin, func() {}

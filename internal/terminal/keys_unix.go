@@ -1,6 +1,8 @@
 //go:build unix
 
-package cli
+// Package terminal reads keys from the terminal, and standard input in a way that
+// can be ended.
+package terminal
 
 import (
 	"os"
@@ -9,12 +11,14 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"echocast/internal/shutdown"
 )
 
-// watchPresses delivers one value for each SIGUSR2, and for each space that is
+// WatchPresses delivers one value for each SIGUSR2, and for each space that is
 // typed on the terminal, if there is one. stop ends that, waits for it and
 // leaves the terminal as it was.
-func watchPresses() (presses <-chan struct{}, stop func()) {
+func WatchPresses() (presses <-chan struct{}, stop func()) {
 	pressed := make(chan struct{}, 1)
 	press := func() {
 		select {
@@ -86,7 +90,7 @@ func letKeysThrough(fd int) (restore func(), err error) {
 	during.Lflag &^= unix.ICANON | unix.ECHO
 	during.Cc[unix.VMIN], during.Cc[unix.VTIME] = 1, 0
 	reset := func() { _ = unix.IoctlSetTermios(fd, setTermios, before) }
-	done := atExit.add(reset)
+	done := shutdown.AtExit(reset)
 	restore = func() {
 		reset()
 		done()

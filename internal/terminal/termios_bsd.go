@@ -1,6 +1,6 @@
 //go:build unix && !linux && !solaris && !aix
 
-package cli
+package terminal
 
 import "golang.org/x/sys/unix"
 

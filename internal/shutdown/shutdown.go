@@ -1,0 +1,111 @@
+// Package shutdown ends a process on signals: first in good order, then at once.
+package shutdown
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+
+	"echocast/internal/child"
+)
+
+// SignalError is the cause of a context that a signal ended.
+type SignalError struct{ Signal syscall.Signal }
+
+func (e SignalError) Error() string {
+	if e.Signal == syscall.SIGINT {
+		return "interrupted"
+	}
+	return "ended by signal: " + e.Signal.String()
+}
+
+// Timeout is how long a run may take to end after a signal: an interrupt of
+// the replica is waited for 2 s at most, and the connection closes within 2 s.
+const Timeout = 5 * time.Second
+
+// WithSignals ends the context on SIGINT, SIGTERM or SIGHUP, which a terminal
+// sends when it is closed (not under nohup), with a SignalError as its cause. A
+// second signal, or a run that does not end within Timeout, ends the process at
+// once, with 128 plus the signal's number. A broken pipe on stdout becomes an
+// error of the write instead of a signal. stop ends the watching and waits for it.
+func WithSignals(parent context.Context) (ctx context.Context, stop func()) {
+	ctx, cancel := context.WithCancelCause(parent)
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	if !signal.Ignored(syscall.SIGHUP) {
+		signal.Notify(signals, syscall.SIGHUP)
+	}
+	stopCatching := child.CatchSIGPIPE()
+	done, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		select {
+		case got := <-signals:
+			cause := SignalError{got.(syscall.Signal)}
+			cancel(cause)
+			exitAtOnce(signals, done, cause)
+		case <-done:
+		}
+	}()
+	return ctx, func() {
+		signal.Stop(signals)
+		stopCatching()
+		close(done)
+		<-ended
+		cancel(nil)
+	}
+}
+
+// signalDebounce is how close two signals are that have one cause: a shell or
+// timeout(1) signals a process, and then its group.
+const signalDebounce = 100 * time.Millisecond
+
+func exitAtOnce(signals <-chan os.Signal, done <-chan struct{}, cause SignalError) {
+	first, timeout := time.Now(), time.After(Timeout)
+	for {
+		select {
+		case <-signals:
+			if time.Since(first) < signalDebounce {
+				continue
+			}
+		case <-timeout:
+		case <-done:
+			return
+		}
+		Cleanup()
+		os.Exit(128 + int(cause.Signal))
+	}
+}
+
+// cleanups are what has to be done even where the process ends at once.
+var cleanups struct {
+	sync.Mutex
+	all []*func()
+}
+
+// AtExit has a function called where the process ends at once. cancel takes it
+// away.
+func AtExit(cleanup func()) (cancel func()) {
+	cleanups.Lock()
+	defer cleanups.Unlock()
+	cleanups.all = append(cleanups.all, &cleanup)
+	return func() {
+		cleanups.Lock()
+		defer cleanups.Unlock()
+		cleanups.all = slices.DeleteFunc(cleanups.all, func(other *func()) bool { return other == &cleanup })
+	}
+}
+
+// Cleanup calls what AtExit was given, before a process crashes or exits.
+func Cleanup() {
+	cleanups.Lock()
+	all := slices.Clone(cleanups.all)
+	cleanups.Unlock()
+	for _, cleanup := range all {
+		(*cleanup)()
+	}
+}
