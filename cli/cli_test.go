@@ -469,6 +469,7 @@ func TestBrokenInputAndBrokenStdout(t *testing.T) {
 
 // A receipt that cannot be written is no success.
 func TestReceiptThatCannotBeWritten(t *testing.T) {
+	t.Parallel()
 	var stderr safeBuffer
 	args := []string{"echocast", "send", "--json", "../testdata/mp3/speech_24000hz_mono_cbr64.mp3"}
 	code := cli.Run(testwait.Context(t), args, cli.Streams{Out: failing{syscall.ENOSPC}, Err: &stderr})

@@ -51,6 +51,7 @@ func receiptsOf(t *testing.T, stdout string) (receipts []echo.Receipt) {
 // The user asks, barges into the answer, asks again and hears the answer to its
 // end.
 func TestConverse(t *testing.T) {
+	t.Parallel()
 	needEspeak(t)
 	url, ended := scripted(testwait.Context(t), t, replica.Options{}, userSays("", "i1", "What is the weather?"), userBegins, userSays("interrupt", "i2", "No."))
 	code, stdout, stderr := run(testwait.Context(t), "converse", "--to", url, "--count", "2", "--json",
@@ -78,6 +79,7 @@ const speakShortly = "cat >/dev/null; head -c 20044 ../testdata/speech.wav"
 
 // What a command does wrong is told, and the conversation goes on.
 func TestConverseCommandsThatFail(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		think, tts, want string
 		spoken           int

@@ -106,6 +106,7 @@ func TestConverseEndsInAnAnswer(t *testing.T) {
 // A connection that is lost in the middle of an answer, and cannot be made again,
 // ends the conversation with the code for that.
 func TestConverseLost(t *testing.T) {
+	t.Parallel()
 	listener, err := rtc.Listen("127.0.0.1:0", nil)
 	if err != nil {
 		t.Fatal(err)

@@ -97,6 +97,7 @@ func TestTrimAndPadOptions(t *testing.T) {
 }
 
 func TestLoudnessOption(t *testing.T) {
+	t.Parallel()
 	amplitude := func(pcm []int16) float64 { return 20 * math.Log10(float64(slices.Max(pcm))/32768) }
 	// A sine at -20 dBFS has -23.0 LUFS: 4 dB bring it to -19.
 	got, stderr := encoded(t, pulse(0, 48000, 0, 0.1), "--loudness", "-19")

@@ -65,6 +65,7 @@ const answering = `cat >/dev/null; echo '{"message_type":"conversation","event_t
 
 // A shell command answers a tool call, and the room is over when it says so.
 func TestListenAnswers(t *testing.T) {
+	t.Parallel()
 	transcript := filepath.Join(t.TempDir(), "call.txt")
 	url, ended := scripted(testwait.Context(t), t, replica.Options{},
 		`{"event":{"message_type":"conversation","event_type":"conversation.utterance","inference_id":"i1","properties":{"role":"user","speech":"Weather\u001b[31m\u202e?"}}}`,
@@ -100,6 +101,7 @@ func TestListenAnswers(t *testing.T) {
 }
 
 func TestListenCommandsThatFail(t *testing.T) {
+	t.Parallel()
 	for line, want := range map[string]string{
 		"exit 3":                    "--exec: the command failed: exit status 3",
 		"echo nonsense":             "--exec: what the command printed is no JSON",
@@ -118,6 +120,7 @@ func TestListenCommandsThatFail(t *testing.T) {
 
 // Twins come once, in order, and --raw shows all of them.
 func TestListenRaw(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		raw  bool
 		want int

@@ -136,6 +136,7 @@ func TestSayBroken(t *testing.T) {
 
 // The replica gets each message, and complains of none.
 func TestMessagesArrive(t *testing.T) {
+	t.Parallel()
 	for name, arguments := range commandsOf {
 		var noted []string
 		url, ended := scripted(testwait.Context(t), t, replica.Options{OnEvent: func(e replica.Event) {

@@ -111,6 +111,7 @@ func TestSilenceEndsABlockedReceive(t *testing.T) {
 // Full windows in both directions hold back every ping and every pong. Time
 // has to pass here, in which nobody reads: twice the ping timeout.
 func TestSlowReadersAreNotLost(t *testing.T) {
+	t.Parallel()
 	o := &Options{PingInterval: 500 * time.Millisecond, PingTimeout: 1500 * time.Millisecond}
 	a, b := pair(t, o, o)
 	testwait.Receive(t, a.answered)

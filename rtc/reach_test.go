@@ -291,6 +291,7 @@ func through(r *rtctest.Relay) *Options {
 
 // Between two peers that use relays only, all goes through the TURN server.
 func TestRelay(t *testing.T) {
+	t.Parallel()
 	r := newRelay(t)
 	l := listen(t, through(r))
 	dialer, accepted := talk(t, l.URL(), l, through(r))
@@ -321,6 +322,7 @@ func TestRelay(t *testing.T) {
 
 // One side with a relay reaches one without.
 func TestRelayOnOneSide(t *testing.T) {
+	t.Parallel()
 	r := newRelay(t)
 	l := listen(t, &Options{ICEServers: []ICEServer{{r.URL, rtctest.User, rtctest.Credential}}})
 	talk(t, l.URL(), l, through(r))
@@ -410,6 +412,7 @@ func TestSTUN(t *testing.T) {
 
 // A server that does not answer costs a while, and not the connection.
 func TestSilentSTUN(t *testing.T) {
+	t.Parallel()
 	socket, err := net.ListenPacket("udp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

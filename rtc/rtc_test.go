@@ -389,6 +389,7 @@ func TestCloseEndsReceiveBeforeTheGoodbye(t *testing.T) {
 }
 
 func TestBothClose(t *testing.T) {
+	t.Parallel()
 	a, b := pair(t, nil, nil)
 	var closing sync.WaitGroup
 	closing.Go(func() { _ = a.Close() })

@@ -130,6 +130,7 @@ func heardFor() int {
 
 // The avatar, and those who are not the avatar, are heard through the server.
 func TestHear(t *testing.T) {
+	t.Parallel()
 	hums(t, "hear", DefaultAvatar, 440, never)
 	hums(t, "hear", "ann", 1000, never)
 	for from, hertz := range map[string]float64{"replica": 440, "user": 1000} {
@@ -146,6 +147,7 @@ func TestHear(t *testing.T) {
 
 // A pause of 3 s, in which nothing is sent, is 3 s of silence.
 func TestHearPause(t *testing.T) {
+	t.Parallel()
 	const second = 50 // frames
 	hums(t, t.Name(), "ann", 440, func(n int) bool { return n%(6*second) >= 3*second })
 	pcm, stats := heardFrom(t, t.Name(), "user", 4*second) // of two stretches of 3 s, or three

@@ -235,6 +235,7 @@ func next(r *Room, what string) error {
 }
 
 func TestAvatarIsKilled(t *testing.T) {
+	t.Parallel()
 	avatar := startAvatar(t, t.Name())
 	r := join(t, t.Name(), nil)
 	if err := next(r, TypeAvatarReady); err != nil {
@@ -281,7 +282,11 @@ func TestForeignCallerIsRejected(t *testing.T) {
 	}
 	defer stranger.Disconnect()
 	for _, method := range []string{TypePlaybackFinished, TypePlaybackStarted} {
-		answer, err := stranger.LocalParticipant.PerformRpc(lksdk.PerformRpcParams{DestinationIdentity: r.Identity(), Method: method, Payload: "{}"})
+		call := lksdk.PerformRpcParams{DestinationIdentity: r.Identity(), Method: method, Payload: "{}"}
+		answer, err := stranger.LocalParticipant.PerformRpc(call)
+		for tries := 1; err != nil && tries < 3; tries++ { // on a busy machine no answer comes in time
+			answer, err = stranger.LocalParticipant.PerformRpc(call)
+		}
 		if err != nil || *answer != answerReject {
 			t.Errorf("%s of a stranger: %v, want %q", method, err, answerReject)
 		}
