@@ -1,0 +1,64 @@
+// Lint runs the analysers that go vet and staticcheck lack. It is a tool for
+// go vet -vettool, which runs it on the packages that changed.
+//
+// A comment //lint:ignore NAME REASON on the line or above it silences one.
+package main
+
+import (
+	"go/ast"
+	"slices"
+	"strings"
+
+	"github.com/charithe/durationcheck"
+	"github.com/nishanths/predeclared/passes/predeclared"
+	"github.com/sivchari/containedctx"
+	"golang.org/x/tools/go/analysis"
+	"golang.org/x/tools/go/analysis/unitchecker"
+)
+
+func main() {
+	unitchecker.Main(
+		ignorable(containedctx.Analyzer),  // contexts in structs
+		ignorable(durationcheck.Analyzer), // two durations that are multiplied
+		ignorable(predeclared.Analyzer),   // names that shadow those of the language
+	)
+}
+
+// ignorable returns the analyser without what comments silence.
+func ignorable(a *analysis.Analyzer) *analysis.Analyzer {
+	quiet := *a
+	quiet.Run = func(pass *analysis.Pass) (any, error) {
+		ignored := ignoredLines(pass, a.Name)
+		filtered := *pass
+		filtered.Report = func(d analysis.Diagnostic) {
+			at := pass.Fset.Position(d.Pos)
+			if !slices.Contains(ignored[at.Filename], at.Line) {
+				pass.Report(d)
+			}
+		}
+		return a.Run(&filtered)
+	}
+	return &quiet
+}
+
+// ignoredLines returns the lines of each file that comments silence.
+func ignoredLines(pass *analysis.Pass, name string) map[string][]int {
+	lines := map[string][]int{}
+	for _, file := range pass.Files {
+		for _, group := range file.Comments {
+			for _, comment := range group.List {
+				if isIgnore(comment, name) {
+					at := pass.Fset.Position(comment.Pos())
+					lines[at.Filename] = append(lines[at.Filename], at.Line, at.Line+1)
+				}
+			}
+		}
+	}
+	return lines
+}
+
+// isIgnore says whether a comment silences the analyser and gives a reason.
+func isIgnore(comment *ast.Comment, name string) bool {
+	rest, found := strings.CutPrefix(comment.Text, "//lint:ignore "+name+" ")
+	return found && strings.TrimSpace(rest) != ""
+}
