@@ -20,6 +20,11 @@ const mostPending = 16 << 20
 // Close waits for the disk. The Recorder starts one goroutine, which writes, and
 // Close ends and waits for it.
 type Recorder struct {
+	// Redact returns text without the secrets in it. It is applied to all lines
+	// but those of sent audio, which hold none. Set it before the Recorder is
+	// used; nil means that there are no secrets.
+	Redact func(text string) string
+
 	w     io.Writer
 	start time.Time
 	wake  chan struct{} // lines are pending
@@ -153,14 +158,30 @@ func (r *Recorder) record(e Entry) {
 		return
 	}
 	if r.missing > 0 {
-		_ = r.lines.Encode(Entry{Kind: KindGap, T: e.T, Lines: r.missing}) // entries always marshal
+		r.encode(Entry{Kind: KindGap, T: e.T, Lines: r.missing})
 		r.missing = 0
 	}
-	_ = r.lines.Encode(e)
+	r.encode(e)
 	select {
 	case r.wake <- struct{}{}:
 	default: // the writer is awake
 	}
+}
+
+// encode appends a line to what is pending.
+func (r *Recorder) encode(e Entry) {
+	redacts := r.Redact != nil && (e.Kind != KindOut || e.Error != "") && e.Kind != KindChunk && e.Kind != KindInput
+	if redacts && len(e.Data) > 0 {
+		e.Data = []byte(r.Redact(string(e.Data)))
+	}
+	begin := r.pending.Len()
+	_ = r.lines.Encode(e) // entries always marshal
+	if !redacts {
+		return
+	}
+	line := r.Redact(string(r.pending.Bytes()[begin:]))
+	r.pending.Truncate(begin)
+	r.pending.WriteString(line)
 }
 
 // write writes pending lines at once, so that little is missing if the process is

@@ -37,8 +37,9 @@
 // A file may hold several traces, one after the other. Fields that are 0, empty
 // or false may be missing. A reader must skip kinds and fields it does not know.
 //
-// A trace contains all audio that was sent. It contains no keys: messages have
-// none, and addresses in error texts are cut before their query.
+// A trace contains all audio that was sent. It contains no keys: Recorder.Redact
+// removes those that are known, and addresses in error texts are cut before their
+// query.
 package trace
 
 import (

@@ -3,6 +3,7 @@ package trace
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"io"
@@ -18,6 +19,7 @@ import (
 	"go.uber.org/goleak"
 
 	"echocast/echo"
+	"echocast/internal/redact"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -290,5 +292,37 @@ func TestKilled(t *testing.T) {
 	sessions, err := Sessions(file)
 	if err != nil || len(sessions) != 1 || !sessions[0].Cut || len(sessions[0].Chunks) < 50 {
 		t.Errorf("%d sessions, %v", len(sessions), err)
+	}
+}
+
+// A secret that the other side repeats, in a message or an error, is not
+// recorded; what was sent stays as it was.
+func TestRecorderRedacts(t *testing.T) {
+	var file bytes.Buffer
+	rec := NewRecorder(&file, "")
+	rec.Redact = redact.New("hunter2&more").Text
+	conn := rec.Conn(&still{in: [][]byte{[]byte(`{"event_type":"x","said":"hunter2&more"}`), []byte("not json: hunter2&more")}})
+	if err := conn.Send(t.Context(), []byte(`{"text":"hunter2"}`)); err != nil {
+		t.Fatal(err)
+	}
+	_, _ = conn.Receive(t.Context())
+	_, _ = conn.Receive(t.Context())
+	rec.Observe(echo.Moment{Kind: echo.MomentLost, Text: "refused: Bearer hunter2\u0026more"})
+	rec.Observe(echo.Moment{Kind: echo.MomentReceipt, Receipt: &echo.Receipt{Error: "key=hunter2%26more"}})
+	if err := rec.Close(); err != nil {
+		t.Fatal(err)
+	}
+	got := file.String()
+	if strings.Contains(strings.Replace(got, `{"text":"hunter2"}`, "", 1), "hunter2") || strings.Count(got, redact.Mark) != 3 {
+		t.Errorf("the trace is\n%s", got)
+	}
+	n := 0
+	for _, err := range Read(strings.NewReader(got)) {
+		if n++; err != nil {
+			t.Errorf("line %d: %v", n, err)
+		}
+	}
+	if data := base64.StdEncoding.EncodeToString([]byte("hunter2&more")); strings.Contains(got, data[4:12]) {
+		t.Errorf("the secret is there in base64:\n%s", got)
 	}
 }

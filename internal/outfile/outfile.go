@@ -15,10 +15,50 @@ import (
 // private is the mode of a new file: only its owner can read it.
 const private = 0o600
 
+// ErrInUse means that another process, or this one, writes the file.
+var ErrInUse = errors.New("it is being written by another process")
+
 // Create opens a file for writing and empties it. A new file is private; an
-// existing one keeps its mode.
+// existing one keeps its mode. The file is locked until it is closed, where the
+// system has such locks: Create returns ErrInUse for a locked file and leaves it
+// as it is.
 func Create(name string) (*os.File, error) {
-	return os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_TRUNC, private)
+	file, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, private)
+	if err != nil {
+		return nil, err
+	}
+	if err := empty(file); err != nil {
+		_ = file.Close() // nothing was written
+		return nil, err
+	}
+	return file, nil
+}
+
+func empty(file *os.File) error {
+	info, err := file.Stat()
+	if err != nil || !info.Mode().IsRegular() {
+		return err // a device has nothing to empty
+	}
+	if err := lock(file); err != nil {
+		return err
+	}
+	return file.Truncate(0)
+}
+
+// Check returns an error if Create would fail, and changes nothing.
+func Check(name string) error {
+	file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, private)
+	if err == nil {
+		return errors.Join(file.Close(), os.Remove(name))
+	}
+	if !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	if file, err = os.OpenFile(name, os.O_WRONLY, 0); err != nil {
+		return err
+	}
+	defer file.Close()
+	return lock(file)
 }
 
 // mostNumbers is how many names CreateNumbered tries.

@@ -1,6 +1,7 @@
 package outfile
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -29,6 +30,53 @@ func TestCreateIsPrivate(t *testing.T) {
 		if err != nil || info.Mode().Perm() != mode || info.Size() != 0 {
 			t.Errorf("%s has mode %v and %d bytes, want %v and none", name, info.Mode(), info.Size(), mode)
 		}
+	}
+}
+
+func TestFileHasOneWriter(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows has no such locks")
+	}
+	name := filepath.Join(t.TempDir(), "trace")
+	first, err := Create(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := first.WriteString("precious"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Create(name); !errors.Is(err, ErrInUse) {
+		t.Errorf("a second writer gets %v", err)
+	}
+	if err := Check(name); !errors.Is(err, ErrInUse) {
+		t.Errorf("the check of a file in use says %v", err)
+	}
+	if kept, err := os.ReadFile(name); err != nil || string(kept) != "precious" {
+		t.Errorf("the file holds %q, %v", kept, err)
+	}
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := Check(name); err != nil {
+		t.Errorf("the check of a closed file says %v", err)
+	}
+	if kept, err := os.ReadFile(name); err != nil || string(kept) != "precious" {
+		t.Errorf("the check left %q, %v", kept, err)
+	}
+}
+
+func TestCheckLeavesNothing(t *testing.T) {
+	folder := t.TempDir()
+	if err := Check(filepath.Join(folder, "new")); err != nil {
+		t.Error(err)
+	}
+	for _, name := range []string{filepath.Join(folder, "none", "x"), folder, ""} {
+		if err := Check(name); err == nil {
+			t.Errorf("the check of %q succeeds", name)
+		}
+	}
+	if entries, err := os.ReadDir(folder); err != nil || len(entries) != 0 {
+		t.Errorf("the checks left %v, %v", entries, err)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 // FirstLine returns the first line of a text.
@@ -19,21 +20,33 @@ func FirstLine(text string) string {
 // OneLine returns a text in one printable line, its white space as single spaces.
 func OneLine(text string) string { return Printable(strings.Join(strings.Fields(text), " ")) }
 
-// Printable returns a text that is safe for a terminal: control characters, which
-// a file name or a message from a room may hold, are written as escapes.
+// Printable returns a text that is safe for a terminal. It writes as escapes what
+// a file name or a message from a room may hold to mislead the reader: control
+// characters, bytes that are not UTF-8, and characters that are invisible or turn
+// the direction of text around.
 func Printable(text string) string {
-	if strings.IndexFunc(text, unicode.IsControl) < 0 {
+	if utf8.ValidString(text) && strings.IndexFunc(text, isUnsafe) < 0 {
 		return text
 	}
 	var b strings.Builder
-	for _, c := range text {
-		if unicode.IsControl(c) {
-			fmt.Fprintf(&b, "\\x%02x", c)
-		} else {
+	for i, c := range text {
+		switch {
+		case c == utf8.RuneError && !strings.HasPrefix(text[i:], "\uFFFD"):
+			fmt.Fprintf(&b, "\\x%02x", text[i])
+		case !isUnsafe(c):
 			b.WriteRune(c)
+		case c <= 0xff:
+			fmt.Fprintf(&b, "\\x%02x", c)
+		default:
+			fmt.Fprintf(&b, "\\u%04x", c)
 		}
 	}
 	return b.String()
+}
+
+// isUnsafe reports whether a terminal could act on a character, or hide it.
+func isUnsafe(c rune) bool {
+	return unicode.IsControl(c) || unicode.In(c, unicode.Cf, unicode.Zl, unicode.Zp)
 }
 
 // Count returns a number with its noun, such as "1 message" or "2 messages".
