@@ -108,7 +108,7 @@ func skipFLACBlocks(r *bufio.Reader, last bool) error {
 		}
 		last = head[0]&0x80 != 0
 		size := int64(binary.BigEndian.Uint32(head[:]) & 0xFFFFFF)
-		if passed += size; passed > maxHeaderBytes {
+		if passed += int64(len(head)) + size; passed > maxHeaderBytes {
 			return fmt.Errorf("%w: more than %d MB of FLAC metadata", ErrFormat, maxHeaderBytes>>20)
 		}
 		if err := skip(r, size); err != nil {

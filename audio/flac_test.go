@@ -331,6 +331,34 @@ func TestFLACKeepsPaceWithAPipe(t *testing.T) {
 	}
 }
 
+// flacConstant is a frame of 32768 equal samples.
+func flacConstant(number uint64) []byte {
+	w := &bitWriter{}
+	w.write(0xFFF8, 16)
+	w.write(0x77, 8) // 16 bits of block size, 24 kHz
+	w.write(0x08, 8) // mono, 16 bits
+	w.b = append(w.b, string(rune(number))...)
+	w.write(32767, 16)
+	w.write(crc(w.b, 8, 0x07), 8)
+	w.write(0, 24) // constant: 8 bits of kind, 16 of sample
+	w.write(crc(w.b, 16, 0x8005), 16)
+	return w.b
+}
+
+// A little file that holds an hour is said whole, with a warning.
+func TestExtremeCompression(t *testing.T) {
+	for frames, want := range map[int]int{600: 1, 40: 0} {
+		file := flacHeader(audio.Format{Rate: 24000, Channels: 1}, 16, 0)
+		for number := range frames {
+			file = append(file, flacConstant(uint64(number))...)
+		}
+		got, in, err := decode(t, bytes.NewReader(file), nil)
+		if err != nil || len(got) != frames*32768 || len(in.Warnings()) != want {
+			t.Errorf("%d bytes: %d samples, %v, %q", len(file), len(got), err, in.Warnings())
+		}
+	}
+}
+
 // A header may claim what it likes: room is made for one frame at most.
 func TestFLACAllocatesNothingOnItsWord(t *testing.T) {
 	file := flacHeader(audio.Format{Rate: 24000, Channels: 8}, 24, 1<<36-1)

@@ -67,8 +67,9 @@ var jsonShapes = []JSONOptions{
 const (
 	maxHeldAudio  = 256 << 10 // decoded bytes before it is passed on unfinished
 	maxJSONDepth  = 64
-	maxJSONText   = 2 << 10 // of a key, or of a value that is looked at
-	maxFieldNames = 8       // in a refusal
+	maxNotedDepth = 8   // of a value that is looked at
+	maxJSONText   = 512 // bytes of a key, or of a value that is looked at
+	maxFieldNames = 8   // in a refusal
 )
 
 // jsonDecoder is a decoder of the audio in JSON objects.
@@ -230,8 +231,13 @@ func (s *jsonAudio) step() error {
 		return s.piece(token)
 	case jsonScalar:
 		s.note(token)
+		if string(token.text) != "null" {
+			s.notText()
+		}
 	case jsonOpen:
-		s.event.failure.open(s.json.path())
+		if s.json.depth() <= maxNotedDepth {
+			s.event.failure.open(s.json.path())
+		}
 		s.notText()
 	case jsonEnd:
 		return s.endEvent()
@@ -246,6 +252,9 @@ func (s *jsonAudio) isSummary(name string) bool {
 
 // note takes account of a value that is no text with audio.
 func (s *jsonAudio) note(token jsonToken) {
+	if s.json.depth() > maxNotedDepth {
+		return
+	}
 	path := s.json.path()
 	if path == "type" && token.isText {
 		s.event.kind = string(token.text)
@@ -253,9 +262,6 @@ func (s *jsonAudio) note(token jsonToken) {
 	s.event.failure.note(path, token)
 	if token.isText && len(s.texts) < maxFieldNames && !slices.ContainsFunc(s.texts, func(text string) bool { return strings.HasPrefix(text, path+": ") }) {
 		s.texts = append(s.texts, path+": "+string(token.text[:min(len(token.text), maxQuoted)]))
-	}
-	if !token.isText && string(token.text) != "null" {
-		s.notText()
 	}
 }
 

@@ -30,8 +30,9 @@ const (
 	minMPEGFrame = 24
 )
 
-// maxMainDataBegin is the largest value of the 9-bit field main_data_begin of a
-// layer III frame: how far before the frame its main data begins.
+// maxMainDataBegin is the largest value of the field main_data_begin of a layer
+// III frame, of 9 bits or in MPEG-2 of 8: how far before the frame its main data
+// begins.
 const maxMainDataBegin = 511
 
 // mpegVersion is the version field of a frame header.
@@ -152,6 +153,17 @@ func (h mpegHeader) length() int {
 	return slots * slot
 }
 
+// isShort reports whether the frame has no room for its own side information. No
+// encoder makes such frames.
+func (h mpegHeader) isShort() bool {
+	const checksum = 2
+	least := xingOffset(h)
+	if h.Checked {
+		least += checksum
+	}
+	return h.Layer == 3 && h.length() < least
+}
+
 // format is the format of the decoded samples.
 func (h mpegHeader) format() Format { return Format{Rate: h.Rate, Channels: h.Channels} }
 
@@ -173,7 +185,7 @@ func (h mpegHeader) follower(head []byte) (mpegHeader, bool) {
 		ok = ok && h.Free > 0
 		next.Free = h.Free
 	}
-	return next, ok && next.sameStream(h)
+	return next, ok && next.sameStream(h) && !next.isShort()
 }
 
 // decoderDelay is what a layer III decoder adds in front: 528 samples of its

@@ -64,10 +64,13 @@ func (e *formatChangeError) Error() string {
 
 // start skips what stands before the first frame.
 func (f *mpegFrames) start() error {
-	for {
+	for passed := 0; ; {
 		size, ok := f.id3Length(0)
 		if !ok {
 			break
+		}
+		if passed += size; passed > maxHeaderBytes {
+			return fmt.Errorf("%w: mp3: more than %d MB of ID3v2 tags", ErrFormat, maxHeaderBytes>>20)
 		}
 		if got := f.discard(size); got < size && f.err == nil {
 			return fmt.Errorf("%w: mp3: an ID3v2 tag claims %d bytes, the input ends after %d", ErrFormat, size, got)
@@ -118,8 +121,9 @@ func (f *mpegFrames) next() (mpegHeader, []byte, error) {
 // claims does not count here: it could swallow all that follows.
 func (f *mpegFrames) resync() (mpegHeader, error) {
 	tag := isTag(f.peek(0, mpegHeaderLength))
-	for {
+	for passed := 0; ; {
 		at, h, found := f.search(0, mpegWindow)
+		passed += at
 		if f.discard(at); !tag && (found || at >= mpegHeaderLength) {
 			f.skipped += int64(at)
 		}
@@ -128,7 +132,7 @@ func (f *mpegFrames) resync() (mpegHeader, error) {
 			return h, nil
 		case found:
 			return h, &formatChangeError{to: h}
-		case at < mpegWindow:
+		case at < mpegWindow, passed > maxHeaderBytes: // an endless input of something else ends here
 			return h, f.end()
 		}
 	}
@@ -172,7 +176,7 @@ func (f *mpegFrames) headerAt(at int, head []byte, first bool) (mpegHeader, bool
 	}
 	h, ok := parseFreeHeader(head)
 	if !ok || h.Bitrate > 0 {
-		return h, ok
+		return h, ok && !h.isShort()
 	}
 	if first && f.stream == (mpegHeader{}) {
 		h.Free = f.freeLength(at, h)
@@ -188,7 +192,7 @@ func (f *mpegFrames) freeLength(at int, h mpegHeader) int {
 	ahead := f.peek(at, maxMPEGFrame+mpegHeaderLength)
 	for length := minMPEGFrame; length+mpegHeaderLength <= len(ahead); length++ {
 		h.Free = length - slot
-		if _, ok := h.follower(ahead[length:]); ok && f.confirm(at, h, framesExpected+1) {
+		if _, ok := h.follower(ahead[length:]); ok && !h.isShort() && f.confirm(at, h, framesExpected+1) {
 			return h.Free
 		}
 	}

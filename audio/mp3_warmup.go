@@ -27,9 +27,12 @@ type warmUpFrame struct {
 const (
 	warmUpSettled = 3
 	warmUpPeriod  = 8
-	// maxWarmUp is how many frames may gather before those that nothing needs
+	// maxGathered is how many frames may gather before those that nothing needs
 	// any more are dropped.
-	maxWarmUp = 64
+	maxGathered = 64
+	// maxWarmUp bounds the frames that are kept for their main data: one byte of
+	// each is enough. Frames without any are of no use.
+	maxWarmUp = maxMainDataBegin
 )
 
 // restart forgets the frames: another stream begins.
@@ -46,7 +49,7 @@ func (w *warmUp) take(coded codedFrame) {
 
 // add takes the next frame.
 func (w *warmUp) add(h mpegHeader, frame []byte) {
-	if len(w.frames) >= maxWarmUp {
+	if len(w.frames) >= maxGathered {
 		w.drop()
 	}
 	own := maxMainDataBegin // layers I and II refer to nothing
@@ -71,7 +74,7 @@ func (w *warmUp) drop() {
 // first is the index of the first frame that is needed.
 func (w *warmUp) first() int {
 	first, main := w.settled(), 0
-	for first > 0 && main < maxMainDataBegin {
+	for least := max(0, first-maxWarmUp); first > least && main < maxMainDataBegin; {
 		first--
 		main += w.frames[first].own
 	}

@@ -71,6 +71,7 @@ type oggPages struct {
 	packets  [oggMaxSegments]oggPacket
 	pending  []byte // what is kept of a packet that goes on
 	size     int64  // the length it has so far
+	idle     int64  // bytes of pages since a packet ended
 	lost     bool   // the begin of the packet that goes on is missing
 	joined   []byte // the packet that ended on page and began before it
 	room     [oggHeaderLength + oggMaxSegments + oggMaxBody]byte
@@ -251,6 +252,12 @@ func (s *oggPages) split() error {
 	s.keep(s.page.body[begin:end])
 	if s.size > maxHeaderBytes {
 		return fmt.Errorf("%w: a packet of the Ogg stream is longer than %d MB", ErrFormat, maxHeaderBytes>>20)
+	}
+	if s.idle += int64(oggHeaderLength + len(s.page.sizes) + len(s.page.body)); len(s.page.packets) > 0 || s.size > 0 {
+		s.idle = 0
+	}
+	if s.idle > maxHeaderBytes {
+		return fmt.Errorf("%w: no packet in %d MB of the Ogg stream", ErrFormat, maxHeaderBytes>>20)
 	}
 	return nil
 }

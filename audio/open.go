@@ -8,7 +8,9 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -56,6 +58,7 @@ func (e *InputError) Unwrap() error { return e.Err }
 // Input is one opened input: a Source that also says what it was found to be.
 type Input struct {
 	dec    decoder
+	bytes  *strictEnd // of the input
 	format Format
 	frames int64
 	err    error
@@ -94,7 +97,8 @@ func Open(r io.Reader, opts *Options) (*Input, error) {
 		options = *opts
 	}
 	options.decoders = decodersFor(r)
-	dec, err := open(bufio.NewReaderSize(strictEnd{r}, sniffRoom), options)
+	bytes := &strictEnd{r: r}
+	dec, err := open(bufio.NewReaderSize(bytes, sniffRoom), options)
 	if err != nil {
 		return nil, err
 	}
@@ -103,7 +107,7 @@ func Open(r io.Reader, opts *Options) (*Input, error) {
 		_ = dec.Close() // the format error says more
 		return nil, err
 	}
-	return &Input{dec: dec, format: format}, nil
+	return &Input{dec: dec, bytes: bytes, format: format}, nil
 }
 
 // decodersFor is how many decoders may work on r at once: one on each processor
@@ -261,10 +265,14 @@ func openMP3Decoder(r *bufio.Reader, decoders int) (decoder, error) {
 // strictEnd takes nothing for the end but io.EOF itself, as the contract of
 // io.Reader has it: an error that merely wraps it, such as that of a connection
 // that broke, is a broken input.
-type strictEnd struct{ r io.Reader }
+type strictEnd struct {
+	r    io.Reader
+	read atomic.Int64 // bytes
+}
 
-func (s strictEnd) Read(p []byte) (int, error) {
+func (s *strictEnd) Read(p []byte) (int, error) {
 	n, err := s.r.Read(p)
+	s.read.Add(int64(n))
 	if err != io.EOF && errors.Is(err, io.EOF) {
 		err = brokenEnd{err}
 	}
@@ -285,7 +293,21 @@ func (in *Input) Info() Info { return in.dec.Info() }
 // Warnings are one-line remarks on what was odd and harmless, such as a header
 // that claims more than there is. They are complete once ReadSamples has
 // returned an error.
-func (in *Input) Warnings() []string { return in.dec.Warnings() }
+func (in *Input) Warnings() []string {
+	all := in.dec.Warnings()
+	if read, length := in.bytes.read.Load(), in.format.Duration(in.frames); isExtreme(read, length) {
+		all = append(slices.Clone(all), fmt.Sprintf("%s hold %v of sound, far more than speech takes: is it the right file?", plural(int(read), "byte"), length.Round(time.Second)))
+	}
+	return all
+}
+
+// isExtreme reports whether so few bytes hold so much sound that it is more
+// likely to be an attack, or nothing but silence, than speech. Speech takes some
+// 500 bytes a second at least.
+func isExtreme(bytes int64, length time.Duration) bool {
+	const shortest, bytesASecond = time.Minute, 20
+	return length > shortest && float64(bytes) < bytesASecond*length.Seconds()
+}
 
 // LFE is the channel that carries low-frequency effects, the ".1" of 5.1,
 // counted from 0, or -1 where the header names none.
