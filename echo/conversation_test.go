@@ -289,12 +289,13 @@ func (r *rooms) redial(context.Context) (Stage, error) {
 
 func TestLossPolicies(t *testing.T) {
 	for policy, want := range map[ReconnectPolicy]struct {
-		err     error
-		samples int // in the second room
+		err    error
+		fewest int // samples in the second room
+		most   int
 	}{
-		ReconnectAbandon: {ErrLost, 0},
-		ReconnectRestart: {nil, 10 * testRate},
-		ReconnectResume:  {nil, 10*testRate - 2975*testRate/1000},
+		ReconnectAbandon: {ErrLost, 0, 0},
+		ReconnectRestart: {nil, 10 * testRate, 10 * testRate},
+		ReconnectResume:  {nil, 10*testRate - 2900*testRate/1000, 10*testRate - 2100*testRate/1000},
 	} {
 		t.Run(string(policy), func(t *testing.T) {
 			dial := &rooms{fail: 2}
@@ -305,6 +306,7 @@ func TestLossPolicies(t *testing.T) {
 				second.polite(sameID)
 				dial.next = []*room{second}
 				r.polite(sameID)
+				r.beats()
 				time.AfterFunc(3*time.Second, r.hangUp)
 				feed := NewFeed(silence(10), FeedOptions{Keep: 20 * time.Second})
 				defer feed.Close()
@@ -315,8 +317,8 @@ func TestLossPolicies(t *testing.T) {
 				if receipts[0].Outcome != Failed || receipts[0].SpokenBy != ByClock || receipts[0].SpokenSeconds != 2.975 {
 					t.Errorf("the receipt of the loss: %+v", receipts[0])
 				}
-				if _, samples := said(second); want.samples > 0 && (len(samples) != 1 || samples[0] != want.samples) {
-					t.Errorf("the second room heard %v samples, want %d", samples, want.samples)
+				if _, samples := said(second); want.most > 0 && (len(samples) != 1 || samples[0] < want.fewest || samples[0] > want.most) {
+					t.Errorf("the second room heard %v samples, want %d to %d", samples, want.fewest, want.most)
 				}
 				if want.err == nil && (receipt.Outcome != Finished || receipt.Resumes != receipts[0].InferenceID) {
 					t.Errorf("%+v", receipt)
@@ -404,7 +406,7 @@ func TestALossIsMadeGoodWithoutTheReplica(t *testing.T) {
 // that gets further is.
 func TestLossesWithoutEnd(t *testing.T) {
 	for _, policy := range []ReconnectPolicy{ReconnectRestart, ReconnectResume} {
-		for at, want := range map[int]int{10: mostLosses, 60: 4} { // messages until it breaks; receipts
+		for at, ends := range map[int]bool{10: false, 60: true} { // messages until it breaks; whether it is said to its end
 			dial, receipts := &rooms{}, 0
 			options := &Options{OnLoss: policy, Redial: dial.redial, OnReceipt: func(Receipt) { receipts++ }}
 			inRoom(t, options, func(t *testing.T, r *room, s *Session) {
@@ -413,6 +415,9 @@ func TestLossesWithoutEnd(t *testing.T) {
 					play := r.hook
 					r.hook = func(m sentMessage) {
 						play(m)
+						if len(r.messages())%10 == 0 {
+							r.say(`{"message_type":"system","event_type":"system.pal_present"}`)
+						}
 						if len(r.messages()) == after {
 							r.hangUp()
 						}
@@ -431,7 +436,7 @@ func TestLossesWithoutEnd(t *testing.T) {
 				feed := NewFeed(silence(8), FeedOptions{Keep: 20 * time.Second})
 				defer feed.Close()
 				receipt, err := s.Speak(t.Context(), Speech{Samples: feed, Abort: feed.Abort})
-				if ends := want != mostLosses; ends != (err == nil) || receipts != want {
+				if ends != (err == nil) || !ends && receipts != mostLosses {
 					t.Errorf("%s, %d messages: %v, %d receipts, %+v", policy, at, err, receipts, receipt)
 				}
 			})
@@ -462,17 +467,14 @@ func (a *acknowledging) Unacknowledged() int { return a.waiting }
 
 func TestDelivery(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := &acknowledging{newRoom(), 0}
+		r := &acknowledging{newRoom(), 8000} // two messages and a part of a third
 		s, err := NewSession(NewMessages(r, "c1", 0), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer s.Close()
 		r.join()
-		time.AfterFunc(1500*time.Millisecond, func() {
-			r.waiting = 8000 // two messages and a part of a third
-			r.hangUp()
-		})
+		time.AfterFunc(1500*time.Millisecond, r.hangUp)
 		receipt, err := s.Speak(t.Context(), Speech{Samples: silence(10)})
 		if !errors.Is(err, ErrLost) || receipt.Delivery != Accepted || receipt.AcknowledgedSamples != receipt.Samples-3*testRate/20 {
 			t.Errorf("%v, %+v", err, receipt)

@@ -337,8 +337,8 @@ func (f *Feed) restart(at int64) {
 }
 
 // Rewind goes back to a position, in samples from the beginning of the
-// utterance, or to the silence nearest to it, and returns where that is. What is
-// no longer kept is an error. Position 0 is the beginning exactly.
+// utterance, or to the last silence before it, and returns where that is. It skips
+// nothing. What is no longer kept is an error. Position 0 is the beginning exactly.
 func (f *Feed) Rewind(position int64) (int64, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -347,7 +347,7 @@ func (f *Feed) Rewind(position int64) (int64, error) {
 		return 0, fmt.Errorf("echo: only the last %v are kept", durationOf(f.at-f.first, f.options.Rate).Round(time.Millisecond))
 	}
 	if position > 0 {
-		target = f.first + int64(nearestSilence(f.kept[:f.at-f.first], int(target-f.first), f.options.Rate))
+		target = f.first + int64(silenceBefore(f.kept[:f.at-f.first], int(target-f.first), f.options.Rate))
 	}
 	moved := target - f.base
 	f.restart(target)
@@ -358,17 +358,16 @@ func (f *Feed) Rewind(position int64) (int64, error) {
 // silenceLevel is what counts as silence between words: -46 dBFS.
 const silenceLevel = 0.005
 
-// nearestSilence is the middle of the 20 ms nearest to position, from a second
-// before it to a quarter after it, in which samples are silent; where there are
-// none, of the quietest.
-func nearestSilence(samples []float32, position, rate int) int {
+// silenceBefore is the middle of the last 20 ms in which samples are silent, in the
+// second before position; where there are none, of the quietest.
+func silenceBefore(samples []float32, position, rate int) int {
 	window := max(rate/50, 1)
-	from, to := max(position-rate, 0), min(position+rate/4, len(samples))
+	from, to := max(position-rate, 0), min(position+window-window/2, len(samples))
 	best, bestLevel := position, 2.0
 	for at := from; at+window <= to; at += window / 2 {
 		middle := at + window/2
 		level := max(meanSquare(samples[at:at+window]), silenceLevel*silenceLevel)
-		if level < bestLevel || level == bestLevel && distance(middle, position) < distance(best, position) {
+		if level < bestLevel || level == bestLevel {
 			best, bestLevel = middle, level
 		}
 	}
@@ -382,5 +381,3 @@ func meanSquare(samples []float32) float64 {
 	}
 	return sum / float64(len(samples))
 }
-
-func distance(a, b int) int { return max(a-b, b-a) }

@@ -169,6 +169,9 @@ func (s *Session) handle(event Event) Event {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	event.Stale = !s.news.IsNews(time.Now(), event)
+	if s.current != nil && s.current.stage == s.stage {
+		s.current.signOfLife(event)
+	}
 	s.keepBacklog(event)
 	for _, r := range s.readers {
 		r.add(event)
@@ -235,6 +238,7 @@ func (s *Session) handlePal(event Event) {
 	if event.Kind != StartedSpeaking && event.Kind != StoppedSpeaking {
 		return
 	}
+	s.tells = true
 	if s.current == nil || s.past.has(event.InferenceID) {
 		s.unmatched++
 		return

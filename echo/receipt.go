@@ -55,11 +55,23 @@ type Receipt struct {
 	// SpokenSeconds were heard, as SpokenBy says: ByEvent or ByClock.
 	SpokenSeconds float64 `json:"spoken_seconds"`
 	SpokenBy      string  `json:"spoken_by"`
+	// SpokenAtMost says that SpokenSeconds is an upper bound: the replica or the
+	// connection was lost, and may have been before that was known.
+	SpokenAtMost bool `json:"spoken_at_most,omitempty"`
+	// HeardSamples is a lower bound: at least so many of the samples were heard,
+	// from the first one on. Those after them are said again by an utterance
+	// that resumes this one. Nobody knows of more than they were heard.
+	HeardSamples int64 `json:"heard_samples"`
 	// Underruns is how often the replica ran out of audio, as UnderrunsBy
 	// says. By the clock it supposes a replica that plays once 100 ms are
 	// there.
 	Underruns   int    `json:"underruns"`
 	UnderrunsBy string `json:"underruns_by"`
+	// GapSeconds is how long the replica was silent between its start and its
+	// stop, as GapsBy says: ByEvent, where it took longer than what it said, or
+	// ByClock, where chunks came too late.
+	GapSeconds float64 `json:"gap_seconds"`
+	GapsBy     string  `json:"gaps_by,omitempty"`
 	// LeadSeconds is how far ahead of playout the replica was kept, on
 	// average, by the clock.
 	LeadSeconds float64 `json:"lead_seconds"`
@@ -93,12 +105,14 @@ type renderBuffer struct {
 	held      time.Duration // while it does not play
 	dry       time.Time     // when it runs out; zero while it does not play
 	underruns int
+	gaps      time.Duration // for which it had nothing to play
 }
 
 // add puts in d of audio at now.
 func (b *renderBuffer) add(now time.Time, d time.Duration) {
 	if !b.dry.IsZero() && now.After(b.dry) {
 		b.underruns++
+		b.gaps += now.Sub(b.dry)
 		b.dry, b.held = time.Time{}, 0
 	}
 	if !b.dry.IsZero() {

@@ -37,6 +37,7 @@ type Session struct {
 	current     *utterance // nil between utterances
 	past        idRing     // of the utterances before it
 	idsMatch    bool       // events carry a known form of our ids
+	tells       bool       // the replica has told of its speech
 	unmatched   int        // events of speech that belonged to no utterance
 	news        *EventFilter
 	readers     []*subscription

@@ -160,6 +160,20 @@ func (r *room) polite(rename func(string) string) {
 	}
 }
 
+// beats lets the replica tell twice a second that it is there, for half a minute.
+func (r *room) beats() {
+	go func() {
+		for range 60 {
+			select {
+			case <-time.After(500 * time.Millisecond):
+				r.say(`{"message_type":"system","event_type":"system.pal_present"}`)
+			case <-r.stop:
+				return
+			}
+		}
+	}()
+}
+
 func sameID(id string) string { return id }
 
 // silence is n samples, and then err.
@@ -221,7 +235,7 @@ func TestSpeak(t *testing.T) {
 				want := Receipt{
 					InferenceID: id, Source: "three seconds", Outcome: Finished, Samples: n, SentSeconds: 3.000708333,
 					Chunks: 61, Bytes: receipt.Bytes, FirstMessageSeconds: 0, FirstAudioSeconds: 0.1,
-					SpokenSeconds: 3.000708333, SpokenBy: ByEvent, UnderrunsBy: ByClock,
+					SpokenSeconds: 3.000708333, SpokenBy: ByEvent, HeardSamples: n, UnderrunsBy: ByClock, GapsBy: ByEvent,
 					LeadSeconds: receipt.LeadSeconds, Delivery: Heard, AcknowledgedSamples: -1,
 				}
 				if receipt != want {

@@ -26,7 +26,7 @@ type Speech struct {
 type Rewinder interface {
 	chunker.Source
 	// Rewind goes back to this position, in samples since the first one that
-	// was read for the last utterance, or to a silence near it, and returns
+	// was read for the last utterance, or to a silence before it, and returns
 	// where that is. Reads go on from there, and position 0 is now there.
 	Rewind(position int64) (int64, error)
 }
@@ -61,8 +61,9 @@ type content interface {
 	abort()
 	// describe adds to the receipt what the content knows.
 	describe(r *Receipt)
-	// rewind goes back to what was heard, or to the beginning.
-	rewind(heard time.Duration) error
+	// rewind goes back to the end of what was heard, in samples, or to the
+	// beginning.
+	rewind(heard int64) error
 }
 
 // script is the messages of one utterance, in order.
@@ -160,7 +161,7 @@ func (s *Session) open(ctx context.Context, u *utterance) error {
 	if s.rejoining {
 		return fmt.Errorf("%w again", ErrLost)
 	}
-	if err := u.begin(s.stage); err != nil {
+	if err := u.begin(s.stage, s.tells); err != nil {
 		return err
 	}
 	s.current = u
@@ -308,6 +309,7 @@ func (s *Session) finish(ctx context.Context, u *utterance, err error) error {
 	if why == complete || why == unverified {
 		return err
 	}
+	u.freeze()
 	u.cancel(err)
 	u.content.abort()
 	s.silence(ctx, u, err, todo)
@@ -349,7 +351,6 @@ func (s *Session) sendInterrupt(ctx context.Context, u *utterance, why error) bo
 	if gone {
 		return false
 	}
-	u.interrupting()
 	if s.acquire(ctx) != nil {
 		return false // the chunk before it is stuck
 	}
@@ -366,7 +367,7 @@ const longestUser = 30 * time.Second
 // prepareSequel prepares what follows an utterance that ended with err, or says
 // why nothing does.
 func (s *Session) prepareSequel(t *turn, c content, u *utterance, err error) error {
-	heard := time.Duration(u.receipt.SpokenSeconds * float64(time.Second))
+	heard := u.receipt.HeardSamples
 	next := s.options.sequel(u.life.End)
 	if t.ctx.Err() != nil || next == noSequel {
 		return err
@@ -376,7 +377,7 @@ func (s *Session) prepareSequel(t *turn, c content, u *utterance, err error) err
 	case afterQuiet:
 		failed = s.waitQuiet(t.ctx)
 	case fromStart, fromHeard:
-		if t.recordLoss(heard) {
+		if t.recordLoss(durationOf(heard, u.rate)) {
 			return err
 		}
 		failed = s.waitThere(t.ctx)
@@ -444,12 +445,12 @@ func (c *samples) describe(r *Receipt) {
 	}
 }
 
-func (c *samples) rewind(heard time.Duration) error {
+func (c *samples) rewind(heard int64) error {
 	source, ok := c.Samples.(Rewinder)
 	if !ok {
 		return errors.New("its source cannot go back")
 	}
-	_, err := source.Rewind(samplesOf(heard, c.options.Rate))
+	_, err := source.Rewind(heard)
 	return err
 }
 

@@ -67,7 +67,7 @@ func (c *words) begin(stage Stage, id string) (script, error) {
 
 func (c *words) describe(*Receipt) {}
 
-func (c *words) rewind(time.Duration) error { return errors.New("text cannot go back") }
+func (c *words) rewind(int64) error { return errors.New("text cannot go back") }
 
 // textScript is the messages of one utterance of text.
 type textScript struct {

@@ -28,21 +28,26 @@ type utterance struct {
 
 	finishing atomic.Bool // finish was called
 
-	mu      sync.Mutex
-	life    life
-	receipt Receipt
-	first   time.Time // when the first message was taken
-	render  renderBuffer
-	lead    time.Duration // the sum over all chunks except those that build it up
-	leads   int
-	route   route
-	played  time.Duration // by the clock, when we interrupted it; negative where we did not
-	saying  time.Duration // what the text so far may take to say
+	mu       sync.Mutex
+	life     life
+	receipt  Receipt
+	first    time.Time // when the first message was taken
+	render   renderBuffer
+	lead     time.Duration // the sum over all chunks except those that build it up
+	leads    int
+	route    route
+	played   time.Duration // by the clock, when it ended early; negative where it did not
+	evidence evidence
+	tells    bool          // the replica has told of its speech in this session
+	saying   time.Duration // what the text so far may take to say
 
-	started     time.Time // the first start
-	eventID     string    // the id in it
-	spoken      time.Duration
-	spokenKnown bool
+	started      time.Time // the first start
+	startEmitted time.Time // by the clock of the service; zero where it is not known
+	startEvents  int       // starts that came, after a stop each; 0 where none did
+	lastStop     time.Time // the replica's last word
+	eventID      string    // the id in the first start
+	spoken       time.Duration
+	spokenKnown  bool
 }
 
 func newUtterance(t *turn, c content, rate int, cancel context.CancelCauseFunc, earlier string) *utterance {
@@ -50,15 +55,16 @@ func newUtterance(t *turn, c content, rate int, cancel context.CancelCauseFunc, 
 	u := &utterance{
 		turn: t, content: c, id: id, forms: eventIDs(id), rate: rate, cancel: cancel,
 		final: make(chan struct{}), silent: make(chan struct{}), opened: time.Now(),
-		receipt: newReceipt(id, c.name()), played: -1,
+		receipt: newReceipt(id, c.name()), played: -1, evidence: evidence{acknowledged: -1},
 	}
 	u.receipt.Resumes = earlier
 	return u
 }
 
-// begin opens the utterance on a stage.
-func (u *utterance) begin(stage Stage) (err error) {
-	u.stage = stage
+// begin opens the utterance on a stage. tells says that the replica there has told
+// of its speech before.
+func (u *utterance) begin(stage Stage, tells bool) (err error) {
+	u.stage, u.tells = stage, tells
 	u.script, err = u.content.begin(stage, u.id)
 	return err
 }
@@ -137,6 +143,7 @@ func (u *utterance) sent(p part, size int) {
 	if p.last {
 		u.render.close(now)
 	}
+	u.checkAcknowledged(now)
 }
 
 // eventMatch is how an event belongs to an utterance.
@@ -167,7 +174,7 @@ func (u *utterance) follow(event Event, orderCounts bool) eventMatch {
 	}
 	if match == matchOrder && u.tooEarly(event) {
 		u.applyLocked(startNotOurs)
-		u.started, u.eventID = time.Time{}, ""
+		u.started, u.startEmitted, u.startEvents, u.eventID = time.Time{}, time.Time{}, 0, ""
 		return matchNone
 	}
 	u.stop(event)
@@ -178,9 +185,12 @@ func (u *utterance) start(event Event) {
 	if u.life.Voice.isFinal() {
 		return
 	}
+	if u.life.Voice != speaking {
+		u.startEvents++
+	}
 	u.applyLocked(replicaStarts)
 	if u.started.IsZero() {
-		u.started, u.eventID = time.Now(), event.InferenceID
+		u.started, u.startEmitted, u.eventID = time.Now(), event.Time, event.InferenceID
 	}
 }
 
@@ -199,6 +209,9 @@ func (u *utterance) stop(event Event) {
 	if event.Duration >= 0 {
 		u.spoken += event.Duration
 		u.spokenKnown = true
+	}
+	if todo&noteFinal != 0 {
+		u.lastStop = time.Now()
 	}
 	if todo&haltSource != 0 {
 		u.cancel(ErrInterrupted)
@@ -237,18 +250,6 @@ func (u *utterance) match(event Event, orderCounts bool) eventMatch {
 		return matchOrder
 	}
 	return matchNone
-}
-
-// interrupting notes what the replica has played by now, since it is about to be
-// told to stop.
-func (u *utterance) interrupting() {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.played = u.playedByClock()
-}
-
-func (u *utterance) playedByClock() time.Duration {
-	return max(durationOf(u.receipt.Samples, u.rate)-u.render.ahead(time.Now()), 0)
 }
 
 // allIDs are the ids that its events may carry.
@@ -301,7 +302,6 @@ func (u *utterance) settle(err error) *Receipt {
 	defer u.mu.Unlock()
 	r := &u.receipt
 	r.SentSeconds = durationOf(r.Samples, u.rate).Seconds()
-	r.Underruns, r.UnderrunsBy = u.render.underruns, ByClock
 	if !u.first.IsZero() {
 		r.FirstMessageSeconds = u.first.Sub(u.opened).Seconds()
 	}
@@ -311,8 +311,9 @@ func (u *utterance) settle(err error) *Receipt {
 	if u.leads > 0 {
 		r.LeadSeconds = (u.lead / time.Duration(u.leads)).Seconds()
 	}
+	u.settleHeard()
+	u.settleGaps()
 	u.settleDelivery()
-	r.SpokenSeconds, r.SpokenBy = u.spokenBest()
 	r.Outcome = u.life.outcome()
 	if err != nil {
 		r.Error = err.Error()
@@ -327,25 +328,10 @@ func (u *utterance) settleDelivery() {
 		return
 	}
 	r.Delivery = Accepted
-	if stage, ok := u.stage.(Acknowledger); ok {
-		if waiting := stage.Unacknowledged(); waiting >= 0 {
-			r.AcknowledgedSamples = u.route.before(r.Bytes - int64(waiting))
-		}
-	}
 	switch {
 	case u.life.Voice.isFinal():
 		r.Delivery = Heard
 	case r.AcknowledgedSamples == r.Samples:
 		r.Delivery = Acknowledged
 	}
-}
-
-func (u *utterance) spokenBest() (float64, string) {
-	switch {
-	case u.spokenKnown && u.life.Voice.isFinal():
-		return u.spoken.Seconds(), ByEvent
-	case u.played >= 0:
-		return u.played.Seconds(), ByClock
-	}
-	return u.playedByClock().Seconds(), ByClock
 }

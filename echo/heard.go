@@ -1,0 +1,158 @@
+package echo
+
+import "time"
+
+// evidenceMargin is left out of what was heard by the last sign of life, which may
+// have been late; and the replica's frames are 40 ms long.
+const evidenceMargin = 200 * time.Millisecond
+
+// evidence bounds what the replica has played from below. It grows with each sign
+// of life: an event, or an acknowledgement by the peer's transport. What the clock
+// says since the last of them proves nothing: the peer may have been lost.
+type evidence struct {
+	acknowledged int64         // samples; negative where the connection cannot tell
+	beforeCheck  time.Duration // what the clock said when acknowledgements were last looked at
+	heard        time.Duration // at least
+}
+
+// raise notes that the peer was alive when the clock had played so much.
+func (e *evidence) raise(played time.Duration, rate int) {
+	if e.acknowledged >= 0 {
+		played = min(played, durationOf(e.acknowledged, rate))
+	}
+	e.heard = max(e.heard, played)
+}
+
+// checkAcknowledged looks at what the peer's transport has. New acknowledgements
+// prove that it was alive at some time after the last check.
+func (u *utterance) checkAcknowledged(now time.Time) {
+	stage, ok := u.stage.(Acknowledger)
+	if !ok {
+		return
+	}
+	waiting := stage.Unacknowledged()
+	if waiting < 0 {
+		return
+	}
+	before := u.evidence.acknowledged
+	u.evidence.acknowledged = max(before, u.route.before(u.receipt.Bytes-int64(waiting)))
+	if u.evidence.acknowledged > before {
+		u.evidence.raise(u.evidence.beforeCheck, u.rate)
+	}
+	u.evidence.beforeCheck = u.playedSurely(now, time.Time{})
+}
+
+// signOfLife notes an event of the replica.
+func (u *utterance) signOfLife(event Event) {
+	if event.Role != RolePal || event.Kind == KindLeft || event.Kind == KindParticipantLeft {
+		return
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.life.Sent == nothingSent || u.life.End != stillOpen {
+		return
+	}
+	now := time.Now()
+	u.checkAcknowledged(now)
+	u.evidence.raise(u.playedSurely(now, event.Time), u.rate)
+}
+
+// playedSurely is what the replica has played at now, if it was alive: by the
+// clock, and no more than there was time since its start, also by the clock of the
+// service where that is known. A replica whose start has not come has played
+// nothing, unless it is one that tells nothing.
+func (u *utterance) playedSurely(now, emitted time.Time) time.Duration {
+	played := u.playedByClock(now)
+	switch {
+	case !u.started.IsZero():
+		played = min(played, now.Sub(u.started))
+		if !emitted.IsZero() && !u.startEmitted.IsZero() {
+			played = min(played, emitted.Sub(u.startEmitted))
+		}
+	case u.tells || now.Sub(u.first) < firstEventTime:
+		return 0
+	default: // nobody says when it began
+		played -= evidenceMargin
+	}
+	return max(played, 0)
+}
+
+// playedByClock is what the replica has played at now, as the estimate of its
+// buffer goes, and no more than its transport has acknowledged.
+func (u *utterance) playedByClock(now time.Time) time.Duration {
+	played := durationOf(u.receipt.Samples, u.rate) - u.render.ahead(now)
+	if u.evidence.acknowledged >= 0 {
+		played = min(played, durationOf(u.evidence.acknowledged, u.rate))
+	}
+	return max(played, 0)
+}
+
+// freeze notes what the replica has played when the utterance ends early. The
+// clock does not count what comes after. It proves what was heard only where the
+// stage plays the audio itself: any other replica may be gone already.
+func (u *utterance) freeze() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	now := time.Now()
+	u.checkAcknowledged(now)
+	u.played = u.playedByClock(now)
+	if _, plays := u.stage.(PlaybackWaiter); plays && u.life.End != lost {
+		u.evidence.raise(u.playedSurely(now, time.Time{}), u.rate)
+	}
+}
+
+// settleHeard writes how much was spoken at most, and heard at least.
+func (u *utterance) settleHeard() {
+	r := &u.receipt
+	now := time.Now()
+	u.checkAcknowledged(now)
+	r.AcknowledgedSamples = u.evidence.acknowledged
+	if r.Chunks == 0 {
+		r.AcknowledgedSamples = -1
+	}
+	isByEvent := u.spokenKnown && u.life.Voice.isFinal()
+	switch {
+	case isByEvent:
+		r.SpokenSeconds, r.SpokenBy = u.spoken.Seconds(), ByEvent
+	case u.played >= 0:
+		r.SpokenSeconds, r.SpokenBy = u.played.Seconds(), ByClock
+	default:
+		r.SpokenSeconds, r.SpokenBy = u.playedByClock(now).Seconds(), ByClock
+	}
+	r.SpokenAtMost = !isByEvent && u.life.End == lost
+	heard := max(u.evidence.heard-evidenceMargin, u.spoken)
+	switch {
+	case u.life.outcome() == Finished:
+		r.HeardSamples = r.Samples
+		return
+	case isByEvent:
+		heard = u.spoken
+	}
+	r.HeardSamples = min(samplesOf(max(heard, 0), u.rate), r.Samples)
+}
+
+// leastGap is the silence below which the time from start to stop says nothing:
+// events are not that punctual.
+const leastGap = 200 * time.Millisecond
+
+// settleGaps writes how often and how long the replica had nothing to play.
+func (u *utterance) settleGaps() {
+	r := &u.receipt
+	r.Underruns, r.UnderrunsBy = u.render.underruns, ByClock
+	r.GapSeconds, r.GapsBy = u.render.gaps.Seconds(), ByClock
+	if u.startEvents == 0 || u.lastStop.IsZero() || !u.spokenKnown {
+		return
+	}
+	gap := u.lastStop.Sub(u.started) - u.spoken
+	if gap < leastGap {
+		gap = 0
+	}
+	r.GapSeconds, r.GapsBy = gap.Seconds(), ByEvent
+	underruns := u.startEvents - 1
+	if gap > 0 {
+		underruns = max(underruns, 1)
+	}
+	if underruns > r.Underruns {
+		r.Underruns, r.UnderrunsBy = underruns, ByEvent
+	}
+}
