@@ -1,6 +1,7 @@
 package echo
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"time"
@@ -16,6 +17,9 @@ type Limits struct {
 	ConversationID string
 	// MaxChunk is the longest playing time of one chunk.
 	MaxChunk time.Duration
+	// Chunk is the playing time of one chunk where Options.Chunk does not say.
+	// 0: DefaultChunk, longer where Interval asks for it.
+	Chunk time.Duration
 	// FirstChunk is the playing time of an utterance's first chunk. Those that
 	// follow double in length up to the chunk length. 0: all are equally long.
 	FirstChunk time.Duration
@@ -74,7 +78,7 @@ func (o *Options) ChunkSamples(limits Limits) (int, error) {
 func (l Limits) chunkSamples(chunk time.Duration, rate int) (int, error) {
 	want := samplesIn(chunk, rate)
 	if chunk == 0 {
-		want = samplesIn(max(DefaultChunk, 2*l.Interval), rate)
+		want = samplesIn(cmp.Or(l.Chunk, max(DefaultChunk, 2*l.Interval)), rate)
 	} else if want < 1 {
 		return 0, fmt.Errorf("echo: a chunk of %v holds no sample at %d Hz", chunk, rate)
 	} else if chunk < l.Interval {

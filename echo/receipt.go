@@ -81,6 +81,9 @@ type Receipt struct {
 	// cannot tell.
 	Delivery            Delivery `json:"delivery,omitempty"`
 	AcknowledgedSamples int64    `json:"acknowledged_samples"`
+	// UncertainSamples after those may or may not have been delivered: the room
+	// does not know.
+	UncertainSamples int64 `json:"uncertain_samples,omitempty"`
 	// Input tells how a Feed was fed so far; nil for another source.
 	Input *FeedStats `json:"input,omitempty"`
 	Error string     `json:"error,omitempty"`

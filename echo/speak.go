@@ -227,6 +227,9 @@ func (s *Session) deliver(ctx context.Context, u *utterance, p part) error {
 	s.watch(u)
 	size, err := u.script.send(ctx)
 	u.watch.Stop()
+	if failure, ok := errors.AsType[DeliveryFailure](err); ok && failure.MayBeDelivered() {
+		u.uncertain(p)
+	}
 	if err != nil && ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -323,7 +326,12 @@ func (s *Session) finish(ctx context.Context, u *utterance, err error) error {
 // silence tells the replica to stop, where that is to be done, and waits for its
 // word.
 func (s *Session) silence(ctx context.Context, u *utterance, why error, todo action) {
-	if errors.Is(why, ErrLost) {
+	_, reachable := errors.AsType[DeliveryFailure](why)
+	switch {
+	case !errors.Is(why, ErrLost):
+	case reachable:
+		defer s.suspect(u.stage, why) // it is interrupted first
+	default:
 		s.suspect(u.stage, why)
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.options.InterruptTimeout)

@@ -68,6 +68,15 @@ type ReadinessReporter interface {
 	Missing() string
 }
 
+// DeliveryFailure is an ErrLost of a Stage's Speak or SayText for one message,
+// where the room can still be reached: the session interrupts the replica before
+// it joins again.
+type DeliveryFailure interface {
+	error
+	// MayBeDelivered reports whether the replica may have received the message.
+	MayBeDelivered() bool
+}
+
 // Messages is the Stage of rooms that carry the Interactions Protocol: one
 // conversation.echo message per chunk, over a Conn.
 type Messages struct {

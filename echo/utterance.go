@@ -146,6 +146,13 @@ func (u *utterance) sent(p part, size int) {
 	u.checkAcknowledged(now)
 }
 
+// uncertain notes that the message on its way may have been delivered.
+func (u *utterance) uncertain(p part) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.receipt.UncertainSamples = int64(len(p.pcm))
+}
+
 // eventMatch is how an event belongs to an utterance.
 type eventMatch int
 

@@ -18,3 +18,5 @@ grep -rl --include='*_test.go' '^func Fuzz' . | sort | while read -r file; do
 		}
 	done
 done
+echo "2,000 random runs of speech over REST"
+ECHOCAST_TRIALS=all ${GO:-go} test -count=1 -run TestRandomRuns ./room/rest

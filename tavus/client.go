@@ -10,11 +10,13 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"regexp"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -80,8 +82,9 @@ func isLoopback(host string) bool {
 type call struct {
 	method, path string
 	query        url.Values
-	body         any  // nil: none
-	repeatable   bool // doing it twice is the same as doing it once
+	body         any    // becomes JSON; nil: none
+	message      []byte // the body as it is, instead
+	repeatable   bool   // doing it twice is the same as doing it once
 }
 
 // do makes a call, retries it where that is safe, and decodes the answer into
@@ -122,31 +125,33 @@ func (c call) retry(err error, try int) (wait time.Duration, yes bool) {
 func (c *Client) try(ctx context.Context, call call, out any) error {
 	limited, cancel := context.WithTimeout(ctx, c.timeout())
 	defer cancel()
-	request, err := c.request(limited, call)
+	var sending progress
+	request, err := c.request(sending.trace(limited), call)
 	if err != nil {
 		return err
 	}
 	response, err := c.http().Do(request)
 	if err != nil {
-		return c.transportError(ctx, call, err)
+		return c.transportError(ctx, call, &sending, err)
 	}
 	defer response.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer+1))
+	answer, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer+1))
 	success := response.StatusCode/100 == 2
-	if err != nil && success {
-		return c.transportError(ctx, call, err)
+	if success && out == nil {
+		return nil // the status says all
 	}
-	body = []byte(c.Key.redact(string(body)))
+	if err != nil && success {
+		return c.transportError(ctx, call, &sending, err)
+	}
+	answer = []byte(c.Key.redact(string(answer)))
 	switch {
 	case !success:
-		return c.apiError(call, response, body)
-	case len(body) > maxAnswer:
-		return call.answerError(response, fmt.Sprintf("the answer is longer than %d bytes", maxAnswer), body)
-	case out == nil:
-		return nil
+		return c.apiError(call, response, answer)
+	case len(answer) > maxAnswer:
+		return call.answerError(response, fmt.Sprintf("the answer is longer than %d bytes", maxAnswer), answer)
 	}
-	if err := json.Unmarshal(body, out); err != nil {
-		return call.answerError(response, "the answer is not the JSON that is documented", body)
+	if err := json.Unmarshal(answer, out); err != nil {
+		return call.answerError(response, "the answer is not the JSON that is documented", answer)
 	}
 	return nil
 }
@@ -168,6 +173,27 @@ func (c *Client) http() *http.Client {
 	return &careful
 }
 
+// progress follows how far a request has come.
+type progress struct{ wantsConn, hasConn, failedToWrite atomic.Bool }
+
+func (p *progress) trace(ctx context.Context) context.Context {
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GetConn: func(string) { p.wantsConn.Store(true) },
+		GotConn: func(httptrace.GotConnInfo) { p.hasConn.Store(true) },
+		WroteRequest: func(info httptrace.WroteRequestInfo) {
+			if info.Err != nil {
+				p.failedToWrite.Store(true)
+			}
+		},
+	})
+}
+
+// incomplete reports whether the service certainly did not receive the whole
+// request, and so cannot have acted on it.
+func (p *progress) incomplete() bool {
+	return p.failedToWrite.Load() || p.wantsConn.Load() && !p.hasConn.Load()
+}
+
 func (c *Client) request(ctx context.Context, call call) (*http.Request, error) {
 	if err := c.Check(); err != nil {
 		return nil, err
@@ -177,30 +203,30 @@ func (c *Client) request(ctx context.Context, call call) (*http.Request, error) 
 	if len(call.query) > 0 {
 		address += "?" + call.query.Encode()
 	}
-	var body io.Reader
+	body := call.message
 	if call.body != nil {
-		text, err := json.Marshal(call.body)
-		if err != nil {
-			return nil, fmt.Errorf("%s %s: %w", call.method, call.path, err)
+		var err error
+		if body, err = json.Marshal(call.body); err != nil {
+			return nil, fmt.Errorf("tavus: %s %s: %w", call.method, call.path, err)
 		}
-		body = bytes.NewReader(text)
 	}
-	request, err := http.NewRequestWithContext(ctx, call.method, address, body)
+	request, err := http.NewRequestWithContext(ctx, call.method, address, bytes.NewReader(body))
 	if err != nil {
-		return nil, fmt.Errorf("%s %s: %w", call.method, call.path, err)
+		return nil, fmt.Errorf("tavus: %s %s: %w", call.method, call.path, err)
 	}
 	request.Header.Set("x-api-key", c.Key.secret())
 	request.Header.Set("Accept", "application/json")
 	request.Header.Set("User-Agent", "echocast")
-	if call.body != nil {
+	if body != nil {
 		request.Header.Set("Content-Type", "application/json")
 	}
 	return request, nil
 }
 
 // transportError is the error of a call without an answer.
-func (c *Client) transportError(ctx context.Context, call call, err error) error {
-	lost := &TransportError{err: err, unsent: neverSent(err), cause: context.Cause(ctx)}
+func (c *Client) transportError(ctx context.Context, call call, sending *progress, err error) error {
+	unsent := neverSent(err) || sending.incomplete()
+	lost := &TransportError{err: err, unsent: unsent, cause: context.Cause(ctx)}
 	why := ""
 	switch {
 	case lost.cause != nil:
@@ -257,10 +283,15 @@ func sleep(ctx context.Context, wait time.Duration) error {
 // idPattern is what an id may be, so that no id changes the path of a call.
 var idPattern = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,127}$`) })
 
+// CheckID reports an error if id cannot be that of a conversation, PAL or face.
+func CheckID(id string) error {
+	if !idPattern().MatchString(id) {
+		return fmt.Errorf("%q is no id: ids have letters, digits, - and _", beginning(id, 40))
+	}
+	return nil
+}
+
 // item returns the path of one object of a collection.
 func item(collection, id string) (string, error) {
-	if !idPattern().MatchString(id) {
-		return "", fmt.Errorf("%q is no id: ids have letters, digits, - and _", beginning(id, 40))
-	}
-	return collection + "/" + id, nil
+	return collection + "/" + id, CheckID(id)
 }

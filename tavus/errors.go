@@ -81,6 +81,9 @@ func (e *TransportError) Error() string { return e.text }
 // Unwrap is the cause of the caller's context, where that ended the call.
 func (e *TransportError) Unwrap() error { return e.cause }
 
+// Unsent reports whether the service certainly did not receive the request.
+func (e *TransportError) Unsent() bool { return e.unsent }
+
 // Is lets callers test for errors of the network and of deadlines.
 func (e *TransportError) Is(target error) bool { return errors.Is(e.err, target) }
 

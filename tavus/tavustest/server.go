@@ -5,7 +5,9 @@
 package tavustest
 
 import (
+	"bytes"
 	"cmp"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -40,6 +42,9 @@ type Server struct {
 	// Watch, if not nil, is called when a request has come, and when it was
 	// carried out and is not yet answered. It may block.
 	Watch func(stage Stage, r *http.Request)
+	// AppMessages is how messages are taken by send-app-message. A server that
+	// takes any must be closed.
+	AppMessages AppMessages
 
 	mu            sync.Mutex
 	pals          []*pal
@@ -48,6 +53,14 @@ type Server struct {
 	requests      []Request
 	complaints    []string
 	made          int
+
+	live         map[string]*live // by the id of their conversation
+	delivered    map[string][][]byte
+	life         context.Context // of the replicas
+	stop         context.CancelFunc
+	messageTimes []time.Time
+	accepted     []time.Time // of the messages that count for the rate
+	retryAfter   int         // seconds, of the answer that is being made; 0: none
 }
 
 // Stage is where a request stands.
@@ -70,6 +83,7 @@ type Conversation struct {
 type Request struct {
 	Method, Path, Query string
 	Body                map[string]any
+	Raw                 []byte // of an app message
 }
 
 type pal struct {
@@ -82,6 +96,7 @@ type pal struct {
 type Fault struct {
 	Method string // empty: any
 	Path   string // the beginning of it
+	Skip   int    // how many requests that match it spares first
 	Times  int    // how often it happens; 0: always
 	After  bool   // the request is carried out, and then it fails
 	Status int    // 0: as if nothing had happened
@@ -189,8 +204,13 @@ func (m inMemory) RoundTrip(r *http.Request) (response *http.Response, err error
 		}
 	}()
 	incoming := r.Clone(r.Context())
-	if incoming.Body == nil {
-		incoming.Body = http.NoBody
+	incoming.Body = http.NoBody
+	if r.Body != nil { // a network takes all of it before the server answers
+		text, err := io.ReadAll(r.Body)
+		if err != nil {
+			return nil, err
+		}
+		incoming.Body = io.NopCloser(bytes.NewReader(text))
 	}
 	recorder := httptest.NewRecorder()
 	m.server.ServeHTTP(recorder, incoming)
@@ -233,6 +253,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
+	if a.status == http.StatusTooManyRequests {
+		s.mu.Lock()
+		s.retryHeader(w.Header())
+		s.mu.Unlock()
+	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(a.status)
 	_, _ = w.Write(text) // who has left needs no answer
@@ -249,6 +274,10 @@ func (s *Server) fault(r *http.Request) *Fault {
 	defer s.mu.Unlock()
 	for _, f := range s.faults {
 		if f.Times != 0 && (f.Method == "" || f.Method == r.Method) && strings.HasPrefix(r.URL.Path, f.Path) {
+			if f.Skip > 0 {
+				f.Skip--
+				continue
+			}
 			f.Times--
 			return f
 		}
@@ -301,6 +330,9 @@ func (s *Server) serve(r *http.Request) answer {
 	text, err := io.ReadAll(r.Body)
 	if err != nil {
 		return failed(400, "error", "the body broke")
+	}
+	if strings.HasSuffix(r.URL.Path, "/send-app-message") {
+		request.Raw = text
 	}
 	if len(text) > 0 {
 		if r.Header.Get("Content-Type") != "application/json" {
@@ -457,6 +489,8 @@ func (s *Server) conversation(request Request, call string, rest []string, r *ht
 		}
 		c.Status = "ended"
 		return answer{200, nil}
+	case call == "POST 2" && rest[1] == "send-app-message":
+		return s.appMessage(c, request.Raw, r)
 	case call == "DELETE 1":
 		s.checkQuery(r, "hard")
 		s.conversations = slices.Delete(s.conversations, i, i+1)
@@ -544,7 +578,10 @@ func (s *Server) getConversation(c *Conversation, r *http.Request) answer {
 	s.checkQuery(r, "verbose")
 	object := s.conversationObject(c)
 	if r.URL.Query().Get("verbose") == "true" {
-		events := []any{map[string]any{"event_type": "system.replica_joined", "timestamp": stamp(c.Created)}}
+		events := []any{}
+		if at := s.joins(c); !time.Now().Before(at) {
+			events = append(events, map[string]any{"event_type": "system.replica_joined", "timestamp": stamp(at)})
+		}
 		if c.Status == "ended" {
 			events = append(events, map[string]any{"event_type": "system.shutdown", "timestamp": stamp(c.Created), "properties": map[string]any{"reason": "end_conversation_endpoint_hit"}})
 		}

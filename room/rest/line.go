@@ -1,0 +1,221 @@
+package rest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"echocast/echo"
+	"echocast/tavus"
+)
+
+// answer is what the end of one request says about its message.
+type answer int
+
+const (
+	delivered   answer = iota
+	undelivered        // certainly not delivered: the same message may be sent again
+	limited            // not delivered, since there were too many requests
+	refused            // not delivered, and it never will be
+	uncertain          // it may have been delivered
+)
+
+// answerOf classifies the result of tavus.Client.SendAppMessage.
+func answerOf(err error) answer {
+	if err == nil {
+		return delivered
+	}
+	if lost, ok := errors.AsType[*tavus.TransportError](err); ok {
+		if lost.Unsent() {
+			return undelivered
+		}
+		return uncertain
+	}
+	if api, ok := errors.AsType[*tavus.APIError](err); ok {
+		return answerTo(api.Status)
+	}
+	return refused // the request could not even be made
+}
+
+// answerTo classifies a status of HTTP. 429, 502 and 504 are documented; the
+// others have their general meaning, and what that leaves open is uncertain.
+func answerTo(status int) answer {
+	switch {
+	case status == 429:
+		return limited
+	case status == 502:
+		return undelivered
+	case status >= 200 && status < 300:
+		return delivered
+	case status >= 300 && status < 500:
+		return refused
+	}
+	return uncertain
+}
+
+// step is what follows an answer.
+type step int
+
+const (
+	succeed step = iota
+	repeat       // send the same message again
+	fail
+)
+
+// Bounds of repeating a message.
+const (
+	maxUndelivered = 5 // requests that failed to deliver it
+	maxLimited     = 4 // requests that were too many
+	firstBackoff   = 250 * time.Millisecond
+	maxRetryAfter  = time.Minute
+)
+
+// tally counts the answers to one message.
+type tally struct{ undelivered, limited int }
+
+// next decides what follows one more answer, and after which wait a repeated
+// request may come.
+func (t *tally) next(a answer, retryAfter time.Duration) (step, time.Duration) {
+	switch {
+	case a == delivered:
+		return succeed, 0
+	case a == undelivered && t.undelivered+1 < maxUndelivered:
+		t.undelivered++
+		return repeat, firstBackoff << (t.undelivered - 1)
+	case a == limited && t.limited+1 < maxLimited && retryAfter <= maxRetryAfter:
+		t.limited++
+		return repeat, max(retryAfter, firstBackoff<<(2*t.limited))
+	}
+	return fail, 0
+}
+
+// DeliveryError says that a message was not delivered, or that nobody knows
+// whether it was. It is an echo.ErrLost.
+type DeliveryError struct {
+	// Uncertain says that the message may have been delivered.
+	Uncertain bool
+	err       error // is not unwrapped: as an answer of the service it would be a refusal
+}
+
+// Error says what is known and what the service said.
+func (e *DeliveryError) Error() string {
+	if e.Uncertain {
+		return fmt.Sprintf("the message may have been delivered: %v", e.err)
+	}
+	return fmt.Sprintf("the message was not delivered: %v", e.err)
+}
+
+// Unwrap is echo.ErrLost.
+func (e *DeliveryError) Unwrap() error { return echo.ErrLost }
+
+// MayBeDelivered implements echo.DeliveryFailure.
+func (e *DeliveryError) MayBeDelivered() bool { return e.Uncertain }
+
+// line sends the messages of one conversation, one at a time.
+type line struct {
+	client *tavus.Client
+	id     string
+	window *window
+	busy   chan struct{} // held by the message that is being sent
+
+	// failed says that the last message was not delivered, or not for sure: the
+	// replica may be saying something that nobody knows of.
+	failed atomic.Bool
+}
+
+// answerGrace is how long a message on its way is waited for once its context
+// has ended. What comes after it must not overtake it.
+const answerGrace = time.Second
+
+// send delivers one message, and repeats it where that is safe. The error is a
+// *DeliveryError, a *tavus.APIError of a refusal, or the cause of ctx, where
+// nothing was delivered.
+func (l *line) send(ctx context.Context, msg []byte, class class) error {
+	select {
+	case l.busy <- struct{}{}:
+		defer func() { <-l.busy }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	var t tally
+	for {
+		if err := l.window.enter(ctx, class); err != nil {
+			return err
+		}
+		err := l.post(ctx, msg)
+		l.window.leave()
+		a := answerOf(err)
+		next, pause := t.next(a, retryAfter(err))
+		switch {
+		case next == succeed:
+			l.failed.Store(false)
+			return nil
+		case next == fail && a == refused:
+			return err
+		case next == fail:
+			l.failed.Store(true)
+			return &DeliveryError{Uncertain: a == uncertain, err: err}
+		}
+		if err := wait(ctx, pause+rand.N(pause/4+1)); err != nil {
+			return err
+		}
+	}
+}
+
+// post makes one request. It outlives ctx for as long as an answer may take.
+func (l *line) post(ctx context.Context, msg []byte) error {
+	longer, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer cancel(nil)
+	stop := context.AfterFunc(ctx, func() {
+		if wait(longer, answerGrace) == nil {
+			cancel(context.Cause(ctx))
+		}
+	})
+	defer stop()
+	return l.client.SendAppMessage(longer, l.id, msg)
+}
+
+func retryAfter(err error) time.Duration {
+	if api, ok := errors.AsType[*tavus.APIError](err); ok {
+		return api.RetryAfter
+	}
+	return 0
+}
+
+// settleTimeout bounds the interrupt after a message that failed.
+const settleTimeout = 5 * time.Second
+
+// settle interrupts the replica if the last message failed.
+func (l *line) settle(ctx context.Context) error {
+	if !l.failed.Load() {
+		return nil
+	}
+	limited, cancel := context.WithTimeout(ctx, settleTimeout)
+	defer cancel()
+	return l.send(limited, echo.AppendInterrupt(nil, l.id), urgent)
+}
+
+// conn is a line as an echo.Conn. Nothing is received on it.
+type conn struct{ line *line }
+
+// Send implements echo.Conn.
+func (c conn) Send(ctx context.Context, msg []byte) error {
+	if bytes.Equal(msg, echo.AppendInterrupt(nil, c.line.id)) {
+		return c.line.send(ctx, msg, urgent)
+	}
+	return c.line.send(ctx, msg, ordinary)
+}
+
+// Receive implements echo.Conn. It returns when ctx ends.
+func (c conn) Receive(ctx context.Context) ([]byte, error) {
+	<-ctx.Done()
+	return nil, context.Cause(ctx)
+}
+
+// Unacknowledged implements echo.Acknowledger: a message that Send delivered was
+// acknowledged by its answer.
+func (c conn) Unacknowledged() int { return 0 }

@@ -1,0 +1,349 @@
+// Package rest registers conversations of Tavus that are spoken in by requests
+// to its REST API, with package room: tavus:CONVERSATION_ID. It needs an API key
+// and nothing else: no browser, no WebRTC.
+//
+// The service delivers the messages of one conversation in the order of their
+// requests, so a message is sent when the one before it was answered. Whatever
+// the answer, no message is sent twice unless it was certainly not delivered, and
+// none is lost without an error; see [DeliveryError].
+//
+// Events do not come back this way. Where [Backend.Events] has none, receipts are
+// by the clock.
+package rest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"echocast/echo"
+	"echocast/room"
+	"echocast/tavus"
+)
+
+// Scheme begins the address of a conversation: tavus:CONVERSATION_ID.
+const Scheme = "tavus"
+
+func init() { room.Register(Scheme, &Backend{}) }
+
+// How chunks suit 120 requests a minute of 65,536 bytes each. One second of
+// audio at 24 kHz fits and takes half of the rate. The first chunk is short so
+// that speech begins soon, and long enough to play for as long as the next
+// request takes.
+const (
+	chunkLength = time.Second
+	firstChunk  = 300 * time.Millisecond
+)
+
+// SendTimeout is what echo.Options.SendTimeout should be in such a room: the
+// service may ask to wait for a minute.
+const SendTimeout = 90 * time.Second
+
+// requestTimeout bounds one request. What is not answered by then may have been
+// delivered.
+const requestTimeout = 10 * time.Second
+
+// EventSource passes on events of a conversation, such as a receiver of
+// webhooks.
+type EventSource interface {
+	// ReceiveEvent returns the next event of the conversation with this id, as
+	// JSON, or the cause of ctx.
+	ReceiveEvent(ctx context.Context, conversation string) ([]byte, error)
+}
+
+// Backend joins conversations with an API key. It must not be copied once it is
+// used: all conversations that it joins share the rate that the service allows.
+type Backend struct {
+	// Client calls the API. It is needed.
+	Client *tavus.Client
+	// Events are the events of the conversations; nil: none come.
+	Events EventSource
+
+	window window
+	mu     sync.Mutex
+	lines  map[string]*line // by the id of the conversation
+}
+
+// Join checks that the conversation at an address, tavus:CONVERSATION_ID, is
+// active. It sends nothing, but for an interrupt where an earlier connection was
+// lost while speech was under way.
+func (b *Backend) Join(ctx context.Context, address string, o *room.Options) (*room.Connection, error) {
+	_, id, _ := strings.Cut(address, ":")
+	if err := b.check(id, o); err != nil {
+		return nil, err
+	}
+	info, err := b.Client.Conversation(ctx, id, false)
+	if err != nil {
+		return nil, err
+	}
+	if info.Over() {
+		return nil, &EndedError{id, info.Shutdown}
+	}
+	l := b.line(id)
+	if err := l.settle(ctx); err != nil {
+		return nil, err
+	}
+	stage := newStage(b, l, o)
+	return &room.Connection{Stage: stage, Close: func() error { return nil }}, nil
+}
+
+// check refuses what such a room cannot do.
+func (b *Backend) check(id string, o *room.Options) error {
+	switch {
+	case b.Client == nil:
+		return &room.CredentialError{Err: errors.New("a conversation is spoken in over REST with an API key, and there is none")}
+	case o.Hear:
+		return &room.OptionError{Option: "Hear", Err: errors.New("nothing can be heard over REST")}
+	case o.Microphone:
+		return &room.OptionError{Option: "Microphone", Err: errors.New("there is no audio track over REST")}
+	case o.Avatar != "":
+		return &room.OptionError{Option: "Avatar", Err: errors.New("there is no participant to choose over REST")}
+	case o.Conversation != "" && o.Conversation != id:
+		return &room.OptionError{Option: "Conversation", Err: fmt.Errorf("the address is of conversation %q", id)}
+	case o.MaxMessage > tavus.MaxAppMessage:
+		return &room.OptionError{Option: "MaxMessage", Err: fmt.Errorf("a request has at most %d bytes", tavus.MaxAppMessage)}
+	}
+	if err := tavus.CheckID(id); err != nil {
+		return &room.AddressError{Err: err}
+	}
+	if err := b.Client.Check(); err != nil {
+		return &room.CredentialError{Err: err}
+	}
+	return nil
+}
+
+// line returns the line to a conversation, the same one at each call.
+func (b *Backend) line(id string) *line {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.lines == nil {
+		b.lines = map[string]*line{}
+	}
+	if b.lines[id] == nil {
+		client := *b.Client
+		client.Timeout = requestTimeout
+		b.lines[id] = &line{client: &client, id: id, window: &b.window, busy: make(chan struct{}, 1)}
+	}
+	return b.lines[id]
+}
+
+// EndedError says that a conversation has ended.
+type EndedError struct{ ID, Reason string }
+
+// Error says which one and, where that is known, why.
+func (e *EndedError) Error() string {
+	if e.Reason == "" {
+		return fmt.Sprintf("conversation %s has ended", e.ID)
+	}
+	return fmt.Sprintf("conversation %s has ended: %s", e.ID, e.Reason)
+}
+
+// Stage speaks in a conversation by requests. It is an echo.Stage with messages
+// and text, and it estimates by the clock when the replica has played what was
+// delivered.
+type Stage struct {
+	*echo.Messages
+	line   *line
+	events EventSource
+	limits echo.Limits
+	rate   int // Hz, of the current utterance
+
+	first  bool // nothing of the utterance was sent
+	joined bool
+	clock  playback
+}
+
+func newStage(b *Backend, l *line, o *room.Options) *Stage {
+	limits := echo.Limits{MaxMessage: tavus.MaxAppMessage, ConversationID: l.id, Chunk: chunkLength, FirstChunk: firstChunk}
+	if o.MaxMessage > 0 {
+		limits.MaxMessage = o.MaxMessage
+	}
+	return &Stage{
+		Messages: echo.NewMessages(o.Wrapped(conn{l}), l.id, limits.MaxMessage),
+		line:     l, events: b.Events, limits: limits,
+	}
+}
+
+// Limits are those of a request, with chunks that suit the rate.
+func (s *Stage) Limits() echo.Limits { return s.limits }
+
+// Begin implements echo.Stage.
+func (s *Stage) Begin(u echo.Utterance) error {
+	s.first, s.rate = true, u.Rate
+	return s.Messages.Begin(u)
+}
+
+// Speak sends one chunk and returns when it was delivered. The error is a
+// *DeliveryError, a *tavus.APIError with which the service refused it, or the
+// cause of ctx.
+func (s *Stage) Speak(ctx context.Context, pcm []float32, last bool) (int, error) {
+	length := time.Duration(len(pcm)) * time.Second / time.Duration(s.rate)
+	return s.say(ctx, length, func() (int, error) { return s.Messages.Speak(ctx, pcm, last) })
+}
+
+// textTime is how long a character of text is supposed to be spoken: slower than
+// most voices, since a conversation that ends too soon cuts the last words off.
+const textTime = 90 * time.Millisecond
+
+// SayText sends one piece of text, as Speak sends a chunk.
+func (s *Stage) SayText(ctx context.Context, id, text string, last bool) (int, error) {
+	length := time.Duration(len([]rune(text))) * textTime
+	return s.say(ctx, length, func() (int, error) { return s.Messages.SayText(ctx, id, text, last) })
+}
+
+// say sends a part of an utterance that plays for so long.
+func (s *Stage) say(ctx context.Context, length time.Duration, send func() (int, error)) (int, error) {
+	if s.first {
+		if err := s.line.window.pause(ctx); err != nil {
+			return 0, err
+		}
+	}
+	n, err := send()
+	if err == nil {
+		s.first = false
+		s.clock.add(time.Now(), length)
+		return n, nil
+	}
+	return n, plain(err)
+}
+
+// Send sends one message.
+func (s *Stage) Send(ctx context.Context, msg echo.Message) error {
+	if err := s.line.window.pause(ctx); err != nil {
+		return err
+	}
+	return plain(s.Messages.Send(ctx, msg))
+}
+
+// Interrupt stops the replica.
+func (s *Stage) Interrupt(ctx context.Context) error {
+	s.clock.stop()
+	return plain(s.Messages.Interrupt(ctx))
+}
+
+// plain is an error of this package without what package echo says about it: a
+// refused request is no lost connection.
+func plain(err error) error {
+	if refused, ok := errors.AsType[*tavus.APIError](err); ok {
+		return refused
+	}
+	if lost, ok := errors.AsType[*DeliveryError](err); ok {
+		return lost
+	}
+	return err
+}
+
+// playedMargin is how much later than by the clock the replica is supposed to
+// have played everything: it renders a picture to each sound.
+const playedMargin = 500 * time.Millisecond
+
+// Played returns when the replica is supposed to have played what was delivered.
+func (s *Stage) Played(ctx context.Context) error {
+	return wait(ctx, time.Until(s.clock.end())+playedMargin)
+}
+
+// pollInterval is the time between two looks whether the replica has joined.
+const pollInterval = time.Second
+
+// Next returns an event that the replica has joined, once the service says so,
+// and then those of the event source.
+func (s *Stage) Next(ctx context.Context) (echo.Event, error) {
+	if !s.joined {
+		event, err := s.waitJoined(ctx)
+		s.joined = err == nil
+		return event, err
+	}
+	if s.events == nil {
+		<-ctx.Done()
+		return echo.Event{}, context.Cause(ctx)
+	}
+	for {
+		text, err := s.events.ReceiveEvent(ctx, s.line.id)
+		if err != nil {
+			return echo.Event{}, err
+		}
+		if event, err := echo.ParseEvent(text); err == nil {
+			return event, nil
+		}
+	}
+}
+
+// waitJoined asks the service until the replica has joined. A request that gets
+// no answer is made again.
+func (s *Stage) waitJoined(ctx context.Context) (echo.Event, error) {
+	for {
+		info, err := s.line.client.Conversation(ctx, s.line.id, true)
+		_, unanswered := errors.AsType[*tavus.TransportError](err)
+		switch {
+		case ctx.Err() != nil:
+			return echo.Event{}, context.Cause(ctx)
+		case err != nil && !unanswered:
+			return echo.Event{}, err
+		case err == nil && info.Over():
+			return echo.Event{}, &EndedError{s.line.id, info.Shutdown}
+		case slices.ContainsFunc(info.Events, isJoin):
+			return joinEvent(s.line.id), nil
+		}
+		if err := wait(ctx, pollInterval); err != nil {
+			return echo.Event{}, err
+		}
+	}
+}
+
+func isJoin(e tavus.Event) bool {
+	return e.Type == "system.replica_joined" || e.Type == "system.pal_joined"
+}
+
+// joinEvent is the event of the replica's joining as a room would send it.
+func joinEvent(id string) echo.Event {
+	raw, _ := json.Marshal(map[string]string{ // strings always marshal
+		"message_type": "system", "event_type": "system.replica_joined", "conversation_id": id,
+	})
+	event, _ := echo.ParseEvent(raw)
+	return event
+}
+
+// playback estimates when the replica has played what was delivered.
+type playback struct {
+	mu sync.Mutex
+	at time.Time
+}
+
+func (p *playback) add(now time.Time, length time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.at.Before(now) {
+		p.at = now
+	}
+	p.at = p.at.Add(length)
+}
+
+func (p *playback) end() time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.at
+}
+
+// stop notes an interrupt.
+func (p *playback) stop() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.at = time.Time{}
+}
+
+// wait returns after d, or with the cause of ctx.
+func wait(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

@@ -1,0 +1,500 @@
+package rest_test
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"echocast/echo"
+	"echocast/replica"
+	"echocast/room"
+	"echocast/room/rest"
+	"echocast/tavus"
+	"echocast/tavus/tavustest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const sampleRate = 24000
+
+// world is a service with one active conversation, a way to it, and what its
+// replica recorded.
+type world struct {
+	t       *testing.T
+	server  *tavustest.Server
+	backend *rest.Backend
+	id      string
+	tape    tape
+	reports map[string]replica.Report // once the server is closed
+}
+
+// newWorld makes one whose requests take as long as latency says.
+func newWorld(t *testing.T, latency func() time.Duration) *world {
+	t.Helper()
+	w := &world{t: t, server: &tavustest.Server{Key: "a-key"}}
+	w.server.AppMessages = tavustest.AppMessages{Latency: latency, Replica: &replica.Options{Record: &w.tape}}
+	key, err := tavus.NewKey("a-key")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.backend = &rest.Backend{Client: &tavus.Client{Key: key, BaseURL: "http://127.0.0.1", HTTP: w.server.Client()}}
+	w.id = w.server.Add("a conversation")
+	return w
+}
+
+func (w *world) join(o *room.Options) *room.Room {
+	w.t.Helper()
+	joined, err := room.Join(w.t.Context(), rest.Scheme+":"+w.id, withBackend(o, w.backend))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return joined
+}
+
+func withBackend(o *room.Options, b room.Backend) *room.Options {
+	if o == nil {
+		o = &room.Options{}
+	}
+	o.Backend = b
+	return o
+}
+
+// session opens a session in the conversation.
+func (w *world) session(o *echo.Options) *echo.Session {
+	w.t.Helper()
+	if o == nil {
+		o = &echo.Options{}
+	}
+	o.SendTimeout = rest.SendTimeout
+	session, err := echo.NewSession(w.join(nil).Stage(), o)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return session
+}
+
+// close ends the service and returns what the replica reports.
+func (w *world) close() replica.Report {
+	w.reports = w.server.Close()
+	return w.reports[w.id]
+}
+
+// tape is a WAV file in memory.
+type tape struct {
+	bytes []byte
+	at    int
+}
+
+func (t *tape) Write(p []byte) (int, error) {
+	t.bytes = append(t.bytes[:min(t.at, len(t.bytes))], append(slices.Clone(p), t.bytes[min(t.at+len(p), len(t.bytes)):]...)...)
+	t.at += len(p)
+	return len(p), nil
+}
+
+func (t *tape) Seek(offset int64, whence int) (int64, error) {
+	switch whence {
+	case io.SeekStart:
+		t.at = int(offset)
+	case io.SeekCurrent:
+		t.at += int(offset)
+	case io.SeekEnd:
+		t.at = len(t.bytes) + int(offset)
+	}
+	return int64(t.at), nil
+}
+
+// samples are those recorded.
+func (t *tape) samples() []int16 {
+	if len(t.bytes) < 44 {
+		return nil
+	}
+	pcm := make([]int16, (len(t.bytes)-44)/2)
+	_, _ = binary.Decode(t.bytes[44:], binary.LittleEndian, pcm)
+	return pcm
+}
+
+// noise is a source of so many samples, each of which tells its position: no
+// stretch of 200 samples comes twice.
+type noise struct {
+	at, end int
+	stalls  map[int]time.Duration // before the read at this position
+}
+
+// sampleAt is the sample at a position, as 16 bits.
+func sampleAt(i int) int16 {
+	x := uint32(i)*2654435761 + 12345
+	x ^= x >> 15
+	x *= 2246822519
+	return int16(x >> 17)
+}
+
+func (n *noise) ReadSamples(p []float32) (int, error) {
+	if n.at == n.end {
+		return 0, io.EOF
+	}
+	size := min(len(p), n.end-n.at)
+	for at, stall := range n.stalls {
+		switch {
+		case at == n.at:
+			time.Sleep(stall)
+			delete(n.stalls, at)
+		case at > n.at:
+			size = min(size, at-n.at)
+		}
+	}
+	for i := range size {
+		p[i] = float32(sampleAt(n.at+i)) / 32768
+	}
+	n.at += size
+	return size, nil
+}
+
+// Rewind implements echo.Rewinder.
+func (n *noise) Rewind(position int64) (int64, error) {
+	n.at = int(position)
+	return position, nil
+}
+
+func isWhole(pcm []int16, length int) error {
+	if len(pcm) != length {
+		return fmt.Errorf("%d samples of %d", len(pcm), length)
+	}
+	for i, v := range pcm {
+		if v != sampleAt(i) {
+			return fmt.Errorf("another sample at %d", i)
+		}
+	}
+	return nil
+}
+
+// jitter is a latency between low and high.
+func jitter(seed uint64, low, high time.Duration) func() time.Duration {
+	random := rand.New(rand.NewPCG(seed, 1))
+	return func() time.Duration { return low + time.Duration(random.Int64N(int64(high-low)+1)) }
+}
+
+// mostInAnyMinute is the largest number of requests in 60 s.
+func mostInAnyMinute(times []time.Time) (most int) {
+	from := 0
+	for i, at := range times {
+		for at.Sub(times[from]) >= time.Minute {
+			from++
+		}
+		most = max(most, i-from+1)
+	}
+	return most
+}
+
+// Ten minutes, and less, are recorded bit for bit, however long requests take; up
+// to 250 ms without a gap.
+func TestMinutesOfSpeech(t *testing.T) {
+	for name, c := range map[string]struct{ low, high, minutes time.Duration }{
+		"20 ms":         {20, 20, 1},
+		"20 to 250 ms":  {20, 250, 10},
+		"250 ms":        {250, 250, 1},
+		"200 to 400 ms": {200, 400, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, jitter(1, c.low*time.Millisecond, c.high*time.Millisecond))
+				session := w.session(nil)
+				length := 60 * sampleRate * int(c.minutes)
+				receipt, err := session.Speak(t.Context(), echo.Speech{Samples: &noise{end: length}})
+				if err != nil || receipt.Outcome != echo.Sent || receipt.Samples != int64(length) || receipt.SpokenBy != echo.ByClock {
+					t.Errorf("%+v, %v", receipt, err)
+				}
+				if receipt.AcknowledgedSamples != int64(length) || receipt.UncertainSamples != 0 {
+					t.Errorf("acknowledged %d, uncertain %d", receipt.AcknowledgedSamples, receipt.UncertainSamples)
+				}
+				_ = session.Close()
+				report := w.close()
+				if err := isWhole(w.tape.samples(), length); err != nil {
+					t.Error(err)
+				}
+				if c.high <= 250 && report.Underruns != 0 {
+					t.Errorf("%d underruns", report.Underruns)
+				}
+				u := report.Utterances[0]
+				first := *u.StartedMS - u.FirstChunkMS + float64(c.high)/2
+				if limit := 2*float64(c.high) + 400; first > limit {
+					t.Errorf("first audio after %.0f ms, more than %.0f", first, limit)
+				}
+				if report.ComplaintCount != 0 || len(w.server.Complaints()) != 0 {
+					t.Error(report.Complaints, w.server.Complaints())
+				}
+				if most := mostInAnyMinute(w.server.MessageTimes()); most > tavus.AppMessages {
+					t.Errorf("%d requests in a minute", most)
+				}
+				t.Logf("%d requests, at most %d in a minute, first audio after %.0f ms, %d underruns", report.Messages, mostInAnyMinute(w.server.MessageTimes()), first, report.Underruns)
+			})
+		})
+	}
+}
+
+// An input that stalls loses nothing.
+func TestStallingInput(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, jitter(2, 20*time.Millisecond, 400*time.Millisecond))
+		session := w.session(nil)
+		const length = 60 * sampleRate
+		stalls := map[int]time.Duration{100: time.Second, sampleRate: 3 * time.Second, 7*sampleRate + 11: 700 * time.Millisecond, 30 * sampleRate: 20 * time.Second, length - 1: 2 * time.Second}
+		receipt, err := session.Speak(t.Context(), echo.Speech{Samples: &noise{end: length, stalls: stalls}})
+		if err != nil || receipt.Samples != length {
+			t.Errorf("%+v, %v", receipt, err)
+		}
+		_ = session.Close()
+		report := w.close()
+		if err := isWhole(w.tape.samples(), length); err != nil || report.ComplaintCount != 0 {
+			t.Error(err, report.Complaints)
+		}
+	})
+}
+
+// Hundreds of short utterances, as fast as they go, keep to the rate without long
+// waits, and the service refuses none.
+func TestManyShortUtterancesKeepToTheRate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, jitter(3, 20*time.Millisecond, 200*time.Millisecond))
+		session := w.session(&echo.Options{SkipHeard: true})
+		longest := time.Duration(0)
+		for i := range 300 {
+			start := time.Now()
+			if _, err := session.Speak(t.Context(), echo.Speech{Samples: &noise{end: sampleRate / 2}}); err != nil {
+				t.Fatal(i, err)
+			}
+			longest = max(longest, time.Since(start))
+		}
+		_ = session.Close()
+		_ = w.close()
+		times := w.server.MessageTimes()
+		if most := mostInAnyMinute(times); most > tavus.AppMessages || most < tavus.AppMessages*3/4 || longest > 5*time.Second {
+			t.Errorf("%d requests, at most %d in a minute; one utterance took %v", len(times), most, longest)
+		}
+	})
+}
+
+// An interrupt is on its way within the time of one request while speech is sent,
+// however full the window is.
+func TestInterruptDoesNotWaitBehindSpeech(t *testing.T) {
+	for _, latency := range []time.Duration{20 * time.Millisecond, 200 * time.Millisecond, 400 * time.Millisecond} {
+		for _, mode := range []echo.Mode{echo.LeadMode, echo.BurstMode} {
+			for _, after := range []time.Duration{10 * time.Millisecond, 1234 * time.Millisecond, 50 * time.Second} {
+				t.Run(fmt.Sprint(latency, mode, after), func(t *testing.T) {
+					synctest.Test(t, func(t *testing.T) { interruptAfter(t, latency, mode, after) })
+				})
+			}
+		}
+	}
+}
+
+func interruptAfter(t *testing.T, latency time.Duration, mode echo.Mode, after time.Duration) {
+	w := newWorld(t, func() time.Duration { return latency })
+	session := w.session(&echo.Options{Pace: echo.Pace{Mode: mode}})
+	spoken := make(chan error, 1)
+	var receipt echo.Receipt
+	go func() {
+		var err error
+		receipt, err = session.Speak(t.Context(), echo.Speech{Samples: &noise{end: 400 * sampleRate}})
+		spoken <- err
+	}()
+	if err := session.WaitReady(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(after)
+	asked := time.Now()
+	if err := session.Interrupt(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-spoken; !errors.Is(err, echo.ErrStopped) {
+		t.Error(err)
+	}
+	_ = session.Close()
+	report := w.close()
+	times := w.server.MessageTimes()
+	if len(report.Interrupts) != 1 {
+		t.Fatalf("%d interrupts", len(report.Interrupts))
+	}
+	if late := times[len(times)-1].Sub(asked); late > latency {
+		t.Errorf("on the wire after %v, with requests of %v", late, latency)
+	}
+	if receipt.Outcome != echo.Interrupted || receipt.Samples != report.Samples {
+		t.Errorf("%d samples delivered; %+v", report.Samples, receipt)
+	}
+	if most := mostInAnyMinute(times); most > tavus.AppMessages {
+		t.Errorf("%d requests in a minute", most)
+	}
+}
+
+// What such a room cannot do is refused before a request is made.
+func TestJoinRefuses(t *testing.T) {
+	w := newWorld(t, nil)
+	defer w.close()
+	for name, c := range map[string]struct {
+		address string
+		options room.Options
+		is      func(error) bool
+	}{
+		"no id":              {"tavus:", room.Options{}, isA[*room.AddressError]},
+		"a path":             {"tavus:../pals", room.Options{}, isA[*room.AddressError]},
+		"hearing":            {"tavus:c1", room.Options{Hear: true}, isA[*room.OptionError]},
+		"a microphone":       {"tavus:c1", room.Options{Microphone: true}, isA[*room.OptionError]},
+		"an avatar":          {"tavus:c1", room.Options{Avatar: "a"}, isA[*room.OptionError]},
+		"two conversations":  {"tavus:c1", room.Options{Conversation: "c2"}, isA[*room.OptionError]},
+		"too large messages": {"tavus:c1", room.Options{MaxMessage: 70000}, isA[*room.OptionError]},
+	} {
+		_, err := room.Join(t.Context(), c.address, withBackend(&c.options, w.backend))
+		if !c.is(err) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := room.Join(t.Context(), "tavus:c1", nil); !isA[*room.CredentialError](err) {
+		t.Errorf("without a key: %v", err)
+	}
+	if n := len(w.server.Requests()); n != 0 {
+		t.Errorf("%d requests", n)
+	}
+	if _, err := room.Join(t.Context(), "tavus:c1", withBackend(nil, w.backend)); !isA[*tavus.APIError](err) {
+		t.Errorf("no such conversation: %v", err)
+	}
+	if err := w.backend.Client.EndConversation(t.Context(), w.id); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := room.Join(t.Context(), "tavus:"+w.id, withBackend(nil, w.backend)); !isA[*rest.EndedError](err) {
+		t.Errorf("an ended conversation: %v", err)
+	}
+}
+
+func isA[E error](err error) bool { _, ok := errors.AsType[E](err); return ok }
+
+// Speech waits for the replica to join, and says so where it does not.
+func TestWaitsForTheReplica(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		w.server.AppMessages.JoinDelay = 7 * time.Second
+		w.id = w.server.Add("another")
+		session := w.session(&echo.Options{ReadyTimeout: 5 * time.Second})
+		if _, err := session.Speak(t.Context(), echo.Speech{Samples: &noise{end: 100}}); !errors.Is(err, echo.ErrNotReady) {
+			t.Error(err)
+		}
+		if _, err := session.Speak(t.Context(), echo.Speech{Samples: &noise{end: 100}}); err != nil {
+			t.Error(err)
+		}
+		_ = session.Close()
+		if report := w.close(); report.Samples != 100 {
+			t.Errorf("%+v", report)
+		}
+	})
+}
+
+// Other messages go the same way.
+func TestMessages(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		session := w.session(nil)
+		if err := session.WaitReady(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for _, msg := range []echo.Message{echo.Respond{Text: "Hello."}, echo.AppendContext{Context: "It rains."}, echo.Sensitivity{Pause: "low"}} {
+			if err := session.Send(t.Context(), msg); err != nil {
+				t.Errorf("%T: %v", msg, err)
+			}
+		}
+		receipt, err := session.Say(t.Context(), echo.Words("Welcome."))
+		if err != nil || receipt.Outcome != echo.Sent {
+			t.Errorf("%+v, %v", receipt, err)
+		}
+		_ = session.Close()
+		report := w.close()
+		if len(report.Responds) != 1 || len(report.Contexts) != 1 || len(report.Sensitivities) != 1 || report.ComplaintCount != 0 {
+			t.Errorf("%+v", report)
+		}
+	})
+}
+
+// events passes on what a replica says, as a receiver of webhooks does.
+type events struct {
+	all chan []byte
+	// twice passes each on twice.
+	twice bool
+}
+
+func (e *events) hook(_ string, event []byte) {
+	e.all <- slices.Clone(event)
+	if e.twice {
+		e.all <- slices.Clone(event)
+	}
+}
+
+func (e *events) ReceiveEvent(ctx context.Context, _ string) ([]byte, error) {
+	select {
+	case event := <-e.all:
+		return event, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// Where events come, receipts are by event.
+func TestReceiptsByEvent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, jitter(4, 20*time.Millisecond, 200*time.Millisecond))
+		received := &events{all: make(chan []byte, 1000), twice: true}
+		w.server.AppMessages.Webhook = received.hook
+		w.backend.Events = received
+		session := w.session(nil)
+		receipt, err := session.Speak(t.Context(), echo.Speech{Samples: &noise{end: 3 * sampleRate}})
+		if err != nil || receipt.Outcome != echo.Finished || receipt.SpokenBy != echo.ByEvent || receipt.SpokenSeconds != 3 {
+			t.Errorf("%+v, %v", receipt, err)
+		}
+		_ = session.Close()
+		w.close()
+	})
+}
+
+// Where no event comes, the receipt comes when the replica has played everything.
+func TestReceiptsByClockWaitForThePlayout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, jitter(5, 20*time.Millisecond, 200*time.Millisecond))
+		session := w.session(nil)
+		receipt, err := session.Speak(t.Context(), echo.Speech{Samples: &noise{end: 4 * sampleRate}})
+		if err != nil || receipt.SpokenBy != echo.ByClock || receipt.SpokenSeconds != 4 || receipt.Delivery != echo.Acknowledged {
+			t.Errorf("%+v, %v", receipt, err)
+		}
+		_ = session.Close()
+		if report := w.close(); report.PlayedSeconds != 4 {
+			t.Errorf("%.3f s were played when Speak returned", report.PlayedSeconds)
+		}
+	})
+}
+
+func retryAfter(seconds string) http.Header { return http.Header{"Retry-After": {seconds}} }
+
+func messagePath(id string) string { return "/v2/conversations/" + id + "/send-app-message" }
+
+// The service's own words are in the error of a refusal.
+func TestRefusalsSayWhatTheServiceSays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		session := w.session(nil)
+		w.server.Fail(tavustest.Fault{Path: messagePath(w.id), Skip: 1, Times: 1, Status: 413, Body: `{"error":"Request body exceeds 65536 bytes"}`})
+		receipt, err := session.Speak(t.Context(), echo.Speech{Samples: &noise{end: 5 * sampleRate}})
+		if !isA[*tavus.APIError](err) || errors.Is(err, echo.ErrLost) || !strings.Contains(receipt.Error, "Request body exceeds 65536 bytes") {
+			t.Errorf("%+v, %v", receipt, err)
+		}
+		_ = session.Close()
+		if report := w.close(); len(report.Interrupts) != 1 || report.Samples != receipt.Samples {
+			t.Errorf("%+v", report)
+		}
+	})
+}

@@ -1,0 +1,104 @@
+package rest
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"echocast/tavus"
+)
+
+// class says which part of the rate a message may use.
+type class int
+
+const (
+	ordinary class = iota
+	urgent         // interrupts
+)
+
+// reserved is how many requests in a window only interrupts may use.
+const reserved = 6
+
+// Utterances begin, and other messages leave, at a rate that leaves room in the
+// window for the chunks of those that have begun: a burst and a steady rate that
+// together stay within it.
+const (
+	burst  = 14
+	steady = (tavus.AppMessages - reserved - burst) / float64(tavus.AppMessageWindow/time.Second)
+)
+
+// window counts requests, so that the service never receives more than
+// tavus.AppMessages in any tavus.AppMessageWindow. The zero window is empty.
+//
+// A request counts until a whole window after its answer: the service counts
+// from its arrival, which is earlier.
+type window struct {
+	once  sync.Once
+	begin *rate.Limiter
+
+	mu       sync.Mutex
+	open     int         // requests without an answer
+	answered []time.Time // the others, oldest first
+}
+
+func (w *window) limiter() *rate.Limiter {
+	w.once.Do(func() { w.begin = rate.NewLimiter(rate.Limit(steady), burst) })
+	return w.begin
+}
+
+// pause waits until another utterance may begin. Its chunks do not wait, but
+// those that follow wait the longer for them.
+func (w *window) pause(ctx context.Context) error {
+	missing := 1 - w.limiter().Tokens()
+	return wait(ctx, time.Duration(missing/steady*float64(time.Second)))
+}
+
+// enter waits until one more request may be made. leave follows it.
+func (w *window) enter(ctx context.Context, c class) error {
+	limit := tavus.AppMessages
+	if c == ordinary {
+		limit -= reserved
+	}
+	for {
+		free, when := w.take(limit)
+		if free {
+			w.limiter().Reserve()
+			return nil
+		}
+		if err := wait(ctx, when); err != nil {
+			return err
+		}
+	}
+}
+
+// take opens a request if fewer than limit are in the window. Else it says how
+// long that takes at least.
+func (w *window) take(limit int) (ok bool, when time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	now := time.Now()
+	old := 0
+	for old < len(w.answered) && now.Sub(w.answered[old]) > tavus.AppMessageWindow {
+		old++
+	}
+	w.answered = w.answered[old:]
+	over := w.open + len(w.answered) - limit
+	if over < 0 {
+		w.open++
+		return true, 0
+	}
+	if over >= len(w.answered) { // others wait for their answers
+		return false, time.Second
+	}
+	return false, tavus.AppMessageWindow - now.Sub(w.answered[over]) + time.Millisecond
+}
+
+// leave notes the answer to a request.
+func (w *window) leave() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.open--
+	w.answered = append(w.answered, time.Now())
+}
