@@ -9,33 +9,34 @@ import (
 	"echocast/echo"
 )
 
-type encoding struct {
-	settings
-	streams Streams
+// encodeCmd is the encode command.
+type encodeCmd struct {
+	settings settings
+	streams  Streams
 }
 
 func encodeCommand(streams Streams) *cli.Command {
-	e := &encoding{streams: streams}
+	e := &encodeCmd{streams: streams}
 	return &cli.Command{
 		Name:      "encode",
 		Usage:     "write the messages to stdout, one JSON object a line, for another client to send",
 		UsageText: "echocast encode [OPTIONS] INPUT...\n\n   echocast encode speech.mp3 > messages.ndjson\n   tts | echocast encode --pace lead --conversation c123 - | my_client",
 		Description: helpInputs + `
 
-An input that breaks after something of it was written ends with a
-conversation.interrupt message instead of a done, and with exit code 3.`,
-		Flags: append(append(append(e.inputFlags(), e.levelFlags()...), e.messageFlags(echo.BurstMode)...), e.outputFlags()...),
+If an input breaks in the middle, its last message is a conversation.interrupt, not
+one that says done, and the exit code is 3.`,
+		Flags: append(append(append(e.settings.inputFlags(), e.settings.levelFlags()...), e.settings.messageFlags(echo.BurstMode)...), e.settings.outputFlags()...),
 		Action: func(c *cli.Context) error {
 			return e.run(c.Context, c.Args().Slice())
 		},
 	}
 }
 
-func (e *encoding) run(ctx context.Context, names []string) error {
-	if e.json && !e.dryRun {
+func (e *encodeCmd) run(ctx context.Context, names []string) error {
+	if e.settings.json && !e.settings.dryRun {
 		return usagef("--json prints the plan of --dry-run; the messages of encode are JSON lines already")
 	}
-	if err := e.check(names); err != nil {
+	if err := e.settings.check(names); err != nil {
 		return err
 	}
 	if err := checkInputs(ctx, names, e.streams.In, &e.settings); err != nil {
@@ -43,15 +44,15 @@ func (e *encoding) run(ctx context.Context, names []string) error {
 	}
 	stdin, restore := endReads(ctx, e.streams.In)
 	defer restore()
-	if e.dryRun {
-		return e.printPlans(ctx, names, stdin, e.streams)
+	if e.settings.dryRun {
+		return e.settings.printPlans(ctx, names, stdin, e.streams)
 	}
-	lines := echo.NewLines(stdoutWriter{e.streams.Out}, e.pace != string(echo.BurstMode))
-	options := e.session()
+	lines := echo.NewLines(stdoutWriter{e.streams.Out}, e.settings.pace != string(echo.BurstMode))
+	options := e.settings.session()
 	options.SkipHeard, options.SkipReady = true, true
-	out := e.newReporter(io.Discard, e.streams.Err)
+	out := e.settings.newReporter(io.Discard, e.streams.Err)
 	options.OnReceipt = out.receive
-	session, err := echo.NewSession(echo.NewMessages(lines, e.conversation, e.maxMessage), options)
+	session, err := echo.NewSession(echo.NewMessages(lines, e.settings.conversation, e.settings.maxMessage), options)
 	if err != nil {
 		return settingsError(err)
 	}

@@ -19,7 +19,7 @@ content; raw samples need
 // settings are the options that send and encode share.
 type settings struct {
 	audio        audio.Options
-	preset       presetFlags
+	preset       presetOptions
 	prepare      audio.PrepareOptions
 	pace         string
 	lead         time.Duration

@@ -15,9 +15,9 @@ import (
 	"echocast/preset"
 )
 
-// presetFlags say how a known source delivers its audio, and who is believed
-// where that and a header differ.
-type presetFlags struct {
+// presetOptions say how a known source delivers its audio, and whether its rate or
+// that of a header counts where they differ.
+type presetOptions struct {
 	name  string
 	voice string // a Piper voice's JSON file
 	force bool
@@ -136,20 +136,22 @@ func (s *settings) readVoice() error {
 	return nil
 }
 
-type presetListing struct {
+// presetCmd is the preset command.
+type presetCmd struct {
 	streams Streams
 	json    bool
 }
 
 func presetCommand(streams Streams) *cli.Command {
-	l := &presetListing{streams: streams}
+	l := &presetCmd{streams: streams}
 	return &cli.Command{
 		Name:      "preset",
 		Usage:     "show how text-to-speech services deliver their audio, and what to ask them for",
 		UsageText: "echocast preset list [--json]\n   echocast preset show NAME [--json]\n\n   echocast preset show elevenlabs",
-		Description: `A preset fills in what raw samples do not say. Where the bytes begin with a
-header, that is believed; where it says another rate than the preset, the input
-is refused, unless --force-format says that the preset is right.`,
+		Description: `A preset says what the bytes of raw samples cannot: encoding, rate and channels.
+Audio that begins with a header is read as the header says. If the header states
+another rate than the preset, echocast refuses the input; --force-format makes the
+preset count.`,
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "json", Destination: &l.json, Usage: "print JSON, one preset a line"},
 		},
@@ -157,7 +159,7 @@ is refused, unless --force-format says that the preset is right.`,
 	}
 }
 
-func (l *presetListing) run(args []string) error {
+func (l *presetCmd) run(args []string) error {
 	switch {
 	case len(args) == 1 && args[0] == "list":
 		return l.list(preset.All())
@@ -168,10 +170,10 @@ func (l *presetListing) run(args []string) error {
 		}
 		return l.show(found)
 	}
-	return usagef("say preset list, or preset show NAME")
+	return usagef("usage: echocast preset list | show NAME")
 }
 
-func (l *presetListing) list(all []preset.Preset) error {
+func (l *presetCmd) list(all []preset.Preset) error {
 	if l.json {
 		return l.printJSON(all)
 	}
@@ -185,14 +187,14 @@ func (l *presetListing) list(all []preset.Preset) error {
 	return l.print(text.String())
 }
 
-func (l *presetListing) show(p preset.Preset) error {
+func (l *presetCmd) show(p preset.Preset) error {
 	if l.json {
 		return l.printJSON([]preset.Preset{p})
 	}
 	return l.print(fmt.Sprintf("%s: %s\n  read as  %s\n  ask for  %s\n  example  %s\n", p.Name, p.Vendor, p, p.Ask, p.Example))
 }
 
-func (l *presetListing) printJSON(all []preset.Preset) error {
+func (l *presetCmd) printJSON(all []preset.Preset) error {
 	var text strings.Builder
 	encoder := json.NewEncoder(&text)
 	encoder.SetEscapeHTML(false) // the examples are for people to copy
@@ -202,7 +204,7 @@ func (l *presetListing) printJSON(all []preset.Preset) error {
 	return l.print(text.String())
 }
 
-func (l *presetListing) print(text string) error {
+func (l *presetCmd) print(text string) error {
 	if _, err := io.WriteString(l.streams.Out, text); err != nil {
 		return stdoutError{err}
 	}

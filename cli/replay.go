@@ -15,8 +15,9 @@ import (
 	"echocast/trace"
 )
 
-type replaying struct {
-	settings // its conversation, limit and output
+// replayCmd is the replay command.
+type replayCmd struct {
+	settings settings // conversation, message limit and output
 	target   targetOptions
 	streams  Streams
 	record   string
@@ -26,15 +27,15 @@ type replaying struct {
 }
 
 func replayCommand(streams Streams) *cli.Command {
-	r := &replaying{streams: streams}
+	r := &replayCmd{streams: streams}
 	return &cli.Command{
 		Name:      "replay",
 		Usage:     "send the messages of a trace again",
 		UsageText: "echocast replay [OPTIONS] TRACE\n\n   echocast send --trace session.ndjson speech.wav\n   echocast replay session.ndjson --to http://127.0.0.1:8870",
-		Description: `A TRACE is what --trace recorded, or - for standard input. Its messages leave at
-the times at which they were sent, with fresh inference ids. An utterance that
-the trace leaves without an end is interrupted. Without --to, a stand-in replica
-in this process listens.
+		Description: `A TRACE is a file that --trace recorded, or - for standard input. echocast sends its
+messages at the times at which they were sent, with fresh inference ids. If the
+recording stopped in mid-utterance, replay ends that utterance with an interrupt.
+Without --to, a stand-in replica in this process listens.
 
 ` + helpExitCodes,
 		Flags: append([]cli.Flag{
@@ -43,11 +44,11 @@ in this process listens.
 			&cli.Float64Flag{Name: "speed", Value: 1, Destination: &r.speed, Usage: "send `N` times as fast as it was recorded"},
 			&cli.BoolFlag{Name: "burst", Destination: &r.burst, DisableDefaultText: true, Usage: "send as fast as the connection takes it"},
 			&cli.BoolFlag{Name: "same-ids", Destination: &r.sameIDs, DisableDefaultText: true, Usage: "keep the inference ids; a replica that has heard them may refuse them"},
-			&cli.StringFlag{Name: "conversation", Destination: &r.conversation, DefaultText: "as recorded", Usage: "`ID` of the conversation, in place of the recorded one"},
-			&cli.IntFlag{Name: "max-message", Value: echo.DefaultMaxMessage, Destination: &r.maxMessage, Usage: "the replica in this process drops messages of more than `BYTES`"},
+			&cli.StringFlag{Name: "conversation", Destination: &r.settings.conversation, DefaultText: "as recorded", Usage: "`ID` of the conversation, in place of the recorded one"},
+			&cli.IntFlag{Name: "max-message", Value: echo.DefaultMaxMessage, Destination: &r.settings.maxMessage, Usage: "the replica in this process drops messages of more than `BYTES`"},
 			&cli.DurationFlag{Name: "ready-timeout", Value: 30 * time.Second, Destination: &r.target.readyTimeout, Usage: "wait at most this `TIME` for the replica to join"},
-			&cli.BoolFlag{Name: "json", Destination: &r.json, DisableDefaultText: true, Usage: "print receipts as JSON lines on stdout"},
-			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Destination: &r.quiet, DisableDefaultText: true, Usage: "say nothing but errors"},
+			&cli.BoolFlag{Name: "json", Destination: &r.settings.json, DisableDefaultText: true, Usage: "print receipts as JSON lines on stdout"},
+			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Destination: &r.settings.quiet, DisableDefaultText: true, Usage: "say nothing but errors"},
 		}, joined(r.target.daily.flags(), r.target.peer.dialFlags())...),
 		Action: func(c *cli.Context) error {
 			return r.run(c.Context, c.Args().Slice())
@@ -55,7 +56,7 @@ in this process listens.
 	}
 }
 
-func (r *replaying) check(names []string) error {
+func (r *replayCmd) check(names []string) error {
 	switch {
 	case !(r.speed > 0 && r.speed <= 1000):
 		return usagef("--speed %g: more than 0, at most 1000", r.speed)
@@ -65,16 +66,16 @@ func (r *replaying) check(names []string) error {
 		return usagef("--record is for the replica in this process; with --to, the other side records: echocast replica --record %s", r.record)
 	case r.target.readyTimeout <= 0:
 		return usagef("--ready-timeout must be more than 0")
-	case r.maxMessage <= 0:
-		return usagef("--max-message %d: a message has bytes", r.maxMessage)
+	case r.settings.maxMessage <= 0:
+		return usagef("--max-message %d: a message has bytes", r.settings.maxMessage)
 	}
-	if _, err := r.target.peer.options(r.newReporter(r.streams.Out, r.streams.Err).warn); err != nil {
+	if _, err := r.target.peer.options(r.settings.newReporter(r.streams.Out, r.streams.Err).warn); err != nil {
 		return err
 	}
 	return checkRecord(r.record, names)
 }
 
-func (r *replaying) run(ctx context.Context, names []string) error {
+func (r *replayCmd) run(ctx context.Context, names []string) error {
 	name, err := oneTrace(names, r.streams.In)
 	if err != nil {
 		return err
@@ -89,14 +90,14 @@ func (r *replaying) run(ctx context.Context, names []string) error {
 		return err
 	}
 	defer in.Close()
-	out := r.newReporter(r.streams.Out, r.streams.Err)
+	out := r.settings.newReporter(r.streams.Out, r.streams.Err)
 	out.heard = true
 	var conn echo.Conn // the messages are sent as they are, without a session
 	wrap := func(c echo.Conn) echo.Conn {
 		conn = c
 		return c
 	}
-	target, err := r.target.connect(ctx, room.Options{Conversation: r.conversation, MaxMessage: r.maxMessage, Wrap: wrap}, r.record, out)
+	target, err := r.target.connect(ctx, room.Options{Conversation: r.settings.conversation, MaxMessage: r.settings.maxMessage, Wrap: wrap}, r.record, out)
 	if err != nil {
 		return cancelled(ctx, err)
 	}
@@ -108,12 +109,12 @@ func (r *replaying) run(ctx context.Context, names []string) error {
 	return cmp.Or(err, target.close())
 }
 
-// replay sends the trace in, and tells what came of its utterances.
-func (r *replaying) replay(ctx context.Context, name string, in io.Reader, conn echo.Conn, out *reporter) error {
+// replay sends the trace in, and reports how its utterances ended.
+func (r *replayCmd) replay(ctx context.Context, name string, in io.Reader, conn echo.Conn, out *reporter) error {
 	var failed error // of stdout
 	count := 0
 	err := trace.Replay(ctx, trace.Read(in), conn, &trace.ReplayOptions{
-		Speed: r.speed, Burst: r.burst, SameIDs: r.sameIDs, Conversation: r.conversation, ReadyTimeout: r.target.readyTimeout,
+		Speed: r.speed, Burst: r.burst, SameIDs: r.sameIDs, Conversation: r.settings.conversation, ReadyTimeout: r.target.readyTimeout,
 		OnReceipt: func(receipt echo.Receipt) {
 			count++
 			receipt.Source = fmt.Sprintf("%s, utterance %d", traceTitle(name), count)
@@ -139,7 +140,7 @@ func replicasDoing(err error) bool {
 	return false
 }
 
-// replayed tells how an utterance that was sent again ended.
+// replayed reports how an utterance that was sent again ended.
 func (r *reporter) replayed(receipt echo.Receipt) error {
 	r.count(&receipt)
 	r.say("%s: %s", receipt.Source, r.summary(receipt))

@@ -15,44 +15,81 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"echocast/internal/opusencoder"
+	"echocast/internal/outfile"
 	"echocast/internal/shutdown"
 	"echocast/replica"
 	"echocast/replica/serve"
 	"echocast/rtc"
 )
 
-// localReplica is a stand-in replica in this process, behind a real data
-// channel.
+// localReplica is a stand-in replica in this process, behind a real data channel.
 type localReplica struct {
 	listener *rtc.Listener
-	record   *os.File // nil where nothing is recorded
-	out      *reporter
 	stop     context.CancelFunc
 	ended    sync.WaitGroup
-	failed   error // of the replica; read after ended
 
-	mu   sync.Mutex
-	runs map[string]int // underruns of the utterances that have ended
+	mu     sync.Mutex
+	failed error          // the first thing that went wrong with the replica
+	runs   map[string]int // underruns of the utterances that have ended
 }
 
 func startLocalReplica(record string, limit int, out *reporter) (*localReplica, error) {
-	l := &localReplica{out: out, runs: map[string]int{}}
-	if record != "" {
-		file, err := os.Create(record)
-		if err != nil {
+	if record != "" { // refused before anything is said
+		if err := outfile.Check(record); err != nil {
 			return nil, fmt.Errorf("--record %s: %w", record, plain(err))
 		}
-		l.record = file
 	}
-	listener, err := rtc.Listen("127.0.0.1:0", nil)
+	listener, err := rtc.Listen("127.0.0.1:0", &rtc.Options{MuLaw: !opusencoder.Available})
 	if err != nil {
-		return nil, cmp.Or(err, l.closeRecord())
+		return nil, err
 	}
-	l.listener = listener
 	ctx, stop := context.WithCancel(context.Background())
-	l.stop = stop
-	l.ended.Go(func() { l.failed = l.run(ctx, limit) })
+	l := &localReplica{listener: listener, stop: stop, runs: map[string]int{}}
+	options := &serve.Options{Record: record, Once: true, Observer: serve.Observer{
+		Join:      func(int, bool) { _ = listener.Close() }, // nobody else dials it
+		Utterance: l.count,
+		Fail:      l.fail,
+		Report: func(report replica.Report) {
+			for _, complaint := range report.Complaints {
+				out.say("the replica complains: %s", complaint.Text)
+			}
+		},
+	}}
+	options.Replica.MessageLimit = limit
+	l.ended.Go(func() { _ = serve.Run(ctx, listener, options) }) // fail is called with what fails
 	return l, nil
+}
+
+func (l *localReplica) url() string { return l.listener.URL() }
+
+func (l *localReplica) count(u replica.Utterance) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.runs[u.ID] = len(u.Underruns)
+}
+
+func (l *localReplica) fail(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.failed = cmp.Or(l.failed, err)
+}
+
+// underruns is how many underruns an utterance had that has ended. The replica
+// counts them before it says that it has stopped.
+func (l *localReplica) underruns(id string) (int, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n, ok := l.runs[id]
+	return n, ok
+}
+
+// close ends the replica once it has noticed that its peer has left, and
+// completes the recording.
+func (l *localReplica) close() error {
+	_ = l.listener.Close() // where nobody came, nobody will
+	l.ended.Wait()
+	l.stop()
+	return l.failed
 }
 
 // checkRecord refuses to record over what is spoken, and into what is no file.
@@ -77,62 +114,8 @@ func checkWritten(flag, file string, inputs []string) error {
 	return nil
 }
 
-func (l *localReplica) url() string { return l.listener.URL() }
-
-// run serves the one connection there will be.
-func (l *localReplica) run(ctx context.Context, limit int) error {
-	conn, err := l.listener.Accept(ctx)
-	if err != nil {
-		return nil // nobody came: the dialling side says why
-	}
-	defer conn.Close()
-	options := &replica.Options{MessageLimit: limit, PeerGone: rtc.ErrPeerGone, OnUtterance: l.count}
-	if l.record != nil {
-		options.Record = l.record
-	}
-	report, err := replica.New(conn, options).Run(ctx)
-	for _, complaint := range report.Complaints {
-		l.out.say("the replica complains: %s", complaint.Text)
-	}
-	return err
-}
-
-func (l *localReplica) count(u replica.Utterance) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.runs[u.ID] = len(u.Underruns)
-}
-
-// underruns is how often an utterance that has ended ran dry. The replica knows
-// it before it says that it has stopped.
-func (l *localReplica) underruns(id string) (int, bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	n, ok := l.runs[id]
-	return n, ok
-}
-
-// close ends the replica once it has noticed that its peer has left, and
-// completes the recording.
-func (l *localReplica) close() error {
-	_ = l.listener.Close() // nobody else dials it
-	l.ended.Wait()
-	l.stop()
-	return cmp.Or(l.failed, l.closeRecord())
-}
-
-func (l *localReplica) closeRecord() error {
-	if l.record == nil {
-		return nil
-	}
-	if err := l.record.Close(); err != nil {
-		return fmt.Errorf("--record: %w", err)
-	}
-	return nil
-}
-
-// serving is the replica command: a stand-in that other processes dial.
-type serving struct {
+// replicaCmd is the replica command: a stand-in that other processes dial.
+type replicaCmd struct {
 	streams Streams
 	peer    peerOptions
 	listen  string
@@ -151,7 +134,7 @@ type serving struct {
 }
 
 func replicaCommand(streams Streams) *cli.Command {
-	s := &serving{streams: streams}
+	s := &replicaCmd{streams: streams}
 	return &cli.Command{
 		Name:      "replica",
 		Usage:     "be a stand-in replica that other processes dial",
@@ -199,7 +182,7 @@ and a timestamp are filled in, except with "raw":true.`,
 	}
 }
 
-func (s *serving) run(ctx context.Context) error {
+func (s *replicaCmd) run(ctx context.Context) error {
 	options, err := s.prepare()
 	if err != nil {
 		return err
@@ -217,7 +200,7 @@ func (s *serving) run(ctx context.Context) error {
 }
 
 // open listens, and says where, and to whom.
-func (s *serving) open() (*rtc.Listener, error) {
+func (s *replicaCmd) open() (*rtc.Listener, error) {
 	options, err := s.peer.options(s.warn)
 	if err != nil {
 		return nil, err
@@ -266,7 +249,7 @@ func dialled(listening string) (address string, public bool) {
 }
 
 // prepare checks the options and reads the script.
-func (s *serving) prepare() (*serve.Options, error) {
+func (s *replicaCmd) prepare() (*serve.Options, error) {
 	if err := checkRecord(s.record, nil); err != nil {
 		return nil, err
 	}
@@ -286,7 +269,7 @@ func (s *serving) prepare() (*serve.Options, error) {
 	return options, err
 }
 
-func (s *serving) observer() serve.Observer {
+func (s *replicaCmd) observer() serve.Observer {
 	return serve.Observer{
 		Join: func(connection int, hears bool) {
 			s.say("connection %d: %s connected", connection, map[bool]string{false: "sender", true: "listener"}[hears])
@@ -304,7 +287,7 @@ func (s *serving) observer() serve.Observer {
 }
 
 // event prints what happens. A fault that comes with time is nobody's.
-func (s *serving) event(e replica.Event) {
+func (s *replicaCmd) event(e replica.Event) {
 	who := cmp.Or(e.Participant, "the room")
 	switch e.Kind {
 	case replica.EventStarted:
@@ -322,7 +305,7 @@ func (s *serving) event(e replica.Event) {
 	}
 }
 
-func (s *serving) utterance(u replica.Utterance) {
+func (s *replicaCmd) utterance(u replica.Utterance) {
 	end := "said to its end"
 	switch {
 	case u.Interrupted:
@@ -333,7 +316,7 @@ func (s *serving) utterance(u replica.Utterance) {
 	s.say("%s: %s: %s: %.3f s heard, %s", u.Participant, u.ID, end, u.PlayedSeconds, counted(len(u.Underruns), "underrun"))
 }
 
-func (s *serving) report(report replica.Report) {
+func (s *replicaCmd) report(report replica.Report) {
 	why := "everybody has left"
 	if report.End == replica.EndLeft {
 		why = "the replica has left"
@@ -349,20 +332,20 @@ func (s *serving) report(report replica.Report) {
 }
 
 // fail says what went wrong, and makes it the exit code.
-func (s *serving) fail(err error) {
+func (s *replicaCmd) fail(err error) {
 	s.warn("%s", firstLine(err.Error()))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.failed = cmp.Or(s.failed, err)
 }
 
-func (s *serving) say(format string, args ...any) {
+func (s *replicaCmd) say(format string, args ...any) {
 	if !s.quiet {
 		s.warn(format, args...)
 	}
 }
 
-func (s *serving) warn(format string, args ...any) {
+func (s *replicaCmd) warn(format string, args ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	fmt.Fprintf(s.streams.Err, "echocast: %s\n", printable(fmt.Sprintf(format, args...)))

@@ -16,20 +16,21 @@ import (
 	"echocast/trace"
 )
 
-type reporting struct {
+// reportCmd is the report command.
+type reportCmd struct {
 	streams Streams
 	output  string
 }
 
 func reportCommand(streams Streams) *cli.Command {
-	r := &reporting{streams: streams}
+	r := &reportCmd{streams: streams}
 	return &cli.Command{
 		Name:      "report",
-		Usage:     "show what happened in a session, as a page",
+		Usage:     "draw what happened in a session, as a page",
 		UsageText: "echocast report [OPTIONS] TRACE\n\n   echocast send --trace session.ndjson speech.wav\n   echocast report session.ndjson",
-		Description: `A TRACE is what --trace recorded, or - for standard input. The page is one HTML
-file that needs nothing beside it. A trace whose last line is cut off, since the
-process was killed, is shown as far as it goes.`,
+		Description: `A TRACE is a file that --trace recorded, or - for standard input. The page is one
+HTML file that needs no other. If the process was killed while it recorded, the
+page shows what is there.`,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Destination: &r.output, DefaultText: "TRACE with .html", Usage: "write the page to `FILE`; - is stdout"},
 		},
@@ -39,8 +40,8 @@ process was killed, is shown as far as it goes.`,
 	}
 }
 
-// run writes the page of one trace.
-func (r *reporting) run(ctx context.Context, names []string) error {
+// run draws the page of one trace.
+func (r *reportCmd) run(ctx context.Context, names []string) error {
 	name, err := oneTrace(names, r.streams.In)
 	if err != nil {
 		return err
@@ -69,7 +70,7 @@ func (r *reporting) run(ctx context.Context, names []string) error {
 	return r.write(output, &trace.Page{Title: filepath.Base(traceTitle(name)), Sessions: sessions})
 }
 
-func (r *reporting) write(output string, page *trace.Page) error {
+func (r *reportCmd) write(output string, page *trace.Page) error {
 	if output == stdinName {
 		if _, err := page.WriteTo(r.streams.Out); err != nil {
 			return stdoutError{err}
