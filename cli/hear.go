@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -19,6 +18,7 @@ import (
 	"echocast/echo"
 	"echocast/hear"
 	"echocast/internal/child"
+	"echocast/internal/outfile"
 	"echocast/internal/shutdown"
 	"echocast/room"
 )
@@ -87,7 +87,11 @@ func (h *hearCmd) check(names []string) error {
 			return err
 		}
 	}
-	return cmp.Or(checkFrom("--from", h.from, &h.target), h.target.check(h.settings.newReporter(h.streams.Out, h.streams.Err).warn))
+	files := map[string]string{"--trace": h.target.trace}
+	if len(names) == 1 && names[0] != stdinName {
+		files["FILE"] = names[0]
+	}
+	return cmp.Or(checkFrom("--from", h.from, &h.target), h.target.check(h.settings.newReporter(h.streams.Out, h.streams.Err).warn), checkOutputs(files, nil))
 }
 
 // checkFrom refuses words that name nobody to hear, and to hear all where one at a
@@ -177,10 +181,7 @@ func (h *hearCmd) open(ctx context.Context, name string) (*soundFile, error) {
 	case name == "-":
 		f.Writer = stdoutWriter{h.streams.Out}
 	default:
-		if err := checkWritten(name, name, nil); err != nil {
-			return nil, err
-		}
-		file, err := os.Create(name)
+		file, err := outfile.Create(name)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, plain(err))
 		}

@@ -104,7 +104,8 @@ func (l *listenCmd) check() error {
 	case l.execTimeout <= 0:
 		return usagef("--exec-timeout must be more than 0")
 	}
-	return l.target.check(l.settings.newReporter(l.streams.Out, l.streams.Err).warn)
+	files := map[string]string{"--transcript": l.transcript, "--trace": l.target.trace}
+	return cmp.Or(l.target.check(l.settings.newReporter(l.streams.Out, l.streams.Err).warn), checkOutputs(files, nil))
 }
 
 // kinds are those that --only names; nil means all.
@@ -158,9 +159,6 @@ func (l *listenCmd) run(ctx context.Context) error {
 func (l *listenCmd) newTranscript() (*listen.Transcript, error) {
 	if l.transcript == "" {
 		return nil, nil
-	}
-	if err := checkWritten("--transcript", l.transcript, nil); err != nil {
-		return nil, err
 	}
 	transcript, err := listen.NewTranscript(l.transcript)
 	if _, ok := errors.AsType[*listen.FormatError](err); ok {

@@ -53,7 +53,7 @@ func (r *reportCmd) run(ctx context.Context, names []string) error {
 			output = strings.TrimSuffix(name, filepath.Ext(name)) + ".html"
 		}
 	}
-	if err := checkOutput(output, name); err != nil {
+	if err := checkOutput(output, name, r.output == ""); err != nil {
 		return err
 	}
 	stdin, restore := endReads(ctx, r.streams.In)
@@ -101,8 +101,9 @@ func oneTrace(names []string, stdin io.Reader) (string, error) {
 	return names[0], nil
 }
 
-// checkOutput refuses to write over the trace.
-func checkOutput(output, name string) error {
+// checkOutput refuses to write over the trace and, if nobody named the output,
+// over anything but a report.
+func checkOutput(output, name string, isDefault bool) error {
 	target, err := os.Stat(output)
 	if err != nil {
 		return nil // it will be made, or making it says why not
@@ -110,7 +111,21 @@ func checkOutput(output, name string) error {
 	if in, err := os.Stat(name); err == nil && os.SameFile(target, in) {
 		return usagef("-o %s would overwrite the trace", output)
 	}
+	if isDefault && !isReport(output) {
+		return usagef("%s exists and is no report: name another file with --output, or this one to replace it", output)
+	}
 	return nil
+}
+
+// isReport reports whether a file is a report, or empty.
+func isReport(name string) bool {
+	file, err := os.Open(name)
+	if err != nil {
+		return false
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	return err == nil && (info.Size() == 0 || trace.IsPage(file))
 }
 
 func traceTitle(name string) string {

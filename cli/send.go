@@ -128,10 +128,8 @@ func (s *sendCmd) check(names []string) error {
 	if s.hear == "-" {
 		return usagef("--hear -: standard output is for receipts; name a file, or hear from another process: echocast hear")
 	}
-	for flag, file := range map[string]string{"--record": s.record, "--trace": s.target.trace, "--hear": s.hear} {
-		if err := checkWritten(flag, file, names); err != nil {
-			return err
-		}
+	if err := checkOutputs(map[string]string{"--record": s.record, "--trace": s.target.trace, "--hear": s.hear}, names); err != nil {
+		return err
 	}
 	s.anyChunk = s.target.takesAnyChunk() || s.as == asMicrophone
 	return s.settings.check(names)

@@ -51,7 +51,7 @@ func (o *targetOptions) check(warn warnFunc) error {
 	if _, err := o.peer.options(warn); err != nil {
 		return err
 	}
-	return o.create.check(o.to)
+	return cmp.Or(o.create.check(o.to), checkOutputs(map[string]string{"--trace": o.trace}, nil))
 }
 
 // isSet reports whether a room was named, or is to be created.
@@ -149,7 +149,7 @@ type target struct {
 func (o *targetOptions) connect(ctx context.Context, with room.Options, record string, out *reporter) (*target, error) {
 	t := &target{options: o, out: out, ctx: ctx, limit: cmp.Or(with.MaxMessage, echo.DefaultMaxMessage)}
 	if o.trace != "" {
-		recorder, err := newTraceRecorder(o.trace)
+		recorder, err := newTraceRecorder(o.trace, o.secrets())
 		if err != nil {
 			return nil, err
 		}

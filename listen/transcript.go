@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"echocast/echo"
+	"echocast/internal/outfile"
 	"echocast/internal/text"
 )
 
@@ -43,7 +44,7 @@ func NewTranscript(name string) (*Transcript, error) {
 	if !ok {
 		return nil, &FormatError{name}
 	}
-	file, err := os.Create(name)
+	file, err := outfile.Create(name)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, text.WithoutPath(err))
 	}

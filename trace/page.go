@@ -85,6 +85,15 @@ func (p *Page) WriteTo(w io.Writer) (int64, error) {
 	return count.n, err
 }
 
+// IsPage reports whether r begins as a Page does.
+func IsPage(r io.Reader) bool {
+	head, _, _ := strings.Cut(pageHTML, "<title>")
+	head, _, _ = strings.Cut(head, "{{")
+	begin := make([]byte, len(head))
+	_, err := io.ReadFull(r, begin)
+	return err == nil && string(begin) == head
+}
+
 type counter struct {
 	w io.Writer
 	n int64
