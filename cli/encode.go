@@ -57,7 +57,7 @@ func (e *encodeCmd) run(ctx context.Context, names []string) error {
 		return settingsError(err)
 	}
 	defer session.Close()
-	err = (&speaker{session, &e.settings, nil, stdin, out}).all(ctx, names)
+	err = (&speaker{session: session, settings: &e.settings, stdin: stdin, out: out}).all(ctx, names)
 	if failed := lines.Flush(); failed != nil { // or what a write before it met
 		return failed
 	}

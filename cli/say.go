@@ -3,16 +3,14 @@ package cli
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"io"
 	"iter"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/urfave/cli/v2"
 
 	"echocast/echo"
+	"echocast/internal/textcut"
 )
 
 // sayCmd is the say command.
@@ -101,40 +99,17 @@ func (s *sayCmd) plan(ctx context.Context, text echo.Text) error {
 	return cancelled(ctx, err)
 }
 
-// pieces are the texts of an input as they come, each cut behind white space, so
-// that no word and no character is in two of them.
+// pieces are the texts of standard input as they come: no word and no tag is in two
+// of them.
 func pieces(r io.Reader) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
-		buf := make([]byte, 4096)
-		held := ""
-		for {
-			n, err := r.Read(buf)
-			held += string(buf[:n])
-			end := lastSpace(held)
-			if err != nil || len(held) > mostText {
-				end = len(held)
-			}
-			if end > 0 && !yield(held[:end], nil) {
-				return
-			}
-			held = held[end:]
-			if err == io.EOF {
-				return
-			}
+		for piece, err := range textcut.Words(r) {
 			if err != nil {
-				yield("", &inputError{"standard input", fmt.Errorf("%w", plain(err))})
+				err = &inputError{"standard input", plain(err)}
+			}
+			if !yield(piece, err) {
 				return
 			}
 		}
 	}
-}
-
-// lastSpace is where the last white space of a text ends.
-func lastSpace(text string) int {
-	at := strings.LastIndexFunc(text, unicode.IsSpace)
-	if at < 0 {
-		return 0
-	}
-	_, size := utf8.DecodeRuneInString(text[at:])
-	return at + size
 }

@@ -14,19 +14,20 @@ import (
 // sendCmd is the send command.
 type sendCmd struct {
 	settings
-	target   targetOptions
-	streams  Streams
-	record   string
-	wait     string
-	as       string
-	gap      time.Duration
-	bargeIn  bool
-	hear     string // file
-	hearFrom string
-	resume   bool
-	onLoss   string
-	idle     time.Duration
-	slow     string
+	target      targetOptions
+	streams     Streams
+	record      string
+	wait        string
+	as          string
+	gap         time.Duration
+	bargeIn     bool
+	hear        string // file
+	hearFrom    string
+	resume      bool
+	onLoss      string
+	idle        time.Duration
+	slow        string
+	stopOnError bool
 }
 
 func sendCommand(streams Streams) *cli.Command {
@@ -72,6 +73,7 @@ func (s *sendCmd) talkFlags() []cli.Flag {
 		&cli.BoolFlag{Name: "resume", Destination: &s.resume, DisableDefaultText: true, Usage: "after an interrupt, go on where the replica was last heard, at a silence"},
 		&cli.StringFlag{Name: "on-loss", Value: string(echo.ReconnectAbandon), Destination: &s.onLoss, Usage: "when the connection is lost in mid-utterance: abandon it, or connect again and `restart` or resume it"},
 		&cli.DurationFlag{Name: "idle-timeout", Destination: &s.idle, DefaultText: "never", Usage: "an input that is quiet for this `TIME` has ended its utterance; what comes later is another"},
+		&cli.BoolFlag{Name: "stop-on-error", Destination: &s.stopOnError, DisableDefaultText: true, Usage: "end with the first utterance that is not confirmed as heard, instead of listing all of them at the end"},
 		&cli.StringFlag{Name: "slow", Value: string(echo.UnderrunWait), Destination: &s.slow, Usage: "when the input is slower than speech: wait, say `silence`, or end the utterance"},
 	}
 }
@@ -205,7 +207,7 @@ func (s *sendCmd) run(ctx context.Context, names []string) error {
 	out.say("waiting for the replica")
 	if err = session.WaitReady(ctx); err == nil {
 		stop := s.control(session, out)
-		err = (&speaker{session, &s.settings, s.feeding(), stdin, out}).all(ctx, names)
+		err = (&speaker{session: session, settings: &s.settings, feeding: s.feeding(), stdin: stdin, out: out, stopOnError: s.stopOnError}).all(ctx, names)
 		stop()
 	}
 	err = cmp.Or(err, quiet())

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync/atomic"
 
 	"echocast/echo"
@@ -25,9 +26,16 @@ type speaker struct {
 	feeding *feedOptions // nil: each is read as it is
 	stdin   io.Reader
 	out     *reporter
+	// stopOnError ends the run with the first utterance that is not confirmed as
+	// heard, instead of with the last input.
+	stopOnError bool
+
+	spoken      int
+	unconfirmed []string // names of utterances
 }
 
-// all speaks the inputs in order, and stops at the first that fails.
+// all speaks the inputs in order, and stops at the first that fails. One that was
+// sent, but not confirmed as heard, does not keep the others from being spoken.
 func (s *speaker) all(ctx context.Context, names []string) error {
 	for _, name := range names {
 		in, err := openInput(ctx, name, s.stdin, &s.prepare)
@@ -40,7 +48,13 @@ func (s *speaker) all(ctx context.Context, names []string) error {
 			return cancelled(ctx, err)
 		}
 	}
-	return nil
+	switch {
+	case len(s.unconfirmed) == 0:
+		return nil
+	case s.spoken == 1:
+		return echo.ErrUnverified
+	}
+	return fmt.Errorf("%w: %s", echo.ErrUnverified, strings.Join(s.unconfirmed, ", "))
 }
 
 func (s *speaker) one(ctx context.Context, in *input) error {
@@ -69,7 +83,13 @@ func (s *speaker) say(ctx context.Context, in *input, speech echo.Speech) error 
 	s.out.begin(in, s.session)
 	_, err := s.session.Speak(ctx, speech)
 	err = in.failed(err)
-	return cmp.Or(err, s.out.end(in, err))
+	s.spoken++
+	failed := s.out.end(in, err)
+	if errors.Is(err, echo.ErrUnverified) && !s.stopOnError && ctx.Err() == nil {
+		s.unconfirmed = append(s.unconfirmed, in.title())
+		return failed
+	}
+	return cmp.Or(err, failed)
 }
 
 // cancelled prefers the reason of the cancelling to the error it made, such as
