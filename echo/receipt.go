@@ -62,6 +62,9 @@ type Receipt struct {
 	// from the first one on. Those after them are said again by an utterance
 	// that resumes this one. Nobody knows of more than they were heard.
 	HeardSamples int64 `json:"heard_samples"`
+	// Words are the words that were heard, where the text is known
+	// (Speech.Text) and the replica did not go on speaking.
+	Words *HeardWords `json:"words,omitempty"`
 	// Underruns is how often the replica ran out of audio, as UnderrunsBy
 	// says. By the clock it supposes a replica that plays once 100 ms are
 	// there.

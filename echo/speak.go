@@ -16,6 +16,13 @@ type Speech struct {
 	Samples chunker.Source
 	// Name is kept in the receipt.
 	Name string
+	// Text is what the samples say, if it is known, and Words when. Then the
+	// receipt has the words that were heard.
+	Text  string
+	Words []WordTiming
+	// MoreWords, if it is set, is called when the utterance has ended, and
+	// returns Words that came with the audio.
+	MoreWords func() []WordTiming
 	// Abort, if it is set, is called when the utterance ends early, from any
 	// goroutine. It makes a read of Samples that blocks return, as closing a
 	// pipe does.
@@ -48,7 +55,7 @@ type StatsReporter interface {
 // An utterance that is resumed after an interrupt or a loss is several, each
 // with its own id and receipt (Options.OnReceipt); Speak returns the last.
 func (s *Session) Speak(ctx context.Context, speech Speech) (Receipt, error) {
-	return s.utter(ctx, &samples{speech, &s.options})
+	return s.utter(ctx, &samples{Speech: speech, options: &s.options})
 }
 
 // content is what an utterance is made of. It knows neither the session nor the
@@ -420,6 +427,8 @@ func (s *Session) waitQuiet(ctx context.Context) error {
 type samples struct {
 	Speech
 	options *Options
+	script  *chunkScript // of the last utterance
+	base    int64        // where it began, in samples of the whole speech
 }
 
 func (c *samples) name() string { return c.Name }
@@ -443,7 +452,8 @@ func (c *samples) begin(stage Stage, id string) (script, error) {
 	pacer.interval = limits.Interval
 	source := &observed{c.Samples, o.Observe, id, 0}
 	chunks := chunker.NewGrowing(source, limits.firstSamples(chunk, o.Rate), chunk)
-	return &chunkScript{stage: stage, chunks: chunks, pacer: pacer}, stage.Begin(Utterance{InferenceID: id, Rate: o.Rate})
+	c.script = &chunkScript{stage: stage, chunks: chunks, pacer: pacer}
+	return c.script, stage.Begin(Utterance{InferenceID: id, Rate: o.Rate})
 }
 
 func (c *samples) describe(r *Receipt) {
@@ -451,6 +461,14 @@ func (c *samples) describe(r *Receipt) {
 		stats := source.Stats()
 		r.Input = &stats
 	}
+	known := knownText{text: c.Text, words: c.Words}
+	if c.MoreWords != nil {
+		known.words = append(known.words, c.MoreWords()...)
+	}
+	if c.script.chunk.Last {
+		known.total = durationOf(c.base+c.script.position, c.options.Rate)
+	}
+	known.describeWords(r, c.base, c.options.Rate)
 }
 
 func (c *samples) rewind(heard int64) error {
@@ -458,7 +476,8 @@ func (c *samples) rewind(heard int64) error {
 	if !ok {
 		return errors.New("its source cannot go back")
 	}
-	_, err := source.Rewind(heard)
+	moved, err := source.Rewind(heard)
+	c.base += moved
 	return err
 }
 

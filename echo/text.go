@@ -34,11 +34,14 @@ func Words(text string) Text {
 // that take no text the error is ErrUnsupported; where there is nothing to say
 // it is ErrNoText.
 func (s *Session) Say(ctx context.Context, text Text) (Receipt, error) {
-	return s.utter(ctx, &words{text})
+	return s.utter(ctx, &words{Text: text})
 }
 
 // words is the content of Say.
-type words struct{ Text }
+type words struct {
+	Text
+	script *textScript
+}
 
 func (c *words) name() string { return c.Name }
 
@@ -62,10 +65,13 @@ func (c *words) begin(stage Stage, id string) (script, error) {
 	}
 	w := &textScript{stage: speaker, id: id, pacer: pacer}
 	w.pull, w.stop = iter.Pull2(w.cut(c.Pieces))
+	c.script = w
 	return w, nil
 }
 
-func (c *words) describe(*Receipt) {}
+func (c *words) describe(r *Receipt) {
+	knownText{text: c.script.said.String()}.describeWords(r, 0, DefaultRate)
+}
 
 func (c *words) rewind(int64) error { return errors.New("text cannot go back") }
 
@@ -76,11 +82,12 @@ type textScript struct {
 	pacer *Pacer
 	pull  func() (string, error, bool) // the next text that fits a message
 	stop  func()
-	begun bool   // a text was sent
-	ended bool   // so was the last
-	held  string // the text that comes next, until it is known whether it is the last
-	text  string // the text of the message that is due
-	last  bool   // it is the last
+	begun bool            // a text was sent
+	ended bool            // so was the last
+	held  string          // the text that comes next, until it is known whether it is the last
+	text  string          // the text of the message that is due
+	said  strings.Builder // all texts up to that one
+	last  bool            // it is the last
 }
 
 // sayingTime is what a character may take to be said, at the slowest.
@@ -114,6 +121,7 @@ func (w *textScript) due(ctx context.Context, next string, last bool) (part, err
 		return part{}, err
 	}
 	w.text, w.held, w.last, w.begun, w.ended = w.held, next, last, true, last
+	w.said.WriteString(w.text)
 	length := utf8.RuneCountInString(w.text)
 	return part{characters: length, saying: time.Duration(length) * sayingTime, last: last}, nil
 }

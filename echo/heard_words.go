@@ -1,0 +1,212 @@
+package echo
+
+import (
+	"math"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// WordTiming is when a word of a speech is said, from the first sample on.
+type WordTiming struct {
+	Word       string
+	Start, End time.Duration
+}
+
+// How a receipt knows which words were heard, besides ByEvent: the replica said
+// it to its end.
+const (
+	ByTimings    = "timings"    // the voice gave the time of each word
+	ByProportion = "proportion" // the share of the audio is taken as the share of the text
+	ByRate       = "rate"       // a usual rate of speech is supposed, since the length is not known
+)
+
+// HeardWords are the words of an utterance that were heard, where its text is
+// known. For an utterance that resumes another they count from the beginning of
+// the whole text.
+type HeardWords struct {
+	Text string `json:"text"` // that was heard
+	Rest string `json:"rest"` // and was not
+	// Words were heard of the Of that there are, as By says. It may be
+	// ErrorWords more or fewer.
+	Words      int    `json:"words"`
+	Of         int    `json:"of"`
+	By         string `json:"by"`
+	ErrorWords int    `json:"error_words"`
+}
+
+// wordsIn returns where each word of a text ends. Tags are no words; a character
+// of a script that has no spaces is a word of its own.
+func wordsIn(text string) (ends []int) {
+	inWord, inTag := false, false
+	for at, c := range text {
+		switch {
+		case inTag:
+			inTag = c != '>'
+			continue
+		case c == '<' && strings.IndexByte(text[at:], '>') > 0:
+			inTag = true
+			fallthrough
+		case unicode.IsSpace(c):
+			if inWord {
+				ends = append(ends, at)
+			}
+			inWord = false
+		case unicode.In(c, unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Thai):
+			if inWord {
+				ends = append(ends, at)
+			}
+			ends = append(ends, at+utf8.RuneLen(c))
+			inWord = false
+		default:
+			inWord = true
+		}
+	}
+	if inWord {
+		ends = append(ends, len(text))
+	}
+	return ends
+}
+
+// knownText is the text of an utterance, and what is known of when it is said.
+type knownText struct {
+	text  string
+	words []WordTiming // nil where only the text is known
+	// total is the length of the whole audio; 0 where it is not known.
+	total time.Duration
+}
+
+// heard is what was heard of a text when the audio was heard up to likely, up to
+// least for certain, and no further than most.
+func (k knownText) heard(least, likely, most time.Duration) *HeardWords {
+	text, ends := k.text, wordsIn(k.text)
+	at, by := k.byLength(ends)
+	if len(k.words) > 0 {
+		if len(ends) != len(k.words) {
+			text, ends = joinWords(k.words)
+		}
+		at, by = k.byTimings, ByTimings
+	}
+	if len(ends) == 0 {
+		return nil
+	}
+	words := at(likely)
+	h := newHeardWords(text, ends, words, by)
+	h.ErrorWords = 1 + max(words-at(least), at(most)-words)
+	switch by {
+	case ByProportion: // a voice is faster here and slower there
+		h.ErrorWords += int(math.Ceil(0.35 * float64(min(words, len(ends)-words))))
+	case ByRate:
+		h.ErrorWords += int(math.Ceil(0.5 * float64(words)))
+	}
+	h.ErrorWords = min(h.ErrorWords, len(ends))
+	return h
+}
+
+// all says that the whole text was heard.
+func (k knownText) all() *HeardWords {
+	text, ends := k.text, wordsIn(k.text)
+	if len(ends) == 0 {
+		text, ends = joinWords(k.words)
+	}
+	if len(ends) == 0 {
+		return nil
+	}
+	return newHeardWords(text, ends, len(ends), ByEvent)
+}
+
+func newHeardWords(text string, ends []int, words int, by string) *HeardWords {
+	cut := 0
+	if words > 0 {
+		cut = ends[words-1]
+	}
+	if words == len(ends) {
+		cut = len(text)
+	}
+	return &HeardWords{Text: text[:cut], Rest: text[cut:], Words: words, Of: len(ends), By: by}
+}
+
+func joinWords(words []WordTiming) (text string, ends []int) {
+	for _, w := range words {
+		if text != "" {
+			text += " "
+		}
+		text += w.Word
+		ends = append(ends, len(text))
+	}
+	return text, ends
+}
+
+// byTimings counts the words of which half was said by a time.
+func (k knownText) byTimings(heard time.Duration) int {
+	return countWhile(k.words, func(w WordTiming) bool { return w.Start+(w.End-w.Start)/2 <= heard })
+}
+
+// usualRate is how much of a text is said in a second, in the weights of
+// byLength: 150 words a minute.
+const usualRate = 15.5
+
+// byLength returns what counts the words that were said by a time, if all
+// letters take the same time, and the signs that ask for a pause some more.
+func (k knownText) byLength(ends []int) (at func(time.Duration) int, by string) {
+	said := make([]float64, len(ends)) // at the middle of each word
+	sum, start := 0.0, 0
+	for i, end := range ends {
+		weight := wordWeight(k.text[start:end])
+		said[i] = sum + weight/2
+		sum += weight
+		start = end
+	}
+	rate, by := usualRate, ByRate
+	if k.total > 0 {
+		rate, by = sum/k.total.Seconds(), ByProportion
+	}
+	return func(heard time.Duration) int {
+		return countWhile(said, func(weight float64) bool { return weight <= heard.Seconds()*rate })
+	}, by
+}
+
+// wordWeight is how long a word takes, in letters.
+func wordWeight(word string) float64 {
+	weight := 1.0 + float64(utf8.RuneCountInString(strings.TrimSpace(word)))
+	last, _ := utf8.DecodeLastRuneInString(word)
+	switch {
+	case strings.ContainsRune(".!?。！？", last):
+		weight += 6
+	case strings.ContainsRune(",;:，；：、", last):
+		weight += 3
+	}
+	return weight
+}
+
+func countWhile[T any](all []T, f func(T) bool) int {
+	if i := slices.IndexFunc(all, func(v T) bool { return !f(v) }); i >= 0 {
+		return i
+	}
+	return len(all)
+}
+
+// describeWords adds the words that were heard to the receipt of an utterance that
+// begins at base in a text.
+func (k knownText) describeWords(r *Receipt, base int64, rate int) {
+	switch {
+	case r.Outcome == Finished:
+		r.Words = k.all()
+	case r.Outcome == Sent || r.Chunks == 0: // it goes on, or has not begun
+	case r.SpokenBy == ByClock && r.Samples == 0: // nobody knows
+	default:
+		begin := durationOf(base, rate)
+		least := begin + durationOf(r.HeardSamples, rate)
+		most := begin + time.Duration(r.SpokenSeconds*float64(time.Second))
+		likely := most
+		if r.SpokenAtMost {
+			likely = least
+		}
+		if r.SpokenBy == ByEvent {
+			least = most
+		}
+		r.Words = k.heard(min(least, likely), likely, most)
+	}
+}

@@ -1,0 +1,208 @@
+package echo
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestWordsIn(t *testing.T) {
+	for text, want := range map[string][]string{
+		"":                  nil,
+		"   ":               nil,
+		"Hello there, you.": {"Hello", " there,", " you."},
+		" two  words ":      {" two", "  words"},
+		`<emotion value="happy"/>Hi <break time="1s"/> you`: {`<emotion value="happy"/>Hi`, ` <break time="1s"/> you`},
+		"3 < 4 is so": {"3", " <", " 4", " is", " so"},
+		"你好 OK":       {"你", "好", " OK"},
+		"été déjà":    {"été", " déjà"},
+	} {
+		var got []string
+		start := 0
+		for _, end := range wordsIn(text) {
+			got = append(got, text[start:end])
+			start = end
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+	}
+}
+
+// timedVoice is a speech of words whose lengths are known.
+type timedVoice struct {
+	text  string
+	words []WordTiming
+}
+
+// speakWords makes a voice: letters of 40 to 90 ms, with pauses between words and
+// longer ones between sentences.
+func speakWords(chance *rand.Rand) (v timedVoice) {
+	now := time.Duration(chance.IntN(100)) * time.Millisecond
+	letter := 50 + 20*chance.Float64() // ms, of this voice
+	for i := range 5 + chance.IntN(60) {
+		word := strings.Repeat("a", 1+chance.IntN(9))
+		length := time.Duration(float64(len(word)) * letter * (0.7 + 0.6*chance.Float64()) * float64(time.Millisecond))
+		pause := time.Duration(20+chance.IntN(80)) * time.Millisecond
+		if chance.IntN(8) == 0 {
+			word += "."
+			pause += time.Duration(200+chance.IntN(300)) * time.Millisecond
+		}
+		if i > 0 {
+			v.text += " "
+		}
+		v.text += word
+		v.words = append(v.words, WordTiming{word, now, now + length})
+		now += length + pause
+	}
+	return v
+}
+
+func (v timedVoice) length() time.Duration { return v.words[len(v.words)-1].End }
+
+// heardBy is how many of the words were really heard by a time.
+func (v timedVoice) heardBy(at time.Duration) int {
+	return knownText{words: v.words}.byTimings(at)
+}
+
+// obeys makes the far end stop when it is told to, and say how long it has spoken.
+func (r *room) obeys(played *time.Duration) {
+	r.polite(sameID)
+	play := r.hook
+	var id string
+	var begin time.Time
+	r.hook = func(m sentMessage) {
+		if m.interrupts() {
+			*played = max(time.Since(begin)-100*time.Millisecond, 0)
+			r.stopped(id, played.Seconds(), true)
+		} else if id != m.Properties.InferenceID {
+			id, begin = m.Properties.InferenceID, time.Now()
+		}
+		play(m)
+	}
+}
+
+// Over random voices and interrupts the words are right within one where the
+// voice times them, and within the stated error where it does not.
+func TestHeardWords(t *testing.T) {
+	farOff := 0
+	for seed := range uint64(300) {
+		synctest.Test(t, func(t *testing.T) {
+			chance := rand.New(rand.NewPCG(seed, 189))
+			v := speakWords(chance)
+			samples := int(samplesOf(v.length(), testRate))
+			speech := Speech{Samples: &silent{samples, io.EOF}, Text: v.text}
+			want := ByProportion
+			switch chance.IntN(3) {
+			case 0:
+				speech.Words, want = v.words, ByTimings
+			case 1:
+				speech.MoreWords, speech.Text, want = func() []WordTiming { return v.words }, "", ByTimings
+			}
+			r := newRoom()
+			// All of it is sent before it is interrupted, so that its length is known.
+			s, err := NewSession(NewMessages(r, "c1", 0), &Options{Rate: testRate, Pace: Pace{Mode: BurstMode}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = s.Close(); r.hangUp() }()
+			r.join()
+			var played time.Duration
+			r.obeys(&played)
+			at := 100*time.Millisecond + time.Duration(chance.Int64N(int64(v.length())))
+			time.AfterFunc(at, func() { _ = s.Interrupt(t.Context(), nil) })
+			receipt, err := s.Speak(t.Context(), speech)
+			h := receipt.Words
+			if !errors.Is(err, ErrStopped) || h == nil || h.By != want || h.Of != len(v.words) || h.Text+h.Rest != v.text {
+				t.Fatalf("seed %d: %v, %+v of %+v", seed, err, h, receipt)
+			}
+			if got := len(strings.Fields(h.Text)); got != h.Words {
+				t.Errorf("seed %d: %d words in %q, not %d", seed, got, h.Text, h.Words)
+			}
+			off := v.heardBy(played) - h.Words
+			if max(off, -off) > h.ErrorWords || want == ByTimings && h.ErrorWords != 1 {
+				t.Errorf("seed %d: %d words were heard, and the receipt says %+v", seed, h.Words+off, *h)
+			}
+			if want == ByProportion && h.ErrorWords > h.Of/2 {
+				farOff++
+			}
+		})
+	}
+	if farOff > 15 {
+		t.Errorf("%d of 300 stated errors say nothing", farOff)
+	}
+}
+
+// What is said to its end was heard; what goes on was not yet; a text of unknown
+// length is taken at a usual rate.
+func TestHeardWordsOfOtherEnds(t *testing.T) {
+	const text = "One two three, four five six seven eight. Nine ten eleven twelve."
+	inRoom(t, nil, func(t *testing.T, r *room, s *Session) {
+		r.polite(sameID)
+		receipt, err := s.Speak(t.Context(), Speech{Samples: silence(4), Text: text})
+		if want := (HeardWords{text, "", 12, 12, ByEvent, 0}); err != nil || receipt.Words == nil || *receipt.Words != want {
+			t.Errorf("%v, %+v", err, receipt.Words)
+		}
+		if receipt, _ := s.Speak(t.Context(), Speech{Samples: silence(1)}); receipt.Words != nil {
+			t.Errorf("of no text: %+v", *receipt.Words)
+		}
+		var played time.Duration
+		r.obeys(&played)
+		time.AfterFunc(2*time.Second, func() { _ = s.Interrupt(t.Context(), nil) })
+		receipt, _ = s.Speak(t.Context(), Speech{Samples: silence(60), Text: text})
+		if h := receipt.Words; h == nil || h.By != ByRate || h.Words < 4 || h.Words > 8 || h.ErrorWords < 2 {
+			t.Errorf("of unknown length: %+v", h)
+		}
+	})
+	inRoom(t, &Options{SkipHeard: true}, func(t *testing.T, r *room, s *Session) {
+		if receipt, _ := s.Speak(t.Context(), Speech{Samples: silence(1), Text: text}); receipt.Words != nil {
+			t.Errorf("of what was only sent: %+v", *receipt.Words)
+		}
+	})
+	inRoom(t, nil, func(t *testing.T, r *room, s *Session) {
+		r.hook = func(m sentMessage) {
+			if m.interrupts() {
+				r.stopped("", 1.5, true)
+			} else {
+				r.started("")
+			}
+		}
+		time.AfterFunc(2*time.Second, func() { _ = s.Interrupt(t.Context(), nil) })
+		receipt, _ := s.Say(t.Context(), Words(text))
+		if h := receipt.Words; h == nil || h.By != ByRate || h.Words < 3 || h.Words > 6 || h.Text+h.Rest != text {
+			t.Errorf("of a text: %+v", h)
+		}
+	})
+}
+
+// Words count from the beginning of the whole speech, also in what resumes it.
+func TestHeardWordsAfterAPause(t *testing.T) {
+	chance := rand.New(rand.NewPCG(1, 2))
+	v := speakWords(chance)
+	var receipts []Receipt
+	inRoom(t, &Options{OnReceipt: func(r Receipt) { receipts = append(receipts, r) }}, func(t *testing.T, r *room, s *Session) {
+		var played time.Duration
+		r.obeys(&played)
+		for _, at := range []time.Duration{v.length() / 3, 2 * v.length() / 3} {
+			time.AfterFunc(at, func() { _ = s.Pause(t.Context()); s.Resume() })
+		}
+		feed := NewFeed(&silent{int(samplesOf(v.length(), testRate)), io.EOF}, FeedOptions{Keep: time.Minute})
+		defer feed.Close()
+		if _, err := s.Speak(t.Context(), Speech{Samples: feed, Abort: feed.Abort, Text: v.text, Words: v.words}); err != nil {
+			t.Fatal(err)
+		}
+	})
+	var words []int
+	for _, receipt := range receipts {
+		words = append(words, receipt.Words.Words)
+	}
+	if len(words) != 3 || !slices.IsSorted(words) || words[0] < len(v.words)/6 || words[1] < len(v.words)/3 || words[2] != len(v.words) {
+		t.Errorf("of %d words %v were heard: %v", len(v.words), words, fmt.Sprint(receipts))
+	}
+}
