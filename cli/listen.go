@@ -27,6 +27,8 @@ type listenCmd struct {
 	count       int
 	exec        string
 	execTimeout time.Duration
+	execJobs    int
+	execErrors  bool
 	transcript  string
 	webhook     string
 }
@@ -66,6 +68,8 @@ made again.`,
 			&cli.DurationFlag{Name: "window", Value: 250 * time.Millisecond, Destination: &l.window, Usage: "hold an event back for this `TIME` while those before it are missing"},
 			&cli.StringFlag{Name: "exec", Destination: &l.exec, DefaultText: "none", Usage: "run this `COMMAND` for each event, and send what it prints"},
 			&cli.DurationFlag{Name: "exec-timeout", Value: 30 * time.Second, Destination: &l.execTimeout, Usage: "kill that command after this `TIME`"},
+			&cli.IntFlag{Name: "exec-jobs", Value: 1, Destination: &l.execJobs, Usage: "run that command for up to `N` events at the same time; with more than 1 the order is not kept"},
+			&cli.BoolFlag{Name: "exec-errors", Destination: &l.execErrors, DisableDefaultText: true, Usage: "answer a tool call whose command fails, or takes too long, with a result of status error"},
 			&cli.StringFlag{Name: "transcript", Destination: &l.transcript, DefaultText: "none", Usage: "write who said what and when to `FILE`: .txt, .srt or .json"},
 			&cli.StringFlag{Name: "webhook", Destination: &l.webhook, DefaultText: "none", Usage: "receive callbacks on this `ADDRESS`[/PATH] instead of joining a room: [HOST]:PORT, which is 127.0.0.1 without a host, and every address of the machine with 0.0.0.0"},
 			&cli.StringFlag{Name: "conversation", Value: "local", EnvVars: []string{"ECHOCAST_CONVERSATION"}, Destination: &l.settings.conversation, Usage: "`ID` of the conversation, for what --exec sends"},
@@ -103,6 +107,8 @@ func (l *listenCmd) check() error {
 		return usagef("--count must not be negative")
 	case l.execTimeout <= 0:
 		return usagef("--exec-timeout must be more than 0")
+	case l.execJobs < 1 || l.execJobs > 1000:
+		return usagef("--exec-jobs must be from 1 to 1000")
 	}
 	files := map[string]string{"--transcript": l.transcript, "--trace": l.target.trace}
 	return cmp.Or(l.target.check(l.settings.newReporter(l.streams.Out, l.streams.Err).warn), checkOutputs(files, nil))
@@ -144,7 +150,7 @@ func (l *listenCmd) run(ctx context.Context) error {
 	var exec *listen.Executor
 	if l.exec != "" {
 		exec = listen.NewExecutor(listen.ExecOptions{
-			Line: l.exec, Timeout: l.execTimeout, Linger: shutdown.Timeout / 2,
+			Line: l.exec, Timeout: l.execTimeout, Jobs: l.execJobs, SendErrors: l.execErrors, Linger: shutdown.Timeout / 2,
 			Send: source.Send, Say: out.say, Warn: out.warn, Stderr: out.people,
 		})
 	}

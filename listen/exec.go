@@ -2,6 +2,7 @@ package listen
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -20,12 +21,12 @@ const (
 	maxPrinted = 1 << 20 // bytes that a command may print
 )
 
-// Executor runs a command for one event after the other, and sends the messages
-// that it prints. A nil Executor does nothing.
+// Executor runs a command for each event, and sends the messages that it prints. A
+// nil Executor does nothing.
 type Executor struct {
 	ExecOptions
 
-	waiting chan []byte
+	waiting chan job
 	missed  int // of add
 	stop    context.CancelFunc
 	ended   sync.WaitGroup
@@ -33,39 +34,50 @@ type Executor struct {
 
 // ExecOptions say what an Executor runs.
 type ExecOptions struct {
-	Line      string        // of the shell
-	Timeout   time.Duration // of one run
-	Linger    time.Duration // how long Close waits for what was begun
-	Send      func(ctx context.Context, msg echo.Message) error
-	Say, Warn Report
-	Stderr    io.Writer // of the commands
+	Line    string        // of the shell
+	Timeout time.Duration // of one run
+	Jobs    int           // runs at the same time; 0: 1, in the order of the events
+	// SendErrors answers a tool call whose command fails, or takes too long, with a
+	// result that says so.
+	SendErrors bool
+	Linger     time.Duration // how long Close waits for what was begun
+	Send       func(ctx context.Context, msg echo.Message) error
+	Say, Warn  Report
+	Stderr     io.Writer // of the commands
 }
 
-// NewExecutor starts an executor, which has to be closed. It runs one goroutine.
+// job is one event for the command.
+type job struct {
+	event echo.Event
+	line  []byte // the event as JSON
+}
+
+// NewExecutor starts an executor, which has to be closed. It runs a goroutine for
+// each of its Jobs.
 func NewExecutor(o ExecOptions) *Executor {
-	e := &Executor{ExecOptions: o, waiting: make(chan []byte, maxWaiting)}
+	e := &Executor{ExecOptions: o, waiting: make(chan job, maxWaiting)}
 	ctx, stop := context.WithCancel(context.Background())
 	e.stop = stop
-	e.ended.Go(func() {
-		for event := range e.waiting {
-			if ctx.Err() != nil {
-				return
+	for range max(1, o.Jobs) {
+		e.ended.Go(func() {
+			for next := range e.waiting {
+				if ctx.Err() != nil {
+					return
+				}
+				e.run(ctx, next)
 			}
-			if err := e.one(ctx, event); err != nil {
-				e.Warn("--exec: %v", err)
-			}
-		}
-	})
+		})
+	}
 	return e
 }
 
 // add hands over an event. One that comes while too many wait is left out.
-func (e *Executor) add(event []byte) {
+func (e *Executor) add(event echo.Event, line []byte) {
 	if e == nil {
 		return
 	}
 	select {
-	case e.waiting <- event:
+	case e.waiting <- job{event, line}:
 	default:
 		if e.missed++; e.missed == 1 {
 			e.Warn("--exec: %d events wait for the command; those that come now are left out", maxWaiting)
@@ -85,17 +97,48 @@ func (e *Executor) Close() {
 	e.stop()
 }
 
-// one runs the command for an event.
+// resultTimeout is how long the result of a command that failed may take to be sent.
+const resultTimeout = 2 * time.Second
+
+// run runs the command for an event, and reports how it failed.
+func (e *Executor) run(stopped context.Context, j job) {
+	err := e.one(stopped, j.line)
+	if err == nil {
+		return
+	}
+	e.Warn("--exec: %v", err)
+	call := j.event.ToolCall
+	if !e.SendErrors || call == nil || call.ID == "" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(stopped), resultTimeout)
+	defer cancel()
+	result := echo.ToolResult{ToolCallID: call.ID, Output: echo.ToolText(err.Error()), Status: echo.ToolError}
+	if failed := e.Send(ctx, result); failed != nil {
+		e.Warn("--exec-errors: %v", failed)
+		return
+	}
+	e.Say("sent %s: %s", result.EventType(), result.Status)
+}
+
+// one runs the command for an event. What the command leaves behind ends with it.
 func (e *Executor) one(stopped context.Context, event []byte) error {
 	ctx, cancel := context.WithTimeout(stopped, e.Timeout)
 	defer cancel()
-	printed := &bounded{left: maxPrinted}
 	cmd := child.Shell(ctx, e.Line)
-	cmd.Stdin = bytes.NewReader(append(event, '\n'))
-	cmd.Stdout = printed
-	cmd.Stderr = e.Stderr
-	switch err := cmd.Run(); {
-	case printed.over:
+	cmd.Stdin, cmd.Stderr = bytes.NewReader(append(event, '\n')), e.Stderr
+	process, err := child.Start(cmd)
+	if err != nil {
+		return err
+	}
+	printed, err := io.ReadAll(io.LimitReader(process.Stdout, maxPrinted+1))
+	isOver := len(printed) > maxPrinted
+	if isOver {
+		process.Kill()
+	}
+	err = cmp.Or(process.Wait(), err)
+	switch {
+	case isOver:
 		return fmt.Errorf("the command printed more than %d bytes; nothing of it is sent", maxPrinted)
 	case stopped.Err() != nil:
 		return errors.New("the command had not ended when listening did, and was killed")
@@ -104,7 +147,7 @@ func (e *Executor) one(stopped context.Context, event []byte) error {
 	case err != nil:
 		return fmt.Errorf("the command failed: %w", err)
 	}
-	return e.answer(ctx, printed.kept.Bytes())
+	return e.answer(ctx, printed)
 }
 
 // answer sends the objects that a command printed.
@@ -127,20 +170,4 @@ func (e *Executor) answer(ctx context.Context, printed []byte) error {
 		}
 		e.Say("sent %s", echo.Raw(msg).EventType())
 	}
-}
-
-// bounded keeps what is written, up to a bound.
-type bounded struct {
-	kept bytes.Buffer
-	left int
-	over bool
-}
-
-func (b *bounded) Write(p []byte) (int, error) {
-	if len(p) > b.left {
-		b.over = true
-		return 0, errors.New("too much")
-	}
-	b.left -= len(p)
-	return b.kept.Write(p)
 }

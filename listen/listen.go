@@ -145,7 +145,7 @@ func (l *listener) show(event echo.Event) error {
 	if _, err := fmt.Fprintf(l.Out, "%s\n", line); err != nil {
 		return err
 	}
-	l.Exec.add(line)
+	l.Exec.add(event, line)
 	if l.printed++; l.printed == l.Count {
 		return room.ErrOver
 	}
