@@ -14,6 +14,7 @@ import (
 	"echocast/internal/shutdown"
 	"echocast/listen"
 	"echocast/room"
+	"echocast/webhook"
 )
 
 // listenCmd is the listen command.
@@ -31,6 +32,7 @@ type listenCmd struct {
 	execErrors  bool
 	transcript  string
 	webhook     string
+	webhookURL  string
 }
 
 func listenCommand(streams Streams) *cli.Command {
@@ -56,8 +58,9 @@ answer a tool call:
   \"output\":\"sunny\"}}"
 
 --webhook receives the callbacks of a conversation (its callback_url) by HTTP. They
-are not signed: whoever knows the address can make events up, so let it have a path
-that nobody guesses.
+are not signed: whoever knows the address can make events up. So web pages are
+refused, and so are host names that are not this machine's or that of --webhook-url;
+without a path the address gets one that nobody guesses, which is printed.
 
 It ends with the room, and with Ctrl-C; neither is an error. A lost connection is
 made again.`,
@@ -72,6 +75,7 @@ made again.`,
 			&cli.BoolFlag{Name: "exec-errors", Destination: &l.execErrors, DisableDefaultText: true, Usage: "answer a tool call whose command fails, or takes too long, with a result of status error"},
 			&cli.StringFlag{Name: "transcript", Destination: &l.transcript, DefaultText: "none", Usage: "write who said what and when to `FILE`: .txt, .srt or .json"},
 			&cli.StringFlag{Name: "webhook", Destination: &l.webhook, DefaultText: "none", Usage: "receive callbacks on this `ADDRESS`[/PATH] instead of joining a room: [HOST]:PORT, which is 127.0.0.1 without a host, and every address of the machine with 0.0.0.0"},
+			webhookURLFlag(&l.webhookURL),
 			&cli.StringFlag{Name: "conversation", Value: "local", EnvVars: []string{"ECHOCAST_CONVERSATION"}, Destination: &l.settings.conversation, Usage: "`ID` of the conversation, for what --exec sends"},
 			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Destination: &l.settings.quiet, DisableDefaultText: true, Usage: "say nothing but errors"},
 		}, l.target.flags()...),
@@ -156,7 +160,7 @@ func (l *listenCmd) run(ctx context.Context) error {
 	}
 	err = listen.Run(ctx, source, &listen.Options{
 		Out: stdoutWriter{l.streams.Out}, Raw: l.raw, Kinds: kinds, Count: l.count, Window: l.window, Say: out.say,
-		Transcript: transcript, Exec: exec,
+		Transcript: transcript, Exec: exec, PerConversation: l.webhook != "",
 	})
 	exec.Close()
 	return cmp.Or(ended(err), source.Close(), transcript.Close())
@@ -187,11 +191,10 @@ func ended(err error) error {
 // open joins the room, or begins to receive callbacks.
 func (l *listenCmd) open(ctx context.Context, out *reporter) (listen.Source, error) {
 	if l.webhook != "" {
-		hook, err := listen.NewWebhook(l.webhook, out.say, out.warn)
+		hook, err := listen.NewWebhook(l.webhook, &webhook.Options{PublicURL: l.webhookURL, Linger: shutdown.Timeout / 2}, out.say)
 		if err != nil {
 			return nil, usagef("--webhook %s: %v; it is an address to listen on, such as 127.0.0.1:8871/callbacks", l.webhook, err)
 		}
-		hook.Linger = shutdown.Timeout / 2
 		return hook, nil
 	}
 	target, err := l.target.connect(ctx, room.Options{Conversation: l.settings.conversation, UserEvents: true}, "", out)

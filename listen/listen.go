@@ -10,6 +10,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 	"unicode"
@@ -40,6 +42,9 @@ type Options struct {
 	Count  int                // events to print; 0: all
 	Window time.Duration      // how long an event waits for those before it
 	Say    Report             // is told of what got lost
+	// PerConversation keeps the events of several conversations apart: each has
+	// its own order and its own repetitions.
+	PerConversation bool
 
 	Transcript *Transcript // nil: none
 	Exec       *Executor   // nil: none
@@ -48,7 +53,7 @@ type Options struct {
 // Run prints events until they end, which is room.ErrOver where that is in good
 // order, or ctx does. It runs one goroutine, which reads, and waits for it.
 func Run(ctx context.Context, source Source, o *Options) error {
-	l := &listener{Options: o, source: source, sequencer: echo.NewSequencer(o.Window)}
+	l := &listener{Options: o, source: source, sequencers: map[string]*echo.Sequencer{}}
 	ctx, cancel := context.WithCancelCause(ctx)
 	events := make(chan echo.Event)
 	var reading sync.WaitGroup
@@ -62,9 +67,41 @@ func Run(ctx context.Context, source Source, o *Options) error {
 // listener prints events.
 type listener struct {
 	*Options
-	source    Source
-	printed   int
-	sequencer *echo.Sequencer
+	source     Source
+	printed    int
+	sequencers map[string]*echo.Sequencer // by conversation, where they are kept apart
+}
+
+// maxConversations is how many conversations are kept apart; their callbacks may
+// come for days.
+const maxConversations = 1000
+
+// sequencer puts the events of the conversation that event belongs to in order.
+func (l *listener) sequencer(event echo.Event) *echo.Sequencer {
+	id := ""
+	if l.PerConversation {
+		id = event.ConversationID
+	}
+	if l.sequencers[id] == nil {
+		if len(l.sequencers) == maxConversations {
+			maps.DeleteFunc(l.sequencers, func(_ string, s *echo.Sequencer) bool {
+				_, waits := s.Due()
+				return !waits
+			})
+		}
+		l.sequencers[id] = echo.NewSequencer(l.Window)
+	}
+	return l.sequencers[id]
+}
+
+// due is when the next event is to be shown; ok is false where none waits.
+func (l *listener) due() (at time.Time, ok bool) {
+	for _, s := range l.sequencers {
+		if next, waits := s.Due(); waits && (!ok || next.Before(at)) {
+			at, ok = next, true
+		}
+	}
+	return at, ok
 }
 
 // read hands the events over, and says why there are no more.
@@ -87,7 +124,7 @@ func (l *listener) loop(ctx context.Context, events <-chan echo.Event) error {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
-		if at, ok := l.sequencer.Due(); ok {
+		if at, ok := l.due(); ok {
 			timer.Reset(time.Until(at))
 		}
 		var err error
@@ -110,14 +147,25 @@ func (l *listener) take(event echo.Event) error {
 		return l.show(event)
 	}
 	now := time.Now()
-	l.sequencer.Add(now, event)
-	return l.flush(now)
+	sequencer := l.sequencer(event)
+	sequencer.Add(now, event)
+	return l.flushOne(sequencer, now)
 }
 
 // flush shows what is due at now.
 func (l *listener) flush(now time.Time) error {
+	for _, id := range slices.Sorted(maps.Keys(l.sequencers)) {
+		if err := l.flushOne(l.sequencers[id], now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// flushOne shows what is due at now of one conversation.
+func (l *listener) flushOne(sequencer *echo.Sequencer, now time.Time) error {
 	for {
-		event, gap, ok := l.sequencer.Next(now)
+		event, gap, ok := sequencer.Next(now)
 		if !ok {
 			return nil
 		}

@@ -2,41 +2,23 @@ package listen
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 
 	"echocast/echo"
+	"echocast/room"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// Other machines reach a webhook only where that was asked for.
-func TestWebhookIsLocal(t *testing.T) {
-	for address, want := range map[string]string{
-		":0": "127.0.0.1", ":0/secret": "127.0.0.1", "127.0.0.1:0": "127.0.0.1", "0.0.0.0:0/secret": "0.0.0.0",
-	} {
-		quiet := func(string, ...any) {}
-		hook, err := NewWebhook(address, quiet, quiet)
-		if err != nil {
-			t.Errorf("%s: %v", address, err)
-			continue
-		}
-		at := hook.socket.Addr().(*net.TCPAddr)
-		if err := hook.Close(); err != nil {
-			t.Error(err)
-		}
-		if everywhere := want == "0.0.0.0"; everywhere != at.IP.IsUnspecified() || !everywhere && at.IP.String() != want {
-			t.Errorf("%s listens on %v", address, at)
-		}
-	}
-}
 
 func TestTranscriptFormats(t *testing.T) {
 	began := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
@@ -99,3 +81,43 @@ func TestEscaped(t *testing.T) {
 		}
 	}
 }
+
+// Callbacks of several conversations that say the same, within a moment, are
+// several; what one conversation is told twice is one.
+func TestConversationsAreKeptApart(t *testing.T) {
+	events := &script{}
+	for _, id := range []string{"c1", "c2", "c3"} {
+		for _, kind := range []string{"system.replica_joined", "system.pal_joined"} {
+			event, err := echo.ParseEvent(fmt.Appendf(nil, `{"message_type":"system","event_type":%q,"conversation_id":%q,"properties":{"face_id":"r1"}}`, kind, id))
+			if err != nil {
+				t.Fatal(err)
+			}
+			events.all = append(events.all, event)
+		}
+	}
+	var out bytes.Buffer
+	err := Run(t.Context(), events, &Options{Out: &out, PerConversation: true, Window: time.Millisecond, Say: func(string, ...any) {}})
+	if !errors.Is(err, room.ErrOver) {
+		t.Error(err)
+	}
+	for _, id := range []string{"c1", "c2", "c3"} {
+		if n := strings.Count(out.String(), id); n != 1 {
+			t.Errorf("%s is told %d times: %s", id, n, out.String())
+		}
+	}
+}
+
+// script is a source of events that are known.
+type script struct{ all []echo.Event }
+
+func (s *script) Next(context.Context) (echo.Event, error) {
+	if len(s.all) == 0 {
+		return echo.Event{}, room.ErrOver
+	}
+	event := s.all[0]
+	s.all = s.all[1:]
+	return event, nil
+}
+
+func (s *script) Send(context.Context, echo.Message) error { return nil }
+func (s *script) Close() error                             { return nil }

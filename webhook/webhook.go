@@ -1,0 +1,231 @@
+// Package webhook receives the callbacks that a service posts about its
+// conversations (callback_url), by HTTP.
+//
+// Callbacks are not signed: whoever knows the address can make events up. So the
+// address has a path that nobody guesses, web pages are refused, and on a loopback
+// address so is every host name that is not this machine's.
+package webhook
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"echocast/echo"
+)
+
+const (
+	// maxBody is how many bytes a callback may have. A transcript of an hour has
+	// about a hundred thousand.
+	maxBody = 8 << 20
+	// maxBodies is how many callbacks are held at once; more wait, unread.
+	maxBodies = 4
+	// waitForRoom is how long they wait.
+	waitForRoom = 10 * time.Second
+	// maxKnown is how many callbacks are remembered, to know one that is
+	// delivered again.
+	maxKnown = 1024
+)
+
+// Options tune a Receiver. The zero value is fine.
+type Options struct {
+	// PublicURL is the address at which the service reaches the receiver, through
+	// a tunnel or a proxy that leaves the host name as it is; "" where there is
+	// none.
+	PublicURL string
+	// Linger is how long Close waits for callbacks that are being answered.
+	Linger time.Duration
+}
+
+// Receiver receives callbacks.
+type Receiver struct {
+	options Options
+	path    string
+	hosts   []string // that a request may name; nil: any
+	events  chan echo.Event
+	bodies  chan struct{} // a slot for each that is held
+	over    chan struct{} // closed by Close
+	socket  net.Listener
+	server  http.Server
+	ended   sync.WaitGroup
+	failed  chan error
+
+	seed    maphash.Seed
+	handing chan struct{} // held while an event is handed over, and for the rest
+	known   []uint64      // hashes of the last bodies, a ring
+	oldest  int
+}
+
+// Listen receives callbacks on an address [HOST]:PORT[/PATH]. Without a host it is
+// reached from this machine only. Without a path it makes one up.
+func Listen(address string, o *Options) (*Receiver, error) {
+	host, path, _ := strings.Cut(address, "/")
+	if strings.HasPrefix(host, ":") {
+		host = "127.0.0.1" + host
+	}
+	socket, err := net.Listen("tcp", host)
+	if err != nil {
+		return nil, err
+	}
+	r := &Receiver{
+		path: "/" + cmp.Or(path, strings.ToLower(rand.Text())), socket: socket, events: make(chan echo.Event),
+		bodies: make(chan struct{}, maxBodies), over: make(chan struct{}), failed: make(chan error, 1),
+		seed: maphash.MakeSeed(), handing: make(chan struct{}, 1),
+	}
+	if o != nil {
+		r.options = *o
+	}
+	if at := socket.Addr().(*net.TCPAddr); at.IP.IsLoopback() {
+		r.hosts = []string{"localhost", at.IP.String()}
+		if public, err := url.Parse(r.options.PublicURL); err == nil && public.Hostname() != "" {
+			r.hosts = append(r.hosts, strings.ToLower(public.Hostname()))
+		}
+	}
+	r.server = http.Server{
+		Handler:           r,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       30 * time.Second,
+		WriteTimeout:      60 * time.Second,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          log.New(io.Discard, "", 0),
+	}
+	r.ended.Go(func() { r.failed <- r.server.Serve(socket) })
+	return r, nil
+}
+
+// URL returns the address of the receiver on this machine.
+func (r *Receiver) URL() string { return "http://" + r.socket.Addr().String() + r.path }
+
+// ServeHTTP takes one callback. It is answered once it is handed over.
+func (r *Receiver) ServeHTTP(answer http.ResponseWriter, request *http.Request) {
+	if status, why := r.refuse(request); status != 0 {
+		answer.Header().Set("Allow", http.MethodPost)
+		http.Error(answer, why, status)
+		return
+	}
+	ctx, cancel := context.WithTimeout(request.Context(), waitForRoom)
+	defer cancel()
+	select {
+	case r.bodies <- struct{}{}:
+		defer func() { <-r.bodies }()
+	case <-ctx.Done():
+		answer.Header().Set("Retry-After", "5")
+		http.Error(answer, "too many callbacks at once", http.StatusServiceUnavailable)
+		return
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(answer, request.Body, maxBody))
+	if _, large := errors.AsType[*http.MaxBytesError](err); large {
+		http.Error(answer, fmt.Sprintf("more than %d bytes", maxBody), http.StatusRequestEntityTooLarge)
+		return
+	}
+	event, parsed := echo.ParseEvent(body)
+	if err := cmp.Or(err, parsed); err != nil {
+		http.Error(answer, "not an event", http.StatusBadRequest)
+		return
+	}
+	r.hand(answer, request, event, maphash.Bytes(r.seed, body))
+}
+
+// refuse returns the status for a request that is no callback, and why; 0 for
+// others.
+func (r *Receiver) refuse(request *http.Request) (status int, why string) {
+	host, _, err := net.SplitHostPort(request.Host)
+	if err != nil {
+		host = strings.Trim(request.Host, "[]")
+	}
+	switch {
+	case request.Header.Get("Origin") != "":
+		return http.StatusForbidden, "web pages send no callbacks"
+	case r.hosts != nil && !slices.Contains(r.hosts, strings.ToLower(host)):
+		return http.StatusForbidden, "this host name is not the receiver's"
+	case request.URL.Path != r.path:
+		return http.StatusNotFound, "not found"
+	case request.Method != http.MethodPost:
+		return http.StatusMethodNotAllowed, "callbacks are posted"
+	}
+	return 0, ""
+}
+
+// hand passes an event on, unless it is one that was passed on before: the service
+// delivers again what it takes for lost.
+func (r *Receiver) hand(answer http.ResponseWriter, request *http.Request, event echo.Event, hash uint64) {
+	handing, events := r.handing, chan<- echo.Event(nil)
+	for {
+		select {
+		case handing <- struct{}{}:
+			defer func() { <-r.handing }()
+			if handing, events = nil, r.events; slices.Contains(r.known, hash) {
+				answer.WriteHeader(http.StatusNoContent)
+				return
+			}
+		case events <- event:
+			r.remember(hash)
+			answer.WriteHeader(http.StatusNoContent)
+			return
+		case <-r.over:
+			http.Error(answer, "closing", http.StatusServiceUnavailable)
+			return
+		case <-request.Context().Done():
+			return
+		}
+	}
+}
+
+func (r *Receiver) remember(hash uint64) {
+	if len(r.known) < maxKnown {
+		r.known = append(r.known, hash)
+		return
+	}
+	r.known[r.oldest] = hash
+	r.oldest = (r.oldest + 1) % maxKnown
+}
+
+// Next returns the next callback as an event, or the cause of ctx.
+func (r *Receiver) Next(ctx context.Context) (echo.Event, error) {
+	select {
+	case event := <-r.events:
+		return event, nil
+	case err := <-r.failed:
+		return echo.Event{}, fmt.Errorf("webhook: %w", err)
+	case <-ctx.Done():
+		return echo.Event{}, context.Cause(ctx)
+	}
+}
+
+// ReceiveEvent returns the next callback about one conversation, as it came. Those
+// about others are dropped.
+func (r *Receiver) ReceiveEvent(ctx context.Context, conversation string) ([]byte, error) {
+	for {
+		event, err := r.Next(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if event.ConversationID == conversation {
+			return event.Raw, nil
+		}
+	}
+}
+
+// Close ends the server, and waits for the callbacks that are being answered.
+func (r *Receiver) Close() error {
+	close(r.over)
+	ctx, cancel := context.WithTimeout(context.Background(), r.options.Linger)
+	defer cancel()
+	if r.server.Shutdown(ctx) != nil {
+		_ = r.server.Close() // of those that take their time
+	}
+	r.ended.Wait()
+	return nil
+}
