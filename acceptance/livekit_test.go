@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"echocast/internal/testwait"
 	"echocast/replica"
 	"echocast/rtc/livekit/livekittest"
 )
@@ -138,5 +139,42 @@ func (w *worker) record() {
 	binary.LittleEndian.PutUint32(header[40:], uint32(len(w.played)))
 	if _, err := w.options.Record.Write(append(header, w.played...)); err != nil {
 		w.t.Error(err)
+	}
+}
+
+// The avatar of a vendor whose plugin sends 16 kHz gets 16 kHz, without a word of
+// the user's.
+func TestSpeechRateOfAVendor(t *testing.T) {
+	url := needServer(t)
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const identity = "simli-avatar-agent"
+	avatar := exec.Command(self, "-url", url, "-secret", livekittest.Secret, "-room", t.Name(), "-identity", identity, "-speed", "20")
+	avatar.Env = append(os.Environ(), runAsAvatar+"=1")
+	out, err := avatar.StdoutPipe()
+	if err == nil {
+		err = avatar.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	room := &stage{arguments: []string{"--to", "livekit+" + url + "/" + t.Name(), "--avatar", identity}}
+	sent := send(testwait.Context(t), t, room, nil, "--pace", "burst", speech)
+	_ = avatar.Process.Signal(os.Interrupt)
+	rate := ""
+	for lines := json.NewDecoder(out); ; {
+		var r livekittest.Report
+		if lines.Decode(&r) != nil {
+			break
+		}
+		if r.Event == livekittest.Stream {
+			rate = r.Attributes["sample_rate"]
+		}
+	}
+	_ = avatar.Wait()
+	if sent.code != 0 || rate != "16000" {
+		t.Errorf("a stream of %q Hz: %v", rate, sent)
 	}
 }

@@ -278,6 +278,8 @@ func TestRefusals(t *testing.T) {
 		{[]string{"encode", "--lead", "0s", good}, 2, "--lead"},
 		{[]string{"encode", "--resampler", "linear", good}, 2, "soxr, zaf and fir"},
 		{[]string{"encode", "--resampler", "soxr", "--live", good}, 2, "leave one of them out"},
+		{[]string{"send", "--speech-rate", "-1", good}, 2, "--speech-rate -1: a rate is positive"},
+		{[]string{"send", "--ready-when", "soon", good}, 2, "--ready-when soon: it is one of"},
 		{[]string{"sing", "hello"}, 2, `no command is called "sing"`},
 		{[]string{"send", "--wait", "never", good}, 2, "--wait never"},
 		{[]string{"send", "--as", "song", good}, 2, "--as song"},

@@ -110,6 +110,7 @@ func (v *converseCmd) check() error {
 		return err
 	}
 	v.settings.anyChunk = v.target.takesAnyChunk()
+	v.settings.speechRate = cmp.Or(v.settings.speechRate, v.target.speechRate())
 	return v.settings.check([]string{stdinName})
 }
 

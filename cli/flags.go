@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -26,6 +27,7 @@ type settings struct {
 	maxRate      float64
 	chunk        time.Duration
 	maxMessage   int
+	speechRate   int  // Hz
 	anyChunk     bool // the room limits no message
 	conversation string
 	ffmpeg       bool
@@ -79,6 +81,7 @@ func (s *settings) messageFlags(pace echo.Mode) []cli.Flag {
 		&cli.DurationFlag{Name: "lead", Value: echo.DefaultLead, Destination: &s.lead, Usage: "keep the replica this `TIME` ahead, with --pace lead"},
 		&cli.Float64Flag{Name: "max-rate", Destination: &s.maxRate, DefaultText: "twice as many as play in a second", Usage: "at most `N` messages a second"},
 		&cli.DurationFlag{Name: "chunk", Destination: &s.chunk, DefaultText: "50ms, or what fits --max-message", Usage: "playing `TIME` of a message"},
+		&cli.IntFlag{Name: "speech-rate", Destination: &s.speechRate, DefaultText: "24000, or what a LiveKit avatar's vendor takes", Usage: "sampling rate in `HZ` of what is sent"},
 		&cli.IntFlag{Name: "max-message", Value: echo.DefaultMaxMessage, Destination: &s.maxMessage, Usage: "no message has more than `BYTES`"},
 	}
 }
@@ -94,6 +97,7 @@ func (s *settings) outputFlags() []cli.Flag {
 // session is what the settings mean for a session.
 func (s *settings) session() *echo.Options {
 	return &echo.Options{
+		Rate:  s.speechRate,
 		Chunk: s.chunk,
 		Pace:  echo.Pace{Mode: echo.Mode(s.pace), Lead: s.lead, MaxRate: s.maxRate},
 	}
@@ -106,6 +110,8 @@ func (s *settings) check(inputs []string) error {
 		return err
 	}
 	switch {
+	case s.speechRate < 0:
+		return usagef("--speech-rate %d: a rate is positive", s.speechRate)
 	case s.chunk < 0:
 		return usagef("--chunk %v: a chunk takes time", s.chunk)
 	case s.maxMessage <= 0:
@@ -129,7 +135,8 @@ func (s *settings) check(inputs []string) error {
 			return err
 		}
 	}
-	s.prepare.Input, s.prepare.Method, s.prepare.Rate = &s.audio, s.method(), echo.DefaultRate
+	s.speechRate = cmp.Or(s.speechRate, echo.DefaultRate)
+	s.prepare.Input, s.prepare.Method, s.prepare.Rate = &s.audio, s.method(), s.speechRate
 	_, err := s.chunkSamples()
 	return err
 }

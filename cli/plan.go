@@ -5,9 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 
 	"echocast/audio"
-	"echocast/echo"
 	"echocast/probe"
 )
 
@@ -43,7 +43,7 @@ func (s *settings) printPlans(ctx context.Context, names []string, stdin io.Read
 // messages says how the inputs are cut into messages.
 func (s *settings) messages() (probe.Messages, error) {
 	samples, err := s.chunkSamples()
-	return probe.Messages{Conversation: s.conversation, Samples: samples}, err
+	return probe.Messages{Conversation: s.conversation, Samples: samples, Rate: s.speechRate}, err
 }
 
 // planText is a plan for people.
@@ -54,7 +54,7 @@ func planText(p *probe.Plan) string {
   messages  %d of %.0f ms, at most %d bytes each, %d in all
   bandwidth %.0f kbit/s in real time
   first     %s
-`, printable(p.Source), p.Container, p.Codec, audio.Format{Rate: p.Rate, Channels: p.Channels}, p.Seconds, p.Samples, echo.DefaultRate,
+`, printable(p.Source), p.Container, p.Codec, audio.Format{Rate: p.Rate, Channels: p.Channels}, p.Seconds, p.Samples, int(math.Round(float64(p.Samples)/p.Seconds)),
 		p.Messages, 1000*p.ChunkSeconds, p.MessageBytes, p.Bytes, p.BitsPerSecond/1000, p.FirstMessage)
 	if p.ClippedSamples > 0 {
 		text += fmt.Sprintf("  clipped   %d samples\n", p.ClippedSamples)

@@ -134,6 +134,7 @@ func (s *sendCmd) check(names []string) error {
 		return err
 	}
 	s.anyChunk = s.target.takesAnyChunk() || s.as == asMicrophone
+	s.speechRate = cmp.Or(s.speechRate, s.target.speechRate())
 	return s.settings.check(names)
 }
 

@@ -24,6 +24,7 @@ type targetOptions struct {
 	reconnectTimeout time.Duration
 	trace            string
 	avatar           string
+	readyWhen        string
 	daily            dailyOptions
 	peer             peerOptions
 	create           createOptions
@@ -36,6 +37,7 @@ func (o *targetOptions) flags() []cli.Flag {
 		&cli.DurationFlag{Name: "reconnect-timeout", Value: 60 * time.Second, Destination: &o.reconnectTimeout, Usage: "try for this `TIME` to make a lost connection again"},
 		&cli.StringFlag{Name: "trace", Destination: &o.trace, DefaultText: "none", Usage: "record what happens, and when, in `FILE`; echocast report draws it"},
 		avatarFlag(&o.avatar),
+		&cli.StringFlag{Name: "ready-when", Destination: &o.readyWhen, DefaultText: "video, or 10s in the room", Usage: "in a LiveKit room: speak when the avatar has joined, or published audio or video: `WHAT` is joined, audio or video"},
 	}, o.create.flags(), o.daily.flags(), o.peer.dialFlags())
 }
 
@@ -47,6 +49,9 @@ func (o *targetOptions) check(warn warnFunc) error {
 		return usagef("--ready-timeout must be more than 0")
 	case o.reconnectTimeout <= 0:
 		return usagef("--reconnect-timeout must be more than 0")
+	}
+	if err := oneOf("--ready-when", o.readyWhen, "", "joined", "audio", "video"); err != nil {
+		return err
 	}
 	if _, err := o.peer.options(warn); err != nil {
 		return err
@@ -76,6 +81,15 @@ func (o *targetOptions) takesAnyChunk() bool {
 	return ok && limiter.Limits().MaxMessage == 0
 }
 
+// speechRate is the sampling rate in Hz that the replica takes.
+func (o *targetOptions) speechRate() int {
+	backend, _ := room.Lookup(o.to)
+	if rater, ok := backend.(room.SpeechRater); ok {
+		return rater.SpeechRate(o.avatar)
+	}
+	return echo.DefaultRate
+}
+
 // backend is what joins the room at an address, with the settings of the flags.
 // A nil backend is the registered one.
 func (o *targetOptions) backend(address string, warn warnFunc) (room.Backend, error) {
@@ -101,7 +115,8 @@ func (o *targetOptions) join(ctx context.Context, address string, with *room.Opt
 			return nil, err
 		}
 	}
-	with.Avatar = o.avatar
+	with.Avatar, with.ReadyWhen, with.Insecure = o.avatar, o.readyWhen, o.peer.insecure
+	with.Warn = func(text string) { warn("%s", text) }
 	r, err := room.Join(ctx, address, with)
 	return r, asJoinError(err)
 }
@@ -110,6 +125,7 @@ func (o *targetOptions) join(ctx context.Context, address string, with *room.Opt
 // it has for them.
 var joinFlags = map[string]string{
 	"Core": "--daily-core ", "Microphone": "--as microphone: ", "from": "--from all: ",
+	"ReadyWhen": "--ready-when: ",
 }
 
 // asJoinError sorts the errors of joining a room by whose fault they are, and

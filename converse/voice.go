@@ -1,6 +1,7 @@
 package converse
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -299,7 +300,7 @@ func (s *sentences) advance() error {
 }
 
 func (s *sentences) Format() audio.Format {
-	return audio.Format{Rate: audio.DefaultRate, Channels: 1}
+	return audio.Format{Rate: cmp.Or(s.v.c.options.Prepare.Rate, audio.DefaultRate), Channels: 1}
 }
 
 func (s *sentences) ReadSamples(p []float32) (int, error) {

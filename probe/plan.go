@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strings"
@@ -34,6 +35,7 @@ type Plan struct {
 type Messages struct {
 	Conversation string
 	Samples      int // of a chunk; Options.ChunkSamples of package echo
+	Rate         int // Hz, that of the input; 0: echo.DefaultRate
 }
 
 // Input is audio that is ready to be sent; *audio.Prepared is one.
@@ -47,12 +49,12 @@ type Input interface {
 // sending any. name is what the plan calls the input. The error is that of the
 // input, echo.ErrNoAudio, or the cause of ctx.
 func MakePlan(ctx context.Context, name string, in Input, m Messages) (*Plan, error) {
-	info := in.Info()
+	info, rate := in.Info(), cmp.Or(m.Rate, echo.DefaultRate)
 	p := &Plan{
 		Source: name, Container: info.Container, Codec: info.Codec, Rate: info.Format.Rate, Channels: info.Format.Channels,
-		ChunkSeconds: float64(m.Samples) / echo.DefaultRate, Warnings: []string{},
+		ChunkSeconds: float64(m.Samples) / float64(rate), Warnings: []string{},
 	}
-	encoder, err := echo.NewEncoder(echo.Utterance{ConversationID: m.Conversation, InferenceID: echo.NewInferenceID(), Rate: echo.DefaultRate})
+	encoder, err := echo.NewEncoder(echo.Utterance{ConversationID: m.Conversation, InferenceID: echo.NewInferenceID(), Rate: rate})
 	if err != nil {
 		return nil, err
 	}
@@ -67,7 +69,7 @@ func MakePlan(ctx context.Context, name string, in Input, m Messages) (*Plan, er
 	if p.Messages == 0 {
 		return nil, echo.ErrNoAudio
 	}
-	p.Seconds = float64(p.Samples) / echo.DefaultRate
+	p.Seconds = float64(p.Samples) / float64(rate)
 	p.BitsPerSecond = 8 * float64(p.Bytes) / p.Seconds
 	p.ClippedSamples = encoder.Clipped()
 	p.Warnings = append(p.Warnings, in.Warnings()...)

@@ -64,6 +64,14 @@ type Inviter interface {
 	Invite(address, avatar string) (server, token string, err error)
 }
 
+// SpeechRater is a Backend whose replicas differ in the sampling rate that they
+// take.
+type SpeechRater interface {
+	// SpeechRate returns the rate in Hz of what is said to an avatar, which may
+	// be empty for the usual one.
+	SpeechRate(avatar string) int
+}
+
 // registry holds the backends by their patterns.
 var registry = struct {
 	sync.RWMutex

@@ -86,6 +86,18 @@ type Options struct {
 	// where it has to be named.
 	Avatar string
 
+	// ReadyWhen says what the replica has to do before it is spoken to, in LiveKit
+	// rooms: "joined", or publish "audio" or "video". The default is video, or to
+	// be in the room for 10 s.
+	ReadyWhen string
+
+	// Insecure permits to join a LiveKit room on another machine without TLS, which
+	// shows the token to the network.
+	Insecure bool
+
+	// Warn, if it is set, is called with what goes wrong without an error.
+	Warn func(text string)
+
 	// Wrap, if it is set, stands between the connection and its user, in rooms
 	// that carry messages.
 	Wrap func(echo.Conn) echo.Conn

@@ -8,7 +8,9 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"echocast/echo"
@@ -27,6 +29,9 @@ type Backend struct{}
 // Limits are none: there are no messages.
 func (Backend) Limits() echo.Limits { return echo.Limits{} }
 
+// SpeechRate is that of the avatar's vendor.
+func (Backend) SpeechRate(avatar string) int { return livekit.SpeechRate(avatar) }
+
 // parse reads the address, and the credentials of the environment.
 func parse(address string) (to livekit.Address, with livekit.Credentials, err error) {
 	if to, err = livekit.ParseAddress(address); err != nil {
@@ -40,6 +45,9 @@ func parse(address string) (to livekit.Address, with livekit.Credentials, err er
 
 // Join joins the room.
 func (Backend) Join(ctx context.Context, address string, o *room.Options) (*room.Connection, error) {
+	if o.ReadyWhen != "" && !slices.Contains(livekit.ReadyPolicies(), livekit.ReadyPolicy(o.ReadyWhen)) {
+		return nil, &room.OptionError{Option: "ReadyWhen", Err: fmt.Errorf("%q is none of joined, audio and video", o.ReadyWhen)}
+	}
 	if o.Microphone {
 		return nil, &room.OptionError{Option: "Microphone", Err: errors.New("LiveKit rooms take speech as data")}
 	}
@@ -47,11 +55,16 @@ func (Backend) Join(ctx context.Context, address string, o *room.Options) (*room
 	if err != nil {
 		return nil, err
 	}
-	options := &livekit.Options{Avatar: o.Avatar, HearUsers: o.UserEvents}
+	options := &livekit.Options{
+		Avatar: o.Avatar, HearUsers: o.UserEvents, ReadyWhen: livekit.ReadyPolicy(o.ReadyWhen), Insecure: o.Insecure, Warn: o.Warn,
+	}
 	if o.ListenOnly {
 		options.Identity = livekit.DefaultEarIdentity
 	}
 	r, err := livekit.Join(ctx, to, with, options)
+	if errors.Is(err, livekit.ErrUnsafe) {
+		return nil, &room.AddressError{Err: err}
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -70,13 +70,3 @@ func CredentialsFrom(lookup func(name string) string) (Credentials, error) {
 	}
 	return Credentials{}, errors.New("a LiveKit room needs LIVEKIT_API_KEY and LIVEKIT_API_SECRET, or LIVEKIT_TOKEN")
 }
-
-// redact takes secrets out of a text.
-func (c Credentials) redact(text string) string {
-	for _, secret := range []string{c.Token, c.Secret} {
-		if secret != "" {
-			text = strings.ReplaceAll(text, secret, "…")
-		}
-	}
-	return text
-}

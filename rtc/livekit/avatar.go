@@ -71,7 +71,11 @@ func finishedEvent(payload string) echo.Event {
 	e := event(TypePlaybackFinished, fields)
 	_ = json.Unmarshal(fields["interrupted"], &e.Interrupted)
 	position := -1.0
-	if json.Unmarshal(fields["playback_position"], &position) == nil && position >= 0 && position < 1e9 {
+	field, ok := fields["playback_position"]
+	if !ok {
+		field = fields["playbackPosition"] // as workers in JavaScript may write it
+	}
+	if json.Unmarshal(field, &position) == nil && position >= 0 && position < 1e9 {
 		e.Duration = time.Duration(position * float64(time.Second))
 	}
 	return e
@@ -118,6 +122,9 @@ func (r *Room) interrupt(ctx context.Context) error {
 		switch {
 		case err == nil, r.stopped():
 			return nil
+		case errors.Is(err, ErrRejected):
+			r.options.Warn("the interrupt had no effect: " + err.Error())
+			return err
 		case !errors.As(err, &failed) || failed.Code != lksdk.RpcResponseTimeout:
 			return err
 		}

@@ -72,6 +72,9 @@ var (
 	// ErrRefused says that the server does not take the key, the secret or
 	// the token.
 	ErrRefused = errors.New("the server refuses the credentials")
+	// ErrUnsafe says that the token would cross the network without TLS, which
+	// Options.Insecure permits.
+	ErrUnsafe = errors.New("not safe")
 	// ErrRejected says that the avatar does not take commands from us.
 	ErrRejected = errors.New("the avatar rejects our commands; it obeys another sender")
 )
@@ -115,6 +118,9 @@ type Options struct {
 	// Warn is called with what goes wrong without an error: an avatar that obeys
 	// another sender. The default is to say nothing.
 	Warn func(text string)
+
+	// Insecure lets a Room send its token without TLS to another machine.
+	Insecure bool
 
 	// HearUsers tells when people in the room speak. For that their microphones
 	// are subscribed to, which the token has to allow.

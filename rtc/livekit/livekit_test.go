@@ -247,6 +247,7 @@ func TestCredentialsFrom(t *testing.T) {
 func TestFinishedPayload(t *testing.T) {
 	for payload, want := range map[string]echo.Event{
 		`{"playback_position": 2.34, "interrupted": false, "synchronized_transcript": null}`: {Duration: 2340 * time.Millisecond},
+		`{"playbackPosition": 1.5, "interrupted": true}`:                                     {Duration: 1500 * time.Millisecond, Interrupted: true},
 		`{"playback_position": 0.98, "interrupted": true}`:                                   {Duration: 980 * time.Millisecond, Interrupted: true},
 		`{"playback_position": 1}`:                                                           {Duration: time.Second},
 		`{"playback_position": 1, "interrupted": "yes", "new": [1]}`:                         {Duration: time.Second},

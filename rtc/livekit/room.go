@@ -1,6 +1,7 @@
 package livekit
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 	"echocast/echo"
 	"echocast/internal/lifetime"
 	"echocast/internal/pcm"
+	"echocast/internal/redact"
 )
 
 // tokenLife is how long our own token is good for entering; the server renews
@@ -82,6 +84,9 @@ func (r *Room) join(ctx context.Context, to Address, with Credentials) error {
 	if p := r.options.ReadyWhen; p != ReadyAuto && !slices.Contains(ReadyPolicies(), p) {
 		return fmt.Errorf("ready when %q: there are joined, audio and video", p)
 	}
+	if err := to.checkSafe(r.options.Insecure); err != nil {
+		return err
+	}
 	if with.Token == "" {
 		var err error
 		if with.Token, err = SenderToken(with.Key, with.Secret, to.Room, r.options.Identity, tokenLife); err != nil {
@@ -92,10 +97,12 @@ func (r *Room) join(ctx context.Context, to Address, with Credentials) error {
 	if err := r.serve(); err != nil {
 		return err
 	}
-	err := r.room.JoinWithContextAndToken(ctx, to.URL, with.Token,
+	guarded, stop := keepToServer(ctx, to)
+	defer stop()
+	err := r.room.JoinWithContextAndToken(guarded, to.URL, with.Token,
 		lksdk.WithAutoSubscribe(false), lksdk.WithConnectTimeout(r.options.ConnectTimeout), lksdk.WithLogger(logger.GetDiscardLogger()))
 	if err != nil {
-		return refusal(err, with)
+		return refusal(cmp.Or(redirected(guarded), err), with)
 	}
 	if err := r.openPublisher(); err != nil {
 		_ = r.Close()
@@ -108,7 +115,7 @@ func (r *Room) join(ctx context.Context, to Address, with Credentials) error {
 
 // refusal tells bad credentials from the rest, and keeps them out of the text.
 func refusal(err error, with Credentials) error {
-	text := with.redact(err.Error())
+	text := redact.New(with.Token, with.Secret).Text(err.Error())
 	if strings.Contains(text, "unauthorized") {
 		return fmt.Errorf("%w (%s)", ErrRefused, strings.TrimPrefix(text, "unauthorized: "))
 	}

@@ -187,7 +187,8 @@ func TestInterrupt(t *testing.T) {
 func TestInterruptOfAnAvatarThatObeysAnother(t *testing.T) {
 	avatar := startAvatar(t, t.Name(), "-sender", "somebody-else")
 	avatar.allowed = true // it complains about our stream
-	r := join(t, t.Name(), nil)
+	var warnings []string
+	r := join(t, t.Name(), &Options{Warn: func(text string) { warnings = append(warnings, text) }})
 	session(t, r, burst)
 	if err := r.Begin(echo.Utterance{InferenceID: echo.NewInferenceID(), Rate: 24000}); err != nil {
 		t.Fatal(err)
@@ -197,6 +198,9 @@ func TestInterruptOfAnAvatarThatObeysAnother(t *testing.T) {
 	}
 	if err := r.Interrupt(testwait.Context(t)); !errors.Is(err, ErrRejected) {
 		t.Errorf("Interrupt: %v, want ErrRejected", err)
+	}
+	if last := warnings[len(warnings)-1]; !strings.HasPrefix(last, "the interrupt had no effect: the avatar rejects our commands") {
+		t.Errorf("the last warning is %q", last)
 	}
 }
 
@@ -413,12 +417,13 @@ func TestResumedConnection(t *testing.T) {
 
 // A connection that was started anew has lost what was under way, and says so.
 func TestRestartedConnection(t *testing.T) {
-	startAvatar(t, t.Name())
+	avatar := startAvatar(t, t.Name())
 	r := join(t, t.Name(), nil)
 	if err := next(r, TypeAvatarReady); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.Begin(echo.Utterance{InferenceID: echo.NewInferenceID(), Rate: 24000}); err != nil {
+	abandoned := echo.NewInferenceID()
+	if err := r.Begin(echo.Utterance{InferenceID: abandoned, Rate: 24000}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := r.Speak(testwait.Context(t), make([]float32, 100), false); err != nil {
@@ -430,6 +435,9 @@ func TestRestartedConnection(t *testing.T) {
 	}
 	if _, err := r.Speak(testwait.Context(t), make([]float32, 100), false); !errors.Is(err, ErrLost) || !errors.Is(err, echo.ErrLost) {
 		t.Errorf("Speak: %v, want ErrLost and echo.ErrLost", err)
+	}
+	if report := avatar.expect(livekittest.Finished); report.ID != abandoned {
+		t.Errorf("the avatar finished %s, and not %s, which was abandoned", report.ID, abandoned)
 	}
 	if err := r.Begin(echo.Utterance{InferenceID: echo.NewInferenceID(), Rate: 24000}); err != nil {
 		t.Fatal(err)

@@ -16,9 +16,9 @@ import (
 
 // stream is the byte stream of one utterance.
 type stream struct {
-	id     string
-	chunks uint64
-	way    *webrtc.PeerConnection // it was opened on
+	id        string
+	chunks    uint64
+	publisher *webrtc.PeerConnection // it was opened on
 }
 
 // Begin prepares the utterance u. Its stream is opened by its first sample.
@@ -106,7 +106,7 @@ func (r *Room) open(ctx context.Context) (int, error) {
 	r.mu.Lock()
 	r.last = r.ledger.open(r.next.InferenceID, r.next.Rate, now)
 	r.mu.Unlock()
-	r.stream = &stream{id: r.next.InferenceID, way: r.room.LocalParticipant.GetPublisherPeerConnection()}
+	r.stream = &stream{id: r.next.InferenceID, publisher: r.room.LocalParticipant.GetPublisherPeerConnection()}
 	n, err := r.publish(ctx, header(r.next, now))
 	return sent + n, err
 }
@@ -137,31 +137,51 @@ func (r *Room) publish(ctx context.Context, p packet) (int, error) {
 	if err := r.waitForRoom(ctx); err != nil {
 		return 0, err
 	}
-	err := r.room.LocalParticipant.PublishDataPacket(p, lksdk.WithDataPublishReliable(true), lksdk.WithDataPublishDestination([]string{r.options.Avatar}))
-	if err != nil {
+	if err := r.toAvatar(p); err != nil {
 		return 0, fmt.Errorf("%w: %v", ErrLost, err)
 	}
 	return proto.Size(p), nil
 }
 
-// waitForRoom blocks while the server is behind or cannot be reached. The SDK
-// sends into a connection that it has given up without a word, so that it is
-// still the stream's is made sure here.
+// toAvatar hands a packet to the SDK.
+func (r *Room) toAvatar(p packet) error {
+	return r.room.LocalParticipant.PublishDataPacket(p, lksdk.WithDataPublishReliable(true), lksdk.WithDataPublishDestination([]string{r.options.Avatar}))
+}
+
+// waitForRoom blocks while the server is behind or cannot be reached. It fails if
+// the SDK has made a new connection since the stream was opened: what was sent over
+// the old one may be lost, and the SDK does not report that.
 func (r *Room) waitForRoom(ctx context.Context) error {
 	for limit := r.options.HighWater; ; limit = r.options.HighWater / 4 {
 		if err := r.lifetime.Err(ctx); err != nil {
 			return err
 		}
 		publisher := r.room.LocalParticipant.GetPublisherPeerConnection()
-		if publisher != r.stream.way {
-			r.stream = nil
-			return fmt.Errorf("%w: it was started anew in the midst of the utterance", ErrLost)
+		if publisher != r.stream.publisher {
+			return r.abandon(ctx)
 		}
 		if connected(publisher) && buffered(publisher) <= limit {
 			return nil
 		}
 		pause(ctx, r.lifetime.Ended())
 	}
+}
+
+// abandon closes the stream whose connection is gone, over the new one: a worker
+// that misses the trailer would wait for the rest for ever.
+func (r *Room) abandon(ctx context.Context) error {
+	lost := fmt.Errorf("%w: it was made again in the middle of the utterance", ErrLost)
+	id := r.stream.id
+	r.stream = nil
+	r.note(func(e *entry) { e.closed = true })
+	for !connected(r.room.LocalParticipant.GetPublisherPeerConnection()) {
+		if err := r.lifetime.Err(ctx); err != nil {
+			return err
+		}
+		pause(ctx, r.lifetime.Ended())
+	}
+	_ = r.toAvatar(trailer(id)) // the utterance fails either way
+	return lost
 }
 
 func connected(peer *webrtc.PeerConnection) bool {
