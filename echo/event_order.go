@@ -15,11 +15,11 @@ import (
 //     or where one of them has none, by the time of emission.
 //
 // So a start that arrives after its own stop does not mean that somebody speaks
-// now. Unlike a Sequencer, an EventFilter never waits. It is not safe for
-// concurrent use.
+// now. Unlike a Sequencer, an EventFilter never waits, and it is for one
+// conversation. It is not safe for concurrent use.
 type EventFilter struct {
-	memory Sequencer // of what was said; it holds no event
-	latest int64     // the highest number of this era
+	memory conversationOrder // of what was said; it holds no event
+	latest int64             // the highest number of this era
 	last   map[speaker]occasion
 	ids    []speaker // those of last that have an id, the oldest first
 }
@@ -29,7 +29,7 @@ const mostSpeakers = 256
 
 // NewEventFilter returns an EventFilter that has seen nothing.
 func NewEventFilter() *EventFilter {
-	return &EventFilter{memory: *NewSequencer(0), last: map[speaker]occasion{}}
+	return &EventFilter{memory: *newConversationOrder(0), last: map[speaker]occasion{}}
 }
 
 // speaker is whom a series of events is about, of which the last one counts.
@@ -74,6 +74,9 @@ func (f *EventFilter) IsNews(now time.Time, e Event) bool {
 func (f *EventFilter) recall(now time.Time, e Event) (repeated, twin bool) {
 	m := &f.memory
 	p := m.fingerprint(now, e)
+	if m.redelivered(p) {
+		return true, false
+	}
 	before, has := m.sameNumber(p)
 	switch {
 	case has && before.agrees(p):

@@ -97,7 +97,7 @@ func (k knownText) heard(least, likely, most time.Duration) *HeardWords {
 	h.ErrorWords = 1 + max(words-at(least), at(most)-words)
 	switch by {
 	case ByProportion: // a voice is faster here and slower there
-		h.ErrorWords += int(math.Ceil(0.35 * float64(min(words, len(ends)-words))))
+		h.ErrorWords += int(math.Ceil(0.25 * float64(min(words, len(ends)-words))))
 	case ByRate:
 		h.ErrorWords += int(math.Ceil(0.5 * float64(words)))
 	}

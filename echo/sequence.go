@@ -31,7 +31,97 @@ const (
 //
 // Those who must act at once read the events as they come; this is for those
 // who show them or write them down. A Sequencer is not safe for concurrent use.
+//
+// Each conversation has its own numbers: events of several are kept apart by their
+// conversation ids. Those without one belong to the conversation of the event
+// before them.
 type Sequencer struct {
+	window time.Duration
+	orders []*conversationOrder // the one that was used last is the last
+	spilt  []ordered            // of conversations that were forgotten
+}
+
+// mostConversations is how many conversations a Sequencer keeps apart.
+const mostConversations = 256
+
+// NewSequencer returns a Sequencer that holds events for window at most. A
+// quarter of a second is more than most networks need.
+func NewSequencer(window time.Duration) *Sequencer {
+	return &Sequencer{window: window}
+}
+
+// Add takes an event that came at now. Call Next after it until there is
+// nothing more; then a Sequencer holds a few hundred events of each conversation
+// at most.
+func (s *Sequencer) Add(now time.Time, e Event) { s.of(e.ConversationID).add(now, e) }
+
+// Next returns the next event that is due at now, and how many numbers before
+// it never came. An event that comes after its window is returned all the same,
+// out of order.
+func (s *Sequencer) Next(now time.Time) (e Event, gap int64, ok bool) {
+	if len(s.spilt) > 0 {
+		first := s.spilt[0]
+		s.spilt = slices.Delete(s.spilt, 0, 1)
+		return first.event, first.gap, true
+	}
+	for _, order := range s.orders {
+		if e, gap, ok = order.popDue(now); ok {
+			return e, gap, ok
+		}
+	}
+	return Event{}, 0, false
+}
+
+// Due is when Next has something without another Add; a time in the past where
+// it has something now.
+func (s *Sequencer) Due() (at time.Time, ok bool) {
+	if len(s.spilt) > 0 {
+		return s.spilt[0].at, true
+	}
+	for _, order := range s.orders {
+		if due, has := order.due(); has && (!ok || due.Before(at)) {
+			at, ok = due, true
+		}
+	}
+	return at, ok
+}
+
+// of returns the order of a conversation, and makes it the last one used.
+func (s *Sequencer) of(conversation string) *conversationOrder {
+	at := len(s.orders) - 1
+	if conversation != "" {
+		at = slices.IndexFunc(s.orders, func(o *conversationOrder) bool { return o.conversation == conversation })
+		if at < 0 && len(s.orders) > 0 && s.orders[len(s.orders)-1].conversation == "" {
+			at = len(s.orders) - 1 // nobody knew yet which it is
+		}
+	}
+	if at < 0 {
+		return s.begin(conversation)
+	}
+	order := s.orders[at]
+	if conversation != "" {
+		order.conversation = conversation
+	}
+	s.orders = append(slices.Delete(s.orders, at, at+1), order)
+	return order
+}
+
+func (s *Sequencer) begin(conversation string) *conversationOrder {
+	if len(s.orders) == mostConversations {
+		s.orders[0].startOver()
+		s.spilt = append(s.spilt, s.orders[0].ready...)
+		s.orders = slices.Delete(s.orders, 0, 1)
+	}
+	order := newConversationOrder(s.window)
+	order.conversation = conversation
+	s.orders = append(s.orders, order)
+	return order
+}
+
+// conversationOrder is a Sequencer of one conversation.
+type conversationOrder struct {
+	conversation string // id; empty where no event has said it
+
 	window  time.Duration
 	seed    maphash.Seed
 	prints  []fingerprint // a ring of the last events
@@ -41,7 +131,7 @@ type Sequencer struct {
 
 	held  []arrival // ordered by number, then by arrival
 	loose []arrival // without a number, ordered by arrival
-	ready []due     // of an earlier era; nothing comes before them
+	ready []ordered // of an earlier era; nothing comes before them
 	next  int64     // the number expected next; 0 where it is not known
 	gap   int64     // numbers missing before the next event that is not folded
 }
@@ -54,8 +144,8 @@ type arrival struct {
 	folded bool // another event says the same: only its number counts
 }
 
-// due is an event that Next returns as it is.
-type due struct {
+// ordered is an event that Next returns as it is.
+type ordered struct {
 	arrival
 	gap int64
 }
@@ -75,18 +165,19 @@ type fingerprint struct {
 	inference        uint64
 	role             uint64
 	text             uint64
+	raw              uint64 // of the message; 0 where there is none
 }
 
-// NewSequencer returns a Sequencer that holds events for window at most. A
-// quarter of a second is more than most networks need.
-func NewSequencer(window time.Duration) *Sequencer {
-	return &Sequencer{window: window, seed: maphash.MakeSeed()}
+func newConversationOrder(window time.Duration) *conversationOrder {
+	return &conversationOrder{window: window, seed: maphash.MakeSeed()}
 }
 
-// Add takes an event that came at now. Call Next after it until there is
-// nothing more; then a Sequencer holds a few hundred events at most.
-func (s *Sequencer) Add(now time.Time, e Event) {
+// add is Sequencer.Add.
+func (s *conversationOrder) add(now time.Time, e Event) {
 	p := s.fingerprint(now, e)
+	if s.redelivered(p) {
+		return
+	}
 	if before, has := s.sameNumber(p); has {
 		if before.agrees(p) {
 			return
@@ -113,10 +204,8 @@ func (s *Sequencer) Add(now time.Time, e Event) {
 	}
 }
 
-// Next returns the next event that is due at now, and how many numbers before
-// it never came. An event that comes after its window is returned all the same,
-// out of order.
-func (s *Sequencer) Next(now time.Time) (e Event, gap int64, ok bool) {
+// popDue is Sequencer.Next.
+func (s *conversationOrder) popDue(now time.Time) (e Event, gap int64, ok bool) {
 	if len(s.ready) > 0 {
 		first := s.ready[0]
 		s.ready = slices.Delete(s.ready, 0, 1)
@@ -126,9 +215,8 @@ func (s *Sequencer) Next(now time.Time) (e Event, gap int64, ok bool) {
 	return first.event, first.gap, ok
 }
 
-// Due is when Next has something without another Add; a time in the past where
-// it has something now.
-func (s *Sequencer) Due() (at time.Time, ok bool) {
+// due is Sequencer.Due.
+func (s *conversationOrder) due() (at time.Time, ok bool) {
 	switch {
 	case len(s.ready) > 0:
 		return s.ready[0].at, true
@@ -148,7 +236,7 @@ func inOrder(a, b arrival) int {
 }
 
 // overdue is the highest number that waits no longer.
-func (s *Sequencer) overdue(now time.Time) int64 {
+func (s *conversationOrder) overdue(now time.Time) int64 {
 	for _, a := range slices.Backward(s.held) {
 		if !now.Before(a.at.Add(s.window)) {
 			return a.event.Seq
@@ -159,15 +247,15 @@ func (s *Sequencer) overdue(now time.Time) int64 {
 
 // take returns the first event that waits for nothing, where numbers up to
 // overdue do not wait.
-func (s *Sequencer) take(overdue int64) (due, bool) {
+func (s *conversationOrder) take(overdue int64) (ordered, bool) {
 	for {
 		if s.looseIsFirst() {
 			first := s.loose[0]
 			s.loose = slices.Delete(s.loose, 0, 1)
-			return due{arrival: first}, true
+			return ordered{arrival: first}, true
 		}
 		if len(s.held) == 0 || s.held[0].event.Seq > max(s.next, overdue) && !s.full() {
-			return due{}, false
+			return ordered{}, false
 		}
 		first := s.held[0]
 		s.held = slices.Delete(s.held, 0, 1)
@@ -175,23 +263,23 @@ func (s *Sequencer) take(overdue int64) (due, bool) {
 		if !first.folded {
 			gap := s.gap
 			s.gap = 0
-			return due{first, gap}, true
+			return ordered{first, gap}, true
 		}
 	}
 }
 
 // looseIsFirst reports whether all that came before the first event without a
 // number is gone.
-func (s *Sequencer) looseIsFirst() bool {
+func (s *conversationOrder) looseIsFirst() bool {
 	return len(s.loose) > 0 && !slices.ContainsFunc(s.held, func(a arrival) bool {
 		return !a.folded && a.order < s.loose[0].order
 	})
 }
 
-func (s *Sequencer) full() bool { return len(s.held)+len(s.loose) > maxHeld }
+func (s *conversationOrder) full() bool { return len(s.held)+len(s.loose) > maxHeld }
 
 // pass counts what is missing before seq.
-func (s *Sequencer) pass(seq int64) {
+func (s *conversationOrder) pass(seq int64) {
 	if missing := seq - s.next; s.next > 0 && missing > 0 && missing <= maxGap {
 		s.gap += missing
 	}
@@ -200,7 +288,7 @@ func (s *Sequencer) pass(seq int64) {
 
 // startOver begins an era: what waits is due, and the numbers mean nothing any
 // more.
-func (s *Sequencer) startOver() {
+func (s *conversationOrder) startOver() {
 	for first, ok := s.take(maxSeq); ok; first, ok = s.take(maxSeq) {
 		s.ready = append(s.ready, first)
 	}
@@ -209,7 +297,7 @@ func (s *Sequencer) startOver() {
 }
 
 // fingerprint is what is remembered of e.
-func (s *Sequencer) fingerprint(now time.Time, e Event) fingerprint {
+func (s *conversationOrder) fingerprint(now time.Time, e Event) fingerprint {
 	s.arrived++
 	p := fingerprint{
 		turn: int64(e.Turn), index: int64(e.ContentIndex), era: s.era, order: s.arrived,
@@ -223,10 +311,13 @@ func (s *Sequencer) fingerprint(now time.Time, e Event) fingerprint {
 	if 0 < e.Seq && e.Seq < maxSeq {
 		p.seq = e.Seq
 	}
+	if len(e.Raw) > 0 {
+		p.raw = maphash.Bytes(s.seed, e.Raw)
+	}
 	return p
 }
 
-func (s *Sequencer) remember(p fingerprint) {
+func (s *conversationOrder) remember(p fingerprint) {
 	if len(s.prints) < maxPrints {
 		s.prints = append(s.prints, p)
 		return
@@ -235,8 +326,17 @@ func (s *Sequencer) remember(p fingerprint) {
 	s.oldest = (s.oldest + 1) % maxPrints
 }
 
+// redelivered reports whether the same message has come before, however long ago:
+// webhooks are sent again until somebody answers.
+func (s *conversationOrder) redelivered(p fingerprint) bool {
+	return p.raw != 0 && slices.ContainsFunc(s.prints, func(q fingerprint) bool {
+		stamped := p.seq > 0 && q.seq == p.seq || !p.emitted.IsZero() && q.emitted.Equal(p.emitted)
+		return stamped && q.raw == p.raw
+	})
+}
+
 // sameNumber finds the event of the same type and number.
-func (s *Sequencer) sameNumber(p fingerprint) (fingerprint, bool) {
+func (s *conversationOrder) sameNumber(p fingerprint) (fingerprint, bool) {
 	i := slices.IndexFunc(s.prints, func(q fingerprint) bool {
 		return p.seq > 0 && q.seq == p.seq && q.era == p.era && q.eventType == p.eventType
 	})
@@ -254,7 +354,7 @@ func (p fingerprint) agrees(q fingerprint) bool {
 
 // twin finds the event that says the same as p under another name, number or
 // none.
-func (s *Sequencer) twin(p fingerprint) *fingerprint {
+func (s *conversationOrder) twin(p fingerprint) *fingerprint {
 	if !hasTwins(p.kind) {
 		return nil
 	}
@@ -290,7 +390,7 @@ func near(a, b time.Time) bool {
 
 // supersede folds the twin that still waits in favour of one with a lower number,
 // which was emitted first.
-func (s *Sequencer) supersede(twin *fingerprint, seq int64) bool {
+func (s *conversationOrder) supersede(twin *fingerprint, seq int64) bool {
 	if seq == 0 || seq >= twin.seq {
 		return false
 	}

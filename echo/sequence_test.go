@@ -22,6 +22,14 @@ type sequence struct {
 	gaps int64
 }
 
+// holds is how many events wait.
+func (s *sequence) holds() (n int) {
+	for _, order := range s.orders {
+		n += len(order.held) + len(order.loose) + len(order.ready)
+	}
+	return n + len(s.spilt)
+}
+
 // runTo asks at every time it is due until now.
 func (s *sequence) runTo(now time.Time) {
 	for at, ok := s.Due(); ok && !at.After(now); at, ok = s.Due() {
@@ -226,7 +234,7 @@ func TestSequencerIsBounded(t *testing.T) {
 		if seq%3 == 0 {
 			s.add(after(0), numbered(0, "loose"))
 		}
-		if held := len(s.held) + len(s.loose) + len(s.ready); held > maxHeld {
+		if held := s.holds(); held > maxHeld {
 			t.Fatalf("%d events held", held)
 		}
 	}
@@ -261,8 +269,8 @@ func FuzzSequencer(f *testing.F) {
 			}
 			now = now.Add(time.Duration(step/16) * time.Millisecond)
 			s.add(now, numbered(seq, fmt.Sprint(i))) // each has a type of its own: none is folded
-			if held := len(s.held) + len(s.loose) + len(s.ready); held > maxHeld || len(s.prints) > maxPrints {
-				t.Fatalf("%d events held, %d remembered", held, len(s.prints))
+			if held := s.holds(); held > maxHeld || len(s.orders[0].prints) > maxPrints {
+				t.Fatalf("%d events held, %d remembered", held, len(s.orders[0].prints))
 			}
 		}
 		s.runTo(now.Add(50 * time.Millisecond))
@@ -270,6 +278,59 @@ func FuzzSequencer(f *testing.F) {
 			t.Fatalf("%d of %d events came out, %d numbers missing", len(s.seqs), len(steps), s.gaps)
 		}
 	})
+}
+
+// Webhooks of many conversations come to one address: what one tells is not the
+// twin of what another tells, and its numbers are its own. What is delivered
+// again, even after minutes, is the same.
+func TestSequencerOfManyConversations(t *testing.T) {
+	s := NewSequencer(100 * time.Millisecond)
+	told := map[string]int{}
+	drain := func(now time.Time) {
+		for e, gap, ok := s.Next(now); ok; e, gap, ok = s.Next(now) {
+			told[e.ConversationID+" "+e.Type]++
+			if gap != 0 {
+				t.Errorf("%d events are missing before %+v", gap, e)
+			}
+		}
+	}
+	var all []Event
+	for i := range 300 { // more than are kept apart
+		id := fmt.Sprint("c", i)
+		for n, kind := range []Kind{ReplicaJoined, Shutdown} {
+			e := Event{Kind: kind, Type: string(kind), Role: RolePal, ConversationID: id, Seq: int64(n + 1), Time: after(n), Duration: -1}
+			e.Raw = fmt.Appendf(nil, `{"conversation_id":%q,"event_type":%q}`, id, kind)
+			all = append(all, e)
+			s.Add(after(i+n), e)
+			drain(after(i + n))
+		}
+	}
+	for _, e := range all[len(all)-100:] {
+		s.Add(after(600_000), e)
+	}
+	drain(after(700_000))
+	if len(told) != len(all) {
+		t.Errorf("%d of %d events were told", len(told), len(all))
+	}
+	for what, times := range told {
+		if times != 1 {
+			t.Errorf("%s was told %d times", what, times)
+		}
+	}
+}
+
+// A message without the id of a conversation is one of the last conversation.
+func TestSequencerOfAnUnnamedConversation(t *testing.T) {
+	s := &sequence{Sequencer: NewSequencer(100 * time.Millisecond)}
+	for i, id := range []string{"", "c1", "", "c1"} {
+		e := numbered(int64(1+i), fmt.Sprint(i))
+		e.ConversationID = id
+		s.add(after(i), e)
+	}
+	s.runTo(after(1000))
+	if !slices.Equal(s.seqs, []int64{1, 2, 3, 4}) || s.gaps != 0 || len(s.orders) != 1 {
+		t.Errorf("%v, %d gaps, %d conversations", s.seqs, s.gaps, len(s.orders))
+	}
 }
 
 func BenchmarkSequencer(b *testing.B) {
