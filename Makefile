@@ -1,23 +1,7 @@
-# make demo         speaks a file through a replica, on a fresh machine
-# make test         runs the whole suite, on a fresh machine
-# make build        builds bin/echocast, and bin/echocast-server for LiveKit rooms
-# make install      puts both into $(DESTDIR)$(PREFIX)/bin; PREFIX is /usr/local
-# make check        does what CI does
-# make browser      installs Chromium and daily-js, without which the tests of
-#                   rtc/daily and examples are skipped
-# make bench        measures, beside other tools, and writes bench/README.md
-# make streams      measures 1 to 300 conversations at the same time
-# make bench-compare  the stages beside those of the parent commit; fails where
-#                   one became slower or allocates more
-# make acceptance   speaks ten minutes in real time, and compares
-# make fuzz         runs every fuzz target
-# make mutate       feeds it 20,000 damaged inputs
-# make livekit      builds the livekit-server that tests speak through
+# With CGO_ENABLED=0, or where no C compiler or library can be had, everything is
+# built as one static file without libsoxr, libmpg123 and libopus.
 #
-# With CGO_ENABLED=0, or where no C compiler or library can be had, all of it
-# builds one static file without libsoxr and libmpg123.
-#
-# GO, CC, CGO_ENABLED and PKG_CONFIG_PATH are taken from the environment.
+# GO, CC, CGO_ENABLED, PKG_CONFIG_PATH, PREFIX and DESTDIR come from the environment.
 
 GO          ?= go
 PREFIX      ?= /usr/local
@@ -25,35 +9,68 @@ BUILD       := $(GO) build -trimpath -tags urfave_cli_no_docs -ldflags "-s -w" -
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 # with-cgo COMMAND: sets up what is missing, and runs a command in the build
-# that is possible; $$race is -race where there is cgo.
+# that is possible. With cgo $$race is -race, and $$pie makes an executable that
+# is loaded at a random address.
 define with-cgo
-@export CGO_ENABLED=$$(scripts/setup.sh) race=; if [ "$$CGO_ENABLED" = 1 ]; then race=-race; fi; set -x; $(1)
+@export CGO_ENABLED=$$(scripts/setup.sh) race= pie=; if [ "$$CGO_ENABLED" = 1 ]; then race=-race pie=-buildmode=pie; fi; set -x; $(1)
 endef
 
-.PHONY: demo test browser build install cross static fmt vet staticcheck bench-once bench bench-compare streams fuzz check acceptance mutate livekit clean
+.DEFAULT_GOAL := help
+.PHONY: help demo test build install browser livekit check fmt vet staticcheck lint vuln cross static bench-once fuzz \
+	fuzz-night mutate acceptance bench bench-compare streams notices packages deb image clean
 
-demo:
+help: ## prints this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
+
+demo: ## speaks a file through a stand-in replica, on a fresh machine
 	@mkdir -p bin demo
-	$(call with-cgo,$(BUILD) .)
+	$(call with-cgo,$(BUILD) $$pie .)
 	@bin/echocast send --record demo/heard.wav testdata/speech.wav
 	@echo "echocast: what the replica heard is in demo/heard.wav"
 
-test:
-	$(call with-cgo,$(GO) test $$race ./...)
+test: ## runs all tests, on a fresh machine; under four minutes on two cores
+	$(call with-cgo,$(GO) test $$race -p 4 -timeout 8m ./...)
 
-browser:
-	@scripts/browser.sh
-
-build:
+build: ## builds bin/echocast, and bin/echocast-server for LiveKit rooms
 	@mkdir -p bin
-	$(call with-cgo,$(BUILD) . ./cmd/echocast-server)
+	$(call with-cgo,$(BUILD) $$pie . ./cmd/echocast-server)
 
-install: build
+install: build ## puts both into $(DESTDIR)$(PREFIX)/bin; PREFIX is /usr/local
 	install -d $(DESTDIR)$(PREFIX)/bin
 	install -m 755 bin/echocast bin/echocast-server $(DESTDIR)$(PREFIX)/bin
 
-# The static build of every system; nothing is run.
-cross:
+browser: ## installs Chromium and daily-js, which tests of Daily rooms need
+	@scripts/browser.sh
+
+livekit: ## builds bin/livekit-server, which tests of LiveKit rooms need
+	@GO="$(GO)" scripts/livekit.sh
+
+# Rooms are not tested a second time without cgo, because they have no C in
+# them. The stand-in is: without cgo it speaks mu-law.
+check: export ECHOCAST_REQUIRE_BROWSER = 1
+check: export ECHOCAST_REQUIRE_LIVEKIT = 1
+check: export ECHOCAST_REQUIRE_ESPEAK = 1
+check: browser livekit test demo fmt vet staticcheck lint vuln bench-once cross static fuzz ## does what CI does
+	CGO_ENABLED=0 $(GO) test -p 4 -timeout 8m $$(CGO_ENABLED=0 $(GO) list ./... | grep -v -e /acceptance -e /examples -e /rtc/)
+	CGO_ENABLED=0 $(GO) test -run 'TestThe(Replica|User)IsHeard$$' ./acceptance
+	CGO_ENABLED=0 $(GO) test -tags daily_core ./rtc/daily/core
+
+fmt: ## fails if gofmt -s would change a file
+	@bad=$$(gofmt -s -l $$(git ls-files '*.go')); if [ -n "$$bad" ]; then echo "gofmt -s would change:"; echo "$$bad"; exit 1; fi
+
+vet: ## runs go vet
+	$(call with-cgo,$(GO) vet ./...)
+
+staticcheck: ## runs staticcheck
+	$(call with-cgo,$(GO) run $(STATICCHECK) ./...)
+
+lint: ## finds contexts in structs, shadowed names of the language, multiplied durations
+	$(call with-cgo,GO="$(GO)" scripts/lint.sh)
+
+vuln: ## looks for known vulnerabilities, if the database can be reached
+	$(call with-cgo,GO="$(GO)" scripts/vuln.sh)
+
+cross: ## compiles the static build for each system
 	@for system in linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64; do \
 		echo "building for $$system"; \
 		CGO_ENABLED=0 GOOS=$${system%/*} GOARCH=$${system#*/} $(GO) build -o /dev/null . || exit 1; \
@@ -61,60 +78,44 @@ cross:
 	done
 	CGO_ENABLED=0 GOOS=linux GOARCH=arm64 $(GO) build -tags daily_core -o /dev/null .
 
-# The static build of this system, run in an empty root.
-static:
+static: ## builds the static file and runs it in an empty root
 	@GO="$(GO)" scripts/static.sh
 
-fmt:
-	@bad=$$(gofmt -s -l .); if [ -n "$$bad" ]; then echo "gofmt -s would change:"; echo "$$bad"; exit 1; fi
-
-vet:
-	$(call with-cgo,$(GO) vet ./...)
-
-staticcheck:
-	$(call with-cgo,$(GO) run $(STATICCHECK) ./...)
-
-# Every benchmark runs once, so that none rots, with few conversations.
-bench-once:
+bench-once: ## runs each benchmark once, so that none rots
 	$(call with-cgo,$(GO) test -short -run '^$$' -bench . -benchtime 1x ./...)
 
-# Every stage, and the whole tool beside its peers; some minutes.
-bench: build
-	@GO="$(GO)" bench/run.sh
-
-# The stages as they are and as they were, by turns; some two minutes.
-bench-compare:
-	$(call with-cgo,GO="$(GO)" scripts/bench-compare.sh)
-
-# How late messages are while more and more conversations go on; a minute.
-streams: build
-	bin/echocast bench --streams 1,10,50,100,150,200,300 --seconds 5
-
-# The server that the tests of rtc/livekit need; without it they are skipped.
-livekit:
-	@GO="$(GO)" scripts/livekit.sh
-
-# What CI runs. Rooms are not entered a second time, since they have no C in
-# them, but for hearing the stand-in: without C it speaks mu-law.
-check: export ECHOCAST_REQUIRE_BROWSER = 1
-check: export ECHOCAST_REQUIRE_LIVEKIT = 1
-check: export ECHOCAST_REQUIRE_ESPEAK = 1
-check: browser livekit test demo fmt vet staticcheck bench-once cross static fuzz
-	CGO_ENABLED=0 $(GO) test $$(CGO_ENABLED=0 $(GO) list ./... | grep -v -e /acceptance -e /examples -e /rtc/)
-	CGO_ENABLED=0 $(GO) test -run 'TestThe(Replica|User)IsHeard$$' ./acceptance
-	CGO_ENABLED=0 $(GO) test -tags daily_core ./rtc/daily/core
-
-# Ten minutes of audio in real time, between two processes.
-acceptance: build
-	scripts/acceptance.sh
-
-# Every fuzz target, by count, so that a slow machine tests as much.
-fuzz:
+fuzz: ## runs each fuzz target 2000 times, and the tests with all their trials
 	@GO="$(GO)" scripts/fuzz.sh
 
-# 20,000 damaged inputs, each in a process of its own; some minutes.
-mutate: build
+fuzz-night: ## runs each fuzz target for ten minutes; new inputs stay in fuzz-corpus
+	@GO="$(GO)" TIME=10m scripts/fuzz.sh
+
+mutate: build ## feeds 20,000 damaged inputs to the program; some minutes
 	$(GO) run ./scripts/mutate -count 20000 bin/echocast
 
-clean:
-	rm -rf bin demo mutate-failed
+acceptance: build ## speaks ten minutes in real time between two processes, and compares
+	scripts/acceptance.sh
+
+bench: build ## measures, beside other tools, and writes bench/README.md; some minutes
+	@GO="$(GO)" bench/run.sh
+
+bench-compare: ## compares the speed of each stage with the parent commit; two minutes
+	$(call with-cgo,GO="$(GO)" scripts/bench-compare.sh)
+
+streams: build ## measures 1 to 300 conversations at the same time; a minute
+	bin/echocast bench --streams 1,10,50,100,150,200,300 --seconds 5
+
+notices: ## writes THIRD-PARTY-NOTICES.txt and the licences in README.md
+	$(GO) run ./scripts/notices
+
+deb: build ## builds a Debian package in dist
+	@GO="$(GO)" scripts/deb.sh
+
+packages: ## builds archives for all systems, checksums and SBOMs in dist, twice, and compares
+	@GO="$(GO)" scripts/packages.sh
+
+image: ## builds the container image echocast
+	docker build --tag echocast .
+
+clean: ## removes what make has built
+	rm -rf bin dist demo mutate-failed

@@ -1,22 +1,41 @@
 #!/usr/bin/env bash
-# Runs every fuzz target so many times. COUNT=100000 runs them longer. What is
-# found is kept in testdata/fuzz of its package, to be committed with the fix.
+# Runs the tests that make more trials than make test does, and each fuzz target
+# COUNT times (2000), or for TIME (10m). What fails is kept in testdata/fuzz of
+# its package, to be committed with the fix. Inputs that reach new code are kept
+# in fuzz-corpus, from which the next run goes on.
+#
+# It ends with a table: how many inputs were tried for each target.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-count=${COUNT:-2000}
+limit=${TIME:-${COUNT:-2000}x}
 CGO_ENABLED=$(scripts/setup.sh)
 export CGO_ENABLED
-log=$(mktemp)
-trap 'rm -f "$log"' EXIT
-grep -rl --include='*_test.go' '^func Fuzz' . | sort | while read -r file; do
-	sed -n 's/^func \(Fuzz[A-Za-z0-9]*\)(.*/\1/p' "$file" | while read -r target; do
-		echo "fuzzing $(dirname "$file") $target"
+go=${GO:-go}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+long=$(grep -rl --include='*_test.go' 'testwait.Trials(' . | xargs -n 1 dirname | sort -u | grep -v internal/testwait)
+# $long is a list of folders.
+# shellcheck disable=SC2086
+ECHOCAST_LONG=1 $go test -timeout 20m $long
+
+for file in $(grep -rl --include='*_test.go' '^func Fuzz' . | sort); do
+	folder=$(dirname "$file")
+	for target in $(sed -n 's/^func \(Fuzz[A-Za-z0-9]*\)(.*/\1/p' "$file"); do
+		echo "fuzzing $folder $target"
+		corpus=$PWD/fuzz-corpus/$folder
+		mkdir -p "$corpus"
 		# Minimising what is merely new would take all the time.
-		${GO:-go} test -run '^$' -fuzz "^$target\$" -fuzztime "${count}x" -fuzzminimizetime 5x "$(dirname "$file")" >"$log" 2>&1 || {
-			cat "$log"
+		$go test -run '^$' -fuzz "^$target\$" -fuzztime "$limit" -fuzzminimizetime 5x "$folder" \
+			-test.fuzzcachedir "$corpus" >"$work/log" 2>&1 || {
+			cat "$work/log"
 			exit 1
 		}
+		tried=$(sed -n 's/.*execs: \([0-9]*\).*/\1/p' "$work/log" | tail -n 1)
+		printf '| %s | %s | %s |\n' "${folder#./}" "$target" "${tried:-0}" >>"$work/table"
 	done
 done
-echo "2,000 random runs of speech over REST"
-ECHOCAST_TRIALS=all ${GO:-go} test -count=1 -run TestRandomRuns ./room/rest
+echo
+echo "| package | target | inputs tried |"
+echo "| --- | --- | --- |"
+cat "$work/table"
