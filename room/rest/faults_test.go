@@ -11,13 +11,13 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
-	"os"
 	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"echocast/echo"
+	"echocast/internal/testwait"
 	"echocast/replica"
 	"echocast/room/rest"
 	"echocast/tavus"
@@ -284,12 +284,9 @@ func (u *unreachable) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // In random runs no word is said twice, and none is lost without a receipt that
-// says which samples: 100 runs, or 2,000 where ECHOCAST_TRIALS is set.
+// says which samples: 200 runs, or 2,000 where ECHOCAST_LONG is set.
 func TestRandomRuns(t *testing.T) {
-	runs := 100
-	if os.Getenv("ECHOCAST_TRIALS") != "" {
-		runs = 2000
-	}
+	runs := testwait.Trials(2000)
 	var sum tally
 	for seed := range uint64(runs) {
 		synctest.Test(t, func(t *testing.T) { randomRun(t, seed, &sum) })
