@@ -98,6 +98,7 @@ func newApp(streams Streams, server *Server) *cli.App {
 			interruptCommand(streams),
 			contextCommand(streams),
 			sensitivityCommand(streams),
+			emotionCommand(streams),
 			toolResultCommand(streams),
 			sendRawCommand(streams),
 			listenCommand(streams),

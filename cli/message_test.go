@@ -26,6 +26,7 @@ var commandsOf = map[string][]string{
 	"respond.json":                {"respond", "Which boat leaves first?"},
 	"sensitivity_interrupt.json":  {"sensitivity", "--interrupt", "verylow"},
 	"sensitivity_pause.json":      {"sensitivity", "--pause", "high"},
+	"set_emotion.json":            {"emotion", "happiness"},
 	"tool_result_error.json":      {"tool-result", "--error", "call_7f3a", `{"reason": "timetable offline"}`},
 	"tool_result_success.json":    {"tool-result", "call_7f3a", "The first boat leaves at 07:40."},
 }
@@ -176,6 +177,8 @@ func TestMessagesRefused(t *testing.T) {
 		"text is empty":                      {2, []string{"respond", ""}},
 		"one of the two":                     {2, []string{"sensitivity", "--pause", "low", "--interrupt", "low"}},
 		"it may be superlow":                 {2, []string{"sensitivity", "--pause", "lowest"}},
+		"it may be neutral, happiness":       {2, []string{"emotion", "joy"}},
+		"emotion takes one emotion: neutral": {2, []string{"emotion"}},
 		"takes the id of a tool call":        {2, []string{"tool-result"}},
 		"a message must be one JSON object":  {2, []string{"send-raw", "[]"}},
 		"over the limit of 200: shorten it":  {7, []string{"respond", "--max-message", "200", strings.Repeat("x", 200)}},

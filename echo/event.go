@@ -35,6 +35,9 @@ const (
 	KindGuardrail          Kind = "guardrail" // the replica was about to break a rule
 	KindObjective          Kind = "objective" // an aim of the conversation came nearer
 
+	KindWakePhrase  Kind = "wake_phrase_detected"  // the user said the words that wake the replica
+	KindSleepPhrase Kind = "sleep_phrase_detected" // or those that put it to sleep
+
 	KindParticipantJoined Kind = "participant_joined" // anybody, as the room says
 	KindParticipantLeft   Kind = "participant_left"
 	KindClientMessage     Kind = "client_message" // what another client tells the replica
@@ -49,7 +52,7 @@ func Kinds() []Kind {
 	return []Kind{
 		StartedSpeaking, StoppedSpeaking, ReplicaJoined, ReplicaPresent, Shutdown,
 		KindUtterance, KindUtteranceStreaming, KindToolCall, KindPerceptionToolCall, KindPerceptionAnalysis,
-		KindJoined, KindLeft, KindGuardrail, KindObjective,
+		KindJoined, KindLeft, KindGuardrail, KindObjective, KindWakePhrase, KindSleepPhrase,
 		KindParticipantJoined, KindParticipantLeft, KindClientMessage,
 		KindTranscriptionReady, KindRecordingReady, KindRecordingCopyFailed, Unknown,
 	}
@@ -202,6 +205,9 @@ var kinds = map[string]known{
 	"system.pal_present":     {kind: ReplicaPresent, role: RolePal},
 	"system.shutdown":        {kind: Shutdown},
 
+	"system.wake_phrase_detected":  {kind: KindWakePhrase},
+	"system.sleep_phrase_detected": {kind: KindSleepPhrase},
+
 	"room.participant_joined": {kind: KindParticipantJoined},
 	"room.participant_left":   {kind: KindParticipantLeft},
 
@@ -214,6 +220,7 @@ var kinds = map[string]known{
 	"conversation.append_context":    {kind: KindClientMessage},
 	eventSensitivity:                 {kind: KindClientMessage},
 	eventToolResult:                  {kind: KindClientMessage},
+	eventSetEmotion:                  {kind: KindClientMessage},
 	"conversation.realtime_api":      {kind: KindClientMessage},
 
 	"application.transcription_ready":   {kind: KindTranscriptionReady},

@@ -21,6 +21,7 @@ const (
 	eventAppendContext    = "conversation.append_llm_context"
 	eventSensitivity      = "conversation.sensitivity"
 	eventToolResult       = "conversation.tool_result"
+	eventSetEmotion       = "conversation.set_emotion"
 )
 
 // Message is one interaction that a client may send, besides the audio that
@@ -206,6 +207,33 @@ func (m Sensitivity) AppendTo(dst []byte, conversationID string) ([]byte, error)
 		Pause     SensitivityLevel `json:"participant_pause_sensitivity,omitempty"`
 		Interrupt SensitivityLevel `json:"participant_interrupt_sensitivity,omitempty"`
 	}{m.Pause, m.Interrupt})
+}
+
+// Emotion is what a face expresses.
+type Emotion string
+
+// Emotions lists the emotions that faces are known to take, as LiveKit's plugin
+// for Tavus has them.
+func Emotions() []Emotion {
+	return []Emotion{"neutral", "happiness", "sadness", "anger", "fear", "surprise", "disgust", "contempt"}
+}
+
+// SetEmotion sets the emotion that the face expresses until the next one. The
+// service documents the message by its name only; the name of its property is
+// that of LiveKit's plugin.
+type SetEmotion struct{ Emotion Emotion }
+
+// EventType is conversation.set_emotion.
+func (SetEmotion) EventType() string { return eventSetEmotion }
+
+// AppendTo appends the message.
+func (m SetEmotion) AppendTo(dst []byte, conversationID string) ([]byte, error) {
+	if !slices.Contains(Emotions(), m.Emotion) {
+		return dst, invalid(m, fmt.Errorf("emotion %q; it may be %s", m.Emotion, join(Emotions())))
+	}
+	return appendMessage(dst, m, conversationID, struct {
+		Emotion Emotion `json:"emotion"`
+	}{m.Emotion})
 }
 
 // ToolStatus is what came of a tool call.

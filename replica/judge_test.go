@@ -152,6 +152,8 @@ func TestComplaints(t *testing.T) {
 		{"no sensitivity", []string{clean(eventSensitivity, `{}`)}, []Kind{KindMissingProperty}, 1, 0},
 		{"sensitivity unheard of", []string{clean(eventSensitivity, `{"participant_pause_sensitivity":"extreme"}`)}, []Kind{KindBadProperty}, 1, 0},
 		{"sensitivity as a number", []string{clean(eventSensitivity, `{"participant_pause_sensitivity":3}`)}, []Kind{KindBadProperty}, 1, 0},
+		{"emotion unheard of", []string{clean(eventSetEmotion, `{"emotion":"joy"}`)}, []Kind{KindBadProperty}, 1, 0},
+		{"no emotion", []string{clean(eventSetEmotion, `{}`)}, []Kind{KindMissingProperty}, 1, 0},
 		{"result of no call", []string{clean(eventToolResult, `{"output":"x"}`)}, []Kind{KindMissingProperty}, 1, 0},
 		{"result of an empty call", []string{clean(eventToolResult, `{"tool_call_id":""}`)}, []Kind{KindBadProperty}, 1, 0},
 		{"result that is a list", []string{clean(eventToolResult, `{"tool_call_id":"x","output":[1]}`)}, []Kind{KindBadProperty}, 1, 0},
@@ -270,6 +272,7 @@ func TestFixtures(t *testing.T) {
 		"sensitivity_interrupt":             {},
 		"sensitivity_legacy_both":           {KindExtraProperty},
 		"sensitivity_pause":                 {},
+		"set_emotion":                       {},
 		"tool_result_error":                 {},
 		"tool_result_success":               {},
 	}

@@ -31,6 +31,7 @@ const (
 	eventOverwrite   = "conversation.overwrite_llm_context"
 	eventAppend      = "conversation.append_llm_context"
 	eventSensitivity = "conversation.sensitivity"
+	eventSetEmotion  = "conversation.set_emotion"
 	eventToolResult  = "conversation.tool_result"
 )
 

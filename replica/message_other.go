@@ -17,6 +17,10 @@ var aliases = map[string]string{
 // https://docs.tavus.io/sections/event-schemas/conversation-sensitivity
 var sensitivities = []string{"superlow", "verylow", "low", "medium", "high", "auto"}
 
+// emotions are those that LiveKit's plugin for Tavus has. The service documents
+// set_emotion by its name only.
+var emotions = []string{"neutral", "happiness", "sadness", "anger", "fear", "surprise", "disgust", "contempt"}
+
 // textChunk is the content of a text echo, or of a respond.
 type textChunk struct {
 	id   string // empty if there was none
@@ -37,6 +41,11 @@ func (n Sensitivity) addTo(r *Report, atMS float64) {
 	list(r, &r.Sensitivities, n)
 }
 
+func (n Emotion) addTo(r *Report, atMS float64) {
+	n.AtMS = atMS
+	list(r, &r.Emotions, n)
+}
+
 func (n ToolResult) addTo(r *Report, atMS float64) {
 	n.AtMS = atMS
 	list(r, &r.ToolResults, n)
@@ -54,6 +63,7 @@ func (p *parser) other(m *message, envelope object) {
 		eventAppend:      p.context,
 		eventSensitivity: p.sensitivity,
 		eventToolResult:  p.toolResult,
+		eventSetEmotion:  p.emotion,
 	}[m.event]
 	if !known {
 		p.fault(KindUnknownEvent, "event_type %s is not one that clients send", quote(m.event))
@@ -132,6 +142,16 @@ func (p *parser) sensitivity(m *message, properties object) {
 	}
 	n := Sensitivity{Pause: p.oneOf(properties, pause, sensitivities...), Interrupt: p.oneOf(properties, interrupt, sensitivities...)}
 	p.only(properties, pause, interrupt)
+	m.action, m.entry = actionReport, n
+}
+
+// emotion reads what the face is to express.
+func (p *parser) emotion(m *message, properties object) {
+	if _, ok := p.required(properties, "emotion"); !ok {
+		return
+	}
+	n := Emotion{Emotion: p.oneOf(properties, "emotion", emotions...)}
+	p.only(properties, "emotion")
 	m.action, m.entry = actionReport, n
 }
 

@@ -40,6 +40,7 @@ type Report struct {
 	Contexts      []Context     `json:"contexts,omitempty"`
 	Sensitivities []Sensitivity `json:"sensitivities,omitempty"`
 	ToolResults   []ToolResult  `json:"tool_results,omitempty"`
+	Emotions      []Emotion     `json:"emotions,omitempty"`
 
 	Recording Recording `json:"recording"`
 }
@@ -128,6 +129,12 @@ type Sensitivity struct {
 	AtMS      float64 `json:"at_ms"`
 	Pause     string  `json:"pause,omitempty"`
 	Interrupt string  `json:"interrupt,omitempty"`
+}
+
+// Emotion is what the face is to express from then on.
+type Emotion struct {
+	AtMS    float64 `json:"at_ms"`
+	Emotion string  `json:"emotion"`
 }
 
 // ToolResult is the answer to a tool call.
