@@ -577,3 +577,20 @@ func TestNeverOneBehind(t *testing.T) {
 		}
 	})
 }
+
+// Why the room is over is part of the error.
+func TestReasonOfTheEnd(t *testing.T) {
+	for msg, want := range map[string]string{
+		`{"message_type":"system","event_type":"system.shutdown","properties":{"shutdown_reason":"participant_left_timeout"}}`: "the connection was lost: the room was shut down (participant left timeout)",
+		`{"message_type":"system","event_type":"system.shutdown","properties":{"shutdown_reason":"\u001b[2Jgone"}}`:            "the connection was lost: the room was shut down ([2Jgone)",
+		`{"message_type":"system","event_type":"system.shutdown"}`:                                                             "the connection was lost: the room was shut down",
+		`{"event_type":"conversation.left","properties":{"role":"pal","reason":"ejected"}}`:                                    "the connection was lost: the replica left the room (ejected)",
+	} {
+		inRoom(t, nil, func(t *testing.T, r *room, s *Session) {
+			time.AfterFunc(time.Second, func() { r.say("%s", msg) })
+			if _, err := s.Speak(t.Context(), Speech{Samples: silence(5)}); !errors.Is(err, ErrLost) || err.Error() != want {
+				t.Errorf("%s: %v, want %s", msg, err, want)
+			}
+		})
+	}
+}

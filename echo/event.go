@@ -121,7 +121,7 @@ type Event struct {
 
 	ReplicaID string // who joined: face_id or replica_id
 	Attempt   int    // number of a heartbeat
-	Reason    string // of a shutdown or a guardrail
+	Reason    string // of a shutdown, of leaving, or of a guardrail
 
 	Raw json.RawMessage // the message as it came
 
@@ -375,6 +375,7 @@ func (e *Event) read(env *envelope, p *properties, what known) {
 		if who := (Participant{p.SessionID, p.UserName}); who != (Participant{}) {
 			e.Participant = &who
 		}
+		e.Reason = p.Reason
 	case ReplicaJoined:
 		e.ReplicaID = firstOf(p.FaceID, p.ReplicaID)
 	case ReplicaPresent:

@@ -6,7 +6,9 @@ import (
 	"iter"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"time"
+	"unicode"
 )
 
 // listen follows the events until the stage ends for good or Close is called.
@@ -179,7 +181,7 @@ func (s *Session) handle(event Event) Event {
 	s.readers = slices.DeleteFunc(s.readers, (*subscription).over)
 	switch {
 	case event.Kind == Shutdown:
-		s.lose(fmt.Errorf("%w: the room was shut down", ErrLost))
+		s.lose(fmt.Errorf("%w: the room was shut down%s", ErrLost, because(event)))
 	case event.Stale: // nothing follows from it
 	case event.Role == RoleUser:
 		s.handleUser(event)
@@ -228,7 +230,7 @@ func (s *Session) bargeIn() {
 
 func (s *Session) handlePal(event Event) {
 	if event.Kind == KindLeft || event.Kind == KindParticipantLeft {
-		s.leftAlone()
+		s.leftAlone(event)
 		return
 	}
 	if !s.joined {
@@ -251,11 +253,25 @@ func (s *Session) handlePal(event Event) {
 	}
 }
 
+// longestReason is how many characters of a reason are repeated.
+const longestReason = 200
+
+// because is the reason that an event gives, for the end of a sentence. It comes
+// from elsewhere, so that it may hold anything.
+func because(event Event) string {
+	reason := []rune(strings.ReplaceAll(event.Reason, "_", " "))
+	reason = slices.DeleteFunc(reason, func(c rune) bool { return !unicode.IsPrint(c) })
+	if len(reason) == 0 {
+		return ""
+	}
+	return " (" + string(reason[:min(len(reason), longestReason)]) + ")"
+}
+
 // leftAlone notes that the replica has left the room. It may come back.
-func (s *Session) leftAlone() {
+func (s *Session) leftAlone(event Event) {
 	s.joined = false
 	if s.current != nil {
-		s.current.cancel(fmt.Errorf("%w: the replica left the room", ErrLost))
+		s.current.cancel(fmt.Errorf("%w: the replica left the room%s", ErrLost, because(event)))
 	}
 	s.change()
 }
