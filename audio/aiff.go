@@ -93,7 +93,7 @@ func aiffCodec(encoding string, bits int) (codec, error) {
 	if c, ok := aiffEncoding(strings.ToUpper(encoding), (bits+7)/8); ok {
 		return c, nil
 	}
-	return codec{}, fmt.Errorf("%w: the AIFF holds %d-bit %q samples; NONE, twos and sowt to 32 bits, fl32, fl64, ulaw and alaw are read", ErrFormat, bits, encoding)
+	return codec{}, &foreignError{reason: fmt.Sprintf("the AIFF holds %d-bit %q samples", bits, encoding)}
 }
 
 func aiffEncoding(encoding string, bytes int) (c codec, ok bool) {

@@ -36,7 +36,7 @@ func openAU(r *bufio.Reader) (decoder, error) {
 	}
 	samples, ok := auCodecs[field(3)]
 	if !ok {
-		return nil, fmt.Errorf("%w: the AU holds samples of type %d; 1 to 7 (mu-law, integers, floats) and 27 (A-law) are read", ErrFormat, field(3))
+		return nil, &foreignError{reason: fmt.Sprintf("the AU holds samples of type %d", field(3))}
 	}
 	note := int64(field(1)) - auHeader
 	if note < 0 || note > maxHeaderBytes {

@@ -3,70 +3,272 @@ package audio
 import (
 	"bufio"
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
+	"strings"
 	"sync"
+	"sync/atomic"
+	"time"
 
-	"echocast/internal/child"
+	"echocast/internal/environ"
 )
 
-// ffmpegArgs make ffmpeg turn whatever comes on its standard input into 32-bit
-// float WAV on its standard output. Its input may name other files or addresses
-// (playlists do); the whitelist keeps it from opening any.
-var ffmpegArgs = []string{
-	"-nostdin", "-hide_banner", "-loglevel", "error",
-	"-protocol_whitelist", "pipe", "-i", "pipe:0",
-	"-map", "0:a:0", "-c:a", "pcm_f32le", "-f", "wav", "pipe:1",
-}
+// ffmpegFormats are the containers that ffmpeg may take an input for. Playlists
+// and other descriptions, which name files and addresses, are not among them.
+const ffmpegFormats = "mov,matroska,ogg,aac,wav,w64,aiff,caf,au,asf,avi,flv,mpegts,mpeg,amr,amrnb,amrwb,gsm,wv,tta,ape,mpc,mpc8,tak," +
+	"dsf,iff,rm,voc,nistsphere,flac,ac3,eac3,loas"
 
-// ffmpeg is a decoder that is another process. One goroutine feeds it from the
-// input, because it reads and writes as it likes; Close ends both.
+// Bounds of the ffmpeg process and of what is kept for it.
+const (
+	ffmpegMemory  = 512 << 20 // bytes of its data, where the system can bound it
+	ffmpegAlloc   = 128 << 20 // bytes of one allocation
+	maxSpool      = 1 << 30   // bytes of an input whose index is behind
+	maxFFmpegLine = 512       // bytes of what it complains
+)
+
+// ffmpegStall is how long the process may take for more samples once it has all
+// of its input.
+var ffmpegStall = 30 * time.Second
+
+// ffmpeg is a decoder that is another process. One goroutine feeds it from an
+// input that is no file, because it reads and writes as it likes; Close ends
+// both.
 type ffmpeg struct {
 	*wav
+	found   *foreignError
 	command *exec.Cmd
-	stderr  lastLine
+	stderr  firstLine
 	fed     chan error // what ended the feeding: nil at the end of the input
+	allFed  atomic.Bool
+	stalled atomic.Bool
+	spooled string // temporary file to remove
 	finish  sync.Once
 	failed  error // why the process ended
+	warned  string
 	err     error
 }
 
-// openFFmpeg starts the program and waits for the header of its WAV.
-func openFFmpeg(r io.Reader, program string) (decoder, error) {
-	d := &ffmpeg{command: exec.Command(program, ffmpegArgs...), fed: make(chan error, 1)}
-	d.command.Stderr = &d.stderr
-	d.command.Env = child.MinimalEnviron()
-	in, err := d.command.StdinPipe()
+// openFFmpeg starts the program on the input that found describes, and waits for
+// the header of its WAV. A regular file is given to it by name, since it can be
+// searched then; so is a pipe whose index is behind the sound, from a temporary
+// file.
+func openFFmpeg(r *recorder, opts Options, found *foreignError) (decoder, error) {
+	d := &ffmpeg{found: found, fed: make(chan error, 1)}
+	name := nameOf(opts.file)
+	var input io.Reader
+	if name == "" {
+		input = io.MultiReader(bytes.NewReader(r.kept), r)
+		if strings.Contains(found.what, "MP4") || strings.Contains(found.what, "M4A") || strings.Contains(found.what, "MOV") {
+			ahead := bufio.NewReaderSize(input, sniffRoom)
+			input = ahead
+			if indexIsBehind(ahead) {
+				if err := d.spool(ahead, opts); err != nil {
+					return nil, err
+				}
+				name = d.spooled
+			}
+		}
+	}
+	if err := d.start(opts, name, input); err != nil {
+		d.removeSpooled()
+		return nil, err
+	}
+	return d, nil
+}
+
+// nameOf is a name that opens file, or empty.
+func nameOf(file *os.File) string {
+	if file == nil {
+		return ""
+	}
+	is, err := file.Stat()
+	named, errNamed := os.Stat(file.Name())
+	if err != nil || errNamed != nil || !os.SameFile(is, named) {
+		return ""
+	}
+	return file.Name()
+}
+
+// indexIsBehind reports whether an MP4 begins with its sound, whose index then
+// follows it (ISO/IEC 14496-12, 4.2 and 6.2.3). Nothing is consumed.
+func indexIsBehind(r *bufio.Reader) bool {
+	for at := int64(0); at < sniffRoom-16; {
+		head := peekAt(r, int(at), 8)
+		if head == nil {
+			return false
+		}
+		size := int64(binary.BigEndian.Uint32(head))
+		switch string(head[4:]) {
+		case "mdat":
+			return true
+		case "moov", "moof":
+			return false
+		}
+		if size < 8 {
+			return false
+		}
+		at += size
+	}
+	return false
+}
+
+// spool writes all of r to a temporary file.
+func (d *ffmpeg) spool(r io.Reader, opts Options) error {
+	if opts.Notify != nil {
+		opts.Notify(fmt.Sprintf("the index of %s is at its end, so all of it is waited for; a file, or one made for streaming, starts at once", d.found.what))
+	}
+	file, err := os.CreateTemp("", "echocast-*")
 	if err != nil {
-		return nil, fmt.Errorf("ffmpeg: %w", err)
+		return err
+	}
+	d.spooled = file.Name()
+	n, err := io.Copy(file, io.LimitReader(r, maxSpool+1))
+	err = errors.Join(err, file.Close())
+	if err == nil && n > maxSpool {
+		err = fmt.Errorf("%w: this is %s of more than %d MB whose index is at its end; save it to a file first", ErrFormat, d.found.what, maxSpool>>20)
+	}
+	if err != nil {
+		d.removeSpooled()
+	}
+	return err
+}
+
+func (d *ffmpeg) removeSpooled() {
+	if d.spooled != "" {
+		_ = os.Remove(d.spooled) // it may be gone
+	}
+}
+
+// arguments make ffmpeg turn the audio of its input into 32-bit float WAV on its
+// standard output.
+func (d *ffmpeg) arguments(name string) []string {
+	formats := ffmpegFormats
+	if d.found != errNoContainer { // in anything at all it would find MP3
+		formats += ",mp3"
+	}
+	args := []string{"-nostdin", "-hide_banner", "-loglevel", "error", "-max_alloc", fmt.Sprint(ffmpegAlloc), "-threads", "1", "-vn", "-sn", "-dn"}
+	if name != "" {
+		args = append(args, "-protocol_whitelist", "file", "-format_whitelist", formats, "-i", "file:"+name)
+	} else {
+		args = append(args, "-protocol_whitelist", "pipe", "-format_whitelist", formats, "-probesize", "64k", "-analyzeduration", "1000000", "-i", "pipe:0")
+	}
+	return append(args, "-map", "0:a:0", "-c:a", "pcm_f32le", "-flush_packets", "1", "-f", "wav", "pipe:1")
+}
+
+// start runs the program on the named file, or else on input.
+func (d *ffmpeg) start(opts Options, name string, input io.Reader) error {
+	d.command = exec.Command(opts.FFmpeg, d.arguments(name)...)
+	d.command.Stderr = &d.stderr
+	d.command.Env = environ.WithoutSecrets()
+	var feeding io.WriteCloser
+	var err error
+	if name != "" {
+		if opts.file != nil {
+			d.command.Stdin = opts.file // what /dev/stdin names
+		}
+	} else if feeding, err = d.command.StdinPipe(); err != nil {
+		return fmt.Errorf("ffmpeg: %w", err)
 	}
 	out, err := d.command.StdoutPipe()
 	if err != nil {
-		return nil, fmt.Errorf("ffmpeg: %w", err)
+		return fmt.Errorf("ffmpeg: %w", err)
 	}
 	if err := d.command.Start(); err != nil {
-		return nil, fmt.Errorf("ffmpeg: %w", err)
+		return fmt.Errorf("ffmpeg: %w", err)
 	}
-	go func() { d.fed <- feed(in, r) }()
-	return d, d.begin(out)
+	limitMemory(d.command.Process.Pid, ffmpegMemory)
+	if name != "" {
+		d.allFed.Store(true)
+		d.fed <- nil
+	} else {
+		go func() {
+			err := feed(feeding, input)
+			d.allFed.Store(true)
+			d.fed <- err
+		}()
+	}
+	return d.begin(out)
 }
 
 // begin reads the header. Without one, the process has ended or is ended.
 func (d *ffmpeg) begin(out io.Reader) error {
+	stop := d.watch()
 	dec, err := openWAV(bufio.NewReaderSize(out, pcmBuffer))
+	stop()
 	if err == nil {
 		d.wav = dec
+		d.removeSpooled() // where the system allows it; the process has it open
 		return nil
 	}
 	if errors.Is(err, ErrFormat) { // it wrote no WAV: it says why
-		if failed := d.wait(); failed != nil {
-			err = failed
-		}
+		d.wait()
+		err = d.refusal()
 	}
 	_ = d.Close()
 	return err
+}
+
+// refusal says why there is no sound.
+func (d *ffmpeg) refusal() error {
+	said := d.stderr.text()
+	switch {
+	case d.failed != nil && !errors.Is(d.failed, ErrFormat):
+		return d.failed // the input broke
+	case strings.Contains(said, "matches no streams"), strings.Contains(said, "does not contain any stream"):
+		return fmt.Errorf("%w: %s has no audio track", ErrFormat, d.name())
+	case d.found.what == "":
+		return fmt.Errorf("%w (ffmpeg: %s)", error(d.found), d.complaint())
+	}
+	return fmt.Errorf("%w: this is %s, and ffmpeg does not read it: %s", ErrFormat, d.name(), d.complaint())
+}
+
+// name is what the input is.
+func (d *ffmpeg) name() string {
+	if d.found.what == "" {
+		return "the input"
+	}
+	return d.found.what
+}
+
+// complaint is what the process said first, or how it ended.
+func (d *ffmpeg) complaint() string {
+	if said := d.stderr.text(); said != "" {
+		return said
+	}
+	return d.command.ProcessState.String()
+}
+
+// watch ends a process that takes too long for what it was given. The caller
+// calls stop when more has come.
+func (d *ffmpeg) watch() (stop func()) {
+	var mu sync.Mutex
+	var timer *time.Timer
+	stopped := false
+	expire := func() {
+		mu.Lock()
+		defer mu.Unlock()
+		switch {
+		case stopped:
+		case !d.allFed.Load():
+			timer.Reset(ffmpegStall) // a live input may be silent
+		default:
+			d.stalled.Store(true)
+			_ = d.command.Process.Kill()
+		}
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	timer = time.AfterFunc(ffmpegStall, expire)
+	return func() {
+		mu.Lock()
+		defer mu.Unlock()
+		stopped = true
+		timer.Stop()
+	}
 }
 
 // readError is an error of the input, as opposed to one of the pipe.
@@ -101,13 +303,27 @@ func (d *ffmpeg) Info() Info {
 	return info
 }
 
+// Warnings says what the input is, and what the process complained of.
+func (d *ffmpeg) Warnings() []string {
+	all := []string{"read by ffmpeg: " + d.name()}
+	if d.found.reason != "" {
+		all[0] = "read by ffmpeg: " + d.found.reason
+	}
+	if d.warned != "" {
+		all = append(all, "ffmpeg says: "+d.warned)
+	}
+	return append(all, d.wav.Warnings()...)
+}
+
 // ReadSamples reads what the process writes. Where that ends, the process says
 // whether it is the end of the sound.
 func (d *ffmpeg) ReadSamples(p []float32) (int, error) {
 	if d.err != nil {
 		return 0, d.err
 	}
+	stop := d.watch()
 	n, err := d.wav.ReadSamples(p)
+	stop()
 	if errors.Is(err, io.EOF) {
 		if failed := d.wait(); failed != nil {
 			err = failed
@@ -117,18 +333,22 @@ func (d *ffmpeg) ReadSamples(p []float32) (int, error) {
 	return n, err
 }
 
-// wait waits for the process, then for the feeding, and says what failed.
+// wait waits for the process, then for the feeding, and says what failed. What
+// the process complains of and survives is a warning.
 func (d *ffmpeg) wait() error {
 	d.finish.Do(func() {
 		exit := d.command.Wait()
 		fed := <-d.fed
+		d.removeSpooled()
 		switch {
 		case fed != nil:
 			d.failed = fed
-		case exit != nil, d.stderr.said():
-			// It goes on after damage and exits as if all were well; what it
-			// says at its level "error" tells.
-			d.failed = fmt.Errorf("%w: ffmpeg: %s", ErrFormat, d.stderr.or(exit))
+		case d.stalled.Load():
+			d.failed = fmt.Errorf("%w: ffmpeg gave nothing more for %v", ErrFormat, ffmpegStall)
+		case exit != nil:
+			d.failed = fmt.Errorf("%w: ffmpeg: %s", ErrFormat, d.complaint())
+		default:
+			d.warned = d.stderr.text()
 		}
 	})
 	return d.failed
@@ -147,31 +367,29 @@ func (d *ffmpeg) Close() error {
 
 var errFFmpegClosed = errors.New("ffmpeg: read after Close")
 
-// lastLine keeps the beginning of the last line that is written to it.
-type lastLine struct {
-	text  []byte
-	ended bool // the line in text is over
+// firstLine keeps the beginning of the first line that is written to it.
+type firstLine struct {
+	line  []byte
+	ended bool
 }
 
-const maxLastLine = 512
-
-func (l *lastLine) Write(p []byte) (int, error) {
-	for _, part := range bytes.SplitAfter(p, []byte("\n")) {
-		if len(part) > 0 && l.ended {
-			l.text, l.ended = l.text[:0], false
-		}
-		l.text = append(l.text, part[:min(len(part), maxLastLine-len(l.text))]...)
-		l.ended = l.ended || bytes.HasSuffix(part, []byte("\n"))
+func (l *firstLine) Write(p []byte) (int, error) {
+	line, _, ended := bytes.Cut(p, []byte("\n"))
+	if !l.ended {
+		l.line = append(l.line, line[:min(len(line), maxFFmpegLine-len(l.line))]...)
+		l.ended = ended && len(bytes.TrimSpace(l.line)) > 0
 	}
 	return len(p), nil
 }
 
-func (l *lastLine) said() bool { return len(bytes.TrimSpace(l.text)) > 0 }
-
-// or returns the line, or what other says if there is none.
-func (l *lastLine) or(other error) string {
-	if l.said() {
-		return string(bytes.TrimSpace(l.text))
+// text is the line without the address of the part of ffmpeg that wrote it, such
+// as "[mov,mp4 @ 0x55d0c8a3]". It is complete once the process has ended.
+func (l *firstLine) text() string {
+	text := string(bytes.TrimSpace(l.line))
+	if strings.HasPrefix(text, "[") {
+		if _, rest, found := strings.Cut(text, "] "); found {
+			text = rest
+		}
 	}
-	return other.Error()
+	return text
 }

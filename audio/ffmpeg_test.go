@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -51,7 +52,7 @@ func TestFFmpeg(t *testing.T) {
 	pcm, want := to16(speechLike(30000, audio.Format{Rate: 22050, Channels: 1}))
 	file := cafFile(22050, pcm)
 	got, in, err := decode(t, iotest.HalfReader(bytes.NewReader(file)), opts)
-	if err != nil || !slices.Equal(got, want) || len(in.Warnings()) > 0 {
+	if err != nil || !slices.Equal(got, want) || !slices.Equal(in.Warnings(), []string{"read by ffmpeg: a CAF file"}) {
 		t.Fatalf("%d samples, %v, %q; want %d", len(got), err, in.Warnings(), len(want))
 	}
 	info := audio.Info{Container: "ffmpeg", Codec: "pcm_f32le", Format: audio.Format{Rate: 22050, Channels: 1}, Declared: -1}
@@ -92,7 +93,8 @@ func TestFFmpegIsNotAsked(t *testing.T) {
 	if err != nil || !slices.Equal(got, want) {
 		t.Errorf("WAV: %d samples, %v", len(got), err)
 	}
-	for name, file := range map[string][]byte{"a known container": cafFile(24000, pcm), "an unknown one": bytes.Repeat([]byte{0xfe, 1, 0x80}, 900),
+	gsm := wavFile(fmtChunk(0x31, 1, 8000, 65, 0), data(pcm))
+	for name, file := range map[string][]byte{"a known container": cafFile(24000, pcm), "an unknown one": bytes.Repeat([]byte{0xfe, 1, 0x80}, 900), "GSM": gsm,
 		"an Ogg stream of Speex": joinPages(onePage(begins, 0, 0, []byte("Speex   ")))} {
 		if _, err := audio.Open(bytes.NewReader(file), never); !errors.Is(err, os.ErrNotExist) {
 			t.Errorf("%s: %v, want that the program is missing", name, err)
@@ -100,11 +102,11 @@ func TestFFmpegIsNotAsked(t *testing.T) {
 	}
 }
 
-// What ffmpeg complains of last is what the error says.
+// What ffmpeg complains of first is what the error says.
 func TestFFmpegFails(t *testing.T) {
 	opts := withFFmpeg(t)
 	_, err := audio.Open(bytes.NewReader(append([]byte("\x1a\x45\xdf\xa3"), make([]byte, 5000)...)), opts)
-	if !errors.Is(err, audio.ErrFormat) || !strings.Contains(err.Error(), "ffmpeg: ") || strings.Contains(err.Error(), "\n") ||
+	if !errors.Is(err, audio.ErrFormat) || !strings.Contains(err.Error(), "ffmpeg does not read it: ") || strings.Contains(err.Error(), "\n") ||
 		strings.Contains(err.Error(), "exit status") {
 		t.Errorf("%v; want one line of ffmpeg's", err)
 	}
@@ -154,26 +156,227 @@ type forever struct{}
 
 func (forever) Read(p []byte) (int, error) { return len(p), nil }
 
-// ffmpeg goes on after damage and exits with 0: what it says of it is an error,
-// or broken audio would end in a done.
-func TestFFmpegThatOnlyComplains(t *testing.T) {
-	pcm, want := to16(speechLike(2400, audio.Format{Rate: 24000, Channels: 1}))
+// script is a program that does what the lines say instead of ffmpeg. %s in them
+// is a WAV file of the samples.
+func script(t *testing.T, pcm []byte, lines string) *audio.Options {
+	t.Helper()
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "said.wav"), wavFile(mono16(24000), data(pcm)), 0o600); err != nil {
+	said := filepath.Join(dir, "said.wav")
+	if err := os.WriteFile(said, wavFile(mono16(24000), data(pcm)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	script := "#!/bin/sh\ncat >/dev/null\ncat " + filepath.Join(dir, "said.wav") + "\necho 'Invalid element' >&2\n"
 	program := filepath.Join(dir, "ffmpeg")
-	if err := os.WriteFile(program, []byte(script), 0o700); err != nil {
+	if err := os.WriteFile(program, []byte("#!/bin/sh\n"+strings.ReplaceAll(lines, "%s", said)+"\n"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	in, err := audio.Open(strings.NewReader("\x1a\x45\xdf\xa3 and more of a WebM"), &audio.Options{FFmpeg: program})
+	return &audio.Options{FFmpeg: program}
+}
+
+// What ffmpeg complains of and survives is a warning, the first line of it; what
+// it ends with is an error.
+func TestFFmpegComplains(t *testing.T) {
+	pcm, want := to16(speechLike(2400, audio.Format{Rate: 24000, Channels: 1}))
+	for exit, failed := range map[string]bool{"0": false, "1": true} {
+		opts := script(t, pcm, "cat >/dev/null; cat %s; echo '[wv @ 0x5] Invalid element' >&2; echo more >&2; exit "+exit)
+		in, err := audio.Open(strings.NewReader("\x1a\x45\xdf\xa3 and more of a WebM"), opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := audiotest.Collect(in)
+		warnings := strings.Join(in.Warnings(), "; ")
+		if (err != nil) != failed || !slices.Equal(got, want) || failed && !strings.Contains(err.Error(), "ffmpeg: Invalid element") ||
+			!failed && warnings != "read by ffmpeg: a WebM or Matroska file; ffmpeg says: Invalid element" {
+			t.Errorf("exit %s: %d samples, %v, %s", exit, len(got), err, warnings)
+		}
+		in.Close()
+	}
+}
+
+// A process that has all of its input and gives nothing more is ended.
+func TestFFmpegStalls(t *testing.T) {
+	audio.SetFFmpegStall(t, 50*time.Millisecond)
+	pcm, want := to16(speechLike(2400, audio.Format{Rate: 24000, Channels: 1}))
+	for name, lines := range map[string]string{"in front": "cat >/dev/null; exec sleep 1000", "behind": "cat >/dev/null; cat %s; exec sleep 1000"} {
+		in, err := audio.Open(strings.NewReader("\x1a\x45\xdf\xa3 and more"), script(t, pcm, lines))
+		if name == "behind" {
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []float32
+			got, err = audiotest.Collect(in)
+			in.Close()
+			if !slices.Equal(got, want) {
+				t.Errorf("%s: %d samples", name, len(got))
+			}
+		}
+		if !errors.Is(err, audio.ErrFormat) || !strings.Contains(err.Error(), "gave nothing more") && name == "behind" {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// made is what ffmpeg makes of a second of a tone with these arguments, in a file.
+func made(t *testing.T, opts *audio.Options, name string, args ...string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), name)
+	args = append(append([]string{"-v", "error", "-f", "lavfi", "-i", "sine=f=440:r=24000:d=3"}, args...), file)
+	if out, err := exec.Command(opts.FFmpeg, args...).CombinedOutput(); err != nil {
+		t.Skipf("this ffmpeg makes no %s: %s", name, out)
+	}
+	return file
+}
+
+// What phones and browsers record is read from files and from pipes.
+func TestFFmpegReadsRecordings(t *testing.T) {
+	opts := withFFmpeg(t)
+	for _, c := range []struct {
+		name, found string
+		args        []string
+	}{
+		{"behind.m4a", "an M4A file", []string{"-c:a", "aac"}},
+		{"front.m4a", "an M4A file", []string{"-c:a", "aac", "-movflags", "+faststart"}},
+		{"movie.mov", "a QuickTime (MOV) file", []string{"-c:a", "aac"}},
+		{"video.mp4", "an MP4 or M4A file", []string{"-f", "lavfi", "-i", "testsrc=d=3:s=64x48:r=5", "-c:a", "aac", "-c:v", "mpeg4"}},
+		{"browser.webm", "a WebM or Matroska file", []string{"-c:a", "libopus"}},
+		{"adts.aac", "an AAC file (ADTS)", []string{"-c:a", "aac"}},
+		{"apple.caf", "a CAF file", []string{"-c:a", "pcm_s16be"}},
+		{"old.wma", "a WMA or other ASF file", []string{"-c:a", "wmav2"}},
+		{"stream.ts", "an MPEG transport stream", []string{"-c:a", "aac"}},
+		{"lossless.wv", "a WavPack file", []string{"-c:a", "wavpack"}},
+		{"lossless.tta", "a TTA file", []string{"-c:a", "tta"}},
+		{"wave.w64", "a Wave64 file", []string{"-c:a", "pcm_s16le"}},
+		{"gsm.wav", "the WAV holds GSM 6.10 samples", []string{"-ar", "8000", "-c:a", "libgsm_ms"}},
+		{"g722.wav", "the WAV holds G.722 samples", []string{"-ar", "16000", "-c:a", "g722"}},
+		{"g726.wav", "the WAV holds G.726 samples", []string{"-ar", "8000", "-c:a", "g726"}},
+		{"mp3.wav", "the WAV holds MP3 samples", []string{"-c:a", "libmp3lame"}},
+		{"long.wav", "the WAV holds 64-bit integer samples", []string{"-c:a", "pcm_s64le"}},
+		{"ima4.aifc", `the AIFF holds 4-bit "ima4" samples`, []string{"-f", "aiff", "-c:a", "adpcm_ima_qt"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			name := made(t, opts, c.name, c.args...)
+			file, err := os.Open(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer file.Close()
+			reader, writer := io.Pipe()
+			go func() {
+				copied, _ := os.Open(name)
+				_, _ = io.Copy(writer, copied)
+				copied.Close()
+				writer.Close()
+			}()
+			for way, r := range map[string]io.Reader{"file": file, "pipe": reader} {
+				got, in, err := decode(t, r, opts)
+				if err != nil || in == nil {
+					t.Errorf("%s: %v", way, err)
+					continue
+				}
+				seconds := float64(len(got)) / float64(in.Format().Channels) / float64(in.Format().Rate)
+				if seconds < 2.9 || seconds > 3.3 || len(in.Warnings()) > 2 || in.Warnings()[0] != "read by ffmpeg: "+c.found {
+					t.Errorf("%s: %.3f s, %q", way, seconds, in.Warnings())
+				}
+			}
+			reader.Close()
+			bytes, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = audio.Open(strings.NewReader(string(bytes)), nil)
+			if !errors.Is(err, audio.ErrFormat) || !strings.Contains(err.Error(), c.found+"; install ffmpeg, with which it is read, or convert it: ffmpeg -i") {
+				t.Errorf("without ffmpeg: %v", err)
+			}
+		})
+	}
+}
+
+// Only a pipe whose index is behind is waited for, and that is said.
+func TestFFmpegSaysThatItWaits(t *testing.T) {
+	opts := withFFmpeg(t)
+	for name, c := range map[string]struct {
+		args []string
+		want int
+	}{"behind.m4a": {[]string{"-c:a", "aac"}, 1}, "front.m4a": {[]string{"-c:a", "aac", "-movflags", "+faststart"}, 0}} {
+		file, err := os.ReadFile(made(t, opts, name, c.args...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		told := 0
+		notified := *opts
+		notified.Notify = func(text string) {
+			told++
+			if !strings.Contains(text, "the index of an M4A file is at its end") {
+				t.Error(text)
+			}
+		}
+		before, _ := filepath.Glob(filepath.Join(os.TempDir(), "echocast-*"))
+		got, _, err := decode(t, iotest.HalfReader(bytes.NewReader(file)), &notified)
+		after, _ := filepath.Glob(filepath.Join(os.TempDir(), "echocast-*"))
+		if err != nil || len(got) < 70000 || told != c.want || len(after) > len(before) {
+			t.Errorf("%s: %d samples, %v, told %d times, %d files left", name, len(got), err, told, len(after)-len(before))
+		}
+	}
+}
+
+// A browser's recording is heard while it is made.
+func TestFFmpegReadsLiveWebM(t *testing.T) {
+	opts := withFFmpeg(t)
+	file, err := os.ReadFile(made(t, opts, "live.webm", "-c:a", "libopus", "-cluster_time_limit", "200", "-live", "1"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer in.Close()
-	got, err := audiotest.Collect(in)
-	if err == nil || !strings.Contains(err.Error(), "Invalid element") || !slices.Equal(got, want) {
-		t.Errorf("%d samples, %v; want %d and what it complained of", len(got), err, len(want))
+	reader, writer := io.Pipe()
+	go func() { _, _ = writer.Write(file[:len(file)/2]) }() // and no end
+	in, err := audio.Open(reader, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	buf := make([]float32, 4800)
+	if n, err := in.ReadSamples(buf); err != nil || n == 0 {
+		t.Errorf("%d samples, %v", n, err)
+	}
+	writer.Close()
+	in.Close()
+}
+
+// Inputs with a fault that ffmpeg survives are said whole, with a warning at most.
+func TestFFmpegSurvives(t *testing.T) {
+	opts := withFFmpeg(t)
+	read := func(name string, args ...string) []byte {
+		b, err := os.ReadFile(made(t, opts, name, args...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	wavpack := read("a.wv", "-c:a", "wavpack")
+	ape := append([]byte("APETAGEX\xd0\x07\x00\x00\x20\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x80"), make([]byte, 8)...)
+	transport := read("a.ts", "-c:a", "aac")
+	webm := read("a.webm", "-c:a", "libopus")
+	for name, c := range map[string]struct {
+		file    []byte
+		seconds float64
+	}{
+		"WavPack and an APE tag": {append(slices.Clone(wavpack), ape...), 2.9},
+		"TS cut at its front":    {transport[1000:], 1},
+		"two WebM":               {append(slices.Clone(webm), webm...), 2.9},
+	} {
+		got, in, err := decode(t, bytes.NewReader(c.file), opts)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if seconds := float64(len(got)) / float64(in.Format().Channels*in.Format().Rate); seconds < c.seconds {
+			t.Errorf("%s: %.3f s, %q", name, seconds, in.Warnings())
+		}
+	}
+	silent := made(t, opts, "silent.mp4", "-f", "lavfi", "-i", "testsrc=d=1:s=64x48:r=5", "-map", "1:v", "-c:v", "mpeg4")
+	file, err := os.Open(silent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if _, err := audio.Open(file, opts); !errors.Is(err, audio.ErrFormat) || !strings.Contains(err.Error(), "has no audio track") {
+		t.Errorf("a video without sound: %v", err)
 	}
 }

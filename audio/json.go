@@ -106,12 +106,12 @@ func openJSONByShape(r *bufio.Reader, opts Options) (decoder, error) {
 }
 
 func openEvents(events *jsonAudio, opts Options) (decoder, error) {
-	opts.insideJSON = true
-	dec, err := open(bufio.NewReaderSize(events, sniffRoom), opts)
+	opts.insideJSON, opts.file, opts.decoders = true, nil, 1
+	dec, err := openRecorded(&recorder{r: events}, opts)
 	switch {
 	case errors.Is(err, ErrEmpty) && events.count > 0:
 		err = events.noAudio()
-	case errors.Is(err, errNoContainer) && events.found != nil:
+	case err == error(errNoContainer) && events.found != nil:
 		err = fmt.Errorf("%w: the audio in %q has no header that says what it is; give --preset, or -f ndjson with --field, --inside, --rate and --channels", ErrFormat, events.found.Field)
 	}
 	if err != nil {

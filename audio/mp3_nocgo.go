@@ -59,7 +59,7 @@ func refuse(h mpegHeader, frame []byte) error {
 	default:
 		return nil
 	}
-	return fmt.Errorf("%w: mp3: this build does not read %s; use a build with libmpg123, or convert to WAV", ErrFormat, what)
+	return &foreignError{reason: fmt.Sprintf("mp3: this build does not read %s", what)}
 }
 
 // newFrameDecoder prepares to decode frames like the one with header h.

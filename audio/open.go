@@ -35,9 +35,12 @@ type Options struct {
 	// FFmpeg is the program, usually "ffmpeg", to decode with what is not
 	// read here and is no text. Empty: such input is refused.
 	FFmpeg string
+	// Notify, where it is set, is told in one line why Open takes long.
+	Notify func(text string)
 
-	decoders   int  // that may work at once
-	insideJSON bool // the bytes come out of JSON
+	file       *os.File // the input, if it is a regular file from its begin on
+	decoders   int      // that may work at once
+	insideJSON bool     // the bytes come out of JSON
 }
 
 // InputError is an input that broke after it had begun: a read error or bytes
@@ -58,7 +61,7 @@ func (e *InputError) Unwrap() error { return e.Err }
 // Input is one opened input: a Source that also says what it was found to be.
 type Input struct {
 	dec    decoder
-	bytes  *strictEnd // of the input
+	bytes  *recorder // of the input
 	format Format
 	frames int64
 	err    error
@@ -97,8 +100,9 @@ func Open(r io.Reader, opts *Options) (*Input, error) {
 		options = *opts
 	}
 	options.decoders = decodersFor(r)
-	bytes := &strictEnd{r: r}
-	dec, err := open(bufio.NewReaderSize(bytes, sniffRoom), options)
+	options.file = wholeFile(r)
+	bytes := &recorder{r: r}
+	dec, err := openRecorded(bytes, options)
 	if err != nil {
 		return nil, err
 	}
@@ -113,14 +117,67 @@ func Open(r io.Reader, opts *Options) (*Input, error) {
 // decodersFor is how many decoders may work on r at once: one on each processor
 // where r is a regular file, which can be read ahead, else a single one.
 func decodersFor(r io.Reader) int {
+	if isRegular(r) {
+		return min(runtime.GOMAXPROCS(0), maxMP3Workers)
+	}
+	return 1
+}
+
+func isRegular(r io.Reader) bool {
 	file, ok := r.(*os.File)
 	if !ok {
-		return 1
+		return false
 	}
-	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() {
-		return 1
+	info, err := file.Stat()
+	return err == nil && info.Mode().IsRegular()
+}
+
+// wholeFile is r if it is a regular file of which nothing was read.
+func wholeFile(r io.Reader) *os.File {
+	if !isRegular(r) {
+		return nil
 	}
-	return min(runtime.GOMAXPROCS(0), maxMP3Workers)
+	file := r.(*os.File)
+	if at, err := file.Seek(0, io.SeekCurrent); err != nil || at != 0 {
+		return nil
+	}
+	return file
+}
+
+// foreignError is an input that is not read here and that ffmpeg may read.
+type foreignError struct {
+	what string // this is what, or it is not known
+	// reason is what the refusal says instead of "this is ..." where the
+	// container is known and its samples are not.
+	reason string
+	text   string // of the refusal, where nothing better is known
+}
+
+func (e *foreignError) Unwrap() error { return ErrFormat }
+
+func (e *foreignError) Error() string {
+	const advice = "install ffmpeg, with which it is read, or convert it: ffmpeg -i INPUT -ar 24000 -ac 1 speech.wav"
+	switch {
+	case e.text != "":
+		return e.text
+	case e.reason != "":
+		return fmt.Sprintf("%v: %s; %s", ErrFormat, e.reason, advice)
+	}
+	return fmt.Sprintf("%v: this is %s; %s", ErrFormat, e.what, advice)
+}
+
+// openRecorded opens what r reads. What is not read here is left to ffmpeg, if
+// allowed, from its first byte on.
+func openRecorded(r *recorder, opts Options) (decoder, error) {
+	r.recording = true
+	dec, err := open(bufio.NewReaderSize(r, sniffRoom), opts)
+	r.recording = false
+	var foreign *foreignError
+	if opts.FFmpeg != "" && errors.As(err, &foreign) && (opts.file != nil || !r.lost) {
+		dec, err = openFFmpeg(r, opts, foreign)
+	}
+	r.kept = nil
+	return dec, err
 }
 
 func open(r *bufio.Reader, opts Options) (decoder, error) {
@@ -198,11 +255,13 @@ func openByContent(r *bufio.Reader, opts Options) (decoder, error) {
 	case found == nil:
 	case found.reads == "ogg":
 		if name := otherOgg(r); name != "" {
-			return openForeign(r, opts, &magic{name: name})
+			return nil, &foreignError{what: name}
 		}
 		return openOgg(r)
+	case found.data:
+		return nil, fmt.Errorf("%w: this is %s, which is not read", ErrFormat, found.name)
 	case found.reads == "":
-		return openForeign(r, opts, found)
+		return nil, &foreignError{what: found.name}
 	case found.reads != "mp3":
 		opts.Encoding = found.reads
 		return open(r, opts)
@@ -216,16 +275,7 @@ func openByContent(r *bufio.Reader, opts Options) (decoder, error) {
 	return openUnknown(r, opts)
 }
 
-// openForeign leaves to ffmpeg, if allowed, what is not read here.
-func openForeign(r *bufio.Reader, opts Options, found *magic) (decoder, error) {
-	if opts.FFmpeg != "" && !found.data {
-		return openFFmpeg(r, opts.FFmpeg)
-	}
-	return nil, fmt.Errorf("%w: this is %s; WAV, AIFF, AU, MP3, Ogg Opus, Ogg Vorbis, FLAC and raw PCM are read", ErrFormat, found.name)
-}
-
-// openUnknown leaves to ffmpeg, if allowed, what has no known beginning and is
-// no text.
+// openUnknown reads JSON, and refuses what has no known beginning.
 func openUnknown(r *bufio.Reader, opts Options) (decoder, error) {
 	if err := refuseLateWAV(r); err != nil {
 		return nil, err
@@ -236,13 +286,10 @@ func openUnknown(r *bufio.Reader, opts Options) (decoder, error) {
 	if text := textIn(r); len(text) > 0 {
 		return nil, fmt.Errorf("%w: this is text, not audio; pipe it through a text-to-speech program first: %s", ErrFormat, quote(text))
 	}
-	if opts.FFmpeg != "" {
-		return openFFmpeg(r, opts.FFmpeg)
-	}
 	return nil, errNoContainer
 }
 
-var errNoContainer = fmt.Errorf("%w: no known audio format; raw samples need their encoding, rate and channels", ErrFormat)
+var errNoContainer = &foreignError{text: ErrFormat.Error() + ": no known audio format; raw samples need their encoding, rate and channels"}
 
 // openWAVDecoder keeps a nil *wav out of the interface.
 func openWAVDecoder(r *bufio.Reader) (decoder, error) {
@@ -262,17 +309,30 @@ func openMP3Decoder(r *bufio.Reader, decoders int) (decoder, error) {
 	return dec, nil
 }
 
-// strictEnd takes nothing for the end but io.EOF itself, as the contract of
-// io.Reader has it: an error that merely wraps it, such as that of a connection
-// that broke, is a broken input.
-type strictEnd struct {
-	r    io.Reader
-	read atomic.Int64 // bytes
+// recorder reads an input and counts its bytes. It takes nothing for the end but
+// io.EOF itself, as the contract of io.Reader has it: an error that merely wraps
+// it, such as that of a connection that broke, is a broken input.
+//
+// While it records it keeps what it reads, so that another decoder can begin
+// anew.
+type recorder struct {
+	r         io.Reader
+	read      atomic.Int64 // bytes
+	recording bool
+	kept      []byte
+	lost      bool // more was read than is kept
 }
 
-func (s *strictEnd) Read(p []byte) (int, error) {
+// maxKept is how much of an input may be read before it is clear who decodes it.
+const maxKept = 1 << 20
+
+func (s *recorder) Read(p []byte) (int, error) {
 	n, err := s.r.Read(p)
 	s.read.Add(int64(n))
+	if s.recording && !s.lost {
+		s.kept = append(s.kept, p[:n]...)
+		s.lost = len(s.kept) > maxKept
+	}
 	if err != io.EOF && errors.Is(err, io.EOF) {
 		err = brokenEnd{err}
 	}

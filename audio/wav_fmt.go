@@ -140,7 +140,15 @@ func (f *wavFmt) plain() (codec, bool) {
 }
 
 func (f *wavFmt) notRead() error {
-	return fmt.Errorf("%w: the WAV holds %s samples; integers to 32 bits, 32- and 64-bit floats, A-law, mu-law, IMA and Microsoft ADPCM are read", ErrFormat, f.name())
+	return &foreignError{reason: fmt.Sprintf("the WAV holds %s samples", f.name())}
+}
+
+// wavTags are encodings that are not read, by their number in the same registry.
+var wavTags = map[uint16]string{
+	0x0014: "G.723 ADPCM", 0x0022: "TrueSpeech", 0x0031: "GSM 6.10", 0x0040: "G.721 ADPCM", 0x0042: "G.723.1", 0x0045: "G.726",
+	0x0050: "MPEG layer I or II", 0x0055: "MP3", 0x0064: "G.726", 0x0065: "G.722", 0x0083: "G.729", 0x00FF: "AAC", 0x0160: "WMA",
+	0x0161: "WMA", 0x0162: "WMA Pro", 0x0163: "WMA Lossless", 0x028F: "G.722", 0x1600: "AAC", 0x2000: "AC-3", 0x704F: "Opus",
+	0xA109: "Speex", 0xF1AC: "FLAC",
 }
 
 func (f *wavFmt) name() string {
@@ -154,8 +162,9 @@ func (f *wavFmt) name() string {
 			return "big-endian ADPCM"
 		}
 		return fmt.Sprintf("%d-bit, %d-channel ADPCM", f.bits, f.format.Channels)
-	case 0x0055:
-		return "MP3"
+	}
+	if name, ok := wavTags[f.tag]; ok {
+		return name
 	}
 	return fmt.Sprintf("%d-bit type 0x%04x", f.bits, f.tag)
 }
