@@ -2,6 +2,7 @@ package cli
 
 import (
 	"cmp"
+	"os/exec"
 	"slices"
 	"strings"
 	"time"
@@ -31,6 +32,7 @@ type settings struct {
 	anyChunk     bool // the room limits no message
 	conversation string
 	ffmpeg       bool
+	noFFmpeg     bool
 	resampler    string
 	live         bool
 	quiet        bool
@@ -46,7 +48,8 @@ func (s *settings) inputFlags() []cli.Flag {
 		&cli.StringFlag{Name: "field", Destination: &s.audio.JSON.Field, DefaultText: "delta", Usage: "with -f ndjson: the `PATH` of the field that holds the audio, such as data.audio"},
 		&cli.StringFlag{Name: "payload", Destination: &s.audio.JSON.Payload, DefaultText: "base64", Usage: "with -f ndjson: how the audio is written there, base64 or `hex`"},
 		&cli.StringFlag{Name: "inside", Destination: &s.audio.JSON.Encoding, DefaultText: "by its content", Usage: "with -f ndjson: the `ENCODING` of that audio, as -f names it"},
-		&cli.BoolFlag{Name: "ffmpeg", Destination: &s.ffmpeg, DisableDefaultText: true, Usage: "leave what echocast does not read itself to an ffmpeg process"},
+		&cli.BoolFlag{Name: "ffmpeg", Destination: &s.ffmpeg, DisableDefaultText: true, Usage: "leave what echocast does not read itself to an ffmpeg process, which is done anyway where ffmpeg is installed"},
+		&cli.BoolFlag{Name: "no-ffmpeg", Destination: &s.noFFmpeg, DisableDefaultText: true, Usage: "refuse what echocast does not read itself"},
 		&cli.StringFlag{Name: "resampler", Destination: &s.resampler, DefaultText: string(audio.DefaultMethod()), Usage: "resample by `METHOD`: soxr (libsoxr), zaf (the same by way of zaf/resample), or fir (in Go, with less delay)"},
 		&cli.BoolFlag{Name: "live", Destination: &s.live, DisableDefaultText: true, Usage: "for a live input: resample with the least delay, 3 to 6 ms, by --resampler fir"},
 	}, s.presetFlags()...)
@@ -124,7 +127,10 @@ func (s *settings) check(inputs []string) error {
 	if err := s.prepare.Check(); err != nil {
 		return optionError(err)
 	}
-	if s.ffmpeg {
+	if s.ffmpeg && s.noFFmpeg {
+		return usagef("--ffmpeg and --no-ffmpeg contradict each other: give one of them")
+	}
+	if _, err := exec.LookPath("ffmpeg"); s.ffmpeg || err == nil && !s.noFFmpeg {
 		s.audio.FFmpeg = "ffmpeg"
 	}
 	if err := s.resolve(); err != nil {

@@ -139,7 +139,9 @@ type inputReceipt struct {
 func (r *reporter) receive(receipt echo.Receipt) { r.receipts = append(r.receipts, receipt) }
 
 func (s *settings) newReporter(data, people io.Writer) *reporter {
-	return &reporter{settings: s, data: data, people: &console{w: people}}
+	r := &reporter{settings: s, data: data, people: &console{w: people}}
+	s.audio.Notify = func(text string) { r.say("%s", text) }
+	return r
 }
 
 func (r *reporter) say(format string, args ...any) {

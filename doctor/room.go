@@ -34,7 +34,7 @@ func (e *examination) libraries(ctx context.Context) {
 	}
 	path, err := exec.LookPath("ffmpeg")
 	if err != nil {
-		e.skip("ffmpeg", "there is none, which only --ffmpeg needs", "")
+		e.skip("ffmpeg", "not installed; M4A, WebM and other recordings need it", "")
 		return
 	}
 	e.ok("ffmpeg", "%s", describe(ctx, path, "-version"))
