@@ -14,7 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"echocast/internal/environ"
+	"echocast/internal/child"
 )
 
 // ffmpegFormats are the containers that ffmpeg may take an input for. Playlists
@@ -163,7 +163,7 @@ func (d *ffmpeg) arguments(name string) []string {
 func (d *ffmpeg) start(opts Options, name string, input io.Reader) error {
 	d.command = exec.Command(opts.FFmpeg, d.arguments(name)...)
 	d.command.Stderr = &d.stderr
-	d.command.Env = environ.WithoutSecrets()
+	d.command.Env = child.MinimalEnviron()
 	var feeding io.WriteCloser
 	var err error
 	if name != "" {

@@ -8,7 +8,7 @@ import (
 
 	"github.com/chromedp/chromedp"
 
-	"echocast/internal/environ"
+	"echocast/internal/child"
 )
 
 // quitTimeout is how long the browser may take to end before it is killed.
@@ -128,7 +128,7 @@ func browserOptions(path string) []chromedp.ExecAllocatorOption {
 	return []chromedp.ExecAllocatorOption{
 		chromedp.ExecPath(path),
 		chromedp.NoInheritEnv,
-		chromedp.Env(environ.WithoutSecrets()...),
+		chromedp.Env(child.MinimalEnviron()...),
 		chromedp.Headless,
 		chromedp.DisableGPU,
 		chromedp.NoFirstRun,
