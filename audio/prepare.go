@@ -321,7 +321,7 @@ func measure(ctx context.Context, src Source) (loudness, peak float64, err error
 // to it as the peak allows, and a note about it.
 func gainTowards(target, loudness, peak float64) (gain float64, note string) {
 	if math.IsInf(loudness, -1) {
-		return 0, "too short or too soft to tell its loudness; its level is left as it is"
+		return 0, "too short or too soft to measure its loudness; its level is left as it is"
 	}
 	gain = target - loudness
 	note = fmt.Sprintf("its loudness is %.1f LUFS; %+.1f dB bring it to %.1f LUFS", loudness, gain, target)

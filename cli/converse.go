@@ -90,11 +90,11 @@ func (v *converseCmd) check() error {
 	case v.settings.dryRun:
 		return usagef("--dry-run: a conversation has no plan; leave it out")
 	case v.settings.prepare.Loudness != 0:
-		return usagef("--loudness measures a file before it is said, and here there is none; use --gain")
+		return usagef("--loudness measures whole files, and a conversation has none; use --gain")
 	case o.Count < 0:
-		return usagef("--count %d: leave it out for no end", o.Count)
+		return usagef("--count must not be negative")
 	case v.falseFor < 0:
-		return usagef("--false-interrupt %v: it must not be negative", v.falseFor)
+		return usagef("--false-interrupt must not be negative")
 	case o.ThinkTimeout <= 0 || o.TTSTimeout <= 0:
 		return usagef("--think-timeout and --tts-timeout must be positive")
 	case o.CacheDir != "" && v.per != perSentence:
@@ -142,7 +142,7 @@ func (v *converseCmd) run(ctx context.Context) error {
 	return cmp.Or(ended(cancelled(ctx, err)), target.close())
 }
 
-// converse holds the conversation. Receipts that nobody takes end it.
+// converse holds the conversation. It ends when a receipt cannot be printed.
 func (v *converseCmd) converse(ctx context.Context, session *echo.Session, target *target, out *reporter) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

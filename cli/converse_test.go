@@ -120,7 +120,7 @@ func TestConverseUsage(t *testing.T) {
 	for want, arguments := range map[string][]string{
 		"--on-utterance: name the command": {"--tts", "cat"},
 		"--tts: name the command":          {"--on-utterance", "cat"},
-		"--loudness measures a file":       {"--on-utterance", "cat", "--tts", "cat", "--loudness", "-16"},
+		"--loudness measures whole files":  {"--on-utterance", "cat", "--tts", "cat", "--loudness", "-16"},
 		"raw samples have no header":       {"--on-utterance", "cat", "--tts", "cat", "-f", "s16le"},
 	} {
 		code, stdout, stderr := run(testwait.Context(t), append([]string{"converse"}, arguments...)...)

@@ -22,7 +22,7 @@ type fault struct {
 
 // faults are all of them, in the order in which they are listed.
 var faults = []fault{
-	{"join-delay", "TIME", "join so much later; what comes before is lost", duration(func(o *replica.Options) *time.Duration { return &o.JoinDelay })},
+	{"join-delay", "TIME", "join this much later; messages that arrive before are lost", duration(func(o *replica.Options) *time.Duration { return &o.JoinDelay })},
 	{"mute", "", "send nothing at all, not even that the replica has joined", func(o *replica.Options, _ string) error { o.Faults.Mute = true; return nil }},
 	{"drop-events", "KIND", "lose messages of a kind: " + kinds(), setDrop},
 	{"drop-every", "N", "lose every n-th message", count(func(f *replica.Faults) *int { return &f.DropEvery })},

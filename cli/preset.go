@@ -32,7 +32,7 @@ func (s *settings) presetFlags() []cli.Flag {
 	}
 }
 
-// resolve turns the preset into what audio.Open is told. --rate and --channels
+// resolve turns the preset into options of audio.Open. --rate and --channels
 // take precedence over it.
 func (s *settings) resolve() error {
 	p := &s.preset

@@ -62,7 +62,7 @@ func TestProbe(t *testing.T) {
 	if math.Abs(p.Leading-0.5) > 1e-3 || math.Abs(p.Trailing-1) > 1e-3 {
 		t.Errorf("silence %v s in front, %v s behind", p.Leading, p.Trailing)
 	}
-	if p.Plan == nil || p.Plan.Messages != 70 || p.Plan.Samples != 84000 || p.Verdict != "echocast passes its samples on bit for bit and sends 70 messages of at most 50 ms" {
+	if p.Plan == nil || p.Plan.Messages != 70 || p.Plan.Samples != 84000 || p.Verdict != "echocast sends it bit for bit, already 24 kHz mono, in 70 messages of at most 50 ms" {
 		t.Errorf("plan %+v, %s", p.Plan, p.Verdict)
 	}
 	if len(p.Suspicions) != 1 || !strings.Contains(p.Suspicions[0], "unusual for speech") || len(p.Warnings) != 0 {
@@ -74,7 +74,7 @@ func TestProbeFiles(t *testing.T) {
 	for name, want := range map[string]string{
 		"../testdata/speech.wav":                          "resamples it from 22050 to 24000 Hz and sends 147 messages",
 		"../testdata/mp3/speech_44100hz_joint_cbr160.mp3": "mixes its 2 channels, resamples from 44100 to 24000 Hz and sends 6 messages",
-		"../testdata/mp3/speech_24000hz_mono_cbr64.mp3":   "passes its samples on and sends",
+		"../testdata/mp3/speech_24000hz_mono_cbr64.mp3":   "sends it unchanged, already 24 kHz mono, in",
 	} {
 		p, r := probe(t, nil, name)
 		if r.code != 0 || !strings.Contains(p.Verdict, want) || len(p.Suspicions) != 0 {
@@ -184,7 +184,7 @@ func TestProbeForPeople(t *testing.T) {
 		"  clipped   0 samples; offset ",
 		"  messages  20 of 50 ms, at most ",
 		"  note      the last 1 byte is no whole 2-byte frame and left out\n",
-		"  echocast  passes its samples on bit for bit and sends 20 messages of at most 50 ms\n",
+		"  echocast  sends it bit for bit, already 24 kHz mono, in 20 messages of at most 50 ms\n",
 	} {
 		if !strings.Contains(r.stdout, want) {
 			t.Errorf("no %q in\n%s", want, r.stdout)

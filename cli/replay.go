@@ -67,7 +67,7 @@ func (r *replayCmd) check(names []string) error {
 	case r.target.readyTimeout <= 0:
 		return usagef("--ready-timeout must be more than 0")
 	case r.settings.maxMessage <= 0:
-		return usagef("--max-message %d: a message has bytes", r.settings.maxMessage)
+		return usagef("--max-message must be more than 0")
 	}
 	if _, err := r.target.peer.options(r.settings.newReporter(r.streams.Out, r.streams.Err).warn); err != nil {
 		return err

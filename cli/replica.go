@@ -46,7 +46,7 @@ func startLocalReplica(record string, limit int, out *reporter) (*localReplica, 
 	ctx, stop := context.WithCancel(context.Background())
 	l := &localReplica{listener: listener, stop: stop, runs: map[string]int{}}
 	options := &serve.Options{Record: record, Once: true, Observer: serve.Observer{
-		Join:      func(int, bool) { _ = listener.Close() }, // nobody else dials it
+		Join:      func(int, bool) { _ = listener.Close() }, // it takes one connection
 		Utterance: l.count,
 		Fail:      l.fail,
 		Report: func(report replica.Report) {
@@ -86,7 +86,7 @@ func (l *localReplica) underruns(id string) (int, bool) {
 // close ends the replica once it has noticed that its peer has left, and
 // completes the recording.
 func (l *localReplica) close() error {
-	_ = l.listener.Close() // where nobody came, nobody will
+	_ = l.listener.Close() // if nothing has connected, nothing will
 	l.ended.Wait()
 	l.stop()
 	return l.failed
@@ -139,12 +139,12 @@ func replicaCommand(streams Streams) *cli.Command {
 		Name:      "replica",
 		Usage:     "be a stand-in replica that other processes dial",
 		UsageText: "echocast replica [OPTIONS]\n\n   echocast replica --listen 127.0.0.1:8870 --record heard.wav\n   echocast send --to http://127.0.0.1:8870 speech.wav\n\n   echocast replica --fault drop-events=stopped,delay=300ms --fault die-after=40",
-		Description: `It plays what it is sent on its own clock, says when it speaks, counts how often
-it ran out of audio, and complains of what the documentation does not allow.
-Text is said too, at 60 ms a character. Ctrl-C ends it.
+		Description: `It plays what it receives by its own clock, sends an event when it starts and stops
+speaking, counts underruns, and reports what the documentation does not allow. It
+speaks text too, at 60 ms a character. Ctrl-C ends it.
 
-It listens on loopback, where it needs no key. On other addresses it demands a room
-key, and TLS, so that nobody else can come or listen in:
+It listens on loopback, where it needs no key. On other addresses it needs a room
+key and TLS:
   echocast replica --listen 0.0.0.0:8870 --room-key-file KEY --tls-cert C.pem --tls-key K.pem
 ` + helpPeer + `
 
@@ -199,7 +199,7 @@ func (s *replicaCmd) run(ctx context.Context) error {
 	return cmp.Or(err, s.failed)
 }
 
-// open listens, and says where, and to whom.
+// open listens, and prints the address and what is not secured.
 func (s *replicaCmd) open() (*rtc.Listener, error) {
 	options, err := s.peer.options(s.warn)
 	if err != nil {
@@ -208,7 +208,7 @@ func (s *replicaCmd) open() (*rtc.Listener, error) {
 	options.MuLaw = !opusencoder.Available
 	listener, err := rtc.Listen(s.listen, options)
 	if errors.Is(err, rtc.ErrUnsafe) {
-		return nil, usagef("%v: give --room-key-file, --tls-cert and --tls-key; --insecure does without, where nobody else can come", err)
+		return nil, usagef("%v: give --room-key-file, --tls-cert and --tls-key, or --insecure on a network that you trust", err)
 	}
 	if err != nil {
 		return nil, err
@@ -286,7 +286,7 @@ func (s *replicaCmd) observer() serve.Observer {
 	}
 }
 
-// event prints what happens. A fault that comes with time is nobody's.
+// event prints what happens. A fault by time belongs to no connection.
 func (s *replicaCmd) event(e replica.Event) {
 	who := cmp.Or(e.Participant, "the room")
 	switch e.Kind {

@@ -19,13 +19,13 @@ type feedOptions struct {
 	always  bool // files too
 }
 
-// speaker speaks inputs, each as an utterance of its own.
+// speaker speaks inputs, one utterance each.
 type speaker struct {
-	session *echo.Session
-	*settings
-	feeding *feedOptions // nil: each is read as it is
-	stdin   io.Reader
-	out     *reporter
+	session  *echo.Session
+	settings *settings
+	feeding  *feedOptions // nil: each is read as it is
+	stdin    io.Reader
+	out      *reporter
 	// stopOnError ends the run with the first utterance that is not confirmed as
 	// heard, instead of with the last input.
 	stopOnError bool
@@ -38,7 +38,7 @@ type speaker struct {
 // sent, but not confirmed as heard, does not keep the others from being spoken.
 func (s *speaker) all(ctx context.Context, names []string) error {
 	for _, name := range names {
-		in, err := openInput(ctx, name, s.stdin, &s.prepare)
+		in, err := openInput(ctx, name, s.stdin, &s.settings.prepare)
 		if err != nil {
 			return cancelled(ctx, err)
 		}

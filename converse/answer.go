@@ -42,7 +42,7 @@ func (c *conversation) begin(ctx context.Context, question, text string) *answer
 		case err != nil && cause != nil:
 			err = cause
 		case err != nil && !isInReceipt(err):
-			c.tell(Note{Kind: NoteFailed, Answer: a.name, Reason: err.Error()})
+			c.note(Note{Kind: NoteFailed, Answer: a.name, Reason: err.Error()})
 		}
 		a.ended <- err
 	}()
@@ -76,11 +76,11 @@ func (c *conversation) answer(ctx context.Context, a *answer, question, text str
 	failed := m.finish(err)
 	reply := m.reply()
 	if reply != "" {
-		c.tell(Note{Kind: NoteReply, Answer: a.name, Text: reply})
+		c.note(Note{Kind: NoteReply, Answer: a.name, Text: reply})
 	} else if isEmpty(err) {
 		err = failed
 		if failed == nil {
-			c.tell(Note{Kind: NoteSilent, Answer: a.name})
+			c.note(Note{Kind: NoteSilent, Answer: a.name})
 		}
 	}
 	if failed != nil {

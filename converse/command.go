@@ -27,7 +27,7 @@ func (e *CommandError) Unwrap() error { return e.Err }
 
 const (
 	slowAfter    = 10 * time.Second // a command that prints nothing for so long is reported
-	exitTimeout  = 5 * time.Second  // for a command whose output nobody reads any more
+	exitTimeout  = 5 * time.Second  // for a command whose output has ended to exit
 	maxReplyKept = 64 << 10         // bytes of an answer that are shown
 )
 
@@ -174,7 +174,7 @@ func (r *reply) Read(p []byte) (int, error) {
 	return n, io.EOF // what was printed before it failed is spoken
 }
 
-// text is what came so far, in one line.
+// text is the reply so far, in one line.
 func (r *reply) text() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -194,7 +194,7 @@ func (r *reply) pendingSince(waiting, lastAudio time.Time) (time.Time, bool) {
 }
 
 // close waits for the command that thinks, or ends it, and returns how it failed.
-// A command that still prints, to nobody, is ended as in a pipeline of the shell.
+// A command that still prints gets SIGPIPE, as in a pipeline of the shell.
 func (r *reply) close(isAbandoned bool) error {
 	if r.output == nil {
 		return nil
@@ -203,7 +203,7 @@ func (r *reply) close(isAbandoned bool) error {
 	if isAbandoned {
 		process.Kill()
 	}
-	_ = process.Stdout.Close() // nobody reads it any more
+	_ = process.Stdout.Close() // it was only read
 	err, isLate := waitFor(process)
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -217,5 +217,5 @@ func (r *reply) close(isAbandoned bool) error {
 	return &CommandError{r.output.name, fmt.Errorf("failed: %w", err)}
 }
 
-// isBrokenPipe reports that a command ended because nobody read what it printed.
+// isBrokenPipe reports whether a command ended because its output was closed.
 func isBrokenPipe(err error) bool { return strings.Contains(err.Error(), "broken pipe") }

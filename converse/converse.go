@@ -44,9 +44,9 @@ type Options struct {
 	Listen func(ctx context.Context, to io.Writer) (stop func() error, err error)
 
 	Greeting string // what is said first; empty: nothing
-	Fallback string // what is said where OnUtterance fails without a word; empty: nothing
+	Fallback string // what is said if OnUtterance fails without a word; empty: nothing
 
-	// IgnoreUser lets an answer end while the user speaks. What the user says
+	// IgnoreUser lets each answer end while the user speaks. What the user says
 	// meanwhile is answered afterwards.
 	IgnoreUser bool
 	// FalseInterrupt is how long after a sound of the user words may follow. Without
@@ -68,14 +68,13 @@ type Options struct {
 
 	// Stderr gets what the commands print there; nil: nothing does.
 	Stderr io.Writer
-	// OnNote is called with what happens, from several goroutines; nil: nobody is
-	// told.
+	// OnNote, where it is set, is called with what happens, from several goroutines.
 	OnNote func(Note)
 	// Speak speaks an answer; nil: Session.Speak does.
 	Speak func(ctx context.Context, name string, in Audio, speech echo.Speech) error
 }
 
-// Note tells what happens in a conversation.
+// Note reports what happens in a conversation.
 type Note struct {
 	Kind   NoteKind
 	Answer string // such as "answer 3" or "greeting"
@@ -83,7 +82,7 @@ type Note struct {
 	Reason string
 }
 
-// NoteKind is what a Note tells.
+// NoteKind is what a Note reports.
 type NoteKind int
 
 // The kinds of notes.
@@ -114,8 +113,7 @@ const (
 // maxQueue is how many utterances wait at most with Options.IgnoreUser.
 const maxQueue = 100
 
-// conversation is a conversation that is going on. All but tell belongs to the
-// goroutine of Run.
+// conversation is one run of Run. All but note is for its goroutine only.
 type conversation struct {
 	options Options
 	session Session
@@ -196,7 +194,7 @@ func newConversation(session Session, o Options) *conversation {
 	return c
 }
 
-func (c *conversation) tell(n Note) { c.options.OnNote(n) }
+func (c *conversation) note(n Note) { c.options.OnNote(n) }
 
 // errCounted ends a conversation of which only so many answers were wanted.
 var errCounted = errors.New("all answers were given")
@@ -252,9 +250,9 @@ func (c *conversation) handle(ctx context.Context, e event, text string) {
 	}
 	switch isHeld := isHeld(next); {
 	case isHeld && !wasHeld:
-		c.tell(Note{Kind: NoteHeld, Answer: c.now.name})
+		c.note(Note{Kind: NoteHeld, Answer: c.now.name})
 	case wasHeld && e == holdExpired:
-		c.tell(Note{Kind: NoteGoesOn, Answer: c.now.name})
+		c.note(Note{Kind: NoteGoesOn, Answer: c.now.name})
 	}
 }
 
@@ -262,7 +260,7 @@ func (c *conversation) act(ctx context.Context, a action, text string) {
 	switch a {
 	case begin:
 		c.turns++
-		c.tell(Note{Kind: NoteUser, Text: text})
+		c.note(Note{Kind: NoteUser, Text: text})
 		c.now = c.begin(ctx, text, "")
 	case enqueue:
 		c.enqueue(text)
@@ -287,18 +285,18 @@ func (c *conversation) act(ctx context.Context, a action, text string) {
 
 func (c *conversation) enqueue(text string) {
 	if len(c.queue) == maxQueue {
-		c.tell(Note{Kind: NoteUnanswered, Text: text, Reason: fmt.Sprintf("%d utterances wait already", maxQueue)})
+		c.note(Note{Kind: NoteUnanswered, Text: text, Reason: fmt.Sprintf("%d utterances wait already", maxQueue)})
 		return
 	}
 	c.queue = append(c.queue, text)
-	c.tell(Note{Kind: NoteQueued, Text: text})
+	c.note(Note{Kind: NoteQueued, Text: text})
 }
 
 // giveUp ends the answer that is being prepared or spoken, and waits for its end.
 func (c *conversation) giveUp(reason string) {
 	c.now.cancel(ErrGivenUp)
 	if err := <-c.now.ended; err != nil { // else it had just ended
-		c.tell(Note{Kind: NoteGivenUp, Answer: c.now.name, Reason: reason})
+		c.note(Note{Kind: NoteGivenUp, Answer: c.now.name, Reason: reason})
 	}
 	c.now = nil
 	c.session.Resume() // where it was paused, the next one must not be
@@ -310,10 +308,10 @@ func (c *conversation) end(why error) {
 	if c.now != nil {
 		c.now.cancel(why)
 		if err := <-c.now.ended; err != nil {
-			c.tell(Note{Kind: NoteGivenUp, Answer: c.now.name, Reason: why.Error()})
+			c.note(Note{Kind: NoteGivenUp, Answer: c.now.name, Reason: why.Error()})
 		}
 	}
 	for _, text := range c.queue {
-		c.tell(Note{Kind: NoteUnanswered, Text: text, Reason: why.Error()})
+		c.note(Note{Kind: NoteUnanswered, Text: text, Reason: why.Error()})
 	}
 }

@@ -41,7 +41,7 @@ func (c *conversation) recognise(ctx context.Context, hand func(userEvent) bool)
 		if isUseful {
 			failures, pause = -1, firstRestart
 		}
-		c.tell(Note{Kind: NoteFailed, Answer: "recogniser", Reason: fmt.Sprintf("%v; it starts again in %v", err, pause)})
+		c.note(Note{Kind: NoteFailed, Answer: "recogniser", Reason: fmt.Sprintf("%v; it starts again in %v", err, pause)})
 		sleep(ctx, pause)
 		pause = min(2*pause, maxRestart)
 	}
@@ -69,7 +69,7 @@ func (c *conversation) recogniseOnce(ctx context.Context, in *switchWriter, hand
 	in.use(stdin)
 	for text, err := range lines(process.Stdout) {
 		if err != nil {
-			c.tell(Note{Kind: NoteFailed, Answer: "recogniser", Reason: err.Error()})
+			c.note(Note{Kind: NoteFailed, Answer: "recogniser", Reason: err.Error()})
 			continue
 		}
 		isUseful = true
@@ -142,8 +142,8 @@ func overwrite(line, part []byte) []byte {
 	return append(line, part...)
 }
 
-// switchWriter writes to the command that runs now. What is written while none does
-// is lost: nobody recognises it.
+// switchWriter writes to the command that runs now. What is written while none runs
+// is lost.
 type switchWriter struct {
 	mu sync.Mutex
 	to io.WriteCloser
@@ -163,7 +163,7 @@ func (s *switchWriter) Write(p []byte) (int, error) {
 	to := s.to
 	s.mu.Unlock()
 	if to != nil {
-		_, _ = to.Write(p) // a command that takes no more has ended, which is told
+		_, _ = to.Write(p) // a command that reads no more has ended, which is reported
 	}
 	return len(p), nil
 }

@@ -41,7 +41,7 @@ func (c *conversation) userEvents(events iter.Seq2[echo.Event, error], hand func
 		}
 		switch past.judge(next.kind, event) {
 		case isOld:
-			c.tell(Note{Kind: NoteUnanswered, Text: next.text, Reason: "it arrived after what the user said later"})
+			c.note(Note{Kind: NoteUnanswered, Text: next.text, Reason: "it arrived after what the user said later"})
 		case isNew:
 			if !hand(next) {
 				return
@@ -66,10 +66,10 @@ func (c *conversation) userEvent(event echo.Event) (userEvent, bool) {
 // the order in which they happened, and may arrive in another, or twice.
 type history struct {
 	start, stop, said int64        // the highest number of each
-	words             []echo.Event // that came last, to tell twins
+	words             []echo.Event // the latest, to recognise twins
 }
 
-// maxWords is how many utterances are remembered to tell twins of them.
+// maxWords is how many utterances are remembered to recognise twins.
 const maxWords = 64
 
 // judgement is whether an event counts.

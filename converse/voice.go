@@ -65,12 +65,12 @@ func (c *conversation) think(ctx context.Context, name, question string) (*reply
 	if err != nil {
 		return nil, &CommandError{"on-utterance", err}
 	}
-	out := &output{name: "on-utterance", process: process, timeout: c.options.ThinkTimeout, slow: c.tellSlow(name)}
+	out := &output{name: "on-utterance", process: process, timeout: c.options.ThinkTimeout, slow: c.noteSlow(name)}
 	return &reply{output: out, fallback: c.options.Fallback}, nil
 }
 
-func (c *conversation) tellSlow(name string) func(string) {
-	return func(reason string) { c.tell(Note{Kind: NoteSlow, Answer: name, Reason: reason}) }
+func (c *conversation) noteSlow(name string) func(string) {
+	return func(reason string) { c.note(Note{Kind: NoteSlow, Answer: name, Reason: reason}) }
 }
 
 // voice makes audio of a reply.
@@ -102,10 +102,10 @@ func (v *voice) start(text io.Reader) (io.Reader, error) {
 	}
 	v.add(process)
 	v.running.Go(func() {
-		_, _ = io.Copy(stdin, text) // a command that reads no more has ended, which is told
+		_, _ = io.Copy(stdin, text) // a command that reads no more has ended, which is reported
 		_ = stdin.Close()
 	})
-	out := &output{name: "tts", process: process, timeout: v.c.options.TTSTimeout, slow: v.c.tellSlow(v.name)}
+	out := &output{name: "tts", process: process, timeout: v.c.options.TTSTimeout, slow: v.c.noteSlow(v.name)}
 	return &spoken{v, out}, nil
 }
 
@@ -164,7 +164,7 @@ func (v *voice) abort() {
 	defer v.mu.Unlock()
 	v.aborted = true
 	for _, p := range v.processes {
-		_ = p.Stdout.Close() // nobody reads it any more
+		_ = p.Stdout.Close() // it was only read
 		p.Kill()
 	}
 	if v.sentences != nil {
@@ -180,7 +180,7 @@ func (v *voice) close() {
 	v.abort()
 	v.running.Wait()
 	for _, p := range v.processes {
-		_, _ = waitFor(p) // how it failed was told by its output
+		_, _ = waitFor(p) // its output has returned how it failed
 	}
 }
 
@@ -235,7 +235,7 @@ type padded struct {
 
 func (p *padded) ReadSamples(dst []float32) (int, error) { return p.source.ReadSamples(dst) }
 
-// make makes the sentences until there are no more, one fails or nobody wants them.
+// make makes the sentences until there are no more, one fails, or abort is called.
 func (s *sentences) make() {
 	defer close(s.next)
 	for text, err := range textcut.Sentences(s.v.reply) {
@@ -271,7 +271,7 @@ func (s *sentences) open(text string) (Audio, error) {
 	}
 	in, err := s.v.prepare(out, o)
 	if err != nil {
-		_ = out.Close() // the error is told
+		_ = out.Close() // err says what is wrong
 		return nil, err
 	}
 	return &sentenceAudio{in, out}, nil

@@ -14,6 +14,7 @@ import (
 
 	"echocast/audio"
 	"echocast/echo"
+	"echocast/internal/text"
 )
 
 // Report is what was found out about one input. Levels that are nothing, such as
@@ -169,25 +170,25 @@ func bitsOf(codec string) int {
 func (r *Report) verdict() string {
 	switch {
 	case r.Frames == 0:
-		return "echocast refuses it: there is nothing to say"
+		return "echocast refuses it: it has no samples"
 	case r.Plan == nil:
-		return "echocast says what comes before the break, interrupts the replica and fails"
+		return "echocast speaks what comes before the break, interrupts the replica and fails"
 	}
-	does := "passes its samples on"
+	does := "sends it unchanged, already 24 kHz mono, in"
 	switch mixes, resamples := r.Channels > 1, r.Rate != echo.DefaultRate; {
 	case mixes && resamples:
-		does = fmt.Sprintf("mixes its %d channels, resamples from %d to %d Hz", r.Channels, r.Rate, echo.DefaultRate)
+		does = fmt.Sprintf("mixes its %d channels, resamples from %d to %d Hz and sends", r.Channels, r.Rate, echo.DefaultRate)
 	case mixes:
-		does = fmt.Sprintf("mixes its %d channels", r.Channels)
+		does = fmt.Sprintf("mixes its %d channels and sends", r.Channels)
 	case resamples:
-		does = fmt.Sprintf("resamples it from %d to %d Hz", r.Rate, echo.DefaultRate)
+		does = fmt.Sprintf("resamples it from %d to %d Hz and sends", r.Rate, echo.DefaultRate)
 	case r.Bits == 16:
-		does = "passes its samples on bit for bit"
+		does = "sends it bit for bit, already 24 kHz mono, in"
 	}
-	return fmt.Sprintf("echocast %s and sends %s of at most %.0f ms", does, plural(r.Plan.Messages, "message"), 1000*r.Plan.ChunkSeconds)
+	return fmt.Sprintf("echocast %s %s of at most %.0f ms", does, text.Count(r.Plan.Messages, "message"), 1000*r.Plan.ChunkSeconds)
 }
 
-// suspicions are what the samples make one think. None is certain.
+// suspicions are guesses from the samples.
 func (m *meters) suspicions(r *Report) (all []string) {
 	add := func(text string) {
 		if text != "" {
@@ -225,7 +226,7 @@ func surely(times float64) string {
 }
 
 // suspectRate judges by the pitch of the voice. A rate that is wrong by two
-// makes a man a woman, which nobody can tell: half of the mistakes pass.
+// makes a man sound like a woman, so half of the mistakes pass.
 func suspectRate(r *Report) string {
 	if r.VoicedSeconds < 0.5 || r.PitchHz >= audio.LowestPitch && r.PitchHz <= audio.HighestPitch {
 		return ""
@@ -261,11 +262,4 @@ func (m *meters) suspectChannels() string {
 		return "the channels cancel each other when they are mixed; --channel left keeps one"
 	}
 	return ""
-}
-
-func plural(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
 }

@@ -86,7 +86,7 @@ func (c Case) result(messages int64, took time.Duration, size int, allocations u
 // builder builds the messages of an utterance that never ends.
 type builder struct {
 	source  audio.Resampled
-	cutter  *chunker.Chunker
+	chunker *chunker.Chunker
 	encoder *echo.Encoder
 	message []byte
 }
@@ -100,13 +100,13 @@ func newBuilder(c Case) (*builder, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &builder{source: source, cutter: chunker.New(source, c.samples()), encoder: encoder}, nil
+	return &builder{source: source, chunker: chunker.New(source, c.samples()), encoder: encoder}, nil
 }
 
 // messages builds n messages.
 func (b *builder) messages(n int64) error {
 	for range n {
-		chunk, err := b.cutter.Next()
+		chunk, err := b.chunker.Next()
 		if err != nil {
 			return err
 		}

@@ -130,8 +130,8 @@ func (r *receiver) end() arrivals {
 	return arrivals{Streams: r.tallies, Used: usage()}
 }
 
-// Receive is the receiving side in a process of its own: it prints its address to
-// out, and when in ends, what it has received.
+// Receive is the receiving side in another process: it prints its address to out,
+// and when in ends, what it has received.
 func Receive(in io.Reader, out io.Writer) error {
 	r, err := listen()
 	if err != nil {

@@ -23,7 +23,7 @@ import (
 // command has exited, while a background process that holds it writes nothing.
 const IdleTimeout = 500 * time.Millisecond
 
-// stdinTimeout bounds the wait for a reader that feeds a command which has exited.
+// stdinTimeout bounds the wait for who feeds a command that has exited.
 const stdinTimeout = time.Second
 
 // Command returns a command that is killed with all it started when ctx ends. Its

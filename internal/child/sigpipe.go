@@ -8,9 +8,9 @@ import (
 
 // CatchSIGPIPE makes a write to a closed pipe an error in this process, as
 // ignoring SIGPIPE does; but children do not inherit that, so that a program
-// which writes to nobody still ends.
+// whose output is closed still ends.
 func CatchSIGPIPE() (stop func()) {
-	caught := make(chan os.Signal, 1) // nobody reads it: what does not fit is dropped
+	caught := make(chan os.Signal, 1) // it is not read: what does not fit is dropped
 	signal.Notify(caught, syscall.SIGPIPE)
 	return func() { signal.Stop(caught) }
 }
