@@ -110,6 +110,31 @@ func TestRequestsAreTheDocumentedOnes(t *testing.T) {
 	}
 }
 
+// What is asked for beyond the usual stands where the documentation has it.
+func TestOptionsOfAConversation(t *testing.T) {
+	server := &tavustest.Server{}
+	client := inMemory(t, server)
+	made, err := client.CreateConversation(t.Context(), tavus.Spec{
+		PAL: "p1", Callback: "https://hooks.example.org/x", DailyRoom: "https://ours.daily.co/room", DynamicGreeting: true,
+	})
+	if err != nil || made.Callback != "https://hooks.example.org/x" || made.URL != "https://ours.daily.co/room" {
+		t.Errorf("%+v, %v", made, err)
+	}
+	body := server.Requests()[0].Body
+	if _, greets := body["custom_greeting"]; greets || body["enable_dynamic_greeting"] != true || len(server.Complaints()) > 0 {
+		t.Errorf("%v, %v", body, server.Complaints())
+	}
+	for want, spec := range map[string]tavus.Spec{
+		"callback":   {PAL: "p1", Callback: "hooks.example.org"},
+		"Daily room": {PAL: "p1", DailyRoom: "ftp://x/y"},
+		"greeting":   {PAL: "p1", Greeting: "Hello", DynamicGreeting: true},
+	} {
+		if err := spec.Check(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%+v: %v", spec, err)
+		}
+	}
+}
+
 // What is answered is understood by both names.
 func TestAnswersByBothNames(t *testing.T) {
 	var listed struct{ Data []tavus.Info }

@@ -37,6 +37,13 @@ type Spec struct {
 	// Greeting is what the replica says first. Empty: nothing, which is said
 	// explicitly, since there is a stock greeting.
 	Greeting string
+	// DynamicGreeting lets the PAL's language model make the greeting up.
+	DynamicGreeting bool
+	// Callback is the URL to which the service posts the events. Empty: none.
+	Callback string
+	// DailyRoom is the URL of the caller's own Daily room, where the account may
+	// use one. Several PALs may be in one room. Empty: a room of the service.
+	DailyRoom string
 	// Context is for a PAL with a language model. One in echo mode has none.
 	Context string
 	// MaxDuration ends the conversation in any case. 0: DefaultMaxDuration.
@@ -66,6 +73,14 @@ func (s Spec) Check() error {
 	if _, err := item(facesPath, s.Face); s.Face != "" && err != nil {
 		return fmt.Errorf("the id of the face: %w", err)
 	}
+	for name, address := range map[string]string{"callback": s.Callback, "Daily room": s.DailyRoom} {
+		if u, err := url.Parse(address); address != "" && (err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http") {
+			return fmt.Errorf("the address of the %s must begin with https:// or http://", name)
+		}
+	}
+	if s.DynamicGreeting && s.Greeting != "" {
+		return errors.New("a greeting is either given or made up, not both")
+	}
 	for _, d := range []time.Duration{s.MaxDuration, s.LeftTimeout, s.AbsentTimeout} {
 		if d < 0 || d > 0 && d < time.Second {
 			return errors.New("a time limit of a conversation must be at least a second")
@@ -82,20 +97,23 @@ func (s Spec) body(pal, face string) map[string]any {
 		"participant_absent_timeout": seconds(cmp.Or(s.AbsentTimeout, DefaultAbsentTimeout)),
 	}
 	body := map[string]any{pal: s.PAL, "conversation_name": s.Name, "custom_greeting": s.Greeting, "properties": properties}
-	for name, text := range map[string]string{face: s.Face, "conversational_context": s.Context} {
+	for name, text := range map[string]string{face: s.Face, "conversational_context": s.Context, "callback_url": s.Callback} {
 		if text != "" {
 			body[name] = text
 		}
 	}
-	for name, text := range map[string]string{"livekit_ws_url": s.LiveKitURL, "livekit_room_token": s.LiveKitToken} {
+	for name, text := range map[string]string{"livekit_ws_url": s.LiveKitURL, "livekit_room_token": s.LiveKitToken, "daily_room": s.DailyRoom} {
 		if text != "" {
 			properties[name] = text
 		}
 	}
-	for name, on := range map[string]bool{"test_mode": s.TestMode, "require_auth": s.Private} {
+	for name, on := range map[string]bool{"test_mode": s.TestMode, "require_auth": s.Private, "enable_dynamic_greeting": s.DynamicGreeting} {
 		if on {
 			body[name] = true
 		}
+	}
+	if s.DynamicGreeting {
+		delete(body, "custom_greeting")
 	}
 	return body
 }

@@ -509,7 +509,7 @@ func (s *Server) names() string {
 func (s *Server) create(body map[string]any) answer {
 	known := map[string]kind{
 		"persona_id": text, "replica_id": text, "conversation_name": text, "conversational_context": text, "custom_greeting": text,
-		"callback_url": text, "audio_only": boolean, "test_mode": boolean, "require_auth": boolean, "max_participants": number,
+		"callback_url": text, "audio_only": boolean, "test_mode": boolean, "require_auth": boolean, "max_participants": number, "enable_dynamic_greeting": boolean, "properties.daily_room": text,
 		"properties.max_call_duration": number, "properties.participant_left_timeout": number, "properties.participant_absent_timeout": number,
 		"properties.enable_recording": boolean, "properties.enable_closed_captions": boolean, "properties.apply_greenscreen": boolean,
 		"properties.language": text, "properties.livekit_ws_url": text, "properties.livekit_room_token": text,
@@ -523,7 +523,7 @@ func (s *Server) create(body map[string]any) answer {
 	c := s.newConversation(body)
 	made := map[string]any{
 		"conversation_id": c.ID, "conversation_name": c.Name, "conversation_url": s.roomURL(c), "status": c.Status,
-		"callback_url": "", "created_at": stamp(c.Created),
+		"callback_url": body["callback_url"], "created_at": stamp(c.Created),
 	}
 	if body["require_auth"] == true {
 		made["meeting_token"] = "eyJ.fake." + c.ID
@@ -545,6 +545,9 @@ func (s *Server) newConversation(body map[string]any) *Conversation {
 }
 
 func (s *Server) roomURL(c *Conversation) string {
+	if properties, _ := c.Body["properties"].(map[string]any); properties["daily_room"] != nil {
+		return fmt.Sprint(properties["daily_room"])
+	}
 	if s.RoomURL != "" {
 		return s.RoomURL
 	}
