@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"io/fs"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"echocast/cli"
 	"echocast/internal/testwait"
 	"echocast/replica"
+	"echocast/room/livekit"
 	"echocast/rtc/daily/dailytest"
 )
 
@@ -98,5 +100,13 @@ func TestDoctorInARoomThatIsOver(t *testing.T) {
 	checks, code := a.examine(t)
 	if want := "the room is over, full or private"; !strings.HasPrefix(checks["join"], "fail: ") || !strings.Contains(checks["join"], "exp-room") || !strings.Contains(checks["join"], want) || code != 5 {
 		t.Errorf("code %d, %s", code, checks["join"])
+	}
+}
+
+// A real livekit-server is known for one, without a credential that could be wrong.
+func TestDoctorKnowsALiveKitServer(t *testing.T) {
+	address := "livekit+" + needServer(t) + "/doctor"
+	if err := (livekit.Backend{}).CheckServer(testwait.Context(t), http.DefaultClient, address); err != nil {
+		t.Error(err)
 	}
 }

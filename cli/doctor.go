@@ -33,9 +33,9 @@ func doctorCommand(streams Streams) *cli.Command {
 		Usage:     "check what a real conversation needs, and say what to do",
 		UsageText: "echocast doctor [OPTIONS]\n\n   echocast doctor --pal p123 --face r456\n   echocast doctor --to https://tavus.daily.co/c123 --join --json",
 		Description: `It creates nothing, ends nothing and says nothing in a room. Each check is one line:
-ok, warn, fail or skip, its name, what was found, and what to do about it. The exit
-code is 0 where nothing failed, else that of the first check that failed, as send
-would have it.
+ok, warn, fail or skip, its name, what was found, and what to do about it. The last
+lines say for what this machine is ready, and what to type. The exit code is 0 where
+nothing failed, else that of the first check that failed, as send would have it.
 
 ` + helpKey,
 		Flags: joined([]cli.Flag{
@@ -107,11 +107,26 @@ func (d *doctorCmd) run(ctx context.Context) error {
 	if cause := context.Cause(ctx); cause != nil {
 		return cause
 	}
-	verdict := verdict(findings)
+	failed := failure(findings)
+	uses := doctor.Verdict(options, findings)
 	if d.json {
-		return cmp.Or(d.printJSON(findings, verdict == nil), verdict)
+		return cmp.Or(d.printJSON(findings, uses, failed == nil), failed)
 	}
-	return verdict
+	return cmp.Or(d.printVerdict(uses), failed)
+}
+
+// printVerdict prints for what the machine is ready, and what to type.
+func (d *doctorCmd) printVerdict(uses []doctor.Use) error {
+	for _, use := range uses {
+		line := fmt.Sprintf("ready for %s: %s", use.Name, use.Line)
+		if !use.Ready {
+			line = fmt.Sprintf("not ready for %s: %s; %s", use.Name, use.Missing, use.Line)
+		}
+		if _, err := fmt.Fprintln(d.streams.Out, printable(line)); err != nil {
+			return stdoutError{err}
+		}
+	}
+	return nil
 }
 
 // print prints a finding as one line.
@@ -127,23 +142,24 @@ func (d *doctorCmd) print(f doctor.Finding) error {
 }
 
 // printJSON prints all findings as one object.
-func (d *doctorCmd) printJSON(findings []doctor.Finding, ok bool) error {
+func (d *doctorCmd) printJSON(findings []doctor.Finding, uses []doctor.Use, ok bool) error {
 	encoder := json.NewEncoder(d.streams.Out)
 	encoder.SetEscapeHTML(false) // the addresses are for people to copy
 	err := encoder.Encode(struct {
 		Version string           `json:"version"`
 		OK      bool             `json:"ok"`
 		Checks  []doctor.Finding `json:"checks"`
-	}{Version, ok, findings})
+		Verdict []doctor.Use     `json:"verdict"`
+	}{Version, ok, findings, uses})
 	if err != nil {
 		return stdoutError{err}
 	}
 	return nil
 }
 
-// verdict is nil where nothing failed, else an error with the exit code of the
+// failure is nil where nothing failed, else an error with the exit code of the
 // first failure.
-func verdict(findings []doctor.Finding) error {
+func failure(findings []doctor.Finding) error {
 	var failed []error
 	for _, f := range findings {
 		if f.Status == doctor.Fail {

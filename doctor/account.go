@@ -2,12 +2,12 @@ package doctor
 
 import (
 	"context"
-	"echocast/internal/text"
 	"errors"
 	"fmt"
 	"net/http"
 	"time"
 
+	"echocast/internal/text"
 	"echocast/tavus"
 )
 

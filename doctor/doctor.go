@@ -31,6 +31,7 @@ type Options struct {
 
 	Daily *daily.Backend // joins Daily rooms
 	Peer  rtc.Options    // dials other rooms
+	CDN   string         // serves daily-js; empty: the public one
 	// Explain adds to an error what to do about it, and may sort it.
 	Explain func(error) error
 

@@ -1,10 +1,13 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
-	"echocast/internal/text"
+	"crypto/sha512"
+	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"os/exec"
@@ -16,6 +19,7 @@ import (
 	"echocast/audio"
 	"echocast/echo"
 	"echocast/internal/child"
+	"echocast/internal/text"
 	"echocast/room"
 	"echocast/room/daily"
 	"echocast/room/peer"
@@ -111,15 +115,15 @@ func (e *examination) dailyTransport(ctx context.Context) {
 		e.skip("daily-js", "none is needed", "")
 		return
 	}
-	e.dailyJS()
+	e.dailyJS(ctx)
 }
 
-// dailyJS tells which daily-js the page loads.
-func (e *examination) dailyJS() {
+// dailyJS tells which daily-js the page loads. The public CDN is asked only where
+// the room is to be joined, which would load it too.
+func (e *examination) dailyJS(ctx context.Context) {
 	release := "release " + rtcdaily.Version
 	if e.Daily.DailyJS == "" {
-		cdn, _ := url.Parse(rtcdaily.CDN) // a constant
-		e.ok("daily-js", "%s from %s, with the hash %s", release, cdn.Host, rtcdaily.Integrity)
+		e.cdn(ctx, release)
 		return
 	}
 	hash, err := rtcdaily.HashOf(e.Daily.DailyJS)
@@ -134,14 +138,70 @@ func (e *examination) dailyJS() {
 	}
 }
 
+func (e *examination) cdn(ctx context.Context, release string) {
+	address := cmp.Or(e.CDN, rtcdaily.CDN)
+	cdn, err := url.Parse(address)
+	if err != nil {
+		e.fail("daily-js", &room.UnreachableError{Err: err}, "correct the address of the CDN")
+		return
+	}
+	if !e.Join || !e.wantsDaily() {
+		e.skip("daily-js", fmt.Sprintf("%s is loaded from %s, which was not asked", release, cdn.Host), "")
+		return
+	}
+	hash, err := e.hashAt(ctx, address)
+	const fix = "check the network, or name a copy with --daily-js FILE"
+	switch {
+	case err != nil:
+		e.fail("daily-js", &room.UnreachableError{Err: fmt.Errorf("%s: %w", cdn.Host, err)}, fix)
+	case hash != rtcdaily.Integrity:
+		e.fail("daily-js", &room.UnreachableError{Err: fmt.Errorf("%s serves something else than %s: its hash is %s", cdn.Host, release, hash)}, fix)
+	default:
+		e.ok("daily-js", "%s from %s, with the hash %s", release, cdn.Host, hash)
+	}
+}
+
+// maxScript is more than any release of daily-js has, in bytes.
+const maxScript = 16 << 20
+
+// hashAt is the hash of what a CDN serves, in the form of the page's integrity.
+func (e *examination) hashAt(ctx context.Context, address string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return "", err
+	}
+	response, err := e.http().Do(request)
+	if inner, ok := errors.AsType[*url.Error](err); ok {
+		err = inner.Err
+	}
+	if err != nil {
+		return "", err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return "", fmt.Errorf("it answers %d %s", response.StatusCode, http.StatusText(response.StatusCode))
+	}
+	hash := sha512.New384()
+	if _, err := io.Copy(hash, io.LimitReader(response.Body, maxScript)); err != nil {
+		return "", err
+	}
+	return "sha384-" + base64.StdEncoding.EncodeToString(hash.Sum(nil)), nil
+}
+
 // reachRoom looks whether the room answers, and who is there.
 func (e *examination) reachRoom(ctx context.Context) {
 	if e.Address == "" {
 		e.skip("room", "none is named", "give --to URL")
 		return
 	}
-	reached := e.reach(ctx)
+	checker, _ := e.backend().(room.Checker)
+	ready := e.credentials(checker)
+	reached := e.reach(ctx, checker)
 	switch {
+	case !ready:
+		e.skip("join", "credentials are missing", "")
 	case !e.Join:
 		e.skip("join", "it was not asked for", "add --join")
 	case !reached:
@@ -151,8 +211,25 @@ func (e *examination) reachRoom(ctx context.Context) {
 	}
 }
 
+// credentials are looked for before anything is asked, so that what is missing is
+// not taken for a fault of the network.
+func (e *examination) credentials(checker room.Checker) bool {
+	if checker == nil {
+		return true
+	}
+	if err := checker.CheckCredentials(e.Address); err != nil {
+		e.fail("credentials", e.Explain(err), "the key and the secret are those of the LiveKit project, and nowhere else than in the environment")
+		return false
+	}
+	e.ok("credentials", "they are in the environment")
+	return true
+}
+
 // reach asks the server of the room for its page, without a token or a key.
-func (e *examination) reach(ctx context.Context) bool {
+func (e *examination) reach(ctx context.Context, checker room.Checker) bool {
+	if checker != nil {
+		return e.reachServer(ctx, checker)
+	}
 	page, ok := webAddress(e.Address)
 	if !ok {
 		e.fail("room", &room.AddressError{Err: errors.New("not the address of a room")}, "it begins with https://, or with http:// on this machine, or with livekit+wss://")
@@ -171,6 +248,18 @@ func (e *examination) reach(ctx context.Context) bool {
 		return true
 	}
 	e.ok("room", "%s answers", page.Host)
+	return true
+}
+
+// reachServer asks a server of whose kind we know more than that it has pages.
+func (e *examination) reachServer(ctx context.Context, checker room.Checker) bool {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	if err := checker.CheckServer(ctx, e.http(), e.Address); err != nil {
+		e.fail("room", e.Explain(err), "check the address, and the network")
+		return false
+	}
+	e.ok("room", "its server answers")
 	return true
 }
 
@@ -199,11 +288,7 @@ func (e *examination) get(ctx context.Context, page *url.URL) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	client := http.Client{
-		Transport:     &http.Transport{TLSClientConfig: e.Peer.TLS, DisableKeepAlives: true, Proxy: http.ProxyFromEnvironment},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
-	response, err := client.Do(request)
+	response, err := e.http().Do(request)
 	if inner, ok := errors.AsType[*url.Error](err); ok {
 		err = fmt.Errorf("%s: %w", page.Host, inner.Err)
 	}
@@ -211,6 +296,14 @@ func (e *examination) get(ctx context.Context, page *url.URL) (int, error) {
 		return 0, err
 	}
 	return response.StatusCode, response.Body.Close()
+}
+
+// http is a client that keeps no connection and follows no redirect.
+func (e *examination) http() *http.Client {
+	return &http.Client{
+		Transport:     &http.Transport{TLSClientConfig: e.Peer.TLS, DisableKeepAlives: true, Proxy: http.ProxyFromEnvironment},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
 }
 
 // backend joins the room with the settings of the options.

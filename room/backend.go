@@ -3,6 +3,7 @@ package room
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -70,6 +71,16 @@ type SpeechRater interface {
 	// SpeechRate returns the rate in Hz of what is said to an avatar, which may
 	// be empty for the usual one.
 	SpeechRate(avatar string) int
+}
+
+// Checker is a Backend that can tell without joining what joining would lack.
+type Checker interface {
+	// CheckCredentials returns a *CredentialError where one is missing, or cannot
+	// be used.
+	CheckCredentials(address string) error
+	// CheckServer asks whether a server of this kind answers at an address. No
+	// credential is sent. The error is an *AddressError or *UnreachableError.
+	CheckServer(ctx context.Context, client *http.Client, address string) error
 }
 
 // registry holds the backends by their patterns.

@@ -9,8 +9,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/url"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"echocast/echo"
@@ -90,4 +93,44 @@ func (Backend) Invite(address, avatar string) (server, token string, err error) 
 	}
 	token, err = livekit.AvatarToken(with.Key, with.Secret, to.Room, cmp.Or(avatar, livekit.DefaultAvatar), livekit.DefaultIdentity, invitationLife)
 	return to.URL, token, err
+}
+
+// CheckCredentials reads the credentials of the environment.
+func (Backend) CheckCredentials(address string) error {
+	_, _, err := parse(address)
+	if _, ok := errors.AsType[*room.AddressError](err); ok {
+		return nil // CheckServer tells
+	}
+	return err
+}
+
+// CheckServer asks for the page that tells whether a token is good. A LiveKit
+// server answers 401 to those who send none; it has answered so since its 1.0,
+// and others do not have the page.
+func (Backend) CheckServer(ctx context.Context, client *http.Client, address string) error {
+	to, err := livekit.ParseAddress(address)
+	if err != nil {
+		return &room.AddressError{Err: err}
+	}
+	page, err := url.Parse("http" + strings.TrimPrefix(to.URL, "ws"))
+	if err != nil {
+		return &room.AddressError{Err: err}
+	}
+	page = page.JoinPath("rtc", "validate")
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, page.String(), nil)
+	if err != nil {
+		return &room.AddressError{Err: err}
+	}
+	response, err := client.Do(request)
+	if inner, ok := errors.AsType[*url.Error](err); ok {
+		err = fmt.Errorf("%s: %w", page.Host, inner.Err)
+	}
+	if err != nil {
+		return &room.UnreachableError{Err: err}
+	}
+	_ = response.Body.Close() // only the status counts
+	if response.StatusCode != http.StatusUnauthorized {
+		return &room.UnreachableError{Err: fmt.Errorf("%s is no LiveKit server: it answers %d to %s", page.Host, response.StatusCode, request.URL.Path)}
+	}
+	return nil
 }

@@ -70,13 +70,19 @@ keys: {%s: %s}
 // Signal sends the server a signal, such as SIGSTOP.
 func (s *Server) Signal(what os.Signal) error { return s.process.Process.Signal(what) }
 
+// stopTimeout is how long a server may take to end by itself. One that is told to
+// before it is quite up takes for ever.
+const stopTimeout = 5 * time.Second
+
 // StopServers ends all that were started, and waits for them.
 func StopServers() {
 	serversLock.Lock()
 	defer serversLock.Unlock()
 	for _, s := range servers {
 		_ = s.process.Process.Signal(os.Interrupt)
+		late := time.AfterFunc(stopTimeout, func() { _ = s.process.Process.Kill() })
 		_ = s.process.Wait()
+		late.Stop()
 	}
 	servers = nil
 }

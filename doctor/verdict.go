@@ -1,0 +1,57 @@
+package doctor
+
+import "cmp"
+
+// Use is something people do with echocast, and whether it would work here.
+type Use struct {
+	Name  string `json:"name"`
+	Ready bool   `json:"ready"`
+	// Missing is what it needs and lacks; empty where it is ready.
+	Missing string `json:"missing,omitempty"`
+	// Line is what to type: to do it, or to mend what is missing.
+	Line string `json:"line"`
+}
+
+// Verdict says for what the machine is ready, by the findings of Run.
+func Verdict(o *Options, findings []Finding) []Use {
+	found := map[string]Finding{}
+	for _, f := range findings {
+		found[f.Name] = f
+	}
+	uses := []Use{
+		{Name: "a rehearsal with a stand-in replica", Ready: true, Line: "echocast send speech.wav"},
+		needs(found, Use{Name: "a conversation with a PAL", Line: "echocast send --pal " + cmp.Or(o.PAL, "ID") + " speech.wav"},
+			"state directory", "API key", "PAL", "face"),
+	}
+	if o.Address != "" {
+		uses = append(uses, needs(found, Use{Name: "the room of --to", Line: "echocast send --to URL speech.wav"},
+			"transport", "credentials", "daily-js", "room", "join", "replica"))
+	}
+	return uses
+}
+
+// required are the checks that a use cannot do without: what was not found out is
+// as good as missing.
+var required = map[string]bool{"API key": true, "PAL": true, "room": true}
+
+// needs makes a use ready where none of the named checks failed. The first that
+// did says what is missing.
+func needs(found map[string]Finding, use Use, names ...string) Use {
+	for _, name := range names {
+		f, made := found[name]
+		if made && f.Status != Fail && (f.Status != Skip || !required[name]) {
+			continue
+		}
+		if !made && !required[name] {
+			continue
+		}
+		use.Missing = name
+		if f.Detail != "" {
+			use.Missing += ": " + f.Detail
+		}
+		use.Line = cmp.Or(f.Fix, "echocast doctor --help")
+		return use
+	}
+	use.Ready = true
+	return use
+}
