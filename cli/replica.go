@@ -206,6 +206,7 @@ func (s *replicaCmd) open() (*rtc.Listener, error) {
 		return nil, err
 	}
 	options.MuLaw = !opusencoder.Available
+	options.Warn = func(text string) { s.warn("%s", text) }
 	listener, err := rtc.Listen(s.listen, options)
 	if errors.Is(err, rtc.ErrUnsafe) {
 		return nil, usagef("%v: give --room-key-file, --tls-cert and --tls-key, or --insecure on a network that you trust", err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"mime"
 	"net/http"
 	"net/url"
@@ -12,6 +13,8 @@ import (
 	"time"
 
 	"github.com/pion/webrtc/v4"
+
+	"echocast/internal/redact"
 )
 
 // What HTTP may cost: a description with one data channel is some 600 bytes.
@@ -44,11 +47,38 @@ func Dial(ctx context.Context, address string, opts *Options) (*Conn, error) {
 	if err := options.checkDial(endpoint); err != nil {
 		return nil, fmt.Errorf("rtc: dial %s: %w", endpoint, err)
 	}
-	conn, err := dial(ctx, endpoint, options.forPeer(!isLoopback(endpoint.Hostname())))
+	conn, err := dialUntilFree(ctx, endpoint, options.forPeer(!isLoopback(endpoint.Hostname())))
 	if err != nil {
-		return nil, fmt.Errorf("rtc: dial %s: %w", endpoint, err)
+		return nil, options.secrets.Error(fmt.Errorf("rtc: dial %s: %w", endpoint, err))
 	}
 	return conn, nil
+}
+
+// How long Dial waits before it tries again, the first time and at most.
+const (
+	firstBusyWait = 50 * time.Millisecond
+	mostBusyWait  = time.Second
+)
+
+// dialUntilFree dials again while the listener is busy, for Options.BusyTimeout at
+// most. Many that dial at once come at different times the next time.
+func dialUntilFree(ctx context.Context, endpoint *url.URL, o *Options) (*Conn, error) {
+	enough := time.NewTimer(o.BusyTimeout)
+	defer enough.Stop()
+	for wait := firstBusyWait; ; wait = min(2*wait, mostBusyWait) {
+		conn, err := dial(ctx, endpoint, o)
+		if !errors.Is(err, ErrBusy) {
+			return conn, err
+		}
+		again := time.NewTimer(wait/2 + rand.N(wait))
+		select {
+		case <-again.C:
+		case <-enough.C:
+			return nil, err
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
 }
 
 // parseEndpoint takes an http or https address without a secret in it. Its
@@ -148,25 +178,71 @@ func (s *signaling) connect(ctx context.Context, p *peer) (channel, error) {
 	return p.connected(ctx)
 }
 
+// mostRedirects is how many redirects are followed, as WHIP has servers send them.
+const mostRedirects = 3
+
 // exchange posts the offer and returns the answer.
 func (s *signaling) exchange(ctx context.Context, offer string) (string, error) {
+	for range mostRedirects + 1 {
+		response, body, err := s.post(ctx, offer)
+		if err != nil {
+			return "", transportError(ctx, err)
+		}
+		switch response.StatusCode {
+		case http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
+			if err := s.redirect(response.Header.Get("Location")); err != nil {
+				return "", err
+			}
+		default:
+			return s.accept(response, body)
+		}
+	}
+	return "", fmt.Errorf("the server redirects more than %d times", mostRedirects)
+}
+
+// post sends the offer once.
+func (s *signaling) post(ctx context.Context, offer string) (*http.Response, []byte, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, s.endpoint.String(), strings.NewReader(offer))
 	if err != nil {
-		return "", err
+		return nil, nil, err
 	}
 	request.Header.Set("Content-Type", sdpType)
 	request.Header.Set("Accept", sdpType)
 	s.options.authorize(request.Header)
 	response, err := s.client.Do(request)
 	if err != nil {
-		return "", transportError(ctx, err)
+		return nil, nil, err
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(response.Body, largestDescription+1))
-	if err != nil {
-		return "", transportError(ctx, err)
+	return response, body, err
+}
+
+// redirect makes another URL the one to ask. The room key goes to no other server,
+// and what was to stay on this machine does not leave it, nor the other way round.
+func (s *signaling) redirect(location string) error {
+	to, err := s.endpoint.Parse(location)
+	if err != nil || location == "" {
+		return fmt.Errorf("the server redirects to %q, which is no URL", s.words(location))
 	}
-	return s.accept(response, body)
+	if to, err = parseEndpoint(to.String()); err != nil {
+		return fmt.Errorf("the server redirects to %w", err)
+	}
+	host := to.Host
+	if s.words(location) != oneLine(location) {
+		host = redact.Mark // parts of a secret are no secret to redact
+	}
+	switch {
+	case isLoopback(to.Hostname()) != isLoopback(s.endpoint.Hostname()):
+		return fmt.Errorf("the server redirects to another machine: dial %s itself", host)
+	case s.options.Key != "" && (to.Scheme != s.endpoint.Scheme || to.Host != s.endpoint.Host):
+		return fmt.Errorf("the server redirects to %s, which does not get the room key: dial it itself if it may", host)
+	}
+	if err := s.options.checkDial(to); err != nil {
+		return fmt.Errorf("the server redirects to %s: %w", host, err)
+	}
+	s.endpoint = to
+	return nil
 }
 
 // transportError is what stopped an HTTP exchange, without the method and the
@@ -187,6 +263,8 @@ func (s *signaling) accept(response *http.Response, body []byte) (string, error)
 	case http.StatusCreated:
 	case http.StatusUnauthorized:
 		return "", ErrKey
+	case http.StatusServiceUnavailable:
+		return "", fmt.Errorf("%w: %q", ErrBusy, s.words(string(body)))
 	default:
 		return "", fmt.Errorf("the server answered %s: %q", s.words(response.Status), s.words(string(body)))
 	}
@@ -202,7 +280,7 @@ func (s *signaling) accept(response *http.Response, body []byte) (string, error)
 }
 
 // words are those of the server, in one line and without the key.
-func (s *signaling) words(text string) string { return oneLine(s.options.redact(text)) }
+func (s *signaling) words(text string) string { return oneLine(s.options.secrets.Text(text)) }
 
 // locate resolves a Location header. One that points to another server is not
 // followed.

@@ -58,7 +58,8 @@ func TestDialErrors(t *testing.T) {
 		{"a password", "http://me:secret@127.0.0.1/", `"http://me:xxxxx@127.0.0.1/": a user name or password`},
 		{"nothing there", unusedAddress(t), "connection refused"},
 		{"not found", answering(t, 404, nil, "no such page\nat all"), `the server answered 404 Not Found: "no such page"`},
-		{"redirect", answering(t, 307, http.Header{"Location": {"http://example.org/"}}, ""), "the server answered 307 Temporary Redirect"},
+		{"redirect", answering(t, 307, http.Header{"Location": {"http://example.org/"}}, ""), "the server redirects to another machine: dial example.org itself"},
+		{"redirect to nowhere", answering(t, 307, nil, ""), `the server redirects to "", which is no URL`},
 		{"another kind of page", answering(t, 201, http.Header{"Content-Type": {"text/html"}}, "<html>"), `content type "text/html"`},
 		{"empty answer", answering(t, 201, sdp, ""), "the server's answer: session description has no data channel"},
 		{"garbage", answering(t, 201, sdp, strings.Repeat("garbage\n", 1000)), "the server's answer: not a session description"},
@@ -267,7 +268,7 @@ func TestIsLoopback(t *testing.T) {
 
 // Offers behind which nobody connects hold their slots only for a while.
 func TestBacklog(t *testing.T) {
-	l := listen(t, &Options{Backlog: 2, ConnectTimeout: 300 * time.Millisecond})
+	l := listen(t, &Options{Backlog: 4, ConnectTimeout: 300 * time.Millisecond})
 	offer := makeOffer(t)
 	for range 2 {
 		if response, body := request(t, "POST", l.URL(), offer, nil); response.StatusCode != http.StatusCreated {
@@ -275,12 +276,12 @@ func TestBacklog(t *testing.T) {
 		}
 	}
 	if response, body := request(t, "POST", l.URL(), offer, nil); response.StatusCode != http.StatusServiceUnavailable {
-		t.Fatalf("one more than the backlog: %s: %s", response.Status, body)
+		t.Fatalf("one more than the share of an address: %s: %s", response.Status, body)
 	}
-	for range 2 {
+	for range cap(l.slots) {
 		l.slots <- struct{}{} // comes free when a session is dropped
 	}
-	for range 2 {
+	for range cap(l.slots) {
 		testwait.Receive(t, l.slots)
 	}
 	if l.mu.Lock(); len(l.sessions) != 0 {

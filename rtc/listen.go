@@ -11,7 +11,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -36,6 +35,8 @@ type Listener struct {
 	url      string
 	accepted chan *Conn
 	slots    chan struct{} // one for each session not yet accepted
+	shares   shares        // of the slots, by address
+	wrong    wrongKeys
 	closing  chan struct{} // closed by Close
 	tasks    sync.WaitGroup
 	once     sync.Once
@@ -108,14 +109,6 @@ func NewListener(opts *Options) (*Listener, error) {
 	return l, nil
 }
 
-// guard lets in who may come.
-func (l *Listener) guard(public bool) http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("POST /{$}", l.handleOffer)
-	mux.HandleFunc("DELETE /{session}", l.handleDelete)
-	return onlyLocal(public, l.options.onlyWithKey(mux))
-}
-
 // ServeHTTP takes one request.
 func (l *Listener) ServeHTTP(w http.ResponseWriter, r *http.Request) { l.handler.ServeHTTP(w, r) }
 
@@ -185,6 +178,12 @@ func (l *Listener) Close() error {
 	return nil
 }
 
+// longestFinish is how long the sender of an offer may take to connect after the
+// answer: what takes longer keeps others out.
+const longestFinish = 5 * time.Second
+
+func (o *Options) finishTimeout() time.Duration { return min(o.ConnectTimeout, longestFinish) }
+
 // handleOffer answers an offer and starts to connect.
 func (l *Listener) handleOffer(w http.ResponseWriter, r *http.Request) {
 	if !isDescription(r.Header) {
@@ -200,7 +199,7 @@ func (l *Listener) handleOffer(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "the offer did not arrive", http.StatusBadRequest)
 		return
 	}
-	answer, path, err := l.begin(r.Context(), string(offer))
+	answer, path, err := l.begin(r.Context(), string(offer), addressOf(r))
 	if err != nil {
 		refuse(w, err)
 		return
@@ -216,30 +215,49 @@ func refuse(w http.ResponseWriter, err error) {
 	status := http.StatusBadRequest
 	if errors.Is(err, errTooMany) || errors.Is(err, net.ErrClosed) {
 		status = http.StatusServiceUnavailable
+		w.Header().Set("Retry-After", "1")
 	}
 	http.Error(w, oneLine(err.Error()), status)
 }
 
-// begin makes a session of an offer. It holds a slot of the backlog until the
-// connection is accepted or has failed.
-func (l *Listener) begin(ctx context.Context, offer string) (answer, path string, err error) {
-	select {
-	case l.slots <- struct{}{}:
-	default:
+// begin makes a session of an offer from an address. It holds a slot of the backlog
+// until the connection is accepted or has failed.
+func (l *Listener) begin(ctx context.Context, offer string, from netip.Addr) (answer, path string, err error) {
+	if !l.takeSlot(from) {
 		return "", "", errTooMany
 	}
 	p, answer, err := l.answer(ctx, offer)
 	if err != nil {
-		<-l.slots
+		l.freeSlot(from)
 		return "", "", err
 	}
 	path = "/" + rand.Text()
-	if err := l.start(path, p); err != nil {
+	if err := l.start(path, p, from); err != nil {
 		_ = p.GracefulClose()
-		<-l.slots
+		l.freeSlot(from)
 		return "", "", err
 	}
 	return answer, path, nil
+}
+
+// takeSlot takes a slot of the backlog for an address that has not used up its
+// share.
+func (l *Listener) takeSlot(from netip.Addr) bool {
+	if !l.shares.take(from, (l.options.Backlog+1)/2) {
+		return false
+	}
+	select {
+	case l.slots <- struct{}{}:
+		return true
+	default:
+		l.shares.free(from)
+		return false
+	}
+}
+
+func (l *Listener) freeSlot(from netip.Addr) {
+	<-l.slots
+	l.shares.free(from)
 }
 
 // answer makes the peer connection for an offer.
@@ -257,17 +275,17 @@ func (l *Listener) answer(ctx context.Context, offer string) (*peer, string, err
 }
 
 // start enters a session and begins to connect, unless the listener is closed.
-func (l *Listener) start(path string, p *peer) error {
+func (l *Listener) start(path string, p *peer, from netip.Addr) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
 		return net.ErrClosed
 	}
-	ctx, cancel := withConnectTimeout(context.Background(), l.options)
+	ctx, cancel := context.WithTimeout(context.Background(), l.options.finishTimeout())
 	s := &session{cancel: cancel}
 	l.sessions[path] = s
 	l.tasks.Go(func() {
-		defer func() { <-l.slots }()
+		defer l.freeSlot(from)
 		defer cancel()
 		l.connect(ctx, path, s, p)
 	})
@@ -316,44 +334,4 @@ func (l *Listener) handleDelete(w http.ResponseWriter, r *http.Request) {
 	if s.conn != nil {
 		s.conn.end(ErrPeerGone)
 	}
-}
-
-// onlyLocal lets requests through that were made on this machine, by a program
-// or by a page of a local server. A page of any other site is stopped by its
-// Origin, and by its Host when its name was made to point here. A public server
-// has other names too, so there only the Origin is judged.
-func onlyLocal(public bool, next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !public && !isLoopback(hostname(r.Host)) || !isLocalOrigin(r.Header.Values("Origin")) {
-			http.Error(w, "only requests from this machine are taken", http.StatusForbidden)
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
-// hostname takes the port off a Host header.
-func hostname(host string) string {
-	return (&url.URL{Host: host}).Hostname()
-}
-
-// isLocalOrigin reports whether a request names no origin or one that is here.
-func isLocalOrigin(origins []string) bool {
-	for _, origin := range origins {
-		parsed, err := url.Parse(origin)
-		if err != nil || !isLoopback(parsed.Hostname()) {
-			return false
-		}
-	}
-	return true
-}
-
-// isLoopback reports whether a host, without port and brackets, is this
-// machine: localhost, 127.0.0.0/8 or ::1.
-func isLoopback(host string) bool {
-	if strings.EqualFold(host, "localhost") {
-		return true
-	}
-	address, err := netip.ParseAddr(host)
-	return err == nil && address.Zone() == "" && address.Unmap().IsLoopback()
 }

@@ -65,7 +65,7 @@ type peer struct {
 }
 
 // newPeer makes a peer connection that stays on this machine, unless the options
-// say everywhere. Only with sound it has media.
+// allow remote peers. Only with sound it has media.
 func newPeer(o *Options, sound bool) (*peer, error) {
 	connection, err := newAPI(o, sound).NewPeerConnection(o.configuration())
 	if err != nil {
@@ -90,14 +90,13 @@ func newPeer(o *Options, sound bool) (*peer, error) {
 }
 
 // newAPI holds what every peer connection of this package has in common: no
-// host names looked up by multicast, no media unless asked for and nothing written to standard
-// error. On this machine it is 127.0.0.1 only, also where there is no other
-// interface.
+// host names looked up by multicast, no media unless asked for and nothing written
+// to standard error. On this machine it uses the loopback interface only.
 func newAPI(o *Options, sound bool) *webrtc.API {
 	var engine webrtc.SettingEngine
 	engine.LoggerFactory = silence{}
 	engine.SetIncludeLoopbackCandidate(true)
-	engine.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
+	engine.SetNetworkTypes([]webrtc.NetworkType{loopbackNetwork()})
 	if o.allowRemote {
 		engine.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4, webrtc.NetworkTypeUDP6})
 		engine.SetSTUNGatherTimeout(stunGather)
@@ -118,6 +117,31 @@ func newAPI(o *Options, sound bool) *webrtc.API {
 		webrtc.WithMediaEngine(mediaEngine(sound)),
 		webrtc.WithInterceptorRegistry(&interceptor.Registry{}),
 	)
+}
+
+// loopbackNetwork is IPv4, or IPv6 on a machine whose loopback interface has
+// nothing else.
+var loopbackNetwork = sync.OnceValue(func() webrtc.NetworkType {
+	addresses, err := net.InterfaceAddrs()
+	if err != nil {
+		return webrtc.NetworkTypeUDP4
+	}
+	return networkOf(addresses)
+})
+
+func networkOf(addresses []net.Addr) webrtc.NetworkType {
+	network := webrtc.NetworkTypeUDP4
+	for _, address := range addresses {
+		ip, _, err := net.ParseCIDR(address.String())
+		switch {
+		case err != nil || !ip.IsLoopback():
+		case ip.To4() != nil:
+			return webrtc.NetworkTypeUDP4
+		default:
+			network = webrtc.NetworkTypeUDP6
+		}
+	}
+	return network
 }
 
 // interfacesHere are the network interfaces of this machine, listed once: the

@@ -1,8 +1,6 @@
 package rtc
 
 import (
-	"crypto/sha256"
-	"crypto/subtle"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -32,6 +30,10 @@ var (
 	// ErrUnsafe says that a connection beyond this machine lacks a key or TLS,
 	// which Options.Insecure would permit.
 	ErrUnsafe = errors.New("not safe beyond this machine")
+
+	// ErrBusy says that the listener had too many sessions that wait, until
+	// Options.BusyTimeout was over.
+	ErrBusy = errors.New("the server is busy")
 
 	// ErrKey says that the listener refuses the key, or the lack of one.
 	ErrKey = errors.New("the room key is missing or wrong")
@@ -148,28 +150,11 @@ func (o *Options) authorize(header http.Header) {
 	}
 }
 
-// redact takes the key out of what the server says, which it may have from us.
-func (o *Options) redact(text string) string {
-	if o.Key == "" {
-		return text
+// knownSecrets are what a server may send back in its answers.
+func (o *Options) knownSecrets() []string {
+	secrets := []string{o.Key}
+	for _, server := range o.ICEServers {
+		secrets = append(secrets, server.Credential)
 	}
-	return strings.ReplaceAll(text, o.Key, "redacted")
-}
-
-// onlyWithKey lets requests through that have the key, if there is one. How
-// long it takes does not tell how much of a wrong one is right.
-func (o *Options) onlyWithKey(next http.Handler) http.Handler {
-	if o.Key == "" {
-		return next
-	}
-	want := sha256.Sum256([]byte(bearer + o.Key))
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		got := sha256.Sum256([]byte(r.Header.Get("Authorization")))
-		if subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
-			w.Header().Set("WWW-Authenticate", "Bearer")
-			http.Error(w, ErrKey.Error(), http.StatusUnauthorized)
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
+	return secrets
 }

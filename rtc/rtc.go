@@ -63,6 +63,8 @@ import (
 	"fmt"
 	"net"
 	"time"
+
+	"echocast/internal/redact"
 )
 
 // The labels of the two data channels.
@@ -124,9 +126,18 @@ type Options struct {
 	// a ping is ever judged by its silence. The default is 3 s.
 	PingTimeout time.Duration
 
+	// BusyTimeout is how long Dial tries again while the Listener has too many
+	// sessions that wait. The default is ConnectTimeout.
+	BusyTimeout time.Duration
+
 	// Backlog is how many sessions a Listener holds that are not yet accepted,
-	// connected or not. One more is refused with 503. The default is 16.
+	// connected or not; an address may have half of them. One more is refused
+	// with 503. The default is 64.
 	Backlog int
+
+	// Warn is called by a Listener with what its owner should know: a wrong key,
+	// and where it came from. The default is to say nothing.
+	Warn func(text string)
 
 	// ICEServers are STUN and TURN servers. The default is none. With any, the
 	// data leaves this machine also where the address is on it.
@@ -160,6 +171,8 @@ type Options struct {
 
 	allowRemote bool // ICE uses all interfaces, not only the loopback one
 
+	secrets *redact.Secrets // what no error may show
+
 	// in tests: takes the place of the network below HTTP
 	network func(ctx context.Context, network, address string) (net.Conn, error)
 
@@ -186,7 +199,12 @@ func (o *Options) withDefaults() (*Options, error) {
 	full.CloseTimeout = cmp.Or(max(full.CloseTimeout, 0), time.Second)
 	full.PingInterval = cmp.Or(max(full.PingInterval, 0), time.Second)
 	full.PingTimeout = cmp.Or(max(full.PingTimeout, 0), 3*time.Second)
-	full.Backlog = cmp.Or(max(full.Backlog, 0), 16)
+	full.BusyTimeout = cmp.Or(max(full.BusyTimeout, 0), full.ConnectTimeout)
+	full.Backlog = cmp.Or(max(full.Backlog, 0), 64)
+	full.secrets = redact.New(full.knownSecrets()...)
+	if full.Warn == nil {
+		full.Warn = func(string) {}
+	}
 	if full.LowWater > full.HighWater {
 		return nil, fmt.Errorf("low water of %d bytes is above high water of %d", full.LowWater, full.HighWater)
 	}

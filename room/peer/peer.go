@@ -4,9 +4,11 @@
 package peer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 
+	"echocast/echo"
 	"echocast/room"
 	"echocast/rtc"
 )
@@ -32,7 +34,11 @@ func (b *Backend) Join(ctx context.Context, address string, o *room.Options) (*r
 	if err != nil {
 		return nil, err
 	}
-	c := &room.Connection{Stage: o.Messages(conn, room.LocalConversation, o.MaxMessage), Close: conn.Close}
+	limit := o.MaxMessage
+	if most := conn.MaxMessage(); most < cmp.Or(limit, echo.DefaultMaxMessage) {
+		limit = most // as the replica's answer says
+	}
+	c := &room.Connection{Stage: o.Messages(conn, room.LocalConversation, limit), Close: conn.Close}
 	if o.Hear {
 		c.Hearer = conn
 	}

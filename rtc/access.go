@@ -1,0 +1,189 @@
+package rtc
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// guard lets in who may come. Offers and their ends are taken as WHIP has them, also
+// from pages of this machine.
+func (l *Listener) guard(public bool) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /{$}", l.handleOffer)
+	mux.HandleFunc("DELETE /{session}", l.handleDelete)
+	return onlyLocal(public, forPages(l.onlyWithKey(mux)))
+}
+
+// onlyLocal lets requests through that were made on this machine, by a program
+// or by a page of a local server. A page of any other site is stopped by its
+// Origin, and by its Host when its name was made to point here. A public server
+// has other names too, so there only the Origin is judged.
+func onlyLocal(public bool, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !public && !isLoopback(hostname(r.Host)) || !isLocalOrigin(r.Header.Values("Origin")) {
+			http.Error(w, "only requests from this machine are taken", http.StatusForbidden)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// forPages tells a browser that a page of this machine may read the answers, and
+// answers what it asks before it sends an offer.
+func forPages(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		header := w.Header()
+		header.Set("Accept-Post", sdpType)
+		if origin := r.Header.Get("Origin"); origin != "" {
+			header.Set("Access-Control-Allow-Origin", origin)
+			header.Set("Access-Control-Expose-Headers", "Location")
+			header.Add("Vary", "Origin")
+		}
+		if r.Method != http.MethodOptions {
+			next.ServeHTTP(w, r)
+			return
+		}
+		header.Set("Access-Control-Allow-Methods", "POST, DELETE")
+		header.Set("Access-Control-Allow-Headers", "Content-Type, Authorization")
+		header.Set("Access-Control-Allow-Private-Network", "true")
+		w.WriteHeader(http.StatusNoContent)
+	})
+}
+
+// onlyWithKey lets requests through that have the key, if there is one. How
+// long it takes does not tell how much of a wrong one is right. An address that
+// sends many wrong ones is not listened to for a while.
+func (l *Listener) onlyWithKey(next http.Handler) http.Handler {
+	if l.options.Key == "" {
+		return next
+	}
+	want := sha256.Sum256([]byte(bearer + l.options.Key))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		from := addressOf(r)
+		if l.wrong.tooMany(from) {
+			w.Header().Set("Retry-After", "1")
+			http.Error(w, "too many wrong room keys", http.StatusTooManyRequests)
+			return
+		}
+		got := sha256.Sum256([]byte(r.Header.Get("Authorization")))
+		if subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
+			l.wrong.count(from)
+			l.options.Warn("a wrong room key, or none, came from " + r.RemoteAddr)
+			w.Header().Set("WWW-Authenticate", "Bearer")
+			http.Error(w, ErrKey.Error(), http.StatusUnauthorized)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// addressOf is where a request comes from: an address, or for IPv6 its network, of
+// which one machine may have any address.
+func addressOf(r *http.Request) netip.Addr {
+	from, err := netip.ParseAddrPort(r.RemoteAddr)
+	address := from.Addr().Unmap()
+	if err != nil || address.Is4() {
+		return address
+	}
+	network, _ := address.WithZone("").Prefix(64) // an IPv6 address has one
+	return network.Addr()
+}
+
+// What an address may do with wrong keys: so many at once, and then one in a while.
+const (
+	wrongAtOnce = 30
+	wrongEvery  = time.Second
+
+	mostAddresses = 10_000 // that are remembered
+)
+
+// wrongKeys counts the wrong keys of each address.
+type wrongKeys struct {
+	mu     sync.Mutex
+	limits map[netip.Addr]*rate.Limiter
+}
+
+// tooMany reports whether an address has sent too many wrong keys lately.
+func (k *wrongKeys) tooMany(from netip.Addr) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	limit := k.limits[from]
+	return limit != nil && limit.Tokens() < 1
+}
+
+// count counts a wrong key.
+func (k *wrongKeys) count(from netip.Addr) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.limits == nil || len(k.limits) >= mostAddresses {
+		k.limits = make(map[netip.Addr]*rate.Limiter)
+	}
+	limit := k.limits[from]
+	if limit == nil {
+		limit = rate.NewLimiter(rate.Every(wrongEvery), wrongAtOnce)
+		k.limits[from] = limit
+	}
+	limit.Allow()
+}
+
+// shares counts the slots that each address has.
+type shares struct {
+	mu    sync.Mutex
+	taken map[netip.Addr]int
+}
+
+// take reports whether an address has less than most, and then gives it one more.
+func (s *shares) take(from netip.Addr, most int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.taken[from] >= most {
+		return false
+	}
+	if s.taken == nil {
+		s.taken = make(map[netip.Addr]int)
+	}
+	s.taken[from]++
+	return true
+}
+
+func (s *shares) free(from netip.Addr) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.taken[from]--; s.taken[from] == 0 {
+		delete(s.taken, from)
+	}
+}
+
+// hostname takes the port off a Host header.
+func hostname(host string) string {
+	return (&url.URL{Host: host}).Hostname()
+}
+
+// isLocalOrigin reports whether a request names no origin or one that is here.
+func isLocalOrigin(origins []string) bool {
+	for _, origin := range origins {
+		parsed, err := url.Parse(origin)
+		if err != nil || !isLoopback(parsed.Hostname()) {
+			return false
+		}
+	}
+	return true
+}
+
+// isLoopback reports whether a host, without port and brackets, is this
+// machine: localhost, 127.0.0.0/8 or ::1.
+func isLoopback(host string) bool {
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	address, err := netip.ParseAddr(host)
+	return err == nil && address.Zone() == "" && address.Unmap().IsLoopback()
+}
