@@ -58,6 +58,7 @@ type ffmpeg struct {
 // file.
 func openFFmpeg(r *recorder, opts Options, found *foreignError) (decoder, error) {
 	d := &ffmpeg{found: found, fed: make(chan error, 1)}
+	r.before = nil // another goroutine reads it
 	name := nameOf(opts.file)
 	var input io.Reader
 	if name == "" {
@@ -191,7 +192,7 @@ func (d *ffmpeg) start(opts Options, name string, input io.Reader) error {
 			d.fed <- err
 		}()
 	}
-	return d.begin(out)
+	return d.begin(&recorder{r: out, before: opts.BeforeRead})
 }
 
 // begin reads the header. Without one, the process has ended or is ended.

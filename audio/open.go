@@ -37,6 +37,9 @@ type Options struct {
 	FFmpeg string
 	// Notify, where it is set, is told in one line why Open takes long.
 	Notify func(text string)
+	// BeforeRead, where it is set, is called before a read that may have to wait:
+	// of anything but a regular file. It is called where ReadSamples is.
+	BeforeRead func()
 
 	file       *os.File // the input, if it is a regular file from its begin on
 	decoders   int      // that may work at once
@@ -102,6 +105,9 @@ func Open(r io.Reader, opts *Options) (*Input, error) {
 	options.decoders = decodersFor(r)
 	options.file = wholeFile(r)
 	bytes := &recorder{r: r}
+	if !isRegular(r) {
+		bytes.before = options.BeforeRead
+	}
 	dec, err := openRecorded(bytes, options)
 	if err != nil {
 		return nil, err
@@ -317,6 +323,7 @@ func openMP3Decoder(r *bufio.Reader, decoders int) (decoder, error) {
 // anew.
 type recorder struct {
 	r         io.Reader
+	before    func()       // called before each read, or nil
 	read      atomic.Int64 // bytes
 	recording bool
 	kept      []byte
@@ -327,6 +334,9 @@ type recorder struct {
 const maxKept = 1 << 20
 
 func (s *recorder) Read(p []byte) (int, error) {
+	if s.before != nil {
+		s.before()
+	}
 	n, err := s.r.Read(p)
 	s.read.Add(int64(n))
 	if s.recording && !s.lost {

@@ -48,6 +48,7 @@ func (e *encodeCmd) run(ctx context.Context, names []string) error {
 		return e.settings.printPlans(ctx, names, stdin, e.streams)
 	}
 	lines := echo.NewLines(stdoutWriter{e.streams.Out}, e.settings.pace != string(echo.BurstMode))
+	e.settings.audio.BeforeRead = func() { _ = lines.Flush() } // Send gives the error
 	options := e.settings.session()
 	options.SkipHeard, options.SkipReady = true, true
 	out := e.settings.newReporter(io.Discard, e.streams.Err)

@@ -15,7 +15,7 @@ type Lines struct {
 }
 
 // NewLines writes to w: in large pieces, or each message at once where live is
-// set. Flush writes what is left.
+// set. Flush writes what is held; whoever waits for more input calls it before.
 func NewLines(w io.Writer, live bool) *Lines {
 	return &Lines{w: bufio.NewWriterSize(w, 256<<10), live: live}
 }
