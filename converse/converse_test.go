@@ -7,7 +7,6 @@ import (
 	"io"
 	"iter"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -19,6 +18,7 @@ import (
 
 	"echocast/audio"
 	"echocast/echo"
+	"echocast/internal/testwait"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -268,10 +268,7 @@ func (f *fates) count(answer, text string, kinds ...NoteKind) (n int) {
 // All words of the user are answered, or told as not answered; an answer that is
 // given up is told; a cough loses nothing; nothing waits without a bound.
 func TestGeneratedConversations(t *testing.T) {
-	count := 1000
-	if os.Getenv("ECHOCAST_ALL_TRIALS") != "" {
-		count = 10_000
-	}
+	count := testwait.Trials(10_000)
 	for seed := range count {
 		if t.Failed() {
 			return

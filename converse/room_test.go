@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -15,6 +14,7 @@ import (
 	"time"
 
 	"echocast/echo"
+	"echocast/internal/testwait"
 	"echocast/replica"
 	"echocast/room"
 	"echocast/room/roomtest"
@@ -24,10 +24,7 @@ import (
 // to its last sample, however often the user coughed in it and in whatever order
 // the room told of that.
 func TestAnswersAreHeardInARoom(t *testing.T) {
-	count := 40
-	if os.Getenv("ECHOCAST_ALL_TRIALS") != "" {
-		count = 1000
-	}
+	count := testwait.Trials(1000)
 	resumed := 0
 	for seed := range count {
 		if t.Failed() {

@@ -49,13 +49,7 @@ func ExampleSession_Speak_file() {
 		return
 	}
 	defer file.Close()
-	in, err := audio.Open(file, nil)
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	defer in.Close()
-	samples, err := audio.Resample(audio.Mono(in), echo.DefaultRate)
+	samples, err := audio.Prepare(ctx, file, nil)
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -100,13 +94,7 @@ func ExampleSession_Speak_pipe() {
 		fmt.Println(err)
 		return
 	}
-	in, err := audio.Open(pipe, nil)
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	defer in.Close()
-	samples, err := audio.Resample(audio.Mono(in), echo.DefaultRate)
+	samples, err := audio.Prepare(ctx, pipe, nil)
 	if err != nil {
 		fmt.Println(err)
 		return

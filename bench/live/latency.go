@@ -121,17 +121,13 @@ func (l *line) run(ctx context.Context, sender *rtc.Conn) error {
 	var writing sync.WaitGroup
 	defer writing.Wait()
 	writing.Go(func() { l.write(writer) })
-	in, err := audio.Open(reader, &audio.Options{Encoding: "s16le", Raw: audio.Format{Rate: l.rate, Channels: 1}})
+	raw := &audio.Options{Encoding: "s16le", Raw: audio.Format{Rate: l.rate, Channels: 1}}
+	in, err := audio.Prepare(ctx, reader, &audio.PrepareOptions{Input: raw, Method: l.method})
 	if err != nil {
 		return err
 	}
 	defer in.Close()
-	resampled, err := audio.ResampleBy(l.method, audio.Mono(in), echo.DefaultRate)
-	if err != nil {
-		return err
-	}
-	defer resampled.Close()
-	feed := echo.NewFeed(resampled, echo.FeedOptions{})
+	feed := echo.NewFeed(in, echo.FeedOptions{})
 	defer feed.Close()
 	session, err := echo.NewSession(echo.NewMessages(sender, "c1", 0), &echo.Options{SkipHeard: true, SkipReady: true, Observe: l.observe})
 	if err != nil {

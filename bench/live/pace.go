@@ -169,20 +169,15 @@ func samples(name string) ([]float32, error) {
 		return nil, err
 	}
 	defer file.Close()
-	in, err := audio.Open(file, nil)
+	in, err := audio.Prepare(context.Background(), file, nil)
 	if err != nil {
 		return nil, err
 	}
 	defer in.Close()
-	resampled, err := audio.Resample(audio.Mono(in), echo.DefaultRate)
-	if err != nil {
-		return nil, err
-	}
-	defer resampled.Close()
 	var all []float32
 	buf := make([]float32, 4096)
 	for {
-		n, err := resampled.ReadSamples(buf)
+		n, err := in.ReadSamples(buf)
 		all = append(all, buf[:n]...)
 		if err == io.EOF {
 			return all, nil

@@ -222,12 +222,7 @@ func playUser(ctx context.Context, name string, conn *rtc.Conn) error {
 		return err
 	}
 	defer file.Close()
-	in, err := audio.Open(file, nil)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	source, err := audio.Resample(audio.Mono(in), opusClock)
+	source, err := audio.Prepare(ctx, file, &audio.PrepareOptions{Rate: opusClock})
 	if err != nil {
 		return err
 	}
