@@ -1,8 +1,8 @@
 #!/bin/sh
-# Installs what the tests of rtc/daily and examples need and is missing: Chromium
-# and Python, with apt-get as root or through sudo; with npm, the daily-js of
-# rtc/daily/dailytest and the packages of examples/daily-react. Fails, and says
-# why, where it cannot.
+# Installs what the tests of rtc, rtc/daily and examples need and is missing:
+# Chromium and Python, with apt-get as root or through sudo; with npm, the daily-js
+# of rtc/daily/dailytest, the WebRTC libraries of rtc/rtctest/node and the packages
+# of examples/daily-react. Fails, and says why, where it cannot.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -26,5 +26,7 @@ command -v npm >/dev/null || install npm
 command -v python3 >/dev/null || install python3
 [ -f rtc/daily/dailytest/node_modules/@daily-co/daily-js/dist/daily.js ] ||
 	(cd rtc/daily/dailytest && npm ci --ignore-scripts --loglevel=error >&2)
+[ -d rtc/rtctest/node/node_modules/werift ] ||
+	(cd rtc/rtctest/node && npm ci --ignore-scripts --loglevel=error >&2)
 [ -x examples/daily-react/node_modules/.bin/esbuild ] ||
 	(cd examples/daily-react && npm ci --ignore-scripts --loglevel=error >&2)
