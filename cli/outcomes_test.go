@@ -34,7 +34,7 @@ type outcomeOf struct {
 }
 
 var outcomes = []outcomeOf{
-	{fault: "stall-after=5", arguments: "--pace burst", seconds: 60, endless: true, code: exitLost, outcome: echo.Failed, delivery: echo.Accepted, by: echo.ByClock, stderr: "the connection was lost: the peer has taken nothing for 10s"},
+	{fault: "stall-after=5", arguments: "--pace burst", seconds: 60, endless: true, code: exitLost, outcome: echo.Failed, delivery: echo.Accepted, by: echo.ByClock, stderr: "the connection was lost: the peer has accepted no data for 10s"},
 	{fault: "join-delay=500ms", outcome: echo.Finished, delivery: echo.Heard, by: echo.ByEvent},
 	{fault: "join-delay=1m", arguments: "--ready-timeout 200ms", code: exitNotReady, stderr: "the replica did not join in time (200ms)"},
 	{fault: "mute", arguments: "--ready-timeout 200ms", code: exitNotReady, stderr: "the replica did not join in time (200ms)"},

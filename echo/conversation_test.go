@@ -572,9 +572,6 @@ func TestNeverOneBehind(t *testing.T) {
 				t.Errorf("utterance %d: %v after %v, %+v", i+2, err, time.Since(start), receipt)
 			}
 		}
-		if s.Strays() == 0 {
-			t.Error("no stray was counted")
-		}
 	})
 }
 

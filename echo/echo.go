@@ -1,6 +1,6 @@
 // Package echo speaks audio through a replica in echo mode: it builds the
-// messages, sends them at the right time, listens to what the replica says
-// about itself, interrupts it, and tells what came of each utterance.
+// messages, sends them at the right time, follows the events of the replica,
+// interrupts it, and reports on each utterance in a Receipt.
 //
 // # The wire
 //
@@ -16,16 +16,16 @@
 //
 //	{"message_type":"conversation","event_type":"conversation.interrupt","conversation_id":"c123"}
 //
-// and says when it is heard with conversation.started_speaking and
-// conversation.stopped_speaking. Neither a chunk nor an interrupt is
-// acknowledged: sent is not heard, and only those events tell.
+// and reports that it speaks with conversation.started_speaking and
+// conversation.stopped_speaking. The service acknowledges neither a chunk nor an
+// interrupt: sent is not heard, and only those events show what was heard.
 //
-// # The way of an utterance
+// # From samples to a receipt
 //
 // A Session owns one connection. Session.Speak pulls samples, cuts them into
 // chunks, waits until each is due (Pace), sends it, waits for the replica to
-// finish, and returns a Receipt. Above the connection stands the Stage, the
-// small idea that a room without these messages can implement too.
+// finish, and returns a Receipt. It speaks through a Stage: Messages is the
+// Stage of rooms that carry the messages above, and other rooms have their own.
 package echo
 
 import (
@@ -33,11 +33,12 @@ import (
 	"crypto/md5"
 	"crypto/rand"
 	"encoding/hex"
+	"slices"
 	"time"
 )
 
-// Defaults of a session, all from the service's documentation and what its
-// senders were seen to do.
+// Defaults of a session, from the documentation of the service and from what its
+// senders do.
 const (
 	DefaultRate       = 24000                 // Hz; recommended by Tavus, whose own default is 16000
 	DefaultChunk      = 50 * time.Millisecond // 2400 bytes of PCM, about 3434 of JSON, 20 messages a second
@@ -45,9 +46,9 @@ const (
 	DefaultLead       = time.Second           // how far ahead of playout the replica is kept
 )
 
-// Conn is what a room connection offers. Send carries one message, blocks
-// while the peer is behind and does not keep it. Receive returns the next
-// message; ctx ends only that call.
+// Conn is the connection to a room. Send sends one message, blocks while the peer
+// is behind and does not keep it. Receive returns the next message; ctx ends only
+// that call.
 type Conn interface {
 	Send(ctx context.Context, msg []byte) error
 	Receive(ctx context.Context) ([]byte, error)
@@ -77,8 +78,15 @@ func uuid(b [16]byte, version byte) string {
 	return string(text)
 }
 
+// NamedBy reports whether an event with the id eventID may be about the utterance
+// with the id id: events name utterances in several forms.
+func NamedBy(eventID, id string) bool {
+	forms := eventIDs(id)
+	return slices.Contains(forms[:], eventID)
+}
+
 // eventIDs are the forms in which the id of an utterance comes back in events.
-// The service documents an MD5-derived UUID and not its recipe, so the id
+// The service documents an MD5-derived UUID but not how it is derived, so the id
 // itself and all usual forms count.
 func eventIDs(id string) [4]string {
 	sum := md5.Sum([]byte(id))

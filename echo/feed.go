@@ -1,6 +1,7 @@
 package echo
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,19 +19,19 @@ type UnderrunPolicy string
 // The underrun policies.
 const (
 	UnderrunWait    UnderrunPolicy = "wait"    // the replica falls silent until more comes; the default
-	UnderrunSilence UnderrunPolicy = "silence" // zeros are said until more comes
-	UnderrunEnd     UnderrunPolicy = "end"     // the utterance ends; what comes later is another
+	UnderrunSilence UnderrunPolicy = "silence" // zeros fill the gap until more comes
+	UnderrunEnd     UnderrunPolicy = "end"     // the utterance ends; later samples begin another
 )
 
-// FeedOptions tune a Feed. The zero value reads ahead and does no more.
+// FeedOptions configure a Feed. The zero value only reads ahead.
 type FeedOptions struct {
 	Rate int // Hz of the samples; 0: DefaultRate
-	// Ahead is how much is read before it is asked for; 0: 500 ms.
+	// Ahead is how much the Feed reads ahead; 0: 500 ms.
 	Ahead time.Duration
-	// Keep is how much of what was read can be said again; 0: nothing.
+	// Keep is how much the Feed keeps for Rewind; 0: nothing.
 	Keep time.Duration
-	// Idle ends an utterance when nothing has come for so long; 0: never.
-	// What comes later is another utterance: see Next.
+	// Idle ends an utterance if no samples come for so long; 0: never. Later
+	// samples begin another utterance: see Next.
 	Idle time.Duration
 	// OnUnderrun is the underrun policy; empty: UnderrunWait.
 	OnUnderrun UnderrunPolicy
@@ -39,56 +40,53 @@ type FeedOptions struct {
 	Abort func()
 }
 
-// FeedStats tells how a source delivered.
+// FeedStats say how fast and how evenly a source delivered.
 type FeedStats struct {
-	// Factor is how fast the samples came: 1 is as fast as they are played.
-	// It is 0 until that can be told.
+	// Factor is the speed of the source: 1 is real time. 0: not known yet.
 	Factor         float64 `json:"factor"`
-	Stalls         int     `json:"stalls"`          // how often all was said before more came
-	StalledSeconds float64 `json:"stalled_seconds"` // how long the replica had nothing to say
-	SilenceSamples int64   `json:"silence_samples"` // zeros that filled such times
+	Stalls         int     `json:"stalls"`          // how often the source fell behind playout
+	StalledSeconds float64 `json:"stalled_seconds"` // for how long in all
+	SilenceSamples int64   `json:"silence_samples"` // zeros that filled the gaps
 }
 
 // errAborted ends a read of a Feed whose utterance was interrupted.
 var errAborted = errors.New("echo: the read was ended")
 
-// Feed is a source between another and a session. It reads ahead in a goroutine
-// of its own, which Close ends and waits for. So a read of it can always be
-// ended without harm to the source (Abort), what was said can be said again
-// (Rewind), and an input that goes quiet ends its utterance and not the
-// program's (Next).
+// Feed buffers a source for a session. A goroutine reads ahead; Close ends it and
+// waits for it. So a read of the Feed can always be ended without harm to the
+// source (Abort), samples can be said again (Rewind), and a source that goes quiet
+// ends an utterance, and later samples begin the next one (Next).
 //
-// ReadSamples, Rewind and Next are called from one goroutine; the others from
-// any.
+// Call ReadSamples, Rewind and Next from one goroutine; the others from any.
 type Feed struct {
 	options FeedOptions
 	source  chunker.Source
 	pumped  chan struct{} // closed when the goroutine has ended
 
 	mu      sync.Mutex
-	changed chan struct{} // closed, and made anew, at every change of what follows
+	changed chan struct{} // closed and replaced at every change of the fields below
 	closed  bool
 	aborted bool
-	ended   bool      // the utterance, by quiet
+	ended   bool      // the utterance ended since no samples came
 	err     error     // of the source; sticky
-	kept    []float32 // from position first on
+	kept    []float32 // the samples from position first on
 	first   int64
 	at      int64 // position of the next sample to be read
 	base    int64 // where the utterance begins
 
 	arrived  time.Time     // when the last samples came
-	came     int64         // samples that came after the first ones
-	waited   time.Duration // for them
-	begun    time.Time     // when sample base is played, if all is played on arrival
+	came     int64         // samples after the first read
+	waited   time.Duration // for these
+	begun    time.Time     // when sample base is played, if all are played on arrival
 	starving bool
 	stats    FeedStats
 }
 
 // NewFeed begins to read source.
 func NewFeed(source chunker.Source, options FeedOptions) *Feed {
-	options.Rate = orDefault(options.Rate, DefaultRate)
-	options.Ahead = orDefault(options.Ahead, 500*time.Millisecond)
-	options.OnUnderrun = orDefault(options.OnUnderrun, UnderrunWait)
+	options.Rate = cmp.Or(options.Rate, DefaultRate)
+	options.Ahead = cmp.Or(options.Ahead, 500*time.Millisecond)
+	options.OnUnderrun = cmp.Or(options.OnUnderrun, UnderrunWait)
 	f := &Feed{options: options, source: source, pumped: make(chan struct{}), changed: make(chan struct{})}
 	go f.pump()
 	return f
@@ -108,8 +106,8 @@ func (f *Feed) Close() error {
 	return nil
 }
 
-// Abort ends a read that is under way, and those that follow until Rewind or
-// Next. The source is left as it is.
+// Abort ends the current read, and later ones until Rewind or Next. It does not
+// touch the source.
 func (f *Feed) Abort() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -117,7 +115,7 @@ func (f *Feed) Abort() {
 	f.change()
 }
 
-// Stats tells how the source delivered so far.
+// Stats returns how the source has delivered so far.
 func (f *Feed) Stats() FeedStats {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -133,7 +131,7 @@ func (f *Feed) change() {
 	f.changed = make(chan struct{})
 }
 
-// pumpSamples is how much is read at once.
+// pumpSamples is the size of one read of the source.
 const pumpSamples = 1200
 
 // pump reads the source until it ends.
@@ -147,7 +145,7 @@ func (f *Feed) pump() {
 	}
 }
 
-// room waits until more may be read, and reports whether more is to come.
+// room waits until there is room for more, and reports whether more is to come.
 func (f *Feed) room() bool {
 	ahead := samplesOf(f.options.Ahead, f.options.Rate)
 	for {
@@ -171,7 +169,7 @@ func (f *Feed) arrive(samples []float32, err error, asked time.Time) {
 	defer f.mu.Unlock()
 	now := time.Now()
 	if len(samples) > 0 {
-		if !f.arrived.IsZero() { // the wait for the first samples is no pace
+		if !f.arrived.IsZero() { // the wait for the first samples says nothing about the speed
 			f.waited += now.Sub(asked)
 			f.came += int64(len(samples))
 		}
@@ -185,7 +183,7 @@ func (f *Feed) arrive(samples []float32, err error, asked time.Time) {
 	f.change()
 }
 
-// keep appends samples, and forgets what is too old to be said again.
+// keep appends samples, and drops those that are too old for Rewind.
 func (f *Feed) keep(samples []float32) {
 	old := f.at - samplesOf(f.options.Keep, f.options.Rate) - f.first
 	if old > 0 && int(old) >= len(f.kept)/2 {
@@ -239,7 +237,7 @@ func (f *Feed) take(p []float32, now time.Time) (int, error) {
 	return 0, f.err
 }
 
-// hand gives out samples that are there.
+// hand copies samples that are there.
 func (f *Feed) hand(p []float32, now time.Time) int {
 	if f.at == f.base {
 		f.begun = now
@@ -254,10 +252,10 @@ func (f *Feed) hand(p []float32, now time.Time) int {
 	return n
 }
 
-// dry is when all that was read has been played, if it was played on arrival.
+// dry is when all samples read so far are played, if they are played on arrival.
 func (f *Feed) dry() time.Time { return f.begun.Add(durationOf(f.at-f.base, f.options.Rate)) }
 
-// quiet is when the utterance ends if nothing comes; zero: never.
+// quiet is when the utterance ends if no samples come; zero: never.
 func (f *Feed) quiet() time.Time {
 	if f.options.Idle == 0 || f.at == f.base {
 		return time.Time{}
@@ -265,7 +263,7 @@ func (f *Feed) quiet() time.Time {
 	return f.arrived.Add(f.options.Idle)
 }
 
-// deadline is when starve has something to do.
+// deadline is when starve has to act.
 func (f *Feed) deadline() time.Time {
 	quiet := f.quiet()
 	if f.at == f.base || f.starving && f.options.OnUnderrun == UnderrunWait {
@@ -277,7 +275,8 @@ func (f *Feed) deadline() time.Time {
 	return quiet
 }
 
-// starve does what is due where no sample is there.
+// starve acts on a source that has no sample: it ends the utterance after
+// FeedOptions.Idle, and else follows the underrun policy.
 func (f *Feed) starve(now time.Time) {
 	if f.at == f.base {
 		return

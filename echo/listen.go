@@ -11,7 +11,7 @@ import (
 	"unicode"
 )
 
-// listen follows the events until the stage ends for good or Close is called.
+// listen follows the events, also of restored connections, until the session ends.
 func (s *Session) listen(ctx context.Context) {
 	defer close(s.over)
 	for {
@@ -28,7 +28,7 @@ func (s *Session) listen(ctx context.Context) {
 	s.readers = nil
 }
 
-// follow handles the events of the stage until it ends, and says why.
+// follow handles the events of the stage until the stage ends, and returns why.
 func (s *Session) follow(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -53,8 +53,7 @@ func (s *Session) follow(ctx context.Context) error {
 	}
 }
 
-// lose notes why nothing can be said any more, the first reason only. The
-// session is locked.
+// lose ends the session for the first reason given. The session is locked.
 func (s *Session) lose(why error) {
 	if s.lost == nil {
 		s.lost = why
@@ -68,8 +67,8 @@ func (s *Session) lose(why error) {
 // lostBy makes the end of a stage an ErrLost.
 func lostBy(err error) error { return fmt.Errorf("%w: %w", ErrLost, err) }
 
-// rejoin makes the connection again after err, where that is wanted, and
-// reports whether there is one.
+// rejoin restores the connection after err, if the options ask for it, and reports
+// whether there is one.
 func (s *Session) rejoin(ctx context.Context, err error) bool {
 	s.mu.Lock()
 	switch {
@@ -105,8 +104,7 @@ func (s *Session) rejoin(ctx context.Context, err error) bool {
 	return true
 }
 
-// interruption notes that the connection is lost for now. The session is
-// locked.
+// interruption notes that the connection is lost for now. The session is locked.
 func (s *Session) interruption(why error) {
 	s.rejoining, s.joined, s.userSince = true, false, time.Time{}
 	if s.current != nil {
@@ -115,8 +113,8 @@ func (s *Session) interruption(why error) {
 	s.change()
 }
 
-// suspect ends the listening to a stage that failed to send: it is lost, even
-// where nothing else says so.
+// suspect treats a stage that failed to send as lost, even if it still delivers
+// events.
 func (s *Session) suspect(stage Stage, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -127,14 +125,14 @@ func (s *Session) suspect(stage Stage, err error) {
 	s.cancelStage(err)
 }
 
-// The pauses between the calls of Redial: they double, and differ by a quarter
-// either way, so that many who lost the same server do not return at once.
+// The pauses between calls of Redial double, and vary by a quarter either way, so
+// that many clients of one server do not return at once.
 const (
 	firstPause   = 500 * time.Millisecond
 	longestPause = 10 * time.Second
 )
 
-// redial makes the connection again.
+// redial restores the connection.
 func (s *Session) redial(ctx context.Context) (Stage, error) {
 	stage, err := Redial(ctx, s.options.Redial, s.options.RedialTimeout)
 	if err != nil && ctx.Err() != nil {
@@ -191,8 +189,8 @@ func (s *Session) handle(event Event) Event {
 	return event
 }
 
-// keepBacklog keeps an event for the first reader, which cannot ask for events
-// before there is a session to ask. The session is locked.
+// keepBacklog keeps an event for the first call of Events, which cannot come before
+// the session exists. The session is locked.
 func (s *Session) keepBacklog(event Event) {
 	if s.subscribed {
 		return
@@ -218,7 +216,7 @@ func (s *Session) handleUser(event Event) {
 	s.change()
 }
 
-// bargeIn silences the replica because the user speaks. With Resume, what waits
+// bargeIn silences the replica because the user speaks. With Resume, the queue
 // stays.
 func (s *Session) bargeIn() {
 	if !s.options.Resume {
@@ -234,7 +232,7 @@ func (s *Session) handlePal(event Event) {
 		return
 	}
 	if !s.joined {
-		s.joined, s.rejoining = true, false // it speaks, or says that it is there
+		s.joined, s.rejoining = true, false // any event of the replica proves that it is there
 		s.change()
 	}
 	if event.Kind != StartedSpeaking && event.Kind != StoppedSpeaking {
@@ -242,22 +240,18 @@ func (s *Session) handlePal(event Event) {
 	}
 	s.tells = true
 	if s.current == nil || s.past.has(event.InferenceID) {
-		s.unmatched++
-		return
+		return // a late event of an earlier utterance, or of other speech
 	}
-	switch s.current.follow(event, !s.idsMatch) {
-	case matchID:
+	if s.current.follow(event, !s.idsMatch) == matchID {
 		s.idsMatch = true
-	case matchNone:
-		s.unmatched++
 	}
 }
 
-// longestReason is how many characters of a reason are repeated.
+// longestReason is how many characters of a reason an error repeats.
 const longestReason = 200
 
-// because is the reason that an event gives, for the end of a sentence. It comes
-// from elsewhere, so that it may hold anything.
+// because returns the reason that an event gives, for the end of a sentence. Other
+// programs write it, so control characters are left out.
 func because(event Event) string {
 	reason := []rune(strings.ReplaceAll(event.Reason, "_", " "))
 	reason = slices.DeleteFunc(reason, func(c rune) bool { return !unicode.IsPrint(c) })
@@ -267,7 +261,7 @@ func because(event Event) string {
 	return " (" + string(reason[:min(len(reason), longestReason)]) + ")"
 }
 
-// leftAlone notes that the replica has left the room. It may come back.
+// leftAlone notes that the replica has left the room. It may return.
 func (s *Session) leftAlone(event Event) {
 	s.joined = false
 	if s.current != nil {
@@ -276,13 +270,13 @@ func (s *Session) leftAlone(event Event) {
 	s.change()
 }
 
-// mostEvents is how many events may wait for a reader.
+// mostEvents is how many events may wait for one reader.
 const mostEvents = 4096
 
-// mostBacklog is how many events the first reader gets of those before it.
+// mostBacklog is how many earlier events the first reader gets.
 const mostBacklog = 256
 
-// subscription is one reader of the events.
+// subscription is one call of Events.
 type subscription struct {
 	events chan Event
 	closed bool
@@ -290,8 +284,7 @@ type subscription struct {
 	done   <-chan struct{}
 }
 
-// add hands an event over, or ends a reader that is too slow. The session is
-// locked.
+// add passes an event on, or ends a reader that is too slow. The session is locked.
 func (r *subscription) add(event Event) {
 	if r.over() {
 		return
@@ -311,7 +304,7 @@ func (r *subscription) end(err error) {
 	close(r.events)
 }
 
-// over reports whether nobody reads any more. The session is locked.
+// over reports whether the reader has stopped. The session is locked.
 func (r *subscription) over() bool {
 	select {
 	case <-r.done:
@@ -328,12 +321,11 @@ func (s *Session) unsubscribe(r *subscription) {
 	s.readers = slices.DeleteFunc(s.readers, (*subscription).over)
 }
 
-// Events returns the events from now on, as they come: with twins, and in the
-// order of their arrival (Sequencer folds and sorts them, and Event.Stale marks
-// those that are no news). The first call gets
-// those since NewSession too, of which the last 256 are kept. Why there are no
-// more comes as the last pair, with an empty Event: the cause of ctx, ErrSlow, or
-// why the session ended. The events are to be read until then, once.
+// Events returns the events from now on, in the order of their arrival and with
+// twins: Event.Stale marks those that are no news, and a Sequencer folds and sorts
+// them. The first call also gets the last 256 events since NewSession. The last
+// pair has an empty Event and says why there are no more: the cause of ctx,
+// ErrSlow, or why the session ended. Range over the result once.
 func (s *Session) Events(ctx context.Context) iter.Seq2[Event, error] {
 	r := &subscription{events: make(chan Event, mostEvents), done: ctx.Done()}
 	s.mu.Lock()

@@ -1,18 +1,19 @@
 package echo
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
 )
 
-// What callers may test with errors.Is.
+// Errors that callers can test with errors.Is.
 var (
 	// ErrNotReady: the replica did not come into the room in time.
 	ErrNotReady = errors.New("the replica did not join in time")
-	// ErrLost: the connection broke, the peer left, or it takes nothing more.
+	// ErrLost: the connection broke, the peer left, or it accepts no more data.
 	ErrLost = errors.New("the connection was lost")
-	// ErrNotRejoined: a lost connection could not be made again.
+	// ErrNotRejoined: Redial did not restore a lost connection in time.
 	ErrNotRejoined = errors.New("the connection was lost and could not be made again")
 	// ErrNoAudio: the source ended without a sample.
 	ErrNoAudio = errors.New("no audio in the input")
@@ -22,20 +23,20 @@ var (
 	ErrInterrupted = errors.New("interrupted by somebody else")
 	// ErrBargeIn: the user began to speak, and Options.BargeIn is set.
 	ErrBargeIn = errors.New("interrupted by the user's speech")
-	// ErrReplaced: an utterance that came later took the place of this one.
+	// ErrReplaced: a later utterance replaced this one (QueueReplace).
 	ErrReplaced = errors.New("replaced by the next utterance")
 	// ErrPaused: Session.Pause interrupted it.
 	ErrPaused = errors.New("paused")
 	// ErrStopped is the cause of an utterance that Interrupt ended.
 	ErrStopped = errors.New("interrupted")
-	// ErrBusy: another utterance is being spoken, or too many wait.
+	// ErrBusy: another utterance is being spoken (QueueReject), or too many wait.
 	ErrBusy = errors.New("another utterance is being spoken")
-	// ErrUnverified: all was sent, and no event said in time that it was
-	// heard, or it said something else.
+	// ErrUnverified: all was sent, but no event confirmed in time that it was
+	// heard, or the event reports another length.
 	ErrUnverified = errors.New("sent, but not confirmed as heard")
-	// ErrUnsupported: the room has no such message.
+	// ErrUnsupported: the room does not carry such messages.
 	ErrUnsupported = errors.New("this room does not carry such messages")
-	// ErrSlow: who reads the events is too far behind.
+	// ErrSlow: a reader of Session.Events is too far behind.
 	ErrSlow = errors.New("too many events wait to be read")
 	// ErrClosed: the session was closed.
 	ErrClosed = errors.New("the session is closed")
@@ -46,8 +47,8 @@ type QueuePolicy string
 
 // The queue policies.
 const (
-	QueueWait    QueuePolicy = "queue"   // it waits for its turn; the default
-	QueueReplace QueuePolicy = "replace" // it interrupts the other, and all that wait
+	QueueWait    QueuePolicy = "queue"   // the new utterance waits for its turn; the default
+	QueueReplace QueuePolicy = "replace" // it interrupts the current one and drops those that wait
 	QueueReject  QueuePolicy = "reject"  // it is refused with ErrBusy
 )
 
@@ -62,7 +63,7 @@ const (
 	ReconnectResume  ReconnectPolicy = "resume"  // it goes on where it was last heard, with a new id
 )
 
-// Options tune a session. Nil is fine, and so is each zero value.
+// Options configure a session. Nil and each zero value mean the default.
 type Options struct {
 	Rate  int           // Hz of the audio that Speak is given; 0: DefaultRate
 	Chunk time.Duration // 0: DefaultChunk, or what the room allows
@@ -71,47 +72,44 @@ type Options struct {
 	Queue QueuePolicy
 	// MaxQueue is how many utterances may wait for their turn; 0: 1000.
 	MaxQueue int
-	// Gap is the silence between one utterance that was heard to its end and
-	// the next.
+	// Gap is the silence after an utterance that was heard to its end.
 	Gap time.Duration
-	// BargeIn interrupts the replica, and drops what waits, when the user
-	// begins to speak.
+	// BargeIn interrupts the replica and drops the queue when the user begins
+	// to speak.
 	BargeIn bool
-	// Resume goes on with an utterance that a barge-in or somebody else
-	// interrupted, where it was last heard and with a new id, once the user is
-	// silent. Its source must be a Rewinder.
+	// Resume continues an utterance that a barge-in or another participant
+	// interrupted, from where it was last heard and with a new id, once the
+	// user is silent. Its source must be a Rewinder.
 	Resume bool
-	// OnLoss says what to do with an utterance whose connection was lost;
-	// empty: ReconnectAbandon. The others need Redial, and a Rewinder as source. An
-	// utterance that is lost five times, without a second more of it being heard,
-	// fails.
+	// OnLoss is the reconnect policy; empty: ReconnectAbandon. The others need
+	// Redial, and a Rewinder as source. After five losses with less than a
+	// second of progress the utterance fails.
 	OnLoss ReconnectPolicy
-	// Redial makes a lost connection again; nil: a loss is for good. It frees
-	// the old one itself. It is called again after a growing pause while it
-	// fails.
+	// Redial restores a lost connection, and closes the old one; nil: a loss is
+	// final. If it fails, the session calls it again after a growing pause.
 	Redial func(ctx context.Context) (Stage, error)
 	// RedialTimeout bounds all calls of Redial after one loss; 0: 60 s.
 	RedialTimeout time.Duration
 	// ReadyTimeout bounds the wait for the replica; 0: 30 s.
 	ReadyTimeout time.Duration
-	// SkipReady sends to a room without knowing that the replica is there.
+	// SkipReady sends without waiting for the replica to join.
 	SkipReady bool
-	// SendTimeout bounds the wait for a peer that takes nothing; 0: 10 s.
+	// SendTimeout bounds the wait for a peer that accepts no data; 0: 10 s.
 	SendTimeout time.Duration
-	// HeardTimeout bounds the wait for the replica's word that it has
-	// finished, beyond the time the audio needs; 0: 5 s.
+	// HeardTimeout bounds the wait for the event that the replica has
+	// finished, beyond the playing time of the audio; 0: 5 s.
 	HeardTimeout time.Duration
-	// InterruptTimeout bounds the wait for the replica's word that it has
+	// InterruptTimeout bounds the wait for the event that the replica has
 	// stopped; 0: 2 s.
 	InterruptTimeout time.Duration
-	// SkipHeard ends an utterance when it is sent. Leaving then may cut the
-	// replica off.
+	// SkipHeard ends an utterance when it is sent. Leaving the room then may
+	// cut the replica off.
 	SkipHeard bool
 	// OnEvent is called with every event, from the session's goroutine.
 	OnEvent func(Event)
 	// OnReceipt is called with the receipt of every utterance, from the
-	// goroutine of its Speak or Say: also with those that Resume or OnLoss
-	// went on from.
+	// goroutine of its Speak or Say: including those that Resume or OnLoss
+	// continues.
 	OnReceipt func(Receipt)
 	// Observe is called with everything that happens, from several
 	// goroutines. It must not block.
@@ -123,15 +121,15 @@ func (o *Options) withDefaults() Options {
 	if o != nil {
 		set = *o
 	}
-	set.Rate = orDefault(set.Rate, DefaultRate)
-	set.Queue = orDefault(set.Queue, QueueWait)
-	set.MaxQueue = orDefault(set.MaxQueue, 1000)
-	set.OnLoss = orDefault(set.OnLoss, ReconnectAbandon)
-	set.RedialTimeout = orDefault(set.RedialTimeout, 60*time.Second)
-	set.ReadyTimeout = orDefault(set.ReadyTimeout, 30*time.Second)
-	set.SendTimeout = orDefault(set.SendTimeout, 10*time.Second)
-	set.HeardTimeout = orDefault(set.HeardTimeout, 5*time.Second)
-	set.InterruptTimeout = orDefault(set.InterruptTimeout, 2*time.Second)
+	set.Rate = cmp.Or(set.Rate, DefaultRate)
+	set.Queue = cmp.Or(set.Queue, QueueWait)
+	set.MaxQueue = cmp.Or(set.MaxQueue, 1000)
+	set.OnLoss = cmp.Or(set.OnLoss, ReconnectAbandon)
+	set.RedialTimeout = cmp.Or(set.RedialTimeout, 60*time.Second)
+	set.ReadyTimeout = cmp.Or(set.ReadyTimeout, 30*time.Second)
+	set.SendTimeout = cmp.Or(set.SendTimeout, 10*time.Second)
+	set.HeardTimeout = cmp.Or(set.HeardTimeout, 5*time.Second)
+	set.InterruptTimeout = cmp.Or(set.InterruptTimeout, 2*time.Second)
 	if set.Observe == nil {
 		set.Observe = func(Moment) {}
 	}
@@ -142,12 +140,4 @@ func (o *Options) withDefaults() Options {
 		set.OnEvent = func(Event) {}
 	}
 	return set
-}
-
-func orDefault[T comparable](v, otherwise T) T {
-	var zero T
-	if v == zero {
-		return otherwise
-	}
-	return v
 }

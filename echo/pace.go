@@ -11,13 +11,13 @@ type Mode string
 
 // The modes of sending.
 const (
-	// LeadMode keeps the replica a fixed time ahead of playout, so that a
-	// stall is not heard and an interrupt costs no more than that. It builds
-	// the lead up at the highest message rate allowed.
+	// LeadMode keeps the replica a fixed time ahead of playout: a shorter
+	// stall is not heard, and an interrupt discards no more than that. It
+	// builds the lead up at the highest message rate allowed.
 	LeadMode Mode = "lead"
 	// RealTimeMode sends every chunk when its playout is due.
 	RealTimeMode Mode = "realtime"
-	// BurstMode sends as fast as the connection takes it.
+	// BurstMode sends as fast as the connection accepts it.
 	BurstMode Mode = "burst"
 )
 
@@ -59,7 +59,7 @@ type Pacer struct {
 	timer    *time.Timer
 }
 
-// NewPacer prepares the pace of one utterance at rate Hz in chunks of chunk
+// NewPacer returns the pacer of one utterance at rate Hz, in chunks of chunk
 // samples.
 func NewPacer(pace Pace, rate, chunk int) (*Pacer, error) {
 	p := &Pacer{rate: rate, lead: pace.Lead}
@@ -88,9 +88,8 @@ func NewPacer(pace Pace, rate, chunk int) (*Pacer, error) {
 	return p, nil
 }
 
-// Wait returns when the chunk that starts at this position, in samples, is due,
-// or with the cause of ctx. It is called for each chunk, in order, once the
-// chunk is there.
+// Wait waits until the chunk at this position, in samples, is due. Its error is the
+// cause of ctx. Call it for each chunk, in order, once the chunk is there.
 func (p *Pacer) Wait(ctx context.Context, position int64) error {
 	now := time.Now()
 	due := p.due(now, durationOf(position, p.rate))

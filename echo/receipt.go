@@ -9,85 +9,83 @@ type Outcome string
 const (
 	Finished    Outcome = "finished"    // the replica said it to its end
 	Interrupted Outcome = "interrupted" // stopped before its end
-	Sent        Outcome = "sent"        // sent to its end; nobody waited for it to be heard
-	Unverified  Outcome = "unverified"  // sent to its end; no event said that it was heard
-	Failed      Outcome = "failed"      // the input or the connection broke
+	Sent        Outcome = "sent"        // sent to its end; the session did not wait for it to be heard
+	Unverified  Outcome = "unverified"  // sent to its end; no event confirmed that it was heard
+	Failed      Outcome = "failed"      // the input or the connection failed
 )
 
-// Delivery is how much is known of the way of an utterance to the replica.
+// Delivery is how far an utterance is known to have come.
 type Delivery string
 
-// How far an utterance is known to have come.
+// The steps of delivery.
 const (
-	Accepted     Delivery = "accepted"     // the connection took it; more is not known
+	Accepted     Delivery = "accepted"     // the connection accepted it; more is not known
 	Acknowledged Delivery = "acknowledged" // the peer's transport has all of it
-	Heard        Delivery = "heard"        // the replica said that it spoke
+	Heard        Delivery = "heard"        // the replica reported that it spoke
 )
 
 // How a figure of a receipt is known.
 const (
-	ByEvent = "event" // the replica said so
+	ByEvent = "event" // an event of the replica says so
 	ByClock = "clock" // estimated from when chunks were sent
 )
 
-// Receipt tells what came of one utterance. Times in seconds are as they are
-// best known, and each says how.
+// Receipt reports how one utterance went. Each figure comes from the best source
+// there is, and says which.
 type Receipt struct {
 	InferenceID string `json:"inference_id"`
-	// Resumes is the id of the utterance that this one goes on from.
+	// Resumes is the id of the utterance that this one continues.
 	Resumes string  `json:"resumes,omitempty"`
 	Source  string  `json:"source,omitempty"` // what the caller named the input
 	Outcome Outcome `json:"outcome"`
-	// Samples were sent, in Chunks messages of Bytes bytes in all.
+	// Samples is how many were sent, in Chunks messages of Bytes bytes in all.
 	Samples     int64   `json:"samples"`
 	SentSeconds float64 `json:"sent_seconds"` // playing time of Samples
 	Chunks      int     `json:"chunks"`
 	Bytes       int64   `json:"bytes"`
 	Clipped     int64   `json:"clipped"` // samples that were beyond full scale
-	// Characters of text were sent, where the utterance is one of text.
+	// Characters is how many were sent, for an utterance of text.
 	Characters int `json:"characters,omitempty"`
 	// FirstMessageSeconds is from the call of Speak to the first message
 	// accepted by the connection; FirstAudioSeconds from there to the event
-	// that the replica speaks, or, where that is missing, by its word of how
-	// long it spoke. Negative: it did not come to that.
+	// that the replica speaks or, if that is missing, to the time of its stop
+	// less what it spoke. Negative: it did not come to that.
 	FirstMessageSeconds float64 `json:"first_message_seconds"`
 	FirstAudioSeconds   float64 `json:"first_audio_seconds"`
-	// SpokenSeconds were heard, as SpokenBy says: ByEvent or ByClock.
+	// SpokenSeconds is how long the replica spoke, by SpokenBy: ByEvent or
+	// ByClock.
 	SpokenSeconds float64 `json:"spoken_seconds"`
 	SpokenBy      string  `json:"spoken_by"`
 	// SpokenAtMost says that SpokenSeconds is an upper bound: the replica or the
 	// connection was lost, and may have been before that was known.
 	SpokenAtMost bool `json:"spoken_at_most,omitempty"`
 	// HeardSamples is a lower bound: at least so many of the samples were heard,
-	// from the first one on. Those after them are said again by an utterance
-	// that resumes this one. Nobody knows of more than they were heard.
+	// from the first one on. An utterance that resumes this one says the rest
+	// again, for nothing proves that it was heard.
 	HeardSamples int64 `json:"heard_samples"`
 	// Words are the words that were heard, where the text is known
 	// (Speech.Text) and the replica did not go on speaking.
 	Words *HeardWords `json:"words,omitempty"`
-	// Underruns is how often the replica ran out of audio, as UnderrunsBy
-	// says. By the clock it supposes a replica that plays once 100 ms are
-	// there.
+	// Underruns is how often the replica ran out of audio, by UnderrunsBy. The
+	// clock assumes a replica that plays once it has 100 ms.
 	Underruns   int    `json:"underruns"`
 	UnderrunsBy string `json:"underruns_by"`
 	// GapSeconds is how long the replica was silent between its start and its
-	// stop, as GapsBy says: ByEvent, where it took longer than what it said, or
-	// ByClock, where chunks came too late.
+	// stop, by GapsBy: ByEvent (the time between these events, less what it
+	// spoke) or ByClock (chunks that were sent too late).
 	GapSeconds float64 `json:"gap_seconds"`
 	GapsBy     string  `json:"gaps_by,omitempty"`
 	// LeadSeconds is how far ahead of playout the replica was kept, on
 	// average, by the clock.
 	LeadSeconds float64 `json:"lead_seconds"`
-	// Delivery is how much is known of the way to the replica, and
-	// AcknowledgedSamples how many samples the peer's transport acknowledged:
-	// those after them were possibly delivered. Negative: the connection
-	// cannot tell.
+	// AcknowledgedSamples is how many samples the peer's transport
+	// acknowledged; more may have been delivered. Negative: not known.
 	Delivery            Delivery `json:"delivery,omitempty"`
 	AcknowledgedSamples int64    `json:"acknowledged_samples"`
 	// UncertainSamples after those may or may not have been delivered: the room
 	// does not know.
 	UncertainSamples int64 `json:"uncertain_samples,omitempty"`
-	// Input tells how a Feed was fed so far; nil for another source.
+	// Input is how the source of a Feed delivered; nil for other sources.
 	Input *FeedStats `json:"input,omitempty"`
 	Error string     `json:"error,omitempty"`
 }
@@ -97,13 +95,13 @@ func newReceipt(id, source string) Receipt {
 	return Receipt{InferenceID: id, Source: source, FirstMessageSeconds: -1, FirstAudioSeconds: -1, AcknowledgedSamples: -1}
 }
 
-// agree reports whether the time spoken is the time sent, as far as can be told:
-// the replica's frames are 40 ms long, and its clock is its own.
+// agree reports whether the time spoken is the time sent, within the frames of the
+// replica (40 ms) and the drift of its clock.
 func agree(sent, spoken time.Duration) bool {
 	return (sent - spoken).Abs() <= max(250*time.Millisecond, sent/50)
 }
 
-// preBuffer is what a replica is supposed to hold before it plays.
+// preBuffer is what a replica is assumed to buffer before it plays.
 const preBuffer = 100 * time.Millisecond
 
 // renderBuffer estimates the replica's buffer from when chunks are sent.
@@ -145,8 +143,8 @@ func (b *renderBuffer) ahead(now time.Time) time.Duration {
 	return max(b.dry.Sub(now), 0)
 }
 
-// route remembers how many samples the last messages ended with, to tell which
-// of them the peer has.
+// route remembers where the last messages ended, to tell how many samples the peer
+// has by how many bytes it has.
 type route struct {
 	ends [256]struct{ bytes, samples int64 }
 	n    int

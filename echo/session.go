@@ -9,13 +9,12 @@ import (
 	"time"
 )
 
-// Session speaks utterances on one stage, one after the other, and follows what
-// the replica says about itself. It starts one goroutine, which Close ends and
-// waits for.
+// Session speaks utterances on one stage, one after the other, and follows the
+// events of the replica. It starts one goroutine, which Close ends and waits for.
 //
 // An utterance goes from queued to sending, draining and speaking, and ends as
-// finished, interrupted or failed. Every wait on that way has an end, but for
-// the input's own and a Pause.
+// finished, interrupted or failed. Every wait is bounded, except for the input and
+// for a Pause.
 type Session struct {
 	options Options
 
@@ -24,13 +23,13 @@ type Session struct {
 	over    chan struct{} // closed when the listener has ended
 
 	mu          sync.Mutex
-	changed     chan struct{} // closed, and made anew, at every change of what follows
+	changed     chan struct{} // closed and replaced at every change of the fields below
 	stage       Stage
 	cancelStage context.CancelCauseFunc // ends the listening to stage
 	joined      bool                    // the replica is there
-	rejoining   bool                    // from a loss until the replica, or with SkipReady the room, is there again
-	lost        error                   // why nothing can be said any more
-	queue       []*turn                 // who speaks, and who waits
+	rejoining   bool                    // from a loss until the replica (with SkipReady: the room) is back
+	lost        error                   // why the session has ended
+	queue       []*turn                 // the current utterance, and those that wait
 	nextStart   time.Time               // when the next utterance may begin
 	paused      bool
 	userSince   time.Time  // since when the user speaks; zero while not
@@ -38,15 +37,14 @@ type Session struct {
 	past        idRing     // of the utterances before it
 	idsMatch    bool       // events carry a known form of our ids
 	tells       bool       // the replica has told of its speech
-	unmatched   int        // events of speech that belonged to no utterance
 	news        *EventFilter
 	readers     []*subscription
-	subscribed  bool    // somebody has asked for events
-	backlog     []Event // those before that
+	subscribed  bool    // Events was called
+	backlog     []Event // events before that
 }
 
-// NewSession opens a session on stage and starts to listen. The caller closes
-// the session first and then what the stage stands on.
+// NewSession opens a session on stage and starts to follow its events. The caller
+// closes the session first, and then the connection behind the stage.
 func NewSession(stage Stage, options *Options) (*Session, error) {
 	set := options.withDefaults()
 	if _, err := options.ChunkSamples(LimitsOf(stage)); err != nil {
@@ -62,7 +60,7 @@ func NewSession(stage Stage, options *Options) (*Session, error) {
 	return s, nil
 }
 
-// check refuses options that do not go together, with chunks of so many samples.
+// check refuses options that contradict each other, for chunks of so many samples.
 func (o *Options) check(chunk int) error {
 	if _, err := NewPacer(o.Pace, o.Rate, chunk); err != nil {
 		return err
@@ -113,8 +111,8 @@ func (s *Session) explain(err error) error {
 	return err
 }
 
-// until waits until done says so, or with its error. done is called with the
-// session locked, and again after every change.
+// until waits until done reports true or an error. It calls done with the session
+// locked, and again after every change.
 func (s *Session) until(ctx context.Context, done func() (bool, error)) error {
 	for {
 		s.mu.Lock()
@@ -132,7 +130,7 @@ func (s *Session) until(ctx context.Context, done func() (bool, error)) error {
 	}
 }
 
-// change wakes all who wait for one. The session is locked.
+// change wakes all callers of until. The session is locked.
 func (s *Session) change() {
 	close(s.changed)
 	s.changed = make(chan struct{})
@@ -144,11 +142,11 @@ func (s *Session) lostError() error {
 	return s.lost
 }
 
-// Interrupt stops the utterance that is being spoken, and drops those that
-// wait: no more is sent, and the replica is told. It returns when the replica
+// Interrupt stops the current utterance and drops those that wait: the session
+// sends no more, and tells the replica to stop. Interrupt returns when the replica
 // has confirmed it, or after the session's InterruptTimeout. The calls of Speak
-// return with cause (nil: ErrStopped) as soon as their sources let go. Without
-// an utterance it does nothing.
+// return with cause (nil: ErrStopped) as soon as their sources return. Without an
+// utterance it does nothing.
 func (s *Session) Interrupt(ctx context.Context, cause error) error {
 	if cause == nil {
 		cause = ErrStopped
@@ -160,16 +158,16 @@ func (s *Session) Interrupt(ctx context.Context, cause error) error {
 	return u.waitSilent(ctx)
 }
 
-// clear ends what is spoken and what waits. The session is locked.
+// clear ends the current utterance and those that wait. The session is locked.
 func (s *Session) clear(cause error) {
 	for _, t := range s.queue {
 		t.cancel(cause)
 	}
 }
 
-// Pause stops the utterance that is being spoken until Resume, which goes on
-// with it, where it was last heard and with a new id. Its source must be a
-// Rewinder; another ends with ErrPaused. No utterance begins meanwhile. Pause
+// Pause stops the current utterance until Resume, which continues it from where it
+// was last heard, with a new id. Its source must be a Rewinder; an utterance of
+// another source ends with ErrPaused. No utterance begins during the pause. Pause
 // returns as Interrupt does.
 func (s *Session) Pause(ctx context.Context) error {
 	s.mu.Lock()
@@ -198,17 +196,9 @@ func (s *Session) Paused() bool {
 	return s.paused
 }
 
-// Strays is how many events of speech belonged to no utterance of this session
-// that was under way: late ones, and those of others. They change nothing.
-func (s *Session) Strays() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.unmatched
-}
-
-// Send sends a message other than an utterance, between two chunks where one is
-// being spoken. The error is ErrUnsupported where the room has no such
-// messages, or ErrLost.
+// Send sends a message other than an utterance, between two chunks if one is being
+// spoken. The error is ErrUnsupported if the room does not carry such messages, or
+// ErrLost.
 func (s *Session) Send(ctx context.Context, msg Message) error {
 	s.mu.Lock()
 	stage, lost := s.stage, s.lost
@@ -242,17 +232,17 @@ func (s *Session) acquire(ctx context.Context) error {
 func (s *Session) release() { <-s.sending }
 
 func (s *Session) stuck() error {
-	return fmt.Errorf("%w: the peer has taken nothing for %v", ErrLost, s.options.SendTimeout)
+	return fmt.Errorf("%w: the peer has accepted no data for %v", ErrLost, s.options.SendTimeout)
 }
 
-// idRing remembers the ids of the last utterances: their events may come late,
-// and are not those of the current one, whatever their order says.
+// idRing remembers the ids of the last utterances: their events may come late, and
+// must not be taken for those of the current one.
 type idRing struct {
 	ids  []string
 	next int
 }
 
-// mostPast is how many ids are remembered, five of each utterance.
+// mostPast is how many ids an idRing remembers, five of each utterance.
 const mostPast = 5 * 64
 
 func (r *idRing) add(ids ...string) {
@@ -281,11 +271,10 @@ type Progress struct {
 // State is what an utterance is doing.
 type State string
 
-// The states of an utterance that has not ended. Sending and speaking go on at
-// the same time: an utterance that is heard is Speaking, whether or not all of
-// it is sent.
+// The states of an utterance that has not ended. Sending and speaking overlap: an
+// utterance that is heard is Speaking, whether or not all of it is sent.
 const (
-	Idle     State = "idle"     // there is none
+	Idle     State = "idle"     // there is no utterance
 	Queued   State = "queued"   // it waits for its turn, for input or for the replica
 	Sending  State = "sending"  // chunks leave; the replica does not speak yet
 	Speaking State = "speaking" // the replica speaks

@@ -10,14 +10,14 @@ import (
 	"echocast/chunker"
 )
 
-// Speech is what an utterance says.
+// Speech is the audio of an utterance, and what is known of it.
 type Speech struct {
 	// Samples are mono and at the session's rate.
 	Samples chunker.Source
-	// Name is kept in the receipt.
+	// Name names the speech in its receipt.
 	Name string
-	// Text is what the samples say, if it is known, and Words when. Then the
-	// receipt has the words that were heard.
+	// Text is what the samples say, and Words when they say it, if that is
+	// known. Then the receipt has the words that were heard.
 	Text  string
 	Words []WordTiming
 	// MoreWords, if it is set, is called when the utterance has ended, and
@@ -38,22 +38,20 @@ type Rewinder interface {
 	Rewind(position int64) (int64, error)
 }
 
-// StatsReporter is a source that knows how its own source delivers, as a Feed
-// does.
+// StatsReporter is a source that measures how fast samples come, as a Feed does.
 type StatsReporter interface {
 	Stats() FeedStats
 }
 
-// Speak says one utterance and returns its receipt, in the case of an error
-// too. Utterances that are spoken at the same time take turns as Options.Queue
-// says.
+// Speak says one utterance and returns its receipt, also if it fails. Overlapping
+// calls are scheduled by Options.Queue.
 //
-// If the samples break, ctx ends or Interrupt is called after something was
-// sent, the replica is interrupted, and no chunk says done. A read that blocks
-// and that Abort does not end delays the return of Speak, not the interrupt.
+// If the source fails, ctx ends or Interrupt is called after something was sent,
+// Speak interrupts the replica, and no chunk says done. A read that blocks and that
+// Abort does not end delays the return of Speak, not the interrupt.
 //
-// An utterance that is resumed after an interrupt or a loss is several, each
-// with its own id and receipt (Options.OnReceipt); Speak returns the last.
+// If Options.Resume or Options.OnLoss continues the speech, each part has its own
+// id and receipt (Options.OnReceipt). Speak returns the last one.
 func (s *Session) Speak(ctx context.Context, speech Speech) (Receipt, error) {
 	return s.utter(ctx, &samples{Speech: speech, options: &s.options})
 }
@@ -93,8 +91,8 @@ type part struct {
 	last       bool
 }
 
-// utter says content when it is its turn, and again as long as the session's
-// policies want it to go on.
+// utter says content when it is its turn, and continues it as long as the policies
+// of the session ask for that.
 func (s *Session) utter(ctx context.Context, c content) (Receipt, error) {
 	t, err := s.enter(ctx)
 	if err != nil {
@@ -120,7 +118,7 @@ func (s *Session) utter(ctx context.Context, c content) (Receipt, error) {
 	}
 }
 
-// unspoken is the receipt of an utterance of which nothing was sent.
+// unspoken publishes the receipt of an utterance that could not begin.
 func (s *Session) unspoken(c content, err error) (Receipt, error) {
 	r := newReceipt("", c.name())
 	r.Outcome, r.Error = Failed, err.Error()
@@ -131,14 +129,13 @@ func (s *Session) unspoken(c content, err error) (Receipt, error) {
 	return r, err
 }
 
-// publish hands a receipt to all who want it.
+// publish passes a receipt on to the observers.
 func (s *Session) publish(r Receipt) {
 	s.options.Observe(Moment{Kind: MomentReceipt, At: time.Now(), InferenceID: r.InferenceID, Receipt: &r})
 	s.options.OnReceipt(r)
 }
 
-// utterOnce says content under one id. Where nothing could be begun, the
-// utterance is nil.
+// utterOnce says content under one id. If it could not begin, the utterance is nil.
 func (s *Session) utterOnce(t *turn, c content, earlier string) (*utterance, error) {
 	ctx, cancel := context.WithCancelCause(t.ctx)
 	defer cancel(nil)
@@ -176,7 +173,7 @@ func (s *Session) open(ctx context.Context, u *utterance) error {
 	return nil
 }
 
-// retire makes u a past utterance, if that was not done before.
+// retire makes u a past utterance, if it is not one yet.
 func (s *Session) retire(u *utterance, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -191,8 +188,8 @@ func (s *Session) retire(u *utterance, err error) {
 	s.change()
 }
 
-// say sends the utterance and waits until it was heard. When ctx ends, the
-// replica is silenced even while a read of the content blocks.
+// say sends the utterance and waits until it was heard. When ctx ends, it silences
+// the replica even while a read of the source blocks.
 func (s *Session) say(ctx context.Context, u *utterance) error {
 	stop := context.AfterFunc(ctx, func() { s.finish(ctx, u, context.Cause(ctx)) })
 	defer stop()
@@ -220,7 +217,7 @@ func (s *Session) send(ctx context.Context, u *utterance) error {
 	}
 }
 
-// deliver sends one message of u. A peer that takes nothing is lost after the
+// deliver sends one message of u. A peer that accepts no data is lost after the
 // session's SendTimeout.
 func (s *Session) deliver(ctx context.Context, u *utterance, p part) error {
 	if err := s.acquire(ctx); err != nil {
@@ -253,8 +250,8 @@ func (s *Session) deliver(ctx context.Context, u *utterance, p part) error {
 	return nil
 }
 
-// watch gives up on u if its next message is not taken in time. One timer serves
-// all messages.
+// watch ends u if the connection does not accept its next message in time. One
+// timer serves all messages.
 func (s *Session) watch(u *utterance) {
 	if u.watch != nil {
 		u.watch.Reset(s.options.SendTimeout)
@@ -263,7 +260,7 @@ func (s *Session) watch(u *utterance) {
 	u.watch = time.AfterFunc(s.options.SendTimeout, func() { u.cancel(s.stuck()) })
 }
 
-// waitHeard waits until the replica says that it has said it all.
+// waitHeard waits for the event that the replica has said it all.
 func (s *Session) waitHeard(ctx context.Context, u *utterance) error {
 	if player, ok := u.stage.(PlaybackWaiter); ok {
 		if err := s.waitPlayed(ctx, u, player); err != nil || !u.isHeard() {
@@ -285,9 +282,8 @@ func (s *Session) waitHeard(ctx context.Context, u *utterance) error {
 	}
 }
 
-// firstEventTime is how long a replica that was played to its end may take to
-// say that it speaks. One that says nothing by then sends no events: they would
-// be those of its own speech.
+// firstEventTime is how long after the audio was played a replica may take to
+// report that it speaks. One that has not by then sends no such events.
 const firstEventTime = time.Second
 
 // waitPlayed waits until the stage has played u, and for a first event.
@@ -330,8 +326,7 @@ func (s *Session) finish(ctx context.Context, u *utterance, err error) error {
 	return err
 }
 
-// silence tells the replica to stop, where that is to be done, and waits for its
-// word.
+// silence tells the replica to stop, if that is to be done, and waits until it has.
 func (s *Session) silence(ctx context.Context, u *utterance, why error, todo action) {
 	_, reachable := errors.AsType[DeliveryFailure](why)
 	switch {
@@ -375,8 +370,8 @@ func (s *Session) sendInterrupt(ctx context.Context, u *utterance, why error) bo
 	return err == nil
 }
 
-// longestUser is how long a user may speak before an interrupted utterance goes
-// on anyway: the event that ends it may be lost.
+// longestUser is how long a user may speak before an interrupted utterance
+// continues anyway: the event that the user has stopped may be lost.
 const longestUser = 30 * time.Second
 
 // prepareSequel prepares what follows an utterance that ended with err, or says
@@ -407,7 +402,7 @@ func (s *Session) prepareSequel(t *turn, c content, u *utterance, err error) err
 		t.furthest = 0 // what comes next is counted from there
 	}
 	if failed := c.rewind(heard); failed != nil {
-		return fmt.Errorf("%w, and it cannot be said again: %w", err, failed)
+		return fmt.Errorf("%w, and it cannot be continued: %w", err, failed)
 	}
 	return nil
 }
@@ -512,7 +507,7 @@ func (c *chunkScript) send(ctx context.Context) (int, error) {
 
 func (c *chunkScript) close() { c.pacer.stop() }
 
-// observed tells when samples come.
+// observed reports each read to the session's observer.
 type observed struct {
 	chunker.Source
 	observe func(Moment)

@@ -5,20 +5,20 @@ import (
 	"fmt"
 )
 
-// Stage is where utterances are spoken: a room, seen without its messages. The
-// queue, the pace, interrupts and receipts are written once, against it.
+// Stage is a room in which utterances are spoken, whatever its messages. Queue,
+// pace, interrupts and receipts work against this interface for all rooms.
 //
-// Speak and Interrupt are never called at the same time. Next is called from
-// one goroutine of its own.
+// A Session never calls Speak and Interrupt at the same time. It calls Next from a
+// separate goroutine.
 //
-// What else a room can do, its Stage says by further methods, each found by a
+// The Stage of a room that can do more has further methods, which callers find by a
 // type assertion: Limiter, MessageSender, TextSpeaker, ClipCounter, Acknowledger,
 // PlaybackWaiter and ReadinessReporter.
 type Stage interface {
-	// Begin opens the utterance u. The one before it is over.
+	// Begin opens the utterance u. The one before it has ended.
 	Begin(u Utterance) error
-	// Speak sends one chunk of the utterance, and says whether it is the
-	// last. It returns the bytes it sent. It does not keep pcm.
+	// Speak sends one chunk of the utterance; last marks the end. It returns
+	// the bytes it sent, and does not keep pcm.
 	Speak(ctx context.Context, pcm []float32, last bool) (sent int, err error)
 	// Interrupt stops the replica.
 	Interrupt(ctx context.Context) error
@@ -160,7 +160,7 @@ func (m *Messages) Interrupt(ctx context.Context) error {
 	return m.conn.Send(ctx, AppendInterrupt(nil, m.conversation))
 }
 
-// Next returns the next message that is an event; what is not is passed over.
+// Next returns the next event. It skips messages that are none.
 func (m *Messages) Next(ctx context.Context) (Event, error) {
 	for {
 		msg, err := m.conn.Receive(ctx)

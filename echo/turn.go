@@ -52,7 +52,7 @@ func (s *Session) enter(ctx context.Context) (*turn, error) {
 	return t, nil
 }
 
-// await returns when it is the turn of t.
+// await waits until it is the turn of t.
 func (s *Session) await(t *turn) error {
 	if err := s.until(t.ctx, func() (bool, error) { return s.queue[0] == t, nil }); err != nil {
 		return err
@@ -69,10 +69,10 @@ func (s *Session) await(t *turn) error {
 	return s.waitThere(t.ctx)
 }
 
-// waitThere waits for the replica, and for a connection that is being made
-// again before.
+// waitThere waits for the replica, and before that for a lost connection to be
+// restored.
 func (s *Session) waitThere(ctx context.Context) error {
-	if s.options.SkipReady { // Redial is bounded
+	if s.options.SkipReady { // Redial bounds the wait
 		return s.until(ctx, func() (bool, error) { return !s.rejoining, s.lost })
 	}
 	timeout := s.options.ReadyTimeout
