@@ -20,9 +20,9 @@ type Utterance struct {
 	Rate           int    // sampling rate of its audio in Hz
 }
 
-// Encoder builds the messages of one utterance. What is the same in all of them
-// is built once, so that Append copies, encodes and allocates nothing. It is not
-// safe for concurrent use.
+// Encoder builds the messages of one utterance. It builds the parts that are the
+// same in all of them once, so that Append allocates nothing. It is not safe for
+// concurrent use.
 type Encoder struct {
 	head  []byte // up to the audio
 	more  []byte // after the audio of a chunk that is not the last
@@ -55,8 +55,8 @@ func quote(s string) []byte {
 	return text
 }
 
-// Append appends the message of one chunk. Samples are rounded half to even to
-// 16 bits; what lies beyond full scale saturates and is counted.
+// Append appends the message of one chunk. It rounds samples half to even to 16
+// bits; those beyond full scale saturate and count as clipped.
 func (e *Encoder) Append(dst []byte, samples []float32, done bool) []byte {
 	audio := e.audio.Bytes(samples)
 	tail := e.more
@@ -72,16 +72,16 @@ func (e *Encoder) Append(dst []byte, samples []float32, done bool) []byte {
 	return append(dst, tail...)
 }
 
-// Clipped is how many samples were beyond full scale so far.
+// Clipped returns how many samples were beyond full scale so far.
 func (e *Encoder) Clipped() int64 { return e.audio.Clipped() }
 
-// Size is the length in bytes of the longest message that so many samples make.
+// Size returns the most bytes that the message of so many samples has.
 func (e *Encoder) Size(samples int) int {
 	return len(e.head) + base64.StdEncoding.EncodedLen(2*samples) + len(e.more)
 }
 
-// MaxSamples is the most samples that fit into a message of limit bytes; 0
-// where none do.
+// MaxSamples returns how many samples fit into a message of limit bytes; 0 if none
+// do.
 func (e *Encoder) MaxSamples(limit int) int {
 	room := limit - len(e.head) - len(e.more)
 	return max(room/4*3/2, 0)

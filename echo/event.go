@@ -15,8 +15,8 @@ import (
 // Kind is what an event means, whatever its spelling.
 type Kind string
 
-// The kinds of events. Those that are documented nowhere are Unknown and passed
-// on: new ones appear without notice.
+// The kinds of events. Undocumented ones are Unknown and passed on: the service adds
+// new ones without notice.
 const (
 	Unknown         Kind = "" // "unknown" where it is written
 	StartedSpeaking Kind = "started_speaking"
@@ -33,12 +33,12 @@ const (
 	KindJoined             Kind = "joined"               // the replica or a person, as the service says
 	KindLeft               Kind = "left"
 	KindGuardrail          Kind = "guardrail" // the replica was about to break a rule
-	KindObjective          Kind = "objective" // an aim of the conversation came nearer
+	KindObjective          Kind = "objective" // an objective of the conversation changed its status
 
-	KindWakePhrase  Kind = "wake_phrase_detected"  // the user said the words that wake the replica
-	KindSleepPhrase Kind = "sleep_phrase_detected" // or those that put it to sleep
+	KindWakePhrase  Kind = "wake_phrase_detected"  // the user said the wake phrase
+	KindSleepPhrase Kind = "sleep_phrase_detected" // the user said the sleep phrase
 
-	KindParticipantJoined Kind = "participant_joined" // anybody, as the room says
+	KindParticipantJoined Kind = "participant_joined" // any participant, as the room says
 	KindParticipantLeft   Kind = "participant_left"
 	KindClientMessage     Kind = "client_message" // what another client tells the replica
 
@@ -58,7 +58,7 @@ func Kinds() []Kind {
 	}
 }
 
-// String is the word for k: one of lower-case letters, "unknown" for Unknown.
+// String returns the word for k in lower-case letters, "unknown" for Unknown.
 func (k Kind) String() string {
 	if k == Unknown {
 		return "unknown"
@@ -66,7 +66,7 @@ func (k Kind) String() string {
 	return string(k)
 }
 
-// ParseKind returns the kind that String calls so.
+// ParseKind returns the kind of a word that String returns.
 func ParseKind(word string) (Kind, error) {
 	kinds := Kinds()
 	words := make([]string, len(kinds))
@@ -79,16 +79,16 @@ func ParseKind(word string) (Kind, error) {
 	return Unknown, fmt.Errorf("echo: no kind of event is called %q; there are %s", word, strings.Join(words, ", "))
 }
 
-// Roles of those who speak. "replica" is the older name of "pal"; events come
+// Roles of speakers. "replica" is the older name of "pal"; the service sends events
 // once with each.
 const (
 	RolePal  = "pal"
 	RoleUser = "user"
 )
 
-// Event is one message from the room, or the body of one webhook. Every field
-// but Raw may be missing, which is its zero value where nothing else is said:
-// older services send less. Fields that do not belong to its kind are missing.
+// Event is one message from the room, or the body of one webhook. Older services
+// send fewer fields: any field except Raw may be missing, and is its zero value then
+// unless its comment says otherwise. Fields of other kinds are always missing.
 type Event struct {
 	Kind           Kind
 	Type           string    // event_type as it came
@@ -99,14 +99,14 @@ type Event struct {
 	Turn           int       // turn_idx
 	Time           time.Time // when the service emitted it
 	Interrupted    bool      // a stop before the natural end
-	// Duration is how long was spoken, or recorded; negative where the
-	// service does not know or say.
+	// Duration is how long the replica spoke, or how long the recording is;
+	// negative if the service does not say.
 	Duration time.Duration
 
-	// Text is what is said: by an utterance, or by the message of a client.
-	// That of a replica is all it means to say, also where it is interrupted.
+	// Text is what somebody says, or the text of a client's message. For a
+	// replica it is the whole text, even if the replica was interrupted.
 	Text           string
-	ContentIndex   int    // place of a streamed text among those of its utterance, from 0
+	ContentIndex   int    // index of a streamed text in its utterance, from 0
 	Final          bool   // a streamed text is the last of its utterance
 	AudioAnalysis  string // how a user sounds
 	VisualAnalysis string // how a user looks
@@ -125,8 +125,8 @@ type Event struct {
 
 	Raw json.RawMessage // the message as it came
 
-	// Stale says that the event is no news, as an EventFilter knows: decisions
-	// leave it out. A Session sets it.
+	// Stale says that the event is no news by EventFilter, so that nothing
+	// should follow from it. A Session sets it.
 	Stale bool
 }
 
@@ -136,13 +136,13 @@ type ToolCall struct {
 	Name      string          `json:"name,omitempty"`
 	Arguments json.RawMessage `json:"arguments,omitempty"` // JSON, unwrapped from the text it may come as
 	Modality  string          `json:"modality,omitempty"`  // of perception: audio or vision
-	// Frames are the pictures of a vision tool, each an object with data
+	// Frames are the pictures for a vision tool, each an object with data
 	// (JPEG in base64) and mime_type, or with uri.
 	Frames []json.RawMessage `json:"-"`
 }
 
-// Guardrail is a rule for what the replica says; the event's Reason tells how it
-// was about to be broken.
+// Guardrail is a rule for what the replica says. The event's Reason says how the
+// replica was about to break it.
 type Guardrail struct {
 	Name string `json:"name,omitempty"`
 	UUID string `json:"uuid,omitempty"`
@@ -161,8 +161,8 @@ type Participant struct {
 	Name string `json:"name,omitempty"`
 }
 
-// known is what an event type means and, where it says so, who speaks and how
-// far an objective is.
+// known is what an event type means, and the speaker or the status of an objective
+// if the type says so.
 type known struct {
 	kind        Kind
 	role        string
@@ -170,8 +170,8 @@ type known struct {
 	status      string
 }
 
-// kinds maps event types to what they mean, each in every spelling that the
-// service is documented or was seen to use.
+// kinds maps event types to their meaning, in every spelling that the service
+// documents or was seen to use.
 var kinds = map[string]known{
 	"conversation.started_speaking":         {kind: StartedSpeaking},
 	"conversation.stopped_speaking":         {kind: StoppedSpeaking},
@@ -228,8 +228,7 @@ var kinds = map[string]known{
 	"application.recording_copy_failed": {kind: KindRecordingCopyFailed},
 }
 
-// envelope is what all events have in common, each field as loose as it was
-// seen.
+// envelope has the fields that all events share, with the types that were seen.
 type envelope struct {
 	EventType      string          `json:"event_type"`
 	ConversationID string          `json:"conversation_id"`
@@ -244,7 +243,7 @@ type envelope struct {
 	Data           json.RawMessage `json:"data"`    // the wrapper of Daily's own events
 }
 
-// properties are those of all events together.
+// properties has the properties of all events.
 type properties struct {
 	Role        string   `json:"role"`
 	InferenceID string   `json:"inference_id"`
@@ -291,22 +290,21 @@ type properties struct {
 // event_type.
 var ErrNoEvent = errors.New("echo: not an event")
 
-// ParseEvent reads one message from the room, or the body of one webhook. It
-// takes every spelling that the service is documented or was seen to use; an
-// unknown event_type is no error, and neither is a field of another type than
-// it should be. The callbacks of guardrails and objectives have no event_type
-// and are events too. The result keeps msg.
+// ParseEvent reads one message from the room, or the body of one webhook. It accepts
+// every spelling that the service documents or was seen to use. An unknown
+// event_type or a field of the wrong type is no error. The callbacks of guardrails
+// and objectives have no event_type and are events too. The result keeps msg.
 func ParseEvent(msg []byte) (Event, error) {
 	e, err := unwrap(msg)
 	if err != nil {
 		return Event{}, err
 	}
 	var p properties
-	_ = json.Unmarshal(e.Properties, &p) // properties of other shapes leave p as far as it got
+	_ = json.Unmarshal(e.Properties, &p) // properties of the wrong type fill p in part
 	what := kinds[e.EventType]
 	switch {
 	case what.kind == Unknown && p.Guardrail != "" && p.GuardrailUUID != "":
-		what.kind = KindGuardrail // the name of its event_type is documented nowhere
+		what.kind = KindGuardrail // its event_type is not documented
 	case e.EventType == "" && e.ObjectiveName != "":
 		what.kind = KindObjective
 	case e.EventType == "":
@@ -325,7 +323,7 @@ func ParseEvent(msg []byte) (Event, error) {
 	return event, nil
 }
 
-// unwrap reads the envelope, inside of a wrapper where there is one.
+// unwrap reads the envelope, which may be inside a wrapper.
 func unwrap(msg []byte) (envelope, error) {
 	var e envelope
 	if err := unmarshal(msg, &e); err != nil {
@@ -340,7 +338,7 @@ func unwrap(msg []byte) (envelope, error) {
 	return e, nil
 }
 
-// unmarshal reads msg as far as its fields have the types they should have.
+// unmarshal reads the fields of msg that have the right type.
 func unmarshal(msg []byte, into *envelope) error {
 	err := json.Unmarshal(msg, into)
 	var wrongType *json.UnmarshalTypeError
@@ -350,7 +348,7 @@ func unmarshal(msg []byte, into *envelope) error {
 	return nil
 }
 
-// read takes what belongs to the event's kind.
+// read sets the fields of the event's kind.
 func (e *Event) read(env *envelope, p *properties, what known) {
 	switch e.Kind {
 	case KindUtterance, KindUtteranceStreaming:
@@ -398,7 +396,7 @@ func firstOf(texts ...string) string {
 	return ""
 }
 
-// given is the first value that is there and not null.
+// given returns the first value that is neither missing nor null.
 func given(values ...json.RawMessage) json.RawMessage {
 	for _, value := range values {
 		if len(value) > 0 && string(value) != "null" {
@@ -408,8 +406,8 @@ func given(values ...json.RawMessage) json.RawMessage {
 	return nil
 }
 
-// arguments unwraps JSON that comes as text. Text that is no JSON stays a JSON
-// string; an empty one is nothing.
+// arguments unwraps JSON that comes as a JSON string. A string that holds no JSON
+// stays as it is; an empty one becomes nil.
 func arguments(raw json.RawMessage) json.RawMessage {
 	var text string
 	if given(raw) == nil || raw[0] != '"' || json.Unmarshal(raw, &text) != nil {
@@ -425,7 +423,7 @@ func arguments(raw json.RawMessage) json.RawMessage {
 	return given(inner)
 }
 
-// integer reads a number, also as text; 0 where it is none.
+// integer reads a number or a string with one; 0 if it is neither.
 func integer(raw json.RawMessage) int64 {
 	n, err := strconv.ParseInt(string(bytes.Trim(raw, `"`)), 10, 64)
 	if err != nil {
@@ -434,7 +432,7 @@ func integer(raw json.RawMessage) int64 {
 	return n
 }
 
-// seconds is negative for what nobody knows.
+// seconds is negative if s is unknown.
 func seconds(s *float64) time.Duration {
 	if s == nil || !(*s >= 0 && *s < 1e9) {
 		return -1
@@ -442,7 +440,7 @@ func seconds(s *float64) time.Duration {
 	return time.Duration(math.Round(*s * float64(time.Second)))
 }
 
-// unixTime is zero for what can be no time of an event.
+// unixTime is zero if the time of an event cannot be so.
 func unixTime(seconds float64) time.Time {
 	if !(seconds > 0 && seconds < 1e11) {
 		return time.Time{}

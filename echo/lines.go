@@ -6,8 +6,8 @@ import (
 	"io"
 )
 
-// Lines is a Conn that writes each message as a line of its own (NDJSON), for
-// another program to send. Nothing comes back on it.
+// Lines is a Conn that writes each message on a line (NDJSON), for another program to
+// send. It receives nothing.
 type Lines struct {
 	w *bufio.Writer
 	// live writes each message out at once.
@@ -34,7 +34,7 @@ func (l *Lines) Send(ctx context.Context, msg []byte) error {
 	return nil
 }
 
-// Flush writes out what is held.
+// Flush writes what is buffered.
 func (l *Lines) Flush() error { return l.w.Flush() }
 
 // Receive waits for the end of ctx: nothing comes back.

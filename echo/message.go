@@ -24,8 +24,8 @@ const (
 	eventSetEmotion       = "conversation.set_emotion"
 )
 
-// Message is one interaction that a client may send, besides the audio that
-// the Encoder builds. The service acknowledges none of them.
+// Message is an interaction that a client may send, apart from audio (see Encoder).
+// The service does not acknowledge messages.
 type Message interface {
 	// EventType is the event_type that the message has on the wire.
 	EventType() string
@@ -35,9 +35,8 @@ type Message interface {
 	AppendTo(dst []byte, conversationID string) ([]byte, error)
 }
 
-// AudioMessage is one chunk of an utterance as it stands on the wire. The
-// Encoder builds the same bytes without it; it is here for those who read the
-// messages, and for the test that compares the two.
+// AudioMessage is one chunk of an utterance on the wire, for programs that read
+// such messages. The Encoder builds the same bytes without it.
 type AudioMessage struct {
 	MessageType    string          `json:"message_type"`    // "conversation"
 	EventType      string          `json:"event_type"`      // "conversation.echo"
@@ -83,7 +82,7 @@ func (m TextEcho) AppendTo(dst []byte, conversationID string) ([]byte, error) {
 }
 
 // Respond is a text that the replica answers as if the user had said it. It
-// needs a language model, which echo mode has not.
+// needs a language model, which echo mode does not have.
 type Respond struct {
 	Text string // never empty
 }
@@ -122,7 +121,7 @@ func AppendInterrupt(dst []byte, conversationID string) []byte {
 // OverwriteContext replaces what the language model was told about the
 // conversation.
 type OverwriteContext struct {
-	Context string // may be empty: nothing is left of it
+	Context string // may be empty: that clears it
 }
 
 // EventType is conversation.overwrite_llm_context.
@@ -166,11 +165,11 @@ func (m AppendContext) AppendTo(dst []byte, conversationID string) ([]byte, erro
 	}{m.Context, m.JobStatus})
 }
 
-// SensitivityLevel is how readily the replica reacts to the user.
+// SensitivityLevel is how quickly the replica reacts to the user.
 type SensitivityLevel string
 
-// The levels of sensitivity, from the dullest. Older services know low, medium
-// and high only.
+// The levels of sensitivity, from the lowest. Older services know only low, medium
+// and high.
 const (
 	SensitivitySuperLow SensitivityLevel = "superlow"
 	SensitivityVeryLow  SensitivityLevel = "verylow"
@@ -185,8 +184,8 @@ func SensitivityLevels() []SensitivityLevel {
 	return []SensitivityLevel{SensitivitySuperLow, SensitivityVeryLow, SensitivityLow, SensitivityMedium, SensitivityHigh, SensitivityAuto}
 }
 
-// Sensitivity sets how readily the replica reacts to the user. A message holds
-// exactly one of the two. Echo mode does not listen, so it has no use there.
+// Sensitivity sets how quickly the replica reacts to the user. Set exactly one of
+// the two fields. It has no effect in echo mode, which does not listen.
 type Sensitivity struct {
 	Pause     SensitivityLevel // to a pause: how soon it answers
 	Interrupt SensitivityLevel // to speech: how soon it falls silent
@@ -236,7 +235,7 @@ func (m SetEmotion) AppendTo(dst []byte, conversationID string) ([]byte, error) 
 	}{m.Emotion})
 }
 
-// ToolStatus is what came of a tool call.
+// ToolStatus is how a tool call ended.
 type ToolStatus string
 
 // The ends of a tool call.
@@ -280,9 +279,8 @@ func (m ToolResult) AppendTo(dst []byte, conversationID string) ([]byte, error) 
 	}{m.ToolCallID, output, m.Status})
 }
 
-// Raw is a message that the caller wrote: a JSON object, sent as it is but for
-// the white space and the id of the conversation, which is filled in where the
-// key is missing.
+// Raw is a JSON object that the caller wrote. It is sent as it is, without its white
+// space; a missing conversation_id is added.
 type Raw json.RawMessage
 
 // EventType is what the message says; empty where it does not.
@@ -331,7 +329,7 @@ func (m Raw) fields() (map[string]json.RawMessage, error) {
 	return fields, nil
 }
 
-// checkText refuses what JSON cannot carry, and nothing where that is no value.
+// checkText refuses text that JSON cannot carry, and empty text unless emptyToo.
 func checkText(name, text string, emptyToo bool) error {
 	if text == "" && !emptyToo {
 		return fmt.Errorf("%s is empty", name)
@@ -366,8 +364,8 @@ func appendMessage(dst []byte, m Message, conversationID string, properties any)
 	return append(dst, msg...), nil
 }
 
-// marshal is json.Marshal without the escapes that only a web page needs, which
-// make a tag in a text six times as long.
+// marshal is json.Marshal without HTML escapes, which make a tag in a text six times
+// as long.
 func marshal(v any) ([]byte, error) {
 	var line bytes.Buffer
 	encoder := json.NewEncoder(&line)

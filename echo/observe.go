@@ -2,7 +2,7 @@ package echo
 
 import "time"
 
-// MomentKind says what a Moment tells of.
+// MomentKind is what happened in a Moment.
 type MomentKind string
 
 // What happens in a session.
@@ -11,13 +11,13 @@ const (
 	MomentInput     MomentKind = "input"     // samples came from its source
 	MomentChunk     MomentKind = "chunk"     // the connection accepted a chunk
 	MomentInterrupt MomentKind = "interrupt" // the replica was told to stop
-	MomentEvent     MomentKind = "event"     // the room said something
+	MomentEvent     MomentKind = "event"     // an event came from the room
 	MomentReceipt   MomentKind = "receipt"   // an utterance is over
-	MomentLost      MomentKind = "lost"      // the connection is gone
-	MomentConnected MomentKind = "connected" // it is there again
+	MomentLost      MomentKind = "lost"      // the connection was lost
+	MomentConnected MomentKind = "connected" // the connection was restored
 )
 
-// Moment is one thing that happened in a session, for those who record it.
+// Moment is something that happened in a session, for Options.Observe.
 // Fields that do not belong to its kind are zero.
 type Moment struct {
 	Kind        MomentKind

@@ -195,10 +195,10 @@ func (r *trial) options() *Options {
 }
 
 // utter says something, of any kind, and returns what came of it.
-func (r *trial) utter(name string, kind, length, patience int) (Receipt, error) {
+func (r *trial) utter(name string, kind, length, limit int) (Receipt, error) {
 	ctx := context.Background()
-	if patience > 0 {
-		limited, cancel := context.WithTimeout(ctx, time.Duration(patience)*time.Second)
+	if limit > 0 {
+		limited, cancel := context.WithTimeout(ctx, time.Duration(limit)*time.Second)
 		defer cancel()
 		ctx = limited
 	}
@@ -285,10 +285,10 @@ func (r *trial) run(t *testing.T) {
 	r.disturb(&all)
 	for i := range 1 + r.chance.IntN(8) {
 		name, at := fmt.Sprint("utterance ", i), time.Duration(r.chance.IntN(8000))*time.Millisecond
-		kind, length, patience := r.chance.IntN(8), 1+r.chance.IntN(20), max(0, r.chance.IntN(30)-15)
+		kind, length, limit := r.chance.IntN(8), 1+r.chance.IntN(20), max(0, r.chance.IntN(30)-15)
 		all.Go(func() {
 			time.Sleep(at)
-			receipt, err := r.utter(name, kind, length, patience)
+			receipt, err := r.utter(name, kind, length, limit)
 			r.mu.Lock()
 			defer r.mu.Unlock()
 			r.compare(t, name, receipt, err)

@@ -20,17 +20,17 @@ const (
 )
 
 // Sequencer puts events in the order in which the service emitted them, and
-// drops those that say the same again: the service tells most of what a replica
-// does twice, once of the "pal" and once of the "replica", and some of it a
-// third time under an older name; a connection that breaks may repeat more.
+// drops repetitions: the service reports most of what a replica does twice, once as
+// "pal" and once as "replica", and some of it a third time under an older name. A
+// connection that breaks may repeat more.
 //
 // It holds an event that comes too early until those before it have come, but
 // no longer than its window. The first event is held for the window always,
 // since nobody knows which number is the first. An event without a number
 // follows what came before it.
 //
-// Those who must act at once read the events as they come; this is for those
-// who show them or write them down. A Sequencer is not safe for concurrent use.
+// A Sequencer is for programs that show or record events. To act on events at once,
+// see EventFilter. A Sequencer is not safe for concurrent use.
 //
 // Each conversation has its own numbers: events of several are kept apart by their
 // conversation ids. Those without one belong to the conversation of the event

@@ -11,13 +11,13 @@ import (
 	"unicode/utf8"
 )
 
-// Text is an utterance that the replica says in its own voice. Emotion tags in
-// it are left as they are.
+// Text is an utterance that the replica says in its own voice. Emotion tags in it
+// are sent unchanged.
 type Text struct {
-	// Pieces are said one after the other, each as it comes: words of a
-	// language model, lines of a pipe. Spaces between them are theirs.
+	// Pieces are said in order, each as it comes: words of a language model,
+	// lines of a pipe. They include the spaces between words.
 	Pieces iter.Seq2[string, error]
-	// Name is kept in the receipt.
+	// Name names the text in its receipt.
 	Name string
 	// Abort, if it is set, is called when the utterance ends early. It makes
 	// an iteration that blocks return.
@@ -29,10 +29,9 @@ func Words(text string) Text {
 	return Text{Pieces: func(yield func(string, error) bool) { yield(text, nil) }}
 }
 
-// Say says one utterance of text and returns its receipt, as Speak does one of
-// audio. A piece that is too long for a message is sent in several. In rooms
-// that take no text the error is ErrUnsupported; where there is nothing to say
-// it is ErrNoText.
+// Say says one utterance of text and returns its receipt, as Speak does for audio. A
+// piece that is too long for a message is sent in several. The error is
+// ErrUnsupported in rooms that take no text, and ErrNoText if there is none.
 func (s *Session) Say(ctx context.Context, text Text) (Receipt, error) {
 	return s.utter(ctx, &words{Text: text})
 }
@@ -51,7 +50,7 @@ func (c *words) abort() {
 	}
 }
 
-// textRate is the most messages of text a second: no room limits fewer.
+// textRate is the most messages of text a second; every room allows so many.
 const textRate = 20
 
 func (c *words) begin(stage Stage, id string) (script, error) {
@@ -90,7 +89,7 @@ type textScript struct {
 	last  bool            // it is the last
 }
 
-// sayingTime is what a character may take to be said, at the slowest.
+// sayingTime is the longest that saying a character may take.
 const sayingTime = 120 * time.Millisecond
 
 // next holds every text back until the next has come, or the end: then it is

@@ -15,7 +15,7 @@ type TranscriptEntry struct {
 	InferenceID string        // of the replica's only
 }
 
-// Recording is where the recording of a conversation lies, or why it does not.
+// Recording is where the recording of a conversation is stored, or why it is not.
 type Recording struct {
 	ID           string `json:"id,omitempty"`
 	Bucket       string `json:"bucket,omitempty"`
