@@ -16,7 +16,7 @@ define with-cgo
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test build install browser livekit check fmt vet staticcheck lint vuln cross static bench-once fuzz \
+.PHONY: help demo demo-page test build install browser livekit check fmt vet staticcheck lint vuln cross static bench-once fuzz \
 	fuzz-night mutate acceptance bench bench-compare streams notices packages deb image clean
 
 help: ## prints this list
@@ -27,6 +27,12 @@ demo: ## speaks a file through a stand-in replica, on a fresh machine
 	$(call with-cgo,$(BUILD) $$pie .)
 	@bin/echocast send --record demo/heard.wav testdata/speech.wav
 	@echo "echocast: what the replica heard is in demo/heard.wav"
+	@echo "echocast: to see and hear a replica in a browser: make demo-page, and open the address that it prints"
+
+demo-page: ## shows a stand-in replica in a browser, until Ctrl-C
+	@mkdir -p bin
+	$(call with-cgo,$(BUILD) .)
+	@bin/echocast replica
 
 test: ## runs all tests, on a fresh machine; under four minutes on two cores
 	$(call with-cgo,$(GO) test $$race -p 4 -timeout 8m ./...)

@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 
 	"echocast/internal/outfile"
@@ -29,6 +30,23 @@ func checkOutputs(files map[string]string, inputs []string) error {
 			if err := outfile.Check(name); err != nil {
 				return fmt.Errorf("%s %s: %w", flag, name, plain(err))
 			}
+		}
+	}
+	return nil
+}
+
+// checkWritten refuses to write a file over an input, and what is no file.
+func checkWritten(flag, file string, inputs []string) error {
+	target, err := os.Stat(file)
+	if file == "" || err != nil {
+		return nil // it will be made, or making it says why not
+	}
+	if !target.Mode().IsRegular() {
+		return usagef("%s %s: it is written as a file, and this is none", flag, file)
+	}
+	for _, name := range inputs {
+		if input, err := os.Stat(name); err == nil && os.SameFile(target, input) {
+			return usagef("%s %s would overwrite the input %s", flag, file, name)
 		}
 	}
 	return nil

@@ -72,7 +72,7 @@ func (r *replayCmd) check(names []string) error {
 	if _, err := r.target.peer.options(r.settings.newReporter(r.streams.Out, r.streams.Err).warn); err != nil {
 		return err
 	}
-	return checkRecord(r.record, names)
+	return checkOutputs(map[string]string{"--record": r.record}, names)
 }
 
 func (r *replayCmd) run(ctx context.Context, names []string) error {

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/urfave/cli/v2"
@@ -18,6 +19,7 @@ import (
 	"echocast/internal/outfile"
 	"echocast/internal/shutdown"
 	"echocast/replica"
+	"echocast/replica/page"
 	"echocast/replica/serve"
 	"echocast/rtc"
 )
@@ -92,28 +94,6 @@ func (l *localReplica) close() error {
 	return l.failed
 }
 
-// checkRecord refuses to record over what is spoken, and into what is no file.
-func checkRecord(record string, inputs []string) error {
-	return checkWritten("--record", record, inputs)
-}
-
-// checkWritten refuses to write a file over an input, and what is no file.
-func checkWritten(flag, file string, inputs []string) error {
-	target, err := os.Stat(file)
-	if file == "" || err != nil {
-		return nil // it will be made, or making it says why not
-	}
-	if !target.Mode().IsRegular() {
-		return usagef("%s %s: it is written as a file, and this is none", flag, file)
-	}
-	for _, name := range inputs {
-		if input, err := os.Stat(name); err == nil && os.SameFile(target, input) {
-			return usagef("%s %s would overwrite the input %s", flag, file, name)
-		}
-	}
-	return nil
-}
-
 // replicaCmd is the replica command: a stand-in that other processes dial.
 type replicaCmd struct {
 	streams Streams
@@ -152,6 +132,10 @@ It is one room: everybody who is connected gets its events and hears it, may spe
 and may interrupt. Utterances of two senders are played one after the other. A
 session begins with the first connection and ends when everybody has left.
 
+Without a room key it prints the address of a page as well: a browser on this machine
+shows the replica, plays its sound, interrupts it and speaks a file. The address has a
+secret in it; who knows it can see the page.
+
 It can misbehave, so that a sender can be tested: --fault list lists the ways, and
 each session gets them anew. --script plays events from a FILE of JSON lines:
   {"after_ms":1500,"event":{"message_type":"conversation","event_type":"conversation.tool_call",...}}
@@ -187,7 +171,7 @@ func (s *replicaCmd) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	listener, err := s.open()
+	listener, err := s.open(options)
 	if err != nil {
 		return err
 	}
@@ -199,14 +183,19 @@ func (s *replicaCmd) run(ctx context.Context) error {
 	return cmp.Or(err, s.failed)
 }
 
-// open listens, and prints the address and what is not secured.
-func (s *replicaCmd) open() (*rtc.Listener, error) {
+// open listens, and prints the address and what is not secured. Without a room key
+// there is a page too.
+func (s *replicaCmd) open(serving *serve.Options) (*rtc.Listener, error) {
 	options, err := s.peer.options(s.warn)
 	if err != nil {
 		return nil, err
 	}
 	options.MuLaw = !opusencoder.Available
 	options.Warn = func(text string) { s.warn("%s", text) }
+	if options.Key == "" {
+		serving.Page = page.New()
+		options.Handler = serving.Page
+	}
 	listener, err := rtc.Listen(s.listen, options)
 	if errors.Is(err, rtc.ErrUnsafe) {
 		return nil, usagef("%v: give --room-key-file, --tls-cert and --tls-key, or --insecure on a network that you trust", err)
@@ -219,6 +208,9 @@ func (s *replicaCmd) open() (*rtc.Listener, error) {
 		s.warn("--insecure: %s", lack)
 	}
 	s.say("the replica listens; speak to it with: echocast send --to %s INPUT", address)
+	if serving.Page != nil && !public {
+		s.say("see and hear it in a browser: %s", strings.TrimSuffix(address, "/")+serving.Page.Path())
+	}
 	return listener, nil
 }
 
@@ -251,7 +243,7 @@ func dialled(listening string) (address string, public bool) {
 
 // prepare checks the options and reads the script.
 func (s *replicaCmd) prepare() (*serve.Options, error) {
-	if err := checkRecord(s.record, nil); err != nil {
+	if err := checkOutputs(map[string]string{"--record": s.record}, nil); err != nil {
 		return nil, err
 	}
 	if s.user != "" {

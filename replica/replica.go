@@ -140,6 +140,11 @@ type Options struct {
 	// Hz. It must not keep samples. Nil means no call.
 	OnSound func(at time.Time, rate int, samples []int16)
 
+	// OnChunk is called with the length of the audio in each message that was
+	// taken, under the conditions of OnEvent: at is when it arrived. Nil means
+	// no call.
+	OnChunk func(at time.Time, participant, utterance string, length time.Duration)
+
 	// OnUtterance is called for each utterance that has ended, under the
 	// conditions of OnEvent. An open utterance ends with the connection.
 	OnUtterance func(Utterance)
@@ -171,6 +176,9 @@ func (o *Options) withDefaults() Options {
 	}
 	if opts.OnEvent == nil {
 		opts.OnEvent = func(Event) {}
+	}
+	if opts.OnChunk == nil {
+		opts.OnChunk = func(time.Time, string, string, time.Duration) {}
 	}
 	if opts.OnUtterance == nil {
 		opts.OnUtterance = func(Utterance) {}

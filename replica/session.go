@@ -338,6 +338,7 @@ func (s *session) count(u *utterance, c chunk, at time.Time) {
 	u.record.Samples += int64(len(c.samples))
 	u.record.Done = u.record.Done || c.done
 	s.report.Chunks++
+	s.opts.OnChunk(at, s.from.name, u.record.ID, playingTime(int64(len(c.samples)), u.record.Rate))
 	s.report.Samples += int64(len(c.samples))
 }
 

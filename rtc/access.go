@@ -19,7 +19,23 @@ func (l *Listener) guard(public bool) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /{$}", l.handleOffer)
 	mux.HandleFunc("DELETE /{session}", l.handleDelete)
-	return onlyLocal(public, forPages(l.onlyWithKey(mux)))
+	handshake := forPages(l.onlyWithKey(mux))
+	if l.options.Handler == nil {
+		return onlyLocal(public, handshake)
+	}
+	return onlyLocal(public, withFolders(handshake, l.options.Handler))
+}
+
+// withFolders passes requests for files in a folder to another handler: the
+// handshake has none.
+func withFolders(handshake, folders http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.Contains(strings.TrimPrefix(r.URL.Path, "/"), "/") {
+			folders.ServeHTTP(w, r)
+			return
+		}
+		handshake.ServeHTTP(w, r)
+	})
 }
 
 // onlyLocal lets requests through that were made on this machine, by a program

@@ -62,6 +62,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"time"
 
 	"echocast/internal/redact"
@@ -129,6 +130,11 @@ type Options struct {
 	// BusyTimeout is how long Dial tries again while the Listener has too many
 	// sessions that wait. The default is ConnectTimeout.
 	BusyTimeout time.Duration
+
+	// Handler takes the requests to a Listener for files in a folder, which are
+	// no part of the handshake. They must come from this machine or
+	// its pages, as offers must, and need no Key. The default is to refuse them.
+	Handler http.Handler
 
 	// Backlog is how many sessions a Listener holds that are not yet accepted,
 	// connected or not; an address may have half of them. One more is refused

@@ -9,16 +9,18 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"time"
 
 	"echocast/internal/outfile"
 	"echocast/replica"
+	"echocast/replica/page"
 	"echocast/rtc"
 )
 
 // Options tune a server. The zero value is a replica without a recording.
 type Options struct {
-	// Replica holds the options of each session. Record, PeerGone and the
-	// callbacks are set by the server.
+	// Replica holds the options of each session. The server sets Record,
+	// PeerGone, OnEvent and OnUtterance.
 	Replica replica.Options
 
 	// Record is the file that gets what the first session plays (WAV). Further
@@ -31,6 +33,9 @@ type Options struct {
 
 	// Once ends the server with its first session.
 	Once bool
+
+	// Page is the page that shows the replica. No page if nil.
+	Page *page.Page
 
 	// Observer is notified of what happens.
 	Observer Observer
@@ -102,6 +107,10 @@ func Run(ctx context.Context, listener *rtc.Listener, options *Options) error {
 	accepting, stop := context.WithCancel(ctx)
 	defer stop()
 	s := &server{options: *options, observer: options.Observer.withDefaults(), sound: newSoundOut(), stop: stop}
+	if s.options.Page == nil {
+		s.options.Page = page.New() // which nobody sees
+	}
+	defer s.options.Page.Close()
 	err := s.accept(ctx, accepting, listener)
 	s.all.Wait()
 	s.sound.close()
@@ -131,9 +140,11 @@ func (s *server) accept(ctx, accepting context.Context, listener *rtc.Listener) 
 func (s *server) serve(ctx context.Context, conn *rtc.Conn, n int) {
 	defer conn.Close()
 	s.observer.Join(n, conn.HasSound())
+	s.options.Page.Join(n, conn.HasSound())
 	stop := s.connectSound(ctx, conn)
 	err := s.join(ctx, conn, n)
 	stop()
+	s.options.Page.Leave(n)
 	s.observer.Leave(n, err)
 }
 
@@ -158,7 +169,7 @@ func (s *server) session(ctx context.Context) *replica.Room {
 	s.sessions++
 	options, n := s.options.Replica, s.sessions
 	options.PeerGone = rtc.ErrPeerGone
-	options.OnEvent, options.OnSound = s.observer.Event, s.sound.play
+	options.OnEvent, options.OnChunk, options.OnSound = s.event, s.options.Page.Chunk, s.play
 	options.OnUtterance = func(u replica.Utterance) {
 		s.sound.pause()
 		s.observer.Utterance(u)
@@ -173,6 +184,18 @@ func (s *server) session(ctx context.Context) *replica.Room {
 	s.room = room
 	s.all.Go(func() { s.run(ctx, room, file) })
 	return room
+}
+
+// play passes on what plays.
+func (s *server) play(at time.Time, rate int, samples []int16) {
+	s.sound.play(at, rate, samples)
+	s.options.Page.Sound(at, rate, samples)
+}
+
+// event passes on an event.
+func (s *server) event(e replica.Event) {
+	s.options.Page.Event(e)
+	s.observer.Event(e)
 }
 
 // record creates the file of a session. It is nil if nothing is recorded.

@@ -1,0 +1,287 @@
+// Package page is the page of a stand-in replica: a browser shows its face, plays
+// its sound and draws what it receives and plays. The page is a participant of
+// the room: it joins by WebRTC as every sender does, and interrupts and speaks by
+// the same messages. What only the replica knows comes to it as server-sent
+// events.
+package page
+
+import (
+	"crypto/rand"
+	"crypto/subtle"
+	"embed"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"echocast/replica"
+)
+
+//go:embed static
+var static embed.FS
+
+// backlog is how many events may wait for a browser to read them. A browser that
+// reads more slowly is disconnected, and connects again.
+const backlog = 512
+
+// Page serves the page and passes on what happens in the room. Its methods may be
+// called from any goroutine and do not block.
+type Page struct {
+	token string
+	start time.Time
+
+	mu       sync.Mutex
+	browsers map[chan []byte]bool
+	people   map[int]bool // whether a connection hears, by its number
+	speaking string       // the utterance that plays, or empty
+	closed   bool
+}
+
+// New returns a page with a secret path.
+func New() *Page {
+	return &Page{token: rand.Text(), start: time.Now(), browsers: map[chan []byte]bool{}, people: map[int]bool{}}
+}
+
+// Path is the path of the page. Who knows it may see the page.
+func (p *Page) Path() string { return "/page/" + p.token + "/" }
+
+// update is an event of the stream. Times are seconds since the page was made.
+type update struct {
+	Type string  `json:"type"`
+	T    float64 `json:"t"`
+
+	Utterance string  `json:"utterance,omitempty"`
+	Who       string  `json:"who,omitempty"`
+	Seconds   float64 `json:"seconds,omitempty"` // of audio, or of silence
+	Text      string  `json:"text,omitempty"`
+	Cut       bool    `json:"interrupted,omitempty"`
+	Mouth     *Mouth  `json:"mouth,omitempty"`
+	People    []bool  `json:"people,omitempty"`
+}
+
+// Event passes on an event of the replica.
+func (p *Page) Event(e replica.Event) {
+	u := update{Type: string(e.Kind), T: p.now(), Utterance: e.Utterance, Who: e.Participant, Text: e.Text, Cut: e.Interrupted}
+	switch e.Kind {
+	case replica.EventStarted:
+		p.setSpeaking(e.Utterance)
+	case replica.EventStopped:
+		p.setSpeaking("")
+		u.Seconds = e.PlayedSeconds
+	case replica.EventUnderrun:
+		u.Seconds = e.SilenceMS / 1000
+	case replica.EventComplaint:
+		u.Text = e.Complaint.Text
+	}
+	p.publish(u)
+}
+
+// Chunk passes on that audio was received, at a time.
+func (p *Page) Chunk(at time.Time, participant, utterance string, length time.Duration) {
+	p.publish(update{Type: "chunk", T: p.seconds(at), Who: participant, Utterance: utterance, Seconds: length.Seconds()})
+}
+
+// Sound passes on what the mouth does while samples play. at is when the first
+// of them was due.
+func (p *Page) Sound(at time.Time, rate int, samples []int16) {
+	if rate <= 0 || !p.isWatched() {
+		return
+	}
+	mouth := MouthOf(samples, rate)
+	p.publish(update{Type: "sound", T: p.seconds(at), Seconds: float64(len(samples)) / float64(rate), Mouth: &mouth})
+}
+
+// Join passes on that a connection takes part, and whether it hears.
+func (p *Page) Join(connection int, hears bool) { p.setPeople(func() { p.people[connection] = hears }) }
+
+// Leave passes on that a connection has ended.
+func (p *Page) Leave(connection int) { p.setPeople(func() { delete(p.people, connection) }) }
+
+// Close ends the streams of all browsers.
+func (p *Page) Close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed = true
+	for browser := range p.browsers {
+		p.drop(browser)
+	}
+}
+
+func (p *Page) setSpeaking(utterance string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.speaking = utterance
+}
+
+func (p *Page) setPeople(change func()) {
+	p.mu.Lock()
+	change()
+	u := p.presence()
+	p.mu.Unlock()
+	p.publish(u)
+}
+
+// presence is an update with everybody who is connected.
+func (p *Page) presence() update {
+	u := update{Type: "people", T: p.now()}
+	for _, hears := range p.people {
+		u.People = append(u.People, hears)
+	}
+	return u
+}
+
+func (p *Page) now() float64 { return p.seconds(time.Now()) }
+
+func (p *Page) seconds(at time.Time) float64 { return at.Sub(p.start).Seconds() }
+
+func (p *Page) isWatched() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.browsers) > 0
+}
+
+// publish sends an update to all browsers.
+func (p *Page) publish(u update) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.browsers) == 0 {
+		return
+	}
+	line, _ := json.Marshal(u) // text and finite numbers always marshal
+	for browser := range p.browsers {
+		select {
+		case browser <- line:
+		default:
+			p.drop(browser)
+		}
+	}
+}
+
+// drop ends the stream of a browser.
+func (p *Page) drop(browser chan []byte) {
+	delete(p.browsers, browser)
+	close(browser)
+}
+
+// add begins the stream of a browser with the state of the room.
+func (p *Page) add() chan []byte {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	browser := make(chan []byte, backlog)
+	if p.closed {
+		close(browser)
+		return browser
+	}
+	p.browsers[browser] = true
+	for _, u := range []update{{Type: "hello", T: p.now(), Utterance: p.speaking}, p.presence()} {
+		line, _ := json.Marshal(u) // as in publish
+		browser <- line
+	}
+	return browser
+}
+
+func (p *Page) remove(browser chan []byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.browsers[browser] {
+		p.drop(browser)
+	}
+}
+
+// policy is the content security policy: the page loads its own files only, and
+// connects to nothing else.
+const policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; media-src 'self' blob: mediastream:; " +
+	"img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+// types are the content types of the files.
+var types = map[string]string{
+	"page.html": "text/html; charset=utf-8", "page.css": "text/css; charset=utf-8", "page.js": "text/javascript; charset=utf-8",
+}
+
+// ServeHTTP serves the page to a browser that knows its path, and nothing to a
+// page of another origin.
+func (p *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	rest, isPage := strings.CutPrefix(r.URL.Path, "/page/")
+	token, name, _ := strings.Cut(rest, "/")
+	if !isPage || subtle.ConstantTimeCompare([]byte(token), []byte(p.token)) != 1 {
+		http.NotFound(w, r)
+		return
+	}
+	if !isSameOrigin(r) {
+		http.Error(w, "only the page itself may ask", http.StatusForbidden)
+		return
+	}
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		http.Error(w, "the page can only be read", http.StatusMethodNotAllowed)
+		return
+	}
+	header := w.Header()
+	header.Set("Content-Security-Policy", policy)
+	header.Set("X-Content-Type-Options", "nosniff")
+	header.Set("Referrer-Policy", "no-referrer")
+	header.Set("Cross-Origin-Resource-Policy", "same-origin")
+	header.Set("Cache-Control", "no-store")
+	if name == "" {
+		name = "page.html"
+	}
+	if name == "events" {
+		p.stream(w, r)
+		return
+	}
+	content, err := static.ReadFile("static/" + name)
+	if types[name] == "" || err != nil {
+		http.NotFound(w, r)
+		return
+	}
+	header.Set("Content-Type", types[name])
+	_, _ = w.Write(content) // a browser that has left needs nothing
+}
+
+// isSameOrigin reports whether a request comes from the page or from the address
+// bar of the browser.
+func isSameOrigin(r *http.Request) bool {
+	switch r.Header.Get("Sec-Fetch-Site") {
+	case "", "none", "same-origin":
+	default:
+		return false
+	}
+	for _, origin := range r.Header.Values("Origin") {
+		if origin != "http://"+r.Host && origin != "https://"+r.Host {
+			return false
+		}
+	}
+	return true
+}
+
+// keepAlive is the longest time without a byte in a stream.
+const keepAlive = 10 * time.Second
+
+// stream sends updates as server-sent events until the browser leaves.
+func (p *Page) stream(w http.ResponseWriter, r *http.Request) {
+	control := http.NewResponseController(w)
+	_ = control.SetWriteDeadline(time.Time{}) // where that is not supported, the browser connects again
+	w.Header().Set("Content-Type", "text/event-stream")
+	browser := p.add()
+	defer p.remove(browser)
+	alive := time.NewTicker(keepAlive)
+	defer alive.Stop()
+	for {
+		var err error
+		select {
+		case line, ok := <-browser:
+			if !ok {
+				return
+			}
+			_, err = w.Write([]byte("data: " + string(line) + "\n\n"))
+		case <-alive.C:
+			_, err = w.Write([]byte(": alive\n\n"))
+		case <-r.Context().Done():
+			return
+		}
+		if err != nil || control.Flush() != nil {
+			return
+		}
+	}
+}

@@ -1,0 +1,246 @@
+// The page of a stand-in replica. It joins the room by WebRTC, as any sender
+// does: messages go over the data channel "echocast", the sound comes over two
+// audio tracks. What only the replica knows comes as server-sent events.
+"use strict";
+(() => {
+  const $ = id => document.getElementById(id);
+  const still = matchMedia("(prefers-reduced-motion: reduce)");
+  const span = 20;          // seconds that the lanes show
+  const rate = 24000;       // Hz, of what the page says
+  const chunk = rate / 20;  // samples of a message
+  const lead = 1;           // seconds that are sent ahead of playing
+  const updates = [];       // of the last seconds
+  let offset = 0;           // of the server's clock, in seconds
+  let target = { viseme: "rest", open: 0 }, shown = { open: 0, wide: 0 };
+  let conversation = "local", messages = null, speech = null;
+
+  // ---- the room ----
+
+  const say = text => { $("status").textContent = text; };
+
+  async function join() {
+    const link = new RTCPeerConnection();
+    messages = link.createDataChannel("echocast");
+    const pings = link.createDataChannel("echocast.ping");
+    pings.onmessage = e => { if (e.data === "ping") pings.send("pong"); };
+    messages.onopen = () => { say("connected"); document.body.dataset.state = "connected"; };
+    messages.onclose = () => { say("the connection has ended: reload to join again"); document.body.dataset.state = "ended"; };
+    messages.onmessage = e => receive(e.data);
+    const voice = link.addTransceiver("audio", { direction: "recvonly" });
+    link.addTransceiver("audio", { direction: "recvonly" }); // of a user
+    link.ontrack = e => {
+      const player = $(e.transceiver === voice ? "sound" : "user-sound");
+      player.srcObject = new MediaStream([e.track]);
+      player.play().catch(() => { $("listen").hidden = false; });
+    };
+    await link.setLocalDescription(await link.createOffer());
+    await new Promise(done => {
+      if (link.iceGatheringState === "complete") return done();
+      link.onicegatheringstatechange = () => link.iceGatheringState === "complete" && done();
+      setTimeout(done, 2000);
+    });
+    const answer = await fetch("/", { method: "POST", headers: { "Content-Type": "application/sdp" }, body: link.localDescription.sdp });
+    if (!answer.ok) throw new Error(await answer.text());
+    await link.setRemoteDescription({ type: "answer", sdp: await answer.text() });
+    addEventListener("pagehide", () => link.close());
+  }
+
+  function receive(data) {
+    let message;
+    try { message = JSON.parse(typeof data === "string" ? data : new TextDecoder().decode(data)); } catch { return; }
+    if (message.conversation_id) conversation = message.conversation_id;
+    const p = message.properties || {};
+    if (p.role === "replica") return; // the twin of an event
+    if (message.event_type === "conversation.utterance" && p.speech) caption(p.speech.replace(/<[^>]*>/g, ""));
+    if (message.event_type === "conversation.stopped_speaking" && p.interrupted) {
+      if (speech) speech.stopped = true;
+      document.body.dataset.interrupted = String(Number(document.body.dataset.interrupted || 0) + 1);
+    }
+  }
+
+  const caption = text => { $("caption").textContent = text; };
+
+  function send(type, properties) {
+    if (!messages || messages.readyState !== "open") return say("not connected");
+    const message = { message_type: "conversation", event_type: type, conversation_id: conversation };
+    if (properties) message.properties = properties;
+    messages.send(JSON.stringify(message));
+  }
+
+  function interrupt() {
+    if (speech) speech.stopped = true;
+    send("conversation.interrupt");
+  }
+
+  // ---- speaking ----
+
+  async function speak(file) {
+    if (file.size > 64 << 20) return say(`${file.name} is longer than 64 MB`);
+    let sound;
+    try {
+      sound = await new OfflineAudioContext(1, 1, rate).decodeAudioData(await file.arrayBuffer());
+    } catch {
+      return say(`${file.name} is no sound that this browser can read`);
+    }
+    if (speech) speech.stopped = true;
+    const mine = speech = { stopped: false }, id = crypto.randomUUID();
+    say(`speaking ${file.name}`);
+    const start = performance.now();
+    for (let at = 0; at < sound.length && !mine.stopped; at += chunk) {
+      const wait = start + (at / rate - lead) * 1000 - performance.now();
+      if (wait > 0) await new Promise(done => setTimeout(done, wait));
+      if (mine.stopped || messages.readyState !== "open") return;
+      const done = at + chunk >= sound.length;
+      send("conversation.echo", { modality: "audio", audio: encode(sound, at, Math.min(chunk, sound.length - at)), sample_rate: rate, inference_id: id, done });
+    }
+  }
+
+  // encode mixes samples to mono and returns them as base64 of s16le.
+  function encode(sound, from, count) {
+    const bytes = new DataView(new ArrayBuffer(2 * count)), channels = sound.numberOfChannels;
+    for (let i = 0; i < count; i++) {
+      let v = 0;
+      for (let c = 0; c < channels; c++) v += sound.getChannelData(c)[from + i] / channels;
+      bytes.setInt16(2 * i, Math.max(-32768, Math.min(32767, Math.round(v * 32768))), true);
+    }
+    let text = "";
+    for (let i = 0; i < bytes.byteLength; i++) text += String.fromCharCode(bytes.getUint8(i));
+    return btoa(text);
+  }
+
+  // ---- what the replica does ----
+
+  const clock = () => performance.now() / 1000 + offset;
+
+  function follow() {
+    const stream = new EventSource("events");
+    stream.onmessage = e => take(JSON.parse(e.data));
+    stream.onerror = () => { target = { viseme: "rest", open: 0 }; };
+  }
+
+  function take(u) {
+    const ahead = u.t - performance.now() / 1000;
+    if (u.type === "hello") { offset = ahead; setSpeaking(u.utterance || ""); return; }
+    offset = Math.max(offset, ahead);
+    updates.push(u);
+    while (updates.length && updates[0].t < u.t - span - 5) updates.shift();
+    switch (u.type) {
+      case "sound": target = u.mouth; target.until = performance.now() + 1000 * u.seconds + 80; return;
+      case "chunk": return;
+      case "people": log(u.t, `${(u.people || []).length} connected`); return;
+      case "started": setSpeaking(u.utterance); break;
+      case "stopped": setSpeaking(""); target = { viseme: "rest", open: 0 }; break;
+    }
+    log(u.t, describe(u));
+  }
+
+  function setSpeaking(id) {
+    $("face-title").textContent = id ? "The face of the replica, speaking" : "The face of the replica, silent";
+    if (document.body.dataset.state === "connected") say(id ? "speaking" : "connected");
+  }
+
+  function describe(u) {
+    const who = u.who ? u.who + ": " : "", s = n => n.toFixed(2) + " s";
+    switch (u.type) {
+      case "joined": return "the replica joined";
+      case "receiving": return who + "speech is arriving";
+      case "started": return who + "speaking";
+      case "stopped": return who + (u.interrupted ? "interrupted after " : "spoken: ") + s(u.seconds || 0);
+      case "underrun": return who + "underrun of " + s(u.seconds);
+      case "interrupt": return who + "interrupt: " + u.text;
+      case "complaint": return who + "complaint: " + u.text;
+    }
+    return who + u.type + (u.text ? ": " + u.text : "");
+  }
+
+  function log(t, text) {
+    const line = document.createElement("li");
+    line.textContent = t.toFixed(2) + " s  " + text;
+    $("log").prepend(line);
+    while ($("log").childElementCount > 200) $("log").lastChild.remove();
+  }
+
+  // ---- the face ----
+
+  const widths = { rest: 0, open: 0, wide: 1, round: -1, teeth: 0.6 };
+  let blinkAt = 3000, lanesAt = 0;
+
+  function draw(now) {
+    if (target.until && now > target.until) target = { viseme: "rest", open: 0 };
+    shown.open += (target.open - shown.open) * 0.45;
+    shown.wide += (widths[target.viseme] - shown.wide) * 0.3;
+    if (shown.open < 0.005) shown.open = 0;
+    const face = $("face");
+    face.dataset.viseme = target.viseme;
+    face.dataset.open = shown.open.toFixed(2);
+    const half = 20 + 8 * shown.wide, up = 4 + 7 * shown.open, down = 5 + 30 * shown.open, lift = shown.open ? 0 : 3;
+    $("mouth").setAttribute("d", `M${100 - half} 158Q100 ${158 - up + lift} ${100 + half} 158Q100 ${158 + (shown.open ? down : 4)} ${100 - half} 158Z`);
+    const bite = target.viseme === "teeth" || target.viseme === "wide";
+    $("teeth").setAttribute("d", bite && shown.open > 0.1 ? `M${100 - half * 0.7} 157Q100 ${157 - up * 0.5} ${100 + half * 0.7} 157l-3 4H${103 - half * 0.7}Z` : "M0 0");
+    if (!still.matches) {
+      const blink = now > blinkAt;
+      $("eyes").setAttribute("transform", blink ? "translate(0 88) scale(1 .1)" : "");
+      if (now > blinkAt + 130) blinkAt = now + 2000 + 4000 * Math.random();
+      face.style.transform = `rotate(${(0.8 * Math.sin(now / 1700)).toFixed(2)}deg)`;
+    }
+    if (now - lanesAt > (still.matches ? 250 : 33)) { lanesAt = now; lanes(); }
+    requestAnimationFrame(draw);
+  }
+
+  // ---- the lanes ----
+
+  function lanes() {
+    const canvas = $("lanes"), box = canvas.getBoundingClientRect(), scale = devicePixelRatio || 1;
+    if (canvas.width !== Math.round(box.width * scale)) { canvas.width = box.width * scale; canvas.height = box.height * scale; }
+    const g = canvas.getContext("2d"), style = getComputedStyle(document.body);
+    const color = name => style.getPropertyValue("--" + name);
+    g.setTransform(scale, 0, 0, scale, 0, 0);
+    g.clearRect(0, 0, box.width, box.height);
+    const end = clock(), left = 70, x = t => left + (box.width - left) * (t - end + span) / span, row = box.height / 4;
+    g.font = "13px system-ui, sans-serif";
+    ["received", "held", "playing", "events"].forEach((name, i) => {
+      g.fillStyle = color("soft"); g.fillText(name, 0, row * i + row / 2 + 4);
+      g.fillStyle = color("line"); g.fillRect(left, row * (i + 1) - 1, box.width - left, 1);
+    });
+    let held = 0, last = 0;
+    const level = (t, change) => {
+      g.fillStyle = color("amber");
+      if (last && held > 0.001) { const h = Math.min(held / 2, 1) * (row - 12); g.fillRect(x(last), 2 * row - 4 - h, Math.max(x(t) - x(last), 1), h); }
+      held = Math.max(0, held + change); last = t;
+    };
+    for (const u of updates) {
+      switch (u.type) {
+        case "chunk": g.fillStyle = color("blue"); g.fillRect(x(u.t), 6, 1.5, row - 12); level(u.t, u.seconds); break;
+        case "sound": g.fillStyle = color("green"); g.fillRect(x(u.t), 2 * row + 6, Math.max(x(u.t + u.seconds) - x(u.t), 1) + 0.5, row - 12); level(u.t, -u.seconds); break;
+        case "underrun": g.fillStyle = color("red"); g.fillRect(x(u.t - u.seconds), 2 * row + 6, Math.max(x(u.t) - x(u.t - u.seconds), 2), row - 12); break;
+        case "interrupt": level(u.t, -held); // falls through
+        default: g.fillStyle = u.type === "interrupt" || u.type === "complaint" ? color("red") : color("soft"); g.fillRect(x(u.t), 3 * row + 6, 2, row - 12);
+      }
+    }
+    level(end, 0);
+  }
+
+  // ---- controls ----
+
+  $("interrupt").onclick = interrupt;
+  $("listen").onclick = () => { $("sound").play(); $("user-sound").play(); $("listen").hidden = true; };
+  $("say").onsubmit = e => {
+    e.preventDefault();
+    const text = $("text").value.trim();
+    if (text) send("conversation.echo", { modality: "text", text, inference_id: crypto.randomUUID(), done: true });
+    $("text").value = "";
+  };
+  $("file").onchange = () => { for (const file of $("file").files) speak(file); };
+  for (const kind of ["dragover", "dragleave", "drop"]) addEventListener(kind, e => {
+    e.preventDefault();
+    $("drop").classList.toggle("over", kind === "dragover");
+    if (kind === "drop" && e.dataTransfer.files[0]) speak(e.dataTransfer.files[0]);
+  });
+  addEventListener("keydown", e => {
+    if (e.key === "i" && !e.ctrlKey && !e.metaKey && !e.altKey && e.target.tagName !== "INPUT") interrupt();
+  });
+
+  follow();
+  requestAnimationFrame(draw);
+  join().catch(e => say("cannot join: " + e.message));
+})();
