@@ -219,9 +219,11 @@ func (f *soundFile) start(ctx context.Context, line string, streams Streams) err
 	cmd := child.Shell(life, line)
 	cmd.Stdout, cmd.Stderr = streams.Out, streams.Err
 	stdin, err := cmd.StdinPipe()
-	if err == nil {
-		err = cmd.Start()
+	if err != nil {
+		kill()
+		return fmt.Errorf("--exec: %w", err)
 	}
+	process, err := child.Start(cmd)
 	if err != nil {
 		kill()
 		return fmt.Errorf("--exec: %w", err)
@@ -231,7 +233,7 @@ func (f *soundFile) start(ctx context.Context, line string, streams Streams) err
 		_ = stdin.Close()
 		defer time.AfterFunc(shutdown.Timeout/2, kill).Stop()
 		defer kill()
-		err := cmd.Wait()
+		err := process.Wait()
 		if _, failed := errors.AsType[*exec.ExitError](err); failed {
 			return fmt.Errorf("--exec: the command failed: %w", err)
 		}

@@ -45,9 +45,11 @@ func Shell(ctx context.Context, line string) *exec.Cmd {
 // Process is a command that is running, whose standard output is read.
 type Process struct {
 	// Stdout is what the command prints. It ends when all who hold it have
-	// closed it, or when the command has exited and nothing came for IdleTimeout.
+	// closed it, or when the command has exited and nothing came for IdleTimeout. It
+	// is nil where the command was given another.
 	Stdout io.ReadCloser
 	cmd    *exec.Cmd
+	leash  *leash
 	exited chan struct{}
 	err    error // how it exited; read after exited
 
@@ -55,31 +57,43 @@ type Process struct {
 	isOver bool // all of it has ended
 }
 
-// Start starts a command of this package. The caller reads Stdout and calls Wait.
+// Start starts a command of this package. Unless the command has a Stdout already,
+// the caller reads that of the Process. The caller calls Wait.
 func Start(cmd *exec.Cmd) (*Process, error) {
-	read, write, err := os.Pipe()
-	if err != nil {
-		return nil, err
-	}
-	cmd.Stdout = write
-	err = cmd.Start()
-	_ = write.Close() // the child has its own
-	if err != nil {
-		_ = read.Close() // nothing came
-		return nil, err
-	}
 	p := &Process{cmd: cmd, exited: make(chan struct{})}
-	out := &output{file: read}
-	p.Stdout = out
+	expire := func() {}
+	if cmd.Stdout == nil {
+		read, write, err := os.Pipe()
+		if err != nil {
+			return nil, err
+		}
+		defer write.Close() // the child has its own
+		out := &output{file: read}
+		cmd.Stdout, p.Stdout, expire = write, out, out.expire
+	}
+	leash := newLeash(cmd)
+	if err := cmd.Start(); err != nil {
+		leash.release()
+		p.closeStdout()
+		return nil, err
+	}
+	leash.tie(cmd.Process.Pid)
 	go func() { // ends with the command; Wait waits for it
 		defer close(p.exited)
 		p.err = cmd.Wait()
 		if errors.Is(p.err, exec.ErrWaitDelay) {
 			p.err = nil // it exited well; who fed it was still writing
 		}
-		out.expire()
+		expire()
 	}()
+	p.leash = leash
 	return p, nil
+}
+
+func (p *Process) closeStdout() {
+	if p.Stdout != nil {
+		_ = p.Stdout.Close() // it was only read
+	}
 }
 
 // Exited is closed when the command itself has exited.
@@ -98,11 +112,14 @@ func (p *Process) Kill() {
 // left running, and returns how it exited: nil or an *exec.ExitError, as a rule.
 func (p *Process) Wait() error {
 	<-p.exited
-	_ = p.Stdout.Close() // it was only read
+	p.closeStdout()
 	p.Kill()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.isOver = true // its number may be given to another
+	if !p.isOver {
+		p.isOver = true // its number may be given to another
+		p.leash.release()
+	}
 	return p.err
 }
 

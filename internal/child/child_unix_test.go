@@ -104,6 +104,22 @@ func TestExitStatus(t *testing.T) {
 	}
 }
 
+// A command with a standard output of its own is killed with its group, too.
+func TestStdoutThatIsGiven(t *testing.T) {
+	hold, gone := holder(t)
+	var out strings.Builder
+	cmd := Shell(testwait.Context(t), hold+"sleep 600 >/dev/null & echo said")
+	cmd.Stdout = &out
+	p, err := Start(cmd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Wait(); err != nil || out.String() != "said\n" || p.Stdout != nil {
+		t.Errorf("%q, %v", out.String(), err)
+	}
+	testwait.Receive(t, gone)
+}
+
 // A program that writes to a closed pipe is ended by SIGPIPE, although echocast
 // itself is not.
 func TestSIGPIPEIsReset(t *testing.T) {
@@ -120,7 +136,8 @@ func TestSIGPIPEIsReset(t *testing.T) {
 	}
 }
 
-// A command dies with the process that started it, also where that is killed.
+// A command, and what it started, die with the process that started it, also where
+// that is killed.
 func TestCommandsDieWithTheirParent(t *testing.T) {
 	if os.Getenv("CHILD_TEST_PARENT") != "" {
 		p := start(t, context.Background(), os.Getenv("CHILD_TEST_PARENT"))
@@ -136,7 +153,7 @@ func TestCommandsDieWithTheirParent(t *testing.T) {
 		t.Fatal(err)
 	}
 	parent := exec.CommandContext(testwait.Context(t), os.Args[0], "-test.run=^TestCommandsDieWithTheirParent$")
-	parent.Env = append(os.Environ(), "CHILD_TEST_PARENT="+hold+"echo >'"+ready+"'; exec sleep 600")
+	parent.Env = append(os.Environ(), "CHILD_TEST_PARENT="+hold+"sleep 600 & echo >'"+ready+"'; wait")
 	if err := parent.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -1,8 +1,50 @@
 package child
 
-import "syscall"
+import (
+	"os"
+	"os/exec"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
 
 // dieWithParent makes the kernel kill the command when echocast dies, also by
-// SIGKILL. What the command started itself is not killed then, but finds its
-// pipes closed.
+// SIGKILL. A leash does the same for what the command starts.
 func dieWithParent(attr *syscall.SysProcAttr) { attr.Pdeathsig = syscall.SIGKILL }
+
+// leash is a pipe whose writing end only echocast has. The kernel kills the process
+// group that holds the reading end when the writing end closes: when echocast dies,
+// whatever kills it.
+type leash struct{ theirs, ours *os.File }
+
+// newLeash gives the command the reading end. Without a pipe there is no leash.
+func newLeash(cmd *exec.Cmd) *leash {
+	theirs, ours, err := os.Pipe()
+	if err != nil {
+		return &leash{}
+	}
+	cmd.ExtraFiles = append(cmd.ExtraFiles, theirs)
+	return &leash{theirs, ours}
+}
+
+// tie asks the kernel for SIGKILL to the group when the pipe changes.
+func (l *leash) tie(group int) {
+	if l.theirs == nil {
+		return
+	}
+	fd := l.theirs.Fd()
+	_, _ = unix.FcntlInt(fd, unix.F_SETOWN, -group) // where a call fails, the command alone dies
+	_, _ = unix.FcntlInt(fd, unix.F_SETSIG, int(unix.SIGKILL))
+	if flags, err := unix.FcntlInt(fd, unix.F_GETFL, 0); err == nil {
+		_, _ = unix.FcntlInt(fd, unix.F_SETFL, flags|unix.O_ASYNC)
+	}
+	_ = l.theirs.Close() // the child has its own
+}
+
+// release closes the pipe, which kills what is left of the group.
+func (l *leash) release() {
+	if l.ours != nil {
+		_ = l.ours.Close()
+		_ = l.theirs.Close()
+	}
+}
