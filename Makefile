@@ -25,7 +25,7 @@ help: ## prints this list
 demo: ## speaks a file through a stand-in replica, on a fresh machine
 	@mkdir -p bin demo
 	$(call with-cgo,$(BUILD) $$pie .)
-	@bin/echocast send --record demo/heard.wav testdata/speech.wav
+	@bin/echocast send --rehearse --record demo/heard.wav testdata/speech.wav
 	@echo "echocast: what the replica heard is in demo/heard.wav"
 	@echo "echocast: to see and hear a replica in a browser: make demo-page, and open the address that it prints"
 

@@ -1,10 +1,9 @@
-// Package cli is the command line of echocast: one file for each command, and
-// what they share beside them.
+// Package cli is the command line of echocast: one file for each command, beside
+// the files that commands share.
 //
-// The rules of its manners: stdout carries data and nothing else. stderr is for
-// people: every line begins with "echocast: ", is in lower case, and a refusal
-// says what, where and what to do. Whether something is decorated depends on
-// whether a terminal reads it.
+// stdout carries data only. stderr is for people: every line begins with
+// "echocast: " and is in lower case; an error says what happened, where, and what
+// to do. A status line is shown only if stderr is a terminal.
 package cli
 
 import (
@@ -20,11 +19,11 @@ import (
 	"echocast/internal/shutdown"
 )
 
-// Version is the release this is.
+// Version is the version of this release.
 const Version = "0.1.0"
 
-// Streams are the standard streams of a run. Where In can be closed, it is
-// closed to end a read when the run is cancelled.
+// Streams are the standard streams of a run. If In is an io.Closer, a cancelled
+// run closes it to end a read that blocks.
 type Streams struct {
 	In       io.Reader
 	Out, Err io.Writer
@@ -55,8 +54,8 @@ func report(err error, people io.Writer) int {
 	return exitCode(err)
 }
 
-// sharedFlag is a flag that several runs at the same time have in common, which
-// urfave/cli does with --help and --version: it parses into a copy.
+// sharedFlag is a flag that concurrent runs share, as urfave/cli shares --help and
+// --version. It parses into a copy.
 type sharedFlag struct{ *cli.BoolFlag }
 
 func (f sharedFlag) Apply(set *flag.FlagSet) error {
@@ -69,8 +68,8 @@ func init() {
 	cli.VersionFlag = sharedFlag{cli.VersionFlag.(*cli.BoolFlag)}
 }
 
-// newApp describes the commands. urfave/cli by itself prints usage errors on
-// stdout and ends the process inside Run; both are turned off.
+// newApp describes the commands. By default, urfave/cli prints usage errors on
+// stdout and exits inside Run; both are turned off.
 func newApp(streams Streams, server *Server) *cli.App {
 	app := &cli.App{
 		Name:            "echocast",
@@ -121,8 +120,8 @@ func newApp(streams Streams, server *Server) *cli.App {
 	return app
 }
 
-// disableDefaults turns off, below the app too, what urfave/cli prints by
-// itself, and lets no command begin that another program has to run.
+// disableDefaults turns off, for subcommands too, what urfave/cli prints itself, and
+// refuses commands that need another program before they begin.
 func disableDefaults(commands []*cli.Command) {
 	for _, command := range commands {
 		command.OnUsageError = asUsageError
@@ -140,8 +139,8 @@ func asUsageError(c *cli.Context, err error, _ bool) error {
 	return usagef("%v; %s --help lists the options", err, name)
 }
 
-// flagsFirst moves flags that stand after the inputs before them, since the
-// flag package stops at the first input. What follows "--" are inputs.
+// flagsFirst moves flags that follow the inputs in front of them, because the flag
+// package stops at the first input. Everything after "--" is an input.
 func flagsFirst(app *cli.App, args []string) []string {
 	if len(args) < 2 {
 		return args

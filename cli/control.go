@@ -8,8 +8,8 @@ import (
 	"echocast/internal/terminal"
 )
 
-// control lets SIGUSR2, and space on a terminal, interrupt the session, or pause
-// it and go on. stop ends that and waits for it.
+// control interrupts the session on SIGUSR2 and on space on a terminal, or with
+// --resume pauses and continues it. stop ends that, and waits.
 func (s *sendCmd) control(session *echo.Session, out *reporter) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var ended sync.WaitGroup
@@ -36,7 +36,7 @@ func (s *sendCmd) pressed(ctx context.Context, session *echo.Session, out *repor
 	case !s.resume:
 		_ = session.Interrupt(ctx, nil) // ctx ends with the session's use
 	case session.Paused():
-		out.say("going on")
+		out.say("continuing")
 		session.Resume()
 	default:
 		out.say("paused")

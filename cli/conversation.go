@@ -12,7 +12,7 @@ import (
 	"echocast/tavus"
 )
 
-// conversationCmd are the conversation commands.
+// conversationCmd is the conversation commands.
 type conversationCmd struct {
 	serviceCmd
 	spec       tavus.Spec
@@ -29,9 +29,9 @@ func conversationCommand(streams Streams) *cli.Command {
 		Name:      "conversation",
 		Usage:     "create, list and end conversations of a Tavus account",
 		UsageText: "echocast conversation COMMAND [OPTIONS]",
-		Description: `A conversation costs money from its creation to its end. What create created is
-remembered in a file (in ECHOCAST_STATE_DIR, or where this system keeps such
-files), and end-mine ends all of it, also what was left by a process that died.
+		Description: `A conversation costs money from its creation to its end. create records it in a
+file (in ECHOCAST_STATE_DIR, or where this system keeps such files). end-mine ends
+all recorded conversations, including those of processes that died.
 
 ` + helpKey,
 		Action: needsVerb("echocast conversation"),
@@ -90,14 +90,14 @@ func (v *conversationCmd) create(c *cli.Context, client *tavus.Client) error {
 		return uncertain(c.Context, err, v.warn)
 	}
 	if err := v.print([]any{conversation.Info}, "", [][]string{{conversation.ID, conversation.JoinURL()}}); err != nil {
-		// Nobody knows of it now.
+		// It could not be printed, so the user does not know its id.
 		return cmp.Or(conversation.Close(c.Context), err)
 	}
 	return nil
 }
 
-// uncertain reports what to do about a conversation that may exist, which a
-// signal would hide.
+// uncertain reports what to do if a conversation may have been created, also if a
+// signal ended the run.
 func uncertain(ctx context.Context, err error, warn warnFunc) error {
 	if _, unsure := errors.AsType[*tavus.UncertainError](err); unsure {
 		warn("%v", err)
@@ -116,9 +116,9 @@ func (v *conversationCmd) list(c *cli.Context, client *tavus.Client) error {
 	case status == "all":
 		status = ""
 	case status != tavus.Active && status != tavus.Ended:
-		return usagef("--status %s: list those that are active, ended, or all", status)
+		return usagef("--status %s: must be active, ended or all", status)
 	case v.limit < 1:
-		return usagef("--limit %d: list one or more", v.limit)
+		return usagef("--limit must be more than 0")
 	}
 	var values []any
 	var rows [][]string

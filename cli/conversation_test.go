@@ -155,7 +155,7 @@ func TestServiceUsage(t *testing.T) {
 		{[]string{"conversation", "create", "--pal", "p1", "--max-minutes", "0"}, "--max-minutes"},
 		{[]string{"conversation", "create", "--pal", "p1", "--max-minutes", "NaN"}, "--max-minutes"},
 		{[]string{"conversation", "list", "--status", "old"}, "--status old"},
-		{[]string{"conversation", "list", "--limit", "0"}, "--limit 0"},
+		{[]string{"conversation", "list", "--limit", "0"}, "--limit must be"},
 		{[]string{"conversation", "get"}, "the id of one conversation"},
 		{[]string{"conversation", "end", "a", "b"}, "the id of one conversation"},
 		{[]string{"conversation", "start"}, `echocast conversation has no command "start"`},
@@ -191,7 +191,7 @@ func TestKeyFile(t *testing.T) {
 	if err := os.Chmod(name, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if r := call(t, "pal", "list", "--api-key-file", name); r.code != 0 || !strings.Contains(r.stderr, "everybody on this machine can read "+name) {
+	if r := call(t, "pal", "list", "--api-key-file", name); r.code != 0 || !strings.Contains(r.stderr, "every user of this machine can read "+name) {
 		t.Errorf("%+v", r)
 	}
 	two := write(t, "keys", []byte(canary+"\n"+canary))

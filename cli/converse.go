@@ -57,7 +57,7 @@ with Ctrl-C; neither is an error. The commands do not see echocast's own keys.`,
 			if err := noInputs(c); err != nil {
 				return err
 			}
-			return v.run(c.Context)
+			return v.settings.orFailure(streams.Out, v.run(c.Context))
 		},
 	}
 }

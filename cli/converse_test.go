@@ -39,11 +39,16 @@ const userBegins = `{"on":"started_speaking","event":{"message_type":"conversati
 func receiptsOf(t *testing.T, stdout string) (receipts []echo.Receipt) {
 	t.Helper()
 	for line := range strings.Lines(stdout) {
-		var receipt echo.Receipt
+		var receipt struct {
+			echo.Receipt
+			Code int // of a failure before the first receipt
+		}
 		if err := json.Unmarshal([]byte(line), &receipt); err != nil {
 			t.Fatalf("%v: %s", err, line)
 		}
-		receipts = append(receipts, receipt)
+		if receipt.Code == 0 {
+			receipts = append(receipts, receipt.Receipt)
+		}
 	}
 	return receipts
 }

@@ -9,22 +9,20 @@ import (
 	"echocast/tavus"
 )
 
-// createOptions say which conversation a command creates for itself, and ends.
+// createOptions describe the conversation that a command creates, uses and ends.
 type createOptions struct {
 	service    serviceOptions
 	spec       tavus.Spec
 	maxMinutes float64
 }
 
-// flags are the options of it. --pal has no variable of the environment: what
-// costs money is asked for each time.
+// flags has no environment variable for --pal: a conversation costs money, so it is
+// asked for each time.
 func (o *createOptions) flags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "pal", Destination: &o.spec.PAL, DefaultText: "none", Usage: "create a Tavus conversation with the PAL of this `ID`, speak in it, and end it; needs TAVUS_API_KEY"},
 		&cli.StringFlag{Name: "face", EnvVars: []string{"TAVUS_FACE_ID", "TAVUS_REPLICA_ID"}, Destination: &o.spec.Face, DefaultText: "the PAL's own", Usage: "with --pal: `ID` of the face"},
 		&cli.Float64Flag{Name: "max-minutes", Value: tavus.DefaultMaxDuration.Minutes(), Destination: &o.maxMinutes, Usage: "with --pal: the service ends the conversation after `N` minutes, whatever happens"},
-		&cli.StringFlag{Name: "api-key-file", Destination: &o.service.keyFile, DefaultText: "TAVUS_API_KEY", Usage: "with --pal: read the API key from `FILE`"},
-		&cli.StringFlag{Name: "base-url", EnvVars: []string{"TAVUS_BASE_URL"}, Destination: &o.service.baseURL, DefaultText: tavus.DefaultBaseURL, Usage: "with --pal: `URL` of the service"},
 	}
 }
 
@@ -48,7 +46,7 @@ func (o *createOptions) check(to string) error {
 	return err
 }
 
-// conversation creates the conversation. It has to be ended.
+// conversation creates the conversation. The caller ends it.
 func (o *createOptions) conversation(ctx context.Context, to, avatar string, out *reporter) (*tavus.Conversation, error) {
 	client, err := o.service.client(out.warn)
 	if err != nil {
@@ -68,8 +66,7 @@ func (o *createOptions) conversation(ctx context.Context, to, avatar string, out
 	return conversation, nil
 }
 
-// endConversation ends the conversation that was created, if one was, and
-// reports that.
+// endConversation ends and reports the conversation that was created, if any.
 func (t *target) endConversation() error {
 	if t.conversation == nil {
 		return nil

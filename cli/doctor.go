@@ -64,7 +64,7 @@ func (d *doctorCmd) check() error {
 	return nil
 }
 
-// options say what is examined.
+// options collects what is examined.
 func (d *doctorCmd) options() (*doctor.Options, error) {
 	peer, err := d.peer.options(d.warn)
 	if err != nil {
@@ -76,7 +76,7 @@ func (d *doctorCmd) options() (*doctor.Options, error) {
 	}
 	return &doctor.Options{
 		Client: func() (*tavus.Client, error) { return d.service.client(d.warn) },
-		HasKey: isInEnvironment("TAVUS_API_KEY") || d.service.keyFile != "",
+		HasKey: d.service.hasKey(),
 		// An empty variable of the new name does not hide the old one.
 		PAL:  cmp.Or(d.pal, os.Getenv("TAVUS_PERSONA_ID")),
 		Face: cmp.Or(d.face, os.Getenv("TAVUS_REPLICA_ID")),

@@ -53,7 +53,7 @@ func (e *encodeCmd) run(ctx context.Context, names []string) error {
 	options.SkipHeard, options.SkipReady = true, true
 	out := e.settings.newReporter(io.Discard, e.streams.Err)
 	options.OnReceipt = out.receive
-	session, err := echo.NewSession(echo.NewMessages(lines, e.settings.conversation, e.settings.maxMessage), options)
+	session, err := echo.NewSession(echo.NewMessages(lines, e.settings.conversationID(), e.settings.maxMessage), options)
 	if err != nil {
 		return settingsError(err)
 	}

@@ -30,19 +30,31 @@ const (
 	exitSignal      = 128 // plus the number of the signal
 )
 
+// exitKind names an exit code for programs.
+func exitKind(code int) string {
+	if code > exitSignal {
+		return "signal"
+	}
+	return [...]string{
+		exitFailure: "failure", exitUsage: "usage", exitInput: "input", exitRefused: "refused", exitNotReady: "not_ready",
+		exitLost: "lost", exitTooLong: "too_long", exitInterrupted: "interrupted", exitUnverified: "unverified",
+		exitNotRejoined: "not_rejoined",
+	}[code]
+}
+
 const helpExitCodes = `Exit codes:
      0  every utterance was heard, or sent where --wait sent was asked for
      1  an unexpected error
      2  wrong usage
      3  an input is missing, unreadable, broken or no audio
-     4  the service refused or failed, also for want of a valid API key, or the
+     4  the service refused or failed (for example, an invalid API key), or the
         replica refused the room key
      5  the replica or the service could not be reached, or did not join in time
      6  the connection was lost
      7  a chunk, or another message, does not fit the message limit
      8  the replica was interrupted: by somebody else, by the user's speech
         (--barge-in), by SIGUSR2 or by space
-     9  sent, but not confirmed as heard
+     9  sent, but not confirmed: an utterance as heard, an interrupt as obeyed
     10  the connection was lost and could not be made again
    130  interrupted by Ctrl-C (SIGINT); 143 by SIGTERM, 129 by SIGHUP; but 0 for
         listen, converse, hear and replica, which have no other end`
@@ -53,7 +65,7 @@ func (e usageError) Error() string { return e.text }
 
 func usagef(format string, args ...any) error { return usageError{fmt.Sprintf(format, args...)} }
 
-// inputError is an error of one input, by the name the user gave it.
+// inputError is an error of one input, with the name that the user gave.
 type inputError struct {
 	name string
 	err  error
@@ -62,7 +74,7 @@ type inputError struct {
 func (e *inputError) Error() string { return e.name + ": " + e.err.Error() }
 func (e *inputError) Unwrap() error { return e.err }
 
-// exitCode is the documented code of an error.
+// exitCode returns the documented exit code of an error.
 func exitCode(err error) int {
 	var signal shutdown.SignalError
 	var usage usageError
@@ -101,7 +113,7 @@ func exitCode(err error) int {
 	return exitFailure
 }
 
-// quietError reports errors that need no words.
+// quietError reports whether an error is not to be printed.
 func quietError(err error) bool {
 	var before said
 	return nobodyReads(err) || errors.As(err, &before)
@@ -113,14 +125,14 @@ type stdoutError struct{ err error }
 func (e stdoutError) Error() string { return "stdout: " + plain(e.err).Error() }
 func (e stdoutError) Unwrap() error { return e.err }
 
-// nobodyReads reports that stdout is a pipe whose reader has left, which is no
-// error of ours.
+// nobodyReads reports whether err means that the reader of stdout has gone, which is
+// not an error.
 func nobodyReads(err error) bool {
 	var out stdoutError
 	return errors.As(err, &out) && errors.Is(out, syscall.EPIPE)
 }
 
-// first is the first error of several: one is reported, and it is the cause.
+// first returns the first error that is not nil.
 func first(errs ...error) error { return cmp.Or(errs...) }
 
 func firstLine(words string) string     { return text.FirstLine(words) }

@@ -11,6 +11,7 @@ import (
 
 	"echocast/audio"
 	"echocast/echo"
+	"echocast/room"
 )
 
 const helpInputs = `An INPUT is an audio file, or - for standard input; each is one utterance, in
@@ -18,7 +19,7 @@ order. WAV, AIFF, AU, MP3, FLAC, Ogg Opus and Ogg Vorbis are recognised by their
 content; raw samples need
 -f, --rate and --channels, or a --preset. Options may stand before or after the inputs.`
 
-// settings are the options that send and encode share.
+// settings are the options for inputs, pace and messages.
 type settings struct {
 	audio        audio.Options
 	preset       presetOptions
@@ -37,6 +38,7 @@ type settings struct {
 	live         bool
 	quiet        bool
 	json         bool
+	printed      int // receipts
 	dryRun       bool
 }
 
@@ -55,8 +57,8 @@ func (s *settings) inputFlags() []cli.Flag {
 	}, s.presetFlags()...)
 }
 
-// method is how the settings resample. It never depends on what kind of input
-// there is: the same input gives the same messages.
+// method is how the settings resample. It does not depend on the kind of input, so
+// that the same input gives the same messages.
 func (s *settings) method() audio.Method {
 	switch {
 	case s.live:
@@ -79,7 +81,7 @@ func (s *settings) checkMethod() error {
 
 func (s *settings) messageFlags(pace echo.Mode) []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "conversation", Value: "local", EnvVars: []string{"ECHOCAST_CONVERSATION"}, Destination: &s.conversation, Usage: "`ID` of the conversation, as it stands in the messages"},
+		conversationFlag(&s.conversation),
 		&cli.StringFlag{Name: "pace", Value: string(pace), Destination: &s.pace, Usage: "`PACE` of sending: lead (ahead of playout), realtime, or burst (as fast as it is taken)"},
 		&cli.DurationFlag{Name: "lead", Value: echo.DefaultLead, Destination: &s.lead, Usage: "keep the replica this `TIME` ahead, with --pace lead"},
 		&cli.Float64Flag{Name: "max-rate", Destination: &s.maxRate, DefaultText: "twice as many as play in a second", Usage: "at most `N` messages a second"},
@@ -97,7 +99,15 @@ func (s *settings) outputFlags() []cli.Flag {
 	}
 }
 
-// session is what the settings mean for a session.
+// conversationFlag names the conversation that messages carry.
+func conversationFlag(id *string) cli.Flag {
+	return &cli.StringFlag{Name: "conversation", EnvVars: []string{"ECHOCAST_CONVERSATION"}, Destination: id, DefaultText: "that of the room", Usage: "`ID` of the conversation, as it stands in the messages; without --to, the one to speak in"}
+}
+
+// conversationID is the id in messages that are only printed.
+func (s *settings) conversationID() string { return cmp.Or(s.conversation, room.LocalConversation) }
+
+// session returns the options of a session.
 func (s *settings) session() *echo.Options {
 	return &echo.Options{
 		Rate:  s.speechRate,
@@ -106,23 +116,22 @@ func (s *settings) session() *echo.Options {
 	}
 }
 
-// check refuses what can be refused before anything is opened, once it has
-// filled in what a preset says.
+// check fills in the preset, and validates the settings before anything is opened.
 func (s *settings) check(inputs []string) error {
 	if err := checkNames(inputs); err != nil {
 		return err
 	}
 	switch {
 	case s.speechRate < 0:
-		return usagef("--speech-rate %d: a rate is positive", s.speechRate)
+		return usagef("--speech-rate must not be negative")
 	case s.chunk < 0:
-		return usagef("--chunk %v: a chunk takes time", s.chunk)
+		return usagef("--chunk must not be negative")
 	case s.maxMessage <= 0:
-		return usagef("--max-message %d: a message has bytes", s.maxMessage)
+		return usagef("--max-message must be more than 0")
 	case s.lead <= 0:
-		return usagef("--lead %v: a lead is more than nothing; --pace realtime sends without one", s.lead)
+		return usagef("--lead must be more than 0; --pace realtime sends without a lead")
 	case s.maxRate < 0:
-		return usagef("--max-rate %g: a rate is positive", s.maxRate)
+		return usagef("--max-rate must not be negative")
 	}
 	if err := s.prepare.Check(); err != nil {
 		return optionError(err)
@@ -180,18 +189,22 @@ func (s *settings) checkRaw() error {
 	return nil
 }
 
-// oneOf refuses a value that is none of the known ones.
+// oneOf fails if a value is not one of the known ones.
 func oneOf(flag, value string, known ...string) error {
+	if value == "" && slices.Contains(known, "") {
+		return nil
+	}
+	known = slices.DeleteFunc(known, func(k string) bool { return k == "" })
 	if slices.Contains(known, value) {
 		return nil
 	}
-	return usagef("%s %s: it is one of %s", flag, value, strings.Join(known, ", "))
+	return usagef("%s %s: must be one of %s", flag, value, strings.Join(known, ", "))
 }
 
-// chunkSamples is the length of a chunk in samples, or why the settings do not
-// go together. It is asked before anything is opened.
+// chunkSamples returns the length of a chunk in samples, or an error if the settings
+// contradict each other.
 func (s *settings) chunkSamples() (int, error) {
-	limits := echo.Limits{MaxMessage: s.maxMessage, ConversationID: s.conversation}
+	limits := echo.Limits{MaxMessage: s.maxMessage, ConversationID: s.conversationID()}
 	if s.anyChunk {
 		limits = echo.Limits{}
 	}

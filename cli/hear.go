@@ -45,15 +45,13 @@ func hearCommand(streams Streams) *cli.Command {
    echocast hear --to http://127.0.0.1:8870 --from user -f s16le --rate 16000 - | my_asr
    echocast hear --to URL --from all call.wav
    echocast hear --to URL --exec 'my_asr --rate 16000'`,
-		Description: `Mono samples of 16 bits go to FILE, or with - or without one to standard output.
-What takes three seconds in the room takes three seconds in the stream: pauses and
-what was lost are silence, and while nobody speaks silence goes on, 200 ms behind
-the clock.
+		Description: `It writes mono samples of 16 bits to FILE, or to standard output with - or without a
+FILE. The stream is as long as the call: pauses and lost packets become silence, and
+silence is written while nobody speaks, 200 ms behind the clock.
 
 In a LiveKit room the replica is the avatar, and all others are users. In a Daily
 room one participant at a time is heard: the user is the first who is not the
-replica. A stand-in replica (echocast replica) says what any of its connections
-lets it say, and its --user FILE is the microphone.
+replica. With echocast replica, the user is the file of its --user.
 
 It ends with the room, and with Ctrl-C; neither is an error.`,
 		Flags: append([]cli.Flag{
@@ -62,7 +60,7 @@ It ends with the room, and with Ctrl-C; neither is an error.`,
 			&cli.IntFlag{Name: "rate", Aliases: []string{"ar"}, Value: 16000, Destination: &h.rate, Usage: "sampling rate in `HZ`: 8000, 12000, 16000, 24000 or 48000"},
 			&cli.StringFlag{Name: "exec", Destination: &h.exec, DefaultText: "none", Usage: "write to the standard input of this `COMMAND`; it ends when the command does"},
 			&cli.DurationFlag{Name: "duration", Destination: &h.duration, DefaultText: "until the room ends", Usage: "end after this `TIME` of sound"},
-			&cli.StringFlag{Name: "conversation", Value: "local", EnvVars: []string{"ECHOCAST_CONVERSATION"}, Destination: &h.settings.conversation, Usage: "`ID` of the conversation"},
+			conversationFlag(&h.settings.conversation),
 			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Destination: &h.settings.quiet, DisableDefaultText: true, Usage: "say nothing but errors"},
 		}, h.target.flags()...),
 		Action: func(c *cli.Context) error { return h.run(c.Context, c.Args().Slice()) },
@@ -72,13 +70,13 @@ It ends with the room, and with Ctrl-C; neither is an error.`,
 func (h *hearCmd) check(names []string) error {
 	switch {
 	case !h.target.isSet():
-		return usagef("hear what? name a room with --to URL")
+		return usagef("hear needs a room: name it with --to URL, or create one with --pal ID")
 	case len(names) > 1:
-		return usagef("one FILE is written, and there are %d", len(names))
+		return usagef("hear writes one FILE, and %d are named", len(names))
 	case len(names) == 1 && h.exec != "":
-		return usagef("--exec takes the sound, and so does %s; leave one of them out", names[0])
+		return usagef("--exec and %s both take the sound; leave one of them out", names[0])
 	case !slices.Contains(hear.Rates(), h.rate):
-		return usagef("--rate %d: it is one of %s", h.rate, strings.Trim(fmt.Sprint(hear.Rates()), "[]"))
+		return usagef("--rate %d: must be one of %s", h.rate, strings.Trim(fmt.Sprint(hear.Rates()), "[]"))
 	case h.duration < 0:
 		return usagef("--duration must not be negative")
 	}
@@ -94,8 +92,8 @@ func (h *hearCmd) check(names []string) error {
 	return cmp.Or(checkFrom("--from", h.from, &h.target), h.target.check(h.settings.newReporter(h.streams.Out, h.streams.Err).warn), checkOutputs(files, nil))
 }
 
-// checkFrom refuses words that name nobody to hear, and to hear all where one at a
-// time is heard.
+// checkFrom fails if from is not one of the known words, or if it is all in a Daily
+// room.
 func checkFrom(flag, from string, o *targetOptions) error {
 	if err := oneOf(flag, from, room.User, room.Replica, room.All); err != nil || from != room.All || !o.isDaily() {
 		return err
@@ -127,8 +125,8 @@ func (h *hearCmd) run(ctx context.Context, names []string) error {
 	return err
 }
 
-// record writes what is said until the room, ctx, the duration or the reader
-// ends.
+// record writes what is heard until the room or ctx ends, the duration is reached,
+// or writing fails.
 func (h *hearCmd) record(ctx context.Context, from *room.Room, to io.Writer) (hear.Stats, error) {
 	stream, err := hear.NewStream(h.rate, to)
 	if err != nil {
@@ -146,7 +144,7 @@ func (h *hearCmd) record(ctx context.Context, from *room.Room, to io.Writer) (he
 	return stream.Stats(), err
 }
 
-// drainEvents takes what nobody asks for, so that it does not pile up.
+// drainEvents discards events, so that they do not pile up.
 func drainEvents(ctx context.Context, stage echo.Stage) error {
 	for {
 		if _, err := stage.Next(ctx); err != nil {
@@ -155,7 +153,7 @@ func drainEvents(ctx context.Context, stage echo.Stage) error {
 	}
 }
 
-// soundFile is where the samples go.
+// soundFile is a file or a command that gets the samples.
 type soundFile struct {
 	io.Writer
 	closing []func() error
@@ -169,7 +167,7 @@ func (f *soundFile) close() error {
 	return cmp.Or(errs...)
 }
 
-// open makes the file, or begins the command.
+// open creates the file, or starts the command.
 func (h *hearCmd) open(ctx context.Context, name string) (*soundFile, error) {
 	isWAV := h.format == "wav" || h.format == "" && strings.EqualFold(filepath.Ext(name), ".wav")
 	f := &soundFile{}
@@ -199,7 +197,7 @@ func (h *hearCmd) open(ctx context.Context, name string) (*soundFile, error) {
 	return f, nil
 }
 
-// stdoutWriter says of an error that it is one of stdout.
+// stdoutWriter marks its errors as errors of stdout.
 type stdoutWriter struct{ io.Writer }
 
 func (w stdoutWriter) Write(p []byte) (int, error) {
@@ -210,10 +208,10 @@ func (w stdoutWriter) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// errCommandEnded ends the hearing with the command.
+// errCommandEnded ends hear when the command of --exec has ended.
 var errCommandEnded = fmt.Errorf("the command has ended: %w", room.ErrOver)
 
-// start begins a command that takes the samples.
+// start starts a command that reads the samples.
 func (f *soundFile) start(ctx context.Context, line string, streams Streams) error {
 	life, kill := context.WithCancel(context.WithoutCancel(ctx))
 	cmd := child.Shell(life, line)
@@ -242,7 +240,7 @@ func (f *soundFile) start(ctx context.Context, line string, streams Streams) err
 	return nil
 }
 
-// commandWriter makes of a command that reads no more an ordinary end.
+// commandWriter returns errCommandEnded once the command reads no more.
 type commandWriter struct{ io.Writer }
 
 func (w commandWriter) Write(p []byte) (int, error) {

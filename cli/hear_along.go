@@ -14,10 +14,9 @@ import (
 // asrRate is the sampling rate in Hz of what a recogniser gets.
 const asrRate = 16000
 
-// hearAlong hears a room on the connections by which somebody speaks, and writes
-// what is said until stop is called. Between a connection that is lost and the
-// next there is silence. stop waits for the end, which is an error only where the
-// samples were not taken.
+// hearAlong writes what is heard in a room while the same connection speaks, until
+// stop is called. After a lost connection it writes silence until the room is joined
+// again. stop waits, and returns an error if writing failed.
 func hearAlong(ctx context.Context, from *room.Room, who string, to io.Writer, out *reporter) (stop func() error, err error) {
 	stream, err := hear.NewStream(asrRate, to)
 	if err != nil {
@@ -29,7 +28,7 @@ func hearAlong(ctx context.Context, from *room.Room, who string, to io.Writer, o
 		cancel(stream.Record(ctx, 0, func(ctx context.Context) error {
 			from.HearOn(ctx, who, stream.Packet, stream.Left, func(err error) {
 				if !hasEnded(err) {
-					out.warn("nothing is heard now: %v", err)
+					out.warn("the room is not heard any more: %v", err)
 				}
 			})
 			<-ctx.Done()
@@ -46,7 +45,7 @@ func hearAlong(ctx context.Context, from *room.Room, who string, to io.Writer, o
 	}, nil
 }
 
-// along opens the file of --hear, and hears into it.
+// along writes what is heard to the file of --hear.
 func (s *sendCmd) along(ctx context.Context, from *room.Room, out *reporter) (stop func() error, err error) {
 	if s.hear == "" {
 		return func() error { return nil }, nil

@@ -100,7 +100,7 @@ func TestHearAlongFollowsTheConnection(t *testing.T) {
 	if !bytes.Contains(to.all.Bytes(), []byte{0x11, 0x11, 0x11, 0x11}) {
 		t.Error("the first room was not heard")
 	}
-	if !strings.Contains(people.String(), "nothing is heard now: lost") {
+	if !strings.Contains(people.String(), "the room is not heard any more: lost") {
 		t.Error(people.String())
 	}
 }

@@ -193,6 +193,7 @@ func (in *input) close() {
 	}
 	if in.audio != nil {
 		_ = in.audio.Close() // frees memory; nothing is lost
+		in.audio = nil
 	}
 }
 

@@ -46,9 +46,8 @@ func listenCommand(streams Streams) *cli.Command {
    echocast listen --to URL --only tool_call --exec ./answer.sh
    echocast listen --to URL --transcript call.srt
    echocast listen --webhook 127.0.0.1:8871/callbacks`,
-		Description: `Events come in the order in which the service emitted them, and what it tells
-twice comes once; --raw prints every message as it came instead. What got lost on
-the way is said on stderr.
+		Description: `Events are printed in the order in which the service sent them, and repeated ones
+once; --raw prints every message as it came. Lost events are reported on stderr.
 
 --exec runs a command for each event, with the event on its standard input. The
 JSON objects that it prints are sent to the replica, so that a shell script can
@@ -58,12 +57,12 @@ answer a tool call:
   \"output\":\"sunny\"}}"
 
 --webhook receives the callbacks of a conversation (its callback_url) by HTTP. They
-are not signed: whoever knows the address can make events up. So web pages are
-refused, and so are host names that are not this machine's or that of --webhook-url;
-without a path the address gets one that nobody guesses, which is printed.
+are not signed: anybody who knows the address can invent events. So requests from web
+pages are refused, and host names other than this machine's or that of --webhook-url;
+without a path the address gets a random one, which is printed.
 
-It ends with the room, and with Ctrl-C; neither is an error. A lost connection is
-made again.`,
+It ends with the room or with Ctrl-C; neither is an error. It reconnects after a lost
+connection.`,
 		Flags: append([]cli.Flag{
 			&cli.BoolFlag{Name: "raw", Destination: &l.raw, DisableDefaultText: true, Usage: "print every message as it came: no order, no folding, no common form"},
 			&cli.StringFlag{Name: "only", Destination: &l.only, DefaultText: "all", Usage: "`KINDS` of events, with commas: " + kindWords()},
@@ -76,7 +75,7 @@ made again.`,
 			&cli.StringFlag{Name: "transcript", Destination: &l.transcript, DefaultText: "none", Usage: "write who said what and when to `FILE`: .txt, .srt or .json"},
 			&cli.StringFlag{Name: "webhook", Destination: &l.webhook, DefaultText: "none", Usage: "receive callbacks on this `ADDRESS`[/PATH] instead of joining a room: [HOST]:PORT, which is 127.0.0.1 without a host, and every address of the machine with 0.0.0.0"},
 			webhookURLFlag(&l.webhookURL),
-			&cli.StringFlag{Name: "conversation", Value: "local", EnvVars: []string{"ECHOCAST_CONVERSATION"}, Destination: &l.settings.conversation, Usage: "`ID` of the conversation, for what --exec sends"},
+			conversationFlag(&l.settings.conversation),
 			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Destination: &l.settings.quiet, DisableDefaultText: true, Usage: "say nothing but errors"},
 		}, l.target.flags()...),
 		Action: func(c *cli.Context) error {
@@ -100,7 +99,7 @@ func kindWords() string {
 func (l *listenCmd) check() error {
 	switch {
 	case l.webhook == "" && !l.target.isSet():
-		return usagef("listen to what? name a room with --to URL, or receive callbacks with --webhook ADDRESS")
+		return usagef("listen needs a room, named with --to URL, or callbacks, received with --webhook ADDRESS")
 	case l.webhook != "" && l.target.isSet():
 		return usagef("--webhook receives callbacks, and --to and --pal name a room; run one listen for each")
 	case l.webhook != "" && l.target.trace != "":
@@ -118,7 +117,7 @@ func (l *listenCmd) check() error {
 	return cmp.Or(l.target.check(l.settings.newReporter(l.streams.Out, l.streams.Err).warn), checkOutputs(files, nil))
 }
 
-// kinds are those that --only names; nil means all.
+// kinds returns the kinds that --only names; nil means all.
 func (l *listenCmd) kinds() (map[echo.Kind]bool, error) {
 	if l.only == "" {
 		return nil, nil
@@ -127,7 +126,7 @@ func (l *listenCmd) kinds() (map[echo.Kind]bool, error) {
 	for word := range strings.SplitSeq(l.only, ",") {
 		kind, err := echo.ParseKind(strings.TrimSpace(word))
 		if err != nil {
-			return nil, usagef("--only %s: %s", l.only, strings.TrimPrefix(err.Error(), "echo: "))
+			return nil, usagef("--only %s: %v", l.only, err)
 		}
 		kinds[kind] = true
 	}
@@ -188,7 +187,7 @@ func ended(err error) error {
 	return err
 }
 
-// open joins the room, or begins to receive callbacks.
+// open joins the room, or starts to receive callbacks.
 func (l *listenCmd) open(ctx context.Context, out *reporter) (listen.Source, error) {
 	if l.webhook != "" {
 		hook, err := listen.NewWebhook(l.webhook, &webhook.Options{PublicURL: l.webhookURL, Linger: shutdown.Timeout / 2}, out.say)

@@ -183,8 +183,8 @@ func TestListenHelp(t *testing.T) {
 
 func TestListenUsage(t *testing.T) {
 	for want, arguments := range map[string][]string{
-		"listen to what?":               {},
-		"--only nonsense: no kind":      {"--to", "http://127.0.0.1:1", "--only", "nonsense"},
+		"listen needs a room":           {},
+		"no kind of event is called":    {"--to", "http://127.0.0.1:1", "--only", "nonsense"},
 		"the name ends with .txt":       {"--to", "http://127.0.0.1:1", "--transcript", "call.doc"},
 		"--webhook receives callbacks":  {"--to", "http://127.0.0.1:1", "--webhook", "127.0.0.1:0"},
 		"--webhook 256.0.0.1:1: listen": {"--webhook", "256.0.0.1:1"},

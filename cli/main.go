@@ -19,8 +19,8 @@ import (
 
 // defaultGOGC is the garbage, in percent of what is in use, at which the
 // collector runs, unless the environment's GOGC overrides it. What is in use is
-// a few buffers: 25 takes one megabyte less and, with zaf/resample and MP3, a
-// fifth longer; Go's own 100 takes two more.
+// a few buffers: 25 needs one megabyte less and, with zaf/resample and MP3, a
+// fifth more time; Go's own 100 needs two megabytes more.
 const defaultGOGC = 50
 
 // Main is the program: streams, signals and the exit code. server is nil in a
@@ -30,15 +30,15 @@ func Main(server *Server) int {
 	streams := Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}
 	ctx, stop := shutdown.WithSignals(context.Background())
 	err := runApp(ctx, os.Args, streams, server)
-	stop()
 	if needs, ok := errors.AsType[needsServerError](err); ok {
+		stop()
 		err = becomeServer(needs)
 	}
-	return report(err, streams.Err)
+	return report(err, streams.Err) // signals are still caught, so none changes the exit code
 }
 
-// serverProgram is the program with the libraries that echocast does without:
-// they double its size, and what it costs to start.
+// serverProgram is the program with the big libraries, which double the size of a
+// program and the time it takes to start.
 const serverProgram = "echocast-server"
 
 // serverSchemes are the schemes of the rooms that only serverProgram joins.
@@ -64,7 +64,8 @@ func checkServer(c *cli.Context) error {
 const livekitNeeds = "LiveKit rooms need"
 
 // becomeServer runs serverProgram in place of this program, with the same
-// arguments; where there is none the error is why. It is beside this one, or in the PATH.
+// arguments. It is looked for beside this program, and then in the PATH; if it is
+// not found, the error is why.
 func becomeServer(why error) error {
 	path, err := findServer()
 	if err != nil {

@@ -19,8 +19,7 @@ import (
 	"echocast/room"
 )
 
-// messageCmd is what the commands share that send one message, or some, and no
-// audio.
+// messageCmd is shared by the commands that send messages other than audio.
 type messageCmd struct {
 	streams  Streams
 	target   targetOptions
@@ -29,14 +28,20 @@ type messageCmd struct {
 
 func (m *messageCmd) flags(own ...cli.Flag) []cli.Flag {
 	return append(append(own,
-		&cli.StringFlag{Name: "conversation", Value: "local", EnvVars: []string{"ECHOCAST_CONVERSATION"}, Destination: &m.settings.conversation, Usage: "`ID` of the conversation, as it stands in the messages"},
+		conversationFlag(&m.settings.conversation),
 		&cli.IntFlag{Name: "max-message", Value: echo.DefaultMaxMessage, Destination: &m.settings.maxMessage, Usage: "no message has more than `BYTES`"},
 		&cli.BoolFlag{Name: "dry-run", Destination: &m.settings.dryRun, DisableDefaultText: true, Usage: "print the message on stdout, and send nothing"},
 		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Destination: &m.settings.quiet, DisableDefaultText: true, Usage: "say nothing but errors"},
-	), m.target.flags()...)
+	), m.target.roomFlags()...)
 }
 
-// checkMessaging refuses what can be refused before anything is opened.
+// speechFlags are the flags of a command that may also speak to a stand-in or create
+// a conversation.
+func (m *messageCmd) speechFlags(own ...cli.Flag) []cli.Flag {
+	return append(m.flags(own...), m.target.speechFlags()...)
+}
+
+// check validates the options before anything is opened.
 func (m *messageCmd) check() error {
 	if m.settings.maxMessage <= 0 {
 		return usagef("--max-message must be more than 0")
@@ -44,23 +49,40 @@ func (m *messageCmd) check() error {
 	return m.target.check(m.warn)
 }
 
-// warn reports what is found before there is a reporter.
+// checkRoom validates the options, and fails if no room is named.
+func (m *messageCmd) checkRoom(c *cli.Context) error {
+	if err := m.check(); err != nil || m.settings.dryRun {
+		return err
+	}
+	return m.target.needRoom(c.Command.HelpName, m.settings.conversation)
+}
+
+// warn reports problems found before a reporter exists.
 func (m *messageCmd) warn(format string, args ...any) {
 	m.settings.newReporter(m.streams.Out, m.streams.Err).warn(format, args...)
 }
 
-// tooLong is a message that the room does not take.
+// unconfirmedError is an interrupt that no event confirmed.
+type unconfirmedError struct{ wait time.Duration }
+
+func (e unconfirmedError) Error() string {
+	return fmt.Sprintf("the interrupt was sent, but no event confirmed within %v that the replica has stopped; perhaps it was not speaking", e.wait)
+}
+
+func (e unconfirmedError) Unwrap() error { return echo.ErrUnverified }
+
+// tooLong is a message over the limit of the room.
 type tooLong struct{ size, limit int }
 
 func (e tooLong) Error() string {
 	return fmt.Sprintf("a message of %d bytes is over the limit of %d: shorten it, or raise --max-message where the room takes more", e.size, e.limit)
 }
 
-// fits checks a message, and returns it as it goes over the wire.
+// fits checks a message, and returns it encoded.
 func (m *messageCmd) fits(msg echo.Message, limit int) ([]byte, error) {
-	line, err := msg.AppendTo(nil, m.settings.conversation)
+	line, err := msg.AppendTo(nil, m.settings.conversationID())
 	if err != nil {
-		return nil, usagef("%s", strings.TrimPrefix(err.Error(), "echo: "))
+		return nil, usagef("%v", err)
 	}
 	if len(line) > limit {
 		return nil, tooLong{len(line), limit}
@@ -68,20 +90,20 @@ func (m *messageCmd) fits(msg echo.Message, limit int) ([]byte, error) {
 	return line, nil
 }
 
-// one sends one message, which is checked before anything is opened. then, if it
-// is not nil, is called when it is sent, while the session is there.
-func (m *messageCmd) one(ctx context.Context, msg echo.Message, then func(events <-chan echo.Event, out *reporter)) error {
-	if err := m.check(); err != nil {
+// one checks a message before anything is opened, and sends it. If then is not nil,
+// it is called after that, before the session is closed.
+func (m *messageCmd) one(c *cli.Context, msg echo.Message, then func(events <-chan echo.Event, out *reporter) error) error {
+	if err := m.checkRoom(c); err != nil {
 		return err
 	}
 	if _, err := m.fits(msg, m.settings.maxMessage); err != nil {
 		return err
 	}
-	return m.deliver(ctx, func(yield func(echo.Message, error) bool) { yield(msg, nil) }, then)
+	return m.deliver(c.Context, func(yield func(echo.Message, error) bool) { yield(msg, nil) }, then)
 }
 
 // deliver sends messages, or prints them.
-func (m *messageCmd) deliver(ctx context.Context, messages iter.Seq2[echo.Message, error], then func(<-chan echo.Event, *reporter)) error {
+func (m *messageCmd) deliver(ctx context.Context, messages iter.Seq2[echo.Message, error], then func(<-chan echo.Event, *reporter) error) error {
 	if m.settings.dryRun {
 		return m.print(messages)
 	}
@@ -90,7 +112,7 @@ func (m *messageCmd) deliver(ctx context.Context, messages iter.Seq2[echo.Messag
 	session, target, err := m.join(ctx, out, &echo.Options{OnEvent: func(event echo.Event) {
 		select {
 		case events <- event:
-		default: // nobody waits for so many
+		default: // then needs only the first ones
 		}
 	}})
 	if err != nil {
@@ -100,13 +122,13 @@ func (m *messageCmd) deliver(ctx context.Context, messages iter.Seq2[echo.Messag
 		err = m.send(ctx, session, target.limit, messages, out)
 	}
 	if err == nil && then != nil {
-		then(events, out)
+		err = then(events, out)
 	}
 	_ = session.Close() // never fails
 	return cmp.Or(cancelled(ctx, err), target.close())
 }
 
-// join opens a session where the options reach.
+// join joins the room and opens a session.
 func (m *messageCmd) join(ctx context.Context, out *reporter, options *echo.Options) (*echo.Session, *target, error) {
 	target, err := m.target.connect(ctx, room.Options{Conversation: m.settings.conversation, MaxMessage: m.settings.maxMessage}, "", out)
 	if err != nil {
@@ -137,7 +159,7 @@ func (m *messageCmd) send(ctx context.Context, session *echo.Session, limit int,
 	return nil
 }
 
-// unsupported makes the refusal of a room one that says what to do.
+// unsupported explains that the room does not carry such messages.
 func unsupported(err error) error {
 	if errors.Is(err, echo.ErrUnsupported) {
 		return usagef("--to: %v: LiveKit rooms take audio and interrupts only", err)
@@ -161,20 +183,24 @@ func (m *messageCmd) print(messages iter.Seq2[echo.Message, error]) error {
 	return nil
 }
 
-// mostText is how many bytes a text from standard input may have: no message
-// takes so many.
-const mostText = 1 << 20
+// maxText is the most bytes of a text from standard input, more than any message
+// may have.
+const maxText = 1 << 20
 
-// text is what the arguments say, or with - standard input.
-func (m *messageCmd) text(ctx context.Context, words []string) (string, error) {
+// text returns the arguments as one text, or with - standard input. It reads nothing
+// if the options are invalid.
+func (m *messageCmd) text(c *cli.Context, words []string) (string, error) {
+	if err := m.checkRoom(c); err != nil {
+		return "", err
+	}
 	if len(words) != 1 || words[0] != stdinName {
 		return strings.Join(words, " "), nil
 	}
-	stdin, restore := endReads(ctx, m.streams.In)
+	stdin, restore := endReads(c.Context, m.streams.In)
 	defer restore()
-	text, err := io.ReadAll(io.LimitReader(stdin, mostText))
+	text, err := io.ReadAll(io.LimitReader(stdin, maxText))
 	if err != nil {
-		return "", cancelled(ctx, &inputError{"standard input", plain(err)})
+		return "", cancelled(c.Context, &inputError{"standard input", plain(err)})
 	}
 	return strings.TrimRight(string(text), "\n"), nil
 }
@@ -186,7 +212,7 @@ func respondCommand(streams Streams) *cli.Command {
 		func(text string) echo.Message { return echo.Respond{Text: text} })
 }
 
-// textCommand is a command whose message is made of a text.
+// textCommand makes a command that sends a message with a text.
 func textCommand(m *messageCmd, name, usage, description string, message func(text string) echo.Message, own ...cli.Flag) *cli.Command {
 	return &cli.Command{
 		Name: name, Usage: usage, ArgsUsage: "TEXT...",
@@ -196,11 +222,11 @@ func textCommand(m *messageCmd, name, usage, description string, message func(te
 			if !c.Args().Present() {
 				return usagef("%s takes a text, or - for standard input", c.Command.HelpName)
 			}
-			text, err := m.text(c.Context, c.Args().Slice())
+			text, err := m.text(c, c.Args().Slice())
 			if err != nil {
 				return err
 			}
-			return m.one(c.Context, message(text), nil)
+			return m.one(c, message(text), nil)
 		},
 	}
 }
@@ -234,33 +260,32 @@ func interruptCommand(streams Streams) *cli.Command {
 	return &cli.Command{
 		Name: "interrupt", Usage: "stop the replica, whoever made it speak",
 		UsageText: "echocast interrupt --to URL",
-		Flags:     m.flags(&cli.DurationFlag{Name: "wait", Value: 2 * time.Second, Destination: &wait, Usage: "wait at most this `TIME` for the replica's word that it has stopped"}),
+		Flags:     m.flags(&cli.DurationFlag{Name: "wait", Value: 2 * time.Second, Destination: &wait, Usage: "wait at most this `TIME` for the event that the replica has stopped; without it the exit code is 9"}),
 		Action: func(c *cli.Context) error {
 			if err := noInputs(c); err != nil {
 				return err
 			}
-			return m.one(c.Context, echo.Interrupt{}, func(events <-chan echo.Event, out *reporter) {
-				awaitStop(c.Context, events, wait, out)
+			return m.one(c, echo.Interrupt{}, func(events <-chan echo.Event, out *reporter) error {
+				return awaitStop(c.Context, events, wait, out)
 			})
 		},
 	}
 }
 
-// awaitStop waits for the word that the replica has stopped.
-func awaitStop(ctx context.Context, events <-chan echo.Event, wait time.Duration, out *reporter) {
+// awaitStop waits for the event that the replica has stopped.
+func awaitStop(ctx context.Context, events <-chan echo.Event, wait time.Duration, out *reporter) error {
 	limit := time.After(wait)
 	for {
 		select {
 		case event := <-events:
 			if event.Kind == echo.StoppedSpeaking && event.Role == echo.RolePal {
 				out.say("the replica has stopped")
-				return
+				return nil
 			}
 		case <-limit:
-			out.say("the replica said nothing within %v; perhaps it did not speak", wait)
-			return
+			return unconfirmedError{wait}
 		case <-ctx.Done():
-			return
+			return context.Cause(ctx)
 		}
 	}
 }
@@ -283,7 +308,7 @@ func sensitivityCommand(streams Streams) *cli.Command {
 			if err := noInputs(c); err != nil {
 				return err
 			}
-			return m.one(c.Context, echo.Sensitivity{Pause: echo.SensitivityLevel(pause), Interrupt: echo.SensitivityLevel(interrupt)}, nil)
+			return m.one(c, echo.Sensitivity{Pause: echo.SensitivityLevel(pause), Interrupt: echo.SensitivityLevel(interrupt)}, nil)
 		},
 	}
 }
@@ -300,7 +325,7 @@ tool_call that echocast listen prints.`,
 			if c.NArg() == 0 {
 				return usagef("tool-result takes the id of a tool call, and what the tool said")
 			}
-			output, err := m.text(c.Context, c.Args().Tail())
+			output, err := m.text(c, c.Args().Tail())
 			if err != nil {
 				return err
 			}
@@ -308,13 +333,13 @@ tool_call that echocast listen prints.`,
 			if failed {
 				result.Status = echo.ToolError
 			}
-			return m.one(c.Context, result, nil)
+			return m.one(c, result, nil)
 		},
 	}
 }
 
-// toolOutput is an object as it is, any other text as a text, and nothing
-// nothing.
+// toolOutput returns a JSON object as it is, any other text as a JSON string, and nil
+// for an empty text.
 func toolOutput(text string) json.RawMessage {
 	object := strings.TrimSpace(text)
 	switch {
@@ -337,7 +362,7 @@ one, sent as it comes. The id of the conversation is filled in where it is missi
 			if !c.Args().Present() {
 				return usagef("send-raw takes messages as JSON objects, or - for lines of standard input")
 			}
-			if err := m.check(); err != nil {
+			if err := m.checkRoom(c); err != nil {
 				return err
 			}
 			if c.NArg() == 1 && c.Args().First() == stdinName {
@@ -361,11 +386,11 @@ one, sent as it comes. The id of the conversation is filled in where it is missi
 	}
 }
 
-// rawLines are the messages of an input, one on each line that is not empty.
+// rawLines reads messages, one from each line that is not empty.
 func rawLines(r io.Reader) iter.Seq2[echo.Message, error] {
 	return func(yield func(echo.Message, error) bool) {
 		lines := bufio.NewScanner(r)
-		lines.Buffer(nil, mostText)
+		lines.Buffer(nil, maxText)
 		number := 0
 		for lines.Scan() {
 			number++

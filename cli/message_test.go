@@ -146,12 +146,13 @@ func TestMessagesArrive(t *testing.T) {
 			}
 		}})
 		all := append(append([]string{}, arguments...), "--to", url)
-		if name == "interrupt.json" {
-			all = append(all, "--wait", "1ms")
+		want := 0
+		if name == "interrupt.json" { // nobody speaks, so nobody stops
+			all, want = append(all, "--wait", "1ms"), 9
 		}
 		code, _, stderr := run(testwait.Context(t), all...)
 		report := ended()
-		if code != 0 || report.ComplaintCount != 0 || report.Messages != 1 {
+		if code != want || report.ComplaintCount != 0 || report.Messages != 1 {
 			t.Errorf("%s: code %d, %s; %d messages, %+v, %v", name, code, stderr, report.Messages, report.Complaints, noted)
 		}
 	}
@@ -174,14 +175,14 @@ func TestMessagesRefused(t *testing.T) {
 		arguments []string
 	}{
 		"respond takes a text":               {2, []string{"respond"}},
-		"text is empty":                      {2, []string{"respond", ""}},
-		"one of the two":                     {2, []string{"sensitivity", "--pause", "low", "--interrupt", "low"}},
-		"it may be superlow":                 {2, []string{"sensitivity", "--pause", "lowest"}},
-		"it may be neutral, happiness":       {2, []string{"emotion", "joy"}},
+		"text is empty":                      {2, []string{"respond", "", "--to", "http://127.0.0.1:1"}},
+		"one of the two":                     {2, []string{"sensitivity", "--pause", "low", "--interrupt", "low", "--to", "http://127.0.0.1:1"}},
+		"it may be superlow":                 {2, []string{"sensitivity", "--pause", "lowest", "--to", "http://127.0.0.1:1"}},
+		"it may be neutral, happiness":       {2, []string{"emotion", "joy", "--to", "http://127.0.0.1:1"}},
 		"emotion takes one emotion: neutral": {2, []string{"emotion"}},
 		"takes the id of a tool call":        {2, []string{"tool-result"}},
-		"a message must be one JSON object":  {2, []string{"send-raw", "[]"}},
-		"over the limit of 200: shorten it":  {7, []string{"respond", "--max-message", "200", strings.Repeat("x", 200)}},
+		"a message must be one JSON object":  {2, []string{"send-raw", "[]", "--to", "http://127.0.0.1:1"}},
+		"over the limit of 200: shorten it":  {7, []string{"respond", "--max-message", "200", strings.Repeat("x", 200), "--to", "http://127.0.0.1:1"}},
 		"takes options only, and no \"now\"": {2, []string{"interrupt", "now"}},
 		"no text in the input":               {3, []string{"say", "--dry-run", " "}},
 	} {

@@ -116,7 +116,7 @@ func (c *outcomeOf) check(t *testing.T, r *faultyRun) {
 	if r.code != c.code || !strings.Contains(lines[len(lines)-1], c.stderr) {
 		t.Errorf("code %d, want %d with %q: %s", r.code, c.code, c.stderr, &r.stderr)
 	}
-	if strings.Contains(r.stderr.String(), "again") {
+	if strings.Contains(r.stderr.String(), "reconnect") {
 		t.Errorf("a run that ends promises to go on: %s", &r.stderr)
 	}
 	for _, complaint := range r.report.Complaints {

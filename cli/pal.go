@@ -9,7 +9,7 @@ import (
 	"echocast/tavus"
 )
 
-// palCmd are the pal commands.
+// palCmd is the pal commands.
 type palCmd struct {
 	serviceCmd
 	spec tavus.EchoPAL

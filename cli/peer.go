@@ -15,7 +15,8 @@ import (
 	"echocast/rtc"
 )
 
-// peerOptions is how a replica of echocast is reached, or can be, on another machine.
+// peerOptions are the keys, certificates and servers for replicas of echocast on
+// other machines.
 type peerOptions struct {
 	keyFile    string
 	servers    cli.StringSlice
@@ -26,7 +27,7 @@ type peerOptions struct {
 	cert, key  string // listening only
 }
 
-const helpPeer = `Secrets are no options themselves, since others can see those: the room key is read
+const helpPeer = `Secrets are not options, because other users can see those. The room key is read
 from ECHOCAST_ROOM_KEY or the file that --room-key-file names, the user name and the
 credential of TURN servers from ECHOCAST_ICE_USERNAME and ECHOCAST_ICE_CREDENTIAL or
 the two lines of the file that --ice-credential-file names.`
@@ -40,14 +41,14 @@ func (p *peerOptions) flags() []cli.Flag {
 	}
 }
 
-// dialFlags are those of who dials a replica.
+// dialFlags are the flags of commands that dial a replica.
 func (p *peerOptions) dialFlags() []cli.Flag {
 	return append(p.flags(),
 		&cli.StringFlag{Name: "tls-ca", Destination: &p.authority, DefaultText: "those of this system", Usage: "`FILE` (PEM) with the certificates that the replica's https is checked against"},
-		&cli.BoolFlag{Name: "insecure", Destination: &p.insecure, DisableDefaultText: true, Usage: "reach another machine by http, without a room key: others can listen in"})
+		&cli.BoolFlag{Name: "insecure", Destination: &p.insecure, DisableDefaultText: true, Usage: "use http, without a room key, to another machine: others can listen in"})
 }
 
-// listenFlags are those of a replica.
+// listenFlags are the flags of a replica.
 func (p *peerOptions) listenFlags() []cli.Flag {
 	return append(p.flags(),
 		&cli.StringFlag{Name: "tls-cert", Destination: &p.cert, DefaultText: "none", Usage: "`FILE` (PEM) with the certificate, for https"},
@@ -55,8 +56,8 @@ func (p *peerOptions) listenFlags() []cli.Flag {
 		&cli.BoolFlag{Name: "insecure", Destination: &p.insecure, DisableDefaultText: true, Usage: "listen to other machines without a room key, or without TLS"})
 }
 
-// options are what the flags, the files and the environment say. warn is told of
-// files that others can read.
+// options collects the flags, files and environment variables. It warns of secret
+// files that other users can read.
 func (p *peerOptions) options(warn warnFunc) (*rtc.Options, error) {
 	options := &rtc.Options{RelayOnly: p.relayOnly, Insecure: p.insecure}
 	var err error
@@ -75,14 +76,15 @@ func (p *peerOptions) options(warn warnFunc) (*rtc.Options, error) {
 	return options, nil
 }
 
-// secret is the content of a file, or else of a variable of the environment.
+// secret returns the contents of a file or, if file is empty, of an environment
+// variable.
 func secret(flag, file, variable string, warn warnFunc) (string, error) {
 	if file == "" {
 		return os.Getenv(variable), nil
 	}
 	text, err := readSecret(file, warn)
 	if text = strings.TrimSpace(text); err == nil && text == "" {
-		err = errors.New("it is empty")
+		err = errors.New("the file is empty")
 	}
 	if err != nil {
 		return "", usagef("%s %s: %v", flag, file, plain(err))
@@ -102,7 +104,7 @@ func (p *peerOptions) iceServers(warn warnFunc) (servers []rtc.ICEServer, err er
 		}
 		var two bool
 		if username, credential, two = strings.Cut(text, "\n"); !two || strings.Contains(credential, "\n") {
-			return nil, usagef("--ice-credential-file %s: it has two lines, the user name and the credential", p.secretFile)
+			return nil, usagef("--ice-credential-file %s: it must have two lines, the user name and the credential", p.secretFile)
 		}
 	}
 	for _, url := range p.servers.Value() {
@@ -111,11 +113,11 @@ func (p *peerOptions) iceServers(warn warnFunc) (servers []rtc.ICEServer, err er
 	return servers, nil
 }
 
-// tls is the certificate that is shown, or those that are believed.
+// tls returns the certificate to present, or the authorities to trust.
 func (p *peerOptions) tls() (*tls.Config, error) {
 	switch {
 	case (p.cert == "") != (p.key == ""):
-		return nil, usagef("--tls-cert and --tls-key go together")
+		return nil, usagef("--tls-cert and --tls-key must be given together")
 	case p.cert != "":
 		pair, err := tls.LoadX509KeyPair(p.cert, p.key)
 		if err != nil {
@@ -131,15 +133,15 @@ func (p *peerOptions) tls() (*tls.Config, error) {
 	}
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM(text) {
-		return nil, usagef("--tls-ca %s: there is no certificate in it", p.authority)
+		return nil, usagef("--tls-ca %s: the file has no certificate in PEM", p.authority)
 	}
 	return &tls.Config{RootCAs: roots}, nil
 }
 
-// longestSecret is more than any secret has.
+// longestSecret is the most bytes of a secret.
 const longestSecret = 4096
 
-// readSecret reads a file with a secret, and warns if others can.
+// readSecret reads a file with a secret, and warns if other users can read it.
 func readSecret(name string, warn warnFunc) (string, error) {
 	file, err := os.Open(name)
 	if err != nil {
@@ -147,16 +149,16 @@ func readSecret(name string, warn warnFunc) (string, error) {
 	}
 	defer file.Close()
 	if info, err := file.Stat(); err == nil && runtime.GOOS != "windows" && info.Mode().IsRegular() && info.Mode().Perm()&0o004 != 0 {
-		warn("everybody on this machine can read %s; chmod 600 changes that", name)
+		warn("every user of this machine can read %s: run chmod 600 on it", name)
 	}
 	text, err := io.ReadAll(io.LimitReader(file, longestSecret+1))
 	if err == nil && len(text) > longestSecret {
-		err = errors.New("it is too long for a key")
+		err = errors.New("the file is too long for a key")
 	}
 	return string(text), err
 }
 
-// asPeerError says what to do about a replica on another machine.
+// asPeerError names the option that may help to reach a replica on another machine.
 func asPeerError(err error) error {
 	_, untrusted := errors.AsType[*tls.CertificateVerificationError](err)
 	switch {
@@ -165,7 +167,7 @@ func asPeerError(err error) error {
 	case errors.Is(err, rtc.ErrUnsafe):
 		return usagef("%v; use https://, or --insecure and no room key where nobody else can listen in", err)
 	case untrusted:
-		return fmt.Errorf("%w; --tls-ca FILE names whom to believe", err)
+		return fmt.Errorf("%w; --tls-ca FILE names the authorities to trust", err)
 	}
 	return err
 }

@@ -85,12 +85,12 @@ func TestRoomKey(t *testing.T) {
 		code int
 		want string
 	}{
-		"the key in a file":         {args: []string{"--tls-ca", r.authority, "--room-key-file", right}, want: "finished: 4800 samples"},
-		"the key in the variable":   {args: []string{"--tls-ca", r.authority}, env: roomKey, want: "finished: 4800 samples"},
-		"the file goes before it":   {args: []string{"--tls-ca", r.authority, "--room-key-file", right}, env: "another", want: "finished: 4800 samples"},
+		"the key in a file":         {args: []string{"--tls-ca", r.authority, "--room-key-file", right}, want: "heard in full: 0.20 s"},
+		"the key in the variable":   {args: []string{"--tls-ca", r.authority}, env: roomKey, want: "heard in full: 0.20 s"},
+		"the file goes before it":   {args: []string{"--tls-ca", r.authority, "--room-key-file", right}, env: "another", want: "heard in full: 0.20 s"},
 		"no key":                    {args: []string{"--tls-ca", r.authority}, code: 4, want: "the room key is missing or wrong; give the replica's with --room-key-file"},
 		"a wrong key":               {args: []string{"--tls-ca", r.authority, "--room-key-file", wrong}, code: 4, want: "the room key is missing or wrong"},
-		"a certificate of nobody's": {args: []string{"--room-key-file", right}, code: 5, want: "--tls-ca FILE names whom to believe"},
+		"a certificate of nobody's": {args: []string{"--room-key-file", right}, code: 5, want: "--tls-ca FILE names the authorities to trust"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv("ECHOCAST_ROOM_KEY", c.env)
@@ -159,18 +159,18 @@ func TestPeeringRefusals(t *testing.T) {
 		{[]string{"replica", "--listen", ":0", "--room-key-file", key}, "listening on all interfaces needs TLS"},
 		{[]string{"replica", "--listen", "192.0.2.1:80", "--tls-cert", cert, "--tls-key", tlsKey}, "listening on 192.0.2.1 needs a room key"},
 		{[]string{"replica", "--listen", "0.0.0.0:0", "--tls-cert", cert, "--tls-key", tlsKey, "--room-key-file", short}, "16 characters or more"},
-		{[]string{"replica", "--tls-cert", cert}, "go together"},
+		{[]string{"replica", "--tls-cert", cert}, "must be given together"},
 		{[]string{"replica", "--tls-cert", cert, "--tls-key", cert}, "--tls-key " + cert},
 		{[]string{"replica", "--relay-only"}, "there is no TURN server"},
-		{[]string{"replica", "--room-key-file", empty}, "it is empty"},
+		{[]string{"replica", "--room-key-file", empty}, "the file is empty"},
 		{[]string{"send", "--to", "http://192.0.2.1/", "--room-key-file", key, speech}, "a room key is sent over https:// only"},
 		{[]string{"send", "--to", "http://192.0.2.1/", "--insecure", "--room-key-file", key, speech}, "a room key is sent over https:// only"},
 		{[]string{"send", "--to", "http://192.0.2.1/", speech}, "not an https:// URL; use https://, or --insecure"},
-		{[]string{"send", "--to", "https://192.0.2.1/", "--tls-ca", tlsKey, speech}, "no certificate in it"},
+		{[]string{"send", "--to", "https://192.0.2.1/", "--tls-ca", tlsKey, speech}, "no certificate in PEM"},
 		{[]string{"send", "--to", "https://192.0.2.1/", "--room-key-file", "/none", speech}, "--room-key-file /none: no such file"},
 		{[]string{"send", "--ice-server", "turn:me:canary@192.0.2.1", speech}, "an ICE server is no stun:HOST"},
 		{[]string{"send", "--ice-server", "turn:192.0.2.1", speech}, "needs a user name and a credential"},
-		{[]string{"send", "--ice-server", "turn:192.0.2.1", "--ice-credential-file", one, speech}, "it has two lines"},
+		{[]string{"send", "--ice-server", "turn:192.0.2.1", "--ice-credential-file", one, speech}, "must have two lines"},
 	} {
 		r := run(t, nil, c.args...)
 		if r.code != 2 || strings.Count(r.stderr, "\n") != 1 || !strings.Contains(r.stderr, c.want) || strings.Contains(r.stderr, "canary") {

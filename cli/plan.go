@@ -43,7 +43,7 @@ func (s *settings) printPlans(ctx context.Context, names []string, stdin io.Read
 // messages says how the inputs are cut into messages.
 func (s *settings) messages() (probe.Messages, error) {
 	samples, err := s.chunkSamples()
-	return probe.Messages{Conversation: s.conversation, Samples: samples, Rate: s.speechRate}, err
+	return probe.Messages{Conversation: s.conversationID(), Samples: samples, Rate: s.speechRate}, err
 }
 
 // planText is a plan for people.

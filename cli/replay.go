@@ -51,7 +51,7 @@ Without --to, a stand-in replica in this process listens.
 			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Destination: &r.settings.quiet, DisableDefaultText: true, Usage: "say nothing but errors"},
 		}, joined(r.target.daily.flags(), r.target.peer.dialFlags())...),
 		Action: func(c *cli.Context) error {
-			return r.run(c.Context, c.Args().Slice())
+			return r.settings.orFailure(streams.Out, r.run(c.Context, c.Args().Slice()))
 		},
 	}
 }
@@ -143,6 +143,6 @@ func replicasDoing(err error) bool {
 // replayed reports how an utterance that was sent again ended.
 func (r *reporter) replayed(receipt echo.Receipt) error {
 	r.count(&receipt)
-	r.say("%s: %s", receipt.Source, r.summary(receipt))
-	return r.print(receipt)
+	r.say("%s: %s", receipt.Source, receiptLine(&receipt, r.heard))
+	return r.print(plainReceipt{receipt, r.rehearsal})
 }

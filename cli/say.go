@@ -14,10 +14,7 @@ import (
 )
 
 // sayCmd is the say command.
-type sayCmd struct {
-	messageCmd
-	json bool
-}
+type sayCmd struct{ messageCmd }
 
 func sayCommand(streams Streams) *cli.Command {
 	s := &sayCmd{messageCmd: messageCmd{streams: streams}}
@@ -29,12 +26,12 @@ sent as it is written, from space to space: one utterance, done with its end.
 Emotion tags, such as <emotion value="excited"/>, are left as they are.
 
 The exit codes are those of echocast send.`,
-		Flags: s.flags(&cli.BoolFlag{Name: "json", Destination: &s.json, DisableDefaultText: true, Usage: "print the receipt as a JSON line on stdout"}),
+		Flags: s.speechFlags(&cli.BoolFlag{Name: "json", Destination: &s.settings.json, DisableDefaultText: true, Usage: "print the receipt as a JSON line on stdout"}),
 		Action: func(c *cli.Context) error {
 			if !c.Args().Present() {
 				return usagef("say takes a text, or - for standard input")
 			}
-			return s.run(c.Context, c.Args().Slice())
+			return s.settings.orFailure(streams.Out, s.run(c.Context, c.Args().Slice()))
 		},
 	}
 }
@@ -43,7 +40,6 @@ func (s *sayCmd) run(ctx context.Context, arguments []string) error {
 	if err := s.check(); err != nil {
 		return err
 	}
-	s.settings.json = s.json
 	text := echo.Words(strings.Join(arguments, " "))
 	text.Name = "text"
 	if len(arguments) == 1 && arguments[0] == stdinName {
@@ -74,20 +70,19 @@ func (s *sayCmd) run(ctx context.Context, arguments []string) error {
 	return cmp.Or(cancelled(ctx, err), target.close())
 }
 
-// spoken tells how an utterance of text ended.
+// spoken reports how an utterance of text ended.
 func (r *reporter) spoken(receipt echo.Receipt) error {
 	if receipt.Chunks > 0 {
-		r.say("%s: %s: %s sent in %s, %.3f s spoken (by %s)", receipt.Source, receipt.Outcome,
-			counted(receipt.Characters, "character"), counted(receipt.Chunks, "message"), receipt.SpokenSeconds, receipt.SpokenBy)
+		r.say("%s: %s", receipt.Source, receiptLine(&receipt, true))
 	}
-	return r.print(receipt)
+	return r.print(plainReceipt{receipt, r.rehearsal})
 }
 
-// plan prints the messages.
+// plan prints the messages without sending them.
 func (s *sayCmd) plan(ctx context.Context, text echo.Text) error {
 	lines := echo.NewLines(s.streams.Out, true)
 	options := &echo.Options{SkipHeard: true, SkipReady: true}
-	session, err := echo.NewSession(echo.NewMessages(lines, s.settings.conversation, s.settings.maxMessage), options)
+	session, err := echo.NewSession(echo.NewMessages(lines, s.settings.conversationID(), s.settings.maxMessage), options)
 	if err != nil {
 		return settingsError(err)
 	}
@@ -99,8 +94,7 @@ func (s *sayCmd) plan(ctx context.Context, text echo.Text) error {
 	return cancelled(ctx, err)
 }
 
-// pieces are the texts of standard input as they come: no word and no tag is in two
-// of them.
+// pieces reads standard input in pieces as it comes, without cutting a word or a tag.
 func pieces(r io.Reader) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		for piece, err := range textcut.Words(r) {

@@ -1,8 +1,12 @@
 package cli
 
 import (
+	"bufio"
 	"cmp"
 	"context"
+	"errors"
+	"io"
+	"slices"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -38,22 +42,23 @@ func sendCommand(streams Streams) *cli.Command {
 		UsageText: "echocast send [OPTIONS] INPUT...\n\n   espeak-ng --stdout \"Hello there\" | echocast send -\n   echocast send --to http://127.0.0.1:8870 speech.mp3 more.wav",
 		Description: helpInputs + `
 
-Without --to, a stand-in replica in this process listens, over a real WebRTC
-data channel.
+Without --to or --pal this is a rehearsal: a stand-in replica in this process
+listens, over a real WebRTC data channel, and nobody hears it. A conversation that
+is named with --conversation is spoken in by the REST API, with an API key.
 
-Ctrl-C interrupts the replica and ends; a second one ends at once. SIGUSR2, or
-space on a terminal, interrupts the replica and drops the inputs that wait; with
---resume it pauses, and the next one goes on.
+Ctrl-C interrupts the replica and exits; a second Ctrl-C exits at once. SIGUSR2, or
+space on a terminal, interrupts the replica and drops the waiting inputs; with
+--resume it pauses, and the next one continues.
 
 ` + helpExitCodes,
 		Flags: joined(s.target.flags(), s.talkFlags(), s.inputFlags(), s.levelFlags(), s.messageFlags(echo.LeadMode), s.outputFlags()),
 		Action: func(c *cli.Context) error {
-			return s.run(c.Context, c.Args().Slice())
+			return s.orFailure(streams.Out, s.run(c.Context, c.Args().Slice()))
 		},
 	}
 }
 
-// joined is several lists of flags in one.
+// joined concatenates lists of flags.
 func joined(lists ...[]cli.Flag) (all []cli.Flag) {
 	for _, list := range lists {
 		all = append(all, list...)
@@ -78,13 +83,13 @@ func (s *sendCmd) talkFlags() []cli.Flag {
 	}
 }
 
-// What --wait can be.
+// The values of --wait.
 const (
 	waitPlayed = "played"
 	waitSent   = "sent"
 )
 
-// What --as can be.
+// The values of --as.
 const (
 	asMessages   = "messages"
 	asMicrophone = "microphone"
@@ -101,6 +106,11 @@ func (s *sendCmd) checkAs() error {
 }
 
 func (s *sendCmd) check(names []string) error {
+	if !s.dryRun {
+		if err := s.target.resolve(s.conversation); err != nil {
+			return err
+		}
+	}
 	switch {
 	case s.wait != waitPlayed && s.wait != waitSent:
 		return usagef("--wait %s: wait for played or for sent", s.wait)
@@ -147,9 +157,9 @@ func (s *sendCmd) session() *echo.Options {
 	return options
 }
 
-// What a feed keeps to be said again. A resumed utterance goes back by the lead
-// and what the clock may be wrong by, a second one to the last silence; one that
-// is said again from its beginning is kept for so long.
+// How much audio a feed keeps to say it again: after an interrupt, the lead, the
+// error of the clock, and back to the last pause; for a restart, the whole utterance
+// up to this length.
 const (
 	keptToResume  = 10 * time.Second
 	keptToRestart = 10 * time.Minute
@@ -165,6 +175,34 @@ func (s *sendCmd) feeding() *feedOptions {
 	}
 	f.always = f.options.Keep > 0
 	return f
+}
+
+// openStdin opens standard input before a conversation is created, so that none is
+// created if it is not audio.
+func (s *sendCmd) openStdin(ctx context.Context, names []string, stdin io.Reader) (*input, error) {
+	if s.target.create.spec.PAL == "" || !slices.Contains(names, stdinName) {
+		return nil, nil
+	}
+	first := peeked{Reader: bufio.NewReader(stdin)}
+	first.Closer, _ = stdin.(io.Closer)
+	if _, err := first.Peek(1); errors.Is(err, io.EOF) {
+		return nil, &inputError{"standard input", errors.New("the input is empty")}
+	}
+	return openInput(ctx, stdinName, first, &s.prepare)
+}
+
+// peeked is standard input whose first byte has been read ahead.
+type peeked struct {
+	*bufio.Reader
+	io.Closer
+}
+
+// Close ends a read that blocks, if standard input can be closed.
+func (p peeked) Close() error {
+	if p.Closer == nil {
+		return nil
+	}
+	return p.Closer.Close()
 }
 
 // roomOptions say how the room is joined.
@@ -189,6 +227,13 @@ func (s *sendCmd) run(ctx context.Context, names []string) error {
 	}
 	out := s.newReporter(s.streams.Out, s.streams.Err)
 	out.heard = s.wait == waitPlayed
+	opened, err := s.openStdin(ctx, names, stdin)
+	if err != nil {
+		return cancelled(ctx, err)
+	}
+	if opened != nil {
+		defer opened.close()
+	}
 	target, err := s.target.connect(ctx, s.roomOptions(), s.record, out)
 	if err != nil {
 		return cancelled(ctx, err)
@@ -208,7 +253,7 @@ func (s *sendCmd) run(ctx context.Context, names []string) error {
 	out.say("waiting for the replica")
 	if err = session.WaitReady(ctx); err == nil {
 		stop := s.control(session, out)
-		err = (&speaker{session: session, settings: &s.settings, feeding: s.feeding(), stdin: stdin, out: out, stopOnError: s.stopOnError}).all(ctx, names)
+		err = (&speaker{session: session, settings: &s.settings, feeding: s.feeding(), stdin: stdin, opened: opened, out: out, stopOnError: s.stopOnError}).all(ctx, names)
 		stop()
 	}
 	err = cmp.Or(err, quiet())

@@ -24,10 +24,10 @@ type serviceOptions struct {
 }
 
 const helpKey = `The API key is read from TAVUS_API_KEY, or from the file that --api-key-file
-names. It is never an option itself, since others can see those.`
+names. It is not an option itself, because other users can see those.`
 
-// client is the client that the options describe. warn is told of retries, and
-// of a key that others can read.
+// client makes a client. It warns of retries, and of a key file that other users can
+// read.
 func (o *serviceOptions) client(warn warnFunc) (*tavus.Client, error) {
 	key, err := o.key(warn)
 	if err != nil {
@@ -44,10 +44,11 @@ func (o *serviceOptions) client(warn warnFunc) (*tavus.Client, error) {
 
 func (o *serviceOptions) key(warn warnFunc) (tavus.Key, error) {
 	where := "--api-key-file " + o.keyFile
+	if !o.hasKey() {
+		return tavus.Key{}, usagef("there is no API key: set TAVUS_API_KEY, or name a file with --api-key-file")
+	}
 	if o.keyFile == "" {
-		if where = "TAVUS_API_KEY"; !isInEnvironment(where) {
-			return tavus.Key{}, usagef("there is no API key: set TAVUS_API_KEY, or name a file with --api-key-file")
-		}
+		where = "TAVUS_API_KEY"
 	}
 	text, err := secret("--api-key-file", o.keyFile, "TAVUS_API_KEY", warn)
 	if err != nil {
@@ -60,12 +61,21 @@ func (o *serviceOptions) key(warn warnFunc) (tavus.Key, error) {
 	return key, nil
 }
 
-func isInEnvironment(variable string) bool {
-	_, ok := os.LookupEnv(variable)
-	return ok
+// hasKey reports whether an API key is given, valid or not.
+func (o *serviceOptions) hasKey() bool {
+	_, ok := os.LookupEnv("TAVUS_API_KEY")
+	return ok || o.keyFile != ""
 }
 
-// serviceCmd is what the commands share that call the Tavus API.
+// flags are the flags of commands that call the API.
+func (o *serviceOptions) flags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "api-key-file", Destination: &o.keyFile, DefaultText: "TAVUS_API_KEY", Usage: "read the API key from `FILE`"},
+		&cli.StringFlag{Name: "base-url", EnvVars: []string{"TAVUS_BASE_URL"}, Destination: &o.baseURL, DefaultText: tavus.DefaultBaseURL, Usage: "`URL` of the service"},
+	}
+}
+
+// serviceCmd is shared by the commands that call the Tavus API.
 type serviceCmd struct {
 	streams Streams
 	service serviceOptions
@@ -73,14 +83,11 @@ type serviceCmd struct {
 }
 
 func (s *serviceCmd) flags() []cli.Flag {
-	return []cli.Flag{
-		&cli.StringFlag{Name: "api-key-file", Destination: &s.service.keyFile, DefaultText: "TAVUS_API_KEY", Usage: "read the API key from `FILE`"},
-		&cli.StringFlag{Name: "base-url", EnvVars: []string{"TAVUS_BASE_URL"}, Destination: &s.service.baseURL, DefaultText: tavus.DefaultBaseURL, Usage: "`URL` of the service"},
-		&cli.BoolFlag{Name: "json", Destination: &s.json, DisableDefaultText: true, Usage: "print JSON, one object a line"},
-	}
+	return append(s.service.flags(),
+		&cli.BoolFlag{Name: "json", Destination: &s.json, DisableDefaultText: true, Usage: "print JSON, one object a line"})
 }
 
-// command is what a command does with its client and words.
+// command makes the action of a command that needs a client.
 func (s *serviceCmd) command(do func(*cli.Context, *tavus.Client) error) cli.ActionFunc {
 	return func(c *cli.Context) error {
 		client, err := s.service.client(s.warn)
@@ -98,7 +105,7 @@ func (s *serviceCmd) warn(format string, args ...any) {
 	fmt.Fprintf(s.streams.Err, "echocast: %s\n", printable(fmt.Sprintf(format, args...)))
 }
 
-// print prints values as lines of JSON, or rows as a table below its head.
+// print prints values as lines of JSON, or rows as a table with a head.
 func (s *serviceCmd) print(values []any, head string, rows [][]string) error {
 	var text strings.Builder
 	if s.json {
@@ -125,7 +132,7 @@ func (s *serviceCmd) print(values []any, head string, rows [][]string) error {
 	return nil
 }
 
-// printableRow is a line of a table; what the service says is its cells only.
+// printableRow joins the cells of a row.
 func printableRow(row []string) string {
 	cells := make([]string, len(row))
 	for i, cell := range row {
@@ -136,7 +143,7 @@ func printableRow(row []string) string {
 	return strings.Join(cells, "\t")
 }
 
-// oneID is the id that a command is about.
+// oneID returns the only argument of a command, an id.
 func oneID(c *cli.Context, what string) (string, error) {
 	if c.NArg() != 1 || c.Args().First() == "" {
 		return "", usagef("%s takes the id of one %s", c.Command.HelpName, what)
@@ -144,7 +151,7 @@ func oneID(c *cli.Context, what string) (string, error) {
 	return c.Args().First(), nil
 }
 
-// noInputs refuses words that a command does not take.
+// noInputs fails if a command without inputs is given any.
 func noInputs(c *cli.Context) error {
 	if c.Args().Present() {
 		return usagef("%s takes options only, and no %q", c.Command.HelpName, c.Args().First())

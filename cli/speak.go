@@ -3,7 +3,6 @@ package cli
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -13,7 +12,7 @@ import (
 	"echocast/echo"
 )
 
-// feedOptions say how inputs are fed to a session.
+// feedOptions describe how inputs are fed to a session.
 type feedOptions struct {
 	options echo.FeedOptions
 	always  bool // files too
@@ -25,6 +24,7 @@ type speaker struct {
 	settings *settings
 	feeding  *feedOptions // nil: each is read as it is
 	stdin    io.Reader
+	opened   *input // standard input, if it is open already
 	out      *reporter
 	// stopOnError ends the run with the first utterance that is not confirmed as
 	// heard, instead of with the last input.
@@ -38,7 +38,7 @@ type speaker struct {
 // sent, but not confirmed as heard, does not keep the others from being spoken.
 func (s *speaker) all(ctx context.Context, names []string) error {
 	for _, name := range names {
-		in, err := openInput(ctx, name, s.stdin, &s.settings.prepare)
+		in, err := s.open(ctx, name)
 		if err != nil {
 			return cancelled(ctx, err)
 		}
@@ -55,6 +55,13 @@ func (s *speaker) all(ctx context.Context, names []string) error {
 		return echo.ErrUnverified
 	}
 	return fmt.Errorf("%w: %s", echo.ErrUnverified, strings.Join(s.unconfirmed, ", "))
+}
+
+func (s *speaker) open(ctx context.Context, name string) (*input, error) {
+	if name == stdinName && s.opened != nil {
+		return s.opened, nil
+	}
+	return openInput(ctx, name, s.stdin, &s.settings.prepare)
 }
 
 func (s *speaker) one(ctx context.Context, in *input) error {
@@ -92,8 +99,8 @@ func (s *speaker) say(ctx context.Context, in *input, speech echo.Speech) error 
 	return cmp.Or(err, failed)
 }
 
-// cancelled prefers the reason of the cancelling to the error it made, such as
-// a read of the input that was closed for it.
+// cancelled returns the cause of ctx if it has ended, because err is then only a
+// consequence, such as a closed input.
 func cancelled(ctx context.Context, err error) error {
 	if cause := context.Cause(ctx); cause != nil {
 		return cause
@@ -101,8 +108,8 @@ func cancelled(ctx context.Context, err error) error {
 	return err
 }
 
-// settingsError makes a refusal of the settings one of usage, with the option
-// that mends it.
+// settingsError makes an error of the settings a usage error, and names the option to
+// change.
 func settingsError(err error) error {
 	var chunk *echo.ChunkError
 	if errors.As(err, &chunk) {
@@ -114,28 +121,22 @@ func settingsError(err error) error {
 	return usagef("%v", err)
 }
 
-// reporter tells people, and programs, what happens to each utterance.
+// reporter reports each utterance, to people and as JSON.
 type reporter struct {
 	settings *settings
 	data     io.Writer // receipts as JSON
 	people   *console
 	status   *statusLine
-	// heard says that somebody waits for what the replica says was heard.
+	// heard says that the run waits until the utterances were heard.
 	heard bool
-	// underruns gives the replica's own count, where it can be asked.
+	// underruns returns the replica's own count, if it is in this process.
 	underruns func(id string) (int, bool)
 	receipts  []echo.Receipt // of the input that is being spoken
 	speaking  atomic.Bool    // from begin to end, or for good after a loss
+	rehearsal bool           // the replica is a stand-in in this process
 }
 
-// inputReceipt is a receipt with what is known of its input.
-type inputReceipt struct {
-	echo.Receipt
-	SamplesIn int64 `json:"samples_in"` // read from the input so far, for each channel
-	RateIn    int   `json:"rate_in"`    // Hz
-}
-
-// receive keeps a receipt for the end of its input.
+// receive keeps a receipt until its input has ended.
 func (r *reporter) receive(receipt echo.Receipt) { r.receipts = append(r.receipts, receipt) }
 
 func (s *settings) newReporter(data, people io.Writer) *reporter {
@@ -150,7 +151,7 @@ func (r *reporter) say(format string, args ...any) {
 	}
 }
 
-// warn says what has to be known even where quiet is asked for.
+// warn reports something even with --quiet.
 func (r *reporter) warn(format string, args ...any) {
 	fmt.Fprintf(r.people, "echocast: %s\n", printable(fmt.Sprintf(format, args...)))
 }
@@ -163,8 +164,8 @@ func (r *reporter) begin(in *input, session *echo.Session) {
 	}
 }
 
-// end tells how the utterances of an input ended, and fails where a receipt
-// cannot be written.
+// end reports how the utterances of an input ended. It fails if a receipt cannot be
+// written.
 func (r *reporter) end(in *input, err error) error {
 	r.speaking.Store(errors.Is(err, echo.ErrLost)) // its loss ends the run
 	r.status.stop()
@@ -180,22 +181,11 @@ func (r *reporter) end(in *input, err error) error {
 		}
 		r.count(&receipt)
 		if receipt.Chunks > 0 && (i < len(receipts)-1 || !quietError(err)) {
-			r.say("%s: %s", in.title(), r.summary(receipt))
+			r.say("%s: %s", in.title(), receiptLine(&receipt, r.heard))
 		}
-		if failed := r.print(inputReceipt{receipt, in.audio.FramesRead(), in.audio.Info().Format.Rate}); failed != nil {
+		if failed := r.print(inputReceipt{receipt, in.audio.FramesRead(), in.audio.Info().Format.Rate, r.rehearsal}); failed != nil {
 			return failed
 		}
-	}
-	return nil
-}
-
-func (r *reporter) print(receipt any) error {
-	if !r.settings.json {
-		return nil
-	}
-	line, _ := json.Marshal(receipt) // numbers and strings always marshal
-	if _, err := fmt.Fprintf(r.data, "%s\n", line); err != nil {
-		return stdoutError{err}
 	}
 	return nil
 }
@@ -207,21 +197,4 @@ func (r *reporter) count(receipt *echo.Receipt) {
 	if n, ok := r.underruns(receipt.InferenceID); ok {
 		receipt.Underruns, receipt.UnderrunsBy = n, "replica"
 	}
-}
-
-// summary is the receipt in one line.
-func (r *reporter) summary(receipt echo.Receipt) string {
-	text := fmt.Sprintf("%s: %d samples (%.3f s) sent in %s", receipt.Outcome, receipt.Samples, receipt.SentSeconds, counted(receipt.Chunks, "message"))
-	if !r.heard {
-		return text
-	}
-	text += fmt.Sprintf(", %.3f s spoken (by %s)", receipt.SpokenSeconds, receipt.SpokenBy)
-	if receipt.FirstAudioSeconds >= 0 {
-		text += fmt.Sprintf(", first audio after %.3f s", receipt.FirstAudioSeconds)
-	}
-	text += fmt.Sprintf(", %s (by %s)", counted(receipt.Underruns, "underrun"), receipt.UnderrunsBy)
-	if input := receipt.Input; input != nil && input.Stalls > 0 {
-		text += fmt.Sprintf("; the input came at %.2f of the speed of speech, and ran out %s", input.Factor, counted(input.Stalls, "time"))
-	}
-	return text
 }

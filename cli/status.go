@@ -11,15 +11,15 @@ import (
 	"echocast/echo"
 )
 
-// console is where people read. Several goroutines may write lines to it, which
-// a status line, where there is one, stays below.
+// console writes lines for people, above a status line if there is one. Several
+// goroutines may write at the same time.
 type console struct {
 	mu   sync.Mutex
 	w    io.Writer
 	line string // the status line
 }
 
-// eraseLine takes the status line off a terminal.
+// eraseLine erases the status line of a terminal.
 const eraseLine = "\r\x1b[K"
 
 // Write writes whole lines.
@@ -35,7 +35,7 @@ func (c *console) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// show makes line the status line; empty takes it away.
+// show replaces the status line; an empty line removes it.
 func (c *console) show(line string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -43,8 +43,7 @@ func (c *console) show(line string) {
 	c.line = line
 }
 
-// statusLine shows on a terminal where an utterance stands, in one line that
-// changes five times a second.
+// statusLine shows the progress of an utterance on a terminal, five times a second.
 type statusLine struct {
 	w       *console
 	name    string
@@ -54,8 +53,8 @@ type statusLine struct {
 	ended   sync.WaitGroup
 }
 
-// startStatus starts the line of an utterance, or returns nil where no terminal
-// is there to show it. stop ends it.
+// startStatus starts the status line of an utterance. It returns nil if stderr is not
+// a terminal.
 func startStatus(w *console, in *input, session *echo.Session) *statusLine {
 	if !isTerminal(w.w) || os.Getenv("TERM") == "dumb" {
 		return nil
@@ -87,8 +86,7 @@ func (s *statusLine) show() {
 	s.w.show(fmt.Sprintf("%s  %s%s  lead %.1f s  %s", s.name, clock(p.Sent), s.total, p.Lead.Seconds(), p.State))
 }
 
-// stop takes the line away and waits until it is gone. A nil line has nothing
-// to take away.
+// stop removes the line and waits for its goroutine. On a nil line it does nothing.
 func (s *statusLine) stop() {
 	if s == nil {
 		return
@@ -97,7 +95,7 @@ func (s *statusLine) stop() {
 	s.ended.Wait()
 }
 
-// clock writes a time as minutes, seconds and tenths.
+// clock formats a time as minutes, seconds and tenths.
 func clock(d time.Duration) string {
 	tenths := d.Milliseconds() / 100
 	return fmt.Sprintf("%d:%02d.%d", tenths/600, tenths/10%60, tenths%10)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"os"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -13,11 +14,12 @@ import (
 	"echocast/room"
 	"echocast/room/daily"
 	"echocast/room/peer"
+	"echocast/room/rest"
 	"echocast/rtc"
 	"echocast/tavus"
 )
 
-// targetOptions say which room a command talks in, and how it is joined.
+// targetOptions say which room a command uses, and how it is joined.
 type targetOptions struct {
 	to               string
 	readyTimeout     time.Duration
@@ -27,28 +29,42 @@ type targetOptions struct {
 	readyWhen        string
 	daily            dailyOptions
 	peer             peerOptions
+	rehearse         bool
 	create           createOptions
 }
 
+// flags are those of commands that may speak to a stand-in or create a
+// conversation.
 func (o *targetOptions) flags() []cli.Flag {
+	return append(o.roomFlags(), o.speechFlags()...)
+}
+
+func (o *targetOptions) speechFlags() []cli.Flag {
+	return append(o.create.flags(), &cli.BoolFlag{Name: "rehearse", Destination: &o.rehearse, DisableDefaultText: true, Usage: "speak to a stand-in replica in this process, also where a real one is configured"})
+}
+
+// roomFlags are those of commands that need a room.
+func (o *targetOptions) roomFlags() []cli.Flag {
 	return joined([]cli.Flag{
-		&cli.StringFlag{Name: "to", Destination: &o.to, DefaultText: "a replica in this process", Usage: "`URL` of the replica: that of echocast replica, of a Daily room, or livekit+wss://HOST/ROOM"},
+		&cli.StringFlag{Name: "to", Destination: &o.to, DefaultText: "none", Usage: "`URL` of the room: that of echocast replica, of a Daily room, livekit+wss://HOST/ROOM, or tavus:CONVERSATION"},
 		&cli.DurationFlag{Name: "ready-timeout", Value: 30 * time.Second, Destination: &o.readyTimeout, Usage: "wait at most this `TIME` for the replica to join"},
 		&cli.DurationFlag{Name: "reconnect-timeout", Value: 60 * time.Second, Destination: &o.reconnectTimeout, Usage: "try for this `TIME` to make a lost connection again"},
 		&cli.StringFlag{Name: "trace", Destination: &o.trace, DefaultText: "none", Usage: "record what happens, and when, in `FILE`; echocast report draws it"},
 		avatarFlag(&o.avatar),
 		&cli.StringFlag{Name: "ready-when", Destination: &o.readyWhen, DefaultText: "video, or 10s in the room", Usage: "in a LiveKit room: speak when the avatar has joined, or published audio or video: `WHAT` is joined, audio or video"},
-	}, o.create.flags(), o.daily.flags(), o.peer.dialFlags())
+	}, o.create.service.flags(), o.daily.flags(), o.peer.dialFlags())
 }
 
-// check refuses what can be refused before anything is opened. warn is told of
-// secrets that others can read.
+// check validates the options before anything is opened. It warns of secret files
+// that other users can read.
 func (o *targetOptions) check(warn warnFunc) error {
 	switch {
 	case o.readyTimeout <= 0:
 		return usagef("--ready-timeout must be more than 0")
 	case o.reconnectTimeout <= 0:
 		return usagef("--reconnect-timeout must be more than 0")
+	case o.rehearse && o.isSet():
+		return usagef("--rehearse speaks to a stand-in replica in this process, and --to and --pal name another; leave one of them out")
 	}
 	if err := oneOf("--ready-when", o.readyWhen, "", "joined", "audio", "video"); err != nil {
 		return err
@@ -62,6 +78,42 @@ func (o *targetOptions) check(warn warnFunc) error {
 // isSet reports whether a room was named, or is to be created.
 func (o *targetOptions) isSet() bool { return o.to != "" || o.create.spec.PAL != "" }
 
+// palVariables name the PAL for conversation create.
+var palVariables = []string{"TAVUS_PAL_ID", "TAVUS_PERSONA_ID"}
+
+// resolve finds the room of the conversation if --to names none. If the options or
+// the environment name a real replica that cannot be reached, it fails, rather than
+// let the command speak to a stand-in.
+func (o *targetOptions) resolve(conversation string) error {
+	isNamed := conversation != "" && conversation != room.LocalConversation
+	switch {
+	case o.isSet(), o.rehearse:
+		return nil
+	case isNamed && !o.create.service.hasKey():
+		return usagef("conversation %s is not joined without an API key: set TAVUS_API_KEY, or name its room with --to URL; --rehearse speaks to a stand-in", conversation)
+	case isNamed:
+		o.to = rest.Scheme + ":" + conversation
+		return nil
+	}
+	for _, variable := range palVariables {
+		if pal := os.Getenv(variable); pal != "" {
+			return usagef("%s names a PAL, and nobody would hear it: --pal %s creates a conversation, which costs money, --to URL joins one, and --rehearse speaks to a stand-in", variable, pal)
+		}
+	}
+	return nil
+}
+
+// needRoom fails if no room is named, for commands without a stand-in.
+func (o *targetOptions) needRoom(command, conversation string) error {
+	if err := o.resolve(conversation); err != nil {
+		return err
+	}
+	if !o.isSet() {
+		return usagef("%s needs a room: name it with --to URL, or name a conversation with --conversation ID", command)
+	}
+	return nil
+}
+
 // isDaily reports whether the room is one of Daily's.
 func (o *targetOptions) isDaily() bool {
 	return isDaily(o.to) || o.to == "" && o.create.spec.PAL != ""
@@ -73,12 +125,13 @@ func isDaily(address string) bool {
 	return err == nil && ok
 }
 
-// takesAnyChunk reports whether the room limits no message, as far as is known
-// before it is joined.
+// takesAnyChunk reports whether the room is known to limit no message before it is
+// joined.
 func (o *targetOptions) takesAnyChunk() bool {
 	backend, _ := room.Lookup(o.to)
 	limiter, ok := backend.(echo.Limiter)
-	return ok && limiter.Limits().MaxMessage == 0
+	_, isREST := backend.(*rest.Backend) // it refuses what does not fit when it is joined
+	return isREST || ok && limiter.Limits().MaxMessage == 0
 }
 
 // speechRate is the sampling rate in Hz that the replica takes.
@@ -90,8 +143,6 @@ func (o *targetOptions) speechRate() int {
 	return echo.DefaultRate
 }
 
-// backend is what joins the room at an address, with the settings of the flags.
-// A nil backend is the registered one.
 func (o *targetOptions) backend(address string, warn warnFunc) (room.Backend, error) {
 	registered, _ := room.Lookup(address) // room.Join tells the error
 	switch registered.(type) {
@@ -104,6 +155,12 @@ func (o *targetOptions) backend(address string, warn warnFunc) (room.Backend, er
 		}
 		options.BusyTimeout = o.readyTimeout
 		return &peer.Backend{Options: *options}, nil
+	case *rest.Backend:
+		client, err := o.create.service.client(warn)
+		if err != nil {
+			return nil, err
+		}
+		return &rest.Backend{Client: client}, nil
 	}
 	return registered, nil
 }
@@ -116,21 +173,23 @@ func (o *targetOptions) join(ctx context.Context, address string, with *room.Opt
 			return nil, err
 		}
 	}
-	with.Avatar, with.ReadyWhen, with.Insecure = o.avatar, o.readyWhen, o.peer.insecure
+	if _, ok := inviter(address); ok {
+		with.Avatar, with.ReadyWhen = o.avatar, o.readyWhen
+	}
+	with.Insecure = o.peer.insecure
 	with.Warn = func(text string) { warn("%s", text) }
 	r, err := room.Join(ctx, address, with)
 	return r, asJoinError(err)
 }
 
-// joinFlags are the flags whose values a backend may refuse, by the names that
-// it has for them.
+// joinFlags are the flags for the names in a room.OptionError.
 var joinFlags = map[string]string{
-	"Core": "--daily-core ", "Microphone": "--as microphone: ", "from": "--from all: ",
-	"ReadyWhen": "--ready-when: ",
+	"Core": "--daily-core ", "Microphone": "--as microphone: ", "Hear": "--hear: ", "ReadyWhen": "--ready-when: ",
+	"Conversation": "--conversation: ", "MaxMessage": "--max-message: ",
 }
 
-// asJoinError sorts the errors of joining a room by whose fault they are, and
-// says which option may help.
+// asJoinError gives an error of joining a room its exit code, and names the option
+// that may help.
 func asJoinError(err error) error {
 	if option, ok := errors.AsType[*room.OptionError](err); ok {
 		return usagef("%s%v", joinFlags[option.Option], option.Err)
@@ -144,7 +203,7 @@ func asJoinError(err error) error {
 	return asPeerError(err)
 }
 
-// target is the room that a command talks in, and what was made for it.
+// target is the joined room of a command, with what was created for it.
 type target struct {
 	options *targetOptions
 	out     *reporter
@@ -152,19 +211,22 @@ type target struct {
 	limit   int            // bytes of a message
 	local   *localReplica  // nil where the replica is elsewhere
 	trace   *traceRecorder // nil where nothing is recorded
-	// abandons reports whether an input whose connection is lost ends the run.
+	// abandons reports whether a lost connection ends the run.
 	abandons bool
-	// conversation was created to be spoken in; nil where there was one.
+	// conversation was created for this run; nil if it existed before.
 	conversation  *tavus.Conversation
 	cancelCleanup func()          // the process need not end the conversation any more
 	ctx           context.Context // of the run, for the end of the conversation
 }
 
-// connect joins the room that the options name, or one that is made before: a
-// conversation with --pal, and without --to a replica in this process, which
-// records what it hears in a file.
+// connect joins the room that the options name. With --pal it creates a conversation
+// first; without --to and --pal it starts a replica in this process, which records
+// what it hears in the file record.
 func (o *targetOptions) connect(ctx context.Context, with room.Options, record string, out *reporter) (*target, error) {
 	t := &target{options: o, out: out, ctx: ctx, limit: cmp.Or(with.MaxMessage, echo.DefaultMaxMessage)}
+	if err := o.resolve(with.Conversation); err != nil {
+		return nil, err
+	}
 	if o.trace != "" {
 		recorder, err := newTraceRecorder(o.trace, o.secrets())
 		if err != nil {
@@ -179,7 +241,7 @@ func (o *targetOptions) connect(ctx context.Context, with room.Options, record s
 	return t, nil
 }
 
-// enter joins the room, after making it where there is none.
+// enter joins the room, and creates it first if need be.
 func (t *target) enter(ctx context.Context, with room.Options, record string) (err error) {
 	if with.MaxMessage == echo.DefaultMaxMessage {
 		with.MaxMessage = 0 // not asked for
@@ -192,6 +254,8 @@ func (t *target) enter(ctx context.Context, with room.Options, record string) (e
 		}
 		with.Conversation = t.conversation.ID
 	case address == "":
+		t.out.rehearsal = true
+		t.out.say("rehearsal: a stand-in replica in this process; nobody hears this")
 		if t.local, err = startLocalReplica(record, t.limit, t.out); err != nil {
 			return err
 		}
@@ -202,8 +266,8 @@ func (t *target) enter(ctx context.Context, with room.Options, record string) (e
 	return err
 }
 
-// createConversation creates the conversation of --pal, and returns the address
-// of its room.
+// createConversation creates a conversation with the PAL of --pal, and returns the
+// address of its room.
 func (t *target) createConversation(ctx context.Context, o *targetOptions) (address string, err error) {
 	conversation, err := o.create.conversation(ctx, o.to, o.avatar, t.out)
 	if err != nil {
@@ -218,7 +282,7 @@ func (t *target) createConversation(ctx context.Context, o *targetOptions) (addr
 	return "daily+" + conversation.URL, nil
 }
 
-// wrapped is one wrap in another, which may be nil.
+// wrapped applies inner, and then outer if it is not nil.
 func wrapped(inner, outer func(echo.Conn) echo.Conn) func(echo.Conn) echo.Conn {
 	if outer == nil {
 		return inner
@@ -233,6 +297,9 @@ func (t *target) session(options *echo.Options) (*echo.Session, error) {
 	if t.local == nil {
 		options.Redial = t.redial
 	}
+	if _, isREST := t.room.Stage().(*rest.Stage); isREST {
+		options.SendTimeout = rest.SendTimeout
+	}
 	if t.trace != nil {
 		options.Observe = t.trace.Observe
 	}
@@ -243,28 +310,28 @@ func (t *target) session(options *echo.Options) (*echo.Session, error) {
 	return session, nil
 }
 
-// redial makes a lost connection again. The session's listener calls it.
+// redial reconnects after a loss. The session calls it.
 func (t *target) redial(ctx context.Context) (echo.Stage, error) {
 	if t.room.Stage() != nil {
-		t.progress("the connection was lost; making it again")
+		t.progress("the connection was lost; reconnecting")
 	}
 	stage, err := t.room.Rejoin(ctx)
 	if err != nil {
 		return nil, asPeerError(err)
 	}
-	t.progress("the connection is there again")
+	t.progress("reconnected")
 	return stage, nil
 }
 
-// progress says how a loss is made good, where the run does not end with it.
+// progress reports reconnecting, unless a lost connection ends the run.
 func (t *target) progress(text string) {
 	if !t.abandons || !t.out.speaking.Load() {
 		t.out.say("%s", text)
 	}
 }
 
-// close leaves the room, after its session was closed: what was sent is
-// delivered first.
+// close leaves the room after what was sent is delivered. The session must be closed
+// before.
 func (t *target) close() error {
 	if t.room != nil {
 		_ = t.room.Close() // what it could not deliver, receipts tell
@@ -279,7 +346,7 @@ func (t *target) closeLocal() error {
 	return t.local.close()
 }
 
-// hasEnded reports whether an error is the end of a room in good order.
+// hasEnded reports whether err means that the room has ended normally.
 func hasEnded(err error) bool {
 	return errors.Is(err, room.ErrOver) || errors.Is(err, rtc.ErrPeerGone)
 }

@@ -18,7 +18,7 @@ const (
 	failSkew      = 5 * time.Minute
 )
 
-// account checks what the Tavus API knows.
+// account checks the API key, the clock, the PAL and the face.
 func (e *examination) account(ctx context.Context) {
 	client, clock := e.client()
 	if client == nil || !e.keyWorks(ctx, client, clock) {
@@ -29,8 +29,8 @@ func (e *examination) account(ctx context.Context) {
 	e.checkFace(ctx, client, e.checkPAL(ctx, client))
 }
 
-// client is a client that reads the clock of the service, or nil where there is
-// no key.
+// client makes a client that also reads the clock of the service. It returns nil if
+// there is no key.
 func (e *examination) client() (*tavus.Client, *dateReader) {
 	if !e.HasKey && e.PAL == "" && e.Face == "" {
 		e.skip("API key", "there is none, which only Tavus conversations need", "set TAVUS_API_KEY, or name a file with --api-key-file")
@@ -48,14 +48,13 @@ func (e *examination) client() (*tavus.Client, *dateReader) {
 	return client, clock
 }
 
-// dateReader notes how far the service's clock is ahead, by the first answer.
+// dateReader measures with the first answer how far the service's clock is ahead.
 type dateReader struct {
 	ahead time.Duration
 	known bool
 }
 
-// RoundTrip makes the request. A date has whole seconds, so half of one is the
-// best guess of what was cut off.
+// RoundTrip makes the request. A date has whole seconds, so half a second is added.
 func (d *dateReader) RoundTrip(r *http.Request) (*http.Response, error) {
 	asked := time.Now()
 	response, err := http.DefaultTransport.RoundTrip(r)
@@ -69,10 +68,10 @@ func (d *dateReader) RoundTrip(r *http.Request) (*http.Response, error) {
 	return response, nil
 }
 
-// maxCounted is how many open conversations are counted.
+// maxCounted is the most open conversations that are counted.
 const maxCounted = 50
 
-// keyWorks makes a call that costs nothing.
+// keyWorks tries the key with a call that costs nothing.
 func (e *examination) keyWorks(ctx context.Context, client *tavus.Client, clock *dateReader) bool {
 	open := 0
 	var failed error
@@ -93,7 +92,7 @@ func (e *examination) keyWorks(ctx context.Context, client *tavus.Client, clock 
 	return failed == nil
 }
 
-// serviceFails notes what the service, or the way to it, has said.
+// serviceFails notes an error of calling the service.
 func (e *examination) serviceFails(name string, err error) {
 	fix := "check the network, and --base-url"
 	if refused, ok := errors.AsType[*tavus.APIError](err); ok {
@@ -105,7 +104,7 @@ func (e *examination) serviceFails(name string, err error) {
 	e.fail(name, err, fix)
 }
 
-// hintless is a refusal without what to do, which stands in Finding.Fix.
+// hintless is a refusal without its hint, which is in Finding.Fix.
 type hintless struct{ refused *tavus.APIError }
 
 func (h *hintless) Error() string {
@@ -118,7 +117,7 @@ func (h *hintless) Error() string {
 
 func (h *hintless) Unwrap() error { return h.refused }
 
-// clocks compares the clock here with the service's.
+// clocks compares the clock of this machine with the service's.
 func (e *examination) clocks(clock *dateReader) {
 	const fix = "set this machine's clock, for example with NTP"
 	apart := clock.ahead.Abs().Round(time.Second)
@@ -138,7 +137,7 @@ func (e *examination) clocks(clock *dateReader) {
 	}
 }
 
-// checkPAL looks whether the PAL says what it is sent, and returns its face.
+// checkPAL checks that the PAL is in echo mode, and returns the id of its face.
 func (e *examination) checkPAL(ctx context.Context, client *tavus.Client) (face string) {
 	if e.PAL == "" {
 		e.skip("PAL", "none is named", "give --pal, or set TAVUS_PAL_ID; echocast pal create --echo makes one")
@@ -167,7 +166,7 @@ func (e *examination) checkPAL(ctx context.Context, client *tavus.Client) (face 
 	return pal.Face
 }
 
-// checkFace looks whether the face can be used: the named one, or the PAL's.
+// checkFace checks that the face is ready: the named one, or the PAL's.
 func (e *examination) checkFace(ctx context.Context, client *tavus.Client, own string) {
 	id, whose := e.Face, ""
 	if id == "" {

@@ -1,6 +1,6 @@
-// Package doctor finds out what a real conversation needs and whether it is there:
-// a folder for what is remembered, the account, the libraries, and the room. It
-// creates nothing, ends nothing and says nothing in a room.
+// Package doctor checks what a real conversation needs: the state folder, the
+// account, the libraries, and the room. It creates nothing, ends nothing and says
+// nothing in a room.
 package doctor
 
 import (
@@ -16,16 +16,16 @@ import (
 	"echocast/tavus"
 )
 
-// Options say what is examined.
+// Options say what is checked.
 type Options struct {
-	// Client makes a client of the Tavus API, or says what is wrong with its key.
+	// Client makes a client of the Tavus API; its error is about the key.
 	Client func() (*tavus.Client, error)
 	// HasKey reports whether there is an API key at all.
 	HasKey bool
 
 	PAL, Face string // ids; empty: none is named
 	Address   string // of the room; empty: none is named
-	// Join asks to join the room, and to wait for the replica.
+	// Join joins the room, and waits for the replica.
 	Join         bool
 	ReadyTimeout time.Duration
 
@@ -35,7 +35,7 @@ type Options struct {
 	// Explain adds to an error what to do about it, and may sort it.
 	Explain func(error) error
 
-	// OnFinding is called with each finding at once; nil: nobody is.
+	// OnFinding is called with each finding as soon as it is known; it may be nil.
 	OnFinding func(Finding)
 }
 
@@ -65,7 +65,7 @@ type examination struct {
 	findings []Finding
 }
 
-// Run makes all checks in turn, and returns what they found before ctx ended.
+// Run runs all checks in order, and returns the findings up to the end of ctx.
 func Run(ctx context.Context, o *Options) []Finding {
 	e := &examination{Options: o}
 	for _, check := range []func(context.Context){e.state, e.account, e.libraries, e.transport, e.reachRoom} {
@@ -95,12 +95,12 @@ func (e *examination) warn(name, detail, fix string) {
 	e.note(Finding{Name: name, Status: Warn, Detail: detail, Fix: fix})
 }
 
-// fail notes a failure. What to do about it is known, or in the error.
+// fail notes a failure. fix may be empty if the error says what to do.
 func (e *examination) fail(name string, err error, fix string) {
 	e.note(Finding{Name: name, Status: Fail, Detail: text.FirstLine(err.Error()), Fix: fix, Err: err})
 }
 
-// state is where conversations are remembered, and those that were left open.
+// state checks the state folder, and conversations that were left open.
 func (e *examination) state(context.Context) {
 	dir, err := tavus.StateDir()
 	if err == nil {
@@ -131,7 +131,7 @@ func (e *examination) state(context.Context) {
 	}
 }
 
-// tryWriting finds out whether files can be made in a folder.
+// tryWriting creates and removes a file in a folder.
 func tryWriting(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err

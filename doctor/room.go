@@ -26,8 +26,8 @@ import (
 	rtcdaily "echocast/rtc/daily"
 )
 
-// libraries tells what decodes and resamples here. Those that are linked are
-// there, or this program would not run.
+// libraries notes what decodes and resamples in this build. Linked libraries are not
+// checked, because the program does not start without them.
 func (e *examination) libraries(ctx context.Context) {
 	if audio.DefaultMethod() == audio.Soxr {
 		e.ok("libsoxr", "linked")
@@ -44,7 +44,7 @@ func (e *examination) libraries(ctx context.Context) {
 	e.ok("ffmpeg", "%s", describe(ctx, path, "-version"))
 }
 
-// describe is a program's path and the first line it says about itself.
+// describe returns a program's path and the first line of its version.
 func describe(ctx context.Context, path, option string) string {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
@@ -56,21 +56,21 @@ func describe(ctx context.Context, path, option string) string {
 	return path + ": " + line[:min(len(line), 80)]
 }
 
-// wantsDaily reports whether the room is one of Daily's, or would be.
+// wantsDaily reports whether the room is, or would be, a Daily room.
 func (e *examination) wantsDaily() bool {
 	backend, _ := room.Lookup(e.Address)
 	_, is := backend.(*daily.Backend)
 	return is || e.Address == "" && e.PAL != ""
 }
 
-// isLiveKit reports whether the room is one of LiveKit's.
+// isLiveKit reports whether the room is a LiveKit room.
 func (e *examination) isLiveKit() bool {
 	backend, _ := room.Lookup(e.Address)
 	_, is := backend.(room.Inviter)
 	return is
 }
 
-// transport tells what a room would be joined with, and why.
+// transport notes what the room is joined with, and why.
 func (e *examination) transport(ctx context.Context) {
 	switch {
 	case e.isLiveKit():
@@ -85,8 +85,8 @@ func (e *examination) transport(ctx context.Context) {
 	e.dailyTransport(ctx)
 }
 
-// dailyTransport is how Daily rooms are joined, which is a failure only where
-// there is one to be joined.
+// dailyTransport notes how Daily rooms are joined. It is a failure only if the room is
+// a Daily room.
 func (e *examination) dailyTransport(ctx context.Context) {
 	by, err := e.Daily.Transport(false)
 	if err == nil && by.Library != "" {
@@ -280,7 +280,7 @@ func webAddress(to string) (*url.URL, bool) {
 	return page, true
 }
 
-// get is the status of a page. No redirect is followed.
+// get returns the HTTP status of a page. It follows no redirect.
 func (e *examination) get(ctx context.Context, page *url.URL) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
@@ -318,7 +318,7 @@ func (e *examination) backend() room.Backend {
 	return registered
 }
 
-// enter joins the room, and leaves it again.
+// enter joins the room, waits for the replica, and leaves.
 func (e *examination) enter(ctx context.Context) {
 	began := time.Now()
 	joined, err := room.Join(ctx, e.Address, &room.Options{Conversation: "doctor", Backend: e.backend()})
@@ -348,7 +348,7 @@ func (e *examination) enter(ctx context.Context) {
 	}
 }
 
-// joinFix is what to do about a room that lets nobody in.
+// joinFix says what to do if joining failed.
 func joinFix(err error) string {
 	switch {
 	case errors.Is(err, rtcdaily.ErrRefused):

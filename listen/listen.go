@@ -1,6 +1,6 @@
-// Package listen prints what happens in a room, or what the callbacks of a
-// conversation tell: events in their order, as lines of JSON, with a transcript
-// and a command for each event where they are asked for.
+// Package listen prints the events of a room, or of the callbacks of a conversation,
+// in order as lines of JSON. It can write a transcript and run a command for each
+// event.
 package listen
 
 import (
@@ -31,10 +31,10 @@ type Source interface {
 	Close() error
 }
 
-// Report tells people something.
+// Report reports something to people.
 type Report func(format string, args ...any)
 
-// Options say which events are printed, and what else is done with them.
+// Options say which events are printed, and where else they go.
 type Options struct {
 	Out    io.Writer          // a line of JSON for each event
 	Raw    bool               // every message as it came, in the order in which it came
@@ -50,8 +50,8 @@ type Options struct {
 	Exec       *Executor   // nil: none
 }
 
-// Run prints events until they end, which is room.ErrOver where that is in good
-// order, or ctx does. It runs one goroutine, which reads, and waits for it.
+// Run prints events until they or ctx end. Its error is room.ErrOver if the room ended
+// normally. It starts one goroutine, which reads, and waits for it.
 func Run(ctx context.Context, source Source, o *Options) error {
 	l := &listener{Options: o, source: source, sequencers: map[string]*echo.Sequencer{}}
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -104,7 +104,7 @@ func (l *listener) due() (at time.Time, ok bool) {
 	return at, ok
 }
 
-// read hands the events over, and says why there are no more.
+// read passes events on, and returns why there are no more.
 func (l *listener) read(ctx context.Context, events chan<- echo.Event) error {
 	for {
 		event, err := l.source.Next(ctx)
@@ -119,7 +119,7 @@ func (l *listener) read(ctx context.Context, events chan<- echo.Event) error {
 	}
 }
 
-// loop prints what comes, until ctx ends or enough is printed.
+// loop prints events until ctx ends or Count is reached.
 func (l *listener) loop(ctx context.Context, events <-chan echo.Event) error {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
@@ -152,7 +152,7 @@ func (l *listener) take(event echo.Event) error {
 	return l.flushOne(sequencer, now)
 }
 
-// flush shows what is due at now.
+// flush prints the events that are due.
 func (l *listener) flush(now time.Time) error {
 	for _, id := range slices.Sorted(maps.Keys(l.sequencers)) {
 		if err := l.flushOne(l.sequencers[id], now); err != nil {
@@ -178,7 +178,7 @@ func (l *listener) flushOne(sequencer *echo.Sequencer, now time.Time) error {
 	}
 }
 
-// show prints an event, and hands it to the transcript and the command.
+// show prints an event, and passes it to the transcript and the command.
 func (l *listener) show(event echo.Event) error {
 	if err := l.Transcript.Add(event, time.Now()); err != nil {
 		return err
@@ -212,8 +212,7 @@ func (l *listener) line(event echo.Event) ([]byte, error) {
 	return escaped(line.Bytes()), nil
 }
 
-// escaped writes what could move a terminal, or turn its text around, in the
-// way of JSON.
+// escaped escapes control and direction characters as JSON does.
 func escaped(line []byte) []byte {
 	unsafe := func(c rune) bool { return unicode.IsControl(c) || unicode.Is(unicode.Cf, c) }
 	if bytes.IndexFunc(line, unsafe) < 0 {
@@ -234,8 +233,8 @@ func escaped(line []byte) []byte {
 	return out.Bytes()
 }
 
-// surrogates are the two halves of a character beyond 16 bits, as JSON has it;
-// zero for others.
+// surrogates returns the two UTF-16 halves of a character beyond 16 bits; zero for
+// others.
 func surrogates(c rune) (high, low rune) {
 	if c < 0x10000 {
 		return 0, 0

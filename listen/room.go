@@ -11,9 +11,9 @@ import (
 	"echocast/rtc"
 )
 
-// Room are the events of a room, which is joined again after a loss.
+// Room is the events of a room. It reconnects after a loss.
 type Room struct {
-	// Redial makes a lost connection again; Timeout bounds that.
+	// Redial reconnects after a loss, within Timeout.
 	Redial  func(ctx context.Context) (echo.Stage, error)
 	Timeout time.Duration
 	// Leave leaves the room.
@@ -35,11 +35,11 @@ func (r *Room) current() echo.Stage {
 	return r.stage
 }
 
-// afterShutdown is how long the last words of a room that was shut down are
-// waited for: the analysis of a conversation comes after its end.
+// afterShutdown is how long Next waits for events after a shutdown: the analysis of a
+// conversation comes after its end.
 const afterShutdown = 2 * time.Second
 
-// Next returns the next event. After a shutdown it waits a while for more.
+// Next returns the next event. After a shutdown it waits for more, but not for long.
 func (r *Room) Next(ctx context.Context) (echo.Event, error) {
 	if r.over != nil {
 		ctx = r.over

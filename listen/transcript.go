@@ -14,8 +14,8 @@ import (
 	"echocast/internal/text"
 )
 
-// Transcript writes down who said what and when. Times are from its first entry
-// on, as they came here. A nil Transcript does nothing.
+// Transcript writes who said what and when to a file. Times count from the first
+// entry, by the arrival of events. A nil Transcript does nothing.
 type Transcript struct {
 	name    string
 	file    *os.File
@@ -36,8 +36,8 @@ type entry struct {
 	InferenceID string  `json:"inference_id,omitempty"`
 }
 
-// NewTranscript makes a file in the format that the ending of its name says:
-// .txt, .srt or .json.
+// NewTranscript creates a file; the ending of its name chooses the format: .txt, .srt
+// or .json.
 func NewTranscript(name string) (*Transcript, error) {
 	writers := map[string]func(*Transcript, entry) error{".txt": (*Transcript).line, ".srt": (*Transcript).subtitle, ".json": (*Transcript).object}
 	write, ok := writers[strings.ToLower(filepath.Ext(name))]
@@ -56,7 +56,7 @@ type FormatError struct{ Name string }
 
 func (e *FormatError) Error() string { return e.Name + ": the name ends with .txt, .srt or .json" }
 
-// Add takes note of an event that came at now.
+// Add takes an event that arrived at now.
 func (t *Transcript) Add(event echo.Event, now time.Time) error {
 	if t == nil || t.err != nil {
 		return nil
@@ -72,8 +72,8 @@ func (t *Transcript) Add(event echo.Event, now time.Time) error {
 	return t.failed()
 }
 
-// utterance begins an entry: the service tells of the replica's when it begins
-// to speak, and of the user's when it has ended.
+// utterance begins an entry. The service sends the replica's utterance at its start,
+// and the user's at its end.
 func (t *Transcript) utterance(event echo.Event, now time.Time) {
 	if t.began.IsZero() {
 		t.began = now
@@ -98,7 +98,7 @@ func (t *Transcript) stopped(event echo.Event, now time.Time) {
 	t.flush(p.End)
 }
 
-// flush writes the entry that waits, which ended by then.
+// flush writes the pending entry, which ended at then at the latest.
 func (t *Transcript) flush(then float64) {
 	if t.pending == nil || t.err != nil {
 		return
@@ -110,7 +110,7 @@ func (t *Transcript) flush(then float64) {
 	t.entries++
 }
 
-// whole writes what a callback tells of a conversation that is over.
+// whole writes the transcript of a callback after the conversation.
 func (t *Transcript) whole(entries []echo.TranscriptEntry) {
 	for _, e := range entries {
 		if e.Role != "user" && e.Role != "assistant" {
@@ -130,7 +130,7 @@ func (t *Transcript) whole(entries []echo.TranscriptEntry) {
 	}
 }
 
-// reading is about how long a text takes to be said.
+// reading estimates how long a text takes to say.
 func reading(text string) time.Duration { return time.Duration(len(text)) * 60 * time.Millisecond }
 
 func (t *Transcript) line(e entry) error {
@@ -157,7 +157,7 @@ func (t *Transcript) object(e entry) error {
 	return err
 }
 
-// stamp is a time in the way of subtitles.
+// stamp formats a time as subtitles do.
 func stamp(seconds float64, point string) string {
 	ms := int64(seconds*1000 + 0.5)
 	return fmt.Sprintf("%02d:%02d:%02d%s%03d", ms/3_600_000, ms/60_000%60, ms/1000%60, point, ms%1000)
