@@ -9,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"echocast/internal/testwait"
 )
 
 // told is an event of a generated conversation, and when it arrives.
@@ -67,7 +69,7 @@ func arrivals(chance *rand.Rand, events []told) (came []told) {
 // nothing is news twice, and the last news is the last event that came. What a
 // user said is news exactly once.
 func TestNewsAreInOrder(t *testing.T) {
-	for seed := range uint64(5000) {
+	for seed := range uint64(testwait.Trials(20_000)) {
 		chance := rand.New(rand.NewPCG(seed, 18))
 		came := arrivals(chance, conversationOf(chance))
 		numbered := chance.IntN(4) > 0 // else the times of emission have to do
@@ -150,7 +152,7 @@ func TestNewsWithoutNumbers(t *testing.T) {
 // soon after the last of them.
 func TestLateEventsMakeNoDeadAir(t *testing.T) {
 	const length = 4 * time.Second
-	for seed := range uint64(400) {
+	for seed := range uint64(testwait.Trials(1500)) {
 		synctest.Test(t, func(t *testing.T) {
 			chance := rand.New(rand.NewPCG(seed, 19))
 			r := newRoom()

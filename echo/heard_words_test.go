@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"echocast/internal/testwait"
 )
 
 func TestWordsIn(t *testing.T) {
@@ -92,7 +94,8 @@ func (r *room) obeys(played *time.Duration) {
 // voice times them, and within the stated error where it does not.
 func TestHeardWords(t *testing.T) {
 	farOff := 0
-	for seed := range uint64(300) {
+	trials := testwait.Trials(1000)
+	for seed := range uint64(trials) {
 		synctest.Test(t, func(t *testing.T) {
 			chance := rand.New(rand.NewPCG(seed, 189))
 			v := speakWords(chance)
@@ -134,8 +137,8 @@ func TestHeardWords(t *testing.T) {
 			}
 		})
 	}
-	if farOff > 15 {
-		t.Errorf("%d of 300 stated errors say nothing", farOff)
+	if farOff > trials/20 {
+		t.Errorf("%d of %d stated errors say nothing", farOff, trials)
 	}
 }
 

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"echocast/internal/testwait"
 )
 
 // fickle is a room whose far end plays what it gets, and whose events and
@@ -252,7 +254,7 @@ const longestTrial = 30 * time.Minute
 // policy: each utterance ends, and has one receipt for each of its parts, the
 // last of which is what its call returned. What receipts say of the wire is so.
 func TestEveryUtteranceHasItsReceipt(t *testing.T) {
-	for seed := range uint64(150) {
+	for seed := range uint64(testwait.Trials(1500)) {
 		synctest.Test(t, func(t *testing.T) {
 			defer func() {
 				if t.Failed() {
