@@ -125,7 +125,7 @@ func (b *Backend) Join(ctx context.Context, address string, o *room.Options) (*r
 	}
 	with := &daily.Options{
 		Token: token, Chromium: b.Chromium, DailyJS: b.DailyJS, CallMachine: b.CallMachine,
-		Microphone: o.Microphone, SoundRate: o.HearRate,
+		Microphone: o.Microphone, SoundRate: o.HearRate, Conversation: cmp.Or(o.Conversation, conversation(page)),
 	}
 	by, err := b.Transport(o.Microphone)
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 
 	"echocast/internal/lifetime"
+	"echocast/internal/redact"
 )
 
 // Conn is a place in a room. All its methods may be called at the same time
@@ -33,11 +34,14 @@ type Conn struct {
 	supervised chan struct{}      // closed when supervise returns
 	closeErr   error              // read it after supervised is closed
 
-	mu        sync.Mutex
-	roster    roster
-	lost      error         // why the room is being joined again, until it is
-	transport transport     // nil while the room is being joined again
-	changed   chan struct{} // closed when transport or roster changes
+	secrets *redact.Secrets
+
+	mu          sync.Mutex
+	roster      roster
+	interrupted bool          // Daily says so
+	lost        error         // why the room is being joined again, until it is
+	transport   transport     // nil while the room is being joined again
+	changed     chan struct{} // closed when transport or roster changes
 }
 
 // Join starts a browser, unless Options.Browser runs already, and joins a room.
@@ -79,7 +83,8 @@ func join(ctx context.Context, address string, o *Options) (*Conn, error) {
 		lifetime:   lifetime.New(),
 		stop:       stop,
 		supervised: make(chan struct{}),
-		roster:     roster{name: o.ReplicaName},
+		roster:     roster{name: o.ReplicaName, conversation: o.Conversation},
+		secrets:    redact.New(o.Token),
 		changed:    make(chan struct{}),
 	}
 	p, err := c.enter(ctx)
@@ -123,6 +128,9 @@ func (c *Conn) enter(ctx context.Context) (transport, error) {
 	})
 	if err != nil {
 		t.close()
+		if r, ok := errors.AsType[*reason](err); ok {
+			err = c.withoutSecrets(r)
+		}
 		return nil, refusal(err)
 	}
 	if limit <= 0 {
@@ -204,7 +212,7 @@ func (c *Conn) supervise(ctx context.Context, p transport) {
 // had no time to say so, is sent twice.
 func (c *Conn) resend(ctx context.Context, by transport, messages [][]byte) error {
 	c.mu.Lock()
-	to := cmp.Or(c.roster.replica, everyone)
+	to := cmp.Or(c.roster.recipient(), everyone)
 	c.mu.Unlock()
 	for _, message := range messages {
 		if err := by.pass(ctx, to, message); err != nil {
@@ -219,7 +227,7 @@ func (c *Conn) resend(ctx context.Context, by transport, messages [][]byte) erro
 func (c *Conn) use(p transport) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.transport = p
+	c.transport, c.interrupted = p, false
 	c.stir()
 }
 
@@ -259,12 +267,39 @@ func (c *Conn) handle(p transport, f frame) {
 			c.deliver(news...)
 			c.stir()
 		}
-		c.deliver(f.Data)
+		if !c.roster.isForeign(f.From, f.Data) {
+			c.deliver(f.Data)
+		}
+	case "network":
+		c.setInterrupted(!f.Connected)
 	case "played":
 		c.voice.end(f.Utterance)
 	case "over":
-		roomOver(p, f.Error)
+		roomOver(p, c.withoutSecrets(f.Error))
 	}
+}
+
+// setInterrupted records whether Daily's signalling, which carries the messages, is
+// interrupted. Messages wait meanwhile. c.mu is held.
+func (c *Conn) setInterrupted(interrupted bool) {
+	if interrupted == c.interrupted {
+		return
+	}
+	c.interrupted = interrupted
+	event := reconnectedEvent
+	if interrupted {
+		event = interruptedEvent
+	}
+	c.deliver(roomMessage(event, struct{}{}))
+	c.stir()
+}
+
+// withoutSecrets is an error in Daily's words, which may repeat the token.
+func (c *Conn) withoutSecrets(r *reason) *reason {
+	if r == nil {
+		return nil
+	}
+	return &reason{Type: c.secrets.Text(r.Type), Message: c.secrets.Text(r.Message)}
 }
 
 // roomOver takes Daily's word that the call is over. A connection that broke is
@@ -344,12 +379,13 @@ func (c *Conn) current(ctx context.Context) (transport, string, error) {
 			return nil, "", err
 		}
 		c.mu.Lock()
-		p, changed, to := c.transport, c.changed, c.roster.replica
+		interrupted := c.interrupted
+		p, changed, to := c.transport, c.changed, c.roster.recipient()
 		c.mu.Unlock()
 		if to == "" {
 			to = everyone
 		}
-		if p != nil && !p.HasEnded() {
+		if p != nil && !p.HasEnded() && !interrupted {
 			return p, to, nil
 		}
 		select {

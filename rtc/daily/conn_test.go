@@ -359,3 +359,81 @@ func TestReplicaInTheRoom(t *testing.T) {
 		t.Errorf("the replica complains: %v", report.Complaints)
 	}
 }
+
+// Two conversations are in one room: each hears its own, and neither the other's.
+func TestTwoConversationsInOneRoom(t *testing.T) {
+	room := newRoom(t, dailytest.Options{})
+	ann, bob := room.Enter("Ann", "tavus-replica-1"), room.Enter("Bob", "tavus-replica-2")
+	conn := mustJoin(t, room, Options{Conversation: "c2"})
+	event := func(conversation string) string {
+		return `{"message_type":"conversation","event_type":"conversation.replica_present","conversation_id":"` + conversation + `"}`
+	}
+	if err := conn.Send(testwait.Context(t), []byte(`{"to":"both"}`)); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, ann, `{"to":"both"}`)
+	expect(t, bob, `{"to":"both"}`)
+	for _, one := range []struct {
+		p    *dailytest.Participant
+		says string
+	}{{ann, event("c1")}, {bob, event("c2")}, {ann, event("c1")}, {bob, event("c2")}} {
+		if err := one.p.Send(testwait.Context(t), []byte(one.says)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	expect(t, conn,
+		about(joinedEvent, ann.Person, roleReplica), about(joinedEvent, bob.Person, rolePerson),
+		about(joinedEvent, bob.Person, roleReplica), event("c2"), event("c2"))
+	if err := conn.Send(testwait.Context(t), []byte(`{"to":"ours"}`)); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, bob, event("c1"), event("c1"), `{"to":"ours"}`)
+	expect(t, ann, event("c2"), event("c2"))
+}
+
+// One who is hidden is still there, and an interruption of the signalling is told
+// and waited for.
+func TestHiddenAndInterrupted(t *testing.T) {
+	room := newRoom(t, dailytest.Options{})
+	ann := room.Enter("Ann", "tavus-replica-1")
+	conn := mustJoin(t, room, Options{})
+	people, _ := room.People()
+	self := people[1].SessionID
+	expect(t, conn, about(joinedEvent, ann.Person, roleReplica))
+	room.Hide(ann.SessionID)
+	room.Network(self, "interrupted", true) // of media
+	room.Network(self, "interrupted", false)
+	expect(t, conn, `{"message_type":"room","event_type":"room.network_interrupted","properties":{}}`)
+	sent := make(chan error, 1)
+	go func() { sent <- conn.Send(testwait.Context(t), []byte(`{"n":1}`)) }()
+	ctx, cancel := context.WithCancelCause(testwait.Context(t))
+	given := errors.New("given up")
+	go func() { cancel(given) }()
+	if err := conn.Send(ctx, []byte(`{"n":2}`)); !errors.Is(err, given) {
+		t.Errorf("Send while the signalling is interrupted: %v", err)
+	}
+	room.Network(self, "connected", false)
+	if err := testwait.Receive(t, sent); err != nil {
+		t.Error(err)
+	}
+	expect(t, ann, `{"n":1}`)
+	expect(t, conn, `{"message_type":"room","event_type":"room.network_connected","properties":{}}`)
+}
+
+// Daily's words may repeat the meeting token.
+func TestTheTokenIsInNoError(t *testing.T) {
+	const token = "eyJhbGciOi.canary-token"
+	room := newRoom(t, dailytest.Options{Refuse: &dailytest.Refusal{Type: "not-allowed", Message: "the token " + token + " has expired"}})
+	_, err := Join(testwait.Context(t), room.URL(), local(room, Options{Token: token}))
+	refused, ok := errors.AsType[*RefusedError](err)
+	if !ok || strings.Contains(err.Error(), "canary") || strings.Contains(refused.Message, "canary") {
+		t.Errorf("the error is %v (%+v)", err, refused)
+	}
+	room = newRoom(t, dailytest.Options{})
+	conn := mustJoin(t, room, Options{Token: token})
+	people, _ := room.People()
+	room.Fail(people[0].SessionID, dailytest.Refusal{Type: "ejected", Message: "the token " + token + " was withdrawn"})
+	if _, err = conn.Receive(testwait.Context(t)); err == nil || strings.Contains(err.Error(), "canary") {
+		t.Errorf("the end of the call is %v", err)
+	}
+}

@@ -40,7 +40,13 @@
 // (message_type "system", or a started_speaking or stopped_speaking); it is then
 // reported as joined once more, in its new role.
 //
+// If there are several replicas in the room, ours is the one whose events name
+// Options.Conversation. Events of the others are not delivered.
+//
 // Messages are sent to the replica, and to all as long as it is not known.
+//
+// While Daily's signalling is interrupted, as the event room.network_interrupted
+// says, Send waits, until room.network_connected.
 //
 // # When it breaks
 //
@@ -130,6 +136,10 @@ type Options struct {
 	// ReplicaName tells the replica from people (see the package comment). The
 	// default is DefaultReplicaName.
 	ReplicaName string
+
+	// Conversation is the id of the conversation to speak in. It tells its replica
+	// from those of other conversations in the same room, by their events.
+	Conversation string
 
 	// Microphone publishes an audio track, for NewMicrophone. It is silent
 	// until something is spoken.

@@ -71,10 +71,10 @@ func (c *Conn) waiting(replica bool) (session string, changed <-chan struct{}) {
 		return "", c.changed
 	}
 	if replica {
-		return c.roster.replica, c.changed
+		return c.roster.recipient(), c.changed
 	}
 	for _, p := range c.roster.people {
-		if p.SessionID != c.roster.replica {
+		if !p.isReplica {
 			return p.SessionID, c.changed
 		}
 	}

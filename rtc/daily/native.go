@@ -109,6 +109,7 @@ type libraryEvent struct {
 	From         string             `json:"from"`
 	Data         json.RawMessage    `json:"msgData"`
 	Participant  libraryParticipant `json:"participant"`
+	LeftReason   string             `json:"leftReason"`
 	State        string             `json:"state"`
 	Message      string             `json:"message"`
 }
@@ -210,7 +211,7 @@ func (n *native) enter(list []byte) {
 	people := []participant{}
 	gone := map[string]bool{}
 	for _, e := range n.early {
-		gone[e.Participant.ID] = e.Action == "participant-left"
+		gone[e.Participant.ID] = e.Action == "participant-left" && e.LeftReason != "hidden"
 	}
 	for _, p := range there {
 		if !p.Info.Local && !gone[p.ID] {
@@ -286,6 +287,9 @@ func (n *native) tell(e libraryEvent) {
 			n.handle(n, frame{Event: "joined", Person: e.Participant.participant()})
 		}
 	case "participant-left":
+		if e.LeftReason == "hidden" {
+			return // it is still there
+		}
 		n.handle(n, frame{Event: "left", Person: e.Participant.participant()})
 	case "call-state-updated":
 		if e.State == "left" && !n.leaving {

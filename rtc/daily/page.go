@@ -45,6 +45,7 @@ type frame struct {
 	People []participant   `json:"people"`
 
 	Utterance int64 `json:"utterance"`
+	Connected bool  `json:"connected"` // of "network"
 }
 
 // reason is an error of daily-js, or of the page when Type is empty.

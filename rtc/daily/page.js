@@ -12,6 +12,7 @@
 //        {event: "people", people: [{session_id, user_id, user_name}]}
 //        {event: "joined", person}, {event: "left", person}
 //        {event: "message", from, data}
+//        {event: "network", connected}
 //        {event: "played", utterance}
 //        {event: "over", error: {type, msg}}
 "use strict";
@@ -61,7 +62,12 @@
         subscribeToTracksAutomatically: false, dailyConfig: config,
       });
       call.on("participant-joined", e => inRoom && tell({ event: "joined", person: person(e.participant) }));
-      call.on("participant-left", e => inRoom && tell({ event: "left", person: person(e.participant) }));
+      call.on("participant-left", e => { // one who is hidden is still there
+        if (inRoom && e.reason !== "hidden") tell({ event: "left", person: person(e.participant) });
+      });
+      call.on("network-connection", e => { // those of media carry no messages
+        if (inRoom && e.type === "signaling") tell({ event: "network", connected: e.event === "connected" });
+      });
       call.on("app-message", e => tell({ event: "message", from: e.fromId, data: e.data }));
       call.on("track-started", e => hear(e.participant, e.track));
       let fatal = null;

@@ -1,15 +1,18 @@
 package daily
 
 import (
+	"cmp"
 	"encoding/json"
 	"strings"
 )
 
 // The types of the messages about the room.
 const (
-	joinedEvent   = "room.participant_joined"
-	leftEvent     = "room.participant_left"
-	rejoinedEvent = "room.rejoined"
+	joinedEvent      = "room.participant_joined"
+	leftEvent        = "room.participant_left"
+	rejoinedEvent    = "room.rejoined"
+	interruptedEvent = "room.network_interrupted"
+	reconnectedEvent = "room.network_connected"
 )
 
 // The roles of those in the room.
@@ -24,23 +27,28 @@ type participant struct {
 	UserID    string `json:"user_id"`
 	UserName  string `json:"user_name"`
 	Role      string `json:"role"`
+
+	isReplica    bool   // by its name, or by what it sends: ours or of another conversation
+	conversation string // that its events name; empty before the first
 }
 
 // roster knows who is in the room, in order of arrival, and which of them is
-// the replica. Its methods return the messages that tell of a change.
+// our replica. Its methods return the messages that tell of a change.
 type roster struct {
-	name    string // what marks the replica
-	people  []participant
-	replica string // its session id, or empty
+	name         string // what marks a replica
+	conversation string // ours, or empty where it is not known
+	people       []participant
+	replica      string // the session id of ours, as far as is known, or empty
 }
 
-// arrive takes one who has joined; one who is known already is no news.
+// arrive adds a participant; one who is known already is no news.
 func (r *roster) arrive(p participant) [][]byte {
 	if r.find(p.SessionID) >= 0 {
 		return nil
 	}
 	p.Role = rolePerson
-	if r.replica == "" && (p.UserName == r.name || strings.Contains(p.UserID, r.name)) {
+	p.isReplica = p.UserName == r.name || strings.Contains(p.UserID, r.name)
+	if p.isReplica && r.replica == "" {
 		p.Role = roleReplica
 		r.replica = p.SessionID
 	}
@@ -48,7 +56,7 @@ func (r *roster) arrive(p participant) [][]byte {
 	return [][]byte{roomMessage(joinedEvent, p)}
 }
 
-// depart takes one who has left.
+// depart removes a participant.
 func (r *roster) depart(session string) [][]byte {
 	i := r.find(session)
 	if i < 0 {
@@ -62,7 +70,7 @@ func (r *roster) depart(session string) [][]byte {
 	return [][]byte{roomMessage(leftEvent, p)}
 }
 
-// replace takes all who are there now.
+// replace makes those who are there now the people of the room.
 func (r *roster) replace(people []participant) (news [][]byte) {
 	there := make(map[string]bool)
 	for _, p := range people {
@@ -79,15 +87,72 @@ func (r *roster) replace(people []participant) (news [][]byte) {
 	return news
 }
 
-// hear finds the replica by what it sends, as long as it is not known.
+// hear learns from a message who is a replica, and of which conversation. The
+// replica is the first that is known, until another turns out to be of our
+// conversation and that one is not known to be.
 func (r *roster) hear(session string, message []byte) [][]byte {
 	i := r.find(session)
-	if r.replica != "" || i < 0 || !fromReplica(message) {
+	if i < 0 {
 		return nil
 	}
-	r.replica = session
-	r.people[i].Role = roleReplica
-	return [][]byte{roomMessage(joinedEvent, r.people[i])}
+	p := &r.people[i]
+	conversation, ofReplica := readEvent(message)
+	if !p.isReplica && !ofReplica {
+		return nil
+	}
+	ours := conversation != "" && conversation == r.conversation
+	if !p.isReplica && r.replica != "" && !ours {
+		return nil
+	}
+	p.isReplica = true
+	p.conversation = cmp.Or(conversation, p.conversation)
+	now := r.find(r.replica)
+	if now == i || now >= 0 && (!ours || r.people[now].conversation == r.conversation) {
+		return nil
+	}
+	if now >= 0 {
+		r.people[now].Role = rolePerson
+	}
+	r.replica, p.Role = session, roleReplica
+	return [][]byte{roomMessage(joinedEvent, *p)}
+}
+
+// recipient is whom our messages are for: the replica, or nobody in particular
+// while several are there and it is not known which is ours.
+func (r *roster) recipient() string {
+	if r.replicas() > 1 && !r.isCertain() {
+		return ""
+	}
+	return r.replica
+}
+
+// isCertain reports whether the replica is ours by its events.
+func (r *roster) isCertain() bool {
+	i := r.find(r.replica)
+	return r.conversation == "" || i >= 0 && r.people[i].conversation == r.conversation
+}
+
+func (r *roster) replicas() (n int) {
+	for _, p := range r.people {
+		if p.isReplica {
+			n++
+		}
+	}
+	return n
+}
+
+// isForeign reports whether a message is the event of another conversation's
+// replica in the same room.
+func (r *roster) isForeign(session string, message []byte) bool {
+	i := r.find(session)
+	if r.conversation == "" || r.replicas() < 2 || i < 0 || !r.people[i].isReplica {
+		return false
+	}
+	if r.isCertain() {
+		return session != r.replica
+	}
+	conversation, _ := readEvent(message)
+	return conversation != "" && conversation != r.conversation
 }
 
 // find is the index of a participant, or -1.
@@ -100,16 +165,18 @@ func (r *roster) find(session string) int {
 	return -1
 }
 
-// fromReplica reports whether a message is one that only a replica sends.
-func fromReplica(message []byte) bool {
+// readEvent returns the conversation that a message names, and whether only a
+// replica sends such messages.
+func readEvent(message []byte) (conversation string, ofReplica bool) {
 	var m struct {
-		MessageType string `json:"message_type"`
-		EventType   string `json:"event_type"`
+		MessageType    string `json:"message_type"`
+		EventType      string `json:"event_type"`
+		ConversationID string `json:"conversation_id"`
 	}
 	if json.Unmarshal(message, &m) != nil {
-		return false
+		return "", false
 	}
-	return m.MessageType == "system" ||
+	return m.ConversationID, m.MessageType == "system" ||
 		strings.HasSuffix(m.EventType, "started_speaking") || strings.HasSuffix(m.EventType, "stopped_speaking")
 }
 

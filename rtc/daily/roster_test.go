@@ -89,3 +89,45 @@ func TestInboxIsBounded(t *testing.T) {
 		t.Error("no room again")
 	}
 }
+
+// Two PALs are in one room. Which of them is ours is known by their events.
+func TestRosterOfTwoReplicas(t *testing.T) {
+	ann := participant{SessionID: "a", UserID: "tavus-replica-1"}
+	bob := participant{SessionID: "b", UserID: "tavus-replica-2"}
+	event := func(conversation string) []byte {
+		return []byte(`{"message_type":"conversation","event_type":"conversation.replica_present","conversation_id":"` + conversation + `"}`)
+	}
+	r := roster{name: DefaultReplicaName, conversation: "c2"}
+	check := func(step, recipient, replica string) {
+		t.Helper()
+		if r.recipient() != recipient || r.replica != replica {
+			t.Errorf("%s: messages go to %q, and the replica is %q; want %q and %q", step, r.recipient(), r.replica, recipient, replica)
+		}
+	}
+	r.arrive(ann)
+	check("one replica", "a", "a")
+	if r.hear("a", event("c1")) != nil || r.isForeign("a", event("c1")) {
+		t.Error("the only replica is not ours")
+	}
+	check("one replica with another id", "a", "a")
+	r.arrive(bob)
+	check("two replicas", "", "a")
+	if !r.isForeign("a", event("c1")) || r.isForeign("b", event("c2")) || r.isForeign("b", []byte(`{}`)) {
+		t.Error("before ours is known, events are not told apart by their conversation")
+	}
+	if news := r.hear("b", event("c2")); len(news) != 1 || !strings.Contains(string(news[0]), `"session_id":"b"`) || !strings.Contains(string(news[0]), roleReplica) {
+		t.Errorf("ours is known: %s", news)
+	}
+	check("ours is known", "b", "b")
+	if !r.isForeign("a", []byte(`{}`)) || r.isForeign("b", event("c1")) || r.isForeign("z", event("c1")) {
+		t.Error("when ours is known, events are not told apart by their sender")
+	}
+	if news := r.depart("a"); len(news) != 1 || strings.Contains(string(news[0]), `"role":"replica"`) {
+		t.Errorf("the other leaves: %s", news)
+	}
+	check("the other has left", "b", "b")
+	r.arrive(ann)
+	if r.hear("a", event("c1")); r.replica != "b" {
+		t.Error("the other has become ours")
+	}
+}

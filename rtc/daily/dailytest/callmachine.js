@@ -137,6 +137,8 @@
         delete state.streams[m.person.session_id];
         post({ action: "participant-left", participant, reason: "leftCall" });
       },
+      hidden(m) { post({ action: "participant-left", participant: people[m.person.session_id], reason: "hidden" }); },
+      network(m) { post({ action: "network-connection", type: m.from, event: m.text }); },
       message(m) { post({ action: "app-message", data: m.data, fromId: m.from }); },
       tone(m) {
         if (gains[m.from]) { gains[m.from].gain.value = m.hertz ? 1 : 0; return; }

@@ -255,6 +255,8 @@ func (g *guest) deliver(e envelope) {
 		delete(g.people, e.Person.SessionID)
 		g.tellPeople()
 		g.event(map[string]any{"action": "participant-left", "participant": described(*e.Person, false), "leftReason": "leftCall"})
+	case "hidden":
+		g.event(map[string]any{"action": "participant-left", "participant": described(*e.Person, false), "leftReason": "hidden"})
 	case "tone":
 		g.hums[e.From] = e.Hertz
 	case "error":

@@ -188,6 +188,30 @@ func (r *Room) People() ([]Person, <-chan struct{}) {
 	return people, r.changed
 }
 
+// Hide tells the pages that a participant is hidden, as Daily does with many: it is
+// still there.
+func (r *Room) Hide(session string) {
+	for _, m := range r.present() {
+		if m.SessionID == session {
+			r.tell(envelope{Type: "hidden", Person: &m.Person}, session, "*")
+		}
+	}
+}
+
+// Network tells the page of a participant that a connection of its own was
+// "interrupted" or is "connected" again: that of signalling, or with media of media.
+func (r *Room) Network(session, event string, media bool) {
+	kind := "signaling"
+	if media {
+		kind = "sfu"
+	}
+	for _, m := range r.present() {
+		if m.SessionID == session {
+			m.deliver(envelope{Type: "network", Text: event, From: kind})
+		}
+	}
+}
+
 // Fail ends the call of a participant as Daily does: with a fatal error.
 func (r *Room) Fail(session string, reason Refusal) {
 	for _, m := range r.present() {
