@@ -3,6 +3,7 @@ package daily
 import (
 	"context"
 	"fmt"
+	"os"
 	"sync"
 	"time"
 
@@ -76,12 +77,18 @@ func start(ctx context.Context, path string, flags []chromedp.ExecAllocatorOptio
 	if err != nil {
 		return nil, err
 	}
-	tabs, stop, err := startBrowser(ctx, append(browserOptions(path), flags...))
+	data, err := newProfile(os.TempDir())
 	if err != nil {
 		pages.close()
 		return nil, err
 	}
-	return &chromium{tabs: tabs, stop: stop, server: pages}, nil
+	tabs, stop, err := startBrowser(ctx, append(browserOptions(path, data.folder), flags...))
+	if err != nil {
+		data.remove()
+		pages.close()
+		return nil, err
+	}
+	return &chromium{tabs: tabs, stop: func() { stop(); data.remove() }, server: pages}, nil
 }
 
 // startBrowser returns when the browser answers.
@@ -122,11 +129,12 @@ func startError(ctx context.Context, err error) error {
 	return fmt.Errorf("the browser did not start: %v", err)
 }
 
-// browserOptions are the flags of the browser. chromedp adds those of its pipe,
-// a folder for the profile that it removes, and --no-sandbox for root.
-func browserOptions(path string) []chromedp.ExecAllocatorOption {
+// browserOptions are the flags of the browser. chromedp adds those of its pipe, and
+// --no-sandbox for root.
+func browserOptions(path, profile string) []chromedp.ExecAllocatorOption {
 	return []chromedp.ExecAllocatorOption{
 		chromedp.ExecPath(path),
+		chromedp.UserDataDir(profile),
 		chromedp.NoInheritEnv,
 		chromedp.Env(child.MinimalEnviron()...),
 		chromedp.Headless,

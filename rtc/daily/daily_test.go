@@ -20,7 +20,13 @@ import (
 	"echocast/rtc/daily/dailytest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if temporary := os.Getenv(profileEnv); temporary != "" {
+		keepProfile(temporary)
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // localDailyJS is the real daily-js; scripts/browser.sh puts it there.
 const localDailyJS = "dailytest/node_modules/@daily-co/daily-js/dist/daily.js"
