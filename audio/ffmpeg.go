@@ -198,7 +198,7 @@ func (d *ffmpeg) start(opts Options, name string, input io.Reader) error {
 // begin reads the header. Without one, the process has ended or is ended.
 func (d *ffmpeg) begin(out io.Reader) error {
 	stop := d.watch()
-	dec, err := openWAV(bufio.NewReaderSize(out, pcmBuffer))
+	dec, err := openWAV(bufio.NewReaderSize(out, pcmBuffer), nil)
 	stop()
 	if err == nil {
 		d.wav = dec

@@ -69,10 +69,39 @@ func openFLAC(r *bufio.Reader) (decoder, error) {
 	}
 	d := &flacDecoder{input: flacInput{r: r}}
 	last, err := d.readStreamInfo(r)
+	if err == nil {
+		err = skipFLACBlocks(r, last)
+	}
 	if err != nil {
 		return nil, err
 	}
-	return d, skipFLACBlocks(r, last)
+	return newSteady(d), nil
+}
+
+// nextStream goes on with the stream that follows the present one, if r is at
+// the begin of one.
+func (d *flacDecoder) nextStream() error {
+	r := d.input.r
+	if string(peekAt(r, 0, len(flacMagic))) != flacMagic && id3Length(r, 0) == 0 {
+		return nil
+	}
+	d.checkLength(io.EOF)
+	if err := skipID3(r); err != nil {
+		return flacCut(err, "inside an ID3v2 tag")
+	}
+	if string(peekAt(r, 0, len(flacMagic))) != flacMagic {
+		return nil
+	}
+	_, _ = r.Discard(len(flacMagic)) // it was just peeked
+	was := d.info.Format
+	last, err := d.readStreamInfo(r)
+	if err == nil {
+		err = skipFLACBlocks(r, last)
+	}
+	if d.frames = 0; err == nil && d.info.Format != was {
+		err = errFormatChange
+	}
+	return err
 }
 
 func (d *flacDecoder) readStreamInfo(r *bufio.Reader) (last bool, err error) {
@@ -136,11 +165,20 @@ func (d *flacDecoder) ReadSamples(p []float32) (int, error) {
 		return 0, io.ErrShortBuffer
 	}
 	for d.err == nil && (d.frame == nil || d.next == int(d.frame.BlockSize)) {
-		d.err = d.advance()
+		d.frame = nil
+		err := d.nextStream()
+		if errors.Is(err, errFormatChange) {
+			return 0, err
+		}
+		if err == nil {
+			err = d.advance()
+		}
+		d.err = err
 	}
 	if d.err != nil {
 		return 0, d.err
 	}
+	channels = d.info.Format.Channels
 	frames := min(len(p)/channels, int(d.frame.BlockSize)-d.next)
 	scale := 1 / float32(int64(1)<<(d.bits-1))
 	for channel, sub := range d.frame.Subframes {

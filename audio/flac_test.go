@@ -212,6 +212,19 @@ func TestFLACTags(t *testing.T) {
 	}
 }
 
+// FLAC behind FLAC is one sound, with tags between them and in another format.
+func TestFLACChained(t *testing.T) {
+	first, second := readFile(t, flacFiles, "24000hz_mono_16bit.flac"), readFile(t, flacFiles, "44100hz_stereo_16bit.flac")
+	want := mustDecode(t, first)
+	tag := append([]byte("ID3\x04\x00\x00\x00\x00\x00\x14"), make([]byte, 20)...)
+	audiotest.TestSource(t, opener(slices.Concat(first, tag, first)), slices.Concat(want, want))
+	got, in, err := decode(t, bytes.NewReader(slices.Concat(first, second, first)), nil)
+	frames := int(float64(len(mustDecode(t, second))/2)*24000/44100 + 0.5)
+	if err != nil || len(got) != 2*len(want)+frames || !slices.Equal(got[len(want)+frames:], want) || len(in.Warnings()) != 2 {
+		t.Errorf("another format: %d samples, %v, %q; want %d", len(got), err, in.Warnings(), 2*len(want)+frames)
+	}
+}
+
 // Wherever the input ends, whole frames are heard and a warning says so.
 func TestFLACCutAnywhere(t *testing.T) {
 	for _, name := range []string{"44100hz_stereo_16bit", "24000hz_mono_16bit_pipe"} {

@@ -131,7 +131,7 @@ func TestNDJSONRepeatedWAV(t *testing.T) {
 	}
 	text := line(wavFile(mono16(24000), data(pcm[:1000]))) + line(wavFile(mono16(16000), data(pcm[1000:2000])))
 	got, _, err := decode(t, strings.NewReader(text), &audio.Options{Encoding: "ndjson"})
-	if err == nil || !strings.Contains(err.Error(), "turns the stream from 24000 Hz mono pcm_s16le into 16000 Hz mono") || !slices.Equal(got, want[:500]) {
+	if err != nil || len(got) != 500+750 || !slices.Equal(got[:500], want[:500]) {
 		t.Errorf("another rate: %d samples, %v", len(got), err)
 	}
 	claimed := wavFile(mono16(24000), data(pcm), other("LIST", 40))

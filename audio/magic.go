@@ -125,7 +125,7 @@ func identify(r *bufio.Reader, least int) *magic {
 		return &magic{name: "an ID3 tag", reads: "mp3"}
 	case twoMPEGFrames(r, head):
 		return &magic{name: "an MP3 file", reads: "mp3"}
-	case twoADTSFrames(r, head):
+	case twoADTSFrames(r, 0):
 		return &magic{name: "an AAC file (ADTS)"}
 	case twoTSPackets(r, head):
 		return &magic{name: "an MPEG transport stream"}
@@ -162,17 +162,22 @@ func twoMPEGFrames(r *bufio.Reader, head []byte) bool {
 	return ok && first.sameStream(second)
 }
 
-// twoADTSFrames reports whether r begins with an AAC frame and the header of the
-// next: 12 ones, a version bit, layer 0 and, from bit 30 on, the length in 13
+// twoADTSFrames reports whether an AAC frame and the header of the next stand at an
+// offset of r: 12 ones, a version bit, layer 0 and, from bit 30 on, the length in 13
 // bits (ISO/IEC 13818-7, 6.2).
-func twoADTSFrames(r *bufio.Reader, head []byte) bool {
+func twoADTSFrames(r *bufio.Reader, offset int) bool {
 	const sync, mask, shortest = 0xFFF0, 0xFFF6, 8
-	if len(head) < shortest || binary.BigEndian.Uint16(head)&mask != sync {
+	if b := peekAt(r, offset, 1); b == nil || b[0] != 0xFF {
+		return false
+	}
+	head := peekAt(r, offset, shortest)
+	if head == nil || binary.BigEndian.Uint16(head)&mask != sync {
 		return false
 	}
 	length := int(binary.BigEndian.Uint32(head[2:])) >> 5 & 0x1FFF
-	next := peekAt(r, length, 2)
-	return length >= shortest && next != nil && binary.BigEndian.Uint16(next) == binary.BigEndian.Uint16(head)
+	first := binary.BigEndian.Uint16(head)
+	next := peekAt(r, offset+length, 2)
+	return length >= shortest && next != nil && binary.BigEndian.Uint16(next) == first
 }
 
 // twoTSPackets reports whether r begins with three packets of an MPEG transport

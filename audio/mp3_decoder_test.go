@@ -651,3 +651,16 @@ func BenchmarkMP3(b *testing.B) {
 		})
 	}
 }
+
+// A tag that is shorter than the picture in it is passed over with the picture.
+func TestMP3TagShorterThanItsPicture(t *testing.T) {
+	mp3 := readMP3File(t, taggedMP3)
+	want, _ := decodeMP3(t, mp3)
+	for _, picture := range []int{100, 40_000, 300_000} {
+		data := join([]byte("ID3\x04\x00\x00\x00\x00\x00\x14"), make([]byte, 20), bytes.Repeat([]byte("JFIF"), picture/4), mp3)
+		got, in, err := decode(t, bytes.NewReader(data), nil)
+		if err != nil || !slices.Equal(got, want) || len(in.Warnings()) != 1 {
+			t.Errorf("%d bytes: %d samples, %v; want %d", picture, len(got), err, len(want))
+		}
+	}
+}

@@ -35,11 +35,11 @@ func sniffMP3(r *bufio.Reader) bool {
 			return true
 		}
 	}
-	if findMagic(f.peek(start, mpegHeaderLength)) != nil {
+	if findMagic(f.peek(start, mpegHeaderLength)) != nil || start > 0 && twoADTSFrames(r, start) {
 		return false
 	}
 	_, _, found := f.search(start, mpegWindow)
-	return found
+	return found || start > 0 && f.err == nil && len(f.peek(start, mpegWindow)) == mpegWindow // the tag may be longer than it says
 }
 
 // mpegFrames cuts a byte stream into MPEG audio frames. A decoder behind it
@@ -64,11 +64,13 @@ func (e *formatChangeError) Error() string {
 
 // start skips what stands before the first frame.
 func (f *mpegFrames) start() error {
+	behindTag := false
 	for passed := 0; ; {
 		size, ok := f.id3Length(0)
 		if !ok {
 			break
 		}
+		behindTag = true
 		if passed += size; passed > maxHeaderBytes {
 			return fmt.Errorf("%w: mp3: more than %d MB of ID3v2 tags", ErrFormat, maxHeaderBytes>>20)
 		}
@@ -77,15 +79,19 @@ func (f *mpegFrames) start() error {
 		}
 	}
 	at, h, found := f.search(0, mpegWindow)
+	for behindTag && !found && at == mpegWindow && f.skipped < maxHeaderBytes {
+		f.skipped += int64(f.discard(at)) // a picture that is longer than its tag says
+		at, h, found = f.search(0, mpegWindow)
+	}
 	switch {
 	case found:
 		f.stream = h
-		f.skipped = int64(f.discard(at))
+		f.skipped += int64(f.discard(at))
 		return nil
 	case f.err != nil:
 		return fmt.Errorf("mp3: %w", f.err)
 	}
-	return fmt.Errorf("%w: mp3: no MPEG audio in the first %d bytes", ErrFormat, at)
+	return fmt.Errorf("%w: mp3: no MPEG audio in the first %d bytes", ErrFormat, f.skipped+int64(at))
 }
 
 // id3Length gives the length of the ID3v2 tag at offset at, if there is one.

@@ -117,7 +117,7 @@ func openOgg(r *bufio.Reader) (decoder, error) {
 		}
 		return nil, err
 	}
-	return d, nil
+	return newSteady(d), nil
 }
 
 // startStream reads the headers of the next logical stream. Sound begins on a
@@ -151,11 +151,15 @@ func (d *oggDecoder) ReadSamples(p []float32) (int, error) {
 	if len(p) < channels {
 		return 0, io.ErrShortBuffer
 	}
-	for len(d.ready) == 0 && d.err == nil {
-		d.err = d.advance()
-	}
-	if len(d.ready) == 0 {
-		return 0, d.err
+	for len(d.ready) == 0 {
+		if d.err != nil {
+			return 0, d.err
+		}
+		if err := d.advance(); errors.Is(err, errFormatChange) {
+			return 0, err
+		} else {
+			d.err = err
+		}
 	}
 	n := copy(p[:len(p)/channels*channels], d.ready)
 	d.ready = d.ready[n:]
@@ -183,10 +187,10 @@ func (d *oggDecoder) followingStream() error {
 	if err != nil {
 		return err
 	}
-	if sound.format != d.sound.format || sound.name != d.sound.name {
-		return fmt.Errorf("%w: in the Ogg stream %s at %v follows %s at %v", ErrFormat, sound.name, sound.format, d.sound.name, d.sound.format)
+	changed := sound.format != d.sound.format
+	if d.sound = sound; changed {
+		return errFormatChange
 	}
-	d.sound = sound
 	return nil
 }
 
@@ -218,6 +222,9 @@ func (d *oggDecoder) enter(page *oggPage) {
 
 // decode decodes a packet and keeps what of it is sound.
 func (d *oggDecoder) decode(packet oggPacket) error {
+	if packet.size == 0 {
+		return nil // some writers end a stream so
+	}
 	if !packet.whole() {
 		return fmt.Errorf("%w: the Ogg stream holds a packet of %d bytes, which is no %s", ErrFormat, packet.size, d.sound.name)
 	}

@@ -110,6 +110,9 @@ func (s *oggPages) begin() ([]byte, error) {
 // expectPage ends the input where something else than a page follows the end of
 // a logical stream.
 func (s *oggPages) expectPage() error {
+	if err := s.skipPadding(); err != nil {
+		return err
+	}
 	head, err := s.r.Peek(len(oggMagic))
 	if string(head) == oggMagic {
 		return nil
@@ -184,6 +187,9 @@ func (s *oggPages) another() error {
 
 // read reads one page and checks it. A page that is cut off is none.
 func (s *oggPages) read() error {
+	if err := s.skipPadding(); err != nil {
+		return err
+	}
 	at := s.offset
 	head := s.room[:oggHeaderLength]
 	if err := s.fill(head); err != nil {
@@ -217,6 +223,25 @@ func (s *oggPages) read() error {
 	}
 	if s.page.granule < -1 {
 		return fmt.Errorf("%w: the Ogg page at byte %d claims the position %d", ErrFormat, at, s.page.granule)
+	}
+	return nil
+}
+
+// skipPadding passes over zeros between pages, as files have them that were laid
+// out in blocks.
+func (s *oggPages) skipPadding() error {
+	passed := int64(0)
+	for ; passed <= maxHeaderBytes; passed++ {
+		b, err := s.r.Peek(1)
+		if len(b) == 0 || b[0] != 0 {
+			break
+		}
+		if _, err = s.r.Discard(1); err != nil {
+			return err
+		}
+	}
+	if s.offset += passed; passed > 0 {
+		s.warnings.add("left out zeros between pages of the Ogg stream")
 	}
 	return nil
 }

@@ -291,11 +291,18 @@ func TestOggChained(t *testing.T) {
 		audiotest.TestSource(t, opener(bytes.Join(parts, nil)), want)
 		t.Log(name, len(want), "samples")
 	}
-	for name, next := range map[string]string{"celt_stereo_2.5ms.opus": "Opus at 24000 Hz stereo follows Opus at 24000 Hz mono", "vorbis_22050hz_mono.ogg": "Vorbis at 22050 Hz mono follows Opus"} {
-		file := append(slices.Clone(mono), readFile(t, oggFiles, name)...)
-		got, _, err := decode(t, bytes.NewReader(file), nil)
-		if !errors.Is(err, audio.ErrFormat) || !strings.Contains(err.Error(), next) || !slices.Equal(got, mustDecode(t, mono)) {
-			t.Errorf("%s behind: %d samples, %v; want all of the first and %q", name, len(got), err, next)
+	for name, frames := range map[string]int{"celt_stereo_2.5ms.opus": 0, "vorbis_22050hz_mono.ogg": 0} {
+		second := readFile(t, oggFiles, name)
+		after, in, err := decode(t, bytes.NewReader(second), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		frames = int(float64(len(after)/in.Format().Channels)*24000/float64(in.Format().Rate) + 0.5)
+		first := mustDecode(t, mono)
+		got, in, err := decode(t, bytes.NewReader(append(slices.Clone(mono), second...)), nil)
+		if err != nil || len(got) != len(first)+frames || !slices.Equal(got[:len(first)], first) ||
+			len(in.Warnings()) != 1 || !strings.Contains(in.Warnings()[0], "follows 24000 Hz mono; it is given as 24000 Hz mono") {
+			t.Errorf("%s behind: %d samples, %v, %q; want %d", name, len(got), err, in.Warnings(), len(first)+frames)
 		}
 	}
 }
@@ -571,7 +578,7 @@ func TestOggRefuses(t *testing.T) {
 		"two first packets":  {joinPages(onePage(begins, 0, 0, opus[0].body, opus[0].body)), "2 packets instead of one"},
 		"headers only":       {joinPages(opus[0]), "ends inside its headers"},
 		"cut first page":     {joinPages(opus[0])[:40], "inside the first page"},
-		"no page":            {append(joinPages(opus[0]), make([]byte, 100)...), "no Ogg page where one should be, at byte 47"},
+		"no page":            {append(joinPages(opus[0]), bytes.Repeat([]byte{1}, 100)...), "no Ogg page where one should be, at byte 47"},
 		"mapping family 1":   {head(18, 1), "mapping family 1"},
 		"5 channels":         {head(9, 5), "5 channels"},
 		"no channels":        {head(9, 0), "0 channels"},
@@ -623,7 +630,6 @@ func TestVorbisBeginsEarly(t *testing.T) {
 func TestOggBadPackets(t *testing.T) {
 	opus, _ := packetsOf(parsePages(readFile(t, oggFiles, "celt_mono_20ms.opus")))
 	for name, bad := range map[string][]byte{
-		"empty":         {},
 		"no count":      {0xFB},
 		"count 0":       {0xFB, 0},
 		"200 ms":        {0xFB, 10, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10},
@@ -777,5 +783,27 @@ func readFuzzed(t *testing.T, in *audio.Input) {
 			singleLine(t, err)
 			return
 		}
+	}
+}
+
+// Zeros between pages and an empty packet at the end are no break.
+func TestOggPadding(t *testing.T) {
+	file := readFile(t, oggFiles, "celt_mono_20ms.opus")
+	want := mustDecode(t, file)
+	var padded []byte
+	for page := range bytes.SplitSeq(file, []byte("OggS")) {
+		if len(page) > 0 {
+			padded = append(append(append(padded, "OggS"...), page...), make([]byte, 500)...)
+		}
+	}
+	got, in, err := decode(t, bytes.NewReader(padded), nil)
+	if err != nil || !slices.Equal(got, want) || len(in.Warnings()) != 1 {
+		t.Errorf("padded: %d samples, %v, %q; want %d", len(got), err, in.Warnings(), len(want))
+	}
+	opus, _ := packetsOf(parsePages(file))
+	ends := joinPages(onePage(begins, 0, 0, opus[0]), onePage(0, 0, 1, opus[1]), onePage(0, 1920, 2, opus[2], opus[3]), onePage(4, 1920, 3, nil))
+	got, in, err = decode(t, bytes.NewReader(ends), nil)
+	if err != nil || len(got) != 960-60 || len(in.Warnings()) > 0 {
+		t.Errorf("an empty last packet: %d samples, %v, %q", len(got), err, in.Warnings())
 	}
 }

@@ -41,6 +41,7 @@ type Options struct {
 	// of anything but a regular file. It is called where ReadSamples is.
 	BeforeRead func()
 
+	source     *recorder
 	file       *os.File // the input, if it is a regular file from its begin on
 	decoders   int      // that may work at once
 	insideJSON bool     // the bytes come out of JSON
@@ -175,7 +176,7 @@ func (e *foreignError) Error() string {
 // openRecorded opens what r reads. What is not read here is left to ffmpeg, if
 // allowed, from its first byte on.
 func openRecorded(r *recorder, opts Options) (decoder, error) {
-	r.recording = true
+	r.recording, opts.source = true, r
 	dec, err := open(bufio.NewReaderSize(r, sniffRoom), opts)
 	r.recording = false
 	var foreign *foreignError
@@ -191,7 +192,7 @@ func open(r *bufio.Reader, opts Options) (decoder, error) {
 	case "":
 		return openByContent(r, opts)
 	case "wav":
-		return openWAVDecoder(r)
+		return openWAVDecoder(r, opts)
 	case "aiff":
 		return openAIFF(r)
 	case "au":
@@ -277,6 +278,8 @@ func openByContent(r *bufio.Reader, opts Options) (decoder, error) {
 		return openFLAC(r)
 	case sniffMP3(r):
 		return openMP3Decoder(r, opts.decoders)
+	case found != nil && twoADTSFrames(r, id3Length(r, 0)):
+		return nil, &foreignError{what: "an AAC file (ADTS)"}
 	}
 	return openUnknown(r, opts)
 }
@@ -298,12 +301,25 @@ func openUnknown(r *bufio.Reader, opts Options) (decoder, error) {
 var errNoContainer = &foreignError{text: ErrFormat.Error() + ": no known audio format; raw samples need their encoding, rate and channels"}
 
 // openWAVDecoder keeps a nil *wav out of the interface.
-func openWAVDecoder(r *bufio.Reader) (decoder, error) {
-	dec, err := openWAV(r)
+func openWAVDecoder(r *bufio.Reader, opts Options) (decoder, error) {
+	dec, err := openWAV(r, opts.fileLeft(r))
 	if err != nil {
 		return nil, err
 	}
-	return dec, nil
+	return newSteady(dec), nil
+}
+
+// fileLeft is what tells how many bytes of the input r has not given yet; nil
+// where the input is no file.
+func (o *Options) fileLeft(r *bufio.Reader) func() int64 {
+	if o.file == nil || o.source == nil {
+		return nil
+	}
+	info, err := o.file.Stat()
+	if err != nil {
+		return nil
+	}
+	return func() int64 { return max(0, info.Size()-o.source.read.Load()+int64(r.Buffered())) }
 }
 
 // openMP3Decoder keeps a nil *mp3Decoder out of the interface.

@@ -19,11 +19,13 @@ import (
 type wav struct {
 	r        *bufio.Reader
 	header   wavHeader // of the run that is being read
+	changed  bool      // it has another format than the one before, which was not told yet
 	run      wavRun
 	body     wavBody
-	declared int64 // frames of the first run, or -1
-	frames   int64 // delivered from this run
-	left     int64 // frames of this run still to deliver; what follows is padding
+	declared int64        // frames of the first run, or -1
+	frames   int64        // delivered from this run
+	left     int64        // frames of this run still to deliver; what follows is padding
+	fileLeft func() int64 // bytes of the file that are not read yet; nil: not known
 	warnings warnings
 	err      error
 }
@@ -35,24 +37,39 @@ type wavBody interface {
 	leftover() int // bytes at the end of a run that are no whole frame
 }
 
-func openWAV(r *bufio.Reader) (*wav, error) {
-	header, err := readWAVHeader(r)
+// openWAV reads the first header. fileLeft, if it is not nil, tells how many bytes
+// of the file r has not given yet.
+func openWAV(r *bufio.Reader, fileLeft func() int64) (*wav, error) {
+	w := &wav{r: r, fileLeft: fileLeft}
+	header, err := w.readHeader()
 	if err != nil {
 		return nil, err
-	}
-	w := &wav{r: r}
-	if header.codec.blocks != nil {
-		w.body = newBlockReader(&w.run, header.format.Channels)
-	} else {
-		w.body = newPCM(&w.run, header.format, header.codec)
 	}
 	w.begin(header)
 	w.declared = header.frames()
 	return w, nil
 }
 
+func (w *wav) readHeader() (wavHeader, error) {
+	header, err := readWAVHeader(w.r)
+	if err == nil && w.fileLeft != nil {
+		header.believe(w.fileLeft())
+	}
+	for _, warning := range header.warnings {
+		w.warnings.add("%s", warning)
+	}
+	return header, err
+}
+
 // begin starts a run of samples.
 func (w *wav) begin(header wavHeader) {
+	if w.body == nil || header.kind() != w.header.kind() {
+		if header.codec.blocks != nil {
+			w.body = newBlockReader(&w.run, header.format.Channels)
+		} else {
+			w.body = newPCM(&w.run, header.format, header.codec)
+		}
+	}
 	w.header = header
 	w.run = wavRun{r: w.r, size: header.size, unit: int64(header.boundary())}
 	w.body.restart(header.codec)
@@ -78,6 +95,10 @@ func (w *wav) Close() error { return nil }
 
 func (w *wav) ReadSamples(p []float32) (int, error) {
 	for w.err == nil {
+		if w.changed {
+			w.changed = false
+			return 0, errFormatChange
+		}
 		n, err := w.body.ReadSamples(p)
 		if errors.Is(err, io.EOF) {
 			w.endOfRun()
@@ -114,19 +135,30 @@ func (w *wav) next() error {
 		return nil
 	}
 	if errors.Is(err, errTrailer) {
-		w.warnings.add("%s", err.Error())
+		w.warnings.add("%s", w.trailer())
 		return io.EOF
 	}
 	if err != nil {
 		return err
 	}
-	header, err := readWAVHeader(w.r)
+	header, err := w.readHeader()
 	if err != nil {
 		return err
 	}
-	if was, is := w.header.kind(), header.kind(); is != was {
-		return fmt.Errorf("a WAV header turns the stream from %s into %s; give the two as inputs of their own", was, is)
-	}
+	was := w.header.format
 	w.begin(header)
+	if header.format != was {
+		w.changed = true
+	}
 	return nil
+}
+
+// trailer says what is left out behind the samples.
+func (w *wav) trailer() string {
+	const text = "what follows the samples is no WAV chunk and left out"
+	if w.fileLeft == nil {
+		return text
+	}
+	left := w.fileLeft()
+	return fmt.Sprintf("%s: %s, %.3f s if they were samples", text, plural(int(left), "byte"), w.header.format.Duration(left/int64(w.header.unit())).Seconds())
 }

@@ -56,6 +56,9 @@ func (h *wavHeader) readFmt(r *bufio.Reader, size int64) error {
 	}
 	h.format, h.lfe = f.format, f.lfe()
 	h.codec, err = f.codec()
+	if want := h.codec.bytes * f.format.Channels; err == nil && want > 0 && f.align != want && f.align != 0 {
+		h.warnings.add("the header claims frames of %d bytes; %s of %d bits are %d", f.align, plural(f.format.Channels, "channel"), f.bits, want)
+	}
 	return err
 }
 
@@ -113,9 +116,6 @@ func (f *wavFmt) codec() (codec, error) {
 	if !ok {
 		return codec{}, f.notRead()
 	}
-	if want := c.bytes * f.format.Channels; f.align != want && f.align != 0 {
-		return codec{}, fmt.Errorf("%w: the WAV claims frames of %d bytes, but %d channels of %d bits are %d", ErrFormat, f.align, f.format.Channels, f.bits, want)
-	}
 	if f.order == binary.BigEndian {
 		c = bigEndian(c)
 	}
@@ -128,7 +128,10 @@ func (f *wavFmt) plain() (codec, bool) {
 		if f.bits >= 1 && f.bits <= 8 {
 			return codecU8, true
 		}
-		return integerCodec((f.bits + 7) / 8)
+		if size := (f.bits + 7) / 8; size != 3 || f.align != 4*f.format.Channels {
+			return integerCodec(size)
+		}
+		return integerCodec(4) // 24 bits are the upper ones of 32
 	case wavFloat:
 		return floatCodec(f.bits)
 	case wavAlaw:

@@ -45,6 +45,9 @@ type wavHeader struct {
 	fact   int64 // frames by the fact chunk, or -1
 	ds64   int64 // size of the samples by the ds64 chunk, or -1
 	size   int64 // of the samples in bytes, or -1 where it is not known
+	claim  int64 // of the data chunk, as it is in the file
+
+	warnings warnings
 }
 
 // readWAVHeader reads up to the first sample.
@@ -67,6 +70,9 @@ func readWAVHeader(r *bufio.Reader) (wavHeader, error) {
 			return wavHeader{}, wavCut(err, "before its samples")
 		}
 		if id == "data" {
+			if beginsWAV(r) { // a whole file inside the chunk
+				return readWAVHeader(r)
+			}
 			return h, h.setSize(size)
 		}
 		if err := h.readChunk(r, id, size); err != nil {
@@ -75,6 +81,17 @@ func readWAVHeader(r *bufio.Reader) (wavHeader, error) {
 		passed += 8 + size
 	}
 	return wavHeader{}, fmt.Errorf("%w: no samples in the first %d MB of the WAV", ErrFormat, maxHeaderBytes>>20)
+}
+
+// beginsWAV reports whether r begins with a WAV file. It reads on only while that
+// may be.
+func beginsWAV(r *bufio.Reader) bool {
+	for n := 1; n <= formLength; n++ {
+		if head, _ := r.Peek(n); len(head) < n || !mayBeginWAV(head) {
+			return false
+		}
+	}
+	return true
 }
 
 func (h *wavHeader) readChunkHead(r *bufio.Reader) (id string, size int64, err error) {
@@ -130,7 +147,7 @@ func (h *wavHeader) setSize(size int64) error {
 	if h.codec.name == "" {
 		return fmt.Errorf("%w: the WAV has samples before it says their format", ErrFormat)
 	}
-	switch {
+	switch h.claim = size; {
 	case size == 0xffffffff && h.ds64 > 0 && h.ds64 < largestFile:
 		h.size = h.ds64
 	case untilTheEnd(size):
@@ -139,6 +156,22 @@ func (h *wavHeader) setSize(size int64) error {
 		h.size = size
 	}
 	return nil
+}
+
+// believe corrects the size by how many bytes of the file there are. A size that
+// cannot be meant is believed where it agrees with the file, and one of a file
+// that is larger than 32 bits can say is taken for its lower half.
+func (h *wavHeader) believe(left int64) {
+	const chunksBehind = 1 << 20
+	over := left - h.claim
+	switch {
+	case over < 0 || h.ds64 > 0 || h.claim == 0 || h.claim == 0xffffffff || over&0xffffffff > chunksBehind:
+	case over < 1<<32:
+		h.size = h.claim
+	default:
+		h.size = h.claim + over>>32<<32
+		h.warnings.add("the header claims %d bytes of samples, which is what 32 bits hold of %d; all of them are used", h.claim, h.size)
+	}
 }
 
 // unit is the number of bytes that samples come in: of a frame or a block.
