@@ -152,7 +152,7 @@ func TestNewsWithoutNumbers(t *testing.T) {
 // soon after the last of them.
 func TestLateEventsMakeNoDeadAir(t *testing.T) {
 	const length = 4 * time.Second
-	for seed := range uint64(testwait.Trials(1500)) {
+	for seed := range uint64(testwait.Trials(1000)) {
 		synctest.Test(t, func(t *testing.T) {
 			chance := rand.New(rand.NewPCG(seed, 19))
 			r := newRoom()

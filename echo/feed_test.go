@@ -163,7 +163,7 @@ func TestFeedIdle(t *testing.T) {
 }
 
 // An input at half the speed of playing.
-func TestFeedStarved(t *testing.T) {
+func TestFeedUnderrunPolicies(t *testing.T) {
 	for policy, want := range map[UnderrunPolicy]struct {
 		samples int // until the first end
 		stats   FeedStats

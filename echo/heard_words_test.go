@@ -48,7 +48,7 @@ type timedVoice struct {
 func speakWords(chance *rand.Rand) (v timedVoice) {
 	now := time.Duration(chance.IntN(100)) * time.Millisecond
 	letter := 50 + 20*chance.Float64() // ms, of this voice
-	for i := range 5 + chance.IntN(60) {
+	for i := range 5 + chance.IntN(25) {
 		word := strings.Repeat("a", 1+chance.IntN(9))
 		length := time.Duration(float64(len(word)) * letter * (0.7 + 0.6*chance.Float64()) * float64(time.Millisecond))
 		pause := time.Duration(20+chance.IntN(80)) * time.Millisecond
@@ -110,7 +110,7 @@ func TestHeardWords(t *testing.T) {
 			}
 			r := newRoom()
 			// All of it is sent before it is interrupted, so that its length is known.
-			s, err := NewSession(NewMessages(r, "c1", 0), &Options{Rate: testRate, Pace: Pace{Mode: BurstMode}})
+			s, err := NewSession(NewMessages(r, "c1", 1<<17), &Options{Rate: testRate, Chunk: time.Second, Pace: Pace{Mode: BurstMode}})
 			if err != nil {
 				t.Fatal(err)
 			}

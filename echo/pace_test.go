@@ -89,8 +89,8 @@ func TestStallsWithinTheLeadDoNotAddUp(t *testing.T) {
 }
 
 // A stall of the input longer than the lead is heard as silence. What it cost
-// cannot be caught up: the clock is set anew, and the lead is built up again.
-func TestLongStallSetsTheClockAnew(t *testing.T) {
+// cannot be caught up: the schedule is re-based, and the lead builds up again.
+func TestLongStallRebasesTheSchedule(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const stall = 5 * time.Second
 		at, p := paced(t, Pace{}, 1000, func(i int) {

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"echocast/internal/testwait"
 )
 
 var sequenceStart = time.Date(2026, 7, 20, 9, 0, 0, 0, time.UTC)
@@ -196,7 +198,7 @@ func conversation(rng *rand.Rand, window time.Duration, loss float64) (ids []str
 // missing is counted.
 func TestSequencerRestoresTheOrder(t *testing.T) {
 	const window = 200 * time.Millisecond
-	for trial := range uint64(3000) {
+	for trial := range uint64(testwait.Trials(10_000)) {
 		rng := rand.New(rand.NewPCG(trial, 1))
 		ids, arriving, missing := conversation(rng, window, float64(trial%3)*0.1)
 		s := &sequence{Sequencer: NewSequencer(window)}
