@@ -140,14 +140,36 @@ func (s idSource) next() string {
 	return uuidText(id)
 }
 
-// planFaults schedules the faults that happen after a played time.
+// planFaults schedules the faults that happen after a played time, from now on.
 func (s *session) planFaults() {
-	f := &s.opts.Faults
+	f, played := &s.opts.Faults, s.renderer.playedTime()
 	if f.UserAt > 0 {
-		s.renderer.mark(f.UserAt, s.userStarts)
+		s.renderer.mark(played+f.UserAt, s.userStarts)
 	}
 	if f.InterruptAfter > 0 {
-		s.renderer.mark(f.InterruptAfter, s.interruptByOther)
+		s.renderer.mark(played+f.InterruptAfter, s.interruptByOther)
+	}
+}
+
+// setFaults replaces the faults. Events that were delayed are sent at once.
+func (s *session) setFaults(faults Faults) {
+	s.opts.Faults = (&Options{Faults: faults}).withDefaults().Faults
+	s.outbox.faults = s.opts.Faults
+	s.outbox.flush()
+	s.renderer.marks = nil
+	s.planFaults()
+}
+
+// userSpeaks sends the events of a user with a microphone. They have one id from
+// the start to the end.
+func (s *session) userSpeaks(speaking bool, at time.Time) {
+	switch {
+	case speaking && s.userID == "":
+		s.userID, s.userSince = s.random.next(), at
+		s.sendUser("started_speaking", s.userID, at, properties{})
+	case !speaking && s.userID != "":
+		s.sendUser("stopped_speaking", s.userID, at, properties{Interrupted: new(false), Duration: new(at.Sub(s.userSince).Seconds())})
+		s.userID = ""
 	}
 }
 

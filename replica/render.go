@@ -208,6 +208,15 @@ func (r *renderer) mark(after time.Duration, do func(at time.Time)) {
 	slices.SortStableFunc(r.marks, func(a, b mark) int { return cmp.Compare(a.after, b.after) })
 }
 
+// playedTime is how much has been played.
+func (r *renderer) playedTime() time.Duration {
+	if len(r.queue) == 0 {
+		return r.played
+	}
+	u := r.queue[0]
+	return r.played + playingTime(u.heard, u.record.Rate)
+}
+
 // nextMark is when the next mark is reached; ok is false if the received audio
 // ends before.
 func (r *renderer) nextMark() (at time.Time, ok bool) {

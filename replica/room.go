@@ -51,9 +51,10 @@ var (
 // A participant whose audio fills the render buffer is read at the speed of
 // playback, so that the room holds a bounded amount of audio.
 type Room struct {
-	opts  Options
-	inbox chan arrival
-	ended chan struct{} // closed when Run reads inbox no longer
+	opts    Options
+	maxHeld int64 // samples of a participant
+	inbox   chan arrival
+	ended   chan struct{} // closed when Run reads inbox no longer
 
 	reading sync.Mutex // held while a message is put into inbox, and during a stall
 	stall   stall
@@ -75,8 +76,9 @@ type participant struct {
 	out    chan outgoing           // closed when it has left
 	done   chan struct{}           // closed when the writer has ended
 
-	held  atomic.Int64  // samples received and not yet played
-	space chan struct{} // signalled when held has become less
+	maxHeld int64         // samples
+	held    atomic.Int64  // samples received and not yet played
+	space   chan struct{} // signalled when held has become less
 
 	// Of the session:
 	since  time.Time  // when it came
@@ -100,13 +102,15 @@ type arrival struct {
 	end    End // why there is an error
 	at     time.Time
 	stalls bool // the room stalls after it
+
+	do func(s *session, at time.Time) // something else than a message
 }
 
 // NewRoom returns a room in which nobody is. A nil opts means the defaults.
 func NewRoom(opts *Options) *Room {
 	o := opts.withDefaults()
 	return &Room{
-		opts: o, inbox: make(chan arrival, inboxSize), ended: make(chan struct{}), members: map[*participant]bool{},
+		opts: o, maxHeld: maxHeld, inbox: make(chan arrival, inboxSize), ended: make(chan struct{}), members: map[*participant]bool{},
 		stall: stall{after: o.Faults.StallAfter, time: o.Faults.StallFor, limit: o.MessageLimit},
 	}
 }
@@ -126,7 +130,7 @@ func (r *Room) Join(ctx context.Context, conn Conn, name string) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	p := &participant{
-		name: name, conn: conn, cancel: cancel, space: make(chan struct{}, 1),
+		name: name, conn: conn, cancel: cancel, maxHeld: r.maxHeld, space: make(chan struct{}, 1),
 		out: make(chan outgoing, outboxSize), done: make(chan struct{}),
 	}
 	if !r.add(p) {
@@ -151,6 +155,27 @@ func (r *Room) add(p *participant) bool {
 		r.members[p] = true
 	}
 	return !r.closed
+}
+
+// UserSpeaks sends the events of a user who begins or stops to speak. It does
+// nothing in a room that has ended.
+func (r *Room) UserSpeaks(speaking bool) {
+	r.schedule(func(s *session, at time.Time) { s.userSpeaks(speaking, at) })
+}
+
+// SetFaults replaces the faults. Those of StallAfter stay as they are; the times
+// of InterruptAfter and UserAt count from now on. It does nothing in a room that
+// has ended.
+func (r *Room) SetFaults(faults Faults) {
+	r.schedule(func(s *session, at time.Time) { s.setFaults(faults) })
+}
+
+// schedule lets the session do something.
+func (r *Room) schedule(do func(s *session, at time.Time)) {
+	select {
+	case r.inbox <- arrival{do: do, at: time.Now()}:
+	case <-r.ended:
+	}
 }
 
 // Run plays until the last participant has left, ctx ends or a fault ends it,
@@ -201,6 +226,9 @@ func (r *Room) take(s *session, a arrival) (end arrival, isOver bool) {
 	switch {
 	case a.joins:
 		s.welcome(a.from, a.at)
+	case a.do != nil:
+		s.advance(a.at)
+		a.do(s, a.at)
 	case a.err != nil:
 		isLast := r.remove(a.from)
 		s.depart(a.from, a.at, isLast)
@@ -347,7 +375,7 @@ func (p *participant) close() {
 
 // hold counts samples that the room holds for p, or no longer holds.
 func (p *participant) hold(samples int64) {
-	if p.held.Add(samples) <= maxHeld && samples < 0 {
+	if p.held.Add(samples) <= p.maxHeld && samples < 0 {
 		select {
 		case p.space <- struct{}{}:
 		default: // the reader knows
@@ -357,7 +385,7 @@ func (p *participant) hold(samples int64) {
 
 // waitForSpace waits until the room can take more audio of p.
 func (p *participant) waitForSpace(ctx context.Context) {
-	for p.held.Load() > maxHeld && ctx.Err() == nil {
+	for p.held.Load() > p.maxHeld && ctx.Err() == nil {
 		select {
 		case <-p.space:
 		case <-ctx.Done():

@@ -249,10 +249,11 @@ func (f *flood) Receive(ctx context.Context) ([]byte, error) {
 // However fast audio comes, no more is held than the limit and what the inbox
 // holds, and what plays makes room for more.
 func TestHeldAudioIsBounded(t *testing.T) {
-	const chunk = 24000 // samples
+	const chunk, maxHeld = 2400, 100 * 2400 // samples
 	audio := base64.StdEncoding.EncodeToString(make([]byte, 2*chunk))
 	f := &flood{pipe: newPipe(), msg: []byte(echoMessage("a", audio, 24000, false))}
 	_, _ = inRoom(t, &Options{MessageLimit: -1, Faults: Faults{Mute: true}}, func(r *roomTest) {
+		r.room.maxHeld = maxHeld
 		ctx, cancel := context.WithCancel(r.t.Context())
 		r.joined.Go(func() { _ = r.room.Join(ctx, f, "") })
 		synctest.Wait()
@@ -261,15 +262,15 @@ func TestHeldAudioIsBounded(t *testing.T) {
 		if full < maxHeld/chunk || full > most {
 			t.Errorf("%d chunks were received at once, want %d to %d", full, maxHeld/chunk, most)
 		}
-		time.Sleep(100 * time.Second)
+		time.Sleep(10 * time.Second)
 		synctest.Wait()
 		if more := int(f.received.Load()) - full; more > 100+inboxSize+2 {
 			t.Errorf("%d more were received while 100 were played", more)
 		}
-		time.Sleep(300 * time.Second)
+		time.Sleep(60 * time.Second)
 		synctest.Wait()
-		if more := int(f.received.Load()) - full; more < 300-inboxSize {
-			t.Errorf("only %d more were received while 400 were played", more)
+		if more := int(f.received.Load()) - full; more < 600-inboxSize {
+			t.Errorf("only %d more were received while 700 were played", more)
 		}
 		cancel()
 	})
@@ -310,4 +311,31 @@ func TestShortChunksAreStoredTogether(t *testing.T) {
 	if total != 100_000 || len(u.pending) > 100_000/(16*shortChunk)+1 {
 		t.Errorf("%d samples in %d slices", total, len(u.pending))
 	}
+}
+
+// Faults can be changed while somebody is in the room, and a user can speak.
+func TestRoomIsControlled(t *testing.T) {
+	var a *member
+	_, err := inRoom(t, unlimited, func(r *roomTest) {
+		a = r.join("a")
+		a.at(100).say("one", 100, true)
+		a.at(300)
+		r.room.SetFaults(Faults{Drop: []Sent{SentStarted}, InterruptAfter: 50 * time.Millisecond})
+		a.say("two", 200, true)
+		a.at(600)
+		r.room.SetFaults(Faults{})
+		r.room.UserSpeaks(true)
+		r.room.UserSpeaks(true)
+		a.at(800)
+		r.room.UserSpeaks(false)
+		a.at(900).say("three", 100, true)
+		a.at(1200)
+		a.leave()
+		r.room.UserSpeaks(true) // nobody is there
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	wantMessages(t, "a", a.messages, "0 system.replica_joined", "0 system.pal_joined", "100 started_speaking", "200 stopped_speaking",
+		"350 stopped_speaking interrupted", "600 started_speaking", "800 stopped_speaking", "900 started_speaking", "1000 stopped_speaking")
 }

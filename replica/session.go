@@ -34,6 +34,9 @@ type session struct {
 
 	seq  int64
 	turn int
+
+	userID    string // of what a user says, or empty
+	userSince time.Time
 }
 
 func newSession(opts Options, start time.Time) *session {

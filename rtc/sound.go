@@ -57,7 +57,7 @@ func offersSound(description string) bool {
 	return strings.HasPrefix(description, "m=audio ") || strings.Contains(description, "\nm=audio ")
 }
 
-// sounds are the tracks of a connection, in one direction.
+// sounds are the tracks of a connection.
 type sounds struct {
 	out   map[string]*webrtc.TrackLocalStaticRTP
 	muLaw bool // of out
@@ -84,9 +84,10 @@ func (p *peer) receiveSound() error {
 	return nil
 }
 
-// sendSound adds both tracks to the answer.
+// sendSound adds both tracks to the answer, and takes those that the peer sends.
 func (p *peer) sendSound() error {
-	p.sounds = &sounds{out: make(map[string]*webrtc.TrackLocalStaticRTP), muLaw: p.muLaw}
+	p.sounds = &sounds{out: make(map[string]*webrtc.TrackLocalStaticRTP), muLaw: p.muLaw, heard: make(chan Sound, soundBacklog)}
+	p.OnTrack(func(track *webrtc.TrackRemote, _ *webrtc.RTPReceiver) { p.sounds.read(track) })
 	capability := opusCapability
 	if p.muLaw {
 		capability = muLawCapability
@@ -157,7 +158,8 @@ func (c *Conn) Play(track string, packet *rtp.Packet) error {
 
 // Hear calls packet for each packet of the track that from names (SoundReplica or
 // SoundUser), or with SoundAll of all tracks, on a Conn that was dialled with
-// Options.Sound. No track ends before the connection, so left is never called.
+// Options.Sound. On one that a Listener accepted, it is the sound that the peer
+// sends, such as that of a page's microphone: use SoundAll. No track ends before the connection, so left is never called.
 // The error is the cause of ctx, net.ErrClosed, ErrPeerGone or ErrLost.
 func (c *Conn) Hear(ctx context.Context, from string, packet func(track string, p *rtp.Packet), _ func(track string)) error {
 	for {

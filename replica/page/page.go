@@ -10,6 +10,7 @@ import (
 	"crypto/subtle"
 	"embed"
 	"encoding/json"
+	"io"
 	"net/http"
 	"strings"
 	"sync"
@@ -35,7 +36,24 @@ type Page struct {
 	browsers map[chan []byte]bool
 	people   map[int]bool // whether a connection hears, by its number
 	speaking string       // the utterance that plays, or empty
+	controls Controls     // nil if there are none
 	closed   bool
+}
+
+// Controls is what the page can do that no message can.
+type Controls interface {
+	// UserSpeaks tells the room that its user begins or stops to speak.
+	UserSpeaks(speaking bool)
+	// SetFaults replaces the faults of the replica by those that words name, as
+	// the option --fault takes them.
+	SetFaults(words []string) error
+}
+
+// SetControls makes the controls of the page work.
+func (p *Page) SetControls(controls Controls) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.controls = controls
 }
 
 // New returns a page with a secret path.
@@ -212,9 +230,13 @@ func (p *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "only the page itself may ask", http.StatusForbidden)
 		return
 	}
+	if r.Method == http.MethodPost {
+		p.control(w, r, name)
+		return
+	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		w.Header().Set("Allow", "GET, HEAD")
-		http.Error(w, "the page can only be read", http.StatusMethodNotAllowed)
+		w.Header().Set("Allow", "GET, HEAD, POST")
+		http.Error(w, "the method is GET or POST", http.StatusMethodNotAllowed)
 		return
 	}
 	header := w.Header()
@@ -237,6 +259,32 @@ func (p *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	header.Set("Content-Type", types[name])
 	_, _ = w.Write(content) // a browser that has left needs nothing
+}
+
+// longestControl is the most bytes of a control's body.
+const longestControl = 4096
+
+// control does what a control of the page asks for.
+func (p *Page) control(w http.ResponseWriter, r *http.Request, name string) {
+	p.mu.Lock()
+	controls := p.controls
+	p.mu.Unlock()
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, longestControl))
+	switch {
+	case controls == nil || name != "user" && name != "faults":
+		http.NotFound(w, r)
+		return
+	case err != nil:
+	case name == "user":
+		controls.UserSpeaks(string(body) == "true")
+	default:
+		err = controls.SetFaults(strings.Fields(string(body)))
+	}
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
 }
 
 // isSameOrigin reports whether a request comes from the page or from the address

@@ -3,20 +3,24 @@ package serve
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"math"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/chromedp/chromedp"
+	"github.com/pion/rtp"
 
 	"echocast/internal/opusencoder"
 	"echocast/internal/testwait"
+	"echocast/replica"
 	"echocast/replica/page"
 	"echocast/rtc"
 	"echocast/rtc/daily"
@@ -44,6 +48,7 @@ func openBrowser(t *testing.T) *browser {
 	ctx, cancel := context.WithCancel(testwait.Context(t))
 	allocator, stop := chromedp.NewExecAllocator(ctx, chromedp.ExecPath(path), chromedp.Headless, chromedp.DisableGPU, chromedp.NoFirstRun,
 		chromedp.NoDefaultBrowserCheck, chromedp.Flag("autoplay-policy", "no-user-gesture-required"), chromedp.Flag("disable-background-networking", true),
+		chromedp.Flag("use-fake-ui-for-media-stream", true), chromedp.Flag("use-fake-device-for-media-stream", true),
 		// A machine of the tests may have no network but loopback.
 		chromedp.Flag("allow-loopback-in-peer-connection", true))
 	tab, closeTab := chromedp.NewContext(allocator)
@@ -134,13 +139,23 @@ func withPage(t *testing.T) (room, address string) {
 	}
 	ctx, cancel := context.WithCancel(testwait.Context(t))
 	var running sync.WaitGroup
-	running.Go(func() { _ = Run(ctx, listener, &Options{Page: shown}) })
+	running.Go(func() { _ = Run(ctx, listener, &Options{Page: shown, ParseFaults: duplicate}) })
+	_ = dial(t, listener.URL()).conn.Close() // it serves
 	t.Cleanup(func() {
 		cancel()
 		running.Wait()
 		_ = listener.Close()
 	})
 	return listener.URL(), strings.TrimSuffix(listener.URL(), "/") + shown.Path()
+}
+
+// duplicate is the only fault of the tests.
+func duplicate(o *replica.Options, words []string) error {
+	if !slices.Equal(words, []string{"duplicate"}) {
+		return fmt.Errorf("the page asked for %q", words)
+	}
+	o.Faults.Duplicate = true
+	return nil
 }
 
 // measure makes hertz() the strongest frequency of what the page plays.
@@ -156,6 +171,8 @@ const measure = `(() => {
 		return bins[best] < -70 ? 0 : best * context.sampleRate / analyser.fftSize;
 	};
 })()`
+
+var errEnough = errors.New("enough was heard")
 
 // Chromium joins the room, hears and shows what another participant says,
 // interrupts it, joins again in the middle of an utterance, and speaks a file.
@@ -198,6 +215,32 @@ func TestPageInChromium(t *testing.T) {
 	b.do(chromedp.SetUploadFiles("#file", []string{speech}))
 	b.until("the file is spoken", `document.getElementById("face").dataset.viseme !== "rest"`)
 	shot(b, "speaking-360", 360)
+
+	b.do(chromedp.Click("#microphone"))
+	listener, err := rtc.Dial(testwait.Context(t), room, &rtc.Options{Sound: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	heard, enough := context.WithCancelCause(testwait.Context(t))
+	packets := 0
+	err = listener.Hear(heard, rtc.SoundUser, func(_ string, packet *rtp.Packet) {
+		if packets++; packets == 20 {
+			enough(errEnough)
+		}
+	}, nil)
+	if !errors.Is(err, errEnough) {
+		t.Errorf("the microphone of the page: %d packets, %v", packets, err)
+	}
+	sender.awaitUser()
+	b.do(chromedp.Click("#microphone"))
+	b.until("the microphone is off", `document.getElementById("microphone").ariaPressed === "false"`)
+
+	b.do(chromedp.Click("summary"), chromedp.Click("input[value=duplicate]"))
+	b.do(chromedp.SetValue("#text", "Twice."), chromedp.Click("#say button"))
+	for range 2 {
+		sender.await("conversation.utterance")
+	}
 	for _, log := range b.problems {
 		t.Errorf("the page logged %s", log)
 	}
@@ -232,7 +275,12 @@ func TestPageIsGuarded(t *testing.T) {
 		{"GET", address + "page.js", nil, 200},
 		{"GET", address + "page.go", nil, 404},
 		{"GET", address + "../../page.go", nil, 404},
-		{"POST", address, nil, 405},
+		{"PUT", address, nil, 405},
+		{"POST", address, nil, 404},
+		{"POST", address + "faults", nil, 400},
+		{"POST", address + "faults", map[string]string{"Origin": "https://evil.example"}, 403},
+		{"POST", address + "user", map[string]string{"Sec-Fetch-Site": "cross-site"}, 403},
+		{"POST", guessed + "user", nil, 404},
 		{"GET", guessed, nil, 404},
 		{"GET", guessed + "events", nil, 404},
 		{"GET", address, map[string]string{"Host": "evil.example"}, 403},

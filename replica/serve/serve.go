@@ -37,6 +37,10 @@ type Options struct {
 	// Page is the page that shows the replica. No page if nil.
 	Page *page.Page
 
+	// ParseFaults sets the faults that the words of the page name. The page has
+	// no faults if nil.
+	ParseFaults func(o *replica.Options, words []string) error
+
 	// Observer is notified of what happens.
 	Observer Observer
 }
@@ -110,6 +114,7 @@ func Run(ctx context.Context, listener *rtc.Listener, options *Options) error {
 	if s.options.Page == nil {
 		s.options.Page = page.New() // which nobody sees
 	}
+	s.options.Page.SetControls(s)
 	defer s.options.Page.Close()
 	err := s.accept(ctx, accepting, listener)
 	s.all.Wait()
@@ -235,6 +240,35 @@ func (s *server) fail(err error) {
 	}
 }
 
+// UserSpeaks is for the page.
+func (s *server) UserSpeaks(speaking bool) {
+	if room := s.current(); room != nil {
+		room.UserSpeaks(speaking)
+	}
+}
+
+// SetFaults is for the page.
+func (s *server) SetFaults(words []string) error {
+	var options replica.Options
+	if s.options.ParseFaults == nil {
+		return errors.New("there are no faults")
+	}
+	if err := s.options.ParseFaults(&options, words); err != nil {
+		return err
+	}
+	if room := s.current(); room != nil {
+		room.SetFaults(options.Faults)
+	}
+	return nil
+}
+
+// current is the room of the session that runs, or nil.
+func (s *server) current() *replica.Room {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.room
+}
+
 // connectSound lets a connection that asked for it hear the replica and the
 // user. The function it returns ends that.
 func (s *server) connectSound(ctx context.Context, conn *rtc.Conn) (stop func()) {
@@ -251,6 +285,9 @@ func (s *server) connectSound(ctx context.Context, conn *rtc.Conn) (stop func())
 		})
 	}
 	remove := s.sound.add(conn)
+	if s.options.User == "" {
+		user.Go(func() { s.sound.relay(ctx, conn) })
+	}
 	return func() {
 		remove()
 		cancel()

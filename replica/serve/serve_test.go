@@ -84,6 +84,13 @@ func (g *guest) await(name string) event {
 	}
 }
 
+// awaitUser reads until a user speaks.
+func (g *guest) awaitUser() {
+	g.t.Helper()
+	for g.await("conversation.started_speaking").Properties.Role != "user" {
+	}
+}
+
 func (g *guest) send(msg string) {
 	g.t.Helper()
 	if err := g.conn.Send(testwait.Context(g.t), []byte(msg)); err != nil {
@@ -108,7 +115,7 @@ func TestOneRoomForEverybody(t *testing.T) {
 	record := filepath.Join(t.TempDir(), "heard.wav")
 	url, stop, ended := start(t, &Options{Record: record, Observer: Observer{Report: func(r replica.Report) { reports <- r }}})
 	sender, other := dial(t, url), dial(t, url)
-	sender.say("long", 400) // 20 s
+	sender.say("long", 60) // 3 s
 	sender.await("conversation.started_speaking")
 	other.await("conversation.started_speaking")
 	other.send(interrupt)

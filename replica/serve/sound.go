@@ -64,6 +64,19 @@ func (s *soundOut) add(conn *rtc.Conn) (remove func()) {
 	}
 }
 
+// relay lets the others hear the microphone of conn, until ctx or conn ends.
+func (s *soundOut) relay(ctx context.Context, conn *rtc.Conn) {
+	_ = conn.Hear(ctx, rtc.SoundAll, func(_ string, packet *rtp.Packet) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		for other := range s.conns {
+			if other != conn {
+				_ = other.Play(rtc.SoundUser, packet) // its end is noticed elsewhere
+			}
+		}
+	}, nil) // the connection is over
+}
+
 // play takes what a replica plays. It never blocks: what cannot be encoded in
 // time is not heard.
 func (s *soundOut) play(at time.Time, rate int, samples []int16) {

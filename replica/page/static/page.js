@@ -12,6 +12,7 @@
   const updates = [];       // of the last seconds
   let offset = 0;           // of the server's clock, in seconds
   let target = { viseme: "rest", open: 0 }, shown = { open: 0, wide: 0 };
+  let user = null, microphone = null; // the transceiver of the user's sound, and what it sends
   let conversation = "local", messages = null, speech = null;
 
   // ---- the room ----
@@ -27,7 +28,7 @@
     messages.onclose = () => { say("the connection has ended: reload to join again"); document.body.dataset.state = "ended"; };
     messages.onmessage = e => receive(e.data);
     const voice = link.addTransceiver("audio", { direction: "recvonly" });
-    link.addTransceiver("audio", { direction: "recvonly" }); // of a user
+    user = link.addTransceiver("audio", { direction: "sendrecv" });
     link.ontrack = e => {
       const player = $(e.transceiver === voice ? "sound" : "user-sound");
       player.srcObject = new MediaStream([e.track]);
@@ -106,6 +107,45 @@
     let text = "";
     for (let i = 0; i < bytes.byteLength; i++) text += String.fromCharCode(bytes.getUint8(i));
     return btoa(text);
+  }
+
+  // ---- the user's microphone ----
+
+  async function toggleMicrophone() {
+    const isOn = !microphone;
+    if (isOn) {
+      try {
+        microphone = await navigator.mediaDevices.getUserMedia({ audio: true });
+      } catch (e) {
+        return say("no microphone: " + e.message);
+      }
+      watchVoice(microphone);
+    } else {
+      for (const track of microphone.getTracks()) track.stop();
+      microphone = null;
+    }
+    await user.sender.replaceTrack(isOn ? microphone.getAudioTracks()[0] : null);
+    $("microphone").setAttribute("aria-pressed", String(isOn));
+  }
+
+  // watchVoice tells the room when the user begins and stops to speak.
+  function watchVoice(stream) {
+    const context = new AudioContext(), analyser = context.createAnalyser(), samples = new Float32Array(analyser.fftSize);
+    context.createMediaStreamSource(stream).connect(analyser);
+    let speaking = false, heard = 0;
+    const timer = setInterval(() => {
+      analyser.getFloatTimeDomainData(samples);
+      const now = performance.now(), loudness = Math.sqrt(samples.reduce((sum, v) => sum + v * v, 0) / samples.length);
+      if (loudness > 0.01) heard = now;
+      const is = stream === microphone && now - heard < 700;
+      if (is !== speaking) post("user", String(speaking = is));
+      if (stream !== microphone) { clearInterval(timer); context.close(); }
+    }, 50);
+  }
+
+  async function post(path, body) {
+    const answer = await fetch(path, { method: "POST", body });
+    if (!answer.ok) say(await answer.text());
   }
 
   // ---- what the replica does ----
@@ -223,6 +263,8 @@
   // ---- controls ----
 
   $("interrupt").onclick = interrupt;
+  $("microphone").onclick = toggleMicrophone;
+  $("faults").onchange = () => post("faults", [...$("faults").querySelectorAll(":checked")].map(box => box.value).join("\n"));
   $("listen").onclick = () => { $("sound").play(); $("user-sound").play(); $("listen").hidden = true; };
   $("say").onsubmit = e => {
     e.preventDefault();
