@@ -59,19 +59,26 @@ type peer struct {
 	pings    chan channel  // the ping channel, once, if there is one
 	broken   chan struct{} // closed when pion has given up
 
-	relayOnly bool    // there is no other way to the peer
-	muLaw     bool    // what it sends is mu-law
-	sounds    *sounds // nil without sound
+	mux       ice.UDPMux // nil but where only ::1 is
+	relayOnly bool       // there is no other way to the peer
+	muLaw     bool       // what it sends is mu-law
+	sounds    *sounds    // nil without sound
 }
 
 // newPeer makes a peer connection that stays on this machine, unless the options
 // allow remote peers. Only with sound it has media.
 func newPeer(o *Options, sound bool) (*peer, error) {
-	connection, err := newAPI(o, sound).NewPeerConnection(o.configuration())
+	mux, err := openIPv6Mux(o)
 	if err != nil {
+		return nil, fmt.Errorf("no socket: %v", err)
+	}
+	connection, err := newAPI(o, sound, mux).NewPeerConnection(o.configuration())
+	if err != nil {
+		closeMux(mux)
 		return nil, fmt.Errorf("no peer connection: %v", err)
 	}
 	p := &peer{
+		mux:            mux,
 		PeerConnection: connection,
 		messages:       make(chan channel, 1),
 		pings:          make(chan channel, 1),
@@ -92,7 +99,7 @@ func newPeer(o *Options, sound bool) (*peer, error) {
 // newAPI holds what every peer connection of this package has in common: no
 // host names looked up by multicast, no media unless asked for and nothing written
 // to standard error. On this machine it uses the loopback interface only.
-func newAPI(o *Options, sound bool) *webrtc.API {
+func newAPI(o *Options, sound bool, mux ice.UDPMux) *webrtc.API {
 	var engine webrtc.SettingEngine
 	engine.LoggerFactory = silence{}
 	engine.SetIncludeLoopbackCandidate(true)
@@ -106,6 +113,9 @@ func newAPI(o *Options, sound bool) *webrtc.API {
 		}
 		engine.SetIPFilter(net.IP.IsLoopback)
 		engine.SetRemoteIPFilter(net.IP.IsLoopback)
+	}
+	if mux != nil {
+		engine.SetICEUDPMux(mux)
 	}
 	engine.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
 	engine.SetICETimeouts(iceDisconnected, iceFailed, iceKeepalive)
@@ -142,6 +152,32 @@ func networkOf(addresses []net.Addr) webrtc.NetworkType {
 		}
 	}
 	return network
+}
+
+// openIPv6Mux opens the one socket of a peer connection on a machine that has
+// nothing but ::1: pion takes that for an address that it cannot use, unless the
+// socket is given. Elsewhere it is nil.
+func openIPv6Mux(o *Options) (ice.UDPMux, error) {
+	if o.allowRemote || loopbackNetwork() != webrtc.NetworkTypeUDP6 {
+		return nil, nil
+	}
+	socket, err := net.ListenUDP("udp6", &net.UDPAddr{IP: net.IPv6loopback})
+	if err != nil {
+		return nil, err
+	}
+	return ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: socket, Logger: silence{}}), nil
+}
+
+func closeMux(mux ice.UDPMux) {
+	if mux != nil {
+		_ = mux.Close() // it closes the socket
+	}
+}
+
+// GracefulClose closes the connection, and waits for its goroutines.
+func (p *peer) GracefulClose() error {
+	defer closeMux(p.mux)
+	return p.PeerConnection.GracefulClose()
 }
 
 // interfacesHere are the network interfaces of this machine, listed once: the

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"runtime"
 	"strings"
 	"sync"
@@ -18,7 +19,16 @@ import (
 	"echocast/internal/testwait"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(onlyIPv6Env) != "" {
+		os.Exit(talkOverIPv6())
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// Where this is set, the test binary connects to itself on a machine that has
+// nothing but ::1.
+const onlyIPv6Env = "ECHOCAST_TEST_ONLY_IPV6"
 
 // listen starts a listener that the end of the test closes.
 func listen(t testing.TB, o *Options) *Listener {
