@@ -197,16 +197,25 @@ func (k knownText) describeWords(r *Receipt, base int64, rate int) {
 	case r.Outcome == Sent || r.Chunks == 0: // it goes on, or has not begun
 	case r.SpokenBy == ByClock && r.Samples == 0: // nobody knows
 	default:
-		begin := durationOf(base, rate)
-		least := begin + durationOf(r.HeardSamples, rate)
+		begin, silence := durationOf(base, rate), filledSilence(r, rate)
+		least := begin + durationOf(r.HeardSamples, rate) - silence
 		most := begin + time.Duration(r.SpokenSeconds*float64(time.Second))
-		likely := most
-		if r.SpokenAtMost {
+		likely := most - silence
+		switch {
+		case r.SpokenAtMost:
 			likely = least
-		}
-		if r.SpokenBy == ByEvent {
-			least = most
+		case r.SpokenBy == ByEvent:
+			least = likely
 		}
 		r.Words = k.heard(min(least, likely), likely, most)
 	}
+}
+
+// filledSilence is how much silence a Feed has put into the speech: no word is said
+// in it.
+func filledSilence(r *Receipt, rate int) time.Duration {
+	if r.Input == nil {
+		return 0
+	}
+	return durationOf(r.Input.SilenceSamples, rate)
 }

@@ -209,3 +209,31 @@ func TestHeardWordsAfterAPause(t *testing.T) {
 		t.Errorf("of %d words %v were heard: %v", len(v.words), words, fmt.Sprint(receipts))
 	}
 }
+
+// Silence that a Feed puts in while its source is late holds no words.
+func TestHeardWordsAfterFilledSilence(t *testing.T) {
+	var words []WordTiming
+	for i := range 12 {
+		start := time.Duration(i) * 500 * time.Millisecond
+		words = append(words, WordTiming{fmt.Sprint("w", i), start, start + 400*time.Millisecond})
+	}
+	inRoom(t, nil, func(t *testing.T, r *room, s *Session) {
+		var played time.Duration
+		r.obeys(&played)
+		p := newPipe()
+		feed := NewFeed(p, FeedOptions{OnUnderrun: UnderrunSilence, Abort: func() { close(p.stop) }})
+		defer feed.Close()
+		go func() {
+			p.in <- make([]float32, 2*DefaultRate)
+			time.Sleep(4 * time.Second)
+			p.in <- make([]float32, 4*DefaultRate)
+		}()
+		time.AfterFunc(5500*time.Millisecond, func() { _ = s.Interrupt(t.Context(), nil) })
+		receipt, _ := s.Speak(t.Context(), Speech{Samples: feed, Abort: feed.Abort, Words: words})
+		silence := durationOf(receipt.Input.SilenceSamples, DefaultRate)
+		heard := knownText{words: words}.byTimings(played - silence)
+		if h := receipt.Words; h == nil || silence < time.Second || h.Words != heard || h.Words < 5 || h.Words > 8 {
+			t.Errorf("%v played, of it %v silence: %+v, want %d words", played, silence, h, heard)
+		}
+	})
+}

@@ -461,7 +461,7 @@ func (c *samples) describe(r *Receipt) {
 		known.words = append(known.words, c.MoreWords()...)
 	}
 	if c.script.chunk.Last {
-		known.total = durationOf(c.base+c.script.position, c.options.Rate)
+		known.total = durationOf(c.base+c.script.position, c.options.Rate) - filledSilence(r, c.options.Rate)
 	}
 	known.describeWords(r, c.base, c.options.Rate)
 }
