@@ -19,6 +19,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"echocast/cli"
 	"echocast/internal/testwait"
@@ -125,6 +126,8 @@ func asked(r *http.Request) string {
 	switch {
 	case r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/end"):
 		return "end"
+	case strings.HasSuffix(r.URL.Path, "/send-app-message"):
+		return "message"
 	case r.Method == http.MethodPost:
 		return "create"
 	}
@@ -300,6 +303,58 @@ func sendKilled(t *testing.T, point string, sig syscall.Signal) {
 	said := k.kill(t, sig, "send", "--pal", "p1", "--max-minutes", "2", "--daily-js", library, "--daily-call-machine", machine,
 		"--trace", filepath.Join(k.dir, "trace.ndjson"), k.clip())
 	k.settle(t, sig, said)
+}
+
+// Wherever send --pal is killed while it speaks over REST, its conversation is over
+// in the end.
+func TestSendOverRESTKilled(t *testing.T) {
+	t.Parallel()
+	for _, point := range []string{"create received", "create done", "look received", "message received", "message done", "end received", "end done"} {
+		for _, sig := range signals {
+			t.Run(fmt.Sprintf("%s, %v", point, sig), func(t *testing.T) {
+				t.Parallel()
+				k := newKilling(t, point, "")
+				t.Cleanup(func() { k.service.Close() })
+				k.settle(t, sig, k.kill(t, sig, "send", "--pal", "p1", "--max-minutes", "2", k.clip()))
+			})
+		}
+	}
+}
+
+// A second Ctrl-C while a conversation is created, or ended, ends at once, and says
+// how to end what may be open.
+func TestSecondSignalTellsWhatMayBeOpen(t *testing.T) {
+	t.Parallel()
+	for _, point := range []string{"create received", "end received"} {
+		t.Run(point, func(t *testing.T) {
+			t.Parallel()
+			k := newKilling(t, point, "")
+			t.Cleanup(func() { k.service.Close() })
+			cmd := k.program(testwait.Context(t), "send", "--pal", "p1", k.clip())
+			var said bytes.Buffer
+			cmd.Stderr = &said
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			testwait.Receive(t, k.reached)
+			for _, err := range []error{cmd.Process.Signal(syscall.SIGINT), signalLater(cmd.Process)} {
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			_ = cmd.Wait() // killed
+			k.release()
+			if code := cmd.ProcessState.ExitCode(); code != 130 || !strings.Contains(said.String(), "end it with: echocast conversation end-mine") {
+				t.Errorf("code %d: %s", code, &said)
+			}
+		})
+	}
+}
+
+// signalLater sends SIGINT so much later that it is another one than the first.
+func signalLater(p *os.Process) error {
+	time.Sleep(300 * time.Millisecond)
+	return p.Signal(syscall.SIGINT)
 }
 
 // childrenOf are the processes that a process has started, where /proc tells.

@@ -85,15 +85,31 @@ func (v *conversationCmd) create(c *cli.Context, client *tavus.Client) error {
 	if err := v.spec.Check(); err != nil {
 		return usagef("%v", err)
 	}
-	conversation, err := tavus.Open(c.Context, client, v.spec)
+	conversation, err := openConversation(c.Context, client, v.spec, v.warn)
 	if err != nil {
-		return uncertain(c.Context, err, v.warn)
+		return err
 	}
 	if err := v.print([]any{conversation.Info}, "", [][]string{{conversation.ID, conversation.JoinURL()}}); err != nil {
 		// It could not be printed, so the user does not know its id.
 		return cmp.Or(conversation.Close(c.Context), err)
 	}
+	if isNowhere(v.streams.Out) {
+		v.warn("conversation %s: %s", conversation.ID, conversation.URL)
+		v.warn("standard output goes nowhere, so this is said here; end it with: echocast conversation end %s", conversation.ID)
+	}
 	return nil
+}
+
+// isNowhere reports whether what is written to a stream is lost: it is the null
+// device, which also stands for a standard output that is closed.
+func isNowhere(stream any) bool {
+	file, ok := stream.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := file.Stat()
+	null, nullErr := os.Stat(os.DevNull)
+	return err == nil && nullErr == nil && os.SameFile(info, null)
 }
 
 // uncertain reports what to do if a conversation may have been created, also if a
@@ -161,6 +177,9 @@ func (v *conversationCmd) end(c *cli.Context, client *tavus.Client) error {
 		return err
 	}
 	if err := client.EndConversation(c.Context, id); err != nil {
+		if _, refused := errors.AsType[*tavus.APIError](err); !refused {
+			v.warn("conversation %s may still be open, and cost money; end it with: echocast conversation end %s", id, id)
+		}
 		return err
 	}
 	if err := tavus.Forget("", id); err != nil {

@@ -237,3 +237,48 @@ func TestCreationThatCannotBePrinted(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 }
+
+// The next creating command says what earlier ones left, and how to end it.
+func TestCreatingTellsWhatWasLeft(t *testing.T) {
+	_, state := account(t)
+	if r := call(t, "conversation", "create", "--pal", "p1"); r.code != 0 || strings.Contains(r.stderr, "end-mine") {
+		t.Fatalf("%+v", r)
+	}
+	locks, err := filepath.Glob(filepath.Join(state, "*.lock"))
+	if err != nil || len(locks) != 1 {
+		t.Fatal(locks, err)
+	}
+	if err := os.Remove(locks[0]); err != nil { // as if the process that held it had died
+		t.Fatal(err)
+	}
+	if r := call(t, "conversation", "create", "--pal", "p1"); r.code != 0 || !strings.Contains(r.stderr, "1 conversation created by a process that has ended") || !strings.Contains(r.stderr, "end-mine") {
+		t.Errorf("%+v", r)
+	}
+}
+
+// A conversation whose id went to a standard output that is closed is named all the
+// same.
+func TestTheIDIsNotLost(t *testing.T) {
+	server, _ := account(t)
+	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer null.Close()
+	var stderr safeBuffer
+	code := cli.Run(testwait.Context(t), []string{"echocast", "conversation", "create", "--pal", "p1"}, cli.Streams{Out: null, Err: &stderr})
+	if id := server.Conversations()[0].ID; code != 0 || strings.Count(stderr.String(), id) != 3 {
+		t.Errorf("code %d: %s", code, stderr.String())
+	}
+}
+
+// An end that gets no answer says how to end it.
+func TestEndWithoutAnAnswer(t *testing.T) {
+	server, _ := account(t)
+	id := server.Add("mine")
+	server.Fail(tavustest.Fault{Method: "POST", Reset: true})
+	r := call(t, "conversation", "end", id)
+	if r.code != 5 || !strings.Contains(r.stderr, "end it with: echocast conversation end "+id) {
+		t.Errorf("%+v", r)
+	}
+}

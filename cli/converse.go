@@ -52,7 +52,7 @@ commands are killed and the words are answered; if none follow within
 answer end, and answers afterwards what was said meanwhile. A failing command is
 reported, and the conversation continues. The conversation ends with the room, or
 with Ctrl-C; neither is an error. The commands do not see echocast's own keys.`,
-		Flags: joined(v.flags(), v.target.flags(), v.settings.inputFlags(), v.settings.levelFlags(), v.settings.messageFlags(echo.LeadMode), v.settings.outputFlags()),
+		Flags: joined(v.flags(), v.target.flags(), v.target.way.webhookFlags(), v.settings.inputFlags(), v.settings.levelFlags(), v.settings.messageFlags(echo.LeadMode), v.settings.outputFlags()),
 		Action: func(c *cli.Context) error {
 			if err := noInputs(c); err != nil {
 				return err
@@ -106,10 +106,17 @@ func (v *converseCmd) check() error {
 	if info, err := os.Stat(o.CacheDir); o.CacheDir != "" && (err != nil || !info.IsDir()) {
 		return usagef("--tts-cache %s: there is no such folder; make it first", o.CacheDir)
 	}
+	switch {
+	case o.Recogniser != "":
+		v.target.way.needsRoom = "--recogniser"
+	case !v.target.way.receives():
+		v.target.way.needsRoom = "converse without --webhook"
+	}
 	if err := v.target.check(v.settings.newReporter(v.streams.Out, v.streams.Err).warn); err != nil {
 		return err
 	}
 	v.settings.anyChunk = v.target.takesAnyChunk()
+	v.settings.limits = v.target.restLimits(v.settings.maxMessage)
 	v.settings.speechRate = cmp.Or(v.settings.speechRate, v.target.speechRate())
 	return v.settings.check([]string{stdinName})
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"echocast/internal/shutdown"
 	"echocast/tavus"
 )
 
@@ -58,12 +59,51 @@ func (o *createOptions) conversation(ctx context.Context, to, avatar string, out
 			return nil, err
 		}
 	}
-	conversation, err := tavus.Open(ctx, client, spec)
+	conversation, err := openConversation(ctx, client, spec, out.warn)
 	if err != nil {
-		return nil, uncertain(ctx, err, out.warn)
+		return nil, err
 	}
 	out.say("conversation %s: %s", conversation.ID, conversation.URL)
 	return conversation, nil
+}
+
+// openConversation creates a conversation. It reports those that earlier processes
+// left open, and what may be open if the process ends at once meanwhile.
+func openConversation(ctx context.Context, client *tavus.Client, spec tavus.Spec, warn warnFunc) (*tavus.Conversation, error) {
+	warnOfLeft(warn)
+	defer shutdown.AtExit(func() {
+		warn("a conversation may have been created; end it with: echocast conversation end-mine")
+	})()
+	conversation, err := tavus.Open(ctx, client, spec)
+	if err != nil {
+		return nil, uncertain(ctx, err, warn)
+	}
+	return conversation, nil
+}
+
+// warnOfLeft reports the conversations of processes that have ended without ending
+// them.
+func warnOfLeft(warn warnFunc) {
+	all, _ := tavus.Journal("") // doctor reports what cannot be read
+	left := 0
+	for _, conversation := range all {
+		if conversation.Left {
+			left++
+		}
+	}
+	if left > 0 {
+		warn("%s created by a process that has ended may be open, and cost money; end what was left with: echocast conversation end-mine", counted(left, "conversation"))
+	}
+}
+
+// closeConversation ends the conversation, and says how to end it if that fails.
+func (t *target) closeConversation() error {
+	err := t.conversation.Close(t.ctx)
+	if err != nil {
+		t.out.warn("%v", err)
+		t.out.warn("end it with: echocast conversation end-mine")
+	}
+	return err
 }
 
 // endConversation ends and reports the conversation that was created, if any.
@@ -71,9 +111,7 @@ func (t *target) endConversation() error {
 	if t.conversation == nil {
 		return nil
 	}
-	if err := t.conversation.Close(t.ctx); err != nil {
-		t.out.warn("%v", err)
-		t.out.warn("end it with: echocast conversation end-mine")
+	if err := t.closeConversation(); err != nil {
 		return said{err}
 	}
 	t.cancelCleanup()

@@ -11,6 +11,7 @@ import (
 	"echocast/internal/shutdown"
 	"echocast/internal/text"
 	"echocast/room"
+	"echocast/room/rest"
 	"echocast/tavus"
 )
 
@@ -97,7 +98,7 @@ func exitCode(err error) int {
 		return exitTooLong
 	case errors.Is(err, echo.ErrNotRejoined):
 		return exitNotRejoined
-	case errors.As(err, &refused), errors.As(err, &locked):
+	case errors.As(err, &refused), errors.As(err, &locked), errors.As(err, new(*rest.EndedError)):
 		return exitRefused
 	case errors.Is(err, echo.ErrLost):
 		return exitLost

@@ -29,8 +29,9 @@ type settings struct {
 	maxRate      float64
 	chunk        time.Duration
 	maxMessage   int
-	speechRate   int  // Hz
-	anyChunk     bool // the room limits no message
+	speechRate   int          // Hz
+	anyChunk     bool         // the room limits no message
+	limits       *echo.Limits // of the room, where they are known and others than those of --max-message
 	conversation string
 	ffmpeg       bool
 	noFFmpeg     bool
@@ -205,7 +206,10 @@ func oneOf(flag, value string, known ...string) error {
 // contradict each other.
 func (s *settings) chunkSamples() (int, error) {
 	limits := echo.Limits{MaxMessage: s.maxMessage, ConversationID: s.conversationID()}
-	if s.anyChunk {
+	switch {
+	case s.limits != nil:
+		limits = *s.limits
+	case s.anyChunk:
 		limits = echo.Limits{}
 	}
 	samples, err := s.session().ChunkSamples(limits)

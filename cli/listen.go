@@ -97,6 +97,7 @@ func kindWords() string {
 }
 
 func (l *listenCmd) check() error {
+	l.target.way.needsRoom = "listen"
 	switch {
 	case l.webhook == "" && !l.target.isSet():
 		return usagef("listen needs a room, named with --to URL, or callbacks, received with --webhook ADDRESS")

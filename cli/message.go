@@ -96,7 +96,7 @@ func (m *messageCmd) one(c *cli.Context, msg echo.Message, then func(events <-ch
 	if err := m.checkRoom(c); err != nil {
 		return err
 	}
-	if _, err := m.fits(msg, m.settings.maxMessage); err != nil {
+	if _, err := m.fits(msg, m.target.messageLimit(m.settings.maxMessage)); err != nil {
 		return err
 	}
 	return m.deliver(c.Context, func(yield func(echo.Message, error) bool) { yield(msg, nil) }, then)
@@ -121,7 +121,11 @@ func (m *messageCmd) deliver(ctx context.Context, messages iter.Seq2[echo.Messag
 	if err = session.WaitReady(ctx); err == nil {
 		err = m.send(ctx, session, target.limit, messages, out)
 	}
-	if err == nil && then != nil {
+	switch {
+	case err != nil || then == nil:
+	case target.hasNoEvents():
+		out.say("delivered; over REST no event says what the replica makes of it")
+	default:
 		err = then(events, out)
 	}
 	_ = session.Close() // never fails

@@ -51,7 +51,7 @@ space on a terminal, interrupts the replica and drops the waiting inputs; with
 --resume it pauses, and the next one continues.
 
 ` + helpExitCodes,
-		Flags: joined(s.target.flags(), s.talkFlags(), s.inputFlags(), s.levelFlags(), s.messageFlags(echo.LeadMode), s.outputFlags()),
+		Flags: joined(s.target.flags(), s.target.way.webhookFlags(), s.talkFlags(), s.inputFlags(), s.levelFlags(), s.messageFlags(echo.LeadMode), s.outputFlags()),
 		Action: func(c *cli.Context) error {
 			return s.orFailure(streams.Out, s.run(c.Context, c.Args().Slice()))
 		},
@@ -105,9 +105,23 @@ func (s *sendCmd) checkAs() error {
 	return usagef("--as microphone publishes an audio track in a Daily room: name one with --to, or create one with --pal")
 }
 
+// needsRoom returns the option that works in a room only, if one is given.
+func (s *sendCmd) needsRoom() string {
+	switch {
+	case s.as == asMicrophone:
+		return "--as microphone"
+	case s.hear != "":
+		return "--hear"
+	case s.bargeIn && !s.target.way.receives():
+		return "--barge-in without --webhook"
+	}
+	return ""
+}
+
 func (s *sendCmd) check(names []string) error {
+	s.target.way.needsRoom = s.needsRoom()
 	if !s.dryRun {
-		if err := s.target.resolve(s.conversation); err != nil {
+		if err := cmp.Or(s.target.resolve(s.conversation), s.target.checkWay()); err != nil {
 			return err
 		}
 	}
@@ -144,6 +158,7 @@ func (s *sendCmd) check(names []string) error {
 		return err
 	}
 	s.anyChunk = s.target.takesAnyChunk() || s.as == asMicrophone
+	s.limits = s.target.restLimits(s.maxMessage)
 	s.speechRate = cmp.Or(s.speechRate, s.target.speechRate())
 	return s.settings.check(names)
 }

@@ -17,6 +17,7 @@ import (
 	"echocast/room/rest"
 	"echocast/rtc"
 	"echocast/tavus"
+	"echocast/webhook"
 )
 
 // targetOptions say which room a command uses, and how it is joined.
@@ -30,6 +31,7 @@ type targetOptions struct {
 	daily            dailyOptions
 	peer             peerOptions
 	rehearse         bool
+	way              wayOptions
 	create           createOptions
 }
 
@@ -52,7 +54,7 @@ func (o *targetOptions) roomFlags() []cli.Flag {
 		&cli.StringFlag{Name: "trace", Destination: &o.trace, DefaultText: "none", Usage: "record what happens, and when, in `FILE`; echocast report draws it"},
 		avatarFlag(&o.avatar),
 		&cli.StringFlag{Name: "ready-when", Destination: &o.readyWhen, DefaultText: "video, or 10s in the room", Usage: "in a LiveKit room: speak when the avatar has joined, or published audio or video: `WHAT` is joined, audio or video"},
-	}, o.create.service.flags(), o.daily.flags(), o.peer.dialFlags())
+	}, o.way.flags(), o.create.service.flags(), o.daily.flags(), o.peer.dialFlags())
 }
 
 // check validates the options before anything is opened. It warns of secret files
@@ -116,7 +118,10 @@ func (o *targetOptions) needRoom(command, conversation string) error {
 
 // isDaily reports whether the room is one of Daily's.
 func (o *targetOptions) isDaily() bool {
-	return isDaily(o.to) || o.to == "" && o.create.spec.PAL != ""
+	if o.namesConversation() || o.to == "" && o.create.spec.PAL != "" {
+		return !o.isREST()
+	}
+	return isDaily(o.to)
 }
 
 func isDaily(address string) bool {
@@ -130,8 +135,7 @@ func isDaily(address string) bool {
 func (o *targetOptions) takesAnyChunk() bool {
 	backend, _ := room.Lookup(o.to)
 	limiter, ok := backend.(echo.Limiter)
-	_, isREST := backend.(*rest.Backend) // it refuses what does not fit when it is joined
-	return isREST || ok && limiter.Limits().MaxMessage == 0
+	return ok && limiter.Limits().MaxMessage == 0
 }
 
 // speechRate is the sampling rate in Hz that the replica takes.
@@ -155,12 +159,6 @@ func (o *targetOptions) backend(address string, warn warnFunc) (room.Backend, er
 		}
 		options.BusyTimeout = o.readyTimeout
 		return &peer.Backend{Options: *options}, nil
-	case *rest.Backend:
-		client, err := o.create.service.client(warn)
-		if err != nil {
-			return nil, err
-		}
-		return &rest.Backend{Client: client}, nil
 	}
 	return registered, nil
 }
@@ -215,8 +213,9 @@ type target struct {
 	abandons bool
 	// conversation was created for this run; nil if it existed before.
 	conversation  *tavus.Conversation
-	cancelCleanup func()          // the process need not end the conversation any more
-	ctx           context.Context // of the run, for the end of the conversation
+	cancelCleanup func()            // the process need not end the conversation any more
+	receiver      *webhook.Receiver // of events, over REST; nil where there is none
+	ctx           context.Context   // of the run, for the end of the conversation
 }
 
 // connect joins the room that the options name. With --pal it creates a conversation
@@ -224,7 +223,7 @@ type target struct {
 // what it hears in the file record.
 func (o *targetOptions) connect(ctx context.Context, with room.Options, record string, out *reporter) (*target, error) {
 	t := &target{options: o, out: out, ctx: ctx, limit: cmp.Or(with.MaxMessage, echo.DefaultMaxMessage)}
-	if err := o.resolve(with.Conversation); err != nil {
+	if err := cmp.Or(o.resolve(with.Conversation), o.checkWay()); err != nil {
 		return nil, err
 	}
 	if o.trace != "" {
@@ -247,6 +246,11 @@ func (t *target) enter(ctx context.Context, with room.Options, record string) (e
 		with.MaxMessage = 0 // not asked for
 	}
 	address, options := t.options.to, *t.options
+	if options.isREST() {
+		if with.Backend, err = t.restBackend(); err != nil {
+			return err
+		}
+	}
 	switch {
 	case options.create.spec.PAL != "":
 		if address, err = t.createConversation(ctx, &options); err != nil {
@@ -261,6 +265,10 @@ func (t *target) enter(ctx context.Context, with room.Options, record string) (e
 		}
 		t.out.underruns = t.local.underruns
 		address, with.Backend = t.local.url(), &peer.Backend{}
+	case options.namesConversation() && !options.isREST():
+		if address, err = t.dailyAddress(ctx); err != nil {
+			return err
+		}
 	}
 	t.room, err = options.join(ctx, address, &with, t.out.warn)
 	return err
@@ -269,14 +277,18 @@ func (t *target) enter(ctx context.Context, with room.Options, record string) (e
 // createConversation creates a conversation with the PAL of --pal, and returns the
 // address of its room.
 func (t *target) createConversation(ctx context.Context, o *targetOptions) (address string, err error) {
+	o.create.spec.Callback = o.way.webhookURL
 	conversation, err := o.create.conversation(ctx, o.to, o.avatar, t.out)
 	if err != nil {
 		return "", err
 	}
 	t.conversation = conversation
-	t.cancelCleanup = shutdown.AtExit(func() { _ = conversation.Close(ctx) })
+	t.cancelCleanup = shutdown.AtExit(func() { _ = t.closeConversation() })
 	if o.to != "" { // a LiveKit room
 		return o.to, nil
+	}
+	if o.isREST() {
+		return rest.Scheme + ":" + conversation.ID, nil
 	}
 	o.daily.token = conversation.Token
 	return "daily+" + conversation.URL, nil
@@ -336,6 +348,7 @@ func (t *target) close() error {
 	if t.room != nil {
 		_ = t.room.Close() // what it could not deliver, receipts tell
 	}
+	t.closeReceiver()
 	return cmp.Or(t.closeLocal(), t.endConversation(), t.endTrace())
 }
 

@@ -12,6 +12,7 @@
 package rest
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -63,6 +64,9 @@ type Backend struct {
 	Client *tavus.Client
 	// Events are the events of the conversations; nil: none come.
 	Events EventSource
+	// OnJoin, if not nil, is called with a conversation when it is joined for the
+	// first time.
+	OnJoin func(tavus.Info)
 
 	window window
 	mu     sync.Mutex
@@ -84,7 +88,10 @@ func (b *Backend) Join(ctx context.Context, address string, o *room.Options) (*r
 	if info.Over() {
 		return nil, &EndedError{id, info.Shutdown}
 	}
-	l := b.line(id)
+	l, isNew := b.line(id)
+	if isNew && b.OnJoin != nil {
+		b.OnJoin(info)
+	}
 	if err := l.settle(ctx); err != nil {
 		return nil, err
 	}
@@ -117,19 +124,21 @@ func (b *Backend) check(id string, o *room.Options) error {
 	return nil
 }
 
-// line returns the line to a conversation, the same one at each call.
-func (b *Backend) line(id string) *line {
+// line returns the line to a conversation, the same one at each call, and whether
+// this is the first.
+func (b *Backend) line(id string) (l *line, isNew bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if l := b.lines[id]; l != nil {
+		return l, false
+	}
 	if b.lines == nil {
 		b.lines = map[string]*line{}
 	}
-	if b.lines[id] == nil {
-		client := *b.Client
-		client.Timeout = requestTimeout
-		b.lines[id] = &line{client: &client, id: id, window: &b.window, busy: make(chan struct{}, 1)}
-	}
-	return b.lines[id]
+	client := *b.Client
+	client.Timeout = requestTimeout
+	b.lines[id] = &line{client: &client, id: id, window: &b.window, busy: make(chan struct{}, 1)}
+	return b.lines[id], true
 }
 
 // EndedError says that a conversation has ended.
@@ -158,11 +167,15 @@ type Stage struct {
 	clock  playback
 }
 
+// Limits are those of one request with so many bytes, with chunks that suit the
+// rate.
+func Limits(maxMessage int) echo.Limits {
+	return echo.Limits{MaxMessage: maxMessage, Chunk: chunkLength, FirstChunk: firstChunk}
+}
+
 func newStage(b *Backend, l *line, o *room.Options) *Stage {
-	limits := echo.Limits{MaxMessage: tavus.MaxAppMessage, ConversationID: l.id, Chunk: chunkLength, FirstChunk: firstChunk}
-	if o.MaxMessage > 0 {
-		limits.MaxMessage = o.MaxMessage
-	}
+	limits := Limits(cmp.Or(o.MaxMessage, tavus.MaxAppMessage))
+	limits.ConversationID = l.id
 	return &Stage{
 		Messages: echo.NewMessages(o.Wrapped(conn{l}), l.id, limits.MaxMessage),
 		line:     l, events: b.Events, limits: limits,
@@ -214,8 +227,10 @@ func (s *Stage) say(ctx context.Context, length time.Duration, send func() (int,
 
 // Send sends one message.
 func (s *Stage) Send(ctx context.Context, msg echo.Message) error {
-	if err := s.line.window.pause(ctx); err != nil {
-		return err
+	if _, urgent := msg.(echo.Interrupt); !urgent {
+		if err := s.line.window.pause(ctx); err != nil {
+			return err
+		}
 	}
 	return plain(s.Messages.Send(ctx, msg))
 }

@@ -422,6 +422,33 @@ func TestMessages(t *testing.T) {
 	})
 }
 
+// An interrupt as a message waits no more than another: hundreds of short messages
+// leave it its slots.
+func TestInterruptMessageDoesNotWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		session := w.session(nil)
+		if err := session.WaitReady(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for range 60 {
+			if err := session.Send(t.Context(), echo.AppendContext{Context: "It rains."}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		start := time.Now()
+		if err := session.Send(t.Context(), echo.Interrupt{}); err != nil || time.Since(start) > 0 {
+			t.Errorf("after %v: %v", time.Since(start), err)
+		}
+		start = time.Now()
+		if err := session.Send(t.Context(), echo.AppendContext{Context: "It rains."}); err != nil || time.Since(start) == 0 {
+			t.Errorf("another message left after %v: %v", time.Since(start), err)
+		}
+		_ = session.Close()
+		w.close()
+	})
+}
+
 // events passes on what a replica says, as a receiver of webhooks does.
 type events struct {
 	all chan []byte

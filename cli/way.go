@@ -1,0 +1,187 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/mdp/qrterminal/v3"
+	"github.com/urfave/cli/v2"
+
+	"echocast/echo"
+	"echocast/internal/shutdown"
+	"echocast/room/rest"
+	"echocast/tavus"
+	"echocast/webhook"
+)
+
+// The ways into a conversation of Tavus, as --via has them.
+const (
+	viaREST    = "rest"    // requests to the REST API: an API key is enough
+	viaDaily   = "daily"   // its Daily room
+	viaLiveKit = "livekit" // a LiveKit room that the replica is invited to
+)
+
+// wayOptions say how a conversation of Tavus is reached, and where its events come
+// from.
+type wayOptions struct {
+	via        string
+	webhook    string // address to receive events on
+	webhookURL string // at which the service reaches it
+	// needsRoom is the option or command that works in a room only, such as
+	// "--hear"; "" where none was given.
+	needsRoom string
+}
+
+func (o *wayOptions) flags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "via", Destination: &o.via, DefaultText: "rest, unless an option needs a room", Usage: "reach a conversation of --conversation or --pal via `rest` (an API key is enough), its daily room, or livekit, with --to"},
+	}
+}
+
+// defaultWebhook is where events are received if only --webhook-url is given.
+const defaultWebhook = "127.0.0.1:8871"
+
+func (o *wayOptions) webhookFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "webhook", Destination: &o.webhook, DefaultText: "none; " + defaultWebhook + " with --webhook-url", Usage: "via rest: receive the events of the conversation on this `ADDRESS`[/PATH]"},
+		webhookURLFlag(&o.webhookURL),
+	}
+}
+
+// webhookURLFlag is --webhook-url.
+func webhookURLFlag(into *string) cli.Flag {
+	return &cli.StringFlag{Name: "webhook-url", Destination: into, DefaultText: "none", Usage: "`URL` at which the service reaches the address of --webhook, such as that of a tunnel"}
+}
+
+// receives reports whether events of a conversation are received by webhooks.
+func (o *wayOptions) receives() bool { return o.webhook != "" || o.webhookURL != "" }
+
+// namesConversation reports whether the address is that of a conversation, without
+// the way to it.
+func (o *targetOptions) namesConversation() bool {
+	return strings.HasPrefix(o.to, rest.Scheme+":")
+}
+
+// isREST reports whether the conversation is reached over REST: where --via says
+// so, or says nothing and no option needs a room.
+func (o *targetOptions) isREST() bool {
+	if !o.namesConversation() && (o.to != "" || o.create.spec.PAL == "") {
+		return false
+	}
+	return o.way.via == viaREST || o.way.via == "" && o.way.needsRoom == ""
+}
+
+// checkWay refuses a way that does not lead to the room that is named.
+func (o *targetOptions) checkWay() error {
+	w := &o.way
+	if w.via != "" {
+		if err := oneOf("--via", w.via, viaREST, viaDaily, viaLiveKit); err != nil {
+			return err
+		}
+	}
+	_, invites := inviter(o.to)
+	switch {
+	case w.via == viaLiveKit && !invites:
+		return usagef("--via livekit needs the room: --to livekit+wss://HOST/ROOM")
+	case w.via != "" && w.via != viaLiveKit && o.to != "" && !o.namesConversation():
+		return usagef("--via %s reaches a conversation of Tavus, and --to names another room; leave one of them out", w.via)
+	case w.via != "" && !o.isSet():
+		return usagef("--via %s needs a conversation: name one with --conversation ID, or create one with --pal ID", w.via)
+	case w.via == viaREST && w.needsRoom != "":
+		return usagef("%s needs a room, and there is none over REST: give --via daily", w.needsRoom)
+	case w.receives() && !o.isREST():
+		return usagef("--webhook receives the events of a conversation that is reached over REST; in a room they come by themselves")
+	}
+	return nil
+}
+
+// restLimits are the limits of a conversation that is reached over REST; nil for
+// other rooms.
+func (o *targetOptions) restLimits(maxMessage int) *echo.Limits {
+	if !o.isREST() {
+		return nil
+	}
+	limits := rest.Limits(o.messageLimit(maxMessage))
+	return &limits
+}
+
+// messageLimit is the most bytes of a message, where so many are asked for.
+func (o *targetOptions) messageLimit(asked int) int {
+	if o.isREST() && asked == echo.DefaultMaxMessage { // not asked for
+		return tavus.MaxAppMessage
+	}
+	return asked
+}
+
+// restBackend returns what joins conversations over REST, with the events that
+// --webhook receives.
+func (t *target) restBackend() (*rest.Backend, error) {
+	o := t.options
+	client, err := o.create.service.client(t.out.warn)
+	if err != nil {
+		return nil, err
+	}
+	backend := &rest.Backend{Client: client, OnJoin: t.showFace}
+	if !o.way.receives() {
+		return backend, nil
+	}
+	address := o.way.webhook
+	if address == "" {
+		address = defaultWebhook
+	}
+	t.receiver, err = webhook.Listen(address, &webhook.Options{PublicURL: o.way.webhookURL, Linger: shutdown.Timeout / 2})
+	if err != nil {
+		return nil, usagef("--webhook %s: %v; it is an address to listen on, such as %s/callbacks", address, err, defaultWebhook)
+	}
+	t.out.say("receiving callbacks on %s", t.receiver.URL())
+	backend.Events = t.receiver
+	return backend, nil
+}
+
+// hasNoEvents reports whether nothing tells what the replica does.
+func (t *target) hasNoEvents() bool {
+	_, isREST := t.room.Stage().(*rest.Stage)
+	return isREST && t.receiver == nil
+}
+
+// closeReceiver ends the receiving of events.
+func (t *target) closeReceiver() {
+	if t.receiver != nil {
+		_ = t.receiver.Close() // never fails
+	}
+}
+
+// showFace prints the address at which the face is to be seen, and as a code for a
+// telephone where people see it on a terminal.
+func (t *target) showFace(info tavus.Info) {
+	if t.conversation != nil {
+		info = t.conversation.Info // its address has the token
+	} else {
+		t.out.say("conversation %s: %s", info.ID, info.URL)
+	}
+	t.out.say("open this address in a browser to see the face")
+	if address := info.JoinURL(); address != "" && !t.out.settings.quiet && isTerminal(t.out.people.w) {
+		qrterminal.GenerateHalfBlock(address, qrterminal.L, t.out.people)
+	}
+}
+
+// dailyAddress returns the address of the Daily room of the conversation that --to
+// or --conversation names.
+func (t *target) dailyAddress(ctx context.Context) (string, error) {
+	client, err := t.options.create.service.client(t.out.warn)
+	if err != nil {
+		return "", err
+	}
+	id := strings.TrimPrefix(t.options.to, rest.Scheme+":")
+	info, err := client.Conversation(ctx, id, false)
+	switch {
+	case err != nil:
+		return "", err
+	case info.Over():
+		return "", &rest.EndedError{ID: id, Reason: info.Shutdown}
+	case info.URL == "":
+		return "", fmt.Errorf("conversation %s has no Daily room: give --via rest", id)
+	}
+	return "daily+" + info.URL, nil
+}
