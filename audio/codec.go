@@ -19,7 +19,8 @@ type codec struct {
 	bytes int // of one sample
 	// decode fills dst from len(dst)×bytes bytes of src, and may use src as
 	// scratch space. Samples of 16 bits begin at an even address.
-	decode func(dst []float32, src []byte)
+	decode  func(dst []float32, src []byte)
+	isFloat bool
 	// blocks is how samples come in blocks, or nil.
 	blocks *blockCodec
 }
@@ -32,8 +33,8 @@ var (
 	codecS16LE = codec{name: "pcm_s16le", bytes: 2, decode: decodeS16LE}
 	codecS24LE = codec{name: "pcm_s24le", bytes: 3, decode: decodeS24LE}
 	codecS32LE = codec{name: "pcm_s32le", bytes: 4, decode: decodeS32LE}
-	codecF32LE = codec{name: "pcm_f32le", bytes: 4, decode: decodeF32LE}
-	codecF64LE = codec{name: "pcm_f64le", bytes: 8, decode: decodeF64LE}
+	codecF32LE = codec{name: "pcm_f32le", bytes: 4, decode: decodeF32LE, isFloat: true}
+	codecF64LE = codec{name: "pcm_f64le", bytes: 8, decode: decodeF64LE, isFloat: true}
 	codecMulaw = codec{name: "pcm_mulaw", bytes: 1, decode: decodeMulaw}
 	codecAlaw  = codec{name: "pcm_alaw", bytes: 1, decode: decodeAlaw}
 )
@@ -144,26 +145,32 @@ const loudest = 16
 func decodeF32LE(dst []float32, src []byte) {
 	src = src[:4*len(dst)]
 	for i := range dst {
-		dst[i] = tame(math.Float32frombits(binary.LittleEndian.Uint32(src[4*i:])))
+		dst[i] = limit(math.Float32frombits(binary.LittleEndian.Uint32(src[4*i:])))
 	}
 }
 
 func decodeF64LE(dst []float32, src []byte) {
 	src = src[:8*len(dst)]
 	for i := range dst {
-		dst[i] = tame(float32(math.Float64frombits(binary.LittleEndian.Uint64(src[8*i:]))))
+		dst[i] = limit(float32(math.Float64frombits(binary.LittleEndian.Uint64(src[8*i:]))))
 	}
 }
 
-// tame makes any float a finite sample.
-func tame(v float32) float32 {
+// limit bounds the magnitude. What is not a number stays so.
+func limit(v float32) float32 {
 	switch {
-	case v >= -loudest && v <= loudest:
-		return v
 	case v > loudest:
 		return loudest
 	case v < -loudest:
 		return -loudest
 	}
-	return 0 // not a number
+	return v
+}
+
+// tame makes any float a finite sample.
+func tame(v float32) float32 {
+	if v = limit(v); v != v {
+		return 0
+	}
+	return v
 }

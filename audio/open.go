@@ -395,6 +395,14 @@ func isExtreme(bytes int64, length time.Duration) bool {
 	return length > shortest && float64(bytes) < bytesASecond*length.Seconds()
 }
 
+// mayExceed reports whether samples may be beyond full scale: not those of
+// integers.
+func (in *Input) mayExceed() bool {
+	codec := in.Info().Codec
+	isInteger := strings.HasPrefix(codec, "pcm_") || strings.HasPrefix(codec, "adpcm") || strings.HasPrefix(codec, "FLAC")
+	return !isInteger || strings.HasPrefix(codec, "pcm_f")
+}
+
 // LFE is the channel that carries low-frequency effects, the ".1" of 5.1,
 // counted from 0, or -1 where the header names none.
 func (in *Input) LFE() int {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 )
 
 // pcmBuffer is how many bytes are asked for at a time. A pipe gives less.
@@ -19,7 +20,8 @@ type pcm struct {
 	frames int64
 	err    error
 
-	warnings warnings
+	notNumbers int64 // samples
+	warnings   warnings
 }
 
 func newPCM(r io.Reader, format Format, codec codec) *pcm {
@@ -40,7 +42,7 @@ func (s *pcm) Warnings() []string {
 	if s.err != nil && len(s.buf) > 0 {
 		s.warnings.add("%s", leftOut(len(s.buf), s.frameBytes()))
 	}
-	return s.warnings
+	return slices.Concat(s.warnings, s.notNumbersWarning())
 }
 
 func leftOut(n, frame int) string {
@@ -76,10 +78,31 @@ func (s *pcm) ReadSamples(p []float32) (int, error) {
 	whole := len(s.buf) / frame * frame
 	n := whole / s.codec.bytes
 	s.codec.decode(p[:n], s.buf[:whole])
+	s.silenceNaN(p[:n])
 	rest := copy(s.spare, s.buf[whole:])
 	s.buf = s.spare[:rest]
 	s.frames += int64(whole / frame)
 	return n, nil
+}
+
+// silenceNaN replaces what is not a number.
+func (s *pcm) silenceNaN(samples []float32) {
+	if s.codec.isFloat {
+		for i, v := range samples {
+			if v != v {
+				samples[i] = 0
+				s.notNumbers++
+			}
+		}
+	}
+}
+
+// notNumbersWarning is empty where all samples are numbers.
+func (s *pcm) notNumbersWarning() []string {
+	if s.notNumbers == 0 {
+		return nil
+	}
+	return []string{fmt.Sprintf("%s not a number and replaced by silence", isAre(int(s.notNumbers), "sample"))}
 }
 
 // fill reads until at least one frame, and at most room bytes, are there.

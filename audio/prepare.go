@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -132,6 +133,7 @@ type Prepared struct {
 	resampled Resampled
 	trimmed   *Trimmed
 	clipped   int64
+	faults    *levelFaults
 	notes     []string
 }
 
@@ -170,7 +172,12 @@ func (p *Prepared) build(o *PrepareOptions) error {
 	if err := p.expectRate(o); err != nil {
 		return err
 	}
-	mono, err := pickChannel(watched(p.input, o.OnDecoded), o.Channel)
+	p.faults = newLevelFaults(p.format, o.Channel, o.Gain)
+	decoded := watched(p.input, o.OnDecoded)
+	if p.faults.mixed || p.input.mayExceed() {
+		decoded = watched(decoded, p.faults.add)
+	}
+	mono, err := pickChannel(decoded, o.Channel)
 	if err != nil {
 		return err
 	}
@@ -347,7 +354,7 @@ func (p *Prepared) FramesRead() int64 { return p.frames.Load() }
 // Warnings are one-line remarks on what was odd about the input and on what was
 // done to it. They are complete once ReadSamples has returned an error.
 func (p *Prepared) Warnings() []string {
-	all := append(p.input.Warnings(), p.notes...)
+	all := slices.Concat(p.input.Warnings(), p.notes, p.faults.warnings(p.clipped == 0))
 	if t := p.trimmed; t != nil && t.Leading()+t.Trailing() > 0 {
 		format := t.Format()
 		all = append(all, fmt.Sprintf("left out %.3f s of silence in front and %.3f s behind",

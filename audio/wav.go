@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 )
 
 // wav reads the samples of a WAV file, and of those that follow it in the same
@@ -89,7 +90,12 @@ func (w *wav) Info() Info {
 // LFE is the channel for low-frequency effects, or -1.
 func (w *wav) LFE() int { return w.header.lfe }
 
-func (w *wav) Warnings() []string { return w.warnings }
+func (w *wav) Warnings() []string {
+	if samples, ok := w.body.(*pcm); ok {
+		return slices.Concat(w.warnings, samples.notNumbersWarning())
+	}
+	return w.warnings
+}
 
 func (w *wav) Close() error { return nil }
 

@@ -8,6 +8,7 @@ import (
 	"io"
 	"math"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -121,8 +122,12 @@ func (r *Report) fill(in *audio.Prepared, m *meters) {
 	r.LeadingSilence, r.TrailingSilence = format.Duration(leading).Seconds(), format.Duration(trailing).Seconds()
 	r.addLevels(m)
 	r.PitchHz, r.VoicedSeconds = m.pitch.Median()
-	r.Warnings = append(r.Warnings, in.Warnings()...)
 	r.Suspicions = append(r.Suspicions, m.suspicions(r)...)
+	for _, warning := range in.Warnings() {
+		if !slices.Contains(r.Suspicions, warning) {
+			r.Warnings = append(r.Warnings, warning)
+		}
+	}
 	r.Verdict = r.verdict()
 	r.Wave = m.wave
 }
@@ -198,6 +203,7 @@ func (m *meters) suspicions(r *Report) (all []string) {
 	add(m.suspectOrder())
 	add(suspectRate(r))
 	add(m.suspectChannels())
+	add(m.suspectLevel(r))
 	if math.Abs(r.Offset) > 0.02 {
 		add(fmt.Sprintf("the samples are off centre by %.1f %% of full scale, which clicks at the ends", 100*r.Offset))
 	}
@@ -249,17 +255,22 @@ func (m *meters) suspectChannels() string {
 	if len(all) != 2 {
 		return ""
 	}
-	names := []string{"left", "right"}
-	silent := audio.Amplitude(audio.DefaultSilence)
-	for i, c := range all {
-		if c.Peak < silent && all[1-i].Peak >= silent {
-			return fmt.Sprintf("the %s channel is silent; --channel %s is twice as loud as the mix", names[i], names[1-i])
-		}
+	return audio.ChannelFault([2]float32{float32(all[0].Peak), float32(all[1].Peak)}, [2]float64{all[0].RMS, all[1].RMS}, m.sent.Channels()[0].RMS)
+}
+
+// suspectLevel judges an input that is all silence, or full of clipped samples.
+func (m *meters) suspectLevel(r *Report) string {
+	const few = 1000 // one clipped sample of so many is not heard
+	peak := 0.0
+	for _, c := range m.decoded.Channels() {
+		peak = max(peak, c.Peak)
 	}
-	const lost = -15 // dB
-	loudest := max(all[0].RMS, all[1].RMS)
-	if mixed := audio.Decibels(m.sent.Channels()[0].RMS / loudest); loudest >= silent && mixed < lost {
-		return "the channels cancel each other when they are mixed; --channel left keeps one"
+	samples := r.Frames * int64(r.Channels)
+	switch {
+	case samples > 0 && peak < audio.Amplitude(audio.DefaultSilence):
+		return "all of it is silent"
+	case r.ClippedSamples*few > samples:
+		return fmt.Sprintf("%.1f %% of the samples are clipped: it was recorded or converted too loud", 100*float64(r.ClippedSamples)/float64(samples))
 	}
 	return ""
 }

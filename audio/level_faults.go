@@ -1,0 +1,91 @@
+package audio
+
+import (
+	"fmt"
+	"math"
+)
+
+// levelFaults finds levels that ruin what is heard: samples beyond full scale, and
+// two channels of which one is silent or that cancel each other when they are
+// mixed. Its memory does not grow.
+type levelFaults struct {
+	channels int
+	mixed    bool    // the channels are mixed
+	limit    float32 // largest magnitude that is not clipped
+	samples  int64
+	clipped  int64
+	highest  float32
+	peaks    [2]float32
+	squares  [2]float64
+	mix      float64 // squares of the mix
+}
+
+// newLevelFaults prepares to watch samples of this format that a gain in dB will
+// be applied to.
+func newLevelFaults(format Format, choice ChannelChoice, gain float64) *levelFaults {
+	return &levelFaults{
+		channels: format.Channels,
+		mixed:    format.Channels == 2 && (choice == "" || choice == MixChannels),
+		limit:    float32(1.001 / Amplitude(gain)), // a rounding error is none
+	}
+}
+
+func (f *levelFaults) add(samples []float32) {
+	f.samples += int64(len(samples))
+	for _, v := range samples {
+		if v = max(v, -v); v > f.limit {
+			f.clipped++
+			f.highest = max(f.highest, v)
+		}
+	}
+	if !f.mixed {
+		return
+	}
+	for i := 0; i+1 < len(samples); i += 2 {
+		left, right := samples[i], samples[i+1]
+		f.peaks[0], f.peaks[1] = max(f.peaks[0], left, -left), max(f.peaks[1], right, -right)
+		f.squares[0] += float64(left * left)
+		f.squares[1] += float64(right * right)
+		f.mix += float64((left + right) * (left + right) / 4)
+	}
+}
+
+// warnings are one line for each fault, that of clipping where it is asked for.
+func (f *levelFaults) warnings(clipping bool) (all []string) {
+	const few = 1000 // one clipped sample of so many is not heard
+	if clipping && f.clipped*few > f.samples {
+		less := math.Ceil(Decibels(float64(f.highest/f.limit)) - 0.05)
+		all = append(all, fmt.Sprintf("%.0f %% of its samples are beyond full scale and clipped; give a --gain that is %.0f dB lower, or --loudness -16", 100*float64(f.clipped)/float64(f.samples), less))
+	}
+	if f.mixed {
+		if fault := ChannelFault(f.peaks, f.rms(), math.Sqrt(f.mix/f.frames())); fault != "" {
+			all = append(all, fault)
+		}
+	}
+	return all
+}
+
+func (f *levelFaults) frames() float64 { return float64(max(f.samples/2, 1)) }
+
+func (f *levelFaults) rms() [2]float64 {
+	return [2]float64{math.Sqrt(f.squares[0] / f.frames()), math.Sqrt(f.squares[1] / f.frames())}
+}
+
+// ChannelFault says what is wrong with the left and the right channel of an input
+// that are mixed, or is empty: one of them is silent, or they cancel each other.
+// It takes the peaks, and the roots of the mean squares of the channels and of
+// their mix, all of full scale.
+func ChannelFault(peaks [2]float32, rms [2]float64, mix float64) string {
+	const lost = -15 // dB
+	names := [2]string{"left", "right"}
+	silent := Amplitude(DefaultSilence)
+	for i, peak := range peaks {
+		if float64(peak) < silent && float64(peaks[1-i]) >= silent {
+			return fmt.Sprintf("the %s channel is silent; --channel %s is twice as loud as the mix", names[i], names[1-i])
+		}
+	}
+	if loudest := max(rms[0], rms[1]); loudest >= silent && Decibels(mix/loudest) < lost {
+		return "the channels cancel each other when they are mixed; --channel left keeps one"
+	}
+	return ""
+}
