@@ -120,9 +120,10 @@ func (u *utterance) settleHeard() {
 		r.SpokenSeconds, r.SpokenBy = u.playedByClock(now).Seconds(), ByClock
 	}
 	r.SpokenAtMost = !isByEvent && u.life.End == lost
+	_, plays := u.stage.(PlaybackWaiter)
 	heard := max(u.evidence.heard-evidenceMargin, u.spoken)
 	switch {
-	case u.life.outcome() == Finished:
+	case u.life.outcome() == Finished, plays && u.life.End == complete:
 		r.HeardSamples = r.Samples
 		return
 	case isByEvent:

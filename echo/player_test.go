@@ -57,7 +57,7 @@ func TestAStageThatPlays(t *testing.T) {
 			if !skip {
 				want += firstEventTime
 			}
-			if err != nil || receipt.Outcome != Sent || receipt.SpokenBy != ByClock || receipt.SpokenSeconds < 2.9 || (took-want).Abs() > time.Millisecond {
+			if err != nil || receipt.Outcome != Sent || receipt.SpokenBy != ByClock || receipt.SpokenSeconds < 2.9 || receipt.HeardSamples != receipt.Samples || (took-want).Abs() > time.Millisecond {
 				t.Errorf("%v after %v, not %v: %+v", err, took, want, receipt)
 			}
 		})
