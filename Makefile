@@ -17,7 +17,7 @@ endef
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-page test build install browser livekit check fmt vet staticcheck lint vuln cross static bench-once fuzz \
-	fuzz-night mutate acceptance bench bench-compare streams notices packages deb image clean
+	fuzz-night mutate acceptance bench bench-compare streams notices packages pages deb image clean
 
 help: ## prints this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -41,9 +41,13 @@ build: ## builds bin/echocast, and bin/echocast-server for LiveKit rooms
 	@mkdir -p bin
 	$(call with-cgo,$(BUILD) $$pie . ./cmd/echocast-server)
 
-install: build ## puts both into $(DESTDIR)$(PREFIX)/bin; PREFIX is /usr/local
-	install -d $(DESTDIR)$(PREFIX)/bin
+install: build pages ## puts both into $(DESTDIR)$(PREFIX)/bin, with manual pages and completion
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share
 	install -m 755 bin/echocast bin/echocast-server $(DESTDIR)$(PREFIX)/bin
+	cp -R bin/share/. $(DESTDIR)$(PREFIX)/share
+
+pages: build ## writes the manual pages and the completion for bash, zsh and fish to bin/share
+	@scripts/pages.sh
 
 browser: ## installs Chromium and daily-js, which tests of Daily rooms need
 	@scripts/browser.sh
@@ -56,6 +60,7 @@ livekit: ## builds bin/livekit-server, which tests of LiveKit rooms need
 check: export ECHOCAST_REQUIRE_BROWSER = 1
 check: export ECHOCAST_REQUIRE_LIVEKIT = 1
 check: export ECHOCAST_REQUIRE_ESPEAK = 1
+check: export ECHOCAST_REQUIRE_SHELLS = 1
 check: browser livekit test demo fmt vet staticcheck lint vuln bench-once cross static fuzz ## does what CI does
 	CGO_ENABLED=0 $(GO) test -p 4 -timeout 8m $$(CGO_ENABLED=0 $(GO) list ./... | grep -v -e /acceptance -e /examples -e /rtc/)
 	CGO_ENABLED=0 $(GO) test -run 'TestThe(Replica|User)IsHeard$$' ./acceptance
@@ -114,7 +119,7 @@ streams: build ## measures 1 to 300 conversations at the same time; a minute
 notices: ## writes THIRD-PARTY-NOTICES.txt and the licences in README.md
 	$(GO) run ./scripts/notices
 
-deb: build ## builds a Debian package in dist
+deb: pages ## builds a Debian package in dist
 	@GO="$(GO)" scripts/deb.sh
 
 packages: ## builds archives for all systems, checksums and SBOMs in dist, twice, and compares

@@ -43,6 +43,9 @@ func runApp(ctx context.Context, args []string, streams Streams, server *Server)
 		}
 	}()
 	app := newApp(streams, server)
+	if answered, err := answer(app, args, streams.Out); answered {
+		return err
+	}
 	return app.RunContext(ctx, flagsFirst(app, args))
 }
 
@@ -75,7 +78,7 @@ func newApp(streams Streams, server *Server) *cli.App {
 		Name:            "echocast",
 		Usage:           "speak audio through a live video replica",
 		UsageText:       "echocast COMMAND [OPTIONS] INPUT...",
-		Description:     helpInputs + "\n\n" + helpExitCodes,
+		Description:     helpInputs,
 		Version:         Version,
 		HideHelpCommand: true,
 		Reader:          streams.In,
@@ -84,10 +87,7 @@ func newApp(streams Streams, server *Server) *cli.App {
 		ExitErrHandler:  func(*cli.Context, error) {},
 		OnUsageError:    asUsageError,
 		Action: func(c *cli.Context) error {
-			if c.Args().Present() {
-				return usagef("no command is called %q; echocast --help lists them", c.Args().First())
-			}
-			return cli.ShowAppHelp(c)
+			return unknownCommand(newManual(c.App), c.Args().First())
 		},
 		Commands: []*cli.Command{
 			sendCommand(streams),
@@ -114,6 +114,9 @@ func newApp(streams Streams, server *Server) *cli.App {
 			doctorCommand(streams),
 			inviteCommand(streams),
 			mcpCommand(streams, server),
+			completionCommand(streams),
+			versionCommand(streams, server),
+			manCommand(),
 		},
 	}
 	disableDefaults(app.Commands)
@@ -136,7 +139,7 @@ func asUsageError(c *cli.Context, err error, _ bool) error {
 	if c.Command != nil && c.Command.Name != "" && c.Command.Name != name {
 		name = cmp.Or(c.Command.HelpName, name+" "+c.Command.Name)
 	}
-	return usagef("%v; %s --help lists the options", err, name)
+	return usagef("%s; %s --help lists the options", explain(c.Command, err), name)
 }
 
 // flagsFirst moves flags that follow the inputs in front of them, because the flag

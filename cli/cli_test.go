@@ -491,7 +491,7 @@ func TestHelpGoesToStdout(t *testing.T) {
 			t.Errorf("%q: code %d, stderr %q, stdout %.60q", args, r.code, r.stderr, r.stdout)
 		}
 	}
-	if r := run(t, nil, "--help"); !strings.Contains(r.stdout, fmt.Sprintf("%d", 130)) {
+	if r := run(t, nil, "help", "exit-codes"); !strings.Contains(r.stdout, fmt.Sprintf("%d", 130)) {
 		t.Error("the help does not list the exit codes")
 	}
 }

@@ -175,12 +175,6 @@ type writerFunc func(p []byte) (int, error)
 
 func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
-func TestListenHelp(t *testing.T) {
-	if code, stdout, _ := run(testwait.Context(t), "listen", "--help"); code != 0 || !strings.Contains(stdout, "127.0.0.1 without a host") {
-		t.Errorf("code %d, %s", code, stdout)
-	}
-}
-
 func TestListenUsage(t *testing.T) {
 	for want, arguments := range map[string][]string{
 		"listen needs a room":           {},

@@ -35,9 +35,7 @@ func replayCommand(streams Streams) *cli.Command {
 		Description: `A TRACE is a file that --trace recorded, or - for standard input. echocast sends its
 messages at the times at which they were sent, with fresh inference ids. If the
 recording stopped in mid-utterance, replay ends that utterance with an interrupt.
-Without --to, a stand-in replica in this process listens.
-
-` + helpExitCodes,
+Without --to, a stand-in replica in this process listens.`,
 		Flags: append([]cli.Flag{
 			&cli.StringFlag{Name: "to", Destination: &r.target.to, DefaultText: "a replica in this process", Usage: "`URL` of the replica: that of echocast replica, or of a Daily room"},
 			&cli.StringFlag{Name: "record", Destination: &r.record, Usage: "write what the replica in this process heard to `FILE` (WAV)"},

@@ -48,9 +48,7 @@ is named with --conversation is spoken in by the REST API, with an API key.
 
 Ctrl-C interrupts the replica and exits; a second Ctrl-C exits at once. SIGUSR2, or
 space on a terminal, interrupts the replica and drops the waiting inputs; with
---resume it pauses, and the next one continues.
-
-` + helpExitCodes,
+--resume it pauses, and the next one continues.`,
 		Flags: joined(s.target.flags(), s.target.way.webhookFlags(), s.talkFlags(), s.inputFlags(), s.levelFlags(), s.messageFlags(echo.LeadMode), s.outputFlags()),
 		Action: func(c *cli.Context) error {
 			return s.orFailure(streams.Out, s.run(c.Context, c.Args().Slice()))

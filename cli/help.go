@@ -1,0 +1,279 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+	"golang.org/x/term"
+
+	"echocast/audio"
+	"echocast/echo"
+	"echocast/internal/manual"
+	"echocast/preset"
+	"echocast/room"
+	"echocast/tavus"
+)
+
+// newManual describes the command line to those who read it.
+func newManual(app *cli.App) *manual.Manual {
+	return &manual.Manual{
+		App: app, Groups: optionGroups, Sections: commandSections, Common: commonOptions, Choices: choices(),
+		Topics: []manual.Topic{
+			{Name: "exit-codes", Usage: "what the exit codes mean", Text: helpExitCodes},
+			{Name: "inputs", Usage: "what is read", Text: helpInputs},
+		},
+	}
+}
+
+// commandSections are the headings of the list of commands.
+var commandSections = []manual.Group{
+	{Name: "commands", Members: []string{"send", "say", "converse", "listen", "hear", "interrupt", "replica", "encode", "probe", "doctor"}},
+	{Name: "messages to a replica", Members: []string{"respond", "context", "sensitivity", "emotion", "tool-result", "send-raw"}},
+	{Name: "conversations of an account", Members: []string{"conversation", "pal", "invite"}},
+	{Name: "what happened", Members: []string{"report", "replay", "bench"}},
+	{Name: "the rest", Members: []string{"preset", "mcp", "completion", "version", "help"}},
+}
+
+// optionGroups are the headings of the options of a command.
+var optionGroups = []manual.Group{
+	{Name: "input", Members: []string{"format", "rate", "channels", "preset", "field", "payload", "inside", "ffmpeg", "no-ffmpeg", "force-format", "piper-voice"}},
+	{Name: "sound", Members: []string{"channel", "trim-silence", "gain", "loudness", "pad", "pad-before", "resampler", "live"}},
+	{Name: "room", Members: []string{"to", "ready-timeout", "ready-when", "reconnect-timeout", "room-key-file", "room-token-file", "ice-server", "ice-credential-file",
+		"relay-only", "tls-ca", "tls-cert", "tls-key", "insecure", "chromium", "daily-js", "daily-core", "daily-call-machine", "avatar", "listen"}},
+	{Name: "conversation", Members: []string{"pal", "face", "max-minutes", "absent-timeout", "left-timeout", "test-mode", "private", "api-key-file", "base-url", "conversation", "webhook-url"}},
+	{Name: "speaking", Members: []string{"as", "wait", "gap", "slow", "idle-timeout", "barge-in", "no-barge-in", "resume", "on-loss", "stop-on-error", "hear", "hear-from"}},
+	{Name: "pace", Members: []string{"pace", "lead", "max-rate", "chunk", "max-message", "speech-rate", "speed"}},
+	{Name: "output", Members: []string{"record", "transcript", "trace", "json", "verbose", "quiet", "dry-run", "output"}},
+}
+
+// commonOptions are those that the short help of a long command lists.
+var commonOptions = map[string][]string{
+	"send":     {"to", "pal", "preset", "format", "rate", "lead", "barge-in", "record", "trace", "dry-run"},
+	"encode":   {"conversation", "preset", "format", "rate", "channels", "pace", "max-message", "loudness", "json", "dry-run"},
+	"say":      {"to", "pal", "wait", "barge-in", "trace", "json", "quiet"},
+	"converse": {"to", "pal", "asr", "on-utterance", "tts", "greet", "preset", "transcript", "trace", "json"},
+	"listen":   {"to", "webhook", "only", "exec", "transcript", "count", "trace", "json"},
+	"hear":     {"to", "from", "rate", "duration", "exec", "json"},
+	"replica":  {"listen", "record", "fault", "script", "user", "once", "json", "room-key-file"},
+	"replay":   {"to", "speed", "trace", "json", "quiet"},
+}
+
+// choices are the values of options that take one of a few. Those of "show " are
+// the words that may stand after the command show.
+func choices() map[string][]string {
+	presets := make([]string, 0, 50)
+	for _, p := range preset.All() {
+		presets = append(presets, p.Name)
+	}
+	faultNames := []string{"list"}
+	for _, f := range faults {
+		faultNames = append(faultNames, f.name)
+	}
+	return map[string][]string{
+		"format":      append([]string{"wav", "aiff", "au", "mp3", "ogg", "flac", "ndjson"}, audio.RawEncodings()...),
+		"preset":      presets,
+		"show ":       presets,
+		"fault":       faultNames,
+		"pace":        {string(echo.LeadMode), string(echo.RealTimeMode), string(echo.BurstMode)},
+		"wait":        {waitPlayed, waitSent},
+		"as":          {asMessages, asMicrophone},
+		"slow":        {string(echo.UnderrunWait), string(echo.UnderrunSilence), string(echo.UnderrunEnd)},
+		"on-loss":     {string(echo.ReconnectAbandon), string(echo.ReconnectRestart), string(echo.ReconnectResume)},
+		"resampler":   {"soxr", "zaf", "fir"},
+		"payload":     {"base64", "hex"},
+		"from":        {room.User, room.Replica, room.All},
+		"hear-from":   {room.User, room.Replica, room.All},
+		"ready-when":  {"joined", "audio", "video"},
+		"status":      {tavus.Active, tavus.Ended, "all"},
+		"completion ": manual.Shells,
+	}
+}
+
+// columns is the width of the terminal, or 80 where none reads.
+func columns(out io.Writer) int {
+	if n, err := strconv.Atoi(os.Getenv("COLUMNS")); err == nil && n >= 20 {
+		return n
+	}
+	if file, ok := out.(*os.File); ok {
+		if n, _, err := term.GetSize(int(file.Fd())); err == nil && n >= 20 {
+			return n
+		}
+	}
+	return 80
+}
+
+// answer handles what asks for help and for completion, before urfave/cli sees
+// it. It returns false for everything else.
+func answer(app *cli.App, args []string, out io.Writer) (answered bool, err error) {
+	m := newManual(app)
+	words := args[min(1, len(args)):]
+	if len(words) == 0 {
+		return true, showHelp(m, out, nil, true)
+	}
+	switch words[0] {
+	case "help":
+		short := slices.Contains(words, "-h")
+		return true, showHelp(m, out, withoutFlags(words[1:]), short)
+	case "__complete":
+		if len(words) < 2 {
+			return true, usagef("__complete :WORD BEFORE...")
+		}
+		m.Complete(out, strings.TrimPrefix(words[1], ":"), words[2:])
+		return true, nil
+	}
+	asked, short := asksForHelp(m, words)
+	if !asked {
+		return false, nil
+	}
+	_, rest := m.Command(words)
+	return true, showHelp(m, out, words[:len(words)-len(rest)], short)
+}
+
+func withoutFlags(words []string) []string {
+	return slices.DeleteFunc(slices.Clone(words), func(word string) bool { return strings.HasPrefix(word, "-") })
+}
+
+// asksForHelp looks for -h and --help among the options.
+func asksForHelp(m *manual.Manual, words []string) (asked, short bool) {
+	command, rest := m.Command(words)
+	for i := 0; i < len(rest) && rest[i] != "--"; i++ {
+		switch {
+		case rest[i] == "-h" || rest[i] == "--help" || rest[i] == "-help":
+			return true, rest[i] == "-h"
+		case command != nil && strings.HasPrefix(rest[i], "-") && takesValue(command, rest[i]):
+			i++
+		}
+	}
+	return false, false
+}
+
+func showHelp(m *manual.Manual, out io.Writer, words []string, short bool) error {
+	if m.Help(out, words, columns(out), short) {
+		return nil
+	}
+	return unknownCommand(m, words[0])
+}
+
+// unknownCommand is the error for a word that is no command.
+func unknownCommand(m *manual.Manual, word string) error {
+	meant := ""
+	var names []string
+	for _, c := range m.App.Commands {
+		if !c.Hidden {
+			names = append(names, c.Name)
+		}
+	}
+	if name := manual.Closest(word, names); name != "" {
+		meant = fmt.Sprintf("did you mean echocast %s? ", name)
+	} else if _, err := os.Stat(word); err == nil {
+		meant = fmt.Sprintf("did you mean echocast send %s? ", word)
+	}
+	return usagef("no command is called %q; %sechocast --help lists them", word, meant)
+}
+
+// explain says more about an error of the flag package: the option that was
+// probably meant, or the unit that a time lacks.
+func explain(command *cli.Command, err error) string {
+	text := err.Error()
+	if name, unknown := strings.CutPrefix(text, "flag provided but not defined: -"); unknown && command != nil {
+		name = strings.TrimPrefix(name, "-")
+		var names []string
+		for _, flag := range command.Flags {
+			names = append(names, flag.Names()...)
+		}
+		if meant := manual.Closest(name, names); meant != "" {
+			return text + "; did you mean --" + meant + "?"
+		}
+	}
+	if command == nil || !strings.HasPrefix(text, "invalid value ") {
+		return text
+	}
+	for _, flag := range command.Flags {
+		if _, isTime := flag.(*cli.DurationFlag); isTime && strings.Contains(text, " for flag -"+flag.Names()[0]+":") {
+			return text + "; a time has a unit, such as 1s or 500ms"
+		}
+	}
+	return text
+}
+
+// completionCommand prints what makes a shell complete.
+func completionCommand(streams Streams) *cli.Command {
+	return &cli.Command{
+		Name:      "completion",
+		Usage:     "print the completion for a shell",
+		UsageText: "echocast completion bash|zsh|fish|powershell\n\n   source <(echocast completion bash)\n   echocast completion fish > ~/.config/fish/completions/echocast.fish",
+		Description: `A line in the shell's own settings loads it each time, in bash and zsh
+  source <(echocast completion bash)
+in fish
+  echocast completion fish | source
+in PowerShell
+  echocast completion powershell | Out-String | Invoke-Expression`,
+		Action: func(c *cli.Context) error {
+			if c.NArg() != 1 {
+				return usagef("usage: echocast completion %s", strings.Join(manual.Shells, "|"))
+			}
+			script, err := newManual(c.App).Script(c.Args().First())
+			if err != nil {
+				return usagef("%v", err)
+			}
+			_, err = io.WriteString(streams.Out, script)
+			return err
+		},
+	}
+}
+
+// manCommand writes the manual pages, for packages.
+func manCommand() *cli.Command {
+	return &cli.Command{
+		Name: "man", Hidden: true, Usage: "write a manual page for each command", UsageText: "echocast man FOLDER",
+		Action: func(c *cli.Context) error {
+			if c.NArg() != 1 {
+				return usagef("usage: echocast man FOLDER")
+			}
+			return newManual(c.App).WriteMan(c.Args().First())
+		},
+	}
+}
+
+// versionCommand prints what this program is.
+func versionCommand(streams Streams, server *Server) *cli.Command {
+	return &cli.Command{
+		Name: "version", Usage: "print the version, the commit and the kind of build", UsageText: "echocast version",
+		Action: func(*cli.Context) error {
+			_, err := fmt.Fprintln(streams.Out, versionText(server))
+			return err
+		},
+	}
+}
+
+// versionText is the release, the commit and its time, what is linked, and what
+// it was built with.
+func versionText(server *Server) string {
+	name, build, commit := "echocast", "static, without libraries in C", "commit unknown"
+	if server != nil {
+		name = serverProgram
+	}
+	settings := map[string]string{}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range info.Settings {
+			settings[s.Key] = s.Value
+		}
+	}
+	if revision := settings["vcs.revision"]; revision != "" {
+		commit = "commit " + revision[:min(12, len(revision))] + " of " + settings["vcs.time"]
+		if settings["vcs.modified"] == "true" {
+			commit += ", modified"
+		}
+	}
+	if settings["CGO_ENABLED"] == "1" {
+		build = "with libsoxr, libmpg123 and libopus"
+	}
+	return fmt.Sprintf("%s %s\n%s\n%s\n%s, %s/%s", name, Version, commit, build, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+}

@@ -1,0 +1,222 @@
+// Package manual renders what the commands of a command line say about
+// themselves: help pages as wide as a terminal, manual pages for man, and what
+// shells complete. All come from the same description, that of urfave/cli.
+package manual
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+)
+
+// Manual is a command line and what its description leaves out.
+type Manual struct {
+	App *cli.App
+	// Groups are the headings below which options stand, in order. What is in
+	// none of them stands below the heading "other".
+	Groups []Group
+	// Choices are the values that an option takes, by its name.
+	Choices map[string][]string
+	// Common are the options that the short help of a command lists, by the name
+	// of the command. A command that is not there lists its first ten.
+	Common map[string][]string
+	// Sections are the headings below which commands stand, in order.
+	Sections []Group
+	// Topics are further pages, by name: texts that belong to no command.
+	Topics []Topic
+}
+
+// Group is a heading and the names of what stands below it.
+type Group struct {
+	Name    string
+	Members []string
+}
+
+// Topic is a page that belongs to no command.
+type Topic struct{ Name, Usage, Text string }
+
+// Command returns the command that the words name and the words that are left.
+// It returns nil if the first word names none.
+func (m *Manual) Command(words []string) (*cli.Command, []string) {
+	var found *cli.Command
+	commands := m.App.Commands
+	for len(words) > 0 {
+		i := slices.IndexFunc(commands, func(c *cli.Command) bool { return c.HasName(words[0]) })
+		if i < 0 {
+			break
+		}
+		found, commands, words = commands[i], commands[i].Subcommands, words[1:]
+	}
+	return found, words
+}
+
+// commands returns the commands that are not hidden, those of subcommands too,
+// each with its full name.
+func (m *Manual) commands() []named {
+	var all []named
+	var walk func(prefix string, commands []*cli.Command)
+	walk = func(prefix string, commands []*cli.Command) {
+		for _, c := range commands {
+			if c.Hidden {
+				continue
+			}
+			all = append(all, named{prefix + " " + c.Name, c})
+			walk(prefix+" "+c.Name, c.Subcommands)
+		}
+	}
+	walk(m.App.Name, m.App.Commands)
+	return all
+}
+
+// named is a command with the words that run it.
+type named struct {
+	name    string
+	command *cli.Command
+}
+
+// option is one flag as people read it.
+type option struct {
+	names   []string // with dashes, short ones first
+	value   string   // the placeholder of its value, "" for a switch
+	usage   string
+	deflt   string
+	env     []string
+	choices []string
+}
+
+// options returns the flags of a command that are not hidden.
+func (m *Manual) options(c *cli.Command) []option {
+	var all []option
+	for _, flag := range c.Flags {
+		if visible, ok := flag.(cli.VisibleFlag); ok && !visible.IsVisible() {
+			continue
+		}
+		described, ok := flag.(cli.DocGenerationFlag)
+		if !ok {
+			continue
+		}
+		all = append(all, m.option(flag, described))
+	}
+	return all
+}
+
+func (m *Manual) option(flag cli.Flag, described cli.DocGenerationFlag) option {
+	names := slices.Clone(flag.Names())
+	slices.SortStableFunc(names, func(a, b string) int { return min(len(a), 3) - min(len(b), 3) })
+	for i, name := range names {
+		if names[i] = "--" + name; len(name) == 1 {
+			names[i] = "-" + name
+		}
+	}
+	o := option{names: names, env: described.GetEnvVars(), choices: m.Choices[flag.Names()[0]]}
+	o.value, o.usage = placeholder(described.GetUsage())
+	if !described.TakesValue() {
+		o.value = ""
+		return o
+	}
+	if o.value == "" {
+		o.value = "VALUE"
+	}
+	if slice, ok := flag.(cli.DocGenerationSliceFlag); ok && slice.IsSliceFlag() {
+		o.usage += "; may be repeated"
+		o.usage = strings.Replace(o.usage, "; may be repeated; may be repeated", "; may be repeated", 1)
+	}
+	o.deflt = defaultOf(described)
+	return o
+}
+
+// placeholder returns the word in backquotes and the text without the quotes.
+// A word in small letters is a value of the option, not the name of one.
+func placeholder(usage string) (name, text string) {
+	before, rest, found := strings.Cut(usage, "`")
+	word, after, closed := strings.Cut(rest, "`")
+	if !found || !closed {
+		return "", usage
+	}
+	text = before + word + after
+	if word != strings.ToUpper(word) {
+		return "", text
+	}
+	return word, text
+}
+
+// defaultOf returns the default of an option as it is typed.
+func defaultOf(flag cli.DocGenerationFlag) string {
+	if text := flag.GetDefaultText(); text != "" {
+		return strings.Trim(text, `"`)
+	}
+	return flag.GetValue()
+}
+
+// grouped returns the options below their headings.
+func (m *Manual) grouped(options []option) (headings []string, members map[string][]option) {
+	members = map[string][]option{}
+	for _, o := range options {
+		heading := m.heading(o)
+		members[heading] = append(members[heading], o)
+	}
+	for _, g := range m.Groups {
+		if len(members[g.Name]) > 0 {
+			headings = append(headings, g.Name)
+		}
+	}
+	if len(members[other]) > 0 {
+		headings = append(headings, other)
+	}
+	return headings, members
+}
+
+// other is the heading of what is in no group.
+const other = "other"
+
+func (m *Manual) heading(o option) string {
+	for _, g := range m.Groups {
+		for _, name := range o.names {
+			if slices.Contains(g.Members, strings.TrimLeft(name, "-")) {
+				return g.Name
+			}
+		}
+	}
+	return other
+}
+
+// common returns the options that the short help lists.
+func (m *Manual) common(c *cli.Command, options []option) []option {
+	const most = 10
+	names, listed := m.Common[c.Name]
+	if len(options) <= most || !listed {
+		return options[:min(most, len(options))]
+	}
+	var few []option
+	for _, name := range names {
+		i := slices.IndexFunc(options, func(o option) bool { return slices.Contains(o.names, "--"+name) })
+		if i >= 0 {
+			few = append(few, options[i])
+		}
+	}
+	return few
+}
+
+// usage returns the lines that say how a command is typed, and its examples,
+// which stand after an empty line.
+func usage(c named) (lines, examples []string) {
+	typed, rest, _ := strings.Cut(c.command.UsageText, "\n\n")
+	if lines = trimmed(typed); len(lines) > 0 {
+		return lines, trimmed(rest)
+	}
+	if len(c.command.Subcommands) > 0 {
+		return []string{c.name + " COMMAND [OPTIONS]"}, trimmed(rest)
+	}
+	return []string{strings.TrimSpace(c.name + " [OPTIONS] " + c.command.ArgsUsage)}, trimmed(rest)
+}
+
+// trimmed returns the lines that are not empty, without the spaces around them.
+func trimmed(text string) (lines []string) {
+	for line := range strings.Lines(text) {
+		if line = strings.TrimSpace(line); line != "" {
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}
