@@ -24,6 +24,8 @@ type doctorCmd struct {
 	face         string
 	join         bool
 	readyTimeout time.Duration
+	live         bool
+	yes          bool
 }
 
 func doctorCommand(streams Streams) *cli.Command {
@@ -31,11 +33,15 @@ func doctorCommand(streams Streams) *cli.Command {
 	return &cli.Command{
 		Name:      "doctor",
 		Usage:     "check what a real conversation needs, and say what to do",
-		UsageText: "echocast doctor [OPTIONS]\n\n   echocast doctor --pal p123 --face r456\n   echocast doctor --to https://tavus.daily.co/c123 --join --json",
+		UsageText: "echocast doctor [OPTIONS]\n\n   echocast doctor --pal p123 --face r456\n   echocast doctor --live --yes --pal p123\n   echocast doctor --to https://tavus.daily.co/c123 --join --json",
 		Description: `It creates nothing, ends nothing and says nothing in a room. Each check is one line:
 ok, warn, fail or skip, its name, what was found, and what to do about it. The last
 lines say for what this machine is ready, and what to type. The exit code is 0 where
 nothing failed, else that of the first check that failed, as send would have it.
+
+--live --yes creates a conversation with the PAL instead, which costs money, speaks
+two seconds of silence in it over REST, ends it, and prints what the service
+answered, and how fast. The report holds no key and no id; please send it in.
 
 ` + helpKey,
 		Flags: joined([]cli.Flag{
@@ -44,6 +50,8 @@ nothing failed, else that of the first check that failed, as send would have it.
 			&cli.StringFlag{Name: "pal", EnvVars: []string{"TAVUS_PAL_ID", "TAVUS_PERSONA_ID"}, Destination: &d.pal, DefaultText: "none", Usage: "`ID` of the PAL that is to speak"},
 			&cli.StringFlag{Name: "face", EnvVars: []string{"TAVUS_FACE_ID", "TAVUS_REPLICA_ID"}, Destination: &d.face, DefaultText: "the PAL's own", Usage: "`ID` of its face"},
 			&cli.DurationFlag{Name: "ready-timeout", Value: 5 * time.Second, Destination: &d.readyTimeout, Usage: "with --join: wait at most this `TIME` for the replica"},
+			&cli.BoolFlag{Name: "live", Destination: &d.live, DisableDefaultText: true, Usage: "measure a conversation with the PAL over REST; it costs money, so add --yes"},
+			&cli.BoolFlag{Name: "yes", Destination: &d.yes, DisableDefaultText: true, Usage: "with --live: yes, create a conversation"},
 		}, d.serviceCmd.flags(), d.daily.flags(), d.peer.dialFlags()),
 		Action: func(c *cli.Context) error {
 			if err := noInputs(c); err != nil {
@@ -60,8 +68,34 @@ func (d *doctorCmd) check() error {
 		return usagef("--join joins the room that --to names; name one")
 	case d.readyTimeout <= 0:
 		return usagef("--ready-timeout must be more than 0")
+	case d.yes && !d.live:
+		return usagef("--yes answers --live; add it, or leave --yes out")
+	case d.live && d.pal == "":
+		return usagef("--live speaks in a conversation with a PAL: name one with --pal ID")
+	case d.live && !d.yes:
+		return usagef("--live creates a conversation, which costs money: add --yes")
+	case d.live && d.json:
+		return usagef("--live prints a report to paste, and no JSON; leave --json out")
 	}
 	return nil
+}
+
+// measure makes the live check, and prints its report also where it failed.
+func (d *doctorCmd) measure(ctx context.Context) error {
+	client, err := d.service.client(d.warn)
+	if err != nil {
+		return err
+	}
+	spec := tavus.Spec{PAL: d.pal, Face: d.face, Name: "echocast doctor", MaxDuration: 2 * time.Minute}
+	if err := spec.Check(); err != nil {
+		return usagef("%v", err)
+	}
+	warnOfLeft(d.warn)
+	report, err := doctor.Live(ctx, client, spec)
+	if _, printErr := fmt.Fprintf(d.streams.Out, "echocast %s, doctor --live\n%s", Version, report); printErr != nil {
+		err = cmp.Or(err, error(stdoutError{printErr}))
+	}
+	return cancelled(ctx, uncertain(ctx, err, d.warn))
 }
 
 // options collects what is examined.
@@ -89,6 +123,9 @@ func (d *doctorCmd) options() (*doctor.Options, error) {
 func (d *doctorCmd) run(ctx context.Context) error {
 	if err := d.check(); err != nil {
 		return err
+	}
+	if d.live {
+		return d.measure(ctx)
 	}
 	options, err := d.options()
 	if err != nil {

@@ -78,7 +78,7 @@ func TestDoctorIsContent(t *testing.T) {
 		"libsoxr":            {},
 		"libmpg123":          {},
 		"ffmpeg":             {},
-		"transport":          {Status: "ok", Detail: "Chromium with daily-js: it was named"},
+		"transport":          {Status: "ok", Detail: "requests to the REST API, since a PAL is named"},
 		"browser":            {Status: "ok", Detail: "/chromium: Chromium 1.2.3"},
 		"daily-js":           {Status: "skip", Detail: "was not asked"},
 		"room":               {Status: "skip", Fix: "give --to URL"},
@@ -260,6 +260,40 @@ func TestDoctorJoins(t *testing.T) {
 	checks, all = doctor(t, "--to", r.url)
 	if got := checks["room"]; all.code != 5 || got.Status != "fail" || !strings.Contains(got.Detail, "--tls-ca") {
 		t.Errorf("%+v, code %d", got, all.code)
+	}
+}
+
+// A live check costs money, so it is asked for twice; it ends what it created and
+// prints a report without key and ids.
+func TestDoctorLive(t *testing.T) {
+	server := withMessages(t)
+	for want, args := range map[string][]string{
+		"add --yes": {"doctor", "--live", "--pal", "p123"}, "--pal ID": {"doctor", "--live", "--yes"}, "--yes answers --live": {"doctor", "--yes"},
+	} {
+		if r := call(t, args...); r.code != 2 || !strings.Contains(r.stderr, want) || len(server.Requests()) != 0 {
+			t.Errorf("%v: %+v", args, r)
+		}
+	}
+	r := call(t, "doctor", "--live", "--yes", "--pal", "p123")
+	if r.code != 0 || !strings.Contains(r.stdout, "200 OK") || !strings.Contains(r.stdout, "latency: ") || strings.Contains(r.stdout, "p123") || strings.Contains(r.stdout, "c0ffee") {
+		t.Errorf("%+v", r)
+	}
+	if len(server.Conversations()) != 1 || len(server.Open()) != 0 {
+		t.Errorf("%+v", server.Conversations())
+	}
+}
+
+// A conversation that is named is looked at, and not joined.
+func TestDoctorOfAConversation(t *testing.T) {
+	server := withMessages(t)
+	id := server.Add("somebody's")
+	checks, r := doctor(t, "--to", "tavus:"+id)
+	if got := checks["room"]; r.code != 0 || got.Status != "ok" || !strings.Contains(got.Detail, "https://tavus.daily.co/") || checks["transport"].Status != "ok" {
+		t.Errorf("%+v, %+v", checks, r)
+	}
+	checks, r = doctor(t, "--to", "tavus:c0ffee00000000ff")
+	if got := checks["room"]; r.code != 4 || got.Status != "fail" {
+		t.Errorf("%+v, %+v", checks, r)
 	}
 }
 

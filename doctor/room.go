@@ -23,6 +23,7 @@ import (
 	"echocast/room"
 	"echocast/room/daily"
 	"echocast/room/peer"
+	"echocast/room/rest"
 	rtcdaily "echocast/rtc/daily"
 )
 
@@ -60,7 +61,15 @@ func describe(ctx context.Context, path, option string) string {
 func (e *examination) wantsDaily() bool {
 	backend, _ := room.Lookup(e.Address)
 	_, is := backend.(*daily.Backend)
-	return is || e.Address == "" && e.PAL != ""
+	return is
+}
+
+// isREST reports whether the address is that of a conversation, which is reached
+// over REST.
+func (e *examination) isREST() bool {
+	backend, _ := room.Lookup(e.Address)
+	_, is := backend.(*rest.Backend)
+	return is
 }
 
 // isLiveKit reports whether the room is a LiveKit room.
@@ -77,6 +86,10 @@ func (e *examination) transport(ctx context.Context) {
 		e.ok("transport", "LiveKit's SDK, since --to is the address of a LiveKit room")
 		return
 	case e.wantsDaily():
+	case e.isREST():
+		e.ok("transport", "requests to the REST API, since --to names a conversation of Tavus")
+	case e.Address == "" && e.PAL != "":
+		e.ok("transport", "requests to the REST API, since a PAL is named and no room: %s", restNeedsNothing)
 	case e.Address != "":
 		e.ok("transport", "a WebRTC data channel, since --to is the address of echocast replica")
 	default:
@@ -84,6 +97,9 @@ func (e *examination) transport(ctx context.Context) {
 	}
 	e.dailyTransport(ctx)
 }
+
+// restNeedsNothing is what a user who looks for a browser should know.
+const restNeedsNothing = "an API key is enough; send --hear or --as microphone, listen, hear and converse take the Daily room"
 
 // dailyTransport notes how Daily rooms are joined. It is a failure only if the room is
 // a Daily room.
@@ -196,6 +212,10 @@ func (e *examination) reachRoom(ctx context.Context) {
 		e.skip("room", "none is named", "give --to URL")
 		return
 	}
+	if e.isREST() {
+		e.conversation(ctx)
+		return
+	}
 	checker, _ := e.backend().(room.Checker)
 	ready := e.credentials(checker)
 	reached := e.reach(ctx, checker)
@@ -209,6 +229,28 @@ func (e *examination) reachRoom(ctx context.Context) {
 	default:
 		e.enter(ctx)
 	}
+}
+
+// conversation checks that the conversation of a REST address is active. Whether
+// it is joined is nothing to be seen: its listeners do not see who sends requests.
+func (e *examination) conversation(ctx context.Context) {
+	client, err := e.Client()
+	if err != nil {
+		e.fail("credentials", err, "set TAVUS_API_KEY, or name a file with --api-key-file")
+		return
+	}
+	client.Timeout = answerTimeout
+	_, id, _ := strings.Cut(e.Address, ":")
+	info, err := client.Conversation(ctx, id, false)
+	switch {
+	case err != nil:
+		e.serviceFails("room", err)
+	case info.Over():
+		e.fail("room", &rest.EndedError{ID: id, Reason: info.Shutdown}, "create another: echocast conversation create")
+	default:
+		e.ok("room", "conversation %s is active; its face is at %s", id, info.URL)
+	}
+	e.skip("join", "nobody joins over REST", "")
 }
 
 // credentials are looked for before anything is asked, so that what is missing is
