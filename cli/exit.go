@@ -138,5 +138,4 @@ func first(errs ...error) error { return cmp.Or(errs...) }
 
 func firstLine(words string) string     { return text.FirstLine(words) }
 func printable(words string) string     { return text.Printable(words) }
-func oneLine(words string) string       { return text.OneLine(words) }
 func counted(n int, noun string) string { return text.Count(n, noun) }

@@ -74,7 +74,9 @@ func TestListensOnThisMachine(t *testing.T) {
 			t.Errorf("%s has the path %s", address, at.Path)
 		}
 	}
-	if listen(t, ":0", nil).URL() == listen(t, ":0", nil).URL() {
+	one, other := listen(t, ":0", nil).URL(), listen(t, ":0", nil).URL()
+	_, path, _ := strings.Cut(strings.TrimPrefix(one, "http://"), "/")
+	if strings.HasSuffix(other, path) {
 		t.Error("a path was made up twice")
 	}
 }
