@@ -41,7 +41,7 @@ func withFolders(handshake, folders http.Handler) http.Handler {
 // onlyLocal lets requests through that were made on this machine, by a program
 // or by a page of a local server. A page of any other site is stopped by its
 // Origin, and by its Host when its name was made to point here. A public server
-// has other names too, so there only the Origin is judged.
+// has other names too, so there only the Origin is checked.
 func onlyLocal(public bool, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !public && !isLoopback(hostname(r.Host)) || !isLocalOrigin(r.Header.Values("Origin")) {
@@ -115,10 +115,10 @@ func addressOf(r *http.Request) netip.Addr {
 
 // What an address may do with wrong keys: so many at once, and then one in a while.
 const (
-	wrongAtOnce = 30
-	wrongEvery  = time.Second
+	wrongKeyBurst    = 30
+	wrongKeyInterval = time.Second
 
-	mostAddresses = 10_000 // that are remembered
+	maxAddresses = 10_000 // that are remembered
 )
 
 // wrongKeys counts the wrong keys of each address.
@@ -139,12 +139,12 @@ func (k *wrongKeys) tooMany(from netip.Addr) bool {
 func (k *wrongKeys) count(from netip.Addr) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.limits == nil || len(k.limits) >= mostAddresses {
+	if k.limits == nil || len(k.limits) >= maxAddresses {
 		k.limits = make(map[netip.Addr]*rate.Limiter)
 	}
 	limit := k.limits[from]
 	if limit == nil {
-		limit = rate.NewLimiter(rate.Every(wrongEvery), wrongAtOnce)
+		limit = rate.NewLimiter(rate.Every(wrongKeyInterval), wrongKeyBurst)
 		k.limits[from] = limit
 	}
 	limit.Allow()

@@ -79,7 +79,7 @@ func TestUnfinishedOffersOfOneAddress(t *testing.T) {
 			t.Errorf("an offer of %s: %d, want %d", address, got.Code, want)
 		}
 	}
-	if o := (&Options{ConnectTimeout: time.Minute}); o.finishTimeout() != longestFinish {
+	if o := (&Options{ConnectTimeout: time.Minute}); o.finishTimeout() != maxFinish {
 		t.Errorf("unfinished offers last for %v", o.finishTimeout())
 	}
 }
@@ -137,7 +137,7 @@ func TestWrongKeysAreSlowed(t *testing.T) {
 	l := listen(t, &Options{Key: roomKey, Warn: func(text string) { warnings = append(warnings, text) }})
 	wrong, right := http.Header{"Authorization": {"Bearer wrong"}}, http.Header{"Authorization": {"Bearer " + roomKey}}
 	refused := 0
-	for range 10 * wrongAtOnce {
+	for range 10 * wrongKeyBurst {
 		switch got := from(l, "192.0.2.1:1", "POST", "", wrong); got.Code {
 		case http.StatusUnauthorized:
 			refused++
@@ -146,7 +146,7 @@ func TestWrongKeysAreSlowed(t *testing.T) {
 			t.Fatalf("a wrong key: %d", got.Code)
 		}
 	}
-	if refused < wrongAtOnce || refused > 3*wrongAtOnce || len(warnings) != refused {
+	if refused < wrongKeyBurst || refused > 3*wrongKeyBurst || len(warnings) != refused {
 		t.Errorf("%d keys were looked at, and %d warnings given", refused, len(warnings))
 	}
 	if !strings.Contains(warnings[0], "192.0.2.1") || strings.Contains(warnings[0], "Bearer") {

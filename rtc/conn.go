@@ -203,7 +203,7 @@ func (c *Conn) brokenBy(err error) error {
 	switch {
 	case errors.Is(err, io.EOF):
 		return ErrPeerGone
-	case errors.Is(err, sctp.ErrChunk) && (!c.judged() || strings.Contains(err.Error(), browserAbort)):
+	case errors.Is(err, sctp.ErrChunk) && (!c.hasAnswered() || strings.Contains(err.Error(), browserAbort)):
 		return ErrPeerGone
 	}
 	return fmt.Errorf("%w: %s", ErrLost, withoutPointers(err.Error()))
@@ -294,8 +294,8 @@ func (c *Conn) close() error {
 	return err
 }
 
-// discard reads on, for nobody: a peer that is blocked by a full window could
-// not take part in the goodbye. It ends with the association.
+// discard reads and drops messages until the association ends: a peer that is
+// blocked by a full window could not take part in the closing handshake.
 func (c *Conn) discard() {
 	c.receiving <- struct{}{}
 	for {

@@ -19,10 +19,10 @@ import (
 
 // What HTTP may cost: a description with one data channel is some 600 bytes.
 const (
-	largestDescription = 64 << 10        // bytes of an offer or an answer
-	largestHeader      = 16 << 10        // bytes of an HTTP header
-	longestComplaint   = 120             // bytes of a server's words in an error
-	deleteTimeout      = 1 * time.Second // the DELETE that ends a session
+	maxDescription = 64 << 10        // bytes of an offer or an answer
+	maxHeader      = 16 << 10        // bytes of an HTTP header
+	maxComplaint   = 120             // bytes of a server's words in an error
+	deleteTimeout  = 1 * time.Second // the DELETE that ends a session
 )
 
 const sdpType = "application/sdp"
@@ -57,7 +57,7 @@ func Dial(ctx context.Context, address string, opts *Options) (*Conn, error) {
 // How long Dial waits before it tries again, the first time and at most.
 const (
 	firstBusyWait = 50 * time.Millisecond
-	mostBusyWait  = time.Second
+	maxBusyWait   = time.Second
 )
 
 // dialUntilFree dials again while the listener is busy, for Options.BusyTimeout at
@@ -65,7 +65,7 @@ const (
 func dialUntilFree(ctx context.Context, endpoint *url.URL, o *Options) (*Conn, error) {
 	enough := time.NewTimer(o.BusyTimeout)
 	defer enough.Stop()
-	for wait := firstBusyWait; ; wait = min(2*wait, mostBusyWait) {
+	for wait := firstBusyWait; ; wait = min(2*wait, maxBusyWait) {
 		conn, err := dial(ctx, endpoint, o)
 		if !errors.Is(err, ErrBusy) {
 			return conn, err
@@ -149,7 +149,7 @@ func newSignaling(endpoint *url.URL, o *Options) *signaling {
 				DialContext:            o.network,
 				TLSClientConfig:        o.tlsConfig(),
 				DisableKeepAlives:      true,
-				MaxResponseHeaderBytes: largestHeader,
+				MaxResponseHeaderBytes: maxHeader,
 			},
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
@@ -178,12 +178,12 @@ func (s *signaling) connect(ctx context.Context, p *peer) (channel, error) {
 	return p.connected(ctx)
 }
 
-// mostRedirects is how many redirects are followed, as WHIP has servers send them.
-const mostRedirects = 3
+// maxRedirects is how many redirects are followed, as WHIP has servers send them.
+const maxRedirects = 3
 
 // exchange posts the offer and returns the answer.
 func (s *signaling) exchange(ctx context.Context, offer string) (string, error) {
-	for range mostRedirects + 1 {
+	for range maxRedirects + 1 {
 		response, body, err := s.post(ctx, offer)
 		if err != nil {
 			return "", transportError(ctx, err)
@@ -197,7 +197,7 @@ func (s *signaling) exchange(ctx context.Context, offer string) (string, error) 
 			return s.accept(response, body)
 		}
 	}
-	return "", fmt.Errorf("the server redirects more than %d times", mostRedirects)
+	return "", fmt.Errorf("the server redirects more than %d times", maxRedirects)
 }
 
 // post sends the offer once.
@@ -214,7 +214,7 @@ func (s *signaling) post(ctx context.Context, offer string) (*http.Response, []b
 		return nil, nil, err
 	}
 	defer response.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(response.Body, largestDescription+1))
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxDescription+1))
 	return response, body, err
 }
 
@@ -273,8 +273,8 @@ func (s *signaling) accept(response *http.Response, body []byte) (string, error)
 		return "", fmt.Errorf("the server answered with content type %q, not %s",
 			s.words(response.Header.Get("Content-Type")), sdpType)
 	}
-	if len(body) > largestDescription {
-		return "", fmt.Errorf("the server's answer is longer than %d bytes", largestDescription)
+	if len(body) > maxDescription {
+		return "", fmt.Errorf("the server's answer is longer than %d bytes", maxDescription)
 	}
 	return string(body), nil
 }
@@ -320,8 +320,8 @@ func isDescription(header http.Header) bool {
 func oneLine(text string) string {
 	line, _, _ := strings.Cut(strings.TrimSpace(text), "\n")
 	line = strings.TrimSpace(line)
-	if len(line) > longestComplaint {
-		return strings.ToValidUTF8(line[:longestComplaint], "") + "..."
+	if len(line) > maxComplaint {
+		return strings.ToValidUTF8(line[:maxComplaint], "") + "..."
 	}
 	return line
 }

@@ -64,8 +64,8 @@ func TestDialErrors(t *testing.T) {
 		{"empty answer", answering(t, 201, sdp, ""), "the server's answer: session description has no data channel"},
 		{"garbage", answering(t, 201, sdp, strings.Repeat("garbage\n", 1000)), "the server's answer: not a session description"},
 		{"no data channel", answering(t, 201, sdp, noChannel), "session description has no data channel"},
-		{"endless answer", answering(t, 201, sdp, strings.Repeat("a", largestDescription+1)), "longer than 65536 bytes"},
-		{"long complaint", answering(t, 500, nil, strings.Repeat("a", 1000)), strings.Repeat("a", longestComplaint) + "..."},
+		{"endless answer", answering(t, 201, sdp, strings.Repeat("a", maxDescription+1)), "longer than 65536 bytes"},
+		{"long complaint", answering(t, 500, nil, strings.Repeat("a", 1000)), strings.Repeat("a", maxComplaint) + "..."},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -220,7 +220,7 @@ func TestListenerRefuses(t *testing.T) {
 		{"second origin", "POST", "", "v=0", origin("http://localhost", "https://example.org"), 403},
 		{"foreign delete", "DELETE", "x", "", origin("https://example.org"), 403},
 		{"no content type", "POST", "", "v=0", func(r *http.Request) { r.Header.Del("Content-Type") }, 415},
-		{"too long", "POST", "", strings.Repeat("a", largestDescription+1), nil, 413},
+		{"too long", "POST", "", strings.Repeat("a", maxDescription+1), nil, 413},
 		{"garbage", "POST", "", "garbage", nil, 400},
 		{"no data channel", "POST", "", "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n", nil, 400},
 		{"wrong method", "GET", "", "", nil, 405},

@@ -120,7 +120,7 @@ func (l *Listener) serve(socket net.Listener) {
 		ReadTimeout:       requestTimeout,
 		WriteTimeout:      responseTimeout,
 		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    largestHeader,
+		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          log.New(io.Discard, "", 0),
 		ConnState:         l.count,
 		TLSConfig:         l.options.tlsConfig(),
@@ -178,11 +178,11 @@ func (l *Listener) Close() error {
 	return nil
 }
 
-// longestFinish is how long the sender of an offer may take to connect after the
+// maxFinish is how long the sender of an offer may take to connect after the
 // answer: what takes longer keeps others out.
-const longestFinish = 5 * time.Second
+const maxFinish = 5 * time.Second
 
-func (o *Options) finishTimeout() time.Duration { return min(o.ConnectTimeout, longestFinish) }
+func (o *Options) finishTimeout() time.Duration { return min(o.ConnectTimeout, maxFinish) }
 
 // handleOffer answers an offer and starts to connect.
 func (l *Listener) handleOffer(w http.ResponseWriter, r *http.Request) {
@@ -190,9 +190,9 @@ func (l *Listener) handleOffer(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "an offer has the content type "+sdpType, http.StatusUnsupportedMediaType)
 		return
 	}
-	offer, err := io.ReadAll(http.MaxBytesReader(w, r.Body, largestDescription))
+	offer, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxDescription))
 	if _, tooLong := errors.AsType[*http.MaxBytesError](err); tooLong {
-		http.Error(w, fmt.Sprintf("the offer is longer than %d bytes", largestDescription), http.StatusRequestEntityTooLarge)
+		http.Error(w, fmt.Sprintf("the offer is longer than %d bytes", maxDescription), http.StatusRequestEntityTooLarge)
 		return
 	}
 	if err != nil {

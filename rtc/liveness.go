@@ -20,12 +20,12 @@ const (
 // does not acknowledge. Beyond it pings go unanswered.
 const pongBacklog = 1 << 10
 
-// supervise watches over the connection until it ends or is closed.
+// supervise watches the connection until it ends or is closed.
 func (c *Conn) supervise() {
 	defer close(c.supervised)
 	ticks, stop := c.options.pingTicks()
 	defer stop()
-	pulse := pulse{allowed: silentTicks(c.options.PingInterval, c.options.PingTimeout)}
+	watch := silenceWatch{allowed: silentTicks(c.options.PingInterval, c.options.PingTimeout)}
 	arriving := c.peer.pings
 	for {
 		select {
@@ -34,32 +34,32 @@ func (c *Conn) supervise() {
 		case <-c.lifetime.Ended():
 			return
 		case <-c.peer.broken:
-			c.hearLast(arriving)
+			c.readLastPings(arriving)
 			c.end(c.brokenTransport())
 		case c.pings = <-arriving:
 			arriving = nil
 			c.readers.Go(c.answer)
 			c.sendPing()
 		case <-ticks:
-			c.beat(&pulse)
+			c.checkSilence(&watch)
 		}
 	}
 }
 
 // brokenTransport is why the connection ends once pion has given up.
 func (c *Conn) brokenTransport() error {
-	if c.peer.ConnectionState() == webrtc.PeerConnectionStateClosed && !c.judged() {
+	if c.peer.ConnectionState() == webrtc.PeerConnectionStateClosed && !c.hasAnswered() {
 		return ErrPeerGone // and it cannot say bye
 	}
 	return fmt.Errorf("%w: no way to the peer is left", ErrLost)
 }
 
-// lastWord is how long what has arrived on the ping channel may take to be read,
+// lastPingsTimeout is how long what has arrived on the ping channel may take to be read,
 // once the way to the peer is gone.
-const lastWord = 100 * time.Millisecond
+const lastPingsTimeout = 100 * time.Millisecond
 
-// hearLast reads what has arrived on the ping channel: a bye may be among it.
-func (c *Conn) hearLast(arriving <-chan channel) {
+// readLastPings reads what has arrived on the ping channel: a bye may be among it.
+func (c *Conn) readLastPings(arriving <-chan channel) {
 	if c.pings.stream == nil {
 		select {
 		case c.pings = <-arriving:
@@ -68,7 +68,7 @@ func (c *Conn) hearLast(arriving <-chan channel) {
 			return
 		}
 	}
-	enough := time.NewTimer(lastWord)
+	enough := time.NewTimer(lastPingsTimeout)
 	defer enough.Stop()
 	select {
 	case <-c.pingsEnded:
@@ -91,21 +91,21 @@ func silentTicks(interval, timeout time.Duration) int {
 	return int((timeout + interval - 1) / interval)
 }
 
-// pulse counts the ping intervals in which nothing came from the peer.
+// silenceWatch counts the ping intervals in which nothing arrived from the peer.
 //
 // It counts ticks, not time, because a process that was stopped itself finds
 // one tick on waking, however long it slept, and must not blame the peer. And
 // it counts every SCTP packet as a sign of life, not pongs alone: a peer whose
 // reader is slow has a full receive window, which holds back pings as well as
 // messages, but its acknowledgements still come.
-type pulse struct {
+type silenceWatch struct {
 	heard   uint64 // bytes received at the last tick
 	silent  int    // ticks since that number grew
 	allowed int    // ticks of silence before the peer is lost
 }
 
-// dead takes the number of bytes received so far, once a tick.
-func (p *pulse) dead(heard uint64) bool {
+// isDead takes the number of bytes received so far, once a tick.
+func (p *silenceWatch) isDead(heard uint64) bool {
 	if heard != p.heard {
 		p.heard, p.silent = heard, 0
 		return false
@@ -114,13 +114,14 @@ func (p *pulse) dead(heard uint64) bool {
 	return p.silent >= p.allowed
 }
 
-// beat judges the peer's silence, and sends a ping where there is some: a
+// checkSilence ends the connection if the peer has been silent for too long, and
+// pings it if it is silent: a
 // peer that is heard need not be asked.
-func (c *Conn) beat(p *pulse) {
+func (c *Conn) checkSilence(p *silenceWatch) {
 	if c.pings.stream == nil {
 		return
 	}
-	if p.dead(c.peer.SCTP().Stats().BytesReceived) && c.judged() {
+	if p.isDead(c.peer.SCTP().Stats().BytesReceived) && c.hasAnswered() {
 		c.end(fmt.Errorf("%w: nothing from the peer within %v", ErrLost, c.options.PingTimeout))
 		return
 	}
@@ -133,8 +134,8 @@ func (c *Conn) sendPing() {
 	_, _ = c.pings.WriteDataChannel([]byte(ping), true)
 }
 
-// judged reports whether the peer has ever answered a ping.
-func (c *Conn) judged() bool {
+// hasAnswered reports whether the peer has ever answered a ping.
+func (c *Conn) hasAnswered() bool {
 	select {
 	case <-c.answered:
 		return true
@@ -174,7 +175,7 @@ func (c *Conn) sendPong() {
 // afterPings decides what the end of the ping channel means. A peer that never
 // answered may have closed it because it does not know it.
 func (c *Conn) afterPings(err error) {
-	if !errors.Is(err, io.EOF) || c.judged() {
+	if !errors.Is(err, io.EOF) || c.hasAnswered() {
 		c.end(c.brokenBy(err))
 	}
 }

@@ -146,10 +146,10 @@ func TestPulse(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			pulse := pulse{allowed: silentTicks(time.Second, 3*time.Second)}
+			watch := silenceWatch{allowed: silentTicks(time.Second, 3*time.Second)}
 			for i, heard := range test.heard {
 				want := test.dead && i == len(test.heard)-1
-				if got := pulse.dead(heard); got != want {
+				if got := watch.isDead(heard); got != want {
 					t.Errorf("tick %d: dead is %v, want %v", i, got, want)
 				}
 			}

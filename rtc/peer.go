@@ -25,17 +25,17 @@ const (
 	iceKeepalive    = time.Second
 )
 
-// retransmitAtMost bounds SCTP's wait between two attempts. It is also the
+// maxRetransmit bounds SCTP's wait between two attempts. It is also the
 // wait before a sender finds out that a slow reader has room again: pion does
 // not announce a window that opens, and up to SCTP's own bound of 60 s the wait
 // doubles each time.
-const retransmitAtMost = time.Second
+const maxRetransmit = time.Second
 
 // How long a STUN server may take to answer, and all servers together, of the
 // time to connect.
 const (
-	stunGather   = 2 * time.Second
-	gatherAtMost = 4 * time.Second
+	stunGather = 2 * time.Second
+	maxGather  = 4 * time.Second
 )
 
 // stream is what is used of a detached data channel.
@@ -101,7 +101,7 @@ func newPeer(o *Options, sound bool) (*peer, error) {
 // to standard error. On this machine it uses the loopback interface only.
 func newAPI(o *Options, sound bool, mux ice.UDPMux) *webrtc.API {
 	var engine webrtc.SettingEngine
-	engine.LoggerFactory = silence{}
+	engine.LoggerFactory = discardLogger{}
 	engine.SetIncludeLoopbackCandidate(true)
 	engine.SetNetworkTypes([]webrtc.NetworkType{loopbackNetwork()})
 	if o.allowRemote {
@@ -120,7 +120,7 @@ func newAPI(o *Options, sound bool, mux ice.UDPMux) *webrtc.API {
 	engine.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
 	engine.SetICETimeouts(iceDisconnected, iceFailed, iceKeepalive)
 	engine.SetSCTPMaxMessageSize(uint32(o.MaxMessage))
-	engine.SetSCTPRTOMax(retransmitAtMost)
+	engine.SetSCTPRTOMax(maxRetransmit)
 	engine.DetachDataChannels()
 	return webrtc.NewAPI(
 		webrtc.WithSettingEngine(engine),
@@ -165,7 +165,7 @@ func openIPv6Mux(o *Options) (ice.UDPMux, error) {
 	if err != nil {
 		return nil, err
 	}
-	return ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: socket, Logger: silence{}}), nil
+	return ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: socket, Logger: discardLogger{}}), nil
 }
 
 func closeMux(mux ice.UDPMux) {
@@ -184,20 +184,20 @@ func (p *peer) GracefulClose() error {
 // loopback one does not come and go, and pion lists them for each connection.
 var interfacesHere = sync.OnceValues(stdnet.NewNet)
 
-// silence is a logger that writes nothing, and that all connections share.
-type silence struct{}
+// discardLogger is a logger that writes nothing, and that all connections share.
+type discardLogger struct{}
 
-func (silence) NewLogger(string) logging.LeveledLogger { return silence{} }
-func (silence) Trace(string)                           {}
-func (silence) Tracef(string, ...any)                  {}
-func (silence) Debug(string)                           {}
-func (silence) Debugf(string, ...any)                  {}
-func (silence) Info(string)                            {}
-func (silence) Infof(string, ...any)                   {}
-func (silence) Warn(string)                            {}
-func (silence) Warnf(string, ...any)                   {}
-func (silence) Error(string)                           {}
-func (silence) Errorf(string, ...any)                  {}
+func (discardLogger) NewLogger(string) logging.LeveledLogger { return discardLogger{} }
+func (discardLogger) Trace(string)                           {}
+func (discardLogger) Tracef(string, ...any)                  {}
+func (discardLogger) Debug(string)                           {}
+func (discardLogger) Debugf(string, ...any)                  {}
+func (discardLogger) Info(string)                            {}
+func (discardLogger) Infof(string, ...any)                   {}
+func (discardLogger) Warn(string)                            {}
+func (discardLogger) Warnf(string, ...any)                   {}
+func (discardLogger) Error(string)                           {}
+func (discardLogger) Errorf(string, ...any)                  {}
 
 // open creates a data channel and hands it over once it is open.
 func (p *peer) open(label string, to chan<- channel) error {
@@ -271,7 +271,7 @@ func (p *peer) describe(ctx context.Context, description webrtc.SessionDescripti
 	if err := p.SetLocalDescription(description); err != nil {
 		return "", fmt.Errorf("no local description: %v", err)
 	}
-	enough := time.NewTimer(gatherAtMost)
+	enough := time.NewTimer(maxGather)
 	defer enough.Stop()
 	select {
 	case <-gathered:

@@ -39,12 +39,12 @@ var (
 	ErrKey = errors.New("the room key is missing or wrong")
 )
 
-// aKey is what a bearer token may be made of (RFC 6750).
-var aKey = regexp.MustCompile(`^[A-Za-z0-9._~+/-]+=*$`)
+// keyPattern is what a bearer token may be made of (RFC 6750).
+var keyPattern = regexp.MustCompile(`^[A-Za-z0-9._~+/-]+=*$`)
 
 // checkReach tells which of the options for other machines cannot be.
 func (o *Options) checkReach() error {
-	if o.Key != "" && !aKey.MatchString(o.Key) {
+	if o.Key != "" && !keyPattern.MatchString(o.Key) {
 		return errors.New("the room key has a character other than letters, digits and -._~+/=")
 	}
 	turn := false

@@ -1,5 +1,5 @@
-// Package rtc is a room connection over one WebRTC data channel: text messages
-// in order, none lost, between two programs.
+// Package rtc connects two programs by one WebRTC data channel: text messages in
+// order, none lost.
 //
 // One side listens, the other dials:
 //
@@ -21,13 +21,13 @@
 //	DELETE /{session}                    ->   the session is over
 //
 // The dialer opens both channels. A peer that opens or answers only "echocast"
-// is served as well; it is then watched by ICE alone.
+// is served as well; then only ICE notices that it is gone.
 //
 // # On two machines
 //
 // The description holds the fingerprints of the certificates, so whoever can
-// change it on its way can listen in. Beyond this machine the exchange is
-// HTTPS, and a key (Options.Key) says who may come in:
+// change it in transit can listen in. Between machines the exchange is HTTPS, and
+// a key (Options.Key) says who may connect:
 //
 //	l, err := rtc.Listen("0.0.0.0:8870", &rtc.Options{Key: key, TLS: withCertificate})
 //	conn, err := rtc.Dial(ctx, "https://studio.example.org:8870", &rtc.Options{Key: key})
@@ -40,19 +40,19 @@
 //
 // After Close every call on that side fails with net.ErrClosed. When the peer
 // closes, Receive first delivers all that the peer sent and then fails with
-// ErrPeerGone. When the peer falls silent or breaks off, Receive delivers what
-// had arrived and then fails with ErrLost. Send fails with the same errors, at
-// once.
+// ErrPeerGone. When the peer falls silent or the connection breaks, Receive
+// delivers what had arrived and then fails with ErrLost. Send fails with the same
+// errors, at once.
 //
-// The goodbye of Close is this order: what was sent is acknowledged, "bye" is
-// sent on the ping channel, both channels are reset (RFC 8831 section 6.7), the
-// peer resets its own, then the session is deleted and the association aborted.
+// Close waits until the peer has acknowledged what was sent, sends "bye" on the ping
+// channel and resets both channels (RFC 8831 section 6.7). Once the peer has reset
+// its own, Close deletes the session and aborts the association.
 //
 // # Goroutines
 //
-// A Conn runs two of its own: one watches over the connection, one answers
-// pings. A Listener runs its HTTP server and one for each session until that
-// is accepted. Close, of either, returns after all of them and pion's are gone.
+// A Conn runs two: one watches the connection, one answers pings. A Listener runs
+// its HTTP server, and one for each session until that is accepted. Close, of
+// either, returns after all of them and pion's have ended.
 package rtc
 
 import (
@@ -89,9 +89,9 @@ var (
 // takes. On Send only that message fails, on Receive the connection ends.
 var ErrTooLarge = errors.New("message too large")
 
-// largestMaxMessage is SCTP's receive window in pion (1 MiB): a message beyond
+// maxMessageLimit is SCTP's receive window in pion (1 MiB): a message beyond
 // it could never arrive whole.
-const largestMaxMessage = 1 << 20
+const maxMessageLimit = 1 << 20
 
 // Options tunes a connection. A nil *Options and every zero field mean the
 // default, which suits speech: 20 to 40 messages of 3.4 kB a second.
@@ -123,8 +123,8 @@ type Options struct {
 	PingInterval time.Duration
 
 	// PingTimeout is how long the peer may be silent before the connection is
-	// lost, rounded up to whole ping intervals. Only a peer that has answered
-	// a ping is ever judged by its silence. The default is 3 s.
+	// lost, rounded up to whole ping intervals. A peer that has never
+	// answered a ping is not lost for its silence. The default is 3 s.
 	PingTimeout time.Duration
 
 	// BusyTimeout is how long Dial tries again while the Listener has too many
@@ -214,8 +214,8 @@ func (o *Options) withDefaults() (*Options, error) {
 	if full.LowWater > full.HighWater {
 		return nil, fmt.Errorf("low water of %d bytes is above high water of %d", full.LowWater, full.HighWater)
 	}
-	if full.MaxMessage > largestMaxMessage {
-		return nil, fmt.Errorf("a maximum message of %d bytes is beyond %d", full.MaxMessage, largestMaxMessage)
+	if full.MaxMessage > maxMessageLimit {
+		return nil, fmt.Errorf("a maximum message of %d bytes is beyond %d", full.MaxMessage, maxMessageLimit)
 	}
 	if err := full.checkReach(); err != nil {
 		return nil, err

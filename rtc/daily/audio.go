@@ -33,7 +33,7 @@ const (
 // Options.SoundRate; the timestamps are at 48 kHz all the same.
 type Audio struct {
 	packets chan *rtp.Packet
-	broken  <-chan struct{} // closed when the way into the room is of no use any more
+	broken  <-chan struct{} // closed when the transport has ended
 
 	once   sync.Once
 	closed chan struct{}

@@ -16,7 +16,7 @@ import (
 	"echocast/internal/redact"
 )
 
-// Conn is a place in a room. All its methods may be called at the same time
+// Conn is a connection to a room. All its methods may be called at the same time
 // from several goroutines; calls of Send are carried out one after the other,
 // and so are calls of Receive.
 type Conn struct {
@@ -215,7 +215,7 @@ func (c *Conn) resend(ctx context.Context, by transport, messages [][]byte) erro
 	to := cmp.Or(c.roster.recipient(), everyone)
 	c.mu.Unlock()
 	for _, message := range messages {
-		if err := by.pass(ctx, to, message); err != nil {
+		if err := by.send(ctx, to, message); err != nil {
 			by.close()
 			return err
 		}
@@ -228,7 +228,7 @@ func (c *Conn) use(p transport) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.transport, c.interrupted = p, false
-	c.stir()
+	c.notifyChange()
 }
 
 // setLost notes why the next page joins the room again.
@@ -255,17 +255,17 @@ func (c *Conn) handle(p transport, f frame) {
 	case "people":
 		c.deliver(c.rejoined()...)
 		c.deliver(c.roster.replace(f.People)...)
-		c.stir()
+		c.notifyChange()
 	case "joined":
 		c.deliver(c.roster.arrive(f.Person)...)
-		c.stir()
+		c.notifyChange()
 	case "left":
 		c.deliver(c.roster.depart(f.Person.SessionID)...)
-		c.stir()
+		c.notifyChange()
 	case "message":
 		if news := c.roster.hear(f.From, f.Data); len(news) > 0 {
 			c.deliver(news...)
-			c.stir()
+			c.notifyChange()
 		}
 		if !c.roster.isForeign(f.From, f.Data) {
 			c.deliver(f.Data)
@@ -291,7 +291,7 @@ func (c *Conn) setInterrupted(interrupted bool) {
 		event = interruptedEvent
 	}
 	c.deliver(roomMessage(event, struct{}{}))
-	c.stir()
+	c.notifyChange()
 }
 
 // withoutSecrets is an error in Daily's words, which may repeat the token.
@@ -364,7 +364,7 @@ func (c *Conn) send(ctx context.Context, msg []byte) error {
 		if err != nil {
 			return err
 		}
-		err = p.pass(ctx, to, msg)
+		err = p.send(ctx, to, msg)
 		if !p.HasEnded() || err == nil {
 			return err
 		}

@@ -104,8 +104,8 @@ func (c *Conn) pass(ctx context.Context, a *Audio, session string, replica bool,
 	}
 }
 
-// stir wakes those who wait for a change; c.mu is held.
-func (c *Conn) stir() {
+// notifyChange wakes those who wait for a change; c.mu is held.
+func (c *Conn) notifyChange() {
 	close(c.changed)
 	c.changed = make(chan struct{})
 }

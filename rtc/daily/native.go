@@ -59,7 +59,7 @@ const PayloadL16 = 11
 // opusRate is the clock of Opus, in Hz, by which all packets go.
 const opusRate = 48000
 
-// sendWindow is how many messages may be on their way. Nobody says when the
+// sendWindow is how many messages may be in the library's hands. Nobody says when the
 // library completes a call: if that takes a round trip to Daily, one message at
 // a time would be too slow for speech.
 const sendWindow = 16
@@ -78,12 +78,12 @@ const (
 	soundTrack = `{"base":{"camera":"unsubscribed","microphone":"subscribed"}}`
 )
 
-// native is the way into a room by the library.
+// native is the transport that uses Daily's library.
 type native struct {
 	client Client
 	rate   int           // Hz, of what it hears
 	limit  int           // bytes of a message
-	window chan struct{} // a slot for each message that is on its way
+	window chan struct{} // a slot for each message that is being sent
 	handle func(transport, frame)
 
 	mu       sync.Mutex
@@ -264,7 +264,7 @@ func (n *native) complete(e libraryEvent) {
 	waiting <- nil
 }
 
-// completeSent takes a message off those that are on their way. The lock is held.
+// completeSent takes a message off those that are being sent. The lock is held.
 func (n *native) completeSent(e libraryEvent) {
 	i := slices.IndexFunc(n.sent, func(m sentMessage) bool { return m.id == e.RequestID.ID })
 	if i < 0 {
@@ -309,9 +309,9 @@ func errorType(message string) string {
 	return connectionError
 }
 
-// pass gives the library a message. That it was refused is told by the next
-// pass, or by leave.
-func (n *native) pass(ctx context.Context, to string, msg []byte) error {
+// send gives the library a message. That it was refused is told by the next
+// send, or by leave.
+func (n *native) send(ctx context.Context, to string, msg []byte) error {
 	if len(msg) > n.limit {
 		return fmt.Errorf("%w: %d bytes, the room takes %d", ErrTooLarge, len(msg), n.limit)
 	}
@@ -336,7 +336,7 @@ func (n *native) pass(ctx context.Context, to string, msg []byte) error {
 	return nil
 }
 
-// takeSlot waits until not too many messages are on their way.
+// takeSlot waits until few enough messages are being sent.
 func (n *native) takeSlot(ctx context.Context) error {
 	patience := time.NewTimer(answerTimeout)
 	defer patience.Stop()
@@ -374,7 +374,7 @@ func (n *native) unsent() (messages [][]byte) {
 	return messages
 }
 
-// flush waits until nothing is on its way any more.
+// flush waits until every message is sent.
 func (n *native) flush(ctx context.Context) error {
 	for range cap(n.window) {
 		select {

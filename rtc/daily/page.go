@@ -283,10 +283,10 @@ func (p *page) join(ctx context.Context, as *joinParams) (limit int, err error) 
 	return reply.Max, err
 }
 
-// pass hands a message to daily-js. It does not listen to any context: an
+// send hands a message to daily-js. It does not listen to any context: an
 // answer takes a millisecond, and without one nobody knows whether the message
 // was sent.
-func (p *page) pass(_ context.Context, to string, msg []byte) error {
+func (p *page) send(_ context.Context, to string, msg []byte) error {
 	ctx, cancel := context.WithTimeout(context.Background(), answerTimeout)
 	defer cancel()
 	fields := make([]byte, 0, len(msg)+128)

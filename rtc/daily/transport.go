@@ -8,9 +8,9 @@ type transport interface {
 	// join enters the room, and returns the limit that it announces, or 0. Its
 	// errors in Daily's words are a *reason.
 	join(ctx context.Context, as *joinParams) (limit int, err error)
-	// pass hands a message over, to one or to everyone. An error that is the
+	// send hands a message over, to one or to everyone. An error that is the
 	// cause of ctx says that it was not.
-	pass(ctx context.Context, to string, msg []byte) error
+	send(ctx context.Context, to string, msg []byte) error
 	// unsent are the messages that were handed over and, as far as is known,
 	// not sent.
 	unsent() [][]byte

@@ -110,7 +110,7 @@ func (r *Room) interrupt(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, r.options.ClearTimeout, fmt.Errorf("no answer from the avatar within %v", r.options.ClearTimeout))
 	defer cancel()
 	r.note(func(e *entry) { e.cleared = true })
-	if _, err := r.shut(ctx); err != nil {
+	if _, err := r.closeStream(ctx); err != nil {
 		return err
 	}
 	if r.avatar() == nil {

@@ -37,11 +37,11 @@ func (r *Room) Hear(ctx context.Context, from string, packet func(track string, 
 		return from == "all" || (identity == r.options.Avatar) == (from == "replica")
 	}
 	r.mu.Lock()
-	if r.ear != nil {
+	if r.hearing != nil {
 		r.mu.Unlock()
 		return errors.New("livekit: hear: somebody hears already")
 	}
-	r.ear = h
+	r.hearing = h
 	r.mu.Unlock()
 	r.subscribeAll()
 	select {
@@ -50,7 +50,7 @@ func (r *Room) Hear(ctx context.Context, from string, packet func(track string, 
 	case <-r.lifetime.Closing():
 	}
 	r.mu.Lock()
-	r.ear = nil
+	r.hearing = nil
 	r.mu.Unlock()
 	r.subscribeAll()
 	return fmt.Errorf("livekit: hear: %w", r.lifetime.Err(ctx))
@@ -86,7 +86,7 @@ func (r *Room) noteUsers() {
 func (r *Room) heard() *hearing {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.ear
+	return r.hearing
 }
 
 // read reads a track that the server sends to its end, and passes it on while

@@ -11,8 +11,8 @@ const (
 	slackClock  = 100 * time.Millisecond
 )
 
-// mostPending bounds the ledger where an avatar never reports.
-const mostPending = 64
+// maxPending bounds the ledger where an avatar never reports.
+const maxPending = 64
 
 // ledger knows which streams the avatar has yet to report on. Its reports name
 // no stream, are in the order of the streams, and may get lost. So each goes to
@@ -40,7 +40,7 @@ func (e *entry) duration() time.Duration {
 
 // open adds the stream id. The one before it is over, for the sender.
 func (l *ledger) open(id string, rate int, now time.Time) *entry {
-	if len(l.pending) == mostPending {
+	if len(l.pending) == maxPending {
 		l.pending = slices.Delete(l.pending, 0, 1)
 	}
 	e := &entry{id: id, rate: rate, opened: now}

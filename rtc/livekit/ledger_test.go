@@ -115,11 +115,11 @@ func TestFastAvatar(t *testing.T) {
 
 func TestLedgerIsBounded(t *testing.T) {
 	s := newScene(t)
-	for i := range 3 * mostPending {
+	for i := range 3 * maxPending {
 		s.say(fmt.Sprint(i), time.Second)
 	}
-	if len(s.pending) != mostPending {
-		t.Errorf("%d streams are pending, want %d", len(s.pending), mostPending)
+	if len(s.pending) != maxPending {
+		t.Errorf("%d streams are pending, want %d", len(s.pending), maxPending)
 	}
 }
 

@@ -32,27 +32,26 @@
 // for ready after Options.ReadyFallback; Options.ReadyWhen changes both. The two
 // RPCs become echo.StartedSpeaking and
 // echo.StoppedSpeaking with the inference id of the stream they are about.
-// They name none, so a Room counts: see ledger. With Options.HearUsers those who
-// are neither we nor the avatar are listened to, and when the server finds that
-// one of them speaks, or that none does any more, that is an
-// echo.StartedSpeaking or echo.StoppedSpeaking of the user; the server takes
-// some 400 ms to find it. An avatar that never sends
+// They name none, so a Room works out which: see ledger. With Options.HearUsers the
+// Room subscribes to the microphones of everybody but the avatar. When the server
+// reports that one of them speaks, or that none does any more, that becomes an
+// echo.StartedSpeaking or echo.StoppedSpeaking of the user, some 400 ms late. An avatar that never sends
 // lk.playback_started, which is its right, has no echo.StartedSpeaking; its
 // first word is that it has finished. What else happens comes as events of
 // kind echo.Unknown and the types below.
 //
 // # What delivery means
 //
-// Speak blocks while the server is behind. The server does not pass on how far
-// the avatar is behind: it keeps what the avatar does not take. Only
-// lk.playback_finished tells what was played. A connection that breaks is
-// resumed without loss; where that fails the SDK starts anew, within about
-// two minutes. What was under way is then lost, and the utterance fails.
+// Speak blocks while the server is behind. The server buffers what the avatar has
+// not taken yet and does not say how much that is; only lk.playback_finished says
+// what was played. The SDK resumes a broken connection without loss. If that fails
+// it makes a new one, within about two minutes; the utterance that was being spoken
+// is then lost and fails.
 //
 // # Goroutines
 //
-// A Room starts one for each lk.clear_buffer that is under way; Close waits for
-// it, and for those of the SDK's two peer connections.
+// A Room starts one for each call of lk.clear_buffer and one for each track that it
+// hears; Close waits for them, and for those of the SDK's two peer connections.
 package livekit
 
 import (
@@ -66,8 +65,8 @@ import (
 var (
 	// ErrAvatarGone says that the avatar has left the room.
 	ErrAvatarGone = errors.New("the avatar has left the room")
-	// ErrLost says that the connection to the server is gone, or was started
-	// anew in the midst of an utterance.
+	// ErrLost says that the connection to the server is gone, or had to be made
+	// again in the middle of an utterance.
 	ErrLost = errors.New("connection lost")
 	// ErrRefused says that the server does not take the key, the secret or
 	// the token.

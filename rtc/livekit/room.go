@@ -20,9 +20,9 @@ import (
 	"echocast/internal/redact"
 )
 
-// tokenLife is how long our own token is good for entering; the server renews
+// tokenTTL is how long our own token is good for entering; the server renews
 // it for those who are in.
-const tokenLife = 10 * time.Minute
+const tokenTTL = 10 * time.Minute
 
 // Room is an open room, and an echo.Stage. Begin, Speak and Interrupt must not
 // be called at the same time; the other methods may be, by anybody.
@@ -49,7 +49,7 @@ type Room struct {
 	waited   bool          // the fallback's time is over
 	ready    bool          // the avatar is
 	user     bool          // somebody else speaks
-	ear      *hearing      // nil while nobody hears
+	hearing  *hearing      // nil while nobody hears
 	events   []echo.Event  // not yet taken by Next
 	came     chan struct{} // one slot, filled when there are events
 }
@@ -89,7 +89,7 @@ func (r *Room) join(ctx context.Context, to Address, with Credentials) error {
 	}
 	if with.Token == "" {
 		var err error
-		if with.Token, err = SenderToken(with.Key, with.Secret, to.Room, r.options.Identity, tokenLife); err != nil {
+		if with.Token, err = token(with.Key, with.Secret, to.Room, r.options.Identity, tokenTTL, nil); err != nil {
 			return err
 		}
 	}

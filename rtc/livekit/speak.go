@@ -89,7 +89,7 @@ func (r *Room) speak(ctx context.Context, pcm []float32, last bool) (sent int, e
 		r.stream.chunks++
 	}
 	if last {
-		n, err := r.shut(ctx)
+		n, err := r.closeStream(ctx)
 		return sent + n, err
 	}
 	return sent, nil
@@ -98,7 +98,7 @@ func (r *Room) speak(ctx context.Context, pcm []float32, last bool) (sent int, e
 // open starts the stream of the utterance that was begun. The avatar may report
 // on it before the call that sends the header returns.
 func (r *Room) open(ctx context.Context) (int, error) {
-	sent, err := r.shut(ctx)
+	sent, err := r.closeStream(ctx)
 	if err != nil {
 		return sent, err
 	}
@@ -111,8 +111,8 @@ func (r *Room) open(ctx context.Context) (int, error) {
 	return sent + n, err
 }
 
-// shut closes the open stream, if there is one.
-func (r *Room) shut(ctx context.Context) (int, error) {
+// closeStream closes the open stream, if there is one.
+func (r *Room) closeStream(ctx context.Context) (int, error) {
 	if r.stream == nil {
 		return 0, nil
 	}

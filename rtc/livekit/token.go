@@ -16,23 +16,31 @@ const attributeOnBehalf = "lk.publish_on_behalf"
 // given to whoever runs the worker: kind agent, the right to join this room,
 // and the identity it speaks for, which is ours. It holds for ttl.
 func AvatarToken(key, secret, room, avatar, onBehalfOf string, ttl time.Duration) (string, error) {
-	return token(key, secret, room, avatar, ttl, map[string]string{attributeOnBehalf: onBehalfOf})
+	return named(token(key, secret, room, avatar, ttl, map[string]string{attributeOnBehalf: onBehalfOf}))
 }
 
 // SenderToken makes our own token. Viewers' apps show the avatar of an agent, so
 // that is what we are.
 func SenderToken(key, secret, room, identity string, ttl time.Duration) (string, error) {
-	return token(key, secret, room, identity, ttl, nil)
+	return named(token(key, secret, room, identity, ttl, nil))
+}
+
+// named adds the name of the package to an error.
+func named(token string, err error) (string, error) {
+	if err != nil {
+		return "", fmt.Errorf("livekit: %w", err)
+	}
+	return token, nil
 }
 
 func token(key, secret, room, identity string, ttl time.Duration, attributes map[string]string) (string, error) {
 	switch {
 	case key == "" || secret == "":
-		return "", errors.New("livekit: a token needs an API key and its secret")
+		return "", errors.New("a token needs an API key and its secret")
 	case room == "" || identity == "":
-		return "", errors.New("livekit: a token needs a room and an identity")
+		return "", errors.New("a token needs a room and an identity")
 	case ttl <= 0:
-		return "", fmt.Errorf("livekit: a token cannot hold for %v", ttl)
+		return "", fmt.Errorf("a token cannot hold for %v", ttl)
 	}
 	return auth.NewAccessToken(key, secret).
 		SetIdentity(identity).
