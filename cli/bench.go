@@ -18,6 +18,7 @@ import (
 	"echocast/audio"
 	"echocast/bench/load"
 	"echocast/echo"
+	"echocast/internal/terminal"
 )
 
 // Limits of what can be asked for, so that a run ends and its memory is bounded.
@@ -203,7 +204,7 @@ const clearLine = "\r\x1b[K"
 
 // progressTo is the terminal that shows what is being measured, if there is one.
 func (b *benchCmd) progressTo() io.Writer {
-	if b.quiet || !isTerminal(b.streams.Err) || os.Getenv("TERM") == "dumb" {
+	if b.quiet || !terminal.Is(b.streams.Err) || os.Getenv("TERM") == "dumb" {
 		return io.Discard
 	}
 	return b.streams.Err
@@ -236,7 +237,7 @@ const (
 // lookOf is the plain look, but on a terminal: there bars fill the line, in
 // colour unless NO_COLOR is set (https://no-color.org).
 func lookOf(stdout io.Writer) look {
-	if !isTerminal(stdout) || os.Getenv("TERM") == "dumb" {
+	if !terminal.Is(stdout) || os.Getenv("TERM") == "dumb" {
 		return look{}
 	}
 	columns, _, err := term.GetSize(int(stdout.(*os.File).Fd()))

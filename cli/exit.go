@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"syscall"
@@ -132,9 +131,6 @@ func nobodyReads(err error) bool {
 	var out stdoutError
 	return errors.As(err, &out) && errors.Is(out, syscall.EPIPE)
 }
-
-// first returns the first error that is not nil.
-func first(errs ...error) error { return cmp.Or(errs...) }
 
 func firstLine(words string) string     { return text.FirstLine(words) }
 func printable(words string) string     { return text.Printable(words) }

@@ -3,10 +3,8 @@ package cli
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -17,8 +15,6 @@ import (
 
 	"echocast/echo"
 	"echocast/hear"
-	"echocast/internal/child"
-	"echocast/internal/outfile"
 	"echocast/internal/shutdown"
 	"echocast/room"
 )
@@ -121,7 +117,7 @@ func (h *hearCmd) run(ctx context.Context, names []string) error {
 	}
 	out.say("hearing %s", map[string]string{room.User: "the user", room.Replica: "the replica", room.All: "all"}[h.from])
 	stats, err := h.record(ctx, target.room, written)
-	err = cmp.Or(ended(err), written.close(), target.close())
+	err = cmp.Or(ended(err), written.Close(), target.close())
 	out.say("%.3f s heard; %s of sound came, %d were lost", float64(stats.Samples)/float64(h.rate), counted(stats.Packets, "packet"), stats.Lost)
 	return err
 }
@@ -154,48 +150,20 @@ func drainEvents(ctx context.Context, stage echo.Stage) error {
 	}
 }
 
-// soundFile is a file or a command that gets the samples.
-type soundFile struct {
-	io.Writer
-	closing []func() error
-}
-
-func (f *soundFile) close() error {
-	var errs []error
-	for _, c := range f.closing {
-		errs = append(errs, c())
-	}
-	return cmp.Or(errs...)
-}
-
 // open creates the file, or starts the command.
-func (h *hearCmd) open(ctx context.Context, name string) (*soundFile, error) {
+func (h *hearCmd) open(ctx context.Context, name string) (*hear.Output, error) {
 	isWAV := h.format == "wav" || h.format == "" && strings.EqualFold(filepath.Ext(name), ".wav")
-	f := &soundFile{}
 	switch {
 	case h.exec != "":
-		if err := f.start(ctx, h.exec, h.streams); err != nil {
-			return nil, err
-		}
-	case name == "-":
-		f.Writer = stdoutWriter{h.streams.Out}
-	default:
-		file, err := outfile.Create(name)
+		output, err := hear.ToCommand(ctx, h.exec, h.streams.Out, h.streams.Err, shutdown.Timeout/2, isWAV, h.rate)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", name, plain(err))
+			return nil, fmt.Errorf("--exec: %w", err)
 		}
-		f.Writer = file
-		f.closing = append(f.closing, file.Close)
-		if isWAV {
-			f.closing = slices.Insert(f.closing, 0, func() error { return plain(hear.CompleteWAV(file)) })
-		}
+		return output, nil
+	case name == "-":
+		return hear.To(stdoutWriter{h.streams.Out}, isWAV, h.rate)
 	}
-	if isWAV {
-		if _, err := f.Write(hear.WAVHeader(h.rate)); err != nil {
-			return nil, cmp.Or(err, f.close())
-		}
-	}
-	return f, nil
+	return hear.ToFile(name, isWAV, h.rate)
 }
 
 // stdoutWriter marks its errors as errors of stdout.
@@ -205,49 +173,6 @@ func (w stdoutWriter) Write(p []byte) (int, error) {
 	n, err := w.Writer.Write(p)
 	if err != nil {
 		err = stdoutError{err}
-	}
-	return n, err
-}
-
-// errCommandEnded ends hear when the command of --exec has ended.
-var errCommandEnded = fmt.Errorf("the command has ended: %w", room.ErrOver)
-
-// start starts a command that reads the samples.
-func (f *soundFile) start(ctx context.Context, line string, streams Streams) error {
-	life, kill := context.WithCancel(context.WithoutCancel(ctx))
-	cmd := child.Shell(life, line)
-	cmd.Stdout, cmd.Stderr = streams.Out, streams.Err
-	stdin, err := cmd.StdinPipe()
-	if err != nil {
-		kill()
-		return fmt.Errorf("--exec: %w", err)
-	}
-	process, err := child.Start(cmd)
-	if err != nil {
-		kill()
-		return fmt.Errorf("--exec: %w", err)
-	}
-	f.Writer = commandWriter{stdin}
-	f.closing = append(f.closing, func() error {
-		_ = stdin.Close()
-		defer time.AfterFunc(shutdown.Timeout/2, kill).Stop()
-		defer kill()
-		err := process.Wait()
-		if _, failed := errors.AsType[*exec.ExitError](err); failed {
-			return fmt.Errorf("--exec: the command failed: %w", err)
-		}
-		return nil
-	})
-	return nil
-}
-
-// commandWriter returns errCommandEnded once the command reads no more.
-type commandWriter struct{ io.Writer }
-
-func (w commandWriter) Write(p []byte) (int, error) {
-	n, err := w.Writer.Write(p)
-	if err != nil {
-		err = errCommandEnded
 	}
 	return n, err
 }

@@ -57,7 +57,7 @@ func (s *sendCmd) along(ctx context.Context, from *room.Room, out *reporter) (st
 	}
 	end, err := hearAlong(ctx, from, s.hearFrom, written, out)
 	if err != nil {
-		return nil, cmp.Or(err, written.close())
+		return nil, cmp.Or(err, written.Close())
 	}
-	return func() error { return cmp.Or(end(), written.close()) }, nil
+	return func() error { return cmp.Or(end(), written.Close()) }, nil
 }

@@ -8,8 +8,6 @@ import (
 	"io/fs"
 	"os"
 
-	"golang.org/x/term"
-
 	"echocast/audio"
 	"echocast/echo"
 	"echocast/internal/terminal"
@@ -69,7 +67,7 @@ func (s *settings) checkInput(ctx context.Context, name string, stdin io.Reader)
 	switch {
 	case name == stdinName && s.prepare.Loudness != 0, file != nil && !isFile && s.prepare.Loudness != 0:
 		return usagef("--loudness reads its input twice, which only a file allows; give --gain for %s, or save it to a file first", inputTitle(name))
-	case name == stdinName && isTerminal(stdin):
+	case name == stdinName && terminal.Is(stdin):
 		return usagef("standard input is a terminal; pipe audio into it, for example: espeak-ng --stdout hello | echocast send -")
 	case name == stdinName:
 		return nil
@@ -212,11 +210,6 @@ func plain(err error) error {
 		return path.Err
 	}
 	return err
-}
-
-func isTerminal(stream any) bool {
-	file, ok := stream.(*os.File)
-	return ok && term.IsTerminal(int(file.Fd()))
 }
 
 // endReads makes a blocked read of stdin return when ctx ends, by closing it.

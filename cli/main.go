@@ -3,16 +3,12 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
-	"os/exec"
-	"os/signal"
-	"path/filepath"
 	"slices"
-	"syscall"
 
 	"github.com/urfave/cli/v2"
 
+	"echocast/internal/handover"
 	"echocast/internal/shutdown"
 	"echocast/room"
 )
@@ -64,23 +60,11 @@ func checkServer(c *cli.Context) error {
 const livekitNeeds = "LiveKit rooms need"
 
 // becomeServer runs serverProgram in place of this program, with the same
-// arguments. It is looked for beside this program, and then in the PATH; if it is
-// not found, the error is why.
+// arguments. If it is not found, the error is why.
 func becomeServer(why error) error {
-	path, err := findServer()
+	path, err := handover.Find(serverProgram)
 	if err != nil {
 		return why
 	}
-	signal.Reset(syscall.SIGPIPE) // it decides for itself
-	return fmt.Errorf("%s: %w", path, plain(become(path, os.Args)))
-}
-
-func findServer() (string, error) {
-	if self, err := os.Executable(); err == nil {
-		beside := filepath.Join(filepath.Dir(self), serverProgram)
-		if path, err := exec.LookPath(beside); err == nil {
-			return path, nil
-		}
-	}
-	return exec.LookPath(serverProgram)
+	return handover.Become(path)
 }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"io"
 
@@ -54,7 +55,7 @@ func serveMCP(ctx context.Context, m *messageCmd, server *Server) error {
 		restore()
 	}
 	_ = session.Close() // never fails
-	return first(cancelled(ctx, err), target.close())
+	return cmp.Or(cancelled(ctx, err), target.close())
 }
 
 // keptOpen is a stream that the one who writes to it does not close.

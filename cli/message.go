@@ -1,11 +1,8 @@
 package cli
 
 import (
-	"bufio"
-	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -105,7 +102,10 @@ func (m *messageCmd) one(c *cli.Context, msg echo.Message, then func(events <-ch
 // deliver sends messages, or prints them.
 func (m *messageCmd) deliver(ctx context.Context, messages iter.Seq2[echo.Message, error], then func(<-chan echo.Event, *reporter) error) error {
 	if m.settings.dryRun {
-		return m.print(messages)
+		return m.each(messages, m.settings.maxMessage, func(_ echo.Message, line []byte) error {
+			_, err := fmt.Fprintf(stdoutWriter{m.streams.Out}, "%s\n", line)
+			return err
+		})
 	}
 	out := m.settings.newReporter(m.streams.Out, m.streams.Err)
 	events := make(chan echo.Event, 256)
@@ -119,7 +119,13 @@ func (m *messageCmd) deliver(ctx context.Context, messages iter.Seq2[echo.Messag
 		return err
 	}
 	if err = session.WaitReady(ctx); err == nil {
-		err = m.send(ctx, session, target.limit, messages, out)
+		err = m.each(messages, target.limit, func(msg echo.Message, line []byte) error {
+			if err := session.Send(ctx, msg); err != nil {
+				return unsupported(err)
+			}
+			out.say("sent %s, %d bytes", msg.EventType(), len(line))
+			return nil
+		})
 	}
 	switch {
 	case err != nil || then == nil:
@@ -146,19 +152,19 @@ func (m *messageCmd) join(ctx context.Context, out *reporter, options *echo.Opti
 	return session, target, nil
 }
 
-func (m *messageCmd) send(ctx context.Context, session *echo.Session, limit int, messages iter.Seq2[echo.Message, error], out *reporter) error {
+// each encodes messages, and sends each of them.
+func (m *messageCmd) each(messages iter.Seq2[echo.Message, error], limit int, send func(msg echo.Message, line []byte) error) error {
 	for msg, err := range messages {
 		if err != nil {
-			return err
+			return &inputError{"standard input", plain(err)}
 		}
 		line, err := m.fits(msg, limit)
 		if err != nil {
 			return err
 		}
-		if err := session.Send(ctx, msg); err != nil {
-			return unsupported(err)
+		if err := send(msg, line); err != nil {
+			return err
 		}
-		out.say("sent %s, %d bytes", msg.EventType(), len(line))
 	}
 	return nil
 }
@@ -169,22 +175,6 @@ func unsupported(err error) error {
 		return usagef("--to: %v: LiveKit rooms take audio and interrupts only", err)
 	}
 	return err
-}
-
-func (m *messageCmd) print(messages iter.Seq2[echo.Message, error]) error {
-	for msg, err := range messages {
-		if err != nil {
-			return err
-		}
-		line, err := m.fits(msg, m.settings.maxMessage)
-		if err != nil {
-			return err
-		}
-		if _, err := fmt.Fprintf(m.streams.Out, "%s\n", line); err != nil {
-			return stdoutError{err}
-		}
-	}
-	return nil
 }
 
 // maxText is the most bytes of a text from standard input, more than any message
@@ -333,26 +323,13 @@ tool_call that echocast listen prints.`,
 			if err != nil {
 				return err
 			}
-			result := echo.ToolResult{ToolCallID: c.Args().First(), Output: toolOutput(output)}
+			result := echo.ToolResult{ToolCallID: c.Args().First(), Output: echo.ToolOutput(output)}
 			if failed {
 				result.Status = echo.ToolError
 			}
 			return m.one(c, result, nil)
 		},
 	}
-}
-
-// toolOutput returns a JSON object as it is, any other text as a JSON string, and nil
-// for an empty text.
-func toolOutput(text string) json.RawMessage {
-	object := strings.TrimSpace(text)
-	switch {
-	case text == "":
-		return nil
-	case strings.HasPrefix(object, "{") && json.Valid([]byte(object)):
-		return json.RawMessage(object)
-	}
-	return echo.ToolText(text)
 }
 
 func sendRawCommand(streams Streams) *cli.Command {
@@ -372,7 +349,7 @@ one, sent as it comes. The id of the conversation is filled in where it is missi
 			if c.NArg() == 1 && c.Args().First() == stdinName {
 				stdin, restore := endReads(c.Context, streams.In)
 				defer restore()
-				return m.deliver(c.Context, rawLines(stdin), nil)
+				return m.deliver(c.Context, echo.RawLines(stdin, maxText), nil)
 			}
 			for _, text := range c.Args().Slice() { // all, before the first is sent
 				if _, err := m.fits(echo.Raw(text), m.settings.maxMessage); err != nil {
@@ -387,31 +364,5 @@ one, sent as it comes. The id of the conversation is filled in where it is missi
 				}
 			}, nil)
 		},
-	}
-}
-
-// rawLines reads messages, one from each line that is not empty.
-func rawLines(r io.Reader) iter.Seq2[echo.Message, error] {
-	return func(yield func(echo.Message, error) bool) {
-		lines := bufio.NewScanner(r)
-		lines.Buffer(nil, maxText)
-		number := 0
-		for lines.Scan() {
-			number++
-			text := bytes.TrimSpace(lines.Bytes())
-			if len(text) == 0 {
-				continue
-			}
-			if !json.Valid(text) || text[0] != '{' {
-				yield(nil, &inputError{"standard input", fmt.Errorf("line %d is no JSON object", number)})
-				return
-			}
-			if !yield(echo.Raw(bytes.Clone(text)), nil) {
-				return
-			}
-		}
-		if err := lines.Err(); err != nil {
-			yield(nil, &inputError{"standard input", fmt.Errorf("line %d: %w", number+1, plain(err))})
-		}
 	}
 }

@@ -5,13 +5,12 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 	"os"
-	"runtime"
 	"strings"
 
 	"github.com/urfave/cli/v2"
 
+	"echocast/internal/secretfile"
 	"echocast/rtc"
 )
 
@@ -82,7 +81,10 @@ func secret(flag, file, variable string, warn warnFunc) (string, error) {
 	if file == "" {
 		return os.Getenv(variable), nil
 	}
-	text, err := readSecret(file, warn)
+	text, isPublic, err := secretfile.Read(file)
+	if isPublic {
+		warn("every user of this machine can read %s: run chmod 600 on it", file)
+	}
 	if text = strings.TrimSpace(text); err == nil && text == "" {
 		err = errors.New("the file is empty")
 	}
@@ -136,26 +138,6 @@ func (p *peerOptions) tls() (*tls.Config, error) {
 		return nil, usagef("--tls-ca %s: the file has no certificate in PEM", p.authority)
 	}
 	return &tls.Config{RootCAs: roots}, nil
-}
-
-// longestSecret is the most bytes of a secret.
-const longestSecret = 4096
-
-// readSecret reads a file with a secret, and warns if other users can read it.
-func readSecret(name string, warn warnFunc) (string, error) {
-	file, err := os.Open(name)
-	if err != nil {
-		return "", err
-	}
-	defer file.Close()
-	if info, err := file.Stat(); err == nil && runtime.GOOS != "windows" && info.Mode().IsRegular() && info.Mode().Perm()&0o004 != 0 {
-		warn("every user of this machine can read %s: run chmod 600 on it", name)
-	}
-	text, err := io.ReadAll(io.LimitReader(file, longestSecret+1))
-	if err == nil && len(text) > longestSecret {
-		err = errors.New("the file is too long for a key")
-	}
-	return string(text), err
 }
 
 // asPeerError names the option that may help to reach a replica on another machine.

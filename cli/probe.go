@@ -15,6 +15,7 @@ import (
 
 	"echocast/audio"
 	"echocast/echo"
+	"echocast/internal/terminal"
 	"echocast/probe"
 )
 
@@ -106,7 +107,7 @@ func (p *probeCmd) print(r *probe.Report) error {
 // waveWidth is how wide a waveform may be where out is a terminal that can show
 // one, else 0. There is no colour in it, so NO_COLOR changes nothing.
 func waveWidth(out io.Writer) int {
-	if !isTerminal(out) || os.Getenv("TERM") == "dumb" {
+	if !terminal.Is(out) || os.Getenv("TERM") == "dumb" {
 		return 0
 	}
 	width, _, err := term.GetSize(int(out.(*os.File).Fd()))

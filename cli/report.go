@@ -13,6 +13,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"echocast/internal/terminal"
 	"echocast/trace"
 )
 
@@ -95,7 +96,7 @@ func oneTrace(names []string, stdin io.Reader) (string, error) {
 	if len(names) != 1 {
 		return "", usagef("name one trace, or - for standard input; --trace of echocast send records one")
 	}
-	if names[0] == stdinName && isTerminal(stdin) {
+	if names[0] == stdinName && terminal.Is(stdin) {
 		return "", usagef("standard input is a terminal; name a trace")
 	}
 	return names[0], nil

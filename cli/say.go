@@ -10,6 +10,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"echocast/echo"
+	"echocast/internal/terminal"
 	"echocast/internal/textcut"
 )
 
@@ -43,7 +44,7 @@ func (s *sayCmd) run(ctx context.Context, arguments []string) error {
 	text := echo.Words(strings.Join(arguments, " "))
 	text.Name = "text"
 	if len(arguments) == 1 && arguments[0] == stdinName {
-		if isTerminal(s.streams.In) {
+		if terminal.Is(s.streams.In) {
 			return usagef("standard input is a terminal; pipe text into it, or give the text as an argument")
 		}
 		stdin, restore := endReads(ctx, s.streams.In)

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 
 	"echocast/echo"
+	"echocast/internal/terminal"
 )
 
 // feedOptions describe how inputs are fed to a session.
@@ -125,8 +126,8 @@ func settingsError(err error) error {
 type reporter struct {
 	settings *settings
 	data     io.Writer // receipts as JSON
-	people   *console
-	status   *statusLine
+	people   *terminal.Console
+	status   func() // ends the status line; nil: there is none
 	// heard says that the run waits until the utterances were heard.
 	heard bool
 	// underruns returns the replica's own count, if it is in this process.
@@ -140,7 +141,7 @@ type reporter struct {
 func (r *reporter) receive(receipt echo.Receipt) { r.receipts = append(r.receipts, receipt) }
 
 func (s *settings) newReporter(data, people io.Writer) *reporter {
-	r := &reporter{settings: s, data: data, people: &console{w: people}}
+	r := &reporter{settings: s, data: data, people: terminal.NewConsole(people)}
 	s.audio.Notify = func(text string) { r.say("%s", text) }
 	return r
 }
@@ -160,7 +161,7 @@ func (r *reporter) begin(in *input, session *echo.Session) {
 	r.speaking.Store(true)
 	r.say("%s: %s", in.title(), in.describe())
 	if !r.settings.quiet {
-		r.status = startStatus(r.people, in, session)
+		r.status = r.people.StartStatus(statusText(in, session))
 	}
 }
 
@@ -168,8 +169,10 @@ func (r *reporter) begin(in *input, session *echo.Session) {
 // written.
 func (r *reporter) end(in *input, err error) error {
 	r.speaking.Store(errors.Is(err, echo.ErrLost)) // its loss ends the run
-	r.status.stop()
-	r.status = nil
+	if r.status != nil {
+		r.status()
+		r.status = nil
+	}
 	for _, warning := range in.audio.Warnings() {
 		r.say("%s: %s", in.title(), warning)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"echocast/echo"
+	"echocast/hear"
 	"echocast/internal/shutdown"
 	"echocast/room"
 	"echocast/room/daily"
@@ -361,5 +362,5 @@ func (t *target) closeLocal() error {
 
 // hasEnded reports whether err means that the room has ended normally.
 func hasEnded(err error) bool {
-	return errors.Is(err, room.ErrOver) || errors.Is(err, rtc.ErrPeerGone)
+	return errors.Is(err, room.ErrOver) || errors.Is(err, rtc.ErrPeerGone) || errors.Is(err, hear.ErrCommandEnded)
 }

@@ -8,6 +8,7 @@ import (
 
 	"echocast/internal/outfile"
 	"echocast/internal/redact"
+	"echocast/internal/secretfile"
 	"echocast/trace"
 )
 
@@ -44,7 +45,7 @@ func (o *targetOptions) secrets() (all []string) {
 		texts = append(texts, os.Getenv(variable))
 	}
 	for _, file := range []string{o.peer.keyFile, o.peer.secretFile, o.daily.tokenFile, o.create.service.keyFile} {
-		if text, err := readSecret(file, func(string, ...any) {}); err == nil {
+		if text, _, err := secretfile.Read(file); err == nil {
 			texts = append(texts, strings.Split(text, "\n")...)
 		}
 	}

@@ -161,7 +161,7 @@ func (t *target) showFace(info tavus.Info) {
 		t.out.say("conversation %s: %s", info.ID, info.URL)
 	}
 	t.out.say("open this address in a browser to see the face")
-	if address := info.JoinURL(); address != "" && !t.out.settings.quiet && isTerminal(t.out.people.w) {
+	if address := info.JoinURL(); address != "" && !t.out.settings.quiet && t.out.people.IsTerminal() {
 		qrterminal.GenerateHalfBlock(address, qrterminal.L, t.out.people)
 	}
 }

@@ -2,8 +2,12 @@ package echo
 
 import (
 	"bufio"
+	"bytes"
 	"context"
+	"encoding/json"
+	"fmt"
 	"io"
+	"iter"
 )
 
 // Lines is a Conn that writes each message on a line (NDJSON), for another program to
@@ -41,4 +45,31 @@ func (l *Lines) Flush() error { return l.w.Flush() }
 func (l *Lines) Receive(ctx context.Context) ([]byte, error) {
 	<-ctx.Done()
 	return nil, context.Cause(ctx)
+}
+
+// RawLines reads messages, one JSON object from each line that is not empty, of at
+// most limit bytes. An error says which line it is about, and is the last.
+func RawLines(r io.Reader, limit int) iter.Seq2[Message, error] {
+	return func(yield func(Message, error) bool) {
+		lines := bufio.NewScanner(r)
+		lines.Buffer(nil, limit)
+		number := 0
+		for lines.Scan() {
+			number++
+			text := bytes.TrimSpace(lines.Bytes())
+			if len(text) == 0 {
+				continue
+			}
+			if !json.Valid(text) || text[0] != '{' {
+				yield(nil, fmt.Errorf("line %d is no JSON object", number))
+				return
+			}
+			if !yield(Raw(bytes.Clone(text)), nil) {
+				return
+			}
+		}
+		if err := lines.Err(); err != nil {
+			yield(nil, fmt.Errorf("line %d: %w", number+1, err))
+		}
+	}
 }

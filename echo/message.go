@@ -254,6 +254,19 @@ type ToolResult struct {
 // ToolText is the Output of a tool that answers with text.
 func ToolText(text string) json.RawMessage { return quote(text) }
 
+// ToolOutput is the Output that a text stands for: a JSON object as it is, any other
+// text as a JSON string, and nil for an empty one.
+func ToolOutput(text string) json.RawMessage {
+	object := strings.TrimSpace(text)
+	switch {
+	case text == "":
+		return nil
+	case strings.HasPrefix(object, "{") && json.Valid([]byte(object)):
+		return json.RawMessage(object)
+	}
+	return ToolText(text)
+}
+
 // EventType is conversation.tool_result.
 func (ToolResult) EventType() string { return eventToolResult }
 

@@ -1,4 +1,4 @@
-package cli
+package terminal
 
 import (
 	"bytes"
@@ -11,7 +11,7 @@ import (
 // Lines of several goroutines stay whole, and the status line below them.
 func TestConsole(t *testing.T) {
 	var screen bytes.Buffer
-	c := &console{w: &screen}
+	c := NewConsole(&screen)
 	var writers sync.WaitGroup
 	for range 4 {
 		writers.Go(func() {

@@ -1,6 +1,6 @@
 //go:build !unix
 
-package cli
+package handover
 
 import (
 	"errors"
@@ -17,7 +17,7 @@ func become(path string, args []string) error {
 		os.Exit(exit.ExitCode())
 	}
 	if err == nil {
-		os.Exit(exitOK)
+		os.Exit(0)
 	}
 	return err
 }

@@ -1,0 +1,97 @@
+package hear
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"time"
+
+	"echocast/internal/child"
+	"echocast/internal/outfile"
+	"echocast/internal/text"
+)
+
+// ErrCommandEnded says that the command of ToCommand reads no more.
+var ErrCommandEnded = errors.New("the command has ended")
+
+// Output takes the samples of a Stream, with a header of WAV where that is asked
+// for. It has to be closed.
+type Output struct {
+	io.Writer
+	finish func() error
+}
+
+// Close completes a file, or ends a command.
+func (o *Output) Close() error { return o.finish() }
+
+// To writes to w, which it does not close. isWAV writes a header for a rate in Hz.
+func To(w io.Writer, isWAV bool, rate int) (*Output, error) {
+	return begin(&Output{w, func() error { return nil }}, isWAV, rate)
+}
+
+// ToFile writes to a file that it creates, and completes the header of WAV.
+func ToFile(name string, isWAV bool, rate int) (*Output, error) {
+	file, err := outfile.Create(name)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, text.WithoutPath(err))
+	}
+	return begin(&Output{file, func() error {
+		var failed error
+		if isWAV {
+			failed = CompleteWAV(file)
+		}
+		return text.WithoutPath(errors.Join(failed, file.Close()))
+	}}, isWAV, rate)
+}
+
+// ToCommand writes to the standard input of a command line of the shell, whose own
+// output goes to stdout and stderr. When the output is closed, the command has
+// linger to end by itself.
+func ToCommand(ctx context.Context, line string, stdout, stderr io.Writer, linger time.Duration, isWAV bool, rate int) (*Output, error) {
+	life, kill := context.WithCancel(context.WithoutCancel(ctx))
+	cmd := child.Shell(life, line)
+	cmd.Stdout, cmd.Stderr = stdout, stderr
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		kill()
+		return nil, err
+	}
+	process, err := child.Start(cmd)
+	if err != nil {
+		kill()
+		return nil, err
+	}
+	return begin(&Output{commandWriter{stdin}, func() error {
+		_ = stdin.Close()
+		defer time.AfterFunc(linger, kill).Stop()
+		defer kill()
+		err := process.Wait()
+		if _, failed := errors.AsType[*exec.ExitError](err); failed {
+			return fmt.Errorf("the command failed: %w", err)
+		}
+		return nil
+	}}, isWAV, rate)
+}
+
+func begin(o *Output, isWAV bool, rate int) (*Output, error) {
+	if !isWAV {
+		return o, nil
+	}
+	if _, err := o.Write(WAVHeader(rate)); err != nil {
+		return nil, errors.Join(err, o.Close())
+	}
+	return o, nil
+}
+
+// commandWriter returns ErrCommandEnded once the command reads no more.
+type commandWriter struct{ io.Writer }
+
+func (w commandWriter) Write(p []byte) (int, error) {
+	n, err := w.Writer.Write(p)
+	if err != nil {
+		err = ErrCommandEnded
+	}
+	return n, err
+}

@@ -1,0 +1,30 @@
+// Package secretfile reads files that hold a secret.
+package secretfile
+
+import (
+	"errors"
+	"io"
+	"os"
+	"runtime"
+)
+
+// maxSize is the most bytes of a secret.
+const maxSize = 4096
+
+// Read returns the contents of a file, and whether other users of this machine can
+// read it too.
+func Read(name string) (text string, isPublic bool, err error) {
+	file, err := os.Open(name)
+	if err != nil {
+		return "", false, err
+	}
+	defer file.Close()
+	if info, err := file.Stat(); err == nil && runtime.GOOS != "windows" {
+		isPublic = info.Mode().IsRegular() && info.Mode().Perm()&0o004 != 0
+	}
+	data, err := io.ReadAll(io.LimitReader(file, maxSize+1))
+	if err == nil && len(data) > maxSize {
+		err = errors.New("the file is too long for a key")
+	}
+	return string(data), isPublic, err
+}
