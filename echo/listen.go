@@ -172,6 +172,9 @@ func (s *Session) handle(event Event) Event {
 	if s.current != nil && s.current.stage == s.stage {
 		s.current.signOfLife(event)
 	}
+	if event.Type == eventEcho {
+		s.noteOther(event.InferenceID)
+	}
 	s.keepBacklog(event)
 	for _, r := range s.readers {
 		r.add(event)
@@ -239,12 +242,45 @@ func (s *Session) handlePal(event Event) {
 		return
 	}
 	s.tells = true
+	if s.others.has(event.InferenceID) {
+		s.otherSign = time.Time{}
+		if event.Kind == StartedSpeaking {
+			s.otherSign = time.Now()
+		}
+		return
+	}
 	if s.current == nil || s.past.has(event.InferenceID) {
 		return // a late event of an earlier utterance, or of other speech
 	}
 	if s.current.follow(event, !s.idsMatch) == matchID {
 		s.idsMatch = true
 	}
+}
+
+// noteOther takes the id in a message of another sender, which some rooms pass on
+// to everybody. The events of that utterance are not about ours, and ours may have
+// to wait for it.
+func (s *Session) noteOther(id string) {
+	if id == "" || s.past.has(id) || s.current != nil && s.current.id == id {
+		return
+	}
+	if !s.others.has(id) {
+		forms := eventIDs(id)
+		s.others.add(forms[:]...)
+	}
+	s.otherSign = time.Now()
+}
+
+// longestOther bounds how long an utterance waits for another one after its last
+// sign.
+const longestOther = 10 * time.Minute
+
+// otherSpeaks reports whether the replica has an utterance of another sender to
+// say.
+func (s *Session) otherSpeaks() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.otherSign.IsZero() && time.Since(s.otherSign) < longestOther
 }
 
 // longestReason is how many characters of a reason an error repeats.

@@ -35,6 +35,8 @@ type Session struct {
 	userSince   time.Time  // since when the user speaks; zero while not
 	current     *utterance // nil between utterances
 	past        idRing     // of the utterances before it
+	others      idRing     // of the utterances of other senders in the room
+	otherSign   time.Time  // the last sign that the replica has one of those to say; zero after its end
 	idsMatch    bool       // events carry a known form of our ids
 	tells       bool       // the replica has told of its speech
 	news        *EventFilter

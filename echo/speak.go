@@ -272,13 +272,19 @@ func (s *Session) waitHeard(ctx context.Context, u *utterance) error {
 	}
 	limit := time.NewTimer(u.remaining() + s.options.HeardTimeout)
 	defer limit.Stop()
-	select {
-	case <-u.final:
-		return u.verdict()
-	case <-limit.C:
-		return ErrUnverified
-	case <-ctx.Done():
-		return context.Cause(ctx)
+	for {
+		select {
+		case <-u.final:
+			return u.verdict()
+		case <-limit.C:
+			left := u.remainingSpeech() // the replica may have started late
+			if left == 0 && !s.otherSpeaks() {
+				return ErrUnverified
+			}
+			limit.Reset(left + s.options.HeardTimeout)
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
 	}
 }
 

@@ -278,6 +278,16 @@ func (u *utterance) remaining() time.Duration {
 	return left
 }
 
+// remainingSpeech is how long the replica still speaks, if it has started.
+func (u *utterance) remainingSpeech() time.Duration {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.started.IsZero() {
+		return 0
+	}
+	return max(durationOf(u.receipt.Samples, u.rate)-time.Since(u.started), 0)
+}
+
 // verdict is what the replica's last word means for an utterance that nobody here
 // interrupted.
 func (u *utterance) verdict() error {
