@@ -25,7 +25,7 @@ import (
 // Limits of what is accepted as audio. Headers are claims, so anything beyond
 // them is refused before memory is spent on it.
 const (
-	MinRate     = 4000   // lowest sampling rate, in Hz
+	MinRate     = 1000   // lowest sampling rate, in Hz
 	MaxRate     = 384000 // highest sampling rate, in Hz
 	MaxChannels = 8      // most channels of one input
 )
