@@ -6,13 +6,13 @@ import (
 	"errors"
 	"io"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"echocast/converse"
 	"echocast/echo"
+	"echocast/internal/text"
 	"echocast/room"
 )
 
@@ -51,7 +51,8 @@ commands are killed and the words are answered; if none follow within
 --false-interrupt, the answer continues where it was heard. --no-barge-in lets each
 answer end, and answers afterwards what was said meanwhile. A failing command is
 reported, and the conversation continues. The conversation ends with the room, or
-with Ctrl-C; neither is an error. The commands do not see echocast's own keys.`,
+with Ctrl-C; neither is an error. The commands do not see echocast's own keys; what
+was heard of the previous answer is in ECHOCAST_HEARD.`,
 		Flags: joined(v.flags(), v.target.flags(), v.target.way.webhookFlags(), v.settings.inputFlags(), v.settings.levelFlags(), v.settings.messageFlags(echo.LeadMode), v.settings.outputFlags()),
 		Action: func(c *cli.Context) error {
 			if err := noInputs(c); err != nil {
@@ -66,6 +67,7 @@ func (v *converseCmd) flags() []cli.Flag {
 	o := &v.options
 	return []cli.Flag{
 		&cli.StringFlag{Name: "on-utterance", Destination: &o.OnUtterance, Usage: "`COMMAND` that reads what the user said and prints the answer"},
+		&cli.BoolFlag{Name: "on-utterance-json", Destination: &o.JSON, DisableDefaultText: true, Usage: "give that command a line of JSON: the text, and what was heard of the previous answer"},
 		&cli.StringFlag{Name: "tts", Destination: &o.TTS, Usage: "`COMMAND` that reads the answer and prints audio of it"},
 		&cli.StringFlag{Name: "asr", Destination: &o.Recogniser, DefaultText: "the room's", Usage: "`COMMAND` that reads the user's voice, samples of 16 bits at 16 kHz, and prints a line for each utterance"},
 		&cli.StringFlag{Name: "greet", Destination: &o.Greeting, DefaultText: "nothing", Usage: "begin with this `TEXT`"},
@@ -108,7 +110,7 @@ func (v *converseCmd) check() error {
 	}
 	switch {
 	case o.Recogniser != "":
-		v.target.way.needsRoom = "--recogniser"
+		v.target.way.needsRoom = "--asr"
 	case !v.target.way.receives():
 		v.target.way.needsRoom = "converse without --webhook"
 	}
@@ -163,15 +165,15 @@ func (v *converseCmd) converse(ctx context.Context, session *echo.Session, targe
 	o.Listen = func(ctx context.Context, to io.Writer) (func() error, error) {
 		return hearAlong(ctx, target.room, room.User, to, out)
 	}
-	o.Speak = func(ctx context.Context, name string, audio converse.Audio, speech echo.Speech) error {
+	o.Speak = func(ctx context.Context, name string, audio converse.Audio, speech echo.Speech) (echo.Receipt, error) {
 		in := &input{name: name, audio: audio}
 		out.begin(in, session)
-		_, err := session.Speak(ctx, speech)
+		receipt, err := session.Speak(ctx, speech)
 		err = in.failed(err)
 		if failed := out.end(in, err); failed != nil {
 			cancel(failed)
 		}
-		return err
+		return receipt, err
 	}
 	err := converse.Run(ctx, session, o)
 	var broken stdoutError
@@ -184,7 +186,7 @@ func (v *converseCmd) converse(ctx context.Context, session *echo.Session, targe
 // noteTo prints what happens in a conversation.
 func noteTo(out *reporter) func(converse.Note) {
 	return func(n converse.Note) {
-		text := strings.Join(strings.Fields(n.Text), " ")
+		text := text.OneLine(n.Text)
 		switch n.Kind {
 		case converse.NoteUser:
 			out.say("user: %s", text)

@@ -16,6 +16,15 @@ type answer struct {
 	ready     chan struct{} // receives once, when there is audio
 	permitted chan struct{} // closed when the answer may be spoken
 	ended     chan error    // receives once, when all of it has ended
+	spoken    *Previous     // what was spoken; set before ended
+}
+
+// request is what an answer is wanted for.
+type request struct {
+	name     string // of the answer
+	question string // what the user said; empty where a text is given
+	text     string // that is given
+	previous *Previous
 }
 
 // made is an answer that the commands make.
@@ -36,8 +45,9 @@ func (c *conversation) begin(ctx context.Context, question, text string) *answer
 		a.name = fmt.Sprintf("answer %d", c.turns)
 	}
 	ctx, a.cancel = context.WithCancelCause(ctx)
+	r := request{a.name, question, text, c.previous}
 	go func() { // giveUp, end and run wait for ended
-		err := c.answer(ctx, a, question, text)
+		err := c.answer(ctx, a, r)
 		switch cause := context.Cause(ctx); {
 		case err != nil && cause != nil:
 			err = cause
@@ -64,8 +74,8 @@ func isInReceipt(err error) bool {
 }
 
 // answer makes one answer and speaks it.
-func (c *conversation) answer(ctx context.Context, a *answer, question, text string) error {
-	m, err := c.make(ctx, a.name, question, text)
+func (c *conversation) answer(ctx context.Context, a *answer, r request) error {
+	m, err := c.make(ctx, r)
 	if err != nil {
 		return err
 	}
@@ -106,5 +116,8 @@ func (c *conversation) speak(ctx context.Context, a *answer, m *made) error {
 	}
 	feed := echo.NewFeed(m.audio, echo.FeedOptions{Keep: c.options.Keep, Abort: m.abort})
 	defer feed.Close()
-	return c.options.Speak(ctx, a.name, m.audio, echo.Speech{Samples: feed, Name: a.name, Abort: feed.Abort})
+	speech := echo.Speech{Samples: feed, Name: a.name, MoreText: m.reply, Abort: feed.Abort}
+	receipt, err := c.options.Speak(ctx, a.name, m.audio, speech)
+	a.spoken = &Previous{Answer: m.reply(), Heard: receipt.Words}
+	return err
 }

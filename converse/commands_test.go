@@ -38,12 +38,12 @@ func (l *listener) note(n Note) {
 	l.notes = append(l.notes, n)
 }
 
-func (l *listener) speak(_ context.Context, name string, _ Audio, speech echo.Speech) error {
+func (l *listener) speak(_ context.Context, name string, _ Audio, speech echo.Speech) (echo.Receipt, error) {
 	samples, err := audiotest.Collect(speechSource{speech})
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.samples[name], l.errs[name] = len(samples), err
-	return err
+	return echo.Receipt{}, err
 }
 
 // speechSource gives the samples of a speech a format.

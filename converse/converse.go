@@ -43,6 +43,11 @@ type Options struct {
 	// writer. stop ends that, and waits for it.
 	Listen func(ctx context.Context, to io.Writer) (stop func() error, err error)
 
+	// JSON gives OnUtterance an object instead of the bare text: "text" is what the
+	// user said, "previous" the answer before, as far as it was heard. Without it
+	// the words heard are in the variable ECHOCAST_HEARD.
+	JSON bool
+
 	Greeting string // what is said first; empty: nothing
 	Fallback string // what is said if OnUtterance fails without a word; empty: nothing
 
@@ -71,7 +76,14 @@ type Options struct {
 	// OnNote, where it is set, is called with what happens, from several goroutines.
 	OnNote func(Note)
 	// Speak speaks an answer; nil: Session.Speak does.
-	Speak func(ctx context.Context, name string, in Audio, speech echo.Speech) error
+	Speak func(ctx context.Context, name string, in Audio, speech echo.Speech) (echo.Receipt, error)
+}
+
+// Previous is the answer before the one that is being made: what was heard of it
+// is what the user knows.
+type Previous struct {
+	Answer string           `json:"answer"`          // all of its text
+	Heard  *echo.HeardWords `json:"heard,omitempty"` // nil where that is not known
 }
 
 // Note reports what happens in a conversation.
@@ -118,13 +130,14 @@ type conversation struct {
 	options Options
 	session Session
 	policy  policy
-	make    func(ctx context.Context, name, question, text string) (*made, error)
+	make    func(ctx context.Context, r request) (*made, error)
 
-	state state
-	now   *answer // nil when idle
-	queue []string
-	turns int // answers that were begun
-	hold  *time.Timer
+	state    state
+	now      *answer   // nil when idle
+	previous *Previous // nil before the first answer
+	queue    []string
+	turns    int // answers that were begun
+	hold     *time.Timer
 }
 
 // Run answers what the user says until the room ends, which is no error, or ctx
@@ -179,9 +192,8 @@ func newConversation(session Session, o Options) *conversation {
 		o.Stderr = io.Discard
 	}
 	if o.Speak == nil {
-		o.Speak = func(ctx context.Context, _ string, _ Audio, speech echo.Speech) error {
-			_, err := session.Speak(ctx, speech)
-			return err
+		o.Speak = func(ctx context.Context, _ string, _ Audio, speech echo.Speech) (echo.Receipt, error) {
+			return session.Speak(ctx, speech)
 		}
 	}
 	c := &conversation{
@@ -224,7 +236,7 @@ func (c *conversation) run(ctx context.Context, heard <-chan userEvent) (err err
 			c.handle(ctx, audioReady, "")
 		case <-ended:
 			c.now.cancel(nil)
-			c.now = nil
+			c.finishAnswer()
 			c.handle(ctx, answerEnded, "")
 		case <-ctx.Done():
 			return context.Cause(ctx)
@@ -298,8 +310,16 @@ func (c *conversation) giveUp(reason string) {
 	if err := <-c.now.ended; err != nil { // else it had just ended
 		c.note(Note{Kind: NoteGivenUp, Answer: c.now.name, Reason: reason})
 	}
-	c.now = nil
+	c.finishAnswer()
 	c.session.Resume() // where it was paused, the next one must not be
+}
+
+// finishAnswer makes the answer that has ended the previous one.
+func (c *conversation) finishAnswer() {
+	if c.now.spoken != nil {
+		c.previous = c.now.spoken
+	}
+	c.now = nil
 }
 
 // end gives up what is left when the conversation ends.

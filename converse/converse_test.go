@@ -170,9 +170,9 @@ func (s *silence) Close() error       { return nil }
 
 // fakeAnswers makes an answer of a length that the random numbers decide, after a
 // while; some fail.
-func fakeAnswers(random *rand.Rand) func(ctx context.Context, name, question, text string) (*made, error) {
+func fakeAnswers(random *rand.Rand) func(ctx context.Context, r request) (*made, error) {
 	var mu sync.Mutex
-	return func(ctx context.Context, _, question, _ string) (*made, error) {
+	return func(ctx context.Context, r request) (*made, error) {
 		mu.Lock()
 		think, length, fails := time.Duration(random.IntN(3000))*time.Millisecond, random.IntN(6*24000), random.IntN(10) == 0
 		mu.Unlock()
@@ -183,7 +183,7 @@ func fakeAnswers(random *rand.Rand) func(ctx context.Context, name, question, te
 			return nil, errors.New("a command failed")
 		}
 		return &made{
-			audio: &silence{length}, abort: func() {}, reply: func() string { return "re: " + question },
+			audio: &silence{length}, abort: func() {}, reply: func() string { return "re: " + r.question },
 			finish: func(error) error { return nil },
 		}, nil
 	}
@@ -287,14 +287,14 @@ func generated(t *testing.T, seed uint64) {
 		options.FalseInterrupt = -1
 	}
 	finished := map[string]bool{}
-	options.Speak = func(ctx context.Context, name string, _ Audio, speech echo.Speech) error {
-		_, err := session.Speak(ctx, speech)
+	options.Speak = func(ctx context.Context, name string, _ Audio, speech echo.Speech) (echo.Receipt, error) {
+		receipt, err := session.Speak(ctx, speech)
 		if err == nil {
 			told.mu.Lock()
 			finished[name] = true
 			told.mu.Unlock()
 		}
-		return err
+		return receipt, err
 	}
 	c := newConversation(session, options)
 	c.make = fakeAnswers(random)
@@ -369,7 +369,7 @@ func TestACoughLosesNothing(t *testing.T) {
 			defer mu.Unlock()
 			notes = append(notes, fmt.Sprint(n.Kind))
 		}})
-		c.make = func(context.Context, string, string, string) (*made, error) {
+		c.make = func(context.Context, request) (*made, error) {
 			return &made{audio: &silence{5 * 24000}, abort: func() {}, reply: func() string { return "x" }, finish: func(error) error { return nil }}, nil
 		}
 		user := func(kind echo.Kind, text string) {

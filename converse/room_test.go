@@ -145,27 +145,27 @@ func heardInARoom(t *testing.T, seed uint64) (resumed int) {
 			defer mu.Unlock()
 			notes = append(notes, n)
 		},
-		Speak: func(ctx context.Context, name string, _ Audio, speech echo.Speech) error {
-			_, err := session.Speak(ctx, speech)
+		Speak: func(ctx context.Context, name string, _ Audio, speech echo.Speech) (echo.Receipt, error) {
+			receipt, err := session.Speak(ctx, speech)
 			mu.Lock()
 			defer mu.Unlock()
 			if err == nil {
 				finished[name] = lengths[name]
 			}
-			return err
+			return receipt, err
 		},
 	})
-	c.make = func(ctx context.Context, name, question, _ string) (*made, error) {
+	c.make = func(ctx context.Context, want request) (*made, error) {
 		mu.Lock()
 		length, think := 500+random.IntN(answerLength-500), time.Duration(random.IntN(1500))*time.Millisecond
 		base := len(lengths)*answerLength + 1
-		lengths[name] = length
+		lengths[want.name] = length
 		mu.Unlock()
 		if !sleepFor(ctx, think) {
 			return nil, context.Cause(ctx)
 		}
 		return &made{
-			audio: &marked{silence{24 * length}, base, 0}, abort: func() {}, reply: func() string { return question },
+			audio: &marked{silence{24 * length}, base, 0}, abort: func() {}, reply: func() string { return want.question },
 			finish: func(error) error { return nil },
 		}, nil
 	}

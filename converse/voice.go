@@ -3,6 +3,7 @@ package converse
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"strings"
@@ -26,17 +27,17 @@ type Audio interface {
 
 // runCommands starts the commands of an answer: to what the user said, or, where
 // that is empty, of a text that is given.
-func (c *conversation) runCommands(ctx context.Context, name, question, text string) (*made, error) {
+func (c *conversation) runCommands(ctx context.Context, want request) (*made, error) {
 	ctx, stop := context.WithCancel(ctx)
-	r := newReply(text)
-	if question != "" {
+	r := newReply(want.text)
+	if want.question != "" {
 		var err error
-		if r, err = c.think(ctx, name, question); err != nil {
+		if r, err = c.think(ctx, want); err != nil {
 			stop()
 			return nil, err
 		}
 	}
-	v := &voice{c: c, ctx: ctx, name: name, reply: r}
+	v := &voice{c: c, ctx: ctx, name: want.name, reply: r}
 	open := v.openWhole
 	if c.options.PerSentence {
 		open = v.openSentences
@@ -58,14 +59,25 @@ func (c *conversation) runCommands(ctx context.Context, name, question, text str
 }
 
 // think starts the command that answers.
-func (c *conversation) think(ctx context.Context, name, question string) (*reply, error) {
+func (c *conversation) think(ctx context.Context, want request) (*reply, error) {
 	cmd := child.Shell(ctx, c.options.OnUtterance)
-	cmd.Stdin, cmd.Stderr = strings.NewReader(question+"\n"), c.options.Stderr
+	input := want.question
+	if c.options.JSON {
+		line, _ := json.Marshal(struct { // strings and numbers always marshal
+			Text     string    `json:"text"`
+			Previous *Previous `json:"previous,omitempty"`
+		}{want.question, want.previous})
+		input = string(line)
+	}
+	if p := want.previous; p != nil && p.Heard != nil {
+		cmd.Env = append(cmd.Env, "ECHOCAST_HEARD="+strings.ReplaceAll(p.Heard.Text, "\x00", ""))
+	}
+	cmd.Stdin, cmd.Stderr = strings.NewReader(input+"\n"), c.options.Stderr
 	process, err := child.Start(cmd)
 	if err != nil {
 		return nil, &CommandError{"on-utterance", err}
 	}
-	out := &output{name: "on-utterance", process: process, timeout: c.options.ThinkTimeout, slow: c.noteSlow(name)}
+	out := &output{name: "on-utterance", process: process, timeout: c.options.ThinkTimeout, slow: c.noteSlow(want.name)}
 	return &reply{output: out, fallback: c.options.Fallback}, nil
 }
 

@@ -20,6 +20,9 @@ type Speech struct {
 	// known. Then the receipt has the words that were heard.
 	Text  string
 	Words []WordTiming
+	// MoreText, if it is set, is called when the utterance has ended, and returns
+	// what follows Text: text that came with the audio.
+	MoreText func() string
 	// MoreWords, if it is set, is called when the utterance has ended, and
 	// returns Words that came with the audio.
 	MoreWords func() []WordTiming
@@ -463,6 +466,9 @@ func (c *samples) describe(r *Receipt) {
 		r.Input = &stats
 	}
 	known := knownText{text: c.Text, words: c.Words}
+	if c.MoreText != nil {
+		known.text += c.MoreText()
+	}
 	if c.MoreWords != nil {
 		known.words = append(known.words, c.MoreWords()...)
 	}

@@ -1,0 +1,59 @@
+//go:build unix
+
+package converse
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"echocast/echo"
+	"echocast/internal/testwait"
+	"echocast/replica"
+	"echocast/room"
+	"echocast/room/roomtest"
+)
+
+// The command that answers is told what was heard of the answer before.
+func TestHeardWordsAreHandedOn(t *testing.T) {
+	script, err := replica.ParseScript(strings.NewReader(
+		`{"event":{"message_type":"conversation","event_type":"conversation.utterance","properties":{"role":"user","speech":"Count."}}}` + "\n" +
+			`{"on":"started_speaking","after_ms":500,"event":{"message_type":"conversation","event_type":"conversation.utterance","properties":{"role":"user","speech":"Stop."}}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := roomtest.Open(&replica.Options{Script: script})
+	defer r.Close()
+	joined, err := room.Join(testwait.Context(t), r.Address, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer joined.Close()
+	session, err := echo.NewSession(joined.Stage(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer session.Close()
+	l := &listener{}
+	err = Run(testwait.Context(t), session, Options{
+		OnUtterance: `read -r line; case "$line" in *Stop*) echo "$ECHOCAST_HEARD@$line";; *) echo "one two three four five six seven eight";; esac`,
+		TTS:         "cat >/dev/null; head -c 88244 ../testdata/speech.wav",
+		JSON:        true, Count: 2, OnNote: l.note,
+	})
+	replies := l.texts(NoteReply)
+	if err != nil || len(replies) != 2 {
+		t.Fatalf("%v, %q", err, replies)
+	}
+	heard, line, _ := strings.Cut(replies[1], "@")
+	var got struct {
+		Text     string
+		Previous Previous
+	}
+	if err := json.Unmarshal([]byte(line), &got); err != nil {
+		t.Fatalf("%v: %s", err, line)
+	}
+	words := got.Previous.Heard
+	if got.Text != "Stop." || got.Previous.Answer != replies[0] || words == nil || words.Text != heard || words.Words == 0 || words.Words >= words.Of {
+		t.Errorf("heard %q, %+v of %+v", heard, words, got)
+	}
+}
