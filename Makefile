@@ -49,10 +49,10 @@ install: build pages ## puts both into $(DESTDIR)$(PREFIX)/bin, with manual page
 pages: build ## writes the manual pages and the completion for bash, zsh and fish to bin/share
 	@scripts/pages.sh
 
-browser: ## installs Chromium and daily-js, which tests of Daily rooms need
+browser: ## installs Chromium, daily-js and WebRTC libraries, which tests of rooms need
 	@scripts/browser.sh
 
-livekit: ## builds bin/livekit-server, which tests of LiveKit rooms need
+livekit: ## builds bin/livekit-server and installs LiveKit's libraries, for tests of LiveKit rooms
 	@GO="$(GO)" scripts/livekit.sh
 
 # Rooms are not tested a second time without cgo, because they have no C in

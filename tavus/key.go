@@ -2,19 +2,17 @@ package tavus
 
 import (
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"net/url"
-	"strconv"
 	"strings"
+
+	"echocast/internal/redact"
 )
 
-const redacted = "redacted"
+const redacted = redact.Mark
 
 // Key is an API key. However it is printed, marshalled or logged, it says
 // "redacted". The zero Key is no key.
@@ -67,24 +65,4 @@ func (k Key) fingerprint() string {
 
 // redact removes the key from text of a server, which may send back what it was
 // sent, plainly or encoded.
-func (k Key) redact(text string) string {
-	secret := k.secret()
-	if secret == "" {
-		return text
-	}
-	inJSON, _ := json.Marshal(secret) // a string always marshals
-	quoted := strconv.Quote(secret)   // as net/http shows what it did not understand
-	for _, form := range []string{
-		secret,
-		string(inJSON[1 : len(inJSON)-1]),
-		quoted[1 : len(quoted)-1],
-		url.QueryEscape(secret),
-		url.PathEscape(secret),
-		base64.StdEncoding.EncodeToString([]byte(secret)),
-		base64.URLEncoding.EncodeToString([]byte(secret)),
-		hex.EncodeToString([]byte(secret)),
-	} {
-		text = strings.ReplaceAll(text, form, redacted)
-	}
-	return text
-}
+func (k Key) redact(text string) string { return redact.New(k.secret()).Text(text) }

@@ -117,7 +117,8 @@ func (r *Room) Missing() string {
 	if has(avatar, lksdk.TrackKindAudio) {
 		published = "audio"
 	}
-	return fmt.Sprintf("%s has joined and published %s, but no %s", r.options.Avatar, published, cmp.Or(r.options.ReadyWhen, ReadyVideo))
+	return fmt.Sprintf("%s has joined and published %s, but no %s; --ready-when joined does not wait for it",
+		r.options.Avatar, published, cmp.Or(r.options.ReadyWhen, ReadyVideo))
 }
 
 // others names those who are in the room in place of the avatar.
