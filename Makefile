@@ -75,7 +75,7 @@ vet: ## runs go vet
 staticcheck: ## runs staticcheck
 	$(call with-cgo,$(GO) run $(STATICCHECK) ./...)
 
-lint: ## finds contexts in structs, shadowed names of the language, multiplied durations
+lint: ## finds contexts in structs and names that shadow those of the language
 	$(call with-cgo,GO="$(GO)" scripts/lint.sh)
 
 vuln: ## looks for known vulnerabilities, if the database can be reached

@@ -216,7 +216,7 @@ type target struct {
 	conversation  *tavus.Conversation
 	cancelCleanup func()            // the process need not end the conversation any more
 	receiver      *webhook.Receiver // of events, over REST; nil where there is none
-	ctx           context.Context   // of the run, for the end of the conversation
+	ctx           context.Context   //nolint:containedctx // of the run, for the end of the conversation
 }
 
 // connect joins the room that the options name. With --pal it creates a conversation

@@ -88,7 +88,7 @@ func (c *conversation) noteSlow(name string) func(string) {
 // voice makes audio of a reply.
 type voice struct {
 	c       *conversation
-	ctx     context.Context // of the answer; ends all commands
+	ctx     context.Context //nolint:containedctx // of the answer; ends all commands
 	name    string
 	reply   *reply
 	running sync.WaitGroup // feeds a command, or makes sentences

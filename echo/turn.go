@@ -10,7 +10,7 @@ import (
 // turn is the place of one utterance in the queue. The first in the queue speaks.
 type turn struct {
 	session *Session
-	ctx     context.Context
+	ctx     context.Context //nolint:containedctx // of the utterance, which waits in the queue
 	cancel  context.CancelCauseFunc
 
 	losses   int           // of the connection, without getting further

@@ -27,7 +27,7 @@ type Room struct {
 
 	options replica.Options
 	stop    context.CancelFunc
-	life    context.Context
+	life    context.Context //nolint:containedctx // of the replica, until Close
 	running sync.WaitGroup
 
 	mu      sync.Mutex

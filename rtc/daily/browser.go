@@ -30,7 +30,7 @@ type Browser struct {
 
 // chromium is a browser that runs, with the server of its pages.
 type chromium struct {
-	tabs   context.Context // parent of every tab; done when the browser is gone
+	tabs   context.Context //nolint:containedctx // parent of every tab; done when the browser is gone
 	stop   func()          // ends the browser and waits for it
 	server *server
 	users  int // guarded by Browser.mu

@@ -68,7 +68,7 @@ type page struct {
 	secret   string // the name of its folder
 	listener *rtc.Listener
 	ear      *ear
-	tab      context.Context // chromedp's
+	tab      context.Context //nolint:containedctx // chromedp's
 	closeTab func()
 	abort    context.CancelCauseFunc // ends the opening
 	link     *rtc.Conn

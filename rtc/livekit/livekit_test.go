@@ -164,14 +164,14 @@ func TestSenderTokenSpeaksForNobody(t *testing.T) {
 }
 
 func TestTokenErrors(t *testing.T) {
-	for name, make := range map[string]func() (string, error){
+	for name, sign := range map[string]func() (string, error){
 		"no key":      func() (string, error) { return SenderToken("", testSecret, "room", "me", time.Hour) },
 		"no secret":   func() (string, error) { return SenderToken("key", "", "room", "me", time.Hour) },
 		"no room":     func() (string, error) { return SenderToken("key", testSecret, "", "me", time.Hour) },
 		"no identity": func() (string, error) { return SenderToken("key", testSecret, "room", "", time.Hour) },
 		"no time":     func() (string, error) { return AvatarToken("key", testSecret, "room", "a", "me", 0) },
 	} {
-		if token, err := make(); err == nil || strings.Contains(err.Error(), testSecret) {
+		if token, err := sign(); err == nil || strings.Contains(err.Error(), testSecret) {
 			t.Errorf("%s: token %q, error %v", name, token, err)
 		}
 	}

@@ -3,7 +3,6 @@ module echocast/scripts/lint
 go 1.26.0
 
 require (
-	github.com/charithe/durationcheck v0.0.11
 	github.com/nishanths/predeclared v0.3.1
 	github.com/sivchari/containedctx v1.0.3
 	golang.org/x/tools v0.52.0

@@ -56,7 +56,7 @@ type Server struct {
 
 	live         map[string]*live // by the id of their conversation
 	delivered    map[string][][]byte
-	life         context.Context // of the replicas
+	life         context.Context //nolint:containedctx // of the replicas, which outlive requests
 	stop         context.CancelFunc
 	messageTimes []time.Time
 	accepted     []time.Time // of the messages that count for the rate
