@@ -17,8 +17,8 @@ import (
 
 func main() {
 	unitchecker.Main(
-		ignorable(containedctx.Analyzer),  // contexts in structs
-		ignorable(predeclared.Analyzer),   // names that shadow those of the language
+		ignorable(containedctx.Analyzer), // contexts in structs
+		ignorable(predeclared.Analyzer),  // names that shadow those of the language
 	)
 }
 
