@@ -191,6 +191,8 @@ func TestPageInChromium(t *testing.T) {
 	shot(b, "speaking-1280", 1280)
 	b.evaluate(`document.getElementById("interrupt").click()`)
 	b.until("the interrupt is confirmed", `document.body.dataset.interrupted === "1"`)
+	confirmed, err := chromedp.Run(b.ctx, chromedp.Evaluate[string](`document.body.dataset.confirmed`))
+	t.Logf("the interrupt was confirmed after %s ms, %v", confirmed, err)
 	b.until("the mouth is closed", `document.getElementById("face").dataset.open === "0.00"`)
 	b.until("it is silent", `window.hertz() === 0`)
 	if !sender.await("conversation.stopped_speaking").Properties.Interrupted {

@@ -10,18 +10,18 @@ import (
 // muLawRate is the sampling rate of mu-law in a room, in Hz.
 const muLawRate = 8000
 
-// lobes is how far the filter of muLaw reaches to each side, in samples of mu-law.
+// lobes is half the width of the filter, in samples of mu-law.
 const lobes = 8
 
-// muLaw encodes sound as a telephone does: 8 kHz, a byte each. It is how the
-// stand-in replica is heard in a build without libopus.
+// muLaw encodes sound as G.711 mu-law, 8 kHz and a byte for each sample, in a
+// build without libopus.
 type muLaw struct {
-	step   float64 // samples that go in for one that comes out
-	past   []int16 // what the filter still needs
+	step   float64 // input samples for each sample of mu-law
+	past   []int16 // earlier samples that the filter needs
 	packet []byte
 }
 
-// newMuLaw takes samples at a rate of 8 kHz or more.
+// newMuLaw returns an encoder of samples at a rate of at least 8 kHz.
 func newMuLaw(rate int) (*muLaw, error) {
 	if rate < muLawRate {
 		return nil, fmt.Errorf("mu-law is made of %d Hz or more, not of %d", muLawRate, rate)
@@ -30,8 +30,7 @@ func newMuLaw(rate int) (*muLaw, error) {
 	return &muLaw{step: step, past: make([]int16, int(2*lobes*step))}, nil
 }
 
-// Encode makes a packet of a frame. What it gives is late by the reach of the
-// filter, 1 ms.
+// Encode encodes a frame. The filter delays the sound by 1 ms.
 func (m *muLaw) Encode(frame []int16) ([]byte, error) {
 	in := append(m.past, frame...)
 	m.packet = m.packet[:0]
@@ -42,7 +41,8 @@ func (m *muLaw) Encode(frame []int16) ([]byte, error) {
 	return m.packet, nil
 }
 
-// filtered is the sound at a position, without what 8 kHz cannot hold.
+// filtered is the sound at a position, without the frequencies that 8 kHz cannot
+// carry.
 func (m *muLaw) filtered(in []int16, at float64) int16 {
 	sum, weights := 0.0, 0.0
 	for i := int(math.Ceil(at - lobes*m.step)); i <= min(int(at+lobes*m.step), len(in)-1); i++ {

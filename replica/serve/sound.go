@@ -26,15 +26,15 @@ const frameTime = 20 * time.Millisecond
 // soundBacklog is how many pieces of sound wait to be encoded, some 20 s.
 const soundBacklog = 1024
 
-// piece is sound and when it was due.
+// piece is sound and the time when it was due.
 type piece struct {
 	at      time.Time
 	rate    int
 	samples []int16
-	ends    bool // nothing follows at once
+	ends    bool // silence follows
 }
 
-// soundOut sends what the replica plays to all who hear it.
+// soundOut sends what the replica plays to every connection that hears.
 type soundOut struct {
 	start  time.Time
 	pieces chan piece
@@ -71,7 +71,7 @@ func (s *soundOut) relay(ctx context.Context, conn *rtc.Conn) {
 		defer s.mu.Unlock()
 		for other := range s.conns {
 			if other != conn {
-				_ = other.Play(rtc.SoundUser, packet) // its end is noticed elsewhere
+				_ = other.Play(rtc.SoundUser, packet) // the owner of the connection notices its end
 			}
 		}
 	}, nil) // the connection is over
@@ -92,7 +92,7 @@ func (s *soundOut) nobody() bool {
 	return len(s.conns) == 0
 }
 
-// pause says that what was played has ended.
+// pause tells that an utterance has ended.
 func (s *soundOut) pause() { s.put(piece{ends: true}) }
 
 func (s *soundOut) put(p piece) {
@@ -104,7 +104,7 @@ func (s *soundOut) put(p piece) {
 
 func (s *soundOut) run() {
 	for p := range s.pieces {
-		_ = s.voice.add(p, s.start, s.send) // a rate that Opus has not is not heard
+		_ = s.voice.add(p, s.start, s.send) // a rate that Opus does not have is not heard
 	}
 	s.voice.close()
 }
@@ -113,23 +113,25 @@ func (s *soundOut) send(packet *rtp.Packet) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for conn := range s.conns {
-		_ = conn.Play(rtc.SoundReplica, packet) // its end is noticed elsewhere
+		_ = conn.Play(rtc.SoundReplica, packet) // the owner of the connection notices its end
 	}
 }
 
-// close ends the sound. Nobody may play any more.
+// close ends the sound. play and pause must not be called afterwards.
 func (s *soundOut) close() {
 	close(s.pieces)
 	s.ended.Wait()
 }
 
-// encoder makes the payload of a packet, which is valid until the next call.
+// encoder encodes a frame into the payload of a packet, which is valid until the
+// next call.
 type encoder interface {
 	Encode(frame []int16) ([]byte, error)
 	Close() error
 }
 
-// newEncoder takes mono samples at a rate. Without libopus it is a telephone's.
+// newEncoder returns an encoder of mono samples at a rate in Hz: of Opus, or
+// without libopus of mu-law.
 func newEncoder(rate int) (encoder, error) {
 	if !opusencoder.Available {
 		return newMuLaw(rate)
@@ -137,17 +139,17 @@ func newEncoder(rate int) (encoder, error) {
 	return opusencoder.New(rate, false)
 }
 
-// voice cuts sound into packets, with timestamps by when it was due.
+// voice cuts sound into packets whose timestamps are the due times.
 type voice struct {
 	encoder  encoder
 	rate     int
-	frame    []int16 // the one that is being filled
+	frame    []int16 // not yet full
 	next     int64   // position of its first sample, at rate
 	sequence uint16
-	speaking bool // the last packet was followed by no pause
+	speaking bool // no pause since the last packet
 }
 
-// adjoining is how far two pieces may be apart and still be one.
+// adjoining is the largest gap between two pieces that play without a pause.
 const adjoining = 5 * time.Millisecond
 
 func (v *voice) add(p piece, start time.Time, send func(*rtp.Packet)) error {

@@ -13,6 +13,7 @@
   let offset = 0;           // of the server's clock, in seconds
   let target = { viseme: "rest", open: 0 }, shown = { open: 0, wide: 0 };
   let user = null, microphone = null; // the transceiver of the user's sound, and what it sends
+  let pressed = 0;          // when an interrupt was sent, until it is confirmed
   let conversation = "local", messages = null, speech = null;
 
   // ---- the room ----
@@ -55,6 +56,7 @@
     if (message.event_type === "conversation.utterance" && p.speech) caption(p.speech.replace(/<[^>]*>/g, ""));
     if (message.event_type === "conversation.stopped_speaking" && p.interrupted) {
       if (speech) speech.stopped = true;
+      if (pressed) { document.body.dataset.confirmed = String(Math.round(performance.now() - pressed)); say(`interrupted: confirmed after ${document.body.dataset.confirmed} ms`); pressed = 0; }
       document.body.dataset.interrupted = String(Number(document.body.dataset.interrupted || 0) + 1);
     }
   }
@@ -69,6 +71,7 @@
   }
 
   function interrupt() {
+    pressed = performance.now();
     if (speech) speech.stopped = true;
     send("conversation.interrupt");
   }
@@ -176,7 +179,7 @@
 
   function setSpeaking(id) {
     $("face-title").textContent = id ? "The face of the replica, speaking" : "The face of the replica, silent";
-    if (document.body.dataset.state === "connected") say(id ? "speaking" : "connected");
+    if (document.body.dataset.state === "connected" && (id || !$("status").textContent.startsWith("interrupted"))) say(id ? "speaking" : "connected");
   }
 
   function describe(u) {
