@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -204,5 +206,27 @@ func TestChunksOverREST(t *testing.T) {
 	}
 	if took := len(server.MessageTimes()); took < 3 || took > 4 {
 		t.Errorf("%d messages of half a second", took)
+	}
+}
+
+// A trace of speech over REST is recorded, without the key, and replayed there.
+func TestTraceAndReplayOverREST(t *testing.T) {
+	server := withMessages(t)
+	id := server.Add("somebody's")
+	file := filepath.Join(t.TempDir(), "trace.ndjson")
+	r := call(t, "send", "--json", "--trace", file, "--conversation", id, short(t))
+	all := receipts(t, r.stdout)
+	if r.code != 0 || len(all) != 1 || all[0].AcknowledgedSamples != all[0].Samples {
+		t.Errorf("%+v", r)
+	}
+	text, err := os.ReadFile(file)
+	if err != nil || strings.Contains(string(text), canary) || !strings.Contains(string(text), all[0].InferenceID) {
+		t.Errorf("%.300s, %v", text, err)
+	}
+	if r := call(t, "replay", "--conversation", id, file); r.code != 0 {
+		t.Errorf("%+v", r)
+	}
+	if report := server.Close()[id]; len(report.Utterances) != 2 || report.Utterances[0].Samples != report.Utterances[1].Samples || report.ComplaintCount != 0 {
+		t.Errorf("%+v", report)
 	}
 }

@@ -1,7 +1,6 @@
 package rest
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -198,24 +197,3 @@ func (l *line) settle(ctx context.Context) error {
 	defer cancel()
 	return l.send(limited, echo.AppendInterrupt(nil, l.id), urgent)
 }
-
-// conn is a line as an echo.Conn. Nothing is received on it.
-type conn struct{ line *line }
-
-// Send implements echo.Conn.
-func (c conn) Send(ctx context.Context, msg []byte) error {
-	if bytes.Equal(msg, echo.AppendInterrupt(nil, c.line.id)) {
-		return c.line.send(ctx, msg, urgent)
-	}
-	return c.line.send(ctx, msg, ordinary)
-}
-
-// Receive implements echo.Conn. It returns when ctx ends.
-func (c conn) Receive(ctx context.Context) ([]byte, error) {
-	<-ctx.Done()
-	return nil, context.Cause(ctx)
-}
-
-// Unacknowledged implements echo.Acknowledger: a message that Send delivered was
-// acknowledged by its answer.
-func (c conn) Unacknowledged() int { return 0 }

@@ -14,10 +14,8 @@ package rest
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -158,13 +156,11 @@ func (e *EndedError) Error() string {
 type Stage struct {
 	*echo.Messages
 	line   *line
-	events EventSource
 	limits echo.Limits
 	rate   int // Hz, of the current utterance
 
-	first  bool // nothing of the utterance was sent
-	joined bool
-	clock  playback
+	first bool // nothing of the utterance was sent
+	clock playback
 }
 
 // Limits are those of one request with so many bytes, with chunks that suit the
@@ -177,8 +173,8 @@ func newStage(b *Backend, l *line, o *room.Options) *Stage {
 	limits := Limits(cmp.Or(o.MaxMessage, tavus.MaxAppMessage))
 	limits.ConversationID = l.id
 	return &Stage{
-		Messages: echo.NewMessages(o.Wrapped(conn{l}), l.id, limits.MaxMessage),
-		line:     l, events: b.Events, limits: limits,
+		Messages: echo.NewMessages(o.Wrapped(&conn{line: l, events: b.Events}), l.id, limits.MaxMessage),
+		line:     l, limits: limits,
 	}
 }
 
@@ -260,67 +256,6 @@ const playedMargin = 500 * time.Millisecond
 // Played returns when the replica is supposed to have played what was delivered.
 func (s *Stage) Played(ctx context.Context) error {
 	return wait(ctx, time.Until(s.clock.end())+playedMargin)
-}
-
-// pollInterval is the time between two looks whether the replica has joined.
-const pollInterval = time.Second
-
-// Next returns an event that the replica has joined, once the service says so,
-// and then those of the event source.
-func (s *Stage) Next(ctx context.Context) (echo.Event, error) {
-	if !s.joined {
-		event, err := s.waitJoined(ctx)
-		s.joined = err == nil
-		return event, err
-	}
-	if s.events == nil {
-		<-ctx.Done()
-		return echo.Event{}, context.Cause(ctx)
-	}
-	for {
-		text, err := s.events.ReceiveEvent(ctx, s.line.id)
-		if err != nil {
-			return echo.Event{}, err
-		}
-		if event, err := echo.ParseEvent(text); err == nil {
-			return event, nil
-		}
-	}
-}
-
-// waitJoined asks the service until the replica has joined. A request that gets
-// no answer is made again.
-func (s *Stage) waitJoined(ctx context.Context) (echo.Event, error) {
-	for {
-		info, err := s.line.client.Conversation(ctx, s.line.id, true)
-		_, unanswered := errors.AsType[*tavus.TransportError](err)
-		switch {
-		case ctx.Err() != nil:
-			return echo.Event{}, context.Cause(ctx)
-		case err != nil && !unanswered:
-			return echo.Event{}, err
-		case err == nil && info.Over():
-			return echo.Event{}, &EndedError{s.line.id, info.Shutdown}
-		case slices.ContainsFunc(info.Events, isJoin):
-			return joinEvent(s.line.id), nil
-		}
-		if err := wait(ctx, pollInterval); err != nil {
-			return echo.Event{}, err
-		}
-	}
-}
-
-func isJoin(e tavus.Event) bool {
-	return e.Type == "system.replica_joined" || e.Type == "system.pal_joined"
-}
-
-// joinEvent is the event of the replica's joining as a room would send it.
-func joinEvent(id string) echo.Event {
-	raw, _ := json.Marshal(map[string]string{ // strings always marshal
-		"message_type": "system", "event_type": "system.replica_joined", "conversation_id": id,
-	})
-	event, _ := echo.ParseEvent(raw)
-	return event
 }
 
 // playback estimates when the replica has played what was delivered.

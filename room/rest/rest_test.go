@@ -7,9 +7,12 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,6 +20,7 @@ import (
 	"go.uber.org/goleak"
 
 	"echocast/echo"
+	"echocast/internal/testwait"
 	"echocast/replica"
 	"echocast/room"
 	"echocast/room/rest"
@@ -524,4 +528,87 @@ func TestRefusalsSayWhatTheServiceSays(t *testing.T) {
 			t.Errorf("%+v", report)
 		}
 	})
+}
+
+// userSpeaks is the event of a user who begins or stops to speak.
+func userSpeaks(id, event string, seq int) []byte {
+	return fmt.Appendf(nil, `{"message_type":"conversation","event_type":"conversation.%s_speaking","conversation_id":%q,"seq":%d,"properties":{"role":"user"}}`, event, id, 1000+seq)
+}
+
+// Where events come, the user's speech silences the replica, and the utterance goes
+// on where it was heard.
+func TestBargeInByEvents(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, func() time.Duration { return 100 * time.Millisecond })
+		received := &events{all: make(chan []byte, 1000)}
+		w.server.AppMessages.Webhook, w.backend.Events = received.hook, received
+		var parts []echo.Receipt
+		session := w.session(&echo.Options{BargeIn: true, Resume: true, OnReceipt: func(r echo.Receipt) { parts = append(parts, r) }})
+		source := &rewinding{noise: noise{end: 6 * sampleRate}}
+		time.AfterFunc(3*time.Second, func() { received.all <- userSpeaks(w.id, "started", 1) })
+		time.AfterFunc(4*time.Second, func() { received.all <- userSpeaks(w.id, "stopped", 2) })
+		receipt, err := session.Speak(t.Context(), echo.Speech{Samples: source})
+		if err != nil || receipt.Outcome != echo.Finished || receipt.SpokenBy != echo.ByEvent || len(parts) != 2 || parts[0].Outcome != echo.Interrupted {
+			t.Errorf("%+v, %v; %+v", receipt, err, parts)
+		}
+		_ = session.Close()
+		report := w.close()
+		heard := report.Utterances[0].PlayedSamples
+		if len(source.from) != 1 || int64(source.from[0]) > heard || int64(source.from[0]) < heard-sampleRate {
+			t.Errorf("%d samples were heard, and it went on at %v", heard, source.from)
+		}
+	})
+}
+
+// A pause without events goes on where the replica was at least heard to.
+func TestPauseByClock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, jitter(8, 20*time.Millisecond, 300*time.Millisecond))
+		session := w.session(nil)
+		source := &rewinding{noise: noise{end: 6 * sampleRate}}
+		spoken := make(chan error, 1)
+		go func() {
+			_, err := session.Speak(t.Context(), echo.Speech{Samples: source})
+			spoken <- err
+		}()
+		time.Sleep(3 * time.Second)
+		if err := session.Pause(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Second)
+		session.Resume()
+		if err := <-spoken; err != nil {
+			t.Error(err)
+		}
+		_ = session.Close()
+		report := w.close()
+		heard := report.Utterances[0].PlayedSamples
+		if len(source.from) != 1 || int64(source.from[0]) > heard || int64(source.from[0]) < heard-sampleRate {
+			t.Errorf("%d samples were heard, and it went on at %v", heard, source.from)
+		}
+	})
+}
+
+// All requests of an utterance go over one connection, one after the other.
+func TestOneConnection(t *testing.T) {
+	w := newWorld(t, func() time.Duration { return 20 * time.Millisecond })
+	var connections atomic.Int32
+	server := httptest.NewUnstartedServer(w.server)
+	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			connections.Add(1)
+		}
+	}
+	server.Start()
+	defer server.Close()
+	w.backend.Client.BaseURL, w.backend.Client.HTTP = server.URL, server.Client()
+	session := w.session(&echo.Options{SkipHeard: true})
+	if receipt, err := session.Speak(testwait.Context(t), echo.Speech{Samples: &noise{end: 2 * sampleRate}}); err != nil || receipt.Chunks != 4 {
+		t.Errorf("%+v, %v", receipt, err)
+	}
+	_ = session.Close()
+	w.close()
+	if n := connections.Load(); n != 1 || len(w.server.Complaints()) != 0 {
+		t.Errorf("%d connections; %v", n, w.server.Complaints())
+	}
 }

@@ -1,0 +1,84 @@
+package rest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+	"time"
+
+	"echocast/echo"
+	"echocast/tavus"
+)
+
+// conn is a line as an echo.Conn, with the events of the conversation.
+type conn struct {
+	line   *line
+	events EventSource // nil: none come
+	joined bool        // the replica; of Receive alone
+}
+
+// Send implements echo.Conn.
+func (c *conn) Send(ctx context.Context, msg []byte) error {
+	if bytes.Equal(msg, echo.AppendInterrupt(nil, c.line.id)) {
+		return c.line.send(ctx, msg, urgent)
+	}
+	return c.line.send(ctx, msg, ordinary)
+}
+
+// Unacknowledged implements echo.Acknowledger: a message that Send delivered was
+// acknowledged by its answer.
+func (c *conn) Unacknowledged() int { return 0 }
+
+// Receive implements echo.Conn. It returns an event that the replica has joined once
+// the service says so, and then those of the event source.
+func (c *conn) Receive(ctx context.Context) ([]byte, error) {
+	if !c.joined {
+		event, err := c.waitJoined(ctx)
+		c.joined = err == nil
+		return event, err
+	}
+	if c.events == nil {
+		<-ctx.Done()
+		return nil, context.Cause(ctx)
+	}
+	return c.events.ReceiveEvent(ctx, c.line.id)
+}
+
+// pollInterval is the time between two looks whether the replica has joined.
+const pollInterval = time.Second
+
+// waitJoined asks the service until the replica has joined. A request that gets
+// no answer is made again.
+func (c *conn) waitJoined(ctx context.Context) ([]byte, error) {
+	for {
+		info, err := c.line.client.Conversation(ctx, c.line.id, true)
+		_, unanswered := errors.AsType[*tavus.TransportError](err)
+		switch {
+		case ctx.Err() != nil:
+			return nil, context.Cause(ctx)
+		case err != nil && !unanswered:
+			return nil, err
+		case err == nil && info.Over():
+			return nil, &EndedError{c.line.id, info.Shutdown}
+		case slices.ContainsFunc(info.Events, isJoin):
+			return joinEvent(c.line.id), nil
+		}
+		if err := wait(ctx, pollInterval); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func isJoin(e tavus.Event) bool {
+	return e.Type == "system.replica_joined" || e.Type == "system.pal_joined"
+}
+
+// joinEvent is the event of the replica's joining as a room sends it.
+func joinEvent(id string) []byte {
+	event, _ := json.Marshal(map[string]string{ // strings always marshal
+		"message_type": "system", "event_type": "system.replica_joined", "conversation_id": id,
+	})
+	return event
+}
