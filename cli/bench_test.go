@@ -5,11 +5,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math"
 	"strings"
 	"testing"
 	"time"
 
+	"echocast/audio"
 	"echocast/bench/load"
 	"echocast/internal/shutdown"
 	"echocast/internal/testwait"
@@ -144,7 +146,7 @@ func TestBenchRefusals(t *testing.T) {
 		{[]string{"--chunk", "0s"}, "at least 1ms"},
 		{[]string{"--chunk", "-50ms"}, "at least 1ms"},
 		{[]string{"--chunk", "1h"}, "at most 10s"},
-		{[]string{"--rate", "100"}, "at least 4000 Hz"},
+		{[]string{"--rate", "100"}, fmt.Sprintf("at least %d Hz", audio.MinRate)},
 		{[]string{"--rate", "1000000"}, "at most 384000 Hz"},
 		{[]string{"--rate", "fast"}, "bench --help"},
 	} {
