@@ -193,3 +193,18 @@ func TestGoroutinesAreListed(t *testing.T) {
 		}
 	}
 }
+
+// The program in docs/library.md is the one that is built with the others.
+func TestLibraryPage(t *testing.T) {
+	page, err := os.ReadFile("docs/library.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	program, err := os.ReadFile("examples/library/file/main.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(page), "```go\n"+string(program)+"```") {
+		t.Error("docs/library.md does not show examples/library/file/main.go")
+	}
+}

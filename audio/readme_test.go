@@ -110,14 +110,14 @@ func claims(t *testing.T) map[string]map[string][]sample {
 	}
 }
 
-// Every claim of the README's table of inputs is shown by inputs, and nothing more
+// Every claim of the table of inputs in docs/inputs.md is shown by inputs, and nothing more
 // is shown than it claims.
 func TestTheTableOfInputsIsTrue(t *testing.T) {
-	readme, err := os.ReadFile("../README.md")
+	page, err := os.ReadFile("../docs/inputs.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, table, found := strings.Cut(string(readme), "| input | read |\n| --- | --- |\n")
+	_, table, found := strings.Cut(string(page), "| input | read |\n| --- | --- |\n")
 	if !found {
 		t.Fatal("there is no table of inputs")
 	}
