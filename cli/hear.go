@@ -117,7 +117,11 @@ func (h *hearCmd) run(ctx context.Context, names []string) error {
 	}
 	out.say("hearing %s", map[string]string{room.User: "the user", room.Replica: "the replica", room.All: "all"}[h.from])
 	stats, err := h.record(ctx, target.room, written)
-	err = cmp.Or(ended(err), written.Close(), target.close())
+	closed := written.Close()
+	if closed != nil && h.exec != "" {
+		closed = fmt.Errorf("--exec: %w", closed)
+	}
+	err = cmp.Or(ended(err), closed, target.close())
 	out.say("%.3f s heard; %s of sound came, %d were lost", float64(stats.Samples)/float64(h.rate), counted(stats.Packets, "packet"), stats.Lost)
 	return err
 }

@@ -130,7 +130,7 @@ func (m *messageCmd) deliver(ctx context.Context, messages iter.Seq2[echo.Messag
 	switch {
 	case err != nil || then == nil:
 	case target.hasNoEvents():
-		out.say("delivered; over REST no event says what the replica makes of it")
+		out.say("delivered; over REST no event tells its effect")
 	default:
 		err = then(events, out)
 	}
@@ -252,7 +252,7 @@ func interruptCommand(streams Streams) *cli.Command {
 	m := &messageCmd{streams: streams}
 	var wait time.Duration
 	return &cli.Command{
-		Name: "interrupt", Usage: "stop the replica, whoever made it speak",
+		Name: "interrupt", Usage: "stop the replica, also what another participant made it say",
 		UsageText: "echocast interrupt --to URL",
 		Flags:     m.flags(&cli.DurationFlag{Name: "wait", Value: 2 * time.Second, Destination: &wait, Usage: "wait at most this `TIME` for the event that the replica has stopped; without it the exit code is 9"}),
 		Action: func(c *cli.Context) error {

@@ -41,7 +41,7 @@ type Options struct {
 	Kinds  map[echo.Kind]bool // to print; nil: all
 	Count  int                // events to print; 0: all
 	Window time.Duration      // how long an event waits for those before it
-	Say    Report             // is told of what got lost
+	Say    Report             // reports lost events
 	// PerConversation keeps the events of several conversations apart: each has
 	// its own order and its own repetitions.
 	PerConversation bool

@@ -264,7 +264,8 @@ func asOver(err error) error {
 }
 
 // HearOn hears the room as Hear does, and goes on after each Rejoin, until ctx
-// ends or the room is closed. lost is told why a connection was heard no more.
+// ends or the room is closed. It calls lost with the error of each connection that
+// is not heard any more.
 func (r *Room) HearOn(ctx context.Context, from string, packet func(track string, p *rtp.Packet), left func(track string), lost func(error)) {
 	var heard *Connection
 	for {
