@@ -49,7 +49,8 @@ var (
 // for 5 s while another waits.
 //
 // A participant whose audio fills the render buffer is read at the speed of
-// playback, so that the room holds a bounded amount of audio.
+// playback, so that the room holds a bounded amount of audio. Its own interrupt
+// waits behind what it has sent; that of another participant does not.
 type Room struct {
 	opts    Options
 	maxHeld int64 // samples of a participant
@@ -105,6 +106,10 @@ type arrival struct {
 
 	do func(s *session, at time.Time) // something else than a message
 }
+
+// samples is about how many samples a message can have, in base64 of 16 bits. They
+// are held while it waits for the session.
+func (a *arrival) samples() int64 { return int64(len(a.msg)) * 3 / 8 }
 
 // NewRoom returns a room in which nobody is. A nil opts means the defaults.
 func NewRoom(opts *Options) *Room {
@@ -234,6 +239,7 @@ func (r *Room) take(s *session, a arrival) (end arrival, isOver bool) {
 		s.depart(a.from, a.at, isLast)
 		return a, isLast
 	default:
+		a.from.hold(-a.samples())
 		s.relay(a.from, a.msg)
 		s.receive(a.from, a.msg, a.at)
 		if a.stalls {
@@ -297,6 +303,7 @@ func (r *Room) read(ctx context.Context, p *participant) arrival {
 		p.waitForSpace(ctx)
 		msg, err := p.conn.Receive(ctx)
 		a := arrival{from: p, msg: msg, err: err, end: r.reason(ctx, err), at: time.Now()}
+		p.held.Add(a.samples())
 		if !r.put(ctx, a) || err != nil {
 			return a
 		}
