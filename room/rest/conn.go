@@ -12,19 +12,19 @@ import (
 	"echocast/tavus"
 )
 
-// conn is a line as an echo.Conn, with the events of the conversation.
+// conn makes an echo.Conn of a sender and the events of its conversation.
 type conn struct {
-	line   *line
+	sender *sender
 	events EventSource // nil: none come
 	joined bool        // the replica; of Receive alone
 }
 
 // Send implements echo.Conn.
 func (c *conn) Send(ctx context.Context, msg []byte) error {
-	if bytes.Equal(msg, echo.AppendInterrupt(nil, c.line.id)) {
-		return c.line.send(ctx, msg, urgent)
+	if bytes.Equal(msg, echo.AppendInterrupt(nil, c.sender.id)) {
+		return c.sender.send(ctx, msg, urgent)
 	}
-	return c.line.send(ctx, msg, ordinary)
+	return c.sender.send(ctx, msg, ordinary)
 }
 
 // Unacknowledged implements echo.Acknowledger: a message that Send delivered was
@@ -43,7 +43,7 @@ func (c *conn) Receive(ctx context.Context) ([]byte, error) {
 		<-ctx.Done()
 		return nil, context.Cause(ctx)
 	}
-	return c.events.ReceiveEvent(ctx, c.line.id)
+	return c.events.ReceiveEvent(ctx, c.sender.id)
 }
 
 // pollInterval is the time between two looks whether the replica has joined.
@@ -53,7 +53,7 @@ const pollInterval = time.Second
 // no answer is made again.
 func (c *conn) waitJoined(ctx context.Context) ([]byte, error) {
 	for {
-		info, err := c.line.client.Conversation(ctx, c.line.id, true)
+		info, err := c.sender.client.Conversation(ctx, c.sender.id, true)
 		_, unanswered := errors.AsType[*tavus.TransportError](err)
 		switch {
 		case ctx.Err() != nil:
@@ -61,9 +61,9 @@ func (c *conn) waitJoined(ctx context.Context) ([]byte, error) {
 		case err != nil && !unanswered:
 			return nil, err
 		case err == nil && info.Over():
-			return nil, &EndedError{c.line.id, info.Shutdown}
+			return nil, &EndedError{c.sender.id, info.Shutdown}
 		case slices.ContainsFunc(info.Events, isJoin):
-			return joinEvent(c.line.id), nil
+			return joinEvent(c.sender.id), nil
 		}
 		if err := wait(ctx, pollInterval); err != nil {
 			return nil, err

@@ -66,9 +66,9 @@ type Backend struct {
 	// first time.
 	OnJoin func(tavus.Info)
 
-	window window
-	mu     sync.Mutex
-	lines  map[string]*line // by the id of the conversation
+	window  window
+	mu      sync.Mutex
+	senders map[string]*sender // by the id of the conversation
 }
 
 // Join checks that the conversation at an address, tavus:CONVERSATION_ID, is
@@ -86,14 +86,14 @@ func (b *Backend) Join(ctx context.Context, address string, o *room.Options) (*r
 	if info.Over() {
 		return nil, &EndedError{id, info.Shutdown}
 	}
-	l, isNew := b.line(id)
+	to, isNew := b.sender(id)
 	if isNew && b.OnJoin != nil {
 		b.OnJoin(info)
 	}
-	if err := l.settle(ctx); err != nil {
+	if err := to.interruptIfFailed(ctx); err != nil {
 		return nil, err
 	}
-	stage := newStage(b, l, o)
+	stage := newStage(b, to, o)
 	return &room.Connection{Stage: stage, Close: func() error { return nil }}, nil
 }
 
@@ -122,21 +122,21 @@ func (b *Backend) check(id string, o *room.Options) error {
 	return nil
 }
 
-// line returns the line to a conversation, the same one at each call, and whether
-// this is the first.
-func (b *Backend) line(id string) (l *line, isNew bool) {
+// sender returns the sender of a conversation, the same one at each call, and
+// whether this is the first call.
+func (b *Backend) sender(id string) (s *sender, isNew bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if l := b.lines[id]; l != nil {
-		return l, false
+	if known := b.senders[id]; known != nil {
+		return known, false
 	}
-	if b.lines == nil {
-		b.lines = map[string]*line{}
+	if b.senders == nil {
+		b.senders = map[string]*sender{}
 	}
 	client := *b.Client
 	client.Timeout = requestTimeout
-	b.lines[id] = &line{client: &client, id: id, window: &b.window, busy: make(chan struct{}, 1)}
-	return b.lines[id], true
+	b.senders[id] = &sender{client: &client, id: id, window: &b.window, busy: make(chan struct{}, 1)}
+	return b.senders[id], true
 }
 
 // EndedError says that a conversation has ended.
@@ -155,7 +155,7 @@ func (e *EndedError) Error() string {
 // delivered.
 type Stage struct {
 	*echo.Messages
-	line   *line
+	sender *sender
 	limits echo.Limits
 	rate   int // Hz, of the current utterance
 
@@ -169,12 +169,12 @@ func Limits(maxMessage int) echo.Limits {
 	return echo.Limits{MaxMessage: maxMessage, Chunk: chunkLength, FirstChunk: firstChunk}
 }
 
-func newStage(b *Backend, l *line, o *room.Options) *Stage {
+func newStage(b *Backend, to *sender, o *room.Options) *Stage {
 	limits := Limits(cmp.Or(o.MaxMessage, tavus.MaxAppMessage))
-	limits.ConversationID = l.id
+	limits.ConversationID = to.id
 	return &Stage{
-		Messages: echo.NewMessages(o.Wrapped(&conn{line: l, events: b.Events}), l.id, limits.MaxMessage),
-		line:     l, limits: limits,
+		Messages: echo.NewMessages(o.Wrapped(&conn{sender: to, events: b.Events}), to.id, limits.MaxMessage),
+		sender:   to, limits: limits,
 	}
 }
 
@@ -208,7 +208,7 @@ func (s *Stage) SayText(ctx context.Context, id, text string, last bool) (int, e
 // say sends a part of an utterance that plays for so long.
 func (s *Stage) say(ctx context.Context, length time.Duration, send func() (int, error)) (int, error) {
 	if s.first {
-		if err := s.line.window.pause(ctx); err != nil {
+		if err := s.sender.window.waitToBegin(ctx); err != nil {
 			return 0, err
 		}
 	}
@@ -224,7 +224,7 @@ func (s *Stage) say(ctx context.Context, length time.Duration, send func() (int,
 // Send sends one message.
 func (s *Stage) Send(ctx context.Context, msg echo.Message) error {
 	if _, urgent := msg.(echo.Interrupt); !urgent {
-		if err := s.line.window.pause(ctx); err != nil {
+		if err := s.sender.window.waitToBegin(ctx); err != nil {
 			return err
 		}
 	}

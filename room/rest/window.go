@@ -10,12 +10,12 @@ import (
 	"echocast/tavus"
 )
 
-// class says which part of the rate a message may use.
-type class int
+// priority says which part of the rate a message may use.
+type priority int
 
 const (
-	ordinary class = iota
-	urgent         // interrupts
+	ordinary priority = iota
+	urgent            // interrupts
 )
 
 // reserved is how many requests in a window only interrupts may use.
@@ -48,17 +48,17 @@ func (w *window) limiter() *rate.Limiter {
 	return w.begin
 }
 
-// pause waits until another utterance may begin. Its chunks do not wait, but
+// waitToBegin waits until another utterance may begin. Its chunks do not wait, but
 // those that follow wait the longer for them.
-func (w *window) pause(ctx context.Context) error {
+func (w *window) waitToBegin(ctx context.Context) error {
 	missing := 1 - w.limiter().Tokens()
 	return wait(ctx, time.Duration(missing/steady*float64(time.Second)))
 }
 
 // enter waits until one more request may be made. leave follows it.
-func (w *window) enter(ctx context.Context, c class) error {
+func (w *window) enter(ctx context.Context, p priority) error {
 	limit := tavus.AppMessages
-	if c == ordinary {
+	if p == ordinary {
 		limit -= reserved
 	}
 	for {

@@ -73,21 +73,21 @@ const (
 	maxRetryAfter  = time.Minute
 )
 
-// tally counts the answers to one message.
-type tally struct{ undelivered, limited int }
+// attempts counts the answers to one message.
+type attempts struct{ undelivered, limited int }
 
 // next decides what follows one more answer, and after which wait a repeated
 // request may come.
-func (t *tally) next(a answer, retryAfter time.Duration) (step, time.Duration) {
+func (n *attempts) next(a answer, retryAfter time.Duration) (step, time.Duration) {
 	switch {
 	case a == delivered:
 		return succeed, 0
-	case a == undelivered && t.undelivered+1 < maxUndelivered:
-		t.undelivered++
-		return repeat, firstBackoff << (t.undelivered - 1)
-	case a == limited && t.limited+1 < maxLimited && retryAfter <= maxRetryAfter:
-		t.limited++
-		return repeat, max(retryAfter, firstBackoff<<(2*t.limited))
+	case a == undelivered && n.undelivered+1 < maxUndelivered:
+		n.undelivered++
+		return repeat, firstBackoff << (n.undelivered - 1)
+	case a == limited && n.limited+1 < maxLimited && retryAfter <= maxRetryAfter:
+		n.limited++
+		return repeat, max(retryAfter, firstBackoff<<(2*n.limited))
 	}
 	return fail, 0
 }
@@ -114,8 +114,8 @@ func (e *DeliveryError) Unwrap() error { return echo.ErrLost }
 // MayBeDelivered implements echo.DeliveryFailure.
 func (e *DeliveryError) MayBeDelivered() bool { return e.Uncertain }
 
-// line sends the messages of one conversation, one at a time.
-type line struct {
+// sender sends the messages of one conversation, one at a time.
+type sender struct {
 	client *tavus.Client
 	id     string
 	window *window
@@ -133,30 +133,30 @@ const answerGrace = time.Second
 // send delivers one message, and repeats it where that is safe. The error is a
 // *DeliveryError, a *tavus.APIError of a refusal, or the cause of ctx, where
 // nothing was delivered.
-func (l *line) send(ctx context.Context, msg []byte, class class) error {
+func (s *sender) send(ctx context.Context, msg []byte, p priority) error {
 	select {
-	case l.busy <- struct{}{}:
-		defer func() { <-l.busy }()
+	case s.busy <- struct{}{}:
+		defer func() { <-s.busy }()
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-	var t tally
+	var tried attempts
 	for {
-		if err := l.window.enter(ctx, class); err != nil {
+		if err := s.window.enter(ctx, p); err != nil {
 			return err
 		}
-		err := l.post(ctx, msg)
-		l.window.leave()
+		err := s.post(ctx, msg)
+		s.window.leave()
 		a := answerOf(err)
-		next, pause := t.next(a, retryAfter(err))
+		next, pause := tried.next(a, retryAfter(err))
 		switch {
 		case next == succeed:
-			l.failed.Store(false)
+			s.failed.Store(false)
 			return nil
 		case next == fail && a == refused:
 			return err
 		case next == fail:
-			l.failed.Store(true)
+			s.failed.Store(true)
 			return &DeliveryError{Uncertain: a == uncertain, err: err}
 		}
 		if err := wait(ctx, pause+rand.N(pause/4+1)); err != nil {
@@ -166,7 +166,7 @@ func (l *line) send(ctx context.Context, msg []byte, class class) error {
 }
 
 // post makes one request. It outlives ctx for as long as an answer may take.
-func (l *line) post(ctx context.Context, msg []byte) error {
+func (s *sender) post(ctx context.Context, msg []byte) error {
 	longer, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancel(nil)
 	stop := context.AfterFunc(ctx, func() {
@@ -175,7 +175,7 @@ func (l *line) post(ctx context.Context, msg []byte) error {
 		}
 	})
 	defer stop()
-	return l.client.SendAppMessage(longer, l.id, msg)
+	return s.client.SendAppMessage(longer, s.id, msg)
 }
 
 func retryAfter(err error) time.Duration {
@@ -185,15 +185,15 @@ func retryAfter(err error) time.Duration {
 	return 0
 }
 
-// settleTimeout bounds the interrupt after a message that failed.
-const settleTimeout = 5 * time.Second
+// interruptTimeout bounds the interrupt after a message that failed.
+const interruptTimeout = 5 * time.Second
 
-// settle interrupts the replica if the last message failed.
-func (l *line) settle(ctx context.Context) error {
-	if !l.failed.Load() {
+// interruptIfFailed interrupts the replica if the last message failed.
+func (s *sender) interruptIfFailed(ctx context.Context) error {
+	if !s.failed.Load() {
 		return nil
 	}
-	limited, cancel := context.WithTimeout(ctx, settleTimeout)
+	limited, cancel := context.WithTimeout(ctx, interruptTimeout)
 	defer cancel()
-	return l.send(limited, echo.AppendInterrupt(nil, l.id), urgent)
+	return s.send(limited, echo.AppendInterrupt(nil, s.id), urgent)
 }

@@ -31,8 +31,8 @@ func TestAnswerTo(t *testing.T) {
 // on for ever.
 func TestEveryOrderOfAnswers(t *testing.T) {
 	answers := []answer{delivered, undelivered, limited, refused, uncertain}
-	var walk func(from tally, depth int)
-	walk = func(from tally, depth int) {
+	var walk func(from attempts, depth int)
+	walk = func(from attempts, depth int) {
 		if depth > maxUndelivered+maxLimited {
 			t.Fatal("no end")
 		}
@@ -51,5 +51,5 @@ func TestEveryOrderOfAnswers(t *testing.T) {
 			}
 		}
 	}
-	walk(tally{}, 0)
+	walk(attempts{}, 0)
 }
