@@ -14,10 +14,11 @@ go=${GO:-go}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-long=$(grep -rl --include='*_test.go' 'testwait.Trials(' . | xargs -n 1 dirname | sort -u | grep -v internal/testwait)
-# $long is a list of folders.
-# shellcheck disable=SC2086
-ECHOCAST_LONG=1 $go test -timeout 20m $long
+grep -rl --include='*_test.go' 'testwait.Trials(' . | grep -v internal/testwait | while read -r file; do
+	tests=$(awk '/^func Test/ { name = $2; sub(/\(.*/, "", name) } /testwait\.Trials\(/ { print name }' "$file" | sort -u | paste -s -d '|')
+	echo "all trials of $tests"
+	ECHOCAST_LONG=1 $go test -timeout 20m -run "^($tests)\$" "$(dirname "$file")"
+done
 
 for file in $(grep -rl --include='*_test.go' '^func Fuzz' . | sort); do
 	folder=$(dirname "$file")
