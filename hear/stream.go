@@ -28,8 +28,9 @@ type Stream struct {
 	to    io.Writer
 	mixer *Mixer
 
-	mu     sync.Mutex // one at a time: a packet, or a write
-	tracks map[string]*Track
+	mu      sync.Mutex // one at a time: a packet, or a write
+	tracks  map[string]*Track
+	written int64 // samples
 }
 
 // NewStream writes to a writer at a rate in Hz, one of Rates.
@@ -70,11 +71,13 @@ func (s *Stream) Left(track string) {
 	}
 }
 
-// Stats tells what has been heard so far.
+// Stats returns the counts so far. Its samples are those that were written.
 func (s *Stream) Stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.mixer.Stats()
+	stats := s.mixer.Stats()
+	stats.Samples = s.written
+	return stats
 }
 
 // Record writes what hear brings, until hear returns, ctx ends, writing fails or
@@ -126,5 +129,6 @@ func (s *Stream) pass(take func() []int16, limit int64) (int64, error) {
 	var bytes bytes.Buffer
 	_ = binary.Write(&bytes, binary.LittleEndian, pcm) // to memory
 	_, err := s.to.Write(bytes.Bytes())
+	s.written += int64(len(pcm))
 	return int64(len(pcm)), err
 }
