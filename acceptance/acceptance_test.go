@@ -24,7 +24,7 @@ const (
 
 func TestFilesAreHeard(t *testing.T) {
 	want := encoded(t, speech, mp3)
-	everywhere(t, func(t *testing.T, w world) {
+	inEachRoom(t, func(t *testing.T, w roomKind) {
 		record := recording(t)
 		s := w.open(t, &replica.Options{Record: record})
 		o := send(testwait.Context(t), t, s, nil, speech, mp3)
@@ -60,7 +60,7 @@ func tone(n int) (header, pcm []byte) {
 func TestAPipeThatStalls(t *testing.T) {
 	const first, played = 12000, 9 * 1200 // samples
 	header, pcm := tone(3 * 24000)
-	everywhere(t, func(t *testing.T, w world) {
+	inEachRoom(t, func(t *testing.T, w roomKind) {
 		record := recording(t)
 		dry := make(chan struct{})
 		sounded := 0
@@ -96,7 +96,7 @@ func TestAPipeThatStalls(t *testing.T) {
 // An interrupt stops the replica, and nothing follows it.
 func TestInterrupt(t *testing.T) {
 	header, pcm := tone(20 * 24000)
-	everywhere(t, func(t *testing.T, w world) {
+	inEachRoom(t, func(t *testing.T, w roomKind) {
 		why := errors.New("the user has left")
 		ctx, cancel := context.WithCancelCause(testwait.Context(t))
 		defer cancel(nil)
@@ -128,7 +128,7 @@ func TestBargeIn(t *testing.T) {
 	want := encoded(t, speech)
 	for name, resume := range map[string]bool{"ends it": false, "is resumed after": true} {
 		t.Run(name, func(t *testing.T) {
-			everywhere(t, func(t *testing.T, w world) {
+			inEachRoom(t, func(t *testing.T, w roomKind) {
 				record := recording(t)
 				s := w.open(t, &replica.Options{Record: record, Faults: replica.Faults{UserAt: time.Second, UserFor: time.Second}})
 				arguments := []string{"--barge-in", speech}
@@ -173,7 +173,7 @@ func checkResumed(t *testing.T, got, want []byte) {
 
 // A replica that is gone ends the run with the code for a loss.
 func TestThePeerIsLost(t *testing.T) {
-	everywhere(t, func(t *testing.T, w world) {
+	inEachRoom(t, func(t *testing.T, w roomKind) {
 		s := w.open(t, &replica.Options{Faults: replica.Faults{DieAfter: 40}})
 		o := send(testwait.Context(t), t, s, nil, speech)
 		report := s.end()

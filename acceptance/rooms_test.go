@@ -23,8 +23,8 @@ import (
 	"echocast/rtc/daily/dailytest"
 )
 
-// world is one kind of room.
-type world struct {
+// roomKind is one kind of room.
+type roomKind struct {
 	name string
 	// open makes a room with a replica in it, which behaves as the options
 	// say.
@@ -40,7 +40,7 @@ type stage struct {
 	end func() replica.Report
 }
 
-var worlds = []world{
+var roomKinds = []roomKind{
 	{name: "local", open: openLocal},
 	{name: "daily bridge", open: openBridge, hasBrowser: true},
 	{name: "daily native", open: openNative},
@@ -156,10 +156,10 @@ func enter(t *testing.T, options *replica.Options, room *dailytest.Room, partici
 	}}
 }
 
-// everywhere runs a test in every world at the same time.
-func everywhere(t *testing.T, test func(t *testing.T, w world)) {
+// inEachRoom runs a test in each kind of room at the same time.
+func inEachRoom(t *testing.T, test func(t *testing.T, w roomKind)) {
 	t.Parallel()
-	for _, w := range worlds {
+	for _, w := range roomKinds {
 		t.Run(w.name, func(t *testing.T) {
 			t.Parallel()
 			if w.hasBrowser {
