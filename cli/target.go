@@ -176,6 +176,9 @@ func (o *targetOptions) join(ctx context.Context, address string, with *room.Opt
 		with.Avatar, with.ReadyWhen = o.avatar, o.readyWhen
 	}
 	with.Insecure = o.peer.insecure
+	if with.Conversation == room.LocalConversation {
+		with.Conversation = "" // that of the room
+	}
 	with.Warn = func(text string) { warn("%s", text) }
 	r, err := room.Join(ctx, address, with)
 	return r, asJoinError(err)

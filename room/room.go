@@ -13,7 +13,6 @@
 package room
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -107,10 +106,14 @@ type Options struct {
 // at most, or where limit is 0 of echo.DefaultMaxMessage. conversation is the
 // default of Options.Conversation. It is for backends.
 func (o *Options) Messages(conn echo.Conn, conversation string, limit int) *echo.Messages {
-	return echo.NewMessages(o.Wrapped(conn), cmp.Or(o.Conversation, conversation), limit)
+	if o.Conversation != "" && o.Conversation != LocalConversation {
+		conversation = o.Conversation
+	}
+	return echo.NewMessages(o.Wrapped(conn), conversation, limit)
 }
 
-// LocalConversation is the id of the conversation with a replica of echocast.
+// LocalConversation is the id of the conversation with a replica of echocast. It
+// names no real one, and is not sent to one.
 const LocalConversation = "local"
 
 // Wrapped is a connection with what Options.Wrap puts in front of it. It is for

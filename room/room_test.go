@@ -191,3 +191,14 @@ func TestHearRefuses(t *testing.T) {
 	}
 	r.Close()
 }
+
+// The conversation is the one that is named, else that of the room; the local one
+// is never that of a real room.
+func TestConversation(t *testing.T) {
+	for named, want := range map[string]string{"": "c1", "local": "c1", "c2": "c2"} {
+		o := &room.Options{Conversation: named}
+		if got := o.Messages(nil, "c1", 0).Limits().ConversationID; got != want {
+			t.Errorf("%q: %q, not %q", named, got, want)
+		}
+	}
+}

@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"path"
 	"strings"
 
 	"echocast/room"
@@ -113,7 +112,7 @@ func conversation(page string) string {
 	if err != nil {
 		return ""
 	}
-	return path.Base(u.Path)
+	return strings.Trim(u.Path, "/")
 }
 
 // Join joins the room. Its messages have as many bytes as the room says that it

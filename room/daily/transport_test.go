@@ -48,3 +48,16 @@ func TestTransport(t *testing.T) {
 		})
 	}
 }
+
+// The id of a Tavus conversation is the name of its room.
+func TestConversation(t *testing.T) {
+	for page, want := range map[string]string{
+		"https://tavus.daily.co/c0123456789abcdef": "c0123456789abcdef",
+		"https://tavus.daily.co/c123?t=canary":     "c123",
+		"https://rooms.example.org/":               "",
+	} {
+		if got := conversation(page); got != want {
+			t.Errorf("%s: %q, not %q", page, got, want)
+		}
+	}
+}
