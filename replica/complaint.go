@@ -30,7 +30,7 @@ const (
 	KindIDReused       Kind = "id_reused"             // the id of an utterance that is over; dropped
 	KindAfterInterrupt Kind = "chunk_after_interrupt" // dropped
 	KindNeverDone      Kind = "never_done"            // the connection ended within an utterance
-	KindBeforeJoin     Kind = "before_join"           // nobody was there to hear it; dropped
+	KindBeforeJoin     Kind = "before_join"           // the replica had not joined; dropped
 
 	// Of messages that are not audio.
 	KindAlias           Kind = "alias"            // an event or a key by another name; understood

@@ -93,7 +93,7 @@ type outgoing struct {
 	isEvent bool // of the replica, not of another participant
 }
 
-// arrival is what a participant's reader reports: that it has come, a message,
+// arrival is what a participant's reader reports: that it has joined, a message,
 // or the end of its connection.
 type arrival struct {
 	from   *participant
@@ -111,7 +111,7 @@ type arrival struct {
 // are held while it waits for the session.
 func (a *arrival) samples() int64 { return int64(len(a.msg)) * 3 / 8 }
 
-// NewRoom returns a room in which nobody is. A nil opts means the defaults.
+// NewRoom returns an empty room. A nil opts means the defaults.
 func NewRoom(opts *Options) *Room {
 	o := opts.withDefaults()
 	return &Room{
@@ -120,7 +120,7 @@ func NewRoom(opts *Options) *Room {
 	}
 }
 
-// HasEnded reports whether nobody can join any more.
+// HasEnded reports whether the room can no longer be joined.
 func (r *Room) HasEnded() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()

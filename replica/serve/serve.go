@@ -112,7 +112,7 @@ func Run(ctx context.Context, listener *rtc.Listener, options *Options) error {
 	defer stop()
 	s := &server{options: *options, observer: options.Observer.withDefaults(), sound: newSoundOut(), stop: stop}
 	if s.options.Page == nil {
-		s.options.Page = page.New() // which nobody sees
+		s.options.Page = page.New() // it is not served
 	}
 	s.options.Page.SetControls(s)
 	defer s.options.Page.Close()

@@ -80,16 +80,16 @@ func (s *soundOut) relay(ctx context.Context, conn *rtc.Conn) {
 // play takes what a replica plays. It never blocks: what cannot be encoded in
 // time is not heard.
 func (s *soundOut) play(at time.Time, rate int, samples []int16) {
-	if s.nobody() {
+	if !s.hasListeners() {
 		return
 	}
 	s.put(piece{at: at, rate: rate, samples: append([]int16(nil), samples...)})
 }
 
-func (s *soundOut) nobody() bool {
+func (s *soundOut) hasListeners() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.conns) == 0
+	return len(s.conns) > 0
 }
 
 // pause tells that an utterance has ended.
