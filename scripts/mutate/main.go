@@ -7,6 +7,10 @@
 //
 //	go run ./scripts/mutate -count 20000 bin/echocast
 //
+// Where ffmpeg is installed, it makes some of the inputs, which are left to it
+// again: half of them as files, the others by a pipe. That process may take twice
+// the memory.
+//
 // The same -seed makes the same damage. Inputs that fail are kept in
 // mutate-failed/. The largest memory includes that of this small program, which
 // the kernel counts for a child until it has started.
@@ -23,6 +27,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -31,8 +36,9 @@ import (
 
 const (
 	longest = 5 * time.Second
-	largest = 64 << 10 // kB
-	keep    = 100_000  // bytes of an input
+	largest = 64 << 10  // kB
+	ffmpegs = 128 << 10 // kB of ffmpeg, which takes 60 MB for anything
+	keep    = 100_000   // bytes of an input
 )
 
 // seedFile is an input to damage, and the options that read it.
@@ -40,6 +46,27 @@ type seedFile struct {
 	name    string
 	data    []byte
 	options []string
+	ffmpeg  bool // it is left to ffmpeg
+	byName  bool // it is given as a file
+}
+
+// recordings are files that ffmpeg makes in dir and that are left to it.
+func recordings(dir string) (files []seedFile) {
+	for name, args := range map[string][]string{
+		"a.m4a": {"-c:a", "aac"}, "b.m4a": {"-c:a", "aac", "-movflags", "+faststart"}, "a.webm": {"-c:a", "libopus"}, "a.wma": {"-c:a", "wmav2"},
+		"a.ts": {"-c:a", "aac"}, "a.aac": {"-c:a", "aac"}, "a.wv": {"-c:a", "wavpack"}, "a.caf": {"-c:a", "pcm_s16be"}, "gsm.wav": {"-ar", "8000", "-c:a", "libgsm_ms"},
+	} {
+		path := filepath.Join(dir, name)
+		args = append(append([]string{"-v", "error", "-f", "lavfi", "-i", "sine=r=24000:d=1"}, args...), path)
+		if exec.Command("ffmpeg", args...).Run() != nil {
+			continue // there is none, or it makes no such files
+		}
+		if data, err := os.ReadFile(path); err == nil {
+			files = append(files, seedFile{name: name, data: data, ffmpeg: true}, seedFile{name: name, data: data, ffmpeg: true, byName: true})
+		}
+	}
+	slices.SortStableFunc(files, func(a, b seedFile) int { return strings.Compare(a.name, b.name) })
+	return files
 }
 
 // tally counts the outcomes.
@@ -58,14 +85,20 @@ func main() {
 		fmt.Fprintln(os.Stderr, "mutate: name the echocast to run: go run ./scripts/mutate bin/echocast")
 		os.Exit(2)
 	}
-	files, err := seedFiles("testdata")
+	dir, err := os.MkdirTemp("", "mutate-*")
+	var files []seedFile
+	if err == nil {
+		files, err = seedFiles("testdata")
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "mutate:", err)
 		os.Exit(1)
 	}
+	files = append(files, recordings(dir)...)
 	all := run(flag.Arg(0), files, *count, *seed)
 	fmt.Printf("%d damaged inputs of %d files: %v; slowest %.1f s, largest %d MB\n",
 		*count, len(files), all.outcomes, all.slowest.Seconds(), all.memory>>10)
+	_ = os.RemoveAll(dir)
 	if all.outcomes["said"]+all.outcomes["refused"] != *count {
 		os.Exit(1)
 	}
@@ -86,7 +119,7 @@ func seedFiles(dir string) (files []seedFile, err error) {
 			return nil
 		}
 		data, err := os.ReadFile(path)
-		files = append(files, seedFile{path, data[:min(len(data), keep)], options})
+		files = append(files, seedFile{name: path, data: data[:min(len(data), keep)], options: options})
 		return err
 	})
 	return files, err
@@ -151,8 +184,16 @@ func (all *tally) try(program string, file seedFile, data []byte, n int) {
 	ctx, cancel := context.WithTimeout(context.Background(), longest)
 	defer cancel()
 	args := append([]string{"encode", "--quiet"}, file.options...)
-	cmd := exec.CommandContext(ctx, program, append(args, "-")...)
-	cmd.Stdin = bytes.NewReader(data)
+	input := "-"
+	if file.byName {
+		input = filepath.Join(os.TempDir(), fmt.Sprintf("mutate-%d-%d-%s", os.Getpid(), n, file.name))
+		_ = os.WriteFile(input, data, 0o600) // what is missing is refused, with manners
+		defer os.Remove(input)
+	}
+	cmd := exec.CommandContext(ctx, program, append(args, input)...)
+	if !file.byName {
+		cmd.Stdin = bytes.NewReader(data)
+	}
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	start := time.Now()
@@ -162,7 +203,11 @@ func (all *tally) try(program string, file seedFile, data []byte, n int) {
 	if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
 		memory = int64(usage.Maxrss)
 	}
-	outcome := judge(ctx, err, stderr.String(), memory)
+	bound := int64(largest)
+	if file.ffmpeg {
+		bound = ffmpegs
+	}
+	outcome := judge(ctx, err, stderr.String(), memory, bound)
 	all.add(outcome, took, memory)
 	if outcome == "said" || outcome == "refused" {
 		return
@@ -173,12 +218,12 @@ func (all *tally) try(program string, file seedFile, data []byte, n int) {
 	fmt.Fprintf(os.Stderr, "mutate: %s: %v: %.200s\n", name, err, stderr.String())
 }
 
-func judge(ctx context.Context, err error, stderr string, memory int64) string {
+func judge(ctx context.Context, err error, stderr string, memory, bound int64) string {
 	var exit *exec.ExitError
 	switch {
 	case ctx.Err() != nil:
 		return "hang"
-	case memory > largest:
+	case memory > bound:
 		return "memory"
 	case strings.Contains(stderr, "goroutine "), strings.Contains(stderr, "panic"):
 		return "panic"
