@@ -51,6 +51,7 @@ type mpegFrames struct {
 	stream  mpegHeader // of the first frame; zero until start
 	given   int        // length of the frame that the last call gave out
 	skipped int64      // bytes left out that were no tag
+	cut     bool       // the input ended inside a frame
 	err     error      // of r, if not io.EOF
 	main    reservoir
 }
@@ -117,6 +118,7 @@ func (f *mpegFrames) next() (mpegHeader, []byte, error) {
 	}
 	frame := f.peek(0, h.length())
 	if len(frame) < h.length() {
+		f.cut = f.err == nil
 		return h, nil, f.end()
 	}
 	f.given = len(frame)

@@ -40,6 +40,7 @@ import "C"
 
 import (
 	"fmt"
+	"os"
 	"runtime"
 	"unsafe"
 )
@@ -52,6 +53,9 @@ type frameDecoder struct {
 
 // refuse has nothing to refuse: libmpg123 reads whatever has a frame header.
 func refuse(mpegHeader, []byte) error { return nil }
+
+// refuseFile has nothing to refuse either.
+func refuseFile(*os.File) error { return nil }
 
 // newFrameDecoder prepares to decode frames like the one with header h. The
 // garbage collector frees what close was forgotten for.

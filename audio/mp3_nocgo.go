@@ -3,11 +3,13 @@
 package audio
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"os"
 
 	"github.com/hajimehoshi/go-mp3"
 )
@@ -60,6 +62,33 @@ func refuse(h mpegHeader, frame []byte) error {
 		return nil
 	}
 	return &foreignError{reason: fmt.Sprintf("mp3: this build does not read %s", what)}
+}
+
+// refuseFile refuses a file that has a frame go-mp3 cannot be given, before
+// anything of it is said. It reads the file beside its owner, who goes on where he
+// was.
+func refuseFile(file *os.File) error {
+	info, err := file.Stat()
+	if err != nil {
+		return nil // reading it will tell
+	}
+	frames := mpegFrames{r: bufio.NewReaderSize(io.NewSectionReader(file, 0, info.Size()), sniffRoom)}
+	if frames.start() != nil {
+		return nil
+	}
+	for {
+		h, frame, err := frames.next()
+		if change := (*formatChangeError)(nil); errors.As(err, &change) {
+			frames.stream = change.to
+			continue
+		}
+		if err != nil {
+			return nil
+		}
+		if err := refuse(h, frame); err != nil {
+			return err
+		}
+	}
 }
 
 // newFrameDecoder prepares to decode frames like the one with header h.

@@ -5,8 +5,11 @@ package audio_test
 import (
 	"bytes"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"math"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -228,4 +231,22 @@ func peakOf(samples []float32) (peak float64) {
 		peak = max(peak, math.Abs(float64(v)))
 	}
 	return peak
+}
+
+// A file with a frame that this build does not read is refused before its first
+// sample.
+func TestMP3FileIsRefusedInFront(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "x.mp3")
+	data := slices.Concat(bytes.Repeat(readMP3File(t, taggedMP3), 3), readMP3File(t, "speech_8000hz_mono_cbr32.mp3"))
+	if err := os.WriteFile(name, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if _, err := audio.Open(file, nil); !errors.Is(err, audio.ErrFormat) || !strings.Contains(err.Error(), "MPEG-2.5") {
+		t.Errorf("%v", err)
+	}
 }

@@ -198,7 +198,7 @@ func open(r *bufio.Reader, opts Options) (decoder, error) {
 	case "au":
 		return openAU(r)
 	case "mp3":
-		return openMP3Decoder(r, opts.decoders)
+		return openMP3Decoder(r, opts)
 	case "ogg":
 		return openOgg(r)
 	case "flac":
@@ -277,7 +277,7 @@ func openByContent(r *bufio.Reader, opts Options) (decoder, error) {
 	case sniffFLAC(r):
 		return openFLAC(r)
 	case sniffMP3(r):
-		return openMP3Decoder(r, opts.decoders)
+		return openMP3Decoder(r, opts)
 	case found != nil && twoADTSFrames(r, id3Length(r, 0)):
 		return nil, &foreignError{what: "an AAC file (ADTS)"}
 	}
@@ -323,8 +323,13 @@ func (o *Options) fileLeft(r *bufio.Reader) func() int64 {
 }
 
 // openMP3Decoder keeps a nil *mp3Decoder out of the interface.
-func openMP3Decoder(r *bufio.Reader, decoders int) (decoder, error) {
-	dec, err := openMP3(r, decoders)
+func openMP3Decoder(r *bufio.Reader, opts Options) (decoder, error) {
+	if opts.file != nil {
+		if err := refuseFile(opts.file); err != nil {
+			return nil, err
+		}
+	}
+	dec, err := openMP3(r, opts.decoders)
 	if err != nil {
 		return nil, err
 	}

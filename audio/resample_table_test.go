@@ -4,11 +4,12 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"os"
 	"strings"
 	"testing"
 )
 
-// The table in the README: what each method of resampling does to a tone, and
+// The table in docs/inputs.md: what each method of resampling does to a tone, and
 // how much live input it takes before its first output.
 //
 //	go test ./audio -run ResamplerTable -v
@@ -29,6 +30,28 @@ func TestResamplerTable(t *testing.T) {
 		}
 	}
 	t.Log("\n" + table.String())
+	if haveSoxr {
+		compareWaits(t, table.String())
+	}
+}
+
+// compareWaits fails where docs/inputs.md says another delay than was measured, which
+// is a count of samples. The decibels depend on the processor.
+func compareWaits(t *testing.T, measured string) {
+	t.Helper()
+	page, err := os.ReadFile("../docs/inputs.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for row := range strings.Lines(measured) {
+		cells := strings.Split(row, "|")
+		start, delay := strings.Join(cells[:3], "|")+"|", cells[6]
+		_, rest, found := strings.Cut(string(page), "\n"+start)
+		line, _, _ := strings.Cut(rest, "\n")
+		if written := strings.Split(line, "|"); !found || len(written) < 4 || written[3] != delay {
+			t.Errorf("docs/inputs.md says %q of %s; measured is %s", line, start, delay)
+		}
+	}
 }
 
 // passband is what tones below 0.85 of the lower Nyquist frequency suffer.

@@ -79,10 +79,15 @@ func (s *settings) checkInput(ctx context.Context, name string, stdin io.Reader)
 	unmeasured := s.prepare
 	unmeasured.Loudness = 0
 	in, err := openInput(ctx, name, stdin, &unmeasured)
-	if err == nil {
-		in.close()
+	if err != nil {
+		return err
 	}
-	return err
+	defer in.close()
+	var sample [16]float32
+	if _, err := in.audio.ReadSamples(sample[:]); errors.Is(err, io.EOF) {
+		return &inputError{in.title(), echo.ErrNoAudio}
+	}
+	return nil
 }
 
 // fileInfo describes the file that is an input; nil where there is none.
