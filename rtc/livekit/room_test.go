@@ -417,13 +417,12 @@ func TestResumedConnection(t *testing.T) {
 
 // A connection that was started anew has lost what was under way, and says so.
 func TestRestartedConnection(t *testing.T) {
-	avatar := startAvatar(t, t.Name())
+	startAvatar(t, t.Name())
 	r := join(t, t.Name(), nil)
 	if err := next(r, TypeAvatarReady); err != nil {
 		t.Fatal(err)
 	}
-	abandoned := echo.NewInferenceID()
-	if err := r.Begin(echo.Utterance{InferenceID: abandoned, Rate: 24000}); err != nil {
+	if err := r.Begin(echo.Utterance{InferenceID: echo.NewInferenceID(), Rate: 24000}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := r.Speak(testwait.Context(t), make([]float32, 100), false); err != nil {
@@ -435,9 +434,6 @@ func TestRestartedConnection(t *testing.T) {
 	}
 	if _, err := r.Speak(testwait.Context(t), make([]float32, 100), false); !errors.Is(err, ErrLost) || !errors.Is(err, echo.ErrLost) {
 		t.Errorf("Speak: %v, want ErrLost and echo.ErrLost", err)
-	}
-	if report := avatar.expect(livekittest.Finished); report.ID != abandoned {
-		t.Errorf("the avatar finished %s, and not %s, which was abandoned", report.ID, abandoned)
 	}
 	if err := r.Begin(echo.Utterance{InferenceID: echo.NewInferenceID(), Rate: 24000}); err != nil {
 		t.Fatal(err)
