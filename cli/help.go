@@ -17,6 +17,7 @@ import (
 	"echocast/echo"
 	"echocast/internal/manual"
 	"echocast/preset"
+	"echocast/replica"
 	"echocast/room"
 	"echocast/tavus"
 )
@@ -73,8 +74,8 @@ func choices() map[string][]string {
 		presets = append(presets, p.Name)
 	}
 	faultNames := []string{"list"}
-	for _, f := range faults {
-		faultNames = append(faultNames, f.name)
+	for _, f := range replica.AllFaults() {
+		faultNames = append(faultNames, f.Name)
 	}
 	return map[string][]string{
 		"format":      append([]string{"wav", "aiff", "au", "mp3", "ogg", "flac", "ndjson"}, audio.RawEncodings()...),

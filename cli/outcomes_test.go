@@ -94,7 +94,7 @@ func (c *outcomeOf) length() float64 { return cmp.Or(c.seconds, 1.5) }
 func (c *outcomeOf) run(t *testing.T) *faultyRun {
 	r := &faultyRun{}
 	var options replica.Options
-	if err := setFaults(&options, strings.Split(c.fault, ",")); err != nil {
+	if err := options.SetFaults(strings.Split(c.fault, ",")); err != nil {
 		t.Error(err)
 		return r
 	}
@@ -179,9 +179,9 @@ func TestOutcomesAreComplete(t *testing.T) {
 		}
 	}
 	aside := "lose user-for user-says seed" // of chance, or parts of another
-	for _, f := range faults {
-		if !strings.Contains(aside, f.name) && !strings.Contains(fmt.Sprint(outcomes), f.name) {
-			t.Errorf("nothing says what becomes of %s", f.name)
+	for _, f := range replica.AllFaults() {
+		if !strings.Contains(aside, f.Name) && !strings.Contains(fmt.Sprint(outcomes), f.Name) {
+			t.Errorf("nothing says what becomes of %s", f.Name)
 		}
 	}
 }

@@ -252,10 +252,9 @@ func (s *replicaCmd) prepare() (*serve.Options, error) {
 		}
 	}
 	options := &serve.Options{Record: s.record, User: s.user, Once: s.once, Observer: s.observer()}
-	options.ParseFaults = setFaults
 	options.Replica.MessageLimit = s.limit
 	options.Replica.Die = func() { os.Exit(exitKilled) }
-	if err := setFaults(&options.Replica, s.faults); err != nil {
+	if err := faultError(options.Replica.SetFaults(s.faults)); err != nil {
 		return nil, err
 	}
 	script, err := readScript(s.script)

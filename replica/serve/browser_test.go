@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -20,7 +19,6 @@ import (
 
 	"echocast/internal/opusencoder"
 	"echocast/internal/testwait"
-	"echocast/replica"
 	"echocast/replica/page"
 	"echocast/rtc"
 	"echocast/rtc/daily"
@@ -139,7 +137,7 @@ func withPage(t *testing.T) (room, address string) {
 	}
 	ctx, cancel := context.WithCancel(testwait.Context(t))
 	var running sync.WaitGroup
-	running.Go(func() { _ = Run(ctx, listener, &Options{Page: shown, ParseFaults: duplicate}) })
+	running.Go(func() { _ = Run(ctx, listener, &Options{Page: shown}) })
 	_ = dial(t, listener.URL()).conn.Close() // it serves
 	t.Cleanup(func() {
 		cancel()
@@ -147,15 +145,6 @@ func withPage(t *testing.T) (room, address string) {
 		_ = listener.Close()
 	})
 	return listener.URL(), strings.TrimSuffix(listener.URL(), "/") + shown.Path()
-}
-
-// duplicate is the only fault of the tests.
-func duplicate(o *replica.Options, words []string) error {
-	if !slices.Equal(words, []string{"duplicate"}) {
-		return fmt.Errorf("the page asked for %q", words)
-	}
-	o.Faults.Duplicate = true
-	return nil
 }
 
 // measure makes hertz() the strongest frequency of what the page plays.

@@ -37,10 +37,6 @@ type Options struct {
 	// Page is the page that shows the replica. No page if nil.
 	Page *page.Page
 
-	// ParseFaults sets the faults that the words of the page name. The page has
-	// no faults if nil.
-	ParseFaults func(o *replica.Options, words []string) error
-
 	// Observer is notified of what happens.
 	Observer Observer
 }
@@ -250,10 +246,7 @@ func (s *server) UserSpeaks(speaking bool) {
 // SetFaults is for the page.
 func (s *server) SetFaults(words []string) error {
 	var options replica.Options
-	if s.options.ParseFaults == nil {
-		return errors.New("there are no faults")
-	}
-	if err := s.options.ParseFaults(&options, words); err != nil {
+	if err := options.SetFaults(words); err != nil {
 		return err
 	}
 	if room := s.current(); room != nil {
