@@ -299,7 +299,7 @@ func TestARecogniserOfOnesOwn(t *testing.T) {
 		t.Errorf("code %d, %s%s", code, &stdout, stderr)
 	}
 	code = cli.Run(testwait.Context(t), []string{"echocast", "converse", "--to", url, "--asr", "exit 3", "--on-utterance", "cat", "--tts", "cat"}, cli.Streams{Err: stderr})
-	if code != 1 || !strings.Contains(stderr.String(), "--asr: the command has ended") {
+	if code != 1 || !strings.Contains(stderr.String(), "the recogniser command ended 5 times without a line") {
 		t.Errorf("code %d, %s", code, stderr)
 	}
 }

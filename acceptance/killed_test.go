@@ -300,7 +300,7 @@ func sendKilled(t *testing.T, point string, sig syscall.Signal) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	said := k.kill(t, sig, "send", "--pal", "p1", "--max-minutes", "2", "--daily-js", library, "--daily-call-machine", machine,
+	said := k.kill(t, sig, "send", "--pal", "p1", "--via", "daily", "--max-minutes", "2", "--daily-js", library, "--daily-call-machine", machine,
 		"--trace", filepath.Join(k.dir, "trace.ndjson"), k.clip())
 	k.settle(t, sig, said)
 }
