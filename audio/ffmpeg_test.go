@@ -292,6 +292,7 @@ func TestFFmpegReadsRecordings(t *testing.T) {
 
 // Only a pipe whose index is behind is waited for, and that is said.
 func TestFFmpegSaysThatItWaits(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir()) // where nobody else leaves files meanwhile
 	opts := withFFmpeg(t)
 	for name, c := range map[string]struct {
 		args []string
