@@ -22,8 +22,8 @@ const (
 	outboxSize = 1024
 
 	// maxHeld is how many samples of one participant are held before its
-	// messages are read no faster than they play: 5.8 minutes at 24 kHz.
-	maxHeld = 8 << 20
+	// messages are read no faster than they play: 23 minutes at 24 kHz, or 64 MB.
+	maxHeld = 32 << 20
 
 	// goodbyeTimeout bounds the wait for the last events to be sent when the
 	// replica itself leaves.
