@@ -3,6 +3,8 @@ package audio
 import (
 	"fmt"
 	"math"
+
+	"github.com/tphakala/simd/f32"
 )
 
 // levelFaults finds levels that ruin what is heard: samples beyond full scale, and
@@ -18,6 +20,7 @@ type levelFaults struct {
 	peaks    [2]float32
 	squares  [2]float64
 	mix      float64 // squares of the mix
+	split    [2][1024]float32
 }
 
 // newLevelFaults prepares to watch samples of this format that a gain in dB will
@@ -32,22 +35,38 @@ func newLevelFaults(format Format, choice ChannelChoice, gain float64) *levelFau
 
 func (f *levelFaults) add(samples []float32) {
 	f.samples += int64(len(samples))
+	if loudest := f32.MaxAbs(samples); !(loudest <= f.limit) { // seldom; a NaN is not
+		f.count(samples)
+	}
+	for f.mixed && len(samples) > 1 {
+		n := min(len(samples)/2, len(f.split[0]))
+		f.compare(samples[:2*n])
+		samples = samples[2*n:]
+	}
+}
+
+// count counts the samples that are clipped.
+func (f *levelFaults) count(samples []float32) {
 	for _, v := range samples {
 		if v = max(v, -v); v > f.limit {
 			f.clipped++
 			f.highest = max(f.highest, v)
 		}
 	}
-	if !f.mixed {
-		return
+}
+
+// compare measures the channels of a block and their mix, whose square is
+// (left² + 2·left·right + right²)/4.
+func (f *levelFaults) compare(block []float32) {
+	left, right := f.split[0][:len(block)/2], f.split[1][:len(block)/2]
+	f32.Deinterleave2(left, right, block)
+	for i, channel := range [2][]float32{left, right} {
+		f.peaks[i] = max(f.peaks[i], f32.MaxAbs(channel))
 	}
-	for i := 0; i+1 < len(samples); i += 2 {
-		left, right := samples[i], samples[i+1]
-		f.peaks[0], f.peaks[1] = max(f.peaks[0], left, -left), max(f.peaks[1], right, -right)
-		f.squares[0] += float64(left * left)
-		f.squares[1] += float64(right * right)
-		f.mix += float64((left + right) * (left + right) / 4)
-	}
+	l, r := float64(f32.SumOfSquares(left)), float64(f32.SumOfSquares(right))
+	f.squares[0] += l
+	f.squares[1] += r
+	f.mix += max(l+r+2*float64(f32.DotProduct(left, right)), 0) / 4
 }
 
 // warnings are one line for each fault, that of clipping where it is asked for.
