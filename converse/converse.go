@@ -162,7 +162,7 @@ func (c *conversation) talk(ctx context.Context) error {
 		}
 	}
 	var listening sync.WaitGroup
-	listening.Go(func() { c.userEvents(events, hand) })
+	listening.Go(func() { c.userEvents(ctx, events, hand) })
 	if c.options.Recogniser != "" {
 		listening.Go(func() { c.recognise(ctx, hand) })
 	}

@@ -73,9 +73,11 @@ type fakeSession struct {
 
 func (s *fakeSession) Events(ctx context.Context) iter.Seq2[echo.Event, error] {
 	return func(yield func(echo.Event, error) bool) {
+		news := echo.NewEventFilter()
 		for {
 			select {
 			case e := <-s.events:
+				e.Stale = !news.IsNews(time.Now(), e)
 				if !yield(e, nil) {
 					return
 				}

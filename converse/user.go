@@ -1,10 +1,12 @@
 package converse
 
 import (
+	"context"
 	"errors"
 	"iter"
-	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"echocast/echo"
 )
@@ -19,97 +21,126 @@ type userEvent struct {
 	err  error  // why no more comes
 }
 
-// userEvents passes on what the user does, once each and in its order, until the
-// events end or hand returns false. With a recogniser, the room's own recognition
-// is ignored.
-func (c *conversation) userEvents(events iter.Seq2[echo.Event, error], hand func(userEvent) bool) {
-	var past history
-	for event, err := range events {
-		switch {
-		case err != nil:
-			hand(userEvent{err: err})
-			return
-		case event.Kind == echo.Shutdown:
-			hand(userEvent{err: ErrRoomEnded})
-			return
-		case event.Role != echo.RoleUser:
-			continue
-		}
-		next, ok := c.userEvent(event)
-		if !ok {
-			continue
-		}
-		switch past.judge(next.kind, event) {
-		case isOld:
-			c.note(Note{Kind: NoteUnanswered, Text: next.text, Reason: "it arrived after what the user said later"})
-		case isNew:
-			if !hand(next) {
+// wordsWindow is how long words wait for the events before them: which words are the
+// newest decides what is answered. Sounds never wait.
+const wordsWindow = 250 * time.Millisecond
+
+// arrival is an event of the session, or why no more come.
+type arrival struct {
+	event echo.Event
+	err   error
+}
+
+// userEvents passes on what the user does, once each, until the events or ctx end or
+// hand returns false. Sounds are passed on at once, if they are news; words in the
+// order in which they were said. With a recogniser, the room's own recognition is
+// ignored.
+func (c *conversation) userEvents(ctx context.Context, events iter.Seq2[echo.Event, error], hand func(userEvent) bool) {
+	arrivals := make(chan arrival)
+	var reading sync.WaitGroup
+	defer reading.Wait()
+	reading.Go(func() {
+		for event, err := range events {
+			select {
+			case arrivals <- arrival{event, err}:
+			case <-ctx.Done():
 				return
 			}
 		}
+	})
+	user := &userOrder{c: c, words: echo.NewSequencer(wordsWindow), hand: hand}
+	due := time.NewTimer(wordsWindow)
+	defer due.Stop()
+	for goesOn := true; goesOn; {
+		if at, waits := user.words.Due(); waits {
+			due.Reset(time.Until(at))
+		}
+		select {
+		case a := <-arrivals:
+			goesOn = user.take(a)
+		case <-due.C:
+			goesOn = user.passWords(time.Now())
+		case <-ctx.Done():
+			return
+		}
 	}
 }
 
-func (c *conversation) userEvent(event echo.Event) (userEvent, bool) {
-	switch event.Kind {
-	case echo.StartedSpeaking:
-		return userEvent{kind: userStarted}, true
-	case echo.StoppedSpeaking:
-		return userEvent{kind: userStopped}, true
-	case echo.KindUtterance:
-		return userEvent{kind: userSaid, text: event.Text}, c.options.Recogniser == "" && strings.TrimSpace(event.Text) != ""
-	}
-	return userEvent{}, false
+// userOrder knows in which order the user did things. The service numbers events in
+// the order in which they happened; they may arrive in another, or twice.
+type userOrder struct {
+	c                 *conversation
+	words             *echo.Sequencer // of all events, for a number that is missing may be that of words
+	hand              func(userEvent) bool
+	start, stop, said int64 // the latest number of each that was passed on; 0: none
 }
 
-// history knows which events were overtaken by later ones. Events are numbered in
-// the order in which they happened, and may arrive in another, or twice.
-type history struct {
-	start, stop, said int64        // the highest number of each
-	words             []echo.Event // the latest, to recognise twins
+// take passes on what follows from an arrival, and reports whether more is wanted.
+func (u *userOrder) take(a arrival) bool {
+	end := a.err
+	if end == nil && a.event.Kind == echo.Shutdown {
+		end = ErrRoomEnded
+	}
+	now := time.Now()
+	if end != nil {
+		if u.passWords(now.Add(wordsWindow)) { // what waits is all there is
+			u.hand(userEvent{err: end})
+		}
+		return false
+	}
+	u.words.Add(now, a.event)
+	return u.passSound(a.event) && u.passWords(now)
 }
 
-// maxWords is how many utterances are remembered to recognise twins.
-const maxWords = 64
-
-// judgement is whether an event counts.
-type judgement int
-
-const (
-	isNew  judgement = iota
-	isTwin           // it came before, or what it tells is over
-	isOld            // words that came after later words
-)
-
-func (h *history) judge(kind event, e echo.Event) judgement {
-	if kind == userSaid {
-		return h.judgeWords(e)
+// passSound passes on that the user began to speak or fell silent, if that is news.
+func (u *userOrder) passSound(e echo.Event) bool {
+	switch {
+	case e.Role != echo.RoleUser || e.Stale || isBefore(e.Seq, u.said):
+		return true
+	case e.Kind == echo.StartedSpeaking:
+		u.start = e.Seq
+		return u.hand(userEvent{kind: userStarted})
+	case e.Kind == echo.StoppedSpeaking:
+		u.stop = e.Seq
+		return u.hand(userEvent{kind: userStopped})
 	}
-	if e.Seq == 0 {
-		return isNew // not numbered
-	}
-	mine, isOver := &h.stop, false
-	if kind == userStarted {
-		mine, isOver = &h.start, e.Seq < max(h.stop, h.said)
-	}
-	if e.Seq <= *mine || isOver {
-		return isTwin
-	}
-	*mine = e.Seq
-	return isNew
+	return true
 }
 
-func (h *history) judgeWords(e echo.Event) judgement {
-	isTwinOf := func(other echo.Event) bool {
-		return other.Text == e.Text && other.InferenceID == e.InferenceID && other.Seq == e.Seq
+// passWords passes on the words that are due at now.
+func (u *userOrder) passWords(now time.Time) bool {
+	for {
+		e, _, ok := u.words.Next(now)
+		switch {
+		case !ok:
+			return true
+		case e.Role != echo.RoleUser || e.Kind != echo.KindUtterance:
+		case u.c.options.Recogniser != "" || strings.TrimSpace(e.Text) == "":
+		case !u.passUtterance(e):
+			return false
+		}
 	}
-	if (e.Seq != 0 || e.InferenceID != "") && slices.ContainsFunc(h.words, isTwinOf) {
-		return isTwin
-	}
-	h.words = append(h.words[max(0, len(h.words)+1-maxWords):], e)
-	if e.Seq != 0 && e.Seq < h.said {
-		return isOld
-	}
-	h.said = max(h.said, e.Seq)
-	return isNew
 }
+
+// passUtterance passes on words, and that the user speaks already again: that sound
+// did not wait for the words.
+func (u *userOrder) passUtterance(e echo.Event) bool {
+	if isBefore(e.Seq, u.said) {
+		u.c.note(Note{Kind: NoteUnanswered, Text: e.Text, Reason: "it arrived after what the user said later"})
+		return true
+	}
+	u.said = e.Seq
+	if !u.hand(userEvent{kind: userSaid, text: e.Text}) {
+		return false
+	}
+	speaksAgain := isBefore(e.Seq, u.start) && !isBefore(u.start, u.stop)
+	return !speaksAgain || u.hand(userEvent{kind: userStarted})
+}
+
+// maxLate is how far the number of a late event may be below that of another one;
+// one farther below is of a service that counts from the beginning again.
+const maxLate = 256
+
+// isBefore reports whether an event happened before another one, by their numbers; 0
+// is none.
+func isBefore(seq, other int64) bool { return seq > 0 && seq < other && other-seq <= maxLate }
