@@ -1,8 +1,8 @@
 package cli
 
 import (
+	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"math"
@@ -120,9 +120,7 @@ func (b *benchCmd) run(ctx context.Context, chunks []string, rates []int) error 
 	b.say("%s, %s, %s/%s, one of %s", Version, runtime.Version(), runtime.GOOS, runtime.GOARCH, counted(runtime.NumCPU(), "core"))
 	results, err := b.measure(ctx, cases)
 	if !b.json && len(results) > 0 {
-		if _, failed := io.WriteString(b.streams.Out, benchTable(results, lookOf(b.streams.Out))); failed != nil {
-			return stdoutError{failed}
-		}
+		err = cmp.Or(printText(b.streams.Out, benchTable(results, lookOf(b.streams.Out))), err)
 	}
 	return err
 }
@@ -190,7 +188,9 @@ func (b *benchCmd) measure(ctx context.Context, cases []load.Case) (results []lo
 		}
 		if result.Messages > 0 {
 			results = append(results, result)
-			err = b.print(result)
+			if b.json { // the table comes at the end
+				err = printJSON(b.streams.Out, result)
+			}
 		}
 		if err != nil || ctx.Err() != nil {
 			return results, cancelled(ctx, err)
@@ -208,17 +208,6 @@ func (b *benchCmd) progressTo() io.Writer {
 		return io.Discard
 	}
 	return b.streams.Err
-}
-
-func (b *benchCmd) print(result load.CaseResult) error {
-	if !b.json {
-		return nil // the table comes at the end
-	}
-	line, _ := json.Marshal(result) // numbers always marshal
-	if _, err := fmt.Fprintf(b.streams.Out, "%s\n", line); err != nil {
-		return stdoutError{err}
-	}
-	return nil
 }
 
 // look is how a table is drawn.

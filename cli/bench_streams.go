@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"os"
 	"runtime"
 	"strconv"
@@ -56,8 +55,8 @@ func (b *benchCmd) runStreams(ctx context.Context, text string) error {
 	}
 	b.say("%s, %s, %s/%s, %s", Version, runtime.Version(), runtime.GOOS, runtime.GOARCH, counted(runtime.NumCPU(), "core"))
 	if !b.json {
-		if _, err := io.WriteString(b.streams.Out, streamsHead); err != nil {
-			return stdoutError{err}
+		if err := printText(b.streams.Out, streamsHead); err != nil {
+			return err
 		}
 	}
 	collect(sendGarbage)

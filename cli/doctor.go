@@ -159,8 +159,8 @@ func (d *doctorCmd) printVerdict(uses []doctor.Use) error {
 		if !use.Ready {
 			line = fmt.Sprintf("not ready for %s: %s; %s", use.Name, use.Missing, use.Line)
 		}
-		if _, err := fmt.Fprintln(d.streams.Out, printable(line)); err != nil {
-			return stdoutError{err}
+		if err := printText(d.streams.Out, printable(line)+"\n"); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -172,26 +172,19 @@ func (d *doctorCmd) print(f doctor.Finding) error {
 	if f.Fix != "" {
 		line += "; " + f.Fix
 	}
-	if _, err := fmt.Fprintln(d.streams.Out, printable(line)); err != nil {
-		return stdoutError{err}
-	}
-	return nil
+	return printText(d.streams.Out, printable(line)+"\n")
 }
 
 // printJSON prints all findings as one object.
 func (d *doctorCmd) printJSON(findings []doctor.Finding, uses []doctor.Use, ok bool) error {
-	encoder := json.NewEncoder(d.streams.Out)
+	encoder := json.NewEncoder(stdoutWriter{d.streams.Out})
 	encoder.SetEscapeHTML(false) // the addresses are for people to copy
-	err := encoder.Encode(struct {
+	return encoder.Encode(struct {
 		Version string           `json:"version"`
 		OK      bool             `json:"ok"`
 		Checks  []doctor.Finding `json:"checks"`
 		Verdict []doctor.Use     `json:"verdict"`
 	}{Version, ok, findings, uses})
-	if err != nil {
-		return stdoutError{err}
-	}
-	return nil
 }
 
 // failure is nil where nothing failed, else an error with the exit code of the

@@ -16,10 +16,7 @@ func listFaults(out io.Writer) error {
 	for _, f := range replica.AllFaults() {
 		fmt.Fprintf(&b, "%-24s %s\n", f.Form(), f.Usage)
 	}
-	if _, err := io.WriteString(out, b.String()); err != nil {
-		return stdoutError{err}
-	}
-	return nil
+	return printText(out, b.String())
 }
 
 // faultError says which option a refused fault was given with.

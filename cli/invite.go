@@ -1,9 +1,6 @@
 package cli
 
 import (
-	"encoding/json"
-	"fmt"
-
 	"github.com/urfave/cli/v2"
 
 	"echocast/room"
@@ -44,11 +41,7 @@ invitation: send --to livekit+wss://HOST/ROOM --pal ID does all of it.`,
 			if made.URL, made.Token, err = invite(to, avatar); err != nil {
 				return err
 			}
-			line, _ := json.Marshal(made) // strings always marshal
-			if _, err := fmt.Fprintf(streams.Out, "%s\n", line); err != nil {
-				return stdoutError{err}
-			}
-			return nil
+			return printJSON(streams.Out, made)
 		},
 	}
 }

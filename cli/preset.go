@@ -3,7 +3,6 @@ package cli
 import (
 	"encoding/json"
 	"fmt"
-	"io"
 	"os"
 	"slices"
 	"strings"
@@ -205,8 +204,5 @@ func (l *presetCmd) printJSON(all []preset.Preset) error {
 }
 
 func (l *presetCmd) print(text string) error {
-	if _, err := io.WriteString(l.streams.Out, text); err != nil {
-		return stdoutError{err}
-	}
-	return nil
+	return printText(l.streams.Out, text)
 }

@@ -2,18 +2,14 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
-	"math"
 	"os"
 	"slices"
-	"strings"
 
 	"github.com/urfave/cli/v2"
 	"golang.org/x/term"
 
-	"echocast/audio"
 	"echocast/echo"
 	"echocast/internal/terminal"
 	"echocast/probe"
@@ -93,15 +89,7 @@ func (p *probeCmd) inspect(ctx context.Context, name string, stdin io.Reader, me
 }
 
 func (p *probeCmd) print(r *probe.Report) error {
-	text := reportText(r, waveWidth(p.streams.Out))
-	if p.settings.json {
-		line, _ := json.Marshal(r) // finite numbers and strings always marshal
-		text = string(line) + "\n"
-	}
-	if _, err := io.WriteString(p.streams.Out, text); err != nil {
-		return stdoutError{err}
-	}
-	return nil
+	return p.settings.printOne(p.streams.Out, r, r.Text(waveWidth(p.streams.Out)))
 }
 
 // waveWidth is how wide a waveform may be where out is a terminal that can show
@@ -114,69 +102,5 @@ func waveWidth(out io.Writer) int {
 	if err != nil {
 		return 0
 	}
-	return max(width-len(probeIndent)-1, 0)
-}
-
-const probeIndent = "            "
-
-// reportText is the report for people; empty where the input could not be opened.
-func reportText(r *probe.Report, width int) string {
-	if r.Container == "" {
-		return ""
-	}
-	var b strings.Builder
-	line := func(name, format string, args ...any) {
-		fmt.Fprintf(&b, "  %-9s %s\n", name, printable(fmt.Sprintf(format, args...)))
-	}
-	fmt.Fprintf(&b, "%s\n", printable(r.Source))
-	line("input", "%s", reportFormat(r))
-	line("length", "%s", reportLength(r))
-	line("level", "peak %s, RMS %s, loudness %s", decibels(r.PeakDBFS, "dBFS"), decibels(r.RMSDBFS, "dBFS"), decibels(r.LoudnessLUFS, "LUFS"))
-	line("clipped", "%s; offset %.4f of full scale", counted(int(r.ClippedSamples), "sample"), r.Offset)
-	line("silence", "%.3f s in front, %.3f s behind", r.LeadingSilence, r.TrailingSilence)
-	if r.VoicedSeconds > 0 {
-		line("voice", "median pitch about %.0f Hz, voiced %.1f s", r.PitchHz, r.VoicedSeconds)
-	}
-	if p := r.Plan; p != nil {
-		line("messages", "%d of %.0f ms, at most %d bytes each, %d in all, %.0f kbit/s in real time", p.Messages, 1000*p.ChunkSeconds, p.MessageBytes, p.Bytes, p.BitsPerSecond/1000)
-	}
-	for _, row := range r.Wave.Render(width) {
-		fmt.Fprintf(&b, "%s%s\n", probeIndent, row)
-	}
-	for _, warning := range r.Warnings {
-		line("note", "%s", warning)
-	}
-	for _, suspicion := range r.Suspicions {
-		line("suspect", "%s", suspicion)
-	}
-	line("echocast", "%s", strings.TrimPrefix(r.Verdict, "echocast "))
-	return b.String()
-}
-
-func reportFormat(r *probe.Report) string {
-	text := fmt.Sprintf("%s, %s, %v", r.Container, r.Codec, audio.Format{Rate: r.Rate, Channels: r.Channels})
-	if r.Bits > 0 {
-		text += fmt.Sprintf(", %d bits", r.Bits)
-	}
-	return text
-}
-
-func reportLength(r *probe.Report) string {
-	text := fmt.Sprintf("%.3f s, %d frames", r.Seconds, r.Frames)
-	switch {
-	case r.Container == "raw":
-		return text
-	case r.DeclaredSeconds == nil:
-		return text + "; length not stated in the file"
-	case math.Abs(*r.DeclaredSeconds-r.Seconds)*float64(r.Rate) < 0.5:
-		return text + ", as its header says"
-	}
-	return text + fmt.Sprintf("; its header says %.3f s", *r.DeclaredSeconds)
-}
-
-func decibels(v *float64, unit string) string {
-	if v == nil {
-		return "none"
-	}
-	return fmt.Sprintf("%.1f %s", *v, unit)
+	return max(width-probe.WaveIndent-1, 0)
 }

@@ -34,10 +34,21 @@ func (r *reporter) print(receipt any) error {
 
 func printJSON(out io.Writer, value any) error {
 	line, _ := json.Marshal(value) // numbers and strings always marshal
-	if _, err := fmt.Fprintf(out, "%s\n", line); err != nil {
-		return stdoutError{err}
+	return printText(out, string(line)+"\n")
+}
+
+// printText writes to stdout.
+func printText(out io.Writer, text string) error {
+	_, err := io.WriteString(stdoutWriter{out}, text)
+	return err
+}
+
+// printOne prints a value as a line of JSON with --json, else its text.
+func (s *settings) printOne(out io.Writer, value any, text string) error {
+	if s.json {
+		return printJSON(out, value)
 	}
-	return nil
+	return printText(out, text)
 }
 
 // failureLine is a line of JSON in place of a receipt.

@@ -3,7 +3,6 @@ package cli
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -317,9 +316,8 @@ func (s *replicaCmd) report(report replica.Report) {
 	s.say("%s: %s, %.3f s heard, %s, %s", why,
 		counted(report.UtteranceCount, "utterance"), report.PlayedSeconds, counted(report.Underruns, "underrun"), counted(report.ComplaintCount, "complaint"))
 	if s.json {
-		line, _ := json.Marshal(report) // numbers and strings always marshal
-		if _, err := s.streams.Out.Write(append(line, '\n')); err != nil {
-			s.fail(stdoutError{err})
+		if err := printJSON(s.streams.Out, report); err != nil {
+			s.fail(err)
 		}
 	}
 }

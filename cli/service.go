@@ -3,7 +3,6 @@ package cli
 import (
 	"encoding/json"
 	"fmt"
-	"io"
 	"os"
 	"strings"
 	"text/tabwriter"
@@ -126,10 +125,7 @@ func (s *serviceCmd) print(values []any, head string, rows [][]string) error {
 		}
 		_ = table.Flush() // into memory
 	}
-	if _, err := io.WriteString(s.streams.Out, text.String()); err != nil {
-		return stdoutError{err}
-	}
-	return nil
+	return printText(s.streams.Out, text.String())
 }
 
 // printableRow joins the cells of a row.
