@@ -20,8 +20,11 @@ type blockCodec struct {
 	// length is the number of frames that the first so many bytes of a
 	// block hold.
 	length func(bytes int) int
-	// decode fills dst with whole frames from the start of block.
-	decode func(dst []float32, block []byte)
+	// lookahead is how many bytes of the following block decode wants to see.
+	lookahead int
+	// decode fills dst with whole frames from the start of block. next is the
+	// start of the following block, shorter than lookahead at the end.
+	decode func(dst []float32, block, next []byte)
 }
 
 // framesIn is the number of frames that size bytes of samples hold.
@@ -37,10 +40,12 @@ type blockReader struct {
 	r        io.Reader
 	channels int
 	codec    *blockCodec
-	block    []byte
+	block    []byte    // and the start of the next
+	have     int       // bytes of block that were read as lookahead
 	samples  []float32 // room for a block
 	ready    []float32 // decoded and not delivered yet
 	rest     int       // bytes at the end that hold no frame
+	readErr  error     // what ended the reading; the lookahead may still be there
 	err      error
 }
 
@@ -50,13 +55,13 @@ func newBlockReader(r io.Reader, channels int) *blockReader {
 
 func (b *blockReader) restart(c codec) {
 	b.codec = c.blocks
-	if need := b.codec.size; need > len(b.block) {
+	if need := b.codec.size + b.codec.lookahead; need > len(b.block) {
 		b.block = make([]byte, need)
 	}
 	if need := b.codec.frames * b.channels; need > len(b.samples) {
 		b.samples = make([]float32, need)
 	}
-	b.ready, b.rest, b.err = nil, 0, nil
+	b.ready, b.have, b.rest, b.readErr, b.err = nil, 0, 0, nil, nil
 }
 
 func (b *blockReader) leftover() int { return b.rest }
@@ -76,17 +81,26 @@ func (b *blockReader) ReadSamples(p []float32) (int, error) {
 
 // next reads a block. One that is cut short is decoded as far as it goes.
 func (b *blockReader) next() {
-	n, err := io.ReadFull(b.r, b.block[:b.codec.size])
-	if errors.Is(err, io.ErrUnexpectedEOF) {
-		err = io.EOF
+	n := b.have
+	if b.readErr == nil {
+		var read int
+		read, b.readErr = io.ReadFull(b.r, b.block[n:b.codec.size+b.codec.lookahead])
+		n += read
+		if errors.Is(b.readErr, io.ErrUnexpectedEOF) {
+			b.readErr = io.EOF
+		}
 	}
-	b.err = err
-	b.ready = b.samples[:b.codec.partial(n)*b.channels]
+	block, next := b.block[:min(n, b.codec.size)], b.block[min(n, b.codec.size):n]
+	if len(next) == 0 {
+		b.err = b.readErr
+	}
+	b.ready = b.samples[:b.codec.partial(len(block))*b.channels]
 	if len(b.ready) == 0 {
-		b.rest = n
-		return
+		b.rest = len(block)
+	} else {
+		b.codec.decode(b.ready, block, next)
 	}
-	b.codec.decode(b.ready, b.block[:n])
+	b.have = copy(b.block, next)
 }
 
 func clamp16(v int) int { return max(-32768, min(32767, v)) }

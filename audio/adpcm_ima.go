@@ -27,17 +27,71 @@ func newIMA(size, channels int) *blockCodec {
 		}
 		return 1 + (bytes-head)/head*8
 	}
-	decode := func(dst []float32, block []byte) {
-		for c := range channels {
-			decodeIMA(dst[c:], block[4*c:], channels)
+	ima := &imaDecoder{channels: channels}
+	return &blockCodec{size: size, frames: length(size), length: length, lookahead: 2 * head, decode: ima.decode}
+}
+
+// imaRounding is how a decoder rounds the difference that a code stands for. A
+// file must be decoded as its encoder rounded, or the samples drift from block to
+// block, and no header says how that was.
+type imaRounding int
+
+const (
+	imaTerms imaRounding = iota // each term down: IMA's reference, Microsoft, sox
+	imaSum                      // the sum down: FFmpeg
+	imaRoundings
+)
+
+// imaEvidence is how much smaller the squares of the jumps are by FFmpeg's rounding
+// before it is believed. A difference below that is the noise of loud sound.
+const imaEvidence = 0.9
+
+// imaDecoder decodes the blocks of one file. A block begins with an exact sample,
+// so drift shows as a jump at the edge to it: the rounding with the smaller jumps
+// up to here is the encoder's.
+type imaDecoder struct {
+	channels int
+	jumps    [imaRoundings]float64 // squares, summed over the edges of blocks
+	after    [4]float32            // the next block's first two samples of each channel
+}
+
+func (d *imaDecoder) decode(dst []float32, block, next []byte) {
+	if len(next) == 8*d.channels && len(dst) >= 2*d.channels {
+		for r := range imaRoundings {
+			d.decodeAs(r, dst, block)
+			d.decodeAs(r, d.after[:2*d.channels], next)
+			d.jumps[r] += jump(dst, d.after[:2*d.channels])
 		}
 	}
-	return &blockCodec{size: size, frames: length(size), length: length, decode: decode}
+	best := imaTerms
+	if d.jumps[imaSum] < imaEvidence*d.jumps[imaTerms] {
+		best = imaSum
+	}
+	d.decodeAs(best, dst, block)
+}
+
+func (d *imaDecoder) decodeAs(rounding imaRounding, dst []float32, block []byte) {
+	for c := range d.channels {
+		decodeIMA(dst[c:], block[4*c:], d.channels, rounding)
+	}
+}
+
+// jump is the square of how far after, two frames, begins from where the slopes on
+// both sides of the edge would have it.
+func jump(before, after []float32) (sum float64) {
+	channels := len(after) / 2
+	for c := range channels {
+		last, first := before[len(before)-channels+c], after[c]
+		slopes := last - before[len(before)-2*channels+c] + after[channels+c] - first
+		off := float64(first - last - slopes/2)
+		sum += off * off
+	}
+	return sum
 }
 
 // decodeIMA decodes the channel whose header block starts with into every
 // channels-th sample of dst.
-func decodeIMA(dst []float32, block []byte, channels int) {
+func decodeIMA(dst []float32, block []byte, channels int, rounding imaRounding) {
 	sample := int(int16(binary.LittleEndian.Uint16(block)))
 	index := min(int(block[2]), len(imaSteps)-1)
 	dst[0] = float32(sample) * (1.0 / 32768)
@@ -46,25 +100,17 @@ func decodeIMA(dst []float32, block []byte, channels int) {
 		if i%2 == 0 {
 			code >>= 4
 		}
-		sample = clamp16(sample + imaDifference(code&15, imaSteps[index]))
+		sample = clamp16(sample + rounding.difference(code&15, imaSteps[index]))
 		index = max(0, min(len(imaSteps)-1, index+imaIndexes[code&7]))
 		dst[i*channels] = float32(sample) * (1.0 / 32768)
 	}
 }
 
-// imaDifference is (code+½)·step/4, each of its terms rounded down as in the
-// IMA's reference decoder. FFmpeg rounds their sum and drifts from it by a few
-// units until the next block.
-func imaDifference(code byte, step int) int {
-	d := step >> 3
-	if code&4 != 0 {
-		d += step
-	}
-	if code&2 != 0 {
-		d += step >> 1
-	}
-	if code&1 != 0 {
-		d += step >> 2
+// difference is (code+½)·step/4, with the sign of the code.
+func (r imaRounding) difference(code byte, step int) int {
+	d := (2*int(code&7) + 1) * step >> 3
+	if r == imaTerms {
+		d = step>>3 + int(code>>2&1)*step + int(code>>1&1)*(step>>1) + int(code&1)*(step>>2)
 	}
 	if code&8 != 0 {
 		return -d

@@ -26,7 +26,7 @@ func newMS(size, channels int, predictors [][2]int) *blockCodec {
 		}
 		return 2 + (bytes-head)*2/channels
 	}
-	decode := func(dst []float32, block []byte) {
+	decode := func(dst []float32, block, _ []byte) {
 		for c := range channels {
 			s := newMSState(block, c, channels, predictors)
 			s.decode(dst[c:], block[head:], c, channels)

@@ -509,3 +509,65 @@ func TestWAVSizesOfFiles(t *testing.T) {
 		}
 	}
 }
+
+// A block says its first sample exactly, so the drift of the wrong rounding shows
+// at its end: the files of sox, which rounds each term, and of FFmpeg, which
+// rounds the sum, come out as their encoders meant them.
+func TestIMAIsRoundedAsItsEncoderDid(t *testing.T) {
+	sum := func(code byte, step int) int { return (2*int(code) + 1) * step >> 3 }
+	terms := func(code byte, step int) int {
+		return step>>3 + int(code>>2)*step + int(code>>1&1)*(step>>1) + int(code&1)*(step>>2)
+	}
+	quiet := make([]int, 24000)
+	for i := range quiet {
+		x := float64(i) / 24000
+		quiet[i] = int(600*math.Sin(2*math.Pi*170*x)*math.Sin(2*math.Pi*3*x) + 200*math.Sin(2*math.Pi*410*x))
+	}
+	for name, rounding := range map[string]func(byte, int) int{"each term": terms, "the sum": sum} {
+		const blockSize = 256
+		coded, want := imaEncoded(quiet, blockSize, rounding)
+		got := mustDecode(t, wavFile(adpcm(17, 1, blockSize, 0xf9, 1), data(coded)))
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: %.1f dB from what the encoder meant", name, ratioOf(got, want))
+		}
+	}
+}
+
+// ratioOf is the signal in want to the noise in got, in decibels.
+func ratioOf(got, want []float32) float64 {
+	var signal, noise float64
+	for i, v := range want[:min(len(got), len(want))] {
+		signal += float64(v) * float64(v)
+		noise += float64(got[i]-v) * float64(got[i]-v)
+	}
+	return 10 * math.Log10(signal/noise)
+}
+
+// imaEncoded is mono samples in IMA ADPCM, as whole blocks, and what a decoder
+// with the encoder's rounding gives.
+func imaEncoded(samples []int, blockSize int, difference func(code byte, step int) int) (coded []byte, decoded []float32) {
+	indexes := []int{-1, -1, -1, -1, 2, 4, 6, 8}
+	index := 0
+	for perBlock := 1 + 2*(blockSize-4); len(samples) >= perBlock; samples = samples[perBlock:] {
+		value := samples[0]
+		coded = append(binary.LittleEndian.AppendUint16(coded, uint16(value)), byte(index), 0)
+		decoded = append(decoded, float32(value)/32768)
+		for i, sample := range samples[1:perBlock] {
+			step := audio.IMASteps[index]
+			code := byte(min(7, max(sample-value, value-sample)*4/step))
+			d := difference(code, step)
+			index = max(0, min(len(audio.IMASteps)-1, index+indexes[code]))
+			if sample < value {
+				code, d = code|8, -d
+			}
+			value += d
+			decoded = append(decoded, float32(value)/32768)
+			if i%2 == 0 {
+				coded = append(coded, code)
+			} else {
+				coded[len(coded)-1] |= code << 4
+			}
+		}
+	}
+	return coded, decoded
+}
