@@ -60,6 +60,11 @@ type PrepareOptions struct {
 	PadBefore time.Duration // silence to add in front
 	PadAfter  time.Duration // silence to add at the end
 
+	// MaxDuration is the longest input that is taken, in playing time as it was
+	// decoded; 0: any. One whose header claims more is refused with a *LengthError;
+	// one that turns out longer breaks there, with a *LengthError in an *InputError.
+	MaxDuration time.Duration
+
 	// OnDecoded and OnPrepared, where they are set, get the samples that pass:
 	// as they were decoded, and as they are heard. They must not keep them.
 	OnDecoded, OnPrepared func(samples []float32)
@@ -75,6 +80,12 @@ type OptionError struct {
 
 // Error names the option and says what it has to be.
 func (e *OptionError) Error() string { return fmt.Sprintf("%s %v: %s", e.Option, e.Value, e.Reason) }
+
+// LengthError is an input that is longer than PrepareOptions.MaxDuration.
+type LengthError struct{ Max time.Duration }
+
+// Error says what is the longest.
+func (e *LengthError) Error() string { return fmt.Sprintf("the input is longer than %v", e.Max) }
 
 // maxPad is the longest silence that Prepare adds.
 const maxPad = time.Minute
@@ -102,6 +113,8 @@ func (o *PrepareOptions) Check() error {
 		return refuse("PadBefore", o.PadBefore, fmt.Sprintf("padding is between 0s and %v", maxPad))
 	case o.PadAfter < 0 || o.PadAfter > maxPad:
 		return refuse("PadAfter", o.PadAfter, fmt.Sprintf("padding is between 0s and %v", maxPad))
+	case o.MaxDuration < 0:
+		return refuse("MaxDuration", o.MaxDuration, "a length is not negative; 0 allows any")
 	}
 	if o.Method != "" {
 		if err := o.Method.Check(); err != nil {
@@ -191,6 +204,9 @@ func (p *Prepared) build(o *PrepareOptions) error {
 	if rate == 0 {
 		rate = DefaultRate
 	}
+	if mono, err = p.bounded(mono, o.MaxDuration); err != nil {
+		return err
+	}
 	mono = watched(mono, func(samples []float32) { p.frames.Add(int64(len(samples))) })
 	if p.resampled, err = ResampleBy(method, mono, rate); err != nil {
 		return err
@@ -208,6 +224,38 @@ func (p *Prepared) build(o *PrepareOptions) error {
 	}
 	p.Source = watched(p.Source, o.OnPrepared)
 	return nil
+}
+
+// bounded ends src after the longest time that is allowed, if one is, and refuses
+// an input whose header claims more.
+func (p *Prepared) bounded(src Source, longest time.Duration) (Source, error) {
+	if longest == 0 {
+		return src, nil
+	}
+	if p.format.Duration(p.input.Info().Declared) > longest {
+		return nil, &LengthError{longest}
+	}
+	left := int64(longest.Seconds() * float64(p.format.Rate))
+	return &bounded{Source: src, left: left, longest: longest}, nil
+}
+
+// bounded breaks with a *LengthError where src goes on after left samples.
+type bounded struct {
+	Source  // mono
+	left    int64
+	longest time.Duration
+}
+
+// ReadSamples reads as Source says. Nothing is kept of a read that passes the
+// limit, but what is allowed.
+func (b *bounded) ReadSamples(p []float32) (int, error) {
+	n, err := b.Source.ReadSamples(p)
+	if int64(n) <= b.left {
+		b.left -= int64(n)
+		return n, err
+	}
+	n, b.left = int(b.left), 0
+	return n, &InputError{At: b.longest, Err: &LengthError{b.longest}}
 }
 
 // expectRate compares the rate in the header with the one expected.

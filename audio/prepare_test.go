@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"testing"
+	"time"
 
 	"echocast/audio"
 	"echocast/audio/audiotest"
@@ -48,6 +49,7 @@ func TestPrepareOptionsAreRefusedByName(t *testing.T) {
 	for option, o := range map[string]*audio.PrepareOptions{
 		"Channel": {Channel: "centre"}, "Gain": {Gain: math.NaN()}, "Loudness": {Loudness: -3},
 		"PadBefore": {PadBefore: -1}, "PadAfter": {PadAfter: 2 * 3600e9}, "Method": {Method: "best"},
+		"MaxDuration": {MaxDuration: -1},
 	} {
 		_, err := audio.Prepare(t.Context(), bytes.NewReader(nil), o)
 		refused, ok := errors.AsType[*audio.OptionError](err)
@@ -143,4 +145,39 @@ func wavExtensible(channels int, mask uint32, rate, frames int) []byte {
 		}
 	}
 	return b.Bytes()
+}
+
+// An input that plays longer than is allowed is refused where its header says so,
+// and breaks at the limit where it does not. One of exactly that length is heard.
+func TestMaxDuration(t *testing.T) {
+	const rate, allowed = 8000, time.Second
+	raw := &audio.Options{Encoding: "s16le", Raw: audio.Format{Rate: rate, Channels: 2}}
+	for _, c := range []struct {
+		frames int
+		broken bool
+	}{{rate, false}, {rate + 1, true}, {60 * rate, true}} {
+		o := &audio.PrepareOptions{Input: raw, MaxDuration: allowed}
+		var decoded int
+		o.OnDecoded = func(samples []float32) { decoded += len(samples) / 2 }
+		in, err := audio.Prepare(t.Context(), bytes.NewReader(make([]byte, 4*c.frames)), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = audiotest.Collect(in)
+		broken, ok := errors.AsType[*audio.InputError](err)
+		_, long := errors.AsType[*audio.LengthError](err)
+		if ok != c.broken || long != c.broken || ok && broken.At != allowed || decoded > 2*rate || in.FramesRead() > rate {
+			t.Errorf("%d frames: %v; %d were decoded, %d used", c.frames, err, decoded, in.FramesRead())
+		}
+		_ = in.Close()
+	}
+	file, err := os.Open("../testdata/speech.wav")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	_, err = audio.Prepare(t.Context(), file, &audio.PrepareOptions{MaxDuration: allowed})
+	if _, ok := errors.AsType[*audio.LengthError](err); !ok {
+		t.Errorf("a header that claims more: %v", err)
+	}
 }

@@ -117,6 +117,7 @@ func (v *converseCmd) check() error {
 	if err := v.target.check(v.settings.newReporter(v.streams.Out, v.streams.Err).warn); err != nil {
 		return err
 	}
+	v.settings.prepare.MaxDuration = v.target.create.longestInput(v.settings.prepare.MaxDuration)
 	v.settings.anyChunk = v.target.takesAnyChunk()
 	v.settings.limits = v.target.restLimits(v.settings.maxMessage)
 	v.settings.speechRate = cmp.Or(v.settings.speechRate, v.target.speechRate())

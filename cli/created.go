@@ -10,6 +10,19 @@ import (
 	"echocast/tavus"
 )
 
+// longestWithPAL is the longest input that is spoken in a conversation that was
+// created for it, unless --max-duration says otherwise: a small file can hold hours,
+// and every minute costs money.
+const longestWithPAL = 30 * time.Minute
+
+// longestInput is the value of --max-duration, or the one that is safe without it.
+func (o *createOptions) longestInput(asked time.Duration) time.Duration {
+	if asked == 0 && o.spec.PAL != "" {
+		return longestWithPAL
+	}
+	return asked
+}
+
 // createOptions describe the conversation that a command creates, uses and ends.
 type createOptions struct {
 	service    serviceOptions

@@ -85,6 +85,7 @@ func (s *settings) messageFlags(pace echo.Mode) []cli.Flag {
 		conversationFlag(&s.conversation),
 		&cli.StringFlag{Name: "pace", Value: string(pace), Destination: &s.pace, Usage: "`PACE` of sending: lead (ahead of playout), realtime, or burst (as fast as it is taken)"},
 		&cli.DurationFlag{Name: "lead", Value: echo.DefaultLead, Destination: &s.lead, Usage: "keep the replica this `TIME` ahead, with --pace lead"},
+		&cli.DurationFlag{Name: "max-duration", Destination: &s.prepare.MaxDuration, DefaultText: "any; with --pal " + longestWithPAL.String(), Usage: "refuse, or break off, an input that plays longer than this `TIME`"},
 		&cli.Float64Flag{Name: "max-rate", Destination: &s.maxRate, DefaultText: "twice as many as play in a second", Usage: "at most `N` messages a second"},
 		&cli.DurationFlag{Name: "chunk", Destination: &s.chunk, DefaultText: "50ms, or what fits --max-message", Usage: "playing `TIME` of a message"},
 		&cli.IntFlag{Name: "speech-rate", Destination: &s.speechRate, DefaultText: "24000, or what a LiveKit avatar's vendor takes", Usage: "sampling rate in `HZ` of what is sent"},

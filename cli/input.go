@@ -140,10 +140,19 @@ func (in *input) refused(err error) error {
 	if wrong, ok := errors.AsType[*audio.RateError](err); ok {
 		err = fmt.Errorf("%w; leave out %s to believe the header, or add --force-format to believe %[2]s", wrong, wrong.By)
 	}
+	err = lengthened(err)
 	if failed := in.failed(err); failed != err {
 		return failed
 	}
 	return &inputError{in.title(), plain(err)}
+}
+
+// lengthened says which option allows an input that was too long.
+func lengthened(err error) error {
+	if long, ok := err.(*audio.LengthError); ok {
+		return fmt.Errorf("%w; --max-duration TIME allows more", long)
+	}
+	return err
 }
 
 // isFile reports whether the input is a regular file, which is always ready to
@@ -180,7 +189,7 @@ func (in *input) describe() string {
 // failed names the input in an error of its own, and leaves others as they are.
 func (in *input) failed(err error) error {
 	if broken, ok := errors.AsType[*audio.InputError](err); ok {
-		return &inputError{in.title(), &audio.InputError{At: broken.At, Err: plain(broken.Err)}}
+		return &inputError{in.title(), &audio.InputError{At: broken.At, Err: lengthened(plain(broken.Err))}}
 	}
 	if errors.Is(err, echo.ErrNoAudio) {
 		return &inputError{in.title(), echo.ErrNoAudio}

@@ -24,6 +24,7 @@ func (s *settings) levelFlags() []cli.Flag {
 // prepareFlags are the options that set the fields of audio.PrepareOptions.
 var prepareFlags = map[string]string{
 	"Channel": "--channel", "Gain": "--gain", "Loudness": "--loudness", "PadAfter": "--pad", "PadBefore": "--pad-before", "Method": "--resampler",
+	"MaxDuration": "--max-duration",
 }
 
 // optionError makes an *audio.OptionError a refusal that names the option.

@@ -24,6 +24,7 @@ func (s *settings) printPlans(ctx context.Context, names []string, stdin io.Read
 		if err != nil {
 			return cancelled(ctx, in.failed(err))
 		}
+		plan.MaxSeconds = s.prepare.MaxDuration.Seconds()
 		if err := s.printOne(streams.Out, plan, plan.Text()); err != nil {
 			return err
 		}

@@ -155,6 +155,7 @@ func (s *sendCmd) check(names []string) error {
 	if err := checkOutputs(map[string]string{"--record": s.record, "--trace": s.target.trace, "--hear": s.hear}, names); err != nil {
 		return err
 	}
+	s.prepare.MaxDuration = s.target.create.longestInput(s.prepare.MaxDuration)
 	s.anyChunk = s.target.takesAnyChunk() || s.as == asMicrophone
 	s.limits = s.target.restLimits(s.maxMessage)
 	s.speechRate = cmp.Or(s.speechRate, s.target.speechRate())

@@ -20,7 +20,8 @@ type Plan struct {
 	Rate           int      `json:"rate"`     // Hz, of the input
 	Channels       int      `json:"channels"` // of the input
 	Seconds        float64  `json:"seconds"`
-	Samples        int64    `json:"samples"` // at 24 kHz
+	MaxSeconds     float64  `json:"max_seconds,omitempty"` // the longest input that is allowed
+	Samples        int64    `json:"samples"`               // at 24 kHz
 	ChunkSeconds   float64  `json:"chunk_seconds"`
 	Messages       int      `json:"messages"`
 	MessageBytes   int      `json:"message_bytes"` // of the longest

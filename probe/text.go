@@ -85,6 +85,9 @@ func (p *Plan) Text() string {
   first     %s
 `, text.Printable(p.Source), p.Container, p.Codec, audio.Format{Rate: p.Rate, Channels: p.Channels}, p.Seconds, p.Samples, int(math.Round(float64(p.Samples)/p.Seconds)),
 		p.Messages, 1000*p.ChunkSeconds, p.MessageBytes, p.Bytes, p.BitsPerSecond/1000, p.FirstMessage)
+	if p.MaxSeconds > 0 {
+		lines += fmt.Sprintf("  limit     an input of more than %.0f s is not spoken to its end\n", p.MaxSeconds)
+	}
 	if p.ClippedSamples > 0 {
 		lines += fmt.Sprintf("  clipped   %d samples\n", p.ClippedSamples)
 	}
