@@ -16,8 +16,8 @@ import (
 	"echocast/replica"
 )
 
-// outcomeOf is what becomes of send to a replica that misbehaves. The same table,
-// for those who type the command, is in docs/talk.md.
+// outcomeOf is what becomes of send to a replica that misbehaves. The table in
+// docs/talk.md is written from it.
 type outcomeOf struct {
 	fault     string // as --fault takes it
 	arguments string
@@ -31,33 +31,34 @@ type outcomeOf struct {
 	spoken   float64       // where somebody stopped it; 0: all of it, or nobody knows
 	stderr   string        // of the last line
 	after    float64       // seconds that the first audio takes at least
+	because  string        // in the table, after the outcome
 }
 
 var outcomes = []outcomeOf{
-	{fault: "stall-after=5", arguments: "--pace burst", seconds: 60, endless: true, code: exitLost, outcome: echo.Failed, delivery: echo.Accepted, by: echo.ByClock, stderr: "the connection was lost: the peer has accepted no data for 10s"},
-	{fault: "join-delay=500ms", outcome: echo.Finished, delivery: echo.Heard, by: echo.ByEvent},
+	{fault: "stall-after=5", arguments: "--pace burst", seconds: 60, endless: true, code: exitLost, outcome: echo.Failed, delivery: echo.Accepted, by: echo.ByClock, stderr: "the connection was lost: the peer has accepted no data for 10s", because: "with more than its transport holds, 10 s after it took something last"},
+	{fault: "join-delay=500ms", outcome: echo.Finished, delivery: echo.Heard, by: echo.ByEvent, because: "nothing is sent before it has joined"},
 	{fault: "join-delay=1m", arguments: "--ready-timeout 200ms", code: exitNotReady, stderr: "the replica did not join in time (200ms)"},
 	{fault: "mute", arguments: "--ready-timeout 200ms", code: exitNotReady, stderr: "the replica did not join in time (200ms)"},
-	{fault: "drop-events=all", code: exitUnverified, outcome: echo.Unverified, delivery: echo.Acknowledged, by: echo.ByClock, stderr: "sent, but not confirmed as heard"},
+	{fault: "drop-events=all", code: exitUnverified, outcome: echo.Unverified, delivery: echo.Acknowledged, by: echo.ByClock, stderr: "sent, but not confirmed as heard", because: "5 s after its end"},
 	{fault: "drop-events=all", arguments: "--wait sent", outcome: echo.Sent, by: echo.ByClock},
 	{fault: "drop-events=started", outcome: echo.Finished, delivery: echo.Heard, by: echo.ByEvent},
 	{fault: "drop-events=stopped", code: exitUnverified, outcome: echo.Unverified, delivery: echo.Acknowledged, by: echo.ByClock, stderr: "sent, but not confirmed as heard"},
-	{fault: "drop-every=2", outcome: echo.Finished, delivery: echo.Heard, by: echo.ByEvent},
+	{fault: "drop-every=2", outcome: echo.Finished, delivery: echo.Heard, by: echo.ByEvent, because: "what is told twice is enough once"},
 	{fault: "duplicate", outcome: echo.Finished, delivery: echo.Heard, by: echo.ByEvent},
 	{fault: "reorder", outcome: echo.Finished, delivery: echo.Heard, by: echo.ByEvent},
 	{fault: "reorder=2s", outcome: echo.Finished, delivery: echo.Heard, by: echo.ByEvent},
-	{fault: "delay=300ms", outcome: echo.Finished, delivery: echo.Heard, by: echo.ByEvent, after: 0.3},
+	{fault: "delay=300ms", outcome: echo.Finished, delivery: echo.Heard, by: echo.ByEvent, after: 0.3, because: "300 ms later"},
 	{fault: "jitter=200ms", outcome: echo.Finished, delivery: echo.Heard, by: echo.ByEvent},
-	{fault: "ids=own", outcome: echo.Finished, delivery: echo.Heard, by: echo.ByEvent},
-	{fault: "ids=own,reorder", code: exitUnverified, outcome: echo.Unverified, delivery: echo.Acknowledged, by: echo.ByClock, stderr: "sent, but not confirmed as heard"},
+	{fault: "ids=own", outcome: echo.Finished, delivery: echo.Heard, by: echo.ByEvent, because: "their order tells whose events they are"},
+	{fault: "ids=own,reorder", code: exitUnverified, outcome: echo.Unverified, delivery: echo.Acknowledged, by: echo.ByClock, stderr: "sent, but not confirmed as heard", because: "nothing tells whose they are"},
 	{fault: "ids=raw,legacy", outcome: echo.Finished, delivery: echo.Heard, by: echo.ByEvent},
-	{fault: "stall-after=5,stall-for=700ms", outcome: echo.Finished, delivery: echo.Heard, by: echo.ByEvent},
-	{fault: "stall-after=5", endless: true, code: exitUnverified, outcome: echo.Unverified, delivery: echo.Acknowledged, by: echo.ByClock, stderr: "sent, but not confirmed as heard"},
+	{fault: "stall-after=5,stall-for=700ms", outcome: echo.Finished, delivery: echo.Heard, by: echo.ByEvent, because: "with an underrun"},
+	{fault: "stall-after=5", endless: true, code: exitUnverified, outcome: echo.Unverified, delivery: echo.Acknowledged, by: echo.ByClock, stderr: "sent, but not confirmed as heard", because: "its transport acknowledged it, and nobody read it"},
 	{fault: "leave-after=10", seconds: 10, code: exitLost, outcome: echo.Failed, by: echo.ByClock, stderr: "the connection was lost: the room was shut down"},
 	{fault: "die-after=10", seconds: 10, code: exitLost, outcome: echo.Failed, by: echo.ByClock, stderr: "the connection was lost: "},
 	{fault: "interrupt-after=500ms", seconds: 10, code: exitInterrupted, outcome: echo.Interrupted, delivery: echo.Heard, by: echo.ByEvent, spoken: 0.5, stderr: "interrupted by somebody else"},
 	{fault: "interrupt-after=500ms,ids=own", seconds: 10, code: exitInterrupted, outcome: echo.Interrupted, delivery: echo.Heard, by: echo.ByEvent, spoken: 0.5, stderr: "interrupted by somebody else"},
-	{fault: "interrupt-after=500ms,drop-events=all", code: exitUnverified, outcome: echo.Unverified, delivery: echo.Acknowledged, by: echo.ByClock, stderr: "sent, but not confirmed as heard"},
+	{fault: "interrupt-after=500ms,drop-events=all", code: exitUnverified, outcome: echo.Unverified, delivery: echo.Acknowledged, by: echo.ByClock, stderr: "sent, but not confirmed as heard", because: "nothing told of the interrupt"},
 	{fault: "user-at=500ms", outcome: echo.Finished, delivery: echo.Heard, by: echo.ByEvent},
 	{fault: "user-at=500ms", arguments: "--barge-in", seconds: 10, code: exitInterrupted, outcome: echo.Interrupted, delivery: echo.Heard, by: echo.ByEvent, spoken: 0.5, stderr: "interrupted by the user's speech"},
 }
@@ -76,8 +77,50 @@ func TestOutcomes(t *testing.T) {
 		})
 	}
 	all.Wait()
+	var rows []string
 	for i, c := range outcomes {
 		t.Run(strings.TrimSpace(c.fault+" "+c.arguments), func(t *testing.T) { c.check(t, runs[i]) })
+		rows = append(rows, outcomeRow("`"+c.fault+"`", c.arguments, c.outcome, c.because, c.by, c.code))
+	}
+	checkTable(t, "in a room", rows)
+}
+
+// outcomeRow is a row of a table of outcomes, as Markdown.
+func outcomeRow(fault, arguments string, outcome echo.Outcome, because, by string, code int) string {
+	if arguments != "" {
+		fault += ", with `" + arguments + "`"
+	}
+	what := cmp.Or(string(outcome), "nothing is sent, and there is no receipt")
+	if because != "" {
+		what += ": " + because
+	}
+	return fmt.Sprintf("| %s | %s | %s | %d |\n", fault, what, by, code)
+}
+
+// checkTable compares a table of docs/talk.md with the rows that the test has just
+// proved. With -update it is rewritten, unless a row failed.
+func checkTable(t *testing.T, name string, rows []string) {
+	t.Helper()
+	const file = "../docs/talk.md"
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	begin, end := "<!-- outcomes "+name+": written by go test ./cli -run TestOutcomes -update -->\n", "<!-- end of outcomes "+name+" -->\n"
+	before, rest, began := strings.Cut(string(text), begin)
+	got, after, ended := strings.Cut(rest, end)
+	if !began || !ended {
+		t.Fatalf("%s has no lines %s%s", file, begin, end)
+	}
+	want := "\n| fault | outcome | spoken, by | exit code |\n| --- | --- | --- | --- |\n" + strings.Join(rows, "") + "\n"
+	switch {
+	case got == want:
+	case *updateHelp && !t.Failed():
+		if err := os.WriteFile(file, []byte(before+begin+want+end+after), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	default:
+		t.Errorf("the outcomes %s in %s are not those of the test; go test ./cli -run TestOutcomes -update writes them", name, file)
 	}
 }
 
@@ -177,17 +220,8 @@ func (c *outcomeOf) compare(t *testing.T, receipt echo.Receipt, saw replica.Utte
 	}
 }
 
-// Every fault that can be told has its line in the table.
+// Every fault that can be told has its row in the table.
 func TestOutcomesAreComplete(t *testing.T) {
-	text, err := os.ReadFile("../docs/talk.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, c := range outcomes {
-		if line := fmt.Sprintf("| `%s`", c.fault); !strings.Contains(string(text), line) {
-			t.Errorf("docs/talk.md has no line that begins with %s", line)
-		}
-	}
 	aside := "lose user-for user-says seed" // of chance, or parts of another
 	for _, f := range replica.AllFaults() {
 		if !strings.Contains(aside, f.Name) && !strings.Contains(fmt.Sprint(outcomes), f.Name) {
