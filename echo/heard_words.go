@@ -219,3 +219,8 @@ func filledSilence(r *Receipt, rate int) time.Duration {
 	}
 	return durationOf(r.Input.SilenceSamples, rate)
 }
+
+// HeardFor estimates which words of a text were heard where somebody was cut off
+// after saying it for d, at a usual rate of speech. It is nil where the text has no
+// words.
+func HeardFor(text string, d time.Duration) *HeardWords { return knownText{text: text}.heard(d, d, d) }

@@ -25,7 +25,8 @@ func TestTranscriptFormats(t *testing.T) {
 	for ending, want := range map[string]string{
 		".txt":  "[00:00:00.000] pal: Hello you (interrupted)\n[00:00:02.760] user: Stop\n",
 		".srt":  "1\n00:00:00,000 --> 00:00:01,500\npal: Hello you\n\n2\n00:00:02,760 --> 00:00:03,000\nuser: Stop\n\n",
-		".json": `[{"role":"pal","text":"Hello\nyou","start_seconds":0,"end_seconds":1.5,"interrupted":true,"inference_id":"a"},{"role":"user","text":"Stop","start_seconds":2.76,"end_seconds":3}]`,
+		".vtt":  "WEBVTT\n\n00:00:00.000 --> 00:00:01.500\n<v pal>Hello you\n\n00:00:02.760 --> 00:00:03.000\n<v user>Stop\n\n",
+		".json": `[{"role":"pal","text":"Hello\nyou","start_seconds":0,"end_seconds":1.5,"interrupted":true,"heard":{"text":"Hello\nyou","rest":"","words":2,"of":2,"by":"rate","error_words":2},"inference_id":"a"},{"role":"user","text":"Stop","start_seconds":2.76,"end_seconds":3}]`,
 	} {
 		name := filepath.Join(t.TempDir(), "call"+ending)
 		written, err := NewTranscript(name)
@@ -121,3 +122,68 @@ func (s *script) Next(context.Context) (echo.Event, error) {
 
 func (s *script) Send(context.Context, echo.Message) error { return nil }
 func (s *script) Close() error                             { return nil }
+
+// Whatever the order in which people speak, subtitles have a length and do not overlap;
+// JSON has when each really spoke, and how much of it was heard.
+func TestTranscriptOfPeopleWhoInterrupt(t *testing.T) {
+	long := strings.Repeat("many words ", 40)
+	events := []struct {
+		after int // milliseconds
+		echo.Event
+	}{
+		{0, echo.Event{Kind: echo.KindUtterance, Role: "user", Text: "Hello there"}},
+		{1000, echo.Event{Kind: echo.StartedSpeaking, Role: "pal", InferenceID: "a"}},
+		{1000, echo.Event{Kind: echo.KindUtterance, Role: "pal", InferenceID: "a", Text: long}},
+		{3000, echo.Event{Kind: echo.StartedSpeaking, Role: "user"}},
+		{3500, echo.Event{Kind: echo.StoppedSpeaking, Role: "pal", InferenceID: "a", Interrupted: true}},
+		{4000, echo.Event{Kind: echo.StoppedSpeaking, Role: "user"}},
+		{4500, echo.Event{Kind: echo.KindUtterance, Role: "user", Text: "Stop"}},
+		{5000, echo.Event{Kind: echo.StartedSpeaking, Role: "pal", InferenceID: "b"}},
+		{5001, echo.Event{Kind: echo.StoppedSpeaking, Role: "pal", InferenceID: "b"}},
+		{5002, echo.Event{Kind: echo.KindUtterance, Role: "pal", InferenceID: "b", Text: "Yes & <no>"}},
+	}
+	files := map[string]string{}
+	for _, ending := range []string{".srt", ".vtt", ".json"} {
+		name := filepath.Join(t.TempDir(), "call"+ending)
+		written, err := NewTranscript(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		began := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+		for _, e := range events {
+			if err := written.Add(e.Event, began.Add(time.Duration(e.after)*time.Millisecond)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := written.Close(); err != nil {
+			t.Fatal(err)
+		}
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files[ending] = string(text)
+	}
+	var times []string
+	for line := range strings.Lines(files[".srt"]) {
+		if start, end, ok := strings.Cut(strings.TrimSpace(line), " --> "); ok {
+			times = append(times, start, end)
+		}
+	}
+	for i := 1; i < len(times); i++ {
+		if times[i] < times[i-1] || i%2 == 1 && times[i] == times[i-1] {
+			t.Errorf("%s comes after %s:\n%s", times[i], times[i-1], files[".srt"])
+		}
+	}
+	if len(times) != 8 || strings.Contains(files[".srt"], strings.TrimSpace(long)) || !strings.Contains(files[".vtt"], "<v pal>Yes &amp; &lt;no&gt;\n") {
+		t.Errorf("%s\n%s", files[".srt"], files[".vtt"])
+	}
+	var entries []entry
+	if err := json.Unmarshal([]byte(files[".json"]), &entries); err != nil || len(entries) != 4 {
+		t.Fatalf("%v: %s", err, files[".json"])
+	}
+	pal, user := entries[1], entries[2]
+	if got := fmt.Sprintf("%.2f-%.2f %.2f-%.2f", pal.Start, pal.End, user.Start, user.End); got != "1.66-4.16 3.66-4.66" || pal.Heard == nil || pal.Heard.Words == 0 || pal.Heard.Words == pal.Heard.Of {
+		t.Errorf("%s, %+v", got, pal.Heard)
+	}
+}

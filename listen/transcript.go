@@ -4,8 +4,11 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"html"
+	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,32 +17,52 @@ import (
 	"echocast/internal/text"
 )
 
-// Transcript writes who said what and when to a file. Times count from the first
-// entry, by the arrival of events. A nil Transcript does nothing.
+// Transcript writes who said what and when to a file. Times are those of the arrival
+// of the events that somebody began and ceased to speak, and count from the first. Of
+// what was interrupted it has the words heard. A nil Transcript does nothing.
 type Transcript struct {
 	name    string
 	file    *os.File
 	write   func(t *Transcript, e entry) error
 	began   time.Time
-	pending *entry // its end is not known yet
+	spans   map[string]span // by speaker
+	pending []*entry        // in the order of their starts; the first has not ended
 	entries int
-	err     error // the first one; nothing is written after it
+	shown   float64 // the end of the last subtitle, in seconds
+	err     error   // the first one; nothing is written after it
+}
+
+// span is when somebody spoke, in seconds.
+type span struct {
+	start, end            float64
+	hasEnded, interrupted bool
 }
 
 // entry is one entry.
 type entry struct {
-	Role        string  `json:"role"`
-	Text        string  `json:"text"`
-	Start       float64 `json:"start_seconds"`
-	End         float64 `json:"end_seconds"`
-	Interrupted bool    `json:"interrupted,omitempty"`
-	InferenceID string  `json:"inference_id,omitempty"`
+	Role        string           `json:"role"`
+	Text        string           `json:"text"` // all of it
+	Start       float64          `json:"start_seconds"`
+	End         float64          `json:"end_seconds"`
+	Interrupted bool             `json:"interrupted,omitempty"`
+	Heard       *echo.HeardWords `json:"heard,omitempty"` // of what was interrupted
+	InferenceID string           `json:"inference_id,omitempty"`
+
+	hasEnded bool
 }
 
-// NewTranscript creates a file; the ending of its name chooses the format: .txt, .srt
-// or .json.
+// heard is the text without what nobody heard.
+func (e *entry) heard() string {
+	if e.Heard != nil {
+		return e.Heard.Text
+	}
+	return e.Text
+}
+
+// NewTranscript creates a file; the ending of its name chooses the format: .txt, .srt,
+// .vtt or .json.
 func NewTranscript(name string) (*Transcript, error) {
-	writers := map[string]func(*Transcript, entry) error{".txt": (*Transcript).line, ".srt": (*Transcript).subtitle, ".json": (*Transcript).object}
+	writers := map[string]func(*Transcript, entry) error{".txt": (*Transcript).line, ".srt": (*Transcript).subtitle, ".vtt": (*Transcript).caption, ".json": (*Transcript).object}
 	write, ok := writers[strings.ToLower(filepath.Ext(name))]
 	if !ok {
 		return nil, &FormatError{name}
@@ -48,13 +71,15 @@ func NewTranscript(name string) (*Transcript, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, text.WithoutPath(err))
 	}
-	return &Transcript{name: name, file: file, write: write}, nil
+	return &Transcript{name: name, file: file, write: write, spans: map[string]span{}}, nil
 }
 
 // FormatError says that the name of a transcript has no ending that is known.
 type FormatError struct{ Name string }
 
-func (e *FormatError) Error() string { return e.Name + ": the name ends with .txt, .srt or .json" }
+func (e *FormatError) Error() string {
+	return e.Name + ": the name ends with .txt, .srt, .vtt or .json"
+}
 
 // Add takes an event that arrived at now.
 func (t *Transcript) Add(event echo.Event, now time.Time) error {
@@ -62,52 +87,122 @@ func (t *Transcript) Add(event echo.Event, now time.Time) error {
 		return nil
 	}
 	switch event.Kind {
+	case echo.StartedSpeaking:
+		t.spans[speaker(event)] = span{start: t.since(now)}
 	case echo.KindUtterance:
 		t.utterance(event, now)
 	case echo.StoppedSpeaking:
-		t.stopped(event, now)
+		t.stopped(event, t.since(now))
 	case echo.KindTranscriptionReady:
 		t.whole(event.Transcript)
 	}
+	t.flush()
 	return t.failed()
 }
 
-// utterance begins an entry. The service sends the replica's utterance at its start,
-// and the user's at its end.
-func (t *Transcript) utterance(event echo.Event, now time.Time) {
+// since is the time of the file in seconds; the first one is 0.
+func (t *Transcript) since(now time.Time) float64 {
 	if t.began.IsZero() {
 		t.began = now
 	}
-	at := now.Sub(t.began).Seconds()
-	t.flush(at)
-	t.pending = &entry{Role: event.Role, Text: event.Text, Start: at, End: at + reading(event.Text).Seconds(), Interrupted: event.Interrupted, InferenceID: event.InferenceID}
+	return now.Sub(t.began).Seconds()
+}
+
+// speaker tells the utterances of the replica apart; the user has one at a time.
+func speaker(event echo.Event) string {
 	if event.Role == echo.RoleUser {
-		t.pending.Start, t.pending.End = max(0, at-reading(event.Text).Seconds()), at
-		t.flush(at)
+		return event.Role
+	}
+	return event.Role + " " + event.InferenceID
+}
+
+// utterance adds an entry. The service sends the replica's utterance at its start,
+// and the user's at its end. Without events of speaking the length is estimated.
+func (t *Transcript) utterance(event echo.Event, now time.Time) {
+	length := reading(event.Text)
+	if t.began.IsZero() && event.Role == echo.RoleUser {
+		t.began = now.Add(-length)
+	}
+	at := t.since(now)
+	who := speaker(event)
+	spoke, isKnown := t.spans[who]
+	delete(t.spans, who)
+	e := &entry{Role: event.Role, Text: event.Text, Interrupted: event.Interrupted, InferenceID: event.InferenceID}
+	switch {
+	case isKnown && spoke.hasEnded:
+		e.Start = spoke.start
+		e.finish(spoke.end, spoke.interrupted)
+	case event.Role == echo.RoleUser && isKnown:
+		e.Start, e.End, e.hasEnded = spoke.start, at, true
+	case event.Role == echo.RoleUser:
+		e.Start, e.End, e.hasEnded = max(0, at-length.Seconds()), at, true
+	default:
+		t.endAll(at)
+		if e.Start = at; isKnown {
+			e.Start = spoke.start
+		}
+		e.End = at + length.Seconds()
+	}
+	t.add(e)
+}
+
+// maxPending is how many entries wait for the end of one before them.
+const maxPending = 100
+
+func (t *Transcript) add(e *entry) {
+	at, _ := slices.BinarySearchFunc(t.pending, e, func(a, b *entry) int {
+		return cmp.Or(cmp.Compare(a.Start, b.Start), -1) // behind those that began with it
+	})
+	t.pending = slices.Insert(t.pending, at, e)
+	if len(t.pending) > maxPending {
+		t.pending[0].hasEnded = true
 	}
 }
 
-// stopped ends the entry of the replica.
-func (t *Transcript) stopped(event echo.Event, now time.Time) {
-	p := t.pending
-	if p == nil || event.Role != p.Role || event.InferenceID != p.InferenceID {
+// stopped ends the entry of who spoke.
+func (t *Transcript) stopped(event echo.Event, at float64) {
+	who := speaker(event)
+	for _, e := range t.pending {
+		if e.hasEnded || event.Role != e.Role || event.InferenceID != e.InferenceID {
+			continue
+		}
+		e.finish(at, event.Interrupted)
+		delete(t.spans, who)
 		return
 	}
-	p.Interrupted = p.Interrupted || event.Interrupted
-	p.End = now.Sub(t.began).Seconds()
-	t.flush(p.End)
+	if spoke, isKnown := t.spans[who]; isKnown && !spoke.hasEnded {
+		t.spans[who] = span{spoke.start, at, true, event.Interrupted}
+	}
+	if len(t.spans) > maxPending { // their words never came
+		clear(t.spans)
+	}
 }
 
-// flush writes the pending entry, which ended at then at the latest.
-func (t *Transcript) flush(then float64) {
-	if t.pending == nil || t.err != nil {
-		return
+// finish ends an entry.
+func (e *entry) finish(at float64, wasInterrupted bool) {
+	e.End, e.hasEnded = at, true
+	if e.Interrupted = e.Interrupted || wasInterrupted; e.Interrupted && e.Role != echo.RoleUser {
+		e.Heard = echo.HeardFor(e.Text, time.Duration((e.End-e.Start)*float64(time.Second)))
 	}
-	e := *t.pending
-	t.pending = nil
-	e.End = max(e.Start, min(e.End, then))
-	t.err = t.write(t, e)
-	t.entries++
+}
+
+// endAll ends the entries whose end was not told: at the estimate, or at then, whichever
+// is first.
+func (t *Transcript) endAll(then float64) {
+	for _, e := range t.pending {
+		if !e.hasEnded {
+			e.End, e.hasEnded = max(e.Start, min(e.End, then)), true
+		}
+	}
+}
+
+// flush writes the entries that come next.
+func (t *Transcript) flush() {
+	for len(t.pending) > 0 && t.pending[0].hasEnded && t.err == nil {
+		t.err = t.write(t, *t.pending[0])
+		t.pending = t.pending[1:]
+		t.entries++
+	}
 }
 
 // whole writes the transcript of a callback after the conversation.
@@ -125,8 +220,7 @@ func (t *Transcript) whole(entries []echo.TranscriptEntry) {
 		if length < 0 {
 			length = reading(e.Text)
 		}
-		t.pending = &entry{Role: role, Text: e.Text, Start: start, End: start + length.Seconds(), InferenceID: e.InferenceID}
-		t.flush(start + length.Seconds())
+		t.pending = append(t.pending, &entry{Role: role, Text: e.Text, Start: start, End: start + length.Seconds(), InferenceID: e.InferenceID, hasEnded: true})
 	}
 }
 
@@ -138,14 +232,41 @@ func (t *Transcript) line(e entry) error {
 	if e.Interrupted {
 		cut = " (interrupted)"
 	}
-	_, err := fmt.Fprintf(t.file, "[%s] %s: %s%s\n", stamp(e.Start, "."), e.Role, text.OneLine(e.Text), cut)
+	_, err := fmt.Fprintf(t.file, "[%s] %s: %s%s\n", stamp(e.Start, "."), e.Role, text.OneLine(e.heard()), cut)
 	return err
 }
 
+// shortest is how long a subtitle is shown at least, in seconds.
+const shortest = 0.2
+
+// shownAt is when an entry is shown as a subtitle: subtitles have a length and do not
+// overlap, and those who speak may do both.
+func (t *Transcript) shownAt(e entry) (start, end float64) {
+	start = max(e.Start, t.shown)
+	end = max(e.End, start+shortest)
+	t.shown = end
+	return start, end
+}
+
 func (t *Transcript) subtitle(e entry) error {
-	_, err := fmt.Fprintf(t.file, "%d\n%s --> %s\n%s: %s\n\n", t.entries+1, stamp(e.Start, ","), stamp(e.End, ","), e.Role, text.OneLine(e.Text))
+	start, end := t.shownAt(e)
+	_, err := fmt.Fprintf(t.file, "%d\n%s --> %s\n%s: %s\n\n", t.entries+1, stamp(start, ","), stamp(end, ","), e.Role, text.OneLine(e.heard()))
 	return err
 }
+
+// caption writes a cue of WebVTT, in which <, > and & are markup.
+func (t *Transcript) caption(e entry) error {
+	head := ""
+	if t.entries == 0 {
+		head = webVTT
+	}
+	start, end := t.shownAt(e)
+	_, err := fmt.Fprintf(t.file, "%s%s --> %s\n<v %s>%s\n\n", head, stamp(start, "."), stamp(end, "."), e.Role, html.EscapeString(text.OneLine(e.heard())))
+	return err
+}
+
+// webVTT begins a file of WebVTT.
+const webVTT = "WEBVTT\n\n"
 
 func (t *Transcript) object(e entry) error {
 	line, _ := json.Marshal(e) // numbers and strings always marshal
@@ -168,18 +289,31 @@ func (t *Transcript) Close() error {
 	if t == nil {
 		return nil
 	}
-	if t.pending != nil {
-		t.flush(t.pending.End)
-	}
-	if t.err == nil && strings.EqualFold(filepath.Ext(t.name), ".json") {
-		end := "\n]\n"
-		if t.entries == 0 {
-			end = "[]\n"
-		}
-		_, t.err = t.file.WriteString(end)
+	t.endAll(math.Inf(1))
+	t.flush()
+	if t.err == nil {
+		t.err = t.finish()
 	}
 	t.err = cmp.Or(t.err, t.file.Close())
 	return t.failed()
+}
+
+// finish writes what is after the last entry, and before the first where there is none.
+func (t *Transcript) finish() (err error) {
+	isEmpty := t.entries == 0
+	switch strings.ToLower(filepath.Ext(t.name)) {
+	case ".json":
+		end := "\n]\n"
+		if isEmpty {
+			end = "[]\n"
+		}
+		_, err = t.file.WriteString(end)
+	case ".vtt":
+		if isEmpty {
+			_, err = t.file.WriteString(webVTT)
+		}
+	}
+	return err
 }
 
 func (t *Transcript) failed() error {
