@@ -46,10 +46,10 @@ var commandSections = []manual.Group{
 var optionGroups = []manual.Group{
 	{Name: "input", Members: []string{"format", "rate", "channels", "preset", "field", "payload", "inside", "ffmpeg", "no-ffmpeg", "force-format", "piper-voice"}},
 	{Name: "sound", Members: []string{"channel", "trim-silence", "gain", "loudness", "pad", "pad-before", "resampler", "live"}},
-	{Name: "room", Members: []string{"to", "ready-timeout", "ready-when", "reconnect-timeout", "room-key-file", "room-token-file", "ice-server", "ice-credential-file",
+	{Name: "room", Members: []string{"to", "ready-timeout", "ready-when", "reconnect-timeout", "room-key-file", "room-token-file", "ice-server", "ice-credential-file", "lost-after",
 		"relay-only", "tls-ca", "tls-cert", "tls-key", "insecure", "chromium", "daily-js", "daily-core", "daily-call-machine", "avatar", "listen"}},
 	{Name: "conversation", Members: []string{"pal", "face", "max-minutes", "absent-timeout", "left-timeout", "test-mode", "private", "api-key-file", "base-url", "conversation", "webhook-url"}},
-	{Name: "speaking", Members: []string{"as", "wait", "gap", "slow", "idle-timeout", "barge-in", "no-barge-in", "resume", "on-loss", "stop-on-error", "hear", "hear-from"}},
+	{Name: "speaking", Members: []string{"as", "wait", "gap", "slow", "idle-timeout", "barge-in", "no-barge-in", "resume", "on-loss", "stop-on-error", "text", "hear", "hear-from"}},
 	{Name: "pace", Members: []string{"pace", "lead", "max-rate", "chunk", "max-message", "speech-rate", "speed"}},
 	{Name: "output", Members: []string{"record", "transcript", "trace", "json", "verbose", "quiet", "dry-run", "output"}},
 }

@@ -177,8 +177,7 @@ func unsupported(err error) error {
 	return err
 }
 
-// maxText is the most bytes of a text from standard input, more than any message
-// may have.
+// maxText is the most bytes of a text that is read, more than any message may have.
 const maxText = 1 << 20
 
 // text returns the arguments as one text, or with - standard input. It reads nothing

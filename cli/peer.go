@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -21,6 +22,7 @@ type peerOptions struct {
 	servers    cli.StringSlice
 	secretFile string
 	relayOnly  bool
+	lostAfter  time.Duration
 	insecure   bool
 	authority  string // dialling only
 	cert, key  string // listening only
@@ -37,8 +39,16 @@ func (p *peerOptions) flags() []cli.Flag {
 		&cli.StringSliceFlag{Name: "ice-server", Destination: &p.servers, DefaultText: "none", Usage: "`URL` of a STUN or TURN server: stun:HOST, turn:HOST?transport=tcp, turns:HOST; may be repeated"},
 		&cli.StringFlag{Name: "ice-credential-file", Destination: &p.secretFile, DefaultText: "ECHOCAST_ICE_USERNAME and ECHOCAST_ICE_CREDENTIAL", Usage: "`FILE` with the user name and the credential of the TURN servers, in two lines"},
 		&cli.BoolFlag{Name: "relay-only", Destination: &p.relayOnly, DisableDefaultText: true, Usage: "connect by the TURN servers only, which hides this machine's addresses"},
+		&cli.DurationFlag{Name: "lost-after", Value: defaultLostAfter, Destination: &p.lostAfter, Usage: "with a replica of echocast: the connection is lost when the other side was silent for this `TIME`; give it to both"},
 	}
 }
+
+// The silence after which a connection is lost.
+const (
+	defaultLostAfter  = 3 * time.Second
+	shortestLostAfter = time.Second
+	longestLostAfter  = 10 * time.Minute
+)
 
 // dialFlags are the flags of commands that dial a replica.
 func (p *peerOptions) dialFlags() []cli.Flag {
@@ -58,7 +68,10 @@ func (p *peerOptions) listenFlags() []cli.Flag {
 // options collects the flags, files and environment variables. It warns of secret
 // files that other users can read.
 func (p *peerOptions) options(warn warnFunc) (*rtc.Options, error) {
-	options := &rtc.Options{RelayOnly: p.relayOnly, Insecure: p.insecure}
+	if p.lostAfter < shortestLostAfter || p.lostAfter > longestLostAfter {
+		return nil, usagef("--lost-after must be from %v to %v", shortestLostAfter, longestLostAfter)
+	}
+	options := &rtc.Options{RelayOnly: p.relayOnly, Insecure: p.insecure, PingTimeout: p.lostAfter}
 	var err error
 	if options.Key, err = secret("--room-key-file", p.keyFile, "ECHOCAST_ROOM_KEY", warn); err != nil {
 		return nil, err
@@ -148,6 +161,8 @@ func asPeerError(err error) error {
 		return &keyError{fmt.Errorf("%w; give the replica's with --room-key-file, or in ECHOCAST_ROOM_KEY", err)}
 	case errors.Is(err, rtc.ErrUnsafe):
 		return usagef("%v; use https://, or --insecure and no room key where nobody else can listen in", err)
+	case errors.Is(err, rtc.ErrNoPath):
+		return fmt.Errorf("%w: name a server that relays with --ice-server", err)
 	case untrusted:
 		return fmt.Errorf("%w; --tls-ca FILE names the authorities to trust", err)
 	}

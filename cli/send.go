@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"os"
 	"slices"
 	"time"
 
@@ -32,6 +33,7 @@ type sendCmd struct {
 	idle        time.Duration
 	slow        string
 	stopOnError bool
+	text        string // that the input says, or the file that has it
 }
 
 func sendCommand(streams Streams) *cli.Command {
@@ -77,6 +79,7 @@ func (s *sendCmd) talkFlags() []cli.Flag {
 		&cli.StringFlag{Name: "on-loss", Value: string(echo.ReconnectAbandon), Destination: &s.onLoss, Usage: "when the connection is lost in mid-utterance: abandon it, or connect again and `restart` or resume it"},
 		&cli.DurationFlag{Name: "idle-timeout", Destination: &s.idle, DefaultText: "never", Usage: "an input that is quiet for this `TIME` has ended its utterance; what comes later is another"},
 		&cli.BoolFlag{Name: "stop-on-error", Destination: &s.stopOnError, DisableDefaultText: true, Usage: "end with the first utterance that is not confirmed as heard, instead of listing all of them at the end"},
+		&cli.StringFlag{Name: "text", Destination: &s.text, DefaultText: "not known", Usage: "what the input says: a `FILE`, or the text itself; the receipt then has the words that were heard"},
 		&cli.StringFlag{Name: "slow", Value: string(echo.UnderrunWait), Destination: &s.slow, Usage: "when the input is slower than speech: wait, say `silence`, or end the utterance"},
 	}
 }
@@ -130,6 +133,8 @@ func (s *sendCmd) check(names []string) error {
 		return usagef("--record is for the replica in this process; with --to, the other side records: echocast replica --record %s", s.record)
 	case s.record != "" && s.target.create.spec.PAL != "":
 		return usagef("--record is for the replica in this process, and --pal calls a real one")
+	case s.text != "" && len(names) != 1:
+		return usagef("--text is what one input says, and there are %d", len(names))
 	case s.gap < 0:
 		return usagef("--gap must not be negative")
 	case s.idle < 0:
@@ -219,6 +224,23 @@ func (p peeked) Close() error {
 	return p.Closer.Close()
 }
 
+// knownText is the text of --text: that of the file of this name or, if there is none,
+// the name itself.
+func (s *sendCmd) knownText() (string, error) {
+	info, err := os.Stat(s.text)
+	if s.text == "" || err != nil {
+		return s.text, nil
+	}
+	if !info.Mode().IsRegular() || info.Size() > maxText {
+		return "", usagef("--text %s: it must be a file of at most %d bytes", s.text, maxText)
+	}
+	data, err := os.ReadFile(s.text)
+	if err != nil {
+		return "", usagef("--text %s: %v", s.text, plain(err))
+	}
+	return string(data), nil
+}
+
 // roomOptions say how the room is joined.
 func (s *sendCmd) roomOptions() room.Options {
 	return room.Options{
@@ -232,6 +254,10 @@ func (s *sendCmd) run(ctx context.Context, names []string) error {
 		return err
 	}
 	if err := checkInputs(ctx, names, s.streams.In, &s.settings); err != nil {
+		return err
+	}
+	known, err := s.knownText()
+	if err != nil {
 		return err
 	}
 	stdin, restore := endReads(ctx, s.streams.In)
@@ -267,7 +293,7 @@ func (s *sendCmd) run(ctx context.Context, names []string) error {
 	out.say("waiting for the replica")
 	if err = session.WaitReady(ctx); err == nil {
 		stop := s.control(session, out)
-		err = (&speaker{session: session, settings: &s.settings, feeding: s.feeding(), stdin: stdin, opened: opened, out: out, stopOnError: s.stopOnError}).all(ctx, names)
+		err = (&speaker{session: session, settings: &s.settings, feeding: s.feeding(), stdin: stdin, opened: opened, out: out, text: known, stopOnError: s.stopOnError}).all(ctx, names)
 		stop()
 	}
 	err = cmp.Or(err, quiet())

@@ -30,6 +30,7 @@ type speaker struct {
 	// stopOnError ends the run with the first utterance that is not confirmed as
 	// heard, instead of with the last input.
 	stopOnError bool
+	text        string // of the first utterance, where it is known
 
 	spoken      int
 	unconfirmed []string // names of utterances
@@ -89,6 +90,7 @@ func (s *speaker) one(ctx context.Context, in *input) error {
 
 func (s *speaker) say(ctx context.Context, in *input, speech echo.Speech) error {
 	s.out.begin(in, s.session)
+	speech.Text, s.text = s.text, ""
 	_, err := s.session.Speak(ctx, speech)
 	err = in.failed(err)
 	s.spoken++

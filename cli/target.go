@@ -158,7 +158,7 @@ func (o *targetOptions) backend(address string, warn warnFunc) (room.Backend, er
 		if err != nil {
 			return nil, err
 		}
-		options.BusyTimeout = o.readyTimeout
+		options.BusyTimeout, options.ConnectTimeout = o.readyTimeout, o.readyTimeout
 		return &peer.Backend{Options: *options}, nil
 	}
 	return registered, nil

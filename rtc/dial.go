@@ -175,7 +175,11 @@ func (s *signaling) connect(ctx context.Context, p *peer) (channel, error) {
 	if err := p.take(webrtc.SDPTypeAnswer, answer); err != nil {
 		return channel{}, fmt.Errorf("the server's answer: %s", s.words(err.Error()))
 	}
-	return p.connected(ctx)
+	messages, err := p.connected(ctx)
+	if err != nil && (errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ErrLost)) && !p.hasPath() {
+		err = fmt.Errorf("%w: %w", ErrNoPath, err)
+	}
+	return messages, err
 }
 
 // maxRedirects is how many redirects are followed, as WHIP has servers send them.

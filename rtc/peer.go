@@ -118,7 +118,7 @@ func newAPI(o *Options, sound bool, mux ice.UDPMux) *webrtc.API {
 		engine.SetICEUDPMux(mux)
 	}
 	engine.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
-	engine.SetICETimeouts(iceDisconnected, iceFailed, iceKeepalive)
+	engine.SetICETimeouts(iceDisconnected, max(iceFailed, o.PingTimeout), iceKeepalive)
 	engine.SetSCTPMaxMessageSize(uint32(o.MaxMessage))
 	engine.SetSCTPRTOMax(maxRetransmit)
 	engine.DetachDataChannels()
@@ -303,6 +303,12 @@ func (p *peer) take(kind webrtc.SDPType, text string) error {
 		return nil
 	}
 	return errors.New("session description has no data channel")
+}
+
+// hasPath reports whether packets have come from an address of the other side.
+func (p *peer) hasPath() bool {
+	state := p.ICEConnectionState()
+	return state == webrtc.ICEConnectionStateConnected || state == webrtc.ICEConnectionStateCompleted
 }
 
 // connected waits until the message channel is open.

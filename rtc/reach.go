@@ -35,6 +35,10 @@ var (
 	// Options.BusyTimeout was over.
 	ErrBusy = errors.New("the server is busy")
 
+	// ErrNoPath says that the peer answered the offer and no packet came from it: a
+	// firewall is between. A TURN server in Options.ICEServers may get around it.
+	ErrNoPath = errors.New("the network let no UDP through")
+
 	// ErrKey says that the listener refuses the key, or the lack of one.
 	ErrKey = errors.New("the room key is missing or wrong")
 )

@@ -1,0 +1,40 @@
+package cli_test
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"echocast/cli"
+	"echocast/echo"
+)
+
+// The receipt of an utterance whose text is known says which words were heard; the
+// text is a file or the option itself.
+func TestSendWithKnownText(t *testing.T) {
+	const said = "one two three four"
+	for _, text := range []string{said, write(t, "said.txt", []byte(said))} {
+		var out, errs safeBuffer
+		code := cli.Run(t.Context(), []string{"echocast", "send", "--json", "--text", text, "../testdata/speech.wav"}, cli.Streams{In: strings.NewReader(""), Out: &out, Err: &errs})
+		var receipt echo.Receipt
+		if err := json.Unmarshal([]byte(out.String()), &receipt); err != nil || code != 0 || receipt.Words == nil || receipt.Words.Text != said || receipt.Words.Words != 4 {
+			t.Errorf("%s: code %d, %v: %s%s", text, code, err, out.String(), errs.String())
+		}
+	}
+}
+
+func TestOptionsThatCannotBe(t *testing.T) {
+	for line, want := range map[string]string{
+		"send --text hello a.wav b.wav":                   "--text is what one input says, and there are 2",
+		"send --lost-after 10ms a.wav":                    "--lost-after must be from 1s to 10m0s",
+		"replica --lost-after 1h":                         "--lost-after must be from 1s to 10m0s",
+		"listen --to http://127.0.0.1:1 --lost-after -1s": "--lost-after must be from 1s to 10m0s",
+	} {
+		var out, errs safeBuffer
+		code := cli.Run(context.Background(), append([]string{"echocast"}, strings.Fields(line)...), cli.Streams{In: strings.NewReader(""), Out: &out, Err: &errs})
+		if code != 2 || !strings.Contains(errs.String(), want) {
+			t.Errorf("%s: code %d, %q, want %q", line, code, errs.String(), want)
+		}
+	}
+}
