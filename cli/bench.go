@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"math"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -13,7 +12,6 @@ import (
 	"time"
 
 	"github.com/urfave/cli/v2"
-	"golang.org/x/term"
 
 	"echocast/audio"
 	"echocast/bench/load"
@@ -120,7 +118,7 @@ func (b *benchCmd) run(ctx context.Context, chunks []string, rates []int) error 
 	b.say("%s, %s, %s/%s, one of %s", Version, runtime.Version(), runtime.GOOS, runtime.GOARCH, counted(runtime.NumCPU(), "core"))
 	results, err := b.measure(ctx, cases)
 	if !b.json && len(results) > 0 {
-		err = cmp.Or(printText(b.streams.Out, benchTable(results, lookOf(b.streams.Out))), err)
+		err = cmp.Or(printText(b.streams.Out, load.Table(results, load.LookOf(b.streams.Out))), err)
 	}
 	return err
 }
@@ -208,67 +206,4 @@ func (b *benchCmd) progressTo() io.Writer {
 		return io.Discard
 	}
 	return b.streams.Err
-}
-
-// look is how a table is drawn.
-type look struct {
-	bar   int // columns of the bars; 0: none
-	color bool
-}
-
-// Widths of a table on a terminal.
-const (
-	benchColumns = 69 // of the figures
-	longestBar   = 32
-	shortestBar  = 4
-)
-
-// lookOf is the plain look, but on a terminal: there bars fill the line, in
-// colour unless NO_COLOR is set (https://no-color.org).
-func lookOf(stdout io.Writer) look {
-	if !terminal.Is(stdout) || os.Getenv("TERM") == "dumb" {
-		return look{}
-	}
-	columns, _, err := term.GetSize(int(stdout.(*os.File).Fd()))
-	if err != nil || columns == 0 {
-		columns = 80
-	}
-	bar := min(columns-benchColumns-2, longestBar)
-	if bar < shortestBar {
-		bar = 0
-	}
-	return look{bar: bar, color: os.Getenv("NO_COLOR") == ""}
-}
-
-// benchTable is the results for people. The longest bar is the most times real
-// time.
-func benchTable(results []load.CaseResult, look look) string {
-	most := 0.0
-	for _, r := range results {
-		most = max(most, r.TimesRealTime)
-	}
-	var text strings.Builder
-	fmt.Fprintf(&text, "%9s %8s %11s %7s %11s %9s %8s\n", "input", "message", "messages/s", "MB/s", "x real time", "ns each", "allocs")
-	for _, r := range results {
-		fmt.Fprintf(&text, "%6d Hz %8v %11.0f %7.0f %11.0f %9.0f %8.2f", r.Rate, time.Duration(r.ChunkSeconds*float64(time.Second)).Round(time.Microsecond),
-			r.MessagesPerSecond, r.MegabytesPerSecond, r.TimesRealTime, r.NanosecondsPerMessage, r.AllocationsPerMessage)
-		text.WriteString(look.barOf(r.TimesRealTime/most) + "\n")
-	}
-	return text.String()
-}
-
-// barOf is a bar of this part of the longest, in eighths of a column.
-func (l look) barOf(part float64) string {
-	if l.bar == 0 {
-		return ""
-	}
-	eighths := int(math.Round(part * float64(8*l.bar)))
-	bar := strings.Repeat("█", eighths/8)
-	if rest := eighths % 8; rest > 0 {
-		bar += string(rune('█' + 8 - rest)) // the blocks after it are narrower by an eighth each
-	}
-	if l.color {
-		bar = "\x1b[36m" + bar + "\x1b[0m"
-	}
-	return "  " + bar
 }

@@ -2,8 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 	"os"
 	"runtime"
 	"strconv"
@@ -55,7 +53,7 @@ func (b *benchCmd) runStreams(ctx context.Context, text string) error {
 	}
 	b.say("%s, %s, %s/%s, %s", Version, runtime.Version(), runtime.GOOS, runtime.GOARCH, counted(runtime.NumCPU(), "core"))
 	if !b.json {
-		if err := printText(b.streams.Out, streamsHead); err != nil {
+		if err := printText(b.streams.Out, load.ResultHead); err != nil {
 			return err
 		}
 	}
@@ -88,18 +86,9 @@ func (b *benchCmd) measureStreams(counts []int, measure func(n int) (bool, error
 	return nil
 }
 
-const streamsHead = "streams messages  late p50       p99      most  underruns wrong  send CPU  receive CPU  kB/stream\n"
-
 func (b *benchCmd) printStreams(r load.Result) error {
-	text, _ := json.Marshal(r) // numbers always marshal
-	line := string(text)
-	if !b.json {
-		short := func(s float64) string { return fmt.Sprintf("%.2f ms", 1000*s) }
-		line = fmt.Sprintf("%7d %8d %9s %9s %9s  %9d %5d %9.2f %12.2f %10d", r.Streams, r.Messages, short(r.LateP50), short(r.LateP99), short(r.LateMost),
-			r.Underruns, r.Wrong, r.SendCPU, r.ReceiveCPU, r.SendMemory/1000)
+	if b.json {
+		return printJSON(b.streams.Out, r)
 	}
-	if _, err := fmt.Fprintln(b.streams.Out, line); err != nil {
-		return stdoutError{err}
-	}
-	return nil
+	return printText(b.streams.Out, r.Line())
 }

@@ -12,10 +12,10 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"slices"
 
 	"github.com/urfave/cli/v2"
 
+	"echocast/internal/manual"
 	"echocast/internal/shutdown"
 )
 
@@ -46,7 +46,7 @@ func runApp(ctx context.Context, args []string, streams Streams, server *Server)
 	if answered, err := answer(app, args, streams.Out); answered {
 		return err
 	}
-	return app.RunContext(ctx, flagsFirst(app, args))
+	return app.RunContext(ctx, manual.FlagsFirst(app, args))
 }
 
 // report prints an error for people, and returns its exit code.
@@ -139,62 +139,5 @@ func asUsageError(c *cli.Context, err error, _ bool) error {
 	if c.Command != nil && c.Command.Name != "" && c.Command.Name != name {
 		name = cmp.Or(c.Command.HelpName, name+" "+c.Command.Name)
 	}
-	return usagef("%s; %s --help lists the options", explain(c.Command, err), name)
-}
-
-// flagsFirst moves flags that follow the inputs in front of them, because the flag
-// package stops at the first input. Everything after "--" is an input.
-func flagsFirst(app *cli.App, args []string) []string {
-	if len(args) < 2 {
-		return args
-	}
-	command := app.Command(args[1])
-	if command == nil {
-		return args
-	}
-	words := 2
-	for ; words < len(args); words++ { // commands below it stay in front
-		inner := slices.IndexFunc(command.Subcommands, func(c *cli.Command) bool { return c.HasName(args[words]) })
-		if inner < 0 {
-			break
-		}
-		command = command.Subcommands[inner]
-	}
-	if len(command.Subcommands) > 0 {
-		return args
-	}
-	flags, inputs := slices.Clone(args[:words]), []string{"--"}
-	for rest := args[words:]; len(rest) > 0; {
-		word := rest[0]
-		rest = rest[1:]
-		if word == "--" {
-			inputs = append(inputs, rest...)
-			break
-		}
-		if word == "-" || word == "" || word[0] != '-' {
-			inputs = append(inputs, word)
-			continue
-		}
-		flags = append(flags, word)
-		if len(rest) > 0 && takesValue(command, word) {
-			flags = append(flags, rest[0])
-			rest = rest[1:]
-		}
-	}
-	return append(flags, inputs...)
-}
-
-// takesValue reports whether the next word is the value of this flag.
-func takesValue(command *cli.Command, word string) bool {
-	name := word[1:]
-	if name != "" && name[0] == '-' {
-		name = name[1:]
-	}
-	for _, flag := range command.Flags {
-		if slices.Contains(flag.Names(), name) {
-			_, isBool := flag.(*cli.BoolFlag)
-			return !isBool
-		}
-	}
-	return false // unknown, or with "=": the flag package takes it from here
+	return usagef("%s; %s --help lists the options", manual.Explain(c.Command, err), name)
 }

@@ -135,7 +135,7 @@ func (d *doctorCmd) run(ctx context.Context) error {
 	defer cancel(nil)
 	if !d.json {
 		options.OnFinding = func(f doctor.Finding) {
-			if err := d.print(f); err != nil {
+			if err := printText(d.streams.Out, printable(f.Text())+"\n"); err != nil {
 				cancel(err)
 			}
 		}
@@ -149,30 +149,12 @@ func (d *doctorCmd) run(ctx context.Context) error {
 	if d.json {
 		return cmp.Or(d.printJSON(findings, uses, failed == nil), failed)
 	}
-	return cmp.Or(d.printVerdict(uses), failed)
-}
-
-// printVerdict prints for what the machine is ready, and what to type.
-func (d *doctorCmd) printVerdict(uses []doctor.Use) error {
 	for _, use := range uses {
-		line := fmt.Sprintf("ready for %s: %s", use.Name, use.Line)
-		if !use.Ready {
-			line = fmt.Sprintf("not ready for %s: %s; %s", use.Name, use.Missing, use.Line)
-		}
-		if err := printText(d.streams.Out, printable(line)+"\n"); err != nil {
+		if err := printText(d.streams.Out, printable(use.Text())+"\n"); err != nil {
 			return err
 		}
 	}
-	return nil
-}
-
-// print prints a finding as one line.
-func (d *doctorCmd) print(f doctor.Finding) error {
-	line := fmt.Sprintf("%-4s  %-18s  %s", f.Status, f.Name, f.Detail)
-	if f.Fix != "" {
-		line += "; " + f.Fix
-	}
-	return printText(d.streams.Out, printable(line)+"\n")
+	return failed
 }
 
 // printJSON prints all findings as one object.
@@ -187,28 +169,13 @@ func (d *doctorCmd) printJSON(findings []doctor.Finding, uses []doctor.Use, ok b
 	}{Version, ok, findings, uses})
 }
 
-// failure is nil where nothing failed, else an error with the exit code of the
-// first failure.
+// failure returns nil if no check failed, else an error with the exit code of the first
+// failure.
 func failure(findings []doctor.Finding) error {
-	var failed []error
-	for _, f := range findings {
-		if f.Status == doctor.Fail {
-			failed = append(failed, asJoinError(f.Err))
-		}
-	}
-	if len(failed) == 0 {
+	failed := doctor.Failed(findings)
+	if failed == nil {
 		return nil
 	}
-	return checksError{len(failed), len(findings), failed[0]}
+	failed.First = asJoinError(failed.First)
+	return failed
 }
-
-// checksError says how many checks of the doctor failed.
-type checksError struct {
-	failed, all int
-	first       error
-}
-
-func (e checksError) Error() string {
-	return fmt.Sprintf("%d of %s failed", e.failed, counted(e.all, "check"))
-}
-func (e checksError) Unwrap() error { return e.first }

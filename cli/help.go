@@ -129,7 +129,7 @@ func answer(app *cli.App, args []string, out io.Writer) (answered bool, err erro
 		m.Complete(out, strings.TrimPrefix(words[1], ":"), words[2:])
 		return true, nil
 	}
-	asked, short := asksForHelp(m, words)
+	asked, short := m.AsksForHelp(words)
 	if !asked {
 		return false, nil
 	}
@@ -139,20 +139,6 @@ func answer(app *cli.App, args []string, out io.Writer) (answered bool, err erro
 
 func withoutFlags(words []string) []string {
 	return slices.DeleteFunc(slices.Clone(words), func(word string) bool { return strings.HasPrefix(word, "-") })
-}
-
-// asksForHelp looks for -h and --help among the options.
-func asksForHelp(m *manual.Manual, words []string) (asked, short bool) {
-	command, rest := m.Command(words)
-	for i := 0; i < len(rest) && rest[i] != "--"; i++ {
-		switch {
-		case rest[i] == "-h" || rest[i] == "--help" || rest[i] == "-help":
-			return true, rest[i] == "-h"
-		case command != nil && strings.HasPrefix(rest[i], "-") && takesValue(command, rest[i]):
-			i++
-		}
-	}
-	return false, false
 }
 
 func showHelp(m *manual.Manual, out io.Writer, words []string, short bool) error {
@@ -177,31 +163,6 @@ func unknownCommand(m *manual.Manual, word string) error {
 		meant = fmt.Sprintf("did you mean echocast send %s? ", word)
 	}
 	return usagef("no command is called %q; %sechocast --help lists them", word, meant)
-}
-
-// explain says more about an error of the flag package: the option that was
-// probably meant, or the unit that a time lacks.
-func explain(command *cli.Command, err error) string {
-	text := err.Error()
-	if name, unknown := strings.CutPrefix(text, "flag provided but not defined: -"); unknown && command != nil {
-		name = strings.TrimPrefix(name, "-")
-		var names []string
-		for _, flag := range command.Flags {
-			names = append(names, flag.Names()...)
-		}
-		if meant := manual.Closest(name, names); meant != "" {
-			return text + "; did you mean --" + meant + "?"
-		}
-	}
-	if command == nil || !strings.HasPrefix(text, "invalid value ") {
-		return text
-	}
-	for _, flag := range command.Flags {
-		if _, isTime := flag.(*cli.DurationFlag); isTime && strings.Contains(text, " for flag -"+flag.Names()[0]+":") {
-			return text + "; a time has a unit, such as 1s or 500ms"
-		}
-	}
-	return text
 }
 
 // completionCommand prints what makes a shell complete.

@@ -2,11 +2,9 @@ package cli
 
 import (
 	"encoding/json"
-	"fmt"
 	"os"
 	"slices"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/urfave/cli/v2"
 
@@ -176,21 +174,14 @@ func (l *presetCmd) list(all []preset.Preset) error {
 	if l.json {
 		return l.printJSON(all)
 	}
-	var text strings.Builder
-	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "NAME\tSOURCE\tREAD AS")
-	for _, p := range all {
-		fmt.Fprintf(table, "%s\t%s\t%s\n", p.Name, p.Vendor, p)
-	}
-	_ = table.Flush() // into memory
-	return l.print(text.String())
+	return printText(l.streams.Out, preset.Table(all))
 }
 
 func (l *presetCmd) show(p preset.Preset) error {
 	if l.json {
 		return l.printJSON([]preset.Preset{p})
 	}
-	return l.print(fmt.Sprintf("%s: %s\n  read as  %s\n  ask for  %s\n  example  %s\n", p.Name, p.Vendor, p, p.Ask, p.Example))
+	return printText(l.streams.Out, p.Text())
 }
 
 func (l *presetCmd) printJSON(all []preset.Preset) error {
@@ -200,9 +191,5 @@ func (l *presetCmd) printJSON(all []preset.Preset) error {
 	for _, p := range all {
 		_ = encoder.Encode(p) // numbers and strings always marshal
 	}
-	return l.print(text.String())
-}
-
-func (l *presetCmd) print(text string) error {
-	return printText(l.streams.Out, text)
+	return printText(l.streams.Out, text.String())
 }

@@ -2,9 +2,7 @@ package cli
 
 import (
 	"encoding/json"
-	"fmt"
 	"io"
-	"time"
 
 	"echocast/echo"
 )
@@ -69,82 +67,4 @@ func (s *settings) orFailure(out io.Writer, err error) error {
 		return failed
 	}
 	return err
-}
-
-// receiptLine summarises a receipt for people. awaited says that the run waited until
-// the utterance was heard.
-func receiptLine(r *echo.Receipt, awaited bool) string {
-	sent := playingTime(r.SentSeconds)
-	if r.Characters > 0 {
-		sent = counted(r.Characters, "character")
-	}
-	if !awaited {
-		verb := "sent in full: "
-		if r.Outcome != echo.Sent {
-			verb = string(r.Outcome) + ": sent "
-		}
-		return verb + sent + " in " + counted(r.Chunks, "message") + stalls(r.Input)
-	}
-	line := ""
-	switch r.Outcome {
-	case echo.Finished:
-		line = "heard in full: " + playingTime(r.SpokenSeconds)
-	case echo.Unverified:
-		line = "sent in full, but not confirmed as heard: " + sent
-	case echo.Sent:
-		line = "sent in full: " + sent
-	case echo.Interrupted, echo.Failed:
-		line = fmt.Sprintf("%s: %s heard of %s sent", r.Outcome, about(r)+playingTime(r.SpokenSeconds), sent)
-	}
-	if r.FirstAudioSeconds >= 0 {
-		line += fmt.Sprintf(", started after %d ms", int64(r.FirstAudioSeconds*1000+0.5))
-	}
-	if r.SpokenSeconds > 0 && r.Characters == 0 {
-		line += ", " + gaps(r)
-	}
-	return line + stalls(r.Input)
-}
-
-// about marks a time that was estimated by the clock.
-func about(r *echo.Receipt) string {
-	switch {
-	case r.SpokenAtMost:
-		return "at most "
-	case r.SpokenBy == echo.ByClock:
-		return "about "
-	}
-	return ""
-}
-
-// gaps tells how often and how long the replica had nothing to say.
-func gaps(r *echo.Receipt) string {
-	switch {
-	case r.GapSeconds > 0 && r.Underruns == 0:
-		return "gaps of " + playingTime(r.GapSeconds)
-	case r.GapSeconds > 0:
-		return counted(r.Underruns, "gap") + " of " + playingTime(r.GapSeconds)
-	case r.Underruns > 0:
-		return counted(r.Underruns, "gap")
-	}
-	return "no gaps"
-}
-
-// stalls reports how often an input was slower than speech.
-func stalls(input *echo.FeedStats) string {
-	if input == nil || input.Stalls == 0 {
-		return ""
-	}
-	times := fmt.Sprintf("%d times", input.Stalls)
-	if input.Stalls == 1 {
-		times = "once"
-	}
-	return fmt.Sprintf("; the input stalled %s; otherwise it came at %.2f × real time", times, input.Factor)
-}
-
-// playingTime formats seconds with one decimal, or two below a second.
-func playingTime(seconds float64) string {
-	if d := time.Duration(seconds * float64(time.Second)); d < time.Second && d > 0 {
-		return fmt.Sprintf("%.2f s", seconds)
-	}
-	return fmt.Sprintf("%.1f s", seconds)
 }

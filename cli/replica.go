@@ -5,8 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -15,83 +13,12 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"echocast/internal/opusencoder"
-	"echocast/internal/outfile"
 	"echocast/internal/shutdown"
 	"echocast/replica"
 	"echocast/replica/page"
 	"echocast/replica/serve"
 	"echocast/rtc"
 )
-
-// localReplica is a stand-in replica in this process, behind a real data channel.
-type localReplica struct {
-	listener *rtc.Listener
-	stop     context.CancelFunc
-	ended    sync.WaitGroup
-
-	mu     sync.Mutex
-	failed error          // the first thing that went wrong with the replica
-	runs   map[string]int // underruns of the utterances that have ended
-}
-
-func startLocalReplica(record string, limit int, out *reporter) (*localReplica, error) {
-	if record != "" { // refused before anything is said
-		if err := outfile.Check(record); err != nil {
-			return nil, fmt.Errorf("--record %s: %w", record, plain(err))
-		}
-	}
-	listener, err := rtc.Listen("127.0.0.1:0", &rtc.Options{MuLaw: !opusencoder.Available})
-	if err != nil {
-		return nil, err
-	}
-	ctx, stop := context.WithCancel(context.Background())
-	l := &localReplica{listener: listener, stop: stop, runs: map[string]int{}}
-	options := &serve.Options{Record: record, Once: true, Observer: serve.Observer{
-		Join:      func(int, bool) { _ = listener.Close() }, // it takes one connection
-		Utterance: l.count,
-		Fail:      l.fail,
-		Report: func(report replica.Report) {
-			for _, complaint := range report.Complaints {
-				out.say("the replica complains: %s", complaint.Text)
-			}
-		},
-	}}
-	options.Replica.MessageLimit = limit
-	l.ended.Go(func() { _ = serve.Run(ctx, listener, options) }) // fail is called with what fails
-	return l, nil
-}
-
-func (l *localReplica) url() string { return l.listener.URL() }
-
-func (l *localReplica) count(u replica.Utterance) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.runs[u.ID] = len(u.Underruns)
-}
-
-func (l *localReplica) fail(err error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.failed = cmp.Or(l.failed, err)
-}
-
-// underruns is how many underruns an utterance had that has ended. The replica
-// counts them before it says that it has stopped.
-func (l *localReplica) underruns(id string) (int, bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	n, ok := l.runs[id]
-	return n, ok
-}
-
-// close ends the replica once it has noticed that its peer has left, and
-// completes the recording.
-func (l *localReplica) close() error {
-	_ = l.listener.Close() // if nothing has connected, nothing will
-	l.ended.Wait()
-	l.stop()
-	return l.failed
-}
 
 // replicaCmd is the replica command: a stand-in that other processes dial.
 type replicaCmd struct {
@@ -202,8 +129,8 @@ func (s *replicaCmd) open(serving *serve.Options) (*rtc.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	address, public := dialled(listener.URL())
-	if lack := lacking(options); public && lack != "" {
+	address, public := rtc.DialURL(listener.URL())
+	if lack := options.Risk(); public && lack != "" {
 		s.warn("--insecure: %s", lack)
 	}
 	s.say("the replica listens; speak to it with: echocast send --to %s INPUT", address)
@@ -211,33 +138,6 @@ func (s *replicaCmd) open(serving *serve.Options) (*rtc.Listener, error) {
 		s.say("see and hear it in a browser: %s", strings.TrimSuffix(address, "/")+serving.Page.Path())
 	}
 	return listener, nil
-}
-
-// lacking is what is not safe about a replica that other machines reach.
-func lacking(o *rtc.Options) string {
-	switch {
-	case o.Key == "" && o.TLS == nil:
-		return "there is no room key and no TLS: whoever reaches this machine can come in, and who is on the way can listen in"
-	case o.Key == "":
-		return "there is no room key: whoever reaches this machine can come in"
-	case o.TLS == nil:
-		return "there is no TLS: who is on the way can listen in, and see the room key"
-	}
-	return ""
-}
-
-// dialled is the address that others dial to reach a listener, and whether they
-// can from another machine.
-func dialled(listening string) (address string, public bool) {
-	u, err := url.Parse(listening)
-	if err != nil {
-		return listening, false // it is made by rtc
-	}
-	ip := net.ParseIP(u.Hostname())
-	if host, err := os.Hostname(); err == nil && ip.IsUnspecified() {
-		u.Host = net.JoinHostPort(host, u.Port())
-	}
-	return u.String(), !ip.IsLoopback()
 }
 
 // prepare checks the options and reads the script.

@@ -186,7 +186,7 @@ func (r *reporter) end(in *input, err error) error {
 		}
 		r.count(&receipt)
 		if receipt.Chunks > 0 && (i < len(receipts)-1 || !quietError(err)) {
-			r.say("%s: %s", in.title(), receiptLine(&receipt, r.heard))
+			r.say("%s: %s", in.title(), receipt.Summary(r.heard))
 		}
 		if failed := r.print(inputReceipt{receipt, in.audio.FramesRead(), in.audio.Info().Format.Rate, r.rehearsal}); failed != nil {
 			return failed

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"time"
 
@@ -11,7 +12,9 @@ import (
 
 	"echocast/echo"
 	"echocast/hear"
+	"echocast/internal/outfile"
 	"echocast/internal/shutdown"
+	"echocast/replica/serve"
 	"echocast/room"
 	"echocast/room/daily"
 	"echocast/room/peer"
@@ -211,7 +214,7 @@ type target struct {
 	out     *reporter
 	room    *room.Room
 	limit   int            // bytes of a message
-	local   *localReplica  // nil where the replica is elsewhere
+	local   *serve.Local   // nil where the replica is elsewhere
 	trace   *traceRecorder // nil where nothing is recorded
 	// abandons reports whether a lost connection ends the run.
 	abandons bool
@@ -264,11 +267,16 @@ func (t *target) enter(ctx context.Context, with room.Options, record string) (e
 	case address == "":
 		t.out.rehearsal = true
 		t.out.say("rehearsal: a stand-in replica in this process; nobody hears this")
-		if t.local, err = startLocalReplica(record, t.limit, t.out); err != nil {
+		if record != "" { // refused before anything is said
+			if err := outfile.Check(record); err != nil {
+				return fmt.Errorf("--record %s: %w", record, plain(err))
+			}
+		}
+		if t.local, err = serve.StartLocal(record, t.limit, func(text string) { t.out.say("the replica complains: %s", text) }); err != nil {
 			return err
 		}
-		t.out.underruns = t.local.underruns
-		address, with.Backend = t.local.url(), &peer.Backend{}
+		t.out.underruns = t.local.Underruns
+		address, with.Backend = t.local.URL(), &peer.Backend{}
 	case options.namesConversation() && !options.isREST():
 		if address, err = t.dailyAddress(ctx); err != nil {
 			return err
@@ -360,7 +368,7 @@ func (t *target) closeLocal() error {
 	if t.local == nil {
 		return nil
 	}
-	return t.local.close()
+	return t.local.Close()
 }
 
 // hasEnded reports whether err means that the room has ended normally.

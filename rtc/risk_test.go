@@ -1,29 +1,27 @@
-package cli
+package rtc
 
 import (
 	"crypto/tls"
 	"os"
 	"strings"
 	"testing"
-
-	"echocast/rtc"
 )
 
-// Whoever leaves a replica open is told what it lacks.
-func TestLacking(t *testing.T) {
-	for want, o := range map[string]rtc.Options{
+// Risk names what is missing: a room key, TLS, or both.
+func TestRisk(t *testing.T) {
+	for want, o := range map[string]Options{
 		"":                            {Key: "key", TLS: &tls.Config{}},
 		"there is no room key and no": {},
 		"there is no room key: ":      {TLS: &tls.Config{}},
 		"there is no TLS: ":           {Key: "key"},
 	} {
-		if got := lacking(&o); !strings.HasPrefix(got, want) || want == "" && got != "" {
+		if got := o.Risk(); !strings.HasPrefix(got, want) || want == "" && got != "" {
 			t.Errorf("%q, want %q", got, want)
 		}
 	}
 }
 
-func TestDialled(t *testing.T) {
+func TestDialURL(t *testing.T) {
 	host, err := os.Hostname()
 	if err != nil {
 		t.Skip(err)
@@ -36,7 +34,7 @@ func TestDialled(t *testing.T) {
 		"https://0.0.0.0:8870/":     "https://" + host + ":8870/ public",
 		"https://[2001:db8::1]:80/": "https://[2001:db8::1]:80/ public",
 	} {
-		address, public := dialled(listening)
+		address, public := DialURL(listening)
 		if got := address + map[bool]string{true: " public", false: " private"}[public]; got != want {
 			t.Errorf("%s: %s, want %s", listening, got, want)
 		}

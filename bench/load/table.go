@@ -1,0 +1,87 @@
+package load
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/term"
+
+	"echocast/internal/terminal"
+)
+
+// Look is how a table is drawn.
+type Look struct {
+	bar   int // columns of the bars; 0: none
+	color bool
+}
+
+// Widths of a table on a terminal.
+const (
+	tableColumns = 69 // of the figures
+	longestBar   = 32
+	shortestBar  = 4
+)
+
+// LookOf returns the look of a table on stdout. On a terminal bars fill the line, in
+// colour unless NO_COLOR is set (https://no-color.org); elsewhere there are none.
+func LookOf(stdout io.Writer) Look {
+	if !terminal.Is(stdout) || os.Getenv("TERM") == "dumb" {
+		return Look{}
+	}
+	columns, _, err := term.GetSize(int(stdout.(*os.File).Fd()))
+	if err != nil || columns == 0 {
+		columns = 80
+	}
+	bar := min(columns-tableColumns-2, longestBar)
+	if bar < shortestBar {
+		bar = 0
+	}
+	return Look{bar: bar, color: os.Getenv("NO_COLOR") == ""}
+}
+
+// Table returns the results for people, one case a line. The longest bar is the most
+// times real time.
+func Table(results []CaseResult, look Look) string {
+	most := 0.0
+	for _, r := range results {
+		most = max(most, r.TimesRealTime)
+	}
+	var text strings.Builder
+	fmt.Fprintf(&text, "%9s %8s %11s %7s %11s %9s %8s\n", "input", "message", "messages/s", "MB/s", "x real time", "ns each", "allocs")
+	for _, r := range results {
+		fmt.Fprintf(&text, "%6d Hz %8v %11.0f %7.0f %11.0f %9.0f %8.2f", r.Rate, time.Duration(r.ChunkSeconds*float64(time.Second)).Round(time.Microsecond),
+			r.MessagesPerSecond, r.MegabytesPerSecond, r.TimesRealTime, r.NanosecondsPerMessage, r.AllocationsPerMessage)
+		text.WriteString(look.barOf(r.TimesRealTime/most) + "\n")
+	}
+	return text.String()
+}
+
+// barOf is a bar of this part of the longest, in eighths of a column.
+func (l Look) barOf(part float64) string {
+	if l.bar == 0 {
+		return ""
+	}
+	eighths := int(math.Round(part * float64(8*l.bar)))
+	bar := strings.Repeat("█", eighths/8)
+	if rest := eighths % 8; rest > 0 {
+		bar += string(rune('█' + 8 - rest)) // the blocks after it are narrower by an eighth each
+	}
+	if l.color {
+		bar = "\x1b[36m" + bar + "\x1b[0m"
+	}
+	return "  " + bar
+}
+
+// ResultHead is the head of the table whose lines are those of Result.Line.
+const ResultHead = "streams messages  late p50       p99      most  underruns wrong  send CPU  receive CPU  kB/stream\n"
+
+// Line returns the result as a line of a table for people.
+func (r Result) Line() string {
+	short := func(s float64) string { return fmt.Sprintf("%.2f ms", 1000*s) }
+	return fmt.Sprintf("%7d %8d %9s %9s %9s  %9d %5d %9.2f %12.2f %10d\n", r.Streams, r.Messages, short(r.LateP50), short(r.LateP99), short(r.LateMost),
+		r.Underruns, r.Wrong, r.SendCPU, r.ReceiveCPU, r.SendMemory/1000)
+}

@@ -1,0 +1,52 @@
+package doctor
+
+import (
+	"fmt"
+
+	"echocast/internal/text"
+)
+
+// Text returns the finding as a line for people.
+func (f Finding) Text() string {
+	line := fmt.Sprintf("%-4s  %-18s  %s", f.Status, f.Name, f.Detail)
+	if f.Fix != "" {
+		line += "; " + f.Fix
+	}
+	return line
+}
+
+// Text returns the use as a line for people.
+func (u Use) Text() string {
+	if u.Ready {
+		return fmt.Sprintf("ready for %s: %s", u.Name, u.Line)
+	}
+	return fmt.Sprintf("not ready for %s: %s; %s", u.Name, u.Missing, u.Line)
+}
+
+// ChecksError says how many checks failed. It wraps the error of the first.
+type ChecksError struct {
+	Failed, All int
+	First       error
+}
+
+func (e *ChecksError) Error() string {
+	return fmt.Sprintf("%d of %s failed", e.Failed, text.Count(e.All, "check"))
+}
+func (e *ChecksError) Unwrap() error { return e.First }
+
+// Failed returns an error about the checks that failed; nil if none did.
+func Failed(findings []Finding) *ChecksError {
+	failed := &ChecksError{All: len(findings)}
+	for _, f := range findings {
+		if f.Status != Fail {
+			continue
+		}
+		if failed.Failed++; failed.Failed == 1 {
+			failed.First = f.Err
+		}
+	}
+	if failed.Failed == 0 {
+		return nil
+	}
+	return failed
+}

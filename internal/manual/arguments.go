@@ -1,0 +1,104 @@
+package manual
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+)
+
+// FlagsFirst moves flags that follow the inputs in front of them, because the flag
+// package stops at the first input. Everything after "--" is an input.
+func FlagsFirst(app *cli.App, args []string) []string {
+	if len(args) < 2 {
+		return args
+	}
+	command := app.Command(args[1])
+	if command == nil {
+		return args
+	}
+	words := 2
+	for ; words < len(args); words++ { // commands below it stay in front
+		inner := slices.IndexFunc(command.Subcommands, func(c *cli.Command) bool { return c.HasName(args[words]) })
+		if inner < 0 {
+			break
+		}
+		command = command.Subcommands[inner]
+	}
+	if len(command.Subcommands) > 0 {
+		return args
+	}
+	flags, inputs := slices.Clone(args[:words]), []string{"--"}
+	for rest := args[words:]; len(rest) > 0; {
+		word := rest[0]
+		rest = rest[1:]
+		if word == "--" {
+			inputs = append(inputs, rest...)
+			break
+		}
+		if word == "-" || word == "" || word[0] != '-' {
+			inputs = append(inputs, word)
+			continue
+		}
+		flags = append(flags, word)
+		if len(rest) > 0 && takesValue(command, word) {
+			flags = append(flags, rest[0])
+			rest = rest[1:]
+		}
+	}
+	return append(flags, inputs...)
+}
+
+// takesValue reports whether the next word is the value of this flag.
+func takesValue(command *cli.Command, word string) bool {
+	name := word[1:]
+	if name != "" && name[0] == '-' {
+		name = name[1:]
+	}
+	for _, flag := range command.Flags {
+		if slices.Contains(flag.Names(), name) {
+			_, isBool := flag.(*cli.BoolFlag)
+			return !isBool
+		}
+	}
+	return false // unknown, or with "=": the flag package takes it from here
+}
+
+// AsksForHelp looks for -h, which asks for the short help, and --help among the options.
+func (m *Manual) AsksForHelp(words []string) (asked, short bool) {
+	command, rest := m.Command(words)
+	for i := 0; i < len(rest) && rest[i] != "--"; i++ {
+		switch {
+		case rest[i] == "-h" || rest[i] == "--help" || rest[i] == "-help":
+			return true, rest[i] == "-h"
+		case command != nil && strings.HasPrefix(rest[i], "-") && takesValue(command, rest[i]):
+			i++
+		}
+	}
+	return false, false
+}
+
+// Explain says more about an error of the flag package: the option that was
+// probably meant, or the unit that a time lacks.
+func Explain(command *cli.Command, err error) string {
+	text := err.Error()
+	if name, unknown := strings.CutPrefix(text, "flag provided but not defined: -"); unknown && command != nil {
+		name = strings.TrimPrefix(name, "-")
+		var names []string
+		for _, flag := range command.Flags {
+			names = append(names, flag.Names()...)
+		}
+		if meant := Closest(name, names); meant != "" {
+			return text + "; did you mean --" + meant + "?"
+		}
+	}
+	if command == nil || !strings.HasPrefix(text, "invalid value ") {
+		return text
+	}
+	for _, flag := range command.Flags {
+		if _, isTime := flag.(*cli.DurationFlag); isTime && strings.Contains(text, " for flag -"+flag.Names()[0]+":") {
+			return text + "; a time has a unit, such as 1s or 500ms"
+		}
+	}
+	return text
+}

@@ -1,0 +1,25 @@
+package preset
+
+import (
+	"fmt"
+	"strings"
+	"text/tabwriter"
+)
+
+// Table returns presets for people, one a line.
+func Table(all []Preset) string {
+	var text strings.Builder
+	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "NAME\tSOURCE\tREAD AS")
+	for _, p := range all {
+		fmt.Fprintf(table, "%s\t%s\t%s\n", p.Name, p.Vendor, p)
+	}
+	_ = table.Flush() // into memory
+	return text.String()
+}
+
+// Text returns the preset for people: how it is read, what to ask its source for, and
+// an example.
+func (p Preset) Text() string {
+	return fmt.Sprintf("%s: %s\n  read as  %s\n  ask for  %s\n  example  %s\n", p.Name, p.Vendor, p, p.Ask, p.Example)
+}

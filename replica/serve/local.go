@@ -1,0 +1,81 @@
+package serve
+
+import (
+	"cmp"
+	"context"
+	"sync"
+
+	"echocast/internal/opusencoder"
+	"echocast/replica"
+	"echocast/rtc"
+)
+
+// Local is a stand-in replica for one connection from this process, behind a real data
+// channel.
+type Local struct {
+	listener *rtc.Listener
+	stop     context.CancelFunc
+	ended    sync.WaitGroup
+
+	mu     sync.Mutex
+	failed error          // the first thing that went wrong with the replica
+	runs   map[string]int // underruns of the utterances that have ended
+}
+
+// StartLocal starts a replica that drops messages of more than limit bytes. It writes
+// what it hears to the file record, if record is not empty, and passes complaints to
+// onComplaint. Close ends it.
+func StartLocal(record string, limit int, onComplaint func(text string)) (*Local, error) {
+	listener, err := rtc.Listen("127.0.0.1:0", &rtc.Options{MuLaw: !opusencoder.Available})
+	if err != nil {
+		return nil, err
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	l := &Local{listener: listener, stop: stop, runs: map[string]int{}}
+	options := &Options{Record: record, Once: true, Observer: Observer{
+		Join:      func(int, bool) { _ = listener.Close() }, // it takes one connection
+		Utterance: l.count,
+		Fail:      l.fail,
+		Report: func(report replica.Report) {
+			for _, complaint := range report.Complaints {
+				onComplaint(complaint.Text)
+			}
+		},
+	}}
+	options.Replica.MessageLimit = limit
+	l.ended.Go(func() { _ = Run(ctx, listener, options) }) // fail is called with what fails
+	return l, nil
+}
+
+// URL is the address to dial.
+func (l *Local) URL() string { return l.listener.URL() }
+
+func (l *Local) count(u replica.Utterance) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.runs[u.ID] = len(u.Underruns)
+}
+
+func (l *Local) fail(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.failed = cmp.Or(l.failed, err)
+}
+
+// Underruns returns how many underruns an utterance had, and false before it has ended.
+// The replica counts them before it says that it has stopped.
+func (l *Local) Underruns(id string) (int, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n, ok := l.runs[id]
+	return n, ok
+}
+
+// Close ends the replica once it has noticed that its peer has left, and completes the
+// recording. It returns the first error of the replica.
+func (l *Local) Close() error {
+	_ = l.listener.Close() // if nothing has connected, nothing will
+	l.ended.Wait()
+	l.stop()
+	return l.failed
+}

@@ -1,0 +1,35 @@
+package rtc
+
+import (
+	"net"
+	"net/url"
+	"os"
+)
+
+// Risk returns what makes a Listener with these options unsafe when other machines
+// can reach it, or "".
+func (o *Options) Risk() string {
+	switch {
+	case o.Key == "" && o.TLS == nil:
+		return "there is no room key and no TLS: whoever reaches this machine can come in, and who is on the way can listen in"
+	case o.Key == "":
+		return "there is no room key: whoever reaches this machine can come in"
+	case o.TLS == nil:
+		return "there is no TLS: who is on the way can listen in, and see the room key"
+	}
+	return ""
+}
+
+// DialURL returns the address at which others dial a Listener with this URL, and
+// whether other machines can.
+func DialURL(listening string) (address string, public bool) {
+	u, err := url.Parse(listening)
+	if err != nil {
+		return listening, false // it is made by rtc
+	}
+	ip := net.ParseIP(u.Hostname())
+	if host, err := os.Hostname(); err == nil && ip.IsUnspecified() {
+		u.Host = net.JoinHostPort(host, u.Port())
+	}
+	return u.String(), !ip.IsLoopback()
+}
