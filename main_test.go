@@ -123,8 +123,7 @@ func sweep(n, rate int) []byte {
 	return pcm
 }
 
-// reassembled is what a script that uses nothing of echocast makes of encode's
-// output.
+// reassembled decodes encode's output with a script that uses nothing of echocast.
 func reassembled(t *testing.T, input string) []byte {
 	t.Helper()
 	encode := program(t, "encode", "--quiet", input)

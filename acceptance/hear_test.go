@@ -284,9 +284,9 @@ func TestASenderHears(t *testing.T) {
 	})
 }
 
-// A recogniser of one's own: it gets what the user says, and what it prints is
-// answered.
-func TestARecogniserOfOnesOwn(t *testing.T) {
+// --asr runs the user's own recogniser: it receives what the user says, and echocast
+// answers what it prints.
+func TestYourOwnRecogniser(t *testing.T) {
 	t.Parallel()
 	url, end := serveReplica(t, "--user", hum(t, 300, 3))
 	defer end()

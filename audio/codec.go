@@ -167,8 +167,8 @@ func limit(v float32) float32 {
 	return v
 }
 
-// tame makes any float a finite sample.
-func tame(v float32) float32 {
+// finite makes any float a finite sample.
+func finite(v float32) float32 {
 	if v = limit(v); v != v {
 		return 0
 	}

@@ -215,7 +215,7 @@ func TestFFmpegStalls(t *testing.T) {
 	}
 }
 
-// made is what ffmpeg makes of a second of a tone with these arguments, in a file.
+// made has ffmpeg encode a second of a tone with these arguments, and returns the file.
 func made(t *testing.T, opts *audio.Options, name string, args ...string) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), name)

@@ -357,7 +357,7 @@ func (s *jsonAudio) commit(shape *JSONOptions) {
 	s.ready, s.held, s.given = s.held, s.ready[:0], 0
 }
 
-// endEvent decides what becomes of an object's audio, once all of it was read.
+// endEvent keeps or drops an object's audio after all of the object was read.
 func (s *jsonAudio) endEvent() error {
 	e := s.event
 	s.event = jsonEvent{}

@@ -55,8 +55,8 @@ type reservoir struct {
 
 // complete takes the next frame and returns it, or, where it refers to data that
 // are not there as the first frames of a cut stream do, one without sound that
-// keeps the main data for later frames. What a decoder makes of missing data is
-// its own affair and would depend on where it began.
+// keeps the main data for later frames. Decoders differ in what they do
+// about missing data, and the result would depend on where they began.
 func (r *reservoir) complete(h mpegHeader, frame []byte) []byte {
 	if h.Layer != 3 {
 		return frame

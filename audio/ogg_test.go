@@ -404,7 +404,7 @@ func TestOggMissingPage(t *testing.T) {
 	}
 }
 
-// A packet that does not go on where it should is left out.
+// A packet that does not continue the one before is left out.
 func TestOggCutPacket(t *testing.T) {
 	packets, _ := packetsOf(parsePages(readFile(t, oggFiles, "celt_mono_20ms.opus")))
 	cut := onePage(0, -1, 2, packets[2:4]...)

@@ -134,7 +134,7 @@ func (c *opusCodec) decode(packet []byte) ([]float32, error) {
 	}
 	out := c.out[:frames*c.channels]
 	for i, v := range out {
-		out[i] = tame(v * c.gain)
+		out[i] = finite(v * c.gain)
 	}
 	return out, nil
 }

@@ -121,7 +121,7 @@ func (c *vorbisCodec) decode(packet []byte) ([]float32, error) {
 	}
 	samples, err := c.decoder.DecodeInto(packet, c.out)
 	for i, v := range samples {
-		samples[i] = tame(v)
+		samples[i] = finite(v)
 	}
 	return samples, err
 }

@@ -436,7 +436,7 @@ func TestStdoutThatEnds(t *testing.T) {
 				t.Errorf("%v, %s: code %d, want %d: %s", err, pace, got, code, stderr.String())
 			}
 			if err == syscall.EPIPE && strings.Contains(stderr.String(), "failed") {
-				t.Errorf("%s: who has seen enough is told of a failure: %s", pace, stderr.String())
+				t.Errorf("%s: a reader that closed stdout early gets an error: %s", pace, stderr.String())
 			}
 			if err == syscall.ENOSPC && !strings.Contains(stderr.String(), "no space left on device") {
 				t.Errorf("%s: stderr %q", pace, stderr.String())

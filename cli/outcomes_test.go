@@ -16,7 +16,7 @@ import (
 	"echocast/replica"
 )
 
-// outcomeOf is what becomes of send to a replica that misbehaves. The table in
+// outcomeOf is how send ends if the replica misbehaves. The table in
 // docs/talk.md is written from it.
 type outcomeOf struct {
 	fault     string // as --fault takes it
@@ -225,7 +225,7 @@ func TestOutcomesAreComplete(t *testing.T) {
 	aside := "lose user-for user-says seed" // of chance, or parts of another
 	for _, f := range replica.AllFaults() {
 		if !strings.Contains(aside, f.Name) && !strings.Contains(fmt.Sprint(outcomes), f.Name) {
-			t.Errorf("nothing says what becomes of %s", f.Name)
+			t.Errorf("no table says how send ends with the fault %s", f.Name)
 		}
 	}
 }

@@ -322,7 +322,7 @@ func (c *conversation) finishAnswer() {
 	c.now = nil
 }
 
-// end gives up what is left when the conversation ends.
+// end drops what is left when the conversation ends.
 func (c *conversation) end(why error) {
 	c.hold.Stop()
 	if c.now != nil {

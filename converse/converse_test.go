@@ -199,7 +199,7 @@ type script struct {
 	coughs bool     // nothing but sounds after the first words
 }
 
-// newScript makes up what a user does, and what a network makes of it: twins,
+// newScript makes up what a user does, and how a network changes it: twins,
 // losses and another order.
 func newScript(random *rand.Rand) script {
 	var s script

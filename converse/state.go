@@ -38,7 +38,7 @@ const (
 	giveUpWords               // give the answer up: the user said something else
 	permit                    // let the answer be spoken
 	pause                     // silence the replica, and keep the place
-	resume                    // go on where the answer was last heard
+	resume                    // continue from where the answer was last heard
 	awaitStop                 // wait for the user to fall silent, at most maxHold
 	awaitWords                // wait for the words of what was heard, at most Options.FalseInterrupt
 	stopWaiting               // wait for nothing more

@@ -109,9 +109,9 @@ const (
 	noteFinal                      // the replica has said its last word: wake who waits for it
 )
 
-// next returns what an event makes of an utterance, and what has to be done. It
-// knows an answer for every state and event; what cannot be or says nothing new
-// changes nothing.
+// next returns the state that follows an event, and what has to be done. It has an
+// answer for every state and event; an event that is impossible in a state, or
+// repeated, changes nothing.
 func (l life) next(e lifeEvent) (life, action) {
 	switch e {
 	case messageLeaves, lastLeaves:

@@ -33,7 +33,7 @@ type fickle struct {
 	chance  *rand.Rand
 	n       int
 	id      string // being played
-	dead    string // interrupted: what comes of it is dropped
+	dead    string // interrupted: its later chunks are dropped
 	samples int
 	begun   time.Time
 	end     *time.Timer // of the playing

@@ -36,8 +36,8 @@ const (
 // orderWindow is how long an event waits for those that were emitted before it.
 const orderWindow = 200 * time.Millisecond
 
-// maxListen bounds the wait of one call of listen, since clients give up on calls
-// that take longer than a minute.
+// maxListen bounds the wait of one call of listen, since clients cancel calls that
+// last longer than a minute.
 const maxListen = 50 * time.Second
 
 // Server makes one session speak as an agent asks.

@@ -290,7 +290,7 @@ func TestBacklog(t *testing.T) {
 	l.mu.Unlock()
 }
 
-// watchCancel returns a channel that is closed when the listener gives up its
+// watchCancel returns a channel that is closed when the listener cancels its
 // only session.
 func watchCancel(l *Listener) <-chan struct{} {
 	l.mu.Lock()

@@ -48,7 +48,7 @@ type Listener struct {
 
 // session is what one offer led to.
 type session struct {
-	cancel context.CancelFunc // gives up connecting
+	cancel context.CancelFunc // stops connecting
 	conn   *Conn              // nil until connected
 }
 

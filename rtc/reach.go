@@ -78,7 +78,7 @@ func withoutUser(address string) string {
 	return scheme + ":" + rest
 }
 
-// configuration is what pion is told of the servers.
+// configuration returns the servers in the form that pion takes.
 func (o *Options) configuration() webrtc.Configuration {
 	var configuration webrtc.Configuration
 	for _, server := range o.ICEServers {

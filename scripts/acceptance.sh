@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Speaks ten minutes, and then a pipe that stalls, to a replica in a second
-# process, in real time, and compares what it recorded with what a script that
-# uses nothing of echocast makes of encode's output. Takes eleven minutes.
+# process, in real time, and compares what it recorded with encode's output,
+# decoded by a script that uses nothing of echocast. Takes eleven minutes.
 # MINUTES=1 makes it shorter.
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -51,7 +51,8 @@ func lacksPath(err error) bool {
 }
 
 // withOldNames makes a call again by the old names, if the service does not
-// know the new. Where both fail for want of the path or id, the first counts.
+// know the new. If both fail because the path or id is missing, it returns
+// the first error.
 func withOldNames(err error, again func() error) error {
 	if !lacksPath(err) && !wantsOldNames(err) {
 		return err

@@ -4,7 +4,7 @@
 //	go run ./bench/compare -bound 1.2 before.txt after.txt
 //
 // Of each stage the fastest run counts: what else the machine does only ever
-// makes it slower. Both were measured by turns on one machine, so their ratio
+// makes it slower. Both were measured alternately on one machine, so their ratio
 // says something where the times do not.
 package main
 

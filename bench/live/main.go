@@ -43,7 +43,7 @@ func run(utterances int, seconds float64, connections, interrupts int) error {
 		if err != nil {
 			return err
 		}
-		fmt.Println("| utterances | messages | late p50 | p99 | p99.9 | largest | drift | clock set anew | CPU of a core |")
+		fmt.Println("| utterances | messages | late p50 | p99 | p99.9 | largest | drift | schedule restarts | CPU of a core |")
 		fmt.Println("| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
 		fmt.Printf("| %d | %d | %s | %s | %s | %s | %s | %d | %.0f %% |\n\n", utterances, len(p.late),
 			short(p.late.at(0.5)), short(p.late.at(0.99)), short(p.late.at(0.999)), short(p.late.at(1)), short(p.drift), p.stalls, 100*p.cpu)

@@ -55,8 +55,8 @@ type utterance struct {
 	rate    int
 }
 
-// hand runs the command with the utterance. One that fails is told of, and the
-// next utterance gets its turn.
+// hand runs the command with the utterance. It reports a command that fails,
+// and continues with the next utterance.
 func (u utterance) hand(command string) error {
 	if command == "" {
 		return nil

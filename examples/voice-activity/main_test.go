@@ -68,7 +68,7 @@ func TestDetector(t *testing.T) {
 }
 
 // A user speaks in the room, is heard, cut into utterances, and what was said is
-// said again by the replica: the way of a recogniser and a voice of one's own.
+// said again by the replica: as with your own recogniser and voice.
 func TestLoop(t *testing.T) {
 	needEspeak(t)
 	user, lengths := spoken(t, "Good morning.", "What is the weather like?")

@@ -53,7 +53,7 @@ func (s *Secrets) Text(text string) string {
 	return s.pattern.ReplaceAllLiteralString(text, Mark)
 }
 
-// Error returns err with the message that Text makes of its own. errors.Is and
+// Error returns err with its message redacted by Text. errors.Is and
 // errors.As find what they find in err. The result is err itself where there is
 // nothing to hide.
 func (s *Secrets) Error(err error) error {

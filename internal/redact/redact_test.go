@@ -16,7 +16,7 @@ import (
 	"echocast/internal/redact"
 )
 
-// forms are what becomes of a secret on its way through programs.
+// forms are the encodings of a secret in the output of programs.
 func forms(secret string) map[string]string {
 	inJSON, _ := json.Marshal(secret)
 	allEscaped := ""

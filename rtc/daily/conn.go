@@ -372,7 +372,7 @@ func (c *Conn) send(ctx context.Context, msg []byte) error {
 	}
 }
 
-// current waits for a transport that is in the room, and says whom to send to.
+// current waits for a transport that is in the room, and returns it with the address to send to.
 func (c *Conn) current(ctx context.Context) (transport, string, error) {
 	for {
 		if err := c.lifetime.Stopped(ctx); err != nil {

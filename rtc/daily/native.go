@@ -70,7 +70,7 @@ type sentMessage struct {
 	text string
 }
 
-// What the library is told of media: it publishes none, and takes none but the
+// Media settings for the library: it publishes nothing and subscribes only to the
 // sound that is asked for.
 const (
 	noInputs   = `{"inputs":{"camera":false,"microphone":false}}`
@@ -338,8 +338,8 @@ func (n *native) send(ctx context.Context, to string, msg []byte) error {
 
 // takeSlot waits until few enough messages are being sent.
 func (n *native) takeSlot(ctx context.Context) error {
-	patience := time.NewTimer(answerTimeout)
-	defer patience.Stop()
+	deadline := time.NewTimer(answerTimeout)
+	defer deadline.Stop()
 	select {
 	case <-n.Ended():
 		return n.Cause()
@@ -351,7 +351,7 @@ func (n *native) takeSlot(ctx context.Context) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	case <-n.Ended():
-	case <-patience.C:
+	case <-deadline.C:
 		n.End(fmt.Errorf("%w: Daily's library has sent nothing within %v", ErrLost, answerTimeout))
 	}
 	return n.Cause()

@@ -74,7 +74,7 @@ func hums(t *testing.T, room, identity string, hertz float64, pause func(frame i
 
 func never(int) bool { return false }
 
-// heardFrom is what comes of so many packets, at 48 kHz.
+// heardFrom returns the samples heard from so many packets, at 48 kHz.
 func heardFrom(t *testing.T, name, from string, packets int) ([]int16, hear.Stats) {
 	t.Helper()
 	room, err := Join(testwait.Context(t), Address{URL: serverURL(t), Room: name}, Credentials{Key: testKey, Secret: testSecret}, &Options{Identity: DefaultEarIdentity})

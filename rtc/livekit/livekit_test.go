@@ -94,7 +94,7 @@ func TestHeaderAgainstFixture(t *testing.T) {
 	}
 }
 
-// The samples become what echo.Encoder makes of them.
+// The room quantises samples as echo.Encoder does.
 func TestPCMIsTheEncoders(t *testing.T) {
 	samples := []float32{0, 1, -1, 1.5, -1.5, 0.5 / 32768, 1.5 / 32768, -0.5 / 32768, 32766.5 / 32768, 32767.5 / 32768, 0.3, -0.7,
 		float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1))}

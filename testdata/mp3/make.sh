@@ -4,8 +4,8 @@
 # II, ffmpeg 5.1 with libtwolame 0.4.0.
 #
 #   speech_RATEhz_CHANNELS.s16               the encoder's input, signed 16-bit little-endian
-#   speech_RATEhz_CHANNELS_MODE.mp3          what LAME made of it, or libtwolame where MODE is layer2
-#   speech_RATEhz_CHANNELS_MODE.libmad.s16   what libmad makes of that, nothing cut off
+#   speech_RATEhz_CHANNELS_MODE.mp3          encoded by LAME, or by libtwolame if MODE is layer2
+#   speech_RATEhz_CHANNELS_MODE.libmad.s16   that file, decoded by libmad, nothing cut off
 set -eu
 cd "$(dirname "$0")"
 speech=$(mktemp --suffix .wav)
@@ -41,8 +41,8 @@ encode() {
 	decode "$name"
 }
 
-# decode NAME: what libmad makes of it; it gives the last frame only if
-# something follows
+# decode NAME: decode with libmad, which outputs the last frame only if something
+# follows
 decode() {
 	{ cat "$1.mp3"; head -c 2000 /dev/zero; } | sox -D -V1 -t mp3 - -t s16 "$1.libmad.s16"
 }
