@@ -31,6 +31,9 @@ type roomKind struct {
 	open func(t *testing.T, options *replica.Options) *stage
 	// hasBrowser says that a browser joins the room.
 	hasBrowser bool
+	// overREST says that chunks are long, and that events come by webhooks: later,
+	// and none of a replica that dies.
+	overREST bool
 }
 
 // stage is a room with its replica.
@@ -45,6 +48,7 @@ var roomKinds = []roomKind{
 	{name: "daily bridge", open: openBridge, hasBrowser: true},
 	{name: "daily native", open: openNative},
 	{name: "livekit", open: openLiveKit},
+	{name: "rest", open: openREST, overREST: true},
 }
 
 func openLocal(t *testing.T, options *replica.Options) *stage {
