@@ -9,6 +9,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"echocast/internal/terminal"
 	"echocast/tavus"
 )
 
@@ -93,23 +94,11 @@ func (v *conversationCmd) create(c *cli.Context, client *tavus.Client) error {
 		// It could not be printed, so the user does not know its id.
 		return cmp.Or(conversation.Close(c.Context), err)
 	}
-	if isNowhere(v.streams.Out) {
+	if terminal.IsNowhere(v.streams.Out) {
 		v.warn("conversation %s: %s", conversation.ID, conversation.URL)
 		v.warn("standard output goes nowhere, so this is said here; end it with: echocast conversation end %s", conversation.ID)
 	}
 	return nil
-}
-
-// isNowhere reports whether what is written to a stream is lost: it is the null
-// device, which also stands for a standard output that is closed.
-func isNowhere(stream any) bool {
-	file, ok := stream.(*os.File)
-	if !ok {
-		return false
-	}
-	info, err := file.Stat()
-	null, nullErr := os.Stat(os.DevNull)
-	return err == nil && nullErr == nil && os.SameFile(info, null)
 }
 
 // uncertain reports what to do if a conversation may have been created, also if a

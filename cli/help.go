@@ -4,18 +4,16 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime"
-	"runtime/debug"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/urfave/cli/v2"
-	"golang.org/x/term"
 
 	"echocast/audio"
 	"echocast/echo"
+	"echocast/internal/buildinfo"
 	"echocast/internal/manual"
+	"echocast/internal/terminal"
 	"echocast/preset"
 	"echocast/replica"
 	"echocast/room"
@@ -97,19 +95,6 @@ func choices() map[string][]string {
 	}
 }
 
-// columns is the width of the terminal, or 80 where none reads.
-func columns(out io.Writer) int {
-	if n, err := strconv.Atoi(os.Getenv("COLUMNS")); err == nil && n >= 20 {
-		return n
-	}
-	if file, ok := out.(*os.File); ok {
-		if n, _, err := term.GetSize(int(file.Fd())); err == nil && n >= 20 {
-			return n
-		}
-	}
-	return 80
-}
-
 // answer handles what asks for help and for completion, before urfave/cli sees
 // it. It returns false for everything else.
 func answer(app *cli.App, args []string, out io.Writer) (answered bool, err error) {
@@ -142,7 +127,7 @@ func withoutFlags(words []string) []string {
 }
 
 func showHelp(m *manual.Manual, out io.Writer, words []string, short bool) error {
-	if m.Help(out, words, columns(out), short) {
+	if m.Help(out, words, terminal.Columns(out), short) {
 		return nil
 	}
 	return unknownCommand(m, words[0])
@@ -209,33 +194,12 @@ func versionCommand(streams Streams, server *Server) *cli.Command {
 	return &cli.Command{
 		Name: "version", Usage: "print the version, the commit and the kind of build", UsageText: "echocast version",
 		Action: func(*cli.Context) error {
-			_, err := fmt.Fprintln(streams.Out, versionText(server))
+			name := "echocast"
+			if server != nil {
+				name = serverProgram
+			}
+			_, err := fmt.Fprintln(streams.Out, buildinfo.Text(name, Version))
 			return err
 		},
 	}
-}
-
-// versionText is the release, the commit and its time, what is linked, and what
-// it was built with.
-func versionText(server *Server) string {
-	name, build, commit := "echocast", "static, without libraries in C", "commit unknown"
-	if server != nil {
-		name = serverProgram
-	}
-	settings := map[string]string{}
-	if info, ok := debug.ReadBuildInfo(); ok {
-		for _, s := range info.Settings {
-			settings[s.Key] = s.Value
-		}
-	}
-	if revision := settings["vcs.revision"]; revision != "" {
-		commit = "commit " + revision[:min(12, len(revision))] + " of " + settings["vcs.time"]
-		if settings["vcs.modified"] == "true" {
-			commit += ", modified"
-		}
-	}
-	if settings["CGO_ENABLED"] == "1" {
-		build = "with libsoxr, libmpg123 and libopus"
-	}
-	return fmt.Sprintf("%s %s\n%s\n%s\n%s, %s/%s", name, Version, commit, build, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }

@@ -118,7 +118,7 @@ func (r *replayCmd) replay(ctx context.Context, name string, in io.Reader, conn 
 		Speed: r.speed, Burst: r.burst, SameIDs: r.sameIDs, Conversation: r.settings.conversation, ReadyTimeout: r.target.readyTimeout,
 		OnReceipt: func(receipt echo.Receipt) {
 			count++
-			receipt.Source = fmt.Sprintf("%s, utterance %d", traceTitle(name), count)
+			receipt.Source = fmt.Sprintf("%s, utterance %d", inputTitle(name), count)
 			failed = cmp.Or(failed, out.replayed(receipt))
 		},
 	})
@@ -126,7 +126,7 @@ func (r *replayCmd) replay(ctx context.Context, name string, in io.Reader, conn 
 		return cause
 	}
 	if err != nil && !replicasDoing(err) {
-		err = &inputError{traceTitle(name), plain(err)}
+		err = &inputError{inputTitle(name), plain(err)}
 	}
 	return cmp.Or(err, failed)
 }

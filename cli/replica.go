@@ -173,48 +173,19 @@ func (s *replicaCmd) observer() serve.Observer {
 			}
 			s.say("connection %d: disconnected", connection)
 		},
-		Event: s.event, Utterance: s.utterance, Report: s.report,
-		Fail: func(err error) { s.warn("%s", firstLine(err.Error())) },
+		Event: func(e replica.Event) {
+			if line := e.Line(); line != "" {
+				s.say("%s", line)
+			}
+		},
+		Utterance: func(u replica.Utterance) { s.say("%s", u.Line()) },
+		Report:    s.report,
+		Fail:      func(err error) { s.warn("%s", firstLine(err.Error())) },
 	}
-}
-
-// event prints what happens. A fault by time belongs to no connection.
-func (s *replicaCmd) event(e replica.Event) {
-	who := cmp.Or(e.Participant, "the room")
-	switch e.Kind {
-	case replica.EventStarted:
-		s.say("%s: %s: speaking", who, e.Utterance)
-	case replica.EventUnderrun:
-		s.say("%s: %s: ran out of audio for %.0f ms", who, e.Utterance, e.SilenceMS)
-	case replica.EventComplaint:
-		s.say("%s: complaint: %s", who, e.Complaint.Text)
-	case replica.EventFault:
-		s.say("%s: fault: the replica %s", who, e.Text)
-	case replica.EventInterrupt:
-		s.say("%s: interrupted: %s", who, e.Text)
-	case replica.EventNoted:
-		s.say("%s: received %s", who, e.Text)
-	}
-}
-
-func (s *replicaCmd) utterance(u replica.Utterance) {
-	end := "said to its end"
-	switch {
-	case u.Interrupted:
-		end = "interrupted"
-	case !u.Done:
-		end = "left without an end"
-	}
-	s.say("%s: %s: %s: %.3f s heard, %s", u.Participant, u.ID, end, u.PlayedSeconds, counted(len(u.Underruns), "underrun"))
 }
 
 func (s *replicaCmd) report(report replica.Report) {
-	why := "everybody has left"
-	if report.End == replica.EndLeft {
-		why = "the replica has left"
-	}
-	s.say("%s: %s, %.3f s heard, %s, %s", why,
-		counted(report.UtteranceCount, "utterance"), report.PlayedSeconds, counted(report.Underruns, "underrun"), counted(report.ComplaintCount, "complaint"))
+	s.say("%s", report.Line())
 	if s.json {
 		if err := printJSON(s.streams.Out, report); err != nil {
 			s.fail(err)

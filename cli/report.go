@@ -66,9 +66,9 @@ func (r *reportCmd) run(ctx context.Context, names []string) error {
 	defer in.Close()
 	sessions, err := trace.Sessions(in)
 	if err != nil {
-		return cancelled(ctx, &inputError{traceTitle(name), plain(err)})
+		return cancelled(ctx, &inputError{inputTitle(name), plain(err)})
 	}
-	return r.write(output, &trace.Page{Title: filepath.Base(traceTitle(name)), Sessions: sessions})
+	return r.write(output, &trace.Page{Title: filepath.Base(inputTitle(name)), Sessions: sessions})
 }
 
 func (r *reportCmd) write(output string, page *trace.Page) error {
@@ -127,13 +127,6 @@ func isReport(name string) bool {
 	defer file.Close()
 	info, err := file.Stat()
 	return err == nil && (info.Size() == 0 || trace.IsPage(file))
-}
-
-func traceTitle(name string) string {
-	if name == stdinName {
-		return "standard input"
-	}
-	return name
 }
 
 // openTrace opens a trace. The caller closes it.

@@ -1,0 +1,22 @@
+package terminal
+
+import (
+	"io"
+	"os"
+	"strconv"
+
+	"golang.org/x/term"
+)
+
+// Columns returns the width in columns that COLUMNS or the terminal states, or 80.
+func Columns(out io.Writer) int {
+	if n, err := strconv.Atoi(os.Getenv("COLUMNS")); err == nil && n >= 20 {
+		return n
+	}
+	if file, ok := out.(*os.File); ok {
+		if n, _, err := term.GetSize(int(file.Fd())); err == nil && n >= 20 {
+			return n
+		}
+	}
+	return 80
+}
