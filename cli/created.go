@@ -97,14 +97,7 @@ func openConversation(ctx context.Context, client *tavus.Client, spec tavus.Spec
 // warnOfLeft reports the conversations of processes that have ended without ending
 // them.
 func warnOfLeft(warn warnFunc) {
-	all, _ := tavus.Journal("") // doctor reports what cannot be read
-	left := 0
-	for _, conversation := range all {
-		if conversation.Left {
-			left++
-		}
-	}
-	if left > 0 {
+	if left := tavus.CountLeft(""); left > 0 { // doctor reports what cannot be read
 		warn("%s created by a process that has ended may be open, and cost money; end what was left with: echocast conversation end-mine", counted(left, "conversation"))
 	}
 }

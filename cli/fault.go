@@ -2,22 +2,10 @@ package cli
 
 import (
 	"errors"
-	"fmt"
-	"io"
 	"os"
-	"strings"
 
 	"echocast/replica"
 )
-
-// listFaults writes a line for each.
-func listFaults(out io.Writer) error {
-	var b strings.Builder
-	for _, f := range replica.AllFaults() {
-		fmt.Fprintf(&b, "%-24s %s\n", f.Form(), f.Usage)
-	}
-	return printText(out, b.String())
-}
 
 // faultError says which option a refused fault was given with.
 func faultError(err error) error {

@@ -85,7 +85,7 @@ and a timestamp are filled in, except with "raw":true.`,
 			}
 			s.faults = c.StringSlice("fault")
 			if slices.Contains(s.faults, "list") {
-				return listFaults(streams.Out)
+				return printText(streams.Out, replica.FaultTable())
 			}
 			return s.run(c.Context)
 		},

@@ -3,6 +3,7 @@ package replica
 import (
 	"cmp"
 	"fmt"
+	"strings"
 
 	"echocast/internal/text"
 )
@@ -48,4 +49,14 @@ func (r Report) Line() string {
 	}
 	return fmt.Sprintf("%s: %s, %.3f s heard, %s, %s", why,
 		text.Count(r.UtteranceCount, "utterance"), r.PlayedSeconds, text.Count(r.Underruns, "underrun"), text.Count(r.ComplaintCount, "complaint"))
+}
+
+// FaultTable returns all faults for people, one a line: how to ask for it, and what it
+// does.
+func FaultTable() string {
+	var b strings.Builder
+	for _, f := range AllFaults() {
+		fmt.Fprintf(&b, "%-24s %s\n", f.Form(), f.Usage)
+	}
+	return b.String()
 }

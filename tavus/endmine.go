@@ -171,3 +171,16 @@ func Forget(dir, id string) error {
 	}
 	return nil
 }
+
+// CountLeft returns how many conversations of Journal were created by processes that
+// have ended. It skips files that cannot be read.
+func CountLeft(dir string) int {
+	all, _ := Journal(dir)
+	left := 0
+	for _, conversation := range all {
+		if conversation.Left {
+			left++
+		}
+	}
+	return left
+}
