@@ -131,6 +131,8 @@ type conversation struct {
 	session Session
 	policy  policy
 	make    func(ctx context.Context, r request) (*made, error)
+	// understand runs the recogniser once
+	understand func(ctx context.Context, in *switchWriter, hand func(userEvent) bool) (isUseful bool, err error)
 
 	state    state
 	now      *answer   // nil when idle
@@ -202,7 +204,7 @@ func newConversation(session Session, o Options) *conversation {
 		hold:   time.NewTimer(maxHold),
 	}
 	c.hold.Stop()
-	c.make = c.runCommands
+	c.make, c.understand = c.runCommands, c.recogniseOnce
 	return c
 }
 

@@ -65,6 +65,7 @@ type fakeSession struct {
 	events chan echo.Event
 
 	mu       sync.Mutex
+	lost     chan struct{} // closed by lose; nil: nothing is spoken
 	paused   chan struct{} // closed by Resume; nil: not paused
 	speaking bool
 	heard    map[string]int // samples, by the name of the speech
@@ -107,6 +108,16 @@ func (s *fakeSession) Resume() {
 	}
 }
 
+// lose ends what is being spoken, as a lost connection does.
+func (s *fakeSession) lose() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.lost != nil {
+		close(s.lost)
+		s.lost = nil
+	}
+}
+
 const piece = 50 * time.Millisecond
 
 func (s *fakeSession) Speak(ctx context.Context, speech echo.Speech) (echo.Receipt, error) {
@@ -115,11 +126,13 @@ func (s *fakeSession) Speak(ctx context.Context, speech echo.Speech) (echo.Recei
 		s.problems = append(s.problems, "two answers are spoken at the same time")
 	}
 	s.speaking = true
+	lost := make(chan struct{})
+	s.lost = lost
 	s.mu.Unlock()
 	defer func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.speaking = false
+		s.speaking, s.lost = false, nil
 	}()
 	buf := make([]float32, 1200)
 	for {
@@ -129,8 +142,14 @@ func (s *fakeSession) Speak(ctx context.Context, speech echo.Speech) (echo.Recei
 		if paused != nil {
 			select {
 			case <-paused:
+			case <-lost:
 			case <-ctx.Done():
 			}
+		}
+		select {
+		case <-lost:
+			return echo.Receipt{}, echo.ErrLost
+		default:
 		}
 		if !sleepFor(ctx, piece) {
 			return echo.Receipt{}, context.Cause(ctx)
@@ -195,8 +214,9 @@ func fakeAnswers(random *rand.Rand) func(ctx context.Context, r request) (*made,
 type script struct {
 	events []echo.Event
 	gaps   []time.Duration
-	words  []string // all that arrive, once each
-	coughs bool     // nothing but sounds after the first words
+	words  []string     // all that arrive, once each, in their order if a recogniser hears them
+	losses map[int]bool // the connection is lost before the event of this number
+	coughs bool         // nothing but sounds after the first words
 }
 
 // newScript makes up what a user does, and how a network changes it: twins,
@@ -231,6 +251,14 @@ func newScript(random *rand.Rand) script {
 		case 2: // comes late
 			j := min(i+1+random.IntN(3), len(s.events)-1)
 			s.events[i], s.events[j] = s.events[j], s.events[i]
+		}
+	}
+	s.losses = map[int]bool{}
+	for i := 1; i < len(s.events); i++ {
+		if random.IntN(8) == 0 { // and what happens meanwhile is told by nobody
+			gone := min(random.IntN(3), len(s.events)-i-1)
+			s.events, s.gaps = slices.Delete(s.events, i, i+gone), slices.Delete(s.gaps, i, i+gone)
+			s.losses[i] = true
 		}
 	}
 	for _, e := range s.events {
@@ -271,15 +299,24 @@ func (f *fates) count(answer, text string, kinds ...NoteKind) (n int) {
 // given up is told; a cough loses nothing; nothing waits without a bound.
 func TestGeneratedConversations(t *testing.T) {
 	count := testwait.Trials(10_000)
+	losses, restarts := 0, 0
 	for seed := range count {
 		if t.Failed() {
 			return
 		}
-		synctest.Test(t, func(t *testing.T) { generated(t, uint64(seed)) })
+		synctest.Test(t, func(t *testing.T) {
+			lost, restarted := generated(t, uint64(seed))
+			losses, restarts = losses+lost, restarts+restarted
+		})
+	}
+	if losses < count/20 || restarts < count/20 {
+		t.Errorf("%d answers were lost, and the recogniser started again %d times, in %d conversations", losses, restarts, count)
 	}
 }
 
-func generated(t *testing.T, seed uint64) {
+// generated returns how many answers a loss of the connection ended, and how often the
+// recogniser was started again.
+func generated(t *testing.T, seed uint64) (losses, restarts int) {
 	random := rand.New(rand.NewPCG(seed, 18))
 	s := newScript(random)
 	session := &fakeSession{events: make(chan echo.Event, 256), heard: map[string]int{}}
@@ -288,7 +325,13 @@ func generated(t *testing.T, seed uint64) {
 	if random.IntN(5) == 0 {
 		options.FalseInterrupt = -1
 	}
-	finished := map[string]bool{}
+	said := make(chan string, len(s.words)) // what a recogniser hears
+	if random.IntN(3) == 0 {
+		slices.Sort(s.words)
+		options.Recogniser = "a command"
+		options.Listen = func(context.Context, io.Writer) (func() error, error) { return func() error { return nil }, nil }
+	}
+	finished, lost := map[string]bool{}, map[string]bool{}
 	options.Speak = func(ctx context.Context, name string, _ Audio, speech echo.Speech) (echo.Receipt, error) {
 		receipt, err := session.Speak(ctx, speech)
 		if err == nil {
@@ -296,15 +339,28 @@ func generated(t *testing.T, seed uint64) {
 			finished[name] = true
 			told.mu.Unlock()
 		}
+		if errors.Is(err, echo.ErrLost) {
+			told.mu.Lock()
+			lost[name] = true
+			told.mu.Unlock()
+		}
 		return receipt, err
 	}
 	c := newConversation(session, options)
-	c.make = fakeAnswers(random)
+	c.make, c.understand = fakeAnswers(random), fakeRecogniser(rand.New(rand.NewPCG(seed, 19)), said)
 	began, endsEarly := time.Now(), random.IntN(4) == 0
+	unsaid := s.words
 	go func() {
 		for i, e := range s.events {
 			time.Sleep(s.gaps[i])
+			if s.losses[i] {
+				session.lose()
+			}
 			session.events <- e
+			if e.Text != "" && len(unsaid) > 0 {
+				said <- unsaid[0]
+				unsaid = unsaid[1:]
+			}
 		}
 		if !endsEarly { // all answers end in this time, or are held for ever
 			time.Sleep(time.Duration(len(s.words))*10*time.Second + 2*maxHold)
@@ -317,19 +373,47 @@ func generated(t *testing.T, seed uint64) {
 	if took := time.Since(began); took > time.Hour {
 		t.Errorf("seed %d: the conversation took %v", seed, took)
 	}
-	checkFates(t, seed, s, told, finished, endsEarly, options)
+	checkFates(t, seed, s, told, finished, lost, endsEarly, options)
 	for _, problem := range session.problems {
 		t.Errorf("seed %d: %s", seed, problem)
 	}
+	return len(lost), told.count("recogniser", "", NoteFailed)
 }
 
-func checkFates(t *testing.T, seed uint64, s script, told *fates, finished map[string]bool, endsEarly bool, o Options) {
+// fakeRecogniser hears what is said, and ends now and then: after some words, or
+// without any.
+func fakeRecogniser(random *rand.Rand, said <-chan string) func(context.Context, *switchWriter, func(userEvent) bool) (bool, error) {
+	failed := 0 // in a row
+	return func(ctx context.Context, _ *switchWriter, hand func(userEvent) bool) (isUseful bool, err error) {
+		if failed < maxFailedStarts-1 && random.IntN(3) == 0 {
+			failed++
+			return false, errors.New("ended")
+		}
+		failed = 0
+		for range 1 + random.IntN(3) {
+			select {
+			case text := <-said:
+				if !hand(userEvent{kind: userSaid, text: text}) {
+					return true, context.Cause(ctx)
+				}
+			case <-ctx.Done():
+				return true, context.Cause(ctx)
+			}
+		}
+		return true, errors.New("ended")
+	}
+}
+
+func checkFates(t *testing.T, seed uint64, s script, told *fates, finished, lost map[string]bool, endsEarly bool, o Options) {
 	t.Helper()
 	begun := map[string]int{}
 	for answer, words := range told.questions {
 		begun[words]++
 		ends := told.count(answer, "", NoteGivenUp, NoteFailed)
 		if finished[answer] {
+			ends++
+		}
+		if ends == 0 && lost[answer] { // its receipt tells that
 			ends++
 		}
 		if ends != 1 {

@@ -34,7 +34,7 @@ func (c *conversation) recognise(ctx context.Context, hand func(userEvent) bool)
 	}
 	pause := firstRestart
 	for failures := 0; failures < maxFailedStarts && ctx.Err() == nil; failures++ {
-		isUseful, err := c.recogniseOnce(ctx, in, hand)
+		isUseful, err := c.understand(ctx, in, hand)
 		if ctx.Err() != nil {
 			break
 		}
