@@ -193,6 +193,13 @@ func (r *reply) pendingSince(waiting, lastAudio time.Time) (time.Time, bool) {
 	return since, r.ended || r.last.After(lastAudio)
 }
 
+// failure is how the command has failed so far.
+func (r *reply) failure() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.failed
+}
+
 // close waits for the command that thinks, or ends it, and returns how it failed.
 // A command that still prints gets SIGPIPE, as in a pipeline of the shell.
 func (r *reply) close(isAbandoned bool) error {

@@ -194,3 +194,17 @@ func TestRecogniserStartsAgain(t *testing.T) {
 		t.Errorf("%v, %+v", l.samples, l.notes)
 	}
 }
+
+// A command that was ended because its answer was is not blamed for that end.
+func TestAbandonedCommandIsNotBlamed(t *testing.T) {
+	c := newConversation(&fakeSession{}, Options{OnUtterance: "exec sleep 600", TTS: "head -c 22094 ../testdata/speech.wav"})
+	for range 20 {
+		m, err := c.runCommands(t.Context(), request{name: "answer 1", question: "Hello?"})
+		if err != nil || m.err != nil {
+			t.Fatal(err, m.err)
+		}
+		if err := m.finish(errors.New("the voice broke off")); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

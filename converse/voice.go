@@ -47,12 +47,16 @@ func (c *conversation) runCommands(ctx context.Context, want request) (*made, er
 	m.finish = func(spoken error) error {
 		defer stop()
 		isAbandoned := spoken != nil
+		earlier := r.failure() // what comes later is a consequence of being ended
 		if isAbandoned {
 			stop()
 			v.abort()
 		}
 		failed := r.close(isAbandoned)
 		v.close()
+		if isAbandoned {
+			return earlier
+		}
 		return failed
 	}
 	return m, nil
