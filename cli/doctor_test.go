@@ -75,6 +75,8 @@ func TestDoctorIsContent(t *testing.T) {
 		"clock":              {Status: "ok", Detail: "within 5s"},
 		"PAL":                {Status: "ok", Detail: "p1, in echo mode"},
 		"face":               {Status: "ok", Detail: "r1234567890a, of the PAL, ready"},
+		"made-up greeting":   {Status: "ok", Detail: "none"},
+		"own Daily room":     {Status: "skip", Detail: "not asked"},
 		"libsoxr":            {},
 		"libmpg123":          {},
 		"ffmpeg":             {},
@@ -101,7 +103,7 @@ func TestDoctorIsContent(t *testing.T) {
 		t.Errorf("it left %v; complaints %v", files, server.Complaints())
 	}
 	text := call(t, "doctor", "--pal", "p1", "--chromium", browser(t))
-	if text.code != 0 || strings.Count(text.stdout, "\n") != 15 || !strings.HasSuffix(text.stdout, "\nready for a conversation with a PAL: echocast send --pal p1 speech.wav\n") || !strings.HasPrefix(text.stdout, "ok    state directory     ") {
+	if text.code != 0 || strings.Count(text.stdout, "\n") != 17 || !strings.HasSuffix(text.stdout, "\nready for a conversation with a PAL: echocast send --pal p1 speech.wav\n") || !strings.HasPrefix(text.stdout, "ok    state directory     ") {
 		t.Errorf("%+v", text)
 	}
 }
@@ -146,6 +148,9 @@ func TestDoctorFinds(t *testing.T) {
 
 		"no such PAL":         {nil, []string{"--pal", "p0"}, "PAL", finding{Status: "fail", Detail: "404 Not Found", Fix: "check the id"}, 4},
 		"a PAL that thinks":   {pal("p1", "full", nil), []string{"--pal", "p1"}, "PAL", finding{Status: "warn", Detail: `the mode "full"`, Fix: "pal create --echo"}, 0},
+		"an echo greets not":  {pal("p1", "echo", nil), []string{"--pal", "p1"}, "made-up greeting", finding{Status: "ok", Detail: "none: a PAL in echo mode"}, 0},
+		"a PAL that greets":   {pal("p1", "full", nil), []string{"--pal", "p1"}, "made-up greeting", finding{Status: "ok", Detail: "possible"}, 0},
+		"a room of one's own": {nil, nil, "own Daily room", finding{Status: "skip", Detail: "not asked"}, 0},
 		"a PAL with ears":     {pal("p1", "echo", microphone), []string{"--pal", "p1"}, "PAL", finding{Status: "warn", Detail: "microphone layer on", Fix: "without --microphone"}, 0},
 		"a PAL for LiveKit":   {pal("p1", "echo", livekit), []string{"--pal", "p1"}, "PAL", finding{Status: "warn", Detail: "LiveKit rooms only", Fix: "--to livekit+wss"}, 0},
 		"a PAL for tracks":    {pal("pipecat-stream", "full", nil), []string{"--pal", "pipecat-stream"}, "PAL", finding{Status: "warn", Detail: "audio track", Fix: "pal create --echo"}, 0},

@@ -27,6 +27,7 @@ func (e *examination) account(ctx context.Context) {
 		return
 	}
 	e.checkFace(ctx, client, e.checkPAL(ctx, client))
+	e.skip("own Daily room", "not asked: whether the account may use one is told when a conversation is created", "")
 }
 
 // client makes a client that also reads the clock of the service. It returns nil if
@@ -163,7 +164,21 @@ func (e *examination) checkPAL(ctx context.Context, client *tavus.Client) (face 
 	default:
 		e.ok("PAL", "%s, in echo mode", e.PAL)
 	}
+	e.checkGreeting(pal)
 	return pal.Face
+}
+
+// checkGreeting says whether the PAL can greet by itself, which the mode tells: a
+// greeting is made up by a language model, and there is none in echo mode.
+func (e *examination) checkGreeting(pal tavus.PAL) {
+	switch pal.Pipeline {
+	case "":
+		e.skip("made-up greeting", "the service does not say the PAL's mode", "")
+	case "echo":
+		e.ok("made-up greeting", "none: a PAL in echo mode has no language model (enable_dynamic_greeting)")
+	default:
+		e.ok("made-up greeting", "possible (enable_dynamic_greeting); conversations that echocast creates have none")
+	}
 }
 
 // checkFace checks that the face is ready: the named one, or the PAL's.
