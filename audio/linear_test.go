@@ -83,7 +83,7 @@ func (e *endlessInput) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// What never comes to its samples is given up after 64 MB and a little.
+// The decoder refuses a file without samples after reading a little over 64 MB.
 func TestEndlessInputsEnd(t *testing.T) {
 	id3 := append([]byte("ID3\x04\x00\x00\x00\x00\x0f\x76"), make([]byte, 2038)...) // 2048 bytes
 	page := func(flags byte, number uint32, body []byte) []byte {

@@ -50,7 +50,7 @@ func helpPages(t *testing.T, width int) string {
 }
 
 // The help pages are those in testdata, for a wide and for a narrow terminal. A
-// change shows in the review; -update writes them anew.
+// change shows in the review; -update rewrites them.
 func TestHelpPages(t *testing.T) {
 	if audio.DefaultMethod() != audio.Soxr {
 		t.Skip("the defaults of this build are others")

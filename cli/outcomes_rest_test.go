@@ -17,7 +17,7 @@ import (
 	"echocast/tavus/tavustest"
 )
 
-// restOutcome is what becomes of send over REST where the service, or the replica
+// restOutcome is how send ends over REST if the service, or the replica
 // behind it, misbehaves.
 type restOutcome struct {
 	fault     string          // in the table

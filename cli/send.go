@@ -75,7 +75,7 @@ func (s *sendCmd) talkFlags() []cli.Flag {
 		&cli.StringFlag{Name: "hear", Destination: &s.hear, DefaultText: "nothing", Usage: "write what is said in the room meanwhile to `FILE`: WAV, or else samples of 16 bits; 16 kHz, mono"},
 		&cli.StringFlag{Name: "hear-from", Value: room.User, Destination: &s.hearFrom, Usage: "with --hear: `WHOM`: user, replica or all"},
 		&cli.BoolFlag{Name: "barge-in", Destination: &s.bargeIn, DisableDefaultText: true, Usage: "fall silent when the user begins to speak"},
-		&cli.BoolFlag{Name: "resume", Destination: &s.resume, DisableDefaultText: true, Usage: "after an interrupt, go on where the replica was last heard, at a silence"},
+		&cli.BoolFlag{Name: "resume", Destination: &s.resume, DisableDefaultText: true, Usage: "after an interrupt, continue from the last pause that was heard"},
 		&cli.StringFlag{Name: "on-loss", Value: string(echo.ReconnectAbandon), Destination: &s.onLoss, Usage: "when the connection is lost in mid-utterance: abandon it, or connect again and `restart` or resume it"},
 		&cli.DurationFlag{Name: "idle-timeout", Destination: &s.idle, DefaultText: "never", Usage: "an input that is quiet for this `TIME` has ended its utterance; what comes later is another"},
 		&cli.BoolFlag{Name: "stop-on-error", Destination: &s.stopOnError, DisableDefaultText: true, Usage: "end with the first utterance that is not confirmed as heard, instead of listing all of them at the end"},

@@ -175,7 +175,7 @@ const (
 	EventJoined    EventKind = "joined"    // the replica is in the room
 	EventReceiving EventKind = "receiving" // the first chunk of an utterance came
 	EventStarted   EventKind = "started"   // an utterance is heard
-	EventUnderrun  EventKind = "underrun"  // playback resumed, or was given up, after a silence
+	EventUnderrun  EventKind = "underrun"  // playback resumed, or ended, after a silence
 	EventStopped   EventKind = "stopped"   // an utterance is over
 	EventInterrupt EventKind = "interrupt" // an interrupt was received
 	EventComplaint EventKind = "complaint" // the sender deviated from the protocol

@@ -117,7 +117,7 @@ func TestACrowdOfSenders(t *testing.T) {
 	}
 }
 
-// A listener that stays busy is given up, with an error that says so.
+// Dial stops retrying a listener that stays busy, with an error that says so.
 func TestAListenerThatStaysBusy(t *testing.T) {
 	asked := 0
 	busy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

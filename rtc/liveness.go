@@ -46,7 +46,7 @@ func (c *Conn) supervise() {
 	}
 }
 
-// brokenTransport is why the connection ends once pion has given up.
+// brokenTransport is why the connection ends after pion reports it as failed.
 func (c *Conn) brokenTransport() error {
 	if c.peer.ConnectionState() == webrtc.PeerConnectionStateClosed && !c.hasAnswered() {
 		return ErrPeerGone // and it cannot say bye

@@ -57,7 +57,7 @@ type peer struct {
 	*webrtc.PeerConnection
 	messages chan channel  // the message channel, once
 	pings    chan channel  // the ping channel, once, if there is one
-	broken   chan struct{} // closed when pion has given up
+	broken   chan struct{} // closed when pion reports the connection as failed
 
 	mux       ice.UDPMux // nil but where only ::1 is
 	relayOnly bool       // there is no other way to the peer

@@ -434,7 +434,7 @@ func TestEndMineRemovesEmptyEntries(t *testing.T) {
 	}
 }
 
-// What was asked for a moment ago may still come: it is not given up.
+// A conversation asked for a moment ago may still appear: its record is kept.
 func TestUnsettled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()

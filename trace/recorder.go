@@ -120,7 +120,7 @@ func (c *recorded) Send(ctx context.Context, msg []byte) error {
 func (c *recorded) Receive(ctx context.Context) ([]byte, error) {
 	msg, err := c.conn.Receive(ctx)
 	if err != nil && ctx.Err() != nil {
-		return msg, err // the caller gave up: nothing happened
+		return msg, err // the caller stopped waiting: nothing happened
 	}
 	e := Entry{Kind: KindIn, T: c.r.now()}
 	if err != nil {

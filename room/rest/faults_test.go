@@ -177,7 +177,7 @@ func faultAt(t *testing.T, name string, fault tavustest.Fault, want expectation)
 	}
 }
 
-// What fails again and again is given up, and the receipt says what was not
+// The stage stops retrying a request that keeps failing, and the receipt says what was not
 // delivered.
 func TestRepeatingHasABound(t *testing.T) {
 	for name, fault := range map[string]tavustest.Fault{

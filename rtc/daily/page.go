@@ -154,7 +154,7 @@ func show(tab context.Context, address string, end func(error) error) error {
 	return err
 }
 
-// orCause is why the opening was given up, or else err.
+// orCause returns the cause for which the opening was cancelled, or else err.
 func (p *page) orCause(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
