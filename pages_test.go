@@ -150,6 +150,36 @@ func TestPagesNameWhatExists(t *testing.T) {
 	}
 }
 
+// Each surface in SECURITY.md names a test of its promise, and each fuzz target is
+// in the table of how much was tried.
+func TestSecurityNamesATestForEachSurface(t *testing.T) {
+	text, err := os.ReadFile("SECURITY.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	surfaces, tried, _ := strings.Cut(string(text), "## How much was tried")
+	rows := 0
+	for line := range strings.Lines(surfaces) {
+		cells := strings.Split(line, " | ")
+		if len(cells) != 3 || strings.HasPrefix(line, "| ---") || strings.HasPrefix(line, "| surface") {
+			continue
+		}
+		rows++
+		isNamed := slices.ContainsFunc(quoted.FindAllStringSubmatch(cells[2], -1), func(m []string) bool { return testName.MatchString(m[1]) })
+		if !isNamed {
+			t.Errorf("no test is named for the promise: %s", line)
+		}
+	}
+	if rows < 10 {
+		t.Errorf("%d surfaces are listed", rows)
+	}
+	for name := range declared(t).names {
+		if strings.HasPrefix(name, "Fuzz") && !strings.Contains(tried, "| "+name+" | ") {
+			t.Errorf("%s is not in the table of how much was tried", name)
+		}
+	}
+}
+
 // exists reports whether a word that looks like a name or a path of ours is one.
 func (d declarations) exists(word string) bool {
 	if name := codeName.FindStringSubmatch(word); name != nil && d.packages[name[1]] && !pathName.MatchString(word) {

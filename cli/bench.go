@@ -96,7 +96,7 @@ finds the most streams without an underrun whose messages are at most 5 ms late,
 
 func (b *benchCmd) say(format string, args ...any) {
 	if !b.quiet {
-		fmt.Fprintf(b.streams.Err, "echocast: "+format+"\n", args...)
+		fmt.Fprintf(b.streams.Err, "echocast: %s\n", forPeople(fmt.Sprintf(format, args...)))
 	}
 }
 

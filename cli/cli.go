@@ -42,6 +42,7 @@ func runApp(ctx context.Context, args []string, streams Streams, server *Server)
 			panic(why)
 		}
 	}()
+	hideEnvironment()
 	app := newApp(streams, server)
 	if answered, err := answer(app, args, streams.Out); answered {
 		return err
@@ -52,7 +53,7 @@ func runApp(ctx context.Context, args []string, streams Streams, server *Server)
 // report prints an error for people, and returns its exit code.
 func report(err error, people io.Writer) int {
 	if err != nil && !quietError(err) {
-		fmt.Fprintf(people, "echocast: %s\n", printable(firstLine(err.Error())))
+		fmt.Fprintf(people, "echocast: %s\n", forPeople(firstLine(err.Error())))
 	}
 	return exitCode(err)
 }

@@ -76,6 +76,7 @@ func (o *createOptions) conversation(ctx context.Context, to, avatar string, out
 	if err != nil {
 		return nil, err
 	}
+	secrets.Add(conversation.Token, spec.LiveKitToken)
 	out.say("conversation %s: %s", conversation.ID, conversation.URL)
 	return conversation, nil
 }

@@ -135,7 +135,7 @@ func (d *doctorCmd) run(ctx context.Context) error {
 	defer cancel(nil)
 	if !d.json {
 		options.OnFinding = func(f doctor.Finding) {
-			if err := printText(d.streams.Out, printable(f.Text())+"\n"); err != nil {
+			if err := printText(d.streams.Out, forPeople(f.Text())+"\n"); err != nil {
 				cancel(err)
 			}
 		}
@@ -144,13 +144,16 @@ func (d *doctorCmd) run(ctx context.Context) error {
 	if cause := context.Cause(ctx); cause != nil {
 		return cause
 	}
+	for i := range findings { // a server may repeat what it was sent
+		findings[i].Detail, findings[i].Fix = hidden(findings[i].Detail), hidden(findings[i].Fix)
+	}
 	failed := failure(findings)
 	uses := doctor.Verdict(options, findings)
 	if d.json {
 		return cmp.Or(d.printJSON(findings, uses, failed == nil), failed)
 	}
 	for _, use := range uses {
-		if err := printText(d.streams.Out, printable(use.Text())+"\n"); err != nil {
+		if err := printText(d.streams.Out, forPeople(use.Text())+"\n"); err != nil {
 			return err
 		}
 	}

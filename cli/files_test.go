@@ -112,17 +112,3 @@ func TestTraceThatIsNotComplete(t *testing.T) {
 		t.Errorf("the error is %v", err)
 	}
 }
-
-// What names a secret in a file or in the environment is not in a trace.
-func TestTraceSecrets(t *testing.T) {
-	name := filepath.Join(t.TempDir(), "key")
-	if err := os.WriteFile(name, []byte("user\n  from-a-file \n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	t.Setenv("ECHOCAST_ROOM_KEY", "from-the-environment")
-	o := &targetOptions{}
-	o.peer.secretFile = name
-	if got := strings.Join(o.secrets(), " "); !strings.Contains(got, "from-the-environment") || !strings.Contains(got, "from-a-file") || strings.Contains(got, "user") {
-		t.Errorf("the secrets are %q", got)
-	}
-}

@@ -79,7 +79,7 @@ func (p *peerOptions) options(warn warnFunc) (*rtc.Options, error) {
 	if options.ICEServers, err = p.iceServers(warn); err != nil {
 		return nil, err
 	}
-	if options.TLS, err = p.tls(); err != nil {
+	if options.TLS, err = p.tls(warn); err != nil {
 		return nil, err
 	}
 	if err := options.Check(); err != nil {
@@ -92,11 +92,12 @@ func (p *peerOptions) options(warn warnFunc) (*rtc.Options, error) {
 // variable.
 func secret(flag, file, variable string, warn warnFunc) (string, error) {
 	if file == "" {
-		return os.Getenv(variable), nil
+		return os.Getenv(variable), nil // a secret already, by hideEnvironment
 	}
 	text, isPublic, err := secretfile.Read(file)
+	secrets.Add(text)
 	if isPublic {
-		warn("every user of this machine can read %s: run chmod 600 on it", file)
+		warnPublic(warn, file)
 	}
 	if text = strings.TrimSpace(text); err == nil && text == "" {
 		err = errors.New("the file is empty")
@@ -105,6 +106,10 @@ func secret(flag, file, variable string, warn warnFunc) (string, error) {
 		return "", usagef("%s %s: %v", flag, file, plain(err))
 	}
 	return text, nil
+}
+
+func warnPublic(warn warnFunc, file string) {
+	warn("every user of this machine can read %s: run chmod 600 on it", file)
 }
 
 func (p *peerOptions) iceServers(warn warnFunc) (servers []rtc.ICEServer, err error) {
@@ -129,11 +134,14 @@ func (p *peerOptions) iceServers(warn warnFunc) (servers []rtc.ICEServer, err er
 }
 
 // tls returns the certificate to present, or the authorities to trust.
-func (p *peerOptions) tls() (*tls.Config, error) {
+func (p *peerOptions) tls(warn warnFunc) (*tls.Config, error) {
 	switch {
 	case (p.cert == "") != (p.key == ""):
 		return nil, usagef("--tls-cert and --tls-key must be given together")
 	case p.cert != "":
+		if secretfile.IsPublic(p.key) {
+			warnPublic(warn, p.key)
+		}
 		pair, err := tls.LoadX509KeyPair(p.cert, p.key)
 		if err != nil {
 			return nil, usagef("--tls-cert %s, --tls-key %s: %v", p.cert, p.key, err)

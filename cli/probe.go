@@ -67,9 +67,9 @@ func (p *probeCmd) run(ctx context.Context, names []string) error {
 			return cause
 		}
 		if err != nil {
-			report.Error = err.Error()
+			report.Error = hidden(err.Error())
 			failed = said{err}
-			fmt.Fprintf(p.streams.Err, "echocast: %s\n", printable(err.Error()))
+			fmt.Fprintf(p.streams.Err, "echocast: %s\n", forPeople(err.Error()))
 		}
 		if err := p.print(report); err != nil {
 			return err

@@ -63,7 +63,7 @@ func (s *settings) orFailure(out io.Writer, err error) error {
 	if !s.json || s.printed > 0 || code == exitOK {
 		return err
 	}
-	if failed := printJSON(out, failureLine{exitKind(code), code, firstLine(err.Error())}); failed != nil {
+	if failed := printJSON(out, failureLine{exitKind(code), code, firstLine(hidden(err.Error()))}); failed != nil {
 		return failed
 	}
 	return err

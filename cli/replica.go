@@ -210,5 +210,5 @@ func (s *replicaCmd) say(format string, args ...any) {
 func (s *replicaCmd) warn(format string, args ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	fmt.Fprintf(s.streams.Err, "echocast: %s\n", printable(fmt.Sprintf(format, args...)))
+	fmt.Fprintf(s.streams.Err, "echocast: %s\n", forPeople(fmt.Sprintf(format, args...)))
 }

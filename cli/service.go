@@ -101,7 +101,7 @@ func (s *serviceCmd) command(do func(*cli.Context, *tavus.Client) error) cli.Act
 }
 
 func (s *serviceCmd) warn(format string, args ...any) {
-	fmt.Fprintf(s.streams.Err, "echocast: %s\n", printable(fmt.Sprintf(format, args...)))
+	fmt.Fprintf(s.streams.Err, "echocast: %s\n", forPeople(fmt.Sprintf(format, args...)))
 }
 
 // print prints values as lines of JSON, or rows as a table with a head.

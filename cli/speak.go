@@ -156,7 +156,7 @@ func (r *reporter) say(format string, args ...any) {
 
 // warn reports something even with --quiet.
 func (r *reporter) warn(format string, args ...any) {
-	fmt.Fprintf(r.people, "echocast: %s\n", printable(fmt.Sprintf(format, args...)))
+	fmt.Fprintf(r.people, "echocast: %s\n", forPeople(fmt.Sprintf(format, args...)))
 }
 
 func (r *reporter) begin(in *input, session *echo.Session) {
@@ -182,7 +182,7 @@ func (r *reporter) end(in *input, err error) error {
 	r.receipts = nil
 	for i, receipt := range receipts {
 		if i == len(receipts)-1 && err != nil {
-			receipt.Error = err.Error()
+			receipt.Error = hidden(err.Error())
 		}
 		r.count(&receipt)
 		if receipt.Chunks > 0 && (i < len(receipts)-1 || !quietError(err)) {

@@ -64,6 +64,7 @@ func (o *targetOptions) roomFlags() []cli.Flag {
 // check validates the options before anything is opened. It warns of secret files
 // that other users can read.
 func (o *targetOptions) check(warn warnFunc) error {
+	hideTokenOf(o.to)
 	switch {
 	case o.readyTimeout <= 0:
 		return usagef("--ready-timeout must be more than 0")
@@ -234,7 +235,7 @@ func (o *targetOptions) connect(ctx context.Context, with room.Options, record s
 		return nil, err
 	}
 	if o.trace != "" {
-		recorder, err := newTraceRecorder(o.trace, o.secrets())
+		recorder, err := newTraceRecorder(o.trace)
 		if err != nil {
 			return nil, err
 		}

@@ -19,12 +19,23 @@ func Read(name string) (text string, isPublic bool, err error) {
 		return "", false, err
 	}
 	defer file.Close()
-	if info, err := file.Stat(); err == nil && runtime.GOOS != "windows" {
-		isPublic = info.Mode().IsRegular() && info.Mode().Perm()&0o004 != 0
+	if info, err := file.Stat(); err == nil {
+		isPublic = othersRead(info)
 	}
 	data, err := io.ReadAll(io.LimitReader(file, maxSize+1))
 	if err == nil && len(data) > maxSize {
 		err = errors.New("the file is too long for a key")
 	}
 	return string(data), isPublic, err
+}
+
+// IsPublic reports whether other users of this machine can read a file. It is false
+// where that cannot be told.
+func IsPublic(name string) bool {
+	info, err := os.Stat(name)
+	return err == nil && othersRead(info)
+}
+
+func othersRead(info os.FileInfo) bool {
+	return runtime.GOOS != "windows" && info.Mode().IsRegular() && info.Mode().Perm()&0o004 != 0
 }
