@@ -20,11 +20,11 @@ var raw = []string{"-f", "s16le", "--rate", "24000", "--channels", "1"}
 // receipt.
 func TestRehearsal(t *testing.T) {
 	t.Setenv("TAVUS_API_KEY", "key") // means nothing by itself
-	for _, args := range [][]string{append([]string{"send", "--json", "-"}, raw...), {"say", "--json", "-"}} {
-		r := run(t, shortly(), args...)
-		if args[0] == "say" {
-			r = run(t, strings.NewReader("Yes."), args...)
-		}
+	for _, c := range []struct {
+		in   io.Reader
+		args []string
+	}{{shortly(), append([]string{"send", "--json", "-"}, raw...)}, {strings.NewReader("Yes."), []string{"say", "--json", "-"}}} {
+		r := run(t, c.in, c.args...)
 		var receipt struct{ Rehearsal bool }
 		if err := json.Unmarshal([]byte(r.stdout), &receipt); err != nil || !receipt.Rehearsal || r.code != 0 {
 			t.Errorf("%v: %+v", err, r)
