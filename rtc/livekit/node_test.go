@@ -154,6 +154,9 @@ func TestOurSenderAndAWorkerOnLiveKitsLibrary(t *testing.T) {
 		interrupted <- err
 	}()
 	await(t, reports, "stream")
+	for ctx := testwait.Context(t); s.Progress().Sent < 3*time.Second && ctx.Err() == nil; { // so that it holds the lead
+		time.Sleep(10 * time.Millisecond)
+	}
 	if err := s.Interrupt(testwait.Context(t), nil); err != nil {
 		t.Fatal(err)
 	}
