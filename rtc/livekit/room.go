@@ -28,6 +28,7 @@ const tokenTTL = 10 * time.Minute
 // be called at the same time; the other methods may be, by anybody.
 type Room struct {
 	room    *lksdk.Room
+	sender  participant // of speech: the room's own participant
 	options Options
 
 	speaking chan struct{} // one slot, held by Speak and Interrupt
@@ -94,6 +95,7 @@ func (r *Room) join(ctx context.Context, to Address, with Credentials) error {
 		}
 	}
 	r.room = lksdk.NewRoom(r.callbacks())
+	r.sender = r.room.LocalParticipant
 	if err := r.serve(); err != nil {
 		return err
 	}

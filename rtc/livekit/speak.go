@@ -14,6 +14,12 @@ import (
 	"echocast/echo"
 )
 
+// participant is what speaking needs of the SDK's own participant.
+type participant interface {
+	PublishDataPacket(packet lksdk.DataPacket, options ...lksdk.DataPublishOption) error
+	GetPublisherPeerConnection() *webrtc.PeerConnection
+}
+
 // stream is the byte stream of one utterance.
 type stream struct {
 	id        string
@@ -106,7 +112,7 @@ func (r *Room) open(ctx context.Context) (int, error) {
 	r.mu.Lock()
 	r.last = r.ledger.open(r.next.InferenceID, r.next.Rate, now)
 	r.mu.Unlock()
-	r.stream = &stream{id: r.next.InferenceID, publisher: r.room.LocalParticipant.GetPublisherPeerConnection()}
+	r.stream = &stream{id: r.next.InferenceID, publisher: r.sender.GetPublisherPeerConnection()}
 	n, err := r.publish(ctx, header(r.next, now))
 	return sent + n, err
 }
@@ -145,7 +151,7 @@ func (r *Room) publish(ctx context.Context, p packet) (int, error) {
 
 // toAvatar hands a packet to the SDK.
 func (r *Room) toAvatar(p packet) error {
-	return r.room.LocalParticipant.PublishDataPacket(p, lksdk.WithDataPublishReliable(true), lksdk.WithDataPublishDestination([]string{r.options.Avatar}))
+	return r.sender.PublishDataPacket(p, lksdk.WithDataPublishReliable(true), lksdk.WithDataPublishDestination([]string{r.options.Avatar}))
 }
 
 // waitForRoom blocks while the server is behind or cannot be reached. It fails if
@@ -156,7 +162,7 @@ func (r *Room) waitForRoom(ctx context.Context) error {
 		if err := r.lifetime.Err(ctx); err != nil {
 			return err
 		}
-		publisher := r.room.LocalParticipant.GetPublisherPeerConnection()
+		publisher := r.sender.GetPublisherPeerConnection()
 		if publisher != r.stream.publisher {
 			return r.abandon(ctx)
 		}
@@ -174,7 +180,7 @@ func (r *Room) abandon(ctx context.Context) error {
 	id := r.stream.id
 	r.stream = nil
 	r.note(func(e *entry) { e.closed = true })
-	for !connected(r.room.LocalParticipant.GetPublisherPeerConnection()) {
+	for !connected(r.sender.GetPublisherPeerConnection()) {
 		if err := r.lifetime.Err(ctx); err != nil {
 			return err
 		}
