@@ -5,6 +5,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -159,5 +162,45 @@ func TestBrokenAIFFAndAU(t *testing.T) {
 				t.Fatalf("%s broken after %d bytes: %v, want %v", name, at, err, broke)
 			}
 		}
+	}
+}
+
+// Samples behind the declared end of a file are told of with their length; chunks
+// that may be there are not.
+func TestBytesBehindAIFFAndAU(t *testing.T) {
+	some, behind := make([]byte, 100), bytes.Repeat([]byte{0xfe, 0x01}, 12000)
+	au := []byte(".snd")
+	for _, v := range []uint32{24, 100, 3, 24000, 1} {
+		au = binary.BigEndian.AppendUint32(au, v)
+	}
+	au = append(au, some...)
+	aiff := aiffFile("AIFF", comm(1, 16, rate24000, ""), ssnd(0, some))
+	named := aiffFile("AIFF", comm(1, 16, rate24000, ""), ssnd(0, some), other("NAME", 5), other("ANNO", 40))
+	const want = "24000 bytes behind the declared end left out: 0.500 s if they were samples"
+	for name, c := range map[string]struct {
+		file []byte
+		want []string
+	}{
+		"AU":                {au, nil},
+		"AU, longer":        {slices.Concat(au, behind), []string{want}},
+		"AIFF":              {aiff, nil},
+		"AIFF, chunks":      {named, nil},
+		"AIFF, longer":      {slices.Concat(aiff, behind), []string{want}},
+		"chunks, more":      {slices.Concat(named, behind), []string{want}},
+		"AIFF, a cut chunk": {slices.Concat(aiff, []byte("NAME\x00\x00\xff\xff")), []string{"8 bytes behind the declared end left out: 0.000 s if they were samples"}},
+	} {
+		path := filepath.Join(t.TempDir(), "input")
+		if err := os.WriteFile(path, c.file, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		file, err := os.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, in, err := decode(t, file, nil)
+		if err != nil || len(got) != 50 || !slices.Equal(in.Warnings(), c.want) {
+			t.Errorf("%s: %d samples, %v, %q; want %q", name, len(got), err, in.Warnings(), c.want)
+		}
+		file.Close()
 	}
 }

@@ -21,7 +21,7 @@ var auCodecs = map[uint32]codec{
 	6: bigEndian(codecF32LE), 7: bigEndian(codecF64LE), 27: codecAlaw,
 }
 
-func openAU(r *bufio.Reader) (decoder, error) {
+func openAU(r *bufio.Reader, fileLeft func() int64) (decoder, error) {
 	var head [auHeader]byte
 	if _, err := io.ReadFull(r, head[:]); err != nil {
 		return nil, auCut(err)
@@ -48,7 +48,9 @@ func openAU(r *bufio.Reader) (decoder, error) {
 	if untilTheEnd(int64(field(2))) {
 		return newContained(r, "au", format, samples, -1), nil
 	}
-	return newContained(r, "au", format, samples, int64(field(2))), nil
+	dec := newContained(r, "au", format, samples, int64(field(2)))
+	dec.left = fileLeft
+	return dec, nil
 }
 
 func auCut(err error) error { return cutShort(err, "AU", "before its samples") }

@@ -97,12 +97,12 @@ func openJSON(r *bufio.Reader, opts Options) (decoder, error) {
 		return nil, fmt.Errorf("%w: lines of JSON inside lines of JSON are not read", ErrFormat)
 	}
 	opts.Encoding = where.Encoding
-	return openEvents(newJSONAudio(r, where), opts)
+	return openEvents(newJSONAudio(r, opts.source, where), opts)
 }
 
 // openJSONByShape reads objects that have audio where some service puts it.
 func openJSONByShape(r *bufio.Reader, opts Options) (decoder, error) {
-	return openEvents(newJSONAudio(r, jsonShapes...), opts)
+	return openEvents(newJSONAudio(r, opts.source, jsonShapes...), opts)
 }
 
 func openEvents(events *jsonAudio, opts Options) (decoder, error) {
@@ -167,6 +167,7 @@ func beginsLikeJSON(r *bufio.Reader) bool {
 // of a long one it passes the audio on as it comes.
 type jsonAudio struct {
 	json   jsonScanner
+	source *recorder // of the JSON
 	shapes []JSONOptions
 	paths  [][]string   // of the shapes' fields
 	found  *JSONOptions // the shape of the first audio; nil before it
@@ -185,8 +186,8 @@ type jsonAudio struct {
 	err      error
 }
 
-func newJSONAudio(r *bufio.Reader, shapes ...JSONOptions) *jsonAudio {
-	s := &jsonAudio{json: jsonScanner{r: r, line: 1}, shapes: shapes}
+func newJSONAudio(r *bufio.Reader, source *recorder, shapes ...JSONOptions) *jsonAudio {
+	s := &jsonAudio{json: jsonScanner{r: r, line: 1}, source: source, shapes: shapes}
 	for _, shape := range shapes {
 		s.paths = append(s.paths, strings.Split(shape.Field, "."))
 	}
@@ -219,6 +220,9 @@ func (s *jsonAudio) Read(p []byte) (int, error) {
 
 // step reads one token, or a piece of a text with audio.
 func (s *jsonAudio) step() error {
+	if s.total == 0 && s.source.read.Load() > maxHeaderBytes {
+		return fmt.Errorf("%w: no audio in the first %d MB of JSON", ErrFormat, maxHeaderBytes>>20)
+	}
 	token, err := s.json.next()
 	switch {
 	case errors.Is(err, errNoJSON), errors.Is(err, errCutJSON):

@@ -83,25 +83,27 @@ func (e *endlessInput) Read(p []byte) (int, error) {
 	return n, nil
 }
 
+// testOggPage is a page that holds one packet, or no segment if body is empty.
+func testOggPage(flags byte, number uint32, body []byte) []byte {
+	p := append([]byte("OggS\x00"), flags)
+	p = append(p, make([]byte, 8)...)
+	p = binary.LittleEndian.AppendUint32(p, 7)
+	p = binary.LittleEndian.AppendUint32(p, number)
+	p = append(append(p, 0, 0, 0, 0, byte(len(body)/255+1)), bytes.Repeat([]byte{255}, len(body)/255)...)
+	p = append(append(p, byte(len(body)%255)), body...)
+	if len(body) == 0 {
+		p = p[:oggHeaderLength]
+		p[26] = 0
+	}
+	binary.LittleEndian.PutUint32(p[oggChecksumAt:], oggChecksum(p))
+	return p
+}
+
 // The decoder refuses a file without samples after reading a little over 64 MB.
 func TestEndlessInputsEnd(t *testing.T) {
 	id3 := append([]byte("ID3\x04\x00\x00\x00\x00\x0f\x76"), make([]byte, 2038)...) // 2048 bytes
-	page := func(flags byte, number uint32, body []byte) []byte {
-		p := append([]byte("OggS\x00"), flags)
-		p = append(p, make([]byte, 8)...)
-		p = binary.LittleEndian.AppendUint32(p, 7)
-		p = binary.LittleEndian.AppendUint32(p, number)
-		p = append(append(p, 0, 0, 0, 0, byte(len(body)/255+1)), bytes.Repeat([]byte{255}, len(body)/255)...)
-		p = append(append(p, byte(len(body)%255)), body...)
-		if len(body) == 0 {
-			p = p[:oggHeaderLength]
-			p[26] = 0
-		}
-		binary.LittleEndian.PutUint32(p[oggChecksumAt:], oggChecksum(p))
-		return p
-	}
 	opusHead := []byte("OpusHead\x01\x01\x00\x00\x80\xbb\x00\x00\x00\x00\x00")
-	oggHead := append(page(oggBegins, 0, opusHead), page(0, 1, []byte("OpusTags\x00\x00\x00\x00\x00\x00\x00\x00"))...)
+	oggHead := append(testOggPage(oggBegins, 0, opusHead), testOggPage(0, 1, []byte("OpusTags\x00\x00\x00\x00\x00\x00\x00\x00"))...)
 	streamInfo := append([]byte("fLaC\x00\x00\x00\x22\x10\x00\x10\x00\x00\x00\x00\x00\x00\x00\x05\xdc\x00\xf0\x00\x00\x00\x00"), make([]byte, 16)...)
 	frames := degenerateFrames(4)["MPEG-1 layer II"]
 	for name, input := range map[string]*endlessInput{
@@ -111,7 +113,11 @@ func TestEndlessInputsEnd(t *testing.T) {
 		"MP3, then sync words": {head: frames, block: append([]byte{0xff, 0xfb, 0x90, 0xff, 0xff, 0xfb}, make([]byte, 90)...)},
 		"WAV chunks":           {head: []byte("RIFF\x00\x00\x00\x00WAVE"), block: []byte("LIST\x00\x00\x00\x00")},
 		"AIFF chunks":          {head: []byte("FORM\x00\x00\x00\x00AIFF"), block: []byte("ANNO\x00\x00\x00\x00")},
-		"Ogg pages":            {head: oggHead, block: page(0, 2, nil)},
+		"JSON without audio":   {block: []byte(`{"type":"ping","text":"still there"}` + "\n")},
+		"one JSON string":      {head: []byte(`{"text":"`), block: []byte("and so on ")},
+		"events without data":  {block: []byte(": still there\n\n")},
+		"empty JSON audio":     {block: []byte(`{"audio":""}` + "\n")},
+		"Ogg pages":            {head: oggHead, block: testOggPage(0, 2, nil)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			in, err := Open(input, nil)

@@ -194,9 +194,9 @@ func open(r *bufio.Reader, opts Options) (decoder, error) {
 	case "wav":
 		return openWAVDecoder(r, opts)
 	case "aiff":
-		return openAIFF(r)
+		return openAIFF(r, opts.fileLeft(r))
 	case "au":
-		return openAU(r)
+		return openAU(r, opts.fileLeft(r))
 	case "mp3":
 		return openMP3Decoder(r, opts)
 	case "ogg":

@@ -130,7 +130,8 @@ type contained struct {
 	*pcm
 	container string
 	data      *limited
-	declared  int64 // frames, or -1
+	declared  int64        // frames, or -1
+	left      func() int64 // bytes behind the samples that are nothing known; nil: not to be known
 }
 
 // newContained reads size bytes of samples, or all there are where size is
@@ -146,6 +147,20 @@ func newContained(r io.Reader, container string, format Format, codec codec, siz
 
 func (c *contained) Info() Info {
 	return Info{Container: c.container, Codec: c.codec.name, Format: c.format, Declared: c.declared}
+}
+
+// ReadSamples looks behind the samples at their declared end.
+func (c *contained) ReadSamples(p []float32) (int, error) {
+	n, err := c.pcm.ReadSamples(p)
+	if !errors.Is(err, io.EOF) || c.data.open || c.data.short || c.left == nil {
+		return n, err
+	}
+	if left := c.left(); left > 0 {
+		length := c.format.Duration(left / int64(c.frameBytes())).Seconds()
+		c.warnings.add("%s behind the declared end left out: %.3f s if they were samples", plural(int(left), "byte"), length)
+	}
+	c.left = nil
+	return n, err
 }
 
 // Warnings adds a header that claimed more than there is.
