@@ -33,6 +33,10 @@ const (
 	maxSpeaking = 32 // utterances that are spoken or wait at the same time
 )
 
+// maxDuration bounds an audio file, since a conversation costs money for as long
+// as it is spoken in.
+const maxDuration = 30 * time.Minute
+
 // orderWindow is how long an event waits for those that were emitted before it.
 const orderWindow = 200 * time.Millisecond
 

@@ -1,7 +1,9 @@
 package mcp_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -164,6 +166,7 @@ func TestWhatCannotBeDoneIsSaid(t *testing.T) {
 	}{
 		{"speak", mcp.SpeakInput{Path: "missing.wav"}, "missing.wav"},
 		{"speak", mcp.SpeakInput{Path: noise}, noise},
+		{"speak", mcp.SpeakInput{Path: hourOfSilence(t)}, "longer than"},
 		{"speak", map[string]any{}, "path"},
 		{"say", mcp.SayInput{Text: " "}, "no text"},
 		{"listen", mcp.ListenInput{Seconds: 3600}, "0 to 50"},
@@ -177,6 +180,18 @@ func TestWhatCannotBeDoneIsSaid(t *testing.T) {
 	if heard := call[mcp.HeardOutput](t, client, "heard", mcp.HeardInput{}); len(heard.Receipts) != 0 {
 		t.Errorf("what was refused left the receipts %+v", heard.Receipts)
 	}
+}
+
+// hourOfSilence is a WAV of 8-bit samples that plays for an hour.
+func hourOfSilence(t *testing.T) string {
+	t.Helper()
+	header := []byte("RIFF\x00\x00\x00\x00WAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00\x40\x1f\x00\x00\x40\x1f\x00\x00\x01\x00\x08\x00data")
+	header = binary.LittleEndian.AppendUint32(header, 3600*8000)
+	name := filepath.Join(t.TempDir(), "hour.wav")
+	if err := os.WriteFile(name, append(header, bytes.Repeat([]byte{0x80}, 3600*8000)...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
 }
 
 func TestTheUtterancesAreBounded(t *testing.T) {

@@ -72,7 +72,7 @@ func (s *Server) speak(ctx context.Context, _ *sdk.CallToolRequest, in SpeakInpu
 	if err != nil {
 		return nil, SpokenOutput{}, err
 	}
-	samples, err := audio.Prepare(ctx, file, nil)
+	samples, err := audio.Prepare(ctx, file, &audio.PrepareOptions{MaxDuration: maxDuration})
 	if err != nil {
 		_ = file.Close() // it was only read
 		return nil, SpokenOutput{}, fmt.Errorf("%s: %w", in.Path, err)
