@@ -45,8 +45,8 @@ type codedFrame struct {
 	tag    *xingTag // if the frame is a stream's first and holds no sound
 }
 
-// nextCoded is next with a look into the frame, which is complete or silent. The error wraps ErrFormat also
-// where this build does not read the frame.
+// nextCoded is next with a look into the frame, which is complete or silent.
+// The error wraps ErrFormat also where this build does not read the frame.
 func (f *mpegFrames) nextCoded() (codedFrame, error) {
 	h, frame, err := f.next()
 	if err == nil {

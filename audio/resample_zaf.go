@@ -56,9 +56,10 @@ func newZaf(src Source, rate int) (Resampled, error) {
 // of a mono file gives. A write costs five allocations, and two copies.
 const zafTogether = 16384
 
-// zafBlock is the length of one write, and whether all of it comes out. Where whole periods of the ratio fit
-// into 20 ms, it is as many as do: live audio then waits no longer than that.
-// For other rates it is the length of 2048 to 4096 with the least left over.
+// zafBlock is the length of one write, and whether all of it comes out. Where
+// whole periods of the ratio fit into 20 ms, it is as many as do: live audio
+// then waits no longer than that. For other rates it is the length of 2048 to
+// 4096 with the least left over.
 func zafBlock(from, to int) (samples int, whole bool) {
 	period := from / greatestCommonDivisor(from, to)
 	if short := from / 50; period <= short {

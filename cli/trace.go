@@ -15,7 +15,8 @@ type traceRecorder struct {
 	file *os.File
 }
 
-// newTraceRecorder creates the file of a trace, in which the secrets are redacted, also those that become known later.
+// newTraceRecorder creates the file of a trace, in which the secrets are
+// redacted, also those that become known later.
 func newTraceRecorder(name string) (*traceRecorder, error) {
 	file, err := outfile.Create(name)
 	if err != nil {

@@ -29,9 +29,12 @@ type ChecksError struct {
 	First       error
 }
 
+// Error says what is wrong.
 func (e *ChecksError) Error() string {
 	return fmt.Sprintf("%d of %s failed", e.Failed, text.Count(e.All, "check"))
 }
+
+// Unwrap returns the cause.
 func (e *ChecksError) Unwrap() error { return e.First }
 
 // Failed returns an error about the checks that failed; nil if none did.

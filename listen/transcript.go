@@ -77,6 +77,7 @@ func NewTranscript(name string) (*Transcript, error) {
 // FormatError says that the name of a transcript has no ending that is known.
 type FormatError struct{ Name string }
 
+// Error says what is wrong.
 func (e *FormatError) Error() string {
 	return e.Name + ": the name ends with .txt, .srt, .vtt or .json"
 }

@@ -94,6 +94,7 @@ func (o *Options) setFault(word string) error {
 // UnknownFaultError says that no fault has a name.
 type UnknownFaultError struct{ Name string }
 
+// Error says what is wrong.
 func (e *UnknownFaultError) Error() string { return fmt.Sprintf("no fault is called %q", e.Name) }
 
 // duration makes a setter of a time that is more than nothing.

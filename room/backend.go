@@ -22,7 +22,10 @@ type Backend interface {
 // AddressError says that an address of the right scheme names no room.
 type AddressError struct{ Err error }
 
+// Error says what is wrong.
 func (e *AddressError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the cause.
 func (e *AddressError) Unwrap() error { return e.Err }
 
 // UnknownSchemeError says that no backend is registered for an address.
@@ -31,6 +34,7 @@ type UnknownSchemeError struct {
 	Address string // without what may be secret in it
 }
 
+// Error says what is wrong.
 func (e *UnknownSchemeError) Error() string {
 	return fmt.Sprintf("%q is not the address of a room: it begins with none of %s", e.Address, strings.Join(Schemes(), ", "))
 }
@@ -42,20 +46,29 @@ type OptionError struct {
 	Err    error
 }
 
+// Error says what is wrong.
 func (e *OptionError) Error() string { return e.Option + ": " + e.Err.Error() }
+
+// Unwrap returns the cause.
 func (e *OptionError) Unwrap() error { return e.Err }
 
 // CredentialError says which credential of a room is missing or cannot be used.
 type CredentialError struct{ Err error }
 
+// Error says what is wrong.
 func (e *CredentialError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the cause.
 func (e *CredentialError) Unwrap() error { return e.Err }
 
 // UnreachableError says that a room could not be joined: nobody answers, it does
 // not let us in, or something that it takes to join is missing here.
 type UnreachableError struct{ Err error }
 
+// Error says what is wrong.
 func (e *UnreachableError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the cause.
 func (e *UnreachableError) Unwrap() error { return e.Err }
 
 // Inviter is a Backend whose rooms a replica joins with a token of ours.

@@ -156,11 +156,12 @@ func (c *Conn) Play(track string, packet *rtp.Packet) error {
 	return nil
 }
 
-// Hear calls packet for each packet of the track that from names (SoundReplica or
-// SoundUser), or with SoundAll of all tracks, on a Conn that was dialled with
-// Options.Sound. On one that a Listener accepted, it is the sound that the peer
-// sends, such as that of a page's microphone: use SoundAll. No track ends before the connection, so left is never called.
-// The error is the cause of ctx, net.ErrClosed, ErrPeerGone or ErrLost.
+// Hear calls packet for each packet of the track that from names (SoundReplica
+// or SoundUser), or with SoundAll of all tracks, on a Conn that was dialled
+// with Options.Sound. On one that a Listener accepted, it is the sound that the
+// peer sends, such as that of a page's microphone: use SoundAll. No track ends
+// before the connection, so left is never called. The error is the cause of
+// ctx, net.ErrClosed, ErrPeerGone or ErrLost.
 func (c *Conn) Hear(ctx context.Context, from string, packet func(track string, p *rtp.Packet), _ func(track string)) error {
 	for {
 		sound, err := c.nextSound(ctx)

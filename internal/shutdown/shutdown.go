@@ -16,6 +16,7 @@ import (
 // SignalError is the cause of a context that a signal ended.
 type SignalError struct{ Signal syscall.Signal }
 
+// Error says what is wrong.
 func (e SignalError) Error() string {
 	if e.Signal == syscall.SIGINT {
 		return "interrupted"

@@ -117,6 +117,7 @@ type RefusedError struct {
 	Message string // Daily's words
 }
 
+// Error says what is wrong.
 func (e *RefusedError) Error() string {
 	return fmt.Sprintf("%v: %s: %s", ErrRefused, e.Type, e.Message)
 }

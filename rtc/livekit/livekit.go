@@ -27,17 +27,17 @@
 //
 // # Events
 //
-// The avatar's video track becomes echo.ReplicaJoined: before it the avatar
-// may miss audio. An avatar that publishes nothing until it is spoken to is taken
-// for ready after Options.ReadyFallback; Options.ReadyWhen changes both. The two
-// RPCs become echo.StartedSpeaking and
-// echo.StoppedSpeaking with the inference id of the stream they are about.
-// They name none, so a Room works out which: see ledger. With Options.HearUsers the
-// Room subscribes to the microphones of everybody but the avatar. When the server
-// reports that one of them speaks, or that none does any more, that becomes an
-// echo.StartedSpeaking or echo.StoppedSpeaking of the user, some 400 ms late. An avatar that never sends
-// lk.playback_started, which is its right, has no echo.StartedSpeaking; its
-// first word is that it has finished. What else happens comes as events of
+// The avatar's video track becomes echo.ReplicaJoined: before it the avatar may
+// miss audio. An avatar that publishes nothing until it is spoken to is taken
+// for ready after Options.ReadyFallback; Options.ReadyWhen changes both. The
+// two RPCs become echo.StartedSpeaking and echo.StoppedSpeaking with the
+// inference id of the stream they are about. They name none, so a Room works
+// out which: see ledger. With Options.HearUsers the Room subscribes to the
+// microphones of everybody but the avatar. When the server reports that one of
+// them speaks, or that none does any more, that becomes an echo.StartedSpeaking
+// or echo.StoppedSpeaking of the user, some 400 ms late. An avatar that never
+// sends lk.playback_started, which is its right, has no echo.StartedSpeaking;
+// its first word is that it has finished. What else happens comes as events of
 // kind echo.Unknown and the types below.
 //
 // # What delivery means
