@@ -232,11 +232,10 @@ func (s *oggPages) read() error {
 func (s *oggPages) skipPadding() error {
 	passed := int64(0)
 	for ; passed <= maxHeaderBytes; passed++ {
-		b, err := s.r.Peek(1)
-		if len(b) == 0 || b[0] != 0 {
+		if b, _ := s.r.Peek(1); len(b) == 0 || b[0] != 0 { // the next read tells of an error
 			break
 		}
-		if _, err = s.r.Discard(1); err != nil {
+		if _, err := s.r.Discard(1); err != nil {
 			return err
 		}
 	}
