@@ -75,7 +75,7 @@ func TestMP3RefusesWhatGoMP3GetsWrong(t *testing.T) {
 	} {
 		_, err := audio.Open(bytes.NewReader(test.data), nil)
 		oneLine(t, err, audio.ErrFormat)
-		want := "this build does not read " + test.what + "; use a build with libmpg123, or convert to WAV"
+		want := "this build does not read " + test.what + "; install ffmpeg, with which it is read, or convert it"
 		if !strings.Contains(fmt.Sprint(err), want) {
 			t.Errorf("%v, want it to say %q", err, want)
 		}

@@ -243,19 +243,22 @@ func (p *Prepared) bounded(src Source, longest time.Duration) (Source, error) {
 type bounded struct {
 	Source  // mono
 	left    int64
+	over    bool // src went on
 	longest time.Duration
 }
 
 // ReadSamples reads as Source says. Nothing is kept of a read that passes the
 // limit, but what is allowed.
 func (b *bounded) ReadSamples(p []float32) (int, error) {
-	n, err := b.Source.ReadSamples(p)
-	if int64(n) <= b.left {
-		b.left -= int64(n)
-		return n, err
+	for !b.over {
+		n, err := b.Source.ReadSamples(p)
+		b.over = int64(n) > b.left
+		n = int(min(int64(n), b.left))
+		if b.left -= int64(n); n > 0 || err != nil {
+			return n, err
+		}
 	}
-	n, b.left = int(b.left), 0
-	return n, &InputError{At: b.longest, Err: &LengthError{b.longest}}
+	return 0, &InputError{At: b.longest, Err: &LengthError{b.longest}}
 }
 
 // expectRate compares the rate in the header with the one expected.
