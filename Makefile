@@ -34,7 +34,7 @@ demo-page: ## shows a stand-in replica in a browser, until Ctrl-C
 	$(call with-cgo,$(BUILD) .)
 	@bin/echocast replica
 
-test: ## runs all tests, on a fresh machine; under four minutes on two cores
+test: ## runs all tests, on a fresh machine; some six minutes on two cores
 	$(call with-cgo,$(GO) test $$race -p 4 -timeout 15m ./...)
 
 build: ## builds bin/echocast, and bin/echocast-server for LiveKit rooms

@@ -141,6 +141,9 @@ func TestSIGPIPEIsReset(t *testing.T) {
 func TestCommandsDieWithTheirParent(t *testing.T) {
 	if os.Getenv("CHILD_TEST_PARENT") != "" {
 		p := start(t, context.Background(), os.Getenv("CHILD_TEST_PARENT"))
+		if err := os.WriteFile(os.Getenv("CHILD_TEST_TIED"), nil, 0o600); err != nil { // a FIFO: the command is tied to this process
+			t.Fatal(err)
+		}
 		_ = p.Wait()
 		return
 	}
@@ -148,17 +151,21 @@ func TestCommandsDieWithTheirParent(t *testing.T) {
 		t.Skip("this system has no signal for that")
 	}
 	hold, gone := holder(t)
-	ready := filepath.Join(t.TempDir(), "ready")
-	if err := syscall.Mkfifo(ready, 0o600); err != nil {
-		t.Fatal(err)
+	ready, tied := filepath.Join(t.TempDir(), "ready"), filepath.Join(t.TempDir(), "tied")
+	for _, fifo := range []string{ready, tied} {
+		if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	parent := exec.CommandContext(testwait.Context(t), os.Args[0], "-test.run=^TestCommandsDieWithTheirParent$")
-	parent.Env = append(os.Environ(), "CHILD_TEST_PARENT="+hold+"sleep 600 & echo >'"+ready+"'; wait")
+	parent.Env = append(os.Environ(), "CHILD_TEST_TIED="+tied, "CHILD_TEST_PARENT="+hold+"sleep 600 & echo >'"+ready+"'; wait")
 	if err := parent.Start(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := os.ReadFile(ready); err != nil {
-		t.Error(err)
+	for _, fifo := range []string{ready, tied} {
+		if _, err := os.ReadFile(fifo); err != nil {
+			t.Error(err)
+		}
 	}
 	_ = parent.Process.Kill()
 	_ = parent.Wait()
