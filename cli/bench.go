@@ -60,14 +60,16 @@ process receives, checks every byte and the order, and counts underruns. auto
 finds the most streams without an underrun whose messages are at most 5 ms late,
 99 of 100.`,
 		Flags: []cli.Flag{
-			&cli.StringSliceFlag{Name: "chunk", DefaultText: "20ms,50ms,100ms", Usage: "playing `TIME` of a message; may be given more than once"},
-			&cli.IntSliceFlag{Name: "rate", DefaultText: "24000, and the usual rates at 50ms", Usage: "sampling rate of the samples in `HZ`; may be given more than once"},
-			&cli.Float64Flag{Name: "seconds", Value: 1, Destination: &b.seconds, Usage: "measure each case for this many `SECONDS`; 5 with --streams"},
+			&cli.StringSliceFlag{Name: "chunk", DefaultText: "20ms,50ms,100ms",
+				Usage: "playing `TIME` of a message; may be given more than once"},
+			&cli.IntSliceFlag{Name: "rate", DefaultText: "24000, and the usual rates at 50ms",
+				Usage: "sampling rate of the samples in `HZ`; may be given more than once"},
+			option(&b.seconds, "seconds", 1, "measure each case for this many `SECONDS`; 5 with --streams"),
 			&cli.StringFlag{Name: "streams", Usage: "measure so many conversations at the same time: `N`, or N,N,..., or auto"},
-			&cli.BoolFlag{Name: "together", Destination: &b.together, DisableDefaultText: true, Usage: "with --streams: receive in the same process"},
+			boolOption(&b.together, "together", "with --streams: receive in the same process"),
 			&cli.BoolFlag{Name: "receive", Hidden: true, Usage: "be the process that receives"},
-			&cli.BoolFlag{Name: "json", Destination: &b.json, Usage: "print each result as a JSON line on stdout"},
-			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Destination: &b.quiet, Usage: "say nothing but errors"},
+			boolOption(&b.json, "json", "print each result as a JSON line on stdout"),
+			boolOption(&b.quiet, "quiet, q", "say nothing but errors"),
 		},
 		Action: func(c *cli.Context) error {
 			if c.Args().Present() {

@@ -39,15 +39,15 @@ all recorded conversations, including those of processes that died.
 		Subcommands: []*cli.Command{
 			{Name: "create", Usage: "create a conversation and print its id and address", Flags: v.createFlags(), Action: v.command(v.create)},
 			{Name: "list", Usage: "list conversations", Flags: append([]cli.Flag{
-				&cli.StringFlag{Name: "status", Value: tavus.Active, Destination: &v.status, Usage: "list those that are active, ended, or `all`"},
-				&cli.IntFlag{Name: "limit", Value: 100, Destination: &v.limit, Usage: "list at most `N`"},
+				option(&v.status, "status", tavus.Active, "list those that are active, ended, or `all`"),
+				option(&v.limit, "limit", 100, "list at most `N`"),
 			}, v.flags()...), Action: v.command(v.list)},
 			{Name: "get", Usage: "show a conversation", ArgsUsage: "ID", Flags: append([]cli.Flag{
-				&cli.BoolFlag{Name: "verbose", Destination: &v.verbose, DisableDefaultText: true, Usage: "with its events; --json prints them"},
+				boolOption(&v.verbose, "verbose", "with its events; --json prints them"),
 			}, v.flags()...), Action: v.command(v.get)},
 			{Name: "end", Usage: "end a conversation", ArgsUsage: "ID", Flags: v.flags(), Action: v.command(v.end)},
 			{Name: "end-mine", Usage: "end every conversation that echocast created here and did not end", Flags: append([]cli.Flag{
-				&cli.BoolFlag{Name: "all", Destination: &v.all, DisableDefaultText: true, Usage: "those of processes that still run, and of other machines, too"},
+				boolOption(&v.all, "all", "those of processes that still run, and of other machines, too"),
 			}, v.flags()...), Action: v.command(v.endMine)},
 		},
 	}
@@ -55,15 +55,18 @@ all recorded conversations, including those of processes that died.
 
 func (v *conversationCmd) createFlags() []cli.Flag {
 	return append([]cli.Flag{
-		&cli.StringFlag{Name: "pal", EnvVars: []string{"TAVUS_PAL_ID", "TAVUS_PERSONA_ID"}, Destination: &v.spec.PAL, Usage: "`ID` of the PAL (formerly persona)"},
-		&cli.StringFlag{Name: "face", EnvVars: []string{"TAVUS_FACE_ID", "TAVUS_REPLICA_ID"}, Destination: &v.spec.Face, DefaultText: "the PAL's own", Usage: "`ID` of the face (formerly replica)"},
-		&cli.StringFlag{Name: "name", Value: "echocast", Destination: &v.spec.Name, Usage: "`NAME` of the conversation, which is made unique by what is appended"},
-		&cli.Float64Flag{Name: "max-minutes", Value: tavus.DefaultMaxDuration.Minutes(), Destination: &v.maxMinutes, Usage: "end it after `N` minutes, whatever happens"},
-		&cli.DurationFlag{Name: "left-timeout", Value: tavus.DefaultLeftTimeout, Destination: &v.spec.LeftTimeout, Usage: "end it this `TIME` after everybody has left"},
-		&cli.DurationFlag{Name: "absent-timeout", Value: tavus.DefaultAbsentTimeout, Destination: &v.spec.AbsentTimeout, Usage: "end it after this `TIME` if nobody comes"},
-		&cli.StringFlag{Name: "greeting", Destination: &v.spec.Greeting, DefaultText: "none", Usage: "let the replica say this `TEXT` first"},
-		&cli.BoolFlag{Name: "private", Destination: &v.spec.Private, DisableDefaultText: true, Usage: "only who has the token in the printed address may enter"},
-		&cli.BoolFlag{Name: "test-mode", Destination: &v.spec.TestMode, DisableDefaultText: true, Usage: "create one that costs nothing, has ended, and has no replica"},
+		option(&v.spec.PAL, "pal", "", "`ID` of the PAL (formerly persona) [$TAVUS_PAL_ID, $TAVUS_PERSONA_ID]"),
+		option(&v.spec.Face, "face", "", "`ID` of the face (formerly replica) (default: the PAL's own) [$TAVUS_FACE_ID, "+
+			"$TAVUS_REPLICA_ID]"),
+		option(&v.spec.Name, "name", "echocast", "`NAME` of the conversation, which is made unique by what is appended"),
+		option(&v.maxMinutes, "max-minutes", tavus.DefaultMaxDuration.Minutes(), "end it after `N` minutes, whatever "+
+			"happens"),
+		option(&v.spec.LeftTimeout, "left-timeout", tavus.DefaultLeftTimeout, "end it this `TIME` after everybody has left"),
+		option(&v.spec.AbsentTimeout, "absent-timeout", tavus.DefaultAbsentTimeout, "end it after this `TIME` if nobody "+
+			"comes"),
+		option(&v.spec.Greeting, "greeting", "", "let the replica say this `TEXT` first (default: none)"),
+		boolOption(&v.spec.Private, "private", "only who has the token in the printed address may enter"),
+		boolOption(&v.spec.TestMode, "test-mode", "create one that costs nothing, has ended, and has no replica"),
 	}, v.flags()...)
 }
 

@@ -66,19 +66,28 @@ was heard of the previous answer is in ECHOCAST_HEARD.`,
 func (v *converseCmd) flags() []cli.Flag {
 	o := &v.options
 	return []cli.Flag{
-		&cli.StringFlag{Name: "on-utterance", Destination: &o.OnUtterance, Usage: "`COMMAND` that reads what the user said and prints the answer"},
-		&cli.BoolFlag{Name: "on-utterance-json", Destination: &o.JSON, DisableDefaultText: true, Usage: "give that command a line of JSON: the text, and what was heard of the previous answer"},
-		&cli.StringFlag{Name: "tts", Destination: &o.TTS, Usage: "`COMMAND` that reads the answer and prints audio of it"},
-		&cli.StringFlag{Name: "asr", Destination: &o.Recogniser, DefaultText: "the room's", Usage: "`COMMAND` that reads the user's voice, samples of 16 bits at 16 kHz, and prints a line for each utterance"},
-		&cli.StringFlag{Name: "greet", Destination: &o.Greeting, DefaultText: "nothing", Usage: "begin with this `TEXT`"},
-		&cli.StringFlag{Name: "fallback-text", Destination: &o.Fallback, DefaultText: "nothing", Usage: "say this `TEXT` if the --on-utterance command fails without a word"},
-		&cli.BoolFlag{Name: "no-barge-in", Destination: &v.noBargeIn, DisableDefaultText: true, Usage: "let each answer end while the user speaks, and answer afterwards what was said"},
-		&cli.DurationFlag{Name: "false-interrupt", Value: 2 * time.Second, Destination: &v.falseFor, Usage: "continue the answer if no words follow a sound of the user within this `TIME`; 0 drops the answer at the first sound"},
-		&cli.DurationFlag{Name: "think-timeout", Value: time.Minute, Destination: &o.ThinkTimeout, Usage: "kill the --on-utterance command if it prints nothing for this `TIME`"},
-		&cli.DurationFlag{Name: "tts-timeout", Value: 30 * time.Second, Destination: &o.TTSTimeout, Usage: "kill the --tts command if it has text and prints nothing for this `TIME`"},
-		&cli.StringFlag{Name: "tts-per", Value: perAnswer, Destination: &v.per, Usage: "run the --tts command once for each `UNIT`: answer, or sentence (the next is made while one is spoken)"},
-		&cli.StringFlag{Name: "tts-cache", Destination: &o.CacheDir, DefaultText: "none", Usage: "with --tts-per sentence: keep the audio of each sentence in this `FOLDER`, and use it again"},
-		&cli.IntFlag{Name: "count", Aliases: []string{"n"}, Destination: &o.Count, DefaultText: "no end", Usage: "end after `N` answers"},
+		option(&o.OnUtterance, "on-utterance", "", "`COMMAND` that reads what the user said and prints the answer"),
+		boolOption(&o.JSON, "on-utterance-json", "give that command a line of JSON: the text, and what was heard of the "+
+			"previous answer"),
+		option(&o.TTS, "tts", "", "`COMMAND` that reads the answer and prints audio of it"),
+		option(&o.Recogniser, "asr", "", "`COMMAND` that reads the user's voice, samples of 16 bits at 16 kHz, and prints "+
+			"a line for each utterance (default: the room's)"),
+		option(&o.Greeting, "greet", "", "begin with this `TEXT` (default: nothing)"),
+		option(&o.Fallback, "fallback-text", "", "say this `TEXT` if the --on-utterance command fails without a word "+
+			"(default: nothing)"),
+		boolOption(&v.noBargeIn, "no-barge-in", "let each answer end while the user speaks, and answer afterwards what was "+
+			"said"),
+		option(&v.falseFor, "false-interrupt", 2*time.Second, "continue the answer if no words follow a sound of the "+
+			"user within this `TIME`; 0 drops the answer at the first sound"),
+		option(&o.ThinkTimeout, "think-timeout", time.Minute, "kill the --on-utterance command if it prints nothing for "+
+			"this `TIME`"),
+		option(&o.TTSTimeout, "tts-timeout", 30*time.Second, "kill the --tts command if it has text and prints nothing "+
+			"for this `TIME`"),
+		option(&v.per, "tts-per", perAnswer, "run the --tts command once for each `UNIT`: answer, or sentence (the next is "+
+			"made while one is spoken)"),
+		option(&o.CacheDir, "tts-cache", "", "with --tts-per sentence: keep the audio of each sentence in this `FOLDER`, "+
+			"and use it again (default: none)"),
+		option(&o.Count, "count, n", 0, "end after `N` answers (default: no end)"),
 	}
 }
 

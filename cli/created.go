@@ -34,9 +34,12 @@ type createOptions struct {
 // asked for each time.
 func (o *createOptions) flags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "pal", Destination: &o.spec.PAL, DefaultText: "none", Usage: "create a Tavus conversation with the PAL of this `ID`, speak in it, and end it; needs TAVUS_API_KEY"},
-		&cli.StringFlag{Name: "face", EnvVars: []string{"TAVUS_FACE_ID", "TAVUS_REPLICA_ID"}, Destination: &o.spec.Face, DefaultText: "the PAL's own", Usage: "with --pal: `ID` of the face"},
-		&cli.Float64Flag{Name: "max-minutes", Value: tavus.DefaultMaxDuration.Minutes(), Destination: &o.maxMinutes, Usage: "with --pal: the service ends the conversation after `N` minutes, whatever happens"},
+		option(&o.spec.PAL, "pal", "", "create a Tavus conversation with the PAL of this `ID`, speak in it, and end it; "+
+			"needs TAVUS_API_KEY (default: none)"),
+		option(&o.spec.Face, "face", "", "with --pal: `ID` of the face (default: the PAL's own) [$TAVUS_FACE_ID, "+
+			"$TAVUS_REPLICA_ID]"),
+		option(&o.maxMinutes, "max-minutes", tavus.DefaultMaxDuration.Minutes(), "with --pal: the service ends the "+
+			"conversation after `N` minutes, whatever happens"),
 	}
 }
 

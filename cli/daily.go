@@ -22,11 +22,15 @@ type dailyOptions struct {
 
 func (d *dailyOptions) flags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "room-token-file", Destination: &d.tokenFile, DefaultText: "none", Usage: "`FILE` with the meeting token of a private Daily room"},
-		&cli.StringFlag{Name: "daily-core", Destination: &d.core, EnvVars: []string{"DAILY_CORE_PATH"}, DefaultText: "looked for", Usage: "`PATH` of Daily's shared library, " + core.FileName() + ", or of the SDK's folder, to join Daily rooms without a browser"},
-		&cli.StringFlag{Name: "chromium", Destination: &d.chromium, EnvVars: []string{"ECHOCAST_CHROMIUM"}, DefaultText: "looked for", Usage: "`PATH` of the browser that joins Daily rooms"},
-		&cli.StringFlag{Name: "daily-js", Destination: &d.dailyJS, EnvVars: []string{"ECHOCAST_DAILY_JS"}, DefaultText: "release " + rtcdaily.Version + " from the public CDN", Usage: "a local `FILE` of Daily's library, dist/daily.js"},
-		&cli.StringFlag{Name: "daily-call-machine", Destination: &d.callMachine, EnvVars: []string{"ECHOCAST_DAILY_CALL_MACHINE"}, DefaultText: "Daily's own", Usage: "`URL` of a folder that has Daily's call-machine-object-bundle.js"},
+		option(&d.tokenFile, "room-token-file", "", "`FILE` with the meeting token of a private Daily room (default: none)"),
+		option(&d.core, "daily-core", "", "`PATH` of Daily's shared library, "+core.FileName()+", or of the SDK's folder, "+
+			"to join Daily rooms without a browser (default: looked for) [$DAILY_CORE_PATH]"),
+		option(&d.chromium, "chromium", "", "`PATH` of the browser that joins Daily rooms (default: looked for) "+
+			"[$ECHOCAST_CHROMIUM]"),
+		option(&d.dailyJS, "daily-js", "", "a local `FILE` of Daily's library, dist/daily.js (default: release "+
+			rtcdaily.Version+" from the public CDN) [$ECHOCAST_DAILY_JS]"),
+		option(&d.callMachine, "daily-call-machine", "", "`URL` of a folder that has Daily's call-machine-object-bundle.js "+
+			"(default: Daily's own) [$ECHOCAST_DAILY_CALL_MACHINE]"),
 	}
 }
 

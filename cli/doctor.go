@@ -45,13 +45,13 @@ answered, and how fast. The report holds no key and no id; please send it in.
 
 ` + helpKey,
 		Flags: joined([]cli.Flag{
-			&cli.StringFlag{Name: "to", Destination: &d.to, DefaultText: "none", Usage: "`URL` of the room that is to be reached"},
-			&cli.BoolFlag{Name: "join", Destination: &d.join, DisableDefaultText: true, Usage: "join the room, and look who is there"},
-			&cli.StringFlag{Name: "pal", EnvVars: []string{"TAVUS_PAL_ID", "TAVUS_PERSONA_ID"}, Destination: &d.pal, DefaultText: "none", Usage: "`ID` of the PAL that is to speak"},
-			&cli.StringFlag{Name: "face", EnvVars: []string{"TAVUS_FACE_ID", "TAVUS_REPLICA_ID"}, Destination: &d.face, DefaultText: "the PAL's own", Usage: "`ID` of its face"},
-			&cli.DurationFlag{Name: "ready-timeout", Value: 5 * time.Second, Destination: &d.readyTimeout, Usage: "with --join: wait at most this `TIME` for the replica"},
-			&cli.BoolFlag{Name: "live", Destination: &d.live, DisableDefaultText: true, Usage: "measure a conversation with the PAL over REST; it costs money, so add --yes"},
-			&cli.BoolFlag{Name: "yes", Destination: &d.yes, DisableDefaultText: true, Usage: "with --live: yes, create a conversation"},
+			option(&d.to, "to", "", "`URL` of the room that is to be reached (default: none)"),
+			boolOption(&d.join, "join", "join the room, and look who is there"),
+			option(&d.pal, "pal", "", "`ID` of the PAL that is to speak (default: none) [$TAVUS_PAL_ID, $TAVUS_PERSONA_ID]"),
+			option(&d.face, "face", "", "`ID` of its face (default: the PAL's own) [$TAVUS_FACE_ID, $TAVUS_REPLICA_ID]"),
+			option(&d.readyTimeout, "ready-timeout", 5*time.Second, "with --join: wait at most this `TIME` for the replica"),
+			boolOption(&d.live, "live", "measure a conversation with the PAL over REST; it costs money, so add --yes"),
+			boolOption(&d.yes, "yes", "with --live: yes, create a conversation"),
 		}, d.serviceCmd.flags(), d.daily.flags(), d.peer.dialFlags()),
 		Action: func(c *cli.Context) error {
 			if err := noInputs(c); err != nil {

@@ -45,16 +45,22 @@ type settings struct {
 
 func (s *settings) inputFlags() []cli.Flag {
 	return append([]cli.Flag{
-		&cli.StringFlag{Name: "format", Aliases: []string{"f"}, Destination: &s.audio.Encoding, Usage: "read the inputs as `ENCODING` instead of by their content: wav, aiff, au, mp3, ogg, flac, ndjson (lines of JSON), or for raw samples " + strings.Join(audio.RawEncodings(), ", ")},
-		&cli.IntFlag{Name: "rate", Aliases: []string{"ar"}, Destination: &s.audio.Raw.Rate, DefaultText: "none", Usage: "sampling rate of raw samples in `HZ`"},
-		&cli.IntFlag{Name: "channels", Aliases: []string{"ac"}, Destination: &s.audio.Raw.Channels, DefaultText: "none", Usage: "`NUMBER` of channels of raw samples"},
-		&cli.StringFlag{Name: "field", Destination: &s.audio.JSON.Field, DefaultText: "delta", Usage: "with -f ndjson: the `PATH` of the field that holds the audio, such as data.audio"},
-		&cli.StringFlag{Name: "payload", Destination: &s.audio.JSON.Payload, DefaultText: "base64", Usage: "with -f ndjson: how the audio is written there, base64 or `hex`"},
-		&cli.StringFlag{Name: "inside", Destination: &s.audio.JSON.Encoding, DefaultText: "by its content", Usage: "with -f ndjson: the `ENCODING` of that audio, as -f names it"},
-		&cli.BoolFlag{Name: "ffmpeg", Destination: &s.ffmpeg, DisableDefaultText: true, Usage: "leave what echocast does not read itself to an ffmpeg process, which is done anyway where ffmpeg is installed"},
-		&cli.BoolFlag{Name: "no-ffmpeg", Destination: &s.noFFmpeg, DisableDefaultText: true, Usage: "refuse what echocast does not read itself"},
-		&cli.StringFlag{Name: "resampler", Destination: &s.resampler, DefaultText: string(audio.DefaultMethod()), Usage: "resample by `METHOD`: soxr (libsoxr), zaf (the same by way of zaf/resample), or fir (in Go, with less delay)"},
-		&cli.BoolFlag{Name: "live", Destination: &s.live, DisableDefaultText: true, Usage: "for a live input: resample with the least delay, 3 to 6 ms, by --resampler fir"},
+		option(&s.audio.Encoding, "format, f", "", "read the inputs as `ENCODING` instead of by their content: wav, aiff, "+
+			"au, mp3, ogg, flac, ndjson (lines of JSON), or for raw samples "+strings.Join(audio.RawEncodings(), ", ")),
+		option(&s.audio.Raw.Rate, "rate, ar", 0, "sampling rate of raw samples in `HZ` (default: none)"),
+		option(&s.audio.Raw.Channels, "channels, ac", 0, "`NUMBER` of channels of raw samples (default: none)"),
+		option(&s.audio.JSON.Field, "field", "", "with -f ndjson: the `PATH` of the field that holds the audio, such as "+
+			"data.audio (default: delta)"),
+		option(&s.audio.JSON.Payload, "payload", "", "with -f ndjson: how the audio is written there, base64 or `hex` "+
+			"(default: base64)"),
+		option(&s.audio.JSON.Encoding, "inside", "", "with -f ndjson: the `ENCODING` of that audio, as -f names it "+
+			"(default: by its content)"),
+		boolOption(&s.ffmpeg, "ffmpeg", "leave what echocast does not read itself to an ffmpeg process, which is done "+
+			"anyway where ffmpeg is installed"),
+		boolOption(&s.noFFmpeg, "no-ffmpeg", "refuse what echocast does not read itself"),
+		option(&s.resampler, "resampler", "", "resample by `METHOD`: soxr (libsoxr), zaf (the same by way of "+
+			"zaf/resample), or fir (in Go, with less delay) (default: "+string(audio.DefaultMethod())+")"),
+		boolOption(&s.live, "live", "for a live input: resample with the least delay, 3 to 6 ms, by --resampler fir"),
 	}, s.presetFlags()...)
 }
 
@@ -83,27 +89,31 @@ func (s *settings) checkMethod() error {
 func (s *settings) messageFlags(pace echo.Mode) []cli.Flag {
 	return []cli.Flag{
 		conversationFlag(&s.conversation),
-		&cli.StringFlag{Name: "pace", Value: string(pace), Destination: &s.pace, Usage: "`PACE` of sending: lead (ahead of playout), realtime, or burst (as fast as it is taken)"},
-		&cli.DurationFlag{Name: "lead", Value: echo.DefaultLead, Destination: &s.lead, Usage: "keep the replica this `TIME` ahead, with --pace lead"},
-		&cli.DurationFlag{Name: "max-duration", Destination: &s.prepare.MaxDuration, DefaultText: "any; with --pal " + longestWithPAL.String(), Usage: "refuse, or break off, an input that plays longer than this `TIME`"},
-		&cli.Float64Flag{Name: "max-rate", Destination: &s.maxRate, DefaultText: "twice as many as play in a second", Usage: "at most `N` messages a second"},
-		&cli.DurationFlag{Name: "chunk", Destination: &s.chunk, DefaultText: "50ms, or what fits --max-message", Usage: "playing `TIME` of a message"},
-		&cli.IntFlag{Name: "speech-rate", Destination: &s.speechRate, DefaultText: "24000, or what a LiveKit avatar's vendor takes", Usage: "sampling rate in `HZ` of what is sent"},
-		&cli.IntFlag{Name: "max-message", Value: echo.DefaultMaxMessage, Destination: &s.maxMessage, Usage: "no message has more than `BYTES`"},
+		option(&s.pace, "pace", string(pace), "`PACE` of sending: lead (ahead of playout), realtime, or burst (as fast as "+
+			"it is taken)"),
+		option(&s.lead, "lead", echo.DefaultLead, "keep the replica this `TIME` ahead, with --pace lead"),
+		option(&s.prepare.MaxDuration, "max-duration", 0, "refuse, or break off, an input that plays longer than this "+
+			"`TIME` (default: any; with --pal "+longestWithPAL.String()+")"),
+		option(&s.maxRate, "max-rate", 0, "at most `N` messages a second (default: twice as many as play in a second)"),
+		option(&s.chunk, "chunk", 0, "playing `TIME` of a message (default: 50ms, or what fits --max-message)"),
+		option(&s.speechRate, "speech-rate", 0, "sampling rate in `HZ` of what is sent (default: 24000, or what a LiveKit "+
+			"avatar's vendor takes)"),
+		option(&s.maxMessage, "max-message", echo.DefaultMaxMessage, "no message has more than `BYTES`"),
 	}
 }
 
 func (s *settings) outputFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.BoolFlag{Name: "dry-run", Destination: &s.dryRun, DisableDefaultText: true, Usage: "do all but the sending and print the plan"},
-		&cli.BoolFlag{Name: "json", Destination: &s.json, DisableDefaultText: true, Usage: "print receipts, or the plan, as JSON lines on stdout"},
-		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Destination: &s.quiet, DisableDefaultText: true, Usage: "say nothing but errors"},
+		boolOption(&s.dryRun, "dry-run", "do all but the sending and print the plan"),
+		boolOption(&s.json, "json", "print receipts, or the plan, as JSON lines on stdout"),
+		boolOption(&s.quiet, "quiet, q", "say nothing but errors"),
 	}
 }
 
 // conversationFlag names the conversation that messages carry.
 func conversationFlag(id *string) cli.Flag {
-	return &cli.StringFlag{Name: "conversation", EnvVars: []string{"ECHOCAST_CONVERSATION"}, Destination: id, DefaultText: "that of the room", Usage: "`ID` of the conversation, as it stands in the messages; without --to, the one to speak in"}
+	return option(id, "conversation", "", "`ID` of the conversation, as it stands in the messages; without --to, the "+
+		"one to speak in (default: that of the room) [$ECHOCAST_CONVERSATION]")
 }
 
 // conversationID is the id in messages that are only printed.

@@ -51,13 +51,14 @@ replica. With echocast replica, the user is the file of its --user.
 
 It ends with the room, and with Ctrl-C; neither is an error.`,
 		Flags: append([]cli.Flag{
-			&cli.StringFlag{Name: "from", Value: room.User, Destination: &h.from, Usage: "hear the `WHOM`: user, replica or all"},
-			&cli.StringFlag{Name: "format", Aliases: []string{"f"}, Destination: &h.format, DefaultText: "wav for FILE.wav, else s16le", Usage: "write `ENCODING`: s16le or wav"},
-			&cli.IntFlag{Name: "rate", Aliases: []string{"ar"}, Value: 16000, Destination: &h.rate, Usage: "sampling rate in `HZ`: 8000, 12000, 16000, 24000 or 48000"},
-			&cli.StringFlag{Name: "exec", Destination: &h.exec, DefaultText: "none", Usage: "write to the standard input of this `COMMAND`; it ends when the command does"},
-			&cli.DurationFlag{Name: "duration", Destination: &h.duration, DefaultText: "until the room ends", Usage: "end after this `TIME` of sound"},
+			option(&h.from, "from", room.User, "hear the `WHOM`: user, replica or all"),
+			option(&h.format, "format, f", "", "write `ENCODING`: s16le or wav (default: wav for FILE.wav, else s16le)"),
+			option(&h.rate, "rate, ar", 16000, "sampling rate in `HZ`: 8000, 12000, 16000, 24000 or 48000"),
+			option(&h.exec, "exec", "", "write to the standard input of this `COMMAND`; it ends when the command does "+
+				"(default: none)"),
+			option(&h.duration, "duration", 0, "end after this `TIME` of sound (default: until the room ends)"),
 			conversationFlag(&h.settings.conversation),
-			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Destination: &h.settings.quiet, DisableDefaultText: true, Usage: "say nothing but errors"},
+			boolOption(&h.settings.quiet, "quiet, q", "say nothing but errors"),
 		}, h.target.flags()...),
 		Action: func(c *cli.Context) error { return h.run(c.Context, c.Args().Slice()) },
 	}

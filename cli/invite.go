@@ -8,7 +8,8 @@ import (
 
 // avatarFlag names who speaks in a LiveKit room.
 func avatarFlag(avatar *string) cli.Flag {
-	return &cli.StringFlag{Name: "avatar", Destination: avatar, EnvVars: []string{"ECHOCAST_AVATAR"}, DefaultText: "tavus-avatar-agent", Usage: "in a LiveKit room: `IDENTITY` of the participant to speak through"}
+	return option(avatar, "avatar", "", "in a LiveKit room: `IDENTITY` of the participant to speak through (default: "+
+		"tavus-avatar-agent) [$ECHOCAST_AVATAR]")
 }
 
 // invitation is what the service that runs an avatar needs to know, in Tavus'
@@ -29,7 +30,7 @@ The token is a secret and valid for an hour: hand it to the service that runs th
 avatar. It is made from LIVEKIT_API_KEY and LIVEKIT_API_SECRET. Tavus needs no
 invitation: send --to livekit+wss://HOST/ROOM --pal ID does all of it.`,
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "to", Destination: &to, Usage: "`URL` of the room: livekit+wss://HOST/ROOM"},
+			option(&to, "to", "", "`URL` of the room: livekit+wss://HOST/ROOM"),
 			avatarFlag(&avatar),
 		},
 		Action: func(c *cli.Context) error {

@@ -12,12 +12,15 @@ import (
 func (s *settings) levelFlags() []cli.Flag {
 	o := &s.prepare
 	return []cli.Flag{
-		&cli.StringFlag{Name: "channel", Value: string(audio.MixChannels), Destination: (*string)(&o.Channel), Usage: "speak this `CHANNEL`: left, right, or the mix of all"},
-		&cli.BoolFlag{Name: "trim-silence", Destination: &o.TrimSilence, Usage: "leave out the silence at both ends, but for 50 ms; live input is held back in pauses"},
-		&cli.Float64Flag{Name: "gain", Destination: &o.Gain, DefaultText: "0", Usage: "louder by `DB`, or softer where it is negative; may clip"},
-		&cli.Float64Flag{Name: "loudness", Destination: &o.Loudness, DefaultText: "as it is", Usage: "bring files to this loudness in `LUFS` (EBU R128), such as -16; never clips"},
-		&cli.DurationFlag{Name: "pad", Destination: &o.PadAfter, Usage: "add this `TIME` of silence at the end"},
-		&cli.DurationFlag{Name: "pad-before", Destination: &o.PadBefore, Usage: "add this `TIME` of silence in front"},
+		option((*string)(&o.Channel), "channel", string(audio.MixChannels), "speak this `CHANNEL`: left, right, or the mix "+
+			"of all"),
+		boolOption(&o.TrimSilence, "trim-silence", "leave out the silence at both ends, but for 50 ms; live input is held "+
+			"back in pauses"),
+		option(&o.Gain, "gain", 0, "louder by `DB`, or softer where it is negative; may clip (default: 0)"),
+		option(&o.Loudness, "loudness", 0, "bring files to this loudness in `LUFS` (EBU R128), such as -16; never clips "+
+			"(default: as it is)"),
+		option(&o.PadAfter, "pad", 0, "add this `TIME` of silence at the end"),
+		option(&o.PadBefore, "pad-before", 0, "add this `TIME` of silence in front"),
 	}
 }
 

@@ -64,19 +64,24 @@ without a path the address gets a random one, which is printed.
 It ends with the room or with Ctrl-C; neither is an error. It reconnects after a lost
 connection.`,
 		Flags: append([]cli.Flag{
-			&cli.BoolFlag{Name: "raw", Destination: &l.raw, DisableDefaultText: true, Usage: "print every message as it came: no order, no folding, no common form"},
-			&cli.StringFlag{Name: "only", Destination: &l.only, DefaultText: "all", Usage: "`KINDS` of events, with commas: " + kindWords()},
-			&cli.IntFlag{Name: "count", Aliases: []string{"n"}, Destination: &l.count, DefaultText: "all", Usage: "end after `N` events"},
-			&cli.DurationFlag{Name: "window", Value: 250 * time.Millisecond, Destination: &l.window, Usage: "hold an event back for this `TIME` while those before it are missing"},
-			&cli.StringFlag{Name: "exec", Destination: &l.exec, DefaultText: "none", Usage: "run this `COMMAND` for each event, and send what it prints"},
-			&cli.DurationFlag{Name: "exec-timeout", Value: 30 * time.Second, Destination: &l.execTimeout, Usage: "kill that command after this `TIME`"},
-			&cli.IntFlag{Name: "exec-jobs", Value: 1, Destination: &l.execJobs, Usage: "run that command for up to `N` events at the same time; with more than 1 the order is not kept"},
-			&cli.BoolFlag{Name: "exec-errors", Destination: &l.execErrors, DisableDefaultText: true, Usage: "answer a tool call whose command fails, or takes too long, with a result of status error"},
-			&cli.StringFlag{Name: "transcript", Destination: &l.transcript, DefaultText: "none", Usage: "write who said what and when to `FILE`: .txt, .srt, .vtt or .json"},
-			&cli.StringFlag{Name: "webhook", Destination: &l.webhook, DefaultText: "none", Usage: "receive callbacks on this `ADDRESS`[/PATH] instead of joining a room: [HOST]:PORT, which is 127.0.0.1 without a host, and every address of the machine with 0.0.0.0"},
+			boolOption(&l.raw, "raw", "print every message as it came: no order, no folding, no common form"),
+			option(&l.only, "only", "", "`KINDS` of events, with commas: "+kindWords()+" (default: all)"),
+			option(&l.count, "count, n", 0, "end after `N` events (default: all)"),
+			option(&l.window, "window", 250*time.Millisecond, "hold an event back for this `TIME` while those before it are "+
+				"missing"),
+			option(&l.exec, "exec", "", "run this `COMMAND` for each event, and send what it prints (default: none)"),
+			option(&l.execTimeout, "exec-timeout", 30*time.Second, "kill that command after this `TIME`"),
+			option(&l.execJobs, "exec-jobs", 1, "run that command for up to `N` events at the same time; with more than 1 the "+
+				"order is not kept"),
+			boolOption(&l.execErrors, "exec-errors", "answer a tool call whose command fails, or takes too long, with a "+
+				"result of status error"),
+			option(&l.transcript, "transcript", "", "write who said what and when to `FILE`: .txt, .srt, .vtt or .json "+
+				"(default: none)"),
+			option(&l.webhook, "webhook", "", "receive callbacks on this `ADDRESS`[/PATH] instead of joining a room: "+
+				"[HOST]:PORT, which is 127.0.0.1 without a host, and every address of the machine with 0.0.0.0 (default: none)"),
 			webhookURLFlag(&l.webhookURL),
 			conversationFlag(&l.settings.conversation),
-			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Destination: &l.settings.quiet, DisableDefaultText: true, Usage: "say nothing but errors"},
+			boolOption(&l.settings.quiet, "quiet, q", "say nothing but errors"),
 		}, l.target.flags()...),
 		Action: func(c *cli.Context) error {
 			if err := noInputs(c); err != nil {

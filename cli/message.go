@@ -26,9 +26,9 @@ type messageCmd struct {
 func (m *messageCmd) flags(own ...cli.Flag) []cli.Flag {
 	return append(append(own,
 		conversationFlag(&m.settings.conversation),
-		&cli.IntFlag{Name: "max-message", Value: echo.DefaultMaxMessage, Destination: &m.settings.maxMessage, Usage: "no message has more than `BYTES`"},
-		&cli.BoolFlag{Name: "dry-run", Destination: &m.settings.dryRun, DisableDefaultText: true, Usage: "print the message on stdout, and send nothing"},
-		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Destination: &m.settings.quiet, DisableDefaultText: true, Usage: "say nothing but errors"},
+		option(&m.settings.maxMessage, "max-message", echo.DefaultMaxMessage, "no message has more than `BYTES`"),
+		boolOption(&m.settings.dryRun, "dry-run", "print the message on stdout, and send nothing"),
+		boolOption(&m.settings.quiet, "quiet, q", "say nothing but errors"),
 	), m.target.roomFlags()...)
 }
 
@@ -240,7 +240,7 @@ func contextCommand(streams Streams) *cli.Command {
 					}
 					return echo.AppendContext{Context: text}
 				},
-				&cli.BoolFlag{Name: "job-completed", Destination: &completed, DisableDefaultText: true, Usage: "a job outside of the conversation is done, and this is its result"}),
+				boolOption(&completed, "job-completed", "a job outside of the conversation is done, and this is its result")),
 			textCommand(overwrite, "overwrite", "replace what the language model knows", "An empty text leaves nothing.",
 				func(text string) echo.Message { return echo.OverwriteContext{Context: text} }),
 		},
@@ -253,7 +253,8 @@ func interruptCommand(streams Streams) *cli.Command {
 	return &cli.Command{
 		Name: "interrupt", Usage: "stop the replica, also what another participant made it say",
 		UsageText: "echocast interrupt --to URL",
-		Flags:     m.flags(&cli.DurationFlag{Name: "wait", Value: 2 * time.Second, Destination: &wait, Usage: "wait at most this `TIME` for the event that the replica has stopped; without it the exit code is 9"}),
+		Flags: m.flags(option(&wait, "wait", 2*time.Second, "wait at most this `TIME` for the event that the replica "+
+			"has stopped; without it the exit code is 9")),
 		Action: func(c *cli.Context) error {
 			if err := noInputs(c); err != nil {
 				return err
@@ -295,8 +296,9 @@ func sensitivityCommand(streams Streams) *cli.Command {
 		Name: "sensitivity", Usage: "set how readily the replica reacts to the user",
 		UsageText: "echocast sensitivity --to URL --pause LEVEL\n   echocast sensitivity --to URL --interrupt LEVEL",
 		Flags: m.flags(
-			&cli.StringFlag{Name: "pause", Destination: &pause, DefaultText: "as it is", Usage: "how soon it answers in a pause: `LEVEL` is " + known},
-			&cli.StringFlag{Name: "interrupt", Destination: &interrupt, DefaultText: "as it is", Usage: "how soon it falls silent when the user speaks: `LEVEL` is one of the same"}),
+			option(&pause, "pause", "", "how soon it answers in a pause: `LEVEL` is "+known+" (default: as it is)"),
+			option(&interrupt, "interrupt", "", "how soon it falls silent when the user speaks: `LEVEL` is one of the same "+
+				"(default: as it is)")),
 		Action: func(c *cli.Context) error {
 			if err := noInputs(c); err != nil {
 				return err
@@ -313,7 +315,7 @@ func toolResultCommand(streams Streams) *cli.Command {
 		Name: "tool-result", Usage: "answer a tool call", ArgsUsage: "ID [OUTPUT]",
 		Description: `OUTPUT is a text, or a JSON object, or with - standard input. The ID is in the event
 tool_call that echocast listen prints.`,
-		Flags: m.flags(&cli.BoolFlag{Name: "error", Destination: &failed, DisableDefaultText: true, Usage: "the tool failed, and OUTPUT says why"}),
+		Flags: m.flags(boolOption(&failed, "error", "the tool failed, and OUTPUT says why")),
 		Action: func(c *cli.Context) error {
 			if c.NArg() == 0 {
 				return usagef("tool-result takes the id of a tool call, and what the tool said")

@@ -26,10 +26,10 @@ func palCommand(streams Streams) *cli.Command {
 		Action:      needsVerb("echocast pal"),
 		Subcommands: []*cli.Command{
 			{Name: "create", Usage: "create an echo PAL and print its id", Flags: append([]cli.Flag{
-				&cli.BoolFlag{Name: "echo", Destination: &p.echo, DisableDefaultText: true, Usage: "in echo mode, the only one that echocast creates"},
-				&cli.StringFlag{Name: "face", EnvVars: []string{"TAVUS_FACE_ID", "TAVUS_REPLICA_ID"}, Destination: &p.spec.Face, Usage: "`ID` of the face it has by default"},
-				&cli.StringFlag{Name: "name", Value: "echocast echo", Destination: &p.spec.Name, Usage: "its `NAME`"},
-				&cli.BoolFlag{Name: "microphone", Destination: &p.spec.Microphone, DisableDefaultText: true, Usage: "let it echo an audio track; the setting for that is not documented"},
+				boolOption(&p.echo, "echo", "in echo mode, the only one that echocast creates"),
+				option(&p.spec.Face, "face", "", "`ID` of the face it has by default [$TAVUS_FACE_ID, $TAVUS_REPLICA_ID]"),
+				option(&p.spec.Name, "name", "echocast echo", "its `NAME`"),
+				boolOption(&p.spec.Microphone, "microphone", "let it echo an audio track; the setting for that is not documented"),
 			}, p.flags()...), Action: p.command(p.create)},
 			{Name: "list", Usage: "list the PALs", Flags: p.flags(), Action: p.command(p.list)},
 			{Name: "get", Usage: "show a PAL", ArgsUsage: "ID", Flags: p.flags(), Action: p.command(p.get)},

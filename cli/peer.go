@@ -35,11 +35,15 @@ the two lines of the file that --ice-credential-file names.`
 
 func (p *peerOptions) flags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "room-key-file", Destination: &p.keyFile, DefaultText: "ECHOCAST_ROOM_KEY", Usage: "`FILE` with the key that lets senders in at echocast replica"},
-		&cli.StringSliceFlag{Name: "ice-server", Destination: &p.servers, DefaultText: "none", Usage: "`URL` of a STUN or TURN server: stun:HOST, turn:HOST?transport=tcp, turns:HOST; may be repeated"},
-		&cli.StringFlag{Name: "ice-credential-file", Destination: &p.secretFile, DefaultText: "ECHOCAST_ICE_USERNAME and ECHOCAST_ICE_CREDENTIAL", Usage: "`FILE` with the user name and the credential of the TURN servers, in two lines"},
-		&cli.BoolFlag{Name: "relay-only", Destination: &p.relayOnly, DisableDefaultText: true, Usage: "connect by the TURN servers only, which hides this machine's addresses"},
-		&cli.DurationFlag{Name: "lost-after", Value: defaultLostAfter, Destination: &p.lostAfter, Usage: "with a replica of echocast: the connection is lost when the other side was silent for this `TIME`; give it to both"},
+		option(&p.keyFile, "room-key-file", "", "`FILE` with the key that lets senders in at echocast replica (default: "+
+			"ECHOCAST_ROOM_KEY)"),
+		&cli.StringSliceFlag{Name: "ice-server", Destination: &p.servers, DefaultText: "none",
+			Usage: "`URL` of a STUN or TURN server: stun:HOST, turn:HOST?transport=tcp, turns:HOST; may be repeated"},
+		option(&p.secretFile, "ice-credential-file", "", "`FILE` with the user name and the credential of the TURN "+
+			"servers, in two lines (default: ECHOCAST_ICE_USERNAME and ECHOCAST_ICE_CREDENTIAL)"),
+		boolOption(&p.relayOnly, "relay-only", "connect by the TURN servers only, which hides this machine's addresses"),
+		option(&p.lostAfter, "lost-after", defaultLostAfter, "with a replica of echocast: the connection is lost when the "+
+			"other side was silent for this `TIME`; give it to both"),
 	}
 }
 
@@ -53,16 +57,17 @@ const (
 // dialFlags are the flags of commands that dial a replica.
 func (p *peerOptions) dialFlags() []cli.Flag {
 	return append(p.flags(),
-		&cli.StringFlag{Name: "tls-ca", Destination: &p.authority, DefaultText: "those of this system", Usage: "`FILE` (PEM) with the certificates that the replica's https is checked against"},
-		&cli.BoolFlag{Name: "insecure", Destination: &p.insecure, DisableDefaultText: true, Usage: "use http, without a room key, to another machine: others can listen in"})
+		option(&p.authority, "tls-ca", "", "`FILE` (PEM) with the certificates that the replica's https is checked against "+
+			"(default: those of this system)"),
+		boolOption(&p.insecure, "insecure", "use http, without a room key, to another machine: others can listen in"))
 }
 
 // listenFlags are the flags of a replica.
 func (p *peerOptions) listenFlags() []cli.Flag {
 	return append(p.flags(),
-		&cli.StringFlag{Name: "tls-cert", Destination: &p.cert, DefaultText: "none", Usage: "`FILE` (PEM) with the certificate, for https"},
-		&cli.StringFlag{Name: "tls-key", Destination: &p.key, DefaultText: "none", Usage: "`FILE` (PEM) with the certificate's private key"},
-		&cli.BoolFlag{Name: "insecure", Destination: &p.insecure, DisableDefaultText: true, Usage: "listen to other machines without a room key, or without TLS"})
+		option(&p.cert, "tls-cert", "", "`FILE` (PEM) with the certificate, for https (default: none)"),
+		option(&p.key, "tls-key", "", "`FILE` (PEM) with the certificate's private key (default: none)"),
+		boolOption(&p.insecure, "insecure", "listen to other machines without a room key, or without TLS"))
 }
 
 // options collects the flags, files and environment variables. It warns of secret

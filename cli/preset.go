@@ -23,9 +23,10 @@ type presetOptions struct {
 func (s *settings) presetFlags() []cli.Flag {
 	p := &s.preset
 	return []cli.Flag{
-		&cli.StringFlag{Name: "preset", Destination: &p.name, Usage: "read the inputs as this `SOURCE` delivers them; echocast preset list names them"},
-		&cli.StringFlag{Name: "piper-voice", Destination: &p.voice, Usage: "take the rate from this Piper voice's `FILE` (VOICE.onnx.json); implies --preset piper"},
-		&cli.BoolFlag{Name: "force-format", Destination: &p.force, Usage: "believe the rate of --preset or --rate where a header says another"},
+		option(&p.name, "preset", "", "read the inputs as this `SOURCE` delivers them; echocast preset list names them"),
+		option(&p.voice, "piper-voice", "", "take the rate from this Piper voice's `FILE` (VOICE.onnx.json); implies "+
+			"--preset piper"),
+		boolOption(&p.force, "force-format", "believe the rate of --preset or --rate where a header says another"),
 	}
 }
 
@@ -150,7 +151,7 @@ Audio that begins with a header is read as the header says. If the header states
 another rate than the preset, echocast refuses the input; --force-format makes the
 preset count.`,
 		Flags: []cli.Flag{
-			&cli.BoolFlag{Name: "json", Destination: &l.json, Usage: "print JSON, one preset a line"},
+			boolOption(&l.json, "json", "print JSON, one preset a line"),
 		},
 		Action: func(c *cli.Context) error { return l.run(c.Args().Slice()) },
 	}

@@ -32,7 +32,7 @@ func probeCommand(streams Streams) *cli.Command {
 		Description: helpInputs + `
 
 Each input is read once, to its end. A line that begins with "suspect" is a guess.`,
-		Flags: append(p.settings.inputFlags(), &cli.BoolFlag{Name: "json", Destination: &p.settings.json, Usage: "print one JSON object a line"}),
+		Flags: append(p.settings.inputFlags(), boolOption(&p.settings.json, "json", "print one JSON object a line")),
 		Action: func(c *cli.Context) error {
 			return p.run(c.Context, c.Args().Slice())
 		},

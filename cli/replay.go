@@ -37,16 +37,20 @@ messages at the times at which they were sent, with fresh inference ids. If the
 recording stopped in mid-utterance, replay ends that utterance with an interrupt.
 Without --to, a stand-in replica in this process listens.`,
 		Flags: append([]cli.Flag{
-			&cli.StringFlag{Name: "to", Destination: &r.target.to, DefaultText: "a replica in this process", Usage: "`URL` of the replica: that of echocast replica, or of a Daily room"},
-			&cli.StringFlag{Name: "record", Destination: &r.record, Usage: "write what the replica in this process heard to `FILE` (WAV)"},
-			&cli.Float64Flag{Name: "speed", Value: 1, Destination: &r.speed, Usage: "send `N` times as fast as it was recorded"},
-			&cli.BoolFlag{Name: "burst", Destination: &r.burst, DisableDefaultText: true, Usage: "send as fast as the connection takes it"},
-			&cli.BoolFlag{Name: "same-ids", Destination: &r.sameIDs, DisableDefaultText: true, Usage: "keep the inference ids; a replica that has heard them may refuse them"},
-			&cli.StringFlag{Name: "conversation", Destination: &r.settings.conversation, DefaultText: "as recorded", Usage: "`ID` of the conversation, in place of the recorded one"},
-			&cli.IntFlag{Name: "max-message", Value: echo.DefaultMaxMessage, Destination: &r.settings.maxMessage, Usage: "the replica in this process drops messages of more than `BYTES`"},
-			&cli.DurationFlag{Name: "ready-timeout", Value: 30 * time.Second, Destination: &r.target.readyTimeout, Usage: "wait at most this `TIME` for the replica to join"},
-			&cli.BoolFlag{Name: "json", Destination: &r.settings.json, DisableDefaultText: true, Usage: "print receipts as JSON lines on stdout"},
-			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Destination: &r.settings.quiet, DisableDefaultText: true, Usage: "say nothing but errors"},
+			option(&r.target.to, "to", "", "`URL` of the replica: that of echocast replica, or of a Daily room (default: a "+
+				"replica in this process)"),
+			option(&r.record, "record", "", "write what the replica in this process heard to `FILE` (WAV)"),
+			option(&r.speed, "speed", 1, "send `N` times as fast as it was recorded"),
+			boolOption(&r.burst, "burst", "send as fast as the connection takes it"),
+			boolOption(&r.sameIDs, "same-ids", "keep the inference ids; a replica that has heard them may refuse them"),
+			option(&r.settings.conversation, "conversation", "", "`ID` of the conversation, in place of the recorded one "+
+				"(default: as recorded)"),
+			option(&r.settings.maxMessage, "max-message", echo.DefaultMaxMessage, "the replica in this process drops messages "+
+				"of more than `BYTES`"),
+			option(&r.target.readyTimeout, "ready-timeout", 30*time.Second, "wait at most this `TIME` for the replica to "+
+				"join"),
+			boolOption(&r.settings.json, "json", "print receipts as JSON lines on stdout"),
+			boolOption(&r.settings.quiet, "quiet, q", "say nothing but errors"),
 		}, joined(r.target.way.flags(), r.target.create.service.flags(), r.target.daily.flags(), r.target.peer.dialFlags())...),
 		Action: func(c *cli.Context) error {
 			return r.settings.orFailure(streams.Out, r.run(c.Context, c.Args().Slice()))

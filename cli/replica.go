@@ -69,15 +69,17 @@ each session gets them anew. --script plays events from a FILE of JSON lines:
 after the replica has joined, or after what "on" names has happened so often. A seq
 and a timestamp are filled in, except with "raw":true.`,
 		Flags: append([]cli.Flag{
-			&cli.StringFlag{Name: "listen", Value: "127.0.0.1:8870", Destination: &s.listen, Usage: "`ADDRESS` to listen on; port 0 takes a free one"},
-			&cli.StringFlag{Name: "record", Destination: &s.record, Usage: "write what is heard to `FILE` (WAV); later sessions get new files FILE-2 and so on"},
-			&cli.IntFlag{Name: "max-message", Value: replica.DefaultMessageLimit, Destination: &s.limit, Usage: "drop messages of more than `BYTES`"},
-			&cli.StringSliceFlag{Name: "fault", Usage: "do `NAME[=VALUE][,NAME...]` wrong, such as delay=300ms; may be repeated, and list lists them"},
-			&cli.StringFlag{Name: "script", Destination: &s.script, Usage: "send the events in `FILE` beside the replica's own"},
-			&cli.StringFlag{Name: "user", Destination: &s.user, DefaultText: "silent", Usage: "play `FILE` as the user's microphone to each connection that hears"},
-			&cli.BoolFlag{Name: "once", Destination: &s.once, DisableDefaultText: true, Usage: "end when everybody has left"},
-			&cli.BoolFlag{Name: "json", Destination: &s.json, DisableDefaultText: true, Usage: "print the report of each session as a JSON line on stdout"},
-			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Destination: &s.quiet, DisableDefaultText: true, Usage: "say nothing but errors"},
+			option(&s.listen, "listen", "127.0.0.1:8870", "`ADDRESS` to listen on; port 0 takes a free one"),
+			option(&s.record, "record", "", "write what is heard to `FILE` (WAV); later sessions get new files FILE-2 and so "+
+				"on"),
+			option(&s.limit, "max-message", replica.DefaultMessageLimit, "drop messages of more than `BYTES`"),
+			&cli.StringSliceFlag{Name: "fault",
+				Usage: "do `NAME[=VALUE][,NAME...]` wrong, such as delay=300ms; may be repeated, and list lists them"},
+			option(&s.script, "script", "", "send the events in `FILE` beside the replica's own"),
+			option(&s.user, "user", "", "play `FILE` as the user's microphone to each connection that hears (default: silent)"),
+			boolOption(&s.once, "once", "end when everybody has left"),
+			boolOption(&s.json, "json", "print the report of each session as a JSON line on stdout"),
+			boolOption(&s.quiet, "quiet, q", "say nothing but errors"),
 		}, s.peer.listenFlags()...),
 		Action: func(c *cli.Context) error {
 			if c.Args().Present() {

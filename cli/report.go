@@ -33,7 +33,7 @@ func reportCommand(streams Streams) *cli.Command {
 HTML file that needs no other. If the process was killed while it recorded, the
 page shows what is there.`,
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Destination: &r.output, DefaultText: "TRACE with .html", Usage: "write the page to `FILE`; - is stdout"},
+			option(&r.output, "output, o", "", "write the page to `FILE`; - is stdout (default: TRACE with .html)"),
 		},
 		Action: func(c *cli.Context) error {
 			return r.run(c.Context, c.Args().Slice())

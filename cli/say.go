@@ -27,7 +27,7 @@ sent as it is written, from space to space: one utterance, done with its end.
 Emotion tags, such as <emotion value="excited"/>, are left as they are.
 
 The exit codes are those of echocast send.`,
-		Flags: s.speechFlags(&cli.BoolFlag{Name: "json", Destination: &s.settings.json, DisableDefaultText: true, Usage: "print the receipt as a JSON line on stdout"}),
+		Flags: s.speechFlags(boolOption(&s.settings.json, "json", "print the receipt as a JSON line on stdout")),
 		Action: func(c *cli.Context) error {
 			if !c.Args().Present() {
 				return usagef("say takes a text, or - for standard input")

@@ -68,19 +68,26 @@ func joined(lists ...[]cli.Flag) (all []cli.Flag) {
 
 func (s *sendCmd) talkFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "record", Destination: &s.record, Usage: "write what the replica in this process heard to `FILE` (WAV)"},
-		&cli.StringFlag{Name: "wait", Value: waitPlayed, Destination: &s.wait, Usage: "end each utterance when it was `played`, or when it is sent"},
-		&cli.StringFlag{Name: "as", Value: asMessages, Destination: &s.as, Usage: "speak as conversation.echo messages, or as a `microphone`: an audio track in a Daily room"},
-		&cli.DurationFlag{Name: "gap", Destination: &s.gap, DefaultText: "none", Usage: "silence of this `TIME` between one input and the next"},
-		&cli.StringFlag{Name: "hear", Destination: &s.hear, DefaultText: "nothing", Usage: "write what is said in the room meanwhile to `FILE`: WAV, or else samples of 16 bits; 16 kHz, mono"},
-		&cli.StringFlag{Name: "hear-from", Value: room.User, Destination: &s.hearFrom, Usage: "with --hear: `WHOM`: user, replica or all"},
-		&cli.BoolFlag{Name: "barge-in", Destination: &s.bargeIn, DisableDefaultText: true, Usage: "fall silent when the user begins to speak"},
-		&cli.BoolFlag{Name: "resume", Destination: &s.resume, DisableDefaultText: true, Usage: "after an interrupt, continue from the last pause that was heard"},
-		&cli.StringFlag{Name: "on-loss", Value: string(echo.ReconnectAbandon), Destination: &s.onLoss, Usage: "when the connection is lost in mid-utterance: abandon it, or connect again and `restart` or resume it"},
-		&cli.DurationFlag{Name: "idle-timeout", Destination: &s.idle, DefaultText: "never", Usage: "an input that is quiet for this `TIME` has ended its utterance; what comes later is another"},
-		&cli.BoolFlag{Name: "stop-on-error", Destination: &s.stopOnError, DisableDefaultText: true, Usage: "end with the first utterance that is not confirmed as heard, instead of listing all of them at the end"},
-		&cli.StringFlag{Name: "text", Destination: &s.text, DefaultText: "not known", Usage: "what the input says: a `FILE`, or the text itself; the receipt then has the words that were heard"},
-		&cli.StringFlag{Name: "slow", Value: string(echo.UnderrunWait), Destination: &s.slow, Usage: "when the input is slower than speech: wait, say `silence`, or end the utterance"},
+		option(&s.record, "record", "", "write what the replica in this process heard to `FILE` (WAV)"),
+		option(&s.wait, "wait", waitPlayed, "end each utterance when it was `played`, or when it is sent"),
+		option(&s.as, "as", asMessages, "speak as conversation.echo messages, or as a `microphone`: an audio track in a "+
+			"Daily room"),
+		option(&s.gap, "gap", 0, "silence of this `TIME` between one input and the next (default: none)"),
+		option(&s.hear, "hear", "", "write what is said in the room meanwhile to `FILE`: WAV, or else samples of 16 bits; "+
+			"16 kHz, mono (default: nothing)"),
+		option(&s.hearFrom, "hear-from", room.User, "with --hear: `WHOM`: user, replica or all"),
+		boolOption(&s.bargeIn, "barge-in", "fall silent when the user begins to speak"),
+		boolOption(&s.resume, "resume", "after an interrupt, continue from the last pause that was heard"),
+		option(&s.onLoss, "on-loss", string(echo.ReconnectAbandon), "when the connection is lost in mid-utterance: abandon "+
+			"it, or connect again and `restart` or resume it"),
+		option(&s.idle, "idle-timeout", 0, "an input that is quiet for this `TIME` has ended its utterance; what comes "+
+			"later is another (default: never)"),
+		boolOption(&s.stopOnError, "stop-on-error", "end with the first utterance that is not confirmed as heard, instead "+
+			"of listing all of them at the end"),
+		option(&s.text, "text", "", "what the input says: a `FILE`, or the text itself; the receipt then has the words "+
+			"that were heard (default: not known)"),
+		option(&s.slow, "slow", string(echo.UnderrunWait), "when the input is slower than speech: wait, say `silence`, or "+
+			"end the utterance"),
 	}
 }
 

@@ -69,8 +69,8 @@ func (o *serviceOptions) hasKey() bool {
 // flags are the flags of commands that call the API.
 func (o *serviceOptions) flags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "api-key-file", Destination: &o.keyFile, DefaultText: "TAVUS_API_KEY", Usage: "read the API key from `FILE`"},
-		&cli.StringFlag{Name: "base-url", EnvVars: []string{"TAVUS_BASE_URL"}, Destination: &o.baseURL, DefaultText: tavus.DefaultBaseURL, Usage: "`URL` of the service"},
+		option(&o.keyFile, "api-key-file", "", "read the API key from `FILE` (default: TAVUS_API_KEY)"),
+		option(&o.baseURL, "base-url", "", "`URL` of the service (default: "+tavus.DefaultBaseURL+") [$TAVUS_BASE_URL]"),
 	}
 }
 
@@ -83,7 +83,7 @@ type serviceCmd struct {
 
 func (s *serviceCmd) flags() []cli.Flag {
 	return append(s.service.flags(),
-		&cli.BoolFlag{Name: "json", Destination: &s.json, DisableDefaultText: true, Usage: "print JSON, one object a line"})
+		boolOption(&s.json, "json", "print JSON, one object a line"))
 }
 
 // command makes the action of a command that needs a client.

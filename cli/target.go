@@ -46,18 +46,22 @@ func (o *targetOptions) flags() []cli.Flag {
 }
 
 func (o *targetOptions) speechFlags() []cli.Flag {
-	return append(o.create.flags(), &cli.BoolFlag{Name: "rehearse", Destination: &o.rehearse, DisableDefaultText: true, Usage: "speak to a stand-in replica in this process, also where a real one is configured"})
+	return append(o.create.flags(), boolOption(&o.rehearse, "rehearse", "speak to a stand-in replica in this process, "+
+		"also where a real one is configured"))
 }
 
 // roomFlags are those of commands that need a room.
 func (o *targetOptions) roomFlags() []cli.Flag {
 	return joined([]cli.Flag{
-		&cli.StringFlag{Name: "to", Destination: &o.to, DefaultText: "none", Usage: "`URL` of the room: that of echocast replica, of a Daily room, livekit+wss://HOST/ROOM, or tavus:CONVERSATION"},
-		&cli.DurationFlag{Name: "ready-timeout", Value: 30 * time.Second, Destination: &o.readyTimeout, Usage: "wait at most this `TIME` for the replica to join"},
-		&cli.DurationFlag{Name: "reconnect-timeout", Value: 60 * time.Second, Destination: &o.reconnectTimeout, Usage: "try for this `TIME` to make a lost connection again"},
-		&cli.StringFlag{Name: "trace", Destination: &o.trace, DefaultText: "none", Usage: "record what happens, and when, in `FILE`; echocast report draws it"},
+		option(&o.to, "to", "", "`URL` of the room: that of echocast replica, of a Daily room, livekit+wss://HOST/ROOM, or "+
+			"tavus:CONVERSATION (default: none)"),
+		option(&o.readyTimeout, "ready-timeout", 30*time.Second, "wait at most this `TIME` for the replica to join"),
+		option(&o.reconnectTimeout, "reconnect-timeout", 60*time.Second, "try for this `TIME` to make a lost connection "+
+			"again"),
+		option(&o.trace, "trace", "", "record what happens, and when, in `FILE`; echocast report draws it (default: none)"),
 		avatarFlag(&o.avatar),
-		&cli.StringFlag{Name: "ready-when", Destination: &o.readyWhen, DefaultText: "video, or 10s in the room", Usage: "in a LiveKit room: speak when the avatar has joined, or published audio or video: `WHAT` is joined, audio or video"},
+		option(&o.readyWhen, "ready-when", "", "in a LiveKit room: speak when the avatar has joined, or published audio or "+
+			"video: `WHAT` is joined, audio or video (default: video, or 10s in the room)"),
 	}, o.way.flags(), o.create.service.flags(), o.daily.flags(), o.peer.dialFlags())
 }
 

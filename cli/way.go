@@ -35,7 +35,8 @@ type wayOptions struct {
 
 func (o *wayOptions) flags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "via", Destination: &o.via, DefaultText: "rest, unless an option needs a room", Usage: "reach a conversation of --conversation or --pal via `rest` (an API key is enough), its daily room, or livekit, with --to"},
+		option(&o.via, "via", "", "reach a conversation of --conversation or --pal via `rest` (an API key is enough), its "+
+			"daily room, or livekit, with --to (default: rest, unless an option needs a room)"),
 	}
 }
 
@@ -44,14 +45,16 @@ const defaultWebhook = "127.0.0.1:8871"
 
 func (o *wayOptions) webhookFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "webhook", Destination: &o.webhook, DefaultText: "none; " + defaultWebhook + " with --webhook-url", Usage: "via rest: receive the events of the conversation on this `ADDRESS`[/PATH]"},
+		option(&o.webhook, "webhook", "", "via rest: receive the events of the conversation on this `ADDRESS`[/PATH] "+
+			"(default: none; "+defaultWebhook+" with --webhook-url)"),
 		webhookURLFlag(&o.webhookURL),
 	}
 }
 
 // webhookURLFlag is --webhook-url.
 func webhookURLFlag(into *string) cli.Flag {
-	return &cli.StringFlag{Name: "webhook-url", Destination: into, DefaultText: "none", Usage: "`URL` at which the service reaches the address of --webhook, such as that of a tunnel"}
+	return option(into, "webhook-url", "", "`URL` at which the service reaches the address of --webhook, such as that "+
+		"of a tunnel (default: none)")
 }
 
 // receives reports whether events of a conversation are received by webhooks.
