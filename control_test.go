@@ -66,7 +66,8 @@ func testControl(t *testing.T, resume bool, start func(t *testing.T, send *exec.
 		}
 		return
 	}
-	if code != 0 || len(all) != 3 || all[1].Resumes != all[0].InferenceID || all[1].Outcome != echo.Finished || all[2].Resumes != "" {
+	if code != 0 || len(all) != 3 || all[1].Resumes != all[0].InferenceID || all[1].Outcome != echo.Finished ||
+		all[2].Resumes != "" {
 		t.Fatalf("exit code %d, receipts %+v: %s", code, all, stderr.String())
 	}
 	// What was not heard of the first part is in the second, from a silence

@@ -251,7 +251,8 @@ func runShell(t *testing.T, dir, script string) string {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	for _, variable := range os.Environ() {
-		if !strings.HasPrefix(variable, "TAVUS_") && !strings.HasPrefix(variable, "LIVEKIT_") && !strings.HasPrefix(variable, "ECHOCAST_") {
+		if !strings.HasPrefix(variable, "TAVUS_") && !strings.HasPrefix(variable, "LIVEKIT_") &&
+			!strings.HasPrefix(variable, "ECHOCAST_") {
 			cmd.Env = append(cmd.Env, variable)
 		}
 	}
@@ -268,8 +269,10 @@ func runShell(t *testing.T, dir, script string) string {
 }
 
 func TestCommandBlocks(t *testing.T) {
-	got := commandBlocks("a\n```\none\n```\n\n<!-- not run: why -->\n\n```\ntwo\n```\n```go\nx := 1\n```\n<!-- exits with 8 -->\n<!-- needs jq -->\n```\nthree\n```\n<!-- exits with 3 -->\ntext\n```\nfour\n```\n")
-	want := []block{{2, "one\n", "", "", 0}, {8, "two\n", "why", "", 0}, {16, "three\n", "", "jq", 8}, {21, "four\n", "", "", 0}}
+	got := commandBlocks("a\n```\none\n```\n\n<!-- not run: why -->\n\n```\ntwo\n```\n```go\nx := 1\n```\n" +
+		"<!-- exits with 8 -->\n<!-- needs jq -->\n```\nthree\n```\n<!-- exits with 3 -->\ntext\n```\nfour\n```\n")
+	want := []block{{2, "one\n", "", "", 0}, {8, "two\n", "why", "", 0}, {16, "three\n", "", "jq", 8},
+		{21, "four\n", "", "", 0}}
 	if len(got) != len(want) {
 		t.Fatalf("%d blocks, want %d", len(got), len(want))
 	}
@@ -278,7 +281,8 @@ func TestCommandBlocks(t *testing.T) {
 			t.Errorf("block %d is %+v, want %+v", i, *got[i], want[i])
 		}
 	}
-	if got := commandBlocks("<!-- no block of this page is run: why -->\n```\none\n```\n"); len(got) != 1 || got[0].notRun != "why" {
+	if got := commandBlocks("<!-- no block of this page is run: why -->\n```\none\n```\n"); len(got) != 1 ||
+		got[0].notRun != "why" {
 		t.Errorf("a mark of the page: %+v", got)
 	}
 }

@@ -15,7 +15,8 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 // testdata/imports.txt by hand, or with -update, and seen in the review.
 func TestImports(t *testing.T) {
 	const golden = "testdata/imports.txt"
-	out, err := exec.CommandContext(t.Context(), "go", "list", "-f", `{{$from := .ImportPath}}{{range .Imports}}{{$from}} -> {{.}}{{"\n"}}{{end}}`, "./...").Output()
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-f",
+		`{{$from := .ImportPath}}{{range .Imports}}{{$from}} -> {{.}}{{"\n"}}{{end}}`, "./...").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,8 +44,10 @@ func TestImports(t *testing.T) {
 
 // The samples and the messages need no C: these packages build and test anywhere.
 func TestPackagesWithoutC(t *testing.T) {
-	for _, pkg := range []string{"./chunker", "./echo", "./rtc", "./rtc/livekit", "./rtc/daily", "./replica", "./trace", "./tavus"} {
-		out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f", `{{if and .CgoFiles (not .Standard)}}{{.ImportPath}}{{end}}`, pkg).Output()
+	for _, pkg := range []string{"./chunker", "./echo", "./rtc", "./rtc/livekit", "./rtc/daily", "./replica",
+		"./trace", "./tavus"} {
+		out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f",
+			`{{if and .CgoFiles (not .Standard)}}{{.ImportPath}}{{end}}`, pkg).Output()
 		if err != nil {
 			t.Fatal(err)
 		}

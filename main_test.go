@@ -56,7 +56,8 @@ type replicaProcess struct {
 func startReplica(t *testing.T, args ...string) *replicaProcess {
 	t.Helper()
 	r := &replicaProcess{record: filepath.Join(t.TempDir(), "heard.wav")}
-	r.cmd = program(t, append([]string{"replica", "--listen", "127.0.0.1:0", "--once", "--json", "--record", r.record}, args...)...)
+	r.cmd = program(t, append([]string{"replica", "--listen", "127.0.0.1:0", "--once", "--json", "--record", r.record},
+		args...)...)
 	r.cmd.Stdout = &r.stdout
 	stderr, err := r.cmd.StderrPipe()
 	if err != nil {
@@ -189,11 +190,13 @@ func TestSignals(t *testing.T) {
 				t.Errorf("exit code %d, want %d: %s", got, code, stderr.String())
 			}
 			var receipt echo.Receipt
-			if err := json.Unmarshal(stdout.Bytes(), &receipt); err != nil || receipt.Outcome != echo.Interrupted || receipt.SpokenBy != echo.ByEvent {
+			if err := json.Unmarshal(stdout.Bytes(), &receipt); err != nil || receipt.Outcome != echo.Interrupted ||
+				receipt.SpokenBy != echo.ByEvent {
 				t.Errorf("receipt %+v, %v", receipt, err)
 			}
 			report, _ := r.report(t)
-			if len(report.Utterances) != 1 || !report.Utterances[0].Interrupted || report.Utterances[0].Done || report.ComplaintCount != 0 {
+			if len(report.Utterances) != 1 || !report.Utterances[0].Interrupted || report.Utterances[0].Done ||
+				report.ComplaintCount != 0 {
 				t.Errorf("the replica saw %+v, %+v", report.Utterances, report.Complaints)
 			}
 		})
@@ -345,10 +348,13 @@ func TestStallsBeyondTheLeadAreHeard(t *testing.T) {
 		stalls    map[int]time.Duration
 		underruns int
 	}{
-		"none":                  {nil, 0},
-		"within the lead":       {map[int]time.Duration{10 * second: 900 * time.Millisecond, 300 * second: 950 * time.Millisecond}, 0},
-		"one beyond":            {map[int]time.Duration{10 * second: 1500 * time.Millisecond}, 1},
-		"many":                  {map[int]time.Duration{10 * second: 900 * time.Millisecond, 20 * second: 1200 * time.Millisecond, 40 * second: 10 * time.Second, 60 * second: 500 * time.Millisecond, 80 * second: 3 * time.Second}, 3},
+		"none": {nil, 0},
+		"within the lead": {map[int]time.Duration{10 * second: 900 * time.Millisecond,
+			300 * second: 950 * time.Millisecond}, 0},
+		"one beyond": {map[int]time.Duration{10 * second: 1500 * time.Millisecond}, 1},
+		"many": {map[int]time.Duration{10 * second: 900 * time.Millisecond,
+			20 * second: 1200 * time.Millisecond, 40 * second: 10 * time.Second, 60 * second: 500 * time.Millisecond,
+			80 * second: 3 * time.Second}, 3},
 		"before the lead is up": {map[int]time.Duration{second / 2: 700 * time.Millisecond}, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -393,7 +399,8 @@ func TestMemoryOfAnHour(t *testing.T) {
 	const limit = 32 << 10 // kB
 	binary := filepath.Join(t.TempDir(), "echocast")
 	// The race detector multiplies memory, so this is a build without it.
-	if out, err := exec.CommandContext(testwait.Context(t), "go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(testwait.Context(t), "go", "build", "-o", binary,
+		".").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	mp3, err := os.ReadFile("testdata/mp3/speech_24000hz_mono_cbr64.mp3")

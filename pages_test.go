@@ -29,7 +29,8 @@ var scaffolding = regexp.MustCompile(`^(bench|scripts|examples|acceptance)/|(tes
 func declared(t *testing.T) declarations {
 	t.Helper()
 	d := declarations{names: map[string]bool{}, packages: map[string]bool{}}
-	out, err := exec.CommandContext(testwait.Context(t), "git", "ls-files", "--cached", "--others", "--exclude-standard", "*.go").Output()
+	out, err := exec.CommandContext(testwait.Context(t), "git", "ls-files", "--cached", "--others",
+		"--exclude-standard", "*.go").Output()
 	if err != nil {
 		t.Skipf("needs a checkout: %v", err)
 	}
@@ -54,7 +55,8 @@ func (d *declarations) add(pkg string, declaration ast.Decl, counts bool) {
 	case *ast.FuncDecl:
 		name := pkg + "." + receiver(declaration) + declaration.Name.Name
 		d.names[name] = true
-		d.names[declaration.Name.Name] = d.names[declaration.Name.Name] || strings.HasPrefix(declaration.Name.Name, "Test") || strings.HasPrefix(declaration.Name.Name, "Fuzz")
+		d.names[declaration.Name.Name] = d.names[declaration.Name.Name] || strings.HasPrefix(declaration.Name.Name, "Test") ||
+			strings.HasPrefix(declaration.Name.Name, "Fuzz")
 		if counts && startsGoroutine(declaration) {
 			d.goroutines = append(d.goroutines, name)
 		}
@@ -165,7 +167,8 @@ func TestSecurityNamesATestForEachSurface(t *testing.T) {
 			continue
 		}
 		rows++
-		isNamed := slices.ContainsFunc(quoted.FindAllStringSubmatch(cells[2], -1), func(m []string) bool { return testName.MatchString(m[1]) })
+		isNamed := slices.ContainsFunc(quoted.FindAllStringSubmatch(cells[2], -1),
+			func(m []string) bool { return testName.MatchString(m[1]) })
 		if !isNamed {
 			t.Errorf("no test is named for the promise: %s", line)
 		}

@@ -47,7 +47,8 @@ func TestFilesAreHeard(t *testing.T) {
 // tone is a WAV of n samples at 24 kHz of a tone, as far as its header tells
 // without an end.
 func tone(n int) (header, pcm []byte) {
-	header = []byte("RIFF\xff\xff\xff\xffWAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00\xc0\x5d\x00\x00\x80\xbb\x00\x00\x02\x00\x10\x00data\xff\xff\xff\xff")
+	header = []byte("RIFF\xff\xff\xff\xffWAVEfmt " +
+		"\x10\x00\x00\x00\x01\x00\x01\x00\xc0\x5d\x00\x00\x80\xbb\x00\x00\x02\x00\x10\x00data\xff\xff\xff\xff")
 	for i := range n {
 		pcm = binary.LittleEndian.AppendUint16(pcm, uint16(int16(9000*math.Sin(float64(i)/11))))
 	}
@@ -87,7 +88,8 @@ func TestAPipeThatStalls(t *testing.T) {
 			t.Error(o)
 		}
 		// A busy machine may add silences of its own, elsewhere.
-		if !slices.ContainsFunc(report.Recording.Silences, func(s replica.Silence) bool { return s.Position == int64(played) }) {
+		if !slices.ContainsFunc(report.Recording.Silences,
+			func(s replica.Silence) bool { return s.Position == int64(played) }) {
 			t.Errorf("no silence after %d samples, in %+v", played, report.Recording.Silences)
 		}
 		noComplaints(t, report, "")
@@ -112,10 +114,12 @@ func TestInterrupt(t *testing.T) {
 		}})
 		o := send(ctx, t, s, io.MultiReader(bytes.NewReader(header), bytes.NewReader(pcm)), "-")
 		report := s.end()
-		if o.code != 1 || len(o.receipts) != 1 || o.receipts[0].Outcome != echo.Interrupted || o.receipts[0].SpokenBy != echo.ByEvent && !w.overREST {
+		if o.code != 1 || len(o.receipts) != 1 || o.receipts[0].Outcome != echo.Interrupted ||
+			o.receipts[0].SpokenBy != echo.ByEvent && !w.overREST {
 			t.Error(o)
 		}
-		if len(report.Utterances) != 1 || !report.Utterances[0].Interrupted || report.Utterances[0].Done || len(report.Interrupts) != 1 {
+		if len(report.Utterances) != 1 || !report.Utterances[0].Interrupted || report.Utterances[0].Done ||
+			len(report.Interrupts) != 1 {
 			t.Errorf("the replica saw %+v", report.Utterances)
 		}
 		noComplaints(t, report, "")
@@ -148,7 +152,8 @@ func TestBargeIn(t *testing.T) {
 					}
 					return
 				}
-				if o.code != 0 || len(o.receipts) != 2 || o.receipts[1].Resumes != o.receipts[0].InferenceID || o.receipts[1].Outcome != echo.Finished {
+				if o.code != 0 || len(o.receipts) != 2 || o.receipts[1].Resumes != o.receipts[0].InferenceID ||
+					o.receipts[1].Outcome != echo.Finished {
 					t.Fatal(o)
 				}
 				checkResumed(t, heard(t, record), want)

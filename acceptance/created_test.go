@@ -42,7 +42,8 @@ func newAccount(t *testing.T, options dailytest.Options) *account {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &account{service, room, []string{"--pal", "p123", "--face", "f456", "--via", "daily", "--base-url", server.URL, "--daily-js", library, "--daily-call-machine", room.CallMachine()}}
+	return &account{service, room, []string{"--pal", "p123", "--face", "f456", "--via", "daily", "--base-url",
+		server.URL, "--daily-js", library, "--daily-call-machine", room.CallMachine()}}
 }
 
 // A conversation is created, spoken in, and ended whatever happens.

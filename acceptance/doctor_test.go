@@ -23,7 +23,8 @@ import (
 func (a *account) examine(t *testing.T, arguments ...string) (checks map[string]string, code int) {
 	t.Helper()
 	a.AddPAL("p123", "r1234567890a", "echo", nil)
-	all := append([]string{"echocast", "doctor", "--json", "--join", "--to", "daily+" + a.room.URL() + "?t=" + canary, "--face", "r1234567890a"}, arguments...)
+	all := append([]string{"echocast", "doctor", "--json", "--join", "--to", "daily+" + a.room.URL() + "?t=" + canary,
+		"--face", "r1234567890a"}, arguments...)
 	for i := 0; i < len(a.arguments); i += 2 {
 		if !slices.Contains([]string{"--face", "--via"}, a.arguments[i]) { // the room is named
 			all = append(all, a.arguments[i:i+2]...)
@@ -31,7 +32,8 @@ func (a *account) examine(t *testing.T, arguments ...string) (checks map[string]
 	}
 	var stdout, stderr bytes.Buffer
 	code = cli.Run(testwait.Context(t), all, cli.Streams{Out: &stdout, Err: &stderr})
-	if left := stdout.String() + stderr.String() + inFiles(t, os.Getenv("ECHOCAST_STATE_DIR")); strings.Contains(left, canary) {
+	if left := stdout.String() + stderr.String() + inFiles(t, os.Getenv("ECHOCAST_STATE_DIR")); strings.Contains(left,
+		canary) {
 		t.Errorf("the key is in what it left: %s", left)
 	}
 	var report struct {
@@ -76,14 +78,17 @@ func TestDoctorInARoom(t *testing.T) {
 	checks, code := a.examine(t)
 	report := s.end()
 	for name, want := range map[string]string{
-		"API key": "ok: valid", "PAL": "ok: p123", "face": "ok: ", "transport": "ok: Chromium with daily-js", "browser": "ok: ",
-		"daily-js": "ok: daily.js, which is release", "room": "warn: ", "join": "ok: joined in", "message limit": "ok: 3000 bytes", "replica": "ok: it is there",
+		"API key": "ok: valid", "PAL": "ok: p123", "face": "ok: ", "transport": "ok: Chromium with daily-js",
+		"browser":  "ok: ",
+		"daily-js": "ok: daily.js, which is release", "room": "warn: ", "join": "ok: joined in",
+		"message limit": "ok: 3000 bytes", "replica": "ok: it is there",
 	} {
 		if !strings.HasPrefix(checks[name], want) {
 			t.Errorf("%s: %s, want %s", name, checks[name], want)
 		}
 	}
-	if code != 0 || len(report.Utterances) != 0 || len(report.Complaints) != 0 || len(a.Complaints()) != 0 || len(a.Conversations()) != 0 {
+	if code != 0 || len(report.Utterances) != 0 || len(report.Complaints) != 0 || len(a.Complaints()) != 0 ||
+		len(a.Conversations()) != 0 {
 		t.Errorf("code %d, %+v, %v", code, report, a.Complaints())
 	}
 }
@@ -103,7 +108,8 @@ func TestDoctorInARoomThatIsOver(t *testing.T) {
 	t.Parallel()
 	a := newAccount(t, dailytest.Options{Refuse: &dailytest.Refusal{Type: "exp-room", Message: "it has expired"}})
 	checks, code := a.examine(t)
-	if want := "the room is over, full or private"; !strings.HasPrefix(checks["join"], "fail: ") || !strings.Contains(checks["join"], "exp-room") || !strings.Contains(checks["join"], want) || code != 5 {
+	if want := "the room is over, full or private"; !strings.HasPrefix(checks["join"], "fail: ") ||
+		!strings.Contains(checks["join"], "exp-room") || !strings.Contains(checks["join"], want) || code != 5 {
 		t.Errorf("code %d, %s", code, checks["join"])
 	}
 }

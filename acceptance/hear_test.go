@@ -146,7 +146,8 @@ func serveReplica(t *testing.T, arguments ...string) (url string, end func()) {
 func hearTo(t *testing.T, stderr *notices, arguments ...string) (code int, pcm []byte) {
 	t.Helper()
 	var stdout bytes.Buffer
-	code = cli.Run(testwait.Context(t), append([]string{"echocast", "hear"}, arguments...), cli.Streams{Out: &stdout, Err: stderr})
+	code = cli.Run(testwait.Context(t), append([]string{"echocast", "hear"}, arguments...),
+		cli.Streams{Out: &stdout, Err: stderr})
 	return code, stdout.Bytes()
 }
 
@@ -235,7 +236,8 @@ func hearUser(t *testing.T) error {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(file) != 44+3*48000 || binary.LittleEndian.Uint32(file[40:]) != 3*48000 || binary.LittleEndian.Uint32(file[4:]) != 36+3*48000 {
+	if len(file) != 44+3*48000 || binary.LittleEndian.Uint32(file[40:]) != 3*48000 ||
+		binary.LittleEndian.Uint32(file[4:]) != 36+3*48000 {
 		t.Errorf("%d bytes, header %q", len(file), file[:44])
 	}
 	return errors.Join(checkTone(samples(t, file[44:]), 24000, 300, 2), lost(stderr))
@@ -293,12 +295,15 @@ func TestYourOwnRecogniser(t *testing.T) {
 	var stdout bytes.Buffer
 	stderr := awaiting("")
 	code := cli.Run(testwait.Context(t), []string{"echocast", "converse", "--to", url, "--count", "1", "--json",
-		"--asr", "head -c 64000 | wc -c; cat >/dev/null", "--on-utterance", "cat", "--tts", "cat >/dev/null; head -c 20044 " + speech},
+		"--asr", "head -c 64000 | wc -c; cat >/dev/null", "--on-utterance", "cat", "--tts",
+		"cat >/dev/null; head -c 20044 " + speech},
 		cli.Streams{Out: &stdout, Err: stderr})
-	if code != 0 || strings.Count(stdout.String(), `"outcome":"finished"`) != 1 || !strings.Contains(stderr.String(), "user: 64000\n") {
+	if code != 0 || strings.Count(stdout.String(), `"outcome":"finished"`) != 1 ||
+		!strings.Contains(stderr.String(), "user: 64000\n") {
 		t.Errorf("code %d, %s%s", code, &stdout, stderr)
 	}
-	code = cli.Run(testwait.Context(t), []string{"echocast", "converse", "--to", url, "--asr", "exit 3", "--on-utterance", "cat", "--tts", "cat"}, cli.Streams{Err: stderr})
+	code = cli.Run(testwait.Context(t), []string{"echocast", "converse", "--to", url, "--asr", "exit 3",
+		"--on-utterance", "cat", "--tts", "cat"}, cli.Streams{Err: stderr})
 	if code != 1 || !strings.Contains(stderr.String(), "the recogniser command ended 5 times without a line") {
 		t.Errorf("code %d, %s", code, stderr)
 	}
@@ -364,7 +369,8 @@ func TestAPauseInADailyRoom(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer room.Close()
-			join := append(arguments(t, room), "--to", "daily+"+room.URL(), "--from", "replica", "--rate", "16000", "--duration", "8s")
+			join := append(arguments(t, room), "--to", "daily+"+room.URL(), "--from", "replica", "--rate",
+				"16000", "--duration", "8s")
 			bestOfThree(t, func() error { return hearPause(t, room, join) })
 		})
 	}

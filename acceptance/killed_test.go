@@ -138,7 +138,8 @@ func asked(r *http.Request) string {
 func (k *killing) program(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, os.Args[0], append(args, "--base-url", k.url)...)
 	// The race detector would make the end of each process take a second.
-	cmd.Env = append(os.Environ(), runAsProgram+"=1", "TAVUS_API_KEY="+canary, "ECHOCAST_STATE_DIR="+filepath.Join(k.dir, "state"), "GORACE=atexit_sleep_ms=0")
+	cmd.Env = append(os.Environ(), runAsProgram+"=1", "TAVUS_API_KEY="+canary, "ECHOCAST_STATE_DIR="+
+		filepath.Join(k.dir, "state"), "GORACE=atexit_sleep_ms=0")
 	return cmd
 }
 
@@ -300,7 +301,8 @@ func sendKilled(t *testing.T, point string, sig syscall.Signal) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	said := k.kill(t, sig, "send", "--pal", "p1", "--via", "daily", "--max-minutes", "2", "--daily-js", library, "--daily-call-machine", machine,
+	said := k.kill(t, sig, "send", "--pal", "p1", "--via", "daily", "--max-minutes", "2", "--daily-js",
+		library, "--daily-call-machine", machine,
 		"--trace", filepath.Join(k.dir, "trace.ndjson"), k.clip())
 	k.settle(t, sig, said)
 }
@@ -309,7 +311,8 @@ func sendKilled(t *testing.T, point string, sig syscall.Signal) {
 // in the end.
 func TestSendOverRESTKilled(t *testing.T) {
 	t.Parallel()
-	for _, point := range []string{"create received", "create done", "look received", "message received", "message done", "end received", "end done"} {
+	for _, point := range []string{"create received", "create done", "look received", "message received",
+		"message done", "end received", "end done"} {
 		for _, sig := range signals {
 			t.Run(fmt.Sprintf("%s, %v", point, sig), func(t *testing.T) {
 				t.Parallel()
@@ -344,7 +347,8 @@ func TestSecondSignalTellsWhatMayBeOpen(t *testing.T) {
 			}
 			_ = cmd.Wait() // killed
 			k.release()
-			if code := cmd.ProcessState.ExitCode(); code != 130 || !strings.Contains(said.String(), "end it with: echocast conversation end-mine") {
+			if code := cmd.ProcessState.ExitCode(); code != 130 ||
+				!strings.Contains(said.String(), "end it with: echocast conversation end-mine") {
 				t.Errorf("code %d: %s", code, &said)
 			}
 		})

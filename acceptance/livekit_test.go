@@ -58,7 +58,8 @@ func openLiveKit(t *testing.T, options *replica.Options) *stage {
 	}
 	faults := options.Faults
 	avatar := exec.Command(self, "-url", url, "-secret", livekittest.Secret, "-room", room, "-folder", t.TempDir(),
-		"-user-at", faults.UserAt.String(), "-user-for", faults.UserFor.String(), "-leave-after", fmt.Sprint(2400*faults.DieAfter))
+		"-user-at", faults.UserAt.String(), "-user-for", faults.UserFor.String(), "-leave-after",
+		fmt.Sprint(2400*faults.DieAfter))
 	avatar.Env = append(os.Environ(), runAsAvatar+"=1")
 	avatar.Stderr = os.Stderr
 	out, err := avatar.StdoutPipe()
@@ -115,7 +116,8 @@ func (w *worker) take(r livekittest.Report) {
 		w.report.Complaints = append(w.report.Complaints, replica.Complaint{Text: r.Text})
 		w.report.ComplaintCount++
 	case livekittest.Finished:
-		w.report.Utterances = append(w.report.Utterances, replica.Utterance{ID: r.ID, Done: !r.Interrupted, Interrupted: r.Interrupted})
+		w.report.Utterances = append(w.report.Utterances, replica.Utterance{ID: r.ID, Done: !r.Interrupted,
+			Interrupted: r.Interrupted})
 		pcm, err := os.ReadFile(r.File)
 		if err != nil {
 			w.t.Error(err)
@@ -135,7 +137,8 @@ func (w *worker) record() {
 	if w.options.Record == nil {
 		return
 	}
-	header := append([]byte("RIFF\x00\x00\x00\x00WAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00\xc0\x5d\x00\x00\x80\xbb\x00\x00\x02\x00\x10\x00data"), 0, 0, 0, 0)
+	header := append([]byte("RIFF\x00\x00\x00\x00WAVEfmt "+
+		"\x10\x00\x00\x00\x01\x00\x01\x00\xc0\x5d\x00\x00\x80\xbb\x00\x00\x02\x00\x10\x00data"), 0, 0, 0, 0)
 	binary.LittleEndian.PutUint32(header[40:], uint32(len(w.played)))
 	if _, err := w.options.Record.Write(append(header, w.played...)); err != nil {
 		w.t.Error(err)
@@ -151,7 +154,8 @@ func TestSpeechRateOfAVendor(t *testing.T) {
 		t.Fatal(err)
 	}
 	const identity = "simli-avatar-agent"
-	avatar := exec.Command(self, "-url", url, "-secret", livekittest.Secret, "-room", t.Name(), "-identity", identity, "-speed", "20")
+	avatar := exec.Command(self, "-url", url, "-secret", livekittest.Secret, "-room", t.Name(), "-identity",
+		identity, "-speed", "20")
 	avatar.Env = append(os.Environ(), runAsAvatar+"=1")
 	out, err := avatar.StdoutPipe()
 	if err == nil {

@@ -40,7 +40,8 @@ func TestAsMicrophone(t *testing.T) {
 		t.Fatal(o)
 	}
 	receipt := o.receipts[0]
-	if receipt.Outcome != echo.Sent || receipt.SpokenBy != echo.ByClock || math.Abs(receipt.SpokenSeconds-receipt.SentSeconds) > 0.001 {
+	if receipt.Outcome != echo.Sent || receipt.SpokenBy != echo.ByClock ||
+		math.Abs(receipt.SpokenSeconds-receipt.SentSeconds) > 0.001 {
 		t.Errorf("%+v", receipt)
 	}
 	if heard := float64(voiced.Load()) * 0.020; heard < receipt.SentSeconds/2 {

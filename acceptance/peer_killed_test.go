@@ -33,7 +33,8 @@ type replicaProcess struct {
 func startReplica(t *testing.T, arguments ...string) *replicaProcess {
 	t.Helper()
 	p := &replicaProcess{events: make(chan string, 1000), ended: make(chan struct{})}
-	p.Cmd = exec.CommandContext(testwait.Context(t), os.Args[0], append([]string{"replica", "--listen", "127.0.0.1:0"}, arguments...)...)
+	p.Cmd = exec.CommandContext(testwait.Context(t), os.Args[0],
+		append([]string{"replica", "--listen", "127.0.0.1:0"}, arguments...)...)
 	p.Env = append(os.Environ(), runAsProgram+"=1", "GORACE=atexit_sleep_ms=0")
 	said, err := p.StderrPipe()
 	if err != nil {
@@ -110,7 +111,8 @@ func TestThePeerIsKilled(t *testing.T) {
 		return len(p), nil
 	})
 	stdin := io.MultiReader(bytes.NewReader(header), bytes.NewReader(pcm))
-	code := cli.Run(testwait.Context(t), []string{"echocast", "send", "--json", "--to", peer.url, "--trace", trace, "-"}, cli.Streams{In: stdin, Out: &stdout, Err: people})
+	code := cli.Run(testwait.Context(t), []string{"echocast", "send", "--json", "--to", peer.url, "--trace", trace, "-"},
+		cli.Streams{In: stdin, Out: &stdout, Err: people})
 	testwait.Receive(t, killed)
 	close(stop)
 	testwait.Receive(t, counted)
@@ -124,7 +126,8 @@ func TestThePeerIsKilled(t *testing.T) {
 	if err := json.Unmarshal(stdout.Bytes(), &receipt); err != nil {
 		t.Fatalf("%v: %s", err, &stdout)
 	}
-	if receipt.Outcome != echo.Failed || receipt.Delivery == echo.Heard || receipt.SpokenBy != echo.ByClock || receipt.Error == "" {
+	if receipt.Outcome != echo.Failed || receipt.Delivery == echo.Heard || receipt.SpokenBy != echo.ByClock ||
+		receipt.Error == "" {
 		t.Errorf("%+v", receipt)
 	}
 	acknowledged, sent, read := receipt.AcknowledgedSamples, receipt.Samples, receipt.Read

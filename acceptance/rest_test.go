@@ -38,7 +38,8 @@ func openREST(t *testing.T, options *replica.Options) *stage {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &stage{[]string{"--conversation", made.ID, "--base-url", server.URL, "--api-key-file", keyFile, "--webhook", hook}, func() replica.Report {
+	return &stage{[]string{"--conversation", made.ID, "--base-url", server.URL, "--api-key-file", keyFile,
+		"--webhook", hook}, func() replica.Report {
 		report := service.Close()[made.ID]
 		server.Close()
 		http.DefaultClient.CloseIdleConnections()

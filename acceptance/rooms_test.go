@@ -103,7 +103,8 @@ func openBridge(t *testing.T, options *replica.Options) *stage {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return enter(t, options, room, participant, "--to", "daily+"+room.URL(), "--daily-js", library, "--daily-call-machine", room.CallMachine())
+	return enter(t, options, room, participant, "--to", "daily+"+room.URL(), "--daily-js", library,
+		"--daily-call-machine", room.CallMachine())
 }
 
 // dailyLibrary is the stand-in for Daily's library. There is one for the
@@ -143,7 +144,8 @@ func openDailyRoom(t *testing.T, options *replica.Options) (*dailytest.Room, *da
 }
 
 // enter lets the replica play in a Daily room until it is told to end.
-func enter(t *testing.T, options *replica.Options, room *dailytest.Room, participant *dailytest.Participant, arguments ...string) *stage {
+func enter(t *testing.T, options *replica.Options, room *dailytest.Room, participant *dailytest.Participant,
+	arguments ...string) *stage {
 	ctx, cancel := context.WithCancel(testwait.Context(t))
 	var ended sync.WaitGroup
 	var report replica.Report
@@ -214,7 +216,8 @@ func send(ctx context.Context, t *testing.T, s *stage, stdin io.Reader, argument
 func encoded(t *testing.T, arguments ...string) []byte {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
-	if code := cli.Run(testwait.Context(t), append([]string{"echocast", "encode"}, arguments...), cli.Streams{Out: &stdout, Err: &stderr}); code != 0 {
+	if code := cli.Run(testwait.Context(t), append([]string{"echocast", "encode"}, arguments...),
+		cli.Streams{Out: &stdout, Err: &stderr}); code != 0 {
 		t.Fatal(stderr.String())
 	}
 	var pcm []byte

@@ -34,7 +34,8 @@ func openAIFF(r *bufio.Reader, fileLeft func() int64) (decoder, error) {
 			format, samples, err = readCOMM(r, size)
 		case "SSND":
 			if samples.name == "" {
-				return nil, fmt.Errorf("%w: the AIFF has its samples before their format, which a stream cannot go back to; convert it with sox or ffmpeg", ErrFormat)
+				return nil, fmt.Errorf("%w: the AIFF has its samples before their format, which a stream cannot "+
+					"go back to; convert it with sox or ffmpeg", ErrFormat)
 			}
 			return openSSND(r, fileLeft, format, samples, size)
 		default:
@@ -55,7 +56,8 @@ func openAIFF(r *bufio.Reader, fileLeft func() int64) (decoder, error) {
 // the bits of a sample, the rate and, in AIFF-C, the encoding.
 func readCOMM(r io.Reader, size int64) (Format, codec, error) {
 	if size < 18 || size > maxFormatChunk {
-		return Format{}, codec{}, fmt.Errorf("%w: the AIFF's COMM chunk claims %d bytes, 18 to %d are possible", ErrFormat, size, maxFormatChunk)
+		return Format{}, codec{}, fmt.Errorf("%w: the AIFF's COMM chunk claims %d bytes, 18 to %d are possible",
+			ErrFormat, size, maxFormatChunk)
 	}
 	b := make([]byte, size)
 	if _, err := io.ReadFull(r, b); err != nil {
@@ -125,7 +127,8 @@ func openSSND(r *bufio.Reader, fileLeft func() int64, format Format, samples cod
 	}
 	gap := int64(binary.BigEndian.Uint32(head[:]))
 	if gap > maxHeaderBytes || !aiffUntilTheEnd(size) && 8+gap > size {
-		return nil, fmt.Errorf("%w: the AIFF says that its samples begin %d bytes into an SSND chunk of %d", ErrFormat, gap, size)
+		return nil, fmt.Errorf("%w: the AIFF says that its samples begin %d bytes into an SSND chunk of %d",
+			ErrFormat, gap, size)
 	}
 	if err := skip(r, gap); err != nil {
 		return nil, aiffCut(err, "before its samples")

@@ -136,7 +136,8 @@ func TestReadersThatSplit(t *testing.T) {
 	file := wavFile(fmtChunk(1, 2, 44100, 4, 16), other("LIST", 7), data(s16))
 	raw := &audio.Options{Encoding: "s16le", Raw: audio.Format{Rate: 44100, Channels: 2}}
 	for name, split := range map[string]func(io.Reader) io.Reader{
-		"whole": func(r io.Reader) io.Reader { return r }, "one byte": iotest.OneByteReader, "half": iotest.HalfReader, "data with EOF": iotest.DataErrReader,
+		"whole": func(r io.Reader) io.Reader { return r }, "one byte": iotest.OneByteReader, "half": iotest.HalfReader,
+		"data with EOF": iotest.DataErrReader,
 	} {
 		t.Run(name, func(t *testing.T) {
 			audiotest.TestSource(t, func() (audio.Source, error) { return audio.Open(split(bytes.NewReader(file)), nil) }, want)
@@ -171,8 +172,10 @@ func TestHeadersThatLie(t *testing.T) {
 		file     []byte
 		warnings string
 	}{
-		{wavFile(mono16(22050), claim(len(m16)*4, m16)), "the header claims 2.000 s and the samples end after 0.500 s; all of them are used"},
-		{wavFile(mono16(22050), claim(0xffffffff, append(bytes.Clone(m16), 7))), "the last 1 byte is no whole 2-byte frame and left out"},
+		{wavFile(mono16(22050), claim(len(m16)*4, m16)), "the header claims 2.000 s and the samples end after " +
+			"0.500 s; all of them are used"},
+		{wavFile(mono16(22050), claim(0xffffffff, append(bytes.Clone(m16), 7))),
+			"the last 1 byte is no whole 2-byte frame and left out"},
 		{wavFile(mono16(22050), data(m16)), ""},
 		{wavFile(mono16(22050), claim(0xffffffff, m16)), ""},
 	} {
@@ -215,24 +218,25 @@ func TestRefusals(t *testing.T) {
 		file []byte
 		want string // in the message
 	}{
-		"text":                 {[]byte("Hello there, this is a sentence.\n"), "text-to-speech"},
-		"long text":            {[]byte(strings.Repeat("Grüße aus dem Norden. ", 5000)), "text-to-speech"},
-		"noise":                {bytes.Repeat([]byte{0xfe, 0x01, 0x80}, 3000), "raw samples need their encoding"},
-		"zeros":                {make([]byte, 100000), "raw samples need their encoding"},
-		"PNG":                  {[]byte("\x89PNG\r\n\x1a\n\x00\x00\x00\x0dIHDR"), "PNG"},
-		"Ogg":                  {[]byte("OggS\x00\x02\x00\x00\x00\x00\x00\x00"), "Ogg"},
-		"M4A":                  {[]byte("\x00\x00\x00\x20ftypM4A \x00\x00"), "M4A"},
-		"AVI":                  {[]byte("RIFF\x24\x00\x00\x00AVI LIST"), "an AVI file"},
-		"8SVX":                 {[]byte("FORM\x00\x00\x00\x248SVXVHDR"), `an IFF file of type "8SVX"`},
-		"40-bit WAV":           {wavFile(fmtChunk(1, 1, 8000, 5, 40), data(some)), "40-bit integer"},
-		"0-bit WAV":            {wavFile(fmtChunk(1, 1, 8000, 2, 0), data(some)), "0-bit integer"},
-		"half-float WAV":       {wavFile(fmtChunk(3, 1, 8000, 2, 16), data(some)), "16-bit float"},
-		"MP3 in WAV":           {wavFile(fmtChunk(0x55, 1, 24000, 1, 0), data(some)), "MP3 samples"},
-		"WAV without samples":  {wavFile(mono16(24000)), "ends before its samples"},
-		"WAV header only":      {[]byte("RIFF\x24\x00\x00\x00WAVE"), "ends before its samples"},
-		"WAV without fmt":      {wavFile(data(some)), "before it says their format"},
-		"fmt cut short":        {wavFile(mono16(24000), data(some))[:25], `inside its "fmt " chunk`},
-		"fmt of 14 bytes":      {wavFile(chunk{"fmt ", -1, mono16(24000).data[:14]}, data(some)), "fmt chunk claims 14 bytes"},
+		"text":                {[]byte("Hello there, this is a sentence.\n"), "text-to-speech"},
+		"long text":           {[]byte(strings.Repeat("Grüße aus dem Norden. ", 5000)), "text-to-speech"},
+		"noise":               {bytes.Repeat([]byte{0xfe, 0x01, 0x80}, 3000), "raw samples need their encoding"},
+		"zeros":               {make([]byte, 100000), "raw samples need their encoding"},
+		"PNG":                 {[]byte("\x89PNG\r\n\x1a\n\x00\x00\x00\x0dIHDR"), "PNG"},
+		"Ogg":                 {[]byte("OggS\x00\x02\x00\x00\x00\x00\x00\x00"), "Ogg"},
+		"M4A":                 {[]byte("\x00\x00\x00\x20ftypM4A \x00\x00"), "M4A"},
+		"AVI":                 {[]byte("RIFF\x24\x00\x00\x00AVI LIST"), "an AVI file"},
+		"8SVX":                {[]byte("FORM\x00\x00\x00\x248SVXVHDR"), `an IFF file of type "8SVX"`},
+		"40-bit WAV":          {wavFile(fmtChunk(1, 1, 8000, 5, 40), data(some)), "40-bit integer"},
+		"0-bit WAV":           {wavFile(fmtChunk(1, 1, 8000, 2, 0), data(some)), "0-bit integer"},
+		"half-float WAV":      {wavFile(fmtChunk(3, 1, 8000, 2, 16), data(some)), "16-bit float"},
+		"MP3 in WAV":          {wavFile(fmtChunk(0x55, 1, 24000, 1, 0), data(some)), "MP3 samples"},
+		"WAV without samples": {wavFile(mono16(24000)), "ends before its samples"},
+		"WAV header only":     {[]byte("RIFF\x24\x00\x00\x00WAVE"), "ends before its samples"},
+		"WAV without fmt":     {wavFile(data(some)), "before it says their format"},
+		"fmt cut short":       {wavFile(mono16(24000), data(some))[:25], `inside its "fmt " chunk`},
+		"fmt of 14 bytes": {wavFile(chunk{"fmt ", -1, mono16(24000).data[:14]}, data(some)),
+			"fmt chunk claims 14 bytes"},
 		"fmt of 2 GB":          {wavFile(chunk{"fmt ", 0x7fffffff, mono16(24000).data}, data(some)), "fmt chunk claims"},
 		"LIST of 4 GB":         {wavFile(mono16(24000), chunk{"LIST", 0xfffffffe, some}), "claims 4294967294 bytes"},
 		"rate 0":               {wavFile(mono16(0), data(some)), "0 Hz"},
@@ -250,8 +254,10 @@ func TestRefusals(t *testing.T) {
 	if _, err := audio.Open(strings.NewReader(""), nil); !errors.Is(err, audio.ErrEmpty) {
 		t.Errorf("an empty input: %v, want ErrEmpty", err)
 	}
-	for _, o := range []*audio.Options{{Encoding: "s16le"}, {Encoding: "s16le", Raw: audio.Format{Rate: 8000}}, {Encoding: "s17le"}, {Encoding: "wav"},
-		{Encoding: "s16le", Raw: audio.Format{Rate: 100, Channels: 1}}, {Encoding: "s16le", Raw: audio.Format{Rate: 8000, Channels: 9}}} {
+	for _, o := range []*audio.Options{{Encoding: "s16le"}, {Encoding: "s16le", Raw: audio.Format{Rate: 8000}},
+		{Encoding: "s17le"}, {Encoding: "wav"},
+		{Encoding: "s16le", Raw: audio.Format{Rate: 100, Channels: 1}},
+		{Encoding: "s16le", Raw: audio.Format{Rate: 8000, Channels: 9}}} {
 		if _, err := audio.Open(bytes.NewReader(some), o); !errors.Is(err, audio.ErrFormat) {
 			t.Errorf("%+v: %v, want ErrFormat", *o, err)
 		}
@@ -264,7 +270,8 @@ func TestBrokenInput(t *testing.T) {
 	m16, want := to16(speechLike(24000, audio.Format{Rate: 24000, Channels: 1}))
 	file := wavFile(mono16(24000), data(m16))
 	for _, at := range []int{0, 5, 12, 20, 40} {
-		if _, err := audio.Open(io.MultiReader(bytes.NewReader(file[:at]), iotest.ErrReader(broke)), nil); !errors.Is(err, broke) {
+		if _, err := audio.Open(io.MultiReader(bytes.NewReader(file[:at]), iotest.ErrReader(broke)),
+			nil); !errors.Is(err, broke) {
 			t.Errorf("broken after %d bytes: %v, want %v", at, err, broke)
 		}
 	}
@@ -284,7 +291,8 @@ func TestBrokenInput(t *testing.T) {
 func TestOnlyEOFIsTheEnd(t *testing.T) {
 	broke := fmt.Errorf("connection reset: %w", io.EOF)
 	m16, _ := to16(speechLike(2400, audio.Format{Rate: 24000, Channels: 1}))
-	in, err := audio.Open(io.MultiReader(bytes.NewReader(wavFile(mono16(24000), claim(0xffffffff, m16))), iotest.ErrReader(broke)), nil)
+	in, err := audio.Open(io.MultiReader(bytes.NewReader(wavFile(mono16(24000), claim(0xffffffff, m16))),
+		iotest.ErrReader(broke)), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -387,7 +395,8 @@ func TestFormat(t *testing.T) {
 	if got := f.Frames(1000*time.Hour + 500*time.Millisecond); got != 44100*3600*1000+22050 {
 		t.Errorf("Frames is %d", got)
 	}
-	for f, want := range map[audio.Format]string{f: "44100 Hz stereo", {Rate: 8000, Channels: 1}: "8000 Hz mono", {Rate: 8000, Channels: 6}: "8000 Hz, 6 channels"} {
+	for f, want := range map[audio.Format]string{f: "44100 Hz stereo", {Rate: 8000, Channels: 1}: "8000 Hz mono",
+		{Rate: 8000, Channels: 6}: "8000 Hz, 6 channels"} {
 		if f.String() != want {
 			t.Errorf("%q, want %q", f.String(), want)
 		}

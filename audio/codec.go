@@ -41,7 +41,8 @@ var (
 
 // rawCodecs are the encodings that raw input can be declared to have.
 var rawCodecs = map[string]codec{
-	"u8": codecU8, "s8": codecS8, "s16le": codecS16LE, "s16be": bigEndian(codecS16LE), "s24le": codecS24LE, "s32le": codecS32LE,
+	"u8": codecU8, "s8": codecS8, "s16le": codecS16LE, "s16be": bigEndian(codecS16LE), "s24le": codecS24LE,
+	"s32le": codecS32LE,
 	"f32le": codecF32LE, "f64le": codecF64LE, "mulaw": codecMulaw, "alaw": codecAlaw,
 }
 

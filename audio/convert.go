@@ -104,7 +104,8 @@ func (s *steady) ReadSamples(p []float32) (int, error) {
 		if err := s.begin(); err != nil {
 			return 0, err
 		}
-		s.warnings.add("after %.3f s %v follows %v; it is given as %v", s.format.Duration(s.delivered).Seconds(), s.section.format, from, s.format)
+		s.warnings.add("after %.3f s %v follows %v; it is given as %v", s.format.Duration(s.delivered).Seconds(),
+			s.section.format, from, s.format)
 	}
 }
 

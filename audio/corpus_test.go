@@ -138,7 +138,8 @@ func TestCorpus(t *testing.T) {
 			if c.name == "pipe_espeak.wav" {
 				rate = 22050
 			}
-			info := audio.Info{Container: container(c.name), Codec: c.codec, Format: audio.Format{Rate: rate, Channels: c.channels}, Declared: c.declared}
+			info := audio.Info{Container: container(c.name), Codec: c.codec,
+				Format: audio.Format{Rate: rate, Channels: c.channels}, Declared: c.declared}
 			if in.Info() != info {
 				t.Errorf("found %+v, want %+v", in.Info(), info)
 			}
@@ -176,7 +177,8 @@ func (b bySeven) Read(p []byte) (int, error) { return b.r.Read(p[:min(7, len(p))
 func TestCorpusInSmallReads(t *testing.T) {
 	for _, c := range corpus {
 		file, want := corpusFile(t, c.name)
-		for size, r := range map[int]io.Reader{1: iotest.OneByteReader(bytes.NewReader(file)), 7: bySeven{bytes.NewReader(file)}} {
+		for size, r := range map[int]io.Reader{1: iotest.OneByteReader(bytes.NewReader(file)),
+			7: bySeven{bytes.NewReader(file)}} {
 			in, err := audio.Open(r, nil)
 			if err != nil {
 				t.Errorf("%s by %d bytes: %v", c.name, size, err)
@@ -231,10 +233,12 @@ func TestTwoFilesCutShort(t *testing.T) {
 // Raw samples are the payload of a file, so they give what the file gives.
 func TestRawEncodings(t *testing.T) {
 	from := map[string]string{
-		"u8": "u8_mono.wav", "s8": "s8.au", "s16le": "s16le_mono.wav", "s16be": "s16be.au", "s24le": "s24le_mono.wav", "s32le": "s32le_mono.wav",
+		"u8": "u8_mono.wav", "s8": "s8.au", "s16le": "s16le_mono.wav", "s16be": "s16be.au", "s24le": "s24le_mono.wav",
+		"s32le": "s32le_mono.wav",
 		"f32le": "f32le_mono.wav", "f64le": "f64le_mono.wav", "alaw": "alaw_mono.wav", "mulaw": "mulaw_mono.wav",
 	}
-	bytesOf := map[string]int{"u8": 1, "s8": 1, "s16le": 2, "s16be": 2, "s24le": 3, "s32le": 4, "f32le": 4, "f64le": 8, "alaw": 1, "mulaw": 1}
+	bytesOf := map[string]int{"u8": 1, "s8": 1, "s16le": 2, "s16be": 2, "s24le": 3, "s32le": 4, "f32le": 4,
+		"f64le": 8, "alaw": 1, "mulaw": 1}
 	for _, encoding := range audio.RawEncodings() {
 		t.Run(encoding, func(t *testing.T) {
 			file, want := corpusFile(t, from[encoding])
@@ -294,7 +298,8 @@ func FuzzAU(f *testing.F)   { fuzzContainer(f, "au") }
 // a header before every 0.1 s.
 func BenchmarkDecode(b *testing.B) {
 	for _, name := range []string{
-		"u8_stereo.wav", "s16le_stereo.wav", "s24le_stereo.wav", "s32le_mono.wav", "f32le_mono.wav", "f64le_mono.wav", "alaw_mono.wav", "mulaw_stereo.wav",
+		"u8_stereo.wav", "s16le_stereo.wav", "s24le_stereo.wav", "s32le_mono.wav", "f32le_mono.wav", "f64le_mono.wav",
+		"alaw_mono.wav", "mulaw_stereo.wav",
 		"rifx_16.wav", "rifx_24.wav", "rifx_32.wav", "ima_sox_stereo.wav", "ms_sox_stereo.wav",
 	} {
 		b.Run(strings.TrimSuffix(name, ".wav"), func(b *testing.B) { benchmarkDecode(b, unendingWAV(b, name)) })

@@ -120,7 +120,8 @@ func indexIsBehind(r *bufio.Reader) bool {
 // spool writes all of r to a temporary file.
 func (d *ffmpeg) spool(r io.Reader, opts Options) error {
 	if opts.Notify != nil {
-		opts.Notify(fmt.Sprintf("the index of %s is at its end, so all of it is waited for; a file, or one made for streaming, starts at once", d.found.what))
+		opts.Notify(fmt.Sprintf("the index of %s is at its end, so all of it is waited for; a file, or one "+
+			"made for streaming, starts at once", d.found.what))
 	}
 	file, err := os.CreateTemp("", "echocast-*")
 	if err != nil {
@@ -130,7 +131,8 @@ func (d *ffmpeg) spool(r io.Reader, opts Options) error {
 	n, err := io.Copy(file, io.LimitReader(r, maxSpool+1))
 	err = errors.Join(err, file.Close())
 	if err == nil && n > maxSpool {
-		err = fmt.Errorf("%w: this is %s of more than %d MB whose index is at its end; save it to a file first", ErrFormat, d.found.what, maxSpool>>20)
+		err = fmt.Errorf("%w: this is %s of more than %d MB whose index is at its end; save it to a file first",
+			ErrFormat, d.found.what, maxSpool>>20)
 	}
 	if err != nil {
 		d.removeSpooled()
@@ -151,11 +153,13 @@ func (d *ffmpeg) arguments(name string) []string {
 	if d.found != errNoContainer { // in anything at all it would find MP3
 		formats += ",mp3"
 	}
-	args := []string{"-nostdin", "-hide_banner", "-loglevel", "error", "-max_alloc", fmt.Sprint(ffmpegAlloc), "-threads", "1", "-vn", "-sn", "-dn"}
+	args := []string{"-nostdin", "-hide_banner", "-loglevel", "error", "-max_alloc", fmt.Sprint(ffmpegAlloc),
+		"-threads", "1", "-vn", "-sn", "-dn"}
 	if name != "" {
 		args = append(args, "-protocol_whitelist", "file", "-format_whitelist", formats, "-i", "file:"+name)
 	} else {
-		args = append(args, "-protocol_whitelist", "pipe", "-format_whitelist", formats, "-probesize", "64k", "-analyzeduration", "1000000", "-i", "pipe:0")
+		args = append(args, "-protocol_whitelist", "pipe", "-format_whitelist", formats, "-probesize", "64k",
+			"-analyzeduration", "1000000", "-i", "pipe:0")
 	}
 	return append(args, "-map", "0:a:0", "-c:a", "pcm_f32le", "-flush_packets", "1", "-f", "wav", "pipe:1")
 }

@@ -55,7 +55,8 @@ func TestFFmpeg(t *testing.T) {
 	if err != nil || !slices.Equal(got, want) || !slices.Equal(in.Warnings(), []string{"read by ffmpeg: a CAF file"}) {
 		t.Fatalf("%d samples, %v, %q; want %d", len(got), err, in.Warnings(), len(want))
 	}
-	info := audio.Info{Container: "ffmpeg", Codec: "pcm_f32le", Format: audio.Format{Rate: 22050, Channels: 1}, Declared: -1}
+	info := audio.Info{Container: "ffmpeg", Codec: "pcm_f32le", Format: audio.Format{Rate: 22050, Channels: 1},
+		Declared: -1}
 	if in.Info() != info {
 		t.Errorf("%+v, want %+v", in.Info(), info)
 	}
@@ -83,10 +84,12 @@ func TestFFmpeg(t *testing.T) {
 func TestFFmpegIsNotAsked(t *testing.T) {
 	never := &audio.Options{FFmpeg: filepath.Join(t.TempDir(), "none")}
 	pcm, want := to16(speechLike(100, audio.Format{Rate: 24000, Channels: 1}))
-	if _, err := audio.Open(bytes.NewReader(cafFile(24000, pcm)), nil); !errors.Is(err, audio.ErrFormat) || !strings.Contains(err.Error(), "a CAF file") {
+	if _, err := audio.Open(bytes.NewReader(cafFile(24000, pcm)), nil); !errors.Is(err, audio.ErrFormat) ||
+		!strings.Contains(err.Error(), "a CAF file") {
 		t.Errorf("not allowed: %v", err)
 	}
-	if _, err := audio.Open(strings.NewReader("#EXTM3U\nhttp://localhost/\n"), never); !errors.Is(err, audio.ErrFormat) || !strings.Contains(err.Error(), "this is text") {
+	if _, err := audio.Open(strings.NewReader("#EXTM3U\nhttp://localhost/\n"), never); !errors.Is(err, audio.ErrFormat) ||
+		!strings.Contains(err.Error(), "this is text") {
 		t.Errorf("text: %v", err)
 	}
 	got, _, err := decode(t, bytes.NewReader(wavFile(mono16(24000), data(pcm))), never)
@@ -94,7 +97,8 @@ func TestFFmpegIsNotAsked(t *testing.T) {
 		t.Errorf("WAV: %d samples, %v", len(got), err)
 	}
 	gsm := wavFile(fmtChunk(0x31, 1, 8000, 65, 0), data(pcm))
-	for name, file := range map[string][]byte{"a known container": cafFile(24000, pcm), "an unknown one": bytes.Repeat([]byte{0xfe, 1, 0x80}, 900), "GSM": gsm,
+	for name, file := range map[string][]byte{"a known container": cafFile(24000, pcm),
+		"an unknown one": bytes.Repeat([]byte{0xfe, 1, 0x80}, 900), "GSM": gsm,
 		"an Ogg stream of Speex": joinPages(onePage(begins, 0, 0, []byte("Speex   ")))} {
 		if _, err := audio.Open(bytes.NewReader(file), never); !errors.Is(err, os.ErrNotExist) {
 			t.Errorf("%s: %v, want that the program is missing", name, err)
@@ -106,7 +110,8 @@ func TestFFmpegIsNotAsked(t *testing.T) {
 func TestFFmpegFails(t *testing.T) {
 	opts := withFFmpeg(t)
 	_, err := audio.Open(bytes.NewReader(append([]byte("\x1a\x45\xdf\xa3"), make([]byte, 5000)...)), opts)
-	if !errors.Is(err, audio.ErrFormat) || !strings.Contains(err.Error(), "ffmpeg does not read it: ") || strings.Contains(err.Error(), "\n") ||
+	if !errors.Is(err, audio.ErrFormat) || !strings.Contains(err.Error(), "ffmpeg does not read it: ") ||
+		strings.Contains(err.Error(), "\n") ||
 		strings.Contains(err.Error(), "exit status") {
 		t.Errorf("%v; want one line of ffmpeg's", err)
 	}
@@ -124,7 +129,8 @@ func TestFFmpegBroken(t *testing.T) {
 	}
 	audiotest.TestBroken(t, in, want, broke)
 	in.Close()
-	if _, err := audio.Open(io.MultiReader(bytes.NewReader(file[:20]), iotest.ErrReader(broke)), opts); !errors.Is(err, broke) {
+	if _, err := audio.Open(io.MultiReader(bytes.NewReader(file[:20]), iotest.ErrReader(broke)),
+		opts); !errors.Is(err, broke) {
 		t.Errorf("broken in the header: %v", err)
 	}
 }
@@ -184,7 +190,8 @@ func TestFFmpegComplains(t *testing.T) {
 		}
 		got, err := audiotest.Collect(in)
 		warnings := strings.Join(in.Warnings(), "; ")
-		if (err != nil) != failed || !slices.Equal(got, want) || failed && !strings.Contains(err.Error(), "ffmpeg: Invalid element") ||
+		if (err != nil) != failed || !slices.Equal(got, want) || failed &&
+			!strings.Contains(err.Error(), "ffmpeg: Invalid element") ||
 			!failed && warnings != "read by ffmpeg: a WebM or Matroska file; ffmpeg says: Invalid element" {
 			t.Errorf("exit %s: %d samples, %v, %s", exit, len(got), err, warnings)
 		}
@@ -196,7 +203,8 @@ func TestFFmpegComplains(t *testing.T) {
 func TestFFmpegStalls(t *testing.T) {
 	audio.SetFFmpegStall(t, 50*time.Millisecond)
 	pcm, want := to16(speechLike(2400, audio.Format{Rate: 24000, Channels: 1}))
-	for name, lines := range map[string]string{"in front": "cat >/dev/null; exec sleep 1000", "behind": "cat >/dev/null; cat %s; exec sleep 1000"} {
+	for name, lines := range map[string]string{"in front": "cat >/dev/null; exec sleep 1000",
+		"behind": "cat >/dev/null; cat %s; exec sleep 1000"} {
 		in, err := audio.Open(strings.NewReader("\x1a\x45\xdf\xa3 and more"), script(t, pcm, lines))
 		if name == "behind" {
 			if err != nil {
@@ -236,7 +244,8 @@ func TestFFmpegReadsRecordings(t *testing.T) {
 		{"behind.m4a", "an M4A file", []string{"-c:a", "aac"}},
 		{"front.m4a", "an M4A file", []string{"-c:a", "aac", "-movflags", "+faststart"}},
 		{"movie.mov", "a QuickTime (MOV) file", []string{"-c:a", "aac"}},
-		{"video.mp4", "an MP4 or M4A file", []string{"-f", "lavfi", "-i", "testsrc=d=3:s=64x48:r=5", "-c:a", "aac", "-c:v", "mpeg4"}},
+		{"video.mp4", "an MP4 or M4A file", []string{"-f", "lavfi", "-i", "testsrc=d=3:s=64x48:r=5", "-c:a",
+			"aac", "-c:v", "mpeg4"}},
 		{"browser.webm", "a WebM or Matroska file", []string{"-c:a", "libopus"}},
 		{"adts.aac", "an AAC file (ADTS)", []string{"-c:a", "aac"}},
 		{"apple.caf", "a CAF file", []string{"-c:a", "pcm_s16be"}},
@@ -283,7 +292,8 @@ func TestFFmpegReadsRecordings(t *testing.T) {
 				t.Fatal(err)
 			}
 			_, err = audio.Open(strings.NewReader(string(bytes)), nil)
-			if !errors.Is(err, audio.ErrFormat) || !strings.Contains(err.Error(), c.found+"; install ffmpeg, with which it is read, or convert it: ffmpeg -i") {
+			if !errors.Is(err, audio.ErrFormat) ||
+				!strings.Contains(err.Error(), c.found+"; install ffmpeg, with which it is read, or convert it: ffmpeg -i") {
 				t.Errorf("without ffmpeg: %v", err)
 			}
 		})
@@ -377,7 +387,8 @@ func TestFFmpegSurvives(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	if _, err := audio.Open(file, opts); !errors.Is(err, audio.ErrFormat) || !strings.Contains(err.Error(), "has no audio track") {
+	if _, err := audio.Open(file, opts); !errors.Is(err, audio.ErrFormat) ||
+		!strings.Contains(err.Error(), "has no audio track") {
 		t.Errorf("a video without sound: %v", err)
 	}
 }

@@ -294,7 +294,8 @@ func TestFIRPositionAndLengthAreExact(t *testing.T) {
 		index, phase := f.position(k)
 		wantIndex, wantPhase := new(big.Int).DivMod(product(k, f.step), big.NewInt(f.phases), new(big.Int))
 		if index != wantIndex.Int64() || phase != wantPhase.Int64() {
-			t.Fatalf("%d to %d Hz: output %d lies at %d and %d phases, want %d and %d", in, out, k, index, phase, wantIndex, wantPhase)
+			t.Fatalf("%d to %d Hz: output %d lies at %d and %d phases, want %d and %d", in, out, k, index, phase,
+				wantIndex, wantPhase)
 		}
 		twice := product(2*k, int64(out))
 		twice.Add(twice, big.NewInt(int64(in)))

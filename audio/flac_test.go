@@ -74,7 +74,8 @@ func TestFLAC(t *testing.T) {
 			if err != nil || len(in.Warnings()) > 0 || !slices.Equal(got, want) {
 				t.Errorf("byte by byte: %d samples, %v, %q", len(got), err, in.Warnings())
 			}
-			info := audio.Info{Container: "flac", Codec: fmt.Sprintf("FLAC %d-bit", test.bits), Format: test.format, Declared: -1}
+			info := audio.Info{Container: "flac", Codec: fmt.Sprintf("FLAC %d-bit", test.bits),
+				Format: test.format, Declared: -1}
 			if test.declared {
 				info.Declared = int64(len(want) / test.format.Channels)
 			}
@@ -198,7 +199,8 @@ func TestFLACTags(t *testing.T) {
 	file := readFile(t, flacFiles, "24000hz_mono_16bit.flac")
 	want := mustDecode(t, file)
 	tag := func(n int) []byte {
-		return append([]byte{'I', 'D', '3', 4, 0, 0, 0, byte(n >> 14), byte(n >> 7 & 0x7F), byte(n & 0x7F)}, make([]byte, n)...)
+		return append([]byte{'I', 'D', '3', 4, 0, 0, 0, byte(n >> 14), byte(n >> 7 & 0x7F), byte(n & 0x7F)},
+			make([]byte, n)...)
 	}
 	audiotest.TestSource(t, opener(append(tag(300), file...)), want)
 	audiotest.TestSource(t, opener(slices.Concat(tag(20), tag(40_000), file)), want)
@@ -206,7 +208,8 @@ func TestFLACTags(t *testing.T) {
 	if err != nil || !slices.Equal(got, want) {
 		t.Errorf("a long tag in front: %d samples, %v", len(got), err)
 	}
-	got, in, err := decode(t, bytes.NewReader(append(slices.Clone(file), append([]byte("TAG"), make([]byte, 125)...)...)), nil)
+	got, in, err := decode(t, bytes.NewReader(append(slices.Clone(file), append([]byte("TAG"), make([]byte, 125)...)...)),
+		nil)
 	if err != nil || !slices.Equal(got, want) || len(in.Warnings()) != 1 {
 		t.Errorf("a tag behind: %d samples, %v, %q", len(got), err, in.Warnings())
 	}
@@ -220,7 +223,8 @@ func TestFLACChained(t *testing.T) {
 	audiotest.TestSource(t, opener(slices.Concat(first, tag, first)), slices.Concat(want, want))
 	got, in, err := decode(t, bytes.NewReader(slices.Concat(first, second, first)), nil)
 	frames := int(float64(len(mustDecode(t, second))/2)*24000/44100 + 0.5)
-	if err != nil || len(got) != 2*len(want)+frames || !slices.Equal(got[len(want)+frames:], want) || len(in.Warnings()) != 2 {
+	if err != nil || len(got) != 2*len(want)+frames || !slices.Equal(got[len(want)+frames:], want) ||
+		len(in.Warnings()) != 2 {
 		t.Errorf("another format: %d samples, %v, %q; want %d", len(got), err, in.Warnings(), 2*len(want)+frames)
 	}
 }
@@ -302,9 +306,12 @@ func TestFLACRefuses(t *testing.T) {
 		"bad number":       {append(slices.Clone(head), change(sound, 4, 0xFF)...), "parseHeader"},
 		"bad checksum":     {append(slices.Clone(head), change(sound, 7, 1)...), "CRC-8"},
 		"bad sum of frame": {append(slices.Clone(head), change(sound, 20, 1)...), "CRC-16"},
-		"other rate":       {append(slices.Clone(head), flacFrame(0, 8, nil, 4, 16, make([]int32, 16))...), "goes on at 32000 Hz"},
-		"other bits":       {append(slices.Clone(head), flacFrame(0, 7, nil, 6, 24, make([]int32, 16))...), "a frame of another format"},
-		"other channels":   {append(flacHeader(audio.Format{Rate: 24000, Channels: 2}, 16, 0), sound...), "a frame of another format"},
+		"other rate": {append(slices.Clone(head), flacFrame(0, 8, nil, 4, 16, make([]int32, 16))...),
+			"goes on at 32000 Hz"},
+		"other bits": {append(slices.Clone(head), flacFrame(0, 7, nil, 6, 24, make([]int32, 16))...),
+			"a frame of another format"},
+		"other channels": {append(flacHeader(audio.Format{Rate: 24000, Channels: 2}, 16, 0), sound...),
+			"a frame of another format"},
 	} {
 		_, _, err := decode(t, bytes.NewReader(c.file), nil)
 		if !errors.Is(err, audio.ErrFormat) || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
@@ -322,7 +329,8 @@ func TestFLACBroken(t *testing.T) {
 	file := readFile(t, flacFiles, "24000hz_mono_16bit.flac")
 	want := mustDecode(t, file)
 	for _, at := range []int{3, 6, 30, 50} {
-		if _, err := audio.Open(io.MultiReader(bytes.NewReader(file[:at]), iotest.ErrReader(broke)), nil); !errors.Is(err, broke) {
+		if _, err := audio.Open(io.MultiReader(bytes.NewReader(file[:at]), iotest.ErrReader(broke)),
+			nil); !errors.Is(err, broke) {
 			t.Errorf("broken after %d bytes: %v, want %v", at, err, broke)
 		}
 	}
@@ -393,7 +401,8 @@ func FuzzFLAC(f *testing.F) {
 	for _, name := range names {
 		f.Add(readFile(f, flacFiles, filepath.Base(name)))
 	}
-	f.Add(append(flacHeader(audio.Format{Rate: 24000, Channels: 1}, 16, 0), flacFrame(0, 7, nil, 4, 16, make([]int32, 16))...))
+	f.Add(append(flacHeader(audio.Format{Rate: 24000, Channels: 1}, 16, 0),
+		flacFrame(0, 7, nil, 4, 16, make([]int32, 16))...))
 	f.Fuzz(func(t *testing.T, file []byte) {
 		if len(file) > 1<<16 {
 			t.Skip("long inputs add nothing")
@@ -412,7 +421,8 @@ func FuzzFLAC(f *testing.F) {
 func BenchmarkDecodeCompressed(b *testing.B) {
 	for _, c := range []struct{ folder, name string }{
 		{oggFiles, "celt_mono_20ms.opus"}, {oggFiles, "hybrid_mono_20ms.opus"}, {oggFiles, "silk_mono_20ms.opus"},
-		{oggFiles, "vorbis_22050hz_mono.ogg"}, {flacFiles, "24000hz_mono_16bit.flac"}, {flacFiles, "44100hz_stereo_16bit.flac"},
+		{oggFiles, "vorbis_22050hz_mono.ogg"}, {flacFiles, "24000hz_mono_16bit.flac"},
+		{flacFiles, "44100hz_stereo_16bit.flac"},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			file := readFile(b, c.folder, c.name)

@@ -6,7 +6,8 @@ import sixteen "echocast/internal/pcm"
 // decoding is a look-up (ITU-T G.711, tables 1 and 2; its 13 and 14 bit values
 // are scaled to 16 bits).
 
-var mulawSamples, alawSamples = g711Table(func(code byte) int { return int(sixteen.DecodeMuLaw(code)) }), g711Table(alaw)
+var mulawSamples, alawSamples = g711Table(func(code byte) int { return int(sixteen.DecodeMuLaw(code)) }),
+	g711Table(alaw)
 
 func g711Table(expand func(code byte) int) (table [256]float32) {
 	for code := range table {

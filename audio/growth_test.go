@@ -33,34 +33,40 @@ func degenerateFamilies(t *testing.T) map[string]family {
 		return file
 	}
 	wav := func(size uint32) []byte {
-		head := []byte("RIFF\xff\xff\xff\xffWAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00\xc0\x5d\x00\x00\x80\xbb\x00\x00\x02\x00\x10\x00data")
+		head := []byte("RIFF\xff\xff\xff\xffWAVEfmt " +
+			"\x10\x00\x00\x00\x01\x00\x01\x00\xc0\x5d\x00\x00\x80\xbb\x00\x00\x02\x00\x10\x00data")
 		return binary.LittleEndian.AppendUint32(head, size)
 	}
-	aiff := []byte("FORM\xff\xff\xff\xffAIFFCOMM\x00\x00\x00\x12\x00\x01\x00\x00\x00\x00\x00\x10\x40\x0d\xbb\x80\x00\x00\x00\x00\x00\x00")
+	aiff := []byte(
+		"FORM\xff\xff\xff\xffAIFFCOMM\x00\x00\x00\x12\x00\x01\x00\x00\x00\x00\x00\x10\x40\x0d\xbb\x80\x00\x00\x00\x00\x00\x00")
 	au := []byte(".snd\x00\x00\x00\x18\xff\xff\xff\xff\x00\x00\x00\x03\x00\x00\x5d\xc0\x00\x00\x00\x01")
 	opusHead := testOggPage(oggBegins, 0, []byte("OpusHead\x01\x01\x00\x00\x80\xbb\x00\x00\x00\x00\x00"))
 	opus := append(slices.Clone(opusHead), testOggPage(0, 1, []byte("OpusTags\x00\x00\x00\x00\x00\x00\x00\x00"))...)
-	streamInfo := append([]byte("fLaC\x00\x00\x00\x22\x10\x00\x10\x00\x00\x00\x00\x00\x00\x00\x05\xdc\x00\xf0\x00\x00\x00\x00"), make([]byte, 16)...)
+	streamInfo := append(
+		[]byte("fLaC\x00\x00\x00\x22\x10\x00\x10\x00\x00\x00\x00\x00\x00\x00\x05\xdc\x00\xf0\x00\x00\x00\x00"),
+		make([]byte, 16)...)
 	vorbis := read("ogg/" + firstNamed(t, "../testdata/ogg", "vorbis"))
 	event := `{"audio":"` + base64.StdEncoding.EncodeToString(wav(0xffffffff)) + `"}` + "\n"
 	families := map[string]family{
-		"WAV, empty data chunks":    {wav(0)[:36], []byte("data\x00\x00\x00\x00")},
-		"WAV, data chunks":          {wav(2), []byte("\x01\x02data\x02\x00\x00\x00")},
-		"WAV, empty other chunks":   {wav(2), []byte("\x00\x00LIST\x00\x00\x00\x00")},
-		"WAV, headers":              {nil, wav(0xffffffff)},
-		"WAV, almost headers":       {wav(0xffffffff), []byte("RIFFRIFFWAVE")},
-		"AIFF, empty chunks":        {aiff, []byte("ANNO\x00\x00\x00\x00")},
-		"AIFF, two samples":         {append(slices.Clone(aiff), "SSND\x00\x00\x00\x0a\x00\x00\x00\x00\x00\x00\x00\x00\x01\x02"...), []byte("ANNO\x00\x00\x00\x00")},
-		"AU":                        {au, []byte{1}},
-		"Ogg, empty pages":          {opus, testOggPage(0, 2, nil)},
-		"Ogg, tiny packets":         {opus, testOggPage(0, 2, []byte{0xf8})},
-		"Ogg, heads":                {nil, opusHead},
-		"Ogg, damaged pages":        {opus, []byte("OggS\x00\x00")},
-		"Ogg Vorbis, whole files":   {nil, vorbis},
-		"Ogg Vorbis, empty pages":   {vorbis[:len(vorbis)/2], testOggPage(0, 2, nil)},
-		"FLAC, empty metadata":      {streamInfo, []byte{1, 0, 0, 0}},
-		"FLAC, streams":             {nil, append(slices.Clone(streamInfo[:4]), append([]byte{0x80}, streamInfo[5:]...)...)},
-		"FLAC, sync codes":          {append(slices.Clone(streamInfo[:4]), append([]byte{0x80}, streamInfo[5:]...)...), []byte{0xff, 0xf8}},
+		"WAV, empty data chunks":  {wav(0)[:36], []byte("data\x00\x00\x00\x00")},
+		"WAV, data chunks":        {wav(2), []byte("\x01\x02data\x02\x00\x00\x00")},
+		"WAV, empty other chunks": {wav(2), []byte("\x00\x00LIST\x00\x00\x00\x00")},
+		"WAV, headers":            {nil, wav(0xffffffff)},
+		"WAV, almost headers":     {wav(0xffffffff), []byte("RIFFRIFFWAVE")},
+		"AIFF, empty chunks":      {aiff, []byte("ANNO\x00\x00\x00\x00")},
+		"AIFF, two samples": {append(slices.Clone(aiff),
+			"SSND\x00\x00\x00\x0a\x00\x00\x00\x00\x00\x00\x00\x00\x01\x02"...), []byte("ANNO\x00\x00\x00\x00")},
+		"AU":                      {au, []byte{1}},
+		"Ogg, empty pages":        {opus, testOggPage(0, 2, nil)},
+		"Ogg, tiny packets":       {opus, testOggPage(0, 2, []byte{0xf8})},
+		"Ogg, heads":              {nil, opusHead},
+		"Ogg, damaged pages":      {opus, []byte("OggS\x00\x00")},
+		"Ogg Vorbis, whole files": {nil, vorbis},
+		"Ogg Vorbis, empty pages": {vorbis[:len(vorbis)/2], testOggPage(0, 2, nil)},
+		"FLAC, empty metadata":    {streamInfo, []byte{1, 0, 0, 0}},
+		"FLAC, streams":           {nil, append(slices.Clone(streamInfo[:4]), append([]byte{0x80}, streamInfo[5:]...)...)},
+		"FLAC, sync codes": {append(slices.Clone(streamInfo[:4]), append([]byte{0x80}, streamInfo[5:]...)...),
+			[]byte{0xff, 0xf8}},
 		"JSON, empty objects":       {nil, []byte("{}")},
 		"JSON, an array":            {[]byte("["), []byte("{},")},
 		"JSON, one object":          {[]byte("{"), []byte(`"a":1,`)},

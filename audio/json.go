@@ -112,7 +112,8 @@ func openEvents(events *jsonAudio, opts Options) (decoder, error) {
 	case errors.Is(err, ErrEmpty) && events.count > 0:
 		err = events.noAudio()
 	case err == error(errNoContainer) && events.found != nil:
-		err = fmt.Errorf("%w: the audio in %q has no header that says what it is; give --preset, or -f ndjson with --field, --inside, --rate and --channels", ErrFormat, events.found.Field)
+		err = fmt.Errorf("%w: the audio in %q has no header that says what it is; give --preset, or -f ndjson "+
+			"with --field, --inside, --rate and --channels", ErrFormat, events.found.Field)
 	}
 	if err != nil {
 		return nil, err
@@ -251,7 +252,10 @@ func (s *jsonAudio) step() error {
 }
 
 func (s *jsonAudio) isSummary(name string) bool {
-	return slices.ContainsFunc(s.shapes, func(shape JSONOptions) bool { return shape.Summary != "" && shape.Summary == name })
+	return slices.ContainsFunc(s.shapes, func(shape JSONOptions) bool {
+		return shape.Summary != "" &&
+			shape.Summary == name
+	})
 }
 
 // note takes account of a value that is no text with audio.
@@ -264,7 +268,8 @@ func (s *jsonAudio) note(token jsonToken) {
 		s.event.kind = string(token.text)
 	}
 	s.event.failure.note(path, token)
-	if token.isText && len(s.texts) < maxFieldNames && !slices.ContainsFunc(s.texts, func(text string) bool { return strings.HasPrefix(text, path+": ") }) {
+	if token.isText && len(s.texts) < maxFieldNames &&
+		!slices.ContainsFunc(s.texts, func(text string) bool { return strings.HasPrefix(text, path+": ") }) {
 		s.texts = append(s.texts, path+": "+string(token.text[:min(len(token.text), maxQuoted)]))
 	}
 }
@@ -280,7 +285,8 @@ func (s *jsonAudio) notText() {
 // shapeHere is the shape whose field the scanner is at, or nil.
 func (s *jsonAudio) shapeHere() *JSONOptions {
 	for i := range s.shapes {
-		if shape := &s.shapes[i]; s.json.matches(s.paths[i]) && (s.found == nil || s.found == shape) && shape.hasAudio(s.event.kind) {
+		if shape := &s.shapes[i]; s.json.matches(s.paths[i]) && (s.found == nil || s.found == shape) &&
+			shape.hasAudio(s.event.kind) {
 			return shape
 		}
 	}
@@ -320,10 +326,12 @@ func (s *jsonAudio) piece(token jsonToken) error {
 // beginText prepares to decode the text of a field.
 func (s *jsonAudio) beginText(shape *JSONOptions, token jsonToken) {
 	if s.event.shape != nil && s.event.shape != shape && s.event.damage == nil && len(s.held) > 0 {
-		s.event.damage = fmt.Errorf("both %q and %q may be the audio; name one with --field", s.event.shape.Field, shape.Field)
+		s.event.damage = fmt.Errorf("both %q and %q may be the audio; name one with --field",
+			s.event.shape.Field, shape.Field)
 	}
 	s.event.shape = shape
-	s.text = textDecoder{hex: shape.Payload == "hex" || shape.Payload == "" && len(s.shapes) > 1 && looksLikeHex(token.text)}
+	s.text = textDecoder{hex: shape.Payload == "hex" || shape.Payload == "" && len(s.shapes) > 1 &&
+		looksLikeHex(token.text)}
 }
 
 // passOn hands out the audio of an object that is not read to its end.
@@ -395,10 +403,12 @@ func (s *jsonAudio) noAudio() error {
 		texts = quote([]byte(strings.Join(s.texts, ", ")))
 	}
 	if len(s.shapes) > 1 {
-		return fmt.Errorf("%w: this is JSON (%s) without audio in a field that is known; name the field with -f ndjson --field; it has %s",
+		return fmt.Errorf("%w: this is JSON (%s) without audio in a field that is known; name the field with "+
+			"-f ndjson --field; it has %s",
 			ErrFormat, plural(s.count, "object"), texts)
 	}
-	return fmt.Errorf("%w: this is JSON (%s) without audio in %q; it has %s", ErrFormat, plural(s.count, "object"), s.shapes[0].Field, texts)
+	return fmt.Errorf("%w: this is JSON (%s) without audio in %q; it has %s", ErrFormat, plural(s.count, "object"),
+		s.shapes[0].Field, texts)
 }
 
 func plural(n int, what string) string {
@@ -416,7 +426,8 @@ type jsonFailure struct {
 
 // failureTexts are where services put the reason, the best first.
 var failureTexts = [...]string{
-	"error.message", "error.msg", "error", "message", "base_resp.status_msg", "detail", "title", "response.status_details.error.message", "error.code", "code",
+	"error.message", "error.msg", "error", "message", "base_resp.status_msg", "detail", "title",
+	"response.status_details.error.message", "error.code", "code",
 }
 
 // open takes account of an object or array.

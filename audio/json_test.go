@@ -55,21 +55,35 @@ func TestNDJSON(t *testing.T) {
 		skipped int // of other lines put around
 		other   string
 	}{
-		"base64":               {audio.JSONOptions{}, base64Line(`{"delta":"%s"}`+"\n", base64.StdEncoding), 2, `{"type":"session.created","session":{"delta":1}}`},
-		"OpenAI Realtime":      {audio.JSONOptions{}, base64Line(`{"type":"response.output_audio.delta","delta":"%s"}`+"\n", base64.StdEncoding), 2, `{"type":"response.output_audio_transcript.delta","delta":"Hello"}`},
-		"OpenAI speech events": {audio.JSONOptions{Field: "audio"}, base64Line("data: {\"type\":\"speech.audio.delta\",\"audio\":\"%s\"}\n\n", base64.StdEncoding), 0, "data: [DONE]"},
-		"ElevenLabs":           {audio.JSONOptions{Field: "audio"}, base64Line(`{"audio":"%s","isFinal":null,"alignment":{"chars":["a"]}}`+"\r\n", base64.StdEncoding), 2, `{"audio":null,"isFinal":true}`},
-		"MiniMax":              {audio.JSONOptions{Field: "data.audio", Payload: "hex"}, hexLine("data: {\"data\":{\"audio\":\"%s\",\"status\":1},\"trace_id\":\"x\"}\n\n"), 0, ": keep-alive\nevent: message\nid: 4\nretry: 100"},
-		"hex in capitals":      {audio.JSONOptions{Payload: "hex"}, func(p []byte) string { return fmt.Sprintf("{\"delta\":\"%X\"}\n", p) }, 2, `{}`},
-		"URL alphabet":         {audio.JSONOptions{}, base64Line(`{"delta":"%s"}`+"\n", base64.URLEncoding), 2, `{"delta":null}`},
-		"no padding":           {audio.JSONOptions{Payload: "base64"}, base64Line(` {"delta" : "%s"} `+"\n", base64.RawStdEncoding), 0, ""},
-		"URL, no padding":      {audio.JSONOptions{Field: "delta"}, base64Line(`{"delta":"%s"}`+"\n", base64.RawURLEncoding), 0, "\xef\xbb\xbf"},
-		"inside arrays":        {audio.JSONOptions{Field: "a.1.parts.0.data"}, base64Line(`{"a":[{},{"parts":[{"mime":"audio/pcm","data":"%s"}]}]}`+"\n", base64.StdEncoding), 2, `{"a":[{"parts":[{"data":"AAAA"}]}]}`},
+		"base64": {audio.JSONOptions{}, base64Line(`{"delta":"%s"}`+"\n", base64.StdEncoding),
+			2, `{"type":"session.created","session":{"delta":1}}`},
+		"OpenAI Realtime": {audio.JSONOptions{}, base64Line(`{"type":"response.output_audio.delta","delta":"%s"}`+"\n",
+			base64.StdEncoding), 2, `{"type":"response.output_audio_transcript.delta","delta":"Hello"}`},
+		"OpenAI speech events": {audio.JSONOptions{Field: "audio"},
+			base64Line("data: {\"type\":\"speech.audio.delta\",\"audio\":\"%s\"}\n\n", base64.StdEncoding), 0, "data: [DONE]"},
+		"ElevenLabs": {audio.JSONOptions{Field: "audio"},
+			base64Line(`{"audio":"%s","isFinal":null,"alignment":{"chars":["a"]}}`+"\r\n", base64.StdEncoding),
+			2, `{"audio":null,"isFinal":true}`},
+		"MiniMax": {audio.JSONOptions{Field: "data.audio", Payload: "hex"},
+			hexLine("data: {\"data\":{\"audio\":\"%s\",\"status\":1},\"trace_id\":\"x\"}\n\n"), 0,
+			": keep-alive\nevent: message\nid: 4\nretry: 100"},
+		"hex in capitals": {audio.JSONOptions{Payload: "hex"},
+			func(p []byte) string { return fmt.Sprintf("{\"delta\":\"%X\"}\n", p) }, 2, `{}`},
+		"URL alphabet": {audio.JSONOptions{}, base64Line(`{"delta":"%s"}`+"\n", base64.URLEncoding),
+			2, `{"delta":null}`},
+		"no padding": {audio.JSONOptions{Payload: "base64"},
+			base64Line(` {"delta" : "%s"} `+"\n", base64.RawStdEncoding), 0, ""},
+		"URL, no padding": {audio.JSONOptions{Field: "delta"}, base64Line(`{"delta":"%s"}`+"\n", base64.RawURLEncoding),
+			0, "\xef\xbb\xbf"},
+		"inside arrays": {audio.JSONOptions{Field: "a.1.parts.0.data"},
+			base64Line(`{"a":[{},{"parts":[{"mime":"audio/pcm","data":"%s"}]}]}`+"\n", base64.StdEncoding), 2,
+			`{"a":[{"parts":[{"data":"AAAA"}]}]}`},
 		"escaped slashes": {audio.JSONOptions{}, func(p []byte) string {
 			return strings.ReplaceAll(base64Line(`{"delta":"%s"}`, base64.StdEncoding)(p), "/", `\/`) + "\n"
 		}, 0, ""},
-		"type by its end": {audio.JSONOptions{Field: "b", Type: "chunk"}, base64Line(`{"type":"audio_chunk","b":"%s"}`+"\n", base64.StdEncoding), 2, `{"type":"chunk_info","b":"AAAA"}`},
-		"empty audio":     {audio.JSONOptions{}, base64Line(`{"delta":"%s"}`+"\n", base64.StdEncoding), 0, `{"delta":""}`},
+		"type by its end": {audio.JSONOptions{Field: "b", Type: "chunk"},
+			base64Line(`{"type":"audio_chunk","b":"%s"}`+"\n", base64.StdEncoding), 2, `{"type":"chunk_info","b":"AAAA"}`},
+		"empty audio": {audio.JSONOptions{}, base64Line(`{"delta":"%s"}`+"\n", base64.StdEncoding), 0, `{"delta":""}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			text := c.other + "\n" + inLines(pcm, c.line) + c.other
@@ -178,12 +192,16 @@ func TestNDJSONRefuses(t *testing.T) {
 		opts *audio.Options
 		want string
 	}{
-		"other field":      {`{"audio":"AAAA"}`, &audio.Options{Encoding: "ndjson"}, `this is JSON (1 object) without audio in "delta"; it has "audio: AAAA"`},
-		"inside itself":    {`{}`, &audio.Options{Encoding: "ndjson", JSON: audio.JSONOptions{Encoding: "ndjson"}}, "inside lines of JSON"},
-		"unknown payload":  {`{}`, &audio.Options{Encoding: "ndjson", JSON: audio.JSONOptions{Payload: "base32"}}, `no payload is called "base32"`},
-		"unknown encoding": {`{}`, &audio.Options{Encoding: "ndjson", JSON: audio.JSONOptions{Encoding: "s17"}}, `no encoding is called "s17"`},
-		"no audio inside":  {`{"delta":"aGVsbG8gdGhlcmUgeW91"}`, &audio.Options{Encoding: "ndjson"}, "this is text"},
-		"bad first line":   {"hello", &audio.Options{Encoding: "ndjson"}, "line 1: no JSON object"},
+		"other field": {`{"audio":"AAAA"}`, &audio.Options{Encoding: "ndjson"},
+			`this is JSON (1 object) without audio in "delta"; it has "audio: AAAA"`},
+		"inside itself": {`{}`, &audio.Options{Encoding: "ndjson", JSON: audio.JSONOptions{Encoding: "ndjson"}},
+			"inside lines of JSON"},
+		"unknown payload": {`{}`, &audio.Options{Encoding: "ndjson", JSON: audio.JSONOptions{Payload: "base32"}},
+			`no payload is called "base32"`},
+		"unknown encoding": {`{}`, &audio.Options{Encoding: "ndjson", JSON: audio.JSONOptions{Encoding: "s17"}},
+			`no encoding is called "s17"`},
+		"no audio inside": {`{"delta":"aGVsbG8gdGhlcmUgeW91"}`, &audio.Options{Encoding: "ndjson"}, "this is text"},
+		"bad first line":  {"hello", &audio.Options{Encoding: "ndjson"}, "line 1: no JSON object"},
 	} {
 		_, err := audio.Open(strings.NewReader(c.text), c.opts)
 		if !errors.Is(err, audio.ErrFormat) || !strings.Contains(err.Error(), c.want) {
@@ -280,15 +298,18 @@ func TestJSONInAnyRow(t *testing.T) {
 	one, two := "AQACAA==", "AwAEAA=="
 	want := []float32{1. / 32768, 2. / 32768, 3. / 32768, 4. / 32768}
 	for name, text := range map[string]string{
-		"a row":           `{"delta":"` + one + `"}{"delta":"` + two + `"}`,
-		"an array":        `[{"delta":"` + one + `"},` + "\n" + `{"delta":"` + two + `"}]`,
-		"pretty":          "{\n  \"x\": [1, -2.5e3, true, null, {}, []],\n  \"delta\" :\n \"" + one + "\"\n}\n{\n\"delta\": \"" + two + "\"\n}\n",
-		"pretty events":   "event: x\ndata: {\ndata:   \"delta\":\ndata:  \"" + one + "\"\ndata: }\n\ndata: {\"delta\": \"" + two + "\"}\n\n",
+		"a row":    `{"delta":"` + one + `"}{"delta":"` + two + `"}`,
+		"an array": `[{"delta":"` + one + `"},` + "\n" + `{"delta":"` + two + `"}]`,
+		"pretty": "{\n  \"x\": [1, -2.5e3, true, null, {}, []],\n  \"delta\" :\n \"" + one +
+			"\"\n}\n{\n\"delta\": \"" + two + "\"\n}\n",
+		"pretty events": "event: x\ndata: {\ndata:   \"delta\":\ndata:  \"" + one + "\"\ndata: }\n\ndata: {\"delta\": \"" +
+			two + "\"}\n\n",
 		"escaped":         `{"delta":"` + `AQAC\u0041A\u003d\u003d` + `"}{"d\u0065lta":"` + two + `"}`,
 		"joined texts":    `{"delta":"` + one + two + `"}`,
 		"lines in base64": `{"delta":"AQAC\r\nAA==\n"}{"delta":"` + two + `"}`,
-		"type behind":     `{"delta":"////","type":"text.delta"}{"delta":"` + one + `","type":"audio.delta"}{"delta":"` + two + `"}`,
-		"null and empty":  `{"delta":null}{"delta":""}{}{"delta":"` + one + `"}{"a":{"delta":"////"}}{"delta":"` + two + `"}`,
+		"type behind": `{"delta":"////","type":"text.delta"}{"delta":"` + one +
+			`","type":"audio.delta"}{"delta":"` + two + `"}`,
+		"null and empty": `{"delta":null}{"delta":""}{}{"delta":"` + one + `"}{"a":{"delta":"////"}}{"delta":"` + two + `"}`,
 	} {
 		for _, step := range []func(io.Reader) io.Reader{func(r io.Reader) io.Reader { return r }, iotest.OneByteReader} {
 			got, _, err := decode(t, step(strings.NewReader(text)), rawJSON(audio.JSONOptions{}))
@@ -376,7 +397,8 @@ func TestJSONSummary(t *testing.T) {
 		if err != nil || !slices.Equal(got, want) || !strings.Contains(strings.Join(in.Warnings(), ""), "repeats all audio") {
 			t.Errorf("%s: %d samples, %v, want %d", name, len(got), err, len(want))
 		}
-		got, _, err = decode(t, strings.NewReader(text(pcm[:length])+hexLine(`{"audio":"%s","extra":{}}`)(pcm[length:])), options)
+		got, _, err = decode(t, strings.NewReader(text(pcm[:length])+hexLine(`{"audio":"%s","extra":{}}`)(pcm[length:])),
+			options)
 		if err != nil || !slices.Equal(got, want) {
 			t.Errorf("%s, a last piece with the mark: %d samples, %v, want %d", name, len(got), err, len(want))
 		}
@@ -440,7 +462,8 @@ func TestJSONErrors(t *testing.T) {
 		`{"type":"response.created","response":{"status":"completed"}}`: "",
 	} {
 		got, _, err := decode(t, strings.NewReader(good+text+good), rawJSON(audio.JSONOptions{}))
-		if failed := err != nil && strings.Contains(err.Error(), "the service reports an error"); failed != (want != "") || failed && !strings.Contains(err.Error(), want) {
+		if failed := err != nil && strings.Contains(err.Error(), "the service reports an error"); failed != (want != "") ||
+			failed && !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", text, err)
 		}
 		if wantSamples := map[bool]int{true: 2, false: 4}[want != ""]; len(got) != wantSamples {

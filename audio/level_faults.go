@@ -74,7 +74,8 @@ func (f *levelFaults) warnings(clipping bool) (all []string) {
 	const few = 1000 // one clipped sample of so many is not heard
 	if clipping && f.clipped*few > f.samples {
 		less := math.Ceil(Decibels(float64(f.highest/f.limit)) - 0.05)
-		all = append(all, fmt.Sprintf("%.0f %% of its samples are beyond full scale and clipped; give a --gain that is %.0f dB lower, or --loudness -16", 100*float64(f.clipped)/float64(f.samples), less))
+		all = append(all, fmt.Sprintf("%.0f %% of its samples are beyond full scale and clipped; give a --gain "+
+			"that is %.0f dB lower, or --loudness -16", 100*float64(f.clipped)/float64(f.samples), less))
 	}
 	if f.mixed {
 		if fault := ChannelFault(f.peaks, f.rms(), math.Sqrt(f.mix/f.frames())); fault != "" {

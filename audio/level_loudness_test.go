@@ -33,10 +33,12 @@ func loudness(rate int, pcm []float32, step int) float64 {
 // The table of BS.1770-4 for 48 kHz.
 func TestKWeightingIsThatOfTheRecommendation(t *testing.T) {
 	for _, c := range []struct{ got, want biquad }{
-		{kShelf(48000), biquad{b0: 1.53512485958697, b1: -2.69169618940638, b2: 1.19839281085285, a1: -1.69065929318241, a2: 0.73248077421585}},
+		{kShelf(48000), biquad{b0: 1.53512485958697, b1: -2.69169618940638, b2: 1.19839281085285, a1: -1.69065929318241,
+			a2: 0.73248077421585}},
 		{kHighPass(48000), biquad{b0: 1, b1: -2, b2: 1, a1: -1.99004745483398, a2: 0.99007225036621}},
 	} {
-		for _, d := range []float64{c.got.b0 - c.want.b0, c.got.b1 - c.want.b1, c.got.b2 - c.want.b2, c.got.a1 - c.want.a1, c.got.a2 - c.want.a2} {
+		for _, d := range []float64{c.got.b0 - c.want.b0, c.got.b1 - c.want.b1, c.got.b2 - c.want.b2, c.got.a1 - c.want.a1,
+			c.got.a2 - c.want.a2} {
 			if math.Abs(d) > 1e-10 {
 				t.Errorf("%+v, want %+v", c.got, c.want)
 				break

@@ -35,7 +35,8 @@ const fullScale = 32767.0 / 32768
 // NewLevels prepares to measure samples of this format. Frames whose samples are
 // all below threshold, in dBFS, are silence.
 func NewLevels(format Format, threshold float64) *Levels {
-	return &Levels{format: format, threshold: float32(Amplitude(threshold)), channels: make([]channelSums, format.Channels), first: -1, last: -1}
+	return &Levels{format: format, threshold: float32(Amplitude(threshold)),
+		channels: make([]channelSums, format.Channels), first: -1, last: -1}
 }
 
 // Add measures more samples, in whole frames. It allocates nothing.

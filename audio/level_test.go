@@ -130,7 +130,8 @@ func TestAtRate(t *testing.T) {
 
 func TestPad(t *testing.T) {
 	pcm := speechLike(100, stereo24)
-	for _, c := range []struct{ before, after time.Duration }{{0, 0}, {time.Millisecond, 0}, {0, 200 * time.Millisecond}, {500 * time.Millisecond, 300 * time.Millisecond}} {
+	for _, c := range []struct{ before, after time.Duration }{{0, 0}, {time.Millisecond, 0}, {0, 200 * time.Millisecond},
+		{500 * time.Millisecond, 300 * time.Millisecond}} {
 		want := make([]float32, 2*stereo24.Frames(c.before))
 		want = append(append(want, pcm...), make([]float32, 2*stereo24.Frames(c.after))...)
 		through(t, stereo24, pcm, want, func(src audio.Source) audio.Source { return audio.Pad(src, c.before, c.after) })
@@ -140,7 +141,8 @@ func TestPad(t *testing.T) {
 
 // Silence beside nothing would be an utterance of nothing.
 func TestPadOfNothing(t *testing.T) {
-	through(t, mono24, nil, []float32{}, func(src audio.Source) audio.Source { return audio.Pad(src, time.Second, time.Second) })
+	through(t, mono24, nil, []float32{},
+		func(src audio.Source) audio.Source { return audio.Pad(src, time.Second, time.Second) })
 }
 
 func TestTrimSilence(t *testing.T) {
@@ -163,21 +165,27 @@ func TestTrimSilence(t *testing.T) {
 		pcm, want         []float32
 		leading, trailing int64
 	}{
-		"both ends":           {slices.Concat(hiss(5000), tone(2000), hiss(7000)), slices.Concat(hiss(guard), tone(2000), hiss(guard)), 5000 - guard, 7000 - guard},
-		"a pause":             {slices.Concat(hiss(500), tone(7), hiss(9000), tone(1), hiss(500)), slices.Concat(hiss(guard), tone(7), hiss(9000), tone(1), hiss(guard)), 260, 260},
-		"less than the guard": {slices.Concat(hiss(100), tone(50), hiss(100)), slices.Concat(hiss(100), tone(50), hiss(100)), 0, 0},
-		"no silence":          {tone(9000), tone(9000), 0, 0},
-		"short":               {slices.Concat(hiss(242), tone(4), hiss(30)), slices.Concat(hiss(guard), tone(4), hiss(30)), 2, 0},
-		"no sound":            {hiss(9000), []float32{}, 9000, 0},
-		"nothing":             {nil, []float32{}, 0, 0},
-		"one sample":          {slices.Concat(hiss(9998), tone(1), hiss(9999)), slices.Concat(hiss(guard), tone(1), hiss(guard)), 9998 - guard, 9999 - guard},
+		"both ends": {slices.Concat(hiss(5000), tone(2000), hiss(7000)),
+			slices.Concat(hiss(guard), tone(2000), hiss(guard)), 5000 - guard, 7000 - guard},
+		"a pause": {slices.Concat(hiss(500), tone(7), hiss(9000), tone(1), hiss(500)),
+			slices.Concat(hiss(guard), tone(7), hiss(9000), tone(1), hiss(guard)), 260, 260},
+		"less than the guard": {slices.Concat(hiss(100), tone(50), hiss(100)),
+			slices.Concat(hiss(100), tone(50), hiss(100)), 0, 0},
+		"no silence": {tone(9000), tone(9000), 0, 0},
+		"short": {slices.Concat(hiss(242), tone(4), hiss(30)),
+			slices.Concat(hiss(guard), tone(4), hiss(30)), 2, 0},
+		"no sound": {hiss(9000), []float32{}, 9000, 0},
+		"nothing":  {nil, []float32{}, 0, 0},
+		"one sample": {slices.Concat(hiss(9998), tone(1), hiss(9999)),
+			slices.Concat(hiss(guard), tone(1), hiss(guard)), 9998 - guard, 9999 - guard},
 	} {
 		t.Run(name, func(t *testing.T) {
 			stage := func(src audio.Source) audio.Source { return audio.TrimSilence(src, -50, 10*time.Millisecond) }
 			through(t, mono24, c.pcm, c.want, stage)
 			src := audio.TrimSilence(&given{format: mono24, step: 777, pcm: c.pcm, err: io.EOF}, -50, 10*time.Millisecond)
 			if _, err := audiotest.Collect(src); err != nil || src.Leading() != c.leading || src.Trailing() != c.trailing {
-				t.Errorf("%v, %d left out in front and %d behind, want %d and %d", err, src.Leading(), src.Trailing(), c.leading, c.trailing)
+				t.Errorf("%v, %d left out in front and %d behind, want %d and %d", err, src.Leading(), src.Trailing(),
+					c.leading, c.trailing)
 			}
 		})
 	}

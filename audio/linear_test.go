@@ -103,21 +103,25 @@ func testOggPage(flags byte, number uint32, body []byte) []byte {
 func TestEndlessInputsEnd(t *testing.T) {
 	id3 := append([]byte("ID3\x04\x00\x00\x00\x00\x0f\x76"), make([]byte, 2038)...) // 2048 bytes
 	opusHead := []byte("OpusHead\x01\x01\x00\x00\x80\xbb\x00\x00\x00\x00\x00")
-	oggHead := append(testOggPage(oggBegins, 0, opusHead), testOggPage(0, 1, []byte("OpusTags\x00\x00\x00\x00\x00\x00\x00\x00"))...)
-	streamInfo := append([]byte("fLaC\x00\x00\x00\x22\x10\x00\x10\x00\x00\x00\x00\x00\x00\x00\x05\xdc\x00\xf0\x00\x00\x00\x00"), make([]byte, 16)...)
+	oggHead := append(testOggPage(oggBegins, 0, opusHead),
+		testOggPage(0, 1, []byte("OpusTags\x00\x00\x00\x00\x00\x00\x00\x00"))...)
+	streamInfo := append(
+		[]byte("fLaC\x00\x00\x00\x22\x10\x00\x10\x00\x00\x00\x00\x00\x00\x00\x05\xdc\x00\xf0\x00\x00\x00\x00"),
+		make([]byte, 16)...)
 	frames := degenerateFrames(4)["MPEG-1 layer II"]
 	for name, input := range map[string]*endlessInput{
-		"ID3 tags":             {block: id3},
-		"FLAC metadata":        {head: streamInfo, block: []byte{1, 0, 0, 0}},
-		"MP3, then garbage":    {head: frames, block: []byte(strings.Repeat("no frame. ", 400))},
-		"MP3, then sync words": {head: frames, block: append([]byte{0xff, 0xfb, 0x90, 0xff, 0xff, 0xfb}, make([]byte, 90)...)},
-		"WAV chunks":           {head: []byte("RIFF\x00\x00\x00\x00WAVE"), block: []byte("LIST\x00\x00\x00\x00")},
-		"AIFF chunks":          {head: []byte("FORM\x00\x00\x00\x00AIFF"), block: []byte("ANNO\x00\x00\x00\x00")},
-		"JSON without audio":   {block: []byte(`{"type":"ping","text":"still there"}` + "\n")},
-		"one JSON string":      {head: []byte(`{"text":"`), block: []byte("and so on ")},
-		"events without data":  {block: []byte(": still there\n\n")},
-		"empty JSON audio":     {block: []byte(`{"audio":""}` + "\n")},
-		"Ogg pages":            {head: oggHead, block: testOggPage(0, 2, nil)},
+		"ID3 tags":          {block: id3},
+		"FLAC metadata":     {head: streamInfo, block: []byte{1, 0, 0, 0}},
+		"MP3, then garbage": {head: frames, block: []byte(strings.Repeat("no frame. ", 400))},
+		"MP3, then sync words": {head: frames, block: append([]byte{0xff, 0xfb, 0x90, 0xff, 0xff, 0xfb},
+			make([]byte, 90)...)},
+		"WAV chunks":          {head: []byte("RIFF\x00\x00\x00\x00WAVE"), block: []byte("LIST\x00\x00\x00\x00")},
+		"AIFF chunks":         {head: []byte("FORM\x00\x00\x00\x00AIFF"), block: []byte("ANNO\x00\x00\x00\x00")},
+		"JSON without audio":  {block: []byte(`{"type":"ping","text":"still there"}` + "\n")},
+		"one JSON string":     {head: []byte(`{"text":"`), block: []byte("and so on ")},
+		"events without data": {block: []byte(": still there\n\n")},
+		"empty JSON audio":    {block: []byte(`{"audio":""}` + "\n")},
+		"Ogg pages":           {head: oggHead, block: testOggPage(0, 2, nil)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			in, err := Open(input, nil)

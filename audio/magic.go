@@ -213,7 +213,8 @@ func refuseLateWAV(r *bufio.Reader) error {
 	if at == 0 {
 		return nil
 	}
-	return fmt.Errorf("%w: a WAV file begins at byte %d; leave out what stands before it, for example with tail -c +%d", ErrFormat, at, at+1)
+	return fmt.Errorf("%w: a WAV file begins at byte %d; leave out what stands before it, for example with tail -c +%d",
+		ErrFormat, at, at+1)
 }
 
 // An input is text if so many bytes of it are, or fewer to its end.

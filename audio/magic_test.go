@@ -55,7 +55,8 @@ func TestTrustHeader(t *testing.T) {
 		"<html><body>Bad gateway</body></html>": "Bad gateway",
 		"RF64aaaaWAVE":                          "ends before its samples",
 	} {
-		if _, err := audio.Open(strings.NewReader(text), options); !errors.Is(err, audio.ErrFormat) || !strings.Contains(err.Error(), want) {
+		if _, err := audio.Open(strings.NewReader(text), options); !errors.Is(err, audio.ErrFormat) ||
+			!strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", text, err)
 		}
 	}
@@ -93,11 +94,14 @@ func TestNoSamples(t *testing.T) {
 		"escapes":           {"bad\x1b[31m key\r\n", `\x1b[31m key"`},
 		"long":              {strings.Repeat("no more credits ", 900), `no more…"`},
 		"mark before a WAV": {"\xef\xbb\xbf" + string(wav), "begins at byte 3;"},
-		"log before a WAV":  {"INFO ready\n" + string(wav), "begins at byte 11; leave out what stands before it, for example with tail -c +12"},
+		"log before a WAV": {"INFO ready\n" + string(wav), "begins at byte 11; leave out what stands before " +
+			"it, for example with tail -c +12"},
 	} {
-		for _, opts := range []*audio.Options{nil, {Encoding: "s16le", Raw: mono24}, {Encoding: "s16le", Raw: mono24, TrustHeader: true}} {
+		for _, opts := range []*audio.Options{nil, {Encoding: "s16le", Raw: mono24},
+			{Encoding: "s16le", Raw: mono24, TrustHeader: true}} {
 			_, err := audio.Open(strings.NewReader(c.bytes), opts)
-			if !errors.Is(err, audio.ErrFormat) || !strings.Contains(err.Error(), c.want) || strings.ContainsAny(err.Error(), "\n\r\x1b") || len(err.Error()) > 400 {
+			if !errors.Is(err, audio.ErrFormat) || !strings.Contains(err.Error(), c.want) ||
+				strings.ContainsAny(err.Error(), "\n\r\x1b") || len(err.Error()) > 400 {
 				t.Errorf("%s, %+v: %v", name, opts, err)
 			}
 		}
@@ -118,7 +122,8 @@ func TestSamplesThatLookLikeMore(t *testing.T) {
 		"two bytes":        {"s16le", []byte("ab")},
 	} {
 		for _, trust := range []bool{false, true} {
-			in, err := audio.Open(bytes.NewReader(c.bytes), &audio.Options{Encoding: c.encoding, Raw: mono24, TrustHeader: trust})
+			in, err := audio.Open(bytes.NewReader(c.bytes), &audio.Options{Encoding: c.encoding, Raw: mono24,
+				TrustHeader: trust})
 			if err != nil || in.Info().Container != "raw" || len(in.Warnings()) > 0 {
 				t.Errorf("%s: %v", name, err)
 			}
@@ -128,7 +133,8 @@ func TestSamplesThatLookLikeMore(t *testing.T) {
 
 // A header under a declared encoding is read as declared, with one warning.
 func TestHeaderUnderADeclaredEncoding(t *testing.T) {
-	for _, name := range []string{"mp3/speech_22050hz_mono_cbr64.mp3", "wav/s16le_mono.wav", "wav/s16be.au", "wav/s16.aiff"} {
+	for _, name := range []string{"mp3/speech_22050hz_mono_cbr64.mp3", "wav/s16le_mono.wav",
+		"wav/s16be.au", "wav/s16.aiff"} {
 		file, err := os.ReadFile("../testdata/" + name)
 		if err != nil {
 			t.Fatal(err)

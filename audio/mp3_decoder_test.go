@@ -200,7 +200,8 @@ func TestMP3Source(t *testing.T) {
 
 func id3(body []byte) []byte {
 	n := len(body)
-	return append([]byte{'I', 'D', '3', 4, 0, 0, byte(n >> 21 & 0x7F), byte(n >> 14 & 0x7F), byte(n >> 7 & 0x7F), byte(n & 0x7F)}, body...)
+	return append([]byte{'I', 'D', '3', 4, 0, 0, byte(n >> 21 & 0x7F), byte(n >> 14 & 0x7F), byte(n >> 7 & 0x7F),
+		byte(n & 0x7F)}, body...)
 }
 
 func random(seed byte, n int) []byte {
@@ -220,7 +221,9 @@ func TestMP3AmongOtherBytes(t *testing.T) {
 		footer[5] = 0x10
 		footer = join(footer, []byte("3DI"), footer[3:10])
 		lying := []byte("ID3\x04\x00\x00\x7f\x7f\x7f\x7f")
-		ape := join([]byte("APETAGEX\xd0\x07\x00\x00\xe0\x93\x04\x00\x01\x00\x00\x00\x00\x00\x00\xa0\x00\x00\x00\x00\x00\x00\x00\x00"), random(2, 300_000))
+		ape := join(
+			[]byte("APETAGEX\xd0\x07\x00\x00\xe0\x93\x04\x00\x01\x00\x00\x00\x00\x00\x00\xa0\x00\x00\x00\x00\x00\x00\x00\x00"),
+			random(2, 300_000))
 		cut := len(mp3) / 2
 		cut += bytes.Index(mp3[cut:], mp3[:2]) // at a frame
 		head, tail := mp3[:cut], mp3[cut:]
@@ -324,7 +327,8 @@ func TestMP3Truncated(t *testing.T) {
 				t.Errorf("%s cut to %d bytes: not a prefix", name, n)
 			}
 			short := whole.Info().Declared >= 0 && len(got) < len(want)
-			if w := d.Warnings(); short && len(w) != 1 || !short && len(w) > 0 && (len(got) == len(want) || !strings.Contains(w[0], "cut off inside a frame")) {
+			if w := d.Warnings(); short && len(w) != 1 || !short && len(w) > 0 &&
+				(len(got) == len(want) || !strings.Contains(w[0], "cut off inside a frame")) {
 				t.Errorf("%s cut to %d bytes: %d of %d samples, warns %q", name, n, len(got), len(want), w)
 			}
 		}
@@ -660,7 +664,8 @@ func TestMP3TagShorterThanItsPicture(t *testing.T) {
 	mp3 := readMP3File(t, taggedMP3)
 	want, _ := decodeMP3(t, mp3)
 	for _, picture := range []int{100, 40_000, 300_000} {
-		data := join([]byte("ID3\x04\x00\x00\x00\x00\x00\x14"), make([]byte, 20), bytes.Repeat([]byte("JFIF"), picture/4), mp3)
+		data := join([]byte("ID3\x04\x00\x00\x00\x00\x00\x14"), make([]byte, 20),
+			bytes.Repeat([]byte("JFIF"), picture/4), mp3)
 		got, in, err := decode(t, bytes.NewReader(data), nil)
 		if err != nil || !slices.Equal(got, want) || len(in.Warnings()) != 1 {
 			t.Errorf("%d bytes: %d samples, %v; want %d", picture, len(got), err, len(want))

@@ -90,7 +90,8 @@ func TestMP3LayerI(t *testing.T) {
 		{"fff740c0", 136, "MPEG-2 layer I", 22050},
 	} {
 		got, d := decodeMP3(t, layer1Frames(test.header, test.length, frames))
-		want := audio.Info{Container: "mp3", Codec: test.codec, Format: audio.Format{Rate: test.rate, Channels: 1}, Declared: -1}
+		want := audio.Info{Container: "mp3", Codec: test.codec, Format: audio.Format{Rate: test.rate, Channels: 1},
+			Declared: -1}
 		if d.Info() != want || len(got) != frames*384 || len(d.Warnings()) > 0 {
 			t.Errorf("%d samples, %+v, warns %q, want %+v", len(got), d.Info(), d.Warnings(), want)
 		}

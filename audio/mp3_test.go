@@ -97,8 +97,10 @@ func TestParseXingTag(t *testing.T) {
 		want   xingTag
 		frames int64 // of sound
 	}{
-		{"all fields, MPEG-1 stereo", "fffb9064", 36, 15, append(append([]uint32{100, 5000}, seek...), 80), lame, xingTag{100, 576, 806}, 115200 - 576 - 806},
-		{"all fields, MPEG-1 mono", "fffb90c4", 21, 15, append(append([]uint32{100, 5000}, seek...), 80), lame, xingTag{100, 576, 806}, 115200 - 576 - 806},
+		{"all fields, MPEG-1 stereo", "fffb9064", 36, 15, append(append([]uint32{100, 5000}, seek...), 80),
+			lame, xingTag{100, 576, 806}, 115200 - 576 - 806},
+		{"all fields, MPEG-1 mono", "fffb90c4", 21, 15, append(append([]uint32{100, 5000}, seek...), 80), lame,
+			xingTag{100, 576, 806}, 115200 - 576 - 806},
 		{"frames only, MPEG-2 mono", "fff384c4", 13, 1, []uint32{100}, lame, xingTag{100, 576, 806}, 57600 - 576 - 806},
 		{"MPEG-2 stereo", "fff38404", 21, 1, []uint32{100}, lame, xingTag{100, 576, 806}, 57600 - 576 - 806},
 		{"no frames", "fff384c4", 13, 2, []uint32{5000}, lame, xingTag{-1, 576, 806}, -1},
@@ -232,7 +234,8 @@ func TestSniffMP3(t *testing.T) {
 
 func TestSniffMP3RefusesOthers(t *testing.T) {
 	mp3 := testMP3(t, "speech_24000hz_mono_cbr64.mp3")
-	wav := []byte("RIFF\xff\xff\xff\xffWAVEfmt \x10\x00\x00\x00\x55\x00\x01\x00\xc0\x5d\x00\x00\x40\x1f\x00\x00\x01\x00\x00\x00data\xff\xff\xff\xff")
+	wav := []byte("RIFF\xff\xff\xff\xffWAVEfmt " +
+		"\x10\x00\x00\x00\x55\x00\x01\x00\xc0\x5d\x00\x00\x40\x1f\x00\x00\x01\x00\x00\x00data\xff\xff\xff\xff")
 	hiss := make([]byte, 60_000) // values -1, 0 and 1: rich in sync patterns
 	for i, v := range noise(2, len(hiss)/2) {
 		binary.LittleEndian.PutUint16(hiss[2*i:], uint16(int16(v%3)-1))

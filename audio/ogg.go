@@ -226,7 +226,8 @@ func (d *oggDecoder) decode(packet oggPacket) error {
 		return nil // some writers end a stream so
 	}
 	if !packet.whole() {
-		return fmt.Errorf("%w: the Ogg stream holds a packet of %d bytes, which is no %s", ErrFormat, packet.size, d.sound.name)
+		return fmt.Errorf("%w: the Ogg stream holds a packet of %d bytes, which is no %s", ErrFormat,
+			packet.size, d.sound.name)
 	}
 	var samples []float32
 	err := harmless(d.sound.name, func() (err error) {

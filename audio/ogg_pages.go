@@ -94,13 +94,15 @@ func (s *oggPages) begin() ([]byte, error) {
 	s.held, s.inside = false, false
 	s.pending, s.size, s.lost = s.pending[:0], 0, false
 	if !s.page.is(oggBegins) {
-		return nil, fmt.Errorf("%w: the Ogg stream was joined in its middle: only its first pages say how to decode it", ErrFormat)
+		return nil, fmt.Errorf("%w: the Ogg stream was joined in its middle: only its first pages say how to decode it",
+			ErrFormat)
 	}
 	if err := s.split(); err != nil {
 		return nil, err
 	}
 	if len(s.page.packets) != 1 {
-		return nil, fmt.Errorf("%w: the first page of an Ogg stream holds %d packets instead of one", ErrFormat, len(s.page.packets))
+		return nil, fmt.Errorf("%w: the first page of an Ogg stream holds %d packets instead of one", ErrFormat,
+			len(s.page.packets))
 	}
 	id := s.page.packets[0].data
 	s.page.packets, s.name = nil, oggName(id)
@@ -178,7 +180,8 @@ func (s *oggPages) next() error {
 // page stands among the first pages (RFC 3533, section 4).
 func (s *oggPages) another() error {
 	if !s.inside {
-		return fmt.Errorf("%w: the Ogg stream holds several streams at once: %s and %s", ErrFormat, s.name, oggName(s.page.body))
+		return fmt.Errorf("%w: the Ogg stream holds several streams at once: %s and %s", ErrFormat, s.name,
+			oggName(s.page.body))
 	}
 	s.warnings.add("an Ogg stream has no end mark and another one follows")
 	s.held = true

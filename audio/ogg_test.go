@@ -121,7 +121,8 @@ func opusInfo(channels int) audio.Info {
 }
 
 func vorbisInfo(rate, channels int) audio.Info {
-	return audio.Info{Container: "ogg", Codec: "Vorbis", Format: audio.Format{Rate: rate, Channels: channels}, Declared: -1}
+	return audio.Info{Container: "ogg", Codec: "Vorbis", Format: audio.Format{Rate: rate, Channels: channels},
+		Declared: -1}
 }
 
 // n frames at 48 kHz are half as many at 24 kHz, rounded up.
@@ -267,7 +268,8 @@ func repage(file []byte, headers, segments int) []byte {
 }
 
 func TestOggPacketsAcrossPages(t *testing.T) {
-	for name, headers := range map[string]int{"celt_mono_20ms.opus": 2, "opusenc_44100hz.opus": 2, "vorbis_16000hz_6ch.ogg": 3} {
+	for name, headers := range map[string]int{"celt_mono_20ms.opus": 2, "opusenc_44100hz.opus": 2,
+		"vorbis_16000hz_6ch.ogg": 3} {
 		file := readFile(t, oggFiles, name)
 		want := mustDecode(t, file)
 		for _, segments := range []int{1, 2, 7, 255} {
@@ -301,7 +303,8 @@ func TestOggChained(t *testing.T) {
 		first := mustDecode(t, mono)
 		got, in, err := decode(t, bytes.NewReader(append(slices.Clone(mono), second...)), nil)
 		if err != nil || len(got) != len(first)+frames || !slices.Equal(got[:len(first)], first) ||
-			len(in.Warnings()) != 1 || !strings.Contains(in.Warnings()[0], "follows 24000 Hz mono; it is given as 24000 Hz mono") {
+			len(in.Warnings()) != 1 || !strings.Contains(in.Warnings()[0],
+			"follows 24000 Hz mono; it is given as 24000 Hz mono") {
 			t.Errorf("%s behind: %d samples, %v, %q; want %d", name, len(got), err, in.Warnings(), len(first)+frames)
 		}
 	}
@@ -324,12 +327,14 @@ func TestOggOddEnds(t *testing.T) {
 		want    []float32
 		warning string
 	}{
-		"no end mark":            {endless, all, "no end mark"},
-		"another stream follows": {append(slices.Clone(endless), file...), append(slices.Clone(all), want...), "no end mark and another one follows"},
-		"an ID3v1 tag follows":   {append(slices.Clone(file), "TAGxxxxx"...), want, "no Ogg page and left out"},
+		"no end mark": {endless, all, "no end mark"},
+		"another stream follows": {append(slices.Clone(endless), file...), append(slices.Clone(all), want...),
+			"no end mark and another one follows"},
+		"an ID3v1 tag follows": {append(slices.Clone(file), "TAGxxxxx"...), want, "no Ogg page and left out"},
 	} {
 		got, in, err := decode(t, bytes.NewReader(c.file), nil)
-		if err != nil || !slices.Equal(got, c.want) || len(in.Warnings()) != 1 || !strings.Contains(in.Warnings()[0], c.warning) {
+		if err != nil || !slices.Equal(got, c.want) || len(in.Warnings()) != 1 ||
+			!strings.Contains(in.Warnings()[0], c.warning) {
 			t.Errorf("%s: %d samples, %v, %q; want %d and %q", name, len(got), err, in.Warnings(), len(c.want), c.warning)
 		}
 	}
@@ -395,8 +400,10 @@ func TestOggMissingPage(t *testing.T) {
 		want := mustDecode(t, joinPages(pages[0], pages[1], onePage(0, -1, 2, kept...)))
 		file := joinPages(slices.Delete(slices.Clone(pages), missing, missing+1)...)
 		got, in, err := decode(t, bytes.NewReader(file), nil)
-		if err != nil || len(in.Warnings()) == 0 || !slices.Equal(got[:min(len(got), len(want))], want[:min(len(got), len(want))]) {
-			t.Errorf("without page %d: %d samples, %v, %q; want %d and a warning", missing, len(got), err, in.Warnings(), len(want))
+		if err != nil || len(in.Warnings()) == 0 || !slices.Equal(got[:min(len(got), len(want))],
+			want[:min(len(got), len(want))]) {
+			t.Errorf("without page %d: %d samples, %v, %q; want %d and a warning", missing, len(got), err,
+				in.Warnings(), len(want))
 		}
 		if pad := len(want) - len(got); pad < 0 || pad > 0 && missing < len(pages)-2 {
 			t.Errorf("without page %d: %d samples, want %d", missing, len(got), len(want))
@@ -439,7 +446,8 @@ func (e *endlessPacket) Read(p []byte) (int, error) {
 func TestOggEndlessPacket(t *testing.T) {
 	packets, _ := packetsOf(parsePages(readFile(t, oggFiles, "celt_mono_20ms.opus")))
 	begin := joinPages(onePage(begins, 0, 0, packets[0]), onePage(0, 0, 1, packets[1]), onePage(0, 960, 2, packets[2]))
-	endless := &endlessPacket{page: oggTestPage{granule: -1, serial: 7, number: 3, sizes: bytes.Repeat([]byte{255}, 255), body: make([]byte, 255*255)}}
+	endless := &endlessPacket{page: oggTestPage{granule: -1, serial: 7, number: 3, sizes: bytes.Repeat([]byte{255}, 255),
+		body: make([]byte, 255*255)}}
 	in, err := audio.Open(io.MultiReader(bytes.NewReader(begin), endless), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -489,7 +497,8 @@ func TestOpusTrimming(t *testing.T) {
 			t.Errorf("%s: %d frames, %v; want those from %d to %d", c.name, len(got), err, c.from, c.to)
 		}
 	}
-	single := joinPages(onePage(begins, 0, 0, packets[0]), onePage(0, 0, 1, packets[1]), onePage(ends, 1000, 2, packets[2:5]...))
+	single := joinPages(onePage(begins, 0, 0, packets[0]), onePage(0, 0, 1, packets[1]),
+		onePage(ends, 1000, 2, packets[2:5]...))
 	if got := mustDecode(t, single); len(got) != 440 { // 120 to 1000
 		t.Errorf("one page of sound: %d frames, want 440", len(got))
 	}
@@ -567,18 +576,19 @@ func TestOggRefuses(t *testing.T) {
 		file []byte
 		want string
 	}{
-		"Speex":              {first("Speex   "), "Speex"},
-		"Ogg FLAC":           {first("\x7fFLAC"), "FLAC"},
-		"Theora":             {first("\x80theora"), "Theora video"},
-		"Skeleton":           {first("fishead\x00"), "Skeleton"},
-		"unknown":            {first("????????"), "unknown data"},
-		"multiplexed":        {joinPages(opus[0], beside, opus[1]), "several streams at once: Opus and Theora video"},
-		"interleaved":        {joinPages(opus[0], opus[1], stranger), "several streams at once"},
-		"joined late":        {joinPages(opus[1:]...), "joined in its middle"},
-		"two first packets":  {joinPages(onePage(begins, 0, 0, opus[0].body, opus[0].body)), "2 packets instead of one"},
-		"headers only":       {joinPages(opus[0]), "ends inside its headers"},
-		"cut first page":     {joinPages(opus[0])[:40], "inside the first page"},
-		"no page":            {append(joinPages(opus[0]), bytes.Repeat([]byte{1}, 100)...), "no Ogg page where one should be, at byte 47"},
+		"Speex":             {first("Speex   "), "Speex"},
+		"Ogg FLAC":          {first("\x7fFLAC"), "FLAC"},
+		"Theora":            {first("\x80theora"), "Theora video"},
+		"Skeleton":          {first("fishead\x00"), "Skeleton"},
+		"unknown":           {first("????????"), "unknown data"},
+		"multiplexed":       {joinPages(opus[0], beside, opus[1]), "several streams at once: Opus and Theora video"},
+		"interleaved":       {joinPages(opus[0], opus[1], stranger), "several streams at once"},
+		"joined late":       {joinPages(opus[1:]...), "joined in its middle"},
+		"two first packets": {joinPages(onePage(begins, 0, 0, opus[0].body, opus[0].body)), "2 packets instead of one"},
+		"headers only":      {joinPages(opus[0]), "ends inside its headers"},
+		"cut first page":    {joinPages(opus[0])[:40], "inside the first page"},
+		"no page": {append(joinPages(opus[0]), bytes.Repeat([]byte{1}, 100)...),
+			"no Ogg page where one should be, at byte 47"},
 		"mapping family 1":   {head(18, 1), "mapping family 1"},
 		"5 channels":         {head(9, 5), "5 channels"},
 		"no channels":        {head(9, 0), "0 channels"},
@@ -593,9 +603,12 @@ func TestOggRefuses(t *testing.T) {
 		"blocks of 2^15":     {vorbisHead(28, 0xF6), "blocks of 2^6 and 2^15"},
 		"blocks reversed":    {vorbisHead(28, 0x78), "blocks of 2^8 and 2^7"},
 		"no Vorbis comments": {joinPages(vorbis[0], onePage(0, 0, 1, []byte("\x05vorbis"))), "lacks its header packet 3"},
-		"no Vorbis setup":    {joinPages(vorbis[0], onePage(0, 0, 1, []byte("\x03vorbis"), []byte("\x03vorbis"))), "lacks its header packet 5"},
-		"empty Vorbis setup": {joinPages(vorbis[0], onePage(0, 0, 1, []byte("\x03vorbis"), []byte("\x05vorbis"))), "setup is damaged"},
-		"long Vorbis setup":  {joinPages(vorbis[0], onePage(0, 0, 1, []byte("\x03vorbis"), append([]byte("\x05vorbis"), make([]byte, 60000)...))), "setup is damaged"},
+		"no Vorbis setup": {joinPages(vorbis[0], onePage(0, 0, 1, []byte("\x03vorbis"), []byte("\x03vorbis"))),
+			"lacks its header packet 5"},
+		"empty Vorbis setup": {joinPages(vorbis[0], onePage(0, 0, 1, []byte("\x03vorbis"), []byte("\x05vorbis"))),
+			"setup is damaged"},
+		"long Vorbis setup": {joinPages(vorbis[0],
+			onePage(0, 0, 1, []byte("\x03vorbis"), append([]byte("\x05vorbis"), make([]byte, 60000)...))), "setup is damaged"},
 	} {
 		_, _, err := decode(t, bytes.NewReader(c.file), nil)
 		if !errors.Is(err, audio.ErrFormat) || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
@@ -610,7 +623,8 @@ func TestVorbisBeginsEarly(t *testing.T) {
 	packets, end := packetsOf(parsePages(file))
 	want := mustDecode(t, file)
 	const early, first = 100, 8
-	pages := []oggTestPage{onePage(begins, 0, 0, packets[0]), onePage(0, 0, 1, packets[1:3]...), onePage(0, 0, 2, packets[3:3+first]...)}
+	pages := []oggTestPage{onePage(begins, 0, 0, packets[0]), onePage(0, 0, 1, packets[1:3]...),
+		onePage(0, 0, 2, packets[3:3+first]...)}
 	frames := int64(len(mustDecode(t, joinPages(pages...)))) // none: all lies before 0
 	if frames != 0 {
 		t.Fatalf("%d samples before position 0", frames)
@@ -648,7 +662,8 @@ func TestOggBadPackets(t *testing.T) {
 			for _, s := range all.sizes[:n] {
 				size += int(s)
 			}
-			file = append(file, oggTestPage{min(byte(number)-3, continued), 2880, 7, number, all.sizes[:n], all.body[:size]}.bytes()...)
+			file = append(file, oggTestPage{min(byte(number)-3, continued), 2880, 7, number, all.sizes[:n],
+				all.body[:size]}.bytes()...)
 			all.sizes, all.body = all.sizes[n:], all.body[size:]
 		}
 		got, _, err := decode(t, bytes.NewReader(file), nil)
@@ -665,7 +680,8 @@ func TestOggBroken(t *testing.T) {
 		file := readFile(t, oggFiles, name)
 		want := mustDecode(t, file)
 		for _, at := range []int{3, 20, 60, 100} {
-			if _, err := audio.Open(io.MultiReader(bytes.NewReader(file[:at]), iotest.ErrReader(broke)), nil); !errors.Is(err, broke) {
+			if _, err := audio.Open(io.MultiReader(bytes.NewReader(file[:at]), iotest.ErrReader(broke)),
+				nil); !errors.Is(err, broke) {
 				t.Errorf("%s broken after %d bytes: %v, want %v", name, at, err, broke)
 			}
 		}
@@ -714,7 +730,8 @@ func TestOggKeepsPaceWithAPipe(t *testing.T) {
 		want := mustDecode(t, file)
 		pages := parsePages(file)
 		packets, _ := packetsOf(pages)
-		begin := joinPages(onePage(begins, 0, 0, packets[0]), onePage(0, 0, 1, packets[1:headers]...), onePage(0, -1, 2, packets[headers:headers+4]...))
+		begin := joinPages(onePage(begins, 0, 0, packets[0]), onePage(0, 0, 1, packets[1:headers]...),
+			onePage(0, -1, 2, packets[headers:headers+4]...))
 		frames := len(mustDecode(t, begin))
 		if got := live(t, begin, nil, frames); !slices.Equal(got, want[:frames]) {
 			t.Errorf("%s: the first %d samples differ", name, frames)
@@ -801,7 +818,8 @@ func TestOggPadding(t *testing.T) {
 		t.Errorf("padded: %d samples, %v, %q; want %d", len(got), err, in.Warnings(), len(want))
 	}
 	opus, _ := packetsOf(parsePages(file))
-	ends := joinPages(onePage(begins, 0, 0, opus[0]), onePage(0, 0, 1, opus[1]), onePage(0, 1920, 2, opus[2], opus[3]), onePage(4, 1920, 3, nil))
+	ends := joinPages(onePage(begins, 0, 0, opus[0]), onePage(0, 0, 1, opus[1]), onePage(0, 1920, 2, opus[2], opus[3]),
+		onePage(4, 1920, 3, nil))
 	got, in, err = decode(t, bytes.NewReader(ends), nil)
 	if err != nil || len(got) != 960-60 || len(in.Warnings()) > 0 {
 		t.Errorf("an empty last packet: %d samples, %v, %q", len(got), err, in.Warnings())

@@ -209,7 +209,8 @@ func open(r *bufio.Reader, opts Options) (decoder, error) {
 	if _, ok := rawCodecs[opts.Encoding]; ok {
 		return openRaw(r, opts)
 	}
-	return nil, fmt.Errorf("%w: no encoding is called %q; there are wav, aiff, au, mp3, ogg, flac, ndjson, %s", ErrFormat, opts.Encoding, strings.Join(RawEncodings(), ", "))
+	return nil, fmt.Errorf("%w: no encoding is called %q; there are wav, aiff, au, mp3, ogg, flac, ndjson, %s",
+		ErrFormat, opts.Encoding, strings.Join(RawEncodings(), ", "))
 }
 
 // openRaw reads samples without a header. Bytes that are plainly something else
@@ -293,12 +294,14 @@ func openUnknown(r *bufio.Reader, opts Options) (decoder, error) {
 		return openJSONByShape(r, opts)
 	}
 	if text := textIn(r); len(text) > 0 {
-		return nil, fmt.Errorf("%w: this is text, not audio; pipe it through a text-to-speech program first: %s", ErrFormat, quote(text))
+		return nil, fmt.Errorf("%w: this is text, not audio; pipe it through a text-to-speech program first: %s",
+			ErrFormat, quote(text))
 	}
 	return nil, errNoContainer
 }
 
-var errNoContainer = &foreignError{text: ErrFormat.Error() + ": no known audio format; raw samples need their encoding, rate and channels"}
+var errNoContainer = &foreignError{text: ErrFormat.Error() + ": no known audio format; raw samples need " +
+	"their encoding, rate and channels"}
 
 // openWAVDecoder keeps a nil *wav out of the interface.
 func openWAVDecoder(r *bufio.Reader, opts Options) (decoder, error) {
@@ -387,7 +390,8 @@ func (in *Input) Info() Info { return in.dec.Info() }
 func (in *Input) Warnings() []string {
 	all := in.dec.Warnings()
 	if read, length := in.bytes.read.Load(), in.format.Duration(in.frames); isExtreme(read, length) {
-		all = append(slices.Clone(all), fmt.Sprintf("%s hold %v of sound, far more than speech takes: is it the right file?", plural(int(read), "byte"), length.Round(time.Second)))
+		all = append(slices.Clone(all), fmt.Sprintf("%s hold %v of sound, far more than speech takes: is it the right file?",
+			plural(int(read), "byte"), length.Round(time.Second)))
 	}
 	return all
 }

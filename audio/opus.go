@@ -49,7 +49,8 @@ func newOpus(pages *oggPages, head []byte) (oggSound, error) {
 		return oggSound{}, fmt.Errorf("%w: Opus of version %d is unknown", ErrFormat, version)
 	}
 	if family != 0 || channels < 1 || channels > 2 {
-		return oggSound{}, fmt.Errorf("%w: Opus with %d channels in mapping family %d; 1 and 2 in family 0 are read", ErrFormat, channels, family)
+		return oggSound{}, fmt.Errorf("%w: Opus with %d channels in mapping family %d; 1 and 2 in family 0 are read",
+			ErrFormat, channels, family)
 	}
 	sound := oggSound{
 		name:   "Opus",

@@ -270,7 +270,8 @@ func (p *Prepared) expectRate(o *PrepareOptions) error {
 	case !o.TrustExpected:
 		return &RateError{info.Container, info.Format.Rate, o.ExpectRate, o.ExpectedBy}
 	}
-	p.notes = append(p.notes, fmt.Sprintf("taken for %d Hz as %s says, though its header says %d Hz", o.ExpectRate, o.ExpectedBy, info.Format.Rate))
+	p.notes = append(p.notes, fmt.Sprintf("taken for %d Hz as %s says, though its header says %d Hz", o.ExpectRate,
+		o.ExpectedBy, info.Format.Rate))
 	p.format.Rate = o.ExpectRate
 	return nil
 }
@@ -385,7 +386,8 @@ func gainTowards(target, loudness, peak float64) (gain float64, note string) {
 	note = fmt.Sprintf("its loudness is %.1f LUFS; %+.1f dB bring it to %.1f LUFS", loudness, gain, target)
 	if limit := LoudnessPeak - peak; gain > limit {
 		gain = limit
-		note = fmt.Sprintf("its loudness is %.1f LUFS; only %+.1f dB, to %.1f LUFS instead of %.1f, because its peak is at %d dBFS then",
+		note = fmt.Sprintf("its loudness is %.1f LUFS; only %+.1f dB, to %.1f LUFS instead of %.1f, because "+
+			"its peak is at %d dBFS then",
 			loudness, gain, loudness+gain, target, LoudnessPeak)
 	}
 	return gain, note

@@ -80,15 +80,18 @@ func TestPrepareWatched(t *testing.T) {
 	if watched := prepared(t, file, o); !slices.Equal(watched, plain) || decoded != 6000 || heard != len(plain) {
 		t.Errorf("decoded %d, heard %d of %d", decoded, heard, len(plain))
 	}
-	forced := prepared(t, file, &audio.PrepareOptions{ExpectRate: audio.DefaultRate, ExpectedBy: "a test", TrustExpected: true})
+	forced := prepared(t, file, &audio.PrepareOptions{ExpectRate: audio.DefaultRate, ExpectedBy: "a test",
+		TrustExpected: true})
 	if len(forced) != 1000 || slices.Max(forced) > 0.04 {
 		t.Errorf("at another rate: %d samples up to %g", len(forced), slices.Max(forced))
 	}
 }
 
 func TestPrepareExpectsARate(t *testing.T) {
-	_, err := audio.Prepare(t.Context(), bytes.NewReader(wavExtensible(1, 4, 16000, 10)), &audio.PrepareOptions{ExpectRate: 24000, ExpectedBy: "a test"})
-	if wrong, ok := errors.AsType[*audio.RateError](err); !ok || wrong.Header != 16000 || wrong.Error() != "its WAV header says 16000 Hz, a test says 24000 Hz" {
+	_, err := audio.Prepare(t.Context(), bytes.NewReader(wavExtensible(1, 4, 16000, 10)),
+		&audio.PrepareOptions{ExpectRate: 24000, ExpectedBy: "a test"})
+	if wrong, ok := errors.AsType[*audio.RateError](err); !ok || wrong.Header != 16000 ||
+		wrong.Error() != "its WAV header says 16000 Hz, a test says 24000 Hz" {
 		t.Error(err)
 	}
 }

@@ -57,55 +57,78 @@ func claims(t *testing.T) map[string]map[string][]sample {
 	mp3 := files("mp3/speech_22050hz_mono_cbr64.mp3")[0].data
 	return map[string]map[string][]sample{
 		"WAV": {
-			"integers of 8 to 32 bits":                            files("wav/u8_mono.wav", "wav/s16le_mono.wav", "wav/s24le_mono.wav", "wav/s32le_mono.wav"),
-			"floats of 32 and 64 bits":                            files("wav/f32le_mono.wav", "wav/f64le_mono.wav"),
-			"A-law and mu-law":                                    files("wav/alaw_mono.wav", "wav/mulaw_mono.wav"),
-			"IMA and Microsoft ADPCM":                             files("wav/ima_sox_stereo.wav", "wav/ms_ffmpeg_mono.wav"),
-			"1 to 8 channels, EXTENSIBLE":                         files("wav/s16le_mono.wav", "wav/s16le_5.1.wav", "wav/s24le_7.1.wav"),
-			"1000 to 384000 Hz":                                   made(wavFile(mono16(1000), data(pcm)), wavFile(mono16(384000), data(pcm))),
-			"RF64, BW64 and RIFX":                                 slices.Concat(files("wav/rf64.wav", "wav/rifx_24.wav"), made(append([]byte("BW64"), files("wav/rf64.wav")[0].data[4:]...))),
-			"sizes that lie (0, 0x7ffff000, 0xffffffff and more)": made(wavFile(mono16(24000), claim(0, pcm)), wavFile(mono16(24000), claim(0x7ffff000, pcm)), wavFile(mono16(24000), claim(0xffffffff, pcm))),
-			"frame lengths that lie":                              made(wavFile(fmtChunk(1, 1, 24000, 4, 16), data(pcm))),
-			"a new header in mid-stream, also of another rate":    slices.Concat(files("wav/two_pipes.wav"), made(append(slices.Clone(wav), wavFile(mono16(8000), data(pcm))...))),
-			"a WAV inside a WAV":                                  made(wavFile(mono16(24000), data(wav))),
-			"junk behind":                                         made(append(slices.Clone(wav), 0, 1, 2, 3, 4, 5)),
+			"integers of 8 to 32 bits": files("wav/u8_mono.wav", "wav/s16le_mono.wav",
+				"wav/s24le_mono.wav", "wav/s32le_mono.wav"),
+			"floats of 32 and 64 bits": files("wav/f32le_mono.wav", "wav/f64le_mono.wav"),
+			"A-law and mu-law":         files("wav/alaw_mono.wav", "wav/mulaw_mono.wav"),
+			"IMA and Microsoft ADPCM":  files("wav/ima_sox_stereo.wav", "wav/ms_ffmpeg_mono.wav"),
+			"1 to 8 channels, EXTENSIBLE": files("wav/s16le_mono.wav", "wav/s16le_5.1.wav",
+				"wav/s24le_7.1.wav"),
+			"1000 to 384000 Hz": made(wavFile(mono16(1000), data(pcm)),
+				wavFile(mono16(384000), data(pcm))),
+			"RF64, BW64 and RIFX": slices.Concat(files("wav/rf64.wav", "wav/rifx_24.wav"),
+				made(append([]byte("BW64"), files("wav/rf64.wav")[0].data[4:]...))),
+			"sizes that lie (0, 0x7ffff000, 0xffffffff and more)": made(wavFile(mono16(24000), claim(0, pcm)),
+				wavFile(mono16(24000), claim(0x7ffff000, pcm)), wavFile(mono16(24000), claim(0xffffffff, pcm))),
+			"frame lengths that lie": made(wavFile(fmtChunk(1, 1, 24000, 4, 16), data(pcm))),
+			"a new header in mid-stream, also of another rate": slices.Concat(files("wav/two_pipes.wav"),
+				made(append(slices.Clone(wav), wavFile(mono16(8000), data(pcm))...))),
+			"a WAV inside a WAV": made(wavFile(mono16(24000), data(wav))),
+			"junk behind":        made(append(slices.Clone(wav), 0, 1, 2, 3, 4, 5)),
 		},
 		"MP3": {
-			"MPEG-1, 2 and 2.5":                                          files("mp3/speech_44100hz_mono_cbr96_crc.mp3", "mp3/speech_24000hz_mono_cbr64.mp3", "mp3/speech_8000hz_mono_cbr32.mp3"),
-			"layers I to III":                                            files("mp3/speech_44100hz_joint_layer2.mp3", "mp3/speech_48000hz_mono_cbr96.mp3"),
-			"any bit rate and free format":                               files("mp3/speech_22050hz_mono_vbr2.mp3", "mp3/speech_44100hz_joint_free400.mp3"),
-			"ID3 and APE tags":                                           made(slices.Concat(id3(make([]byte, 99)), mp3, []byte("APETAGEX"), make([]byte, 24))),
-			"garbage between frames":                                     made(slices.Concat(mp3, random(1, 500), mp3)),
-			"files one behind the other, also of another rate":           joined("mp3/speech_24000hz_mono_cbr64.mp3", "mp3/speech_48000hz_mono_cbr96.mp3"),
+			"MPEG-1, 2 and 2.5": files("mp3/speech_44100hz_mono_cbr96_crc.mp3",
+				"mp3/speech_24000hz_mono_cbr64.mp3", "mp3/speech_8000hz_mono_cbr32.mp3"),
+			"layers I to III": files("mp3/speech_44100hz_joint_layer2.mp3",
+				"mp3/speech_48000hz_mono_cbr96.mp3"),
+			"any bit rate and free format": files("mp3/speech_22050hz_mono_vbr2.mp3",
+				"mp3/speech_44100hz_joint_free400.mp3"),
+			"ID3 and APE tags": made(slices.Concat(id3(make([]byte, 99)),
+				mp3, []byte("APETAGEX"), make([]byte, 24))),
+			"garbage between frames": made(slices.Concat(mp3, random(1, 500), mp3)),
+			"files one behind the other, also of another rate": joined("mp3/speech_24000hz_mono_cbr64.mp3",
+				"mp3/speech_48000hz_mono_cbr96.mp3"),
 			"trimmed to the encoder's input where the LAME tag says how": files("mp3/speech_24000hz_mono_cbr64.mp3"),
 		},
 		"AIFF, AIFF-C, AU": {
-			"integers, floats, A-law and mu-law of either byte order": files("wav/s16.aiff", "wav/s8.aiff", "wav/s16le.aifc", "wav/f64be.aifc", "wav/alaw.aifc", "wav/s24be.au", "wav/f32be.au", "wav/mulaw.au"),
+			"integers, floats, A-law and mu-law of either byte order": files("wav/s16.aiff", "wav/s8.aiff", "wav/s16le.aifc",
+				"wav/f64be.aifc", "wav/alaw.aifc", "wav/s24be.au", "wav/f32be.au", "wav/mulaw.au"),
 		},
 		"Ogg Opus, Ogg Vorbis, FLAC": {
-			"exact to the sample":                                files("ogg/silk_mono_20ms.opus", "ogg/vorbis_44100hz_stereo.ogg", "flac/48000hz_stereo_24bit.flac"),
-			"Opus straight to 24 kHz":                            files("ogg/opusenc_44100hz.opus"),
-			"streams one behind the other, also of another rate": slices.Concat(joined("ogg/celt_mono_20ms.opus", "ogg/vorbis_22050hz_mono.ogg"), joined("flac/24000hz_mono_16bit.flac", "flac/44100hz_stereo_16bit.flac")),
+			"exact to the sample": files("ogg/silk_mono_20ms.opus",
+				"ogg/vorbis_44100hz_stereo.ogg", "flac/48000hz_stereo_24bit.flac"),
+			"Opus straight to 24 kHz": files("ogg/opusenc_44100hz.opus"),
+			"streams one behind the other, also of another rate": slices.Concat(joined("ogg/celt_mono_20ms.opus",
+				"ogg/vorbis_22050hz_mono.ogg"), joined("flac/24000hz_mono_16bit.flac", "flac/44100hz_stereo_16bit.flac")),
 		},
 		"raw, with `--rate` and `--channels`": raw,
 		"JSON, recognised or with `-f ndjson`": {
 			"base64 or hex": made([]byte(`{"audio":"`+coded+`"}`), []byte(`{"data":{"audio":"`+hexed+`"}}`)),
-			"lines, rows, arrays and server-sent events, of any length": made([]byte(`[{"audio":"`+coded+`"},{"a":1}]`), []byte("data: {\"audio\":\n\""+coded+"\"}\n\ndata: [DONE]\n")),
-			"the field of a known service, or that of `--field`":        append(made([]byte(`{"audioContent":"`+coded+`"}`)), sample{[]byte(`{"my":{"audio":"` + coded + `"}}`), field}),
+			"lines, rows, arrays and server-sent events, of any length": made([]byte(`[{"audio":"`+coded+`"},{"a":1}]`),
+				[]byte("data: {\"audio\":\n\""+coded+"\"}\n\ndata: [DONE]\n")),
+			"the field of a known service, or that of `--field`": append(made([]byte(`{"audioContent":"`+coded+`"}`)),
+				sample{[]byte(`{"my":{"audio":"` + coded + `"}}`), field}),
 		},
-		"M4A, MP4, MOV, WebM, AAC, CAF, WMA, AMR, WavPack, TTA, Wave64, AVI, MPEG-TS; GSM, G.722, G.726, MP3 and 64-bit samples in WAV": {
+		"M4A, MP4, MOV, WebM, AAC, CAF, WMA, AMR, WavPack, TTA, Wave64, AVI, MPEG-TS; GSM, G.722, G.726, MP3 " +
+			"and 64-bit samples in WAV": {
 			"by ffmpeg where it is installed": nil,
 			"`--no-ffmpeg` forbids it":        nil,
-			"else refused in one line that says what it is and how to convert it": made([]byte("\x00\x00\x00\x20ftypM4A mp42"), []byte("\x00\x00\x00\x20ftypisomisom"), []byte("\x00\x00\x00\x14ftypqt  \x00\x00"),
-				[]byte("\x1a\x45\xdf\xa3\x9f\x42\x86\x81\x01\x42\xf7\x81"), bytes.Repeat(append([]byte{0xff, 0xf1, 0x50, 0x80, 0x02, 0x1f, 0xfc}, make([]byte, 9)...), 3), cafFile(24000, pcm),
-				[]byte("\x30\x26\xb2\x75\x8e\x66\xcf\x11\xa6\xd9\x00\xaa"), []byte("#!AMR\n\x3c\x00\x00\x00\x00\x00"), []byte("wvpk\x00\x00\x00\x00\x00\x00\x00\x00"), []byte("TTA1\x00\x00\x00\x00\x00\x00\x00\x00"),
-				[]byte("riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb"), []byte("RIFF\x00\x00\x00\x00AVI LIST"), bytes.Repeat(append([]byte{'G'}, make([]byte, 187)...), 3),
-				wavFile(fmtChunk(0x31, 1, 8000, 65, 0), data(pcm)), wavFile(fmtChunk(0x28F, 1, 16000, 1, 4), data(pcm)), wavFile(fmtChunk(0x45, 1, 8000, 1, 4), data(pcm)),
+			"else refused in one line that says what it is and how to convert it": made([]byte("\x00\x00\x00\x20ftypM4A mp42"),
+				[]byte("\x00\x00\x00\x20ftypisomisom"), []byte("\x00\x00\x00\x14ftypqt  \x00\x00"),
+				[]byte("\x1a\x45\xdf\xa3\x9f\x42\x86\x81\x01\x42\xf7\x81"),
+				bytes.Repeat(append([]byte{0xff, 0xf1, 0x50, 0x80, 0x02, 0x1f, 0xfc}, make([]byte, 9)...), 3), cafFile(24000, pcm),
+				[]byte("\x30\x26\xb2\x75\x8e\x66\xcf\x11\xa6\xd9\x00\xaa"), []byte("#!AMR\n\x3c\x00\x00\x00\x00\x00"),
+				[]byte("wvpk\x00\x00\x00\x00\x00\x00\x00\x00"), []byte("TTA1\x00\x00\x00\x00\x00\x00\x00\x00"),
+				[]byte("riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb"), []byte("RIFF\x00\x00\x00\x00AVI LIST"),
+				bytes.Repeat(append([]byte{'G'}, make([]byte, 187)...), 3),
+				wavFile(fmtChunk(0x31, 1, 8000, 65, 0), data(pcm)), wavFile(fmtChunk(0x28F, 1, 16000, 1, 4), data(pcm)),
+				wavFile(fmtChunk(0x45, 1, 8000, 1, 4), data(pcm)),
 				wavFile(fmtChunk(0x55, 1, 24000, 1, 0), data(pcm)), wavFile(fmtChunk(1, 1, 24000, 8, 64), data(pcm))),
 		},
 		"anything else": {
-			"text is refused and quoted":              made([]byte("Unauthorized: no such key")),
-			"pictures, archives and others are named": made([]byte("\x89PNG\r\n\x1a\n\x00\x00\x00\x0d"), []byte("PK\x03\x04\x00\x00\x00\x00\x00\x00\x00\x00")),
+			"text is refused and quoted": made([]byte("Unauthorized: no such key")),
+			"pictures, archives and others are named": made([]byte("\x89PNG\r\n\x1a\n\x00\x00\x00\x0d"),
+				[]byte("PK\x03\x04\x00\x00\x00\x00\x00\x00\x00\x00")),
 		},
 	}
 }
@@ -155,7 +178,8 @@ func show(t *testing.T, row, claim string, i int, s sample) {
 	isStatic := audio.DefaultMethod() == audio.FIR
 	switch {
 	case strings.HasPrefix(row, "M4A"):
-		if !errors.Is(err, audio.ErrFormat) || !strings.Contains(err.Error(), "or convert it: ffmpeg -i") || strings.Contains(err.Error(), "\n") {
+		if !errors.Is(err, audio.ErrFormat) || !strings.Contains(err.Error(), "or convert it: ffmpeg -i") ||
+			strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s, %s, %d: %v", row, claim, i, err)
 		}
 	case row == "anything else":

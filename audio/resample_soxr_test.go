@@ -40,7 +40,8 @@ func resampled(pcm []float32, rate, step int) func() (audio.Source, error) {
 	}
 }
 
-var rates = []int{8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 88200, 96000, 192000, 4000, 384000, 11127, 44056, 44099, 47999}
+var rates = []int{8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 88200, 96000, 192000,
+	4000, 384000, 11127, 44056, 44099, 47999}
 
 // The binding of our own and zaf/resample give the same samples, bit for bit,
 // whatever the reads of either side are.
@@ -179,7 +180,8 @@ func TestResampleBlocksAreShort(t *testing.T) {
 }
 
 func TestResampleRefuses(t *testing.T) {
-	for _, s := range []audio.Source{&samples{rate: 999}, &samples{rate: 384001}, &samples{rate: 0}, &samples{rate: -1}, stereo{}} {
+	for _, s := range []audio.Source{&samples{rate: 999}, &samples{rate: 384001}, &samples{rate: 0},
+		&samples{rate: -1}, stereo{}} {
 		if _, err := audio.Resample(s, 24000); err == nil {
 			t.Errorf("%v was accepted", s.Format())
 		}

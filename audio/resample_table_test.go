@@ -23,9 +23,11 @@ func TestResamplerTable(t *testing.T) {
 		for _, rate := range []int{8000, 16000, 22050, 44100, 48000} {
 			ripple, noise := passband(t, method, rate)
 			stray := strays(t, method, rate)
-			fmt.Fprintf(&table, "| %s | %d | %.4f dB | %.0f dB | %.0f dB | %.0f ms |\n", method, rate, ripple, noise, stray, wait(t, method, rate))
+			fmt.Fprintf(&table, "| %s | %d | %.4f dB | %.0f dB | %.0f dB | %.0f ms |\n", method, rate, ripple,
+				noise, stray, wait(t, method, rate))
 			if ripple > 0.01 || noise > -90 || stray > -90 {
-				t.Errorf("%s at %d Hz: ripple %.4f dB, noise %.1f dB, aliases and images %.1f dB", method, rate, ripple, noise, stray)
+				t.Errorf("%s at %d Hz: ripple %.4f dB, noise %.1f dB, aliases and images %.1f dB", method, rate,
+					ripple, noise, stray)
 			}
 		}
 	}

@@ -46,7 +46,8 @@ func TestByteOrder(t *testing.T) {
 			}
 		}
 	}
-	for name, pcm := range map[string][]float32{"noise": noise, "silence": make([]float32, 8000), "too little": noise[:1000], "nothing": nil} {
+	for name, pcm := range map[string][]float32{"noise": noise, "silence": make([]float32, 8000),
+		"too little": noise[:1000], "nothing": nil} {
 		var r Roughness
 		r.Add(pcm, 1)
 		if got := r.Order(); got != OrderUnknown {

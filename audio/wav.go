@@ -166,5 +166,6 @@ func (w *wav) trailer() string {
 		return text
 	}
 	left := w.fileLeft()
-	return fmt.Sprintf("%s: %s, %.3f s if they were samples", text, plural(int(left), "byte"), w.header.format.Duration(left/int64(w.header.unit())).Seconds())
+	return fmt.Sprintf("%s: %s, %.3f s if they were samples", text, plural(int(left), "byte"),
+		w.header.format.Duration(left/int64(w.header.unit())).Seconds())
 }

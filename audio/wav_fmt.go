@@ -57,7 +57,8 @@ func (h *wavHeader) readFmt(r *bufio.Reader, size int64) error {
 	h.format, h.lfe = f.format, f.lfe()
 	h.codec, err = f.codec()
 	if want := h.codec.bytes * f.format.Channels; err == nil && want > 0 && f.align != want && f.align != 0 {
-		h.warnings.add("the header claims frames of %d bytes; %s of %d bits are %d", f.align, plural(f.format.Channels, "channel"), f.bits, want)
+		h.warnings.add("the header claims frames of %d bytes; %s of %d bits are %d", f.align,
+			plural(f.format.Channels, "channel"), f.bits, want)
 	}
 	return err
 }
@@ -148,9 +149,12 @@ func (f *wavFmt) notRead() error {
 
 // wavTags are encodings that are not read, by their number in the same registry.
 var wavTags = map[uint16]string{
-	0x0014: "G.723 ADPCM", 0x0022: "TrueSpeech", 0x0031: "GSM 6.10", 0x0040: "G.721 ADPCM", 0x0042: "G.723.1", 0x0045: "G.726",
-	0x0050: "MPEG layer I or II", 0x0055: "MP3", 0x0064: "G.726", 0x0065: "G.722", 0x0083: "G.729", 0x00FF: "AAC", 0x0160: "WMA",
-	0x0161: "WMA", 0x0162: "WMA Pro", 0x0163: "WMA Lossless", 0x028F: "G.722", 0x1600: "AAC", 0x2000: "AC-3", 0x704F: "Opus",
+	0x0014: "G.723 ADPCM", 0x0022: "TrueSpeech", 0x0031: "GSM 6.10", 0x0040: "G.721 ADPCM",
+	0x0042: "G.723.1", 0x0045: "G.726",
+	0x0050: "MPEG layer I or II", 0x0055: "MP3", 0x0064: "G.726", 0x0065: "G.722", 0x0083: "G.729",
+	0x00FF: "AAC", 0x0160: "WMA",
+	0x0161: "WMA", 0x0162: "WMA Pro", 0x0163: "WMA Lossless", 0x028F: "G.722", 0x1600: "AAC",
+	0x2000: "AC-3", 0x704F: "Opus",
 	0xA109: "Speex", 0xF1AC: "FLAC",
 }
 
@@ -178,7 +182,8 @@ func (f *wavFmt) adpcm() (codec, error) {
 		return codec{}, f.notRead()
 	}
 	if f.align == 0 || f.align > maxADPCMBlock {
-		return codec{}, fmt.Errorf("%w: the WAV claims ADPCM blocks of %d bytes, 1 to %d are read", ErrFormat, f.align, maxADPCMBlock)
+		return codec{}, fmt.Errorf("%w: the WAV claims ADPCM blocks of %d bytes, 1 to %d are read", ErrFormat,
+			f.align, maxADPCMBlock)
 	}
 	c := codec{name: "adpcm_ima_wav"}
 	if f.tag == wavMSADPCM {
@@ -187,7 +192,8 @@ func (f *wavFmt) adpcm() (codec, error) {
 		c.blocks = newIMA(f.align, f.format.Channels)
 	}
 	if c.blocks.frames == 0 {
-		return codec{}, fmt.Errorf("%w: the WAV's ADPCM blocks of %d bytes are too short to hold a sample", ErrFormat, f.align)
+		return codec{}, fmt.Errorf("%w: the WAV's ADPCM blocks of %d bytes are too short to hold a sample",
+			ErrFormat, f.align)
 	}
 	if len(f.extra) >= 2 {
 		if frames := int(f.order.Uint16(f.extra)); frames > 0 {

@@ -170,7 +170,8 @@ func (h *wavHeader) believe(left int64) {
 		h.size = h.claim
 	default:
 		h.size = h.claim + over>>32<<32
-		h.warnings.add("the header claims %d bytes of samples, which is what 32 bits hold of %d; all of them are used", h.claim, h.size)
+		h.warnings.add("the header claims %d bytes of samples, which is what 32 bits hold of %d; all of them are used",
+			h.claim, h.size)
 	}
 }
 

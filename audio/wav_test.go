@@ -59,29 +59,41 @@ func TestWAVHeaders(t *testing.T) {
 	}{
 		"odd chunk without its pad byte": {slices.Concat(file[:36], noPad, file[36:]), want, ""},
 		"odd chunk with a pad byte of x": {slices.Concat(file[:36], noPad, []byte("\xff"), file[36:]), want, ""},
-		"RF64 with a size":               {magic("RF64", wavFile(ds64(602), mono16(24000), claim(0xffffffff, s16), other("LIST", 30))), want, ""},
-		"RF64 with an absurd size":       {magic("RF64", wavFile(ds64(math.MaxUint64), mono16(24000), claim(0xffffffff, s16))), want, ""},
-		"RF64 with a size of 2^60":       {magic("RF64", wavFile(ds64(1<<60), mono16(24000), claim(0xffffffff, s16))), want, ""},
-		"RF64 with a short ds64":         {magic("RF64", wavFile(other("ds64", 12), mono16(24000), claim(0xffffffff, s16))), want, ""},
-		"RF64 with a small size":         {magic("RF64", wavFile(ds64(99), mono16(24000), claim(602, s16), other("LIST", 30))), want, ""},
-		"BW64":                           {magic("BW64", wavFile(ds64(602), mono16(24000), claim(0xffffffff, s16), other("axml", 31))), want, ""},
-		"20 bits in 3 bytes":             {wavFile(fmtChunk(1, 1, 24000, 3, 20), data(packed(s16, 3))), want, ""},
-		"12 bits in 2 bytes":             {wavFile(fmtChunk(1, 1, 24000, 2, 12), data(s16)), want, ""},
-		"extensible, 24 bits":            {wavFile(extensible(1, 1, 24000, 3, 24), data(packed(s16, 3))), want, ""},
-		"fmt after a fmt":                {wavFile(fmtChunk(7, 2, 8000, 2, 8), mono16(24000), data(s16)), want, ""},
-		"fact of no use":                 {mono(fact(1), data(s16)), want, ""},
-		"samples in two chunks":          {mono(data(s16), other("LIST", 3), data(s16)), twice, ""},
-		"junk after the samples":         {slices.Concat(file, []byte("\x00\x01\x02junk after it")), want, "what follows the samples is no WAV chunk and left out"},
-		"three bytes after the samples":  {slices.Concat(file, []byte("LIS")), want, "what follows the samples is no WAV chunk and left out"},
-		"a last chunk that is cut":       {slices.Concat(file, []byte("LIST\xff\xff\x00\x00INFO")), want, ""},
-		"header, samples, header again":  {slices.Concat(file, mono(claim(0xffffffff, s16))), twice, ""},
-		"header after LIST":              {slices.Concat(mono(data(s16), other("LIST", 33)), file), twice, ""},
-		"header after unknown size":      {slices.Concat(mono(claim(0x7ffff000, s16)), file), twice, ""},
-		"header after no samples":        {slices.Concat(mono(claim(0, nil)), file, file), twice, ""},
-		"header of another kind":         {slices.Concat(file, magic("RF64", wavFile(ds64(602), mono16(24000), claim(0xffffffff, s16)))), twice, ""},
-		"three bytes, then a header":     {slices.Concat(mono(claim(3, s16[:3]), other("LIST", 2)), file), slices.Concat(want[:1], want), "the last 1 byte is no whole 2-byte frame and left out"},
-		"pad byte of a pipe":             {slices.Concat(mono24(claim(0xffffffff, packed(s16, 3))), mono24(data(packed(s16, 3)))), twice, ""},
-		"shorter than claimed":           {mono(claim(1602, s16)), want, "the header claims 0.033 s and the samples end after 0.013 s; all of them are used"},
+		"RF64 with a size": {magic("RF64", wavFile(ds64(602), mono16(24000), claim(0xffffffff, s16),
+			other("LIST", 30))), want, ""},
+		"RF64 with an absurd size": {magic("RF64", wavFile(ds64(math.MaxUint64), mono16(24000),
+			claim(0xffffffff, s16))), want, ""},
+		"RF64 with a size of 2^60": {magic("RF64", wavFile(ds64(1<<60), mono16(24000), claim(0xffffffff, s16))),
+			want, ""},
+		"RF64 with a short ds64": {magic("RF64", wavFile(other("ds64", 12), mono16(24000), claim(0xffffffff, s16))),
+			want, ""},
+		"RF64 with a small size": {magic("RF64", wavFile(ds64(99), mono16(24000), claim(602, s16),
+			other("LIST", 30))), want, ""},
+		"BW64": {magic("BW64", wavFile(ds64(602), mono16(24000), claim(0xffffffff, s16),
+			other("axml", 31))), want, ""},
+		"20 bits in 3 bytes":    {wavFile(fmtChunk(1, 1, 24000, 3, 20), data(packed(s16, 3))), want, ""},
+		"12 bits in 2 bytes":    {wavFile(fmtChunk(1, 1, 24000, 2, 12), data(s16)), want, ""},
+		"extensible, 24 bits":   {wavFile(extensible(1, 1, 24000, 3, 24), data(packed(s16, 3))), want, ""},
+		"fmt after a fmt":       {wavFile(fmtChunk(7, 2, 8000, 2, 8), mono16(24000), data(s16)), want, ""},
+		"fact of no use":        {mono(fact(1), data(s16)), want, ""},
+		"samples in two chunks": {mono(data(s16), other("LIST", 3), data(s16)), twice, ""},
+		"junk after the samples": {slices.Concat(file, []byte("\x00\x01\x02junk after it")), want,
+			"what follows the samples is no WAV chunk and left out"},
+		"three bytes after the samples": {slices.Concat(file, []byte("LIS")), want,
+			"what follows the samples is no WAV chunk and left out"},
+		"a last chunk that is cut":      {slices.Concat(file, []byte("LIST\xff\xff\x00\x00INFO")), want, ""},
+		"header, samples, header again": {slices.Concat(file, mono(claim(0xffffffff, s16))), twice, ""},
+		"header after LIST":             {slices.Concat(mono(data(s16), other("LIST", 33)), file), twice, ""},
+		"header after unknown size":     {slices.Concat(mono(claim(0x7ffff000, s16)), file), twice, ""},
+		"header after no samples":       {slices.Concat(mono(claim(0, nil)), file, file), twice, ""},
+		"header of another kind": {slices.Concat(file,
+			magic("RF64", wavFile(ds64(602), mono16(24000), claim(0xffffffff, s16)))), twice, ""},
+		"three bytes, then a header": {slices.Concat(mono(claim(3, s16[:3]), other("LIST", 2)), file),
+			slices.Concat(want[:1], want), "the last 1 byte is no whole 2-byte frame and left out"},
+		"pad byte of a pipe": {slices.Concat(mono24(claim(0xffffffff, packed(s16, 3))),
+			mono24(data(packed(s16, 3)))), twice, ""},
+		"shorter than claimed": {mono(claim(1602, s16)), want,
+			"the header claims 0.033 s and the samples end after 0.013 s; all of them are used"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			audiotest.TestSource(t, opener(c.file), c.want)
@@ -139,7 +151,8 @@ func TestSamplesThatLookLikeAHeader(t *testing.T) {
 	}
 	file := wavFile(mono16(24000), claim(0xffffffff, s16))
 	audiotest.TestSource(t, opener(file), want)
-	audiotest.TestSource(t, func() (audio.Source, error) { return audio.Open(iotest.OneByteReader(bytes.NewReader(file)), nil) }, want)
+	audiotest.TestSource(t,
+		func() (audio.Source, error) { return audio.Open(iotest.OneByteReader(bytes.NewReader(file)), nil) }, want)
 }
 
 // A stream that breaks after its last sample is no finished utterance.
@@ -151,11 +164,14 @@ func TestStreamThatGoesWrongAfterItsSamples(t *testing.T) {
 		after io.Reader
 		err   string
 	}{
-		"an unread format":  {bytes.NewReader(wavFile(fmtChunk(0x55, 1, 24000, 1, 0), data(s16))), "broke off at 0.500 s: unsupported audio format: the WAV holds MP3"},
-		"a header cut off":  {bytes.NewReader(file[:30]), `broke off at 0.500 s: unsupported audio format: the WAV ends inside its "fmt " chunk`},
-		"a broken input":    {iotest.ErrReader(broke), "broke off at 0.500 s: the cable is out"},
-		"broken in a chunk": {io.MultiReader(strings.NewReader("LIST\x04\x00\x00\x00IN"), iotest.ErrReader(broke)), "the cable is out"},
-		"broken in an id":   {io.MultiReader(strings.NewReader("LI"), iotest.ErrReader(broke)), "the cable is out"},
+		"an unread format": {bytes.NewReader(wavFile(fmtChunk(0x55, 1, 24000, 1, 0), data(s16))),
+			"broke off at 0.500 s: unsupported audio format: the WAV holds MP3"},
+		"a header cut off": {bytes.NewReader(file[:30]), `broke off at 0.500 s: unsupported audio format: ` +
+			`the WAV ends inside its "fmt " chunk`},
+		"a broken input": {iotest.ErrReader(broke), "broke off at 0.500 s: the cable is out"},
+		"broken in a chunk": {io.MultiReader(strings.NewReader("LIST\x04\x00\x00\x00IN"), iotest.ErrReader(broke)),
+			"the cable is out"},
+		"broken in an id": {io.MultiReader(strings.NewReader("LI"), iotest.ErrReader(broke)), "the cable is out"},
 	} {
 		in, err := audio.Open(io.MultiReader(bytes.NewReader(file), c.after), nil)
 		if err != nil {
@@ -163,7 +179,8 @@ func TestStreamThatGoesWrongAfterItsSamples(t *testing.T) {
 		}
 		got, err := audiotest.Collect(in)
 		var where *audio.InputError
-		if !slices.Equal(got, want) || !errors.As(err, &where) || where.At != 500*time.Millisecond || !strings.Contains(err.Error(), c.err) || strings.Contains(err.Error(), "\n") {
+		if !slices.Equal(got, want) || !errors.As(err, &where) || where.At != 500*time.Millisecond ||
+			!strings.Contains(err.Error(), c.err) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: %d samples, then %v; want %d, then %q", name, len(got), err, len(want), c.err)
 		}
 	}
@@ -244,7 +261,8 @@ func TestLFE(t *testing.T) {
 			t.Errorf("%s: %v, %v; want 10 of %v/128", name, got, err, c.mix)
 		}
 	}
-	raw, err := audio.Open(strings.NewReader("ab"), &audio.Options{Encoding: "s16le", Raw: audio.Format{Rate: 8000, Channels: 1}})
+	raw, err := audio.Open(strings.NewReader("ab"),
+		&audio.Options{Encoding: "s16le", Raw: audio.Format{Rate: 8000, Channels: 1}})
 	if err != nil || raw.LFE() != -1 {
 		t.Errorf("raw samples: LFE %d, %v", raw.LFE(), err)
 	}
@@ -267,16 +285,19 @@ func TestADPCMRefusals(t *testing.T) {
 		file []byte
 		want string
 	}{
-		"IMA, no room for a header":       {wavFile(adpcm(17, 2, 7), data(make([]byte, 100))), "blocks of 7 bytes are too short"},
-		"Microsoft, no room for a header": {wavFile(adpcm(2, 1, 6), data(make([]byte, 100))), "blocks of 6 bytes are too short"},
-		"no block":                        {wavFile(adpcm(17, 1, 0), data(make([]byte, 100))), "blocks of 0 bytes"},
-		"long blocks":                     {wavFile(adpcm(2, 1, 0xffff), data(make([]byte, 100))), "blocks of 65535 bytes"},
-		"three channels":                  {wavFile(adpcm(17, 3, 256), data(make([]byte, 100))), "3-channel ADPCM"},
-		"three bits":                      {wavFile(fmtChunk(17, 1, 24000, 256, 3), data(make([]byte, 100))), "3-bit"},
-		"big-endian":                      {rifx, "big-endian ADPCM"},
-		"an unknown sub-format":           {wavFile(extensibleGUID, data(make([]byte, 100))), "unknown sub-format"},
+		"IMA, no room for a header": {wavFile(adpcm(17, 2, 7), data(make([]byte, 100))),
+			"blocks of 7 bytes are too short"},
+		"Microsoft, no room for a header": {wavFile(adpcm(2, 1, 6), data(make([]byte, 100))),
+			"blocks of 6 bytes are too short"},
+		"no block":              {wavFile(adpcm(17, 1, 0), data(make([]byte, 100))), "blocks of 0 bytes"},
+		"long blocks":           {wavFile(adpcm(2, 1, 0xffff), data(make([]byte, 100))), "blocks of 65535 bytes"},
+		"three channels":        {wavFile(adpcm(17, 3, 256), data(make([]byte, 100))), "3-channel ADPCM"},
+		"three bits":            {wavFile(fmtChunk(17, 1, 24000, 256, 3), data(make([]byte, 100))), "3-bit"},
+		"big-endian":            {rifx, "big-endian ADPCM"},
+		"an unknown sub-format": {wavFile(extensibleGUID, data(make([]byte, 100))), "unknown sub-format"},
 	} {
-		if _, err := audio.Open(bytes.NewReader(c.file), nil); !errors.Is(err, audio.ErrFormat) || !strings.Contains(err.Error(), c.want) {
+		if _, err := audio.Open(bytes.NewReader(c.file), nil); !errors.Is(err, audio.ErrFormat) ||
+			!strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v; want %q", name, err, c.want)
 		}
 	}
@@ -292,18 +313,26 @@ func TestADPCMBlocks(t *testing.T) {
 		file []byte
 		want []float32 // times 32768
 	}{
-		"index beyond the last step": {wavFile(adpcm(17, 1, 8), data(ima)), []float32{16384, 32767, 32767, 32767, 32767, 32767, 32767, 32767, 32767}},
-		"fewer samples than fit":     {wavFile(adpcm(17, 1, 8, 2, 0), data(slices.Concat(ima, ima))), []float32{16384, 32767, 16384, 32767}},
-		"more samples than fit":      {wavFile(adpcm(17, 1, 8, 0xff, 0xff), data(ima[:4])), []float32{16384}},
-		"predictor that is not":      {wavFile(adpcm(2, 1, 9), data(ms)), []float32{16384, 8192, 8208, 8208, 8208, 8208}},
-		"predictors of the header":   {wavFile(adpcm(2, 1, 9, predicted...), data(ms)), []float32{16384, 8192, 4112, 2056}},
-		"no end of loudness":         {wavFile(adpcm(2, 1, 100), data(loud)), append([]float32{0, 32767}, slices.Repeat([]float32{32767, -32768}, 93)...)},
-		"fact cuts the last block":   {wavFile(adpcm(17, 1, 8), fact(10), data(slices.Concat(ima, ima))), []float32{16384, 32767, 32767, 32767, 32767, 32767, 32767, 32767, 32767, 16384}},
-		"fact cuts too much":         {wavFile(adpcm(17, 1, 4), fact(1), data(slices.Concat(ima[:4], ima[:4]))), []float32{16384, 16384}},
-		"fact claims too much":       {wavFile(adpcm(17, 1, 4), fact(99), data(ima[:4])), []float32{16384}},
-		"extensible":                 {wavFile(extensible(17, 1, 24000, 8, 4), data(ima)), []float32{16384, 32767, 32767, 32767, 32767, 32767, 32767, 32767, 32767}},
-		"two files":                  {slices.Concat(wavFile(adpcm(17, 1, 8, 2, 0), claim(0xffffffff, ima)), wavFile(adpcm(17, 1, 4), data(ima[:4]))), []float32{16384, 32767, 16384}},
-		"unknown size, short block":  {slices.Concat(wavFile(adpcm(17, 1, 8), claim(0xffffffff, ima[:4])), wavFile(adpcm(17, 1, 4), data(ima[:4]))), []float32{16384, 16384}},
+		"index beyond the last step": {wavFile(adpcm(17, 1, 8), data(ima)),
+			[]float32{16384, 32767, 32767, 32767, 32767, 32767, 32767, 32767, 32767}},
+		"fewer samples than fit": {wavFile(adpcm(17, 1, 8, 2, 0), data(slices.Concat(ima, ima))),
+			[]float32{16384, 32767, 16384, 32767}},
+		"more samples than fit":    {wavFile(adpcm(17, 1, 8, 0xff, 0xff), data(ima[:4])), []float32{16384}},
+		"predictor that is not":    {wavFile(adpcm(2, 1, 9), data(ms)), []float32{16384, 8192, 8208, 8208, 8208, 8208}},
+		"predictors of the header": {wavFile(adpcm(2, 1, 9, predicted...), data(ms)), []float32{16384, 8192, 4112, 2056}},
+		"no end of loudness": {wavFile(adpcm(2, 1, 100), data(loud)),
+			append([]float32{0, 32767}, slices.Repeat([]float32{32767, -32768}, 93)...)},
+		"fact cuts the last block": {wavFile(adpcm(17, 1, 8), fact(10), data(slices.Concat(ima, ima))),
+			[]float32{16384, 32767, 32767, 32767, 32767, 32767, 32767, 32767, 32767, 16384}},
+		"fact cuts too much": {wavFile(adpcm(17, 1, 4), fact(1), data(slices.Concat(ima[:4], ima[:4]))),
+			[]float32{16384, 16384}},
+		"fact claims too much": {wavFile(adpcm(17, 1, 4), fact(99), data(ima[:4])), []float32{16384}},
+		"extensible": {wavFile(extensible(17, 1, 24000, 8, 4), data(ima)),
+			[]float32{16384, 32767, 32767, 32767, 32767, 32767, 32767, 32767, 32767}},
+		"two files": {slices.Concat(wavFile(adpcm(17, 1, 8, 2, 0), claim(0xffffffff, ima)),
+			wavFile(adpcm(17, 1, 4), data(ima[:4]))), []float32{16384, 32767, 16384}},
+		"unknown size, short block": {slices.Concat(wavFile(adpcm(17, 1, 8), claim(0xffffffff, ima[:4])),
+			wavFile(adpcm(17, 1, 4), data(ima[:4]))), []float32{16384, 16384}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			want := make([]float32, len(c.want))
@@ -392,7 +421,8 @@ func TestWAVChangesItsFormat(t *testing.T) {
 		"six channels":     {wavFile(fmtChunk(1, 6, 12000, 12, 16), data(s16)), 4000, true},
 	} {
 		got, in, err := decode(t, bytes.NewReader(slices.Concat(file, c.next, file)), nil)
-		if err != nil || len(got) != 24000+c.frames || !slices.Equal(got[:12000], want) || !slices.Equal(got[12000+c.frames:], want) ||
+		if err != nil || len(got) != 24000+c.frames || !slices.Equal(got[:12000], want) ||
+			!slices.Equal(got[12000+c.frames:], want) ||
 			c.warned != (len(in.Warnings()) > 0) {
 			t.Errorf("%s: %d samples, %v, %q", name, len(got), err, in.Warnings())
 		}
@@ -409,7 +439,8 @@ func TestWAVFramesOfAWrongLength(t *testing.T) {
 	s16, want := to16(speechLike(1000, mono24))
 	for _, align := range []int{1, 4, 16, 3, 100} {
 		got, in, err := decode(t, bytes.NewReader(wavFile(fmtChunk(1, 1, 24000, align, 16), data(s16))), nil)
-		if err != nil || !slices.Equal(got, want) || len(in.Warnings()) != 1 || !strings.Contains(in.Warnings()[0], "1 channel of 16 bits are 2") {
+		if err != nil || !slices.Equal(got, want) || len(in.Warnings()) != 1 ||
+			!strings.Contains(in.Warnings()[0], "1 channel of 16 bits are 2") {
 			t.Errorf("align %d: %d samples, %v, %q", align, len(got), err, in.Warnings())
 		}
 	}
@@ -457,7 +488,8 @@ func TestWAVLeavesOut(t *testing.T) {
 	}
 	defer file.Close()
 	_, in, err := decode(t, file, nil)
-	if err != nil || len(in.Warnings()) != 1 || !strings.Contains(in.Warnings()[0], "left out: 2000 bytes, 0.042 s if they were samples") {
+	if err != nil || len(in.Warnings()) != 1 || !strings.Contains(in.Warnings()[0],
+		"left out: 2000 bytes, 0.042 s if they were samples") {
 		t.Errorf("%v, %q", err, in.Warnings())
 	}
 }
@@ -545,7 +577,8 @@ func ratioOf(got, want []float32) float64 {
 
 // imaEncoded is mono samples in IMA ADPCM, as whole blocks, and what a decoder
 // with the encoder's rounding gives.
-func imaEncoded(samples []int, blockSize int, difference func(code byte, step int) int) (coded []byte, decoded []float32) {
+func imaEncoded(samples []int, blockSize int, difference func(code byte, step int) int) (coded []byte,
+	decoded []float32) {
 	indexes := []int{-1, -1, -1, -1, 2, 4, 6, 8}
 	index := 0
 	for perBlock := 1 + 2*(blockSize-4); len(samples) >= perBlock; samples = samples[perBlock:] {

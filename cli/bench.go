@@ -45,9 +45,11 @@ type benchCmd struct {
 func benchCommand(streams Streams) *cli.Command {
 	b := &benchCmd{streams: streams}
 	return &cli.Command{
-		Name:      "bench",
-		Usage:     "measure how fast messages are built on this machine",
-		UsageText: "echocast bench [OPTIONS]\n\n   echocast bench\n   echocast bench --chunk 20ms,60ms --rate 44100 --json\n   echocast bench --streams 1,10,50 --seconds 5",
+		Name:  "bench",
+		Usage: "measure how fast messages are built on this machine",
+		UsageText: "echocast bench [OPTIONS]\n\n   echocast bench\n   echocast bench --chunk 20ms,60ms " +
+			"--rate 44100 --json\n" +
+			"   echocast bench --streams 1,10,50 --seconds 5",
 		Description: `echocast cuts samples in memory into chunks and encodes them into messages, on one
 core, without a connection. It resamples samples at another rate than 24000 Hz
 first. MB/s counts the samples that go in, as float32. Ctrl-C ends the bench and
@@ -117,7 +119,8 @@ func (b *benchCmd) run(ctx context.Context, chunks []string, rates []int) error 
 	if err != nil {
 		return err
 	}
-	b.say("%s, %s, %s/%s, one of %s", Version, runtime.Version(), runtime.GOOS, runtime.GOARCH, counted(runtime.NumCPU(), "core"))
+	b.say("%s, %s, %s/%s, one of %s", Version, runtime.Version(), runtime.GOOS, runtime.GOARCH,
+		counted(runtime.NumCPU(), "core"))
 	results, err := b.measure(ctx, cases)
 	if !b.json && len(results) > 0 {
 		err = cmp.Or(printText(b.streams.Out, load.Table(results, load.LookOf(b.streams.Out))), err)

@@ -26,7 +26,8 @@ func parseStreams(text string) (counts []int, err error) {
 	for _, word := range strings.Split(text, ",") {
 		n, err := strconv.Atoi(strings.TrimSpace(word))
 		if err != nil || n < 1 || n > load.MaxConversations {
-			return nil, usagef("--streams %q: numbers from 1 to %d with commas between them, or %s", text, load.MaxConversations, streamsAuto)
+			return nil, usagef("--streams %q: numbers from 1 to %d with commas between them, or %s", text,
+				load.MaxConversations, streamsAuto)
 		}
 		counts = append(counts, n)
 	}
@@ -74,7 +75,8 @@ func (b *benchCmd) measureStreams(counts []int, measure func(n int) (bool, error
 	if counts == nil {
 		most, err := load.FindMost(measure)
 		if err == nil {
-			b.say("this machine holds %s with 99 of 100 messages no later than %v and no underrun", counted(most, "stream"), load.MaxLateness)
+			b.say("this machine holds %s with 99 of 100 messages no later than %v and no underrun", counted(most, "stream"),
+				load.MaxLateness)
 		}
 		return err
 	}

@@ -24,7 +24,8 @@ func TestBenchStreams(t *testing.T) {
 		if err := json.Unmarshal([]byte(line), &r); err != nil {
 			t.Fatal(err)
 		}
-		if n := []int{1, 3}[i]; r.Streams != n || r.Messages != 5*n || r.Wrong != 0 || r.LateP99 < r.LateP50 || r.LateMost < r.LateP99 {
+		if n := []int{1, 3}[i]; r.Streams != n || r.Messages != 5*n || r.Wrong != 0 || r.LateP99 < r.LateP50 ||
+			r.LateMost < r.LateP99 {
 			t.Errorf("%+v: want %d streams of 5 messages, all of them right", r, n)
 		}
 	}

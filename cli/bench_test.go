@@ -38,7 +38,8 @@ func benchResults(t *testing.T, stdout string) (all []load.CaseResult) {
 }
 
 func TestBenchMeasuresWhatIsAskedFor(t *testing.T) {
-	stdout, stderr, code := runBench(testwait.Context(t), "--json", "--chunk", "20ms,50ms", "--chunk", "1.5ms", "--rate", "24000", "--rate", "44100,8000")
+	stdout, stderr, code := runBench(testwait.Context(t), "--json", "--chunk", "20ms,50ms", "--chunk", "1.5ms",
+		"--rate", "24000", "--rate", "44100,8000")
 	if code != 0 || !strings.HasPrefix(stderr, "echocast: ") || strings.Contains(stderr, "\x1b") {
 		t.Errorf("code %d, stderr %q", code, stderr)
 	}
@@ -131,7 +132,8 @@ func TestBenchRefusals(t *testing.T) {
 		{[]string{"--rate", "fast"}, "bench --help"},
 	} {
 		stdout, stderr, code := runBench(testwait.Context(t), c.args...)
-		if code != exitUsage || stdout != "" || !strings.HasPrefix(stderr, "echocast: ") || !strings.Contains(stderr, c.want) {
+		if code != exitUsage || stdout != "" || !strings.HasPrefix(stderr, "echocast: ") ||
+			!strings.Contains(stderr, c.want) {
 			t.Errorf("%q: code %d, stdout %q, stderr %q, want %q in it", c.args, code, stdout, stderr, c.want)
 		}
 	}
@@ -156,7 +158,8 @@ func TestBenchEndsBetweenCases(t *testing.T) {
 	var stderr bytes.Buffer
 	out := stopping{lines: 2, stop: func() { cancel(shutdown.SignalError{Signal: 2}) }}
 	code := Run(ctx, []string{"echocast", "bench", "--seconds", "0.000001", "--json"}, Streams{Out: &out, Err: &stderr})
-	if got := len(benchResults(t, out.String())); code != 130 || got != 2 || !strings.HasSuffix(stderr.String(), "echocast: interrupted\n") {
+	if got := len(benchResults(t, out.String())); code != 130 || got != 2 ||
+		!strings.HasSuffix(stderr.String(), "echocast: interrupted\n") {
 		t.Errorf("code %d, %d results, stderr %q", code, got, stderr.String())
 	}
 }

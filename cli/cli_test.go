@@ -124,7 +124,8 @@ func TestEncodeIsBitExact(t *testing.T) {
 			t.Fatalf("%d samples: code %d, other audio came out; %s", n, r.code, r.stderr)
 		}
 		for i, m := range all {
-			if m.Properties.Done != (i == len(all)-1) || m.Properties.SampleRate != 24000 || m.Properties.InferenceID != all[0].Properties.InferenceID {
+			if m.Properties.Done != (i == len(all)-1) || m.Properties.SampleRate != 24000 ||
+				m.Properties.InferenceID != all[0].Properties.InferenceID {
 				t.Errorf("%d samples: message %d of %d is %+v", n, i+1, len(all), m)
 			}
 		}
@@ -165,7 +166,8 @@ func TestEncodeDoesNotDependOnReads(t *testing.T) {
 			t.Fatalf("%s: no audio", name)
 		}
 		for how, r := range map[string]io.Reader{
-			"one byte": iotest.OneByteReader(bytes.NewReader(data)), "seven": &steps{data, 7}, "half": iotest.HalfReader(bytes.NewReader(data)),
+			"one byte": iotest.OneByteReader(bytes.NewReader(data)), "seven": &steps{data, 7},
+			"half": iotest.HalfReader(bytes.NewReader(data)),
 		} {
 			if got := audioOf(messages(t, run(t, r, "encode", "-").stdout)); !bytes.Equal(got, want) {
 				t.Errorf("%s read by %s: the audio differs", name, how)
@@ -283,9 +285,12 @@ func TestRefusals(t *testing.T) {
 		{[]string{"sing", "hello"}, 2, `no command is called "sing"`},
 		{[]string{"send", "--wait", "never", good}, 2, "--wait never"},
 		{[]string{"send", "--as", "song", good}, 2, "--as song"},
-		{[]string{"send", "--as", "microphone", good}, 2, "--as microphone publishes an audio track in a Daily room: name one with --to, or create one with --pal"},
-		{[]string{"send", "--as", "microphone", "--to", "http://127.0.0.1:8870", good}, 2, "--as microphone publishes an audio track in a Daily room"},
-		{[]string{"send", "--as", "microphone", "--to", "livekit+wss://example.org/r", good}, 2, "--as microphone publishes an audio track in a Daily room"},
+		{[]string{"send", "--as", "microphone", good}, 2, "--as microphone publishes an audio track in a Daily " +
+			"room: name one with --to, or create one with --pal"},
+		{[]string{"send", "--as", "microphone", "--to", "http://127.0.0.1:8870", good}, 2,
+			"--as microphone publishes an audio track in a Daily room"},
+		{[]string{"send", "--as", "microphone", "--to", "livekit+wss://example.org/r", good}, 2,
+			"--as microphone publishes an audio track in a Daily room"},
 		{[]string{"send", "--to", "http://127.0.0.1:1", "--record", "x.wav", good}, 2, "--record"},
 		{[]string{"send", "--to", "http://127.0.0.1:1", good}, 5, "127.0.0.1:1"},
 		{[]string{"send", "--to", "nonsense", good}, 5, "nonsense"},
@@ -308,7 +313,8 @@ func TestRefusals(t *testing.T) {
 		lines := strings.Split(strings.TrimSuffix(r.stderr, "\n"), "\n")
 		last := lines[len(lines)-1]
 		if r.code != c.code || !strings.Contains(last, c.want) || !strings.HasPrefix(last, "echocast: ") || r.stdout != "" {
-			t.Errorf("%q: code %d, want %d with %q; stderr:\n%s\nstdout: %.100s", c.args, r.code, c.code, c.want, r.stderr, r.stdout)
+			t.Errorf("%q: code %d, want %d with %q; stderr:\n%s\nstdout: %.100s", c.args, r.code, c.code,
+				c.want, r.stderr, r.stdout)
 		}
 	}
 }
@@ -340,7 +346,8 @@ func TestBrokenInputNeverSaysDone(t *testing.T) {
 		Outcome string `json:"outcome"`
 		Error   string `json:"error"`
 	}
-	if err := json.Unmarshal([]byte(r.stdout), &receipt); err != nil || r.code != 3 || receipt.Outcome != "interrupted" || strings.Contains(r.stderr, "complains") {
+	if err := json.Unmarshal([]byte(r.stdout), &receipt); err != nil || r.code != 3 || receipt.Outcome != "interrupted" ||
+		strings.Contains(r.stderr, "complains") {
 		t.Errorf("code %d, %v, %+v: %s", r.code, err, receipt, r.stderr)
 	}
 }
@@ -361,7 +368,8 @@ func TestShorterThanItsHeaderIsSaidToItsEnd(t *testing.T) {
 // records what it heard.
 func TestSend(t *testing.T) {
 	heard := filepath.Join(t.TempDir(), "heard.wav")
-	r := run(t, nil, "send", "--json", "--record", heard, "../testdata/mp3/speech_44100hz_joint_cbr160.mp3", "../testdata/mp3/speech_22050hz_mono_vbr2.mp3")
+	r := run(t, nil, "send", "--json", "--record", heard, "../testdata/mp3/speech_44100hz_joint_cbr160.mp3",
+		"../testdata/mp3/speech_22050hz_mono_vbr2.mp3")
 	if r.code != 0 || strings.Contains(r.stderr, "complains") {
 		t.Fatalf("code %d: %s", r.code, r.stderr)
 	}
@@ -376,11 +384,13 @@ func TestSend(t *testing.T) {
 		if err := json.Unmarshal([]byte(line), &receipt); err != nil {
 			t.Fatal(err)
 		}
-		if receipt.Outcome != "finished" || receipt.SpokenBy != "event" || receipt.UnderrunsBy != "replica" || math.Abs(receipt.SentSeconds-receipt.SpokenSeconds) > 1e-3 {
+		if receipt.Outcome != "finished" || receipt.SpokenBy != "event" || receipt.UnderrunsBy != "replica" ||
+			math.Abs(receipt.SentSeconds-receipt.SpokenSeconds) > 1e-3 {
 			t.Errorf("receipt %s", line)
 		}
 	}
-	want := audioOf(messages(t, run(t, nil, "encode", "../testdata/mp3/speech_44100hz_joint_cbr160.mp3", "../testdata/mp3/speech_22050hz_mono_vbr2.mp3").stdout))
+	want := audioOf(messages(t, run(t, nil, "encode", "../testdata/mp3/speech_44100hz_joint_cbr160.mp3",
+		"../testdata/mp3/speech_22050hz_mono_vbr2.mp3").stdout))
 	got, err := os.ReadFile(heard)
 	if err != nil {
 		t.Fatal(err)
@@ -410,7 +420,8 @@ func TestDryRun(t *testing.T) {
 	if err := json.Unmarshal([]byte(r.stdout), &plan); err != nil || r.code != 0 {
 		t.Fatalf("code %d, %v: %s", r.code, err, r.stderr)
 	}
-	if plan.Rate != 44100 || plan.Channels != 2 || plan.Samples != 24000 || plan.Messages != 20 || !strings.Contains(plan.FirstMessage, "...") {
+	if plan.Rate != 44100 || plan.Channels != 2 || plan.Samples != 24000 || plan.Messages != 20 ||
+		!strings.Contains(plan.FirstMessage, "...") {
 		t.Errorf("plan %+v", plan)
 	}
 	encoded := run(t, bytes.NewReader(file), "encode", "-").stdout
@@ -431,7 +442,8 @@ func TestStdoutThatEnds(t *testing.T) {
 	for err, code := range map[error]int{syscall.EPIPE: 0, syscall.ENOSPC: 1} {
 		for _, pace := range []string{"burst", "lead"} {
 			var stderr safeBuffer
-			got := cli.Run(testwait.Context(t), []string{"echocast", "encode", "--pace", pace, "-"}, cli.Streams{In: bytes.NewReader(file), Out: failing{err}, Err: &stderr})
+			got := cli.Run(testwait.Context(t), []string{"echocast", "encode", "--pace", pace, "-"},
+				cli.Streams{In: bytes.NewReader(file), Out: failing{err}, Err: &stderr})
 			if got != code {
 				t.Errorf("%v, %s: code %d, want %d: %s", err, pace, got, code, stderr.String())
 			}
@@ -453,7 +465,8 @@ func TestRecordOverTheInput(t *testing.T) {
 	if left, err := os.ReadFile(name); r.code != 2 || err != nil || !bytes.Equal(left, file) {
 		t.Errorf("code %d, %d of %d bytes left: %s", r.code, len(left), len(file), r.stderr)
 	}
-	if r := run(t, nil, "send", "--record", "/dev/full", name); r.code != 2 || !strings.Contains(r.stderr, "this is none") {
+	if r := run(t, nil, "send", "--record", "/dev/full", name); r.code != 2 ||
+		!strings.Contains(r.stderr, "this is none") {
 		t.Errorf("a record that is no file: code %d: %s", r.code, r.stderr)
 	}
 }
@@ -463,7 +476,8 @@ func TestBrokenInputAndBrokenStdout(t *testing.T) {
 	file, _ := wav(24000, 1, 24000)
 	broken := io.MultiReader(bytes.NewReader(file[:20044]), iotest.ErrReader(errors.New("gone")))
 	var stderr safeBuffer
-	code := cli.Run(testwait.Context(t), []string{"echocast", "send", "--json", "--pace", "burst", "-"}, cli.Streams{In: broken, Out: failing{syscall.EPIPE}, Err: &stderr})
+	code := cli.Run(testwait.Context(t), []string{"echocast", "send", "--json", "--pace", "burst", "-"},
+		cli.Streams{In: broken, Out: failing{syscall.EPIPE}, Err: &stderr})
 	if code != 3 || !strings.Contains(stderr.String(), "gone") {
 		t.Errorf("code %d: %s", code, stderr.String())
 	}

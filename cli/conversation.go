@@ -37,7 +37,8 @@ all recorded conversations, including those of processes that died.
 ` + helpKey,
 		Action: needsVerb("echocast conversation"),
 		Subcommands: []*cli.Command{
-			{Name: "create", Usage: "create a conversation and print its id and address", Flags: v.createFlags(), Action: v.command(v.create)},
+			{Name: "create", Usage: "create a conversation and print its id and address", Flags: v.createFlags(),
+				Action: v.command(v.create)},
 			{Name: "list", Usage: "list conversations", Flags: append([]cli.Flag{
 				option(&v.status, "status", tavus.Active, "list those that are active, ended, or `all`"),
 				option(&v.limit, "limit", 100, "list at most `N`"),
@@ -46,9 +47,10 @@ all recorded conversations, including those of processes that died.
 				boolOption(&v.verbose, "verbose", "with its events; --json prints them"),
 			}, v.flags()...), Action: v.command(v.get)},
 			{Name: "end", Usage: "end a conversation", ArgsUsage: "ID", Flags: v.flags(), Action: v.command(v.end)},
-			{Name: "end-mine", Usage: "end every conversation that echocast created here and did not end", Flags: append([]cli.Flag{
-				boolOption(&v.all, "all", "those of processes that still run, and of other machines, too"),
-			}, v.flags()...), Action: v.command(v.endMine)},
+			{Name: "end-mine", Usage: "end every conversation that echocast created here and did not end",
+				Flags: append([]cli.Flag{
+					boolOption(&v.all, "all", "those of processes that still run, and of other machines, too"),
+				}, v.flags()...), Action: v.command(v.endMine)},
 		},
 	}
 }
@@ -81,7 +83,8 @@ func (v *conversationCmd) create(c *cli.Context, client *tavus.Client) error {
 		return usagef("no PAL is named: give --pal, or set TAVUS_PAL_ID; echocast pal create makes one")
 	}
 	v.spec.MaxDuration = time.Duration(v.maxMinutes * float64(time.Minute))
-	for name, d := range map[string]time.Duration{"max-minutes": v.spec.MaxDuration, "left-timeout": v.spec.LeftTimeout, "absent-timeout": v.spec.AbsentTimeout} {
+	for name, d := range map[string]time.Duration{"max-minutes": v.spec.MaxDuration, "left-timeout": v.spec.LeftTimeout,
+		"absent-timeout": v.spec.AbsentTimeout} {
 		if d < time.Second {
 			return usagef("--%s: a limit is a second or more", name)
 		}
@@ -99,7 +102,8 @@ func (v *conversationCmd) create(c *cli.Context, client *tavus.Client) error {
 	}
 	if terminal.IsNowhere(v.streams.Out) {
 		v.warn("conversation %s: %s", conversation.ID, conversation.URL)
-		v.warn("standard output goes nowhere, so this is said here; end it with: echocast conversation end %s", conversation.ID)
+		v.warn("standard output goes nowhere, so this is said here; end it with: echocast conversation end %s",
+			conversation.ID)
 	}
 	return nil
 }
@@ -177,7 +181,8 @@ func (v *conversationCmd) end(c *cli.Context, client *tavus.Client) error {
 	if err := tavus.Forget("", id); err != nil {
 		return err
 	}
-	return v.print([]any{map[string]string{"conversation_id": id, "status": tavus.Ended}}, "", [][]string{{id, tavus.Ended}})
+	return v.print([]any{map[string]string{"conversation_id": id, "status": tavus.Ended}}, "",
+		[][]string{{id, tavus.Ended}})
 }
 
 func (v *conversationCmd) endMine(c *cli.Context, client *tavus.Client) error {

@@ -78,12 +78,14 @@ func TestConversationCommands(t *testing.T) {
 	created := server.Conversations()[0]
 	properties := created.Body["properties"].(map[string]any)
 	if created.PAL != palID || created.Face != "r1234567890a" || !strings.HasPrefix(created.Name, "a-talk-") ||
-		properties["max_call_duration"] != 150.0 || properties["participant_left_timeout"] != 30.0 || properties["participant_absent_timeout"] != 120.0 || created.Body["custom_greeting"] != "" {
+		properties["max_call_duration"] != 150.0 || properties["participant_left_timeout"] != 30.0 ||
+		properties["participant_absent_timeout"] != 120.0 || created.Body["custom_greeting"] != "" {
 		t.Errorf("%+v", created)
 	}
 	var info tavus.Info
 	second := call(t, "conversation", "create", "--json", "--private", "--pal", palID)
-	if err := json.Unmarshal([]byte(second.stdout), &info); err != nil || info.ID == "" || info.Token == "" || info.URL == "" {
+	if err := json.Unmarshal([]byte(second.stdout), &info); err != nil || info.ID == "" ||
+		info.Token == "" || info.URL == "" {
 		t.Fatalf("%v: %+v", err, second)
 	}
 	for _, c := range []struct {
@@ -109,7 +111,8 @@ func TestConversationCommands(t *testing.T) {
 			}
 		}
 	}
-	if files, _ := filepath.Glob(filepath.Join(state, "*")); len(server.Open()) != 0 || len(files) != 0 || len(server.Complaints()) != 0 {
+	if files, _ := filepath.Glob(filepath.Join(state, "*")); len(server.Open()) != 0 || len(files) != 0 ||
+		len(server.Complaints()) != 0 {
 		t.Errorf("open %v, remembered %v, complaints %v", server.Open(), files, server.Complaints())
 	}
 }
@@ -124,15 +127,18 @@ func TestServiceRefusals(t *testing.T) {
 		code  int
 		want  string
 	}{
-		{tavustest.Fault{Status: 401, Body: `{"message":"Invalid access token"}`}, []string{"conversation", "list"}, 4, "check the API key"},
-		{tavustest.Fault{Status: 400, Body: `{"message":"too many concurrent conversations"}`}, []string{"conversation", "create"}, 4, "end a conversation first"},
+		{tavustest.Fault{Status: 401, Body: `{"message":"Invalid access token"}`}, []string{"conversation", "list"},
+			4, "check the API key"},
+		{tavustest.Fault{Status: 400, Body: `{"message":"too many concurrent conversations"}`},
+			[]string{"conversation", "create"}, 4, "end a conversation first"},
 		{tavustest.Fault{}, []string{"conversation", "end", "c0"}, 4, "Invalid conversation_id"},
 		{tavustest.Fault{}, []string{"pal", "get", "p0"}, 4, "404 Not Found"},
 		{tavustest.Fault{Mirror: true, Status: 403, Body: "no"}, []string{"pal", "list"}, 4, "redacted"},
 		{tavustest.Fault{Mirror: true, Status: 403, Body: "no"}, []string{"conversation", "create"}, 4, "redacted"},
 		{tavustest.Fault{Mirror: true, Status: 500, Body: "no"}, []string{"conversation", "get", "c1"}, 4, "try again later"},
 		{tavustest.Fault{Mirror: true, Status: 403}, []string{"conversation", "end-mine"}, 0, "nothing to end"},
-		{tavustest.Fault{Status: 307, Header: http.Header{"Location": {"https://elsewhere.test/"}}}, []string{"pal", "list"}, 4, "elsewhere.test"},
+		{tavustest.Fault{Status: 307, Header: http.Header{"Location": {"https://elsewhere.test/"}}}, []string{"pal", "list"},
+			4, "elsewhere.test"},
 	} {
 		server.Heal()
 		server.Fail(c.fault)
@@ -165,7 +171,8 @@ func TestServiceUsage(t *testing.T) {
 		{[]string{"pal", "create", "--echo"}, "TAVUS_FACE_ID"},
 		{[]string{"pal", "list", "--api-key-file", filepath.Join(t.TempDir(), "none")}, "none: no such file"},
 	} {
-		if r := call(t, c.args...); r.code != 2 || r.stdout != "" || strings.Count(r.stderr, "\n") != 1 || !strings.Contains(r.stderr, c.want) {
+		if r := call(t, c.args...); r.code != 2 || r.stdout != "" || strings.Count(r.stderr, "\n") != 1 ||
+			!strings.Contains(r.stderr, c.want) {
 			t.Errorf("%v: %+v", c.args, r)
 		}
 	}
@@ -191,7 +198,8 @@ func TestKeyFile(t *testing.T) {
 	if err := os.Chmod(name, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if r := call(t, "pal", "list", "--api-key-file", name); r.code != 0 || !strings.Contains(r.stderr, "every user of this machine can read "+name) {
+	if r := call(t, "pal", "list", "--api-key-file", name); r.code != 0 ||
+		!strings.Contains(r.stderr, "every user of this machine can read "+name) {
 		t.Errorf("%+v", r)
 	}
 	two := write(t, "keys", []byte(canary+"\n"+canary))
@@ -204,7 +212,8 @@ func TestNobodyServes(t *testing.T) {
 	_, _ = account(t)
 	listener := httptest.NewServer(nil)
 	listener.Close()
-	if r := call(t, "conversation", "create", "--pal", "p1", "--base-url", listener.URL); r.code != 5 || strings.Count(r.stderr, "\n") != 1 {
+	if r := call(t, "conversation", "create", "--pal", "p1", "--base-url", listener.URL); r.code != 5 ||
+		strings.Count(r.stderr, "\n") != 1 {
 		t.Errorf("%+v", r)
 	}
 }
@@ -215,7 +224,8 @@ func TestUncertainCreation(t *testing.T) {
 	server.Fail(tavustest.Fault{Method: "POST", Status: 500, After: true, Times: 1})
 	server.Fail(tavustest.Fault{Method: "GET", Status: 403, Body: `{"error":"no lists"}`})
 	r := call(t, "conversation", "create", "--pal", "p1")
-	if r.code != 4 || r.stdout != "" || !strings.Contains(r.stderr, "it is unknown whether") || !strings.Contains(r.stderr, "end-mine") || len(server.Open()) != 1 {
+	if r.code != 4 || r.stdout != "" || !strings.Contains(r.stderr, "it is unknown whether") ||
+		!strings.Contains(r.stderr, "end-mine") || len(server.Open()) != 1 {
 		t.Errorf("%+v", r)
 	}
 	server.Heal()
@@ -227,13 +237,15 @@ func TestUncertainCreation(t *testing.T) {
 // What cannot be printed is not kept.
 func TestCreationThatCannotBePrinted(t *testing.T) {
 	server, _ := account(t)
-	code := cli.Run(testwait.Context(t), []string{"echocast", "conversation", "create", "--pal", "p1"}, cli.Streams{Out: failing{syscall.ENOSPC}, Err: io.Discard})
+	code := cli.Run(testwait.Context(t), []string{"echocast", "conversation", "create", "--pal", "p1"},
+		cli.Streams{Out: failing{syscall.ENOSPC}, Err: io.Discard})
 	if code == 0 || len(server.Conversations()) != 1 || len(server.Open()) != 0 {
 		t.Errorf("code %d, %+v", code, server.Conversations())
 	}
 	ctx, cancel := context.WithCancel(testwait.Context(t))
 	cancel()
-	if r := runContext(ctx, nil, "conversation", "create", "--pal", "p1"); r.code == 0 || len(server.Conversations()) != 1 {
+	if r := runContext(ctx, nil, "conversation", "create", "--pal", "p1"); r.code == 0 ||
+		len(server.Conversations()) != 1 {
 		t.Errorf("%+v", r)
 	}
 }
@@ -251,7 +263,9 @@ func TestCreatingTellsWhatWasLeft(t *testing.T) {
 	if err := os.Remove(locks[0]); err != nil { // as if the process that held it had died
 		t.Fatal(err)
 	}
-	if r := call(t, "conversation", "create", "--pal", "p1"); r.code != 0 || !strings.Contains(r.stderr, "1 conversation created by a process that has ended") || !strings.Contains(r.stderr, "end-mine") {
+	if r := call(t, "conversation", "create", "--pal", "p1"); r.code != 0 ||
+		!strings.Contains(r.stderr, "1 conversation created by a process that has ended") ||
+		!strings.Contains(r.stderr, "end-mine") {
 		t.Errorf("%+v", r)
 	}
 }
@@ -266,7 +280,8 @@ func TestTheIDIsNotLost(t *testing.T) {
 	}
 	defer null.Close()
 	var stderr safeBuffer
-	code := cli.Run(testwait.Context(t), []string{"echocast", "conversation", "create", "--pal", "p1"}, cli.Streams{Out: null, Err: &stderr})
+	code := cli.Run(testwait.Context(t), []string{"echocast", "conversation", "create", "--pal", "p1"},
+		cli.Streams{Out: null, Err: &stderr})
 	if id := server.Conversations()[0].ID; code != 0 || strings.Count(stderr.String(), id) != 3 {
 		t.Errorf("code %d: %s", code, stderr.String())
 	}

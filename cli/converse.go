@@ -53,7 +53,8 @@ answer end, and answers afterwards what was said meanwhile. A failing command is
 reported, and the conversation continues. The conversation ends with the room, or
 with Ctrl-C; neither is an error. The commands do not see echocast's own keys; what
 was heard of the previous answer is in ECHOCAST_HEARD.`,
-		Flags: joined(v.flags(), v.target.flags(), v.target.way.webhookFlags(), v.settings.inputFlags(), v.settings.levelFlags(), v.settings.messageFlags(echo.LeadMode), v.settings.outputFlags()),
+		Flags: joined(v.flags(), v.target.flags(), v.target.way.webhookFlags(), v.settings.inputFlags(),
+			v.settings.levelFlags(), v.settings.messageFlags(echo.LeadMode), v.settings.outputFlags()),
 		Action: func(c *cli.Context) error {
 			if err := noInputs(c); err != nil {
 				return err

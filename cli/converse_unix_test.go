@@ -74,7 +74,8 @@ func TestConverseKillsWhatSpeaks(t *testing.T) {
 	code, stdout, stderr := runConverse(ctx, url, "--false-interrupt", "0", "--tts", tts)
 	report := ended()
 	receipt := onlyReceipt(t, stdout)
-	if code != 0 || receipt.Outcome != echo.Interrupted || receipt.SpokenBy != echo.ByEvent || !strings.Contains(receipt.Error, "user") {
+	if code != 0 || receipt.Outcome != echo.Interrupted || receipt.SpokenBy != echo.ByEvent ||
+		!strings.Contains(receipt.Error, "user") {
 		t.Errorf("code %d, %+v, %s", code, receipt, stderr)
 	}
 	if len(report.Interrupts) != 1 || report.Utterances[0].Done || report.ComplaintCount != 0 {
@@ -95,7 +96,8 @@ func TestConverseEndsInAnAnswer(t *testing.T) {
 	code, stdout, stderr := runConverse(ctx, url, "--false-interrupt", "0", "--tts", tts)
 	report := ended()
 	testwait.Receive(t, gone)
-	if receipt := onlyReceipt(t, stdout); code != 0 || receipt.Outcome != echo.Interrupted || receipt.SpokenBy != echo.ByEvent {
+	if receipt := onlyReceipt(t, stdout); code != 0 || receipt.Outcome != echo.Interrupted ||
+		receipt.SpokenBy != echo.ByEvent {
 		t.Errorf("code %d, %+v, %s", code, receipt, stderr)
 	}
 	if len(report.Interrupts) != 1 || report.Utterances[0].Done || report.ComplaintCount != 0 {
@@ -124,14 +126,16 @@ func TestConverseLost(t *testing.T) {
 			return
 		}
 		_ = listener.Close() // nobody comes a second time
-		_, _ = replica.New(conn, &replica.Options{Script: script, Faults: replica.Faults{DieAfter: 20}, Die: func() { _ = conn.Close() }}).Run(testwait.Context(t))
+		_, _ = replica.New(conn, &replica.Options{Script: script, Faults: replica.Faults{DieAfter: 20},
+			Die: func() { _ = conn.Close() }}).Run(testwait.Context(t))
 		_ = conn.Close()
 	})
 	tts, gone := endless(t)
 	code, stdout, stderr := runConverse(testwait.Context(t), listener.URL(), "--tts", tts, "--reconnect-timeout", "1s")
 	playing.Wait()
 	testwait.Receive(t, gone)
-	if receipt := onlyReceipt(t, stdout); code != exitNotRejoined || receipt.Outcome != echo.Failed || receipt.Samples == 0 {
+	if receipt := onlyReceipt(t, stdout); code != exitNotRejoined || receipt.Outcome != echo.Failed ||
+		receipt.Samples == 0 {
 		t.Errorf("code %d, %+v, %s", code, receipt, stderr)
 	}
 }

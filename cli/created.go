@@ -64,7 +64,8 @@ func (o *createOptions) check(to string) error {
 }
 
 // conversation creates the conversation. The caller ends it.
-func (o *createOptions) conversation(ctx context.Context, to, avatar string, out *reporter) (*tavus.Conversation, error) {
+func (o *createOptions) conversation(ctx context.Context, to, avatar string,
+	out *reporter) (*tavus.Conversation, error) {
 	client, err := o.service.client(out.warn)
 	if err != nil {
 		return nil, err
@@ -86,7 +87,8 @@ func (o *createOptions) conversation(ctx context.Context, to, avatar string, out
 
 // openConversation creates a conversation. It reports those that earlier processes
 // left open, and what may be open if the process ends at once meanwhile.
-func openConversation(ctx context.Context, client *tavus.Client, spec tavus.Spec, warn warnFunc) (*tavus.Conversation, error) {
+func openConversation(ctx context.Context, client *tavus.Client, spec tavus.Spec,
+	warn warnFunc) (*tavus.Conversation, error) {
 	warnOfLeft(warn)
 	defer shutdown.AtExit(func() {
 		warn("a conversation may have been created; end it with: echocast conversation end-mine")
@@ -102,7 +104,8 @@ func openConversation(ctx context.Context, client *tavus.Client, spec tavus.Spec
 // them.
 func warnOfLeft(warn warnFunc) {
 	if left := tavus.CountLeft(""); left > 0 { // doctor reports what cannot be read
-		warn("%s created by a process that has ended may be open, and cost money; end what was left with: echocast conversation end-mine", counted(left, "conversation"))
+		warn("%s created by a process that has ended may be open, and cost money; end what was left with: "+
+			"echocast conversation end-mine", counted(left, "conversation"))
 	}
 }
 

@@ -40,5 +40,6 @@ func (d *dailyOptions) backend(warn warnFunc) (*daily.Backend, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &daily.Backend{Token: cmp.Or(token, d.token), Core: d.core, Chromium: d.chromium, DailyJS: d.dailyJS, CallMachine: d.callMachine}, nil
+	return &daily.Backend{Token: cmp.Or(token, d.token), Core: d.core, Chromium: d.chromium, DailyJS: d.dailyJS,
+		CallMachine: d.callMachine}, nil
 }

@@ -31,9 +31,10 @@ type doctorCmd struct {
 func doctorCommand(streams Streams) *cli.Command {
 	d := &doctorCmd{serviceCmd: serviceCmd{streams: streams}}
 	return &cli.Command{
-		Name:      "doctor",
-		Usage:     "check what a real conversation needs, and say what to do",
-		UsageText: "echocast doctor [OPTIONS]\n\n   echocast doctor --pal p123 --face r456\n   echocast doctor --live --yes --pal p123\n   echocast doctor --to https://tavus.daily.co/c123 --join --json",
+		Name:  "doctor",
+		Usage: "check what a real conversation needs, and say what to do",
+		UsageText: "echocast doctor [OPTIONS]\n\n   echocast doctor --pal p123 --face r456\n" +
+			"   echocast doctor --live --yes --pal p123\n   echocast doctor --to https://tavus.daily.co/c123 --join --json",
 		Description: `It creates nothing, ends nothing and says nothing in a room. Each check is one line:
 ok, warn, fail or skip, its name, what was found, and what to do about it. The last
 lines say for what this machine is ready, and what to type. The exit code is 0 where

@@ -37,7 +37,8 @@ func doctor(t *testing.T, args ...string) (map[string]finding, result) {
 	}
 	decoder := json.NewDecoder(strings.NewReader(r.stdout))
 	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&report); err != nil || decoder.More() || report.Version != cli.Version || report.OK == nil || *report.OK != (r.code == 0) {
+	if err := decoder.Decode(&report); err != nil || decoder.More() || report.Version != cli.Version ||
+		report.OK == nil || *report.OK != (r.code == 0) {
 		t.Fatalf("%v: %+v", err, r)
 	}
 	checks := map[string]finding{}
@@ -103,14 +104,17 @@ func TestDoctorIsContent(t *testing.T) {
 		t.Errorf("it left %v; complaints %v", files, server.Complaints())
 	}
 	text := call(t, "doctor", "--pal", "p1", "--chromium", browser(t))
-	if text.code != 0 || strings.Count(text.stdout, "\n") != 17 || !strings.HasSuffix(text.stdout, "\nready for a conversation with a PAL: echocast send --pal p1 speech.wav\n") || !strings.HasPrefix(text.stdout, "ok    state directory     ") {
+	if text.code != 0 || strings.Count(text.stdout, "\n") != 17 ||
+		!strings.HasSuffix(text.stdout, "\nready for a conversation with a PAL: echocast send --pal p1 speech.wav\n") ||
+		!strings.HasPrefix(text.stdout, "ok    state directory     ") {
 		t.Errorf("%+v", text)
 	}
 }
 
 // What is wrong is said, with its code, and what can still be checked is.
 func TestDoctorFinds(t *testing.T) {
-	microphone := map[string]any{"transport": map[string]any{"input_settings": map[string]any{"microphone": map[string]any{"isEnabled": true}}}}
+	microphone := map[string]any{
+		"transport": map[string]any{"input_settings": map[string]any{"microphone": map[string]any{"isEnabled": true}}}}
 	livekit := map[string]any{"transport": map[string]any{"transport_type": "livekit"}}
 	nobody := httptest.NewServer(nil)
 	nobody.Close()
@@ -133,45 +137,80 @@ func TestDoctorFinds(t *testing.T) {
 		want    finding
 		code    int
 	}{
-		"a wrong key":    {func(_ *testing.T, s *tavustest.Server) { s.Key = "another" }, nil, "API key", finding{Status: "fail", Detail: "401 Unauthorized: Invalid access token", Fix: "check the API key"}, 4},
-		"the PAL then":   {func(_ *testing.T, s *tavustest.Server) { s.Key = "another" }, []string{"--pal", "p1"}, "PAL", finding{Status: "skip", Detail: "not checked: needs a valid API key"}, 4},
-		"a mirror":       {func(_ *testing.T, s *tavustest.Server) { s.Fail(tavustest.Fault{Mirror: true, Status: 403}) }, nil, "API key", finding{Status: "fail", Detail: "redacted"}, 4},
-		"no service":     {nil, []string{"--base-url", nobody.URL}, "API key", finding{Status: "fail", Detail: "connection refused", Fix: "--base-url"}, 5},
-		"another's site": {nil, []string{"--base-url", failing.URL}, "API key", finding{Status: "fail", Detail: "not the JSON", Fix: "not the Tavus API"}, 4},
-		"an empty key":   {func(t *testing.T, _ *tavustest.Server) { t.Setenv("TAVUS_API_KEY", " ") }, nil, "API key", finding{Status: "fail", Detail: "is empty", Fix: "TAVUS_API_KEY"}, 2},
-		"no key":         {func(t *testing.T, _ *tavustest.Server) { unset(t, "TAVUS_API_KEY") }, nil, "API key", finding{Status: "skip", Fix: "set TAVUS_API_KEY"}, 0},
-		"no key, a PAL":  {func(t *testing.T, _ *tavustest.Server) { unset(t, "TAVUS_API_KEY") }, []string{"--pal", "p1"}, "API key", finding{Status: "fail", Fix: "TAVUS_API_KEY"}, 2},
+		"a wrong key": {func(_ *testing.T, s *tavustest.Server) { s.Key = "another" }, nil, "API key",
+			finding{Status: "fail", Detail: "401 Unauthorized: Invalid access token", Fix: "check the API key"}, 4},
+		"the PAL then": {func(_ *testing.T, s *tavustest.Server) { s.Key = "another" }, []string{"--pal", "p1"},
+			"PAL", finding{Status: "skip", Detail: "not checked: needs a valid API key"}, 4},
+		"a mirror": {func(_ *testing.T, s *tavustest.Server) { s.Fail(tavustest.Fault{Mirror: true, Status: 403}) },
+			nil, "API key", finding{Status: "fail", Detail: "redacted"}, 4},
+		"no service": {nil, []string{"--base-url", nobody.URL}, "API key",
+			finding{Status: "fail", Detail: "connection refused", Fix: "--base-url"}, 5},
+		"another's site": {nil, []string{"--base-url", failing.URL}, "API key",
+			finding{Status: "fail", Detail: "not the JSON", Fix: "not the Tavus API"}, 4},
+		"an empty key": {func(t *testing.T, _ *tavustest.Server) { t.Setenv("TAVUS_API_KEY", " ") }, nil,
+			"API key", finding{Status: "fail", Detail: "is empty", Fix: "TAVUS_API_KEY"}, 2},
+		"no key": {func(t *testing.T, _ *tavustest.Server) { unset(t, "TAVUS_API_KEY") }, nil, "API key",
+			finding{Status: "skip", Fix: "set TAVUS_API_KEY"}, 0},
+		"no key, a PAL": {func(t *testing.T, _ *tavustest.Server) { unset(t, "TAVUS_API_KEY") }, []string{"--pal", "p1"},
+			"API key", finding{Status: "fail", Fix: "TAVUS_API_KEY"}, 2},
 
-		"a clock behind":    {func(_ *testing.T, s *tavustest.Server) { s.Skew = time.Minute }, nil, "clock", finding{Status: "warn", Detail: "this machine is 1m", Fix: "NTP"}, 0},
-		"a clock ahead":     {func(_ *testing.T, s *tavustest.Server) { s.Skew = -time.Minute }, nil, "clock", finding{Status: "warn", Detail: "ahead of the service", Fix: "NTP"}, 0},
-		"a clock far ahead": {func(_ *testing.T, s *tavustest.Server) { s.Skew = -time.Hour }, nil, "clock", finding{Status: "fail", Detail: "1h0m0s ahead", Fix: "NTP"}, 1},
+		"a clock behind": {func(_ *testing.T, s *tavustest.Server) { s.Skew = time.Minute }, nil, "clock",
+			finding{Status: "warn", Detail: "this machine is 1m", Fix: "NTP"}, 0},
+		"a clock ahead": {func(_ *testing.T, s *tavustest.Server) { s.Skew = -time.Minute }, nil, "clock",
+			finding{Status: "warn", Detail: "ahead of the service", Fix: "NTP"}, 0},
+		"a clock far ahead": {func(_ *testing.T, s *tavustest.Server) { s.Skew = -time.Hour }, nil, "clock",
+			finding{Status: "fail", Detail: "1h0m0s ahead", Fix: "NTP"}, 1},
 
-		"no such PAL":           {nil, []string{"--pal", "p0"}, "PAL", finding{Status: "fail", Detail: "404 Not Found", Fix: "check the id"}, 4},
-		"a PAL that thinks":     {pal("p1", "full", nil), []string{"--pal", "p1"}, "PAL", finding{Status: "warn", Detail: `the mode "full"`, Fix: "pal create --echo"}, 0},
-		"an echo greets not":    {pal("p1", "echo", nil), []string{"--pal", "p1"}, "made-up greeting", finding{Status: "ok", Detail: "none: a PAL in echo mode"}, 0},
-		"a PAL that greets":     {pal("p1", "full", nil), []string{"--pal", "p1"}, "made-up greeting", finding{Status: "ok", Detail: "possible"}, 0},
+		"no such PAL": {nil, []string{"--pal", "p0"}, "PAL",
+			finding{Status: "fail", Detail: "404 Not Found", Fix: "check the id"}, 4},
+		"a PAL that thinks": {pal("p1", "full", nil), []string{"--pal", "p1"}, "PAL",
+			finding{Status: "warn", Detail: `the mode "full"`, Fix: "pal create --echo"}, 0},
+		"an echo greets not": {pal("p1", "echo", nil), []string{"--pal", "p1"}, "made-up greeting",
+			finding{Status: "ok", Detail: "none: a PAL in echo mode"}, 0},
+		"a PAL that greets": {pal("p1", "full", nil), []string{"--pal", "p1"}, "made-up greeting",
+			finding{Status: "ok", Detail: "possible"}, 0},
 		"an account's own room": {nil, nil, "own Daily room", finding{Status: "skip", Detail: "not asked"}, 0},
-		"a PAL with ears":       {pal("p1", "echo", microphone), []string{"--pal", "p1"}, "PAL", finding{Status: "warn", Detail: "microphone layer on", Fix: "without --microphone"}, 0},
-		"a PAL for LiveKit":     {pal("p1", "echo", livekit), []string{"--pal", "p1"}, "PAL", finding{Status: "warn", Detail: "LiveKit rooms only", Fix: "--to livekit+wss"}, 0},
-		"a PAL for tracks":      {pal("pipecat-stream", "full", nil), []string{"--pal", "pipecat-stream"}, "PAL", finding{Status: "warn", Detail: "audio track", Fix: "pal create --echo"}, 0},
-		"a PAL of the old":      {func(t *testing.T, s *tavustest.Server) { s.OldNames = true; pal("p1", "echo", nil)(t, s) }, []string{"--pal", "p1"}, "face", finding{Status: "ok", Detail: "of the PAL, ready"}, 0},
-		"no such face":          {nil, []string{"--face", "r0"}, "face", finding{Status: "fail", Detail: "404 Not Found", Fix: "check the id"}, 4},
-		"a face in training":    {func(_ *testing.T, s *tavustest.Server) { s.FaceStatus = "started" }, []string{"--face", "r1234567890a"}, "face", finding{Status: "warn", Detail: `status is "started"`, Fix: "wait"}, 0},
-		"a face that failed":    {func(_ *testing.T, s *tavustest.Server) { s.FaceStatus = "error" }, []string{"--face", "r1234567890a"}, "face", finding{Status: "fail", Detail: "training failed", Fix: "another"}, 1},
-		"no browser":            {nil, []string{"--to", "daily+" + failing.URL, "--chromium", "/none"}, "transport", finding{Status: "fail", Detail: "no Chromium at /none: install it", Fix: "no Daily room"}, 5},
-		"no browser, no need":   {nil, []string{"--chromium", "/none"}, "browser", finding{Status: "skip", Detail: "no Chromium at /none"}, 0},
-		"no library":            {nil, []string{"--to", "daily+" + failing.URL, "--daily-core", "/none"}, "transport", finding{Status: "fail", Detail: "--daily-core /none: no such file", Fix: "no Daily room"}, 2},
-		"another daily-js":      {nil, []string{"--daily-js", "doctor_test.go"}, "daily-js", finding{Status: "warn", Detail: "is not release", Fix: "use that"}, 0},
-		"no daily-js":           {nil, []string{"--daily-js", "/none"}, "daily-js", finding{Status: "fail", Detail: "/none: no such file", Fix: "correct --daily-js"}, 5},
+		"a PAL with ears": {pal("p1", "echo", microphone), []string{"--pal", "p1"}, "PAL",
+			finding{Status: "warn", Detail: "microphone layer on", Fix: "without --microphone"}, 0},
+		"a PAL for LiveKit": {pal("p1", "echo", livekit), []string{"--pal", "p1"}, "PAL",
+			finding{Status: "warn", Detail: "LiveKit rooms only", Fix: "--to livekit+wss"}, 0},
+		"a PAL for tracks": {pal("pipecat-stream", "full", nil), []string{"--pal", "pipecat-stream"},
+			"PAL", finding{Status: "warn", Detail: "audio track", Fix: "pal create --echo"}, 0},
+		"a PAL of the old": {func(t *testing.T, s *tavustest.Server) { s.OldNames = true; pal("p1", "echo", nil)(t, s) },
+			[]string{"--pal", "p1"}, "face", finding{Status: "ok", Detail: "of the PAL, ready"}, 0},
+		"no such face": {nil, []string{"--face", "r0"}, "face",
+			finding{Status: "fail", Detail: "404 Not Found", Fix: "check the id"}, 4},
+		"a face in training": {func(_ *testing.T, s *tavustest.Server) { s.FaceStatus = "started" },
+			[]string{"--face", "r1234567890a"}, "face", finding{Status: "warn", Detail: `status is "started"`, Fix: "wait"}, 0},
+		"a face that failed": {func(_ *testing.T, s *tavustest.Server) { s.FaceStatus = "error" },
+			[]string{"--face", "r1234567890a"}, "face", finding{Status: "fail", Detail: "training failed", Fix: "another"}, 1},
+		"no browser": {nil, []string{"--to", "daily+" + failing.URL, "--chromium", "/none"}, "transport",
+			finding{Status: "fail", Detail: "no Chromium at /none: install it", Fix: "no Daily room"}, 5},
+		"no browser, no need": {nil, []string{"--chromium", "/none"}, "browser",
+			finding{Status: "skip", Detail: "no Chromium at /none"}, 0},
+		"no library": {nil, []string{"--to", "daily+" + failing.URL, "--daily-core", "/none"}, "transport",
+			finding{Status: "fail", Detail: "--daily-core /none: no such file", Fix: "no Daily room"}, 2},
+		"another daily-js": {nil, []string{"--daily-js", "doctor_test.go"}, "daily-js",
+			finding{Status: "warn", Detail: "is not release", Fix: "use that"}, 0},
+		"no daily-js": {nil, []string{"--daily-js", "/none"}, "daily-js",
+			finding{Status: "fail", Detail: "/none: no such file", Fix: "correct --daily-js"}, 5},
 
-		"a room that answers": {nil, []string{"--to", failing.URL + "/?t=canary-5f0c1d"}, "room", finding{Status: "ok", Detail: "127.0.0.1:"}, 0},
-		"a room that is over": {nil, []string{"--to", failing.URL + "/gone?t=canary-5f0c1d"}, "room", finding{Status: "warn", Detail: "answers 404", Fix: "--join"}, 0},
-		"a room in trouble":   {nil, []string{"--to", failing.URL + "/broken"}, "room", finding{Status: "fail", Detail: "answers 503", Fix: "later"}, 5},
-		"a room of nobody":    {nil, []string{"--to", nobody.URL}, "room", finding{Status: "fail", Detail: "connection refused", Fix: "check the address"}, 5},
-		"a room that is none": {nil, []string{"--to", "ftp://127.0.0.1"}, "room", finding{Status: "fail", Detail: "not the address of a room", Fix: "https://"}, 2},
-		"LiveKit, not there":  {nil, []string{"--to", "livekit+wss" + strings.TrimPrefix(nobody.URL, "http") + "/room"}, "room", finding{Status: "fail", Detail: "connection refused"}, 5},
-		"join, nobody there":  {nil, []string{"--join", "--to", nobody.URL}, "join", finding{Status: "skip", Detail: "does not answer"}, 5},
-		"join, no replica":    {nil, []string{"--join", "--to", failing.URL}, "join", finding{Status: "fail", Detail: "the server answered 200 OK", Fix: "--ice-server"}, 5},
+		"a room that answers": {nil, []string{"--to", failing.URL + "/?t=canary-5f0c1d"}, "room",
+			finding{Status: "ok", Detail: "127.0.0.1:"}, 0},
+		"a room that is over": {nil, []string{"--to", failing.URL + "/gone?t=canary-5f0c1d"}, "room",
+			finding{Status: "warn", Detail: "answers 404", Fix: "--join"}, 0},
+		"a room in trouble": {nil, []string{"--to", failing.URL + "/broken"}, "room",
+			finding{Status: "fail", Detail: "answers 503", Fix: "later"}, 5},
+		"a room of nobody": {nil, []string{"--to", nobody.URL}, "room",
+			finding{Status: "fail", Detail: "connection refused", Fix: "check the address"}, 5},
+		"a room that is none": {nil, []string{"--to", "ftp://127.0.0.1"}, "room",
+			finding{Status: "fail", Detail: "not the address of a room", Fix: "https://"}, 2},
+		"LiveKit, not there": {nil, []string{"--to", "livekit+wss" + strings.TrimPrefix(nobody.URL, "http") + "/room"},
+			"room", finding{Status: "fail", Detail: "connection refused"}, 5},
+		"join, nobody there": {nil, []string{"--join", "--to", nobody.URL}, "join",
+			finding{Status: "skip", Detail: "does not answer"}, 5},
+		"join, no replica": {nil, []string{"--join", "--to", failing.URL}, "join",
+			finding{Status: "fail", Detail: "the server answered 200 OK", Fix: "--ice-server"}, 5},
 	} {
 		t.Run(name, func(t *testing.T) {
 			server, _ := account(t)
@@ -180,7 +219,8 @@ func TestDoctorFinds(t *testing.T) {
 			}
 			checks, r := doctor(t, append([]string{"--chromium", browser(t)}, c.args...)...)
 			got := checks[c.check]
-			if got.Status != c.want.Status || !strings.Contains(got.Detail, c.want.Detail) || !strings.Contains(got.Fix, c.want.Fix) || r.code != c.code {
+			if got.Status != c.want.Status || !strings.Contains(got.Detail, c.want.Detail) ||
+				!strings.Contains(got.Fix, c.want.Fix) || r.code != c.code {
 				t.Errorf("code %d, %+v\nwant %d, %+v\nall: %s", r.code, got, c.code, c.want, r.stdout)
 			}
 			if lines := strings.Count(r.stderr, "\n"); lines > 1 && name != "no service" || lines == 0 && c.code != 0 {
@@ -213,7 +253,8 @@ func TestDoctorFindsWhatWasLeft(t *testing.T) {
 		t.Fatal(r)
 	}
 	checks, r := doctor(t)
-	if got := checks["left conversations"]; got.Status != "ok" || !strings.Contains(got.Detail, "1 conversation of processes that run") || r.code != 0 {
+	if got := checks["left conversations"]; got.Status != "ok" ||
+		!strings.Contains(got.Detail, "1 conversation of processes that run") || r.code != 0 {
 		t.Errorf("%+v", got)
 	}
 	files, err := filepath.Glob(filepath.Join(state, "*.json"))
@@ -224,7 +265,8 @@ func TestDoctorFindsWhatWasLeft(t *testing.T) {
 		t.Fatal(err)
 	}
 	checks, r = doctor(t)
-	if got := checks["left conversations"]; got.Status != "warn" || !strings.Contains(got.Detail, "1 conversation may be open") || got.Fix != "run: echocast conversation end-mine" || r.code != 0 {
+	if got := checks["left conversations"]; got.Status != "warn" || !strings.Contains(got.Detail,
+		"1 conversation may be open") || got.Fix != "run: echocast conversation end-mine" || r.code != 0 {
 		t.Errorf("%+v", got)
 	}
 	if len(server.Open()) != 1 {
@@ -239,7 +281,8 @@ func TestDoctorFindsWhatWasLeft(t *testing.T) {
 	}
 	t.Setenv("ECHOCAST_STATE_DIR", filepath.Join(files[0], "below a file"))
 	checks, r = doctor(t)
-	if got := checks["state directory"]; got.Status != "fail" || !strings.Contains(got.Fix, "ECHOCAST_STATE_DIR") || r.code != 1 {
+	if got := checks["state directory"]; got.Status != "fail" || !strings.Contains(got.Fix, "ECHOCAST_STATE_DIR") ||
+		r.code != 1 {
 		t.Errorf("%+v, code %d", got, r.code)
 	}
 }
@@ -259,7 +302,8 @@ func TestDoctorJoins(t *testing.T) {
 		t.Errorf("%+v; %s", all, r.stderr.String())
 	}
 	checks, all = doctor(t, "--join", "--to", r.url, "--tls-ca", r.authority)
-	if got := checks["join"]; all.code != 4 || got.Status != "fail" || !strings.Contains(got.Detail, "the room key is missing or wrong") {
+	if got := checks["join"]; all.code != 4 || got.Status != "fail" ||
+		!strings.Contains(got.Detail, "the room key is missing or wrong") {
 		t.Errorf("%+v, code %d", got, all.code)
 	}
 	checks, all = doctor(t, "--to", r.url)
@@ -273,14 +317,16 @@ func TestDoctorJoins(t *testing.T) {
 func TestDoctorLive(t *testing.T) {
 	server := withMessages(t)
 	for want, args := range map[string][]string{
-		"add --yes": {"doctor", "--live", "--pal", "p123"}, "--pal ID": {"doctor", "--live", "--yes"}, "--yes answers --live": {"doctor", "--yes"},
+		"add --yes": {"doctor", "--live", "--pal", "p123"}, "--pal ID": {"doctor", "--live", "--yes"},
+		"--yes answers --live": {"doctor", "--yes"},
 	} {
 		if r := call(t, args...); r.code != 2 || !strings.Contains(r.stderr, want) || len(server.Requests()) != 0 {
 			t.Errorf("%v: %+v", args, r)
 		}
 	}
 	r := call(t, "doctor", "--live", "--yes", "--pal", "p123")
-	if r.code != 0 || !strings.Contains(r.stdout, "200 OK") || !strings.Contains(r.stdout, "latency: ") || strings.Contains(r.stdout, "p123") || strings.Contains(r.stdout, "c0ffee") {
+	if r.code != 0 || !strings.Contains(r.stdout, "200 OK") || !strings.Contains(r.stdout, "latency: ") ||
+		strings.Contains(r.stdout, "p123") || strings.Contains(r.stdout, "c0ffee") {
 		t.Errorf("%+v", r)
 	}
 	if len(server.Conversations()) != 1 || len(server.Open()) != 0 {
@@ -293,7 +339,8 @@ func TestDoctorOfAConversation(t *testing.T) {
 	server := withMessages(t)
 	id := server.Add("somebody's")
 	checks, r := doctor(t, "--to", "tavus:"+id)
-	if got := checks["room"]; r.code != 0 || got.Status != "ok" || !strings.Contains(got.Detail, "https://tavus.daily.co/") || checks["transport"].Status != "ok" {
+	if got := checks["room"]; r.code != 0 || got.Status != "ok" ||
+		!strings.Contains(got.Detail, "https://tavus.daily.co/") || checks["transport"].Status != "ok" {
 		t.Errorf("%+v, %+v", checks, r)
 	}
 	checks, r = doctor(t, "--to", "tavus:c0ffee00000000ff")
@@ -310,11 +357,13 @@ func TestDoctorUsage(t *testing.T) {
 		"--ready-timeout must be more than 0":   {"--ready-timeout", "0s"},
 		"there is no TURN server":               {"--relay-only"},
 	} {
-		if r := call(t, append([]string{"doctor"}, args...)...); r.code != 2 || r.stdout != "" || strings.Count(r.stderr, "\n") != 1 || !strings.Contains(r.stderr, want) {
+		if r := call(t, append([]string{"doctor"}, args...)...); r.code != 2 || r.stdout != "" ||
+			strings.Count(r.stderr, "\n") != 1 || !strings.Contains(r.stderr, want) {
 			t.Errorf("%v: %+v", args, r)
 		}
 	}
-	if code := cli.Run(testwait.Context(t), []string{"echocast", "doctor"}, cli.Streams{Out: failing{os.ErrClosed}, Err: &safeBuffer{}}); code != 1 {
+	if code := cli.Run(testwait.Context(t), []string{"echocast", "doctor"},
+		cli.Streams{Out: failing{os.ErrClosed}, Err: &safeBuffer{}}); code != 1 {
 		t.Errorf("a stdout that fails: code %d", code)
 	}
 }
@@ -342,7 +391,8 @@ func TestDoctorOpensTheLibrary(t *testing.T) {
 		t.Fatal(err)
 	}
 	checks, r := doctor(t, "--to", "daily+http://127.0.0.1:1/room", "--daily-core", text)
-	if got := checks["transport"]; got.Status != "fail" || !strings.Contains(got.Detail, "no shared library of this system") || r.code != 5 {
+	if got := checks["transport"]; got.Status != "fail" ||
+		!strings.Contains(got.Detail, "no shared library of this system") || r.code != 5 {
 		t.Errorf("code %d, %+v", r.code, got)
 	}
 }

@@ -11,7 +11,8 @@ func TestEmptyInputIsOneLine(t *testing.T) {
 	input := write(t, "empty.wav", file)
 	for _, command := range []string{"encode", "send"} {
 		r := run(t, nil, command, input)
-		if r.code != 3 || strings.Count(r.stderr, "\n") != 1 || !strings.Contains(r.stderr, "empty.wav: no audio in the input") || r.stdout != "" {
+		if r.code != 3 || strings.Count(r.stderr, "\n") != 1 ||
+			!strings.Contains(r.stderr, "empty.wav: no audio in the input") || r.stdout != "" {
 			t.Errorf("%s: code %d: %s", command, r.code, r.stderr)
 		}
 	}

@@ -18,14 +18,16 @@ type encodeCmd struct {
 func encodeCommand(streams Streams) *cli.Command {
 	e := &encodeCmd{streams: streams}
 	return &cli.Command{
-		Name:      "encode",
-		Usage:     "write the messages to stdout, one JSON object a line, for another client to send",
-		UsageText: "echocast encode [OPTIONS] INPUT...\n\n   echocast encode speech.mp3 > messages.ndjson\n   tts | echocast encode --pace lead --conversation c123 - | my_client",
+		Name:  "encode",
+		Usage: "write the messages to stdout, one JSON object a line, for another client to send",
+		UsageText: "echocast encode [OPTIONS] INPUT...\n\n   echocast encode speech.mp3 > messages.ndjson\n" +
+			"   tts | echocast encode --pace lead --conversation c123 - | my_client",
 		Description: helpInputs + `
 
 If an input breaks in the middle, its last message is a conversation.interrupt, not
 one that says done, and the exit code is 3.`,
-		Flags: append(append(append(e.settings.inputFlags(), e.settings.levelFlags()...), e.settings.messageFlags(echo.BurstMode)...), e.settings.outputFlags()...),
+		Flags: append(append(append(e.settings.inputFlags(), e.settings.levelFlags()...),
+			e.settings.messageFlags(echo.BurstMode)...), e.settings.outputFlags()...),
 		Action: func(c *cli.Context) error {
 			return e.run(c.Context, c.Args().Slice())
 		},

@@ -24,7 +24,8 @@ func TestEncodeEqualsOneShot(t *testing.T) {
 				r := run(t, bytes.NewReader(file), "encode", "-")
 				got := audioOf(messages(t, r.stdout))
 				want := reference(t, pcm, rate, channels)
-				if exact := int(math.Floor(float64(frames)*24000/float64(rate) + 0.5)); r.code != 0 || len(got) != 2*exact || len(want) < exact {
+				if exact := int(math.Floor(float64(frames)*24000/float64(rate) + 0.5)); r.code != 0 || len(got) != 2*exact ||
+					len(want) < exact {
 					t.Fatalf("code %d, %d samples, want %d", r.code, len(got)/2, exact)
 				}
 				tolerance := 1

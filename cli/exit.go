@@ -101,9 +101,11 @@ func exitCode(err error) int {
 		return exitRefused
 	case errors.Is(err, echo.ErrLost):
 		return exitLost
-	case errors.Is(err, echo.ErrNotReady), errors.As(err, &unreachable), errors.As(err, new(*room.UnknownSchemeError)), errors.As(err, &unanswered):
+	case errors.Is(err, echo.ErrNotReady), errors.As(err, &unreachable), errors.As(err, new(*room.UnknownSchemeError)),
+		errors.As(err, &unanswered):
 		return exitNotReady
-	case errors.Is(err, echo.ErrInterrupted), errors.Is(err, echo.ErrBargeIn), errors.Is(err, echo.ErrStopped), errors.Is(err, echo.ErrPaused):
+	case errors.Is(err, echo.ErrInterrupted), errors.Is(err, echo.ErrBargeIn), errors.Is(err, echo.ErrStopped),
+		errors.Is(err, echo.ErrPaused):
 		return exitInterrupted
 	case errors.Is(err, echo.ErrUnverified):
 		return exitUnverified

@@ -11,7 +11,8 @@ import (
 
 func TestFaultList(t *testing.T) {
 	var out, complaints bytes.Buffer
-	code := Run(testwait.Context(t), []string{"echocast", "replica", "--fault", "list"}, Streams{Out: &out, Err: &complaints})
+	code := Run(testwait.Context(t), []string{"echocast", "replica", "--fault", "list"},
+		Streams{Out: &out, Err: &complaints})
 	if lines := strings.Count(out.String(), "\n"); code != 0 || lines != len(replica.AllFaults()) || complaints.Len() > 0 {
 		t.Errorf("code %d, %d lines of %d, %s", code, lines, len(replica.AllFaults()), complaints.String())
 	}

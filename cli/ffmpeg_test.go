@@ -21,7 +21,8 @@ func TestFFmpegIsUsedUnasked(t *testing.T) {
 	t.Setenv("PATH", dir)
 	for _, option := range []string{"--live", "--ffmpeg"} {
 		r := run(t, nil, "encode", option, webm)
-		if got := audioOf(messages(t, r.stdout)); r.code != 0 || string(got) != string(pcm) || !strings.Contains(r.stderr, "speech.webm: read by ffmpeg: a WebM or Matroska file") {
+		if got := audioOf(messages(t, r.stdout)); r.code != 0 || string(got) != string(pcm) ||
+			!strings.Contains(r.stderr, "speech.webm: read by ffmpeg: a WebM or Matroska file") {
 			t.Errorf("%s: code %d, %d bytes: %s", option, r.code, len(got), r.stderr)
 		}
 	}

@@ -20,7 +20,8 @@ func runIn(t *testing.T, folder string, args ...string) (code int, stderr string
 	t.Helper()
 	t.Chdir(folder)
 	var out, people bytes.Buffer
-	code = Run(testwait.Context(t), append([]string{"echocast"}, args...), Streams{In: strings.NewReader(""), Out: &out, Err: &people})
+	code = Run(testwait.Context(t), append([]string{"echocast"}, args...),
+		Streams{In: strings.NewReader(""), Out: &out, Err: &people})
 	return code, people.String()
 }
 
@@ -51,7 +52,8 @@ func TestOutputsAreCheckedFirst(t *testing.T) {
 		{[]string{"hear", "--to", nowhere, "--trace", "x", "x"}, 2, "are one file"},
 		{[]string{"hear", "--to", nowhere, "none/x"}, 1, "FILE none/x: no such file or directory"},
 		{[]string{"listen", "--to", nowhere, "--trace", "x", "--transcript", "x"}, 2, "are one file"},
-		{[]string{"listen", "--to", nowhere, "--transcript", "none/x.txt"}, 1, "--transcript none/x.txt: no such file or directory"},
+		{[]string{"listen", "--to", nowhere, "--transcript", "none/x.txt"}, 1,
+			"--transcript none/x.txt: no such file or directory"},
 		{[]string{"say", "--to", nowhere, "--trace", "none/x", "Hello."}, 1, "--trace none/x: no such file or directory"},
 	} {
 		code, stderr := runIn(t, folder, c.args...)
@@ -83,13 +85,16 @@ func TestReportReplacesOnlyReports(t *testing.T) {
 	}
 	folder := t.TempDir()
 	page := filepath.Join(folder, "keep.html")
-	for name, content := range map[string]string{filepath.Join(folder, "keep.ndjson"): string(recorded), page: "<!doctype html>precious"} {
+	for name, content := range map[string]string{filepath.Join(folder, "keep.ndjson"): string(recorded),
+		page: "<!doctype html>precious"} {
 		if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
 	code, stderr := runIn(t, folder, "report", "keep.ndjson")
-	if kept, _ := os.ReadFile(page); code != 2 || string(kept) != "<!doctype html>precious" || !strings.Contains(stderr, "keep.html exists and is no report: name another file with --output, or this one to replace it") {
+	if kept, _ := os.ReadFile(page); code != 2 || string(kept) != "<!doctype html>precious" ||
+		!strings.Contains(stderr, "keep.html exists and is no report: name another file with --output, or "+
+			"this one to replace it") {
 		t.Errorf("code %d, the file is now %.40q\n%s", code, kept, stderr)
 	}
 	for _, args := range [][]string{{"report", "keep.ndjson", "-o", "keep.html"}, {"report", "keep.ndjson"}} {
@@ -108,7 +113,8 @@ func TestTraceThatIsNotComplete(t *testing.T) {
 	}
 	target := &target{options: &targetOptions{trace: "x"}, ctx: context.Background()}
 	target.trace = &traceRecorder{trace.NewRecorder(fullDisk{}, ""), file}
-	if err := target.endTrace(); err == nil || exitCode(err) != exitFailure || !strings.Contains(err.Error(), "--trace x: the trace is not complete: no space left on device") {
+	if err := target.endTrace(); err == nil || exitCode(err) != exitFailure ||
+		!strings.Contains(err.Error(), "--trace x: the trace is not complete: no space left on device") {
 		t.Errorf("the error is %v", err)
 	}
 }

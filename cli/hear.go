@@ -87,7 +87,8 @@ func (h *hearCmd) check(names []string) error {
 	if len(names) == 1 && names[0] != stdinName {
 		files["FILE"] = names[0]
 	}
-	return cmp.Or(checkFrom("--from", h.from, &h.target), h.target.check(h.settings.newReporter(h.streams.Out, h.streams.Err).warn), checkOutputs(files, nil))
+	return cmp.Or(checkFrom("--from", h.from, &h.target),
+		h.target.check(h.settings.newReporter(h.streams.Out, h.streams.Err).warn), checkOutputs(files, nil))
 }
 
 // checkFrom fails if from is not one of the known words, or if it is all in a Daily
@@ -96,7 +97,8 @@ func checkFrom(flag, from string, o *targetOptions) error {
 	if err := oneOf(flag, from, room.User, room.Replica, room.All); err != nil || from != room.All || !o.isDaily() {
 		return err
 	}
-	return usagef("%s all: in a Daily room one participant at a time is heard; run one hear for the user and one for the replica", flag)
+	return usagef("%s all: in a Daily room one participant at a time is heard; run one hear for the user "+
+		"and one for the replica", flag)
 }
 
 func (h *hearCmd) run(ctx context.Context, names []string) error {
@@ -108,7 +110,8 @@ func (h *hearCmd) run(ctx context.Context, names []string) error {
 		name = names[0]
 	}
 	out := h.settings.newReporter(h.streams.Out, h.streams.Err)
-	target, err := h.target.connect(ctx, room.Options{Conversation: h.settings.conversation, Hear: true, ListenOnly: true, HearRate: h.rate}, "", out)
+	target, err := h.target.connect(ctx, room.Options{Conversation: h.settings.conversation, Hear: true,
+		ListenOnly: true, HearRate: h.rate}, "", out)
 	if err != nil {
 		return ended(cancelled(ctx, err))
 	}
@@ -123,7 +126,8 @@ func (h *hearCmd) run(ctx context.Context, names []string) error {
 		closed = fmt.Errorf("--exec: %w", closed)
 	}
 	err = cmp.Or(ended(err), closed, target.close())
-	out.say("%.3f s heard; %s of sound came, %d were lost", float64(stats.Samples)/float64(h.rate), counted(stats.Packets, "packet"), stats.Lost)
+	out.say("%.3f s heard; %s of sound came, %d were lost", float64(stats.Samples)/float64(h.rate),
+		counted(stats.Packets, "packet"), stats.Lost)
 	return err
 }
 

@@ -17,7 +17,8 @@ const asrRate = 16000
 // hearAlong writes what is heard in a room while the same connection speaks, until
 // stop is called. After a lost connection it writes silence until the room is joined
 // again. stop waits, and returns an error if writing failed.
-func hearAlong(ctx context.Context, from *room.Room, who string, to io.Writer, out *reporter) (stop func() error, err error) {
+func hearAlong(ctx context.Context, from *room.Room, who string, to io.Writer,
+	out *reporter) (stop func() error, err error) {
 	stream, err := hear.NewStream(asrRate, to)
 	if err != nil {
 		return nil, err

@@ -112,7 +112,8 @@ func TestHearAllInADailyRoom(t *testing.T) {
 		{"send", "--to", "https://x.daily.co/r", "--hear", "x.wav", "--hear-from", "all", "../testdata/speech.wav"},
 		{"send", "--pal", "p1", "--hear", "x.wav", "--hear-from", "all", "../testdata/speech.wav"},
 	} {
-		if code, _, stderr := run(testwait.Context(t), arguments...); code != 2 || !strings.Contains(stderr, "all: in a Daily room one participant at a time is heard") {
+		if code, _, stderr := run(testwait.Context(t), arguments...); code != 2 ||
+			!strings.Contains(stderr, "all: in a Daily room one participant at a time is heard") {
 			t.Errorf("%v: code %d, %s", arguments, code, stderr)
 		}
 	}

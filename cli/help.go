@@ -33,8 +33,10 @@ func newManual(app *cli.App) *manual.Manual {
 
 // commandSections are the headings of the list of commands.
 var commandSections = []manual.Group{
-	{Name: "commands", Members: []string{"send", "say", "converse", "listen", "hear", "interrupt", "replica", "encode", "probe", "doctor"}},
-	{Name: "messages to a replica", Members: []string{"respond", "context", "sensitivity", "emotion", "tool-result", "send-raw"}},
+	{Name: "commands", Members: []string{"send", "say", "converse", "listen", "hear", "interrupt", "replica",
+		"encode", "probe", "doctor"}},
+	{Name: "messages to a replica", Members: []string{"respond", "context", "sensitivity", "emotion",
+		"tool-result", "send-raw"}},
 	{Name: "conversations of an account", Members: []string{"conversation", "pal", "invite"}},
 	{Name: "what happened", Members: []string{"report", "replay", "bench"}},
 	{Name: "the rest", Members: []string{"preset", "mcp", "completion", "version", "help"}},
@@ -42,20 +44,27 @@ var commandSections = []manual.Group{
 
 // optionGroups are the headings of the options of a command.
 var optionGroups = []manual.Group{
-	{Name: "input", Members: []string{"format", "rate", "channels", "preset", "field", "payload", "inside", "ffmpeg", "no-ffmpeg", "force-format", "piper-voice"}},
-	{Name: "sound", Members: []string{"channel", "trim-silence", "gain", "loudness", "pad", "pad-before", "resampler", "live"}},
-	{Name: "room", Members: []string{"to", "ready-timeout", "ready-when", "reconnect-timeout", "room-key-file", "room-token-file", "ice-server", "ice-credential-file", "lost-after",
-		"relay-only", "tls-ca", "tls-cert", "tls-key", "insecure", "chromium", "daily-js", "daily-core", "daily-call-machine", "avatar", "listen"}},
-	{Name: "conversation", Members: []string{"pal", "face", "max-minutes", "absent-timeout", "left-timeout", "test-mode", "private", "api-key-file", "base-url", "conversation", "webhook-url"}},
-	{Name: "speaking", Members: []string{"as", "wait", "gap", "slow", "idle-timeout", "barge-in", "no-barge-in", "resume", "on-loss", "stop-on-error", "text", "hear", "hear-from"}},
+	{Name: "input", Members: []string{"format", "rate", "channels", "preset", "field", "payload", "inside",
+		"ffmpeg", "no-ffmpeg", "force-format", "piper-voice"}},
+	{Name: "sound", Members: []string{"channel", "trim-silence", "gain", "loudness", "pad", "pad-before",
+		"resampler", "live"}},
+	{Name: "room", Members: []string{"to", "ready-timeout", "ready-when", "reconnect-timeout", "room-key-file",
+		"room-token-file", "ice-server", "ice-credential-file", "lost-after",
+		"relay-only", "tls-ca", "tls-cert", "tls-key", "insecure", "chromium", "daily-js", "daily-core",
+		"daily-call-machine", "avatar", "listen"}},
+	{Name: "conversation", Members: []string{"pal", "face", "max-minutes", "absent-timeout", "left-timeout",
+		"test-mode", "private", "api-key-file", "base-url", "conversation", "webhook-url"}},
+	{Name: "speaking", Members: []string{"as", "wait", "gap", "slow", "idle-timeout", "barge-in", "no-barge-in",
+		"resume", "on-loss", "stop-on-error", "text", "hear", "hear-from"}},
 	{Name: "pace", Members: []string{"pace", "lead", "max-rate", "chunk", "max-message", "speech-rate", "speed"}},
 	{Name: "output", Members: []string{"record", "transcript", "trace", "json", "verbose", "quiet", "dry-run", "output"}},
 }
 
 // commonOptions are those that the short help of a long command lists.
 var commonOptions = map[string][]string{
-	"send":     {"to", "pal", "preset", "format", "rate", "lead", "barge-in", "record", "trace", "dry-run"},
-	"encode":   {"conversation", "preset", "format", "rate", "channels", "pace", "max-message", "loudness", "json", "dry-run"},
+	"send": {"to", "pal", "preset", "format", "rate", "lead", "barge-in", "record", "trace", "dry-run"},
+	"encode": {"conversation", "preset", "format", "rate", "channels", "pace", "max-message",
+		"loudness", "json", "dry-run"},
 	"say":      {"to", "pal", "wait", "barge-in", "trace", "json", "quiet"},
 	"converse": {"to", "pal", "asr", "on-utterance", "tts", "greet", "preset", "transcript", "trace", "json"},
 	"listen":   {"to", "webhook", "only", "exec", "transcript", "count", "trace", "json"},
@@ -153,9 +162,10 @@ func unknownCommand(m *manual.Manual, word string) error {
 // completionCommand prints what makes a shell complete.
 func completionCommand(streams Streams) *cli.Command {
 	return &cli.Command{
-		Name:      "completion",
-		Usage:     "print the completion for a shell",
-		UsageText: "echocast completion bash|zsh|fish|powershell\n\n   source <(echocast completion bash)\n   echocast completion fish > ~/.config/fish/completions/echocast.fish",
+		Name:  "completion",
+		Usage: "print the completion for a shell",
+		UsageText: "echocast completion bash|zsh|fish|powershell\n\n   source <(echocast completion bash)\n" +
+			"   echocast completion fish > ~/.config/fish/completions/echocast.fish",
 		Description: `A line in the shell's own settings loads it each time, in bash and zsh
   source <(echocast completion bash)
 in fish

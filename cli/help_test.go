@@ -68,7 +68,8 @@ func TestHelpPages(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got != string(want) {
-			t.Errorf("the help at %d columns is not that of %s; go test ./cli -run TestHelpPages -update writes it", width, golden)
+			t.Errorf("the help at %d columns is not that of %s; go test ./cli -run TestHelpPages -update writes it",
+				width, golden)
 		}
 		for line := range strings.Lines(got) {
 			// What is indented may be an example, which is kept whole, and a word
@@ -137,7 +138,8 @@ func TestDidYouMean(t *testing.T) {
 
 func TestVersion(t *testing.T) {
 	code, stdout, _ := run(testwait.Context(t), "version")
-	if lines := strings.Split(stdout, "\n"); code != 0 || len(lines) != 5 || !strings.HasPrefix(lines[0], "echocast 0.") || !strings.HasPrefix(lines[1], "commit ") {
+	if lines := strings.Split(stdout, "\n"); code != 0 || len(lines) != 5 || !strings.HasPrefix(lines[0], "echocast 0.") ||
+		!strings.HasPrefix(lines[1], "commit ") {
 		t.Errorf("code %d, %q", code, stdout)
 	}
 }
@@ -172,7 +174,8 @@ func TestComplete(t *testing.T) {
 // shells complete the line that is typed in them and print what they found. The
 // last of the arguments is the folder of the program.
 var shells = map[string]string{
-	"bash": `source <(echocast completion bash); COMP_WORDS=(echocast send --pace ""); COMP_CWORD=3; _echocast; printf '%s\n' "${COMPREPLY[@]}"`,
+	"bash": `source <(echocast completion bash); COMP_WORDS=(echocast send --pace ""); COMP_CWORD=3; _echocast; ` +
+		`printf '%s\n' "${COMPREPLY[@]}"`,
 	"zsh": `autoload -Uz compinit; compinit -u -D
 		source <(echocast completion zsh)
 		_describe() { print -l -- "${(@)${(@P)2}%%:*}" }; _files() { print files }
@@ -198,7 +201,8 @@ func TestShells(t *testing.T) {
 			cmd := exec.CommandContext(testwait.Context(t), shell, "-c", script)
 			cmd.Env = append(os.Environ(), "PATH="+folder+string(os.PathListSeparator)+os.Getenv("PATH"), "HOME="+t.TempDir())
 			out, err := cmd.CombinedOutput()
-			if got := strings.Fields(string(out)); err != nil || strings.Join(got, " ") != "lead realtime burst" && strings.Join(got, " ") != "burst lead realtime" {
+			if got := strings.Fields(string(out)); err != nil || strings.Join(got, " ") != "lead realtime burst" &&
+				strings.Join(got, " ") != "burst lead realtime" {
 				t.Errorf("%v: %q", err, out)
 			}
 		})
@@ -223,7 +227,8 @@ func TestManualPages(t *testing.T) {
 	if _, err := exec.LookPath("groff"); err != nil {
 		t.Skip(err)
 	}
-	out, err := exec.CommandContext(testwait.Context(t), "groff", append([]string{"-man", "-ww", "-z", "-Tutf8"}, pages...)...).CombinedOutput()
+	out, err := exec.CommandContext(testwait.Context(t), "groff",
+		append([]string{"-man", "-ww", "-z", "-Tutf8"}, pages...)...).CombinedOutput()
 	if err != nil || len(out) > 0 {
 		t.Errorf("%v: %s", err, out)
 	}

@@ -66,9 +66,11 @@ func (s *settings) checkInput(ctx context.Context, name string, stdin io.Reader)
 	isFile := file != nil && file.Mode().IsRegular()
 	switch {
 	case name == stdinName && s.prepare.Loudness != 0, file != nil && !isFile && s.prepare.Loudness != 0:
-		return usagef("--loudness reads its input twice, which only a file allows; give --gain for %s, or save it to a file first", inputTitle(name))
+		return usagef("--loudness reads its input twice, which only a file allows; give --gain for %s, or "+
+			"save it to a file first", inputTitle(name))
 	case name == stdinName && terminal.Is(stdin):
-		return usagef("standard input is a terminal; pipe audio into it, for example: espeak-ng --stdout hello | echocast send -")
+		return usagef("standard input is a terminal; pipe audio into it, for example: espeak-ng --stdout " +
+			"hello | echocast send -")
 	case name == stdinName:
 		return nil
 	case file != nil && file.IsDir():

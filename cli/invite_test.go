@@ -55,12 +55,15 @@ func TestInvite(t *testing.T) {
 		code        int
 		out, errors string
 	}{
-		{[]string{"--to", "livekit+wss://h/r", "--avatar", "a"}, 0, `{"livekit_ws_url":"wss://h","livekit_room_token":"livekit+wss://h/r a"}` + "\n", ""},
-		{[]string{"--to", "https://h/r"}, 2, "", "echocast: --to https://h/r: not the address of a LiveKit room (livekit+wss://HOST/ROOM)\n"},
+		{[]string{"--to", "livekit+wss://h/r", "--avatar", "a"}, 0,
+			`{"livekit_ws_url":"wss://h","livekit_room_token":"livekit+wss://h/r a"}` + "\n", ""},
+		{[]string{"--to", "https://h/r"}, 2, "", "echocast: --to https://h/r: not the address of a LiveKit " +
+			"room (livekit+wss://HOST/ROOM)\n"},
 		{[]string{"--to", "livekit+wss://h/r", "x.wav"}, 2, "", "echocast: invite takes no inputs, and x.wav is one\n"},
 	} {
 		var stdout, stderr bytes.Buffer
-		code := Run(testwait.Context(t), append([]string{"echocast", "invite"}, c.arguments...), Streams{Out: &stdout, Err: &stderr})
+		code := Run(testwait.Context(t), append([]string{"echocast", "invite"}, c.arguments...),
+			Streams{Out: &stdout, Err: &stderr})
 		if code != c.code || stdout.String() != c.out || stderr.String() != c.errors {
 			t.Errorf("%v: code %d, %q, %q", c.arguments, code, stdout.String(), stderr.String())
 		}
@@ -79,7 +82,8 @@ func TestCommandsNeedTheServer(t *testing.T) {
 	} {
 		var stderr bytes.Buffer
 		code := Run(testwait.Context(t), append([]string{"echocast"}, arguments...), Streams{Err: &stderr}) // In is nil
-		if want := "echocast: LiveKit rooms need the program echocast-server beside echocast; make build makes both\n"; code != 2 || stderr.String() != want {
+		if want := "echocast: LiveKit rooms need the program echocast-server beside echocast; make build " +
+			"makes both\n"; code != 2 || stderr.String() != want {
 			t.Errorf("%v: code %d, %q", arguments, code, stderr.String())
 		}
 	}

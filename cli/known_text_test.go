@@ -16,9 +16,11 @@ func TestSendWithKnownText(t *testing.T) {
 	const said = "one two three four"
 	for _, text := range []string{said, write(t, "said.txt", []byte(said))} {
 		var out, errs safeBuffer
-		code := cli.Run(t.Context(), []string{"echocast", "send", "--json", "--text", text, "../testdata/speech.wav"}, cli.Streams{In: strings.NewReader(""), Out: &out, Err: &errs})
+		code := cli.Run(t.Context(), []string{"echocast", "send", "--json", "--text", text, "../testdata/speech.wav"},
+			cli.Streams{In: strings.NewReader(""), Out: &out, Err: &errs})
 		var receipt echo.Receipt
-		if err := json.Unmarshal([]byte(out.String()), &receipt); err != nil || code != 0 || receipt.Words == nil || receipt.Words.Text != said || receipt.Words.Words != 4 {
+		if err := json.Unmarshal([]byte(out.String()), &receipt); err != nil || code != 0 || receipt.Words == nil ||
+			receipt.Words.Text != said || receipt.Words.Words != 4 {
 			t.Errorf("%s: code %d, %v: %s%s", text, code, err, out.String(), errs.String())
 		}
 	}
@@ -32,7 +34,8 @@ func TestOptionsThatCannotBe(t *testing.T) {
 		"listen --to http://127.0.0.1:1 --lost-after -1s": "--lost-after must be from 1s to 10m0s",
 	} {
 		var out, errs safeBuffer
-		code := cli.Run(context.Background(), append([]string{"echocast"}, strings.Fields(line)...), cli.Streams{In: strings.NewReader(""), Out: &out, Err: &errs})
+		code := cli.Run(context.Background(), append([]string{"echocast"}, strings.Fields(line)...),
+			cli.Streams{In: strings.NewReader(""), Out: &out, Err: &errs})
 		if code != 2 || !strings.Contains(errs.String(), want) {
 			t.Errorf("%s: code %d, %q, want %q", line, code, errs.String(), want)
 		}

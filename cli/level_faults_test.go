@@ -40,30 +40,35 @@ func TestRuinedLevelsAreSaid(t *testing.T) {
 		want    string
 		suspect string
 	}{
-		"ten times": {tone(1, func(_ int, v float64) float64 { return 20 * v }), "of its samples are beyond full scale and clipped; give a --gain that is 20 dB lower", "of the samples are clipped"},
+		"ten times": {tone(1, func(_ int, v float64) float64 { return 20 * v }),
+			"of its samples are beyond full scale and clipped; give a --gain that is 20 dB lower", "of the samples are clipped"},
 		"not a number": {tone(1, func(_ int, v float64) float64 {
 			if math.Abs(v) < 0.1 {
 				return math.NaN()
 			}
 			return v
 		}), "samples are not a number and replaced by silence", ""},
-		"cancel":         {tone(2, func(c int, v float64) float64 { return v * float64(1-2*c) }), "the channels cancel each other when they are mixed; --channel left keeps one", "cancel each other"},
-		"left is silent": {tone(2, func(c int, v float64) float64 { return v * float64(c) }), "the left channel is silent; --channel right is twice as loud as the mix", "left channel is silent"},
-		"as it should":   {tone(2, func(_ int, v float64) float64 { return v }), "", ""},
-		"silence":        {tone(1, func(_ int, v float64) float64 { return 0 * v }), "", "all of it is silent"},
+		"cancel": {tone(2, func(c int, v float64) float64 { return v * float64(1-2*c) }),
+			"the channels cancel each other when they are mixed; --channel left keeps one", "cancel each other"},
+		"left is silent": {tone(2, func(c int, v float64) float64 { return v * float64(c) }),
+			"the left channel is silent; --channel right is twice as loud as the mix", "left channel is silent"},
+		"as it should": {tone(2, func(_ int, v float64) float64 { return v }), "", ""},
+		"silence":      {tone(1, func(_ int, v float64) float64 { return 0 * v }), "", "all of it is silent"},
 	} {
 		input := write(t, "x.wav", c.file)
 		for _, command := range []string{"encode", "send"} {
 			r := run(t, nil, command, "--pace", "burst", input)
 			lines := strings.Count(r.stderr, c.want)
-			if r.code != 0 || c.want != "" && lines != 1 || c.want == "" && (strings.Contains(r.stderr, "silent") || strings.Contains(r.stderr, "clipped")) {
+			if r.code != 0 || c.want != "" && lines != 1 || c.want == "" &&
+				(strings.Contains(r.stderr, "silent") || strings.Contains(r.stderr, "clipped")) {
 				t.Errorf("%s, %s: code %d: %s", name, command, r.code, r.stderr)
 			}
 		}
 		r := run(t, nil, "probe", "--json", input)
 		_, suspicions, _ := strings.Cut(r.stdout, `"suspicions":[`)
 		suspicions, _, _ = strings.Cut(suspicions, "]")
-		if r.code != 0 || c.suspect == "" && suspicions != "" || !strings.Contains(suspicions, c.suspect) || c.suspect == "" && !strings.Contains(r.stdout, c.want) {
+		if r.code != 0 || c.suspect == "" && suspicions != "" || !strings.Contains(suspicions, c.suspect) ||
+			c.suspect == "" && !strings.Contains(r.stdout, c.want) {
 			t.Errorf("%s, probe: code %d: %s", name, r.code, r.stdout)
 		}
 	}

@@ -26,7 +26,8 @@ func (s *settings) levelFlags() []cli.Flag {
 
 // prepareFlags are the options that set the fields of audio.PrepareOptions.
 var prepareFlags = map[string]string{
-	"Channel": "--channel", "Gain": "--gain", "Loudness": "--loudness", "PadAfter": "--pad", "PadBefore": "--pad-before", "Method": "--resampler",
+	"Channel": "--channel", "Gain": "--gain", "Loudness": "--loudness", "PadAfter": "--pad", "PadBefore": "--pad-before",
+	"Method":      "--resampler",
 	"MaxDuration": "--max-duration",
 }
 

@@ -101,7 +101,8 @@ func TestLoudnessOption(t *testing.T) {
 	amplitude := func(pcm []int16) float64 { return 20 * math.Log10(float64(slices.Max(pcm))/32768) }
 	// A sine at -20 dBFS has -23.0 LUFS: 4 dB bring it to -19.
 	got, stderr := encoded(t, pulse(0, 48000, 0, 0.1), "--loudness", "-19")
-	if math.Abs(amplitude(got)+16) > 0.1 || !strings.Contains(stderr, "its loudness is -23.0 LUFS; +4.0 dB bring it to -19.0 LUFS") {
+	if math.Abs(amplitude(got)+16) > 0.1 ||
+		!strings.Contains(stderr, "its loudness is -23.0 LUFS; +4.0 dB bring it to -19.0 LUFS") {
 		t.Errorf("peak %.2f dBFS: %s", amplitude(got), stderr)
 	}
 	// What is padded does not count.

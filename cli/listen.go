@@ -196,9 +196,11 @@ func ended(err error) error {
 // open joins the room, or starts to receive callbacks.
 func (l *listenCmd) open(ctx context.Context, out *reporter) (listen.Source, error) {
 	if l.webhook != "" {
-		hook, err := listen.NewWebhook(l.webhook, &webhook.Options{PublicURL: l.webhookURL, Linger: shutdown.Timeout / 2}, out.say)
+		hook, err := listen.NewWebhook(l.webhook, &webhook.Options{PublicURL: l.webhookURL, Linger: shutdown.Timeout / 2},
+			out.say)
 		if err != nil {
-			return nil, usagef("--webhook %s: %v; it is an address to listen on, such as 127.0.0.1:8871/callbacks", l.webhook, err)
+			return nil, usagef("--webhook %s: %v; it is an address to listen on, such as 127.0.0.1:8871/callbacks",
+				l.webhook, err)
 		}
 		return hook, nil
 	}

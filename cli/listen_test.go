@@ -20,7 +20,8 @@ import (
 
 // scripted is a stand-in replica that plays a script over a data channel, until
 // its peer leaves.
-func scripted(ctx context.Context, t *testing.T, options replica.Options, script ...string) (url string, ended func() replica.Report) {
+func scripted(ctx context.Context, t *testing.T, options replica.Options, script ...string) (url string,
+	ended func() replica.Report) {
 	t.Helper()
 	listener, err := rtc.Listen("127.0.0.1:0", nil)
 	if err != nil {
@@ -49,9 +50,11 @@ func scripted(ctx context.Context, t *testing.T, options replica.Options, script
 }
 
 // shutdownEvent ends a script, and with it what listens.
-const shutdownEvent = `{"on":"tool_result","event":{"message_type":"system","event_type":"system.shutdown","properties":{"shutdown_reason":"x"}}}`
+const shutdownEvent = `{"on":"tool_result","event":{"message_type":"system","event_type":"system.shutdown",` +
+	`"properties":{"shutdown_reason":"x"}}}`
 
-const toolCall = `{"event":{"message_type":"conversation","event_type":"conversation.tool_call","inference_id":"i1","properties":{"name":"weather","arguments":"{\"city\":\"Bern\"}","tool_call_id":"call_1"}}}`
+const toolCall = `{"event":{"message_type":"conversation","event_type":"conversation.tool_call","inference_id":"i1",` +
+	`"properties":{"name":"weather","arguments":"{\"city\":\"Bern\"}","tool_call_id":"call_1"}}}`
 
 // run runs the command line and returns what it left.
 func run(ctx context.Context, arguments ...string) (code int, stdout, stderr string) {
@@ -61,18 +64,22 @@ func run(ctx context.Context, arguments ...string) (code int, stdout, stderr str
 }
 
 // answering prints, for an event on its standard input, what answers the call.
-const answering = `cat >/dev/null; echo '{"message_type":"conversation","event_type":"conversation.tool_result","properties":{"tool_call_id":"call_1","output":"sunny"}}'`
+const answering = `cat >/dev/null; echo '{"message_type":"conversation","event_type":"conversation.tool_result",` +
+	`"properties":{"tool_call_id":"call_1","output":"sunny"}}'`
 
 // A shell command answers a tool call, and the room is over when it says so.
 func TestListenAnswers(t *testing.T) {
 	t.Parallel()
 	transcript := filepath.Join(t.TempDir(), "call.txt")
 	url, ended := scripted(testwait.Context(t), t, replica.Options{},
-		`{"event":{"message_type":"conversation","event_type":"conversation.utterance","inference_id":"i1","properties":{"role":"user","speech":"Weather\u001b[31m\u202e?"}}}`,
+		`{"event":{"message_type":"conversation","event_type":"conversation.utterance","inference_id":"i1",`+
+			`"properties":{"role":"user","speech":"Weather\u001b[31m\u202e?"}}}`,
 		toolCall,
-		`{"on":"tool_result","event":{"message_type":"conversation","event_type":"conversation.utterance","inference_id":"i2","properties":{"role":"pal","speech":"Sunny."}}}`,
+		`{"on":"tool_result","event":{"message_type":"conversation","event_type":"conversation.utterance",`+
+			`"inference_id":"i2","properties":{"role":"pal","speech":"Sunny."}}}`,
 		shutdownEvent)
-	code, stdout, stderr := run(testwait.Context(t), "listen", "--to", url, "--only", "utterance,tool_call", "--exec", answering, "--exec-timeout", "20s", "--transcript", transcript)
+	code, stdout, stderr := run(testwait.Context(t), "listen", "--to", url, "--only", "utterance,tool_call",
+		"--exec", answering, "--exec-timeout", "20s", "--transcript", transcript)
 	report := ended()
 	if code != 0 {
 		t.Fatalf("code %d, %s", code, stderr)
@@ -95,7 +102,8 @@ func TestListenAnswers(t *testing.T) {
 		t.Errorf("the replica got %+v and complains of %+v", report.ToolResults, report.Complaints)
 	}
 	said, err := os.ReadFile(transcript)
-	if err != nil || !strings.Contains(string(said), "user: Weather\\x1b[31m") || !strings.Contains(string(said), "pal: Sunny.\n") {
+	if err != nil || !strings.Contains(string(said), "user: Weather\\x1b[31m") ||
+		!strings.Contains(string(said), "pal: Sunny.\n") {
 		t.Errorf("the transcript is %q, %v", said, err)
 	}
 }
@@ -110,7 +118,8 @@ func TestListenCommandsThatFail(t *testing.T) {
 		"cat >/dev/null; exec sleep 60 & sleep 60": "--exec: the command took longer than 200ms",
 	} {
 		url, ended := scripted(testwait.Context(t), t, replica.Options{}, toolCall)
-		code, _, stderr := run(testwait.Context(t), "listen", "--to", url, "--only", "tool_call", "--exec", line, "--exec-timeout", "200ms", "--count", "1")
+		code, _, stderr := run(testwait.Context(t), "listen", "--to", url, "--only", "tool_call", "--exec",
+			line, "--exec-timeout", "200ms", "--count", "1")
 		ended()
 		if code != 0 || !strings.Contains(stderr, want) {
 			t.Errorf("%s: code %d, %s", line, code, stderr)
@@ -126,8 +135,10 @@ func TestListenRaw(t *testing.T) {
 		want int
 	}{{false, 1}, {true, 2}} {
 		url, ended := scripted(testwait.Context(t), t, replica.Options{},
-			`{"event":{"message_type":"conversation","event_type":"conversation.utterance","inference_id":"i2","seq":7,"properties":{"role":"pal","speech":"Hello."}}}`,
-			`{"event":{"message_type":"conversation","event_type":"conversation.utterance","inference_id":"i2","seq":7,"properties":{"role":"replica","speech":"Hello."}}}`,
+			`{"event":{"message_type":"conversation","event_type":"conversation.utterance","inference_id":"i2",`+
+				`"seq":7,"properties":{"role":"pal","speech":"Hello."}}}`,
+			`{"event":{"message_type":"conversation","event_type":"conversation.utterance","inference_id":"i2",`+
+				`"seq":7,"properties":{"role":"replica","speech":"Hello."}}}`,
 			`{"after_ms":20,"event":{"message_type":"system","event_type":"system.shutdown"}}`)
 		arguments := []string{"listen", "--to", url, "--only", "utterance"}
 		if c.raw {
@@ -201,7 +212,8 @@ func TestListenWebhook(t *testing.T) {
 	var stdout bytes.Buffer
 	code := make(chan int)
 	go func() {
-		code <- Run(testwait.Context(t), []string{"echocast", "listen", "--webhook", "127.0.0.1:0/secret", "--count", "1", "--transcript", transcript}, Streams{Out: &stdout, Err: errors})
+		code <- Run(testwait.Context(t), []string{"echocast", "listen", "--webhook", "127.0.0.1:0/secret",
+			"--count", "1", "--transcript", transcript}, Streams{Out: &stdout, Err: errors})
 	}()
 	line := testwait.Receive(t, said)
 	url := strings.TrimSpace(line[strings.Index(line, "http://"):])

@@ -63,7 +63,8 @@ func (m *messageCmd) warn(format string, args ...any) {
 type unconfirmedError struct{ wait time.Duration }
 
 func (e unconfirmedError) Error() string {
-	return fmt.Sprintf("the interrupt was sent, but no event confirmed within %v that the replica has stopped; perhaps it was not speaking", e.wait)
+	return fmt.Sprintf("the interrupt was sent, but no event confirmed within %v that the replica has stopped; "+
+		"perhaps it was not speaking", e.wait)
 }
 
 func (e unconfirmedError) Unwrap() error { return echo.ErrUnverified }
@@ -72,7 +73,8 @@ func (e unconfirmedError) Unwrap() error { return echo.ErrUnverified }
 type tooLong struct{ size, limit int }
 
 func (e tooLong) Error() string {
-	return fmt.Sprintf("a message of %d bytes is over the limit of %d: shorten it, or raise --max-message where the room takes more", e.size, e.limit)
+	return fmt.Sprintf("a message of %d bytes is over the limit of %d: shorten it, or raise --max-message "+
+		"where the room takes more", e.size, e.limit)
 }
 
 // fits checks a message, and returns it encoded.
@@ -89,7 +91,8 @@ func (m *messageCmd) fits(msg echo.Message, limit int) ([]byte, error) {
 
 // one checks a message before anything is opened, and sends it. If then is not nil,
 // it is called after that, before the session is closed.
-func (m *messageCmd) one(c *cli.Context, msg echo.Message, then func(events <-chan echo.Event, out *reporter) error) error {
+func (m *messageCmd) one(c *cli.Context, msg echo.Message,
+	then func(events <-chan echo.Event, out *reporter) error) error {
 	if err := m.checkRoom(c); err != nil {
 		return err
 	}
@@ -100,7 +103,8 @@ func (m *messageCmd) one(c *cli.Context, msg echo.Message, then func(events <-ch
 }
 
 // deliver sends messages, or prints them.
-func (m *messageCmd) deliver(ctx context.Context, messages iter.Seq2[echo.Message, error], then func(<-chan echo.Event, *reporter) error) error {
+func (m *messageCmd) deliver(ctx context.Context, messages iter.Seq2[echo.Message, error],
+	then func(<-chan echo.Event, *reporter) error) error {
 	if m.settings.dryRun {
 		return m.each(messages, m.settings.maxMessage, func(_ echo.Message, line []byte) error {
 			_, err := fmt.Fprintf(stdoutWriter{m.streams.Out}, "%s\n", line)
@@ -140,7 +144,8 @@ func (m *messageCmd) deliver(ctx context.Context, messages iter.Seq2[echo.Messag
 
 // join joins the room and opens a session.
 func (m *messageCmd) join(ctx context.Context, out *reporter, options *echo.Options) (*echo.Session, *target, error) {
-	target, err := m.target.connect(ctx, room.Options{Conversation: m.settings.conversation, MaxMessage: m.settings.maxMessage}, "", out)
+	target, err := m.target.connect(ctx, room.Options{Conversation: m.settings.conversation,
+		MaxMessage: m.settings.maxMessage}, "", out)
 	if err != nil {
 		return nil, nil, cancelled(ctx, err)
 	}
@@ -153,7 +158,8 @@ func (m *messageCmd) join(ctx context.Context, out *reporter, options *echo.Opti
 }
 
 // each encodes messages, and sends each of them.
-func (m *messageCmd) each(messages iter.Seq2[echo.Message, error], limit int, send func(msg echo.Message, line []byte) error) error {
+func (m *messageCmd) each(messages iter.Seq2[echo.Message, error], limit int,
+	send func(msg echo.Message, line []byte) error) error {
 	for msg, err := range messages {
 		if err != nil {
 			return &inputError{"standard input", plain(err)}
@@ -206,7 +212,8 @@ func respondCommand(streams Streams) *cli.Command {
 }
 
 // textCommand makes a command that sends a message with a text.
-func textCommand(m *messageCmd, name, usage, description string, message func(text string) echo.Message, own ...cli.Flag) *cli.Command {
+func textCommand(m *messageCmd, name, usage, description string, message func(text string) echo.Message,
+	own ...cli.Flag) *cli.Command {
 	return &cli.Command{
 		Name: name, Usage: usage, ArgsUsage: "TEXT...",
 		Description: description + "\nThe text is the arguments, with spaces between them, or with - standard input.",
@@ -233,7 +240,8 @@ func contextCommand(streams Streams) *cli.Command {
 		UsageText: "echocast context append|overwrite [OPTIONS] TEXT...",
 		Action:    needsVerb("echocast context"),
 		Subcommands: []*cli.Command{
-			textCommand(add, "append", "add to what the language model knows", "The replica does not speak because of it; echocast respond makes it.",
+			textCommand(add, "append", "add to what the language model knows",
+				"The replica does not speak because of it; echocast respond makes it.",
 				func(text string) echo.Message {
 					if completed {
 						return echo.AppendContext{Context: text, JobStatus: echo.JobCompleted}
@@ -303,7 +311,8 @@ func sensitivityCommand(streams Streams) *cli.Command {
 			if err := noInputs(c); err != nil {
 				return err
 			}
-			return m.one(c, echo.Sensitivity{Pause: echo.SensitivityLevel(pause), Interrupt: echo.SensitivityLevel(interrupt)}, nil)
+			return m.one(c, echo.Sensitivity{Pause: echo.SensitivityLevel(pause), Interrupt: echo.SensitivityLevel(interrupt)},
+				nil)
 		},
 	}
 }

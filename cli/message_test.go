@@ -51,7 +51,8 @@ func TestEveryMessageHasACommand(t *testing.T) {
 			t.Errorf("no command makes %s", name)
 			continue
 		}
-		code, stdout, stderr := run(testwait.Context(t), append(arguments, "--dry-run", "--conversation", "c0ffee1234567890")...)
+		code, stdout, stderr := run(testwait.Context(t), append(arguments, "--dry-run", "--conversation",
+			"c0ffee1234567890")...)
 		if code != 0 || stderr != "" {
 			t.Errorf("%s: code %d, %s", name, code, stderr)
 		}
@@ -94,7 +95,8 @@ func TestSayAsItComes(t *testing.T) {
 		if rate == 1 {
 			streams.In = iotest.OneByteReader(in)
 		}
-		if code := Run(testwait.Context(t), []string{"echocast", "say", "--dry-run", "--conversation", "c0ffee1234567890", "-"}, streams); code != 0 {
+		if code := Run(testwait.Context(t), []string{"echocast", "say", "--dry-run", "--conversation", "c0ffee1234567890",
+			"-"}, streams); code != 0 {
 			t.Fatal(stderr.String())
 		}
 		lines := strings.Split(strings.TrimSpace(stdout.String()), "\n")
@@ -129,8 +131,10 @@ func TestSayAsItComes(t *testing.T) {
 func TestSayBroken(t *testing.T) {
 	var stdout, stderr bytes.Buffer
 	broken := iotest.DataErrReader(iotest.TimeoutReader(iotest.OneByteReader(strings.NewReader("a b c"))))
-	code := Run(testwait.Context(t), []string{"echocast", "say", "--dry-run", "-"}, Streams{In: broken, Out: &stdout, Err: &stderr})
-	if code != 3 || strings.Contains(stdout.String(), `"done":true`) || !strings.HasPrefix(stderr.String(), "echocast: standard input: ") {
+	code := Run(testwait.Context(t), []string{"echocast", "say", "--dry-run", "-"},
+		Streams{In: broken, Out: &stdout, Err: &stderr})
+	if code != 3 || strings.Contains(stdout.String(), `"done":true`) ||
+		!strings.HasPrefix(stderr.String(), "echocast: standard input: ") {
 		t.Errorf("code %d, %s%s", code, stdout.String(), stderr.String())
 	}
 }
@@ -161,10 +165,13 @@ func TestMessagesArrive(t *testing.T) {
 func TestSendRaw(t *testing.T) {
 	url, ended := scripted(testwait.Context(t), t, replica.Options{})
 	var stderr bytes.Buffer
-	in := strings.NewReader("{\"message_type\":\"conversation\",\"event_type\":\"conversation.interrupt\"}\n\n{\"event_type\":\"x\"}\nnonsense\n")
-	code := Run(testwait.Context(t), []string{"echocast", "send-raw", "--to", url, "-"}, Streams{In: in, Out: &bytes.Buffer{}, Err: &stderr})
+	in := strings.NewReader("{\"message_type\":\"conversation\",\"event_type\":\"conversation.interrupt\"}\n" +
+		"\n{\"event_type\":\"x\"}\nnonsense\n")
+	code := Run(testwait.Context(t), []string{"echocast", "send-raw", "--to", url, "-"},
+		Streams{In: in, Out: &bytes.Buffer{}, Err: &stderr})
 	report := ended()
-	if code != 3 || report.Messages != 2 || !strings.Contains(stderr.String(), "standard input: line 4 is no JSON object") {
+	if code != 3 || report.Messages != 2 || !strings.Contains(stderr.String(),
+		"standard input: line 4 is no JSON object") {
 		t.Errorf("code %d, %d messages, %s", code, report.Messages, stderr.String())
 	}
 }
@@ -174,15 +181,17 @@ func TestMessagesRefused(t *testing.T) {
 		code      int
 		arguments []string
 	}{
-		"respond takes a text":               {2, []string{"respond"}},
-		"text is empty":                      {2, []string{"respond", "", "--to", "http://127.0.0.1:1"}},
-		"one of the two":                     {2, []string{"sensitivity", "--pause", "low", "--interrupt", "low", "--to", "http://127.0.0.1:1"}},
+		"respond takes a text": {2, []string{"respond"}},
+		"text is empty":        {2, []string{"respond", "", "--to", "http://127.0.0.1:1"}},
+		"one of the two": {2, []string{"sensitivity", "--pause", "low", "--interrupt",
+			"low", "--to", "http://127.0.0.1:1"}},
 		"it may be superlow":                 {2, []string{"sensitivity", "--pause", "lowest", "--to", "http://127.0.0.1:1"}},
 		"it may be neutral, happiness":       {2, []string{"emotion", "joy", "--to", "http://127.0.0.1:1"}},
 		"emotion takes one emotion: neutral": {2, []string{"emotion"}},
 		"takes the id of a tool call":        {2, []string{"tool-result"}},
 		"a message must be one JSON object":  {2, []string{"send-raw", "[]", "--to", "http://127.0.0.1:1"}},
-		"over the limit of 200: shorten it":  {7, []string{"respond", "--max-message", "200", strings.Repeat("x", 200), "--to", "http://127.0.0.1:1"}},
+		"over the limit of 200: shorten it": {7, []string{"respond", "--max-message", "200", strings.Repeat("x", 200),
+			"--to", "http://127.0.0.1:1"}},
 		"takes options only, and no \"now\"": {2, []string{"interrupt", "now"}},
 		"no text in the input":               {3, []string{"say", "--dry-run", " "}},
 	} {
@@ -212,7 +221,8 @@ func (silentStage) Speak(context.Context, []float32, bool) (int, error) { return
 
 // A LiveKit room has no limit of bytes that a chunk has to fit.
 func TestAnyChunkInALiveKitRoom(t *testing.T) {
-	code, _, stderr := run(testwait.Context(t), "send", "--to", "livekit+wss://h/r", "--chunk", "1s", "--pace", "burst", "--wait", "sent", "../testdata/speech.wav")
+	code, _, stderr := run(testwait.Context(t), "send", "--to", "livekit+wss://h/r", "--chunk", "1s", "--pace",
+		"burst", "--wait", "sent", "../testdata/speech.wav")
 	if code != 0 {
 		t.Errorf("code %d, %s", code, stderr)
 	}

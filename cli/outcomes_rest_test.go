@@ -36,24 +36,41 @@ type restOutcome struct {
 }
 
 var restOutcomes = []restOutcome{
-	{fault: "no answer within 10 s", service: tavustest.Fault{Delay: 15 * time.Second, Status: 200, Times: 1, After: true}, code: exitLost, outcome: echo.Failed, by: echo.ByClock, uncertain: true, stderr: "may have been delivered", because: "nobody knows whether the chunk arrived, and the replica is interrupted"},
+	{fault: "no answer within 10 s", service: tavustest.Fault{Delay: 15 * time.Second, Status: 200, Times: 1, After: true},
+		code: exitLost, outcome: echo.Failed, by: echo.ByClock, uncertain: true, stderr: "may have been delivered",
+		because: "nobody knows whether the chunk arrived, and the replica is interrupted"},
 	{fault: "none", outcome: echo.Sent, by: echo.ByClock, because: "after its end by the clock"},
 	{fault: "none", events: true, outcome: echo.Finished, by: echo.ByEvent},
-	{fault: "502 once", service: tavustest.Fault{Status: 502, Times: 1}, outcome: echo.Sent, by: echo.ByClock, because: "the same chunk is sent again"},
-	{fault: "502 always", service: tavustest.Fault{Status: 502}, code: exitLost, outcome: echo.Failed, by: echo.ByClock, stderr: "was not delivered", because: "after five times"},
-	{fault: "429 once, `Retry-After: 1`", service: tavustest.Fault{Status: 429, Times: 1, Header: http.Header{"Retry-After": {"1"}}}, outcome: echo.Sent, by: echo.ByClock, because: "the same chunk is sent again"},
-	{fault: "429 always", service: tavustest.Fault{Status: 429}, code: exitLost, outcome: echo.Failed, by: echo.ByClock, stderr: "was not delivered", because: "after four times"},
-	{fault: "504", service: tavustest.Fault{Status: 504, Times: 1, After: true}, code: exitLost, outcome: echo.Failed, by: echo.ByClock, uncertain: true, stderr: "may have been delivered", because: "as without an answer"},
-	{fault: "504", service: tavustest.Fault{Status: 504, Times: 1, After: true}, arguments: "--on-loss resume", outcome: echo.Sent, by: echo.ByClock, because: "a part of it for the second time"},
-	{fault: "500", service: tavustest.Fault{Status: 500, Times: 1}, code: exitLost, outcome: echo.Failed, by: echo.ByClock, uncertain: true, stderr: "may have been delivered", because: "as without an answer"},
-	{fault: "the connection breaks", service: tavustest.Fault{Reset: true, Times: 1}, code: exitLost, outcome: echo.Failed, by: echo.ByClock, uncertain: true, stderr: "may have been delivered", because: "as without an answer"},
-	{fault: "404", service: tavustest.Fault{Status: 404, Body: `{"error":"The room is no longer available."}`}, code: exitRefused, outcome: echo.Interrupted, by: echo.ByClock, stderr: "The room is no longer available.", because: "stopped before its end, with the service's own words"},
-	{fault: "`drop-events=all`", replica: "drop-events=all", events: true, outcome: echo.Sent, by: echo.ByClock, because: "as without `--webhook`"},
-	{fault: "`drop-events=stopped`", replica: "drop-events=stopped", events: true, outcome: echo.Sent, by: echo.ByClock, because: "as without `--webhook`"},
+	{fault: "502 once", service: tavustest.Fault{Status: 502, Times: 1}, outcome: echo.Sent, by: echo.ByClock,
+		because: "the same chunk is sent again"},
+	{fault: "502 always", service: tavustest.Fault{Status: 502}, code: exitLost, outcome: echo.Failed, by: echo.ByClock,
+		stderr: "was not delivered", because: "after five times"},
+	{fault: "429 once, `Retry-After: 1`", service: tavustest.Fault{Status: 429, Times: 1,
+		Header: http.Header{"Retry-After": {"1"}}}, outcome: echo.Sent, by: echo.ByClock,
+		because: "the same chunk is sent again"},
+	{fault: "429 always", service: tavustest.Fault{Status: 429}, code: exitLost, outcome: echo.Failed, by: echo.ByClock,
+		stderr: "was not delivered", because: "after four times"},
+	{fault: "504", service: tavustest.Fault{Status: 504, Times: 1, After: true}, code: exitLost, outcome: echo.Failed,
+		by: echo.ByClock, uncertain: true, stderr: "may have been delivered", because: "as without an answer"},
+	{fault: "504", service: tavustest.Fault{Status: 504, Times: 1, After: true}, arguments: "--on-loss resume",
+		outcome: echo.Sent, by: echo.ByClock, because: "a part of it for the second time"},
+	{fault: "500", service: tavustest.Fault{Status: 500, Times: 1}, code: exitLost, outcome: echo.Failed,
+		by: echo.ByClock, uncertain: true, stderr: "may have been delivered", because: "as without an answer"},
+	{fault: "the connection breaks", service: tavustest.Fault{Reset: true, Times: 1}, code: exitLost, outcome: echo.Failed,
+		by: echo.ByClock, uncertain: true, stderr: "may have been delivered", because: "as without an answer"},
+	{fault: "404", service: tavustest.Fault{Status: 404, Body: `{"error":"The room is no longer available."}`},
+		code: exitRefused, outcome: echo.Interrupted, by: echo.ByClock, stderr: "The room is no longer available.",
+		because: "stopped before its end, with the service's own words"},
+	{fault: "`drop-events=all`", replica: "drop-events=all", events: true, outcome: echo.Sent, by: echo.ByClock,
+		because: "as without `--webhook`"},
+	{fault: "`drop-events=stopped`", replica: "drop-events=stopped", events: true, outcome: echo.Sent, by: echo.ByClock,
+		because: "as without `--webhook`"},
 	{fault: "`duplicate`", replica: "duplicate", events: true, outcome: echo.Finished, by: echo.ByEvent},
 	{fault: "`reorder`", replica: "reorder", events: true, outcome: echo.Finished, by: echo.ByEvent},
-	{fault: "`interrupt-after=500ms`", replica: "interrupt-after=500ms", events: true, seconds: 10, code: exitInterrupted, outcome: echo.Interrupted, by: echo.ByEvent, stderr: "interrupted by somebody else"},
-	{fault: "`user-at=500ms`", replica: "user-at=500ms", events: true, arguments: "--barge-in", seconds: 10, code: exitInterrupted, outcome: echo.Interrupted, stderr: "interrupted by the user's speech"},
+	{fault: "`interrupt-after=500ms`", replica: "interrupt-after=500ms", events: true, seconds: 10, code: exitInterrupted,
+		outcome: echo.Interrupted, by: echo.ByEvent, stderr: "interrupted by somebody else"},
+	{fault: "`user-at=500ms`", replica: "user-at=500ms", events: true, arguments: "--barge-in", seconds: 10,
+		code: exitInterrupted, outcome: echo.Interrupted, stderr: "interrupted by the user's speech"},
 }
 
 // Each answer of the service has its outcome over REST.
@@ -100,10 +117,12 @@ func (c *restOutcome) run(t *testing.T) *restRun {
 	listener := httptest.NewServer(server)
 	defer listener.Close()
 	defer listener.CloseClientConnections() // one may still wait for its answer
-	arguments := []string{"echocast", "send", "--base-url", listener.URL, "--json", "-f", "s16le", "--rate", "24000", "--channels", "1"}
+	arguments := []string{"echocast", "send", "--base-url", listener.URL, "--json", "-f", "s16le", "--rate",
+		"24000", "--channels", "1"}
 	if c.events {
 		address := freeAddress(t)
-		arguments = append(arguments, "--pal", "p123", "--webhook", address+"/callbacks", "--webhook-url", "http://"+address+"/callbacks")
+		arguments = append(arguments, "--pal", "p123", "--webhook", address+"/callbacks", "--webhook-url",
+			"http://"+address+"/callbacks")
 	} else {
 		id := server.Add("somebody's")
 		c.service.Path, c.service.Skip = "/v2/conversations/"+id+"/send", 1
@@ -143,7 +162,8 @@ func (c *restOutcome) check(t *testing.T, r *restRun) {
 	}
 	last := receipts[len(receipts)-1]
 	if last.Outcome != c.outcome || c.by != "" && last.SpokenBy != c.by || (last.UncertainSamples > 0) != c.uncertain {
-		t.Errorf("%s, spoken by %s, %d samples uncertain: want %s, by %s", last.Outcome, last.SpokenBy, last.UncertainSamples, c.outcome, c.by)
+		t.Errorf("%s, spoken by %s, %d samples uncertain: want %s, by %s", last.Outcome, last.SpokenBy,
+			last.UncertainSamples, c.outcome, c.by)
 	}
 	var least, most int64
 	for _, receipt := range receipts {

@@ -35,32 +35,53 @@ type outcomeOf struct {
 }
 
 var outcomes = []outcomeOf{
-	{fault: "stall-after=5", arguments: "--pace burst", seconds: 60, endless: true, code: exitLost, outcome: echo.Failed, delivery: echo.Accepted, by: echo.ByClock, stderr: "the connection was lost: the peer has accepted no data for 10s", because: "with more than its transport holds, 10 s after it took something last"},
-	{fault: "join-delay=500ms", outcome: echo.Finished, delivery: echo.Heard, by: echo.ByEvent, because: "nothing is sent before it has joined"},
-	{fault: "join-delay=1m", arguments: "--ready-timeout 200ms", code: exitNotReady, stderr: "the replica did not join in time (200ms)"},
-	{fault: "mute", arguments: "--ready-timeout 200ms", code: exitNotReady, stderr: "the replica did not join in time (200ms)"},
-	{fault: "drop-events=all", code: exitUnverified, outcome: echo.Unverified, delivery: echo.Acknowledged, by: echo.ByClock, stderr: "sent, but not confirmed as heard", because: "5 s after its end"},
+	{fault: "stall-after=5", arguments: "--pace burst", seconds: 60, endless: true, code: exitLost, outcome: echo.Failed,
+		delivery: echo.Accepted, by: echo.ByClock, stderr: "the connection was lost: the peer has accepted no data for 10s",
+		because: "with more than its transport holds, 10 s after it took something last"},
+	{fault: "join-delay=500ms", outcome: echo.Finished, delivery: echo.Heard, by: echo.ByEvent,
+		because: "nothing is sent before it has joined"},
+	{fault: "join-delay=1m", arguments: "--ready-timeout 200ms", code: exitNotReady,
+		stderr: "the replica did not join in time (200ms)"},
+	{fault: "mute", arguments: "--ready-timeout 200ms", code: exitNotReady,
+		stderr: "the replica did not join in time (200ms)"},
+	{fault: "drop-events=all", code: exitUnverified, outcome: echo.Unverified, delivery: echo.Acknowledged,
+		by: echo.ByClock, stderr: "sent, but not confirmed as heard", because: "5 s after its end"},
 	{fault: "drop-events=all", arguments: "--wait sent", outcome: echo.Sent, by: echo.ByClock},
 	{fault: "drop-events=started", outcome: echo.Finished, delivery: echo.Heard, by: echo.ByEvent},
-	{fault: "drop-events=stopped", code: exitUnverified, outcome: echo.Unverified, delivery: echo.Acknowledged, by: echo.ByClock, stderr: "sent, but not confirmed as heard"},
-	{fault: "drop-every=2", outcome: echo.Finished, delivery: echo.Heard, by: echo.ByEvent, because: "what is told twice is enough once"},
+	{fault: "drop-events=stopped", code: exitUnverified, outcome: echo.Unverified, delivery: echo.Acknowledged,
+		by: echo.ByClock, stderr: "sent, but not confirmed as heard"},
+	{fault: "drop-every=2", outcome: echo.Finished, delivery: echo.Heard, by: echo.ByEvent,
+		because: "what is told twice is enough once"},
 	{fault: "duplicate", outcome: echo.Finished, delivery: echo.Heard, by: echo.ByEvent},
 	{fault: "reorder", outcome: echo.Finished, delivery: echo.Heard, by: echo.ByEvent},
 	{fault: "reorder=2s", outcome: echo.Finished, delivery: echo.Heard, by: echo.ByEvent},
-	{fault: "delay=300ms", outcome: echo.Finished, delivery: echo.Heard, by: echo.ByEvent, after: 0.3, because: "300 ms later"},
+	{fault: "delay=300ms", outcome: echo.Finished, delivery: echo.Heard, by: echo.ByEvent, after: 0.3,
+		because: "300 ms later"},
 	{fault: "jitter=200ms", outcome: echo.Finished, delivery: echo.Heard, by: echo.ByEvent},
-	{fault: "ids=own", outcome: echo.Finished, delivery: echo.Heard, by: echo.ByEvent, because: "their order tells whose events they are"},
-	{fault: "ids=own,reorder", code: exitUnverified, outcome: echo.Unverified, delivery: echo.Acknowledged, by: echo.ByClock, stderr: "sent, but not confirmed as heard", because: "nothing tells whose they are"},
+	{fault: "ids=own", outcome: echo.Finished, delivery: echo.Heard, by: echo.ByEvent,
+		because: "their order tells whose events they are"},
+	{fault: "ids=own,reorder", code: exitUnverified, outcome: echo.Unverified, delivery: echo.Acknowledged,
+		by: echo.ByClock, stderr: "sent, but not confirmed as heard", because: "nothing tells whose they are"},
 	{fault: "ids=raw,legacy", outcome: echo.Finished, delivery: echo.Heard, by: echo.ByEvent},
-	{fault: "stall-after=5,stall-for=700ms", outcome: echo.Finished, delivery: echo.Heard, by: echo.ByEvent, because: "with an underrun"},
-	{fault: "stall-after=5", endless: true, code: exitUnverified, outcome: echo.Unverified, delivery: echo.Acknowledged, by: echo.ByClock, stderr: "sent, but not confirmed as heard", because: "its transport acknowledged it, and nobody read it"},
-	{fault: "leave-after=10", seconds: 10, code: exitLost, outcome: echo.Failed, by: echo.ByClock, stderr: "the connection was lost: the room was shut down"},
-	{fault: "die-after=10", seconds: 10, code: exitLost, outcome: echo.Failed, by: echo.ByClock, stderr: "the connection was lost: "},
-	{fault: "interrupt-after=500ms", seconds: 10, code: exitInterrupted, outcome: echo.Interrupted, delivery: echo.Heard, by: echo.ByEvent, spoken: 0.5, stderr: "interrupted by somebody else"},
-	{fault: "interrupt-after=500ms,ids=own", seconds: 10, code: exitInterrupted, outcome: echo.Interrupted, delivery: echo.Heard, by: echo.ByEvent, spoken: 0.5, stderr: "interrupted by somebody else"},
-	{fault: "interrupt-after=500ms,drop-events=all", code: exitUnverified, outcome: echo.Unverified, delivery: echo.Acknowledged, by: echo.ByClock, stderr: "sent, but not confirmed as heard", because: "nothing told of the interrupt"},
+	{fault: "stall-after=5,stall-for=700ms", outcome: echo.Finished, delivery: echo.Heard, by: echo.ByEvent,
+		because: "with an underrun"},
+	{fault: "stall-after=5", endless: true, code: exitUnverified, outcome: echo.Unverified, delivery: echo.Acknowledged,
+		by: echo.ByClock, stderr: "sent, but not confirmed as heard",
+		because: "its transport acknowledged it, and nobody read it"},
+	{fault: "leave-after=10", seconds: 10, code: exitLost, outcome: echo.Failed, by: echo.ByClock,
+		stderr: "the connection was lost: the room was shut down"},
+	{fault: "die-after=10", seconds: 10, code: exitLost, outcome: echo.Failed, by: echo.ByClock,
+		stderr: "the connection was lost: "},
+	{fault: "interrupt-after=500ms", seconds: 10, code: exitInterrupted, outcome: echo.Interrupted, delivery: echo.Heard,
+		by: echo.ByEvent, spoken: 0.5, stderr: "interrupted by somebody else"},
+	{fault: "interrupt-after=500ms,ids=own", seconds: 10, code: exitInterrupted, outcome: echo.Interrupted,
+		delivery: echo.Heard, by: echo.ByEvent, spoken: 0.5, stderr: "interrupted by somebody else"},
+	{fault: "interrupt-after=500ms,drop-events=all", code: exitUnverified, outcome: echo.Unverified,
+		delivery: echo.Acknowledged, by: echo.ByClock, stderr: "sent, but not confirmed as heard",
+		because: "nothing told of the interrupt"},
 	{fault: "user-at=500ms", outcome: echo.Finished, delivery: echo.Heard, by: echo.ByEvent},
-	{fault: "user-at=500ms", arguments: "--barge-in", seconds: 10, code: exitInterrupted, outcome: echo.Interrupted, delivery: echo.Heard, by: echo.ByEvent, spoken: 0.5, stderr: "interrupted by the user's speech"},
+	{fault: "user-at=500ms", arguments: "--barge-in", seconds: 10, code: exitInterrupted, outcome: echo.Interrupted,
+		delivery: echo.Heard, by: echo.ByEvent, spoken: 0.5, stderr: "interrupted by the user's speech"},
 }
 
 // Each way in which a replica can misbehave has its outcome: one receipt, which
@@ -106,7 +127,8 @@ func checkTable(t *testing.T, name string, rows []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	begin, end := "<!-- outcomes "+name+": written by go test ./cli -run TestOutcomes -update -->\n", "<!-- end of outcomes "+name+" -->\n"
+	begin, end := "<!-- outcomes "+name+": written by go test ./cli -run TestOutcomes -update -->\n",
+		"<!-- end of outcomes "+name+" -->\n"
 	before, rest, began := strings.Cut(string(text), begin)
 	got, after, ended := strings.Cut(rest, end)
 	if !began || !ended {
@@ -120,7 +142,8 @@ func checkTable(t *testing.T, name string, rows []string) {
 			t.Fatal(err)
 		}
 	default:
-		t.Errorf("the outcomes %s in %s are not those of the test; go test ./cli -run TestOutcomes -update writes them", name, file)
+		t.Errorf("the outcomes %s in %s are not those of the test; go test ./cli -run TestOutcomes -update writes them",
+			name, file)
 	}
 }
 
@@ -144,7 +167,8 @@ func (c *outcomeOf) run(t *testing.T) *faultyRun {
 	ctx, end := context.WithCancel(testwait.Context(t))
 	defer end()
 	url, ended := scripted(ctx, t, options)
-	arguments := append([]string{"echocast", "send", "--to", url, "--json", "-f", "s16le", "--rate", "24000", "--channels", "1"}, strings.Fields(c.arguments)...)
+	arguments := append([]string{"echocast", "send", "--to", url, "--json", "-f", "s16le", "--rate", "24000",
+		"--channels", "1"}, strings.Fields(c.arguments)...)
 	in := bytes.NewReader(make([]byte, int(c.length()*48000)))
 	r.code = Run(testwait.Context(t), append(arguments, "-"), Streams{In: in, Out: &r.stdout, Err: &r.stderr})
 	if c.endless {
@@ -194,10 +218,12 @@ func (c *outcomeOf) check(t *testing.T, r *faultyRun) {
 func (c *outcomeOf) compare(t *testing.T, receipt echo.Receipt, saw replica.Utterance) {
 	t.Helper()
 	if receipt.Outcome != c.outcome || c.delivery != "" && receipt.Delivery != c.delivery || receipt.SpokenBy != c.by {
-		t.Errorf("%s, %s, spoken by %s: want %s, %s, by %s", receipt.Outcome, receipt.Delivery, receipt.SpokenBy, c.outcome, c.delivery, c.by)
+		t.Errorf("%s, %s, spoken by %s: want %s, %s, by %s", receipt.Outcome, receipt.Delivery, receipt.SpokenBy,
+			c.outcome, c.delivery, c.by)
 	}
 	whole := receipt.Outcome == echo.Finished || receipt.Outcome == echo.Sent || receipt.Outcome == echo.Unverified
-	if sent := int64(c.length() * 24000); whole != (receipt.Samples == sent) || c.delivery == echo.Acknowledged && receipt.AcknowledgedSamples != sent {
+	if sent := int64(c.length() * 24000); whole != (receipt.Samples == sent) || c.delivery == echo.Acknowledged &&
+		receipt.AcknowledgedSamples != sent {
 		t.Errorf("%d samples were sent and %d acknowledged, of %d", receipt.Samples, receipt.AcknowledgedSamples, sent)
 	}
 	if saw.Done && !whole {

@@ -129,11 +129,13 @@ func (p *peerOptions) iceServers(warn warnFunc) (servers []rtc.ICEServer, err er
 		}
 		var two bool
 		if username, credential, two = strings.Cut(text, "\n"); !two || strings.Contains(credential, "\n") {
-			return nil, usagef("--ice-credential-file %s: it must have two lines, the user name and the credential", p.secretFile)
+			return nil, usagef("--ice-credential-file %s: it must have two lines, the user name and the credential",
+				p.secretFile)
 		}
 	}
 	for _, url := range p.servers.Value() {
-		servers = append(servers, rtc.ICEServer{URL: url, Username: strings.TrimSpace(username), Credential: strings.TrimSpace(credential)})
+		servers = append(servers, rtc.ICEServer{URL: url, Username: strings.TrimSpace(username),
+			Credential: strings.TrimSpace(credential)})
 	}
 	return servers, nil
 }

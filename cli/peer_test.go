@@ -38,7 +38,8 @@ func startRemote(t *testing.T, args ...string) *remote {
 	r := &remote{authority: write(t, "cert.pem", certificate), stop: stop}
 	said := make(chan string, 1)
 	r.ended.Go(func() {
-		all := append([]string{"echocast", "replica", "--listen", "127.0.0.1:0", "--tls-cert", r.authority, "--tls-key", write(t, "key.pem", key), "--room-key-file", write(t, "room.key", []byte(roomKey+"\n"))}, args...)
+		all := append([]string{"echocast", "replica", "--listen", "127.0.0.1:0", "--tls-cert", r.authority,
+			"--tls-key", write(t, "key.pem", key), "--room-key-file", write(t, "room.key", []byte(roomKey+"\n"))}, args...)
 		r.code = cli.Run(ctx, all, cli.Streams{Out: &safeBuffer{}, Err: &announcing{&r.stderr, said}})
 		close(said)
 	})
@@ -85,17 +86,23 @@ func TestRoomKey(t *testing.T) {
 		code int
 		want string
 	}{
-		"the key in a file":         {args: []string{"--tls-ca", r.authority, "--room-key-file", right}, want: "heard in full: 0.20 s"},
-		"the key in the variable":   {args: []string{"--tls-ca", r.authority}, env: roomKey, want: "heard in full: 0.20 s"},
-		"the file goes before it":   {args: []string{"--tls-ca", r.authority, "--room-key-file", right}, env: "another", want: "heard in full: 0.20 s"},
-		"no key":                    {args: []string{"--tls-ca", r.authority}, code: 4, want: "the room key is missing or wrong; give the replica's with --room-key-file"},
-		"a wrong key":               {args: []string{"--tls-ca", r.authority, "--room-key-file", wrong}, code: 4, want: "the room key is missing or wrong"},
-		"a certificate of nobody's": {args: []string{"--room-key-file", right}, code: 5, want: "--tls-ca FILE names the authorities to trust"},
+		"the key in a file": {args: []string{"--tls-ca", r.authority, "--room-key-file", right},
+			want: "heard in full: 0.20 s"},
+		"the key in the variable": {args: []string{"--tls-ca", r.authority}, env: roomKey, want: "heard in full: 0.20 s"},
+		"the file goes before it": {args: []string{"--tls-ca", r.authority, "--room-key-file", right}, env: "another",
+			want: "heard in full: 0.20 s"},
+		"no key": {args: []string{"--tls-ca", r.authority}, code: 4,
+			want: "the room key is missing or wrong; give the replica's with --room-key-file"},
+		"a wrong key": {args: []string{"--tls-ca", r.authority, "--room-key-file", wrong}, code: 4,
+			want: "the room key is missing or wrong"},
+		"a certificate of nobody's": {args: []string{"--room-key-file", right}, code: 5,
+			want: "--tls-ca FILE names the authorities to trust"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv("ECHOCAST_ROOM_KEY", c.env)
 			tracing := filepath.Join(t.TempDir(), "trace")
-			result := run(t, nil, append([]string{"send", "--json", "--to", r.url, "--trace", tracing, speechFile(t)}, c.args...)...)
+			result := run(t, nil, append([]string{"send", "--json", "--to", r.url, "--trace", tracing, speechFile(t)},
+				c.args...)...)
 			recorded, err := os.ReadFile(tracing)
 			if err != nil {
 				t.Fatal(err)
@@ -113,7 +120,8 @@ func TestRoomKey(t *testing.T) {
 	}
 	r.stop()
 	r.ended.Wait()
-	if said := r.stderr.String(); r.code != 0 && r.code != 1 || strings.Contains(said, "canary") || strings.Count(said, "sender connected") != 3 {
+	if said := r.stderr.String(); r.code != 0 && r.code != 1 || strings.Contains(said, "canary") ||
+		strings.Count(said, "sender connected") != 3 {
 		t.Errorf("code %d: %s", r.code, said)
 	}
 }
@@ -137,7 +145,8 @@ func TestThroughARelay(t *testing.T) {
 	t.Setenv("ECHOCAST_ICE_USERNAME", rtctest.User)
 	t.Setenv("ECHOCAST_ICE_CREDENTIAL", "canary-wrong")
 	result := run(t, nil, send[:len(send)-2]...)
-	if result.code != 5 || !strings.Contains(result.stderr, "no TURN server gives this machine an address") || strings.Contains(result.stderr, "canary") {
+	if result.code != 5 || !strings.Contains(result.stderr, "no TURN server gives this machine an address") ||
+		strings.Contains(result.stderr, "canary") {
 		t.Errorf("%+v", result)
 	}
 }
@@ -149,7 +158,8 @@ func TestPeeringRefusals(t *testing.T) {
 		t.Fatal(err)
 	}
 	cert, tlsKey := write(t, "c.pem", certificate), write(t, "k.pem", private)
-	key, short, empty, one := write(t, "key", []byte(roomKey)), write(t, "short", []byte("canary")), write(t, "empty", []byte(" \n")), write(t, "one", []byte("canary"))
+	key, short, empty, one := write(t, "key", []byte(roomKey)), write(t, "short", []byte("canary")),
+		write(t, "empty", []byte(" \n")), write(t, "one", []byte("canary"))
 	speech := speechFile(t)
 	for _, c := range []struct {
 		args []string
@@ -157,23 +167,29 @@ func TestPeeringRefusals(t *testing.T) {
 	}{
 		{[]string{"replica", "--listen", "0.0.0.0:0"}, "needs a room key: give --room-key-file, --tls-cert and --tls-key"},
 		{[]string{"replica", "--listen", ":0", "--room-key-file", key}, "listening on all interfaces needs TLS"},
-		{[]string{"replica", "--listen", "192.0.2.1:80", "--tls-cert", cert, "--tls-key", tlsKey}, "listening on 192.0.2.1 needs a room key"},
-		{[]string{"replica", "--listen", "0.0.0.0:0", "--tls-cert", cert, "--tls-key", tlsKey, "--room-key-file", short}, "16 characters or more"},
+		{[]string{"replica", "--listen", "192.0.2.1:80", "--tls-cert", cert, "--tls-key", tlsKey},
+			"listening on 192.0.2.1 needs a room key"},
+		{[]string{"replica", "--listen", "0.0.0.0:0", "--tls-cert", cert, "--tls-key", tlsKey, "--room-key-file", short},
+			"16 characters or more"},
 		{[]string{"replica", "--tls-cert", cert}, "must be given together"},
 		{[]string{"replica", "--tls-cert", cert, "--tls-key", cert}, "--tls-key " + cert},
 		{[]string{"replica", "--relay-only"}, "there is no TURN server"},
 		{[]string{"replica", "--room-key-file", empty}, "the file is empty"},
-		{[]string{"send", "--to", "http://192.0.2.1/", "--room-key-file", key, speech}, "a room key is sent over https:// only"},
-		{[]string{"send", "--to", "http://192.0.2.1/", "--insecure", "--room-key-file", key, speech}, "a room key is sent over https:// only"},
+		{[]string{"send", "--to", "http://192.0.2.1/", "--room-key-file", key, speech},
+			"a room key is sent over https:// only"},
+		{[]string{"send", "--to", "http://192.0.2.1/", "--insecure", "--room-key-file", key, speech},
+			"a room key is sent over https:// only"},
 		{[]string{"send", "--to", "http://192.0.2.1/", speech}, "not an https:// URL; use https://, or --insecure"},
 		{[]string{"send", "--to", "https://192.0.2.1/", "--tls-ca", tlsKey, speech}, "no certificate in PEM"},
-		{[]string{"send", "--to", "https://192.0.2.1/", "--room-key-file", "/none", speech}, "--room-key-file /none: no such file"},
+		{[]string{"send", "--to", "https://192.0.2.1/", "--room-key-file", "/none", speech},
+			"--room-key-file /none: no such file"},
 		{[]string{"send", "--ice-server", "turn:me:canary@192.0.2.1", speech}, "an ICE server is no stun:HOST"},
 		{[]string{"send", "--ice-server", "turn:192.0.2.1", speech}, "needs a user name and a credential"},
 		{[]string{"send", "--ice-server", "turn:192.0.2.1", "--ice-credential-file", one, speech}, "must have two lines"},
 	} {
 		r := run(t, nil, c.args...)
-		if r.code != 2 || strings.Count(r.stderr, "\n") != 1 || !strings.Contains(r.stderr, c.want) || strings.Contains(r.stderr, "canary") {
+		if r.code != 2 || strings.Count(r.stderr, "\n") != 1 || !strings.Contains(r.stderr, c.want) ||
+			strings.Contains(r.stderr, "canary") {
 			t.Errorf("%v: want %q\n%+v", c.args, c.want, r)
 		}
 	}

@@ -34,10 +34,12 @@ func TestAPlaylistOutlivesALostWord(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			url, ended := scripted(testwait.Context(t), t, lost)
-			code, stdout, stderr := run(testwait.Context(t), append([]string{"send", "--to", url, "--json", short, short}, c.arguments...)...)
+			code, stdout,
+				stderr := run(testwait.Context(t), append([]string{"send", "--to", url, "--json", short, short}, c.arguments...)...)
 			ended()
 			receipts := receiptsOf(t, stdout)
-			if code != exitUnverified || len(receipts) != c.receipts || receipts[len(receipts)-1].Outcome != echo.Unverified || !strings.HasSuffix(stderr, c.says) {
+			if code != exitUnverified || len(receipts) != c.receipts || receipts[len(receipts)-1].Outcome != echo.Unverified ||
+				!strings.HasSuffix(stderr, c.says) {
 				t.Errorf("code %d, %d receipts, %s", code, len(receipts), stderr)
 			}
 		})

@@ -74,7 +74,8 @@ func (s *settings) fillIn(found preset.Preset) {
 	s.audio.Encoding, s.audio.TrustHeader = found.Encoding, true
 	if found.Payload != "" || given != (audio.JSONOptions{}) {
 		s.audio.Encoding = "ndjson"
-		s.audio.JSON = audio.JSONOptions{Field: found.Field, Payload: found.Payload, Type: found.Type, Summary: found.Summary, Encoding: found.Encoding}
+		s.audio.JSON = audio.JSONOptions{Field: found.Field, Payload: found.Payload, Type: found.Type, Summary: found.Summary,
+			Encoding: found.Encoding}
 	}
 	if given.Field != "" { // another field than the preset's, so what the preset knows of it is void
 		s.audio.JSON = audio.JSONOptions{Field: given.Field, Payload: given.Payload, Encoding: found.Encoding}
@@ -143,9 +144,10 @@ type presetCmd struct {
 func presetCommand(streams Streams) *cli.Command {
 	l := &presetCmd{streams: streams}
 	return &cli.Command{
-		Name:      "preset",
-		Usage:     "show how text-to-speech services deliver their audio, and what to ask them for",
-		UsageText: "echocast preset list [--json]\n   echocast preset show NAME [--json]\n\n   echocast preset show elevenlabs",
+		Name:  "preset",
+		Usage: "show how text-to-speech services deliver their audio, and what to ask them for",
+		UsageText: "echocast preset list [--json]\n   echocast preset show NAME [--json]\n\n" +
+			"   echocast preset show elevenlabs",
 		Description: `A preset says what the bytes of raw samples cannot: encoding, rate and channels.
 Audio that begins with a header is read as the header says. If the header states
 another rate than the preset, echocast refuses the input; --force-format makes the

@@ -120,7 +120,8 @@ func headed(name string) []byte {
 	case "pocket":
 		return claim(2000000000, pcm)
 	case "groq": // a header longer than 44 bytes
-		return append(append(bytes.Clone(head[:36]), "LIST\x1a\x00\x00\x00INFOISFT\x0e\x00\x00\x00Lavf60.16.100\x00"...), claim(0xffffffff, pcm)[36:]...)
+		return append(append(bytes.Clone(head[:36]), "LIST\x1a\x00\x00\x00INFOISFT\x0e\x00\x00\x00Lavf60.16.100\x00"...),
+			claim(0xffffffff, pcm)[36:]...)
 	case "inworld-linear16": // a header in every chunk
 		var file []byte
 		for len(pcm) > 0 {

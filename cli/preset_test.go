@@ -12,7 +12,8 @@ import (
 
 func TestPresetList(t *testing.T) {
 	r := run(t, nil, "preset", "list")
-	if lines := strings.Count(r.stdout, "\n"); r.code != 0 || lines != 1+len(preset.All()) || !strings.Contains(r.stdout, "\npolly ") {
+	if lines := strings.Count(r.stdout, "\n"); r.code != 0 || lines != 1+len(preset.All()) ||
+		!strings.Contains(r.stdout, "\npolly ") {
 		t.Errorf("code %d, %d lines: %s", r.code, lines, r.stdout)
 	}
 	r = run(t, nil, "preset", "list", "--json")
@@ -36,10 +37,12 @@ func TestPresetShow(t *testing.T) {
 			t.Errorf("code %d, no %q: %s", r.code, want, r.stdout)
 		}
 	}
-	if r := run(t, nil, "preset", "show", "--json", "polly"); !strings.Contains(r.stdout, `"rate":16000`) || strings.Count(r.stdout, "\n") != 1 {
+	if r := run(t, nil, "preset", "show", "--json", "polly"); !strings.Contains(r.stdout, `"rate":16000`) ||
+		strings.Count(r.stdout, "\n") != 1 {
 		t.Errorf("as JSON: %s", r.stdout)
 	}
-	for _, args := range [][]string{{"preset"}, {"preset", "show"}, {"preset", "list", "polly"}, {"preset", "show", "poly"}} {
+	for _, args := range [][]string{{"preset"}, {"preset", "show"}, {"preset", "list", "polly"},
+		{"preset", "show", "poly"}} {
 		if r := run(t, nil, args...); r.code != 2 || r.stdout != "" {
 			t.Errorf("%q: code %d, %s", args, r.code, r.stdout)
 		}

@@ -24,11 +24,13 @@ type probeCmd struct {
 func probeCommand(streams Streams) *cli.Command {
 	p := &probeCmd{streams: streams}
 	// The plan in the report is that of send without options.
-	p.settings.conversation, p.settings.pace, p.settings.lead, p.settings.maxMessage = "local", string(echo.LeadMode), echo.DefaultLead, echo.DefaultMaxMessage
+	p.settings.conversation, p.settings.pace, p.settings.lead, p.settings.maxMessage = "local", string(echo.LeadMode),
+		echo.DefaultLead, echo.DefaultMaxMessage
 	return &cli.Command{
-		Name:      "probe",
-		Usage:     "report what the inputs are, how loud they are, and what is odd about them",
-		UsageText: "echocast probe [OPTIONS] INPUT...\n\n   echocast probe speech.mp3\n   tts | echocast probe --preset openai -",
+		Name:  "probe",
+		Usage: "report what the inputs are, how loud they are, and what is odd about them",
+		UsageText: "echocast probe [OPTIONS] INPUT...\n\n   echocast probe speech.mp3\n   tts | echocast " +
+			"probe --preset openai -",
 		Description: helpInputs + `
 
 Each input is read once, to its end. A line that begins with "suspect" is a guess.`,
@@ -78,7 +80,8 @@ func (p *probeCmd) run(ctx context.Context, names []string) error {
 	return failed
 }
 
-func (p *probeCmd) inspect(ctx context.Context, name string, stdin io.Reader, messages probe.Messages) (*probe.Report, error) {
+func (p *probeCmd) inspect(ctx context.Context, name string, stdin io.Reader,
+	messages probe.Messages) (*probe.Report, error) {
 	in, err := openFile(name, stdin)
 	if err != nil {
 		return &probe.Report{Source: name, Suspicions: []string{}, Warnings: []string{}}, err

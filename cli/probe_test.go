@@ -46,7 +46,8 @@ func near(v *float64, want, within float64) bool { return v != nil && math.Abs(*
 
 func TestProbe(t *testing.T) {
 	p, r := probe(t, bytes.NewReader(pulse(12000, 48000, 24000, 0.1)), "-")
-	if r.code != 0 || p.Source != "-" || p.Container != "wav" || p.Codec != "pcm_s16le" || p.Rate != 24000 || p.Channels != 1 || p.Bits != 16 {
+	if r.code != 0 || p.Source != "-" || p.Container != "wav" || p.Codec != "pcm_s16le" || p.Rate != 24000 ||
+		p.Channels != 1 || p.Bits != 16 {
 		t.Errorf("code %d, %+v: %s", r.code, p, r.stderr)
 	}
 	if p.Frames != 84000 || p.Seconds != 3.5 || !near(p.Declared, 3.5, 0) {
@@ -62,7 +63,8 @@ func TestProbe(t *testing.T) {
 	if math.Abs(p.Leading-0.5) > 1e-3 || math.Abs(p.Trailing-1) > 1e-3 {
 		t.Errorf("silence %v s in front, %v s behind", p.Leading, p.Trailing)
 	}
-	if p.Plan == nil || p.Plan.Messages != 70 || p.Plan.Samples != 84000 || p.Verdict != "echocast sends it bit for bit, already 24 kHz mono, in 70 messages of at most 50 ms" {
+	if p.Plan == nil || p.Plan.Messages != 70 || p.Plan.Samples != 84000 ||
+		p.Verdict != "echocast sends it bit for bit, already 24 kHz mono, in 70 messages of at most 50 ms" {
 		t.Errorf("plan %+v, %s", p.Plan, p.Verdict)
 	}
 	if len(p.Suspicions) != 1 || !strings.Contains(p.Suspicions[0], "unusual for speech") || len(p.Warnings) != 0 {
@@ -72,9 +74,10 @@ func TestProbe(t *testing.T) {
 
 func TestProbeFiles(t *testing.T) {
 	for name, want := range map[string]string{
-		"../testdata/speech.wav":                          "resamples it from 22050 to 24000 Hz and sends 147 messages",
-		"../testdata/mp3/speech_44100hz_joint_cbr160.mp3": "mixes its 2 channels, resamples from 44100 to 24000 Hz and sends 6 messages",
-		"../testdata/mp3/speech_24000hz_mono_cbr64.mp3":   "sends it unchanged, already 24 kHz mono, in",
+		"../testdata/speech.wav": "resamples it from 22050 to 24000 Hz and sends 147 messages",
+		"../testdata/mp3/speech_44100hz_joint_cbr160.mp3": "mixes its 2 channels, resamples from 44100 to " +
+			"24000 Hz and sends 6 messages",
+		"../testdata/mp3/speech_24000hz_mono_cbr64.mp3": "sends it unchanged, already 24 kHz mono, in",
 	} {
 		p, r := probe(t, nil, name)
 		if r.code != 0 || !strings.Contains(p.Verdict, want) || len(p.Suspicions) != 0 {
@@ -160,14 +163,17 @@ func TestProbeFailures(t *testing.T) {
 		t.Errorf("code %d, %+v", r.code, p)
 	}
 	file := pulse(0, 48000, 0, 0.5)
-	p, r = probe(t, io.MultiReader(bytes.NewReader(file[:44+48000]), iotest.ErrReader(errors.New("input/output error"))), "-")
-	if r.code != 3 || p.Frames != 24000 || !near(p.Peak, -6.02, 0.01) || !strings.Contains(p.Error, "broke off at 1.000 s") || p.Plan != nil || !strings.Contains(p.Verdict, "interrupts") {
+	p, r = probe(t, io.MultiReader(bytes.NewReader(file[:44+48000]), iotest.ErrReader(errors.New("input/output error"))),
+		"-")
+	if r.code != 3 || p.Frames != 24000 || !near(p.Peak, -6.02, 0.01) ||
+		!strings.Contains(p.Error, "broke off at 1.000 s") || p.Plan != nil || !strings.Contains(p.Verdict, "interrupts") {
 		t.Errorf("code %d, %+v", r.code, p)
 	}
 	if p, r := probe(t, bytes.NewReader(file[:44]), "-"); r.code != 3 || !strings.Contains(p.Verdict, "refuses") {
 		t.Errorf("code %d, %+v", r.code, p)
 	}
-	for _, args := range [][]string{{"probe"}, {"probe", "-", "-"}, {"probe", "--preset", "?", good}, {"probe", "--gain", "3", good}} {
+	for _, args := range [][]string{{"probe"}, {"probe", "-", "-"}, {"probe", "--preset", "?", good},
+		{"probe", "--gain", "3", good}} {
 		if r := run(t, nil, args...); r.code != 2 {
 			t.Errorf("%q: code %d: %s", args, r.code, r.stderr)
 		}

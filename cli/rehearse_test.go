@@ -23,7 +23,8 @@ func TestRehearsal(t *testing.T) {
 	for _, c := range []struct {
 		in   io.Reader
 		args []string
-	}{{shortly(), append([]string{"send", "--json", "-"}, raw...)}, {strings.NewReader("Yes."), []string{"say", "--json", "-"}}} {
+	}{{shortly(), append([]string{"send", "--json", "-"}, raw...)},
+		{strings.NewReader("Yes."), []string{"say", "--json", "-"}}} {
 		r := run(t, c.in, c.args...)
 		var receipt struct{ Rehearsal bool }
 		if err := json.Unmarshal([]byte(r.stdout), &receipt); err != nil || !receipt.Rehearsal || r.code != 0 {
@@ -42,11 +43,14 @@ func TestARealReplicaWasMeant(t *testing.T) {
 		args            []string
 		want            string
 	}{
-		"a conversation":            {"ECHOCAST_CONVERSATION", "c123", nil, "set TAVUS_API_KEY, or name its room with --to URL; --rehearse"},
-		"a conversation, by option": {"X", "", []string{"--conversation", "c123"}, "conversation c123 is not joined without an API key"},
-		"a PAL":                     {"TAVUS_PAL_ID", "p123", nil, "TAVUS_PAL_ID names a PAL, and nobody would hear it: --pal p123"},
-		"a persona":                 {"TAVUS_PERSONA_ID", "p123", nil, "TAVUS_PERSONA_ID names a PAL"},
-		"two rooms":                 {"X", "", []string{"--rehearse", "--to", "http://127.0.0.1:1"}, "leave one of them out"},
+		"a conversation": {"ECHOCAST_CONVERSATION", "c123", nil,
+			"set TAVUS_API_KEY, or name its room with --to URL; --rehearse"},
+		"a conversation, by option": {"X", "", []string{"--conversation", "c123"},
+			"conversation c123 is not joined without an API key"},
+		"a PAL": {"TAVUS_PAL_ID", "p123", nil,
+			"TAVUS_PAL_ID names a PAL, and nobody would hear it: --pal p123"},
+		"a persona": {"TAVUS_PERSONA_ID", "p123", nil, "TAVUS_PERSONA_ID names a PAL"},
+		"two rooms": {"X", "", []string{"--rehearse", "--to", "http://127.0.0.1:1"}, "leave one of them out"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, variable := range []string{"TAVUS_API_KEY", "TAVUS_PAL_ID", "TAVUS_PERSONA_ID"} {
@@ -55,7 +59,8 @@ func TestARealReplicaWasMeant(t *testing.T) {
 			os.Unsetenv("TAVUS_API_KEY")
 			t.Setenv(c.variable, c.value)
 			args := append(append([]string{"send", "-"}, raw...), c.args...)
-			if r := run(t, shortly(), args...); r.code != 2 || r.stdout != "" || !strings.Contains(r.stderr, c.want) || strings.Count(r.stderr, "\n") != 1 {
+			if r := run(t, shortly(), args...); r.code != 2 || r.stdout != "" || !strings.Contains(r.stderr, c.want) ||
+				strings.Count(r.stderr, "\n") != 1 {
 				t.Errorf("%+v", r)
 			}
 			if r := run(t, shortly(), append(args, "--dry-run")...); name != "two rooms" && r.code != 0 {
@@ -84,10 +89,12 @@ func TestCommandsNeedARoom(t *testing.T) {
 		{"sensitivity", "--pause", "low"}, {"tool-result", "id", "-"}, {"send-raw", "-"},
 	} {
 		r := run(t, failingReader{t}, args...)
-		if r.code != 2 || !strings.Contains(r.stderr, "needs a room: name it with --to URL") || strings.Count(r.stderr, "\n") != 1 {
+		if r.code != 2 || !strings.Contains(r.stderr, "needs a room: name it with --to URL") ||
+			strings.Count(r.stderr, "\n") != 1 {
 			t.Errorf("%v: %+v", args, r)
 		}
-		if r := run(t, failingReader{t}, append(args, "--pal", "p1")...); r.code != 2 || !strings.Contains(r.stderr, "flag provided but not defined: -pal") {
+		if r := run(t, failingReader{t}, append(args, "--pal", "p1")...); r.code != 2 ||
+			!strings.Contains(r.stderr, "flag provided but not defined: -pal") {
 			t.Errorf("%v: %+v", args, r)
 		}
 	}
@@ -130,7 +137,8 @@ func TestFailuresAreJSON(t *testing.T) {
 			Message string
 		}
 		err := json.Unmarshal([]byte(r.stdout), &got)
-		if err != nil || got.Kind != kind || got.Code != c.code || r.code != c.code || !strings.Contains(r.stderr, got.Message) || got.Message == "" {
+		if err != nil || got.Kind != kind || got.Code != c.code || r.code != c.code ||
+			!strings.Contains(r.stderr, got.Message) || got.Message == "" {
 			t.Errorf("%s: %v, %+v", kind, err, r)
 		}
 	}
@@ -142,7 +150,8 @@ func TestConversationByREST(t *testing.T) {
 	id := server.Add("talk")
 	r := run(t, shortly(), append([]string{"send", "--json", "--conversation", id, "-"}, raw...)...)
 	report := server.Close()[id]
-	if r.code != 0 || strings.Contains(r.stdout+r.stderr, "rehearsal") || len(report.Utterances) != 1 || report.ComplaintCount != 0 {
+	if r.code != 0 || strings.Contains(r.stdout+r.stderr, "rehearsal") || len(report.Utterances) != 1 ||
+		report.ComplaintCount != 0 {
 		t.Errorf("%+v, %d utterances, %v", r, len(report.Utterances), report.Complaints)
 	}
 }

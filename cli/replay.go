@@ -29,9 +29,10 @@ type replayCmd struct {
 func replayCommand(streams Streams) *cli.Command {
 	r := &replayCmd{streams: streams}
 	return &cli.Command{
-		Name:      "replay",
-		Usage:     "send the messages of a trace again",
-		UsageText: "echocast replay [OPTIONS] TRACE\n\n   echocast send --trace session.ndjson speech.wav\n   echocast replay session.ndjson --to http://127.0.0.1:8870",
+		Name:  "replay",
+		Usage: "send the messages of a trace again",
+		UsageText: "echocast replay [OPTIONS] TRACE\n\n   echocast send --trace session.ndjson speech.wav\n" +
+			"   echocast replay session.ndjson --to http://127.0.0.1:8870",
 		Description: `A TRACE is a file that --trace recorded, or - for standard input. echocast sends its
 messages at the times at which they were sent, with fresh inference ids. If the
 recording stopped in mid-utterance, replay ends that utterance with an interrupt.
@@ -51,7 +52,8 @@ Without --to, a stand-in replica in this process listens.`,
 				"join"),
 			boolOption(&r.settings.json, "json", "print receipts as JSON lines on stdout"),
 			boolOption(&r.settings.quiet, "quiet, q", "say nothing but errors"),
-		}, joined(r.target.way.flags(), r.target.create.service.flags(), r.target.daily.flags(), r.target.peer.dialFlags())...),
+		}, joined(r.target.way.flags(), r.target.create.service.flags(), r.target.daily.flags(),
+			r.target.peer.dialFlags())...),
 		Action: func(c *cli.Context) error {
 			return r.settings.orFailure(streams.Out, r.run(c.Context, c.Args().Slice()))
 		},
@@ -65,7 +67,8 @@ func (r *replayCmd) check(names []string) error {
 	case r.burst && r.speed != 1:
 		return usagef("--burst sends as fast as can be; leave out --speed")
 	case r.record != "" && r.target.to != "":
-		return usagef("--record is for the replica in this process; with --to, the other side records: echocast replica --record %s", r.record)
+		return usagef("--record is for the replica in this process; with --to, the other side records: echocast "+
+			"replica --record %s", r.record)
 	case r.target.readyTimeout <= 0:
 		return usagef("--ready-timeout must be more than 0")
 	case r.settings.maxMessage <= 0:
@@ -99,7 +102,8 @@ func (r *replayCmd) run(ctx context.Context, names []string) error {
 		conn = c
 		return c
 	}
-	target, err := r.target.connect(ctx, room.Options{Conversation: r.settings.conversation, MaxMessage: r.settings.maxMessage, Wrap: wrap}, r.record, out)
+	target, err := r.target.connect(ctx, room.Options{Conversation: r.settings.conversation,
+		MaxMessage: r.settings.maxMessage, Wrap: wrap}, r.record, out)
 	if err != nil {
 		return cancelled(ctx, err)
 	}
@@ -119,7 +123,8 @@ func (r *replayCmd) replay(ctx context.Context, name string, in io.Reader, conn 
 	var failed error // of stdout
 	count := 0
 	err := trace.Replay(ctx, trace.Read(in), conn, &trace.ReplayOptions{
-		Speed: r.speed, Burst: r.burst, SameIDs: r.sameIDs, Conversation: r.settings.conversation, ReadyTimeout: r.target.readyTimeout,
+		Speed: r.speed, Burst: r.burst, SameIDs: r.sameIDs, Conversation: r.settings.conversation,
+		ReadyTimeout: r.target.readyTimeout,
 		OnReceipt: func(receipt echo.Receipt) {
 			count++
 			receipt.Source = fmt.Sprintf("%s, utterance %d", inputTitle(name), count)

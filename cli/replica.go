@@ -42,9 +42,11 @@ type replicaCmd struct {
 func replicaCommand(streams Streams) *cli.Command {
 	s := &replicaCmd{streams: streams}
 	return &cli.Command{
-		Name:      "replica",
-		Usage:     "be a stand-in replica that other processes dial",
-		UsageText: "echocast replica [OPTIONS]\n\n   echocast replica --listen 127.0.0.1:8870 --record heard.wav\n   echocast send --to http://127.0.0.1:8870 speech.wav\n\n   echocast replica --fault drop-events=stopped,delay=300ms --fault die-after=40",
+		Name:  "replica",
+		Usage: "be a stand-in replica that other processes dial",
+		UsageText: "echocast replica [OPTIONS]\n\n   echocast replica --listen 127.0.0.1:8870 --record heard.wav\n" +
+			"   echocast send --to http://127.0.0.1:8870 speech.wav\n\n   echocast replica --fault " +
+			"drop-events=stopped,delay=300ms --fault die-after=40",
 		Description: `It plays what it receives by its own clock, sends an event when it starts and stops
 speaking, counts underruns, and reports what the documentation does not allow. It
 speaks text too, at 60 ms a character. Ctrl-C ends it.
@@ -126,7 +128,8 @@ func (s *replicaCmd) open(serving *serve.Options) (*rtc.Listener, error) {
 	}
 	listener, err := rtc.Listen(s.listen, options)
 	if errors.Is(err, rtc.ErrUnsafe) {
-		return nil, usagef("%v: give --room-key-file, --tls-cert and --tls-key, or --insecure on a network that you trust", err)
+		return nil, usagef("%v: give --room-key-file, --tls-cert and --tls-key, or --insecure on a network that you trust",
+			err)
 	}
 	if err != nil {
 		return nil, err

@@ -26,9 +26,10 @@ type reportCmd struct {
 func reportCommand(streams Streams) *cli.Command {
 	r := &reportCmd{streams: streams}
 	return &cli.Command{
-		Name:      "report",
-		Usage:     "draw what happened in a session, as a page",
-		UsageText: "echocast report [OPTIONS] TRACE\n\n   echocast send --trace session.ndjson speech.wav\n   echocast report session.ndjson",
+		Name:  "report",
+		Usage: "draw what happened in a session, as a page",
+		UsageText: "echocast report [OPTIONS] TRACE\n\n   echocast send --trace session.ndjson speech.wav\n" +
+			"   echocast report session.ndjson",
 		Description: `A TRACE is a file that --trace recorded, or - for standard input. The page is one
 HTML file that needs no other. If the process was killed while it recorded, the
 page shows what is there.`,

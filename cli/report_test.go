@@ -76,7 +76,8 @@ func TestReplayCommand(t *testing.T) {
 	name := write(t, "short.ndjson", bytes.Join(lines[:60], nil))
 	heard := filepath.Join(t.TempDir(), "heard.wav")
 	r := run(t, nil, "replay", name, "--burst", "--json", "--record", heard)
-	if r.code != 0 || strings.Count(r.stdout, "\n") != 1 || !strings.Contains(r.stdout, `"outcome":"interrupted"`) || !strings.Contains(r.stderr, "utterance 1: interrupted") {
+	if r.code != 0 || strings.Count(r.stdout, "\n") != 1 || !strings.Contains(r.stdout, `"outcome":"interrupted"`) ||
+		!strings.Contains(r.stderr, "utterance 1: interrupted") {
 		t.Errorf("%+v", r)
 	}
 	if _, err := os.Stat(heard); err != nil {

@@ -21,7 +21,8 @@ func sayCommand(streams Streams) *cli.Command {
 	s := &sayCmd{messageCmd: messageCmd{streams: streams}}
 	return &cli.Command{
 		Name: "say", Usage: "have the replica say a text word for word, in its own voice", ArgsUsage: "TEXT...",
-		UsageText: "echocast say [OPTIONS] TEXT...\n\n   echocast say --to URL \"Welcome to the harbour tour.\"\n   my_llm | echocast say --to URL -",
+		UsageText: "echocast say [OPTIONS] TEXT...\n\n   echocast say --to URL \"Welcome to the harbour tour.\"\n" +
+			"   my_llm | echocast say --to URL -",
 		Description: `The text is the arguments, with spaces between them. With - it is standard input,
 sent as it is written, from space to space: one utterance, done with its end.
 Emotion tags, such as <emotion value="excited"/>, are left as they are.

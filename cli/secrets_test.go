@@ -32,14 +32,16 @@ func TestNoSecretIsPrinted(t *testing.T) {
 		"LIVEKIT_API_SECRET": "leak-of-livekit", "LIVEKIT_TOKEN": "leak-of-token",
 	} {
 		t.Setenv(variable, secret)
-		for _, args := range [][]string{{"send", "--json", "--rehearse", secret}, {"encode", secret}, {"probe", secret}, {secret}} {
+		for _, args := range [][]string{{"send", "--json", "--rehearse", secret}, {"encode", secret},
+			{"probe", secret}, {secret}} {
 			printsNo(t, secret, args...)
 		}
 	}
 	for option, secret := range map[string]string{
 		"--api-key-file": "leak-of-api-key-file", "--room-key-file": "leak-of-room-key-file",
 	} {
-		printsNo(t, secret, "pal", "get", "--base-url", "ftp://127.0.0.1/"+secret, "--api-key-file", keyFile(t, secret+"\n"), "p0")
+		printsNo(t, secret, "pal", "get", "--base-url", "ftp://127.0.0.1/"+secret, "--api-key-file",
+			keyFile(t, secret+"\n"), "p0")
 		printsNo(t, secret, "send", "--json", "--to", "http://127.0.0.1:1", option, keyFile(t, secret), secret)
 	}
 	const token = "leak-of-meeting-token"

@@ -39,9 +39,10 @@ type sendCmd struct {
 func sendCommand(streams Streams) *cli.Command {
 	s := &sendCmd{streams: streams}
 	return &cli.Command{
-		Name:      "send",
-		Usage:     "speak the inputs through a replica",
-		UsageText: "echocast send [OPTIONS] INPUT...\n\n   espeak-ng --stdout \"Hello there\" | echocast send -\n   echocast send --to http://127.0.0.1:8870 speech.mp3 more.wav",
+		Name:  "send",
+		Usage: "speak the inputs through a replica",
+		UsageText: "echocast send [OPTIONS] INPUT...\n\n   espeak-ng --stdout \"Hello there\" | echocast send -\n" +
+			"   echocast send --to http://127.0.0.1:8870 speech.mp3 more.wav",
 		Description: helpInputs + `
 
 Without --to or --pal this is a rehearsal: a stand-in replica in this process
@@ -51,7 +52,8 @@ is named with --conversation is spoken in by the REST API, with an API key.
 Ctrl-C interrupts the replica and exits; a second Ctrl-C exits at once. SIGUSR2, or
 space on a terminal, interrupts the replica and drops the waiting inputs; with
 --resume it pauses, and the next one continues.`,
-		Flags: joined(s.target.flags(), s.target.way.webhookFlags(), s.talkFlags(), s.inputFlags(), s.levelFlags(), s.messageFlags(echo.LeadMode), s.outputFlags()),
+		Flags: joined(s.target.flags(), s.target.way.webhookFlags(), s.talkFlags(), s.inputFlags(), s.levelFlags(),
+			s.messageFlags(echo.LeadMode), s.outputFlags()),
 		Action: func(c *cli.Context) error {
 			return s.orFailure(streams.Out, s.run(c.Context, c.Args().Slice()))
 		},
@@ -137,7 +139,8 @@ func (s *sendCmd) check(names []string) error {
 	case s.wait != waitPlayed && s.wait != waitSent:
 		return usagef("--wait %s: wait for played or for sent", s.wait)
 	case s.record != "" && s.target.to != "":
-		return usagef("--record is for the replica in this process; with --to, the other side records: echocast replica --record %s", s.record)
+		return usagef("--record is for the replica in this process; with --to, the other side records: echocast "+
+			"replica --record %s", s.record)
 	case s.record != "" && s.target.create.spec.PAL != "":
 		return usagef("--record is for the replica in this process, and --pal calls a real one")
 	case s.text != "" && len(names) != 1:
@@ -147,12 +150,15 @@ func (s *sendCmd) check(names []string) error {
 	case s.idle < 0:
 		return usagef("--idle-timeout must not be negative")
 	case s.resume && s.pace == string(echo.BurstMode):
-		return usagef("--resume says again what was not heard, and --pace burst sends all of it at once; leave one of them out")
+		return usagef("--resume says again what was not heard, and --pace burst sends all of it at once; " +
+			"leave one of them out")
 	}
-	if err := oneOf("--on-loss", s.onLoss, string(echo.ReconnectAbandon), string(echo.ReconnectRestart), string(echo.ReconnectResume)); err != nil {
+	if err := oneOf("--on-loss", s.onLoss, string(echo.ReconnectAbandon), string(echo.ReconnectRestart),
+		string(echo.ReconnectResume)); err != nil {
 		return err
 	}
-	if err := oneOf("--slow", s.slow, string(echo.UnderrunWait), string(echo.UnderrunSilence), string(echo.UnderrunEnd)); err != nil {
+	if err := oneOf("--slow", s.slow, string(echo.UnderrunWait), string(echo.UnderrunSilence),
+		string(echo.UnderrunEnd)); err != nil {
 		return err
 	}
 	if err := cmp.Or(s.checkAs(), s.target.check(s.newReporter(s.streams.Out, s.streams.Err).warn)); err != nil {
@@ -164,7 +170,8 @@ func (s *sendCmd) check(names []string) error {
 	if s.hear == "-" {
 		return usagef("--hear -: standard output is for receipts; name a file, or hear from another process: echocast hear")
 	}
-	if err := checkOutputs(map[string]string{"--record": s.record, "--trace": s.target.trace, "--hear": s.hear}, names); err != nil {
+	if err := checkOutputs(map[string]string{"--record": s.record, "--trace": s.target.trace, "--hear": s.hear},
+		names); err != nil {
 		return err
 	}
 	s.prepare.MaxDuration = s.target.create.longestInput(s.prepare.MaxDuration)
@@ -300,7 +307,8 @@ func (s *sendCmd) run(ctx context.Context, names []string) error {
 	out.say("waiting for the replica")
 	if err = session.WaitReady(ctx); err == nil {
 		stop := s.control(session, out)
-		err = (&speaker{session: session, settings: &s.settings, feeding: s.feeding(), stdin: stdin, opened: opened, out: out, text: known, stopOnError: s.stopOnError}).all(ctx, names)
+		err = (&speaker{session: session, settings: &s.settings, feeding: s.feeding(), stdin: stdin, opened: opened,
+			out: out, text: known, stopOnError: s.stopOnError}).all(ctx, names)
 		stop()
 	}
 	err = cmp.Or(err, quiet())

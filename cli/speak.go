@@ -188,7 +188,8 @@ func (r *reporter) end(in *input, err error) error {
 		if receipt.Chunks > 0 && (i < len(receipts)-1 || !quietError(err)) {
 			r.say("%s: %s", in.title(), receipt.Summary(r.heard))
 		}
-		if failed := r.print(inputReceipt{receipt, in.audio.FramesRead(), in.audio.Info().Format.Rate, r.rehearsal}); failed != nil {
+		if failed := r.print(inputReceipt{receipt, in.audio.FramesRead(), in.audio.Info().Format.Rate,
+			r.rehearsal}); failed != nil {
 			return failed
 		}
 	}

@@ -75,7 +75,8 @@ func (o *targetOptions) check(warn warnFunc) error {
 	case o.reconnectTimeout <= 0:
 		return usagef("--reconnect-timeout must be more than 0")
 	case o.rehearse && o.isSet():
-		return usagef("--rehearse speaks to a stand-in replica in this process, and --to and --pal name another; leave one of them out")
+		return usagef("--rehearse speaks to a stand-in replica in this process, and --to and --pal name another; " +
+			"leave one of them out")
 	}
 	if err := oneOf("--ready-when", o.readyWhen, "", "joined", "audio", "video"); err != nil {
 		return err
@@ -101,14 +102,16 @@ func (o *targetOptions) resolve(conversation string) error {
 	case o.isSet(), o.rehearse:
 		return nil
 	case isNamed && !o.create.service.hasKey():
-		return usagef("conversation %s is not joined without an API key: set TAVUS_API_KEY, or name its room with --to URL; --rehearse speaks to a stand-in", conversation)
+		return usagef("conversation %s is not joined without an API key: set TAVUS_API_KEY, or name its room "+
+			"with --to URL; --rehearse speaks to a stand-in", conversation)
 	case isNamed:
 		o.to = rest.Scheme + ":" + conversation
 		return nil
 	}
 	for _, variable := range palVariables {
 		if pal := os.Getenv(variable); pal != "" {
-			return usagef("%s names a PAL, and nobody would hear it: --pal %s creates a conversation, which costs money, --to URL joins one, and --rehearse speaks to a stand-in", variable, pal)
+			return usagef("%s names a PAL, and nobody would hear it: --pal %s creates a conversation, which costs "+
+				"money, --to URL joins one, and --rehearse speaks to a stand-in", variable, pal)
 		}
 	}
 	return nil
@@ -173,7 +176,8 @@ func (o *targetOptions) backend(address string, warn warnFunc) (room.Backend, er
 }
 
 // join joins the room at an address.
-func (o *targetOptions) join(ctx context.Context, address string, with *room.Options, warn warnFunc) (*room.Room, error) {
+func (o *targetOptions) join(ctx context.Context, address string, with *room.Options,
+	warn warnFunc) (*room.Room, error) {
 	if with.Backend == nil {
 		var err error
 		if with.Backend, err = o.backend(address, warn); err != nil {
@@ -277,7 +281,8 @@ func (t *target) enter(ctx context.Context, with room.Options, record string) (e
 				return fmt.Errorf("--record %s: %w", record, plain(err))
 			}
 		}
-		if t.local, err = serve.StartLocal(record, t.limit, func(text string) { t.out.say("the replica complains: %s", text) }); err != nil {
+		if t.local, err = serve.StartLocal(record, t.limit,
+			func(text string) { t.out.say("the replica complains: %s", text) }); err != nil {
 			return err
 		}
 		t.out.underruns = t.local.Underruns

@@ -94,7 +94,8 @@ func (o *targetOptions) checkWay() error {
 	case w.via == viaREST && w.needsRoom != "":
 		return usagef("%s needs a room, and there is none over REST: give --via daily", w.needsRoom)
 	case w.receives() && !o.isREST():
-		return usagef("--webhook receives the events of a conversation that is reached over REST; in a room they come by themselves")
+		return usagef("--webhook receives the events of a conversation that is reached over REST; in a room " +
+			"they come by themselves")
 	}
 	return nil
 }
@@ -135,7 +136,8 @@ func (t *target) restBackend() (*rest.Backend, error) {
 	}
 	t.receiver, err = webhook.Listen(address, &webhook.Options{PublicURL: o.way.webhookURL, Linger: shutdown.Timeout / 2})
 	if err != nil {
-		return nil, usagef("--webhook %s: %v; it is an address to listen on, such as %s/callbacks", address, err, defaultWebhook)
+		return nil, usagef("--webhook %s: %v; it is an address to listen on, such as %s/callbacks", address,
+			err, defaultWebhook)
 	}
 	t.out.say("receiving callbacks on %s", t.receiver.URL())
 	backend.Events = t.receiver

@@ -55,11 +55,13 @@ func receipts(t *testing.T, stdout string) (all []echo.Receipt) {
 func TestSendOverREST(t *testing.T) {
 	server := withMessages(t)
 	r := call(t, "send", "--json", "--pal", "p123", short(t))
-	if r.code != 0 || !strings.Contains(r.stderr, "https://tavus.daily.co/") || !strings.Contains(r.stderr, "open this address in a browser") {
+	if r.code != 0 || !strings.Contains(r.stderr, "https://tavus.daily.co/") ||
+		!strings.Contains(r.stderr, "open this address in a browser") {
 		t.Errorf("%+v", r)
 	}
 	all := receipts(t, r.stdout)
-	if len(all) != 1 || all[0].Outcome != echo.Sent || all[0].SpokenBy != echo.ByClock || all[0].Delivery != echo.Acknowledged {
+	if len(all) != 1 || all[0].Outcome != echo.Sent || all[0].SpokenBy != echo.ByClock ||
+		all[0].Delivery != echo.Acknowledged {
 		t.Errorf("%+v", all)
 	}
 	conversations := server.Conversations()
@@ -67,7 +69,8 @@ func TestSendOverREST(t *testing.T) {
 		t.Fatalf("%+v", conversations)
 	}
 	report := server.Close()[conversations[0].ID]
-	if report.Samples != all[0].Samples || report.Underruns != 0 || report.ComplaintCount != 0 || report.Utterances[0].PlayedSamples != all[0].Samples {
+	if report.Samples != all[0].Samples || report.Underruns != 0 || report.ComplaintCount != 0 ||
+		report.Utterances[0].PlayedSamples != all[0].Samples {
 		t.Errorf("%+v", report)
 	}
 }
@@ -91,8 +94,10 @@ func TestMessagesOverREST(t *testing.T) {
 		}
 	}
 	report := server.Close()[id]
-	if len(report.Responds) != 1 || len(report.Contexts) != 2 || len(report.Sensitivities) != 1 || len(report.ToolResults) != 1 ||
-		len(report.Emotions) != 1 || len(report.Interrupts) != 1 || len(report.Utterances) == 0 || report.ComplaintCount != 0 {
+	if len(report.Responds) != 1 || len(report.Contexts) != 2 || len(report.Sensitivities) != 1 ||
+		len(report.ToolResults) != 1 ||
+		len(report.Emotions) != 1 || len(report.Interrupts) != 1 || len(report.Utterances) == 0 ||
+		report.ComplaintCount != 0 {
 		t.Errorf("%+v", report)
 	}
 	if len(server.Open()) != 1 {
@@ -104,12 +109,15 @@ func TestMessagesOverREST(t *testing.T) {
 func TestRefusalsOverREST(t *testing.T) {
 	server := withMessages(t)
 	id := server.Add("somebody's")
-	server.Fail(tavustest.Fault{Path: "/v2/conversations/" + id + "/send", Skip: 1, Status: 404, Body: `{"error":"The conversation's room is no longer available."}`})
-	if r := call(t, "send", "--conversation", id, short(t)); r.code != 4 || !strings.Contains(r.stderr, "room is no longer available") {
+	server.Fail(tavustest.Fault{Path: "/v2/conversations/" + id + "/send", Skip: 1, Status: 404,
+		Body: `{"error":"The conversation's room is no longer available."}`})
+	if r := call(t, "send", "--conversation", id, short(t)); r.code != 4 ||
+		!strings.Contains(r.stderr, "room is no longer available") {
 		t.Errorf("%+v", r)
 	}
 	server.Heal()
-	if r := call(t, "send", "--conversation", "c0ffee00000000ff", short(t)); r.code != 4 || !strings.Contains(r.stderr, "Invalid conversation_id") {
+	if r := call(t, "send", "--conversation", "c0ffee00000000ff", short(t)); r.code != 4 ||
+		!strings.Contains(r.stderr, "Invalid conversation_id") {
 		t.Errorf("%+v", r)
 	}
 	if r := call(t, "conversation", "end", id); r.code != 0 {
@@ -124,10 +132,12 @@ func TestRefusalsOverREST(t *testing.T) {
 func TestUncertainOverREST(t *testing.T) {
 	server := withMessages(t)
 	id := server.Add("somebody's")
-	server.Fail(tavustest.Fault{Path: "/v2/conversations/" + id + "/send", Skip: 1, Times: 1, Status: 504, After: true, Body: `{"error":"The app message may have been delivered; check before retrying."}`})
+	server.Fail(tavustest.Fault{Path: "/v2/conversations/" + id + "/send", Skip: 1, Times: 1, Status: 504,
+		After: true, Body: `{"error":"The app message may have been delivered; check before retrying."}`})
 	r := call(t, "send", "--json", "--conversation", id, short(t))
 	all := receipts(t, r.stdout)
-	if r.code != 6 || !strings.Contains(r.stderr, "may have been delivered") || len(all) != 1 || all[0].UncertainSamples == 0 || all[0].Samples == 0 {
+	if r.code != 6 || !strings.Contains(r.stderr, "may have been delivered") || len(all) != 1 ||
+		all[0].UncertainSamples == 0 || all[0].Samples == 0 {
 		t.Errorf("%+v", r)
 	}
 	r = call(t, "send", "--json", "--on-loss", "resume", "--conversation", id, short(t))
@@ -176,12 +186,14 @@ func TestWaysThatLeadNowhere(t *testing.T) {
 		"--webhook receives the events of a":   {"send", "--to", "http://127.0.0.1:1", "--webhook", "127.0.0.1:0", speech},
 		"hear needs a room, and there is none": {"hear", "--via", "rest", "--to", "tavus:" + id},
 	} {
-		if r := call(t, arguments...); r.code != 2 || strings.Count(r.stderr, "\n") != 1 || !strings.Contains(r.stderr, want) {
+		if r := call(t, arguments...); r.code != 2 || strings.Count(r.stderr, "\n") != 1 ||
+			!strings.Contains(r.stderr, want) {
 			t.Errorf("%v: %+v", arguments, r)
 		}
 	}
 	unset(t, "TAVUS_API_KEY")
-	for _, arguments := range [][]string{{"send", "--conversation", id, speech}, {"say", "--conversation", id, "Hi."}, {"send", "--to", "tavus:" + id, speech}} {
+	for _, arguments := range [][]string{{"send", "--conversation", id, speech}, {"say", "--conversation", id, "Hi."},
+		{"send", "--to", "tavus:" + id, speech}} {
 		if r := call(t, arguments...); r.code != 2 || !strings.Contains(r.stderr, "TAVUS_API_KEY") {
 			t.Errorf("%v without a key: %+v", arguments, r)
 		}
@@ -195,7 +207,8 @@ func TestWaysThatLeadNowhere(t *testing.T) {
 func TestChunksOverREST(t *testing.T) {
 	server := withMessages(t)
 	id := server.Add("somebody's")
-	if r := call(t, "send", "--chunk", "2s", "--conversation", id, "../testdata/speech.wav"); r.code != 7 || !strings.Contains(r.stderr, "65536") {
+	if r := call(t, "send", "--chunk", "2s", "--conversation", id, "../testdata/speech.wav"); r.code != 7 ||
+		!strings.Contains(r.stderr, "65536") {
 		t.Errorf("%+v", r)
 	}
 	if n := len(server.Requests()); n != 0 {
@@ -226,7 +239,8 @@ func TestTraceAndReplayOverREST(t *testing.T) {
 	if r := call(t, "replay", "--conversation", id, file); r.code != 0 {
 		t.Errorf("%+v", r)
 	}
-	if report := server.Close()[id]; len(report.Utterances) != 2 || report.Utterances[0].Samples != report.Utterances[1].Samples || report.ComplaintCount != 0 {
+	if report := server.Close()[id]; len(report.Utterances) != 2 ||
+		report.Utterances[0].Samples != report.Utterances[1].Samples || report.ComplaintCount != 0 {
 		t.Errorf("%+v", report)
 	}
 }

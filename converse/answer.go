@@ -40,7 +40,8 @@ type made struct {
 
 // begin starts to answer what the user said, or to say a text that is given.
 func (c *conversation) begin(ctx context.Context, question, text string) *answer {
-	a := &answer{name: "greeting", ready: make(chan struct{}, 1), permitted: make(chan struct{}), ended: make(chan error, 1)}
+	a := &answer{name: "greeting", ready: make(chan struct{}, 1), permitted: make(chan struct{}),
+		ended: make(chan error, 1)}
 	if question != "" {
 		a.name = fmt.Sprintf("answer %d", c.turns)
 	}
@@ -102,7 +103,8 @@ func (c *conversation) answer(ctx context.Context, a *answer, r request) error {
 // isEmpty reports that there was no audio of an answer, which is no failure where
 // there is no text.
 func isEmpty(err error) bool {
-	return err == nil || errors.Is(err, audio.ErrEmpty) || errors.Is(err, audio.ErrFormat) || errors.Is(err, echo.ErrNoAudio)
+	return err == nil || errors.Is(err, audio.ErrEmpty) || errors.Is(err, audio.ErrFormat) ||
+		errors.Is(err, echo.ErrNoAudio)
 }
 
 // speak speaks what was made once it is permitted. The audio is kept for a while,

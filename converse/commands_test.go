@@ -86,23 +86,27 @@ func TestCommandsAnswer(t *testing.T) {
 // A voice that dies in the middle of its audio has not finished.
 func TestVoiceThatDies(t *testing.T) {
 	l := answerOnce(t, Options{OnUtterance: "cat", TTS: "head -c 22094 ../testdata/speech.wav; exit 7"})
-	if _, isBroken := errors.AsType[*audio.InputError](l.errs["answer 1"]); !isBroken || !strings.Contains(fmt.Sprint(l.texts(NoteFailed)), "the tts command failed: exit status 7") {
+	if _, isBroken := errors.AsType[*audio.InputError](l.errs["answer 1"]); !isBroken ||
+		!strings.Contains(fmt.Sprint(l.texts(NoteFailed)), "the tts command failed: exit status 7") {
 		t.Errorf("%v, %+v", l.errs, l.notes)
 	}
 }
 
 // A command that hangs is killed, and the fallback is said in its place.
 func TestThinkTimeoutAndFallback(t *testing.T) {
-	l := answerOnce(t, Options{OnUtterance: "exec sleep 600", TTS: speech, ThinkTimeout: 100 * time.Millisecond, Fallback: "Sorry."})
+	l := answerOnce(t, Options{OnUtterance: "exec sleep 600", TTS: speech, ThinkTimeout: 100 * time.Millisecond,
+		Fallback: "Sorry."})
 	failed := fmt.Sprint(l.texts(NoteFailed))
-	if l.samples["answer 1"] != 12000 || !slices.Equal(l.texts(NoteReply), []string{"Sorry."}) || !strings.Contains(failed, "the on-utterance command printed nothing for 100ms and was killed") {
+	if l.samples["answer 1"] != 12000 || !slices.Equal(l.texts(NoteReply), []string{"Sorry."}) ||
+		!strings.Contains(failed, "the on-utterance command printed nothing for 100ms and was killed") {
 		t.Errorf("%v, %+v", l.samples, l.notes)
 	}
 }
 
 func TestTTSTimeout(t *testing.T) {
 	l := answerOnce(t, Options{OnUtterance: "cat", TTS: "exec sleep 600", TTSTimeout: 100 * time.Millisecond})
-	if failed := fmt.Sprint(l.texts(NoteFailed)); !strings.Contains(failed, "the tts command printed nothing for 100ms and was killed") {
+	if failed := fmt.Sprint(l.texts(NoteFailed)); !strings.Contains(failed,
+		"the tts command printed nothing for 100ms and was killed") {
 		t.Errorf("%+v", l.notes)
 	}
 }
@@ -120,7 +124,8 @@ func TestTTSTimeoutWaitsForText(t *testing.T) {
 func TestSentencesAndTheirCache(t *testing.T) {
 	folder := t.TempDir()
 	log := filepath.Join(t.TempDir(), "log")
-	o := Options{OnUtterance: "cat", TTS: "cat >>'" + log + "'; head -c 22094 ../testdata/speech.wav", PerSentence: true, CacheDir: folder}
+	o := Options{OnUtterance: "cat", TTS: "cat >>'" + log + "'; head -c 22094 ../testdata/speech.wav",
+		PerSentence: true, CacheDir: folder}
 	o.Prepare.PadAfter = 100 * time.Millisecond
 	for range 2 {
 		if l := answerOnce(t, o); l.samples["answer 1"] != 2*12000+2400 || l.errs["answer 1"] != nil {
@@ -140,7 +145,8 @@ func TestSentencesAndTheirCache(t *testing.T) {
 // A sentence whose voice fails is no part of the cache, and fails the answer.
 func TestSentenceThatFails(t *testing.T) {
 	folder := t.TempDir()
-	l := answerOnce(t, Options{OnUtterance: "cat", TTS: "head -c 22094 ../testdata/speech.wav; exit 7", PerSentence: true, CacheDir: folder})
+	l := answerOnce(t, Options{OnUtterance: "cat", TTS: "head -c 22094 ../testdata/speech.wav; exit 7",
+		PerSentence: true, CacheDir: folder})
 	kept, err := filepath.Glob(filepath.Join(folder, "*"))
 	if err != nil || len(kept) != 0 || len(l.texts(NoteFailed)) != 1 {
 		t.Errorf("kept %v, %v, %+v", kept, err, l.notes)
@@ -190,14 +196,16 @@ func TestRecogniserStartsAgain(t *testing.T) {
 	if err := Run(testwait.Context(t), session, o); err != nil {
 		t.Fatal(err)
 	}
-	if failed := fmt.Sprint(l.texts(NoteFailed)); l.samples["answer 1"] != 12000 || !strings.Contains(failed, "the recogniser command ended: exit status 3; it starts again in 1s") {
+	if failed := fmt.Sprint(l.texts(NoteFailed)); l.samples["answer 1"] != 12000 ||
+		!strings.Contains(failed, "the recogniser command ended: exit status 3; it starts again in 1s") {
 		t.Errorf("%v, %+v", l.samples, l.notes)
 	}
 }
 
 // A command that was ended because its answer was is not blamed for that end.
 func TestAbandonedCommandIsNotBlamed(t *testing.T) {
-	c := newConversation(&fakeSession{}, Options{OnUtterance: "exec sleep 600", TTS: "head -c 22094 ../testdata/speech.wav"})
+	c := newConversation(&fakeSession{},
+		Options{OnUtterance: "exec sleep 600", TTS: "head -c 22094 ../testdata/speech.wav"})
 	for range 20 {
 		m, err := c.runCommands(t.Context(), request{name: "answer 1", question: "Hello?"})
 		if err != nil || m.err != nil {

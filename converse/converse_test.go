@@ -310,7 +310,8 @@ func TestGeneratedConversations(t *testing.T) {
 		})
 	}
 	if losses < count/20 || restarts < count/20 {
-		t.Errorf("%d answers were lost, and the recogniser started again %d times, in %d conversations", losses, restarts, count)
+		t.Errorf("%d answers were lost, and the recogniser started again %d times, in %d conversations",
+			losses, restarts, count)
 	}
 }
 
@@ -382,7 +383,8 @@ func generated(t *testing.T, seed uint64) (losses, restarts int) {
 
 // fakeRecogniser hears what is said, and ends now and then: after some words, or
 // without any.
-func fakeRecogniser(random *rand.Rand, said <-chan string) func(context.Context, *switchWriter, func(userEvent) bool) (bool, error) {
+func fakeRecogniser(random *rand.Rand, said <-chan string) func(context.Context, *switchWriter,
+	func(userEvent) bool) (bool, error) {
 	failed := 0 // in a row
 	return func(ctx context.Context, _ *switchWriter, hand func(userEvent) bool) (isUseful bool, err error) {
 		if failed < maxFailedStarts-1 && random.IntN(3) == 0 {
@@ -404,7 +406,8 @@ func fakeRecogniser(random *rand.Rand, said <-chan string) func(context.Context,
 	}
 }
 
-func checkFates(t *testing.T, seed uint64, s script, told *fates, finished, lost map[string]bool, endsEarly bool, o Options) {
+func checkFates(t *testing.T, seed uint64, s script, told *fates, finished, lost map[string]bool,
+	endsEarly bool, o Options) {
 	t.Helper()
 	begun := map[string]int{}
 	for answer, words := range told.questions {
@@ -456,7 +459,8 @@ func TestACoughLosesNothing(t *testing.T) {
 			notes = append(notes, fmt.Sprint(n.Kind))
 		}})
 		c.make = func(context.Context, request) (*made, error) {
-			return &made{audio: &silence{5 * 24000}, abort: func() {}, reply: func() string { return "x" }, finish: func(error) error { return nil }}, nil
+			return &made{audio: &silence{5 * 24000}, abort: func() {}, reply: func() string { return "x" },
+				finish: func(error) error { return nil }}, nil
 		}
 		user := func(kind echo.Kind, text string) {
 			session.events <- echo.Event{Kind: kind, Role: echo.RoleUser, Text: text}
@@ -472,10 +476,12 @@ func TestACoughLosesNothing(t *testing.T) {
 		if err := c.talk(t.Context()); err != nil {
 			t.Error(err)
 		}
-		if took := time.Since(began); session.heard["answer 1"] != 5*24000 || took < 8*time.Second || took > 8*time.Second+4*piece {
+		if took := time.Since(began); session.heard["answer 1"] != 5*24000 || took < 8*time.Second ||
+			took > 8*time.Second+4*piece {
 			t.Errorf("%d samples in %v", session.heard["answer 1"], took)
 		}
-		want := fmt.Sprint(fmt.Sprint(NoteUser), " ", fmt.Sprint(NoteHeld), " ", fmt.Sprint(NoteGoesOn), " ", fmt.Sprint(NoteReply))
+		want := fmt.Sprint(fmt.Sprint(NoteUser), " ", fmt.Sprint(NoteHeld), " ", fmt.Sprint(NoteGoesOn), " ",
+			fmt.Sprint(NoteReply))
 		if got := strings.Join(notes, " "); got != want {
 			t.Errorf("notes %s, want %s", got, want)
 		}

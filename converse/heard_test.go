@@ -17,8 +17,10 @@ import (
 // The command that answers is told what was heard of the answer before.
 func TestHeardWordsAreHandedOn(t *testing.T) {
 	script, err := replica.ParseScript(strings.NewReader(
-		`{"event":{"message_type":"conversation","event_type":"conversation.utterance","properties":{"role":"user","speech":"Count."}}}` + "\n" +
-			`{"on":"started_speaking","after_ms":500,"event":{"message_type":"conversation","event_type":"conversation.utterance","properties":{"role":"user","speech":"Stop."}}}`))
+		`{"event":{"message_type":"conversation","event_type":"conversation.utterance","properties":{"role":"user",` +
+			`"speech":"Count."}}}` + "\n" +
+			`{"on":"started_speaking","after_ms":500,"event":{"message_type":"conversation",` +
+			`"event_type":"conversation.utterance","properties":{"role":"user","speech":"Stop."}}}`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,9 +38,10 @@ func TestHeardWordsAreHandedOn(t *testing.T) {
 	defer session.Close()
 	l := &listener{}
 	err = Run(testwait.Context(t), session, Options{
-		OnUtterance: `read -r line; case "$line" in *Stop*) echo "$ECHOCAST_HEARD@$line";; *) echo "one two three four five six seven eight";; esac`,
-		TTS:         "cat >/dev/null; head -c 88244 ../testdata/speech.wav",
-		JSON:        true, Count: 2, OnNote: l.note,
+		OnUtterance: `read -r line; case "$line" in *Stop*) echo "$ECHOCAST_HEARD@$line";; *) echo "one two ` +
+			`three four five six seven eight";; esac`,
+		TTS:  "cat >/dev/null; head -c 88244 ../testdata/speech.wav",
+		JSON: true, Count: 2, OnNote: l.note,
 	})
 	replies := l.texts(NoteReply)
 	if err != nil || len(replies) != 2 {
@@ -53,7 +56,8 @@ func TestHeardWordsAreHandedOn(t *testing.T) {
 		t.Fatalf("%v: %s", err, line)
 	}
 	words := got.Previous.Heard
-	if got.Text != "Stop." || got.Previous.Answer != replies[0] || words == nil || words.Text != heard || words.Words == 0 || words.Words >= words.Of {
+	if got.Text != "Stop." || got.Previous.Answer != replies[0] || words == nil || words.Text != heard ||
+		words.Words == 0 || words.Words >= words.Of {
 		t.Errorf("heard %q, %+v of %+v", heard, words, got)
 	}
 }

@@ -47,13 +47,15 @@ func (c *conversation) recognise(ctx context.Context, hand func(userEvent) bool)
 	}
 	err = hush()
 	if ctx.Err() == nil {
-		hand(userEvent{err: errors.Join(&CommandError{"recogniser", fmt.Errorf("ended %d times without a line", maxFailedStarts)}, err)})
+		hand(userEvent{
+			err: errors.Join(&CommandError{"recogniser", fmt.Errorf("ended %d times without a line", maxFailedStarts)}, err)})
 	}
 }
 
 // recogniseOnce runs the recogniser until it ends, and reports whether it printed
 // anything. The error says how it ended.
-func (c *conversation) recogniseOnce(ctx context.Context, in *switchWriter, hand func(userEvent) bool) (isUseful bool, err error) {
+func (c *conversation) recogniseOnce(ctx context.Context, in *switchWriter,
+	hand func(userEvent) bool) (isUseful bool, err error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	cmd := child.Shell(ctx, c.options.Recogniser)

@@ -96,7 +96,8 @@ func userLine(after time.Duration, kind, text string) string {
 	if text != "" {
 		properties = `{"role":"user","speech":"` + text + `"}`
 	}
-	return fmt.Sprintf(`{"after_ms":%d,"event":{"message_type":"conversation","event_type":"conversation.%s","properties":%s}}`, after.Milliseconds(), kind, properties)
+	return fmt.Sprintf(`{"after_ms":%d,"event":{"message_type":"conversation","event_type":"conversation.%s",`+
+		`"properties":%s}}`, after.Milliseconds(), kind, properties)
 }
 
 // userScript makes up what a user does.
@@ -126,7 +127,8 @@ func heardInARoom(t *testing.T, seed uint64) (resumed int) {
 	}
 	heard := &recording{}
 	r := roomtest.Open(&replica.Options{Script: script, Record: heard, Faults: replica.Faults{
-		Duplicate: random.IntN(2) == 0, HoldBack: time.Duration(random.IntN(400)) * time.Millisecond, Jitter: time.Duration(1+random.IntN(100)) * time.Millisecond, Seed: seed,
+		Duplicate: random.IntN(2) == 0, HoldBack: time.Duration(random.IntN(400)) * time.Millisecond,
+		Jitter: time.Duration(1+random.IntN(100)) * time.Millisecond, Seed: seed,
 	}})
 	joined, err := room.Join(t.Context(), r.Address, nil)
 	if err != nil {
@@ -186,7 +188,8 @@ func heardInARoom(t *testing.T, seed uint64) (resumed int) {
 		}
 		for ms := range length {
 			if !milliseconds[(number-1)*answerLength+1+ms] {
-				t.Fatalf("seed %d: %s of %d ms ended well, and millisecond %d was not heard: %+v\n%s", seed, name, length, ms, notes, text)
+				t.Fatalf("seed %d: %s of %d ms ended well, and millisecond %d was not heard: %+v\n%s", seed, name,
+					length, ms, notes, text)
 			}
 		}
 	}

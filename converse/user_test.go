@@ -25,15 +25,20 @@ func TestUserEventsCountInTheirOrder(t *testing.T) {
 		want   []string
 		old    int // words told as unanswered
 	}{
-		"in order":                {[]echo.Event{start(1), stop(2), words(3, "a")}, late, []string{"start", "stop", "a"}, 0},
-		"words before words":      {[]echo.Event{start(1), stop(2), words(6, "b"), words(3, "a")}, late, []string{"start", "stop", "a", "b"}, 0},
-		"words much too late":     {[]echo.Event{start(1), stop(2), words(6, "b"), words(3, "a")}, 4 * late, []string{"start", "stop", "b"}, 1},
+		"in order": {[]echo.Event{start(1), stop(2), words(3, "a")}, late, []string{"start", "stop", "a"}, 0},
+		"words before words": {[]echo.Event{start(1), stop(2), words(6, "b"), words(3, "a")}, late,
+			[]string{"start", "stop", "a", "b"}, 0},
+		"words much too late": {[]echo.Event{start(1), stop(2), words(6, "b"), words(3, "a")}, 4 * late,
+			[]string{"start", "stop", "b"}, 1},
 		"a start after its stop":  {[]echo.Event{stop(2), start(1), words(3, "a")}, late, []string{"stop", "a"}, 0},
 		"a start after its words": {[]echo.Event{words(3, "a"), start(1)}, 4 * late, []string{"a"}, 0},
-		"twins":                   {[]echo.Event{start(1), start(1), stop(2), words(3, "a"), start(1), words(3, "a")}, late, []string{"start", "stop", "a"}, 0},
-		"a start before words":    {[]echo.Event{start(1), stop(2), words(4, "a"), start(5)}, late, []string{"start", "stop", "start", "a", "start"}, 0},
-		"a service starts anew":   {[]echo.Event{words(1000, "a"), words(1, "b")}, 4 * late, []string{"a", "b"}, 0},
-		"no numbers":              {[]echo.Event{start(0), stop(0), words(0, "a"), words(0, "b")}, late, []string{"start", "stop", "a", "b"}, 0},
+		"twins": {[]echo.Event{start(1), start(1), stop(2), words(3, "a"), start(1), words(3, "a")},
+			late, []string{"start", "stop", "a"}, 0},
+		"a start before words": {[]echo.Event{start(1), stop(2), words(4, "a"), start(5)}, late,
+			[]string{"start", "stop", "start", "a", "start"}, 0},
+		"a service starts anew": {[]echo.Event{words(1000, "a"), words(1, "b")}, 4 * late, []string{"a", "b"}, 0},
+		"no numbers": {[]echo.Event{start(0), stop(0), words(0, "a"), words(0, "b")}, late,
+			[]string{"start", "stop", "a", "b"}, 0},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			session, old := &fakeSession{events: make(chan echo.Event)}, 0

@@ -34,7 +34,8 @@ func (e *examination) account(ctx context.Context) {
 // there is no key.
 func (e *examination) client() (*tavus.Client, *dateReader) {
 	if !e.HasKey && e.PAL == "" && e.Face == "" {
-		e.skip("API key", "there is none, which only Tavus conversations need", "set TAVUS_API_KEY, or name a file with --api-key-file")
+		e.skip("API key", "there is none, which only Tavus conversations need",
+			"set TAVUS_API_KEY, or name a file with --api-key-file")
 		e.skip("clock", "the service was not asked", "")
 		return nil, nil
 	}
@@ -154,7 +155,8 @@ func (e *examination) checkPAL(ctx context.Context, client *tavus.Client) (face 
 	case e.PAL == tavus.StreamPAL:
 		e.warn("PAL", e.PAL+" speaks a WebRTC audio track, and not the messages that echocast sends", another)
 	case pal.Microphone:
-		e.warn("PAL", e.PAL+" has its microphone layer on: it echoes an audio track, and not messages", another+", without --microphone")
+		e.warn("PAL", e.PAL+" has its microphone layer on: it echoes an audio track, and not messages",
+			another+", without --microphone")
 	case pal.Pipeline == "":
 		e.warn("PAL", e.PAL+": the service does not say its mode", another+", if this one stays silent")
 	case pal.Pipeline != "echo":

@@ -107,7 +107,8 @@ func (e *examination) state(context.Context) {
 		err = tryWriting(dir)
 	}
 	if err != nil {
-		e.fail("state directory", fmt.Errorf("%s: %w", dir, text.WithoutPath(err)), "no conversation can be created; let ECHOCAST_STATE_DIR name a folder that you may write")
+		e.fail("state directory", fmt.Errorf("%s: %w", dir, text.WithoutPath(err)),
+			"no conversation can be created; let ECHOCAST_STATE_DIR name a folder that you may write")
 		e.skip("left conversations", "there is no state directory", "")
 		return
 	}
@@ -123,7 +124,8 @@ func (e *examination) state(context.Context) {
 	case err != nil:
 		e.warn("left conversations", text.FirstLine(err.Error()), "look at the file, and remove it if it is not yours")
 	case left > 0:
-		e.warn("left conversations", text.Count(left, "conversation")+" may be open whose process is gone, and cost money", "run: echocast conversation end-mine")
+		e.warn("left conversations", text.Count(left, "conversation")+" may be open whose process is gone, and cost money",
+			"run: echocast conversation end-mine")
 	case len(all) > 0:
 		e.ok("left conversations", "none; %s of processes that run", text.Count(len(all), "conversation"))
 	default:

@@ -56,7 +56,8 @@ func Live(ctx context.Context, client *tavus.Client, spec tavus.Spec) (report *L
 	}
 	measured.HTTP = &http.Client{Transport: measuring}
 	defer func() { report.Requests = measuring.requests() }()
-	joined, err := room.Join(ctx, rest.Scheme+":"+conversation.ID, &room.Options{Backend: &rest.Backend{Client: &measured}})
+	joined, err := room.Join(ctx, rest.Scheme+":"+conversation.ID,
+		&room.Options{Backend: &rest.Backend{Client: &measured}})
 	if err != nil {
 		return report, err
 	}
@@ -148,7 +149,8 @@ func (r *LiveReport) String() string {
 		}
 	}
 	if slices.Sort(took); len(took) > 0 {
-		line("latency: %d to %d ms, median %d ms", took[0].Milliseconds(), took[len(took)-1].Milliseconds(), took[len(took)/2].Milliseconds())
+		line("latency: %d to %d ms, median %d ms", took[0].Milliseconds(), took[len(took)-1].Milliseconds(),
+			took[len(took)/2].Milliseconds())
 	}
 	if len(rates) == 0 {
 		line("headers about the rate: none")
@@ -156,6 +158,7 @@ func (r *LiveReport) String() string {
 	for _, rate := range slices.Sorted(maps.Keys(rates)) {
 		line("header %s", rate)
 	}
-	line("receipt: %s, %.3f s acknowledged, spoken by the %s", cmp.Or(string(r.Receipt.Outcome), "none"), float64(max(r.Receipt.AcknowledgedSamples, 0))/echo.DefaultRate, cmp.Or(r.Receipt.SpokenBy, "clock"))
+	line("receipt: %s, %.3f s acknowledged, spoken by the %s", cmp.Or(string(r.Receipt.Outcome), "none"),
+		float64(max(r.Receipt.AcknowledgedSamples, 0))/echo.DefaultRate, cmp.Or(r.Receipt.SpokenBy, "clock"))
 	return b.String()
 }

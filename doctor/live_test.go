@@ -22,14 +22,19 @@ func TestLive(t *testing.T) {
 		wants []string
 		fails bool
 	}{
-		"all is well":   {nil, []string{"joined 3.", "200 OK", "latency: 180 to 180 ms", "headers about the rate: none", "receipt: sent, 2.000 s acknowledged"}, false},
-		"rate headers":  {&tavustest.Fault{Status: 429, Times: 1, Header: http.Header{"X-Ratelimit-Limit": {"120"}, "Retry-After": {"2"}}}, []string{"429 Too Many Requests", "header x-ratelimit-limit: 120", "header retry-after: 2"}, false},
-		"it is refused": {&tavustest.Fault{Status: 403, Body: `{"error":"no"}`}, []string{"403 Forbidden", "receipt: interrupted, 0.300 s acknowledged"}, true},
+		"all is well": {nil, []string{"joined 3.", "200 OK", "latency: 180 to 180 ms", "headers about the rate: none",
+			"receipt: sent, 2.000 s acknowledged"}, false},
+		"rate headers": {&tavustest.Fault{Status: 429, Times: 1, Header: http.Header{"X-Ratelimit-Limit": {"120"},
+			"Retry-After": {"2"}}}, []string{"429 Too Many Requests", "header x-ratelimit-limit: 120", "header retry-after: 2"},
+			false},
+		"it is refused": {&tavustest.Fault{Status: 403, Body: `{"error":"no"}`},
+			[]string{"403 Forbidden", "receipt: interrupted, 0.300 s acknowledged"}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				server := &tavustest.Server{Key: apiKey}
-				server.AppMessages = tavustest.AppMessages{JoinDelay: 3 * time.Second, Latency: func() time.Duration { return 180 * time.Millisecond }}
+				server.AppMessages = tavustest.AppMessages{JoinDelay: 3 * time.Second,
+					Latency: func() time.Duration { return 180 * time.Millisecond }}
 				key, err := tavus.NewKey(apiKey)
 				if err != nil {
 					t.Fatal(err)
@@ -48,7 +53,8 @@ func TestLive(t *testing.T) {
 						t.Errorf("%q is not in:\n%s", want, report)
 					}
 				}
-				if strings.Contains(report.String(), apiKey) || strings.Contains(report.String(), "c0ffee") || strings.Contains(report.String(), "p123") {
+				if strings.Contains(report.String(), apiKey) || strings.Contains(report.String(), "c0ffee") ||
+					strings.Contains(report.String(), "p123") {
 					t.Errorf("a key or an id is in:\n%s", report)
 				}
 				heard := server.Close()

@@ -99,7 +99,8 @@ func (e *examination) transport(ctx context.Context) {
 }
 
 // restNeedsNothing is what a user who looks for a browser should know.
-const restNeedsNothing = "an API key is enough; send --hear or --as microphone, listen, hear and converse take the Daily room"
+const restNeedsNothing = "an API key is enough; send --hear or --as microphone, listen, hear and " +
+	"converse take the Daily room"
 
 // dailyTransport notes how Daily rooms are joined. It is a failure only if the room is
 // a Daily room.
@@ -146,9 +147,11 @@ func (e *examination) dailyJS(ctx context.Context) {
 	name := filepath.Base(e.Daily.DailyJS)
 	switch {
 	case err != nil:
-		e.fail("daily-js", &room.UnreachableError{Err: fmt.Errorf("%s: %w", e.Daily.DailyJS, text.WithoutPath(err))}, "correct --daily-js, or leave it out to load it from the public CDN")
+		e.fail("daily-js", &room.UnreachableError{Err: fmt.Errorf("%s: %w", e.Daily.DailyJS, text.WithoutPath(err))},
+			"correct --daily-js, or leave it out to load it from the public CDN")
 	case hash != rtcdaily.Integrity:
-		e.warn("daily-js", name+" is not "+release+", which this was tested with: its hash is "+hash, "use that, if something does not work")
+		e.warn("daily-js", name+" is not "+release+", which this was tested with: its hash is "+hash,
+			"use that, if something does not work")
 	default:
 		e.ok("daily-js", "%s, which is %s", name, release)
 	}
@@ -171,7 +174,8 @@ func (e *examination) cdn(ctx context.Context, release string) {
 	case err != nil:
 		e.fail("daily-js", &room.UnreachableError{Err: fmt.Errorf("%s: %w", cdn.Host, err)}, fix)
 	case hash != rtcdaily.Integrity:
-		e.fail("daily-js", &room.UnreachableError{Err: fmt.Errorf("%s serves something else than %s: its hash is %s", cdn.Host, release, hash)}, fix)
+		e.fail("daily-js", &room.UnreachableError{Err: fmt.Errorf("%s serves something else than %s: its hash is %s",
+			cdn.Host, release, hash)}, fix)
 	default:
 		e.ok("daily-js", "%s from %s, with the hash %s", release, cdn.Host, hash)
 	}
@@ -260,7 +264,8 @@ func (e *examination) credentials(checker room.Checker) bool {
 		return true
 	}
 	if err := checker.CheckCredentials(e.Address); err != nil {
-		e.fail("credentials", e.Explain(err), "the key and the secret are those of the LiveKit project, and nowhere else than in the environment")
+		e.fail("credentials", e.Explain(err), "the key and the secret are those of the LiveKit project, and "+
+			"nowhere else than in the environment")
 		return false
 	}
 	e.ok("credentials", "they are in the environment")
@@ -274,7 +279,8 @@ func (e *examination) reach(ctx context.Context, checker room.Checker) bool {
 	}
 	page, ok := webAddress(e.Address)
 	if !ok {
-		e.fail("room", &room.AddressError{Err: errors.New("not the address of a room")}, "it begins with https://, or with http:// on this machine, or with livekit+wss://")
+		e.fail("room", &room.AddressError{Err: errors.New("not the address of a room")},
+			"it begins with https://, or with http:// on this machine, or with livekit+wss://")
 		return false
 	}
 	status, err := e.get(ctx, page)
@@ -283,10 +289,12 @@ func (e *examination) reach(ctx context.Context, checker room.Checker) bool {
 		e.fail("room", e.Explain(&room.UnreachableError{Err: err}), "check the address, and the network")
 		return false
 	case status >= 500:
-		e.fail("room", &room.UnreachableError{Err: fmt.Errorf("%s answers %d %s", page.Host, status, http.StatusText(status))}, "try again later")
+		e.fail("room", &room.UnreachableError{Err: fmt.Errorf("%s answers %d %s", page.Host, status,
+			http.StatusText(status))}, "try again later")
 		return false
 	case status == http.StatusNotFound || status == http.StatusGone:
-		e.warn("room", fmt.Sprintf("%s answers %d: the room may be over", page.Host, status), "look with --join, or with echocast conversation list")
+		e.warn("room", fmt.Sprintf("%s answers %d: the room may be over", page.Host, status),
+			"look with --join, or with echocast conversation list")
 		return true
 	}
 	e.ok("room", "%s answers", page.Host)
@@ -343,7 +351,8 @@ func (e *examination) get(ctx context.Context, page *url.URL) (int, error) {
 // http is a client that keeps no connection and follows no redirect.
 func (e *examination) http() *http.Client {
 	return &http.Client{
-		Transport:     &http.Transport{TLSClientConfig: e.Peer.TLS, DisableKeepAlives: true, Proxy: http.ProxyFromEnvironment},
+		Transport: &http.Transport{TLSClientConfig: e.Peer.TLS, DisableKeepAlives: true,
+			Proxy: http.ProxyFromEnvironment},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }
@@ -382,7 +391,8 @@ func (e *examination) enter(ctx context.Context) {
 	_ = joined.Close() // it said nothing that could be lost
 	switch {
 	case errors.Is(err, echo.ErrNotReady):
-		e.warn("replica", fmt.Sprintf("none has joined within %v", e.ReadyTimeout), "give it more time with --ready-timeout, or look at the conversation: echocast conversation get")
+		e.warn("replica", fmt.Sprintf("none has joined within %v", e.ReadyTimeout),
+			"give it more time with --ready-timeout, or look at the conversation: echocast conversation get")
 	case err != nil:
 		e.fail("replica", err, "try again")
 	default:

@@ -38,14 +38,16 @@ func TestLiveKitIsToldFromOtherServers(t *testing.T) {
 		says        string
 		credentials doctor.Status
 	}{
-		"a page for everything": {func(http.ResponseWriter, *http.Request) {}, "k", doctor.Fail, "no LiveKit server", doctor.OK},
-		"nothing there":         {http.NotFound, "k", doctor.Fail, "answers 404 to /rtc/validate", doctor.OK},
+		"a page for everything": {func(http.ResponseWriter, *http.Request) {}, "k", doctor.Fail,
+			"no LiveKit server", doctor.OK},
+		"nothing there": {http.NotFound, "k", doctor.Fail, "answers 404 to /rtc/validate", doctor.OK},
 		"LiveKit": {func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/rtc/validate" {
 				http.Error(w, "no permissions to access the room", http.StatusUnauthorized)
 			}
 		}, "k", doctor.OK, "answers", doctor.OK},
-		"no key here": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) }, "", doctor.OK, "", doctor.Fail},
+		"no key here": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) },
+			"", doctor.OK, "", doctor.Fail},
 	} {
 		t.Run(name, func(t *testing.T) {
 			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -59,11 +61,13 @@ func TestLiveKitIsToldFromOtherServers(t *testing.T) {
 				t.Setenv(variable, c.key)
 			}
 			t.Setenv("LIVEKIT_TOKEN", "")
-			found := examine(t, doctor.Options{Address: "livekit+ws" + strings.TrimPrefix(server.URL, "http") + "/room", Join: c.key == ""})
+			found := examine(t, doctor.Options{Address: "livekit+ws" + strings.TrimPrefix(server.URL, "http") + "/room",
+				Join: c.key == ""})
 			if got := found["room"]; got.Status != c.room || !strings.Contains(got.Detail, c.says) {
 				t.Errorf("room: %+v", got)
 			}
-			if got := found["credentials"]; got.Status != c.credentials || got.Status == doctor.Fail && !strings.Contains(got.Detail, "LIVEKIT_") {
+			if got := found["credentials"]; got.Status != c.credentials || got.Status == doctor.Fail &&
+				!strings.Contains(got.Detail, "LIVEKIT_") {
 				t.Errorf("credentials: %+v", got)
 			}
 			if got := found["join"]; c.key == "" && (got.Status != doctor.Skip || strings.Contains(got.Detail+got.Fix, "STUN")) {

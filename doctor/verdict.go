@@ -20,7 +20,8 @@ func Verdict(o *Options, findings []Finding) []Use {
 	}
 	uses := []Use{
 		{Name: "a rehearsal with a stand-in replica", Ready: true, Line: "echocast send speech.wav"},
-		needs(found, Use{Name: "a conversation with a PAL", Line: "echocast send --pal " + cmp.Or(o.PAL, "ID") + " speech.wav"},
+		needs(found, Use{Name: "a conversation with a PAL", Line: "echocast send --pal " +
+			cmp.Or(o.PAL, "ID") + " speech.wav"},
 			"state directory", "API key", "PAL", "face"),
 	}
 	if o.Address != "" {

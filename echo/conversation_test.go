@@ -150,7 +150,8 @@ func TestASourceThatHangsHoldsNobodyUp(t *testing.T) {
 		first := speakLater(t, s, &all, Speech{Samples: src})
 		time.Sleep(3 * time.Second)
 		start := time.Now()
-		if _, err := s.Speak(t.Context(), Speech{Samples: silence(1)}); err != nil || time.Since(start) != 1150*time.Millisecond {
+		if _, err := s.Speak(t.Context(), Speech{Samples: silence(1)}); err != nil ||
+			time.Since(start) != 1150*time.Millisecond {
 			t.Errorf("%v after %v, want 50 ms to interrupt, 100 ms to begin and 1 s", err, time.Since(start))
 		}
 		close(src.release)
@@ -168,7 +169,8 @@ func TestBargeIn(t *testing.T) {
 		start := time.Now()
 		time.AfterFunc(1500*time.Millisecond, func() { r.user("started") })
 		receipt, err := s.Speak(t.Context(), Speech{Samples: silence(60)})
-		if !errors.Is(err, ErrBargeIn) || receipt.Outcome != Interrupted || receipt.SpokenSeconds != 1.4 || receipt.SpokenBy != ByEvent {
+		if !errors.Is(err, ErrBargeIn) || receipt.Outcome != Interrupted || receipt.SpokenSeconds != 1.4 ||
+			receipt.SpokenBy != ByEvent {
 			t.Errorf("%v, %+v", err, receipt)
 		}
 		sent := r.messages()
@@ -229,7 +231,8 @@ func TestResume(t *testing.T) {
 				if len(ids) != 2 || samples[1] != 8*testRate {
 					t.Fatalf("%d utterances of %v samples, want a second of 8 s", len(ids), samples)
 				}
-				if len(receipts) != 2 || receipts[1] != receipt || receipt.Resumes != receipts[0].InferenceID || receipts[0].Outcome != Interrupted {
+				if len(receipts) != 2 || receipts[1] != receipt || receipt.Resumes != receipts[0].InferenceID ||
+					receipts[0].Outcome != Interrupted {
 					t.Errorf("receipts %+v", receipts)
 				}
 				if took := time.Since(start); took != 13100*time.Millisecond {
@@ -259,7 +262,8 @@ func TestAPauseOfWhatCannotGoBack(t *testing.T) {
 		r.polite(sameID)
 		time.AfterFunc(time.Second, func() { _ = s.Pause(t.Context()) })
 		time.AfterFunc(9*time.Second, s.Resume)
-		if receipt, err := s.Speak(t.Context(), Speech{Samples: silence(5)}); !errors.Is(err, ErrPaused) || receipt.Outcome != Interrupted {
+		if receipt, err := s.Speak(t.Context(), Speech{Samples: silence(5)}); !errors.Is(err, ErrPaused) ||
+			receipt.Outcome != Interrupted {
 			t.Errorf("%v, %+v", err, receipt)
 		}
 	})
@@ -300,7 +304,8 @@ func TestLossPolicies(t *testing.T) {
 		t.Run(string(policy), func(t *testing.T) {
 			dial := &rooms{fail: 2}
 			var receipts []Receipt
-			options := &Options{OnLoss: policy, Redial: dial.redial, OnReceipt: func(r Receipt) { receipts = append(receipts, r) }}
+			options := &Options{OnLoss: policy, Redial: dial.redial,
+				OnReceipt: func(r Receipt) { receipts = append(receipts, r) }}
 			inRoom(t, options, func(t *testing.T, r *room, s *Session) {
 				second := newRoom()
 				second.polite(sameID)
@@ -317,7 +322,8 @@ func TestLossPolicies(t *testing.T) {
 				if receipts[0].Outcome != Failed || receipts[0].SpokenBy != ByClock || receipts[0].SpokenSeconds != 2.975 {
 					t.Errorf("the receipt of the loss: %+v", receipts[0])
 				}
-				if _, samples := said(second); want.most > 0 && (len(samples) != 1 || samples[0] < want.fewest || samples[0] > want.most) {
+				if _, samples := said(second); want.most > 0 && (len(samples) != 1 || samples[0] < want.fewest ||
+					samples[0] > want.most) {
 					t.Errorf("the second room heard %v samples, want %d to %d", samples, want.fewest, want.most)
 				}
 				if want.err == nil && (receipt.Outcome != Finished || receipt.Resumes != receipts[0].InferenceID) {
@@ -339,19 +345,20 @@ func TestLossPolicies(t *testing.T) {
 
 func TestALossThatLasts(t *testing.T) {
 	dial := &rooms{}
-	inRoom(t, &Options{OnLoss: ReconnectResume, Redial: dial.redial, RedialTimeout: 20 * time.Second}, func(t *testing.T, r *room, s *Session) {
-		time.AfterFunc(3*time.Second, r.hangUp)
-		feed := NewFeed(silence(10), FeedOptions{Keep: 20 * time.Second})
-		defer feed.Close()
-		start := time.Now()
-		_, err := s.Speak(t.Context(), Speech{Samples: feed, Abort: feed.Abort})
-		if !errors.Is(err, ErrNotRejoined) || time.Since(start) != 23*time.Second {
-			t.Errorf("%v after %v, want ErrNotRejoined after 3 s + 20 s", err, time.Since(start))
-		}
-		if _, err := s.Speak(t.Context(), Speech{Samples: silence(1)}); !errors.Is(err, ErrNotRejoined) {
-			t.Errorf("afterwards: %v", err)
-		}
-	})
+	inRoom(t, &Options{OnLoss: ReconnectResume, Redial: dial.redial, RedialTimeout: 20 * time.Second},
+		func(t *testing.T, r *room, s *Session) {
+			time.AfterFunc(3*time.Second, r.hangUp)
+			feed := NewFeed(silence(10), FeedOptions{Keep: 20 * time.Second})
+			defer feed.Close()
+			start := time.Now()
+			_, err := s.Speak(t.Context(), Speech{Samples: feed, Abort: feed.Abort})
+			if !errors.Is(err, ErrNotRejoined) || time.Since(start) != 23*time.Second {
+				t.Errorf("%v after %v, want ErrNotRejoined after 3 s + 20 s", err, time.Since(start))
+			}
+			if _, err := s.Speak(t.Context(), Speech{Samples: silence(1)}); !errors.Is(err, ErrNotRejoined) {
+				t.Errorf("afterwards: %v", err)
+			}
+		})
 }
 
 // A peer that takes nothing more is lost, though nothing says so.
@@ -387,7 +394,8 @@ func TestAStuckPeerIsLost(t *testing.T) {
 func TestALossIsMadeGoodWithoutTheReplica(t *testing.T) {
 	dial := &rooms{fail: 3}
 	receipts := 0
-	options := &Options{OnLoss: ReconnectRestart, Redial: dial.redial, SkipReady: true, OnReceipt: func(Receipt) { receipts++ }}
+	options := &Options{OnLoss: ReconnectRestart, Redial: dial.redial, SkipReady: true,
+		OnReceipt: func(Receipt) { receipts++ }}
 	inRoom(t, options, func(t *testing.T, r *room, s *Session) {
 		second := newRoom()
 		second.polite(sameID)
@@ -447,14 +455,16 @@ func TestLossesWithoutEnd(t *testing.T) {
 // Where there is no other connection, nothing is said again.
 func TestAStuckPeerThatNobodyReplaces(t *testing.T) {
 	receipts := 0
-	inRoom(t, &Options{OnLoss: ReconnectRestart, OnReceipt: func(Receipt) { receipts++ }}, func(t *testing.T, r *room, s *Session) {
-		r.full = make(chan struct{})
-		feed := NewFeed(silence(3), FeedOptions{Keep: 20 * time.Second})
-		defer feed.Close()
-		if _, err := s.Speak(t.Context(), Speech{Samples: feed, Abort: feed.Abort}); !errors.Is(err, ErrLost) || receipts != 1 {
-			t.Errorf("%v, %d receipts", err, receipts)
-		}
-	})
+	inRoom(t, &Options{OnLoss: ReconnectRestart, OnReceipt: func(Receipt) { receipts++ }},
+		func(t *testing.T, r *room, s *Session) {
+			r.full = make(chan struct{})
+			feed := NewFeed(silence(3), FeedOptions{Keep: 20 * time.Second})
+			defer feed.Close()
+			if _, err := s.Speak(t.Context(), Speech{Samples: feed, Abort: feed.Abort}); !errors.Is(err, ErrLost) ||
+				receipts != 1 {
+				t.Errorf("%v, %d receipts", err, receipts)
+			}
+		})
 }
 
 // acknowledging is a room that tells what it has not acknowledged.
@@ -476,7 +486,8 @@ func TestDelivery(t *testing.T) {
 		r.join()
 		time.AfterFunc(1500*time.Millisecond, r.hangUp)
 		receipt, err := s.Speak(t.Context(), Speech{Samples: silence(10)})
-		if !errors.Is(err, ErrLost) || receipt.Delivery != Accepted || receipt.AcknowledgedSamples != receipt.Samples-3*testRate/20 {
+		if !errors.Is(err, ErrLost) || receipt.Delivery != Accepted ||
+			receipt.AcknowledgedSamples != receipt.Samples-3*testRate/20 {
 			t.Errorf("%v, %+v", err, receipt)
 		}
 	})
@@ -496,7 +507,8 @@ func TestEventsIterator(t *testing.T) {
 				types = append(types, event.Type)
 			}
 		}
-		if want := []string{"system.pal_joined", "conversation.new_thing", "conversation.started_speaking"}; !slices.Equal(types, want) || !errors.Is(last, ErrLost) {
+		if want := []string{"system.pal_joined", "conversation.new_thing",
+			"conversation.started_speaking"}; !slices.Equal(types, want) || !errors.Is(last, ErrLost) {
 			t.Errorf("%v, then %v", types, last)
 		}
 		for _, err := range s.Events(t.Context()) {
@@ -578,10 +590,15 @@ func TestNeverOneBehind(t *testing.T) {
 // Why the room is over is part of the error.
 func TestReasonOfTheEnd(t *testing.T) {
 	for msg, want := range map[string]string{
-		`{"message_type":"system","event_type":"system.shutdown","properties":{"shutdown_reason":"participant_left_timeout"}}`: "the connection was lost: the room was shut down (participant left timeout)",
-		`{"message_type":"system","event_type":"system.shutdown","properties":{"shutdown_reason":"\u001b[2Jgone"}}`:            "the connection was lost: the room was shut down ([2Jgone)",
-		`{"message_type":"system","event_type":"system.shutdown"}`:                                                             "the connection was lost: the room was shut down",
-		`{"event_type":"conversation.left","properties":{"role":"pal","reason":"ejected"}}`:                                    "the connection was lost: the replica left the room (ejected)",
+		`{"message_type":"system","event_type":"system.shutdown",` +
+			`"properties":{"shutdown_reason":"participant_left_timeout"}}`: "the connection was lost: the room " +
+			"was shut down (participant left timeout)",
+		`{"message_type":"system","event_type":"system.shutdown",` +
+			`"properties":{"shutdown_reason":"\u001b[2Jgone"}}`: "the connection was lost: the room was shut down ([2Jgone)",
+		`{"message_type":"system",` +
+			`"event_type":"system.shutdown"}`: "the connection was lost: the room was shut down",
+		`{"event_type":"conversation.left","properties":{"role":"pal",` +
+			`"reason":"ejected"}}`: "the connection was lost: the replica left the room (ejected)",
 	} {
 		inRoom(t, nil, func(t *testing.T, r *room, s *Session) {
 			time.AfterFunc(time.Second, func() { r.say("%s", msg) })

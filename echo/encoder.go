@@ -44,7 +44,8 @@ func NewEncoder(u Utterance) (*Encoder, error) {
 	conversation, inference := quote(u.ConversationID), quote(u.InferenceID)
 	end := fmt.Sprintf(`","sample_rate":%d,"inference_id":%s,"done":`, u.Rate, inference)
 	return &Encoder{
-		head: fmt.Appendf(nil, `{"message_type":%q,"event_type":%q,"conversation_id":%s,"properties":{"modality":"audio","audio":"`, typeConversation, eventEcho, conversation),
+		head: fmt.Appendf(nil, `{"message_type":%q,"event_type":%q,"conversation_id":%s,"properties":{"modality":"audio",`+
+			`"audio":"`, typeConversation, eventEcho, conversation),
 		more: []byte(end + "false}}"),
 		last: []byte(end + "true}}"),
 	}, nil

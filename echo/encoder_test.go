@@ -101,7 +101,8 @@ func TestAppendAllocatesNothing(t *testing.T) {
 }
 
 func TestEncoderRefuses(t *testing.T) {
-	for _, u := range []Utterance{{"c", "", 24000}, {"c", "u", 0}, {"c", "u", -1}, {"\xff", "u", 24000}, {"c", "\xff", 24000}} {
+	for _, u := range []Utterance{{"c", "", 24000}, {"c", "u", 0}, {"c", "u", -1}, {"\xff", "u", 24000},
+		{"c", "\xff", 24000}} {
 		if _, err := NewEncoder(u); err == nil {
 			t.Errorf("%+v was accepted", u)
 		}

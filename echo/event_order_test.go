@@ -36,13 +36,15 @@ func conversationOf(chance *rand.Rand) (events []told) {
 		now += time.Duration(50+chance.IntN(2000)) * time.Millisecond
 		add(Event{Kind: StoppedSpeaking, Type: "conversation.user.stopped_speaking", Role: RoleUser, Turn: turn})
 		if chance.IntN(3) > 0 { // else it was a cough
-			add(Event{Kind: KindUtterance, Type: "conversation.utterance", Role: RoleUser, Turn: turn, Text: fmt.Sprint("question ", turn)})
+			add(Event{Kind: KindUtterance, Type: "conversation.utterance", Role: RoleUser, Turn: turn,
+				Text: fmt.Sprint("question ", turn)})
 		}
 		now += time.Duration(chance.IntN(500)) * time.Millisecond
 		id := fmt.Sprint("answer ", turn)
 		add(Event{Kind: StartedSpeaking, Type: "conversation.started_speaking", Role: RolePal, InferenceID: id, Turn: turn})
 		now += time.Duration(50+chance.IntN(2000)) * time.Millisecond
-		add(Event{Kind: StoppedSpeaking, Type: "conversation.stopped_speaking", Role: RolePal, InferenceID: id, Turn: turn, Interrupted: chance.IntN(2) == 0})
+		add(Event{Kind: StoppedSpeaking, Type: "conversation.stopped_speaking", Role: RolePal, InferenceID: id,
+			Turn: turn, Interrupted: chance.IntN(2) == 0})
 		now += time.Duration(chance.IntN(1500)) * time.Millisecond
 	}
 	return events
@@ -121,7 +123,8 @@ func TestNewsAfterCountingAnew(t *testing.T) {
 		seq  int64
 		want bool
 	}{
-		{StartedSpeaking, 1000, true}, {StoppedSpeaking, 1001, true}, {StartedSpeaking, 1000, false}, {StartedSpeaking, 3, true},
+		{StartedSpeaking, 1000, true}, {StoppedSpeaking, 1001, true}, {StartedSpeaking, 1000, false},
+		{StartedSpeaking, 3, true},
 		{StoppedSpeaking, 4, true}, {StartedSpeaking, 3, false}, {StartedSpeaking, 5, true},
 	} {
 		e := Event{Kind: c.kind, Type: string(c.kind), Role: RoleUser, Seq: c.seq, Duration: -1}
@@ -139,7 +142,8 @@ func TestNewsWithoutNumbers(t *testing.T) {
 	for i, c := range []struct {
 		kind Kind
 		want bool
-	}{{StartedSpeaking, true}, {StartedSpeaking, false}, {StoppedSpeaking, true}, {StoppedSpeaking, false}, {StartedSpeaking, true}} {
+	}{{StartedSpeaking, true}, {StartedSpeaking, false}, {StoppedSpeaking, true}, {StoppedSpeaking, false},
+		{StartedSpeaking, true}} {
 		e := Event{Kind: c.kind, Type: string(c.kind), Role: RoleUser, Duration: -1}
 		if got := filter.IsNews(now.Add(time.Duration(i)*100*time.Millisecond), e); got != c.want {
 			t.Errorf("event %d, %s: news is %v, want %v", i, c.kind, got, c.want)
@@ -179,7 +183,8 @@ func TestLateEventsMakeNoDeadAir(t *testing.T) {
 			defer feed.Close()
 			began := time.Now()
 			receipt, err := s.Speak(t.Context(), Speech{Samples: feed, Abort: feed.Abort})
-			if took := time.Since(began); err != nil || receipt.Outcome != Finished || took > end+length+time.Duration(starts+1)*time.Second {
+			if took := time.Since(began); err != nil || receipt.Outcome != Finished ||
+				took > end+length+time.Duration(starts+1)*time.Second {
 				t.Errorf("seed %d: it took %v, and the last event came after %v: %v, %+v", seed, took, end, err, receipt)
 			}
 			interrupts := 0

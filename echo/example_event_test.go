@@ -9,7 +9,9 @@ import (
 )
 
 func ExampleParseEvent() {
-	event, err := echo.ParseEvent([]byte(`{"message_type":"conversation","event_type":"conversation.tool_call","conversation_id":"c123","seq":45,
+	event,
+		err := echo.ParseEvent(
+		[]byte(`{"message_type":"conversation","event_type":"conversation.tool_call","conversation_id":"c123","seq":45,
 		"properties":{"name":"next_departure","arguments":"{\"pier\":\"north\"}","tool_call_id":"call_7f3a"}}`))
 	if err != nil {
 		fmt.Println(err)
@@ -30,7 +32,8 @@ func ExampleSequencer() {
 	sequencer := echo.NewSequencer(250 * time.Millisecond)
 	now := time.Date(2026, 7, 20, 9, 0, 0, 0, time.UTC)
 	for _, msg := range []string{
-		`{"event_type":"conversation.stopped_speaking","seq":60,"inference_id":"u1","properties":{"role":"pal","duration":2.3}}`,
+		`{"event_type":"conversation.stopped_speaking","seq":60,"inference_id":"u1","properties":{"role":"pal",` +
+			`"duration":2.3}}`,
 		`{"event_type":"conversation.started_speaking","seq":42,"inference_id":"u1","properties":{"role":"pal"}}`,
 		`{"event_type":"conversation.started_speaking","seq":42,"inference_id":"u1","properties":{"role":"replica"}}`,
 		`{"event_type":"conversation.replica.started_speaking","seq":43,"inference_id":"u1"}`,

@@ -65,7 +65,8 @@ func ExampleSession_Speak_file() {
 		fmt.Println(err)
 		return
 	}
-	fmt.Printf("%s: %d samples in %d messages, %s by the replica\n", receipt.Outcome, receipt.Samples, receipt.Chunks, receipt.Delivery)
+	fmt.Printf("%s: %d samples in %d messages, %s by the replica\n", receipt.Outcome, receipt.Samples,
+		receipt.Chunks, receipt.Delivery)
 	// Output:
 	// finished: 14400 samples in 12 messages, heard by the replica
 }
@@ -137,7 +138,8 @@ func ExampleOptions_bargeIn() {
 	}
 	receipt, err := session.Speak(ctx, echo.Speech{Samples: &tone{60 * echo.DefaultRate}, Name: "a minute"})
 	if errors.Is(err, echo.ErrBargeIn) {
-		fmt.Printf("%s after less than a minute: %v, known by %s\n", receipt.Outcome, receipt.SpokenSeconds < 60, receipt.SpokenBy)
+		fmt.Printf("%s after less than a minute: %v, known by %s\n", receipt.Outcome, receipt.SpokenSeconds < 60,
+			receipt.SpokenBy)
 	}
 	_ = session.Close()
 	heard := leave()
@@ -151,7 +153,9 @@ func ExampleOptions_bargeIn() {
 // language model that wants something looked up asks by an event, and is
 // answered by a message.
 func ExampleSession_Events() {
-	script, err := replica.ParseScript(strings.NewReader(`{"event":{"message_type":"conversation","event_type":"conversation.tool_call",` +
+	script,
+		err := replica.ParseScript(strings.NewReader(`{"event":{"message_type":"conversation",` +
+		`"event_type":"conversation.tool_call",` +
 		`"properties":{"name":"next_departure","arguments":"{\"pier\":\"north\"}","tool_call_id":"call_7f3a"}}}`))
 	if err != nil {
 		fmt.Println(err)

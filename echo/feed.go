@@ -343,7 +343,8 @@ func (f *Feed) Rewind(position int64) (int64, error) {
 	defer f.mu.Unlock()
 	target := min(f.base+position, f.at)
 	if target < f.first {
-		return 0, fmt.Errorf("echo: only the last %v are kept", durationOf(f.at-f.first, f.options.Rate).Round(time.Millisecond))
+		return 0, fmt.Errorf("echo: only the last %v are kept",
+			durationOf(f.at-f.first, f.options.Rate).Round(time.Millisecond))
 	}
 	if position > 0 {
 		target = f.first + int64(silenceBefore(f.kept[:f.at-f.first], int(target-f.first), f.options.Rate))

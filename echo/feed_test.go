@@ -147,10 +147,12 @@ func TestFeedIdle(t *testing.T) {
 			close(p.in)
 		}()
 		start := time.Now()
-		if got := readAll(t, feed); !slices.Equal(got, ramp(0, 200)) || time.Since(start) != 10*time.Second+599*time.Millisecond {
+		if got := readAll(t, feed); !slices.Equal(got, ramp(0, 200)) ||
+			time.Since(start) != 10*time.Second+599*time.Millisecond {
 			t.Errorf("the first is %d samples, after %v", len(got), time.Since(start))
 		}
-		if more, err := feed.Next(t.Context()); !more || err != nil || time.Since(start) != 70*time.Second+299*time.Millisecond {
+		if more, err := feed.Next(t.Context()); !more || err != nil ||
+			time.Since(start) != 70*time.Second+299*time.Millisecond {
 			t.Errorf("Next: %v, %v after %v", more, err, time.Since(start))
 		}
 		if got := readAll(t, feed); !slices.Equal(got, ramp(200, 5)) {

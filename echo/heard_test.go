@@ -158,7 +158,8 @@ func (m *mortal) end(interrupted bool) {
 	}
 	n := m.played()
 	m.recorded[m.id] = n
-	m.tell(`{"event_type":"conversation.stopped_speaking","inference_id":%q,"properties":{"role":"pal","duration":%g,"interrupted":%v}}`,
+	m.tell(`{"event_type":"conversation.stopped_speaking","inference_id":%q,"properties":{"role":"pal",`+
+		`"duration":%g,"interrupted":%v}}`,
 		m.id, durationOf(n, testRate).Seconds(), interrupted)
 	m.id = ""
 }
@@ -313,7 +314,8 @@ func TestGapsByEvents(t *testing.T) {
 				if err != nil || receipt.Outcome != Finished {
 					t.Fatalf("%v, %+v", err, receipt)
 				}
-				if diff := receipt.GapSeconds - c.gap; diff < -0.01 || diff > 0.01 || receipt.Underruns != c.underruns || receipt.UnderrunsBy != c.by {
+				if diff := receipt.GapSeconds - c.gap; diff < -0.01 || diff > 0.01 || receipt.Underruns != c.underruns ||
+					receipt.UnderrunsBy != c.by {
 					t.Errorf("%+v", receipt)
 				}
 			})

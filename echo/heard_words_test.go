@@ -110,7 +110,8 @@ func TestHeardWords(t *testing.T) {
 			}
 			r := newRoom()
 			// All of it is sent before it is interrupted, so that its length is known.
-			s, err := NewSession(NewMessages(r, "c1", 1<<17), &Options{Rate: testRate, Chunk: time.Second, Pace: Pace{Mode: BurstMode}})
+			s, err := NewSession(NewMessages(r, "c1", 1<<17), &Options{Rate: testRate, Chunk: time.Second,
+				Pace: Pace{Mode: BurstMode}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -189,23 +190,26 @@ func TestHeardWordsAfterAPause(t *testing.T) {
 	chance := rand.New(rand.NewPCG(1, 2))
 	v := speakWords(chance)
 	var receipts []Receipt
-	inRoom(t, &Options{OnReceipt: func(r Receipt) { receipts = append(receipts, r) }}, func(t *testing.T, r *room, s *Session) {
-		var played time.Duration
-		r.obeys(&played)
-		for _, at := range []time.Duration{v.length() / 3, 2 * v.length() / 3} {
-			time.AfterFunc(at, func() { _ = s.Pause(t.Context()); s.Resume() })
-		}
-		feed := NewFeed(&silent{int(samplesOf(v.length(), testRate)), io.EOF}, FeedOptions{Keep: time.Minute})
-		defer feed.Close()
-		if _, err := s.Speak(t.Context(), Speech{Samples: feed, Abort: feed.Abort, Text: v.text, Words: v.words}); err != nil {
-			t.Fatal(err)
-		}
-	})
+	inRoom(t, &Options{OnReceipt: func(r Receipt) { receipts = append(receipts, r) }},
+		func(t *testing.T, r *room, s *Session) {
+			var played time.Duration
+			r.obeys(&played)
+			for _, at := range []time.Duration{v.length() / 3, 2 * v.length() / 3} {
+				time.AfterFunc(at, func() { _ = s.Pause(t.Context()); s.Resume() })
+			}
+			feed := NewFeed(&silent{int(samplesOf(v.length(), testRate)), io.EOF}, FeedOptions{Keep: time.Minute})
+			defer feed.Close()
+			if _, err := s.Speak(t.Context(), Speech{Samples: feed, Abort: feed.Abort, Text: v.text,
+				Words: v.words}); err != nil {
+				t.Fatal(err)
+			}
+		})
 	var words []int
 	for _, receipt := range receipts {
 		words = append(words, receipt.Words.Words)
 	}
-	if len(words) != 3 || !slices.IsSorted(words) || words[0] < len(v.words)/6 || words[1] < len(v.words)/3 || words[2] != len(v.words) {
+	if len(words) != 3 || !slices.IsSorted(words) || words[0] < len(v.words)/6 || words[1] < len(v.words)/3 ||
+		words[2] != len(v.words) {
 		t.Errorf("of %d words %v were heard: %v", len(v.words), words, fmt.Sprint(receipts))
 	}
 }

@@ -13,7 +13,8 @@ var (
 	allSendings = []sending{nothingSent, someSent, allSent}
 	allVoices   = []voice{notHeard, speaking, ranDry, saidAll, cutShort}
 	allEndings  = []ending{stillOpen, complete, unverified, stopped, paused, bargedIn, cutByOther, broken, lost}
-	allEvents   = append([]lifeEvent{messageLeaves, lastLeaves, replicaStarts, replicaStops, replicaIsCut, startNotOurs}, lifeEvents(allEndings[1:])...)
+	allEvents   = append([]lifeEvent{messageLeaves, lastLeaves, replicaStarts, replicaStops, replicaIsCut, startNotOurs},
+		lifeEvents(allEndings[1:])...)
 )
 
 func lifeEvents(endings []ending) (events []lifeEvent) {
@@ -60,7 +61,8 @@ func TestEveryStateTimesEveryEvent(t *testing.T) {
 			if (todo&haltSource != 0) != (early && l.End == stillOpen) {
 				fail("the source is ended when the utterance ends early")
 			}
-			if tell := todo&tellReplica != 0; tell != (todo&haltSource != 0 && next.Sent != nothingSent && !next.Voice.isFinal()) {
+			if tell := todo&tellReplica != 0; tell != (todo&haltSource != 0 && next.Sent != nothingSent &&
+				!next.Voice.isFinal()) {
 				fail("a replica that may speak is told to stop, and no other")
 			}
 			again, once := next.next(e)

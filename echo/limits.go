@@ -56,7 +56,8 @@ func (e *ChunkError) Error() string {
 	case e.Longest == 0:
 		return fmt.Sprintf("a message limit of %d bytes leaves no room for audio", e.Limit)
 	}
-	return fmt.Sprintf("a chunk of %v makes messages of %d bytes, over the limit of %d; the longest chunk that fits is %v", e.Chunk, e.Size, e.Limit, e.Longest)
+	return fmt.Sprintf("a chunk of %v makes messages of %d bytes, over the limit of %d; the longest chunk that fits is %v",
+		e.Chunk, e.Size, e.Limit, e.Longest)
 }
 
 // ChunkSamples returns the length of a chunk in samples on a stage with these
@@ -82,7 +83,8 @@ func (l Limits) chunkSamples(chunk time.Duration, rate int) (int, error) {
 	} else if want < 1 {
 		return 0, fmt.Errorf("echo: a chunk of %v holds no sample at %d Hz", chunk, rate)
 	} else if chunk < l.Interval {
-		return 0, fmt.Errorf("echo: a chunk of %v plays for less than the %v that the room asks for between messages", chunk, l.Interval)
+		return 0, fmt.Errorf("echo: a chunk of %v plays for less than the %v that the room asks for between messages",
+			chunk, l.Interval)
 	}
 	fits, size, err := l.fit(want, rate)
 	if err != nil || want <= fits {

@@ -18,13 +18,17 @@ func TestChunkSamples(t *testing.T) {
 		want    time.Duration // 0: refused
 		longest time.Duration // in the refusal
 	}{
-		{0, bytes(4096), 50 * ms, 0}, {0, bytes(3434), 50 * ms, 0}, {0, bytes(3433), 49 * ms, 0}, {0, bytes(2000), 27 * ms, 0},
-		{0, bytes(1 << 20), 50 * ms, 0}, {60 * ms, bytes(4096), 60 * ms, 0}, {100 * ms, bytes(4096), 0, 60 * ms}, {100 * ms, bytes(8192), 100 * ms, 0},
-		{50 * ms, bytes(3433), 0, 49 * ms}, {0, bytes(200), 0, 0}, {ms, bytes(100), 0, 0}, {time.Nanosecond, bytes(4096), 0, 0}, {400 * time.Hour, bytes(4096), 0, 60 * ms},
+		{0, bytes(4096), 50 * ms, 0}, {0, bytes(3434), 50 * ms, 0}, {0, bytes(3433), 49 * ms, 0},
+		{0, bytes(2000), 27 * ms, 0},
+		{0, bytes(1 << 20), 50 * ms, 0}, {60 * ms, bytes(4096), 60 * ms, 0}, {100 * ms, bytes(4096), 0, 60 * ms},
+		{100 * ms, bytes(8192), 100 * ms, 0},
+		{50 * ms, bytes(3433), 0, 49 * ms}, {0, bytes(200), 0, 0}, {ms, bytes(100), 0, 0},
+		{time.Nanosecond, bytes(4096), 0, 0}, {400 * time.Hour, bytes(4096), 0, 60 * ms},
 		{0, Limits{}, 50 * ms, 0}, {10 * time.Second, Limits{}, 10 * time.Second, 0}, {time.Nanosecond, Limits{}, 0, 0},
 		{0, Limits{MaxChunk: 20 * ms}, 20 * ms, 0}, {30 * ms, Limits{MaxChunk: 20 * ms}, 0, 20 * ms},
 		{0, Limits{Interval: 500 * ms}, time.Second, 0}, {0, Limits{MaxMessage: 1 << 16, Interval: 500 * ms}, time.Second, 0},
-		{0, Limits{MaxMessage: 4096, MaxChunk: 10 * ms}, 10 * ms, 0}, {100 * ms, Limits{MaxMessage: 4096, MaxChunk: 10 * ms}, 0, 10 * ms},
+		{0, Limits{MaxMessage: 4096, MaxChunk: 10 * ms}, 10 * ms, 0},
+		{100 * ms, Limits{MaxMessage: 4096, MaxChunk: 10 * ms}, 0, 10 * ms},
 	} {
 		got, err := c.limits.chunkSamples(c.chunk, 24000)
 		if want := samplesIn(c.want, 24000); got != want {
@@ -35,7 +39,8 @@ func TestChunkSamples(t *testing.T) {
 		}
 		var refused *ChunkError
 		if errors.As(err, &refused) && refused.Longest != c.longest {
-			t.Errorf("chunk %v, %+v: the longest that fits is given as %v, want %v", c.chunk, c.limits, refused.Longest, c.longest)
+			t.Errorf("chunk %v, %+v: the longest that fits is given as %v, want %v", c.chunk, c.limits,
+				refused.Longest, c.longest)
 		}
 	}
 }
@@ -63,7 +68,8 @@ func (p *plainStage) Next(ctx context.Context) (Event, error) {
 // else.
 func TestPlainStage(t *testing.T) {
 	stage := &plainStage{}
-	session, err := NewSession(stage, &Options{Chunk: time.Second, Pace: Pace{Mode: BurstMode}, SkipReady: true, SkipHeard: true})
+	session, err := NewSession(stage, &Options{Chunk: time.Second, Pace: Pace{Mode: BurstMode},
+		SkipReady: true, SkipHeard: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +102,8 @@ func TestGrowingChunks(t *testing.T) {
 		limits Limits
 		want   []time.Duration
 	}{
-		"growing":             {Limits{MaxMessage: 1 << 16, MaxChunk: time.Second, FirstChunk: 250 * ms}, []time.Duration{50 * ms, 50 * ms}},
+		"growing": {Limits{MaxMessage: 1 << 16, MaxChunk: time.Second, FirstChunk: 250 * ms},
+			[]time.Duration{50 * ms, 50 * ms}},
 		"few messages":        {Limits{FirstChunk: 250 * ms, Interval: 500 * ms}, []time.Duration{500 * ms, 1000 * ms}},
 		"short, then few":     {Limits{FirstChunk: 200 * ms, Interval: 100 * ms}, []time.Duration{200 * ms, 200 * ms}},
 		"all of equal length": {Limits{Interval: 100 * ms}, []time.Duration{200 * ms, 200 * ms}},

@@ -181,7 +181,8 @@ const (
 
 // SensitivityLevels lists the levels.
 func SensitivityLevels() []SensitivityLevel {
-	return []SensitivityLevel{SensitivitySuperLow, SensitivityVeryLow, SensitivityLow, SensitivityMedium, SensitivityHigh, SensitivityAuto}
+	return []SensitivityLevel{SensitivitySuperLow, SensitivityVeryLow, SensitivityLow, SensitivityMedium,
+		SensitivityHigh, SensitivityAuto}
 }
 
 // Sensitivity sets how quickly the replica reacts to the user. Set exactly one of

@@ -34,8 +34,9 @@ func TestMessagesMakeEveryFixture(t *testing.T) {
 		"sensitivity_interrupt":  Sensitivity{Interrupt: SensitivityVeryLow},
 		"sensitivity_pause":      Sensitivity{Pause: SensitivityHigh},
 		"set_emotion":            SetEmotion{Emotion: "happiness"},
-		"tool_result_error":      ToolResult{ToolCallID: "call_7f3a", Output: json.RawMessage(`{"reason": "timetable offline"}`), Status: ToolError},
-		"tool_result_success":    ToolResult{ToolCallID: "call_7f3a", Output: ToolText("The first boat leaves at 07:40.")},
+		"tool_result_error": ToolResult{ToolCallID: "call_7f3a",
+			Output: json.RawMessage(`{"reason": "timetable offline"}`), Status: ToolError},
+		"tool_result_success": ToolResult{ToolCallID: "call_7f3a", Output: ToolText("The first boat leaves at 07:40.")},
 	}
 	files, err := filepath.Glob(filepath.Join("..", "testdata", "protocol", "send", "*.json"))
 	if err != nil || len(files) < 20 {
@@ -96,25 +97,44 @@ func TestRawFillsInTheConversation(t *testing.T) {
 
 func TestMessagesSayWhatIsWrong(t *testing.T) {
 	for want, m := range map[string]Message{
-		"echo: conversation.echo: text is empty":                                                                                         TextEcho{},
-		"echo: conversation.echo: text is not valid UTF-8":                                                                               TextEcho{Text: "\xff"},
-		"echo: conversation.echo: inference_id is empty":                                                                                 TextEcho{Text: "a", More: true},
-		"echo: conversation.echo: inference_id is not valid UTF-8":                                                                       TextEcho{Text: "a", InferenceID: "\xff"},
-		"echo: conversation.respond: text is empty":                                                                                      Respond{},
-		"echo: conversation.overwrite_llm_context: context is not valid UTF-8":                                                           OverwriteContext{Context: "\xff"},
-		"echo: conversation.append_llm_context: context is empty":                                                                        AppendContext{},
-		`echo: conversation.append_llm_context: job_status "done"; it may be completed or missing`:                                       AppendContext{Context: "a", JobStatus: "done"},
-		"echo: conversation.sensitivity: it sets the sensitivity to pauses or to interrupts, one of the two":                             Sensitivity{},
-		`echo: conversation.sensitivity: level "loud"; it may be superlow, verylow, low, medium, high, auto`:                             Sensitivity{Pause: "loud"},
-		`echo: conversation.set_emotion: emotion "joy"; it may be neutral, happiness, sadness, anger, fear, surprise, disgust, contempt`: SetEmotion{Emotion: "joy"},
-		"echo: conversation.tool_result: tool_call_id is empty":                                                                          ToolResult{},
-		"echo: conversation.tool_result: output is neither a JSON object nor a JSON string":                                              ToolResult{ToolCallID: "a", Output: json.RawMessage("[1]")},
-		`echo: conversation.tool_result: status "failed"; it may be success or error`:                                                    ToolResult{ToolCallID: "a", Status: "failed"},
-		"echo: a message must be one JSON object: found null":                                                                            Raw("null"),
-		"echo: a message must be one JSON object: not valid UTF-8":                                                                       Raw("{\"a\":\"\xff\"}"),
-		"echo: a message must be one JSON object: invalid character '{' after top-level value":                                           Raw("{}{}"),
-		"echo: a message must be one JSON object: unexpected end of JSON input":                                                          Raw(nil),
-		"echo: a message must be one JSON object: found array":                                                                           Raw("[]"),
+		"echo: conversation.echo: text " +
+			"is empty": TextEcho{},
+		"echo: conversation.echo: text is not " +
+			"valid UTF-8": TextEcho{Text: "\xff"},
+		"echo: conversation.echo: inference_id " +
+			"is empty": TextEcho{Text: "a", More: true},
+		"echo: conversation.echo: inference_id is not " +
+			"valid UTF-8": TextEcho{Text: "a", InferenceID: "\xff"},
+		"echo: conversation.respond: text " +
+			"is empty": Respond{},
+		"echo: conversation.overwrite_llm_context: context is not " +
+			"valid UTF-8": OverwriteContext{Context: "\xff"},
+		"echo: conversation.append_llm_context: context " +
+			"is empty": AppendContext{},
+		`echo: conversation.append_llm_context: job_status "done"; it may be completed ` +
+			`or missing`: AppendContext{Context: "a", JobStatus: "done"},
+		"echo: conversation.sensitivity: it sets the sensitivity to pauses or to interrupts, one " +
+			"of the two": Sensitivity{},
+		`echo: conversation.sensitivity: level "loud"; it may be superlow, verylow, low, medium, ` +
+			`high, auto`: Sensitivity{Pause: "loud"},
+		`echo: conversation.set_emotion: emotion "joy"; it may be neutral, happiness, sadness, anger, fear, ` +
+			`surprise, disgust, contempt`: SetEmotion{Emotion: "joy"},
+		"echo: conversation.tool_result: tool_call_id " +
+			"is empty": ToolResult{},
+		"echo: conversation.tool_result: output is neither a JSON object nor a " +
+			"JSON string": ToolResult{ToolCallID: "a", Output: json.RawMessage("[1]")},
+		`echo: conversation.tool_result: status "failed"; it may be success ` +
+			`or error`: ToolResult{ToolCallID: "a", Status: "failed"},
+		"echo: a message must be one JSON object: " +
+			"found null": Raw("null"),
+		"echo: a message must be one JSON object: not " +
+			"valid UTF-8": Raw("{\"a\":\"\xff\"}"),
+		"echo: a message must be one JSON object: invalid character '{' after " +
+			"top-level value": Raw("{}{}"),
+		"echo: a message must be one JSON object: unexpected end of " +
+			"JSON input": Raw(nil),
+		"echo: a message must be one JSON object: " +
+			"found array": Raw("[]"),
 	} {
 		got, err := m.AppendTo([]byte("kept"), "c1")
 		if err == nil || err.Error() != want || string(got) != "kept" {

@@ -13,7 +13,8 @@ import (
 func TestAnotherSenderIsSpokenFirst(t *testing.T) {
 	const other, other2 = "their-1", "their-2"
 	relay := func(r *room, id string) {
-		r.say(`{"message_type":"conversation","event_type":"conversation.echo","conversation_id":"c","properties":{"modality":"audio","audio":"AAAA","sample_rate":24000,"inference_id":%q,"done":false}}`, id)
+		r.say(`{"message_type":"conversation","event_type":"conversation.echo","conversation_id":"c",`+
+			`"properties":{"modality":"audio","audio":"AAAA","sample_rate":24000,"inference_id":%q,"done":false}}`, id)
 	}
 	inRoom(t, nil, func(t *testing.T, r *room, s *Session) {
 		var ours string

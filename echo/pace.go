@@ -81,7 +81,8 @@ func NewPacer(pace Pace, rate, chunk int) (*Pacer, error) {
 	if pace.MaxRate != 0 {
 		realTime := float64(rate) / float64(chunk)
 		if !(pace.MaxRate >= realTime*(1-1e-9)) { // NaN too
-			return nil, fmt.Errorf("echo: at most %g messages a second, but %g are needed to play in real time", pace.MaxRate, realTime)
+			return nil, fmt.Errorf("echo: at most %g messages a second, but %g are needed to play in real time",
+				pace.MaxRate, realTime)
 		}
 		p.every = time.Duration(float64(time.Second) / pace.MaxRate)
 	}

@@ -140,7 +140,8 @@ func TestBurstDoesNotWait(t *testing.T) {
 }
 
 func TestMaxRateHolds(t *testing.T) {
-	for _, pace := range []Pace{{MaxRate: 25}, {MaxRate: 20}, {Mode: BurstMode, MaxRate: 50}, {Mode: RealTimeMode, MaxRate: 30}} {
+	for _, pace := range []Pace{{MaxRate: 25}, {MaxRate: 20}, {Mode: BurstMode, MaxRate: 50},
+		{Mode: RealTimeMode, MaxRate: 30}} {
 		synctest.Test(t, func(t *testing.T) {
 			at, _ := paced(t, pace, 2000, func(i int) {
 				if i == 700 {
@@ -150,7 +151,8 @@ func TestMaxRateHolds(t *testing.T) {
 			const window = 100
 			for i := window; i < len(at); i++ {
 				// In any window at most one message more than the rate allows.
-				if took, least := at[i]-at[i-window], time.Duration(float64(window-1)/pace.MaxRate*float64(time.Second))-time.Microsecond; took < least {
+				if took, least := at[i]-at[i-window],
+					time.Duration(float64(window-1)/pace.MaxRate*float64(time.Second))-time.Microsecond; took < least {
 					t.Fatalf("%+v: messages %d to %d left within %v, at least %v are allowed", pace, i-window, i, took, least)
 				}
 			}
@@ -159,7 +161,8 @@ func TestMaxRateHolds(t *testing.T) {
 }
 
 func TestPacerRefuses(t *testing.T) {
-	for _, pace := range []Pace{{MaxRate: 19.9}, {MaxRate: -1}, {MaxRate: math.NaN()}, {Mode: "slow"}, {Lead: -time.Second}, {Mode: BurstMode, MaxRate: 5}} {
+	for _, pace := range []Pace{{MaxRate: 19.9}, {MaxRate: -1}, {MaxRate: math.NaN()}, {Mode: "slow"},
+		{Lead: -time.Second}, {Mode: BurstMode, MaxRate: 5}} {
 		if _, err := NewPacer(pace, testRate, testChunk); err == nil {
 			t.Errorf("%+v was accepted", pace)
 		}

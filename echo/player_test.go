@@ -57,7 +57,8 @@ func TestAStageThatPlays(t *testing.T) {
 			if !skip {
 				want += firstEventTime
 			}
-			if err != nil || receipt.Outcome != Sent || receipt.SpokenBy != ByClock || receipt.SpokenSeconds < 2.9 || receipt.HeardSamples != receipt.Samples || (took-want).Abs() > time.Millisecond {
+			if err != nil || receipt.Outcome != Sent || receipt.SpokenBy != ByClock || receipt.SpokenSeconds < 2.9 ||
+				receipt.HeardSamples != receipt.Samples || (took-want).Abs() > time.Millisecond {
 				t.Errorf("%v after %v, not %v: %+v", err, took, want, receipt)
 			}
 		})
@@ -74,7 +75,8 @@ func TestAStageThatPlaysToAReplicaThatTells(t *testing.T) {
 		}()
 		began := time.Now()
 		receipt, err := s.Speak(t.Context(), Speech{Samples: silence(3)})
-		if err != nil || receipt.Outcome != Finished || receipt.SpokenBy != ByEvent || (time.Since(began)-4*time.Second).Abs() > time.Millisecond {
+		if err != nil || receipt.Outcome != Finished || receipt.SpokenBy != ByEvent ||
+			(time.Since(began)-4*time.Second).Abs() > time.Millisecond {
 			t.Errorf("%v after %v: %+v", err, time.Since(began), receipt)
 		}
 	})
@@ -99,7 +101,8 @@ func TestAStageThatPlaysIsInterrupted(t *testing.T) {
 		}()
 		began := time.Now()
 		receipt, err := s.Speak(t.Context(), Speech{Samples: silence(10)})
-		if !errors.Is(err, ErrStopped) || receipt.Outcome != Interrupted || (time.Since(began)-time.Second).Abs() > time.Millisecond {
+		if !errors.Is(err, ErrStopped) || receipt.Outcome != Interrupted ||
+			(time.Since(began)-time.Second).Abs() > time.Millisecond {
 			t.Errorf("%v after %v: %+v", err, time.Since(began), receipt)
 		}
 		messages := r.messages()

@@ -92,7 +92,8 @@ type Receipt struct {
 
 // newReceipt is the receipt of an utterance of which nothing was sent yet.
 func newReceipt(id, source string) Receipt {
-	return Receipt{InferenceID: id, Source: source, FirstMessageSeconds: -1, FirstAudioSeconds: -1, AcknowledgedSamples: -1}
+	return Receipt{InferenceID: id, Source: source, FirstMessageSeconds: -1, FirstAudioSeconds: -1,
+		AcknowledgedSamples: -1}
 }
 
 // agree reports whether the time spoken is the time sent, within the frames of the

@@ -65,7 +65,8 @@ func (f *fickle) tell(kind, id, role string, seconds float64, interrupted bool) 
 	if f.own && id != "" {
 		id = "own-" + id
 	}
-	msg := fmt.Appendf(nil, `{"event_type":"conversation.%s_speaking","inference_id":%q,"properties":{"role":%q,"duration":%g,"interrupted":%v}}`, kind, id, role, seconds, interrupted)
+	msg := fmt.Appendf(nil, `{"event_type":"conversation.%s_speaking","inference_id":%q,"properties":{"role":%q,`+
+		`"duration":%g,"interrupted":%v}}`, kind, id, role, seconds, interrupted)
 	for range 2 { // twins
 		if f.chance.Float64() < f.lose {
 			continue
@@ -270,7 +271,8 @@ func TestEveryUtteranceHasItsReceipt(t *testing.T) {
 }
 
 func newTrial(t *testing.T, seed uint64) *trial {
-	r := &trial{chance: rand.New(rand.NewPCG(seed, 3)), dialled: rand.New(rand.NewPCG(seed, 4)), receipts: map[string][]Receipt{}}
+	r := &trial{chance: rand.New(rand.NewPCG(seed, 3)), dialled: rand.New(rand.NewPCG(seed, 4)),
+		receipts: map[string][]Receipt{}}
 	first := newFickle(r.chance)
 	r.rooms = []*fickle{first}
 	session, err := NewSession(NewMessages(first, "c1", 0), r.options())
@@ -378,7 +380,8 @@ func (r *trial) wire(t *testing.T) {
 			}
 			delete(came, receipt.InferenceID)
 			whole := receipt.Outcome == Finished || receipt.Outcome == Sent || receipt.Outcome == Unverified
-			if w.after > 0 || w.done > 1 || whole && w.done != 1 || int64(w.samples) != receipt.Samples || w.chunks != receipt.Chunks {
+			if w.after > 0 || w.done > 1 || whole && w.done != 1 || int64(w.samples) != receipt.Samples ||
+				w.chunks != receipt.Chunks {
 				t.Errorf("%+v came of %+v", *w, receipt)
 			}
 			broke := strings.Contains(receipt.Error, "the input broke")

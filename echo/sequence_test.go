@@ -63,7 +63,8 @@ func TestSequencer(t *testing.T) {
 		e  Event
 	}
 	spoke := func(kind Kind, name, role string, seq int64, interrupted bool) Event {
-		return Event{Kind: kind, Type: name, Role: role, InferenceID: "u1", Seq: seq, Turn: 3, Interrupted: interrupted, Duration: -1}
+		return Event{Kind: kind, Type: name, Role: role, InferenceID: "u1", Seq: seq, Turn: 3,
+			Interrupted: interrupted, Duration: -1}
 	}
 	heartbeat := func(name string, attempt int) Event {
 		return Event{Kind: ReplicaPresent, Type: name, Role: RolePal, Attempt: attempt, Duration: -1}
@@ -76,35 +77,51 @@ func TestSequencer(t *testing.T) {
 		came []came
 		want string
 	}{
-		"in order":                {[]came{{0, numbered(7, "a")}, {1, numbered(8, "b")}, {300, numbered(9, "c")}}, "a b c"},
-		"the first are swapped":   {[]came{{0, numbered(8, "b")}, {100, numbered(7, "a")}}, "a b"},
-		"later ones are swapped":  {[]came{{0, numbered(1, "a")}, {300, numbered(3, "c")}, {400, numbered(2, "b")}}, "a b c"},
-		"a gap":                   {[]came{{0, numbered(1, "a")}, {300, numbered(4, "d")}, {310, numbered(5, "e")}}, "a gap 2 d e"},
-		"too late":                {[]came{{0, numbered(1, "a")}, {300, numbered(3, "c")}, {900, numbered(2, "b")}, {901, numbered(4, "d")}}, "a gap 1 c b d"},
-		"the same again":          {[]came{{0, numbered(1, "a")}, {1, numbered(1, "a")}, {900, numbered(1, "a")}, {901, numbered(2, "b")}}, "a b"},
-		"a number, two events":    {[]came{{0, numbered(1, "a")}, {1, numbered(1, "b")}, {300, numbered(2, "c")}}, "a b c"},
-		"no numbers":              {[]came{{0, numbered(0, "a")}, {1, numbered(0, "b")}, {2, numbered(0, "a")}}, "a b a"},
-		"none follows the others": {[]came{{0, numbered(1, "a")}, {300, numbered(3, "c")}, {310, numbered(0, "x")}, {320, numbered(2, "b")}, {321, numbered(4, "d")}}, "a b c x d"},
-		"none waits in vain":      {[]came{{0, numbered(1, "a")}, {300, numbered(3, "c")}, {310, numbered(0, "x")}}, "a gap 1 c x"},
+		"in order":               {[]came{{0, numbered(7, "a")}, {1, numbered(8, "b")}, {300, numbered(9, "c")}}, "a b c"},
+		"the first are swapped":  {[]came{{0, numbered(8, "b")}, {100, numbered(7, "a")}}, "a b"},
+		"later ones are swapped": {[]came{{0, numbered(1, "a")}, {300, numbered(3, "c")}, {400, numbered(2, "b")}}, "a b c"},
+		"a gap": {[]came{{0, numbered(1, "a")}, {300, numbered(4, "d")}, {310, numbered(5, "e")}},
+			"a gap 2 d e"},
+		"too late": {[]came{{0, numbered(1, "a")}, {300, numbered(3, "c")}, {900, numbered(2, "b")},
+			{901, numbered(4, "d")}}, "a gap 1 c b d"},
+		"the same again": {[]came{{0, numbered(1, "a")}, {1, numbered(1, "a")}, {900, numbered(1, "a")},
+			{901, numbered(2, "b")}}, "a b"},
+		"a number, two events": {[]came{{0, numbered(1, "a")}, {1, numbered(1, "b")}, {300, numbered(2, "c")}}, "a b c"},
+		"no numbers":           {[]came{{0, numbered(0, "a")}, {1, numbered(0, "b")}, {2, numbered(0, "a")}}, "a b a"},
+		"none follows the others": {[]came{{0, numbered(1, "a")}, {300, numbered(3, "c")}, {310, numbered(0, "x")},
+			{320, numbered(2, "b")}, {321, numbered(4, "d")}}, "a b c x d"},
+		"none waits in vain": {[]came{{0, numbered(1, "a")}, {300, numbered(3, "c")}, {310, numbered(0, "x")}},
+			"a gap 1 c x"},
 		"one stop, three messages": {[]came{
 			{0, spoke(StoppedSpeaking, "new", RolePal, 60, false)}, {5, spoke(StoppedSpeaking, "new", RolePal, 60, false)},
 			{10, spoke(StoppedSpeaking, "old", RolePal, 61, false)}, {300, numbered(62, "x")}}, "new x"},
 		"the first of twins counts": {[]came{
 			{0, numbered(59, "a")}, {300, spoke(StoppedSpeaking, "old", RolePal, 62, false)}, {310, numbered(61, "b")},
 			{320, spoke(StoppedSpeaking, "new", RolePal, 60, false)}, {330, numbered(63, "c")}}, "a new b c"},
-		"a user is no twin of the replica": {[]came{{0, spoke(StartedSpeaking, "p", RolePal, 1, false)}, {1, spoke(StartedSpeaking, "u", RoleUser, 2, false)}}, "p u"},
-		"an interruption is news":          {[]came{{0, spoke(StoppedSpeaking, "a", RolePal, 1, false)}, {1, spoke(StoppedSpeaking, "b", RolePal, 2, true)}}, "a b"},
-		"twins long after are none":        {[]came{{0, spoke(StartedSpeaking, "a", RolePal, 0, false)}, {2001, spoke(StartedSpeaking, "b", RolePal, 0, false)}}, "a b"},
+		"a user is no twin of the replica": {[]came{{0, spoke(StartedSpeaking, "p", RolePal, 1, false)},
+			{1, spoke(StartedSpeaking, "u", RoleUser, 2, false)}}, "p u"},
+		"an interruption is news": {[]came{{0, spoke(StoppedSpeaking, "a", RolePal, 1, false)},
+			{1, spoke(StoppedSpeaking, "b", RolePal, 2, true)}}, "a b"},
+		"twins long after are none": {[]came{{0, spoke(StartedSpeaking, "a", RolePal, 0, false)},
+			{2001, spoke(StartedSpeaking, "b", RolePal, 0, false)}}, "a b"},
 		"twins emitted apart are none": {[]came{
-			{0, emitted(spoke(StartedSpeaking, "a", RoleUser, 1, false), 0)}, {900, emitted(spoke(StartedSpeaking, "b", RoleUser, 2, false), 900)}}, "a b"},
-		"twins without a number": {[]came{{0, spoke(StartedSpeaking, "a", RolePal, 0, false)}, {1, spoke(StartedSpeaking, "b", RolePal, 0, false)}}, "a"},
-		"heartbeats": {[]came{{0, heartbeat("a", 1)}, {1, heartbeat("b", 1)}, {1000, heartbeat("a", 2)}, {1001, heartbeat("b", 2)},
-			{2000, heartbeat("c", 0)}, {3000, heartbeat("c", 0)}, {4001, heartbeat("c", 0)}, {5000, heartbeat("c", 0)}}, "a a c c"},
-		"calls that look alike": {[]came{{0, Event{Kind: KindToolCall, Type: "a", Seq: 1}}, {1, Event{Kind: KindToolCall, Type: "a", Seq: 2}}}, "a a"},
-		"counted anew":          {[]came{{0, numbered(500, "a")}, {300, numbered(502, "c")}, {310, numbered(2, "y")}, {320, numbered(1, "x")}}, "a gap 1 c x y"},
-		"counted anew, soon": {[]came{{0, emitted(numbered(1, "a"), 0)}, {300, emitted(numbered(2, "b"), 300)}, {9000, emitted(numbered(1, "a"), 9000)},
+			{0, emitted(spoke(StartedSpeaking, "a", RoleUser, 1, false), 0)},
+			{900, emitted(spoke(StartedSpeaking, "b", RoleUser, 2, false), 900)}}, "a b"},
+		"twins without a number": {[]came{{0, spoke(StartedSpeaking, "a", RolePal, 0, false)},
+			{1, spoke(StartedSpeaking, "b", RolePal, 0, false)}}, "a"},
+		"heartbeats": {[]came{{0, heartbeat("a", 1)}, {1, heartbeat("b", 1)}, {1000, heartbeat("a", 2)},
+			{1001, heartbeat("b", 2)},
+			{2000, heartbeat("c", 0)}, {3000, heartbeat("c", 0)}, {4001, heartbeat("c", 0)}, {5000, heartbeat("c", 0)}},
+			"a a c c"},
+		"calls that look alike": {[]came{{0, Event{Kind: KindToolCall, Type: "a", Seq: 1}},
+			{1, Event{Kind: KindToolCall, Type: "a", Seq: 2}}}, "a a"},
+		"counted anew": {[]came{{0, numbered(500, "a")}, {300, numbered(502, "c")}, {310, numbered(2, "y")},
+			{320, numbered(1, "x")}}, "a gap 1 c x y"},
+		"counted anew, soon": {[]came{{0, emitted(numbered(1, "a"), 0)}, {300, emitted(numbered(2, "b"), 300)},
+			{9000, emitted(numbered(1, "a"), 9000)},
 			{9001, emitted(numbered(2, "b"), 9001)}}, "a b a b"},
-		"absurd numbers": {[]came{{0, numbered(1, "a")}, {300, numbered(math.MaxInt64, "x")}, {301, numbered(math.MinInt64, "y")}, {302, numbered(2, "b")},
+		"absurd numbers": {[]came{{0, numbered(1, "a")}, {300, numbered(math.MaxInt64, "x")},
+			{301, numbered(math.MinInt64, "y")}, {302, numbered(2, "b")},
 			{303, numbered(maxSeq-1, "z")}, {900, numbered(3, "c")}, {901, numbered(4, "d")}}, "a x y b z c d"},
 	} {
 		s := &sequence{Sequencer: NewSequencer(window * time.Millisecond)}
@@ -157,7 +174,8 @@ func conversation(rng *rand.Rand, window time.Duration, loss float64) (ids []str
 	var lastFirst int64 // the lowest number of the last event that arrives
 	for i := range 1 + rng.IntN(120) {
 		now = now.Add(time.Duration(rng.IntN(40)) * time.Millisecond)
-		e := Event{Kind: kinds[rng.IntN(len(kinds))], Type: "new", Role: RolePal, InferenceID: fmt.Sprint("u", i), Seq: seq, Duration: -1}
+		e := Event{Kind: kinds[rng.IntN(len(kinds))], Type: "new", Role: RolePal, InferenceID: fmt.Sprint("u", i),
+			Seq: seq, Duration: -1}
 		if rng.IntN(2) == 0 {
 			e.Time = now
 		}
@@ -300,7 +318,8 @@ func TestSequencerOfManyConversations(t *testing.T) {
 	for i := range 300 { // more than are kept apart
 		id := fmt.Sprint("c", i)
 		for n, kind := range []Kind{ReplicaJoined, Shutdown} {
-			e := Event{Kind: kind, Type: string(kind), Role: RolePal, ConversationID: id, Seq: int64(n + 1), Time: after(n), Duration: -1}
+			e := Event{Kind: kind, Type: string(kind), Role: RolePal, ConversationID: id, Seq: int64(n + 1),
+				Time: after(n), Duration: -1}
 			e.Raw = fmt.Appendf(nil, `{"conversation_id":%q,"event_type":%q}`, id, kind)
 			all = append(all, e)
 			s.Add(after(i+n), e)
@@ -337,7 +356,8 @@ func TestSequencerOfAnUnnamedConversation(t *testing.T) {
 
 func BenchmarkSequencer(b *testing.B) {
 	s := NewSequencer(250 * time.Millisecond)
-	e := Event{Kind: KindUtteranceStreaming, Type: "conversation.utterance.streaming", Role: RolePal, InferenceID: fixtureID, Text: "The first boat", Duration: -1}
+	e := Event{Kind: KindUtteranceStreaming, Type: "conversation.utterance.streaming", Role: RolePal,
+		InferenceID: fixtureID, Text: "The first boat", Duration: -1}
 	now := sequenceStart
 	for b.Loop() {
 		now = now.Add(40 * time.Millisecond)

@@ -100,7 +100,8 @@ func (r *room) started(id string) {
 
 func (r *room) stopped(id string, seconds float64, interrupted bool) {
 	for _, role := range []string{"pal", "replica"} {
-		r.say(`{"event_type":"conversation.stopped_speaking","inference_id":%q,"properties":{"role":%q,"duration":%g,"interrupted":%v}}`, id, role, seconds, interrupted)
+		r.say(`{"event_type":"conversation.stopped_speaking","inference_id":%q,"properties":{"role":%q,"duration":%g,`+
+			`"interrupted":%v}}`, id, role, seconds, interrupted)
 	}
 }
 
@@ -252,7 +253,8 @@ func TestUtterancesFollowEachOther(t *testing.T) {
 		var all sync.WaitGroup
 		for range 5 {
 			all.Go(func() {
-				if receipt, err := s.Speak(t.Context(), Speech{Samples: &silent{testRate, io.EOF}}); err != nil || receipt.Outcome != Finished {
+				if receipt, err := s.Speak(t.Context(), Speech{Samples: &silent{testRate, io.EOF}}); err != nil ||
+					receipt.Outcome != Finished {
 					t.Errorf("%v, %+v", err, receipt)
 				}
 			})
@@ -502,7 +504,8 @@ func TestNoEventsAtAll(t *testing.T) {
 	inRoom(t, nil, func(t *testing.T, r *room, s *Session) {
 		start := time.Now()
 		receipt, err := s.Speak(t.Context(), Speech{Samples: &silent{2 * testRate, io.EOF}})
-		if !errors.Is(err, ErrUnverified) || receipt.Outcome != Unverified || receipt.SpokenBy != ByClock || receipt.SpokenSeconds != 2 {
+		if !errors.Is(err, ErrUnverified) || receipt.Outcome != Unverified || receipt.SpokenBy != ByClock ||
+			receipt.SpokenSeconds != 2 {
 			t.Errorf("%v, %+v", err, receipt)
 		}
 		// All is sent after 1 s less a chunk; it plays until 2.025 s.
@@ -557,7 +560,8 @@ func TestLostConnection(t *testing.T) {
 		time.AfterFunc(1500*time.Millisecond, r.hangUp)
 		start := time.Now()
 		receipt, err := s.Speak(t.Context(), Speech{Samples: &silent{60 * testRate, io.EOF}})
-		if !errors.Is(err, ErrLost) || !errors.Is(err, io.EOF) || receipt.Outcome != Failed || time.Since(start) != 1500*time.Millisecond {
+		if !errors.Is(err, ErrLost) || !errors.Is(err, io.EOF) || receipt.Outcome != Failed ||
+			time.Since(start) != 1500*time.Millisecond {
 			t.Errorf("%v after %v, %+v", err, time.Since(start), receipt)
 		}
 		if _, err := s.Speak(t.Context(), Speech{Samples: &silent{60, io.EOF}}); !errors.Is(err, ErrLost) {
@@ -567,7 +571,8 @@ func TestLostConnection(t *testing.T) {
 	broke := errors.New("broken pipe")
 	inRoom(t, nil, func(t *testing.T, r *room, s *Session) {
 		r.fail = broke
-		if _, err := s.Speak(t.Context(), Speech{Samples: &silent{60, io.EOF}}); !errors.Is(err, ErrLost) || !errors.Is(err, broke) {
+		if _, err := s.Speak(t.Context(), Speech{Samples: &silent{60, io.EOF}}); !errors.Is(err, ErrLost) ||
+			!errors.Is(err, broke) {
 			t.Errorf("a send that fails: %v, want ErrLost", err)
 		}
 	})
@@ -577,7 +582,8 @@ func TestLostConnection(t *testing.T) {
 func TestShutdown(t *testing.T) {
 	inRoom(t, nil, func(t *testing.T, r *room, s *Session) {
 		time.AfterFunc(time.Second, func() {
-			r.say(`{"message_type":"system","event_type":"system.shutdown","properties":{"shutdown_reason":"max_call_duration reached"}}`)
+			r.say(`{"message_type":"system","event_type":"system.shutdown","properties":{"shutdown_reason":"max_call_duration ` +
+				`reached"}}`)
 		})
 		start := time.Now()
 		_, err := s.Speak(t.Context(), Speech{Samples: &silent{60 * testRate, io.EOF}})
@@ -616,7 +622,8 @@ func TestCloseEndsAll(t *testing.T) {
 }
 
 func TestSessionRefuses(t *testing.T) {
-	for _, options := range []*Options{{Chunk: 100 * time.Millisecond}, {Pace: Pace{Mode: "slow"}}, {Pace: Pace{MaxRate: 3}}} {
+	for _, options := range []*Options{{Chunk: 100 * time.Millisecond}, {Pace: Pace{Mode: "slow"}},
+		{Pace: Pace{MaxRate: 3}}} {
 		if _, err := NewSession(NewMessages(newRoom(), "c1", 0), options); err == nil {
 			t.Errorf("%+v was accepted", options)
 		}

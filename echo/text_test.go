@@ -83,14 +83,16 @@ func TestSay(t *testing.T) {
 			texts := inTextRoom(t, 700, func(t *testing.T, r *room, s *Session) {
 				receipt, err := s.Say(t.Context(), pieces(c.pieces...))
 				whole := strings.Join(c.pieces, "")
-				if err != nil || receipt.Outcome != Finished || receipt.SpokenSeconds != 1 || receipt.Characters != len([]rune(whole)) {
+				if err != nil || receipt.Outcome != Finished || receipt.SpokenSeconds != 1 ||
+					receipt.Characters != len([]rune(whole)) {
 					t.Errorf("%v, %+v", err, receipt)
 				}
 			})
 			var all strings.Builder
 			for i, m := range texts {
 				all.WriteString(m.Properties.Text)
-				if done := *m.Properties.Done; done != (i == len(texts)-1) || m.Properties.InferenceID != texts[0].Properties.InferenceID {
+				if done := *m.Properties.Done; done != (i == len(texts)-1) ||
+					m.Properties.InferenceID != texts[0].Properties.InferenceID {
 					t.Errorf("message %d of %d: done %v, id %s", i+1, len(texts), done, m.Properties.InferenceID)
 				}
 				if strings.Count(m.Properties.Text, "<") != strings.Count(m.Properties.Text, ">") {
@@ -182,7 +184,8 @@ func TestTheReplicaLeaves(t *testing.T) {
 		if _, err := s.Speak(t.Context(), Speech{Samples: silence(5)}); !errors.Is(err, ErrLost) {
 			t.Errorf("%v, want ErrLost", err)
 		}
-		if receipt, err := s.Speak(t.Context(), Speech{Samples: &silent{testRate, io.EOF}}); err != nil || receipt.Outcome != Finished {
+		if receipt, err := s.Speak(t.Context(), Speech{Samples: &silent{testRate, io.EOF}}); err != nil ||
+			receipt.Outcome != Finished {
 			t.Errorf("the next: %v, %+v", err, receipt)
 		}
 	})

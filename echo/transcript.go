@@ -39,7 +39,8 @@ type transcriptEntry struct {
 func transcript(wire []transcriptEntry) []TranscriptEntry {
 	entries := make([]TranscriptEntry, len(wire))
 	for i, w := range wire {
-		entries[i] = TranscriptEntry{w.Role, w.Content, unixTime(w.Timestamp), seconds(w.Start), seconds(w.Duration), w.InferenceID}
+		entries[i] = TranscriptEntry{w.Role, w.Content, unixTime(w.Timestamp), seconds(w.Start),
+			seconds(w.Duration), w.InferenceID}
 	}
 	return entries
 }

@@ -298,7 +298,8 @@ func (u *utterance) verdict() error {
 	case u.life.Voice == cutShort:
 		return ErrInterrupted
 	case u.spokenKnown && sent > 0 && !agree(sent, u.spoken):
-		return fmt.Errorf("%w: %.3f s were sent, and the replica says it spoke %.3f s", ErrUnverified, sent.Seconds(), u.spoken.Seconds())
+		return fmt.Errorf("%w: %.3f s were sent, and the replica says it spoke %.3f s", ErrUnverified,
+			sent.Seconds(), u.spoken.Seconds())
 	}
 	return nil
 }

@@ -29,14 +29,16 @@ func TestLibrary(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			url, heard := standIn(t)
-			program := exec.CommandContext(testwait.Context(t), filepath.Join(outside, "bin", name), append([]string{url}, c.files...)...)
+			program := exec.CommandContext(testwait.Context(t), filepath.Join(outside, "bin", name),
+				append([]string{url}, c.files...)...)
 			program.Dir = filepath.Join("..", "testdata")
 			out, err := program.Output()
 			if err != nil || !strings.Contains(string(out), c.outcome) {
 				t.Errorf("%v: %s", err, out)
 			}
 			report := heard()
-			if report.ComplaintCount != 0 || len(report.Utterances) != 1 || report.Utterances[0].Interrupted != (c.outcome == "interrupted") {
+			if report.ComplaintCount != 0 || len(report.Utterances) != 1 ||
+				report.Utterances[0].Interrupted != (c.outcome == "interrupted") {
 				t.Errorf("%v, %d utterances", report.Complaints, len(report.Utterances))
 			}
 		})

@@ -92,7 +92,8 @@ func saying(t *testing.T, arguments ...string) (command []string, kept string) {
 	kept = filepath.Join(t.TempDir(), "lines")
 	script := `trap 'kill $child' TERM; "$@" > >(tee "$KEPT") & child=$!; wait $child`
 	script = "KEPT='" + kept + "'; " + script
-	return append([]string{"bash", "-c", script, "saying", echocast, "encode", "--quiet", "--conversation", "c1"}, arguments...), kept
+	return append([]string{"bash", "-c", script, "saying", echocast, "encode", "--quiet", "--conversation", "c1"},
+		arguments...), kept
 }
 
 // tab is a page in Chromium.
@@ -106,10 +107,12 @@ type tab struct {
 func open(t *testing.T, address string) *tab {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(testwait.Context(t), patience)
-	allocator, stop := chromedp.NewExecAllocator(ctx, chromedp.Headless, chromedp.DisableGPU, chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck,
+	allocator, stop := chromedp.NewExecAllocator(ctx, chromedp.Headless, chromedp.DisableGPU, chromedp.NoFirstRun,
+		chromedp.NoDefaultBrowserCheck,
 		chromedp.Flag("autoplay-policy", "no-user-gesture-required"), chromedp.Flag("disable-background-networking", true),
 		chromedp.Flag("use-fake-ui-for-media-stream", true), chromedp.Flag("use-fake-device-for-media-stream", true),
-		chromedp.Flag("allow-loopback-in-peer-connection", true), chromedp.Flag("disable-features", "WebRtcHideLocalIpsWithMdns"))
+		chromedp.Flag("allow-loopback-in-peer-connection", true),
+		chromedp.Flag("disable-features", "WebRtcHideLocalIpsWithMdns"))
 	page, closePage := chromedp.NewContext(allocator)
 	var answers sync.WaitGroup
 	t.Cleanup(func() {
@@ -145,7 +148,8 @@ func open(t *testing.T, address string) *tab {
 func (b *tab) answer(paused *fetch.EventRequestPaused) {
 	reply := fetch.FulfillRequestParams{
 		RequestID: paused.RequestID, ResponseCode: 200,
-		ResponseHeaders: []*fetch.HeaderEntry{{Name: "Access-Control-Allow-Origin", Value: "*"}, {Name: "Content-Type", Value: "text/javascript"}},
+		ResponseHeaders: []*fetch.HeaderEntry{{Name: "Access-Control-Allow-Origin", Value: "*"},
+			{Name: "Content-Type", Value: "text/javascript"}},
 	}
 	switch address := paused.Request.URL; {
 	case strings.HasPrefix(address, "https://unpkg.com/@daily-co/daily-js@"):
@@ -180,7 +184,9 @@ func (b *tab) click(id string) {
 
 // shown is the list of events on the page.
 func (b *tab) shown() []string {
-	list, err := chromedp.Run(b.Context, chromedp.Evaluate[[]string](`[...document.querySelectorAll("#events li")].map(li => li.textContent)`))
+	list,
+		err := chromedp.Run(b.Context,
+		chromedp.Evaluate[[]string](`[...document.querySelectorAll("#events li")].map(li => li.textContent)`))
 	if err != nil {
 		return []string{err.Error()}
 	}
@@ -191,7 +197,8 @@ func (b *tab) shown() []string {
 func (b *tab) see(start string) {
 	b.t.Helper()
 	if _, err := chromedp.Run(b.Context, chromedp.Poll[bool](fmt.Sprintf(
-		`[...document.querySelectorAll("#events li")].some(li => li.textContent.startsWith(%q))`, start), chromedp.WithPollingTimeout(patience))); err != nil {
+		`[...document.querySelectorAll("#events li")].some(li => li.textContent.startsWith(%q))`, start),
+		chromedp.WithPollingTimeout(patience))); err != nil {
 		b.t.Fatalf("%v; the page shows %q, not %q", err, b.shown(), start)
 	}
 }
@@ -199,7 +206,8 @@ func (b *tab) see(start string) {
 // enabled reports whether a button can be pressed.
 func (b *tab) enabled(id string) bool {
 	b.t.Helper()
-	enabled, err := chromedp.Run(b.Context, chromedp.Evaluate[bool](fmt.Sprintf(`!document.getElementById(%q).disabled`, id)))
+	enabled,
+		err := chromedp.Run(b.Context, chromedp.Evaluate[bool](fmt.Sprintf(`!document.getElementById(%q).disabled`, id)))
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -210,7 +218,8 @@ func (b *tab) enabled(id string) bool {
 func (b *tab) hears(s *scene) {
 	b.t.Helper()
 	s.seat.Hum(440)
-	const plays = `(player => !player.paused && !player.muted && player.srcObject?.getAudioTracks().some(track => track.readyState === "live"))(document.querySelector("video"))`
+	const plays = `(player => !player.paused && !player.muted && player.srcObject?.getAudioTracks().some(track ` +
+		`=> track.readyState === "live"))(document.querySelector("video"))`
 	if _, err := chromedp.Run(b.Context, chromedp.Poll[bool](plays, chromedp.WithPollingTimeout(patience))); err != nil {
 		b.t.Errorf("the voice of the replica is not played: %v", err)
 	}
@@ -239,7 +248,8 @@ func TestPagesSayWhatEchocastEncodes(t *testing.T) {
 		s.callReplica()
 		page.click("speak")
 		page.see("stopped_speaking pal")
-		for _, event := range []string{"the replica is there", "pal_joined", "replica_joined", "started_speaking pal", "stopped_speaking pal"} {
+		for _, event := range []string{"the replica is there", "pal_joined", "replica_joined", "started_speaking pal",
+			"stopped_speaking pal"} {
 			want := 1
 			if event == "replica_joined" || event == "pal_joined" {
 				continue // twins, of which either may be first
@@ -292,7 +302,8 @@ func TestPagesWhenTheSpeechBreaksOff(t *testing.T) {
 		if err := syscall.Mkfifo(arrived, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		command := []string{"bash", "-c", `"${@:2}" 2>/dev/null | head -n 3; cat "$1"; exit 1`, "breaking", arrived, echocast, "encode", "--conversation", "c1", speech}
+		command := []string{"bash", "-c", `"${@:2}" 2>/dev/null | head -n 3; cat "$1"; exit 1`, "breaking",
+			arrived, echocast, "encode", "--conversation", "c1", speech}
 		page := open(t, serve(t, command...)+folder+"/")
 		page.join(s.URL())
 		page.click("speak")

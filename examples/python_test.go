@@ -121,7 +121,8 @@ func (d *door) tell(conn net.Conn, seat *dailytest.Participant) {
 func python(t *testing.T, d *door, arguments ...string) (*exec.Cmd, *bytes.Buffer, *bytes.Buffer) {
 	t.Helper()
 	need(t, where("python3"))
-	command := exec.CommandContext(testwait.Context(t), "python3", append([]string{"-B", "daily-python/echo.py", d.URL()}, arguments...)...)
+	command := exec.CommandContext(testwait.Context(t), "python3",
+		append([]string{"-B", "daily-python/echo.py", d.URL()}, arguments...)...)
 	command.Env = append(os.Environ(), "PYTHONPATH=daily-python/testdata", "DAILY_TEST="+d.socket.Addr().String())
 	var events, errors bytes.Buffer
 	command.Stdout, command.Stderr = &events, &errors
@@ -131,7 +132,8 @@ func python(t *testing.T, d *door, arguments ...string) (*exec.Cmd, *bytes.Buffe
 // lines are what echocast encodes.
 func lines(t *testing.T, arguments ...string) string {
 	t.Helper()
-	out, err := exec.CommandContext(testwait.Context(t), echocast, append([]string{"encode", "--quiet", "--conversation", "c1"}, arguments...)...).Output()
+	out, err := exec.CommandContext(testwait.Context(t), echocast,
+		append([]string{"encode", "--quiet", "--conversation", "c1"}, arguments...)...).Output()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,7 +142,8 @@ func lines(t *testing.T, arguments ...string) string {
 
 func TestPythonIsPython(t *testing.T) {
 	need(t, where("python3"))
-	out, err := exec.CommandContext(testwait.Context(t), "python3", "-B", "-c", "import ast, sys; ast.parse(open(sys.argv[1]).read())", "daily-python/echo.py").CombinedOutput()
+	out, err := exec.CommandContext(testwait.Context(t), "python3", "-B", "-c",
+		"import ast, sys; ast.parse(open(sys.argv[1]).read())", "daily-python/echo.py").CombinedOutput()
 	if err != nil {
 		t.Errorf("%v: %s", err, out)
 	}
@@ -217,7 +220,8 @@ func TestPythonWhenTheSpeechBreaksOff(t *testing.T) {
 	for _, c := range []struct{ name, text, says string }{
 		{"the end is missing", strings.Join(all[:5], ""), "the speech broke off"},
 		{"a line is no message", strings.Join(all[:5], "") + "{\n", "Expecting"},
-		{"a line is too long", strings.Join(all[:5], "") + `{"event_type":"` + strings.Repeat("x", 5000) + `"}`, "over the limit"},
+		{"a line is too long", strings.Join(all[:5], "") + `{"event_type":"` + strings.Repeat("x", 5000) +
+			`"}`, "over the limit"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := newScene(t, dailytest.Options{}, replica.Options{})
@@ -225,7 +229,8 @@ func TestPythonWhenTheSpeechBreaksOff(t *testing.T) {
 			s.callReplica()
 			command, _, complaints := python(t, d)
 			command.Stdin = strings.NewReader(c.text)
-			if err := command.Run(); err == nil || !strings.Contains(complaints.String(), c.says) || strings.Contains(complaints.String(), "Traceback") {
+			if err := command.Run(); err == nil || !strings.Contains(complaints.String(), c.says) ||
+				strings.Contains(complaints.String(), "Traceback") {
 				t.Errorf("%v: %s", err, complaints)
 			}
 			s.checkInterrupted()

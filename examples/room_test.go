@@ -184,7 +184,8 @@ func (s *scene) checkHeard(lines []string) {
 	if done := strings.Count(strings.Join(heard, ""), `"done":true`); done != 1 {
 		s.t.Errorf("done was said %d times", done)
 	}
-	if len(report.Utterances) != 1 || !report.Utterances[0].Done || report.Utterances[0].Interrupted || report.Utterances[0].PlayedSamples != report.Samples {
+	if len(report.Utterances) != 1 || !report.Utterances[0].Done || report.Utterances[0].Interrupted ||
+		report.Utterances[0].PlayedSamples != report.Samples {
 		s.t.Errorf("the replica says: %+v", report.Utterances)
 	}
 }
@@ -196,7 +197,8 @@ func (s *scene) checkInterrupted() {
 	s.awaitEnd()
 	report := s.end()
 	heard, _ := s.messages()
-	if len(report.Utterances) != 1 || report.Utterances[0].Done || !report.Utterances[0].Interrupted || len(report.Interrupts) != 1 {
+	if len(report.Utterances) != 1 || report.Utterances[0].Done || !report.Utterances[0].Interrupted ||
+		len(report.Interrupts) != 1 {
 		s.t.Errorf("the replica says: %+v, %+v", report.Utterances, report.Interrupts)
 	}
 	if len(heard) == 0 || eventType(heard[len(heard)-1]) != "conversation.interrupt" {

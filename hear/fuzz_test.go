@@ -20,7 +20,8 @@ func FuzzPackets(f *testing.F) {
 		track := m.Track(began)
 		now, samples := began, 0
 		for len(data) >= 8 {
-			p := Packet{SSRC: uint32(data[0] & 1), Coding: Coding(data[0] >> 1 % 3), Sequence: uint16(data[1]), Timestamp: binary.BigEndian.Uint32(data[2:])}
+			p := Packet{SSRC: uint32(data[0] & 1), Coding: Coding(data[0] >> 1 % 3), Sequence: uint16(data[1]),
+				Timestamp: binary.BigEndian.Uint32(data[2:])}
 			now = now.Add(time.Duration(data[6]) * time.Millisecond)
 			n := min(int(data[7]), len(data)-8)
 			p.Payload, data = data[8:8+n], data[8+n:]

@@ -33,7 +33,8 @@ func tone(t testing.TB, hertz float64, packets int) []Packet {
 		if err != nil {
 			t.Fatal(err)
 		}
-		all = append(all, Packet{SSRC: 1, Sequence: uint16(65500 + n), Timestamp: uint32(1<<32 - 48000 + n*960), Payload: append([]byte(nil), payload...)})
+		all = append(all, Packet{SSRC: 1, Sequence: uint16(65500 + n), Timestamp: uint32(1<<32 - 48000 + n*960),
+			Payload: append([]byte(nil), payload...)})
 	}
 	return all
 }
@@ -278,7 +279,8 @@ func TestHostilePackets(t *testing.T) {
 	good := tone(t, 440, 1)[0].Payload
 	total := 0
 	for i := range 20000 {
-		p := Packet{SSRC: uint32(random.IntN(2)), Sequence: uint16(random.Uint32()), Timestamp: random.Uint32(), Payload: good}
+		p := Packet{SSRC: uint32(random.IntN(2)), Sequence: uint16(random.Uint32()), Timestamp: random.Uint32(),
+			Payload: good}
 		if random.IntN(2) == 0 {
 			p.Payload = make([]byte, random.IntN(40))
 			for i := range p.Payload {
@@ -335,7 +337,8 @@ func TestSamplesInPackets(t *testing.T) {
 		track.Push(Packet{SSRC: 1, Sequence: uint16(n), Timestamp: uint32(n * 480), Payload: payload, Coding: Linear}, now)
 		now = now.Add(10 * time.Millisecond)
 	}
-	track.Push(Packet{SSRC: 1, Sequence: 50, Timestamp: 50 * 480, Payload: make([]byte, 2*16*maxFrame+2), Coding: Linear}, now)
+	track.Push(Packet{SSRC: 1, Sequence: 50, Timestamp: 50 * 480, Payload: make([]byte, 2*16*maxFrame+2), Coding: Linear},
+		now)
 	if got := m.Drain(); !slices.Equal(got, want) {
 		t.Errorf("%d samples are heard as %d others", len(want), len(got))
 	}

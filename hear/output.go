@@ -49,7 +49,8 @@ func ToFile(name string, isWAV bool, rate int) (*Output, error) {
 // ToCommand writes to the standard input of a command line of the shell, whose own
 // output goes to stdout and stderr. When the output is closed, the command has
 // linger to end by itself.
-func ToCommand(ctx context.Context, line string, stdout, stderr io.Writer, linger time.Duration, isWAV bool, rate int) (*Output, error) {
+func ToCommand(ctx context.Context, line string, stdout, stderr io.Writer, linger time.Duration, isWAV bool,
+	rate int) (*Output, error) {
 	life, kill := context.WithCancel(context.WithoutCancel(ctx))
 	cmd := child.Shell(life, line)
 	cmd.Stdout, cmd.Stderr = stdout, stderr

@@ -58,7 +58,8 @@ func (s *Stream) Packet(track string, p *rtp.Packet) {
 	if s.tracks[track] == nil {
 		s.tracks[track] = s.mixer.Track(now)
 	}
-	s.tracks[track].Push(Packet{SSRC: p.SSRC, Sequence: p.SequenceNumber, Timestamp: p.Timestamp, Payload: p.Payload, Coding: coding}, now)
+	s.tracks[track].Push(Packet{SSRC: p.SSRC, Sequence: p.SequenceNumber, Timestamp: p.Timestamp, Payload: p.Payload,
+		Coding: coding}, now)
 }
 
 // Left says that a track is over.

@@ -79,7 +79,8 @@ func TestExecErrors(t *testing.T) {
 			o.Timeout = 100 * time.Millisecond
 		}
 		sent, warned := executed(t, o, "a")
-		if len(sent) != 1 || !strings.Contains(sent[0], `"tool_call_id":"a"`) || !strings.Contains(sent[0], `"status":"error"`) || !strings.Contains(sent[0], want) {
+		if len(sent) != 1 || !strings.Contains(sent[0], `"tool_call_id":"a"`) ||
+			!strings.Contains(sent[0], `"status":"error"`) || !strings.Contains(sent[0], want) {
 			t.Errorf("%s: sent %q, warned %q", line, sent, warned)
 		}
 		o.SendErrors = false

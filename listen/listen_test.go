@@ -23,10 +23,13 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func TestTranscriptFormats(t *testing.T) {
 	began := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	for ending, want := range map[string]string{
-		".txt":  "[00:00:00.000] pal: Hello you (interrupted)\n[00:00:02.760] user: Stop\n",
-		".srt":  "1\n00:00:00,000 --> 00:00:01,500\npal: Hello you\n\n2\n00:00:02,760 --> 00:00:03,000\nuser: Stop\n\n",
-		".vtt":  "WEBVTT\n\n00:00:00.000 --> 00:00:01.500\n<v pal>Hello you\n\n00:00:02.760 --> 00:00:03.000\n<v user>Stop\n\n",
-		".json": `[{"role":"pal","text":"Hello\nyou","start_seconds":0,"end_seconds":1.5,"interrupted":true,"heard":{"text":"Hello\nyou","rest":"","words":2,"of":2,"by":"rate","error_words":2},"inference_id":"a"},{"role":"user","text":"Stop","start_seconds":2.76,"end_seconds":3}]`,
+		".txt": "[00:00:00.000] pal: Hello you (interrupted)\n[00:00:02.760] user: Stop\n",
+		".srt": "1\n00:00:00,000 --> 00:00:01,500\npal: Hello you\n\n2\n00:00:02,760 --> 00:00:03,000\nuser: Stop\n\n",
+		".vtt": "WEBVTT\n\n00:00:00.000 --> 00:00:01.500\n<v pal>Hello you\n\n00:00:02.760 --> 00:00:03.000\n" +
+			"<v user>Stop\n\n",
+		".json": `[{"role":"pal","text":"Hello\nyou","start_seconds":0,"end_seconds":1.5,"interrupted":true,` +
+			`"heard":{"text":"Hello\nyou","rest":"","words":2,"of":2,"by":"rate","error_words":2},"inference_id":"a"},` +
+			`{"role":"user","text":"Stop","start_seconds":2.76,"end_seconds":3}]`,
 	} {
 		name := filepath.Join(t.TempDir(), "call"+ending)
 		written, err := NewTranscript(name)
@@ -89,7 +92,9 @@ func TestConversationsAreKeptApart(t *testing.T) {
 	events := &script{}
 	for _, id := range []string{"c1", "c2", "c3"} {
 		for _, kind := range []string{"system.replica_joined", "system.pal_joined"} {
-			event, err := echo.ParseEvent(fmt.Appendf(nil, `{"message_type":"system","event_type":%q,"conversation_id":%q,"properties":{"face_id":"r1"}}`, kind, id))
+			event,
+				err := echo.ParseEvent(fmt.Appendf(nil, `{"message_type":"system","event_type":%q,"conversation_id":%q,`+
+				`"properties":{"face_id":"r1"}}`, kind, id))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -97,7 +102,8 @@ func TestConversationsAreKeptApart(t *testing.T) {
 		}
 	}
 	var out bytes.Buffer
-	err := Run(t.Context(), events, &Options{Out: &out, PerConversation: true, Window: time.Millisecond, Say: func(string, ...any) {}})
+	err := Run(t.Context(), events, &Options{Out: &out, PerConversation: true, Window: time.Millisecond,
+		Say: func(string, ...any) {}})
 	if !errors.Is(err, room.ErrOver) {
 		t.Error(err)
 	}
@@ -175,7 +181,8 @@ func TestTranscriptOfPeopleWhoInterrupt(t *testing.T) {
 			t.Errorf("%s comes after %s:\n%s", times[i], times[i-1], files[".srt"])
 		}
 	}
-	if len(times) != 8 || strings.Contains(files[".srt"], strings.TrimSpace(long)) || !strings.Contains(files[".vtt"], "<v pal>Yes &amp; &lt;no&gt;\n") {
+	if len(times) != 8 || strings.Contains(files[".srt"], strings.TrimSpace(long)) ||
+		!strings.Contains(files[".vtt"], "<v pal>Yes &amp; &lt;no&gt;\n") {
 		t.Errorf("%s\n%s", files[".srt"], files[".vtt"])
 	}
 	var entries []entry
@@ -183,7 +190,8 @@ func TestTranscriptOfPeopleWhoInterrupt(t *testing.T) {
 		t.Fatalf("%v: %s", err, files[".json"])
 	}
 	pal, user := entries[1], entries[2]
-	if got := fmt.Sprintf("%.2f-%.2f %.2f-%.2f", pal.Start, pal.End, user.Start, user.End); got != "1.66-4.16 3.66-4.66" || pal.Heard == nil || pal.Heard.Words == 0 || pal.Heard.Words == pal.Heard.Of {
+	if got := fmt.Sprintf("%.2f-%.2f %.2f-%.2f", pal.Start, pal.End, user.Start, user.End); got != "1.66-4.16 3.66-4.66" ||
+		pal.Heard == nil || pal.Heard.Words == 0 || pal.Heard.Words == pal.Heard.Of {
 		t.Errorf("%s, %+v", got, pal.Heard)
 	}
 }

@@ -62,7 +62,8 @@ func (e *entry) heard() string {
 // NewTranscript creates a file; the ending of its name chooses the format: .txt, .srt,
 // .vtt or .json.
 func NewTranscript(name string) (*Transcript, error) {
-	writers := map[string]func(*Transcript, entry) error{".txt": (*Transcript).line, ".srt": (*Transcript).subtitle, ".vtt": (*Transcript).caption, ".json": (*Transcript).object}
+	writers := map[string]func(*Transcript, entry) error{".txt": (*Transcript).line, ".srt": (*Transcript).subtitle,
+		".vtt": (*Transcript).caption, ".json": (*Transcript).object}
 	write, ok := writers[strings.ToLower(filepath.Ext(name))]
 	if !ok {
 		return nil, &FormatError{name}
@@ -221,7 +222,8 @@ func (t *Transcript) whole(entries []echo.TranscriptEntry) {
 		if length < 0 {
 			length = reading(e.Text)
 		}
-		t.pending = append(t.pending, &entry{Role: role, Text: e.Text, Start: start, End: start + length.Seconds(), InferenceID: e.InferenceID, hasEnded: true})
+		t.pending = append(t.pending, &entry{Role: role, Text: e.Text, Start: start, End: start + length.Seconds(),
+			InferenceID: e.InferenceID, hasEnded: true})
 	}
 }
 
@@ -251,7 +253,8 @@ func (t *Transcript) shownAt(e entry) (start, end float64) {
 
 func (t *Transcript) subtitle(e entry) error {
 	start, end := t.shownAt(e)
-	_, err := fmt.Fprintf(t.file, "%d\n%s --> %s\n%s: %s\n\n", t.entries+1, stamp(start, ","), stamp(end, ","), e.Role, text.OneLine(e.heard()))
+	_, err := fmt.Fprintf(t.file, "%d\n%s --> %s\n%s: %s\n\n", t.entries+1, stamp(start, ","), stamp(end, ","),
+		e.Role, text.OneLine(e.heard()))
 	return err
 }
 
@@ -262,7 +265,8 @@ func (t *Transcript) caption(e entry) error {
 		head = webVTT
 	}
 	start, end := t.shownAt(e)
-	_, err := fmt.Fprintf(t.file, "%s%s --> %s\n<v %s>%s\n\n", head, stamp(start, "."), stamp(end, "."), e.Role, html.EscapeString(text.OneLine(e.heard())))
+	_, err := fmt.Fprintf(t.file, "%s%s --> %s\n<v %s>%s\n\n", head, stamp(start, "."), stamp(end, "."),
+		e.Role, html.EscapeString(text.OneLine(e.heard())))
 	return err
 }
 

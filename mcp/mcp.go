@@ -66,12 +66,15 @@ type Server struct {
 // New makes a server for a session, whose replica has joined, and starts to
 // follow its events. version is shown to the agent. Close ends it.
 func New(session *echo.Session, version string) *Server {
-	s := &Server{session: session, changed: make(chan struct{}), active: map[chan struct{}]bool{}, order: echo.NewSequencer(orderWindow)}
+	s := &Server{session: session, changed: make(chan struct{}), active: map[chan struct{}]bool{},
+		order: echo.NewSequencer(orderWindow)}
 	s.ctx, s.stop = context.WithCancel(context.Background())
-	s.server = sdk.NewServer(&sdk.Implementation{Name: "echocast", Title: "echocast: a replica speaks", Version: version}, nil)
+	s.server = sdk.NewServer(&sdk.Implementation{Name: "echocast", Title: "echocast: a replica speaks",
+		Version: version}, nil)
 	sdk.AddTool(s.server, &sdk.Tool{
-		Name:        "speak",
-		Description: "Speak an audio file (WAV, MP3, Ogg, FLAC and others) through the replica, exactly as it is. Returns the receipt: what was sent, and what was heard.",
+		Name: "speak",
+		Description: "Speak an audio file (WAV, MP3, Ogg, FLAC and others) through the replica, exactly as " +
+			"it is. Returns the receipt: what was sent, and what was heard.",
 	}, s.speak)
 	sdk.AddTool(s.server, &sdk.Tool{
 		Name:        "say",
@@ -82,13 +85,15 @@ func New(session *echo.Session, version string) *Server {
 		Description: "Stop the replica at once, and drop the utterances that wait. Returns how much was heard.",
 	}, s.interrupt)
 	sdk.AddTool(s.server, &sdk.Tool{
-		Name:        "listen",
-		Description: "Return the events of the room after a cursor: who speaks, what the user said, tool calls. Waits for the first one.",
+		Name: "listen",
+		Description: "Return the events of the room after a cursor: who speaks, what the user said, tool calls. " +
+			"Waits for the first one.",
 		Annotations: &sdk.ToolAnnotations{ReadOnlyHint: true},
 	}, s.listen)
 	sdk.AddTool(s.server, &sdk.Tool{
-		Name:        "heard",
-		Description: "Return what the replica is doing, and the receipts of the utterances so far: how long each was heard, and how that is known.",
+		Name: "heard",
+		Description: "Return what the replica is doing, and the receipts of the utterances so far: how long " +
+			"each was heard, and how that is known.",
 		Annotations: &sdk.ToolAnnotations{ReadOnlyHint: true},
 	}, s.heard)
 	s.running.Go(s.follow)

@@ -130,14 +130,16 @@ func TestAnAgentSpeaksAFile(t *testing.T) {
 	if !strings.Contains(strings.Join(kinds, " "), "started_speaking") {
 		t.Errorf("listen returned the events %v", kinds)
 	}
-	if again := call[mcp.ListenOutput](t, client, "listen", mcp.ListenInput{Cursor: events.Cursor}); again.Cursor < events.Cursor || again.Missed != 0 {
+	if again := call[mcp.ListenOutput](t, client, "listen",
+		mcp.ListenInput{Cursor: events.Cursor}); again.Cursor < events.Cursor || again.Missed != 0 {
 		t.Errorf("listen from %d returned %+v", events.Cursor, again)
 	}
 }
 
 func TestAnAgentSaysATextAndInterruptsASpeech(t *testing.T) {
 	client := connect(t, nil)
-	if out := call[mcp.SpokenOutput](t, client, "say", mcp.SayInput{Text: "Welcome."}); out.Receipt == nil || out.Receipt.Characters != 8 {
+	if out := call[mcp.SpokenOutput](t, client, "say", mcp.SayInput{Text: "Welcome."}); out.Receipt == nil ||
+		out.Receipt.Characters != 8 {
 		t.Errorf("say returned %+v", out)
 	}
 	accepted := call[mcp.SpokenOutput](t, client, "speak", mcp.SpeakInput{Path: speech, NoWait: true})
@@ -185,7 +187,8 @@ func TestWhatCannotBeDoneIsSaid(t *testing.T) {
 // hourOfSilence is a WAV of 8-bit samples that plays for an hour.
 func hourOfSilence(t *testing.T) string {
 	t.Helper()
-	header := []byte("RIFF\x00\x00\x00\x00WAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00\x40\x1f\x00\x00\x40\x1f\x00\x00\x01\x00\x08\x00data")
+	header := []byte("RIFF\x00\x00\x00\x00WAVEfmt " +
+		"\x10\x00\x00\x00\x01\x00\x01\x00\x40\x1f\x00\x00\x40\x1f\x00\x00\x01\x00\x08\x00data")
 	header = binary.LittleEndian.AppendUint32(header, 3600*8000)
 	name := filepath.Join(t.TempDir(), "hour.wav")
 	if err := os.WriteFile(name, append(header, bytes.Repeat([]byte{0x80}, 3600*8000)...), 0o600); err != nil {

@@ -67,7 +67,8 @@ type HeardOutput struct {
 
 // speak opens the file before it counts as an utterance, so that one that cannot
 // be read is refused at once.
-func (s *Server) speak(ctx context.Context, _ *sdk.CallToolRequest, in SpeakInput) (*sdk.CallToolResult, SpokenOutput, error) {
+func (s *Server) speak(ctx context.Context, _ *sdk.CallToolRequest, in SpeakInput) (*sdk.CallToolResult,
+	SpokenOutput, error) {
 	file, err := os.Open(in.Path)
 	if err != nil {
 		return nil, SpokenOutput{}, err
@@ -88,7 +89,8 @@ func (s *Server) speak(ctx context.Context, _ *sdk.CallToolRequest, in SpeakInpu
 	})
 }
 
-func (s *Server) say(ctx context.Context, _ *sdk.CallToolRequest, in SayInput) (*sdk.CallToolResult, SpokenOutput, error) {
+func (s *Server) say(ctx context.Context, _ *sdk.CallToolRequest, in SayInput) (*sdk.CallToolResult,
+	SpokenOutput, error) {
 	if strings.TrimSpace(in.Text) == "" {
 		return nil, SpokenOutput{}, echo.ErrNoText
 	}
@@ -162,7 +164,8 @@ func summary(r echo.Receipt) string {
 	return fmt.Sprintf("%s: %.3f s heard (known by %s)", r.Outcome, r.SpokenSeconds, r.SpokenBy)
 }
 
-func (s *Server) interrupt(ctx context.Context, _ *sdk.CallToolRequest, _ InterruptInput) (*sdk.CallToolResult, HeardOutput, error) {
+func (s *Server) interrupt(ctx context.Context, _ *sdk.CallToolRequest, _ InterruptInput) (*sdk.CallToolResult,
+	HeardOutput, error) {
 	s.mu.Lock()
 	active := slices.Collect(maps.Keys(s.active))
 	s.mu.Unlock()
@@ -179,7 +182,8 @@ func (s *Server) interrupt(ctx context.Context, _ *sdk.CallToolRequest, _ Interr
 	return nil, s.standing(len(active)), nil
 }
 
-func (s *Server) heard(_ context.Context, _ *sdk.CallToolRequest, in HeardInput) (*sdk.CallToolResult, HeardOutput, error) {
+func (s *Server) heard(_ context.Context, _ *sdk.CallToolRequest, in HeardInput) (*sdk.CallToolResult,
+	HeardOutput, error) {
 	if in.Last < 0 {
 		return nil, HeardOutput{}, errors.New("last must not be negative")
 	}
@@ -199,7 +203,8 @@ func (s *Server) standing(last int) HeardOutput {
 	return HeardOutput{State: progress.State, Waiting: progress.Waiting, Receipts: append([]echo.Receipt{}, kept...)}
 }
 
-func (s *Server) listen(ctx context.Context, _ *sdk.CallToolRequest, in ListenInput) (*sdk.CallToolResult, ListenOutput, error) {
+func (s *Server) listen(ctx context.Context, _ *sdk.CallToolRequest, in ListenInput) (*sdk.CallToolResult,
+	ListenOutput, error) {
 	wait := time.Duration(in.Seconds * float64(time.Second))
 	if in.Cursor < 0 || wait < 0 || wait > maxListen {
 		return nil, ListenOutput{}, fmt.Errorf("cursor must not be negative, and seconds are 0 to %g", maxListen.Seconds())

@@ -32,7 +32,8 @@ func TestTable(t *testing.T) {
 		if p.Vendor == "" || !strings.HasSuffix(p.Ask, ".") || len(p.Ask) > 160 {
 			t.Errorf("%s: what to ask for is one sentence: %q", p.Name, p.Ask)
 		}
-		if !regexp.MustCompile(`echocast send --preset `+p.Name+` (-|speech\.\w+)$`).MatchString(p.Example) || strings.Contains(p.Example, "\n") {
+		if !regexp.MustCompile(`echocast send --preset `+p.Name+` (-|speech\.\w+)$`).MatchString(p.Example) ||
+			strings.Contains(p.Example, "\n") {
 			t.Errorf("%s: the example speaks something else: %s", p.Name, p.Example)
 		}
 	}
@@ -73,7 +74,8 @@ func TestFind(t *testing.T) {
 			t.Errorf("%s: %q, %v, want %q", name, p, err, want)
 		}
 	}
-	for name, want := range map[string]string{"elevnlabs": "there are elevenlabs, elevenlabs-mp3", "": `no preset is called ""`, "?": `no preset is called "?"`} {
+	for name, want := range map[string]string{"elevnlabs": "there are elevenlabs, elevenlabs-mp3",
+		"": `no preset is called ""`, "?": `no preset is called "?"`} {
 		if _, err := Find(name); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v", name, err)
 		}
@@ -81,11 +83,14 @@ func TestFind(t *testing.T) {
 }
 
 func TestPiperRate(t *testing.T) {
-	rate, err := PiperRate(strings.NewReader(`{"audio": {"sample_rate": 16000, "quality": "low"}, "espeak": {"voice": "en-us"}}`))
+	rate,
+		err := PiperRate(strings.NewReader(`{"audio": {"sample_rate": 16000, "quality": "low"}, "espeak": ` +
+		`{"voice": "en-us"}}`))
 	if err != nil || rate != 16000 {
 		t.Errorf("%d, %v", rate, err)
 	}
-	for _, text := range []string{"", "{}", `{"audio":{}}`, `{"audio":{"sample_rate":-1}}`, `{"audio":{"sample_rate":"16000"}}`, "RIFF"} {
+	for _, text := range []string{"", "{}", `{"audio":{}}`, `{"audio":{"sample_rate":-1}}`,
+		`{"audio":{"sample_rate":"16000"}}`, "RIFF"} {
 		if rate, err := PiperRate(strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), "Piper voice") {
 			t.Errorf("%q: %d, %v", text, rate, err)
 		}

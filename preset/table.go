@@ -6,30 +6,39 @@ package preset
 var table = []Preset{
 	{
 		Name: "elevenlabs", Vendor: "ElevenLabs", Encoding: "s16le", Rate: 24000, Channels: 1,
-		Ask:     "output_format=pcm_24000; the default is MP3 at 44100 Hz.",
-		Example: `curl -sN "https://api.elevenlabs.io/v1/text-to-speech/$VOICE_ID/stream?output_format=pcm_24000" -H "xi-api-key: $ELEVENLABS_API_KEY" -H "Content-Type: application/json" -d '{"text":"Hello."}' | echocast send --preset elevenlabs -`,
-		Source:  "https://elevenlabs.io/docs/api-reference/text-to-speech/stream",
+		Ask: "output_format=pcm_24000; the default is MP3 at 44100 Hz.",
+		Example: `curl -sN "https://api.elevenlabs.io/v1/text-to-speech/$VOICE_ID/stream?output_format=pcm_24000" ` +
+			`-H "xi-api-key: $ELEVENLABS_API_KEY" -H "Content-Type: application/json" -d '{"text":"Hello."}' ` +
+			`| echocast send --preset elevenlabs -`,
+		Source: "https://elevenlabs.io/docs/api-reference/text-to-speech/stream",
 	},
 	{
 		Name: "elevenlabs-mp3", Vendor: "ElevenLabs",
-		Ask:     "Any output_format that begins with mp3_; it is the default.",
-		Example: `curl -sN "https://api.elevenlabs.io/v1/text-to-speech/$VOICE_ID/stream" -H "xi-api-key: $ELEVENLABS_API_KEY" -H "Content-Type: application/json" -d '{"text":"Hello."}' | echocast send --preset elevenlabs-mp3 -`,
-		Source:  "https://elevenlabs.io/docs/api-reference/text-to-speech/stream",
+		Ask: "Any output_format that begins with mp3_; it is the default.",
+		Example: `curl -sN "https://api.elevenlabs.io/v1/text-to-speech/$VOICE_ID/stream" -H "xi-api-key: ` +
+			`$ELEVENLABS_API_KEY" -H "Content-Type: application/json" -d '{"text":"Hello."}' | echocast send ` +
+			`--preset elevenlabs-mp3 -`,
+		Source: "https://elevenlabs.io/docs/api-reference/text-to-speech/stream",
 	},
 	{
 		Name: "openai", Vendor: "OpenAI", Encoding: "s16le", Rate: 24000, Channels: 1,
-		Ask:     `"response_format": "pcm", which is always 24000 Hz; the default is MP3.`,
-		Example: `curl -sN https://api.openai.com/v1/audio/speech -H "Authorization: Bearer $OPENAI_API_KEY" -H "Content-Type: application/json" -d '{"model":"gpt-4o-mini-tts","voice":"alloy","input":"Hello.","response_format":"pcm"}' | echocast send --preset openai -`,
-		Source:  "https://platform.openai.com/docs/guides/text-to-speech",
+		Ask: `"response_format": "pcm", which is always 24000 Hz; the default is MP3.`,
+		Example: `curl -sN https://api.openai.com/v1/audio/speech -H "Authorization: Bearer $OPENAI_API_KEY" ` +
+			`-H "Content-Type: application/json" -d '{"model":"gpt-4o-mini-tts","voice":"alloy","input":"Hello.",` +
+			`"response_format":"pcm"}' | echocast send --preset openai -`,
+		Source: "https://platform.openai.com/docs/guides/text-to-speech",
 	},
 	{
 		Name: "openai-wav", Vendor: "OpenAI",
-		Ask:     `"response_format": "wav"; the lengths in its header are not real and are not believed.`,
-		Example: `curl -sN https://api.openai.com/v1/audio/speech -H "Authorization: Bearer $OPENAI_API_KEY" -H "Content-Type: application/json" -d '{"model":"gpt-4o-mini-tts","voice":"alloy","input":"Hello.","response_format":"wav"}' | echocast send --preset openai-wav -`,
-		Source:  "https://platform.openai.com/docs/guides/text-to-speech",
+		Ask: `"response_format": "wav"; the lengths in its header are not real and are not believed.`,
+		Example: `curl -sN https://api.openai.com/v1/audio/speech -H "Authorization: Bearer $OPENAI_API_KEY" ` +
+			`-H "Content-Type: application/json" -d '{"model":"gpt-4o-mini-tts","voice":"alloy","input":"Hello.",` +
+			`"response_format":"wav"}' | echocast send --preset openai-wav -`,
+		Source: "https://platform.openai.com/docs/guides/text-to-speech",
 	},
 	{
-		Name: "openai-realtime", Vendor: "OpenAI Realtime", Encoding: "s16le", Rate: 24000, Channels: 1, Field: "delta", Payload: "base64", Type: "audio.delta",
+		Name: "openai-realtime", Vendor: "OpenAI Realtime", Encoding: "s16le", Rate: 24000, Channels: 1, Field: "delta",
+		Payload: "base64", Type: "audio.delta",
 		Ask:     "Session audio format pcm16 (audio/pcm); pipe all of its server events in; only those of audio are spoken.",
 		Example: "realtime_client | echocast send --preset openai-realtime -",
 		Source:  "https://platform.openai.com/docs/api-reference/realtime-server-events",
@@ -48,13 +57,18 @@ var table = []Preset{
 	},
 	{
 		Name: "deepgram", Vendor: "Deepgram Aura", Encoding: "s16le", Rate: 24000, Channels: 1,
-		Ask:     "encoding=linear16&sample_rate=24000&container=none; without container=none the REST service sends WAV, which is recognised.",
-		Example: `curl -sN "https://api.deepgram.com/v1/speak?model=aura-2-thalia-en&encoding=linear16&sample_rate=24000&container=none" -H "Authorization: Token $DEEPGRAM_API_KEY" -H "Content-Type: application/json" -d '{"text":"Hello."}' | echocast send --preset deepgram -`,
-		Source:  "https://developers.deepgram.com/docs/tts-media-output-settings",
+		Ask: "encoding=linear16&sample_rate=24000&container=none; without container=none the REST service " +
+			"sends WAV, which is recognised.",
+		Example: `curl -sN ` +
+			`"https://api.deepgram.com/v1/speak?model=aura-2-thalia-en&encoding=linear16&sample_rate=24000&container=none" ` +
+			`-H "Authorization: Token $DEEPGRAM_API_KEY" -H "Content-Type: application/json" -d '{"text":"Hello."}' ` +
+			`| echocast send --preset deepgram -`,
+		Source: "https://developers.deepgram.com/docs/tts-media-output-settings",
 	},
 	{
 		Name: "azure", Vendor: "Azure Speech", Encoding: "s16le", Rate: 24000, Channels: 1,
-		Ask:     "X-Microsoft-OutputFormat: raw-24khz-16bit-mono-pcm; some clients put a WAV header before raw samples, which is recognised.",
+		Ask: "X-Microsoft-OutputFormat: raw-24khz-16bit-mono-pcm; some clients put a WAV header before " +
+			"raw samples, which is recognised.",
 		Example: "tts_client | echocast send --preset azure -",
 		Source:  "https://learn.microsoft.com/azure/ai-services/speech-service/rest-text-to-speech",
 	},
@@ -72,21 +86,24 @@ var table = []Preset{
 	},
 	{
 		Name: "gemini", Vendor: "Gemini", Encoding: "s16le", Rate: 24000, Channels: 1,
-		Ask:     "Its audio is always raw PCM in base64; pipe its JSON in as it comes, streamed or not, or the samples themselves.",
+		Ask: "Its audio is always raw PCM in base64; pipe its JSON in as it comes, streamed or not, or " +
+			"the samples themselves.",
 		Example: "tts_client | echocast send --preset gemini -",
 		Source:  "https://ai.google.dev/gemini-api/docs/speech-generation",
 	},
 	{
 		Name: "polly", Vendor: "Amazon Polly", Encoding: "s16le", Rate: 16000, Channels: 1,
-		Ask:     "--output-format pcm --sample-rate 16000; PCM comes at 8000 or 16000 Hz only.",
-		Example: `aws polly synthesize-speech --voice-id Joanna --engine neural --output-format pcm --sample-rate 16000 --text "Hello." speech.raw && echocast send --preset polly speech.raw`,
-		Source:  "https://docs.aws.amazon.com/polly/latest/dg/API_SynthesizeSpeech.html",
+		Ask: "--output-format pcm --sample-rate 16000; PCM comes at 8000 or 16000 Hz only.",
+		Example: `aws polly synthesize-speech --voice-id Joanna --engine neural --output-format pcm --sample-rate ` +
+			`16000 --text "Hello." speech.raw && echocast send --preset polly speech.raw`,
+		Source: "https://docs.aws.amazon.com/polly/latest/dg/API_SynthesizeSpeech.html",
 	},
 	{
 		Name: "polly-mp3", Vendor: "Amazon Polly",
-		Ask:     "--output-format mp3 --sample-rate 24000, the highest rate it has.",
-		Example: `aws polly synthesize-speech --voice-id Joanna --engine neural --output-format mp3 --sample-rate 24000 --text "Hello." speech.mp3 && echocast send --preset polly-mp3 speech.mp3`,
-		Source:  "https://docs.aws.amazon.com/polly/latest/dg/API_SynthesizeSpeech.html",
+		Ask: "--output-format mp3 --sample-rate 24000, the highest rate it has.",
+		Example: `aws polly synthesize-speech --voice-id Joanna --engine neural --output-format mp3 --sample-rate ` +
+			`24000 --text "Hello." speech.mp3 && echocast send --preset polly-mp3 speech.mp3`,
+		Source: "https://docs.aws.amazon.com/polly/latest/dg/API_SynthesizeSpeech.html",
 	},
 	{
 		Name: "rime", Vendor: "Rime", Encoding: "s16le", Rate: 24000, Channels: 1,
@@ -161,8 +178,10 @@ var table = []Preset{
 		Source:  "https://github.com/pipecat-ai/pipecat/blob/main/src/pipecat/services/speechmatics/tts.py",
 	},
 	{
-		Name: "minimax", Vendor: "MiniMax", Encoding: "s16le", Rate: 24000, Channels: 1, Field: "data.audio", Payload: "hex", Summary: "extra_info",
-		Ask:     `"audio_setting": {"format": "pcm", "sample_rate": 24000, "channel": 1}, "stream_options": {"exclude_aggregated_audio": true}, which leaves out a repetition.`,
+		Name: "minimax", Vendor: "MiniMax", Encoding: "s16le", Rate: 24000, Channels: 1, Field: "data.audio",
+		Payload: "hex", Summary: "extra_info",
+		Ask: `"audio_setting": {"format": "pcm", "sample_rate": 24000, "channel": 1}, "stream_options": ` +
+			`{"exclude_aggregated_audio": true}, which leaves out a repetition.`,
 		Example: "tts_client | echocast send --preset minimax -",
 		Source:  "https://platform.minimaxi.com/document/t2a_http",
 	},
@@ -174,7 +193,8 @@ var table = []Preset{
 	},
 	{
 		Name: "sarvam", Vendor: "Sarvam", Encoding: "s16le", Rate: 24000, Channels: 1,
-		Ask:     "output_audio_codec linear16 at speech_sample_rate 24000; older models deliver 22050 Hz, which a WAV header says.",
+		Ask: "output_audio_codec linear16 at speech_sample_rate 24000; older models deliver 22050 Hz, " +
+			"which a WAV header says.",
 		Example: "tts_client | echocast send --preset sarvam -",
 		Source:  "https://github.com/pipecat-ai/pipecat/blob/main/src/pipecat/services/sarvam/tts.py",
 	},
@@ -209,14 +229,19 @@ var table = []Preset{
 		Source:  "https://github.com/pipecat-ai/pipecat/blob/main/src/pipecat/services/camb/tts.py",
 	},
 	{
-		Name: "mistral", Vendor: "Mistral", Encoding: "f32le", Rate: 24000, Channels: 1, Field: "audio_data", Payload: "base64",
-		Ask:     `"response_format": "pcm", which is 24000 Hz in 32-bit floats; with "stream": true the first words come sooner.`,
-		Example: `curl -sN https://api.mistral.ai/v1/audio/speech -H "Authorization: Bearer $MISTRAL_API_KEY" -H "Content-Type: application/json" -d '{"model":"voxtral-mini-tts-2603","input":"Hello.","voice_id":"gb_jane_neutral","response_format":"pcm","stream":true}' | echocast send --preset mistral -`,
-		Source:  "https://docs.mistral.ai/studio/audio/text-to-speech/stream-speech",
+		Name: "mistral", Vendor: "Mistral", Encoding: "f32le", Rate: 24000, Channels: 1, Field: "audio_data",
+		Payload: "base64",
+		Ask: `"response_format": "pcm", which is 24000 Hz in 32-bit floats; with "stream": true the ` +
+			`first words come sooner.`,
+		Example: `curl -sN https://api.mistral.ai/v1/audio/speech -H "Authorization: Bearer $MISTRAL_API_KEY" ` +
+			`-H "Content-Type: application/json" -d '{"model":"voxtral-mini-tts-2603","input":"Hello.",` +
+			`"voice_id":"gb_jane_neutral","response_format":"pcm","stream":true}' | echocast send --preset mistral -`,
+		Source: "https://docs.mistral.ai/studio/audio/text-to-speech/stream-speech",
 	},
 	{
 		Name: "together", Vendor: "Together AI", Encoding: "s16le", Rate: 24000, Channels: 1,
-		Ask:     "response_format raw with response_encoding pcm_s16le, which is 24000 Hz; with stream true pipe its events in.",
+		Ask: "response_format raw with response_encoding pcm_s16le, which is 24000 Hz; with stream " +
+			"true pipe its events in.",
 		Example: "tts_client | echocast send --preset together -",
 		Source:  "https://docs.together.ai/docs/inference/text-to-speech/streaming",
 	},
@@ -234,9 +259,10 @@ var table = []Preset{
 	},
 	{
 		Name: "kokoro", Vendor: "Kokoro-FastAPI", Encoding: "s16le", Rate: 24000, Channels: 1,
-		Ask:     `"response_format": "pcm"; WAV and MP3 are recognised.`,
-		Example: `curl -sN http://localhost:8880/v1/audio/speech -H "Content-Type: application/json" -d '{"model":"kokoro","voice":"af_heart","input":"Hello.","response_format":"pcm"}' | echocast send --preset kokoro -`,
-		Source:  "https://github.com/remsky/Kokoro-FastAPI",
+		Ask: `"response_format": "pcm"; WAV and MP3 are recognised.`,
+		Example: `curl -sN http://localhost:8880/v1/audio/speech -H "Content-Type: application/json" -d '{"model":"kokoro",` +
+			`"voice":"af_heart","input":"Hello.","response_format":"pcm"}' | echocast send --preset kokoro -`,
+		Source: "https://github.com/remsky/Kokoro-FastAPI",
 	},
 	{
 		Name: "kokoro-f32", Vendor: "Kokoro (library)", Encoding: "f32le", Rate: 24000, Channels: 1,
@@ -252,7 +278,8 @@ var table = []Preset{
 	},
 	{
 		Name: "piper", Vendor: "Piper", Encoding: "s16le", Rate: 22050, Channels: 1,
-		Ask:     "--output-raw with a voice of medium or high quality; --piper-voice VOICE.onnx.json reads the rate of any voice.",
+		Ask: "--output-raw with a voice of medium or high quality; --piper-voice VOICE.onnx.json reads " +
+			"the rate of any voice.",
 		Example: "echo Hello. | piper -m en_US-lessac-medium --output-raw | echocast send --preset piper -",
 		Source:  "https://github.com/OHF-Voice/piper1-gpl",
 	},
@@ -270,9 +297,10 @@ var table = []Preset{
 	},
 	{
 		Name: "say", Vendor: "macOS say",
-		Ask:     "--file-format=WAVE --data-format=LEI16@24000; its default is big-endian AIFF.",
-		Example: `say -o speech.wav --file-format=WAVE --data-format=LEI16@24000 "Hello." && echocast send --preset say speech.wav`,
-		Source:  "https://keith.github.io/xcode-man-pages/say.1.html",
+		Ask: "--file-format=WAVE --data-format=LEI16@24000; its default is big-endian AIFF.",
+		Example: `say -o speech.wav --file-format=WAVE --data-format=LEI16@24000 "Hello." && echocast send ` +
+			`--preset say speech.wav`,
+		Source: "https://keith.github.io/xcode-man-pages/say.1.html",
 	},
 	{
 		Name: "ulaw8k", Vendor: "telephony", Encoding: "mulaw", Rate: 8000, Channels: 1,

@@ -182,7 +182,8 @@ func (r *Report) verdict() string {
 	does := "sends it unchanged, already 24 kHz mono, in"
 	switch mixes, resamples := r.Channels > 1, r.Rate != echo.DefaultRate; {
 	case mixes && resamples:
-		does = fmt.Sprintf("mixes its %d channels, resamples from %d to %d Hz and sends", r.Channels, r.Rate, echo.DefaultRate)
+		does = fmt.Sprintf("mixes its %d channels, resamples from %d to %d Hz and sends", r.Channels,
+			r.Rate, echo.DefaultRate)
 	case mixes:
 		does = fmt.Sprintf("mixes its %d channels and sends", r.Channels)
 	case resamples:
@@ -190,7 +191,8 @@ func (r *Report) verdict() string {
 	case r.Bits == 16:
 		does = "sends it bit for bit, already 24 kHz mono, in"
 	}
-	return fmt.Sprintf("echocast %s %s of at most %.0f ms", does, text.Count(r.Plan.Messages, "message"), 1000*r.Plan.ChunkSeconds)
+	return fmt.Sprintf("echocast %s %s of at most %.0f ms", does, text.Count(r.Plan.Messages, "message"),
+		1000*r.Plan.ChunkSeconds)
 }
 
 // suspicions are guesses from the samples.
@@ -217,9 +219,11 @@ func (m *meters) suspectOrder() string {
 	asRead, swapped, shifted := m.order.Ratios()
 	switch m.order.Order() {
 	case audio.OrderSwapped:
-		return fmt.Sprintf("%s the bytes of the samples are swapped (most significant first): roughness %.2f as read, %.2f swapped, where 2 is noise", surely(asRead/swapped), asRead, swapped)
+		return fmt.Sprintf("%s the bytes of the samples are swapped (most significant first): roughness %.2f "+
+			"as read, %.2f swapped, where 2 is noise", surely(asRead/swapped), asRead, swapped)
 	case audio.OrderShifted:
-		return fmt.Sprintf("%s a byte is missing or too many in front: roughness %.2f as read, %.2f a byte further, where 2 is noise", surely(asRead/shifted), asRead, shifted)
+		return fmt.Sprintf("%s a byte is missing or too many in front: roughness %.2f as read, %.2f a byte "+
+			"further, where 2 is noise", surely(asRead/shifted), asRead, shifted)
 	}
 	return ""
 }
@@ -243,7 +247,8 @@ func suspectRate(r *Report) string {
 			fit = append(fit, strconv.Itoa(rate))
 		}
 	}
-	text := fmt.Sprintf("perhaps the rate is not %d Hz: a median pitch of %.0f Hz is unusual for speech", r.Rate, r.PitchHz)
+	text := fmt.Sprintf("perhaps the rate is not %d Hz: a median pitch of %.0f Hz is unusual for speech",
+		r.Rate, r.PitchHz)
 	if len(fit) > 0 {
 		text += "; it would be usual at " + strings.Join(fit, ", ") + " Hz"
 	}
@@ -255,7 +260,8 @@ func (m *meters) suspectChannels() string {
 	if len(all) != 2 {
 		return ""
 	}
-	return audio.ChannelFault([2]float32{float32(all[0].Peak), float32(all[1].Peak)}, [2]float64{all[0].RMS, all[1].RMS}, m.sent.Channels()[0].RMS)
+	return audio.ChannelFault([2]float32{float32(all[0].Peak), float32(all[1].Peak)}, [2]float64{all[0].RMS, all[1].RMS},
+		m.sent.Channels()[0].RMS)
 }
 
 // suspectLevel judges an input that is all silence, or full of clipped samples.
@@ -270,7 +276,8 @@ func (m *meters) suspectLevel(r *Report) string {
 	case samples > 0 && peak < audio.Amplitude(audio.DefaultSilence):
 		return "all of it is silent"
 	case r.ClippedSamples*few > samples:
-		return fmt.Sprintf("%.1f %% of the samples are clipped: it was recorded or converted too loud", 100*float64(r.ClippedSamples)/float64(samples))
+		return fmt.Sprintf("%.1f %% of the samples are clipped: it was recorded or converted too loud",
+			100*float64(r.ClippedSamples)/float64(samples))
 	}
 	return ""
 }

@@ -19,7 +19,8 @@ func ExampleInspect() {
 		return
 	}
 	defer file.Close()
-	report, err := probe.Inspect(context.Background(), "speech.wav", file, audio.PrepareOptions{}, probe.Messages{Conversation: "c1", Samples: 1200})
+	report, err := probe.Inspect(context.Background(), "speech.wav", file, audio.PrepareOptions{},
+		probe.Messages{Conversation: "c1", Samples: 1200})
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -32,7 +33,8 @@ func ExampleInspect() {
 
 // What was found before an input broke is in the report.
 func TestInspectReportsWhatItCouldRead(t *testing.T) {
-	report, err := probe.Inspect(t.Context(), "x", strings.NewReader("no audio"), audio.PrepareOptions{}, probe.Messages{Samples: 1200})
+	report, err := probe.Inspect(t.Context(), "x", strings.NewReader("no audio"), audio.PrepareOptions{},
+		probe.Messages{Samples: 1200})
 	if !errors.Is(err, audio.ErrFormat) || report.Source != "x" || report.Container != "" {
 		t.Errorf("%+v, %v", report, err)
 	}
@@ -42,7 +44,8 @@ func TestInspectReportsWhatItCouldRead(t *testing.T) {
 	}
 	broken := &breaks{strings.NewReader(string(whole[:44+2*22050]))}
 	report, err = probe.Inspect(t.Context(), "x", broken, audio.PrepareOptions{}, probe.Messages{Samples: 1200})
-	if _, ok := errors.AsType[*audio.InputError](err); !ok || report.Seconds != 1 || report.Plan != nil || !strings.Contains(report.Verdict, "before the break") {
+	if _, ok := errors.AsType[*audio.InputError](err); !ok || report.Seconds != 1 || report.Plan != nil ||
+		!strings.Contains(report.Verdict, "before the break") {
 		t.Errorf("%+v, %v", report, err)
 	}
 }

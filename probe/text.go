@@ -25,14 +25,16 @@ func (r *Report) Text(width int) string {
 	fmt.Fprintf(&b, "%s\n", text.Printable(r.Source))
 	line("input", "%s", r.format())
 	line("length", "%s", r.length())
-	line("level", "peak %s, RMS %s, loudness %s", decibels(r.PeakDBFS, "dBFS"), decibels(r.RMSDBFS, "dBFS"), decibels(r.LoudnessLUFS, "LUFS"))
+	line("level", "peak %s, RMS %s, loudness %s", decibels(r.PeakDBFS, "dBFS"), decibels(r.RMSDBFS, "dBFS"),
+		decibels(r.LoudnessLUFS, "LUFS"))
 	line("clipped", "%s; offset %.4f of full scale", text.Count(int(r.ClippedSamples), "sample"), r.Offset)
 	line("silence", "%.3f s in front, %.3f s behind", r.LeadingSilence, r.TrailingSilence)
 	if r.VoicedSeconds > 0 {
 		line("voice", "median pitch about %.0f Hz, voiced %.1f s", r.PitchHz, r.VoicedSeconds)
 	}
 	if p := r.Plan; p != nil {
-		line("messages", "%d of %.0f ms, at most %d bytes each, %d in all, %.0f kbit/s in real time", p.Messages, 1000*p.ChunkSeconds, p.MessageBytes, p.Bytes, p.BitsPerSecond/1000)
+		line("messages", "%d of %.0f ms, at most %d bytes each, %d in all, %.0f kbit/s in real time", p.Messages,
+			1000*p.ChunkSeconds, p.MessageBytes, p.Bytes, p.BitsPerSecond/1000)
 	}
 	for _, row := range r.Wave.Render(width) {
 		fmt.Fprintf(&b, "%*s%s\n", WaveIndent, "", row)
@@ -83,7 +85,8 @@ func (p *Plan) Text() string {
   messages  %d of %.0f ms, at most %d bytes each, %d in all
   bandwidth %.0f kbit/s in real time
   first     %s
-`, text.Printable(p.Source), p.Container, p.Codec, audio.Format{Rate: p.Rate, Channels: p.Channels}, p.Seconds, p.Samples, int(math.Round(float64(p.Samples)/p.Seconds)),
+`, text.Printable(p.Source), p.Container, p.Codec, audio.Format{Rate: p.Rate, Channels: p.Channels},
+		p.Seconds, p.Samples, int(math.Round(float64(p.Samples)/p.Seconds)),
 		p.Messages, 1000*p.ChunkSeconds, p.MessageBytes, p.Bytes, p.BitsPerSecond/1000, p.FirstMessage)
 	if p.MaxSeconds > 0 {
 		lines += fmt.Sprintf("  limit     an input of more than %.0f s is not spoken to its end\n", p.MaxSeconds)

@@ -82,7 +82,8 @@ func TestSeqAndTimestamp(t *testing.T) {
 	var got []string
 	for _, e := range o.events[2:] {
 		offset := e.Timestamp.(float64) - float64(start.UnixMicro())/1e6
-		got = append(got, fmt.Sprintf("%d %.3f %d %s", *e.Seq, offset, *e.TurnIdx, strings.TrimPrefix(e.EventType, "conversation.")))
+		got = append(got, fmt.Sprintf("%d %.3f %d %s", *e.Seq, offset, *e.TurnIdx,
+			strings.TrimPrefix(e.EventType, "conversation.")))
 	}
 	want := []string{
 		"1 0.250 0 started_speaking", "1 0.250 0 started_speaking", "2 0.250 0 replica.started_speaking",

@@ -97,12 +97,14 @@ var SentKinds = []Sent{SentJoined, SentStarted, SentStopped, SentUtterance, Sent
 // Check returns an error for a negative number or time, for a Loss outside 0 to
 // 1, and for an unknown kind of event in Drop.
 func (f Faults) Check() error {
-	for name, n := range map[string]int{"DropEvery": f.DropEvery, "StallAfter": f.StallAfter, "DieAfter": f.DieAfter, "LeaveAfter": f.LeaveAfter} {
+	for name, n := range map[string]int{"DropEvery": f.DropEvery, "StallAfter": f.StallAfter, "DieAfter": f.DieAfter,
+		"LeaveAfter": f.LeaveAfter} {
 		if n < 0 {
 			return fmt.Errorf("replica: %s %d is negative", name, n)
 		}
 	}
-	for name, d := range map[string]time.Duration{"Delay": f.Delay, "Jitter": f.Jitter, "HoldBack": f.HoldBack, "StallFor": f.StallFor,
+	for name, d := range map[string]time.Duration{"Delay": f.Delay, "Jitter": f.Jitter, "HoldBack": f.HoldBack,
+		"StallFor":       f.StallFor,
 		"InterruptAfter": f.InterruptAfter, "UserAt": f.UserAt, "UserFor": f.UserFor} {
 		if d < 0 {
 			return fmt.Errorf("replica: %s %v is negative", name, d)
@@ -168,7 +170,8 @@ func (s *session) userSpeaks(speaking bool, at time.Time) {
 		s.userID, s.userSince = s.random.next(), at
 		s.sendUser("started_speaking", s.userID, at, properties{})
 	case !speaking && s.userID != "":
-		s.sendUser("stopped_speaking", s.userID, at, properties{Interrupted: new(false), Duration: new(at.Sub(s.userSince).Seconds())})
+		s.sendUser("stopped_speaking", s.userID, at,
+			properties{Interrupted: new(false), Duration: new(at.Sub(s.userSince).Seconds())})
 		s.userID = ""
 	}
 }

@@ -32,8 +32,10 @@ func speakTwice(p *peer) {
 }
 
 func TestFaultsOnTheWire(t *testing.T) {
-	const startedA, startedB = "0 started_speaking pal 0 started_speaking replica", "200 started_speaking pal 200 started_speaking replica"
-	const stoppedA, stoppedB = "100 stopped_speaking pal 100 stopped_speaking replica", "300 stopped_speaking pal 300 stopped_speaking replica"
+	const startedA, startedB = "0 started_speaking pal 0 started_speaking replica",
+		"200 started_speaking pal 200 started_speaking replica"
+	const stoppedA, stoppedB = "100 stopped_speaking pal 100 stopped_speaking replica",
+		"300 stopped_speaking pal 300 stopped_speaking replica"
 	const joined = "0 replica_joined 0 pal_joined"
 	tests := []struct {
 		name   string
@@ -49,7 +51,8 @@ func TestFaultsOnTheWire(t *testing.T) {
 		{"all lost", Faults{Drop: []Sent{SentAll}}, []string{joined}, 8},
 		{"joining lost", Faults{Drop: []Sent{SentJoined}}, []string{startedA, stoppedA, startedB, stoppedB}, 2},
 		{"every second lost", Faults{DropEvery: 2}, []string{
-			"0 replica_joined", "0 started_speaking pal", "100 stopped_speaking pal", "200 started_speaking pal", "300 stopped_speaking pal"}, 5},
+			"0 replica_joined", "0 started_speaking pal", "100 stopped_speaking pal", "200 started_speaking pal",
+			"300 stopped_speaking pal"}, 5},
 		{"every third lost", Faults{DropEvery: 3}, []string{
 			joined, "0 started_speaking replica", "100 stopped_speaking pal", startedB, "300 stopped_speaking replica"}, 3},
 		{"certainly lost", Faults{Loss: 1}, nil, 10},
@@ -62,9 +65,11 @@ func TestFaultsOnTheWire(t *testing.T) {
 			"250 stopped_speaking pal 250 stopped_speaking replica 350 started_speaking pal 350 started_speaking replica",
 			"450 stopped_speaking pal 450 stopped_speaking replica"}, 0},
 		{"neighbours swapped", Faults{Swap: true}, []string{
-			joined, stoppedA, strings.ReplaceAll(startedA, "0 ", "100 "), stoppedB, strings.ReplaceAll(startedB, "200", "300")}, 0},
+			joined, stoppedA, strings.ReplaceAll(startedA, "0 ", "100 "), stoppedB, strings.ReplaceAll(startedB, "200", "300")},
+			0},
 		{"every second held back", Faults{HoldBack: 250 * time.Millisecond}, []string{
-			joined, stoppedA, strings.ReplaceAll(startedA, "0 ", "250 "), stoppedB, strings.ReplaceAll(startedB, "200", "450")}, 0},
+			joined, stoppedA, strings.ReplaceAll(startedA, "0 ", "250 "), stoppedB, strings.ReplaceAll(startedB, "200", "450")},
+			0},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -82,15 +87,18 @@ func TestFaultsOnTheWire(t *testing.T) {
 // A swapped event that nothing follows is never sent, and a leaving replica
 // sends everything.
 func TestSwappedLast(t *testing.T) {
-	o := run(t, &Options{MessageLimit: -1, Faults: Faults{Swap: true, LeaveAfter: 1}}, func(p *peer) { p.say("a", 100, true) })
-	if got := strings.Join(o.order(), ", "); got != "0 replica_joined, 0 pal_joined, 0 shutdown, 0 started_speaking pal, 0 started_speaking replica" {
+	o := run(t, &Options{MessageLimit: -1, Faults: Faults{Swap: true, LeaveAfter: 1}},
+		func(p *peer) { p.say("a", 100, true) })
+	if got := strings.Join(o.order(), ", "); got != "0 replica_joined, 0 pal_joined, 0 shutdown, 0 started_speaking "+
+		"pal, 0 started_speaking replica" {
 		t.Errorf("sent %s", got)
 	}
 }
 
 func TestChanceIsRepeated(t *testing.T) {
 	with := func(seed uint64) string {
-		o := run(t, &Options{MessageLimit: -1, IDs: IDRandom, Faults: Faults{Seed: seed, Loss: 0.4, Jitter: time.Second}}, speakTwice)
+		o := run(t, &Options{MessageLimit: -1, IDs: IDRandom, Faults: Faults{Seed: seed, Loss: 0.4, Jitter: time.Second}},
+			speakTwice)
 		return strings.Join(o.order(), ", ") + " " + o.Utterances[0].EventID
 	}
 	first := with(7)
@@ -215,16 +223,17 @@ func TestLeave(t *testing.T) {
 }
 
 func TestInterruptByOther(t *testing.T) {
-	o := run(t, &Options{MessageLimit: -1, IDs: IDRaw, Faults: Faults{InterruptAfter: 250 * time.Millisecond}}, func(p *peer) {
-		p.at(10).say("a", 100, true)
-		p.at(500).say("b", 100, false)
-		p.at(800).say("b", 100, false) // 200 ms too late, which is no playing
-		p.say("c", 100, true)
-		p.at(900).say("c", 100, true) // unaware
-		p.at(950).say("d", 400, true)
-		p.at(2000).say("c", 100, true) // deaf
-		p.at(2500)
-	})
+	o := run(t, &Options{MessageLimit: -1, IDs: IDRaw, Faults: Faults{InterruptAfter: 250 * time.Millisecond}},
+		func(p *peer) {
+			p.at(10).say("a", 100, true)
+			p.at(500).say("b", 100, false)
+			p.at(800).say("b", 100, false) // 200 ms too late, which is no playing
+			p.say("c", 100, true)
+			p.at(900).say("c", 100, true) // unaware
+			p.at(950).say("d", 400, true)
+			p.at(2000).say("c", 100, true) // deaf
+			p.at(2500)
+		})
 	want := []string{
 		"10 started_speaking a", "110 stopped_speaking 0.1 interrupted=false a",
 		"500 started_speaking b", "850 stopped_speaking 0.15 interrupted=true b", "850 stopped_speaking 0 interrupted=true c",
@@ -233,7 +242,8 @@ func TestInterruptByOther(t *testing.T) {
 	if got := o.speaking("pal"); !slices.Equal(got, want) {
 		t.Errorf("said\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
-	if want := []Interrupt{{AtMS: 850, Utterances: 2, DroppedSamples: 24 * 150, ByOther: true}}; !slices.Equal(o.Interrupts, want) {
+	if want := []Interrupt{{AtMS: 850, Utterances: 2, DroppedSamples: 24 * 150,
+		ByOther: true}}; !slices.Equal(o.Interrupts, want) {
 		t.Errorf("interrupts %+v", o.Interrupts)
 	}
 	if got := o.kinds(); !slices.Equal(got, []Kind{KindMixedIDs, KindAfterInterrupt}) {
@@ -251,19 +261,22 @@ func TestUserSpeaks(t *testing.T) {
 			got = append(got, fmt.Sprintf("%v %s", e.at, strings.TrimPrefix(e.EventType, "conversation.")))
 		}
 	}
-	want := []string{"250 started_speaking", "250 user.started_speaking", "2250 stopped_speaking", "2250 user.stopped_speaking", "2250 utterance"}
+	want := []string{"250 started_speaking", "250 user.started_speaking", "2250 stopped_speaking",
+		"2250 user.stopped_speaking", "2250 utterance"}
 	if !slices.Equal(got, want) {
 		t.Errorf("the user\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 	for _, e := range o.events {
-		name := map[string]string{"conversation.user.started_speaking": "legacy_user_started_speaking", "conversation.user.stopped_speaking": "legacy_user_stopped_speaking"}[e.EventType]
+		name := map[string]string{"conversation.user.started_speaking": "legacy_user_started_speaking",
+			"conversation.user.stopped_speaking": "legacy_user_stopped_speaking"}[e.EventType]
 		if e.EventType == "conversation.started_speaking" && e.Properties.Role == "user" {
 			name = "started_speaking_user"
 		}
 		if name == "" {
 			continue
 		}
-		if got, want := shape(t, "", e.raw), shape(t, "", []byte(fixture(t, "testdata/recv/"+name+".json"))); !slices.Equal(got, want) {
+		if got, want := shape(t, "", e.raw),
+			shape(t, "", []byte(fixture(t, "testdata/recv/"+name+".json"))); !slices.Equal(got, want) {
 			t.Errorf("%s is %v, want %v", name, got, want)
 		}
 	}

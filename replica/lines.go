@@ -38,7 +38,8 @@ func (u Utterance) Line() string {
 	case !u.Done:
 		end = "left without an end"
 	}
-	return fmt.Sprintf("%s: %s: %s: %.3f s heard, %s", u.Participant, u.ID, end, u.PlayedSeconds, text.Count(len(u.Underruns), "underrun"))
+	return fmt.Sprintf("%s: %s: %s: %.3f s heard, %s", u.Participant, u.ID, end, u.PlayedSeconds,
+		text.Count(len(u.Underruns), "underrun"))
 }
 
 // Line returns the counts of the report as a line for people.
@@ -48,7 +49,8 @@ func (r Report) Line() string {
 		why = "the replica has left"
 	}
 	return fmt.Sprintf("%s: %s, %.3f s heard, %s, %s", why,
-		text.Count(r.UtteranceCount, "utterance"), r.PlayedSeconds, text.Count(r.Underruns, "underrun"), text.Count(r.ComplaintCount, "complaint"))
+		text.Count(r.UtteranceCount, "utterance"), r.PlayedSeconds, text.Count(r.Underruns, "underrun"),
+		text.Count(r.ComplaintCount, "complaint"))
 }
 
 // FaultTable returns all faults for people, one a line: how to ask for it, and what it

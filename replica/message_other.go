@@ -140,7 +140,8 @@ func (p *parser) sensitivity(m *message, properties object) {
 		p.fault(KindMissingProperty, "neither %s nor %s is there", pause, interrupt)
 		return
 	}
-	n := Sensitivity{Pause: p.oneOf(properties, pause, sensitivities...), Interrupt: p.oneOf(properties, interrupt, sensitivities...)}
+	n := Sensitivity{Pause: p.oneOf(properties, pause, sensitivities...),
+		Interrupt: p.oneOf(properties, interrupt, sensitivities...)}
 	p.only(properties, pause, interrupt)
 	m.action, m.entry = actionReport, n
 }

@@ -96,9 +96,11 @@ func TestRecording(t *testing.T) {
 			rate, got := recorded(t, file.Name())
 			want := test.want(o.sent)
 			if o.err != nil || rate != test.rate || !slices.Equal(got, want) {
-				t.Errorf("%d samples at %d Hz, want %d at %d Hz, or they differ; error %v", len(got), rate, len(want), test.rate, o.err)
+				t.Errorf("%d samples at %d Hz, want %d at %d Hz, or they differ; error %v", len(got), rate,
+					len(want), test.rate, o.err)
 			}
-			if o.Recording.Samples != int64(len(got)) || o.Recording.Rate != rate || !slices.Equal(o.Recording.Silences, test.silences) {
+			if o.Recording.Samples != int64(len(got)) || o.Recording.Rate != rate ||
+				!slices.Equal(o.Recording.Silences, test.silences) {
 				t.Errorf("reported %+v", o.Recording)
 			}
 			var unplayed int64

@@ -16,7 +16,8 @@ var unlimited = &Options{MessageLimit: -1}
 
 // timeline writes an utterance as one line.
 func timeline(u Utterance) string {
-	line := fmt.Sprintf("%s start=%s stop=%s played=%v", u.ID, offset(u.StartedMS), offset(u.StoppedMS), u.PlayedSeconds*1000)
+	line := fmt.Sprintf("%s start=%s stop=%s played=%v", u.ID, offset(u.StartedMS), offset(u.StoppedMS),
+		u.PlayedSeconds*1000)
 	if u.Interrupted {
 		line += " interrupted"
 	}
@@ -297,7 +298,8 @@ func TestPlayingTime(t *testing.T) {
 }
 
 func TestPreBuffer(t *testing.T) {
-	for preBuffer, start := range map[time.Duration]string{-1: "0", 0: "60", 40 * time.Millisecond: "30", time.Hour: "90"} {
+	for preBuffer, start := range map[time.Duration]string{-1: "0", 0: "60", 40 * time.Millisecond: "30",
+		time.Hour: "90"} {
 		o := run(t, &Options{PreBuffer: preBuffer}, func(p *peer) {
 			for n := range 4 {
 				p.at(float64(30*n)).say("a", 35, n == 3)
@@ -375,7 +377,8 @@ func TestPlayoutAgainstTicks(t *testing.T) {
 		})
 		got, want := timelines(o.Report), tick(script)
 		if !slices.Equal(got, want) {
-			t.Fatalf("seed %d, script %+v\nplayed\n%s\nwant\n%s", seed, script, strings.Join(got, "\n"), strings.Join(want, "\n"))
+			t.Fatalf("seed %d, script %+v\nplayed\n%s\nwant\n%s", seed, script, strings.Join(got, "\n"),
+				strings.Join(want, "\n"))
 		}
 	}
 }

@@ -197,7 +197,8 @@ func TestRunEnds(t *testing.T) {
 		{name: "peer gone, in its own words", end: leave, receive: left, want: EndPeerGone},
 		{name: "closed", end: leave, receive: net.ErrClosed, want: EndPeerGone},
 		{name: "context ended", end: func(cancel context.CancelCauseFunc, _ *pipe) { cancel(nil) }, want: EndContext},
-		{name: "context ended for a reason", end: func(cancel context.CancelCauseFunc, _ *pipe) { cancel(broken) }, want: EndContext},
+		{name: "context ended for a reason", end: func(cancel context.CancelCauseFunc, _ *pipe) { cancel(broken) },
+			want: EndContext},
 		{name: "broken", end: leave, receive: broken, want: EndFailed, err: broken},
 	}
 	for _, test := range tests {
@@ -301,7 +302,8 @@ func TestArrivalsAreStampedWhileSending(t *testing.T) {
 		close(p.conn.gone)
 		<-end
 		u := report.Utterances[0]
-		if u.FirstChunkMS != 10 || u.LargestGapMS != 50 || *u.StartedMS != 10 || *u.StoppedMS != 220 || len(u.Underruns) != 0 {
+		if u.FirstChunkMS != 10 || u.LargestGapMS != 50 || *u.StartedMS != 10 || *u.StoppedMS != 220 ||
+			len(u.Underruns) != 0 {
 			t.Errorf("first chunk %v, gap %v, started %v, stopped %v, underruns %v",
 				u.FirstChunkMS, u.LargestGapMS, *u.StartedMS, *u.StoppedMS, u.Underruns)
 		}

@@ -115,8 +115,9 @@ func (a *arrival) samples() int64 { return int64(len(a.msg)) * 3 / 8 }
 func NewRoom(opts *Options) *Room {
 	o := opts.withDefaults()
 	return &Room{
-		opts: o, maxHeld: maxHeld, inbox: make(chan arrival, inboxSize), ended: make(chan struct{}), members: map[*participant]bool{},
-		stall: stall{after: o.Faults.StallAfter, time: o.Faults.StallFor, limit: o.MessageLimit},
+		opts: o, maxHeld: maxHeld, inbox: make(chan arrival, inboxSize), ended: make(chan struct{}),
+		members: map[*participant]bool{},
+		stall:   stall{after: o.Faults.StallAfter, time: o.Faults.StallFor, limit: o.MessageLimit},
 	}
 }
 

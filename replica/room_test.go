@@ -118,7 +118,8 @@ func TestEverybodyInTheRoomGetsEvents(t *testing.T) {
 	}
 	wantMessages(t, "a", a.messages, "0 system.replica_joined", "0 system.pal_joined", "0 started_speaking",
 		"500 interrupt", "500 stopped_speaking interrupted", "600 started_speaking", "700 stopped_speaking")
-	wantMessages(t, "b", b.messages, "200 system.replica_joined", "200 system.pal_joined", "500 stopped_speaking interrupted", "550 echo")
+	wantMessages(t, "b", b.messages, "200 system.replica_joined", "200 system.pal_joined",
+		"500 stopped_speaking interrupted", "550 echo")
 }
 
 func TestTwoSenders(t *testing.T) {
@@ -157,7 +158,8 @@ func TestSenderLeavesInItsUtterance(t *testing.T) {
 	if got := timelines(report); !slices.Equal(got, want) {
 		t.Errorf("played %q, want %q", got, want)
 	}
-	if report.ComplaintCount != 1 || report.Complaints[0].Kind != KindNeverDone || report.Complaints[0].Participant != "a" {
+	if report.ComplaintCount != 1 || report.Complaints[0].Kind != KindNeverDone ||
+		report.Complaints[0].Participant != "a" {
 		t.Errorf("complaints %+v", report.Complaints)
 	}
 }
@@ -174,7 +176,8 @@ func TestIdleSenderKeepsOthersWaitingForALimitedTime(t *testing.T) {
 	if got := timelines(report); !slices.Equal(got, want) {
 		t.Errorf("played %q, want %q", got, want)
 	}
-	if len(report.Complaints) != 2 || report.Complaints[0].Kind != KindNeverDone || report.Complaints[1].Kind != KindMixedIDs {
+	if len(report.Complaints) != 2 || report.Complaints[0].Kind != KindNeverDone ||
+		report.Complaints[1].Kind != KindMixedIDs {
 		t.Errorf("complaints %+v", report.Complaints)
 	}
 }
@@ -207,7 +210,8 @@ func TestReplicaLeavesTheRoom(t *testing.T) {
 	if err != nil || report.End != EndLeft || a.err != nil || b.err != nil {
 		t.Errorf("end %s, errors %v, %v and %v", report.End, err, a.err, b.err)
 	}
-	wantMessages(t, "b", b.messages, "0 system.replica_joined", "0 system.pal_joined", "0 echo", "0 started_speaking", "50 echo", "50 system.shutdown")
+	wantMessages(t, "b", b.messages, "0 system.replica_joined", "0 system.pal_joined", "0 echo", "0 started_speaking",
+		"50 echo", "50 system.shutdown")
 }
 
 // A participant that reads nothing is removed, and holds up nobody.
@@ -291,10 +295,12 @@ func TestReportIsBounded(t *testing.T) {
 	s.receive(p, []byte(interruptMessage), epoch.Add(time.Hour))
 	s.end(arrival{end: EndPeerGone, at: epoch.Add(time.Hour)})
 	if len(s.report.Utterances) != MaxListed || s.report.UtteranceCount != n || s.report.Omitted != n-MaxListed {
-		t.Errorf("%d of %d utterances are listed, %d omitted", len(s.report.Utterances), s.report.UtteranceCount, s.report.Omitted)
+		t.Errorf("%d of %d utterances are listed, %d omitted", len(s.report.Utterances), s.report.UtteranceCount,
+			s.report.Omitted)
 	}
 	if len(s.known) != MaxListed || len(s.ids) != MaxListed || p.held.Load() != 0 || len(s.renderer.queue) != 0 {
-		t.Errorf("%d ids are known, %d samples held, %d utterances queued", len(s.known), p.held.Load(), len(s.renderer.queue))
+		t.Errorf("%d ids are known, %d samples held, %d utterances queued", len(s.known), p.held.Load(),
+			len(s.renderer.queue))
 	}
 }
 
@@ -336,6 +342,8 @@ func TestRoomIsControlled(t *testing.T) {
 	if err != nil {
 		t.Error(err)
 	}
-	wantMessages(t, "a", a.messages, "0 system.replica_joined", "0 system.pal_joined", "100 started_speaking", "200 stopped_speaking",
-		"350 stopped_speaking interrupted", "600 started_speaking", "800 stopped_speaking", "900 started_speaking", "1000 stopped_speaking")
+	wantMessages(t, "a", a.messages, "0 system.replica_joined", "0 system.pal_joined", "100 started_speaking",
+		"200 stopped_speaking",
+		"350 stopped_speaking interrupted", "600 started_speaking", "800 stopped_speaking", "900 started_speaking",
+		"1000 stopped_speaking")
 }

@@ -103,7 +103,8 @@ func parseLine(text []byte) (Line, error) {
 	if fields.AfterMS < 0 || fields.AfterMS > maxScriptWait {
 		return Line{}, fmt.Errorf("after_ms is %v, not between 0 and %d", fields.AfterMS, maxScriptWait)
 	}
-	line := Line{On: fields.On, Nth: fields.Nth, After: time.Duration(fields.AfterMS * float64(time.Millisecond)), Raw: fields.Raw, Event: compact(fields.Event)}
+	line := Line{On: fields.On, Nth: fields.Nth, After: time.Duration(fields.AfterMS * float64(time.Millisecond)),
+		Raw: fields.Raw, Event: compact(fields.Event)}
 	return line, line.Check()
 }
 

@@ -58,7 +58,8 @@ func TestScriptCompletesEvents(t *testing.T) {
 	)
 	o := run(t, &Options{Script: script}, func(p *peer) { p.at(1) })
 	const unix, text = `"timestamp":946684800`, `"timestamp":"2000-01-01T00:00:00.000000Z"`
-	want := []string{`{"b":1.50,"a":"<","seq":1,` + unix + `}`, `{"seq":2,` + unix + `}`, `{"seq":77,"timestamp":null}`, `{"message_type":"system",` + text + `}`, `{"b":1}`}
+	want := []string{`{"b":1.50,"a":"<","seq":1,` + unix + `}`, `{"seq":2,` + unix + `}`, `{"seq":77,"timestamp":null}`,
+		`{"message_type":"system",` + text + `}`, `{"b":1}`}
 	for i, e := range o.events[2:] {
 		if string(e.raw) != want[i] {
 			t.Errorf("sent %s, want %s", e.raw, want[i])

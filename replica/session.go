@@ -102,7 +102,8 @@ func (s *session) untilDue(now time.Time) (wait time.Duration, ok bool) {
 		}
 		return s.start.Add(s.opts.JoinDelay).Sub(now), true
 	}
-	for _, next := range []func(time.Time) (time.Duration, bool){s.renderer.untilDue, s.renderer.untilTimeout, s.schedule.untilDue, s.outbox.queue.untilDue} {
+	for _, next := range []func(time.Time) (time.Duration, bool){s.renderer.untilDue, s.renderer.untilTimeout,
+		s.schedule.untilDue, s.outbox.queue.untilDue} {
 		if d, is := next(now); is && (!ok || d < wait) {
 			wait, ok = d, true
 		}
@@ -143,7 +144,8 @@ func (s *session) depart(p *participant, at time.Time, isLast bool) {
 // idle ends an utterance that keeps another one waiting.
 func (s *session) idle(u *utterance, at time.Time) {
 	s.from = u.from
-	s.complain(KindNeverDone, u.record.ID, at, fmt.Sprintf("there was no chunk for %v, and another utterance waits", idleTimeout))
+	s.complain(KindNeverDone, u.record.ID, at,
+		fmt.Sprintf("there was no chunk for %v, and another utterance waits", idleTimeout))
 	s.closeInput(u)
 	s.endOpen(u, at)
 }
@@ -221,7 +223,8 @@ func (s *session) checkConversation(m message, at time.Time) {
 		s.conversation = m.conversation
 		return
 	}
-	s.complain(KindEnvelope, m.id(), at, fmt.Sprintf("conversation_id is %s, not %s", quote(m.conversation), quote(s.conversation)))
+	s.complain(KindEnvelope, m.id(), at, fmt.Sprintf("conversation_id is %s, not %s", quote(m.conversation),
+		quote(s.conversation)))
 }
 
 // speak adds a chunk to its utterance.
@@ -414,7 +417,8 @@ func (s *session) interrupt(at time.Time, byOther bool) {
 }
 
 func (s *session) complain(kind Kind, id string, at time.Time, text string) {
-	c := Complaint{Kind: kind, Text: text, Participant: s.from.name, Utterance: id, Message: s.report.Messages, AtMS: s.since(at)}
+	c := Complaint{Kind: kind, Text: text, Participant: s.from.name, Utterance: id, Message: s.report.Messages,
+		AtMS: s.since(at)}
 	s.report.ComplaintCount++
 	if len(s.report.Complaints) < MaxComplaints {
 		s.report.Complaints = append(s.report.Complaints, c)
@@ -454,7 +458,8 @@ func (s *session) underran(u *utterance, from, to time.Time) {
 	s.report.Underruns++
 	s.report.SilenceMS += silence
 	s.recorder.silence(&u.record, silence)
-	s.opts.OnEvent(Event{Kind: EventUnderrun, AtMS: s.since(from), Participant: u.from.name, Utterance: u.record.ID, SilenceMS: silence})
+	s.opts.OnEvent(Event{Kind: EventUnderrun, AtMS: s.since(from), Participant: u.from.name, Utterance: u.record.ID,
+		SilenceMS: silence})
 }
 
 // stopped completes the record of u. There is no event for an utterance that had
@@ -468,7 +473,8 @@ func (s *session) stopped(u *utterance, at time.Time, interrupted bool) {
 	s.sendText(u, at, interrupted)
 	if u.started || interrupted {
 		s.sendStopped(u, at)
-		s.opts.OnEvent(Event{Kind: EventStopped, AtMS: s.since(at), Participant: u.from.name, Utterance: u.record.ID, PlayedSeconds: u.record.PlayedSeconds, Interrupted: interrupted})
+		s.opts.OnEvent(Event{Kind: EventStopped, AtMS: s.since(at), Participant: u.from.name, Utterance: u.record.ID,
+			PlayedSeconds: u.record.PlayedSeconds, Interrupted: interrupted})
 	}
 	s.opts.OnUtterance(u.record)
 }

@@ -45,12 +45,14 @@ func TestTextIsSpoken(t *testing.T) {
 		{"without its tags", func(p *peer) {
 			p.raw(textMessage(`"text":"<emotion value=\"sad\"/>` + twenty + `</emotion>"`))
 			p.at(2000)
-		}, []string{`0 utterance <emotion value="sad"/>` + twenty + `</emotion>`, "0 started_speaking", "1200 stopped_speaking"}},
+		}, []string{`0 utterance <emotion value="sad"/>` + twenty + `</emotion>`, "0 started_speaking",
+			"1200 stopped_speaking"}},
 		{"in pieces, through a tag", func(p *peer) {
 			p.raw(textMessage(`"text":"` + twenty + `<emo","inference_id":"t","done":false`))
 			p.at(500).raw(textMessage(`"text":"tion value=\"sad\"/>` + twenty + `","inference_id":"t","done":true`))
 			p.at(3000)
-		}, []string{"0 started_speaking", "500 utterance " + twenty + `<emotion value="sad"/>` + twenty, "2400 stopped_speaking"}},
+		}, []string{"0 started_speaking", "500 utterance " + twenty + `<emotion value="sad"/>` + twenty,
+			"2400 stopped_speaking"}},
 		{"until it is interrupted", func(p *peer) {
 			p.raw(textMessage(`"text":"` + twenty + `","inference_id":"t","done":false`))
 			p.at(300).interrupt()
@@ -60,7 +62,8 @@ func TestTextIsSpoken(t *testing.T) {
 			p.raw(textMessage(`"text":"x"`))
 			p.say("b", 60, true)
 			p.at(1000)
-		}, []string{"0 started_speaking", "60 stopped_speaking", "60 utterance x", "60 started_speaking", "360 stopped_speaking", "360 started_speaking", "420 stopped_speaking"}},
+		}, []string{"0 started_speaking", "60 stopped_speaking", "60 utterance x", "60 started_speaking",
+			"360 stopped_speaking", "360 started_speaking", "420 stopped_speaking"}},
 		{"as an answer", func(p *peer) {
 			p.raw(clean(eventRespond, `{"text":"What?"}`))
 			p.at(1000)
@@ -84,7 +87,8 @@ func TestTextInTheReport(t *testing.T) {
 		p.at(340)
 	})
 	u := o.Utterances[0]
-	if u.ID != "t" || u.Text != "1234567890" || u.TextSeconds != 0.6 || u.PlayedSeconds != 0.24 || u.Rate != 0 || u.DroppedSamples != 0 || !u.Done || !u.Interrupted {
+	if u.ID != "t" || u.Text != "1234567890" || u.TextSeconds != 0.6 || u.PlayedSeconds != 0.24 || u.Rate != 0 ||
+		u.DroppedSamples != 0 || !u.Done || !u.Interrupted {
 		t.Errorf("interrupted: %+v", u)
 	}
 	if u := o.Utterances[1]; u.TextSeconds != 0.6 || u.PlayedSeconds != 0.1 || u.UnplayedSamples != 0 {

@@ -36,7 +36,8 @@ type UnknownSchemeError struct {
 
 // Error says what is wrong.
 func (e *UnknownSchemeError) Error() string {
-	return fmt.Sprintf("%q is not the address of a room: it begins with none of %s", e.Address, strings.Join(Schemes(), ", "))
+	return fmt.Sprintf("%q is not the address of a room: it begins with none of %s", e.Address,
+		strings.Join(Schemes(), ", "))
 }
 
 // OptionError says which option a room cannot heed, or which settings do not go

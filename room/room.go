@@ -247,7 +247,8 @@ func (r *Room) Close() error {
 // Hear hears the room by the present connection, as Hearer says, and ends with
 // it. The error is ErrNoHearing where Options.Hear was not set, ErrOver where
 // the room has ended in good order, or what the connection says.
-func (r *Room) Hear(ctx context.Context, from string, packet func(track string, p *rtp.Packet), left func(track string)) error {
+func (r *Room) Hear(ctx context.Context, from string, packet func(track string, p *rtp.Packet),
+	left func(track string)) error {
 	now, _ := r.current()
 	switch {
 	case now == nil:
@@ -269,7 +270,8 @@ func asOver(err error) error {
 // HearOn hears the room as Hear does, and goes on after each Rejoin, until ctx
 // ends or the room is closed. It calls lost with the error of each connection that
 // is not heard any more.
-func (r *Room) HearOn(ctx context.Context, from string, packet func(track string, p *rtp.Packet), left func(track string), lost func(error)) {
+func (r *Room) HearOn(ctx context.Context, from string, packet func(track string, p *rtp.Packet),
+	left func(track string), lost func(error)) {
 	var heard *Connection
 	for {
 		r.mu.Lock()

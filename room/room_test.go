@@ -136,7 +136,8 @@ func TestRejoin(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.Rejoin(testwait.Context(t)); err != nil || r.Limits().MaxMessage != 101 || !h.stays[0].closed || h.stays[1].closed {
+	if _, err := r.Rejoin(testwait.Context(t)); err != nil || r.Limits().MaxMessage != 101 || !h.stays[0].closed ||
+		h.stays[1].closed {
 		t.Errorf("%v, limit %d", err, r.Limits().MaxMessage)
 	}
 	h.full = errors.New("full")

@@ -37,7 +37,8 @@ func TestPagesOfThisMachineMayDial(t *testing.T) {
 	origin := http.Header{"Origin": {"http://localhost:3000"}, "Access-Control-Request-Method": {"POST"}}
 	asked := from(l, "127.0.0.1:9", "OPTIONS", "", origin)
 	for name, want := range map[string]string{
-		"Accept-Post": sdpType, "Access-Control-Allow-Origin": "http://localhost:3000", "Access-Control-Allow-Methods": "POST, DELETE",
+		"Accept-Post": sdpType, "Access-Control-Allow-Origin": "http://localhost:3000",
+		"Access-Control-Allow-Methods": "POST, DELETE",
 		"Access-Control-Allow-Headers": "Content-Type, Authorization",
 	} {
 		if got := asked.Header().Get(name); asked.Code != http.StatusNoContent || got != want {
@@ -102,7 +103,8 @@ func TestACrowdOfSenders(t *testing.T) {
 			})
 			for range 60 {
 				crowd.Go(func() {
-					conn, err := Dial(ctx, l.URL(), &Options{BusyTimeout: time.Minute, ConnectTimeout: time.Minute, CloseTimeout: time.Millisecond})
+					conn, err := Dial(ctx, l.URL(), &Options{BusyTimeout: time.Minute, ConnectTimeout: time.Minute,
+						CloseTimeout: time.Millisecond})
 					if err != nil {
 						t.Error(err)
 						return
@@ -162,9 +164,10 @@ func TestKeyInNoErrorOfHTTP(t *testing.T) {
 	for name, response := range map[string]string{
 		"bad header":   "HTTP/1.1 200 OK\r\nBearer " + roomKey + "\r\n\r\n",
 		"bad location": "HTTP/1.1 307 Temporary Redirect\r\nContent-Length: 0\r\nLocation: http://[" + roomKey + "\r\n\r\n",
-		"location":     "HTTP/1.1 307 Temporary Redirect\r\nContent-Length: 0\r\nLocation: http://" + roomKey + ".example.org/\r\n\r\n",
-		"status":       "HTTP/1.1 500 " + roomKey + "\r\nContent-Length: 0\r\n\r\n",
-		"escaped":      "HTTP/1.1 500 \"" + strings.ReplaceAll(roomKey, "6", "%36") + "\"\r\nContent-Length: 0\r\n\r\n",
+		"location": "HTTP/1.1 307 Temporary Redirect\r\nContent-Length: 0\r\nLocation: http://" + roomKey +
+			".example.org/\r\n\r\n",
+		"status":  "HTTP/1.1 500 " + roomKey + "\r\nContent-Length: 0\r\n\r\n",
+		"escaped": "HTTP/1.1 500 \"" + strings.ReplaceAll(roomKey, "6", "%36") + "\"\r\nContent-Length: 0\r\n\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
 			socket, err := net.Listen("tcp", "127.0.0.1:0")
@@ -217,7 +220,8 @@ func TestRedirects(t *testing.T) {
 		{"ftp://127.0.0.1/", "not an http:// or https:// URL", nil},
 		{"http://127.0.0.1:1/", "127.0.0.1:1, which does not get the room key", &Options{Key: roomKey}},
 	} {
-		if _, err := Dial(testwait.Context(t), redirect(test.to), test.options); err == nil || !strings.Contains(err.Error(), test.want) {
+		if _, err := Dial(testwait.Context(t), redirect(test.to), test.options); err == nil ||
+			!strings.Contains(err.Error(), test.want) {
 			t.Errorf("a redirect to %s: %v, want %q", test.to, err, test.want)
 		}
 	}

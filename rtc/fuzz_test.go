@@ -12,8 +12,10 @@ import (
 // or refused, and no session is left behind.
 func FuzzOffer(f *testing.F) {
 	f.Add("v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n")
-	f.Add("v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\nm=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\n" +
-		"c=IN IP4 0.0.0.0\r\na=mid:0\r\na=ice-ufrag:abcd\r\na=ice-pwd:abcdefghijklmnopqrstuv\r\na=setup:actpass\r\na=sctp-port:5000\r\n" +
+	f.Add("v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\nm=application 9 UDP/DTLS/SCTP " +
+		"webrtc-datachannel\r\n" +
+		"c=IN IP4 0.0.0.0\r\na=mid:0\r\na=ice-ufrag:abcd\r\na=ice-pwd:abcdefghijklmnopqrstuv\r\na=setup:actpass\r\n" +
+		"a=sctp-port:5000\r\n" +
 		"a=fingerprint:sha-256 " + strings.Repeat("00:", 31) + "00\r\n")
 	f.Fuzz(func(t *testing.T, offer string) {
 		l, err := NewListener(&Options{ConnectTimeout: time.Hour})

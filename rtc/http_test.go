@@ -58,11 +58,14 @@ func TestDialErrors(t *testing.T) {
 		{"a password", "http://me:secret@127.0.0.1/", `"http://me:xxxxx@127.0.0.1/": a user name or password`},
 		{"nothing there", unusedAddress(t), "connection refused"},
 		{"not found", answering(t, 404, nil, "no such page\nat all"), `the server answered 404 Not Found: "no such page"`},
-		{"redirect", answering(t, 307, http.Header{"Location": {"http://example.org/"}}, ""), "the server redirects to another machine: dial example.org itself"},
+		{"redirect", answering(t, 307, http.Header{"Location": {"http://example.org/"}}, ""),
+			"the server redirects to another machine: dial example.org itself"},
 		{"redirect to nowhere", answering(t, 307, nil, ""), `the server redirects to "", which is no URL`},
-		{"another kind of page", answering(t, 201, http.Header{"Content-Type": {"text/html"}}, "<html>"), `content type "text/html"`},
+		{"another kind of page", answering(t, 201, http.Header{"Content-Type": {"text/html"}}, "<html>"),
+			`content type "text/html"`},
 		{"empty answer", answering(t, 201, sdp, ""), "the server's answer: session description has no data channel"},
-		{"garbage", answering(t, 201, sdp, strings.Repeat("garbage\n", 1000)), "the server's answer: not a session description"},
+		{"garbage", answering(t, 201, sdp, strings.Repeat("garbage\n", 1000)),
+			"the server's answer: not a session description"},
 		{"no data channel", answering(t, 201, sdp, noChannel), "session description has no data channel"},
 		{"endless answer", answering(t, 201, sdp, strings.Repeat("a", maxDescription+1)), "longer than 65536 bytes"},
 		{"long complaint", answering(t, 500, nil, strings.Repeat("a", 1000)), strings.Repeat("a", maxComplaint) + "..."},
@@ -249,15 +252,18 @@ func TestListenerRefuses(t *testing.T) {
 
 func TestListenWhereAnotherDoes(t *testing.T) {
 	l := listen(t, nil)
-	if _, err := Listen(strings.Trim(strings.TrimPrefix(l.URL(), "http://"), "/"), nil); !errors.Is(err, syscall.EADDRINUSE) {
+	if _, err := Listen(strings.Trim(strings.TrimPrefix(l.URL(), "http://"), "/"), nil); !errors.Is(err,
+		syscall.EADDRINUSE) {
 		t.Errorf("Listen where another does: %v", err)
 	}
 }
 
 func TestIsLoopback(t *testing.T) {
 	for host, want := range map[string]bool{
-		"localhost": true, "LOCALHOST": true, "127.0.0.1": true, "127.255.255.254": true, "::1": true, "::ffff:127.0.0.1": true,
-		"": false, "localhost.": false, "128.0.0.1": false, "127.1": false, "0127.0.0.1": false, "::": false, "::1%lo": false,
+		"localhost": true, "LOCALHOST": true, "127.0.0.1": true, "127.255.255.254": true, "::1": true,
+		"::ffff:127.0.0.1": true,
+		"":                 false, "localhost.": false, "128.0.0.1": false, "127.1": false, "0127.0.0.1": false,
+		"::": false, "::1%lo": false,
 		"0.0.0.0": false, "example.org": false, "[::1]": false,
 	} {
 		if got := isLoopback(host); got != want {

@@ -85,7 +85,8 @@ func TestKeyAndTLS(t *testing.T) {
 	if _, untrusted := errors.AsType[*tls.CertificateVerificationError](err); !untrusted {
 		t.Errorf("a certificate that nobody trusts: %v", err)
 	}
-	if _, err := Dial(testwait.Context(t), "http"+strings.TrimPrefix(l.URL(), "https"), &Options{Key: roomKey}); err == nil {
+	if _, err := Dial(testwait.Context(t), "http"+strings.TrimPrefix(l.URL(), "https"),
+		&Options{Key: roomKey}); err == nil {
 		t.Error("http to https")
 	}
 }
@@ -95,13 +96,16 @@ func TestWithoutTheKeyNothingHappens(t *testing.T) {
 	l := listen(t, &Options{Key: roomKey})
 	for name, authorization := range map[string][]string{
 		"none": nil, "another": {"Bearer x"}, "another scheme": {"Basic " + roomKey}, "bare": {roomKey},
-		"in another case": {"bearer " + roomKey}, "the second": {"Bearer x", "Bearer " + roomKey}, "more": {"Bearer " + roomKey + " "},
+		"in another case": {"bearer " + roomKey}, "the second": {"Bearer x", "Bearer " + roomKey},
+		"more": {"Bearer " + roomKey + " "},
 	} {
 		for _, method := range []string{"POST", "DELETE", "GET"} {
-			response, body := request(t, method, l.URL(), makeOffer(t), func(r *http.Request) { r.Header["Authorization"] = authorization })
+			response, body := request(t, method, l.URL(), makeOffer(t),
+				func(r *http.Request) { r.Header["Authorization"] = authorization })
 			switch {
 			case name == "more" && response.StatusCode != http.StatusUnauthorized: // net/http trims it
-			case response.StatusCode != http.StatusUnauthorized || response.Header.Get("WWW-Authenticate") != "Bearer" || strings.Contains(body, "6b1f"):
+			case response.StatusCode != http.StatusUnauthorized || response.Header.Get("WWW-Authenticate") != "Bearer" ||
+				strings.Contains(body, "6b1f"):
 				t.Errorf("%s, %s: %s: %s", name, method, response.Status, body)
 			}
 		}
@@ -143,8 +147,10 @@ func TestUnsafe(t *testing.T) {
 	serving, _ := certificate(t)
 	for _, address := range []string{":0", "0.0.0.0:0", "[::]:0", "192.0.2.1:80", "studio.test:80"} {
 		for name, o := range map[string]*Options{
-			"nothing": nil, "only a key": {Key: roomKey}, "only TLS": {TLS: serving}, "a short key": {Key: "short", TLS: serving},
-			"TLS without a certificate": {Key: roomKey, TLS: &tls.Config{}}, "a short key, insecure": {Key: "short", Insecure: true},
+			"nothing": nil, "only a key": {Key: roomKey}, "only TLS": {TLS: serving},
+			"a short key":               {Key: "short", TLS: serving},
+			"TLS without a certificate": {Key: roomKey, TLS: &tls.Config{}},
+			"a short key, insecure":     {Key: "short", Insecure: true},
 		} {
 			if l, err := Listen(address, o); !errors.Is(err, ErrUnsafe) {
 				t.Errorf("Listen(%q) with %s: %v", address, name, err)
@@ -184,15 +190,20 @@ func TestUnsafe(t *testing.T) {
 
 func TestReachOptions(t *testing.T) {
 	for want, o := range map[string]*Options{
-		"the room key has a character":               {Key: "two words"},
-		"no stun:HOST, turn:HOST":                    {ICEServers: []ICEServer{{URL: "http://stun.test"}}},
-		`"turn:…@turn.test"`:                         {ICEServers: []ICEServer{{URL: "turn:me:canary@turn.test", Username: "me", Credential: "canary"}}},
-		"turn:turn.test needs a user name":           {ICEServers: []ICEServer{{URL: "turn:turn.test", Credential: "canary"}}},
-		"turns:turn.test:443 needs a user name":      {ICEServers: []ICEServer{{URL: "turns:turn.test:443", Username: "canary"}}},
-		"there is no TURN server":                    {ICEServers: []ICEServer{{URL: "stun:stun.test:3478"}}, RelayOnly: true},
+		"the room key has a character": {Key: "two words"},
+		"no stun:HOST, turn:HOST":      {ICEServers: []ICEServer{{URL: "http://stun.test"}}},
+		`"turn:…@turn.test"`: {ICEServers: []ICEServer{{URL: "turn:me:canary@turn.test",
+			Username: "me", Credential: "canary"}}},
+		"turn:turn.test needs a user name": {ICEServers: []ICEServer{{URL: "turn:turn.test",
+			Credential: "canary"}}},
+		"turns:turn.test:443 needs a user name": {ICEServers: []ICEServer{{URL: "turns:turn.test:443",
+			Username: "canary"}}},
+		"there is no TURN server": {ICEServers: []ICEServer{{URL: "stun:stun.test:3478"}},
+			RelayOnly: true},
 		"there is no TURN server, and nothing but r": {RelayOnly: true},
 	} {
-		for name, err := range map[string]error{"Dial": second(Dial(testwait.Context(t), "http://127.0.0.1:1/", o)), "Listen": second(Listen("127.0.0.1:0", o))} {
+		for name, err := range map[string]error{"Dial": second(Dial(testwait.Context(t), "http://127.0.0.1:1/", o)),
+			"Listen": second(Listen("127.0.0.1:0", o))} {
 			if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "canary") {
 				t.Errorf("%s: %v, want %s", name, err, want)
 			}
@@ -219,10 +230,12 @@ func TestPublicListener(t *testing.T) {
 	here := func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, network, socket.Addr().String())
 	}
-	if _, err := Dial(testwait.Context(t), "https://studio.test/", &Options{Key: "wrong", TLS: trusting, network: here}); !errors.Is(err, ErrKey) {
+	if _, err := Dial(testwait.Context(t), "https://studio.test/",
+		&Options{Key: "wrong", TLS: trusting, network: here}); !errors.Is(err, ErrKey) {
 		t.Errorf("a wrong key: %v", err)
 	}
-	if _, err := Dial(testwait.Context(t), "https://another.test/", &Options{Key: roomKey, TLS: trusting, network: here}); !strings.Contains(fmt.Sprint(err), "another.test") {
+	if _, err := Dial(testwait.Context(t), "https://another.test/",
+		&Options{Key: roomKey, TLS: trusting, network: here}); !strings.Contains(fmt.Sprint(err), "another.test") {
 		t.Errorf("a certificate for another name: %v", err)
 	}
 	talk(t, "https://studio.test/", l, &Options{Key: roomKey, TLS: trusting, network: here})
@@ -231,7 +244,8 @@ func TestPublicListener(t *testing.T) {
 	here = func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, network, strings.Trim(strings.TrimPrefix(private.URL(), "https://"), "/"))
 	}
-	if _, err := Dial(testwait.Context(t), "https://studio.test/", &Options{Key: roomKey, TLS: trusting, network: here}); !strings.Contains(fmt.Sprint(err), "403") {
+	if _, err := Dial(testwait.Context(t), "https://studio.test/",
+		&Options{Key: roomKey, TLS: trusting, network: here}); !strings.Contains(fmt.Sprint(err), "403") {
 		t.Errorf("a listener on loopback, by another name: %v", err)
 	}
 }
@@ -334,12 +348,14 @@ func TestRelayRefuses(t *testing.T) {
 	wrong := through(r)
 	wrong.ICEServers[0].Credential = "canary-wrong"
 	_, err := Dial(testwait.Context(t), l.URL(), wrong)
-	if err == nil || !strings.Contains(err.Error(), "no TURN server gives this machine an address") || strings.Contains(err.Error(), "canary") {
+	if err == nil || !strings.Contains(err.Error(), "no TURN server gives this machine an address") ||
+		strings.Contains(err.Error(), "canary") {
 		t.Error(err)
 	}
 	// The listener's own trouble is said to the dialer.
 	broken := listen(t, wrong)
-	if _, err := Dial(testwait.Context(t), broken.URL(), through(r)); err == nil || !strings.Contains(err.Error(), "no TURN server") || strings.Contains(err.Error(), "canary") {
+	if _, err := Dial(testwait.Context(t), broken.URL(), through(r)); err == nil ||
+		!strings.Contains(err.Error(), "no TURN server") || strings.Contains(err.Error(), "canary") {
 		t.Error(err)
 	}
 }
@@ -370,7 +386,8 @@ func stunServer(t *testing.T) (url string, asked *atomic.Int64) {
 				continue
 			}
 			asked.Add(1)
-			answer, err := stun.Build(question, stun.BindingSuccess, &stun.XORMappedAddress{IP: net.IPv4(203, 0, 113, 7), Port: 4242}, stun.Fingerprint)
+			answer, err := stun.Build(question, stun.BindingSuccess, &stun.XORMappedAddress{IP: net.IPv4(203, 0, 113, 7),
+				Port: 4242}, stun.Fingerprint)
 			if err == nil {
 				_, _ = socket.WriteTo(answer.Raw, from)
 			}
@@ -419,5 +436,6 @@ func TestSilentSTUN(t *testing.T) {
 	}
 	defer socket.Close()
 	l := listen(t, nil)
-	talk(t, l.URL(), l, &Options{ICEServers: []ICEServer{{URL: "stun:" + socket.LocalAddr().String()}, {"turn:" + socket.LocalAddr().String(), "me", "it"}}})
+	talk(t, l.URL(), l, &Options{ICEServers: []ICEServer{{URL: "stun:" + socket.LocalAddr().String()},
+		{"turn:" + socket.LocalAddr().String(), "me", "it"}}})
 }

@@ -11,7 +11,8 @@ import (
 func (o *Options) Risk() string {
 	switch {
 	case o.Key == "" && o.TLS == nil:
-		return "there is no room key and no TLS: whoever reaches this machine can come in, and who is on the way can listen in"
+		return "there is no room key and no TLS: whoever reaches this machine can come in, and who is on " +
+			"the way can listen in"
 	case o.Key == "":
 		return "there is no room key: whoever reaches this machine can come in"
 	case o.TLS == nil:

@@ -31,7 +31,8 @@ const (
 // muLawTicks is how many of Opus' ticks one of mu-law's takes.
 const muLawTicks = 48000 / 8000
 
-var opusCapability = webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeOpus, ClockRate: 48000, Channels: 2, SDPFmtpLine: "minptime=10;useinbandfec=1"}
+var opusCapability = webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeOpus, ClockRate: 48000, Channels: 2,
+	SDPFmtpLine: "minptime=10;useinbandfec=1"}
 
 var muLawCapability = webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypePCMU, ClockRate: 8000, Channels: 1}
 
@@ -76,7 +77,8 @@ func (p *peer) receiveSound() error {
 	p.sounds = &sounds{heard: make(chan Sound, soundBacklog)}
 	p.OnTrack(func(track *webrtc.TrackRemote, _ *webrtc.RTPReceiver) { p.sounds.read(track) })
 	for range 2 {
-		_, err := p.AddTransceiverFromKind(webrtc.RTPCodecTypeAudio, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionRecvonly})
+		_, err := p.AddTransceiverFromKind(webrtc.RTPCodecTypeAudio,
+			webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionRecvonly})
 		if err != nil {
 			return fmt.Errorf("no audio: %v", err)
 		}
@@ -86,7 +88,8 @@ func (p *peer) receiveSound() error {
 
 // sendSound adds both tracks to the answer, and takes those that the peer sends.
 func (p *peer) sendSound() error {
-	p.sounds = &sounds{out: make(map[string]*webrtc.TrackLocalStaticRTP), muLaw: p.muLaw, heard: make(chan Sound, soundBacklog)}
+	p.sounds = &sounds{out: make(map[string]*webrtc.TrackLocalStaticRTP), muLaw: p.muLaw,
+		heard: make(chan Sound, soundBacklog)}
 	p.OnTrack(func(track *webrtc.TrackRemote, _ *webrtc.RTPReceiver) { p.sounds.read(track) })
 	capability := opusCapability
 	if p.muLaw {
@@ -162,7 +165,8 @@ func (c *Conn) Play(track string, packet *rtp.Packet) error {
 // peer sends, such as that of a page's microphone: use SoundAll. No track ends
 // before the connection, so left is never called. The error is the cause of
 // ctx, net.ErrClosed, ErrPeerGone or ErrLost.
-func (c *Conn) Hear(ctx context.Context, from string, packet func(track string, p *rtp.Packet), _ func(track string)) error {
+func (c *Conn) Hear(ctx context.Context, from string, packet func(track string, p *rtp.Packet),
+	_ func(track string)) error {
 	for {
 		sound, err := c.nextSound(ctx)
 		if err != nil {

@@ -30,7 +30,8 @@ func soundArrives(t *testing.T, listener *Options, payload uint8) {
 	got := map[string]byte{}
 	for sequence := uint16(1); len(got) < 2; sequence++ { // until the way is open, packets go nowhere
 		for i, track := range []string{SoundReplica, SoundUser} {
-			packet := &rtp.Packet{Header: rtp.Header{Version: 2, SequenceNumber: sequence, Timestamp: uint32(sequence) * 960}, Payload: []byte{byte(i + 1)}}
+			packet := &rtp.Packet{Header: rtp.Header{Version: 2, SequenceNumber: sequence, Timestamp: uint32(sequence) * 960},
+				Payload: []byte{byte(i + 1)}}
 			if err := from.Play(track, packet); err != nil {
 				t.Fatal(err)
 			}

@@ -254,7 +254,8 @@ func (c *Client) apiError(call call, response *http.Response, body []byte) error
 }
 
 func (c call) answerError(response *http.Response, message string, body []byte) *APIError {
-	return &APIError{Method: c.method, Path: c.path, Status: response.StatusCode, Message: message, Body: beginning(string(body), longestBody)}
+	return &APIError{Method: c.method, Path: c.path, Status: response.StatusCode, Message: message,
+		Body: beginning(string(body), longestBody)}
 }
 
 // retryAfter reads the header of that name: seconds, or a date.

@@ -91,7 +91,8 @@ func TestRequestsAreTheDocumentedOnes(t *testing.T) {
 			return err
 		}},
 		"create_pal_livekit_request": {call: func(c *tavus.Client) error {
-			_, err := c.CreatePAL(testwait.Context(t), tavus.EchoPAL{Face: "r1234567890a", Name: "echocast livekit", LiveKit: true})
+			_, err := c.CreatePAL(testwait.Context(t), tavus.EchoPAL{Face: "r1234567890a", Name: "echocast livekit",
+				LiveKit: true})
 			return err
 		}},
 		"create_persona_echo_request": {old: true, call: func(c *tavus.Client) error {
@@ -121,7 +122,8 @@ func TestOptionsOfAConversation(t *testing.T) {
 		t.Errorf("%+v, %v", made, err)
 	}
 	body := server.Requests()[0].Body
-	if _, greets := body["custom_greeting"]; greets || body["enable_dynamic_greeting"] != true || len(server.Complaints()) > 0 {
+	if _, greets := body["custom_greeting"]; greets || body["enable_dynamic_greeting"] != true ||
+		len(server.Complaints()) > 0 {
 		t.Errorf("%v, %v", body, server.Complaints())
 	}
 	for want, spec := range map[string]tavus.Spec{
@@ -154,7 +156,8 @@ func TestAnswersByBothNames(t *testing.T) {
 		}
 	}
 	var private, verbose tavus.Info
-	if err := errors.Join(json.Unmarshal(fixture(t, "create_conversation_private_response"), &private), json.Unmarshal(fixture(t, "get_conversation_verbose_response"), &verbose)); err != nil {
+	if err := errors.Join(json.Unmarshal(fixture(t, "create_conversation_private_response"), &private),
+		json.Unmarshal(fixture(t, "get_conversation_verbose_response"), &verbose)); err != nil {
 		t.Fatal(err)
 	}
 	if private.JoinURL() != "https://tavus.daily.co/c0ffee1234567890?t=eyJ.fake.token" {
@@ -176,7 +179,8 @@ func TestOldNames(t *testing.T) {
 			if err != nil || pal.ID == "" {
 				t.Fatal(pal, err)
 			}
-			if got, err := client.PAL(ctx, pal.ID); err != nil || got.Face != "r1234567890a" || got.Pipeline != "echo" || got.Name != "echocast echo" {
+			if got, err := client.PAL(ctx, pal.ID); err != nil || got.Face != "r1234567890a" || got.Pipeline != "echo" ||
+				got.Name != "echocast echo" {
 				t.Errorf("%+v, %v", got, err)
 			}
 			n := 0
@@ -200,10 +204,12 @@ func TestOldNames(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got, err := client.Conversation(ctx, made.ID, true); err != nil || got.PAL != pal.ID || got.Face != "r1234567890a" || len(got.Events) != 1 {
+			if got, err := client.Conversation(ctx, made.ID, true); err != nil || got.PAL != pal.ID ||
+				got.Face != "r1234567890a" || len(got.Events) != 1 {
 				t.Errorf("%+v, %v", got, err)
 			}
-			if err := errors.Join(client.EndConversation(ctx, made.ID), client.DeleteConversation(ctx, made.ID, true), client.DeletePAL(ctx, pal.ID)); err != nil {
+			if err := errors.Join(client.EndConversation(ctx, made.ID), client.DeleteConversation(ctx, made.ID, true),
+				client.DeletePAL(ctx, pal.ID)); err != nil {
 				t.Error(err)
 			}
 			if _, err := client.PAL(ctx, pal.ID); status(err) != 404 {
@@ -225,7 +231,8 @@ func status(err error) int {
 
 // Only a refusal of the names themselves leads to the old ones.
 func TestOtherRefusalsKeepTheNewNames(t *testing.T) {
-	for _, body := range []string{`{"error":"Invalid pal_id"}`, `{"error":"face_id r1 was not found"}`, `{"message":"too many concurrent conversations"}`} {
+	for _, body := range []string{`{"error":"Invalid pal_id"}`, `{"error":"face_id r1 was not found"}`,
+		`{"message":"too many concurrent conversations"}`} {
 		server := &tavustest.Server{}
 		client := inMemory(t, server)
 		server.Fail(tavustest.Fault{Status: 400, Body: body})
@@ -261,7 +268,8 @@ func TestRefusals(t *testing.T) {
 	} {
 		server := &tavustest.Server{}
 		client := inMemory(t, server)
-		server.Fail(tavustest.Fault{Status: c.status, Body: c.body, Header: http.Header{"Location": {"https://elsewhere.test/x"}}})
+		server.Fail(tavustest.Fault{Status: c.status, Body: c.body,
+			Header: http.Header{"Location": {"https://elsewhere.test/x"}}})
 		_, err := client.Conversation(testwait.Context(t), "c1", false)
 		if status(err) != c.status {
 			t.Errorf("%d: %v", c.status, err)
@@ -323,23 +331,26 @@ func TestRepeats(t *testing.T) {
 		ok       bool
 		longer   time.Duration // than this it takes
 	}{
-		"get 500":              {get, tavustest.Fault{Status: 500, Times: 2}, 3, true, 0},
-		"get 500 for ever":     {get, tavustest.Fault{Status: 500}, 4, false, 0},
-		"get reset":            {get, tavustest.Fault{Reset: true, Times: 3}, 4, true, 0},
-		"get 404":              {get, tavustest.Fault{Status: 404}, 1, false, 0},
-		"get 401":              {get, tavustest.Fault{Status: 401}, 1, false, 0},
-		"get 429 asks":         {get, tavustest.Fault{Status: 429, Header: after, Times: 2}, 3, true, 14 * time.Second},
-		"get 503 asks":         {get, tavustest.Fault{Status: 503, Header: after, Times: 1}, 2, true, 7 * time.Second},
-		"get 429 asks a lot":   {get, tavustest.Fault{Status: 429, Header: http.Header{"Retry-After": {"3600"}}}, 1, false, 0},
-		"get 429 asks by date": {get, tavustest.Fault{Status: 429, Header: http.Header{"Retry-After": {"Sat, 01 Jan 2000 00:00:20 GMT"}}, Times: 1}, 2, true, 19 * time.Second},
-		"get slow":             {get, tavustest.Fault{Delay: time.Hour, Times: 1}, 2, true, 30 * time.Second},
-		"end 500 after":        {end, tavustest.Fault{Method: "POST", After: true, Status: 500, Times: 1}, 2, true, 0},
-		"end reset after":      {end, tavustest.Fault{Method: "POST", After: true, Reset: true, Times: 2}, 3, true, 0},
-		"create 429":           {create, tavustest.Fault{Status: 429, Header: after, Times: 1}, 2, true, 7 * time.Second},
-		"create 503":           {create, tavustest.Fault{Status: 503, Header: after, Times: 1}, 1, false, 0},
-		"create 500":           {create, tavustest.Fault{Status: 500, Times: 1}, 1, false, 0},
-		"create reset":         {create, tavustest.Fault{Reset: true, Times: 1}, 1, false, 0},
-		"create slow":          {create, tavustest.Fault{Delay: time.Hour, Times: 1}, 1, false, 30 * time.Second},
+		"get 500":          {get, tavustest.Fault{Status: 500, Times: 2}, 3, true, 0},
+		"get 500 for ever": {get, tavustest.Fault{Status: 500}, 4, false, 0},
+		"get reset":        {get, tavustest.Fault{Reset: true, Times: 3}, 4, true, 0},
+		"get 404":          {get, tavustest.Fault{Status: 404}, 1, false, 0},
+		"get 401":          {get, tavustest.Fault{Status: 401}, 1, false, 0},
+		"get 429 asks":     {get, tavustest.Fault{Status: 429, Header: after, Times: 2}, 3, true, 14 * time.Second},
+		"get 503 asks":     {get, tavustest.Fault{Status: 503, Header: after, Times: 1}, 2, true, 7 * time.Second},
+		"get 429 asks a lot": {get, tavustest.Fault{Status: 429, Header: http.Header{"Retry-After": {"3600"}}},
+			1, false, 0},
+		"get 429 asks by date": {get,
+			tavustest.Fault{Status: 429, Header: http.Header{"Retry-After": {"Sat, 01 Jan 2000 00:00:20 GMT"}}, Times: 1},
+			2, true, 19 * time.Second},
+		"get slow":        {get, tavustest.Fault{Delay: time.Hour, Times: 1}, 2, true, 30 * time.Second},
+		"end 500 after":   {end, tavustest.Fault{Method: "POST", After: true, Status: 500, Times: 1}, 2, true, 0},
+		"end reset after": {end, tavustest.Fault{Method: "POST", After: true, Reset: true, Times: 2}, 3, true, 0},
+		"create 429":      {create, tavustest.Fault{Status: 429, Header: after, Times: 1}, 2, true, 7 * time.Second},
+		"create 503":      {create, tavustest.Fault{Status: 503, Header: after, Times: 1}, 1, false, 0},
+		"create 500":      {create, tavustest.Fault{Status: 500, Times: 1}, 1, false, 0},
+		"create reset":    {create, tavustest.Fault{Reset: true, Times: 1}, 1, false, 0},
+		"create slow":     {create, tavustest.Fault{Delay: time.Hour, Times: 1}, 1, false, 30 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -400,7 +411,8 @@ func TestNobodyThere(t *testing.T) {
 	listener.Close()
 	client := &tavus.Client{Key: newKey(t), BaseURL: listener.URL}
 	_, err := client.CreateConversation(testwait.Context(t), tavus.Spec{PAL: "p1"})
-	if _, ok := errors.AsType[*tavus.TransportError](err); !ok || !errors.Is(err, syscall.ECONNREFUSED) || !strings.HasPrefix(err.Error(), "tavus: POST /v2/conversations: dial tcp") {
+	if _, ok := errors.AsType[*tavus.TransportError](err); !ok || !errors.Is(err, syscall.ECONNREFUSED) ||
+		!strings.HasPrefix(err.Error(), "tavus: POST /v2/conversations: dial tcp") {
 		t.Errorf("%v", err)
 	}
 }
@@ -421,8 +433,10 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 
 func TestCheckRefusesPlaces(t *testing.T) {
 	for base, ok := range map[string]bool{
-		"": true, "https://tavusapi.com/": true, "http://127.0.0.1:80": true, "http://localhost:1": true, "http://[::1]:1": true,
-		"http://tavusapi.com": false, "ftp://x": false, "x": false, "https://u:p@x": false, "https://": false, "https://x?key=1": false, "http://127.0.0.1.evil.test": false,
+		"": true, "https://tavusapi.com/": true, "http://127.0.0.1:80": true, "http://localhost:1": true,
+		"http://[::1]:1":      true,
+		"http://tavusapi.com": false, "ftp://x": false, "x": false, "https://u:p@x": false, "https://": false,
+		"https://x?key=1": false, "http://127.0.0.1.evil.test": false,
 	} {
 		if err := (&tavus.Client{Key: newKey(t), BaseURL: base}).Check(); (err == nil) != ok {
 			t.Errorf("%q: %v", base, err)
@@ -445,7 +459,8 @@ func TestIDsAreNoPaths(t *testing.T) {
 	for _, id := range []string{"", ".", "..", "a/b", "../pals", "a?b", "-x", "a%2fb", strings.Repeat("a", 200)} {
 		_, one := client.Conversation(testwait.Context(t), id, false)
 		_, two := client.PAL(testwait.Context(t), id)
-		for _, err := range []error{one, two, client.EndConversation(testwait.Context(t), id), client.DeleteConversation(testwait.Context(t), id, false), client.DeletePAL(testwait.Context(t), id)} {
+		for _, err := range []error{one, two, client.EndConversation(testwait.Context(t), id),
+			client.DeleteConversation(testwait.Context(t), id, false), client.DeletePAL(testwait.Context(t), id)} {
 			if err == nil {
 				t.Errorf("%q is taken", id)
 			}
@@ -499,7 +514,8 @@ func TestTheKeyIsNotPrinted(t *testing.T) {
 		key   tavus.Key
 	}{client, client.Key}
 	var out bytes.Buffer
-	for _, value := range []any{client.Key, &client.Key, client, &client, hidden, &hidden, []tavus.Key{client.Key}, map[string]any{"k": client.Key}} {
+	for _, value := range []any{client.Key, &client.Key, client, &client, hidden, &hidden, []tavus.Key{client.Key},
+		map[string]any{"k": client.Key}} {
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%T"} {
 			fmt.Fprintf(&out, verb+"\n", value)
 		}
@@ -521,7 +537,8 @@ func TestTheKeyIsNotPrinted(t *testing.T) {
 func noCanary(t *testing.T, what, text string) {
 	t.Helper()
 	inJSON, _ := json.Marshal(canary)
-	for _, form := range []string{canary, string(inJSON[1 : len(inJSON)-1]), fmt.Sprintf("%x", canary), fmt.Sprintf("%X", canary), fmt.Sprintf("%v", []byte(canary)), "5f0c1d"} {
+	for _, form := range []string{canary, string(inJSON[1 : len(inJSON)-1]), fmt.Sprintf("%x", canary),
+		fmt.Sprintf("%X", canary), fmt.Sprintf("%v", []byte(canary)), "5f0c1d"} {
 		if strings.Contains(text, form) {
 			t.Errorf("the key is in %s: %.400s", what, text)
 		}

@@ -74,7 +74,8 @@ func (s Spec) Check() error {
 		return fmt.Errorf("the id of the face: %w", err)
 	}
 	for name, address := range map[string]string{"callback": s.Callback, "Daily room": s.DailyRoom} {
-		if u, err := url.Parse(address); address != "" && (err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http") {
+		if u, err := url.Parse(address); address != "" && (err != nil || u.Host == "" || u.Scheme != "https" &&
+			u.Scheme != "http") {
 			return fmt.Errorf("the address of the %s must begin with https:// or http://", name)
 		}
 	}
@@ -96,18 +97,22 @@ func (s Spec) body(pal, face string) map[string]any {
 		"participant_left_timeout":   seconds(cmp.Or(s.LeftTimeout, DefaultLeftTimeout)),
 		"participant_absent_timeout": seconds(cmp.Or(s.AbsentTimeout, DefaultAbsentTimeout)),
 	}
-	body := map[string]any{pal: s.PAL, "conversation_name": s.Name, "custom_greeting": s.Greeting, "properties": properties}
-	for name, text := range map[string]string{face: s.Face, "conversational_context": s.Context, "callback_url": s.Callback} {
+	body := map[string]any{pal: s.PAL, "conversation_name": s.Name, "custom_greeting": s.Greeting,
+		"properties": properties}
+	for name, text := range map[string]string{face: s.Face, "conversational_context": s.Context,
+		"callback_url": s.Callback} {
 		if text != "" {
 			body[name] = text
 		}
 	}
-	for name, text := range map[string]string{"livekit_ws_url": s.LiveKitURL, "livekit_room_token": s.LiveKitToken, "daily_room": s.DailyRoom} {
+	for name, text := range map[string]string{"livekit_ws_url": s.LiveKitURL, "livekit_room_token": s.LiveKitToken,
+		"daily_room": s.DailyRoom} {
 		if text != "" {
 			properties[name] = text
 		}
 	}
-	for name, on := range map[string]bool{"test_mode": s.TestMode, "require_auth": s.Private, "enable_dynamic_greeting": s.DynamicGreeting} {
+	for name, on := range map[string]bool{"test_mode": s.TestMode, "require_auth": s.Private,
+		"enable_dynamic_greeting": s.DynamicGreeting} {
 		if on {
 			body[name] = true
 		}
@@ -219,7 +224,8 @@ func (c *Client) CreateConversation(ctx context.Context, spec Spec) (Info, error
 		err = create("persona_id", "replica_id")
 	}
 	if err == nil && !idPattern().MatchString(made.ID) {
-		err = &APIError{Method: http.MethodPost, Path: conversationsPath, Status: http.StatusOK, Message: "the answer has no conversation_id"}
+		err = &APIError{Method: http.MethodPost, Path: conversationsPath, Status: http.StatusOK,
+			Message: "the answer has no conversation_id"}
 	}
 	return made, err
 }
@@ -237,7 +243,8 @@ func (c *Client) Conversation(ctx context.Context, id string, verbose bool) (Inf
 	}
 	err = c.do(ctx, call{method: http.MethodGet, path: path, query: query, repeatable: true}, &info)
 	if err == nil && info.ID != id {
-		err = &APIError{Method: http.MethodGet, Path: path, Status: http.StatusOK, Message: "the answer is about another conversation, or about none"}
+		err = &APIError{Method: http.MethodGet, Path: path, Status: http.StatusOK,
+			Message: "the answer is about another conversation, or about none"}
 	}
 	return info, err
 }

@@ -114,7 +114,8 @@ func isGone(err error) bool {
 	if !ok {
 		return false
 	}
-	return answer.Status == http.StatusNotFound || answer.Status == http.StatusBadRequest && strings.Contains(answer.Message, "conversation_id")
+	return answer.Status == http.StatusNotFound || answer.Status == http.StatusBadRequest &&
+		strings.Contains(answer.Message, "conversation_id")
 }
 
 // endUnanswered ends what a creation without an answer may have left.

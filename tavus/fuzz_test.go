@@ -8,7 +8,8 @@ import (
 // FuzzAnswer reads answers as the service, or whoever stands in front of it, may
 // give them.
 func FuzzAnswer(f *testing.F) {
-	f.Add([]byte(`{"conversation_id":"c1","status":"active","events":[{"event_type":"system.shutdown","properties":{"reason":"x"}}]}`))
+	f.Add([]byte(`{"conversation_id":"c1","status":"active","events":[{"event_type":"system.shutdown",` +
+		`"properties":{"reason":"x"}}]}`))
 	f.Add([]byte(`{"error":{"message":{"detail":"nested"}}}`))
 	f.Add([]byte(`<html>`))
 	f.Fuzz(func(t *testing.T, body []byte) {

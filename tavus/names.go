@@ -19,12 +19,15 @@ var (
 	oldNames = sync.OnceValue(func() *regexp.Regexp {
 		return regexp.MustCompile(`\b(default_replica_id|replica_id|persona_id|persona_name)\b`)
 	})
-	newNames = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\b(default_face_id|face_id|pal_id|pal_name)\b`) })
-	missing  = sync.OnceValue(func() *regexp.Regexp {
+	newNames = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`\b(default_face_id|face_id|pal_id|pal_name)\b`)
+	})
+	missing = sync.OnceValue(func() *regexp.Regexp {
 		return regexp.MustCompile(`missing|required|must (be )?(provide|specif|includ|present)|provide`)
 	})
 	unknown = sync.OnceValue(func() *regexp.Regexp {
-		return regexp.MustCompile(`unknown|unrecogni[sz]ed|unexpected|unsupported|not (allowed|permitted|recogni[sz]ed|supported)|extra|additional`)
+		return regexp.MustCompile(`unknown|unrecogni[sz]ed|unexpected|unsupported|not ` +
+			`(allowed|permitted|recogni[sz]ed|supported)|extra|additional`)
 	})
 )
 
@@ -41,7 +44,8 @@ func wantsOldNames(err error) bool {
 		return false
 	}
 	text := strings.ToLower(refused.Message + " " + refused.Body)
-	return oldNames().MatchString(text) && missing().MatchString(text) || newNames().MatchString(text) && unknown().MatchString(text)
+	return oldNames().MatchString(text) && missing().MatchString(text) || newNames().MatchString(text) &&
+		unknown().MatchString(text)
 }
 
 // lacksPath reports an answer of a service that may not have the path at all.

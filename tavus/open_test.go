@@ -111,24 +111,35 @@ func TestUncertainCreations(t *testing.T) {
 		known  bool // else it is remembered
 		made   int
 	}{
-		"500 after success":          {[]tavustest.Fault{post(tavustest.Fault{Status: 500, After: true})}, true, true, 1},
-		"reset after success":        {[]tavustest.Fault{post(tavustest.Fault{Reset: true, After: true})}, true, true, 1},
-		"cut answer":                 {[]tavustest.Fault{post(tavustest.Fault{Cut: 20, After: true})}, true, true, 1},
-		"slow after success":         {[]tavustest.Fault{post(tavustest.Fault{Delay: time.Hour, After: true})}, true, true, 1},
-		"html after success":         {[]tavustest.Fault{post(tavustest.Fault{Status: 200, Body: "<html>", After: true})}, true, true, 1},
-		"no id after success":        {[]tavustest.Fault{post(tavustest.Fault{Status: 200, Body: "{}", After: true})}, true, true, 1},
-		"huge after success":         {[]tavustest.Fault{post(tavustest.Fault{Status: 200, Body: strings.Repeat(" ", 2<<20), After: true})}, true, true, 1},
-		"408 after success":          {[]tavustest.Fault{post(tavustest.Fault{Status: 408, After: true})}, true, true, 1},
-		"503 after success":          {[]tavustest.Fault{post(tavustest.Fault{Status: 503, Header: again, After: true})}, true, true, 1},
-		"503, then room":             {[]tavustest.Fault{post(tavustest.Fault{Status: 503, Header: again, Times: 2})}, true, true, 1},
-		"503 without a time":         {[]tavustest.Fault{post(tavustest.Fault{Status: 503})}, false, false, 0},
-		"500 and nothing":            {[]tavustest.Fault{post(tavustest.Fault{Status: 500})}, false, false, 0},
-		"429, then room":             {[]tavustest.Fault{post(tavustest.Fault{Status: 429, Header: again, Times: 3})}, true, true, 1},
-		"429 for ever":               {[]tavustest.Fault{post(tavustest.Fault{Status: 429, Header: again, Times: 99})}, false, true, 0},
-		"400":                        {[]tavustest.Fault{post(tavustest.Fault{Status: 400, Body: `{"message":"too many concurrent conversations"}`})}, false, true, 0},
-		"401":                        {[]tavustest.Fault{post(tavustest.Fault{Status: 401})}, false, true, 0},
-		"redirect":                   {[]tavustest.Fault{post(tavustest.Fault{Status: 307})}, false, true, 0},
-		"500 after success, no look": {[]tavustest.Fault{post(tavustest.Fault{Status: 500, After: true}), {Method: "GET", Status: 500}}, false, false, 1},
+		"500 after success":   {[]tavustest.Fault{post(tavustest.Fault{Status: 500, After: true})}, true, true, 1},
+		"reset after success": {[]tavustest.Fault{post(tavustest.Fault{Reset: true, After: true})}, true, true, 1},
+		"cut answer":          {[]tavustest.Fault{post(tavustest.Fault{Cut: 20, After: true})}, true, true, 1},
+		"slow after success": {[]tavustest.Fault{post(tavustest.Fault{Delay: time.Hour, After: true})},
+			true, true, 1},
+		"html after success": {[]tavustest.Fault{post(tavustest.Fault{Status: 200, Body: "<html>", After: true})},
+			true, true, 1},
+		"no id after success": {[]tavustest.Fault{post(tavustest.Fault{Status: 200, Body: "{}", After: true})},
+			true, true, 1},
+		"huge after success": {
+			[]tavustest.Fault{post(tavustest.Fault{Status: 200, Body: strings.Repeat(" ", 2<<20), After: true})}, true, true, 1},
+		"408 after success": {[]tavustest.Fault{post(tavustest.Fault{Status: 408, After: true})}, true, true, 1},
+		"503 after success": {[]tavustest.Fault{post(tavustest.Fault{Status: 503, Header: again, After: true})},
+			true, true, 1},
+		"503, then room": {[]tavustest.Fault{post(tavustest.Fault{Status: 503, Header: again, Times: 2})},
+			true, true, 1},
+		"503 without a time": {[]tavustest.Fault{post(tavustest.Fault{Status: 503})}, false, false, 0},
+		"500 and nothing":    {[]tavustest.Fault{post(tavustest.Fault{Status: 500})}, false, false, 0},
+		"429, then room": {[]tavustest.Fault{post(tavustest.Fault{Status: 429, Header: again, Times: 3})},
+			true, true, 1},
+		"429 for ever": {[]tavustest.Fault{post(tavustest.Fault{Status: 429, Header: again, Times: 99})},
+			false, true, 0},
+		"400": {
+			[]tavustest.Fault{post(tavustest.Fault{Status: 400, Body: `{"message":"too many concurrent conversations"}`})},
+			false, true, 0},
+		"401":      {[]tavustest.Fault{post(tavustest.Fault{Status: 401})}, false, true, 0},
+		"redirect": {[]tavustest.Fault{post(tavustest.Fault{Status: 307})}, false, true, 0},
+		"500 after success, no look": {[]tavustest.Fault{post(tavustest.Fault{Status: 500, After: true}),
+			{Method: "GET", Status: 500}}, false, false, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -199,7 +210,8 @@ func TestLostToken(t *testing.T) {
 			t.Error(err)
 		}
 		server.Fail(tavustest.Fault{Method: "POST", Status: 500, After: true, Times: 1})
-		if _, err := tavus.Open(t.Context(), client, spec); err == nil || len(server.Open()) != 0 || len(remembered(t, spec.StateDir)) != 0 {
+		if _, err := tavus.Open(t.Context(), client, spec); err == nil || len(server.Open()) != 0 ||
+			len(remembered(t, spec.StateDir)) != 0 {
 			t.Errorf("%v; open %v", err, server.Open())
 		}
 	})
@@ -266,7 +278,8 @@ func TestCloseThatFails(t *testing.T) {
 		cancel()
 		server.Fail(tavustest.Fault{Delay: time.Hour})
 		start := time.Now()
-		if err := conversation.Close(ctx); err == nil || !strings.Contains(err.Error(), conversation.ID) || time.Since(start) > 3*time.Second {
+		if err := conversation.Close(ctx); err == nil || !strings.Contains(err.Error(), conversation.ID) ||
+			time.Since(start) > 3*time.Second {
 			t.Errorf("%v after %v", err, time.Since(start))
 		}
 		if err := conversation.Close(t.Context()); err == nil || time.Since(start) > 30*time.Second {
@@ -296,7 +309,8 @@ func TestCloseOfWhatIsOver(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(client.EndConversation(testwait.Context(t), one.ID), one.Close(testwait.Context(t)), client.DeleteConversation(testwait.Context(t), two.ID, false)); err != nil {
+	if err := errors.Join(client.EndConversation(testwait.Context(t), one.ID), one.Close(testwait.Context(t)),
+		client.DeleteConversation(testwait.Context(t), two.ID, false)); err != nil {
 		t.Error(err)
 	}
 	results, err := tavus.EndMine(testwait.Context(t), client, tavus.EndOptions{StateDir: dir, All: true})
@@ -330,7 +344,8 @@ func TestNothingIsCreatedUnremembered(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := tavus.Open(testwait.Context(t), client, specIn(filepath.Join(file, "dir"))); err == nil || len(server.Requests()) != 0 {
+	if _, err := tavus.Open(testwait.Context(t), client, specIn(filepath.Join(file, "dir"))); err == nil ||
+		len(server.Requests()) != 0 {
 		t.Errorf("%v, %v", err, server.Requests())
 	}
 }
@@ -361,7 +376,8 @@ func TestEndMineSpares(t *testing.T) {
 			t.Errorf("%s: %s", name, got)
 		}
 	}
-	if got := outcome(&tavus.Client{Key: client.Key, BaseURL: "http://localhost", HTTP: client.HTTP}, true); got != tavus.OutcomeForeign {
+	if got := outcome(&tavus.Client{Key: client.Key, BaseURL: "http://localhost", HTTP: client.HTTP},
+		true); got != tavus.OutcomeForeign {
 		t.Error(got)
 	}
 	if len(server.Open()) != 1 {
@@ -384,9 +400,12 @@ func TestEndMineSpares(t *testing.T) {
 // conversation, by its name; so does one that an older echocast wrote.
 func TestEndMineReadsDamagedEntries(t *testing.T) {
 	for name, damage := range map[string]func(text string) string{
-		"torn id":    func(text string) string { return text[:strings.LastIndex(text, "conversation_id")+20] },
-		"no id":      func(text string) string { return text[:strings.Index(text, "\n")+1] },
-		"older file": func(text string) string { return strings.Replace(text, "}\n{", ",\"process_started\":\"boot 7\",", 1) },
+		"torn id": func(text string) string { return text[:strings.LastIndex(text, "conversation_id")+20] },
+		"no id":   func(text string) string { return text[:strings.Index(text, "\n")+1] },
+		"older file": func(text string) string {
+			return strings.Replace(text, "}\n{",
+				",\"process_started\":\"boot 7\",", 1)
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()

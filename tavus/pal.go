@@ -40,7 +40,8 @@ func (p *PAL) UnmarshalJSON(text []byte) error {
 		return err
 	}
 	*p = PAL{
-		ID: firstText(wire.PAL, wire.Persona), Name: firstText(wire.Name, wire.PersonaName), Face: firstText(wire.Face, wire.Replica),
+		ID: firstText(wire.PAL, wire.Persona), Name: firstText(wire.Name, wire.PersonaName),
+		Face:     firstText(wire.Face, wire.Replica),
 		Pipeline: string(wire.Pipeline), Created: string(wire.Created),
 		Transport: string(wire.Layers.Transport.Type), Microphone: wire.Layers.Transport.Input.Microphone.Enabled == "true",
 	}
@@ -81,7 +82,8 @@ func (f *Face) UnmarshalJSON(text []byte) error {
 	if err := json.Unmarshal(text, &wire); err != nil {
 		return err
 	}
-	*f = Face{ID: firstText(wire.Face, wire.Replica), Name: firstText(wire.Name, wire.ReplicaName), Status: string(wire.Status), Created: string(wire.Created)}
+	*f = Face{ID: firstText(wire.Face, wire.Replica), Name: firstText(wire.Name, wire.ReplicaName),
+		Status: string(wire.Status), Created: string(wire.Created)}
 	return nil
 }
 

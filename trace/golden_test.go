@@ -34,7 +34,8 @@ type link struct {
 var errCut = errors.New("cut")
 
 func newLink() *link {
-	return &link{out: make(chan []byte, 1000), in: make(chan []byte, 1000), cut: make(chan struct{}), delay: func(int) time.Duration { return 0 }}
+	return &link{out: make(chan []byte, 1000), in: make(chan []byte, 1000), cut: make(chan struct{}),
+		delay: func(int) time.Duration { return 0 }}
 }
 
 func (l *link) Send(ctx context.Context, msg []byte) error {
@@ -119,7 +120,8 @@ func record(t *testing.T, w io.Writer) {
 	var far sync.WaitGroup
 	far.Go(func() { _, _ = replica.New(farEnd{l}, nil).Run(t.Context()) })
 	rec := NewRecorder(w, "echocast test")
-	session, err := echo.NewSession(echo.NewMessages(rec.Conn(l), "c123", 0), &echo.Options{Rate: second, Observe: rec.Observe})
+	session, err := echo.NewSession(echo.NewMessages(rec.Conn(l), "c123", 0),
+		&echo.Options{Rate: second, Observe: rec.Observe})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,7 +129,8 @@ func record(t *testing.T, w io.Writer) {
 		t.Fatal(err)
 	}
 	say := func(name string, seconds float64, stall func(int) time.Duration) error {
-		_, err := session.Speak(t.Context(), echo.Speech{Name: name, Samples: &talk{end: int(seconds * second), stall: stall}})
+		_,
+			err := session.Speak(t.Context(), echo.Speech{Name: name, Samples: &talk{end: int(seconds * second), stall: stall}})
 		time.Sleep(400 * time.Millisecond)
 		return err
 	}

@@ -24,7 +24,9 @@ var pageCSS string
 //go:embed page/page.js
 var pageJS string
 
-var pageTemplate = sync.OnceValue(func() *template.Template { return template.Must(template.New("page").Parse(pageHTML)) })
+var pageTemplate = sync.OnceValue(func() *template.Template {
+	return template.Must(template.New("page").Parse(pageHTML))
+})
 
 // Limits of a page, so that a browser can show it.
 const (
@@ -155,7 +157,8 @@ func notes(sessions []*Session) (texts []string) {
 			texts = append(texts, "The last line of the trace is cut off: the recording process was killed.")
 		}
 		if s.Missing > 0 {
-			texts = append(texts, fmt.Sprintf("%s of the trace missing: the disk was too slow.", plural(s.Missing, "line is", "lines are")))
+			texts = append(texts, fmt.Sprintf("%s of the trace missing: the disk was too slow.",
+				plural(s.Missing, "line is", "lines are")))
 		}
 	}
 	if len(sessions) > mostRuns {
@@ -165,7 +168,8 @@ func notes(sessions []*Session) (texts []string) {
 }
 
 func tiles(f *Figures) []tile {
-	sent := tile{Name: "Audio sent", Note: plural(f.Utterances, "utterance", "utterances") + ", " + plural(f.Chunks, "chunk", "chunks")}
+	sent := tile{Name: "Audio sent", Note: plural(f.Utterances, "utterance", "utterances") + ", " +
+		plural(f.Chunks, "chunk", "chunks")}
 	sent.Value, sent.Unit = splitUnit(longTime(f.Seconds))
 	first := tile{Name: "First audio", Value: "–", Note: "not reported by the replica"}
 	if n := len(f.FirstAudio); n > 0 {

@@ -62,7 +62,8 @@ func TestPage(t *testing.T) {
 	if count["svg"] != 4 || count["script"] != 2 || count["section"] != 4 {
 		t.Errorf("%v", count)
 	}
-	for _, want := range []string{"2 finished, 1 failed, 1 interrupted", "a live source", `class="block dry"`, `class="block away"`, `class="ghost"`, `path class="very"`, "the replica joined"} {
+	for _, want := range []string{"2 finished, 1 failed, 1 interrupted", "a live source", `class="block dry"`,
+		`class="block away"`, `class="ghost"`, `path class="very"`, "the replica joined"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("%q is not in the page", want)
 		}
@@ -84,7 +85,8 @@ func TestHostileTrace(t *testing.T) {
 		`{"kind":"event","t":0.2,"event":{"kind":"started_speaking","type":"%s","role":"%s","inference_id":"%s"}}`,
 		`{"kind":"interrupt","t":0.3,"id":"%s","text":"%s"}`,
 		`{"kind":"lost","t":0.4,"text":"%s"}`,
-		`{"kind":"receipt","t":0.5,"id":"%s","receipt":{"outcome":"%s","source":"%s","error":"%s","spoken_by":"%s","underruns_by":"%s"}}`,
+		`{"kind":"receipt","t":0.5,"id":"%s","receipt":{"outcome":"%s","source":"%s","error":"%s","spoken_by":"%s",` +
+			`"underruns_by":"%s"}}`,
 	} {
 		lines += strings.ReplaceAll(line, "%s", evil) + "\n"
 	}
@@ -135,7 +137,8 @@ func TestLongPage(t *testing.T) {
 		if i > 0 && i%4001 == 0 {
 			late = 0.100
 		}
-		fmt.Fprintf(&lines, `{"kind":"chunk","t":%.6f,"due":%.6f,"id":"a","position":%d,"samples":1200,"last":%v,"peaks":[-9,9,-99,99,-50,50,-2,2,-20,20]}`+"\n", at+late, at, i*1200, i == chunks-1)
+		fmt.Fprintf(&lines, `{"kind":"chunk","t":%.6f,"due":%.6f,"id":"a","position":%d,"samples":1200,"last":%v,`+
+			`"peaks":[-9,9,-99,99,-50,50,-2,2,-20,20]}`+"\n", at+late, at, i*1200, i == chunks-1)
 	}
 	sessions, err := Sessions(strings.NewReader(lines.String()))
 	if err != nil {

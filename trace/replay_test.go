@@ -46,7 +46,8 @@ func (l *listener) Send(ctx context.Context, msg []byte) error {
 }
 
 // sendAgain replays a trace to a stand-in replica, in a bubble.
-func sendAgain(t *testing.T, ctx context.Context, data []byte, l *listener, options *ReplayOptions) (receipts []echo.Receipt, report replica.Report, err error) {
+func sendAgain(t *testing.T, ctx context.Context, data []byte, l *listener,
+	options *ReplayOptions) (receipts []echo.Receipt, report replica.Report, err error) {
 	t.Helper()
 	var far sync.WaitGroup
 	far.Go(func() { report, _ = replica.New(farEnd{l.link}, nil).Run(t.Context()) })
@@ -91,7 +92,8 @@ func TestReplay(t *testing.T) {
 			if len(l.got) != len(recorded)+1 {
 				t.Fatalf("%d messages, want %d and an interrupt", len(l.got), len(recorded))
 			}
-			if last := l.got[len(recorded)]; last.EventType != "conversation.interrupt" || options.Conversation == "" && last.ConversationID != "c123" {
+			if last := l.got[len(recorded)]; last.EventType != "conversation.interrupt" || options.Conversation == "" &&
+				last.ConversationID != "c123" {
 				t.Errorf("the last utterance has no end; it is ended by %s", last.raw)
 			}
 			speed := max(options.Speed, 1)
@@ -110,7 +112,8 @@ func TestReplay(t *testing.T) {
 				if options.Speed == 2 && i == 1 {
 					want = echo.Interrupted // it is sent faster than it plays
 				}
-				if receipts[i].Outcome != want || receipts[i].SpokenBy != echo.ByEvent || receipts[i].Samples != report.Utterances[i].Samples {
+				if receipts[i].Outcome != want || receipts[i].SpokenBy != echo.ByEvent ||
+					receipts[i].Samples != report.Utterances[i].Samples {
 					t.Errorf("utterance %d: %+v", i, receipts[i])
 				}
 			}
@@ -177,7 +180,8 @@ func TestReplayBreaks(t *testing.T) {
 	}{
 		"cancelled": {func(_ *link, cancel context.CancelCauseFunc) { cancel(cause) }, data, cause.Error(), true},
 		"lost":      {func(l *link, _ context.CancelCauseFunc) { l.close() }, data, echo.ErrLost.Error(), false},
-		"damaged":   {func(*link, context.CancelCauseFunc) {}, slices.Concat(data[:len(data)/10], []byte("}\n{}\n")), "not a line", true},
+		"damaged": {func(*link, context.CancelCauseFunc) {}, slices.Concat(data[:len(data)/10], []byte("}\n{}\n")),
+			"not a line", true},
 		"stopped": {func(l *link, _ context.CancelCauseFunc) {
 			l.out <- []byte(`{"message_type":"conversation","event_type":"conversation.interrupt","conversation_id":"c123"}`)
 		}, data, echo.ErrInterrupted.Error(), false},
@@ -214,7 +218,8 @@ func TestReplayWaits(t *testing.T) {
 			t.Errorf("nothing to send: %v", err)
 		}
 		l.in <- []byte(`{"event_type":"system.pal_joined"}`)
-		trace := firstLine + `{"kind":"out","t":0,"message":{"event_type":"conversation.echo","properties":{"audio":"AAAA","inference_id":"a","done":true}}}`
+		trace := firstLine + `{"kind":"out","t":0,"message":{"event_type":"conversation.echo","properties":{"audio":"AAAA",` +
+			`"inference_id":"a","done":true}}}`
 		err = Replay(t.Context(), Read(strings.NewReader(trace)), l, &ReplayOptions{Burst: true})
 		if !errors.Is(err, echo.ErrUnverified) {
 			t.Errorf("nobody answers: %v", err)
@@ -224,7 +229,8 @@ func TestReplayWaits(t *testing.T) {
 
 func TestReplaceStrings(t *testing.T) {
 	for _, c := range [][2]string{
-		{`{"a":"x","b":{"a":"x","c":["x",{"a" : "x"}]},"d":"a","a":1}`, `{"a":"<y>","b":{"a":"<y>","c":["x",{"a" : "<y>"}]},"d":"a","a":1}`},
+		{`{"a":"x","b":{"a":"x","c":["x",{"a" : "x"}]},"d":"a","a":1}`,
+			`{"a":"<y>","b":{"a":"<y>","c":["x",{"a" : "<y>"}]},"d":"a","a":1}`},
 		{` {"q\"a":"x","a":"x","e":"\"a\":\"x\""} `, ` {"q\"a":"x","a":"<y>","e":"\"a\":\"x\""} `},
 		{`{"a":"\u0078","n":1e5,"t":true,"z":null}`, `{"a":"<y>","n":1e5,"t":true,"z":null}`},
 		{`"x"`, `"x"`}, {`[]`, `[]`}, {`12`, `12`},

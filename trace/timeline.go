@@ -62,12 +62,14 @@ func newTimeline(s *Session) *timeline {
 		return t
 	}
 	t.Ticks = ticks(t.Length)
-	t.Data = &readings{Length: t.Length, Underruns: pairs(s.Underruns), Replica: pairs(s.Replica), User: pairs(s.User), Away: pairs(s.Away), Marks: [][2]any{}}
+	t.Data = &readings{Length: t.Length, Underruns: pairs(s.Underruns), Replica: pairs(s.Replica), User: pairs(s.User),
+		Away: pairs(s.Away), Marks: [][2]any{}}
 	t.Lanes = append(t.Lanes, t.utterances(s))
 	if len(s.Inputs) > 0 {
 		t.Lanes = append(t.Lanes, t.inputs(s))
 	}
-	t.Lanes = append(t.Lanes, t.sends(s), t.buffer(s), t.sound(s), t.spans("Replica", "speaks, by its events", "replica", s.Replica))
+	t.Lanes = append(t.Lanes, t.sends(s), t.buffer(s), t.sound(s),
+		t.spans("Replica", "speaks, by its events", "replica", s.Replica))
 	if len(s.User) > 0 {
 		t.Lanes = append(t.Lanes, t.spans("User", "speaks, by the events", "user", s.User))
 	}
@@ -93,7 +95,8 @@ func clip[T any](all []T) []T { return all[:min(len(all), mostBlocks)] }
 
 func (t *timeline) block(class, name string, span Span) block {
 	from, to := micro(span.From), micro(max(span.To, span.From))
-	b := block{Class: class, Name: name, From: from, To: to, Left: percent(from, t.Length), Width: percent(to-from, t.Length)}
+	b := block{Class: class, Name: name, From: from, To: to, Left: percent(from, t.Length),
+		Width: percent(to-from, t.Length)}
 	b.Title = fmt.Sprintf("%.3f s", from)
 	if to > from {
 		b.Title = fmt.Sprintf("%.3f to %.3f s", from, to)
@@ -423,7 +426,8 @@ func nice(atLeast float64) float64 {
 	if !(atLeast > 0) {
 		return 1
 	}
-	for _, step := range []float64{0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400} {
+	for _, step := range []float64{0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15,
+		30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400} {
 		if step >= atLeast {
 			return step
 		}

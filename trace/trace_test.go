@@ -69,14 +69,17 @@ func TestRoundTrip(t *testing.T) {
 		for range 3 {
 			_, _ = conn.Receive(t.Context())
 		}
-		event := echo.Event{Kind: echo.StoppedSpeaking, Type: "conversation.stopped_speaking", Role: echo.RolePal, InferenceID: "e", Seq: 7, Turn: 2, Interrupted: true, Duration: 1500 * time.Millisecond}
-		receipt := echo.Receipt{InferenceID: "u", Outcome: echo.Failed, Samples: 1200, Error: "get https://a.example/b?key=secret: no"}
+		event := echo.Event{Kind: echo.StoppedSpeaking, Type: "conversation.stopped_speaking", Role: echo.RolePal,
+			InferenceID: "e", Seq: 7, Turn: 2, Interrupted: true, Duration: 1500 * time.Millisecond}
+		receipt := echo.Receipt{InferenceID: "u", Outcome: echo.Failed, Samples: 1200,
+			Error: "get https://a.example/b?key=secret: no"}
 		pcm := make([]float32, 1200)
 		pcm[0], pcm[1199] = -1, 0.5
 		for _, m := range []echo.Moment{
 			{Kind: echo.MomentBegin, At: begin.Add(time.Second), InferenceID: "u", Text: "a.wav", Rate: 24000},
 			{Kind: echo.MomentInput, At: begin.Add(time.Second), InferenceID: "u", Position: 5, Samples: 6},
-			{Kind: echo.MomentChunk, At: begin.Add(1250001 * time.Microsecond), Due: begin.Add(1250 * time.Millisecond), InferenceID: "u", Samples: 1200, Bytes: 3422, Last: true, PCM: pcm},
+			{Kind: echo.MomentChunk, At: begin.Add(1250001 * time.Microsecond), Due: begin.Add(1250 * time.Millisecond),
+				InferenceID: "u", Samples: 1200, Bytes: 3422, Last: true, PCM: pcm},
 			{Kind: echo.MomentEvent, At: begin.Add(2 * time.Second), InferenceID: "e", Event: &event},
 			{Kind: echo.MomentReceipt, At: begin.Add(3 * time.Second), InferenceID: "u", Receipt: &receipt},
 		} {
@@ -99,8 +102,10 @@ func TestRoundTrip(t *testing.T) {
 			{Kind: KindIn, T: 0.0035, Error: `dial "wss://room.example/x": gone`},
 			{Kind: KindBegin, T: 1, ID: "u", Text: "a.wav", Rate: 24000},
 			{Kind: KindInput, T: 1, ID: "u", Position: 5, Samples: 6},
-			{Kind: KindChunk, T: 1.250001, Due: new(1.25), ID: "u", Samples: 1200, Bytes: 3422, Last: true, Peaks: []int{-127, 0, 0, 0, 0, 0, 0, 0, 0, 64}},
-			{Kind: KindEvent, T: 2, ID: "e", Event: &Event{Kind: echo.StoppedSpeaking, Type: event.Type, Role: "pal", InferenceID: "e", Seq: 7, Turn: 2, Interrupted: true, Duration: new(1.5)}},
+			{Kind: KindChunk, T: 1.250001, Due: new(1.25), ID: "u", Samples: 1200, Bytes: 3422, Last: true,
+				Peaks: []int{-127, 0, 0, 0, 0, 0, 0, 0, 0, 64}},
+			{Kind: KindEvent, T: 2, ID: "e", Event: &Event{Kind: echo.StoppedSpeaking, Type: event.Type, Role: "pal",
+				InferenceID: "e", Seq: 7, Turn: 2, Interrupted: true, Duration: new(1.5)}},
 			{Kind: KindReceipt, T: 3, ID: "u", Receipt: &receipt},
 		}
 		if len(got) != len(want) {
@@ -301,7 +306,8 @@ func TestRecorderRedacts(t *testing.T) {
 	var file bytes.Buffer
 	rec := NewRecorder(&file, "")
 	rec.Redact = redact.New("hunter2&more").Text
-	conn := rec.Conn(&still{in: [][]byte{[]byte(`{"event_type":"x","said":"hunter2&more"}`), []byte("not json: hunter2&more")}})
+	conn := rec.Conn(&still{in: [][]byte{[]byte(`{"event_type":"x","said":"hunter2&more"}`),
+		[]byte("not json: hunter2&more")}})
 	if err := conn.Send(t.Context(), []byte(`{"text":"hunter2"}`)); err != nil {
 		t.Fatal(err)
 	}
@@ -313,7 +319,8 @@ func TestRecorderRedacts(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := file.String()
-	if strings.Contains(strings.Replace(got, `{"text":"hunter2"}`, "", 1), "hunter2") || strings.Count(got, redact.Mark) != 3 {
+	if strings.Contains(strings.Replace(got, `{"text":"hunter2"}`, "", 1), "hunter2") ||
+		strings.Count(got, redact.Mark) != 3 {
 		t.Errorf("the trace is\n%s", got)
 	}
 	n := 0

@@ -37,7 +37,8 @@ func FuzzCallback(f *testing.F) {
 		answer := httptest.NewRecorder()
 		r.ServeHTTP(answer, request)
 		switch answer.Code {
-		case http.StatusOK, http.StatusNoContent, http.StatusBadRequest, http.StatusMethodNotAllowed, http.StatusServiceUnavailable:
+		case http.StatusOK, http.StatusNoContent, http.StatusBadRequest, http.StatusMethodNotAllowed,
+			http.StatusServiceUnavailable:
 		default:
 			t.Errorf("%s is answered with %d %s", method, answer.Code, answer.Body)
 		}

@@ -35,7 +35,8 @@ func listen(t *testing.T, address string, o *webhook.Options) *webhook.Receiver 
 }
 
 func joined(conversation string, n int) string {
-	return fmt.Sprintf(`{"message_type":"system","event_type":"system.replica_joined","conversation_id":%q,"timestamp":"2026-01-02T03:04:%02dZ","properties":{"replica_id":"r1"}}`, conversation, n)
+	return fmt.Sprintf(`{"message_type":"system","event_type":"system.replica_joined","conversation_id":%q,`+
+		`"timestamp":"2026-01-02T03:04:%02dZ","properties":{"replica_id":"r1"}}`, conversation, n)
 }
 
 // post sends a request and returns its status.
@@ -61,13 +62,15 @@ func post(t *testing.T, method, address, body string, change func(*http.Request)
 // Other machines reach a receiver only where that was asked for, and without a
 // path nobody guesses its address.
 func TestListensOnThisMachine(t *testing.T) {
-	for address, want := range map[string]string{":0": "127.0.0.1", ":0/secret": "127.0.0.1", "127.0.0.1:0": "127.0.0.1", "0.0.0.0:0/secret": "0.0.0.0"} {
+	for address, want := range map[string]string{":0": "127.0.0.1", ":0/secret": "127.0.0.1", "127.0.0.1:0": "127.0.0.1",
+		"0.0.0.0:0/secret": "0.0.0.0"} {
 		r := listen(t, address, nil)
 		at, err := url.Parse(r.URL())
 		if err != nil {
 			t.Fatal(err)
 		}
-		if ip := net.ParseIP(at.Hostname()); ip.IsUnspecified() != (want == "0.0.0.0") || !ip.IsUnspecified() && ip.String() != want {
+		if ip := net.ParseIP(at.Hostname()); ip.IsUnspecified() != (want == "0.0.0.0") || !ip.IsUnspecified() &&
+			ip.String() != want {
 			t.Errorf("%s listens on %s", address, r.URL())
 		}
 		if _, path, named := strings.Cut(address, "/"); named && at.Path != "/"+path || !named && len(at.Path) < 20 {
@@ -168,7 +171,8 @@ func TestHoldsFewBodies(t *testing.T) {
 	for i := range many {
 		body := joined("c1", i)
 		go func() {
-			request, err := http.NewRequestWithContext(testwait.Context(t), "POST", r.URL(), &counted{bytes.NewReader([]byte(body)), read})
+			request, err := http.NewRequestWithContext(testwait.Context(t), "POST", r.URL(),
+				&counted{bytes.NewReader([]byte(body)), read})
 			if err != nil {
 				t.Error(err)
 				return

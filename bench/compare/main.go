@@ -115,7 +115,8 @@ func compare(before, after []stage, bound float64, out io.Writer) error {
 		if verdict != "" {
 			worse++
 		}
-		fmt.Fprintf(out, "%-60s %6.2f x the time  %6.0f -> %.0f allocations%s\n", is.name, ratio, was.allocations, is.allocations, verdict)
+		fmt.Fprintf(out, "%-60s %6.2f x the time  %6.0f -> %.0f allocations%s\n", is.name, ratio, was.allocations,
+			is.allocations, verdict)
 	}
 	switch {
 	case compared == 0:

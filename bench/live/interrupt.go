@@ -121,7 +121,8 @@ func (c *channel) observe(m echo.Moment) {
 func (c *channel) speakOn(ctx context.Context) {
 	for ctx.Err() == nil {
 		c.loop.left = 3600 * echo.DefaultRate
-		if _, err := c.session.Speak(ctx, echo.Speech{Samples: &c.loop}); !errors.Is(err, echo.ErrStopped) && ctx.Err() == nil {
+		if _, err := c.session.Speak(ctx, echo.Speech{Samples: &c.loop}); !errors.Is(err, echo.ErrStopped) &&
+			ctx.Err() == nil {
 			c.fail(err)
 			return
 		}
@@ -168,7 +169,9 @@ func (c *channel) answer(ctx context.Context) {
 		}
 		if m.EventType == "conversation.interrupt" {
 			over[current] = true
-			_ = c.replica.Send(ctx, fmt.Appendf(nil, `{"event_type":"conversation.stopped_speaking","inference_id":%q,"properties":{"role":"pal","interrupted":true}}`, current))
+			_ = c.replica.Send(ctx,
+				fmt.Appendf(nil, `{"event_type":"conversation.stopped_speaking","inference_id":%q,"properties":{"role":"pal",`+
+					`"interrupted":true}}`, current))
 			continue
 		}
 		if current = m.Properties.InferenceID; over[current] {

@@ -42,7 +42,8 @@ func measureLive(ctx context.Context, inputs, rate int, method audio.Method, sec
 	defer listener.Close()
 	lines := make([]*line, inputs)
 	for i := range lines {
-		lines[i] = &line{rate: rate, method: method, speech: speech, at: rand.IntN(len(speech)), blocks: int(seconds / block.Seconds())}
+		lines[i] = &line{rate: rate, method: method, speech: speech, at: rand.IntN(len(speech)),
+			blocks: int(seconds / block.Seconds())}
 	}
 	var all sync.WaitGroup
 	for _, l := range lines {
@@ -129,7 +130,8 @@ func (l *line) run(ctx context.Context, sender *rtc.Conn) error {
 	defer in.Close()
 	feed := echo.NewFeed(in, echo.FeedOptions{})
 	defer feed.Close()
-	session, err := echo.NewSession(echo.NewMessages(sender, "c1", 0), &echo.Options{SkipHeard: true, SkipReady: true, Observe: l.observe})
+	session, err := echo.NewSession(echo.NewMessages(sender, "c1", 0),
+		&echo.Options{SkipHeard: true, SkipReady: true, Observe: l.observe})
 	if err != nil {
 		return err
 	}

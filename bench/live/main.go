@@ -43,10 +43,12 @@ func run(utterances int, seconds float64, connections, interrupts int) error {
 		if err != nil {
 			return err
 		}
-		fmt.Println("| utterances | messages | late p50 | p99 | p99.9 | largest | drift | schedule restarts | CPU of a core |")
+		fmt.Println("| utterances | messages | late p50 | p99 | p99.9 | largest | drift | schedule " +
+			"restarts | CPU of a core |")
 		fmt.Println("| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
 		fmt.Printf("| %d | %d | %s | %s | %s | %s | %s | %d | %.0f %% |\n\n", utterances, len(p.late),
-			short(p.late.at(0.5)), short(p.late.at(0.99)), short(p.late.at(0.999)), short(p.late.at(1)), short(p.drift), p.stalls, 100*p.cpu)
+			short(p.late.at(0.5)), short(p.late.at(0.99)), short(p.late.at(0.999)), short(p.late.at(1)), short(p.drift),
+			p.stalls, 100*p.cpu)
 	}
 	if interrupts > 0 {
 		took, err := measureInterrupts(ctx, connections, interrupts)
@@ -55,7 +57,8 @@ func run(utterances int, seconds float64, connections, interrupts int) error {
 		}
 		fmt.Println("| data channels | interrupts | accepted after p50 | p99 | largest | chunks of an interrupted id |")
 		fmt.Println("| ---: | ---: | ---: | ---: | ---: | ---: |")
-		fmt.Printf("| %d | %d | %s | %s | %s | 0 |\n\n", connections, len(took), short(took.at(0.5)), short(took.at(0.99)), short(took.at(1)))
+		fmt.Printf("| %d | %d | %s | %s | %s | 0 |\n\n", connections, len(took), short(took.at(0.5)),
+			short(took.at(0.99)), short(took.at(1)))
 	}
 	return nil
 }
@@ -81,7 +84,8 @@ func runLive(inputs int) error {
 			return err
 		}
 		fmt.Printf("| %d | %s | %d | %s | %s | %s | %s | %s |\n", inputs, c.name, len(w.accepted),
-			short(w.read.at(0.5)), short(w.read.at(0.99)), short(w.accepted.at(0.5)), short(w.accepted.at(0.99)), short(w.accepted.at(1)))
+			short(w.read.at(0.5)), short(w.read.at(0.99)), short(w.accepted.at(0.5)), short(w.accepted.at(0.99)),
+			short(w.accepted.at(1)))
 	}
 	fmt.Println()
 	return nil

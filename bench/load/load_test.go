@@ -56,7 +56,8 @@ func TestReceive(t *testing.T) {
 	if s.err != nil {
 		t.Fatal(s.err)
 	}
-	for _, msg := range []string{`{"properties":{"inference_id":"i1","done":false}}`, `{"properties":{"inference_id":"i1","done":true}}`} {
+	for _, msg := range []string{`{"properties":{"inference_id":"i1","done":false}}`,
+		`{"properties":{"inference_id":"i1","done":true}}`} {
 		if err := s.Send(testwait.Context(t), []byte(msg)); err != nil {
 			t.Fatal(err)
 		}

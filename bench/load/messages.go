@@ -96,7 +96,8 @@ func newBuilder(c Case) (*builder, error) {
 	if err != nil {
 		return nil, err
 	}
-	encoder, err := echo.NewEncoder(echo.Utterance{ConversationID: "local", InferenceID: echo.NewInferenceID(), Rate: echo.DefaultRate})
+	encoder, err := echo.NewEncoder(echo.Utterance{ConversationID: "local", InferenceID: echo.NewInferenceID(),
+		Rate: echo.DefaultRate})
 	if err != nil {
 		return nil, err
 	}

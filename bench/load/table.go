@@ -51,9 +51,11 @@ func Table(results []CaseResult, look Look) string {
 		most = max(most, r.TimesRealTime)
 	}
 	var text strings.Builder
-	fmt.Fprintf(&text, "%9s %8s %11s %7s %11s %9s %8s\n", "input", "message", "messages/s", "MB/s", "x real time", "ns each", "allocs")
+	fmt.Fprintf(&text, "%9s %8s %11s %7s %11s %9s %8s\n", "input", "message", "messages/s", "MB/s",
+		"x real time", "ns each", "allocs")
 	for _, r := range results {
-		fmt.Fprintf(&text, "%6d Hz %8v %11.0f %7.0f %11.0f %9.0f %8.2f", r.Rate, time.Duration(r.ChunkSeconds*float64(time.Second)).Round(time.Microsecond),
+		fmt.Fprintf(&text, "%6d Hz %8v %11.0f %7.0f %11.0f %9.0f %8.2f", r.Rate,
+			time.Duration(r.ChunkSeconds*float64(time.Second)).Round(time.Microsecond),
 			r.MessagesPerSecond, r.MegabytesPerSecond, r.TimesRealTime, r.NanosecondsPerMessage, r.AllocationsPerMessage)
 		text.WriteString(look.barOf(r.TimesRealTime/most) + "\n")
 	}
@@ -82,6 +84,7 @@ const ResultHead = "streams messages  late p50       p99      most  underruns wr
 // Line returns the result as a line of a table for people.
 func (r Result) Line() string {
 	short := func(s float64) string { return fmt.Sprintf("%.2f ms", 1000*s) }
-	return fmt.Sprintf("%7d %8d %9s %9s %9s  %9d %5d %9.2f %12.2f %10d\n", r.Streams, r.Messages, short(r.LateP50), short(r.LateP99), short(r.LateMost),
+	return fmt.Sprintf("%7d %8d %9s %9s %9s  %9d %5d %9.2f %12.2f %10d\n", r.Streams, r.Messages, short(r.LateP50),
+		short(r.LateP99), short(r.LateMost),
 		r.Underruns, r.Wrong, r.SendCPU, r.ReceiveCPU, r.SendMemory/1000)
 }

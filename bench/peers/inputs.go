@@ -25,7 +25,8 @@ func makeInputs(ctx context.Context, dir, speech string, hours float64) ([]input
 	long := hours * 3600
 	path := func(name string) string { return filepath.Join(dir, name) }
 	wav := func(name string, rate int, effects string, seconds float64) string {
-		return fmt.Sprintf("sox -V1 %s -b 16 %s rate %d %s repeat - trim 0 %.3f", quote(speech), quote(path(name)), rate, effects, seconds)
+		return fmt.Sprintf("sox -V1 %s -b 16 %s rate %d %s repeat - trim 0 %.3f", quote(speech), quote(path(name)),
+			rate, effects, seconds)
 	}
 	mp3 := func(from, to, options string) string {
 		return fmt.Sprintf("lame --quiet --cbr -q 7 %s %s %s", options, quote(path(from)), quote(path(to)))
@@ -34,7 +35,8 @@ func makeInputs(ctx context.Context, dir, speech string, hours float64) ([]input
 		wav("44100-stereo.wav", 44100, "remix 1 1 delay 0 0.011", long),
 		wav("24000-mono.wav", 24000, "", long),
 		// Both cores encode.
-		mp3("24000-mono.wav", "24000-mono.mp3", "-m m -b 64") + " & " + mp3("44100-stereo.wav", "44100-stereo.mp3", "-m j -b 128") + " && wait $!",
+		mp3("24000-mono.wav", "24000-mono.mp3", "-m m -b 64") + " & " + mp3("44100-stereo.wav", "44100-stereo.mp3",
+			"-m j -b 128") + " && wait $!",
 		wav("48000-mono.wav", 48000, "", long),
 		wav("clip.wav", 22050, "", 2),
 	} {

@@ -61,7 +61,8 @@ func TestMessagesAudio(t *testing.T) {
 func TestRoundRunsEverythingAndKeepsTheLeast(t *testing.T) {
 	log := t.TempDir() + "/log"
 	line := func(file string) string { return "echo " + file + " >> " + quote(log) }
-	cases := allCases([]input{{name: "a", path: "a", repeats: 1}, {name: "b", path: "b", repeats: 3}}, []command{{name: "c", line: line}})
+	cases := allCases([]input{{name: "a", path: "a", repeats: 1}, {name: "b", path: "b", repeats: 3}},
+		[]command{{name: "c", line: line}})
 	cases[0].ran, cases[0].usage = true, usage{cpu: 1, wall: 2, peak: 1 << 50}
 	if err := runRound(t.Context(), cases, 1); err != nil {
 		t.Fatal(err)

@@ -24,8 +24,10 @@ func table(cases []*measured, rounds int, hours float64, floor usage) string {
 			seconds(c.usage.cpu), seconds(c.usage.wall),
 			ratio(c.usage.cpu, base.usage.cpu), ratio(c.usage.wall, base.usage.wall), float64(c.usage.peak)/1e6)
 	}
-	fmt.Fprintf(&b, "\nThe long inputs are %g h of speech. The least of %d rounds counts (of %d runs for the clip).\n", hours, rounds, 10*rounds)
-	fmt.Fprintf(&b, "A command that does nothing takes %s and has a peak of %.1f MB: less cannot be seen.\n", seconds(floor.wall), float64(floor.peak)/1e6)
+	fmt.Fprintf(&b, "\nThe long inputs are %g h of speech. The least of %d rounds counts (of %d runs for the clip).\n",
+		hours, rounds, 10*rounds)
+	fmt.Fprintf(&b, "A command that does nothing takes %s and has a peak of %.1f MB: less cannot be seen.\n",
+		seconds(floor.wall), float64(floor.peak)/1e6)
 	return b.String()
 }
 

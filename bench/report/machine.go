@@ -26,7 +26,8 @@ var programs = []struct {
 // with other work.
 func machine(load string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s, %d cores, %s/%s, %s; load average before: %s.\n", processor(), runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, runtime.Version(), load)
+	fmt.Fprintf(&b, "%s, %d cores, %s/%s, %s; load average before: %s.\n", processor(), runtime.NumCPU(),
+		runtime.GOOS, runtime.GOARCH, runtime.Version(), load)
 	var versions []string
 	for _, p := range programs {
 		output, err := exec.Command(p.command[0], p.command[1:]...).Output()
@@ -43,7 +44,8 @@ func machine(load string) string {
 func version(output string) string {
 	line, _, _ := strings.Cut(output, "\n")
 	for word := range strings.FieldsSeq(line) {
-		if digits := strings.TrimPrefix(word, "v"); digits != "" && digits[0] >= '0' && digits[0] <= '9' && strings.Contains(digits, ".") {
+		if digits := strings.TrimPrefix(word, "v"); digits != "" && digits[0] >= '0' && digits[0] <= '9' &&
+			strings.Contains(digits, ".") {
 			return digits
 		}
 	}

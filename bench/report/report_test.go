@@ -32,7 +32,8 @@ func TestTable(t *testing.T) {
 
 func TestParseRefuses(t *testing.T) {
 	for _, bad := range []string{
-		"", "PASS\n", "BenchmarkEncode-2 1 1000 ns/op\n", "BenchmarkEncode/50ms/naive-2 1 many ns/op\n", "BenchmarkEncode/50ms/naive-2 1 5 MB/s\n",
+		"", "PASS\n", "BenchmarkEncode-2 1 1000 ns/op\n", "BenchmarkEncode/50ms/naive-2 1 many ns/op\n",
+		"BenchmarkEncode/50ms/naive-2 1 5 MB/s\n",
 	} {
 		if _, err := parse(bad); err == nil {
 			t.Errorf("%q was accepted", bad)

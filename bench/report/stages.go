@@ -100,8 +100,10 @@ func table(all []*result) string {
 			stage = ""
 		}
 		last = r.stage
-		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %.0f | %s | %s |\n", stage, strings.ReplaceAll(r.name, "-", " "), duration(r.nanoseconds),
-			r.whole("MB/s"), r.whole("x-real-time"), r.metrics["allocs/op"], r.times(other[key+"naive"]), r.times(other[key+"memcpy"]))
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %.0f | %s | %s |\n", stage, strings.ReplaceAll(r.name, "-", " "),
+			duration(r.nanoseconds),
+			r.whole("MB/s"), r.whole("x-real-time"), r.metrics["allocs/op"], r.times(other[key+"naive"]),
+			r.times(other[key+"memcpy"]))
 	}
 	return b.String()
 }

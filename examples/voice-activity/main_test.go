@@ -82,7 +82,8 @@ func TestLoop(t *testing.T) {
 	var hearing sync.WaitGroup
 	var stderr bytes.Buffer
 	hearing.Go(func() {
-		code := cli.Run(testwait.Context(t), []string{"echocast", "hear", "--to", url, "--rate", "16000", "--duration", "7s", "-"}, cli.Streams{Out: write, Err: &stderr})
+		code := cli.Run(testwait.Context(t), []string{"echocast", "hear", "--to", url, "--rate", "16000", "--duration",
+			"7s", "-"}, cli.Streams{Out: write, Err: &stderr})
 		if _ = write.Close(); code != 0 {
 			t.Errorf("hear: code %d: %s", code, &stderr)
 		}
@@ -186,7 +187,8 @@ func serve(t *testing.T, user string) (url string, heard func() ([]heardUtteranc
 	var stdout bytes.Buffer
 	var ended sync.WaitGroup
 	ended.Go(func() {
-		cli.Run(ctx, []string{"echocast", "replica", "--listen", "127.0.0.1:0", "--json", "--user", user, "--record", record}, cli.Streams{Out: &stdout, Err: lines})
+		cli.Run(ctx, []string{"echocast", "replica", "--listen", "127.0.0.1:0", "--json", "--user", user, "--record", record},
+			cli.Streams{Out: &stdout, Err: lines})
 	})
 	testwait.Receive(t, lines.until)
 	_, url, _ = strings.Cut(lines.String(), "send --to ")

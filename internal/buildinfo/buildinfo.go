@@ -26,5 +26,6 @@ func Text(name, version string) string {
 	if settings["CGO_ENABLED"] == "1" {
 		build = "with libsoxr, libmpg123 and libopus"
 	}
-	return fmt.Sprintf("%s %s\n%s\n%s\n%s, %s/%s", name, version, commit, build, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	return fmt.Sprintf("%s %s\n%s\n%s\n%s, %s/%s", name, version, commit, build, runtime.Version(),
+		runtime.GOOS, runtime.GOARCH)
 }

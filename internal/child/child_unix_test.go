@@ -158,7 +158,8 @@ func TestCommandsDieWithTheirParent(t *testing.T) {
 		}
 	}
 	parent := exec.CommandContext(testwait.Context(t), os.Args[0], "-test.run=^TestCommandsDieWithTheirParent$")
-	parent.Env = append(os.Environ(), "CHILD_TEST_TIED="+tied, "CHILD_TEST_PARENT="+hold+"sleep 600 & echo >'"+ready+"'; wait")
+	parent.Env = append(os.Environ(), "CHILD_TEST_TIED="+tied, "CHILD_TEST_PARENT="+hold+
+		"sleep 600 & echo >'"+ready+"'; wait")
 	if err := parent.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -32,7 +32,8 @@ func (m *Manual) man(out io.Writer, c named) {
 		return
 	}
 	lines, examples := usage(c)
-	fmt.Fprintf(out, ".SH NAME\n%s \\- %s\n.SH SYNOPSIS\n%s\n", roff(title), roff(c.command.Usage), strings.Join(roffLines(lines), "\n.br\n"))
+	fmt.Fprintf(out, ".SH NAME\n%s \\- %s\n.SH SYNOPSIS\n%s\n", roff(title), roff(c.command.Usage),
+		strings.Join(roffLines(lines), "\n.br\n"))
 	if text := strings.TrimSpace(c.command.Description); text != "" {
 		fmt.Fprint(out, ".SH DESCRIPTION\n", roffText(text))
 	}

@@ -26,7 +26,8 @@ func quantised(v float32) (sample int16, clipped bool) {
 // Every length and offset goes by another mixture of SIMD and single samples.
 func TestQuantise(t *testing.T) {
 	nan, inf := float32(math.NaN()), float32(math.Inf(1))
-	special := []float32{nan, inf, -inf, 1, -1, 0, 0.5 / 32768, 1.5 / 32768, -0.5 / 32768, 32767.4 / 32768, 32767.6 / 32768, -32768.4 / 32768, -32768.6 / 32768, 2, -2}
+	special := []float32{nan, inf, -inf, 1, -1, 0, 0.5 / 32768, 1.5 / 32768, -0.5 / 32768, 32767.4 / 32768,
+		32767.6 / 32768, -32768.4 / 32768, -32768.6 / 32768, 2, -2}
 	random := rand.New(rand.NewPCG(1, 2))
 	for length := range 70 {
 		src := make([]float32, length)
@@ -127,7 +128,8 @@ func TestMuLaw(t *testing.T) {
 			t.Fatalf("%d becomes %d, with a step of %d", sample, got, step)
 		}
 	}
-	for sample, want := range map[int16]byte{8: 0xfe, -8: 0x7e, 132: 0xef, -132: 0x6f, 1000: 0xce, -1000: 0x4e, 32767: 0x80, -32768: 0x00} {
+	for sample, want := range map[int16]byte{8: 0xfe, -8: 0x7e, 132: 0xef, -132: 0x6f, 1000: 0xce, -1000: 0x4e,
+		32767: 0x80, -32768: 0x00} {
 		if got := EncodeMuLaw(sample); got != want {
 			t.Errorf("%d is %#x, want %#x", sample, got, want)
 		}

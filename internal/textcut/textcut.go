@@ -107,7 +107,8 @@ func firstSentence(text string) int {
 	inTag := false
 	for i, c := range text[:end] {
 		switch {
-		case c == '<' && openTag(text[:i+1]) == i && beginsTag(text[i+1:]) && strings.IndexByte(text[i:min(len(text), i+maxTag)], '>') > 0:
+		case c == '<' && openTag(text[:i+1]) == i && beginsTag(text[i+1:]) &&
+			strings.IndexByte(text[i:min(len(text), i+maxTag)], '>') > 0:
 			inTag = true
 		case inTag:
 			inTag = c != '>'

@@ -27,12 +27,14 @@ func TestSentences(t *testing.T) {
 		"":                                 nil,
 		"One":                              {"One"},
 		"Hello there. How are you?  Fine!": {"Hello there.", "How are you?", "Fine!"},
-		"It costs 1.5 euros, e.g. here. Mr. J. Smith said \"No.\" Then left…": {"It costs 1.5 euros, e.g. here.", "Mr. J. Smith said \"No.\"", "Then left…"},
-		"First line\nsecond line\n\n1. third":                                 {"First line", "second line", "1. third"},
-		"Wait. <break time=\"1. 5s\"/> Go on <emotion value=\"a. b\"/>now.":   {"Wait.", "<break time=\"1. 5s\"/> Go on <emotion value=\"a. b\"/>now."},
-		"If a < be. Then c > d.":                                              {"If a < be.", "Then c > d."},
-		"你好。再见！":                                                              {"你好。", "再见！"},
-		"Ends in a tag <break":                                                {"Ends in a tag <break"},
+		"It costs 1.5 euros, e.g. here. Mr. J. Smith said \"No.\" Then left…": {"It costs 1.5 euros, e.g. here.",
+			"Mr. J. Smith said \"No.\"", "Then left…"},
+		"First line\nsecond line\n\n1. third": {"First line", "second line", "1. third"},
+		"Wait. <break time=\"1. 5s\"/> Go on <emotion value=\"a. b\"/>now.": {"Wait.",
+			"<break time=\"1. 5s\"/> Go on <emotion value=\"a. b\"/>now."},
+		"If a < be. Then c > d.": {"If a < be.", "Then c > d."},
+		"你好。再见！":                 {"你好。", "再见！"},
+		"Ends in a tag <break":   {"Ends in a tag <break"},
 	} {
 		if got := all(t, Sentences(strings.NewReader(text))); !slices.Equal(got, want) {
 			t.Errorf("%q: %q", text, got)
@@ -51,7 +53,8 @@ func TestSentences(t *testing.T) {
 
 // No tag and no word is in two pieces, and nothing is lost, whatever the tokens.
 func TestWordsKeepTags(t *testing.T) {
-	parts := []string{"Hello ", "wo", "rld. ", `<break time="1.5s"/>`, `<emotion value="ex cited"/> `, "a < b ", "<", ">", "é ", "\n", "</x>"}
+	parts := []string{"Hello ", "wo", "rld. ", `<break time="1.5s"/>`, `<emotion value="ex cited"/> `, "a < b ",
+		"<", ">", "é ", "\n", "</x>"}
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 2000 {
 		var text strings.Builder

@@ -80,7 +80,8 @@ type update struct {
 
 // Event passes on an event of the replica.
 func (p *Page) Event(e replica.Event) {
-	u := update{Type: string(e.Kind), T: p.now(), Utterance: e.Utterance, Who: e.Participant, Text: e.Text, Cut: e.Interrupted}
+	u := update{Type: string(e.Kind), T: p.now(), Utterance: e.Utterance, Who: e.Participant, Text: e.Text,
+		Cut: e.Interrupted}
 	switch e.Kind {
 	case replica.EventStarted:
 		p.setSpeaking(e.Utterance)
@@ -209,12 +210,14 @@ func (p *Page) remove(browser chan []byte) {
 
 // policy is the content security policy: the page loads its own files only, and
 // connects to nothing else.
-const policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; media-src 'self' blob: mediastream:; " +
+const policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; media-src " +
+	"'self' blob: mediastream:; " +
 	"img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 // types are the content types of the files.
 var types = map[string]string{
-	"page.html": "text/html; charset=utf-8", "page.css": "text/css; charset=utf-8", "page.js": "text/javascript; charset=utf-8",
+	"page.html": "text/html; charset=utf-8", "page.css": "text/css; charset=utf-8",
+	"page.js": "text/javascript; charset=utf-8",
 }
 
 // ServeHTTP serves the page to a browser that knows its path, and nothing to a

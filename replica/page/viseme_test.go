@@ -53,7 +53,8 @@ func TestMouthOf(t *testing.T) {
 			}
 		}
 	}
-	if quiet, loud := MouthOf(vowel(24000, 0.02, 750, 1200), 24000), MouthOf(vowel(24000, 0.2, 750, 1200), 24000); !(quiet.Open < loud.Open) {
+	if quiet, loud := MouthOf(vowel(24000, 0.02, 750, 1200), 24000),
+		MouthOf(vowel(24000, 0.2, 750, 1200), 24000); !(quiet.Open < loud.Open) {
 		t.Errorf("the mouth of a quiet vowel is open by %v, of a loud one by %v", quiet.Open, loud.Open)
 	}
 }

@@ -44,8 +44,10 @@ func openBrowser(t *testing.T) *browser {
 		t.Skip(err)
 	}
 	ctx, cancel := context.WithCancel(testwait.Context(t))
-	allocator, stop := chromedp.NewExecAllocator(ctx, chromedp.ExecPath(path), chromedp.Headless, chromedp.DisableGPU, chromedp.NoFirstRun,
-		chromedp.NoDefaultBrowserCheck, chromedp.Flag("autoplay-policy", "no-user-gesture-required"), chromedp.Flag("disable-background-networking", true),
+	allocator, stop := chromedp.NewExecAllocator(ctx, chromedp.ExecPath(path), chromedp.Headless,
+		chromedp.DisableGPU, chromedp.NoFirstRun,
+		chromedp.NoDefaultBrowserCheck, chromedp.Flag("autoplay-policy", "no-user-gesture-required"),
+		chromedp.Flag("disable-background-networking", true),
 		chromedp.Flag("use-fake-ui-for-media-stream", true), chromedp.Flag("use-fake-device-for-media-stream", true),
 		// A machine of the tests may have no network but loopback.
 		chromedp.Flag("allow-loopback-in-peer-connection", true))
@@ -297,7 +299,8 @@ func TestPageIsGuarded(t *testing.T) {
 		if response.StatusCode != c.status {
 			t.Errorf("%s %s with %v: %s, want %d", c.method, c.url, c.header, response.Status, c.status)
 		}
-		if policy := response.Header.Get("Content-Security-Policy"); c.status == 200 && !strings.HasPrefix(policy, "default-src 'none'; script-src 'self'") {
+		if policy := response.Header.Get("Content-Security-Policy"); c.status == 200 &&
+			!strings.HasPrefix(policy, "default-src 'none'; script-src 'self'") {
 			t.Errorf("%s: the policy is %q", c.url, policy)
 		}
 	}

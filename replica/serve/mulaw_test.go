@@ -31,7 +31,8 @@ func carried(t *testing.T, rate int, hertz float64) []int16 {
 			t.Fatalf("%d bytes, %v", len(payload), err)
 		}
 		now := start.Add(time.Duration(n) * frameTime)
-		track.Push(hear.Packet{SSRC: 1, Sequence: uint16(n), Timestamp: uint32(960 * n), Payload: payload, Coding: hear.MuLaw}, now)
+		track.Push(hear.Packet{SSRC: 1, Sequence: uint16(n), Timestamp: uint32(960 * n), Payload: payload,
+			Coding: hear.MuLaw}, now)
 	}
 	return mixer.Drain()
 }

@@ -104,7 +104,8 @@ func (g *guest) say(id string, messages int) {
 	audio := base64.StdEncoding.EncodeToString(make([]byte, 2400))
 	for n := range messages {
 		g.send(fmt.Sprintf(`{"message_type":"conversation","event_type":"conversation.echo","conversation_id":"c1",`+
-			`"properties":{"modality":"audio","audio":%q,"sample_rate":24000,"inference_id":%q,"done":%v}}`, audio, id, n == messages-1))
+			`"properties":{"modality":"audio","audio":%q,"sample_rate":24000,"inference_id":%q,"done":%v}}`, audio,
+			id, n == messages-1))
 	}
 }
 
@@ -113,7 +114,8 @@ const interrupt = `{"message_type":"conversation","event_type":"conversation.int
 func TestOneRoomForEverybody(t *testing.T) {
 	reports := make(chan replica.Report, 9)
 	record := filepath.Join(t.TempDir(), "heard.wav")
-	url, stop, ended := start(t, &Options{Record: record, Observer: Observer{Report: func(r replica.Report) { reports <- r }}})
+	url, stop,
+		ended := start(t, &Options{Record: record, Observer: Observer{Report: func(r replica.Report) { reports <- r }}})
 	sender, other := dial(t, url), dial(t, url)
 	sender.say("long", 60) // 3 s
 	sender.await("conversation.started_speaking")
@@ -127,7 +129,8 @@ func TestOneRoomForEverybody(t *testing.T) {
 	_ = sender.conn.Close()
 	_ = other.conn.Close()
 	report := testwait.Receive(t, reports)
-	if report.End != replica.EndPeerGone || len(report.Utterances) != 1 || report.Utterances[0].Participant != "connection 1" || report.ComplaintCount != 0 {
+	if report.End != replica.EndPeerGone || len(report.Utterances) != 1 ||
+		report.Utterances[0].Participant != "connection 1" || report.ComplaintCount != 0 {
 		t.Errorf("the report is %+v", report)
 	}
 

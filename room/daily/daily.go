@@ -69,7 +69,8 @@ func (b *Backend) Transport(microphone bool) (Transport, error) {
 	case b.Core != "" && err != nil:
 		return Transport{}, &room.OptionError{Option: "Core", Err: err}
 	case b.Core != "" && !core.Supported:
-		return Transport{}, &room.OptionError{Option: "Core", Err: fmt.Errorf("%s: %w; the usual build can", b.Core, core.ErrUnsupported)}
+		return Transport{},
+			&room.OptionError{Option: "Core", Err: fmt.Errorf("%s: %w; the usual build can", b.Core, core.ErrUnsupported)}
 	case b.Core != "":
 		return Transport{Name: "Daily's library", Reason: "it was named", Library: library}, nil
 	case b.Chromium != "":

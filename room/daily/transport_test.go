@@ -30,11 +30,12 @@ func TestTransport(t *testing.T) {
 		browser    string
 		why        string
 	}{
-		"named":                    {false, Backend{Core: folder}, false, library, "", "it was named"},
-		"named beside a browser":   {false, Backend{Core: library, Chromium: browser}, false, library, "", "it was named"},
-		"named, with a microphone": {false, Backend{Core: library, Chromium: browser}, true, "", browser, "only a browser has a microphone"},
-		"installed":                {true, Backend{}, false, library, "", "it was found at " + library},
-		"a browser is named":       {true, Backend{Chromium: browser}, false, "", browser, "it was named"},
+		"named":                  {false, Backend{Core: folder}, false, library, "", "it was named"},
+		"named beside a browser": {false, Backend{Core: library, Chromium: browser}, false, library, "", "it was named"},
+		"named, with a microphone": {false, Backend{Core: library, Chromium: browser}, true, "", browser,
+			"only a browser has a microphone"},
+		"installed":          {true, Backend{}, false, library, "", "it was found at " + library},
+		"a browser is named": {true, Backend{Chromium: browser}, false, "", browser, "it was named"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv("LD_LIBRARY_PATH", "")

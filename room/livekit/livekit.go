@@ -49,7 +49,8 @@ func parse(address string) (to livekit.Address, with livekit.Credentials, err er
 // Join joins the room.
 func (Backend) Join(ctx context.Context, address string, o *room.Options) (*room.Connection, error) {
 	if o.ReadyWhen != "" && !slices.Contains(livekit.ReadyPolicies(), livekit.ReadyPolicy(o.ReadyWhen)) {
-		return nil, &room.OptionError{Option: "ReadyWhen", Err: fmt.Errorf("%q is none of joined, audio and video", o.ReadyWhen)}
+		return nil,
+			&room.OptionError{Option: "ReadyWhen", Err: fmt.Errorf("%q is none of joined, audio and video", o.ReadyWhen)}
 	}
 	if o.Microphone {
 		return nil, &room.OptionError{Option: "Microphone", Err: errors.New("LiveKit rooms take speech as data")}
@@ -59,7 +60,8 @@ func (Backend) Join(ctx context.Context, address string, o *room.Options) (*room
 		return nil, err
 	}
 	options := &livekit.Options{
-		Avatar: o.Avatar, HearUsers: o.UserEvents, ReadyWhen: livekit.ReadyPolicy(o.ReadyWhen), Insecure: o.Insecure, Warn: o.Warn,
+		Avatar: o.Avatar, HearUsers: o.UserEvents, ReadyWhen: livekit.ReadyPolicy(o.ReadyWhen),
+		Insecure: o.Insecure, Warn: o.Warn,
 	}
 	if o.ListenOnly {
 		options.Identity = livekit.DefaultEarIdentity
@@ -89,9 +91,11 @@ func (Backend) Invite(address, avatar string) (server, token string, err error) 
 		return "", "", err
 	}
 	if with.Key == "" {
-		return "", "", &room.CredentialError{Err: errors.New("a token for the replica is made with LIVEKIT_API_KEY and LIVEKIT_API_SECRET")}
+		return "", "",
+			&room.CredentialError{Err: errors.New("a token for the replica is made with LIVEKIT_API_KEY and LIVEKIT_API_SECRET")}
 	}
-	token, err = livekit.AvatarToken(with.Key, with.Secret, to.Room, cmp.Or(avatar, livekit.DefaultAvatar), livekit.DefaultIdentity, invitationLife)
+	token, err = livekit.AvatarToken(with.Key, with.Secret, to.Room, cmp.Or(avatar, livekit.DefaultAvatar),
+		livekit.DefaultIdentity, invitationLife)
 	return to.URL, token, err
 }
 
@@ -130,7 +134,8 @@ func (Backend) CheckServer(ctx context.Context, client *http.Client, address str
 	}
 	_ = response.Body.Close() // only the status counts
 	if response.StatusCode != http.StatusUnauthorized {
-		return &room.UnreachableError{Err: fmt.Errorf("%s is no LiveKit server: it answers %d to %s", page.Host, response.StatusCode, request.URL.Path)}
+		return &room.UnreachableError{Err: fmt.Errorf("%s is no LiveKit server: it answers %d to %s", page.Host,
+			response.StatusCode, request.URL.Path)}
 	}
 	return nil
 }

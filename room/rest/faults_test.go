@@ -156,7 +156,8 @@ func faultAt(t *testing.T, name string, fault tavustest.Fault, want expectation)
 	arrived := whatArrived(t, w.server.Delivered(w.id))
 	report := w.close()
 	lost, isLost := errors.AsType[*rest.DeliveryError](err)
-	if (err == nil) != want.finishes || isA[*tavus.APIError](err) != want.refused || (isLost && lost.Uncertain) != want.uncertain {
+	if (err == nil) != want.finishes || isA[*tavus.APIError](err) != want.refused ||
+		(isLost && lost.Uncertain) != want.uncertain {
 		t.Errorf("%s: %v", name, err)
 	}
 	samples := int64(0)
@@ -295,7 +296,9 @@ func TestRandomRuns(t *testing.T) {
 		}
 	}
 	t.Logf("%d runs: %+v", runs, sum)
-	for name, n := range map[string]int{"finished": sum.Finished, "lost": sum.Lost, "refused": sum.Refused, "interrupted": sum.Interrupted, "resumed": sum.Resumed, "restarted": sum.Restarted, "uncertain": sum.Uncertain, "uncertain and delivered": sum.UncertainArrived} {
+	for name, n := range map[string]int{"finished": sum.Finished, "lost": sum.Lost, "refused": sum.Refused,
+		"interrupted": sum.Interrupted, "resumed": sum.Resumed, "restarted": sum.Restarted, "uncertain": sum.Uncertain,
+		"uncertain and delivered": sum.UncertainArrived} {
 		if n < runs/100 {
 			t.Errorf("%s in only %d runs", name, n)
 		}
@@ -429,7 +432,8 @@ func randomRun(t *testing.T, seed uint64, sum *tally) {
 }
 
 // judge compares what arrived with the source and with the receipts.
-func judge(t *testing.T, seed uint64, source *rewinding, receipts []echo.Receipt, arrived []received, played map[string]int, policy echo.ReconnectPolicy, sum *tally) {
+func judge(t *testing.T, seed uint64, source *rewinding, receipts []echo.Receipt, arrived []received,
+	played map[string]int, policy echo.ReconnectPolicy, sum *tally) {
 	t.Helper()
 	from, end, heard := 0, 0, 0 // where the utterance at hand begins; what arrived, and was heard, up to there
 	for i, r := range receipts {

@@ -101,7 +101,8 @@ func (b *Backend) Join(ctx context.Context, address string, o *room.Options) (*r
 func (b *Backend) check(id string, o *room.Options) error {
 	switch {
 	case b.Client == nil:
-		return &room.CredentialError{Err: errors.New("a conversation is spoken in over REST with an API key, and there is none")}
+		return &room.CredentialError{Err: errors.New("a conversation is spoken in over REST with an API " +
+			"key, and there is none")}
 	case o.Hear:
 		return &room.OptionError{Option: "Hear", Err: errors.New("nothing can be heard over REST")}
 	case o.Microphone:

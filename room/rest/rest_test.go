@@ -101,7 +101,8 @@ type tape struct {
 }
 
 func (t *tape) Write(p []byte) (int, error) {
-	t.bytes = append(t.bytes[:min(t.at, len(t.bytes))], append(slices.Clone(p), t.bytes[min(t.at+len(p), len(t.bytes)):]...)...)
+	t.bytes = append(t.bytes[:min(t.at, len(t.bytes))],
+		append(slices.Clone(p), t.bytes[min(t.at+len(p), len(t.bytes)):]...)...)
 	t.at += len(p)
 	return len(p), nil
 }
@@ -215,7 +216,8 @@ func TestMinutesOfSpeech(t *testing.T) {
 				session := w.session(nil)
 				length := 60 * sampleRate * int(c.minutes)
 				receipt, err := session.Speak(t.Context(), echo.Speech{Samples: &noise{end: length}})
-				if err != nil || receipt.Outcome != echo.Sent || receipt.Samples != int64(length) || receipt.SpokenBy != echo.ByClock {
+				if err != nil || receipt.Outcome != echo.Sent || receipt.Samples != int64(length) ||
+					receipt.SpokenBy != echo.ByClock {
 					t.Errorf("%+v, %v", receipt, err)
 				}
 				if receipt.AcknowledgedSamples != int64(length) || receipt.UncertainSamples != 0 {
@@ -240,7 +242,8 @@ func TestMinutesOfSpeech(t *testing.T) {
 				if most := mostInAnyMinute(w.server.MessageTimes()); most > tavus.AppMessages {
 					t.Errorf("%d requests in a minute", most)
 				}
-				t.Logf("%d requests, at most %d in a minute, first audio after %.0f ms, %d underruns", report.Messages, mostInAnyMinute(w.server.MessageTimes()), first, report.Underruns)
+				t.Logf("%d requests, at most %d in a minute, first audio after %.0f ms, %d underruns", report.Messages,
+					mostInAnyMinute(w.server.MessageTimes()), first, report.Underruns)
 			})
 		})
 	}
@@ -252,7 +255,8 @@ func TestStallingInput(t *testing.T) {
 		w := newWorld(t, jitter(2, 20*time.Millisecond, 400*time.Millisecond))
 		session := w.session(nil)
 		const length = 60 * sampleRate
-		stalls := map[int]time.Duration{100: time.Second, sampleRate: 3 * time.Second, 7*sampleRate + 11: 700 * time.Millisecond, 30 * sampleRate: 20 * time.Second, length - 1: 2 * time.Second}
+		stalls := map[int]time.Duration{100: time.Second, sampleRate: 3 * time.Second,
+			7*sampleRate + 11: 700 * time.Millisecond, 30 * sampleRate: 20 * time.Second, length - 1: 2 * time.Second}
 		receipt, err := session.Speak(t.Context(), echo.Speech{Samples: &noise{end: length, stalls: stalls}})
 		if err != nil || receipt.Samples != length {
 			t.Errorf("%+v, %v", receipt, err)
@@ -282,7 +286,8 @@ func TestManyShortUtterancesKeepToTheRate(t *testing.T) {
 		_ = session.Close()
 		_ = w.close()
 		times := w.server.MessageTimes()
-		if most := mostInAnyMinute(times); most > tavus.AppMessages || most < tavus.AppMessages*3/4 || longest > 5*time.Second {
+		if most := mostInAnyMinute(times); most > tavus.AppMessages || most < tavus.AppMessages*3/4 ||
+			longest > 5*time.Second {
 			t.Errorf("%d requests, at most %d in a minute; one utterance took %v", len(times), most, longest)
 		}
 	})
@@ -409,7 +414,8 @@ func TestMessages(t *testing.T) {
 		if err := session.WaitReady(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		for _, msg := range []echo.Message{echo.Respond{Text: "Hello."}, echo.AppendContext{Context: "It rains."}, echo.Sensitivity{Pause: "low"}} {
+		for _, msg := range []echo.Message{echo.Respond{Text: "Hello."}, echo.AppendContext{Context: "It rains."},
+			echo.Sensitivity{Pause: "low"}} {
 			if err := session.Send(t.Context(), msg); err != nil {
 				t.Errorf("%T: %v", msg, err)
 			}
@@ -420,7 +426,8 @@ func TestMessages(t *testing.T) {
 		}
 		_ = session.Close()
 		report := w.close()
-		if len(report.Responds) != 1 || len(report.Contexts) != 1 || len(report.Sensitivities) != 1 || report.ComplaintCount != 0 {
+		if len(report.Responds) != 1 || len(report.Contexts) != 1 || len(report.Sensitivities) != 1 ||
+			report.ComplaintCount != 0 {
 			t.Errorf("%+v", report)
 		}
 	})
@@ -499,7 +506,8 @@ func TestReceiptsByClockWaitForThePlayout(t *testing.T) {
 		w := newWorld(t, jitter(5, 20*time.Millisecond, 200*time.Millisecond))
 		session := w.session(nil)
 		receipt, err := session.Speak(t.Context(), echo.Speech{Samples: &noise{end: 4 * sampleRate}})
-		if err != nil || receipt.SpokenBy != echo.ByClock || receipt.SpokenSeconds != 4 || receipt.Delivery != echo.Acknowledged {
+		if err != nil || receipt.SpokenBy != echo.ByClock || receipt.SpokenSeconds != 4 ||
+			receipt.Delivery != echo.Acknowledged {
 			t.Errorf("%+v, %v", receipt, err)
 		}
 		_ = session.Close()
@@ -518,9 +526,11 @@ func TestRefusalsSayWhatTheServiceSays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, nil)
 		session := w.session(nil)
-		w.server.Fail(tavustest.Fault{Path: messagePath(w.id), Skip: 1, Times: 1, Status: 413, Body: `{"error":"Request body exceeds 65536 bytes"}`})
+		w.server.Fail(tavustest.Fault{Path: messagePath(w.id), Skip: 1, Times: 1, Status: 413,
+			Body: `{"error":"Request body exceeds 65536 bytes"}`})
 		receipt, err := session.Speak(t.Context(), echo.Speech{Samples: &noise{end: 5 * sampleRate}})
-		if !isA[*tavus.APIError](err) || errors.Is(err, echo.ErrLost) || !strings.Contains(receipt.Error, "Request body exceeds 65536 bytes") {
+		if !isA[*tavus.APIError](err) || errors.Is(err, echo.ErrLost) ||
+			!strings.Contains(receipt.Error, "Request body exceeds 65536 bytes") {
 			t.Errorf("%+v, %v", receipt, err)
 		}
 		_ = session.Close()
@@ -532,7 +542,8 @@ func TestRefusalsSayWhatTheServiceSays(t *testing.T) {
 
 // userSpeaks is the event of a user who begins or stops to speak.
 func userSpeaks(id, event string, seq int) []byte {
-	return fmt.Appendf(nil, `{"message_type":"conversation","event_type":"conversation.%s_speaking","conversation_id":%q,"seq":%d,"properties":{"role":"user"}}`, event, id, 1000+seq)
+	return fmt.Appendf(nil, `{"message_type":"conversation","event_type":"conversation.%s_speaking","conversation_id":%q,`+
+		`"seq":%d,"properties":{"role":"user"}}`, event, id, 1000+seq)
 }
 
 // Where events come, the user's speech silences the replica, and the utterance goes
@@ -543,12 +554,14 @@ func TestBargeInByEvents(t *testing.T) {
 		received := &events{all: make(chan []byte, 1000)}
 		w.server.AppMessages.Webhook, w.backend.Events = received.hook, received
 		var parts []echo.Receipt
-		session := w.session(&echo.Options{BargeIn: true, Resume: true, OnReceipt: func(r echo.Receipt) { parts = append(parts, r) }})
+		session := w.session(&echo.Options{BargeIn: true, Resume: true,
+			OnReceipt: func(r echo.Receipt) { parts = append(parts, r) }})
 		source := &rewinding{noise: noise{end: 6 * sampleRate}}
 		time.AfterFunc(3*time.Second, func() { received.all <- userSpeaks(w.id, "started", 1) })
 		time.AfterFunc(4*time.Second, func() { received.all <- userSpeaks(w.id, "stopped", 2) })
 		receipt, err := session.Speak(t.Context(), echo.Speech{Samples: source})
-		if err != nil || receipt.Outcome != echo.Finished || receipt.SpokenBy != echo.ByEvent || len(parts) != 2 || parts[0].Outcome != echo.Interrupted {
+		if err != nil || receipt.Outcome != echo.Finished || receipt.SpokenBy != echo.ByEvent || len(parts) != 2 ||
+			parts[0].Outcome != echo.Interrupted {
 			t.Errorf("%+v, %v; %+v", receipt, err, parts)
 		}
 		_ = session.Close()
@@ -603,7 +616,8 @@ func TestOneConnection(t *testing.T) {
 	defer server.Close()
 	w.backend.Client.BaseURL, w.backend.Client.HTTP = server.URL, server.Client()
 	session := w.session(&echo.Options{SkipHeard: true})
-	if receipt, err := session.Speak(testwait.Context(t), echo.Speech{Samples: &noise{end: 2 * sampleRate}}); err != nil || receipt.Chunks != 4 {
+	if receipt, err := session.Speak(testwait.Context(t), echo.Speech{Samples: &noise{end: 2 * sampleRate}}); err != nil ||
+		receipt.Chunks != 4 {
 		t.Errorf("%+v, %v", receipt, err)
 	}
 	_ = session.Close()

@@ -89,8 +89,10 @@ func newAudioAPI() *webrtc.API {
 	engine.SetRemoteIPFilter(net.IP.IsLoopback)
 	engine.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
 	var media webrtc.MediaEngine
-	opus := webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeOpus, ClockRate: 48000, Channels: 2, SDPFmtpLine: "minptime=10;useinbandfec=1"}
-	if err := media.RegisterCodec(webrtc.RTPCodecParameters{RTPCodecCapability: opus, PayloadType: opusPayload}, webrtc.RTPCodecTypeAudio); err != nil {
+	opus := webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeOpus, ClockRate: 48000, Channels: 2,
+		SDPFmtpLine: "minptime=10;useinbandfec=1"}
+	if err := media.RegisterCodec(webrtc.RTPCodecParameters{RTPCodecCapability: opus, PayloadType: opusPayload},
+		webrtc.RTPCodecTypeAudio); err != nil {
 		panic("internal error: " + err.Error()) // a constant
 	}
 	return webrtc.NewAPI(

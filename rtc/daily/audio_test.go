@@ -65,10 +65,12 @@ func checkHum(t *testing.T, sound *Audio, want int) {
 func TestAudioOfTheReplica(t *testing.T) {
 	room := newRoom(t, dailytest.Options{})
 	conn := mustJoin(t, room, Options{})
-	if _, err := conn.Audio(testwait.Context(t), ""); err == nil || !strings.Contains(err.Error(), "the replica is not in the room") {
+	if _, err := conn.Audio(testwait.Context(t), ""); err == nil ||
+		!strings.Contains(err.Error(), "the replica is not in the room") {
 		t.Errorf("without a replica: %v", err)
 	}
-	if _, err := conn.Audio(testwait.Context(t), "nobody"); err == nil || !strings.Contains(err.Error(), "no participant nobody") {
+	if _, err := conn.Audio(testwait.Context(t), "nobody"); err == nil ||
+		!strings.Contains(err.Error(), "no participant nobody") {
 		t.Errorf("nobody: %v", err)
 	}
 	ann, bob := room.Enter("Ann", "tavus-replica"), room.Enter("Bob", "")

@@ -92,7 +92,8 @@ func start(ctx context.Context, path string, flags []chromedp.ExecAllocatorOptio
 }
 
 // startBrowser returns when the browser answers.
-func startBrowser(ctx context.Context, options []chromedp.ExecAllocatorOption) (tabs context.Context, stop func(), err error) {
+func startBrowser(ctx context.Context, options []chromedp.ExecAllocatorOption) (tabs context.Context,
+	stop func(), err error) {
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	allocator, stopAllocator := chromedp.NewExecAllocator(running, options...)
 	tabs, stopTabs := chromedp.NewContext(allocator, chromedp.WithErrorf(silent), chromedp.WithLogf(silent))

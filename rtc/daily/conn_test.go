@@ -18,13 +18,16 @@ import (
 )
 
 func TestRefused(t *testing.T) {
-	room := newRoom(t, dailytest.Options{Refuse: &dailytest.Refusal{Type: "exp-room", Message: "The meeting you're trying to join has ended."}})
+	room := newRoom(t,
+		dailytest.Options{Refuse: &dailytest.Refusal{Type: "exp-room",
+			Message: "The meeting you're trying to join has ended."}})
 	_, err := Join(testwait.Context(t), room.URL()+"?t=secret", local(room, Options{}))
 	refused, ok := errors.AsType[*RefusedError](err)
 	if !ok || !errors.Is(err, ErrRefused) {
 		t.Fatalf("got %v, want a refusal", err)
 	}
-	if want := "daily: join " + room.URL() + ": refused: exp-room: The meeting you're trying to join has ended."; err.Error() != want {
+	if want := "daily: join " + room.URL() + ": refused: exp-room: The meeting you're trying to join " +
+		"has ended."; err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}
 	if refused.Type != "exp-room" {
@@ -48,7 +51,8 @@ func TestMessageLimitIsTheRooms(t *testing.T) {
 			return r
 		}, echoMessage(1, limit-20))
 		full := ascii[:len(ascii)-2] + strings.Repeat(" ", limit-len(ascii)-10) + ascii[len(ascii)-2:]
-		for _, message := range []string{ascii, echoMessage(2, limit+10), echoMessage(3, 1000), `{"text":"` + strings.Repeat("A", 300<<10) + `"}`} {
+		for _, message := range []string{ascii, echoMessage(2, limit+10), echoMessage(3, 1000), `{"text":"` +
+			strings.Repeat("A", 300<<10) + `"}`} {
 			err := conn.Send(testwait.Context(t), []byte(message))
 			if tooLarge := len(message) > limit; errors.Is(err, ErrTooLarge) != tooLarge || !tooLarge && err != nil {
 				t.Errorf("%d bytes of %d: %v", len(message), limit, err)
@@ -66,7 +70,8 @@ func TestSendTakesObjectsOnly(t *testing.T) {
 	listener := room.Enter("Ann", "")
 	conn := mustJoin(t, room, Options{})
 	for _, message := range []string{"", " ", "[1]", `"a"`, "{", `{"a":1}}`, `{"a":1},"op":"leave"`} {
-		if err := conn.Send(testwait.Context(t), []byte(message)); err == nil || !strings.Contains(err.Error(), "not a JSON object") {
+		if err := conn.Send(testwait.Context(t), []byte(message)); err == nil ||
+			!strings.Contains(err.Error(), "not a JSON object") {
 			t.Errorf("%q: %v", message, err)
 		}
 	}
@@ -146,14 +151,16 @@ func TestPageCrashIsJoinedAgainOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	expect(t, ann, `{"n":1}`)
-	expect(t, conn, `{"message_type":"room","event_type":"room.rejoined","properties":{"reason":"connection lost: the page has crashed"}}`)
+	expect(t, conn, `{"message_type":"room","event_type":"room.rejoined","properties":{"reason":"connection `+
+		`lost: the page has crashed"}}`)
 	if err := ann.Send(testwait.Context(t), []byte(`{"n":2}`)); err != nil {
 		t.Fatal(err)
 	}
 	expect(t, conn, `{"n":2}`)
 
 	crash(t, conn.now(t))
-	if _, err := conn.Receive(testwait.Context(t)); !errors.Is(err, ErrLost) || !strings.Contains(err.Error(), "the page has crashed") {
+	if _, err := conn.Receive(testwait.Context(t)); !errors.Is(err, ErrLost) ||
+		!strings.Contains(err.Error(), "the page has crashed") {
 		t.Errorf("receive: %v, want %v", err, ErrLost)
 	}
 	if err := conn.Send(testwait.Context(t), []byte(`{"n":3}`)); !errors.Is(err, ErrLost) {
@@ -181,7 +188,8 @@ func TestChangesWhileThePageIsGone(t *testing.T) {
 		}
 		got[string(message)]++
 	}
-	for _, want := range []string{about(leftEvent, ann.Person, roleReplica), about(joinedEvent, cleo.Person, roleReplica)} {
+	for _, want := range []string{about(leftEvent, ann.Person, roleReplica),
+		about(joinedEvent, cleo.Person, roleReplica)} {
 		if got[want] != 1 {
 			t.Errorf("received %v, want %s once", got, want)
 		}
@@ -208,7 +216,8 @@ func TestBrokenConnectionIsJoinedAgain(t *testing.T) {
 	conn := mustJoin(t, room, Options{})
 	people, _ := room.People()
 	room.Fail(people[0].SessionID, dailytest.Refusal{Type: "connection-error", Message: "no answer"})
-	expect(t, conn, `{"message_type":"room","event_type":"room.rejoined","properties":{"reason":"connection lost: no answer"}}`)
+	expect(t, conn, `{"message_type":"room","event_type":"room.rejoined","properties":{"reason":"connection `+
+		`lost: no answer"}}`)
 }
 
 func TestCloseLeavesTheRoom(t *testing.T) {
@@ -293,8 +302,9 @@ func TestSeveralConversationsInOneBrowser(t *testing.T) {
 
 func TestNoBrowser(t *testing.T) {
 	for path, want := range map[string]string{
-		"/nowhere/chromium": "no Chromium at /nowhere/chromium: install it (apt-get install chromium), or correct --chromium PATH",
-		"nowhere":           "no Chromium at nowhere: install it (apt-get install chromium), or correct --chromium PATH",
+		"/nowhere/chromium": "no Chromium at /nowhere/chromium: install it (apt-get install chromium), or " +
+			"correct --chromium PATH",
+		"nowhere": "no Chromium at nowhere: install it (apt-get install chromium), or correct --chromium PATH",
 	} {
 		_, err := Join(testwait.Context(t), "https://example.org/room", &Options{Chromium: path})
 		if !errors.Is(err, ErrNoBrowser) || err.Error() != "daily: join https://example.org/room: "+want {
@@ -305,12 +315,14 @@ func TestNoBrowser(t *testing.T) {
 
 func TestJoinThatCannotBe(t *testing.T) {
 	for _, address := range []string{"", "room", "ftp://example.org/room", "https:///room", "%"} {
-		if _, err := Join(testwait.Context(t), address, nil); err == nil || !strings.Contains(err.Error(), "not an http or https address of a room") {
+		if _, err := Join(testwait.Context(t), address, nil); err == nil ||
+			!strings.Contains(err.Error(), "not an http or https address of a room") {
 			t.Errorf("%q: %v", address, err)
 		}
 	}
 	missing := filepath.Join(t.TempDir(), "daily.js")
-	if _, err := Join(testwait.Context(t), "https://example.org/room", &Options{DailyJS: missing}); err == nil || !strings.Contains(err.Error(), missing) {
+	if _, err := Join(testwait.Context(t), "https://example.org/room", &Options{DailyJS: missing}); err == nil ||
+		!strings.Contains(err.Error(), missing) {
 		t.Errorf("no daily-js: %v", err)
 	}
 }
@@ -339,12 +351,14 @@ func TestReplicaInTheRoom(t *testing.T) {
 		report, _ := replica.New(seat, nil).Run(testwait.Context(t))
 		reports <- report
 	}()
-	message := `{"message_type":"conversation","event_type":"conversation.echo","conversation_id":"c1","properties":{"modality":"audio","audio":"` +
+	message := `{"message_type":"conversation","event_type":"conversation.echo","conversation_id":"c1",` +
+		`"properties":{"modality":"audio","audio":"` +
 		strings.Repeat("AAAA", 600) + `","sample_rate":24000,"inference_id":"utterance-1","done":true}}`
 	if err := conn.Send(testwait.Context(t), []byte(message)); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{joinedEvent, "system.replica_joined", "system.pal_joined", "conversation.started_speaking",
+	for _, want := range []string{joinedEvent, "system.replica_joined", "system.pal_joined",
+		"conversation.started_speaking",
 		"conversation.started_speaking", "conversation.stopped_speaking", "conversation.stopped_speaking"} {
 		got, err := conn.Receive(testwait.Context(t))
 		if err != nil {
@@ -366,7 +380,8 @@ func TestTwoConversationsInOneRoom(t *testing.T) {
 	ann, bob := room.Enter("Ann", "tavus-replica-1"), room.Enter("Bob", "tavus-replica-2")
 	conn := mustJoin(t, room, Options{Conversation: "c2"})
 	event := func(conversation string) string {
-		return `{"message_type":"conversation","event_type":"conversation.replica_present","conversation_id":"` + conversation + `"}`
+		return `{"message_type":"conversation","event_type":"conversation.replica_present","conversation_id":"` +
+			conversation + `"}`
 	}
 	if err := conn.Send(testwait.Context(t), []byte(`{"to":"both"}`)); err != nil {
 		t.Fatal(err)
@@ -423,7 +438,8 @@ func TestHiddenAndInterrupted(t *testing.T) {
 // Daily's words may repeat the meeting token.
 func TestTheTokenIsInNoError(t *testing.T) {
 	const token = "eyJhbGciOi.canary-token"
-	room := newRoom(t, dailytest.Options{Refuse: &dailytest.Refusal{Type: "not-allowed", Message: "the token " + token + " has expired"}})
+	room := newRoom(t,
+		dailytest.Options{Refuse: &dailytest.Refusal{Type: "not-allowed", Message: "the token " + token + " has expired"}})
 	_, err := Join(testwait.Context(t), room.URL(), local(room, Options{Token: token}))
 	refused, ok := errors.AsType[*RefusedError](err)
 	if !ok || strings.Contains(err.Error(), "canary") || strings.Contains(refused.Message, "canary") {

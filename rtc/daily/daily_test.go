@@ -118,13 +118,15 @@ func expect(t testing.TB, conn receiver, want ...string) {
 
 // about is the message about one in the room.
 func about(event string, p dailytest.Person, role string) string {
-	return fmt.Sprintf(`{"message_type":"room","event_type":%q,"properties":{"session_id":%q,"user_id":%q,"user_name":%q,"role":%q}}`,
+	return fmt.Sprintf(`{"message_type":"room","event_type":%q,"properties":{"session_id":%q,"user_id":%q,`+
+		`"user_name":%q,"role":%q}}`,
 		event, p.SessionID, p.UserID, p.UserName, role)
 }
 
 // echoMessage is a message as a sender makes it, some bytes long.
 func echoMessage(n, size int) string {
-	head := fmt.Sprintf(`{"message_type":"conversation","event_type":"conversation.echo","conversation_id":"c1","properties":{"inference_id":"utterance-%d","audio":"`, n)
+	head := fmt.Sprintf(`{"message_type":"conversation","event_type":"conversation.echo","conversation_id":"c1",`+
+		`"properties":{"inference_id":"utterance-%d","audio":"`, n)
 	tail := `","done":false,"note":"é <&> 漢 \u0001 1.5"}}`
 	tail = strings.ReplaceAll(tail, `\u0001`, `\"`)
 	return head + strings.Repeat("A", max(0, size-len(head)-len(tail))) + tail

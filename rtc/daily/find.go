@@ -18,7 +18,8 @@ func FindBrowser(path string) (string, error) {
 	if path != "" {
 		found, err := exec.LookPath(path)
 		if err != nil {
-			return "", fmt.Errorf("%w at %s: install it (apt-get install chromium), or correct --chromium PATH", ErrNoBrowser, path)
+			return "", fmt.Errorf("%w at %s: install it (apt-get install chromium), or correct --chromium PATH",
+				ErrNoBrowser, path)
 		}
 		return found, nil
 	}
@@ -27,14 +28,16 @@ func FindBrowser(path string) (string, error) {
 			return found, nil
 		}
 	}
-	return "", fmt.Errorf("%w found: install it (apt-get install chromium), or name one with --chromium PATH", ErrNoBrowser)
+	return "", fmt.Errorf("%w found: install it (apt-get install chromium), or name one with --chromium PATH",
+		ErrNoBrowser)
 }
 
 // browserNames are the names and places of Chromium, and of what is built on it.
 func browserNames(system string) []string {
 	switch system {
 	case "darwin":
-		return []string{"/Applications/Chromium.app/Contents/MacOS/Chromium", "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"}
+		return []string{"/Applications/Chromium.app/Contents/MacOS/Chromium",
+			"/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"}
 	case "windows":
 		programs := []string{`C:\Program Files (x86)`, `C:\Program Files`}
 		names := []string{"chrome"}

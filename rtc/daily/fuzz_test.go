@@ -17,7 +17,8 @@ func FuzzLibraryEvent(f *testing.F) {
 		var r roster
 		n := &native{calls: make(map[uint64]chan error), window: make(chan struct{}, sendWindow), Lifetime: lifetime.New()}
 		n.handle = func(_ transport, e frame) {
-			for _, news := range [][][]byte{r.replace(e.People), r.arrive(e.Person), r.hear(e.From, e.Data), r.depart(e.Person.SessionID)} {
+			for _, news := range [][][]byte{r.replace(e.People), r.arrive(e.Person), r.hear(e.From, e.Data),
+				r.depart(e.Person.SessionID)} {
 				for _, message := range news {
 					if !json.Valid(message) {
 						t.Errorf("no JSON: %s", message)

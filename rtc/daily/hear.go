@@ -18,7 +18,8 @@ import (
 //
 // It ends with the cause of ctx, net.ErrClosed, ErrPeerGone or ErrLost. Like
 // Audio it takes the place of another Hear or Audio.
-func (c *Conn) Hear(ctx context.Context, from string, packet func(session string, p *rtp.Packet), left func(session string)) error {
+func (c *Conn) Hear(ctx context.Context, from string, packet func(session string, p *rtp.Packet),
+	left func(session string)) error {
 	if from == rtc.SoundAll {
 		return errors.New("daily: hear: one participant at a time is heard")
 	}
@@ -82,7 +83,8 @@ func (c *Conn) waiting(replica bool) (session string, changed <-chan struct{}) {
 }
 
 // pass passes on packets while it is this one that is to be heard.
-func (c *Conn) pass(ctx context.Context, a *Audio, session string, replica bool, packet func(session string, p *rtp.Packet)) error {
+func (c *Conn) pass(ctx context.Context, a *Audio, session string, replica bool,
+	packet func(session string, p *rtp.Packet)) error {
 	for {
 		now, changed := c.waiting(replica)
 		if now != session {

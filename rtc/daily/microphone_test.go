@@ -149,7 +149,8 @@ func TestMicrophoneIsHeard(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if receipt.Outcome != echo.Sent || receipt.SpokenBy != echo.ByClock || receipt.Samples != length || receipt.Clipped != 7 ||
+	if receipt.Outcome != echo.Sent || receipt.SpokenBy != echo.ByClock || receipt.Samples != length ||
+		receipt.Clipped != 7 ||
 		math.Abs(receipt.SpokenSeconds-3) > 0.001 || receipt.Delivery != echo.Accepted {
 		t.Errorf("%+v", receipt)
 	}
@@ -209,8 +210,10 @@ func TestMicrophoneWithEvents(t *testing.T) {
 		defer close(said)
 		h.samples(t, 4800)
 		for _, event := range []string{
-			`{"message_type":"conversation","event_type":"conversation.started_speaking","inference_id":"theirs","properties":{"role":"replica"}}`,
-			`{"message_type":"conversation","event_type":"conversation.stopped_speaking","inference_id":"theirs","properties":{"role":"replica","duration":1.0,"interrupted":false}}`,
+			`{"message_type":"conversation","event_type":"conversation.started_speaking","inference_id":"theirs",` +
+				`"properties":{"role":"replica"}}`,
+			`{"message_type":"conversation","event_type":"conversation.stopped_speaking","inference_id":"theirs",` +
+				`"properties":{"role":"replica","duration":1.0,"interrupted":false}}`,
 		} {
 			if strings.Contains(event, "stopped") {
 				h.samples(t, 60000) // it has heard it all
@@ -250,10 +253,12 @@ func TestMicrophoneThatIsNotThere(t *testing.T) {
 	room.Enter("Ann", "tavus-replica")
 	conn := mustJoin(t, room, Options{})
 	m := NewMicrophone(conn, nil)
-	if err := m.Begin(echo.Utterance{InferenceID: "u", Rate: MicrophoneRate}); err == nil || !strings.Contains(err.Error(), "without a microphone") {
+	if err := m.Begin(echo.Utterance{InferenceID: "u", Rate: MicrophoneRate}); err == nil ||
+		!strings.Contains(err.Error(), "without a microphone") {
 		t.Errorf("got %v", err)
 	}
-	if err := m.Begin(echo.Utterance{InferenceID: "u", Rate: 16000}); err == nil || !strings.Contains(err.Error(), "16000 Hz") {
+	if err := m.Begin(echo.Utterance{InferenceID: "u", Rate: 16000}); err == nil ||
+		!strings.Contains(err.Error(), "16000 Hz") {
 		t.Errorf("got %v", err)
 	}
 	ctx, cancel := context.WithCancel(testwait.Context(t))

@@ -115,7 +115,8 @@ type libraryEvent struct {
 }
 
 // libraryEvents are those that are used.
-var libraryEvents = []string{"request-completed", "app-message", "participant-joined", "participant-left", "call-state-updated", "error"}
+var libraryEvents = []string{"request-completed", "app-message", "participant-joined", "participant-left",
+	"call-state-updated", "error"}
 
 type requestID struct {
 	ID uint64 `json:"id"`

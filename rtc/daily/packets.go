@@ -28,7 +28,8 @@ func (p *packets) next(s Sound, now time.Time) *rtp.Packet {
 		p.position = begins
 	}
 	packet := &rtp.Packet{
-		Header:  rtp.Header{Version: 2, PayloadType: PayloadL16, SequenceNumber: p.sequence, Timestamp: uint32(p.position), SSRC: p.source},
+		Header: rtp.Header{Version: 2, PayloadType: PayloadL16, SequenceNumber: p.sequence, Timestamp: uint32(p.position),
+			SSRC: p.source},
 		Payload: make([]byte, 0, 2*frames),
 	}
 	for i := range frames {

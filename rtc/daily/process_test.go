@@ -103,7 +103,8 @@ func TestKilledBrowserIsStartedAgainOnce(t *testing.T) {
 		}
 		expect(t, people[i], `{"n":1}`)
 		expect(t, conn, about(joinedEvent, people[i].Person, rolePerson),
-			`{"message_type":"room","event_type":"room.rejoined","properties":{"reason":"connection lost: the browser has gone"}}`)
+			`{"message_type":"room","event_type":"room.rejoined","properties":{"reason":"connection lost: the `+
+				`browser has gone"}}`)
 	}
 	t.Logf("all in the room again after %v", time.Since(began).Round(time.Millisecond))
 	if a, b := conns[0].now(t).chromium, conns[1].now(t).chromium; a != b {
@@ -111,7 +112,8 @@ func TestKilledBrowserIsStartedAgainOnce(t *testing.T) {
 	}
 	kill(t, &browser)
 	for _, conn := range conns {
-		if _, err := conn.Receive(testwait.Context(t)); !errors.Is(err, ErrLost) || !strings.Contains(err.Error(), "the browser has gone") {
+		if _, err := conn.Receive(testwait.Context(t)); !errors.Is(err, ErrLost) ||
+			!strings.Contains(err.Error(), "the browser has gone") {
 			t.Errorf("got %v, want %v", err, ErrLost)
 		}
 	}

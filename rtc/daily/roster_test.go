@@ -95,13 +95,15 @@ func TestRosterOfTwoReplicas(t *testing.T) {
 	ann := participant{SessionID: "a", UserID: "tavus-replica-1"}
 	bob := participant{SessionID: "b", UserID: "tavus-replica-2"}
 	event := func(conversation string) []byte {
-		return []byte(`{"message_type":"conversation","event_type":"conversation.replica_present","conversation_id":"` + conversation + `"}`)
+		return []byte(`{"message_type":"conversation","event_type":"conversation.replica_present","conversation_id":"` +
+			conversation + `"}`)
 	}
 	r := roster{name: DefaultReplicaName, conversation: "c2"}
 	check := func(step, recipient, replica string) {
 		t.Helper()
 		if r.recipient() != recipient || r.replica != replica {
-			t.Errorf("%s: messages go to %q, and the replica is %q; want %q and %q", step, r.recipient(), r.replica, recipient, replica)
+			t.Errorf("%s: messages go to %q, and the replica is %q; want %q and %q", step, r.recipient(),
+				r.replica, recipient, replica)
 		}
 	}
 	r.arrive(ann)
@@ -115,7 +117,8 @@ func TestRosterOfTwoReplicas(t *testing.T) {
 	if !r.isForeign("a", event("c1")) || r.isForeign("b", event("c2")) || r.isForeign("b", []byte(`{}`)) {
 		t.Error("before ours is known, events are not told apart by their conversation")
 	}
-	if news := r.hear("b", event("c2")); len(news) != 1 || !strings.Contains(string(news[0]), `"session_id":"b"`) || !strings.Contains(string(news[0]), roleReplica) {
+	if news := r.hear("b", event("c2")); len(news) != 1 || !strings.Contains(string(news[0]), `"session_id":"b"`) ||
+		!strings.Contains(string(news[0]), roleReplica) {
 		t.Errorf("ours is known: %s", news)
 	}
 	check("ours is known", "b", "b")

@@ -48,7 +48,8 @@ func TestDailyJSFromTheCDN(t *testing.T) {
 	if err := fromCDN(t, script); err != nil {
 		t.Error(err)
 	}
-	if err := fromCDN(t, append(script, ';')); err == nil || !strings.Contains(err.Error(), "daily-js could not be loaded from "+CDN) {
+	if err := fromCDN(t, append(script, ';')); err == nil ||
+		!strings.Contains(err.Error(), "daily-js could not be loaded from "+CDN) {
 		t.Errorf("a file of another hash: %v", err)
 	}
 }
@@ -76,7 +77,8 @@ func TestPagesAreForTheBrowserOnly(t *testing.T) {
 		{"a page of another local server", "secret/page.js", "", "http://127.0.0.1:1", 403},
 		{"a page without an origin", "secret/page.js", "", "null", 403},
 	} {
-		request, err := http.NewRequestWithContext(testwait.Context(t), http.MethodGet, strings.TrimSuffix(address, "secret/")+test.path, nil)
+		request, err := http.NewRequestWithContext(testwait.Context(t), http.MethodGet,
+			strings.TrimSuffix(address, "secret/")+test.path, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -93,13 +95,15 @@ func TestPagesAreForTheBrowserOnly(t *testing.T) {
 		if response.StatusCode != test.want {
 			t.Errorf("%s: %s %s", test.name, response.Status, body)
 		}
-		for _, header := range []string{"Cache-Control: no-store", "X-Content-Type-Options: nosniff", "Referrer-Policy: no-referrer"} {
+		for _, header := range []string{"Cache-Control: no-store", "X-Content-Type-Options: nosniff",
+			"Referrer-Policy: no-referrer"} {
 			key, value, _ := strings.Cut(header, ": ")
 			if got := response.Header.Get(key); got != value {
 				t.Errorf("%s: %s: %q", test.name, key, got)
 			}
 		}
-		if policy := response.Header.Get("Content-Security-Policy"); test.name == "the page" && !strings.HasPrefix(policy, "default-src 'none'; ") {
+		if policy := response.Header.Get("Content-Security-Policy"); test.name == "the page" &&
+			!strings.HasPrefix(policy, "default-src 'none'; ") {
 			t.Errorf("the policy is %q", policy)
 		}
 	}

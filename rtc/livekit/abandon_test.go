@@ -80,7 +80,8 @@ func describe(t *testing.T, peer *webrtc.PeerConnection, what webrtc.SessionDesc
 // avatar does not wait for the rest; none of its audio follows.
 func TestAbandonedStreamIsClosed(t *testing.T) {
 	fake := &fakeParticipant{publisher: connection(t)}
-	r := &Room{options: (&Options{}).withDefaults(), speaking: make(chan struct{}, 1), lifetime: lifetime.New(), sender: fake}
+	r := &Room{options: (&Options{}).withDefaults(), speaking: make(chan struct{}, 1),
+		lifetime: lifetime.New(), sender: fake}
 	if err := r.Begin(echo.Utterance{InferenceID: "u1", Rate: 24000}); err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +90,8 @@ func TestAbandonedStreamIsClosed(t *testing.T) {
 	}
 	before := len(fake.packets)
 	fake.publisher = connection(t)
-	if _, err := r.Speak(testwait.Context(t), make([]float32, 100), false); !errors.Is(err, ErrLost) || !errors.Is(err, echo.ErrLost) {
+	if _, err := r.Speak(testwait.Context(t), make([]float32, 100), false); !errors.Is(err, ErrLost) ||
+		!errors.Is(err, echo.ErrLost) {
 		t.Errorf("Speak: %v, want ErrLost and echo.ErrLost", err)
 	}
 	after := fake.packets[before:]

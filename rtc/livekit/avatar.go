@@ -107,7 +107,8 @@ func (r *Room) Interrupt(ctx context.Context) error {
 }
 
 func (r *Room) interrupt(ctx context.Context) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, r.options.ClearTimeout, fmt.Errorf("no answer from the avatar within %v", r.options.ClearTimeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, r.options.ClearTimeout,
+		fmt.Errorf("no answer from the avatar within %v", r.options.ClearTimeout))
 	defer cancel()
 	r.note(func(e *entry) { e.cleared = true })
 	if _, err := r.closeStream(ctx); err != nil {
@@ -157,7 +158,8 @@ func (r *Room) clear(ctx context.Context) error {
 
 func (r *Room) callClear() error {
 	limit := clearAttempt
-	answer, err := r.room.LocalParticipant.PerformRpc(lksdk.PerformRpcParams{DestinationIdentity: r.options.Avatar, Method: methodClear, ResponseTimeout: &limit})
+	answer, err := r.room.LocalParticipant.PerformRpc(lksdk.PerformRpcParams{DestinationIdentity: r.options.Avatar,
+		Method: methodClear, ResponseTimeout: &limit})
 	switch {
 	case err != nil:
 		return err

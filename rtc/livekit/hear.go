@@ -31,7 +31,8 @@ type hearing struct {
 //
 // It ends with the cause of ctx, net.ErrClosed, ErrAvatarGone or ErrLost. The
 // token needs the grant canSubscribe.
-func (r *Room) Hear(ctx context.Context, from string, packet func(track string, p *rtp.Packet), left func(track string)) error {
+func (r *Room) Hear(ctx context.Context, from string, packet func(track string, p *rtp.Packet),
+	left func(track string)) error {
 	h := &hearing{packet: packet, left: left}
 	h.wants = func(identity string) bool {
 		return from == "all" || (identity == r.options.Avatar) == (from == "replica")

@@ -30,7 +30,8 @@ func hums(t *testing.T, room, identity string, hertz float64, pause func(frame i
 	if err != nil {
 		t.Fatal(err)
 	}
-	token, err := auth.NewAccessToken(testKey, testSecret).SetIdentity(identity).SetVideoGrant(&auth.VideoGrant{RoomJoin: true, Room: room}).ToJWT()
+	token, err := auth.NewAccessToken(testKey,
+		testSecret).SetIdentity(identity).SetVideoGrant(&auth.VideoGrant{RoomJoin: true, Room: room}).ToJWT()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,7 +39,8 @@ func hums(t *testing.T, room, identity string, hertz float64, pause func(frame i
 	if err != nil {
 		t.Fatal(err)
 	}
-	track, err := lksdk.NewLocalSampleTrack(webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeOpus, ClockRate: 48000, Channels: 2})
+	track, err := lksdk.NewLocalSampleTrack(webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeOpus,
+		ClockRate: 48000, Channels: 2})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +59,8 @@ func hums(t *testing.T, room, identity string, hertz float64, pause func(frame i
 				frame[i] = int16(9000 * math.Sin(2*math.Pi*hertz*float64(n*960+i)/48000))
 			}
 			if packet, err := encoder.Encode(frame); err == nil && !pause(n) {
-				_ = track.WriteSample(media.Sample{Data: append([]byte(nil), packet...), Duration: 20 * time.Millisecond, PacketTimestamp: uint32(960 * (n + 1))}, nil)
+				_ = track.WriteSample(media.Sample{Data: append([]byte(nil), packet...), Duration: 20 * time.Millisecond,
+					PacketTimestamp: uint32(960 * (n + 1))}, nil)
 			}
 			select {
 			case <-tick.C:
@@ -77,7 +80,8 @@ func never(int) bool { return false }
 // heardFrom returns the samples heard from so many packets, at 48 kHz.
 func heardFrom(t *testing.T, name, from string, packets int) ([]int16, hear.Stats) {
 	t.Helper()
-	room, err := Join(testwait.Context(t), Address{URL: serverURL(t), Room: name}, Credentials{Key: testKey, Secret: testSecret}, &Options{Identity: DefaultEarIdentity})
+	room, err := Join(testwait.Context(t), Address{URL: serverURL(t), Room: name},
+		Credentials{Key: testKey, Secret: testSecret}, &Options{Identity: DefaultEarIdentity})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -96,7 +96,8 @@ func TestHeaderAgainstFixture(t *testing.T) {
 
 // The room quantises samples as echo.Encoder does.
 func TestPCMIsTheEncoders(t *testing.T) {
-	samples := []float32{0, 1, -1, 1.5, -1.5, 0.5 / 32768, 1.5 / 32768, -0.5 / 32768, 32766.5 / 32768, 32767.5 / 32768, 0.3, -0.7,
+	samples := []float32{0, 1, -1, 1.5, -1.5, 0.5 / 32768, 1.5 / 32768, -0.5 / 32768, 32766.5 / 32768,
+		32767.5 / 32768, 0.3, -0.7,
 		float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1))}
 	for i := range 70000 {
 		samples = append(samples, float32(i-35000)/32768+1e-5)
@@ -238,7 +239,8 @@ func TestCredentialsFrom(t *testing.T) {
 		switch {
 		case c.problem == "" && (err != nil || got != Credentials{c.key, c.secret, c.token}):
 			t.Errorf("%v: %+v, %v", names, got, err)
-		case c.problem != "" && (err == nil || !strings.Contains(err.Error(), c.problem) || strings.Contains(err.Error(), "s3cret")):
+		case c.problem != "" && (err == nil || !strings.Contains(err.Error(), c.problem) ||
+			strings.Contains(err.Error(), "s3cret")):
 			t.Errorf("%v: %v, want an error with %q", names, err, c.problem)
 		}
 	}
@@ -246,17 +248,21 @@ func TestCredentialsFrom(t *testing.T) {
 
 func TestFinishedPayload(t *testing.T) {
 	for payload, want := range map[string]echo.Event{
-		`{"playback_position": 2.34, "interrupted": false, "synchronized_transcript": null}`: {Duration: 2340 * time.Millisecond},
-		`{"playbackPosition": 1.5, "interrupted": true}`:                                     {Duration: 1500 * time.Millisecond, Interrupted: true},
-		`{"playback_position": 0.98, "interrupted": true}`:                                   {Duration: 980 * time.Millisecond, Interrupted: true},
-		`{"playback_position": 1}`:                                                           {Duration: time.Second},
-		`{"playback_position": 1, "interrupted": "yes", "new": [1]}`:                         {Duration: time.Second},
-		`{"playback_position": null, "interrupted": true}`:                                   {Duration: -1, Interrupted: true},
-		`{"playback_position": "1"}`:                                                         {Duration: -1},
-		`{"playback_position": -3}`:                                                          {Duration: -1},
-		`{"playback_position": 1e300}`:                                                       {Duration: -1},
-		`[]`:                                                                                 {Duration: -1},
-		``:                                                                                   {Duration: -1},
+		`{"playback_position": 2.34, "interrupted": false, "synchronized_transcript": null}`: {
+			Duration: 2340 * time.Millisecond},
+		`{"playbackPosition": 1.5, "interrupted": true}`: {
+			Duration: 1500 * time.Millisecond, Interrupted: true},
+		`{"playback_position": 0.98, "interrupted": true}`: {
+			Duration: 980 * time.Millisecond, Interrupted: true},
+		`{"playback_position": 1}`:                                   {Duration: time.Second},
+		`{"playback_position": 1, "interrupted": "yes", "new": [1]}`: {Duration: time.Second},
+		`{"playback_position": null, "interrupted": true}`: {Duration: -1,
+			Interrupted: true},
+		`{"playback_position": "1"}`:   {Duration: -1},
+		`{"playback_position": -3}`:    {Duration: -1},
+		`{"playback_position": 1e300}`: {Duration: -1},
+		`[]`:                           {Duration: -1},
+		``:                             {Duration: -1},
 	} {
 		got := finishedEvent(payload)
 		if got.Type != TypePlaybackFinished || got.Duration != want.Duration || got.Interrupted != want.Interrupted {

@@ -27,17 +27,20 @@ func (p packet) ToProto() *wire.DataPacket { return p.DataPacket }
 func header(u echo.Utterance, at time.Time) packet {
 	return packet{&wire.DataPacket{Value: &wire.DataPacket_StreamHeader{StreamHeader: &wire.DataStream_Header{
 		StreamId: u.InferenceID, Timestamp: at.UnixMilli(), Topic: topicAudio, MimeType: mimeAudio,
-		Attributes:    map[string]string{"sample_rate": strconv.Itoa(u.Rate), "num_channels": "1"},
-		ContentHeader: &wire.DataStream_Header_ByteHeader{ByteHeader: &wire.DataStream_ByteHeader{Name: "AUDIO_" + u.InferenceID}},
+		Attributes: map[string]string{"sample_rate": strconv.Itoa(u.Rate), "num_channels": "1"},
+		ContentHeader: &wire.DataStream_Header_ByteHeader{ByteHeader: &wire.DataStream_ByteHeader{Name: "AUDIO_" +
+			u.InferenceID}},
 	}}}}
 }
 
 // chunk is a piece of the stream with this id.
 func chunk(id string, index uint64, pcm []byte) packet {
-	return packet{&wire.DataPacket{Value: &wire.DataPacket_StreamChunk{StreamChunk: &wire.DataStream_Chunk{StreamId: id, ChunkIndex: index, Content: pcm}}}}
+	return packet{&wire.DataPacket{Value: &wire.DataPacket_StreamChunk{StreamChunk: &wire.DataStream_Chunk{StreamId: id,
+		ChunkIndex: index, Content: pcm}}}}
 }
 
 // trailer closes it.
 func trailer(id string) packet {
-	return packet{&wire.DataPacket{Value: &wire.DataPacket_StreamTrailer{StreamTrailer: &wire.DataStream_Trailer{StreamId: id}}}}
+	return packet{
+		&wire.DataPacket{Value: &wire.DataPacket_StreamTrailer{StreamTrailer: &wire.DataStream_Trailer{StreamId: id}}}}
 }

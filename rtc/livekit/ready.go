@@ -31,7 +31,8 @@ func ReadyPolicies() []ReadyPolicy { return []ReadyPolicy{ReadyJoined, ReadyAudi
 
 // has reports whether a participant has published a track of a kind.
 func has(who *lksdk.RemoteParticipant, kind lksdk.TrackKind) bool {
-	return slices.ContainsFunc(who.TrackPublications(), func(track lksdk.TrackPublication) bool { return track.Kind() == kind })
+	return slices.ContainsFunc(who.TrackPublications(),
+		func(track lksdk.TrackPublication) bool { return track.Kind() == kind })
 }
 
 // meets reports whether an avatar is ready. waited says that it has been in the
@@ -57,7 +58,8 @@ func (r *Room) lookAt(avatar *lksdk.RemoteParticipant) {
 	}
 	sender := avatar.Attributes()[attributeOnBehalf]
 	if r.markSeen() && sender != "" && sender != r.Identity() {
-		r.options.Warn(fmt.Sprintf("the avatar %s speaks for %q and will ignore us: we are %q in the room", r.options.Avatar, sender, r.Identity()))
+		r.options.Warn(fmt.Sprintf("the avatar %s speaks for %q and will ignore us: we are %q in the room",
+			r.options.Avatar, sender, r.Identity()))
 	}
 	r.markReady(avatar)
 }

@@ -55,7 +55,8 @@ func TestWhatIsMissing(t *testing.T) {
 	r := join(t, t.Name(), &Options{ReadyWhen: ReadyVideo})
 	for _, step := range []struct{ publish, want string }{
 		{"", "nobody with the identity tavus-avatar-agent is in the room"},
-		{livekittest.PublishNothing, "tavus-avatar-agent has joined and published nothing, but no video; --ready-when joined"},
+		{livekittest.PublishNothing, "tavus-avatar-agent has joined and published nothing, but no video; " +
+			"--ready-when joined"},
 	} {
 		if step.publish != "" {
 			startAvatar(t, t.Name(), "-publish", step.publish).expect(livekittest.Joined)

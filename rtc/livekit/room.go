@@ -102,7 +102,8 @@ func (r *Room) join(ctx context.Context, to Address, with Credentials) error {
 	guarded, stop := keepToServer(ctx, to)
 	defer stop()
 	err := r.room.JoinWithContextAndToken(guarded, to.URL, with.Token,
-		lksdk.WithAutoSubscribe(false), lksdk.WithConnectTimeout(r.options.ConnectTimeout), lksdk.WithLogger(logger.GetDiscardLogger()))
+		lksdk.WithAutoSubscribe(false), lksdk.WithConnectTimeout(r.options.ConnectTimeout),
+		lksdk.WithLogger(logger.GetDiscardLogger()))
 	if err != nil {
 		return refusal(cmp.Or(redirected(guarded), err), with)
 	}
@@ -128,7 +129,8 @@ func refusal(err error, with Credentials) error {
 // there is something to send: an empty packet to ourselves. The first utterance
 // then waits for nothing.
 func (r *Room) openPublisher() error {
-	return r.room.LocalParticipant.PublishDataPacket(lksdk.UserData(nil), lksdk.WithDataPublishDestination([]string{r.Identity()}))
+	return r.room.LocalParticipant.PublishDataPacket(lksdk.UserData(nil),
+		lksdk.WithDataPublishDestination([]string{r.Identity()}))
 }
 
 // Identity is who we are in the room: what an avatar is told to obey.
@@ -252,7 +254,8 @@ func (r *Room) close() error {
 }
 
 func (r *Room) peers() []*webrtc.PeerConnection {
-	both := []*webrtc.PeerConnection{r.room.LocalParticipant.GetPublisherPeerConnection(), r.room.LocalParticipant.GetSubscriberPeerConnection()}
+	both := []*webrtc.PeerConnection{r.room.LocalParticipant.GetPublisherPeerConnection(),
+		r.room.LocalParticipant.GetSubscriberPeerConnection()}
 	return slices.DeleteFunc(both, func(p *webrtc.PeerConnection) bool { return p == nil })
 }
 

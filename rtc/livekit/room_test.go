@@ -62,7 +62,8 @@ func (s *samples) sent() []byte { return new(pcm.Quantiser).Bytes(s.all) }
 
 func join(t testing.TB, name string, options *Options) *Room {
 	t.Helper()
-	r, err := Join(testwait.Context(t), Address{URL: serverURL(t), Room: name}, Credentials{Key: testKey, Secret: testSecret}, options)
+	r, err := Join(testwait.Context(t), Address{URL: serverURL(t), Room: name},
+		Credentials{Key: testKey, Secret: testSecret}, options)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +108,8 @@ func TestTenSecondsArriveWhole(t *testing.T) {
 	what := noise(10)
 	what.loud = 7
 	receipt := speak(t, s, what)
-	if receipt.Outcome != echo.Finished || receipt.SpokenBy != echo.ByEvent || receipt.SpokenSeconds != 10 || receipt.Clipped != 7 {
+	if receipt.Outcome != echo.Finished || receipt.SpokenBy != echo.ByEvent || receipt.SpokenSeconds != 10 ||
+		receipt.Clipped != 7 {
 		t.Errorf("receipt %+v, want 10 s finished, by event", receipt)
 	}
 	report := avatar.expect(livekittest.Finished)
@@ -170,11 +172,14 @@ func TestInterrupt(t *testing.T) {
 	got := testwait.Receive(t, done)
 	avatar.expect(livekittest.Cleared)
 	report := avatar.expect(livekittest.Finished)
-	if !errors.Is(got.err, echo.ErrStopped) || got.receipt.Outcome != echo.Interrupted || got.receipt.SpokenBy != echo.ByEvent {
+	if !errors.Is(got.err, echo.ErrStopped) || got.receipt.Outcome != echo.Interrupted ||
+		got.receipt.SpokenBy != echo.ByEvent {
 		t.Errorf("interrupted: %v, %+v", got.err, got.receipt)
 	}
-	if !report.Interrupted || report.Position-got.receipt.SpokenSeconds > 1e-6 || got.receipt.SpokenSeconds-report.Position > 1e-6 {
-		t.Errorf("the avatar stopped at %v s (%+v), and the receipt says %v s", report.Position, report, got.receipt.SpokenSeconds)
+	if !report.Interrupted || report.Position-got.receipt.SpokenSeconds > 1e-6 ||
+		got.receipt.SpokenSeconds-report.Position > 1e-6 {
+		t.Errorf("the avatar stopped at %v s (%+v), and the receipt says %v s", report.Position, report,
+			got.receipt.SpokenSeconds)
 	}
 	if played := heard(t, report); !bytes.HasPrefix(what.sent(), played) {
 		t.Errorf("the %d bytes played are not how the utterance begins", len(played))
@@ -199,7 +204,8 @@ func TestInterruptOfAnAvatarThatObeysAnother(t *testing.T) {
 	if err := r.Interrupt(testwait.Context(t)); !errors.Is(err, ErrRejected) {
 		t.Errorf("Interrupt: %v, want ErrRejected", err)
 	}
-	if last := warnings[len(warnings)-1]; !strings.HasPrefix(last, "the interrupt had no effect: the avatar rejects our commands") {
+	if last := warnings[len(warnings)-1]; !strings.HasPrefix(last,
+		"the interrupt had no effect: the avatar rejects our commands") {
 		t.Errorf("the last warning is %q", last)
 	}
 }
@@ -254,7 +260,8 @@ func TestAvatarIsKilled(t *testing.T) {
 	if err := r.Begin(echo.Utterance{InferenceID: "a", Rate: 24000}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.Speak(testwait.Context(t), make([]float32, 100), false); !errors.Is(err, ErrAvatarGone) || !errors.Is(err, echo.ErrLost) {
+	if _, err := r.Speak(testwait.Context(t), make([]float32, 100), false); !errors.Is(err, ErrAvatarGone) ||
+		!errors.Is(err, echo.ErrLost) {
 		t.Errorf("Speak: %v, want echo.ErrLost and ErrAvatarGone", err)
 	}
 }
@@ -280,7 +287,8 @@ func TestForeignCallerIsRejected(t *testing.T) {
 	if err := next(r, TypeAvatarReady); err != nil {
 		t.Fatal(err)
 	}
-	stranger, err := lksdk.ConnectToRoom(serverURL(t), lksdk.ConnectInfo{APIKey: testKey, APISecret: testSecret, RoomName: t.Name(), ParticipantIdentity: "stranger"}, nil, lksdk.WithAutoSubscribe(false))
+	stranger, err := lksdk.ConnectToRoom(serverURL(t), lksdk.ConnectInfo{APIKey: testKey, APISecret: testSecret,
+		RoomName: t.Name(), ParticipantIdentity: "stranger"}, nil, lksdk.WithAutoSubscribe(false))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -318,7 +326,8 @@ func TestJoinErrors(t *testing.T) {
 			t.Errorf("wrong %s: %v, want ErrRefused", name, err)
 			continue
 		}
-		if text := err.Error(); strings.Contains(text, wrong) || strings.Contains(text, "eyJ") || strings.Contains(text, "\n") {
+		if text := err.Error(); strings.Contains(text, wrong) || strings.Contains(text, "eyJ") ||
+			strings.Contains(text, "\n") {
 			t.Errorf("wrong %s: the error tells a secret, or has two lines: %v", name, err)
 		}
 	}
@@ -331,7 +340,8 @@ func TestJoinNobody(t *testing.T) {
 	}
 	address := l.Addr().String()
 	_ = l.Close()
-	_, err = Join(testwait.Context(t), Address{"ws://" + address, "room"}, Credentials{Key: testKey, Secret: testSecret}, nil)
+	_, err = Join(testwait.Context(t), Address{"ws://" + address, "room"},
+		Credentials{Key: testKey, Secret: testSecret}, nil)
 	if err == nil || errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), address) {
 		t.Errorf("Join: %v, want an error that names %s", err, address)
 	}
@@ -432,7 +442,8 @@ func TestRestartedConnection(t *testing.T) {
 	if err := next(r, TypeReconnected); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.Speak(testwait.Context(t), make([]float32, 100), false); !errors.Is(err, ErrLost) || !errors.Is(err, echo.ErrLost) {
+	if _, err := r.Speak(testwait.Context(t), make([]float32, 100), false); !errors.Is(err, ErrLost) ||
+		!errors.Is(err, echo.ErrLost) {
 		t.Errorf("Speak: %v, want ErrLost and echo.ErrLost", err)
 	}
 	if err := r.Begin(echo.Utterance{InferenceID: echo.NewInferenceID(), Rate: 24000}); err != nil {

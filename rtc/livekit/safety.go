@@ -18,7 +18,8 @@ func (a Address) checkSafe(insecure bool) error {
 	if err != nil || insecure || server.Scheme == "wss" || isLoopback(server.Hostname()) {
 		return err
 	}
-	return fmt.Errorf("%w: livekit+ws:// shows the token to the network; use livekit+wss://, or --insecure where nobody else can listen in", ErrUnsafe)
+	return fmt.Errorf("%w: livekit+ws:// shows the token to the network; use livekit+wss://, or --insecure "+
+		"where nobody else can listen in", ErrUnsafe)
 }
 
 // isLoopback reports whether a host is this machine.

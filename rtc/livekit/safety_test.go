@@ -15,7 +15,8 @@ func TestTheTokenIsNotSentInClear(t *testing.T) {
 		"wss://192.0.2.1": true, "ws://127.0.0.1:7880": true, "ws://localhost": true, "ws://[::1]:1": true,
 		"ws://192.0.2.1:7880": false, "ws://livekit.example.org": false, "ws://127.0.0.1.example.org": false,
 	} {
-		if err := (Address{URL: url, Room: "r"}).checkSafe(false); (err == nil) != safe || err != nil && !errors.Is(err, ErrUnsafe) {
+		if err := (Address{URL: url, Room: "r"}).checkSafe(false); (err == nil) != safe || err != nil &&
+			!errors.Is(err, ErrUnsafe) {
 			t.Errorf("%s: %v, want safe %v", url, err, safe)
 		}
 		if err := (Address{URL: url, Room: "r"}).checkSafe(true); err != nil {
@@ -40,8 +41,10 @@ func TestTheTokenIsNotSentToARedirect(t *testing.T) {
 		http.Redirect(w, r, other.URL+r.URL.Path, http.StatusTemporaryRedirect)
 	}))
 	defer server.Close()
-	_, err := Join(testwait.Context(t), Address{"ws" + strings.TrimPrefix(server.URL, "http"), "r"}, Credentials{Token: "secret-token"}, nil)
-	if err == nil || !strings.Contains(err.Error(), "redirects to another address") || strings.Contains(err.Error(), "secret-token") {
+	_, err := Join(testwait.Context(t), Address{"ws" + strings.TrimPrefix(server.URL, "http"), "r"},
+		Credentials{Token: "secret-token"}, nil)
+	if err == nil || !strings.Contains(err.Error(), "redirects to another address") ||
+		strings.Contains(err.Error(), "secret-token") {
 		t.Errorf("Join: %v", err)
 	}
 	select {

@@ -65,7 +65,8 @@ func startAvatar(t testing.TB, room string, args ...string) *avatarProcess {
 	if err != nil {
 		t.Fatal(err)
 	}
-	args = append([]string{"-url", serverURL(t), "-key", testKey, "-secret", testSecret, "-room", room, "-folder", t.TempDir()}, args...)
+	args = append([]string{"-url", serverURL(t), "-key", testKey, "-secret", testSecret, "-room", room,
+		"-folder", t.TempDir()}, args...)
 	a := &avatarProcess{t: t, command: exec.Command(self, args...), reports: make(chan livekittest.Report, 1000)}
 	a.command.Env = append(os.Environ(), avatarEnv+"=1")
 	a.command.Stderr = os.Stderr

@@ -151,7 +151,8 @@ func (r *Room) publish(ctx context.Context, p packet) (int, error) {
 
 // toAvatar hands a packet to the SDK.
 func (r *Room) toAvatar(p packet) error {
-	return r.sender.PublishDataPacket(p, lksdk.WithDataPublishReliable(true), lksdk.WithDataPublishDestination([]string{r.options.Avatar}))
+	return r.sender.PublishDataPacket(p, lksdk.WithDataPublishReliable(true),
+		lksdk.WithDataPublishDestination([]string{r.options.Avatar}))
 }
 
 // waitForRoom blocks while the server is behind or cannot be reached. It fails if

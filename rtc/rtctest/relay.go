@@ -46,8 +46,9 @@ func NewRelay() (*Relay, error) {
 		},
 		LoggerFactory: &logging.DefaultLoggerFactory{Writer: io.Discard, DefaultLogLevel: logging.LogLevelDisabled},
 		PacketConnConfigs: []turn.PacketConnConfig{{
-			PacketConn:            socket,
-			RelayAddressGenerator: counting{&turn.RelayAddressGeneratorStatic{RelayAddress: net.IPv4(127, 0, 0, 1), Address: "127.0.0.1"}, &r.bytes},
+			PacketConn: socket,
+			RelayAddressGenerator: counting{&turn.RelayAddressGeneratorStatic{RelayAddress: net.IPv4(127, 0, 0, 1),
+				Address: "127.0.0.1"}, &r.bytes},
 		}},
 	})
 	if err != nil {
@@ -105,5 +106,6 @@ func Certificate(names ...string) (certificate, key []byte, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8}), nil
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
+		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8}), nil
 }

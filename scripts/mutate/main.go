@@ -53,8 +53,10 @@ type seedFile struct {
 // recordings are files that ffmpeg makes in dir and that are left to it.
 func recordings(dir string) (files []seedFile) {
 	for name, args := range map[string][]string{
-		"a.m4a": {"-c:a", "aac"}, "b.m4a": {"-c:a", "aac", "-movflags", "+faststart"}, "a.webm": {"-c:a", "libopus"}, "a.wma": {"-c:a", "wmav2"},
-		"a.ts": {"-c:a", "aac"}, "a.aac": {"-c:a", "aac"}, "a.wv": {"-c:a", "wavpack"}, "a.caf": {"-c:a", "pcm_s16be"}, "gsm.wav": {"-ar", "8000", "-c:a", "libgsm_ms"},
+		"a.m4a": {"-c:a", "aac"}, "b.m4a": {"-c:a", "aac", "-movflags", "+faststart"}, "a.webm": {"-c:a", "libopus"},
+		"a.wma": {"-c:a", "wmav2"},
+		"a.ts":  {"-c:a", "aac"}, "a.aac": {"-c:a", "aac"}, "a.wv": {"-c:a", "wavpack"}, "a.caf": {"-c:a", "pcm_s16be"},
+		"gsm.wav": {"-ar", "8000", "-c:a", "libgsm_ms"},
 	} {
 		path := filepath.Join(dir, name)
 		args = append(append([]string{"-v", "error", "-f", "lavfi", "-i", "sine=r=24000:d=1"}, args...), path)
@@ -62,7 +64,8 @@ func recordings(dir string) (files []seedFile) {
 			continue // there is none, or it makes no such files
 		}
 		if data, err := os.ReadFile(path); err == nil {
-			files = append(files, seedFile{name: name, data: data, ffmpeg: true}, seedFile{name: name, data: data, ffmpeg: true, byName: true})
+			files = append(files, seedFile{name: name, data: data, ffmpeg: true},
+				seedFile{name: name, data: data, ffmpeg: true, byName: true})
 		}
 	}
 	slices.SortStableFunc(files, func(a, b seedFile) int { return strings.Compare(a.name, b.name) })
@@ -229,7 +232,8 @@ func judge(ctx context.Context, err error, stderr string, memory, bound int64) s
 		return "panic"
 	case err == nil && stderr == "":
 		return "said"
-	case errors.As(err, &exit) && exit.ExitCode() == 3 && strings.Count(stderr, "\n") == 1 && strings.HasPrefix(stderr, "echocast: "):
+	case errors.As(err, &exit) && exit.ExitCode() == 3 && strings.Count(stderr, "\n") == 1 &&
+		strings.HasPrefix(stderr, "echocast: "):
 		return "refused"
 	}
 	return "manners"

@@ -180,7 +180,8 @@ var phrases = []struct{ license, phrase string }{
 
 // classify returns the SPDX name of a licence, or "" for one that is not known.
 func classify(text string) string {
-	words := strings.ReplaceAll(strings.Join(strings.Fields(strings.ToLower(text)), " "), "license, version", "license version")
+	words := strings.ReplaceAll(strings.Join(strings.Fields(strings.ToLower(text)), " "), "license, version",
+		"license version")
 	for _, p := range phrases {
 		if strings.Contains(words, p.phrase) {
 			return p.license
@@ -227,7 +228,8 @@ func list(parts []part) string {
 	}
 	slices.Sort(licenses)
 	for _, license := range licenses {
-		fmt.Fprintf(&out, "| %s | %s | %s |\n", license, strings.Join(byLicense[license][0], ", "), strings.Join(byLicense[license][1], ", "))
+		fmt.Fprintf(&out, "| %s | %s | %s |\n", license, strings.Join(byLicense[license][0], ", "),
+			strings.Join(byLicense[license][1], ", "))
 	}
 	return out.String()
 }

@@ -417,7 +417,8 @@ func (s *Server) pal(request Request, call string, rest []string, names string, 
 }
 
 func (s *Server) palObject(p *pal, names string) map[string]any {
-	fields := map[string]any{"pal_id": p.ID, "pal_name": p.Name, "default_face_id": p.Face, "pipeline_mode": p.Mode, "created_at": stamp(p.Created)}
+	fields := map[string]any{"pal_id": p.ID, "pal_name": p.Name, "default_face_id": p.Face, "pipeline_mode": p.Mode,
+		"created_at": stamp(p.Created)}
 	if p.Layers != nil {
 		fields["layers"] = p.Layers
 	}
@@ -425,7 +426,8 @@ func (s *Server) palObject(p *pal, names string) map[string]any {
 }
 
 func (s *Server) newPAL(body map[string]any, names string) answer {
-	known := map[string]kind{"pal_name": text, "default_face_id": text, "pipeline_mode": text, "system_prompt": text, "layers.transport.transport_type": text, "layers.transport.input_settings.microphone.isEnabled": boolean}
+	known := map[string]kind{"pal_name": text, "default_face_id": text, "pipeline_mode": text, "system_prompt": text,
+		"layers.transport.transport_type": text, "layers.transport.input_settings.microphone.isEnabled": boolean}
 	if names == "old" {
 		known["persona_name"], known["default_replica_id"] = text, text
 		delete(known, "pal_name")
@@ -444,13 +446,15 @@ func (s *Server) newPAL(body map[string]any, names string) answer {
 	name, _ := first(body, "pal_name", "persona_name").(string)
 	mode, _ := body["pipeline_mode"].(string)
 	s.made++
-	p := &pal{ID: fmt.Sprintf("p%011x", s.made), Name: name, Face: face, Mode: mode, Layers: body["layers"], Created: time.Now().UTC()}
+	p := &pal{ID: fmt.Sprintf("p%011x", s.made), Name: name, Face: face, Mode: mode, Layers: body["layers"],
+		Created: time.Now().UTC()}
 	s.pals = append(s.pals, p)
 	return answer{200, s.object(names, map[string]any{"pal_id": p.ID, "pal_name": p.Name, "created_at": stamp(p.Created)})}
 }
 
 func (s *Server) face(call string, rest []string, names string, r *http.Request) answer {
-	one := s.object(names, map[string]any{"face_id": "r1234567890a", "face_name": "a face", "status": cmp.Or(s.FaceStatus, "completed"), "created_at": "2026-01-01T00:00:00Z"})
+	one := s.object(names, map[string]any{"face_id": "r1234567890a", "face_name": "a face",
+		"status": cmp.Or(s.FaceStatus, "completed"), "created_at": "2026-01-01T00:00:00Z"})
 	switch {
 	case call == "GET 0":
 		return s.page([]any{one}, r)
@@ -508,11 +512,15 @@ func (s *Server) names() string {
 
 func (s *Server) create(body map[string]any) answer {
 	known := map[string]kind{
-		"persona_id": text, "replica_id": text, "conversation_name": text, "conversational_context": text, "custom_greeting": text,
-		"callback_url": text, "audio_only": boolean, "test_mode": boolean, "require_auth": boolean, "max_participants": number, "enable_dynamic_greeting": boolean, "properties.daily_room": text,
-		"properties.max_call_duration": number, "properties.participant_left_timeout": number, "properties.participant_absent_timeout": number,
-		"properties.enable_recording": boolean, "properties.enable_closed_captions": boolean, "properties.apply_greenscreen": boolean,
-		"properties.language": text, "properties.livekit_ws_url": text, "properties.livekit_room_token": text,
+		"persona_id": text, "replica_id": text, "conversation_name": text, "conversational_context": text,
+		"custom_greeting": text,
+		"callback_url":    text, "audio_only": boolean, "test_mode": boolean, "require_auth": boolean,
+		"max_participants": number, "enable_dynamic_greeting": boolean, "properties.daily_room": text,
+		"properties.max_call_duration": number, "properties.participant_left_timeout": number,
+		"properties.participant_absent_timeout": number,
+		"properties.enable_recording":           boolean, "properties.enable_closed_captions": boolean,
+		"properties.apply_greenscreen": boolean,
+		"properties.language":          text, "properties.livekit_ws_url": text, "properties.livekit_room_token": text,
 	}
 	if !s.OldNames {
 		known["pal_id"], known["face_id"] = text, text
@@ -572,8 +580,9 @@ func (s *Server) listConversations(r *http.Request) answer {
 
 func (s *Server) conversationObject(c *Conversation) map[string]any {
 	return s.object(s.names(), map[string]any{
-		"conversation_id": c.ID, "conversation_name": c.Name, "conversation_url": s.roomURL(c), "status": c.Status, "callback_url": "",
-		"face_id": c.Face, "pal_id": c.PAL, "created_at": stamp(c.Created), "updated_at": stamp(c.Created),
+		"conversation_id": c.ID, "conversation_name": c.Name, "conversation_url": s.roomURL(c), "status": c.Status,
+		"callback_url": "",
+		"face_id":      c.Face, "pal_id": c.PAL, "created_at": stamp(c.Created), "updated_at": stamp(c.Created),
 	})
 }
 
@@ -586,7 +595,8 @@ func (s *Server) getConversation(c *Conversation, r *http.Request) answer {
 			events = append(events, map[string]any{"event_type": "system.replica_joined", "timestamp": stamp(at)})
 		}
 		if c.Status == "ended" {
-			events = append(events, map[string]any{"event_type": "system.shutdown", "timestamp": stamp(c.Created), "properties": map[string]any{"reason": "end_conversation_endpoint_hit"}})
+			events = append(events, map[string]any{"event_type": "system.shutdown", "timestamp": stamp(c.Created),
+				"properties": map[string]any{"reason": "end_conversation_endpoint_hit"}})
 		}
 		object["events"] = events
 	}

@@ -44,7 +44,8 @@ func reassemble() error {
 			return fmt.Errorf("line %d: %w", n, err)
 		}
 		p := m.Properties
-		if m.MessageType != "conversation" || m.EventType != "conversation.echo" || p == nil || p.Done == nil || p.Modality != "audio" {
+		if m.MessageType != "conversation" || m.EventType != "conversation.echo" || p == nil || p.Done == nil ||
+			p.Modality != "audio" {
 			return fmt.Errorf("line %d is no audio message: %.100s", n, lines.Text())
 		}
 		id := p.InferenceID

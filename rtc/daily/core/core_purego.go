@@ -154,10 +154,14 @@ func (f *functions) begin() {
 			return f.getUserMedia(f.deviceManager, factory, signaling, worker, network, constraints)
 		}),
 		getEnumeratedDevices: purego.NewCallback(func(uintptr) uintptr { return f.enumerateDevices(f.deviceManager) }),
-		createAudioDevice:    purego.NewCallback(func(_, queues uintptr) uintptr { return f.createAudioDevice(f.deviceManager, queues) }),
-		getAudioDevice:       purego.NewCallback(func(uintptr) uintptr { return noDevice }),
-		setAudioDevice:       purego.NewCallback(func(_, _ uintptr) uintptr { return 0 }),
-	}, aboutClient{library: f.duplicate("daily-core-sdk"), version: f.duplicate(clientVersion), app: f.duplicate("echocast")})
+		createAudioDevice: purego.NewCallback(func(_,
+			queues uintptr) uintptr {
+			return f.createAudioDevice(f.deviceManager, queues)
+		}),
+		getAudioDevice: purego.NewCallback(func(uintptr) uintptr { return noDevice }),
+		setAudioDevice: purego.NewCallback(func(_, _ uintptr) uintptr { return 0 }),
+	}, aboutClient{library: f.duplicate("daily-core-sdk"), version: f.duplicate(clientVersion),
+		app: f.duplicate("echocast")})
 }
 
 // orNull is a string as C has it, for one call, or no string.

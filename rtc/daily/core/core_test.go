@@ -125,7 +125,8 @@ func TestConversation(t *testing.T) {
 	expect(t, conn, message)
 	bob.Leave()
 	expect(t, conn, `"event_type":"room.participant_left","properties":{"session_id":"`+bob.SessionID)
-	if joins := room.Joins(); len(joins) != 1 || joins[0] != (dailytest.Join{URL: room.URL(), UserName: "echocast", Token: "secret"}) {
+	if joins := room.Joins(); len(joins) != 1 ||
+		joins[0] != (dailytest.Join{URL: room.URL(), UserName: "echocast", Token: "secret"}) {
 		t.Errorf("%+v", joins)
 	}
 	if err := conn.Close(); err != nil || room.Leaves() != 1 {

@@ -20,7 +20,8 @@ func TestFind(t *testing.T) {
 	if _, err := core.Find(sdk); err == nil || !strings.Contains(err.Error(), "there is no "+core.FileName()) {
 		t.Error(err)
 	}
-	if _, err := core.Find(filepath.Join(sdk, "absent")); err == nil || !strings.Contains(err.Error(), "no such file or folder") {
+	if _, err := core.Find(filepath.Join(sdk, "absent")); err == nil ||
+		!strings.Contains(err.Error(), "no such file or folder") {
 		t.Error(err)
 	}
 	file := filepath.Join(sdk, "lib", core.FileName())

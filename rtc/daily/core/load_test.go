@@ -19,7 +19,8 @@ func TestOpenRefuses(t *testing.T) {
 	if err := os.WriteFile(text, []byte("no library"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := exec.CommandContext(testwait.Context(t), "cc", "-shared", "-fPIC", "-o", other, "-x", "c", "/dev/null").CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(testwait.Context(t), "cc", "-shared", "-fPIC", "-o", other, "-x",
+		"c", "/dev/null").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	for path, want := range map[string]string{

@@ -35,7 +35,8 @@ func BuildLibrary(folder string) (path string, err error) {
 		compiler = "cc"
 	}
 	path = filepath.Join(folder, "libdaily_core.so")
-	out, err := exec.Command(compiler, "-D_GNU_SOURCE", "-shared", "-fPIC", "-pthread", "-O1", "-o", path, source).CombinedOutput()
+	out, err := exec.Command(compiler, "-D_GNU_SOURCE", "-shared", "-fPIC", "-pthread", "-O1", "-o", path,
+		source).CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("dailytest: %w: %s", err, out)
 	}
@@ -133,7 +134,8 @@ func readFrame(from io.Reader) (kind byte, rest []byte, err error) {
 
 // call is one call, and reports whether the client stays.
 func (g *guest) call(name string, arguments []string) bool {
-	known := map[string]int{"set_user_name": 1, "about": 3, "update_subscription_profiles": 1, "join": 4, "send_app_message": 3, "set_participant_audio_renderer": 5, "leave": 1}
+	known := map[string]int{"set_user_name": 1, "about": 3, "update_subscription_profiles": 1, "join": 4,
+		"send_app_message": 3, "set_participant_audio_renderer": 5, "leave": 1}
 	if known[name] != len(arguments) {
 		g.room.complain("the library is called for %s with %d arguments", name, len(arguments))
 		return true
@@ -144,7 +146,8 @@ func (g *guest) call(name string, arguments []string) bool {
 	case "about":
 		g.must(name, arguments, "daily-core-sdk\t0.22.0\techocast")
 	case "update_subscription_profiles":
-		g.must(name, arguments, `{"base":{"camera":"unsubscribed","microphone":"unsubscribed"}}`, `{"base":{"camera":"unsubscribed","microphone":"subscribed"}}`)
+		g.must(name, arguments, `{"base":{"camera":"unsubscribed","microphone":"unsubscribed"}}`,
+			`{"base":{"camera":"unsubscribed","microphone":"subscribed"}}`)
 	case "join":
 		return g.join(arguments[0], arguments[1], arguments[2], arguments[3])
 	case "send_app_message":
@@ -254,9 +257,11 @@ func (g *guest) deliver(e envelope) {
 	case "left":
 		delete(g.people, e.Person.SessionID)
 		g.tellPeople()
-		g.event(map[string]any{"action": "participant-left", "participant": described(*e.Person, false), "leftReason": "leftCall"})
+		g.event(map[string]any{"action": "participant-left", "participant": described(*e.Person, false),
+			"leftReason": "leftCall"})
 	case "hidden":
-		g.event(map[string]any{"action": "participant-left", "participant": described(*e.Person, false), "leftReason": "hidden"})
+		g.event(map[string]any{"action": "participant-left", "participant": described(*e.Person, false),
+			"leftReason": "hidden"})
 	case "tone":
 		g.hums[e.From] = e.Hertz
 	case "error":
@@ -268,11 +273,13 @@ func (g *guest) deliver(e envelope) {
 // The lock is held in the following.
 
 func (g *guest) completed(id string) {
-	g.event(map[string]any{"action": "request-completed", "requestId": map[string]any{"id": json.Number(id)}, "requestSuccess": map[string]any{}})
+	g.event(map[string]any{"action": "request-completed", "requestId": map[string]any{"id": json.Number(id)},
+		"requestSuccess": map[string]any{}})
 }
 
 func (g *guest) failed(id, why string) {
-	g.event(map[string]any{"action": "request-completed", "requestId": map[string]any{"id": json.Number(id)}, "requestError": map[string]any{"msg": why}})
+	g.event(map[string]any{"action": "request-completed", "requestId": map[string]any{"id": json.Number(id)},
+		"requestError": map[string]any{"msg": why}})
 }
 
 func (g *guest) event(object map[string]any) {

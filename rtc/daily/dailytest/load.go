@@ -19,7 +19,8 @@ const (
 // SpeakAll sends messages the size of speech, in real time, in several
 // conversations at once, the n-th to the n-th of people, and returns how long
 // each message was on its way.
-func SpeakAll(ctx context.Context, send []func(ctx context.Context, msg []byte) error, people []*Participant) ([]time.Duration, error) {
+func SpeakAll(ctx context.Context, send []func(ctx context.Context, msg []byte) error,
+	people []*Participant) ([]time.Duration, error) {
 	var group sync.WaitGroup
 	took, failed := make([][]time.Duration, len(send)), make([]error, 2*len(send))
 	for i := range send {

@@ -330,7 +330,8 @@ func (r *Room) servePage(socket *websocket.Conn) {
 	}
 	sending.Lock() // the welcome comes first
 	others := r.admit(member{Person: page, deliver: deliver, leave: func() { _ = socket.Close() }})
-	welcome := envelope{Type: "welcome", You: &page, People: []Person{}, Max: r.options.MaxMessage, Viewers: r.options.Viewers, Voice: r.options.Voice != nil}
+	welcome := envelope{Type: "welcome", You: &page, People: []Person{}, Max: r.options.MaxMessage,
+		Viewers: r.options.Viewers, Voice: r.options.Voice != nil}
 	for _, m := range others {
 		welcome.People = append(welcome.People, m.Person)
 	}

@@ -29,7 +29,8 @@ func (l *listeners) listen(offer string, voice func(*rtp.Packet)) (answer string
 			voice(packet)
 		}
 	})
-	if err := connection.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: offer}); err != nil {
+	if err := connection.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer,
+		SDP: offer}); err != nil {
 		return "", err
 	}
 	local, err := connection.CreateAnswer(nil)

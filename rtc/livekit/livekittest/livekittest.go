@@ -137,7 +137,8 @@ func Run(ctx context.Context, c Config, out io.Writer) error {
 }
 
 func (c Config) run(ctx context.Context, lines *reporter) error {
-	a := &avatar{Config: c, reporter: lines, streams: make(chan *playing, 64), heard: make(chan struct{}, 1), spoken: make(chan struct{}, 1)}
+	a := &avatar{Config: c, reporter: lines, streams: make(chan *playing, 64), heard: make(chan struct{}, 1),
+		spoken: make(chan struct{}, 1)}
 	return a.run(ctx)
 }
 
@@ -172,17 +173,22 @@ type avatar struct {
 }
 
 func (a *avatar) run(ctx context.Context) error {
-	a.room = lksdk.NewRoom(&lksdk.RoomCallback{OnLocalTrackSubscribed: func(*lksdk.LocalTrackPublication, *lksdk.LocalParticipant) { fill(a.heard) }})
+	a.room = lksdk.NewRoom(&lksdk.RoomCallback{OnLocalTrackSubscribed: func(*lksdk.LocalTrackPublication,
+		*lksdk.LocalParticipant) {
+		fill(a.heard)
+	}})
 	err := errors.Join(
 		a.room.RegisterRpcMethod("lk.clear_buffer", a.clear),
-		a.room.RegisterByteStreamHandler("lk.audio_stream", func(r *lksdk.ByteStreamReader, from string) { a.receive(r, from) }),
+		a.room.RegisterByteStreamHandler("lk.audio_stream",
+			func(r *lksdk.ByteStreamReader, from string) { a.receive(r, from) }),
 	)
 	if err != nil {
 		return err
 	}
 	err = a.room.JoinWithContext(ctx, a.URL, lksdk.ConnectInfo{
 		APIKey: a.Key, APISecret: a.Secret, RoomName: a.Room, ParticipantIdentity: a.Identity, ParticipantName: a.Identity,
-		ParticipantKind: lksdk.ParticipantAgent, ParticipantAttributes: map[string]string{"lk.publish_on_behalf": cmp.Or(a.OnBehalfOf, a.Sender)},
+		ParticipantKind:       lksdk.ParticipantAgent,
+		ParticipantAttributes: map[string]string{"lk.publish_on_behalf": cmp.Or(a.OnBehalfOf, a.Sender)},
 	}, lksdk.WithAutoSubscribe(false))
 	if err != nil {
 		return err
@@ -218,7 +224,8 @@ func (a *avatar) audioThenVideo(ctx context.Context) {
 	}
 	track, err := lksdk.NewLocalTrack(opusTrack)
 	if err == nil {
-		_, err = a.room.LocalParticipant.PublishTrack(track, &lksdk.TrackPublicationOptions{Name: "avatar_audio", Source: livekit.TrackSource_MICROPHONE})
+		_, err = a.room.LocalParticipant.PublishTrack(track, &lksdk.TrackPublicationOptions{Name: "avatar_audio",
+			Source: livekit.TrackSource_MICROPHONE})
 	}
 	if err != nil {
 		a.complain("", "no audio track: %v", err)
@@ -263,7 +270,8 @@ func (a *avatar) video(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	_, err = a.room.LocalParticipant.PublishTrack(track, &lksdk.TrackPublicationOptions{Name: "avatar", Source: livekit.TrackSource_CAMERA, VideoWidth: 320, VideoHeight: 240})
+	_, err = a.room.LocalParticipant.PublishTrack(track, &lksdk.TrackPublicationOptions{Name: "avatar",
+		Source: livekit.TrackSource_CAMERA, VideoWidth: 320, VideoHeight: 240})
 	if err != nil {
 		return err
 	}
@@ -302,7 +310,8 @@ func (a *avatar) clear(call lksdk.RpcInvocationData) (string, error) {
 // tell calls the sender as LiveKit's worker does: three times at most.
 func (a *avatar) tell(ctx context.Context, method, payload string) string {
 	for try := 0; ; try++ {
-		reply, err := a.room.LocalParticipant.PerformRpc(lksdk.PerformRpcParams{DestinationIdentity: a.Sender, Method: method, Payload: payload})
+		reply, err := a.room.LocalParticipant.PerformRpc(lksdk.PerformRpcParams{DestinationIdentity: a.Sender,
+			Method: method, Payload: payload})
 		if err == nil {
 			return *reply
 		}

@@ -86,14 +86,16 @@ func (a *avatar) check(info lksdk.ByteStreamInfo) {
 		name = *info.Name
 	}
 	for problem, bad := range map[string]bool{
-		"its topic is " + info.Topic:                                       info.Topic != "lk.audio_stream",
-		"its MIME type is " + info.MimeType:                                info.MimeType != "application/octet-stream",
-		"its id " + info.Id + " is no UUID":                                !streamID.MatchString(info.Id),
-		"its name " + name + " does not begin with AUDIO_":                 !strings.HasPrefix(name, "AUDIO_") || len(name) < 8,
-		"it says how long it will be":                                      info.Size != nil,
-		"its time is off by " + age.String():                               age > time.Minute,
-		"it has not two attributes":                                        len(info.Attributes) != 2,
-		"its sample_rate is " + info.Attributes["sample_rate"]:             !decimal(info.Attributes["sample_rate"], 8000, 192000),
+		"its topic is " + info.Topic:        info.Topic != "lk.audio_stream",
+		"its MIME type is " + info.MimeType: info.MimeType != "application/octet-stream",
+		"its id " + info.Id + " is no UUID": !streamID.MatchString(info.Id),
+		"its name " + name + " does not begin with AUDIO_": !strings.HasPrefix(name, "AUDIO_") ||
+			len(name) < 8,
+		"it says how long it will be":        info.Size != nil,
+		"its time is off by " + age.String(): age > time.Minute,
+		"it has not two attributes":          len(info.Attributes) != 2,
+		"its sample_rate is " + info.Attributes["sample_rate"]: !decimal(info.Attributes["sample_rate"],
+			8000, 192000),
 		"its num_channels is not 1 but " + info.Attributes["num_channels"]: info.Attributes["num_channels"] != "1",
 	} {
 		if bad {
@@ -239,7 +241,8 @@ func (p *playing) wait(ctx context.Context, d time.Duration) {
 // finish says how far a stream was played, and keeps what was.
 func (a *avatar) finish(ctx context.Context, p *playing) {
 	p.mu.Lock()
-	r := Report{Event: Finished, ID: p.id, Received: len(p.pcm), Played: p.at, Interrupted: p.cleared, Position: p.length(p.at).Seconds()}
+	r := Report{Event: Finished, ID: p.id, Received: len(p.pcm), Played: p.at, Interrupted: p.cleared,
+		Position: p.length(p.at).Seconds()}
 	r.Lateness = p.lateness
 	heard := p.pcm[:p.at]
 	p.mu.Unlock()

@@ -38,7 +38,8 @@ func (a *avatar) userSpeaks(ctx context.Context) {
 	defer user.Disconnect()
 	track, err := lksdk.NewLocalTrack(opusTrack)
 	if err == nil {
-		_, err = user.LocalParticipant.PublishTrack(track, &lksdk.TrackPublicationOptions{Name: "microphone", Source: livekit.TrackSource_MICROPHONE})
+		_, err = user.LocalParticipant.PublishTrack(track, &lksdk.TrackPublicationOptions{Name: "microphone",
+			Source: livekit.TrackSource_MICROPHONE})
 	}
 	if err != nil {
 		a.complain("", "the user has no microphone: %v", err)

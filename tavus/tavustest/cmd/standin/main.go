@@ -42,7 +42,8 @@ func serve(address, key string, latency time.Duration) error {
 		return err
 	}
 	fmt.Printf("http://%s\n", socket.Addr())
-	service := &tavustest.Server{Key: key, AppMessages: tavustest.AppMessages{Latency: func() time.Duration { return latency }}}
+	service := &tavustest.Server{Key: key,
+		AppMessages: tavustest.AppMessages{Latency: func() time.Duration { return latency }}}
 	server := &http.Server{Handler: service, ReadHeaderTimeout: 5 * time.Second}
 	defer context.AfterFunc(ctx, func() { _ = server.Close() })()
 	if err := server.Serve(socket); err != http.ErrServerClosed {
