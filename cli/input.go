@@ -228,6 +228,14 @@ func plain(err error) error {
 	return err
 }
 
+// named returns err with the name of the file that it is about.
+func named(file string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", file, plain(err))
+}
+
 // endReads makes a blocked read of stdin return when ctx ends, by closing it.
 // It returns what to read from, and what to call when all is read.
 func endReads(ctx context.Context, stdin io.Reader) (io.Reader, func()) {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -8,17 +9,20 @@ import (
 	"slices"
 
 	"github.com/urfave/cli/v2"
-	"golang.org/x/term"
 
 	"echocast/echo"
+	"echocast/internal/outfile"
 	"echocast/internal/terminal"
 	"echocast/probe"
+	"echocast/probe/picture"
 )
 
 // probeCmd is the probe command.
 type probeCmd struct {
 	settings settings
 	streams  Streams
+	draws    bool
+	png, svg string // files
 }
 
 func probeCommand(streams Streams) *cli.Command {
@@ -29,12 +33,17 @@ func probeCommand(streams Streams) *cli.Command {
 	return &cli.Command{
 		Name:  "probe",
 		Usage: "report what the inputs are, how loud they are, and what is odd about them",
-		UsageText: "echocast probe [OPTIONS] INPUT...\n\n   echocast probe speech.mp3\n   tts | echocast " +
-			"probe --preset openai -",
+		UsageText: "echocast probe [OPTIONS] INPUT...\n\n   echocast probe speech.mp3\n   echocast probe " +
+			"--png speech.png speech.mp3\n   tts | echocast probe --preset openai -",
 		Description: helpInputs + `
 
 Each input is read once, to its end. A line that begins with "suspect" is a guess.`,
-		Flags: append(p.settings.inputFlags(), boolOption(&p.settings.json, "json", "print one JSON object a line")),
+		Flags: append(p.settings.inputFlags(),
+			boolOption(&p.settings.json, "json", "print one JSON object a line"),
+			boolOption(&p.draws, "draw", "draw the waveform also where stdout is no terminal"),
+			option(&p.png, "png", "", "draw the waveform and the spectrogram of the input in `FILE`, as PNG"),
+			option(&p.svg, "svg", "", "draw them in `FILE` as SVG"),
+		),
 		Action: func(c *cli.Context) error {
 			return p.run(c.Context, c.Args().Slice())
 		},
@@ -48,7 +57,7 @@ func (s said) Unwrap() error { return s.error }
 
 // run probes every input, also after one that cannot be read.
 func (p *probeCmd) run(ctx context.Context, names []string) error {
-	if err := p.settings.check(names); err != nil {
+	if err := cmp.Or(p.settings.check(names), p.checkPictures(names)); err != nil {
 		return err
 	}
 	if slices.Contains(names, stdinName) {
@@ -87,23 +96,47 @@ func (p *probeCmd) inspect(ctx context.Context, name string, stdin io.Reader,
 		return &probe.Report{Source: name, Suspicions: []string{}, Warnings: []string{}}, err
 	}
 	defer in.close()
-	report, err := probe.Inspect(ctx, name, in.reader, p.settings.prepare, messages)
+	drawn, options := picture.New(echo.DefaultRate), p.settings.prepare
+	if p.png != "" || p.svg != "" {
+		options.OnPrepared = drawn.Add
+	}
+	report, err := probe.Inspect(ctx, name, in.reader, options, messages)
+	if !drawn.IsEmpty() {
+		if err := cmp.Or(p.drawTo(p.png, drawn.WritePNG, report), p.drawTo(p.svg, drawn.WriteSVG, report)); err != nil {
+			return report, err
+		}
+	}
 	return report, in.refused(err)
 }
 
-func (p *probeCmd) print(r *probe.Report) error {
-	return p.settings.printOne(p.streams.Out, r, r.Text(waveWidth(p.streams.Out)))
+func (p *probeCmd) checkPictures(names []string) error {
+	if (p.png != "" || p.svg != "") && len(names) != 1 {
+		return usagef("--png and --svg draw one input, and there are %d", len(names))
+	}
+	return checkOutputs(map[string]string{"--png": p.png, "--svg": p.svg}, names)
 }
 
-// waveWidth is how wide a waveform may be where out is a terminal that can show
-// one, else 0. There is no colour in it, so NO_COLOR changes nothing.
-func waveWidth(out io.Writer) int {
-	if !terminal.Is(out) || os.Getenv("TERM") == "dumb" {
+// drawTo writes a picture to a file, if one is named.
+func (p *probeCmd) drawTo(name string, write func(w io.Writer, title, line string) error, r *probe.Report) error {
+	if name == "" {
+		return nil
+	}
+	file, err := outfile.Create(name)
+	if err == nil {
+		title, line := r.Caption()
+		err = cmp.Or(write(file, title, line), file.Close())
+	}
+	return named(name, err)
+}
+
+func (p *probeCmd) print(r *probe.Report) error {
+	return p.settings.printOne(p.streams.Out, r, r.Text(p.waveWidth()))
+}
+
+// waveWidth is how wide the waveform is; 0 where none is asked for or stdout cannot show one.
+func (p *probeCmd) waveWidth() int {
+	if !p.draws && (!terminal.Is(p.streams.Out) || os.Getenv("TERM") == "dumb") {
 		return 0
 	}
-	width, _, err := term.GetSize(int(out.(*os.File).Fd()))
-	if err != nil {
-		return 0
-	}
-	return max(width-probe.WaveIndent-1, 0)
+	return max(terminal.Columns(p.streams.Out)-probe.WaveIndent-1, 0)
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -198,5 +199,53 @@ func TestProbeForPeople(t *testing.T) {
 	}
 	if strings.ContainsAny(r.stdout, "█▇\x1b") {
 		t.Errorf("a waveform where no terminal is: %s", r.stdout)
+	}
+}
+
+// A picture is drawn where it is asked for, and never over an input.
+func TestProbePictures(t *testing.T) {
+	good, dir := write(t, "good.wav", pulse(0, 24000, 0, 0.5)), t.TempDir()
+	png, svg := filepath.Join(dir, "a.png"), filepath.Join(dir, "a.svg")
+	r := run(t, nil, "probe", "--png", png, "--svg", svg, good)
+	if r.code != 0 || !strings.Contains(r.stdout, "24 kHz mono") || strings.Contains(r.stdout, "█") {
+		t.Errorf("code %d, %s%s", r.code, r.stdout, r.stderr)
+	}
+	for name, begin := range map[string]string{png: "\x89PNG", svg: "<svg "} {
+		if data, err := os.ReadFile(name); err != nil || !strings.HasPrefix(string(data), begin) {
+			t.Errorf("%s: %v, %.10q", name, err, data)
+		}
+	}
+	for _, args := range [][]string{
+		{"--png", png, good, good}, {"--svg", good, good}, {"--png", png, "--svg", png, good},
+	} {
+		if r := run(t, nil, append([]string{"probe"}, args...)...); r.code != 2 {
+			t.Errorf("%q: code %d: %s", args, r.code, r.stderr)
+		}
+	}
+	nowhere := filepath.Join(dir, "no", "a.png")
+	if r := run(t, nil, "probe", "--png", nowhere, good); r.code != 1 || !strings.Contains(r.stderr, nowhere) {
+		t.Errorf("code %d, %s", r.code, r.stderr)
+	}
+}
+
+// The waveform is as wide as it is asked to be, and nothing else.
+func TestProbeDraws(t *testing.T) {
+	t.Setenv("COLUMNS", "40")
+	good := write(t, "good.wav", pulse(0, 24000, 0, 1))
+	r := run(t, nil, "probe", "--draw", good)
+	drawn := 0
+	for line := range strings.Lines(r.stdout) {
+		if strings.Contains(line, "█") {
+			drawn++
+			if n := len([]rune(strings.TrimSuffix(line, "\n"))); n != 39 {
+				t.Errorf("a line of %d columns: %q", n, line)
+			}
+		}
+	}
+	if r.code != 0 || drawn != 2 {
+		t.Errorf("code %d, %d lines drawn:\n%s", r.code, drawn, r.stdout)
+	}
+	if plain := run(t, nil, "probe", "--draw", "--json", good); strings.Contains(plain.stdout, "█") {
+		t.Errorf("JSON: %s", plain.stdout)
 	}
 }

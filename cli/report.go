@@ -81,12 +81,12 @@ func (r *reportCmd) write(output string, page *trace.Page) error {
 	}
 	file, err := os.Create(output)
 	if err != nil {
-		return fmt.Errorf("%s: %w", output, plain(err))
+		return named(output, err)
 	}
 	buffered := bufio.NewWriter(file)
 	_, err = page.WriteTo(buffered)
 	if err := cmp.Or(err, buffered.Flush(), file.Close()); err != nil {
-		return fmt.Errorf("%s: %w", output, plain(err))
+		return named(output, err)
 	}
 	fmt.Fprintf(r.streams.Err, "echocast: the report is in %s\n", printable(output))
 	return nil

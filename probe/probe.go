@@ -51,11 +51,17 @@ type Report struct {
 
 // Inspect reads the audio in r to its end and reports on it; name is what the
 // report calls it. o says how to read the input and m how it would be sent. Where
-// the input breaks, the report has what was found before, and the error.
+// the input breaks, the report has what was found before, and the error. The samples that
+// would be sent are passed on to o.OnPrepared, if it is set.
 func Inspect(ctx context.Context, name string, r io.Reader, o audio.PrepareOptions, m Messages) (*Report, error) {
 	report := &Report{Source: name, Suspicions: []string{}, Warnings: []string{}}
 	watch := newMeters()
-	o.OnDecoded, o.OnPrepared = watch.addDecoded, watch.addPrepared
+	o.OnDecoded = watch.addDecoded
+	if also := o.OnPrepared; also != nil {
+		o.OnPrepared = func(samples []float32) { watch.addPrepared(samples); also(samples) }
+	} else {
+		o.OnPrepared = watch.addPrepared
+	}
 	in, err := audio.Prepare(ctx, r, &o)
 	if err != nil {
 		return report, err

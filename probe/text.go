@@ -49,6 +49,13 @@ func (r *Report) Text(width int) string {
 	return b.String()
 }
 
+// Caption returns the two lines above a picture of the input: its name, and what it is.
+func (r *Report) Caption() (title, line string) {
+	peak, loudness := decibels(r.PeakDBFS, "dBFS"), decibels(r.LoudnessLUFS, "LUFS")
+	line = fmt.Sprintf("%.3f s  ·  %s  ·  peak %s  ·  loudness %s", r.Seconds, r.format(), peak, loudness)
+	return text.Printable(r.Source), text.Printable(line)
+}
+
 func (r *Report) format() string {
 	line := fmt.Sprintf("%s, %s, %v", r.Container, r.Codec, audio.Format{Rate: r.Rate, Channels: r.Channels})
 	if r.Bits > 0 {
