@@ -6,6 +6,7 @@
 package page
 
 import (
+	"bytes"
 	"crypto/rand"
 	"crypto/subtle"
 	"embed"
@@ -17,10 +18,16 @@ import (
 	"time"
 
 	"echocast/replica"
+	"echocast/replica/face"
 )
 
 //go:embed static
 var static embed.FS
+
+// withFace puts the drawing of the face into the page.
+func withFace(html []byte) []byte {
+	return bytes.Replace(html, []byte("<!-- face -->\n"), []byte(face.SVG), 1)
+}
 
 // backlog is how many events may wait for a browser to read them. A browser that
 // reads more slowly is disconnected, and connects again.
@@ -69,13 +76,13 @@ type update struct {
 	Type string  `json:"type"`
 	T    float64 `json:"t"`
 
-	Utterance string  `json:"utterance,omitempty"`
-	Who       string  `json:"who,omitempty"`
-	Seconds   float64 `json:"seconds,omitempty"` // of audio, or of silence
-	Text      string  `json:"text,omitempty"`
-	Cut       bool    `json:"interrupted,omitempty"`
-	Mouth     *Mouth  `json:"mouth,omitempty"`
-	People    []bool  `json:"people,omitempty"`
+	Utterance string      `json:"utterance,omitempty"`
+	Who       string      `json:"who,omitempty"`
+	Seconds   float64     `json:"seconds,omitempty"` // of audio, or of silence
+	Text      string      `json:"text,omitempty"`
+	Cut       bool        `json:"interrupted,omitempty"`
+	Mouth     *face.Mouth `json:"mouth,omitempty"`
+	People    []bool      `json:"people,omitempty"`
 }
 
 // Event passes on an event of the replica.
@@ -107,7 +114,7 @@ func (p *Page) Sound(at time.Time, rate int, samples []int16) {
 	if rate <= 0 || !p.isWatched() {
 		return
 	}
-	mouth := MouthOf(samples, rate)
+	mouth := face.MouthOf(samples, rate)
 	p.publish(update{Type: "sound", T: p.seconds(at), Seconds: float64(len(samples)) / float64(rate), Mouth: &mouth})
 }
 
@@ -259,6 +266,9 @@ func (p *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if types[name] == "" || err != nil {
 		http.NotFound(w, r)
 		return
+	}
+	if name == "page.html" {
+		content = withFace(content)
 	}
 	header.Set("Content-Type", types[name])
 	_, _ = w.Write(content) // a browser that has left needs nothing

@@ -216,18 +216,30 @@
     const face = $("face");
     face.dataset.viseme = target.viseme;
     face.dataset.open = shown.open.toFixed(2);
-    const half = 20 + 8 * shown.wide, up = 4 + 7 * shown.open, down = 5 + 30 * shown.open, lift = shown.open ? 0 : 3;
-    $("mouth").setAttribute("d", `M${100 - half} 158Q100 ${158 - up + lift} ${100 + half} 158Q100 ${158 + (shown.open ? down : 4)} ${100 - half} 158Z`);
-    const bite = target.viseme === "teeth" || target.viseme === "wide";
-    $("teeth").setAttribute("d", bite && shown.open > 0.1 ? `M${100 - half * 0.7} 157Q100 ${157 - up * 0.5} ${100 + half * 0.7} 157l-3 4H${103 - half * 0.7}Z` : "M0 0");
+    drawMouth(shown.open, shown.wide);
     if (!still.matches) {
       const blink = now > blinkAt;
-      $("eyes").setAttribute("transform", blink ? "translate(0 88) scale(1 .1)" : "");
+      $("eyes").setAttribute("transform", blink ? "translate(0 88) scale(1 .12)" : "");
       if (now > blinkAt + 130) blinkAt = now + 2000 + 4000 * Math.random();
-      face.style.transform = `rotate(${(0.8 * Math.sin(now / 1700)).toFixed(2)}deg)`;
+      $("head").setAttribute("transform", `rotate(${(0.8 * Math.sin(now / 1700)).toFixed(2)} 100 170)`);
     }
     if (now - lanesAt > (still.matches ? 250 : 33)) { lanesAt = now; lanes(); }
     requestAnimationFrame(draw);
+  }
+
+  // drawMouth moves the parts of the mouth, as package face does for video.
+  function drawMouth(open, wide) {
+    const line = 144, half = 21 + 5 * wide - 3 * open, inner = half - 4 + open, up = 3 - 11 * open, down = 4.5 + 26 * open;
+    const lens = (half, up, down) => `M${100 - half} ${line}Q100 ${line + up} ${100 + half} ${line}Q100 ${line + down} ${100 - half} ${line}Z`;
+    const slice = (up, down) => {
+      const left = 100 - 0.6 * inner, right = 100 + 0.6 * inner, at = (share, v) => line + share * v;
+      return `M${left} ${at(0.32, up)}Q100 ${at(0.68, up)} ${right} ${at(0.32, up)}L${right} ${at(0.32, down)}Q100 ${at(0.68, down)} ${left} ${at(0.32, down)}Z`;
+    };
+    const isOpen = open > 0.15;
+    $("lips").setAttribute("d", lens(half, -7 - 9 * open, 12 + 27 * open));
+    $("inside").setAttribute("d", lens(inner, up, down));
+    $("teeth").setAttribute("d", isOpen ? slice(up, up + 9 * Math.min(1, open + 0.3 + 0.3 * wide)) : "M0 0");
+    $("tongue").setAttribute("d", isOpen ? slice(down - 12 * open, down - 1) : "M0 0");
   }
 
   // ---- the lanes ----
