@@ -28,6 +28,11 @@ const (
 	ffmpegAlloc   = 128 << 20 // bytes of one allocation
 	maxSpool      = 1 << 30   // bytes of an input whose index is behind
 	maxFFmpegLine = 512       // bytes of what it complains
+
+	// Any input may hold maxFreeSound; for more of it, there must be so many bytes
+	// a second. An hour of silence is 18 kB of FLAC, an hour of speech 2 MB.
+	maxFreeSound  = time.Hour
+	leastByteRate = 4
 )
 
 // ffmpegStall is how long the process may take for more samples once it has all
@@ -42,7 +47,9 @@ type ffmpeg struct {
 	found   *foreignError
 	command *exec.Cmd
 	stderr  firstLine
-	fed     chan error // what ended the feeding: nil at the end of the input
+	given   func() int64 // bytes of the input that it may have read
+	frames  int64        // of sound that it made of them
+	fed     chan error   // what ended the feeding: nil at the end of the input
 	allFed  atomic.Bool
 	stalled atomic.Bool
 	spooled string // temporary file to remove
@@ -57,9 +64,12 @@ type ffmpeg struct {
 // searched then; so is a pipe whose index is behind the sound, from a temporary
 // file.
 func openFFmpeg(r *recorder, opts Options, found *foreignError) (decoder, error) {
-	d := &ffmpeg{found: found, fed: make(chan error, 1)}
+	d := &ffmpeg{found: found, fed: make(chan error, 1), given: r.read.Load}
 	r.before = nil // another goroutine reads it
 	name := nameOf(opts.file)
+	if info, err := os.Stat(name); err == nil {
+		d.given = info.Size
+	}
 	var input io.Reader
 	if name == "" {
 		input = io.MultiReader(bytes.NewReader(r.kept), r)
@@ -185,7 +195,7 @@ func (d *ffmpeg) start(opts Options, name string, input io.Reader) error {
 	if err := d.command.Start(); err != nil {
 		return fmt.Errorf("ffmpeg: %w", err)
 	}
-	limitMemory(d.command.Process.Pid, ffmpegMemory)
+	limitProcess(d.command.Process.Pid, ffmpegMemory)
 	if name != "" {
 		d.allFed.Store(true)
 		d.fed <- nil
@@ -329,13 +339,28 @@ func (d *ffmpeg) ReadSamples(p []float32) (int, error) {
 	stop := d.watch()
 	n, err := d.wav.ReadSamples(p)
 	stop()
+	d.frames += int64(n / d.wav.Format().Channels)
 	if errors.Is(err, io.EOF) {
 		if failed := d.wait(); failed != nil {
 			err = failed
 		}
 	}
 	d.err = err
+	if err == nil {
+		d.err = d.checkLength()
+	}
 	return n, err
+}
+
+// checkLength returns an error where so few bytes gave so much sound that they were
+// made to fill a disk or a conversation that is paid for.
+func (d *ffmpeg) checkLength() error {
+	length, given := d.wav.Format().Duration(d.frames), d.given()
+	if length <= maxFreeSound || float64(given) >= leastByteRate*length.Seconds() {
+		return nil
+	}
+	return fmt.Errorf("%w: ffmpeg makes more than %.0f min of sound out of %s, which no recording does; if it is right, convert it first: "+
+		"ffmpeg -i INPUT -ar 24000 -ac 1 speech.wav", ErrFormat, length.Minutes(), plural(int(given), "byte"))
 }
 
 // wait waits for the process, then for the feeding, and says what failed. What

@@ -2,5 +2,5 @@
 
 package audio
 
-// limitMemory has no way to bound another process here.
-func limitMemory(int, uint64) {}
+// limitProcess has no way to bound another process here.
+func limitProcess(int, uint64) {}

@@ -392,3 +392,65 @@ func TestFFmpegSurvives(t *testing.T) {
 		t.Errorf("a video without sound: %v", err)
 	}
 }
+
+// An ffmpeg that makes sound without end out of a small input is stopped.
+func TestFFmpegOutputIsBounded(t *testing.T) {
+	withFFmpeg(t)
+	opts := script(t, nil, "exec cat %s /dev/zero")
+	head := wavFile(mono16(1000), claim(0xffffffff, nil))
+	if err := os.WriteFile(filepath.Join(filepath.Dir(opts.FFmpeg), "said.wav"), head, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	in, err := audio.Open(bytes.NewReader(cafFile(24000, make([]byte, 1000))), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	wantTooLong(t, in, "more than 60 min of sound out of 1068 bytes, which no recording does")
+}
+
+// Two hours of silence at 1000 Hz are 7 kB of FLAC in Matroska; as a file and by a
+// pipe.
+func TestFFmpegMakesNoHoursOfNothing(t *testing.T) {
+	opts := withFFmpeg(t)
+	path := filepath.Join(t.TempDir(), "silence.mkv")
+	args := []string{"-v", "error", "-f", "lavfi", "-i", "anullsrc=r=1000:cl=mono", "-t", "7200", "-c:a", "flac", "-frame_size", "65535", path}
+	if text, err := exec.Command(opts.FFmpeg, args...).CombinedOutput(); err != nil {
+		t.Skipf("ffmpeg does not make it: %s", text)
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, r := range map[string]io.Reader{"file": file, "pipe": bytes.NewReader(content)} {
+		t.Run(name, func(t *testing.T) {
+			in, err := audio.Open(r, opts)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer in.Close()
+			wantTooLong(t, in, " bytes, which no recording does; if it is right, convert it first: ffmpeg -i INPUT")
+		})
+	}
+}
+
+// wantTooLong reads an input that is refused when an hour of it was read.
+func wantTooLong(t *testing.T, in *audio.Input, want string) {
+	t.Helper()
+	buf := make([]float32, 32000)
+	var err error
+	for err == nil && in.Frames() < 2*3600*1000 {
+		_, err = in.ReadSamples(buf)
+	}
+	if !errors.Is(err, audio.ErrFormat) || !strings.Contains(err.Error(), want) {
+		t.Errorf("after %d s: %v", in.Frames()/1000, err)
+	}
+	if got := in.Frames() / 1000; got < 3600 || got > 3700 {
+		t.Errorf("%d s were read, want an hour", got)
+	}
+}
