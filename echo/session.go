@@ -267,6 +267,7 @@ type Progress struct {
 	State   State
 	Sent    time.Duration // playing time sent of the current utterance
 	Lead    time.Duration // how far the replica is ahead, estimated
+	Played  time.Duration // playing time that the replica has played of it, estimated
 	Waiting int           // utterances that wait for their turn
 }
 

@@ -307,11 +307,13 @@ func (u *utterance) verdict() error {
 func (u *utterance) progress() Progress {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return Progress{
-		State: u.life.state(),
-		Sent:  durationOf(u.receipt.Samples, u.rate),
-		Lead:  u.render.ahead(time.Now()),
+	now := time.Now()
+	p := Progress{State: u.life.state(), Sent: durationOf(u.receipt.Samples, u.rate), Lead: u.render.ahead(now)}
+	if u.receipt.Samples > 0 {
+		u.checkAcknowledged(now)
+		p.Played = u.playedSurely(now, time.Time{})
 	}
+	return p
 }
 
 // settle completes the receipt of an utterance that ended with err.

@@ -1,0 +1,315 @@
+// Package carrier gives a face to a voice bot that was made for the telephone: it
+// dials the bot's WebSocket as a telephone carrier does, lets it hear the user of a
+// room, and lets a replica say what it answers.
+//
+//	err := carrier.Run(ctx, "wss://bot.example/media", twilio.New(nil), carrier.Options{Speaker: session, Hear: hear})
+//
+// What is on the wire is the business of a Protocol: packages twilio and vonage have
+// one each. All have the same parts:
+//
+//	to the bot    a beginning, the user's voice in frames of 20 ms, marks that were
+//	              passed, an end
+//	from the bot  audio, marks behind it, and an order to drop what was not heard
+//
+// A mark comes back when all audio before it was heard from the replica, not when it
+// was sent. An order to drop interrupts the replica before anything else is done.
+package carrier
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"echocast/internal/pcm"
+	"echocast/playout"
+)
+
+// FrameTime is the playing time of a frame of the user's voice.
+const FrameTime = 20 * time.Millisecond
+
+const (
+	maxMessage   = 1 << 20          // bytes; 98 s of mu-law in base64
+	writeTimeout = 10 * time.Second // for which a bot may read nothing
+	dialTimeout  = 30 * time.Second
+)
+
+// Message is one message of a WebSocket.
+type Message struct {
+	IsBinary bool
+	Data     []byte
+}
+
+// Order is what a message of the bot asks for: one of these, or nothing.
+type Order struct {
+	Audio   []int16 // at the rate of the protocol
+	HasMark bool
+	Mark    string
+	Clear   bool
+}
+
+// Protocol is what a carrier and a bot say to each other. A Protocol belongs to one
+// call. Run calls Read from one goroutine, and of the others one at a time.
+type Protocol interface {
+	// Rate is the sampling rate in Hz, both ways.
+	Rate() int
+	// Start returns the messages that begin the call.
+	Start() []Message
+	// Voice returns the message of the user's next frame.
+	Voice(frame []int16) Message
+	// Mark returns the messages for a mark: all before it was heard, or cleared.
+	Mark(name string, isHeard bool) []Message
+	// Cleared returns the messages that follow the marks after an order to clear.
+	Cleared() []Message
+	// Stop returns the messages that end the call.
+	Stop() []Message
+	// Read says what a message of the bot asks for. Its error says what is wrong
+	// with the message, which is then left out.
+	Read(m Message) (Order, error)
+}
+
+// Options say who speaks and who is heard.
+type Options struct {
+	Speaker     playout.Speaker // the replica, such as an *echo.Session
+	SpeakerRate int             // Hz that it takes; 0: echo.DefaultRate
+	// Hear writes the voice of the room's user, signed 16-bit little-endian samples
+	// at a rate in Hz, in real time, until ctx ends. Nil: the bot hears silence.
+	Hear func(ctx context.Context, rate int, to io.Writer) error
+	// Idle is how long the bot may send nothing within an utterance; 0:
+	// playout.DefaultIdle.
+	Idle time.Duration
+	// Header is sent with the request for the WebSocket.
+	Header http.Header
+	// Warn, if it is set, is told what was wrong with a message of the bot.
+	Warn func(text string)
+	// OnHeard, if it is set, is told of each utterance that is over.
+	OnHeard func(playout.Heard)
+}
+
+// Conn is a WebSocket; *websocket.Conn is one.
+type Conn interface {
+	Read(ctx context.Context) (websocket.MessageType, []byte, error)
+	Write(ctx context.Context, kind websocket.MessageType, data []byte) error
+	Close(code websocket.StatusCode, reason string) error
+}
+
+// errStuck says that the bot takes no messages.
+var errStuck = fmt.Errorf("the bot has read nothing for %v", writeTimeout)
+
+// errHungUp says that the bot has ended the call.
+var errHungUp = errors.New("the bot has hung up")
+
+// DialError says that the bot could not be reached.
+type DialError struct{ Err error }
+
+// Error says why.
+func (e *DialError) Error() string { return "the bot cannot be reached: " + e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *DialError) Unwrap() error { return e.Err }
+
+// Run dials a bot, and holds one call until the bot hangs up, which is no error, ctx
+// ends, whose cause it returns, or the room is lost. The error is a *DialError where
+// the bot cannot be reached.
+func Run(ctx context.Context, url string, p Protocol, o Options) error {
+	dialling, cancel := context.WithTimeoutCause(ctx, dialTimeout, fmt.Errorf("no answer for %v", dialTimeout))
+	defer cancel()
+	conn, response, err := websocket.Dial(dialling, url, &websocket.DialOptions{HTTPHeader: o.Header})
+	if response != nil && response.Body != nil {
+		defer response.Body.Close() //nolint:errcheck // it was read, or is not wanted
+	}
+	if err != nil {
+		return &DialError{err}
+	}
+	conn.SetReadLimit(maxMessage)
+	return Talk(ctx, conn, p, o)
+}
+
+// Talk holds one call over a connection to a bot, as Run does, and closes it.
+func Talk(ctx context.Context, conn Conn, p Protocol, o Options) error {
+	c := &call{conn: conn, protocol: p, options: o}
+	player, err := playout.New(o.Speaker, playout.Options{
+		Rate: p.Rate(), SpeakerRate: o.SpeakerRate, Idle: o.Idle, Name: "the bot", OnMark: c.mark, OnHeard: o.OnHeard,
+	})
+	if err != nil {
+		return err
+	}
+	c.player = player
+	defer conn.Close(websocket.StatusNormalClosure, "") //nolint:errcheck // the bot may be gone already
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	if c.ctx = ctx; c.send(ctx, p.Start) != nil {
+		return errors.New("the bot has closed the connection at once")
+	}
+	var running, reading sync.WaitGroup
+	running.Go(func() { cancel(player.Run(ctx)) })
+	running.Go(func() { cancel(c.hear(ctx)) })
+	reading.Go(func() { cancel(c.read(ctx)) })
+	running.Wait()
+	cause := context.Cause(ctx)
+	if !errors.Is(cause, errHungUp) {
+		_ = c.send(context.WithoutCancel(ctx), p.Stop)        // the bot may be gone
+		_ = conn.Close(websocket.StatusNormalClosure, "stop") // ends the reading
+	}
+	reading.Wait()
+	if errors.Is(cause, errHungUp) {
+		return nil
+	}
+	return cause
+}
+
+// call is one call.
+type call struct {
+	conn     Conn
+	protocol Protocol
+	options  Options
+	player   *playout.Player
+	ctx      context.Context //nolint:containedctx // of the call, for marks
+
+	sending sync.Mutex // held from the making of messages until they are sent
+}
+
+// send sends the messages that make returns, before any other is made.
+func (c *call) send(ctx context.Context, makes func() []Message) error {
+	c.sending.Lock()
+	defer c.sending.Unlock()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	// The end of a context in the middle of a message would end the connection.
+	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), writeTimeout, errStuck)
+	defer cancel()
+	for _, m := range makes() {
+		kind := websocket.MessageText
+		if m.IsBinary {
+			kind = websocket.MessageBinary
+		}
+		if err := c.conn.Write(ctx, kind, m.Data); err != nil {
+			return c.broken(ctx, err)
+		}
+	}
+	return nil
+}
+
+// broken is why the connection cannot be used any more.
+func (c *call) broken(ctx context.Context, err error) error {
+	switch websocket.CloseStatus(err) {
+	case websocket.StatusNormalClosure, websocket.StatusGoingAway, websocket.StatusNoStatusRcvd:
+		return errHungUp
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return fmt.Errorf("the connection to the bot broke: %w", err)
+}
+
+// read obeys the bot.
+func (c *call) read(ctx context.Context) error {
+	for {
+		kind, data, err := c.conn.Read(context.WithoutCancel(ctx)) // ended by Close
+		if err != nil {
+			return c.broken(ctx, err)
+		}
+		order, err := c.protocol.Read(Message{IsBinary: kind == websocket.MessageBinary, Data: data})
+		if err == nil {
+			err = c.obey(ctx, order)
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err != nil && c.options.Warn != nil {
+			c.options.Warn(err.Error())
+		}
+	}
+}
+
+// obey does what the bot asks for.
+func (c *call) obey(ctx context.Context, order Order) error {
+	switch {
+	case order.Clear:
+		c.player.Clear()
+		return c.send(ctx, c.protocol.Cleared)
+	case order.HasMark:
+		c.player.Mark(order.Mark)
+	case len(order.Audio) > 0:
+		_, err := c.player.Add(order.Audio)
+		return err
+	}
+	return nil
+}
+
+// mark tells the bot of a mark that was passed. What cannot be sent, the reader
+// notices.
+func (c *call) mark(name string, isHeard bool) {
+	_ = c.send(c.ctx, func() []Message { return c.protocol.Mark(name, isHeard) })
+}
+
+// hear sends the user's voice, or silence.
+func (c *call) hear(ctx context.Context) error {
+	frames := &frames{call: c, ctx: ctx, frame: make([]int16, 0, c.protocol.Rate()/int(time.Second/FrameTime))}
+	if c.options.Hear == nil {
+		return silence(ctx, frames)
+	}
+	if err := c.options.Hear(ctx, c.protocol.Rate(), frames); err != nil {
+		return err
+	}
+	<-ctx.Done() // the user has left, and the bot may still speak
+	return context.Cause(ctx)
+}
+
+// silence writes a frame of silence whenever one is due.
+func silence(ctx context.Context, to *frames) error {
+	frame := make([]byte, 2*cap(to.frame))
+	ticker := time.NewTicker(FrameTime)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+			if _, err := to.Write(frame); err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// frames is an io.Writer of samples that sends each whole frame.
+type frames struct {
+	call  *call
+	ctx   context.Context //nolint:containedctx // of the writer
+	frame []int16
+	odd   []byte // half a sample
+}
+
+func (f *frames) Write(p []byte) (int, error) {
+	all := append(f.odd, p...)
+	for len(all) >= 2 {
+		f.frame = append(f.frame, int16(binary.LittleEndian.Uint16(all)))
+		all = all[2:]
+		if len(f.frame) < cap(f.frame) {
+			continue
+		}
+		if err := f.call.send(f.ctx, func() []Message { return []Message{f.call.protocol.Voice(f.frame)} }); err != nil {
+			return 0, err
+		}
+		f.frame = f.frame[:0]
+	}
+	f.odd = append([]byte(nil), all...)
+	return len(p), nil
+}
+
+// DecodeMuLaw returns the samples of G.711 mu-law codes.
+func DecodeMuLaw(codes []byte) []int16 {
+	out := make([]int16, len(codes))
+	for i, code := range codes {
+		out[i] = pcm.DecodeMuLaw(code)
+	}
+	return out
+}

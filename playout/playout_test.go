@@ -1,0 +1,244 @@
+package playout_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"echocast/echo"
+	"echocast/playout"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var errOver = errors.New("the test is over")
+
+// fakeSpeaker plays what it reads in real time, and knows exactly how much that was.
+type fakeSpeaker struct {
+	fails error // what Speak ends with
+
+	mu     sync.Mutex
+	played int       // samples of the utterance
+	spoken []float64 // seconds of each utterance
+}
+
+func (s *fakeSpeaker) Speak(ctx context.Context, speech echo.Speech) (echo.Receipt, error) {
+	s.mu.Lock()
+	s.played = 0
+	s.mu.Unlock()
+	r := echo.Receipt{Outcome: echo.Finished, SpokenBy: echo.ByEvent}
+	err := s.play(ctx, speech, &r)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r.SpokenSeconds = float64(s.played) / echo.DefaultRate
+	s.spoken = append(s.spoken, r.SpokenSeconds)
+	if err == nil {
+		err = s.fails
+	}
+	if err != nil {
+		r.Outcome = echo.Interrupted
+	}
+	return r, err
+}
+
+func (s *fakeSpeaker) play(ctx context.Context, speech echo.Speech, r *echo.Receipt) error {
+	p := make([]float32, 480)
+	for {
+		n, err := speech.Samples.ReadSamples(p)
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		r.Chunks++
+		select {
+		case <-time.After(time.Duration(n) * time.Second / echo.DefaultRate):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		s.mu.Lock()
+		s.played += n
+		s.mu.Unlock()
+	}
+}
+
+func (s *fakeSpeaker) Progress() echo.Progress {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return echo.Progress{State: echo.Speaking, Played: time.Duration(s.played) * time.Second / echo.DefaultRate}
+}
+
+// record is what a Player told.
+type record struct {
+	mu    sync.Mutex
+	marks []string
+	heard []playout.Heard
+}
+
+func run(t *testing.T, s *fakeSpeaker, o playout.Options, act func(p *playout.Player, r *record)) *record {
+	r := &record{}
+	o.OnMark = func(id string, isHeard bool) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if !isHeard {
+			id += " dropped"
+		}
+		r.marks = append(r.marks, id)
+	}
+	o.OnHeard = func(h playout.Heard) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.heard = append(r.heard, h)
+	}
+	p, err := playout.New(s, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- p.Run(ctx) }()
+	act(p, r)
+	cancel(errOver)
+	if err := <-ended; !errors.Is(err, errOver) {
+		t.Errorf("Run returned %v", err)
+	}
+	return r
+}
+
+func (r *record) told() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.marks)
+}
+
+// An utterance ends where End says so, at any rate, and else after Idle.
+func TestUtterances(t *testing.T) {
+	for _, rate := range []int{8000, 16000, 24000, 48000} {
+		synctest.Test(t, func(t *testing.T) {
+			s := &fakeSpeaker{}
+			second := make([]int16, rate)
+			r := run(t, s, playout.Options{Rate: rate}, func(p *playout.Player, _ *record) {
+				for range 2 {
+					_, _ = p.Add(second)
+					p.End()
+					p.End() // says nothing new
+				}
+				_, _ = p.Add(second[:rate/2])
+				time.Sleep(10 * time.Second)
+				p.End() // too late: the utterance has ended
+				_, _ = p.Add(second)
+				time.Sleep(10 * time.Second)
+			})
+			if want := []float64{1, 1, 0.5, 1}; !slices.Equal(s.spoken, want) {
+				t.Errorf("at %d Hz utterances of %v s were spoken, want %v", rate, s.spoken, want)
+			}
+			if last := r.heard[len(r.heard)-1]; last.To != int64(rate)*7/2 || last.Heard != last.To {
+				t.Errorf("at %d Hz the last was heard as %+v", rate, last)
+			}
+		})
+	}
+}
+
+// Without Idle an utterance waits for more as long as it takes.
+func TestOnlyEndEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &fakeSpeaker{}
+		run(t, s, playout.Options{Rate: 24000, Idle: -1}, func(p *playout.Player, _ *record) {
+			for range 3 {
+				_, _ = p.Add(make([]int16, 24000))
+				time.Sleep(time.Minute)
+			}
+			p.End()
+			time.Sleep(time.Second)
+		})
+		if !slices.Equal(s.spoken, []float64{3}) {
+			t.Errorf("utterances of %v s were spoken", s.spoken)
+		}
+	})
+}
+
+// What Clear drops is told in positions of the stream.
+func TestClear(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := run(t, &fakeSpeaker{}, playout.Options{Rate: 8000}, func(p *playout.Player, r *record) {
+			if end, isSpeaking := p.Clear(); end != 0 || isSpeaking {
+				t.Errorf("a clear of nothing returned %d, %t", end, isSpeaking)
+			}
+			p.Mark("first")
+			_, _ = p.Add(make([]int16, 4000))
+			p.Mark("half")
+			_, _ = p.Add(make([]int16, 12000))
+			p.Mark("end")
+			time.Sleep(1010 * time.Millisecond)
+			if got := r.told(); !slices.Equal(got, []string{"first", "half"}) {
+				t.Errorf("the marks %q came", got)
+			}
+			if end, isSpeaking := p.Clear(); end != 16000 || !isSpeaking {
+				t.Errorf("the clear returned %d, %t", end, isSpeaking)
+			}
+			if got := r.told(); !slices.Equal(got, []string{"first", "half", "end dropped"}) {
+				t.Errorf("the marks %q came", got)
+			}
+			time.Sleep(time.Second)
+		})
+		if len(r.heard) != 1 || !r.heard[0].IsCleared || r.heard[0].Heard != 8000 {
+			t.Errorf("heard %+v", r.heard)
+		}
+	})
+}
+
+// An utterance that somebody else interrupts takes with it what had come by then, and
+// one that nobody confirmed does not.
+func TestErrors(t *testing.T) {
+	for _, c := range []struct {
+		err   error
+		marks []string
+		count int
+	}{
+		{echo.ErrInterrupted, []string{"b dropped"}, 1},
+		{echo.ErrUnverified, []string{"b"}, 2},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := &fakeSpeaker{fails: c.err}
+			r := run(t, s, playout.Options{Rate: 8000}, func(p *playout.Player, _ *record) {
+				_, _ = p.Add(make([]int16, 8000))
+				p.End()
+				_, _ = p.Add(make([]int16, 8000))
+				p.Mark("b")
+				time.Sleep(5 * time.Second)
+			})
+			if !slices.Equal(r.marks, c.marks) || len(s.spoken) != c.count {
+				t.Errorf("after %v: marks %q, utterances %v", c.err, r.marks, s.spoken)
+			}
+		})
+	}
+}
+
+// A speaker that is gone ends Run, and audio that waits is bounded.
+func TestBounds(t *testing.T) {
+	p, err := playout.New(&fakeSpeaker{fails: echo.ErrClosed}, playout.Options{Rate: 8000, Limit: time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Add(make([]int16, 8001)); !errors.Is(err, playout.ErrFull) {
+		t.Errorf("more than the limit: %v", err)
+	}
+	if end, err := p.Add(make([]int16, 100)); err != nil || end != 100 {
+		t.Errorf("added to %d: %v", end, err)
+	}
+	p.End()
+	if err := p.Run(t.Context()); !errors.Is(err, echo.ErrClosed) {
+		t.Errorf("Run returned %v", err)
+	}
+	if _, err := playout.New(&fakeSpeaker{}, playout.Options{}); err == nil {
+		t.Error("a rate of 0 Hz was taken")
+	}
+}
