@@ -107,6 +107,7 @@ func openJSONByShape(r *bufio.Reader, opts Options) (decoder, error) {
 
 func openEvents(events *jsonAudio, opts Options) (decoder, error) {
 	opts.insideJSON, opts.file, opts.decoders = true, nil, 1
+	events.words.bytesPerSecond = int64(rawCodecs[opts.Encoding].bytes * opts.Raw.Channels * opts.Raw.Rate)
 	dec, err := openRecorded(&recorder{r: events}, opts)
 	switch {
 	case errors.Is(err, ErrEmpty) && events.count > 0:
@@ -127,6 +128,9 @@ func (d *jsonDecoder) Info() Info {
 	info.Container = "ndjson, " + info.Container
 	return info
 }
+
+// words are those that the service gave times for.
+func (d *jsonDecoder) words() []Word { return d.events.words.all() }
 
 // Warnings adds the objects that were left out.
 func (d *jsonDecoder) Warnings() []string {
@@ -179,16 +183,18 @@ type jsonAudio struct {
 	given  int    // bytes of it that were
 	first  []byte // the first audio of all
 	total  int64  // bytes of audio handed out or ready
+	begin  int64  // total when the object began
 
 	count    int // objects read
 	skipped  int // without audio
 	repeated bool
 	texts    []string // fields with text in them, and how that begins
+	words    *jsonWords
 	err      error
 }
 
 func newJSONAudio(r *bufio.Reader, source *recorder, shapes ...JSONOptions) *jsonAudio {
-	s := &jsonAudio{json: jsonScanner{r: r, line: 1}, source: source, shapes: shapes}
+	s := &jsonAudio{json: jsonScanner{r: r, line: 1}, source: source, shapes: shapes, words: newJSONWords()}
 	for _, shape := range shapes {
 		s.paths = append(s.paths, strings.Split(shape.Field, "."))
 	}
@@ -236,6 +242,7 @@ func (s *jsonAudio) step() error {
 		return s.piece(token)
 	case jsonScalar:
 		s.note(token)
+		s.words.value(&s.json, token)
 		if string(token.text) != "null" {
 			s.notText()
 		}
@@ -308,7 +315,9 @@ func (s *jsonAudio) piece(token jsonToken) error {
 	}
 	if s.json.target == nil {
 		if token.last {
-			s.note(jsonToken{isText: true, text: s.json.head})
+			token := jsonToken{isText: true, text: s.json.head}
+			s.note(token)
+			s.words.value(&s.json, token)
 		}
 		return nil
 	}
@@ -372,6 +381,8 @@ func (s *jsonAudio) commit(shape *JSONOptions) {
 // endEvent keeps or drops an object's audio after all of the object was read.
 func (s *jsonAudio) endEvent() error {
 	e := s.event
+	begin := s.begin
+	defer func() { s.begin = s.total }()
 	s.event = jsonEvent{}
 	s.count++
 	if message := e.failure.message(); message != "" {
@@ -379,14 +390,19 @@ func (s *jsonAudio) endEvent() error {
 	}
 	switch {
 	case e.dropped:
+		s.words.clear() // they are repeated with the audio
 	case e.shape == nil, !e.shape.hasAudio(e.kind):
 		s.held = s.held[:0]
-		s.skipped++
+		if !s.words.endObject(begin, e.shape != nil) {
+			s.skipped++
+		}
 	case e.damage != nil:
 		return s.bad(e.damage)
 	case e.summary && !e.passing && int64(len(s.held)) >= s.total && s.repeats():
 		s.held, s.repeated = s.held[:0], true
+		s.words.clear()
 	default:
+		s.words.endObject(begin, e.shape != nil)
 		s.commit(e.shape)
 	}
 	return nil

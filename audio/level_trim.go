@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"sync/atomic"
 	"time"
 )
 
@@ -33,7 +34,7 @@ type Trimmed struct {
 	ready    int  // up to here buf may be handed out
 	keep     int  // up to here buf is sound or guard; beyond its end where the guard is not read yet
 	sounding bool // the first sound has come
-	leading  int64
+	leading  atomic.Int64
 	trailing int64
 	err      error
 }
@@ -58,8 +59,9 @@ func TrimSilence(src Source, threshold float64, guard time.Duration) *Trimmed {
 // Format is that of the source.
 func (t *Trimmed) Format() Format { return t.src.Format() }
 
-// Leading is how many samples were left out at the beginning.
-func (t *Trimmed) Leading() int64 { return t.leading }
+// Leading is how many samples were left out at the beginning. It may be called from any
+// goroutine.
+func (t *Trimmed) Leading() int64 { return t.leading.Load() }
 
 // Trailing is how many samples were left out at the end; it is known once
 // ReadSamples has returned io.EOF.
@@ -125,7 +127,7 @@ func (t *Trimmed) begin(first int) {
 		sound = len(t.buf)
 	}
 	drop := max(sound-t.guard-t.next, 0)
-	t.leading += int64(drop)
+	t.leading.Add(int64(drop))
 	t.next += drop
 	t.ready = t.next
 }
@@ -139,7 +141,7 @@ func (t *Trimmed) end(err error) {
 	if left := int64(len(t.buf) - t.next); t.sounding {
 		t.trailing = left
 	} else {
-		t.leading += left
+		t.leading.Add(left)
 	}
 }
 

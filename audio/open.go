@@ -421,6 +421,15 @@ func (in *Input) LFE() int {
 	return -1
 }
 
+// Words are the words of the input so far, where its service sends JSON that says
+// when each is said. It may be called from any goroutine.
+func (in *Input) Words() []Word {
+	if dec, ok := in.dec.(*jsonDecoder); ok {
+		return dec.words()
+	}
+	return nil
+}
+
 // Frames is how many frames were read so far.
 func (in *Input) Frames() int64 { return in.frames }
 

@@ -145,6 +145,7 @@ type Prepared struct {
 	frames    atomic.Int64
 	resampled Resampled
 	trimmed   *Trimmed
+	padBefore time.Duration
 	clipped   int64
 	faults    *levelFaults
 	notes     []string
@@ -219,7 +220,7 @@ func (p *Prepared) build(o *PrepareOptions) error {
 	if p.Source = Gain(p.Source, o.Gain); o.Gain > 0 {
 		p.Source = watched(p.Source, p.countClipped)
 	}
-	if o.PadBefore > 0 || o.PadAfter > 0 {
+	if p.padBefore = o.PadBefore; o.PadBefore > 0 || o.PadAfter > 0 {
 		p.Source = Pad(p.Source, o.PadBefore, o.PadAfter)
 	}
 	p.Source = watched(p.Source, o.OnPrepared)
@@ -403,6 +404,21 @@ func (p *Prepared) Decoded() Format { return p.format }
 // FramesRead is how many frames of the input were read so far. It may be called
 // from any goroutine.
 func (p *Prepared) FramesRead() int64 { return p.frames.Load() }
+
+// Words are the words of the input so far, where its service sends JSON that says
+// when each is said, counted from the first sample that is heard. It may be called
+// from any goroutine.
+func (p *Prepared) Words() []Word {
+	shift := p.padBefore
+	if t := p.trimmed; t != nil {
+		shift -= t.Format().Duration(t.Leading())
+	}
+	words := p.input.Words()
+	for i := range words {
+		words[i].Start, words[i].End = words[i].Start+shift, words[i].End+shift
+	}
+	return words
+}
 
 // Warnings are one-line remarks on what was odd about the input and on what was
 // done to it. They are complete once ReadSamples has returned an error.

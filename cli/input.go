@@ -31,6 +31,7 @@ type preparedAudio interface {
 	Info() audio.Info
 	FramesRead() int64
 	Warnings() []string
+	Words() []audio.Word
 	Close() error
 }
 

@@ -2,6 +2,7 @@ package cli_test
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"strings"
 	"testing"
@@ -23,6 +24,21 @@ func TestSendWithKnownText(t *testing.T) {
 			receipt.Words.Text != said || receipt.Words.Words != 4 {
 			t.Errorf("%s: code %d, %v: %s%s", text, code, err, out.String(), errs.String())
 		}
+	}
+}
+
+// A service that sends the times of words sends their text, so none has to be given.
+func TestSendWithWordsOfAService(t *testing.T) {
+	sound := base64.StdEncoding.EncodeToString(make([]byte, 24000))
+	events := `{"type":"timestamps","word_timestamps":{"words":["Hello","there."],"start":[0,0.2],"end":[0.1,0.4]}}` + "\n" +
+		`{"type":"chunk","data":"` + sound + `"}` + "\n"
+	r := run(t, strings.NewReader(events), "send", "--json", "--preset", "cartesia", "-")
+	var receipt echo.Receipt
+	if err := json.Unmarshal([]byte(r.stdout), &receipt); err != nil || r.code != 0 || receipt.Words == nil || receipt.Words.Text != "Hello there." || receipt.Words.Of != 2 {
+		t.Errorf("code %d, %v: %s%s", r.code, err, r.stdout, r.stderr)
+	}
+	if strings.Contains(r.stderr, "left out") {
+		t.Errorf("what was used is said to be left out: %s", r.stderr)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"echocast/echo"
 	"echocast/internal/terminal"
+	"echocast/internal/timings"
 )
 
 // feedOptions describe how inputs are fed to a session.
@@ -68,14 +69,16 @@ func (s *speaker) open(ctx context.Context, name string) (*input, error) {
 
 func (s *speaker) one(ctx context.Context, in *input) error {
 	if s.feeding == nil || !s.feeding.always && in.isFile() {
-		return s.say(ctx, in, echo.Speech{Samples: in.audio, Name: in.name, Abort: in.abort})
+		words := func() []echo.WordTiming { return timings.Of(in.audio.Words(), 0) }
+		return s.say(ctx, in, echo.Speech{Samples: in.audio, Name: in.name, Abort: in.abort, MoreWords: words})
 	}
 	options := s.feeding.options
 	options.Abort = in.abort
 	feed := echo.NewFeed(in.audio, options)
 	defer feed.Close()
+	words := func() []echo.WordTiming { return timings.Of(in.audio.Words(), feed.Begin()) }
 	for {
-		if err := s.say(ctx, in, echo.Speech{Samples: feed, Name: in.name, Abort: feed.Abort}); err != nil {
+		if err := s.say(ctx, in, echo.Speech{Samples: feed, Name: in.name, Abort: feed.Abort, MoreWords: words}); err != nil {
 			return err
 		}
 		more, err := feed.Next(ctx)

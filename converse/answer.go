@@ -7,6 +7,7 @@ import (
 
 	"echocast/audio"
 	"echocast/echo"
+	"echocast/internal/timings"
 )
 
 // answer is one answer that is being prepared or spoken.
@@ -118,7 +119,8 @@ func (c *conversation) speak(ctx context.Context, a *answer, m *made) error {
 	}
 	feed := echo.NewFeed(m.audio, echo.FeedOptions{Keep: c.options.Keep, Abort: m.abort})
 	defer feed.Close()
-	speech := echo.Speech{Samples: feed, Name: a.name, MoreText: m.reply, Abort: feed.Abort}
+	words := func() []echo.WordTiming { return timings.Of(m.audio.Words(), 0) }
+	speech := echo.Speech{Samples: feed, Name: a.name, MoreText: m.reply, MoreWords: words, Abort: feed.Abort}
 	receipt, err := c.options.Speak(ctx, a.name, m.audio, speech)
 	a.spoken = &Previous{Answer: m.reply(), Heard: receipt.Words}
 	return err

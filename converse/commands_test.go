@@ -4,6 +4,7 @@ package converse
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -67,7 +68,10 @@ func (l *listener) texts(kind NoteKind) (texts []string) {
 func answerOnce(t *testing.T, o Options) *listener {
 	t.Helper()
 	l := &listener{samples: map[string]int{}, errs: map[string]error{}}
-	o.Count, o.OnNote, o.Speak = 1, l.note, l.speak
+	o.Count, o.OnNote = 1, l.note
+	if o.Speak == nil {
+		o.Speak = l.speak
+	}
 	session := &fakeSession{events: make(chan echo.Event, 1)}
 	session.events <- echo.Event{Kind: echo.KindUtterance, Role: echo.RoleUser, Text: "Hello there. How are you?"}
 	if err := Run(testwait.Context(t), session, o); err != nil {
@@ -139,6 +143,33 @@ func TestSentencesAndTheirCache(t *testing.T) {
 	kept, err := filepath.Glob(filepath.Join(folder, "*"))
 	if err != nil || len(kept) != 2 {
 		t.Errorf("kept %v, %v", kept, err)
+	}
+}
+
+// The words of a service count from the begin of the answer, also where each sentence
+// is one run of the voice.
+func TestWordsOfSentences(t *testing.T) {
+	sound := base64.StdEncoding.EncodeToString(make([]byte, 24000)) // half a second
+	file := filepath.Join(t.TempDir(), "voice.json")
+	if err := os.WriteFile(file, []byte(`{"audio":"`+sound+`","timestamps":[{"word":"w","start_time":0.1,"end_time":0.3}]}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for sentences, want := range map[bool][]int{true: {200, 700}, false: {200}} {
+		var starts []int
+		o := Options{OnUtterance: "cat", TTS: "cat >/dev/null; cat '" + file + "'", PerSentence: sentences}
+		o.Prepare.PadBefore = 100 * time.Millisecond
+		o.Prepare.Input = &audio.Options{Encoding: "s16le", TrustHeader: true, Raw: audio.Format{Rate: audio.DefaultRate, Channels: 1}}
+		o.Speak = func(_ context.Context, _ string, _ Audio, speech echo.Speech) (echo.Receipt, error) {
+			_, err := audiotest.Collect(speechSource{speech})
+			for _, w := range speech.MoreWords() {
+				starts = append(starts, int(w.Start.Milliseconds()))
+			}
+			return echo.Receipt{}, err
+		}
+		answerOnce(t, o)
+		if !slices.Equal(starts, want) {
+			t.Errorf("by sentence %v: words begin at %v, want %v", sentences, starts, want)
+		}
 	}
 }
 

@@ -187,7 +187,9 @@ func (s *silence) ReadSamples(p []float32) (int, error) {
 func (s *silence) Info() audio.Info   { return audio.Info{} }
 func (s *silence) FramesRead() int64  { return 0 }
 func (s *silence) Warnings() []string { return nil }
-func (s *silence) Close() error       { return nil }
+
+func (s *silence) Words() []audio.Word { return nil }
+func (s *silence) Close() error        { return nil }
 
 // fakeAnswers makes an answer of a length that the random numbers decide, after a
 // while; some fail.

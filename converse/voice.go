@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -22,6 +23,7 @@ type Audio interface {
 	Info() audio.Info
 	FramesRead() int64
 	Warnings() []string
+	Words() []audio.Word // with the time of each, where the command prints JSON that says it
 	Close() error
 }
 
@@ -203,17 +205,20 @@ func (v *voice) close() {
 // sentences is the audio of one sentence after the other. While one is spoken, the
 // command makes the next.
 type sentences struct {
-	v       *voice
-	next    chan sentence
-	over    chan struct{} // closed by abort
-	once    sync.Once
-	current Audio
-	info    audio.Info
-	err     error
+	v    *voice
+	next chan sentence
+	over chan struct{} // closed by abort
+	once sync.Once
+	info audio.Info
+	err  error
 
-	mu     sync.Mutex
-	frames int64
-	notes  []string
+	mu      sync.Mutex
+	current Audio
+	frames  int64
+	notes   []string
+	samples int64        // handed out
+	begin   int64        // the sample that the current sentence begins with
+	words   []audio.Word // of the sentences that have ended
 }
 
 // sentence is the audio of one sentence, or why there is none.
@@ -240,13 +245,23 @@ func (v *voice) openSentences() (Audio, error) {
 	if o.PadBefore == 0 && o.PadAfter == 0 {
 		return s, nil
 	}
-	return &padded{s, audio.Pad(s, o.PadBefore, o.PadAfter)}, nil
+	return &padded{s, audio.Pad(s, o.PadBefore, o.PadAfter), o.PadBefore}, nil
 }
 
 // padded is an Audio with silence around it.
 type padded struct {
 	Audio
 	source audio.Source
+	before time.Duration // of silence
+}
+
+func (p *padded) Words() []audio.Word { return later(p.Audio.Words(), p.before) }
+
+func later(words []audio.Word, shift time.Duration) []audio.Word {
+	for i := range words {
+		words[i].Start, words[i].End = words[i].Start+shift, words[i].End+shift
+	}
+	return words
 }
 
 func (p *padded) ReadSamples(dst []float32) (int, error) { return p.source.ReadSamples(dst) }
@@ -308,7 +323,9 @@ func (s *sentences) advance() error {
 		if !ok {
 			return io.EOF
 		}
-		s.current = next.audio
+		s.mu.Lock()
+		s.current, s.begin = next.audio, s.samples
+		s.mu.Unlock()
 		return next.err
 	case <-s.over:
 		return context.Canceled
@@ -323,6 +340,9 @@ func (s *sentences) ReadSamples(p []float32) (int, error) {
 	for s.err == nil {
 		n, err := s.current.ReadSamples(p)
 		if n > 0 {
+			s.mu.Lock()
+			s.samples += int64(n)
+			s.mu.Unlock()
 			return n, nil
 		}
 		if s.err = err; errors.Is(err, io.EOF) {
@@ -339,8 +359,23 @@ func (s *sentences) account() {
 	defer s.mu.Unlock()
 	s.frames += s.current.FramesRead()
 	s.notes = append(s.notes, s.current.Warnings()...)
+	s.words = append(s.words, s.currentWords()...)
 	closeAudio(s.current)
 	s.current = nil
+}
+
+func (s *sentences) currentWords() []audio.Word {
+	if s.current == nil {
+		return nil
+	}
+	return later(s.current.Words(), s.Format().Duration(s.begin))
+}
+
+// Words are those of the sentences so far.
+func (s *sentences) Words() []audio.Word {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Concat(s.words, s.currentWords())
 }
 
 func (s *sentences) Info() audio.Info { return s.info }
@@ -368,6 +403,8 @@ func (s *sentences) close() {
 	for next := range s.next {
 		closeAudio(next.audio)
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	closeAudio(s.current)
 	s.current = nil
 }

@@ -73,6 +73,7 @@ type Feed struct {
 	first   int64
 	at      int64 // position of the next sample to be read
 	base    int64 // where the utterance begins
+	begin   int64 // where Next began it, without the silence that was put in
 
 	arrived  time.Time     // when the last samples came
 	came     int64         // samples after the first read
@@ -311,6 +312,7 @@ func (f *Feed) Next(ctx context.Context) (bool, error) {
 		there, err, changed := f.at < f.end(), f.err, f.changed
 		if there || err != nil {
 			f.restart(f.at)
+			f.begin = f.at - f.stats.SilenceSamples
 		}
 		f.mu.Unlock()
 		switch {
@@ -327,6 +329,14 @@ func (f *Feed) Next(ctx context.Context) (bool, error) {
 			return false, context.Cause(ctx)
 		}
 	}
+}
+
+// Begin is where in the source the utterance begins that Next began last. It may be
+// called from any goroutine.
+func (f *Feed) Begin() time.Duration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return durationOf(f.begin, f.options.Rate)
 }
 
 // restart begins an utterance at a position.

@@ -155,6 +155,9 @@ func TestFeedIdle(t *testing.T) {
 			time.Since(start) != 70*time.Second+299*time.Millisecond {
 			t.Errorf("Next: %v, %v after %v", more, err, time.Since(start))
 		}
+		if begin := feed.Begin(); begin != durationOf(200, feed.options.Rate) {
+			t.Errorf("the second begins at %v", begin)
+		}
 		if got := readAll(t, feed); !slices.Equal(got, ramp(200, 5)) {
 			t.Errorf("the second is %v", got)
 		}

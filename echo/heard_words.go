@@ -84,10 +84,13 @@ func (k knownText) heard(least, likely, most time.Duration) *HeardWords {
 	text, ends := k.text, wordsIn(k.text)
 	at, by := k.byLength(ends)
 	if len(k.words) > 0 {
-		if len(ends) != len(k.words) {
+		if len(ends) != len(k.words) && !k.beginText(ends) {
 			text, ends = joinWords(k.words)
 		}
-		at, by = k.byTimings, ByTimings
+		// Where the times of later words have not come yet, the length has to do.
+		if len(ends) == len(k.words) || most < k.words[len(k.words)-1].End {
+			at, by = k.byTimings, ByTimings
+		}
 	}
 	if len(ends) == 0 {
 		return nil
@@ -103,6 +106,29 @@ func (k knownText) heard(least, likely, most time.Duration) *HeardWords {
 	}
 	h.ErrorWords = min(h.ErrorWords, len(ends))
 	return h
+}
+
+// beginText reports whether the words are the first ones of the text.
+func (k knownText) beginText(ends []int) bool {
+	if len(k.words) > len(ends) {
+		return false
+	}
+	start := 0
+	for i, w := range k.words {
+		if !strings.EqualFold(strings.TrimSpace(k.text[start:ends[i]]), strings.TrimSpace(w.Word)) {
+			return false
+		}
+		start = ends[i]
+	}
+	return true
+}
+
+// leaveOutLater leaves out the words that begin after the audio ended: they belong to
+// what is said next.
+func (k *knownText) leaveOutLater() {
+	for n := len(k.words); k.total > 0 && n > 0 && k.words[n-1].Start >= k.total; n-- {
+		k.words = k.words[:n-1]
+	}
 }
 
 // all says that the whole text was heard.

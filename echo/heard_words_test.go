@@ -241,3 +241,28 @@ func TestHeardWordsAfterFilledSilence(t *testing.T) {
 		}
 	})
 }
+
+// Times that come after their audio are not all there when the speech is cut short:
+// what was heard counts by those that are, as long as they reach so far. Times of what
+// is said next do not count.
+func TestHeardWordsOfPartOfTheTimes(t *testing.T) {
+	at := func(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
+	words := []WordTiming{{"One,", 0, at(1)}, {"two", at(1), at(2)}, {"three", at(2), at(3)}}
+	k := knownText{text: "one, two three four five", words: words}
+	for heard, want := range map[float64]HeardWords{
+		1.6: {Text: "one, two", Rest: " three four five", Words: 2, Of: 5, By: ByTimings, ErrorWords: 1},
+		4:   {Text: k.text, Words: 5, Of: 5, By: ByRate, ErrorWords: 4},
+	} {
+		if got := k.heard(at(heard), at(heard), at(heard)); *got != want {
+			t.Errorf("after %v s: %+v, want %+v", heard, *got, want)
+		}
+	}
+	other := knownText{text: "uno dos tres cuatro", words: words}
+	if got := other.heard(at(1.6), at(1.6), at(1.6)); got.Text != "One, two" || got.Of != 3 {
+		t.Errorf("of words that are not those of the text: %+v", *got)
+	}
+	k = knownText{words: words, total: at(2)}
+	if k.leaveOutLater(); len(k.words) != 2 {
+		t.Errorf("%v", k.words)
+	}
+}

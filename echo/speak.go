@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"echocast/chunker"
@@ -470,10 +471,11 @@ func (c *samples) describe(r *Receipt) {
 		known.text += c.MoreText()
 	}
 	if c.MoreWords != nil {
-		known.words = append(known.words, c.MoreWords()...)
+		known.words = slices.Concat(known.words, c.MoreWords())
 	}
 	if c.script.chunk.Last {
 		known.total = durationOf(c.base+c.script.position, c.options.Rate) - filledSilence(r, c.options.Rate)
+		known.leaveOutLater()
 	}
 	known.describeWords(r, c.base, c.options.Rate)
 }

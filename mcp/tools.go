@@ -15,6 +15,7 @@ import (
 
 	"echocast/audio"
 	"echocast/echo"
+	"echocast/internal/timings"
 )
 
 // SpeakInput is what the tool speak takes.
@@ -80,7 +81,10 @@ func (s *Server) speak(ctx context.Context, _ *sdk.CallToolRequest, in SpeakInpu
 	}
 	return s.utter(ctx, in.NoWait, &job{
 		speak: func(ctx context.Context) (echo.Receipt, error) {
-			return s.session.Speak(ctx, echo.Speech{Samples: samples, Name: in.Path, Abort: func() { _ = file.Close() }})
+			words := func() []echo.WordTiming { return timings.Of(samples.Words(), 0) }
+			return s.session.Speak(ctx, echo.Speech{
+				Samples: samples, Name: in.Path, MoreWords: words, Abort: func() { _ = file.Close() },
+			})
 		},
 		free: func() {
 			_ = file.Close() // first: a decoder may wait for a read of it

@@ -26,7 +26,11 @@ func TestTheListShowsEveryPreset(t *testing.T) {
 	}
 	var want strings.Builder
 	for _, p := range All() {
-		fmt.Fprintf(&want, "**%s** (%s): %s\n\n```\n%s\n```\n\n", p.Name, p.Vendor, p.Ask, p.Example)
+		words := ""
+		if p.Words != nil {
+			words = fmt.Sprintf(" [Times of words](%s): %s", p.Words.Source, p.Words.Ask)
+		}
+		fmt.Fprintf(&want, "**%s** (%s): %s%s\n\n```\n%s\n```\n\n", p.Name, p.Vendor, p.Ask, words, p.Example)
 	}
 	if shown == want.String() {
 		return

@@ -11,6 +11,10 @@ var table = []Preset{
 			`-H "xi-api-key: $ELEVENLABS_API_KEY" -H "Content-Type: application/json" -d '{"text":"Hello."}' ` +
 			`| echocast send --preset elevenlabs -`,
 		Source: "https://elevenlabs.io/docs/api-reference/text-to-speech/stream",
+		Words: &WordTimes{
+			Ask:    "/stream/with-timestamps in place of /stream, or its WebSocket; pipe the JSON in.",
+			Source: "https://elevenlabs.io/docs/api-reference/text-to-speech/stream-with-timestamps",
+		},
 	},
 	{
 		Name: "elevenlabs-mp3", Vendor: "ElevenLabs",
@@ -19,6 +23,10 @@ var table = []Preset{
 			`$ELEVENLABS_API_KEY" -H "Content-Type: application/json" -d '{"text":"Hello."}' | echocast send ` +
 			`--preset elevenlabs-mp3 -`,
 		Source: "https://elevenlabs.io/docs/api-reference/text-to-speech/stream",
+		Words: &WordTimes{
+			Ask:    "/stream/with-timestamps in place of /stream, or its WebSocket; pipe the JSON in.",
+			Source: "https://elevenlabs.io/docs/api-reference/text-to-speech/stream-with-timestamps",
+		},
 	},
 	{
 		Name: "openai", Vendor: "OpenAI", Encoding: "s16le", Rate: 24000, Channels: 1,
@@ -48,12 +56,20 @@ var table = []Preset{
 		Ask:     `"output_format": {"container": "raw", "encoding": "pcm_s16le", "sample_rate": 24000}.`,
 		Example: "tts_client | echocast send --preset cartesia -",
 		Source:  "https://docs.cartesia.ai/use-the-api/compare-tts-endpoints",
+		Words: &WordTimes{
+			Ask:    "add_timestamps true over SSE or WebSocket; pipe the events in.",
+			Source: "https://docs.cartesia.ai/examples/tts-sse-with-timestamps",
+		},
 	},
 	{
 		Name: "cartesia-f32", Vendor: "Cartesia", Encoding: "f32le", Rate: 24000, Channels: 1,
 		Ask:     `"output_format": {"container": "raw", "encoding": "pcm_f32le", "sample_rate": 24000}.`,
 		Example: "tts_client | echocast send --preset cartesia-f32 -",
 		Source:  "https://docs.cartesia.ai/use-the-api/compare-tts-endpoints",
+		Words: &WordTimes{
+			Ask:    "add_timestamps true over SSE or WebSocket; pipe the events in.",
+			Source: "https://docs.cartesia.ai/examples/tts-sse-with-timestamps",
+		},
 	},
 	{
 		Name: "deepgram", Vendor: "Deepgram Aura", Encoding: "s16le", Rate: 24000, Channels: 1,
@@ -110,24 +126,40 @@ var table = []Preset{
 		Ask:     "Accept: audio/pcm with samplingRate 24000.",
 		Example: "tts_client | echocast send --preset rime -",
 		Source:  "https://docs.rime.ai/api-reference/mistv3/http",
+		Words: &WordTimes{
+			Ask:    "The WebSocket /ws3 (or /ws2), whose events have them; pipe the events in.",
+			Source: "https://docs.rime.ai/api-reference/websockets-json",
+		},
 	},
 	{
 		Name: "lmnt", Vendor: "LMNT", Encoding: "s16le", Rate: 24000, Channels: 1,
 		Ask:     "format pcm_s16le at sample_rate 24000.",
 		Example: "tts_client | echocast send --preset lmnt -",
 		Source:  "https://github.com/pipecat-ai/pipecat/blob/main/src/pipecat/services/lmnt/tts.py",
+		Words: &WordTimes{
+			Ask:    "return_timestamps true of the detailed speech endpoint; pipe its JSON in.",
+			Source: "https://docs.lmnt.com/build-with-lmnt/word-timestamps",
+		},
 	},
 	{
 		Name: "inworld", Vendor: "Inworld", Encoding: "s16le", Rate: 24000, Channels: 1,
 		Ask:     "audioEncoding PCM at sampleRateHertz 24000; LINEAR16 repeats a WAV header in every chunk.",
 		Example: "tts_client | echocast send --preset inworld -",
 		Source:  "https://github.com/inworld-ai/inworld-api-examples",
+		Words: &WordTimes{
+			Ask:    `"timestampType": "WORD"; pipe the JSON in.`,
+			Source: "https://docs.inworld.ai/tts/capabilities/timestamps",
+		},
 	},
 	{
 		Name: "inworld-linear16", Vendor: "Inworld",
 		Ask:     "audioEncoding LINEAR16, or WAV; each chunk of LINEAR16 begins with a WAV header.",
 		Example: "tts_client | echocast send --preset inworld-linear16 -",
 		Source:  "https://github.com/inworld-ai/inworld-api-examples",
+		Words: &WordTimes{
+			Ask:    `"timestampType": "WORD"; pipe the JSON in.`,
+			Source: "https://docs.inworld.ai/tts/capabilities/timestamps",
+		},
 	},
 	{
 		Name: "playht", Vendor: "PlayHT", Encoding: "s16le", Rate: 24000, Channels: 1,
@@ -146,12 +178,20 @@ var table = []Preset{
 		Ask:     "Format pcm, which is always 48000 Hz.",
 		Example: "tts_client | echocast send --preset hume -",
 		Source:  "https://dev.hume.ai/reference/text-to-speech-tts",
+		Words: &WordTimes{
+			Ask:    `"include_timestamp_types": ["word"] with "version": "2" of /v0/tts/stream/json; pipe the JSON in.`,
+			Source: "https://dev.hume.ai/docs/text-to-speech-tts/timestamps",
+		},
 	},
 	{
 		Name: "gradium", Vendor: "Gradium", Encoding: "s16le", Rate: 48000, Channels: 1,
 		Ask:     "Format pcm, which is always 48000 Hz.",
 		Example: "tts_client | echocast send --preset gradium -",
 		Source:  "https://github.com/pipecat-ai/pipecat/blob/main/src/pipecat/services/gradium/tts.py",
+		Words: &WordTimes{
+			Ask:    "The WebSocket, whose messages of type text have them; pipe the messages in.",
+			Source: "https://github.com/gradium-ai/gradium-py/blob/main/docs/websocket_tts_description.md",
+		},
 	},
 	{
 		Name: "bland", Vendor: "Bland", Encoding: "s16le", Rate: 48000, Channels: 1,
@@ -164,12 +204,20 @@ var table = []Preset{
 		Ask:     "precision PCM_16, sample_rate 24000 and no_audio_header true.",
 		Example: "tts_client | echocast send --preset resemble -",
 		Source:  "https://docs.app.resemble.ai",
+		Words: &WordTimes{
+			Ask:    "The WebSocket, or /synthesize, whose JSON has them; pipe it in.",
+			Source: "https://github.com/pipecat-ai/pipecat/blob/main/src/pipecat/services/resembleai/tts.py",
+		},
 	},
 	{
 		Name: "speechify", Vendor: "Speechify", Encoding: "s16le", Rate: 24000, Channels: 1,
 		Ask:     "Format pcm_24000; it sends 24000 Hz even where another rate was asked for and its header says so.",
 		Example: "tts_client | echocast send --preset speechify -",
 		Source:  "https://github.com/pipecat-ai/pipecat/blob/main/src/pipecat/services/speechify/tts.py",
+		Words: &WordTimes{
+			Ask:    "Nothing: the JSON of /v1/audio/speech has speech marks; pipe it in.",
+			Source: "https://docs.sws.speechify.com/docs/features/speech-marks",
+		},
 	},
 	{
 		Name: "speechmatics", Vendor: "Speechmatics", Encoding: "s16le", Rate: 16000, Channels: 1,
@@ -263,6 +311,10 @@ var table = []Preset{
 		Example: `curl -sN http://localhost:8880/v1/audio/speech -H "Content-Type: application/json" -d '{"model":"kokoro",` +
 			`"voice":"af_heart","input":"Hello.","response_format":"pcm"}' | echocast send --preset kokoro -`,
 		Source: "https://github.com/remsky/Kokoro-FastAPI",
+		Words: &WordTimes{
+			Ask:    "/dev/captioned_speech in place of /v1/audio/speech; pipe the JSON in.",
+			Source: "https://github.com/remsky/Kokoro-FastAPI",
+		},
 	},
 	{
 		Name: "kokoro-f32", Vendor: "Kokoro (library)", Encoding: "f32le", Rate: 24000, Channels: 1,

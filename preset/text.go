@@ -21,5 +21,9 @@ func Table(all []Preset) string {
 // Text returns the preset for people: how it is read, what to ask its source for, and
 // an example.
 func (p Preset) Text() string {
-	return fmt.Sprintf("%s: %s\n  read as  %s\n  ask for  %s\n  example  %s\n", p.Name, p.Vendor, p, p.Ask, p.Example)
+	words := ""
+	if p.Words != nil {
+		words = "  words    " + p.Words.Ask + "\n"
+	}
+	return fmt.Sprintf("%s: %s\n  read as  %s\n  ask for  %s\n%s  example  %s\n", p.Name, p.Vendor, p, p.Ask, words, p.Example)
 }
