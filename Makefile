@@ -77,7 +77,7 @@ vet: ## runs go vet
 staticcheck: ## runs staticcheck
 	$(call with-cgo,$(GO) run $(STATICCHECK) ./...)
 
-lint: ## finds contexts in structs and names that shadow those of the language
+lint: ## finds contexts in structs, names that shadow those of the language, and long lines
 	$(call with-cgo,GO="$(GO)" scripts/lint.sh)
 
 vuln: ## looks for known vulnerabilities, if the database can be reached

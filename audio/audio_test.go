@@ -151,7 +151,8 @@ func TestPipeStreams(t *testing.T) {
 	s16, want := to16(speechLike(100, audio.Format{Rate: 24000, Channels: 1}))
 	r, w := io.Pipe()
 	defer r.Close()
-	go func() { _, _ = w.Write(wavFile(mono16(24000), claim(0xffffffff, s16))) }() // ends with its write; nothing is closed
+	// It ends with its write; nothing is closed.
+	go func() { _, _ = w.Write(wavFile(mono16(24000), claim(0xffffffff, s16))) }()
 	in, err := audio.Open(r, nil)
 	if err != nil {
 		t.Fatal(err)

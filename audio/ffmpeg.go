@@ -19,8 +19,8 @@ import (
 
 // ffmpegFormats are the containers that ffmpeg may take an input for. Playlists
 // and other descriptions, which name files and addresses, are not among them.
-const ffmpegFormats = "mov,matroska,ogg,aac,wav,w64,aiff,caf,au,asf,avi,flv,mpegts,mpeg,amr,amrnb,amrwb,gsm,wv,tta,ape,mpc,mpc8,tak," +
-	"dsf,iff,rm,voc,nistsphere,flac,ac3,eac3,loas"
+const ffmpegFormats = "mov,matroska,ogg,aac,wav,w64,aiff,caf,au,asf,avi,flv,mpegts,mpeg," +
+	"amr,amrnb,amrwb,gsm,wv,tta,ape,mpc,mpc8,tak,dsf,iff,rm,voc,nistsphere,flac,ac3,eac3,loas"
 
 // Bounds of the ffmpeg process and of what is kept for it.
 const (

@@ -21,9 +21,9 @@ import (
 	"echocast/audio/audiotest"
 )
 
-// The files of testdata/mp3 that this build reads. A frame of sound behind a tag comes out of libmad
-// lead frames late: the tag's own frame, the encoder's delay of 576 and the
-// decoder's of 529.
+// The files of testdata/mp3 that this build reads. A frame of sound behind a tag comes
+// out of libmad lead frames late: the tag's own frame, the encoder's delay of 576 and
+// the decoder's of 529.
 var mp3Files = readByThisBuild([]mp3File{
 	{"speech_8000hz_mono_cbr32", "speech_8000hz_mono", "MPEG-2.5 layer III", 576 + 1105, 21, true},
 	{"speech_16000hz_mono_cbr64", "speech_16000hz_mono", "MPEG-2 layer III", 576 + 1105, 25, true},

@@ -39,7 +39,8 @@ func sniffMP3(r *bufio.Reader) bool {
 		return false
 	}
 	_, _, found := f.search(start, mpegWindow)
-	return found || start > 0 && f.err == nil && len(f.peek(start, mpegWindow)) == mpegWindow // the tag may be longer than it says
+	// The tag may be longer than it says.
+	return found || start > 0 && f.err == nil && len(f.peek(start, mpegWindow)) == mpegWindow
 }
 
 // mpegFrames cuts a byte stream into MPEG audio frames. A decoder behind it

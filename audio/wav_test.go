@@ -305,10 +305,12 @@ func TestADPCMRefusals(t *testing.T) {
 
 // Blocks whose headers are out of bounds are decoded all the same.
 func TestADPCMBlocks(t *testing.T) {
-	ima := []byte{0x00, 0x40, 200, 0, 0x77, 0x77, 0x77, 0x77}                                  // 16384, the index beyond the last
-	ms := []byte{99, 16, 0, 0, 0x20, 0, 0x40, 0x10, 0x00}                                      // no such predictor, a step of 16
-	predicted := []byte{4, 0, 1, 0, 128, 0, 0, 0}                                              // 4 samples a block; one pair: 128, 0
-	loud := append([]byte{0, 0xff, 0x7f, 0xff, 0x7f, 0, 0}, bytes.Repeat([]byte{0x78}, 93)...) // the step only grows
+	// The index of ima is beyond the last. ms has no such predictor, and a step of 16.
+	// predicted is 4 samples a block, and one pair: 128, 0. The step of loud only grows.
+	ima := []byte{0x00, 0x40, 200, 0, 0x77, 0x77, 0x77, 0x77}
+	ms := []byte{99, 16, 0, 0, 0x20, 0, 0x40, 0x10, 0x00}
+	predicted := []byte{4, 0, 1, 0, 128, 0, 0, 0}
+	loud := append([]byte{0, 0xff, 0x7f, 0xff, 0x7f, 0, 0}, bytes.Repeat([]byte{0x78}, 93)...)
 	for name, c := range map[string]struct {
 		file []byte
 		want []float32 // times 32768

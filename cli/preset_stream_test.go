@@ -22,7 +22,8 @@ type eventStream struct {
 // The streams are as the sources of the presets document them.
 var eventStreams = []eventStream{
 	{preset: "openai-realtime", name: "GA",
-		begin: `{"type":"session.created","event_id":"e1","session":{"type":"realtime","audio":{"output":{"format":{"type":"audio/pcm","rate":24000}}}}}
+		begin: `{"type":"session.created","event_id":"e1","session":{"type":"realtime",` +
+			`"audio":{"output":{"format":{"type":"audio/pcm","rate":24000}}}}}
 {"type":"response.created","response":{"status":"in_progress","output":[],"error":null}}
 {"type":"response.output_item.added","item":{"type":"message","content":[]}}
 `,

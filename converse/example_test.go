@@ -15,8 +15,7 @@ import (
 
 // A room in memory takes the place of a real one: its user asks once.
 func ExampleRun() {
-	script,
-		err := replica.ParseScript(strings.NewReader(`{"event":{"message_type":"conversation",` +
+	script, err := replica.ParseScript(strings.NewReader(`{"event":{"message_type":"conversation",` +
 		`"event_type":"conversation.utterance","properties":{"role":"user","speech":"Who is there?"}}}`))
 	if err != nil {
 		fmt.Println(err)

@@ -9,8 +9,7 @@ import (
 )
 
 func ExampleParseEvent() {
-	event,
-		err := echo.ParseEvent(
+	event, err := echo.ParseEvent(
 		[]byte(`{"message_type":"conversation","event_type":"conversation.tool_call","conversation_id":"c123","seq":45,
 		"properties":{"name":"next_departure","arguments":"{\"pier\":\"north\"}","tool_call_id":"call_7f3a"}}`))
 	if err != nil {

@@ -85,7 +85,8 @@ func ExampleSession_Speak_pipe() {
 	}
 	defer session.Close()
 
-	program := exec.Command("cat", "../testdata/mp3/speech_24000hz_mono_cbr64.mp3") // such as espeak-ng --stdout "Hello there"
+	// It stands for a program that speaks, such as espeak-ng --stdout "Hello there".
+	program := exec.Command("cat", "../testdata/mp3/speech_24000hz_mono_cbr64.mp3")
 	pipe, err := program.StdoutPipe()
 	if err != nil {
 		fmt.Println(err)
@@ -101,7 +102,8 @@ func ExampleSession_Speak_pipe() {
 		return
 	}
 	defer samples.Close()
-	feed := echo.NewFeed(samples, echo.FeedOptions{Abort: func() { _ = pipe.Close() }}) // a program that hangs does not hang us
+	// Abort keeps a program that hangs from hanging this one.
+	feed := echo.NewFeed(samples, echo.FeedOptions{Abort: func() { _ = pipe.Close() }})
 	defer feed.Close()
 
 	if err := session.WaitReady(ctx); err != nil {
@@ -153,8 +155,7 @@ func ExampleOptions_bargeIn() {
 // language model that wants something looked up asks by an event, and is
 // answered by a message.
 func ExampleSession_Events() {
-	script,
-		err := replica.ParseScript(strings.NewReader(`{"event":{"message_type":"conversation",` +
+	script, err := replica.ParseScript(strings.NewReader(`{"event":{"message_type":"conversation",` +
 		`"event_type":"conversation.tool_call",` +
 		`"properties":{"name":"next_departure","arguments":"{\"pier\":\"north\"}","tool_call_id":"call_7f3a"}}}`))
 	if err != nil {

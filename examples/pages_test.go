@@ -184,8 +184,7 @@ func (b *tab) click(id string) {
 
 // shown is the list of events on the page.
 func (b *tab) shown() []string {
-	list,
-		err := chromedp.Run(b.Context,
+	list, err := chromedp.Run(b.Context,
 		chromedp.Evaluate[[]string](`[...document.querySelectorAll("#events li")].map(li => li.textContent)`))
 	if err != nil {
 		return []string{err.Error()}
@@ -206,8 +205,8 @@ func (b *tab) see(start string) {
 // enabled reports whether a button can be pressed.
 func (b *tab) enabled(id string) bool {
 	b.t.Helper()
-	enabled,
-		err := chromedp.Run(b.Context, chromedp.Evaluate[bool](fmt.Sprintf(`!document.getElementById(%q).disabled`, id)))
+	enabled, err := chromedp.Run(b.Context,
+		chromedp.Evaluate[bool](fmt.Sprintf(`!document.getElementById(%q).disabled`, id)))
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -92,8 +92,7 @@ func TestConversationsAreKeptApart(t *testing.T) {
 	events := &script{}
 	for _, id := range []string{"c1", "c2", "c3"} {
 		for _, kind := range []string{"system.replica_joined", "system.pal_joined"} {
-			event,
-				err := echo.ParseEvent(fmt.Appendf(nil, `{"message_type":"system","event_type":%q,"conversation_id":%q,`+
+			event, err := echo.ParseEvent(fmt.Appendf(nil, `{"message_type":"system","event_type":%q,"conversation_id":%q,`+
 				`"properties":{"face_id":"r1"}}`, kind, id))
 			if err != nil {
 				t.Fatal(err)

@@ -86,8 +86,7 @@ func TestFind(t *testing.T) {
 }
 
 func TestPiperRate(t *testing.T) {
-	rate,
-		err := PiperRate(strings.NewReader(`{"audio": {"sample_rate": 16000, "quality": "low"}, "espeak": ` +
+	rate, err := PiperRate(strings.NewReader(`{"audio": {"sample_rate": 16000, "quality": "low"}, "espeak": ` +
 		`{"voice": "en-us"}}`))
 	if err != nil || rate != 16000 {
 		t.Errorf("%d, %v", rate, err)

@@ -55,8 +55,8 @@ func MakePlan(ctx context.Context, name string, in Input, m Messages) (*Plan, er
 		Source: name, Container: info.Container, Codec: info.Codec, Rate: info.Format.Rate, Channels: info.Format.Channels,
 		ChunkSeconds: float64(m.Samples) / float64(rate), Warnings: []string{},
 	}
-	encoder,
-		err := echo.NewEncoder(echo.Utterance{ConversationID: m.Conversation, InferenceID: echo.NewInferenceID(), Rate: rate})
+	encoder, err := echo.NewEncoder(echo.Utterance{ConversationID: m.Conversation,
+		InferenceID: echo.NewInferenceID(), Rate: rate})
 	if err != nil {
 		return nil, err
 	}

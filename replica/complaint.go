@@ -14,7 +14,7 @@ const (
 	KindJSON           Kind = "bad_json"              // not one JSON object in UTF-8; dropped
 	KindEnvelope       Kind = "bad_envelope"          // a field around the properties is missing, wrong or too much
 	KindUnknownEvent   Kind = "unknown_event"         // not an event type that clients may send; dropped
-	KindModality       Kind = "bad_modality"          // neither "text" nor "audio", or not that of its utterance; dropped, unless it may mean text
+	KindModality       Kind = "bad_modality"          // not "text" or "audio", or not its utterance's; dropped if not text
 	KindBase64         Kind = "bad_base64"            // audio is not standard padded base64; its audio is dropped
 	KindOddBytes       Kind = "odd_bytes"             // half a sample at the end; that byte is dropped
 	KindEmptyAudio     Kind = "empty_audio"           // no audio in an audio message; only its flags count
@@ -35,7 +35,7 @@ const (
 	// Of messages that are not audio.
 	KindAlias           Kind = "alias"            // an event or a key by another name; understood
 	KindMissingProperty Kind = "missing_property" // a property that must be there; the message is dropped
-	KindBadProperty     Kind = "bad_property"     // a value that is not allowed; it counts as absent, or the message is dropped
+	KindBadProperty     Kind = "bad_property"     // a value that is not allowed: ignored, or the message dropped
 	KindExtraProperty   Kind = "extra_property"   // a property that does not belong there, or one too many; tolerated
 )
 

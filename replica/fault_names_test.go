@@ -10,7 +10,8 @@ import (
 func TestSetFaults(t *testing.T) {
 	words := strings.Split(
 		"join-delay=2s,mute,drop-events=started,drop-events=user,drop-every=3,lose=0.25,duplicate,reorder,reorder=1s,"+
-			"delay=300ms,jitter=20ms,ids=own,legacy,stall-after=20,stall-for=5s,die-after=40,leave-after=50,interrupt-after=1s,user-at=2s,user-for=3s,user-says=Hello there,seed=7", ",")
+			"delay=300ms,jitter=20ms,ids=own,legacy,stall-after=20,stall-for=5s,die-after=40,"+
+			"leave-after=50,interrupt-after=1s,user-at=2s,user-for=3s,user-says=Hello there,seed=7", ",")
 	want := Options{
 		JoinDelay: 2 * time.Second, IDs: IDRandom, Legacy: true,
 		Faults: Faults{

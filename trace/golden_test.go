@@ -129,8 +129,8 @@ func record(t *testing.T, w io.Writer) {
 		t.Fatal(err)
 	}
 	say := func(name string, seconds float64, stall func(int) time.Duration) error {
-		_,
-			err := session.Speak(t.Context(), echo.Speech{Name: name, Samples: &talk{end: int(seconds * second), stall: stall}})
+		_, err := session.Speak(t.Context(),
+			echo.Speech{Name: name, Samples: &talk{end: int(seconds * second), stall: stall}})
 		time.Sleep(400 * time.Millisecond)
 		return err
 	}

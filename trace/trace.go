@@ -12,10 +12,11 @@
 // A trace is lines of JSON. Every line has "kind" and "t", the seconds since
 // the start, to the microsecond, on the monotonic clock. Lines are in the order
 // in which they were recorded, which is nearly that of t: a message out has the
-// time before it was sent, and is recorded when it was accepted. The first line
-// is
+// time before it was sent, and is recorded when it was accepted. The first line,
+// which is broken here, is
 //
-//	{"kind":"start","t":0,"format":"echocast-trace/1","start":"2026-05-01T10:00:00.000000Z","program":"echocast 0.1.0"}
+//	{"kind":"start","t":0,"format":"echocast-trace/1",
+//	 "start":"2026-05-01T10:00:00.000000Z","program":"echocast 0.1.0"}
 //
 // and the others are, by kind, with their fields:
 //
@@ -28,7 +29,8 @@
 //	receipt    an utterance is over: id, receipt
 //	lost       the connection was lost: text (why)
 //	connected  the connection was made, or made again
-//	out        a message was sent: message, accepted (seconds: when the connection had accepted it) or error
+//	out        a message was sent: message, accepted (seconds: when the connection had accepted
+//	           it) or error
 //	in         a message was received: message; data (base64) if it is not JSON; or error
 //	gap        lines are missing, because the disk was too slow: lines (how many)
 //

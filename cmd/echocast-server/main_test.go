@@ -36,8 +36,7 @@ func TestAnAgentStartsTheProgram(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	result,
-		err := client.CallTool(ctx,
+	result, err := client.CallTool(ctx,
 		&sdk.CallToolParams{Name: "speak", Arguments: mcp.SpeakInput{Path: "../../testdata/speech.wav"}})
 	if err != nil {
 		t.Fatal(err)

@@ -41,7 +41,8 @@ func tone(seconds, amplitude float64, rate int) (samples []byte) {
 func TestDetector(t *testing.T) {
 	const rate = 8000
 	input := bytes.Join([][]byte{
-		tone(1, 0, rate), tone(1.5, 0.3, rate), tone(0.4, 0, rate), tone(0.5, 0.3, rate), // one utterance, with a breath in it
+		// One utterance, with a breath in it.
+		tone(1, 0, rate), tone(1.5, 0.3, rate), tone(0.4, 0, rate), tone(0.5, 0.3, rate),
 		tone(1, 0.001, rate),                      // too quiet
 		tone(0.04, 0.3, rate), tone(0.5, 0, rate), // too short
 		tone(1, 0.3, rate), // to the end of the input

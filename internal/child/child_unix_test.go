@@ -141,7 +141,8 @@ func TestSIGPIPEIsReset(t *testing.T) {
 func TestCommandsDieWithTheirParent(t *testing.T) {
 	if os.Getenv("CHILD_TEST_PARENT") != "" {
 		p := start(t, context.Background(), os.Getenv("CHILD_TEST_PARENT"))
-		if err := os.WriteFile(os.Getenv("CHILD_TEST_TIED"), nil, 0o600); err != nil { // a FIFO: the command is tied to this process
+		// The file is a FIFO: now the command is tied to this process.
+		if err := os.WriteFile(os.Getenv("CHILD_TEST_TIED"), nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
 		_ = p.Wait()

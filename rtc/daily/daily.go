@@ -31,7 +31,8 @@
 //	{"message_type":"room","event_type":"room.participant_joined",
 //	 "properties":{"session_id":"…","user_id":"…","user_name":"…","role":"person"}}
 //	{"message_type":"room","event_type":"room.participant_left","properties":{…the same…}}
-//	{"message_type":"room","event_type":"room.rejoined","properties":{"reason":"the page has crashed"}}
+//	{"message_type":"room","event_type":"room.rejoined",
+//	 "properties":{"reason":"the page has crashed"}}
 //
 // Those who were there before are reported as joined. The role is "replica" for
 // the replica and "person" for all others. The replica is the first whose

@@ -1,11 +1,13 @@
 // Lint runs the analysers that go vet and staticcheck lack. It is a tool for
-// go vet -vettool, which runs it on the packages that changed.
+// go vet -vettool, which runs it on the packages that changed. With the arguments
+// lines FILE... it finds lines that are too long instead.
 //
 // A comment //nolint:NAME // REASON on the line silences one.
 package main
 
 import (
 	"go/ast"
+	"os"
 	"slices"
 	"strings"
 
@@ -16,6 +18,9 @@ import (
 )
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == "lines" {
+		os.Exit(checkLines(os.Args[2:], os.Stderr))
+	}
 	unitchecker.Main(
 		ignorable(containedctx.Analyzer), // contexts in structs
 		ignorable(predeclared.Analyzer),  // names that shadow those of the language

@@ -191,7 +191,8 @@ func (g *guest) join(id, url, token, settings string) bool {
 	}
 	g.tellPeople()
 	g.event(map[string]any{"action": "call-state-updated", "state": "joined"})
-	g.event(map[string]any{"action": "of-a-later-release", "message": map[string]any{"text": 1}, "participant": "p1"}) // has to be passed over
+	// An event of a later release has to be skipped.
+	g.event(map[string]any{"action": "of-a-later-release", "message": map[string]any{"text": 1}, "participant": "p1"})
 	g.completed(id)
 	g.mu.Unlock()
 	for _, m := range others {

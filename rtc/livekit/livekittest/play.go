@@ -264,7 +264,8 @@ func (a *avatar) finish(ctx context.Context, p *playing) {
 	lose := a.finished == a.LoseFinished
 	a.mu.Unlock()
 	if !lose {
-		payload, _ := json.Marshal(map[string]any{"playback_position": r.Position, "interrupted": r.Interrupted, "synchronized_transcript": nil}) // always marshals
+		payload, _ := json.Marshal(map[string]any{ // always marshals
+			"playback_position": r.Position, "interrupted": r.Interrupted, "synchronized_transcript": nil})
 		r.Reply = a.tell(ctx, "lk.playback_finished", string(payload))
 	}
 	a.report(r)

@@ -43,7 +43,9 @@ func StartServer(folder string) (*Server, error) {
 port: %d
 bind_addresses: ["127.0.0.1"]
 logging: {level: fatal}
-rtc: {tcp_port: %d, udp_port: %d, node_ip: 127.0.0.1, use_external_ip: false, enable_loopback_candidate: true, interfaces: {includes: [lo]}}
+rtc:
+  {tcp_port: %d, udp_port: %d, node_ip: 127.0.0.1, use_external_ip: false,
+  enable_loopback_candidate: true, interfaces: {includes: [lo]}}
 keys: {%s: %s}
 `, ports[0], ports[1], ports[2], Key, Secret)
 	s := &Server{process: exec.Command(path, "--config-body", config)}
