@@ -13,6 +13,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"echocast/internal/opener"
 	"echocast/internal/terminal"
 	"echocast/trace"
 )
@@ -21,6 +22,7 @@ import (
 type reportCmd struct {
 	streams Streams
 	output  string
+	opens   bool
 }
 
 func reportCommand(streams Streams) *cli.Command {
@@ -35,6 +37,7 @@ HTML file that needs no other. If the process was killed while it recorded, the
 page shows what is there.`,
 		Flags: []cli.Flag{
 			option(&r.output, "output, o", "", "write the page to `FILE`; - is stdout (default: TRACE with .html)"),
+			boolOption(&r.opens, "open", "show the page in the browser"),
 		},
 		Action: func(c *cli.Context) error {
 			return r.run(c.Context, c.Args().Slice())
@@ -55,6 +58,9 @@ func (r *reportCmd) run(ctx context.Context, names []string) error {
 			output = strings.TrimSuffix(name, filepath.Ext(name)) + ".html"
 		}
 	}
+	if r.opens && output == stdinName {
+		return usagef("--open shows a file: name one with --output")
+	}
 	if err := checkOutput(output, name, r.output == ""); err != nil {
 		return err
 	}
@@ -69,7 +75,14 @@ func (r *reportCmd) run(ctx context.Context, names []string) error {
 	if err != nil {
 		return cancelled(ctx, &inputError{inputTitle(name), plain(err)})
 	}
-	return r.write(output, &trace.Page{Title: filepath.Base(inputTitle(name)), Sessions: sessions})
+	err = r.write(output, &trace.Page{Title: filepath.Base(inputTitle(name)), Sessions: sessions})
+	if err != nil || !r.opens {
+		return err
+	}
+	if err := opener.Open(ctx, output); err != nil {
+		return fmt.Errorf("%s: open it in a browser, for --open cannot: %w", printable(output), err)
+	}
+	return nil
 }
 
 func (r *reportCmd) write(output string, page *trace.Page) error {

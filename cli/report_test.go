@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -36,6 +37,34 @@ func TestReport(t *testing.T) {
 	piped := run(t, bytes.NewReader(page[:0]), "report", "-")
 	if piped.code != 3 || piped.stderr != "echocast: standard input: this is not an echocast trace: it is empty\n" {
 		t.Errorf("nothing in the pipe: %+v", piped)
+	}
+}
+
+// --open hands the page to the desktop, and says where it is if the desktop cannot show it.
+func TestReportOpens(t *testing.T) {
+	if runtime.GOOS == "windows" || runtime.GOOS == "darwin" {
+		t.Skip("xdg-open is not the desktop's program here")
+	}
+	dir, name := t.TempDir(), write(t, "mine.ndjson", goldenTraceData(t))
+	script := []byte("#!/bin/sh\nprintf %s \"$1\" > \"${0%/*}/opened\"\n")
+	if err := os.WriteFile(filepath.Join(dir, "xdg-open"), script, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", dir)
+	page := strings.TrimSuffix(name, ".ndjson") + ".html"
+	if r := run(t, nil, "report", "--open", name); r.code != 0 {
+		t.Errorf("%+v", r)
+	}
+	if opened, err := os.ReadFile(filepath.Join(dir, "opened")); err != nil || string(opened) != page {
+		t.Errorf("%q was opened, %v", opened, err)
+	}
+	t.Setenv("PATH", t.TempDir())
+	r := run(t, nil, "report", "--open", name)
+	if r.code != 1 || !strings.Contains(r.stderr, "mine.html: open it in a browser") {
+		t.Errorf("%+v", r)
+	}
+	if r := run(t, nil, "report", "--open", "-o", "-", name); r.code != 2 {
+		t.Errorf("%+v", r)
 	}
 }
 

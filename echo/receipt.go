@@ -14,6 +14,19 @@ const (
 	Failed      Outcome = "failed"      // the input or the connection failed
 )
 
+// Words returns the outcome as it is said to people, such as "heard in full".
+func (o Outcome) Words() string {
+	switch o {
+	case Finished:
+		return "heard in full"
+	case Sent:
+		return "sent in full"
+	case Unverified:
+		return "not confirmed as heard"
+	}
+	return string(o)
+}
+
 // Delivery is how far an utterance is known to have come.
 type Delivery string
 

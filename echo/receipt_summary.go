@@ -24,11 +24,11 @@ func (r *Receipt) Summary(awaited bool) string {
 	line := ""
 	switch r.Outcome {
 	case Finished:
-		line = "heard in full: " + playingTime(r.SpokenSeconds)
+		line = r.Outcome.Words() + ": " + playingTime(r.SpokenSeconds)
 	case Unverified:
-		line = "sent in full, but not confirmed as heard: " + sent
+		line = "sent in full, but " + r.Outcome.Words() + ": " + sent
 	case Sent:
-		line = "sent in full: " + sent
+		line = r.Outcome.Words() + ": " + sent
 	case Interrupted, Failed:
 		line = fmt.Sprintf("%s: %s heard of %s sent", r.Outcome, r.about()+playingTime(r.SpokenSeconds), sent)
 	}

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"io"
 	"math"
+
+	"echocast/internal/pcm"
 )
 
 // unknownSize stands in a header while the sizes are not known.
@@ -12,11 +14,7 @@ const unknownSize = math.MaxUint32
 // WAVHeader returns a header of 16-bit mono WAV of unknown length, for samples
 // at a rate in Hz.
 func WAVHeader(rate int) []byte {
-	h := []byte("RIFF\xff\xff\xff\xffWAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00")
-	h = binary.LittleEndian.AppendUint32(h, uint32(rate))
-	h = binary.LittleEndian.AppendUint32(h, uint32(2*rate))
-	h = append(h, 2, 0, 16, 0)
-	return binary.LittleEndian.AppendUint32(append(h, "data"...), unknownSize)
+	return pcm.WAVHeader(rate, unknownSize)
 }
 
 // File is what CompleteWAV needs of a file.

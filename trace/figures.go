@@ -12,7 +12,7 @@ import (
 // Figures is a summary of sessions.
 type Figures struct {
 	Utterances int
-	Outcomes   string  // such as "3 finished, 1 interrupted"
+	Outcomes   string  // such as "3 heard in full, 1 interrupted"
 	Worst      string  // the worst outcome: good, fair or bad
 	Seconds    float64 // of audio sent
 	Chunks     int
@@ -94,7 +94,7 @@ func sumOutcomes(outcomes map[string]int) (text, worst string) {
 	})
 	var parts []string
 	for _, name := range names {
-		parts = append(parts, fmt.Sprintf("%d %s", outcomes[name], name))
+		parts = append(parts, fmt.Sprintf("%d %s", outcomes[name], echo.Outcome(name).Words()))
 	}
 	worst = "good"
 	for _, level := range []string{"fair", "bad"} {

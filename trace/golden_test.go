@@ -209,7 +209,7 @@ func goldenSession(t *testing.T) *Session {
 func checkSession(t *testing.T, s *Session) {
 	t.Helper()
 	f := FiguresOf([]*Session{s})
-	if f.Utterances != 4 || f.Outcomes != "2 finished, 1 failed, 1 interrupted" || f.Worst != "bad" {
+	if f.Utterances != 4 || f.Outcomes != "2 heard in full, 1 failed, 1 interrupted" || f.Worst != "bad" {
 		t.Errorf("%d utterances: %s, %s", f.Utterances, f.Outcomes, f.Worst)
 	}
 	if f.Interrupts != 1 || f.Lost != 1 || f.Chunks == 0 || len(f.Late) != f.Chunks {

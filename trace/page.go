@@ -53,6 +53,8 @@ type page struct {
 	Percentiles []part
 	Rows        []row
 	RowsNote    string
+	Said        []spoken
+	SaidNote    string
 	Style       template.CSS
 	Script      template.JS
 	ScriptHash  string
@@ -127,6 +129,7 @@ func (p *Page) content() *page {
 		}
 		c.Sessions = append(c.Sessions, t)
 	}
+	c.Said, c.SaidNote = p.said()
 	c.rows(p.Sessions)
 	return c
 }
@@ -285,7 +288,8 @@ func (c *page) rows(sessions []*Session) {
 
 func rowOf(u *Utterance, number int) row {
 	r := row{
-		Number: number, Name: u.title(), ID: u.ID, Outcome: u.Outcome(), Judgement: judgement(u.Outcome()),
+		Number: number, Name: u.title(), ID: u.ID,
+		Outcome: echo.Outcome(u.Outcome()).Words(), Judgement: judgement(u.Outcome()),
 		Begins: fmt.Sprintf("%.3f s", u.From), Sent: fmt.Sprintf("%.3f s", u.seconds(u.Samples)), Chunks: u.Chunks,
 		Spoken: "–", FirstAudio: "–", Underruns: u.Underruns, UnderrunsBy: "by the clock",
 	}

@@ -43,8 +43,9 @@ func wellFormed(t *testing.T, page string) map[string]int {
 				open = append(open, token.Data)
 			}
 			for _, a := range token.Attr {
-				if strings.HasPrefix(a.Key, "on") || a.Key == "src" || a.Key == "href" {
-					t.Errorf("<%s %s=%q>", token.Data, a.Key, a.Val)
+				audio := token.Data == "audio" && a.Key == "src" && strings.HasPrefix(a.Val, "data:audio/wav;base64,")
+				if strings.HasPrefix(a.Key, "on") || a.Key == "src" && !audio || a.Key == "href" {
+					t.Errorf("<%s %s=%.80q>", token.Data, a.Key, a.Val)
 				}
 			}
 		case html.EndTagToken:
@@ -59,10 +60,10 @@ func wellFormed(t *testing.T, page string) map[string]int {
 func TestPage(t *testing.T) {
 	page := render(t, []*Session{goldenSession(t)})
 	count := wellFormed(t, page)
-	if count["svg"] != 4 || count["script"] != 2 || count["section"] != 4 {
+	if count["svg"] != 4 || count["script"] != 2 || count["section"] != 5 || count["audio"] != 4 {
 		t.Errorf("%v", count)
 	}
-	for _, want := range []string{"2 finished, 1 failed, 1 interrupted", "a live source", `class="block dry"`,
+	for _, want := range []string{"2 heard in full, 1 failed, 1 interrupted", "a live source", `class="block dry"`,
 		`class="block away"`, `class="ghost"`, `path class="very"`, "the replica joined"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("%q is not in the page", want)

@@ -28,6 +28,7 @@ type Session struct {
 	User       []Span  // when a user spoke
 	Away       []Span  // when there was no connection
 	Marks      []Mark
+	Said       []Said // texts that were sent, and the words of events
 }
 
 // Utterance is one utterance and its receipt.
@@ -39,6 +40,7 @@ type Utterance struct {
 	Chunks    int
 	Underruns int           // estimated here
 	Receipt   *echo.Receipt // nil if the trace ends before it
+	PCM       []byte        // s16le of the messages, if the trace holds them; bounded
 	interrupt bool
 }
 
@@ -82,6 +84,7 @@ type Mark struct {
 func Sessions(r io.Reader) ([]*Session, error) {
 	var all []*Session
 	var reading *analysis
+	room := mostAudio
 	finish := func() {
 		if reading != nil {
 			all = append(all, reading.finish())
@@ -99,7 +102,7 @@ func Sessions(r io.Reader) ([]*Session, error) {
 		}
 		if e.Kind == KindStart {
 			finish()
-			reading = newAnalysis(e)
+			reading = newAnalysis(e, &room)
 			continue
 		}
 		reading.add(e)
@@ -117,12 +120,13 @@ type analysis struct {
 	user     speaking
 	lost     float64 // since when the connection is lost; NaN: connected
 	lostText string
+	room     *int // bytes of audio that may still be kept
 }
 
-func newAnalysis(start Entry) *analysis {
+func newAnalysis(start Entry, room *int) *analysis {
 	s := &Session{Start: start.Start, Program: start.Program}
 	return &analysis{
-		s: s, known: map[string]int{}, lost: math.NaN(),
+		s: s, known: map[string]int{}, lost: math.NaN(), room: room,
 		buffer: buffer{s: s, dry: math.NaN()}, replica: speaking{spans: &s.Replica}, user: speaking{spans: &s.User},
 	}
 }
@@ -157,8 +161,10 @@ func (a *analysis) add(e Entry) {
 		a.connected(e.T)
 	case KindOut:
 		a.s.Out++
+		a.sent(e)
 	case KindIn:
 		a.s.In++
+		a.received(e)
 	case KindGap:
 		a.s.Missing += max(e.Lines, 0)
 	}

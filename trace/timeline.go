@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
+
+	"echocast/echo"
 )
 
 // timeline is the chart of a session: lanes that share a time axis.
@@ -20,6 +23,7 @@ type timeline struct {
 // (top) to 100 (bottom).
 type lane struct {
 	Name, Note, Class string
+	Axis              string // what its height means, with the unit
 	Legend            []key
 	Scale             []tick // in percent from the bottom
 	Paths             []path
@@ -113,7 +117,8 @@ func (t *timeline) utterances(s *Session) *lane {
 	l := &lane{Name: "Utterances", Note: "until the receipt", Class: "thin"}
 	for i := range clip(s.Utterances) {
 		u := &s.Utterances[i]
-		l.Blocks = append(l.Blocks, t.block("u "+judgement(u.Outcome()), u.title(), Span{u.From, u.To, u.Outcome()}))
+		words := echo.Outcome(u.Outcome()).Words()
+		l.Blocks = append(l.Blocks, t.block("u "+judgement(u.Outcome()), u.title(), Span{u.From, u.To, words}))
 	}
 	return l
 }
@@ -130,28 +135,53 @@ func (t *timeline) spans(name, note, class string, spans []Span) *lane {
 // lanes.
 func (t *timeline) marks(s *Session) *lane {
 	l := &lane{Name: "Moments", Class: "thin marks"}
-	marks := clip(s.Marks)
-	for i, m := range marks {
+	var rows markRows
+	for _, m := range clip(s.Marks) {
 		words, class := m.label()
-		b := t.block("mark "+class, words, Span{m.T, m.T, m.Text})
-		next := t.Length
-		if i+1 < len(marks) {
-			next = marks[i+1].T
+		switch {
+		case strings.Contains(m.Text, words):
+			words = m.Text
+		case m.Text != "":
+			words += ": " + m.Text
 		}
-		if percent(next-m.T, t.Length) < 1.5+0.65*float64(len(words)) {
-			b.Class += " crowded"
-		}
+		b := t.block("mark "+class, shortened(words), Span{m.T, m.T, words})
+		b.Class += rows.place(b.Left, 1.5+0.65*float64(len(b.Name)))
 		l.Blocks = append(l.Blocks, b)
-		full := words
-		if m.Text != "" && m.Text != words {
-			full += ": " + m.Text
-		}
-		t.Data.Marks = append(t.Data.Marks, [2]any{micro(m.T), full})
+		t.Data.Marks = append(t.Data.Marks, [2]any{micro(m.T), words})
 		if m.Kind == KindInterrupt {
 			t.Lines = append(t.Lines, t.block("interrupt", "", Span{m.T, m.T, ""}))
 		}
 	}
 	return l
+}
+
+// markRows are the rows in which labels of marks stand beside each other: where each ends,
+// in percent. The script of the page does the same when it zooms.
+type markRows [3]float64
+
+// place finds a row for a label of some width to the right of a mark, or to its left where
+// the right side has no room, and returns its CSS classes.
+func (r *markRows) place(at, width float64) string {
+	from, side := at, ""
+	if at+width > 100 && at > width {
+		from, side = at-width, " flipped"
+	}
+	for row := range r {
+		if from >= r[row] {
+			r[row] = max(from+width, at+0.5)
+			return fmt.Sprintf(" row%d%s", row, side)
+		}
+	}
+	return " crowded"
+}
+
+// shortened cuts the words of a label.
+func shortened(words string) string {
+	const most = 40
+	if runes := []rune(words); len(runes) > most {
+		return string(runes[:most-1]) + "…"
+	}
+	return words
 }
 
 // label is the name of a mark and its CSS class.
@@ -187,7 +217,7 @@ func decades(least float64) (scale []tick) {
 
 // inputs draws when audio was read from the sources: the taller, the more.
 func (t *timeline) inputs(s *Session) *lane {
-	l := &lane{Name: "Input", Note: "audio that was read, by length", Scale: decades(0.001)}
+	l := &lane{Name: "Input", Note: "audio that was read", Axis: "playing time (ms, log)", Scale: decades(0.001)}
 	width := t.Length / mostPoints
 	var d pen
 	for i := 0; i < len(s.Inputs); {
@@ -204,7 +234,7 @@ func (t *timeline) inputs(s *Session) *lane {
 // sends draws each chunk: the taller, the later. Merged chunks show the latest.
 func (t *timeline) sends(s *Session) *lane {
 	l := &lane{
-		Name: "Sends", Note: "chunks, by lateness", Scale: decades(0.0001),
+		Name: "Sends", Note: "chunks", Axis: "lateness (ms, log)", Scale: decades(0.0001),
 		Legend: []key{{"ok", "on time"}, {"late", "from " + shortTime(late)}, {"very", "from " + shortTime(veryLate)}},
 	}
 	width := t.Length / mostPoints
@@ -244,7 +274,7 @@ func (r *readings) chunk(c Chunk) {
 
 // buffer draws how much audio the replica held, and its underruns.
 func (t *timeline) buffer(s *Session) *lane {
-	l := &lane{Name: "Render buffer", Note: "what the replica holds, estimated", Class: "tall"}
+	l := &lane{Name: "Render buffer", Note: "what the replica holds, estimated", Axis: "playing time (s)", Class: "tall"}
 	levels := thinned(s.Buffer, t.Length/(mostPoints/4))
 	top := 0.0
 	for _, level := range levels {
@@ -271,8 +301,7 @@ func (t *timeline) buffer(s *Session) *lane {
 		l.Paths = []path{{"area", area.String() + "Z"}, {"edge", edge.String()}}
 	}
 	for _, span := range clip(s.Underruns) {
-		b := t.block("dry", "", span)
-		b.Title += fmt.Sprintf(": out of audio for %s", shortTime(b.To-b.From))
+		b := t.block("dry", "underrun, "+shortTime(span.To-span.From), span)
 		l.Blocks = append(l.Blocks, b)
 	}
 	return l
@@ -304,7 +333,8 @@ func thinned(levels []Level, width float64) (kept []Level) {
 
 // sound draws the waveform when it plays. What an interrupt cut off is pale.
 func (t *timeline) sound(s *Session) *lane {
-	l := &lane{Name: "Sound", Note: "where it plays, estimated"}
+	l := &lane{Name: "Sound", Note: "where it plays, estimated", Axis: "amplitude (1 = full scale)"}
+	l.Scale = []tick{{97, "1"}, {50, "0"}, {3, "−1"}}
 	count := 0
 	for i := range s.Chunks {
 		count += len(s.Chunks[i].Peaks) / 2

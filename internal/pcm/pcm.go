@@ -3,6 +3,7 @@
 package pcm
 
 import (
+	"encoding/binary"
 	"math"
 	"math/bits"
 	"slices"
@@ -68,4 +69,15 @@ func littleEndian(samples []int16) []byte {
 		}
 	}
 	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(samples))), 2*len(samples))
+}
+
+// WAVHeader returns the header of a WAV file of so many bytes of 16-bit mono samples at a
+// rate in Hz. A size of math.MaxUint32 says that the length is not known.
+func WAVHeader(rate int, size uint32) []byte {
+	h := binary.LittleEndian.AppendUint32([]byte("RIFF"), min(size, math.MaxUint32-36)+36)
+	h = append(h, "WAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00"...)
+	h = binary.LittleEndian.AppendUint32(h, uint32(rate))
+	h = binary.LittleEndian.AppendUint32(h, uint32(2*rate))
+	h = append(h, 2, 0, 16, 0)
+	return binary.LittleEndian.AppendUint32(append(h, "data"...), size)
 }

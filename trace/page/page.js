@@ -105,14 +105,19 @@ class Timeline {
     }
   }
 
-  // crowd hides the words of marks that have no room for them.
+  // crowd puts the words of marks in three rows, and hides those that have no room.
   crowd() {
-    const width = this.axis.clientWidth || 800, seen = this.marks.filter(m => m.e.style.display !== "none");
-    seen.forEach((mark, i) => {
-      const next = i + 1 < seen.length ? this.percent(seen[i + 1].a) : 100;
-      const room = (next - this.percent(mark.a)) * width / 100;
-      mark.e.classList.toggle("crowded", room < 14 + 6.2 * mark.e.textContent.length);
-    });
+    const width = this.axis.clientWidth || 800, rows = [0, 0, 0];
+    for (const mark of this.marks) {
+      if (mark.e.style.display === "none") continue;
+      const at = this.percent(mark.a) * width / 100, room = 14 + 6.2 * mark.e.textContent.length;
+      const flipped = at + room > width && at > room, from = flipped ? at - room : at;
+      const row = rows.findIndex(end => from >= end);
+      rows[row] = Math.max(from + room, at + 4);
+      for (const n of [0, 1, 2]) mark.e.classList.toggle("row" + n, n === row);
+      mark.e.classList.toggle("flipped", flipped);
+      mark.e.classList.toggle("crowded", row < 0);
+    }
   }
 
   zoom(factor, t = (this.a + this.b) / 2) {

@@ -1,0 +1,48 @@
+// Package opener shows a file in the program that the desktop has for it.
+package opener
+
+import (
+	"context"
+	"fmt"
+	"os/exec"
+	"runtime"
+	"time"
+)
+
+// patience is how long Open waits for the program that passes the file on. One that shows
+// the file itself takes longer, and is left alone.
+const patience = 3 * time.Second
+
+// Command returns the command that opens a file on a system, by its GOOS.
+func Command(goos, file string) []string {
+	switch goos {
+	case "darwin":
+		return []string{"open", file}
+	case "windows":
+		return []string{"rundll32", "url.dll,FileProtocolHandler", file}
+	}
+	return []string{"xdg-open", file}
+}
+
+// Open shows a file. It returns an error if the desktop has no program for it, as far as
+// that is known within three seconds.
+func Open(ctx context.Context, file string) error {
+	args := Command(runtime.GOOS, file)
+	command := exec.Command(args[0], args[1:]...) // it may outlive this program
+	if err := command.Start(); err != nil {
+		return fmt.Errorf("opener: %w", err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- command.Wait() }()
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case err := <-ended:
+		if err != nil {
+			return fmt.Errorf("opener: %s: %w", args[0], err)
+		}
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return nil
+}
