@@ -256,6 +256,7 @@ func runShell(t *testing.T, dir, script string) string {
 			cmd.Env = append(cmd.Env, variable)
 		}
 	}
+	cmd.Env = append(cmd.Env, "ECHOCAST_CONFIG="+os.DevNull)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -21,6 +21,7 @@ import (
 
 	"echocast/cli"
 	"echocast/echo"
+	"echocast/internal/testenv"
 	"echocast/internal/testwait"
 	"echocast/replica"
 )
@@ -33,6 +34,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(runAsProgram) != "" {
 		os.Exit(cli.Main(nil))
 	}
+	testenv.Isolate()
 	os.Exit(m.Run())
 }
 

@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"echocast/cli"
+	"echocast/internal/testenv"
 	"echocast/internal/testwait"
 	"echocast/replica"
 	_ "echocast/room/livekit"
@@ -47,6 +48,7 @@ func TestMain(m *testing.M) {
 var scratch string
 
 func runAll(m *testing.M) int {
+	testenv.Isolate()
 	folder, err := os.MkdirTemp("", "")
 	if err != nil {
 		panic(err)

@@ -116,11 +116,15 @@ func newApp(streams Streams, server *Server) *cli.App {
 			inviteCommand(streams),
 			mcpCommand(streams, server),
 			completionCommand(streams),
+			configCommand(streams),
 			versionCommand(streams, server),
 			manCommand(),
 		},
 	}
 	disableDefaults(app.Commands)
+	sources.Use(app, func(format string, args ...any) {
+		fmt.Fprintf(streams.Err, "echocast: %s\n", forPeople(fmt.Sprintf(format, args...)))
+	})
 	return app
 }
 

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"os"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -76,9 +75,6 @@ func (v *conversationCmd) create(c *cli.Context, client *tavus.Client) error {
 	if err := noInputs(c); err != nil {
 		return err
 	}
-	// An empty variable of the new name does not hide the old one.
-	v.spec.PAL = cmp.Or(v.spec.PAL, os.Getenv("TAVUS_PERSONA_ID"))
-	v.spec.Face = cmp.Or(v.spec.Face, os.Getenv("TAVUS_REPLICA_ID"))
 	if v.spec.PAL == "" {
 		return usagef("no PAL is named: give --pal, or set TAVUS_PAL_ID; echocast pal create makes one")
 	}

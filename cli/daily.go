@@ -25,12 +25,11 @@ func (d *dailyOptions) flags() []cli.Flag {
 		option(&d.tokenFile, "room-token-file", "", "`FILE` with the meeting token of a private Daily room (default: none)"),
 		option(&d.core, "daily-core", "", "`PATH` of Daily's shared library, "+core.FileName()+", or of the SDK's folder, "+
 			"to join Daily rooms without a browser (default: looked for) [$DAILY_CORE_PATH]"),
-		option(&d.chromium, "chromium", "", "`PATH` of the browser that joins Daily rooms (default: looked for) "+
-			"[$ECHOCAST_CHROMIUM]"),
+		option(&d.chromium, "chromium", "", "`PATH` of the browser that joins Daily rooms (default: looked for)"),
 		option(&d.dailyJS, "daily-js", "", "a local `FILE` of Daily's library, dist/daily.js (default: release "+
-			rtcdaily.Version+" from the public CDN) [$ECHOCAST_DAILY_JS]"),
+			rtcdaily.Version+" from the public CDN)"),
 		option(&d.callMachine, "daily-call-machine", "", "`URL` of a folder that has Daily's call-machine-object-bundle.js "+
-			"(default: Daily's own) [$ECHOCAST_DAILY_CALL_MACHINE]"),
+			"(default: Daily's own)"),
 	}
 }
 

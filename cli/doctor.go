@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"os"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -112,10 +111,7 @@ func (d *doctorCmd) options() (*doctor.Options, error) {
 	return &doctor.Options{
 		Client: func() (*tavus.Client, error) { return d.service.client(d.warn) },
 		HasKey: d.service.hasKey(),
-		// An empty variable of the new name does not hide the old one.
-		PAL:  cmp.Or(d.pal, os.Getenv("TAVUS_PERSONA_ID")),
-		Face: cmp.Or(d.face, os.Getenv("TAVUS_REPLICA_ID")),
-
+		PAL:    d.pal, Face: d.face,
 		Address: d.to, Join: d.join, ReadyTimeout: d.readyTimeout,
 		Daily: daily, Peer: *peer, Explain: asJoinError,
 	}, nil

@@ -7,6 +7,7 @@ import (
 
 	"echocast/audio"
 	"echocast/echo"
+	"echocast/internal/config"
 	"echocast/internal/shutdown"
 	"echocast/internal/text"
 	"echocast/room"
@@ -91,7 +92,7 @@ func exitCode(err error) int {
 		return exitOK
 	case errors.As(err, &signal):
 		return exitSignal + int(signal.Signal)
-	case errors.As(err, &usage), errors.As(err, new(needsServerError)):
+	case errors.As(err, &usage), errors.As(err, new(needsServerError)), errors.As(err, new(*config.Error)):
 		return exitUsage
 	case errors.As(err, &chunk), errors.As(err, &long):
 		return exitTooLong

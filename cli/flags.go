@@ -113,7 +113,7 @@ func (s *settings) outputFlags() []cli.Flag {
 // conversationFlag names the conversation that messages carry.
 func conversationFlag(id *string) cli.Flag {
 	return option(id, "conversation", "", "`ID` of the conversation, as it stands in the messages; without --to, the "+
-		"one to speak in (default: that of the room) [$ECHOCAST_CONVERSATION]")
+		"one to speak in (default: that of the room)")
 }
 
 // conversationID is the id in messages that are only printed.

@@ -25,7 +25,9 @@ func newManual(app *cli.App) *manual.Manual {
 	return &manual.Manual{
 		App: app, Groups: optionGroups, Sections: commandSections, Common: commonOptions, Choices: choices(),
 		Topics: []manual.Topic{
-			{Name: "exit-codes", Usage: "what the exit codes mean", Text: helpExitCodes},
+			{Name: "settings", Usage: "options from the environment and from a file", Text: helpSettings,
+				Foot: "options from the environment (--lead as ECHOCAST_LEAD) and from a file"},
+			{Name: "exit-codes", Usage: "what the exit codes mean", Text: helpExitCodes, Foot: "what the exit codes mean"},
 			{Name: "inputs", Usage: "what is read", Text: helpInputs},
 		},
 	}
@@ -39,7 +41,7 @@ var commandSections = []manual.Group{
 		"tool-result", "send-raw"}},
 	{Name: "conversations of an account", Members: []string{"conversation", "pal", "invite"}},
 	{Name: "what happened", Members: []string{"report", "replay", "bench"}},
-	{Name: "the rest", Members: []string{"preset", "mcp", "completion", "version", "help"}},
+	{Name: "the rest", Members: []string{"config", "preset", "mcp", "completion", "version", "help"}},
 }
 
 // optionGroups are the headings of the options of a command.
@@ -57,7 +59,7 @@ var optionGroups = []manual.Group{
 	{Name: "speaking", Members: []string{"as", "wait", "gap", "slow", "idle-timeout", "barge-in", "no-barge-in",
 		"resume", "on-loss", "stop-on-error", "text", "hear", "hear-from"}},
 	{Name: "pace", Members: []string{"pace", "lead", "max-rate", "chunk", "max-message", "speech-rate", "speed"}},
-	{Name: "output", Members: []string{"record", "transcript", "trace", "json", "verbose", "quiet", "dry-run", "output"}},
+	{Name: "output", Members: []string{"record", "transcript", "trace", "json", "verbose", "quiet", "dry-run", "output", "profile"}},
 }
 
 // commonOptions are those that the short help of a long command lists.

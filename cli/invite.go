@@ -9,7 +9,7 @@ import (
 // avatarFlag names who speaks in a LiveKit room.
 func avatarFlag(avatar *string) cli.Flag {
 	return option(avatar, "avatar", "", "in a LiveKit room: `IDENTITY` of the participant to speak through (default: "+
-		"tavus-avatar-agent) [$ECHOCAST_AVATAR]")
+		"tavus-avatar-agent)")
 }
 
 // invitation is what the service that runs an avatar needs to know, in Tavus'

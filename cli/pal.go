@@ -1,9 +1,6 @@
 package cli
 
 import (
-	"cmp"
-	"os"
-
 	"github.com/urfave/cli/v2"
 
 	"echocast/tavus"
@@ -42,7 +39,6 @@ func (p *palCmd) create(c *cli.Context, client *tavus.Client) error {
 	if err := noInputs(c); err != nil {
 		return err
 	}
-	p.spec.Face = cmp.Or(p.spec.Face, os.Getenv("TAVUS_REPLICA_ID"))
 	switch {
 	case !p.echo:
 		return usagef("only PALs in echo mode are created here: add --echo")

@@ -17,6 +17,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"echocast/internal/testenv"
 	"echocast/replica"
 	"echocast/rtc/daily/dailytest"
 )
@@ -25,6 +26,7 @@ import (
 var echocast string
 
 func TestMain(m *testing.M) {
+	testenv.Isolate()
 	folder, err := os.MkdirTemp("", "examples")
 	if err == nil {
 		echocast = filepath.Join(folder, "echocast")

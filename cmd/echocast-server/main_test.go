@@ -10,6 +10,7 @@ import (
 
 	sdk "github.com/modelcontextprotocol/go-sdk/mcp"
 
+	"echocast/internal/testenv"
 	"echocast/mcp"
 )
 
@@ -20,6 +21,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(runsTheProgram) == "1" {
 		main()
 	}
+	testenv.Isolate()
 	os.Exit(m.Run())
 }
 

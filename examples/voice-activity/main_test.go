@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	"echocast/cli"
+	"echocast/internal/testenv"
 	"echocast/internal/testwait"
 )
 
@@ -26,6 +27,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(runAsEchocast) != "" {
 		os.Exit(cli.Main(nil))
 	}
+	testenv.Isolate()
 	os.Exit(m.Run())
 }
 

@@ -140,14 +140,17 @@ func (m *Manual) command(p page, c named, short bool) {
 		p.line(heading + ":")
 		p.options(members[heading])
 	}
-	if slices.ContainsFunc(m.Topics, func(t Topic) bool { return t.Name == exitCodes }) {
+	var feet []string
+	for _, topic := range m.Topics {
+		if topic.Foot != "" {
+			feet = append(feet, fmt.Sprintf("%s help %s: %s.", m.App.Name, topic.Name, topic.Foot))
+		}
+	}
+	if len(feet) > 0 {
 		p.line("")
-		p.paragraph(m.App.Name+" help "+exitCodes+" lists the exit codes.", 0)
+		p.paragraph(strings.Join(feet, "\n"), 0)
 	}
 }
-
-// exitCodes is the name of the page to which each command refers.
-const exitCodes = "exit-codes"
 
 func (p page) subcommands(c *cli.Command) {
 	if len(c.Subcommands) == 0 {

@@ -33,8 +33,9 @@ type Group struct {
 	Members []string
 }
 
-// Topic is a page that belongs to no command.
-type Topic struct{ Name, Usage, Text string }
+// Topic is a page that belongs to no command. Foot is the line in the help of each
+// command that refers to it.
+type Topic struct{ Name, Usage, Text, Foot string }
 
 // Command returns the command that the words name and the words that are left.
 // It returns nil if the first word names none.
@@ -122,7 +123,7 @@ func (m *Manual) option(flag cli.Flag, described cli.DocGenerationFlag) option {
 		o.usage += "; may be repeated"
 		o.usage = strings.Replace(o.usage, "; may be repeated; may be repeated", "; may be repeated", 1)
 	}
-	o.deflt = defaultOf(described)
+	o.deflt = Default(flag)
 	return o
 }
 
@@ -141,12 +142,16 @@ func placeholder(usage string) (name, text string) {
 	return word, text
 }
 
-// defaultOf returns the default of an option as it is typed.
-func defaultOf(flag cli.DocGenerationFlag) string {
-	if text := flag.GetDefaultText(); text != "" {
+// Default returns the default of an option as it is typed, or what stands for it.
+func Default(flag cli.Flag) string {
+	described, ok := flag.(cli.DocGenerationFlag)
+	if !ok {
+		return ""
+	}
+	if text := described.GetDefaultText(); text != "" {
 		return strings.Trim(text, `"`)
 	}
-	return flag.GetValue()
+	return described.GetValue()
 }
 
 // grouped returns the options below their headings.

@@ -1,0 +1,95 @@
+package cli
+
+import (
+	"os"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"echocast/internal/config"
+	"echocast/internal/manual"
+)
+
+const helpSettings = `Every option of every command may stand in the environment or in a file. The option
+--max-rate is ECHOCAST_MAX_RATE there, and here, in ~/.config/echocast/config:
+
+    # what stands above all headings always holds
+    lead = 500ms
+
+    [work]
+    to = livekit+wss://example.com/room
+    api-key-file = ~/keys/tavus
+    send.max-rate = 30
+
+With --profile work, what stands below [work] holds too. A name such as
+send.max-rate is for one command alone. Switches are true or false, an option that
+may be repeated has a line for each value, and ~/ is your home.
+
+What was typed goes before the environment, the environment before the profile, the
+profile before what stands above all headings, and that before the default.
+echocast config COMMAND shows what is in force, and where it comes from.
+
+The file is in XDG_CONFIG_HOME if that is set, on Windows in %AppData%; another is
+named by ECHOCAST_CONFIG, and a profile by ECHOCAST_PROFILE. Secrets stand in files
+of their own, which the file names. --yes must be typed.`
+
+// sources are the environment and the file of settings.
+var sources = config.Sources{
+	Typed:  []string{"yes", "help", "version"},
+	Rivals: [][2]string{{"rehearse", "to"}, {"rehearse", "pal"}, {"ffmpeg", "no-ffmpeg"}, {"barge-in", "no-barge-in"}, {"live", "resampler"}},
+}
+
+// configCmd is the config command.
+type configCmd struct{ serviceCmd }
+
+func configCommand(streams Streams) *cli.Command {
+	o := &configCmd{serviceCmd{streams: streams}}
+	return &cli.Command{
+		Name:        "config",
+		Usage:       "show the settings in force, and where they come from",
+		UsageText:   "echocast config [COMMAND]\n\n   echocast config\n   echocast config send --profile work",
+		Description: "Without a command: what is set in the environment and in the file. Of secrets it\nsays only that they are set.",
+		Flags:       []cli.Flag{boolOption(&o.json, "json", "print JSON, one object a line")},
+		Action: func(c *cli.Context) error {
+			return o.show(newManual(c.App), c.Args().Slice(), config.TypedProfile(c))
+		},
+	}
+}
+
+// show prints the settings of a command or, if none is named, all that differ from
+// their defaults.
+func (o *configCmd) show(m *manual.Manual, words []string, profile config.Profile) error {
+	command, left := m.Command(words)
+	if len(words) > 0 && (command == nil || len(left) > 0) {
+		return unknownCommand(m, words[0])
+	}
+	show := func() ([]config.Value, error) { return sources.Changed(m.App, profile) }
+	if command != nil {
+		show = func() ([]config.Value, error) { return sources.Show(m.App, strings.Join(words, " "), command, profile) }
+	}
+	all, err := show()
+	if err != nil {
+		return err
+	}
+	all = append(all, o.set()...)
+	var values []any
+	var rows [][]string
+	for _, v := range all {
+		for i, text := range v.Texts {
+			hideTokenOf(text)
+			v.Texts[i] = hidden(text)
+		}
+		values, rows = append(values, v), append(rows, []string{v.Option, strings.Join(v.Texts, ", "), v.Source})
+	}
+	return o.print(values, "OPTION\tVALUE\tFROM", rows)
+}
+
+// set are the secrets of the environment, without their values.
+func (o *configCmd) set() (all []config.Value) {
+	for _, variable := range secretVariables {
+		if os.Getenv(variable) != "" {
+			all = append(all, config.Value{Option: "(secret)", Texts: []string{"not shown"}, Source: variable})
+		}
+	}
+	return all
+}

@@ -1,0 +1,275 @@
+// Package config finds the values of options that were not typed: in the
+// environment, and in a file with profiles.
+//
+// One rule holds for every option: --max-rate is ECHOCAST_MAX_RATE in the environment,
+// and a line of the file is
+//
+//	max-rate = 20
+//
+// or send.max-rate = 20, for one command alone. What stands before the first heading
+// holds always; below a heading such as [work] stands what holds with --profile work.
+//
+// What was typed goes before the environment, the environment before the profile, the
+// profile before the head of the file, and the head of the file before the default.
+package config
+
+import (
+	"cmp"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"echocast/internal/manual"
+)
+
+// ProfileOption is the option that chooses a profile.
+const ProfileOption = "profile"
+
+// Sources find the values of the options of an application.
+type Sources struct {
+	// Typed are options that are read from the command line only.
+	Typed []string
+	// Rivals are pairs of options of which one hides the other, if that comes from
+	// further away. Of --rehearse on the command line and "to" in the file, only the
+	// first holds.
+	Rivals [][2]string
+	// Getenv reads the environment; nil stands for os.Getenv.
+	Getenv func(string) string
+}
+
+// Value is what is in force for an option.
+type Value struct {
+	Option string   `json:"option"`
+	Texts  []string `json:"values"` // several for an option that may be repeated
+	Source string   `json:"from"`   // a variable, a line of the file, or Default
+	level  int
+}
+
+// Where a value comes from. A lower level goes before a higher one.
+const (
+	levelTyped = iota
+	levelEnvironment
+	levelProfile
+	levelHead
+)
+
+// Variable is the name of an option in the environment.
+func Variable(option string) string {
+	return "ECHOCAST_" + strings.ToUpper(strings.ReplaceAll(option, "-", "_"))
+}
+
+// variables are all names of an option in the environment, the general one first.
+func variables(flag cli.Flag) []string {
+	all := []string{Variable(flag.Names()[0])}
+	if described, ok := flag.(cli.DocGenerationFlag); ok {
+		all = append(all, described.GetEnvVars()...)
+	}
+	return all
+}
+
+// Profile is a profile that was typed. An empty name that was typed chooses none.
+type Profile struct {
+	Name    string
+	IsTyped bool
+}
+
+// TypedProfile is the profile on the command line.
+func TypedProfile(c *cli.Context) Profile {
+	return Profile{c.String(ProfileOption), c.IsSet(ProfileOption)}
+}
+
+// Found is what settings say for one command.
+type Found struct {
+	File        *File
+	Profile     string
+	profileFrom string
+	// Values are in the order of the command's options, without those that were typed
+	// and those that have their default.
+	Values []Value
+	// isExposed says that other users can read the file, and that it names a file with
+	// a secret.
+	isExposed bool
+}
+
+// Find reads the environment and the file for a command, whose name is that which is
+// typed behind the program's. isTyped reports whether an option stands on the command
+// line.
+func (s *Sources) Find(app *cli.App, name string, command *cli.Command, profile Profile, isTyped func(string) bool) (*Found, error) {
+	file, err := Load(s.getenv)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.check(app, file); err != nil {
+		return nil, err
+	}
+	found := &Found{File: file}
+	if found.Profile, found.profileFrom, err = s.profile(file, profile); err != nil {
+		return nil, err
+	}
+	levels := map[string]int{}
+	name = strings.ReplaceAll(name, " ", ".")
+	for _, flag := range command.Flags {
+		option := flag.Names()[0]
+		if isTyped(option) {
+			levels[option] = levelTyped
+			continue
+		}
+		if value, ok := s.find(file, found.Profile, name, flag); ok && option != ProfileOption {
+			found.Values, levels[option] = append(found.Values, value), value.level
+		}
+	}
+	found.Values = slices.DeleteFunc(found.Values, func(v Value) bool { return s.isHidden(v, levels) })
+	found.isExposed = file.isPublic && slices.ContainsFunc(file.lines, func(l line) bool { return isSecretFile(lastPart(l.name)) })
+	return found, nil
+}
+
+func (s *Sources) getenv(name string) string {
+	if s.Getenv != nil {
+		return s.Getenv(name)
+	}
+	return os.Getenv(name)
+}
+
+// profile is the profile in force: the one that was typed, or that of the environment,
+// or that of the head of the file.
+func (s *Sources) profile(file *File, typed Profile) (name, source string, err error) {
+	name, source = typed.Name, "--"+ProfileOption
+	if variable := Variable(ProfileOption); !typed.IsTyped {
+		name, source = s.getenv(variable), variable
+	}
+	for _, l := range file.lines {
+		if l.name == ProfileOption && name == "" && !typed.IsTyped {
+			name, source = l.value, file.place(l)
+		}
+	}
+	if name == "" || slices.Contains(file.Profiles, name) {
+		return name, source, nil
+	}
+	have := "it has none"
+	if len(file.Profiles) > 0 {
+		have = "it has " + strings.Join(file.Profiles, ", ")
+	}
+	return "", "", errorf("%s: no profile is called %q in %s; %s", source, name, cmp.Or(file.Path, "the file of settings"), have)
+}
+
+// find looks an option up, from near to far.
+func (s *Sources) find(file *File, profile, command string, flag cli.Flag) (Value, bool) {
+	name := flag.Names()[0]
+	if slices.Contains(s.Typed, name) {
+		return Value{}, false
+	}
+	for _, variable := range variables(flag) {
+		if text := s.getenv(variable); text != "" {
+			return Value{name, []string{text}, variable, levelEnvironment}, true
+		}
+	}
+	if profile != "" {
+		if v, ok := file.find(profile, command, flag); ok {
+			v.level = levelProfile
+			return v, true
+		}
+	}
+	v, ok := file.find("", command, flag)
+	v.level = levelHead
+	return v, ok
+}
+
+// find looks an option up in a section: first for the command, then for all.
+func (f *File) find(profile, command string, flag cli.Flag) (Value, bool) {
+	for _, prefix := range []string{command + ".", ""} {
+		v := Value{Option: flag.Names()[0]}
+		for _, l := range f.lines {
+			if l.profile == profile && slices.ContainsFunc(flag.Names(), func(name string) bool { return l.name == prefix+name }) {
+				v.Texts, v.Source = append(v.Texts, expanded(flag, l.value)), cmp.Or(v.Source, f.place(l))
+			}
+		}
+		if v.Texts != nil {
+			return v, true
+		}
+	}
+	return Value{}, false
+}
+
+// expanded replaces ~ at the beginning of the name of a file, as a shell would.
+func expanded(flag cli.Flag, value string) string {
+	rest, isHome := strings.CutPrefix(value, "~/")
+	home, err := os.UserHomeDir()
+	if described, ok := flag.(cli.DocGenerationFlag); !isHome || err != nil || !ok || !described.TakesValue() {
+		return value
+	}
+	return filepath.Join(home, rest)
+}
+
+// isHidden reports whether a rival of an option is nearer.
+func (s *Sources) isHidden(v Value, levels map[string]int) bool {
+	for _, pair := range s.Rivals {
+		for i, name := range pair {
+			if level, isThere := levels[pair[1-i]]; name == v.Option && isThere && level < v.level {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// isSecretFile reports whether the option of this name names a file with a secret.
+func isSecretFile(name string) bool {
+	return name == "tls-key" || strings.HasSuffix(name, "-key-file") || strings.HasSuffix(name, "-token-file") || strings.HasSuffix(name, "-credential-file")
+}
+
+func lastPart(name string) string { return name[strings.LastIndexByte(name, '.')+1:] }
+
+// check refuses lines of the file that no command understands.
+func (s *Sources) check(app *cli.App, file *File) error {
+	if len(file.lines) == 0 {
+		return nil
+	}
+	known := knownNames("", app.Commands)
+	seen := map[string]bool{}
+	for _, l := range file.lines {
+		isRepeatable, isKnown := known[l.name]
+		_, isSecret := known[l.name+"-file"]
+		key := l.profile + "\n" + l.name
+		switch {
+		case slices.Contains(s.Typed, lastPart(l.name)):
+			return file.fault(l.number, "--%s must be typed", lastPart(l.name))
+		case lastPart(l.name) == ProfileOption && l.profile+l.name != ProfileOption:
+			return file.fault(l.number, "one profile is chosen for all commands: write profile = NAME above all headings")
+		case !isKnown && isSecret:
+			return file.fault(l.number, "a secret stands in a file of its own: write %s-file = FILE", l.name)
+		case !isKnown:
+			return file.fault(l.number, "no option is called %q%s", l.name, meant(l.name, known))
+		case seen[key] && !isRepeatable:
+			return file.fault(l.number, "%s is set twice in this section", l.name)
+		}
+		seen[key] = true
+	}
+	return nil
+}
+
+// knownNames are the names that a setting may have, and whether it may be repeated.
+func knownNames(prefix string, commands []*cli.Command) map[string]bool {
+	names := map[string]bool{}
+	for _, command := range commands {
+		for _, flag := range command.Flags {
+			slice, ok := flag.(cli.DocGenerationSliceFlag)
+			for _, name := range flag.Names() {
+				isRepeatable := ok && slice.IsSliceFlag()
+				names[name], names[prefix+command.Name+"."+name] = isRepeatable, isRepeatable
+			}
+		}
+		maps.Copy(names, knownNames(prefix+command.Name+".", command.Subcommands))
+	}
+	return names
+}
+
+func meant(name string, known map[string]bool) string {
+	if closest := manual.Closest(name, slices.Sorted(maps.Keys(known))); closest != "" {
+		return "; did you mean " + closest + "?"
+	}
+	return ""
+}

@@ -1,0 +1,185 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+)
+
+// File is the configuration file. The zero File is one without lines.
+type File struct {
+	Path     string
+	Profiles []string // in the order of the file
+	lines    []line
+	isThere  bool
+	isPublic bool // other users of this machine can read it
+}
+
+// Error is a fault of the settings: what is wrong, and in which line or variable.
+type Error struct{ text string }
+
+func (e *Error) Error() string { return e.text }
+
+func errorf(format string, args ...any) error { return &Error{fmt.Sprintf(format, args...)} }
+
+// line is a setting of the file.
+type line struct {
+	profile, name, value string
+	number               int
+}
+
+// PathVariable names another file than that of DefaultPath.
+const PathVariable = "ECHOCAST_CONFIG"
+
+// DefaultPath is echocast/config in XDG_CONFIG_HOME, or else in the folder that the
+// system has for configuration: ~/.config, or %AppData% on Windows. It is empty if
+// there is no such folder.
+func DefaultPath(getenv func(string) string) string {
+	if folder := getenv("XDG_CONFIG_HOME"); filepath.IsAbs(folder) { // the standard ignores relative ones
+		return filepath.Join(folder, "echocast", "config")
+	}
+	if runtime.GOOS == "windows" {
+		folder, err := os.UserConfigDir()
+		if err != nil {
+			return ""
+		}
+		return filepath.Join(folder, "echocast", "config")
+	}
+	home := getenv("HOME")
+	if !filepath.IsAbs(home) {
+		return ""
+	}
+	return filepath.Join(home, ".config", "echocast", "config")
+}
+
+// maxSize is the most bytes of the file.
+const maxSize = 1 << 20
+
+// Load reads the file that PathVariable names, or that of DefaultPath, which need not
+// exist. It refuses a file that other users of this machine can write, because a
+// setting may be a command. An error names the file, and the line where one is at fault.
+func Load(getenv func(string) string) (*File, error) {
+	path, isNamed := getenv(PathVariable), true
+	if path == "" {
+		path, isNamed = DefaultPath(getenv), false
+	}
+	file := &File{Path: path}
+	if path == "" {
+		return file, nil
+	}
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) && !isNamed {
+		return file, nil
+	}
+	if err != nil {
+		return nil, errorf("%s: %v", path, reason(err))
+	}
+	defer f.Close()
+	file.isThere = true
+	if err := file.checkMode(f); err != nil {
+		return nil, err
+	}
+	text, err := io.ReadAll(io.LimitReader(f, maxSize+1))
+	if err == nil && len(text) > maxSize {
+		err = errorf("the file has more than %d bytes", maxSize)
+	}
+	if err != nil {
+		return nil, errorf("%s: %v", path, reason(err))
+	}
+	return file, file.parse(string(text))
+}
+
+// reason is an error of a file without the name of the file.
+func reason(err error) error {
+	if inner, ok := errors.AsType[*fs.PathError](err); ok {
+		return inner.Err
+	}
+	return err
+}
+
+func (f *File) checkMode(file *os.File) error {
+	info, err := file.Stat()
+	if err != nil || runtime.GOOS == "windows" || !info.Mode().IsRegular() {
+		return err
+	}
+	if info.Mode().Perm()&0o022 != 0 {
+		return errorf("%s: other users can write it, and it may name commands: run chmod 600 on it", f.Path)
+	}
+	f.isPublic = info.Mode().Perm()&0o044 != 0
+	return nil
+}
+
+func (f *File) parse(text string) error {
+	profile := ""
+	for i, written := range strings.Split(text, "\n") {
+		written = strings.TrimSpace(written)
+		switch {
+		case written == "" || written[0] == '#' || written[0] == ';':
+			continue
+		case written[0] == '[':
+			name, closed := strings.CutSuffix(withoutComment(written[1:]), "]")
+			if profile = strings.TrimSpace(name); !closed || profile == "" {
+				return f.fault(i+1, "a heading is the name of a profile in brackets, such as [work]")
+			}
+			if !slices.Contains(f.Profiles, profile) {
+				f.Profiles = append(f.Profiles, profile)
+			}
+			continue
+		}
+		name, value, found := strings.Cut(written, "=")
+		if name = strings.TrimSpace(name); !found || name == "" {
+			return f.fault(i+1, "a setting is written NAME = VALUE, such as lead = 500ms")
+		}
+		f.lines = append(f.lines, line{profile, strings.TrimPrefix(name, "--"), unquoted(withoutComment(value)), i + 1})
+	}
+	return nil
+}
+
+// withoutComment cuts a comment that stands behind a value, after a space.
+func withoutComment(value string) string {
+	value = strings.TrimSpace(value)
+	if quote := quoteOf(value); quote != "" {
+		inside, behind, closed := strings.Cut(value[1:], quote)
+		if behind = strings.TrimSpace(behind); closed && (behind == "" || behind[0] == '#') {
+			return quote + inside + quote
+		}
+	}
+	if i := strings.IndexByte(value, '#'); i == 0 || i > 0 && (value[i-1] == ' ' || value[i-1] == '\t') {
+		return strings.TrimSpace(value[:i])
+	}
+	return value
+}
+
+func quoteOf(value string) string {
+	if value != "" && (value[0] == '"' || value[0] == '\'') {
+		return value[:1]
+	}
+	return ""
+}
+
+// unquoted removes a pair of quotes. Nothing inside is escaped.
+func unquoted(value string) string {
+	if quote := quoteOf(value); quote != "" && len(value) > 1 && strings.HasSuffix(value, quote) {
+		return value[1 : len(value)-1]
+	}
+	return value
+}
+
+// fault is an error of a line.
+func (f *File) fault(number int, format string, args ...any) error {
+	return errorf("%s:%d: %s", f.Path, number, fmt.Sprintf(format, args...))
+}
+
+// place says where a line is.
+func (f *File) place(l line) string {
+	if l.profile == "" {
+		return fmt.Sprintf("%s:%d", f.Path, l.number)
+	}
+	return fmt.Sprintf("%s:%d [%s]", f.Path, l.number, l.profile)
+}

@@ -1,0 +1,183 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"echocast/internal/manual"
+	"echocast/internal/text"
+)
+
+// Use makes the options that are not typed those of the environment and of the file,
+// for each command of an application that has options, and gives each the option
+// --profile. An error of a command that is about such an option says where it is from.
+// warn is told if the file should not be read by others.
+func (s *Sources) Use(app *cli.App, warn func(format string, args ...any)) {
+	_ = s.walk("", app.Commands, func(path string, command *cli.Command) error { // never fails
+		own(command)
+		s.wrap(app, path, command, warn)
+		return nil
+	})
+}
+
+// wrap makes a command read the settings before it begins.
+func (s *Sources) wrap(app *cli.App, path string, command *cli.Command, warn func(string, ...any)) {
+	command.Flags = append(command.Flags, &cli.StringFlag{Name: ProfileOption, DefaultText: "none", Usage: "use the settings of the profile `NAME`"})
+	before, action := command.Before, command.Action
+	var found *Found
+	command.Before = func(c *cli.Context) (err error) {
+		if found, err = s.Find(app, path, command, TypedProfile(c), c.IsSet); err != nil {
+			return err
+		}
+		if found.isExposed {
+			warn("other users of this machine can read %s, which names files with secrets: run chmod 600 on it", found.File.Path)
+		}
+		if err := found.apply(c); err != nil || before == nil {
+			return err
+		}
+		return before(c)
+	}
+	command.Action = func(c *cli.Context) error {
+		err := action(c)
+		if err == nil {
+			return nil
+		}
+		if source := found.explain(err.Error()); source != "" {
+			return &sourceError{err, source}
+		}
+		return err
+	}
+}
+
+// sourceError is the error of a command, with where the option is from that it is about.
+type sourceError struct {
+	err    error
+	source string
+}
+
+func (e *sourceError) Error() string { return e.err.Error() + " (" + e.source + ")" }
+func (e *sourceError) Unwrap() error { return e.err }
+
+// own makes the variables of options those that Sources read, instead of urfave/cli,
+// which cannot tell them from what was typed.
+func own(command *cli.Command) {
+	for i, flag := range command.Flags {
+		if text, ok := flag.(*cli.StringFlag); ok && len(text.EnvVars) > 0 {
+			command.Flags[i] = &named{text, text.EnvVars}
+			text.EnvVars = nil
+		}
+	}
+}
+
+// named is an option that has further names in the environment.
+type named struct {
+	*cli.StringFlag
+	variables []string
+}
+
+// GetEnvVars returns the further names.
+func (n *named) GetEnvVars() []string { return n.variables }
+
+// apply sets the options of a command that were not typed.
+func (f *Found) apply(c *cli.Context) error {
+	for _, v := range f.Values {
+		for _, value := range v.Texts {
+			if err := c.Set(v.Option, value); err != nil {
+				return errorf("%s: %s", v.Source, manual.Explain(c.Command, fmt.Errorf("invalid value %q for flag -%s: %w", value, v.Option, err)))
+			}
+		}
+	}
+	return nil
+}
+
+// explain names the source of the first option that a message is about and that was
+// not typed. It returns "" if there is none.
+func (f *Found) explain(message string) string {
+	words := strings.FieldsFunc(message, func(r rune) bool { return strings.ContainsRune(" ,;:()=", r) })
+	for _, v := range f.Values {
+		if slices.Contains(words, "--"+v.Option) {
+			return "--" + v.Option + " is from " + v.Source
+		}
+	}
+	return ""
+}
+
+// Default is the source of a value that nothing sets.
+const Default = "default"
+
+// Show returns what is in force for a command if nothing but the profile is typed, in
+// the order of its options.
+func (s *Sources) Show(app *cli.App, name string, command *cli.Command, profile Profile) ([]Value, error) {
+	found, err := s.Find(app, name, command, profile, nothing)
+	if err != nil {
+		return nil, err
+	}
+	var all []Value
+	for _, flag := range command.Flags {
+		v := Value{Option: flag.Names()[0], Texts: []string{manual.Default(flag)}, Source: Default}
+		if i := slices.IndexFunc(found.Values, func(set Value) bool { return set.Option == v.Option }); i >= 0 {
+			v = found.Values[i]
+		}
+		if v.Option == ProfileOption {
+			v.Texts = []string{found.Profile}
+		}
+		if !slices.Contains(s.Typed, v.Option) {
+			all = append(all, v)
+		}
+	}
+	return all, nil
+}
+
+// nothing is what is typed of a command that is not run.
+func nothing(string) bool { return false }
+
+// Changed returns the file and the profile, and what the environment and the file set
+// for any command.
+func (s *Sources) Changed(app *cli.App, profile Profile) ([]Value, error) {
+	head, err := s.Find(app, "", &cli.Command{}, profile, nothing)
+	if err != nil {
+		return nil, err
+	}
+	state := "there is no such file"
+	if head.File.isThere {
+		state = text.Count(len(head.File.lines), "setting")
+	}
+	all := []Value{{Option: "(file)", Texts: []string{head.File.Path}, Source: state}}
+	if head.Profile != "" {
+		all = append(all, Value{Option: "(profile)", Texts: []string{head.Profile}, Source: head.profileFrom})
+	}
+	err = s.walk("", app.Commands, func(path string, command *cli.Command) error {
+		found, err := s.Find(app, path, command, profile, nothing)
+		if err != nil {
+			return err
+		}
+		for _, v := range found.Values {
+			isThere := func(other Value) bool { return other.Option == v.Option && other.Source == v.Source }
+			if !slices.ContainsFunc(all, isThere) {
+				all = append(all, v)
+			}
+		}
+		return nil
+	})
+	return all, err
+}
+
+// walk visits all commands with options.
+func (s *Sources) walk(prefix string, commands []*cli.Command, visit func(path string, command *cli.Command) error) error {
+	for _, command := range commands {
+		path := strings.TrimSpace(prefix + " " + command.Name)
+		if err := s.walk(path, command.Subcommands, visit); err != nil {
+			return err
+		}
+		if len(command.Flags) == 0 {
+			continue
+		}
+		if err := visit(path, command); err != nil {
+			return err
+		}
+	}
+	return nil
+}

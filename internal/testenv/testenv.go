@@ -1,0 +1,31 @@
+// Package testenv keeps the settings of whoever runs the tests out of them.
+package testenv
+
+import (
+	"os"
+	"strings"
+)
+
+// kept are the beginnings of variables that are for the tests themselves.
+var kept = []string{"ECHOCAST_REQUIRE_", "ECHOCAST_TEST_", "ECHOCAST_LONG", "ECHOCAST_HEAR_LONG", "ECHOCAST_SCREENSHOTS", "ECHOCAST_STATE_DIR"}
+
+// Isolate removes the variables with settings and keys, and makes the file of settings
+// an empty one, for this process and those that it starts. It is called by TestMain.
+func Isolate() {
+	for _, entry := range os.Environ() {
+		name, _, _ := strings.Cut(entry, "=")
+		if isSetting(name) {
+			_ = os.Unsetenv(name) // it is one of the environment
+		}
+	}
+	_ = os.Setenv("ECHOCAST_CONFIG", os.DevNull) // a name without "="
+}
+
+func isSetting(name string) bool {
+	for _, prefix := range kept {
+		if strings.HasPrefix(name, prefix) {
+			return false
+		}
+	}
+	return strings.HasPrefix(name, "ECHOCAST_") || strings.HasPrefix(name, "TAVUS_") || strings.HasPrefix(name, "LIVEKIT_")
+}
