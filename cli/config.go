@@ -35,8 +35,9 @@ of their own, which the file names. --yes must be typed.`
 
 // sources are the environment and the file of settings.
 var sources = config.Sources{
-	Typed:  []string{"yes", "help", "version"},
-	Rivals: [][2]string{{"rehearse", "to"}, {"rehearse", "pal"}, {"ffmpeg", "no-ffmpeg"}, {"barge-in", "no-barge-in"}, {"live", "resampler"}},
+	Typed: []string{"yes", "help", "version"},
+	Rivals: [][2]string{{"rehearse", "to"}, {"rehearse", "pal"}, {"ffmpeg", "no-ffmpeg"},
+		{"barge-in", "no-barge-in"}, {"live", "resampler"}},
 }
 
 // configCmd is the config command.
@@ -45,11 +46,12 @@ type configCmd struct{ serviceCmd }
 func configCommand(streams Streams) *cli.Command {
 	o := &configCmd{serviceCmd{streams: streams}}
 	return &cli.Command{
-		Name:        "config",
-		Usage:       "show the settings in force, and where they come from",
-		UsageText:   "echocast config [COMMAND]\n\n   echocast config\n   echocast config send --profile work",
-		Description: "Without a command: what is set in the environment and in the file. Of secrets it\nsays only that they are set.",
-		Flags:       []cli.Flag{boolOption(&o.json, "json", "print JSON, one object a line")},
+		Name:      "config",
+		Usage:     "show the settings in force, and where they come from",
+		UsageText: "echocast config [COMMAND]\n\n   echocast config\n   echocast config send --profile work",
+		Description: `Without a command: what is set in the environment and in the file. Of secrets it
+says only that they are set.`,
+		Flags: []cli.Flag{boolOption(&o.json, "json", "print JSON, one object a line")},
 		Action: func(c *cli.Context) error {
 			return o.show(newManual(c.App), c.Args().Slice(), config.TypedProfile(c))
 		},

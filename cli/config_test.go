@@ -152,12 +152,14 @@ func TestFaultsOfSettings(t *testing.T) {
 	} {
 		configFile(t, text)
 		r := run(t, nil, "encode", "../testdata/speech.wav")
-		if r.code != 2 || !strings.Contains(r.stderr, want) || strings.Count(r.stderr, "\n") != 1 || strings.Contains(r.stderr, "s3cret") || r.stdout != "" {
+		if r.code != 2 || !strings.Contains(r.stderr, want) || strings.Count(r.stderr, "\n") != 1 ||
+			strings.Contains(r.stderr, "s3cret") || r.stdout != "" {
 			t.Errorf("%q: code %d, %s, want %s", text, r.code, r.stderr, want)
 		}
 	}
 	t.Setenv("ECHOCAST_CONFIG", filepath.Join(t.TempDir(), "none"))
-	if r := run(t, nil, "encode", "../testdata/speech.wav"); r.code != 2 || !strings.Contains(r.stderr, "no such file") && runtime.GOOS != "windows" {
+	if r := run(t, nil, "encode", "../testdata/speech.wav"); r.code != 2 ||
+		!strings.Contains(r.stderr, "no such file") && runtime.GOOS != "windows" {
 		t.Errorf("code %d, %s", r.code, r.stderr)
 	}
 }

@@ -98,7 +98,8 @@ type Found struct {
 // Find reads the environment and the file for a command, whose name is that which is
 // typed behind the program's. isTyped reports whether an option stands on the command
 // line.
-func (s *Sources) Find(app *cli.App, name string, command *cli.Command, profile Profile, isTyped func(string) bool) (*Found, error) {
+func (s *Sources) Find(app *cli.App, name string, command *cli.Command, profile Profile,
+	isTyped func(string) bool) (*Found, error) {
 	file, err := Load(s.getenv)
 	if err != nil {
 		return nil, err
@@ -123,7 +124,8 @@ func (s *Sources) Find(app *cli.App, name string, command *cli.Command, profile 
 		}
 	}
 	found.Values = slices.DeleteFunc(found.Values, func(v Value) bool { return s.isHidden(v, levels) })
-	found.isExposed = file.isPublic && slices.ContainsFunc(file.lines, func(l line) bool { return isSecretFile(lastPart(l.name)) })
+	namesSecret := func(l line) bool { return isSecretFile(lastPart(l.name)) }
+	found.isExposed = file.isPublic && slices.ContainsFunc(file.lines, namesSecret)
 	return found, nil
 }
 
@@ -153,7 +155,8 @@ func (s *Sources) profile(file *File, typed Profile) (name, source string, err e
 	if len(file.Profiles) > 0 {
 		have = "it has " + strings.Join(file.Profiles, ", ")
 	}
-	return "", "", errorf("%s: no profile is called %q in %s; %s", source, name, cmp.Or(file.Path, "the file of settings"), have)
+	path := cmp.Or(file.Path, "the file of settings")
+	return "", "", errorf("%s: no profile is called %q in %s; %s", source, name, path, have)
 }
 
 // find looks an option up, from near to far.
@@ -183,7 +186,8 @@ func (f *File) find(profile, command string, flag cli.Flag) (Value, bool) {
 	for _, prefix := range []string{command + ".", ""} {
 		v := Value{Option: flag.Names()[0]}
 		for _, l := range f.lines {
-			if l.profile == profile && slices.ContainsFunc(flag.Names(), func(name string) bool { return l.name == prefix+name }) {
+			name, isMeant := strings.CutPrefix(l.name, prefix)
+			if isMeant && l.profile == profile && slices.Contains(flag.Names(), name) {
 				v.Texts, v.Source = append(v.Texts, expanded(flag, l.value)), cmp.Or(v.Source, f.place(l))
 			}
 		}
@@ -218,7 +222,8 @@ func (s *Sources) isHidden(v Value, levels map[string]int) bool {
 
 // isSecretFile reports whether the option of this name names a file with a secret.
 func isSecretFile(name string) bool {
-	return name == "tls-key" || strings.HasSuffix(name, "-key-file") || strings.HasSuffix(name, "-token-file") || strings.HasSuffix(name, "-credential-file")
+	hasEnd := func(end string) bool { return strings.HasSuffix(name, end) }
+	return name == "tls-key" || slices.ContainsFunc([]string{"-key-file", "-token-file", "-credential-file"}, hasEnd)
 }
 
 func lastPart(name string) string { return name[strings.LastIndexByte(name, '.')+1:] }

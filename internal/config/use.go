@@ -25,7 +25,8 @@ func (s *Sources) Use(app *cli.App, warn func(format string, args ...any)) {
 
 // wrap makes a command read the settings before it begins.
 func (s *Sources) wrap(app *cli.App, path string, command *cli.Command, warn func(string, ...any)) {
-	command.Flags = append(command.Flags, &cli.StringFlag{Name: ProfileOption, DefaultText: "none", Usage: "use the settings of the profile `NAME`"})
+	command.Flags = append(command.Flags,
+		&cli.StringFlag{Name: ProfileOption, DefaultText: "none", Usage: "use the settings of the profile `NAME`"})
 	before, action := command.Before, command.Action
 	var found *Found
 	command.Before = func(c *cli.Context) (err error) {
@@ -86,7 +87,8 @@ func (f *Found) apply(c *cli.Context) error {
 	for _, v := range f.Values {
 		for _, value := range v.Texts {
 			if err := c.Set(v.Option, value); err != nil {
-				return errorf("%s: %s", v.Source, manual.Explain(c.Command, fmt.Errorf("invalid value %q for flag -%s: %w", value, v.Option, err)))
+				err = fmt.Errorf("invalid value %q for flag -%s: %w", value, v.Option, err) // as the flag package says it
+				return errorf("%s: %s", v.Source, manual.Explain(c.Command, err))
 			}
 		}
 	}
@@ -155,8 +157,8 @@ func (s *Sources) Changed(app *cli.App, profile Profile) ([]Value, error) {
 			return err
 		}
 		for _, v := range found.Values {
-			isThere := func(other Value) bool { return other.Option == v.Option && other.Source == v.Source }
-			if !slices.ContainsFunc(all, isThere) {
+			isSame := func(other Value) bool { return other.Option == v.Option && other.Source == v.Source }
+			if !slices.ContainsFunc(all, isSame) {
 				all = append(all, v)
 			}
 		}
@@ -165,8 +167,8 @@ func (s *Sources) Changed(app *cli.App, profile Profile) ([]Value, error) {
 	return all, err
 }
 
-// walk visits all commands with options.
-func (s *Sources) walk(prefix string, commands []*cli.Command, visit func(path string, command *cli.Command) error) error {
+// walk visits all commands with options, each with the words that run it.
+func (s *Sources) walk(prefix string, commands []*cli.Command, visit func(string, *cli.Command) error) error {
 	for _, command := range commands {
 		path := strings.TrimSpace(prefix + " " + command.Name)
 		if err := s.walk(path, command.Subcommands, visit); err != nil {
