@@ -3,7 +3,7 @@ package cli_test
 import (
 	"bytes"
 	"encoding/json"
-	"slices"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -25,7 +25,7 @@ func TestPresetList(t *testing.T) {
 		}
 		got = append(got, p)
 	}
-	if !slices.Equal(got, preset.All()) {
+	if !reflect.DeepEqual(got, preset.All()) {
 		t.Errorf("the JSON says something else: %s", r.stdout)
 	}
 }
