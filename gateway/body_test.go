@@ -1,0 +1,109 @@
+package gateway
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"echocast/echo"
+	"echocast/internal/testwait"
+)
+
+// onLoopback serves a gateway on a real connection.
+func onLoopback(t *testing.T, options *Options) (*Gateway, string) {
+	t.Helper()
+	g := New(options)
+	server := httptest.NewServer(g.Handler())
+	t.Cleanup(func() {
+		g.Close(context.Background())
+		server.Close()
+		http.DefaultClient.CloseIdleConnections()
+	})
+	return g, strings.TrimPrefix(server.URL, "http://")
+}
+
+// A body that is cut off is an error, whatever its decoder makes of the end: nothing
+// of it counts as said to its end.
+func TestACutBodyIsNeverDone(t *testing.T) {
+	t.Parallel()
+	g, address := onLoopback(t, nil)
+	for _, test := range []struct{ name, query, header string }{
+		{"raw samples, in chunks", "?format=s16le&rate=24000", "Transfer-Encoding: chunked"},
+		{"raw samples, of a known length", "?format=s16le&rate=24000", "Content-Length: 96000"},
+		{"a container, in chunks", "", "Transfer-Encoding: chunked"},
+		{"a container, of a known length", "", "Content-Length: 96044"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			c, err := g.Create(Spec{To: Rehearsal})
+			if err == nil {
+				err = c.WaitJoined(testwait.Context(t))
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			audio, _ := io.ReadAll(tone(1)) // of memory
+			if test.query == "" {
+				audio = append(wavHeader(96000), audio...)
+			}
+			conn, err := net.Dial("tcp", address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			fmt.Fprintf(conn, "POST /v1/conversations/%s/speech%s HTTP/1.1\r\nHost: %s\r\n%s\r\n\r\n", c.ID, test.query, address, test.header)
+			if strings.Contains(test.header, "chunked") {
+				fmt.Fprintf(conn, "%x\r\n", len(audio))
+			}
+			if _, err := conn.Write(audio); err != nil {
+				t.Fatal(err)
+			}
+			awaitEvent(t, c, `"kind":"started_speaking"`)
+			if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
+				t.Fatal(err)
+			}
+			answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer answer.Body.Close()
+			var p Problem
+			if err := json.NewDecoder(answer.Body).Decode(&p); err != nil {
+				t.Fatal(err)
+			}
+			if answer.StatusCode != http.StatusBadRequest || p.Kind != "input" || p.Receipt == nil || p.Receipt.Outcome == echo.Finished || p.Receipt.Samples == 0 {
+				t.Errorf("status %d, problem %+v, receipt %+v", answer.StatusCode, p, p.Receipt)
+			}
+		})
+	}
+}
+
+// wavHeader is that of a WAV file of mono samples at 24 kHz with so many bytes.
+func wavHeader(bytes int) []byte {
+	return fmt.Appendf(nil, "RIFF%sWAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00\xc0\x5d\x00\x00\x80\xbb\x00\x00\x02\x00\x10\x00data%s", little(bytes+36), little(bytes))
+}
+
+func little(n int) string { return string([]byte{byte(n), byte(n >> 8), byte(n >> 16), byte(n >> 24)}) }
+
+// awaitEvent waits until the history of a conversation has an entry with this text.
+func awaitEvent(t *testing.T, c *Conversation, text string) {
+	t.Helper()
+	var after int64
+	for {
+		entries, _, changed := c.history.since(after)
+		for _, e := range entries {
+			if strings.Contains(string(e.Data), text) {
+				return
+			}
+			after = e.ID
+		}
+		testwait.Receive(t, changed)
+	}
+}

@@ -1,0 +1,239 @@
+package gateway
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"echocast/echo"
+	"echocast/replica"
+	"echocast/room"
+	"echocast/room/rest"
+)
+
+// Conversation is one room with one replica that is spoken to. Its methods may be
+// called from any goroutine.
+type Conversation struct {
+	ID      string
+	Created time.Time
+	Spec    Spec
+	Token   string // lets who has it speak and listen here
+
+	gateway *Gateway
+	history *history
+	ctx     context.Context //nolint:containedctx // of the conversation
+	cancel  context.CancelCauseFunc
+	begun   chan struct{}  // closed when the room was joined, or could not be
+	over    chan struct{}  // closed when all has ended
+	running sync.WaitGroup // utterances
+
+	mu         sync.Mutex
+	state      State
+	err        error         // why it has ended, or could not begin
+	session    *echo.Session // nil until the room is joined
+	queue      []*Utterance  // the current one, and those that wait
+	utterances []*Utterance  // the last of all, in order
+	counts     Counts
+	lastText   string
+}
+
+// Counts are what has happened in a conversation so far.
+type Counts struct {
+	Utterances  int `json:"utterances"`
+	Interrupted int `json:"interrupted"`
+	Failed      int `json:"failed"`
+	Underruns   int `json:"underruns"`
+}
+
+// Info says where a conversation stands.
+type Info struct {
+	ID      string    `json:"id"`
+	State   State     `json:"state"`
+	Kind    string    `json:"kind"` // of the room: rehearsal, peer, daily, livekit or rest
+	Label   string    `json:"label,omitempty"`
+	Created time.Time `json:"created"`
+	Error   string    `json:"error,omitempty"` // why it has ended, where that was not asked for
+
+	Replica     echo.State `json:"replica,omitempty"` // idle, queued, sending, draining, speaking or paused
+	LeadSeconds float64    `json:"lead_seconds"`      // how far the replica is ahead, estimated
+	Waiting     int        `json:"waiting"`           // utterances that wait for their turn
+	Counts
+	LastText string `json:"last_text,omitempty"` // what was said last, where that is known
+
+	Token  string `json:"token,omitempty"` // in the answer to its creation only
+	Events string `json:"events"`          // addresses, as paths
+	Speech string `json:"speech"`
+}
+
+func newConversation(g *Gateway, spec Spec) *Conversation {
+	c := &Conversation{
+		ID: newID(), Created: time.Now(), Spec: spec, Token: newSecret(), gateway: g, history: newHistory(),
+		begun: make(chan struct{}), over: make(chan struct{}), state: Starting,
+	}
+	c.ctx, c.cancel = context.WithCancelCause(context.Background())
+	return c
+}
+
+// run is the conversation, from its creation to its end.
+func (c *Conversation) run() {
+	defer close(c.over)
+	defer c.gateway.forget(c)
+	log := c.gateway.log.With("conversation", c.ID, "kind", kindOf(&c.Spec))
+	place, err := c.gateway.enter(c.ctx, &c.Spec, c.onReplica)
+	if err == nil {
+		err = c.open(place)
+	}
+	if err == nil {
+		log.Info("conversation open")
+		err = c.follow()
+	}
+	c.signal(Lose, err)
+	c.end(place)
+	if err := place.leave(context.WithoutCancel(c.ctx)); err != nil {
+		log.Error("conversation not ended: end it with: echocast conversation end-mine", "error", c.gateway.secrets.Secrets().Error(err))
+	}
+	c.signal(Leave, nil)
+	c.history.close()
+	log.Info("conversation ended", "reason", c.Info().Error)
+}
+
+// open opens the session of a place.
+func (c *Conversation) open(p *place) error {
+	options := &echo.Options{
+		Pace: echo.Pace{Lead: seconds(c.Spec.LeadSeconds)}, Gap: seconds(c.Spec.GapSeconds),
+		BargeIn: c.Spec.BargeIn, Resume: c.Spec.Resume, OnLoss: c.Spec.OnLoss, OnReceipt: c.onReceipt,
+	}
+	if p.standIn == nil {
+		options.Redial = p.room.Rejoin
+	}
+	if _, isREST := p.room.Stage().(*rest.Stage); isREST {
+		options.SendTimeout = rest.SendTimeout
+	}
+	session, err := echo.NewSession(p.room.Stage(), options)
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	c.session = session
+	c.mu.Unlock()
+	c.signal(Joined, nil)
+	return nil
+}
+
+// follow keeps the events of the room, until it or the conversation ends.
+func (c *Conversation) follow() error {
+	for {
+		for event, err := range c.session.Events(c.ctx) {
+			if err != nil && !errors.Is(err, echo.ErrSlow) {
+				return err
+			}
+			if err == nil && !event.Stale { // twins, and what was overtaken
+				c.history.add("event", event)
+			}
+		}
+	}
+}
+
+// end interrupts what is left, and closes the session.
+func (c *Conversation) end(p *place) {
+	c.mu.Lock()
+	for _, u := range c.queue {
+		u.cancel(cmp.Or(c.err, ErrEnded))
+	}
+	session := c.session
+	c.mu.Unlock()
+	c.running.Wait()
+	if session != nil {
+		_ = session.Close() // never fails
+	}
+}
+
+// signal moves the conversation on. err says why, where it is no success.
+func (c *Conversation) signal(s Signal, err error) {
+	c.mu.Lock()
+	before := c.state
+	c.state = next(before, s)
+	if c.state != before && c.err == nil {
+		c.err = err
+	}
+	state, cause := c.state, cmp.Or(c.err, ErrEnded)
+	isIdle := len(c.queue) == 0
+	c.mu.Unlock()
+	if state == before {
+		return
+	}
+	if before == Starting {
+		close(c.begun)
+	}
+	c.history.add("state", c.Info())
+	if state == Ending || state == Draining && isIdle {
+		c.cancel(cause)
+	}
+}
+
+// WaitJoined returns when the room was joined, or why it could not be.
+func (c *Conversation) WaitJoined(ctx context.Context) error {
+	select {
+	case <-c.begun:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.err
+}
+
+// End ends the conversation: what is spoken is interrupted, and what was created is
+// ended. It returns when that is done, or ctx ends.
+func (c *Conversation) End(ctx context.Context) error {
+	c.signal(End, ErrEnded)
+	select {
+	case <-c.over:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// Info says where the conversation stands.
+func (c *Conversation) Info() Info {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	path := "/v1/conversations/" + c.ID
+	info := Info{
+		ID: c.ID, State: c.state, Kind: kindOf(&c.Spec), Label: c.Spec.Label, Created: c.Created, Counts: c.counts,
+		LastText: c.lastText, Waiting: max(len(c.queue)-1, 0), Events: path + "/events", Speech: path + "/speech",
+	}
+	if c.err != nil && !isOrdinary(c.err) {
+		info.Error = c.gateway.secrets.Secrets().Text(c.err.Error())
+	}
+	if c.session != nil && c.state != Ended {
+		progress := c.session.Progress()
+		info.Replica, info.LeadSeconds = progress.State, progress.Lead.Seconds()
+	}
+	return info
+}
+
+// isOrdinary reports whether a conversation has ended in good order.
+func isOrdinary(err error) bool {
+	return errors.Is(err, ErrEnded) || errors.Is(err, ErrDraining) || errors.Is(err, room.ErrOver)
+}
+
+// onReceipt keeps the receipt of the current utterance, or of a part of it.
+func (c *Conversation) onReceipt(r echo.Receipt) {
+	c.mu.Lock()
+	u := c.queue[0]
+	u.parts++
+	c.counts.Underruns += r.Underruns
+	c.mu.Unlock()
+	c.history.add("receipt", SpokenPart{u.ID, r})
+}
+
+// onReplica passes the complaints of a stand-in replica on.
+func (c *Conversation) onReplica(e replica.Event) {
+	if e.Complaint != nil {
+		c.history.add("complaint", e.Complaint)
+	}
+}

@@ -1,0 +1,227 @@
+// Package gateway holds many conversations in one process, and lets programs speak
+// in them by HTTP, so that nobody starts a process for each.
+//
+//	POST   /v1/conversations                    create one: {"to":"rehearsal"}
+//	GET    /v1/conversations                    list them
+//	GET    /v1/conversations/ID                 where it stands
+//	DELETE /v1/conversations/ID                 end it
+//	POST   /v1/conversations/ID/speech          speak the audio in the body; answers with the receipt
+//	POST   /v1/conversations/ID/interrupt       stop the replica, and drop what waits
+//	GET    /v1/conversations/ID/events          what happens, as server-sent events
+//
+// A Conversation is one room with one session. Its states are those of State, and
+// one function says what follows after each signal. Its utterances wait in one queue
+// and are spoken one after the other; each ends in a receipt. What happens is kept
+// in a bounded history, from which everybody reads at their own speed: a slow reader
+// is told of a gap and holds up nobody.
+//
+// Errors are application/problem+json (RFC 9457) with the words that the program
+// echocast has for them.
+package gateway
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"echocast/internal/redact"
+	"echocast/room"
+	"echocast/room/rest"
+	"echocast/tavus"
+)
+
+// Options say what a gateway may do. The zero value of each field means the default.
+type Options struct {
+	// Rehearse makes every conversation one with a stand-in replica.
+	Rehearse bool
+	// Client creates and ends conversations of Tavus; nil: none can be created.
+	Client *tavus.Client
+	// Backend joins the room at an address; nil: what is registered for it.
+	Backend func(address string) (room.Backend, error)
+	// Insecure permits LiveKit rooms on other machines without TLS.
+	Insecure bool
+	// MaxConversations is how many may be open at a time; 0: 100.
+	MaxConversations int
+	// Drain bounds how long utterances may go on after the gateway was told to end;
+	// 0: 30 s.
+	Drain time.Duration
+	// Log is where the gateway says what it does; nil: nowhere.
+	Log *slog.Logger
+}
+
+// Defaults of Options.
+const (
+	DefaultMaxConversations = 100
+	DefaultDrain            = 30 * time.Second
+)
+
+// keptEnded is how many conversations that have ended can still be asked for.
+const keptEnded = 100
+
+// What callers may test with errors.Is.
+var (
+	ErrNotFound = errors.New("there is no such conversation")
+	ErrFull     = errors.New("all slots for conversations are taken")
+	ErrDraining = errors.New("the gateway is ending and takes nothing new")
+	ErrEnded    = errors.New("the conversation has ended")
+)
+
+// Gateway is the registry of conversations. Its methods may be called from any
+// goroutine.
+type Gateway struct {
+	options Options
+	log     *slog.Logger
+	rest    *rest.Backend // nil without a client
+	secrets redact.Growing
+	running sync.WaitGroup // conversations
+
+	mu       sync.Mutex
+	draining bool
+	all      map[string]*Conversation // those that have not ended, by id
+	ended    []*Conversation          // the last that have
+}
+
+// New makes a gateway without conversations. Close ends it.
+func New(options *Options) *Gateway {
+	g := &Gateway{all: map[string]*Conversation{}}
+	if options != nil {
+		g.options = *options
+	}
+	if g.options.MaxConversations == 0 {
+		g.options.MaxConversations = DefaultMaxConversations
+	}
+	if g.options.Drain == 0 {
+		g.options.Drain = DefaultDrain
+	}
+	if g.log = g.options.Log; g.log == nil {
+		g.log = slog.New(slog.DiscardHandler)
+	}
+	if g.options.Client != nil {
+		g.rest = &rest.Backend{Client: g.options.Client}
+	}
+	return g
+}
+
+// Create begins a conversation and returns at once: WaitJoined waits until its room
+// was joined. The error is an *InvalidError, ErrFull or ErrDraining.
+func (g *Gateway) Create(spec Spec) (*Conversation, error) {
+	if g.options.Rehearse {
+		if spec.To != "" && spec.To != Rehearsal || spec.PAL != "" {
+			return nil, invalid("to", "this gateway rehearses: leave out to and pal, or start it without --rehearse")
+		}
+		spec.To = Rehearsal
+	}
+	if err := spec.check(); err != nil {
+		return nil, err
+	}
+	if (spec.PAL != "" || kindOf(&spec) == viaREST) && g.options.Client == nil {
+		return nil, invalid("pal", "this gateway has no API key of Tavus: start it with TAVUS_API_KEY or --api-key-file")
+	}
+	g.hide(&spec)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	switch {
+	case g.draining:
+		return nil, ErrDraining
+	case len(g.all) >= g.options.MaxConversations:
+		return nil, ErrFull
+	}
+	c := newConversation(g, spec)
+	g.all[c.ID] = c
+	g.running.Go(c.run)
+	return c, nil
+}
+
+// hide makes what is secret in an address a secret.
+func (g *Gateway) hide(s *Spec) {
+	if _, query, ok := strings.Cut(s.To, "?"); ok {
+		g.secrets.Add(strings.TrimPrefix(query, "t="), query)
+	}
+}
+
+// Get returns a conversation by its id, also one that has ended lately.
+func (g *Gateway) Get(id string) (*Conversation, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if c, ok := g.all[id]; ok {
+		return c, nil
+	}
+	for _, c := range g.ended {
+		if c.ID == id {
+			return c, nil
+		}
+	}
+	return nil, ErrNotFound
+}
+
+// List returns the conversations that have not ended, the oldest first.
+func (g *Gateway) List() []*Conversation {
+	g.mu.Lock()
+	list := make([]*Conversation, 0, len(g.all))
+	for _, c := range g.all {
+		list = append(list, c)
+	}
+	g.mu.Unlock()
+	slices.SortFunc(list, func(a, b *Conversation) int {
+		if n := a.Created.Compare(b.Created); n != 0 {
+			return n
+		}
+		return strings.Compare(a.ID, b.ID)
+	})
+	return list
+}
+
+// forget moves a conversation to those that have ended.
+func (g *Gateway) forget(c *Conversation) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.all, c.ID)
+	g.ended = append(g.ended, c)
+	g.ended = slices.Delete(g.ended, 0, max(0, len(g.ended)-keptEnded))
+}
+
+// IsReady reports whether conversations can be created.
+func (g *Gateway) IsReady() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return !g.draining && len(g.all) < g.options.MaxConversations
+}
+
+// Close creates no more conversations, lets the utterances that there are go on for
+// Options.Drain or until ctx ends, then interrupts what is left, and ends all
+// conversations. It returns when all have ended, and may be called again.
+func (g *Gateway) Close(ctx context.Context) {
+	g.mu.Lock()
+	g.draining = true
+	g.mu.Unlock()
+	all := g.List()
+	for _, c := range all {
+		c.signal(Drain, ErrDraining)
+	}
+	ctx, cancel := context.WithTimeout(ctx, g.options.Drain)
+	defer cancel()
+	for _, c := range all {
+		select {
+		case <-c.over:
+		case <-ctx.Done():
+			c.signal(End, ErrDraining)
+		}
+	}
+	g.running.Wait()
+}
+
+// newSecret returns 32 random bytes, and newID 8, in hexadecimal.
+func newSecret() string { return randomHex(32) }
+func newID() string     { return randomHex(8) }
+
+func randomHex(n int) string {
+	b := make([]byte, n)
+	_, _ = rand.Read(b) // never fails
+	return hex.EncodeToString(b)
+}

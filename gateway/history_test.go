@@ -1,0 +1,56 @@
+package gateway
+
+import (
+	"strings"
+	"testing"
+)
+
+// Who reads slowly misses what is too old, and is told how much.
+func TestHistoryIsBounded(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		value string
+		n     int
+		kept  int
+	}{
+		{"entries", "x", maxEntries + 50, maxEntries},
+		{"bytes", strings.Repeat("x", maxEntryBytes/4-2), 6, 4},
+		{"one that is too big", strings.Repeat("x", 2*maxEntryBytes), 3, 1},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			h := newHistory()
+			for range test.n {
+				h.add("event", test.value)
+			}
+			entries, missed, changed := h.since(0)
+			if len(entries) != test.kept || missed != int64(test.n-test.kept) || changed == nil {
+				t.Errorf("%d entries, %d missed, more to come: %t", len(entries), missed, changed != nil)
+			}
+			if first := entries[0].ID; first != int64(test.n-test.kept+1) {
+				t.Errorf("the first entry that is kept is number %d", first)
+			}
+			last := int64(test.n)
+			if entries, missed, _ := h.since(last); len(entries) != 0 || missed != 0 {
+				t.Errorf("after the last entry there are %d, and %d were missed", len(entries), missed)
+			}
+			if entries, missed, _ := h.since(last - 1); len(entries) != 1 || missed != 0 {
+				t.Errorf("after the last but one there are %d, and %d were missed", len(entries), missed)
+			}
+			if entries, _, _ := h.since(last + 7); len(entries) != 0 {
+				t.Errorf("after one that never was there are %d", len(entries))
+			}
+		})
+	}
+}
+
+// A reader is told that nothing follows.
+func TestHistoryEnds(t *testing.T) {
+	h := newHistory()
+	_, _, changed := h.since(0)
+	h.close()
+	<-changed
+	h.add("event", "too late")
+	if entries, _, changed := h.since(0); len(entries) != 0 || changed != nil {
+		t.Errorf("after the end: %d entries, more to come: %t", len(entries), changed != nil)
+	}
+}

@@ -1,0 +1,138 @@
+package gateway
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"strings"
+
+	"echocast/replica"
+	"echocast/room"
+	"echocast/room/daily"
+	"echocast/room/rest"
+	"echocast/tavus"
+)
+
+// How the room of a PAL is reached.
+const (
+	viaDaily = "daily"
+	viaREST  = "rest"
+)
+
+// place is a room that was joined, with what was made for it.
+type place struct {
+	room    *room.Room
+	tavus   *tavus.Conversation // nil where none was created
+	standIn *standIn            // nil where the replica is elsewhere
+}
+
+// kindOf names the kind of room that a Spec asks for, for metrics.
+func kindOf(s *Spec) string {
+	scheme, _, _ := strings.Cut(s.To, ":")
+	switch {
+	case s.To == Rehearsal:
+		return Rehearsal
+	case s.To == "":
+		return cmp.Or(s.Via, viaDaily)
+	case strings.HasPrefix(scheme, "livekit"):
+		return "livekit"
+	case scheme == rest.Scheme:
+		return viaREST
+	}
+	if backend, err := room.Lookup(s.To); err == nil {
+		if _, ok := backend.(*daily.Backend); ok {
+			return viaDaily
+		}
+	}
+	return "peer"
+}
+
+// enter makes the room of a Spec, if need be, and joins it. The caller leaves the
+// place also where entering it failed.
+func (g *Gateway) enter(ctx context.Context, s *Spec, onReplica func(replica.Event)) (p *place, err error) {
+	p = &place{}
+	options := room.Options{Microphone: s.Microphone, Avatar: s.Avatar, UserEvents: s.BargeIn, Insecure: g.options.Insecure}
+	options.Warn = func(text string) { g.log.Warn(text, "kind", kindOf(s)) }
+	address := s.To
+	switch {
+	case s.To == Rehearsal:
+		p.standIn = newStandIn(onReplica)
+		options.Backend = p.standIn
+	case s.PAL != "":
+		if address, err = g.create(ctx, p, s, &options); err != nil {
+			return p, err
+		}
+	case kindOf(s) == viaREST:
+		options.Backend = g.rest
+	}
+	if options.Backend == nil && g.options.Backend != nil {
+		if options.Backend, err = g.options.Backend(address); err != nil {
+			return p, err
+		}
+	}
+	p.room, err = room.Join(ctx, address, &options)
+	return p, err
+}
+
+// create creates a conversation of Tavus, and returns the address of its room.
+func (g *Gateway) create(ctx context.Context, p *place, s *Spec, o *room.Options) (address string, err error) {
+	spec := s.tavus()
+	if s.To != "" {
+		backend, err := room.Lookup(s.To)
+		if err != nil {
+			return "", err
+		}
+		inviter, ok := backend.(room.Inviter)
+		if !ok {
+			return "", invalid("to", "a PAL comes into a room of its own, or into a LiveKit room")
+		}
+		if spec.LiveKitURL, spec.LiveKitToken, err = inviter.Invite(s.To, s.Avatar); err != nil {
+			return "", err
+		}
+	}
+	if p.tavus, err = tavus.Open(ctx, g.options.Client, spec); err != nil {
+		return "", err
+	}
+	o.Conversation = p.tavus.ID
+	switch {
+	case s.To != "":
+		return s.To, nil
+	case s.Via == viaREST:
+		o.Backend = g.rest
+		return rest.Scheme + ":" + p.tavus.ID, nil
+	}
+	backend, err := g.options.dailyBackend()
+	if err != nil {
+		return "", err
+	}
+	backend.Token, o.Backend = p.tavus.Token, backend
+	return "daily+" + p.tavus.URL, nil
+}
+
+// dailyBackend is a copy of the backend that joins Daily rooms.
+func (o *Options) dailyBackend() (*daily.Backend, error) {
+	if o.Backend == nil {
+		return &daily.Backend{}, nil
+	}
+	backend, err := o.Backend("daily+https://daily.invalid/room")
+	if d, ok := backend.(*daily.Backend); ok && err == nil {
+		own := *d
+		return &own, nil
+	}
+	return &daily.Backend{}, err
+}
+
+// leave leaves the room once what was sent is delivered, and ends what was created.
+func (p *place) leave(ctx context.Context) error {
+	var errs []error
+	if p.room != nil {
+		_ = p.room.Close() // what it could not deliver, receipts tell
+	}
+	if p.standIn != nil {
+		p.standIn.close()
+	}
+	if p.tavus != nil {
+		errs = append(errs, p.tavus.Close(ctx))
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,117 @@
+package gateway
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+
+	"echocast/audio"
+	"echocast/echo"
+	"echocast/internal/text"
+	"echocast/room"
+	"echocast/tavus"
+)
+
+// Problem is an error of a request, as RFC 9457 has it. Kind is the word that the
+// program echocast has for such an error.
+type Problem struct {
+	Type    string        `json:"type"` // about:blank: Title is that of the status
+	Title   string        `json:"title"`
+	Status  int           `json:"status"`
+	Detail  string        `json:"detail"`
+	Kind    string        `json:"kind"`
+	Receipt *echo.Receipt `json:"receipt,omitempty"` // of an utterance that failed
+}
+
+// retryAfter is when a client that was refused may ask again, in seconds.
+const retryAfter = 5
+
+// kinds are the statuses and words of errors, the first that matches.
+var kinds = []struct {
+	is     func(error) bool
+	status int
+	kind   string
+}{
+	{isType[*InvalidError], http.StatusUnprocessableEntity, "usage"},
+	{isType[*http.MaxBytesError], http.StatusRequestEntityTooLarge, "too_long"},
+	{isOne(ErrNotFound, errNoUtterance, errNoPath), http.StatusNotFound, "not_found"},
+	{isOne(errMethod), http.StatusMethodNotAllowed, "usage"},
+	{isOne(errForeign), http.StatusForbidden, "refused"},
+	{isOne(ErrFull, ErrDraining), http.StatusServiceUnavailable, "busy"},
+	{isOne(echo.ErrBusy), http.StatusConflict, "busy"},
+	{isOne(ErrEnded), http.StatusGone, "ended"},
+	{isType[*CutError], http.StatusBadRequest, "input"},
+	{isType[*audio.LengthError], http.StatusRequestEntityTooLarge, "too_long"},
+	{isOne(audio.ErrFormat), http.StatusUnsupportedMediaType, "input"},
+	{isOne(audio.ErrEmpty, echo.ErrNoAudio, echo.ErrNoText), http.StatusUnprocessableEntity, "input"},
+	{isType[*audio.InputError], http.StatusUnprocessableEntity, "input"},
+	{isType[*audio.RateError], http.StatusUnprocessableEntity, "input"},
+	{isType[*audio.OptionError], http.StatusUnprocessableEntity, "usage"},
+	{isType[*echo.ChunkError], http.StatusUnprocessableEntity, "too_long"},
+	{isOne(echo.ErrUnsupported), http.StatusUnprocessableEntity, "usage"},
+	{isType[*room.AddressError], http.StatusUnprocessableEntity, "usage"},
+	{isType[*room.OptionError], http.StatusUnprocessableEntity, "usage"},
+	{isType[*room.UnknownSchemeError], http.StatusUnprocessableEntity, "usage"},
+	{isType[*room.CredentialError], http.StatusUnprocessableEntity, "usage"},
+	{isOne(echo.ErrNotRejoined), http.StatusBadGateway, "not_rejoined"},
+	{isType[*tavus.APIError], http.StatusBadGateway, "refused"},
+	{isOne(echo.ErrLost, room.ErrOver), http.StatusBadGateway, "lost"},
+	{isOne(echo.ErrNotReady), http.StatusGatewayTimeout, "not_ready"},
+	{isType[*room.UnreachableError], http.StatusBadGateway, "not_ready"},
+	{isType[*tavus.TransportError], http.StatusBadGateway, "not_ready"},
+}
+
+func isType[E error](err error) bool {
+	_, ok := errors.AsType[E](err)
+	return ok
+}
+
+func isOne(all ...error) func(error) bool {
+	return func(err error) bool {
+		for _, one := range all {
+			if errors.Is(err, one) {
+				return true
+			}
+		}
+		return false
+	}
+}
+
+// problemOf describes an error.
+func problemOf(err error) Problem {
+	p := Problem{Type: "about:blank", Status: http.StatusInternalServerError, Kind: "failure", Detail: text.OneLine(err.Error())}
+	for _, k := range kinds {
+		if k.is(err) {
+			p.Status, p.Kind = k.status, k.kind
+			break
+		}
+	}
+	p.Title = http.StatusText(p.Status)
+	return p
+}
+
+// fail answers with a problem.
+func (a *api) fail(w http.ResponseWriter, err error) { a.failWith(w, err, nil) }
+
+func (a *api) failWith(w http.ResponseWriter, err error, receipt *echo.Receipt) {
+	p := problemOf(a.gateway.secrets.Secrets().Error(err))
+	p.Receipt = receipt
+	if p.Status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", strconv.Itoa(retryAfter))
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(p.Status)
+	_ = json.NewEncoder(w).Encode(p) // a client that has left needs nothing
+}
+
+// CutError is a body that ended before its end: its sender was lost, or sent nothing
+// for too long.
+type CutError struct{ Err error }
+
+// Error says what happened.
+func (e *CutError) Error() string { return fmt.Sprintf("the body was cut off: %v", e.Err) }
+
+// Unwrap returns the cause.
+func (e *CutError) Unwrap() error { return e.Err }

@@ -1,0 +1,88 @@
+package gateway
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"echocast/echo"
+	"echocast/tavus"
+)
+
+// Spec says what conversation is to be created.
+type Spec struct {
+	// To is the address of the room, or Rehearsal. With a PAL it is a LiveKit room,
+	// or empty: then the conversation has a room of its own.
+	To string `json:"to,omitempty"`
+	// PAL is the id of a PAL of Tavus. The conversation costs money until it ends.
+	PAL        string  `json:"pal,omitempty"`
+	Face       string  `json:"face,omitempty"`        // empty: the PAL's own
+	MaxMinutes float64 `json:"max_minutes,omitempty"` // of a PAL; 0: 60
+	// Via is how the room of a PAL is reached: "daily", which is the default, or
+	// "rest", which needs no browser and has no events.
+	Via        string `json:"via,omitempty"`
+	Avatar     string `json:"avatar,omitempty"`     // in a LiveKit room: whom to speak through
+	Microphone bool   `json:"microphone,omitempty"` // speak by an audio track, in rooms that can
+	Label      string `json:"label,omitempty"`      // for people
+
+	BargeIn bool                 `json:"barge_in,omitempty"` // fall silent when the user speaks
+	Resume  bool                 `json:"resume,omitempty"`   // and continue from the last pause that was heard
+	OnLoss  echo.ReconnectPolicy `json:"on_loss,omitempty"`  // empty: abandon
+	// LeadSeconds is how far ahead of playout the replica is kept; 0: 1.
+	LeadSeconds float64 `json:"lead_seconds,omitempty"`
+	GapSeconds  float64 `json:"gap_seconds,omitempty"` // of silence after an utterance
+}
+
+// The longest values of a Spec.
+const (
+	longestLabel = 200
+	longestLead  = 30 // seconds
+	longestGap   = 600
+)
+
+// check refuses values that contradict each other or are out of range.
+func (s *Spec) check() error {
+	switch {
+	case s.To == "" && s.PAL == "":
+		return invalid("to", "name a room, %q for a stand-in replica, or a PAL with pal", Rehearsal)
+	case s.To == Rehearsal && s.PAL != "":
+		return invalid("pal", "a rehearsal has a stand-in replica; leave out pal, or to")
+	case len(s.Label) > longestLabel:
+		return invalid("label", "it has more than %d bytes", longestLabel)
+	case !(s.LeadSeconds >= 0 && s.LeadSeconds <= longestLead):
+		return invalid("lead_seconds", "it must be from 0 to %d", longestLead)
+	case !(s.GapSeconds >= 0 && s.GapSeconds <= longestGap):
+		return invalid("gap_seconds", "it must be from 0 to %d", longestGap)
+	case !slices.Contains([]string{"", viaDaily, viaREST}, s.Via):
+		return invalid("via", "it must be %s or %s", viaDaily, viaREST)
+	case !slices.Contains([]echo.ReconnectPolicy{"", echo.ReconnectAbandon, echo.ReconnectRestart, echo.ReconnectResume}, s.OnLoss):
+		return invalid("on_loss", "it must be abandon, restart or resume")
+	}
+	if s.PAL == "" {
+		return nil
+	}
+	if err := s.tavus().Check(); err != nil {
+		return invalid("pal", "%v", err)
+	}
+	return nil
+}
+
+// tavus is what Tavus is asked for.
+func (s *Spec) tavus() tavus.Spec {
+	return tavus.Spec{PAL: s.PAL, Face: s.Face, Name: "echocast", MaxDuration: seconds(s.MaxMinutes * 60)}
+}
+
+func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
+
+// InvalidError is a value of a request that is refused.
+type InvalidError struct {
+	Field  string
+	Reason string
+}
+
+// Error says which value, and what it has to be.
+func (e *InvalidError) Error() string { return e.Field + ": " + e.Reason }
+
+func invalid(field, format string, args ...any) error {
+	return &InvalidError{Field: field, Reason: fmt.Sprintf(format, args...)}
+}

@@ -1,0 +1,316 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"echocast/audio"
+	"echocast/echo"
+)
+
+// How many utterances a conversation has at most.
+const (
+	maxWaiting     = 64  // those that are not over
+	keptUtterances = 100 // those that are can be asked for
+)
+
+// keptToResume is how much audio is kept to continue after a pause, beside the lead.
+const keptToResume = 2 * time.Second
+
+// DefaultMaxDuration is the longest audio of one utterance.
+const DefaultMaxDuration = time.Hour
+
+// Audio is an utterance to be spoken.
+type Audio struct {
+	// Body is the audio. Abort makes a read of it return that blocks.
+	Body  io.Reader
+	Abort func()
+	// Prepare says how Body is read.
+	Prepare audio.PrepareOptions
+	// Name is what receipts call it, and Text what it says, where that is known.
+	Name, Text string
+	// Queue is what happens when another utterance is spoken; empty: it waits.
+	Queue echo.QueuePolicy
+}
+
+// Phase is where an utterance stands.
+type Phase string
+
+// The phases of an utterance.
+const (
+	Waiting  Phase = "waiting"  // for its turn, or for its first audio
+	Speaking Phase = "speaking" // it has its turn
+	Over     Phase = "over"     // there is a receipt
+)
+
+// Utterance is one that a conversation was asked to speak.
+type Utterance struct {
+	ID string
+
+	conversation *Conversation
+	name         string
+	ctx          context.Context //nolint:containedctx // of the utterance, which waits in a queue
+	cancel       context.CancelCauseFunc
+	turn         chan struct{} // closed when it is its turn
+	over         chan struct{} // closed when it is over
+
+	// The conversation guards these.
+	phase   Phase
+	parts   int // receipts so far
+	receipt echo.Receipt
+	err     error
+}
+
+// UtteranceInfo says where an utterance stands.
+type UtteranceInfo struct {
+	ID      string        `json:"id"`
+	Name    string        `json:"name,omitempty"`
+	Phase   Phase         `json:"phase"`
+	Receipt *echo.Receipt `json:"receipt,omitempty"` // once it is over
+	Error   string        `json:"error,omitempty"`
+}
+
+// SpokenPart is the receipt of an utterance, or of a part of one that was continued.
+type SpokenPart struct {
+	Utterance string       `json:"utterance"`
+	Receipt   echo.Receipt `json:"receipt"`
+}
+
+// Speak queues audio as an utterance and returns at once. The utterance ends when
+// ctx does. The error is echo.ErrBusy, ErrDraining or ErrEnded: then Body is not read.
+func (c *Conversation) Speak(ctx context.Context, a Audio) (*Utterance, error) {
+	return c.utter(ctx, a.Name, a.Text, a.Queue, func(u *Utterance) (echo.Receipt, error) { return c.speak(u, &a) })
+}
+
+// Say queues a text that the replica says in its own voice, as Speak does.
+func (c *Conversation) Say(ctx context.Context, text string, queue echo.QueuePolicy) (*Utterance, error) {
+	return c.utter(ctx, "", text, queue, func(u *Utterance) (echo.Receipt, error) {
+		if err := u.await(); err != nil {
+			return u.unspoken(err), err
+		}
+		return c.session.Say(u.ctx, echo.Words(text))
+	})
+}
+
+// utter queues an utterance, and runs do for it.
+func (c *Conversation) utter(ctx context.Context, name, text string, queue echo.QueuePolicy, do func(*Utterance) (echo.Receipt, error)) (*Utterance, error) {
+	u := &Utterance{ID: newID(), conversation: c, name: name, turn: make(chan struct{}), over: make(chan struct{}), phase: Waiting}
+	u.ctx, u.cancel = context.WithCancelCause(ctx)
+	if err := c.enqueue(u, text, queue); err != nil {
+		u.cancel(err)
+		return nil, err
+	}
+	go func() {
+		defer c.running.Done()
+		receipt, err := do(u)
+		c.leave(u, receipt, err)
+	}()
+	return u, nil
+}
+
+// enqueue gives an utterance its place in the queue, by the queue policy.
+func (c *Conversation) enqueue(u *Utterance, text string, queue echo.QueuePolicy) error {
+	if queue != "" && !slices.Contains([]echo.QueuePolicy{echo.QueueWait, echo.QueueReplace, echo.QueueReject}, queue) {
+		return invalid("queue", "it must be queue, replace or reject")
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.state == Draining:
+		return ErrDraining
+	case c.state != Open:
+		return ErrEnded
+	case len(c.queue) > 0 && queue == echo.QueueReject:
+		return echo.ErrBusy
+	case len(c.queue) >= maxWaiting:
+		return fmt.Errorf("%w: %d wait already", echo.ErrBusy, maxWaiting)
+	case queue == echo.QueueReplace:
+		for _, other := range c.queue {
+			other.cancel(echo.ErrReplaced)
+		}
+	}
+	c.running.Add(1)
+	c.queue = append(c.queue, u)
+	c.utterances = append(c.utterances, u)
+	c.utterances = slices.Delete(c.utterances, 0, max(0, len(c.utterances)-keptUtterances))
+	c.counts.Utterances++
+	if text != "" {
+		c.lastText = text
+	}
+	if c.queue[0] == u {
+		c.begin(u)
+	}
+	return nil
+}
+
+// begin gives an utterance its turn. The conversation is locked.
+func (c *Conversation) begin(u *Utterance) {
+	u.phase = Speaking
+	c.history.add("utterance", UtteranceInfo{ID: u.ID, Name: u.name, Phase: Speaking})
+	close(u.turn)
+}
+
+// leave ends an utterance with its receipt, and lets the next one begin.
+func (c *Conversation) leave(u *Utterance, receipt echo.Receipt, err error) {
+	c.mu.Lock()
+	i := slices.Index(c.queue, u)
+	c.queue = slices.Delete(c.queue, i, i+1)
+	if i == 0 && len(c.queue) > 0 {
+		c.begin(c.queue[0])
+	}
+	u.phase, u.receipt, u.err = Over, receipt, err
+	switch receipt.Outcome {
+	case echo.Interrupted:
+		c.counts.Interrupted++
+	case echo.Failed, echo.Unverified:
+		c.counts.Failed++
+	}
+	isLast := c.state == Draining && len(c.queue) == 0
+	unpublished := u.parts == 0
+	c.mu.Unlock()
+	u.cancel(nil)
+	if unpublished {
+		c.history.add("receipt", SpokenPart{u.ID, receipt})
+	}
+	c.history.add("utterance", UtteranceInfo{ID: u.ID, Name: u.name, Phase: Over})
+	close(u.over)
+	if isLast {
+		c.cancel(ErrDraining)
+	}
+}
+
+// speak prepares audio while the utterance waits for its turn, and speaks it.
+func (c *Conversation) speak(u *Utterance, a *Audio) (echo.Receipt, error) {
+	if a.Abort == nil {
+		a.Abort = func() {}
+	}
+	stop := context.AfterFunc(u.ctx, a.Abort)
+	prepared, err := audio.Prepare(u.ctx, a.Body, &a.Prepare)
+	if err != nil {
+		stop()
+		if cause := context.Cause(u.ctx); cause != nil {
+			err = cause
+		}
+		return u.unspoken(err), err
+	}
+	feed := echo.NewFeed(prepared, echo.FeedOptions{Keep: keptToResume + max(seconds(c.Spec.LeadSeconds), echo.DefaultLead), Abort: a.Abort})
+	defer func() {
+		stop()
+		_ = feed.Close()
+		_ = prepared.Close()
+	}()
+	if err := u.await(); err != nil {
+		return u.unspoken(err), err
+	}
+	return c.session.Speak(u.ctx, echo.Speech{Samples: feed, Name: a.Name, Text: a.Text, Abort: feed.Abort})
+}
+
+// await waits for the turn of the utterance.
+func (u *Utterance) await() error {
+	select {
+	case <-u.turn:
+		return context.Cause(u.ctx)
+	case <-u.ctx.Done():
+		return context.Cause(u.ctx)
+	}
+}
+
+// unspoken is the receipt of an utterance of which nothing was sent.
+func (u *Utterance) unspoken(err error) echo.Receipt {
+	r := echo.Receipt{
+		Source: u.name, Outcome: echo.Failed, Error: err.Error(), FirstMessageSeconds: -1, FirstAudioSeconds: -1,
+		SpokenBy: echo.ByClock, UnderrunsBy: echo.ByClock, AcknowledgedSamples: -1,
+	}
+	if isInterrupt(err) {
+		r.Outcome = echo.Interrupted
+	}
+	return r
+}
+
+// isInterrupt reports whether somebody wanted an utterance to end.
+func isInterrupt(err error) bool {
+	for _, cause := range []error{echo.ErrStopped, echo.ErrInterrupted, echo.ErrReplaced, echo.ErrBargeIn, echo.ErrPaused, ErrEnded, ErrDraining, errLeft} {
+		if errors.Is(err, cause) {
+			return true
+		}
+	}
+	return false
+}
+
+// Wait returns the receipt when the utterance is over, or the cause of ctx. The
+// error beside a receipt says why it was not heard to its end.
+func (u *Utterance) Wait(ctx context.Context) (echo.Receipt, error) {
+	select {
+	case <-u.over:
+	case <-ctx.Done():
+		return echo.Receipt{}, context.Cause(ctx)
+	}
+	u.conversation.mu.Lock()
+	defer u.conversation.mu.Unlock()
+	return u.receipt, u.err
+}
+
+// Cancel ends the utterance, and the replica is interrupted if it says it. It does
+// not wait. A nil cause is echo.ErrStopped.
+func (u *Utterance) Cancel(cause error) {
+	if cause == nil {
+		cause = echo.ErrStopped
+	}
+	u.cancel(cause)
+}
+
+// Info says where the utterance stands.
+func (u *Utterance) Info() UtteranceInfo {
+	u.conversation.mu.Lock()
+	defer u.conversation.mu.Unlock()
+	info := UtteranceInfo{ID: u.ID, Name: u.name, Phase: u.phase}
+	if u.phase == Over {
+		receipt := u.receipt
+		info.Receipt = &receipt
+	}
+	if u.err != nil {
+		info.Error = u.conversation.gateway.secrets.Secrets().Text(u.err.Error())
+	}
+	return info
+}
+
+// Utterance returns one of the last utterances by its id.
+func (c *Conversation) Utterance(id string) (*Utterance, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	i := slices.IndexFunc(c.utterances, func(u *Utterance) bool { return u.ID == id })
+	if i < 0 {
+		return nil, false
+	}
+	return c.utterances[i], true
+}
+
+// Interrupt stops the replica and drops the utterances that wait. It returns their
+// receipts once all are over.
+func (c *Conversation) Interrupt(ctx context.Context) ([]SpokenPart, error) {
+	c.mu.Lock()
+	session, queue := c.session, slices.Clone(c.queue)
+	for _, u := range queue {
+		u.cancel(echo.ErrStopped)
+	}
+	c.mu.Unlock()
+	if session == nil {
+		return nil, ErrEnded
+	}
+	if err := session.Interrupt(ctx, nil); err != nil {
+		return nil, err
+	}
+	receipts := []SpokenPart{}
+	for _, u := range queue {
+		receipt, err := u.Wait(ctx)
+		if err != nil && ctx.Err() != nil {
+			return nil, err
+		}
+		receipts = append(receipts, SpokenPart{u.ID, receipt})
+	}
+	return receipts, nil
+}
