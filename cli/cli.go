@@ -115,6 +115,7 @@ func newApp(streams Streams, server *Server) *cli.App {
 			doctorCommand(streams),
 			inviteCommand(streams),
 			mcpCommand(streams, server),
+			serveCommand(streams, server),
 			completionCommand(streams),
 			configCommand(streams),
 			versionCommand(streams, server),

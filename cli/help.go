@@ -36,7 +36,7 @@ func newManual(app *cli.App) *manual.Manual {
 // commandSections are the headings of the list of commands.
 var commandSections = []manual.Group{
 	{Name: "commands", Members: []string{"send", "say", "converse", "listen", "hear", "interrupt", "replica",
-		"encode", "probe", "doctor"}},
+		"serve", "encode", "probe", "doctor"}},
 	{Name: "messages to a replica", Members: []string{"respond", "context", "sensitivity", "emotion",
 		"tool-result", "send-raw"}},
 	{Name: "conversations of an account", Members: []string{"conversation", "pal", "invite"}},
@@ -73,6 +73,7 @@ var commonOptions = map[string][]string{
 	"hear":     {"to", "from", "rate", "duration", "exec", "json"},
 	"replica":  {"listen", "record", "fault", "script", "user", "once", "json", "room-key-file"},
 	"replay":   {"to", "speed", "trace", "json", "quiet"},
+	"serve":    {"listen", "rehearse", "max-conversations", "drain", "quiet"},
 }
 
 // choices are the values of options that take one of a few. Those of "show " are

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"io"
+	"net"
 
 	"github.com/urfave/cli/v2"
 
@@ -16,6 +17,8 @@ type Server struct {
 	// MCP serves the Model Context Protocol over in and out, and makes session
 	// speak as the agent at the other end asks, until in ends.
 	MCP func(ctx context.Context, session *echo.Session, version string, in io.ReadCloser, out io.WriteCloser) error
+	// Serve serves many conversations on listener, until ctx ends.
+	Serve func(ctx context.Context, listener net.Listener, options *ServeOptions) error
 }
 
 func mcpCommand(streams Streams, server *Server) *cli.Command {

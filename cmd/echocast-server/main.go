@@ -1,5 +1,5 @@
 // Echocast-server is echocast with everything that needs big libraries: LiveKit rooms,
-// and the server of the Model Context Protocol.
+// the server of the Model Context Protocol, and the gateway.
 //
 // LiveKit's library alone brings some fifty modules, and makes the program twice as
 // large and five times as slow to start. So echocast does without, and runs this
@@ -9,19 +9,28 @@ package main
 import (
 	"context"
 	"io"
+	"net"
 	"os"
 
 	"echocast/cli"
 	"echocast/echo"
+	"echocast/gateway"
 	"echocast/mcp"
 	_ "echocast/room/livekit"
 )
 
-func main() { os.Exit(cli.Main(&cli.Server{MCP: serveMCP})) }
+func main() { os.Exit(cli.Main(&cli.Server{MCP: serveMCP, Serve: serveGateway})) }
 
 func serveMCP(ctx context.Context, session *echo.Session, version string, in io.ReadCloser, out io.WriteCloser) error {
 	server := mcp.New(session, version)
 	err := server.Serve(ctx, in, out)
 	_ = server.Close() // never fails
 	return err
+}
+
+func serveGateway(ctx context.Context, listener net.Listener, o *cli.ServeOptions) error {
+	return gateway.Serve(ctx, listener, &gateway.Options{
+		Rehearse: o.Rehearse, Client: o.Client, Backend: o.Backend, Insecure: o.Insecure,
+		MaxConversations: o.MaxConversations, Drain: o.Drain,
+	})
 }

@@ -7,6 +7,7 @@ import (
 	"os/signal"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -27,6 +28,12 @@ func (e SignalError) Error() string {
 // Timeout is how long a run may take to end after a signal: an interrupt of
 // the replica is waited for 2 s at most, and the connection closes within 2 s.
 const Timeout = 5 * time.Second
+
+// extension is how much longer than Timeout this run may take.
+var extension atomic.Int64
+
+// Extend lets this run take so much longer than Timeout to end.
+func Extend(d time.Duration) { extension.Store(int64(d)) }
 
 // WithSignals ends the context on SIGINT, SIGTERM or SIGHUP, which a terminal
 // sends when it is closed (not under nohup), with a SignalError as its cause. A
@@ -66,7 +73,7 @@ func WithSignals(parent context.Context) (ctx context.Context, stop func()) {
 const signalDebounce = 100 * time.Millisecond
 
 func exitAtOnce(signals <-chan os.Signal, done <-chan struct{}, cause SignalError) {
-	first, timeout := time.Now(), time.After(Timeout)
+	first, timeout := time.Now(), time.After(Timeout+time.Duration(extension.Load()))
 	for {
 		select {
 		case <-signals:

@@ -1,0 +1,78 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+// pageBlock is a block of shell commands in a page.
+var pageBlock = regexp.MustCompile("(?ms)^```\n(.*?)^```$")
+
+// The commands of docs/gateway.md do what the page says, when they are pasted in
+// their order.
+func TestGatewayPage(t *testing.T) {
+	if _, err := exec.LookPath("curl"); err != nil {
+		t.Skip(err)
+	}
+	page, err := os.ReadFile("../../docs/gateway.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var script strings.Builder
+	script.WriteString("set -e\n")
+	for _, block := range pageBlock.FindAllStringSubmatch(string(page), -1) {
+		script.WriteString(block[1])
+	}
+	script.WriteString("kill %1; wait %1\n")
+	out := paste(t, strings.ReplaceAll(script.String(), "& sleep 1", "& until curl -s http://127.0.0.1:8880/healthz; do sleep 0.1; done"))
+	if n := strings.Count(out, `"outcome":"finished"`); n < 2 || strings.Contains(out, "problem") {
+		t.Errorf("%d utterances were heard:\n%s", n, out)
+	}
+}
+
+// paste runs a script in a folder that looks like the checkout, with a port of its
+// own in place of 8880.
+func paste(t *testing.T, script string) string {
+	t.Helper()
+	dir := t.TempDir()
+	program, err := os.Executable()
+	if err == nil {
+		err = os.Mkdir(filepath.Join(dir, "bin"), 0o700)
+	}
+	if err == nil {
+		wrapper := fmt.Sprintf("#!/bin/sh\nexport %s=1\nexec '%s' \"$@\"\n", runsTheProgram, program)
+		err = os.WriteFile(filepath.Join(dir, "bin", "echocast"), []byte(wrapper), 0o700) //nolint:gosec // it is run
+	}
+	testdata, _ := filepath.Abs("../../testdata") // of the working folder
+	if err == nil {
+		err = os.Symlink(testdata, filepath.Join(dir, "testdata"))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := free.Addr().String()
+	_ = free.Close() // for the program
+	script = strings.ReplaceAll(script, "serve ", "serve --listen 127.0.0.1:8880 ")
+	script = strings.ReplaceAll(script, "127.0.0.1:8880", address)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	shell := exec.CommandContext(ctx, "bash", "-c", script)
+	shell.Dir = dir
+	out, err := shell.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return string(out)
+}
