@@ -35,9 +35,13 @@ type serveCmd struct {
 func serveCommand(streams Streams, server *Server) *cli.Command {
 	s := &serveCmd{streams: streams}
 	return &cli.Command{
-		Name:      "serve",
-		Usage:     "hold many conversations, and let programs speak in them by HTTP",
-		UsageText: "echocast serve [OPTIONS]\n\n   echocast serve --rehearse\n   curl -d '{\"to\":\"rehearsal\"}' http://127.0.0.1:8880/v1/conversations\n   curl -T speech.wav http://127.0.0.1:8880/v1/conversations/ID/speech",
+		Name:  "serve",
+		Usage: "hold many conversations, and let programs speak in them by HTTP",
+		UsageText: `echocast serve [OPTIONS]
+
+   echocast serve --rehearse
+   curl -d '{"to":"rehearsal"}' http://127.0.0.1:8880/v1/conversations
+   curl -T speech.wav http://127.0.0.1:8880/v1/conversations/ID/speech`,
 		Description: `A program creates a conversation in any room, sends audio, and gets the receipt and the
 events of the room. docs/gateway.md describes the requests. A conversation of its own
 with a PAL needs TAVUS_API_KEY, and costs money until it is ended; what an earlier run
@@ -94,7 +98,8 @@ func (s *serveCmd) run(ctx context.Context, server *Server) error {
 	}
 	shutdown.Extend(s.options.Drain)
 	if !s.quiet {
-		s.warn("the gateway listens; create a conversation: curl -d '{\"to\":\"rehearsal\"}' http://%s/v1/conversations", listener.Addr())
+		s.warn(`the gateway listens; create a conversation: curl -d '{"to":"rehearsal"}' http://%s/v1/conversations`,
+			listener.Addr())
 	}
 	err = server.Serve(ctx, listener, &s.options)
 	_ = listener.Close() // it is closed

@@ -262,7 +262,8 @@ func audioOf(query url.Values) (*Audio, error) {
 	}
 	raw := slices.Contains(audio.RawEncodings(), format)
 	if !raw && !slices.Contains([]string{"wav", "aiff", "au", "mp3", "ogg", "flac"}, format) {
-		return nil, invalid("format", "there are %s, and wav, aiff, au, mp3, ogg and flac", strings.Join(audio.RawEncodings(), ", "))
+		all := strings.Join(audio.RawEncodings(), ", ")
+		return nil, invalid("format", "there are %s, and wav, aiff, au, mp3, ogg and flac", all)
 	}
 	a.Prepare.Input = &audio.Options{Encoding: format, Raw: audio.Format{Rate: echo.DefaultRate, Channels: 1}}
 	for name, into := range map[string]*int{"rate": &a.Prepare.Input.Raw.Rate, "channels": &a.Prepare.Input.Raw.Channels} {

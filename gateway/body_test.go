@@ -58,7 +58,8 @@ func TestACutBodyIsNeverDone(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer conn.Close()
-			fmt.Fprintf(conn, "POST /v1/conversations/%s/speech%s HTTP/1.1\r\nHost: %s\r\n%s\r\n\r\n", c.ID, test.query, address, test.header)
+			fmt.Fprintf(conn, "POST /v1/conversations/%s/speech%s HTTP/1.1\r\nHost: %s\r\n%s\r\n\r\n",
+				c.ID, test.query, address, test.header)
 			if strings.Contains(test.header, "chunked") {
 				fmt.Fprintf(conn, "%x\r\n", len(audio))
 			}
@@ -78,7 +79,8 @@ func TestACutBodyIsNeverDone(t *testing.T) {
 			if err := json.NewDecoder(answer.Body).Decode(&p); err != nil {
 				t.Fatal(err)
 			}
-			if answer.StatusCode != http.StatusBadRequest || p.Kind != "input" || p.Receipt == nil || p.Receipt.Outcome == echo.Finished || p.Receipt.Samples == 0 {
+			if answer.StatusCode != http.StatusBadRequest || p.Kind != "input" ||
+				p.Receipt == nil || p.Receipt.Outcome == echo.Finished || p.Receipt.Samples == 0 {
 				t.Errorf("status %d, problem %+v, receipt %+v", answer.StatusCode, p, p.Receipt)
 			}
 		})
@@ -87,7 +89,8 @@ func TestACutBodyIsNeverDone(t *testing.T) {
 
 // wavHeader is that of a WAV file of mono samples at 24 kHz with so many bytes.
 func wavHeader(bytes int) []byte {
-	return fmt.Appendf(nil, "RIFF%sWAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00\xc0\x5d\x00\x00\x80\xbb\x00\x00\x02\x00\x10\x00data%s", little(bytes+36), little(bytes))
+	const format = "WAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00\xc0\x5d\x00\x00\x80\xbb\x00\x00\x02\x00\x10\x00"
+	return []byte("RIFF" + little(bytes+36) + format + "data" + little(bytes))
 }
 
 func little(n int) string { return string([]byte{byte(n), byte(n >> 8), byte(n >> 16), byte(n >> 24)}) }

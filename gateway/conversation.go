@@ -92,7 +92,8 @@ func (c *Conversation) run() {
 	c.signal(Lose, err)
 	c.end(place)
 	if err := place.leave(context.WithoutCancel(c.ctx)); err != nil {
-		log.Error("conversation not ended: end it with: echocast conversation end-mine", "error", c.gateway.secrets.Secrets().Error(err))
+		err = c.gateway.secrets.Secrets().Error(err)
+		log.Error("conversation not ended: end it with: echocast conversation end-mine", "error", err)
 	}
 	c.signal(Leave, nil)
 	c.history.close()

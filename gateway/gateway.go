@@ -1,13 +1,13 @@
 // Package gateway holds many conversations in one process, and lets programs speak
 // in them by HTTP, so that nobody starts a process for each.
 //
-//	POST   /v1/conversations                    create one: {"to":"rehearsal"}
-//	GET    /v1/conversations                    list them
-//	GET    /v1/conversations/ID                 where it stands
-//	DELETE /v1/conversations/ID                 end it
-//	POST   /v1/conversations/ID/speech          speak the audio in the body; answers with the receipt
-//	POST   /v1/conversations/ID/interrupt       stop the replica, and drop what waits
-//	GET    /v1/conversations/ID/events          what happens, as server-sent events
+//	POST   /v1/conversations                create one: {"to":"rehearsal"}
+//	GET    /v1/conversations                list them
+//	GET    /v1/conversations/ID             where it stands
+//	DELETE /v1/conversations/ID             end it
+//	POST   /v1/conversations/ID/speech      speak the body, and answer with the receipt
+//	POST   /v1/conversations/ID/interrupt   stop the replica, and drop what waits
+//	GET    /v1/conversations/ID/events      what happens, as server-sent events
 //
 // A Conversation is one room with one session. Its states are those of State, and
 // one function says what follows after each signal. Its utterances wait in one queue

@@ -51,8 +51,10 @@ func kindOf(s *Spec) string {
 // place also where entering it failed.
 func (g *Gateway) enter(ctx context.Context, s *Spec, onReplica func(replica.Event)) (p *place, err error) {
 	p = &place{}
-	options := room.Options{Microphone: s.Microphone, Avatar: s.Avatar, UserEvents: s.BargeIn, Insecure: g.options.Insecure}
-	options.Warn = func(text string) { g.log.Warn(text, "kind", kindOf(s)) }
+	options := room.Options{
+		Microphone: s.Microphone, Avatar: s.Avatar, UserEvents: s.BargeIn, Insecure: g.options.Insecure,
+		Warn: func(text string) { g.log.Warn(text, "kind", kindOf(s)) },
+	}
 	address := s.To
 	switch {
 	case s.To == Rehearsal:

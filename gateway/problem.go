@@ -81,7 +81,8 @@ func isOne(all ...error) func(error) bool {
 
 // problemOf describes an error.
 func problemOf(err error) Problem {
-	p := Problem{Type: "about:blank", Status: http.StatusInternalServerError, Kind: "failure", Detail: text.OneLine(err.Error())}
+	p := Problem{Type: "about:blank", Status: http.StatusInternalServerError, Kind: "failure"}
+	p.Detail = text.OneLine(err.Error())
 	for _, k := range kinds {
 		if k.is(err) {
 			p.Status, p.Kind = k.status, k.kind

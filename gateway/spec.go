@@ -40,6 +40,8 @@ const (
 	longestGap   = 600
 )
 
+var onLoss = []echo.ReconnectPolicy{"", echo.ReconnectAbandon, echo.ReconnectRestart, echo.ReconnectResume}
+
 // check refuses values that contradict each other or are out of range.
 func (s *Spec) check() error {
 	switch {
@@ -55,7 +57,7 @@ func (s *Spec) check() error {
 		return invalid("gap_seconds", "it must be from 0 to %d", longestGap)
 	case !slices.Contains([]string{"", viaDaily, viaREST}, s.Via):
 		return invalid("via", "it must be %s or %s", viaDaily, viaREST)
-	case !slices.Contains([]echo.ReconnectPolicy{"", echo.ReconnectAbandon, echo.ReconnectRestart, echo.ReconnectResume}, s.OnLoss):
+	case !slices.Contains(onLoss, s.OnLoss):
 		return invalid("on_loss", "it must be abandon, restart or resume")
 	}
 	if s.PAL == "" {

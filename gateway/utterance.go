@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -52,7 +51,9 @@ type Utterance struct {
 	ID string
 
 	conversation *Conversation
-	name         string
+	name, text   string
+	queue        echo.QueuePolicy
+	do           func(*Utterance) (echo.Receipt, error)
 	ctx          context.Context //nolint:containedctx // of the utterance, which waits in a queue
 	cancel       context.CancelCauseFunc
 	turn         chan struct{} // closed when it is its turn
@@ -83,38 +84,43 @@ type SpokenPart struct {
 // Speak queues audio as an utterance and returns at once. The utterance ends when
 // ctx does. The error is echo.ErrBusy, ErrDraining or ErrEnded: then Body is not read.
 func (c *Conversation) Speak(ctx context.Context, a Audio) (*Utterance, error) {
-	return c.utter(ctx, a.Name, a.Text, a.Queue, func(u *Utterance) (echo.Receipt, error) { return c.speak(u, &a) })
+	speak := func(u *Utterance) (echo.Receipt, error) { return c.speak(u, &a) }
+	return c.utter(ctx, &Utterance{name: a.Name, text: a.Text, queue: a.Queue, do: speak})
 }
 
 // Say queues a text that the replica says in its own voice, as Speak does.
 func (c *Conversation) Say(ctx context.Context, text string, queue echo.QueuePolicy) (*Utterance, error) {
-	return c.utter(ctx, "", text, queue, func(u *Utterance) (echo.Receipt, error) {
+	say := func(u *Utterance) (echo.Receipt, error) {
 		if err := u.await(); err != nil {
 			return u.unspoken(err), err
 		}
 		return c.session.Say(u.ctx, echo.Words(text))
-	})
+	}
+	return c.utter(ctx, &Utterance{text: text, queue: queue, do: say})
 }
 
-// utter queues an utterance, and runs do for it.
-func (c *Conversation) utter(ctx context.Context, name, text string, queue echo.QueuePolicy, do func(*Utterance) (echo.Receipt, error)) (*Utterance, error) {
-	u := &Utterance{ID: newID(), conversation: c, name: name, turn: make(chan struct{}), over: make(chan struct{}), phase: Waiting}
+// utter queues an utterance, and speaks it when it is its turn.
+func (c *Conversation) utter(ctx context.Context, u *Utterance) (*Utterance, error) {
+	u.ID, u.conversation, u.phase = newID(), c, Waiting
+	u.turn, u.over = make(chan struct{}), make(chan struct{})
 	u.ctx, u.cancel = context.WithCancelCause(ctx)
-	if err := c.enqueue(u, text, queue); err != nil {
+	if err := c.enqueue(u); err != nil {
 		u.cancel(err)
 		return nil, err
 	}
 	go func() {
 		defer c.running.Done()
-		receipt, err := do(u)
+		receipt, err := u.do(u)
 		c.leave(u, receipt, err)
 	}()
 	return u, nil
 }
 
+var queuePolicies = []echo.QueuePolicy{"", echo.QueueWait, echo.QueueReplace, echo.QueueReject}
+
 // enqueue gives an utterance its place in the queue, by the queue policy.
-func (c *Conversation) enqueue(u *Utterance, text string, queue echo.QueuePolicy) error {
-	if queue != "" && !slices.Contains([]echo.QueuePolicy{echo.QueueWait, echo.QueueReplace, echo.QueueReject}, queue) {
+func (c *Conversation) enqueue(u *Utterance) error {
+	if !slices.Contains(queuePolicies, u.queue) {
 		return invalid("queue", "it must be queue, replace or reject")
 	}
 	c.mu.Lock()
@@ -124,11 +130,11 @@ func (c *Conversation) enqueue(u *Utterance, text string, queue echo.QueuePolicy
 		return ErrDraining
 	case c.state != Open:
 		return ErrEnded
-	case len(c.queue) > 0 && queue == echo.QueueReject:
+	case len(c.queue) > 0 && u.queue == echo.QueueReject:
 		return echo.ErrBusy
 	case len(c.queue) >= maxWaiting:
 		return fmt.Errorf("%w: %d wait already", echo.ErrBusy, maxWaiting)
-	case queue == echo.QueueReplace:
+	case u.queue == echo.QueueReplace:
 		for _, other := range c.queue {
 			other.cancel(echo.ErrReplaced)
 		}
@@ -138,8 +144,8 @@ func (c *Conversation) enqueue(u *Utterance, text string, queue echo.QueuePolicy
 	c.utterances = append(c.utterances, u)
 	c.utterances = slices.Delete(c.utterances, 0, max(0, len(c.utterances)-keptUtterances))
 	c.counts.Utterances++
-	if text != "" {
-		c.lastText = text
+	if u.text != "" {
+		c.lastText = u.text
 	}
 	if c.queue[0] == u {
 		c.begin(u)
@@ -197,7 +203,8 @@ func (c *Conversation) speak(u *Utterance, a *Audio) (echo.Receipt, error) {
 		}
 		return u.unspoken(err), err
 	}
-	feed := echo.NewFeed(prepared, echo.FeedOptions{Keep: keptToResume + max(seconds(c.Spec.LeadSeconds), echo.DefaultLead), Abort: a.Abort})
+	keep := keptToResume + max(seconds(c.Spec.LeadSeconds), echo.DefaultLead)
+	feed := echo.NewFeed(prepared, echo.FeedOptions{Keep: keep, Abort: a.Abort})
 	defer func() {
 		stop()
 		_ = feed.Close()
@@ -232,14 +239,8 @@ func (u *Utterance) unspoken(err error) echo.Receipt {
 }
 
 // isInterrupt reports whether somebody wanted an utterance to end.
-func isInterrupt(err error) bool {
-	for _, cause := range []error{echo.ErrStopped, echo.ErrInterrupted, echo.ErrReplaced, echo.ErrBargeIn, echo.ErrPaused, ErrEnded, ErrDraining, errLeft} {
-		if errors.Is(err, cause) {
-			return true
-		}
-	}
-	return false
-}
+var isInterrupt = isOne(echo.ErrStopped, echo.ErrInterrupted, echo.ErrReplaced, echo.ErrBargeIn, echo.ErrPaused,
+	ErrEnded, ErrDraining, errLeft)
 
 // Wait returns the receipt when the utterance is over, or the cause of ctx. The
 // error beside a receipt says why it was not heard to its end.

@@ -32,7 +32,8 @@ func TestGatewayPage(t *testing.T) {
 		script.WriteString(block[1])
 	}
 	script.WriteString("kill %1; wait %1\n")
-	out := paste(t, strings.ReplaceAll(script.String(), "& sleep 1", "& until curl -s http://127.0.0.1:8880/healthz; do sleep 0.1; done"))
+	const await = "& until curl -s http://127.0.0.1:8880/healthz; do sleep 0.1; done"
+	out := paste(t, strings.ReplaceAll(script.String(), "& sleep 1", await))
 	if n := strings.Count(out, `"outcome":"finished"`); n < 2 || strings.Contains(out, "problem") {
 		t.Errorf("%d utterances were heard:\n%s", n, out)
 	}
