@@ -17,6 +17,9 @@ const readsAllMPEG = true
 // channels.
 var mp3Steps = [...]float64{1: 1, 2: 1}
 
+// loudSteps are of 16 bits, at most between a sample above full scale and ffmpeg's.
+const loudSteps = 1
+
 // damageRounding is what decoding ahead may change behind a damaged frame. Such
 // a frame does not turn libmpg123's synthesis buffer, and from then on its sums
 // have another order.

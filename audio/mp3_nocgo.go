@@ -22,6 +22,10 @@ import (
 // hence frames coded as middle and side go through a decoder of their own, and
 // left and right are made of its samples. Where a stream has frames of both
 // kinds, each decoder hears silence in place of the other's.
+//
+// go-mp3 clips what is beyond full scale, also where the samples of the other
+// decoder would bring it back. A frame of which it clips samples is decoded once
+// more, at a quarter of its level, and made louder again here.
 type frameDecoder struct {
 	channels int
 	packer   framePacker
@@ -148,41 +152,65 @@ func (d *frameDecoder) synthesize(f layer3Frame, p []float32) error {
 	return err
 }
 
-// synthesis is a go-mp3 decoder and the samples of its latest frame. That
-// decoder pulls its input and forgets the stream where the input pauses, so it
-// is given one whole frame at a time and asked for exactly its samples.
+// synthesis turns the frames of one kind into samples.
 type synthesis struct {
-	decoder *mp3.Decoder // nil before the first frame
-	feed    bytes.Buffer // cannot seek, or go-mp3 would look for the end
-	held    int          // bytes of main data that the next frame may refer to
-	rested  int          // frames without sound since the last with it
-	pcm     []byte       // 16-bit stereo, whatever the stream is
+	normal, quiet goDecoder
+	clipped       bool          // the latest frame is that of quiet
+	recent        []packedFrame // the latest frames, with bytes of their own
+	held          int           // bytes of main data that the next frame may refer to
+	rested        int           // frames without sound since the last with it
 }
 
-func (s *synthesis) started() bool { return s.decoder != nil }
+// The samples of a frame depend on those of up to two frames in front of it: half
+// of a granule overlaps the next, and the filters hold 16 of its 18 samples. One
+// more frame gives them the main data they refer to.
+const framesBefore = 2 + 1
 
-// decode turns a frame into samples. go-mp3 panics on some damaged frames; that
-// and its errors end here, as errDamaged, and the decoder begins anew.
-func (s *synthesis) decode(packed packedFrame) (err error) {
-	defer func() {
-		if cause := recover(); cause != nil {
-			err = fmt.Errorf("go-mp3 panics: %v", cause)
-		}
-		if err != nil {
-			s.decoder, err = nil, fmt.Errorf("%w: %v", errDamaged, err)
-		}
-	}()
-	s.feed.Reset()
-	s.feed.Write(packed.bytes)
-	s.held, s.rested = packed.held, 0
-	if !s.started() {
-		s.pcm = make([]byte, packed.samples*stereoBytes)
-		if s.decoder, err = mp3.NewDecoder(&s.feed); err != nil {
-			return err
+func (s *synthesis) started() bool { return s.normal.decoder != nil }
+
+// decode turns a frame into samples. The error is errDamaged; the next frame is the
+// first of another stream then.
+func (s *synthesis) decode(packed packedFrame) error {
+	s.rested, s.clipped = 0, false
+	if err := s.normal.decode(packed); err != nil {
+		s.quiet.decoder, s.recent = nil, nil
+		return err
+	}
+	s.held = packed.held
+	if isClipped(s.normal.pcm) {
+		s.clipped = s.decodeQuietly(packed) == nil
+	} else {
+		s.quiet.decoder = nil
+	}
+	s.remember(packed)
+	return nil
+}
+
+// decodeQuietly decodes a frame at a quarter of its level. If the frame in front of
+// it was not decoded so, the decoder first hears those that it depends on.
+func (s *synthesis) decodeQuietly(packed packedFrame) error {
+	if s.quiet.decoder == nil {
+		for i, before := range s.recent {
+			if i == 0 {
+				before = before.silenced()
+			}
+			if err := s.quiet.decode(before.lowered(quietSteps)); err != nil {
+				return err
+			}
 		}
 	}
-	_, err = io.ReadFull(s.decoder, s.pcm)
-	return err
+	return s.quiet.decode(packed.lowered(quietSteps))
+}
+
+// remember keeps a copy of a frame for as long as one behind it may need it.
+func (s *synthesis) remember(packed packedFrame) {
+	var room []byte
+	if len(s.recent) == framesBefore {
+		room = s.recent[0].bytes[:0]
+		s.recent = append(s.recent[:0], s.recent[1:]...)
+	}
+	packed.bytes = append(room, packed.bytes...)
+	s.recent = append(s.recent, packed)
 }
 
 // rest decodes a frame without sound. Two of them end what the filters still
@@ -191,7 +219,7 @@ func (s *synthesis) rest(silent packedFrame) error {
 	rested := s.rested + 1
 	err := s.decode(silent)
 	if s.rested = rested; rested == 2 {
-		s.decoder = nil
+		s.normal.decoder, s.quiet.decoder, s.recent = nil, nil, nil
 	}
 	return err
 }
@@ -199,9 +227,13 @@ func (s *synthesis) rest(silent packedFrame) error {
 // addTo adds the samples to p. Mono comes out of go-mp3 on both channels alike
 // and is taken from one.
 func (s *synthesis) addTo(p []float32, channels int, middleSide bool) {
+	pcm, scale := s.normal.pcm, float32(1)
+	if s.clipped {
+		pcm, scale = s.quiet.pcm, quietScale
+	}
 	for i := range len(p) / channels {
-		frame := s.pcm[i*stereoBytes:]
-		left, right := sampleIn(frame), sampleIn(frame[2:])
+		frame := pcm[i*stereoBytes:]
+		left, right := scale*sampleIn(frame), scale*sampleIn(frame[2:])
 		if middleSide {
 			left, right = left+right, left-right
 		}
@@ -210,6 +242,48 @@ func (s *synthesis) addTo(p []float32, channels int, middleSide bool) {
 			p[i*channels+1] += right
 		}
 	}
+}
+
+// goDecoder is a go-mp3 decoder and the samples of its latest frame. That
+// decoder pulls its input and forgets the stream where the input pauses, so it
+// is given one whole frame at a time and asked for exactly its samples.
+type goDecoder struct {
+	decoder *mp3.Decoder // nil before the first frame
+	feed    bytes.Buffer // cannot seek, or go-mp3 would look for the end
+	pcm     []byte       // 16-bit stereo, whatever the stream is
+}
+
+// decode turns a frame into samples. go-mp3 panics on some damaged frames; that
+// and its errors end here, as errDamaged, and the decoder begins anew.
+func (d *goDecoder) decode(packed packedFrame) (err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			err = fmt.Errorf("go-mp3 panics: %v", cause)
+		}
+		if err != nil {
+			d.decoder, err = nil, fmt.Errorf("%w: %v", errDamaged, err)
+		}
+	}()
+	d.feed.Reset()
+	d.feed.Write(packed.bytes)
+	if d.decoder == nil {
+		d.pcm = make([]byte, packed.samples*stereoBytes)
+		if d.decoder, err = mp3.NewDecoder(&d.feed); err != nil {
+			return err
+		}
+	}
+	_, err = io.ReadFull(d.decoder, d.pcm)
+	return err
+}
+
+// isClipped reports whether a sample of 16 bits is at go-mp3's full scale.
+func isClipped(pcm []byte) bool {
+	for i := 0; i < len(pcm); i += 2 {
+		if v := int16(binary.LittleEndian.Uint16(pcm[i:])); v == pcmFullScale || v == -pcmFullScale {
+			return true
+		}
+	}
+	return false
 }
 
 // sampleIn reads a sample of 16 bits. go-mp3 cut its fraction off: the middle

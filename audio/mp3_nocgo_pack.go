@@ -41,10 +41,27 @@ type framePacker struct {
 
 // packedFrame is a rewritten frame, valid until the next one.
 type packedFrame struct {
+	header  mpegHeader
 	bytes   []byte
 	held    int // how many bytes of main data end it
 	samples int // for each channel
 }
+
+// lowered is a copy of a frame with lower levels.
+func (f packedFrame) lowered(steps int) packedFrame {
+	f.bytes = slices.Clone(f.bytes)
+	lowerGains(f.header, f.side(), steps)
+	return f
+}
+
+// silenced is a copy of a frame without its sound.
+func (f packedFrame) silenced() packedFrame {
+	f.bytes = slices.Clone(f.bytes)
+	clear(f.side())
+	return f
+}
+
+func (f packedFrame) side() []byte { return f.bytes[mpegHeaderLength:xingOffset(f.header)] }
 
 // remember appends to the main data and drops what no frame can refer to.
 func (p *framePacker) remember(own []byte) {
@@ -64,7 +81,8 @@ func (p *framePacker) pack(f layer3Frame, held int) (packedFrame, error) {
 		return packedFrame{}, fmt.Errorf("%w: it claims %d bytes of %d", errDamaged, used, begin+len(f.own))
 	}
 	if f.isMiddleSide() {
-		f.side = lowerGains(f.header, f.side)
+		f.side = slices.Clone(f.side)
+		lowerGains(f.header, f.side, middleSideSteps)
 	}
 	return p.fill(f, f.own[:max(0, used-begin)]), nil
 }
@@ -87,7 +105,7 @@ func (p *framePacker) fill(f layer3Frame, own []byte) packedFrame {
 	held := min(room, len(p.latest))
 	p.packed = append(p.packed, make([]byte, room-held)...)
 	p.packed = append(p.packed, p.latest[len(p.latest)-held:]...)
-	return packedFrame{p.packed, held, f.header.samples()}
+	return packedFrame{f.header, p.packed, held, f.header.samples()}
 }
 
 // packedRoom is how many bytes of main data fit a packed frame by go-mp3's
@@ -125,12 +143,19 @@ func mainDataLength(h mpegHeader, side []byte) int {
 	return (bits + 7) / 8
 }
 
-// lowerGains divides the level of a frame by √2: two steps of each field
-// global_gain, which follows part2_3_length and the 9 bits of big_values. Middle
-// and side that are half the sum and half the difference never clip.
-func lowerGains(h mpegHeader, side []byte) []byte {
-	const bits, steps = 8, 2
-	side = slices.Clone(side)
+// Steps of level, each a factor of the fourth root of 2. Middle and side that are
+// half the sum and half the difference, less by √2, do not clip where left and right
+// do not.
+const (
+	middleSideSteps = 2
+	quietSteps      = 8
+	quietScale      = 1 << (quietSteps / 4)
+)
+
+// lowerGains lowers the level of a frame by so many steps of each field
+// global_gain, which follows part2_3_length and the 9 bits of big_values.
+func lowerGains(h mpegHeader, side []byte, steps int) {
+	const bits = 8
 	at, size, count := sideBlocks(h)
 	at += 12 + 9
 	for range count {
@@ -139,5 +164,4 @@ func lowerGains(h mpegHeader, side []byte) []byte {
 		binary.BigEndian.PutUint32(window, lowered)
 		at += size
 	}
-	return side
 }

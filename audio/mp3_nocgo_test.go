@@ -25,6 +25,10 @@ const readsAllMPEG = false
 // twice so where frames of both kinds overlap.
 var mp3Steps = [...]float64{1: 1, 2: 3}
 
+// loudSteps are of 16 bits, at most between a sample of loud sound and ffmpeg's:
+// what go-mp3 clips is decoded at a quarter of its level.
+const loudSteps = 4 * 3
+
 // damageRounding is what decoding ahead may change behind a damaged frame.
 const (
 	damageRounding = 0

@@ -46,20 +46,20 @@ func TestSynthesisRests(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	decoder := s.decoder
+	decoder := s.normal.decoder
 	for n := range 2 {
 		if !s.started() {
 			t.Fatalf("gone after %d frames", n)
 		}
-		if err := s.rest(p.silent(last)); err != nil || allZero(s.pcm) {
+		if err := s.rest(p.silent(last)); err != nil || allZero(s.normal.pcm) {
 			t.Fatalf("frame %d: silent or %v", n, err)
 		}
 	}
 	if s.started() {
 		t.Error("it rests on")
 	}
-	s.decoder = decoder
-	if err := s.decode(p.silent(last)); err != nil || !allZero(s.pcm) {
+	s.normal.decoder = decoder
+	if err := s.decode(p.silent(last)); err != nil || !allZero(s.normal.pcm) {
 		t.Errorf("it still sounds, or %v", err)
 	}
 }
