@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -45,14 +46,17 @@ type JSONOptions struct {
 var jsonShapes = []JSONOptions{
 	{Field: "delta", Type: "audio.delta"},        // OpenAI Realtime, xAI
 	{Field: "delta", Type: "audio_output.delta"}, // Together AI
-	{Field: "audio"},                             // OpenAI speech events, ElevenLabs, Hume, async AI, Gradium, Soniox
+	// OpenAI speech events, ElevenLabs, Hume, async AI, Gradium, Soniox, Speechify, Rime
+	{Field: "audio"},
 	{Field: "b64"},                               // Together AI
-	{Field: "audio_base64"},                      // ElevenLabs with timestamps
+	{Field: "audio_base64"},                      // ElevenLabs and Fish Audio with timestamps
 	{Field: "audio_data"},                        // Mistral, Speechify
 	{Field: "audio_content"},                     // Resemble
 	{Field: "audioContent"},                      // Google, Inworld, Rime
 	{Field: "result.audioContent"},               // Inworld, streamed
+	{Field: "result.audioChunk.audioContent"},    // Inworld over WebSocket
 	{Field: "data", Type: "chunk"},               // Cartesia, Rime
+	{Field: "data", Type: "audio"},               // Bland
 	{Field: "data.audio", Summary: "extra_info"}, // MiniMax, Neuphonic, Smallest AI, Sarvam
 	{Field: "audios.*"},                          // Sarvam
 	{Field: "generations.*.audio"},               // Hume
@@ -385,6 +389,8 @@ func (s *jsonAudio) endEvent() error {
 	defer func() { s.begin = s.total }()
 	s.event = jsonEvent{}
 	s.count++
+	e.failure.failed = e.failure.failed || isFailureType(s.json.event)
+	s.json.event = ""
 	if message := e.failure.message(); message != "" {
 		return fmt.Errorf("%w: line %d: the service reports an error: %s", ErrFormat, s.json.line, quote([]byte(message)))
 	}
@@ -442,38 +448,60 @@ type jsonFailure struct {
 
 // failureTexts are where services put the reason, the best first.
 var failureTexts = [...]string{
-	"error.message", "error.msg", "error", "message", "base_resp.status_msg", "detail", "title",
-	"response.status_details.error.message", "error.code", "code",
+	"error.message", "error.msg", "error", "message", "error_message", "err_msg", "base_resp.status_msg", "data.message",
+	"errors.0.message", "errors.0", "detail.message", "detail", "title", "description",
+	"response.status_details.error.message", "error.code", "error_code", "code",
 }
+
+// failureFields hold something only where the service failed: Soniox and Cartesia
+// have an error_code, Deepgram an err_code, Neuphonic a list of errors, and servers
+// of FastAPI, such as ElevenLabs's, a detail.
+var failureFields = []string{"error", "errors", "error_code", "err_code", "detail", "base_resp.status_code"}
 
 // open takes account of an object or array.
 func (f *jsonFailure) open(path string) {
-	if strings.HasPrefix(path, "error.") {
+	if isFailureField(path) && strings.Contains(path, ".") {
 		f.failed = true
 	}
 }
 
-// note takes account of a value. An "error" that is null, false, 0 or empty is
-// none.
+// isFailureField reports whether path is one of failureFields or inside of it.
+func isFailureField(path string) bool {
+	return slices.ContainsFunc(failureFields, func(field string) bool {
+		return path == field || strings.HasPrefix(path, field+".")
+	})
+}
+
+// isFailureType reports whether an event of this type or name is one of an error,
+// such as "error", "Error" or "speech.error".
+func isFailureType(name string) bool {
+	return strings.EqualFold(name, "error") || strings.HasSuffix(name, ".error")
+}
+
+// note takes account of a value. One that is null, false, 0 or empty says nothing.
 func (f *jsonFailure) note(path string, token jsonToken) {
 	text := string(token.text)
 	nothing := !token.isText && (text == "null" || text == "false" || text == "0") || text == ""
 	switch path {
-	case "type", "status":
+	case "type":
+		f.failed = f.failed || isFailureType(text)
+	case "status":
 		f.failed = f.failed || text == "error"
 	case "response.status":
 		f.failed = f.failed || text == "failed"
-	case "base_resp.status_code", "error":
-		f.failed = f.failed || !nothing
+	case "status_code":
+		code, err := strconv.Atoi(text)
+		f.failed = f.failed || err == nil && code >= http400
 	default:
-		if strings.HasPrefix(path, "error.") && !nothing {
-			f.failed = true
-		}
+		f.failed = f.failed || isFailureField(path) && !nothing
 	}
 	if i := slices.Index(failureTexts[:], path); i >= 0 && !nothing {
 		f.texts[i] = text
 	}
 }
+
+// http400 is the least status of HTTP that tells of an error.
+const http400 = 400
 
 // message is why the service failed, empty if it did not.
 func (f *jsonFailure) message() string {

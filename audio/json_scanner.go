@@ -18,6 +18,7 @@ import (
 type jsonScanner struct {
 	r      *bufio.Reader
 	line   int
+	event  string // what server-sent events call the next object
 	levels []jsonLevel
 	want   jsonWant
 	opened *jsonLevel // begun by the last token
@@ -195,9 +196,12 @@ func (s *jsonScanner) outside(c byte) (jsonToken, error) {
 // otherLine passes over a line of server-sent events without data.
 func (s *jsonScanner) otherLine() error {
 	line, err := s.r.ReadSlice('\n')
-	name, _, _ := bytes.Cut(bytes.TrimSpace(line), []byte(":"))
+	name, value, _ := bytes.Cut(bytes.TrimSpace(line), []byte(":"))
 	switch string(name) {
-	case "", "event", "id", "retry", "data":
+	case "event":
+		value = bytes.TrimSpace(value)
+		s.event = string(value[:min(len(value), maxJSONText)])
+	case "", "id", "retry", "data":
 	default:
 		return fmt.Errorf("%w: %s", errNoJSON, quote(line))
 	}

@@ -26,7 +26,7 @@ func TestTable(t *testing.T) {
 		if (p.Field == "") != (p.Payload == "") || p.Payload != "" && p.Payload != "base64" && p.Payload != "hex" {
 			t.Errorf("%s: field %q, payload %q", p.Name, p.Field, p.Payload)
 		}
-		if !strings.HasPrefix(p.Source, "https://") && p.Name != "playht" {
+		if !strings.HasPrefix(p.Source, "https://") {
 			t.Errorf("%s: the source %q is no page", p.Name, p.Source)
 		}
 		if w := p.Words; w != nil && (!strings.HasSuffix(w.Ask, ".") || !strings.HasPrefix(w.Source, "https://")) {
@@ -66,6 +66,7 @@ func TestFind(t *testing.T) {
 		"polly-mp3":       "as its header says",
 		"mistral":         "f32le, 24000 Hz mono, base64 in the JSON field audio_data",
 		"hume":            "s16le, 48000 Hz mono",
+		"resemble":        "s16le, 32000 Hz mono",
 		"minimax":         "s16le, 24000 Hz mono, hex in the JSON field data.audio",
 		"piper":           "s16le, 22050 Hz mono",
 		"piper-low":       "s16le, 16000 Hz mono",

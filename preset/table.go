@@ -10,7 +10,7 @@ var table = []Preset{
 		Example: `curl -sN "https://api.elevenlabs.io/v1/text-to-speech/$VOICE_ID/stream?output_format=pcm_24000" ` +
 			`-H "xi-api-key: $ELEVENLABS_API_KEY" -H "Content-Type: application/json" -d '{"text":"Hello."}' ` +
 			`| echocast send --preset elevenlabs -`,
-		Source: "https://elevenlabs.io/docs/api-reference/text-to-speech/stream",
+		Source: "https://elevenlabs.io/docs/api-reference/websocket",
 		Words: &WordTimes{
 			Ask:    "/stream/with-timestamps in place of /stream, or its WebSocket; pipe the JSON in.",
 			Source: "https://elevenlabs.io/docs/api-reference/text-to-speech/stream-with-timestamps",
@@ -55,7 +55,7 @@ var table = []Preset{
 		Name: "cartesia", Vendor: "Cartesia", Encoding: "s16le", Rate: 24000, Channels: 1,
 		Ask:     `"output_format": {"container": "raw", "encoding": "pcm_s16le", "sample_rate": 24000}.`,
 		Example: "tts_client | echocast send --preset cartesia -",
-		Source:  "https://docs.cartesia.ai/use-the-api/compare-tts-endpoints",
+		Source:  "https://docs.cartesia.ai/2026-03-01/api-reference/tts/websocket",
 		Words: &WordTimes{
 			Ask:    "add_timestamps true over SSE or WebSocket; pipe the events in.",
 			Source: "https://docs.cartesia.ai/examples/tts-sse-with-timestamps",
@@ -65,7 +65,7 @@ var table = []Preset{
 		Name: "cartesia-f32", Vendor: "Cartesia", Encoding: "f32le", Rate: 24000, Channels: 1,
 		Ask:     `"output_format": {"container": "raw", "encoding": "pcm_f32le", "sample_rate": 24000}.`,
 		Example: "tts_client | echocast send --preset cartesia-f32 -",
-		Source:  "https://docs.cartesia.ai/use-the-api/compare-tts-endpoints",
+		Source:  "https://docs.cartesia.ai/2026-03-01/api-reference/tts/websocket",
 		Words: &WordTimes{
 			Ask:    "add_timestamps true over SSE or WebSocket; pipe the events in.",
 			Source: "https://docs.cartesia.ai/examples/tts-sse-with-timestamps",
@@ -79,7 +79,7 @@ var table = []Preset{
 			`"https://api.deepgram.com/v1/speak?model=aura-2-thalia-en&encoding=linear16&sample_rate=24000&container=none" ` +
 			`-H "Authorization: Token $DEEPGRAM_API_KEY" -H "Content-Type: application/json" -d '{"text":"Hello."}' ` +
 			`| echocast send --preset deepgram -`,
-		Source: "https://developers.deepgram.com/docs/tts-media-output-settings",
+		Source: "https://developers.deepgram.com/docs/tts-container",
 	},
 	{
 		Name: "azure", Vendor: "Azure Speech", Encoding: "s16le", Rate: 24000, Channels: 1,
@@ -92,13 +92,13 @@ var table = []Preset{
 		Name: "google", Vendor: "Google Cloud Text-to-Speech", Encoding: "s16le", Rate: 24000, Channels: 1,
 		Ask:     "audioEncoding PCM at sampleRateHertz 24000, which has no header.",
 		Example: "tts_client | echocast send --preset google -",
-		Source:  "https://cloud.google.com/text-to-speech/docs/reference/rest/v1/AudioEncoding",
+		Source:  "https://cloud.google.com/text-to-speech/docs/reference/rest/Shared.Types/AudioEncoding",
 	},
 	{
 		Name: "google-linear16", Vendor: "Google Cloud Text-to-Speech",
 		Ask:     "audioEncoding LINEAR16, which has a WAV header.",
 		Example: "tts_client | echocast send --preset google-linear16 -",
-		Source:  "https://cloud.google.com/text-to-speech/docs/reference/rest/v1/AudioEncoding",
+		Source:  "https://cloud.google.com/text-to-speech/docs/reference/rest/Shared.Types/AudioEncoding",
 	},
 	{
 		Name: "gemini", Vendor: "Gemini", Encoding: "s16le", Rate: 24000, Channels: 1,
@@ -123,9 +123,9 @@ var table = []Preset{
 	},
 	{
 		Name: "rime", Vendor: "Rime", Encoding: "s16le", Rate: 24000, Channels: 1,
-		Ask:     "Accept: audio/pcm with samplingRate 24000.",
+		Ask:     "Accept: audio/pcm with samplingRate 24000; the events of its WebSockets are read as well.",
 		Example: "tts_client | echocast send --preset rime -",
-		Source:  "https://docs.rime.ai/api-reference/mistv3/http",
+		Source:  "https://docs.rime.ai/api-reference/coda/websocket-v1",
 		Words: &WordTimes{
 			Ask:    "The WebSocket /ws3 (or /ws2), whose events have them; pipe the events in.",
 			Source: "https://docs.rime.ai/api-reference/websockets-json",
@@ -133,9 +133,9 @@ var table = []Preset{
 	},
 	{
 		Name: "lmnt", Vendor: "LMNT", Encoding: "s16le", Rate: 24000, Channels: 1,
-		Ask:     "format pcm_s16le at sample_rate 24000.",
+		Ask:     "format pcm_s16le at sample_rate 24000; what older versions call raw are 32-bit floats.",
 		Example: "tts_client | echocast send --preset lmnt -",
-		Source:  "https://github.com/pipecat-ai/pipecat/blob/main/src/pipecat/services/lmnt/tts.py",
+		Source:  "https://github.com/lmnt-com/lmnt-python/blob/main/src/lmnt/types/speech_generate_params.py",
 		Words: &WordTimes{
 			Ask:    "return_timestamps true of the detailed speech endpoint; pipe its JSON in.",
 			Source: "https://docs.lmnt.com/build-with-lmnt/word-timestamps",
@@ -145,7 +145,7 @@ var table = []Preset{
 		Name: "inworld", Vendor: "Inworld", Encoding: "s16le", Rate: 24000, Channels: 1,
 		Ask:     "audioEncoding PCM at sampleRateHertz 24000; LINEAR16 repeats a WAV header in every chunk.",
 		Example: "tts_client | echocast send --preset inworld -",
-		Source:  "https://github.com/inworld-ai/inworld-api-examples",
+		Source:  "https://github.com/inworld-ai/inworld-api-examples/blob/main/tts/python/example_websocket.py",
 		Words: &WordTimes{
 			Ask:    `"timestampType": "WORD"; pipe the JSON in.`,
 			Source: "https://docs.inworld.ai/tts/capabilities/timestamps",
@@ -163,9 +163,9 @@ var table = []Preset{
 	},
 	{
 		Name: "playht", Vendor: "PlayHT", Encoding: "s16le", Rate: 24000, Channels: 1,
-		Ask:     "output_format raw at sample_rate 24000; this was not checked against the service.",
+		Ask:     "output_format raw at sample_rate 24000; that these are 16-bit samples, its documentation does not say.",
 		Example: "tts_client | echocast send --preset playht -",
-		Source:  "none; not checked against the service",
+		Source:  "https://docs.play.ht/reference/api-generate-tts-audio-stream",
 	},
 	{
 		Name: "groq", Vendor: "Groq",
@@ -177,7 +177,7 @@ var table = []Preset{
 		Name: "hume", Vendor: "Hume", Encoding: "s16le", Rate: 48000, Channels: 1,
 		Ask:     "Format pcm, which is always 48000 Hz.",
 		Example: "tts_client | echocast send --preset hume -",
-		Source:  "https://dev.hume.ai/reference/text-to-speech-tts",
+		Source:  "https://github.com/HumeAI/hume-python-sdk/blob/main/src/hume/tts/types/snippet_audio_chunk.py",
 		Words: &WordTimes{
 			Ask:    `"include_timestamp_types": ["word"] with "version": "2" of /v0/tts/stream/json; pipe the JSON in.`,
 			Source: "https://dev.hume.ai/docs/text-to-speech-tts/timestamps",
@@ -185,9 +185,9 @@ var table = []Preset{
 	},
 	{
 		Name: "gradium", Vendor: "Gradium", Encoding: "s16le", Rate: 48000, Channels: 1,
-		Ask:     "Format pcm, which is always 48000 Hz.",
+		Ask:     "output_format pcm, which is 48000 Hz; pcm_24000 needs no resampling: add --rate 24000.",
 		Example: "tts_client | echocast send --preset gradium -",
-		Source:  "https://github.com/pipecat-ai/pipecat/blob/main/src/pipecat/services/gradium/tts.py",
+		Source:  "https://github.com/gradium-ai/gradium-py/blob/main/docs/websocket_tts_description.md",
 		Words: &WordTimes{
 			Ask:    "The WebSocket, whose messages of type text have them; pipe the messages in.",
 			Source: "https://github.com/gradium-ai/gradium-py/blob/main/docs/websocket_tts_description.md",
@@ -195,15 +195,15 @@ var table = []Preset{
 	},
 	{
 		Name: "bland", Vendor: "Bland", Encoding: "s16le", Rate: 48000, Channels: 1,
-		Ask:     "container raw with pcm_s16le; the rate is 48000 Hz unless another is asked for.",
+		Ask:     `"audio": {"encoding": "pcm_s16le"} of /v2/tts, which is 48000 Hz; the WAV of /v1/speak is recognised.`,
 		Example: "tts_client | echocast send --preset bland -",
-		Source:  "https://github.com/pipecat-ai/pipecat/blob/main/src/pipecat/services/bland/tts.py",
+		Source:  "https://docs.bland.ai/api-v2/post/tts-live",
 	},
 	{
-		Name: "resemble", Vendor: "Resemble", Encoding: "s16le", Rate: 24000, Channels: 1,
-		Ask:     "precision PCM_16, sample_rate 24000 and no_audio_header true.",
+		Name: "resemble", Vendor: "Resemble", Encoding: "s16le", Rate: 32000, Channels: 1,
+		Ask:     "precision PCM_16, sample_rate 32000 and no_audio_header true; it has no 24000 Hz.",
 		Example: "tts_client | echocast send --preset resemble -",
-		Source:  "https://docs.app.resemble.ai",
+		Source:  "https://docs.resemble.ai/guides/creating-clips/websocket-streaming/receiving-audio",
 		Words: &WordTimes{
 			Ask:    "The WebSocket, or /synthesize, whose JSON has them; pipe it in.",
 			Source: "https://github.com/pipecat-ai/pipecat/blob/main/src/pipecat/services/resembleai/tts.py",
@@ -211,9 +211,9 @@ var table = []Preset{
 	},
 	{
 		Name: "speechify", Vendor: "Speechify", Encoding: "s16le", Rate: 24000, Channels: 1,
-		Ask:     "Format pcm_24000; it sends 24000 Hz even where another rate was asked for and its header says so.",
+		Ask:     `"output_format": "pcm_24000"; pipe the events of stream/with-timestamps or the samples in.`,
 		Example: "tts_client | echocast send --preset speechify -",
-		Source:  "https://github.com/pipecat-ai/pipecat/blob/main/src/pipecat/services/speechify/tts.py",
+		Source:  "https://docs.sws.speechify.com/tts/guides/streaming",
 		Words: &WordTimes{
 			Ask:    "Nothing: the JSON of /v1/audio/speech has speech marks; pipe it in.",
 			Source: "https://docs.sws.speechify.com/docs/features/speech-marks",
@@ -223,7 +223,7 @@ var table = []Preset{
 		Name: "speechmatics", Vendor: "Speechmatics", Encoding: "s16le", Rate: 16000, Channels: 1,
 		Ask:     "Output format pcm_16000.",
 		Example: "tts_client | echocast send --preset speechmatics -",
-		Source:  "https://github.com/pipecat-ai/pipecat/blob/main/src/pipecat/services/speechmatics/tts.py",
+		Source:  "https://github.com/speechmatics/speechmatics-python-sdk/blob/main/sdk/tts/speechmatics/tts/_models.py",
 	},
 	{
 		Name: "minimax", Vendor: "MiniMax", Encoding: "s16le", Rate: 24000, Channels: 1, Field: "data.audio",
@@ -235,34 +235,34 @@ var table = []Preset{
 	},
 	{
 		Name: "fish", Vendor: "Fish Audio", Encoding: "s16le", Rate: 24000, Channels: 1,
-		Ask:     "format pcm at sample_rate 24000.",
+		Ask:     "format pcm at sample_rate 24000 over HTTP; the MessagePack of its WebSocket is not read.",
 		Example: "tts_client | echocast send --preset fish -",
-		Source:  "https://docs.fish.audio/api-reference/endpoint/websocket/tts-live",
+		Source:  "https://docs.fish.audio/api-reference/endpoint/openapi-v1/text-to-speech-stream-with-timestamps",
 	},
 	{
 		Name: "sarvam", Vendor: "Sarvam", Encoding: "s16le", Rate: 24000, Channels: 1,
-		Ask: "output_audio_codec linear16 at speech_sample_rate 24000; older models deliver 22050 Hz, " +
+		Ask: "output_audio_codec linear16 at speech_sample_rate 24000; bulbul:v2 has 22050 Hz unless asked, " +
 			"which a WAV header says.",
 		Example: "tts_client | echocast send --preset sarvam -",
-		Source:  "https://github.com/pipecat-ai/pipecat/blob/main/src/pipecat/services/sarvam/tts.py",
+		Source:  "https://docs.sarvam.ai/api-reference-docs/text-to-speech/stream",
 	},
 	{
 		Name: "neuphonic", Vendor: "Neuphonic", Encoding: "s16le", Rate: 22050, Channels: 1,
 		Ask:     "encoding pcm_linear at its default sampling_rate, 22050 Hz.",
 		Example: "tts_client | echocast send --preset neuphonic -",
-		Source:  "https://github.com/pipecat-ai/pipecat/blob/main/src/pipecat/services/neuphonic/tts.py",
+		Source:  "https://github.com/neuphonic/pyneuphonic/blob/main/pyneuphonic/models.py",
 	},
 	{
 		Name: "smallest", Vendor: "Smallest AI", Encoding: "s16le", Rate: 24000, Channels: 1,
 		Ask:     "output_format pcm at sample_rate 24000.",
 		Example: "tts_client | echocast send --preset smallest -",
-		Source:  "https://github.com/pipecat-ai/pipecat/blob/main/src/pipecat/services/smallest/tts.py",
+		Source:  "https://waves-docs.smallest.ai/v4.0.0/content/api-references/lightning-v3.1-ws",
 	},
 	{
 		Name: "soniox", Vendor: "Soniox", Encoding: "s16le", Rate: 24000, Channels: 1,
 		Ask:     "audio_format pcm_s16le at sample_rate 24000.",
 		Example: "tts_client | echocast send --preset soniox -",
-		Source:  "https://github.com/pipecat-ai/pipecat/blob/main/src/pipecat/services/soniox/tts.py",
+		Source:  "https://soniox.com/docs/api-reference/tts/websocket-api",
 	},
 	{
 		Name: "asyncai", Vendor: "async AI", Encoding: "s16le", Rate: 24000, Channels: 1,
@@ -272,7 +272,7 @@ var table = []Preset{
 	},
 	{
 		Name: "camb", Vendor: "CAMB.AI", Encoding: "s16le", Rate: 22050, Channels: 1,
-		Ask:     "format pcm_s16le; mars-flash has 22050 Hz, for mars-pro add --rate 48000.",
+		Ask:     "format pcm_s16le; mars-flash and mars-instruct have 22050 Hz, for mars-pro add --rate 48000.",
 		Example: "tts_client | echocast send --preset camb -",
 		Source:  "https://github.com/pipecat-ai/pipecat/blob/main/src/pipecat/services/camb/tts.py",
 	},
@@ -297,7 +297,7 @@ var table = []Preset{
 		Name: "xai", Vendor: "xAI", Encoding: "s16le", Rate: 24000, Channels: 1,
 		Ask:     `"output_format": {"codec": "pcm", "sample_rate": 24000}.`,
 		Example: "tts_client | echocast send --preset xai -",
-		Source:  "https://github.com/pipecat-ai/pipecat/blob/main/src/pipecat/services/xai/tts.py",
+		Source:  "https://docs.x.ai/developers/rest-api-reference/inference/voice",
 	},
 	{
 		Name: "nvidia", Vendor: "NVIDIA Riva", Encoding: "s16le", Rate: 24000, Channels: 1,
