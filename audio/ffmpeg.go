@@ -359,8 +359,9 @@ func (d *ffmpeg) checkLength() error {
 	if length <= maxFreeSound || float64(given) >= leastByteRate*length.Seconds() {
 		return nil
 	}
-	return fmt.Errorf("%w: ffmpeg makes more than %.0f min of sound out of %s, which no recording does; if it is right, convert it first: "+
-		"ffmpeg -i INPUT -ar 24000 -ac 1 speech.wav", ErrFormat, length.Minutes(), plural(int(given), "byte"))
+	return fmt.Errorf("%w: ffmpeg makes more than %.0f min of sound out of %s, which no recording does; "+
+		"if it is right, convert it first: ffmpeg -i INPUT -ar 24000 -ac 1 speech.wav",
+		ErrFormat, length.Minutes(), plural(int(given), "byte"))
 }
 
 // wait waits for the process, then for the feeding, and says what failed. What

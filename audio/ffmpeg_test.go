@@ -414,7 +414,8 @@ func TestFFmpegOutputIsBounded(t *testing.T) {
 func TestFFmpegMakesNoHoursOfNothing(t *testing.T) {
 	opts := withFFmpeg(t)
 	path := filepath.Join(t.TempDir(), "silence.mkv")
-	args := []string{"-v", "error", "-f", "lavfi", "-i", "anullsrc=r=1000:cl=mono", "-t", "7200", "-c:a", "flac", "-frame_size", "65535", path}
+	args := []string{"-v", "error", "-f", "lavfi", "-i", "anullsrc=r=1000:cl=mono", "-t", "7200",
+		"-c:a", "flac", "-frame_size", "65535", path}
 	if text, err := exec.Command(opts.FFmpeg, args...).CombinedOutput(); err != nil {
 		t.Skipf("ffmpeg does not make it: %s", text)
 	}

@@ -74,7 +74,10 @@ func TestMP3LoudJointStereo(t *testing.T) {
 	if err := os.WriteFile(wav, wavFile(fmtChunk(1, 2, 44100, 4, 16), data(alternating())), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, args := range [][]string{{"lame", "--quiet", "-m", "j", "-b", "160", wav, mp3}, {"ffmpeg", "-v", "error", "-i", mp3, "-f", "f32le", raw}} {
+	for _, args := range [][]string{
+		{"lame", "--quiet", "-m", "j", "-b", "160", wav, mp3},
+		{"ffmpeg", "-v", "error", "-i", mp3, "-f", "f32le", raw},
+	} {
 		if text, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
 			t.Fatalf("%s: %v: %s", args[0], err, text)
 		}
