@@ -27,7 +27,7 @@ func TestTheListShowsEveryPreset(t *testing.T) {
 	var want strings.Builder
 	for _, p := range All() {
 		words := ""
-		if p.Words != nil {
+		if p.Words.Ask != "" {
 			words = fmt.Sprintf(" [Times of words](%s): %s", p.Words.Source, p.Words.Ask)
 		}
 		fmt.Fprintf(&want, "**%s** (%s): %s%s\n\n```\n%s\n```\n\n", p.Name, p.Vendor, p.Ask, words, p.Example)

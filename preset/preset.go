@@ -38,9 +38,9 @@ type Preset struct {
 	Ask     string `json:"ask"`     // what to ask the source for
 	Example string `json:"example"` // a shell line that speaks it
 	Source  string `json:"source"`  // where the source documents this
-	// Words is how the source says when each word is said; nil where it does not say it
+	// Words is how the source says when each word is said; empty where it does not say it
 	// beside its audio.
-	Words *WordTimes `json:"words,omitempty"`
+	Words WordTimes `json:"words,omitzero"`
 }
 
 // WordTimes is how a source says when each word is said. The receipt has the words

@@ -29,8 +29,8 @@ func TestTable(t *testing.T) {
 		if !strings.HasPrefix(p.Source, "https://") {
 			t.Errorf("%s: the source %q is no page", p.Name, p.Source)
 		}
-		if w := p.Words; w != nil && (!strings.HasSuffix(w.Ask, ".") || !strings.HasPrefix(w.Source, "https://")) {
-			t.Errorf("%s: times of words: %+v", p.Name, *w)
+		if w := p.Words; w.Ask != "" && (!strings.HasSuffix(w.Ask, ".") || !strings.HasPrefix(w.Source, "https://")) {
+			t.Errorf("%s: times of words: %+v", p.Name, w)
 		}
 		if p.Vendor == "" || !strings.HasSuffix(p.Ask, ".") || len(p.Ask) > 160 {
 			t.Errorf("%s: what to ask for is one sentence: %q", p.Name, p.Ask)

@@ -11,7 +11,7 @@ var table = []Preset{
 			`-H "xi-api-key: $ELEVENLABS_API_KEY" -H "Content-Type: application/json" -d '{"text":"Hello."}' ` +
 			`| echocast send --preset elevenlabs -`,
 		Source: "https://elevenlabs.io/docs/api-reference/websocket",
-		Words: &WordTimes{
+		Words: WordTimes{
 			Ask:    "/stream/with-timestamps in place of /stream, or its WebSocket; pipe the JSON in.",
 			Source: "https://elevenlabs.io/docs/api-reference/text-to-speech/stream-with-timestamps",
 		},
@@ -23,7 +23,7 @@ var table = []Preset{
 			`$ELEVENLABS_API_KEY" -H "Content-Type: application/json" -d '{"text":"Hello."}' | echocast send ` +
 			`--preset elevenlabs-mp3 -`,
 		Source: "https://elevenlabs.io/docs/api-reference/text-to-speech/stream",
-		Words: &WordTimes{
+		Words: WordTimes{
 			Ask:    "/stream/with-timestamps in place of /stream, or its WebSocket; pipe the JSON in.",
 			Source: "https://elevenlabs.io/docs/api-reference/text-to-speech/stream-with-timestamps",
 		},
@@ -56,7 +56,7 @@ var table = []Preset{
 		Ask:     `"output_format": {"container": "raw", "encoding": "pcm_s16le", "sample_rate": 24000}.`,
 		Example: "tts_client | echocast send --preset cartesia -",
 		Source:  "https://docs.cartesia.ai/2026-03-01/api-reference/tts/websocket",
-		Words: &WordTimes{
+		Words: WordTimes{
 			Ask:    "add_timestamps true over SSE or WebSocket; pipe the events in.",
 			Source: "https://docs.cartesia.ai/examples/tts-sse-with-timestamps",
 		},
@@ -66,7 +66,7 @@ var table = []Preset{
 		Ask:     `"output_format": {"container": "raw", "encoding": "pcm_f32le", "sample_rate": 24000}.`,
 		Example: "tts_client | echocast send --preset cartesia-f32 -",
 		Source:  "https://docs.cartesia.ai/2026-03-01/api-reference/tts/websocket",
-		Words: &WordTimes{
+		Words: WordTimes{
 			Ask:    "add_timestamps true over SSE or WebSocket; pipe the events in.",
 			Source: "https://docs.cartesia.ai/examples/tts-sse-with-timestamps",
 		},
@@ -126,7 +126,7 @@ var table = []Preset{
 		Ask:     "Accept: audio/pcm with samplingRate 24000; the events of its WebSockets are read as well.",
 		Example: "tts_client | echocast send --preset rime -",
 		Source:  "https://docs.rime.ai/api-reference/coda/websocket-v1",
-		Words: &WordTimes{
+		Words: WordTimes{
 			Ask:    "The WebSocket /ws3 (or /ws2), whose events have them; pipe the events in.",
 			Source: "https://docs.rime.ai/api-reference/websockets-json",
 		},
@@ -136,7 +136,7 @@ var table = []Preset{
 		Ask:     "format pcm_s16le at sample_rate 24000; what older versions call raw are 32-bit floats.",
 		Example: "tts_client | echocast send --preset lmnt -",
 		Source:  "https://github.com/lmnt-com/lmnt-python/blob/main/src/lmnt/types/speech_generate_params.py",
-		Words: &WordTimes{
+		Words: WordTimes{
 			Ask:    "return_timestamps true of the detailed speech endpoint; pipe its JSON in.",
 			Source: "https://docs.lmnt.com/build-with-lmnt/word-timestamps",
 		},
@@ -146,7 +146,7 @@ var table = []Preset{
 		Ask:     "audioEncoding PCM at sampleRateHertz 24000; LINEAR16 repeats a WAV header in every chunk.",
 		Example: "tts_client | echocast send --preset inworld -",
 		Source:  "https://github.com/inworld-ai/inworld-api-examples/blob/main/tts/python/example_websocket.py",
-		Words: &WordTimes{
+		Words: WordTimes{
 			Ask:    `"timestampType": "WORD"; pipe the JSON in.`,
 			Source: "https://docs.inworld.ai/tts/capabilities/timestamps",
 		},
@@ -156,7 +156,7 @@ var table = []Preset{
 		Ask:     "audioEncoding LINEAR16, or WAV; each chunk of LINEAR16 begins with a WAV header.",
 		Example: "tts_client | echocast send --preset inworld-linear16 -",
 		Source:  "https://github.com/inworld-ai/inworld-api-examples",
-		Words: &WordTimes{
+		Words: WordTimes{
 			Ask:    `"timestampType": "WORD"; pipe the JSON in.`,
 			Source: "https://docs.inworld.ai/tts/capabilities/timestamps",
 		},
@@ -178,7 +178,7 @@ var table = []Preset{
 		Ask:     "Format pcm, which is always 48000 Hz.",
 		Example: "tts_client | echocast send --preset hume -",
 		Source:  "https://github.com/HumeAI/hume-python-sdk/blob/main/src/hume/tts/types/snippet_audio_chunk.py",
-		Words: &WordTimes{
+		Words: WordTimes{
 			Ask:    `"include_timestamp_types": ["word"] with "version": "2" of /v0/tts/stream/json; pipe the JSON in.`,
 			Source: "https://dev.hume.ai/docs/text-to-speech-tts/timestamps",
 		},
@@ -188,7 +188,7 @@ var table = []Preset{
 		Ask:     "output_format pcm, which is 48000 Hz; pcm_24000 needs no resampling: add --rate 24000.",
 		Example: "tts_client | echocast send --preset gradium -",
 		Source:  "https://github.com/gradium-ai/gradium-py/blob/main/docs/websocket_tts_description.md",
-		Words: &WordTimes{
+		Words: WordTimes{
 			Ask:    "The WebSocket, whose messages of type text have them; pipe the messages in.",
 			Source: "https://github.com/gradium-ai/gradium-py/blob/main/docs/websocket_tts_description.md",
 		},
@@ -204,7 +204,7 @@ var table = []Preset{
 		Ask:     "precision PCM_16, sample_rate 32000 and no_audio_header true; it has no 24000 Hz.",
 		Example: "tts_client | echocast send --preset resemble -",
 		Source:  "https://docs.resemble.ai/guides/creating-clips/websocket-streaming/receiving-audio",
-		Words: &WordTimes{
+		Words: WordTimes{
 			Ask:    "The WebSocket, or /synthesize, whose JSON has them; pipe it in.",
 			Source: "https://github.com/pipecat-ai/pipecat/blob/main/src/pipecat/services/resembleai/tts.py",
 		},
@@ -214,7 +214,7 @@ var table = []Preset{
 		Ask:     `"output_format": "pcm_24000"; pipe the events of stream/with-timestamps or the samples in.`,
 		Example: "tts_client | echocast send --preset speechify -",
 		Source:  "https://docs.sws.speechify.com/tts/guides/streaming",
-		Words: &WordTimes{
+		Words: WordTimes{
 			Ask:    "Nothing: the JSON of /v1/audio/speech has speech marks; pipe it in.",
 			Source: "https://docs.sws.speechify.com/docs/features/speech-marks",
 		},
@@ -311,7 +311,7 @@ var table = []Preset{
 		Example: `curl -sN http://localhost:8880/v1/audio/speech -H "Content-Type: application/json" -d '{"model":"kokoro",` +
 			`"voice":"af_heart","input":"Hello.","response_format":"pcm"}' | echocast send --preset kokoro -`,
 		Source: "https://github.com/remsky/Kokoro-FastAPI",
-		Words: &WordTimes{
+		Words: WordTimes{
 			Ask:    "/dev/captioned_speech in place of /v1/audio/speech; pipe the JSON in.",
 			Source: "https://github.com/remsky/Kokoro-FastAPI",
 		},

@@ -22,7 +22,7 @@ func Table(all []Preset) string {
 // an example.
 func (p Preset) Text() string {
 	words := ""
-	if p.Words != nil {
+	if p.Words.Ask != "" {
 		words = "  words    " + p.Words.Ask + "\n"
 	}
 	return fmt.Sprintf("%s: %s\n  read as  %s\n  ask for  %s\n%s  example  %s\n", p.Name, p.Vendor, p, p.Ask, words, p.Example)
