@@ -3,8 +3,10 @@ package acceptance
 import (
 	"math"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/pion/rtp"
 
@@ -50,4 +52,47 @@ func TestAsMicrophone(t *testing.T) {
 	if report := s.end(); report.Messages != 0 {
 		t.Errorf("%d messages were sent", report.Messages)
 	}
+}
+
+// Once the replica has left in the midst of an utterance, the rest is said by a
+// microphone to the people in the room.
+func TestFallbackToTheMicrophone(t *testing.T) {
+	t.Parallel()
+	needBrowser(t)
+	awaitBrowser(t)
+	var voiced atomic.Int64 // packets of Opus, 20 ms each, that are not silent
+	room, err := dailytest.NewRoom(dailytest.Options{Quiet: 1, Voice: func(packet *rtp.Packet) {
+		if len(packet.Payload) > 10 {
+			voiced.Add(1)
+		}
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	participant := room.Enter("Ann", "tavus-replica-1")
+	library, err := filepath.Abs(dailyJS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var leave sync.Once
+	options := &replica.Options{OnEvent: func(e replica.Event) {
+		if e.Kind == replica.EventStarted {
+			leave.Do(func() { time.AfterFunc(time.Second, participant.Leave) })
+		}
+	}}
+	s := enter(t, options, room, participant, "--to", "daily+"+room.URL(), "--daily-js", library,
+		"--daily-call-machine", room.CallMachine(), "--fallback", "microphone")
+	o := send(testwait.Context(t), t, s, nil, speech)
+	if o.code != 0 || len(o.receipts) != 2 {
+		t.Fatal(o)
+	}
+	first, second := o.receipts[0], o.receipts[1]
+	if first.Outcome != echo.Failed || second.Outcome != echo.Sent ||
+		first.HeardSamples+second.Samples < int64(len(encoded(t, speech))/2) {
+		t.Errorf("%+v\n%+v", first, second)
+	}
+	if heard := float64(voiced.Load()) * 0.020; heard < second.SentSeconds/2 {
+		t.Errorf("%.2f s of voice were heard by the microphone, of %.2f", heard, second.SentSeconds)
+	}
+	s.end()
 }

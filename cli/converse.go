@@ -74,6 +74,7 @@ func (v *converseCmd) flags() []cli.Flag {
 		option(&o.Recogniser, "asr", "", "`COMMAND` that reads the user's voice, samples of 16 bits at 16 kHz, and prints "+
 			"a line for each utterance (default: the room's)"),
 		option(&o.Greeting, "greet", "", "begin with this `TEXT` (default: nothing)"),
+		fallbackFlag(&v.target),
 		option(&o.Fallback, "fallback-text", "", "say this `TEXT` if the --on-utterance command fails without a word "+
 			"(default: nothing)"),
 		boolOption(&v.noBargeIn, "no-barge-in", "let each answer end while the user speaks, and answer afterwards what was "+

@@ -95,6 +95,7 @@ func choices() map[string][]string {
 		"pace":        {string(echo.LeadMode), string(echo.RealTimeMode), string(echo.BurstMode)},
 		"wait":        {waitPlayed, waitSent},
 		"as":          {asMessages, asMicrophone},
+		"fallback":    {asMicrophone},
 		"slow":        {string(echo.UnderrunWait), string(echo.UnderrunSilence), string(echo.UnderrunEnd)},
 		"on-loss":     {string(echo.ReconnectAbandon), string(echo.ReconnectRestart), string(echo.ReconnectResume)},
 		"resampler":   {"soxr", "zaf", "fir"},

@@ -82,6 +82,7 @@ func (s *sendCmd) talkFlags() []cli.Flag {
 		boolOption(&s.resume, "resume", "after an interrupt, continue from the last pause that was heard"),
 		option(&s.onLoss, "on-loss", string(echo.ReconnectAbandon), "when the connection is lost in mid-utterance: abandon "+
 			"it, or connect again and `restart` or resume it"),
+		fallbackFlag(&s.target),
 		option(&s.idle, "idle-timeout", 0, "an input that is quiet for this `TIME` has ended its utterance; what comes "+
 			"later is another (default: never)"),
 		boolOption(&s.stopOnError, "stop-on-error", "end with the first utterance that is not confirmed as heard, instead "+
@@ -160,6 +161,9 @@ func (s *sendCmd) check(names []string) error {
 	if err := oneOf("--slow", s.slow, string(echo.UnderrunWait), string(echo.UnderrunSilence),
 		string(echo.UnderrunEnd)); err != nil {
 		return err
+	}
+	if s.target.fallback != "" && s.onLoss == string(echo.ReconnectAbandon) {
+		s.onLoss = string(echo.ReconnectResume) // else there is nothing to go on with
 	}
 	if err := cmp.Or(s.checkAs(), s.target.check(s.newReporter(s.streams.Out, s.streams.Err).warn)); err != nil {
 		return err

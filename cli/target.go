@@ -36,6 +36,7 @@ type targetOptions struct {
 	peer             peerOptions
 	rehearse         bool
 	way              wayOptions
+	fallback         string
 	create           createOptions
 }
 
@@ -84,7 +85,7 @@ func (o *targetOptions) check(warn warnFunc) error {
 	if _, err := o.peer.options(warn); err != nil {
 		return err
 	}
-	return cmp.Or(o.create.check(o.to), checkOutputs(map[string]string{"--trace": o.trace}, nil))
+	return cmp.Or(o.create.check(o.to), o.checkFallback(), checkOutputs(map[string]string{"--trace": o.trace}, nil))
 }
 
 // isSet reports whether a room was named, or is to be created.
@@ -292,6 +293,9 @@ func (t *target) enter(ctx context.Context, with room.Options, record string) (e
 			return err
 		}
 	}
+	if err = t.fallBack(&with); err != nil {
+		return err
+	}
 	t.room, err = options.join(ctx, address, &with, t.out.warn)
 	return err
 }
@@ -337,6 +341,7 @@ func (t *target) session(options *echo.Options) (*echo.Session, error) {
 	if t.trace != nil {
 		options.Observe = t.trace.Observe
 	}
+	t.followReplica(options)
 	session, err := echo.NewSession(t.room.Stage(), options)
 	if err != nil {
 		return nil, settingsError(err)

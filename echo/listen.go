@@ -96,10 +96,12 @@ func (s *Session) rejoin(ctx context.Context, err error) bool {
 		return false
 	}
 	s.stage = stage
-	if s.options.SkipReady {
+	s.joined = isHeardAlone(stage)
+	if s.options.SkipReady || s.joined {
 		s.rejoining = false
 		s.change()
 	}
+	s.startAway()
 	s.options.Observe(Moment{Kind: MomentConnected, At: time.Now()})
 	return true
 }
@@ -107,6 +109,7 @@ func (s *Session) rejoin(ctx context.Context, err error) bool {
 // interruption notes that the connection is lost for now. The session is locked.
 func (s *Session) interruption(why error) {
 	s.rejoining, s.joined, s.userSince = true, false, time.Time{}
+	s.stopAway()
 	if s.current != nil {
 		s.current.cancel(why)
 	}
@@ -236,6 +239,7 @@ func (s *Session) handlePal(event Event) {
 	}
 	if !s.joined {
 		s.joined, s.rejoining = true, false // any event of the replica proves that it is there
+		s.stopAway()
 		s.change()
 	}
 	if event.Kind != StartedSpeaking && event.Kind != StoppedSpeaking {
@@ -299,11 +303,39 @@ func because(event Event) string {
 
 // leftAlone notes that the replica has left the room. It may return.
 func (s *Session) leftAlone(event Event) {
+	if isHeardAlone(s.stage) {
+		return
+	}
 	s.joined = false
+	s.startAway()
 	if s.current != nil {
 		s.current.cancel(fmt.Errorf("%w: the replica left the room%s", ErrLost, because(event)))
 	}
 	s.change()
+}
+
+// startAway begins the time that the replica may be away. The session is locked.
+func (s *Session) startAway() {
+	if s.options.AwayTimeout == 0 || s.options.Redial == nil || s.joined || s.away != nil {
+		return
+	}
+	s.away = time.AfterFunc(s.options.AwayTimeout, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.away == nil || s.lost != nil {
+			return
+		}
+		why := fmt.Errorf("%w: the replica has been away for %v", ErrLost, s.options.AwayTimeout)
+		s.interruption(why)
+		s.cancelStage(why)
+	})
+}
+
+func (s *Session) stopAway() {
+	if s.away != nil {
+		s.away.Stop()
+		s.away = nil
+	}
 }
 
 // mostEvents is how many events may wait for one reader.

@@ -90,6 +90,10 @@ type Options struct {
 	Redial func(ctx context.Context) (Stage, error)
 	// RedialTimeout bounds all calls of Redial after one loss; 0: 60 s.
 	RedialTimeout time.Duration
+	// AwayTimeout is how long the replica may be away from the room before Redial is
+	// called, as for a lost connection; 0: any time. An utterance that it leaves in is
+	// lost at once.
+	AwayTimeout time.Duration
 	// ReadyTimeout bounds the wait for the replica; 0: 30 s.
 	ReadyTimeout time.Duration
 	// SkipReady sends without waiting for the replica to join.

@@ -29,6 +29,7 @@ type Session struct {
 	joined      bool                    // the replica is there
 	rejoining   bool                    // from a loss until the replica (with SkipReady: the room) is back
 	lost        error                   // why the session has ended
+	away        *time.Timer             // runs while the replica is away, with AwayTimeout; or nil
 	queue       []*turn                 // the current utterance, and those that wait
 	nextStart   time.Time               // when the next utterance may begin
 	paused      bool
@@ -57,6 +58,7 @@ func NewSession(stage Stage, options *Options) (*Session, error) {
 		options: set, stage: stage,
 		sending: make(chan struct{}, 1), cancel: cancel,
 		over: make(chan struct{}), changed: make(chan struct{}), news: NewEventFilter(),
+		joined: isHeardAlone(stage),
 	}
 	go s.listen(ctx)
 	return s, nil
@@ -81,6 +83,9 @@ func (o *Options) check(chunk int) error {
 func (s *Session) Close() error {
 	s.cancel()
 	<-s.over
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stopAway()
 	return nil
 }
 

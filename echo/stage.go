@@ -13,7 +13,7 @@ import (
 //
 // The Stage of a room that can do more has further methods, which callers find by a
 // type assertion: Limiter, MessageSender, TextSpeaker, ClipCounter, Acknowledger,
-// PlaybackWaiter and ReadinessReporter.
+// PlaybackWaiter, ReadinessReporter and LoneSpeaker.
 type Stage interface {
 	// Begin opens the utterance u. The one before it has ended.
 	Begin(u Utterance) error
@@ -66,6 +66,17 @@ type PlaybackWaiter interface {
 type ReadinessReporter interface {
 	// Missing says what the replica has not done yet; "" where that is not known.
 	Missing() string
+}
+
+// LoneSpeaker is a Stage that may be heard without a replica, as a microphone is.
+type LoneSpeaker interface {
+	// HeardAlone reports whether people hear it without a replica.
+	HeardAlone() bool
+}
+
+func isHeardAlone(stage Stage) bool {
+	alone, ok := stage.(LoneSpeaker)
+	return ok && alone.HeardAlone()
 }
 
 // DeliveryFailure is an ErrLost of a Stage's Speak or SayText for one message,

@@ -81,6 +81,14 @@ type Options struct {
 	// can.
 	Microphone bool
 
+	// WithoutReplica makes the microphone speak to the people in the room, also where
+	// no replica is in it.
+	WithoutReplica bool
+
+	// Fallback, if it is set, is how Rejoin joins once the replica is lost. Notice has
+	// to be told of events.
+	Fallback *Fallback
+
 	// Avatar is the identity of the participant to speak through, in rooms
 	// where it has to be named.
 	Avatar string
@@ -143,6 +151,11 @@ type Room struct {
 	now     *Connection   // nil between a loss and the next connection
 	closed  bool          // by Close
 	changed chan struct{} // closed when now or closed changes
+
+	replicaLeft bool  // by the last event of it
+	failures    int   // of Rejoin in a row
+	failed      error // the last one
+	hasFallen   bool  // the fallback was taken
 }
 
 // Join joins the room at an address. The error is an *AddressError or
@@ -201,7 +214,7 @@ func (r *Room) current() (now *Connection, changed <-chan struct{}) {
 // what echo.Options.Redial wants.
 func (r *Room) Rejoin(ctx context.Context) (echo.Stage, error) {
 	r.leave()
-	now, err := r.join(ctx)
+	now, err := r.again(ctx)
 	if err != nil {
 		return nil, err
 	}

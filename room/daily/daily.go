@@ -146,7 +146,9 @@ func (b *Backend) Join(ctx context.Context, address string, o *room.Options) (*r
 		c.Hearer = conn
 	}
 	if o.Microphone {
-		c.Stage = daily.NewMicrophone(conn, o.Wrapped(conn))
+		microphone := daily.NewMicrophone(conn, o.Wrapped(conn))
+		microphone.Alone = o.WithoutReplica
+		c.Stage = microphone
 		return c, nil
 	}
 	limit := conn.MaxMessage()

@@ -22,6 +22,10 @@ const MicrophoneRate = 24000
 // Events come from the room like any. A page that breaks in the midst of an
 // utterance loses what it held, so the utterance fails with echo.ErrLost.
 type Microphone struct {
+	// Alone says that it speaks to the people in the room, in place of a replica that
+	// is lost, and not to a replica. It is set before the microphone is used.
+	Alone bool
+
 	conn   *Conn
 	events echo.Conn
 
@@ -35,6 +39,7 @@ var (
 	_ echo.Stage          = (*Microphone)(nil)
 	_ echo.PlaybackWaiter = (*Microphone)(nil)
 	_ echo.ClipCounter    = (*Microphone)(nil)
+	_ echo.LoneSpeaker    = (*Microphone)(nil)
 )
 
 // NewMicrophone speaks into the microphone of c, which was joined with
@@ -46,6 +51,9 @@ func NewMicrophone(c *Conn, events echo.Conn) *Microphone {
 	}
 	return &Microphone{conn: c, events: events}
 }
+
+// HeardAlone reports whether it speaks without a replica.
+func (m *Microphone) HeardAlone() bool { return m.Alone }
 
 // Begin opens the utterance u, whose rate is MicrophoneRate.
 func (m *Microphone) Begin(u echo.Utterance) error {

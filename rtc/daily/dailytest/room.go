@@ -54,6 +54,8 @@ type Options struct {
 	// Voice takes the audio that the pages publish, packet by packet: Opus, 48
 	// kHz. Without it, a page that publishes something is complained of.
 	Voice func(*rtp.Packet)
+	// Quiet is how many pages join without a microphone before one may have it.
+	Quiet int
 
 	// Refuse lets no page in.
 	Refuse *Refusal
@@ -331,7 +333,7 @@ func (r *Room) servePage(socket *websocket.Conn) {
 	sending.Lock() // the welcome comes first
 	others := r.admit(member{Person: page, deliver: deliver, leave: func() { _ = socket.Close() }})
 	welcome := envelope{Type: "welcome", You: &page, People: []Person{}, Max: r.options.MaxMessage,
-		Viewers: r.options.Viewers, Voice: r.options.Voice != nil}
+		Viewers: r.options.Viewers, Voice: r.options.Voice != nil && len(r.Joins()) > r.options.Quiet}
 	for _, m := range others {
 		welcome.People = append(welcome.People, m.Person)
 	}
