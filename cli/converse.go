@@ -14,6 +14,7 @@ import (
 	"echocast/echo"
 	"echocast/internal/text"
 	"echocast/room"
+	"echocast/speak"
 )
 
 // converseCmd is the converse command.
@@ -178,14 +179,14 @@ func (v *converseCmd) converse(ctx context.Context, session *echo.Session, targe
 		return hearAlong(ctx, target.room, room.User, to, out)
 	}
 	o.Speak = func(ctx context.Context, name string, audio converse.Audio, speech echo.Speech) (echo.Receipt, error) {
-		in := &input{name: name, audio: audio}
+		in := &speak.Input{Name: name, Audio: audio}
 		out.begin(in, session)
 		receipt, err := session.Speak(ctx, speech)
-		err = in.failed(err)
+		err = in.Failed(err)
 		if failed := out.end(in, err); failed != nil {
 			cancel(failed)
 		}
-		return receipt, err
+		return receipt, explained(err)
 	}
 	err := converse.Run(ctx, session, o)
 	var broken stdoutError

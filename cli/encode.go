@@ -7,6 +7,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"echocast/echo"
+	"echocast/internal/terminal"
 )
 
 // encodeCmd is the encode command.
@@ -44,7 +45,7 @@ func (e *encodeCmd) run(ctx context.Context, names []string) error {
 	if err := checkInputs(ctx, names, e.streams.In, &e.settings); err != nil {
 		return err
 	}
-	stdin, restore := endReads(ctx, e.streams.In)
+	stdin, restore := terminal.ReadUntil(ctx, e.streams.In)
 	defer restore()
 	if e.settings.dryRun {
 		return e.settings.printPlans(ctx, names, stdin, e.streams)
@@ -60,7 +61,7 @@ func (e *encodeCmd) run(ctx context.Context, names []string) error {
 		return settingsError(err)
 	}
 	defer session.Close()
-	err = (&speaker{session: session, settings: &e.settings, stdin: stdin, out: out}).all(ctx, names)
+	err = inputFailure(ctx, out.speaker(session, stdin).All(ctx, names))
 	if failed := lines.Flush(); failed != nil { // or what a write before it met
 		return failed
 	}

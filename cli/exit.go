@@ -12,6 +12,7 @@ import (
 	"echocast/internal/text"
 	"echocast/room"
 	"echocast/room/rest"
+	"echocast/speak"
 	"echocast/tavus"
 )
 
@@ -66,21 +67,12 @@ func (e usageError) Error() string { return e.text }
 
 func usagef(format string, args ...any) error { return usageError{fmt.Sprintf(format, args...)} }
 
-// inputError is an error of one input, with the name that the user gave.
-type inputError struct {
-	name string
-	err  error
-}
-
-func (e *inputError) Error() string { return e.name + ": " + e.err.Error() }
-func (e *inputError) Unwrap() error { return e.err }
-
 // exitCode returns the documented exit code of an error.
 func exitCode(err error) int {
 	var signal shutdown.SignalError
 	var usage usageError
 	var chunk *echo.ChunkError
-	var input *inputError
+	var input *speak.InputError
 	var broken *audio.InputError
 	var unreachable *room.UnreachableError
 	var long tooLong

@@ -28,12 +28,12 @@ func readScript(name string) (replica.Script, error) {
 	}
 	file, err := os.Open(name)
 	if err != nil {
-		return nil, &inputError{"--script " + name, plain(err)}
+		return nil, inputError("--script "+name, err)
 	}
 	defer file.Close()
 	script, err := replica.ParseScript(file)
 	if err != nil {
-		return nil, &inputError{"--script " + name, err}
+		return nil, inputError("--script "+name, err)
 	}
 	return script, nil
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"echocast/echo"
+	"echocast/internal/terminal"
 )
 
 // Server is what echocast-server can do and echocast cannot, since it needs big
@@ -53,7 +54,7 @@ func serveMCP(ctx context.Context, m *messageCmd, server *Server) error {
 		return err
 	}
 	if err = session.WaitReady(ctx); err == nil {
-		in, restore := endReads(ctx, m.streams.In)
+		in, restore := terminal.ReadUntil(ctx, m.streams.In)
 		err = server.MCP(ctx, session, Version, io.NopCloser(in), keptOpen{m.streams.Out})
 		restore()
 	}

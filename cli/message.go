@@ -13,6 +13,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"echocast/echo"
+	"echocast/internal/terminal"
 	"echocast/room"
 )
 
@@ -162,7 +163,7 @@ func (m *messageCmd) each(messages iter.Seq2[echo.Message, error], limit int,
 	send func(msg echo.Message, line []byte) error) error {
 	for msg, err := range messages {
 		if err != nil {
-			return &inputError{"standard input", plain(err)}
+			return inputError("standard input", err)
 		}
 		line, err := m.fits(msg, limit)
 		if err != nil {
@@ -195,11 +196,11 @@ func (m *messageCmd) text(c *cli.Context, words []string) (string, error) {
 	if len(words) != 1 || words[0] != stdinName {
 		return strings.Join(words, " "), nil
 	}
-	stdin, restore := endReads(c.Context, m.streams.In)
+	stdin, restore := terminal.ReadUntil(c.Context, m.streams.In)
 	defer restore()
 	text, err := io.ReadAll(io.LimitReader(stdin, maxText))
 	if err != nil {
-		return "", cancelled(c.Context, &inputError{"standard input", plain(err)})
+		return "", cancelled(c.Context, inputError("standard input", err))
 	}
 	return strings.TrimRight(string(text), "\n"), nil
 }
@@ -357,7 +358,7 @@ one, sent as it comes. The id of the conversation is filled in where it is missi
 				return err
 			}
 			if c.NArg() == 1 && c.Args().First() == stdinName {
-				stdin, restore := endReads(c.Context, streams.In)
+				stdin, restore := terminal.ReadUntil(c.Context, streams.In)
 				defer restore()
 				return m.deliver(c.Context, echo.RawLines(stdin, maxText), nil)
 			}

@@ -5,6 +5,7 @@ import (
 	"io"
 
 	"echocast/probe"
+	"echocast/speak"
 )
 
 // printPlans does for each input what sending would do, but for the network, and
@@ -15,14 +16,14 @@ func (s *settings) printPlans(ctx context.Context, names []string, stdin io.Read
 		return err
 	}
 	for _, name := range names {
-		in, err := openInput(ctx, name, stdin, &s.prepare)
+		in, err := speak.Open(ctx, name, stdin, &s.prepare)
 		if err != nil {
-			return cancelled(ctx, err)
+			return inputFailure(ctx, err)
 		}
-		plan, err := probe.MakePlan(ctx, name, in.audio, messages)
-		in.close()
+		plan, err := probe.MakePlan(ctx, name, in.Audio, messages)
+		in.Close()
 		if err != nil {
-			return cancelled(ctx, in.failed(err))
+			return inputFailure(ctx, in.Failed(err))
 		}
 		plan.MaxSeconds = s.prepare.MaxDuration.Seconds()
 		if err := s.printOne(streams.Out, plan, plan.Text()); err != nil {

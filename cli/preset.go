@@ -124,13 +124,13 @@ func (s *settings) readVoice() error {
 	}
 	file, err := os.Open(name)
 	if err != nil {
-		return &inputError{name, plain(err)}
+		return inputError(name, err)
 	}
 	defer file.Close()
 	rate, err := preset.PiperRate(file)
 	s.expectRate(rate, "--piper-voice")
 	if err != nil {
-		return &inputError{name, err}
+		return inputError(name, err)
 	}
 	return nil
 }

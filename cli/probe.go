@@ -15,6 +15,7 @@ import (
 	"echocast/internal/terminal"
 	"echocast/probe"
 	"echocast/probe/picture"
+	"echocast/speak"
 )
 
 // probeCmd is the probe command.
@@ -69,7 +70,7 @@ func (p *probeCmd) run(ctx context.Context, names []string) error {
 	if err != nil {
 		return err
 	}
-	stdin, restore := endReads(ctx, p.streams.In)
+	stdin, restore := terminal.ReadUntil(ctx, p.streams.In)
 	defer restore()
 	var failed error
 	for _, name := range names {
@@ -91,22 +92,22 @@ func (p *probeCmd) run(ctx context.Context, names []string) error {
 
 func (p *probeCmd) inspect(ctx context.Context, name string, stdin io.Reader,
 	messages probe.Messages) (*probe.Report, error) {
-	in, err := openFile(name, stdin)
+	in, err := speak.OpenReader(name, stdin)
 	if err != nil {
 		return &probe.Report{Source: name, Suspicions: []string{}, Warnings: []string{}}, err
 	}
-	defer in.close()
+	defer in.Close()
 	drawn, options := picture.New(echo.DefaultRate), p.settings.prepare
 	if p.png != "" || p.svg != "" {
 		options.OnPrepared = drawn.Add
 	}
-	report, err := probe.Inspect(ctx, name, in.reader, options, messages)
+	report, err := probe.Inspect(ctx, name, in.Reader, options, messages)
 	if !drawn.IsEmpty() {
 		if err := cmp.Or(p.drawTo(p.png, drawn.WritePNG, report), p.drawTo(p.svg, drawn.WriteSVG, report)); err != nil {
 			return report, err
 		}
 	}
-	return report, in.refused(err)
+	return report, explained(in.Refused(err))
 }
 
 func (p *probeCmd) checkPictures(names []string) error {

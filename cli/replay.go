@@ -11,7 +11,9 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"echocast/echo"
+	"echocast/internal/terminal"
 	"echocast/room"
+	"echocast/speak"
 	"echocast/trace"
 )
 
@@ -88,7 +90,7 @@ func (r *replayCmd) run(ctx context.Context, names []string) error {
 	if err := r.check(names); err != nil {
 		return err
 	}
-	stdin, restore := endReads(ctx, r.streams.In)
+	stdin, restore := terminal.ReadUntil(ctx, r.streams.In)
 	defer restore()
 	in, err := openTrace(name, stdin)
 	if err != nil {
@@ -127,7 +129,7 @@ func (r *replayCmd) replay(ctx context.Context, name string, in io.Reader, conn 
 		ReadyTimeout: r.target.readyTimeout,
 		OnReceipt: func(receipt echo.Receipt) {
 			count++
-			receipt.Source = fmt.Sprintf("%s, utterance %d", inputTitle(name), count)
+			receipt.Source = fmt.Sprintf("%s, utterance %d", speak.Title(name), count)
 			failed = cmp.Or(failed, out.replayed(receipt))
 		},
 	})
@@ -135,7 +137,7 @@ func (r *replayCmd) replay(ctx context.Context, name string, in io.Reader, conn 
 		return cause
 	}
 	if err != nil && !replicasDoing(err) {
-		err = &inputError{inputTitle(name), plain(err)}
+		err = inputError(speak.Title(name), err)
 	}
 	return cmp.Or(err, failed)
 }

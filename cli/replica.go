@@ -152,7 +152,7 @@ func (s *replicaCmd) prepare() (*serve.Options, error) {
 	}
 	if s.user != "" {
 		if _, err := os.Stat(s.user); err != nil {
-			return nil, &inputError{s.user, fmt.Errorf("--user: %w", plain(err))}
+			return nil, inputError(s.user, fmt.Errorf("--user: %w", err))
 		}
 	}
 	options := &serve.Options{Record: s.record, User: s.user, Once: s.once, Observer: s.observer()}

@@ -15,6 +15,7 @@ import (
 
 	"echocast/internal/opener"
 	"echocast/internal/terminal"
+	"echocast/speak"
 	"echocast/trace"
 )
 
@@ -64,7 +65,7 @@ func (r *reportCmd) run(ctx context.Context, names []string) error {
 	if err := checkOutput(output, name, r.output == ""); err != nil {
 		return err
 	}
-	stdin, restore := endReads(ctx, r.streams.In)
+	stdin, restore := terminal.ReadUntil(ctx, r.streams.In)
 	defer restore()
 	in, err := openTrace(name, stdin)
 	if err != nil {
@@ -73,9 +74,9 @@ func (r *reportCmd) run(ctx context.Context, names []string) error {
 	defer in.Close()
 	sessions, err := trace.Sessions(in)
 	if err != nil {
-		return cancelled(ctx, &inputError{inputTitle(name), plain(err)})
+		return cancelled(ctx, inputError(speak.Title(name), err))
 	}
-	err = r.write(output, &trace.Page{Title: filepath.Base(inputTitle(name)), Sessions: sessions})
+	err = r.write(output, &trace.Page{Title: filepath.Base(speak.Title(name)), Sessions: sessions})
 	if err != nil || !r.opens {
 		return err
 	}
@@ -150,11 +151,11 @@ func openTrace(name string, stdin io.Reader) (io.ReadCloser, error) {
 	}
 	file, err := os.Open(name)
 	if err != nil {
-		return nil, &inputError{name, plain(err)}
+		return nil, inputError(name, err)
 	}
 	if info, err := file.Stat(); err == nil && info.IsDir() {
 		_ = file.Close() // nothing was written
-		return nil, &inputError{name, errors.New("is a directory; name the trace in it")}
+		return nil, inputError(name, errors.New("is a directory; name the trace in it"))
 	}
 	return file, nil
 }

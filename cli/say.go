@@ -48,7 +48,7 @@ func (s *sayCmd) run(ctx context.Context, arguments []string) error {
 		if terminal.Is(s.streams.In) {
 			return usagef("standard input is a terminal; pipe text into it, or give the text as an argument")
 		}
-		stdin, restore := endReads(ctx, s.streams.In)
+		stdin, restore := terminal.ReadUntil(ctx, s.streams.In)
 		defer restore()
 		text = echo.Text{Pieces: pieces(stdin), Name: "standard input"}
 		if closer, ok := stdin.(io.Closer); ok {
@@ -101,7 +101,7 @@ func pieces(r io.Reader) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		for piece, err := range textcut.Words(r) {
 			if err != nil {
-				err = &inputError{"standard input", plain(err)}
+				err = inputError("standard input", err)
 			}
 			if !yield(piece, err) {
 				return

@@ -1,10 +1,8 @@
 package cli
 
 import (
-	"bufio"
 	"cmp"
 	"context"
-	"errors"
 	"io"
 	"os"
 	"slices"
@@ -13,7 +11,9 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"echocast/echo"
+	"echocast/internal/terminal"
 	"echocast/room"
+	"echocast/speak"
 )
 
 // sendCmd is the send command.
@@ -202,44 +202,25 @@ const (
 	keptToRestart = 10 * time.Minute
 )
 
-func (s *sendCmd) feeding() *feedOptions {
-	f := &feedOptions{options: echo.FeedOptions{Idle: s.idle, OnUnderrun: echo.UnderrunPolicy(s.slow)}}
+func (s *sendCmd) feed() *echo.FeedOptions {
+	f := &echo.FeedOptions{Idle: s.idle, OnUnderrun: echo.UnderrunPolicy(s.slow)}
 	switch {
 	case s.onLoss == string(echo.ReconnectRestart):
-		f.options.Keep = keptToRestart
+		f.Keep = keptToRestart
 	case s.resume || s.onLoss == string(echo.ReconnectResume):
-		f.options.Keep = keptToResume + s.lead
+		f.Keep = keptToResume + s.lead
 	}
-	f.always = f.options.Keep > 0
 	return f
 }
 
 // openStdin opens standard input before a conversation is created, so that none is
 // created if it is not audio.
-func (s *sendCmd) openStdin(ctx context.Context, names []string, stdin io.Reader) (*input, error) {
+func (s *sendCmd) openStdin(ctx context.Context, names []string, stdin io.Reader) (*speak.Input, error) {
 	if s.target.create.spec.PAL == "" || !slices.Contains(names, stdinName) {
 		return nil, nil
 	}
-	first := peeked{Reader: bufio.NewReader(stdin)}
-	first.Closer, _ = stdin.(io.Closer)
-	if _, err := first.Peek(1); errors.Is(err, io.EOF) {
-		return nil, &inputError{"standard input", errors.New("the input is empty")}
-	}
-	return openInput(ctx, stdinName, first, &s.prepare)
-}
-
-// peeked is standard input whose first byte has been read ahead.
-type peeked struct {
-	*bufio.Reader
-	io.Closer
-}
-
-// Close ends a read that blocks, if standard input can be closed.
-func (p peeked) Close() error {
-	if p.Closer == nil {
-		return nil
-	}
-	return p.Closer.Close()
+	in, err := speak.OpenStdin(ctx, stdin, &s.prepare)
+	return in, inputFailure(ctx, err)
 }
 
 // knownText is the text of --text: that of the file of this name or, if there is none,
@@ -278,7 +259,7 @@ func (s *sendCmd) run(ctx context.Context, names []string) error {
 	if err != nil {
 		return err
 	}
-	stdin, restore := endReads(ctx, s.streams.In)
+	stdin, restore := terminal.ReadUntil(ctx, s.streams.In)
 	defer restore()
 	if s.dryRun {
 		return s.printPlans(ctx, names, stdin, s.streams)
@@ -287,10 +268,10 @@ func (s *sendCmd) run(ctx context.Context, names []string) error {
 	out.heard = s.wait == waitPlayed
 	opened, err := s.openStdin(ctx, names, stdin)
 	if err != nil {
-		return cancelled(ctx, err)
+		return err
 	}
 	if opened != nil {
-		defer opened.close()
+		defer opened.Close()
 	}
 	target, err := s.target.connect(ctx, s.roomOptions(), s.record, out)
 	if err != nil {
@@ -311,8 +292,9 @@ func (s *sendCmd) run(ctx context.Context, names []string) error {
 	out.say("waiting for the replica")
 	if err = session.WaitReady(ctx); err == nil {
 		stop := s.control(session, out)
-		err = (&speaker{session: session, settings: &s.settings, feeding: s.feeding(), stdin: stdin, opened: opened,
-			out: out, text: known, stopOnError: s.stopOnError}).all(ctx, names)
+		speaker := out.speaker(session, stdin)
+		speaker.Opened, speaker.Feed, speaker.Text, speaker.StopOnError = opened, s.feed(), known, s.stopOnError
+		err = inputFailure(ctx, speaker.All(ctx, names))
 		stop()
 	}
 	err = cmp.Or(err, quiet())

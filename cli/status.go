@@ -6,13 +6,14 @@ import (
 	"time"
 
 	"echocast/echo"
+	"echocast/speak"
 )
 
 // statusText returns the status line of an utterance: its name, how much was sent,
 // and what the session is doing.
-func statusText(in *input, session *echo.Session) func() string {
-	name, total := printable(filepath.Base(in.title())), ""
-	if info := in.audio.Info(); info.Declared >= 0 {
+func statusText(in *speak.Input, session *echo.Session) func() string {
+	name, total := printable(filepath.Base(in.Title())), ""
+	if info := in.Audio.Info(); info.Declared >= 0 {
 		total = " / " + clock(info.Format.Duration(info.Declared))
 	}
 	return func() string {

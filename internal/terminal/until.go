@@ -1,0 +1,21 @@
+package terminal
+
+import (
+	"context"
+	"io"
+)
+
+// ReadUntil makes a blocked read of stdin return when ctx ends, by closing it.
+// It returns what to read from, and what to call when all is read.
+func ReadUntil(ctx context.Context, stdin io.Reader) (reader io.Reader, restore func()) {
+	reader, free := Pollable(stdin)
+	closer, ok := reader.(io.Closer)
+	if !ok {
+		return reader, free
+	}
+	stop := context.AfterFunc(ctx, func() { _ = closer.Close() })
+	return reader, func() {
+		stop()
+		free()
+	}
+}
