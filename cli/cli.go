@@ -104,6 +104,7 @@ func newApp(streams Streams, server *Server) *cli.App {
 			listenCommand(streams),
 			hearCommand(streams),
 			converseCommand(streams),
+			bridgeCommand(streams, server),
 			replicaCommand(streams),
 			benchCommand(streams),
 			probeCommand(streams),

@@ -59,7 +59,8 @@ const helpExitCodes = `Exit codes:
      9  sent, but not confirmed: an utterance as heard, an interrupt as obeyed
     10  the connection was lost and could not be made again
    130  interrupted by Ctrl-C (SIGINT); 143 by SIGTERM, 129 by SIGHUP; but 0 for
-        listen, converse, hear, replica and serve, which have no other end`
+        listen, converse, bridge, hear, replica and serve, which have no other
+        end`
 
 type usageError struct{ text string }
 

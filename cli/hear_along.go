@@ -17,9 +17,9 @@ const asrRate = 16000
 // hearAlong writes what is heard in a room while the same connection speaks, until
 // stop is called. After a lost connection it writes silence until the room is joined
 // again. stop waits, and returns an error if writing failed.
-func hearAlong(ctx context.Context, from *room.Room, who string, to io.Writer,
+func hearAlong(ctx context.Context, from *room.Room, who string, rate int, to io.Writer,
 	out *reporter) (stop func() error, err error) {
-	stream, err := hear.NewStream(asrRate, to)
+	stream, err := hear.NewStream(rate, to)
 	if err != nil {
 		return nil, err
 	}
@@ -56,7 +56,7 @@ func (s *sendCmd) along(ctx context.Context, from *room.Room, out *reporter) (st
 	if err != nil {
 		return nil, fmt.Errorf("--hear %w", err)
 	}
-	end, err := hearAlong(ctx, from, s.hearFrom, written, out)
+	end, err := hearAlong(ctx, from, s.hearFrom, asrRate, written, out)
 	if err != nil {
 		return nil, cmp.Or(err, written.Close())
 	}

@@ -35,7 +35,7 @@ func newManual(app *cli.App) *manual.Manual {
 
 // commandSections are the headings of the list of commands.
 var commandSections = []manual.Group{
-	{Name: "commands", Members: []string{"send", "say", "converse", "listen", "hear", "interrupt", "replica",
+	{Name: "commands", Members: []string{"send", "say", "converse", "bridge", "listen", "hear", "interrupt", "replica",
 		"serve", "encode", "probe", "doctor"}},
 	{Name: "messages to a replica", Members: []string{"respond", "context", "sensitivity", "emotion",
 		"tool-result", "send-raw"}},
@@ -53,7 +53,7 @@ var optionGroups = []manual.Group{
 	{Name: "room", Members: []string{"to", "ready-timeout", "ready-when", "reconnect-timeout", "room-key-file",
 		"room-token-file", "ice-server", "ice-credential-file", "lost-after",
 		"relay-only", "tls-ca", "tls-cert", "tls-key", "insecure", "chromium", "daily-js", "daily-core",
-		"daily-call-machine", "avatar", "listen"}},
+		"daily-call-machine", "avatar", "listen", "carrier", "carrier-rate", "param"}},
 	{Name: "conversation", Members: []string{"pal", "face", "max-minutes", "absent-timeout", "left-timeout",
 		"test-mode", "private", "api-key-file", "base-url", "conversation", "webhook-url"}},
 	{Name: "speaking", Members: []string{"as", "wait", "gap", "slow", "idle-timeout", "barge-in", "no-barge-in",
@@ -69,6 +69,7 @@ var commonOptions = map[string][]string{
 		"loudness", "json", "dry-run"},
 	"say":      {"to", "pal", "wait", "barge-in", "trace", "json", "quiet"},
 	"converse": {"to", "pal", "asr", "on-utterance", "tts", "greet", "preset", "transcript", "trace", "json"},
+	"bridge":   {"to", "pal", "carrier", "carrier-rate", "param", "trace", "json", "quiet"},
 	"listen":   {"to", "webhook", "only", "exec", "transcript", "count", "trace", "json"},
 	"hear":     {"to", "from", "rate", "duration", "exec", "json"},
 	"replica":  {"listen", "record", "fault", "script", "user", "once", "json", "room-key-file"},

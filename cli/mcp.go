@@ -20,6 +20,9 @@ type Server struct {
 	MCP func(ctx context.Context, session *echo.Session, version string, in io.ReadCloser, out io.WriteCloser) error
 	// Serve serves many conversations on listener, until ctx ends.
 	Serve func(ctx context.Context, listener net.Listener, options *ServeOptions) error
+	// Bridge holds a conversation until one side ends it, or ctx ends, whose cause it
+	// returns.
+	Bridge func(ctx context.Context, b Bridge) error
 }
 
 func mcpCommand(streams Streams, server *Server) *cli.Command {

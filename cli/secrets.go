@@ -15,6 +15,7 @@ var secrets redact.Growing
 // secretVariables are the variables of the environment that hold secrets.
 var secretVariables = []string{
 	"TAVUS_API_KEY", "ECHOCAST_ROOM_KEY", "ECHOCAST_ICE_CREDENTIAL", "LIVEKIT_API_SECRET", "LIVEKIT_TOKEN",
+	"TWILIO_AUTH_TOKEN",
 }
 
 // hideEnvironment makes the values of secretVariables secrets.

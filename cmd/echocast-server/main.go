@@ -1,5 +1,5 @@
 // Echocast-server is echocast with everything that needs big libraries: LiveKit rooms,
-// the server of the Model Context Protocol, and the gateway.
+// WebSockets, the server of the Model Context Protocol, and the gateway.
 //
 // LiveKit's library alone brings some fifty modules, and makes the program twice as
 // large and five times as slow to start. So echocast does without, and runs this
@@ -19,7 +19,7 @@ import (
 	_ "echocast/room/livekit"
 )
 
-func main() { os.Exit(cli.Main(&cli.Server{MCP: serveMCP, Serve: serveGateway})) }
+func main() { os.Exit(cli.Main(&cli.Server{MCP: serveMCP, Serve: serveGateway, Bridge: bridge})) }
 
 func serveMCP(ctx context.Context, session *echo.Session, version string, in io.ReadCloser, out io.WriteCloser) error {
 	server := mcp.New(session, version)

@@ -1,0 +1,160 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"io"
+	"net/url"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"echocast/echo"
+	"echocast/room"
+)
+
+// Bridge is a conversation between the user of a room and a program that is reached by
+// a WebSocket, which hears the user and speaks through the replica.
+type Bridge struct {
+	With       string            // what the program speaks, such as "twilio"
+	URL        string            // of its WebSocket; empty: the usual one
+	Rate       int               // Hz of its audio, where there is a choice
+	Parameters map[string]string // that it is given at the beginning
+	Session    *echo.Session
+	SpeechRate int // Hz that the replica takes
+	// Hear writes the user's voice, samples of 16 bits at a rate in Hz, until ctx ends.
+	Hear func(ctx context.Context, rate int, to io.Writer) error
+	// Warn is told what goes wrong without an error, Say what is said.
+	Warn, Say func(format string, args ...any)
+}
+
+// bridgeCmd is the bridge command.
+type bridgeCmd struct {
+	streams  Streams
+	settings settings
+	target   targetOptions
+	server   *Server
+	bridge   Bridge
+	params   cli.StringSlice
+}
+
+// carriers are what --carrier takes.
+var carriers = []string{"twilio", "vonage"}
+
+func bridgeCommand(streams Streams, server *Server) *cli.Command {
+	b := &bridgeCmd{streams: streams, server: server}
+	return &cli.Command{
+		Name:      "bridge",
+		Usage:     "give a face to a voice bot that was made for the telephone",
+		UsageText: "echocast bridge --to URL --carrier twilio|vonage [OPTIONS] wss://BOT",
+		Description: `Dials the bot's WebSocket as a telephone carrier does: Twilio Media Streams (mu-law at
+8 kHz), or the Vonage Voice API (samples at 16 or 24 kHz). The bot hears the user of
+the room, and the replica says what the bot answers. A mark comes back to the bot
+when what is before it was heard, and a clear interrupts the replica. It ends when
+the bot hangs up, with the room, or with Ctrl-C; none of these is an error.
+TWILIO_AUTH_TOKEN in the environment signs the request as Twilio does.`,
+		Flags: joined([]cli.Flag{
+			option(&b.bridge.With, "carrier", "twilio", "be this `CARRIER`: twilio or vonage"),
+			option(&b.bridge.Rate, "carrier-rate", 16000, "with vonage: samples at this rate in `HZ`: 8000, 16000 or 24000"),
+			&cli.StringSliceFlag{Name: "param", Destination: &b.params, Usage: "give the bot `NAME=VALUE`, as a custom " +
+				"parameter (twilio) or a header (vonage); may be repeated"},
+		}, b.target.flags(), b.settings.messageFlags(echo.LeadMode), b.settings.outputFlags()),
+		Action: func(c *cli.Context) error {
+			if c.NArg() != 1 {
+				return usagef("usage: echocast bridge [OPTIONS] wss://BOT: name the WebSocket of one bot")
+			}
+			b.bridge.URL = c.Args().First()
+			return b.settings.orFailure(streams.Out, b.run(c.Context))
+		},
+	}
+}
+
+func (b *bridgeCmd) check() error {
+	if b.settings.dryRun {
+		return usagef("--dry-run: a conversation has no plan; leave it out")
+	}
+	if err := oneOf("--carrier", b.bridge.With, carriers...); err != nil {
+		return err
+	}
+	if err := checkWebSocket(b.bridge.URL); err != nil {
+		return err
+	}
+	if b.bridge.Rate != 8000 && b.bridge.Rate != 16000 && b.bridge.Rate != 24000 {
+		return usagef("--carrier-rate %d: there are 8000, 16000 and 24000", b.bridge.Rate)
+	}
+	b.bridge.Parameters = map[string]string{}
+	for _, param := range b.params.Value() {
+		name, value, ok := strings.Cut(param, "=")
+		if !ok || name == "" {
+			return usagef("--param %s: write NAME=VALUE", param)
+		}
+		b.bridge.Parameters[name] = value
+	}
+	return nil
+}
+
+func checkWebSocket(address string) error {
+	if u, err := url.Parse(address); err != nil || u.Host == "" || u.Scheme != "ws" && u.Scheme != "wss" {
+		return usagef("%s: the address of a WebSocket begins with ws:// or wss://", address)
+	}
+	return nil
+}
+
+func (b *bridgeCmd) run(ctx context.Context) error {
+	if err := b.check(); err != nil {
+		return err
+	}
+	return b.talk(ctx)
+}
+
+// talk joins the room and holds the conversation.
+func (b *bridgeCmd) talk(ctx context.Context) error {
+	if b.server == nil || b.server.Bridge == nil {
+		return needsServerError{"a conversation over a WebSocket needs"}
+	}
+	b.target.way.needsRoom = "a conversation over a WebSocket"
+	if err := b.target.check(b.settings.newReporter(b.streams.Out, b.streams.Err).warn); err != nil {
+		return err
+	}
+	b.settings.anyChunk = b.target.takesAnyChunk()
+	b.settings.speechRate = cmp.Or(b.settings.speechRate, b.target.speechRate())
+	if err := b.settings.check([]string{stdinName}); err != nil {
+		return err
+	}
+	out := b.settings.newReporter(b.streams.Out, b.streams.Err)
+	out.heard = true
+	target, err := b.target.connect(ctx, room.Options{
+		Conversation: b.settings.conversation, MaxMessage: b.settings.maxMessage, UserEvents: true, Hear: true,
+	}, "", out)
+	if err != nil {
+		return ended(cancelled(ctx, err))
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	options := b.settings.session()
+	options.OnReceipt = func(receipt echo.Receipt) {
+		if err := out.spoken(receipt); err != nil {
+			cancel(err)
+		}
+	}
+	session, err := target.session(options)
+	if err != nil {
+		return cmp.Or(err, target.close())
+	}
+	out.say("waiting for the replica")
+	if err = session.WaitReady(ctx); err == nil {
+		b.bridge.Session, b.bridge.SpeechRate = session, b.settings.speechRate
+		b.bridge.Warn, b.bridge.Say = out.warn, out.say
+		b.bridge.Hear = func(ctx context.Context, rate int, to io.Writer) error {
+			stop, err := hearAlong(ctx, target.room, room.User, rate, to, out)
+			if err != nil {
+				return err
+			}
+			<-ctx.Done()
+			return cmp.Or(stop(), context.Cause(ctx))
+		}
+		err = b.server.Bridge(ctx, b.bridge)
+	}
+	_ = session.Close() // never fails
+	return cmp.Or(ended(cancelled(ctx, err)), target.close())
+}

@@ -1,0 +1,189 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"echocast/cli"
+	"echocast/echo"
+	"echocast/internal/testwait"
+)
+
+const nodePrograms = "../../carrier/carriertest/node"
+
+// startNode starts a program for Node.js, and returns the lines of JSON that it prints.
+// Where its libraries are not installed (make browser), the test is skipped, or fails
+// where ECHOCAST_REQUIRE_BROWSER is set.
+func startNode(t *testing.T, name string, env ...string) *bufio.Scanner {
+	t.Helper()
+	_, err := exec.LookPath("node")
+	if _, missing := os.Stat(filepath.Join(nodePrograms, "node_modules/ws")); err == nil {
+		err = missing
+	}
+	switch {
+	case err == nil:
+	case os.Getenv("ECHOCAST_REQUIRE_BROWSER") != "":
+		t.Fatalf("%v; make browser installs the libraries", err)
+	default:
+		t.Skipf("%v; make browser installs the libraries", err)
+	}
+	program := exec.CommandContext(testwait.Context(t), "node", filepath.Join(nodePrograms, name))
+	program.Stderr, program.Env = os.Stderr, append(os.Environ(), env...)
+	stdout, err := program.StdoutPipe()
+	if err == nil {
+		err = program.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = program.Wait() })
+	return bufio.NewScanner(stdout)
+}
+
+// told returns the next line of JSON.
+func told(t *testing.T, lines *bufio.Scanner) map[string]any {
+	t.Helper()
+	if !lines.Scan() {
+		t.Fatalf("the program says no more: %v", lines.Err())
+	}
+	var line map[string]any
+	if err := json.Unmarshal(lines.Bytes(), &line); err != nil {
+		t.Fatalf("%v: %s", err, lines.Text())
+	}
+	return line
+}
+
+// toneFile writes a WAV of a tone.
+func toneFile(t *testing.T, hertz float64, seconds int) string {
+	t.Helper()
+	const rate = 24000
+	file := []byte("RIFF\xff\xff\xff\xffWAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00")
+	file = binary.LittleEndian.AppendUint32(file, rate)
+	file = binary.LittleEndian.AppendUint32(file, 2*rate)
+	file = append(file, "\x02\x00\x10\x00data\xff\xff\xff\xff"...)
+	for i := range rate * seconds {
+		sample := int16(9000 * math.Sin(2*math.Pi*hertz*float64(i)/rate))
+		file = binary.LittleEndian.AppendUint16(file, uint16(sample))
+	}
+	name := filepath.Join(t.TempDir(), "tone.wav")
+	if err := os.WriteFile(name, file, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+// replicaOf is the replica command in this process. end ends it, and returns its
+// reports.
+func replicaOf(t *testing.T, arguments ...string) (url string, end func() string) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(testwait.Context(t))
+	reader, writer := io.Pipe()
+	var stdout bytes.Buffer
+	var ended sync.WaitGroup
+	ended.Go(func() {
+		all := append([]string{"echocast", "replica", "--json", "--listen", "127.0.0.1:0"}, arguments...)
+		cli.Run(ctx, all, cli.Streams{Out: &stdout, Err: writer})
+		_ = writer.Close()
+	})
+	end = sync.OnceValue(func() string {
+		cancel()
+		ended.Wait()
+		return stdout.String()
+	})
+	t.Cleanup(func() { end() })
+	lines := bufio.NewScanner(reader)
+	for lines.Scan() {
+		if _, after, ok := strings.Cut(lines.Text(), "send --to "); ok {
+			url, _, _ = strings.Cut(after, " ")
+			break
+		}
+	}
+	ended.Go(func() { _, _ = io.Copy(io.Discard, reader) })
+	return url, end
+}
+
+// runProgram runs this program, and returns its receipts.
+func runProgram(t *testing.T, env []string, arguments ...string) []echo.Receipt {
+	t.Helper()
+	program := exec.CommandContext(testwait.Context(t), os.Args[0], arguments...)
+	program.Env = append(append(os.Environ(), runsTheProgram+"=1"), env...)
+	var stderr bytes.Buffer
+	program.Stderr = &stderr
+	out, err := program.Output()
+	if err != nil {
+		t.Fatalf("%v: %s", err, stderr.String())
+	}
+	var receipts []echo.Receipt
+	for line := range strings.Lines(string(out)) {
+		var receipt echo.Receipt
+		if err := json.Unmarshal([]byte(line), &receipt); err != nil {
+			t.Fatalf("%v: %s", err, line)
+		}
+		receipts = append(receipts, receipt)
+	}
+	return receipts
+}
+
+// A bot that was written for Twilio with the library ws, which knows nothing of
+// echocast, talks with the user of a room: it hears the user's voice, its own is said
+// by the replica, its marks come back in order, and its clear interrupts.
+func TestATwilioBotTalksInARoom(t *testing.T) {
+	t.Parallel()
+	bot := startNode(t, "twilio-bot.mjs")
+	port := told(t, bot)["port"]
+	url, end := replicaOf(t, "--user", toneFile(t, 300, 20))
+	receipts := runProgram(t, []string{"TWILIO_AUTH_TOKEN=12345"}, "bridge", "--json", "--quiet", "--to", url,
+		"--param", "name=Jane", fmt.Sprintf("ws://127.0.0.1:%v/media", port))
+	signature := told(t, bot)["signature"]
+	if text, ok := signature.(string); !ok || len(text) != 28 {
+		t.Errorf("the signature is %v", signature)
+	}
+	if first := told(t, bot); first["protocol"] != "Call" || first["version"] != "1.0.0" {
+		t.Errorf("the first message is %v", first)
+	}
+	start := told(t, bot)
+	if parameters, ok := start["parameters"].(map[string]any); !ok || parameters["name"] != "Jane" {
+		t.Errorf("the start is %v", start)
+	}
+	var marks []string
+	for {
+		line := told(t, bot)
+		if line["event"] == "mark" {
+			marks = append(marks, line["name"].(string))
+			continue
+		}
+		if hertz, ok := line["hertz"].(float64); line["event"] != "closed" || !ok || math.Abs(hertz-300) > 15 {
+			t.Errorf("the bot says %v", line)
+		}
+		break
+	}
+	if want := []string{"one", "two", "three", "long", "bye"}; !slices.Equal(marks, want) {
+		t.Errorf("the marks came back as %v, want %v", marks, want)
+	}
+	outcomes := make([]echo.Outcome, len(receipts))
+	for i, r := range receipts {
+		outcomes[i] = r.Outcome
+	}
+	if want := []echo.Outcome{echo.Finished, echo.Interrupted, echo.Finished}; !slices.Equal(outcomes, want) {
+		t.Fatalf("the receipts are %+v", receipts)
+	}
+	if receipts[0].SpokenSeconds < 1.4 || receipts[1].SpokenSeconds > 6 || receipts[2].Samples != 12000 {
+		t.Errorf("the receipts are %+v", receipts)
+	}
+	if report := end(); strings.Contains(report, `"complaint"`) {
+		t.Errorf("the replica complains: %s", report)
+	}
+}
