@@ -157,7 +157,8 @@ func (d *ffmpeg) removeSpooled() {
 }
 
 // arguments make ffmpeg turn the audio of its input into 32-bit float WAV on its
-// standard output.
+// standard output. To find out what a pipe holds, it would read 2 kB first, which are
+// half a second of speech in Opus; so it is told where that is known.
 func (d *ffmpeg) arguments(name string) []string {
 	formats := ffmpegFormats
 	if d.found != errNoContainer { // in anything at all it would find MP3
@@ -165,6 +166,9 @@ func (d *ffmpeg) arguments(name string) []string {
 	}
 	args := []string{"-nostdin", "-hide_banner", "-loglevel", "error", "-max_alloc", fmt.Sprint(ffmpegAlloc),
 		"-threads", "1", "-vn", "-sn", "-dn"}
+	if name == "" && d.found.demuxer != "" {
+		args = append(args, "-f", d.found.demuxer)
+	}
 	if name != "" {
 		args = append(args, "-protocol_whitelist", "file", "-format_whitelist", formats, "-i", "file:"+name)
 	} else {

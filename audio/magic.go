@@ -22,6 +22,8 @@ type magic struct {
 	reads string
 	// data: such a file holds no audio, so ffmpeg is not asked.
 	data bool
+	// demuxer is what ffmpeg calls the container, where a live stream is often in it.
+	demuxer string
 }
 
 // magics is the one table of magic numbers. The first entry that fits wins.
@@ -46,7 +48,7 @@ var magics = []magic{
 	{at: 4, head: "moov", name: "a QuickTime (MOV) file"},
 	{at: 4, head: "mdat", name: "a QuickTime (MOV) file"},
 	{at: 4, head: "wide", name: "a QuickTime (MOV) file"},
-	{head: "\x1a\x45\xdf\xa3", name: "a WebM or Matroska file"},
+	{head: "\x1a\x45\xdf\xa3", name: "a WebM or Matroska file", demuxer: "matroska"},
 	{head: "\x30\x26\xb2\x75\x8e\x66\xcf\x11", name: "a WMA or other ASF file"},
 	{head: "#!AMR", name: "an AMR file"},
 	{head: "#!SILK", name: "a SILK file", data: true},
@@ -126,9 +128,9 @@ func identify(r *bufio.Reader, least int) *magic {
 	case twoMPEGFrames(r, head):
 		return &magic{name: "an MP3 file", reads: "mp3"}
 	case twoADTSFrames(r, 0):
-		return &magic{name: "an AAC file (ADTS)"}
+		return &magic{name: "an AAC file (ADTS)", demuxer: "aac"}
 	case twoTSPackets(r, head):
-		return &magic{name: "an MPEG transport stream"}
+		return &magic{name: "an MPEG transport stream", demuxer: "mpegts"}
 	}
 	return nil
 }

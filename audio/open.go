@@ -153,7 +153,8 @@ func wholeFile(r io.Reader) *os.File {
 
 // foreignError is an input that is not read here and that ffmpeg may read.
 type foreignError struct {
-	what string // this is what, or it is not known
+	what    string // this is what, or it is not known
+	demuxer string // of ffmpeg, or empty: ffmpeg finds it
 	// reason is what the refusal says instead of "this is ..." where the
 	// container is known and its samples are not.
 	reason string
@@ -269,7 +270,7 @@ func openByContent(r *bufio.Reader, opts Options) (decoder, error) {
 	case found.data:
 		return nil, fmt.Errorf("%w: this is %s, which is not read", ErrFormat, found.name)
 	case found.reads == "":
-		return nil, &foreignError{what: found.name}
+		return nil, &foreignError{what: found.name, demuxer: found.demuxer}
 	case found.reads != "mp3":
 		opts.Encoding = found.reads
 		return open(r, opts)
@@ -280,7 +281,7 @@ func openByContent(r *bufio.Reader, opts Options) (decoder, error) {
 	case sniffMP3(r):
 		return openMP3Decoder(r, opts)
 	case found != nil && twoADTSFrames(r, id3Length(r, 0)):
-		return nil, &foreignError{what: "an AAC file (ADTS)"}
+		return nil, &foreignError{what: "an AAC file (ADTS)", demuxer: "aac"}
 	}
 	return openUnknown(r, opts)
 }
