@@ -109,8 +109,8 @@ mutate: build ## feeds 20,000 damaged inputs to the program; some minutes
 acceptance: build ## speaks ten minutes in real time between two processes, and compares
 	scripts/acceptance.sh
 
-bench: build ## measures, beside other tools, and writes bench/README.md; some minutes
-	@GO="$(GO)" bench/run.sh
+bench: build ## measures, beside other tools, and writes bench/README.md; some minutes (PARTS=first: that part alone)
+	@GO="$(GO)" bench/run.sh $(PARTS)
 
 bench-compare: ## compares the speed of each stage with the parent commit; two minutes
 	$(call with-cgo,GO="$(GO)" scripts/bench-compare.sh)

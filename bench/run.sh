@@ -1,32 +1,75 @@
 #!/bin/sh
 # Runs the benchmarks and the peers and writes the tables of bench/README.md.
-# Arguments go to the peers, for example: bench/run.sh -rounds 5 -hours 0.5
+# Arguments name parts of it, of stages, peers, many, pace and first; none: all.
+# What follows them goes to the peers, for example: bench/run.sh peers -rounds 5
 # Needs bin/echocast; make bench builds it first.
 set -eu
 cd "$(dirname "$0")/.."
 GO=${GO:-go}
 
+parts=""
+while [ $# -gt 0 ]; do
+	case $1 in
+	stages | peers | many | pace | first) parts="$parts $1" ;;
+	-*) break ;;
+	*)
+		echo "bench: no part is called $1; there are stages, peers, many, pace and first" >&2
+		exit 2
+		;;
+	esac
+	shift
+done
+parts=${parts:-stages peers many pace first}
+has() {
+	case " $parts " in *" $1 "*) ;; *) return 1 ;; esac
+}
+
 load=$(cut -d ' ' -f 1 /proc/loadavg)
-bench/install.sh
+if has peers || has first; then bench/install.sh; fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
+more=$work/more.md
+: >"$more"
+stages="" peers=""
 
-echo "bench: the stages" >&2
-# Round by round, so that what else the machine does does not fall on one alone.
-for _ in 1 2 3 4 5; do
-	$GO test -run '^$' -bench . -benchtime 100ms ./bench >>"$work/stages.txt"
-done
-echo "bench: the peers" >&2
-$GO build -o "$work/peers" ./bench/peers
-"$work/peers" "$@" >"$work/peers.md"
-echo "bench: many conversations" >&2
-{
-	printf '### Many conversations\n\n```\n'
-	bin/echocast bench --quiet --streams 1,10,50,100,150,200,300 --seconds 5
-	printf '```\n\n### Pace and interrupts\n\n'
-	$GO run ./bench/live
-} >"$work/more.md"
-$GO run ./bench/report -stages "$work/stages.txt" -peers "$work/peers.md" -more "$work/more.md" -load "$load" -readme bench/README.md
+if has stages; then
+	echo "bench: the stages" >&2
+	stages=$work/stages.txt
+	# Round by round, so that what else the machine does does not fall on one alone.
+	for _ in 1 2 3 4 5; do
+		$GO test -run '^$' -bench . -benchtime 100ms ./bench >>"$stages"
+	done
+fi
+if has peers; then
+	echo "bench: the peers" >&2
+	peers=$work/peers.md
+	$GO build -o "$work/peers" ./bench/peers
+	"$work/peers" "$@" >"$peers"
+fi
+if has many; then
+	echo "bench: many conversations" >&2
+	{
+		printf '### Many conversations\n\n```\n'
+		bin/echocast bench --quiet --streams 1,10,50,100,150,200,300 --seconds 5
+		printf '```\n\n'
+	} >>"$more"
+fi
+$GO build -o "$work/live" ./bench/live
+if has pace; then
+	echo "bench: pace and interrupts" >&2
+	{
+		printf '### Pace and interrupts\n\n'
+		"$work/live" -first 0
+	} >>"$more"
+fi
+if has first; then
+	echo "bench: the first message of live inputs" >&2
+	{
+		printf '### First message of live inputs\n\n'
+		"$work/live" -utterances 0 -interrupts 0 -inputs 0
+	} >>"$more"
+fi
+$GO run ./bench/report -stages "$stages" -peers "$peers" -more "$more" -load "$load" -readme bench/README.md
 echo "bench: the tables are in bench/README.md" >&2

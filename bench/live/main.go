@@ -1,11 +1,13 @@
 // Command live measures what only shows while time passes: how late chunks leave
 // when many utterances are paced in one process, how soon an interrupt is on its
-// way while many are being spoken, and how soon live sound is.
+// way while many are being spoken, how soon live sound is, and how soon the first
+// message of a live input comes out of the whole program.
 //
-//	go run ./bench/live                            # all of it, two minutes
-//	go run ./bench/live -utterances 100 -seconds 5 -interrupts 0 -inputs 0
+//	go run ./bench/live                            # all of it, four minutes
+//	go run ./bench/live -utterances 100 -seconds 5 -interrupts 0 -inputs 0 -first 0
 //
-// It prints three tables and fails where a message was wrong.
+// It prints four tables and fails where a message was wrong. The last one needs ffmpeg,
+// which makes some of the inputs, and the program (-program).
 package main
 
 import (
@@ -25,10 +27,15 @@ func main() {
 	connections := flag.Int("connections", 100, "data channels that speak while they are interrupted")
 	interrupts := flag.Int("interrupts", 1000, "interrupts that are measured; 0: none")
 	inputs := flag.Int("inputs", 10, "live inputs at the same time; 0: none")
+	first := flag.Int("first", 30, "rounds in which the first message of each kind of live input is measured; 0: none")
+	program := flag.String("program", "bin/echocast", "the echocast whose first messages are measured")
 	flag.Parse()
 	err := run(*utterances, *seconds, *connections, *interrupts)
 	if err == nil && *inputs > 0 {
 		err = runLive(*inputs)
+	}
+	if err == nil && *first > 0 {
+		err = runFirst(*program, *first)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "live:", err)

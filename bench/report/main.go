@@ -1,6 +1,6 @@
 // Command report writes what the benchmarks and the peers gave into the README,
 // between its two markers, with the machine and the versions of all that took
-// part.
+// part. A section that was not measured stays as it was.
 //
 //	go test -run '^$' -bench . -count 3 ./bench > stages.txt
 //	go run ./bench/peers > peers.md
@@ -8,22 +8,25 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 )
 
-// The markers stand on lines of their own. What is between them is replaced.
+// The markers stand on lines of their own. What is between them is sections.
 const (
-	beginMark = "<!-- bench: begin -->\n"
-	endMark   = "<!-- bench: end -->\n"
+	beginMark   = "<!-- bench: begin -->\n"
+	endMark     = "<!-- bench: end -->\n"
+	sectionMark = "### "
 )
 
 func main() {
 	stages := flag.String("stages", "", "`FILE` with the output of go test -bench")
 	peers := flag.String("peers", "", "`FILE` with the table of the peers")
-	more := flag.String("more", "", "`FILE` with further sections, to stand below")
+	more := flag.String("more", "", "`FILE` with further sections")
 	load := flag.String("load", "unknown", "load average of the machine before the measuring")
 	readme := flag.String("readme", "bench/README.md", "`FILE` to write into")
 	flag.Parse()
@@ -34,45 +37,73 @@ func main() {
 }
 
 func run(stagesFile, peersFile, moreFile, load, readmeFile string) error {
-	stages, err := os.ReadFile(stagesFile)
-	if err != nil {
+	stages, errStages := read(stagesFile)
+	peers, errPeers := read(peersFile)
+	more, errMore := read(moreFile)
+	readme, err := os.ReadFile(readmeFile)
+	if err := errors.Join(errStages, errPeers, errMore, err); err != nil {
 		return err
 	}
-	peers, err := os.ReadFile(peersFile)
-	if err != nil {
-		return err
-	}
-	var more []byte
-	if moreFile != "" {
-		if more, err = os.ReadFile(moreFile); err != nil {
+	text := ""
+	if stages != "" {
+		results, err := parse(stages)
+		if err != nil {
 			return err
 		}
+		text += "### Stages\n\n" + table(results) + "\n"
 	}
-	readme, err := os.ReadFile(readmeFile)
-	if err != nil {
-		return err
+	if peers != "" {
+		text += "### The whole tool and its peers\n\n" + peers + "\n"
 	}
-	results, err := parse(string(stages))
-	if err != nil {
-		return err
-	}
-	text := machine(load) + "\n### Stages\n\n" + table(results) + "\n### The whole tool and its peers\n\n" + string(peers)
-	if len(more) > 0 {
-		text += "\n" + string(more)
-	}
-	changed, err := between(string(readme), text)
+	changed, err := update(string(readme), text+more, machine(load))
 	if err != nil {
 		return fmt.Errorf("%s: %w", readmeFile, err)
 	}
 	return os.WriteFile(readmeFile, []byte(changed), 0o644)
 }
 
-// between puts text between the markers.
-func between(readme, text string) (string, error) {
+// read returns what is in a file, nothing of none.
+func read(name string) (string, error) {
+	if name == "" {
+		return "", nil
+	}
+	text, err := os.ReadFile(name)
+	return string(text), err
+}
+
+// section is a part of the results: a title and what was measured, where and when.
+type section struct{ title, body string }
+
+// sections cuts a text at its titles.
+func sections(text string) (all []section) {
+	for part := range strings.SplitSeq("\n"+text, "\n"+sectionMark) {
+		if title, body, ok := strings.Cut(part, "\n"); ok && strings.TrimSpace(title) != "" {
+			all = append(all, section{title, strings.Trim(body, "\n")})
+		}
+	}
+	return all
+}
+
+// update replaces the sections between the markers that stand in text too, which were
+// measured on this machine, and appends new ones.
+func update(readme, text, machine string) (string, error) {
 	before, rest, found := strings.Cut(readme, beginMark)
-	_, after, ended := strings.Cut(rest, endMark)
+	old, after, ended := strings.Cut(rest, endMark)
 	if !found || !ended {
 		return "", fmt.Errorf("the lines %q and %q are not there", strings.TrimSpace(beginMark), strings.TrimSpace(endMark))
 	}
-	return before + beginMark + "\n" + text + "\n" + endMark + after, nil
+	all := sections(old)
+	for _, s := range sections(text) {
+		s.body = strings.TrimSpace(machine) + "\n\n" + s.body
+		if at := slices.IndexFunc(all, func(o section) bool { return o.title == s.title }); at >= 0 {
+			all[at] = s
+		} else {
+			all = append(all, s)
+		}
+	}
+	written := ""
+	for _, s := range all {
+		written += "\n" + sectionMark + s.title + "\n\n" + s.body + "\n"
+	}
+	return before + beginMark + written + "\n" + endMark + after, nil
 }

@@ -41,17 +41,20 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
-func TestBetween(t *testing.T) {
-	readme := "head\n" + beginMark + "old\n" + endMark + "tail\n"
-	once, err := between(readme, "new\n")
-	if err != nil || once != "head\n"+beginMark+"\nnew\n\n"+endMark+"tail\n" {
+func TestUpdate(t *testing.T) {
+	readme := "head\n" + beginMark + "\n### A\n\nold a\n\n### B\n\nold machine\n\n| b |\n\n" + endMark + "tail\n"
+	want := "head\n" + beginMark + "\n### A\n\nhere\n\nnew a\n\n### B\n\nold machine\n\n| b |\n\n### C\n\nhere\n\n| c |\n| d |\n\n" +
+		endMark + "tail\n"
+	text := "### A\n\nnew a\n\n### C\n\n| c |\n| d |\n\n"
+	once, err := update(readme, text, "here\n")
+	if err != nil || once != want {
 		t.Errorf("%v: %q", err, once)
 	}
-	if twice, err := between(once, "new\n"); err != nil || twice != once {
+	if twice, err := update(once, text, "here\n"); err != nil || twice != once {
 		t.Errorf("%v: the second time it is %q", err, twice)
 	}
 	for _, bad := range []string{"", beginMark, endMark + beginMark} {
-		if _, err := between(bad, "new\n"); err == nil {
+		if _, err := update(bad, text, "here"); err == nil {
 			t.Errorf("%q was accepted", bad)
 		}
 	}
