@@ -44,21 +44,25 @@ func describeTimes(words []audio.Word) string {
 func TestWordsInJSON(t *testing.T) {
 	sound := base64.StdEncoding.EncodeToString(make([]byte, 48000))
 	for name, c := range map[string]struct{ text, want string }{
-		"ElevenLabs, HTTP": {`{"audio_base64":"AAAA","alignment":{"characters":["H","i"," ","y"],"character_start_times_seconds":[0,0.1,0.2,0.3],"character_end_times_seconds":[0.1,0.2,0.3,0.4]},"normalized_alignment":{"characters":["X"],"character_start_times_seconds":[0],"character_end_times_seconds":[1]}}
+		"ElevenLabs, HTTP": {
+			`{"audio_base64":"AAAA","alignment":{"characters":["H","i"," ","y"],"character_start_times_seconds":[0,0.1,0.2,0.3],"character_end_times_seconds":[0.1,0.2,0.3,0.4]},"normalized_alignment":{"characters":["X"],"character_start_times_seconds":[0],"character_end_times_seconds":[1]}}
 {"audio_base64":"AAAA","alignment":{"characters":["o","u","."],"character_start_times_seconds":[0.4,0.5,0.6],"character_end_times_seconds":[0.5,0.6,0.7]}}`,
 			"Hi 0-200, you. 300-700"},
-		"ElevenLabs, WebSocket": {`{"audio":"AAAA","isFinal":null,"normalizedAlignment":{"chars":["H","i"],"charStartTimesMs":[0,100],"charDurationsMs":[100,100]},"alignment":null}
+		"ElevenLabs, WebSocket": {
+			`{"audio":"AAAA","isFinal":null,"normalizedAlignment":{"chars":["H","i"],"charStartTimesMs":[0,100],"charDurationsMs":[100,100]},"alignment":null}
 {"audio":"AAAA","normalizedAlignment":{"chars":[" ","y","o"],"charStartTimesMs":[0,50,100],"charDurationsMs":[50,50,100]},"alignment":null}
 {"audio":"AAAA","normalizedAlignment":null}
 {"audio":"AAAA","normalizedAlignment":{"chars":["u"],"charStartTimesMs":[0],"charDurationsMs":[70]}}`,
 			"Hi 0-200, you 250-470"},
-		"Cartesia, before the audio": {`data: {"type":"timestamps","word_timestamps":{"words":["Hello","there."],"start":[0.02,0.5],"end":[0.4,0.9]}}` + "\n\n" + `data: {"type":"chunk","data":"AAAA"}` + "\n\n",
+		"Cartesia, before the audio": {`data: {"type":"timestamps","word_timestamps":{"words":["Hello","there."],` +
+			`"start":[0.02,0.5],"end":[0.4,0.9]}}` + "\n\n" + `data: {"type":"chunk","data":"AAAA"}` + "\n\n",
 			"Hello 20-400, there. 500-900"},
 		"Rime, after it": {`{"type":"chunk","data":"AAAA"}{"type":"timestamps",` +
 			`"word_timestamps":{"words":["One"],"start":[0],"end":[0.4]}}{"type":"chunk","data":"AAAA"}` +
 			`{"type":"timestamps","word_timestamps":{"words":["two"],"start":[0.5],"end":[0.7]}}`,
 			"One 0-400, two 500-700"},
-		"Inworld, words": {`{"result":{"audioContent":"AAAA","timestampInfo":{"wordAlignment":{"words":["Hello,","world!"],"wordStartTimeSeconds":[0,0.51],"wordEndTimeSeconds":[0.51,1.04]}}}}
+		"Inworld, words": {
+			`{"result":{"audioContent":"AAAA","timestampInfo":{"wordAlignment":{"words":["Hello,","world!"],"wordStartTimeSeconds":[0,0.51],"wordEndTimeSeconds":[0.51,1.04]}}}}
 {"result":{"audioContent":"AAAA","timestampInfo":{"wordAlignment":{"words":["Bye"],"wordStartTimeSeconds":[0],"wordEndTimeSeconds":[0.3]}}}}`,
 			"Hello, 0-510, world! 510-1040, Bye 1040-1340"},
 		"Inworld, tokens": {`{"audioContent":"AAAA","timestampInfo":{"wordAlignment":{"words":["Hello",",",` +
@@ -98,13 +102,17 @@ func TestWordsInJSON(t *testing.T) {
 			`"character_end_times_seconds":[0,0,0,0,0.1,0.2,0.3,0.4,0.5,0.6]}}`,
 			"3 0-100, < 200-300, 你 400-500, 好 500-600"},
 		"a repetition of all": {`{"data":{"audio":"QUFBQkFBQUI="},"word_timestamps":{"words":["Hi"],"start":[0],"end":[1]}}
-{"data":{"audio":"QUFBQkFBQUI="},"extra_info":{},"word_timestamps":{"words":["Hi"],"start":[0],"end":[1]}}`, "Hi 0-1000"},
+{"data":{"audio":"QUFBQkFBQUI="},"extra_info":{},"word_timestamps":{"words":["Hi"],"start":[0],"end":[1]}}`,
+			"Hi 0-1000"},
 		"no times": {`{"audio_base64":"AAAA","alignment":{"characters":["a"]}}`, ""},
 		"a wrong type": {`{"audio_base64":"AAAA","alignment":{"characters":["a"],` +
 			`"character_start_times_seconds":["x"],"character_end_times_seconds":[{}]}}`, "a 0-0"},
-		"too many":      {`{"audio":"AAAA","timestamps":[` + strings.TrimSuffix(strings.Repeat(`{"word":"a","start_time":0,"end_time":0},`, 1<<16), ",") + `]}`, ""},
-		"a long word":   {`{"audio":"AAAA","timestamps":[{"word":"` + strings.Repeat("a", 5000) + `","start_time":0,"end_time":1}]}`, strings.Repeat("a", 512) + " 0-1000"},
-		"audio of hour": {`{"audio":"` + sound + `","timestamps":[{"word":"a","start_time":3600,"end_time":3601}]}`, "a 3600000-3601000"},
+		"too many": {`{"audio":"AAAA","timestamps":[` +
+			strings.TrimSuffix(strings.Repeat(`{"word":"a","start_time":0,"end_time":0},`, 1<<16), ",") + `]}`, ""},
+		"a long word": {`{"audio":"AAAA","timestamps":[{"word":"` + strings.Repeat("a", 5000) +
+			`","start_time":0,"end_time":1}]}`, strings.Repeat("a", 512) + " 0-1000"},
+		"audio of hour": {`{"audio":"` + sound + `","timestamps":[{"word":"a","start_time":3600,"end_time":3601}]}`,
+			"a 3600000-3601000"},
 	} {
 		if got := describeTimes(timedJSON(t, c.text, &audio.PrepareOptions{})); got != c.want {
 			t.Errorf("%s: %s\nwant %s", name, got, c.want)

@@ -156,7 +156,9 @@ func (b *twilioBot) send(v map[string]any) {
 }
 
 func (b *twilioBot) media(milliseconds int) {
-	b.send(map[string]any{"event": "media", "media": map[string]string{"payload": base64.StdEncoding.EncodeToString([]byte(strings.Repeat("\x20", 8*milliseconds)))}})
+	b.send(map[string]any{"event": "media",
+		"media": map[string]string{
+			"payload": base64.StdEncoding.EncodeToString([]byte(strings.Repeat("\x20", 8*milliseconds)))}})
 }
 
 func (b *twilioBot) mark(name string) {
@@ -189,7 +191,8 @@ func (b *twilioBot) listen(done chan<- struct{}) {
 			b.streamSID = m.Start.StreamSid
 		case "media":
 			chunk++
-			if m.Media.Track != "inbound" || m.Media.Chunk != fmt.Sprint(chunk) || m.Media.Timestamp != fmt.Sprint(20*chunk) || len(m.Media.Payload) != 216 {
+			if m.Media.Track != "inbound" || m.Media.Chunk != fmt.Sprint(chunk) || m.Media.Timestamp != fmt.Sprint(20*chunk) ||
+				len(m.Media.Payload) != 216 {
 				b.t.Errorf("chunk %d is %s", chunk, data.Data)
 			}
 		case "mark":
@@ -247,13 +250,15 @@ func TestMarksComeBackWhenTheyWereHeard(t *testing.T) {
 				time.Sleep(time.Duration(position)*time.Millisecond + time.Minute)
 			})
 			if len(b.marks) != len(positions) || len(b.instants) != position {
-				t.Fatalf("seed %d: %d marks of %d came back, %d ms of %d were played", seed, len(b.marks), len(positions), len(b.instants), position)
+				t.Fatalf("seed %d: %d marks of %d came back, %d ms of %d were played", seed, len(b.marks), len(positions),
+					len(b.instants), position)
 			}
 			for i, m := range b.marks {
 				late := m.at.Sub(b.instants[positions[i]-1])
 				earliest, latest = min(earliest, late), max(latest, late)
 				if m.name != fmt.Sprint(i) || late.Abs() > 100*time.Millisecond {
-					t.Fatalf("seed %d: mark %d of %d is %q, and came %v after its last sample was played", seed, i, len(positions), m.name, late)
+					t.Fatalf("seed %d: mark %d of %d is %q, and came %v after its last sample was played", seed, i,
+						len(positions), m.name, late)
 				}
 			}
 			if len(b.interrupts) > 0 {
@@ -283,7 +288,8 @@ func TestClearInterrupts(t *testing.T) {
 				b.send(map[string]any{"event": "clear"})
 				b.mark("c") // nothing waits: at once
 				synctest.Wait()
-				if len(b.marks) != 3 || b.marks[0].name != "a" || b.marks[1].name != "b" || b.marks[2].name != "c" || b.marks[2].at.Sub(cleared) > 10*time.Millisecond {
+				if len(b.marks) != 3 || b.marks[0].name != "a" || b.marks[1].name != "b" || b.marks[2].name != "c" ||
+					b.marks[2].at.Sub(cleared) > 10*time.Millisecond {
 					t.Errorf("seed %d: after a clear at %v came the marks %v", seed, cleared, b.marks)
 				}
 				time.Sleep(time.Duration(random.IntN(500)) * time.Millisecond)
@@ -296,7 +302,8 @@ func TestClearInterrupts(t *testing.T) {
 				t.Fatalf("seed %d: cleared at %v, interrupted at %v", seed, cleared, b.interrupts)
 			}
 			worst = max(worst, b.interrupts[0].Sub(cleared))
-			if len(b.heard) != 2 || !b.heard[0].IsCleared || b.heard[1].Heard-b.heard[1].From != int64(8*after) || len(b.marks) != 4 {
+			if len(b.heard) != 2 || !b.heard[0].IsCleared || b.heard[1].Heard-b.heard[1].From != int64(8*after) ||
+				len(b.marks) != 4 {
 				t.Errorf("seed %d: heard %+v, marks %v", seed, b.heard, b.marks)
 			}
 			late := time.Duration(0)
@@ -416,7 +423,8 @@ func TestVonage(t *testing.T) {
 			<-done
 			want := []string{
 				fmt.Sprintf(`{"caller":"Jane","content-type":"audio/l16;rate=%d","event":"websocket:connected"}`, rate),
-				`{"event":"websocket:notify","payload":{"n":1}}`, `{"event":"websocket:notify","payload":null}`, `{"event":"websocket:cleared"}`,
+				`{"event":"websocket:notify","payload":{"n":1}}`, `{"event":"websocket:notify","payload":null}`,
+				`{"event":"websocket:cleared"}`,
 			}
 			if !slices.Equal(texts, want) {
 				t.Errorf("at %d Hz the bot got %q", rate, texts)

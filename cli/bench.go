@@ -8,30 +8,16 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
-	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
-	"echocast/audio"
 	"echocast/bench/load"
-	"echocast/echo"
 	"echocast/internal/terminal"
 )
 
-// Limits of what can be asked for, so that a run ends and its memory is bounded.
-const (
-	longestBench      = 60.0             // seconds of one case
-	longestBenchChunk = 10 * time.Second // of audio
-)
-
-// benchChunks and benchRates are measured where nothing else is asked for: each
-// length at the rate of the wire, and the usual rates of speech at the default
-// length.
-var (
-	benchChunks = []time.Duration{20 * time.Millisecond, 50 * time.Millisecond, 100 * time.Millisecond}
-	benchRates  = []int{8000, 16000, 22050, 44100, 48000}
-)
+// longestBench is how many seconds one case may take.
+const longestBench = 60.0
 
 // benchCmd is the bench command.
 type benchCmd struct {
@@ -115,9 +101,9 @@ func (b *benchCmd) run(ctx context.Context, chunks []string, rates []int) error 
 	if err := b.checkSeconds(); err != nil {
 		return err
 	}
-	cases, err := benchCases(chunks, rates)
+	cases, err := load.Cases(chunks, rates)
 	if err != nil {
-		return err
+		return usagef("%v", err)
 	}
 	b.say("%s, %s, %s/%s, one of %s", Version, runtime.Version(), runtime.GOOS, runtime.GOARCH,
 		counted(runtime.NumCPU(), "core"))
@@ -134,48 +120,6 @@ func collect(percent int) {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(percent)
 	}
-}
-
-// benchCases is every length at every rate that was asked for.
-func benchCases(lengths []string, rates []int) (cases []load.Case, err error) {
-	chunks := benchChunks
-	if len(lengths) > 0 {
-		if chunks, err = parseChunks(lengths); err != nil {
-			return nil, err
-		}
-	}
-	isDefault := len(rates) == 0
-	if isDefault {
-		rates = []int{echo.DefaultRate}
-	}
-	for _, rate := range rates {
-		if err := (audio.Format{Rate: rate, Channels: 1}).Check(); err != nil {
-			return nil, usagef("--rate %d: at least %d Hz, at most %d Hz", rate, audio.MinRate, audio.MaxRate)
-		}
-		for _, chunk := range chunks {
-			cases = append(cases, load.Case{Rate: rate, Chunk: chunk})
-		}
-	}
-	if isDefault {
-		for _, rate := range benchRates {
-			cases = append(cases, load.Case{Rate: rate, Chunk: echo.DefaultChunk})
-		}
-	}
-	return cases, nil
-}
-
-func parseChunks(lengths []string) (chunks []time.Duration, err error) {
-	for _, length := range lengths {
-		chunk, err := time.ParseDuration(strings.TrimSpace(length))
-		if err != nil {
-			return nil, usagef("--chunk %q: a time has a number and a unit, for example 50ms", length)
-		}
-		if chunk < time.Millisecond || chunk > longestBenchChunk {
-			return nil, usagef("--chunk %v: at least 1ms, at most %v", chunk, longestBenchChunk)
-		}
-		chunks = append(chunks, chunk)
-	}
-	return chunks, nil
 }
 
 // measure measures one case after the other, until ctx ends: then it returns

@@ -4,8 +4,6 @@ import (
 	"context"
 	"os"
 	"runtime"
-	"strconv"
-	"strings"
 
 	"echocast/bench/load"
 )
@@ -15,31 +13,14 @@ const (
 	streamSeconds  = 5.0 // where --seconds is not given
 	sendGarbage    = 60  // GOGC: with the program's usual one, a third of the time goes to the collector
 	receiveGarbage = 200 // the memory of the receiving process is not measured
-	streamsAuto    = "auto"
 )
-
-// parseStreams is the counts to measure; none for auto.
-func parseStreams(text string) (counts []int, err error) {
-	if text == streamsAuto {
-		return nil, nil
-	}
-	for _, word := range strings.Split(text, ",") {
-		n, err := strconv.Atoi(strings.TrimSpace(word))
-		if err != nil || n < 1 || n > load.MaxConversations {
-			return nil, usagef("--streams %q: numbers from 1 to %d with commas between them, or %s", text,
-				load.MaxConversations, streamsAuto)
-		}
-		counts = append(counts, n)
-	}
-	return counts, nil
-}
 
 // runStreams measures so many conversations at the same time, or finds out how
 // many this machine holds.
 func (b *benchCmd) runStreams(ctx context.Context, text string) error {
-	counts, err := parseStreams(text)
+	counts, err := load.Counts(text)
 	if err != nil {
-		return err
+		return usagef("%v", err)
 	}
 	if err := b.checkSeconds(); err != nil {
 		return err

@@ -9,7 +9,6 @@ import (
 	"math"
 	"strings"
 	"testing"
-	"time"
 
 	"echocast/audio"
 	"echocast/bench/load"
@@ -84,15 +83,12 @@ func checkBenchResult(t *testing.T, r load.CaseResult) {
 func TestBenchDefaults(t *testing.T) {
 	stdout, _, code := runBench(testwait.Context(t), "--json", "--quiet")
 	all := benchResults(t, stdout)
-	if code != 0 || len(all) != len(benchChunks)+len(benchRates) {
-		t.Fatalf("code %d, %d results", code, len(all))
+	cases, err := load.Cases(nil, nil)
+	if code != 0 || err != nil || len(all) != 8 || len(cases) != 8 {
+		t.Fatalf("code %d, %v, %d results of %d cases", code, err, len(all), len(cases))
 	}
 	for i, r := range all {
-		want := load.Case{Rate: 24000, Chunk: benchChunks[min(i, len(benchChunks)-1)]}
-		if i >= len(benchChunks) {
-			want = load.Case{Rate: benchRates[i-len(benchChunks)], Chunk: 50 * time.Millisecond}
-		}
-		if r.Rate != want.Rate || r.ChunkSeconds != want.Chunk.Seconds() {
+		if want := cases[i]; r.Rate != want.Rate || r.ChunkSeconds != want.Chunk.Seconds() {
 			t.Errorf("result %d is %d Hz in %g s, want %v", i, r.Rate, r.ChunkSeconds, want)
 		}
 	}

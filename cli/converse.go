@@ -12,7 +12,6 @@ import (
 
 	"echocast/converse"
 	"echocast/echo"
-	"echocast/internal/text"
 	"echocast/room"
 	"echocast/speak"
 )
@@ -199,28 +198,10 @@ func (v *converseCmd) converse(ctx context.Context, session *echo.Session, targe
 // noteTo prints what happens in a conversation.
 func noteTo(out *reporter) func(converse.Note) {
 	return func(n converse.Note) {
-		text := text.OneLine(n.Text)
-		switch n.Kind {
-		case converse.NoteUser:
-			out.say("user: %s", text)
-		case converse.NoteQueued:
-			out.say("user: %s (answered after this answer)", text)
-		case converse.NoteUnanswered:
-			out.warn("user: %s: not answered: %s", text, n.Reason)
-		case converse.NoteReply:
-			out.say("pal: %s", text)
-		case converse.NoteSilent:
-			out.say("%s: nothing to say", n.Answer)
-		case converse.NoteHeld:
-			out.say("%s: waiting: the user makes a sound", n.Answer)
-		case converse.NoteGoesOn:
-			out.say("%s: continuing: the user said no words", n.Answer)
-		case converse.NoteGivenUp:
-			out.say("%s: given up: %s", n.Answer, n.Reason)
-		case converse.NoteSlow:
-			out.say("%s: %s", n.Answer, n.Reason)
-		case converse.NoteFailed:
-			out.warn("%s: %s", n.Answer, firstLine(n.Reason))
+		if n.IsProblem() {
+			out.warn("%s", n.Line())
+			return
 		}
+		out.say("%s", n.Line())
 	}
 }

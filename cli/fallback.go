@@ -15,7 +15,8 @@ const fallbackAway = 5 * time.Second
 
 // fallbackFlag is --fallback.
 func fallbackFlag(o *targetOptions) cli.Flag {
-	return option(&o.fallback, "fallback", "", "once the replica is lost, go on speaking to the people in the Daily room by "+
+	return option(&o.fallback, "fallback", "", "once the replica is lost, go on speaking to the people "+
+		"in the Daily room by "+
 		"a `microphone`, from where it was heard (default: none)")
 }
 

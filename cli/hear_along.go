@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"sync"
 
 	"echocast/hear"
 	"echocast/room"
@@ -19,27 +18,16 @@ const asrRate = 16000
 // again. stop waits, and returns an error if writing failed.
 func hearAlong(ctx context.Context, from *room.Room, who string, rate int, to io.Writer,
 	out *reporter) (stop func() error, err error) {
-	stream, err := hear.NewStream(rate, to)
+	wait, err := hear.Along(ctx, from, who, rate, to, func(err error) {
+		if !hasEnded(err) {
+			out.warn("the room is not heard any more: %v", err)
+		}
+	})
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	var recording sync.WaitGroup
-	recording.Go(func() {
-		cancel(stream.Record(ctx, 0, func(ctx context.Context) error {
-			from.HearOn(ctx, who, stream.Packet, stream.Left, func(err error) {
-				if !hasEnded(err) {
-					out.warn("the room is not heard any more: %v", err)
-				}
-			})
-			<-ctx.Done()
-			return context.Cause(ctx)
-		}))
-	})
 	return func() error {
-		cancel(room.ErrOver)
-		recording.Wait()
-		if err := context.Cause(ctx); !hasEnded(err) {
+		if err := wait(); !hasEnded(err) {
 			return err
 		}
 		return nil

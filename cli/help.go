@@ -59,7 +59,8 @@ var optionGroups = []manual.Group{
 	{Name: "speaking", Members: []string{"as", "wait", "gap", "slow", "idle-timeout", "barge-in", "no-barge-in",
 		"resume", "on-loss", "stop-on-error", "text", "hear", "hear-from"}},
 	{Name: "pace", Members: []string{"pace", "lead", "max-rate", "chunk", "max-message", "speech-rate", "speed"}},
-	{Name: "output", Members: []string{"record", "transcript", "trace", "json", "verbose", "quiet", "dry-run", "output", "profile"}},
+	{Name: "output", Members: []string{"record", "transcript", "trace", "json", "verbose", "quiet", "dry-run",
+		"output", "profile"}},
 }
 
 // commonOptions are those that the short help of a long command lists.

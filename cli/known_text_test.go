@@ -30,11 +30,13 @@ func TestSendWithKnownText(t *testing.T) {
 // A service that sends the times of words sends their text, so none has to be given.
 func TestSendWithWordsOfAService(t *testing.T) {
 	sound := base64.StdEncoding.EncodeToString(make([]byte, 24000))
-	events := `{"type":"timestamps","word_timestamps":{"words":["Hello","there."],"start":[0,0.2],"end":[0.1,0.4]}}` + "\n" +
+	events := `{"type":"timestamps","word_timestamps":{"words":["Hello","there."],"start":[0,0.2],` +
+		`"end":[0.1,0.4]}}` + "\n" +
 		`{"type":"chunk","data":"` + sound + `"}` + "\n"
 	r := run(t, strings.NewReader(events), "send", "--json", "--preset", "cartesia", "-")
 	var receipt echo.Receipt
-	if err := json.Unmarshal([]byte(r.stdout), &receipt); err != nil || r.code != 0 || receipt.Words == nil || receipt.Words.Text != "Hello there." || receipt.Words.Of != 2 {
+	if err := json.Unmarshal([]byte(r.stdout), &receipt); err != nil || r.code != 0 || receipt.Words == nil ||
+		receipt.Words.Text != "Hello there." || receipt.Words.Of != 2 {
 		t.Errorf("code %d, %v: %s%s", r.code, err, r.stdout, r.stderr)
 	}
 	if strings.Contains(r.stderr, "left out") {
@@ -44,11 +46,12 @@ func TestSendWithWordsOfAService(t *testing.T) {
 
 func TestOptionsThatCannotBe(t *testing.T) {
 	for line, want := range map[string]string{
-		"send --text hello a.wav b.wav":                            "--text is what one input says, and there are 2",
-		"send --fallback microphone --to http://127.0.0.1:1 a.wav": "--fallback microphone publishes an audio track in a Daily room",
-		"send --lost-after 10ms a.wav":                             "--lost-after must be from 1s to 10m0s",
-		"replica --lost-after 1h":                                  "--lost-after must be from 1s to 10m0s",
-		"listen --to http://127.0.0.1:1 --lost-after -1s":          "--lost-after must be from 1s to 10m0s",
+		"send --text hello a.wav b.wav": "--text is what one input says, and there are 2",
+		"send --fallback microphone --to http://127.0.0.1:1 a.wav": "--fallback microphone publishes an audio " +
+			"track in a Daily room",
+		"send --lost-after 10ms a.wav":                    "--lost-after must be from 1s to 10m0s",
+		"replica --lost-after 1h":                         "--lost-after must be from 1s to 10m0s",
+		"listen --to http://127.0.0.1:1 --lost-after -1s": "--lost-after must be from 1s to 10m0s",
 	} {
 		var out, errs safeBuffer
 		code := cli.Run(context.Background(), append([]string{"echocast"}, strings.Fields(line)...),

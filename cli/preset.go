@@ -2,7 +2,6 @@ package cli
 
 import (
 	"encoding/json"
-	"os"
 	"slices"
 	"strings"
 
@@ -59,38 +58,13 @@ func (s *settings) resolve() error {
 			return err
 		}
 	}
-	s.fillIn(found)
+	found.Apply(&s.audio, s.prepare.ExpectRate)
 	return nil
 }
 
 // expectRate says which rate a header has to state, and which option says so.
 func (s *settings) expectRate(rate int, by string) {
 	s.prepare.ExpectRate, s.prepare.ExpectedBy, s.prepare.TrustExpected = rate, by, s.preset.force
-}
-
-// fillIn tells audio.Open what the preset knows and its bytes may not say.
-func (s *settings) fillIn(found preset.Preset) {
-	given := s.audio.JSON
-	s.audio.Encoding, s.audio.TrustHeader = found.Encoding, true
-	if found.Payload != "" || given != (audio.JSONOptions{}) {
-		s.audio.Encoding = "ndjson"
-		s.audio.JSON = audio.JSONOptions{Field: found.Field, Payload: found.Payload, Type: found.Type, Summary: found.Summary,
-			Encoding: found.Encoding}
-	}
-	if given.Field != "" { // another field than the preset's, so what the preset knows of it is void
-		s.audio.JSON = audio.JSONOptions{Field: given.Field, Payload: given.Payload, Encoding: found.Encoding}
-	}
-	if given.Payload != "" {
-		s.audio.JSON.Payload = given.Payload
-	}
-	if !found.Raw() {
-		s.audio.Raw = audio.Format{}
-		return
-	}
-	s.audio.Raw.Rate = s.prepare.ExpectRate
-	if s.audio.Raw.Channels == 0 {
-		s.audio.Raw.Channels = found.Channels
-	}
 }
 
 // resolveForced is --force-format without a preset: --rate is believed then.
@@ -118,20 +92,11 @@ func (s *settings) readVoice() error {
 	if !strings.HasPrefix(p.name, "piper") {
 		return usagef("--piper-voice is for Piper, not for --preset %s", p.name)
 	}
-	name := p.voice
-	if strings.HasSuffix(name, ".onnx") {
-		name += ".json"
-	}
-	file, err := os.Open(name)
+	rate, said, err := preset.PiperVoiceRate(p.voice)
 	if err != nil {
-		return inputError(name, err)
+		return inputError(said, err)
 	}
-	defer file.Close()
-	rate, err := preset.PiperRate(file)
 	s.expectRate(rate, "--piper-voice")
-	if err != nil {
-		return inputError(name, err)
-	}
 	return nil
 }
 

@@ -167,26 +167,9 @@ func (s *replicaCmd) prepare() (*serve.Options, error) {
 }
 
 func (s *replicaCmd) observer() serve.Observer {
-	return serve.Observer{
-		Join: func(connection int, hears bool) {
-			s.say("connection %d: %s connected", connection, map[bool]string{false: "sender", true: "listener"}[hears])
-		},
-		Leave: func(connection int, err error) {
-			if err != nil {
-				s.warn("connection %d: %s", connection, firstLine(err.Error()))
-				return
-			}
-			s.say("connection %d: disconnected", connection)
-		},
-		Event: func(e replica.Event) {
-			if line := e.Line(); line != "" {
-				s.say("%s", line)
-			}
-		},
-		Utterance: func(u replica.Utterance) { s.say("%s", u.Line()) },
-		Report:    s.report,
-		Fail:      func(err error) { s.warn("%s", firstLine(err.Error())) },
-	}
+	observer := serve.Log(func(line string) { s.say("%s", line) }, func(line string) { s.warn("%s", line) })
+	observer.Report = s.report
+	return observer
 }
 
 func (s *replicaCmd) report(report replica.Report) {

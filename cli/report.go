@@ -1,10 +1,7 @@
 package cli
 
 import (
-	"bufio"
-	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -93,13 +90,7 @@ func (r *reportCmd) write(output string, page *trace.Page) error {
 		}
 		return nil
 	}
-	file, err := os.Create(output)
-	if err != nil {
-		return named(output, err)
-	}
-	buffered := bufio.NewWriter(file)
-	_, err = page.WriteTo(buffered)
-	if err := cmp.Or(err, buffered.Flush(), file.Close()); err != nil {
+	if err := page.WriteFile(output); err != nil {
 		return named(output, err)
 	}
 	fmt.Fprintf(r.streams.Err, "echocast: the report is in %s\n", printable(output))
@@ -127,21 +118,10 @@ func checkOutput(output, name string, isDefault bool) error {
 	if in, err := os.Stat(name); err == nil && os.SameFile(target, in) {
 		return usagef("-o %s would overwrite the trace", output)
 	}
-	if isDefault && !isReport(output) {
+	if isDefault && !trace.IsReport(output) {
 		return usagef("%s exists and is no report: name another file with --output, or this one to replace it", output)
 	}
 	return nil
-}
-
-// isReport reports whether a file is a report, or empty.
-func isReport(name string) bool {
-	file, err := os.Open(name)
-	if err != nil {
-		return false
-	}
-	defer file.Close()
-	info, err := file.Stat()
-	return err == nil && (info.Size() == 0 || trace.IsPage(file))
 }
 
 // openTrace opens a trace. The caller closes it.
@@ -149,13 +129,9 @@ func openTrace(name string, stdin io.Reader) (io.ReadCloser, error) {
 	if name == stdinName {
 		return io.NopCloser(stdin), nil
 	}
-	file, err := os.Open(name)
+	file, err := trace.Open(name)
 	if err != nil {
 		return nil, inputError(name, err)
-	}
-	if info, err := file.Stat(); err == nil && info.IsDir() {
-		_ = file.Close() // nothing was written
-		return nil, inputError(name, errors.New("is a directory; name the trace in it"))
 	}
 	return file, nil
 }

@@ -151,14 +151,16 @@ func TestSentencesAndTheirCache(t *testing.T) {
 func TestWordsOfSentences(t *testing.T) {
 	sound := base64.StdEncoding.EncodeToString(make([]byte, 24000)) // half a second
 	file := filepath.Join(t.TempDir(), "voice.json")
-	if err := os.WriteFile(file, []byte(`{"audio":"`+sound+`","timestamps":[{"word":"w","start_time":0.1,"end_time":0.3}]}`), 0o600); err != nil {
+	if err := os.WriteFile(file,
+		[]byte(`{"audio":"`+sound+`","timestamps":[{"word":"w","start_time":0.1,"end_time":0.3}]}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for sentences, want := range map[bool][]int{true: {200, 700}, false: {200}} {
 		var starts []int
 		o := Options{OnUtterance: "cat", TTS: "cat >/dev/null; cat '" + file + "'", PerSentence: sentences}
 		o.Prepare.PadBefore = 100 * time.Millisecond
-		o.Prepare.Input = &audio.Options{Encoding: "s16le", TrustHeader: true, Raw: audio.Format{Rate: audio.DefaultRate, Channels: 1}}
+		o.Prepare.Input = &audio.Options{Encoding: "s16le", TrustHeader: true,
+			Raw: audio.Format{Rate: audio.DefaultRate, Channels: 1}}
 		o.Speak = func(_ context.Context, _ string, _ Audio, speech echo.Speech) (echo.Receipt, error) {
 			_, err := audiotest.Collect(speechSource{speech})
 			for _, w := range speech.MoreWords() {

@@ -18,6 +18,7 @@ import (
 
 	"echocast/audio"
 	"echocast/echo"
+	"echocast/internal/text"
 )
 
 // Session is what a conversation needs of a session; *echo.Session has it. Its
@@ -110,6 +111,33 @@ const (
 	NoteSlow                       // a command has printed nothing for a while: Reason
 	NoteFailed                     // a command failed: Reason; the conversation goes on
 )
+
+// IsProblem reports whether something that the user or a command did was lost.
+func (n Note) IsProblem() bool { return n.Kind == NoteUnanswered || n.Kind == NoteFailed }
+
+// Line returns the note as one line of text.
+func (n Note) Line() string {
+	said := text.OneLine(n.Text)
+	switch n.Kind {
+	case NoteUser:
+		return "user: " + said
+	case NoteQueued:
+		return "user: " + said + " (answered after this answer)"
+	case NoteUnanswered:
+		return "user: " + said + ": not answered: " + n.Reason
+	case NoteReply:
+		return "pal: " + said
+	case NoteSilent:
+		return n.Answer + ": nothing to say"
+	case NoteHeld:
+		return n.Answer + ": waiting: the user makes a sound"
+	case NoteGoesOn:
+		return n.Answer + ": continuing: the user said no words"
+	case NoteGivenUp:
+		return n.Answer + ": given up: " + n.Reason
+	}
+	return n.Answer + ": " + text.FirstLine(n.Reason)
+}
 
 // ErrGivenUp is the cause of the end of an answer that was given up.
 var ErrGivenUp = errors.New("the user went on")

@@ -25,5 +25,6 @@ func (p Preset) Text() string {
 	if p.Words.Ask != "" {
 		words = "  words    " + p.Words.Ask + "\n"
 	}
-	return fmt.Sprintf("%s: %s\n  read as  %s\n  ask for  %s\n%s  example  %s\n", p.Name, p.Vendor, p, p.Ask, words, p.Example)
+	return fmt.Sprintf("%s: %s\n  read as  %s\n  ask for  %s\n%s  example  %s\n", p.Name, p.Vendor, p,
+		p.Ask, words, p.Example)
 }

@@ -146,7 +146,8 @@ func TestFallback(t *testing.T) {
 				}
 				// What the replica held when it left may be played or not.
 				if n := microphone.track.samples; n < min(c.second, 11*24000-heard) || n > c.second || len(microphone.joins) != 1 {
-					t.Errorf("%d samples by the microphone, of %d; %d by the replica; %d joins", n, c.second, heard, len(microphone.joins))
+					t.Errorf("%d samples by the microphone, of %d; %d by the replica; %d joins", n, c.second, heard,
+						len(microphone.joins))
 				}
 				if len(microphone.joins) == 0 {
 					return

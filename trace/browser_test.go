@@ -87,7 +87,8 @@ func TestPageInChromium(t *testing.T) {
 				`b.left < a.right && a.top < b.bottom && b.top < a.bottom))`,
 			"a moment has no label": `document.querySelectorAll(".mark.crowded").length > 0`,
 			"zooming leaves no ticks": `(() => { document.querySelector("[data-do=in]").click(); ` +
-				`const n = document.querySelectorAll(".tick").length; document.querySelector("[data-do=all]").click(); return n < 1 })()`,
+				`const n = document.querySelectorAll(".tick").length; document.querySelector("[data-do=all]").click(); ` +
+				`return n < 1 })()`,
 		} {
 			bad, err := chromedp.Run(tab, chromedp.Evaluate[bool](expression, chromedp.EvalAwaitPromise))
 			if err != nil || bad {

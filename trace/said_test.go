@@ -43,8 +43,10 @@ func TestPageSaysWhatWasSaid(t *testing.T) {
 		audioLine(0.2, "a", []byte{3, 0})+lineOf("chunk", 0.2, `"id":"a","samples":1,"position":2,"last":true`)+
 		utteranceEvent(0.3, "user", "", "What is <that>?")+
 		utteranceEvent(0.4, "pal", "a", "Hello there")+utteranceEvent(0.4, "replica", "a", "Hello there")+
-		lineOf("out", 0.5, `"message":{"event_type":"conversation.echo","properties":{"modality":"text","text":"One ","inference_id":"b"}}`)+
-		lineOf("out", 0.6, `"message":{"event_type":"conversation.echo","properties":{"modality":"text","text":"two.","inference_id":"b"}}`)+
+		lineOf("out", 0.5, `"message":{"event_type":"conversation.echo","properties":{"modality":"text","text":"One `+
+			`","inference_id":"b"}}`)+
+		lineOf("out", 0.6, `"message":{"event_type":"conversation.echo","properties":{"modality":"text","text":"two.",`+
+			`"inference_id":"b"}}`)+
 		lineOf("receipt", 0.9, `"id":"a","receipt":{"outcome":"interrupted","spoken_seconds":1.2,"sent_seconds":2.5,`+
 			`"words":{"text":"Hello","rest":"there","words":1,"of":2,"by":"timings","error_words":1}}`))
 	file := append(pcm.WAVHeader(24000, 6), 1, 0, 2, 0, 3, 0)

@@ -140,7 +140,8 @@ func (s *Stream) Voice(frame []int16) carrier.Message {
 	}
 	s.chunk++
 	at := int64(s.chunk) * carrier.FrameTime.Milliseconds()
-	return s.next(message{Event: "media", Media: &media{"inbound", strconv.Itoa(s.chunk), strconv.FormatInt(at, 10), payload}})
+	return s.next(message{Event: "media", Media: &media{"inbound", strconv.Itoa(s.chunk),
+		strconv.FormatInt(at, 10), payload}})
 }
 
 // Mark returns the mark, heard or not.

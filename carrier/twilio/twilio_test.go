@@ -16,12 +16,16 @@ func TestMessages(t *testing.T) {
 		got = append(got, string(m.Data))
 	}
 	got = append(got, string(s.Voice([]int16{0, -8}).Data))
-	got = append(got, string(s.Mark("my label", true)[0].Data), string(s.Mark("", false)[0].Data), string(s.Stop()[0].Data))
+	got = append(got, string(s.Mark("my label", true)[0].Data), string(s.Mark("", false)[0].Data),
+		string(s.Stop()[0].Data))
 	for i, want := range []string{
 		`{"event":"connected","protocol":"Call","version":"1.0.0"}`,
-		`{"event":"start","sequenceNumber":"1","start":{"accountSid":"AC1","streamSid":"MZ1","callSid":"CA1","tracks":["inbound"],` +
-			`"mediaFormat":{"encoding":"audio/x-mulaw","sampleRate":8000,"channels":1},"customParameters":{"FirstName":"Jane"}},"streamSid":"MZ1"}`,
-		`{"event":"media","sequenceNumber":"2","media":{"track":"inbound","chunk":"1","timestamp":"20","payload":"/34="},"streamSid":"MZ1"}`,
+		`{"event":"start","sequenceNumber":"1","start":{"accountSid":"AC1","streamSid":"MZ1","callSid":"CA1",` +
+			`"tracks":["inbound"],` +
+			`"mediaFormat":{"encoding":"audio/x-mulaw","sampleRate":8000,"channels":1},` +
+			`"customParameters":{"FirstName":"Jane"}},"streamSid":"MZ1"}`,
+		`{"event":"media","sequenceNumber":"2","media":{"track":"inbound","chunk":"1","timestamp":"20",` +
+			`"payload":"/34="},"streamSid":"MZ1"}`,
 		`{"event":"mark","sequenceNumber":"3","mark":{"name":"my label"},"streamSid":"MZ1"}`,
 		`{"event":"mark","sequenceNumber":"4","mark":{"name":""},"streamSid":"MZ1"}`,
 		`{"event":"stop","sequenceNumber":"5","stop":{"accountSid":"AC1","callSid":"CA1"},"streamSid":"MZ1"}`,
@@ -45,7 +49,8 @@ func TestSign(t *testing.T) {
 
 func FuzzRead(f *testing.F) {
 	for _, seed := range []string{
-		`{"event":"media","streamSid":"MZ1","media":{"payload":"fn8="}}`, `{"event":"mark","streamSid":"MZ1","mark":{"name":"a"}}`,
+		`{"event":"media","streamSid":"MZ1","media":{"payload":"fn8="}}`,
+		`{"event":"mark","streamSid":"MZ1","mark":{"name":"a"}}`,
 		`{"event":"clear","streamSid":"MZ1"}`, `{"event":"media","streamSid":"MZ1","media":null}`, `[]`, ``,
 	} {
 		f.Add([]byte(seed), false)

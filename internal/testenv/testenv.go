@@ -7,7 +7,8 @@ import (
 )
 
 // kept are the beginnings of variables that are for the tests themselves.
-var kept = []string{"ECHOCAST_REQUIRE_", "ECHOCAST_TEST_", "ECHOCAST_LONG", "ECHOCAST_HEAR_LONG", "ECHOCAST_SCREENSHOTS", "ECHOCAST_STATE_DIR"}
+var kept = []string{"ECHOCAST_REQUIRE_", "ECHOCAST_TEST_", "ECHOCAST_LONG", "ECHOCAST_HEAR_LONG",
+	"ECHOCAST_SCREENSHOTS", "ECHOCAST_STATE_DIR"}
 
 // Isolate removes the variables with settings and keys, and makes the file of settings
 // an empty one, for this process and those that it starts. It is called by TestMain.

@@ -95,7 +95,8 @@ func TestKeyFrames(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, frame := range []*image.YCbCr{drawing(size.X, size.Y, 0.5), noise(size.X, size.Y, 1), drawing(size.X, size.Y, 1)} {
+		for _, frame := range []*image.YCbCr{drawing(size.X, size.Y, 0.5), noise(size.X, size.Y, 1),
+			drawing(size.X, size.Y, 1)} {
 			data, err := e.Encode(frame, true)
 			if err != nil {
 				t.Fatal(err)
@@ -190,7 +191,8 @@ func TestFramesBetween(t *testing.T) {
 	if err := os.WriteFile(file, ivf, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	command := exec.CommandContext(testwait.Context(t), ffmpeg, "-v", "error", "-i", file, "-vsync", "0", "-f", "rawvideo", "-pix_fmt", "yuv420p", "-")
+	command := exec.CommandContext(testwait.Context(t), ffmpeg, "-v", "error", "-i", file, "-vsync", "0",
+		"-f", "rawvideo", "-pix_fmt", "yuv420p", "-")
 	var problems bytes.Buffer
 	command.Stderr = &problems
 	got, err := command.Output()

@@ -17,7 +17,8 @@ type vector struct{ b bytes.Buffer }
 
 func newVector(title string) *vector {
 	v := &vector{}
-	fmt.Fprintf(&v.b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" role="img" font-family="system-ui,sans-serif" font-size="14">
+	fmt.Fprintf(&v.b,
+		`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" role="img" font-family="system-ui,sans-serif" font-size="14">
 <title>%s</title>
 `, width, height, escaped(title))
 	return v

@@ -78,12 +78,14 @@ func (p Pose) mouth() map[string]string {
 // lens is the area between two curves from corner to corner of the mouth, whose
 // control points are above or below them by up and down.
 func lens(half, up, down float64) string {
-	return fmt.Sprintf("M%.2f %dQ100 %.2f %.2f %dQ100 %.2f %.2f %dZ", 100-half, mouthAt, mouthAt+up, 100+half, mouthAt, mouthAt+down, 100-half, mouthAt)
+	return fmt.Sprintf("M%.2f %dQ100 %.2f %.2f %dQ100 %.2f %.2f %dZ", 100-half, mouthAt, mouthAt+up, 100+half,
+		mouthAt, mouthAt+down, 100-half, mouthAt)
 }
 
 // slice is the middle part of a lens.
 func slice(half, up, down float64) string {
 	left, right := 100-0.6*half, 100+0.6*half
-	return fmt.Sprintf("M%.2f %.2fQ100 %.2f %.2f %.2fL%.2f %.2fQ100 %.2f %.2f %.2fZ", left, mouthAt+0.32*up, mouthAt+0.68*up, right, mouthAt+0.32*up,
+	return fmt.Sprintf("M%.2f %.2fQ100 %.2f %.2f %.2fL%.2f %.2fQ100 %.2f %.2f %.2fZ", left, mouthAt+0.32*up,
+		mouthAt+0.68*up, right, mouthAt+0.32*up,
 		right, mouthAt+0.32*down, mouthAt+0.68*down, left, mouthAt+0.32*down)
 }

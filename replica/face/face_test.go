@@ -55,7 +55,8 @@ func TestPictures(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		pose Pose
-	}{{"open", Pose{Open: 1}}, {"half", Pose{Open: 0.5}}, {"wide", Pose{Open: 0.5, Wide: 1}}, {"round", Pose{Open: 0.6, Wide: -1}}} {
+	}{{"open", Pose{Open: 1}}, {"half", Pose{Open: 0.5}}, {"wide", Pose{Open: 0.5, Wide: 1}},
+		{"round", Pose{Open: 0.6, Wide: -1}}} {
 		t.Run(c.name, func(t *testing.T) {
 			if got, closed := dark(picture(t, d, c.pose)), dark(rest); got < 2*closed+50 {
 				t.Errorf("%d dark pixels, and %d where the mouth is closed", got, closed)
@@ -66,7 +67,8 @@ func TestPictures(t *testing.T) {
 	if bytes.Equal(blinking.Y, rest.Y) {
 		t.Error("closed eyes look like open ones")
 	}
-	if again := picture(t, d, Pose{}); !bytes.Equal(again.Y, rest.Y) || !bytes.Equal(again.Cb, rest.Cb) || !bytes.Equal(again.Cr, rest.Cr) {
+	if again := picture(t, d, Pose{}); !bytes.Equal(again.Y, rest.Y) || !bytes.Equal(again.Cb, rest.Cb) ||
+		!bytes.Equal(again.Cr, rest.Cr) {
 		t.Error("something of an earlier pose stays")
 	}
 	for _, width := range []int{0, -2, 33} {

@@ -1,0 +1,48 @@
+package hear
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+
+	"github.com/pion/rtp"
+)
+
+// Room is a room that is heard also after it was joined again, such as a *room.Room.
+// Its HearOn calls lost with the error of each connection that is not heard any more.
+type Room interface {
+	HearOn(ctx context.Context, from string, packet func(track string, p *rtp.Packet), left func(track string),
+		lost func(error))
+}
+
+// errStopped ends a recording.
+var errStopped = errors.New("stopped")
+
+// Along writes what is heard of somebody in a room, samples of 16 bits at a rate in Hz,
+// while the same connection speaks. It writes silence while nothing is heard. stop ends
+// that and waits. Its error is one of writing, or the cause of ctx if that has ended.
+func Along(ctx context.Context, room Room, from string, rate int, to io.Writer, lost func(error)) (stop func() error,
+	err error) {
+	stream, err := NewStream(rate, to)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	var recording sync.WaitGroup
+	recording.Go(func() {
+		cancel(stream.Record(ctx, 0, func(ctx context.Context) error {
+			room.HearOn(ctx, from, stream.Packet, stream.Left, lost)
+			<-ctx.Done()
+			return context.Cause(ctx)
+		}))
+	})
+	return func() error {
+		cancel(errStopped)
+		recording.Wait()
+		if err := context.Cause(ctx); err != errStopped {
+			return err
+		}
+		return nil
+	}, nil
+}

@@ -1,0 +1,60 @@
+package outfile
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+
+	"echocast/internal/text"
+)
+
+// NameError is a name that is not to be written: another one is needed.
+type NameError struct{ text string }
+
+func (e *NameError) Error() string { return e.text }
+
+func refuse(format string, args ...any) error { return &NameError{fmt.Sprintf(format, args...)} }
+
+// CheckAll refuses files that cannot be written, which are given by the options that
+// name them. A *NameError says that two options name one file, or one names an input
+// or something that is no file. Empty names are not written.
+func CheckAll(files map[string]string, inputs []string) error {
+	options := slices.Sorted(maps.Keys(files))
+	for i, option := range options {
+		name := files[option]
+		if err := checkName(option, name, inputs); err != nil {
+			return err
+		}
+		for _, other := range options[:i] {
+			if Same(name, files[other]) {
+				return refuse("%s %s and %s %s are one file: name two", other, files[other], option, name)
+			}
+		}
+	}
+	for _, option := range options {
+		if name := files[option]; name != "" {
+			if err := Check(name); err != nil {
+				return fmt.Errorf("%s %s: %w", option, name, text.WithoutPath(err))
+			}
+		}
+	}
+	return nil
+}
+
+// checkName refuses to write a file over an input, and what is no file.
+func checkName(option, file string, inputs []string) error {
+	target, err := os.Stat(file)
+	if file == "" || err != nil {
+		return nil // it will be made, or making it says why not
+	}
+	if !target.Mode().IsRegular() {
+		return refuse("%s %s: it is written as a file, and this is none", option, file)
+	}
+	for _, name := range inputs {
+		if input, err := os.Stat(name); err == nil && os.SameFile(target, input) {
+			return refuse("%s %s would overwrite the input %s", option, file, name)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,50 @@
+package preset
+
+import (
+	"os"
+	"strings"
+
+	"echocast/audio"
+)
+
+// Apply tells audio.Open what the preset knows and the bytes may not say. The rate is
+// that of raw samples, in Hz. What o already says of channels and of JSON goes before
+// the preset.
+func (p Preset) Apply(o *audio.Options, rate int) {
+	given := o.JSON
+	o.Encoding, o.TrustHeader = p.Encoding, true
+	if p.Payload != "" || given != (audio.JSONOptions{}) {
+		o.Encoding = "ndjson"
+		o.JSON = audio.JSONOptions{
+			Field: p.Field, Payload: p.Payload, Type: p.Type, Summary: p.Summary, Encoding: p.Encoding}
+	}
+	if given.Field != "" { // another field than the preset's, so what the preset knows of it is void
+		o.JSON = audio.JSONOptions{Field: given.Field, Payload: given.Payload, Encoding: p.Encoding}
+	}
+	if given.Payload != "" {
+		o.JSON.Payload = given.Payload
+	}
+	if !p.Raw() {
+		o.Raw = audio.Format{}
+		return
+	}
+	o.Raw.Rate = rate
+	if o.Raw.Channels == 0 {
+		o.Raw.Channels = p.Channels
+	}
+}
+
+// PiperVoiceRate returns the rate in Hz of a Piper voice, and the file that says it:
+// name, or, where name is that of the model (VOICE.onnx), VOICE.onnx.json beside it.
+func PiperVoiceRate(name string) (rate int, said string, err error) {
+	if strings.HasSuffix(name, ".onnx") {
+		name += ".json"
+	}
+	file, err := os.Open(name)
+	if err != nil {
+		return 0, name, err
+	}
+	defer file.Close()
+	rate, err = PiperRate(file)
+	return rate, name, err
+}
