@@ -131,15 +131,17 @@ type output struct {
 	expired bool // the command has exited
 }
 
+// Read waits for IdleTimeout at most once the command has exited. Only the wait counts: what
+// lies in the pipe is there also for a reader that comes late.
 func (o *output) Read(p []byte) (int, error) {
+	o.mu.Lock()
+	if o.expired {
+		_ = o.file.SetReadDeadline(time.Now().Add(IdleTimeout)) // it could be set before
+	}
+	o.mu.Unlock()
 	n, err := o.file.Read(p)
 	if errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, os.ErrClosed) {
 		return n, io.EOF
-	}
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if n > 0 && o.expired {
-		_ = o.file.SetReadDeadline(time.Now().Add(IdleTimeout)) // it could be set before
 	}
 	return n, err
 }

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"echocast/internal/testwait"
 )
@@ -172,4 +173,23 @@ func TestCommandsDieWithTheirParent(t *testing.T) {
 	_ = parent.Process.Kill()
 	_ = parent.Wait()
 	testwait.Receive(t, gone)
+}
+
+// A reader that is slow gets what the command printed before it exited, however much later.
+func TestASlowReaderLosesNothing(t *testing.T) {
+	process, err := Start(Shell(testwait.Context(t), "head -c 30000 /dev/zero"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-process.Exited()
+	late := process.Stdout.(*output).file
+	if err := late.SetReadDeadline(time.Unix(1, 0)); err != nil { // as if IdleTimeout had passed
+		t.Fatal(err)
+	}
+	if printed, err := io.ReadAll(process.Stdout); err != nil || len(printed) != 30000 {
+		t.Errorf("%d of 30000 bytes, %v", len(printed), err)
+	}
+	if err := process.Wait(); err != nil {
+		t.Error(err)
+	}
 }

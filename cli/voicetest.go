@@ -1,0 +1,101 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"os"
+
+	"github.com/urfave/cli/v2"
+
+	"echocast/internal/outfile"
+	"echocast/voicetest"
+)
+
+// errTalkFailed means that a talk was not heard as it expects.
+var errTalkFailed = errors.New("not all is as expected")
+
+// testCmd is the test command.
+type testCmd struct {
+	streams Streams
+	junit   string
+	json    bool
+}
+
+func testCommand(streams Streams) *cli.Command {
+	t := &testCmd{streams: streams}
+	return &cli.Command{
+		Name:  "test",
+		Usage: "speak talks through a stand-in replica, and fail where they are not heard as expected",
+		UsageText: "echocast test [OPTIONS] TALK...\n\n   echocast test talk.yaml\n" +
+			"   echocast test --junit report.xml talks/*.yaml",
+		Description: `A TALK is a file in YAML that lists what to speak (files, or what commands print),
+how each utterance ends, and bounds: on first audio, gaps, lead, lateness and the
+time that an interrupt takes. docs/voice-ci.md has all of it. Nothing leaves this
+machine but what the commands do.`,
+		Flags: []cli.Flag{
+			option(&t.junit, "junit", "", "write the results to `FILE` as JUnit XML (default: not written)"),
+			boolOption(&t.json, "json", "print one JSON object a line"),
+		},
+		Action: func(c *cli.Context) error {
+			return t.run(c.Context, c.Args().Slice())
+		},
+	}
+}
+
+// run reads all talks before it speaks the first.
+func (t *testCmd) run(ctx context.Context, names []string) error {
+	if len(names) == 0 {
+		return usagef("name a talk, a file in YAML such as: say: [{file: hello.wav}]")
+	}
+	if err := checkOutputs(map[string]string{"--junit": t.junit}, names); err != nil {
+		return err
+	}
+	talks := make([]*voicetest.Talk, len(names))
+	for i, name := range names {
+		file, err := os.Open(name)
+		if err != nil {
+			return inputError(name, err)
+		}
+		talks[i], err = voicetest.Read(file, name)
+		_ = file.Close() // it was only read
+		if err != nil {
+			return err
+		}
+	}
+	return t.speak(ctx, names, talks)
+}
+
+// speak speaks the talks and writes what came of them, also if ctx ends.
+func (t *testCmd) speak(ctx context.Context, names []string, talks []*voicetest.Talk) error {
+	var results []voicetest.Result
+	var failed, broken, err error
+	for i := 0; i < len(talks) && cmp.Or(err, broken) == nil; i++ {
+		err = talks[i].Run(ctx, names[i], func(r voicetest.Result) {
+			results = append(results, r)
+			if !r.Passed {
+				failed = errTalkFailed
+			}
+			if t.json {
+				broken = cmp.Or(broken, printJSON(t.streams.Out, r))
+			} else {
+				broken = cmp.Or(broken, printText(t.streams.Out, hidden(r.Text())))
+			}
+		})
+	}
+	written := t.write(results)
+	return cmp.Or(err, broken, written, failed)
+}
+
+// write writes the results for CI, if that is asked for.
+func (t *testCmd) write(results []voicetest.Result) error {
+	if t.junit == "" {
+		return nil
+	}
+	file, err := outfile.Create(t.junit)
+	if err != nil {
+		return named(t.junit, err)
+	}
+	err = voicetest.WriteJUnit(file, results)
+	return named(t.junit, errors.Join(err, file.Close()))
+}

@@ -1,0 +1,299 @@
+package voicetest
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"echocast/audio"
+	"echocast/echo"
+	"echocast/internal/child"
+	"echocast/replica/serve"
+	"echocast/room"
+	"echocast/room/peer"
+)
+
+// Result is how an item went. It failed if there are Failures or an Error.
+type Result struct {
+	Talk     string             `json:"talk"`
+	Name     string             `json:"name"`
+	Passed   bool               `json:"passed"`
+	Seconds  float64            `json:"seconds"`            // the whole item took
+	Failures []string           `json:"failures,omitempty"` // what is not as expected
+	Error    string             `json:"error,omitempty"`    // why it could not be tried
+	Figures  map[string]float64 `json:"figures"`            // those that are known; times in seconds
+	Receipt  *echo.Receipt      `json:"receipt,omitempty"`
+
+	File  string    `json:"-"` // of the talk
+	Line  int       `json:"-"`
+	Start time.Time `json:"-"`
+}
+
+// measured is what was seen of an utterance. Several goroutines write it.
+type measured struct {
+	mu          sync.Mutex
+	begin       time.Time // of the file or the command
+	started     chan struct{}
+	receipt     echo.Receipt
+	firstAudio  time.Duration // negative: not known, as interrupt
+	interruptAt time.Time
+	interrupt   time.Duration
+	late        []float64 // seconds, of each chunk
+}
+
+// observe notes a moment of the session.
+func (m *measured) observe(moment echo.Moment) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch {
+	case moment.Kind == echo.MomentChunk && !moment.Due.IsZero():
+		m.late = append(m.late, moment.At.Sub(moment.Due).Seconds())
+	case moment.Kind != echo.MomentEvent || moment.Event.Role == echo.RoleUser:
+	case moment.Event.Kind == echo.StartedSpeaking && m.firstAudio < 0:
+		m.firstAudio = moment.At.Sub(m.begin)
+		close(m.started)
+	case moment.Event.Kind == echo.StoppedSpeaking && !m.interruptAt.IsZero() && m.interrupt < 0:
+		m.interrupt = moment.At.Sub(m.interruptAt)
+	}
+}
+
+// lateness is how late 99 of 100 chunks were at most, in seconds.
+func (m *measured) lateness() (seconds float64, isKnown bool) {
+	if len(m.late) == 0 {
+		return 0, false
+	}
+	sorted := slices.Sorted(slices.Values(m.late))
+	rank := int(math.Ceil(0.99 * float64(len(sorted))))
+	return max(sorted[rank-1], 0), true
+}
+
+// Run speaks the items of a talk, one after the other, and passes each result to report. It
+// returns the cause if ctx ends before the last.
+func (t *Talk) Run(ctx context.Context, file string, report func(Result)) error {
+	for i := range t.Items {
+		r := Result{Talk: t.Name, Name: t.Items[i].Name, File: file, Line: t.Items[i].Line, Start: time.Now()}
+		m := &measured{started: make(chan struct{}), firstAudio: -1, interrupt: -1}
+		err := t.Items[i].run(ctx, t.Dir, m)
+		if cause := context.Cause(ctx); cause != nil {
+			return cause
+		}
+		r.judge(&t.Items[i], m, err)
+		report(r)
+	}
+	return nil
+}
+
+// judge compares what was measured with what is expected.
+func (r *Result) judge(i *Item, m *measured, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	r.Seconds, r.Figures = time.Since(r.Start).Seconds(), map[string]float64{}
+	for _, f := range figures {
+		if value, isKnown := f.of(m); isKnown {
+			r.Figures[f.name] = value
+		}
+	}
+	if m.receipt.Outcome != "" {
+		r.Receipt = &m.receipt
+	}
+	switch {
+	case m.receipt.Outcome == i.Expect && (err == nil || i.Expect != echo.Finished):
+	case m.receipt.Outcome == "":
+		r.Error = err.Error()
+	case err == nil:
+		r.fail("%s, and %s is expected", m.receipt.Summary(true), i.Expect.Words())
+	default:
+		r.fail("%s (%v), and %s is expected", m.receipt.Summary(true), err, i.Expect.Words())
+	}
+	if r.Error == "" {
+		r.compare(i)
+	}
+	r.Passed = r.Error == "" && len(r.Failures) == 0
+}
+
+func (r *Result) fail(format string, args ...any) {
+	r.Failures = append(r.Failures, fmt.Sprintf(format, args...))
+}
+
+// compare checks the bounds. One for all items says nothing about an interrupt that an
+// item does not have.
+func (r *Result) compare(i *Item) {
+	for _, b := range i.Bounds {
+		f := figureOf(b.Figure)
+		value, isKnown := r.Figures[b.Figure]
+		words, broken := "at most", value > b.Limit
+		if b.IsLeast {
+			words, broken = "at least", value < b.Limit
+		}
+		switch {
+		case !isKnown && (b.isOwn || b.Figure == "first_audio"):
+			r.fail("%s is not known, and %s %s is expected", f.name, words, f.text(b.Limit))
+		case isKnown && broken:
+			r.fail("%s is %s, and %s %s is expected", f.name, f.text(value), words, f.text(b.Limit))
+		}
+	}
+}
+
+// run speaks the item through a stand-in of its own.
+func (i *Item) run(ctx context.Context, dir string, m *measured) (err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, i.Timeout, fmt.Errorf("it was not over after %v", i.Timeout))
+	defer cancel()
+	local, err := serve.StartLocal(&serve.LocalOptions{Faults: i.Faults})
+	if err != nil {
+		return err
+	}
+	defer func() { err = cmp.Or(err, local.Close()) }()
+	joined, err := room.Join(ctx, local.URL(), &room.Options{Backend: &peer.Backend{}})
+	if err != nil {
+		return err
+	}
+	defer joined.Close()
+	session, err := echo.NewSession(joined.Stage(), &echo.Options{
+		Pace: echo.Pace{Mode: echo.LeadMode, Lead: i.Lead}, Observe: m.observe,
+	})
+	if err != nil {
+		return err
+	}
+	defer session.Close()
+	if err := session.WaitReady(ctx); err != nil {
+		return err
+	}
+	speech, finish, err := i.open(ctx, dir, m)
+	if err != nil {
+		return cmp.Or(context.Cause(ctx), err)
+	}
+	stop := i.interruptLater(ctx, session, m)
+	receipt, err := session.Speak(ctx, speech)
+	stop()
+	if n, ok := local.Underruns(receipt.InferenceID); ok {
+		receipt.Underruns = n
+	}
+	if cause := context.Cause(ctx); cause != nil {
+		_ = finish()
+		return cause // there is no receipt: it was this program that ended it
+	}
+	m.mu.Lock()
+	m.receipt = receipt
+	m.mu.Unlock()
+	return errors.Join(err, finish())
+}
+
+// interruptLater interrupts the replica when it has spoken so long as the item says. The
+// function that it returns ends the wait.
+func (i *Item) interruptLater(ctx context.Context, session *echo.Session, m *measured) (stop func()) {
+	if i.InterruptAfter < 0 {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var waiting sync.WaitGroup
+	waiting.Go(func() {
+		select {
+		case <-m.started:
+		case <-ctx.Done():
+			return
+		}
+		timer := time.NewTimer(i.InterruptAfter)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			return
+		}
+		m.mu.Lock()
+		m.interruptAt = time.Now()
+		m.mu.Unlock()
+		_ = session.Interrupt(ctx, nil) // the receipt tells how that went
+	})
+	return func() {
+		cancel()
+		waiting.Wait()
+	}
+}
+
+// open opens the file, or starts the command. finish ends what was opened, and returns how
+// the command failed.
+func (i *Item) open(ctx context.Context, dir string, m *measured) (s echo.Speech, finish func() error, err error) {
+	m.mu.Lock()
+	m.begin = time.Now()
+	m.mu.Unlock()
+	if i.Command != "" {
+		return i.start(ctx, dir)
+	}
+	name := i.File
+	if !filepath.IsAbs(name) {
+		name = filepath.Join(dir, name)
+	}
+	file, err := os.Open(name)
+	if err != nil {
+		return s, nil, err
+	}
+	prepared, err := i.prepare(ctx, file)
+	if err != nil {
+		_ = file.Close() // it was only read
+		return s, nil, fmt.Errorf("%s: %w", i.File, err)
+	}
+	return echo.Speech{Samples: prepared, Name: i.Name}, func() error {
+		_ = prepared.Close()
+		_ = file.Close()
+		return nil
+	}, nil
+}
+
+func (i *Item) prepare(ctx context.Context, r io.Reader) (*audio.Prepared, error) {
+	raw := audio.Format{Rate: i.Rate, Channels: i.Channels}
+	return audio.Prepare(ctx, r, &audio.PrepareOptions{Input: &audio.Options{Encoding: i.Format, Raw: raw}})
+}
+
+// start starts the command.
+func (i *Item) start(ctx context.Context, dir string) (s echo.Speech, finish func() error, err error) {
+	command := child.Shell(ctx, i.Command)
+	complaints := &tail{}
+	command.Dir, command.Stdin, command.Stderr = dir, strings.NewReader(i.Text), complaints
+	process, err := child.Start(command)
+	if err != nil {
+		return s, nil, err
+	}
+	prepared, err := i.prepare(ctx, process.Stdout)
+	if err != nil {
+		return s, nil, cmp.Or(complaints.about(process.Wait()), err)
+	}
+	feed := echo.NewFeed(prepared, echo.FeedOptions{Abort: process.Kill})
+	speech := echo.Speech{Samples: feed, Name: i.Name, Text: i.Text, Abort: feed.Abort}
+	return speech, func() error {
+		_ = feed.Close()
+		_ = prepared.Close()
+		err := process.Wait()
+		if i.InterruptAfter >= 0 {
+			return nil // it was ended before it had
+		}
+		return complaints.about(err)
+	}, nil
+}
+
+// tail keeps the last line that a command wrote to its standard error.
+type tail struct{ text []byte }
+
+func (t *tail) Write(p []byte) (int, error) {
+	const most = 1000
+	t.text = append(t.text, p...)
+	t.text = t.text[max(len(t.text)-most, 0):]
+	return len(p), nil
+}
+
+// about adds the last line to the error of a command that failed.
+func (t *tail) about(err error) error {
+	if err == nil {
+		return nil
+	}
+	lines := strings.Split(strings.TrimSpace(string(t.text)), "\n")
+	return fmt.Errorf("the command ended with %w: %s", err, lines[len(lines)-1])
+}

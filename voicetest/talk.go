@@ -1,0 +1,194 @@
+// Package voicetest tests a voice path: it speaks what a talk lists through a stand-in
+// replica, in real time, and compares what was heard with what the talk expects.
+//
+// A talk is a file in YAML:
+//
+//	at_most: {first_audio: 400ms, gaps: 0}
+//	say:
+//	  - file: greeting.wav
+//	  - text: Hello there.
+//	    command: my-tts --stdout
+//	  - file: long.wav
+//	    interrupt_after: 1s
+//	    expect: interrupted
+//	    at_most: {interrupt: 300ms}
+//
+// Each item of say has a stand-in and a connection of its own, so one that fails does not
+// change the next. What a talk says for all items, an item may say otherwise.
+//
+// [WriteJUnit] writes results as CI systems read them: a suite for each talk, a test case for
+// each item, and its figures as properties.
+package voicetest
+
+import (
+	"fmt"
+	"io"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"echocast/audio"
+	"echocast/echo"
+	"echocast/replica"
+)
+
+// Talk is a file that says what to speak and what to expect.
+type Talk struct {
+	Name  string // of the suite; by default that of the file
+	Dir   string // where files are looked for and commands run
+	Items []Item
+}
+
+// Item is one utterance, and what is expected of it.
+type Item struct {
+	Name string
+	Line int // where it stands in the file
+
+	File           string // either an audio file
+	Command        string // or a line of the shell that prints audio
+	Text           string // for the command's standard input; what the audio says
+	Format         string // of raw samples, such as s16le; empty: by content
+	Rate           int    // Hz, of raw samples
+	Channels       int
+	InterruptAfter time.Duration // of speech; negative: never
+	Lead           time.Duration
+	Timeout        time.Duration // for the whole item
+	Faults         []string      // of the stand-in
+	Expect         echo.Outcome
+	Bounds         []Bound
+}
+
+// Bound is a limit of a figure.
+type Bound struct {
+	Figure  string
+	Limit   float64 // seconds, for times
+	IsLeast bool    // the figure must be at least that, else at most
+	isOwn   bool    // of the item, not of all
+}
+
+// The values of what a talk does not say.
+const (
+	DefaultTimeout = time.Minute
+	never          = -1
+)
+
+// Error is a mistake in a talk.
+type Error struct {
+	File string
+	Line int // 0 where the whole file is meant
+	Err  error
+}
+
+func (e *Error) Error() string {
+	if e.Line == 0 {
+		return fmt.Sprintf("%s: %v", e.File, e.Err)
+	}
+	return fmt.Sprintf("%s:%d: %v", e.File, e.Line, e.Err)
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// figure is something that is measured and may be bounded.
+type figure struct {
+	name   string
+	isTime bool
+	usage  string
+	of     func(m *measured) (value float64, isKnown bool)
+}
+
+// figures are all of them, in the order of docs and reports.
+var figures = []figure{
+	{"first_audio", true, "from the start of the file or the command until the replica speaks",
+		func(m *measured) (float64, bool) { return m.firstAudio.Seconds(), m.firstAudio >= 0 }},
+	{"gaps", false, "how often the replica ran out of audio",
+		func(m *measured) (float64, bool) { return float64(m.receipt.Underruns), m.receipt.Chunks > 0 }},
+	{"gap_time", true, "for how long it had none, in all",
+		func(m *measured) (float64, bool) { return m.receipt.GapSeconds, m.receipt.Chunks > 0 }},
+	{"late", true, "how late chunks left: 99 of 100 no later",
+		(*measured).lateness},
+	{"lead", true, "how far ahead of playback chunks arrived, on average",
+		func(m *measured) (float64, bool) { return m.receipt.LeadSeconds, m.receipt.Chunks > 0 }},
+	{"interrupt", true, "from the interrupt until the replica said that it stopped",
+		func(m *measured) (float64, bool) { return m.interrupt.Seconds(), m.interrupt >= 0 }},
+	{"factor", false, "how fast the audio came, where 1 is the speed of speech",
+		func(m *measured) (float64, bool) {
+			if m.receipt.Input == nil {
+				return 0, false
+			}
+			return m.receipt.Input.Factor, m.receipt.Input.Factor > 0
+		}},
+	{"stalls", false, "how often the audio came too late",
+		func(m *measured) (float64, bool) {
+			if m.receipt.Input == nil {
+				return 0, false
+			}
+			return float64(m.receipt.Input.Stalls), true
+		}},
+	{"spoken", true, "how long the replica spoke",
+		func(m *measured) (float64, bool) { return m.receipt.SpokenSeconds, m.receipt.SpokenBy != "" }},
+}
+
+func figureOf(name string) *figure {
+	for i := range figures {
+		if figures[i].name == name {
+			return &figures[i]
+		}
+	}
+	return nil
+}
+
+// text formats a value of the figure.
+func (f *figure) text(value float64) string {
+	switch {
+	case !f.isTime:
+		return strings.TrimSuffix(fmt.Sprintf("%.2f", value), ".00")
+	case value < 1:
+		return fmt.Sprintf("%.0f ms", 1000*value)
+	}
+	return fmt.Sprintf("%.2f s", value)
+}
+
+// Read reads a talk. file is its name: files and commands of the talk are looked for in its
+// folder. A mistake is an *Error that names the line.
+func Read(r io.Reader, file string) (*Talk, error) {
+	talk := &Talk{Dir: filepath.Dir(file), Name: strings.TrimSuffix(filepath.Base(file), filepath.Ext(file))}
+	all := Item{
+		InterruptAfter: never, Lead: echo.DefaultLead, Timeout: DefaultTimeout, Expect: echo.Finished,
+	}
+	if err := readTalk(r, talk, all); err != nil {
+		return nil, inFile(err, file)
+	}
+	for i := range talk.Items {
+		item := &talk.Items[i]
+		if err := item.check(); err != nil {
+			return nil, &Error{file, item.Line, err}
+		}
+	}
+	return talk, nil
+}
+
+// isOfInterrupt reports whether an item itself bounds how fast an interrupt is obeyed.
+func (b Bound) isOfInterrupt() bool { return b.isOwn && b.Figure == "interrupt" }
+
+// check refuses an item that contradicts itself, and names it if it has no name.
+func (i *Item) check() error {
+	switch {
+	case (i.File == "") == (i.Command == ""):
+		return fmt.Errorf("an item speaks either a file or what a command prints: give one of them")
+	case i.Text != "" && i.Command == "":
+		return fmt.Errorf("text is what a command reads: add command, a line of the shell that speaks it")
+	case i.Format != "" && (i.Rate == 0 || i.Channels == 0):
+		return fmt.Errorf("raw samples have no header: add rate and channels, such as rate: 24000 and channels: 1")
+	case i.Format != "" && !slices.Contains(audio.RawEncodings(), i.Format):
+		return fmt.Errorf("no samples are called %q; there are %s", i.Format, strings.Join(audio.RawEncodings(), ", "))
+	case i.Format == "" && (i.Rate != 0 || i.Channels != 0):
+		return fmt.Errorf("rate and channels are for raw samples: add format, such as format: s16le")
+	case i.InterruptAfter < 0 && slices.ContainsFunc(i.Bounds, Bound.isOfInterrupt):
+		return fmt.Errorf("interrupt bounds how fast an interrupt is obeyed: add interrupt_after, such as 1s")
+	}
+	if i.Name == "" {
+		i.Name = i.File + i.Command
+	}
+	return new(replica.Options).SetFaults(i.Faults)
+}
