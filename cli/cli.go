@@ -107,6 +107,7 @@ func newApp(streams Streams, server *Server) *cli.App {
 			bridgeCommand(streams, server),
 			replicaCommand(streams),
 			benchCommand(streams),
+			testCommand(streams),
 			probeCommand(streams),
 			presetCommand(streams),
 			reportCommand(streams),

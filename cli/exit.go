@@ -14,6 +14,7 @@ import (
 	"echocast/room/rest"
 	"echocast/speak"
 	"echocast/tavus"
+	"echocast/voicetest"
 )
 
 // Exit codes.
@@ -29,6 +30,7 @@ const (
 	exitInterrupted = 8
 	exitUnverified  = 9
 	exitNotRejoined = 10
+	exitTalkFailed  = 11
 	exitSignal      = 128 // plus the number of the signal
 )
 
@@ -40,7 +42,7 @@ func exitKind(code int) string {
 	return [...]string{
 		exitFailure: "failure", exitUsage: "usage", exitInput: "input", exitRefused: "refused", exitNotReady: "not_ready",
 		exitLost: "lost", exitTooLong: "too_long", exitInterrupted: "interrupted", exitUnverified: "unverified",
-		exitNotRejoined: "not_rejoined",
+		exitNotRejoined: "not_rejoined", exitTalkFailed: "talk_failed",
 	}[code]
 }
 
@@ -58,6 +60,7 @@ const helpExitCodes = `Exit codes:
         (--barge-in), by SIGUSR2 or by space
      9  sent, but not confirmed: an utterance as heard, an interrupt as obeyed
     10  the connection was lost and could not be made again
+    11  a talk of echocast test was not heard as it expects
    130  interrupted by Ctrl-C (SIGINT); 143 by SIGTERM, 129 by SIGHUP; but 0 for
         listen, converse, bridge, hear, replica and serve, which have no other
         end`
@@ -103,7 +106,10 @@ func exitCode(err error) int {
 		return exitInterrupted
 	case errors.Is(err, echo.ErrUnverified):
 		return exitUnverified
-	case errors.As(err, &broken), errors.As(err, &input), errors.Is(err, echo.ErrNoText):
+	case errors.Is(err, errTalkFailed):
+		return exitTalkFailed
+	case errors.As(err, new(*voicetest.Error)), errors.As(err, &broken),
+		errors.As(err, &input), errors.Is(err, echo.ErrNoText):
 		return exitInput
 	}
 	return exitFailure

@@ -40,7 +40,7 @@ var commandSections = []manual.Group{
 	{Name: "messages to a replica", Members: []string{"respond", "context", "sensitivity", "emotion",
 		"tool-result", "send-raw"}},
 	{Name: "conversations of an account", Members: []string{"conversation", "pal", "invite"}},
-	{Name: "what happened", Members: []string{"report", "replay", "bench"}},
+	{Name: "what happened", Members: []string{"report", "replay", "test", "bench"}},
 	{Name: "the rest", Members: []string{"config", "preset", "mcp", "completion", "version", "help"}},
 }
 

@@ -282,8 +282,8 @@ func (t *target) enter(ctx context.Context, with room.Options, record string) (e
 				return fmt.Errorf("--record %s: %w", record, plain(err))
 			}
 		}
-		if t.local, err = serve.StartLocal(record, t.limit,
-			func(text string) { t.out.say("the replica complains: %s", text) }); err != nil {
+		if t.local, err = serve.StartLocal(&serve.LocalOptions{Record: record, MessageLimit: t.limit,
+			OnComplaint: func(text string) { t.out.say("the replica complains: %s", text) }}); err != nil {
 			return err
 		}
 		t.out.underruns = t.local.Underruns

@@ -22,27 +22,42 @@ type Local struct {
 	runs   map[string]int // underruns of the utterances that have ended
 }
 
-// StartLocal starts a replica that drops messages of more than limit bytes. It writes
-// what it hears to the file record, if record is not empty, and passes complaints to
-// onComplaint. Close ends it.
-func StartLocal(record string, limit int, onComplaint func(text string)) (*Local, error) {
+// LocalOptions configure a Local. Nil and each zero value mean the default.
+type LocalOptions struct {
+	Record       string            // the file that gets what is heard (WAV); empty: none
+	MessageLimit int               // larger messages are dropped; 0: replica.DefaultMessageLimit
+	Faults       []string          // as replica.Options.SetFaults takes them
+	OnComplaint  func(text string) // is called with what is wrong with messages
+}
+
+// StartLocal starts a replica. Close ends it.
+func StartLocal(o *LocalOptions) (*Local, error) {
+	if o == nil {
+		o = &LocalOptions{}
+	}
 	listener, err := rtc.Listen("127.0.0.1:0", &rtc.Options{MuLaw: !opusencoder.Available})
 	if err != nil {
 		return nil, err
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	l := &Local{listener: listener, stop: stop, runs: map[string]int{}}
-	options := &Options{Record: record, Once: true, Observer: Observer{
+	options := &Options{Record: o.Record, Once: true, Observer: Observer{
 		Join:      func(int, bool) { _ = listener.Close() }, // it takes one connection
 		Utterance: l.count,
 		Fail:      l.fail,
 		Report: func(report replica.Report) {
 			for _, complaint := range report.Complaints {
-				onComplaint(complaint.Text)
+				if o.OnComplaint != nil {
+					o.OnComplaint(complaint.Text)
+				}
 			}
 		},
 	}}
-	options.Replica.MessageLimit = limit
+	options.Replica.MessageLimit = o.MessageLimit
+	if err := options.Replica.SetFaults(o.Faults); err != nil {
+		stop()
+		return nil, cmp.Or(err, listener.Close())
+	}
 	l.ended.Go(func() { _ = Run(ctx, listener, options) }) // fail is called with what fails
 	return l, nil
 }
