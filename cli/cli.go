@@ -9,6 +9,7 @@ package cli
 import (
 	"cmp"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -17,6 +18,7 @@ import (
 
 	"echocast/internal/manual"
 	"echocast/internal/shutdown"
+	"echocast/internal/terminal"
 )
 
 // Version is the version of this release.
@@ -53,7 +55,12 @@ func runApp(ctx context.Context, args []string, streams Streams, server *Server)
 // report prints an error for people, and returns its exit code.
 func report(err error, people io.Writer) int {
 	if err != nil && !quietError(err) {
-		fmt.Fprintf(people, "echocast: %s\n", forPeople(firstLine(err.Error())))
+		color := terminal.Red
+		if _, isSignal := errors.AsType[shutdown.SignalError](err); isSignal {
+			color = ""
+		}
+		message := terminal.Paint(people, color, forPeople(firstLine(err.Error())))
+		fmt.Fprintf(people, "%sechocast: %s\n", terminal.LineStart(people), message)
 	}
 	return exitCode(err)
 }

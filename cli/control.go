@@ -13,7 +13,10 @@ import (
 func (s *sendCmd) control(session *echo.Session, out *reporter) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var ended sync.WaitGroup
-	presses, restore := terminal.WatchPresses()
+	presses, hasKeys, restore := terminal.WatchPresses()
+	if hasKeys {
+		out.keys = s.keys
+	}
 	ended.Go(func() {
 		for {
 			select {
@@ -29,6 +32,17 @@ func (s *sendCmd) control(session *echo.Session, out *reporter) (stop func()) {
 		cancel()
 		ended.Wait()
 	}
+}
+
+// keys is what the keys do in a state.
+func (s *sendCmd) keys(state echo.State) string {
+	switch {
+	case !s.resume:
+		return "space: interrupt"
+	case state == echo.Paused:
+		return "space: continue"
+	}
+	return "space: pause"
 }
 
 func (s *sendCmd) pressed(ctx context.Context, session *echo.Session, out *reporter) {

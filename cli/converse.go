@@ -179,7 +179,7 @@ func (v *converseCmd) converse(ctx context.Context, session *echo.Session, targe
 	}
 	o.Speak = func(ctx context.Context, name string, audio converse.Audio, speech echo.Speech) (echo.Receipt, error) {
 		in := &speak.Input{Name: name, Audio: audio}
-		out.begin(in, session)
+		out.begin(ctx, in, session)
 		receipt, err := session.Speak(ctx, speech)
 		err = in.Failed(err)
 		if failed := out.end(in, err); failed != nil {

@@ -5,11 +5,13 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"echocast/doctor"
+	"echocast/internal/terminal"
 	"echocast/tavus"
 )
 
@@ -132,7 +134,7 @@ func (d *doctorCmd) run(ctx context.Context) error {
 	defer cancel(nil)
 	if !d.json {
 		options.OnFinding = func(f doctor.Finding) {
-			if err := printText(d.streams.Out, forPeople(f.Text())+"\n"); err != nil {
+			if err := printText(d.streams.Out, d.paint(f.Status, f.Text(), "  ")+"\n"); err != nil {
 				cancel(err)
 			}
 		}
@@ -150,11 +152,27 @@ func (d *doctorCmd) run(ctx context.Context) error {
 		return cmp.Or(d.printJSON(findings, uses, failed == nil), failed)
 	}
 	for _, use := range uses {
-		if err := printText(d.streams.Out, forPeople(use.Text())+"\n"); err != nil {
+		status := doctor.Fail
+		if use.Ready {
+			status = doctor.OK
+		}
+		if err := printText(d.streams.Out, d.paint(status, use.Text(), ":")+"\n"); err != nil {
 			return err
 		}
 	}
 	return failed
+}
+
+// statusColors are the colors of findings on a terminal.
+var statusColors = map[doctor.Status]terminal.Color{
+	doctor.OK: terminal.Green, doctor.Warn: terminal.Yellow, doctor.Fail: terminal.Red,
+}
+
+// paint makes a line one for people. On a terminal its first words, which end before
+// behind, have the color of the status.
+func (d *doctorCmd) paint(status doctor.Status, line, behind string) string {
+	words, rest, _ := strings.Cut(forPeople(line), behind)
+	return terminal.Paint(d.streams.Out, statusColors[status], words) + behind + rest
 }
 
 // printJSON prints all findings as one object.

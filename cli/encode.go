@@ -61,7 +61,7 @@ func (e *encodeCmd) run(ctx context.Context, names []string) error {
 		return settingsError(err)
 	}
 	defer session.Close()
-	err = inputFailure(ctx, out.speaker(session, stdin).All(ctx, names))
+	err = inputFailure(ctx, out.speaker(ctx, session, stdin).All(ctx, names))
 	if failed := lines.Flush(); failed != nil { // or what a write before it met
 		return failed
 	}

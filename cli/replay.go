@@ -155,6 +155,6 @@ func replicasDoing(err error) bool {
 // replayed reports how an utterance that was sent again ended.
 func (r *reporter) replayed(receipt echo.Receipt) error {
 	r.count(&receipt)
-	r.say("%s: %s", receipt.Source, receipt.Summary(r.heard))
+	r.sayOutcome(receipt.Source, &receipt, r.heard)
 	return r.print(plainReceipt{receipt, r.rehearsal})
 }

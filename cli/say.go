@@ -75,7 +75,7 @@ func (s *sayCmd) run(ctx context.Context, arguments []string) error {
 // spoken reports how an utterance of text ended.
 func (r *reporter) spoken(receipt echo.Receipt) error {
 	if receipt.Chunks > 0 {
-		r.say("%s: %s", receipt.Source, receipt.Summary(true))
+		r.sayOutcome(receipt.Source, &receipt, true)
 	}
 	return r.print(plainReceipt{receipt, r.rehearsal})
 }

@@ -292,7 +292,7 @@ func (s *sendCmd) run(ctx context.Context, names []string) error {
 	out.say("waiting for the replica")
 	if err = session.WaitReady(ctx); err == nil {
 		stop := s.control(session, out)
-		speaker := out.speaker(session, stdin)
+		speaker := out.speaker(ctx, session, stdin)
 		speaker.Opened, speaker.Feed, speaker.Text, speaker.StopOnError = opened, s.feed(), known, s.stopOnError
 		err = inputFailure(ctx, speaker.All(ctx, names))
 		stop()

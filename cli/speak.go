@@ -47,22 +47,25 @@ type reporter struct {
 	receipts  []echo.Receipt // of the input that is being spoken
 	speaking  atomic.Bool    // from begin to end, or for good after a loss
 	rehearsal bool           // the replica is a stand-in in this process
+	// keys returns what the keys of the terminal do in a state; "" where none is read.
+	keys func(echo.State) string
 }
 
 // receive keeps a receipt until its input has ended.
 func (r *reporter) receive(receipt echo.Receipt) { r.receipts = append(r.receipts, receipt) }
 
 func (s *settings) newReporter(data, people io.Writer) *reporter {
-	r := &reporter{settings: s, data: data, people: terminal.NewConsole(people)}
+	r := &reporter{settings: s, data: data, people: terminal.NewConsole(people),
+		keys: func(echo.State) string { return "" }}
 	s.audio.Notify = func(text string) { r.say("%s", text) }
 	return r
 }
 
 // speaker speaks the inputs of a run, and reports each utterance.
-func (r *reporter) speaker(session *echo.Session, stdin io.Reader) *speak.Speaker {
+func (r *reporter) speaker(ctx context.Context, session *echo.Session, stdin io.Reader) *speak.Speaker {
 	return &speak.Speaker{
 		Session: session, Prepare: &r.settings.prepare, Stdin: stdin,
-		Begin: func(in *speak.Input) { r.begin(in, session) }, End: r.end,
+		Begin: func(in *speak.Input) { r.begin(ctx, in, session) }, End: r.end,
 	}
 }
 
@@ -77,11 +80,26 @@ func (r *reporter) warn(format string, args ...any) {
 	fmt.Fprintf(r.people, "echocast: %s\n", forPeople(fmt.Sprintf(format, args...)))
 }
 
-func (r *reporter) begin(in *speak.Input, session *echo.Session) {
+func (r *reporter) begin(ctx context.Context, in *speak.Input, session *echo.Session) {
 	r.speaking.Store(true)
 	r.say("%s: %s", in.Title(), describe(in))
 	if !r.settings.quiet {
-		r.status = r.people.StartStatus(statusText(in, session))
+		r.status = r.people.StartStatus(r.playback(ctx, in, session))
+	}
+}
+
+// outcomeColors are the colors of outcomes on a terminal. What was only sent has none.
+var outcomeColors = map[echo.Outcome]terminal.Color{
+	echo.Finished: terminal.Green, echo.Failed: terminal.Red,
+	echo.Interrupted: terminal.Yellow, echo.Unverified: terminal.Yellow,
+}
+
+// sayOutcome reports how an utterance ended. awaited says that the run waits until it
+// was heard.
+func (r *reporter) sayOutcome(name string, receipt *echo.Receipt, awaited bool) {
+	if !r.settings.quiet {
+		outcome := r.people.Paint(outcomeColors[receipt.Outcome], forPeople(receipt.Summary(awaited)))
+		fmt.Fprintf(r.people, "echocast: %s: %s\n", forPeople(name), outcome)
 	}
 }
 
@@ -104,7 +122,7 @@ func (r *reporter) end(in *speak.Input, err error) error {
 		}
 		r.count(&receipt)
 		if receipt.Chunks > 0 && (i < len(receipts)-1 || !quietError(err)) {
-			r.say("%s: %s", in.Title(), receipt.Summary(r.heard))
+			r.sayOutcome(in.Title(), &receipt, r.heard)
 		}
 		if failed := r.print(inputReceipt{receipt, in.Audio.FramesRead(), in.Audio.Info().Format.Rate,
 			r.rehearsal}); failed != nil {

@@ -1,29 +1,49 @@
 package cli
 
 import (
-	"fmt"
+	"context"
 	"path/filepath"
 	"time"
 
 	"echocast/echo"
+	"echocast/internal/shutdown"
+	"echocast/internal/terminal"
 	"echocast/speak"
 )
 
-// statusText returns the status line of an utterance: its name, how much was sent,
-// and what the session is doing.
-func statusText(in *speak.Input, session *echo.Session) func() string {
-	name, total := printable(filepath.Base(in.Title())), ""
+// playback returns the status line of an input that is spoken: how much of it was
+// heard and sent, and what the session is doing or waiting for.
+func (r *reporter) playback(ctx context.Context, in *speak.Input, session *echo.Session) func(columns int) string {
+	line := terminal.Playback{Name: printable(filepath.Base(in.Title()))}
 	if info := in.Audio.Info(); info.Declared >= 0 {
-		total = " / " + clock(info.Format.Duration(info.Declared))
+		line.Total = info.Format.Duration(info.Declared)
 	}
-	return func() string {
+	return func(columns int) string {
 		p := session.Progress()
-		return fmt.Sprintf("%s  %s%s  lead %.1f s  %s", name, clock(p.Sent), total, p.Lead.Seconds(), p.State)
+		if p.State != echo.Paused && p.State != echo.Idle { // between two utterances it stays where it was
+			line.Heard, line.Sent = p.Begin+p.Played, p.Begin+p.Sent
+		}
+		line.State, line.Keys = stateText(p), r.keys(p.State)
+		if _, isSignal := context.Cause(ctx).(shutdown.SignalError); isSignal {
+			line.State, line.Keys = "interrupting, at most 2 s", "Ctrl-C: exit at once"
+		}
+		return line.Text(columns)
 	}
 }
 
-// clock formats a time as minutes, seconds and tenths.
-func clock(d time.Duration) string {
-	tenths := d.Milliseconds() / 100
-	return fmt.Sprintf("%d:%02d.%d", tenths/600, tenths/10%60, tenths%10)
+// starvedLead is the lead below which an input that gives nothing is what the listener
+// waits for.
+const starvedLead = 200 * time.Millisecond
+
+// stateText is what a session does, and what it waits for.
+func stateText(p echo.Progress) string {
+	switch {
+	case p.AwaitsInput && p.Lead < starvedLead:
+		return "waiting for input"
+	case p.State == echo.Draining, p.State == echo.Sending && p.Sent > echo.DefaultLead:
+		return "waiting for the replica"
+	case p.State == echo.Queued:
+		return "waiting to speak"
+	}
+	return string(p.State)
 }

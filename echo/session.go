@@ -274,6 +274,12 @@ type Progress struct {
 	Lead    time.Duration // how far the replica is ahead, estimated
 	Played  time.Duration // playing time that the replica has played of it, estimated
 	Waiting int           // utterances that wait for their turn
+	// Begin is where in its source the current utterance begins: later than 0 where it
+	// continues one that was paused or lost.
+	Begin time.Duration
+	// AwaitsInput says that the next chunk cannot be sent, because the source has not
+	// given it yet.
+	AwaitsInput bool
 }
 
 // State is what an utterance is doing.

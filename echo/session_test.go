@@ -12,6 +12,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"echocast/chunker"
 )
 
 // room is a Conn whose far end the test plays.
@@ -631,6 +633,56 @@ func TestSessionRefuses(t *testing.T) {
 	if _, err := NewSession(NewMessages(newRoom(), "c1", 100), nil); err == nil {
 		t.Error("a limit of 100 bytes was accepted")
 	}
+}
+
+// After a pause an utterance begins where it continues. A source that has nothing yet is
+// waited for.
+func TestProgressOfAPausedUtterance(t *testing.T) {
+	inRoom(t, &Options{Resume: true}, func(t *testing.T, r *room, s *Session) {
+		r.polite(sameID)
+		r.answers(100*time.Millisecond, 2)
+		source := &stalling{Source: silence(10), at: 8 * testRate, stall: 3 * time.Second}
+		feed := NewFeed(source, FeedOptions{Keep: 5 * time.Second})
+		defer feed.Close()
+		time.AfterFunc(2*time.Second, func() { _ = s.Pause(t.Context()) })
+		time.AfterFunc(5*time.Second, s.Resume)
+		var at []Progress
+		for _, d := range []time.Duration{1500, 4000, 6000, 11000} {
+			time.AfterFunc(d*time.Millisecond, func() { at = append(at, s.Progress()) })
+		}
+		if _, err := s.Speak(t.Context(), Speech{Samples: feed, Abort: feed.Abort}); err != nil {
+			t.Fatal(err)
+		}
+		for i, want := range []Progress{
+			{State: Speaking},
+			{State: Paused},
+			{State: Speaking, Begin: 2 * time.Second},
+			{State: Speaking, Begin: 2 * time.Second, AwaitsInput: true},
+		} {
+			if got := at[i]; got.State != want.State || got.Begin != want.Begin || got.AwaitsInput != want.AwaitsInput {
+				t.Errorf("%d: %+v, want %+v", i, got, want)
+			}
+		}
+	})
+}
+
+// stalling gives nothing for a while after so many samples.
+type stalling struct {
+	chunker.Source
+	at    int
+	stall time.Duration
+}
+
+func (s *stalling) ReadSamples(p []float32) (int, error) {
+	if s.at <= 0 {
+		time.Sleep(s.stall)
+		s.stall = 0
+	} else {
+		p = p[:min(len(p), s.at)]
+	}
+	n, err := s.Source.ReadSamples(p)
+	s.at -= n
+	return n, err
 }
 
 func TestProgress(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"echocast/chunker"
@@ -497,10 +498,14 @@ type chunkScript struct {
 	pacer    *Pacer
 	chunk    chunker.Chunk
 	position int64 // samples before the next chunk
+	// isReading says that the source is being read.
+	isReading atomic.Bool
 }
 
 func (c *chunkScript) next(ctx context.Context) (part, error) {
+	c.isReading.Store(true)
 	chunk, err := c.chunks.Next()
+	c.isReading.Store(false)
 	if err == io.EOF && c.position == 0 {
 		return part{}, ErrNoAudio
 	}

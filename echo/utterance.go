@@ -23,6 +23,7 @@ type utterance struct {
 	opened  time.Time
 	stage   Stage       // set by begin, as script is
 	script  script      //
+	begins  int64       // in samples of its source
 	watch   *time.Timer // for the message that is being sent; of the sender alone
 	err     error       // why it ended; read after silent is closed
 
@@ -66,6 +67,9 @@ func newUtterance(t *turn, c content, rate int, cancel context.CancelCauseFunc, 
 func (u *utterance) begin(stage Stage, tells bool) (err error) {
 	u.stage, u.tells = stage, tells
 	u.script, err = u.content.begin(stage, u.id)
+	if speech, ok := u.content.(*samples); ok {
+		u.begins = speech.base
+	}
 	return err
 }
 
@@ -312,6 +316,10 @@ func (u *utterance) progress() Progress {
 	if u.receipt.Samples > 0 {
 		u.checkAcknowledged(now)
 		p.Played = u.playedSurely(now, time.Time{})
+	}
+	p.Begin = durationOf(u.begins, u.rate)
+	if chunks, ok := u.script.(*chunkScript); ok {
+		p.AwaitsInput = chunks.isReading.Load()
 	}
 	return p
 }

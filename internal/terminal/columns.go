@@ -20,3 +20,14 @@ func Columns(out io.Writer) int {
 	}
 	return 80
 }
+
+// lineColumns returns the width of the terminal now: COLUMNS may be that of a window
+// before it was made smaller.
+func lineColumns(out io.Writer) int {
+	if file, ok := out.(*os.File); ok {
+		if n, _, err := term.GetSize(int(file.Fd())); err == nil && n > 0 {
+			return n
+		}
+	}
+	return Columns(out)
+}

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/term"
+
+	"echocast/internal/shutdown"
 )
 
 // Is reports whether a stream is a terminal.
@@ -33,6 +35,9 @@ const eraseLine = "\r\x1b[K"
 // IsTerminal reports whether people see the console on a terminal.
 func (c *Console) IsTerminal() bool { return Is(c.w) }
 
+// Paint returns the text in a color if the console shows colors.
+func (c *Console) Paint(color Color, text string) string { return Paint(c.w, color, text) }
+
 // Write writes whole lines.
 func (c *Console) Write(p []byte) (int, error) {
 	c.mu.Lock()
@@ -54,22 +59,37 @@ func (c *Console) show(line string) {
 	c.line = line
 }
 
+// erase removes the status line before the process ends at once, so that the prompt of
+// the shell does not stand behind it. It waits for nobody.
+func (c *Console) erase() {
+	if c.mu.TryLock() {
+		defer c.mu.Unlock()
+		if c.line != "" {
+			fmt.Fprint(c.w, eraseLine)
+			c.line = ""
+		}
+	}
+}
+
 // statusInterval is how often a status line is updated.
 const statusInterval = 200 * time.Millisecond
 
-// StartStatus shows what text returns in one line, until stop is called, which waits.
-// If the console is not a terminal it does nothing.
-func (c *Console) StartStatus(text func() string) (stop func()) {
-	if !c.IsTerminal() || os.Getenv("TERM") == "dumb" {
+// StartStatus shows what text returns for the width of the terminal in one line, until
+// stop is called, which waits. What is longer is cut: a line that wraps could not be
+// erased. If the console is not a terminal it does nothing.
+func (c *Console) StartStatus(text func(columns int) string) (stop func()) {
+	if !isSmart(c.w) {
 		return func() {}
 	}
 	done := make(chan struct{})
+	keep := shutdown.AtExit(c.erase)
 	var showing sync.WaitGroup
 	showing.Go(func() {
 		tick := time.NewTicker(statusInterval)
 		defer tick.Stop()
 		for {
-			c.show(text())
+			columns := max(lineColumns(c.w)-1, 1) // in the last one some terminals wrap
+			c.show(Fit(text(columns), columns))
 			select {
 			case <-tick.C:
 			case <-done:
@@ -81,5 +101,6 @@ func (c *Console) StartStatus(text func() string) (stop func()) {
 	return func() {
 		close(done)
 		showing.Wait()
+		keep()
 	}
 }

@@ -5,4 +5,6 @@
 package terminal
 
 // WatchPresses delivers nothing: there is no SIGUSR2.
-func WatchPresses() (presses <-chan struct{}, stop func()) { return nil, func() {} }
+func WatchPresses() (presses <-chan struct{}, hasKeys bool, stop func()) {
+	return nil, false, func() {}
+}

@@ -16,9 +16,9 @@ import (
 )
 
 // WatchPresses delivers one value for each SIGUSR2, and for each space that is
-// typed on the terminal, if there is one. stop ends that, waits for it and
-// leaves the terminal as it was.
-func WatchPresses() (presses <-chan struct{}, stop func()) {
+// typed on the terminal, if there is one, which hasKeys tells. stop ends that, waits
+// for it and leaves the terminal as it was.
+func WatchPresses() (presses <-chan struct{}, hasKeys bool, stop func()) {
 	pressed := make(chan struct{}, 1)
 	press := func() {
 		select {
@@ -34,8 +34,8 @@ func WatchPresses() (presses <-chan struct{}, stop func()) {
 			press()
 		}
 	})
-	leave := watchKeys(&ended, press)
-	return pressed, func() {
+	hasKeys, leave := watchKeys(&ended, press)
+	return pressed, hasKeys, func() {
 		signal.Stop(signals)
 		close(signals)
 		leave()
@@ -45,20 +45,20 @@ func WatchPresses() (presses <-chan struct{}, stop func()) {
 
 // watchKeys reads the keys of the terminal that the program is in front of. It
 // is opened anew, so that a blocked read of it ends with its close.
-func watchKeys(ended *sync.WaitGroup, space func()) (leave func()) {
+func watchKeys(ended *sync.WaitGroup, space func()) (hasKeys bool, leave func()) {
 	fd, err := unix.Open("/dev/tty", unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOCTTY, 0)
 	if err != nil {
-		return func() {}
+		return false, func() {}
 	}
 	front, err := unix.IoctlGetInt(fd, unix.TIOCGPGRP)
 	if err != nil || front != unix.Getpgrp() {
 		_ = unix.Close(fd)
-		return func() {} // in the background, to read would stop the program
+		return false, func() {} // in the background, to read would stop the program
 	}
 	restore, err := letKeysThrough(fd)
 	if err != nil {
 		_ = unix.Close(fd)
-		return func() {}
+		return false, func() {}
 	}
 	signal.Ignore(syscall.SIGTTIN) // put in the background later, the read fails instead
 	tty := os.NewFile(uintptr(fd), "/dev/tty")
@@ -73,7 +73,7 @@ func watchKeys(ended *sync.WaitGroup, space func()) (leave func()) {
 			}
 		}
 	})
-	return func() {
+	return true, func() {
 		restore()
 		_ = tty.Close()
 	}
