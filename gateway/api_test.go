@@ -20,8 +20,8 @@ func inBubble(t *testing.T, options *Options, f func(t *testing.T, c *client)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		g := New(options)
+		defer g.Close(t.Context())
 		f(t, &client{t: t, gateway: g, handler: g.Handler()})
-		g.Close(t.Context())
 	})
 }
 

@@ -42,7 +42,7 @@ func TestACutBodyIsNeverDone(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			c, err := g.Create(Spec{To: Rehearsal})
+			c, err := g.Create(Spec{To: Rehearsal}, Creator{})
 			if err == nil {
 				err = c.WaitJoined(testwait.Context(t))
 			}

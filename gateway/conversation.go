@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"echocast/echo"
@@ -22,6 +23,8 @@ type Conversation struct {
 	Token   string // lets who has it speak and listen here
 
 	gateway *Gateway
+	by      Creator
+	wasOpen atomic.Bool // its room was joined
 	history *history
 	ctx     context.Context //nolint:containedctx // of the conversation
 	cancel  context.CancelCauseFunc
@@ -119,6 +122,7 @@ func (c *Conversation) open(p *place) error {
 	c.mu.Lock()
 	c.session = session
 	c.mu.Unlock()
+	c.wasOpen.Store(true)
 	c.signal(Joined, nil)
 	return nil
 }
@@ -213,6 +217,9 @@ func (c *Conversation) Info() Info {
 	if c.session != nil && c.state != Ended {
 		progress := c.session.Progress()
 		info.Replica, info.LeadSeconds = progress.State, progress.Lead.Seconds()
+		if c.session.Paused() {
+			info.Replica = echo.Paused
+		}
 	}
 	return info
 }
@@ -227,6 +234,8 @@ func (c *Conversation) onReceipt(r echo.Receipt) {
 	c.mu.Lock()
 	u := c.queue[0]
 	u.parts++
+	u.base, u.next = u.next, u.next+float64(r.HeardSamples)/echo.DefaultRate
+	u.tellHeard(&r)
 	c.counts.Underruns += r.Underruns
 	c.mu.Unlock()
 	c.history.add("receipt", SpokenPart{u.ID, r})

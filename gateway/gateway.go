@@ -25,11 +25,13 @@ import (
 	"encoding/hex"
 	"errors"
 	"log/slog"
+	"os"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"echocast/gateway/token"
 	"echocast/internal/redact"
 	"echocast/room"
 	"echocast/room/rest"
@@ -48,9 +50,19 @@ type Options struct {
 	Insecure bool
 	// MaxConversations is how many may be open at a time; 0: 100.
 	MaxConversations int
+	// MaxPerToken is how many of them one token may have; 0: any.
+	MaxPerToken int
 	// Drain bounds how long utterances may go on after the gateway was told to end;
 	// 0: 30 s.
 	Drain time.Duration
+	// Tokens say who may do what; nil: everybody who reaches the gateway may do all, so
+	// it must be reached from this machine only.
+	Tokens *token.File
+	// AllowOrigins are the origins of other sites whose pages may ask, such as
+	// https://app.example.
+	AllowOrigins []string
+	// Reload, where it is set, is sent a signal when Tokens is to be read again.
+	Reload <-chan os.Signal
 	// Log is where the gateway says what it does; nil: nowhere.
 	Log *slog.Logger
 }
@@ -70,6 +82,8 @@ var (
 	ErrFull     = errors.New("all slots for conversations are taken")
 	ErrDraining = errors.New("the gateway is ending and takes nothing new")
 	ErrEnded    = errors.New("the conversation has ended")
+	// ErrTokenFull says that one token has too many conversations.
+	ErrTokenFull = errors.New("this token has as many conversations as it may have")
 )
 
 // Gateway is the registry of conversations. Its methods may be called from any
@@ -108,9 +122,17 @@ func New(options *Options) *Gateway {
 	return g
 }
 
+// Creator is who creates a conversation.
+type Creator struct {
+	Name string // of the token
+	// Key names the request, so that one that is made again creates one conversation;
+	// empty: each creates one.
+	Key string
+}
+
 // Create begins a conversation and returns at once: WaitJoined waits until its room
-// was joined. The error is an *InvalidError, ErrFull or ErrDraining.
-func (g *Gateway) Create(spec Spec) (*Conversation, error) {
+// was joined. The error is an *InvalidError, ErrFull, ErrTokenFull or ErrDraining.
+func (g *Gateway) Create(spec Spec, by Creator) (*Conversation, error) {
 	if g.options.Rehearse {
 		if spec.To != "" && spec.To != Rehearsal || spec.PAL != "" {
 			return nil, invalid("to", "this gateway rehearses: leave out to and pal, or start it without --rehearse")
@@ -126,16 +148,54 @@ func (g *Gateway) Create(spec Spec) (*Conversation, error) {
 	g.hide(&spec)
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if c := g.createdBy(by); c != nil {
+		if c.Spec != spec {
+			return nil, invalid("Idempotency-Key", "it was used for another conversation")
+		}
+		return c, nil
+	}
 	switch {
 	case g.draining:
 		return nil, ErrDraining
 	case len(g.all) >= g.options.MaxConversations:
 		return nil, ErrFull
+	case g.options.MaxPerToken > 0 && g.countOf(by.Name) >= g.options.MaxPerToken:
+		return nil, ErrTokenFull
 	}
 	c := newConversation(g, spec)
+	c.by = by
 	g.all[c.ID] = c
 	g.running.Go(c.run)
 	return c, nil
+}
+
+// createdBy returns the conversation that was created with a key, unless it could not
+// be. The gateway is locked.
+func (g *Gateway) createdBy(by Creator) *Conversation {
+	if by.Key == "" {
+		return nil
+	}
+	for _, c := range g.all {
+		if c.by == by {
+			return c
+		}
+	}
+	for _, c := range g.ended {
+		if c.by == by && c.wasOpen.Load() {
+			return c
+		}
+	}
+	return nil
+}
+
+// countOf is how many conversations a token has. The gateway is locked.
+func (g *Gateway) countOf(name string) (n int) {
+	for _, c := range g.all {
+		if c.by.Name == name {
+			n++
+		}
+	}
+	return n
 }
 
 // hide makes what is secret in an address a secret.

@@ -39,6 +39,9 @@ var kinds = []struct {
 	{isOne(ErrNotFound, errNoUtterance, errNoPath), http.StatusNotFound, "not_found"},
 	{isOne(errMethod), http.StatusMethodNotAllowed, "usage"},
 	{isOne(errForeign), http.StatusForbidden, "refused"},
+	{isOne(errToken), http.StatusUnauthorized, "refused"},
+	{isType[*scopeError], http.StatusForbidden, "refused"},
+	{isOne(ErrTokenFull), http.StatusTooManyRequests, "busy"},
 	{isOne(ErrFull, ErrDraining), http.StatusServiceUnavailable, "busy"},
 	{isOne(echo.ErrBusy), http.StatusConflict, "busy"},
 	{isOne(ErrEnded), http.StatusGone, "ended"},
@@ -99,8 +102,11 @@ func (a *api) fail(w http.ResponseWriter, err error) { a.failWith(w, err, nil) }
 func (a *api) failWith(w http.ResponseWriter, err error, receipt *echo.Receipt) {
 	p := problemOf(a.gateway.secrets.Secrets().Error(err))
 	p.Receipt = receipt
-	if p.Status == http.StatusServiceUnavailable {
+	if p.Status == http.StatusServiceUnavailable || p.Status == http.StatusTooManyRequests {
 		w.Header().Set("Retry-After", strconv.Itoa(retryAfter))
+	}
+	if p.Status == http.StatusUnauthorized {
+		w.Header().Set("WWW-Authenticate", "Bearer")
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(p.Status)

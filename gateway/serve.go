@@ -6,6 +6,8 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"echocast/tavus"
 )
 
 // How long a request may take to say what it wants, and a connection to be idle.
@@ -21,17 +23,15 @@ const (
 // listener.
 func Serve(ctx context.Context, listener net.Listener, options *Options) error {
 	g := New(options)
+	g.endLeft(ctx)
 	server := &http.Server{
 		Handler: g.Handler(), ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
 	}
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()
-	var err error
-	select {
-	case err = <-failed:
+	if err := g.wait(ctx, failed); err != nil {
 		g.Close(ctx)
 		return err
-	case <-ctx.Done():
 	}
 	ended := context.WithoutCancel(ctx)
 	g.Close(ended)
@@ -44,4 +44,40 @@ func Serve(ctx context.Context, listener net.Listener, options *Options) error {
 		return err
 	}
 	return context.Cause(ctx)
+}
+
+// wait waits until ctx ends or the server has failed, and reads the tokens again when it
+// is told to.
+func (g *Gateway) wait(ctx context.Context, failed <-chan error) error {
+	for {
+		select {
+		case err := <-failed:
+			return err
+		case <-g.options.Reload:
+			if err := g.options.Tokens.Reload(); err != nil {
+				g.log.Error("the tokens were not read again; those from before hold", "error", err)
+			} else {
+				g.log.Info("the tokens were read again")
+			}
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// endLeft ends the conversations that cost money and that a gateway or command before
+// this one has left open, such as one that was killed.
+func (g *Gateway) endLeft(ctx context.Context) {
+	if g.options.Client == nil {
+		return
+	}
+	results, err := tavus.EndMine(ctx, g.options.Client, tavus.EndOptions{})
+	for _, r := range results {
+		if r.Outcome == tavus.OutcomeEnded {
+			g.log.Info("a conversation that was left open is ended", "conversation", r.ID)
+		}
+	}
+	if err != nil {
+		g.log.Error("conversations may be left open: end them with: echocast conversation end-mine", "error", err)
+	}
 }

@@ -30,6 +30,11 @@ type Audio struct {
 	Abort func()
 	// Prepare says how Body is read.
 	Prepare audio.PrepareOptions
+	// Release, where it is set, is called when Body is not needed any more.
+	Release func()
+	// Key names the request, so that one that is made again speaks once; empty: each
+	// speaks.
+	Key string
 	// Name is what receipts call it, and Text what it says, where that is known.
 	Name, Text string
 	// Queue is what happens when another utterance is spoken; empty: it waits.
@@ -52,6 +57,7 @@ type Utterance struct {
 
 	conversation *Conversation
 	name, text   string
+	key          string
 	queue        echo.QueuePolicy
 	do           func(*Utterance) (echo.Receipt, error)
 	ctx          context.Context //nolint:containedctx // of the utterance, which waits in a queue
@@ -61,7 +67,10 @@ type Utterance struct {
 
 	// The conversation guards these.
 	phase   Phase
-	parts   int // receipts so far
+	parts   int     // receipts so far
+	base    float64 // where the last part began, in seconds
+	next    float64 // where the next one goes on
+	marks   []Mark  // those that were not passed yet, in order
 	receipt echo.Receipt
 	err     error
 }
@@ -83,9 +92,24 @@ type SpokenPart struct {
 
 // Speak queues audio as an utterance and returns at once. The utterance ends when
 // ctx does. The error is echo.ErrBusy, ErrDraining or ErrEnded: then Body is not read.
+// An utterance with the same Key is returned as it is, and Body is not read either.
 func (c *Conversation) Speak(ctx context.Context, a Audio) (*Utterance, error) {
-	speak := func(u *Utterance) (echo.Receipt, error) { return c.speak(u, &a) }
-	return c.utter(ctx, &Utterance{name: a.Name, text: a.Text, queue: a.Queue, do: speak})
+	if a.Abort == nil {
+		a.Abort = func() {}
+	}
+	if a.Release == nil {
+		a.Release = func() {}
+	}
+	speak := func(u *Utterance) (echo.Receipt, error) {
+		defer a.Release()
+		return c.speak(u, &a)
+	}
+	mine := &Utterance{name: a.Name, text: a.Text, queue: a.Queue, key: a.Key, do: speak}
+	u, err := c.utter(ctx, mine)
+	if u != mine {
+		a.Release()
+	}
+	return u, err
 }
 
 // Say queues a text that the replica says in its own voice, as Speak does.
@@ -104,9 +128,9 @@ func (c *Conversation) utter(ctx context.Context, u *Utterance) (*Utterance, err
 	u.ID, u.conversation, u.phase = newID(), c, Waiting
 	u.turn, u.over = make(chan struct{}), make(chan struct{})
 	u.ctx, u.cancel = context.WithCancelCause(ctx)
-	if err := c.enqueue(u); err != nil {
+	if other, err := c.enqueue(u); other != u {
 		u.cancel(err)
-		return nil, err
+		return other, err
 	}
 	go func() {
 		defer c.running.Done()
@@ -118,22 +142,26 @@ func (c *Conversation) utter(ctx context.Context, u *Utterance) (*Utterance, err
 
 var queuePolicies = []echo.QueuePolicy{"", echo.QueueWait, echo.QueueReplace, echo.QueueReject}
 
-// enqueue gives an utterance its place in the queue, by the queue policy.
-func (c *Conversation) enqueue(u *Utterance) error {
+// enqueue gives an utterance its place in the queue, by the queue policy. It returns
+// the one that has the same key, if there is one.
+func (c *Conversation) enqueue(u *Utterance) (*Utterance, error) {
 	if !slices.Contains(queuePolicies, u.queue) {
-		return invalid("queue", "it must be queue, replace or reject")
+		return nil, invalid("queue", "it must be queue, replace or reject")
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	same := slices.IndexFunc(c.utterances, func(other *Utterance) bool { return u.key != "" && other.key == u.key })
 	switch {
+	case same >= 0:
+		return c.utterances[same], nil
 	case c.state == Draining:
-		return ErrDraining
+		return nil, ErrDraining
 	case c.state != Open:
-		return ErrEnded
+		return nil, ErrEnded
 	case len(c.queue) > 0 && u.queue == echo.QueueReject:
-		return echo.ErrBusy
+		return nil, echo.ErrBusy
 	case len(c.queue) >= maxWaiting:
-		return fmt.Errorf("%w: %d wait already", echo.ErrBusy, maxWaiting)
+		return nil, fmt.Errorf("%w: %d wait already", echo.ErrBusy, maxWaiting)
 	case u.queue == echo.QueueReplace:
 		for _, other := range c.queue {
 			other.cancel(echo.ErrReplaced)
@@ -150,7 +178,7 @@ func (c *Conversation) enqueue(u *Utterance) error {
 	if c.queue[0] == u {
 		c.begin(u)
 	}
-	return nil
+	return u, nil
 }
 
 // begin gives an utterance its turn. The conversation is locked.
@@ -169,6 +197,8 @@ func (c *Conversation) leave(u *Utterance, receipt echo.Receipt, err error) {
 		c.begin(c.queue[0])
 	}
 	u.phase, u.receipt, u.err = Over, receipt, err
+	u.tell(u.marks)
+	u.marks = nil
 	switch receipt.Outcome {
 	case echo.Interrupted:
 		c.counts.Interrupted++
@@ -191,9 +221,6 @@ func (c *Conversation) leave(u *Utterance, receipt echo.Receipt, err error) {
 
 // speak prepares audio while the utterance waits for its turn, and speaks it.
 func (c *Conversation) speak(u *Utterance, a *Audio) (echo.Receipt, error) {
-	if a.Abort == nil {
-		a.Abort = func() {}
-	}
 	stop := context.AfterFunc(u.ctx, a.Abort)
 	prepared, err := audio.Prepare(u.ctx, a.Body, &a.Prepare)
 	if err != nil {

@@ -1,0 +1,105 @@
+package gateway
+
+import (
+	"slices"
+	"time"
+
+	"echocast/echo"
+)
+
+// markInterval is how often is looked whether a mark was passed.
+const markInterval = 20 * time.Millisecond
+
+// maxMarks is how many marks of an utterance wait at most.
+const maxMarks = 1000
+
+// Mark is a place in an utterance of which is told when it was passed.
+type Mark struct {
+	Utterance string  `json:"utterance"`
+	Name      string  `json:"name"`
+	Seconds   float64 `json:"seconds"` // from the beginning of the utterance
+	IsHeard   bool    `json:"heard"`   // false: it was dropped before it was heard
+	By        string  `json:"by"`      // how that is known: event or clock
+}
+
+// Mark marks a place in an utterance, in playing time from its beginning. The event
+// "mark" of the conversation tells when it was heard, or that it was dropped. Too many
+// marks that wait are an *InvalidError.
+func (u *Utterance) Mark(name string, at time.Duration) error {
+	c := u.conversation
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(u.marks) >= maxMarks {
+		return invalid("mark", "%d wait already to be heard", maxMarks)
+	}
+	m := Mark{Utterance: u.ID, Name: name, Seconds: at.Seconds(), By: echo.ByClock}
+	if u.phase == Over {
+		u.tell([]Mark{m})
+		return nil
+	}
+	u.marks = append(u.marks, m)
+	if len(u.marks) == 1 {
+		c.running.Go(u.watchMarks)
+	}
+	return nil
+}
+
+// watchMarks tells of the marks of an utterance as they are passed, until none is
+// left, or the utterance is over.
+func (u *Utterance) watchMarks() {
+	ticker := time.NewTicker(markInterval)
+	defer ticker.Stop()
+	for u.passMarks() {
+		select {
+		case <-ticker.C:
+		case <-u.over:
+			return
+		}
+	}
+}
+
+// passMarks tells of the marks that were passed by now, and reports whether others are
+// left.
+func (u *Utterance) passMarks() bool {
+	c := u.conversation
+	progress := c.session.Progress() // before the lock: it may take the session's
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if u.phase != Speaking {
+		return u.phase != Over
+	}
+	n, played := 0, u.next+progress.Played.Seconds()
+	for n < len(u.marks) && progress.Played > 0 && u.marks[n].Seconds <= played {
+		u.marks[n].IsHeard = true
+		n++
+	}
+	for _, m := range u.marks[:n] {
+		c.history.add("mark", m)
+	}
+	u.marks = slices.Delete(u.marks, 0, n)
+	return len(u.marks) > 0
+}
+
+// isHeard reports whether a mark was passed, by the receipt of the last part.
+func (u *Utterance) isHeard(m *Mark, r *echo.Receipt) bool {
+	return r.Outcome == echo.Finished || r.SpokenSeconds > 0 && m.Seconds <= u.base+r.SpokenSeconds
+}
+
+// tellHeard tells of the marks that were passed, by the receipt of the last part. The
+// conversation is locked.
+func (u *Utterance) tellHeard(r *echo.Receipt) {
+	for len(u.marks) > 0 && u.isHeard(&u.marks[0], r) {
+		m := u.marks[0]
+		m.IsHeard, m.By = true, r.SpokenBy
+		u.conversation.history.add("mark", m)
+		u.marks = u.marks[1:]
+	}
+}
+
+// tell tells of marks of an utterance that is over. The conversation is locked.
+func (u *Utterance) tell(marks []Mark) {
+	for _, m := range marks {
+		m.IsHeard, m.By = u.isHeard(&m, &u.receipt), u.receipt.SpokenBy
+		u.conversation.history.add("mark", m)
+	}
+}

@@ -1,0 +1,321 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"echocast/echo"
+	"echocast/gateway/token"
+)
+
+// socketProtocol is the subprotocol of a conversation's WebSocket.
+const socketProtocol = "echocast.v1"
+
+// How much a socket takes in one message, and how often it shows that it lives.
+const (
+	maxFrame     = 1 << 20
+	pingInterval = 30 * time.Second
+	pingTimeout  = time.Second
+)
+
+// Order is what a client asks for by a text message.
+type Order struct {
+	// Type is start, end, mark, say, message, interrupt, pause or resume.
+	Type string `json:"type"`
+	// Name is that of an utterance (start, say) or of a mark.
+	Name string `json:"name,omitempty"`
+	// Text is what an utterance says, or what is to be said.
+	Text string `json:"text,omitempty"`
+	// Format, Rate and Channels are of the audio that follows a start; they are those
+	// of the query of the socket's address where they are missing.
+	Format   string           `json:"format,omitempty"`
+	Rate     int              `json:"rate,omitempty"`
+	Channels int              `json:"channels,omitempty"`
+	Queue    echo.QueuePolicy `json:"queue,omitempty"`
+	// Message is a message of the Interactions Protocol.
+	Message json.RawMessage `json:"message,omitempty"`
+}
+
+// socket is one client on a WebSocket.
+type socket struct {
+	api          *api
+	conversation *Conversation
+	conn         *websocket.Conn
+	query        url.Values // of the address
+	utterance    *Utterance // that takes audio; nil: none
+	pipe         *pipe      // of the utterance
+	bytes        int64      // of audio that came for it
+	perSecond    int64      // bytes; 0 where a place in the audio has no time
+
+	answers chan Entry    // to orders
+	told    chan struct{} // closed when nothing is written any more
+}
+
+// socket lets a client speak and follow by one WebSocket. Text messages are orders,
+// binary ones the audio of the utterance that was started last. What happens comes back
+// as in events, each in one message. Audio that is not taken yet is held up by the
+// connection; who reads slowly is told of a gap.
+//
+// An utterance that was not ended when the connection is lost is cut off; others go on.
+func (a *api) socket(w http.ResponseWriter, r *http.Request) error {
+	c, err := a.conversation(r)
+	if err != nil {
+		return err
+	}
+	if !slices.Contains(callerOf(r).scopes, token.Listen) {
+		return &scopeError{token.Listen}
+	}
+	query := r.URL.Query()
+	after, err := lastEventID(r)
+	if err != nil {
+		return err
+	}
+	query.Del("after")
+	if _, err := audioOf(query); err != nil {
+		return err
+	}
+	if !strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
+		return invalid("Upgrade", "this is a WebSocket")
+	}
+	// The origin was checked for every request.
+	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{
+		Subprotocols: []string{socketProtocol}, InsecureSkipVerify: true, CompressionMode: websocket.CompressionDisabled,
+	})
+	if err != nil {
+		return nil //nolint:nilerr // it is answered
+	}
+	conn.SetReadLimit(maxFrame)
+	s := &socket{api: a, conversation: c, conn: conn, query: query}
+	s.answers, s.told = make(chan Entry), make(chan struct{})
+	s.run(r.Context(), after)
+	return nil
+}
+
+// run serves the client until it has left or the conversation has ended.
+func (s *socket) run(ctx context.Context, after int64) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx)) // the connection tells when it ends
+	go func() {
+		defer close(s.told)
+		s.tell(ctx, after)
+		_ = s.conn.Close(websocket.StatusNormalClosure, "the conversation has ended") // ends the reading
+	}()
+	err := s.read(ctx)
+	if s.pipe != nil {
+		s.pipe.finish(&CutError{err})
+	}
+	cancel()
+	<-s.told
+	_ = s.conn.CloseNow() // it is closed, or lost
+}
+
+// tell sends what happens, and the answers to orders after what happened before them.
+func (s *socket) tell(ctx context.Context, after int64) {
+	ping := time.NewTicker(pingInterval)
+	defer ping.Stop()
+	var answer *Entry
+	for {
+		entries, missed, changed := s.conversation.history.since(after)
+		if missed > 0 && s.write(ctx, Entry{Type: "gap", Data: fmtJSON(map[string]int64{"missed": missed})}) != nil {
+			return
+		}
+		for _, e := range entries {
+			if s.write(ctx, e) != nil {
+				return
+			}
+			after = e.ID
+		}
+		if answer != nil && s.write(ctx, *answer) != nil || changed == nil {
+			return
+		}
+		answer = nil
+		select {
+		case <-changed:
+		case e := <-s.answers:
+			answer = &e
+		case <-ping.C:
+			alive, cancel := context.WithTimeout(ctx, pingTimeout)
+			_ = s.conn.Ping(alive) // a client whose audio is held up answers later
+			cancel()
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// write sends one message. A client that takes none for writeTimeout is lost.
+func (s *socket) write(ctx context.Context, e Entry) error {
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
+	text, err := json.Marshal(e)
+	if err != nil {
+		return err
+	}
+	return s.conn.Write(ctx, websocket.MessageText, text)
+}
+
+func fmtJSON(value any) json.RawMessage {
+	text, _ := json.Marshal(value) // of plain values
+	return text
+}
+
+// answer sends what belongs to no entry of the history.
+func (s *socket) answer(kind string, value any) error {
+	select {
+	case s.answers <- Entry{Type: kind, Data: fmtJSON(value)}:
+		return nil
+	case <-s.told:
+		return net.ErrClosed
+	}
+}
+
+// read does what the client asks for, until the connection ends, and returns why.
+func (s *socket) read(ctx context.Context) error {
+	for {
+		kind, data, err := s.conn.Read(ctx)
+		if err != nil {
+			return err
+		}
+		if kind == websocket.MessageBinary {
+			err = s.audio(data)
+		} else {
+			err = s.obey(ctx, data)
+		}
+		if err == nil {
+			continue
+		}
+		if err := s.answer("error", problemOf(s.api.gateway.secrets.Secrets().Error(err))); err != nil {
+			return err
+		}
+	}
+}
+
+// audio adds audio to the utterance, and starts one if there is none.
+func (s *socket) audio(data []byte) error {
+	if s.utterance == nil {
+		if err := s.start(&Order{}); err != nil {
+			return err
+		}
+	}
+	s.bytes += int64(len(data))
+	_, err := s.pipe.Write(data)
+	return err
+}
+
+// obey does what a text message asks for.
+func (s *socket) obey(ctx context.Context, data []byte) error {
+	var o Order
+	decoder := json.NewDecoder(strings.NewReader(string(data)))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&o); err != nil {
+		return invalid("message", "it must be one JSON object: %s", strings.TrimPrefix(err.Error(), "json: "))
+	}
+	c := s.conversation
+	switch o.Type {
+	case "start":
+		s.finish(io.EOF)
+		return s.start(&o)
+	case "end":
+		if s.utterance == nil {
+			return invalid("end", "no utterance was started")
+		}
+		s.finish(io.EOF)
+		return nil
+	case "mark":
+		return s.mark(&o)
+	case "say":
+		if strings.TrimSpace(o.Text) == "" {
+			return echo.ErrNoText
+		}
+		u, err := c.Say(context.WithoutCancel(ctx), o.Text, o.Queue)
+		if err != nil {
+			return err
+		}
+		return s.answer("accepted", u.Info())
+	case "message":
+		return c.Send(ctx, o.Message)
+	case "interrupt":
+		s.finish(io.EOF)
+		receipts, err := c.Interrupt(ctx)
+		if err != nil {
+			return err
+		}
+		return s.answer("interrupted", Interrupted{receipts})
+	case "pause":
+		return c.Pause(ctx)
+	case "resume":
+		return c.Resume()
+	}
+	return invalid("type", "it must be start, end, mark, say, message, interrupt, pause or resume")
+}
+
+// start begins an utterance, whose audio follows.
+func (s *socket) start(o *Order) error {
+	query := url.Values{}
+	for name, values := range s.query {
+		query[name] = values
+	}
+	for name, value := range map[string]string{
+		"format": o.Format, "name": o.Name, "text": o.Text, "queue": string(o.Queue),
+		"rate": number(o.Rate), "channels": number(o.Channels),
+	} {
+		if value != "" {
+			query.Set(name, value)
+		}
+	}
+	if !query.Has("format") {
+		query.Set("format", "s16le")
+	}
+	audio, err := audioOf(query)
+	if err != nil {
+		return err
+	}
+	p := newPipe()
+	audio.Body, audio.Abort = p, p.abort
+	u, err := s.conversation.Speak(context.Background(), *audio)
+	if err != nil {
+		return err
+	}
+	s.utterance, s.pipe, s.bytes, s.perSecond = u, p, 0, 0
+	if in := audio.Prepare.Input; in.Encoding == "s16le" || in.Encoding == "s16be" {
+		s.perSecond = int64(2 * in.Raw.Rate * in.Raw.Channels)
+	}
+	return s.answer("accepted", u.Info())
+}
+
+func number(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return strconv.Itoa(n)
+}
+
+// finish ends the utterance that takes audio.
+func (s *socket) finish(why error) {
+	if s.pipe != nil {
+		s.pipe.finish(why)
+	}
+	s.utterance, s.pipe = nil, nil
+}
+
+// mark marks the end of the audio so far.
+func (s *socket) mark(o *Order) error {
+	switch {
+	case s.utterance == nil:
+		return invalid("mark", "no utterance takes audio: send start or audio before, and end after")
+	case s.perSecond == 0:
+		return invalid("mark", "only raw samples of 16 bits have a time at each byte")
+	case o.Name == "" || len(o.Name) > longestName:
+		return invalid("name", "a mark has a name of at most %d bytes", longestName)
+	}
+	return s.utterance.Mark(o.Name, time.Duration(float64(s.bytes)/float64(s.perSecond)*float64(time.Second)))
+}

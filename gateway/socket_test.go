@@ -1,0 +1,308 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"echocast/echo"
+)
+
+// memoryListener accepts connections in memory, so that fake time passes while they
+// wait.
+type memoryListener struct {
+	conns  chan net.Conn
+	closed chan struct{}
+}
+
+func newMemoryListener() *memoryListener {
+	return &memoryListener{make(chan net.Conn), make(chan struct{})}
+}
+
+func (l *memoryListener) Accept() (net.Conn, error) {
+	select {
+	case conn := <-l.conns:
+		return conn, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *memoryListener) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 8880} }
+
+func (l *memoryListener) Close() error {
+	close(l.closed)
+	return nil
+}
+
+// dial connects to the listener, whatever the address.
+func (l *memoryListener) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	ours, theirs := net.Pipe()
+	select {
+	case l.conns <- theirs:
+		return ours, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// onSocket runs f with a WebSocket of a new rehearsal, in fake time.
+func onSocket(t *testing.T, query string, f func(t *testing.T, c *client, s *testSocket)) {
+	t.Helper()
+	inBubble(t, nil, func(t *testing.T, c *client) {
+		path := c.open()
+		l := newMemoryListener()
+		server := &http.Server{Handler: c.handler, ReadHeaderTimeout: headerTimeout}
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			_ = server.Serve(l)
+		}()
+		transport := &http.Transport{DialContext: l.dial}
+		defer func() {
+			transport.CloseIdleConnections()
+			_ = server.Close()
+			<-ended
+			synctest.Wait()
+		}()
+		s := &testSocket{t: t, messages: make(chan Entry, 10_000), path: path}
+		var err error
+		s.conn, _, err = websocket.Dial(t.Context(), "ws://127.0.0.1:8880"+path+"/socket"+query, &websocket.DialOptions{
+			HTTPClient: &http.Client{Transport: transport}, Subprotocols: []string{socketProtocol},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.conn.Subprotocol() != socketProtocol {
+			t.Errorf("the subprotocol is %q", s.conn.Subprotocol())
+		}
+		listening := make(chan struct{})
+		go func() {
+			defer close(listening)
+			s.listen(t.Context())
+		}()
+		defer func() {
+			_ = s.conn.CloseNow() // it may be closed
+			<-listening
+		}()
+		f(t, c, s)
+	})
+}
+
+// testSocket is the client's end of a socket.
+type testSocket struct {
+	t        *testing.T
+	path     string
+	conn     *websocket.Conn
+	messages chan Entry // as they come
+	ended    error      // why no more come
+	seen     []Entry
+}
+
+// listen reads all messages, until the connection ends.
+func (s *testSocket) listen(ctx context.Context) {
+	defer close(s.messages)
+	for {
+		var e Entry
+		_, data, err := s.conn.Read(ctx)
+		if err == nil {
+			err = json.Unmarshal(data, &e)
+		}
+		if err != nil {
+			s.ended = err
+			return
+		}
+		s.messages <- e
+	}
+}
+
+func (s *testSocket) order(text string) {
+	s.t.Helper()
+	if err := s.conn.Write(s.t.Context(), websocket.MessageText, []byte(text)); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// speak sends seconds of samples at 24 kHz, in messages of 100 ms.
+func (s *testSocket) speak(seconds float64) {
+	s.t.Helper()
+	audio := make([]byte, int(seconds*2*echo.DefaultRate))
+	for piece := range slices.Chunk(audio, 4800) {
+		if err := s.conn.Write(s.t.Context(), websocket.MessageBinary, piece); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+}
+
+// await reads until a message of a type has a text in it, and returns its data.
+func (s *testSocket) await(kind, text string) string {
+	s.t.Helper()
+	limit := time.After(10 * time.Minute)
+	for {
+		select {
+		case e, ok := <-s.messages:
+			if !ok {
+				s.t.Fatalf("the connection has ended before %s with %s: %v", kind, text, s.ended)
+			}
+			s.seen = append(s.seen, e)
+			if e.Type == kind && strings.Contains(string(e.Data), text) {
+				return string(e.Data)
+			}
+		case <-limit:
+			s.t.Fatalf("no %s with %s has come", kind, text)
+		}
+	}
+}
+
+// Marks are told when they were heard, in order, and the receipt comes at the end.
+func TestSocketSpeaks(t *testing.T) {
+	onSocket(t, "?format=s16le&rate=24000", func(t *testing.T, c *client, s *testSocket) {
+		begin := time.Now()
+		s.order(`{"type":"start","name":"greeting"}`)
+		s.speak(1)
+		s.order(`{"type":"mark","name":"one"}`)
+		s.speak(2)
+		s.order(`{"type":"mark","name":"three"}`)
+		s.order(`{"type":"end"}`)
+		for _, want := range []struct {
+			name  string
+			after time.Duration
+		}{{"one", time.Second}, {"three", 3 * time.Second}} {
+			data := s.await("mark", want.name)
+			late := time.Since(begin) - want.after
+			if late < 0 || late > 300*time.Millisecond || !strings.Contains(data, `"heard":true`) {
+				t.Errorf("mark %s is told %v after its time: %s", want.name, late, data)
+			}
+		}
+		var spoken SpokenPart
+		if err := json.Unmarshal([]byte(s.await("receipt", "")), &spoken); err != nil {
+			t.Fatal(err)
+		}
+		if r := spoken.Receipt; r.Outcome != echo.Finished || r.Samples != 72000 || r.Source != "greeting" {
+			t.Errorf("the receipt is %+v", r)
+		}
+		s.speak(0.5) // starts one by itself
+		s.order(`{"type":"end"}`)
+		s.await("receipt", `"samples":12000`)
+	})
+}
+
+// An interrupt stops the replica, tells of the marks that were not heard, and what
+// comes after it is another utterance.
+func TestSocketInterrupts(t *testing.T) {
+	onSocket(t, "", func(t *testing.T, c *client, s *testSocket) {
+		s.speak(1)
+		s.order(`{"type":"mark","name":"early"}`)
+		s.speak(20)
+		s.order(`{"type":"mark","name":"late"}`)
+		s.await("mark", "early")
+		s.order(`{"type":"interrupt"}`)
+		if late := s.await("mark", "late"); !strings.Contains(late, `"heard":false`) {
+			t.Errorf("the mark is %s", late)
+		}
+		s.await("interrupted", `"outcome":"interrupted"`)
+		s.speak(1)
+		s.order(`{"type":"end"}`)
+		s.await("receipt", `"outcome":"finished"`)
+	})
+}
+
+// A connection that is lost in the middle of an utterance cuts it off; an utterance
+// that was ended goes on.
+func TestSocketIsLost(t *testing.T) {
+	for _, test := range []struct {
+		name, order string
+		want        echo.Outcome
+		err         string
+	}{
+		{"before the end", `{"type":"mark","name":"m"}`, echo.Interrupted, "the body was cut off"},
+		{"after the end", `{"type":"end"}`, echo.Finished, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			onSocket(t, "", func(t *testing.T, c *client, s *testSocket) {
+				s.speak(3)
+				s.order(test.order)
+				s.await("event", "started_speaking")
+				_ = s.conn.CloseNow()
+				time.Sleep(10 * time.Second)
+				var list struct{ Utterances []UtteranceInfo }
+				c.do("GET", s.path+"/utterances", nil, http.StatusOK, &list)
+				if len(list.Utterances) != 1 || list.Utterances[0].Receipt == nil {
+					t.Fatalf("the utterances are %+v", list)
+				}
+				u := list.Utterances[0]
+				isSilent := (u.Error == "") == (test.err == "")
+				if u.Receipt.Outcome != test.want || !strings.Contains(u.Error, test.err) || !isSilent {
+					t.Errorf("the outcome is %s, the error %q", u.Receipt.Outcome, u.Error)
+				}
+			})
+		})
+	}
+}
+
+// A client that sends faster than the replica speaks is held up, and none of its audio
+// is lost.
+func TestSocketHoldsUpTheSender(t *testing.T) {
+	const total = pipeLimit/(2*echo.DefaultRate) + 60 // seconds
+	onSocket(t, "", func(t *testing.T, c *client, s *testSocket) {
+		sent := make(chan time.Duration, 1)
+		begin := time.Now()
+		go func() {
+			s.speak(total)
+			s.order(`{"type":"end"}`)
+			sent <- time.Since(begin)
+		}()
+		s.await("receipt", `"outcome":"finished"`)
+		if took := <-sent; took < 30*time.Second {
+			t.Errorf("%d s of audio were taken within %v", total, took)
+		}
+		if last := string(s.seen[len(s.seen)-1].Data); !strings.Contains(last, `"sent_seconds":`+number(total)) {
+			t.Errorf("the receipt is %s", last)
+		}
+	})
+}
+
+// Pause and resume, texts and messages; and each mistake is said without harm.
+func TestSocketOrders(t *testing.T) {
+	onSocket(t, "", func(t *testing.T, c *client, s *testSocket) {
+		for _, test := range []struct{ order, want string }{
+			{`{"type":"sing"}`, "it must be start, end, mark, say, message, interrupt, pause or resume"},
+			{`{"typ":"end"}`, "unknown field"},
+			{`[]`, "it must be one JSON object"},
+			{`{"type":"end"}`, "no utterance was started"},
+			{`{"type":"mark","name":"m"}`, "no utterance takes audio"},
+			{`{"type":"say","text":" "}`, "no text in the input"},
+			{`{"type":"start","format":"mp4"}`, "format: there are"},
+			{`{"type":"message","message":{"event_type":"conversation.echo"}}`, "said by speech and say"},
+			{`{"type":"message","message":[]}`, "message: "},
+		} {
+			s.order(test.order)
+			s.await("error", test.want)
+		}
+		s.order(`{"type":"say","text":"Hello there."}`)
+		s.await("accepted", `"id"`)
+		s.await("receipt", `"outcome":"finished"`)
+		s.order(`{"type":"message","message":{"event_type":"conversation.respond","properties":{"text":"x"}}}`)
+		s.speak(5)
+		s.order(`{"type":"end"}`)
+		s.await("event", "started_speaking")
+		s.order(`{"type":"pause"}`)
+		s.await("state", `"replica":"paused"`)
+		s.order(`{"type":"resume"}`)
+		s.await("receipt", `"resumes"`)
+		s.await("utterance", `"over"`)
+		c.do("DELETE", s.path, nil, http.StatusOK, nil)
+		s.await("state", `"ended"`)
+		if _, more := <-s.messages; more || websocket.CloseStatus(s.ended) != websocket.StatusNormalClosure {
+			t.Errorf("after the end of the conversation: more is %t, %v", more, s.ended)
+		}
+	})
+}

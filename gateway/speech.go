@@ -1,0 +1,171 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"echocast/audio"
+	"echocast/echo"
+	"echocast/internal/text"
+)
+
+// speech speaks the body, and answers with the receipt. When the client leaves, a
+// body that has not ended breaks, and one that has is interrupted. A client that prefers
+// not to wait gets the utterance once all of the body is here; see spool.
+func (a *api) speech(w http.ResponseWriter, r *http.Request) error {
+	c, err := a.conversation(r)
+	if err != nil {
+		return err
+	}
+	spoken, err := audioOf(r.URL.Query())
+	if err != nil {
+		return err
+	}
+	if spoken.Key, err = idempotencyKey(r); err != nil {
+		return err
+	}
+	b := &body{from: r.Body, control: http.NewResponseController(w)}
+	spoken.Body, spoken.Abort = b, b.abort
+	isAsync := prefersAsync(r)
+	if isAsync {
+		if err := spool(spoken, b); err != nil {
+			return err
+		}
+	}
+	u, err := c.Speak(context.WithoutCancel(r.Context()), *spoken)
+	if err != nil {
+		return err
+	}
+	if isAsync {
+		return accept(w, u)
+	}
+	return a.settle(w, r, u, b.hasEnded)
+}
+
+// prefersAsync reports whether a client does not want to wait (RFC 7240).
+func prefersAsync(r *http.Request) bool {
+	for _, line := range r.Header.Values("Prefer") {
+		for preference := range strings.SplitSeq(line, ",") {
+			if strings.EqualFold(strings.TrimSpace(preference), "respond-async") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// accept answers with an utterance that is not over, and where to ask for it.
+func accept(w http.ResponseWriter, u *Utterance) error {
+	w.Header().Set("Location", "/v1/conversations/"+u.conversation.ID+"/utterances/"+u.ID)
+	w.Header().Set("Preference-Applied", "respond-async")
+	w.Header().Set("Echocast-Utterance", u.ID)
+	return answer(w, http.StatusAccepted, u.Info())
+}
+
+// longestSpool is the most bytes of a body whose client does not wait.
+const longestSpool = 64 << 20
+
+// spool reads a whole body into a file that has no name, so that what is accepted is
+// there to be spoken.
+func spool(a *Audio, b *body) error {
+	file, err := os.CreateTemp("", "echocast-*")
+	if err != nil {
+		return err
+	}
+	_ = os.Remove(file.Name()) // where that cannot be done while it is open, Release does
+	a.Release = func() {
+		_ = file.Close() // it was only read
+		_ = os.Remove(file.Name())
+	}
+	n, err := io.Copy(file, io.LimitReader(b, longestSpool+1))
+	if err == nil && n > longestSpool {
+		err = &http.MaxBytesError{Limit: longestSpool}
+	}
+	if err == nil {
+		_, err = file.Seek(0, io.SeekStart)
+	}
+	if err != nil {
+		a.Release()
+		return err
+	}
+	a.Body, a.Abort = file, nil
+	return nil
+}
+
+// idempotencyKey is the key by which a request that is made again is known.
+func idempotencyKey(r *http.Request) (string, error) {
+	key := r.Header.Get("Idempotency-Key")
+	if len(key) > longestName || key != text.Printable(key) {
+		return "", invalid("Idempotency-Key", "it must be printable, and have at most %d bytes", longestName)
+	}
+	return key, nil
+}
+
+// settle waits for an utterance and answers with its receipt. When the client leaves
+// and it is known whole, it is interrupted.
+func (a *api) settle(w http.ResponseWriter, r *http.Request, u *Utterance, isWhole func() bool) error {
+	defer context.AfterFunc(r.Context(), func() {
+		if isWhole() {
+			u.Cancel(errLeft)
+		}
+	})()
+	receipt, err := u.Wait(context.WithoutCancel(r.Context())) // it ends with the client
+	w.Header().Set("Echocast-Utterance", u.ID)
+	if err != nil && !isInterrupt(err) && !errors.Is(err, echo.ErrUnverified) {
+		a.failWith(w, err, &receipt)
+		return nil
+	}
+	return answer(w, http.StatusOK, SpokenPart{u.ID, receipt})
+}
+
+// longestName is the most bytes of the name of an utterance.
+const longestName = 200
+
+// audioOf reads how a body is to be spoken.
+func audioOf(query url.Values) (*Audio, error) {
+	known := []string{"format", "rate", "channels", "queue", "name", "text"}
+	for name := range query {
+		if !slices.Contains(known, name) {
+			return nil, invalid(name, "there is no such parameter; there are %s", strings.Join(known, ", "))
+		}
+	}
+	a := &Audio{Name: query.Get("name"), Text: query.Get("text"), Queue: echo.QueuePolicy(query.Get("queue"))}
+	a.Prepare.MaxDuration = DefaultMaxDuration
+	if len(a.Name) > longestName || a.Name != text.Printable(a.Name) {
+		return nil, invalid("name", "it must be printable, and have at most %d bytes", longestName)
+	}
+	format := query.Get("format")
+	if format == "" {
+		if query.Has("rate") || query.Has("channels") {
+			return nil, invalid("format", "rate and channels are those of raw samples: name their format, such as s16le")
+		}
+		return a, nil
+	}
+	raw := slices.Contains(audio.RawEncodings(), format)
+	if !raw && !slices.Contains([]string{"wav", "aiff", "au", "mp3", "ogg", "flac"}, format) {
+		all := strings.Join(audio.RawEncodings(), ", ")
+		return nil, invalid("format", "there are %s, and wav, aiff, au, mp3, ogg and flac", all)
+	}
+	a.Prepare.Input = &audio.Options{Encoding: format, Raw: audio.Format{Rate: echo.DefaultRate, Channels: 1}}
+	for name, into := range map[string]*int{"rate": &a.Prepare.Input.Raw.Rate, "channels": &a.Prepare.Input.Raw.Channels} {
+		if !query.Has(name) {
+			continue
+		}
+		n, err := strconv.Atoi(query.Get(name))
+		if err != nil || !raw {
+			return nil, invalid(name, "it is a number, and only raw samples need it")
+		}
+		*into = n
+	}
+	if err := a.Prepare.Input.Raw.Check(); err != nil {
+		return nil, invalid("format", "%v", err)
+	}
+	return a, nil
+}
