@@ -2,12 +2,21 @@ package cli
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
+	"io"
+	"log/slog"
 	"net"
+	"net/url"
+	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
+	"echocast/gateway/token"
+	"echocast/internal/secretfile"
 	"echocast/internal/shutdown"
 	"echocast/room"
 	"echocast/tavus"
@@ -20,7 +29,12 @@ type ServeOptions struct {
 	Backend          func(address string) (room.Backend, error)
 	Insecure         bool // LiveKit rooms without TLS
 	MaxConversations int
+	MaxPerToken      int // conversations; 0: any
 	Drain            time.Duration
+	Tokens           *token.File // nil: everybody on this machine may do all
+	AllowOrigins     []string
+	Reload           <-chan os.Signal // is sent a signal when Tokens is to be read again
+	Log              *slog.Logger
 }
 
 // serveCmd is the serve command.
@@ -28,6 +42,9 @@ type serveCmd struct {
 	streams Streams
 	target  targetOptions
 	listen  string
+	serving peerOptions // certificate and key
+	tokens  string      // file
+	log     string
 	options ServeOptions
 	quiet   bool
 }
@@ -47,6 +64,12 @@ events of the room. docs/gateway.md describes the requests. A conversation of it
 with a PAL needs TAVUS_API_KEY, and costs money until it is ended; what an earlier run
 left open is ended at the start.
 
+It listens on this machine, where it needs no tokens. On other addresses it needs a
+file of tokens and TLS:
+  echocast serve --listen 0.0.0.0:8880 --tokens FILE --tls-cert C.pem --tls-key K.pem
+Each line of FILE is the SHA-256 of a bearer token, what it may do (create, speak and
+listen, separated by commas) and a name for the log. SIGHUP has it read again.
+
 SIGTERM or Ctrl-C ends it: it takes nothing new, finishes the utterances that it has
 within --drain, interrupts and reports the rest, and ends what it created. A second
 signal ends it at once.`,
@@ -54,6 +77,13 @@ signal ends it at once.`,
 			option(&s.listen, "listen", "127.0.0.1:8880", "`ADDRESS` to listen on; port 0 takes a free one"),
 			boolOption(&s.options.Rehearse, "rehearse", "speak to stand-in replicas in this process only"),
 			option(&s.options.MaxConversations, "max-conversations", 100, "hold at most `N` conversations at a time"),
+			option(&s.tokens, "tokens", "", "demand a bearer token, of those in `FILE` (default: none is needed)"),
+			option(&s.options.MaxPerToken, "max-per-token", 0, "hold at most `N` conversations of one token (default: any)"),
+			&cli.StringSliceFlag{Name: "allow-origin",
+				Usage: "let pages of `ORIGIN` ask, such as https://app.example; may be repeated"},
+			option(&s.serving.cert, "tls-cert", "", "`FILE` (PEM) with the certificate, for https (default: none)"),
+			option(&s.serving.key, "tls-key", "", "`FILE` (PEM) with the certificate's private key (default: none)"),
+			option(&s.log, "log", "text", "log to stderr as `FORM`: text or json"),
 			option(&s.options.Drain, "drain", 30*time.Second, "when it is told to end, let utterances go on for this `TIME`"),
 			boolOption(&s.quiet, "quiet, q", "say nothing but warnings and errors"),
 		}, s.target.create.service.flags(), s.target.daily.flags(), s.target.peer.dialFlags()),
@@ -64,6 +94,7 @@ signal ends it at once.`,
 			if server == nil || server.Serve == nil {
 				return needsServerError{"the command serve needs"}
 			}
+			s.options.AllowOrigins = c.StringSlice("allow-origin")
 			return s.run(c.Context, server)
 		},
 	}
@@ -75,9 +106,29 @@ func (s *serveCmd) check() (err error) {
 		return usagef("--max-conversations must be at least 1")
 	case s.options.Drain <= 0:
 		return usagef("--drain must be more than 0")
+	case s.options.MaxPerToken < 0:
+		return usagef("--max-per-token must not be negative")
+	case s.options.MaxPerToken > 0 && s.tokens == "":
+		return usagef("--max-per-token needs --tokens FILE")
+	}
+	for _, origin := range s.options.AllowOrigins {
+		if u, err := url.Parse(origin); err != nil || u.Host == "" || u.Scheme+"://"+u.Host != origin {
+			return usagef("--allow-origin %s: it must be SCHEME://HOST, such as https://app.example", origin)
+		}
+	}
+	if err := oneOf("--log", s.log, "text", "json"); err != nil {
+		return err
 	}
 	if _, err := s.target.peer.options(s.warn); err != nil {
 		return err
+	}
+	if s.tokens != "" {
+		if secretfile.IsPublic(s.tokens) {
+			warnPublic(s.warn, s.tokens)
+		}
+		if s.options.Tokens, err = token.Open(s.tokens); err != nil {
+			return usagef("--tokens %s: %v", s.tokens, plain(err))
+		}
 	}
 	if s.target.create.service.hasKey() && !s.options.Rehearse {
 		s.options.Client, err = s.target.create.service.client(s.warn)
@@ -92,15 +143,19 @@ func (s *serveCmd) run(ctx context.Context, server *Server) error {
 	}
 	s.options.Insecure = s.target.peer.insecure
 	s.options.Backend = func(address string) (room.Backend, error) { return s.target.backend(address, s.warn) }
-	listener, err := listenLocally(s.listen)
+	s.options.Log = s.logger()
+	listener, err := s.open()
 	if err != nil {
 		return err
 	}
-	shutdown.Extend(s.options.Drain)
-	if !s.quiet {
-		s.warn(`the gateway listens; create a conversation: curl -d '{"to":"rehearsal"}' http://%s/v1/conversations`,
-			listener.Addr())
+	if s.options.Tokens != nil {
+		hangup := make(chan os.Signal, 1)
+		signal.Reset(syscall.SIGHUP) // it does not end this command
+		signal.Notify(hangup, syscall.SIGHUP)
+		defer signal.Stop(hangup)
+		s.options.Reload = hangup
 	}
+	shutdown.Extend(s.options.Drain)
 	err = server.Serve(ctx, listener, &s.options)
 	_ = listener.Close() // it is closed
 	if _, ok := errors.AsType[shutdown.SignalError](err); ok {
@@ -109,16 +164,69 @@ func (s *serveCmd) run(ctx context.Context, server *Server) error {
 	return err
 }
 
-// listenLocally listens on an address of this machine alone.
-func listenLocally(address string) (net.Listener, error) {
-	host, _, err := net.SplitHostPort(address)
+// open listens, and says where. What is not secured is refused, or warned of.
+func (s *serveCmd) open() (net.Listener, error) {
+	host, _, err := net.SplitHostPort(s.listen)
 	if err != nil {
-		return nil, usagef("--listen %s: it must be HOST:PORT, such as 127.0.0.1:8880", address)
+		return nil, usagef("--listen %s: it must be HOST:PORT, such as 127.0.0.1:8880", s.listen)
 	}
-	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		return nil, usagef("--listen %s: it must be an address of this machine alone, such as 127.0.0.1:8880", address)
+	config, err := s.serving.tls(s.warn)
+	if err != nil {
+		return nil, err
 	}
-	return net.Listen("tcp", address)
+	ip := net.ParseIP(host)
+	isLocal := host == "localhost" || ip != nil && ip.IsLoopback()
+	switch {
+	case isLocal:
+	case s.options.Tokens == nil:
+		return nil, usagef("--listen %s: other machines reach this address, so it needs --tokens FILE", s.listen)
+	case config == nil && !s.target.peer.insecure:
+		return nil, usagef("--listen %s: tokens and speech would be sent in clear; give --tls-cert and --tls-key, "+
+			"or --insecure behind a proxy that has them", s.listen)
+	}
+	listener, err := net.Listen("tcp", s.listen)
+	if err != nil {
+		return nil, err
+	}
+	scheme := "http"
+	if config != nil {
+		config.NextProtos = []string{"http/1.1"} // WebSockets need it
+		scheme, listener = "https", tls.NewListener(listener, config)
+	}
+	if !s.quiet {
+		s.warn(`the gateway listens; create a conversation: curl -d '{"to":"rehearsal"}' %s://%s/v1/conversations`,
+			scheme, listener.Addr())
+	}
+	return listener, nil
+}
+
+// logger logs to stderr, as lines for people or for programs.
+func (s *serveCmd) logger() *slog.Logger {
+	options := &slog.HandlerOptions{}
+	if s.quiet {
+		options.Level = slog.LevelWarn
+	}
+	if s.log == "json" {
+		return slog.New(slog.NewJSONHandler(logLines{to: s.streams.Err}, options))
+	}
+	options.ReplaceAttr = func(_ []string, a slog.Attr) slog.Attr {
+		if a.Key == slog.TimeKey {
+			return slog.Attr{}
+		}
+		return a
+	}
+	return slog.New(slog.NewTextHandler(logLines{s.streams.Err, "echocast: "}, options))
+}
+
+// logLines writes lines of a log without the secrets in them.
+type logLines struct {
+	to    io.Writer
+	begin string // of each line
+}
+
+func (l logLines) Write(line []byte) (int, error) {
+	_, err := io.WriteString(l.to, l.begin+hidden(string(line)))
+	return len(line), err
 }
 
 func (s *serveCmd) warn(format string, args ...any) {

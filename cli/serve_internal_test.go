@@ -1,0 +1,71 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"echocast/gateway/token"
+)
+
+// What serve was asked for reaches the server; what is unsafe or wrong is refused in one
+// line, before anything listens.
+func TestServeOptions(t *testing.T) {
+	const secret = "0123456789abcdef0123456789abcdef"
+	hash := token.Hash(secret)
+	tokens := filepath.Join(t.TempDir(), "tokens")
+	if err := os.WriteFile(tokens, []byte(hex.EncodeToString(hash[:])+" create app\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		args, want string // of stderr
+	}{
+		{"--max-conversations 0", "--max-conversations must be at least 1"},
+		{"--drain 0s", "--drain must be more than 0"},
+		{"--max-per-token 3", "--max-per-token needs --tokens FILE"},
+		{"--allow-origin app.example", "--allow-origin app.example: it must be SCHEME://HOST, such as https://app.example"},
+		{"--log xml", "--log xml: must be one of text, json"},
+		{"--tokens none", "--tokens none: "},
+		{"--listen 8880", "--listen 8880: it must be HOST:PORT, such as 127.0.0.1:8880"},
+		{"--listen 0.0.0.0:0", "--listen 0.0.0.0:0: other machines reach this address, so it needs --tokens FILE"},
+		{"--listen :0", "--listen :0: other machines reach this address, so it needs --tokens FILE"},
+		{"--listen 0.0.0.0:0 --tokens " + tokens, "--listen 0.0.0.0:0: tokens and speech would be sent in clear"},
+		{"--tls-cert c.pem", "--tls-cert and --tls-key must be given together"},
+		{"extra", `echocast serve takes options only, and no "extra"`},
+	} {
+		errs := &bytes.Buffer{}
+		server := &Server{Serve: func(context.Context, net.Listener, *ServeOptions) error {
+			t.Errorf("%s: it was served", test.args)
+			return nil
+		}}
+		args := append([]string{"echocast", "serve", "--rehearse"}, strings.Fields(test.args)...)
+		err := runApp(t.Context(), args, Streams{Out: &bytes.Buffer{}, Err: errs}, server)
+		if exitCode(err) != exitUsage || !strings.HasPrefix(err.Error(), test.want) {
+			t.Errorf("%s: %v, want %s", test.args, err, test.want)
+		}
+	}
+	served := false
+	server := &Server{Serve: func(_ context.Context, listener net.Listener, o *ServeOptions) error {
+		served = true
+		entry, ok := o.Tokens.Find(secret)
+		logs := o.Log.Enabled(t.Context(), slog.LevelInfo)
+		if !ok || entry.Name != "app" || o.Reload == nil || o.MaxConversations != 7 || !logs {
+			t.Errorf("served with %+v", o)
+		}
+		return listener.Close()
+	}}
+	errs := &bytes.Buffer{}
+	args := strings.Fields("echocast serve --listen 0.0.0.0:0 --insecure --max-conversations 7 --tokens " + tokens)
+	if err := runApp(t.Context(), args, Streams{Out: &bytes.Buffer{}, Err: errs}, server); err != nil || !served {
+		t.Errorf("served: %t, %v", served, err)
+	}
+	if !strings.Contains(errs.String(), "echocast: the gateway listens") {
+		t.Errorf("stderr: %s", errs)
+	}
+}
