@@ -15,7 +15,7 @@ import (
 // with the samples. AIFF-C (AIFC) adds the encoding to COMM (Apple, Audio
 // Interchange File Format, 1989; AIFF-C draft, 1991).
 
-func openAIFF(r *bufio.Reader, fileLeft func() int64) (decoder, error) {
+func openAIFF(r *bufio.Reader, end *inputEnd) (decoder, error) {
 	head, err := r.Peek(formLength)
 	if m := findMagic(head); m == nil || m.reads != "aiff" {
 		return nil, brokenOr(err, fmt.Errorf("%w: no FORM/AIFF header at the start", ErrFormat))
@@ -37,7 +37,7 @@ func openAIFF(r *bufio.Reader, fileLeft func() int64) (decoder, error) {
 				return nil, fmt.Errorf("%w: the AIFF has its samples before their format, which a stream cannot "+
 					"go back to; convert it with sox or ffmpeg", ErrFormat)
 			}
-			return openSSND(r, fileLeft, format, samples, size)
+			return openSSND(r, end, format, samples, size)
 		default:
 			err = skip(r, size)
 		}
@@ -120,7 +120,7 @@ func aiffEncoding(encoding string, bytes int) (c codec, ok bool) {
 }
 
 // openSSND passes over the gap that the chunk says lies before its samples.
-func openSSND(r *bufio.Reader, fileLeft func() int64, format Format, samples codec, size int64) (decoder, error) {
+func openSSND(r *bufio.Reader, end *inputEnd, format Format, samples codec, size int64) (decoder, error) {
 	var head [8]byte
 	if _, err := io.ReadFull(r, head[:]); err != nil {
 		return nil, aiffCut(err, "inside its SSND chunk")
@@ -137,26 +137,25 @@ func openSSND(r *bufio.Reader, fileLeft func() int64, format Format, samples cod
 		return newContained(r, "aiff", format, samples, -1), nil
 	}
 	dec := newContained(r, "aiff", format, samples, size-8-gap)
-	if fileLeft != nil {
-		dec.left = func() int64 { return behindSSND(r, size, fileLeft) }
-	}
+	dec.behind = func() rest { return behindSSND(r, size, end) }
 	return dec, nil
 }
 
-// behindSSND passes over the chunks of a file that follow the samples, and gives
-// how many bytes are left then.
-func behindSSND(r *bufio.Reader, size int64, fileLeft func() int64) int64 {
+// behindSSND passes over the chunks that follow the samples, and gives what is left then.
+func behindSSND(r *bufio.Reader, size int64, end *inputEnd) rest {
+	end.hurry()
 	for err := skipPad(r, size); err == nil; err = skipChunk(r, size) {
 		head, _ := r.Peek(8)
 		if len(head) < 8 || !isChunkID(head) {
 			break
 		}
-		if size = int64(binary.BigEndian.Uint32(head[4:])); size > min(fileLeft()-8, maxHeaderBytes) {
+		size = int64(binary.BigEndian.Uint32(head[4:]))
+		if size > maxHeaderBytes || end.isFile() && size > end.fileLeft()-8 {
 			break
 		}
 		_, _ = r.Discard(8) // it was just peeked
 	}
-	return fileLeft()
+	return end.rest()
 }
 
 // aiffUntilTheEnd tells sizes that mean "to the end": 0 (ffmpeg to a pipe),

@@ -186,7 +186,7 @@ func TestBytesBehindAIFFAndAU(t *testing.T) {
 	au = append(au, some...)
 	aiff := aiffFile("AIFF", comm(1, 16, rate24000, ""), ssnd(0, some))
 	named := aiffFile("AIFF", comm(1, 16, rate24000, ""), ssnd(0, some), other("NAME", 5), other("ANNO", 40))
-	const want = "24000 bytes behind the declared end left out: 0.500 s if they were samples"
+	const want = "what follows the declared end is left out: 24000 bytes, 0.500 s if they were samples"
 	for name, c := range map[string]struct {
 		file []byte
 		want []string
@@ -198,7 +198,7 @@ func TestBytesBehindAIFFAndAU(t *testing.T) {
 		"AIFF, longer": {slices.Concat(aiff, behind), []string{want}},
 		"chunks, more": {slices.Concat(named, behind), []string{want}},
 		"AIFF, a cut chunk": {slices.Concat(aiff, []byte("NAME\x00\x00\xff\xff")),
-			[]string{"8 bytes behind the declared end left out: 0.000 s if they were samples"}},
+			[]string{"what follows the declared end is left out: 8 bytes, 0.000 s if they were samples"}},
 	} {
 		path := filepath.Join(t.TempDir(), "input")
 		if err := os.WriteFile(path, c.file, 0o600); err != nil {

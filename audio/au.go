@@ -21,7 +21,7 @@ var auCodecs = map[uint32]codec{
 	6: bigEndian(codecF32LE), 7: bigEndian(codecF64LE), 27: codecAlaw,
 }
 
-func openAU(r *bufio.Reader, fileLeft func() int64) (decoder, error) {
+func openAU(r *bufio.Reader, end *inputEnd) (decoder, error) {
 	var head [auHeader]byte
 	if _, err := io.ReadFull(r, head[:]); err != nil {
 		return nil, auCut(err)
@@ -49,7 +49,7 @@ func openAU(r *bufio.Reader, fileLeft func() int64) (decoder, error) {
 		return newContained(r, "au", format, samples, -1), nil
 	}
 	dec := newContained(r, "au", format, samples, int64(field(2)))
-	dec.left = fileLeft
+	dec.behind = end.rest
 	return dec, nil
 }
 

@@ -333,7 +333,8 @@ func TestFFmpegSaysThatItWaits(t *testing.T) {
 // reads to find out what it is.
 func TestFFmpegReadsLiveWebM(t *testing.T) {
 	opts := withFFmpeg(t)
-	file, err := os.ReadFile(made(t, opts, "live.webm", "-c:a", "libopus", "-b:a", "32k", "-cluster_time_limit", "60", "-live", "1"))
+	name := made(t, opts, "live.webm", "-c:a", "libopus", "-b:a", "32k", "-cluster_time_limit", "60", "-live", "1")
+	file, err := os.ReadFile(name)
 	if err != nil {
 		t.Fatal(err)
 	}

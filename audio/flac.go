@@ -46,6 +46,7 @@ func sniffFLAC(r *bufio.Reader) bool {
 // frame, so it keeps pace with a pipe.
 type flacDecoder struct {
 	input    flacInput
+	end      *inputEnd
 	info     Info
 	bits     int
 	frames   int64
@@ -56,7 +57,7 @@ type flacDecoder struct {
 }
 
 // openFLAC reads the metadata.
-func openFLAC(r *bufio.Reader) (decoder, error) {
+func openFLAC(r *bufio.Reader, end *inputEnd) (decoder, error) {
 	if err := skipID3(r); err != nil {
 		return nil, flacCut(err, "inside an ID3v2 tag")
 	}
@@ -67,7 +68,7 @@ func openFLAC(r *bufio.Reader) (decoder, error) {
 	if string(magic) != flacMagic {
 		return nil, fmt.Errorf("%w: no FLAC stream at the start", ErrFormat)
 	}
-	d := &flacDecoder{input: flacInput{r: r}}
+	d := &flacDecoder{input: flacInput{r: r}, end: end}
 	last, err := d.readStreamInfo(r)
 	if err == nil {
 		err = skipFLACBlocks(r, last)
@@ -246,7 +247,9 @@ func (d *flacDecoder) decode() error {
 // such as an ID3v1 tag.
 func (d *flacDecoder) trailer(damage error) error {
 	if d.info.Declared >= 0 && d.frames == d.info.Declared {
-		d.warnings.add("what follows the end of the FLAC stream is left out")
+		left := d.end.rest()
+		left.bytes += int64(d.input.read)
+		d.warnings.add("what follows the end of the FLAC stream is left out: %s", left)
 		return io.EOF
 	}
 	return damage

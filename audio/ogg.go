@@ -108,8 +108,8 @@ type oggDecoder struct {
 }
 
 // openOgg reads the headers of an Ogg stream of Opus or Vorbis.
-func openOgg(r *bufio.Reader) (decoder, error) {
-	d := &oggDecoder{pages: &oggPages{r: r}}
+func openOgg(r *bufio.Reader, end *inputEnd) (decoder, error) {
+	d := &oggDecoder{pages: &oggPages{r: r, end: end}}
 	var err error
 	if d.sound, err = d.startStream(); err != nil {
 		if errors.Is(err, io.EOF) {

@@ -63,6 +63,7 @@ func (p *oggPage) is(flag byte) bool { return p.flags&flag != 0 }
 // further than the page it needs, so it keeps pace with a pipe.
 type oggPages struct {
 	r        *bufio.Reader
+	end      *inputEnd
 	page     oggPage
 	name     string // what the present logical stream holds
 	offset   int64  // in r, behind page
@@ -123,7 +124,7 @@ func (s *oggPages) expectPage() error {
 		return err
 	}
 	if len(head) > 0 {
-		s.warnings.add("what follows the end of the Ogg stream is no Ogg page and left out")
+		s.warnings.add("what follows the end of the Ogg stream is no Ogg page and left out: %s", s.end.rest())
 	}
 	return io.EOF
 }
@@ -243,7 +244,7 @@ func (s *oggPages) skipPadding() error {
 		}
 	}
 	if s.offset += passed; passed > 0 {
-		s.warnings.add("left out zeros between pages of the Ogg stream")
+		s.warnings.add("left out %s of zeros between pages of the Ogg stream", plural(int(passed), "byte"))
 	}
 	return nil
 }

@@ -195,15 +195,15 @@ func open(r *bufio.Reader, opts Options) (decoder, error) {
 	case "wav":
 		return openWAVDecoder(r, opts)
 	case "aiff":
-		return openAIFF(r, opts.fileLeft(r))
+		return openAIFF(r, opts.end(r))
 	case "au":
-		return openAU(r, opts.fileLeft(r))
+		return openAU(r, opts.end(r))
 	case "mp3":
 		return openMP3Decoder(r, opts)
 	case "ogg":
-		return openOgg(r)
+		return openOgg(r, opts.end(r))
 	case "flac":
-		return openFLAC(r)
+		return openFLAC(r, opts.end(r))
 	case "ndjson":
 		return openJSON(r, opts)
 	}
@@ -266,7 +266,7 @@ func openByContent(r *bufio.Reader, opts Options) (decoder, error) {
 		if name := otherOgg(r); name != "" {
 			return nil, &foreignError{what: name}
 		}
-		return openOgg(r)
+		return openOgg(r, opts.end(r))
 	case found.data:
 		return nil, fmt.Errorf("%w: this is %s, which is not read", ErrFormat, found.name)
 	case found.reads == "":
@@ -277,7 +277,7 @@ func openByContent(r *bufio.Reader, opts Options) (decoder, error) {
 	}
 	switch {
 	case sniffFLAC(r):
-		return openFLAC(r)
+		return openFLAC(r, opts.end(r))
 	case sniffMP3(r):
 		return openMP3Decoder(r, opts)
 	case found != nil && twoADTSFrames(r, id3Length(r, 0)):
@@ -306,24 +306,11 @@ var errNoContainer = &foreignError{text: ErrFormat.Error() + ": no known audio f
 
 // openWAVDecoder keeps a nil *wav out of the interface.
 func openWAVDecoder(r *bufio.Reader, opts Options) (decoder, error) {
-	dec, err := openWAV(r, opts.fileLeft(r))
+	dec, err := openWAV(r, opts.end(r))
 	if err != nil {
 		return nil, err
 	}
 	return newSteady(dec), nil
-}
-
-// fileLeft is what tells how many bytes of the input r has not given yet; nil
-// where the input is no file.
-func (o *Options) fileLeft(r *bufio.Reader) func() int64 {
-	if o.file == nil || o.source == nil {
-		return nil
-	}
-	info, err := o.file.Stat()
-	if err != nil {
-		return nil
-	}
-	return func() int64 { return max(0, info.Size()-o.source.read.Load()+int64(r.Buffered())) }
 }
 
 // openMP3Decoder keeps a nil *mp3Decoder out of the interface.
@@ -352,13 +339,19 @@ type recorder struct {
 	read      atomic.Int64 // bytes
 	recording bool
 	kept      []byte
-	lost      bool // more was read than is kept
+	lost      bool      // more was read than is kept
+	until     time.Time // where it is set: a read that would wait longer ends the input
+	gaveUp    bool      // one did
 }
 
 // maxKept is how much of an input may be read before it is clear who decodes it.
 const maxKept = 1 << 20
 
 func (s *recorder) Read(p []byte) (int, error) {
+	if !s.until.IsZero() && !isReady(s.r, s.until) {
+		s.gaveUp = true
+		return 0, io.EOF
+	}
 	if s.before != nil {
 		s.before()
 	}

@@ -130,8 +130,8 @@ type contained struct {
 	*pcm
 	container string
 	data      *limited
-	declared  int64        // frames, or -1
-	left      func() int64 // bytes behind the samples that are nothing known; nil: not to be known
+	declared  int64       // frames, or -1
+	behind    func() rest // what stands behind the samples and is nothing known; nil: it was asked
 }
 
 // newContained reads size bytes of samples, or all there are where size is
@@ -152,14 +152,13 @@ func (c *contained) Info() Info {
 // ReadSamples looks behind the samples at their declared end.
 func (c *contained) ReadSamples(p []float32) (int, error) {
 	n, err := c.pcm.ReadSamples(p)
-	if !errors.Is(err, io.EOF) || c.data.open || c.data.short || c.left == nil {
+	if !errors.Is(err, io.EOF) || c.data.open || c.data.short || c.behind == nil {
 		return n, err
 	}
-	if left := c.left(); left > 0 {
-		length := c.format.Duration(left / int64(c.frameBytes())).Seconds()
-		c.warnings.add("%s behind the declared end left out: %.3f s if they were samples", plural(int(left), "byte"), length)
+	if behind := c.behind(); behind.bytes > 0 {
+		c.warnings.add("what follows the declared end is left out: %s", behind.asSamples(c.format, c.frameBytes()))
 	}
-	c.left = nil
+	c.behind = nil
 	return n, err
 }
 

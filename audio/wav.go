@@ -3,7 +3,6 @@ package audio
 import (
 	"bufio"
 	"errors"
-	"fmt"
 	"io"
 	"math"
 	"slices"
@@ -23,10 +22,10 @@ type wav struct {
 	changed  bool      // it has another format than the one before, which was not told yet
 	run      wavRun
 	body     wavBody
-	declared int64        // frames of the first run, or -1
-	frames   int64        // delivered from this run
-	left     int64        // frames of this run still to deliver; what follows is padding
-	fileLeft func() int64 // bytes of the file that are not read yet; nil: not known
+	declared int64 // frames of the first run, or -1
+	frames   int64 // delivered from this run
+	left     int64 // frames of this run still to deliver; what follows is padding
+	end      *inputEnd
 	warnings warnings
 	err      error
 }
@@ -38,10 +37,9 @@ type wavBody interface {
 	leftover() int // bytes at the end of a run that are no whole frame
 }
 
-// openWAV reads the first header. fileLeft, if it is not nil, tells how many bytes
-// of the file r has not given yet.
-func openWAV(r *bufio.Reader, fileLeft func() int64) (*wav, error) {
-	w := &wav{r: r, fileLeft: fileLeft}
+// openWAV reads the first header. end tells what is left of r; nil: that is not known.
+func openWAV(r *bufio.Reader, end *inputEnd) (*wav, error) {
+	w := &wav{r: r, end: end}
 	header, err := w.readHeader()
 	if err != nil {
 		return nil, err
@@ -53,8 +51,8 @@ func openWAV(r *bufio.Reader, fileLeft func() int64) (*wav, error) {
 
 func (w *wav) readHeader() (wavHeader, error) {
 	header, err := readWAVHeader(w.r)
-	if err == nil && w.fileLeft != nil {
-		header.believe(w.fileLeft())
+	if err == nil && w.end.isFile() {
+		header.believe(w.end.fileLeft())
 	}
 	for _, warning := range header.warnings {
 		w.warnings.add("%s", warning)
@@ -161,11 +159,6 @@ func (w *wav) next() error {
 
 // trailer says what is left out behind the samples.
 func (w *wav) trailer() string {
-	const text = "what follows the samples is no WAV chunk and left out"
-	if w.fileLeft == nil {
-		return text
-	}
-	left := w.fileLeft()
-	return fmt.Sprintf("%s: %s, %.3f s if they were samples", text, plural(int(left), "byte"),
-		w.header.format.Duration(left/int64(w.header.unit())).Seconds())
+	return "what follows the samples is no WAV chunk and left out: " +
+		w.end.rest().asSamples(w.header.format, w.header.unit())
 }

@@ -1,0 +1,89 @@
+package audio
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"os"
+	"time"
+)
+
+// inputEnd tells what is left of an input where its sound has ended.
+type inputEnd struct {
+	r      *bufio.Reader
+	source *recorder // of r
+	size   int64     // of the file, or -1: it is none
+}
+
+// end is what tells of the end of the input.
+func (o *Options) end(r *bufio.Reader) *inputEnd {
+	e := &inputEnd{r: r, source: o.source, size: -1}
+	if o.file != nil && o.source != nil {
+		if info, err := o.file.Stat(); err == nil {
+			e.size = info.Size()
+		}
+	}
+	return e
+}
+
+// isFile reports whether fileLeft is known.
+func (e *inputEnd) isFile() bool { return e != nil && e.size >= 0 }
+
+// fileLeft is how many bytes of the file r has not given yet.
+func (e *inputEnd) fileLeft() int64 {
+	return max(0, e.size-e.source.read.Load()+int64(e.r.Buffered()))
+}
+
+// rest is what is left of an input, in bytes; more is left where atLeast is set.
+type rest struct {
+	bytes   int64
+	atLeast bool
+}
+
+// A pipe is read on for restPatience, since it may be held open for ever.
+const restPatience = 200 * time.Millisecond
+
+// rest counts what is left. Of a pipe it reads on, and nothing else can be read of
+// the input then.
+func (e *inputEnd) rest() rest {
+	switch {
+	case e.isFile():
+		return rest{e.fileLeft(), false}
+	case e == nil || e.source == nil:
+		return rest{0, true}
+	}
+	e.hurry()
+	n, err := io.Copy(io.Discard, io.LimitReader(e.r, maxHeaderBytes))
+	return rest{n, err != nil || n == maxHeaderBytes || e.source.gaveUp}
+}
+
+// hurry makes reads that would wait longer than restPatience end the input.
+func (e *inputEnd) hurry() {
+	if e != nil && e.source != nil && e.source.until.IsZero() {
+		e.source.until = time.Now().Add(restPatience)
+	}
+}
+
+func (r rest) String() string {
+	if r.atLeast {
+		return "at least " + plural(int(r.bytes), "byte")
+	}
+	return plural(int(r.bytes), "byte")
+}
+
+// asSamples says also how long it would be in frames of so many bytes.
+func (r rest) asSamples(format Format, frame int) string {
+	return fmt.Sprintf("%s, %.3f s if they were samples", r, format.Duration(r.bytes/int64(frame)).Seconds())
+}
+
+// isReady reports whether r can be read without waiting beyond until. Of a reader that
+// is no file it is not known, unless it has a length.
+func isReady(r io.Reader, until time.Time) bool {
+	switch r := r.(type) {
+	case *os.File:
+		return fileIsReady(r, until)
+	case interface{ Len() int }:
+		return true
+	}
+	return false
+}

@@ -1,0 +1,95 @@
+package audio_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"echocast/audio"
+)
+
+// What stands behind the declared end of a sound is counted in every format, of files
+// and of pipes; of a pipe that is held open as far as it has come.
+func TestWhatIsLeftOutIsCounted(t *testing.T) {
+	read := func(name string) []byte {
+		b, err := os.ReadFile(filepath.Join("../testdata", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	s16, _ := to16(speechLike(1000, mono24))
+	au := []byte(".snd")
+	for _, v := range []uint32{24, uint32(len(s16)), 3, 24000, 1} {
+		au = binary.BigEndian.AppendUint32(au, v)
+	}
+	behind := bytes.Repeat([]byte{0x7e, 0x01, 0x55}, 8000)
+	for name, c := range map[string]struct {
+		file []byte
+		long string // how long they would be
+	}{
+		"WAV":    {wavFile(mono16(24000), data(s16)), ", 0.500 s if they were samples"},
+		"AIFF":   {aiffFile("AIFF", comm(1, 16, rate24000, ""), ssnd(0, s16)), ", 0.500 s if they were samples"},
+		"AU":     {append(au, s16...), ", 0.500 s if they were samples"},
+		"FLAC":   {read("flac/24000hz_mono_16bit.flac"), ""},
+		"Opus":   {read("ogg/celt_mono_20ms.opus"), ""},
+		"Vorbis": {read("ogg/vorbis_22050hz_mono.ogg"), ""},
+	} {
+		whole := slices.Concat(c.file, behind)
+		path := filepath.Join(t.TempDir(), "input")
+		if err := os.WriteFile(path, whole, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		file, err := os.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer file.Close()
+		for way, r := range map[string]io.Reader{
+			"file": file, "memory": bytes.NewReader(whole),
+			"pipe": pipeOf(t, whole, true), "pipe held open": pipeOf(t, whole, false),
+		} {
+			t.Run(name+"/"+way, func(t *testing.T) {
+				want := "left out: 24000 bytes" + c.long
+				if runtime.GOOS == "windows" && strings.HasPrefix(way, "pipe") {
+					want = "left out: at least"
+				} else if way == "pipe held open" {
+					want = "left out: at least 24000 bytes" + c.long
+				}
+				_, in, err := decode(t, r, &audio.Options{})
+				if text := strings.Join(in.Warnings(), "; "); err != nil || !strings.Contains(text, want) {
+					t.Errorf("%v, %q; want %q", err, text, want)
+				}
+			})
+		}
+	}
+}
+
+// pipeOf is a pipe that content comes out of.
+func pipeOf(t *testing.T, content []byte, closed bool) *os.File {
+	t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	written := make(chan struct{})
+	go func() {
+		defer close(written)
+		_, _ = w.Write(content) // the reader may have gone
+		if closed {
+			_ = w.Close()
+		}
+	}()
+	t.Cleanup(func() {
+		_ = r.Close()
+		<-written
+		_ = w.Close()
+	})
+	return r
+}

@@ -1,0 +1,31 @@
+//go:build unix
+
+package audio
+
+import (
+	"errors"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// fileIsReady waits until something can be read of a pipe, or it has ended.
+func fileIsReady(file *os.File, until time.Time) (ready bool) {
+	conn, err := file.SyscallConn()
+	if err != nil {
+		return false
+	}
+	_ = conn.Control(func(fd uintptr) { // a file that was closed is not ready
+		poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+		n, err := unix.Poll(poll, pollTime(until))
+		for errors.Is(err, unix.EINTR) {
+			n, err = unix.Poll(poll, pollTime(until))
+		}
+		ready = err == nil && n > 0
+	})
+	return ready
+}
+
+// pollTime is how long there is, in milliseconds.
+func pollTime(until time.Time) int { return int(max(0, time.Until(until).Milliseconds())) }
