@@ -13,7 +13,8 @@
 //
 // The same -seed makes the same damage. Inputs that fail are kept in
 // mutate-failed/. Memory is the largest resident set; where there is no /proc,
-// that of echocast and of ffmpeg are not told apart.
+// that of echocast and of ffmpeg are not told apart. What takes more than five
+// seconds is run once more and given a minute, since the machine may be busy.
 package main
 
 import (
@@ -35,9 +36,10 @@ import (
 
 const (
 	longest = 5 * time.Second
-	largest = 64 << 10  // kB
-	ffmpegs = 128 << 10 // kB of ffmpeg
-	keep    = 100_000   // bytes of an input
+	atMost  = time.Minute // of what took longer than that
+	largest = 64 << 10    // kB
+	ffmpegs = 128 << 10   // kB of ffmpeg
+	keep    = 100_000     // bytes of an input
 )
 
 // seedFile is an input to damage, and the options that read it.
@@ -95,7 +97,11 @@ func main() {
 		os.Exit(1)
 	}
 	files = append(files, recordings(dir)...)
-	all := run(flag.Arg(0), files, *count, *seed)
+	all, err := run(flag.Arg(0), dir, files, *count, *seed)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "mutate:", err)
+		os.Exit(1)
+	}
 	fmt.Printf("%d damaged inputs of %d files: %v; slowest %.1f s, largest %d MB, of ffmpeg %d MB\n",
 		*count, len(files), all.outcomes, all.slowest.Seconds(), all.largest.own>>10, all.largest.ffmpeg>>10)
 	_ = os.RemoveAll(dir)
@@ -125,16 +131,20 @@ func seedFiles(dir string) (files []seedFile, err error) {
 	return files, err
 }
 
-func run(program string, files []seedFile, count int, seed uint64) *tally {
+func run(program, dir string, files []seedFile, count int, seed uint64) (*tally, error) {
 	all := &tally{outcomes: map[string]int{}}
 	next := make(chan int)
 	var workers sync.WaitGroup
-	for range 2 {
+	for i := range 2 {
+		ffmpeg, err := newWatchedFFmpeg(filepath.Join(dir, fmt.Sprint(i)))
+		if err != nil {
+			return nil, err
+		}
 		workers.Go(func() {
 			for n := range next {
 				rng := rand.New(rand.NewPCG(seed, uint64(n)))
 				file := files[rng.IntN(len(files))]
-				all.try(program, file, damage(rng, file.data), n)
+				all.try(program, ffmpeg, file, damage(rng, file.data), n)
 			}
 		})
 	}
@@ -143,7 +153,7 @@ func run(program string, files []seedFile, count int, seed uint64) *tally {
 	}
 	close(next)
 	workers.Wait()
-	return all
+	return all, nil
 }
 
 // damage flips, overwrites, cuts and inserts; in half of the cases only within
@@ -180,9 +190,7 @@ func damage(rng *rand.Rand, data []byte) []byte {
 	return data
 }
 
-func (all *tally) try(program string, file seedFile, data []byte, n int) {
-	ctx, cancel := context.WithTimeout(context.Background(), longest)
-	defer cancel()
+func (all *tally) try(program string, ffmpeg *watchedFFmpeg, file seedFile, data []byte, n int) {
 	args := append([]string{"encode", "--quiet"}, file.options...)
 	input := "-"
 	if file.byName {
@@ -190,17 +198,27 @@ func (all *tally) try(program string, file seedFile, data []byte, n int) {
 		_ = os.WriteFile(input, data, 0o600) // what is missing is refused, with manners
 		defer os.Remove(input)
 	}
-	cmd := exec.CommandContext(ctx, program, append(args, input)...)
-	if !file.byName {
-		cmd.Stdin = bytes.NewReader(data)
-	}
 	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	start := time.Now()
-	memory, err := runMeasured(cmd)
-	took := time.Since(start)
-	outcome := judge(ctx, err, stderr.String(), memory)
-	all.add(outcome, took, memory)
+	start := func(limit time.Duration) (outcome string, err error) {
+		ctx, cancel := context.WithTimeout(context.Background(), limit)
+		defer cancel()
+		cmd := exec.CommandContext(ctx, program, append(args, input)...)
+		if !file.byName {
+			cmd.Stdin = bytes.NewReader(data)
+		}
+		stderr.Reset()
+		cmd.Stderr = &stderr
+		begin := time.Now()
+		memory, err := ffmpeg.runMeasured(cmd)
+		outcome = judge(ctx, err, stderr.String(), memory)
+		all.note(time.Since(begin), memory)
+		return outcome, err
+	}
+	outcome, err := start(longest)
+	if outcome == "hang" {
+		outcome, err = start(atMost)
+	}
+	all.count(outcome)
 	if outcome == "said" || outcome == "refused" {
 		return
 	}
@@ -228,10 +246,15 @@ func judge(ctx context.Context, err error, stderr string, memory peak) string {
 	return "manners"
 }
 
-func (all *tally) add(outcome string, took time.Duration, memory peak) {
+func (all *tally) count(outcome string) {
 	all.mu.Lock()
 	defer all.mu.Unlock()
 	all.outcomes[outcome]++
+}
+
+func (all *tally) note(took time.Duration, memory peak) {
+	all.mu.Lock()
+	defer all.mu.Unlock()
 	all.largest.own = max(all.largest.own, memory.own)
 	all.largest.ffmpeg = max(all.largest.ffmpeg, memory.ffmpeg)
 	all.slowest = max(all.slowest, took)

@@ -3,7 +3,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,71 +20,73 @@ type peak struct {
 	ffmpeg int64 // of the process that echocast started
 }
 
-// runMeasured runs a command and returns the most memory that it and its child
-// had in use. The kernel tells the maximum of both at the end; where there was a
-// child, that of the command alone is what was read last while it ran.
-func runMeasured(cmd *exec.Cmd) (peak, error) {
+// watchedFFmpeg is an ffmpeg in a folder of its own, which tells that it was used.
+type watchedFFmpeg struct{ dir string }
+
+// newWatchedFFmpeg makes the folder. Where ffmpeg is not installed it stays empty.
+func newWatchedFFmpeg(dir string) (*watchedFFmpeg, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	program, err := exec.LookPath("ffmpeg")
+	if err != nil {
+		return &watchedFFmpeg{dir}, nil
+	}
+	script := "#!/bin/sh\n: >'" + filepath.Join(dir, "used") + "'\nexec '" + program + "' \"$@\"\n"
+	return &watchedFFmpeg{dir}, os.WriteFile(filepath.Join(dir, "ffmpeg"), []byte(script), 0o700)
+}
+
+// wasUsed reports whether it was since the last question.
+func (f *watchedFFmpeg) wasUsed() bool {
+	return !errors.Is(os.Remove(filepath.Join(f.dir, "used")), fs.ErrNotExist)
+}
+
+// runMeasured runs echocast and returns the most memory that it and ffmpeg had in
+// use. The kernel tells the maximum of both at the end; where ffmpeg was used, that
+// of echocast is what was read last while it ran.
+func (f *watchedFFmpeg) runMeasured(cmd *exec.Cmd) (peak, error) {
+	cmd.Env = append(os.Environ(), "PATH="+f.dir+":"+os.Getenv("PATH"))
 	if err := cmd.Start(); err != nil {
 		return peak{}, err
 	}
-	ended, measured := make(chan struct{}), make(chan peak, 1)
+	ended, measured := make(chan struct{}), make(chan int64, 1)
 	go func() { measured <- follow(cmd.Process.Pid, ended) }()
 	err := cmd.Wait()
 	close(ended)
-	memory := <-measured
-	if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
-		whole := int64(usage.Maxrss)
-		if memory.ffmpeg == 0 {
-			memory.own = whole
-		} else if whole > memory.own {
-			memory.ffmpeg = whole
-		}
+	memory := peak{own: <-measured}
+	usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage)
+	switch {
+	case !ok:
+	case f.wasUsed():
+		memory.ffmpeg = int64(usage.Maxrss)
+	default:
+		memory.own = int64(usage.Maxrss)
 	}
 	return memory, err
 }
 
-// follow reads the memory of a process and of its child until it has ended.
-// echocast starts one process at most. Before that is ffmpeg, it is echocast.
-func follow(pid int, ended <-chan struct{}) (memory peak) {
+// follow reads the memory of a process, in kB, until it has ended.
+func follow(pid int, ended <-chan struct{}) (size int64) {
 	const between = 10 * time.Millisecond // ffmpeg takes four times as long to start
-	child := ""
 	for {
 		select {
 		case <-ended:
-			return memory
+			return size
 		case <-time.After(between):
-		}
-		if size := residentPeak(fmt.Sprint(pid)); size > 0 {
-			memory.own = size
-		}
-		if child == "" {
-			child = childOf(pid)
-		}
-		if size := residentPeak(child); size > 0 {
-			memory.ffmpeg = size
+			if now := residentPeak(pid); now > 0 {
+				size = now
+			}
 		}
 	}
 }
 
 // residentPeak is the line VmHWM of a process, in kB, or 0 (proc(5)).
-func residentPeak(pid string) (size int64) {
-	status, err := os.ReadFile(filepath.Join("/proc", pid, "status"))
+func residentPeak(pid int) (size int64) {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		return 0
 	}
 	_, line, _ := strings.Cut(string(status), "VmHWM:")
 	_, _ = fmt.Sscan(line, &size)
 	return size
-}
-
-// childOf is a process that a thread of this one has started, or empty.
-func childOf(pid int) string {
-	dir := fmt.Sprintf("/proc/%d/task", pid)
-	threads, _ := os.ReadDir(dir) // there is none once it has ended
-	for _, thread := range threads {
-		if pids, err := os.ReadFile(filepath.Join(dir, thread.Name(), "children")); err == nil && len(pids) > 0 {
-			return strings.Fields(string(pids))[0]
-		}
-	}
-	return ""
 }
