@@ -146,7 +146,7 @@ func (b *bridgeCmd) talk(ctx context.Context) error {
 		b.bridge.Session, b.bridge.SpeechRate = session, b.settings.speechRate
 		b.bridge.Warn, b.bridge.Say = out.warn, out.say
 		b.bridge.Hear = func(ctx context.Context, rate int, to io.Writer) error {
-			stop, err := hearAlong(ctx, target.room, room.User, rate, to, out)
+			stop, err := hearAlong(ctx, target.Room(), room.User, rate, to, out)
 			if err != nil {
 				return err
 			}

@@ -175,7 +175,7 @@ func (v *converseCmd) converse(ctx context.Context, session *echo.Session, targe
 	o.Prepare, o.Keep = v.settings.prepare, keptToResume+v.settings.lead
 	o.Stderr, o.OnNote = out.people, noteTo(out)
 	o.Listen = func(ctx context.Context, to io.Writer) (func() error, error) {
-		return hearAlong(ctx, target.room, room.User, asrRate, to, out)
+		return hearAlong(ctx, target.Room(), room.User, asrRate, to, out)
 	}
 	o.Speak = func(ctx context.Context, name string, audio converse.Audio, speech echo.Speech) (echo.Receipt, error) {
 		in := &speak.Input{Name: name, Audio: audio}

@@ -108,26 +108,3 @@ func warnOfLeft(warn warnFunc) {
 			"echocast conversation end-mine", counted(left, "conversation"))
 	}
 }
-
-// closeConversation ends the conversation, and says how to end it if that fails.
-func (t *target) closeConversation() error {
-	err := t.conversation.Close(t.ctx)
-	if err != nil {
-		t.out.warn("%v", err)
-		t.out.warn("end it with: echocast conversation end-mine")
-	}
-	return err
-}
-
-// endConversation ends and reports the conversation that was created, if any.
-func (t *target) endConversation() error {
-	if t.conversation == nil {
-		return nil
-	}
-	if err := t.closeConversation(); err != nil {
-		return said{err}
-	}
-	t.cancelCleanup()
-	t.out.say("conversation %s has ended", t.conversation.ID)
-	return nil
-}

@@ -2,8 +2,6 @@ package cli
 
 import (
 	"bytes"
-	"context"
-	"errors"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -72,11 +70,6 @@ func TestOutputsAreCheckedFirst(t *testing.T) {
 	}
 }
 
-// fullDisk takes nothing.
-type fullDisk struct{}
-
-func (fullDisk) Write([]byte) (int, error) { return 0, errors.New("no space left on device") }
-
 // A report replaces a report, and nothing else unless --output names it.
 func TestReportReplacesOnlyReports(t *testing.T) {
 	recorded, err := os.ReadFile("../testdata/trace/session.ndjson")
@@ -102,19 +95,5 @@ func TestReportReplacesOnlyReports(t *testing.T) {
 		if written, _ := os.ReadFile(page); code != 0 || !trace.IsPage(bytes.NewReader(written)) {
 			t.Errorf("%v: code %d\n%s", args, code, stderr)
 		}
-	}
-}
-
-// A trace that is not complete is an error, which is said also with --quiet.
-func TestTraceThatIsNotComplete(t *testing.T) {
-	file, err := os.Create(filepath.Join(t.TempDir(), "x"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	target := &target{options: &targetOptions{trace: "x"}, ctx: context.Background()}
-	target.trace = &traceRecorder{trace.NewRecorder(fullDisk{}, ""), file}
-	if err := target.endTrace(); err == nil || exitCode(err) != exitFailure ||
-		!strings.Contains(err.Error(), "--trace x: the trace is not complete: no space left on device") {
-		t.Errorf("the error is %v", err)
 	}
 }

@@ -120,7 +120,7 @@ func (h *hearCmd) run(ctx context.Context, names []string) error {
 		return cmp.Or(err, target.close())
 	}
 	out.say("hearing %s", map[string]string{room.User: "the user", room.Replica: "the replica", room.All: "all"}[h.from])
-	stats, err := h.record(ctx, target.room, written)
+	stats, err := h.record(ctx, target.Room(), written)
 	closed := written.Close()
 	if closed != nil && h.exec != "" {
 		closed = fmt.Errorf("--exec: %w", closed)

@@ -209,7 +209,7 @@ func (l *listenCmd) open(ctx context.Context, out *reporter) (listen.Source, err
 		return nil, err
 	}
 	out.say("listening")
-	events := listen.NewRoom(target.room.Stage())
-	events.Redial, events.Timeout, events.Leave = target.redial, l.target.reconnectTimeout, target.close
+	events := listen.NewRoom(target.Room().Stage())
+	events.Redial, events.Timeout, events.Leave = target.Redial, l.target.reconnectTimeout, target.close
 	return events, nil
 }

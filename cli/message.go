@@ -124,7 +124,7 @@ func (m *messageCmd) deliver(ctx context.Context, messages iter.Seq2[echo.Messag
 		return err
 	}
 	if err = session.WaitReady(ctx); err == nil {
-		err = m.each(messages, target.limit, func(msg echo.Message, line []byte) error {
+		err = m.each(messages, target.Limit(), func(msg echo.Message, line []byte) error {
 			if err := session.Send(ctx, msg); err != nil {
 				return unsupported(err)
 			}
@@ -134,7 +134,7 @@ func (m *messageCmd) deliver(ctx context.Context, messages iter.Seq2[echo.Messag
 	}
 	switch {
 	case err != nil || then == nil:
-	case target.hasNoEvents():
+	case !target.HasEvents():
 		out.say("delivered; over REST no event tells its effect")
 	default:
 		err = then(events, out)

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"echocast/internal/testwait"
+	"echocast/trace"
 )
 
 // keyFile writes a secret into a file that every user can read.
@@ -59,7 +60,7 @@ func printsNo(t *testing.T, secret string, args ...string) {
 // Secrets that become known while a trace is recorded are hidden in it too.
 func TestTraceHidesLaterSecrets(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "trace")
-	recorder, err := newTraceRecorder(name)
+	recorder, err := trace.Create(name, "echocast", hidden)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +71,6 @@ func TestTraceHidesLaterSecrets(t *testing.T) {
 	if err := recorder.Close(); err != nil {
 		t.Fatal(err)
 	}
-	_ = recorder.file.Close()
 }
 
 // Every option that names a file with a secret warns of one that others can read.

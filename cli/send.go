@@ -273,18 +273,18 @@ func (s *sendCmd) run(ctx context.Context, names []string) error {
 	if opened != nil {
 		defer opened.Close()
 	}
+	out.abandons = s.onLoss == string(echo.ReconnectAbandon)
 	target, err := s.target.connect(ctx, s.roomOptions(), s.record, out)
 	if err != nil {
 		return cancelled(ctx, err)
 	}
-	target.abandons = s.onLoss == string(echo.ReconnectAbandon)
 	options := s.session()
 	options.OnReceipt = out.receive
 	session, err := target.session(options)
 	if err != nil {
 		return cmp.Or(err, target.close())
 	}
-	quiet, err := s.along(ctx, target.room, out)
+	quiet, err := s.along(ctx, target.Room(), out)
 	if err != nil {
 		_ = session.Close() // never fails
 		return cmp.Or(err, target.close())

@@ -47,6 +47,7 @@ type reporter struct {
 	receipts  []echo.Receipt // of the input that is being spoken
 	speaking  atomic.Bool    // from begin to end, or for good after a loss
 	rehearsal bool           // the replica is a stand-in in this process
+	abandons  bool           // a lost connection ends the run
 	// keys returns what the keys of the terminal do in a state; "" where none is read.
 	keys func(echo.State) string
 }
@@ -72,6 +73,13 @@ func (r *reporter) speaker(ctx context.Context, session *echo.Session, stdin io.
 func (r *reporter) say(format string, args ...any) {
 	if !r.settings.quiet {
 		r.warn(format, args...)
+	}
+}
+
+// progress reports reconnecting, unless a lost connection ends the run.
+func (r *reporter) progress(text string) {
+	if !r.abandons || !r.speaking.Load() {
+		r.say("%s", text)
 	}
 }
 

@@ -10,18 +10,17 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"echocast/call"
 	"echocast/echo"
 	"echocast/hear"
 	"echocast/internal/outfile"
-	"echocast/internal/shutdown"
-	"echocast/replica/serve"
 	"echocast/room"
 	"echocast/room/daily"
 	"echocast/room/peer"
 	"echocast/room/rest"
 	"echocast/rtc"
 	"echocast/tavus"
-	"echocast/webhook"
+	"echocast/trace"
 )
 
 // targetOptions say which room a command uses, and how it is joined.
@@ -219,171 +218,104 @@ func asJoinError(err error) error {
 }
 
 // target is the joined room of a command, with what was created for it.
-type target struct {
-	options *targetOptions
-	out     *reporter
-	room    *room.Room
-	limit   int            // bytes of a message
-	local   *serve.Local   // nil where the replica is elsewhere
-	trace   *traceRecorder // nil where nothing is recorded
-	// abandons reports whether a lost connection ends the run.
-	abandons bool
-	// conversation was created for this run; nil if it existed before.
-	conversation  *tavus.Conversation
-	cancelCleanup func()            // the process need not end the conversation any more
-	receiver      *webhook.Receiver // of events, over REST; nil where there is none
-	ctx           context.Context   //nolint:containedctx // of the run, for the end of the conversation
-}
+type target struct{ *call.Call }
 
 // connect joins the room that the options name. With --pal it creates a conversation
 // first; without --to and --pal it starts a replica in this process, which records
 // what it hears in the file record.
 func (o *targetOptions) connect(ctx context.Context, with room.Options, record string, out *reporter) (*target, error) {
-	t := &target{options: o, out: out, ctx: ctx, limit: cmp.Or(with.MaxMessage, echo.DefaultMaxMessage)}
 	if err := cmp.Or(o.resolve(with.Conversation), o.checkWay()); err != nil {
 		return nil, err
 	}
-	if o.trace != "" {
-		recorder, err := newTraceRecorder(o.trace)
-		if err != nil {
-			return nil, err
+	options, err := o.call(with, out)
+	if err != nil {
+		return nil, err
+	}
+	if !o.isSet() {
+		out.rehearsal = true
+		out.say("rehearsal: a stand-in replica in this process; nobody hears this")
+		if options.Record = record; record != "" { // refused before anything is said
+			if err := outfile.Check(record); err != nil {
+				return nil, fmt.Errorf("--record %s: %w", record, plain(err))
+			}
 		}
-		t.trace, with.Wrap = recorder, wrapped(recorder.Conn, with.Wrap)
 	}
-	if err := t.enter(ctx, with, record); err != nil {
-		return nil, cmp.Or(err, t.close())
+	joined, err := call.Join(ctx, options)
+	if err != nil {
+		return nil, asCallError(err)
 	}
-	t.limit = cmp.Or(t.room.Limits().MaxMessage, t.limit)
-	return t, nil
+	if local := joined.Local(); local != nil {
+		out.underruns = local.Underruns
+	}
+	return &target{joined}, nil
 }
 
-// enter joins the room, and creates it first if need be.
-func (t *target) enter(ctx context.Context, with room.Options, record string) (err error) {
+// call says how the room is joined.
+func (o *targetOptions) call(with room.Options, out *reporter) (*call.Options, error) {
 	if with.MaxMessage == echo.DefaultMaxMessage {
 		with.MaxMessage = 0 // not asked for
 	}
-	address, options := t.options.to, *t.options
-	if options.isREST() {
-		if with.Backend, err = t.restBackend(); err != nil {
-			return err
+	options := &call.Options{
+		Address: o.to, Room: with, OverREST: o.isREST(), HasFallback: o.fallback != "",
+		Join: func(ctx context.Context, address string, with *room.Options) (*room.Room, error) {
+			return o.join(ctx, address, with, out.warn)
+		},
+		Explain: asPeerError,
+		Client:  func() (*tavus.Client, error) { return o.create.service.client(out.warn) },
+		Daily:   func() (*daily.Backend, error) { return o.daily.backend(out.warn) },
+		OnJoin:  out.showFace, Webhook: o.way.address(), WebhookURL: o.way.webhookURL,
+		ReadyTimeout: o.readyTimeout, ReconnectTimeout: o.reconnectTimeout,
+		Say: out.say, Warn: out.warn, OnReconnect: out.progress,
+		OnEndFailed: func(err error) {
+			out.warn("%v", err)
+			out.warn("end it with: echocast conversation end-mine")
+		},
+	}
+	if o.create.spec.PAL != "" {
+		options.Create = func(ctx context.Context) (*tavus.Conversation, error) {
+			o.create.spec.Callback = o.way.webhookURL
+			return o.create.conversation(ctx, o.to, o.avatar, out)
 		}
 	}
-	switch {
-	case options.create.spec.PAL != "":
-		if address, err = t.createConversation(ctx, &options); err != nil {
-			return err
+	if o.trace != "" {
+		recorder, err := trace.Create(o.trace, "echocast "+Version, hidden)
+		if err != nil {
+			return nil, fmt.Errorf("--trace %s: %w", o.trace, plain(err))
 		}
-		with.Conversation = t.conversation.ID
-	case address == "":
-		t.out.rehearsal = true
-		t.out.say("rehearsal: a stand-in replica in this process; nobody hears this")
-		if record != "" { // refused before anything is said
-			if err := outfile.Check(record); err != nil {
-				return fmt.Errorf("--record %s: %w", record, plain(err))
-			}
-		}
-		if t.local, err = serve.StartLocal(&serve.LocalOptions{Record: record, MessageLimit: t.limit,
-			OnComplaint: func(text string) { t.out.say("the replica complains: %s", text) }}); err != nil {
-			return err
-		}
-		t.out.underruns = t.local.Underruns
-		address, with.Backend = t.local.URL(), &peer.Backend{}
-	case options.namesConversation() && !options.isREST():
-		if address, err = t.dailyAddress(ctx); err != nil {
-			return err
-		}
+		options.Trace = recorder
 	}
-	if err = t.fallBack(&with); err != nil {
-		return err
-	}
-	t.room, err = options.join(ctx, address, &with, t.out.warn)
-	return err
-}
-
-// createConversation creates a conversation with the PAL of --pal, and returns the
-// address of its room.
-func (t *target) createConversation(ctx context.Context, o *targetOptions) (address string, err error) {
-	o.create.spec.Callback = o.way.webhookURL
-	conversation, err := o.create.conversation(ctx, o.to, o.avatar, t.out)
-	if err != nil {
-		return "", err
-	}
-	t.conversation = conversation
-	t.cancelCleanup = shutdown.AtExit(func() { _ = t.closeConversation() })
-	if o.to != "" { // a LiveKit room
-		return o.to, nil
-	}
-	if o.isREST() {
-		return rest.Scheme + ":" + conversation.ID, nil
-	}
-	o.daily.token = conversation.Token
-	return "daily+" + conversation.URL, nil
-}
-
-// wrapped applies inner, and then outer if it is not nil.
-func wrapped(inner, outer func(echo.Conn) echo.Conn) func(echo.Conn) echo.Conn {
-	if outer == nil {
-		return inner
-	}
-	return func(conn echo.Conn) echo.Conn { return outer(inner(conn)) }
+	return options, nil
 }
 
 // session opens a session on the target.
 func (t *target) session(options *echo.Options) (*echo.Session, error) {
-	options.ReadyTimeout = t.options.readyTimeout
-	options.RedialTimeout = t.options.reconnectTimeout
-	if t.local == nil {
-		options.Redial = t.redial
-	}
-	if _, isREST := t.room.Stage().(*rest.Stage); isREST {
-		options.SendTimeout = rest.SendTimeout
-	}
-	if t.trace != nil {
-		options.Observe = t.trace.Observe
-	}
-	t.followReplica(options)
-	session, err := echo.NewSession(t.room.Stage(), options)
+	session, err := t.Session(options)
 	if err != nil {
 		return nil, settingsError(err)
 	}
 	return session, nil
 }
 
-// redial reconnects after a loss. The session calls it.
-func (t *target) redial(ctx context.Context) (echo.Stage, error) {
-	if t.room.Stage() != nil {
-		t.progress("the connection was lost; reconnecting")
-	}
-	stage, err := t.room.Rejoin(ctx)
-	if err != nil {
-		return nil, asPeerError(err)
-	}
-	t.progress("reconnected")
-	return stage, nil
-}
+// close leaves the room. The session must be closed before.
+func (t *target) close() error { return asCallError(t.Close()) }
 
-// progress reports reconnecting, unless a lost connection ends the run.
-func (t *target) progress(text string) {
-	if !t.abandons || !t.out.speaking.Load() {
-		t.out.say("%s", text)
+// asCallError gives an error of joining or leaving its exit code, and names the option
+// that may help.
+func asCallError(err error) error {
+	if address, ok := errors.AsType[*call.WebhookError](err); ok {
+		return usagef("--webhook %s: %v; it is an address to listen on, such as %s/callbacks", address.Address, err,
+			defaultWebhook)
 	}
-}
-
-// close leaves the room after what was sent is delivered. The session must be closed
-// before.
-func (t *target) close() error {
-	if t.room != nil {
-		_ = t.room.Close() // what it could not deliver, receipts tell
+	if _, ok := errors.AsType[*call.EndError](err); ok {
+		return said{err}
 	}
-	t.closeReceiver()
-	return cmp.Or(t.closeLocal(), t.endConversation(), t.endTrace())
-}
-
-func (t *target) closeLocal() error {
-	if t.local == nil {
-		return nil
+	if _, ok := errors.AsType[*trace.IncompleteError](err); ok {
+		return fmt.Errorf("--trace %w", err)
 	}
-	return t.local.Close()
+	if errors.Is(err, call.ErrNoDailyRoom) {
+		return fmt.Errorf("%w: give --via rest", err)
+	}
+	return err
 }
 
 // hasEnded reports whether err means that the room has ended normally.

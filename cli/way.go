@@ -1,18 +1,15 @@
 package cli
 
 import (
-	"context"
-	"fmt"
+	"cmp"
 	"strings"
 
 	"github.com/mdp/qrterminal/v3"
 	"github.com/urfave/cli/v2"
 
 	"echocast/echo"
-	"echocast/internal/shutdown"
 	"echocast/room/rest"
 	"echocast/tavus"
-	"echocast/webhook"
 )
 
 // The ways into a conversation of Tavus, as --via has them.
@@ -118,75 +115,19 @@ func (o *targetOptions) messageLimit(asked int) int {
 	return asked
 }
 
-// restBackend returns what joins conversations over REST, with the events that
-// --webhook receives.
-func (t *target) restBackend() (*rest.Backend, error) {
-	o := t.options
-	client, err := o.create.service.client(t.out.warn)
-	if err != nil {
-		return nil, err
+// address is where events are received; empty: nowhere.
+func (o *wayOptions) address() string {
+	if o.webhookURL != "" {
+		return cmp.Or(o.webhook, defaultWebhook)
 	}
-	backend := &rest.Backend{Client: client, OnJoin: t.showFace}
-	if !o.way.receives() {
-		return backend, nil
-	}
-	address := o.way.webhook
-	if address == "" {
-		address = defaultWebhook
-	}
-	t.receiver, err = webhook.Listen(address, &webhook.Options{PublicURL: o.way.webhookURL, Linger: shutdown.Timeout / 2})
-	if err != nil {
-		return nil, usagef("--webhook %s: %v; it is an address to listen on, such as %s/callbacks", address,
-			err, defaultWebhook)
-	}
-	t.out.say("receiving callbacks on %s", t.receiver.URL())
-	backend.Events = t.receiver
-	return backend, nil
-}
-
-// hasNoEvents reports whether nothing tells what the replica does.
-func (t *target) hasNoEvents() bool {
-	_, isREST := t.room.Stage().(*rest.Stage)
-	return isREST && t.receiver == nil
-}
-
-// closeReceiver ends the receiving of events.
-func (t *target) closeReceiver() {
-	if t.receiver != nil {
-		_ = t.receiver.Close() // never fails
-	}
+	return o.webhook
 }
 
 // showFace prints the address at which the face is to be seen, and as a code for a
 // telephone where people see it on a terminal.
-func (t *target) showFace(info tavus.Info) {
-	if t.conversation != nil {
-		info = t.conversation.Info // its address has the token
-	} else {
-		t.out.say("conversation %s: %s", info.ID, info.URL)
+func (r *reporter) showFace(info tavus.Info) {
+	r.say("open this address in a browser to see the face")
+	if address := info.JoinURL(); address != "" && !r.settings.quiet && r.people.IsTerminal() {
+		qrterminal.GenerateHalfBlock(address, qrterminal.L, r.people)
 	}
-	t.out.say("open this address in a browser to see the face")
-	if address := info.JoinURL(); address != "" && !t.out.settings.quiet && t.out.people.IsTerminal() {
-		qrterminal.GenerateHalfBlock(address, qrterminal.L, t.out.people)
-	}
-}
-
-// dailyAddress returns the address of the Daily room of the conversation that --to
-// or --conversation names.
-func (t *target) dailyAddress(ctx context.Context) (string, error) {
-	client, err := t.options.create.service.client(t.out.warn)
-	if err != nil {
-		return "", err
-	}
-	id := strings.TrimPrefix(t.options.to, rest.Scheme+":")
-	info, err := client.Conversation(ctx, id, false)
-	switch {
-	case err != nil:
-		return "", err
-	case info.Over():
-		return "", &rest.EndedError{ID: id, Reason: info.Shutdown}
-	case info.URL == "":
-		return "", fmt.Errorf("conversation %s has no Daily room: give --via rest", id)
-	}
-	return "daily+" + info.URL, nil
 }

@@ -5,6 +5,9 @@ import (
 	"cmp"
 	"errors"
 	"os"
+
+	"echocast/internal/outfile"
+	"echocast/internal/text"
 )
 
 // Open opens the file of a trace. The caller closes it.
@@ -40,4 +43,41 @@ func IsReport(name string) bool {
 	defer file.Close()
 	info, err := file.Stat()
 	return err == nil && (info.Size() == 0 || IsPage(file))
+}
+
+// FileRecorder records a trace in a file.
+type FileRecorder struct {
+	*Recorder
+	file *os.File
+}
+
+// Create creates the file of a trace and begins to record. redact hides secrets, also
+// those that become known later.
+func Create(name, program string, redact func(string) string) (*FileRecorder, error) {
+	file, err := outfile.Create(name)
+	if err != nil {
+		return nil, err
+	}
+	recorder := NewRecorder(file, program)
+	recorder.Redact = redact
+	return &FileRecorder{recorder, file}, nil
+}
+
+// IncompleteError is a trace that could not be written to its end.
+type IncompleteError struct {
+	Name string // of the file
+	Err  error
+}
+
+// Error names the file and says why.
+func (e *IncompleteError) Error() string {
+	return e.Name + ": the trace is not complete: " + text.WithoutPath(e.Err).Error()
+}
+
+// Close completes the trace. A trace that is not complete is an *IncompleteError.
+func (r *FileRecorder) Close() error {
+	if err := cmp.Or(r.Recorder.Close(), r.file.Close()); err != nil {
+		return &IncompleteError{r.file.Name(), err}
+	}
+	return nil
 }

@@ -17,13 +17,13 @@ import (
 	"echocast/rtc/daily/core"
 )
 
-// scheme marks the address of a Daily room that does not look like one.
-const scheme = "daily+"
+// Scheme marks the address of a Daily room that does not look like one.
+const Scheme = "daily+"
 
 func init() {
 	room.Register("https://daily.co", &Backend{})
-	room.Register(scheme+"https", &Backend{})
-	room.Register(scheme+"http", &Backend{})
+	room.Register(Scheme+"https", &Backend{})
+	room.Register(Scheme+"http", &Backend{})
 }
 
 // Backend joins Daily rooms, by Daily's library where it is found, else by a
@@ -95,7 +95,7 @@ func (b *Backend) browser(reason string) (Transport, error) {
 
 // parse takes the meeting token out of an address.
 func (b *Backend) parse(address string) (page, token string, err error) {
-	u, err := url.Parse(strings.TrimPrefix(address, scheme))
+	u, err := url.Parse(strings.TrimPrefix(address, Scheme))
 	if err != nil {
 		return "", "", &room.AddressError{Err: errors.New("not the URL of a Daily room")} // url's error quotes the token
 	}
