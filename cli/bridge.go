@@ -137,12 +137,7 @@ func (b *bridgeCmd) talk(ctx context.Context) error {
 			cancel(err)
 		}
 	}
-	session, err := target.session(options)
-	if err != nil {
-		return cmp.Or(err, target.close())
-	}
-	out.say("waiting for the replica")
-	if err = session.WaitReady(ctx); err == nil {
+	return ended(target.talk(ctx, options, out, func(session *echo.Session) error {
 		b.bridge.Session, b.bridge.SpeechRate = session, b.settings.speechRate
 		b.bridge.Warn, b.bridge.Say = out.warn, out.say
 		b.bridge.Hear = func(ctx context.Context, rate int, to io.Writer) error {
@@ -153,8 +148,6 @@ func (b *bridgeCmd) talk(ctx context.Context) error {
 			<-ctx.Done()
 			return cmp.Or(stop(), context.Cause(ctx))
 		}
-		err = b.server.Bridge(ctx, b.bridge)
-	}
-	_ = session.Close() // never fails
-	return cmp.Or(ended(cancelled(ctx, err)), target.close())
+		return b.server.Bridge(ctx, b.bridge)
+	}))
 }

@@ -55,12 +55,9 @@ with Ctrl-C; neither is an error. The commands do not see echocast's own keys; w
 was heard of the previous answer is in ECHOCAST_HEARD.`,
 		Flags: joined(v.flags(), v.target.flags(), v.target.way.webhookFlags(), v.settings.inputFlags(),
 			v.settings.levelFlags(), v.settings.messageFlags(echo.LeadMode), v.settings.outputFlags()),
-		Action: func(c *cli.Context) error {
-			if err := noInputs(c); err != nil {
-				return err
-			}
-			return v.settings.orFailure(streams.Out, v.run(c.Context))
-		},
+		Action: withoutInputs(func(ctx context.Context) error {
+			return v.settings.orFailure(streams.Out, v.run(ctx))
+		}),
 	}
 }
 
@@ -150,17 +147,10 @@ func (v *converseCmd) run(ctx context.Context) error {
 	}
 	options := v.settings.session()
 	options.OnReceipt = out.receive
-	session, err := target.session(options)
-	if err != nil {
-		return cmp.Or(err, target.close())
-	}
-	out.say("waiting for the replica")
-	if err = session.WaitReady(ctx); err == nil {
+	return ended(target.talk(ctx, options, out, func(session *echo.Session) error {
 		out.say("listening to the user")
-		err = v.converse(ctx, session, target, out)
-	}
-	_ = session.Close() // never fails
-	return cmp.Or(ended(cancelled(ctx, err)), target.close())
+		return v.converse(ctx, session, target, out)
+	}))
 }
 
 // converse holds the conversation. It ends when a receipt cannot be printed.

@@ -55,12 +55,7 @@ answered, and how fast. The report holds no key and no id; please send it in.
 			boolOption(&d.live, "live", "measure a conversation with the PAL over REST; it costs money, so add --yes"),
 			boolOption(&d.yes, "yes", "with --live: yes, create a conversation"),
 		}, d.serviceCmd.flags(), d.daily.flags(), d.peer.dialFlags()),
-		Action: func(c *cli.Context) error {
-			if err := noInputs(c); err != nil {
-				return err
-			}
-			return d.run(c.Context)
-		},
+		Action: withoutInputs(d.run),
 	}
 }
 

@@ -29,9 +29,7 @@ If an input breaks in the middle, its last message is a conversation.interrupt, 
 one that says done, and the exit code is 3.`,
 		Flags: append(append(append(e.settings.inputFlags(), e.settings.levelFlags()...),
 			e.settings.messageFlags(echo.BurstMode)...), e.settings.outputFlags()...),
-		Action: func(c *cli.Context) error {
-			return e.run(c.Context, c.Args().Slice())
-		},
+		Action: withInputs(e.run),
 	}
 }
 

@@ -60,7 +60,7 @@ It ends with the room, and with Ctrl-C; neither is an error.`,
 			conversationFlag(&h.settings.conversation),
 			boolOption(&h.settings.quiet, "quiet, q", "say nothing but errors"),
 		}, h.target.flags()...),
-		Action: func(c *cli.Context) error { return h.run(c.Context, c.Args().Slice()) },
+		Action: withInputs(h.run),
 	}
 }
 

@@ -83,12 +83,7 @@ connection.`,
 			conversationFlag(&l.settings.conversation),
 			boolOption(&l.settings.quiet, "quiet, q", "say nothing but errors"),
 		}, l.target.flags()...),
-		Action: func(c *cli.Context) error {
-			if err := noInputs(c); err != nil {
-				return err
-			}
-			return l.run(c.Context)
-		},
+		Action: withoutInputs(l.run),
 	}
 }
 

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"cmp"
 	"context"
 	"io"
 	"net"
@@ -52,17 +51,15 @@ func serveMCP(ctx context.Context, m *messageCmd, server *Server) error {
 		return err
 	}
 	out := m.settings.newReporter(m.streams.Out, m.streams.Err)
-	session, target, err := m.join(ctx, out, &echo.Options{})
+	target, err := m.join(ctx, out)
 	if err != nil {
 		return err
 	}
-	if err = session.WaitReady(ctx); err == nil {
+	return target.talk(ctx, &echo.Options{}, out, func(session *echo.Session) error {
 		in, restore := terminal.ReadUntil(ctx, m.streams.In)
-		err = server.MCP(ctx, session, Version, io.NopCloser(in), keptOpen{m.streams.Out})
-		restore()
-	}
-	_ = session.Close() // never fails
-	return cmp.Or(cancelled(ctx, err), target.close())
+		defer restore()
+		return server.MCP(ctx, session, Version, io.NopCloser(in), keptOpen{m.streams.Out})
+	})
 }
 
 // keptOpen is a stream that the one who writes to it does not close.

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -114,48 +113,43 @@ func (m *messageCmd) deliver(ctx context.Context, messages iter.Seq2[echo.Messag
 	}
 	out := m.settings.newReporter(m.streams.Out, m.streams.Err)
 	events := make(chan echo.Event, 256)
-	session, target, err := m.join(ctx, out, &echo.Options{OnEvent: func(event echo.Event) {
+	target, err := m.join(ctx, out)
+	if err != nil {
+		return err
+	}
+	options := &echo.Options{OnEvent: func(event echo.Event) {
 		select {
 		case events <- event:
 		default: // then needs only the first ones
 		}
-	}})
-	if err != nil {
-		return err
-	}
-	if err = session.WaitReady(ctx); err == nil {
-		err = m.each(messages, target.Limit(), func(msg echo.Message, line []byte) error {
+	}}
+	return target.talk(ctx, options, out, func(session *echo.Session) error {
+		err := m.each(messages, target.Limit(), func(msg echo.Message, line []byte) error {
 			if err := session.Send(ctx, msg); err != nil {
 				return unsupported(err)
 			}
 			out.say("sent %s, %d bytes", msg.EventType(), len(line))
 			return nil
 		})
-	}
-	switch {
-	case err != nil || then == nil:
-	case !target.HasEvents():
-		out.say("delivered; over REST no event tells its effect")
-	default:
-		err = then(events, out)
-	}
-	_ = session.Close() // never fails
-	return cmp.Or(cancelled(ctx, err), target.close())
+		if err != nil || then == nil {
+			return err
+		}
+		if !target.HasEvents() {
+			out.say("delivered; over REST no event tells its effect")
+			return nil
+		}
+		return then(events, out)
+	})
 }
 
-// join joins the room and opens a session.
-func (m *messageCmd) join(ctx context.Context, out *reporter, options *echo.Options) (*echo.Session, *target, error) {
+// join joins the room.
+func (m *messageCmd) join(ctx context.Context, out *reporter) (*target, error) {
 	target, err := m.target.connect(ctx, room.Options{Conversation: m.settings.conversation,
 		MaxMessage: m.settings.maxMessage}, "", out)
 	if err != nil {
-		return nil, nil, cancelled(ctx, err)
+		return nil, cancelled(ctx, err)
 	}
-	session, err := target.session(options)
-	if err != nil {
-		return nil, nil, cmp.Or(err, target.close())
-	}
-	out.say("waiting for the replica")
-	return session, target, nil
+	return target, nil
 }
 
 // each encodes messages, and sends each of them.

@@ -45,9 +45,7 @@ Each input is read once, to its end. A line that begins with "suspect" is a gues
 			option(&p.png, "png", "", "draw the waveform and the spectrogram of the input in `FILE`, as PNG"),
 			option(&p.svg, "svg", "", "draw them in `FILE` as SVG"),
 		),
-		Action: func(c *cli.Context) error {
-			return p.run(c.Context, c.Args().Slice())
-		},
+		Action: withInputs(p.run),
 	}
 }
 

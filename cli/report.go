@@ -37,9 +37,7 @@ page shows what is there.`,
 			option(&r.output, "output, o", "", "write the page to `FILE`; - is stdout (default: TRACE with .html)"),
 			boolOption(&r.opens, "open", "show the page in the browser"),
 		},
-		Action: func(c *cli.Context) error {
-			return r.run(c.Context, c.Args().Slice())
-		},
+		Action: withInputs(r.run),
 	}
 }
 

@@ -60,16 +60,15 @@ func (s *sayCmd) run(ctx context.Context, arguments []string) error {
 	}
 	out := s.settings.newReporter(s.streams.Out, s.streams.Err)
 	var receipt echo.Receipt
-	session, target, err := s.join(ctx, out, &echo.Options{OnReceipt: func(r echo.Receipt) { receipt = r }})
+	target, err := s.join(ctx, out)
 	if err != nil {
 		return err
 	}
-	if err = session.WaitReady(ctx); err == nil {
+	options := &echo.Options{OnReceipt: func(r echo.Receipt) { receipt = r }}
+	return target.talk(ctx, options, out, func(session *echo.Session) error {
 		_, err = session.Say(ctx, text)
-		err = cmp.Or(cancelled(ctx, unsupported(err)), out.spoken(receipt))
-	}
-	_ = session.Close() // never fails
-	return cmp.Or(cancelled(ctx, err), target.close())
+		return cmp.Or(cancelled(ctx, unsupported(err)), out.spoken(receipt))
+	})
 }
 
 // spoken reports how an utterance of text ended.

@@ -280,24 +280,14 @@ func (s *sendCmd) run(ctx context.Context, names []string) error {
 	}
 	options := s.session()
 	options.OnReceipt = out.receive
-	session, err := target.session(options)
-	if err != nil {
+	if target.onLeave, err = s.along(ctx, target.Room(), out); err != nil {
 		return cmp.Or(err, target.close())
 	}
-	quiet, err := s.along(ctx, target.Room(), out)
-	if err != nil {
-		_ = session.Close() // never fails
-		return cmp.Or(err, target.close())
-	}
-	out.say("waiting for the replica")
-	if err = session.WaitReady(ctx); err == nil {
+	return target.talk(ctx, options, out, func(session *echo.Session) error {
 		stop := s.control(session, out)
 		speaker := out.speaker(ctx, session, stdin)
 		speaker.Opened, speaker.Feed, speaker.Text, speaker.StopOnError = opened, s.feed(), known, s.stopOnError
-		err = inputFailure(ctx, speaker.All(ctx, names))
-		stop()
-	}
-	err = cmp.Or(err, quiet())
-	_ = session.Close()
-	return cmp.Or(err, target.close())
+		defer stop()
+		return inputFailure(ctx, speaker.All(ctx, names))
+	})
 }

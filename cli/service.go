@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -153,6 +154,21 @@ func noInputs(c *cli.Context) error {
 		return usagef("%s takes options only, and no %q", c.Command.HelpName, c.Args().First())
 	}
 	return nil
+}
+
+// withoutInputs is the action of a command that takes options only.
+func withoutInputs(run func(context.Context) error) cli.ActionFunc {
+	return func(c *cli.Context) error {
+		if err := noInputs(c); err != nil {
+			return err
+		}
+		return run(c.Context)
+	}
+}
+
+// withInputs is the action of a command that takes inputs.
+func withInputs(run func(ctx context.Context, names []string) error) cli.ActionFunc {
+	return func(c *cli.Context) error { return run(c.Context, c.Args().Slice()) }
 }
 
 // needsVerb is the action of a command that only has commands below it.

@@ -218,7 +218,10 @@ func asJoinError(err error) error {
 }
 
 // target is the joined room of a command, with what was created for it.
-type target struct{ *call.Call }
+type target struct {
+	*call.Call
+	onLeave func() error // called before the session is closed; nil: nothing
+}
 
 // connect joins the room that the options name. With --pal it creates a conversation
 // first; without --to and --pal it starts a replica in this process, which records
@@ -247,7 +250,7 @@ func (o *targetOptions) connect(ctx context.Context, with room.Options, record s
 	if local := joined.Local(); local != nil {
 		out.underruns = local.Underruns
 	}
-	return &target{joined}, nil
+	return &target{Call: joined}, nil
 }
 
 // call says how the room is joined.
@@ -287,13 +290,24 @@ func (o *targetOptions) call(with room.Options, out *reporter) (*call.Options, e
 	return options, nil
 }
 
-// session opens a session on the target.
-func (t *target) session(options *echo.Options) (*echo.Session, error) {
+// talk opens a session, calls do with it when the replica is there, and leaves the room.
+func (t *target) talk(ctx context.Context, options *echo.Options, out *reporter, do func(*echo.Session) error) error {
 	session, err := t.Session(options)
 	if err != nil {
-		return nil, settingsError(err)
+		return cmp.Or(settingsError(err), t.close())
 	}
-	return session, nil
+	out.say("waiting for the replica")
+	if err = session.WaitReady(ctx); err == nil {
+		err = do(session)
+	}
+	if err != nil {
+		err = cancelled(ctx, err)
+	}
+	if t.onLeave != nil {
+		err = cmp.Or(err, t.onLeave())
+	}
+	_ = session.Close() // never fails
+	return cmp.Or(err, t.close())
 }
 
 // close leaves the room. The session must be closed before.

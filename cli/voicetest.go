@@ -37,9 +37,7 @@ machine but what the commands do.`,
 			option(&t.junit, "junit", "", "write the results to `FILE` as JUnit XML (default: not written)"),
 			boolOption(&t.json, "json", "print one JSON object a line"),
 		},
-		Action: func(c *cli.Context) error {
-			return t.run(c.Context, c.Args().Slice())
-		},
+		Action: withInputs(t.run),
 	}
 }
 
