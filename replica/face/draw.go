@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"golang.org/x/image/vector"
+
+	"echocast/internal/vp8"
 )
 
 // The size of the drawing, in its own units.
@@ -67,7 +69,7 @@ func NewDrawing(width int) (*Drawing, error) {
 	top, bottom := int(85*scale)/2*2, int(180*scale)/2*2
 	d.moving = image.Rect(int(60*scale)/2*2, top, int(140*scale)/2*2, bottom)
 	draw.Draw(d.canvas, bounds, d.still, image.Point{}, draw.Src)
-	convert(d.picture, d.canvas, bounds)
+	vp8.Convert(d.picture, d.canvas, bounds)
 	return d, nil
 }
 
@@ -86,7 +88,7 @@ func (d *Drawing) Picture(p Pose) (*image.YCbCr, error) {
 			return nil, err
 		}
 	}
-	convert(d.picture, d.canvas, d.moving)
+	vp8.Convert(d.picture, d.canvas, d.moving)
 	return d.picture, nil
 }
 
@@ -207,23 +209,3 @@ func parseColor(text string) (color.RGBA, error) {
 	}
 	return color.RGBA{uint8(v >> 16), uint8(v >> 8), uint8(v), 255}, nil
 }
-
-// convert copies a part of a picture, whose edges are even.
-func convert(to *image.YCbCr, from *image.RGBA, part image.Rectangle) {
-	for y := part.Min.Y; y < part.Max.Y; y += 2 {
-		for x := part.Min.X; x < part.Max.X; x += 2 {
-			var r, g, b int
-			for _, at := range [4][2]int{{0, 0}, {1, 0}, {0, 1}, {1, 1}} {
-				p := from.Pix[from.PixOffset(x+at[0], y+at[1]):][:3]
-				to.Y[to.YOffset(x+at[0], y+at[1])] = studio(int(p[0]), int(p[1]), int(p[2]))
-				r, g, b = r+int(p[0]), g+int(p[1]), b+int(p[2])
-			}
-			c := to.COffset(x, y)
-			to.Cb[c] = byte(128 + (-38*r-74*g+112*b)/1024)
-			to.Cr[c] = byte(128 + (112*r-94*g-18*b)/1024)
-		}
-	}
-}
-
-// studio is the luma of a colour as video has it, from 16 to 235 (ITU-R BT.601).
-func studio(r, g, b int) byte { return byte(16 + (66*r+129*g+25*b+128)/256) }

@@ -1,0 +1,107 @@
+package avatar
+
+import (
+	"context"
+	"image"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"echocast/internal/vp8"
+	"echocast/replica/face"
+)
+
+// faceWidth is how many pixels wide the pictures of the face are.
+const faceWidth = 320
+
+// bitsPerSecond is about how much video is published.
+const bitsPerSecond = 1_500_000
+
+// keyFrameEvery is the longest time without a key frame.
+const keyFrameEvery = 10 * time.Second
+
+// source draws the picture for the sound of a tick. The picture is nil while there is
+// none, and valid until the next call.
+type source func(tick int64, pcm []int16) (*image.YCbCr, error)
+
+// faceSource draws the face of the stand-in.
+func faceSource() (source, error) {
+	drawing, err := face.NewDrawing(faceWidth)
+	if err != nil {
+		return nil, err
+	}
+	var animator face.Animator
+	last := int64(-pictureEvery)
+	return func(tick int64, pcm []int16) (*image.YCbCr, error) {
+		passed := time.Duration(tick-last) * Tick
+		last = tick
+		return drawing.Picture(animator.Next(face.MouthOf(pcm, Rate), passed.Seconds()))
+	}, nil
+}
+
+// sight is the sound that a picture is drawn for.
+type sight struct {
+	tick int64
+	pcm  []int16
+}
+
+// artist draws and encodes pictures. Where that takes longer than they are shown, it
+// leaves some out.
+type artist struct {
+	sights chan sight // one slot, with the newest
+	wanted atomic.Bool
+}
+
+func newArtist() *artist { return &artist{sights: make(chan sight, 1)} }
+
+func (a *artist) needKeyFrame() { a.wanted.Store(true) }
+
+// show asks for the picture of a tick. Only one goroutine may call it.
+func (a *artist) show(tick int64, pcm []int16) {
+	select {
+	case <-a.sights: // it was not drawn in time
+	default:
+	}
+	a.sights <- sight{tick, slices.Clone(pcm)}
+}
+
+// run draws until ctx ends.
+func (a *artist) run(ctx context.Context, open func() (source, error), publish func(frame []byte, tick int64)) error {
+	draw, err := open()
+	if err != nil {
+		return err
+	}
+	var encoder *vp8.Encoder
+	lastKey := int64(0)
+	for {
+		var s sight
+		select {
+		case s = <-a.sights:
+		case <-ctx.Done():
+			return nil
+		}
+		picture, err := draw(s.tick, s.pcm)
+		if err != nil {
+			return err
+		}
+		if picture == nil {
+			continue
+		}
+		if encoder == nil {
+			size := picture.Rect.Size()
+			frameBytes := bitsPerSecond / 8 * pictureEvery * int(Tick/time.Millisecond) / 1000
+			if encoder, err = vp8.New(size.X, size.Y, &vp8.Options{FrameBytes: frameBytes}); err != nil {
+				return err
+			}
+		}
+		key := a.wanted.Swap(false) || time.Duration(s.tick-lastKey)*Tick >= keyFrameEvery
+		if key {
+			lastKey = s.tick
+		}
+		frame, err := encoder.Encode(picture, key)
+		if err != nil {
+			return err
+		}
+		publish(frame, s.tick)
+	}
+}

@@ -1,0 +1,195 @@
+package avatar
+
+import (
+	"cmp"
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"echocast/audio"
+	"echocast/chunker"
+	"echocast/internal/pcm"
+)
+
+// inletSize is how many messages may wait for the replica.
+const inletSize = 64
+
+// inlet brings streams to the replica as the messages of one participant, one stream
+// after the other.
+type inlet struct {
+	mu     sync.Mutex
+	queue  [][]byte
+	clears int           // how often all was thrown away
+	turn   chan struct{} // one slot, held by the stream that is read; another after each clear
+	came   chan struct{} // one slot, filled when there are messages
+	taken  chan struct{} // one slot, filled when there is room for more
+}
+
+func newInlet() *inlet {
+	return &inlet{turn: newSlot(), came: newSlot(), taken: newSlot()}
+}
+
+func newSlot() chan struct{} { return make(chan struct{}, 1) }
+
+// fill fills a channel of one slot.
+func fill(slot chan<- struct{}) {
+	select {
+	case slot <- struct{}{}:
+	default:
+	}
+}
+
+// Send drops a message of the replica: what happens is told of by the timeline.
+func (i *inlet) Send(context.Context, []byte) error { return nil }
+
+// Receive returns the next message.
+func (i *inlet) Receive(ctx context.Context) ([]byte, error) {
+	for {
+		i.mu.Lock()
+		if len(i.queue) > 0 {
+			msg := i.queue[0]
+			i.queue = i.queue[1:]
+			i.mu.Unlock()
+			fill(i.taken)
+			return msg, nil
+		}
+		i.mu.Unlock()
+		select {
+		case <-i.came:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// put queues a message of a stream that began after so many clears. It reports
+// whether the stream still counts.
+func (i *inlet) put(ctx context.Context, clears int, msg []byte) bool {
+	for ctx.Err() == nil {
+		i.mu.Lock()
+		isCleared, isFull := i.clears != clears, len(i.queue) >= inletSize
+		if !isCleared && !isFull {
+			i.queue = append(i.queue, msg)
+		}
+		i.mu.Unlock()
+		switch {
+		case isCleared:
+			return false
+		case !isFull:
+			fill(i.came)
+			return true
+		}
+		select {
+		case <-i.taken:
+		case <-ctx.Done():
+		}
+	}
+	return false
+}
+
+// clear throws away what waits, and interrupts the replica.
+func (i *inlet) clear() {
+	i.mu.Lock()
+	i.clears++
+	i.turn = newSlot()
+	i.queue = [][]byte{[]byte(`{"message_type":"conversation","event_type":"conversation.interrupt","conversation_id":"avatar"}`)}
+	i.mu.Unlock()
+	fill(i.came)
+	fill(i.taken) // wakes a stream that waits, which sees that it is cleared
+}
+
+// state is how often all was thrown away, and the slot of the streams since then.
+func (i *inlet) state() (clears int, turn chan struct{}) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.clears, i.turn
+}
+
+// Stream is the audio of one utterance: signed 16-bit little-endian PCM.
+type Stream struct {
+	ID       string // that no other utterance has
+	PCM      io.Reader
+	Rate     int // Hz
+	Channels int
+}
+
+// Speak plays a stream to its end, after those before it, and returns when all of it
+// was read. A stream that breaks is played as far as it came, and the error says why
+// it broke. What Clear throws away is read and not played.
+func (a *Avatar) Speak(ctx context.Context, s Stream) error {
+	clears, turn := a.inlet.state()
+	isPlayed := false
+	source, err := open(ctx, s)
+	if err == nil {
+		isPlayed, err = a.inlet.speak(ctx, clears, turn, s.ID, source)
+		_ = source.Close() // there is nothing to lose
+	}
+	if now, _ := a.inlet.state(); !isPlayed {
+		a.line.skip(s.ID, now != clears)
+	}
+	_, drained := io.Copy(io.Discard, s.PCM) // the rest of what was cleared
+	if errors.Is(err, audio.ErrEmpty) {
+		return nil
+	}
+	return cmp.Or(err, drained)
+}
+
+// open brings a stream to the rate and the channel of the replica.
+func open(ctx context.Context, s Stream) (*audio.Prepared, error) {
+	source, err := audio.Prepare(ctx, s.PCM, &audio.PrepareOptions{
+		Rate: Rate, Input: &audio.Options{Encoding: "s16le", Raw: audio.Format{Rate: s.Rate, Channels: s.Channels}},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("stream %s of %d Hz and %d channels: %w", s.ID, s.Rate, s.Channels, err)
+	}
+	return source, nil
+}
+
+// turnTimeout bounds the wait for a stream before that has not ended, once all that
+// came of it may have been played.
+const turnTimeout = 10 * time.Second
+
+// speak queues the chunks of a stream. isPlayed says that at least one was.
+func (i *inlet) speak(ctx context.Context, clears int, turn chan struct{}, id string, source audio.Source) (isPlayed bool, err error) {
+	timeout := time.NewTimer(turnTimeout)
+	defer timeout.Stop()
+	select {
+	case turn <- struct{}{}:
+		defer func() { <-turn }()
+	case <-timeout.C: // the replica ends the one before when this one begins
+	case <-ctx.Done():
+		return false, context.Cause(ctx)
+	}
+	var bytes pcm.Quantiser
+	for chunk, err := range chunker.New(source, tickSamples).All() {
+		if err != nil {
+			return isPlayed, i.end(ctx, clears, id, isPlayed, err)
+		}
+		if !i.put(ctx, clears, message(id, bytes.Bytes(chunk.PCM), chunk.Last)) {
+			return isPlayed, context.Cause(ctx)
+		}
+		isPlayed = true
+	}
+	return isPlayed, nil
+}
+
+// end ends a stream that broke.
+func (i *inlet) end(ctx context.Context, clears int, id string, isPlayed bool, why error) error {
+	if isPlayed {
+		i.put(ctx, clears, message(id, nil, true))
+	}
+	return why
+}
+
+// message is a chunk as a replica takes it.
+func message(id string, pcm []byte, isLast bool) []byte {
+	return fmt.Appendf(nil, `{"message_type":"conversation","event_type":"conversation.echo","conversation_id":"avatar","properties":`+
+		`{"modality":"audio","audio":%q,"sample_rate":%d,"inference_id":%q,"done":%v}}`, base64.StdEncoding.EncodeToString(pcm), Rate, id, isLast)
+}
+
+// Clear stops what plays, and throws away all that has come so far.
+func (a *Avatar) Clear() { a.inlet.clear() }

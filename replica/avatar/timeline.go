@@ -1,0 +1,259 @@
+package avatar
+
+import (
+	"context"
+	"math"
+	"slices"
+	"sync"
+	"time"
+
+	"echocast/replica"
+)
+
+// adjoining is the largest gap between two pieces of sound that play without a pause.
+const adjoining = 5 * time.Millisecond
+
+// item is a piece of sound on the replica's clock, or the end of an utterance.
+type item struct {
+	utterance string
+	isEnd     bool
+	at        time.Time // when the first sample was due
+	samples   []int16
+}
+
+// frame is the sound of a tick.
+type frame struct {
+	pcm       [tickSamples]int16
+	utterance string   // of the sound; empty: silence
+	samples   int      // of the utterance
+	ended     []string // utterances that end with it
+}
+
+// notice is something to tell of playback.
+type notice struct {
+	utterance   string
+	isStart     bool
+	played      time.Duration
+	interrupted bool
+}
+
+// encoder encodes a frame of sound; the packet is valid until the next call.
+type encoder interface {
+	Encode(frame []int16) ([]byte, error)
+}
+
+// timeline makes ticks of what the replica plays, and publishes them.
+type timeline struct {
+	delay int               // ticks between feed and publishing
+	feed  func(pcm []int16) // gets the sound ahead of its publishing; nil: nobody
+
+	mu       sync.Mutex
+	items    []item
+	speaking string           // the utterance that the replica plays
+	played   map[string]int64 // samples published, of the utterances that are not over
+	line     []frame          // made and not yet published
+	next     time.Time        // when the sound after that of the last frame is due
+	notices  []notice
+	told     chan struct{} // one slot, filled when there are notices
+}
+
+func newTimeline(delay int) *timeline {
+	return &timeline{delay: delay, played: map[string]int64{}, told: newSlot()}
+}
+
+// sound takes what the replica plays. It is called by the replica, as event is.
+func (l *timeline) sound(at time.Time, _ int, samples []int16) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.items = append(l.items, item{utterance: l.speaking, at: at, samples: slices.Clone(samples)})
+}
+
+// event takes what the replica does.
+func (l *timeline) event(e replica.Event) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch e.Kind {
+	case replica.EventStarted:
+		l.speaking = e.Utterance
+	case replica.EventStopped:
+		if e.Interrupted {
+			l.cut(e.Utterance)
+			return
+		}
+		l.items = append(l.items, item{utterance: e.Utterance, isEnd: true})
+	}
+}
+
+// skip tells of an utterance that the replica never got.
+func (l *timeline) skip(utterance string, interrupted bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if interrupted {
+		l.notify(notice{utterance: utterance, interrupted: true})
+		return
+	}
+	l.items = append(l.items, item{utterance: utterance, isEnd: true})
+}
+
+// cut throws away what is not published of an utterance, and tells how far it came;
+// l.mu is held.
+func (l *timeline) cut(utterance string) {
+	l.items = slices.DeleteFunc(l.items, func(i item) bool { return i.utterance == utterance })
+	for i := range l.line {
+		if f := &l.line[i]; f.utterance == utterance {
+			*f = frame{ended: f.ended}
+		}
+		l.line[i].ended = slices.DeleteFunc(l.line[i].ended, func(ended string) bool { return ended == utterance })
+	}
+	l.finish(utterance, true)
+}
+
+// finish tells that an utterance is over; l.mu is held.
+func (l *timeline) finish(utterance string, interrupted bool) {
+	played := l.played[utterance]
+	delete(l.played, utterance)
+	l.notify(notice{utterance: utterance, played: time.Duration(played) * time.Second / Rate, interrupted: interrupted})
+}
+
+func (l *timeline) notify(n notice) {
+	l.notices = append(l.notices, n)
+	fill(l.told)
+}
+
+// catchUp is the longest that ticks are published late. After a longer stop of the
+// machine the timeline goes on from where it is.
+const catchUp = 2 * time.Second
+
+// run makes and publishes ticks until ctx ends.
+func (l *timeline) run(ctx context.Context, encoder encoder, out Outlet, artist *artist) error {
+	start := time.Now()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for tick := int64(0); ; tick++ {
+		due := start.Add(time.Duration(tick) * Tick)
+		wait := time.Until(due)
+		if wait < -catchUp {
+			start = start.Add(-wait)
+		}
+		timer.Reset(wait)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			return nil
+		}
+		made, published, ok := l.step(due)
+		if l.feed != nil {
+			l.feed(made.pcm[:])
+		}
+		if !ok {
+			continue
+		}
+		packet, err := encoder.Encode(published.pcm[:])
+		if err != nil {
+			return err
+		}
+		n := tick - int64(l.delay)
+		out.Sound(packet, level(published.pcm[:]), n)
+		if n%pictureEvery == 0 {
+			artist.show(n, published.pcm[:])
+		}
+	}
+}
+
+// step makes the frame of the tick that ends now, and takes the one that is published
+// now from the line. Until the line is full, ok is false.
+func (l *timeline) step(now time.Time) (made, published frame, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	made = l.make(now.Add(-clockLag - Tick))
+	l.line = append(l.line, made)
+	if len(l.line) <= l.delay {
+		return made, frame{}, false
+	}
+	published = l.line[0]
+	l.line = slices.Delete(l.line, 0, 1)
+	if u := published.utterance; u != "" {
+		if _, isStarted := l.played[u]; !isStarted {
+			l.notify(notice{utterance: u, isStart: true})
+		}
+		l.played[u] += int64(published.samples)
+	}
+	for _, utterance := range published.ended {
+		l.finish(utterance, false)
+	}
+	return made, published, true
+}
+
+// make is the frame that begins at a time on the replica's clock; l.mu is held.
+func (l *timeline) make(begin time.Time) (f frame) {
+	for at := 0; len(l.items) > 0 && at < tickSamples; {
+		first := &l.items[0]
+		if first.isEnd {
+			f.ended = append(f.ended, first.utterance)
+			l.items = l.items[1:]
+			continue
+		}
+		if f.utterance != "" && f.utterance != first.utterance {
+			return f // a frame has the sound of one utterance
+		}
+		gap := first.at.Sub(l.next).Abs() > adjoining
+		if gap && (at > 0 || !first.at.Before(begin.Add(Tick))) {
+			return f // it begins with a frame, once it is due
+		}
+		n := copy(f.pcm[at:], first.samples)
+		at += n
+		f.utterance, f.samples = first.utterance, f.samples+n
+		l.next = first.at.Add(time.Duration(n) * time.Second / Rate)
+		if first.samples, first.at = first.samples[n:], l.next; len(first.samples) == 0 {
+			l.items = l.items[1:]
+		}
+	}
+	return f
+}
+
+// tell passes on what is told of playback, in order, until ctx ends and that is told.
+func (l *timeline) tell(ctx context.Context, out Outlet) {
+	for ctx.Err() == nil {
+		l.pass(out)
+		select {
+		case <-l.told:
+		case <-ctx.Done():
+		}
+	}
+	l.mu.Lock()
+	for utterance := range l.played {
+		l.finish(utterance, true)
+	}
+	l.mu.Unlock()
+	l.pass(out)
+}
+
+// pass passes on what is there to tell.
+func (l *timeline) pass(out Outlet) {
+	l.mu.Lock()
+	notices := l.notices
+	l.notices = nil
+	l.mu.Unlock()
+	for _, n := range notices {
+		if n.isStart {
+			out.Started(n.utterance)
+		} else {
+			out.Finished(n.utterance, n.played, n.interrupted)
+		}
+	}
+}
+
+// silence is the level of no sound.
+const silence = 127
+
+// level is how loud samples are, in decibels below full scale.
+func level(pcm []int16) uint8 {
+	sum := 0.0
+	for _, s := range pcm {
+		sum += float64(s) * float64(s)
+	}
+	if sum == 0 {
+		return silence
+	}
+	return uint8(max(0, min(silence, -10*math.Log10(sum/float64(len(pcm))/(32768*32768)))))
+}

@@ -1,0 +1,88 @@
+// Package join lets a stand-in replica join a room that others run, as an avatar
+// worker of a LiveKit room: whoever speaks to such workers, LiveKit's own agents and
+// echocast among them, speaks to it.
+package join
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"echocast/replica"
+	"echocast/replica/avatar"
+	"echocast/room"
+	"echocast/rtc/livekit"
+)
+
+// Options say where a replica joins, and how it is seen and heard. To is needed.
+type Options struct {
+	To       string // livekit+wss://HOST/ROOM
+	Identity string // in the room; empty: livekit.DefaultAvatar
+	Insecure bool   // the token may cross the network without TLS
+
+	Program string        // that draws the pictures: see avatar.Program; empty: none
+	Delay   time.Duration // as avatar.Options.Delay
+
+	Record      io.WriteSeeker          // gets what was played (WAV); nil: nobody
+	OnEvent     func(replica.Event)     // as in replica.Options
+	OnUtterance func(replica.Utterance) // as in replica.Options
+	Note        func(text string)       // is told what happens in the room
+}
+
+// Run joins the room and is a replica in it until ctx ends or the connection does. The
+// credentials are those of the environment: see livekit.CredentialsFrom. It returns
+// what the replica reports, and the cause of ctx or what went wrong: among others a
+// *room.AddressError or a *room.CredentialError.
+func Run(ctx context.Context, o *Options) (replica.Report, error) {
+	to, err := livekit.ParseAddress(o.To)
+	if err != nil {
+		return replica.Report{}, &room.AddressError{Err: err}
+	}
+	with, err := livekit.CredentialsFrom(os.Getenv)
+	if err != nil {
+		return replica.Report{}, &room.CredentialError{Err: err}
+	}
+	options := &avatar.Options{Delay: o.Delay, Record: o.Record, OnEvent: o.OnEvent, OnUtterance: o.OnUtterance, Warn: o.Note}
+	if o.Program != "" {
+		options.Program = &avatar.Program{Command: o.Program}
+	}
+	a, err := avatar.New(options)
+	if err != nil {
+		return replica.Report{}, err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	worker, err := livekit.JoinWorker(ctx, to, with, &livekit.WorkerOptions{
+		Identity: o.Identity, Insecure: o.Insecure, Note: o.Note, Clear: a.Clear, NeedKeyFrame: a.NeedKeyFrame,
+		Speak: func(id string, pcm io.Reader, rate, channels int) {
+			err := a.Speak(ctx, avatar.Stream{ID: id, PCM: pcm, Rate: rate, Channels: channels})
+			if err != nil && ctx.Err() == nil {
+				o.Note(err.Error())
+			}
+		},
+	})
+	if errors.Is(err, livekit.ErrUnsafe) {
+		return replica.Report{}, &room.AddressError{Err: err}
+	}
+	if err != nil {
+		return replica.Report{}, err
+	}
+	o.Note(fmt.Sprintf("joined the room %s as %s", to.Room, worker.Identity()))
+	ended := make(chan struct{})
+	go func() { // ends with the worker's connection or below; Run waits for it
+		defer close(ended)
+		select {
+		case <-worker.Ended():
+			cancel(worker.Cause())
+		case <-ctx.Done():
+		}
+	}()
+	report, err := a.Run(ctx, worker)
+	cancel(err)
+	<-ended
+	worker.Close()
+	return report, err
+}

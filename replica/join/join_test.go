@@ -1,0 +1,351 @@
+package join
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/livekit/protocol/auth"
+	"github.com/pion/opus"
+	"github.com/pion/rtp"
+
+	"echocast/internal/opusencoder"
+	"echocast/internal/testwait"
+	"echocast/replica"
+	"echocast/replica/avatar"
+	"echocast/room"
+	"echocast/rtc/livekit"
+	"echocast/rtc/livekit/livekittest"
+)
+
+func TestMain(m *testing.M) {
+	if os.Getenv(flashEnv) != "" {
+		flash(os.Stdin, os.Stdout)
+		return
+	}
+	code := m.Run()
+	livekittest.StopServers()
+	os.Exit(code)
+}
+
+var errOver = errors.New("the test is over")
+
+// server is the livekit-server that all tests share.
+var server = sync.OnceValues(func() (*livekittest.Server, error) { return livekittest.StartServer("../../bin") })
+
+// nodePrograms is where the programs on LiveKit's libraries for Node are.
+const nodePrograms = "../../rtc/livekit/livekittest/node"
+
+// need skips a test, or fails it where that is demanded, without what it needs.
+func need(t *testing.T, missing error) {
+	t.Helper()
+	switch {
+	case missing == nil:
+	case os.Getenv("ECHOCAST_REQUIRE_LIVEKIT") != "":
+		t.Fatalf("%v (make livekit gets what is missing)", missing)
+	default:
+		t.Skipf("NOT TESTED WITH LIVEKIT: %v (make livekit gets what is missing)", missing)
+	}
+}
+
+// guest is a replica in a room of LiveKit.
+type guest struct {
+	t    *testing.T
+	room string // its address
+	url  string // of the server
+
+	over   sync.WaitGroup
+	stop   context.CancelCauseFunc
+	report replica.Report
+	err    error
+}
+
+// joinRoom lets a replica join a room.
+func joinRoom(t *testing.T, options Options) *guest {
+	t.Helper()
+	if !opusencoder.Available {
+		t.Skip("this build has no libopus")
+	}
+	running, err := server()
+	need(t, err)
+	t.Setenv("LIVEKIT_API_KEY", livekittest.Key)
+	t.Setenv("LIVEKIT_API_SECRET", livekittest.Secret)
+	t.Setenv("LIVEKIT_TOKEN", "")
+	g := &guest{t: t, url: running.URL, room: livekit.Address{URL: running.URL, Room: t.Name()}.String()}
+	joined := make(chan string, 100)
+	options.To = g.room
+	options.Note = func(text string) {
+		t.Log(text)
+		joined <- text
+	}
+	ctx, stop := context.WithCancelCause(context.WithoutCancel(t.Context())) // leave ends it
+	g.stop = stop
+	ended := make(chan struct{})
+	g.over.Go(func() {
+		defer close(ended)
+		g.report, g.err = Run(ctx, &options)
+	})
+	t.Cleanup(g.leave)
+	select {
+	case <-joined:
+	case <-ended:
+		t.Fatal(g.err)
+	}
+	return g
+}
+
+// leave ends the replica's part.
+func (g *guest) leave() {
+	g.stop(errOver)
+	g.over.Wait()
+	if !errors.Is(g.err, errOver) {
+		g.t.Errorf("the replica has left: %v", g.err)
+	}
+}
+
+// token lets somebody into the room.
+func (g *guest) token(identity string) string {
+	g.t.Helper()
+	token, err := auth.NewAccessToken(livekittest.Key, livekittest.Secret).SetIdentity(identity).
+		SetVideoGrant(&auth.VideoGrant{RoomJoin: true, Room: g.t.Name()}).SetValidFor(time.Hour).ToJWT()
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	return token
+}
+
+// told is what a program prints.
+type told struct {
+	Event       string  `json:"event"`
+	Played      float64 `json:"playbackPosition"`
+	Interrupted bool    `json:"interrupted"`
+}
+
+// node runs one of the programs on LiveKit's libraries as a sender.
+func (g *guest) node(program string, args ...string) <-chan told {
+	g.t.Helper()
+	_, err := exec.LookPath("node")
+	if _, missing := os.Stat(filepath.Join(nodePrograms, "node_modules/@livekit/agents")); err == nil {
+		err = missing
+	}
+	need(g.t, err)
+	command := exec.CommandContext(testwait.Context(g.t), "node", append([]string{program, g.url, g.token("agent"), livekit.DefaultAvatar}, args...)...)
+	command.Dir = nodePrograms
+	command.Stderr = os.Stderr
+	out, err := command.StdoutPipe()
+	if err == nil {
+		err = command.Start()
+	}
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	all := make(chan told, 200)
+	var reading sync.WaitGroup
+	reading.Go(func() {
+		defer close(all)
+		for lines := bufio.NewScanner(out); lines.Scan(); {
+			var line told
+			if json.Unmarshal(lines.Bytes(), &line) == nil && line.Event != "" { // the library logs too
+				all <- line
+			}
+		}
+	})
+	g.t.Cleanup(func() {
+		_ = command.Process.Kill() // it may have ended
+		reading.Wait()
+		_ = command.Wait()
+	})
+	return all
+}
+
+// await returns the next line of an event.
+func (g *guest) await(lines <-chan told, event string) told {
+	g.t.Helper()
+	for {
+		line := testwait.Receive(g.t, lines)
+		if line.Event == event {
+			return line
+		}
+		if line.Event == "" {
+			g.t.Fatalf("the program ended before %q", event)
+		}
+	}
+}
+
+// loudness is what a packet with more than ten milliseconds of the senders' tone has, and
+// one with only what Opus adds at the end of a sound has not.
+const loudness = 5900
+
+// ear counts the packets of the replica that have sound in them.
+type ear struct {
+	mu   sync.Mutex
+	loud []time.Time
+}
+
+// listen lets somebody hear the replica.
+func (g *guest) listen() *ear {
+	g.t.Helper()
+	to, err := livekit.ParseAddress(g.room)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	in, err := livekit.Join(testwait.Context(g.t), to, livekit.Credentials{Token: g.token("ear")}, nil)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	decoder, err := opus.NewDecoderWithOutput(avatar.Rate, 1)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	e := &ear{}
+	came := make(chan struct{}, 1)
+	ctx, cancel := context.WithCancel(g.t.Context())
+	var hearing sync.WaitGroup
+	hearing.Go(func() {
+		_ = in.Hear(ctx, "replica", func(_ string, p *rtp.Packet) { // its end is the test's
+			samples := make([]int16, 5760)
+			n, err := decoder.DecodeToInt16(p.Payload, samples)
+			if err != nil {
+				return
+			}
+			e.add(samples[:n])
+			select {
+			case came <- struct{}{}:
+			default:
+			}
+		}, func(string) {})
+	})
+	g.t.Cleanup(func() {
+		cancel()
+		hearing.Wait()
+		_ = in.Close()
+	})
+	testwait.Receive(g.t, came)
+	return e
+}
+
+func (e *ear) add(samples []int16) {
+	sum := 0.0
+	for _, s := range samples {
+		sum += float64(s) * float64(s)
+	}
+	if math.Sqrt(sum/float64(max(1, len(samples)))) < loudness {
+		return
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.loud = append(e.loud, time.Now())
+}
+
+// take returns the length of what was heard since the last call.
+func (e *ear) take() time.Duration {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	n := len(e.loud)
+	e.loud = nil
+	return time.Duration(n) * avatar.Tick
+}
+
+// LiveKit's own sender speaks through the replica, byte for byte, and understands what
+// it tells of the playback.
+func TestLiveKitsSender(t *testing.T) {
+	file, err := os.Create(filepath.Join(t.TempDir(), "heard.wav"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	var mu sync.Mutex
+	var over []replica.Utterance
+	g := joinRoom(t, Options{Record: file, OnUtterance: func(u replica.Utterance) {
+		mu.Lock()
+		defer mu.Unlock()
+		over = append(over, u)
+	}})
+	random := rand.New(rand.NewPCG(1, 2))
+	pcm := make([]byte, 2*2*avatar.Rate) // two seconds
+	for i := range pcm {
+		pcm[i] = byte(random.Uint32())
+	}
+	sent := filepath.Join(t.TempDir(), "pcm")
+	if err := os.WriteFile(sent, pcm, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	lines := g.node("sender.mjs", sent, fmt.Sprint(avatar.Rate))
+	if line := g.await(lines, "finished"); line.Interrupted || line.Played != 2 {
+		t.Errorf("the sender understood %+v, and 2 s were played", line)
+	}
+	cut := g.await(lines, "interrupted")
+	if !cut.Interrupted || cut.Played >= 2 {
+		t.Errorf("the sender understood %+v after an interrupt", cut)
+	}
+	g.leave()
+	heard, err := os.ReadFile(file.Name())
+	if err != nil || len(heard) < 44+len(pcm) || !bytes.Equal(heard[44:44+len(pcm)], pcm) {
+		t.Errorf("%d bytes were played, and they do not begin with those of the stream: %v", len(heard), err)
+	}
+	if len(over) != 2 || over[0].Interrupted || !over[1].Interrupted || over[1].PlayedSeconds < cut.Played {
+		t.Errorf("the replica says %+v", over)
+	}
+}
+
+// The position that LiveKit's own sender is told after an interrupt is what another
+// participant heard, within one packet.
+func TestInterruptsThroughTheServer(t *testing.T) {
+	count := testwait.Trials(100)
+	g := joinRoom(t, Options{})
+	e := g.listen()
+	lines := g.node("interrupts.mjs", fmt.Sprint(avatar.Rate), fmt.Sprint(count))
+	largest := time.Duration(0)
+	for i := range count {
+		line := g.await(lines, "interrupted")
+		time.Sleep(200 * time.Millisecond) // what was published arrives
+		heard := e.take()
+		played := time.Duration(line.Played * float64(time.Second))
+		largest = max(largest, (played - heard).Abs())
+		if !line.Interrupted || (played-heard).Abs() > avatar.Tick {
+			t.Errorf("interrupt %d: the sender is told %v, interrupted %v, and %v were heard", i, played, line.Interrupted, heard)
+		}
+	}
+	t.Logf("%d interrupts: the position is within %v of what was heard", count, largest)
+}
+
+func TestBadAddresses(t *testing.T) {
+	for _, variable := range []string{"LIVEKIT_API_KEY", "LIVEKIT_API_SECRET", "LIVEKIT_TOKEN"} {
+		t.Setenv(variable, "")
+	}
+	ignore := func(string) {}
+	_, err := Run(t.Context(), &Options{To: "http://127.0.0.1:1/", Note: ignore})
+	if _, ok := errors.AsType[*room.AddressError](err); !ok {
+		t.Errorf("another kind of address: %v", err)
+	}
+	_, err = Run(t.Context(), &Options{To: "livekit+ws://127.0.0.1:1/room", Note: ignore})
+	if _, ok := errors.AsType[*room.CredentialError](err); !ok {
+		t.Errorf("without credentials: %v", err)
+	}
+	if !opusencoder.Available {
+		return
+	}
+	t.Setenv("LIVEKIT_API_KEY", "key")
+	t.Setenv("LIVEKIT_API_SECRET", "secretsecretsecretsecretsecretsecret")
+	_, err = Run(t.Context(), &Options{To: "livekit+ws://example.com/room", Note: ignore})
+	if _, ok := errors.AsType[*room.AddressError](err); !ok {
+		t.Errorf("without TLS: %v", err)
+	}
+	if _, err = Run(t.Context(), &Options{To: "livekit+ws://127.0.0.1:1/room", Note: ignore}); err == nil {
+		t.Error("no error where nobody listens")
+	}
+	if _, err = Run(t.Context(), &Options{To: "livekit+ws://127.0.0.1:1/room", Note: ignore, Delay: time.Hour}); err == nil {
+		t.Error("no error for a delay of an hour")
+	}
+}

@@ -1,0 +1,302 @@
+package livekit
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"sync"
+	"time"
+
+	wire "github.com/livekit/protocol/livekit"
+	"github.com/livekit/protocol/logger"
+	lksdk "github.com/livekit/server-sdk-go/v2"
+	"github.com/pion/rtcp"
+	"github.com/pion/webrtc/v4"
+	"github.com/pion/webrtc/v4/pkg/media"
+
+	"echocast/internal/lifetime"
+)
+
+// WorkerTick is the playing time of a packet of sound.
+const WorkerTick = 20 * time.Millisecond
+
+// The timestamps of a tick in the two tracks.
+const (
+	soundTick = 48000 / 50
+	videoTick = 90000 / 50
+	// firstTick keeps timestamps from being 0, which the SDK takes for none.
+	firstTick = 100
+)
+
+// WorkerOptions tune a Worker. Speak, Clear and NeedKeyFrame are needed.
+type WorkerOptions struct {
+	// Identity is the worker's, where it is not the token's. The default is
+	// DefaultAvatar.
+	Identity string
+
+	// Sender is the identity that is obeyed. The default is who the token says the
+	// worker publishes for, or else the first who opens a stream, until that one
+	// leaves.
+	Sender string
+
+	// Insecure lets a Worker send its token without TLS to another machine.
+	Insecure bool
+
+	// Speak is called for each stream of audio, with its id; it reads to the end of
+	// pcm. Streams may overlap.
+	Speak func(id string, pcm io.Reader, rate, channels int)
+
+	// Clear is called when everything that came so far is to be thrown away.
+	Clear func()
+
+	// NeedKeyFrame is called when somebody cannot go on without a key frame.
+	NeedKeyFrame func()
+
+	// Note is told in one line who comes and goes. Nil: nobody.
+	Note func(text string)
+}
+
+// Worker is the other side of a Room: an avatar worker that takes audio as data, and
+// publishes sound and video. Its methods may be called at the same time.
+type Worker struct {
+	room    *lksdk.Room
+	options WorkerOptions
+	sound   *lksdk.LocalTrack
+	video   *lksdk.LocalTrack
+
+	lifetime *lifetime.Lifetime
+	closed   chan struct{}
+	streams  sync.WaitGroup
+
+	mu     sync.Mutex
+	sender string // who is obeyed; empty: nobody yet
+	isGone bool   // the sender has left, and did not speak since
+}
+
+// JoinWorker enters a room and publishes an audio and a video track, in this order.
+// The errors are as those of Join.
+func JoinWorker(ctx context.Context, to Address, with Credentials, o *WorkerOptions) (*Worker, error) {
+	silenceSDK()
+	w := &Worker{options: *o, lifetime: lifetime.New(), closed: make(chan struct{}), sender: o.Sender}
+	if w.options.Note == nil {
+		w.options.Note = func(string) {}
+	}
+	if err := w.join(ctx, to, with); err != nil {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		return nil, fmt.Errorf("livekit: join room %q at %s: %w", to.Room, to.URL, err)
+	}
+	return w, nil
+}
+
+func (w *Worker) join(ctx context.Context, to Address, with Credentials) error {
+	if err := to.checkSafe(w.options.Insecure); err != nil {
+		return err
+	}
+	if with.Token == "" {
+		var attributes map[string]string
+		if w.options.Sender != "" {
+			attributes = map[string]string{attributeOnBehalf: w.options.Sender}
+		}
+		var err error
+		if with.Token, err = token(with.Key, with.Secret, to.Room, cmp.Or(w.options.Identity, DefaultAvatar), tokenTTL, attributes); err != nil {
+			return err
+		}
+	}
+	w.room = lksdk.NewRoom(&lksdk.RoomCallback{
+		OnDisconnected:            func() { w.lifetime.End(ErrLost) },
+		OnParticipantDisconnected: func(who *lksdk.RemoteParticipant) { w.leave(who.Identity()) },
+	})
+	err := errors.Join(w.room.RegisterRpcMethod(methodClear, w.clear), w.room.RegisterByteStreamHandler(topicAudio, w.receive))
+	if err != nil {
+		return err
+	}
+	guarded, stop := keepToServer(ctx, to)
+	defer stop()
+	err = w.room.JoinWithContextAndToken(guarded, to.URL, with.Token, lksdk.WithAutoSubscribe(false), lksdk.WithLogger(logger.GetDiscardLogger()))
+	if err != nil {
+		return refusal(cmp.Or(redirected(guarded), err), with)
+	}
+	w.mu.Lock()
+	w.sender = cmp.Or(w.sender, w.room.LocalParticipant.Attributes()[attributeOnBehalf])
+	w.mu.Unlock()
+	if err := w.publish(); err != nil {
+		w.Close()
+		return fmt.Errorf("publish: %w", err)
+	}
+	return nil
+}
+
+// publish publishes both tracks.
+func (w *Worker) publish() (err error) {
+	opus := webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeOpus, ClockRate: 48000, Channels: 2}
+	if w.sound, err = lksdk.NewLocalTrack(opus); err != nil {
+		return err
+	}
+	_, err = w.room.LocalParticipant.PublishTrack(w.sound, &lksdk.TrackPublicationOptions{Name: "avatar_audio", Source: wire.TrackSource_MICROPHONE})
+	if err != nil {
+		return err
+	}
+	vp8 := webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeVP8, ClockRate: 90000}
+	w.video, err = lksdk.NewLocalTrack(vp8, lksdk.WithRTCPHandler(func(p rtcp.Packet) {
+		switch p.(type) {
+		case *rtcp.PictureLossIndication, *rtcp.FullIntraRequest:
+			w.options.NeedKeyFrame()
+		}
+	}))
+	if err != nil {
+		return err
+	}
+	w.video.OnBind(w.options.NeedKeyFrame) // nobody got those before
+	_, err = w.room.LocalParticipant.PublishTrack(w.video, &lksdk.TrackPublicationOptions{Name: "avatar_video", Source: wire.TrackSource_CAMERA})
+	return err
+}
+
+// Identity is who the worker is in the room.
+func (w *Worker) Identity() string { return w.room.LocalParticipant.Identity() }
+
+// Ended is closed when the connection is gone.
+func (w *Worker) Ended() <-chan struct{} { return w.lifetime.Ended() }
+
+// Cause is why the connection is gone, or nil.
+func (w *Worker) Cause() error {
+	if err := w.lifetime.Cause(); err != nil {
+		return fmt.Errorf("livekit: %w", err)
+	}
+	return nil
+}
+
+// Sound publishes a packet of Opus of 20 ms. level is its loudness in decibels below
+// full scale.
+func (w *Worker) Sound(packet []byte, level uint8, tick int64) {
+	sample := media.Sample{Data: packet, Duration: WorkerTick, PacketTimestamp: uint32((tick + firstTick) * soundTick)}
+	_ = w.sound.WriteSample(sample, &lksdk.SampleWriteOptions{AudioLevel: &level}) // the end of the connection is told elsewhere
+}
+
+// Picture publishes a frame of VP8 that belongs to the sound of a tick.
+func (w *Worker) Picture(frame []byte, tick int64) {
+	sample := media.Sample{Data: frame, Duration: WorkerTick, PacketTimestamp: uint32((tick + firstTick) * videoTick)}
+	_ = w.video.WriteSample(sample, nil) // as in Sound
+}
+
+// Started tells the sender that a stream is heard.
+func (w *Worker) Started(string) { w.tell(TypePlaybackStarted, "") }
+
+// Finished tells the sender that a stream is over, and how much of it was heard.
+func (w *Worker) Finished(_ string, played time.Duration, interrupted bool) {
+	w.tell(TypePlaybackFinished, fmt.Sprintf(`{"playback_position":%.6f,"interrupted":%v,"synchronized_transcript":null}`, played.Seconds(), interrupted))
+}
+
+// tellTimeout is how long the worker waits for an answer before it goes on. The SDK can
+// miss an answer that comes at once, so none says nothing. The call itself is not lost
+// while the connection lasts, and is not repeated: a second lk.playback_finished would
+// count for the next stream.
+const tellTimeout = 300 * time.Millisecond
+
+// tell calls the sender.
+func (w *Worker) tell(method, payload string) {
+	sender, limit := w.present(), tellTimeout
+	if sender == "" {
+		return
+	}
+	answer, err := w.room.LocalParticipant.PerformRpc(lksdk.PerformRpcParams{DestinationIdentity: sender, Method: method, Payload: payload, ResponseTimeout: &limit})
+	if err == nil && *answer == answerReject {
+		w.options.Note(fmt.Sprintf("%s rejects %s", sender, method))
+	}
+}
+
+// present is the sender, or empty if it has left. It may speak before the server tells
+// that it is there.
+func (w *Worker) present() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.isGone {
+		return ""
+	}
+	return w.sender
+}
+
+// obeys returns the sender. If there is none yet, it is who asks.
+func (w *Worker) obeys(who string) string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.sender = cmp.Or(w.sender, who)
+	w.isGone = w.isGone && who == ""
+	return w.sender
+}
+
+// clear is lk.clear_buffer.
+func (w *Worker) clear(call lksdk.RpcInvocationData) (string, error) {
+	if w.obeys("") != call.CallerIdentity {
+		return answerReject, nil
+	}
+	w.options.Clear()
+	return answerOK, nil
+}
+
+// receive takes a stream.
+func (w *Worker) receive(r *lksdk.ByteStreamReader, from string) {
+	if sender := w.obeys(from); sender != from {
+		w.options.Note(fmt.Sprintf("ignored: speech of %s, since %s is obeyed", from, sender))
+		return
+	}
+	if !w.begin() {
+		return
+	}
+	defer w.streams.Done()
+	rate, _ := strconv.Atoi(r.Info.Attributes["sample_rate"])
+	channels, _ := strconv.Atoi(cmp.Or(r.Info.Attributes["num_channels"], "1"))
+	w.options.Speak(r.Info.Id, r, rate, channels)
+}
+
+// begin reports whether another stream may be read; then Close waits for it.
+func (w *Worker) begin() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	select {
+	case <-w.lifetime.Closing():
+		return false
+	default:
+		w.streams.Add(1)
+		return true
+	}
+}
+
+// leave ends what somebody says who has left. Who the token names stays the sender.
+func (w *Worker) leave(who string) {
+	w.mu.Lock()
+	isSender := w.sender == who
+	w.isGone = w.isGone || isSender
+	if isSender && w.options.Sender == "" && w.room.LocalParticipant.Attributes()[attributeOnBehalf] == "" {
+		w.sender = ""
+	}
+	w.mu.Unlock()
+	if isSender {
+		w.options.Note(who + " has left")
+		w.options.Clear()
+	}
+}
+
+// Close leaves the room, and waits for the streams that are read. It may be called
+// twice.
+func (w *Worker) Close() {
+	w.mu.Lock()
+	isFirst := w.lifetime.Close()
+	w.mu.Unlock()
+	if isFirst {
+		peers := []*webrtc.PeerConnection{w.room.LocalParticipant.GetPublisherPeerConnection(), w.room.LocalParticipant.GetSubscriberPeerConnection()}
+		w.room.Disconnect()
+		for _, peer := range peers {
+			if peer != nil {
+				_ = peer.GracefulClose()
+			}
+		}
+		w.streams.Wait()
+		close(w.closed)
+	}
+	<-w.closed
+}
