@@ -39,6 +39,7 @@ func terminal(t *testing.T) (keys, tty *os.File) {
 func TestSpace(t *testing.T) {
 	for name, resume := range map[string]bool{"interrupts": false, "pauses with --resume": true} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			keys, tty := terminal(t)
 			before, err := unix.IoctlGetTermios(int(tty.Fd()), unix.TCGETS)
 			if err != nil {

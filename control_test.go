@@ -83,6 +83,7 @@ func testControl(t *testing.T, resume bool, start func(t *testing.T, send *exec.
 func TestSIGUSR2(t *testing.T) {
 	for name, resume := range map[string]bool{"interrupts": false, "pauses with --resume": true} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			testControl(t, resume, func(t *testing.T, send *exec.Cmd) func() {
 				if err := send.Start(); err != nil {
 					t.Fatal(err)

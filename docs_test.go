@@ -92,6 +92,7 @@ func TestDocumentedCommands(t *testing.T) {
 	if _, err := exec.LookPath("bash"); err != nil {
 		t.Skip(err)
 	}
+	t.Parallel()
 	pages, _ := filepath.Glob("docs/*.md") // the pattern is right
 	for _, name := range append(pages, "README.md", "examples/README.md") {
 		t.Run(strings.ReplaceAll(name, "/", "_"), func(t *testing.T) {
@@ -165,6 +166,9 @@ func withFreePorts(t *testing.T, dir, script string, blocks int) string {
 			continue // not run
 		}
 		text = replicaCommand.ReplaceAllFunc(text, nameDefaultPort)
+		for _, command := range replicaCommand.FindAll(text, -1) {
+			delete(ports, string(fixedPort.Find(command))) // the replica of an earlier block may still have it
+		}
 		text = fixedPort.ReplaceAllFunc(text, func(port []byte) []byte {
 			if ports[string(port)] == "" {
 				ports[string(port)] = freePort(t)
@@ -215,9 +219,7 @@ func scratchCheckout(t *testing.T) string {
 	if err := os.Mkdir(filepath.Join(dir, "bin"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	wrapper := filepath.Join(dir, "bin", "echocast")
-	write(t, wrapper, fmt.Sprintf("#!/bin/sh\nexport %s=1\nexec '%s' \"$@\"\n", runAsProgram, os.Args[0]))
-	if err := os.Chmod(wrapper, 0o700); err != nil {
+	if err := os.Symlink(programPath(t), filepath.Join(dir, "bin", "echocast")); err != nil {
 		t.Fatal(err)
 	}
 	return dir

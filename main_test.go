@@ -14,35 +14,59 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"echocast/cli"
 	"echocast/echo"
 	"echocast/internal/testenv"
-	"echocast/internal/testwait"
 	"echocast/replica"
 )
 
-// The tests here run echocast as processes of their own, as its users do. The
-// test binary is the program where this is set.
-const runAsProgram = "ECHOCAST_TEST_RUN"
+// buildFolder is where the program is built.
+var buildFolder string
 
 func TestMain(m *testing.M) {
-	if os.Getenv(runAsProgram) != "" {
-		os.Exit(cli.Main(nil))
-	}
 	testenv.Isolate()
-	os.Exit(m.Run())
+	var err error
+	if buildFolder, err = os.MkdirTemp("", "echocast"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	code := m.Run()
+	_ = os.RemoveAll(buildFolder)
+	os.Exit(code)
+}
+
+// build builds echocast, as make build does. The tests here run it as processes of its
+// own, as its users do: without the race detector, which multiplies time and memory and
+// watches the same code in the tests of cli.
+var build = sync.OnceValues(func() (path string, err error) {
+	path = filepath.Join(buildFolder, "echocast")
+	out, err := exec.Command("go", "build", "-trimpath", "-tags", "urfave_cli_no_docs", "-o", path, ".").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("%w: %s", err, out)
+	}
+	return path, nil
+})
+
+// programPath is the path of echocast.
+func programPath(t *testing.T) string {
+	t.Helper()
+	path, err := build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 // program is echocast with these arguments. It is killed with the test.
 func program(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), os.Args[0], args...)
-	cmd.Env = append(os.Environ(), runAsProgram+"=1")
+	cmd := exec.CommandContext(t.Context(), programPath(t), args...)
+	cmd.Env = os.Environ()
 	return cmd
 }
 
@@ -146,6 +170,7 @@ func reassembled(t *testing.T, input string) []byte {
 // Ten minutes of audio reach a replica in another process byte for byte. They
 // are sent in a burst; make acceptance sends them at the usual pace.
 func TestTenMinutesToAnotherProcess(t *testing.T) {
+	t.Parallel()
 	input := filepath.Join(t.TempDir(), "ten-minutes.wav")
 	if err := os.WriteFile(input, append(wavHeader(22050, 1), sweep(600*22050, 22050)...), 0o600); err != nil {
 		t.Fatal(err)
@@ -167,8 +192,10 @@ func TestTenMinutesToAnotherProcess(t *testing.T) {
 
 // Ctrl-C while the replica speaks and the input hangs.
 func TestSignals(t *testing.T) {
+	t.Parallel()
 	for signal, code := range map[syscall.Signal]int{syscall.SIGINT: 130, syscall.SIGTERM: 143} {
 		t.Run(signal.String(), func(t *testing.T) {
+			t.Parallel()
 			r := startReplica(t)
 			send := program(t, "send", "--json", "--to", r.url, "-")
 			stdin, err := send.StdinPipe()
@@ -207,6 +234,7 @@ func TestSignals(t *testing.T) {
 
 // A sender that dies leaves the replica with no done, and the replica notices.
 func TestKilledSender(t *testing.T) {
+	t.Parallel()
 	r := startReplica(t)
 	send := program(t, "send", "--to", r.url, "testdata/speech.wav")
 	if err := send.Start(); err != nil {
@@ -225,6 +253,7 @@ func TestKilledSender(t *testing.T) {
 
 // A replica that is told to die does it as one that is killed.
 func TestReplicaDiesByItself(t *testing.T) {
+	t.Parallel()
 	r := startReplica(t, "--fault", "die-after=3")
 	err := program(t, "send", "--to", r.url, "testdata/speech.wav").Run()
 	if code := exitCodeOf(err); code != 6 {
@@ -245,6 +274,7 @@ func exitCodeOf(err error) int {
 
 // LiveKit rooms are the business of another program, which is not here.
 func TestLiveKitIsElsewhere(t *testing.T) {
+	t.Parallel()
 	for _, to := range [][]string{{"--to", "livekit+ws://127.0.0.1:1/room"}, {"--to=livekit+wss://127.0.0.1/room"}} {
 		send := program(t, append([]string{"send", "testdata/speech.wav"}, to...)...)
 		send.Env = append(send.Env, "PATH="+t.TempDir())
@@ -262,6 +292,7 @@ func TestLiveKitIsElsewhere(t *testing.T) {
 
 // A replica that dies ends the sender with the code for a lost connection.
 func TestKilledReplica(t *testing.T) {
+	t.Parallel()
 	r := startReplica(t)
 	send := program(t, "send", "--json", "--to", r.url, "-")
 	stdin, err := send.StdinPipe()
@@ -345,6 +376,7 @@ func (s *stalling) ReadSamples(p []float32) (int, error) {
 // as long as it exceeds it. The sender's own estimate agrees with what the
 // replica counts.
 func TestStallsBeyondTheLeadAreHeard(t *testing.T) {
+	t.Parallel()
 	const second, length = 24000, 100
 	for name, c := range map[string]struct {
 		stalls    map[int]time.Duration
@@ -398,13 +430,8 @@ func TestStallsBeyondTheLeadAreHeard(t *testing.T) {
 
 // An hour of audio passes through in the memory of a few seconds.
 func TestMemoryOfAnHour(t *testing.T) {
+	t.Parallel()
 	const limit = 32 << 10 // kB
-	binary := filepath.Join(t.TempDir(), "echocast")
-	// The race detector multiplies memory, so this is a build without it.
-	if out, err := exec.CommandContext(testwait.Context(t), "go", "build", "-o", binary,
-		".").CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
 	mp3, err := os.ReadFile("testdata/mp3/speech_24000hz_mono_cbr64.mp3")
 	if err != nil {
 		t.Fatal(err)
@@ -415,7 +442,8 @@ func TestMemoryOfAnHour(t *testing.T) {
 		"mp3": func(w io.Writer) error { return repeat(w, nil, mp3, 6000) }, // 0.6 s each
 	} {
 		t.Run(name, func(t *testing.T) {
-			encode := exec.CommandContext(testwait.Context(t), binary, "encode", "--quiet", "-")
+			t.Parallel()
+			encode := program(t, "encode", "--quiet", "-")
 			stdin, err := encode.StdinPipe()
 			if err != nil {
 				t.Fatal(err)

@@ -10,9 +10,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
-
-	"echocast/internal/testwait"
 )
 
 // declarations are what the code declares, as pages name it: echo.Session,
@@ -26,13 +25,22 @@ type declarations struct {
 // scaffolding are the folders whose goroutines are those of tests and tools.
 var scaffolding = regexp.MustCompile(`^(bench|scripts|examples|acceptance)/|(test|test/cmd/[a-z]+)/[^/]*$|testwait`)
 
+// declared is what the checkout declares. Without a checkout the test is skipped.
 func declared(t *testing.T) declarations {
 	t.Helper()
-	d := declarations{names: map[string]bool{}, packages: map[string]bool{}}
-	out, err := exec.CommandContext(testwait.Context(t), "git", "ls-files", "--cached", "--others",
-		"--exclude-standard", "*.go").Output()
+	d, err := readDeclarations()
 	if err != nil {
 		t.Skipf("needs a checkout: %v", err)
+	}
+	return d
+}
+
+// readDeclarations parses all files, once.
+var readDeclarations = sync.OnceValues(func() (declarations, error) {
+	d := declarations{names: map[string]bool{}, packages: map[string]bool{}}
+	out, err := exec.Command("git", "ls-files", "--cached", "--others", "--exclude-standard", "*.go").Output()
+	if err != nil {
+		return d, err
 	}
 	for _, name := range strings.Fields(string(out)) {
 		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.SkipObjectResolution)
@@ -47,8 +55,8 @@ func declared(t *testing.T) declarations {
 	}
 	slices.Sort(d.goroutines)
 	d.goroutines = slices.Compact(d.goroutines)
-	return d
-}
+	return d, nil
+})
 
 func (d *declarations) add(pkg string, declaration ast.Decl, counts bool) {
 	switch declaration := declaration.(type) {
@@ -215,13 +223,14 @@ func TestGoroutinesAreListed(t *testing.T) {
 		}
 	}
 	slices.Sort(listed)
-	for _, name := range declared(t).goroutines {
+	started := declared(t).goroutines
+	for _, name := range started {
 		if !slices.Contains(listed, name) {
 			t.Errorf("%s starts a goroutine and is not listed", name)
 		}
 	}
 	for _, name := range listed {
-		if !slices.Contains(declared(t).goroutines, name) {
+		if !slices.Contains(started, name) {
 			t.Errorf("%s is listed and starts no goroutine", name)
 		}
 	}
