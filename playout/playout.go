@@ -86,6 +86,7 @@ type Options struct {
 type Heard struct {
 	From, To  int64 // the utterance, as far as it came
 	Heard     int64 // the end of what was heard
+	End       int64 // the end of what is over: what is between Heard and this is dropped
 	By        string
 	IsCleared bool // Clear ended it
 	Receipt   echo.Receipt
@@ -174,15 +175,21 @@ func (p *Player) Mark(id string) {
 }
 
 // Clear drops what was not heard: the replica is interrupted, and OnMark is called
-// for all marks before Clear returns. It reports the position of the end, and
-// whether an utterance was spoken, for which OnHeard is called later.
-func (p *Player) Clear() (end int64, isSpeaking bool) {
+// for all marks before Clear returns. It reports whether an utterance is spoken: then
+// OnHeard tells later what was heard; else all before the position heard was, and what
+// is between it and end was dropped.
+func (p *Player) Clear() (heard, end int64, isSpeaking bool) {
 	p.mu.Lock()
-	end, isSpeaking = p.end(), p.current != nil
+	heard, end, isSpeaking = p.first, p.end(), p.current != nil
 	p.drop(errCleared)
 	p.mu.Unlock()
 	p.tell()
-	return end, isSpeaking
+	return heard, end, isSpeaking
+}
+
+// Drain waits until all that came was heard or dropped. Its error is the cause of ctx.
+func (p *Player) Drain(ctx context.Context) error {
+	return p.until(ctx, func() bool { return len(p.pending) == 0 && p.current == nil })
 }
 
 // Run speaks what comes, until ctx ends, whose cause it returns, or the speaker is
@@ -258,6 +265,7 @@ func (p *Player) finish(u *utterance, receipt echo.Receipt, err error) Heard {
 	default:
 		p.drop(err)
 	}
+	h.End = p.heard
 	p.change()
 	return h
 }

@@ -169,8 +169,8 @@ func TestOnlyEndEnds(t *testing.T) {
 func TestClear(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := run(t, &fakeSpeaker{}, playout.Options{Rate: 8000}, func(p *playout.Player, r *record) {
-			if end, isSpeaking := p.Clear(); end != 0 || isSpeaking {
-				t.Errorf("a clear of nothing returned %d, %t", end, isSpeaking)
+			if heard, end, isSpeaking := p.Clear(); heard != 0 || end != 0 || isSpeaking {
+				t.Errorf("a clear of nothing returned %d, %d, %t", heard, end, isSpeaking)
 			}
 			p.Mark("first")
 			_, _ = p.Add(make([]int16, 4000))
@@ -181,15 +181,15 @@ func TestClear(t *testing.T) {
 			if got := r.told(); !slices.Equal(got, []string{"first", "half"}) {
 				t.Errorf("the marks %q came", got)
 			}
-			if end, isSpeaking := p.Clear(); end != 16000 || !isSpeaking {
-				t.Errorf("the clear returned %d, %t", end, isSpeaking)
+			if _, _, isSpeaking := p.Clear(); !isSpeaking {
+				t.Error("the clear says that nothing is spoken")
 			}
 			if got := r.told(); !slices.Equal(got, []string{"first", "half", "end dropped"}) {
 				t.Errorf("the marks %q came", got)
 			}
 			time.Sleep(time.Second)
 		})
-		if len(r.heard) != 1 || !r.heard[0].IsCleared || r.heard[0].Heard != 8000 {
+		if len(r.heard) != 1 || !r.heard[0].IsCleared || r.heard[0].Heard != 8000 || r.heard[0].End != 16000 {
 			t.Errorf("heard %+v", r.heard)
 		}
 	})

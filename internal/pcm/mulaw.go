@@ -31,3 +31,19 @@ func DecodeMuLaw(code byte) int16 {
 	}
 	return size
 }
+
+// DecodeALaw returns the sample of an A-law code: a sign, the number of the segment
+// (each twice as wide as the one before, but for the lowest two) and four bits for the
+// place within it. Every second bit is stored inverted.
+func DecodeALaw(code byte) int16 {
+	code ^= 0x55
+	segment, place := code>>4&7, int16(code&15)
+	v := place<<4 + 8
+	if segment > 0 {
+		v = (v + 256) << (segment - 1)
+	}
+	if code&0x80 == 0 {
+		return -v
+	}
+	return v
+}

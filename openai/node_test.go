@@ -1,0 +1,210 @@
+package openai_test
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"echocast/echo"
+	"echocast/internal/testwait"
+	"echocast/openai"
+	"echocast/replica"
+	"echocast/room"
+	"echocast/room/roomtest"
+)
+
+const nodePrograms = "../carrier/carriertest/node"
+
+// needNode skips the test where OpenAI's library for Node.js is not installed, or fails
+// it where ECHOCAST_REQUIRE_BROWSER is set.
+func needNode(t *testing.T) {
+	t.Helper()
+	_, err := exec.LookPath("node")
+	if _, missing := os.Stat(filepath.Join(nodePrograms, "node_modules/openai")); err == nil {
+		err = missing
+	}
+	switch {
+	case err == nil:
+	case os.Getenv("ECHOCAST_REQUIRE_BROWSER") != "":
+		t.Fatalf("%v; make browser installs the libraries", err)
+	default:
+		t.Skipf("%v; make browser installs the libraries", err)
+	}
+}
+
+// speaksRealtime is a stand-in of the service: it answers with three seconds of audio at
+// once, then hears the user begin to speak as soon as the replica does (cut), and
+// answers a truncation.
+func speaksRealtime(t *testing.T, cut <-chan struct{}) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/v1/audio/speech" {
+			var asked struct {
+				StreamFormat string `json:"stream_format"`
+			}
+			_ = json.NewDecoder(r.Body).Decode(&asked)
+			body := second()
+			w.Header().Set("Content-Type", "audio/pcm")
+			if asked.StreamFormat == "sse" {
+				body = asServerSentEvents(body)
+				w.Header().Set("Content-Type", "text/event-stream")
+			}
+			_, _ = w.Write(body)
+			return
+		}
+		conn, err := websocket.Accept(w, r, nil)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		ctx := testwait.Context(t)
+		send := func(format string, args ...any) {
+			_ = conn.Write(ctx, websocket.MessageText, fmt.Appendf(nil, format, args...)) // its reader notices
+		}
+		send(`{"type":"session.created","event_id":"event_1","session":{"type":"realtime","audio":{"output":{"format":{"type":"audio/pcm","rate":24000}}}}}`)
+		for {
+			_, data, err := conn.Read(ctx)
+			if err != nil {
+				return
+			}
+			var e struct {
+				Type     string `json:"type"`
+				ItemID   string `json:"item_id"`
+				AudioEnd int    `json:"audio_end_ms"`
+			}
+			if err := json.Unmarshal(data, &e); err != nil {
+				t.Errorf("%s: %v", data, err)
+			}
+			switch e.Type {
+			case "response.create":
+				send(`{"type":"response.created","response":{"id":"resp_1","status":"in_progress"}}`)
+				for range 3 {
+					send(`{"type":"response.output_audio.delta","response_id":"resp_1","item_id":"item_1","output_index":0,"content_index":0,"delta":"%s"}`,
+						base64.StdEncoding.EncodeToString(second()))
+				}
+				send(`{"type":"response.output_audio.done","response_id":"resp_1","item_id":"item_1","output_index":0,"content_index":0}`)
+				send(`{"type":"response.done","response":{"id":"resp_1","status":"completed"}}`)
+				testwait.Came(t, cut)
+				send(`{"type":"input_audio_buffer.speech_started","audio_start_ms":900,"item_id":"item_2"}`)
+			case "conversation.item.truncate":
+				send(`{"type":"conversation.item.truncated","item_id":"%s","content_index":0,"audio_end_ms":%d}`, e.ItemID, e.AudioEnd)
+			}
+		}
+	}
+}
+
+// A program that uses OpenAI's own library, unchanged but for its base URL, makes the
+// replica speak: by /v1/audio/speech, whole and as events, and in a Realtime session,
+// where the user cuts in and the service is told what was heard. The library takes
+// https only.
+func TestAProgramWithOpenAIsLibrary(t *testing.T) {
+	needNode(t)
+	t.Parallel()
+	cut := make(chan struct{})
+	var mu sync.Mutex
+	played, heardAtStop := 0, -1
+	place := roomtest.Open(&replica.Options{
+		OnSound: func(_ time.Time, _ int, samples []int16) {
+			mu.Lock()
+			defer mu.Unlock()
+			before := played
+			if played += len(samples); before < 60000 && played >= 60000 { // half a second of the session
+				close(cut)
+			}
+		},
+	})
+	defer place.Close()
+	joined, err := room.Join(testwait.Context(t), place.Address, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer joined.Close()
+	var receipts []echo.Receipt
+	session, err := echo.NewSession(joined.Stage(), &echo.Options{OnReceipt: func(r echo.Receipt) {
+		mu.Lock()
+		defer mu.Unlock()
+		if receipts = append(receipts, r); r.Outcome == echo.Interrupted {
+			heardAtStop = played/24 - 2000
+		}
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer session.Close()
+	service := httptest.NewServer(speaksRealtime(t, cut))
+	defer service.Close()
+	proxy, err := openai.New(openai.Options{Upstream: service.URL + "/v1", Speaker: session, Warn: func(text string) { t.Error(text) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer proxy.Close()
+	server := httptest.NewTLSServer(proxy)
+	defer server.Close()
+	lines := runApp(testwait.Context(t), t, server)
+	if len(lines) != 5 || lines[0]["sha256"] != sum(second()) || lines[1]["sha256"] != sum(asServerSentEvents(second())) ||
+		lines[2]["sha256"] != sum(append(append(second(), second()...), second()...)) || lines[4]["code"] != 1000.0 {
+		t.Fatalf("the program says %v", lines)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if lines[3]["event"] != "truncated" || lines[3]["item"] != "item_1" || len(receipts) != 3 {
+		t.Fatalf("the program says %v, and the receipts are %+v", lines[3], receipts)
+	}
+	told, _ := lines[3]["milliseconds"].(float64)
+	if off := int(told) - heardAtStop; off < -100 || off > 100 {
+		t.Errorf("the service was told %v ms, and the replica played %d ms", told, heardAtStop)
+	}
+	if receipts[0].Samples != 24000 || receipts[1].Samples != 24000 || receipts[0].Words == nil || receipts[0].Words.Text != "Hello there." {
+		t.Errorf("the receipts are %+v", receipts)
+	}
+}
+
+// runApp runs the program, and returns the lines that it prints.
+func runApp(ctx context.Context, t *testing.T, server *httptest.Server) (lines []map[string]any) {
+	t.Helper()
+	certificate := filepath.Join(t.TempDir(), "ca.pem")
+	block := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	if err := os.WriteFile(certificate, block, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	program := exec.CommandContext(ctx, "node", filepath.Join(nodePrograms, "openai-app.mjs"))
+	program.Env = append(os.Environ(), "OPENAI_BASE_URL="+server.URL+"/v1", "OPENAI_API_KEY=key-of-the-program", "NODE_EXTRA_CA_CERTS="+certificate)
+	program.Stderr = os.Stderr
+	stdout, err := program.StdoutPipe()
+	if err == nil {
+		err = program.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for all := bufio.NewScanner(stdout); all.Scan(); {
+		var line map[string]any
+		if err := json.Unmarshal(all.Bytes(), &line); err != nil {
+			t.Fatalf("%v: %s", err, all.Text())
+		}
+		lines = append(lines, line)
+	}
+	if err := program.Wait(); err != nil {
+		t.Error(err)
+	}
+	return lines
+}
+
+func sum(data []byte) string {
+	digest := sha256.Sum256(data)
+	return hex.EncodeToString(digest[:])
+}

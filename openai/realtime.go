@@ -1,0 +1,250 @@
+package openai
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"echocast/echo"
+)
+
+const (
+	maxEvent     = 32 << 20 // bytes; the service takes 15 MB of audio in one
+	writeTimeout = 30 * time.Second
+	dialTimeout  = 30 * time.Second
+	maxOwn       = 256 // events of our own that wait to be sent
+)
+
+// Conn is a WebSocket; *websocket.Conn is one.
+type Conn interface {
+	Read(ctx context.Context) (websocket.MessageType, []byte, error)
+	Write(ctx context.Context, kind websocket.MessageType, data []byte) error
+	Close(code websocket.StatusCode, reason string) error
+}
+
+// realtime relays a Realtime session.
+func (p *Proxy) realtime(w http.ResponseWriter, r *http.Request) {
+	hidesAudio := r.URL.Query().Get(audioParameter) == "none" || r.Header.Get(audioHeader) == "none"
+	service, response, err := p.dial(r)
+	if err != nil {
+		refuse(w, response, err)
+		return
+	}
+	client, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: []string{service.Subprotocol()}})
+	if err != nil { // the client was told
+		_ = service.Close(websocket.StatusGoingAway, "")
+		return
+	}
+	client.SetReadLimit(maxEvent)
+	if !p.begin() {
+		_ = client.Close(websocket.StatusGoingAway, "")
+		_ = service.Close(websocket.StatusGoingAway, "")
+		return
+	}
+	defer p.running.Done()
+	Relay(p.ctx, client, service, RelayOptions{
+		VoiceOptions: VoiceOptions{Speaker: p.options.Speaker, SpeakerRate: p.options.SpeakerRate, OnFailed: p.failed},
+		HidesAudio:   hidesAudio, Cuts: p.options.Cuts,
+	})
+}
+
+// dial connects to the service with what the client sent. The response is the
+// service's where it refuses.
+func (p *Proxy) dial(r *http.Request) (*websocket.Conn, *http.Response, error) {
+	ctx, cancel := context.WithTimeout(r.Context(), dialTimeout)
+	defer cancel()
+	target := p.target(r.URL)
+	target.Scheme = strings.Replace(target.Scheme, "http", "ws", 1)
+	header := r.Header.Clone()
+	for name := range header {
+		if strings.HasPrefix(name, "Sec-Websocket-") {
+			header.Del(name)
+		}
+	}
+	for _, name := range []string{"Connection", "Upgrade", "Origin", "Cookie", audioHeader} {
+		header.Del(name)
+	}
+	conn, response, err := websocket.Dial(ctx, target.String(), &websocket.DialOptions{
+		HTTPClient: &http.Client{Transport: p.transport}, HTTPHeader: header, Subprotocols: subprotocols(r),
+	})
+	if err != nil {
+		return nil, response, err
+	}
+	conn.SetReadLimit(maxEvent)
+	return conn, response, nil
+}
+
+// subprotocols are those that the client offers. A browser has its key in one.
+func subprotocols(r *http.Request) (offered []string) {
+	for _, line := range r.Header.Values("Sec-WebSocket-Protocol") {
+		for name := range strings.SplitSeq(line, ",") {
+			offered = append(offered, strings.TrimSpace(name))
+		}
+	}
+	return offered
+}
+
+// refuse passes on why the service does not take the session.
+func refuse(w http.ResponseWriter, response *http.Response, err error) {
+	if response == nil || response.StatusCode < 300 {
+		http.Error(w, "the service cannot be reached: "+err.Error(), http.StatusBadGateway)
+		return
+	}
+	w.Header().Set("Content-Type", response.Header.Get("Content-Type"))
+	w.WriteHeader(response.StatusCode)
+	if response.Body != nil {
+		_, _ = io.Copy(w, response.Body) // what of it there is
+	}
+}
+
+// RelayOptions say who speaks, and what the client is sent.
+type RelayOptions struct {
+	VoiceOptions
+	// HidesAudio sends the client no audio: the replica says it.
+	HidesAudio bool
+	// Cuts calls cut whenever the room's user begins to speak, until ctx ends; nil:
+	// only the service and the client tell it.
+	Cuts func(ctx context.Context, cut func())
+}
+
+// Relay passes all messages both ways between a client and the service, byte for byte,
+// while the replica says the audio. When one of them has ended the session, or ctx has
+// ended, it closes both. What a client has heard of by then is said to its end, unless
+// ctx ends.
+func Relay(ctx context.Context, client, service Conn, o RelayOptions) {
+	own := make(chan []byte, maxOwn)
+	o.Send = func(event []byte) {
+		select {
+		case own <- event:
+		default: // a service that reads nothing has forgotten more than this
+		}
+	}
+	voice := NewVoice(ctx, o.VoiceOptions)
+	defer voice.Close()
+	var relaying, helping sync.WaitGroup
+	defer helping.Wait()
+	speaking, silent := context.WithCancel(ctx)
+	defer silent()
+	if o.Cuts != nil {
+		helping.Go(func() {
+			o.Cuts(speaking, func() {
+				voice.Cut()
+				voice.Cancel()
+			})
+		})
+	}
+	open, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	relaying.Go(func() {
+		cancel(pass(client, service, func(event []byte) bool {
+			voice.Sent(event)
+			return true
+		}))
+	})
+	relaying.Go(func() {
+		cancel(pass(service, client, func(event []byte) bool {
+			return !voice.Served(event) && !(o.HidesAudio && carriesAudio(event))
+		}))
+	})
+	helping.Go(func() { sendOwn(open, service, own) })
+	<-open.Done()
+	code, reason := closing(context.Cause(open))
+	_ = client.Close(code, reason)
+	_ = service.Close(code, reason)
+	relaying.Wait()
+	voice.Drain()
+}
+
+// sendOwn sends our own events to the service, until ctx ends.
+func sendOwn(ctx context.Context, service Conn, own <-chan []byte) {
+	for {
+		select {
+		case event := <-own:
+			_ = write(service, websocket.MessageText, event) // its reader notices
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// carriesAudio reports whether an event of the service is a piece of audio.
+func carriesAudio(event []byte) bool {
+	var e struct {
+		Type string `json:"type"`
+	}
+	return json.Unmarshal(event, &e) == nil && isAudioDelta(e.Type)
+}
+
+// pass passes messages on until one end closes, and returns why. see decides which.
+func pass(from, to Conn, see func(data []byte) bool) error {
+	for {
+		kind, data, err := from.Read(context.Background()) // ended by Close
+		if err != nil {
+			return err
+		}
+		if !see(data) {
+			continue
+		}
+		if err := write(to, kind, data); err != nil {
+			return err
+		}
+	}
+}
+
+func write(to Conn, kind websocket.MessageType, data []byte) error {
+	ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
+	defer cancel()
+	return to.Write(ctx, kind, data)
+}
+
+// closing is the code and the reason to close with, as the side did that closed first.
+func closing(cause error) (websocket.StatusCode, string) {
+	closed, ok := errors.AsType[websocket.CloseError](cause)
+	switch {
+	case !ok:
+		return websocket.StatusGoingAway, ""
+	case closed.Code == websocket.StatusNoStatusRcvd || closed.Code == websocket.StatusAbnormalClosure:
+		return websocket.StatusNormalClosure, ""
+	}
+	return closed.Code, closed.Reason
+}
+
+// UserCuts is a RelayOptions.Cuts by the events of a session's room.
+func UserCuts(session *echo.Session) func(ctx context.Context, cut func()) {
+	return func(ctx context.Context, cut func()) {
+		for event, err := range session.Events(ctx) {
+			if err == nil && !event.Stale && event.Kind == echo.StartedSpeaking && event.Role == echo.RoleUser {
+				cut()
+			}
+		}
+	}
+}
+
+// target is the address at the service of what a client asks this proxy for.
+func (p *Proxy) target(asked *url.URL) *url.URL {
+	target := *p.upstream
+	target.Path = strings.TrimSuffix(target.Path, "/") + strings.TrimPrefix(asked.Path, "/v1")
+	query := asked.Query()
+	if query.Has(audioParameter) {
+		query.Del(audioParameter)
+		target.RawQuery = query.Encode()
+	} else {
+		target.RawQuery = asked.RawQuery
+	}
+	return &target
+}
+
+func (p *Proxy) failed(err error) {
+	if p.options.Warn != nil {
+		p.options.Warn(fmt.Sprintf("the replica says nothing more of a Realtime session: %v", err))
+	}
+}

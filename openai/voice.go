@@ -1,0 +1,428 @@
+package openai
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"echocast/internal/pcm"
+	"echocast/playout"
+)
+
+// Voice speaks the audio of one Realtime session through a replica: it is shown all
+// events of the service, and tells the service how much was heard where the user cut
+// in. Each part of audio is an utterance.
+type Voice struct {
+	options VoiceOptions
+	prefix  string // of the ids of our own events
+
+	mu      sync.Mutex
+	player  *playout.Player
+	running sync.WaitGroup
+	stop    context.CancelCauseFunc
+	ctx     context.Context //nolint:containedctx // of the session
+	format  format
+	keeps   bool   // the service does not stop for the user's speech
+	answers string // the response that is being made; empty for none
+	cutOff  string // the response that the user cut off last
+	parts   []*part
+	events  int   // of our own, so far
+	failed  error // why nothing is spoken any more
+}
+
+// VoiceOptions say who speaks.
+type VoiceOptions struct {
+	Speaker     playout.Speaker
+	SpeakerRate int // Hz that it takes; 0: echo.DefaultRate
+	// Send sends an event to the service. It must not block.
+	Send func(event []byte)
+	// OnHeard, if it is set, is told of each utterance that is over.
+	OnHeard func(playout.Heard)
+	// OnFailed, if it is set, is told when the replica cannot speak any more.
+	OnFailed func(error)
+}
+
+// part is the audio of one content part of an item.
+type part struct {
+	response    string
+	item        string
+	index       int
+	from, to    int64 // positions in the stream
+	isDone      bool  // no more comes
+	isTruncated bool  // the service knows how much was heard
+}
+
+// format is how the service encodes audio.
+type format struct {
+	rate   int
+	decode func(data []byte) []int16
+}
+
+// NewVoice begins a session. Close ends it.
+func NewVoice(ctx context.Context, o VoiceOptions) *Voice {
+	var random [8]byte
+	_, _ = rand.Read(random[:]) // never fails
+	v := &Voice{options: o, prefix: "echocast_" + hex.EncodeToString(random[:]) + "_", format: format{24000, samples}}
+	v.ctx, v.stop = context.WithCancelCause(ctx)
+	return v
+}
+
+// Drain waits until all that came was heard or dropped, or the context of the Voice
+// has ended.
+func (v *Voice) Drain() {
+	v.mu.Lock()
+	player := v.player
+	if v.failed != nil {
+		player = nil
+	}
+	v.mu.Unlock()
+	if player != nil {
+		player.End()
+		_ = player.Drain(v.ctx) // its end is what the caller asked for
+	}
+}
+
+// Close ends what is spoken, and waits for it.
+func (v *Voice) Close() {
+	v.stop(nil)
+	v.running.Wait()
+}
+
+// serverEvent is what an event of the service says, as far as it matters here.
+type serverEvent struct {
+	Type       string  `json:"type"`
+	ResponseID string  `json:"response_id"`
+	ItemID     string  `json:"item_id"`
+	Content    int     `json:"content_index"`
+	Delta      []byte  `json:"delta"` // base64
+	Session    session `json:"session"`
+	Response   struct {
+		ID string `json:"id"`
+	} `json:"response"`
+	Error struct {
+		EventID string `json:"event_id"`
+	} `json:"error"`
+}
+
+// session is the formats and the turn detection of a session, by their current and
+// by their earlier names.
+type session struct {
+	Audio struct {
+		Input struct {
+			TurnDetection *turnDetection `json:"turn_detection"`
+		} `json:"input"`
+		Output struct {
+			Format struct {
+				Type string `json:"type"`
+				Rate int    `json:"rate"`
+			} `json:"format"`
+		} `json:"output"`
+	} `json:"audio"`
+	OutputFormat  string         `json:"output_audio_format"`
+	TurnDetection *turnDetection `json:"turn_detection"`
+}
+
+type turnDetection struct {
+	InterruptResponse *bool `json:"interrupt_response"`
+}
+
+// isAudioDelta reports whether events of a type carry audio.
+func isAudioDelta(kind string) bool {
+	return kind == "response.output_audio.delta" || kind == "response.audio.delta"
+}
+
+// matters lists the events that a Voice reads whole. Others may have the same fields
+// with another meaning: a delta of text is no base64.
+var matters = []string{
+	"error", "session.created", "session.updated", "response.created", "response.done", "response.output_audio.delta",
+	"response.audio.delta", "response.output_audio.done", "response.audio.done", "input_audio_buffer.speech_started",
+}
+
+// Served is told of an event of the service. It reports whether that is an answer to
+// an event of the Voice's own, which a client knows nothing of.
+func (v *Voice) Served(event []byte) (isOurs bool) {
+	var head struct {
+		Type string `json:"type"`
+	}
+	var e serverEvent
+	if json.Unmarshal(event, &head) != nil || !slices.Contains(matters, head.Type) || json.Unmarshal(event, &e) != nil {
+		return false
+	}
+	switch e.Type {
+	case "error":
+		return strings.HasPrefix(e.Error.EventID, v.prefix)
+	case "session.created", "session.updated":
+		v.configure(&e.Session)
+	case "response.created":
+		v.setAnswers(e.Response.ID)
+	case "response.output_audio.delta", "response.audio.delta":
+		v.add(&e)
+	case "response.output_audio.done", "response.audio.done":
+		v.end(e.ItemID, e.Content)
+	case "response.done":
+		v.setAnswers("")
+		v.endAll(e.Response.ID)
+	case "input_audio_buffer.speech_started":
+		if !v.keepsSpeaking() {
+			v.Cut()
+		}
+	}
+	return false
+}
+
+// configure notes how audio is encoded, and whether the user's speech stops a response.
+func (v *Voice) configure(s *session) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.keeps = false
+	for _, t := range []*turnDetection{s.TurnDetection, s.Audio.Input.TurnDetection} {
+		if t != nil && t.InterruptResponse != nil {
+			v.keeps = !*t.InterruptResponse
+		}
+	}
+	if v.player != nil {
+		return // it cannot change any more
+	}
+	kind := s.Audio.Output.Format.Type
+	switch {
+	case kind == "audio/pcmu" || s.OutputFormat == "g711_ulaw":
+		v.format = format{8000, decoded(pcm.DecodeMuLaw)}
+	case kind == "audio/pcma" || s.OutputFormat == "g711_alaw":
+		v.format = format{8000, decoded(pcm.DecodeALaw)}
+	case kind == "audio/pcm" && s.Audio.Output.Format.Rate > 0:
+		v.format = format{s.Audio.Output.Format.Rate, samples}
+	default:
+		v.format = format{24000, samples}
+	}
+}
+
+func (v *Voice) setAnswers(response string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.answers = response
+}
+
+func (v *Voice) keepsSpeaking() bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.keeps
+}
+
+// add speaks a piece of audio.
+func (v *Voice) add(e *serverEvent) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	p := v.part(e.ItemID, e.Content)
+	p.response = e.ResponseID
+	switch {
+	case p.isTruncated, p.isDone, v.failed != nil: // it was on its way when the user cut in
+		return
+	case p.response != "" && p.response == v.cutOff && p.to == p.from:
+		v.truncatePart(p, 0)
+		return
+	}
+	if err := v.open(); err != nil {
+		v.fail(err)
+		return
+	}
+	to, err := v.player.Add(v.format.decode(e.Delta))
+	if err != nil {
+		v.fail(err)
+		return
+	}
+	p.to = to
+}
+
+// open makes the player, which the first audio needs: its format is known by then. The
+// Voice is locked.
+func (v *Voice) open() (err error) {
+	if v.player != nil {
+		return nil
+	}
+	v.player, err = playout.New(v.options.Speaker, playout.Options{
+		Rate: v.format.rate, SpeakerRate: v.options.SpeakerRate, Idle: -1, Name: "OpenAI Realtime", OnHeard: v.heard,
+	})
+	if err != nil {
+		return err
+	}
+	v.running.Go(func() {
+		if err := v.player.Run(v.ctx); v.ctx.Err() == nil {
+			v.mu.Lock()
+			defer v.mu.Unlock()
+			v.fail(err)
+		}
+	})
+	return nil
+}
+
+// fail notes that nothing is spoken any more. The Voice is locked.
+func (v *Voice) fail(err error) {
+	if v.failed == nil {
+		v.failed = err
+		if v.options.OnFailed != nil {
+			v.options.OnFailed(err)
+		}
+	}
+}
+
+// part finds a part, or begins it behind all others. The Voice is locked.
+func (v *Voice) part(item string, index int) *part {
+	for _, p := range v.parts {
+		if p.item == item && p.index == index {
+			return p
+		}
+	}
+	end := int64(0)
+	if n := len(v.parts); n > 0 {
+		end = v.parts[n-1].to
+	}
+	if len(v.parts) == maxParts {
+		v.parts = slices.Delete(v.parts, 0, 1)
+	}
+	p := &part{item: item, index: index, from: end, to: end}
+	v.parts = append(v.parts, p)
+	return p
+}
+
+// maxParts is how many parts are remembered.
+const maxParts = 100
+
+// end ends the utterance of a part.
+func (v *Voice) end(item string, index int) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if p := v.part(item, index); !p.isDone {
+		p.isDone = true
+		if v.player != nil && !p.isTruncated {
+			v.player.End()
+		}
+	}
+}
+
+// endAll ends the parts of a response that is over: one that was cancelled may not have
+// said so.
+func (v *Voice) endAll(response string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, p := range v.parts {
+		if p.response == response && !p.isDone {
+			p.isDone = true
+			if v.player != nil && !p.isTruncated {
+				v.player.End()
+			}
+		}
+	}
+}
+
+// Cut interrupts the replica, since the user began to speak, and tells the service how
+// much was heard as soon as that is known.
+func (v *Voice) Cut() {
+	v.mu.Lock()
+	v.cutOff = cmp.Or(v.answers, v.cutOff)
+	for _, p := range v.parts {
+		p.isDone = true
+	}
+	player := v.player
+	v.mu.Unlock()
+	if player == nil {
+		return
+	}
+	if heard, end, isSpeaking := player.Clear(); !isSpeaking {
+		v.truncate(heard, end)
+	}
+}
+
+// Cancel asks the service to make no more of its response, if it makes one.
+func (v *Voice) Cancel() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.answers != "" {
+		v.send(map[string]any{"type": "response.cancel"})
+	}
+}
+
+// heard is called for each utterance that is over.
+func (v *Voice) heard(h playout.Heard) {
+	if h.Heard < h.End {
+		v.truncate(h.Heard, h.End)
+	}
+	if v.options.OnHeard != nil {
+		v.options.OnHeard(h)
+	}
+}
+
+// truncate tells the service what was heard of the parts between two positions.
+func (v *Voice) truncate(heard, end int64) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, p := range v.parts {
+		if !p.isTruncated && p.to > heard && p.from < end {
+			v.truncatePart(p, max(heard-p.from, 0))
+		}
+	}
+}
+
+// truncatePart tells the service how many samples of a part were heard. The Voice is
+// locked.
+func (v *Voice) truncatePart(p *part, heard int64) {
+	p.isTruncated = true
+	v.send(map[string]any{
+		"type": "conversation.item.truncate", "item_id": p.item, "content_index": p.index,
+		"audio_end_ms": heard * 1000 / int64(v.format.rate),
+	})
+}
+
+// send sends an event of our own. The Voice is locked.
+func (v *Voice) send(event map[string]any) {
+	v.events++
+	event["event_id"] = fmt.Sprint(v.prefix, v.events)
+	data, _ := json.Marshal(event) // strings and numbers
+	v.options.Send(data)
+}
+
+// Sent is told of an event of the client: it may stop the replica.
+func (v *Voice) Sent(event []byte) {
+	var e struct {
+		Type    string `json:"type"`
+		ItemID  string `json:"item_id"`
+		Content int    `json:"content_index"`
+	}
+	if json.Unmarshal(event, &e) != nil {
+		return
+	}
+	switch e.Type {
+	case "conversation.item.truncate": // the client knows better what it wants to have said
+		v.mu.Lock()
+		v.part(e.ItemID, e.Content).isTruncated = true
+		v.mu.Unlock()
+		v.Cut()
+	case "response.cancel", "output_audio_buffer.clear":
+		v.Cut()
+	}
+}
+
+// samples reads signed 16-bit little-endian samples.
+func samples(data []byte) []int16 {
+	out := make([]int16, len(data)/2)
+	for i := range out {
+		out[i] = int16(data[2*i]) | int16(data[2*i+1])<<8
+	}
+	return out
+}
+
+// decoded reads samples of one byte.
+func decoded(decode func(byte) int16) func(data []byte) []int16 {
+	return func(data []byte) []int16 {
+		out := make([]int16, len(data))
+		for i, code := range data {
+			out[i] = decode(code)
+		}
+		return out
+	}
+}

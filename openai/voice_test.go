@@ -1,0 +1,112 @@
+package openai_test
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"echocast/echo"
+	"echocast/openai"
+	"echocast/playout"
+)
+
+// stuck is a speaker that reads nothing until it is interrupted.
+type stuck struct{ counter }
+
+func (*stuck) Speak(ctx context.Context, _ echo.Speech) (echo.Receipt, error) {
+	<-ctx.Done()
+	return echo.Receipt{Outcome: echo.Interrupted, SpokenBy: echo.ByEvent}, context.Cause(ctx)
+}
+
+// voice is a Voice that a test shows events.
+func voice(t *testing.T, speaker playout.Speaker) (v *openai.Voice, sent *[]string) {
+	sent = &[]string{}
+	v = openai.NewVoice(t.Context(), openai.VoiceOptions{Speaker: speaker, Send: func(event []byte) { *sent = append(*sent, string(event)) }})
+	return v, sent
+}
+
+// Audio is read as the session says that it is encoded, by the current and by the
+// earlier names.
+func TestFormats(t *testing.T) {
+	for session, want := range map[string]int{
+		`{}`: 12000,
+		`{"audio":{"output":{"format":{"type":"audio/pcm","rate":24000}}}}`: 12000,
+		`{"audio":{"output":{"format":{"type":"audio/pcmu"}}}}`:             72000,
+		`{"audio":{"output":{"format":{"type":"audio/pcma"}}}}`:             72000,
+		`{"output_audio_format":"pcm16"}`:                                   12000,
+		`{"output_audio_format":"g711_ulaw"}`:                               72000,
+		`{"output_audio_format":"g711_alaw"}`:                               72000,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			speaker := &counter{}
+			v, _ := voice(t, speaker)
+			v.Served([]byte(`{"type":"session.created","session":` + session + `}`))
+			v.Served(fmt.Appendf(nil, `{"type":"response.output_audio.delta","item_id":"i","delta":"%s"}`, base64.StdEncoding.EncodeToString(make([]byte, 24000))))
+			v.Served([]byte(`{"type":"response.output_audio.done","item_id":"i"}`))
+			v.Drain()
+			v.Close()
+			if len(speaker.spoken) != 1 || speaker.spoken[0].samples != want {
+				t.Errorf("with %s the replica said %+v, want %d samples", session, speaker.spoken, want)
+			}
+		})
+	}
+}
+
+// What the user says stops nothing in a session that says so, and what the service
+// answers to our own events is no news for the client.
+func TestWhatIsOurs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		speaker := &stuck{}
+		v, sent := voice(t, speaker)
+		delta := []byte(`{"type":"response.output_audio.delta","response_id":"r","item_id":"i","delta":"AAAAAAAA"}`)
+		v.Served([]byte(`{"type":"session.updated","session":{"audio":{"input":{"turn_detection":{"type":"server_vad","interrupt_response":false}}}}}`))
+		v.Served([]byte(`{"type":"response.created","response":{"id":"r"}}`))
+		v.Served(delta)
+		v.Served([]byte(`{"type":"input_audio_buffer.speech_started"}`))
+		synctest.Wait()
+		if len(*sent) != 0 {
+			t.Errorf("the service was told %q", *sent)
+		}
+		v.Served([]byte(`{"type":"session.updated","session":{"audio":{"input":{"turn_detection":{"type":"server_vad","interrupt_response":true}}}}}`))
+		v.Served([]byte(`{"type":"input_audio_buffer.speech_started"}`))
+		v.Cancel()
+		synctest.Wait()
+		var cancel, truncate struct {
+			Type    string `json:"type"`
+			EventID string `json:"event_id"`
+		}
+		if len(*sent) != 2 || json.Unmarshal([]byte((*sent)[0]), &cancel) != nil || json.Unmarshal([]byte((*sent)[1]), &truncate) != nil {
+			t.Fatalf("the service was told %q", *sent)
+		}
+		if cancel.Type != "response.cancel" || truncate.Type != "conversation.item.truncate" {
+			t.Errorf("the service was told %q", *sent)
+		}
+		for id, want := range map[string]bool{cancel.EventID: true, truncate.EventID: true, "event_of_the_client": false, "": false} {
+			if got := v.Served([]byte(`{"type":"error","error":{"event_id":"` + id + `"}}`)); got != want {
+				t.Errorf("an error about %q is ours: %t", id, got)
+			}
+		}
+		v.Close()
+	})
+}
+
+// A client that truncates an item itself is left to it.
+func TestTheClientTruncates(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v, sent := voice(t, &stuck{})
+		v.Served([]byte(`{"type":"response.created","response":{"id":"r"}}`))
+		v.Served([]byte(`{"type":"response.audio.delta","response_id":"r","item_id":"i","delta":"AAAAAAAA"}`))
+		v.Sent([]byte(`{"type":"conversation.item.truncate","item_id":"i","content_index":0,"audio_end_ms":0}`))
+		synctest.Wait()
+		v.Served([]byte(`{"type":"response.audio.delta","response_id":"r","item_id":"j","delta":"AAAAAAAA"}`))
+		synctest.Wait()
+		if len(*sent) != 1 || !strings.Contains((*sent)[0], `"item_id":"j"`) || !strings.Contains((*sent)[0], `"audio_end_ms":0`) {
+			t.Errorf("the service was told %q", *sent)
+		}
+		v.Close()
+	})
+}
