@@ -35,7 +35,7 @@ func benchCommand(streams Streams) *cli.Command {
 		Usage: "measure how fast messages are built on this machine",
 		UsageText: "echocast bench [OPTIONS]\n\n   echocast bench\n   echocast bench --chunk 20ms,60ms " +
 			"--rate 44100 --json\n" +
-			"   echocast bench --streams 1,10,50 --seconds 5",
+			"   echocast bench --streams 1,10,50 --seconds 5\n   echocast bench tts -- my-tts --stdout",
 		Description: `echocast cuts samples in memory into chunks and encodes them into messages, on one
 core, without a connection. It resamples samples at another rate than 24000 Hz
 first. MB/s counts the samples that go in, as float32. Ctrl-C ends the bench and
@@ -59,6 +59,7 @@ finds the most streams without an underrun whose messages are at most 5 ms late,
 			boolOption(&b.json, "json", "print each result as a JSON line on stdout"),
 			boolOption(&b.quiet, "quiet, q", "say nothing but errors"),
 		},
+		Subcommands: []*cli.Command{benchTTSCommand(streams)},
 		Action: func(c *cli.Context) error {
 			if c.Args().Present() {
 				return usagef("bench takes no inputs, such as %q", c.Args().First())

@@ -225,17 +225,17 @@ func (s *sendCmd) openStdin(ctx context.Context, names []string, stdin io.Reader
 
 // knownText is the text of --text: that of the file of this name or, if there is none,
 // the name itself.
-func (s *sendCmd) knownText() (string, error) {
-	info, err := os.Stat(s.text)
-	if s.text == "" || err != nil {
-		return s.text, nil
+func knownText(given string) (string, error) {
+	info, err := os.Stat(given)
+	if given == "" || err != nil {
+		return given, nil
 	}
 	if !info.Mode().IsRegular() || info.Size() > maxText {
-		return "", usagef("--text %s: it must be a file of at most %d bytes", s.text, maxText)
+		return "", usagef("--text %s: it must be a file of at most %d bytes", given, maxText)
 	}
-	data, err := os.ReadFile(s.text)
+	data, err := os.ReadFile(given)
 	if err != nil {
-		return "", usagef("--text %s: %v", s.text, plain(err))
+		return "", usagef("--text %s: %v", given, plain(err))
 	}
 	return string(data), nil
 }
@@ -255,7 +255,7 @@ func (s *sendCmd) run(ctx context.Context, names []string) error {
 	if err := checkInputs(ctx, names, s.streams.In, &s.settings); err != nil {
 		return err
 	}
-	known, err := s.knownText()
+	known, err := knownText(s.text)
 	if err != nil {
 		return err
 	}

@@ -256,7 +256,7 @@ func (i *Item) prepare(ctx context.Context, r io.Reader) (*audio.Prepared, error
 // start starts the command.
 func (i *Item) start(ctx context.Context, dir string) (s echo.Speech, finish func() error, err error) {
 	command := child.Shell(ctx, i.Command)
-	complaints := &tail{}
+	complaints := &child.Complaints{}
 	command.Dir, command.Stdin, command.Stderr = dir, strings.NewReader(i.Text), complaints
 	process, err := child.Start(command)
 	if err != nil {
@@ -264,7 +264,7 @@ func (i *Item) start(ctx context.Context, dir string) (s echo.Speech, finish fun
 	}
 	prepared, err := i.prepare(ctx, process.Stdout)
 	if err != nil {
-		return s, nil, cmp.Or(complaints.about(process.Wait()), err)
+		return s, nil, cmp.Or(complaints.About(process.Wait()), err)
 	}
 	feed := echo.NewFeed(prepared, echo.FeedOptions{Abort: process.Kill})
 	speech := echo.Speech{Samples: feed, Name: i.Name, Text: i.Text, Abort: feed.Abort}
@@ -275,25 +275,6 @@ func (i *Item) start(ctx context.Context, dir string) (s echo.Speech, finish fun
 		if i.InterruptAfter >= 0 {
 			return nil // it was ended before it had
 		}
-		return complaints.about(err)
+		return complaints.About(err)
 	}, nil
-}
-
-// tail keeps the last line that a command wrote to its standard error.
-type tail struct{ text []byte }
-
-func (t *tail) Write(p []byte) (int, error) {
-	const most = 1000
-	t.text = append(t.text, p...)
-	t.text = t.text[max(len(t.text)-most, 0):]
-	return len(p), nil
-}
-
-// about adds the last line to the error of a command that failed.
-func (t *tail) about(err error) error {
-	if err == nil {
-		return nil
-	}
-	lines := strings.Split(strings.TrimSpace(string(t.text)), "\n")
-	return fmt.Errorf("the command ended with %w: %s", err, lines[len(lines)-1])
 }

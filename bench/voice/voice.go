@@ -1,0 +1,189 @@
+// Package voice measures a text-to-speech voice: a command, or anything else that delivers
+// audio while it is being made. It says how soon the first audio comes, how fast the rest is,
+// how often a listener would hear a gap, and how much of a lead prevents that.
+//
+// The lead that one utterance needs is how long a listener must wait, once the first audio is
+// there, so that every later sample has arrived when it is to be played:
+//
+//	lead = max over all samples of (arrival − arrival of the first − playing time before it)
+//
+// A voice that is always ahead of playback needs none. EstimateLead says from many utterances
+// what all but one in a thousand need.
+package voice
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"echocast/audio"
+	"echocast/internal/child"
+)
+
+// preBuffer is how much audio a replica holds before it plays.
+const preBuffer = 100 * time.Millisecond
+
+// Run is one utterance. Times are seconds.
+type Run struct {
+	Number     int     `json:"run"`           // from 1 on
+	Audio      float64 `json:"audio_seconds"` // playing time
+	FirstAudio float64 `json:"first_audio_seconds"`
+	// Factor is how fast the audio came after its beginning: 1 is the speed of speech. It
+	// is 0 if all came at once.
+	Factor  float64 `json:"factor"`
+	Stalls  int     `json:"stalls"` // gaps that are heard if the replica plays as soon as it can
+	Stalled float64 `json:"stalled_seconds"`
+	Lead    float64 `json:"lead_seconds"` // that it needed
+	Error   string  `json:"error,omitempty"`
+}
+
+// Voice is what is measured.
+type Voice struct {
+	// Speak begins an utterance and returns its audio. finish is called when the audio is
+	// read, or broke, and returns why the utterance failed.
+	Speak func(ctx context.Context, number int) (audio io.Reader, finish func() error, err error)
+	// Options say how the audio is read; nil: by its content.
+	Options *audio.PrepareOptions
+	// Timeout ends an utterance that takes longer.
+	Timeout time.Duration
+}
+
+// Command is a voice that is a command. args is a line of the shell, or a program and its
+// arguments. The texts, if there are any, are written to its standard input, one for each
+// utterance, and then from the first on again.
+func Command(args, texts []string) *Voice {
+	return &Voice{Speak: func(ctx context.Context, number int) (io.Reader, func() error, error) {
+		command := child.Shell(ctx, args[0])
+		if len(args) > 1 {
+			command = child.Command(ctx, args[0], args[1:]...)
+		}
+		complaints := &child.Complaints{}
+		command.Stderr = complaints
+		if len(texts) > 0 {
+			command.Stdin = strings.NewReader(texts[(number-1)%len(texts)])
+		}
+		process, err := child.Start(command)
+		if err != nil {
+			return nil, nil, err
+		}
+		return process.Stdout, func() error { return complaints.About(process.Wait()) }, nil
+	}}
+}
+
+// Measure runs one utterance. The error is the cause of ctx; what went wrong with the
+// utterance is in the Run.
+func (v *Voice) Measure(ctx context.Context, number int) (Run, error) {
+	run := Run{Number: number}
+	within, cancel := ctx, context.CancelFunc(func() {})
+	if v.Timeout > 0 {
+		within, cancel = context.WithTimeoutCause(ctx, v.Timeout, fmt.Errorf("it was not over after %v", v.Timeout))
+	}
+	defer cancel()
+	err := v.measure(within, &run)
+	if cause := context.Cause(ctx); cause != nil {
+		return run, cause
+	}
+	if err != nil {
+		run.Error = err.Error()
+		if cause := context.Cause(within); cause != nil {
+			run.Error = cause.Error()
+		}
+	}
+	return run, nil
+}
+
+func (v *Voice) measure(ctx context.Context, run *Run) error {
+	begin := time.Now()
+	r, finish, err := v.Speak(ctx, run.Number)
+	if err != nil {
+		return err
+	}
+	options := audio.PrepareOptions{}
+	if v.Options != nil {
+		options = *v.Options
+	}
+	clock := &arrivals{begin: begin}
+	options.OnDecoded = clock.add
+	prepared, err := audio.Prepare(ctx, r, &options)
+	if err != nil {
+		return cmp.Or(finish(), err)
+	}
+	defer prepared.Close()
+	clock.format = prepared.Decoded()
+	samples := make([]float32, 4096)
+	for err == nil {
+		_, err = prepared.ReadSamples(samples)
+	}
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	clock.fill(run)
+	return cmp.Or(finish(), err)
+}
+
+// arrivals measures when audio arrives.
+type arrivals struct {
+	begin  time.Time
+	format audio.Format
+	first  time.Time // when the first samples came
+	last   time.Time
+	frames int64 // that came
+	head   int64 // of these, those that came first
+	lead   time.Duration
+
+	dry     time.Time // when the replica has played all; zero before it plays
+	held    time.Duration
+	stalls  int
+	stalled time.Duration
+}
+
+// add notes samples that have just come.
+func (a *arrivals) add(samples []float32) {
+	now, frames := time.Now(), int64(len(samples)/a.format.Channels)
+	if frames == 0 {
+		return
+	}
+	if a.first.IsZero() {
+		a.first = now
+	}
+	a.lead = max(a.lead, now.Sub(a.first)-a.format.Duration(a.frames))
+	a.play(now, a.format.Duration(a.frames+frames)-a.format.Duration(a.frames))
+	a.frames += frames
+	a.last = now
+	if now.Equal(a.first) {
+		a.head = a.frames
+	}
+}
+
+// play counts the gaps of a replica that plays once it holds preBuffer.
+func (a *arrivals) play(now time.Time, d time.Duration) {
+	if !a.dry.IsZero() && now.After(a.dry) {
+		a.stalls++
+		a.stalled += now.Sub(a.dry)
+		a.dry, a.held = time.Time{}, 0
+	}
+	if !a.dry.IsZero() {
+		a.dry = a.dry.Add(d)
+		return
+	}
+	if a.held += d; a.held >= preBuffer {
+		a.dry = now.Add(a.held)
+	}
+}
+
+// fill writes what was measured into a run.
+func (a *arrivals) fill(run *Run) {
+	run.Audio = a.format.Duration(a.frames).Seconds()
+	if a.first.IsZero() {
+		return
+	}
+	run.FirstAudio = a.first.Sub(a.begin).Seconds()
+	run.Lead, run.Stalls, run.Stalled = a.lead.Seconds(), a.stalls, a.stalled.Seconds()
+	if took := a.last.Sub(a.first).Seconds(); took > 0 {
+		run.Factor = a.format.Duration(a.frames-a.head).Seconds() / took
+	}
+}

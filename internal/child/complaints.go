@@ -1,0 +1,30 @@
+package child
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Complaints keeps the last line that a command writes to its standard error. Read it once
+// the command has ended.
+type Complaints struct{ text []byte }
+
+// Write keeps the end of what was written.
+func (c *Complaints) Write(p []byte) (int, error) {
+	const most = 1000
+	c.text = append(c.text, p...)
+	c.text = c.text[max(len(c.text)-most, 0):]
+	return len(p), nil
+}
+
+// About returns how a command failed, with its last line; nil where err is nil.
+func (c *Complaints) About(err error) error {
+	if err == nil {
+		return nil
+	}
+	lines := strings.Split(strings.TrimSpace(string(c.text)), "\n")
+	if last := strings.TrimSpace(lines[len(lines)-1]); last != "" {
+		return fmt.Errorf("the command ended with %w: %s", err, last)
+	}
+	return fmt.Errorf("the command ended with %w", err)
+}
