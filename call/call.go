@@ -282,7 +282,7 @@ func (c *Call) Session(options *echo.Options) (*echo.Session, error) {
 		options.SendTimeout = rest.SendTimeout
 	}
 	if o.Trace != nil {
-		options.Observe = o.Trace.Observe
+		options.Observe = both(options.Observe, o.Trace.Observe)
 	}
 	if o.HasFallback {
 		options.OnEvent, options.AwayTimeout = c.room.Notice, awayTimeout
@@ -291,6 +291,17 @@ func (c *Call) Session(options *echo.Options) (*echo.Session, error) {
 		}
 	}
 	return echo.NewSession(c.room.Stage(), options)
+}
+
+// both calls one function and then another. The first may be nil.
+func both(one, other func(echo.Moment)) func(echo.Moment) {
+	if one == nil {
+		return other
+	}
+	return func(m echo.Moment) {
+		one(m)
+		other(m)
+	}
 }
 
 // Redial joins the room again after a loss.

@@ -33,6 +33,7 @@ type sendCmd struct {
 	idle        time.Duration
 	slow        string
 	stopOnError bool
+	monitor     string // monitorPlay, or a file
 	text        string // that the input says, or the file that has it
 }
 
@@ -75,6 +76,8 @@ func (s *sendCmd) talkFlags() []cli.Flag {
 		option(&s.as, "as", asMessages, "speak as conversation.echo messages, or as a `microphone`: an audio track in a "+
 			"Daily room"),
 		option(&s.gap, "gap", 0, "silence of this `TIME` between one input and the next (default: none)"),
+		option(&s.monitor, "monitor", "", "play what the replica gets, in time with it, or write it to a WAV file: `WHERE` "+
+			"is play, or the name of the file (default: neither)"),
 		option(&s.hear, "hear", "", "write what is said in the room meanwhile to `FILE`: WAV, or else samples of 16 bits; "+
 			"16 kHz, mono (default: nothing)"),
 		option(&s.hearFrom, "hear-from", room.User, "with --hear: `WHOM`: user, replica or all"),
@@ -174,7 +177,12 @@ func (s *sendCmd) check(names []string) error {
 	if s.hear == "-" {
 		return usagef("--hear -: standard output is for receipts; name a file, or hear from another process: echocast hear")
 	}
-	if err := checkOutputs(map[string]string{"--record": s.record, "--trace": s.target.trace, "--hear": s.hear},
+	monitored, err := s.checkMonitor()
+	if err != nil {
+		return err
+	}
+	if err := checkOutputs(map[string]string{
+		"--record": s.record, "--trace": s.target.trace, "--hear": s.hear, "--monitor": monitored},
 		names); err != nil {
 		return err
 	}
@@ -283,11 +291,18 @@ func (s *sendCmd) run(ctx context.Context, names []string) error {
 	if target.onLeave, err = s.along(ctx, target.Room(), out); err != nil {
 		return cmp.Or(err, target.close())
 	}
-	return target.talk(ctx, options, out, func(session *echo.Session) error {
+	observe, stopMonitor, err := s.startMonitor()
+	if err != nil {
+		return cmp.Or(err, target.onLeave(), target.close())
+	}
+	options.Observe = observe
+	err = target.talk(ctx, options, out, func(session *echo.Session) error {
 		stop := s.control(session, out)
 		speaker := out.speaker(ctx, session, stdin)
 		speaker.Opened, speaker.Feed, speaker.Text, speaker.StopOnError = opened, s.feed(), known, s.stopOnError
 		defer stop()
 		return inputFailure(ctx, speaker.All(ctx, names))
 	})
+	stopped := stopMonitor()
+	return cmp.Or(err, stopped)
 }

@@ -115,7 +115,8 @@ func (p *Page) said() (all []spoken, note string) {
 	}
 	switch {
 	case samples > 0 && kept == 0:
-		note = "The trace holds no audio: this room takes it in other ways than messages."
+		note = "The trace holds no audio, since this room takes it in other ways than messages; " +
+			"echocast send --monitor heard.wav keeps it."
 	case kept < samples:
 		note = fmt.Sprintf("The page holds %s of the audio; echocast replay --record heard.wav %s writes all that was sent.",
 			longTime(float64(kept)/echo.DefaultRate), p.Title)

@@ -51,7 +51,7 @@ type Quantiser struct {
 func (q *Quantiser) Bytes(src []float32) []byte {
 	q.samples = slices.Grow(q.samples[:0], len(src))[:len(src)]
 	q.clipped += int64(Quantise(q.samples, src))
-	return littleEndian(q.samples)
+	return Bytes(q.samples)
 }
 
 // Clipped returns how many samples were clipped since the last Reset.
@@ -60,9 +60,9 @@ func (q *Quantiser) Clipped() int64 { return q.clipped }
 // Reset begins another utterance.
 func (q *Quantiser) Reset() { q.clipped = 0 }
 
-// littleEndian is the memory of samples. On a big-endian machine it swaps the
-// bytes of each sample first.
-func littleEndian(samples []int16) []byte {
+// Bytes returns the memory of samples, as signed 16-bit little-endian ones. On a big-endian
+// machine it swaps the bytes of each sample in place.
+func Bytes(samples []int16) []byte {
 	if cpu.IsBigEndian {
 		for i, v := range samples {
 			samples[i] = int16(bits.ReverseBytes16(uint16(v)))

@@ -1,0 +1,105 @@
+package monitor
+
+import (
+	"errors"
+	"io"
+	"math"
+	"sync"
+
+	"echocast/echo"
+	"echocast/internal/pcm"
+)
+
+// Output is what a File needs of a file.
+type Output interface {
+	io.WriteSeeker
+	io.WriterAt
+	Truncate(size int64) error
+}
+
+// headerSize is the length of a WAV header.
+const headerSize = 44
+
+// File writes what a replica gets to a WAV file. An utterance is written as it is sent, and
+// cut when its receipt says that less was heard. Silence between utterances is not written.
+type File struct {
+	mu    sync.Mutex
+	out   Output
+	all   utterances
+	rate  int   // Hz, of the file; 0 before the first utterance
+	begin int64 // bytes of the utterances that are over, and of the header
+	err   error // the first
+}
+
+// NewFile begins a file. The caller closes it, after File.Close.
+func NewFile(out Output) *File { return &File{out: out} }
+
+// Observe takes a moment of the session.
+func (f *File) Observe(m echo.Moment) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.all.note(m)
+	for f.err == nil && len(f.all) > 0 {
+		u := f.all[0]
+		f.write(u)
+		if u.end < 0 {
+			return
+		}
+		f.cut(u)
+		f.all = f.all[1:]
+	}
+}
+
+// write writes what has come of an utterance. Later ones wait for its end.
+func (f *File) write(u *utterance) {
+	if len(u.samples) == 0 {
+		return
+	}
+	if f.rate == 0 {
+		f.rate, f.begin = u.rate, headerSize
+		_, f.err = f.out.Write(pcm.WAVHeader(f.rate, math.MaxUint32))
+	}
+	if f.err == nil && u.rate != f.rate {
+		f.err = errors.New("monitor: an utterance has another rate than the file")
+	}
+	if f.err == nil {
+		_, f.err = f.out.Write(pcm.Bytes(u.samples))
+	}
+	u.passed += int64(len(u.samples))
+	u.samples = u.samples[:0]
+}
+
+// cut ends an utterance where it was heard to end.
+func (f *File) cut(u *utterance) {
+	if f.err != nil || u.passed == 0 {
+		return
+	}
+	end := f.begin + 2*u.end
+	if u.end < u.passed {
+		f.err = f.out.Truncate(end)
+		if f.err == nil {
+			_, f.err = f.out.Seek(end, io.SeekStart)
+		}
+	}
+	f.begin = end
+}
+
+// Close completes the file, and returns the first error of writing it. The session is closed
+// before.
+func (f *File) Close() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.err != nil {
+		return f.err
+	}
+	rate := f.rate
+	if rate == 0 {
+		rate, f.begin = echo.DefaultRate, headerSize
+	}
+	size, err := f.out.Seek(0, io.SeekEnd)
+	if err != nil {
+		return err
+	}
+	_, err = f.out.WriteAt(pcm.WAVHeader(rate, uint32(min(max(size-headerSize, 0), math.MaxUint32))), 0)
+	return err
+}

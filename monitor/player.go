@@ -1,0 +1,255 @@
+package monitor
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"echocast/echo"
+	"echocast/internal/child"
+	"echocast/internal/pcm"
+)
+
+// The times of a Player.
+const (
+	// behind is how much later than the replica the player plays: a stop of the replica
+	// is known before the player has come to it.
+	behind = 200 * time.Millisecond
+	// silentStart is how long the player waits for the replica to say that it speaks.
+	silentStart = 2 * time.Second
+	// step is how often the player is given samples.
+	step = 20 * time.Millisecond
+	// patience is how long a program may play on after its input has ended.
+	patience = 3 * time.Second
+)
+
+// Program begins to play mono samples of 16 bits at a rate in Hz, which it gets through in.
+// wait waits until it has played them.
+type Program func(rate int) (in io.WriteCloser, wait func() error, err error)
+
+// players are the programs that can play from a pipe, the best ones first. RATE is replaced.
+var players = []string{
+	"paplay --raw --format=s16le --channels=1 --rate=RATE --latency-msec=60",
+	"aplay -q -t raw -f S16_LE -c 1 -r RATE --buffer-time=100000 -",
+	"ffplay -nodisp -autoexit -loglevel error -f s16le -ar RATE -i -",
+	"play -q -t raw -e signed -b 16 -c 1 -r RATE -",
+	"pw-cat --playback --raw --format=s16 --channels=1 --rate=RATE -",
+}
+
+// ErrNoPlayer means that no program was found that can play.
+var ErrNoPlayer = errors.New("no program to play with: install one of paplay, aplay, ffplay, play (sox) and pw-cat")
+
+// FindProgram returns the first of the known programs that is installed.
+func FindProgram() (Program, error) {
+	for _, line := range players {
+		words := strings.Fields(line)
+		if path, err := exec.LookPath(words[0]); err == nil {
+			return command(path, words[1:]), nil
+		}
+	}
+	return nil, ErrNoPlayer
+}
+
+// command is a program and its arguments.
+func command(path string, args []string) Program {
+	return func(rate int) (io.WriteCloser, func() error, error) {
+		own := make([]string, len(args))
+		for i, arg := range args {
+			own[i] = strings.ReplaceAll(arg, "RATE", strconv.Itoa(rate))
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		cmd := child.Command(ctx, path, own...)
+		cmd.Stdout = io.Discard
+		complaints := &child.Complaints{}
+		cmd.Stderr = complaints
+		in, err := cmd.StdinPipe()
+		if err != nil {
+			cancel()
+			return nil, nil, err
+		}
+		process, err := child.Start(cmd)
+		if err != nil {
+			cancel()
+			return nil, nil, err
+		}
+		return in, func() error {
+			late := time.AfterFunc(patience, cancel)
+			defer late.Stop()
+			defer cancel()
+			return complaints.About(process.Wait())
+		}, nil
+	}
+}
+
+// Player plays what a replica gets through a program, a little behind the replica. One
+// goroutine feeds the program; Close ends it and waits for it.
+type Player struct {
+	program Program
+	wake    chan struct{}
+	ended   chan struct{}
+
+	mu     sync.Mutex
+	all    utterances
+	closed bool
+	err    error // of the program; nothing is played after it
+}
+
+// NewPlayer begins to play.
+func NewPlayer(program Program) *Player {
+	p := &Player{program: program, wake: make(chan struct{}, 1), ended: make(chan struct{})}
+	go p.run()
+	return p
+}
+
+// Observe takes a moment of the session.
+func (p *Player) Observe(m echo.Moment) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.all.note(m)
+	switch {
+	case m.Kind == echo.MomentInterrupt:
+		for _, u := range p.all {
+			u.isHeld = u.isHeld || u.id == m.InferenceID
+		}
+	case m.Kind == echo.MomentEvent && m.Event.Kind == echo.StartedSpeaking && m.Event.Role != echo.RoleUser:
+		p.started(m.At)
+	}
+	if p.closed {
+		return
+	}
+	select {
+	case p.wake <- struct{}{}:
+	default: // it is awake
+	}
+}
+
+// started begins the utterance that the replica speaks now, as far as that is known.
+func (p *Player) started(at time.Time) {
+	for _, u := range p.all {
+		if !u.first.IsZero() && u.begin.IsZero() {
+			u.begin = at.Add(behind)
+			return
+		}
+	}
+}
+
+// Close plays what was heard to its end, and returns what went wrong with the program. The
+// session is closed before.
+func (p *Player) Close() error {
+	p.mu.Lock()
+	if !p.closed {
+		p.closed = true
+		close(p.wake)
+	}
+	p.mu.Unlock()
+	<-p.ended
+	return p.err
+}
+
+// run feeds the program until Close, and until all is played.
+func (p *Player) run() {
+	defer close(p.ended)
+	var in io.WriteCloser
+	wait := func() error { return nil }
+	stop := func() {
+		if in != nil {
+			_ = in.Close() // the program may have ended before
+			p.fail(wait())
+			in = nil
+		}
+	}
+	defer stop()
+	for {
+		samples, rate, isOver, sleep := p.due(time.Now())
+		if len(samples) > 0 && in == nil {
+			var err error
+			if in, wait, err = p.program(rate); err != nil {
+				p.fail(err)
+				in = nil
+			}
+		}
+		if len(samples) > 0 && in != nil {
+			if _, err := in.Write(pcm.Bytes(samples)); err != nil {
+				stop()
+				p.fail(fmt.Errorf("the player takes no more: %w", err))
+			}
+		}
+		if isOver {
+			stop()
+		}
+		if !p.pause(sleep) {
+			return
+		}
+	}
+}
+
+// pause waits until there may be more to play. It returns false once nothing is left.
+func (p *Player) pause(sleep time.Duration) bool {
+	if sleep > 0 {
+		timer := time.NewTimer(sleep)
+		defer timer.Stop()
+		<-timer.C
+		return true
+	}
+	_, open := <-p.wake
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return open || len(p.all) > 0 && p.all[0].end >= 0
+}
+
+func (p *Player) fail(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.err = cmp.Or(p.err, err)
+}
+
+// due takes the samples that are to be played by now. isOver says that the utterance ends with
+// them; sleep is how long nothing more is due, or 0 if nothing is known to come.
+func (p *Player) due(now time.Time) (samples []int16, rate int, isOver bool, sleep time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.all) == 0 {
+		return nil, 0, false, 0
+	}
+	u := p.all[0]
+	if p.closed && u.end < 0 {
+		u.end = u.passed // the session ended without a word about it
+	}
+	if u.begin.IsZero() && !u.first.IsZero() && (now.Sub(u.first) >= silentStart || u.end >= 0) {
+		u.begin = now
+	}
+	n := u.due(now)
+	samples = append(samples, u.samples[:n]...)
+	u.samples, u.passed = u.samples[n:], u.passed+int64(n)
+	switch {
+	case u.end >= 0 && (u.passed >= u.end || p.err != nil):
+		p.all = p.all[1:]
+		return samples, u.rate, true, step
+	case u.first.IsZero(), u.isHeld && u.end < 0:
+		return samples, u.rate, false, 0
+	}
+	return samples, u.rate, false, step
+}
+
+// due is how many samples are to be played by now.
+func (u *utterance) due(now time.Time) int {
+	if u.begin.IsZero() || u.isHeld && u.end < 0 {
+		return 0
+	}
+	due := int64(now.Sub(u.begin).Seconds() * float64(u.rate))
+	if u.end >= 0 {
+		due = min(due, u.end)
+	}
+	n := min(max(due-u.passed, 0), int64(len(u.samples)))
+	if lacks := due - u.passed - n; lacks > 0 { // it ran dry, as the replica did
+		u.begin = u.begin.Add(time.Duration(float64(lacks) / float64(u.rate) * float64(time.Second)))
+	}
+	return int(n)
+}
