@@ -30,6 +30,7 @@ type ServeOptions struct {
 	Insecure         bool // LiveKit rooms without TLS
 	MaxConversations int
 	MaxPerToken      int // conversations; 0: any
+	MaxLateness      time.Duration
 	Drain            time.Duration
 	Tokens           *token.File // nil: everybody on this machine may do all
 	AllowOrigins     []string
@@ -77,6 +78,8 @@ signal ends it at once.`,
 			option(&s.listen, "listen", "127.0.0.1:8880", "`ADDRESS` to listen on; port 0 takes a free one"),
 			boolOption(&s.options.Rehearse, "rehearse", "speak to stand-in replicas in this process only"),
 			option(&s.options.MaxConversations, "max-conversations", 100, "hold at most `N` conversations at a time"),
+			option(&s.options.MaxLateness, "max-lateness", 50*time.Millisecond,
+				"take no conversation while 1 chunk of 100 leaves later than this `TIME`"),
 			option(&s.tokens, "tokens", "", "demand a bearer token, of those in `FILE` (default: none is needed)"),
 			option(&s.options.MaxPerToken, "max-per-token", 0, "hold at most `N` conversations of one token (default: any)"),
 			&cli.StringSliceFlag{Name: "allow-origin",
@@ -106,6 +109,8 @@ func (s *serveCmd) check() (err error) {
 		return usagef("--max-conversations must be at least 1")
 	case s.options.Drain <= 0:
 		return usagef("--drain must be more than 0")
+	case s.options.MaxLateness <= 0:
+		return usagef("--max-lateness must be more than 0")
 	case s.options.MaxPerToken < 0:
 		return usagef("--max-per-token must not be negative")
 	case s.options.MaxPerToken > 0 && s.tokens == "":

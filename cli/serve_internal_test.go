@@ -28,6 +28,7 @@ func TestServeOptions(t *testing.T) {
 	}{
 		{"--max-conversations 0", "--max-conversations must be at least 1"},
 		{"--drain 0s", "--drain must be more than 0"},
+		{"--max-lateness 0s", "--max-lateness must be more than 0"},
 		{"--max-per-token 3", "--max-per-token needs --tokens FILE"},
 		{"--allow-origin app.example", "--allow-origin app.example: it must be SCHEME://HOST, such as https://app.example"},
 		{"--log xml", "--log xml: must be one of text, json"},

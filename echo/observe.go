@@ -29,8 +29,11 @@ type Moment struct {
 	Samples     int       // input, chunk: how many
 	PCM         []float32 // chunk: the samples; valid during the call only
 	Due         time.Time // chunk: when it was to leave, by its pace
-	Bytes       int       // chunk: of its message
-	Last        bool      // chunk: it ends the utterance
-	Event       *Event    // event
-	Receipt     *Receipt  // receipt
+	// Late is how much later than Due a chunk was ready to leave, without what its source
+	// and the room took: what this machine was too slow by.
+	Late    time.Duration
+	Bytes   int      // chunk: of its message
+	Last    bool     // chunk: it ends the utterance
+	Event   *Event   // event
+	Receipt *Receipt // receipt
 }

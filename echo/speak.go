@@ -92,6 +92,7 @@ type part struct {
 	pcm        []float32 // nil where it is text; valid until the next one
 	characters int
 	due        time.Time     // when it is to leave, by its pace
+	late       time.Duration // how much later it was ready, source and room aside
 	saying     time.Duration // how long text may take to be said
 	last       bool
 }
@@ -249,7 +250,7 @@ func (s *Session) deliver(ctx context.Context, u *utterance, p part) error {
 	if p.pcm != nil {
 		s.options.Observe(Moment{
 			Kind: MomentChunk, At: time.Now(), InferenceID: u.id, Position: at, Samples: len(p.pcm),
-			PCM: p.pcm, Due: p.due, Bytes: size, Last: p.last,
+			PCM: p.pcm, Due: p.due, Late: p.late, Bytes: size, Last: p.last,
 		})
 	}
 	return nil
@@ -498,14 +499,20 @@ type chunkScript struct {
 	pacer    *Pacer
 	chunk    chunker.Chunk
 	position int64 // samples before the next chunk
+	// excused is the time that the source and the room have taken since a chunk was
+	// last waited for: who is late by that is not late by this machine.
+	excused time.Duration
 	// isReading says that the source is being read.
 	isReading atomic.Bool
 }
 
 func (c *chunkScript) next(ctx context.Context) (part, error) {
 	c.isReading.Store(true)
+	asked := time.Now()
 	chunk, err := c.chunks.Next()
+	came := time.Now()
 	c.isReading.Store(false)
+	c.excused += came.Sub(asked)
 	if err == io.EOF && c.position == 0 {
 		return part{}, ErrNoAudio
 	}
@@ -517,10 +524,17 @@ func (c *chunkScript) next(ctx context.Context) (part, error) {
 	}
 	c.chunk = chunk
 	c.position += int64(len(chunk.PCM))
-	return part{pcm: chunk.PCM, due: c.pacer.Due(), last: chunk.Last}, nil
+	due := c.pacer.Due()
+	if due.After(came) {
+		c.excused = 0 // it was waited for: nothing is left to catch up
+	}
+	late := max(time.Since(due)-c.excused, 0)
+	return part{pcm: chunk.PCM, due: due, late: late, last: chunk.Last}, nil
 }
 
 func (c *chunkScript) send(ctx context.Context) (int, error) {
+	begun := time.Now()
+	defer func() { c.excused += time.Since(begun) }()
 	return c.stage.Speak(ctx, c.chunk.PCM, c.chunk.Last)
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
 	"strings"
 
@@ -55,6 +54,7 @@ func (a *api) routes() []route {
 	return []route{
 		{"POST", "/v1/conversations", token.Create, a.create},
 		{"GET", "/v1/conversations", token.Create, a.list},
+		{"GET", "/v1/events", token.Create, a.overview},
 		{"GET", one, token.Listen, a.get},
 		{"DELETE", one, token.Speak, a.delete},
 		{"POST", one + "/speech", token.Speak, a.speech},
@@ -70,6 +70,7 @@ func (a *api) routes() []route {
 		{"GET", one + "/socket", token.Speak, a.socket},
 		{"GET", "/healthz", "", a.health},
 		{"GET", "/readyz", "", a.ready},
+		{"GET", "/metrics", token.Listen, a.metrics},
 	}
 }
 
@@ -208,13 +209,18 @@ func (a *api) delete(w http.ResponseWriter, r *http.Request) error {
 	return answer(w, http.StatusOK, c.Info())
 }
 
+func (a *api) metrics(w http.ResponseWriter, r *http.Request) error {
+	a.gateway.metrics.handler().ServeHTTP(w, r)
+	return nil
+}
+
 func (a *api) health(w http.ResponseWriter, _ *http.Request) error {
 	return answer(w, http.StatusOK, map[string]bool{"healthy": true})
 }
 
 func (a *api) ready(w http.ResponseWriter, _ *http.Request) error {
-	if !a.gateway.IsReady() {
-		return fmt.Errorf("%w, or the gateway is ending", ErrFull)
+	if err := a.gateway.admits(); err != nil {
+		return err
 	}
 	return answer(w, http.StatusOK, map[string]bool{"ready": true})
 }

@@ -219,9 +219,9 @@ func TestOtherRequests(t *testing.T) {
 		}
 		c.do("POST", path+"/say", strings.NewReader(`{"text":""}`), 422, nil)
 		for message, status := range map[string]int{
-			`{"event_type":"conversation.respond","properties":{"text":"Hi"}}`: 202,
-			`{"event_type":"conversation.echo"}`:                               422,
-			`{"event_type":"conversation.interrupt"}`:                          202,
+			`{"message_type":"conversation","event_type":"conversation.respond","properties":{"text":"Hi"}}`: 202,
+			`{"event_type":"conversation.echo"}`:      422,
+			`{"event_type":"conversation.interrupt"}`: 202,
 		} {
 			c.do("POST", path+"/messages", strings.NewReader(message), status, nil)
 		}

@@ -24,6 +24,8 @@ type Conversation struct {
 
 	gateway *Gateway
 	by      Creator
+	kind    string // of the room
+	meters  meters
 	wasOpen atomic.Bool // its room was joined
 	history *history
 	ctx     context.Context //nolint:containedctx // of the conversation
@@ -73,8 +75,9 @@ type Info struct {
 func newConversation(g *Gateway, spec Spec) *Conversation {
 	c := &Conversation{
 		ID: newID(), Created: time.Now(), Spec: spec, Token: newSecret(), gateway: g, history: newHistory(),
-		begun: make(chan struct{}), over: make(chan struct{}), state: Starting,
+		begun: make(chan struct{}), over: make(chan struct{}), state: Starting, kind: kindOf(&spec),
 	}
+	c.meters = g.metrics.of(c.kind)
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
 	return c
 }
@@ -83,7 +86,7 @@ func newConversation(g *Gateway, spec Spec) *Conversation {
 func (c *Conversation) run() {
 	defer close(c.over)
 	defer c.gateway.forget(c)
-	log := c.gateway.log.With("conversation", c.ID, "kind", kindOf(&c.Spec))
+	log := c.gateway.log.With("conversation", c.ID, "kind", c.kind)
 	place, err := c.gateway.enter(c.ctx, &c.Spec, c.onReplica)
 	if err == nil {
 		err = c.open(place)
@@ -107,7 +110,7 @@ func (c *Conversation) run() {
 func (c *Conversation) open(p *place) error {
 	options := &echo.Options{
 		Pace: echo.Pace{Lead: seconds(c.Spec.LeadSeconds)}, Gap: seconds(c.Spec.GapSeconds),
-		BargeIn: c.Spec.BargeIn, Resume: c.Spec.Resume, OnLoss: c.Spec.OnLoss, OnReceipt: c.onReceipt,
+		BargeIn: c.Spec.BargeIn, Resume: c.Spec.Resume, OnLoss: c.Spec.OnLoss, OnReceipt: c.onReceipt, Observe: c.observe,
 	}
 	if p.standIn == nil {
 		options.Redial = p.room.Rejoin
@@ -202,13 +205,20 @@ func (c *Conversation) End(ctx context.Context) error {
 	}
 }
 
+// State is where the conversation stands.
+func (c *Conversation) State() State {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.state
+}
+
 // Info says where the conversation stands.
 func (c *Conversation) Info() Info {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	path := "/v1/conversations/" + c.ID
 	info := Info{
-		ID: c.ID, State: c.state, Kind: kindOf(&c.Spec), Label: c.Spec.Label, Created: c.Created, Counts: c.counts,
+		ID: c.ID, State: c.state, Kind: c.kind, Label: c.Spec.Label, Created: c.Created, Counts: c.counts,
 		LastText: c.lastText, Waiting: max(len(c.queue)-1, 0), Events: path + "/events", Speech: path + "/speech",
 	}
 	if c.err != nil && !isOrdinary(c.err) {
@@ -238,6 +248,7 @@ func (c *Conversation) onReceipt(r echo.Receipt) {
 	u.tellHeard(&r)
 	c.counts.Underruns += r.Underruns
 	c.mu.Unlock()
+	c.gateway.metrics.count(c.kind, &r)
 	c.history.add("receipt", SpokenPart{u.ID, r})
 }
 

@@ -8,6 +8,10 @@
 //	POST   /v1/conversations/ID/speech      speak the body, and answer with the receipt
 //	POST   /v1/conversations/ID/interrupt   stop the replica, and drop what waits
 //	GET    /v1/conversations/ID/events      what happens, as server-sent events
+//	GET    /v1/conversations/ID/socket      speak and follow by one WebSocket
+//	GET    /v1/events                       where all conversations stand
+//
+// The documents at /openapi.yaml and /asyncapi.yaml describe all of it.
 //
 // A Conversation is one room with one session. Its states are those of State, and
 // one function says what follows after each signal. Its utterances wait in one queue
@@ -50,6 +54,9 @@ type Options struct {
 	Insecure bool
 	// MaxConversations is how many may be open at a time; 0: 100.
 	MaxConversations int
+	// MaxLateness is the lateness of chunks, at the 99th percentile over the last
+	// seconds, beyond which no conversation is taken; 0: DefaultMaxLateness.
+	MaxLateness time.Duration
 	// MaxPerToken is how many of them one token may have; 0: any.
 	MaxPerToken int
 	// Drain bounds how long utterances may go on after the gateway was told to end;
@@ -82,6 +89,8 @@ var (
 	ErrFull     = errors.New("all slots for conversations are taken")
 	ErrDraining = errors.New("the gateway is ending and takes nothing new")
 	ErrEnded    = errors.New("the conversation has ended")
+	// ErrLate says that the conversations that there are are spoken too late already.
+	ErrLate = errors.New("this machine is at its limit: speech leaves too late")
 	// ErrTokenFull says that one token has too many conversations.
 	ErrTokenFull = errors.New("this token has as many conversations as it may have")
 )
@@ -93,8 +102,12 @@ type Gateway struct {
 	log     *slog.Logger
 	rest    *rest.Backend // nil without a client
 	secrets redact.Growing
+	late    *lateness
+	metrics *metrics
 	running sync.WaitGroup // conversations
+	closed  chan struct{}  // closed when all have ended after Close
 
+	closing  sync.Once
 	mu       sync.Mutex
 	draining bool
 	all      map[string]*Conversation // those that have not ended, by id
@@ -103,7 +116,7 @@ type Gateway struct {
 
 // New makes a gateway without conversations. Close ends it.
 func New(options *Options) *Gateway {
-	g := &Gateway{all: map[string]*Conversation{}}
+	g := &Gateway{all: map[string]*Conversation{}, closed: make(chan struct{})}
 	if options != nil {
 		g.options = *options
 	}
@@ -116,6 +129,11 @@ func New(options *Options) *Gateway {
 	if g.log = g.options.Log; g.log == nil {
 		g.log = slog.New(slog.DiscardHandler)
 	}
+	if g.options.MaxLateness == 0 {
+		g.options.MaxLateness = DefaultMaxLateness
+	}
+	g.late = newLateness()
+	g.metrics = newMetrics(g)
 	if g.options.Client != nil {
 		g.rest = &rest.Backend{Client: g.options.Client}
 	}
@@ -154,19 +172,43 @@ func (g *Gateway) Create(spec Spec, by Creator) (*Conversation, error) {
 		}
 		return c, nil
 	}
-	switch {
-	case g.draining:
-		return nil, ErrDraining
-	case len(g.all) >= g.options.MaxConversations:
-		return nil, ErrFull
-	case g.options.MaxPerToken > 0 && g.countOf(by.Name) >= g.options.MaxPerToken:
-		return nil, ErrTokenFull
+	err := g.admission()
+	if err == nil && g.options.MaxPerToken > 0 && g.countOf(by.Name) >= g.options.MaxPerToken {
+		err = ErrTokenFull
+	}
+	if err != nil {
+		g.metrics.refused.WithLabelValues(reasons[err]).Inc()
+		return nil, err
 	}
 	c := newConversation(g, spec)
 	c.by = by
+	g.metrics.created.WithLabelValues(c.kind).Inc()
 	g.all[c.ID] = c
 	g.running.Go(c.run)
 	return c, nil
+}
+
+// reasons are the words of the metrics for refusals.
+var reasons = map[error]string{ErrDraining: "draining", ErrFull: "slots", ErrLate: "lateness", ErrTokenFull: "token"}
+
+// admission says why no conversation can be created, or nil. The gateway is locked.
+func (g *Gateway) admission() error {
+	switch {
+	case g.draining:
+		return ErrDraining
+	case len(g.all) >= g.options.MaxConversations:
+		return ErrFull
+	case g.late.p99(time.Now()) > g.options.MaxLateness:
+		return ErrLate
+	}
+	return nil
+}
+
+// admits says why no conversation can be created now, or nil.
+func (g *Gateway) admits() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.admission()
 }
 
 // createdBy returns the conversation that was created with a key, unless it could not
@@ -246,13 +288,6 @@ func (g *Gateway) forget(c *Conversation) {
 	g.ended = slices.Delete(g.ended, 0, max(0, len(g.ended)-keptEnded))
 }
 
-// IsReady reports whether conversations can be created.
-func (g *Gateway) IsReady() bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return !g.draining && len(g.all) < g.options.MaxConversations
-}
-
 // Close creates no more conversations, lets the utterances that there are go on for
 // Options.Drain or until ctx ends, then interrupts what is left, and ends all
 // conversations. It returns when all have ended, and may be called again.
@@ -274,6 +309,7 @@ func (g *Gateway) Close(ctx context.Context) {
 		}
 	}
 	g.running.Wait()
+	g.closing.Do(func() { close(g.closed) })
 }
 
 // newSecret returns 32 random bytes, and newID 8, in hexadecimal.

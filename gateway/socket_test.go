@@ -290,7 +290,6 @@ func TestSocketOrders(t *testing.T) {
 		s.order(`{"type":"say","text":"Hello there."}`)
 		s.await("accepted", `"id"`)
 		s.await("receipt", `"outcome":"finished"`)
-		s.order(`{"type":"message","message":{"event_type":"conversation.respond","properties":{"text":"x"}}}`)
 		s.speak(5)
 		s.order(`{"type":"end"}`)
 		s.await("event", "started_speaking")
@@ -299,6 +298,9 @@ func TestSocketOrders(t *testing.T) {
 		s.order(`{"type":"resume"}`)
 		s.await("receipt", `"resumes"`)
 		s.await("utterance", `"over"`)
+		respond := `{"message_type":"conversation","event_type":"conversation.respond","properties":{"text":"x"}}`
+		s.order(`{"type":"message","message":` + respond + `}`)
+		s.await("event", `"kind":"utterance"`)
 		c.do("DELETE", s.path, nil, http.StatusOK, nil)
 		s.await("state", `"ended"`)
 		if _, more := <-s.messages; more || websocket.CloseStatus(s.ended) != websocket.StatusNormalClosure {

@@ -210,6 +210,7 @@ func (c *Conversation) leave(u *Utterance, receipt echo.Receipt, err error) {
 	c.mu.Unlock()
 	u.cancel(nil)
 	if unpublished {
+		c.gateway.metrics.count(c.kind, &receipt)
 		c.history.add("receipt", SpokenPart{u.ID, receipt})
 	}
 	c.history.add("utterance", UtteranceInfo{ID: u.ID, Name: u.name, Phase: Over})

@@ -1,0 +1,66 @@
+package gateway
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"time"
+)
+
+// overviewInterval is how often the overview tells what has changed.
+const overviewInterval = 500 * time.Millisecond
+
+// Overview is what has changed among all conversations.
+type Overview struct {
+	Changed []json.RawMessage `json:"changed,omitempty"` // each an Info
+	Ended   []string          `json:"ended,omitempty"`   // ids
+}
+
+// overview sends where all conversations stand, as server-sent events: first all of
+// them, and then twice a second those that have changed since.
+func (a *api) overview(w http.ResponseWriter, r *http.Request) error {
+	s := &stream{w: w, control: http.NewResponseController(w)}
+	w.Header().Set("Content-Type", "text/event-stream")
+	ticker := time.NewTicker(overviewInterval)
+	defer ticker.Stop()
+	known, told := map[string][]byte{}, time.Time{}
+	for {
+		if o := a.changes(known); len(o.Changed)+len(o.Ended) > 0 || told.IsZero() {
+			s.printf("event: conversations\ndata: %s\n\n", fmtJSON(o))
+			told = time.Now()
+		} else if time.Since(told) >= keepAlive {
+			s.printf(": still there\n\n")
+			told = time.Now()
+		}
+		if s.control.Flush() != nil {
+			return nil // the client has left
+		}
+		select {
+		case <-ticker.C:
+		case <-r.Context().Done():
+			return nil
+		case <-a.gateway.closed:
+			return nil
+		}
+	}
+}
+
+// changes compares the conversations with what is known of them, and updates that.
+func (a *api) changes(known map[string][]byte) (o Overview) {
+	list := a.gateway.List()
+	there := make(map[string]bool, len(list))
+	for _, c := range list {
+		there[c.ID] = true
+		if info := fmtJSON(c.Info()); !bytes.Equal(info, known[c.ID]) {
+			known[c.ID] = info
+			o.Changed = append(o.Changed, info)
+		}
+	}
+	for id := range known {
+		if !there[id] {
+			delete(known, id)
+			o.Ended = append(o.Ended, id)
+		}
+	}
+	return o
+}
