@@ -28,6 +28,7 @@ const (
 	ffmpegAlloc   = 128 << 20 // bytes of one allocation
 	maxSpool      = 1 << 30   // bytes of an input whose index is behind
 	maxFFmpegLine = 512       // bytes of what it complains
+	maxFedInVain  = 256 << 20 // bytes of a pipe that it makes no samples of
 
 	// Any input may hold maxFreeSound; for more of it, there must be so many bytes
 	// a second. An hour of silence is 18 kB of FLAC, an hour of speech 2 MB.
@@ -215,9 +216,8 @@ func (d *ffmpeg) start(opts Options, name string, input io.Reader) error {
 
 // begin reads the header. Without one, the process has ended or is ended.
 func (d *ffmpeg) begin(out io.Reader) error {
-	stop := d.watch()
+	defer d.watch()()
 	dec, err := openWAV(bufio.NewReaderSize(out, pcmBuffer), nil)
-	stop()
 	if err == nil {
 		d.wav = dec
 		d.removeSpooled() // where the system allows it; the process has it open
@@ -235,8 +235,8 @@ func (d *ffmpeg) begin(out io.Reader) error {
 func (d *ffmpeg) refusal() error {
 	said := d.stderr.text()
 	switch {
-	case d.failed != nil && !errors.Is(d.failed, ErrFormat):
-		return d.failed // the input broke
+	case d.stalled.Load(), d.failed != nil && !errors.Is(d.failed, ErrFormat):
+		return d.failed // or the input broke
 	case strings.Contains(said, "matches no streams"), strings.Contains(said, "does not contain any stream"):
 		return fmt.Errorf("%w: %s has no audio track", ErrFormat, d.name())
 	case d.found.what == "":
@@ -266,13 +266,13 @@ func (d *ffmpeg) complaint() string {
 func (d *ffmpeg) watch() (stop func()) {
 	var mu sync.Mutex
 	var timer *time.Timer
-	stopped := false
+	stopped, before := false, d.given()
 	expire := func() {
 		mu.Lock()
 		defer mu.Unlock()
 		switch {
 		case stopped:
-		case !d.allFed.Load():
+		case !d.allFed.Load() && d.given()-before <= maxFedInVain:
 			timer.Reset(ffmpegStall) // a live input may be silent
 		default:
 			d.stalled.Store(true)
@@ -340,9 +340,8 @@ func (d *ffmpeg) ReadSamples(p []float32) (int, error) {
 	if d.err != nil {
 		return 0, d.err
 	}
-	stop := d.watch()
+	defer d.watch()()
 	n, err := d.wav.ReadSamples(p)
-	stop()
 	d.frames += int64(n / d.wav.Format().Channels)
 	if errors.Is(err, io.EOF) {
 		if failed := d.wait(); failed != nil {

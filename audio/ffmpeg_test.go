@@ -217,9 +217,20 @@ func TestFFmpegStalls(t *testing.T) {
 				t.Errorf("%s: %d samples", name, len(got))
 			}
 		}
-		if !errors.Is(err, audio.ErrFormat) || !strings.Contains(err.Error(), "gave nothing more") && name == "behind" {
+		if !errors.Is(err, audio.ErrFormat) || !strings.Contains(err.Error(), "gave nothing more") {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// A process that makes nothing of an input without an end is ended.
+func TestFFmpegTakesNoEndlessInput(t *testing.T) {
+	withFFmpeg(t)
+	audio.SetFFmpegStall(t, 50*time.Millisecond)
+	input := io.MultiReader(strings.NewReader("\x1a\x45\xdf\xa3 and more"), forever{})
+	_, err := audio.Open(input, script(t, nil, "exec cat >/dev/null"))
+	if !errors.Is(err, audio.ErrFormat) || !strings.Contains(err.Error(), "gave nothing more") {
+		t.Error(err)
 	}
 }
 
