@@ -16,6 +16,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"echocast/internal/logline"
 	"echocast/internal/manual"
 	"echocast/internal/shutdown"
 	"echocast/internal/terminal"
@@ -34,7 +35,15 @@ type Streams struct {
 // Run runs the command line args, whose first word is the program's name, and
 // returns the exit code. It reads and writes only through streams.
 func Run(ctx context.Context, args []string, streams Streams) int {
-	return report(runApp(ctx, args, streams, nil), streams.Err)
+	people := linesTo(&streams)
+	return report(runApp(ctx, args, streams, nil), people)
+}
+
+// linesTo makes stderr the stream of lines that may become a log.
+func linesTo(streams *Streams) *logline.Writer {
+	people := logline.New(streams.Err, "echocast: ")
+	streams.Err = people
+	return people
 }
 
 func runApp(ctx context.Context, args []string, streams Streams, server *Server) error {
@@ -53,14 +62,14 @@ func runApp(ctx context.Context, args []string, streams Streams, server *Server)
 }
 
 // report prints an error for people, and returns its exit code.
-func report(err error, people io.Writer) int {
+func report(err error, people *logline.Writer) int {
 	if err != nil && !quietError(err) {
 		color := terminal.Red
 		if _, isSignal := errors.AsType[shutdown.SignalError](err); isSignal {
 			color = ""
+			_, _ = io.WriteString(people, terminal.LineStart(people)) // there may stand a ^C
 		}
-		message := terminal.Paint(people, color, forPeople(firstLine(err.Error())))
-		fmt.Fprintf(people, "%sechocast: %s\n", terminal.LineStart(people), message)
+		people.Error(terminal.Paint(people, color, forPeople(firstLine(err.Error()))))
 	}
 	return exitCode(err)
 }
@@ -132,6 +141,9 @@ func newApp(streams Streams, server *Server) *cli.App {
 		},
 	}
 	disableDefaults(app.Commands)
+	if people, ok := streams.Err.(*logline.Writer); ok {
+		useLogs(app.Commands, people)
+	}
 	sources.Use(app, func(format string, args ...any) {
 		fmt.Fprintf(streams.Err, "echocast: %s\n", forPeople(fmt.Sprintf(format, args...)))
 	})

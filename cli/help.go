@@ -12,6 +12,7 @@ import (
 	"echocast/audio"
 	"echocast/echo"
 	"echocast/internal/buildinfo"
+	"echocast/internal/logline"
 	"echocast/internal/manual"
 	"echocast/internal/terminal"
 	"echocast/preset"
@@ -59,8 +60,8 @@ var optionGroups = []manual.Group{
 	{Name: "speaking", Members: []string{"as", "wait", "gap", "slow", "idle-timeout", "barge-in", "no-barge-in",
 		"resume", "on-loss", "stop-on-error", "text", "hear", "hear-from"}},
 	{Name: "pace", Members: []string{"pace", "lead", "max-rate", "chunk", "max-message", "speech-rate", "speed"}},
-	{Name: "output", Members: []string{"record", "transcript", "trace", "json", "verbose", "quiet", "dry-run",
-		"output", "profile"}},
+	{Name: "output", Members: []string{"record", "transcript", "trace", "json", "verbose", "log-format", "log-level",
+		"quiet", "dry-run", "output", "profile"}},
 }
 
 // commonOptions are those that the short help of a long command lists.
@@ -105,6 +106,8 @@ func choices() map[string][]string {
 		"from":        {room.User, room.Replica, room.All},
 		"hear-from":   {room.User, room.Replica, room.All},
 		"ready-when":  {"joined", "audio", "video"},
+		"log-format":  {logline.Text, logline.JSON},
+		"log-level":   {"info", "debug"},
 		"status":      {tavus.Active, tavus.Ended, "all"},
 		"completion ": manual.Shells,
 	}

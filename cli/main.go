@@ -24,13 +24,14 @@ const defaultGOGC = 50
 func Main(server *Server) int {
 	collect(defaultGOGC)
 	streams := Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}
+	people := linesTo(&streams)
 	ctx, stop := shutdown.WithSignals(context.Background())
 	err := runApp(ctx, os.Args, streams, server)
 	if needs, ok := errors.AsType[needsServerError](err); ok {
 		stop()
 		err = becomeServer(needs)
 	}
-	return report(err, streams.Err) // signals are still caught, so none changes the exit code
+	return report(err, people) // signals are still caught, so none changes the exit code
 }
 
 // serverProgram is the program with the big libraries, which double the size of a

@@ -14,6 +14,7 @@ import (
 
 	"echocast/internal/opusencoder"
 	"echocast/internal/shutdown"
+	"echocast/logs"
 	"echocast/replica"
 	"echocast/replica/page"
 	"echocast/replica/serve"
@@ -101,7 +102,7 @@ func (s *replicaCmd) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	listener, err := s.open(options)
+	listener, err := s.open(ctx, options)
 	if err != nil {
 		return err
 	}
@@ -115,7 +116,7 @@ func (s *replicaCmd) run(ctx context.Context) error {
 
 // open listens, and prints the address and what is not secured. Without a room key
 // there is a page too.
-func (s *replicaCmd) open(serving *serve.Options) (*rtc.Listener, error) {
+func (s *replicaCmd) open(ctx context.Context, serving *serve.Options) (*rtc.Listener, error) {
 	options, err := s.peer.options(s.warn)
 	if err != nil {
 		return nil, err
@@ -126,6 +127,7 @@ func (s *replicaCmd) open(serving *serve.Options) (*rtc.Listener, error) {
 		serving.Page = page.New()
 		options.Handler = serving.Page
 	}
+	options.Log = logs.From(ctx)
 	listener, err := rtc.Listen(s.listen, options)
 	if errors.Is(err, rtc.ErrUnsafe) {
 		return nil, usagef("%v: give --room-key-file, --tls-cert and --tls-key, or --insecure on a network that you trust",

@@ -255,6 +255,9 @@ func (c *Conn) afterInterrupt(ctx context.Context) error {
 // reason counts; end returns that one.
 func (c *Conn) end(reason error) error {
 	defer c.interruptRead()
+	if !c.lifetime.HasEnded() {
+		c.options.Log.Info("connection ended", "reason", reason)
+	}
 	return c.lifetime.End(reason)
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/pion/webrtc/v4"
 
 	"echocast/internal/redact"
+	"echocast/logs"
 )
 
 // What HTTP may cost: a description with one data channel is some 600 bytes.
@@ -47,8 +48,13 @@ func Dial(ctx context.Context, address string, opts *Options) (*Conn, error) {
 	if err := options.checkDial(endpoint); err != nil {
 		return nil, fmt.Errorf("rtc: dial %s: %w", endpoint, err)
 	}
+	if opts == nil || opts.Log == nil {
+		options.Log = logs.From(ctx)
+	}
+	options.Log = options.Log.With("room", endpoint.Host)
 	conn, err := dialUntilFree(ctx, endpoint, options.forPeer(!isLoopback(endpoint.Hostname())))
 	if err != nil {
+		options.Log.Info("no connection", "error", options.secrets.Error(err))
 		return nil, options.secrets.Error(fmt.Errorf("rtc: dial %s: %w", endpoint, err))
 	}
 	return conn, nil
@@ -70,6 +76,7 @@ func dialUntilFree(ctx context.Context, endpoint *url.URL, o *Options) (*Conn, e
 		if !errors.Is(err, ErrBusy) {
 			return conn, err
 		}
+		o.Log.Info("the listener is busy; dialing again", "after", wait)
 		again := time.NewTimer(wait/2 + rand.N(wait))
 		select {
 		case <-again.C:
@@ -213,11 +220,13 @@ func (s *signaling) post(ctx context.Context, offer string) (*http.Response, []b
 	request.Header.Set("Content-Type", sdpType)
 	request.Header.Set("Accept", sdpType)
 	s.options.authorize(request.Header)
+	s.options.Log.Info("sending an offer", "to", s.endpoint.Host, "bytes", len(offer))
 	response, err := s.client.Do(request)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer response.Body.Close()
+	s.options.Log.Info("offer answered", "status", response.StatusCode)
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxDescription+1))
 	return response, body, err
 }
@@ -245,6 +254,7 @@ func (s *signaling) redirect(location string) error {
 	if err := s.options.checkDial(to); err != nil {
 		return fmt.Errorf("the server redirects to %s: %w", host, err)
 	}
+	s.options.Log.Info("redirected", "to", to.Host)
 	s.endpoint = to
 	return nil
 }

@@ -372,7 +372,7 @@ func TestUnreliableChannelIsClosed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	handOver(unordered, p.messages)
+	p.handOver(unordered, p.messages)
 	offer, err := p.offer(testwait.Context(t))
 	if err != nil {
 		t.Fatal(err)

@@ -200,7 +200,9 @@ func (l *Listener) handleOffer(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	answer, path, err := l.begin(r.Context(), string(offer), addressOf(r))
+	l.options.Log.Info("offer", "from", r.RemoteAddr, "bytes", len(offer), "answered", err == nil)
 	if err != nil {
+		l.options.Log.Info("offer refused", "error", err)
 		refuse(w, err)
 		return
 	}
@@ -296,6 +298,7 @@ func (l *Listener) start(path string, p *peer, from netip.Addr) error {
 func (l *Listener) connect(ctx context.Context, path string, s *session, p *peer) {
 	messages, err := p.connected(ctx)
 	if err != nil {
+		l.options.Log.Info("no connection after an answer", "error", err)
 		l.forget(path)
 		_ = p.GracefulClose()
 		return

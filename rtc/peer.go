@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"strings"
 	"sync"
@@ -11,7 +12,6 @@ import (
 
 	"github.com/pion/ice/v4"
 	"github.com/pion/interceptor"
-	"github.com/pion/logging"
 	"github.com/pion/transport/v4/stdnet"
 	"github.com/pion/webrtc/v4"
 )
@@ -63,6 +63,7 @@ type peer struct {
 	relayOnly bool       // there is no other way to the peer
 	muLaw     bool       // what it sends is mu-law
 	sounds    *sounds    // nil without sound
+	log       *slog.Logger
 }
 
 // newPeer makes a peer connection that stays on this machine, unless the options
@@ -85,9 +86,12 @@ func newPeer(o *Options, sound bool) (*peer, error) {
 		broken:         make(chan struct{}),
 		relayOnly:      o.RelayOnly,
 		muLaw:          o.MuLaw,
+		log:            o.Log,
 	}
 	var once sync.Once
+	logStates(connection, o.Log)
 	connection.OnConnectionStateChange(func(state webrtc.PeerConnectionState) {
+		o.Log.Info("connection", "state", state.String())
 		if state == webrtc.PeerConnectionStateFailed || state == webrtc.PeerConnectionStateClosed {
 			once.Do(func() { close(p.broken) })
 		}
@@ -101,7 +105,7 @@ func newPeer(o *Options, sound bool) (*peer, error) {
 // to standard error. On this machine it uses the loopback interface only.
 func newAPI(o *Options, sound bool, mux ice.UDPMux) *webrtc.API {
 	var engine webrtc.SettingEngine
-	engine.LoggerFactory = discardLogger{}
+	engine.LoggerFactory = pionLog{o.Log}
 	engine.SetIncludeLoopbackCandidate(true)
 	engine.SetNetworkTypes([]webrtc.NetworkType{loopbackNetwork()})
 	if o.allowRemote {
@@ -165,7 +169,7 @@ func openIPv6Mux(o *Options) (ice.UDPMux, error) {
 	if err != nil {
 		return nil, err
 	}
-	return ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: socket, Logger: discardLogger{}}), nil
+	return ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: socket, Logger: pionLog{o.Log}}), nil
 }
 
 func closeMux(mux ice.UDPMux) {
@@ -184,28 +188,13 @@ func (p *peer) GracefulClose() error {
 // loopback one does not come and go, and pion lists them for each connection.
 var interfacesHere = sync.OnceValues(stdnet.NewNet)
 
-// discardLogger is a logger that writes nothing, and that all connections share.
-type discardLogger struct{}
-
-func (discardLogger) NewLogger(string) logging.LeveledLogger { return discardLogger{} }
-func (discardLogger) Trace(string)                           {}
-func (discardLogger) Tracef(string, ...any)                  {}
-func (discardLogger) Debug(string)                           {}
-func (discardLogger) Debugf(string, ...any)                  {}
-func (discardLogger) Info(string)                            {}
-func (discardLogger) Infof(string, ...any)                   {}
-func (discardLogger) Warn(string)                            {}
-func (discardLogger) Warnf(string, ...any)                   {}
-func (discardLogger) Error(string)                           {}
-func (discardLogger) Errorf(string, ...any)                  {}
-
 // open creates a data channel and hands it over once it is open.
 func (p *peer) open(label string, to chan<- channel) error {
 	created, err := p.CreateDataChannel(label, nil)
 	if err != nil {
 		return fmt.Errorf("no data channel: %v", err)
 	}
-	handOver(created, to)
+	p.handOver(created, to)
 	return nil
 }
 
@@ -214,18 +203,20 @@ func (p *peer) accept(opened *webrtc.DataChannel) {
 	reliable := opened.Ordered() && opened.MaxRetransmits() == nil && opened.MaxPacketLifeTime() == nil
 	switch {
 	case opened.Label() == messageLabel && reliable:
-		handOver(opened, p.messages)
+		p.handOver(opened, p.messages)
 	case opened.Label() == pingLabel:
-		handOver(opened, p.pings)
+		p.handOver(opened, p.pings)
 	default:
+		p.log.Info("data channel refused", "label", opened.Label(), "reliable", reliable)
 		_ = opened.Close()
 	}
 }
 
 // handOver passes a data channel on as soon as it is open, or closes it if
 // there is one of its kind already.
-func handOver(opened *webrtc.DataChannel, to chan<- channel) {
+func (p *peer) handOver(opened *webrtc.DataChannel, to chan<- channel) {
 	opened.OnOpen(func() {
+		p.log.Info("data channel open", "label", opened.Label())
 		detached, err := opened.DetachWithDeadline()
 		if err != nil {
 			return

@@ -61,11 +61,13 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"time"
 
 	"echocast/internal/redact"
+	"echocast/logs"
 )
 
 // The labels of the two data channels.
@@ -145,6 +147,11 @@ type Options struct {
 	// and where it came from. The default is to say nothing.
 	Warn func(text string)
 
+	// Log is told what becomes of each connection: requests, ICE, DTLS, data channels,
+	// why it ended. The default for Dial is the logger of its context (package logs),
+	// that of a Listener is silent.
+	Log *slog.Logger
+
 	// ICEServers are STUN and TURN servers. The default is none. With any, the
 	// data leaves this machine also where the address is on it.
 	ICEServers []ICEServer
@@ -207,6 +214,9 @@ func (o *Options) withDefaults() (*Options, error) {
 	full.PingTimeout = cmp.Or(max(full.PingTimeout, 0), 3*time.Second)
 	full.BusyTimeout = cmp.Or(max(full.BusyTimeout, 0), full.ConnectTimeout)
 	full.Backlog = cmp.Or(max(full.Backlog, 0), 64)
+	if full.Log == nil {
+		full.Log = logs.From(context.Background())
+	}
 	full.secrets = redact.New(full.knownSecrets()...)
 	if full.Warn == nil {
 		full.Warn = func(string) {}

@@ -18,6 +18,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"echocast/logs"
 )
 
 const (
@@ -96,6 +98,7 @@ func (c *Client) do(ctx context.Context, call call, out any) error {
 		if !again || ctx.Err() != nil {
 			return err
 		}
+		logs.From(ctx).Info("the request is made again", "after", wait, "try", try)
 		if c.OnWait != nil {
 			c.OnWait(err, wait)
 		}
@@ -130,10 +133,14 @@ func (c *Client) try(ctx context.Context, call call, out any) error {
 	if err != nil {
 		return err
 	}
+	log, start := logs.From(ctx).With("method", call.method, "path", call.path), time.Now()
 	response, err := c.http().Do(request)
 	if err != nil {
-		return c.transportError(ctx, call, &sending, err)
+		err = c.transportError(ctx, call, &sending, err)
+		log.Info("request without an answer", "took", time.Since(start), "error", err)
+		return err
 	}
+	log.Info("request answered", "status", response.StatusCode, "took", time.Since(start))
 	defer response.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer+1))
 	success := response.StatusCode/100 == 2

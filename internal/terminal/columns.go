@@ -13,7 +13,7 @@ func Columns(out io.Writer) int {
 	if n, err := strconv.Atoi(os.Getenv("COLUMNS")); err == nil && n >= 20 {
 		return n
 	}
-	if file, ok := out.(*os.File); ok {
+	if file := fileOf(out); file != nil {
 		if n, _, err := term.GetSize(int(file.Fd())); err == nil && n >= 20 {
 			return n
 		}
@@ -24,7 +24,7 @@ func Columns(out io.Writer) int {
 // lineColumns returns the width of the terminal now: COLUMNS may be that of a window
 // before it was made smaller.
 func lineColumns(out io.Writer) int {
-	if file, ok := out.(*os.File); ok {
+	if file := fileOf(out); file != nil {
 		if n, _, err := term.GetSize(int(file.Fd())); err == nil && n > 0 {
 			return n
 		}

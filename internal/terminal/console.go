@@ -12,10 +12,24 @@ import (
 	"echocast/internal/shutdown"
 )
 
-// Is reports whether a stream is a terminal.
+// Is reports whether a stream is a terminal, maybe behind writers that have a method
+// Unwrap.
 func Is(stream any) bool {
-	file, ok := stream.(*os.File)
-	return ok && term.IsTerminal(int(file.Fd()))
+	file := fileOf(stream)
+	return file != nil && term.IsTerminal(int(file.Fd()))
+}
+
+func fileOf(stream any) *os.File {
+	for {
+		switch s := stream.(type) {
+		case *os.File:
+			return s
+		case interface{ Unwrap() io.Writer }:
+			stream = s.Unwrap()
+		default:
+			return nil
+		}
+	}
 }
 
 // Console writes lines for people, above a status line if there is one. Several

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"strings"
 
+	"echocast/logs"
 	"echocast/room"
 	"echocast/rtc/daily"
 	"echocast/rtc/daily/core"
@@ -131,6 +132,7 @@ func (b *Backend) Join(ctx context.Context, address string, o *room.Options) (*r
 	if err != nil {
 		return nil, err
 	}
+	logs.From(ctx).Info("joining a Daily room", "by", by.Name, "because", by.Reason)
 	if by.Library != "" {
 		with.MaxMessage = o.MaxMessage // the library does not tell the room's
 		if with.Library, err = by.Load(); err != nil {

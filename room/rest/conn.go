@@ -5,10 +5,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"slices"
 	"time"
 
 	"echocast/echo"
+	"echocast/logs"
 	"echocast/tavus"
 )
 
@@ -16,11 +18,13 @@ import (
 type conn struct {
 	sender *sender
 	events EventSource // nil: none come
-	joined bool        // the replica; of Receive alone
+	log    *slog.Logger
+	joined bool // the replica; of Receive alone
 }
 
 // Send implements echo.Conn.
 func (c *conn) Send(ctx context.Context, msg []byte) error {
+	ctx = logs.Into(ctx, c.log)
 	if bytes.Equal(msg, echo.AppendInterrupt(nil, c.sender.id)) {
 		return c.sender.send(ctx, msg, urgent)
 	}
@@ -52,6 +56,7 @@ const pollInterval = time.Second
 // waitJoined asks the service until the replica has joined. A request that gets
 // no answer is made again.
 func (c *conn) waitJoined(ctx context.Context) ([]byte, error) {
+	ctx = logs.Into(ctx, c.log)
 	for {
 		info, err := c.sender.client.Conversation(ctx, c.sender.id, true)
 		_, unanswered := errors.AsType[*tavus.TransportError](err)

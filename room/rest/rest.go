@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"echocast/echo"
+	"echocast/logs"
 	"echocast/room"
 	"echocast/tavus"
 )
@@ -93,7 +94,7 @@ func (b *Backend) Join(ctx context.Context, address string, o *room.Options) (*r
 	if err := to.interruptIfFailed(ctx); err != nil {
 		return nil, err
 	}
-	stage := newStage(b, to, o)
+	stage := newStage(ctx, b, to, o)
 	return &room.Connection{Stage: stage, Close: func() error { return nil }}, nil
 }
 
@@ -170,11 +171,12 @@ func Limits(maxMessage int) echo.Limits {
 	return echo.Limits{MaxMessage: maxMessage, Chunk: chunkLength, FirstChunk: firstChunk}
 }
 
-func newStage(b *Backend, to *sender, o *room.Options) *Stage {
+func newStage(ctx context.Context, b *Backend, to *sender, o *room.Options) *Stage {
 	limits := Limits(cmp.Or(o.MaxMessage, tavus.MaxAppMessage))
 	limits.ConversationID = to.id
+	messages := &conn{sender: to, events: b.Events, log: logs.From(ctx)}
 	return &Stage{
-		Messages: echo.NewMessages(o.Wrapped(&conn{sender: to, events: b.Events}), to.id, limits.MaxMessage),
+		Messages: echo.NewMessages(o.Wrapped(messages), to.id, limits.MaxMessage),
 		sender:   to, limits: limits,
 	}
 }

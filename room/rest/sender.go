@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"echocast/echo"
+	"echocast/logs"
 	"echocast/tavus"
 )
 
@@ -149,6 +150,10 @@ func (s *sender) send(ctx context.Context, msg []byte, p priority) error {
 		s.window.leave()
 		a := answerOf(err)
 		next, pause := tried.next(a, retryAfter(err))
+		if next != succeed {
+			logs.From(ctx).Info("a message was not delivered for sure", "bytes", len(msg), "given_up", next == fail,
+				"pause", pause)
+		}
 		switch {
 		case next == succeed:
 			s.failed.Store(false)

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/url"
 	"os"
 	"sync"
@@ -14,6 +15,7 @@ import (
 
 	"echocast/internal/lifetime"
 	"echocast/internal/redact"
+	"echocast/logs"
 )
 
 // Conn is a connection to a room. All its methods may be called at the same time
@@ -22,6 +24,7 @@ import (
 type Conn struct {
 	address string
 	options *Options
+	log     *slog.Logger
 	inbox   *inbox
 	limit   atomic.Int64 // what the room takes
 	voice   voice        // what the page plays as a microphone
@@ -77,6 +80,7 @@ func join(ctx context.Context, address string, o *Options) (*Conn, error) {
 	c := &Conn{
 		address:    address,
 		options:    o,
+		log:        logs.From(ctx).With("room", redacted(address)),
 		inbox:      newInbox(),
 		sending:    make(chan struct{}, 1),
 		receiving:  make(chan struct{}, 1),
@@ -118,10 +122,13 @@ func (c *Conn) enter(ctx context.Context) (transport, error) {
 	cause := fmt.Errorf("not in the room within %v: %w", timeout, context.DeadlineExceeded)
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, cause)
 	defer cancel()
+	c.log.Info("starting what joins the room", "browser", c.options.Library == nil, "timeout", timeout)
 	t, err := c.open(ctx)
 	if err != nil {
+		c.log.Info("it did not start", "error", c.secrets.Error(err))
 		return nil, err
 	}
+	c.log.Info("joining the room")
 	limit, err := t.join(ctx, &joinParams{
 		address: c.address, token: c.options.Token, userName: c.options.UserName,
 		callMachine: c.options.CallMachine, microphone: c.microphoneRate(),
@@ -131,12 +138,14 @@ func (c *Conn) enter(ctx context.Context) (transport, error) {
 		if r, ok := errors.AsType[*reason](err); ok {
 			err = c.withoutSecrets(r)
 		}
+		c.log.Info("not joined", "error", c.secrets.Error(err))
 		return nil, refusal(err)
 	}
 	if limit <= 0 {
 		limit = c.options.MaxMessage
 	}
 	c.limit.Store(int64(min(limit, frameLimit-envelopeLimit)))
+	c.log.Info("joined", "largest_message", c.MaxMessage())
 	return t, nil
 }
 
@@ -190,6 +199,7 @@ func (c *Conn) supervise(ctx context.Context, p transport) {
 			return
 		}
 		cause := p.Cause()
+		c.log.Info("the connection to the room has ended", "cause", cause, "joins_again", attempts > 0)
 		if errors.Is(cause, ErrPeerGone) || attempts == 0 {
 			c.lifetime.End(cause)
 			return
@@ -249,6 +259,7 @@ func (c *Conn) goodbye(p transport) error {
 
 // handle takes an event of the room.
 func (c *Conn) handle(p transport, f frame) {
+	c.logEvent(f)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch f.Event {
@@ -276,6 +287,22 @@ func (c *Conn) handle(p transport, f frame) {
 		c.voice.end(f.Utterance)
 	case "over":
 		roomOver(p, c.withoutSecrets(f.Error))
+	}
+}
+
+// logEvent tells of an event: messages at slog.LevelDebug, all others at slog.LevelInfo.
+func (c *Conn) logEvent(f frame) {
+	switch f.Event {
+	case "message":
+		c.log.Debug("message", "from", f.From, "bytes", len(f.Data))
+	case "people":
+		c.log.Info("in the room", "participants", len(f.People))
+	case "joined", "left":
+		c.log.Info("participant "+f.Event, "name", f.Person.UserName, "session", f.Person.SessionID)
+	case "network":
+		c.log.Info("network", "connected", f.Connected)
+	case "over":
+		c.log.Info("the room is over", "error", f.Error != nil) // the error itself is the cause below
 	}
 }
 

@@ -1,8 +1,10 @@
 package daily
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"net"
 	"path/filepath"
 	"strings"
@@ -13,6 +15,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"echocast/internal/testwait"
+	"echocast/logs"
 	"echocast/replica"
 	"echocast/rtc/daily/dailytest"
 )
@@ -21,7 +24,13 @@ func TestRefused(t *testing.T) {
 	room := newRoom(t,
 		dailytest.Options{Refuse: &dailytest.Refusal{Type: "exp-room",
 			Message: "The meeting you're trying to join has ended."}})
-	_, err := Join(testwait.Context(t), room.URL()+"?t=secret", local(room, Options{}))
+	var log bytes.Buffer
+	ctx := logs.Into(testwait.Context(t), slog.New(slog.NewTextHandler(&log, nil)))
+	_, err := Join(ctx, room.URL()+"?t=secret", local(room, Options{}))
+	if told := log.String(); !strings.Contains(told, `msg="not joined"`) || !strings.Contains(told, "has ended.") ||
+		strings.Contains(told, "secret") {
+		t.Errorf("the log says\n%s", told)
+	}
 	refused, ok := errors.AsType[*RefusedError](err)
 	if !ok || !errors.Is(err, ErrRefused) {
 		t.Fatalf("got %v, want a refusal", err)

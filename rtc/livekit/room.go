@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -18,6 +19,7 @@ import (
 	"echocast/internal/lifetime"
 	"echocast/internal/pcm"
 	"echocast/internal/redact"
+	"echocast/logs"
 )
 
 // tokenTTL is how long our own token is good for entering; the server renews
@@ -30,6 +32,7 @@ type Room struct {
 	room    *lksdk.Room
 	sender  participant // of speech: the room's own participant
 	options Options
+	log     *slog.Logger
 
 	speaking chan struct{} // one slot, held by Speak and Interrupt
 	next     echo.Utterance
@@ -68,7 +71,9 @@ var silenceSDK = sync.OnceFunc(func() { lksdk.SetLogger(logger.GetDiscardLogger(
 // then only Options.ConnectTimeout. Its log is turned off, in the whole program.
 func Join(ctx context.Context, to Address, with Credentials, options *Options) (*Room, error) {
 	silenceSDK()
-	r := &Room{
+	log := logs.From(ctx).With("room", to.Room)
+	log.Info("joining a LiveKit room", "server", to.URL)
+	r := &Room{log: log,
 		options: options.withDefaults(), speaking: make(chan struct{}, 1), lifetime: lifetime.New(),
 		closed: make(chan struct{}), came: make(chan struct{}, 1),
 	}
@@ -76,6 +81,7 @@ func Join(ctx context.Context, to Address, with Credentials, options *Options) (
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
 		}
+		log.Info("not joined", "error", err)
 		return nil, fmt.Errorf("livekit: join room %q at %s: %w", to.Room, to.URL, err)
 	}
 	return r, nil
@@ -111,6 +117,7 @@ func (r *Room) join(ctx context.Context, to Address, with Credentials) error {
 		_ = r.Close()
 		return fmt.Errorf("no way for data to the server: %w", err)
 	}
+	r.log.Info("joined", "as", r.Identity(), "participants", len(r.room.GetRemoteParticipants()))
 	r.lookAt(r.avatar())
 	r.subscribeAll()
 	return nil
@@ -140,21 +147,31 @@ func (r *Room) callbacks() *lksdk.RoomCallback {
 	return &lksdk.RoomCallback{
 		OnDisconnectedWithReason: func(lksdk.DisconnectionReason) {
 			reason := strings.ReplaceAll(strings.ToLower(r.room.DisconnectReason().String()), "_", " ")
+			r.log.Info("disconnected", "reason", reason)
 			r.lifetime.End(fmt.Errorf("%w (%s)", ErrLost, reason))
 		},
-		OnParticipantConnected: r.lookAt,
-		OnParticipantDisconnected: func(*lksdk.RemoteParticipant) {
+		OnParticipantConnected: func(who *lksdk.RemoteParticipant) {
+			r.log.Info("participant joined", "identity", who.Identity())
+			r.lookAt(who)
+		},
+		OnParticipantDisconnected: func(who *lksdk.RemoteParticipant) {
+			r.log.Info("participant left", "identity", who.Identity())
 			r.missAvatar()
 			r.noteUsers()
 		},
-		OnReconnecting: func() { r.add(event(TypeReconnecting, nil)) },
+		OnReconnecting: func() {
+			r.log.Info("reconnecting")
+			r.add(event(TypeReconnecting, nil))
+		},
 		OnReconnected: func() {
+			r.log.Info("reconnected")
 			r.add(event(TypeReconnected, nil))
 			r.missAvatar()
 		},
 		OnActiveSpeakersChanged: func([]lksdk.Participant) { r.noteUsers() },
 		ParticipantCallback: lksdk.ParticipantCallback{
-			OnTrackPublished: func(_ *lksdk.RemoteTrackPublication, who *lksdk.RemoteParticipant) {
+			OnTrackPublished: func(track *lksdk.RemoteTrackPublication, who *lksdk.RemoteParticipant) {
+				r.log.Info("track published", "kind", string(track.Kind()), "by", who.Identity())
 				r.lookAt(who)
 				r.subscribe(who)
 			},
