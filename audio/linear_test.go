@@ -109,6 +109,7 @@ func TestEndlessInputsEnd(t *testing.T) {
 		[]byte("fLaC\x00\x00\x00\x22\x10\x00\x10\x00\x00\x00\x00\x00\x00\x00\x05\xdc\x00\xf0\x00\x00\x00\x00"),
 		make([]byte, 16)...)
 	frames := degenerateFrames(4)["MPEG-1 layer II"]
+	long := strings.Repeat("still there ", 400)
 	for name, input := range map[string]*endlessInput{
 		"ID3 tags":          {block: id3},
 		"FLAC metadata":     {head: streamInfo, block: []byte{1, 0, 0, 0}},
@@ -117,10 +118,10 @@ func TestEndlessInputsEnd(t *testing.T) {
 			make([]byte, 90)...)},
 		"WAV chunks":          {head: []byte("RIFF\x00\x00\x00\x00WAVE"), block: []byte("LIST\x00\x00\x00\x00")},
 		"AIFF chunks":         {head: []byte("FORM\x00\x00\x00\x00AIFF"), block: []byte("ANNO\x00\x00\x00\x00")},
-		"JSON without audio":  {block: []byte(`{"type":"ping","text":"still there"}` + "\n")},
+		"JSON without audio":  {block: []byte(`{"type":"ping","text":"` + long + `"}` + "\n")},
 		"one JSON string":     {head: []byte(`{"text":"`), block: []byte("and so on ")},
 		"events without data": {block: []byte(": still there\n\n")},
-		"empty JSON audio":    {block: []byte(`{"audio":""}` + "\n")},
+		"empty JSON audio":    {block: []byte(`{"audio":"","text":"` + long + `"}` + "\n")},
 		"Ogg pages":           {head: oggHead, block: testOggPage(0, 2, nil)},
 	} {
 		t.Run(name, func(t *testing.T) {
