@@ -238,6 +238,7 @@ func TestFlagsMayFollowTheInputs(t *testing.T) {
 // Bad input gets one line that says what and what to do, a code, and nothing on
 // stdout.
 func TestRefusals(t *testing.T) {
+	t.Parallel()
 	file, _ := wav(24000, 1, 2400)
 	good := write(t, "good.wav", file)
 	text := write(t, "text.txt", []byte("Hello there.\n"))
@@ -367,6 +368,7 @@ func TestShorterThanItsHeaderIsSaidToItsEnd(t *testing.T) {
 // send speaks over a real data channel to a replica in this process, which
 // records what it heard.
 func TestSend(t *testing.T) {
+	t.Parallel()
 	heard := filepath.Join(t.TempDir(), "heard.wav")
 	r := run(t, nil, "send", "--json", "--record", heard, "../testdata/mp3/speech_44100hz_joint_cbr160.mp3",
 		"../testdata/mp3/speech_22050hz_mono_vbr2.mp3")
@@ -401,6 +403,7 @@ func TestSend(t *testing.T) {
 }
 
 func TestQuietSaysNothing(t *testing.T) {
+	t.Parallel()
 	r := run(t, nil, "send", "--quiet", "../testdata/mp3/speech_24000hz_mono_cbr64.mp3")
 	if r.code != 0 || r.stdout != "" || r.stderr != "" {
 		t.Errorf("code %d, stdout %q, stderr %q", r.code, r.stdout, r.stderr)

@@ -16,6 +16,7 @@ import (
 // samples, each within 1 LSB of one call of libsoxr over the whole signal; and
 // bit for bit what came in where the rate is right already.
 func TestEncodeEqualsOneShot(t *testing.T) {
+	t.Parallel()
 	for _, rate := range []int{8000, 11025, 16000, 22050, 24000, 32000, 44100, 48000, 96000} {
 		for _, channels := range []int{1, 2} {
 			t.Run(fmt.Sprintf("%d Hz, %d channels", rate, channels), func(t *testing.T) {

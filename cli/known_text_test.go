@@ -14,6 +14,7 @@ import (
 // The receipt of an utterance whose text is known says which words were heard; the
 // text is a file or the option itself.
 func TestSendWithKnownText(t *testing.T) {
+	t.Parallel()
 	const said = "one two three four"
 	for _, text := range []string{said, write(t, "said.txt", []byte(said))} {
 		var out, errs safeBuffer
@@ -29,6 +30,7 @@ func TestSendWithKnownText(t *testing.T) {
 
 // A service that sends the times of words sends their text, so none has to be given.
 func TestSendWithWordsOfAService(t *testing.T) {
+	t.Parallel()
 	sound := base64.StdEncoding.EncodeToString(make([]byte, 24000))
 	events := `{"type":"timestamps","word_timestamps":{"words":["Hello","there."],"start":[0,0.2],` +
 		`"end":[0.1,0.4]}}` + "\n" +

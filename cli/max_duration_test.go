@@ -12,6 +12,7 @@ const longFile = "../testdata/speech.wav"
 // An input that plays longer than --max-duration is refused before anything is
 // said where its header tells, and else is interrupted where it passes the limit.
 func TestMaxDuration(t *testing.T) {
+	t.Parallel()
 	raw := []string{"-f", "s16le", "--rate", "24000", "--channels", "1", "--max-duration", "1s", "-"}
 	for _, c := range []struct {
 		args  []string

@@ -22,7 +22,8 @@ type outcomeOf struct {
 	fault     string // as --fault takes it
 	arguments string
 	seconds   float64 // of audio; 0: 1.5; where it is cut short, more than a busy machine has sent by then
-	endless   bool    // the replica does not notice that its peer leaves
+	// endless is a replica that does not notice that its peer leaves, or may meet none.
+	endless bool
 
 	code     int
 	outcome  echo.Outcome  // empty: there is no receipt
@@ -40,10 +41,10 @@ var outcomes = []outcomeOf{
 		because: "with more than its transport holds, 10 s after it took something last"},
 	{fault: "join-delay=500ms", outcome: echo.Finished, delivery: echo.Heard, by: echo.ByEvent,
 		because: "nothing is sent before it has joined"},
-	{fault: "join-delay=1m", arguments: "--ready-timeout 200ms", code: exitNotReady,
-		stderr: "the replica did not join in time (200ms)"},
-	{fault: "mute", arguments: "--ready-timeout 200ms", code: exitNotReady,
-		stderr: "the replica did not join in time (200ms)"},
+	{fault: "join-delay=1m", arguments: "--ready-timeout 8s", endless: true, code: exitNotReady,
+		stderr: "the replica did not join in time (8s)"},
+	{fault: "mute", arguments: "--ready-timeout 8s", endless: true, code: exitNotReady,
+		stderr: "the replica did not join in time (8s)"},
 	{fault: "drop-events=all", code: exitUnverified, outcome: echo.Unverified, delivery: echo.Acknowledged,
 		by: echo.ByClock, stderr: "sent, but not confirmed as heard", because: "5 s after its end"},
 	{fault: "drop-events=all", arguments: "--wait sent", outcome: echo.Sent, by: echo.ByClock},
@@ -87,6 +88,7 @@ var outcomes = []outcomeOf{
 // Each way in which a replica can misbehave has its outcome: one receipt, which
 // tells what is known and how, an exit code, and a line that says why.
 func TestOutcomes(t *testing.T) {
+	t.Parallel()
 	runs := make([]*faultyRun, len(outcomes))
 	var all sync.WaitGroup
 	few := make(chan struct{}, 8)

@@ -153,6 +153,7 @@ func TestThroughARelay(t *testing.T) {
 
 // What would be unsafe is refused before anything is sent or bound.
 func TestPeeringRefusals(t *testing.T) {
+	t.Parallel()
 	certificate, private, err := rtctest.Certificate()
 	if err != nil {
 		t.Fatal(err)

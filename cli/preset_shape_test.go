@@ -23,6 +23,7 @@ type delivery struct {
 // Each preset reads bytes in the shape in which its vendor sends them, and the
 // tone in them comes out at its pitch, however the bytes are split.
 func TestPresetsReadWhatVendorsSend(t *testing.T) {
+	t.Parallel()
 	for _, p := range preset.All() {
 		t.Run(p.Name, func(t *testing.T) {
 			sent := deliveryOf(t, p)

@@ -75,6 +75,7 @@ func TestEveryPresetHasItsStream(t *testing.T) {
 
 // Where a service answers with an error instead of audio, the error is quoted.
 func TestPresetsQuoteErrors(t *testing.T) {
+	t.Parallel()
 	for _, p := range preset.All() {
 		for _, body := range []string{
 			`{"error":{"message":"the voice broke"}}`, `{"detail":{"status":"quota","message":"the voice broke"}}`,
@@ -127,6 +128,7 @@ func (s *eventStream) text(pcm []byte, broken bool) string {
 // The whole stream of a service is its audio and nothing else, once, and an error
 // in it is quoted and ends in an interrupt.
 func TestPresetsReadWholeStreams(t *testing.T) {
+	t.Parallel()
 	for _, s := range readStreams(t) {
 		t.Run(s.preset+" "+s.name, func(t *testing.T) {
 			p, err := preset.Find(s.preset)

@@ -92,6 +92,7 @@ func TestProbeFiles(t *testing.T) {
 }
 
 func TestProbeSuspicions(t *testing.T) {
+	t.Parallel()
 	file, err := os.ReadFile("../testdata/speech.wav")
 	if err != nil {
 		t.Fatal(err)

@@ -121,6 +121,7 @@ func TestNothingIsCreatedForNoAudio(t *testing.T) {
 
 // A failure before the first receipt is a line of JSON too.
 func TestFailuresAreJSON(t *testing.T) {
+	t.Parallel()
 	for kind, c := range map[string]struct {
 		code int
 		args []string

@@ -70,6 +70,7 @@ func TestReportOpens(t *testing.T) {
 
 // What cannot be shown or sent again is refused in one line.
 func TestTraceRefusals(t *testing.T) {
+	t.Parallel()
 	name := write(t, "a.ndjson", goldenTraceData(t))
 	damaged := write(t, "b.ndjson", append(goldenTraceData(t), "}\n"...))
 	silent := write(t, "c.ndjson", goldenTraceData(t)[:bytes.IndexByte(goldenTraceData(t), '\n')+1])

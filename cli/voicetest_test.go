@@ -21,6 +21,7 @@ func talk(t *testing.T, text string) string {
 
 // A talk that is heard as expected ends with 0, another with 11; CI gets all of it.
 func TestVoiceTest(t *testing.T) {
+	t.Parallel()
 	good := talk(t, "say:\n- {name: hello, file: a.wav, at_most: {first_audio: 50s}}")
 	bad := talk(t, "name: slow\nsay:\n- {file: a.wav, at_least: {spoken: 3s}}\n- {file: b.wav}\n")
 	report := filepath.Join(t.TempDir(), "report.xml")
