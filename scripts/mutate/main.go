@@ -9,7 +9,7 @@
 //
 // Where ffmpeg is installed, it makes some of the inputs, which are left to it
 // again: half of them as files, the others by a pipe. Its process is measured by
-// itself and may take 128 MB, since it takes some 55 MB for anything.
+// itself: it takes some 55 MB for anything, and may take the 512 MB that audio allows.
 //
 // The same -seed makes the same damage. Inputs that fail are kept in
 // mutate-failed/. Memory is the largest resident set; where there is no /proc,
@@ -38,7 +38,7 @@ const (
 	longest = 5 * time.Second
 	atMost  = time.Minute // of what took longer than that
 	largest = 64 << 10    // kB
-	ffmpegs = 128 << 10   // kB of ffmpeg
+	ffmpegs = 512 << 10   // kB of ffmpeg
 	keep    = 100_000     // bytes of an input
 )
 
