@@ -287,7 +287,7 @@ func (u *unreachable) RoundTrip(r *http.Request) (*http.Response, error) {
 // In random runs no word is said twice, and none is lost without a receipt that
 // says which samples: 200 runs, or 2,000 where ECHOCAST_LONG is set.
 func TestRandomRuns(t *testing.T) {
-	runs := testwait.Trials(2000)
+	runs := testwait.Trials(1000)
 	var sum tally
 	for seed := range uint64(runs) {
 		synctest.Test(t, func(t *testing.T) { randomRun(t, seed, &sum) })
