@@ -45,11 +45,14 @@ func TestWordsInJSON(t *testing.T) {
 	sound := base64.StdEncoding.EncodeToString(make([]byte, 48000))
 	for name, c := range map[string]struct{ text, want string }{
 		"ElevenLabs, HTTP": {
-			`{"audio_base64":"AAAA","alignment":{"characters":["H","i"," ","y"],"character_start_times_seconds":[0,0.1,0.2,0.3],"character_end_times_seconds":[0.1,0.2,0.3,0.4]},"normalized_alignment":{"characters":["X"],"character_start_times_seconds":[0],"character_end_times_seconds":[1]}}
+			`{"audio_base64":"AAAA","alignment":{"characters":["H","i"," ","y"],"character_start_times_seconds":[0,0.1,0.2,0.3],` +
+				`"character_end_times_seconds":[0.1,0.2,0.3,0.4]},` +
+				`"normalized_alignment":{"characters":["X"],"character_start_times_seconds":[0],"character_end_times_seconds":[1]}}
 {"audio_base64":"AAAA","alignment":{"characters":["o","u","."],"character_start_times_seconds":[0.4,0.5,0.6],"character_end_times_seconds":[0.5,0.6,0.7]}}`,
 			"Hi 0-200, you. 300-700"},
 		"ElevenLabs, WebSocket": {
-			`{"audio":"AAAA","isFinal":null,"normalizedAlignment":{"chars":["H","i"],"charStartTimesMs":[0,100],"charDurationsMs":[100,100]},"alignment":null}
+			`{"audio":"AAAA","isFinal":null,"normalizedAlignment":{"chars":["H","i"],"charStartTimesMs":[0,100],` +
+				`"charDurationsMs":[100,100]},"alignment":null}
 {"audio":"AAAA","normalizedAlignment":{"chars":[" ","y","o"],"charStartTimesMs":[0,50,100],"charDurationsMs":[50,50,100]},"alignment":null}
 {"audio":"AAAA","normalizedAlignment":null}
 {"audio":"AAAA","normalizedAlignment":{"chars":["u"],"charStartTimesMs":[0],"charDurationsMs":[70]}}`,
@@ -62,7 +65,8 @@ func TestWordsInJSON(t *testing.T) {
 			`{"type":"timestamps","word_timestamps":{"words":["two"],"start":[0.5],"end":[0.7]}}`,
 			"One 0-400, two 500-700"},
 		"Inworld, words": {
-			`{"result":{"audioContent":"AAAA","timestampInfo":{"wordAlignment":{"words":["Hello,","world!"],"wordStartTimeSeconds":[0,0.51],"wordEndTimeSeconds":[0.51,1.04]}}}}
+			`{"result":{"audioContent":"AAAA","timestampInfo":{"wordAlignment":{"words":["Hello,","world!"],` +
+				`"wordStartTimeSeconds":[0,0.51],"wordEndTimeSeconds":[0.51,1.04]}}}}
 {"result":{"audioContent":"AAAA","timestampInfo":{"wordAlignment":{"words":["Bye"],"wordStartTimeSeconds":[0],"wordEndTimeSeconds":[0.3]}}}}`,
 			"Hello, 0-510, world! 510-1040, Bye 1040-1340"},
 		"Inworld, tokens": {`{"audioContent":"AAAA","timestampInfo":{"wordAlignment":{"words":["Hello",",",` +

@@ -2,7 +2,8 @@
 // dials the bot's WebSocket as a telephone carrier does, lets it hear the user of a
 // room, and lets a replica say what it answers.
 //
-//	err := carrier.Run(ctx, "wss://bot.example/media", twilio.New(nil), carrier.Options{Speaker: session, Hear: hear})
+//	options := carrier.Options{Speaker: session, Hear: hear}
+//	err := carrier.Run(ctx, "wss://bot.example/media", twilio.New(nil), options)
 //
 // What is on the wire is the business of a Protocol: packages twilio and vonage have
 // one each. All have the same parts:

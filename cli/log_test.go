@@ -37,7 +37,8 @@ func TestLogs(t *testing.T) {
 			t.Errorf("%v: %s", err, line)
 		}
 	}
-	if r.code != 5 || last.Level != "ERROR" || last.Msg != reason || !strings.Contains(r.stderr, `"msg":"sending an offer"`) {
+	if r.code != 5 || last.Level != "ERROR" || last.Msg != reason ||
+		!strings.Contains(r.stderr, `"msg":"sending an offer"`) {
 		t.Errorf("JSON: code %d, %s", r.code, r.stderr)
 	}
 	for _, wrong := range [][]string{{"--log-format", "xml"}, {"--log-level", "all"}} {

@@ -15,7 +15,8 @@ func TestMonitor(t *testing.T) {
 		t.Skip("the player of this test is a script")
 	}
 	dir := t.TempDir()
-	in, record, heard := write(t, "in.wav", pulse(0, 4800, 0, 0.5)), filepath.Join(dir, "r.wav"), filepath.Join(dir, "m.wav")
+	in, record, heard := write(t, "in.wav", pulse(0, 4800, 0, 0.5)), filepath.Join(dir, "r.wav"),
+		filepath.Join(dir, "m.wav")
 	r := run(t, nil, "send", "--monitor", heard, "--record", record, "--trace", filepath.Join(dir, "t"), in, in)
 	want, err := os.ReadFile(record)
 	if err != nil || r.code != 0 || len(want) != 44+4*4800 {
@@ -24,7 +25,8 @@ func TestMonitor(t *testing.T) {
 	if got, err := os.ReadFile(heard); err != nil || !bytes.Equal(got, want) {
 		t.Errorf("%d bytes, want %d, %v", len(got), len(want), err)
 	}
-	if trace, err := os.ReadFile(filepath.Join(dir, "t")); err != nil || !bytes.Contains(trace, []byte(`"kind":"receipt"`)) {
+	if trace, err := os.ReadFile(filepath.Join(dir, "t")); err != nil ||
+		!bytes.Contains(trace, []byte(`"kind":"receipt"`)) {
 		t.Errorf("the trace is not complete: %v", err)
 	}
 	script := "#!/bin/sh\n/bin/cat > " + filepath.Join(dir, "played") + "\n"

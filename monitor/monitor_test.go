@@ -201,7 +201,8 @@ func TestPlayerKeepsTime(t *testing.T) {
 		if n := out.played(); n != before {
 			t.Errorf("%d samples more were played after the interrupt", n-before)
 		}
-		player.Observe(receiptMoment("a", echo.Receipt{Outcome: echo.Interrupted, SpokenSeconds: 0.7, SpokenBy: echo.ByEvent}))
+		player.Observe(receiptMoment("a", echo.Receipt{Outcome: echo.Interrupted, SpokenSeconds: 0.7,
+			SpokenBy: echo.ByEvent}))
 		for _, m := range chunkMoments("b", time.Now(), 2400) {
 			player.Observe(m)
 		}

@@ -75,7 +75,8 @@ func speaksRealtime(t *testing.T, cut <-chan struct{}) http.HandlerFunc {
 		send := func(format string, args ...any) {
 			_ = conn.Write(ctx, websocket.MessageText, fmt.Appendf(nil, format, args...)) // its reader notices
 		}
-		send(`{"type":"session.created","event_id":"event_1","session":{"type":"realtime","audio":{"output":{"format":{"type":"audio/pcm","rate":24000}}}}}`)
+		send(`{"type":"session.created","event_id":"event_1","session":{"type":"realtime",` +
+			`"audio":{"output":{"format":{"type":"audio/pcm","rate":24000}}}}}`)
 		for {
 			_, data, err := conn.Read(ctx)
 			if err != nil {
@@ -93,15 +94,18 @@ func speaksRealtime(t *testing.T, cut <-chan struct{}) http.HandlerFunc {
 			case "response.create":
 				send(`{"type":"response.created","response":{"id":"resp_1","status":"in_progress"}}`)
 				for range 3 {
-					send(`{"type":"response.output_audio.delta","response_id":"resp_1","item_id":"item_1","output_index":0,"content_index":0,"delta":"%s"}`,
+					send(`{"type":"response.output_audio.delta","response_id":"resp_1","item_id":"item_1","output_index":0,`+
+						`"content_index":0,"delta":"%s"}`,
 						base64.StdEncoding.EncodeToString(second()))
 				}
-				send(`{"type":"response.output_audio.done","response_id":"resp_1","item_id":"item_1","output_index":0,"content_index":0}`)
+				send(`{"type":"response.output_audio.done","response_id":"resp_1","item_id":"item_1","output_index":0,` +
+					`"content_index":0}`)
 				send(`{"type":"response.done","response":{"id":"resp_1","status":"completed"}}`)
 				testwait.Came(t, cut)
 				send(`{"type":"input_audio_buffer.speech_started","audio_start_ms":900,"item_id":"item_2"}`)
 			case "conversation.item.truncate":
-				send(`{"type":"conversation.item.truncated","item_id":"%s","content_index":0,"audio_end_ms":%d}`, e.ItemID, e.AudioEnd)
+				send(`{"type":"conversation.item.truncated","item_id":"%s","content_index":0,"audio_end_ms":%d}`,
+					e.ItemID, e.AudioEnd)
 			}
 		}
 	}
@@ -147,7 +151,8 @@ func TestAProgramWithOpenAIsLibrary(t *testing.T) {
 	defer session.Close()
 	service := httptest.NewServer(speaksRealtime(t, cut))
 	defer service.Close()
-	proxy, err := openai.New(openai.Options{Upstream: service.URL + "/v1", Speaker: session, Warn: func(text string) { t.Error(text) }})
+	proxy, err := openai.New(openai.Options{Upstream: service.URL + "/v1", Speaker: session,
+		Warn: func(text string) { t.Error(text) }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,7 +173,8 @@ func TestAProgramWithOpenAIsLibrary(t *testing.T) {
 	if off := int(told) - heardAtStop; off < -100 || off > 100 {
 		t.Errorf("the service was told %v ms, and the replica played %d ms", told, heardAtStop)
 	}
-	if receipts[0].Samples != 24000 || receipts[1].Samples != 24000 || receipts[0].Words == nil || receipts[0].Words.Text != "Hello there." {
+	if receipts[0].Samples != 24000 || receipts[1].Samples != 24000 || receipts[0].Words == nil ||
+		receipts[0].Words.Text != "Hello there." {
 		t.Errorf("the receipts are %+v", receipts)
 	}
 }
@@ -182,7 +188,8 @@ func runApp(ctx context.Context, t *testing.T, server *httptest.Server) (lines [
 		t.Fatal(err)
 	}
 	program := exec.CommandContext(ctx, "node", filepath.Join(nodePrograms, "openai-app.mjs"))
-	program.Env = append(os.Environ(), "OPENAI_BASE_URL="+server.URL+"/v1", "OPENAI_API_KEY=key-of-the-program", "NODE_EXTRA_CA_CERTS="+certificate)
+	program.Env = append(os.Environ(), "OPENAI_BASE_URL="+server.URL+"/v1", "OPENAI_API_KEY=key-of-the-program",
+		"NODE_EXTRA_CA_CERTS="+certificate)
 	program.Stderr = os.Stderr
 	stdout, err := program.StdoutPipe()
 	if err == nil {

@@ -114,9 +114,12 @@ func second() []byte {
 func asServerSentEvents(audio []byte) []byte {
 	var out bytes.Buffer
 	for part := range slices.Chunk(audio, 1001) {
-		fmt.Fprintf(&out, "data: {\"type\":\"speech.audio.delta\",\"audio\":\"%s\"}\n\n", base64.StdEncoding.EncodeToString(part))
+		fmt.Fprintf(&out, "data: {\"type\":\"speech.audio.delta\",\"audio\":\"%s\"}\n\n",
+			base64.StdEncoding.EncodeToString(part))
 	}
-	out.WriteString("data: {\"type\":\"speech.audio.done\",\"usage\":{\"input_tokens\":14,\"output_tokens\":101,\"total_tokens\":115}}\n\n")
+	out.WriteString(
+		"data: {\"type\":\"speech.audio.done\"," +
+			"\"usage\":{\"input_tokens\":14,\"output_tokens\":101,\"total_tokens\":115}}\n\n")
 	return out.Bytes()
 }
 
@@ -135,14 +138,17 @@ func TestSpeechIsPassedOnAndSpoken(t *testing.T) {
 		{"pcm", "audio/pcm", `{"model":"tts-1","input":"Hello.","response_format":"pcm"}`, second(), 24000},
 		{"pcm, by its type", "audio/pcm", `{`, second(), 24000},
 		{"wav", "audio/wav", `{"input":"Hello.","response_format":"wav"}`, wav, -1},
-		{"pcm in events", "text/event-stream; charset=utf-8", `{"input":"Hello.","response_format":"pcm","stream_format":"sse"}`, asServerSentEvents(second()), 24000},
-		{"wav in events", "text/event-stream", `{"input":"Hello.","response_format":"wav","stream_format":"sse"}`, asServerSentEvents(wav), -1},
+		{"pcm in events", "text/event-stream; charset=utf-8", `{"input":"Hello.","response_format":"pcm",` +
+			`"stream_format":"sse"}`, asServerSentEvents(second()), 24000},
+		{"wav in events", "text/event-stream", `{"input":"Hello.","response_format":"wav","stream_format":"sse"}`,
+			asServerSentEvents(wav), -1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			speaker := &counter{ended: make(chan struct{}, 1)}
 			url, end := begin(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				body, _ := io.ReadAll(r.Body)
-				if string(body) != c.request || r.URL.Path != "/v1/audio/speech" || r.Header.Get("Authorization") != "Bearer key-of-the-program" {
+				if string(body) != c.request || r.URL.Path != "/v1/audio/speech" ||
+					r.Header.Get("Authorization") != "Bearer key-of-the-program" {
 					t.Errorf("the service was asked %s %q", r.URL.Path, body)
 				}
 				w.Header().Set("Content-Type", c.kind)
@@ -153,11 +159,13 @@ func TestSpeechIsPassedOnAndSpoken(t *testing.T) {
 			}), openai.Options{Speaker: speaker, Warn: func(text string) { t.Error(text) }})
 			response, answer := post(t, url, c.request)
 			if !bytes.Equal(answer, c.body) || response.Header.Get("Content-Type") != c.kind {
-				t.Errorf("%d bytes of %s came back, and %d were sent", len(answer), response.Header.Get("Content-Type"), len(c.body))
+				t.Errorf("%d bytes of %s came back, and %d were sent", len(answer), response.Header.Get("Content-Type"),
+					len(c.body))
 			}
 			testwait.Receive(t, speaker.ended)
 			end()
-			if len(speaker.spoken) != 1 || speaker.spoken[0].err != nil || c.samples >= 0 && speaker.spoken[0].samples != c.samples || speaker.spoken[0].samples < 24000 {
+			if len(speaker.spoken) != 1 || speaker.spoken[0].err != nil || c.samples >= 0 &&
+				speaker.spoken[0].samples != c.samples || speaker.spoken[0].samples < 24000 {
 				t.Errorf("the replica said %+v", speaker.spoken)
 			}
 			if want := strings.Contains(c.request, "Hello."); (speaker.spoken[0].text == "Hello.") != want {
@@ -188,7 +196,8 @@ func TestOtherRequestsArePassedOn(t *testing.T) {
 	if string(body) != "GET /v1/models?limit=2" || response.Header.Get("X-Request-Id") != "req_1" {
 		t.Errorf("got %q", body)
 	}
-	if response, answer := post(t, url, `{}`); response.StatusCode != 401 || !strings.Contains(string(answer), "Incorrect API key") {
+	if response, answer := post(t, url, `{}`); response.StatusCode != 401 ||
+		!strings.Contains(string(answer), "Incorrect API key") {
 		t.Errorf("got %d %s", response.StatusCode, answer)
 	}
 	end()
@@ -302,7 +311,8 @@ func FuzzRealtimeIsByteEqual(f *testing.F) {
 	f.Cleanup(func() { _ = conn.Close(websocket.StatusNormalClosure, "") })
 	conn.SetReadLimit(1 << 24)
 	for _, seed := range []string{
-		`{"type":"response.output_audio.delta","item_id":"i","content_index":0,"delta":"AAAA"}`, `{"type":"response.audio.delta"`,
+		`{"type":"response.output_audio.delta","item_id":"i","content_index":0,"delta":"AAAA"}`,
+		`{"type":"response.audio.delta"`,
 		`{"type":"session.updated","session":{"audio":{"output":{"format":{"type":"audio/pcmu"}}}}}`, `[]`, ``,
 		`{"type":"conversation.item.truncate","item_id":"i"}`, `{"type":"error","error":{"event_id":"echocast_1"}}`,
 		`{"type":"input_audio_buffer.speech_started"}`, `{"type":"response.done","response":{"id":"r"}}`,
@@ -355,7 +365,8 @@ func TestRealtimeHandshake(t *testing.T) {
 			fmt.Fprint(w, `{"error":{"code":"invalid_api_key"}}`)
 			return
 		}
-		if r.URL.RawQuery != "model=m" || r.Header.Get("Authorization") != "Bearer k" || r.Header.Get("Echocast-Audio") != "" {
+		if r.URL.RawQuery != "model=m" || r.Header.Get("Authorization") != "Bearer k" ||
+			r.Header.Get("Echocast-Audio") != "" {
 			t.Errorf("the service was asked %s with %v", r.URL, r.Header)
 		}
 		echoing(w, r)
@@ -370,7 +381,8 @@ func TestRealtimeHandshake(t *testing.T) {
 	}
 	refuses = false
 	conn, _, err := websocket.Dial(t.Context(), url, &websocket.DialOptions{
-		Subprotocols: []string{"realtime", "openai-insecure-api-key.k"}, HTTPHeader: http.Header{"Authorization": {"Bearer k"}, "Echocast-Audio": {"none"}},
+		Subprotocols: []string{"realtime", "openai-insecure-api-key.k"},
+		HTTPHeader:   http.Header{"Authorization": {"Bearer k"}, "Echocast-Audio": {"none"}},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -378,7 +390,8 @@ func TestRealtimeHandshake(t *testing.T) {
 	if conn.Subprotocol() != "realtime" {
 		t.Errorf("the subprotocol is %q", conn.Subprotocol())
 	}
-	for _, text := range []string{`{"type":"response.output_audio.delta","delta":"AAAA"}`, `{"type":"response.output_audio_transcript.delta","delta":"Hi"}`} {
+	for _, text := range []string{`{"type":"response.output_audio.delta","delta":"AAAA"}`,
+		`{"type":"response.output_audio_transcript.delta","delta":"Hi"}`} {
 		if err := conn.Write(t.Context(), websocket.MessageText, []byte(text)); err != nil {
 			t.Fatal(err)
 		}

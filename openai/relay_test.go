@@ -97,7 +97,8 @@ func (s *standIn) respond(ctx context.Context, response string, lengths []int, r
 	for i, length := range lengths {
 		item := fmt.Sprintf("%s_item_%d", response, i)
 		s.order = append(s.order, item)
-		s.send(map[string]any{"type": "response.output_item.added", "response_id": response, "item": map[string]string{"id": item}})
+		s.send(map[string]any{"type": "response.output_item.added", "response_id": response,
+			"item": map[string]string{"id": item}})
 		for s.audio[item] < length && ctx.Err() == nil {
 			s.delta(response, item, min(20+10*random.IntN(40), length-s.audio[item]))
 			time.Sleep(time.Duration(random.IntN(100)) * time.Millisecond)
@@ -249,7 +250,8 @@ func bargeIn(t *testing.T, seed uint64, byClock bool) (worst time.Duration) {
 		}
 		off := time.Duration(told-really) * time.Millisecond
 		if worst = max(worst, off.Abs()); !byClock && off.Abs() > 100*time.Millisecond {
-			t.Fatalf("seed %d: of %s (%d ms) %d ms were heard, and the service was told %d (truncated: %t): %+v", seed, item, made, really, told, isTruncated, heard)
+			t.Fatalf("seed %d: of %s (%d ms) %d ms were heard, and the service was told %d (truncated: %t): %+v",
+				seed, item, made, really, told, isTruncated, heard)
 		}
 		left -= really
 	}
@@ -272,7 +274,8 @@ func TestBargeInsAreTruncatedWhereTheyWereHeard(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) { worst = append(worst, bargeIn(t, uint64(seed), c.byClock)) })
 			}
 			slices.Sort(worst)
-			t.Logf("%d barge-ins: the truncation is off by %v at the median, %v at the most", len(worst), worst[len(worst)/2], worst[len(worst)-1])
+			t.Logf("%d barge-ins: the truncation is off by %v at the median, %v at the most", len(worst), worst[len(worst)/2],
+				worst[len(worst)-1])
 			if most := worst[len(worst)-1]; most > 350*time.Millisecond {
 				t.Errorf("off by %v", most)
 			}

@@ -25,7 +25,8 @@ func (*stuck) Speak(ctx context.Context, _ echo.Speech) (echo.Receipt, error) {
 // voice is a Voice that a test shows events.
 func voice(t *testing.T, speaker playout.Speaker) (v *openai.Voice, sent *[]string) {
 	sent = &[]string{}
-	v = openai.NewVoice(t.Context(), openai.VoiceOptions{Speaker: speaker, Send: func(event []byte) { *sent = append(*sent, string(event)) }})
+	v = openai.NewVoice(t.Context(),
+		openai.VoiceOptions{Speaker: speaker, Send: func(event []byte) { *sent = append(*sent, string(event)) }})
 	return v, sent
 }
 
@@ -45,7 +46,8 @@ func TestFormats(t *testing.T) {
 			speaker := &counter{}
 			v, _ := voice(t, speaker)
 			v.Served([]byte(`{"type":"session.created","session":` + session + `}`))
-			v.Served(fmt.Appendf(nil, `{"type":"response.output_audio.delta","item_id":"i","delta":"%s"}`, base64.StdEncoding.EncodeToString(make([]byte, 24000))))
+			v.Served(fmt.Appendf(nil, `{"type":"response.output_audio.delta","item_id":"i","delta":"%s"}`,
+				base64.StdEncoding.EncodeToString(make([]byte, 24000))))
 			v.Served([]byte(`{"type":"response.output_audio.done","item_id":"i"}`))
 			v.Drain()
 			v.Close()
@@ -63,7 +65,8 @@ func TestWhatIsOurs(t *testing.T) {
 		speaker := &stuck{}
 		v, sent := voice(t, speaker)
 		delta := []byte(`{"type":"response.output_audio.delta","response_id":"r","item_id":"i","delta":"AAAAAAAA"}`)
-		v.Served([]byte(`{"type":"session.updated","session":{"audio":{"input":{"turn_detection":{"type":"server_vad","interrupt_response":false}}}}}`))
+		v.Served([]byte(`{"type":"session.updated","session":{"audio":{"input":{"turn_detection":{"type":"server_vad",` +
+			`"interrupt_response":false}}}}}`))
 		v.Served([]byte(`{"type":"response.created","response":{"id":"r"}}`))
 		v.Served(delta)
 		v.Served([]byte(`{"type":"input_audio_buffer.speech_started"}`))
@@ -71,7 +74,8 @@ func TestWhatIsOurs(t *testing.T) {
 		if len(*sent) != 0 {
 			t.Errorf("the service was told %q", *sent)
 		}
-		v.Served([]byte(`{"type":"session.updated","session":{"audio":{"input":{"turn_detection":{"type":"server_vad","interrupt_response":true}}}}}`))
+		v.Served([]byte(`{"type":"session.updated","session":{"audio":{"input":{"turn_detection":{"type":"server_vad",` +
+			`"interrupt_response":true}}}}}`))
 		v.Served([]byte(`{"type":"input_audio_buffer.speech_started"}`))
 		v.Cancel()
 		synctest.Wait()
@@ -79,13 +83,15 @@ func TestWhatIsOurs(t *testing.T) {
 			Type    string `json:"type"`
 			EventID string `json:"event_id"`
 		}
-		if len(*sent) != 2 || json.Unmarshal([]byte((*sent)[0]), &cancel) != nil || json.Unmarshal([]byte((*sent)[1]), &truncate) != nil {
+		if len(*sent) != 2 || json.Unmarshal([]byte((*sent)[0]), &cancel) != nil ||
+			json.Unmarshal([]byte((*sent)[1]), &truncate) != nil {
 			t.Fatalf("the service was told %q", *sent)
 		}
 		if cancel.Type != "response.cancel" || truncate.Type != "conversation.item.truncate" {
 			t.Errorf("the service was told %q", *sent)
 		}
-		for id, want := range map[string]bool{cancel.EventID: true, truncate.EventID: true, "event_of_the_client": false, "": false} {
+		for id, want := range map[string]bool{cancel.EventID: true, truncate.EventID: true,
+			"event_of_the_client": false, "": false} {
 			if got := v.Served([]byte(`{"type":"error","error":{"event_id":"` + id + `"}}`)); got != want {
 				t.Errorf("an error about %q is ours: %t", id, got)
 			}
@@ -104,7 +110,8 @@ func TestTheClientTruncates(t *testing.T) {
 		synctest.Wait()
 		v.Served([]byte(`{"type":"response.audio.delta","response_id":"r","item_id":"j","delta":"AAAAAAAA"}`))
 		synctest.Wait()
-		if len(*sent) != 1 || !strings.Contains((*sent)[0], `"item_id":"j"`) || !strings.Contains((*sent)[0], `"audio_end_ms":0`) {
+		if len(*sent) != 1 || !strings.Contains((*sent)[0], `"item_id":"j"`) ||
+			!strings.Contains((*sent)[0], `"audio_end_ms":0`) {
 			t.Errorf("the service was told %q", *sent)
 		}
 		v.Close()

@@ -22,7 +22,8 @@ func TestRequestsAreLogged(t *testing.T) {
 		if _, err := client.Conversation(ctx, "c1", false); err == nil {
 			t.Error("there is a conversation")
 		}
-		for _, want := range []string{"method=GET path=/v2/conversations/c1 status=503", "is made again", "status=400", "took="} {
+		for _, want := range []string{"method=GET path=/v2/conversations/c1 status=503", "is made again",
+			"status=400", "took="} {
 			if !strings.Contains(log.String(), want) {
 				t.Errorf("the log does not say %q:\n%s", want, log.String())
 			}

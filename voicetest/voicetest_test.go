@@ -117,7 +117,8 @@ func TestMistakes(t *testing.T) {
 		{"say:\n- file: a\n  format: s16le", "talk.yaml:2: raw samples have no header"},
 		{"say:\n- {file: a, format: mp4, rate: 1, channels: 1}", `talk.yaml:2: no samples are called "mp4"`},
 		{"say:\n- file: a\n  at_most: {first_audio: 300}", "talk.yaml:3: first_audio: a time has a number and a unit"},
-		{"say:\n- file: a\n  at_most:\n    speed: 1", `talk.yaml:4: no key is called "speed" here; there are factor, first_audio,`},
+		{"say:\n- file: a\n  at_most:\n    speed: 1", `talk.yaml:4: no key is called "speed" here; there are ` +
+			`factor, first_audio,`},
 		{"say:\n- file: a\n  at_most: {gaps: -1}", "talk.yaml:3: gaps: it must be a number"},
 		{"say:\n- file: a\n  at_most: {interrupt: 1s}", "talk.yaml:2: interrupt bounds how fast"},
 		{"say:\n- file: a\n  expect: good", "talk.yaml:3: expect: it must be one of finished, interrupted"},

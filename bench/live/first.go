@@ -142,7 +142,8 @@ func firstInputs() ([]firstInput, error) {
 	}{
 		{"MP3 24 kHz, 64 kbit/s", "a.mp3", []string{"-c:a", "libmp3lame", "-b:a", "64k"}},
 		{"Ogg Opus, 20 ms a page", "a.opus", []string{"-c:a", "libopus", "-b:a", "32k", "-page_duration", "20000"}},
-		{"WebM Opus, by ffmpeg", "a.webm", []string{"-c:a", "libopus", "-b:a", "32k", "-live", "1", "-cluster_time_limit", "60"}},
+		{"WebM Opus, by ffmpeg", "a.webm", []string{"-c:a", "libopus", "-b:a", "32k", "-live", "1",
+			"-cluster_time_limit", "60"}},
 	} {
 		path := filepath.Join(dir, f.file)
 		args := append(append([]string{"-v", "error", "-i", "pipe:0"}, f.arguments...), path)
@@ -180,7 +181,8 @@ func runFirst(program string, rounds int) error {
 	if err != nil {
 		return err
 	}
-	fmt.Println("| live input by a pipe | rounds | at the speed of speech: p50 | p95 | largest | all at once: p50 | p95 | largest |")
+	fmt.Println("| live input by a pipe | rounds | at the speed of speech: p50 | p95 | largest | all at " +
+		"once: p50 | p95 | largest |")
 	fmt.Println("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
 	for i, r := range results {
 		fmt.Printf("| %s | %d | %s | %s | %s | %s | %s | %s |\n", inputs[i].name, rounds,

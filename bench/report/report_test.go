@@ -43,7 +43,8 @@ func TestParseRefuses(t *testing.T) {
 
 func TestUpdate(t *testing.T) {
 	readme := "head\n" + beginMark + "\n### A\n\nold a\n\n### B\n\nold machine\n\n| b |\n\n" + endMark + "tail\n"
-	want := "head\n" + beginMark + "\n### A\n\nhere\n\nnew a\n\n### B\n\nold machine\n\n| b |\n\n### C\n\nhere\n\n| c |\n| d |\n\n" +
+	want := "head\n" + beginMark + "\n### A\n\nhere\n\nnew a\n\n### B\n\nold machine\n\n| b |\n\n### C\n" +
+		"\nhere\n\n| c |\n| d |\n\n" +
 		endMark + "tail\n"
 	text := "### A\n\nnew a\n\n### C\n\n| c |\n| d |\n\n"
 	once, err := update(readme, text, "here\n")

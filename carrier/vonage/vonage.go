@@ -5,7 +5,8 @@
 // messages of 20 ms. Everything else is JSON text.
 //
 //	to the bot
-//	{"event":"websocket:connected","content-type":"audio/l16;rate=16000", and the headers of the NCCO}
+//	{"event":"websocket:connected","content-type":"audio/l16;rate=16000", and the
+//	 headers of the NCCO}
 //	{"event":"websocket:notify","payload":…}   all audio before that notify was heard
 //	{"event":"websocket:cleared"}
 //	from the bot

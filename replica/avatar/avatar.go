@@ -82,7 +82,8 @@ type Options struct {
 const DefaultDelay = 200 * time.Millisecond
 
 // ErrNoOpus says that this build cannot make sound.
-var ErrNoOpus = errors.New("publishing sound takes libopus, which this build does not have; use one that was built with C")
+var ErrNoOpus = errors.New("publishing sound takes libopus, which this build does not have; use " +
+	"one that was built with C")
 
 // Avatar is one replica. Speak, Clear and NeedKeyFrame may be called by anybody. What
 // comes before Run waits for it.

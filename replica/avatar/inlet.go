@@ -96,7 +96,8 @@ func (i *inlet) clear() {
 	i.mu.Lock()
 	i.clears++
 	i.turn = newSlot()
-	i.queue = [][]byte{[]byte(`{"message_type":"conversation","event_type":"conversation.interrupt","conversation_id":"avatar"}`)}
+	i.queue = [][]byte{[]byte(`{"message_type":"conversation","event_type":"conversation.interrupt",` +
+		`"conversation_id":"avatar"}`)}
 	i.mu.Unlock()
 	fill(i.came)
 	fill(i.taken) // wakes a stream that waits, which sees that it is cleared
@@ -154,7 +155,8 @@ func open(ctx context.Context, s Stream) (*audio.Prepared, error) {
 const turnTimeout = 10 * time.Second
 
 // speak queues the chunks of a stream. isPlayed says that at least one was.
-func (i *inlet) speak(ctx context.Context, clears int, turn chan struct{}, id string, source audio.Source) (isPlayed bool, err error) {
+func (i *inlet) speak(ctx context.Context, clears int, turn chan struct{}, id string,
+	source audio.Source) (isPlayed bool, err error) {
 	timeout := time.NewTimer(turnTimeout)
 	defer timeout.Stop()
 	select {
@@ -187,8 +189,10 @@ func (i *inlet) end(ctx context.Context, clears int, id string, isPlayed bool, w
 
 // message is a chunk as a replica takes it.
 func message(id string, pcm []byte, isLast bool) []byte {
-	return fmt.Appendf(nil, `{"message_type":"conversation","event_type":"conversation.echo","conversation_id":"avatar","properties":`+
-		`{"modality":"audio","audio":%q,"sample_rate":%d,"inference_id":%q,"done":%v}}`, base64.StdEncoding.EncodeToString(pcm), Rate, id, isLast)
+	return fmt.Appendf(nil, `{"message_type":"conversation","event_type":"conversation.echo",`+
+		`"conversation_id":"avatar","properties":`+
+		`{"modality":"audio","audio":%q,"sample_rate":%d,"inference_id":%q,"done":%v}}`,
+		base64.StdEncoding.EncodeToString(pcm), Rate, id, isLast)
 }
 
 // Clear stops what plays, and throws away all that has come so far.

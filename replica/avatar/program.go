@@ -176,7 +176,8 @@ func (r *program) add(p picture) error {
 	case isFull:
 		return fmt.Errorf("it is more than %d pictures ahead of the sound", maxPictures)
 	case isLater:
-		r.warn(fmt.Sprintf("a picture came %v too late for its sound; a larger delay gives it more time", late.Round(time.Millisecond)))
+		r.warn(fmt.Sprintf("a picture came %v too late for its sound; a larger delay gives it more time",
+			late.Round(time.Millisecond)))
 	}
 	return nil
 }

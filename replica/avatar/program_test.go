@@ -83,13 +83,17 @@ func TestPicturesOfPrograms(t *testing.T) {
 		want []time.Duration
 		bad  string
 	}{
-		"nothing":               {"", nil, ""},
-		"video by its rate":     {header + "FRAME\n" + planes + "FRAME\n" + planes, []time.Duration{0, 20 * ms}, ""},
-		"video with times":      {header + "FRAME Xt=1.5\n" + planes + "FRAME Ip Xt=2\n" + planes, []time.Duration{1500 * ms, 2000 * ms}, ""},
-		"video of 30/1.001":     {strings.Replace(header, "F50:1", "F30000:1001", 1) + strings.Repeat("FRAME\n"+planes, 2), []time.Duration{0, 33366666}, ""},
-		"a size of odd numbers": {strings.Replace(header, "W16 H16", "W17 H17", 1) + "FRAME\n" + strings.Repeat("x", 17*17+2*9*9), []time.Duration{0}, ""},
+		"nothing":           {"", nil, ""},
+		"video by its rate": {header + "FRAME\n" + planes + "FRAME\n" + planes, []time.Duration{0, 20 * ms}, ""},
+		"video with times": {header + "FRAME Xt=1.5\n" + planes + "FRAME Ip Xt=2\n" + planes,
+			[]time.Duration{1500 * ms, 2000 * ms}, ""},
+		"video of 30/1.001": {strings.Replace(header, "F50:1", "F30000:1001", 1) + strings.Repeat("FRAME\n"+planes, 2),
+			[]time.Duration{0, 33366666}, ""},
+		"a size of odd numbers": {strings.Replace(header, "W16 H16", "W17 H17", 1) + "FRAME\n" +
+			strings.Repeat("x", 17*17+2*9*9), []time.Duration{0}, ""},
 		"images by their order": {part("", 16, png.Encode) + part("", 16, asJPEG) + end, []time.Duration{0, 40 * ms}, ""},
-		"images with times":     {part("X-Timestamp: 0.5\r\n", 16, png.Encode) + part("X-Timestamp: 0.7\r\nContent-Type: image/jpeg\r\n", 16, asJPEG) + end, []time.Duration{500 * ms, 700 * ms}, ""},
+		"images with times": {part("X-Timestamp: 0.5\r\n", 16, png.Encode) + part("X-Timestamp: 0.7\r\n"+
+			"Content-Type: image/jpeg\r\n", 16, asJPEG) + end, []time.Duration{500 * ms, 700 * ms}, ""},
 
 		"rubbish":            {"hello, this is text", nil, "neither YUV4MPEG2 nor multipart"},
 		"no size":            {"YUV4MPEG2 F25:1\n", nil, "0 by 0"},

@@ -45,7 +45,8 @@ func Run(ctx context.Context, o *Options) (replica.Report, error) {
 	if err != nil {
 		return replica.Report{}, &room.CredentialError{Err: err}
 	}
-	options := &avatar.Options{Delay: o.Delay, Record: o.Record, OnEvent: o.OnEvent, OnUtterance: o.OnUtterance, Warn: o.Note}
+	options := &avatar.Options{Delay: o.Delay, Record: o.Record, OnEvent: o.OnEvent,
+		OnUtterance: o.OnUtterance, Warn: o.Note}
 	if o.Program != "" {
 		options.Program = &avatar.Program{Command: o.Program}
 	}

@@ -140,7 +140,8 @@ func (g *guest) node(program string, args ...string) <-chan told {
 		err = missing
 	}
 	need(g.t, err)
-	command := exec.CommandContext(testwait.Context(g.t), "node", append([]string{program, g.url, g.token("agent"), livekit.DefaultAvatar}, args...)...)
+	command := exec.CommandContext(testwait.Context(g.t), "node",
+		append([]string{program, g.url, g.token("agent"), livekit.DefaultAvatar}, args...)...)
 	command.Dir = nodePrograms
 	command.Stderr = os.Stderr
 	out, err := command.StdoutPipe()
@@ -314,7 +315,8 @@ func TestInterruptsThroughTheServer(t *testing.T) {
 		played := time.Duration(line.Played * float64(time.Second))
 		largest = max(largest, (played - heard).Abs())
 		if !line.Interrupted || (played-heard).Abs() > avatar.Tick {
-			t.Errorf("interrupt %d: the sender is told %v, interrupted %v, and %v were heard", i, played, line.Interrupted, heard)
+			t.Errorf("interrupt %d: the sender is told %v, interrupted %v, and %v were heard", i, played,
+				line.Interrupted, heard)
 		}
 	}
 	t.Logf("%d interrupts: the position is within %v of what was heard", count, largest)
@@ -345,7 +347,8 @@ func TestBadAddresses(t *testing.T) {
 	if _, err = Run(t.Context(), &Options{To: "livekit+ws://127.0.0.1:1/room", Note: ignore}); err == nil {
 		t.Error("no error where nobody listens")
 	}
-	if _, err = Run(t.Context(), &Options{To: "livekit+ws://127.0.0.1:1/room", Note: ignore, Delay: time.Hour}); err == nil {
+	if _, err = Run(t.Context(), &Options{To: "livekit+ws://127.0.0.1:1/room", Note: ignore,
+		Delay: time.Hour}); err == nil {
 		t.Error("no error for a delay of an hour")
 	}
 }

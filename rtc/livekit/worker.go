@@ -103,7 +103,8 @@ func (w *Worker) join(ctx context.Context, to Address, with Credentials) error {
 			attributes = map[string]string{attributeOnBehalf: w.options.Sender}
 		}
 		var err error
-		if with.Token, err = token(with.Key, with.Secret, to.Room, cmp.Or(w.options.Identity, DefaultAvatar), tokenTTL, attributes); err != nil {
+		if with.Token, err = token(with.Key, with.Secret, to.Room, cmp.Or(w.options.Identity, DefaultAvatar),
+			tokenTTL, attributes); err != nil {
 			return err
 		}
 	}
@@ -111,13 +112,15 @@ func (w *Worker) join(ctx context.Context, to Address, with Credentials) error {
 		OnDisconnected:            func() { w.lifetime.End(ErrLost) },
 		OnParticipantDisconnected: func(who *lksdk.RemoteParticipant) { w.leave(who.Identity()) },
 	})
-	err := errors.Join(w.room.RegisterRpcMethod(methodClear, w.clear), w.room.RegisterByteStreamHandler(topicAudio, w.receive))
+	err := errors.Join(w.room.RegisterRpcMethod(methodClear, w.clear),
+		w.room.RegisterByteStreamHandler(topicAudio, w.receive))
 	if err != nil {
 		return err
 	}
 	guarded, stop := keepToServer(ctx, to)
 	defer stop()
-	err = w.room.JoinWithContextAndToken(guarded, to.URL, with.Token, lksdk.WithAutoSubscribe(false), lksdk.WithLogger(logger.GetDiscardLogger()))
+	err = w.room.JoinWithContextAndToken(guarded, to.URL, with.Token, lksdk.WithAutoSubscribe(false),
+		lksdk.WithLogger(logger.GetDiscardLogger()))
 	if err != nil {
 		return refusal(cmp.Or(redirected(guarded), err), with)
 	}
@@ -137,7 +140,8 @@ func (w *Worker) publish() (err error) {
 	if w.sound, err = lksdk.NewLocalTrack(opus); err != nil {
 		return err
 	}
-	_, err = w.room.LocalParticipant.PublishTrack(w.sound, &lksdk.TrackPublicationOptions{Name: "avatar_audio", Source: wire.TrackSource_MICROPHONE})
+	_, err = w.room.LocalParticipant.PublishTrack(w.sound, &lksdk.TrackPublicationOptions{Name: "avatar_audio",
+		Source: wire.TrackSource_MICROPHONE})
 	if err != nil {
 		return err
 	}
@@ -152,7 +156,8 @@ func (w *Worker) publish() (err error) {
 		return err
 	}
 	w.video.OnBind(w.options.NeedKeyFrame) // nobody got those before
-	_, err = w.room.LocalParticipant.PublishTrack(w.video, &lksdk.TrackPublicationOptions{Name: "avatar_video", Source: wire.TrackSource_CAMERA})
+	_, err = w.room.LocalParticipant.PublishTrack(w.video, &lksdk.TrackPublicationOptions{Name: "avatar_video",
+		Source: wire.TrackSource_CAMERA})
 	return err
 }
 
@@ -174,7 +179,8 @@ func (w *Worker) Cause() error {
 // full scale.
 func (w *Worker) Sound(packet []byte, level uint8, tick int64) {
 	sample := media.Sample{Data: packet, Duration: WorkerTick, PacketTimestamp: uint32((tick + firstTick) * soundTick)}
-	_ = w.sound.WriteSample(sample, &lksdk.SampleWriteOptions{AudioLevel: &level}) // the end of the connection is told elsewhere
+	// The end of the connection is told elsewhere.
+	_ = w.sound.WriteSample(sample, &lksdk.SampleWriteOptions{AudioLevel: &level})
 }
 
 // Picture publishes a frame of VP8 that belongs to the sound of a tick.
@@ -188,7 +194,8 @@ func (w *Worker) Started(string) { w.tell(TypePlaybackStarted, "") }
 
 // Finished tells the sender that a stream is over, and how much of it was heard.
 func (w *Worker) Finished(_ string, played time.Duration, interrupted bool) {
-	w.tell(TypePlaybackFinished, fmt.Sprintf(`{"playback_position":%.6f,"interrupted":%v,"synchronized_transcript":null}`, played.Seconds(), interrupted))
+	w.tell(TypePlaybackFinished, fmt.Sprintf(`{"playback_position":%.6f,"interrupted":%v,"synchronized_transcript":null}`,
+		played.Seconds(), interrupted))
 }
 
 // tellTimeout is how long the worker waits for an answer before it goes on. The SDK can
@@ -203,7 +210,8 @@ func (w *Worker) tell(method, payload string) {
 	if sender == "" {
 		return
 	}
-	answer, err := w.room.LocalParticipant.PerformRpc(lksdk.PerformRpcParams{DestinationIdentity: sender, Method: method, Payload: payload, ResponseTimeout: &limit})
+	answer, err := w.room.LocalParticipant.PerformRpc(lksdk.PerformRpcParams{DestinationIdentity: sender,
+		Method: method, Payload: payload, ResponseTimeout: &limit})
 	if err == nil && *answer == answerReject {
 		w.options.Note(fmt.Sprintf("%s rejects %s", sender, method))
 	}
@@ -288,7 +296,8 @@ func (w *Worker) Close() {
 	isFirst := w.lifetime.Close()
 	w.mu.Unlock()
 	if isFirst {
-		peers := []*webrtc.PeerConnection{w.room.LocalParticipant.GetPublisherPeerConnection(), w.room.LocalParticipant.GetSubscriberPeerConnection()}
+		peers := []*webrtc.PeerConnection{w.room.LocalParticipant.GetPublisherPeerConnection(),
+			w.room.LocalParticipant.GetSubscriberPeerConnection()}
 		w.room.Disconnect()
 		for _, peer := range peers {
 			if peer != nil {
