@@ -123,6 +123,7 @@ func pasteBlocks(t *testing.T, blocks []*block) {
 		write(t, filepath.Join(dir, fmt.Sprintf("block%d", n)), b.text)
 	}
 	log := runShell(t, dir, withFreePorts(t, dir, script.String(), len(blocks)))
+	checkLeftovers(t, dir, len(blocks))
 	for n, b := range blocks {
 		if b.notRun != "" {
 			continue
@@ -223,6 +224,28 @@ func scratchCheckout(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return dir
+}
+
+// checkLeftovers fails if pasting leaves a file that git would take for one of ours:
+// a key could be committed.
+func checkLeftovers(t *testing.T, dir string, blocks int) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours := map[string]bool{"bin": true, "log": true}
+	for n := range blocks {
+		ours[fmt.Sprintf("block%d", n)], ours[fmt.Sprintf("code%d", n)] = true, true
+	}
+	for _, e := range entries {
+		if ours[e.Name()] || e.Type()&os.ModeSymlink != 0 {
+			continue
+		}
+		ignored := exec.CommandContext(t.Context(), "git", "check-ignore", "--quiet", "--no-index", e.Name())
+		if out, err := ignored.CombinedOutput(); err != nil {
+			t.Errorf("pasting leaves %s in the checkout, and .gitignore does not list it: %v %s", e.Name(), err, out)
+		}
+	}
 }
 
 func workingDirectory(t *testing.T) string {
