@@ -121,7 +121,7 @@ func newApp(streams Streams, server *Server) *cli.App {
 			hearCommand(streams),
 			converseCommand(streams),
 			bridgeCommand(streams, server),
-			replicaCommand(streams),
+			replicaCommand(streams, server),
 			benchCommand(streams),
 			testCommand(streams),
 			probeCommand(streams),

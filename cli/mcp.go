@@ -9,6 +9,7 @@ import (
 
 	"echocast/echo"
 	"echocast/internal/terminal"
+	"echocast/replica"
 )
 
 // Server is what echocast-server can do and echocast cannot, since it needs big
@@ -22,6 +23,8 @@ type Server struct {
 	// Bridge holds a conversation until one side ends it, or ctx ends, whose cause it
 	// returns.
 	Bridge func(ctx context.Context, b Bridge) error
+	// Join lets a stand-in replica join a room until ctx ends, whose cause it returns.
+	Join func(ctx context.Context, g *Guest) (replica.Report, error)
 }
 
 func mcpCommand(streams Streams, server *Server) *cli.Command {

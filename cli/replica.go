@@ -34,13 +34,14 @@ type replicaCmd struct {
 	quiet   bool
 	json    bool
 
-	user string
+	user  string
+	guest Guest
 
 	mu     sync.Mutex // one line at a time
 	failed error      // the first thing that went wrong on this side
 }
 
-func replicaCommand(streams Streams) *cli.Command {
+func replicaCommand(streams Streams, server *Server) *cli.Command {
 	s := &replicaCmd{streams: streams}
 	return &cli.Command{
 		Name:  "replica",
@@ -70,7 +71,8 @@ each session gets them anew. --script plays events from a FILE of JSON lines:
   {"after_ms":1500,"event":{"message_type":"conversation","event_type":"conversation.tool_call",...}}
   {"on":"conversation.tool_result","nth":1,"after_ms":100,"event":{...}}
 after the replica has joined, or after what "on" names has happened so often. A seq
-and a timestamp are filled in, except with "raw":true.`,
+and a timestamp are filled in, except with "raw":true.
+` + helpJoin,
 		Flags: append([]cli.Flag{
 			option(&s.listen, "listen", "127.0.0.1:8870", "`ADDRESS` to listen on; port 0 takes a free one"),
 			option(&s.record, "record", "", "write what is heard to `FILE` (WAV); later sessions get new files FILE-2 and so "+
@@ -83,10 +85,18 @@ and a timestamp are filled in, except with "raw":true.`,
 			boolOption(&s.once, "once", "end when everybody has left"),
 			boolOption(&s.json, "json", "print the report of each session as a JSON line on stdout"),
 			boolOption(&s.quiet, "quiet, q", "say nothing but errors"),
-		}, s.peer.listenFlags()...),
+		}, append(s.guestFlags(), s.peer.listenFlags()...)...),
 		Action: func(c *cli.Context) error {
 			if c.Args().Present() {
 				return usagef("the replica takes no inputs, such as %q", c.Args().First())
+			}
+			if s.guest.To != "" {
+				return s.join(c, server)
+			}
+			for _, name := range []string{"avatar", "render", "render-delay"} {
+				if c.IsSet(name) {
+					return usagef("--%s is for a replica in a LiveKit room: name the room with --join URL", name)
+				}
 			}
 			s.faults = c.StringSlice("fault")
 			if slices.Contains(s.faults, "list") {

@@ -16,7 +16,7 @@ if [ ! -x bin/livekit-server ]; then
 fi
 
 peers=rtc/livekit/livekittest/node
-if [ ! -d "$peers/node_modules/@livekit/agents" ]; then
+if [ ! -d "$peers/node_modules/@livekit/agents" ] || [ ! -d "$peers/node_modules/livekit-client" ]; then
 	if ! command -v npm >/dev/null; then
 		echo "echocast: npm is missing, so LiveKit's own libraries are not tested (make browser installs it)" >&2
 		exit 0

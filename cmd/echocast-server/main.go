@@ -8,6 +8,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -16,10 +18,15 @@ import (
 	"echocast/echo"
 	"echocast/gateway"
 	"echocast/mcp"
+	"echocast/replica"
+	"echocast/replica/join"
 	_ "echocast/room/livekit"
+	"echocast/rtc/livekit"
 )
 
-func main() { os.Exit(cli.Main(&cli.Server{MCP: serveMCP, Serve: serveGateway, Bridge: bridge})) }
+func main() {
+	os.Exit(cli.Main(&cli.Server{MCP: serveMCP, Serve: serveGateway, Bridge: bridge, Join: joinRoom}))
+}
 
 func serveMCP(ctx context.Context, session *echo.Session, version string, in io.ReadCloser, out io.WriteCloser) error {
 	server := mcp.New(session, version)
@@ -34,4 +41,14 @@ func serveGateway(ctx context.Context, listener net.Listener, o *cli.ServeOption
 		MaxConversations: o.MaxConversations, MaxLateness: o.MaxLateness, MaxPerToken: o.MaxPerToken, Drain: o.Drain,
 		Tokens: o.Tokens, AllowOrigins: o.AllowOrigins, Reload: o.Reload, Log: o.Log,
 	})
+}
+
+// joinRoom lets a stand-in replica join a LiveKit room.
+func joinRoom(ctx context.Context, g *cli.Guest) (replica.Report, error) {
+	o := join.Options(*g)
+	report, err := join.Run(ctx, &o)
+	if errors.Is(err, livekit.ErrLost) {
+		err = fmt.Errorf("%w: %w", echo.ErrLost, err)
+	}
+	return report, err
 }

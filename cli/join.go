@@ -1,0 +1,95 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"echocast/internal/outfile"
+	"echocast/internal/shutdown"
+	"echocast/replica"
+	"echocast/room"
+)
+
+// Guest is a stand-in replica in a room that others run.
+type Guest struct {
+	To, Identity string
+	Insecure     bool
+	Program      string        // that draws the pictures; empty: none
+	Delay        time.Duration // of sound and pictures; 0: the default
+	Record       io.WriteSeeker
+	OnEvent      func(replica.Event)
+	OnUtterance  func(replica.Utterance)
+	Note         func(text string)
+}
+
+const helpJoin = `
+--join livekit+wss://HOST/ROOM makes it an avatar worker in a LiveKit room: it plays
+what LiveKit's agents or echocast send there, shows its face and lets everybody hear
+it. LIVEKIT_API_KEY and LIVEKIT_API_SECRET, or LIVEKIT_TOKEN, let it in. It obeys who
+its token names, or else who speaks first. --render CMD shows another face: CMD reads
+16-bit mono PCM at 24 kHz in real time, and prints pictures (docs/avatar.md).`
+
+// guestFlags are those of a replica that joins a room.
+func (s *replicaCmd) guestFlags() []cli.Flag {
+	return []cli.Flag{
+		option(&s.guest.To, "join", "", "join the LiveKit room at `URL`, livekit+wss://HOST/ROOM, rather than listen"),
+		option(&s.guest.Identity, "avatar", "", "with --join: the replica's `IDENTITY` in the room (default: that of the "+
+			"token, or tavus-avatar-agent)"),
+		option(&s.guest.Program, "render", "", "with --join: `CMD` draws the pictures of what it hears"),
+		option(&s.guest.Delay, "render-delay", 0, "with --render: publish the sound `TIME` after CMD gets it (default: 200ms)"),
+	}
+}
+
+// goWithJoin are the other options that --join does not make pointless.
+var goWithJoin = []string{"join", "avatar", "render", "render-delay", "record", "json", "quiet", "q", "insecure"}
+
+// join is a guest until a signal ends it.
+func (s *replicaCmd) join(c *cli.Context, server *Server) error {
+	for _, name := range c.LocalFlagNames() {
+		if !slices.Contains(goWithJoin, name) {
+			return usagef("--%s does not go with --join: the room is not this replica's", name)
+		}
+	}
+	if server == nil || server.Join == nil {
+		return needsServerError{livekitNeeds}
+	}
+	if err := checkOutputs(map[string]string{"--record": s.record}, nil); err != nil {
+		return err
+	}
+	g, observer := s.guest, s.observer()
+	g.Insecure, g.OnEvent, g.OnUtterance = s.peer.insecure, observer.Event, observer.Utterance
+	g.Note = func(text string) { s.say("%s", text) }
+	var file *os.File
+	if s.record != "" {
+		var err error
+		if file, err = outfile.Create(s.record); err != nil {
+			return err
+		}
+		g.Record = file
+	}
+	return s.beGuest(c.Context, &g, file, server)
+}
+
+func (s *replicaCmd) beGuest(ctx context.Context, g *Guest, file *os.File, server *Server) error {
+	report, err := server.Join(ctx, g)
+	if file != nil {
+		err = cmp.Or(err, file.Close())
+	}
+	if !report.Start.IsZero() {
+		s.report(report)
+	}
+	if _, ok := errors.AsType[shutdown.SignalError](err); ok {
+		err = nil // Ctrl-C is how it ends
+	}
+	if address, ok := errors.AsType[*room.AddressError](err); ok {
+		err = usagef("--join: %v", address)
+	}
+	return cmp.Or(asJoinError(err), s.failed)
+}
