@@ -27,7 +27,8 @@ type ServeOptions struct {
 	Rehearse         bool
 	Client           *tavus.Client // nil without an API key
 	Backend          func(address string) (room.Backend, error)
-	Insecure         bool // LiveKit rooms without TLS
+	OpenAI           string // address of the service
+	Insecure         bool   // LiveKit rooms without TLS
 	MaxConversations int
 	MaxPerToken      int // conversations; 0: any
 	MaxLateness      time.Duration
@@ -86,6 +87,8 @@ signal ends it at once.`,
 				Usage: "let pages of `ORIGIN` ask, such as https://app.example; may be repeated"},
 			option(&s.serving.cert, "tls-cert", "", "`FILE` (PEM) with the certificate, for https (default: none)"),
 			option(&s.serving.key, "tls-key", "", "`FILE` (PEM) with the certificate's private key (default: none)"),
+			option(&s.options.OpenAI, "openai-url", "https://api.openai.com/v1", "pass requests below /openai on to the "+
+				"service, or one that speaks its protocols, at this `URL`"),
 			option(&s.log, "log", "text", "log to stderr as `FORM`: text or json"),
 			option(&s.options.Drain, "drain", 30*time.Second, "when it is told to end, let utterances go on for this `TIME`"),
 			boolOption(&s.quiet, "quiet, q", "say nothing but warnings and errors"),

@@ -46,6 +46,11 @@ func (g *Gateway) Handler() http.Handler {
 			}
 		})
 	}
+	a.mux.HandleFunc("/openai/{conversation}/{rest...}", func(w http.ResponseWriter, req *http.Request) {
+		if err := a.openAI(w, req); err != nil {
+			a.fail(w, err)
+		}
+	})
 	return a
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"echocast/echo"
+	"echocast/openai"
 	"echocast/replica"
 	"echocast/room"
 	"echocast/room/rest"
@@ -38,6 +39,8 @@ type Conversation struct {
 	state      State
 	err        error         // why it has ended, or could not begin
 	session    *echo.Session // nil until the room is joined
+	openAI     *openai.Proxy // nil until it is needed
+	isClosing  bool          // no proxy is made any more
 	queue      []*Utterance  // the current one, and those that wait
 	utterances []*Utterance  // the last of all, in order
 	counts     Counts
@@ -152,6 +155,7 @@ func (c *Conversation) end(p *place) {
 	}
 	session := c.session
 	c.mu.Unlock()
+	c.closeProxy()
 	c.running.Wait()
 	if session != nil {
 		_ = session.Close() // never fails

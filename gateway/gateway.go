@@ -50,6 +50,9 @@ type Options struct {
 	Client *tavus.Client
 	// Backend joins the room at an address; nil: what is registered for it.
 	Backend func(address string) (room.Backend, error)
+	// OpenAI is the service that requests of its protocols are passed on to; empty:
+	// OpenAI's own.
+	OpenAI string
 	// Insecure permits LiveKit rooms on other machines without TLS.
 	Insecure bool
 	// MaxConversations is how many may be open at a time; 0: 100.

@@ -24,10 +24,9 @@ import (
 
 const nodePrograms = "../../carrier/carriertest/node"
 
-// startNode starts a program for Node.js, and returns the lines of JSON that it prints.
-// Where its libraries are not installed (make browser), the test is skipped, or fails
-// where ECHOCAST_REQUIRE_BROWSER is set.
-func startNode(t *testing.T, name string, env ...string) *bufio.Scanner {
+// needNode skips the test where the libraries for Node.js are not installed (make
+// browser), or fails it where ECHOCAST_REQUIRE_BROWSER is set.
+func needNode(t *testing.T) {
 	t.Helper()
 	_, err := exec.LookPath("node")
 	if _, missing := os.Stat(filepath.Join(nodePrograms, "node_modules/ws")); err == nil {
@@ -40,8 +39,14 @@ func startNode(t *testing.T, name string, env ...string) *bufio.Scanner {
 	default:
 		t.Skipf("%v; make browser installs the libraries", err)
 	}
+}
+
+// startNode starts a program for Node.js, and returns the lines of JSON that it prints.
+func startNode(t *testing.T, name string) *bufio.Scanner {
+	t.Helper()
+	needNode(t)
 	program := exec.CommandContext(testwait.Context(t), "node", filepath.Join(nodePrograms, name))
-	program.Stderr, program.Env = os.Stderr, append(os.Environ(), env...)
+	program.Stderr = os.Stderr
 	stdout, err := program.StdoutPipe()
 	if err == nil {
 		err = program.Start()

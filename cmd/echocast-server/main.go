@@ -37,7 +37,7 @@ func serveMCP(ctx context.Context, session *echo.Session, version string, in io.
 
 func serveGateway(ctx context.Context, listener net.Listener, o *cli.ServeOptions) error {
 	return gateway.Serve(ctx, listener, &gateway.Options{
-		Rehearse: o.Rehearse, Client: o.Client, Backend: o.Backend, Insecure: o.Insecure,
+		Rehearse: o.Rehearse, Client: o.Client, Backend: o.Backend, Insecure: o.Insecure, OpenAI: o.OpenAI,
 		MaxConversations: o.MaxConversations, MaxLateness: o.MaxLateness, MaxPerToken: o.MaxPerToken, Drain: o.Drain,
 		Tokens: o.Tokens, AllowOrigins: o.AllowOrigins, Reload: o.Reload, Log: o.Log,
 	})

@@ -1,0 +1,98 @@
+package gateway
+
+import (
+	"context"
+	"net/http"
+	"strings"
+
+	"echocast/echo"
+	"echocast/gateway/token"
+	"echocast/openai"
+)
+
+// openAI passes a request of OpenAI's protocols on to the service, and lets the replica
+// of a conversation say the audio of the answer. The header Authorization is the
+// service's, so the token of the conversation stands in the path, behind a dot.
+func (a *api) openAI(w http.ResponseWriter, r *http.Request) error {
+	id, secret, hasSecret := strings.Cut(r.PathValue("conversation"), ".")
+	c, err := a.gateway.Get(id)
+	switch {
+	case hasSecret && (err != nil || !token.Equal(token.Hash(secret), token.Hash(c.Token))):
+		return errToken
+	case !hasSecret && a.gateway.options.Tokens != nil:
+		return errToken
+	case err != nil:
+		return err
+	}
+	proxy, err := c.proxy()
+	if err != nil {
+		return err
+	}
+	clear(w.Header()) // the answer is the service's
+	r = r.Clone(r.Context())
+	r.URL.Path, r.URL.RawPath = "/v1/"+strings.TrimPrefix(r.PathValue("rest"), "v1/"), ""
+	proxy.ServeHTTP(w, r)
+	return nil
+}
+
+// proxy is the conversation's own, made when it is first needed.
+func (c *Conversation) proxy() (*openai.Proxy, error) {
+	session, err := c.openSession()
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.openAI != nil || c.isClosing {
+		return c.openAI, c.closingError()
+	}
+	c.openAI, err = openai.New(openai.Options{
+		Upstream: c.gateway.options.OpenAI, Speaker: voice{c, session}, Cuts: openai.UserCuts(session),
+		Warn: func(text string) {
+			c.gateway.log.Warn(c.gateway.secrets.Secrets().Text(text), "conversation", c.ID)
+		},
+	})
+	return c.openAI, err
+}
+
+// closingError says that no more is begun. The conversation is locked.
+func (c *Conversation) closingError() error {
+	if c.isClosing {
+		return ErrEnded
+	}
+	return nil
+}
+
+// closeProxy ends what a proxy has begun, and lets none be made any more.
+func (c *Conversation) closeProxy() {
+	c.mu.Lock()
+	proxy := c.openAI
+	c.isClosing = true
+	c.mu.Unlock()
+	if proxy != nil {
+		proxy.Close()
+	}
+}
+
+// voice speaks in a conversation what does not come as the body of a request. It waits
+// for its turn as all utterances do.
+type voice struct {
+	c       *Conversation
+	session *echo.Session
+}
+
+func (v voice) Speak(ctx context.Context, speech echo.Speech) (echo.Receipt, error) {
+	speak := func(u *Utterance) (echo.Receipt, error) {
+		if err := u.await(); err != nil {
+			return u.unspoken(err), err
+		}
+		return v.session.Speak(u.ctx, speech)
+	}
+	u, err := v.c.utter(ctx, &Utterance{name: speech.Name, text: speech.Text, do: speak})
+	if err != nil {
+		return echo.Receipt{Outcome: echo.Failed, Error: err.Error()}, err
+	}
+	return u.Wait(context.WithoutCancel(ctx)) // its receipt comes also where ctx has ended
+}
+
+func (v voice) Progress() echo.Progress { return v.session.Progress() }
