@@ -175,6 +175,21 @@ func TestBoundsOfTheLead(t *testing.T) {
 	}
 }
 
+// Jitter that has a bound has a tail that ends: an exponential one, which does not, would ask
+// for an eighth too much.
+func TestBoundedJitterHasABoundedTail(t *testing.T) {
+	j := voices[2]
+	const trials = 30
+	mean := 0.0
+	for seed := range uint64(trials) {
+		mean += tailQuantile(slices.Sorted(slices.Values(j.many(1000, 2000+seed)))) / trials
+	}
+	truth := quantile(slices.Sorted(slices.Values(j.many(200_000, 99))), 1-rare)
+	if off := mean/truth - 1; math.Abs(off) > 0.07 {
+		t.Errorf("%s, from 1000 runs: %.1f ms, %.1f %% off", j.name, 1000*mean, 100*off)
+	}
+}
+
 func TestFewRuns(t *testing.T) {
 	if EstimateLead(nil) != nil {
 		t.Error("an estimate of nothing")
