@@ -12,6 +12,12 @@ static int configure(OpusEncoder *e, int bits, int dtx) {
 	int failed = opus_encoder_ctl(e, OPUS_SET_BITRATE(bits));
 	return failed ? failed : opus_encoder_ctl(e, OPUS_SET_DTX(dtx));
 }
+
+static opus_int32 lookahead(OpusEncoder *e) {
+	opus_int32 samples = 0, rate = 48000;
+	if (opus_encoder_ctl(e, OPUS_GET_LOOKAHEAD(&samples)) || opus_encoder_ctl(e, OPUS_GET_SAMPLE_RATE(&rate))) return 0;
+	return samples * (48000 / rate);
+}
 */
 import "C"
 
@@ -28,24 +34,31 @@ const (
 	largestPacket = 1275 // bytes, as RFC 6716 allows
 )
 
-// Encoder encodes mono speech. It is for one goroutine at a time.
+// Encoder encodes speech, of which channels are interleaved. It is for one goroutine at a time.
 type Encoder struct {
-	handle *C.OpusEncoder
-	packet [largestPacket]byte
+	handle   *C.OpusEncoder
+	channels int
+	packet   [largestPacket]byte
 }
+
+// NewStereo makes an encoder for two channels at 8, 12, 16, 24 or 48 kHz. It has to be
+// closed.
+func NewStereo(rate int) (*Encoder, error) { return create(rate, 2, 2*bitRate, false) }
 
 // New makes an encoder for samples at 8, 12, 16, 24 or 48 kHz. With dtx, silence
 // takes a packet of two bytes now and then. It has to be closed.
-func New(rate int, dtx bool) (*Encoder, error) {
+func New(rate int, dtx bool) (*Encoder, error) { return create(rate, 1, bitRate, dtx) }
+
+func create(rate, channels, bits int, dtx bool) (*Encoder, error) {
 	var failed C.int
-	handle := C.opus_encoder_create(C.opus_int32(rate), 1, C.OPUS_APPLICATION_VOIP, &failed)
+	handle := C.opus_encoder_create(C.opus_int32(rate), C.int(channels), C.OPUS_APPLICATION_VOIP, &failed)
 	if failed == C.OPUS_OK {
 		var flag C.int
 		if dtx {
 			flag = 1
 		}
-		if failed = C.configure(handle, bitRate, flag); failed == C.OPUS_OK {
-			return &Encoder{handle: handle}, nil
+		if failed = C.configure(handle, C.int(bits), flag); failed == C.OPUS_OK {
+			return &Encoder{handle: handle, channels: channels}, nil
 		}
 		C.opus_encoder_destroy(handle)
 	}
@@ -58,13 +71,16 @@ func (e *Encoder) Encode(frame []int16) ([]byte, error) {
 	if len(frame) == 0 {
 		return nil, fmt.Errorf("libopus: an empty frame")
 	}
-	n := C.opus_encode(e.handle, (*C.opus_int16)(unsafe.Pointer(&frame[0])), C.int(len(frame)),
+	n := C.opus_encode(e.handle, (*C.opus_int16)(unsafe.Pointer(&frame[0])), C.int(len(frame)/e.channels),
 		(*C.uchar)(unsafe.Pointer(&e.packet[0])), C.opus_int32(len(e.packet)))
 	if n < 0 {
 		return nil, fmt.Errorf("libopus: %s", C.GoString(C.opus_strerror(C.int(n))))
 	}
 	return e.packet[:n], nil
 }
+
+// Lookahead is by how many samples at 48 kHz the sound is late in the packets.
+func (e *Encoder) Lookahead() int { return int(C.lookahead(e.handle)) }
 
 // Close frees the encoder. Further calls do nothing.
 func (e *Encoder) Close() error {

@@ -17,6 +17,12 @@ func New(int, bool) (*Encoder, error) {
 	return nil, errors.New("this build has no libopus, which takes cgo")
 }
 
+// NewStereo fails.
+func NewStereo(rate int) (*Encoder, error) { return New(rate, false) }
+
+// Lookahead is never called.
+func (e *Encoder) Lookahead() int { return 0 }
+
 // Encode is never called.
 func (e *Encoder) Encode([]int16) ([]byte, error) {
 	return nil, errors.New("this build has no libopus")

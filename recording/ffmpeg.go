@@ -1,0 +1,157 @@
+package recording
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"echocast/internal/child"
+	"echocast/internal/outfile"
+)
+
+// byFFmpeg is a file that ffmpeg writes, in pieces of a second.
+type byFFmpeg struct {
+	name    string
+	program string
+	process *child.Process
+	stdin   io.WriteCloser
+	said    *tail
+	kill    context.CancelFunc
+}
+
+func findFFmpeg(o *Options) (string, error) {
+	name := "ffmpeg"
+	if o != nil {
+		name = cmp.Or(o.FFmpeg, name)
+	}
+	path, err := exec.LookPath(name)
+	if err != nil {
+		return "", fmt.Errorf("%s is not installed, which writes such files; .wav needs nothing", name)
+	}
+	return path, nil
+}
+
+// finishTime bounds how long ffmpeg may take to complete a file.
+const finishTime = 30 * time.Second
+
+func createByFFmpeg(name string, o *Options) (*byFFmpeg, error) {
+	program, err := findFFmpeg(o)
+	if err != nil {
+		return nil, err
+	}
+	file, err := outfile.Create(name) // private, as all recordings
+	if err != nil {
+		return nil, err
+	}
+	if err := file.Close(); err != nil {
+		return nil, err
+	}
+	arguments := []string{"-hide_banner", "-loglevel", "error", "-nostdin", "-y",
+		"-f", "s16le", "-ar", strconv.Itoa(Rate), "-ac", "2", "-i", "pipe:0"}
+	if strings.EqualFold(filepath.Ext(name), ".webm") {
+		arguments = append(arguments, "-c:a", "libopus", "-b:a", "64k", "-f", "webm", "-cluster_time_limit", "1000",
+			"-reserve_index_space", "49152")
+	} else {
+		arguments = append(arguments, "-c:a", "aac", "-b:a", "128k", "-f", "mp4", "-frag_duration", "1000000",
+			"-movflags", "+delay_moov+default_base_moof")
+	}
+	arguments = append(arguments, "-flush_packets", "1", "file:"+name)
+	life, kill := context.WithCancel(context.Background()) // until close
+	f := &byFFmpeg{name: name, program: program, said: &tail{}, kill: kill}
+	cmd := child.Command(life, program, arguments...)
+	cmd.Stdout, cmd.Stderr = io.Discard, f.said
+	if f.stdin, err = cmd.StdinPipe(); err == nil {
+		f.process, err = child.Start(cmd)
+	}
+	if err != nil {
+		kill()
+		return nil, err
+	}
+	return f, nil
+}
+
+func (f *byFFmpeg) write(samples []int16) error {
+	var b []byte
+	for _, v := range samples {
+		b = binary.LittleEndian.AppendUint16(b, uint16(v))
+	}
+	if _, err := f.stdin.Write(b); err != nil {
+		return errors.New(cmp.Or(f.said.text(), "ffmpeg has ended"))
+	}
+	return nil
+}
+
+// close lets ffmpeg end, and then, of MP4, write the index to the front.
+func (f *byFFmpeg) close() error {
+	defer f.kill()
+	_ = f.stdin.Close()
+	defer time.AfterFunc(finishTime, f.kill).Stop()
+	if err := f.process.Wait(); err != nil {
+		return fmt.Errorf("ffmpeg: %s", cmp.Or(f.said.text(), err.Error()))
+	}
+	if !strings.EqualFold(filepath.Ext(f.name), ".mp4") {
+		return nil
+	}
+	return f.index()
+}
+
+// index writes the file again as one piece, beside it, and puts that in its place. The
+// times are kept: the encoder's delay is before 0.
+func (f *byFFmpeg) index() error {
+	ctx, cancel := context.WithTimeout(context.Background(), finishTime)
+	defer cancel()
+	beside := f.name + ".unfinished"
+	said := &tail{}
+	cmd := child.Command(ctx, f.program, "-hide_banner", "-loglevel", "error", "-nostdin", "-y", "-i", "file:"+f.name,
+		"-c", "copy", "-copyts", "-movflags", "+faststart", "-f", "mp4", "file:"+beside)
+	cmd.Stdout, cmd.Stderr = io.Discard, said
+	info, err := os.Stat(f.name)
+	if err != nil {
+		return err
+	}
+	process, err := child.Start(cmd)
+	if err == nil {
+		err = process.Wait()
+	}
+	if err == nil {
+		err = errors.Join(os.Chmod(beside, info.Mode().Perm()), os.Rename(beside, f.name))
+	}
+	if err != nil {
+		_ = os.Remove(beside) // the file is whole without it
+		return fmt.Errorf("ffmpeg: the index: %s", cmp.Or(said.text(), err.Error()))
+	}
+	return nil
+}
+
+// tail keeps the first line that ffmpeg complains with.
+type tail struct {
+	mu    sync.Mutex
+	bytes bytes.Buffer
+}
+
+const longestComplaint = 400
+
+func (t *tail) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.bytes.Write(p[:min(len(p), longestComplaint-min(t.bytes.Len(), longestComplaint))])
+	return len(p), nil
+}
+
+func (t *tail) text() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	line, _, _ := strings.Cut(strings.TrimSpace(t.bytes.String()), "\n")
+	return line
+}

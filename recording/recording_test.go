@@ -1,0 +1,312 @@
+package recording
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pion/rtp"
+
+	"echocast/internal/testwait"
+	"echocast/rtc"
+)
+
+// writeForever is the environment variable that makes this program record in the file
+// of that name until it is killed.
+const writeForever = "ECHOCAST_TEST_RECORD"
+
+func TestMain(m *testing.M) {
+	if name := os.Getenv(writeForever); name != "" {
+		recordUntilKilled(name)
+	}
+	os.Exit(m.Run())
+}
+
+// recordUntilKilled records eight seconds, says so and waits.
+func recordUntilKilled(name string) {
+	file, err := Create(name, nil)
+	if err != nil {
+		panic(err)
+	}
+	fill(file, 8)
+	println("written")
+	select {}
+}
+
+// both are the samples of the two sides of a call of so many seconds: the replica says
+// 440 Hz from second 1 to 2, the user 660 Hz from 2 to 3, and so on by turns.
+func both(seconds int) (sounds [sides][]int16) {
+	for side := range sounds {
+		sounds[side] = make([]int16, seconds*Rate)
+	}
+	sounds[Replica], sounds[User] = turns(sounds[Replica], 1, 440), turns(sounds[User], 0, 660)
+	return sounds
+}
+
+// turns is a tone in all odd seconds, or in all even ones but the first.
+func turns(samples []int16, odd int, hertz float64) []int16 {
+	for at := range samples {
+		samples[at] = 0
+		if second := at / Rate; second > 0 && second%2 == odd {
+			samples[at] = int16(12000 * math.Sin(2*math.Pi*hertz*float64(at)/Rate))
+		}
+	}
+	return samples
+}
+
+// fill writes a call, of which one side is always ahead.
+func fill(file *File, seconds int) {
+	sounds := both(seconds)
+	for at := 0; at < seconds*Rate; at += 1000 {
+		for side, samples := range sounds {
+			_, _ = file.Side(Side(side)).Write(littleEndian(samples[at : at+1000])) // Close tells
+		}
+	}
+}
+
+func littleEndian(samples []int16) (b []byte) {
+	for _, v := range samples {
+		b = binary.LittleEndian.AppendUint16(b, uint16(v))
+	}
+	return b
+}
+
+func needFFmpeg(t *testing.T) {
+	t.Helper()
+	for _, program := range []string{"ffmpeg", "ffprobe"} {
+		if _, err := exec.LookPath(program); err != nil {
+			t.Skipf("%s is not installed", program)
+		}
+	}
+}
+
+// endings are the containers that this machine writes.
+func endings(t *testing.T) []string {
+	needFFmpeg(t)
+	return []string{".wav", ".webm", ".mp4"}
+}
+
+// decode returns the samples of both sides from a time on, in seconds.
+func decode(t *testing.T, name string, from float64) (sounds [sides][]int16) {
+	t.Helper()
+	arguments := []string{"-v", "error", "-ss", strconv.FormatFloat(from, 'f', 3, 64), "-i", name}
+	if from == 0 { // what an encoder puts before 0 is not played
+		arguments = []string{"-v", "error", "-copyts", "-i", name, "-af", "aresample=first_pts=0"}
+	}
+	arguments = append(arguments, "-f", "s16le", "-ar", strconv.Itoa(Rate), "-ac", "2", "-")
+	cmd := exec.CommandContext(testwait.Context(t), "ffmpeg", arguments...)
+	var out, complaints bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &complaints
+	if err := cmd.Run(); err != nil || complaints.Len() > 0 {
+		t.Fatalf("%s: %v: %s", name, err, complaints.String())
+	}
+	for b := out.Bytes(); len(b) >= 4; b = b[4:] {
+		for side := range sounds {
+			sounds[side] = append(sounds[side], int16(binary.LittleEndian.Uint16(b[2*side:])))
+		}
+	}
+	return sounds
+}
+
+// stated is the length that a container states, in seconds.
+func stated(t *testing.T, name string) float64 {
+	t.Helper()
+	out, err := exec.CommandContext(testwait.Context(t), "ffprobe", "-v", "error", "-show_entries", "format=duration",
+		"-of", "csv=p=0", name).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	seconds, _ := strconv.ParseFloat(strings.TrimSpace(string(out)), 64) // 0 where none is stated
+	return seconds
+}
+
+// shift is by how many samples got is later than want, where they match best.
+func shift(got, want []int16) int {
+	best, bestSum := 0, math.Inf(-1)
+	for by := -600; by <= 600; by++ {
+		sum := 0.0
+		for at := 0; at < len(want); at += 7 {
+			if k := at + by; k >= 0 && k < len(got) {
+				sum += float64(want[at]) * float64(got[k])
+			}
+		}
+		if sum > bestSum {
+			best, bestSum = by, sum
+		}
+	}
+	return best
+}
+
+// loudness is that of samples, as the mean of their sizes.
+func loudness(samples []int16) (sum float64) {
+	for _, v := range samples {
+		sum += math.Abs(float64(v))
+	}
+	return sum / float64(max(len(samples), 1))
+}
+
+// Each container has both sides, on their channels, at their times within a millisecond,
+// states its length, and can be read from any place.
+func TestContainers(t *testing.T) {
+	const length = 6
+	for _, ending := range endings(t) {
+		t.Run(ending, func(t *testing.T) {
+			t.Parallel()
+			name := filepath.Join(t.TempDir(), "call"+ending)
+			file, err := Create(name, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			fill(file, length)
+			if err := errors.Join(file.Close(), file.Close()); err != nil {
+				t.Fatal(err)
+			}
+			if got := stated(t, name); math.Abs(got-length) > 0.03 {
+				t.Errorf("it states %.3f s, not %d", got, length)
+			}
+			got, want := decode(t, name, 0), both(length)
+			for side := range got {
+				if by := shift(got[side], want[side]); by < -Rate/1000 || by > Rate/1000 {
+					t.Errorf("side %d is %.2f ms late", side, float64(by)*1000/Rate)
+				}
+				if n := len(got[side]); n < length*Rate-Rate/1000 || n > length*Rate+Rate/20 {
+					t.Errorf("side %d has %d samples, of %d", side, n, length*Rate)
+				}
+				for second := range length {
+					part := got[side][second*Rate+Rate/4 : second*Rate+Rate*3/4]
+					if speaks := second > 0 && second%2 != side; speaks != (loudness(part) > 3000) || !speaks && loudness(part) > 300 {
+						t.Errorf("side %d in second %d: loudness %.0f", side, second, loudness(part))
+					}
+				}
+			}
+			later := decode(t, name, 3.5)
+			if by := shift(later[Replica][:Rate/2], want[Replica][7*Rate/2:4*Rate]); by < -Rate/20 || by > Rate/20 {
+				t.Errorf("from 3.5 s on it is %.1f ms late", float64(by)*1000/Rate)
+			}
+			if info, err := os.Stat(name); err != nil || info.Mode().Perm()&0o077 != 0 {
+				t.Errorf("others may read it: %v, %v", info.Mode(), err)
+			}
+			if files, _ := filepath.Glob(filepath.Join(filepath.Dir(name), "*")); len(files) != 1 {
+				t.Errorf("it leaves %v", files)
+			}
+		})
+	}
+}
+
+// A recording whose process is killed is whole up to the last second.
+func TestKilledRecordings(t *testing.T) {
+	for _, ending := range endings(t) {
+		t.Run(ending, func(t *testing.T) {
+			t.Parallel()
+			name := filepath.Join(t.TempDir(), "call"+ending)
+			cmd := exec.CommandContext(testwait.Context(t), os.Args[0])
+			cmd.Env = append(os.Environ(), writeForever+"="+name)
+			stderr, err := cmd.StderrPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.ReadAtLeast(stderr, make([]byte, 7), 7); err != nil {
+				t.Fatal(err)
+			}
+			// ffmpeg may be behind: what it has been given in a call comes in real time.
+			for range 100 {
+				if len(decode(t, name, 0)[0]) >= 7*Rate {
+					break
+				}
+				time.Sleep(50 * time.Millisecond)
+			}
+			if err := cmd.Process.Kill(); err != nil {
+				t.Fatal(err)
+			}
+			_ = cmd.Wait() // it was killed
+			got, want := decode(t, name, 0), both(8)
+			if len(got[0]) < 7*Rate {
+				t.Fatalf("%.2f s are left of 8", float64(len(got[0]))/Rate)
+			}
+			if by := shift(got[Replica][:6*Rate], want[Replica][:6*Rate]); by < -Rate/1000 || by > Rate/1000 {
+				t.Errorf("it is %.2f ms late", float64(by)*1000/Rate)
+			}
+		})
+	}
+}
+
+// What comes as packets is recorded on the clock, each side in its channel; the side
+// that nobody hears is silent.
+func TestRecordPackets(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "call.wav")
+	file, err := Create(name, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const payload = 11 // samples as they are
+	hearing := func(ctx context.Context, packet func(string, *rtp.Packet), left func(string)) error {
+		ticker := time.NewTicker(20 * time.Millisecond)
+		defer ticker.Stop()
+		for n := range 30 {
+			sound := make([]byte, 2*Rate/50)
+			for i := range sound {
+				sound[i] = 0x20
+			}
+			packet(rtc.SoundUser, &rtp.Packet{Header: rtp.Header{PayloadType: payload, SequenceNumber: uint16(n),
+				Timestamp: uint32(n * 960), SSRC: 1}, Payload: sound})
+			select {
+			case <-ticker.C:
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		}
+		left(rtc.SoundUser)
+		return io.EOF
+	}
+	if err := file.Record(testwait.Context(t), hearing, SideOf); !errors.Is(err, io.EOF) || file.Begun().IsZero() {
+		t.Fatal(err)
+	}
+	if err := file.Close(); err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(name)
+	if err != nil || len(data) < wavHeader+4*Rate/2 {
+		t.Fatalf("%d bytes, %v", len(data), err)
+	}
+	left, right := 0, 0
+	for b := data[wavHeader:]; len(b) >= 4; b = b[4:] {
+		if binary.LittleEndian.Uint16(b) != 0 {
+			left++
+		}
+		if binary.LittleEndian.Uint16(b[2:]) == 0x2020 {
+			right++
+		}
+	}
+	if left != 0 || right != 30*Rate/50 {
+		t.Errorf("%d samples on the left, %d on the right", left, right)
+	}
+}
+
+func TestNames(t *testing.T) {
+	for name, want := range map[string]string{
+		"call.flac": "call.flac: the name ends with .wav, .webm or .mp4", "call": "the name ends with", "CALL.WAV": "",
+	} {
+		if err := Check(name, nil); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := Check("call.mp4", &Options{FFmpeg: "no-such-program"}); err == nil || !strings.Contains(err.Error(), "no-such-program is not installed") {
+		t.Errorf("without ffmpeg: %v", err)
+	}
+	if _, err := Create(filepath.Join(t.TempDir(), "none", "call.wav"), nil); err == nil || strings.Contains(err.Error(), "open ") {
+		t.Errorf("in no folder: %v", err)
+	}
+}
