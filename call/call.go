@@ -50,8 +50,11 @@ type Options struct {
 	// HasFallback makes the session go on by a microphone once the replica is lost.
 	HasFallback bool
 
-	Record string              // WAV file of what the stand-in hears; empty: none
-	Trace  *trace.FileRecorder // nil: none
+	Record string // WAV file of what the stand-in hears; empty: none
+	// HasPage serves a page of the stand-in, too, and WillRecord says that Call.Record
+	// comes to it.
+	HasPage, WillRecord bool
+	Trace               *trace.FileRecorder // nil: none
 
 	ReadyTimeout, ReconnectTimeout time.Duration
 
@@ -84,6 +87,8 @@ func (e *EndError) Unwrap() error { return e.Err }
 // Call is a joined room, with what was created for it. One goroutine uses it.
 type Call struct {
 	options  *Options
+	at       string       // the address of the room
+	joined   room.Options // how it was joined
 	room     *room.Room
 	local    *serve.Local      // nil where the replica is elsewhere
 	receiver *webhook.Receiver // of events, over REST; nil where there is none
@@ -122,6 +127,7 @@ func (c *Call) join(ctx context.Context) (err error) {
 	if err := c.addFallback(&with); err != nil {
 		return err
 	}
+	c.at, c.joined = address, with
 	c.room, err = o.Join(ctx, address, &with)
 	return err
 }
@@ -133,7 +139,12 @@ func (c *Call) address(ctx context.Context, with *room.Options) (address string,
 	case o.Create != nil:
 		return c.create(ctx, with)
 	case o.Address == "":
+		participants := 1
+		if o.WillRecord {
+			participants++
+		}
 		c.local, err = serve.StartLocal(&serve.LocalOptions{
+			Participants: participants, Page: o.HasPage,
 			Record: o.Record, MessageLimit: cmp.Or(with.MaxMessage, echo.DefaultMaxMessage),
 			OnComplaint: func(text string) { o.Say("the replica complains: %s", text) },
 		})
@@ -285,7 +296,13 @@ func (c *Call) Session(options *echo.Options) (*echo.Session, error) {
 		options.Observe = both(options.Observe, o.Trace.Observe)
 	}
 	if o.HasFallback {
-		options.OnEvent, options.AwayTimeout = c.room.Notice, awayTimeout
+		options.AwayTimeout = awayTimeout
+		event := options.OnEvent
+		options.OnEvent = func(e echo.Event) {
+			if c.room.Notice(e); event != nil {
+				event(e)
+			}
+		}
 		if options.OnLoss == echo.ReconnectAbandon || options.OnLoss == "" {
 			options.OnLoss = echo.ReconnectResume
 		}

@@ -292,7 +292,7 @@ func TestRefusals(t *testing.T) {
 			"--as microphone publishes an audio track in a Daily room"},
 		{[]string{"send", "--as", "microphone", "--to", "livekit+wss://example.org/r", good}, 2,
 			"--as microphone publishes an audio track in a Daily room"},
-		{[]string{"send", "--to", "http://127.0.0.1:1", "--record", "x.wav", good}, 2, "--record"},
+		{[]string{"send", "--to", "http://127.0.0.1:1", "--record", "x.ogg", good}, 2, "--record"},
 		{[]string{"send", "--to", "http://127.0.0.1:1", good}, 5, "127.0.0.1:1"},
 		{[]string{"send", "--to", "nonsense", good}, 5, "nonsense"},
 		{[]string{"send", "--record", "/nowhere/x.wav", good}, 1, "/nowhere/x.wav"},

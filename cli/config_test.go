@@ -193,8 +193,8 @@ func TestModeOfSettings(t *testing.T) {
 
 // What was typed hides the rival that comes from further away.
 func TestRehearsalHidesRoomOfSettings(t *testing.T) {
-	configFile(t, "to = http://127.0.0.1:1\nrecord = x.wav")
-	if r := run(t, nil, "send", "--rehearse", "--record", "", "--pace", "burst", "../testdata/speech.wav"); r.code != 0 {
+	configFile(t, "to = http://127.0.0.1:1\npage = true")
+	if r := run(t, nil, "send", "--rehearse", "--page=false", "--pace", "burst", "../testdata/speech.wav"); r.code != 0 {
 		t.Errorf("code %d, %s", r.code, r.stderr)
 	}
 	r := run(t, nil, "send", "--ready-timeout", "100ms", "../testdata/speech.wav")

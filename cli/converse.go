@@ -24,6 +24,7 @@ type converseCmd struct {
 	options   converse.Options
 	noBargeIn bool
 	falseFor  time.Duration
+	record    string
 	per       string
 }
 
@@ -71,6 +72,7 @@ func (v *converseCmd) flags() []cli.Flag {
 		option(&o.Recogniser, "asr", "", "`COMMAND` that reads the user's voice, samples of 16 bits at 16 kHz, and prints "+
 			"a line for each utterance (default: the room's)"),
 		option(&o.Greeting, "greet", "", "begin with this `TEXT` (default: nothing)"),
+		option(&v.record, "record", "", recordUsage),
 		fallbackFlag(&v.target),
 		option(&o.Fallback, "fallback-text", "", "say this `TEXT` if the --on-utterance command fails without a word "+
 			"(default: nothing)"),
@@ -122,7 +124,10 @@ func (v *converseCmd) check() error {
 	case !v.target.way.receives():
 		v.target.way.needsRoom = "converse without --webhook"
 	}
-	if err := v.target.check(v.settings.newReporter(v.streams.Out, v.streams.Err).warn); err != nil {
+	if v.record != "" {
+		v.target.way.needsRoom, v.target.willRecord = "--record", true
+	}
+	if err := cmp.Or(v.target.check(v.settings.newReporter(v.streams.Out, v.streams.Err).warn), checkRecording(v.record)); err != nil {
 		return err
 	}
 	v.settings.prepare.MaxDuration = v.target.create.longestInput(v.settings.prepare.MaxDuration)
@@ -147,6 +152,9 @@ func (v *converseCmd) run(ctx context.Context) error {
 	}
 	options := v.settings.session()
 	options.OnReceipt = out.receive
+	if err := target.record(ctx, v.record, options); err != nil {
+		return cmp.Or(ended(cancelled(ctx, err)), target.close())
+	}
 	return ended(target.talk(ctx, options, out, func(session *echo.Session) error {
 		out.say("listening to the user")
 		return v.converse(ctx, session, target, out)

@@ -3,6 +3,7 @@ package cli
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"echocast/call"
 	"echocast/echo"
 	"echocast/hear"
 	"echocast/internal/shutdown"
@@ -29,6 +31,7 @@ type hearCmd struct {
 	rate     int
 	exec     string
 	duration time.Duration
+	call     string // the recording of it
 }
 
 func hearCommand(streams Streams) *cli.Command {
@@ -57,6 +60,7 @@ It ends with the room, and with Ctrl-C; neither is an error.`,
 			option(&h.exec, "exec", "", "write to the standard input of this `COMMAND`; it ends when the command does "+
 				"(default: none)"),
 			option(&h.duration, "duration", 0, "end after this `TIME` of sound (default: until the room ends)"),
+			option(&h.call, "record", "", recordUsage),
 			conversationFlag(&h.settings.conversation),
 			boolOption(&h.settings.quiet, "quiet, q", "say nothing but errors"),
 		}, h.target.flags()...),
@@ -71,6 +75,8 @@ func (h *hearCmd) check(names []string) error {
 		return usagef("hear needs a room: name it with --to URL, or create one with --pal ID")
 	case len(names) > 1:
 		return usagef("hear writes one FILE, and %d are named", len(names))
+	case h.call != "" && (h.exec != "" || len(names) > 0):
+		return usagef("--record writes the whole call; leave out FILE and --exec")
 	case len(names) == 1 && h.exec != "":
 		return usagef("--exec and %s both take the sound; leave one of them out", names[0])
 	case !slices.Contains(hear.Rates(), h.rate):
@@ -87,7 +93,7 @@ func (h *hearCmd) check(names []string) error {
 	if len(names) == 1 && names[0] != stdinName {
 		files["FILE"] = names[0]
 	}
-	return cmp.Or(checkFrom("--from", h.from, &h.target),
+	return cmp.Or(checkRecording(h.call), checkFrom("--from", h.from, &h.target),
 		h.target.check(h.settings.newReporter(h.streams.Out, h.streams.Err).warn), checkOutputs(files, nil))
 }
 
@@ -110,6 +116,9 @@ func (h *hearCmd) run(ctx context.Context, names []string) error {
 		name = names[0]
 	}
 	out := h.settings.newReporter(h.streams.Out, h.streams.Err)
+	if h.call != "" {
+		return h.recordCall(ctx, out)
+	}
 	target, err := h.target.connect(ctx, room.Options{Conversation: h.settings.conversation, Hear: true,
 		ListenOnly: true, HearRate: h.rate}, "", out)
 	if err != nil {
@@ -129,6 +138,40 @@ func (h *hearCmd) run(ctx context.Context, names []string) error {
 	out.say("%.3f s heard; %s of sound came, %d were lost", float64(stats.Samples)/float64(h.rate),
 		counted(stats.Packets, "packet"), stats.Lost)
 	return err
+}
+
+// recordCall records the call until the room or ctx ends, or the duration is reached.
+func (h *hearCmd) recordCall(ctx context.Context, out *reporter) error {
+	target, err := h.target.connect(ctx, room.Options{Conversation: h.settings.conversation, ListenOnly: true,
+		UserEvents: true}, "", out)
+	if err != nil {
+		return ended(cancelled(ctx, err))
+	}
+	record, err := target.Record(ctx, h.call)
+	if err != nil {
+		return cmp.Or(ended(cancelled(ctx, err)), target.close())
+	}
+	if h.duration > 0 {
+		limited, cancel := context.WithTimeoutCause(ctx, h.duration, call.ErrRecorded)
+		defer cancel()
+		ctx = limited
+	}
+	ctx, stop := context.WithCancelCause(ctx)
+	var ending sync.WaitGroup
+	ending.Go(func() { stop(record.Wait(ctx)) })
+	for err == nil {
+		var event echo.Event
+		if event, err = target.Room().Stage().Next(ctx); err == nil {
+			record.Add(event)
+		}
+	}
+	err = cmp.Or(context.Cause(ctx), err)
+	stop(err)
+	ending.Wait()
+	if errors.Is(err, call.ErrRecorded) {
+		err = nil
+	}
+	return cmp.Or(ended(err), recordError(record.Close()), target.close())
 }
 
 // record writes what is heard until the room or ctx ends, the duration is reached,

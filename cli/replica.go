@@ -159,6 +159,10 @@ func (s *replicaCmd) open(ctx context.Context, serving *serve.Options) (*rtc.Lis
 
 // prepare checks the options and reads the script.
 func (s *replicaCmd) prepare() (*serve.Options, error) {
+	if isVideoName(s.record) {
+		return nil, usagef("--record writes what the replica hears, as WAV; both sides of a call are recorded by: "+
+			"echocast hear --to URL --record %s", s.record)
+	}
 	if err := checkOutputs(map[string]string{"--record": s.record}, nil); err != nil {
 		return nil, err
 	}

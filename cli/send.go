@@ -10,6 +10,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"echocast/call"
 	"echocast/echo"
 	"echocast/internal/terminal"
 	"echocast/room"
@@ -71,7 +72,10 @@ func joined(lists ...[]cli.Flag) (all []cli.Flag) {
 
 func (s *sendCmd) talkFlags() []cli.Flag {
 	return []cli.Flag{
-		option(&s.record, "record", "", "write what the replica in this process heard to `FILE` (WAV)"),
+		option(&s.record, "record", "", "in a rehearsal: write what the replica heard to `FILE`.wav, sample for sample; "+
+			"FILE.webm, FILE.mp4, or in a room FILE.wav: the call, replica left, user right, and what was heard as .vtt"),
+		boolOption(&s.target.page, "page", "in a rehearsal: print the address of a page that shows the replica, speak when "+
+			"a browser has opened it, and stay until it is closed"),
 		option(&s.wait, "wait", waitPlayed, "end each utterance when it was `played`, or when it is sent"),
 		option(&s.as, "as", asMessages, "speak as conversation.echo messages, or as a `microphone`: an audio track in a "+
 			"Daily room"),
@@ -126,6 +130,8 @@ func (s *sendCmd) needsRoom() string {
 		return "--as microphone"
 	case s.hear != "":
 		return "--hear"
+	case s.recordsCall():
+		return "--record"
 	case s.bargeIn && !s.target.way.receives():
 		return "--barge-in without --webhook"
 	}
@@ -142,11 +148,10 @@ func (s *sendCmd) check(names []string) error {
 	switch {
 	case s.wait != waitPlayed && s.wait != waitSent:
 		return usagef("--wait %s: wait for played or for sent", s.wait)
-	case s.record != "" && s.target.to != "":
-		return usagef("--record is for the replica in this process; with --to, the other side records: echocast "+
-			"replica --record %s", s.record)
-	case s.record != "" && s.target.create.spec.PAL != "":
-		return usagef("--record is for the replica in this process, and --pal calls a real one")
+	case s.recordsCall() && checkRecording(s.record) != nil:
+		return checkRecording(s.record)
+	case s.target.page && s.target.isSet():
+		return usagef("--page shows the stand-in of a rehearsal, and --to and --pal name another replica; leave one out")
 	case s.text != "" && len(names) != 1:
 		return usagef("--text is what one input says, and there are %d", len(names))
 	case s.gap < 0:
@@ -182,8 +187,8 @@ func (s *sendCmd) check(names []string) error {
 		return err
 	}
 	if err := checkOutputs(map[string]string{
-		"--record": s.record, "--trace": s.target.trace, "--hear": s.hear, "--monitor": monitored},
-		names); err != nil {
+		"--record": s.record, "--trace": s.target.trace, "--hear": s.hear, "--monitor": monitored,
+		"--record (subtitles)": s.subtitles()}, names); err != nil {
 		return err
 	}
 	s.prepare.MaxDuration = s.target.create.longestInput(s.prepare.MaxDuration)
@@ -191,6 +196,20 @@ func (s *sendCmd) check(names []string) error {
 	s.limits = s.target.restLimits(s.maxMessage)
 	s.speechRate = cmp.Or(s.speechRate, s.target.speechRate())
 	return s.settings.check(names)
+}
+
+// recordsCall reports whether --record is for both sides of the call: not for what the
+// stand-in of a rehearsal heard.
+func (s *sendCmd) recordsCall() bool {
+	return s.record != "" && (s.target.isSet() || isVideoName(s.record))
+}
+
+// subtitles is the file of what was heard of the call; "" where none is written.
+func (s *sendCmd) subtitles() string {
+	if !s.recordsCall() {
+		return ""
+	}
+	return call.Subtitles(s.record)
 }
 
 func (s *sendCmd) session() *echo.Options {
@@ -282,7 +301,12 @@ func (s *sendCmd) run(ctx context.Context, names []string) error {
 		defer opened.Close()
 	}
 	out.abandons = s.onLoss == string(echo.ReconnectAbandon)
-	target, err := s.target.connect(ctx, s.roomOptions(), s.record, out)
+	heard, both := s.record, ""
+	if s.recordsCall() {
+		heard, both = "", s.record
+	}
+	s.target.willRecord = both != ""
+	target, err := s.target.connect(ctx, s.roomOptions(), heard, out)
 	if err != nil {
 		return cancelled(ctx, err)
 	}
@@ -296,12 +320,22 @@ func (s *sendCmd) run(ctx context.Context, names []string) error {
 		return cmp.Or(err, target.onLeave(), target.close())
 	}
 	options.Observe = observe
+	if err := target.record(ctx, both, options); err != nil {
+		return cmp.Or(cancelled(ctx, err), stopMonitor(), target.leave(), target.close())
+	}
 	err = target.talk(ctx, options, out, func(session *echo.Session) error {
+		if err := s.target.openPage(ctx, target, out); err != nil {
+			return err
+		}
 		stop := s.control(session, out)
 		speaker := out.speaker(ctx, session, stdin)
 		speaker.Opened, speaker.Feed, speaker.Text, speaker.StopOnError = opened, s.feed(), known, s.stopOnError
 		defer stop()
-		return inputFailure(ctx, speaker.All(ctx, names))
+		err := inputFailure(ctx, speaker.All(ctx, names))
+		if err == nil {
+			s.target.stayForPage(ctx, target, out)
+		}
+		return err
 	})
 	stopped := stopMonitor()
 	return cmp.Or(err, stopped)

@@ -36,6 +36,8 @@ type targetOptions struct {
 	rehearse         bool
 	way              wayOptions
 	fallback         string
+	page             bool // of a rehearsal
+	willRecord       bool // the call
 	create           createOptions
 }
 
@@ -260,6 +262,7 @@ func (o *targetOptions) call(with room.Options, out *reporter) (*call.Options, e
 	}
 	options := &call.Options{
 		Address: o.to, Room: with, OverREST: o.isREST(), HasFallback: o.fallback != "",
+		HasPage: o.page, WillRecord: o.willRecord,
 		Join: func(ctx context.Context, address string, with *room.Options) (*room.Room, error) {
 			return o.join(ctx, address, with, out.warn)
 		},
@@ -294,7 +297,7 @@ func (o *targetOptions) call(with room.Options, out *reporter) (*call.Options, e
 func (t *target) talk(ctx context.Context, options *echo.Options, out *reporter, do func(*echo.Session) error) error {
 	session, err := t.Session(options)
 	if err != nil {
-		return cmp.Or(settingsError(err), t.close())
+		return cmp.Or(settingsError(err), t.leave(), t.close())
 	}
 	out.say("waiting for the replica")
 	if err = session.WaitReady(ctx); err == nil {
@@ -303,11 +306,18 @@ func (t *target) talk(ctx context.Context, options *echo.Options, out *reporter,
 	if err != nil {
 		err = cancelled(ctx, err)
 	}
-	if t.onLeave != nil {
-		err = cmp.Or(err, t.onLeave())
-	}
+	left := t.leave()
 	_ = session.Close() // never fails
+	err = cmp.Or(err, left)
 	return cmp.Or(err, t.close())
+}
+
+// leave ends what goes on beside the session.
+func (t *target) leave() error {
+	if t.onLeave == nil {
+		return nil
+	}
+	return t.onLeave()
 }
 
 // close leaves the room. The session must be closed before.

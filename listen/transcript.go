@@ -83,6 +83,26 @@ func (e *FormatError) Error() string {
 	return e.Name + ": the name ends with .txt, .srt, .vtt or .json"
 }
 
+// Begin makes times count from a time on, in place of the first event.
+func (t *Transcript) Begin(at time.Time) { t.began = at }
+
+// AddReceipt takes the receipt of an utterance whose words are known, which ended at
+// now.
+func (t *Transcript) AddReceipt(r echo.Receipt, now time.Time) error {
+	if t == nil || t.err != nil || r.Words == nil || r.Words.Words == 0 {
+		return nil
+	}
+	e := &entry{Role: echo.RolePal, Text: r.Words.Text + r.Words.Rest, InferenceID: r.InferenceID, hasEnded: true}
+	e.End = t.since(now)
+	e.Start = max(0, e.End-r.SpokenSeconds-r.GapSeconds)
+	if r.Words.Words < r.Words.Of {
+		e.Interrupted, e.Heard = true, r.Words
+	}
+	t.add(e)
+	t.flush()
+	return t.failed()
+}
+
 // Add takes an event that arrived at now.
 func (t *Transcript) Add(event echo.Event, now time.Time) error {
 	if t == nil || t.err != nil {

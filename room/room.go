@@ -39,6 +39,12 @@ type Hearer interface {
 	Hear(ctx context.Context, from string, packet func(track string, p *rtp.Packet), left func(track string)) error
 }
 
+// TrackOwner is a Hearer that knows whose a track is.
+type TrackOwner interface {
+	// IsReplica reports whether the track of this name is the replica's.
+	IsReplica(track string) bool
+}
+
 // What callers may test with errors.Is.
 var (
 	// ErrOver says that the room has ended in good order.
@@ -270,6 +276,16 @@ func (r *Room) Hear(ctx context.Context, from string, packet func(track string, 
 		return fmt.Errorf("room: hear: %w", ErrNoHearing)
 	}
 	return asOver(now.Hearer.Hear(ctx, from, packet, left))
+}
+
+// IsReplica reports whether a track that Hear names is the replica's.
+func (r *Room) IsReplica(track string) bool {
+	if now, _ := r.current(); now != nil {
+		if owner, ok := now.Hearer.(TrackOwner); ok {
+			return owner.IsReplica(track)
+		}
+	}
+	return track == Replica
 }
 
 // asOver makes the peer's orderly end of the connection the end of the room.

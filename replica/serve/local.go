@@ -3,23 +3,28 @@ package serve
 import (
 	"cmp"
 	"context"
+	"strings"
 	"sync"
 
 	"echocast/internal/opusencoder"
 	"echocast/replica"
+	"echocast/replica/page"
 	"echocast/rtc"
 )
 
-// Local is a stand-in replica for one connection from this process, behind a real data
-// channel.
+// Local is a stand-in replica for this process, behind a real data channel.
 type Local struct {
 	listener *rtc.Listener
+	page     *page.Page // nil: there is none
+	own      int        // connections of this process
 	stop     context.CancelFunc
 	ended    sync.WaitGroup
 
-	mu     sync.Mutex
-	failed error          // the first thing that went wrong with the replica
-	runs   map[string]int // underruns of the utterances that have ended
+	mu       sync.Mutex
+	failed   error          // the first thing that went wrong with the replica
+	runs     map[string]int // underruns of the utterances that have ended
+	browsers map[int]bool   // connections of browsers
+	changed  chan struct{}  // closed when browsers change
 }
 
 // LocalOptions configure a Local. Nil and each zero value mean the default.
@@ -28,6 +33,8 @@ type LocalOptions struct {
 	MessageLimit int               // larger messages are dropped; 0: replica.DefaultMessageLimit
 	Faults       []string          // as replica.Options.SetFaults takes them
 	OnComplaint  func(text string) // is called with what is wrong with messages
+	Participants int               // how many connections this process makes; 0: 1
+	Page         bool              // browsers may show the replica and take part, too
 }
 
 // StartLocal starts a replica. Close ends it.
@@ -35,14 +42,21 @@ func StartLocal(o *LocalOptions) (*Local, error) {
 	if o == nil {
 		o = &LocalOptions{}
 	}
-	listener, err := rtc.Listen("127.0.0.1:0", &rtc.Options{MuLaw: !opusencoder.Available})
+	l := &Local{own: max(o.Participants, 1), runs: map[string]int{}, browsers: map[int]bool{}, changed: make(chan struct{})}
+	with := &rtc.Options{MuLaw: !opusencoder.Available}
+	if o.Page {
+		l.page = page.New()
+		with.Handler = l.page
+	}
+	listener, err := rtc.Listen("127.0.0.1:0", with)
 	if err != nil {
 		return nil, err
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	l := &Local{listener: listener, stop: stop, runs: map[string]int{}}
-	options := &Options{Record: o.Record, Once: true, Observer: Observer{
-		Join:      func(int, bool) { _ = listener.Close() }, // it takes one connection
+	l.listener, l.stop = listener, stop
+	options := &Options{Record: o.Record, Once: true, Page: l.page, Observer: Observer{
+		Join:      l.join,
+		Leave:     func(n int, _ error) { l.visit(n, false) },
 		Utterance: l.count,
 		Fail:      l.fail,
 		Report: func(report replica.Report) {
@@ -60,6 +74,56 @@ func StartLocal(o *LocalOptions) (*Local, error) {
 	}
 	l.ended.Go(func() { _ = Run(ctx, listener, options) }) // fail is called with what fails
 	return l, nil
+}
+
+// join takes no more connections than this process makes, unless there is a page.
+func (l *Local) join(n int, hears bool) {
+	switch {
+	case n > l.own && hears:
+		l.visit(n, true)
+	case n >= l.own && l.page == nil:
+		_ = l.listener.Close()
+	}
+}
+
+func (l *Local) visit(n int, isThere bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.browsers[n] == isThere {
+		return
+	}
+	l.browsers[n] = isThere
+	if !isThere {
+		delete(l.browsers, n)
+	}
+	close(l.changed)
+	l.changed = make(chan struct{})
+}
+
+// WaitBrowser waits until a browser shows the page, or, with isThere false, until none
+// does. The error is the cause of ctx.
+func (l *Local) WaitBrowser(ctx context.Context, isThere bool) error {
+	for {
+		l.mu.Lock()
+		found, changed := len(l.browsers) > 0, l.changed
+		l.mu.Unlock()
+		if found == isThere {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// PageURL is the address of the page; empty where there is none.
+func (l *Local) PageURL() string {
+	if l.page == nil {
+		return ""
+	}
+	return strings.TrimSuffix(l.URL(), "/") + l.page.Path()
 }
 
 // URL is the address to dial.
@@ -90,6 +154,9 @@ func (l *Local) Underruns(id string) (int, bool) {
 // recording. It returns the first error of the replica.
 func (l *Local) Close() error {
 	_ = l.listener.Close() // if nothing has connected, nothing will
+	if l.page != nil {
+		l.stop() // a browser may be there for ever
+	}
 	l.ended.Wait()
 	l.stop()
 	return l.failed

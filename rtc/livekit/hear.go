@@ -57,6 +57,24 @@ func (r *Room) Hear(ctx context.Context, from string, packet func(track string, 
 	return fmt.Errorf("livekit: hear: %w", r.lifetime.Err(ctx))
 }
 
+// IsReplica reports whether a track that Hear names is the avatar's.
+func (r *Room) IsReplica(track string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.avatars[track]
+}
+
+// own notes whether a track is the avatar's.
+func (r *Room) own(track string, isAvatar bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if isAvatar {
+		r.avatars[track] = true
+	} else {
+		delete(r.avatars, track)
+	}
+}
+
 // noteUsers tells when somebody begins to speak, or nobody speaks any more. It
 // looks at who is there, and not at the SDK's list of speakers: that keeps those
 // who leave in the midst of speaking, and comes in any order.
@@ -97,6 +115,8 @@ func (r *Room) read(track *webrtc.TrackRemote, who *lksdk.RemoteParticipant) {
 		return
 	}
 	r.calls.Go(func() {
+		r.own(track.ID(), who.Identity() == r.options.Avatar)
+		defer r.own(track.ID(), false)
 		var hearing *hearing
 		for {
 			p, _, err := track.ReadRTP()

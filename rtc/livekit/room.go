@@ -48,14 +48,15 @@ type Room struct {
 
 	mu       sync.Mutex // the SDK waits for it with its room locked
 	ledger   ledger
-	last     *entry        // of the stream that was opened last
-	fallback *time.Timer   // of ReadyAuto; nil before the avatar was seen
-	waited   bool          // the fallback's time is over
-	ready    bool          // the avatar is
-	user     bool          // somebody else speaks
-	hearing  *hearing      // nil while nobody hears
-	events   []echo.Event  // not yet taken by Next
-	came     chan struct{} // one slot, filled when there are events
+	last     *entry          // of the stream that was opened last
+	fallback *time.Timer     // of ReadyAuto; nil before the avatar was seen
+	waited   bool            // the fallback's time is over
+	ready    bool            // the avatar is
+	user     bool            // somebody else speaks
+	hearing  *hearing        // nil while nobody hears
+	avatars  map[string]bool // the avatar's tracks of sound, by id
+	events   []echo.Event    // not yet taken by Next
+	came     chan struct{}   // one slot, filled when there are events
 }
 
 var _ echo.Stage = (*Room)(nil)
@@ -75,7 +76,7 @@ func Join(ctx context.Context, to Address, with Credentials, options *Options) (
 	log.Info("joining a LiveKit room", "server", to.URL)
 	r := &Room{log: log,
 		options: options.withDefaults(), speaking: make(chan struct{}, 1), lifetime: lifetime.New(),
-		closed: make(chan struct{}), came: make(chan struct{}, 1),
+		closed: make(chan struct{}), came: make(chan struct{}, 1), avatars: map[string]bool{},
 	}
 	if err := r.join(ctx, to, with); err != nil {
 		if ctx.Err() != nil {

@@ -1,0 +1,197 @@
+package call
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/pion/rtp"
+
+	"echocast/echo"
+	"echocast/listen"
+	"echocast/recording"
+	"echocast/room"
+	"echocast/room/daily"
+)
+
+// Recording is a recording of a call, which another participant of its room makes, and
+// beside it what was heard, as subtitles. A nil Recording does nothing.
+type Recording struct {
+	file   *recording.File
+	rooms  []*room.Room
+	cancel context.CancelCauseFunc
+	ended  chan error // receives once
+
+	mu    sync.Mutex
+	words *listen.Transcript
+	err   error // of words
+}
+
+// Subtitles is the file beside a recording that has what was heard. It is "" for "".
+func Subtitles(name string) string {
+	if name == "" {
+		return ""
+	}
+	return strings.TrimSuffix(name, filepath.Ext(name)) + ".vtt"
+}
+
+// ErrRecorded is the cause of the end of a recording that Close ends.
+var ErrRecorded = errors.New("the call is over")
+
+// Record begins to record the call in a file, as package recording does, and what was
+// heard of it. The caller closes it before the call. An empty name records nothing.
+func (c *Call) Record(ctx context.Context, name string) (*Recording, error) {
+	if name == "" {
+		return nil, nil
+	}
+	r := &Recording{ended: make(chan error, 1)}
+	hearing, side, err := r.join(ctx, c)
+	if err == nil {
+		r.file, err = recording.Create(name, nil)
+	}
+	if err == nil {
+		r.words, err = listen.NewTranscript(Subtitles(name))
+	}
+	if err != nil {
+		return nil, cmp.Or(err, r.leave())
+	}
+	r.words.Begin(time.Now())
+	ctx, r.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
+	go func() { r.ended <- r.file.Record(ctx, hearing, side) }() // Close waits
+	c.options.Say("recording in %s", name)
+	return r, nil
+}
+
+// join joins the room to hear both sides: once, or in a Daily room, where one
+// participant at a time is heard, for each side.
+func (r *Recording) join(ctx context.Context, c *Call) (recording.Hear, func(string) recording.Side, error) {
+	from := []string{room.All}
+	if c.isDaily() {
+		from = []string{room.Replica, room.User}
+	}
+	for range from {
+		with := &room.Options{Backend: c.joined.Backend, Hear: true, ListenOnly: true, HearRate: recording.Rate}
+		joined, err := c.options.Join(ctx, c.at, with)
+		if err != nil {
+			return nil, nil, err
+		}
+		r.rooms = append(r.rooms, joined)
+	}
+	if len(from) == 1 {
+		side := func(track string) recording.Side {
+			if r.rooms[0].IsReplica(track) {
+				return recording.Replica
+			}
+			return recording.User
+		}
+		return r.hearing(from, func(_ int, track string) string { return track }), side, nil
+	}
+	return r.hearing(from, func(i int, _ string) string { return from[i] }), recording.SideOf, nil
+}
+
+// isDaily reports whether the room is one of Daily's.
+func (c *Call) isDaily() bool {
+	backend := c.joined.Backend
+	if backend == nil {
+		backend, _ = room.Lookup(c.at) // it was joined
+	}
+	_, isDaily := backend.(*daily.Backend)
+	return isDaily
+}
+
+// hearing hears all rooms until one of them ends, and names their tracks.
+func (r *Recording) hearing(from []string, name func(room int, track string) string) recording.Hear {
+	return func(ctx context.Context, packet func(string, *rtp.Packet), left func(string)) error {
+		ctx, cancel := context.WithCancelCause(ctx)
+		defer cancel(nil)
+		var all sync.WaitGroup
+		for i, joined := range r.rooms {
+			all.Go(func() {
+				for err := error(nil); err == nil; { // events do not pile up
+					_, err = joined.Stage().Next(ctx)
+				}
+			})
+			all.Go(func() {
+				cancel(joined.Hear(ctx, from[i], func(track string, p *rtp.Packet) { packet(name(i, track), p) },
+					func(track string) { left(name(i, track)) }))
+			})
+		}
+		all.Wait()
+		return context.Cause(ctx)
+	}
+}
+
+// Follow puts into the subtitles what a session with these options hears of the user,
+// and what was heard of its utterances.
+func (r *Recording) Follow(options *echo.Options) {
+	if r == nil {
+		return
+	}
+	event, receipt := options.OnEvent, options.OnReceipt
+	options.OnEvent = func(e echo.Event) {
+		if e.Role == echo.RoleUser && !e.Stale {
+			r.Add(e)
+		}
+		if event != nil {
+			event(e)
+		}
+	}
+	options.OnReceipt = func(receipted echo.Receipt) {
+		r.note(func(t *listen.Transcript) error { return t.AddReceipt(receipted, time.Now()) })
+		if receipt != nil {
+			receipt(receipted)
+		}
+	}
+}
+
+// Add puts into the subtitles what an event tells that has come now.
+func (r *Recording) Add(e echo.Event) {
+	r.note(func(t *listen.Transcript) error { return t.Add(e, time.Now()) })
+}
+
+func (r *Recording) note(add func(*listen.Transcript) error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.err = cmp.Or(r.err, add(r.words))
+}
+
+// Wait returns why the recording has ended by itself, or the cause of ctx.
+func (r *Recording) Wait(ctx context.Context) error {
+	select {
+	case err := <-r.ended:
+		r.ended <- err
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// Close ends the recording and completes its files. The error is that of writing them,
+// or why the room was not heard any more before it ended.
+func (r *Recording) Close() error {
+	if r == nil {
+		return nil
+	}
+	r.cancel(ErrRecorded)
+	err := <-r.ended
+	if errors.Is(err, ErrRecorded) || errors.Is(err, room.ErrOver) {
+		err = nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return cmp.Or(err, r.leave(), r.err)
+}
+
+func (r *Recording) leave() (err error) {
+	for _, joined := range r.rooms {
+		_ = joined.Close() // it sent nothing
+	}
+	if r.file != nil {
+		err = r.file.Close()
+	}
+	return cmp.Or(err, r.words.Close())
+}

@@ -1,0 +1,85 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"echocast/call"
+	"echocast/echo"
+	"echocast/recording"
+)
+
+const recordUsage = "write the call to `FILE`: .wav, .webm or .mp4 (by ffmpeg), the replica on the left channel and the " +
+	"user on the right, and beside it what was heard, as .vtt (default: nothing)"
+
+// checkRecording refuses a recording of a call that cannot be written. "" is none.
+func checkRecording(name string) error {
+	if name == "" {
+		return nil
+	}
+	if err := recording.Check(name, nil); err != nil {
+		return usagef("--record %v", err)
+	}
+	return checkOutputs(map[string]string{"--record": name, "--record (subtitles)": call.Subtitles(name)}, nil)
+}
+
+// isVideoName reports whether a recording is WebM or MP4 by its name.
+func isVideoName(name string) bool {
+	ending := strings.ToLower(filepath.Ext(name))
+	return ending == ".webm" || ending == ".mp4"
+}
+
+// recordError gives the end of a recording its place in the messages.
+func recordError(err error) error {
+	if err == nil || hasEnded(err) || errors.Is(err, call.ErrRecorded) {
+		return nil
+	}
+	return fmt.Errorf("--record: %w", err)
+}
+
+// record begins to record the call of a session with these options, until the room is
+// left. An empty name records nothing.
+func (t *target) record(ctx context.Context, name string, options *echo.Options) error {
+	record, err := t.Record(ctx, name)
+	if err != nil {
+		return fmt.Errorf("--record: %w", err)
+	}
+	record.Follow(options)
+	leave := t.onLeave
+	t.onLeave = func() error {
+		var err error
+		if leave != nil {
+			err = leave()
+		}
+		return cmp.Or(err, recordError(record.Close()))
+	}
+	return nil
+}
+
+// openPage prints the address of the page of a rehearsal, and waits until a browser
+// shows it. Where none does within --ready-timeout, the page stays empty.
+func (o *targetOptions) openPage(ctx context.Context, t *target, out *reporter) error {
+	if !o.page {
+		return nil
+	}
+	out.say("open this page in a browser to see and hear the replica: %s", t.Local().PageURL())
+	limited, cancel := context.WithTimeout(ctx, o.readyTimeout)
+	defer cancel()
+	if err := t.Local().WaitBrowser(limited, true); err != nil && ctx.Err() == nil {
+		out.say("no browser has opened the page within %v (--ready-timeout): speaking", o.readyTimeout)
+	}
+	return context.Cause(ctx)
+}
+
+// stayForPage waits until no browser shows the page any more, or until Ctrl-C, which is
+// how it ends.
+func (o *targetOptions) stayForPage(ctx context.Context, t *target, out *reporter) {
+	if o.page {
+		out.say("the page stays until it is closed; Ctrl-C ends it")
+		_ = t.Local().WaitBrowser(ctx, false) // either is the end
+	}
+}
