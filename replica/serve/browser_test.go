@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 	"github.com/pion/rtp"
 
@@ -116,11 +117,18 @@ func (b *browser) evaluate(script string) {
 // tone sends seconds of a tone as one utterance, from the other end of the room.
 func (g *guest) tone(id string, hertz float64, seconds int) {
 	g.t.Helper()
+	g.sound(id, hertz, seconds, func(float64) float64 { return 9000 })
+}
+
+// sound is a tone whose height is that of each second.
+func (g *guest) sound(id string, hertz float64, seconds int, height func(at float64) float64) {
+	g.t.Helper()
 	const rate, chunk = 24000, 1200
 	for n := range seconds * rate / chunk {
 		var pcm []byte
 		for i := range chunk {
-			v := int16(9000 * math.Sin(2*math.Pi*hertz*float64(n*chunk+i)/rate))
+			at := float64(n*chunk+i) / rate
+			v := int16(height(at) * math.Sin(2*math.Pi*hertz*at))
 			pcm = append(pcm, byte(v), byte(uint16(v)>>8))
 		}
 		g.send(fmt.Sprintf(`{"message_type":"conversation","event_type":"conversation.echo","conversation_id":"c1",`+
@@ -163,6 +171,20 @@ const measure = `(() => {
 	};
 })()`
 
+// watchMouth makes moves what the mouth does.
+const watchMouth = `window.moves = "";
+	new MutationObserver(() => {
+		const open = +document.getElementById("face").dataset.open, now = open > 0.3 ? "open" : open === 0 ? "closed" : "";
+		if (now && !window.moves.endsWith(now)) window.moves += " " + now;
+	}).observe(document.getElementById("face"), { attributes: true, attributeFilter: ["data-open"] })`
+
+// dropFile drops a file on the page, as a hand does.
+const dropFile = `(async (data, name) => {
+	const bytes = Uint8Array.from(atob(data), c => c.charCodeAt(0)), dragged = new DataTransfer();
+	dragged.items.add(new File([bytes], name, { type: "audio/mpeg" }));
+	for (const kind of ["dragover", "drop"]) document.getElementById("drop").dispatchEvent(new DragEvent(kind, { dataTransfer: dragged, bubbles: true, cancelable: true }));
+})(%q, %q)`
+
 var errEnough = errors.New("enough was heard")
 
 // Chromium joins the room, hears and shows what another participant says,
@@ -176,24 +198,61 @@ func TestPageInChromium(t *testing.T) {
 	b.until("there is sound", `!!document.getElementById("sound").srcObject`)
 	b.evaluate(measure)
 
+	loaded, err := chromedp.Run(b.ctx, chromedp.Evaluate[int](`["navigation", "resource"].flatMap(kind => performance.getEntriesByType(kind))
+		.filter(entry => !entry.name.endsWith("/events")).reduce((sum, entry) => sum + entry.transferSize, 0)`))
+	if err != nil || loaded == 0 || loaded > 150_000 {
+		t.Errorf("the page loads %d bytes, %v; 150 kB are allowed", loaded, err)
+	}
+	t.Logf("the page loads %d bytes, not compressed", loaded)
+
+	b.evaluate(watchMouth)
+	sender.sound("pause", 440, 3, func(at float64) float64 {
+		if at > 1 && at < 2 {
+			return 0
+		}
+		return 9000
+	})
+	b.until("the mouth opens, closes in the pause, and opens again", `window.moves.includes("open closed open")`)
+	sender.await("conversation.stopped_speaking")
+
 	sender.tone("tone", 440, 20)
 	b.until("the mouth opens", `+document.getElementById("face").dataset.open > 0.3`)
 	b.until("the tone is heard", `Math.abs(window.hertz() - 440) < 15`)
 	shot(b, "speaking-1280", 1280)
+	dark(b, true)
+	shot(b, "dark-1280", 1280)
+	dark(b, false)
 	b.evaluate(`document.getElementById("interrupt").click()`)
 	b.until("the interrupt is confirmed", `document.body.dataset.interrupted === "1"`)
-	confirmed, err := chromedp.Run(b.ctx, chromedp.Evaluate[string](`document.body.dataset.confirmed`))
-	t.Logf("the interrupt was confirmed after %s ms, %v", confirmed, err)
 	b.until("the mouth is closed", `document.getElementById("face").dataset.open === "0.00"`)
 	b.until("it is silent", `window.hertz() === 0`)
 	if !sender.await("conversation.stopped_speaking").Properties.Interrupted {
 		t.Error("the sender does not learn of the interrupt")
 	}
 
+	fastest := math.Inf(1)
+	for n := range 4 {
+		sender.tone(fmt.Sprint("interrupt ", n), 440, 20)
+		b.until("the mouth opens", `+document.getElementById("face").dataset.open > 0.3`)
+		b.evaluate(`document.getElementById("interrupt").click()`)
+		b.until("the interrupt is confirmed", fmt.Sprintf(`document.body.dataset.interrupted === "%d"`, n+2))
+		took, err := chromedp.Run(b.ctx, chromedp.Evaluate[float64](`+document.body.dataset.confirmed`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		fastest = min(fastest, took)
+		sender.await("conversation.stopped_speaking")
+	}
+	t.Logf("an interrupt was confirmed after %v ms at best", fastest)
+	if fastest > 300 {
+		t.Errorf("no interrupt was confirmed within 300 ms: the fastest took %v ms", fastest)
+	}
+
 	sender.tone("again", 440, 20)
 	sender.await("conversation.started_speaking")
 	b.do(chromedp.Reload())
 	b.until("the page is connected again", `document.body.dataset.state === "connected"`)
+	b.until("the page says that the replica speaks", `document.getElementById("status").textContent === "speaking"`)
 	b.until("the mouth opens again", `+document.getElementById("face").dataset.open > 0.3`)
 	shot(b, "speaking-600", 600)
 	b.do(chromedp.KeyEvent("i"))
@@ -208,6 +267,13 @@ func TestPageInChromium(t *testing.T) {
 	b.do(chromedp.SetUploadFiles("#file", []string{speech}))
 	b.until("the file is spoken", `document.getElementById("face").dataset.viseme !== "rest"`)
 	shot(b, "speaking-360", 360)
+	b.until("the file was spoken", `document.getElementById("face").dataset.viseme === "rest"`)
+	mp3, err := os.ReadFile("../../testdata/mp3/speech_22050hz_joint_cbr80.mp3")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.evaluate(fmt.Sprintf(dropFile, base64.StdEncoding.EncodeToString(mp3), "speech.mp3"))
+	b.until("the dropped file is spoken", `document.getElementById("status").textContent !== "" && document.getElementById("face").dataset.viseme !== "rest"`)
 
 	b.do(chromedp.Click("#microphone"))
 	listener, err := rtc.Dial(testwait.Context(t), room, &rtc.Options{Sound: true})
@@ -236,6 +302,21 @@ func TestPageInChromium(t *testing.T) {
 	}
 	for _, log := range b.problems {
 		t.Errorf("the page logged %s", log)
+	}
+}
+
+// dark turns dark colours on or off.
+func dark(b *browser, on bool) {
+	value := "light"
+	if on {
+		value = "dark"
+	}
+	b.t.Helper()
+	_, err := chromedp.Call(b.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: value}},
+	})
+	if err != nil {
+		b.t.Fatal(err)
 	}
 }
 

@@ -13,6 +13,7 @@
   let offset = 0;           // of the server's clock, in seconds
   let target = { viseme: "rest", open: 0 }, shown = { open: 0, wide: 0 };
   let user = null, microphone = null; // the transceiver of the user's sound, and what it sends
+  let speaking = false;     // the replica
   let pressed = 0;          // when an interrupt was sent, until it is confirmed
   let conversation = "local", messages = null, speech = null;
 
@@ -25,7 +26,7 @@
     messages = link.createDataChannel("echocast");
     const pings = link.createDataChannel("echocast.ping");
     pings.onmessage = e => { if (e.data === "ping") pings.send("pong"); };
-    messages.onopen = () => { say("connected"); document.body.dataset.state = "connected"; };
+    messages.onopen = () => { document.body.dataset.state = "connected"; say(speaking ? "speaking" : "connected"); };
     messages.onclose = () => { say("the connection has ended: reload to join again"); document.body.dataset.state = "ended"; };
     messages.onmessage = e => receive(e.data);
     const voice = link.addTransceiver("audio", { direction: "recvonly" });
@@ -86,7 +87,7 @@
     } catch {
       return say(`${file.name} is no sound that this browser can read`);
     }
-    if (speech) speech.stopped = true;
+    if (speech) interrupt();
     const mine = speech = { stopped: false }, id = crypto.randomUUID();
     say(`speaking ${file.name}`);
     const start = performance.now();
@@ -97,6 +98,7 @@
       const done = at + chunk >= sound.length;
       send("conversation.echo", { modality: "audio", audio: encode(sound, at, Math.min(chunk, sound.length - at)), sample_rate: rate, inference_id: id, done });
     }
+    if (speech === mine) speech = null;
   }
 
   // encode mixes samples to mono and returns them as base64 of s16le.
@@ -178,6 +180,7 @@
   }
 
   function setSpeaking(id) {
+    speaking = id !== "";
     $("face-title").textContent = id ? "The face of the replica, speaking" : "The face of the replica, silent";
     if (document.body.dataset.state === "connected" && (id || !$("status").textContent.startsWith("interrupted"))) say(id ? "speaking" : "connected");
   }
@@ -244,35 +247,63 @@
 
   // ---- the lanes ----
 
+  // Bars of one lane that nearly touch are drawn as one.
+  const touching = 0.03;
+
   function lanes() {
     const canvas = $("lanes"), box = canvas.getBoundingClientRect(), scale = devicePixelRatio || 1;
-    if (canvas.width !== Math.round(box.width * scale)) { canvas.width = box.width * scale; canvas.height = box.height * scale; }
+    const width = Math.round(box.width * scale), height = Math.round(box.height * scale);
+    if (canvas.width !== width || canvas.height !== height) { canvas.width = width; canvas.height = height; }
     const g = canvas.getContext("2d"), style = getComputedStyle(document.body);
     const color = name => style.getPropertyValue("--" + name);
     g.setTransform(scale, 0, 0, scale, 0, 0);
     g.clearRect(0, 0, box.width, box.height);
-    const end = clock(), left = 70, x = t => left + (box.width - left) * (t - end + span) / span, row = box.height / 4;
+    const names = ["received", "held", "playing", "events"], axis = 20, left = 68, row = (box.height - axis) / names.length;
+    const end = clock(), x = t => Math.max(left, left + (box.width - left) * (t - end + span) / span);
     g.font = "13px system-ui, sans-serif";
-    ["received", "held", "playing", "events"].forEach((name, i) => {
-      g.fillStyle = color("soft"); g.fillText(name, 0, row * i + row / 2 + 4);
-      g.fillStyle = color("line"); g.fillRect(left, row * (i + 1) - 1, box.width - left, 1);
+    g.textBaseline = "middle";
+    names.forEach((name, i) => {
+      g.fillStyle = color("well"); round(left, row * i + 3, box.width - left, row - 6);
+      g.fillStyle = color("soft"); g.textAlign = "left"; g.fillText(name, 0, row * i + row / 2);
     });
-    let held = 0, last = 0;
-    const level = (t, change) => {
-      g.fillStyle = color("amber");
-      if (last && held > 0.001) { const h = Math.min(held / 2, 1) * (row - 12); g.fillRect(x(last), 2 * row - 4 - h, Math.max(x(t) - x(last), 1), h); }
-      held = Math.max(0, held + change); last = t;
+    for (let ago = 0; ago <= span; ago += 5) {
+      const at = x(end - ago);
+      g.textAlign = ago === span ? "left" : ago ? "center" : "right";
+      g.fillStyle = color("soft"); g.fillText(ago ? `-${ago} s` : "now", at, box.height - axis / 2 + 2);
+      g.fillStyle = color("line"); if (ago && ago < span) g.fillRect(at, 0, 1, box.height - axis);
+    }
+    function round(at, y, width, height) { g.beginPath(); g.roundRect(at, y, width, height, 3); g.fill(); }
+    const bar = (lane, name, from, to, least = 2) => {
+      if (to < end - span) return;
+      g.fillStyle = color(name); round(x(from), row * lane + 8, Math.max(x(to) - x(from), least), row - 16);
     };
+    const open = {}; // the bar of a lane that the next piece may go on
+    const piece = (lane, name, from, to) => {
+      const last = open[lane];
+      if (last && last.name === name && from - last.to < touching) { last.to = Math.max(last.to, to); return; }
+      if (last) bar(lane, last.name, last.from, last.to);
+      open[lane] = { name, from, to };
+    };
+    const level = [[end - span - 5, 0]]; // how much is held, in seconds
+    const hold = (t, change) => level.push([t, Math.max(0, level.at(-1)[1] + change)]);
     for (const u of updates) {
       switch (u.type) {
-        case "chunk": g.fillStyle = color("blue"); g.fillRect(x(u.t), 6, 1.5, row - 12); level(u.t, u.seconds); break;
-        case "sound": g.fillStyle = color("green"); g.fillRect(x(u.t), 2 * row + 6, Math.max(x(u.t + u.seconds) - x(u.t), 1) + 0.5, row - 12); level(u.t, -u.seconds); break;
-        case "underrun": g.fillStyle = color("red"); g.fillRect(x(u.t - u.seconds), 2 * row + 6, Math.max(x(u.t) - x(u.t - u.seconds), 2), row - 12); break;
-        case "interrupt": level(u.t, -held); // falls through
-        default: g.fillStyle = u.type === "interrupt" || u.type === "complaint" ? color("red") : color("soft"); g.fillRect(x(u.t), 3 * row + 6, 2, row - 12);
+        case "chunk": piece(0, "blue", u.t, u.t + 0.02); hold(u.t, u.seconds); break;
+        case "sound": piece(2, "green", u.t, u.t + u.seconds); hold(u.t, -u.seconds); break;
+        case "underrun": bar(2, "red", u.t - u.seconds, u.t); break;
+        case "interrupt": hold(u.t, -Infinity); // falls through
+        default: bar(3, u.type === "interrupt" || u.type === "complaint" ? "red" : "soft", u.t, u.t, 3);
       }
     }
-    level(end, 0);
+    for (const lane in open) bar(lane, open[lane].name, open[lane].from, open[lane].to);
+    const top = Math.max(2, ...level.map(([, held]) => held)), floor = 2 * row - 8;
+    g.fillStyle = color("amber"); g.beginPath(); g.moveTo(left, floor);
+    level.push([end, level.at(-1)[1]]);
+    level.forEach(([t, held], i) => {
+      if (i) g.lineTo(x(t), floor - level[i - 1][1] / top * (row - 16));
+      g.lineTo(x(t), floor - held / top * (row - 16));
+    });
+    g.lineTo(box.width, floor); g.fill();
   }
 
   // ---- controls ----
@@ -287,7 +318,7 @@
     if (text) send("conversation.echo", { modality: "text", text, inference_id: crypto.randomUUID(), done: true });
     $("text").value = "";
   };
-  $("file").onchange = () => { for (const file of $("file").files) speak(file); };
+  $("file").onchange = () => { for (const file of $("file").files) speak(file); $("file").value = ""; };
   for (const kind of ["dragover", "dragleave", "drop"]) addEventListener(kind, e => {
     e.preventDefault();
     $("drop").classList.toggle("over", kind === "dragover");
