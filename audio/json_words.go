@@ -187,7 +187,7 @@ func (w *jsonWords) value(json *jsonScanner, token jsonToken) {
 		o.shape = shape
 	}
 	if len(o.texts)+len(o.starts)+len(o.ends) > maxObjectTexts {
-		w.giveUp()
+		w.disable()
 		return
 	}
 	switch column {
@@ -288,7 +288,7 @@ func (w *jsonWords) emit() {
 	}
 }
 
-func (w *jsonWords) giveUp() {
+func (w *jsonWords) disable() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.over, w.done, w.last = true, nil, Word{}

@@ -45,10 +45,13 @@ func TestWordsInJSON(t *testing.T) {
 	sound := base64.StdEncoding.EncodeToString(make([]byte, 48000))
 	for name, c := range map[string]struct{ text, want string }{
 		"ElevenLabs, HTTP": {
-			`{"audio_base64":"AAAA","alignment":{"characters":["H","i"," ","y"],"character_start_times_seconds":[0,0.1,0.2,0.3],` +
+			`{"audio_base64":"AAAA","alignment":{"characters":["H","i"," ","y"],` +
+				`"character_start_times_seconds":[0,0.1,0.2,0.3],` +
 				`"character_end_times_seconds":[0.1,0.2,0.3,0.4]},` +
-				`"normalized_alignment":{"characters":["X"],"character_start_times_seconds":[0],"character_end_times_seconds":[1]}}
-{"audio_base64":"AAAA","alignment":{"characters":["o","u","."],"character_start_times_seconds":[0.4,0.5,0.6],"character_end_times_seconds":[0.5,0.6,0.7]}}`,
+				`"normalized_alignment":{"characters":["X"],` +
+				`"character_start_times_seconds":[0],"character_end_times_seconds":[1]}}` +
+				"\n" + `{"audio_base64":"AAAA","alignment":{"characters":["o","u","."],` +
+				`"character_start_times_seconds":[0.4,0.5,0.6],"character_end_times_seconds":[0.5,0.6,0.7]}}`,
 			"Hi 0-200, you. 300-700"},
 		"ElevenLabs, WebSocket": {
 			`{"audio":"AAAA","isFinal":null,"normalizedAlignment":{"chars":["H","i"],"charStartTimesMs":[0,100],` +
@@ -67,7 +70,8 @@ func TestWordsInJSON(t *testing.T) {
 		"Inworld, words": {
 			`{"result":{"audioContent":"AAAA","timestampInfo":{"wordAlignment":{"words":["Hello,","world!"],` +
 				`"wordStartTimeSeconds":[0,0.51],"wordEndTimeSeconds":[0.51,1.04]}}}}
-{"result":{"audioContent":"AAAA","timestampInfo":{"wordAlignment":{"words":["Bye"],"wordStartTimeSeconds":[0],"wordEndTimeSeconds":[0.3]}}}}`,
+{"result":{"audioContent":"AAAA","timestampInfo":{"wordAlignment":{"words":["Bye"],` +
+				`"wordStartTimeSeconds":[0],"wordEndTimeSeconds":[0.3]}}}}`,
 			"Hello, 0-510, world! 510-1040, Bye 1040-1340"},
 		"Inworld, tokens": {`{"audioContent":"AAAA","timestampInfo":{"wordAlignment":{"words":["Hello",",",` +
 			`" ","half","-","time","!"],"wordStartTimeSeconds":[0,0.4,0.4,0.5,0.7,0.7,0.9],` +

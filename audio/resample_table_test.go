@@ -22,7 +22,7 @@ func TestResamplerTable(t *testing.T) {
 	for _, method := range methods {
 		for _, rate := range []int{8000, 16000, 22050, 44100, 48000} {
 			ripple, noise := passband(t, method, rate)
-			stray := strays(t, method, rate)
+			stray := loudestStray(t, method, rate)
 			fmt.Fprintf(&table, "| %s | %d | %.4f dB | %.0f dB | %.0f dB | %.0f ms |\n", method, rate, ripple,
 				noise, stray, wait(t, method, rate))
 			if ripple > 0.01 || noise > -90 || stray > -90 {
@@ -67,9 +67,9 @@ func passband(t *testing.T, method Method, rate int) (ripple, noise float64) {
 	return ripple, noise
 }
 
-// strays is the loudest alias of tones from 13.9 kHz, or the loudest image of
+// loudestStray is the loudest alias of tones from 13.9 kHz, or the loudest image of
 // tones up to the input's Nyquist frequency.
-func strays(t *testing.T, method Method, rate int) float64 {
+func loudestStray(t *testing.T, method Method, rate int) float64 {
 	worst := math.Inf(-1)
 	if rate > 24000 {
 		for _, hz := range []float64{13950, 15100, 17000, 0.49 * float64(rate)} {

@@ -170,7 +170,7 @@ func TestDoctorFinds(t *testing.T) {
 		"a PAL that greets": {pal("p1", "full", nil), []string{"--pal", "p1"}, "made-up greeting",
 			finding{Status: "ok", Detail: "possible"}, 0},
 		"an account's own room": {nil, nil, "own Daily room", finding{Status: "skip", Detail: "not asked"}, 0},
-		"a PAL with ears": {pal("p1", "echo", microphone), []string{"--pal", "p1"}, "PAL",
+		"a PAL that hears": {pal("p1", "echo", microphone), []string{"--pal", "p1"}, "PAL",
 			finding{Status: "warn", Detail: "microphone layer on", Fix: "without --microphone"}, 0},
 		"a PAL for LiveKit": {pal("p1", "echo", livekit), []string{"--pal", "p1"}, "PAL",
 			finding{Status: "warn", Detail: "LiveKit rooms only", Fix: "--to livekit+wss"}, 0},

@@ -48,7 +48,7 @@ func (c *conversation) begin(ctx context.Context, question, text string) *answer
 	}
 	ctx, a.cancel = context.WithCancelCause(ctx)
 	r := request{a.name, question, text, c.previous}
-	go func() { // giveUp, end and run wait for ended
+	go func() { // abandon, end and run wait for ended
 		err := c.answer(ctx, a, r)
 		switch cause := context.Cause(ctx); {
 		case err != nil && cause != nil:

@@ -4,7 +4,7 @@
 //
 // A sound of the user that no words follow, a cough, loses nothing: what is being
 // prepared is held back, what is being spoken is paused, and both go on. Every
-// answer that is given up is reported with its reason.
+// answer that is abandoned is reported with its reason.
 package converse
 
 import (
@@ -56,7 +56,7 @@ type Options struct {
 	// meanwhile is answered afterwards.
 	IgnoreUser bool
 	// FalseInterrupt is how long after a sound of the user words may follow. Without
-	// them the answer goes on. 0: 2 s; negative: the answer is given up at once.
+	// them the answer goes on. 0: 2 s; negative: the answer is abandoned at once.
 	FalseInterrupt time.Duration
 	// Count ends the conversation after so many answers; 0: it ends with the room.
 	Count int
@@ -106,8 +106,8 @@ const (
 	NoteReply                      // Text is the answer
 	NoteSilent                     // there was nothing to say
 	NoteHeld                       // the answer waits: the user makes a sound
-	NoteGoesOn                     // the answer goes on: no words followed the sound
-	NoteGivenUp                    // the answer was given up, for a Reason
+	NoteContinued                  // the answer goes on: no words followed the sound
+	NoteAbandoned                  // the answer was abandoned, for a Reason
 	NoteSlow                       // a command has printed nothing for a while: Reason
 	NoteFailed                     // a command failed: Reason; the conversation goes on
 )
@@ -131,16 +131,16 @@ func (n Note) Line() string {
 		return n.Answer + ": nothing to say"
 	case NoteHeld:
 		return n.Answer + ": waiting: the user makes a sound"
-	case NoteGoesOn:
+	case NoteContinued:
 		return n.Answer + ": continuing: the user said no words"
-	case NoteGivenUp:
-		return n.Answer + ": given up: " + n.Reason
+	case NoteAbandoned:
+		return n.Answer + ": abandoned: " + n.Reason
 	}
 	return n.Answer + ": " + text.FirstLine(n.Reason)
 }
 
-// ErrGivenUp is the cause of the end of an answer that was given up.
-var ErrGivenUp = errors.New("the user went on")
+// ErrAbandoned is the cause of the end of an answer that was abandoned.
+var ErrAbandoned = errors.New("the user went on")
 
 // Defaults of Options.
 const (
@@ -171,7 +171,7 @@ type conversation struct {
 }
 
 // Run answers what the user says until the room ends, which is no error, or ctx
-// does, whose cause it returns, or the session is lost. Answers that are given up
+// does, whose cause it returns, or the session is lost. Answers that are abandoned
 // or fail do not end it. All that it starts has ended when it returns.
 func Run(ctx context.Context, session Session, options Options) error {
 	return newConversation(session, options).talk(ctx)
@@ -294,7 +294,7 @@ func (c *conversation) handle(ctx context.Context, e event, text string) {
 	case isHeld && !wasHeld:
 		c.note(Note{Kind: NoteHeld, Answer: c.now.name})
 	case wasHeld && e == holdExpired:
-		c.note(Note{Kind: NoteGoesOn, Answer: c.now.name})
+		c.note(Note{Kind: NoteContinued, Answer: c.now.name})
 	}
 }
 
@@ -306,10 +306,10 @@ func (c *conversation) act(ctx context.Context, a action, text string) {
 		c.now = c.begin(ctx, text, "")
 	case enqueue:
 		c.enqueue(text)
-	case giveUpSound:
-		c.giveUp("the user began to speak")
-	case giveUpWords:
-		c.giveUp("the user said something else")
+	case abandonForSound:
+		c.abandon("the user began to speak")
+	case abandonForWords:
+		c.abandon("the user said something else")
 	case permit:
 		close(c.now.permitted)
 	case pause:
@@ -334,11 +334,11 @@ func (c *conversation) enqueue(text string) {
 	c.note(Note{Kind: NoteQueued, Text: text})
 }
 
-// giveUp ends the answer that is being prepared or spoken, and waits for its end.
-func (c *conversation) giveUp(reason string) {
-	c.now.cancel(ErrGivenUp)
+// abandon ends the answer that is being prepared or spoken, and waits for its end.
+func (c *conversation) abandon(reason string) {
+	c.now.cancel(ErrAbandoned)
 	if err := <-c.now.ended; err != nil { // else it had just ended
-		c.note(Note{Kind: NoteGivenUp, Answer: c.now.name, Reason: reason})
+		c.note(Note{Kind: NoteAbandoned, Answer: c.now.name, Reason: reason})
 	}
 	c.finishAnswer()
 	c.session.Resume() // where it was paused, the next one must not be
@@ -358,7 +358,7 @@ func (c *conversation) end(why error) {
 	if c.now != nil {
 		c.now.cancel(why)
 		if err := <-c.now.ended; err != nil {
-			c.note(Note{Kind: NoteGivenUp, Answer: c.now.name, Reason: why.Error()})
+			c.note(Note{Kind: NoteAbandoned, Answer: c.now.name, Reason: why.Error()})
 		}
 	}
 	for _, text := range c.queue {

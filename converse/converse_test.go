@@ -38,7 +38,7 @@ func TestDecideIsTotal(t *testing.T) {
 func checkDecision(t *testing.T, p policy, s state, e event, next state, actions []action) {
 	t.Helper()
 	has := func(a action) bool { return slices.Contains(actions, a) }
-	drops := has(giveUpSound) || has(giveUpWords)
+	drops := has(abandonForSound) || has(abandonForWords)
 	for problem, isWrong := range map[string]bool{
 		"no such state":                             next < 0 || next >= stateCount,
 		"an answer begins beside another":           has(begin) && s != idle && !drops,
@@ -298,7 +298,7 @@ func (f *fates) count(answer, text string, kinds ...NoteKind) (n int) {
 }
 
 // All words of the user are answered, or told as not answered; an answer that is
-// given up is told; a cough loses nothing; nothing waits without a bound.
+// abandoned is told; a cough loses nothing; nothing waits without a bound.
 func TestGeneratedConversations(t *testing.T) {
 	count := testwait.Trials(10_000)
 	losses, restarts := 0, 0
@@ -414,7 +414,7 @@ func checkFates(t *testing.T, seed uint64, s script, told *fates, finished, lost
 	begun := map[string]int{}
 	for answer, words := range told.questions {
 		begun[words]++
-		ends := told.count(answer, "", NoteGivenUp, NoteFailed)
+		ends := told.count(answer, "", NoteAbandoned, NoteFailed)
 		if finished[answer] {
 			ends++
 		}
@@ -424,9 +424,9 @@ func checkFates(t *testing.T, seed uint64, s script, told *fates, finished, lost
 		if ends != 1 {
 			t.Errorf("seed %d: %s ended %d times: %+v", seed, answer, ends, told.notes)
 		}
-		wasDropped := told.count(answer, "", NoteGivenUp) > 0
+		wasDropped := told.count(answer, "", NoteAbandoned) > 0
 		if wasDropped && !endsEarly && (o.IgnoreUser || s.coughs && o.FalseInterrupt == 0) {
-			t.Errorf("seed %d: %s was given up without words of the user: %+v", seed, answer, told.notes)
+			t.Errorf("seed %d: %s was abandoned without words of the user: %+v", seed, answer, told.notes)
 		}
 	}
 	for _, words := range s.words {
@@ -482,7 +482,7 @@ func TestACoughLosesNothing(t *testing.T) {
 			took > 8*time.Second+4*piece {
 			t.Errorf("%d samples in %v", session.heard["answer 1"], took)
 		}
-		want := fmt.Sprint(fmt.Sprint(NoteUser), " ", fmt.Sprint(NoteHeld), " ", fmt.Sprint(NoteGoesOn), " ",
+		want := fmt.Sprint(fmt.Sprint(NoteUser), " ", fmt.Sprint(NoteHeld), " ", fmt.Sprint(NoteContinued), " ",
 			fmt.Sprint(NoteReply))
 		if got := strings.Join(notes, " "); got != want {
 			t.Errorf("notes %s, want %s", got, want)

@@ -197,7 +197,7 @@ func heardInARoom(t *testing.T, seed uint64) (resumed int) {
 		t.Errorf("seed %d: no answer ended well: %+v\n%s", seed, notes, text)
 	}
 	for _, n := range notes {
-		if n.Kind == NoteGoesOn {
+		if n.Kind == NoteContinued {
 			resumed++
 		}
 	}

@@ -32,16 +32,16 @@ const (
 type action int
 
 const (
-	begin       action = iota // answer what the user said
-	enqueue                   // keep what the user said for later
-	giveUpSound               // give the answer up: the user began to speak
-	giveUpWords               // give the answer up: the user said something else
-	permit                    // let the answer be spoken
-	pause                     // silence the replica, and keep the place
-	resume                    // continue from where the answer was last heard
-	awaitStop                 // wait for the user to fall silent, at most maxHold
-	awaitWords                // wait for the words of what was heard, at most Options.FalseInterrupt
-	stopWaiting               // wait for nothing more
+	begin           action = iota // answer what the user said
+	enqueue                       // keep what the user said for later
+	abandonForSound               // abandon the answer: the user began to speak
+	abandonForWords               // abandon the answer: the user said something else
+	permit                        // let the answer be spoken
+	pause                         // silence the replica, and keep the place
+	resume                        // continue from where the answer was last heard
+	awaitStop                     // wait for the user to fall silent, at most maxHold
+	awaitWords                    // wait for the words of what was heard, at most Options.FalseInterrupt
+	stopWaiting                   // wait for nothing more
 )
 
 // maxHold is how long an answer is held back while the user speaks: the event
@@ -85,7 +85,7 @@ func (p policy) started(s state) (state, []action) {
 	case s == idle || p.ignoresUser:
 		return s, nil
 	case p.givesUp:
-		return idle, []action{giveUpSound}
+		return idle, []action{abandonForSound}
 	}
 	switch s {
 	case preparing:
@@ -104,7 +104,7 @@ func (p policy) said(s state) (state, []action) {
 	case p.ignoresUser:
 		return s, []action{enqueue}
 	}
-	return preparing, []action{stopWaiting, giveUpWords, begin}
+	return preparing, []action{stopWaiting, abandonForWords, begin}
 }
 
 // released lets a held answer go on: the sound was no words.

@@ -28,9 +28,9 @@ const (
 	speech  = "../testdata/speech.wav"
 	dailyJS = "../rtc/daily/dailytest/node_modules/@daily-co/daily-js/dist/daily.js"
 
-	// patience is for what takes a second, on a machine that has other things
+	// waitLimit is for what takes a second, on a machine that has other things
 	// to do.
-	patience = time.Minute
+	waitLimit = time.Minute
 )
 
 // builtReact builds the React page as its README says.
@@ -106,7 +106,7 @@ type tab struct {
 // this machine, and nothing else comes from anywhere.
 func open(t *testing.T, address string) *tab {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(testwait.Context(t), patience)
+	ctx, cancel := context.WithTimeout(testwait.Context(t), waitLimit)
 	allocator, stop := chromedp.NewExecAllocator(ctx, chromedp.Headless, chromedp.DisableGPU, chromedp.NoFirstRun,
 		chromedp.NoDefaultBrowserCheck,
 		chromedp.Flag("autoplay-policy", "no-user-gesture-required"), chromedp.Flag("disable-background-networking", true),
@@ -197,7 +197,7 @@ func (b *tab) see(start string) {
 	b.t.Helper()
 	if _, err := chromedp.Run(b.Context, chromedp.Poll[bool](fmt.Sprintf(
 		`[...document.querySelectorAll("#events li")].some(li => li.textContent.startsWith(%q))`, start),
-		chromedp.WithPollingTimeout(patience))); err != nil {
+		chromedp.WithPollingTimeout(waitLimit))); err != nil {
 		b.t.Fatalf("%v; the page shows %q, not %q", err, b.shown(), start)
 	}
 }
@@ -219,7 +219,7 @@ func (b *tab) hears(s *scene) {
 	s.seat.Hum(440)
 	const plays = `(player => !player.paused && !player.muted && player.srcObject?.getAudioTracks().some(track ` +
 		`=> track.readyState === "live"))(document.querySelector("video"))`
-	if _, err := chromedp.Run(b.Context, chromedp.Poll[bool](plays, chromedp.WithPollingTimeout(patience))); err != nil {
+	if _, err := chromedp.Run(b.Context, chromedp.Poll[bool](plays, chromedp.WithPollingTimeout(waitLimit))); err != nil {
 		b.t.Errorf("the voice of the replica is not played: %v", err)
 	}
 }

@@ -158,7 +158,7 @@ func (s *scene) awaitEnd() {
 	s.t.Helper()
 	select {
 	case <-s.over:
-	case <-time.After(patience):
+	case <-time.After(waitLimit):
 		s.t.Error("the utterance neither ends nor is interrupted")
 	}
 }

@@ -175,7 +175,7 @@ func (g *Gateway) Create(spec Spec, by Creator) (*Conversation, error) {
 		}
 		return c, nil
 	}
-	err := g.admission()
+	err := g.refusal()
 	if err == nil && g.options.MaxPerToken > 0 && g.countOf(by.Name) >= g.options.MaxPerToken {
 		err = ErrTokenFull
 	}
@@ -194,8 +194,8 @@ func (g *Gateway) Create(spec Spec, by Creator) (*Conversation, error) {
 // reasons are the words of the metrics for refusals.
 var reasons = map[error]string{ErrDraining: "draining", ErrFull: "slots", ErrLate: "lateness", ErrTokenFull: "token"}
 
-// admission says why no conversation can be created, or nil. The gateway is locked.
-func (g *Gateway) admission() error {
+// refusal says why no conversation can be created, or nil. The gateway is locked.
+func (g *Gateway) refusal() error {
 	switch {
 	case g.draining:
 		return ErrDraining
@@ -211,7 +211,7 @@ func (g *Gateway) admission() error {
 func (g *Gateway) admits() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.admission()
+	return g.refusal()
 }
 
 // createdBy returns the conversation that was created with a key, unless it could not

@@ -88,7 +88,7 @@ func (v voice) Speak(ctx context.Context, speech echo.Speech) (echo.Receipt, err
 		}
 		return v.session.Speak(u.ctx, speech)
 	}
-	u, err := v.c.utter(ctx, &Utterance{name: speech.Name, text: speech.Text, do: speak})
+	u, err := v.c.speakInTurn(ctx, &Utterance{name: speech.Name, text: speech.Text, do: speak})
 	if err != nil {
 		return echo.Receipt{Outcome: echo.Failed, Error: err.Error()}, err
 	}

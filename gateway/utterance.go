@@ -105,7 +105,7 @@ func (c *Conversation) Speak(ctx context.Context, a Audio) (*Utterance, error) {
 		return c.speak(u, &a)
 	}
 	mine := &Utterance{name: a.Name, text: a.Text, queue: a.Queue, key: a.Key, do: speak}
-	u, err := c.utter(ctx, mine)
+	u, err := c.speakInTurn(ctx, mine)
 	if u != mine {
 		a.Release()
 	}
@@ -120,11 +120,11 @@ func (c *Conversation) Say(ctx context.Context, text string, queue echo.QueuePol
 		}
 		return c.session.Say(u.ctx, echo.Words(text))
 	}
-	return c.utter(ctx, &Utterance{text: text, queue: queue, do: say})
+	return c.speakInTurn(ctx, &Utterance{text: text, queue: queue, do: say})
 }
 
-// utter queues an utterance, and speaks it when it is its turn.
-func (c *Conversation) utter(ctx context.Context, u *Utterance) (*Utterance, error) {
+// speakInTurn queues an utterance, and speaks it when it is its turn.
+func (c *Conversation) speakInTurn(ctx context.Context, u *Utterance) (*Utterance, error) {
 	u.ID, u.conversation, u.phase = newID(), c, Waiting
 	u.turn, u.over = make(chan struct{}), make(chan struct{})
 	u.ctx, u.cancel = context.WithCancelCause(ctx)

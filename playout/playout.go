@@ -386,7 +386,7 @@ func (u *utterance) ReadSamples(p []float32) (int, error) {
 			return n, err
 		}
 		elapsed := time.Since(since)
-		wait := u.player.patience(elapsed, isMarked) - elapsed
+		wait := u.player.waitLimit(elapsed, isMarked) - elapsed
 		if wait <= 0 {
 			return 0, io.EOF
 		}
@@ -399,10 +399,10 @@ func (u *utterance) ReadSamples(p []float32) (int, error) {
 	}
 }
 
-// patience is how long an utterance waits for more, after it has waited for elapsed.
+// waitLimit is how long an utterance waits for more, after it has waited for elapsed.
 // Behind a mark that is no longer than the replica has something to play: the mark
 // says that this may be the end, and the last chunk waits to be called the last.
-func (p *Player) patience(elapsed time.Duration, isMarked bool) time.Duration {
+func (p *Player) waitLimit(elapsed time.Duration, isMarked bool) time.Duration {
 	idle := p.options.Idle
 	switch {
 	case idle < 0:

@@ -263,7 +263,7 @@ func TestWhatWasNotSentIsRepeated(t *testing.T) {
 		}
 		_ = session.Close()
 		w.close()
-		if err := isWhole(w.tape.samples(), fourSeconds); err != nil {
+		if err := isWhole(w.recording.samples(), fourSeconds); err != nil {
 			t.Error(err)
 		}
 	})

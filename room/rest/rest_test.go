@@ -35,19 +35,19 @@ const sampleRate = 24000
 // world is a service with one active conversation, a way to it, and what its
 // replica recorded.
 type world struct {
-	t       *testing.T
-	server  *tavustest.Server
-	backend *rest.Backend
-	id      string
-	tape    tape
-	reports map[string]replica.Report // once the server is closed
+	t         *testing.T
+	server    *tavustest.Server
+	backend   *rest.Backend
+	id        string
+	recording wavMemory
+	reports   map[string]replica.Report // once the server is closed
 }
 
 // newWorld makes one whose requests take as long as latency says.
 func newWorld(t *testing.T, latency func() time.Duration) *world {
 	t.Helper()
 	w := &world{t: t, server: &tavustest.Server{Key: "a-key"}}
-	w.server.AppMessages = tavustest.AppMessages{Latency: latency, Replica: &replica.Options{Record: &w.tape}}
+	w.server.AppMessages = tavustest.AppMessages{Latency: latency, Replica: &replica.Options{Record: &w.recording}}
 	key, err := tavus.NewKey("a-key")
 	if err != nil {
 		t.Fatal(err)
@@ -94,20 +94,20 @@ func (w *world) close() replica.Report {
 	return w.reports[w.id]
 }
 
-// tape is a WAV file in memory.
-type tape struct {
+// wavMemory is a WAV file in memory.
+type wavMemory struct {
 	bytes []byte
 	at    int
 }
 
-func (t *tape) Write(p []byte) (int, error) {
+func (t *wavMemory) Write(p []byte) (int, error) {
 	t.bytes = append(t.bytes[:min(t.at, len(t.bytes))],
 		append(slices.Clone(p), t.bytes[min(t.at+len(p), len(t.bytes)):]...)...)
 	t.at += len(p)
 	return len(p), nil
 }
 
-func (t *tape) Seek(offset int64, whence int) (int64, error) {
+func (t *wavMemory) Seek(offset int64, whence int) (int64, error) {
 	switch whence {
 	case io.SeekStart:
 		t.at = int(offset)
@@ -120,7 +120,7 @@ func (t *tape) Seek(offset int64, whence int) (int64, error) {
 }
 
 // samples are those recorded.
-func (t *tape) samples() []int16 {
+func (t *wavMemory) samples() []int16 {
 	if len(t.bytes) < 44 {
 		return nil
 	}
@@ -225,7 +225,7 @@ func TestMinutesOfSpeech(t *testing.T) {
 				}
 				_ = session.Close()
 				report := w.close()
-				if err := isWhole(w.tape.samples(), length); err != nil {
+				if err := isWhole(w.recording.samples(), length); err != nil {
 					t.Error(err)
 				}
 				if c.high <= 250 && report.Underruns != 0 {
@@ -263,7 +263,7 @@ func TestStallingInput(t *testing.T) {
 		}
 		_ = session.Close()
 		report := w.close()
-		if err := isWhole(w.tape.samples(), length); err != nil || report.ComplaintCount != 0 {
+		if err := isWhole(w.recording.samples(), length); err != nil || report.ComplaintCount != 0 {
 			t.Error(err, report.Complaints)
 		}
 	})

@@ -108,8 +108,8 @@ func (a *avatarProcess) judge(r livekittest.Report) {
 // expect returns the next report of an event.
 func (a *avatarProcess) expect(event string) livekittest.Report {
 	a.t.Helper()
-	patience := time.NewTimer(time.Minute)
-	defer patience.Stop()
+	limit := time.NewTimer(time.Minute)
+	defer limit.Stop()
 	for {
 		select {
 		case r, ok := <-a.reports:
@@ -120,7 +120,7 @@ func (a *avatarProcess) expect(event string) livekittest.Report {
 			if r.Event == event {
 				return r
 			}
-		case <-patience.C:
+		case <-limit.C:
 			a.t.Fatalf("the avatar was not %s within a minute", event)
 		}
 	}
