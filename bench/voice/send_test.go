@@ -1,0 +1,111 @@
+package voice
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"echocast/audio"
+	"echocast/echo"
+	"echocast/replica"
+)
+
+// wire is one end of a connection in memory.
+type wire struct{ out, in chan []byte }
+
+func (w wire) Send(ctx context.Context, msg []byte) error {
+	select {
+	case w.out <- bytes.Clone(msg):
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (w wire) Receive(ctx context.Context) ([]byte, error) {
+	select {
+	case msg := <-w.in:
+		return msg, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// spoken is the audio of an utterance, which comes when it comes.
+type spoken struct {
+	begin    time.Time
+	arrivals [pieces]time.Duration
+	samples  int // that were read
+}
+
+func (s *spoken) Format() audio.Format { return audio.Format{Rate: echo.DefaultRate, Channels: 1} }
+
+func (s *spoken) ReadSamples(p []float32) (int, error) {
+	const perPiece = echo.DefaultRate / 10
+	if s.samples == pieces*perPiece {
+		return 0, io.EOF
+	}
+	time.Sleep(time.Until(s.begin.Add(s.arrivals[s.samples/perPiece])))
+	n := min(len(p), perPiece-s.samples%perPiece)
+	clear(p[:n])
+	s.samples += n
+	return n, nil
+}
+
+// underruns speaks utterances of a voice through the stand-in replica, after so much silence,
+// and returns in how many the replica ran dry.
+func (j jitter) underruns(t *testing.T, utterances int, silence time.Duration) (dry int) {
+	ctx, stop := context.WithCancel(t.Context())
+	there, back := make(chan []byte), make(chan []byte)
+	var far sync.WaitGroup
+	far.Go(func() { _, _ = replica.New(wire{back, there}, nil).Run(ctx) })
+	defer far.Wait()
+	defer stop()
+	session, err := echo.NewSession(echo.NewMessages(wire{there, back}, "c1", 0), &echo.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer session.Close()
+	if err := session.WaitReady(ctx); err != nil {
+		t.Fatal(err)
+	}
+	random := rand.New(rand.NewPCG(11, 7))
+	for range utterances {
+		voice := &spoken{arrivals: j.utterance(random)}
+		voice.begin = time.Now()
+		time.Sleep(voice.arrivals[0]) // as the command whose first audio is awaited
+		feed := echo.NewFeed(audio.Pad(voice, silence, 0), echo.FeedOptions{})
+		receipt, err := session.Speak(ctx, echo.Speech{Samples: feed, Abort: feed.Abort})
+		_ = feed.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if receipt.Underruns > 0 {
+			dry++
+		}
+	}
+	return dry
+}
+
+// Silence in front, as long as the lead that is estimated, keeps the replica from running dry;
+// without it, it does.
+func TestTheLeadPreventsUnderruns(t *testing.T) {
+	j := jitter{"exponential", 1, func(r *rand.Rand) float64 { return 0.080 * r.ExpFloat64() }}
+	lead := EstimateLead(j.many(3000, 1)).Seconds
+	const utterances = 30
+	for _, c := range []struct {
+		silence     time.Duration
+		least, most int
+	}{{time.Duration(lead * float64(time.Second)), 0, 0}, {0, utterances / 2, utterances}} {
+		synctest.Test(t, func(t *testing.T) {
+			if n := j.underruns(t, utterances, c.silence); n < c.least || n > c.most {
+				t.Errorf("after %v of silence the replica ran dry in %d of %d utterances", c.silence, n, utterances)
+			}
+		})
+	}
+}
