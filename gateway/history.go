@@ -69,6 +69,13 @@ func (h *history) change() {
 	h.changed = make(chan struct{})
 }
 
+// newest is the id of the last entry; 0: there is none yet.
+func (h *history) newest() int64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.last
+}
+
 // since returns the entries after one, how many between are not kept any more, and
 // either a channel that is closed when there are more, or nil if nothing follows.
 func (h *history) since(after int64) (entries []Entry, missed int64, changed <-chan struct{}) {

@@ -1,6 +1,8 @@
 package gateway
 
 import (
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 )
@@ -52,5 +54,18 @@ func TestHistoryEnds(t *testing.T) {
 	h.add("event", "too late")
 	if entries, _, changed := h.since(0); len(entries) != 0 || changed != nil {
 		t.Errorf("after the end: %d entries, more to come: %t", len(entries), changed != nil)
+	}
+}
+
+// TestCursorBeyondTheLast follows from an event on that there is not yet: the next
+// one comes, whatever its id is.
+func TestCursorBeyondTheLast(t *testing.T) {
+	h := newHistory()
+	h.add("state", 1)
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/?after=9007199254740991", nil)
+	after, err := lastEventID(r, h)
+	h.add("state", 2)
+	if entries, missed, _ := h.since(after); err != nil || missed != 0 || len(entries) != 1 || entries[0].ID != 2 {
+		t.Errorf("after %d there are %v, and %d were missed: %v", after, entries, missed, err)
 	}
 }

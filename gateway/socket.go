@@ -76,7 +76,7 @@ func (a *api) socket(w http.ResponseWriter, r *http.Request) error {
 		return &scopeError{token.Listen}
 	}
 	query := r.URL.Query()
-	after, err := lastEventID(r)
+	after, err := lastEventID(r, c.history)
 	if err != nil {
 		return err
 	}

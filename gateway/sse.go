@@ -21,7 +21,7 @@ func (a *api) events(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	after, err := lastEventID(r)
+	after, err := lastEventID(r, c.history)
 	if err != nil {
 		return err
 	}
@@ -31,8 +31,8 @@ func (a *api) events(w http.ResponseWriter, r *http.Request) error {
 }
 
 // lastEventID is the cursor that a client names, as browsers do when they connect
-// again, or in the query.
-func lastEventID(r *http.Request) (int64, error) {
+// again, or in the query. One that there is not yet stands for the last that there is.
+func lastEventID(r *http.Request, h *history) (int64, error) {
 	text := r.Header.Get("Last-Event-ID")
 	if text == "" {
 		text = r.URL.Query().Get("after")
@@ -44,7 +44,7 @@ func lastEventID(r *http.Request) (int64, error) {
 	if err != nil || after < 0 {
 		return 0, invalid("Last-Event-ID", "it must be the id of an event")
 	}
-	return after, nil
+	return min(after, h.newest()), nil
 }
 
 // stream writes server-sent events.

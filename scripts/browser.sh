@@ -2,8 +2,8 @@
 # Installs what the tests of rtc, rtc/daily and examples need and is missing:
 # Chromium and Python, with apt-get as root or through sudo; with npm, the daily-js
 # of rtc/daily/dailytest, the WebRTC libraries of rtc/rtctest/node, those of bots
-# in carrier/carriertest/node and the packages of examples/daily-react. Fails, and
-# says why, where it cannot.
+# in carrier/carriertest/node, the compiler of clients/js and the packages of
+# examples/daily-react. Fails, and says why, where it cannot.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -31,5 +31,7 @@ command -v python3 >/dev/null || install python3
 	(cd rtc/rtctest/node && npm ci --ignore-scripts --loglevel=error >&2)
 [ -d carrier/carriertest/node/node_modules/ws ] ||
 	(cd carrier/carriertest/node && npm ci --ignore-scripts --loglevel=error >&2)
+[ -d clients/js/node_modules/typescript ] ||
+	(cd clients/js && npm ci --ignore-scripts --loglevel=error >&2)
 [ -x examples/daily-react/node_modules/.bin/esbuild ] ||
 	(cd examples/daily-react && npm ci --ignore-scripts --loglevel=error >&2)

@@ -13,25 +13,29 @@ import (
 	"time"
 )
 
-// pageBlock is a block of shell commands in a page.
-var pageBlock = regexp.MustCompile("(?ms)^```\n(.*?)^```$")
+// pageBlock is a block of a page; one without a language holds shell commands.
+var pageBlock = regexp.MustCompile("(?ms)^```(\\w*)\n(.*?)^```$")
 
 // The commands of docs/gateway.md do what the page says, when they are pasted in
 // their order.
 func TestGatewayPage(t *testing.T) {
-	if _, err := exec.LookPath("curl"); err != nil {
-		t.Skip(err)
+	for _, program := range []string{"curl", "python3"} {
+		if _, err := exec.LookPath(program); err != nil {
+			t.Skip(err)
+		}
 	}
 	page, err := os.ReadFile("../../docs/gateway.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	var script strings.Builder
-	script.WriteString("set -e\n")
+	script.WriteString("set -e; trap 'kill $(jobs -p)' EXIT\n")
 	for _, block := range pageBlock.FindAllStringSubmatch(string(page), -1) {
-		script.WriteString(block[1])
+		if block[1] == "" {
+			script.WriteString(block[2])
+		}
 	}
-	script.WriteString("kill %1 %2; wait %1 %2\n")
+	script.WriteString("trap - EXIT; all=$(jobs -p); kill $all; wait $all\n")
 	out := paste(t, script.String())
 	if n := strings.Count(out, `"outcome":"finished"`); n < 2 || strings.Contains(out, `"detail"`) {
 		t.Errorf("%d utterances were heard:\n%s", n, out)
@@ -54,9 +58,11 @@ func paste(t *testing.T, script string) string {
 		wrapper := fmt.Sprintf("#!/bin/sh\nexport %s=1\nexec '%s' \"$@\"\n", runsTheProgram, program)
 		err = os.WriteFile(filepath.Join(dir, "bin", "echocast"), []byte(wrapper), 0o700) //nolint:gosec // it is run
 	}
-	testdata, _ := filepath.Abs("../../testdata") // of the working folder
-	if err == nil {
-		err = os.Symlink(testdata, filepath.Join(dir, "testdata"))
+	for _, folder := range []string{"testdata", "clients"} {
+		here, _ := filepath.Abs(filepath.Join("../..", folder)) // of the working folder
+		if err == nil {
+			err = os.Symlink(here, filepath.Join(dir, folder))
+		}
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -75,7 +81,7 @@ func paste(t *testing.T, script string) string {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	shell := exec.CommandContext(ctx, "bash", "-c", script)
-	shell.Dir = dir
+	shell.Dir, shell.WaitDelay = dir, time.Second
 	out, err := shell.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)

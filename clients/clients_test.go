@@ -1,0 +1,93 @@
+package clients
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"echocast/gateway"
+	"echocast/internal/testwait"
+)
+
+// gatewayHere serves rehearsals on this machine until the test ends, and returns its
+// address.
+func gatewayHere(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(testwait.Context(t))
+	served := make(chan error, 1)
+	go func() { served <- gateway.Serve(ctx, listener, &gateway.Options{Rehearse: true}) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := testwait.Receive(t, served); !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+	})
+	return "http://" + listener.Addr().String()
+}
+
+// runClient runs a program that checks a client by itself.
+func runClient(t *testing.T, env []string, name string, arguments ...string) {
+	t.Helper()
+	command := exec.CommandContext(testwait.Context(t), name, append(arguments, gatewayHere(t))...)
+	command.Env = append(os.Environ(), env...)
+	out, err := command.CombinedOutput()
+	if err != nil || string(out) != "ok\n" {
+		t.Errorf("%v:\n%s", err, out)
+	}
+}
+
+// need skips a test where something is not installed that make browser installs, or
+// fails it where ECHOCAST_REQUIRE_BROWSER is set.
+func need(t *testing.T, program string, files ...string) {
+	t.Helper()
+	_, err := exec.LookPath(program)
+	for _, file := range files {
+		if _, missing := os.Stat(file); missing != nil {
+			err = missing
+		}
+	}
+	switch {
+	case err == nil:
+	case os.Getenv("ECHOCAST_REQUIRE_BROWSER") != "":
+		t.Fatalf("%v; make browser installs it", err)
+	default:
+		t.Skipf("%v; make browser installs it", err)
+	}
+}
+
+func TestPythonClient(t *testing.T) {
+	t.Parallel()
+	need(t, "python3")
+	runClient(t, []string{"PYTHONPATH=python", "PYTHONDONTWRITEBYTECODE=1"}, "python3", "testdata/speaks.py")
+}
+
+// TestJavaScriptClient compiles the client, and runs it in Node.js with the WebSocket
+// of ws.
+func TestJavaScriptClient(t *testing.T) {
+	t.Parallel()
+	const ws = "../carrier/carriertest/node/node_modules/ws"
+	need(t, "node", ws, "js/node_modules/typescript")
+	built := t.TempDir()
+	compile := exec.CommandContext(testwait.Context(t), "node", "js/node_modules/typescript/bin/tsc",
+		"--project", "js", "--outDir", built)
+	if out, err := compile.CombinedOutput(); err != nil {
+		t.Fatalf("%v:\n%s", err, out)
+	}
+	if err := os.WriteFile(filepath.Join(built, "package.json"), []byte(`{"type":"module"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	socket, err := filepath.Abs(filepath.Join(ws, "wrapper.mjs"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	env := []string{"CLIENT=" + filepath.Join(built, "index.js"), "WS=" + socket}
+	runClient(t, env, "node", "testdata/speaks.mjs")
+}

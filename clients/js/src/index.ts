@@ -1,0 +1,287 @@
+/**
+ * Speaks audio through a live video replica, by a gateway (`echocast serve`), from a
+ * browser or Node.js. It needs nothing but `fetch` and `WebSocket`; a Node.js without
+ * WebSocket (before 22) is given that of the package `ws`.
+ *
+ *     const gateway = new Gateway("http://127.0.0.1:8880");
+ *     const conversation = await gateway.create({ to: "rehearsal" });
+ *     const { receipt } = await conversation.speak(await readFile("speech.mp3"));
+ */
+import type { Info, Interrupted, Mark, Problem, Spec, SpokenPart, UtteranceInfo } from "./types.js";
+
+export type * from "./types.js";
+export { pcm16 } from "./pcm.js";
+export { Stream } from "./stream.js";
+export type { StartOptions } from "./stream.js";
+import { Stream } from "./stream.js";
+
+/** What a gateway answers to a request that it refuses: `problem` says what to do. */
+export class GatewayError extends Error {
+  constructor(readonly problem: Problem) {
+    super(problem.detail || problem.title);
+    this.name = "GatewayError";
+  }
+}
+
+/** Something that happened in a conversation. The ids count from 1. */
+export type GatewayEvent =
+  | { id: number; type: "state"; data: Info }
+  | { id: number; type: "utterance"; data: UtteranceInfo }
+  | { id: number; type: "receipt"; data: SpokenPart }
+  | { id: number; type: "mark"; data: Mark }
+  | { id: number; type: "event" | "complaint"; data: Record<string, unknown> }
+  | { id: number; type: "gap"; data: { missed: number } };
+
+/** How a gateway is reached. */
+export interface GatewayOptions {
+  /** A bearer token, or the token of one conversation. */
+  token?: string;
+  fetch?: typeof fetch;
+  WebSocket?: typeof WebSocket;
+}
+
+/** How audio is spoken. Without `format` it is what its first bytes say. */
+export interface SpeakOptions {
+  /** Of samples without a header, such as `s16le`; `rate` and `channels` belong to it. */
+  format?: string;
+  rate?: number;
+  channels?: number;
+  /** What receipts call it. */
+  name?: string;
+  /** What it says, so that the receipt of an interrupted utterance has the words heard. */
+  text?: string;
+  /** What happens when another utterance is spoken; `queue` if it is missing. */
+  queue?: "queue" | "replace" | "reject";
+  /** A request with a key that is made again speaks once. */
+  idempotencyKey?: string;
+  /** Interrupts the utterance. */
+  signal?: AbortSignal;
+}
+
+/** A gateway. */
+export class Gateway {
+  readonly url: string;
+
+  constructor(url = "http://127.0.0.1:8880", readonly options: GatewayOptions = {}) {
+    this.url = url.replace(/\/+$/, "");
+  }
+
+  /** Creates a conversation, and waits until its room was joined. */
+  async create(spec: Spec, options: { idempotencyKey?: string; signal?: AbortSignal } = {}): Promise<Conversation> {
+    const info = await this.json<Info>("/v1/conversations", { ...options, method: "POST", body: JSON.stringify(spec) });
+    return new Conversation(this, info.id, info.token);
+  }
+
+  /** Lists the conversations that have not ended. */
+  async list(): Promise<Info[]> {
+    return (await this.json<{ conversations: Info[] }>("/v1/conversations")).conversations;
+  }
+
+  /** A conversation that was created before; `token` is the one that its creation gave. */
+  conversation(id: string, token?: string): Conversation {
+    return new Conversation(this, id, token);
+  }
+
+  /** @internal */
+  async request(path: string, init: Request = {}): Promise<Response> {
+    const { idempotencyKey, token = this.options.token, prefer, ...rest } = init;
+    const headers: Record<string, string> = {};
+    if (token) headers["Authorization"] = `Bearer ${token}`;
+    if (idempotencyKey) headers["Idempotency-Key"] = idempotencyKey;
+    if (prefer) headers["Prefer"] = prefer;
+    const response = await (this.options.fetch ?? fetch)(this.url + path, { ...rest, headers });
+    if (!response.ok) throw new GatewayError(await problemOf(response));
+    return response;
+  }
+
+  /** @internal */
+  async json<T>(path: string, init: Request = {}): Promise<T> {
+    return (await (await this.request(path, init)).json()) as T;
+  }
+}
+
+interface Request {
+  method?: string;
+  body?: BodyInit;
+  duplex?: "half";
+  signal?: AbortSignal;
+  token?: string;
+  idempotencyKey?: string;
+  prefer?: string;
+}
+
+async function problemOf(response: Response): Promise<Problem> {
+  const text = await response.text();
+  try {
+    return JSON.parse(text) as Problem;
+  } catch {
+    return { type: "about:blank", title: response.statusText, status: response.status, detail: text.slice(0, 200), kind: "" };
+  }
+}
+
+/** One room with one replica that is spoken to. */
+export class Conversation {
+  #seen = 0; // the last event that was read
+
+  constructor(readonly gateway: Gateway, readonly id: string, readonly token = gateway.options.token) {}
+
+  get #path(): string {
+    return `/v1/conversations/${encodeURIComponent(this.id)}`;
+  }
+
+  #json<T>(what: string, init: Request = {}): Promise<T> {
+    return this.gateway.json<T>(this.#path + what, { ...init, token: this.token });
+  }
+
+  /** Where the conversation stands. */
+  info(): Promise<Info> {
+    return this.#json("");
+  }
+
+  /**
+   * Speaks audio, and resolves with the receipt when the replica has said it. A whole
+   * body (bytes, a Blob) is handed over at once; an iterable is sent as it comes, for
+   * which a browser needs HTTP/2: use `connect` there.
+   */
+  async speak(audio: BodyInit | AsyncIterable<Uint8Array>, options: SpeakOptions = {}): Promise<SpokenPart> {
+    const { format, rate, channels, name, text, queue, idempotencyKey, signal } = options;
+    const path = `/speech${query({ format, rate, channels, name, text, queue })}`;
+    const init = { method: "POST", idempotencyKey, signal };
+    if (isIterable(audio)) {
+      return this.#json(path, { ...init, body: streamOf(audio), duplex: "half" });
+    }
+    if (audio instanceof ReadableStream) return this.#json(path, { ...init, body: audio, duplex: "half" });
+    // fetch gives up after five minutes without an answer; a long file takes longer.
+    const accepted = await this.#json<UtteranceInfo>(path, { ...init, body: audio, prefer: "respond-async" });
+    return this.#over(accepted, signal);
+  }
+
+  async #over(utterance: UtteranceInfo, signal?: AbortSignal): Promise<SpokenPart> {
+    const ask = () => this.#json<UtteranceInfo>(`/utterances/${utterance.id}`, { signal });
+    try {
+      while (utterance.phase !== "over") {
+        for await (const e of this.events({ after: this.#seen, signal })) {
+          this.#seen = Math.max(this.#seen, e.id ?? 0);
+          if (e.type === "gap" || (e.type === "utterance" && e.data.id === utterance.id && e.data.phase === "over")) break;
+        }
+        utterance = await ask();
+      }
+    } catch (err) {
+      if (signal?.aborted) await this.interrupt();
+      throw err;
+    }
+    const { receipt, error } = utterance;
+    if (!receipt || (error && receipt.outcome === "failed")) {
+      throw new GatewayError({ type: "about:blank", title: "failed", status: 0, detail: error ?? "", kind: "", receipt });
+    }
+    return { utterance: utterance.id, receipt };
+  }
+
+  /** Says a text in the replica's own voice. */
+  say(text: string, queue?: SpeakOptions["queue"], signal?: AbortSignal): Promise<SpokenPart> {
+    return this.#json("/say", { method: "POST", body: JSON.stringify({ text, queue }), signal });
+  }
+
+  /** Stops the replica, drops what waits, and resolves with the receipts. */
+  async interrupt(): Promise<SpokenPart[]> {
+    return (await this.#json<Interrupted>("/interrupt", { method: "POST" })).receipts;
+  }
+
+  pause(): Promise<Info> {
+    return this.#json("/pause", { method: "POST" });
+  }
+
+  /** Continues from where the replica was last heard. */
+  resume(): Promise<Info> {
+    return this.#json("/resume", { method: "POST" });
+  }
+
+  /** Sends another message of the Interactions Protocol. */
+  async send(message: Record<string, unknown>): Promise<void> {
+    await this.#json("/messages", { method: "POST", body: JSON.stringify(message) });
+  }
+
+  /** Interrupts what is said, leaves the room, and ends what was created. */
+  async end(): Promise<void> {
+    await this.gateway.request(this.#path, { method: "DELETE", token: this.token });
+  }
+
+  /** What happens, from the event after `after` on; from now on with `Infinity`. */
+  async *events(options: { after?: number; signal?: AbortSignal } = {}): AsyncGenerator<GatewayEvent> {
+    const path = `${this.#path}/events?after=${cursor(options.after)}`;
+    const response = await this.gateway.request(path, { signal: options.signal, token: this.token });
+    yield* parseEvents(response.body!);
+  }
+
+  /** Opens a WebSocket that takes audio as it comes, marks and interrupts. */
+  connect(options: { format?: string; rate?: number; channels?: number; after?: number } = {}): Promise<Stream> {
+    const { after = Infinity, format = "s16le", rate, channels } = options;
+    const url = this.gateway.url.replace(/^http/, "ws") + this.#path + "/socket";
+    const Socket = this.gateway.options.WebSocket ?? globalThis.WebSocket;
+    if (!Socket) {
+      throw new Error("there is no WebSocket here: new Gateway(url, { WebSocket }) with that of the package ws");
+    }
+    const protocols = ["echocast.v1", ...(this.token ? [`echocast.token.${this.token}`] : [])];
+    return Stream.open(new Socket(url + query({ format, rate, channels, after: cursor(after) }), protocols));
+  }
+}
+
+function cursor(after = 0): number {
+  return Math.min(after, Number.MAX_SAFE_INTEGER);
+}
+
+function query(values: Record<string, string | number | undefined>): string {
+  const all = new URLSearchParams();
+  for (const [name, value] of Object.entries(values)) {
+    if (value !== undefined && value !== "") all.set(name, String(value));
+  }
+  const text = all.toString();
+  return text && `?${text}`;
+}
+
+function isIterable(audio: unknown): audio is AsyncIterable<Uint8Array> {
+  return typeof audio === "object" && audio !== null && Symbol.asyncIterator in audio;
+}
+
+function streamOf(audio: AsyncIterable<Uint8Array>): ReadableStream<Uint8Array> {
+  const from = audio[Symbol.asyncIterator]();
+  return new ReadableStream<Uint8Array>({
+    async pull(controller) {
+      const { done, value } = await from.next();
+      if (done) controller.close();
+      else controller.enqueue(value);
+    },
+    async cancel() {
+      await from.return?.();
+    },
+  });
+}
+
+async function* parseEvents(body: ReadableStream<Uint8Array>): AsyncGenerator<GatewayEvent> {
+  const reader = body.pipeThrough(new TextDecoderStream() as ReadableWritablePair<string, Uint8Array>).getReader();
+  let text = "";
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      const parts = (text + value).split("\n\n");
+      text = parts.pop()!;
+      for (const part of parts) {
+        const event = parseEvent(part);
+        if (event) yield event;
+      }
+    }
+  } finally {
+    await reader.cancel().catch(() => {});
+  }
+}
+
+function parseEvent(text: string): GatewayEvent | undefined {
+  const fields: Record<string, string> = {};
+  for (const line of text.split("\n")) {
+    const colon = line.indexOf(": ");
+    if (colon > 0) fields[line.slice(0, colon)] = line.slice(colon + 2);
+  }
+  if (fields["data"] === undefined) return undefined; // only a sign of life
+  return { id: Number(fields["id"] ?? 0), type: fields["event"], data: JSON.parse(fields["data"]) } as GatewayEvent;
+}

@@ -1,0 +1,206 @@
+import { GatewayError, type GatewayEvent } from "./index.js";
+import type { Interrupted, Mark, Order, Problem, SpokenPart, UtteranceInfo } from "./types.js";
+
+/** How an utterance begins; what is missing is as in `connect`. */
+export type StartOptions = Pick<Order, "name" | "text" | "format" | "rate" | "channels" | "queue">;
+
+// How much audio is in one message, and waits in the socket before write waits.
+const mostInMessage = 64 * 1024;
+const mostBuffered = 4 * mostInMessage;
+// How often is looked whether it has left: there is no event for it.
+const bufferInterval = 10;
+
+/** What comes back for an order, beside the events. */
+type Answer =
+  | { type: "accepted"; data: UtteranceInfo }
+  | { type: "interrupted"; data: Interrupted }
+  | { type: "error"; data: Problem };
+
+/** An utterance on its way. */
+class Speech {
+  readonly over = deferred<SpokenPart>();
+  last: SpokenPart | undefined;
+  marks: { name: string; heard: Deferred<Mark> }[] = [];
+
+  fail(err: Error): void {
+    this.over.reject(err);
+    for (const mark of this.marks) mark.heard.reject(err);
+    this.marks = [];
+  }
+}
+
+/** A WebSocket of a conversation, for audio that is made while it is spoken. */
+export class Stream {
+  #socket: WebSocket;
+  #speech: Speech | undefined; // that takes audio
+  #begun: Speech[] = []; // those that were not accepted yet, in order
+  #open = new Map<string, Speech>();
+  #interrupts: Deferred<SpokenPart[]>[] = [];
+  #closed: Error | undefined;
+  /** Is called with each event of the conversation. */
+  onevent: ((event: GatewayEvent) => void) | undefined;
+  /** Is called with an error that belongs to no utterance, and when the connection is lost. */
+  onerror: ((error: Error) => void) | undefined;
+
+  private constructor(socket: WebSocket) {
+    this.#socket = socket;
+    socket.onmessage = (message) => this.#told(JSON.parse(String(message.data)));
+    socket.onclose = (e) => this.#end(new Error(`the connection ended: ${e.reason || e.code}`));
+    socket.onerror = () => {}; // a close follows
+  }
+
+  /** @internal */
+  static open(socket: WebSocket): Promise<Stream> {
+    socket.binaryType = "arraybuffer";
+    return new Promise((resolve, reject) => {
+      socket.onopen = () => resolve(new Stream(socket));
+      socket.onerror = () => reject(new Error("the gateway refuses the WebSocket: is the address right, and the token?"));
+    });
+  }
+
+  /** Begins an utterance. Audio begins one by itself; this says more of it. */
+  start(options: StartOptions = {}): void {
+    this.#order({ type: "start", ...options });
+    this.#begin();
+  }
+
+  /** Sends audio, and resolves when there is room for more. */
+  async write(audio: Uint8Array | ArrayBuffer): Promise<void> {
+    if (this.#closed) throw this.#closed;
+    if (!this.#speech) this.#begin();
+    const bytes = audio instanceof Uint8Array ? audio : new Uint8Array(audio);
+    for (let at = 0; at < bytes.length; at += mostInMessage) {
+      this.#socket.send(bytes.slice(at, at + mostInMessage));
+      await this.#room();
+    }
+  }
+
+  async #room(): Promise<void> {
+    while (this.#socket.bufferedAmount > mostBuffered && !this.#closed) {
+      await new Promise((resolve) => setTimeout(resolve, bufferInterval));
+    }
+    if (this.#closed) throw this.#closed;
+  }
+
+  /** Marks the end of the audio so far: resolves when it was heard, or dropped. */
+  mark(name: string): Promise<Mark> {
+    if (!this.#speech) return Promise.reject(new Error("a mark comes after audio"));
+    this.#order({ type: "mark", name });
+    const heard = deferred<Mark>();
+    this.#speech.marks.push({ name, heard });
+    return heard.promise;
+  }
+
+  /** Ends the utterance, and resolves with its receipt when the replica has said it. */
+  end(): Promise<SpokenPart> {
+    const speech = this.#speech;
+    if (!speech) return Promise.reject(new Error("there is no utterance to end"));
+    this.#order({ type: "end" });
+    this.#speech = undefined;
+    return speech.over.promise;
+  }
+
+  /** Stops the replica, drops what waits, and resolves with the receipts. */
+  interrupt(): Promise<SpokenPart[]> {
+    this.#order({ type: "interrupt" });
+    this.#speech = undefined;
+    const receipts = deferred<SpokenPart[]>();
+    this.#interrupts.push(receipts);
+    return receipts.promise;
+  }
+
+  pause(): void {
+    this.#order({ type: "pause" });
+  }
+
+  resume(): void {
+    this.#order({ type: "resume" });
+  }
+
+  /** Closes the connection. An utterance that was not ended is cut off. */
+  close(): void {
+    this.#socket.close();
+  }
+
+  #begin(): void {
+    this.#speech = new Speech();
+    this.#begun.push(this.#speech);
+  }
+
+  #order(order: Order): void {
+    if (this.#closed) throw this.#closed;
+    this.#socket.send(JSON.stringify(order));
+  }
+
+  #told(message: GatewayEvent | Answer): void {
+    switch (message.type) {
+      case "accepted":
+        return this.#accepted(message.data.id);
+      case "interrupted":
+        return this.#interrupts.shift()?.resolve(message.data.receipts);
+      case "error":
+        return this.#failed(new GatewayError(message.data));
+      case "receipt": {
+        const speech = this.#open.get(message.data.utterance);
+        if (speech) speech.last = message.data;
+        break;
+      }
+      case "mark":
+        this.#marked(message.data);
+        break;
+      case "utterance":
+        if (message.data.phase === "over") this.#over(message.data);
+    }
+    this.onevent?.(message);
+  }
+
+  #accepted(id: string): void {
+    const speech = this.#begun.shift();
+    if (!speech) return;
+    this.#open.set(id, speech);
+  }
+
+  #failed(err: GatewayError): void {
+    const speech = this.#begun.shift();
+    if (!speech) return this.onerror?.(err);
+    if (this.#speech === speech) this.#speech = undefined;
+    speech.fail(err);
+  }
+
+  #marked(mark: Mark): void {
+    const speech = this.#open.get(mark.utterance);
+    const at = speech?.marks.findIndex((m) => m.name === mark.name) ?? -1;
+    if (at >= 0) speech!.marks.splice(at, 1)[0]!.heard.resolve(mark);
+  }
+
+  #over(info: UtteranceInfo): void {
+    const speech = this.#open.get(info.id);
+    if (!speech) return;
+    this.#open.delete(info.id);
+    if (this.#speech === speech) this.#speech = undefined;
+    if (speech.last) speech.over.resolve(speech.last);
+    else speech.fail(new Error(info.error || "the utterance ended without a receipt"));
+  }
+
+  #end(err: Error): void {
+    this.#closed = err;
+    const all = [...this.#begun, ...this.#open.values()];
+    for (const speech of all) speech.fail(err);
+    for (const receipts of this.#interrupts) receipts.reject(err);
+    if (all.length + this.#interrupts.length > 0) this.onerror?.(err);
+  }
+}
+
+interface Deferred<T> {
+  promise: Promise<T>;
+  resolve: (value: T) => void;
+  reject: (err: Error) => void;
+}
+
+function deferred<T>(): Deferred<T> {
+  let resolve!: (value: T) => void;
+  let reject!: (err: Error) => void;
+  const promise = new Promise<T>((yes, no) => ([resolve, reject] = [yes, no]));
+  promise.catch(() => {}); // whoever awaits it is told; nobody has to
+  return { promise, resolve, reject };
+}

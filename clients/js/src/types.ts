@@ -1,0 +1,139 @@
+// Written by: go test ./clients -run TestTypesAreTheGateways -update
+
+/** What conversation is to be created. */
+export interface Spec {
+  to?: string;
+  pal?: string;
+  face?: string;
+  max_minutes?: number;
+  via?: string;
+  avatar?: string;
+  microphone?: boolean;
+  label?: string;
+  barge_in?: boolean;
+  resume?: boolean;
+  on_loss?: "abandon" | "restart" | "resume";
+  lead_seconds?: number;
+  gap_seconds?: number;
+}
+
+/** Where a conversation stands. */
+export interface Info {
+  id: string;
+  state: "starting" | "open" | "draining" | "ending" | "ended";
+  kind: string;
+  label?: string;
+  created: string;
+  error?: string;
+  replica?: string;
+  lead_seconds: number;
+  waiting: number;
+  utterances: number;
+  interrupted: number;
+  failed: number;
+  underruns: number;
+  last_text?: string;
+  token?: string;
+  events: string;
+  speech: string;
+}
+
+/** Where an utterance stands. */
+export interface UtteranceInfo {
+  id: string;
+  name?: string;
+  phase: "waiting" | "speaking" | "over";
+  receipt?: Receipt;
+  error?: string;
+}
+
+/** The receipt of an utterance, or of a part of one that was continued. */
+export interface SpokenPart {
+  utterance: string;
+  receipt: Receipt;
+}
+
+/** What an interrupt ended. */
+export interface Interrupted {
+  receipts: SpokenPart[];
+}
+
+/** A place in an utterance, which was heard or dropped. */
+export interface Mark {
+  utterance: string;
+  name: string;
+  seconds: number;
+  heard: boolean;
+  by: string;
+}
+
+/** What a client asks for by a WebSocket. */
+export interface Order {
+  type: string;
+  name?: string;
+  text?: string;
+  format?: string;
+  rate?: number;
+  channels?: number;
+  queue?: "queue" | "replace" | "reject";
+  message?: unknown;
+}
+
+/** An error, as RFC 9457 has it. */
+export interface Problem {
+  type: string;
+  title: string;
+  status: number;
+  detail: string;
+  kind: string;
+  receipt?: Receipt;
+}
+
+/** What was sent of an utterance, and what was heard. */
+export interface Receipt {
+  inference_id: string;
+  resumes?: string;
+  source?: string;
+  outcome: "finished" | "interrupted" | "sent" | "unverified" | "failed";
+  samples: number;
+  sent_seconds: number;
+  chunks: number;
+  bytes: number;
+  clipped: number;
+  characters?: number;
+  first_message_seconds: number;
+  first_audio_seconds: number;
+  spoken_seconds: number;
+  spoken_by: string;
+  spoken_at_most?: boolean;
+  heard_samples: number;
+  words?: HeardWords;
+  underruns: number;
+  underruns_by: string;
+  gap_seconds: number;
+  gaps_by?: string;
+  lead_seconds: number;
+  delivery?: string;
+  acknowledged_samples: number;
+  uncertain_samples?: number;
+  input?: FeedStats;
+  error?: string;
+}
+
+/** The words that were heard, and the rest. */
+export interface HeardWords {
+  text: string;
+  rest: string;
+  words: number;
+  of: number;
+  by: string;
+  error_words: number;
+}
+
+/** How fast the audio came. */
+export interface FeedStats {
+  factor: number;
+  stalls: number;
+  stalled_seconds: number;
+  silence_samples: number;
+}

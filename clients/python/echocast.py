@@ -1,0 +1,397 @@
+"""Speaks audio through a live video replica, by a gateway (echocast serve).
+
+It needs Python 3.9 or later and nothing else: copy this file beside your program.
+
+    import echocast
+
+    gateway = echocast.Gateway("http://127.0.0.1:8880")
+    with gateway.create(to="rehearsal") as conversation:
+        with open("speech.mp3", "rb") as speech:
+            print(conversation.speak(speech)["receipt"]["outcome"])
+
+        with conversation.connect(rate=16000) as stream:  # samples as they are made
+            stream.write(pcm)
+            stream.mark("first sentence")
+            print(stream.end()["outcome"])
+"""
+
+from __future__ import annotations
+
+import base64
+import collections
+import hashlib
+import http.client
+import json
+import os
+import socket
+import ssl
+import struct
+import threading
+import urllib.parse
+from typing import Any, BinaryIO, Iterable, Iterator, Optional, Union
+
+__all__ = ["Gateway", "Conversation", "Stream", "GatewayError"]
+
+Audio = Union[bytes, bytearray, memoryview, BinaryIO, Iterable[bytes]]
+
+_BLOCK = 64 * 1024
+_FROM_NOW_ON = 2**53 - 1  # an id of an event that is never reached
+_CONNECT_TIMEOUT = 10.0  # seconds
+
+
+class GatewayError(Exception):
+    """A request that the gateway refuses. `problem` is its answer (RFC 9457)."""
+
+    def __init__(self, problem: dict[str, Any]):
+        super().__init__(problem.get("detail") or problem.get("title") or "the gateway refuses")
+        self.problem = problem
+
+
+class Gateway:
+    """A gateway. `token` is a bearer token, where it wants one."""
+
+    def __init__(self, url: str = "http://127.0.0.1:8880", token: str = ""):
+        self._url = urllib.parse.urlsplit(url)
+        if self._url.scheme not in ("http", "https") or not self._url.hostname:
+            raise ValueError(f"{url!r} is no http:// or https:// address")
+        self.token = token
+
+    def create(self, **spec: Any) -> Conversation:
+        """Creates a conversation, such as create(to="rehearsal"), and waits until its room was joined."""
+        info = self.request("POST", "/v1/conversations", json.dumps(spec).encode())
+        return Conversation(self, info["id"], info["token"])
+
+    def list(self) -> list[dict[str, Any]]:
+        """Lists the conversations that have not ended."""
+        return self.request("GET", "/v1/conversations")["conversations"]
+
+    def request(self, method: str, path: str, body: Optional[Audio] = None, token: str = "") -> Any:
+        """Makes a request, and returns what its answer holds. An iterable body is sent as it comes."""
+        with self._open(method, path, body, token) as response:
+            text = response.read()
+            return json.loads(text) if text else None
+
+    def _open(self, method: str, path: str, body: Optional[Audio], token: str) -> http.client.HTTPResponse:
+        connection = self._connect(http.client.HTTPConnection, http.client.HTTPSConnection)
+        chunked = body is not None and not isinstance(body, (bytes, bytearray, memoryview))
+        headers = {"Transfer-Encoding": "chunked"} if chunked else {}
+        if token or self.token:
+            headers["Authorization"] = "Bearer " + (token or self.token)
+        if hasattr(body, "read"):
+            # read1 returns what is there: a pipe's samples are sent as they come.
+            read = getattr(body, "read1", body.read)
+            body = iter(lambda: read(_BLOCK), b"")
+        try:
+            try:
+                connection.request(method, self._path(path), body, headers, encode_chunked=chunked)
+            except (BrokenPipeError, ConnectionResetError):
+                pass  # it was refused before its end: the answer says why
+            response = connection.getresponse()
+            if response.status >= 400:
+                raise GatewayError(_problem(response))
+            return response
+        except BaseException:
+            connection.close()
+            raise
+
+    def _connect(self, plain: Any, secure: Any) -> Any:
+        kind = secure if self._url.scheme == "https" else plain
+        return kind(self._url.hostname, self._url.port)
+
+    def _dial(self) -> tuple[socket.socket, str]:
+        secure = self._url.scheme == "https"
+        port = self._url.port or (443 if secure else 80)
+        host = self._url.hostname or ""
+        connection = socket.create_connection((host, port), _CONNECT_TIMEOUT)
+        if secure:
+            connection = ssl.create_default_context().wrap_socket(connection, server_hostname=host)
+        connection.settimeout(None)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return connection, self._url.netloc.rpartition("@")[2]
+
+    def _path(self, path: str) -> str:
+        return self._url.path.rstrip("/") + path
+
+
+def _problem(response: http.client.HTTPResponse) -> dict[str, Any]:
+    text = response.read()
+    try:
+        problem = json.loads(text)
+    except ValueError:
+        problem = None
+    if isinstance(problem, dict):
+        return problem
+    return {"status": response.status, "title": response.reason, "detail": text[:200].decode(errors="replace")}
+
+
+class Conversation:
+    """One room with one replica that is spoken to. `with` ends it."""
+
+    def __init__(self, gateway: Gateway, id: str, token: str = ""):
+        self.gateway, self.id, self.token = gateway, id, token
+        self._path = "/v1/conversations/" + urllib.parse.quote(id, safe="")
+
+    def __enter__(self) -> Conversation:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.end()
+
+    def _request(self, method: str, what: str, body: Optional[Audio] = None) -> Any:
+        return self.gateway.request(method, self._path + what, body, self.token)
+
+    def info(self) -> dict[str, Any]:
+        """Where the conversation stands."""
+        return self._request("GET", "")
+
+    def speak(self, audio: Audio, **options: Any) -> dict[str, Any]:
+        """Speaks bytes, a file or an iterable of bytes as it comes, and returns the receipt with its utterance.
+
+        Without format= the audio is what its first bytes say; samples without a header
+        need format="s16le", rate= and channels=. Others are name=, text= and
+        queue="queue", "replace" or "reject".
+        """
+        return self._request("POST", "/speech" + _query(options), audio)
+
+    def say(self, text: str, queue: str = "queue") -> dict[str, Any]:
+        """Says a text in the replica's own voice."""
+        return self._request("POST", "/say", json.dumps({"text": text, "queue": queue}).encode())
+
+    def interrupt(self) -> list[dict[str, Any]]:
+        """Stops the replica, drops what waits, and returns the receipts."""
+        return self._request("POST", "/interrupt")["receipts"]
+
+    def pause(self) -> dict[str, Any]:
+        return self._request("POST", "/pause")
+
+    def resume(self) -> dict[str, Any]:
+        """Continues from where the replica was last heard."""
+        return self._request("POST", "/resume")
+
+    def send(self, message: dict[str, Any]) -> None:
+        """Sends another message of the Interactions Protocol."""
+        self._request("POST", "/messages", json.dumps(message).encode())
+
+    def end(self) -> None:
+        """Interrupts what is said, leaves the room, and ends what was created."""
+        self._request("DELETE", "")
+
+    def events(self, after: int = 0) -> Iterator[dict[str, Any]]:
+        """What happens after an event, each with id, type and data, until the conversation ends."""
+        path = f"{self._path}/events?after={after}"
+        with self.gateway._open("GET", path, None, self.token) as response:
+            fields: dict[str, str] = {}
+            for line in response:
+                name, _, value = line.decode().rstrip("\n").partition(": ")
+                if name:
+                    fields[name] = value
+                    continue
+                if "data" in fields:
+                    yield {"id": int(fields.get("id", 0)), "type": fields["event"], "data": json.loads(fields["data"])}
+                fields = {}
+
+    def connect(self, format: str = "s16le", **options: Any) -> Stream:
+        """Opens a WebSocket that takes audio as it comes, marks and interrupts."""
+        options = {"format": format, "after": _FROM_NOW_ON, **options}
+        return Stream(_WebSocket(self.gateway, f"{self._path}/socket{_query(options)}", self.token))
+
+
+def _query(options: dict[str, Any]) -> str:
+    given = {name: value for name, value in options.items() if value is not None}
+    return "?" + urllib.parse.urlencode(given) if given else ""
+
+
+class _Speech:
+    """An utterance on its way."""
+
+    def __init__(self) -> None:
+        self.receipt: Optional[dict[str, Any]] = None
+        self.error: Optional[Exception] = None
+        self.over = threading.Event()
+
+
+class Stream:
+    """A WebSocket of a conversation, for audio that is made while it is spoken. `with` closes it.
+
+    One thread writes. `marks` holds the marks that were passed so far, in order.
+    """
+
+    def __init__(self, socket: _WebSocket):
+        self.marks: list[dict[str, Any]] = []
+        self._socket = socket
+        self._speech: Optional[_Speech] = None  # that takes audio
+        self._begun: collections.deque[_Speech] = collections.deque()  # not accepted yet
+        self._open: dict[str, _Speech] = {}
+        self._listening = threading.Thread(target=self._listen, name="echocast stream", daemon=True)
+        self._listening.start()
+
+    def __enter__(self) -> Stream:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.close()
+
+    def start(self, **options: Any) -> None:
+        """Begins an utterance. Audio begins one by itself; name=, text= and queue= say more of it."""
+        self._begin()
+        self._order("start", **options)
+
+    def write(self, audio: Union[bytes, bytearray, memoryview]) -> None:
+        """Sends audio; it waits while there is no room for more."""
+        if self._speech is None:
+            self._begin()
+        if self._speech and self._speech.error:
+            raise self._speech.error
+        view = memoryview(audio).cast("B")
+        for at in range(0, len(view), _BLOCK):
+            self._socket.send(2, view[at : at + _BLOCK])
+
+    def mark(self, name: str) -> None:
+        """Marks the end of the audio so far."""
+        self._order("mark", name=name)
+
+    def end(self, timeout: Optional[float] = None) -> dict[str, Any]:
+        """Ends the utterance, and returns its receipt when the replica has said it."""
+        speech, self._speech = self._speech, None
+        if speech is None:
+            raise ValueError("there is no utterance to end")
+        self._order("end")
+        if not speech.over.wait(timeout):
+            raise TimeoutError("the replica has not said it in time")
+        if speech.error or speech.receipt is None:
+            raise speech.error or ConnectionError("the utterance ended without a receipt")
+        return speech.receipt
+
+    def interrupt(self) -> None:
+        """Stops the replica, and drops what waits."""
+        self._speech = None
+        self._order("interrupt")
+
+    def close(self) -> None:
+        """Closes the connection. An utterance that was not ended is cut off."""
+        self._socket.close()
+        self._listening.join(_CONNECT_TIMEOUT)
+
+    def _begin(self) -> None:
+        self._speech = _Speech()
+        self._begun.append(self._speech)
+
+    def _order(self, kind: str, **fields: Any) -> None:
+        self._socket.send(1, json.dumps({"type": kind, **fields}).encode())
+
+    def _listen(self) -> None:
+        error: Exception = ConnectionError("the connection ended")
+        try:
+            for text in self._socket.texts():
+                message = json.loads(text)
+                self._told(message["type"], message["data"])
+        except (OSError, ValueError) as e:
+            error = e
+        for speech in [*self._begun, *self._open.values()]:
+            speech.error = error
+            speech.over.set()
+
+    def _told(self, kind: str, data: dict[str, Any]) -> None:
+        if kind == "accepted" and self._begun:
+            self._open[data["id"]] = self._begun.popleft()
+        elif kind == "error" and self._begun:
+            speech = self._begun.popleft()
+            speech.error = GatewayError(data)
+            speech.over.set()
+        elif kind == "mark":
+            self.marks.append(data)
+        elif kind == "receipt" and data["utterance"] in self._open:
+            self._open[data["utterance"]].receipt = data["receipt"]
+        elif kind == "utterance" and data["phase"] == "over" and data["id"] in self._open:
+            self._open.pop(data["id"]).over.set()
+
+
+class _WebSocket:
+    """The client's side of RFC 6455, without extensions."""
+
+    def __init__(self, gateway: Gateway, path: str, token: str):
+        self._socket, host = gateway._dial()
+        self._read = self._socket.makefile("rb")
+        self._sending = threading.Lock()
+        try:
+            self._upgrade(gateway, host, path, token or gateway.token)
+        except BaseException:
+            self._socket.close()
+            raise
+
+    def _upgrade(self, gateway: Gateway, host: str, path: str, token: str) -> None:
+        key = base64.b64encode(os.urandom(16)).decode()
+        lines = [
+            f"GET {gateway._path(path)} HTTP/1.1",
+            f"Host: {host}",
+            "Upgrade: websocket",
+            "Connection: Upgrade",
+            f"Sec-WebSocket-Key: {key}",
+            "Sec-WebSocket-Version: 13",
+            "Sec-WebSocket-Protocol: echocast.v1",
+        ]
+        if token:
+            lines.append(f"Authorization: Bearer {token}")
+        self._socket.sendall("\r\n".join([*lines, "", ""]).encode())
+        status = self._read.readline().split(None, 2)
+        headers = http.client.parse_headers(self._read)
+        if len(status) < 2 or status[1] != b"101":
+            text = self._read.read(int(headers.get("Content-Length") or 0))
+            try:
+                raise GatewayError(json.loads(text))
+            except ValueError:
+                raise GatewayError({"detail": f"no WebSocket: {b' '.join(status[1:]).decode(errors='replace').strip()}"})
+        accept = hashlib.sha1((key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").encode()).digest()
+        if headers.get("Sec-WebSocket-Accept") != base64.b64encode(accept).decode():
+            raise GatewayError({"detail": "what answers is no WebSocket"})
+
+    def send(self, opcode: int, data: Union[bytes, memoryview]) -> None:
+        size = len(data)
+        head = bytearray([0x80 | opcode])
+        if size < 126:
+            head += struct.pack("!B", 0x80 | size)
+        elif size < 1 << 16:
+            head += struct.pack("!BH", 0x80 | 126, size)
+        else:
+            head += struct.pack("!BQ", 0x80 | 127, size)
+        key = os.urandom(4)
+        mask = int.from_bytes((key * (size // 4 + 1))[:size], "big")
+        masked = (int.from_bytes(data, "big") ^ mask).to_bytes(size, "big")
+        with self._sending:
+            self._socket.sendall(bytes(head) + key + masked)
+
+    def texts(self) -> Iterator[bytes]:
+        """The text messages that come, until the other side closes."""
+        message = b""
+        while True:
+            first, second = self._bytes(2)
+            size = second & 0x7F
+            if size == 126:
+                (size,) = struct.unpack("!H", self._bytes(2))
+            elif size == 127:
+                (size,) = struct.unpack("!Q", self._bytes(8))
+            data = self._bytes(size)
+            opcode = first & 0x0F
+            if opcode == 8:
+                return
+            if opcode == 9:
+                self.send(10, data)
+            elif opcode in (0, 1):
+                message += data
+                if first & 0x80:
+                    yield message
+                    message = b""
+
+    def _bytes(self, n: int) -> bytes:
+        data = self._read.read(n)
+        if len(data) < n:
+            raise ConnectionError("the connection ended")
+        return data
+
+    def close(self) -> None:
+        try:
+            self.send(8, struct.pack("!H", 1000))
+            self._socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # it is closed already
+        self._socket.close()

@@ -1,0 +1,83 @@
+// Speaks by a gateway whose address it is given, with the client at CLIENT and the
+// WebSocket at WS, checks what comes back, and prints ok.
+import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import { pathToFileURL } from "node:url";
+
+const { Gateway, GatewayError, pcm16 } = await import(pathToFileURL(process.env.CLIENT));
+const { WebSocket } = await import(pathToFileURL(process.env.WS));
+
+const gateway = new Gateway(process.argv[2] + "/", { WebSocket });
+await assert.rejects(gateway.create({ to: "rehearsal", lead_seconds: -1 }), (err) => err instanceof GatewayError && err.problem.status === 422 && /lead_seconds/.test(err.message));
+const conversation = await gateway.create({ to: "rehearsal", label: "test" });
+assert.equal((await gateway.list()).length, 1);
+assert.equal((await conversation.info()).label, "test");
+await assert.rejects(gateway.conversation("none").info(), (err) => err.problem?.status === 404);
+
+const tone = (seconds, rate = 24000) => pcm16(Float32Array.from({ length: seconds * rate }, (_, i) => 0.3 * Math.sin(i / 9)));
+assert.deepEqual([...pcm16(Float32Array.of(0, 1, -1, 2, NaN, 0.5))], [0, 0, 255, 127, 0, 128, 255, 127, 0, 0, 0, 64]);
+
+// A file, whole.
+const file = await conversation.speak(await readFile("../testdata/mp3/speech_24000hz_mono_cbr64.mp3"), { name: "a file" });
+assert.equal(file.receipt.outcome, "finished");
+assert.equal(file.receipt.source, "a file");
+
+// Samples as they are made.
+async function* made() {
+  for (let i = 0; i < 4; i++) yield tone(0.1, 16000);
+}
+const live = await conversation.speak(made(), { format: "s16le", rate: 16000 });
+assert.equal(live.receipt.samples, 9600);
+
+// An error is what the gateway says.
+await assert.rejects(conversation.speak("hello, this is no audio"), (err) => err instanceof GatewayError && err.message.length > 10);
+
+// A WebSocket: marks, the receipt, an interrupt.
+const stream = await conversation.connect({ rate: 24000 });
+const seen = [];
+stream.onevent = (e) => seen.push(e.type);
+stream.start({ name: "a stream", text: "one two" });
+await stream.write(tone(0.3));
+const first = stream.mark("first");
+await stream.write(tone(0.3));
+const receipt = (await stream.end()).receipt;
+assert.equal(receipt.outcome, "finished");
+assert.equal(receipt.samples, 14400);
+assert.deepEqual(await first.then(({ name, seconds, heard }) => ({ name, seconds, heard })), { name: "first", seconds: 0.3, heard: true });
+assert.ok(seen.includes("receipt") && seen.includes("utterance"), seen.join());
+
+await stream.write(tone(20));
+const never = stream.mark("never");
+const over = stream.end();
+const [cut] = await stream.interrupt();
+assert.equal(cut.receipt.outcome, "interrupted");
+assert.equal((await over).receipt.outcome, "interrupted");
+assert.equal((await never).heard, false);
+
+await assert.rejects(async () => {
+  stream.start({ format: "s99" });
+  await stream.end();
+}, GatewayError);
+stream.close();
+
+// Events, from an id on.
+const told = [];
+for await (const e of conversation.events({ after: 1 })) {
+  told.push(e);
+  if (e.type === "receipt") break;
+}
+assert.equal(told[0].id, 2);
+assert.equal(told.at(-1).data.receipt.source, "a file");
+
+// A signal interrupts.
+const abort = new AbortController();
+const aborted = conversation.speak(tone(30), { format: "s16le", rate: 24000, signal: abort.signal });
+for await (const e of conversation.events({ after: told.at(-1).id })) {
+  if (e.type === "utterance" && e.data.phase === "speaking" && (await conversation.info()).utterances >= 5) break;
+}
+abort.abort();
+await assert.rejects(aborted, { name: "AbortError" });
+
+await conversation.end();
+assert.equal((await gateway.list()).length, 0);
+console.log("ok");

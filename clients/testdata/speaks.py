@@ -1,0 +1,64 @@
+"""Speaks by a gateway whose address it is given, checks what comes back, and prints ok."""
+
+import array
+import math
+import sys
+import threading
+
+import echocast
+
+
+def tone(seconds, rate=24000):
+    return array.array("h", (int(9000 * math.sin(i / 9)) for i in range(int(seconds * rate)))).tobytes()
+
+
+def refused(call, status, word):
+    try:
+        call()
+    except echocast.GatewayError as e:
+        assert e.problem.get("status") == status and word in str(e), e.problem
+    else:
+        raise AssertionError(f"it is not refused: {word}")
+
+
+gateway = echocast.Gateway(sys.argv[1] + "/")
+refused(lambda: gateway.create(to="rehearsal", lead_seconds=-1), 422, "lead_seconds")
+with gateway.create(to="rehearsal", label="test") as conversation:
+    assert len(gateway.list()) == 1
+    assert conversation.info()["label"] == "test"
+
+    # A file, samples as they are made, and what is no audio.
+    with open("../testdata/mp3/speech_24000hz_mono_cbr64.mp3", "rb") as speech:
+        spoken = conversation.speak(speech, name="a file")
+    assert spoken["receipt"]["outcome"] == "finished", spoken
+    spoken = conversation.speak((tone(0.1, 16000) for _ in range(4)), format="s16le", rate=16000)
+    assert spoken["receipt"]["samples"] == 9600, spoken
+    refused(lambda: conversation.speak(b"hello, this is no audio"), 415, "")
+
+    # A WebSocket: marks, receipts, an interrupt, a refusal.
+    with conversation.connect(rate=24000) as stream:
+        stream.start(name="a stream", text="one two")
+        stream.write(tone(0.3))
+        stream.mark("first")
+        stream.write(tone(3))
+        receipt = stream.end(timeout=60)
+        assert receipt["outcome"] == "finished" and receipt["samples"] == 79200, receipt
+        assert [(m["name"], m["seconds"], m["heard"]) for m in stream.marks] == [("first", 0.3, True)], stream.marks
+
+        stream.write(tone(20))
+        stopping = threading.Timer(0.2, conversation.interrupt)
+        stopping.start()
+        receipt = stream.end(timeout=60)
+        stopping.join()
+        assert receipt["outcome"] == "interrupted", receipt
+
+        stream.start(format="s99")
+        refused(lambda: stream.end(timeout=60), 422, "format")
+    refused(lambda: echocast.Conversation(gateway, "none").connect(), 404, "conversation")
+
+    for event in conversation.events(after=1):
+        if event["type"] == "receipt":
+            break
+    assert event["data"]["receipt"]["source"] == "a file", event
+assert gateway.list() == []
+print("ok")
