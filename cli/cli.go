@@ -142,7 +142,7 @@ func newApp(streams Streams, server *Server) *cli.App {
 	}
 	disableDefaults(app.Commands)
 	if people, ok := streams.Err.(*logline.Writer); ok {
-		useLogs(app.Commands, people)
+		logline.Use(app.Commands, people, hidden)
 	}
 	sources.Use(app, func(format string, args ...any) {
 		fmt.Fprintf(streams.Err, "echocast: %s\n", forPeople(fmt.Sprintf(format, args...)))

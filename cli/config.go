@@ -65,11 +65,7 @@ func (o *configCmd) show(m *manual.Manual, words []string, profile config.Profil
 	if len(words) > 0 && (command == nil || len(left) > 0) {
 		return unknownCommand(m, words[0])
 	}
-	show := func() ([]config.Value, error) { return sources.Changed(m.App, profile) }
-	if command != nil {
-		show = func() ([]config.Value, error) { return sources.Show(m.App, strings.Join(words, " "), command, profile) }
-	}
-	all, err := show()
+	all, err := sources.Show(m.App, strings.Join(words, " "), command, profile)
 	if err != nil {
 		return err
 	}

@@ -156,7 +156,7 @@ func (s *Sources) profile(file *File, typed Profile) (name, source string, err e
 		have = "it has " + strings.Join(file.Profiles, ", ")
 	}
 	path := cmp.Or(file.Path, "the file of settings")
-	return "", "", errorf("%s: no profile is called %q in %s; %s", source, name, path, have)
+	return "", "", Errorf("%s: no profile is called %q in %s; %s", source, name, path, have)
 }
 
 // find looks an option up, from near to far.

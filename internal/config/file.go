@@ -26,7 +26,8 @@ type Error struct{ text string }
 
 func (e *Error) Error() string { return e.text }
 
-func errorf(format string, args ...any) error { return &Error{fmt.Sprintf(format, args...)} }
+// Errorf makes an Error.
+func Errorf(format string, args ...any) error { return &Error{fmt.Sprintf(format, args...)} }
 
 // line is a setting of the file.
 type line struct {
@@ -78,7 +79,7 @@ func Load(getenv func(string) string) (*File, error) {
 		return file, nil
 	}
 	if err != nil {
-		return nil, errorf("%s: %v", path, reason(err))
+		return nil, Errorf("%s: %v", path, reason(err))
 	}
 	defer f.Close()
 	file.isThere = true
@@ -87,10 +88,10 @@ func Load(getenv func(string) string) (*File, error) {
 	}
 	text, err := io.ReadAll(io.LimitReader(f, maxSize+1))
 	if err == nil && len(text) > maxSize {
-		err = errorf("the file has more than %d bytes", maxSize)
+		err = Errorf("the file has more than %d bytes", maxSize)
 	}
 	if err != nil {
-		return nil, errorf("%s: %v", path, reason(err))
+		return nil, Errorf("%s: %v", path, reason(err))
 	}
 	return file, file.parse(string(text))
 }
@@ -109,7 +110,7 @@ func (f *File) checkMode(file *os.File) error {
 		return err
 	}
 	if info.Mode().Perm()&0o022 != 0 {
-		return errorf("%s: other users can write it, and it may name commands: run chmod 600 on it", f.Path)
+		return Errorf("%s: other users can write it, and it may name commands: run chmod 600 on it", f.Path)
 	}
 	f.isPublic = info.Mode().Perm()&0o044 != 0
 	return nil
@@ -173,7 +174,7 @@ func unquoted(value string) string {
 
 // fault is an error of a line.
 func (f *File) fault(number int, format string, args ...any) error {
-	return errorf("%s:%d: %s", f.Path, number, fmt.Sprintf(format, args...))
+	return Errorf("%s:%d: %s", f.Path, number, fmt.Sprintf(format, args...))
 }
 
 // place says where a line is.

@@ -88,7 +88,7 @@ func (f *Found) apply(c *cli.Context) error {
 		for _, value := range v.Texts {
 			if err := c.Set(v.Option, value); err != nil {
 				err = fmt.Errorf("invalid value %q for flag -%s: %w", value, v.Option, err) // as the flag package says it
-				return errorf("%s: %s", v.Source, manual.Explain(c.Command, err))
+				return Errorf("%s: %s", v.Source, manual.Explain(c.Command, err))
 			}
 		}
 	}
@@ -111,8 +111,11 @@ func (f *Found) explain(message string) string {
 const Default = "default"
 
 // Show returns what is in force for a command if nothing but the profile is typed, in
-// the order of its options.
+// the order of its options. Without a command it returns what is set for any.
 func (s *Sources) Show(app *cli.App, name string, command *cli.Command, profile Profile) ([]Value, error) {
+	if command == nil {
+		return s.changed(app, profile)
+	}
 	found, err := s.Find(app, name, command, profile, nothing)
 	if err != nil {
 		return nil, err
@@ -136,9 +139,9 @@ func (s *Sources) Show(app *cli.App, name string, command *cli.Command, profile 
 // nothing is what is typed of a command that is not run.
 func nothing(string) bool { return false }
 
-// Changed returns the file and the profile, and what the environment and the file set
+// changed returns the file and the profile, and what the environment and the file set
 // for any command.
-func (s *Sources) Changed(app *cli.App, profile Profile) ([]Value, error) {
+func (s *Sources) changed(app *cli.App, profile Profile) ([]Value, error) {
 	head, err := s.Find(app, "", &cli.Command{}, profile, nothing)
 	if err != nil {
 		return nil, err

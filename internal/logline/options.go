@@ -1,0 +1,54 @@
+package logline
+
+import (
+	"cmp"
+	"log/slog"
+	"slices"
+
+	"github.com/urfave/cli/v2"
+
+	"echocast/internal/config"
+	"echocast/logs"
+)
+
+// The levels of a log, as --log-level has them.
+var levels = map[string]slog.Level{"": slog.LevelInfo, "info": slog.LevelInfo, "debug": slog.LevelDebug}
+
+// Use gives each command that connects to something the options of a log, which people
+// then becomes. The connections find it in the command's context.
+func Use(commands []*cli.Command, people *Writer, hide func(string) string) {
+	for _, command := range commands {
+		Use(command.Subcommands, people, hide)
+		if !hasOption(command, "to", "base-url", "listen") {
+			continue
+		}
+		var verbose bool
+		var format, level string
+		if !hasOption(command, "verbose") { // conversation get has one of its own
+			command.Flags = append(command.Flags, &cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}, Destination: &verbose,
+				DisableDefaultText: true, Usage: "say what the connections do: requests, ICE, states, who joins and leaves"})
+		}
+		command.Flags = append(command.Flags,
+			&cli.StringFlag{Name: "log-format", Destination: &format, DefaultText: Text,
+				Usage: "say it as `FORMAT`: text, or json, then with all other lines"},
+			&cli.StringFlag{Name: "log-level", Destination: &level, DefaultText: "info",
+				Usage: "say so `MUCH`: info, or debug, with the words of the WebRTC library"})
+		before := command.Before
+		command.Before = func(c *cli.Context) error {
+			threshold, isLevel := levels[level]
+			switch {
+			case format != "" && format != Text && format != JSON:
+				return config.Errorf("--log-format %s: must be one of %s, %s", format, Text, JSON)
+			case !isLevel:
+				return config.Errorf("--log-level %s: must be one of info, debug", level)
+			case verbose || format != "" || level != "":
+				c.Context = logs.Into(c.Context, people.Start(cmp.Or(format, Text), threshold, hide))
+			}
+			return before(c)
+		}
+	}
+}
+
+func hasOption(command *cli.Command, names ...string) bool {
+	return slices.ContainsFunc(command.Flags, func(f cli.Flag) bool { return slices.Contains(names, f.Names()[0]) })
+}
