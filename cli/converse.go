@@ -127,7 +127,8 @@ func (v *converseCmd) check() error {
 	if v.record != "" {
 		v.target.way.needsRoom, v.target.willRecord = "--record", true
 	}
-	if err := cmp.Or(v.target.check(v.settings.newReporter(v.streams.Out, v.streams.Err).warn), checkRecording(v.record)); err != nil {
+	if err := cmp.Or(v.target.check(v.settings.newReporter(v.streams.Out, v.streams.Err).warn),
+		checkRecording(v.record)); err != nil {
 		return err
 	}
 	v.settings.prepare.MaxDuration = v.target.create.longestInput(v.settings.prepare.MaxDuration)

@@ -43,7 +43,8 @@ func (s *replicaCmd) guestFlags() []cli.Flag {
 		option(&s.guest.Identity, "avatar", "", "with --join: the replica's `IDENTITY` in the room (default: that of the "+
 			"token, or tavus-avatar-agent)"),
 		option(&s.guest.Program, "render", "", "with --join: `CMD` draws the pictures of what it hears"),
-		option(&s.guest.Delay, "render-delay", 0, "with --render: publish the sound `TIME` after CMD gets it (default: 200ms)"),
+		option(&s.guest.Delay, "render-delay", 0, "with --render: publish the sound `TIME` after CMD gets "+
+			"it (default: 200ms)"),
 	}
 }
 

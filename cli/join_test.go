@@ -48,13 +48,15 @@ func TestReplicaThatJoins(t *testing.T) {
 	}
 	stopped := shutdown.SignalError{Signal: syscall.SIGINT}
 	text, err := run(join(stopped), "--join "+address+" --avatar me --render draw --render-delay 1s --insecure")
-	if err != nil || got.To != address || got.Identity != "me" || got.Program != "draw" || got.Delay != time.Second || !got.Insecure {
+	if err != nil || got.To != address || got.Identity != "me" || got.Program != "draw" ||
+		got.Delay != time.Second || !got.Insecure {
 		t.Errorf("%+v: %v", got, err)
 	}
 	if !strings.Contains(text, "joined the room") || !strings.Contains(text, "utterances") {
 		t.Errorf("it says %q", text)
 	}
-	if _, err := run(join(&room.AddressError{Err: errors.New("no room")}), "--join "+address); exitCode(err) != exitUsage ||
+	if _, err := run(join(&room.AddressError{Err: errors.New("no room")}), "--join "+
+		address); exitCode(err) != exitUsage ||
 		!strings.HasPrefix(err.Error(), "--join: ") {
 		t.Errorf("a bad address: %v", err)
 	}

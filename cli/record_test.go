@@ -32,7 +32,8 @@ func background(t *testing.T, args ...string) (stderr *safeBuffer, stop func() i
 	var code int
 	var running sync.WaitGroup
 	running.Go(func() {
-		code = cli.Run(ctx, append([]string{"echocast"}, args...), cli.Streams{In: strings.NewReader(""), Out: &out, Err: stderr})
+		code = cli.Run(ctx, append([]string{"echocast"}, args...),
+			cli.Streams{In: strings.NewReader(""), Out: &out, Err: stderr})
 	})
 	return stderr, func() int {
 		cancel(shutdown.SignalError{Signal: syscall.SIGINT})
@@ -74,7 +75,8 @@ func readSides(t *testing.T, name string) (sides [2][]int16) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(data) < 44 || binary.LittleEndian.Uint16(data[22:]) != 2 || int(binary.LittleEndian.Uint32(data[40:])) != len(data)-44 {
+	if len(data) < 44 || binary.LittleEndian.Uint16(data[22:]) != 2 ||
+		int(binary.LittleEndian.Uint32(data[40:])) != len(data)-44 {
 		t.Fatalf("the header of %d bytes: % x", len(data), data[:min(44, len(data))])
 	}
 	for b := data[44:]; len(b) >= 4; b = b[4:] {
@@ -103,7 +105,8 @@ func loudFor(samples []int16) (ms int) {
 // user says is in the subtitles.
 func TestHearRecordsTheCall(t *testing.T) {
 	t.Parallel()
-	script, err := replica.ParseScript(strings.NewReader(`{"on":"started_speaking","event":{"message_type":"conversation",` +
+	script, err := replica.ParseScript(strings.NewReader(`{"on":"started_speaking",` +
+		`"event":{"message_type":"conversation",` +
 		`"event_type":"conversation.utterance","properties":{"role":"user","speech":"Hi & bye."}}}`))
 	if err != nil {
 		t.Fatal(err)

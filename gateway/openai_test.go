@@ -46,8 +46,10 @@ func TestOpenAI(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, base := range []string{"/openai/" + c.ID, "/openai/" + c.ID + "/v1", "/openai/" + c.ID + "." + c.Token + "/v1"} {
-		response, err := http.Post(server.URL+base+"/audio/speech", "application/json", strings.NewReader(`{"input":"Hi.","response_format":"pcm"}`))
+	for _, base := range []string{"/openai/" + c.ID, "/openai/" + c.ID + "/v1", "/openai/" + c.ID +
+		"." + c.Token + "/v1"} {
+		response, err := http.Post(server.URL+base+"/audio/speech", "application/json",
+			strings.NewReader(`{"input":"Hi.","response_format":"pcm"}`))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -84,7 +86,8 @@ func TestOpenAI(t *testing.T) {
 	if _, data, err := conn.Read(testwait.Context(t)); err != nil || !strings.Contains(string(data), "session.created") {
 		t.Errorf("the session begins with %q, %v", data, err)
 	}
-	for path, status := range map[string]int{"nobody": http.StatusNotFound, c.ID + ".wrong": http.StatusUnauthorized, "nobody.x": http.StatusUnauthorized} {
+	for path, status := range map[string]int{"nobody": http.StatusNotFound, c.ID + ".wrong": http.StatusUnauthorized,
+		"nobody.x": http.StatusUnauthorized} {
 		response, err := http.Get(server.URL + "/openai/" + path + "/v1/models")
 		if err != nil {
 			t.Fatal(err)

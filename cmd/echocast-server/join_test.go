@@ -34,7 +34,8 @@ func TestReplicaJoinsARoom(t *testing.T) {
 	defer cancel()
 	command := func(args ...string) *exec.Cmd {
 		c := exec.CommandContext(ctx, os.Args[0], args...)
-		c.Env = append(os.Environ(), runsTheProgram+"=1", "LIVEKIT_API_KEY="+livekittest.Key, "LIVEKIT_API_SECRET="+livekittest.Secret)
+		c.Env = append(os.Environ(), runsTheProgram+"=1", "LIVEKIT_API_KEY="+livekittest.Key,
+			"LIVEKIT_API_SECRET="+livekittest.Secret)
 		return c
 	}
 	room := "livekit+" + server.URL + "/guests"
@@ -64,7 +65,8 @@ func TestReplicaJoinsARoom(t *testing.T) {
 	if err := replica.Wait(); err != nil {
 		t.Errorf("the replica ended with %v", err)
 	}
-	if !strings.Contains(all, "speaking") || !strings.Contains(all, "has left") || !strings.Contains(report.String(), `"complaints":[]`) {
+	if !strings.Contains(all, "speaking") || !strings.Contains(all, "has left") ||
+		!strings.Contains(report.String(), `"complaints":[]`) {
 		t.Errorf("the replica said\n%s\nand reports %s", all, report.String())
 	}
 }

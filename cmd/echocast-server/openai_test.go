@@ -44,7 +44,8 @@ ID=$(curl -s http://127.0.0.1:8880/v1/conversations -d '{"to":"rehearsal"}' | se
 until curl -s http://127.0.0.1:8880/v1/conversations/$ID/utterances | grep '"outcome"'; do sleep 0.1; done
 kill %%1; wait %%1
 `, service.URL, strings.Replace(line, "my-program.mjs", program, 1)))
-	if !strings.Contains(out, "bytes: 48000") || !strings.Contains(out, `"outcome":"finished"`) || !strings.Contains(out, `"samples":24000`) {
+	if !strings.Contains(out, "bytes: 48000") || !strings.Contains(out, `"outcome":"finished"`) ||
+		!strings.Contains(out, `"samples":24000`) {
 		t.Errorf("the lines print\n%s", out)
 	}
 }

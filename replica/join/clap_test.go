@@ -95,7 +95,8 @@ func TestClapAndFlash(t *testing.T) {
 		_, _ = io.WriteString(w, watchPage)
 	}))
 	defer pages.Close()
-	allocator, stop := chromedp.NewExecAllocator(testwait.Context(t), chromedp.ExecPath(browser), chromedp.Headless, chromedp.DisableGPU,
+	allocator, stop := chromedp.NewExecAllocator(testwait.Context(t), chromedp.ExecPath(browser),
+		chromedp.Headless, chromedp.DisableGPU,
 		chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck, chromedp.Flag("autoplay-policy", "no-user-gesture-required"),
 		chromedp.Flag("disable-background-networking", true), chromedp.Flag("allow-loopback-in-peer-connection", true))
 	defer stop()
@@ -104,7 +105,8 @@ func TestClapAndFlash(t *testing.T) {
 	if err := chromedp.Do(tab, chromedp.Navigate(pages.URL)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := chromedp.Run(tab, chromedp.Evaluate[any](fmt.Sprintf("void watch(%q, %q)", g.url, g.token("watcher")))); err != nil {
+	if _, err := chromedp.Run(tab,
+		chromedp.Evaluate[any](fmt.Sprintf("void watch(%q, %q)", g.url, g.token("watcher")))); err != nil {
 		t.Fatal(err)
 	}
 	wait := func(what, expression string) {

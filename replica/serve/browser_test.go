@@ -198,7 +198,8 @@ func TestPageInChromium(t *testing.T) {
 	b.until("there is sound", `!!document.getElementById("sound").srcObject`)
 	b.evaluate(measure)
 
-	loaded, err := chromedp.Run(b.ctx, chromedp.Evaluate[int](`["navigation", "resource"].flatMap(kind => performance.getEntriesByType(kind))
+	loaded, err := chromedp.Run(b.ctx,
+		chromedp.Evaluate[int](`["navigation", "resource"].flatMap(kind => performance.getEntriesByType(kind))
 		.filter(entry => !entry.name.endsWith("/events")).reduce((sum, entry) => sum + entry.transferSize, 0)`))
 	if err != nil || loaded == 0 || loaded > 150_000 {
 		t.Errorf("the page loads %d bytes, %v; 150 kB are allowed", loaded, err)
@@ -273,7 +274,8 @@ func TestPageInChromium(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.evaluate(fmt.Sprintf(dropFile, base64.StdEncoding.EncodeToString(mp3), "speech.mp3"))
-	b.until("the dropped file is spoken", `document.getElementById("status").textContent !== "" && document.getElementById("face").dataset.viseme !== "rest"`)
+	b.until("the dropped file is spoken", `document.getElementById("status").textContent !== "" && `+
+		`document.getElementById("face").dataset.viseme !== "rest"`)
 
 	b.do(chromedp.Click("#microphone"))
 	listener, err := rtc.Dial(testwait.Context(t), room, &rtc.Options{Sound: true})

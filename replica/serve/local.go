@@ -42,7 +42,8 @@ func StartLocal(o *LocalOptions) (*Local, error) {
 	if o == nil {
 		o = &LocalOptions{}
 	}
-	l := &Local{own: max(o.Participants, 1), runs: map[string]int{}, browsers: map[int]bool{}, changed: make(chan struct{})}
+	l := &Local{own: max(o.Participants, 1), runs: map[string]int{}, browsers: map[int]bool{},
+		changed: make(chan struct{})}
 	with := &rtc.Options{MuLaw: !opusencoder.Available}
 	if o.Page {
 		l.page = page.New()
