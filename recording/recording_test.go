@@ -222,10 +222,7 @@ func TestKilledRecordings(t *testing.T) {
 				t.Fatal(err)
 			}
 			// ffmpeg may be behind: what it has been given in a call comes in real time.
-			for range 100 {
-				if len(decode(t, name, 0)[0]) >= 7*Rate {
-					break
-				}
+			for ctx := testwait.Context(t); ctx.Err() == nil && len(decode(t, name, 0)[0]) < 7*Rate; {
 				time.Sleep(50 * time.Millisecond)
 			}
 			if err := cmd.Process.Kill(); err != nil {
@@ -303,10 +300,12 @@ func TestNames(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if err := Check("call.mp4", &Options{FFmpeg: "no-such-program"}); err == nil || !strings.Contains(err.Error(), "no-such-program is not installed") {
+	if err := Check("call.mp4", &Options{FFmpeg: "no-such-program"}); err == nil ||
+		!strings.Contains(err.Error(), "no-such-program is not installed") {
 		t.Errorf("without ffmpeg: %v", err)
 	}
-	if _, err := Create(filepath.Join(t.TempDir(), "none", "call.wav"), nil); err == nil || strings.Contains(err.Error(), "open ") {
+	if _, err := Create(filepath.Join(t.TempDir(), "none", "call.wav"), nil); err == nil ||
+		strings.Contains(err.Error(), "open ") {
 		t.Errorf("in no folder: %v", err)
 	}
 }

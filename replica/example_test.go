@@ -46,7 +46,7 @@ func ExampleReplica() {
 		`{"message_type":"conversation","event_type":"conversation.echo","conversation_id":"c1",` +
 			`"properties":{"modality":"audio","audio":"YAmwBAAA","sample_rate":24000,"inference_id":"utt-1","done":"true"}}`,
 	}}
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	report, err := replica.New(conn, nil).Run(ctx)
 	if err != nil {
