@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"net/url"
+	"os"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -17,9 +18,13 @@ import (
 // a WebSocket, which hears the user and speaks through the replica.
 type Bridge struct {
 	With       string            // what the program speaks, such as "twilio"
+	Name       string            // of the model, or the agent
 	URL        string            // of its WebSocket; empty: the usual one
 	Rate       int               // Hz of its audio, where there is a choice
 	Parameters map[string]string // that it is given at the beginning
+
+	Instructions string // for an agent
+
 	Session    *echo.Session
 	SpeechRate int // Hz that the replica takes
 	// Hear writes the user's voice, samples of 16 bits at a rate in Hz, until ctx ends.
@@ -100,6 +105,35 @@ func checkWebSocket(address string) error {
 	return nil
 }
 
+// hearRates are the rates in Hz at which the programs hear, where there is no choice.
+var hearRates = map[string]int{"twilio": 8000, "openai": 24000, "elevenlabs": 16000}
+
+// runAgent lets an agent hold the conversation, in place of commands.
+func (v *converseCmd) runAgent(ctx context.Context) error {
+	o := &v.options
+	v.agent.With, v.agent.Name, _ = strings.Cut(v.agent.With, ":")
+	switch {
+	case o.OnUtterance != "" || o.TTS != "" || o.Recogniser != "":
+		return usagef("--agent hears, thinks and speaks itself: leave out --on-utterance, --tts and --asr")
+	case v.settings.dryRun:
+		return usagef("--dry-run: a conversation has no plan; leave it out")
+	case v.agent.With == "elevenlabs" && v.agent.Name == "" && v.agent.URL == "":
+		return usagef("--agent elevenlabs: name the agent: --agent elevenlabs:ID")
+	case v.agent.With == "openai" && v.agent.URL == "" && os.Getenv("OPENAI_API_KEY") == "":
+		return usagef("--agent openai needs OPENAI_API_KEY in the environment")
+	}
+	if err := oneOf("--agent", v.agent.With, "openai", "elevenlabs"); err != nil {
+		return err
+	}
+	if v.agent.URL != "" {
+		if err := checkWebSocket(v.agent.URL); err != nil {
+			return err
+		}
+	}
+	b := &bridgeCmd{streams: v.streams, settings: v.settings, target: v.target, server: v.server, bridge: v.agent}
+	return b.talk(ctx)
+}
+
 func (b *bridgeCmd) run(ctx context.Context) error {
 	if err := b.check(); err != nil {
 		return err
@@ -124,7 +158,8 @@ func (b *bridgeCmd) talk(ctx context.Context) error {
 	out := b.settings.newReporter(b.streams.Out, b.streams.Err)
 	out.heard = true
 	target, err := b.target.connect(ctx, room.Options{
-		Conversation: b.settings.conversation, MaxMessage: b.settings.maxMessage, UserEvents: true, Hear: true,
+		Conversation: b.settings.conversation, MaxMessage: b.settings.maxMessage, UserEvents: true,
+		Hear: true, HearRate: cmp.Or(hearRates[b.bridge.With], b.bridge.Rate),
 	}, "", out)
 	if err != nil {
 		return ended(cancelled(ctx, err))

@@ -119,7 +119,7 @@ func newApp(streams Streams, server *Server) *cli.App {
 			sendRawCommand(streams),
 			listenCommand(streams),
 			hearCommand(streams),
-			converseCommand(streams),
+			converseCommand(streams, server),
 			bridgeCommand(streams, server),
 			replicaCommand(streams, server),
 			benchCommand(streams),

@@ -26,6 +26,8 @@ type converseCmd struct {
 	falseFor  time.Duration
 	record    string
 	per       string
+	agent     Bridge // instead of commands
+	server    *Server
 }
 
 // What --tts-per can be.
@@ -34,12 +36,13 @@ const (
 	perSentence = "sentence"
 )
 
-func converseCommand(streams Streams) *cli.Command {
-	v := &converseCmd{streams: streams}
+func converseCommand(streams Streams, server *Server) *cli.Command {
+	v := &converseCmd{streams: streams, server: server}
 	return &cli.Command{
 		Name:  "converse",
 		Usage: "answer the user with commands of yours: one that thinks, and one that speaks",
 		UsageText: `echocast converse --to URL --on-utterance COMMAND --tts COMMAND [OPTIONS]
+   echocast converse --to URL --agent openai|elevenlabs:AGENT [OPTIONS]
 
    echocast converse --to URL --on-utterance ./answer.sh --tts 'espeak-ng --stdout'
    echocast converse --to URL --on-utterance 'llm chat' --tts 'piper -m voice.onnx --output-raw' --preset piper`,
@@ -88,6 +91,10 @@ func (v *converseCmd) flags() []cli.Flag {
 			"made while one is spoken)"),
 		option(&o.CacheDir, "tts-cache", "", "with --tts-per sentence: keep the audio of each sentence in this `FOLDER`, "+
 			"and use it again (default: none)"),
+		option(&v.agent.With, "agent", "", "let an `AGENT` answer in place of commands: openai[:MODEL] (OPENAI_API_KEY), or "+
+			"elevenlabs:ID (a private one needs ELEVENLABS_API_KEY); it hears the user (default: none)"),
+		option(&v.agent.URL, "agent-url", "", "the agent's WebSocket is at this `URL` (default: the vendor's)"),
+		option(&v.agent.Instructions, "instructions", "", "tell the openai agent what to do (default: nothing)"),
 		option(&o.Count, "count, n", 0, "end after `N` answers (default: no end)"),
 	}
 }
@@ -139,6 +146,9 @@ func (v *converseCmd) check() error {
 }
 
 func (v *converseCmd) run(ctx context.Context) error {
+	if v.agent.With != "" {
+		return v.runAgent(ctx)
+	}
 	if err := v.check(); err != nil {
 		return err
 	}

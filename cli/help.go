@@ -70,7 +70,7 @@ var commonOptions = map[string][]string{
 	"encode": {"conversation", "preset", "format", "rate", "channels", "pace", "max-message",
 		"loudness", "json", "dry-run"},
 	"say":      {"to", "pal", "wait", "barge-in", "trace", "json", "quiet"},
-	"converse": {"to", "pal", "asr", "on-utterance", "tts", "greet", "preset", "transcript", "trace", "json"},
+	"converse": {"to", "pal", "agent", "asr", "on-utterance", "tts", "greet", "preset", "transcript", "trace", "json"},
 	"bridge":   {"to", "pal", "carrier", "carrier-rate", "param", "trace", "json", "quiet"},
 	"listen":   {"to", "webhook", "only", "exec", "transcript", "count", "trace", "json"},
 	"hear":     {"to", "from", "rate", "duration", "exec", "json"},

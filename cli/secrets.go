@@ -16,6 +16,7 @@ var secrets redact.Growing
 var secretVariables = []string{
 	"TAVUS_API_KEY", "ECHOCAST_ROOM_KEY", "ECHOCAST_ICE_CREDENTIAL", "LIVEKIT_API_SECRET", "LIVEKIT_TOKEN",
 	"TWILIO_AUTH_TOKEN",
+	"OPENAI_API_KEY", "ELEVENLABS_API_KEY",
 }
 
 // hideEnvironment makes the values of secretVariables secrets.

@@ -78,9 +78,6 @@ func NewVoice(ctx context.Context, o VoiceOptions) *Voice {
 func (v *Voice) Drain() {
 	v.mu.Lock()
 	player := v.player
-	if v.failed != nil {
-		player = nil
-	}
 	v.mu.Unlock()
 	if player != nil {
 		player.End()

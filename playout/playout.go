@@ -108,6 +108,7 @@ type Player struct {
 	marks   []mark  // in order
 	heard   int64   // all before it was heard or dropped
 	current *utterance
+	isOver  bool // Run has ended
 }
 
 // mark is a place in the stream.
@@ -187,9 +188,10 @@ func (p *Player) Clear() (heard, end int64, isSpeaking bool) {
 	return heard, end, isSpeaking
 }
 
-// Drain waits until all that came was heard or dropped. Its error is the cause of ctx.
+// Drain waits until all that came was heard or dropped, or Run has ended. Its error is
+// the cause of ctx.
 func (p *Player) Drain(ctx context.Context) error {
-	return p.until(ctx, func() bool { return len(p.pending) == 0 && p.current == nil })
+	return p.until(ctx, func() bool { return p.isOver || len(p.pending) == 0 && p.current == nil })
 }
 
 // Run speaks what comes, until ctx ends, whose cause it returns, or the speaker is
@@ -200,6 +202,7 @@ func (p *Player) Run(ctx context.Context) error {
 	watching.Go(func() { p.watch(ctx) })
 	defer watching.Wait()
 	defer cancel()
+	defer p.setOver()
 	for {
 		if err := p.until(ctx, func() bool { return len(p.pending) > 0 }); err != nil {
 			return err
@@ -208,6 +211,13 @@ func (p *Player) Run(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+func (p *Player) setOver() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.isOver = true
+	p.change()
 }
 
 // speak speaks the next utterance. Its error is one after which there is no other.

@@ -238,6 +238,10 @@ func TestBounds(t *testing.T) {
 	if err := p.Run(t.Context()); !errors.Is(err, echo.ErrClosed) {
 		t.Errorf("Run returned %v", err)
 	}
+	_, _ = p.Add(make([]int16, 100))
+	if err := p.Drain(t.Context()); err != nil { // nobody speaks it any more
+		t.Error(err)
+	}
 	if _, err := playout.New(&fakeSpeaker{}, playout.Options{}); err == nil {
 		t.Error("a rate of 0 Hz was taken")
 	}

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"net/http"
 	"os"
+	"slices"
 
+	"echocast/agent"
 	"echocast/carrier"
 	"echocast/carrier/twilio"
 	"echocast/carrier/vonage"
@@ -13,8 +15,11 @@ import (
 	"echocast/room"
 )
 
-// bridge holds a conversation as a telephone carrier.
+// bridge holds a conversation as a telephone carrier, or lets an agent hold it.
 func bridge(ctx context.Context, b cli.Bridge) error {
+	if slices.Contains(agent.Kinds(), b.With) {
+		return runAgent(ctx, b)
+	}
 	options := carrier.Options{
 		Speaker: b.Session, SpeakerRate: b.SpeechRate, Hear: b.Hear,
 		Warn: func(text string) { b.Warn("the bot sent %s", text) },
@@ -38,4 +43,20 @@ func protocolOf(b cli.Bridge, o *carrier.Options) (carrier.Protocol, error) {
 		o.Header = http.Header{twilio.SignatureHeader: {twilio.Sign(token, b.URL)}}
 	}
 	return twilio.New(b.Parameters), nil
+}
+
+// keys are the variables of the environment with the keys of agents.
+var keys = map[string]string{agent.OpenAI: "OPENAI_API_KEY", agent.ElevenLabs: "ELEVENLABS_API_KEY"}
+
+func runAgent(ctx context.Context, b cli.Bridge) error {
+	err := agent.Run(ctx, agent.Options{
+		Kind: b.With, Name: b.Name, URL: b.URL, Key: os.Getenv(keys[b.With]), Instructions: b.Instructions,
+		Speaker: b.Session, SpeakerRate: b.SpeechRate, Hear: b.Hear,
+		Say:  func(who, text string) { b.Say("%s: %s", who, text) },
+		Warn: func(text string) { b.Warn("%s", text) },
+	})
+	if unreachable, ok := errors.AsType[*agent.DialError](err); ok {
+		return &room.UnreachableError{Err: unreachable}
+	}
+	return err
 }

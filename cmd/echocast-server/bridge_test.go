@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,6 +18,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/coder/websocket"
 
 	"echocast/cli"
 	"echocast/echo"
@@ -190,5 +194,54 @@ func TestATwilioBotTalksInARoom(t *testing.T) {
 	}
 	if report := end(); strings.Contains(report, `"complaint"`) {
 		t.Errorf("the replica complains: %s", report)
+	}
+}
+
+// converse --agent connects an agent to the user and the replica of a room.
+func TestAnAgentConverses(t *testing.T) {
+	t.Parallel()
+	heard := make(chan int, 1)
+	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn, err := websocket.Accept(w, r, nil)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		ctx := testwait.Context(t)
+		send := func(format string, args ...any) {
+			_ = conn.Write(ctx, websocket.MessageText, fmt.Appendf(nil, format, args...)) // its reader notices
+		}
+		if r.Header.Get("Authorization") != "Bearer key-of-the-test" {
+			t.Errorf("the agent was asked with %v", r.Header)
+		}
+		send(`{"type":"session.created","session":{}}`)
+		bytes := 0
+		for bytes < 24000 {
+			_, data, err := conn.Read(ctx)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			var e struct {
+				Type  string `json:"type"`
+				Audio []byte `json:"audio"`
+			}
+			if json.Unmarshal(data, &e) == nil && e.Type == "session.update" {
+				send(`{"type":"session.updated","session":{}}`)
+			}
+			bytes += len(e.Audio)
+		}
+		heard <- bytes
+		silence, _ := json.Marshal(make([]byte, 48000))
+		send(`{"type":"response.output_audio.delta","response_id":"r","item_id":"i","delta":%s}`, silence)
+		send(`{"type":"response.output_audio.done","response_id":"r","item_id":"i"}`)
+		_ = conn.Close(websocket.StatusNormalClosure, "")
+	}))
+	defer service.Close()
+	url, _ := replicaOf(t, "--user", toneFile(t, 300, 20))
+	receipts := runProgram(t, []string{"OPENAI_API_KEY=key-of-the-test"}, "converse", "--json", "--quiet", "--to", url,
+		"--agent", "openai", "--agent-url", strings.Replace(service.URL, "http", "ws", 1))
+	if len(receipts) != 1 || receipts[0].Samples != 24000 || testwait.Receive(t, heard) < 24000 {
+		t.Errorf("the receipts are %+v", receipts)
 	}
 }

@@ -1,0 +1,281 @@
+// Package agent lets an agent of a vendor hold the conversation in a room: it hears the
+// user, and the replica says what it answers. The agent is reached by a WebSocket.
+//
+//	err := agent.Run(ctx, agent.Options{Kind: agent.OpenAI, Key: key, Speaker: session, Hear: hear})
+//
+// When the user cuts in, the agent says so; then the replica is interrupted, and the
+// agent is told how much was heard, by the receipt:
+//
+//	OpenAI Realtime     conversation.item.truncate, in milliseconds
+//	ElevenLabs Agents   contextual_update, in words: the protocol has no truncation
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"echocast/playout"
+)
+
+// The kinds of agents.
+const (
+	OpenAI     = "openai"
+	ElevenLabs = "elevenlabs"
+)
+
+// Kinds lists the kinds of agents.
+func Kinds() []string { return []string{OpenAI, ElevenLabs} }
+
+const (
+	maxMessage   = 32 << 20 // bytes
+	writeTimeout = 10 * time.Second
+	dialTimeout  = 30 * time.Second
+	pieceTime    = 100 * time.Millisecond // of the user's voice in one message
+)
+
+// Options say which agent talks, and with whom.
+type Options struct {
+	Kind         string // OpenAI or ElevenLabs
+	Name         string // of the model (empty: gpt-realtime), or of the agent at ElevenLabs
+	URL          string // of its WebSocket; empty: the vendor's
+	Key          string // API key; ElevenLabs needs none for a public agent
+	Instructions string // for OpenAI: what the model is to do; empty: its default
+
+	Speaker     playout.Speaker // the replica, such as an *echo.Session
+	SpeakerRate int             // Hz that it takes; 0: echo.DefaultRate
+	// Hear writes the voice of the room's user, signed 16-bit little-endian samples at
+	// a rate in Hz, in real time, until ctx ends.
+	Hear func(ctx context.Context, rate int, to io.Writer) error
+	// Say is told what was said, by "user" or "agent". It may be nil.
+	Say func(who, text string)
+	// Warn is told what goes wrong without an end of the conversation. It may be nil.
+	Warn func(text string)
+}
+
+// Conn is a WebSocket; *websocket.Conn is one.
+type Conn interface {
+	Read(ctx context.Context) (websocket.MessageType, []byte, error)
+	Write(ctx context.Context, kind websocket.MessageType, data []byte) error
+	Close(code websocket.StatusCode, reason string) error
+}
+
+// DialError says that the agent could not be reached, or refused.
+type DialError struct {
+	Status int // of the answer; 0 without one
+	Err    error
+}
+
+// Error says why.
+func (e *DialError) Error() string { return "the agent cannot be reached: " + e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *DialError) Unwrap() error { return e.Err }
+
+// protocol is what one vendor's agent and a client say to each other.
+type protocol interface {
+	// read takes a message. It returns the rate in Hz at which the user's voice is
+	// wanted from now on; 0 for no change.
+	read(data []byte) (rate int, err error)
+	// voice returns the message of a piece of the user's voice.
+	voice(pcm []byte) []byte
+	// drain waits until all audio was heard.
+	drain()
+	// close ends what is spoken, and waits for it.
+	close()
+}
+
+// errEnded says that the agent has ended the conversation.
+var errEnded = errors.New("the agent has ended the conversation")
+
+// Run reaches the agent and lets it talk until it ends the conversation, which is no
+// error, ctx ends, whose cause it returns, or the room is lost. The error is a
+// *DialError where the agent cannot be reached.
+func Run(ctx context.Context, o Options) error {
+	if !slices.Contains(Kinds(), o.Kind) {
+		return fmt.Errorf("agent: no kind is called %q; there are %v", o.Kind, Kinds())
+	}
+	dialling, cancel := context.WithTimeoutCause(ctx, dialTimeout, fmt.Errorf("no answer for %v", dialTimeout))
+	defer cancel()
+	address, header, err := o.address(dialling)
+	if err != nil {
+		return err
+	}
+	conn, response, err := websocket.Dial(dialling, address, &websocket.DialOptions{HTTPHeader: header})
+	if err != nil {
+		return dialError(response, err)
+	}
+	conn.SetReadLimit(maxMessage)
+	return Talk(ctx, conn, o)
+}
+
+func dialError(response *http.Response, err error) error {
+	refused := &DialError{Err: err}
+	if response != nil {
+		refused.Status = response.StatusCode
+	}
+	return refused
+}
+
+// address is where the agent is reached, and with which headers.
+func (o *Options) address(ctx context.Context) (string, http.Header, error) {
+	if o.Kind == ElevenLabs {
+		address, err := o.elevenLabsAddress(ctx)
+		return address, nil, err
+	}
+	header := http.Header{"Authorization": {"Bearer " + o.Key}}
+	if o.URL != "" {
+		return o.URL, header, nil
+	}
+	model := o.Name
+	if model == "" {
+		model = "gpt-realtime"
+	}
+	return "wss://api.openai.com/v1/realtime?model=" + url.QueryEscape(model), header, nil
+}
+
+// talk is one conversation.
+type talk struct {
+	options  Options
+	conn     Conn
+	protocol protocol
+	out      chan []byte // messages that wait to be sent
+}
+
+// Talk lets an agent talk over a connection, as Run does, and closes it. What the agent
+// has said before it ended the conversation is said to its end.
+func Talk(ctx context.Context, conn Conn, o Options) error {
+	t := &talk{options: o, conn: conn, out: make(chan []byte, 256)}
+	if o.Kind == ElevenLabs {
+		t.protocol = newElevenLabs(ctx, t)
+	} else {
+		t.protocol = newOpenAI(ctx, t)
+	}
+	defer t.protocol.close()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var running, reading sync.WaitGroup
+	rates := make(chan int, 1)
+	running.Go(func() { cancel(t.write(ctx)) })
+	running.Go(func() { cancel(t.hear(ctx, rates)) })
+	reading.Go(func() { cancel(t.read(ctx, rates)) })
+	running.Wait()
+	_ = conn.Close(websocket.StatusNormalClosure, "") // ends the reading
+	reading.Wait()
+	if cause := context.Cause(ctx); !errors.Is(cause, errEnded) {
+		return cause
+	}
+	t.protocol.drain()
+	return nil
+}
+
+// send sends an event, behind those before it. It does not block: an agent that reads
+// nothing is lost anyway.
+func (t *talk) send(event any) {
+	data, _ := json.Marshal(event) // strings and numbers
+	t.sendRaw(data)
+}
+
+func (t *talk) sendRaw(data []byte) {
+	select {
+	case t.out <- data:
+	default:
+	}
+}
+
+func (t *talk) write(ctx context.Context) error {
+	for {
+		select {
+		case data := <-t.out:
+			limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
+			err := t.conn.Write(limited, websocket.MessageText, data)
+			cancel()
+			if err != nil {
+				return ended(err)
+			}
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+func (t *talk) read(ctx context.Context, rates chan<- int) error {
+	for {
+		_, data, err := t.conn.Read(context.WithoutCancel(ctx)) // ended by Close
+		if err != nil {
+			return ended(err)
+		}
+		rate, err := t.protocol.read(data)
+		if err != nil {
+			t.warn(err.Error())
+		}
+		if rate > 0 {
+			select {
+			case rates <- rate:
+			default: // it is known
+			}
+		}
+	}
+}
+
+// ended is why a connection has ended.
+func ended(err error) error {
+	switch websocket.CloseStatus(err) {
+	case websocket.StatusNormalClosure, websocket.StatusGoingAway, websocket.StatusNoStatusRcvd:
+		return errEnded
+	}
+	return fmt.Errorf("the connection to the agent broke: %w", err)
+}
+
+// hear lets the agent hear the user, once it wants to.
+func (t *talk) hear(ctx context.Context, rates <-chan int) error {
+	if t.options.Hear != nil {
+		select {
+		case rate := <-rates:
+			pieces := &pieces{talk: t, size: 2 * rate * int(pieceTime/time.Millisecond) / 1000}
+			if err := t.options.Hear(ctx, rate, pieces); err != nil {
+				return err
+			}
+		case <-ctx.Done():
+		}
+	}
+	<-ctx.Done()
+	return context.Cause(ctx)
+}
+
+// pieces is an io.Writer that sends the user's voice in pieces.
+type pieces struct {
+	talk *talk
+	size int
+	held []byte
+}
+
+func (p *pieces) Write(data []byte) (int, error) {
+	p.held = append(p.held, data...)
+	for len(p.held) >= p.size {
+		p.talk.sendRaw(p.talk.protocol.voice(p.held[:p.size]))
+		p.held = append([]byte(nil), p.held[p.size:]...)
+	}
+	return len(data), nil
+}
+
+func (t *talk) say(who, text string) {
+	if t.options.Say != nil && text != "" {
+		t.options.Say(who, text)
+	}
+}
+
+func (t *talk) warn(text string) {
+	if t.options.Warn != nil {
+		t.options.Warn(text)
+	}
+}

@@ -1,0 +1,252 @@
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"echocast/echo"
+	"echocast/internal/pcm"
+	"echocast/playout"
+)
+
+// elevenLabs is the address of ElevenLabs' API.
+const elevenLabs = "https://api.elevenlabs.io"
+
+// elevenLabsAddress is the address of an agent: of a public one, or with a key a signed
+// one, as the service makes them for private agents.
+func (o *Options) elevenLabsAddress(ctx context.Context) (string, error) {
+	query := "agent_id=" + url.QueryEscape(o.Name)
+	switch {
+	case o.URL != "":
+		return o.URL, nil
+	case o.Key == "":
+		return strings.Replace(elevenLabs, "https", "wss", 1) + "/v1/convai/conversation?" + query, nil
+	}
+	return signedAddress(ctx, elevenLabs+"/v1/convai/conversation/get-signed-url?"+query, o.Key)
+}
+
+func signedAddress(ctx context.Context, address, key string) (string, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return "", &DialError{Err: err}
+	}
+	request.Header.Set("xi-api-key", key)
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return "", &DialError{Err: err}
+	}
+	defer response.Body.Close() //nolint:errcheck // it was read
+	var signed struct {
+		URL string `json:"signed_url"`
+	}
+	if response.StatusCode != http.StatusOK {
+		return "", &DialError{Status: response.StatusCode, Err: fmt.Errorf("the service answers %s", response.Status)}
+	}
+	if err := json.NewDecoder(response.Body).Decode(&signed); err != nil || signed.URL == "" {
+		return "", &DialError{Err: fmt.Errorf("the service gave no signed address: %w", err)}
+	}
+	return signed.URL, nil
+}
+
+// convai is a conversation with an agent of ElevenLabs.
+type convai struct {
+	talk    *talk
+	ctx     context.Context //nolint:containedctx // of the conversation
+	stop    context.CancelFunc
+	running sync.WaitGroup
+	decode  func(data []byte) []int16
+
+	mu     sync.Mutex
+	player *playout.Player // nil until the format is known
+	cutOff int             // the last event that the user cut off
+	answer string          // what the agent says
+}
+
+func newElevenLabs(ctx context.Context, t *talk) *convai {
+	c := &convai{talk: t}
+	c.ctx, c.stop = context.WithCancel(ctx)
+	t.send(map[string]string{"type": "conversation_initiation_client_data"})
+	return c
+}
+
+func (c *convai) drain() {
+	c.mu.Lock()
+	player := c.player
+	c.mu.Unlock()
+	if player != nil {
+		player.End()
+		_ = player.Drain(c.ctx) // its end is what the caller asked for
+	}
+}
+
+func (c *convai) close() {
+	c.stop()
+	c.running.Wait()
+}
+
+func (c *convai) voice(pcm []byte) []byte {
+	data, _ := json.Marshal(struct {
+		Chunk []byte `json:"user_audio_chunk"`
+	}{pcm})
+	return data
+}
+
+// convaiEvent is an event of the service.
+type convaiEvent struct {
+	Type     string `json:"type"`
+	Metadata struct {
+		Output string `json:"agent_output_audio_format"`
+		Input  string `json:"user_input_audio_format"`
+	} `json:"conversation_initiation_metadata_event"`
+	Audio struct {
+		Data []byte `json:"audio_base_64"`
+		ID   int    `json:"event_id"`
+	} `json:"audio_event"`
+	Interruption struct {
+		ID int `json:"event_id"`
+	} `json:"interruption_event"`
+	Ping struct {
+		ID int `json:"event_id"`
+	} `json:"ping_event"`
+	Answer struct {
+		Text string `json:"agent_response"`
+	} `json:"agent_response_event"`
+	User struct {
+		Text string `json:"user_transcript"`
+	} `json:"user_transcription_event"`
+	Tool struct {
+		Name string `json:"tool_name"`
+		ID   string `json:"tool_call_id"`
+	} `json:"client_tool_call"`
+}
+
+func (c *convai) read(data []byte) (int, error) {
+	var e convaiEvent
+	if err := json.Unmarshal(data, &e); err != nil {
+		return 0, fmt.Errorf("the agent sent no event: %w", err)
+	}
+	switch e.Type {
+	case "conversation_initiation_metadata":
+		return c.begin(e.Metadata.Input, e.Metadata.Output)
+	case "audio":
+		return 0, c.add(e.Audio.ID, e.Audio.Data)
+	case "interruption":
+		c.cut(e.Interruption.ID)
+	case "ping":
+		c.talk.send(map[string]any{"type": "pong", "event_id": e.Ping.ID})
+	case "agent_response":
+		c.mu.Lock()
+		c.answer = e.Answer.Text
+		c.mu.Unlock()
+		c.talk.say("agent", e.Answer.Text)
+	case "user_transcript":
+		c.talk.say("user", e.User.Text)
+	case "client_tool_call": // the agent waits for an answer
+		c.talk.send(map[string]any{
+			"type": "client_tool_result", "tool_call_id": e.Tool.ID, "is_error": true, "result": "this client has no tools",
+		})
+		return 0, fmt.Errorf("the agent asks for the tool %s, which it is told is not here", e.Tool.Name)
+	}
+	return 0, nil
+}
+
+// begin begins to speak and to hear, in the formats that the agent is set to.
+func (c *convai) begin(input, output string) (int, error) {
+	inputRate, _, err := readFormat(input)
+	if err != nil {
+		return 0, err
+	}
+	rate, decode, err := readFormat(output)
+	if err != nil {
+		return 0, err
+	}
+	player, err := playout.New(c.talk.options.Speaker, playout.Options{
+		Rate: rate, SpeakerRate: c.talk.options.SpeakerRate, Name: "the agent", OnHeard: c.heard,
+	})
+	if err != nil {
+		return 0, err
+	}
+	c.mu.Lock()
+	c.player, c.decode = player, decode
+	c.mu.Unlock()
+	c.running.Go(func() {
+		if err := player.Run(c.ctx); c.ctx.Err() == nil {
+			c.talk.warn(fmt.Sprintf("the replica says nothing more: %v", err))
+		}
+	})
+	return inputRate, nil
+}
+
+// readFormat reads the name of a format, such as pcm_16000.
+func readFormat(name string) (rate int, decode func(data []byte) []int16, err error) {
+	kind, hertz, _ := strings.Cut(name, "_")
+	rate, err = strconv.Atoi(hertz)
+	switch {
+	case err == nil && kind == "pcm":
+		return rate, samples, nil
+	case err == nil && kind == "ulaw":
+		return rate, muLaw, nil
+	}
+	return 0, nil, fmt.Errorf("the agent's audio is %q; set it to pcm_16000, pcm_24000 or ulaw_8000", name)
+}
+
+func samples(data []byte) []int16 {
+	out := make([]int16, len(data)/2)
+	for i := range out {
+		out[i] = int16(data[2*i]) | int16(data[2*i+1])<<8
+	}
+	return out
+}
+
+func muLaw(data []byte) []int16 {
+	out := make([]int16, len(data))
+	for i, code := range data {
+		out[i] = pcm.DecodeMuLaw(code)
+	}
+	return out
+}
+
+// add speaks a piece of audio, unless the user has cut it off.
+func (c *convai) add(id int, data []byte) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.player == nil || id <= c.cutOff {
+		return nil
+	}
+	_, err := c.player.Add(c.decode(data))
+	return err
+}
+
+// cut interrupts the replica, since the user began to speak.
+func (c *convai) cut(id int) {
+	c.mu.Lock()
+	c.cutOff = max(c.cutOff, id)
+	player := c.player
+	c.mu.Unlock()
+	if player != nil {
+		player.Clear()
+	}
+}
+
+// heard tells the agent what the user heard of an answer that was cut off.
+func (c *convai) heard(h playout.Heard) {
+	if h.Heard >= h.End {
+		return
+	}
+	c.mu.Lock()
+	answer := c.answer
+	c.mu.Unlock()
+	text := "The user cut you off, and heard nothing of your last answer."
+	words := echo.HeardFor(answer, time.Duration(h.Receipt.SpokenSeconds*float64(time.Second)))
+	if words != nil && words.Text != "" {
+		text = fmt.Sprintf("The user cut you off, and heard only this of your last answer: %q", words.Text)
+	}
+	c.talk.send(map[string]string{"type": "contextual_update", "text": text})
+}
