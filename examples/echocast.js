@@ -12,9 +12,12 @@ export class Speaker {
   open = false;        // an utterance was begun, and neither ended nor interrupted
   seen = new Map();    // when events were seen
 
-  /** send(message, session id) sends, show(text) tells people, changed() is called when a button may change. */
-  constructor({ send, show, changed }) {
-    Object.assign(this, { send, show, changed });
+  /**
+   * send(message, session id) sends, show(text) tells people, changed() is called when a button may change, and
+   * happened(update) when there is something to draw: a chunk of so many seconds, an interrupt or an event.
+   */
+  constructor({ send, show, changed, happened = () => {} }) {
+    Object.assign(this, { send, show, changed, happened });
   }
 
   get canSpeak() { return this.replica !== null && this.sending === null; }
@@ -59,6 +62,8 @@ export class Speaker {
   /** A message over the room's limit makes send throw, before anything of it is sent. */
   pass(message) {
     this.send(message, this.replica);
+    const { audio, sample_rate } = message.properties ?? {};
+    if (audio) this.happened({ type: "chunk", seconds: audio.length * 3 / 8 / sample_rate });
     this.open = message.event_type === "conversation.echo" && !message.properties.done;
     if (this.conversation !== message.conversation_id) {
       this.conversation = message.conversation_id;
@@ -71,6 +76,7 @@ export class Speaker {
     this.sending?.abort();
     this.open = false;
     if (!this.canInterrupt) return;
+    this.happened({ type: "interrupt" });
     this.send({
       message_type: "conversation", event_type: "conversation.interrupt", conversation_id: this.conversation,
     }, this.replica);
@@ -80,7 +86,9 @@ export class Speaker {
   hear(message, from) {
     if (!message?.event_type) return;
     if (/^system\.(replica|pal)_(joined|present)$/.test(message.event_type)) this.arrived(from);
-    if (this.isNews(message)) this.show(describe(message));
+    if (!this.isNews(message)) return;
+    this.happened({ type: message.event_type.replace(/^conversation\.|^system\./, ""), message });
+    this.show(describe(message));
   }
 
   /** An event about the replica comes twice or more: as the pal's, as the replica's, and under older names. */

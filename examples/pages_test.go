@@ -202,6 +202,50 @@ func (b *tab) see(start string) {
 	}
 }
 
+// draws checks that the lanes have bars of a color.
+func (b *tab) draws(what, color string) {
+	b.t.Helper()
+	const count = `((lanes, color) => {
+		const pixels = lanes.getContext("2d").getImageData(0, 0, lanes.width, lanes.height).data;
+		let n = 0;
+		for (let i = 0; i < pixels.length; i += 4) if (color.every((v, k) => pixels[i + k] === v)) n++;
+		return n;
+	})(document.querySelector("canvas"), %s)`
+	n, err := chromedp.Run(b.Context, chromedp.Evaluate[int](fmt.Sprintf(count, color)))
+	if err != nil || n < 20 {
+		b.t.Errorf("the lane %s has %d pixels of its color, %v", what, n, err)
+	}
+}
+
+// captions lets the replica say a text, and waits until the page shows it.
+func (b *tab) captions(s *scene) {
+	b.t.Helper()
+	const said = `{"message_type":"conversation","event_type":"conversation.utterance","conversation_id":"c1","inference_id":"t1",` +
+		`"properties":{"role":"pal","speech":"<emotion value=\"happy\"/>Hello there."}}`
+	if err := s.Send(b.Context, []byte(said)); err != nil {
+		b.t.Fatal(err)
+	}
+	const shown = `document.getElementById("caption").textContent === "Hello there."`
+	if _, err := chromedp.Run(b.Context, chromedp.Poll[bool](shown, chromedp.WithPollingTimeout(testwait.Limit))); err != nil {
+		b.t.Errorf("the caption is not shown: %v", err)
+	}
+}
+
+// shot keeps a picture of the page where ECHOCAST_SCREENSHOTS names a folder.
+func (b *tab) shot(name string) {
+	folder := os.Getenv("ECHOCAST_SCREENSHOTS")
+	if folder == "" {
+		return
+	}
+	picture, err := chromedp.Run(b.Context, chromedp.FullScreenshot(100))
+	if err == nil {
+		err = os.WriteFile(filepath.Join(folder, name+".png"), picture, 0o600)
+	}
+	if err != nil {
+		b.t.Error(err)
+	}
+}
+
 // enabled reports whether a button can be pressed.
 func (b *tab) enabled(id string) bool {
 	b.t.Helper()
@@ -259,6 +303,12 @@ func TestPagesSayWhatEchocastEncodes(t *testing.T) {
 		}
 		if got := count(page.shown(), "pal_joined") + count(page.shown(), "replica_joined"); got != 1 {
 			t.Errorf("the page shows %d times that the replica has joined: %q", got, page.shown())
+		}
+		if folder == "daily-react" {
+			page.draws("received and held", "[42, 99, 214]")
+			page.draws("playing", "[20, 128, 74]")
+			page.captions(s)
+			page.shot("react")
 		}
 		if folder == "daily-js" { // the other leaves it to Daily's own component
 			page.hears(s)

@@ -224,7 +224,8 @@ const policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect
 // types are the content types of the files.
 var types = map[string]string{
 	"page.html": "text/html; charset=utf-8", "page.css": "text/css; charset=utf-8",
-	"page.js": "text/javascript; charset=utf-8",
+	"page.js":  "text/javascript; charset=utf-8",
+	"lanes.js": "text/javascript; charset=utf-8",
 }
 
 // ServeHTTP serves the page to a browser that knows its path, and nothing to a

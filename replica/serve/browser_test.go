@@ -349,6 +349,7 @@ func TestPageIsGuarded(t *testing.T) {
 	}{
 		{"GET", address, nil, 200},
 		{"GET", address + "page.js", nil, 200},
+		{"GET", address + "lanes.js", nil, 200},
 		{"GET", address + "page.go", nil, 404},
 		{"GET", address + "../../page.go", nil, 404},
 		{"PUT", address, nil, 405},

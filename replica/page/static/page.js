@@ -1,15 +1,14 @@
 // The page of a stand-in replica. It joins the room by WebRTC, as any sender
 // does: messages go over the data channel "echocast", the sound comes over two
 // audio tracks. What only the replica knows comes as server-sent events.
-"use strict";
+import { Lanes, captionOf } from "./lanes.js";
+
 (() => {
   const $ = id => document.getElementById(id);
   const still = matchMedia("(prefers-reduced-motion: reduce)");
-  const span = 20;          // seconds that the lanes show
   const rate = 24000;       // Hz, of what the page says
   const chunk = rate / 20;  // samples of a message
   const lead = 1;           // seconds that are sent ahead of playing
-  const updates = [];       // of the last seconds
   let offset = 0;           // of the server's clock, in seconds
   let target = { viseme: "rest", open: 0 }, shown = { open: 0, wide: 0 };
   let user = null, microphone = null; // the transceiver of the user's sound, and what it sends
@@ -54,15 +53,14 @@
     if (message.conversation_id) conversation = message.conversation_id;
     const p = message.properties || {};
     if (p.role === "replica") return; // the twin of an event
-    if (message.event_type === "conversation.utterance" && p.speech) caption(p.speech.replace(/<[^>]*>/g, ""));
+    const text = captionOf(message);
+    if (text) $("caption").textContent = text;
     if (message.event_type === "conversation.stopped_speaking" && p.interrupted) {
       if (speech) speech.stopped = true;
       if (pressed) { document.body.dataset.confirmed = String(Math.round(performance.now() - pressed)); say(`interrupted: confirmed after ${document.body.dataset.confirmed} ms`); pressed = 0; }
       document.body.dataset.interrupted = String(Number(document.body.dataset.interrupted || 0) + 1);
     }
   }
-
-  const caption = text => { $("caption").textContent = text; };
 
   function send(type, properties) {
     if (!messages || messages.readyState !== "open") return say("not connected");
@@ -155,7 +153,7 @@
 
   // ---- what the replica does ----
 
-  const clock = () => performance.now() / 1000 + offset;
+  const lanes = new Lanes($("lanes"), () => performance.now() / 1000 + offset);
 
   function follow() {
     const stream = new EventSource("events");
@@ -167,8 +165,7 @@
     const ahead = u.t - performance.now() / 1000;
     if (u.type === "hello") { offset = ahead; setSpeaking(u.utterance || ""); return; }
     offset = Math.max(offset, ahead);
-    updates.push(u);
-    while (updates.length && updates[0].t < u.t - span - 5) updates.shift();
+    lanes.add(u);
     switch (u.type) {
       case "sound": target = u.mouth; target.until = performance.now() + 1000 * u.seconds + 80; return;
       case "chunk": return;
@@ -226,7 +223,7 @@
       if (now > blinkAt + 130) blinkAt = now + 2000 + 4000 * Math.random();
       $("head").setAttribute("transform", `rotate(${(0.8 * Math.sin(now / 1700)).toFixed(2)} 100 170)`);
     }
-    if (now - lanesAt > (still.matches ? 250 : 33)) { lanesAt = now; lanes(); }
+    if (now - lanesAt > (still.matches ? 250 : 33)) { lanesAt = now; lanes.draw(); }
     requestAnimationFrame(draw);
   }
 
@@ -243,67 +240,6 @@
     $("inside").setAttribute("d", lens(inner, up, down));
     $("teeth").setAttribute("d", isOpen ? slice(up, up + 9 * Math.min(1, open + 0.3 + 0.3 * wide)) : "M0 0");
     $("tongue").setAttribute("d", isOpen ? slice(down - 12 * open, down - 1) : "M0 0");
-  }
-
-  // ---- the lanes ----
-
-  // Bars of one lane that nearly touch are drawn as one.
-  const touching = 0.03;
-
-  function lanes() {
-    const canvas = $("lanes"), box = canvas.getBoundingClientRect(), scale = devicePixelRatio || 1;
-    const width = Math.round(box.width * scale), height = Math.round(box.height * scale);
-    if (canvas.width !== width || canvas.height !== height) { canvas.width = width; canvas.height = height; }
-    const g = canvas.getContext("2d"), style = getComputedStyle(document.body);
-    const color = name => style.getPropertyValue("--" + name);
-    g.setTransform(scale, 0, 0, scale, 0, 0);
-    g.clearRect(0, 0, box.width, box.height);
-    const names = ["received", "held", "playing", "events"], axis = 20, left = 68, row = (box.height - axis) / names.length;
-    const end = clock(), x = t => Math.max(left, left + (box.width - left) * (t - end + span) / span);
-    g.font = "13px system-ui, sans-serif";
-    g.textBaseline = "middle";
-    names.forEach((name, i) => {
-      g.fillStyle = color("well"); round(left, row * i + 3, box.width - left, row - 6);
-      g.fillStyle = color("soft"); g.textAlign = "left"; g.fillText(name, 0, row * i + row / 2);
-    });
-    for (let ago = 0; ago <= span; ago += 5) {
-      const at = x(end - ago);
-      g.textAlign = ago === span ? "left" : ago ? "center" : "right";
-      g.fillStyle = color("soft"); g.fillText(ago ? `-${ago} s` : "now", at, box.height - axis / 2 + 2);
-      g.fillStyle = color("line"); if (ago && ago < span) g.fillRect(at, 0, 1, box.height - axis);
-    }
-    function round(at, y, width, height) { g.beginPath(); g.roundRect(at, y, width, height, 3); g.fill(); }
-    const bar = (lane, name, from, to, least = 2) => {
-      if (to < end - span) return;
-      g.fillStyle = color(name); round(x(from), row * lane + 8, Math.max(x(to) - x(from), least), row - 16);
-    };
-    const open = {}; // the bar of a lane that the next piece may go on
-    const piece = (lane, name, from, to) => {
-      const last = open[lane];
-      if (last && last.name === name && from - last.to < touching) { last.to = Math.max(last.to, to); return; }
-      if (last) bar(lane, last.name, last.from, last.to);
-      open[lane] = { name, from, to };
-    };
-    const level = [[end - span - 5, 0]]; // how much is held, in seconds
-    const hold = (t, change) => level.push([t, Math.max(0, level.at(-1)[1] + change)]);
-    for (const u of updates) {
-      switch (u.type) {
-        case "chunk": piece(0, "blue", u.t, u.t + 0.02); hold(u.t, u.seconds); break;
-        case "sound": piece(2, "green", u.t, u.t + u.seconds); hold(u.t, -u.seconds); break;
-        case "underrun": bar(2, "red", u.t - u.seconds, u.t); break;
-        case "interrupt": hold(u.t, -Infinity); // falls through
-        default: bar(3, u.type === "interrupt" || u.type === "complaint" ? "red" : "soft", u.t, u.t, 3);
-      }
-    }
-    for (const lane in open) bar(lane, open[lane].name, open[lane].from, open[lane].to);
-    const top = Math.max(2, ...level.map(([, held]) => held)), floor = 2 * row - 8;
-    g.fillStyle = color("amber"); g.beginPath(); g.moveTo(left, floor);
-    level.push([end, level.at(-1)[1]]);
-    level.forEach(([t, held], i) => {
-      if (i) g.lineTo(x(t), floor - level[i - 1][1] / top * (row - 16));
-      g.lineTo(x(t), floor - held / top * (row - 16));
-    });
-    g.lineTo(box.width, floor); g.fill();
   }
 
   // ---- controls ----
