@@ -44,6 +44,9 @@ func CheckAll(files map[string]string, inputs []string) error {
 
 // checkName refuses to write a file over an input, and what is no file.
 func checkName(option, file string, inputs []string) error {
+	if file == "-" { // the name of standard output elsewhere
+		return refuse("%s -: it is not written to standard output; name a file", option)
+	}
 	target, err := os.Stat(file)
 	if file == "" || err != nil {
 		return nil // it will be made, or making it says why not
