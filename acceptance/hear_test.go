@@ -408,7 +408,8 @@ func hearPause(t *testing.T, room *dailytest.Room, join []string) error {
 			longest, quiet = max(longest, quiet), 0
 		}
 	}
-	if got := float64(longest) / 16000; math.Abs(got-pause) > 0.1 {
+	// What a busy machine delays stays below a fifth; a pause that is left out does not.
+	if got := float64(longest) / 16000; math.Abs(got-pause) > pause/5 {
 		return fmt.Errorf("a pause of %v s is heard as %v s", pause, got)
 	}
 	return lost(stderr)
