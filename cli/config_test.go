@@ -134,6 +134,18 @@ func TestConfigShowsSettings(t *testing.T) {
 	}
 }
 
+// --profile is completed with the profiles of the file.
+func TestProfilesAreCompleted(t *testing.T) {
+	configFile(t, settingsOfTests)
+	if r := run(t, nil, "__complete", ":", "send", "--profile"); r.stdout != "slow\nother\n" {
+		t.Errorf("code %d, %q%s", r.code, r.stdout, r.stderr)
+	}
+	configFile(t, "[broken")
+	if r := run(t, nil, "__complete", ":", "send", "--profile"); r.code != 0 || r.stderr != "" {
+		t.Errorf("code %d, %q%s", r.code, r.stdout, r.stderr)
+	}
+}
+
 // A fault of the settings is one line that says where it stands, and exit code 2.
 func TestFaultsOfSettings(t *testing.T) {
 	for text, want := range map[string]string{

@@ -12,6 +12,7 @@ import (
 	"echocast/audio"
 	"echocast/echo"
 	"echocast/internal/buildinfo"
+	"echocast/internal/config"
 	"echocast/internal/logline"
 	"echocast/internal/manual"
 	"echocast/internal/terminal"
@@ -129,6 +130,7 @@ func answer(app *cli.App, args []string, out io.Writer) (answered bool, err erro
 		if len(words) < 2 {
 			return true, usagef("__complete :WORD BEFORE...")
 		}
+		m.Choices[config.ProfileOption] = sources.Profiles()
 		m.Complete(out, strings.TrimPrefix(words[1], ":"), words[2:])
 		return true, nil
 	}

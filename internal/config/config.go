@@ -82,6 +82,16 @@ func TypedProfile(c *cli.Context) Profile {
 	return Profile{c.String(ProfileOption), c.IsSet(ProfileOption)}
 }
 
+// Profiles are the names of the profiles in the file, for completion. There are none if
+// the file cannot be read.
+func (s *Sources) Profiles() []string {
+	file, err := Load(s.getenv)
+	if err != nil {
+		return nil
+	}
+	return file.Profiles
+}
+
 // Found is what settings say for one command.
 type Found struct {
 	File        *File

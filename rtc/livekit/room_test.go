@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"strings"
 	"testing"
@@ -16,6 +17,7 @@ import (
 	"echocast/echo"
 	"echocast/internal/pcm"
 	"echocast/internal/testwait"
+	"echocast/logs"
 	"echocast/rtc/livekit/livekittest"
 )
 
@@ -321,7 +323,13 @@ func TestJoinErrors(t *testing.T) {
 		"token":  {Token: foreign},
 		"text":   {Token: "no-token-at-all"},
 	} {
-		_, err := Join(testwait.Context(t), Address{url, "room"}, with, nil)
+		var log bytes.Buffer
+		ctx := logs.Into(testwait.Context(t), slog.New(slog.NewTextHandler(&log, nil)))
+		_, err := Join(ctx, Address{url, "room"}, with, nil)
+		if told := log.String(); !strings.Contains(told, `msg="not joined"`) || strings.Contains(told, wrong) ||
+			strings.Contains(told, "eyJ") {
+			t.Errorf("wrong %s: the log says\n%s", name, told)
+		}
 		if !errors.Is(err, ErrRefused) {
 			t.Errorf("wrong %s: %v, want ErrRefused", name, err)
 			continue
