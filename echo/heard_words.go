@@ -1,6 +1,7 @@
 package echo
 
 import (
+	"cmp"
 	"math"
 	"slices"
 	"strings"
@@ -76,6 +77,8 @@ type knownText struct {
 	words []WordTiming // nil where only the text is known
 	// total is the length of the whole audio; 0 where it is not known.
 	total time.Duration
+	// claimed is what somebody says of total; 0: nobody does.
+	claimed time.Duration
 }
 
 // heard is what was heard of a text when the audio was heard up to likely, up to
@@ -186,8 +189,8 @@ func (k knownText) byLength(ends []int) (at func(time.Duration) int, by string) 
 		start = end
 	}
 	rate, by := usualRate, ByRate
-	if k.total > 0 {
-		rate, by = sum/k.total.Seconds(), ByProportion
+	if total := cmp.Or(k.total, k.claimed); total > 0 {
+		rate, by = sum/total.Seconds(), ByProportion
 	}
 	return func(heard time.Duration) int {
 		return countWhile(said, func(weight float64) bool { return weight <= heard.Seconds()*rate })

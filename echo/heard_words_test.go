@@ -163,6 +163,11 @@ func TestHeardWordsOfOtherEnds(t *testing.T) {
 		if h := receipt.Words; h == nil || h.By != ByRate || h.Words < 4 || h.Words > 8 || h.ErrorWords < 2 {
 			t.Errorf("of unknown length: %+v", h)
 		}
+		time.AfterFunc(2*time.Second, func() { _ = s.Interrupt(t.Context(), nil) })
+		receipt, _ = s.Speak(t.Context(), Speech{Samples: silence(60), Text: text, Length: 60 * time.Second})
+		if h := receipt.Words; h == nil || h.By != ByProportion || h.Words > 2 {
+			t.Errorf("of a length that is claimed: %+v", h)
+		}
 	})
 	inRoom(t, &Options{SkipHeard: true}, func(t *testing.T, r *room, s *Session) {
 		if receipt, _ := s.Speak(t.Context(), Speech{Samples: silence(1), Text: text}); receipt.Words != nil {

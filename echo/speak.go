@@ -22,6 +22,9 @@ type Speech struct {
 	// known. Then the receipt has the words that were heard.
 	Text  string
 	Words []WordTiming
+	// Length is how long the samples are said to be, where somebody says it; 0: not
+	// known. It serves to estimate which words were heard.
+	Length time.Duration
 	// MoreText, if it is set, is called when the utterance has ended, and returns
 	// what follows Text: text that came with the audio.
 	MoreText func() string
@@ -468,7 +471,7 @@ func (c *samples) describe(r *Receipt) {
 		stats := source.Stats()
 		r.Input = &stats
 	}
-	known := knownText{text: c.Text, words: c.Words}
+	known := knownText{text: c.Text, words: c.Words, claimed: c.Length}
 	if c.MoreText != nil {
 		known.text += c.MoreText()
 	}

@@ -94,7 +94,10 @@ func (s *Speaker) speak(ctx context.Context, in *Input) error {
 
 func (s *Speaker) say(ctx context.Context, in *Input, speech echo.Speech) error {
 	s.Begin(in)
-	speech.Text, s.Text = s.Text, ""
+	if speech.Text, s.Text = s.Text, ""; speech.Text != "" && in.IsFile() {
+		info := in.Audio.Info()
+		speech.Length = info.Format.Duration(max(info.Declared, 0))
+	}
 	_, err := s.Session.Speak(ctx, speech)
 	err = in.Failed(err)
 	s.spoken++
