@@ -176,3 +176,46 @@ func TestHearPause(t *testing.T) {
 		t.Errorf("%d pauses, %+v", len(pauses), stats)
 	}
 }
+
+// Who hears all is told which tracks are the avatar's.
+func TestHearAllTellsTheAvatar(t *testing.T) {
+	t.Parallel()
+	hums(t, t.Name(), DefaultAvatar, 440, never)
+	hums(t, t.Name(), "ann", 1000, never)
+	room, err := Join(testwait.Context(t), Address{URL: serverURL(t), Room: t.Name()},
+		Credentials{Key: testKey, Secret: testSecret}, &Options{Identity: DefaultEarIdentity})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer room.Close()
+	mixers, tracks := map[bool]*hear.Mixer{}, map[bool]*hear.Track{}
+	for _, side := range []bool{true, false} {
+		if mixers[side], err = hear.NewMixer(48000, time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		tracks[side] = mixers[side].Track(time.Now())
+	}
+	enough := errors.New("enough")
+	ctx, cancel := context.WithCancelCause(testwait.Context(t))
+	var mu sync.Mutex
+	came := map[bool]int{}
+	err = room.Hear(ctx, "all", func(track string, p *rtp.Packet) {
+		mu.Lock()
+		defer mu.Unlock()
+		side := room.IsReplica(track)
+		tracks[side].Push(hear.Packet{SSRC: p.SSRC, Sequence: p.SequenceNumber, Timestamp: p.Timestamp, Payload: p.Payload},
+			time.Now())
+		if came[side]++; came[true] >= 100 && came[false] >= 100 {
+			cancel(enough)
+		}
+	}, func(string) {})
+	if !errors.Is(err, enough) {
+		t.Fatalf("hear: %v", err)
+	}
+	for side, hertz := range map[bool]float64{true: 440, false: 1000} {
+		pcm := mixers[side].Drain()
+		if got := frequency(pcm[len(pcm)-960*50:]); math.Abs(got-hertz) > hertz/100 {
+			t.Errorf("avatar %v hums %v Hz, want %v", side, got, hertz)
+		}
+	}
+}
