@@ -76,6 +76,8 @@ func (a *api) routes() []route {
 		{"GET", "/healthz", "", a.health},
 		{"GET", "/readyz", "", a.ready},
 		{"GET", "/metrics", token.Listen, a.metrics},
+		{"GET", "/openapi.yaml", "", a.openAPI},
+		{"GET", "/asyncapi.yaml", "", a.asyncAPI},
 	}
 }
 

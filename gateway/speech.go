@@ -128,12 +128,14 @@ func (a *api) settle(w http.ResponseWriter, r *http.Request, u *Utterance, isWho
 // longestName is the most bytes of the name of an utterance.
 const longestName = 200
 
+// speechParameters are those of the query of speech and of a socket.
+var speechParameters = []string{"format", "rate", "channels", "queue", "name", "text"}
+
 // audioOf reads how a body is to be spoken.
 func audioOf(query url.Values) (*Audio, error) {
-	known := []string{"format", "rate", "channels", "queue", "name", "text"}
 	for name := range query {
-		if !slices.Contains(known, name) {
-			return nil, invalid(name, "there is no such parameter; there are %s", strings.Join(known, ", "))
+		if !slices.Contains(speechParameters, name) {
+			return nil, invalid(name, "there is no such parameter; there are %s", strings.Join(speechParameters, ", "))
 		}
 	}
 	a := &Audio{Name: query.Get("name"), Text: query.Get("text"), Queue: echo.QueuePolicy(query.Get("queue"))}
