@@ -344,35 +344,56 @@ const mostEvents = 4096
 // mostBacklog is how many earlier events the first reader gets.
 const mostBacklog = 256
 
-// subscription is one call of Events.
+// subscription is one call of Events. The session's lock guards it.
 type subscription struct {
-	events chan Event
+	events []Event       // that wait to be read
+	wake   chan struct{} // has one when the other fields have changed
 	closed bool
-	err    error // why there are no more; read after events is closed
+	err    error // why there are no more after events
 	done   <-chan struct{}
 }
 
 // add passes an event on, or ends a reader that is too slow. The session is locked.
 func (r *subscription) add(event Event) {
-	if r.over() {
-		return
-	}
-	select {
-	case r.events <- event:
-	default:
+	switch {
+	case r.over():
+	case len(r.events) == mostEvents:
 		r.end(ErrSlow)
+	default:
+		r.events = append(r.events, event)
+		r.notify()
 	}
 }
 
+// end says why there are no more events. The session is locked.
 func (r *subscription) end(err error) {
 	if r.closed {
 		return
 	}
 	r.closed, r.err = true, err
-	close(r.events)
+	r.notify()
 }
 
-// over reports whether the reader has stopped. The session is locked.
+func (r *subscription) notify() {
+	select {
+	case r.wake <- struct{}{}:
+	default: // it is woken already
+	}
+}
+
+// next takes the next event; without one, isOver says that there are no more, and err
+// why. The session is locked.
+func (r *subscription) next() (event Event, isEvent, isOver bool, err error) {
+	if len(r.events) == 0 {
+		r.events = nil
+		return Event{}, false, r.closed, r.err
+	}
+	event = r.events[0]
+	r.events[0] = Event{} // its message is not kept
+	r.events = r.events[1:]
+	return event, true, false, nil
+}
+
 func (r *subscription) over() bool {
 	select {
 	case <-r.done:
@@ -395,7 +416,7 @@ func (s *Session) unsubscribe(r *subscription) {
 // pair has an empty Event and says why there are no more: the cause of ctx,
 // ErrSlow, or why the session ended. Range over the result once.
 func (s *Session) Events(ctx context.Context) iter.Seq2[Event, error] {
-	r := &subscription{events: make(chan Event, mostEvents), done: ctx.Done()}
+	r := &subscription{wake: make(chan struct{}, 1), done: ctx.Done()}
 	s.mu.Lock()
 	for _, event := range s.backlog[max(0, len(s.backlog)-mostBacklog):] {
 		r.add(event)
@@ -410,18 +431,24 @@ func (s *Session) Events(ctx context.Context) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
 		defer s.unsubscribe(r)
 		for {
-			select {
-			case event, ok := <-r.events:
-				if !ok {
-					yield(Event{}, r.err)
-					return
-				}
-				if !yield(event, nil) {
-					return
-				}
-			case <-ctx.Done():
+			s.mu.Lock()
+			event, isEvent, isOver, err := r.next()
+			s.mu.Unlock()
+			switch {
+			case ctx.Err() != nil:
 				yield(Event{}, context.Cause(ctx))
 				return
+			case isEvent && yield(event, nil):
+				continue
+			case isOver:
+				yield(Event{}, err)
+				return
+			case isEvent:
+				return
+			}
+			select {
+			case <-r.wake:
+			case <-ctx.Done():
 			}
 		}
 	}
