@@ -1,0 +1,169 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+)
+
+// What the load is: each client sends frames of 100 ms of samples at 24 kHz, in real
+// time, for loadTime; half a second ahead, as a voice is that is faster than speech.
+const (
+	frameTime  = 100 * time.Millisecond
+	frameBytes = 4800
+	loadTime   = 10 * time.Second
+)
+
+// loadClients is how many clients there are; LOAD_CLIENTS sets it.
+func loadClients(b *testing.B) int {
+	b.Helper()
+	n, err := strconv.Atoi(os.Getenv("LOAD_CLIENTS"))
+	if err != nil {
+		return 1000
+	}
+	return n
+}
+
+// BenchmarkLoad holds many conversations by WebSockets, each spoken to in real time, with
+// clients, gateway and stand-in replicas in one process. Beside it stands the same load
+// on a server of the same library that only sends back what comes:
+//
+//	LOAD_CLIENTS=1000 go test ./gateway -run '^$' -bench Load -benchtime 1x
+func BenchmarkLoad(b *testing.B) {
+	n := loadClients(b)
+	b.Run(fmt.Sprintf("gateway/%d", n), func(b *testing.B) {
+		for b.Loop() {
+			loadGateway(b, n)
+		}
+	})
+	b.Run(fmt.Sprintf("echo/%d", n), func(b *testing.B) {
+		for b.Loop() {
+			loadEcho(b, n)
+		}
+	})
+}
+
+// loadGateway reports how late chunks left, and what a conversation costs.
+func loadGateway(b *testing.B, n int) {
+	g := New(&Options{MaxConversations: n, MaxLateness: time.Hour})
+	server := httptest.NewServer(g.Handler())
+	defer server.Close()
+	defer g.Close(context.Background())
+	before := memory()
+	urls := make([]string, n)
+	for i := range urls {
+		c, err := g.Create(Spec{To: Rehearsal}, Creator{})
+		if err == nil {
+			err = c.WaitJoined(b.Context())
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
+		urls[i] = "ws" + strings.TrimPrefix(server.URL, "http") + "/v1/conversations/" + c.ID + "/socket"
+	}
+	started := cpuTime()
+	load(b, urls)
+	used, after := cpuTime()-started, memory()
+	finished := 0
+	for _, c := range g.List() {
+		for _, u := range c.utterances {
+			receipt, err := u.Wait(b.Context())
+			if err == nil && receipt.Underruns == 0 {
+				finished++
+			}
+		}
+	}
+	b.ReportMetric(float64(g.late.p99(time.Now()).Microseconds())/1000, "ms-late-p99")
+	b.ReportMetric(float64(after-before)/float64(n)/1024, "KiB/conversation")
+	b.ReportMetric(used.Seconds()/loadTime.Seconds(), "cores")
+	b.ReportMetric(float64(finished), "heard-without-a-gap")
+}
+
+// loadEcho reports what the library and the clients alone cost.
+func loadEcho(b *testing.B, n int) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn, err := websocket.Accept(w, r, nil)
+		if err != nil {
+			return
+		}
+		for {
+			kind, data, err := conn.Read(r.Context())
+			if err != nil || conn.Write(r.Context(), kind, data) != nil {
+				return
+			}
+		}
+	}))
+	defer server.Close()
+	before := memory()
+	urls := slices.Repeat([]string{"ws" + strings.TrimPrefix(server.URL, "http")}, n)
+	started := cpuTime()
+	load(b, urls)
+	used, after := cpuTime()-started, memory()
+	b.ReportMetric(float64(after-before)/float64(n)/1024, "KiB/conversation")
+	b.ReportMetric(used.Seconds()/loadTime.Seconds(), "cores")
+}
+
+// load sends audio to each address in real time, with the clients spread over a frame,
+// and reads what comes back.
+func load(b *testing.B, urls []string) {
+	var clients sync.WaitGroup
+	begin := time.Now().Add(2 * time.Second)
+	for i, url := range urls {
+		clients.Go(func() {
+			conn, _, err := websocket.Dial(b.Context(), url, nil)
+			if err != nil {
+				b.Error(err)
+				return
+			}
+			conn.SetReadLimit(maxFrame)
+			var reading sync.WaitGroup
+			reading.Go(func() {
+				for {
+					if _, _, err := conn.Read(context.Background()); err != nil {
+						return
+					}
+				}
+			})
+			frame := make([]byte, frameBytes)
+			first := begin.Add(frameTime * time.Duration(i) / time.Duration(len(urls)))
+			for k := range int(loadTime / frameTime) {
+				time.Sleep(time.Until(first.Add(time.Duration(k-5) * frameTime)))
+				if err := conn.Write(b.Context(), websocket.MessageBinary, frame); err != nil {
+					b.Error(err)
+				}
+			}
+			_ = conn.Write(b.Context(), websocket.MessageText, []byte(`{"type":"end"}`)) // its loss shows in the receipt
+			time.Sleep(2 * time.Second)                                                  // while the rest is heard
+			_ = conn.CloseNow()                                                          // all was read
+			reading.Wait()
+		})
+	}
+	clients.Wait()
+}
+
+// memory is what the process holds now.
+func memory() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapInuse + m.StackInuse
+}
+
+// cpuTime is what the process has used so far.
+func cpuTime() time.Duration {
+	var u syscall.Rusage
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u) // never fails
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
