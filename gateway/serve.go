@@ -15,7 +15,8 @@ const (
 	headerTimeout = 10 * time.Second
 	idleTimeout   = 2 * time.Minute
 	maxHeader     = 32 << 10
-	closeTimeout  = 5 * time.Second // for the last answers
+	closeTimeout  = 5 * time.Second  // for the last answers
+	endTimeout    = 20 * time.Second // for what an earlier run left open
 )
 
 // Serve serves a gateway on a listener until ctx ends, then ends the gateway as
@@ -71,6 +72,8 @@ func (g *Gateway) endLeft(ctx context.Context) {
 	if g.options.Client == nil {
 		return
 	}
+	ctx, cancel := context.WithTimeout(ctx, endTimeout)
+	defer cancel()
 	results, err := tavus.EndMine(ctx, g.options.Client, tavus.EndOptions{})
 	for _, r := range results {
 		if r.Outcome == tavus.OutcomeEnded {

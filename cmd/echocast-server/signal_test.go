@@ -1,0 +1,181 @@
+//go:build unix
+
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"echocast/internal/testwait"
+	"echocast/tavus/tavustest"
+)
+
+// gatewayProcess is a gateway in a process of its own.
+type gatewayProcess struct {
+	t       *testing.T
+	program *exec.Cmd
+	url     string // of the conversations
+}
+
+var listens = regexp.MustCompile(`https?://[^/]+/v1/conversations`)
+
+// startGateway starts the program, and returns when it listens.
+func startGateway(t *testing.T, environment []string, args ...string) *gatewayProcess {
+	t.Helper()
+	g := &gatewayProcess{t: t}
+	args = append([]string{"serve", "--listen", "127.0.0.1:0"}, args...)
+	g.program = exec.CommandContext(testwait.Context(t), os.Args[0], args...)
+	g.program.Env = append(append(os.Environ(), runsTheProgram+"=1"), environment...)
+	stderr, err := g.program.StderrPipe()
+	if err == nil {
+		err = g.program.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewReader(stderr)
+	for g.url == "" {
+		line, err := lines.ReadString('\n')
+		if err != nil {
+			t.Fatalf("the program has ended: %v", err)
+		}
+		g.url = listens.FindString(line)
+	}
+	go io.Copy(io.Discard, lines) //nolint:errcheck // it ends with the program
+	return g
+}
+
+// post makes a request, and decodes the answer.
+func (g *gatewayProcess) post(url string, body io.Reader, into any) int {
+	answer, err := http.Post(url, "application/octet-stream", body) //nolint:noctx // the program ends with the test
+	if err != nil {
+		g.t.Errorf("%s: %v", url, err)
+		return 0
+	}
+	defer answer.Body.Close()
+	if err := json.NewDecoder(answer.Body).Decode(into); err != nil {
+		g.t.Errorf("%s: %v", url, err)
+	}
+	return answer.StatusCode
+}
+
+// created is the answer to a creation.
+type created struct {
+	ID      string `json:"id"`
+	Replica string `json:"replica"`
+}
+
+// When a gateway that speaks in many conversations is told to end, it finishes what it
+// says, answers with the receipts, and exits with 0.
+func TestSIGTERMLosesNoWord(t *testing.T) {
+	const conversations = 20
+	g := startGateway(t, nil, "--rehearse", "--max-lateness", "1h")
+	samples := make([]byte, 2*2*24000)
+	outcomes := make(chan string, conversations)
+	var clients sync.WaitGroup
+	for range conversations {
+		var c created
+		if status := g.post(g.url, strings.NewReader("{}"), &c); status != http.StatusCreated {
+			t.Fatalf("status %d", status)
+		}
+		clients.Go(func() {
+			var spoken struct {
+				Receipt struct {
+					Outcome string `json:"outcome"`
+					Samples int    `json:"samples"`
+				} `json:"receipt"`
+			}
+			g.post(g.url+"/"+c.ID+"/speech?format=s16le&rate=24000", bytes.NewReader(samples), &spoken)
+			if spoken.Receipt.Samples != len(samples)/2 {
+				t.Errorf("%d of %d samples were sent", spoken.Receipt.Samples, len(samples)/2)
+			}
+			outcomes <- spoken.Receipt.Outcome
+		})
+	}
+	g.awaitSpeaking(conversations)
+	if err := g.program.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	clients.Wait()
+	for range conversations {
+		if outcome := <-outcomes; outcome != "finished" {
+			t.Errorf("an utterance is %s", outcome)
+		}
+	}
+	if err := g.program.Wait(); err != nil {
+		t.Errorf("the program: %v", err)
+	}
+}
+
+// awaitSpeaking waits until so many conversations are not idle.
+func (g *gatewayProcess) awaitSpeaking(n int) {
+	g.t.Helper()
+	for busy := 0; busy < n; {
+		var list struct{ Conversations []created }
+		answer, err := http.Get(g.url) //nolint:noctx // the program ends with the test
+		if err == nil {
+			err = json.NewDecoder(answer.Body).Decode(&list)
+			_ = answer.Body.Close() // it was read
+		}
+		if err != nil {
+			g.t.Fatal(err)
+		}
+		busy = 0
+		for _, c := range list.Conversations {
+			if c.Replica != "idle" && c.Replica != "queued" {
+				busy++
+			}
+		}
+	}
+}
+
+// A gateway that is killed leaves a conversation that costs money; the next one ends it
+// before it listens.
+func TestKilledGatewayLeavesNoConversation(t *testing.T) {
+	service := &tavustest.Server{Key: "any"}
+	server := httptest.NewServer(service)
+	t.Cleanup(func() {
+		server.Close()
+		service.Close()
+	})
+	environment := []string{"TAVUS_API_KEY=any", "TAVUS_BASE_URL=" + server.URL, "ECHOCAST_STATE_DIR=" + t.TempDir()}
+	service.AddPAL("p1", "r1", "echo", nil)
+	first := startGateway(t, environment)
+	var c created
+	if status := first.post(first.url, strings.NewReader(`{"pal":"p1","via":"rest"}`), &c); status != http.StatusCreated {
+		t.Fatalf("status %d", status)
+	}
+	if err := first.program.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = first.program.Wait() // it was killed
+	if n := len(service.Open()); n != 1 {
+		t.Fatalf("%d conversations are open after the kill", n)
+	}
+	second := startGateway(t, environment)
+	answer, err := http.Get(second.url) //nolint:noctx // the program ends with the test
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = answer.Body.Close() // what counts is that it serves
+	if open := service.Open(); len(open) != 0 {
+		t.Errorf("open after the next start: %+v", open)
+	}
+	if err := second.program.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := second.program.Wait(); err != nil {
+		t.Errorf("the program: %v", err)
+	}
+}
