@@ -97,14 +97,17 @@ func audio(rate int) string {
 
 // talk lets a vendor act in a room with a stand-in replica, in fake time, while the
 // user says something. It returns what was said, the receipts and the warnings.
-func talk(t *testing.T, kind string, act func(v *vendor)) (v *vendor, said []string, receipts []echo.Receipt, warnings []string) {
+func talk(t *testing.T, kind string, act func(v *vendor)) (v *vendor, said []string, receipts []echo.Receipt,
+	warnings []string) {
 	v = newVendor(t)
 	place := roomtest.Open(&replica.Options{})
 	joined, err := room.Join(t.Context(), place.Address, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	session, err := echo.NewSession(joined.Stage(), &echo.Options{OnReceipt: func(r echo.Receipt) { receipts = append(receipts, r) }})
+	session, err := echo.NewSession(joined.Stage(), &echo.Options{
+		OnReceipt: func(r echo.Receipt) { receipts = append(receipts, r) },
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,7 +139,8 @@ func talk(t *testing.T, kind string, act func(v *vendor)) (v *vendor, said []str
 // checkInterrupted checks that three seconds were spoken, of which about one was heard.
 func checkInterrupted(t *testing.T, receipts []echo.Receipt) {
 	t.Helper()
-	if len(receipts) != 1 || receipts[0].Outcome != echo.Interrupted || receipts[0].SpokenSeconds < 0.8 || receipts[0].SpokenSeconds > 1.1 {
+	if len(receipts) != 1 || receipts[0].Outcome != echo.Interrupted ||
+		receipts[0].SpokenSeconds < 0.8 || receipts[0].SpokenSeconds > 1.1 {
 		t.Errorf("the receipts are %+v", receipts)
 	}
 }
@@ -147,14 +151,14 @@ func TestOpenAI(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v, said, receipts, warnings := talk(t, agent.OpenAI, func(v *vendor) {
 			v.send(`{"type":"session.created","session":{"type":"realtime"}}`)
-			v.send(`{"type":"session.updated","session":{"type":"realtime","audio":{"output":{"format":{"type":"audio/pcm","rate":24000}}}}}`)
+			v.send(`{"type":"session.updated","session":{"audio":{"output":{"format":{"type":"audio/pcm","rate":24000}}}}}`)
 			time.Sleep(time.Second)
 			v.send(`{"type":"conversation.item.input_audio_transcription.completed","transcript":"Hello?"}`)
 			v.send(`{"type":"response.created","response":{"id":"r"}}`)
 			for range 3 {
-				v.send(`{"type":"response.output_audio.delta","response_id":"r","item_id":"i","content_index":0,"delta":%q}`, audio(24000))
+				v.send(`{"type":"response.output_audio.delta","response_id":"r","item_id":"i","delta":%q}`, audio(24000))
 			}
-			v.send(`{"type":"response.output_audio_transcript.done","response_id":"r","item_id":"i","transcript":"Good morning."}`)
+			v.send(`{"type":"response.output_audio_transcript.done","item_id":"i","transcript":"Good morning."}`)
 			v.send(`{"type":"response.output_audio.done","response_id":"r","item_id":"i","content_index":0}`)
 			v.send(`{"type":"response.done","response":{"id":"r"}}`)
 			v.send(`{"type":"error","error":{"message":"out of credit"}}`)
@@ -166,7 +170,8 @@ func TestOpenAI(t *testing.T) {
 			t.Fatalf("the agent was sent %q, want %q", got, want)
 		}
 		session, _ := v.got[0]["session"].(map[string]any)
-		if told, _ := v.got[1]["audio_end_ms"].(float64); session["instructions"] != "Be brief." || v.got[1]["item_id"] != "i" ||
+		told, _ := v.got[1]["audio_end_ms"].(float64)
+		if session["instructions"] != "Be brief." || v.got[1]["item_id"] != "i" ||
 			told != float64(int(receipts[0].SpokenSeconds*1000+0.5)) {
 			t.Errorf("the agent was sent %v, and the receipts are %+v", v.got, receipts)
 		}
@@ -186,14 +191,17 @@ func TestOpenAI(t *testing.T) {
 // An agent of ElevenLabs hears the user, speaks through the replica, is answered its
 // pings, and is told in words what was heard when the user cuts in.
 func TestElevenLabs(t *testing.T) {
-	for format, rate := range map[string]int{"pcm_16000": 16000, "pcm_24000": 24000, "ulaw_8000": 4000} { // a mu-law sample is a byte
+	// A sample of mu-law is one byte.
+	for format, rate := range map[string]int{"pcm_16000": 16000, "pcm_24000": 24000, "ulaw_8000": 4000} {
 		synctest.Test(t, func(t *testing.T) {
 			v, said, receipts, warnings := talk(t, agent.ElevenLabs, func(v *vendor) {
-				v.send(`{"type":"conversation_initiation_metadata","conversation_initiation_metadata_event":{"conversation_id":"c","agent_output_audio_format":%q,"user_input_audio_format":"pcm_16000"}}`, format)
+				v.send(`{"type":"conversation_initiation_metadata","conversation_initiation_metadata_event":{`+
+					`"agent_output_audio_format":%q,"user_input_audio_format":"pcm_16000"}}`, format)
 				time.Sleep(time.Second)
 				v.send(`{"type":"ping","ping_event":{"event_id":7,"ping_ms":20}}`)
 				v.send(`{"type":"user_transcript","user_transcription_event":{"user_transcript":"Hello?"}}`)
-				v.send(`{"type":"agent_response","agent_response_event":{"agent_response":"Good morning, this is a long answer to a short question."}}`)
+				v.send(`{"type":"agent_response","agent_response_event":{"agent_response":%q}}`,
+					"Good morning, this is a long answer to a short question.")
 				v.send(`{"type":"client_tool_call","client_tool_call":{"tool_name":"weather","tool_call_id":"t1"}}`)
 				for i := range 3 {
 					v.send(`{"type":"audio","audio_event":{"audio_base_64":%q,"event_id":%d}}`, audio(rate), i+1)
@@ -207,7 +215,8 @@ func TestElevenLabs(t *testing.T) {
 			if got := v.types(); !slices.Equal(got, want) {
 				t.Fatalf("%s: the agent was sent %q, want %q", format, got, want)
 			}
-			if text := fmt.Sprint(v.got[3]["text"]); v.got[1]["event_id"] != 7.0 || !strings.Contains(text, `"Good morning`) || strings.Contains(text, "question") {
+			text := fmt.Sprint(v.got[3]["text"])
+			if v.got[1]["event_id"] != 7.0 || !strings.Contains(text, `"Good morning`) || strings.Contains(text, "question") {
 				t.Errorf("%s: the agent was sent %v", format, v.got)
 			}
 			checkInterrupted(t, receipts)
@@ -227,7 +236,8 @@ func TestWrongAgents(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			_, _, _, warnings := talk(t, kind, func(v *vendor) {
 				v.send(`{`)
-				v.send(`{"type":"conversation_initiation_metadata","conversation_initiation_metadata_event":{"agent_output_audio_format":"mp3_44100"}}`)
+				v.send(`{"type":"conversation_initiation_metadata",` +
+					`"conversation_initiation_metadata_event":{"agent_output_audio_format":"mp3_44100"}}`)
 				v.send(`{"type":"audio","audio_event":{"audio_base_64":"AAAA","event_id":1}}`)
 				v.send(`{"type":"interruption","interruption_event":{"event_id":1}}`)
 				time.Sleep(time.Second)

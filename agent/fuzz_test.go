@@ -26,9 +26,12 @@ func (quiet) Progress() echo.Progress { return echo.Progress{} }
 func FuzzAgent(f *testing.F) {
 	for _, seed := range []string{
 		`{"type":"session.created"}`, `{"type":"response.output_audio.delta","item_id":"i","delta":"AAAA"}`, `{`, `[]`,
-		`{"type":"conversation_initiation_metadata","conversation_initiation_metadata_event":{"agent_output_audio_format":"pcm_16000","user_input_audio_format":"ulaw_8000"}}`,
-		`{"type":"audio","audio_event":{"audio_base_64":"AAAA","event_id":1}}`, `{"type":"interruption","interruption_event":{"event_id":1}}`,
-		`{"type":"conversation_initiation_metadata","conversation_initiation_metadata_event":{"agent_output_audio_format":"pcm_-1"}}`,
+		`{"type":"conversation_initiation_metadata","conversation_initiation_metadata_event":` +
+			`{"agent_output_audio_format":"pcm_16000","user_input_audio_format":"ulaw_8000"}}`,
+		`{"type":"audio","audio_event":{"audio_base_64":"AAAA","event_id":1}}`,
+		`{"type":"interruption","interruption_event":{"event_id":1}}`,
+		`{"type":"conversation_initiation_metadata",` +
+			`"conversation_initiation_metadata_event":{"agent_output_audio_format":"pcm_-1"}}`,
 	} {
 		f.Add([]byte(seed), []byte(seed))
 	}

@@ -145,8 +145,9 @@ func Talk(ctx context.Context, conn Conn, p Protocol, o Options) error {
 	defer conn.Close(websocket.StatusNormalClosure, "") //nolint:errcheck // the bot may be gone already
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	if c.ctx = ctx; c.send(ctx, p.Start) != nil {
-		return errors.New("the bot has closed the connection at once")
+	c.ctx = ctx
+	if err := c.send(ctx, p.Start); err != nil {
+		return fmt.Errorf("the call did not begin: %w", err)
 	}
 	var running, reading sync.WaitGroup
 	running.Go(func() { cancel(player.Run(ctx)) })
