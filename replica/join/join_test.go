@@ -7,11 +7,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -20,6 +22,7 @@ import (
 	"github.com/pion/opus"
 	"github.com/pion/rtp"
 
+	"echocast/echo"
 	"echocast/internal/opusencoder"
 	"echocast/internal/testwait"
 	"echocast/replica"
@@ -65,6 +68,7 @@ type guest struct {
 	room string // its address
 	url  string // of the server
 
+	notes  chan string // what the replica is told of
 	over   sync.WaitGroup
 	stop   context.CancelCauseFunc
 	report replica.Report
@@ -72,7 +76,7 @@ type guest struct {
 }
 
 // joinRoom lets a replica join a room.
-func joinRoom(t *testing.T, options Options) *guest {
+func joinRoom(t *testing.T, options Options, token ...string) *guest {
 	t.Helper()
 	if !opusencoder.Available {
 		t.Skip("this build has no libopus")
@@ -81,13 +85,15 @@ func joinRoom(t *testing.T, options Options) *guest {
 	need(t, err)
 	t.Setenv("LIVEKIT_API_KEY", livekittest.Key)
 	t.Setenv("LIVEKIT_API_SECRET", livekittest.Secret)
-	t.Setenv("LIVEKIT_TOKEN", "")
-	g := &guest{t: t, url: running.URL, room: livekit.Address{URL: running.URL, Room: t.Name()}.String()}
-	joined := make(chan string, 100)
+	t.Setenv("LIVEKIT_TOKEN", strings.Join(token, ""))
+	g := &guest{
+		t: t, url: running.URL, room: livekit.Address{URL: running.URL, Room: t.Name()}.String(),
+		notes: make(chan string, 100),
+	}
 	options.To = g.room
 	options.Note = func(text string) {
 		t.Log(text)
-		joined <- text
+		g.notes <- text
 	}
 	ctx, stop := context.WithCancelCause(context.WithoutCancel(t.Context())) // leave ends it
 	g.stop = stop
@@ -98,7 +104,7 @@ func joinRoom(t *testing.T, options Options) *guest {
 	})
 	t.Cleanup(g.leave)
 	select {
-	case <-joined:
+	case <-g.notes:
 	case <-ended:
 		t.Fatal(g.err)
 	}
@@ -123,6 +129,103 @@ func (g *guest) token(identity string) string {
 		g.t.Fatal(err)
 	}
 	return token
+}
+
+// sender lets somebody into the room who speaks as echocast does.
+func (g *guest) sender(identity string) (*livekit.Room, *echo.Session) {
+	g.t.Helper()
+	to, err := livekit.ParseAddress(g.room)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	in, err := livekit.Join(testwait.Context(g.t), to, livekit.Credentials{Token: g.token(identity)}, nil)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	session, err := echo.NewSession(in, nil)
+	if err == nil {
+		err = session.WaitReady(testwait.Context(g.t))
+	}
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	g.t.Cleanup(func() {
+		_ = session.Close()
+		_ = in.Close()
+	})
+	return in, session
+}
+
+// note waits until the replica is told of something.
+func (g *guest) note(part string) {
+	g.t.Helper()
+	for !strings.Contains(testwait.Receive(g.t, g.notes), part) {
+	}
+}
+
+// tenths is silence of so many tenths of a second.
+type tenths int
+
+func (n *tenths) ReadSamples(p []float32) (int, error) {
+	if *n == 0 {
+		return 0, io.EOF
+	}
+	*n--
+	clear(p[:min(len(p), avatar.Rate/10)])
+	return min(len(p), avatar.Rate/10), nil
+}
+
+// speech is silence that somebody speaks.
+func speech(length int) echo.Speech { return echo.Speech{Samples: (*tenths)(&length)} }
+
+// The replica obeys who speaks first, and others only once that one has left.
+func TestOthersAreNotObeyed(t *testing.T) {
+	g := joinRoom(t, Options{})
+	in, first := g.sender("first")
+	spoken := make(chan echo.Receipt, 1)
+	var speaking sync.WaitGroup
+	defer speaking.Wait()
+	speaking.Go(func() {
+		receipt, err := first.Speak(testwait.Context(t), speech(20))
+		if err != nil {
+			t.Error(err)
+		}
+		spoken <- receipt
+	})
+	other, second := g.sender("second")
+	for first.Progress().Sent == 0 {
+		time.Sleep(10 * time.Millisecond)
+	}
+	if err := other.Interrupt(testwait.Context(t)); !errors.Is(err, livekit.ErrRejected) {
+		t.Errorf("somebody else interrupts: %v", err)
+	}
+	if receipt := testwait.Receive(t, spoken); receipt.Outcome != echo.Finished {
+		t.Errorf("the first sender's receipt is %+v", receipt)
+	}
+	g.note("first has joined") // the server takes seconds to tell of those who publish nothing
+	_ = first.Close()
+	_ = in.Close()
+	g.note("first has left")
+	if receipt, err := second.Speak(testwait.Context(t), speech(5)); err != nil || receipt.Outcome != echo.Finished {
+		t.Errorf("after the first has left: %+v, %v", receipt, err)
+	}
+}
+
+// The replica obeys nobody but who its token names.
+func TestTokenNamesTheSender(t *testing.T) {
+	token, err := livekit.AvatarToken(livekittest.Key, livekittest.Secret, t.Name(), livekit.DefaultAvatar, "agent", time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := joinRoom(t, Options{}, token)
+	other, _ := g.sender("other")
+	if err := other.Interrupt(testwait.Context(t)); !errors.Is(err, livekit.ErrRejected) {
+		t.Errorf("somebody else interrupts: %v", err)
+	}
+	_, session := g.sender("agent")
+	if receipt, err := session.Speak(testwait.Context(t), speech(5)); err != nil || receipt.Outcome != echo.Finished {
+		t.Errorf("the agent's receipt: %+v, %v", receipt, err)
+	}
 }
 
 // told is what a program prints.

@@ -72,8 +72,9 @@ type Worker struct {
 	streams  sync.WaitGroup
 
 	mu     sync.Mutex
-	sender string // who is obeyed; empty: nobody yet
-	isGone bool   // the sender has left, and did not speak since
+	sender string    // who is obeyed; empty: nobody yet
+	isGone bool      // the sender has left, and did not speak since
+	active time.Time // when the sender spoke or called last
 }
 
 // JoinWorker enters a room and publishes an audio and a video track, in this order.
@@ -110,6 +111,7 @@ func (w *Worker) join(ctx context.Context, to Address, with Credentials) error {
 	}
 	w.room = lksdk.NewRoom(&lksdk.RoomCallback{
 		OnDisconnected:            func() { w.lifetime.End(ErrLost) },
+		OnParticipantConnected:    func(who *lksdk.RemoteParticipant) { w.options.Note(who.Identity() + " has joined") },
 		OnParticipantDisconnected: func(who *lksdk.RemoteParticipant) { w.leave(who.Identity()) },
 	})
 	err := errors.Join(w.room.RegisterRpcMethod(methodClear, w.clear),
@@ -228,18 +230,39 @@ func (w *Worker) present() string {
 	return w.sender
 }
 
-// obeys returns the sender. If there is none yet, it is who asks.
-func (w *Worker) obeys(who string) string {
+// unseenTime is how long a sender may be in the room before the server tells of it: it
+// collects such news of those who publish no track. One that leaves before is never
+// told of.
+const unseenTime = 5 * time.Second
+
+// obeys reports whether who is the sender. If there is none yet, or it has left, speaks
+// makes who the sender.
+func (w *Worker) obeys(who string, speaks bool) bool {
+	w.mu.Lock()
+	sender := w.sender
+	w.mu.Unlock()
+	isUnseen := sender != "" && w.room.GetParticipantByIdentity(sender) == nil // which takes the SDK's lock
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.sender = cmp.Or(w.sender, who)
-	w.isGone = w.isGone && who == ""
-	return w.sender
+	hasLeft := isUnseen && !w.isNamed() && time.Since(w.active) > unseenTime
+	if speaks && (w.sender == "" || w.sender == sender && hasLeft) {
+		w.sender = who
+	}
+	if w.sender != who {
+		return false
+	}
+	w.active, w.isGone = time.Now(), false
+	return true
+}
+
+// isNamed reports whether the token or the options name the sender.
+func (w *Worker) isNamed() bool {
+	return w.options.Sender != "" || w.room.LocalParticipant.Attributes()[attributeOnBehalf] != ""
 }
 
 // clear is lk.clear_buffer.
 func (w *Worker) clear(call lksdk.RpcInvocationData) (string, error) {
-	if w.obeys("") != call.CallerIdentity {
+	if !w.obeys(call.CallerIdentity, false) {
 		return answerReject, nil
 	}
 	w.options.Clear()
@@ -248,8 +271,8 @@ func (w *Worker) clear(call lksdk.RpcInvocationData) (string, error) {
 
 // receive takes a stream.
 func (w *Worker) receive(r *lksdk.ByteStreamReader, from string) {
-	if sender := w.obeys(from); sender != from {
-		w.options.Note(fmt.Sprintf("ignored: speech of %s, since %s is obeyed", from, sender))
+	if !w.obeys(from, true) {
+		w.options.Note(fmt.Sprintf("ignored: speech of %s, since another is obeyed", from))
 		return
 	}
 	if !w.begin() {
@@ -259,6 +282,7 @@ func (w *Worker) receive(r *lksdk.ByteStreamReader, from string) {
 	rate, _ := strconv.Atoi(r.Info.Attributes["sample_rate"])
 	channels, _ := strconv.Atoi(cmp.Or(r.Info.Attributes["num_channels"], "1"))
 	w.options.Speak(r.Info.Id, r, rate, channels)
+	w.obeys(from, false) // it was active
 }
 
 // begin reports whether another stream may be read; then Close waits for it.
@@ -279,12 +303,12 @@ func (w *Worker) leave(who string) {
 	w.mu.Lock()
 	isSender := w.sender == who
 	w.isGone = w.isGone || isSender
-	if isSender && w.options.Sender == "" && w.room.LocalParticipant.Attributes()[attributeOnBehalf] == "" {
+	if isSender && !w.isNamed() {
 		w.sender = ""
 	}
 	w.mu.Unlock()
+	w.options.Note(who + " has left")
 	if isSender {
-		w.options.Note(who + " has left")
 		w.options.Clear()
 	}
 }
