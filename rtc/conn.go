@@ -201,7 +201,8 @@ func (c *Conn) afterRead(ctx context.Context, err error) error {
 // aborts without a bye has not delivered everything.
 func (c *Conn) brokenBy(err error) error {
 	switch {
-	case errors.Is(err, io.EOF):
+	case errors.Is(err, io.EOF), errors.Is(err, sctp.ErrResetPacketInStateNotExist):
+		// Of the second: the peer has reset its channel, and was gone before we could reset ours.
 		return ErrPeerGone
 	case errors.Is(err, sctp.ErrChunk) && (!c.hasAnswered() || strings.Contains(err.Error(), browserAbort)):
 		return ErrPeerGone
