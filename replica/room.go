@@ -229,6 +229,9 @@ func (r *Room) serve(ctx context.Context, s *session) arrival {
 
 // take handles an arrival; isOver reports whether it ends the run.
 func (r *Room) take(s *session, a arrival) (end arrival, isOver bool) {
+	if a.at.Before(s.start) {
+		a.at = s.start // it came before Run
+	}
 	switch {
 	case a.joins:
 		s.welcome(a.from, a.at)

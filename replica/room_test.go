@@ -280,6 +280,26 @@ func TestHeldAudioIsBounded(t *testing.T) {
 	})
 }
 
+// Who comes and speaks before the room runs is heard when it does.
+func TestArrivalsBeforeTheRoomRuns(t *testing.T) {
+	r := NewRoom(unlimited)
+	s := newSession(r.opts, epoch)
+	p := &participant{space: make(chan struct{}, 1), cancel: func(error) {}}
+	early := epoch.Add(-time.Millisecond)
+	for _, a := range []arrival{
+		{from: p, joins: true, at: early},
+		{from: p, msg: []byte(echoMessage("a", twoSamples, 24000, true)), at: early},
+	} {
+		if end, isOver := r.take(s, a); isOver {
+			t.Fatalf("%+v", end)
+		}
+	}
+	s.end(arrival{end: EndPeerGone, at: epoch.Add(time.Second)})
+	if s.report.ComplaintCount != 0 || s.report.Samples != 2 {
+		t.Errorf("%d samples were heard: %+v", s.report.Samples, s.report.Complaints)
+	}
+}
+
 // However many utterances come, the report and the memory of ids stay bounded.
 func TestReportIsBounded(t *testing.T) {
 	s := newSession((&Options{MessageLimit: -1}).withDefaults(), epoch)

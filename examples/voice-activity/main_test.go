@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"echocast/cli"
@@ -86,7 +87,7 @@ func TestLoop(t *testing.T) {
 	var stderr bytes.Buffer
 	hearing.Go(func() {
 		code := cli.Run(testwait.Context(t), []string{"echocast", "hear", "--to", url, "--rate", "16000", "--duration",
-			"7s", "-"}, cli.Streams{Out: write, Err: &stderr})
+			"1m", "-"}, cli.Streams{Out: write, Err: &stderr})
 		if _ = write.Close(); code != 0 {
 			t.Errorf("hear: code %d: %s", code, &stderr)
 		}
@@ -94,9 +95,13 @@ func TestLoop(t *testing.T) {
 	var found []utterance
 	d := &detector{rate: 16000, threshold: -45, pause: 0.6, emit: func(u utterance) error {
 		found = append(found, u)
-		return u.hand("'" + self + "' send --quiet --pace burst --to " + url + " -")
+		err := u.hand("'" + self + "' send --quiet --pace burst --to " + url + " -")
+		if len(found) == len(lengths) {
+			_ = samples.CloseWithError(syscall.EPIPE) // as a program that reads no more
+		}
+		return err
 	}}
-	if err := d.run(samples); err != nil {
+	if err := d.run(samples); err != nil && !errors.Is(err, io.ErrClosedPipe) {
 		t.Error(err)
 	}
 	hearing.Wait()
