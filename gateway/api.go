@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 
+	"echocast/gateway/board"
 	"echocast/gateway/token"
 )
 
@@ -51,6 +52,9 @@ func (g *Gateway) Handler() http.Handler {
 			a.fail(w, err)
 		}
 	})
+	for _, path := range board.Paths {
+		a.mux.Handle(path, board.Handler())
+	}
 	return a
 }
 

@@ -215,6 +215,16 @@ func (p *Page) remove(browser chan []byte) {
 	}
 }
 
+// Shared returns a file that other pages of this program have in common with this one:
+// the style sheet page.css, and the lanes of lanes.js.
+func Shared(name string) ([]byte, bool) {
+	if name != "page.css" && name != "lanes.js" {
+		return nil, false
+	}
+	content, err := static.ReadFile("static/" + name)
+	return content, err == nil
+}
+
 // policy is the content security policy: the page loads its own files only, and
 // connects to nothing else.
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; media-src " +

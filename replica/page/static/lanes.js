@@ -6,7 +6,6 @@ export function captionOf({ event_type, properties: p = {} }) {
   if (event_type === "conversation.utterance" && p.role !== "user" && p.speech) return p.speech.replace(/<[^>]*>/g, "");
 }
 
-const names = ["received", "held", "playing", "events"];
 const axis = 20;        // pixels
 const left = 68;        // pixels of the names
 const touching = 0.03;  // seconds between bars that are drawn as one
@@ -17,6 +16,7 @@ const touching = 0.03;  // seconds between bars that are drawn as one
  * and --well of the page.
  */
 export class Lanes {
+  names = ["received", "held", "playing", "events"];
   updates = [];
 
   /** clock() is the time in seconds; span is how many of them are shown. */
@@ -38,7 +38,7 @@ export class Lanes {
     const g = this.g = this.canvas.getContext("2d"), style = getComputedStyle(this.canvas);
     this.color = name => style.getPropertyValue("--" + name);
     this.width = box.width;
-    this.row = (box.height - axis) / names.length;
+    this.row = (box.height - axis) / this.names.length;
     this.end = this.clock();
     g.setTransform(scale, 0, 0, scale, 0, 0);
     g.clearRect(0, 0, box.width, box.height);
@@ -59,7 +59,7 @@ export class Lanes {
 
   drawGround(height) {
     const g = this.g, { row, end, span } = this;
-    names.forEach((name, i) => {
+    this.names.forEach((name, i) => {
       this.box("well", left, row * i + 3, this.width - left, row - 6);
       g.fillStyle = this.color("soft"); g.textAlign = "left"; g.fillText(name, 0, row * i + row / 2);
     });

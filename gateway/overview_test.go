@@ -1,0 +1,64 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// With 200 conversations, all that changes is told in at most two messages a second, and
+// only of those in which something has changed.
+func TestOverviewOfMany(t *testing.T) {
+	const many, speakers, length = 200, 10, 5
+	inBubble(t, &Options{MaxConversations: many}, func(t *testing.T, c *client) {
+		isSpeaker := map[string]bool{}
+		for n := range many {
+			label := "listener"
+			if n < speakers {
+				label = "speaker"
+			}
+			var info Info
+			c.do("POST", "/v1/conversations", strings.NewReader(fmt.Sprintf(`{"to":"rehearsal","label":%q}`, label)),
+				http.StatusCreated, &info)
+			if n < speakers {
+				isSpeaker[info.ID] = true
+				go c.do("POST", "/v1/conversations/"+info.ID+raw, tone(length), http.StatusOK, nil)
+			}
+		}
+		ctx, leave := context.WithTimeout(t.Context(), length*time.Second)
+		defer leave()
+		w := httptest.NewRecorder()
+		c.handler.ServeHTTP(w, httptest.NewRequestWithContext(ctx, "GET", "http://127.0.0.1/v1/events", nil))
+		messages := strings.Split(w.Body.String(), "\n\n")
+		messages = messages[:len(messages)-1]
+		if most := 1 + length*int(time.Second/overviewInterval); len(messages) > most || len(messages) < most/2 {
+			t.Errorf("%d messages in %d s, want at most %d", len(messages), length, most)
+		}
+		for n, message := range messages {
+			var o Overview
+			if err := json.Unmarshal([]byte(message[strings.Index(message, "data: ")+6:]), &o); err != nil {
+				t.Fatal(err)
+			}
+			for _, changed := range o.Changed {
+				var info Info
+				if err := json.Unmarshal(changed, &info); err != nil {
+					t.Fatal(err)
+				}
+				if n > 0 && !isSpeaker[info.ID] {
+					t.Errorf("message %d tells of a conversation in which nothing happened", n)
+				}
+			}
+			if n == 0 && len(o.Changed) != many {
+				t.Errorf("the first message tells of %d conversations, want %d", len(o.Changed), many)
+			}
+		}
+		time.Sleep(length * time.Second) // until all was spoken
+		synctest.Wait()
+	})
+}
