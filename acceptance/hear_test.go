@@ -422,3 +422,42 @@ func heardFor() time.Duration {
 	}
 	return 5 * time.Second
 }
+
+// A call in a Daily room is recorded by two more participants, each side in its channel.
+func TestACallInADailyRoomIsRecorded(t *testing.T) {
+	t.Parallel()
+	room, err := dailytest.NewRoom(dailytest.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer room.Close()
+	arguments := dailyWays["library"](t, room)
+	room.Enter("Ann", "tavus-replica-1").Hum(440)
+	name := filepath.Join(t.TempDir(), "call.wav")
+	stderr := awaiting("recording in ")
+	var coming sync.WaitGroup
+	coming.Go(func() {
+		if testwait.Came(t, stderr.came) {
+			room.Enter("Bob", "").Hum(1000) // after those who record
+		}
+	})
+	code := cli.Run(testwait.Context(t), append([]string{"echocast", "hear", "--to", "daily+" + room.URL(), "--record", name,
+		"--duration", "6s"}, arguments...), cli.Streams{Err: stderr})
+	coming.Wait()
+	data, err := os.ReadFile(name)
+	if code != 0 || err != nil || len(data) < 44+4*24000*3 {
+		t.Fatalf("code %d, %d bytes, %v: %s", code, len(data), err, stderr)
+	}
+	both := samples(t, data[44:])
+	for side, hertz := range []float64{440, 1000} {
+		var one []int16
+		for at := side; at < len(both); at += 2 {
+			one = append(one, both[at])
+		}
+		if said := loud(one); len(said) < 2*24000 {
+			t.Errorf("only %d samples of side %d are loud: %s", len(said), side, stderr)
+		} else if got := steady(said[12000:], 24000); math.Abs(got-hertz) > hertz/1000 {
+			t.Errorf("side %d hums %v Hz, want %v", side, got, hertz)
+		}
+	}
+}

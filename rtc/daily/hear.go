@@ -12,8 +12,8 @@ import (
 )
 
 // Hear calls packet for each packet of the replica (rtc.SoundReplica) or of the
-// first who is not the replica (rtc.SoundUser), from one session id after the
-// other: it waits for somebody to join, and goes on after a page that broke. left
+// first who is neither the replica nor named as we are (rtc.SoundUser), from one
+// session id after the other: it waits for somebody to join, and goes on after a page that broke. left
 // is called for each session that is heard no more.
 //
 // It ends with the cause of ctx, net.ErrClosed, ErrPeerGone or ErrLost. Like
@@ -75,7 +75,7 @@ func (c *Conn) waiting(replica bool) (session string, changed <-chan struct{}) {
 		return c.roster.recipient(), c.changed
 	}
 	for _, p := range c.roster.people {
-		if !p.isReplica {
+		if !p.isReplica && p.UserName != c.options.UserName { // others of echocast say nothing to hear
 			return p.SessionID, c.changed
 		}
 	}
