@@ -1,15 +1,11 @@
 package acceptance
 
 import (
-	"bufio"
-	"encoding/json"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"echocast/echo"
+	"echocast/internal/nodetest"
 	"echocast/internal/testwait"
 	"echocast/replica"
 )
@@ -26,47 +22,18 @@ const foreignPrograms = "../rtc/rtctest/node"
 // the test is skipped, or fails where ECHOCAST_REQUIRE_BROWSER is set.
 func startForeign(t *testing.T, library string, arguments ...string) <-chan foreignEvent {
 	t.Helper()
-	_, err := exec.LookPath("node")
-	if _, missing := os.Stat(filepath.Join(foreignPrograms, "node_modules", library)); err == nil {
-		err = missing
+	nodetest.Need(t, foreignPrograms, library, "ECHOCAST_REQUIRE_BROWSER")
+	return nodetest.Start[foreignEvent](t, foreignPrograms, "peer.mjs", append([]string{library}, arguments...)...)
+}
+
+// nextEvent waits for an event, and fails where the program ends.
+func nextEvent(t *testing.T, events <-chan foreignEvent) foreignEvent {
+	t.Helper()
+	event := testwait.Receive(t, events)
+	if event.Event == "" {
+		t.Fatal("the program ended")
 	}
-	switch {
-	case err == nil:
-	case os.Getenv("ECHOCAST_REQUIRE_BROWSER") != "":
-		t.Fatal(err)
-	default:
-		t.Skipf("needs Node and the libraries of others (make browser): %v", err)
-	}
-	command := exec.CommandContext(testwait.Context(t), "node", append([]string{"peer.mjs", library}, arguments...)...)
-	command.Dir, command.Stderr = foreignPrograms, os.Stderr
-	alive, err := command.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := command.StdoutPipe()
-	if err == nil {
-		err = command.Start()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	events := make(chan foreignEvent, 1000)
-	read := make(chan struct{})
-	go func() {
-		defer close(read)
-		for lines := bufio.NewScanner(out); lines.Scan(); {
-			var event foreignEvent
-			if json.Unmarshal(lines.Bytes(), &event) == nil {
-				events <- event
-			}
-		}
-	}()
-	t.Cleanup(func() {
-		_ = alive.Close()
-		<-read
-		_ = command.Wait()
-	})
-	return events
+	return event
 }
 
 // A replica on libdatachannel, or on werift, is spoken to as any other.
@@ -80,13 +47,12 @@ func TestForeignReplicas(t *testing.T) {
 				t.Fatal(sent)
 			}
 			want := len(encoded(t, speech))
-			for heard := testwait.Receive(t, events); ; heard = testwait.Receive(t, events) {
-				if heard.Event == "heard" {
-					if heard.Bytes != want {
-						t.Errorf("it heard %d bytes, want %d", heard.Bytes, want)
-					}
-					return
-				}
+			heard := nextEvent(t, events)
+			for heard.Event != "heard" {
+				heard = nextEvent(t, events)
+			}
+			if heard.Bytes != want {
+				t.Errorf("it heard %d bytes, want %d", heard.Bytes, want)
 			}
 		})
 	}
@@ -99,7 +65,7 @@ func TestForeignClients(t *testing.T) {
 			room := openLocal(t, &replica.Options{})
 			events := startForeign(t, library, "speak", room.arguments[1])
 			for _, want := range []string{"started_speaking", "stopped_speaking"} {
-				for !strings.HasSuffix(testwait.Receive(t, events).Event, want) { // of any spelling
+				for !strings.HasSuffix(nextEvent(t, events).Event, want) { // of any spelling
 				}
 			}
 		})

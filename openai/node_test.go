@@ -21,6 +21,7 @@ import (
 	"github.com/coder/websocket"
 
 	"echocast/echo"
+	"echocast/internal/nodetest"
 	"echocast/internal/testwait"
 	"echocast/openai"
 	"echocast/replica"
@@ -34,17 +35,7 @@ const nodePrograms = "../carrier/carriertest/node"
 // it where ECHOCAST_REQUIRE_BROWSER is set.
 func needNode(t *testing.T) {
 	t.Helper()
-	_, err := exec.LookPath("node")
-	if _, missing := os.Stat(filepath.Join(nodePrograms, "node_modules/openai")); err == nil {
-		err = missing
-	}
-	switch {
-	case err == nil:
-	case os.Getenv("ECHOCAST_REQUIRE_BROWSER") != "":
-		t.Fatalf("%v; make browser installs the libraries", err)
-	default:
-		t.Skipf("%v; make browser installs the libraries", err)
-	}
+	nodetest.Need(t, nodePrograms, "openai", "ECHOCAST_REQUIRE_BROWSER")
 }
 
 // speaksRealtime is a stand-in of the service: it answers with three seconds of audio at

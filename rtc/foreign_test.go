@@ -1,16 +1,12 @@
 package rtc
 
 import (
-	"bufio"
 	"bytes"
-	"encoding/json"
 	"errors"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 
+	"echocast/internal/nodetest"
 	"echocast/internal/testwait"
 )
 
@@ -21,62 +17,28 @@ var foreignLibraries = []string{"node-datachannel", "werift"}
 // foreign is a peer on such a library, in a process of its own.
 type foreign struct {
 	t      *testing.T
-	events chan struct{ Event, URL string }
+	events <-chan struct{ Event, URL string }
 }
 
 // startForeign starts one. Where Node or the libraries are missing, the test is
 // skipped, or fails where ECHOCAST_REQUIRE_BROWSER is set.
 func startForeign(t *testing.T, library string, arguments ...string) *foreign {
 	t.Helper()
-	_, err := exec.LookPath("node")
-	if _, missing := os.Stat(filepath.Join("rtctest/node/node_modules", library)); err == nil {
-		err = missing
-	}
-	switch {
-	case err == nil:
-	case os.Getenv("ECHOCAST_REQUIRE_BROWSER") != "":
-		t.Fatal(err)
-	default:
-		t.Skipf("NOT TESTED WITH THE LIBRARIES OF OTHERS: %v (make browser installs them)", err)
-	}
-	command := exec.CommandContext(testwait.Context(t), "node", append([]string{"peer.mjs", library}, arguments...)...)
-	command.Dir, command.Stderr = "rtctest/node", os.Stderr
-	alive, err := command.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := command.StdoutPipe()
-	if err == nil {
-		err = command.Start()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	f := &foreign{t, make(chan struct{ Event, URL string }, 100)}
-	read := make(chan struct{})
-	go func() {
-		defer close(read)
-		for lines := bufio.NewScanner(out); lines.Scan(); {
-			var event struct{ Event, URL string }
-			if json.Unmarshal(lines.Bytes(), &event) == nil {
-				f.events <- event
-			}
-		}
-	}()
-	t.Cleanup(func() {
-		_ = alive.Close()
-		<-read
-		_ = command.Wait()
-	})
-	return f
+	const folder = "rtctest/node"
+	nodetest.Need(t, folder, library, "ECHOCAST_REQUIRE_BROWSER")
+	arguments = append([]string{library}, arguments...)
+	return &foreign{t, nodetest.Start[struct{ Event, URL string }](t, folder, "peer.mjs", arguments...)}
 }
 
 // expect waits for an event.
 func (f *foreign) expect(event string) (url string) {
 	f.t.Helper()
 	for {
-		if got := testwait.Receive(f.t, f.events); got.Event == event {
+		switch got := testwait.Receive(f.t, f.events); got.Event {
+		case event:
 			return got.URL
+		case "":
+			f.t.Fatalf("the program ended before %q", event)
 		}
 	}
 }

@@ -41,7 +41,10 @@ type InputError struct {
 	Err  error
 }
 
+// Error names the input and says why.
 func (e *InputError) Error() string { return e.Name + ": " + e.Err.Error() }
+
+// Unwrap returns the cause.
 func (e *InputError) Unwrap() error { return e.Err }
 
 // Open opens an input and prepares its audio. The name Stdin stands for stdin, which

@@ -80,6 +80,7 @@ type Error struct {
 	Err  error
 }
 
+// Error says what is wrong, and where.
 func (e *Error) Error() string {
 	if e.Line == 0 {
 		return fmt.Sprintf("%s: %v", e.File, e.Err)
@@ -87,6 +88,7 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("%s:%d: %v", e.File, e.Line, e.Err)
 }
 
+// Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
 // figure is something that is measured and may be bounded.

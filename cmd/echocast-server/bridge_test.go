@@ -23,6 +23,7 @@ import (
 
 	"echocast/cli"
 	"echocast/echo"
+	"echocast/internal/nodetest"
 	"echocast/internal/testwait"
 )
 
@@ -32,17 +33,7 @@ const nodePrograms = "../../carrier/carriertest/node"
 // browser), or fails it where ECHOCAST_REQUIRE_BROWSER is set.
 func needNode(t *testing.T) {
 	t.Helper()
-	_, err := exec.LookPath("node")
-	if _, missing := os.Stat(filepath.Join(nodePrograms, "node_modules/ws")); err == nil {
-		err = missing
-	}
-	switch {
-	case err == nil:
-	case os.Getenv("ECHOCAST_REQUIRE_BROWSER") != "":
-		t.Fatalf("%v; make browser installs the libraries", err)
-	default:
-		t.Skipf("%v; make browser installs the libraries", err)
-	}
+	nodetest.Need(t, nodePrograms, "ws", "ECHOCAST_REQUIRE_BROWSER")
 }
 
 // startNode starts a program for Node.js, and returns the lines of JSON that it prints.

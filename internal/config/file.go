@@ -24,6 +24,7 @@ type File struct {
 // Error is a fault of the settings: what is wrong, and in which line or variable.
 type Error struct{ text string }
 
+// Error says what is wrong, and where.
 func (e *Error) Error() string { return e.text }
 
 // Errorf makes an Error.

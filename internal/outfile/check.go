@@ -12,6 +12,7 @@ import (
 // NameError is a name that is not to be written: another one is needed.
 type NameError struct{ text string }
 
+// Error says what is wrong with the name.
 func (e *NameError) Error() string { return e.text }
 
 func refuse(format string, args ...any) error { return &NameError{fmt.Sprintf(format, args...)} }

@@ -1,13 +1,10 @@
 package livekit
 
 import (
-	"bufio"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
@@ -15,6 +12,7 @@ import (
 	"github.com/livekit/protocol/auth"
 
 	"echocast/echo"
+	"echocast/internal/nodetest"
 	"echocast/internal/testwait"
 	"echocast/rtc/livekit/livekittest"
 )
@@ -39,53 +37,13 @@ type report struct {
 // end when the program does.
 func startNode(t *testing.T, program, identity, room string, args ...string) <-chan report {
 	t.Helper()
-	_, err := exec.LookPath("node")
-	if _, missing := os.Stat(filepath.Join(nodePrograms, "node_modules/@livekit/agents")); err == nil {
-		err = missing
-	}
-	switch {
-	case err == nil:
-	case os.Getenv("ECHOCAST_REQUIRE_LIVEKIT") != "":
-		t.Fatal(err)
-	default:
-		t.Skipf("NOT TESTED WITH LIVEKIT'S OWN LIBRARIES: %v; scripts/livekit.sh gets them", err)
-	}
+	nodetest.Need(t, nodePrograms, "@livekit/agents", "ECHOCAST_REQUIRE_LIVEKIT")
 	token, err := auth.NewAccessToken(testKey, testSecret).SetIdentity(identity).
 		SetVideoGrant(&auth.VideoGrant{RoomJoin: true, Room: room}).SetValidFor(time.Hour).ToJWT()
 	if err != nil {
 		t.Fatal(err)
 	}
-	command := exec.CommandContext(testwait.Context(t), "node", append([]string{program, serverURL(t), token}, args...)...)
-	command.Dir = nodePrograms
-	command.Stderr = os.Stderr
-	alive, err := command.StdinPipe() // its end ends a worker
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := command.StdoutPipe()
-	if err == nil {
-		err = command.Start()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	reports := make(chan report, 100)
-	go func() {
-		defer close(reports)
-		for lines := bufio.NewScanner(out); lines.Scan(); {
-			var r report
-			if json.Unmarshal(lines.Bytes(), &r) == nil {
-				reports <- r
-			}
-		}
-	}()
-	t.Cleanup(func() {
-		_ = alive.Close()
-		for range reports {
-		}
-		_ = command.Wait()
-	})
-	return reports
+	return nodetest.Start[report](t, nodePrograms, program, append([]string{serverURL(t), token}, args...)...)
 }
 
 // await returns the next report of an event.

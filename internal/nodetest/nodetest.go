@@ -1,0 +1,67 @@
+// Package nodetest runs programs for Node.js in tests.
+package nodetest
+
+import (
+	"bufio"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"echocast/internal/testwait"
+)
+
+// Need skips the test where Node.js, or a library in a folder of programs, is not
+// installed. Where the environment sets the variable require, it fails the test.
+func Need(t testing.TB, folder, library, require string) {
+	t.Helper()
+	_, err := exec.LookPath("node")
+	if err == nil {
+		_, err = os.Stat(filepath.Join(folder, "node_modules", library))
+	}
+	switch {
+	case err == nil:
+	case os.Getenv(require) != "":
+		t.Fatalf("%v; make browser livekit installs the libraries", err)
+	default:
+		t.Skipf("%v; make browser livekit installs the libraries", err)
+	}
+}
+
+// Start starts a program of a folder, and returns what it prints in lines of JSON. The
+// channel is closed when the program ends, which it does when its standard input ends:
+// with the test.
+func Start[E any](t testing.TB, folder, program string, arguments ...string) <-chan E {
+	t.Helper()
+	command := exec.CommandContext(testwait.Context(t), "node", append([]string{program}, arguments...)...)
+	command.Dir, command.Stderr = folder, os.Stderr
+	alive, err := command.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := command.StdoutPipe()
+	if err == nil {
+		err = command.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	events := make(chan E, 1000)
+	go func() {
+		defer close(events)
+		for lines := bufio.NewScanner(out); lines.Scan(); {
+			var event E
+			if json.Unmarshal(lines.Bytes(), &event) == nil {
+				events <- event
+			}
+		}
+	}()
+	t.Cleanup(func() {
+		_ = alive.Close()
+		for range events {
+		}
+		_ = command.Wait()
+	})
+	return events
+}
