@@ -35,7 +35,8 @@ var exported = []struct {
 // words are the strings that a type of strings may be.
 var words = map[reflect.Type][]string{
 	reflect.TypeFor[gateway.State](): {
-		string(gateway.Starting), string(gateway.Open), string(gateway.Draining), string(gateway.Ending), string(gateway.Ended),
+		string(gateway.Starting), string(gateway.Open), string(gateway.Draining), string(gateway.Ending),
+		string(gateway.Ended),
 	},
 	reflect.TypeFor[gateway.Phase](): {string(gateway.Waiting), string(gateway.Speaking), string(gateway.Over)},
 	reflect.TypeFor[echo.Outcome](): {
