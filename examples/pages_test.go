@@ -220,13 +220,15 @@ func (b *tab) draws(what, color string) {
 // captions lets the replica say a text, and waits until the page shows it.
 func (b *tab) captions(s *scene) {
 	b.t.Helper()
-	const said = `{"message_type":"conversation","event_type":"conversation.utterance","conversation_id":"c1","inference_id":"t1",` +
+	const said = `{"message_type":"conversation","event_type":"conversation.utterance","conversation_id":"c1",` +
+		`"inference_id":"t1",` +
 		`"properties":{"role":"pal","speech":"<emotion value=\"happy\"/>Hello there."}}`
 	if err := s.Send(b.Context, []byte(said)); err != nil {
 		b.t.Fatal(err)
 	}
 	const shown = `document.getElementById("caption").textContent === "Hello there."`
-	if _, err := chromedp.Run(b.Context, chromedp.Poll[bool](shown, chromedp.WithPollingTimeout(testwait.Limit))); err != nil {
+	if _, err := chromedp.Run(b.Context,
+		chromedp.Poll[bool](shown, chromedp.WithPollingTimeout(testwait.Limit))); err != nil {
 		b.t.Errorf("the caption is not shown: %v", err)
 	}
 }

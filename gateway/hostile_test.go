@@ -33,7 +33,8 @@ var hostile = []struct{ name, send string }{
 	{"headers that are too long", "GET %s HTTP/1.1\r\nHost: localhost\r\nX: " +
 		strings.Repeat("x", 100_000) + "\r\n\r\n"},
 	{"headers without an end", "GET %s HTTP/1.1\r\nHost: localhost\r\nX: "},
-	{"a broken chunk", "POST %s/speech?queue=reject HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"},
+	{"a broken chunk", "POST %s/speech?queue=reject HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: " +
+		"chunked\r\n\r\nzz\r\n"},
 	{"a chunk beyond all bounds", "POST %s/speech?queue=reject HTTP/1.1\r\nHost: localhost\r\n" +
 		"Transfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\n"},
 	{"two lengths", "POST %s/speech HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nxxxxx"},

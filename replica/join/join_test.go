@@ -213,7 +213,8 @@ func TestOthersAreNotObeyed(t *testing.T) {
 
 // The replica obeys nobody but who its token names.
 func TestTokenNamesTheSender(t *testing.T) {
-	token, err := livekit.AvatarToken(livekittest.Key, livekittest.Secret, t.Name(), livekit.DefaultAvatar, "agent", time.Hour)
+	token, err := livekit.AvatarToken(livekittest.Key, livekittest.Secret, t.Name(), livekit.DefaultAvatar,
+		"agent", time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
