@@ -10,6 +10,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -326,6 +327,28 @@ func TestBrokenStream(t *testing.T) {
 		}
 		r.end()
 	})
+}
+
+// Sound that is late makes a pause of whole frames.
+func TestLateSound(t *testing.T) {
+	l := newTimeline(0)
+	now := time.Now()
+	l.speaking = "one"
+	l.sound(now, Rate, make([]int16, tickSamples+100))
+	begin := now
+	step := func() int {
+		_, f, _ := l.step(begin.Add(clockLag + Tick))
+		begin = begin.Add(Tick)
+		return f.samples
+	}
+	got := []int{step(), step()}
+	l.sound(now.Add(Tick+100*time.Second/Rate), Rate, make([]int16, 2*tickSamples))
+	got = append(got, step(), step(), step())
+	l.items = append(l.items, item{utterance: "one", isEnd: true})
+	got = append(got, step(), step())
+	if want := []int{tickSamples, 0, tickSamples, tickSamples, 0, 100, 0}; !slices.Equal(got, want) {
+		t.Errorf("the frames have %d samples, want %d", got, want)
+	}
 }
 
 // What plays when the avatar ends is told of as interrupted.

@@ -200,6 +200,9 @@ func (l *timeline) make(begin time.Time) (f frame) {
 		if gap && (at > 0 || !first.at.Before(begin.Add(Tick))) {
 			return f // it begins with a frame, once it is due
 		}
+		if at == 0 && !l.isWhole() {
+			return f // what is missing is late: a silence of a whole frame is better than two splinters
+		}
 		n := copy(f.pcm[at:], first.samples)
 		at += n
 		f.utterance, f.samples = first.utterance, f.samples+n
@@ -209,6 +212,21 @@ func (l *timeline) make(begin time.Time) (f frame) {
 		}
 	}
 	return f
+}
+
+// isWhole reports whether the sound that comes first fills a frame, or is the last before
+// an end or a pause; l.mu is held.
+func (l *timeline) isWhole() bool {
+	n, first := 0, l.items[0]
+	next := first.at
+	for _, i := range l.items {
+		if i.isEnd || i.utterance != first.utterance || i.at.Sub(next).Abs() > adjoining {
+			return true
+		}
+		n += len(i.samples)
+		next = i.at.Add(time.Duration(len(i.samples)) * time.Second / Rate)
+	}
+	return n >= tickSamples
 }
 
 // tell passes on what is told of playback, in order, until ctx ends and that is told.
