@@ -441,8 +441,9 @@ func TestACallInADailyRoomIsRecorded(t *testing.T) {
 			room.Enter("Bob", "").Hum(1000) // after those who record
 		}
 	})
-	code := cli.Run(testwait.Context(t), append([]string{"echocast", "hear", "--to", "daily+" + room.URL(), "--record", name,
-		"--duration", "6s"}, arguments...), cli.Streams{Err: stderr})
+	code := cli.Run(testwait.Context(t),
+		append([]string{"echocast", "hear", "--to", "daily+" + room.URL(), "--record", name,
+			"--duration", "6s"}, arguments...), cli.Streams{Err: stderr})
 	coming.Wait()
 	data, err := os.ReadFile(name)
 	if code != 0 || err != nil || len(data) < 44+4*24000*3 {
