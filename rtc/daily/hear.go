@@ -13,8 +13,8 @@ import (
 
 // Hear calls packet for each packet of the replica (rtc.SoundReplica) or of the
 // first who is neither the replica nor named as we are (rtc.SoundUser), from one
-// session id after the other: it waits for somebody to join, and goes on after a page that broke. left
-// is called for each session that is heard no more.
+// session id after the other: it waits for somebody to join, and continues after a page
+// that broke. left is called for each session that is heard no more.
 //
 // It ends with the cause of ctx, net.ErrClosed, ErrPeerGone or ErrLost. Like
 // Audio it takes the place of another Hear or Audio.
