@@ -142,9 +142,20 @@ func (c *Conversation) follow() error {
 			}
 			if err == nil && !event.Stale { // twins, and what was overtaken
 				c.history.add("event", event)
+				c.keepWords(&event)
 			}
 		}
 	}
+}
+
+// keepWords keeps what the replica says, also of its own accord, as what was said last.
+func (c *Conversation) keepWords(e *echo.Event) {
+	if e.Kind != echo.KindUtterance || e.Role == echo.RoleUser || e.Text == "" {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.lastText = e.Text
 }
 
 // end interrupts what is left, and closes the session.

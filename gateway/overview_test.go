@@ -62,3 +62,19 @@ func TestOverviewOfMany(t *testing.T) {
 		synctest.Wait()
 	})
 }
+
+// What the replica says of its own accord are its last words too.
+func TestLastWords(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, c *client) {
+		path := c.open()
+		const respond = `{"message_type":"conversation","event_type":"conversation.respond",
+			"properties":{"text":"Good day."}}`
+		c.do("POST", path+"/messages", strings.NewReader(respond), http.StatusAccepted, nil)
+		time.Sleep(time.Minute)
+		var info Info
+		c.do("GET", path, nil, http.StatusOK, &info)
+		if info.LastText != "Good day." {
+			t.Errorf("the last words are %q", info.LastText)
+		}
+	})
+}

@@ -3,6 +3,7 @@
 import { Lanes } from "./lanes.js";
 
 const $ = id => document.getElementById(id);
+const overview = "v1/events";
 const longest = 64 << 20;  // bytes of a file, as the gateway has it
 const again = 1000;        // ms until a stream that was lost is asked for again
 const kept = 25;           // seconds of leads that are kept, for the lanes
@@ -23,7 +24,7 @@ async function ask(method, path, { headers = {}, ...rest } = {}) {
   const answer = await fetch(path, { method, headers, ...rest });
   if (answer.ok) return answer;
   const problem = await answer.json().catch(() => ({}));
-  if (answer.status === 401) needToken(problem.detail);
+  if (answer.status === 401 || answer.status === 403 && path === overview) needToken(problem.detail);
   throw new Refusal(answer.status, problem.detail || answer.statusText);
 }
 
@@ -103,7 +104,7 @@ let renders = 0;
 function begin() {
   all.abort();
   all = new AbortController();
-  follow("v1/events", all.signal, ({ data }, isFirst) => {
+  follow(overview, all.signal, ({ data }, isFirst) => {
     if (isFirst) { say("connected"); document.body.dataset.state = "connected"; }
     const list = data.changed || [], ended = data.ended || [];
     if (isFirst) for (const id of lines.keys()) if (!list.some(info => info.id === id)) ended.push(id);
