@@ -450,8 +450,13 @@ type jsonFailure struct {
 var failureTexts = [...]string{
 	"error.message", "error.msg", "error", "message", "error_message", "err_msg", "base_resp.status_msg", "data.message",
 	"errors.0.message", "errors.0", "detail.message", "detail", "title", "description",
-	"response.status_details.error.message", "error.code", "error_code", "code",
+	"response.status_details.error.message", "response.status", "response.status_details.reason",
+	"response.status_details.error.code", "candidates.0.finishReason", "error.code", "error_code", "code",
 }
+
+// unfinished are what OpenAI Realtime says of a response that is not whole, in its event
+// response.done; why, it says in status_details.
+var unfinished = []string{"failed", "incomplete", "cancelled"}
 
 // failureFields hold something only where the service failed: Soniox and Cartesia
 // have an error_code, Deepgram an err_code, Neuphonic a list of errors, and servers
@@ -488,7 +493,9 @@ func (f *jsonFailure) note(path string, token jsonToken) {
 	case "status":
 		f.failed = f.failed || text == "error"
 	case "response.status":
-		f.failed = f.failed || text == "failed"
+		f.failed = f.failed || slices.Contains(unfinished, text)
+	case "candidates.0.finishReason": // Gemini: it has one on its last object, such as MAX_TOKENS or SAFETY
+		f.failed = f.failed || !nothing && text != "STOP"
 	case "status_code":
 		code, err := strconv.Atoi(text)
 		f.failed = f.failed || err == nil && code >= http400

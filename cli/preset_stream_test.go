@@ -26,8 +26,9 @@ type eventStream struct {
 // readStreams reads testdata/streams.txt. A stream begins with "=== PRESET: NAME" and
 // options: hex, for audio that is not in base64; header, where each piece of it begins
 // with a WAV header; whole, where all of it comes in one event; crlf, for the ends of
-// lines. Its sections begin with "--- begin", audio, between, end or error; in them, %s
-// is audio.
+// lines. Its sections begin with "--- begin", audio, between, end, error or short, which
+// has a line for each way in which it says that the speech was cut short, with the words
+// to be quoted in front; in them, %s is audio.
 func readStreams(t *testing.T) (all []*eventStream) {
 	t.Helper()
 	text, err := os.ReadFile("testdata/streams.txt")
@@ -91,8 +92,8 @@ func TestPresetsQuoteErrors(t *testing.T) {
 	}
 }
 
-// text is the stream, with the error in its middle where broken.
-func (s *eventStream) text(pcm []byte, broken bool) string {
+// text is the stream; where there is a failure, it comes in the middle and is the last.
+func (s *eventStream) text(pcm []byte, failure string) string {
 	encode := base64.StdEncoding.EncodeToString
 	if s.is("hex") {
 		encode = hex.EncodeToString
@@ -109,7 +110,7 @@ func (s *eventStream) text(pcm []byte, broken bool) string {
 		if from > 0 {
 			text += s.sections["between"]
 		}
-		if broken && from > len(pcm)/2 {
+		if failure != "" && from > len(pcm)/2 {
 			break
 		}
 		part := pcm[from:min(from+piece, len(pcm))]
@@ -119,8 +120,8 @@ func (s *eventStream) text(pcm []byte, broken bool) string {
 		}
 		text += strings.ReplaceAll(s.sections["audio"], "%s", encode(part))
 	}
-	if broken {
-		return text + s.sections["error"]
+	if failure != "" {
+		return text + failure
 	}
 	return text + strings.ReplaceAll(s.sections["end"], "%s", encode(pcm))
 }
@@ -137,19 +138,30 @@ func TestPresetsReadWholeStreams(t *testing.T) {
 			}
 			pcm := recode(p.Encoding, tonePCM(cmp.Or(p.Rate, 24000)))
 			for _, step := range []int{1 << 20, 7} {
-				r := run(t, &steps{[]byte(s.text(pcm, false)), step}, "encode", "--preset", s.preset, "-")
+				r := run(t, &steps{[]byte(s.text(pcm, "")), step}, "encode", "--preset", s.preset, "-")
 				got := audioOf(messages(t, r.stdout))
 				if r.code != 0 || len(got) != 2*7200 {
 					t.Fatalf("by %d bytes: code %d, %d samples: %s", step, r.code, len(got)/2, r.stderr)
 				}
 				checkTone(t, got)
 			}
-			r := run(t, strings.NewReader(s.text(pcm, true)), "encode", "--preset", s.preset, "-")
-			if r.code != 3 || !strings.Contains(r.stderr, "the voice broke") ||
-				!strings.Contains(r.stdout, "conversation.interrupt") || strings.Contains(r.stdout, `"done":true`) {
-				t.Errorf("with an error: code %d: %s; %d bytes of messages", r.code, r.stderr, len(r.stdout))
+			s.checkFailure(t, pcm, s.sections["error"], "the voice broke")
+			for line := range strings.Lines(s.sections["short"]) {
+				reason, event, _ := strings.Cut(line, "\t")
+				s.checkFailure(t, pcm, event, reason)
 			}
 		})
+	}
+}
+
+// checkFailure sees half of a stream and what reports a failure end in an interrupt, and
+// the reason quoted.
+func (s *eventStream) checkFailure(t *testing.T, pcm []byte, failure, reason string) {
+	t.Helper()
+	r := run(t, strings.NewReader(s.text(pcm, failure)), "encode", "--preset", s.preset, "-")
+	if r.code != 3 || !strings.Contains(r.stderr, reason) ||
+		!strings.Contains(r.stdout, "conversation.interrupt") || strings.Contains(r.stdout, `"done":true`) {
+		t.Errorf("%s: code %d: %s; %d bytes of messages", reason, r.code, r.stderr, len(r.stdout))
 	}
 }
 
