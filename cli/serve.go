@@ -202,8 +202,9 @@ func (s *serveCmd) open() (net.Listener, error) {
 		scheme, listener = "https", tls.NewListener(listener, config)
 	}
 	if !s.quiet {
-		s.warn(`the gateway listens; create a conversation: curl -d '{"to":"rehearsal"}' %s://%s/v1/conversations`,
-			scheme, listener.Addr())
+		url := scheme + "://" + listener.Addr().String()
+		s.warn(`the gateway listens; see it at %s/, or create a conversation: `+
+			`curl -d '{"to":"rehearsal"}' %s/v1/conversations`, url, url)
 	}
 	return listener, nil
 }
