@@ -59,8 +59,8 @@ func readStreams(t *testing.T) (all []*eventStream) {
 func (s *eventStream) is(option string) bool { return slices.Contains(s.options, option) }
 
 // sendBytes are the presets of what sends audio as plain bytes only.
-var sendBytes = []string{"alaw8k", "azure", "camb", "deepgram", "elevenlabs-mp3", "espeak", "groq", "kokoro",
-	"kokoro-f32", "lmnt", "nvidia", "openai-wav", "piper", "piper-low", "playht", "pocket", "polly", "polly-mp3", "say",
+var sendBytes = []string{"alaw8k", "azure", "camb", "deepgram", "elevenlabs-mp3", "espeak", "groq",
+	"kokoro-f32", "lmnt", "openai-wav", "piper", "piper-low", "playht", "pocket", "polly", "polly-mp3", "say",
 	"speechmatics", "ulaw8k"}
 
 // A preset has its event stream in the file, or sends bytes.

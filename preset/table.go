@@ -116,7 +116,7 @@ var table = []Preset{
 	},
 	{
 		Name: "polly-mp3", Vendor: "Amazon Polly",
-		Ask: "--output-format mp3 --sample-rate 24000, the highest rate it has.",
+		Ask: "--output-format mp3 --sample-rate 24000, which needs no resampling.",
 		Example: `aws polly synthesize-speech --voice-id Joanna --engine neural --output-format mp3 --sample-rate ` +
 			`24000 --text "Hello." speech.mp3 && echocast send --preset polly-mp3 speech.mp3`,
 		Source: "https://docs.aws.amazon.com/polly/latest/dg/API_SynthesizeSpeech.html",
@@ -169,9 +169,9 @@ var table = []Preset{
 	},
 	{
 		Name: "groq", Vendor: "Groq",
-		Ask:     "response_format wav; its header is right where other sources say 48000 Hz.",
+		Ask:     "response_format wav at any sample_rate; its header says which.",
 		Example: "tts_client | echocast send --preset groq -",
-		Source:  "https://console.groq.com/docs/text-to-speech",
+		Source:  "https://github.com/groq/groq-python/blob/main/src/groq/types/audio/speech_create_params.py",
 	},
 	{
 		Name: "hume", Vendor: "Hume", Encoding: "s16le", Rate: 48000, Channels: 1,
@@ -195,9 +195,10 @@ var table = []Preset{
 	},
 	{
 		Name: "bland", Vendor: "Bland", Encoding: "s16le", Rate: 48000, Channels: 1,
-		Ask:     `"audio": {"encoding": "pcm_s16le"} of /v2/tts, which is 48000 Hz; the WAV of /v1/speak is recognised.`,
+		Ask: `/v2/tts without a container, which is 48000 Hz; "container": "wav" and the WAV of /v1/speak ` +
+			`are recognised.`,
 		Example: "tts_client | echocast send --preset bland -",
-		Source:  "https://docs.bland.ai/api-v2/post/tts-live",
+		Source:  "https://docs.bland.ai/api-v2/post/tts",
 	},
 	{
 		Name: "resemble", Vendor: "Resemble", Encoding: "s16le", Rate: 32000, Channels: 1,
@@ -254,9 +255,9 @@ var table = []Preset{
 	},
 	{
 		Name: "smallest", Vendor: "Smallest AI", Encoding: "s16le", Rate: 24000, Channels: 1,
-		Ask:     "output_format pcm at sample_rate 24000.",
+		Ask:     "output_format pcm at sample_rate 24000; pipe in the events of its SSE or WebSocket, or the samples.",
 		Example: "tts_client | echocast send --preset smallest -",
-		Source:  "https://waves-docs.smallest.ai/v4.0.0/content/api-references/lightning-v3.1-ws",
+		Source:  "https://docs.smallest.ai/waves/api-reference/api-reference/text-to-speech/tts",
 	},
 	{
 		Name: "soniox", Vendor: "Soniox", Encoding: "s16le", Rate: 24000, Channels: 1,
@@ -266,15 +267,16 @@ var table = []Preset{
 	},
 	{
 		Name: "asyncai", Vendor: "async AI", Encoding: "s16le", Rate: 24000, Channels: 1,
-		Ask:     "container raw, encoding pcm_s16le, sample_rate 24000.",
+		Ask:     "container raw, encoding pcm_s16le, sample_rate 24000; 44100 is the default.",
 		Example: "tts_client | echocast send --preset asyncai -",
-		Source:  "https://github.com/pipecat-ai/pipecat/blob/main/src/pipecat/services/asyncai/tts.py",
+		Source:  "https://docs.async.ai/text-to-speech-websocket-3477526w0",
 	},
 	{
-		Name: "camb", Vendor: "CAMB.AI", Encoding: "s16le", Rate: 22050, Channels: 1,
-		Ask:     "format pcm_s16le; mars-flash and mars-instruct have 22050 Hz, for mars-pro add --rate 48000.",
+		Name: "camb", Vendor: "CAMB.AI", Encoding: "s16le", Rate: 48000, Channels: 1,
+		Ask: "format wav, whose header says the rate, or pcm_s16le, which is 48000 Hz; for mars-flash and " +
+			"mars-instruct add --rate 22050.",
 		Example: "tts_client | echocast send --preset camb -",
-		Source:  "https://github.com/pipecat-ai/pipecat/blob/main/src/pipecat/services/camb/tts.py",
+		Source:  "https://github.com/Camb-ai/cambai-python-sdk/blob/main/README.md",
 	},
 	{
 		Name: "mistral", Vendor: "Mistral", Encoding: "f32le", Rate: 24000, Channels: 1, Field: "audio_data",
@@ -301,19 +303,19 @@ var table = []Preset{
 	},
 	{
 		Name: "nvidia", Vendor: "NVIDIA Riva", Encoding: "s16le", Rate: 24000, Channels: 1,
-		Ask:     "encoding LINEAR_PCM at sample_rate_hz 24000.",
+		Ask:     "LINEAR_PCM at sample_rate_hz 24000; pipe in the events of its realtime WebSocket, or the samples.",
 		Example: "tts_client | echocast send --preset nvidia -",
-		Source:  "https://github.com/pipecat-ai/pipecat/blob/main/src/pipecat/services/nvidia/tts.py",
+		Source:  "https://docs.nvidia.com/nim/riva/tts/latest/realtime-tts.html",
 	},
 	{
 		Name: "kokoro", Vendor: "Kokoro-FastAPI", Encoding: "s16le", Rate: 24000, Channels: 1,
 		Ask: `"response_format": "pcm"; WAV and MP3 are recognised.`,
 		Example: `curl -sN http://localhost:8880/v1/audio/speech -H "Content-Type: application/json" -d '{"model":"kokoro",` +
 			`"voice":"af_heart","input":"Hello.","response_format":"pcm"}' | echocast send --preset kokoro -`,
-		Source: "https://github.com/remsky/Kokoro-FastAPI",
+		Source: "https://github.com/remsky/Kokoro-FastAPI/blob/master/api/src/structures/schemas.py",
 		Words: WordTimes{
 			Ask:    "/dev/captioned_speech in place of /v1/audio/speech; pipe the JSON in.",
-			Source: "https://github.com/remsky/Kokoro-FastAPI",
+			Source: "https://github.com/remsky/Kokoro-FastAPI/blob/master/api/src/routers/development.py",
 		},
 	},
 	{
@@ -326,33 +328,33 @@ var table = []Preset{
 		Name: "pocket", Vendor: "Pocket TTS",
 		Ask:     "Its WAV; the length in the header is not real and is not believed.",
 		Example: "tts_client | echocast send --preset pocket -",
-		Source:  "https://github.com/kyutai-labs/pocket-tts/issues/229",
+		Source:  "https://github.com/kyutai-labs/pocket-tts/blob/main/pocket_tts/data/audio.py",
 	},
 	{
 		Name: "piper", Vendor: "Piper", Encoding: "s16le", Rate: 22050, Channels: 1,
 		Ask: "--output-raw with a voice of medium or high quality; --piper-voice VOICE.onnx.json reads " +
 			"the rate of any voice.",
 		Example: "echo Hello. | piper -m en_US-lessac-medium --output-raw | echocast send --preset piper -",
-		Source:  "https://github.com/OHF-Voice/piper1-gpl",
+		Source:  "https://github.com/OHF-Voice/piper1-gpl/blob/main/docs/CLI.md",
 	},
 	{
 		Name: "piper-low", Vendor: "Piper", Encoding: "s16le", Rate: 16000, Channels: 1,
 		Ask:     "--output-raw with a voice of low or x_low quality.",
 		Example: "echo Hello. | piper -m en_US-lessac-low --output-raw | echocast send --preset piper-low -",
-		Source:  "https://github.com/OHF-Voice/piper1-gpl",
+		Source:  "https://github.com/OHF-Voice/piper1-gpl/blob/main/docs/CLI.md",
 	},
 	{
 		Name: "espeak", Vendor: "eSpeak NG",
 		Ask:     "--stdout, which is WAV; the lengths in its header are not real and are not believed.",
 		Example: `espeak-ng --stdout "Hello." | echocast send --preset espeak -`,
-		Source:  "https://github.com/espeak-ng/espeak-ng/blob/master/src/espeak-ng.1.ronn",
+		Source:  "https://github.com/espeak-ng/espeak-ng/blob/master/src/espeak-ng.c",
 	},
 	{
 		Name: "say", Vendor: "macOS say",
 		Ask: "--file-format=WAVE --data-format=LEI16@24000; its default is big-endian AIFF.",
 		Example: `say -o speech.wav --file-format=WAVE --data-format=LEI16@24000 "Hello." && echocast send ` +
 			`--preset say speech.wav`,
-		Source: "https://keith.github.io/xcode-man-pages/say.1.html",
+		Source: "https://developer.apple.com/library/mac/documentation/Darwin/Reference/ManPages/man1/say.1.html",
 	},
 	{
 		Name: "ulaw8k", Vendor: "telephony", Encoding: "mulaw", Rate: 8000, Channels: 1,
