@@ -42,6 +42,28 @@ func TestGatewayPage(t *testing.T) {
 	}
 }
 
+// The commands that README.md shows for the gateway, the only block in sh, speak a file.
+func TestReadmeGateway(t *testing.T) {
+	if _, err := exec.LookPath("curl"); err != nil {
+		t.Skip(err)
+	}
+	page, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var script strings.Builder
+	script.WriteString("set -e; trap 'kill $(jobs -p)' EXIT\n")
+	for _, block := range pageBlock.FindAllStringSubmatch(string(page), -1) {
+		if block[1] == "sh" {
+			script.WriteString(block[2])
+		}
+	}
+	script.WriteString("trap - EXIT; all=$(jobs -p); kill $all; wait $all\n")
+	if out := paste(t, script.String()); !strings.Contains(out, `"outcome":"finished"`) {
+		t.Errorf("nothing was heard:\n%s", out)
+	}
+}
+
 // standing is what stands for the pauses of a page: the gateway on a port is there.
 const standing = "& until curl -s http://127.0.0.1:%[1]s/healthz; do sleep 0.1; done"
 
