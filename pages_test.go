@@ -160,6 +160,33 @@ func TestPagesNameWhatExists(t *testing.T) {
 	}
 }
 
+// ARCHITECTURE.md has a line for each folder of the checkout, in order, and no other.
+func TestArchitectureListsTheFolders(t *testing.T) {
+	out, err := exec.Command("git", "ls-files").Output()
+	if err != nil {
+		t.Skipf("needs a checkout: %v", err)
+	}
+	var folders []string
+	for _, name := range strings.Fields(string(out)) {
+		folder, _, inFolder := strings.Cut(name, "/")
+		if inFolder && !strings.HasPrefix(folder, ".") && !slices.Contains(folders, folder) {
+			folders = append(folders, folder)
+		}
+	}
+	slices.Sort(folders)
+	text, err := os.ReadFile("ARCHITECTURE.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var listed []string
+	for _, row := range regexp.MustCompile("(?m)^\\| `([\\w-]+)/` \\| ").FindAllStringSubmatch(string(text), -1) {
+		listed = append(listed, row[1])
+	}
+	if !slices.Equal(listed, folders) {
+		t.Errorf("ARCHITECTURE.md lists\n%s\nthe folders are\n%s", strings.Join(listed, " "), strings.Join(folders, " "))
+	}
+}
+
 // Each surface in SECURITY.md names a test of its promise, and each fuzz target is
 // in the table of how much was tried.
 func TestSecurityNamesATestForEachSurface(t *testing.T) {
