@@ -188,6 +188,31 @@ func TestOpenAI(t *testing.T) {
 	})
 }
 
+// A response of OpenAI's that was cut short by the service is a warning, and the
+// conversation goes on. One that the user cut short, or that is whole, is none.
+func TestOpenAIWarnsOfAnIncompleteResponse(t *testing.T) {
+	for details, want := range map[string]string{
+		`"status":"incomplete","status_details":{"reason":"content_filter"}`:                  "incomplete: content_filter",
+		`"status":"failed","status_details":{"type":"failed","error":{"code":"rate_limit"}}`:  "failed: rate_limit",
+		`"status":"failed","status_details":{"error":{"code":"x","message":"it broke"}}`:      "failed: it broke",
+		`"status":"failed","status_details":null`:                                             "failed: no reason given",
+		`"status":"cancelled","status_details":{"type":"cancelled","reason":"turn_detected"}`: "",
+		`"status":"completed","status_details":null`:                                          "",
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			_, _, _, warnings := talk(t, agent.OpenAI, func(v *vendor) {
+				v.send(`{"type":"session.created","session":{"type":"realtime"}}`)
+				v.send(`{"type":"session.updated","session":{}}`)
+				v.send(`{"type":"response.done","response":{"id":"r",%s}}`, details)
+				time.Sleep(time.Second)
+			})
+			if got := strings.Join(warnings, "\n"); (got == "") != (want == "") || !strings.HasSuffix(got, want) {
+				t.Errorf("%s: warnings %q, want %q", details, warnings, want)
+			}
+		})
+	}
+}
+
 // An agent of ElevenLabs hears the user, speaks through the replica, is answered its
 // pings, and is told in words what was heard when the user cuts in.
 func TestElevenLabs(t *testing.T) {

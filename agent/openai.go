@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -46,6 +47,7 @@ func (r *realtime) read(data []byte) (int, error) {
 		Error      struct {
 			Message string `json:"message"`
 		} `json:"error"`
+		Response response `json:"response"`
 	}
 	if err := json.Unmarshal(data, &e); err != nil {
 		return 0, fmt.Errorf("the agent sent no event: %w", err)
@@ -59,10 +61,34 @@ func (r *realtime) read(data []byte) (int, error) {
 		r.talk.say("agent", e.Transcript)
 	case "conversation.item.input_audio_transcription.completed":
 		r.talk.say("user", e.Transcript)
+	case "response.done":
+		return 0, e.Response.problem()
 	case "error":
 		return 0, errors.New("the agent reports: " + e.Error.Message)
 	}
 	return 0, nil
+}
+
+// response is how a response of the agent ended.
+type response struct {
+	Status  string `json:"status"`
+	Details struct {
+		Reason string `json:"reason"`
+		Error  struct {
+			Code    string `json:"code"`
+			Message string `json:"message"`
+		} `json:"error"`
+	} `json:"status_details"`
+}
+
+// problem is why the agent said less than it wanted to, or nothing. A response that was
+// cancelled is none: the user cut in.
+func (r *response) problem() error {
+	if r.Status != "incomplete" && r.Status != "failed" {
+		return nil
+	}
+	why := cmp.Or(r.Details.Error.Message, r.Details.Reason, r.Details.Error.Code, "no reason given")
+	return fmt.Errorf("the response of the agent is %s: %s", r.Status, why)
 }
 
 // session is what is asked for: audio both ways, and that the user may cut in.
