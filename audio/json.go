@@ -451,7 +451,8 @@ var failureTexts = [...]string{
 	"error.message", "error.msg", "error", "message", "error_message", "err_msg", "base_resp.status_msg", "data.message",
 	"errors.0.message", "errors.0", "detail.message", "detail", "title", "description",
 	"response.status_details.error.message", "response.status", "response.status_details.reason",
-	"response.status_details.error.code", "candidates.0.finishReason", "error.code", "error_code", "code",
+	"response.status_details.error.code", "candidates.0.finishReason", "serverContent.interrupted",
+	"error.code", "error_code", "code",
 }
 
 // unfinished are what OpenAI Realtime says of a response that is not whole, in its event
@@ -496,6 +497,8 @@ func (f *jsonFailure) note(path string, token jsonToken) {
 		f.failed = f.failed || slices.Contains(unfinished, text)
 	case "candidates.0.finishReason": // Gemini: it has one on its last object, such as MAX_TOKENS or SAFETY
 		f.failed = f.failed || !nothing && text != "STOP"
+	case "serverContent.interrupted": // Gemini Live: the user cut in
+		f.failed, text = f.failed || !nothing, "interrupted"
 	case "status_code":
 		code, err := strconv.Atoi(text)
 		f.failed = f.failed || err == nil && code >= http400

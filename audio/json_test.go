@@ -464,6 +464,8 @@ func TestJSONErrors(t *testing.T) {
 		`{"type":"response.created","response":{"status":"in_progress","status_details":null}}`: "",
 		`{"candidates":[{"finishReason":"MAX_TOKENS","index":0}]}`:                              `"MAX_TOKENS"`,
 		`{"candidates":[{"finishReason":"STOP","index":0}]}`:                                    "",
+		`{"serverContent":{"interrupted":true}}`:                                                `"interrupted"`,
+		`{"serverContent":{"interrupted":false,"turnComplete":true}}`:                           "",
 		`{"candidates":[{"finishReason":null}]}`:                                                "",
 		`{"error_code":400,"error_message":"over"}`:                                             "over: 400",
 		`{"status_code":503}`:                                          "no reason given",
