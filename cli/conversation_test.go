@@ -165,7 +165,7 @@ func TestServiceUsage(t *testing.T) {
 		{[]string{"conversation", "get"}, "the id of one conversation"},
 		{[]string{"conversation", "end", "a", "b"}, "the id of one conversation"},
 		{[]string{"conversation", "start"}, `echocast conversation has no command "start"`},
-		{[]string{"conversation", "list", "--api-key", canary}, "not defined: -api-key; echocast conversation list --help"},
+		{[]string{"conversation", "list", "--api-key", canary}, "no option is called --api-key; echocast conversation list --help"},
 		{[]string{"conversation", "list", "--base-url", "http://tavusapi.com"}, "in the clear"},
 		{[]string{"pal", "create", "--face", "r1"}, "--echo"},
 		{[]string{"pal", "create", "--echo"}, "TAVUS_FACE_ID"},

@@ -135,10 +135,11 @@ func answer(app *cli.App, args []string, out io.Writer) (answered bool, err erro
 		return true, nil
 	}
 	asked, short := m.AsksForHelp(words)
-	if !asked {
+	command, rest := m.Command(words)
+	isIncomplete := command != nil && len(rest) == 0 && len(command.Subcommands) > 0 && len(command.Flags) == 0
+	if !asked && !isIncomplete {
 		return false, nil
 	}
-	_, rest := m.Command(words)
 	return true, showHelp(m, out, words[:len(words)-len(rest)], short)
 }
 

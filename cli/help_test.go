@@ -122,7 +122,7 @@ func TestDidYouMean(t *testing.T) {
 	}
 	for _, c := range []struct{ args, says string }{
 		{"sned x.wav", "did you mean echocast send?"},
-		{"send --recrod x", "did you mean --record?"},
+		{"send --recrod x", "no option is called --recrod; did you mean --record?"},
 		{file, "did you mean echocast send " + file + "?"},
 		{"send --lead 1 x.wav", "a time has a unit, such as 1s or 500ms"},
 	} {
@@ -133,6 +133,17 @@ func TestDidYouMean(t *testing.T) {
 	}
 	if code, _, stderr := run(testwait.Context(t), "xyzzy"); code != 2 || strings.Contains(stderr, "did you mean") {
 		t.Errorf("code %d, %s", code, stderr)
+	}
+}
+
+// A command that only has commands below it shows its help.
+func TestHelpOfCommandsWithoutAVerb(t *testing.T) {
+	for _, name := range []string{"conversation", "pal", "context"} {
+		code, alone, stderr := run(testwait.Context(t), name)
+		_, asked, _ := run(testwait.Context(t), name, "--help")
+		if code != 0 || alone != asked || stderr != "" {
+			t.Errorf("%s: code %d, %s%s", name, code, alone, stderr)
+		}
 	}
 }
 

@@ -94,7 +94,7 @@ func TestCommandsNeedARoom(t *testing.T) {
 			t.Errorf("%v: %+v", args, r)
 		}
 		if r := run(t, failingReader{t}, append(args, "--pal", "p1")...); r.code != 2 ||
-			!strings.Contains(r.stderr, "flag provided but not defined: -pal") {
+			!strings.Contains(r.stderr, "no option is called --pal") {
 			t.Errorf("%v: %+v", args, r)
 		}
 	}

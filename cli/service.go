@@ -171,12 +171,10 @@ func withInputs(run func(ctx context.Context, names []string) error) cli.ActionF
 	return func(c *cli.Context) error { return run(c.Context, c.Args().Slice()) }
 }
 
-// needsVerb is the action of a command that only has commands below it.
+// needsVerb is the action of a command that only has commands below it. Alone it shows its help,
+// see answer.
 func needsVerb(name string) cli.ActionFunc {
 	return func(c *cli.Context) error {
-		if !c.Args().Present() {
-			return cli.ShowSubcommandHelp(c)
-		}
 		return usagef("%s has no command %q; %s --help lists them", name, c.Args().First(), name)
 	}
 }

@@ -84,6 +84,7 @@ func Explain(command *cli.Command, err error) string {
 	text := err.Error()
 	if name, unknown := strings.CutPrefix(text, "flag provided but not defined: -"); unknown && command != nil {
 		name = strings.TrimPrefix(name, "-")
+		text = "no option is called --" + name
 		var names []string
 		for _, flag := range command.Flags {
 			names = append(names, flag.Names()...)
