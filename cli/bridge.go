@@ -49,9 +49,10 @@ var carriers = []string{"twilio", "vonage"}
 func bridgeCommand(streams Streams, server *Server) *cli.Command {
 	b := &bridgeCmd{streams: streams, server: server}
 	return &cli.Command{
-		Name:      "bridge",
-		Usage:     "give a face to a voice bot that was made for the telephone",
-		UsageText: "echocast bridge --to URL --carrier twilio|vonage [OPTIONS] wss://BOT",
+		Name:  "bridge",
+		Usage: "give a face to a voice bot that was made for the telephone",
+		UsageText: "echocast bridge --to URL --carrier twilio|vonage [OPTIONS] wss://BOT\n\n" +
+			"   echocast bridge --to https://tavus.daily.co/c123 --carrier twilio wss://bot.example/media",
 		Description: `Dials the bot's WebSocket as a telephone carrier does: Twilio Media Streams (mu-law at
 8 kHz), or the Vonage Voice API (samples at 16 or 24 kHz). The bot hears the user of
 the room, and the replica says what the bot answers. A mark comes back to the bot

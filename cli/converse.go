@@ -94,7 +94,7 @@ func (v *converseCmd) flags() []cli.Flag {
 		option(&v.agent.With, "agent", "", "let an `AGENT` answer in place of commands: openai[:MODEL] (OPENAI_API_KEY), or "+
 			"elevenlabs:ID (a private one needs ELEVENLABS_API_KEY); it hears the user (default: none)"),
 		option(&v.agent.URL, "agent-url", "", "the agent's WebSocket is at this `URL` (default: the vendor's)"),
-		option(&v.agent.Instructions, "instructions", "", "tell the openai agent what to do (default: nothing)"),
+		option(&v.agent.Instructions, "instructions", "", "tell the openai agent what to do in this `TEXT` (default: nothing)"),
 		option(&o.Count, "count, n", 0, "end after `N` answers (default: no end)"),
 	}
 }
@@ -103,7 +103,8 @@ func (v *converseCmd) check() error {
 	o := &v.options
 	switch {
 	case o.OnUtterance == "":
-		return usagef("--on-utterance: name the command that answers what the user says, such as a script of yours")
+		return usagef("--on-utterance: name the command that answers what the user says, such as a script of yours, or " +
+			"an agent with --agent")
 	case o.TTS == "":
 		return usagef("--tts: name the command that makes audio of a text, such as 'espeak-ng --stdout'")
 	case v.settings.dryRun:

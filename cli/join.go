@@ -33,7 +33,7 @@ const helpJoin = `
 --join livekit+wss://HOST/ROOM makes it an avatar worker in a LiveKit room: it plays
 what LiveKit's agents or echocast send there, shows its face and lets everybody hear
 it. LIVEKIT_API_KEY and LIVEKIT_API_SECRET, or LIVEKIT_TOKEN, let it in. It obeys who
-its token names, or else who speaks first. --render CMD shows another face: CMD reads
+its token names, or else who speaks first. --render COMMAND shows another face: it reads
 16-bit mono PCM at 24 kHz in real time, and prints pictures (docs/avatar.md).`
 
 // guestFlags are those of a replica that joins a room.
@@ -42,8 +42,8 @@ func (s *replicaCmd) guestFlags() []cli.Flag {
 		option(&s.guest.To, "join", "", "join the LiveKit room at `URL`, livekit+wss://HOST/ROOM, rather than listen"),
 		option(&s.guest.Identity, "avatar", "", "with --join: the replica's `IDENTITY` in the room (default: that of the "+
 			"token, or tavus-avatar-agent)"),
-		option(&s.guest.Program, "render", "", "with --join: `CMD` draws the pictures of what it hears"),
-		option(&s.guest.Delay, "render-delay", 0, "with --render: publish the sound `TIME` after CMD gets "+
+		option(&s.guest.Program, "render", "", "with --join: this `COMMAND` draws pictures of what it hears"),
+		option(&s.guest.Delay, "render-delay", 0, "with --render: publish the sound this `TIME` after the command gets "+
 			"it (default: 200ms)"),
 	}
 }

@@ -79,7 +79,7 @@ and a timestamp are filled in, except with "raw":true.
 				"on"),
 			option(&s.limit, "max-message", replica.DefaultMessageLimit, "drop messages of more than `BYTES`"),
 			&cli.StringSliceFlag{Name: "fault",
-				Usage: "do `NAME[=VALUE][,NAME...]` wrong, such as delay=300ms; may be repeated, and list lists them"},
+				Usage: "misbehave by `NAME[=VALUE][,NAME...]`, such as delay=300ms; --fault list lists them"},
 			option(&s.script, "script", "", "send the events in `FILE` beside the replica's own"),
 			option(&s.user, "user", "", "play `FILE` as the user's microphone to each connection that hears (default: silent)"),
 			boolOption(&s.once, "once", "end when everybody has left"),
