@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 
@@ -31,14 +29,6 @@ type Recording struct {
 	err   error // of words
 }
 
-// Subtitles is the file beside a recording that has what was heard. It is "" for "".
-func Subtitles(name string) string {
-	if name == "" {
-		return ""
-	}
-	return strings.TrimSuffix(name, filepath.Ext(name)) + ".vtt"
-}
-
 // ErrRecorded is the cause of the end of a recording that Close ends.
 var ErrRecorded = errors.New("the call is over")
 
@@ -54,7 +44,7 @@ func (c *Call) Record(ctx context.Context, name string) (*Recording, error) {
 		r.file, err = recording.Create(name, nil)
 	}
 	if err == nil {
-		r.words, err = listen.NewTranscript(Subtitles(name))
+		r.words, err = listen.NewTranscript(recording.Subtitles(name))
 	}
 	if err != nil {
 		return nil, cmp.Or(err, r.leave())

@@ -58,6 +58,9 @@ func (s *replicaCmd) join(c *cli.Context, server *Server) error {
 			return usagef("--%s does not go with --join: the room is not this replica's", name)
 		}
 	}
+	if isVideoName(s.record) {
+		return usagef("--record of a replica in a LiveKit room writes what it plays, as WAV")
+	}
 	if server == nil || server.Join == nil {
 		return needsServerError{livekitNeeds}
 	}

@@ -25,7 +25,7 @@ func checkRecording(name string) error {
 	if err := recording.Check(name, nil); err != nil {
 		return usagef("--record %v", err)
 	}
-	return checkOutputs(map[string]string{"--record": name, "--record (subtitles)": call.Subtitles(name)}, nil)
+	return checkOutputs(map[string]string{"--record": name, "--record (subtitles)": recording.Subtitles(name)}, nil)
 }
 
 // isVideoName reports whether a recording is WebM or MP4 by its name.

@@ -185,12 +185,12 @@ func TestConverseRecordsTheCall(t *testing.T) {
 
 func TestRecordRefusals(t *testing.T) {
 	for line, want := range map[string]string{
-		"hear --to http://127.0.0.1:1 --record call.flac":       "the name ends with .wav, .webm or .mp4",
-		"hear --to http://127.0.0.1:1 --record call.wav x.wav":  "--record writes the whole call",
-		"send --to http://127.0.0.1:1 --record call.ogg a.wav":  "the name ends with .wav, .webm or .mp4",
-		"send --page --to http://127.0.0.1:1 a.wav":             "--page shows the stand-in of a rehearsal",
-		"replica --record call.webm":                            "hear --to URL --record call.webm",
-		"converse --on-utterance cat --tts cat --record call.x": "the name ends with .wav, .webm or .mp4",
+		"hear --to http://127.0.0.1:1 --record call.flac":              "the name ends with .wav, .webm or .mp4",
+		"hear --to http://127.0.0.1:1 --record call.wav x.wav":         "--record writes the whole call",
+		"send --to http://127.0.0.1:1 --record call.ogg a.wav":         "the name ends with .wav, .webm or .mp4",
+		"send --page --to http://127.0.0.1:1 a.wav":                    "--page shows the stand-in of a rehearsal",
+		"replica --join livekit+ws://127.0.0.1:1/r --record call.webm": "writes what it plays, as WAV",
+		"converse --on-utterance cat --tts cat --record call.x":        "the name ends with .wav, .webm or .mp4",
 	} {
 		r := run(t, nil, strings.Fields(line)...)
 		if r.code != 2 || !strings.Contains(r.stderr, want) {

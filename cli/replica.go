@@ -75,8 +75,8 @@ and a timestamp are filled in, except with "raw":true.
 ` + helpJoin,
 		Flags: append([]cli.Flag{
 			option(&s.listen, "listen", "127.0.0.1:8870", "`ADDRESS` to listen on; port 0 takes a free one"),
-			option(&s.record, "record", "", "write what is heard to `FILE` (WAV); later sessions get new files FILE-2 and so "+
-				"on"),
+			option(&s.record, "record", "", "write what is heard to `FILE` (WAV), or as .webm or .mp4 (by ffmpeg) "+
+				"both sides, the face and, as .vtt, the words; later sessions get new files FILE-2 and so on"),
 			option(&s.limit, "max-message", replica.DefaultMessageLimit, "drop messages of more than `BYTES`"),
 			&cli.StringSliceFlag{Name: "fault",
 				Usage: "misbehave by `NAME[=VALUE][,NAME...]`, such as delay=300ms; --fault list lists them"},
@@ -159,12 +159,12 @@ func (s *replicaCmd) open(ctx context.Context, serving *serve.Options) (*rtc.Lis
 
 // prepare checks the options and reads the script.
 func (s *replicaCmd) prepare() (*serve.Options, error) {
+	check := checkOutputs(map[string]string{"--record": s.record}, nil)
 	if isVideoName(s.record) {
-		return nil, usagef("--record writes what the replica hears, as WAV; both sides of a call are recorded by: "+
-			"echocast hear --to URL --record %s", s.record)
+		check = checkRecording(s.record)
 	}
-	if err := checkOutputs(map[string]string{"--record": s.record}, nil); err != nil {
-		return nil, err
+	if check != nil {
+		return nil, check
 	}
 	if s.user != "" {
 		if _, err := os.Stat(s.user); err != nil {

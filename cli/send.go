@@ -10,9 +10,9 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"echocast/call"
 	"echocast/echo"
 	"echocast/internal/terminal"
+	"echocast/recording"
 	"echocast/room"
 	"echocast/speak"
 )
@@ -209,7 +209,7 @@ func (s *sendCmd) subtitles() string {
 	if !s.recordsCall() {
 		return ""
 	}
-	return call.Subtitles(s.record)
+	return recording.Subtitles(s.record)
 }
 
 func (s *sendCmd) session() *echo.Options {

@@ -44,8 +44,10 @@ func NewStream(rate int, to io.Writer) (*Stream, error) {
 
 // Packet takes a packet of a track that has come now: of Opus, or of mu-law or
 // samples where its payload type says so.
-func (s *Stream) Packet(track string, p *rtp.Packet) {
-	now := time.Now()
+func (s *Stream) Packet(track string, p *rtp.Packet) { s.PacketAt(time.Now(), track, p) }
+
+// PacketAt takes a packet whose sound began at a time that is known.
+func (s *Stream) PacketAt(now time.Time, track string, p *rtp.Packet) {
 	coding := Opus
 	switch p.PayloadType {
 	case payloadL16:

@@ -20,12 +20,14 @@ import (
 	"echocast/internal/outfile"
 )
 
-// byFFmpeg is a file that ffmpeg writes, in pieces of a second.
+// byFFmpeg is a file that ffmpeg writes, in pieces of a second. Sound alone it gets as
+// samples, and with pictures as Matroska.
 type byFFmpeg struct {
 	name    string
 	program string
 	process *child.Process
 	stdin   io.WriteCloser
+	film    *webmFile // nil without pictures
 	said    *tail
 	kill    context.CancelFunc
 }
@@ -57,22 +59,16 @@ func createByFFmpeg(name string, o *Options) (*byFFmpeg, error) {
 	if err := file.Close(); err != nil {
 		return nil, err
 	}
-	arguments := []string{"-hide_banner", "-loglevel", "error", "-nostdin", "-y",
-		"-f", "s16le", "-ar", strconv.Itoa(Rate), "-ac", "2", "-i", "pipe:0"}
-	if strings.EqualFold(filepath.Ext(name), ".webm") {
-		arguments = append(arguments, "-c:a", "libopus", "-b:a", "64k", "-f", "webm", "-cluster_time_limit", "1000",
-			"-reserve_index_space", "49152")
-	} else {
-		arguments = append(arguments, "-c:a", "aac", "-b:a", "128k", "-f", "mp4", "-frag_duration", "1000000",
-			"-movflags", "+delay_moov+default_base_moof")
-	}
-	arguments = append(arguments, "-flush_packets", "1", "file:"+name)
+	hasPicture := o != nil && o.Picture != nil
 	life, kill := context.WithCancel(context.Background()) // until close
 	f := &byFFmpeg{name: name, program: program, said: &tail{}, kill: kill}
-	cmd := child.Command(life, program, arguments...)
+	cmd := child.Command(life, program, f.arguments(hasPicture)...)
 	cmd.Stdout, cmd.Stderr = io.Discard, f.said
 	if f.stdin, err = cmd.StdinPipe(); err == nil {
 		f.process, err = child.Start(cmd)
+	}
+	if err == nil && hasPicture {
+		f.film, err = newWebM(f.stdin, plainTrack(), &plain{}, o)
 	}
 	if err != nil {
 		kill()
@@ -81,7 +77,31 @@ func createByFFmpeg(name string, o *Options) (*byFFmpeg, error) {
 	return f, nil
 }
 
+func (f *byFFmpeg) arguments(hasPicture bool) []string {
+	arguments := []string{"-hide_banner", "-loglevel", "error", "-nostdin", "-y"}
+	if hasPicture { // which is passed on at once
+		arguments = append(arguments, "-analyzeduration", "0", "-threads", "1", "-f", "matroska", "-i", "pipe:0")
+	} else {
+		arguments = append(arguments, "-f", "s16le", "-ar", strconv.Itoa(Rate), "-ac", "2", "-i", "pipe:0")
+	}
+	if strings.EqualFold(filepath.Ext(f.name), ".webm") {
+		arguments = append(arguments, "-c:v", "copy", "-c:a", "libopus", "-b:a", "64k", "-f", "webm",
+			"-cluster_time_limit", "1000", "-reserve_index_space", "49152")
+	} else {
+		arguments = append(arguments, "-c:v", "libx264", "-preset", "veryfast", "-tune", "zerolatency", "-g", "25",
+			"-pix_fmt", "yuv420p", "-c:a", "aac", "-b:a", "128k", "-f", "mp4", "-frag_duration", "1000000",
+			"-movflags", "+delay_moov+default_base_moof")
+	}
+	return append(arguments, "-flush_packets", "1", "file:"+f.name)
+}
+
 func (f *byFFmpeg) write(samples []int16) error {
+	if f.film != nil {
+		if err := f.film.write(samples); err != nil {
+			return errors.New(cmp.Or(f.said.text(), err.Error()))
+		}
+		return nil
+	}
 	var b []byte
 	for _, v := range samples {
 		b = binary.LittleEndian.AppendUint16(b, uint16(v))
@@ -95,6 +115,9 @@ func (f *byFFmpeg) write(samples []int16) error {
 // close lets ffmpeg end, and then, of MP4, write the index to the front.
 func (f *byFFmpeg) close() error {
 	defer f.kill()
+	if f.film != nil {
+		_ = f.film.close() // ffmpeg says what it lacks
+	}
 	_ = f.stdin.Close()
 	defer time.AfterFunc(finishTime, f.kill).Stop()
 	if err := f.process.Wait(); err != nil {

@@ -1,5 +1,6 @@
 // Package recording writes what both sides of a call say to a file: two channels on
-// one clock, the replica on the left, the users on the right.
+// one clock, the replica on the left, the users on the right, and pictures of the
+// replica where there is something that draws them.
 //
 //	file, err := recording.Create("call.webm", nil)
 //	err = file.Record(ctx, room.Hear, recording.SideOf)
@@ -56,6 +57,13 @@ type Options struct {
 	// FFmpeg is the program that writes what echocast cannot: MP4, and in builds
 	// without libopus WebM. The default is the one in the PATH.
 	FFmpeg string
+
+	// Picture draws the pictures of the replica, which WebM (VP8) and MP4 (H.264) show.
+	// There are none if it is nil, or in WAV.
+	Picture Picture
+
+	// Came says when a packet came that Record gets. The default is now.
+	Came func(track string, p *rtp.Packet) time.Time
 }
 
 // container writes interleaved samples of two channels.
@@ -67,6 +75,7 @@ type container interface {
 // File is a recording. Its methods may be called from several goroutines.
 type File struct {
 	name string
+	came func(track string, p *rtp.Packet) time.Time
 
 	mu    sync.Mutex
 	to    container
@@ -110,14 +119,27 @@ func Create(name string, o *Options) (*File, error) {
 	case ending == ".wav":
 		to, err = createWAV(name)
 	case ending == ".webm" && hasOpus:
-		to, err = createWebM(name)
+		to, err = createWebM(name, o)
 	default:
 		to, err = createByFFmpeg(name, o)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, text.WithoutPath(err))
 	}
-	return &File{name: name, to: to}, nil
+	f := &File{name: name, to: to, came: func(string, *rtp.Packet) time.Time { return time.Now() }}
+	if o != nil && o.Came != nil {
+		f.came = o.Came
+	}
+	return f, nil
+}
+
+// Subtitles is the name of the file beside a recording that has what was heard. It is ""
+// for "".
+func Subtitles(name string) string {
+	if name == "" {
+		return ""
+	}
+	return strings.TrimSuffix(name, filepath.Ext(name)) + ".vtt"
 }
 
 // Begun returns when the recording began; zero before Record.
@@ -213,7 +235,9 @@ func (f *File) Record(ctx context.Context, hearing Hear, side func(track string)
 		cancel(streams[User].Record(ctx, 0, func(ctx context.Context) error { <-ctx.Done(); return context.Cause(ctx) }))
 	})
 	err := streams[Replica].Record(ctx, 0, func(ctx context.Context) error {
-		return hearing(ctx, func(track string, p *rtp.Packet) { streams[side(track)].Packet(track, p) },
+		return hearing(ctx, func(track string, p *rtp.Packet) {
+			streams[side(track)].PacketAt(f.came(track, p), track, p)
+		},
 			func(track string) { streams[side(track)].Left(track) })
 	})
 	cancel(err)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"image"
 	"io"
 	"math"
 	"os"
@@ -34,7 +35,7 @@ func TestMain(m *testing.M) {
 
 // recordUntilKilled records eight seconds, says so and waits.
 func recordUntilKilled(name string) {
-	file, err := Create(name, nil)
+	file, err := Create(name, optionsFor(name))
 	if err != nil {
 		panic(err)
 	}
@@ -90,10 +91,79 @@ func needFFmpeg(t *testing.T) {
 	}
 }
 
-// endings are the containers that this machine writes.
-func endings(t *testing.T) []string {
+// names are those of recordings in all containers, and with pictures.
+func names(t *testing.T) []string {
 	needFFmpeg(t)
-	return []string{".wav", ".webm", ".mp4"}
+	return []string{"call.wav", "call.webm", "call.mp4", "film.webm", "film.mp4"}
+}
+
+// optionsFor are those of a recording, which has pictures if its name says so.
+func optionsFor(name string) *Options {
+	if !isFilm(name) {
+		return nil
+	}
+	return &Options{Picture: flash}
+}
+
+func isFilm(name string) bool { return strings.HasPrefix(filepath.Base(name), "film") }
+
+// flash is a picture that is bright while there is sound.
+func flash(sound []int16) (*image.YCbCr, error) {
+	picture := image.NewYCbCr(image.Rect(0, 0, 32, 32), image.YCbCrSubsampleRatio420)
+	for i := range picture.Y {
+		if picture.Y[i] = 40; loudness(sound) > 3000 {
+			picture.Y[i] = 200
+		}
+	}
+	for i := range picture.Cb {
+		picture.Cb[i], picture.Cr[i] = 128, 128
+	}
+	return picture, nil
+}
+
+// pictures are the times in seconds of the pictures that are shown from a time on, and
+// whether each is bright.
+func pictures(t *testing.T, name string, from string) (times []float64, bright []bool) {
+	t.Helper()
+	cmd := exec.CommandContext(testwait.Context(t), "ffmpeg", "-v", "error", "-copyts", "-ss", from, "-i", name,
+		"-fps_mode", "passthrough", "-vf", "signalstats,metadata=print:key=lavfi.signalstats.YAVG:file=-", "-an",
+		"-f", "null", "-")
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	for field := range strings.FieldsSeq(string(out)) {
+		key, value, _ := strings.Cut(strings.Replace(field, "pts_time:", "pts_time=", 1), "=")
+		number, _ := strconv.ParseFloat(value, 64)
+		switch key {
+		case "pts_time":
+			times = append(times, number)
+		case "lavfi.signalstats.YAVG":
+			bright = append(bright, number > 120)
+		}
+	}
+	return times, bright
+}
+
+// checkPictures checks that there are 25 in a second, which are bright while the replica
+// says something.
+func checkPictures(t *testing.T, name string, length int) {
+	t.Helper()
+	times, bright := pictures(t, name, "0")
+	if len(times) != 25*length || len(bright) != len(times) {
+		t.Fatalf("%d pictures, %d of them measured, in %d s", len(times), len(bright), length)
+	}
+	for i, at := range times {
+		if want := float64(i) / 25; math.Abs(at-want) > 0.0015 {
+			t.Errorf("picture %d is shown at %.3f", i, at)
+		}
+		if second := i / 25; bright[i] != (second%2 == 1) {
+			t.Errorf("picture %d, at %.3f s, is bright: %v", i, at, bright[i])
+		}
+	}
+	if times, _ := pictures(t, name, "3.5"); len(times) == 0 || math.Abs(times[0]-3.5) > 0.05 {
+		t.Errorf("from 3.5 s on, the first picture is that of %v", times[:min(len(times), 1)])
+	}
 }
 
 // decode returns the samples of both sides from a time on, in seconds.
@@ -159,11 +229,11 @@ func loudness(samples []int16) (sum float64) {
 // states its length, and can be read from any place.
 func TestContainers(t *testing.T) {
 	const length = 6
-	for _, ending := range endings(t) {
-		t.Run(ending, func(t *testing.T) {
+	for _, name := range names(t) {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			name := filepath.Join(t.TempDir(), "call"+ending)
-			file, err := Create(name, nil)
+			name := filepath.Join(t.TempDir(), name)
+			file, err := Create(name, optionsFor(name))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -193,6 +263,9 @@ func TestContainers(t *testing.T) {
 			if by := shift(later[Replica][:Rate/2], want[Replica][7*Rate/2:4*Rate]); by < -Rate/20 || by > Rate/20 {
 				t.Errorf("from 3.5 s on it is %.1f ms late", float64(by)*1000/Rate)
 			}
+			if isFilm(name) {
+				checkPictures(t, name, length)
+			}
 			if info, err := os.Stat(name); err != nil || info.Mode().Perm()&0o077 != 0 {
 				t.Errorf("others may read it: %v, %v", info.Mode(), err)
 			}
@@ -205,10 +278,10 @@ func TestContainers(t *testing.T) {
 
 // A recording whose process is killed is whole up to the last second.
 func TestKilledRecordings(t *testing.T) {
-	for _, ending := range endings(t) {
-		t.Run(ending, func(t *testing.T) {
+	for _, name := range names(t) {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			name := filepath.Join(t.TempDir(), "call"+ending)
+			name := filepath.Join(t.TempDir(), name)
 			cmd := exec.CommandContext(testwait.Context(t), os.Args[0])
 			cmd.Env = append(os.Environ(), writeForever+"="+name)
 			stderr, err := cmd.StderrPipe()
@@ -232,6 +305,11 @@ func TestKilledRecordings(t *testing.T) {
 			got, want := decode(t, name, 0), both(8)
 			if len(got[0]) < 7*Rate {
 				t.Fatalf("%.2f s are left of 8", float64(len(got[0]))/Rate)
+			}
+			if isFilm(name) {
+				if times, _ := pictures(t, name, "0"); len(times) < 7*25 {
+					t.Errorf("%d pictures are left of 8 s", len(times))
+				}
 			}
 			if by := shift(got[Replica][:6*Rate], want[Replica][:6*Rate]); by < -Rate/1000 || by > Rate/1000 {
 				t.Errorf("it is %.2f ms late", float64(by)*1000/Rate)

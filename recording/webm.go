@@ -2,7 +2,8 @@ package recording
 
 import (
 	"encoding/binary"
-	"os"
+	"io"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,20 +18,33 @@ import (
 const hasOpus = opusencoder.Available
 
 const (
-	frame    = Rate / 50 // samples of a packet of Opus
-	frameMS  = 20
-	channels = 2
-	opusRate = 48000 // what the delay of Opus counts, in Hz
+	frame     = Rate / 50 // samples of a packet of Opus
+	frameMS   = 20
+	clusterMS = 1000 // what can be read on its own
+	channels  = 2
+	opusRate  = 48000 // what the delay of Opus counts, in Hz
 )
 
-// webmFile is a WebM file with one track of Opus. Packets are written as they come. The
-// index, for which there is room in front, is written in the end.
+// webmFile is a WebM file with one track of sound and, where there is one, another of
+// the picture. Frames are written as they come. The index, for which there is room in
+// front, is written in the end.
 type webmFile struct {
 	file    *failing
-	track   webm.BlockWriteCloser
-	encoder *opusencoder.Encoder
-	rest    []int16
-	at      int64 // ms
+	sound   webm.BlockWriteCloser
+	encoder encoder
+	sight   webm.BlockWriteCloser // nil without pictures
+	film    *film
+
+	hasIndex bool
+
+	rest []int16
+	at   int64 // ms
+}
+
+// encoder encodes a packet of both channels. The result is valid until the next call.
+type encoder interface {
+	Encode(samples []int16) ([]byte, error)
+	Close() error
 }
 
 // indexSize is the room for the index: a point each second for some 40 minutes, and
@@ -39,7 +53,7 @@ const indexSize = 48 << 10
 
 // failing keeps the first error of a file, since the muxer writes in a goroutine.
 type failing struct {
-	*os.File
+	io.WriteCloser
 	mu  sync.Mutex
 	err error
 }
@@ -58,7 +72,12 @@ func (f *failing) failed() error {
 	return f.err
 }
 
-func createWebM(name string) (*webmFile, error) {
+// WriteAt writes the index. Files only have one.
+func (f *failing) WriteAt(p []byte, at int64) (int, error) {
+	return f.WriteCloser.(io.WriterAt).WriteAt(p, at)
+}
+
+func createWebM(name string, o *Options) (*webmFile, error) {
 	encoder, err := opusencoder.NewStereo(Rate)
 	if err != nil {
 		return nil, err
@@ -68,25 +87,49 @@ func createWebM(name string) (*webmFile, error) {
 		_ = encoder.Close() // it was not used
 		return nil, err
 	}
-	w := &webmFile{file: &failing{File: file}, encoder: encoder}
 	delay := encoder.Lookahead()
-	tracks, err := webm.NewSimpleBlockWriter(w.file, []webm.TrackEntry{{
-		Name: "replica left, user right", TrackNumber: 1, TrackUID: 1, TrackType: 2,
+	sound := webm.TrackEntry{
 		CodecID: "A_OPUS", CodecPrivate: opusHead(delay),
 		CodecDelay:      uint64(time.Duration(delay) * time.Second / opusRate),
 		SeekPreRoll:     uint64(80 * time.Millisecond),
 		DefaultDuration: uint64(frameMS * time.Millisecond),
 		Audio:           &webm.Audio{SamplingFrequency: opusRate, Channels: channels},
-	}}, mkvcore.WithSeekHead(true), mkvcore.WithCues(indexSize),
-		mkvcore.WithSegmentInfo(&webm.Info{TimecodeScale: uint64(time.Millisecond), MuxingApp: "ebml-go",
-			WritingApp: "echocast"}),
-		mkvcore.WithMinMaxClusterDuration(1, 1000, 1000), mkvcore.WithOnFatalHandler(w.file.fail))
+	}
+	w, err := newWebM(file, sound, encoder, o, mkvcore.WithSeekHead(true), mkvcore.WithCues(indexSize))
 	if err != nil {
 		_ = file.Close() // err says what is wrong
 		_ = encoder.Close()
 		return nil, err
 	}
-	w.track = tracks[0]
+	w.hasIndex = true
+	return w, nil
+}
+
+// newWebM begins a file, which it closes in the end, with the encoder, unless there is
+// an error.
+func newWebM(to io.WriteCloser, sound webm.TrackEntry, encoder encoder, o *Options,
+	options ...mkvcore.BlockWriterOption) (*webmFile, error) {
+	w := &webmFile{file: &failing{WriteCloser: to}, encoder: encoder}
+	sound.Name, sound.TrackNumber, sound.TrackUID, sound.TrackType = "replica left, user right", 1, 1, 2
+	tracks := []webm.TrackEntry{sound}
+	if o != nil && o.Picture != nil {
+		var err error
+		if w.film, err = newFilm(o.Picture); err != nil {
+			return nil, err
+		}
+		tracks = append(tracks, w.film.track())
+	}
+	writers, err := webm.NewSimpleBlockWriter(w.file, tracks, append(options,
+		mkvcore.WithSegmentInfo(&webm.Info{TimecodeScale: uint64(time.Millisecond), MuxingApp: "ebml-go",
+			WritingApp: "echocast"}),
+		mkvcore.WithBlockInterceptor(nil), // frames come in the order of their times
+		mkvcore.WithMinMaxClusterDuration(1, clusterMS, clusterMS), mkvcore.WithOnFatalHandler(w.file.fail))...)
+	if err != nil {
+		return nil, err
+	}
+	if w.sound = writers[0]; w.film != nil {
+		w.sight = writers[1]
+	}
 	return w, nil
 }
 
@@ -100,9 +143,13 @@ func opusHead(delay int) []byte {
 
 func (w *webmFile) write(samples []int16) error {
 	w.rest = append(w.rest, samples...)
+	unit := channels * frame
+	if w.film != nil {
+		unit = channels * pictureFrames * frame
+	}
 	n := 0
-	for ; len(w.rest)-n >= channels*frame; n += channels * frame {
-		if err := w.packet(w.rest[n : n+channels*frame]); err != nil {
+	for ; len(w.rest)-n >= unit; n += unit {
+		if err := w.frames(w.rest[n : n+unit]); err != nil {
 			return err
 		}
 	}
@@ -110,24 +157,52 @@ func (w *webmFile) write(samples []int16) error {
 	return w.file.failed()
 }
 
+// frames writes the picture for some samples, if there is one, and their packets. Less
+// than a packet is filled with silence.
+func (w *webmFile) frames(samples []int16) error {
+	if w.film != nil {
+		picture, isKey, err := w.film.next(samples)
+		if err != nil {
+			return err
+		}
+		if _, err := w.sight.Write(isKey, w.at, picture); err != nil {
+			return err
+		}
+	}
+	for packet := range slices.Chunk(samples, channels*frame) {
+		if lack := channels*frame - len(packet); lack > 0 {
+			packet = append(slices.Clip(packet), make([]int16, lack)...)
+		}
+		if err := w.packet(packet); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (w *webmFile) packet(samples []int16) error {
 	packet, err := w.encoder.Encode(samples)
 	if err != nil {
 		return err
 	}
-	_, err = w.track.Write(true, w.at, append([]byte(nil), packet...))
+	_, err = w.sound.Write(true, w.at, append([]byte(nil), packet...))
 	w.at += frameMS
 	return err
 }
 
-// close fills the last packet with silence, and adds another: the length that the
-// header states is the time of the last packet.
+// close fills the last packet with silence, and adds another to a file with an index: the
+// length that its header states is the time of the last packet.
 func (w *webmFile) close() error {
-	if n := len(w.rest); n > 0 {
-		_ = w.packet(append(w.rest, make([]int16, channels*frame-n)...)) // the file keeps the error
+	if len(w.rest) > 0 {
+		_ = w.frames(w.rest) // the file keeps the error
 	}
-	_ = w.packet(make([]int16, channels*frame))
-	_ = w.track.Close() // it closes the file, too
+	if w.hasIndex {
+		_ = w.packet(make([]int16, channels*frame))
+	}
+	if w.sight != nil {
+		_ = w.sight.Close()
+	}
+	_ = w.sound.Close() // the last one closes the file, too
 	_ = w.encoder.Close()
 	return w.file.failed()
 }

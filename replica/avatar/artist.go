@@ -26,16 +26,15 @@ type source func(tick int64, pcm []int16) (*image.YCbCr, error)
 
 // faceSource draws the face of the stand-in.
 func faceSource() (source, error) {
-	drawing, err := face.NewDrawing(faceWidth)
+	talker, err := face.NewTalker(faceWidth, Rate)
 	if err != nil {
 		return nil, err
 	}
-	var animator face.Animator
 	last := int64(-pictureEvery)
 	return func(tick int64, pcm []int16) (*image.YCbCr, error) {
 		passed := time.Duration(tick-last) * Tick
 		last = tick
-		return drawing.Picture(animator.Next(face.MouthOf(pcm, Rate), passed.Seconds()))
+		return talker.Picture(pcm, passed.Seconds())
 	}, nil
 }
 

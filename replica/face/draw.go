@@ -209,3 +209,24 @@ func parseColor(text string) (color.RGBA, error) {
 	}
 	return color.RGBA{uint8(v >> 16), uint8(v >> 8), uint8(v), 255}, nil
 }
+
+// Talker draws the face as it says a sound, picture by picture. It is for one goroutine
+// at a time.
+type Talker struct {
+	drawing  *Drawing
+	animator Animator
+	rate     int
+}
+
+// NewTalker makes a Talker for mono samples at a rate in Hz, whose pictures are width
+// pixels wide, an even number.
+func NewTalker(width, rate int) (*Talker, error) {
+	drawing, err := NewDrawing(width)
+	return &Talker{drawing: drawing, rate: rate}, err
+}
+
+// Picture draws the face some seconds after the last picture, while it says some
+// milliseconds of sound. The picture is valid until the next call.
+func (t *Talker) Picture(sound []int16, seconds float64) (*image.YCbCr, error) {
+	return t.drawing.Picture(t.animator.Next(MouthOf(sound, t.rate), seconds))
+}

@@ -23,7 +23,8 @@ type Options struct {
 	// PeerGone, OnEvent and OnUtterance.
 	Replica replica.Options
 
-	// Record is the file that gets what the first session plays (WAV). Further
+	// Record is the file that gets what the first session plays (WAV), or of .webm and
+	// .mp4 both sides of the session and the face, with a .vtt beside it. Further
 	// sessions get new files with numbers. No recording if empty.
 	Record string
 
@@ -171,19 +172,22 @@ func (s *server) session(ctx context.Context) *replica.Room {
 	options, n := s.options.Replica, s.sessions
 	options.PeerGone = rtc.ErrPeerGone
 	options.OnEvent, options.OnChunk, options.OnSound = s.event, s.options.Page.Chunk, s.play
+	record, err := s.record(ctx, n)
+	if err != nil {
+		s.all.Go(func() { s.fail(fmt.Errorf("--record %s: %w", s.options.Record, err)) })
+	} else if record.wav != nil {
+		options.Record = record.wav
+	}
 	options.OnUtterance = func(u replica.Utterance) {
 		s.sound.pause()
 		s.observer.Utterance(u)
 	}
-	file, err := s.record(n)
-	if err != nil {
-		s.all.Go(func() { s.fail(fmt.Errorf("--record %s: %w", s.options.Record, err)) })
-	} else if file != nil {
-		options.Record = file
+	if record.film != nil {
+		record.film.follow(&options)
 	}
 	room := replica.NewRoom(&options)
 	s.room = room
-	s.all.Go(func() { s.run(ctx, room, file) })
+	s.all.Go(func() { s.run(ctx, room, record) })
 	return room
 }
 
@@ -199,24 +203,42 @@ func (s *server) event(e replica.Event) {
 	s.observer.Event(e)
 }
 
-// record creates the file of a session. It is nil if nothing is recorded.
-func (s *server) record(session int) (*os.File, error) {
+// record is the recording of a session: one of the two, or none.
+type record struct {
+	wav  *os.File
+	film *film
+}
+
+// record begins the recording of a session.
+func (s *server) record(ctx context.Context, session int) (r record, err error) {
 	switch {
 	case s.options.Record == "":
-		return nil, nil
+	case isFilm(s.options.Record):
+		r.film, err = s.film(ctx, session)
 	case session == 1:
-		return outfile.Create(s.options.Record)
+		r.wav, err = outfile.Create(s.options.Record)
+	default:
+		r.wav, err = outfile.CreateNumbered(s.options.Record, session)
 	}
-	return outfile.CreateNumbered(s.options.Record, session)
+	return r, err
+}
+
+// close completes the file.
+func (r record) close() error {
+	switch {
+	case r.wav != nil:
+		return r.wav.Close()
+	case r.film != nil:
+		return r.film.close()
+	}
+	return nil
 }
 
 // run runs a session to its end.
-func (s *server) run(ctx context.Context, room *replica.Room, file *os.File) {
+func (s *server) run(ctx context.Context, room *replica.Room, record record) {
 	report, err := room.Run(ctx)
-	if file != nil {
-		if closed := file.Close(); closed != nil {
-			err = errors.Join(err, fmt.Errorf("--record %s: %w", file.Name(), closed))
-		}
+	if closed := record.close(); closed != nil {
+		err = errors.Join(err, fmt.Errorf("--record %s: %w", s.options.Record, closed))
 	}
 	if err != nil && !errors.Is(err, rtc.ErrLost) { // which Leave reports
 		s.fail(err)
@@ -269,18 +291,31 @@ func (s *server) connectSound(ctx context.Context, conn *rtc.Conn) (stop func())
 		return func() {}
 	}
 	ctx, cancel := context.WithCancel(ctx)
+	stopListening := s.listen(ctx, conn)
+	var user sync.WaitGroup
+	if s.options.User == "" {
+		user.Go(func() { s.sound.relay(ctx, conn) })
+	}
+	return func() {
+		cancel()
+		stopListening()
+		user.Wait()
+	}
+}
+
+// listen lets somebody hear the replica and, where it is a file, the user, until ctx
+// ends or stop, which waits for it.
+func (s *server) listen(ctx context.Context, to listener) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
 	var user sync.WaitGroup
 	if s.options.User != "" {
 		user.Go(func() {
-			if err := playUser(ctx, s.options.User, conn); err != nil {
+			if err := playUser(ctx, s.options.User, to); err != nil {
 				s.fail(fmt.Errorf("--user %s: %w", s.options.User, err))
 			}
 		})
 	}
-	remove := s.sound.add(conn)
-	if s.options.User == "" {
-		user.Go(func() { s.sound.relay(ctx, conn) })
-	}
+	remove := s.sound.add(to)
 	return func() {
 		remove()
 		cancel()

@@ -34,6 +34,11 @@ type piece struct {
 	ends    bool // silence follows
 }
 
+// listener hears the room. Connections do, and a recording with a picture.
+type listener interface {
+	Play(track string, packet *rtp.Packet) error
+}
+
 // soundOut sends what the replica plays to every connection that hears.
 type soundOut struct {
 	start  time.Time
@@ -41,19 +46,20 @@ type soundOut struct {
 	ended  sync.WaitGroup
 
 	mu    sync.Mutex
-	conns map[*rtc.Conn]bool
+	conns map[listener]bool
 
 	voice voice
 }
 
 func newSoundOut() *soundOut {
-	s := &soundOut{start: time.Now(), pieces: make(chan piece, soundBacklog), conns: map[*rtc.Conn]bool{}}
+	s := &soundOut{start: time.Now(), pieces: make(chan piece, soundBacklog), conns: map[listener]bool{},
+		voice: voice{open: newEncoder}}
 	s.ended.Go(s.run)
 	return s
 }
 
 // add lets a connection hear. The function it returns ends that.
-func (s *soundOut) add(conn *rtc.Conn) (remove func()) {
+func (s *soundOut) add(conn listener) (remove func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.conns[conn] = true
@@ -70,7 +76,7 @@ func (s *soundOut) relay(ctx context.Context, conn *rtc.Conn) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		for other := range s.conns {
-			if other != conn {
+			if other != listener(conn) {
 				_ = other.Play(rtc.SoundUser, packet) // the owner of the connection notices its end
 			}
 		}
@@ -141,6 +147,7 @@ func newEncoder(rate int) (encoder, error) {
 
 // voice cuts sound into packets whose timestamps are the due times.
 type voice struct {
+	open     func(rate int) (encoder, error)
 	encoder  encoder
 	rate     int
 	frame    []int16 // not yet full
@@ -185,7 +192,7 @@ func (v *voice) change(rate int, send func(*rtp.Packet)) error {
 	if err != nil {
 		return err
 	}
-	if v.encoder, err = newEncoder(rate); err != nil {
+	if v.encoder, err = v.open(rate); err != nil {
 		return err
 	}
 	if last > 0 {
@@ -231,7 +238,7 @@ func (v *voice) close() {
 }
 
 // playUser plays a file once to conn, as the microphone of a user.
-func playUser(ctx context.Context, name string, conn *rtc.Conn) error {
+func playUser(ctx context.Context, name string, conn listener) error {
 	file, err := os.Open(name)
 	if err != nil {
 		return err
@@ -242,7 +249,7 @@ func playUser(ctx context.Context, name string, conn *rtc.Conn) error {
 		return err
 	}
 	defer source.Close()
-	var v voice
+	v := voice{open: newEncoder}
 	defer v.close()
 	start := time.Now()
 	send := func(packet *rtp.Packet) { _ = conn.Play(rtc.SoundUser, packet) }

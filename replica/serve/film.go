@@ -1,0 +1,257 @@
+package serve
+
+import (
+	"cmp"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"image"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/pion/rtp"
+
+	"echocast/echo"
+	"echocast/internal/opusencoder"
+	"echocast/internal/outfile"
+	"echocast/listen"
+	"echocast/recording"
+	"echocast/replica"
+	"echocast/replica/face"
+	"echocast/rtc"
+)
+
+// faceWidth is how many pixels wide the picture of a recording is.
+const faceWidth = 320
+
+// film records what is heard in a session, both sides of it, with the face of the
+// replica, and beside it the words that are known. It is a listener, which hears the
+// replica without a coding and when its sound is due.
+type film struct {
+	file   *recording.File
+	queue  chan func() // what is heard
+	cancel context.CancelCauseFunc
+	ended  chan error // receives once
+
+	// These belong to the goroutine that does what is queued.
+	packet func(track string, p *rtp.Packet)
+	voice  voice
+	at     time.Time     // of the packet
+	delay  time.Duration // of the voice's encoder
+
+	mu    sync.Mutex
+	words *listen.Transcript
+	err   error // of words
+}
+
+// isFilm reports whether a recording is WebM or MP4 by its name.
+func isFilm(name string) bool {
+	ending := strings.ToLower(filepath.Ext(name))
+	return ending == ".webm" || ending == ".mp4"
+}
+
+// drainTime bounds how long the end of a film waits for what was heard to be written.
+const drainTime = 10 * time.Second
+
+// errCut ends a film.
+var errCut = errors.New("the session is over")
+
+// film begins the recording of a session, which runs until close.
+func (s *server) film(ctx context.Context, session int) (*film, error) {
+	name := s.options.Record
+	if session > 1 {
+		file, err := outfile.CreateNumbered(name, session)
+		if err != nil {
+			return nil, err
+		}
+		name = file.Name()
+		_ = file.Close() // it is empty
+	}
+	talker, err := face.NewTalker(faceWidth, recording.Rate)
+	if err != nil {
+		return nil, err
+	}
+	f := &film{queue: make(chan func(), soundBacklog), ended: make(chan error, 1)}
+	f.voice.open = f.encoder
+	f.file, err = recording.Create(name, &recording.Options{
+		Came: func(string, *rtp.Packet) time.Time { return f.at },
+		Picture: func(sound []int16) (*image.YCbCr, error) {
+			return talker.Picture(sound, recording.PictureTime.Seconds())
+		}})
+	if err != nil {
+		return nil, err
+	}
+	if f.words, err = listen.NewTranscript(recording.Subtitles(name)); err != nil {
+		return nil, cmp.Or(err, f.file.Close())
+	}
+	ctx, f.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
+	s.all.Go(func() { f.ended <- f.file.Record(ctx, s.hearing(f), recording.SideOf) })
+	f.words.Begin(time.Now())
+	return f, nil
+}
+
+// hearing lets a film hear the room until it ends.
+func (s *server) hearing(f *film) recording.Hear {
+	return func(ctx context.Context, packet func(string, *rtp.Packet), _ func(string)) error {
+		f.packet = packet
+		defer f.voice.close()
+		defer s.listen(ctx, f)()
+		for {
+			select {
+			case do := <-f.queue:
+				do()
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		}
+	}
+}
+
+// do queues something, unless the writing is far behind.
+func (f *film) do(what func()) {
+	select {
+	case f.queue <- what:
+	default:
+	}
+}
+
+// Play takes what is heard in the room of users.
+func (f *film) Play(track string, packet *rtp.Packet) error {
+	if track == rtc.SoundReplica {
+		return nil // which comes without a coding
+	}
+	own, now := *packet, time.Now()
+	own.PayloadType = payloadOf(opusencoder.Available)
+	f.do(func() {
+		f.at = now
+		f.packet(fmt.Sprint(track, own.SSRC), &own) // several users speak
+	})
+	return nil
+}
+
+// The payload types, as package hear knows them. Opus has a number that no other coding
+// has.
+const (
+	payloadMuLaw  = 0
+	payloadLinear = 11
+	payloadOpus   = 111
+)
+
+func payloadOf(isOpus bool) uint8 {
+	if isOpus {
+		return payloadOpus
+	}
+	return payloadMuLaw
+}
+
+// play takes what the replica plays.
+func (f *film) play(at time.Time, rate int, samples []int16) {
+	own := slices.Clone(samples)
+	f.do(func() { f.speak(piece{at: at, rate: rate, samples: own}) })
+}
+
+// pause tells that an utterance has ended.
+func (f *film) pause() { f.do(func() { f.speak(piece{ends: true}) }) }
+
+func (f *film) speak(p piece) {
+	start := f.file.Begun()
+	_ = f.voice.add(p, start, func(packet *rtp.Packet) { // a rate that Opus does not have is not heard
+		ticks := uint32(time.Since(start).Seconds()*opusClock) - packet.Timestamp
+		f.at = time.Now().Add(-time.Duration(int32(ticks))*time.Second/opusClock - f.delay)
+		if packet.PayloadType = payloadLinear; f.voice.rate != recording.Rate {
+			packet.PayloadType = payloadOf(opusencoder.Available)
+		}
+		f.packet(rtc.SoundReplica, packet)
+	})
+}
+
+// encoder leaves the sound of a replica at its own rate as it is.
+func (f *film) encoder(rate int) (encoder, error) {
+	f.delay = 0
+	if rate == recording.Rate {
+		return &linear{}, nil
+	}
+	if !opusencoder.Available {
+		return newMuLaw(rate)
+	}
+	e, err := opusencoder.New(rate, false)
+	if err != nil {
+		return nil, err
+	}
+	f.delay = time.Duration(e.Lookahead()) * time.Second / opusClock
+	return e, nil
+}
+
+// linear makes packets of samples of 16 bits (RFC 3551, L16).
+type linear struct{}
+
+// Encode returns the samples, big-endian.
+func (*linear) Encode(frame []int16) (packet []byte, err error) {
+	for _, v := range frame {
+		packet = binary.BigEndian.AppendUint16(packet, uint16(v))
+	}
+	return packet, nil
+}
+
+// Close does nothing.
+func (*linear) Close() error { return nil }
+
+// follow gets what a replica with these options plays, from now on.
+func (f *film) follow(options *replica.Options) {
+	start := time.Now()
+	onSound, onUtterance := options.OnSound, options.OnUtterance
+	options.OnSound = func(at time.Time, rate int, samples []int16) {
+		f.play(at, rate, samples)
+		onSound(at, rate, samples)
+	}
+	options.OnUtterance = func(u replica.Utterance) {
+		f.pause()
+		f.utterance(u, start)
+		onUtterance(u)
+	}
+}
+
+// utterance takes an utterance that has ended, whose words may be known. start is when
+// the session began.
+func (f *film) utterance(u replica.Utterance, start time.Time) {
+	if u.Text == "" || u.StartedMS == nil {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	from := start.Add(time.Duration(*u.StartedMS * float64(time.Millisecond)))
+	to := time.Now()
+	if u.StoppedMS != nil {
+		to = start.Add(time.Duration(*u.StoppedMS * float64(time.Millisecond)))
+	}
+	e := echo.Event{Kind: echo.StartedSpeaking, Role: echo.RolePal, InferenceID: u.EventID}
+	f.err = cmp.Or(f.err, f.words.Add(e, from))
+	e.Kind, e.Text = echo.KindUtterance, u.Text
+	f.err = cmp.Or(f.err, f.words.Add(e, from))
+	e.Kind, e.Interrupted = echo.StoppedSpeaking, u.Interrupted
+	f.err = cmp.Or(f.err, f.words.Add(e, to))
+}
+
+// close ends the recording with all that was played, and completes its files.
+func (f *film) close() error {
+	done := make(chan struct{})
+	f.do(func() { close(done) })
+	var err error
+	select {
+	case <-done:
+		f.cancel(errCut)
+		err = <-f.ended
+	case err = <-f.ended: // it could not be written
+	case <-time.After(drainTime):
+		f.cancel(errCut)
+		err = <-f.ended
+	}
+	if errors.Is(err, errCut) {
+		err = nil
+	}
+	return cmp.Or(err, f.file.Close(), f.words.Close(), f.err)
+}
