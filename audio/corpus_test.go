@@ -169,10 +169,11 @@ func TestCorpusIsComplete(t *testing.T) {
 	}
 }
 
-// bySeven gives at most seven bytes a read.
-type bySeven struct{ r io.Reader }
+// bySeven gives at most seven bytes a read, and never waits.
+type bySeven struct{ r *bytes.Reader }
 
 func (b bySeven) Read(p []byte) (int, error) { return b.r.Read(p[:min(7, len(p))]) }
+func (b bySeven) Len() int                   { return b.r.Len() }
 
 func TestCorpusInSmallReads(t *testing.T) {
 	for _, c := range corpus {
@@ -260,6 +261,7 @@ func fuzzContainer(f *testing.F, encoding string) {
 		if container(c.name) == encoding {
 			file, _ := corpusFile(f, c.name)
 			f.Add(file[:min(len(file), 700)])
+			f.Add(append(slices.Clip(file), make([]byte, 22)...)) // behind the declared end
 		}
 	}
 	f.Fuzz(func(t *testing.T, file []byte) {
