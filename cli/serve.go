@@ -16,8 +16,10 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"echocast/gateway/token"
+	"echocast/internal/logline"
 	"echocast/internal/secretfile"
 	"echocast/internal/shutdown"
+	"echocast/logs"
 	"echocast/room"
 	"echocast/tavus"
 )
@@ -41,14 +43,14 @@ type ServeOptions struct {
 
 // serveCmd is the serve command.
 type serveCmd struct {
-	streams Streams
-	target  targetOptions
-	listen  string
-	serving peerOptions // certificate and key
-	tokens  string      // file
-	log     string
-	options ServeOptions
-	quiet   bool
+	streams  Streams
+	target   targetOptions
+	listen   string
+	serving  peerOptions // certificate and key
+	tokens   string      // file
+	logsJSON bool
+	options  ServeOptions
+	quiet    bool
 }
 
 func serveCommand(streams Streams, server *Server) *cli.Command {
@@ -89,7 +91,6 @@ signal ends it at once.`,
 			option(&s.serving.key, "tls-key", "", "`FILE` (PEM) with the certificate's private key (default: none)"),
 			option(&s.options.OpenAI, "openai-url", "https://api.openai.com/v1", "pass requests below /openai on to the "+
 				"service, or one that speaks its protocols, at this `URL`"),
-			option(&s.log, "log", "text", "log to stderr as `FORM`: text or json"),
 			option(&s.options.Drain, "drain", 30*time.Second, "when it is told to end, let utterances go on for this `TIME`"),
 			boolOption(&s.quiet, "quiet, q", "say nothing but warnings and errors"),
 		}, s.target.create.service.flags(), s.target.daily.flags(), s.target.peer.dialFlags()),
@@ -101,6 +102,7 @@ signal ends it at once.`,
 				return needsServerError{"the command serve needs"}
 			}
 			s.options.AllowOrigins = c.StringSlice("allow-origin")
+			s.logsJSON = c.String("log-format") == logline.JSON
 			return s.run(c.Context, server)
 		},
 	}
@@ -123,9 +125,6 @@ func (s *serveCmd) check() (err error) {
 		if u, err := url.Parse(origin); err != nil || u.Host == "" || u.Scheme+"://"+u.Host != origin {
 			return usagef("--allow-origin %s: it must be SCHEME://HOST, such as https://app.example", origin)
 		}
-	}
-	if err := oneOf("--log", s.log, "text", "json"); err != nil {
-		return err
 	}
 	if _, err := s.target.peer.options(s.warn); err != nil {
 		return err
@@ -151,7 +150,7 @@ func (s *serveCmd) run(ctx context.Context, server *Server) error {
 	}
 	s.options.Insecure = s.target.peer.insecure
 	s.options.Backend = func(address string) (room.Backend, error) { return s.target.backend(address, s.warn) }
-	s.options.Log = s.logger()
+	s.options.Log = s.logger(ctx)
 	listener, err := s.open()
 	if err != nil {
 		return err
@@ -209,14 +208,18 @@ func (s *serveCmd) open() (net.Listener, error) {
 	return listener, nil
 }
 
-// logger logs to stderr, as lines for people or for programs.
-func (s *serveCmd) logger() *slog.Logger {
+// logger logs to stderr: as lines for people, or as the records of --log-format json.
+func (s *serveCmd) logger(ctx context.Context) *slog.Logger {
+	log := logs.From(ctx)
+	switch {
+	case s.logsJSON && s.quiet:
+		return slog.New(warnings{log.Handler()})
+	case s.logsJSON:
+		return log
+	}
 	options := &slog.HandlerOptions{}
 	if s.quiet {
 		options.Level = slog.LevelWarn
-	}
-	if s.log == "json" {
-		return slog.New(slog.NewJSONHandler(logLines{to: s.streams.Err}, options))
 	}
 	options.ReplaceAttr = func(_ []string, a slog.Attr) slog.Attr {
 		if a.Key == slog.TimeKey {
@@ -224,17 +227,23 @@ func (s *serveCmd) logger() *slog.Logger {
 		}
 		return a
 	}
-	return slog.New(slog.NewTextHandler(logLines{s.streams.Err, "echocast: "}, options))
+	return slog.New(slog.NewTextHandler(logLines{s.streams.Err}, options))
+}
+
+// warnings handles warnings and errors alone.
+type warnings struct{ slog.Handler }
+
+func (w warnings) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelWarn }
+
+func (w warnings) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return warnings{w.Handler.WithAttrs(attrs)}
 }
 
 // logLines writes lines of a log without the secrets in them.
-type logLines struct {
-	to    io.Writer
-	begin string // of each line
-}
+type logLines struct{ to io.Writer }
 
 func (l logLines) Write(line []byte) (int, error) {
-	_, err := io.WriteString(l.to, l.begin+hidden(string(line)))
+	_, err := io.WriteString(l.to, "echocast: "+hidden(string(line)))
 	return len(line), err
 }
 

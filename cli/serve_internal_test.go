@@ -31,7 +31,6 @@ func TestServeOptions(t *testing.T) {
 		{"--max-lateness 0s", "--max-lateness must be more than 0"},
 		{"--max-per-token 3", "--max-per-token needs --tokens FILE"},
 		{"--allow-origin app.example", "--allow-origin app.example: it must be SCHEME://HOST, such as https://app.example"},
-		{"--log xml", "--log xml: must be one of text, json"},
 		{"--tokens none", "--tokens none: "},
 		{"--listen 8880", "--listen 8880: it must be HOST:PORT, such as 127.0.0.1:8880"},
 		{"--listen 0.0.0.0:0", "--listen 0.0.0.0:0: other machines reach this address, so it needs --tokens FILE"},
@@ -68,5 +67,27 @@ func TestServeOptions(t *testing.T) {
 	}
 	if !strings.Contains(errs.String(), "echocast: the gateway listens") {
 		t.Errorf("stderr: %s", errs)
+	}
+}
+
+// With --log-format json each line of the gateway is one record, with its attributes.
+func TestServeLogsJSON(t *testing.T) {
+	server := &Server{Serve: func(_ context.Context, listener net.Listener, o *ServeOptions) error {
+		log := o.Log.With("conversation", "c1")
+		log.Info("conversation open")
+		log.Warn("a warning")
+		return listener.Close()
+	}}
+	for options, want := range map[string]int{"": 2, " --quiet": 1} {
+		errs := &bytes.Buffer{}
+		args := strings.Fields("echocast serve --rehearse --listen 127.0.0.1:0 --log-format json" + options)
+		streams := Streams{Out: &bytes.Buffer{}, Err: errs}
+		linesTo(&streams)
+		if err := runApp(t.Context(), args, streams, server); err != nil {
+			t.Fatal(err)
+		}
+		if n := strings.Count(errs.String(), `"conversation":"c1"`); n != want {
+			t.Errorf("%s: %d records, want %d:\n%s", args, n, want, errs)
+		}
 	}
 }
