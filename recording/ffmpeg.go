@@ -87,6 +87,9 @@ func (f *byFFmpeg) arguments(hasPicture bool) []string {
 	if strings.EqualFold(filepath.Ext(f.name), ".webm") {
 		arguments = append(arguments, "-c:v", "copy", "-c:a", "libopus", "-b:a", "64k", "-f", "webm",
 			"-cluster_time_limit", "1000", "-reserve_index_space", "49152")
+		if hasPicture { // which must not wait for the delay of Opus
+			arguments = append(arguments, "-avoid_negative_ts", "disabled")
+		}
 	} else {
 		arguments = append(arguments, "-c:v", "libx264", "-preset", "veryfast", "-tune", "zerolatency", "-g", "25",
 			"-pix_fmt", "yuv420p", "-c:a", "aac", "-b:a", "128k", "-f", "mp4", "-frag_duration", "1000000",
