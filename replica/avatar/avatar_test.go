@@ -82,12 +82,17 @@ type running struct {
 	work sync.WaitGroup
 }
 
-// runAvatar starts an avatar.
-func runAvatar(t *testing.T, options Options) *running {
+func needOpus(t *testing.T) {
 	t.Helper()
 	if !opusencoder.Available {
 		t.Skip("this build has no libopus")
 	}
+}
+
+// runAvatar starts an avatar.
+func runAvatar(t *testing.T, options Options) *running {
+	t.Helper()
+	needOpus(t)
 	r := &running{t: t, outlet: &outlet{pictures: map[int64][]byte{}, came: make(chan notice, 1000)}}
 	var err error
 	if r.Avatar, err = New(&options); err != nil {
@@ -148,6 +153,7 @@ func tone(rate, channels int, length time.Duration) []byte {
 // A stream is played byte for byte, its start and its end are told, and every second
 // packet has a picture in which the mouth is open.
 func TestStreamIsPublished(t *testing.T) {
+	needOpus(t)
 	defer goleak.VerifyNone(t)
 	file, err := os.CreateTemp(t.TempDir(), "")
 	if err != nil {
