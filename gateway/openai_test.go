@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/coder/websocket"
 
@@ -36,7 +37,7 @@ func TestOpenAI(t *testing.T) {
 	upstream := httptest.NewServer(http.HandlerFunc(service))
 	defer upstream.Close()
 	defer http.DefaultTransport.(*http.Transport).CloseIdleConnections()
-	g := New(&Options{Rehearse: true, OpenAI: upstream.URL + "/v1"})
+	g := New(&Options{Rehearse: true, OpenAI: upstream.URL + "/v1", MaxLateness: time.Hour})
 	server := httptest.NewServer(g.Handler())
 	defer server.Close()
 	c, err := g.Create(Spec{}, Creator{})

@@ -39,6 +39,10 @@ type tab struct {
 // serve serves a gateway in this process until the test ends.
 func serve(t *testing.T, options *gateway.Options) (*gateway.Gateway, *httptest.Server) {
 	t.Helper()
+	if options == nil {
+		options = &gateway.Options{}
+	}
+	options.MaxLateness = time.Hour // a busy machine takes conversations too
 	g := gateway.New(options)
 	server := httptest.NewServer(g.Handler())
 	t.Cleanup(func() {
