@@ -94,7 +94,8 @@ func (v *converseCmd) flags() []cli.Flag {
 		option(&v.agent.With, "agent", "", "let an `AGENT` answer in place of commands: openai[:MODEL] (OPENAI_API_KEY), or "+
 			"elevenlabs:ID (a private one needs ELEVENLABS_API_KEY); it hears the user (default: none)"),
 		option(&v.agent.URL, "agent-url", "", "the agent's WebSocket is at this `URL` (default: the vendor's)"),
-		option(&v.agent.Instructions, "instructions", "", "tell the openai agent what to do in this `TEXT` (default: nothing)"),
+		option(&v.agent.Instructions, "instructions", "", "tell the openai agent what to do in this `TEXT` "+
+			"(default: nothing)"),
 		option(&o.Count, "count, n", 0, "end after `N` answers (default: no end)"),
 	}
 }
