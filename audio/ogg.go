@@ -110,8 +110,7 @@ type oggDecoder struct {
 // openOgg reads the headers of an Ogg stream of Opus or Vorbis.
 func openOgg(r *bufio.Reader, end *inputEnd) (decoder, error) {
 	d := &oggDecoder{pages: &oggPages{r: r, end: end}}
-	var err error
-	if d.sound, err = d.startStream(); err != nil {
+	if err := d.startStream(); err != nil {
 		if errors.Is(err, io.EOF) {
 			err = fmt.Errorf("%w: the input ends inside the first page of an Ogg stream", ErrFormat)
 		}
@@ -120,18 +119,17 @@ func openOgg(r *bufio.Reader, end *inputEnd) (decoder, error) {
 	return newSteady(d), nil
 }
 
-// startStream reads the headers of the next logical stream. Sound begins on a
-// page of its own in all Ogg mappings.
-func (d *oggDecoder) startStream() (oggSound, error) {
+// startStream reads the headers of the next logical stream. Sound begins on a page of
+// its own in all Ogg mappings; some writers put it behind the headers all the same.
+func (d *oggDecoder) startStream() error {
 	sound, err := newOggSound(d.pages)
 	if err != nil {
-		return sound, err
+		return err
 	}
-	if len(d.pages.page.packets) > 0 {
-		return sound, fmt.Errorf("%w: the Ogg %s stream has sound on a page of headers", ErrFormat, sound.name)
-	}
+	d.sound = sound
 	d.position, d.begun, d.origin, d.begin, d.end = 0, false, 0, sound.skip, math.MaxInt64
-	return sound, nil
+	d.enter(&d.pages.page)
+	return nil
 }
 
 func (d *oggDecoder) Format() Format { return d.sound.format }
@@ -183,12 +181,11 @@ func (d *oggDecoder) advance() error {
 }
 
 func (d *oggDecoder) followingStream() error {
-	sound, err := d.startStream()
-	if err != nil {
+	before := d.sound.format
+	if err := d.startStream(); err != nil {
 		return err
 	}
-	changed := sound.format != d.sound.format
-	if d.sound = sound; changed {
+	if d.sound.format != before {
 		return errFormatChange
 	}
 	return nil
