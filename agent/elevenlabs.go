@@ -190,28 +190,14 @@ func readFormat(name string) (rate int, decode func(data []byte) []int16, err er
 	rate, err = strconv.Atoi(hertz)
 	switch {
 	case err == nil && kind == "pcm":
-		return rate, samples, nil
+		return rate, pcm.Samples, nil
 	case err == nil && kind == "ulaw":
 		return rate, muLaw, nil
 	}
 	return 0, nil, fmt.Errorf("the agent's audio is %q; set it to pcm_16000, pcm_24000 or ulaw_8000", name)
 }
 
-func samples(data []byte) []int16 {
-	out := make([]int16, len(data)/2)
-	for i := range out {
-		out[i] = int16(data[2*i]) | int16(data[2*i+1])<<8
-	}
-	return out
-}
-
-func muLaw(data []byte) []int16 {
-	out := make([]int16, len(data))
-	for i, code := range data {
-		out[i] = pcm.DecodeMuLaw(code)
-	}
-	return out
-}
+func muLaw(codes []byte) []int16 { return pcm.Decode(codes, pcm.DecodeMuLaw) }
 
 // add speaks a piece of audio, unless the user has cut it off.
 func (c *convai) add(id int, data []byte) error {

@@ -28,7 +28,6 @@ import (
 
 	"github.com/coder/websocket"
 
-	"echocast/internal/pcm"
 	"echocast/playout"
 )
 
@@ -305,13 +304,4 @@ func (f *frames) Write(p []byte) (int, error) {
 	}
 	f.odd = append([]byte(nil), all...)
 	return len(p), nil
-}
-
-// DecodeMuLaw returns the samples of G.711 mu-law codes.
-func DecodeMuLaw(codes []byte) []int16 {
-	out := make([]int16, len(codes))
-	for i, code := range codes {
-		out[i] = pcm.DecodeMuLaw(code)
-	}
-	return out
 }

@@ -68,7 +68,7 @@ type format struct {
 func NewVoice(ctx context.Context, o VoiceOptions) *Voice {
 	var random [8]byte
 	_, _ = rand.Read(random[:]) // never fails
-	v := &Voice{options: o, prefix: "echocast_" + hex.EncodeToString(random[:]) + "_", format: format{24000, samples}}
+	v := &Voice{options: o, prefix: "echocast_" + hex.EncodeToString(random[:]) + "_", format: format{24000, pcm.Samples}}
 	v.ctx, v.stop = context.WithCancelCause(ctx)
 	return v
 }
@@ -193,9 +193,9 @@ func (v *Voice) configure(s *session) {
 	case kind == "audio/pcma" || s.OutputFormat == "g711_alaw":
 		v.format = format{8000, decoded(pcm.DecodeALaw)}
 	case kind == "audio/pcm" && s.Audio.Output.Format.Rate > 0:
-		v.format = format{s.Audio.Output.Format.Rate, samples}
+		v.format = format{s.Audio.Output.Format.Rate, pcm.Samples}
 	default:
-		v.format = format{24000, samples}
+		v.format = format{24000, pcm.Samples}
 	}
 }
 
@@ -404,22 +404,7 @@ func (v *Voice) Sent(event []byte) {
 	}
 }
 
-// samples reads signed 16-bit little-endian samples.
-func samples(data []byte) []int16 {
-	out := make([]int16, len(data)/2)
-	for i := range out {
-		out[i] = int16(data[2*i]) | int16(data[2*i+1])<<8
-	}
-	return out
-}
-
 // decoded reads samples of one byte.
 func decoded(decode func(byte) int16) func(data []byte) []int16 {
-	return func(data []byte) []int16 {
-		out := make([]int16, len(data))
-		for i, code := range data {
-			out[i] = decode(code)
-		}
-		return out
-	}
+	return func(data []byte) []int16 { return pcm.Decode(data, decode) }
 }

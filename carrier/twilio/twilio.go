@@ -134,14 +134,10 @@ func (s *Stream) Start() []carrier.Message {
 // Voice returns a media message of the inbound track. Its timestamp is in
 // milliseconds from the start of the stream.
 func (s *Stream) Voice(frame []int16) carrier.Message {
-	payload := make([]byte, len(frame))
-	for i, sample := range frame {
-		payload[i] = pcm.EncodeMuLaw(sample)
-	}
 	s.chunk++
 	at := int64(s.chunk) * carrier.FrameTime.Milliseconds()
 	return s.next(message{Event: "media", Media: &media{"inbound", strconv.Itoa(s.chunk),
-		strconv.FormatInt(at, 10), payload}})
+		strconv.FormatInt(at, 10), pcm.Encode(frame, pcm.EncodeMuLaw)}})
 }
 
 // Mark returns the mark, heard or not.
@@ -183,7 +179,7 @@ func (s *Stream) Read(in carrier.Message) (carrier.Order, error) {
 	}
 	switch {
 	case m.Event == "media" && m.Media != nil:
-		return carrier.Order{Audio: carrier.DecodeMuLaw(m.Media.Payload)}, nil
+		return carrier.Order{Audio: pcm.Decode(m.Media.Payload, pcm.DecodeMuLaw)}, nil
 	case m.Event == "mark" && m.Mark != nil:
 		return carrier.Order{HasMark: true, Mark: m.Mark.Name}, nil
 	case m.Event == "clear":

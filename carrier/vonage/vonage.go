@@ -25,6 +25,7 @@ import (
 	"slices"
 
 	"echocast/carrier"
+	"echocast/internal/pcm"
 )
 
 // Rates returns the sampling rates in Hz of such calls.
@@ -121,10 +122,6 @@ func (l *Leg) Read(in carrier.Message) (carrier.Order, error) {
 // samples are those of a message, with half of one that the message before ended in.
 func (l *Leg) samples(data []byte) []int16 {
 	data = append(l.odd, data...)
-	out := make([]int16, len(data)/2)
-	for i := range out {
-		out[i] = int16(binary.LittleEndian.Uint16(data[2*i:]))
-	}
-	l.odd = append([]byte(nil), data[2*len(out):]...)
-	return out
+	l.odd = append([]byte(nil), data[len(data)&^1:]...)
+	return pcm.Samples(data)
 }

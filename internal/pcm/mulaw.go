@@ -47,3 +47,21 @@ func DecodeALaw(code byte) int16 {
 	}
 	return v
 }
+
+// Encode returns the code of each sample, by a function such as EncodeMuLaw.
+func Encode(samples []int16, encode func(sample int16) byte) []byte {
+	out := make([]byte, len(samples))
+	for i, sample := range samples {
+		out[i] = encode(sample)
+	}
+	return out
+}
+
+// Decode returns the sample of each code, by a function such as DecodeMuLaw.
+func Decode(codes []byte, decode func(code byte) int16) []int16 {
+	out := make([]int16, len(codes))
+	for i, code := range codes {
+		out[i] = decode(code)
+	}
+	return out
+}

@@ -71,6 +71,16 @@ func Bytes(samples []int16) []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(samples))), 2*len(samples))
 }
 
+// Samples returns the samples of signed 16-bit little-endian bytes. Half a sample at the
+// end is left out.
+func Samples(data []byte) []int16 {
+	out := make([]int16, len(data)/2)
+	for i := range out {
+		out[i] = int16(binary.LittleEndian.Uint16(data[2*i:]))
+	}
+	return out
+}
+
 // WAVHeader returns the header of a WAV file of so many bytes of 16-bit mono samples at a
 // rate in Hz. A size of math.MaxUint32 says that the length is not known.
 func WAVHeader(rate int, size uint32) []byte {
