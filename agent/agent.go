@@ -118,7 +118,12 @@ func Run(ctx context.Context, o Options) error {
 	return Talk(ctx, conn, o)
 }
 
+// dialError says why an agent was not reached, without its address, which may hold a
+// secret: a signed one does.
 func dialError(response *http.Response, err error) error {
+	if inner, ok := errors.AsType[*url.Error](err); ok {
+		err = inner.Err
+	}
 	refused := &DialError{Err: err}
 	if response != nil {
 		refused.Status = response.StatusCode

@@ -271,8 +271,8 @@ func TestWrongAgents(t *testing.T) {
 				t.Errorf("%s: no warnings", kind)
 			}
 		})
-		err := agent.Run(t.Context(), agent.Options{Kind: kind, URL: "ws://127.0.0.1:1/"})
-		if _, ok := errors.AsType[*agent.DialError](err); !ok {
+		err := agent.Run(t.Context(), agent.Options{Kind: kind, URL: "ws://127.0.0.1:1/?signature=secret"})
+		if _, ok := errors.AsType[*agent.DialError](err); !ok || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%s: nobody answers: %v", kind, err)
 		}
 	}

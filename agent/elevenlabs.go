@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -40,7 +41,7 @@ func signedAddress(ctx context.Context, address, key string) (string, error) {
 	request.Header.Set("xi-api-key", key)
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
-		return "", &DialError{Err: err}
+		return "", dialError(nil, err)
 	}
 	defer response.Body.Close() //nolint:errcheck // it was read
 	var signed struct {
@@ -49,7 +50,11 @@ func signedAddress(ctx context.Context, address, key string) (string, error) {
 	if response.StatusCode != http.StatusOK {
 		return "", &DialError{Status: response.StatusCode, Err: fmt.Errorf("the service answers %s", response.Status)}
 	}
-	if err := json.NewDecoder(response.Body).Decode(&signed); err != nil || signed.URL == "" {
+	err = json.NewDecoder(response.Body).Decode(&signed)
+	if err == nil && signed.URL == "" {
+		err = errors.New("signed_url is empty")
+	}
+	if err != nil {
 		return "", &DialError{Err: fmt.Errorf("the service gave no signed address: %w", err)}
 	}
 	return signed.URL, nil

@@ -23,6 +23,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"sync"
 	"time"
 
@@ -117,12 +118,15 @@ func (e *DialError) Unwrap() error { return e.Err }
 // Run dials a bot, and holds one call until the bot hangs up, which is no error, ctx
 // ends, whose cause it returns, or the room is lost. The error is a *DialError where
 // the bot cannot be reached.
-func Run(ctx context.Context, url string, p Protocol, o Options) error {
+func Run(ctx context.Context, address string, p Protocol, o Options) error {
 	dialling, cancel := context.WithTimeoutCause(ctx, dialTimeout, fmt.Errorf("no answer for %v", dialTimeout))
 	defer cancel()
-	conn, response, err := websocket.Dial(dialling, url, &websocket.DialOptions{HTTPHeader: o.Header})
+	conn, response, err := websocket.Dial(dialling, address, &websocket.DialOptions{HTTPHeader: o.Header})
 	if response != nil && response.Body != nil {
 		defer response.Body.Close() //nolint:errcheck // it was read, or is not wanted
+	}
+	if inner, ok := errors.AsType[*url.Error](err); ok {
+		err = inner.Err // without the address, which may hold a secret
 	}
 	if err != nil {
 		return &DialError{err}

@@ -481,3 +481,12 @@ func TestTheUserIsHeard(t *testing.T) {
 		}
 	})
 }
+
+// A bot that cannot be reached is an error of its own, which does not say the address:
+// that may hold a secret.
+func TestTheBotCannotBeReached(t *testing.T) {
+	err := carrier.Run(t.Context(), "ws://127.0.0.1:1/?token=secret", twilio.New(nil), carrier.Options{})
+	if _, ok := errors.AsType[*carrier.DialError](err); !ok || strings.Contains(err.Error(), "secret") {
+		t.Errorf("nobody answers: %v", err)
+	}
+}
