@@ -86,8 +86,9 @@ type protocol interface {
 	// read takes a message. It returns the rate in Hz at which the user's voice is
 	// wanted from now on; 0 for no change.
 	read(data []byte) (rate int, err error)
-	// voice returns the message of a piece of the user's voice.
-	voice(pcm []byte) []byte
+	// voice returns the message of a piece of the user's voice: signed 16-bit
+	// little-endian samples.
+	voice(samples []byte) []byte
 	// drain waits until all audio was heard.
 	drain()
 	// close ends what is spoken, and waits for it.

@@ -19,6 +19,7 @@ import (
 
 	"echocast/agent"
 	"echocast/echo"
+	"echocast/internal/pcm"
 	"echocast/replica"
 	"echocast/room"
 	"echocast/room/roomtest"
@@ -216,12 +217,15 @@ func TestOpenAIWarnsOfAnIncompleteResponse(t *testing.T) {
 // An agent of ElevenLabs hears the user, speaks through the replica, is answered its
 // pings, and is told in words what was heard when the user cuts in.
 func TestElevenLabs(t *testing.T) {
-	// A sample of mu-law is one byte.
-	for format, rate := range map[string]int{"pcm_16000": 16000, "pcm_24000": 24000, "ulaw_8000": 4000} {
+	// A sample of mu-law is one byte. The agent hears a second of the user.
+	for format, c := range map[string]struct{ rate, heard int }{
+		"pcm_16000": {16000, 32000}, "pcm_24000": {24000, 48000}, "ulaw_8000": {4000, 8000},
+	} {
+		rate := c.rate
 		synctest.Test(t, func(t *testing.T) {
 			v, said, receipts, warnings := talk(t, agent.ElevenLabs, func(v *vendor) {
 				v.send(`{"type":"conversation_initiation_metadata","conversation_initiation_metadata_event":{`+
-					`"agent_output_audio_format":%q,"user_input_audio_format":"pcm_16000"}}`, format)
+					`"agent_output_audio_format":%[1]q,"user_input_audio_format":%[1]q}}`, format)
 				time.Sleep(time.Second)
 				v.send(`{"type":"ping","ping_event":{"event_id":7,"ping_ms":20}}`)
 				v.send(`{"type":"user_transcript","user_transcription_event":{"user_transcript":"Hello?"}}`)
@@ -245,7 +249,7 @@ func TestElevenLabs(t *testing.T) {
 				t.Errorf("%s: the agent was sent %v", format, v.got)
 			}
 			checkInterrupted(t, receipts)
-			if len(v.voice) != 32000 {
+			if len(v.voice) != c.heard || format == "ulaw_8000" && v.voice[c.heard-1] != pcm.EncodeMuLaw(0x0909) {
 				t.Errorf("%s: the agent heard %d bytes", format, len(v.voice))
 			}
 			if len(said) != 2 || said[0] != "user: Hello?" || len(warnings) != 1 {

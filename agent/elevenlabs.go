@@ -66,12 +66,12 @@ type convai struct {
 	ctx     context.Context //nolint:containedctx // of the conversation
 	stop    context.CancelFunc
 	running sync.WaitGroup
-	decode  func(data []byte) []int16
 
-	mu     sync.Mutex
-	player *playout.Player // nil until the format is known
-	cutOff int             // the last event that the user cut off
-	answer string          // what the agent says
+	mu            sync.Mutex
+	player        *playout.Player // nil until the formats are known
+	input, output format          // the user's voice, and the agent's
+	cutOff        int             // the last event that the user cut off
+	answer        string          // what the agent says
 }
 
 func newElevenLabs(ctx context.Context, t *talk) *convai {
@@ -96,10 +96,13 @@ func (c *convai) close() {
 	c.running.Wait()
 }
 
-func (c *convai) voice(pcm []byte) []byte {
+func (c *convai) voice(samples []byte) []byte {
+	c.mu.Lock()
+	input := c.input
+	c.mu.Unlock()
 	data, _ := json.Marshal(struct {
 		Chunk []byte `json:"user_audio_chunk"`
-	}{pcm})
+	}{input.encode(samples)})
 	return data
 }
 
@@ -164,45 +167,61 @@ func (c *convai) read(data []byte) (int, error) {
 
 // begin begins to speak and to hear, in the formats that the agent is set to.
 func (c *convai) begin(input, output string) (int, error) {
-	inputRate, _, err := readFormat(input)
+	from, err := readFormat(input)
 	if err != nil {
 		return 0, err
 	}
-	rate, decode, err := readFormat(output)
+	to, err := readFormat(output)
 	if err != nil {
 		return 0, err
 	}
 	player, err := playout.New(c.talk.options.Speaker, playout.Options{
-		Rate: rate, SpeakerRate: c.talk.options.SpeakerRate, Name: "the agent", OnHeard: c.heard,
+		Rate: to.rate, SpeakerRate: c.talk.options.SpeakerRate, Name: "the agent", OnHeard: c.heard,
 	})
 	if err != nil {
 		return 0, err
 	}
 	c.mu.Lock()
-	c.player, c.decode = player, decode
+	c.player, c.input, c.output = player, from, to
 	c.mu.Unlock()
 	c.running.Go(func() {
 		if err := player.Run(c.ctx); c.ctx.Err() == nil {
 			c.talk.warn(fmt.Sprintf("the replica says nothing more: %v", err))
 		}
 	})
-	return inputRate, nil
+	return from.rate, nil
+}
+
+// format is how audio is encoded: in samples of 16 bits, or in mu-law.
+type format struct {
+	rate    int // Hz
+	isMuLaw bool
 }
 
 // readFormat reads the name of a format, such as pcm_16000.
-func readFormat(name string) (rate int, decode func(data []byte) []int16, err error) {
+func readFormat(name string) (format, error) {
 	kind, hertz, _ := strings.Cut(name, "_")
-	rate, err = strconv.Atoi(hertz)
-	switch {
-	case err == nil && kind == "pcm":
-		return rate, pcm.Samples, nil
-	case err == nil && kind == "ulaw":
-		return rate, muLaw, nil
+	rate, err := strconv.Atoi(hertz)
+	if err != nil || kind != "pcm" && kind != "ulaw" {
+		return format{}, fmt.Errorf("the agent's audio is %q; set it to pcm_16000, pcm_24000 or ulaw_8000", name)
 	}
-	return 0, nil, fmt.Errorf("the agent's audio is %q; set it to pcm_16000, pcm_24000 or ulaw_8000", name)
+	return format{rate, kind == "ulaw"}, nil
 }
 
-func muLaw(codes []byte) []int16 { return pcm.Decode(codes, pcm.DecodeMuLaw) }
+func (f format) decode(data []byte) []int16 {
+	if f.isMuLaw {
+		return pcm.Decode(data, pcm.DecodeMuLaw)
+	}
+	return pcm.Samples(data)
+}
+
+// encode encodes signed 16-bit little-endian samples.
+func (f format) encode(samples []byte) []byte {
+	if f.isMuLaw {
+		return pcm.Encode(pcm.Samples(samples), pcm.EncodeMuLaw)
+	}
+	return samples
+}
 
 // add speaks a piece of audio, unless the user has cut it off.
 func (c *convai) add(id int, data []byte) error {
@@ -211,7 +230,7 @@ func (c *convai) add(id int, data []byte) error {
 	if c.player == nil || id <= c.cutOff {
 		return nil
 	}
-	_, err := c.player.Add(c.decode(data))
+	_, err := c.player.Add(c.output.decode(data))
 	return err
 }
 

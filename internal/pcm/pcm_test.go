@@ -143,7 +143,8 @@ func TestMuLaw(t *testing.T) {
 
 // Samples takes back what Bytes and Encode make, and leaves half a sample out.
 func TestSamples(t *testing.T) {
-	if got, want := Samples([]byte{0x34, 0x12, 0xff, 0xff, 0x00, 0x80, 0x01}), []int16{0x1234, -1, -32768}; !slices.Equal(got, want) {
+	want := []int16{0x1234, -1, -32768}
+	if got := Samples([]byte{0x34, 0x12, 0xff, 0xff, 0x00, 0x80, 0x01}); !slices.Equal(got, want) {
 		t.Errorf("the samples are %d, want %d", got, want)
 	}
 	exact := []int16{0, 120, -120, 32124, -32124}
