@@ -56,9 +56,10 @@ type Options struct {
 	// Hear writes the voice of the room's user, signed 16-bit little-endian samples at
 	// a rate in Hz, in real time, until ctx ends.
 	Hear func(ctx context.Context, rate int, to io.Writer) error
-	// Say is told what was said, by "user" or "agent". It may be nil.
+	// Say is called with what was said, and by whom: "user" or "agent". It may be nil.
 	Say func(who, text string)
-	// Warn is told what goes wrong without an end of the conversation. It may be nil.
+	// Warn is called with a sentence about what goes wrong without ending the
+	// conversation. It may be nil.
 	Warn func(text string)
 }
 

@@ -38,7 +38,7 @@ func (r *realtime) voice(pcm []byte) []byte {
 }
 
 func (r *realtime) read(data []byte) (int, error) {
-	if r.speaker.Served(data) {
+	if r.speaker.HandleServiceEvent(data) {
 		return 0, nil // an answer to a truncation that came too late
 	}
 	var e struct {

@@ -87,9 +87,9 @@ type Options struct {
 	Idle time.Duration
 	// Header is sent with the request for the WebSocket.
 	Header http.Header
-	// Warn, if it is set, is told what was wrong with a message of the bot.
+	// Warn, if it is set, is called with what was wrong with a message of the bot.
 	Warn func(text string)
-	// OnHeard, if it is set, is told of each utterance that is over.
+	// OnHeard, if it is set, is called with each utterance that has ended.
 	OnHeard func(playout.Heard)
 }
 

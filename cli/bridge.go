@@ -29,7 +29,7 @@ type Bridge struct {
 	SpeechRate int // Hz that the replica takes
 	// Hear writes the user's voice, samples of 16 bits at a rate in Hz, until ctx ends.
 	Hear func(ctx context.Context, rate int, to io.Writer) error
-	// Warn is told what goes wrong without an error, Say what is said.
+	// Warn is called with what goes wrong without an error, Say with what is said.
 	Warn, Say func(format string, args ...any)
 }
 

@@ -64,11 +64,11 @@ type Options struct {
 	SpeakerRate int             // Hz that it takes; 0: echo.DefaultRate
 	FFmpeg      string          // to decode AAC with; empty: AAC is not spoken
 	// Cuts calls cut whenever the room's user begins to speak, until ctx ends, as
-	// UserCuts does. Nil: only the service and the client tell it.
+	// UserCuts does. Nil: only events of the service and of the client interrupt it.
 	Cuts func(ctx context.Context, cut func())
 	// Transport makes the requests to the service; nil: http.DefaultTransport.
 	Transport http.RoundTripper
-	// Warn, if it is set, is told what could not be spoken.
+	// Warn, if it is set, is called with a sentence about what could not be spoken.
 	Warn func(text string)
 }
 

@@ -111,8 +111,8 @@ type RelayOptions struct {
 	VoiceOptions
 	// HidesAudio sends the client no audio: the replica says it.
 	HidesAudio bool
-	// Cuts calls cut whenever the room's user begins to speak, until ctx ends; nil:
-	// only the service and the client tell it.
+	// Cuts calls cut whenever the room's user begins to speak, until ctx ends. Nil: only
+	// events of the service and of the client interrupt the replica.
 	Cuts func(ctx context.Context, cut func())
 }
 
@@ -146,13 +146,13 @@ func Relay(ctx context.Context, client, service Conn, o RelayOptions) {
 	defer cancel(nil)
 	relaying.Go(func() {
 		cancel(pass(client, service, func(event []byte) bool {
-			voice.Sent(event)
+			voice.HandleClientEvent(event)
 			return true
 		}))
 	})
 	relaying.Go(func() {
 		cancel(pass(service, client, func(event []byte) bool {
-			return !voice.Served(event) && !(o.HidesAudio && carriesAudio(event))
+			return !voice.HandleServiceEvent(event) && !(o.HidesAudio && carriesAudio(event))
 		}))
 	})
 	helping.Go(func() { sendOwn(open, service, own) })

@@ -15,9 +15,9 @@ import (
 	"echocast/playout"
 )
 
-// Voice speaks the audio of one Realtime session through a replica: it is shown all
-// events of the service, and tells the service how much was heard where the user cut
-// in. Each part of audio is an utterance.
+// Voice speaks the audio of one Realtime session through a replica. Call
+// HandleServiceEvent with each event of the service. Where the user cuts in, the Voice
+// tells the service how much was heard. Each part of audio is an utterance.
 type Voice struct {
 	options VoiceOptions
 	prefix  string // of the ids of our own events
@@ -42,9 +42,9 @@ type VoiceOptions struct {
 	SpeakerRate int // Hz that it takes; 0: echo.DefaultRate
 	// Send sends an event to the service. It must not block.
 	Send func(event []byte)
-	// OnHeard, if it is set, is told of each utterance that is over.
+	// OnHeard, if it is set, is called with each utterance that has ended.
 	OnHeard func(playout.Heard)
-	// OnFailed, if it is set, is told when the replica cannot speak any more.
+	// OnFailed, if it is set, is called once, when the replica cannot speak any more.
 	OnFailed func(error)
 }
 
@@ -141,9 +141,10 @@ var matters = []string{
 	"response.audio.delta", "response.output_audio.done", "response.audio.done", "input_audio_buffer.speech_started",
 }
 
-// Served is told of an event of the service. It reports whether that is an answer to
-// an event of the Voice's own, which a client knows nothing of.
-func (v *Voice) Served(event []byte) (isOurs bool) {
+// HandleServiceEvent speaks, ends or interrupts as an event of the service asks for. It
+// reports whether the event is an error about one that the Voice itself has sent: the
+// client knows nothing of that, and must not get it.
+func (v *Voice) HandleServiceEvent(event []byte) (isOurs bool) {
 	var head struct {
 		Type string `json:"type"`
 	}
@@ -344,7 +345,7 @@ func (v *Voice) Cancel() {
 	}
 }
 
-// heard is called for each utterance that is over.
+// heard is called by the player with each utterance that has ended.
 func (v *Voice) heard(h playout.Heard) {
 	if h.Heard < h.End {
 		v.truncate(h.Heard, h.End)
@@ -383,8 +384,9 @@ func (v *Voice) send(event map[string]any) {
 	v.options.Send(data)
 }
 
-// Sent is told of an event of the client: it may stop the replica.
-func (v *Voice) Sent(event []byte) {
+// HandleClientEvent interrupts the replica where an event of the client cancels the
+// response, or truncates or clears its audio.
+func (v *Voice) HandleClientEvent(event []byte) {
 	var e struct {
 		Type    string `json:"type"`
 		ItemID  string `json:"item_id"`

@@ -45,10 +45,10 @@ func TestFormats(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			speaker := &counter{}
 			v, _ := voice(t, speaker)
-			v.Served([]byte(`{"type":"session.created","session":` + session + `}`))
-			v.Served(fmt.Appendf(nil, `{"type":"response.output_audio.delta","item_id":"i","delta":"%s"}`,
+			v.HandleServiceEvent([]byte(`{"type":"session.created","session":` + session + `}`))
+			v.HandleServiceEvent(fmt.Appendf(nil, `{"type":"response.output_audio.delta","item_id":"i","delta":"%s"}`,
 				base64.StdEncoding.EncodeToString(make([]byte, 24000))))
-			v.Served([]byte(`{"type":"response.output_audio.done","item_id":"i"}`))
+			v.HandleServiceEvent([]byte(`{"type":"response.output_audio.done","item_id":"i"}`))
 			v.Drain()
 			v.Close()
 			if len(speaker.spoken) != 1 || speaker.spoken[0].samples != want {
@@ -65,18 +65,18 @@ func TestWhatIsOurs(t *testing.T) {
 		speaker := &stuck{}
 		v, sent := voice(t, speaker)
 		delta := []byte(`{"type":"response.output_audio.delta","response_id":"r","item_id":"i","delta":"AAAAAAAA"}`)
-		v.Served([]byte(`{"type":"session.updated","session":{"audio":{"input":{"turn_detection":{"type":"server_vad",` +
+		v.HandleServiceEvent([]byte(`{"type":"session.updated","session":{"audio":{"input":{"turn_detection":{"type":"server_vad",` +
 			`"interrupt_response":false}}}}}`))
-		v.Served([]byte(`{"type":"response.created","response":{"id":"r"}}`))
-		v.Served(delta)
-		v.Served([]byte(`{"type":"input_audio_buffer.speech_started"}`))
+		v.HandleServiceEvent([]byte(`{"type":"response.created","response":{"id":"r"}}`))
+		v.HandleServiceEvent(delta)
+		v.HandleServiceEvent([]byte(`{"type":"input_audio_buffer.speech_started"}`))
 		synctest.Wait()
 		if len(*sent) != 0 {
 			t.Errorf("the service was told %q", *sent)
 		}
-		v.Served([]byte(`{"type":"session.updated","session":{"audio":{"input":{"turn_detection":{"type":"server_vad",` +
+		v.HandleServiceEvent([]byte(`{"type":"session.updated","session":{"audio":{"input":{"turn_detection":{"type":"server_vad",` +
 			`"interrupt_response":true}}}}}`))
-		v.Served([]byte(`{"type":"input_audio_buffer.speech_started"}`))
+		v.HandleServiceEvent([]byte(`{"type":"input_audio_buffer.speech_started"}`))
 		v.Cancel()
 		synctest.Wait()
 		var cancel, truncate struct {
@@ -92,7 +92,7 @@ func TestWhatIsOurs(t *testing.T) {
 		}
 		for id, want := range map[string]bool{cancel.EventID: true, truncate.EventID: true,
 			"event_of_the_client": false, "": false} {
-			if got := v.Served([]byte(`{"type":"error","error":{"event_id":"` + id + `"}}`)); got != want {
+			if got := v.HandleServiceEvent([]byte(`{"type":"error","error":{"event_id":"` + id + `"}}`)); got != want {
 				t.Errorf("an error about %q is ours: %t", id, got)
 			}
 		}
@@ -104,11 +104,11 @@ func TestWhatIsOurs(t *testing.T) {
 func TestTheClientTruncates(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v, sent := voice(t, &stuck{})
-		v.Served([]byte(`{"type":"response.created","response":{"id":"r"}}`))
-		v.Served([]byte(`{"type":"response.audio.delta","response_id":"r","item_id":"i","delta":"AAAAAAAA"}`))
-		v.Sent([]byte(`{"type":"conversation.item.truncate","item_id":"i","content_index":0,"audio_end_ms":0}`))
+		v.HandleServiceEvent([]byte(`{"type":"response.created","response":{"id":"r"}}`))
+		v.HandleServiceEvent([]byte(`{"type":"response.audio.delta","response_id":"r","item_id":"i","delta":"AAAAAAAA"}`))
+		v.HandleClientEvent([]byte(`{"type":"conversation.item.truncate","item_id":"i","content_index":0,"audio_end_ms":0}`))
 		synctest.Wait()
-		v.Served([]byte(`{"type":"response.audio.delta","response_id":"r","item_id":"j","delta":"AAAAAAAA"}`))
+		v.HandleServiceEvent([]byte(`{"type":"response.audio.delta","response_id":"r","item_id":"j","delta":"AAAAAAAA"}`))
 		synctest.Wait()
 		if len(*sent) != 1 || !strings.Contains((*sent)[0], `"item_id":"j"`) ||
 			!strings.Contains((*sent)[0], `"audio_end_ms":0`) {

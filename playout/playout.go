@@ -65,7 +65,7 @@ type Speaker interface {
 	Progress() echo.Progress
 }
 
-// Options say how audio is cut into utterances, and who is told.
+// Options say how audio is cut into utterances, and which functions are called.
 type Options struct {
 	Rate        int           // Hz of the samples that come
 	SpeakerRate int           // Hz that the speaker takes; 0: echo.DefaultRate
@@ -78,15 +78,15 @@ type Options struct {
 	// OnMark is called for each mark, in order: isHeard says whether all before it
 	// was heard, or some of it dropped. It must not call the Player.
 	OnMark func(id string, isHeard bool)
-	// OnHeard is called when an utterance is over, from the goroutine of Run.
+	// OnHeard is called with each utterance that has ended, from the goroutine of Run.
 	OnHeard func(Heard)
 }
 
 // Heard is what was heard of one utterance, in positions of the stream.
 type Heard struct {
 	From, To  int64 // the utterance, as far as it came
-	Heard     int64 // the end of what was heard
-	End       int64 // the end of what is over: what is between Heard and this is dropped
+	Heard     int64 // where the user stopped hearing it
+	End       int64 // where the stream goes on: what is between Heard and End was dropped
 	By        string
 	IsCleared bool // Clear ended it
 	Receipt   echo.Receipt
@@ -98,7 +98,7 @@ type Player struct {
 	speaker Speaker
 	options Options
 
-	marking sync.Mutex // held while marks are told, so that they come in order
+	marking sync.Mutex // held during OnMark, so that marks come in order
 
 	mu      sync.Mutex
 	changed chan struct{} // closed and replaced at every change of the fields below
@@ -176,9 +176,9 @@ func (p *Player) Mark(id string) {
 }
 
 // Clear drops what was not heard: the replica is interrupted, and OnMark is called
-// for all marks before Clear returns. It reports whether an utterance is spoken: then
-// OnHeard tells later what was heard; else all before the position heard was, and what
-// is between it and end was dropped.
+// for all marks before Clear returns. It reports whether an utterance is being spoken:
+// then OnHeard is called with it when it has ended. Otherwise all before the position
+// heard was heard, and what is between heard and end was dropped.
 func (p *Player) Clear() (heard, end int64, isSpeaking bool) {
 	p.mu.Lock()
 	heard, end, isSpeaking = p.first, p.end(), p.current != nil
@@ -298,7 +298,7 @@ func (p *Player) drop(cause error) {
 // dropped is the position of a mark whose samples were dropped.
 const dropped = -1
 
-// watch tells marks as they are passed, until ctx ends.
+// watch calls tell while marks wait, until ctx ends.
 func (p *Player) watch(ctx context.Context) {
 	for p.until(ctx, func() bool { return len(p.marks) > 0 && p.current != nil }) == nil {
 		p.tell()

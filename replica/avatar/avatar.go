@@ -124,9 +124,9 @@ func New(o *Options) (*Avatar, error) {
 	return a, nil
 }
 
-// Run publishes until ctx ends or the program that draws does. What is spoken then is
-// told of as interrupted. It returns what the replica reports, and why it ended: the
-// cause of ctx, or what went wrong.
+// Run publishes until ctx ends or the program that draws does. An utterance that is
+// being spoken then is reported as interrupted. Run returns what the replica reports,
+// and why it ended: the cause of ctx, or what went wrong.
 func (a *Avatar) Run(ctx context.Context, out Outlet) (replica.Report, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
