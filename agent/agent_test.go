@@ -117,8 +117,12 @@ func talk(t *testing.T, kind string, act func(v *vendor)) (v *vendor, said []str
 		ended <- agent.Talk(t.Context(), v, agent.Options{
 			Kind: kind, Speaker: session, Instructions: "Be brief.",
 			Hear: func(_ context.Context, rate int, to io.Writer) error {
+				voice := []byte{}
 				for i := range 10 { // a second
-					_, _ = to.Write(bytes.Repeat([]byte{byte(i)}, rate/5))
+					voice = append(voice, bytes.Repeat([]byte{byte(i)}, rate/5)...)
+				}
+				for part := range slices.Chunk(voice, 7777) {
+					_, _ = to.Write(part)
 				}
 				return nil
 			},
@@ -282,5 +286,38 @@ func TestWrongAgents(t *testing.T) {
 	}
 	if err := agent.Run(t.Context(), agent.Options{Kind: "hal"}); err == nil || !strings.Contains(err.Error(), "hal") {
 		t.Errorf("an unknown kind: %v", err)
+	}
+}
+
+// What an agent has said before it ended the conversation is said to its end. One of
+// OpenAI's that ends within a response is a warning.
+func TestTheAgentEndsTheConversation(t *testing.T) {
+	for _, c := range []struct {
+		kind, end, want string
+	}{
+		{agent.OpenAI, `{"type":"response.done","response":{"id":"r"}}`, ""},
+		{agent.OpenAI, `{"type":"response.output_audio.done","response_id":"r","item_id":"i"}`,
+			"in the middle of a response"},
+		{agent.ElevenLabs, `{"type":"ping"}`, ""},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			_, _, receipts, warnings := talk(t, c.kind, func(v *vendor) {
+				v.send(`{"type":"session.created","session":{}}`)
+				v.send(`{"type":"conversation_initiation_metadata","conversation_initiation_metadata_event":{` +
+					`"agent_output_audio_format":"pcm_24000","user_input_audio_format":"pcm_16000"}}`)
+				time.Sleep(time.Second)
+				v.send(`{"type":"response.created","response":{"id":"r"}}`)
+				v.send(`{"type":"response.output_audio.delta","response_id":"r","item_id":"i","delta":%q}`, audio(24000))
+				v.send(`{"type":"audio","audio_event":{"audio_base_64":%q,"event_id":1}}`, audio(24000))
+				v.send(`%s`, c.end)
+				synctest.Wait()
+			})
+			if len(receipts) != 1 || receipts[0].Outcome != echo.Finished || receipts[0].Samples != 24000 {
+				t.Errorf("%s: the receipts are %+v", c.kind, receipts)
+			}
+			if got := strings.Join(warnings, "\n"); (got == "") != (c.want == "") || !strings.HasSuffix(got, c.want) {
+				t.Errorf("%s %s: warnings %q, want %q", c.kind, c.end, warnings, c.want)
+			}
+		})
 	}
 }

@@ -15,18 +15,25 @@ const openAIRate = 24000
 
 // realtime is a session of OpenAI's Realtime API.
 type realtime struct {
-	talk    *talk
-	speaker *openai.Voice
+	talk     *talk
+	speaker  *openai.Voice
+	isMaking bool // the agent has begun a response, and has not said that it is over
 }
 
 func newOpenAI(ctx context.Context, t *talk) *realtime {
-	return &realtime{t, openai.NewVoice(ctx, openai.VoiceOptions{
+	return &realtime{talk: t, speaker: openai.NewVoice(ctx, openai.VoiceOptions{
 		Speaker: t.options.Speaker, SpeakerRate: t.options.SpeakerRate, Send: t.sendRaw,
 		OnFailed: func(err error) { t.warn(fmt.Sprintf("the replica says nothing more: %v", err)) },
 	})}
 }
 
-func (r *realtime) drain() { r.speaker.Drain() }
+func (r *realtime) drain() {
+	if r.isMaking {
+		r.talk.warn("the agent has ended the conversation in the middle of a response")
+	}
+	r.speaker.Drain()
+}
+
 func (r *realtime) close() { r.speaker.Close() }
 
 func (r *realtime) voice(pcm []byte) []byte {
@@ -61,7 +68,10 @@ func (r *realtime) read(data []byte) (int, error) {
 		r.talk.say("agent", e.Transcript)
 	case "conversation.item.input_audio_transcription.completed":
 		r.talk.say("user", e.Transcript)
+	case "response.created":
+		r.isMaking = true
 	case "response.done":
+		r.isMaking = false
 		return 0, e.Response.problem()
 	case "error":
 		return 0, errors.New("the agent reports: " + e.Error.Message)
