@@ -401,3 +401,19 @@ func TestRealtimeHandshake(t *testing.T) {
 	}
 	_ = conn.Close(websocket.StatusNormalClosure, "")
 }
+
+// A request for speech that is too long to be looked at is passed on whole.
+func TestALongRequestIsPassedOnWhole(t *testing.T) {
+	long := strings.Repeat("x", 3<<20)
+	url, end := begin(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		got, err := io.ReadAll(r.Body)
+		if err != nil || string(got) != long {
+			t.Errorf("the service got %d bytes of %d: %v", len(got), len(long), err)
+		}
+		w.WriteHeader(http.StatusBadRequest)
+	}), openai.Options{Speaker: &counter{}})
+	defer end()
+	if response, _ := post(t, url, long); response.StatusCode != http.StatusBadRequest {
+		t.Errorf("the answer is %s", response.Status)
+	}
+}

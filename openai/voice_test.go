@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -115,5 +117,115 @@ func TestTheClientTruncates(t *testing.T) {
 			t.Errorf("the service was told %q", *sent)
 		}
 		v.Close()
+	})
+}
+
+// A response that is over ends its audio, also where no event says that this is done.
+func TestAResponseThatIsOverEndsItsAudio(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		speaker := &counter{}
+		v, _ := voice(t, speaker)
+		v.HandleServiceEvent([]byte(`{"type":"response.created","response":{"id":"r"}}`))
+		v.HandleServiceEvent([]byte(`{"type":"response.audio.delta","response_id":"r","item_id":"i","delta":"AAAAAAAA"}`))
+		v.HandleServiceEvent([]byte(`{"type":"response.done","response":{"id":"other"}}`))
+		synctest.Wait()
+		if len(speaker.spoken) != 0 {
+			t.Errorf("another response ended %+v", speaker.spoken)
+		}
+		v.HandleServiceEvent([]byte(`{"type":"response.done","response":{"id":"r"}}`))
+		synctest.Wait()
+		if want := []spoken{{samples: 3}}; !slices.Equal(speaker.spoken, want) {
+			t.Errorf("the replica said %+v, want %+v", speaker.spoken, want)
+		}
+		v.Close()
+	})
+}
+
+// closed is a speaker that is closed.
+type closed struct{ counter }
+
+func (*closed) Speak(context.Context, echo.Speech) (echo.Receipt, error) {
+	return echo.Receipt{Outcome: echo.Failed}, echo.ErrClosed
+}
+
+// A replica that cannot speak any more is reported once.
+func TestAReplicaThatIsGoneIsReported(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		failures := []error{}
+		v := openai.NewVoice(t.Context(), openai.VoiceOptions{Speaker: &closed{}, Send: func([]byte) {},
+			OnFailed: func(err error) { failures = append(failures, err) }})
+		for range 2 {
+			v.HandleServiceEvent([]byte(`{"type":"response.audio.delta","response_id":"r","item_id":"i","delta":"AAAAAAAA"}`))
+			synctest.Wait()
+		}
+		if len(failures) != 1 || !errors.Is(failures[0], echo.ErrClosed) {
+			t.Errorf("reported were %v", failures)
+		}
+		v.Close()
+	})
+}
+
+// What came before the service ended the session is said to its end.
+func TestRelaySaysWhatCame(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		speaker := &counter{}
+		client, clientEnd := newPipe()
+		serviceEnd, service := newPipe()
+		over := make(chan struct{})
+		go func() {
+			defer close(over)
+			openai.Relay(t.Context(), clientEnd, serviceEnd,
+				openai.RelayOptions{VoiceOptions: openai.VoiceOptions{Speaker: speaker}})
+		}()
+		_ = service.Write(t.Context(), 0,
+			[]byte(`{"type":"response.audio.delta","response_id":"r","item_id":"i","delta":"AAAAAAAA"}`))
+		synctest.Wait()
+		service.close()
+		<-over
+		if want := []spoken{{samples: 3}}; !slices.Equal(speaker.spoken, want) {
+			t.Errorf("the replica said %+v, want %+v", speaker.spoken, want)
+		}
+		client.close()
+	})
+}
+
+// When the room's user begins to speak, the replica is interrupted, and the service is
+// asked to make no more of its response.
+func TestTheUserInTheRoomCutsIn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		speaks := make(chan struct{})
+		client, clientEnd := newPipe()
+		serviceEnd, service := newPipe()
+		over := make(chan struct{})
+		go func() {
+			defer close(over)
+			openai.Relay(t.Context(), clientEnd, serviceEnd, openai.RelayOptions{
+				VoiceOptions: openai.VoiceOptions{Speaker: &stuck{}},
+				Cuts: func(ctx context.Context, cut func()) {
+					<-speaks
+					cut()
+					<-ctx.Done()
+				},
+			})
+		}()
+		for _, event := range []string{`{"type":"response.created","response":{"id":"r"}}`,
+			`{"type":"response.audio.delta","response_id":"r","item_id":"i","delta":"AAAAAAAA"}`} {
+			_ = service.Write(t.Context(), 0, []byte(event))
+		}
+		synctest.Wait()
+		close(speaks)
+		synctest.Wait()
+		types := []string{}
+		for len(service.in) > 0 {
+			var e struct{ Type string }
+			_ = json.Unmarshal(<-service.in, &e)
+			types = append(types, e.Type)
+		}
+		slices.Sort(types)
+		if want := []string{"conversation.item.truncate", "response.cancel"}; !slices.Equal(types, want) {
+			t.Errorf("the service got %q, want %q", types, want)
+		}
+		client.close()
+		<-over
 	})
 }
