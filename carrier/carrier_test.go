@@ -84,6 +84,7 @@ type stage struct {
 	instants   []time.Time // when each millisecond was played
 	interrupts []time.Time
 	heard      []playout.Heard
+	heardAt    time.Time // when the last of them ended
 	warnings   []string
 }
 
@@ -123,7 +124,7 @@ func begin(t *testing.T, p carrier.Protocol, o *replica.Options) *stage {
 		ended <- carrier.Talk(ctx, s.line, p, carrier.Options{
 			Speaker: session,
 			Warn:    func(text string) { s.warnings = append(s.warnings, text) },
-			OnHeard: func(h playout.Heard) { s.heard = append(s.heard, h) },
+			OnHeard: func(h playout.Heard) { s.heard, s.heardAt = append(s.heard, h), time.Now() },
 		})
 	}()
 	s.over = sync.OnceValue(func() error {
@@ -488,5 +489,33 @@ func TestTheBotCannotBeReached(t *testing.T) {
 	err := carrier.Run(t.Context(), "ws://127.0.0.1:1/?token=secret", twilio.New(nil), carrier.Options{})
 	if _, ok := errors.AsType[*carrier.DialError](err); !ok || strings.Contains(err.Error(), "secret") {
 		t.Errorf("nobody answers: %v", err)
+	}
+}
+
+// An answer in real time ends sooner where the bot marks its end.
+func TestAMarkEndsTheAnswer(t *testing.T) {
+	took := map[bool]time.Duration{}
+	for _, isMarked := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			var sent time.Time
+			b := talkToTwilioBot(t, nil, func(b *twilioBot) {
+				for range 100 {
+					b.media(20)
+					time.Sleep(20 * time.Millisecond)
+				}
+				if isMarked {
+					b.mark("end")
+				}
+				sent = time.Now()
+				time.Sleep(10 * time.Second)
+			})
+			if took[isMarked] = b.heardAt.Sub(sent); len(b.heard) != 1 || len(b.instants) != 2000 {
+				t.Errorf("%d ms were played in %d utterances", len(b.instants), len(b.heard))
+			}
+		})
+	}
+	t.Logf("the answer ended %v after its last audio came, with a mark %v", took[false], took[true])
+	if took[true] > took[false]-100*time.Millisecond {
+		t.Errorf("the answer ended %v after its last audio came, with a mark %v", took[false], took[true])
 	}
 }

@@ -324,7 +324,7 @@ func (p *Player) passed() []mark {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	heard := p.heard
-	if u := p.current; u != nil && u.isRead && u.ended == nil {
+	if u := p.current; u != nil && u.ended == nil {
 		heard = max(heard, min(u.from+int64(p.samples(progress.Played)), p.first))
 	}
 	n := slices.IndexFunc(p.marks, func(m mark) bool { return m.position > heard })
@@ -372,7 +372,6 @@ type utterance struct {
 	ctx    context.Context //nolint:containedctx // of its Speak; it ends reads
 	cancel context.CancelCauseFunc
 	from   int64
-	isRead bool  // it has its turn
 	ended  error // why it was dropped; nil otherwise
 	to     int64 // where it was dropped
 }
@@ -431,7 +430,6 @@ func (p *Player) isMarked() bool {
 // take takes samples of this utterance. The Player is locked.
 func (u *utterance) take(p []float32) (int, error) {
 	player := u.player
-	u.isRead = true
 	switch {
 	case u.ended != nil:
 		return 0, u.ended

@@ -22,7 +22,9 @@ var errOver = errors.New("the test is over")
 
 // fakeSpeaker plays what it reads in real time, and knows exactly how much that was.
 type fakeSpeaker struct {
-	fails error // what Speak ends with
+	fails error         // what Speak ends with
+	waits time.Duration // before it reads
+	lags  time.Duration // after it has read all
 
 	mu     sync.Mutex
 	played int       // samples of the utterance
@@ -30,6 +32,8 @@ type fakeSpeaker struct {
 }
 
 func (s *fakeSpeaker) Speak(ctx context.Context, speech echo.Speech) (echo.Receipt, error) {
+	time.Sleep(s.waits)
+	defer time.Sleep(s.lags)
 	s.mu.Lock()
 	s.played = 0
 	s.mu.Unlock()
@@ -205,6 +209,7 @@ func TestErrors(t *testing.T) {
 	}{
 		{echo.ErrInterrupted, []string{"b dropped"}, 1},
 		{echo.ErrUnverified, []string{"b"}, 2},
+		{echo.ErrLost, []string{"b dropped"}, 1},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			s := &fakeSpeaker{fails: c.err}
@@ -238,6 +243,13 @@ func TestBounds(t *testing.T) {
 	if err := p.Run(t.Context()); !errors.Is(err, echo.ErrClosed) {
 		t.Errorf("Run returned %v", err)
 	}
+	if lost, err := playout.New(gone{}, playout.Options{Rate: 8000}); err != nil {
+		t.Error(err)
+	} else if _, err := lost.Add(make([]int16, 100)); err != nil {
+		t.Error(err)
+	} else if err := lost.Run(t.Context()); !errors.Is(err, echo.ErrLost) {
+		t.Errorf("Run returned %v", err)
+	}
 	_, _ = p.Add(make([]int16, 100))
 	if err := p.Drain(t.Context()); err != nil { // nobody speaks it any more
 		t.Error(err)
@@ -245,4 +257,39 @@ func TestBounds(t *testing.T) {
 	if _, err := playout.New(&fakeSpeaker{}, playout.Options{}); err == nil {
 		t.Error("a rate of 0 Hz was taken")
 	}
+}
+
+// gone is a speaker whose room was lost before anything was sent.
+type gone struct{}
+
+func (gone) Speak(context.Context, echo.Speech) (echo.Receipt, error) {
+	return echo.Receipt{Outcome: echo.Failed}, echo.ErrLost
+}
+
+func (gone) Progress() echo.Progress { return echo.Progress{} }
+
+// An utterance that waits for its turn has not been heard, whatever the one before has
+// played; and the end of one that was read already ends no other.
+func TestSpeakersThatWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &fakeSpeaker{waits: time.Second, lags: time.Second}
+		run(t, s, playout.Options{Rate: 24000}, func(p *playout.Player, r *record) {
+			_, _ = p.Add(make([]int16, 24000))
+			time.Sleep(2500 * time.Millisecond) // it is read, and Speak has not returned
+			p.End()
+			_, _ = p.Add(make([]int16, 12000))
+			p.Mark("half")
+			time.Sleep(time.Second) // the second waits for its turn
+			if got := r.told(); len(got) != 0 {
+				t.Errorf("the marks %q came", got)
+			}
+			time.Sleep(10 * time.Second)
+			if got := r.told(); !slices.Equal(got, []string{"half"}) {
+				t.Errorf("the marks %q came", got)
+			}
+		})
+		if want := []float64{1, 0.5}; !slices.Equal(s.spoken, want) {
+			t.Errorf("utterances of %v s were spoken, want %v", s.spoken, want)
+		}
+	})
 }
