@@ -54,6 +54,7 @@ func runApp(ctx context.Context, args []string, streams Streams, server *Server)
 		}
 	}()
 	hideEnvironment()
+	hideTyped(args)
 	app := newApp(streams, server)
 	if answered, err := answer(app, args, streams.Out); answered {
 		return err

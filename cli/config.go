@@ -38,6 +38,7 @@ var sources = config.Sources{
 	Typed: []string{"yes", "help", "version"},
 	Rivals: [][2]string{{"rehearse", "to"}, {"rehearse", "pal"}, {"ffmpeg", "no-ffmpeg"},
 		{"barge-in", "no-barge-in"}, {"live", "resampler"}},
+	OnFound: hideIn,
 }
 
 // configCmd is the config command.
@@ -74,7 +75,6 @@ func (o *configCmd) show(m *manual.Manual, words []string, profile config.Profil
 	var rows [][]string
 	for _, v := range all {
 		for i, text := range v.Texts {
-			hideTokenOf(text)
 			v.Texts[i] = hidden(text)
 		}
 		values, rows = append(values, v), append(rows, []string{v.Option, strings.Join(v.Texts, ", "), v.Source})

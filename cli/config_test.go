@@ -110,6 +110,8 @@ func TestConfigShowsSettings(t *testing.T) {
 	t.Setenv("TAVUS_PAL_ID", "")
 	t.Setenv("TAVUS_PERSONA_ID", "p1")
 	t.Setenv("ECHOCAST_TO", "http://127.0.0.1:1/?t=s3cret-key-of-room")
+	t.Setenv("TAVUS_BASE_URL", "http://me:s3cret-password@127.0.0.1/")
+	t.Setenv("ECHOCAST_PARAM", "Authorization=Bearer s3cret-of-bot")
 	for _, c := range [][]string{
 		{"lead", "1s", "default", "encode"},
 		{"ice-server", "stun:a.example stun:b.example", "config:9 [slow]", "send", "--profile", "slow"},
@@ -122,6 +124,8 @@ func TestConfigShowsSettings(t *testing.T) {
 		{"(secret)", "not shown", "TAVUS_API_KEY"},
 		{"(secret)", "not shown", "TAVUS_API_KEY", "send"},
 		{"to", "http://127.0.0.1:1/?t=redacted", "ECHOCAST_TO", "send"},
+		{"base-url", "http://me:redacted@127.0.0.1/", "TAVUS_BASE_URL", "send"},
+		{"param", "Authorization=redacted", "ECHOCAST_PARAM", "bridge"},
 	} {
 		if value, from := shown(t, c[0], c[3:]...); value != c[1] || from != c[2] && from != filepath.Base(c[2]) {
 			t.Errorf("%v: %s from %s", c, value, from)

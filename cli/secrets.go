@@ -3,6 +3,8 @@ package cli
 import (
 	"net/url"
 	"os"
+	"slices"
+	"strings"
 
 	"echocast/internal/redact"
 	"echocast/internal/text"
@@ -26,11 +28,44 @@ func hideEnvironment() {
 	}
 }
 
-// hideTokenOf makes the token in the address of a room a secret.
-func hideTokenOf(address string) {
-	if u, err := url.Parse(address); err == nil {
-		secrets.Add(u.Query().Get("t"), u.Query().Get("token"))
+// hideTyped makes secrets of what is one in the words of a command line.
+func hideTyped(words []string) {
+	for _, word := range words {
+		if strings.HasPrefix(word, "-") {
+			_, word, _ = strings.Cut(word, "=")
+		}
+		hideIn(word)
 	}
+}
+
+// hideIn makes secrets of the password and the tokens in a URL, and of the VALUE of
+// NAME=VALUE where the name says that it is one.
+func hideIn(word string) {
+	u, err := url.Parse(word)
+	if err != nil || u.Host == "" {
+		if name, value, _ := strings.Cut(word, "="); isSecretName(name) {
+			secrets.Add(value, strings.TrimPrefix(value, "Bearer "))
+		}
+		return
+	}
+	if password, _ := u.User.Password(); password != "" {
+		secrets.Add(password)
+	}
+	for name, values := range u.Query() {
+		if isSecretName(name) {
+			secrets.Add(values...)
+		}
+	}
+}
+
+// secretEnds are the ends of the names of secrets, such as access_token.
+var secretEnds = []string{"token", "key", "secret", "password", "signature", "authorization"}
+
+// isSecretName reports whether a parameter or a header of this name has a secret. t is
+// the meeting token of a Daily room.
+func isSecretName(name string) bool {
+	hasEnd := func(end string) bool { return strings.HasSuffix(strings.ToLower(name), end) }
+	return name == "t" || slices.ContainsFunc(secretEnds, hasEnd)
 }
 
 // hidden is text without the secrets. Whatever may repeat what a server or a file

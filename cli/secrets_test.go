@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"echocast/internal/redact"
 	"echocast/internal/testwait"
 	"echocast/trace"
 )
@@ -47,6 +48,15 @@ func TestNoSecretIsPrinted(t *testing.T) {
 	}
 	const token = "leak-of-meeting-token"
 	printsNo(t, token, "send", "--json", "--to", "https://x.daily.co/room?t="+token, token)
+	for _, args := range [][]string{{"bridge", "http://127.0.0.1/media?api_key=leak-of-typed"},
+		{"bridge", "http://bot:leak-of-typed@127.0.0.1/media"},
+		{"converse", "--agent", "openai", "--agent-url=http://127.0.0.1/?token=leak-of-typed"},
+		{"bridge", "--param", "Authorization=Bearer leak-of-typed", "leak-of-typed"}} {
+		printsNo(t, "leak-of-typed", args...)
+		secrets = redact.Growing{}
+	}
+	t.Setenv("ECHOCAST_AGENT_URL", "http://127.0.0.1/?token=leak-of-setting")
+	printsNo(t, "leak-of-setting", "converse", "--agent", "openai")
 }
 
 func printsNo(t *testing.T, secret string, args ...string) {

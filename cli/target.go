@@ -70,7 +70,6 @@ func (o *targetOptions) roomFlags() []cli.Flag {
 // check validates the options before anything is opened. It warns of secret files
 // that other users can read.
 func (o *targetOptions) check(warn warnFunc) error {
-	hideTokenOf(o.to)
 	switch {
 	case o.readyTimeout <= 0:
 		return usagef("--ready-timeout must be more than 0")

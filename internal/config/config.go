@@ -37,6 +37,9 @@ type Sources struct {
 	// further away. Of --rehearse on the command line and "to" in the file, only the
 	// first holds.
 	Rivals [][2]string
+	// OnFound, unless it is nil, is called with each value that is found, before any is
+	// used or shown.
+	OnFound func(text string)
 	// Getenv reads the environment; nil stands for os.Getenv.
 	Getenv func(string) string
 }
@@ -131,6 +134,13 @@ func (s *Sources) Find(app *cli.App, name string, command *cli.Command, profile 
 		}
 		if value, ok := s.find(file, found.Profile, name, flag); ok && option != ProfileOption {
 			found.Values, levels[option] = append(found.Values, value), value.level
+		}
+	}
+	if s.OnFound != nil {
+		for _, v := range found.Values {
+			for _, text := range v.Texts {
+				s.OnFound(text)
+			}
 		}
 	}
 	found.Values = slices.DeleteFunc(found.Values, func(v Value) bool { return s.isHidden(v, levels) })
