@@ -62,7 +62,7 @@ func (o *output) Read(p []byte) (int, error) {
 // failure waits for the command to exit, and returns how it failed. It is called
 // when its output has ended; one that does not exit then did not fail.
 func (o *output) failure() error {
-	err, isLate := waitFor(o.process)
+	isLate, err := o.process.WaitFor(exitTimeout)
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	switch {
@@ -72,19 +72,6 @@ func (o *output) failure() error {
 		return &CommandError{o.name, fmt.Errorf("failed: %w", err)}
 	}
 	return nil
-}
-
-// waitFor waits for a process to exit, and kills it where that takes too long.
-func waitFor(p *child.Process) (err error, isLate bool) {
-	limit := time.NewTimer(exitTimeout)
-	defer limit.Stop()
-	select {
-	case <-p.Exited():
-	case <-limit.C:
-		isLate = true
-		p.Kill()
-	}
-	return p.Wait(), isLate
 }
 
 // watch reports a command that is slow, and kills one that prints nothing for
@@ -211,7 +198,7 @@ func (r *reply) close(isAbandoned bool) error {
 		process.Kill()
 	}
 	_ = process.Stdout.Close() // it was only read
-	err, isLate := waitFor(process)
+	isLate, err := process.WaitFor(exitTimeout)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	_, exited := errors.AsType[*exec.ExitError](err)

@@ -80,7 +80,7 @@ func (c *conversation) recogniseOnce(ctx context.Context, in *switchWriter,
 			break
 		}
 	}
-	err, _ = waitFor(process)
+	_, err = process.WaitFor(exitTimeout)
 	in.use(nil)
 	if err == nil {
 		err = errors.New("exit status 0")

@@ -198,7 +198,7 @@ func (v *voice) close() {
 	v.abort()
 	v.running.Wait()
 	for _, p := range v.processes {
-		_, _ = waitFor(p) // its output has returned how it failed
+		_, _ = p.WaitFor(exitTimeout) // its output has returned how it failed
 	}
 }
 

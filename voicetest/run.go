@@ -264,7 +264,7 @@ func (i *Item) start(ctx context.Context, dir string) (s echo.Speech, finish fun
 	}
 	prepared, err := i.prepare(ctx, process.Stdout)
 	if err != nil {
-		return s, nil, cmp.Or(complaints.About(process.Wait()), err)
+		return s, nil, cmp.Or(complaints.AboutBroken(process), err)
 	}
 	feed := echo.NewFeed(prepared, echo.FeedOptions{Abort: process.Kill})
 	speech := echo.Speech{Samples: feed, Name: i.Name, Text: i.Text, Abort: feed.Abort}

@@ -206,11 +206,13 @@ say:
   - {command: "cat a.wav; echo broken >&2; exit 4"}
   - {command: "sleep 60", timeout: 200ms}
   - {file: a.wav, faults: [drop-events=started], at_most: {first_audio: 9s}}
+  - {command: yes text}
 `)
 	for i, says := range []string{
 		"first_audio is ", "gaps is 1, and at most 0 is expected", "lead is ", "heard in full: 0.10 s",
 		"open ", "the command ended with exit status 3: no key", "the command ended with exit status 4: broken",
 		"it was not over after 200ms", "first_audio is not known, and at most 9.00 s is expected",
+		"unsupported audio format",
 	} {
 		r := all[i]
 		said := strings.Join(append(r.Failures, r.Error), "\n")

@@ -43,9 +43,10 @@ type Run struct {
 
 // Voice is what is measured.
 type Voice struct {
-	// Speak begins an utterance and returns its audio. finish is called when the audio is
-	// read, or broke, and returns why the utterance failed.
-	Speak func(ctx context.Context, number int) (audio io.Reader, finish func() error, err error)
+	// Speak begins an utterance and returns its audio. finish is called when all of the
+	// audio is read, or with the error for which no more is, and returns why the utterance
+	// failed.
+	Speak func(ctx context.Context, number int) (audio io.Reader, finish func(error) error, err error)
 	// Options say how the audio is read; nil: by its content.
 	Options *audio.PrepareOptions
 	// Timeout ends an utterance that takes longer.
@@ -56,7 +57,7 @@ type Voice struct {
 // arguments. The texts, if there are any, are written to its standard input, one for each
 // utterance, and then from the first on again.
 func Command(args, texts []string) *Voice {
-	return &Voice{Speak: func(ctx context.Context, number int) (io.Reader, func() error, error) {
+	return &Voice{Speak: func(ctx context.Context, number int) (io.Reader, func(error) error, error) {
 		command := child.Shell(ctx, args[0])
 		if len(args) > 1 {
 			command = child.Command(ctx, args[0], args[1:]...)
@@ -70,7 +71,12 @@ func Command(args, texts []string) *Voice {
 		if err != nil {
 			return nil, nil, err
 		}
-		return process.Stdout, func() error { return complaints.About(process.Wait()) }, nil
+		return process.Stdout, func(broken error) error {
+			if broken == nil {
+				return complaints.About(process.Wait())
+			}
+			return cmp.Or(complaints.AboutBroken(process), broken)
+		}, nil
 	}}
 }
 
@@ -110,7 +116,7 @@ func (v *Voice) measure(ctx context.Context, run *Run) error {
 	options.OnDecoded = clock.add
 	prepared, err := audio.Prepare(ctx, r, &options)
 	if err != nil {
-		return cmp.Or(finish(), err)
+		return finish(err)
 	}
 	defer prepared.Close()
 	clock.format = prepared.Decoded()
@@ -122,7 +128,7 @@ func (v *Voice) measure(ctx context.Context, run *Run) error {
 		err = nil
 	}
 	clock.fill(run)
-	return cmp.Or(finish(), err)
+	return finish(err)
 }
 
 // arrivals measures when audio arrives.

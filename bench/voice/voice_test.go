@@ -102,8 +102,8 @@ func (j jitter) voice(seed uint64) *Voice {
 	r := rand.New(rand.NewPCG(seed, 7))
 	raw := &audio.Options{Encoding: "s16le", Raw: audio.Format{Rate: rate, Channels: 1}}
 	return &Voice{Options: &audio.PrepareOptions{Input: raw, Rate: rate}, Timeout: time.Minute,
-		Speak: func(context.Context, int) (io.Reader, func() error, error) {
-			return &stream{begin: time.Now(), arrivals: j.utterance(r)}, func() error { return nil }, nil
+		Speak: func(context.Context, int) (io.Reader, func(error) error, error) {
+			return &stream{begin: time.Now(), arrivals: j.utterance(r)}, func(err error) error { return err }, nil
 		}}
 }
 
@@ -242,8 +242,12 @@ func TestCommands(t *testing.T) {
 		{`cat FILE; echo no more >&2; exit 3`, 1, 0.1, "exit status 3: no more"},
 		{`exit 1`, 1, 0, "exit status 1"},
 		{`cat FILE; sleep 50`, 1, 0.1, "it was not over after 300ms"},
+		{`yes text`, 1, 0, "unsupported audio format"}, // it never ends by itself
 	} {
 		v := script(t, c.line)
+		if c.audio == 0 {
+			v.Options = nil
+		}
 		v.Timeout = testwait.Limit
 		if strings.Contains(c.says, "300ms") {
 			v.Timeout = 300 * time.Millisecond

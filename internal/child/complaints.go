@@ -17,6 +17,16 @@ func (c *Complaints) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// AboutBroken ends a command whose output is not read to its end. It returns how the
+// command failed by itself, which may be why its output is of no use; else nil.
+func (c *Complaints) AboutBroken(p *Process) error {
+	isLate, err := p.WaitFor(IdleTimeout)
+	if isLate {
+		return nil
+	}
+	return c.About(err)
+}
+
 // About returns how a command failed, with its last line; nil where err is nil.
 func (c *Complaints) About(err error) error {
 	if err == nil {

@@ -1,0 +1,17 @@
+package child
+
+import "time"
+
+// WaitFor waits as Wait does, but kills a command that does not exit by itself within
+// limit, such as one that writes what nobody reads any more. isLate says that it did.
+func (p *Process) WaitFor(limit time.Duration) (isLate bool, err error) {
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case <-p.Exited():
+	case <-timer.C:
+		isLate = true
+		p.Kill()
+	}
+	return isLate, p.Wait()
+}
