@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"syscall"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -194,6 +195,9 @@ func (o *targetOptions) join(ctx context.Context, address string, with *room.Opt
 	}
 	with.Warn = func(text string) { warn("%s", text) }
 	r, err := room.Join(ctx, address, with)
+	if _, isPeer := with.Backend.(*peer.Backend); isPeer && errors.Is(err, syscall.ECONNREFUSED) {
+		err = fmt.Errorf("%w; is echocast replica running there?", err)
+	}
 	return r, asJoinError(err)
 }
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"mime"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -260,13 +261,16 @@ func (s *signaling) redirect(location string) error {
 }
 
 // transportError is what stopped an HTTP exchange, without the method and the
-// address that net/http puts before it.
+// address that net/http puts before it, and those of a connection that was not made.
 func transportError(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
 	if wrapped, ok := errors.AsType[*url.Error](err); ok {
-		return wrapped.Err
+		err = wrapped.Err
+	}
+	if dialled, ok := errors.AsType[*net.OpError](err); ok && dialled.Op == "dial" {
+		return dialled.Err
 	}
 	return err
 }

@@ -49,6 +49,7 @@ func unusedAddress(t *testing.T) string {
 func TestDialErrors(t *testing.T) {
 	sdp := http.Header{"Content-Type": {sdpType}}
 	noChannel := "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\nm=audio 9 RTP/AVP 0\r\n"
+	unused := unusedAddress(t)
 	tests := []struct{ name, address, want string }{
 		{"not a URL", "http://[::1", "not a URL"},
 		{"no scheme", "127.0.0.1:8080", "not a URL"},
@@ -56,7 +57,7 @@ func TestDialErrors(t *testing.T) {
 		{"another machine", "http://example.org/", "not safe beyond this machine: not an https:// URL"},
 		{"looks like loopback", "http://127.0.0.1.example.org/", "not safe beyond this machine"},
 		{"a password", "http://me:secret@127.0.0.1/", `"http://me:xxxxx@127.0.0.1/": a user name or password`},
-		{"nothing there", unusedAddress(t), "connection refused"},
+		{"nothing there", unused, "rtc: dial " + unused + ": connect: connection refused"},
 		{"not found", answering(t, 404, nil, "no such page\nat all"), `the server answered 404 Not Found: "no such page"`},
 		{"redirect", answering(t, 307, http.Header{"Location": {"http://example.org/"}}, ""),
 			"the server redirects to another machine: dial example.org itself"},
