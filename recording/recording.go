@@ -90,8 +90,8 @@ type NameError struct{ Name string }
 // Error says what is wrong.
 func (e *NameError) Error() string { return e.Name + ": the name ends with .wav, .webm or .mp4" }
 
-// Check returns an error if the file cannot be written for its name, or for want of a
-// program.
+// Check returns a *NameError if the name does not end with .wav, .webm or .mp4, and
+// another error if ffmpeg, which writes such files, is not found.
 func Check(name string, o *Options) error {
 	switch strings.ToLower(filepath.Ext(name)) {
 	case ".wav":
