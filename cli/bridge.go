@@ -51,13 +51,15 @@ func bridgeCommand(streams Streams, server *Server) *cli.Command {
 	return &cli.Command{
 		Name:  "bridge",
 		Usage: "give a face to a voice bot that was made for the telephone",
-		UsageText: "echocast bridge --to URL --carrier twilio|vonage [OPTIONS] wss://BOT\n\n" +
+		UsageText: "echocast bridge [OPTIONS] wss://BOT\n\n   echocast bridge --rehearse wss://bot.example/media\n" +
 			"   echocast bridge --to https://tavus.daily.co/c123 --carrier twilio wss://bot.example/media",
 		Description: `Dials the bot's WebSocket as a telephone carrier does: Twilio Media Streams (mu-law at
 8 kHz), or the Vonage Voice API (samples at 16 or 24 kHz). The bot hears the user of
 the room, and the replica says what the bot answers. A mark comes back to the bot
 when what is before it was heard, and a clear interrupts the replica. It ends when
 the bot hangs up, with the room, or with Ctrl-C; none of these is an error.
+Without --to or --pal this is a rehearsal: a stand-in replica in this process, whose
+user is silent.
 TWILIO_AUTH_TOKEN in the environment signs the request as Twilio does.`,
 		Flags: joined([]cli.Flag{
 			option(&b.bridge.With, "carrier", "twilio", "be this `CARRIER`: twilio or vonage"),

@@ -39,7 +39,7 @@ all recorded conversations, including those of processes that died.
 			{Name: "create", Usage: "create a conversation and print its id and address", Flags: v.createFlags(),
 				Action: v.command(v.create)},
 			{Name: "list", Usage: "list conversations", Flags: append([]cli.Flag{
-				option(&v.status, "status", tavus.Active, "list those that are active, ended, or `all`"),
+				option(&v.status, "status", tavus.Active, "`STATUS` of those that are listed: active, ended or all"),
 				option(&v.limit, "limit", 100, "list at most `N`"),
 			}, v.flags()...), Action: v.command(v.list)},
 			{Name: "get", Usage: "show a conversation", ArgsUsage: "ID", Flags: append([]cli.Flag{

@@ -7,8 +7,7 @@ import (
 // fallbackFlag is --fallback.
 func fallbackFlag(o *targetOptions) cli.Flag {
 	return option(&o.fallback, "fallback", "", "once the replica is lost, go on speaking to the people "+
-		"in the Daily room by "+
-		"a `microphone`, from where it was heard (default: none)")
+		"in the Daily room by `WAY`, which is microphone, from where it was heard (default: none)")
 }
 
 // checkFallback refuses a fallback where there is no track to speak by.

@@ -51,7 +51,7 @@ func (s *settings) inputFlags() []cli.Flag {
 		option(&s.audio.Raw.Channels, "channels, ac", 0, "`NUMBER` of channels of raw samples (default: none)"),
 		option(&s.audio.JSON.Field, "field", "", "with -f ndjson: the `PATH` of the field that holds the audio, such as "+
 			"data.audio (default: delta)"),
-		option(&s.audio.JSON.Payload, "payload", "", "with -f ndjson: how the audio is written there, base64 or `hex` "+
+		option(&s.audio.JSON.Payload, "payload", "", "with -f ndjson: the `CODING` of the audio there, base64 or hex "+
 			"(default: base64)"),
 		option(&s.audio.JSON.Encoding, "inside", "", "with -f ndjson: the `ENCODING` of that audio, as -f names it "+
 			"(default: by its content)"),

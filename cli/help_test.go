@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -72,6 +73,9 @@ func TestHelpPages(t *testing.T) {
 				width, golden)
 		}
 		for line := range strings.Lines(got) {
+			if words := strings.Fields(line); slices.Contains(words, "VALUE") && strings.HasPrefix(line, "  -") {
+				t.Errorf("an option whose usage names no value in backquotes: %s", line)
+			}
 			// What is indented may be an example, which is kept whole, and a word
 			// may be longer than the line.
 			if words := strings.Fields(line); len(line) > width+1 && line[0] != ' ' && line[0] != '$' && len(words) > 2 {

@@ -76,8 +76,8 @@ func (s *sendCmd) talkFlags() []cli.Flag {
 			"FILE.webm, FILE.mp4, or in a room FILE.wav: the call, replica left, user right, and what was heard as .vtt"),
 		boolOption(&s.target.page, "page", "in a rehearsal: print the address of a page that shows the replica, speak when "+
 			"a browser has opened it, and stay until it is closed"),
-		option(&s.wait, "wait", waitPlayed, "end each utterance when it was `played`, or when it is sent"),
-		option(&s.as, "as", asMessages, "speak as conversation.echo messages, or as a `microphone`: an audio track in a "+
+		option(&s.wait, "wait", waitPlayed, "`WHEN` an utterance has ended: once it was played, or sent"),
+		option(&s.as, "as", asMessages, "`WAY` to speak: messages (conversation.echo), or microphone: an audio track in a "+
 			"Daily room"),
 		option(&s.gap, "gap", 0, "silence of this `TIME` between one input and the next (default: none)"),
 		option(&s.monitor, "monitor", "", "play what the replica gets, in time with it, or write it to a WAV file: `WHERE` "+
@@ -87,8 +87,8 @@ func (s *sendCmd) talkFlags() []cli.Flag {
 		option(&s.hearFrom, "hear-from", room.User, "with --hear: `WHOM`: user, replica or all"),
 		boolOption(&s.bargeIn, "barge-in", "fall silent when the user begins to speak"),
 		boolOption(&s.resume, "resume", "after an interrupt, continue from the last pause that was heard"),
-		option(&s.onLoss, "on-loss", string(echo.ReconnectAbandon), "when the connection is lost in mid-utterance: abandon "+
-			"it, or connect again and `restart` or resume it"),
+		option(&s.onLoss, "on-loss", string(echo.ReconnectAbandon), "`WHAT` to do when the connection is lost in "+
+			"mid-utterance: abandon it, or connect again and restart or resume it"),
 		fallbackFlag(&s.target),
 		option(&s.idle, "idle-timeout", 0, "an input that is quiet for this `TIME` has ended its utterance; what comes "+
 			"later is another (default: never)"),
@@ -96,8 +96,8 @@ func (s *sendCmd) talkFlags() []cli.Flag {
 			"of listing all of them at the end"),
 		option(&s.text, "text", "", "what the input says: a `FILE`, or the text itself; the receipt then has the words "+
 			"that were heard (default: not known)"),
-		option(&s.slow, "slow", string(echo.UnderrunWait), "when the input is slower than speech: wait, say `silence`, or "+
-			"end the utterance"),
+		option(&s.slow, "slow", string(echo.UnderrunWait), "`WHAT` to do when the input is slower than speech: "+
+			"wait, say silence, or end the utterance"),
 	}
 }
 

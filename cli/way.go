@@ -32,8 +32,8 @@ type wayOptions struct {
 
 func (o *wayOptions) flags() []cli.Flag {
 	return []cli.Flag{
-		option(&o.via, "via", "", "reach a conversation of --conversation or --pal via `rest` (an API key is enough), its "+
-			"daily room, or livekit, with --to (default: rest, unless an option needs a room)"),
+		option(&o.via, "via", "", "reach a conversation of --conversation or --pal by `WAY`: rest (an API key is enough), "+
+			"daily (its room), or livekit, with --to (default: rest, unless an option needs a room)"),
 	}
 }
 

@@ -128,18 +128,13 @@ func (m *Manual) option(flag cli.Flag, described cli.DocGenerationFlag) option {
 }
 
 // placeholder returns the word in backquotes and the text without the quotes.
-// A word in small letters is a value of the option, not the name of one.
 func placeholder(usage string) (name, text string) {
-	before, rest, found := strings.Cut(usage, "`")
-	word, after, closed := strings.Cut(rest, "`")
-	if !found || !closed {
+	before, rest, _ := strings.Cut(usage, "`")
+	word, after, isWhole := strings.Cut(rest, "`")
+	if !isWhole {
 		return "", usage
 	}
-	text = before + word + after
-	if word != strings.ToUpper(word) {
-		return "", text
-	}
-	return word, text
+	return word, before + word + after
 }
 
 // Default returns the default of an option as it is typed, or what stands for it.
