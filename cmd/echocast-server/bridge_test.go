@@ -36,36 +36,6 @@ func needNode(t *testing.T) {
 	nodetest.Need(t, nodePrograms, "ws", "ECHOCAST_REQUIRE_BROWSER")
 }
 
-// startNode starts a program for Node.js, and returns the lines of JSON that it prints.
-func startNode(t *testing.T, name string) *bufio.Scanner {
-	t.Helper()
-	needNode(t)
-	program := exec.CommandContext(testwait.Context(t), "node", filepath.Join(nodePrograms, name))
-	program.Stderr = os.Stderr
-	stdout, err := program.StdoutPipe()
-	if err == nil {
-		err = program.Start()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = program.Wait() })
-	return bufio.NewScanner(stdout)
-}
-
-// told returns the next line of JSON.
-func told(t *testing.T, lines *bufio.Scanner) map[string]any {
-	t.Helper()
-	if !lines.Scan() {
-		t.Fatalf("the program says no more: %v", lines.Err())
-	}
-	var line map[string]any
-	if err := json.Unmarshal(lines.Bytes(), &line); err != nil {
-		t.Fatalf("%v: %s", err, lines.Text())
-	}
-	return line
-}
-
 // toneFile writes a WAV of a tone.
 func toneFile(t *testing.T, hertz float64, seconds int) string {
 	t.Helper()
@@ -142,25 +112,26 @@ func runProgram(t *testing.T, env []string, arguments ...string) []echo.Receipt 
 // by the replica, its marks come back in order, and its clear interrupts.
 func TestATwilioBotTalksInARoom(t *testing.T) {
 	t.Parallel()
-	bot := startNode(t, "twilio-bot.mjs")
-	port := told(t, bot)["port"]
+	needNode(t)
+	bot := nodetest.Start[map[string]any](t, nodePrograms, "twilio-bot.mjs")
+	port := testwait.Receive(t, bot)["port"]
 	url, end := replicaOf(t, "--user", toneFile(t, 300, 20))
 	receipts := runProgram(t, []string{"TWILIO_AUTH_TOKEN=12345"}, "bridge", "--json", "--quiet", "--to", url,
 		"--param", "name=Jane", fmt.Sprintf("ws://127.0.0.1:%v/media", port))
-	signature := told(t, bot)["signature"]
+	signature := testwait.Receive(t, bot)["signature"]
 	if text, ok := signature.(string); !ok || len(text) != 28 {
 		t.Errorf("the signature is %v", signature)
 	}
-	if first := told(t, bot); first["protocol"] != "Call" || first["version"] != "1.0.0" {
+	if first := testwait.Receive(t, bot); first["protocol"] != "Call" || first["version"] != "1.0.0" {
 		t.Errorf("the first message is %v", first)
 	}
-	start := told(t, bot)
+	start := testwait.Receive(t, bot)
 	if parameters, ok := start["parameters"].(map[string]any); !ok || parameters["name"] != "Jane" {
 		t.Errorf("the start is %v", start)
 	}
 	var marks []string
 	for {
-		line := told(t, bot)
+		line := testwait.Receive(t, bot)
 		if line["event"] == "mark" {
 			marks = append(marks, line["name"].(string))
 			continue
