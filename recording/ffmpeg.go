@@ -30,6 +30,7 @@ type byFFmpeg struct {
 	film    *webmFile // nil without pictures
 	said    *tail
 	kill    context.CancelFunc
+	limit   time.Duration // finishTime; shorter in tests
 }
 
 func findFFmpeg(o *Options) (string, error) {
@@ -44,7 +45,8 @@ func findFFmpeg(o *Options) (string, error) {
 	return path, nil
 }
 
-// finishTime bounds how long ffmpeg may take to complete a file.
+// finishTime bounds how long ffmpeg may take to complete a file, or to read what is written
+// to it.
 const finishTime = 30 * time.Second
 
 func createByFFmpeg(name string, o *Options) (*byFFmpeg, error) {
@@ -61,7 +63,7 @@ func createByFFmpeg(name string, o *Options) (*byFFmpeg, error) {
 	}
 	hasPicture := o != nil && o.Picture != nil
 	life, kill := context.WithCancel(context.Background()) // until close
-	f := &byFFmpeg{name: name, program: program, said: &tail{}, kill: kill}
+	f := &byFFmpeg{name: name, program: program, said: &tail{}, kill: kill, limit: finishTime}
 	cmd := child.Command(life, program, f.arguments(hasPicture)...)
 	cmd.Stdout, cmd.Stderr = io.Discard, f.said
 	if f.stdin, err = cmd.StdinPipe(); err == nil {
@@ -99,6 +101,7 @@ func (f *byFFmpeg) arguments(hasPicture bool) []string {
 }
 
 func (f *byFFmpeg) write(samples []int16) error {
+	defer time.AfterFunc(f.limit, f.kill).Stop() // it may read nothing for a while, not for ever
 	if f.film != nil {
 		if err := f.film.write(samples); err != nil {
 			return errors.New(cmp.Or(f.said.text(), err.Error()))
@@ -118,11 +121,11 @@ func (f *byFFmpeg) write(samples []int16) error {
 // close lets ffmpeg end, and then, of MP4, write the index to the front.
 func (f *byFFmpeg) close() error {
 	defer f.kill()
+	defer time.AfterFunc(f.limit, f.kill).Stop()
 	if f.film != nil {
 		_ = f.film.close() // ffmpeg says what it lacks
 	}
 	_ = f.stdin.Close()
-	defer time.AfterFunc(finishTime, f.kill).Stop()
 	if err := f.process.Wait(); err != nil {
 		return fmt.Errorf("ffmpeg: %s", cmp.Or(f.said.text(), err.Error()))
 	}

@@ -18,6 +18,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -177,6 +178,9 @@ func (f *File) add(side Side, samples []int16) error {
 func (f *File) pass(n int) error {
 	if n == 0 || f.err != nil {
 		return f.err
+	}
+	if f.to == nil {
+		return fmt.Errorf("%s: %w", f.name, os.ErrClosed)
 	}
 	both := make([]int16, 2*n)
 	for side, held := range f.held {

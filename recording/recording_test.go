@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -376,6 +377,110 @@ func TestRecordPackets(t *testing.T) {
 	}
 	if left != 0 || right != 30*Rate/50 {
 		t.Errorf("%d samples on the left, %d on the right", left, right)
+	}
+}
+
+// full is a disk on which a file has room for so many bytes more.
+type full struct {
+	room     int
+	attempts int // to write more
+}
+
+var errFull = errors.New("no space left on device")
+
+func (f *full) Write(p []byte) (int, error) {
+	if len(p) > f.room {
+		f.attempts++
+		return 0, errFull
+	}
+	f.room -= len(p)
+	return len(p), nil
+}
+
+func (*full) Close() error { return nil }
+
+// grey shows a grey area that is lighter while there is sound.
+func grey(sound []int16) (*image.YCbCr, error) {
+	picture := image.NewYCbCr(image.Rect(0, 0, 32, 32), image.YCbCrSubsampleRatio420)
+	for i := range picture.Y {
+		picture.Y[i] = uint8(min(loudness(sound)/100, 255))
+	}
+	return picture, nil
+}
+
+// A full disk ends a recording of packets with its error. Nobody waits for it, and nothing
+// more is written.
+func TestFullDisk(t *testing.T) {
+	for name, options := range map[string]*Options{"sound": nil, "pictures": {Picture: grey}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			disk := &full{room: 40_000}
+			to, err := newWebM(disk, plainTrack(), &plain{}, options)
+			if err != nil {
+				t.Fatal(err)
+			}
+			file := &File{name: "call.webm", to: to}
+			ended := make(chan error, 1)
+			go func() { // ends within the test, or fails it
+				fill(file, 8)
+				ended <- file.Close()
+			}()
+			if err := testwait.Receive(t, ended); !errors.Is(err, errFull) {
+				t.Errorf("it ends with %v", err)
+			}
+			if disk.attempts != 1 {
+				t.Errorf("%d attempts to write to a full disk", disk.attempts)
+			}
+		})
+	}
+	if _, err := newWebM(&full{room: 10}, plainTrack(), &plain{}, nil); !errors.Is(err, errFull) {
+		t.Errorf("without room for the header: %v", err)
+	}
+}
+
+// An ffmpeg that reads nothing is ended, and the recording with it.
+func TestStalledFFmpeg(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("a script stands in for ffmpeg")
+	}
+	for name, picture := range map[string]Picture{"sound": nil, "pictures": grey} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			stalled := filepath.Join(dir, "ffmpeg")
+			if err := os.WriteFile(stalled, []byte("#!/bin/sh\nexec sleep 1000\n"), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			to, err := createByFFmpeg(filepath.Join(dir, "call.mp4"), &Options{FFmpeg: stalled, Picture: picture})
+			if err != nil {
+				t.Fatal(err)
+			}
+			to.limit = 20 * time.Millisecond
+			file := &File{name: "call.mp4", to: to}
+			ended := make(chan error, 1)
+			go func() { // ends within the test, or fails it
+				fill(file, 8)
+				ended <- file.Close()
+			}()
+			if err := testwait.Receive(t, ended); err == nil {
+				t.Error("it ends without an error")
+			}
+		})
+	}
+}
+
+// What comes after the end of a recording is an error.
+func TestClosedRecording(t *testing.T) {
+	file, err := Create(filepath.Join(t.TempDir(), "call.wav"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := file.Close(); err != nil {
+		t.Fatal(err)
+	}
+	_, _ = file.Side(User).Write(make([]byte, 200))
+	if _, err := file.Side(Replica).Write(make([]byte, 200)); !errors.Is(err, os.ErrClosed) {
+		t.Error(err)
 	}
 }
 

@@ -54,8 +54,23 @@ const indexSize = 48 << 10
 // failing keeps the first error of a file, since the muxer writes in a goroutine.
 type failing struct {
 	io.WriteCloser
-	mu  sync.Mutex
-	err error
+	isMuxing bool // set once the header is written
+	mu       sync.Mutex
+	err      error
+}
+
+// Write writes to the file. The muxer ends at an error, and whoever gives it a frame after
+// that waits for ever, so it sees none after the header.
+func (f *failing) Write(p []byte) (int, error) {
+	if f.failed() != nil {
+		return len(p), nil
+	}
+	n, err := f.WriteCloser.Write(p)
+	if err == nil || !f.isMuxing {
+		return n, err
+	}
+	f.fail(err)
+	return len(p), nil
 }
 
 func (f *failing) fail(err error) {
@@ -127,6 +142,7 @@ func newWebM(to io.WriteCloser, sound webm.TrackEntry, encoder encoder, o *Optio
 	if err != nil {
 		return nil, err
 	}
+	w.file.isMuxing = true
 	if w.sound = writers[0]; w.film != nil {
 		w.sight = writers[1]
 	}
