@@ -38,6 +38,9 @@ func NewFile(out Output) *File { return &File{out: out} }
 func (f *File) Observe(m echo.Moment) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.err != nil {
+		return // nothing is written any more, so nothing is kept
+	}
 	f.all.note(m)
 	for f.err == nil && len(f.all) > 0 {
 		u := f.all[0]

@@ -137,7 +137,8 @@ type program struct {
 	bytes  []byte
 	starts []time.Duration
 	ends   int
-	fails  error
+	fails  error // to start
+	ended  bool  // by itself, at once
 }
 
 func (p *program) start(int) (io.WriteCloser, func() error, error) {
@@ -150,6 +151,9 @@ func (p *program) start(int) (io.WriteCloser, func() error, error) {
 func (p *program) Write(b []byte) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.ended {
+		return 0, io.ErrClosedPipe
+	}
 	p.bytes = append(p.bytes, b...)
 	return len(b), nil
 }
@@ -279,6 +283,49 @@ func TestPlayerFails(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// A program that ends by itself is not started again.
+func TestPlayerEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ending := &program{begin: time.Now(), ended: true}
+		player := NewPlayer(ending.start)
+		for _, m := range chunkMoments("a", time.Now(), 24000) {
+			player.Observe(m)
+		}
+		player.Observe(eventMoment(echo.StartedSpeaking))
+		time.Sleep(time.Second) // the replica speaks
+		player.Observe(receiptMoment("a", echo.Receipt{Outcome: echo.Finished}))
+		if err := player.Close(); !errors.Is(err, io.ErrClosedPipe) {
+			t.Error(err)
+		}
+		if n := len(ending.starts); n != 1 {
+			t.Errorf("it was started %d times", n)
+		}
+	})
+}
+
+// fullDisk takes nothing.
+type fullDisk struct{ *os.File }
+
+func (fullDisk) Write([]byte) (int, error) { return 0, io.ErrShortWrite }
+
+// A file that cannot be written keeps nothing of what comes after.
+func TestFileFails(t *testing.T) {
+	file := NewFile(fullDisk{})
+	for range 3 {
+		for _, m := range chunkMoments("a", time.Now(), 24000) {
+			file.Observe(m)
+		}
+	}
+	for _, u := range file.all {
+		if len(u.samples) > 0 {
+			t.Errorf("%d samples are kept", len(u.samples))
+		}
+	}
+	if err := file.Close(); !errors.Is(err, io.ErrShortWrite) {
+		t.Error(err)
+	}
 }
 
 // A program of the machine is found and given raw samples; what it complains of is told.

@@ -150,7 +150,7 @@ func (p *Player) Close() error {
 	}
 	p.mu.Unlock()
 	<-p.ended
-	return p.err
+	return p.failed()
 }
 
 // run feeds the program until Close, and until all is played.
@@ -168,7 +168,7 @@ func (p *Player) run() {
 	defer stop()
 	for {
 		samples, rate, isOver, sleep := p.due(time.Now())
-		if len(samples) > 0 && in == nil {
+		if len(samples) > 0 && in == nil && p.failed() == nil {
 			var err error
 			if in, wait, err = p.program(rate); err != nil {
 				p.fail(err)
@@ -202,6 +202,12 @@ func (p *Player) pause(sleep time.Duration) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return open || len(p.all) > 0 && p.all[0].end >= 0
+}
+
+func (p *Player) failed() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.err
 }
 
 func (p *Player) fail(err error) {
