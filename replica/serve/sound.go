@@ -108,11 +108,25 @@ func (s *soundOut) put(p piece) {
 	}
 }
 
+// run encodes what is played. Once an utterance has ended and no other has begun, it empties
+// the encoder.
 func (s *soundOut) run() {
-	for p := range s.pieces {
-		_ = s.voice.add(p, s.start, s.send) // a rate that Opus does not have is not heard
+	defer s.voice.close()
+	var quiet <-chan time.Time
+	for {
+		select {
+		case p, isOpen := <-s.pieces:
+			if !isOpen {
+				return
+			}
+			_ = s.voice.add(p, s.start, s.send) // a rate that Opus does not have is not heard
+			if quiet = nil; p.ends {
+				quiet = time.After(frameTime)
+			}
+		case <-quiet:
+			_ = s.voice.drain(s.send) // as above
+		}
 	}
-	s.voice.close()
 }
 
 func (s *soundOut) send(packet *rtp.Packet) {
@@ -211,6 +225,19 @@ func (v *voice) flush(send func(*rtp.Packet)) error {
 	return v.encode(send)
 }
 
+// drain brings what the encoder still holds of the sound, by a frame of silence: Opus is 6.5 ms
+// behind.
+func (v *voice) drain(send func(*rtp.Packet)) error {
+	err := v.flush(send)
+	if _, holds := v.encoder.(interface{ Lookahead() int }); err != nil || !holds || !v.speaking {
+		return err
+	}
+	v.frame = append(v.frame, make([]int16, v.rate/50)...)
+	err = v.encode(send)
+	v.speaking = false
+	return err
+}
+
 func (v *voice) encode(send func(*rtp.Packet)) error {
 	payload, err := v.encoder.Encode(v.frame)
 	if err != nil {
@@ -256,7 +283,7 @@ func playUser(ctx context.Context, name string, conn listener) error {
 	for n := 0; ; n++ {
 		p, err := nextPiece(source, start.Add(time.Duration(n)*frameTime))
 		if errors.Is(err, io.EOF) {
-			return v.flush(send)
+			return v.drain(send)
 		}
 		if err != nil {
 			return err
