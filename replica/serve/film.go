@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pion/rtp"
@@ -43,6 +44,8 @@ type film struct {
 	at     time.Time     // of the packet
 	delay  time.Duration // of the voice's encoder
 
+	isMissing atomic.Bool // some of what was heard is
+
 	mu    sync.Mutex
 	words *listen.Transcript
 	err   error // of words
@@ -59,6 +62,9 @@ const drainTime = 10 * time.Second
 
 // errCut ends a film.
 var errCut = errors.New("the session is over")
+
+// errMissing says that a film is not whole.
+var errMissing = errors.New("it could not be written in time: some of what was heard is missing")
 
 // film begins the recording of a session, which runs until close.
 func (s *server) film(ctx context.Context, session int) (*film, error) {
@@ -111,11 +117,12 @@ func (s *server) hearing(f *film) recording.Hear {
 	}
 }
 
-// do queues something, unless the writing is far behind.
+// do queues something, unless the writing is far behind: the session waits for no disk.
 func (f *film) do(what func()) {
 	select {
 	case f.queue <- what:
 	default:
+		f.isMissing.Store(true)
 	}
 }
 
@@ -238,20 +245,22 @@ func (f *film) utterance(u replica.Utterance, start time.Time) {
 
 // close ends the recording with all that was played, and completes its files.
 func (f *film) close() error {
-	done := make(chan struct{})
-	f.do(func() { close(done) })
+	late := time.AfterFunc(drainTime, func() {
+		f.isMissing.Store(true)
+		f.cancel(errCut)
+	})
+	defer late.Stop()
 	var err error
 	select {
-	case <-done:
-		f.cancel(errCut)
+	case f.queue <- func() { f.cancel(errCut) }:
 		err = <-f.ended
 	case err = <-f.ended: // it could not be written
-	case <-time.After(drainTime):
-		f.cancel(errCut)
-		err = <-f.ended
 	}
 	if errors.Is(err, errCut) {
 		err = nil
 	}
-	return cmp.Or(err, f.file.Close(), f.words.Close(), f.err)
+	if err = cmp.Or(err, f.file.Close(), f.words.Close(), f.err); err == nil && f.isMissing.Load() {
+		return errMissing
+	}
+	return err
 }

@@ -3,6 +3,7 @@ package serve
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"math"
 	"os"
 	"os/exec"
@@ -62,6 +63,40 @@ func TestFilm(t *testing.T) {
 	words, err := os.ReadFile(strings.TrimSuffix(name, ".webm") + ".vtt")
 	if err != nil || strings.Count(string(words), "<v pal>Some words.") != 2 {
 		t.Errorf("%v: %s", err, words)
+	}
+}
+
+// A film that is written too slowly is not called whole, and what waits at its end is
+// written.
+func TestSlowFilm(t *testing.T) {
+	if !opusencoder.Available {
+		t.Skip("a build without libopus writes no WebM")
+	}
+	for _, more := range []int{0, 1} {
+		sound := newSoundOut()
+		s := &server{sound: sound, options: Options{Record: filepath.Join(t.TempDir(), "call.webm")}}
+		f, err := s.film(testwait.Context(t), 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		stalled, release, done := make(chan struct{}), make(chan struct{}), 0
+		f.do(func() {
+			close(stalled)
+			<-release
+		})
+		testwait.Receive(t, stalled)
+		for range soundBacklog + more {
+			f.do(func() { done++ })
+		}
+		close(release)
+		if err := f.close(); (more > 0) != errors.Is(err, errMissing) || more == 0 && err != nil {
+			t.Errorf("%d too many: %v", more, err)
+		}
+		if done != soundBacklog {
+			t.Errorf("%d of %d were done", done, soundBacklog)
+		}
+		s.all.Wait()
+		sound.close()
 	}
 }
 
