@@ -167,8 +167,9 @@ func (f *film) pause() { f.do(func() { f.speak(piece{ends: true}) }) }
 func (f *film) speak(p piece) {
 	start := f.file.Begun()
 	_ = f.voice.add(p, start, func(packet *rtp.Packet) { // a rate that Opus does not have is not heard
-		ticks := uint32(time.Since(start).Seconds()*opusClock) - packet.Timestamp
-		f.at = time.Now().Add(-time.Duration(int32(ticks))*time.Second/opusClock - f.delay)
+		now := time.Now()
+		ticks := uint32(now.Sub(start).Seconds()*opusClock) - packet.Timestamp
+		f.at = now.Add(-time.Duration(int32(ticks))*time.Second/opusClock - f.delay)
 		if packet.PayloadType = payloadLinear; f.voice.rate != recording.Rate {
 			packet.PayloadType = payloadOf(opusencoder.Available)
 		}
