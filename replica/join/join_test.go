@@ -1,17 +1,14 @@
 package join
 
 import (
-	"bufio"
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"math"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -23,6 +20,7 @@ import (
 	"github.com/pion/rtp"
 
 	"echocast/echo"
+	"echocast/internal/nodetest"
 	"echocast/internal/opusencoder"
 	"echocast/internal/testwait"
 	"echocast/replica"
@@ -239,51 +237,25 @@ type told struct {
 // node runs one of the programs on LiveKit's libraries as a sender.
 func (g *guest) node(program string, args ...string) <-chan told {
 	g.t.Helper()
-	_, err := exec.LookPath("node")
-	if _, missing := os.Stat(filepath.Join(nodePrograms, "node_modules/@livekit/agents")); err == nil {
-		err = missing
-	}
-	need(g.t, err)
-	command := exec.CommandContext(testwait.Context(g.t), "node",
-		append([]string{program, g.url, g.token("agent"), livekit.DefaultAvatar}, args...)...)
-	command.Dir = nodePrograms
-	command.Stderr = os.Stderr
-	out, err := command.StdoutPipe()
-	if err == nil {
-		err = command.Start()
-	}
-	if err != nil {
-		g.t.Fatal(err)
-	}
-	all := make(chan told, 200)
-	var reading sync.WaitGroup
-	reading.Go(func() {
-		defer close(all)
-		for lines := bufio.NewScanner(out); lines.Scan(); {
-			var line told
-			if json.Unmarshal(lines.Bytes(), &line) == nil && line.Event != "" { // the library logs too
-				all <- line
-			}
-		}
-	})
-	g.t.Cleanup(func() {
-		_ = command.Process.Kill() // it may have ended
-		reading.Wait()
-		_ = command.Wait()
-	})
-	return all
+	nodetest.Need(g.t, nodePrograms, "@livekit/agents", "ECHOCAST_REQUIRE_LIVEKIT")
+	return nodetest.Start[told](g.t, nodePrograms, program,
+		append([]string{g.url, g.token("agent"), livekit.DefaultAvatar}, args...)...)
 }
 
 // await returns the next line of an event.
 func (g *guest) await(lines <-chan told, event string) told {
 	g.t.Helper()
 	for {
-		line := testwait.Receive(g.t, lines)
-		if line.Event == event {
-			return line
-		}
-		if line.Event == "" {
-			g.t.Fatalf("the program ended before %q", event)
+		select {
+		case line, isOpen := <-lines:
+			if !isOpen {
+				g.t.Fatalf("the program ended before %q", event)
+			}
+			if line.Event == event { // the library logs too
+				return line
+			}
+		case <-testwait.Context(g.t).Done():
+			g.t.Fatalf("no %q", event)
 		}
 	}
 }
