@@ -319,24 +319,33 @@ func (s *Session) startAway() {
 	if s.options.AwayTimeout == 0 || s.options.Redial == nil || s.joined || s.away != nil {
 		return
 	}
-	s.away = time.AfterFunc(s.options.AwayTimeout, func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if s.away == nil || s.lost != nil {
-			return
-		}
-		why := fmt.Errorf("%w: the replica has been away for %v", ErrLost, s.options.AwayTimeout)
-		s.interruption(why)
-		s.cancelStage(why)
-	})
+	a := &absence{}
+	a.timer = time.AfterFunc(s.options.AwayTimeout, func() { s.endAway(a) })
+	s.away = a
+}
+
+// endAway ends the connection because the replica was away for too long. An absence
+// that has ended meanwhile changes nothing, even if the replica has left again.
+func (s *Session) endAway(a *absence) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.away != a || s.lost != nil {
+		return
+	}
+	why := fmt.Errorf("%w: the replica has been away for %v", ErrLost, s.options.AwayTimeout)
+	s.interruption(why)
+	s.cancelStage(why)
 }
 
 func (s *Session) stopAway() {
 	if s.away != nil {
-		s.away.Stop()
+		s.away.timer.Stop()
 		s.away = nil
 	}
 }
+
+// absence is one time that the replica is away.
+type absence struct{ timer *time.Timer }
 
 // mostEvents is how many events may wait for one reader.
 const mostEvents = 4096

@@ -29,7 +29,7 @@ type Session struct {
 	joined      bool                    // the replica is there
 	rejoining   bool                    // from a loss until the replica (with SkipReady: the room) is back
 	lost        error                   // why the session has ended
-	away        *time.Timer             // runs while the replica is away, with AwayTimeout; or nil
+	away        *absence                // of the replica, with AwayTimeout; nil while it is there
 	queue       []*turn                 // the current utterance, and those that wait
 	nextStart   time.Time               // when the next utterance may begin
 	paused      bool

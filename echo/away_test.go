@@ -1,0 +1,68 @@
+package echo
+
+import (
+	"testing"
+	"time"
+)
+
+func (r *room) leave() {
+	r.say(`{"message_type":"conversation","event_type":"conversation.left","properties":{"role":"replica"}}`)
+}
+
+// A replica that has been away for AwayTimeout is looked for in another room, and one
+// that is back in time is not. What was spoken to it is lost at once.
+func TestAwayTimeout(t *testing.T) {
+	for name, c := range map[string]struct {
+		back    time.Duration
+		redials int
+	}{"back in time": {4 * time.Second, 0}, "away": {6 * time.Second, 1}} {
+		t.Run(name, func(t *testing.T) {
+			dial := &rooms{}
+			options := &Options{Redial: dial.redial, AwayTimeout: 5 * time.Second}
+			inRoom(t, options, func(t *testing.T, r *room, s *Session) {
+				dial.next = []*room{newRoom()}
+				for range 2 { // the second time counts from its own beginning
+					left := time.Now()
+					r.leave()
+					time.Sleep(c.back)
+					if c.redials == 0 {
+						r.join()
+						time.Sleep(3 * time.Second)
+					} else if len(dial.at) > 0 && dial.at[0].Sub(left) < options.AwayTimeout {
+						t.Errorf("dialled after %v", dial.at[0].Sub(left))
+					}
+					if len(dial.at) != c.redials {
+						t.Fatalf("dialled %d times; want %d", len(dial.at), c.redials)
+					}
+					if c.redials > 0 {
+						break
+					}
+				}
+				if err := s.WaitReady(t.Context()); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
+// A replica that comes back just as its time ends, and leaves again, has all of the
+// time once more.
+func TestAwayTimeoutThatIsOvertaken(t *testing.T) {
+	dial := &rooms{}
+	inRoom(t, &Options{Redial: dial.redial, AwayTimeout: 5 * time.Second}, func(t *testing.T, _ *room, s *Session) {
+		dial.next = []*room{newRoom()}
+		s.mu.Lock()
+		s.joined = false
+		s.startAway()
+		first := s.away
+		s.stopAway()
+		s.startAway()
+		s.mu.Unlock()
+		s.endAway(first)
+		time.Sleep(4 * time.Second)
+		if len(dial.at) > 0 {
+			t.Error("the first absence ended the second")
+		}
+	})
+}
