@@ -144,7 +144,8 @@ func openSSND(r *bufio.Reader, end *inputEnd, format Format, samples codec, size
 // behindSSND passes over the chunks that follow the samples, and gives what is left then.
 func behindSSND(r *bufio.Reader, size int64, end *inputEnd) rest {
 	end.hurry()
-	for err := skipPad(r, size); err == nil; err = skipChunk(r, size) {
+	passed := int64(0)
+	for err := skipPad(r, size); err == nil && passed < maxHeaderBytes; err = skipChunk(r, size) {
 		head, _ := r.Peek(8)
 		if len(head) < 8 || !isChunkID(head) {
 			break
@@ -154,6 +155,7 @@ func behindSSND(r *bufio.Reader, size int64, end *inputEnd) rest {
 			break
 		}
 		_, _ = r.Discard(8) // it was just peeked
+		passed += 8 + size
 	}
 	return end.rest()
 }

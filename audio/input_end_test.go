@@ -93,3 +93,32 @@ func pipeOf(t *testing.T, content []byte, closed bool) *os.File {
 	})
 	return r
 }
+
+// endlessChunks is what follows a file in memory: one chunk of a megabyte after the other.
+type endlessChunks struct {
+	io.Reader
+	passed int64
+}
+
+func (e *endlessChunks) Len() int { return 1 } // it can be read at once
+
+func (e *endlessChunks) Read(p []byte) (int, error) {
+	if n, err := e.Reader.Read(p); err == nil {
+		return n, nil
+	}
+	e.Reader = bytes.NewReader(append([]byte("NAME\x00\x10\x00\x00"), make([]byte, 1<<20)...))
+	if e.passed += 1 << 20; e.passed > 200<<20 {
+		return 0, io.ErrUnexpectedEOF
+	}
+	return e.Reader.Read(p)
+}
+
+// The sound of an AIFF ends even where chunks without end follow it.
+func TestEndlessChunksBehindAIFF(t *testing.T) {
+	s16, _ := to16(speechLike(1000, mono24))
+	input := &endlessChunks{Reader: bytes.NewReader(aiffFile("AIFF", comm(1, 16, rate24000, ""), ssnd(0, s16)))}
+	got, in, err := decode(t, input, nil)
+	if err != nil || len(got) != 1000 || input.passed > 150<<20 || len(in.Warnings()) != 1 {
+		t.Errorf("%d samples, %v, %d MB passed, %q", len(got), err, input.passed>>20, in.Warnings())
+	}
+}
