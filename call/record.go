@@ -171,11 +171,11 @@ func (r *Recording) Close() error {
 	if errors.Is(err, ErrRecorded) || errors.Is(err, room.ErrOver) {
 		err = nil
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return cmp.Or(err, r.leave(), r.err)
+	return cmp.Or(err, r.leave())
 }
 
+// leave leaves the rooms, and then completes the files. Only the subtitles are locked:
+// events of the session do not wait for the rooms.
 func (r *Recording) leave() (err error) {
 	for _, joined := range r.rooms {
 		_ = joined.Close() // it sent nothing
@@ -183,5 +183,7 @@ func (r *Recording) leave() (err error) {
 	if r.file != nil {
 		err = r.file.Close()
 	}
-	return cmp.Or(err, r.words.Close())
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return cmp.Or(err, r.words.Close(), r.err)
 }
