@@ -263,10 +263,7 @@ func (s *jsonAudio) step() error {
 }
 
 func (s *jsonAudio) isSummary(name string) bool {
-	return slices.ContainsFunc(s.shapes, func(shape JSONOptions) bool {
-		return shape.Summary != "" &&
-			shape.Summary == name
-	})
+	return name != "" && slices.ContainsFunc(s.shapes, func(shape JSONOptions) bool { return shape.Summary == name })
 }
 
 // note takes account of a value that is no text with audio.

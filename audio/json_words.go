@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 	"unicode"
+	"unicode/utf8"
 )
 
 // Word is a word of an input, and when it is said, counted from the first sample.
@@ -331,7 +332,7 @@ func (j *wordJoiner) add(w *jsonWords, text string, start, end time.Duration, is
 		w.emit()
 		j.isWhole = false
 	}
-	n := len([]rune(text))
+	n := utf8.RuneCountInString(text)
 	i := 0
 	for _, c := range text {
 		at := func(i int) time.Duration { return start + (end-start)*time.Duration(i)/time.Duration(n) }

@@ -299,7 +299,8 @@ func (c *Call) Session(options *echo.Options) (*echo.Session, error) {
 		options.AwayTimeout = awayTimeout
 		event := options.OnEvent
 		options.OnEvent = func(e echo.Event) {
-			if c.room.Notice(e); event != nil {
+			c.room.Notice(e)
+			if event != nil {
 				event(e)
 			}
 		}

@@ -84,7 +84,11 @@ func (e *FormatError) Error() string {
 }
 
 // Begin makes times count from a time on, in place of the first event.
-func (t *Transcript) Begin(at time.Time) { t.began = at }
+func (t *Transcript) Begin(at time.Time) {
+	if t != nil {
+		t.began = at
+	}
+}
 
 // AddReceipt takes the receipt of an utterance whose words are known, which ended at
 // now.
