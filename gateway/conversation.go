@@ -106,7 +106,10 @@ func (c *Conversation) run() {
 	}
 	c.signal(Leave, nil)
 	c.history.close()
-	log.Info("conversation ended", "reason", c.Info().Error)
+	if reason := c.Info().Error; reason != "" {
+		log = log.With("reason", reason)
+	}
+	log.Info("conversation ended")
 }
 
 // open opens the session of a place.
