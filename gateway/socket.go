@@ -53,7 +53,7 @@ type socket struct {
 	conn         *websocket.Conn
 	query        url.Values // of the address
 	utterance    *Utterance // that takes audio; nil: none
-	pipe         *pipe      // of the utterance
+	pipe         *pipe      // of the utterance, or of one that was refused, whose audio is dropped
 	bytes        int64      // of audio that came for it
 	perSecond    int64      // bytes; 0 where a place in the audio has no time
 
@@ -64,7 +64,8 @@ type socket struct {
 // socket lets a client speak and follow by one WebSocket. Text messages are orders,
 // binary ones the audio of the utterance that was started last. What happens comes back
 // as in events, each in one message. Audio that is not taken yet is held up by the
-// connection; who reads slowly is told of a gap.
+// connection. A client that reads slowly receives a message "gap" with the number of
+// entries it missed.
 //
 // An utterance that was not ended when the connection is lost is cut off; others go on.
 func (a *api) socket(w http.ResponseWriter, r *http.Request) error {
@@ -199,9 +200,11 @@ func (s *socket) read(ctx context.Context) error {
 	}
 }
 
-// audio adds audio to the utterance, and starts one if there is none.
+// audio adds audio to the utterance, and starts one if there is none. Audio that was on
+// its way to an utterance that was refused is dropped until the next end, start or
+// interrupt: the rest of it must not be spoken as another utterance.
 func (s *socket) audio(data []byte) error {
-	if s.utterance == nil {
+	if s.pipe == nil {
 		if err := s.start(&Order{}); err != nil {
 			return err
 		}
@@ -225,7 +228,7 @@ func (s *socket) obey(ctx context.Context, data []byte) error {
 		s.finish(io.EOF)
 		return s.start(&o)
 	case "end":
-		if s.utterance == nil {
+		if s.pipe == nil {
 			return invalid("end", "no utterance was started")
 		}
 		s.finish(io.EOF)
@@ -260,6 +263,16 @@ func (s *socket) obey(ctx context.Context, data []byte) error {
 
 // start begins an utterance, whose audio follows.
 func (s *socket) start(o *Order) error {
+	s.pipe = newPipe()
+	if err := s.speak(o); err != nil {
+		s.pipe.abort()
+		return err
+	}
+	return s.answer("accepted", s.utterance.Info())
+}
+
+// speak speaks the audio of the pipe as an order says.
+func (s *socket) speak(o *Order) error {
 	query := url.Values{}
 	for name, values := range s.query {
 		query[name] = values
@@ -279,17 +292,16 @@ func (s *socket) start(o *Order) error {
 	if err != nil {
 		return err
 	}
-	p := newPipe()
-	audio.Body, audio.Abort = p, p.abort
+	audio.Body, audio.Abort = s.pipe, s.pipe.abort
 	u, err := s.conversation.Speak(context.Background(), *audio)
 	if err != nil {
 		return err
 	}
-	s.utterance, s.pipe, s.bytes, s.perSecond = u, p, 0, 0
+	s.utterance, s.bytes, s.perSecond = u, 0, 0
 	if in := audio.Prepare.Input; in.Encoding == "s16le" || in.Encoding == "s16be" {
 		s.perSecond = int64(2 * in.Raw.Rate * in.Raw.Channels)
 	}
-	return s.answer("accepted", u.Info())
+	return nil
 }
 
 func number(n int) string {

@@ -215,6 +215,29 @@ func TestSocketInterrupts(t *testing.T) {
 	})
 }
 
+// The audio of an utterance that was refused is dropped to its end, however much of it
+// comes after the refusal; what comes after its end is another utterance.
+func TestSocketDropsTheAudioOfARefusedUtterance(t *testing.T) {
+	onSocket(t, "", func(t *testing.T, c *client, s *testSocket) {
+		s.speak(5)
+		s.order(`{"type":"end"}`)
+		s.await("event", "started_speaking")
+		s.order(`{"type":"start","queue":"reject","name":"refused"}`)
+		s.await("error", `"busy"`)
+		s.await("utterance", `"over"`)
+		s.speak(3)
+		s.order(`{"type":"end"}`)
+		s.speak(1)
+		s.order(`{"type":"end"}`)
+		s.await("receipt", `"samples":24000`)
+		var list struct{ Utterances []UtteranceInfo }
+		c.do("GET", s.path+"/utterances", nil, http.StatusOK, &list)
+		if len(list.Utterances) != 2 {
+			t.Errorf("the utterances are %+v, want two", list.Utterances)
+		}
+	})
+}
+
 // A connection that is lost in the middle of an utterance cuts it off; an utterance
 // that was ended goes on.
 func TestSocketIsLost(t *testing.T) {
@@ -290,6 +313,7 @@ func TestSocketOrders(t *testing.T) {
 		s.order(`{"type":"say","text":"Hello there."}`)
 		s.await("accepted", `"id"`)
 		s.await("receipt", `"outcome":"finished"`)
+		s.order(`{"type":"end"}`) // of the start that was refused
 		s.speak(5)
 		s.order(`{"type":"end"}`)
 		s.await("event", "started_speaking")
