@@ -17,7 +17,7 @@
 // one function says what follows after each signal. Its utterances wait in one queue
 // and are spoken one after the other; each ends in a receipt. What happens is kept
 // in a bounded history, from which everybody reads at their own speed: a slow reader
-// is told of a gap and holds up nobody.
+// receives an event "gap" with the number of entries it missed, and holds up nobody.
 //
 // Errors are application/problem+json (RFC 9457) with the words that the program
 // echocast has for them.

@@ -12,8 +12,8 @@ const (
 	maxEntryBytes = 256 << 10 // of all together
 )
 
-// Entry is one thing that happened in a conversation, as those who follow it are
-// told.
+// Entry is one thing that happened in a conversation. Clients that follow the
+// conversation receive it.
 type Entry struct {
 	ID   int64           `json:"id"`   // counts from 1
 	Type string          `json:"type"` // state, utterance, event, mark or receipt

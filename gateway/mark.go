@@ -7,13 +7,14 @@ import (
 	"echocast/echo"
 )
 
-// markInterval is how often is looked whether a mark was passed.
+// markInterval is how often watchMarks checks whether a mark was passed.
 const markInterval = 20 * time.Millisecond
 
 // maxMarks is how many marks of an utterance wait at most.
 const maxMarks = 1000
 
-// Mark is a place in an utterance of which is told when it was passed.
+// Mark is a place in an utterance. When the replica has passed it, clients receive an
+// event "mark".
 type Mark struct {
 	Utterance string  `json:"utterance"`
 	Name      string  `json:"name"`
@@ -44,8 +45,8 @@ func (u *Utterance) Mark(name string, at time.Duration) error {
 	return nil
 }
 
-// watchMarks tells of the marks of an utterance as they are passed, until none is
-// left, or the utterance is over.
+// watchMarks publishes the marks of an utterance as the replica passes them, until none
+// is left, or the utterance is over.
 func (u *Utterance) watchMarks() {
 	ticker := time.NewTicker(markInterval)
 	defer ticker.Stop()
@@ -58,8 +59,8 @@ func (u *Utterance) watchMarks() {
 	}
 }
 
-// passMarks tells of the marks that were passed by now, and reports whether others are
-// left.
+// passMarks publishes the marks that the replica has passed by now, and reports whether
+// others are left.
 func (u *Utterance) passMarks() bool {
 	c := u.conversation
 	progress := c.session.Progress() // before the lock: it may take the session's
@@ -85,7 +86,7 @@ func (u *Utterance) isHeard(m *Mark, r *echo.Receipt) bool {
 	return r.Outcome == echo.Finished || r.SpokenSeconds > 0 && m.Seconds <= u.base+r.SpokenSeconds
 }
 
-// tellHeard tells of the marks that were passed, by the receipt of the last part. The
+// tellHeard publishes the marks that were heard, by the receipt of the last part. The
 // conversation is locked.
 func (u *Utterance) tellHeard(r *echo.Receipt) {
 	for len(u.marks) > 0 && u.isHeard(&u.marks[0], r) {
@@ -96,7 +97,7 @@ func (u *Utterance) tellHeard(r *echo.Receipt) {
 	}
 }
 
-// tell tells of marks of an utterance that is over. The conversation is locked.
+// tell publishes marks of an utterance that is over, heard or dropped. The conversation is locked.
 func (u *Utterance) tell(marks []Mark) {
 	for _, m := range marks {
 		m.IsHeard, m.By = u.isHeard(&m, &u.receipt), u.receipt.SpokenBy

@@ -47,8 +47,8 @@ func Serve(ctx context.Context, listener net.Listener, options *Options) error {
 	return context.Cause(ctx)
 }
 
-// wait waits until ctx ends or the server has failed, and reads the tokens again when it
-// is told to.
+// wait waits until ctx ends or the server has failed, and reads the tokens again at each
+// signal of Options.Reload.
 func (g *Gateway) wait(ctx context.Context, failed <-chan error) error {
 	for {
 		select {

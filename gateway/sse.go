@@ -68,7 +68,7 @@ func (s *stream) follow(r *http.Request, h *history, after int64) error {
 			after = e.ID
 		}
 		if s.control.Flush() != nil || changed == nil {
-			return nil // the client has left, or all is told
+			return nil // the client has left, or nothing follows
 		}
 		select {
 		case <-changed:

@@ -7,7 +7,7 @@ export type StartOptions = Pick<Order, "name" | "text" | "format" | "rate" | "ch
 // How much audio is in one message, and waits in the socket before write waits.
 const mostInMessage = 64 * 1024;
 const mostBuffered = 4 * mostInMessage;
-// How often is looked whether it has left: there is no event for it.
+// How often write checks, in ms, whether it has left: there is no event for it.
 const bufferInterval = 10;
 
 /** What comes back for an order, beside the events. */
@@ -201,6 +201,6 @@ function deferred<T>(): Deferred<T> {
   let resolve!: (value: T) => void;
   let reject!: (err: Error) => void;
   const promise = new Promise<T>((yes, no) => ([resolve, reject] = [yes, no]));
-  promise.catch(() => {}); // whoever awaits it is told; nobody has to
+  promise.catch(() => {}); // a rejection that nobody awaits is no failure
   return { promise, resolve, reject };
 }
