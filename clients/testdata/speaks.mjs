@@ -54,10 +54,25 @@ assert.equal(cut.receipt.outcome, "interrupted");
 assert.equal((await over).receipt.outcome, "interrupted");
 assert.equal((await never).heard, false);
 
+// Somebody else interrupts: the rest of its audio is dropped, and so is a mark.
+await stream.write(tone(0.3));
+const others = conversation.gateway.conversation(conversation.id, conversation.token);
+while ((await others.interrupt()).length === 0);
+await stream.write(tone(0.3));
+assert.equal((await stream.mark("late")).heard, false);
+assert.equal((await stream.end()).receipt.outcome, "interrupted");
+
+// What is refused is not spoken, also where its audio follows.
+stream.start({ format: "s99" });
 await assert.rejects(async () => {
-  stream.start({ format: "s99" });
-  await stream.end();
+  for (;;) {
+    await stream.write(tone(0.1));
+    await conversation.info();
+  }
 }, GatewayError);
+await assert.rejects(stream.end(), GatewayError);
+await stream.write(tone(0.1));
+assert.equal((await stream.end()).receipt.samples, 2400);
 stream.close();
 
 // Events, from an id on.
@@ -73,7 +88,7 @@ assert.equal(told.at(-1).data.receipt.source, "a file");
 const abort = new AbortController();
 const aborted = conversation.speak(tone(30), { format: "s16le", rate: 24000, signal: abort.signal });
 for await (const e of conversation.events({ after: told.at(-1).id })) {
-  if (e.type === "utterance" && e.data.phase === "speaking" && (await conversation.info()).utterances >= 5) break;
+  if (e.type === "utterance" && e.data.phase === "speaking" && (await conversation.info()).utterances >= 8) break;
 }
 abort.abort();
 await assert.rejects(aborted, { name: "AbortError" });

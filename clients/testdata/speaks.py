@@ -52,8 +52,13 @@ with gateway.create(to="rehearsal", label="test") as conversation:
         stopping.join()
         assert receipt["outcome"] == "interrupted", receipt
 
+        # What is refused is not spoken, also where its audio follows.
         stream.start(format="s99")
+        stream.write(tone(0.1))
         refused(lambda: stream.end(timeout=60), 422, "format")
+        stream.write(tone(0.1))
+        receipt = stream.end(timeout=60)
+        assert receipt["samples"] == 2400, receipt
     refused(lambda: echocast.Conversation(gateway, "none").connect(), 404, "conversation")
 
     for event in conversation.events(after=1):

@@ -19,10 +19,14 @@ type Answer =
 /** An utterance on its way. */
 class Speech {
   readonly over = deferred<SpokenPart>();
+  id = ""; // once it is accepted
+  isOver = false;
+  error: Error | undefined; // why it was refused
   last: SpokenPart | undefined;
   marks: { name: string; heard: Deferred<Mark> }[] = [];
 
   fail(err: Error): void {
+    this.error = err;
     this.over.reject(err);
     for (const mark of this.marks) mark.heard.reject(err);
     this.marks = [];
@@ -61,13 +65,18 @@ export class Stream {
   /** Begins an utterance. Audio begins one by itself; this says more of it. */
   start(options: StartOptions = {}): void {
     this.#order({ type: "start", ...options });
+    this.#leave();
     this.#begin();
   }
 
-  /** Sends audio, and resolves when there is room for more. */
+  /**
+   * Sends audio, and resolves when there is room for more. Audio of an utterance that was
+   * interrupted is dropped until `end`; that of one that was refused rejects with the reason.
+   */
   async write(audio: Uint8Array | ArrayBuffer): Promise<void> {
     if (this.#closed) throw this.#closed;
     if (!this.#speech) this.#begin();
+    if (this.#speech!.error) throw this.#speech!.error;
     const bytes = audio instanceof Uint8Array ? audio : new Uint8Array(audio);
     for (let at = 0; at < bytes.length; at += mostInMessage) {
       this.#socket.send(bytes.slice(at, at + mostInMessage));
@@ -96,14 +105,14 @@ export class Stream {
     const speech = this.#speech;
     if (!speech) return Promise.reject(new Error("there is no utterance to end"));
     this.#order({ type: "end" });
-    this.#speech = undefined;
+    this.#leave();
     return speech.over.promise;
   }
 
   /** Stops the replica, drops what waits, and resolves with the receipts. */
   interrupt(): Promise<SpokenPart[]> {
     this.#order({ type: "interrupt" });
-    this.#speech = undefined;
+    this.#leave();
     const receipts = deferred<SpokenPart[]>();
     this.#interrupts.push(receipts);
     return receipts.promise;
@@ -120,6 +129,18 @@ export class Stream {
   /** Closes the connection. An utterance that was not ended is cut off. */
   close(): void {
     this.#socket.close();
+  }
+
+  // The utterance takes no more audio.
+  #leave(): void {
+    const speech = this.#speech;
+    this.#speech = undefined;
+    if (speech) this.#forget(speech);
+  }
+
+  // Forgets an utterance of which nothing more comes.
+  #forget(speech: Speech): void {
+    if (speech.isOver && speech !== this.#speech && speech.marks.length === 0) this.#open.delete(speech.id);
   }
 
   #begin(): void {
@@ -157,34 +178,36 @@ export class Stream {
   #accepted(id: string): void {
     const speech = this.#begun.shift();
     if (!speech) return;
+    speech.id = id;
     this.#open.set(id, speech);
   }
 
   #failed(err: GatewayError): void {
     const speech = this.#begun.shift();
     if (!speech) return this.onerror?.(err);
-    if (this.#speech === speech) this.#speech = undefined;
     speech.fail(err);
   }
 
   #marked(mark: Mark): void {
     const speech = this.#open.get(mark.utterance);
     const at = speech?.marks.findIndex((m) => m.name === mark.name) ?? -1;
-    if (at >= 0) speech!.marks.splice(at, 1)[0]!.heard.resolve(mark);
+    if (at < 0) return;
+    speech!.marks.splice(at, 1)[0]!.heard.resolve(mark);
+    this.#forget(speech!);
   }
 
   #over(info: UtteranceInfo): void {
     const speech = this.#open.get(info.id);
     if (!speech) return;
-    this.#open.delete(info.id);
-    if (this.#speech === speech) this.#speech = undefined;
+    speech.isOver = true;
+    this.#forget(speech);
     if (speech.last) speech.over.resolve(speech.last);
     else speech.fail(new Error(info.error || "the utterance ended without a receipt"));
   }
 
   #end(err: Error): void {
     this.#closed = err;
-    const all = [...this.#begun, ...this.#open.values()];
+    const all = [...this.#begun, ...this.#open.values()].filter((speech) => !speech.isOver || speech.marks.length > 0);
     for (const speech of all) speech.fail(err);
     for (const receipts of this.#interrupts) receipts.reject(err);
     if (all.length + this.#interrupts.length > 0) this.onerror?.(err);
