@@ -259,6 +259,7 @@ func isOrdinary(err error) bool {
 
 // onReceipt keeps the receipt of the current utterance, or of a part of it.
 func (c *Conversation) onReceipt(r echo.Receipt) {
+	r = c.gateway.withoutSecrets(r)
 	c.mu.Lock()
 	u := c.queue[0]
 	u.parts++

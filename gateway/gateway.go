@@ -29,12 +29,14 @@ import (
 	"encoding/hex"
 	"errors"
 	"log/slog"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"echocast/echo"
 	"echocast/gateway/token"
 	"echocast/internal/redact"
 	"echocast/room"
@@ -243,11 +245,20 @@ func (g *Gateway) countOf(name string) (n int) {
 	return n
 }
 
-// hide makes what is secret in an address a secret.
+// hide makes the query of an address a secret, and each value in it.
 func (g *Gateway) hide(s *Spec) {
-	if _, query, ok := strings.Cut(s.To, "?"); ok {
-		g.secrets.Add(strings.TrimPrefix(query, "t="), query)
+	_, query, _ := strings.Cut(s.To, "?")
+	g.secrets.Add(query)
+	values, _ := url.ParseQuery(query) // with an error, those that can be read
+	for _, all := range values {
+		g.secrets.Add(all...)
 	}
+}
+
+// withoutSecrets returns a receipt whose error has no secrets.
+func (g *Gateway) withoutSecrets(r echo.Receipt) echo.Receipt {
+	r.Error = g.secrets.Secrets().Text(r.Error)
+	return r
 }
 
 // Get returns a conversation by its id, also one that has ended lately.

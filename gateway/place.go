@@ -53,7 +53,7 @@ func (g *Gateway) enter(ctx context.Context, s *Spec, onReplica func(replica.Eve
 	p = &place{}
 	options := room.Options{
 		Microphone: s.Microphone, Avatar: s.Avatar, UserEvents: s.BargeIn, Insecure: g.options.Insecure,
-		Warn: func(text string) { g.log.Warn(text, "kind", kindOf(s)) },
+		Warn: func(text string) { g.log.Warn(g.secrets.Secrets().Text(text), "kind", kindOf(s)) },
 	}
 	address := s.To
 	switch {
@@ -95,6 +95,7 @@ func (g *Gateway) create(ctx context.Context, p *place, s *Spec, o *room.Options
 	if p.tavus, err = tavus.Open(ctx, g.options.Client, spec); err != nil {
 		return "", err
 	}
+	g.secrets.Add(p.tavus.Token, spec.LiveKitToken)
 	o.Conversation = p.tavus.ID
 	switch {
 	case s.To != "":
