@@ -24,9 +24,8 @@ func (e *scopeError) Error() string { return fmt.Sprintf("this token does not al
 
 // caller is who makes a request.
 type caller struct {
-	name         string // of the token; empty where none is needed
-	conversation string // the only one that it may use; empty: all
-	scopes       []token.Scope
+	name   string // of the token; empty where none is needed
+	scopes []token.Scope
 }
 
 // socketToken begins the subprotocol of a WebSocket that carries a bearer token, since
@@ -86,7 +85,7 @@ func (a *api) find(r *http.Request, secret string) (caller, bool) {
 	if err != nil || !token.Equal(token.Hash(secret), token.Hash(c.Token)) {
 		return caller{}, false
 	}
-	return caller{conversation: c.ID, scopes: []token.Scope{token.Speak, token.Listen}}, true
+	return caller{scopes: []token.Scope{token.Speak, token.Listen}}, true
 }
 
 // isAllowed reports whether a request comes from this server's own pages, from those
