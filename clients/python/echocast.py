@@ -222,6 +222,7 @@ class Stream:
         self._speech: Optional[_Speech] = None  # that takes audio
         self._begun: collections.deque[_Speech] = collections.deque()  # not accepted yet
         self._open: dict[str, _Speech] = {}
+        self._early: list[tuple[str, dict[str, Any]]] = []  # of utterances that may be accepted yet
         self._listening = threading.Thread(target=self._listen, name="echocast stream", daemon=True)
         self._listening.start()
 
@@ -294,16 +295,27 @@ class Stream:
     def _told(self, kind: str, data: dict[str, Any]) -> None:
         if kind == "accepted" and self._begun:
             self._open[data["id"]] = self._begun.popleft()
+            early, self._early = self._early, []
+            for happened in early:
+                self._told(*happened)
         elif kind == "error" and self._begun:
             speech = self._begun.popleft()
             speech.error = GatewayError(data)
             speech.over.set()
         elif kind == "mark":
             self.marks.append(data)
-        elif kind == "receipt" and data["utterance"] in self._open:
-            self._open[data["utterance"]].receipt = data["receipt"]
-        elif kind == "utterance" and data["phase"] == "over" and data["id"] in self._open:
-            self._open.pop(data["id"]).over.set()
+        elif kind in ("receipt", "utterance"):
+            self._happened(kind, data)
+
+    def _happened(self, kind: str, data: dict[str, Any]) -> None:
+        id = data["id"] if kind == "utterance" else data["utterance"]
+        if id not in self._open:
+            if self._begun:
+                self._early.append((kind, data))
+        elif kind == "receipt":
+            self._open[id].receipt = data["receipt"]
+        elif data["phase"] == "over":
+            self._open.pop(id).over.set()
 
 
 class _WebSocket:

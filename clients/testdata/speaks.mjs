@@ -50,9 +50,28 @@ await stream.write(tone(20));
 const never = stream.mark("never");
 const over = stream.end();
 const [cut] = await stream.interrupt();
-assert.equal(cut.receipt.outcome, "interrupted");
+assert.equal(cut.receipt.outcome, "interrupted", JSON.stringify(cut));
 assert.equal((await over).receipt.outcome, "interrupted");
 assert.equal((await never).heard, false);
+
+// What happens to an utterance may come before it is accepted.
+class Early {
+  bufferedAmount = 0;
+  constructor() {
+    setTimeout(() => this.onopen());
+  }
+  send(order) {
+    if (JSON.parse(order).type !== "start") return;
+    for (const message of [
+      { id: 1, type: "receipt", data: { utterance: "u", receipt: { outcome: "interrupted" } } },
+      { id: 2, type: "utterance", data: { id: "u", phase: "over" } },
+      { type: "accepted", data: { id: "u", phase: "over" } },
+    ]) this.onmessage({ data: JSON.stringify(message) });
+  }
+}
+const early = await new Gateway("http://127.0.0.1", { WebSocket: Early }).conversation("c").connect();
+early.start();
+assert.equal((await Promise.race([early.end(), new Promise((done) => setTimeout(done, 10_000))]))?.receipt.outcome, "interrupted");
 
 // Somebody else interrupts: the rest of its audio is dropped, and so is a mark.
 await stream.write(tone(0.3));

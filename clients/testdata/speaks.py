@@ -66,4 +66,30 @@ with gateway.create(to="rehearsal", label="test") as conversation:
             break
     assert event["data"]["receipt"]["source"] == "a file", event
 assert gateway.list() == []
+
+
+class Early:
+    """A WebSocket on which an utterance is over before it is accepted."""
+
+    def __init__(self):
+        self.started = threading.Event()
+
+    def send(self, opcode, data):
+        self.started.set()
+
+    def texts(self):
+        self.started.wait()
+        yield b'{"type": "receipt", "data": {"utterance": "u", "receipt": {"outcome": "interrupted"}}}'
+        yield b'{"type": "utterance", "data": {"id": "u", "phase": "over"}}'
+        yield b'{"type": "accepted", "data": {"id": "u", "phase": "over"}}'
+        self.started.clear()
+        self.started.wait()
+
+    def close(self):
+        self.started.set()
+
+
+with echocast.Stream(Early()) as stream:
+    stream.start()
+    assert stream.end(timeout=10)["outcome"] == "interrupted"
 print("ok")

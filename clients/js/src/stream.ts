@@ -16,6 +16,9 @@ type Answer =
   | { type: "interrupted"; data: Interrupted }
   | { type: "error"; data: Problem };
 
+/** What happens to an utterance; it may come before the utterance is accepted. */
+type Happening = Extract<GatewayEvent, { type: "receipt" | "mark" | "utterance" }>;
+
 /** An utterance on its way. */
 class Speech {
   readonly over = deferred<SpokenPart>();
@@ -39,6 +42,7 @@ export class Stream {
   #speech: Speech | undefined; // that takes audio
   #begun: Speech[] = []; // those that were not accepted yet, in order
   #open = new Map<string, Speech>();
+  #early: Happening[] = []; // of utterances that may be accepted yet
   #interrupts: Deferred<SpokenPart[]>[] = [];
   #closed: Error | undefined;
   /** Is called with each event of the conversation. */
@@ -64,9 +68,10 @@ export class Stream {
 
   /** Begins an utterance. Audio begins one by itself; this says more of it. */
   start(options: StartOptions = {}): void {
-    this.#order({ type: "start", ...options });
+    if (this.#closed) throw this.#closed;
     this.#leave();
     this.#begin();
+    this.#order({ type: "start", ...options });
   }
 
   /**
@@ -161,18 +166,23 @@ export class Stream {
         return this.#interrupts.shift()?.resolve(message.data.receipts);
       case "error":
         return this.#failed(new GatewayError(message.data));
-      case "receipt": {
-        const speech = this.#open.get(message.data.utterance);
-        if (speech) speech.last = message.data;
-        break;
-      }
+      case "receipt":
       case "mark":
-        this.#marked(message.data);
-        break;
       case "utterance":
-        if (message.data.phase === "over") this.#over(message.data);
+        this.#happened(message);
     }
     this.onevent?.(message);
+  }
+
+  #happened(message: Happening): void {
+    const speech = this.#open.get(message.type === "utterance" ? message.data.id : message.data.utterance);
+    if (!speech) {
+      if (this.#begun.length > 0) this.#early.push(message);
+      return;
+    }
+    if (message.type === "receipt") speech.last = message.data;
+    else if (message.type === "mark") this.#marked(speech, message.data);
+    else if (message.data.phase === "over") this.#over(speech, message.data);
   }
 
   #accepted(id: string): void {
@@ -180,6 +190,9 @@ export class Stream {
     if (!speech) return;
     speech.id = id;
     this.#open.set(id, speech);
+    const early = this.#early;
+    this.#early = [];
+    for (const message of early) this.#happened(message);
   }
 
   #failed(err: GatewayError): void {
@@ -188,17 +201,14 @@ export class Stream {
     speech.fail(err);
   }
 
-  #marked(mark: Mark): void {
-    const speech = this.#open.get(mark.utterance);
-    const at = speech?.marks.findIndex((m) => m.name === mark.name) ?? -1;
+  #marked(speech: Speech, mark: Mark): void {
+    const at = speech.marks.findIndex((m) => m.name === mark.name);
     if (at < 0) return;
-    speech!.marks.splice(at, 1)[0]!.heard.resolve(mark);
-    this.#forget(speech!);
+    speech.marks.splice(at, 1)[0]!.heard.resolve(mark);
+    this.#forget(speech);
   }
 
-  #over(info: UtteranceInfo): void {
-    const speech = this.#open.get(info.id);
-    if (!speech) return;
+  #over(speech: Speech, info: UtteranceInfo): void {
     speech.isOver = true;
     this.#forget(speech);
     if (speech.last) speech.over.resolve(speech.last);
