@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"echocast/echo"
+	"echocast/internal/memconn"
 	"echocast/internal/testenv"
 	"echocast/replica"
 )
@@ -324,30 +325,6 @@ func TestKilledReplica(t *testing.T) {
 	}
 }
 
-// wire is one direction of a connection in memory.
-type wire struct {
-	out chan<- []byte
-	in  <-chan []byte
-}
-
-func (w wire) Send(ctx context.Context, msg []byte) error {
-	select {
-	case w.out <- bytes.Clone(msg):
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
-
-func (w wire) Receive(ctx context.Context) ([]byte, error) {
-	select {
-	case msg := <-w.in:
-		return msg, nil
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	}
-}
-
 // stalling delivers silence, and stalls where it is told to.
 type stalling struct {
 	at, end int
@@ -393,17 +370,17 @@ func TestStallsBeyondTheLeadAreHeard(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				there, back := make(chan []byte, 8), make(chan []byte, 8)
+				far, near := memconn.Pair()
 				ctx, stop := context.WithCancel(t.Context())
 				reports := make(chan replica.Report)
 				go func() {
-					report, err := replica.New(wire{back, there}, nil).Run(ctx)
+					report, err := replica.New(far, nil).Run(ctx)
 					if err != nil {
 						t.Error(err)
 					}
 					reports <- report
 				}()
-				session, err := echo.NewSession(echo.NewMessages(wire{there, back}, "c1", 0), nil)
+				session, err := echo.NewSession(echo.NewMessages(near, "c1", 0), nil)
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -80,7 +80,7 @@ func (u *utterance) playedSurely(now, emitted time.Time) time.Duration {
 // playedByClock is what the replica has played at now, as the estimate of its
 // buffer goes, and no more than its transport has acknowledged.
 func (u *utterance) playedByClock(now time.Time) time.Duration {
-	played := durationOf(u.receipt.Samples, u.rate) - u.render.ahead(now)
+	played := durationOf(u.receipt.Samples, u.rate) - u.render.Ahead(now)
 	if u.evidence.acknowledged >= 0 {
 		played = min(played, durationOf(u.evidence.acknowledged, u.rate))
 	}
@@ -139,8 +139,8 @@ const leastGap = 200 * time.Millisecond
 // settleGaps writes how often and how long the replica had nothing to play.
 func (u *utterance) settleGaps() {
 	r := &u.receipt
-	r.Underruns, r.UnderrunsBy = u.render.underruns, ByClock
-	r.GapSeconds, r.GapsBy = u.render.gaps.Seconds(), ByClock
+	r.Underruns, r.UnderrunsBy = u.render.Underruns, ByClock
+	r.GapSeconds, r.GapsBy = u.render.Gaps.Seconds(), ByClock
 	if u.startEvents == 0 || u.lastStop.IsZero() || !u.spokenKnown {
 		return
 	}

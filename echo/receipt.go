@@ -115,48 +115,6 @@ func agree(sent, spoken time.Duration) bool {
 	return (sent - spoken).Abs() <= max(250*time.Millisecond, sent/50)
 }
 
-// preBuffer is what a replica is assumed to buffer before it plays.
-const preBuffer = 100 * time.Millisecond
-
-// renderBuffer estimates the replica's buffer from when chunks are sent.
-type renderBuffer struct {
-	held      time.Duration // while it does not play
-	dry       time.Time     // when it runs out; zero while it does not play
-	underruns int
-	gaps      time.Duration // for which it had nothing to play
-}
-
-// add puts in d of audio at now.
-func (b *renderBuffer) add(now time.Time, d time.Duration) {
-	if !b.dry.IsZero() && now.After(b.dry) {
-		b.underruns++
-		b.gaps += now.Sub(b.dry)
-		b.dry, b.held = time.Time{}, 0
-	}
-	if !b.dry.IsZero() {
-		b.dry = b.dry.Add(d)
-		return
-	}
-	if b.held += d; b.held >= preBuffer {
-		b.dry = now.Add(b.held)
-	}
-}
-
-// close plays what is left, however little.
-func (b *renderBuffer) close(now time.Time) {
-	if b.dry.IsZero() {
-		b.dry = now.Add(b.held)
-	}
-}
-
-// ahead is how much audio is there to play at now.
-func (b *renderBuffer) ahead(now time.Time) time.Duration {
-	if b.dry.IsZero() {
-		return b.held
-	}
-	return max(b.dry.Sub(now), 0)
-}
-
 // route remembers where the last messages ended, to tell how many samples the peer
 // has by how many bytes it has.
 type route struct {

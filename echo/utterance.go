@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"echocast/internal/renderbuffer"
 )
 
 // utterance is one utterance under one id. The goroutine of Speak or Say sends
@@ -33,7 +35,7 @@ type utterance struct {
 	life     life
 	receipt  Receipt
 	first    time.Time // when the first message was taken
-	render   renderBuffer
+	render   renderbuffer.Buffer
 	lead     time.Duration // the sum over all chunks except those that build it up
 	leads    int
 	route    route
@@ -139,13 +141,13 @@ func (u *utterance) sent(p part, size int) {
 		r.Clipped = clipper.Clipped()
 	}
 	u.route.add(r.Bytes, r.Samples)
-	u.render.add(now, durationOf(int64(len(p.pcm)), u.rate))
-	if !u.render.dry.IsZero() {
-		u.lead += u.render.ahead(now)
+	u.render.Add(now, durationOf(int64(len(p.pcm)), u.rate))
+	if u.render.IsPlaying() {
+		u.lead += u.render.Ahead(now)
 		u.leads++
 	}
 	if p.last {
-		u.render.close(now)
+		u.render.Close(now)
 	}
 	u.checkAcknowledged(now)
 }
@@ -235,7 +237,7 @@ func (u *utterance) stop(event Event) {
 func (u *utterance) tooEarly(event Event) bool {
 	sent := durationOf(u.receipt.Samples, u.rate)
 	open := u.life.Voice != ranDry && !u.life.Voice.isFinal()
-	return open && !event.Interrupted && u.life.Sent == allSent && time.Since(u.first) < sent-sent/10-preBuffer
+	return open && !event.Interrupted && u.life.Sent == allSent && time.Since(u.first) < sent-sent/10-renderbuffer.PreBuffer
 }
 
 // match says how an event belongs to this utterance: by its id in any form, or,
@@ -275,7 +277,7 @@ func (u *utterance) remaining() time.Duration {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	now := time.Now()
-	left := u.render.ahead(now) + u.saying
+	left := u.render.Ahead(now) + u.saying
 	if !u.started.IsZero() {
 		left = max(left, durationOf(u.receipt.Samples, u.rate)-now.Sub(u.started))
 	}
@@ -312,7 +314,7 @@ func (u *utterance) progress() Progress {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	now := time.Now()
-	p := Progress{State: u.life.state(), Sent: durationOf(u.receipt.Samples, u.rate), Lead: u.render.ahead(now)}
+	p := Progress{State: u.life.state(), Sent: durationOf(u.receipt.Samples, u.rate), Lead: u.render.Ahead(now)}
 	if u.receipt.Samples > 0 {
 		u.checkAcknowledged(now)
 		p.Played = u.playedSurely(now, time.Time{})

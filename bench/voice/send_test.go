@@ -1,7 +1,6 @@
 package voice
 
 import (
-	"bytes"
 	"context"
 	"io"
 	"math/rand/v2"
@@ -12,29 +11,9 @@ import (
 
 	"echocast/audio"
 	"echocast/echo"
+	"echocast/internal/memconn"
 	"echocast/replica"
 )
-
-// wire is one end of a connection in memory.
-type wire struct{ out, in chan []byte }
-
-func (w wire) Send(ctx context.Context, msg []byte) error {
-	select {
-	case w.out <- bytes.Clone(msg):
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
-
-func (w wire) Receive(ctx context.Context) ([]byte, error) {
-	select {
-	case msg := <-w.in:
-		return msg, nil
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	}
-}
 
 // spoken is the audio of an utterance, which comes when it comes.
 type spoken struct {
@@ -61,12 +40,12 @@ func (s *spoken) ReadSamples(p []float32) (int, error) {
 // and returns in how many the replica ran dry.
 func (j jitter) underruns(t *testing.T, utterances int, silence time.Duration) (dry int) {
 	ctx, stop := context.WithCancel(t.Context())
-	there, back := make(chan []byte), make(chan []byte)
+	here, there := memconn.Pair()
 	var far sync.WaitGroup
-	far.Go(func() { _, _ = replica.New(wire{back, there}, nil).Run(ctx) })
+	far.Go(func() { _, _ = replica.New(there, nil).Run(ctx) })
 	defer far.Wait()
 	defer stop()
-	session, err := echo.NewSession(echo.NewMessages(wire{there, back}, "c1", 0), &echo.Options{})
+	session, err := echo.NewSession(echo.NewMessages(here, "c1", 0), &echo.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

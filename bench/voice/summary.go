@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"echocast/internal/renderbuffer"
 	"echocast/internal/text"
 )
 
@@ -98,7 +99,7 @@ func (s *Summary) Advice() string {
 	if s.Lead == nil {
 		return ""
 	}
-	if s.Lead.Seconds <= preBuffer.Seconds()/2 {
+	if s.Lead.Seconds <= renderbuffer.PreBuffer.Seconds()/2 {
 		return "nothing is to be done: a replica waits for some audio before it plays"
 	}
 	silence := time.Duration(math.Ceil(100*s.Lead.Seconds)) * 10 * time.Millisecond

@@ -22,10 +22,8 @@ import (
 
 	"echocast/audio"
 	"echocast/internal/child"
+	"echocast/internal/renderbuffer"
 )
-
-// preBuffer is how much audio a replica holds before it plays.
-const preBuffer = 100 * time.Millisecond
 
 // Run is one utterance. Times are seconds.
 type Run struct {
@@ -141,10 +139,7 @@ type arrivals struct {
 	head   int64 // of these, those that came first
 	lead   time.Duration
 
-	dry     time.Time // when the replica has played all; zero before it plays
-	held    time.Duration
-	stalls  int
-	stalled time.Duration
+	replica renderbuffer.Buffer // of a replica that plays as soon as it can
 }
 
 // add notes samples that have just come.
@@ -157,27 +152,11 @@ func (a *arrivals) add(samples []float32) {
 		a.first = now
 	}
 	a.lead = max(a.lead, now.Sub(a.first)-a.format.Duration(a.frames))
-	a.play(now, a.format.Duration(a.frames+frames)-a.format.Duration(a.frames))
+	a.replica.Add(now, a.format.Duration(a.frames+frames)-a.format.Duration(a.frames))
 	a.frames += frames
 	a.last = now
 	if now.Equal(a.first) {
 		a.head = a.frames
-	}
-}
-
-// play counts the gaps of a replica that plays once it holds preBuffer.
-func (a *arrivals) play(now time.Time, d time.Duration) {
-	if !a.dry.IsZero() && now.After(a.dry) {
-		a.stalls++
-		a.stalled += now.Sub(a.dry)
-		a.dry, a.held = time.Time{}, 0
-	}
-	if !a.dry.IsZero() {
-		a.dry = a.dry.Add(d)
-		return
-	}
-	if a.held += d; a.held >= preBuffer {
-		a.dry = now.Add(a.held)
 	}
 }
 
@@ -188,7 +167,7 @@ func (a *arrivals) fill(run *Run) {
 		return
 	}
 	run.FirstAudio = a.first.Sub(a.begin).Seconds()
-	run.Lead, run.Stalls, run.Stalled = a.lead.Seconds(), a.stalls, a.stalled.Seconds()
+	run.Lead, run.Stalls, run.Stalled = a.lead.Seconds(), a.replica.Underruns, a.replica.Gaps.Seconds()
 	if took := a.last.Sub(a.first).Seconds(); took > 0 {
 		run.Factor = a.format.Duration(a.frames-a.head).Seconds() / took
 	}

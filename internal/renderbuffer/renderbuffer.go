@@ -1,0 +1,51 @@
+// Package renderbuffer estimates what a replica holds of the audio that was sent to it,
+// from when it was sent.
+package renderbuffer
+
+import "time"
+
+// PreBuffer is what a replica is assumed to buffer before it plays.
+const PreBuffer = 100 * time.Millisecond
+
+// Buffer is the buffer of a replica. The zero value is empty.
+type Buffer struct {
+	Underruns int           // how often it ran out
+	Gaps      time.Duration // for which it had nothing to play, in all
+
+	held time.Duration // while it does not play
+	dry  time.Time     // when it runs out; zero while it does not play
+}
+
+// Add puts in d of audio at now.
+func (b *Buffer) Add(now time.Time, d time.Duration) {
+	if !b.dry.IsZero() && now.After(b.dry) {
+		b.Underruns++
+		b.Gaps += now.Sub(b.dry)
+		b.dry, b.held = time.Time{}, 0
+	}
+	if !b.dry.IsZero() {
+		b.dry = b.dry.Add(d)
+		return
+	}
+	if b.held += d; b.held >= PreBuffer {
+		b.dry = now.Add(b.held)
+	}
+}
+
+// Close makes the replica play what is left, however little.
+func (b *Buffer) Close(now time.Time) {
+	if b.dry.IsZero() {
+		b.dry = now.Add(b.held)
+	}
+}
+
+// IsPlaying reports whether the replica plays, or has played all that it had.
+func (b *Buffer) IsPlaying() bool { return !b.dry.IsZero() }
+
+// Ahead returns how much audio there is to play at now.
+func (b *Buffer) Ahead(now time.Time) time.Duration {
+	if b.dry.IsZero() {
+		return b.held
+	}
+	return max(b.dry.Sub(now), 0)
+}
