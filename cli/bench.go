@@ -57,7 +57,7 @@ finds the most streams without an underrun whose messages are at most 5 ms late,
 			boolOption(&b.together, "together", "with --streams: receive in the same process"),
 			&cli.BoolFlag{Name: "receive", Hidden: true, Usage: "be the process that receives"},
 			boolOption(&b.json, "json", "print each result as a JSON line on stdout"),
-			boolOption(&b.quiet, "quiet, q", "say nothing but errors"),
+			quietFlag(&b.quiet),
 		},
 		Subcommands: []*cli.Command{benchTTSCommand(streams)},
 		Action: func(c *cli.Context) error {
@@ -87,7 +87,7 @@ finds the most streams without an underrun whose messages are at most 5 ms late,
 
 func (b *benchCmd) say(format string, args ...any) {
 	if !b.quiet {
-		fmt.Fprintf(b.streams.Err, "echocast: %s\n", forPeople(fmt.Sprintf(format, args...)))
+		b.streams.warn(format, args...)
 	}
 }
 

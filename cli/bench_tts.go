@@ -46,7 +46,7 @@ but one in a thousand utterances need. docs/voice-ci.md says how.`,
 				"input of the command (default: nothing)"),
 			option(&b.timeout, "timeout", time.Minute, "a run that takes more `TIME` has failed"),
 			boolOption(&b.json, "json", "print each run, and at the end the summary, as a JSON line on stdout"),
-			boolOption(&b.quiet, "quiet, q", "say nothing but errors"),
+			quietFlag(&b.quiet),
 		),
 		Action: func(c *cli.Context) error {
 			return b.run(c.Context, c.Args().Slice())

@@ -150,7 +150,7 @@ func (b *bridgeCmd) talk(ctx context.Context) error {
 		return needsServerError{"a conversation over a WebSocket needs"}
 	}
 	b.target.way.needsRoom = "a conversation over a WebSocket"
-	if err := b.target.check(b.settings.newReporter(b.streams.Out, b.streams.Err).warn); err != nil {
+	if err := b.target.check(b.streams.warn); err != nil {
 		return err
 	}
 	b.settings.anyChunk = b.target.takesAnyChunk()
@@ -158,7 +158,7 @@ func (b *bridgeCmd) talk(ctx context.Context) error {
 	if err := b.settings.check([]string{stdinName}); err != nil {
 		return err
 	}
-	out := b.settings.newReporter(b.streams.Out, b.streams.Err)
+	out := b.settings.newReporter(b.streams)
 	out.heard = true
 	target, err := b.target.connect(ctx, room.Options{
 		Conversation: b.settings.conversation, MaxMessage: b.settings.maxMessage, UserEvents: true,

@@ -32,6 +32,11 @@ type Streams struct {
 	Out, Err io.Writer
 }
 
+// warn prints a line for people. Several goroutines may call it at the same time.
+func (s Streams) warn(format string, args ...any) {
+	fmt.Fprintf(s.Err, "echocast: %s\n", forPeople(fmt.Sprintf(format, args...)))
+}
+
 // Run runs the command line args, whose first word is the program's name, and
 // returns the exit code. It reads and writes only through streams.
 func Run(ctx context.Context, args []string, streams Streams) int {
@@ -145,9 +150,7 @@ func newApp(streams Streams, server *Server) *cli.App {
 	if people, ok := streams.Err.(*logline.Writer); ok {
 		logline.Use(app.Commands, people, hidden)
 	}
-	sources.Use(app, func(format string, args ...any) {
-		fmt.Fprintf(streams.Err, "echocast: %s\n", forPeople(fmt.Sprintf(format, args...)))
-	})
+	sources.Use(app, streams.warn)
 	return app
 }
 

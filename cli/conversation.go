@@ -88,7 +88,7 @@ func (v *conversationCmd) create(c *cli.Context, client *tavus.Client) error {
 	if err := v.spec.Check(); err != nil {
 		return usagef("%v", err)
 	}
-	conversation, err := openConversation(c.Context, client, v.spec, v.warn)
+	conversation, err := openConversation(c.Context, client, v.spec, v.streams.warn)
 	if err != nil {
 		return err
 	}
@@ -97,8 +97,8 @@ func (v *conversationCmd) create(c *cli.Context, client *tavus.Client) error {
 		return cmp.Or(conversation.Close(c.Context), err)
 	}
 	if terminal.IsNowhere(v.streams.Out) {
-		v.warn("conversation %s: %s", conversation.ID, conversation.URL)
-		v.warn("standard output goes nowhere, so this is said here; end it with: echocast conversation end %s",
+		v.streams.warn("conversation %s: %s", conversation.ID, conversation.URL)
+		v.streams.warn("standard output goes nowhere, so this is said here; end it with: echocast conversation end %s",
 			conversation.ID)
 	}
 	return nil
@@ -135,7 +135,7 @@ func (v *conversationCmd) list(c *cli.Context, client *tavus.Client) error {
 			return err
 		}
 		if len(rows) == v.limit {
-			v.warn("there are more than %d; --limit lists more", v.limit)
+			v.streams.warn("there are more than %d; --limit lists more", v.limit)
 			break
 		}
 		values, rows = append(values, info), append(rows, row(info))
@@ -170,7 +170,7 @@ func (v *conversationCmd) end(c *cli.Context, client *tavus.Client) error {
 	}
 	if err := client.EndConversation(c.Context, id); err != nil {
 		if _, refused := errors.AsType[*tavus.APIError](err); !refused {
-			v.warn("conversation %s may still be open, and cost money; end it with: echocast conversation end %s", id, id)
+			v.streams.warn("conversation %s may still be open, and cost money; end it with: echocast conversation end %s", id, id)
 		}
 		return err
 	}
@@ -192,18 +192,18 @@ func (v *conversationCmd) endMine(c *cli.Context, client *tavus.Client) error {
 		values, rows = append(values, r), append(rows, []string{r.ID, string(r.Outcome), r.Name})
 		switch r.Outcome {
 		case tavus.OutcomeInUse:
-			v.warn("%s belongs to process %d on %s, which runs or cannot be asked; --all ends it, too", r.Name, r.PID, r.Host)
+			v.streams.warn("%s belongs to process %d on %s, which runs or cannot be asked; --all ends it, too", r.Name, r.PID, r.Host)
 		case tavus.OutcomeForeign:
-			v.warn("%s was created with another key, or at another --base-url; end it with those", r.Name)
+			v.streams.warn("%s was created with another key, or at another --base-url; end it with those", r.Name)
 		case tavus.OutcomeUnsettled:
-			v.warn("%s was asked for less than %v ago and may still appear; run this again then", r.Name, tavus.DefaultSettle)
+			v.streams.warn("%s was asked for less than %v ago and may still appear; run this again then", r.Name, tavus.DefaultSettle)
 		}
 	}
 	head := ""
 	if len(rows) > 0 {
 		head = "ID\tOUTCOME\tNAME"
 	} else if err == nil {
-		v.warn("there is nothing to end")
+		v.streams.warn("there is nothing to end")
 	}
 	return cmp.Or(v.print(values, head, rows), err)
 }

@@ -136,7 +136,7 @@ func (v *converseCmd) check() error {
 	if v.record != "" {
 		v.target.way.needsRoom, v.target.willRecord = "--record", true
 	}
-	if err := cmp.Or(v.target.check(v.settings.newReporter(v.streams.Out, v.streams.Err).warn),
+	if err := cmp.Or(v.target.check(v.streams.warn),
 		checkRecording(v.record)); err != nil {
 		return err
 	}
@@ -154,7 +154,7 @@ func (v *converseCmd) run(ctx context.Context) error {
 	if err := v.check(); err != nil {
 		return err
 	}
-	out := v.settings.newReporter(v.streams.Out, v.streams.Err)
+	out := v.settings.newReporter(v.streams)
 	out.heard = true
 	target, err := v.target.connect(ctx, room.Options{
 		Conversation: v.settings.conversation, MaxMessage: v.settings.maxMessage,

@@ -79,7 +79,7 @@ func (d *doctorCmd) check() error {
 
 // measure makes the live check, and prints its report also where it failed.
 func (d *doctorCmd) measure(ctx context.Context) error {
-	client, err := d.service.client(d.warn)
+	client, err := d.service.client(d.streams.warn)
 	if err != nil {
 		return err
 	}
@@ -87,26 +87,26 @@ func (d *doctorCmd) measure(ctx context.Context) error {
 	if err := spec.Check(); err != nil {
 		return usagef("%v", err)
 	}
-	warnOfLeft(d.warn)
+	warnOfLeft(d.streams.warn)
 	report, err := doctor.Live(ctx, client, spec)
 	if _, printErr := fmt.Fprintf(d.streams.Out, "echocast %s, doctor --live\n%s", Version, report); printErr != nil {
 		err = cmp.Or(err, error(stdoutError{printErr}))
 	}
-	return cancelled(ctx, uncertain(ctx, err, d.warn))
+	return cancelled(ctx, uncertain(ctx, err, d.streams.warn))
 }
 
 // options collects what is examined.
 func (d *doctorCmd) options() (*doctor.Options, error) {
-	peer, err := d.peer.options(d.warn)
+	peer, err := d.peer.options(d.streams.warn)
 	if err != nil {
 		return nil, err
 	}
-	daily, err := d.daily.backend(d.warn)
+	daily, err := d.daily.backend(d.streams.warn)
 	if err != nil {
 		return nil, err
 	}
 	return &doctor.Options{
-		Client: func() (*tavus.Client, error) { return d.service.client(d.warn) },
+		Client: func() (*tavus.Client, error) { return d.service.client(d.streams.warn) },
 		HasKey: d.service.hasKey(),
 		PAL:    d.pal, Face: d.face,
 		Address: d.to, Join: d.join, ReadyTimeout: d.readyTimeout,

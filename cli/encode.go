@@ -52,7 +52,7 @@ func (e *encodeCmd) run(ctx context.Context, names []string) error {
 	e.settings.audio.BeforeRead = func() { _ = lines.Flush() } // Send gives the error
 	options := e.settings.session()
 	options.SkipHeard, options.SkipReady = true, true
-	out := e.settings.newReporter(io.Discard, e.streams.Err)
+	out := e.settings.newReporter(Streams{Out: io.Discard, Err: e.streams.Err})
 	options.OnReceipt = out.receive
 	session, err := echo.NewSession(echo.NewMessages(lines, e.settings.conversationID(), e.settings.maxMessage), options)
 	if err != nil {

@@ -106,7 +106,7 @@ func (s *settings) outputFlags() []cli.Flag {
 	return []cli.Flag{
 		boolOption(&s.dryRun, "dry-run", "do all but the sending and print the plan"),
 		boolOption(&s.json, "json", "print receipts, or the plan, as JSON lines on stdout"),
-		boolOption(&s.quiet, "quiet, q", "say nothing but errors"),
+		quietFlag(&s.quiet),
 	}
 }
 

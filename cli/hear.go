@@ -62,7 +62,7 @@ It ends with the room, and with Ctrl-C; neither is an error.`,
 			option(&h.duration, "duration", 0, "end after this `TIME` of sound (default: until the room ends)"),
 			option(&h.call, "record", "", recordUsage),
 			conversationFlag(&h.settings.conversation),
-			boolOption(&h.settings.quiet, "quiet, q", "say nothing but errors"),
+			quietFlag(&h.settings.quiet),
 		}, h.target.flags()...),
 		Action: withInputs(h.run),
 	}
@@ -94,7 +94,7 @@ func (h *hearCmd) check(names []string) error {
 		files["FILE"] = names[0]
 	}
 	return cmp.Or(checkRecording(h.call), checkFrom("--from", h.from, &h.target),
-		h.target.check(h.settings.newReporter(h.streams.Out, h.streams.Err).warn), checkOutputs(files, nil))
+		h.target.check(h.streams.warn), checkOutputs(files, nil))
 }
 
 // checkFrom fails if from is not one of the known words, or if it is all in a Daily
@@ -115,7 +115,7 @@ func (h *hearCmd) run(ctx context.Context, names []string) error {
 	if len(names) == 1 {
 		name = names[0]
 	}
-	out := h.settings.newReporter(h.streams.Out, h.streams.Err)
+	out := h.settings.newReporter(h.streams)
 	if h.call != "" {
 		return h.recordCall(ctx, out)
 	}

@@ -81,7 +81,7 @@ connection.`,
 				"[HOST]:PORT, which is 127.0.0.1 without a host, and every address of the machine with 0.0.0.0 (default: none)"),
 			webhookURLFlag(&l.webhookURL),
 			conversationFlag(&l.settings.conversation),
-			boolOption(&l.settings.quiet, "quiet, q", "say nothing but errors"),
+			quietFlag(&l.settings.quiet),
 		}, l.target.flags()...),
 		Action: withoutInputs(l.run),
 	}
@@ -115,7 +115,7 @@ func (l *listenCmd) check() error {
 		return usagef("--exec-jobs must be from 1 to 1000")
 	}
 	files := map[string]string{"--transcript": l.transcript, "--trace": l.target.trace}
-	return cmp.Or(l.target.check(l.settings.newReporter(l.streams.Out, l.streams.Err).warn), checkOutputs(files, nil))
+	return cmp.Or(l.target.check(l.streams.warn), checkOutputs(files, nil))
 }
 
 // kinds returns the kinds that --only names; nil means all.
@@ -146,7 +146,7 @@ func (l *listenCmd) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	out := l.settings.newReporter(l.streams.Out, l.streams.Err)
+	out := l.settings.newReporter(l.streams)
 	source, err := l.open(ctx, out)
 	if err != nil {
 		return cmp.Or(ended(cancelled(ctx, err)), transcript.Close())

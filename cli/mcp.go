@@ -53,7 +53,7 @@ func serveMCP(ctx context.Context, m *messageCmd, server *Server) error {
 	if err := m.check(); err != nil {
 		return err
 	}
-	out := m.settings.newReporter(m.streams.Out, m.streams.Err)
+	out := m.settings.newReporter(m.streams)
 	target, err := m.join(ctx, out)
 	if err != nil {
 		return err

@@ -28,7 +28,7 @@ func (m *messageCmd) flags(own ...cli.Flag) []cli.Flag {
 		conversationFlag(&m.settings.conversation),
 		option(&m.settings.maxMessage, "max-message", echo.DefaultMaxMessage, "no message has more than `BYTES`"),
 		boolOption(&m.settings.dryRun, "dry-run", "print the message on stdout, and send nothing"),
-		boolOption(&m.settings.quiet, "quiet, q", "say nothing but errors"),
+		quietFlag(&m.settings.quiet),
 	), m.target.roomFlags()...)
 }
 
@@ -43,7 +43,7 @@ func (m *messageCmd) check() error {
 	if m.settings.maxMessage <= 0 {
 		return usagef("--max-message must be more than 0")
 	}
-	return m.target.check(m.warn)
+	return m.target.check(m.streams.warn)
 }
 
 // checkRoom validates the options, and fails if no room is named.
@@ -52,11 +52,6 @@ func (m *messageCmd) checkRoom(c *cli.Context) error {
 		return err
 	}
 	return m.target.needRoom(c.Command.HelpName, m.settings.conversation)
-}
-
-// warn reports problems found before a reporter exists.
-func (m *messageCmd) warn(format string, args ...any) {
-	m.settings.newReporter(m.streams.Out, m.streams.Err).warn(format, args...)
 }
 
 // unconfirmedError is an interrupt that no event confirmed.
@@ -111,7 +106,7 @@ func (m *messageCmd) deliver(ctx context.Context, messages iter.Seq2[echo.Messag
 			return err
 		})
 	}
-	out := m.settings.newReporter(m.streams.Out, m.streams.Err)
+	out := m.settings.newReporter(m.streams)
 	events := make(chan echo.Event, 256)
 	target, err := m.join(ctx, out)
 	if err != nil {

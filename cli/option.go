@@ -49,3 +49,8 @@ func boolOption(to *bool, names, usage string) cli.Flag {
 	all := strings.Split(names, ", ")
 	return &cli.BoolFlag{Name: all[0], Aliases: all[1:], Destination: to, DisableDefaultText: true, Usage: usage}
 }
+
+// quietFlag is --quiet, which means the same for each command.
+func quietFlag(to *bool) cli.Flag {
+	return boolOption(to, "quiet, q", "say nothing but warnings and errors")
+}

@@ -3,7 +3,6 @@ package cli
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"io"
 	"os"
 	"slices"
@@ -79,7 +78,7 @@ func (p *probeCmd) run(ctx context.Context, names []string) error {
 		if err != nil {
 			report.Error = hidden(err.Error())
 			failed = said{err}
-			fmt.Fprintf(p.streams.Err, "echocast: %s\n", forPeople(err.Error()))
+			p.streams.warn("%s", err.Error())
 		}
 		if err := p.print(report); err != nil {
 			return err

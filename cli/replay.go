@@ -53,7 +53,7 @@ Without --to, a stand-in replica in this process listens.`,
 			option(&r.target.readyTimeout, "ready-timeout", 30*time.Second, "wait at most this `TIME` for the replica to "+
 				"join"),
 			boolOption(&r.settings.json, "json", "print receipts as JSON lines on stdout"),
-			boolOption(&r.settings.quiet, "quiet, q", "say nothing but errors"),
+			quietFlag(&r.settings.quiet),
 		}, joined(r.target.way.flags(), r.target.create.service.flags(), r.target.daily.flags(),
 			r.target.peer.dialFlags())...),
 		Action: func(c *cli.Context) error {
@@ -76,7 +76,7 @@ func (r *replayCmd) check(names []string) error {
 	case r.settings.maxMessage <= 0:
 		return usagef("--max-message must be more than 0")
 	}
-	if _, err := r.target.peer.options(r.settings.newReporter(r.streams.Out, r.streams.Err).warn); err != nil {
+	if _, err := r.target.peer.options(r.streams.warn); err != nil {
 		return err
 	}
 	return checkOutputs(map[string]string{"--record": r.record}, names)
@@ -97,7 +97,7 @@ func (r *replayCmd) run(ctx context.Context, names []string) error {
 		return err
 	}
 	defer in.Close()
-	out := r.settings.newReporter(r.streams.Out, r.streams.Err)
+	out := r.settings.newReporter(r.streams)
 	out.heard = true
 	var conn echo.Conn // the messages are sent as they are, without a session
 	wrap := func(c echo.Conn) echo.Conn {

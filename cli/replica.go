@@ -84,7 +84,7 @@ and a timestamp are filled in, except with "raw":true.
 			option(&s.user, "user", "", "play `FILE` as the user's microphone to each connection that hears (default: silent)"),
 			boolOption(&s.once, "once", "end when everybody has left"),
 			boolOption(&s.json, "json", "print the report of each session as a JSON line on stdout"),
-			boolOption(&s.quiet, "quiet, q", "say nothing but errors"),
+			quietFlag(&s.quiet),
 		}, append(s.guestFlags(), s.peer.listenFlags()...)...),
 		Action: func(c *cli.Context) error {
 			if c.Args().Present() {
@@ -127,12 +127,12 @@ func (s *replicaCmd) run(ctx context.Context) error {
 // open listens, and prints the address and what is not secured. Without a room key
 // there is a page too.
 func (s *replicaCmd) open(ctx context.Context, serving *serve.Options) (*rtc.Listener, error) {
-	options, err := s.peer.options(s.warn)
+	options, err := s.peer.options(s.streams.warn)
 	if err != nil {
 		return nil, err
 	}
 	options.MuLaw = !opusencoder.Available
-	options.Warn = func(text string) { s.warn("%s", text) }
+	options.Warn = func(text string) { s.streams.warn("%s", text) }
 	if options.Key == "" {
 		serving.Page = page.New()
 		options.Handler = serving.Page
@@ -148,7 +148,7 @@ func (s *replicaCmd) open(ctx context.Context, serving *serve.Options) (*rtc.Lis
 	}
 	address, public := rtc.DialURL(listener.URL())
 	if lack := options.Risk(); public && lack != "" {
-		s.warn("--insecure: %s", lack)
+		s.streams.warn("--insecure: %s", lack)
 	}
 	s.say("the replica listens; speak to it with: echocast send --to %s INPUT", address)
 	if serving.Page != nil && !public {
@@ -183,7 +183,7 @@ func (s *replicaCmd) prepare() (*serve.Options, error) {
 }
 
 func (s *replicaCmd) observer() serve.Observer {
-	observer := serve.Log(func(line string) { s.say("%s", line) }, func(line string) { s.warn("%s", line) })
+	observer := serve.Log(func(line string) { s.say("%s", line) }, func(line string) { s.streams.warn("%s", line) })
 	observer.Report = s.report
 	return observer
 }
@@ -199,7 +199,7 @@ func (s *replicaCmd) report(report replica.Report) {
 
 // fail says what went wrong, and makes it the exit code.
 func (s *replicaCmd) fail(err error) {
-	s.warn("%s", firstLine(err.Error()))
+	s.streams.warn("%s", firstLine(err.Error()))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.failed = cmp.Or(s.failed, err)
@@ -207,12 +207,6 @@ func (s *replicaCmd) fail(err error) {
 
 func (s *replicaCmd) say(format string, args ...any) {
 	if !s.quiet {
-		s.warn(format, args...)
+		s.streams.warn(format, args...)
 	}
-}
-
-func (s *replicaCmd) warn(format string, args ...any) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	fmt.Fprintf(s.streams.Err, "echocast: %s\n", forPeople(fmt.Sprintf(format, args...)))
 }

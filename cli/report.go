@@ -91,7 +91,7 @@ func (r *reportCmd) write(output string, page *trace.Page) error {
 	if err := page.WriteFile(output); err != nil {
 		return named(output, err)
 	}
-	fmt.Fprintf(r.streams.Err, "echocast: the report is in %s\n", printable(output))
+	r.streams.warn("the report is in %s", output)
 	return nil
 }
 

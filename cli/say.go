@@ -58,7 +58,7 @@ func (s *sayCmd) run(ctx context.Context, arguments []string) error {
 	if s.settings.dryRun {
 		return s.plan(ctx, text)
 	}
-	out := s.settings.newReporter(s.streams.Out, s.streams.Err)
+	out := s.settings.newReporter(s.streams)
 	var receipt echo.Receipt
 	target, err := s.join(ctx, out)
 	if err != nil {

@@ -173,7 +173,7 @@ func (s *sendCmd) check(names []string) error {
 	if s.target.fallback != "" && s.onLoss == string(echo.ReconnectAbandon) {
 		s.onLoss = string(echo.ReconnectResume) // else there is nothing to go on with
 	}
-	if err := cmp.Or(s.checkAs(), s.target.check(s.newReporter(s.streams.Out, s.streams.Err).warn)); err != nil {
+	if err := cmp.Or(s.checkAs(), s.target.check(s.streams.warn)); err != nil {
 		return err
 	}
 	if err := checkFrom("--hear-from", s.hearFrom, &s.target); err != nil {
@@ -291,7 +291,7 @@ func (s *sendCmd) run(ctx context.Context, names []string) error {
 	if s.dryRun {
 		return s.printPlans(ctx, names, stdin, s.streams)
 	}
-	out := s.newReporter(s.streams.Out, s.streams.Err)
+	out := s.newReporter(s.streams)
 	out.heard = s.wait == waitPlayed
 	opened, err := s.openStdin(ctx, names, stdin)
 	if err != nil {

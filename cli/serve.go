@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"io"
 	"log/slog"
 	"net"
 	"net/url"
@@ -92,7 +91,7 @@ signal ends it at once.`,
 			option(&s.options.OpenAI, "openai-url", "https://api.openai.com/v1", "pass requests below /openai on to the "+
 				"service, or one that speaks its protocols, at this `URL`"),
 			option(&s.options.Drain, "drain", 30*time.Second, "when it is told to end, let utterances go on for this `TIME`"),
-			boolOption(&s.quiet, "quiet, q", "say nothing but warnings and errors"),
+			quietFlag(&s.quiet),
 		}, s.target.create.service.flags(), s.target.daily.flags(), s.target.peer.dialFlags()),
 		Action: func(c *cli.Context) error {
 			if err := noInputs(c); err != nil {
@@ -126,19 +125,19 @@ func (s *serveCmd) check() (err error) {
 			return usagef("--allow-origin %s: it must be SCHEME://HOST, such as https://app.example", origin)
 		}
 	}
-	if _, err := s.target.peer.options(s.warn); err != nil {
+	if _, err := s.target.peer.options(s.streams.warn); err != nil {
 		return err
 	}
 	if s.tokens != "" {
 		if secretfile.IsPublic(s.tokens) {
-			warnPublic(s.warn, s.tokens)
+			warnPublic(s.streams.warn, s.tokens)
 		}
 		if s.options.Tokens, err = token.Open(s.tokens); err != nil {
 			return usagef("--tokens %s: %v", s.tokens, plain(err))
 		}
 	}
 	if s.target.create.service.hasKey() && !s.options.Rehearse {
-		s.options.Client, err = s.target.create.service.client(s.warn)
+		s.options.Client, err = s.target.create.service.client(s.streams.warn)
 	}
 	return err
 }
@@ -149,8 +148,12 @@ func (s *serveCmd) run(ctx context.Context, server *Server) error {
 		return err
 	}
 	s.options.Insecure = s.target.peer.insecure
-	s.options.Backend = func(address string) (room.Backend, error) { return s.target.backend(address, s.warn) }
-	s.options.Log = s.logger(ctx)
+	s.options.Backend = func(address string) (room.Backend, error) { return s.target.backend(address, s.streams.warn) }
+	log := &logline.ServiceOptions{Lines: s.streams.Err, Prefix: "echocast: ", Hide: hidden, Quiet: s.quiet}
+	if s.logsJSON {
+		log.Records = logs.From(ctx)
+	}
+	s.options.Log = logline.NewService(log)
 	listener, err := s.open()
 	if err != nil {
 		return err
@@ -177,7 +180,7 @@ func (s *serveCmd) open() (net.Listener, error) {
 	if err != nil {
 		return nil, usagef("--listen %s: it must be HOST:PORT, such as 127.0.0.1:8880", s.listen)
 	}
-	config, err := s.serving.tls(s.warn)
+	config, err := s.serving.tls(s.streams.warn)
 	if err != nil {
 		return nil, err
 	}
@@ -202,51 +205,8 @@ func (s *serveCmd) open() (net.Listener, error) {
 	}
 	if !s.quiet {
 		url := scheme + "://" + listener.Addr().String()
-		s.warn(`the gateway listens; see it at %s/, or create a conversation: `+
+		s.streams.warn(`the gateway listens; see it at %s/, or create a conversation: `+
 			`curl -d '{"to":"rehearsal"}' %s/v1/conversations`, url, url)
 	}
 	return listener, nil
-}
-
-// logger logs to stderr: as lines for people, or as the records of --log-format json.
-func (s *serveCmd) logger(ctx context.Context) *slog.Logger {
-	log := logs.From(ctx)
-	switch {
-	case s.logsJSON && s.quiet:
-		return slog.New(warnings{log.Handler()})
-	case s.logsJSON:
-		return log
-	}
-	options := &slog.HandlerOptions{}
-	if s.quiet {
-		options.Level = slog.LevelWarn
-	}
-	options.ReplaceAttr = func(_ []string, a slog.Attr) slog.Attr {
-		if a.Key == slog.TimeKey {
-			return slog.Attr{}
-		}
-		return a
-	}
-	return slog.New(slog.NewTextHandler(logLines{s.streams.Err}, options))
-}
-
-// warnings handles warnings and errors alone.
-type warnings struct{ slog.Handler }
-
-func (w warnings) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelWarn }
-
-func (w warnings) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return warnings{w.Handler.WithAttrs(attrs)}
-}
-
-// logLines writes lines of a log without the secrets in them.
-type logLines struct{ to io.Writer }
-
-func (l logLines) Write(line []byte) (int, error) {
-	_, err := io.WriteString(l.to, "echocast: "+hidden(string(line)))
-	return len(line), err
-}
-
-func (s *serveCmd) warn(format string, args ...any) {
-	(&serviceCmd{streams: s.streams}).warn(format, args...)
 }

@@ -90,7 +90,7 @@ func (s *serviceCmd) flags() []cli.Flag {
 // command makes the action of a command that needs a client.
 func (s *serviceCmd) command(do func(*cli.Context, *tavus.Client) error) cli.ActionFunc {
 	return func(c *cli.Context) error {
-		client, err := s.service.client(s.warn)
+		client, err := s.service.client(s.streams.warn)
 		if err != nil {
 			return err
 		}
@@ -99,10 +99,6 @@ func (s *serviceCmd) command(do func(*cli.Context, *tavus.Client) error) cli.Act
 		}
 		return nil
 	}
-}
-
-func (s *serviceCmd) warn(format string, args ...any) {
-	fmt.Fprintf(s.streams.Err, "echocast: %s\n", forPeople(fmt.Sprintf(format, args...)))
 }
 
 // print prints values as lines of JSON, or rows as a table with a head.

@@ -55,8 +55,8 @@ type reporter struct {
 // receive keeps a receipt until its input has ended.
 func (r *reporter) receive(receipt echo.Receipt) { r.receipts = append(r.receipts, receipt) }
 
-func (s *settings) newReporter(data, people io.Writer) *reporter {
-	r := &reporter{settings: s, data: data, people: terminal.NewConsole(people),
+func (s *settings) newReporter(streams Streams) *reporter {
+	r := &reporter{settings: s, data: streams.Out, people: terminal.NewConsole(streams.Err),
 		keys: func(echo.State) string { return "" }}
 	s.audio.Notify = func(text string) { r.say("%s", text) }
 	return r
@@ -85,7 +85,7 @@ func (r *reporter) progress(text string) {
 
 // warn reports something even with --quiet.
 func (r *reporter) warn(format string, args ...any) {
-	fmt.Fprintf(r.people, "echocast: %s\n", forPeople(fmt.Sprintf(format, args...)))
+	Streams{Err: r.people}.warn(format, args...)
 }
 
 func (r *reporter) begin(ctx context.Context, in *speak.Input, session *echo.Session) {
