@@ -5,6 +5,7 @@
 
 GO          ?= go
 PREFIX      ?= /usr/local
+FOR         ?= 1h
 BUILD       := $(GO) build -trimpath -tags urfave_cli_no_docs -ldflags "-s -w" -o bin/
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
@@ -17,7 +18,7 @@ endef
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-page test build install browser livekit check fmt vet staticcheck lint vuln cross static bench-once fuzz \
-	fuzz-night mutate acceptance bench bench-compare streams notices packages pages deb image clean
+	fuzz-night mutate acceptance bench bench-compare streams soak notices packages pages deb image clean
 
 help: ## prints this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -117,6 +118,9 @@ bench-compare: ## compares the speed of each stage with the parent commit; two m
 
 streams: build ## measures 1 to 300 conversations at the same time; a minute
 	bin/echocast bench --streams 1,10,50,100,150,200,300 --seconds 5
+
+soak: build ## lets a gateway speak for an hour in real time, and fails where it grows (FOR=10m: less)
+	$(GO) run ./bench/soak -for $(FOR)
 
 notices: ## writes THIRD-PARTY-NOTICES.txt and the licences in README.md
 	$(GO) run ./scripts/notices

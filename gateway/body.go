@@ -46,11 +46,12 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// wait sets the time that a read may take, unless the body was aborted.
+// wait sets the time that a read may take, unless the body was aborted or has ended: what
+// the connection brings then belongs to the next request.
 func (b *body) wait(d time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if !b.aborted {
+	if !b.aborted && !b.ended {
 		_ = b.control.SetReadDeadline(time.Now().Add(d)) // where that is not supported, the server's own bounds it
 	}
 }

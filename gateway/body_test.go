@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"echocast/echo"
 	"echocast/internal/testwait"
@@ -109,4 +110,92 @@ func awaitEvent(t *testing.T, c *Conversation, text string) {
 		}
 		testwait.Receive(t, changed)
 	}
+}
+
+// request makes a request by a client, and returns the answer's status and body.
+func request(t *testing.T, web *http.Client, method, path string, body io.Reader) (int, string) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, "http://127.0.0.1:8880"+path, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := web.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer.StatusCode, string(text)
+}
+
+// A client that keeps its connection goes on after an upload: the end of the one request
+// does not end those that follow.
+func TestConnectionGoesOnAfterAnUpload(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, c *client) {
+		web, l, end := inMemory(c)
+		defer end()
+		path := c.open()
+		for range 2 {
+			status, text := request(t, web, "POST", path+raw, tone(1))
+			if status != http.StatusOK || !strings.Contains(text, `"finished"`) {
+				t.Errorf("speech: status %d, %s", status, text)
+			}
+		}
+		status, text := request(t, web, "POST", "/v1/conversations", strings.NewReader(`{"to":"rehearsal"}`))
+		if status != http.StatusCreated {
+			t.Errorf("another conversation: status %d, %s", status, text)
+		}
+		if status, text := request(t, web, "DELETE", path, nil); status != http.StatusOK {
+			t.Errorf("the end: status %d, %s", status, text)
+		}
+		if n := l.dialed.Load(); n != 1 {
+			t.Errorf("the client needed %d connections", n)
+		}
+	})
+}
+
+// An upload that is here whole is not cut off, however long it waits for its turn: that
+// nothing more comes is no sign that its client has left.
+func TestUploadWaitsForItsTurn(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, c *client) {
+		web, _, end := inMemory(c)
+		defer end()
+		path := c.open()
+		c.do("POST", path+"/pause", nil, http.StatusOK, nil)
+		time.AfterFunc(3*stallTimeout, func() { c.do("POST", path+"/resume", nil, http.StatusOK, nil) })
+		status, text := request(t, web, "POST", path+raw, tone(0.1))
+		if status != http.StatusOK || !strings.Contains(text, `"finished"`) {
+			t.Errorf("status %d, %s", status, text)
+		}
+	})
+}
+
+// A body that sends nothing for stallTimeout is cut off then, and not before.
+func TestStalledBody(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, c *client) {
+		web, _, end := inMemory(c)
+		defer end()
+		path := c.open()
+		ours, theirs := io.Pipe()
+		defer theirs.Close()
+		begin := time.Now()
+		go func() {
+			samples, _ := io.ReadAll(tone(1)) // of memory
+			for _, pause := range []time.Duration{0, stallTimeout - time.Second} {
+				time.Sleep(pause)
+				_, _ = theirs.Write(samples)
+			}
+		}()
+		status, text := request(t, web, "POST", path+raw, ours)
+		if took := time.Since(begin); took < 2*stallTimeout-time.Second || took > 2*stallTimeout+time.Second {
+			t.Errorf("it was answered after %v", took)
+		}
+		if status != http.StatusBadRequest || !strings.Contains(text, "nothing came for 1m0s") ||
+			!strings.Contains(text, `"samples":46800`) {
+			t.Errorf("status %d, %s", status, text)
+		}
+	})
 }

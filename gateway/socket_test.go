@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,10 +22,11 @@ import (
 type memoryListener struct {
 	conns  chan net.Conn
 	closed chan struct{}
+	dialed atomic.Int32
 }
 
 func newMemoryListener() *memoryListener {
-	return &memoryListener{make(chan net.Conn), make(chan struct{})}
+	return &memoryListener{conns: make(chan net.Conn), closed: make(chan struct{})}
 }
 
 func (l *memoryListener) Accept() (net.Conn, error) {
@@ -48,9 +50,29 @@ func (l *memoryListener) dial(ctx context.Context, _, _ string) (net.Conn, error
 	ours, theirs := net.Pipe()
 	select {
 	case l.conns <- theirs:
+		l.dialed.Add(1)
 		return ours, nil
 	case <-ctx.Done():
 		return nil, ctx.Err()
+	}
+}
+
+// inMemory serves a gateway on connections in memory. The function that it returns ends
+// them.
+func inMemory(c *client) (*http.Client, *memoryListener, func()) {
+	l := newMemoryListener()
+	server := &http.Server{Handler: c.handler, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = server.Serve(l)
+	}()
+	transport := &http.Transport{DialContext: l.dial}
+	return &http.Client{Transport: transport}, l, func() {
+		transport.CloseIdleConnections()
+		_ = server.Close()
+		<-ended
+		synctest.Wait()
 	}
 }
 
@@ -59,24 +81,12 @@ func onSocket(t *testing.T, query string, f func(t *testing.T, c *client, s *tes
 	t.Helper()
 	inBubble(t, nil, func(t *testing.T, c *client) {
 		path := c.open()
-		l := newMemoryListener()
-		server := &http.Server{Handler: c.handler, ReadHeaderTimeout: headerTimeout}
-		ended := make(chan struct{})
-		go func() {
-			defer close(ended)
-			_ = server.Serve(l)
-		}()
-		transport := &http.Transport{DialContext: l.dial}
-		defer func() {
-			transport.CloseIdleConnections()
-			_ = server.Close()
-			<-ended
-			synctest.Wait()
-		}()
+		web, _, end := inMemory(c)
+		defer end()
 		s := &testSocket{t: t, messages: make(chan Entry, 10_000), path: path}
 		var err error
 		s.conn, _, err = websocket.Dial(t.Context(), "ws://127.0.0.1:8880"+path+"/socket"+query, &websocket.DialOptions{
-			HTTPClient: &http.Client{Transport: transport}, Subprotocols: []string{socketProtocol},
+			HTTPClient: web, Subprotocols: []string{socketProtocol},
 		})
 		if err != nil {
 			t.Fatal(err)
