@@ -1,0 +1,219 @@
+// Package cluster lets several gateways share their conversations by NATS JetStream,
+// so that a conversation outlives the node that holds it.
+//
+// Each conversation has a record in a key-value bucket that says which node holds it:
+// a lease, whose rules are those of package lease. The holder keeps the conversation's
+// description, its events and the audio that was not heard yet in streams. When it does
+// not renew the lease, another node claims it, loads all of that and goes on.
+//
+// What is in NATS, all of it with the version of its format in its name:
+//
+//	bucket echocast-v1-leases          ID → {"node","address","zone","claim"}; no node: released
+//	bucket echocast-v1-conversations   ID → what the gateway needs to take the conversation over
+//	bucket echocast-v1-progress        ID → {"claim","data"}: how far an utterance is
+//	stream echocast-v1-events          echocast.v1.events.ID: batches of events, in order
+//	stream echocast-v1-audio           echocast.v1.audio.ID.UTTERANCE: what is to be said
+//	subject echocast.v1.place          who has a free slot? {"node","address","zone","free","late"}
+//
+// Appending to the events names the sequence of the batch before, as a lease names the
+// revision before: a node that has lost the lease without knowing cannot append. A full
+// stream of audio refuses more and drops none.
+package cluster
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"echocast/cluster/lease"
+)
+
+// Embedded as Options.Servers runs a server of NATS in this process, for one node.
+const Embedded = "embedded"
+
+// DefaultTTL is how long a lease holds.
+const DefaultTTL = 2 * time.Second
+
+// What callers may test with errors.Is.
+var (
+	// ErrHeld says that another node holds the conversation.
+	ErrHeld = errors.New("another node holds the conversation")
+	// ErrLost says that this node does not hold the conversation any more.
+	ErrLost = errors.New("this node does not hold the conversation any more")
+)
+
+// Options say how a node joins the cluster.
+type Options struct {
+	// Servers are URLs of NATS, separated by commas, or Embedded.
+	Servers string
+	// Dir is where an embedded server keeps its files.
+	Dir string
+	// Creds is a file of credentials of NATS; empty: none.
+	Creds string
+	// Replicas is on how many servers of NATS each stream is kept; 0: 1.
+	Replicas int
+	// Zone is a label; a conversation is placed in the zone of the node that was asked
+	// first, and taken over there, if a node there has a slot.
+	Zone string
+	// Advertise is the URL at which the other nodes reach this one.
+	Advertise string
+	// TTL is how long a lease holds, the same on all nodes; 0: DefaultTTL.
+	TTL time.Duration
+	// Log is where the cluster says what it does; nil: nowhere.
+	Log *slog.Logger
+}
+
+// Cluster is this node's part of the cluster. Its methods may be called from any
+// goroutine.
+type Cluster struct {
+	options Options
+	lease   lease.Options
+	node    string
+	log     *slog.Logger
+
+	server                          *server.Server // nil unless it is embedded
+	conn                            *nats.Conn
+	js                              jetstream.JetStream
+	leases, conversations, progress jetstream.KeyValue
+	events, audio                   jetstream.Stream
+
+	watcher jetstream.KeyWatcher
+	cancel  context.CancelFunc
+	running sync.WaitGroup
+	known   chan struct{} // closed when the records that there were have been seen
+
+	mu      sync.Mutex
+	entries map[string]*entry
+	gateway Gateway
+}
+
+// Open joins the cluster. Close leaves it.
+func Open(ctx context.Context, o Options) (*Cluster, error) {
+	c := &Cluster{options: o, node: randomHex(8), log: o.Log, known: make(chan struct{}), entries: map[string]*entry{}}
+	c.lease.TTL = cmp.Or(o.TTL, DefaultTTL)
+	c.lease.Margin = c.lease.TTL / 10
+	c.options.Replicas = cmp.Or(o.Replicas, 1)
+	if c.log == nil {
+		c.log = slog.New(slog.DiscardHandler)
+	}
+	if err := c.connect(); err != nil {
+		return nil, err
+	}
+	err := c.create(ctx)
+	if err == nil {
+		c.watcher, err = c.leases.WatchAll(ctx)
+	}
+	if err != nil {
+		c.disconnect()
+		return nil, fmt.Errorf("cluster: %w", err)
+	}
+	ctx, c.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	c.running.Go(c.watch)
+	c.running.Go(func() { c.renew(ctx) })
+	select {
+	case <-c.known:
+	case <-time.After(c.requestTimeout()):
+	}
+	return c, nil
+}
+
+// connect connects to NATS, and starts a server if need be.
+func (c *Cluster) connect() (err error) {
+	options := []nats.Option{
+		nats.Name("echocast " + c.node), nats.MaxReconnects(-1), nats.ReconnectWait(100 * time.Millisecond),
+		nats.ReconnectJitter(50*time.Millisecond, 50*time.Millisecond), nats.PingInterval(5 * time.Second),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { c.log.Warn("NATS", "error", err) }),
+		nats.DisconnectErrHandler(c.onDisconnect),
+		nats.ReconnectHandler(func(*nats.Conn) { c.log.Info("NATS is back") }),
+	}
+	if c.options.Creds != "" {
+		options = append(options, nats.UserCredentials(c.options.Creds))
+	}
+	servers := c.options.Servers
+	if servers == Embedded {
+		if c.server, err = startServer(c.options.Dir); err != nil {
+			return err
+		}
+		servers, options = "", append(options, nats.InProcessServer(c.server))
+	}
+	if c.conn, err = nats.Connect(servers, options...); err != nil {
+		c.disconnect()
+		return fmt.Errorf("cluster: connect to NATS: %w", err)
+	}
+	if c.js, err = jetstream.New(c.conn); err != nil {
+		c.disconnect()
+	}
+	return err
+}
+
+// onDisconnect says that NATS is away, unless this node has left.
+func (c *Cluster) onDisconnect(_ *nats.Conn, err error) {
+	if err != nil {
+		c.log.Warn("NATS is away", "error", err)
+	}
+}
+
+// startTimeout is how long an embedded server may take until it answers.
+const startTimeout = 30 * time.Second
+
+// startServer starts a server of NATS that only this process reaches.
+func startServer(dir string) (*server.Server, error) {
+	s, err := server.NewServer(&server.Options{
+		ServerName: "echocast", DontListen: true, JetStream: true, StoreDir: dir, NoLog: true, NoSigs: true,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("cluster: embedded NATS: %w", err)
+	}
+	s.Start()
+	if !s.ReadyForConnections(startTimeout) || !s.JetStreamEnabled() {
+		s.Shutdown()
+		return nil, fmt.Errorf("cluster: embedded NATS did not start in %s: another process may use it", dir)
+	}
+	return s, nil
+}
+
+// disconnect ends the connection and the embedded server.
+func (c *Cluster) disconnect() {
+	if c.conn != nil {
+		c.conn.Close()
+	}
+	if c.server != nil {
+		c.server.Shutdown()
+		c.server.WaitForShutdown()
+	}
+}
+
+// Node is the name of this node, which no other node and no later run has.
+func (c *Cluster) Node() string { return c.node }
+
+// Close leaves the cluster. Conversations that are still held lapse.
+func (c *Cluster) Close() error {
+	c.cancel()
+	_ = c.watcher.Stop() // the connection ends
+	c.disconnect()
+	c.running.Wait()
+	return nil
+}
+
+// requestTimeout bounds a request to NATS: a lease leaves time for another one.
+func (c *Cluster) requestTimeout() time.Duration { return c.lease.TTL / 4 }
+
+func (c *Cluster) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, c.requestTimeout())
+}
+
+func randomHex(n int) string {
+	b := make([]byte, n)
+	_, _ = rand.Read(b) // never fails
+	return hex.EncodeToString(b)
+}

@@ -1,0 +1,140 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+
+	"echocast/internal/testwait"
+)
+
+// startNATS starts a server of NATS, and returns its URL.
+func startNATS(t *testing.T) string {
+	t.Helper()
+	s, err := server.NewServer(&server.Options{
+		Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: t.TempDir(), NoLog: true, NoSigs: true,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	if !s.ReadyForConnections(startTimeout) {
+		t.Fatal("NATS does not start")
+	}
+	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+	return s.ClientURL()
+}
+
+// node is a Gateway that adopts what it is given.
+type node struct {
+	*Cluster
+	free    int
+	adopted chan *Hold
+}
+
+func (n *node) Load() (int, time.Duration, bool) { return n.free, 0, n.free > 0 }
+
+func (n *node) Adopt(_ string, h *Hold, _ bool) { n.adopted <- h }
+
+func openNode(t *testing.T, o Options) *node {
+	t.Helper()
+	o.Log = slog.New(slog.NewTextHandler(t.Output(), nil))
+	c, err := Open(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	n := &node{Cluster: c, free: 10, adopted: make(chan *Hold, 10)}
+	if err := c.Serve(n); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// A conversation whose node is gone is taken over by another with everything that was
+// kept, and the node that was gone can keep no more.
+func TestTakeover(t *testing.T) {
+	t.Parallel()
+	url := startNATS(t)
+	first := openNode(t, Options{Servers: url, Advertise: "http://first"})
+	second := openNode(t, Options{Servers: url, Advertise: "http://second"})
+	ctx := t.Context()
+	h, err := first.Create(ctx, "c1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, err := range []error{
+		h.SaveRecord(ctx, []byte("record")), h.Append(ctx, []byte("one")), h.Append(ctx, []byte("two")),
+		h.AddAudio(ctx, "u1", []byte("a")), h.AddAudio(ctx, "u2", []byte("b")), h.AddAudio(ctx, "u1", make([]byte, maxPiece+1)),
+		h.AddAudio(ctx, "u3", []byte("c")), h.DropAudio(ctx, "u3"), h.SaveProgress(ctx, []byte(`{"at":1}`)),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := second.Create(ctx, "c1"); !errors.Is(err, ErrHeld) {
+		t.Errorf("a second node holds the conversation too: %v", err)
+	}
+	first.cancel() // it renews no more
+	taken := testwait.Receive(t, second.adopted)
+	if h.MaySpeak() {
+		t.Error("two nodes may speak")
+	}
+	saved, err := taken.Load(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(saved.Record) != "record" || string(slices.Concat(saved.Events...)) != "onetwo" ||
+		string(saved.Progress) != `{"at":1}` || len(saved.Audio) != 2 || string(saved.Audio["u2"][0]) != "b" ||
+		len(saved.Audio["u1"]) != 3 {
+		t.Errorf("loaded: %+v", saved)
+	}
+	if err := taken.Append(ctx, []byte("three")); err != nil {
+		t.Error(err)
+	}
+	for what, err := range map[string]error{
+		"an event": h.Append(ctx, []byte("late")), "audio": h.AddAudio(ctx, "u4", []byte("late")),
+	} {
+		if !errors.Is(err, ErrLost) {
+			t.Errorf("%s of the node that was gone: %v", what, err)
+		}
+	}
+	if batches, err := second.Events(ctx, "c1"); err != nil || string(slices.Concat(batches...)) != "onetwothree" {
+		t.Errorf("events: %q, %v", batches, err)
+	}
+	if err := taken.End(context.WithoutCancel(ctx)); err != nil {
+		t.Error(err)
+	}
+	if _, err := second.Create(ctx, "c1"); err != nil {
+		t.Errorf("a conversation that has ended cannot be made again: %v", err)
+	}
+}
+
+// What is released is taken at once, and by a node that has a slot.
+func TestGive(t *testing.T) {
+	t.Parallel()
+	url := startNATS(t)
+	const ages = time.Hour // nothing lapses
+	first := openNode(t, Options{Servers: url, TTL: ages})
+	full := openNode(t, Options{Servers: url, TTL: ages})
+	full.free = 0
+	h, err := first.Create(t.Context(), "c1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	first.free = 0
+	second := openNode(t, Options{Servers: url, TTL: ages})
+	h.Give(t.Context())
+	if h.MaySpeak() {
+		t.Error("a node may speak after it gave the conversation away")
+	}
+	testwait.Receive(t, second.adopted)
+	if len(full.adopted)+len(first.adopted) > 0 {
+		t.Error("a node without a slot took it")
+	}
+}

@@ -1,0 +1,248 @@
+package cluster
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"echocast/cluster/lease"
+)
+
+// holder is who holds a conversation, as the record of the lease says.
+type holder struct {
+	Node    string `json:"node"` // empty: nobody does
+	Address string `json:"address,omitempty"`
+	Zone    string `json:"zone,omitempty"`
+	Claim   string `json:"claim,omitempty"` // differs from claim to claim
+}
+
+// entry is what this node knows of one conversation. The cluster guards it.
+type entry struct {
+	id     string
+	state  lease.State
+	holder holder
+	hold   *Hold // from the claim on, until it is lost
+	isLast bool  // it is not renewed any more: it is given away, or the conversation ends
+}
+
+// Hold is a conversation that this node holds. Its methods may be called from any
+// goroutine.
+type Hold struct {
+	cluster *Cluster
+	entry   *entry
+	id      string
+	claim   string
+	from    holder       // who held it before
+	until   atomic.Int64 // when this node stops, on its clock
+	lost    chan struct{}
+
+	appending sync.Mutex // of events
+	sequence  uint64     // of the last batch of events
+}
+
+// MaySpeak reports whether this node still holds the conversation. It is asked before
+// everything that leaves for the room.
+func (h *Hold) MaySpeak() bool { return int64(now()) < h.until.Load() }
+
+// Lost is closed when this node has stopped to hold the conversation.
+func (h *Hold) Lost() <-chan struct{} { return h.lost }
+
+// Before is the node that held the conversation before, and its address; empty where
+// it is new.
+func (h *Hold) Before() (node, address string) { return h.from.Node, h.from.Address }
+
+// Create makes a conversation, and holds it. The error is ErrHeld where there is one of
+// this id.
+func (c *Cluster) Create(ctx context.Context, id string) (*Hold, error) {
+	c.mu.Lock()
+	_, isKnown := c.entries[id]
+	c.mu.Unlock()
+	if isKnown {
+		return nil, ErrHeld
+	}
+	return c.claim(ctx, id)
+}
+
+// claim takes a conversation, if the lease allows it.
+func (c *Cluster) claim(ctx context.Context, id string) (*Hold, error) {
+	h := &Hold{cluster: c, id: id, claim: randomHex(8), lost: make(chan struct{})}
+	c.mu.Lock()
+	e := c.entries[id]
+	if e == nil {
+		e = &entry{id: id}
+		c.entries[id] = e
+	}
+	if e.hold != nil || e.isLast {
+		c.mu.Unlock()
+		return nil, ErrHeld
+	}
+	h.entry, h.from, e.hold = e, e.holder, h
+	action := c.apply(e, lease.Event{Kind: lease.Want})
+	if action != lease.Write {
+		e.hold = nil
+	}
+	c.mu.Unlock()
+	if action != lease.Write {
+		return nil, ErrHeld
+	}
+	c.write(ctx, h, c.me(h.claim))
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if e.state.Phase != lease.Held || e.hold != h {
+		e.hold = nil
+		return nil, ErrHeld
+	}
+	return h, nil
+}
+
+func (c *Cluster) me(claim string) holder {
+	return holder{Node: c.node, Address: c.options.Advertise, Zone: c.options.Zone, Claim: claim}
+}
+
+// apply lets an event happen to a lease. The cluster is locked. The caller does what
+// the action says, beyond stopping.
+func (c *Cluster) apply(e *entry, event lease.Event) lease.Action {
+	event.At = now()
+	state, action := e.state.Next(event, c.lease)
+	e.state = state
+	if e.hold == nil {
+		return action
+	}
+	e.hold.until.Store(int64(state.Until))
+	if action == lease.Stop || action == lease.Release {
+		e.hold.until.Store(0)
+		close(e.hold.lost)
+		e.hold = nil
+	}
+	return action
+}
+
+// write writes the record of a lease, and tells the lease what came of it.
+func (c *Cluster) write(ctx context.Context, h *Hold, as holder) {
+	value, _ := json.Marshal(as) // strings
+	c.mu.Lock()
+	revision := h.entry.state.Revision
+	c.mu.Unlock()
+	ctx, cancel := c.bounded(context.WithoutCancel(ctx))
+	defer cancel()
+	written, err := c.put(ctx, h.id, value, revision)
+	event := lease.Event{Kind: lease.Written, Revision: written}
+	switch {
+	case errors.Is(err, jetstream.ErrKeyRevisionMismatch), errors.Is(err, jetstream.ErrKeyExists):
+		event.Kind = lease.Refused
+	case err != nil:
+		event.Kind = lease.Unanswered
+		c.log.Warn("a lease was not written", "conversation", h.id, "error", err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if h.entry.state.IsWriting && err == nil {
+		h.entry.holder = as
+	}
+	c.apply(h.entry, event)
+}
+
+// put writes a record of a lease in place of a revision; 0: there is none.
+func (c *Cluster) put(ctx context.Context, id string, value []byte, revision uint64) (uint64, error) {
+	if revision == 0 {
+		return c.leases.Create(ctx, id, value)
+	}
+	return c.leases.Update(ctx, id, value, revision)
+}
+
+// longestTick is how often leases are looked at, at least.
+const longestTick = 100 * time.Millisecond
+
+// renew renews the leases that are held, and stops those that have lapsed.
+func (c *Cluster) renew(ctx context.Context) {
+	ticker := time.NewTicker(min(c.lease.TTL/20, longestTick))
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		c.mu.Lock()
+		for _, e := range c.entries {
+			h := e.hold
+			if h != nil && !e.isLast && c.apply(e, lease.Event{Kind: lease.Tick}) == lease.Write {
+				c.running.Go(func() { c.write(ctx, h, c.me(h.claim)) })
+			}
+		}
+		orphans := c.orphans()
+		c.mu.Unlock()
+		for _, id := range orphans {
+			c.running.Go(func() { c.adopt(ctx, id) })
+		}
+	}
+}
+
+// settle waits until no write is under way, and lets none begin. It reports whether the
+// conversation is still held.
+func (h *Hold) settle(ctx context.Context) bool {
+	for {
+		h.cluster.mu.Lock()
+		isHeld, isWriting := h.entry.hold == h, h.entry.state.IsWriting
+		if isHeld {
+			h.entry.isLast = true
+		}
+		h.cluster.mu.Unlock()
+		if !isHeld || !isWriting {
+			return isHeld
+		}
+		select {
+		case <-time.After(settleInterval):
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+// settleInterval is how often settle looks.
+const settleInterval = 5 * time.Millisecond
+
+// Give releases the conversation, so that another node claims it at once. Nothing is
+// sent any more before it does.
+func (h *Hold) Give(ctx context.Context) {
+	if !h.settle(ctx) {
+		return
+	}
+	c := h.cluster
+	c.mu.Lock()
+	action := c.apply(h.entry, lease.Event{Kind: lease.Give})
+	h.entry.isLast = false
+	c.mu.Unlock()
+	if action == lease.Release {
+		c.write(ctx, h, holder{})
+	}
+}
+
+// End ends the conversation: nobody claims it any more. Its description and its events
+// can be asked for still.
+func (h *Hold) End(ctx context.Context) error {
+	if !h.settle(ctx) {
+		return ErrLost
+	}
+	c := h.cluster
+	c.mu.Lock()
+	revision := h.entry.state.Revision
+	c.mu.Unlock()
+	ctx, cancel := c.bounded(ctx)
+	defer cancel()
+	err := errors.Join(h.dropAll(ctx), c.leases.Purge(ctx, h.id, jetstream.LastRevision(revision), jetstream.PurgeTTL(markerTTL)))
+	c.mu.Lock()
+	c.apply(h.entry, lease.Event{Kind: lease.Give})
+	delete(c.entries, h.id) // the watch tells it later
+	c.mu.Unlock()
+	if err != nil {
+		return fmt.Errorf("cluster: %w", err)
+	}
+	return nil
+}

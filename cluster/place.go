@@ -1,0 +1,81 @@
+package cluster
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// offer is what a node answers that has free slots.
+type offer struct {
+	Node    string        `json:"node"`
+	Address string        `json:"address"`
+	Zone    string        `json:"zone,omitempty"`
+	Free    int           `json:"free"`
+	Late    time.Duration `json:"late"` // of chunks, in nanoseconds
+}
+
+// offersFor is how long is waited for the offers of other nodes.
+const offersFor = 30 * time.Millisecond
+
+// answer answers where conversations can go, as long as there is a slot.
+func (c *Cluster) answer(g Gateway) error {
+	_, err := c.conn.Subscribe(placeSubject, func(m *nats.Msg) {
+		if free, late, ok := g.Load(); ok && free > 0 {
+			text, _ := json.Marshal(offer{c.node, c.options.Advertise, c.options.Zone, free, late}) // plain values
+			_ = m.Respond(text)                                                                     // who asked has others
+		}
+	})
+	return err
+}
+
+// Place is the address of the node that is to take a new conversation: of those that
+// answer, one in this node's zone, whose chunks are in time, with the most free slots.
+// isHere says that it is this node, also where nobody answers.
+func (c *Cluster) Place(ctx context.Context) (address string, isHere bool) {
+	if c.server != nil {
+		return "", true // there are no others
+	}
+	inbox := c.conn.NewRespInbox()
+	answers := make(chan *nats.Msg, 64)
+	subscription, err := c.conn.ChanSubscribe(inbox, answers)
+	if err != nil {
+		return "", true
+	}
+	defer func() { _ = subscription.Unsubscribe() }()
+	if c.conn.PublishRequest(placeSubject, inbox, nil) != nil {
+		return "", true
+	}
+	enough := time.NewTimer(offersFor)
+	defer enough.Stop()
+	best := offer{Node: c.node}
+	for {
+		select {
+		case m := <-answers:
+			var o offer
+			if json.Unmarshal(m.Data, &o) == nil && c.isBetter(&o, &best) {
+				best = o
+			}
+		case <-enough.C:
+			return best.Address, best.Node == c.node
+		case <-ctx.Done():
+			return "", true
+		}
+	}
+}
+
+// isBetter compares two offers. The best is one of at least one free slot.
+func (c *Cluster) isBetter(a, b *offer) bool {
+	if b.Free == 0 {
+		return true
+	}
+	if here, there := a.Zone == c.options.Zone, b.Zone == c.options.Zone; here != there {
+		return here
+	}
+	if slow, slower := a.Late > maxLate, b.Late > maxLate; slow != slower {
+		return slower
+	}
+	return a.Free > b.Free
+}

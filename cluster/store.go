@@ -1,0 +1,62 @@
+package cluster
+
+import (
+	"context"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Names in NATS. Another format has another version in all of them.
+const (
+	leasesBucket        = "echocast-v1-leases"
+	conversationsBucket = "echocast-v1-conversations"
+	progressBucket      = "echocast-v1-progress"
+	eventsStream        = "echocast-v1-events"
+	audioStream         = "echocast-v1-audio"
+
+	eventsSubject = "echocast.v1.events."
+	audioSubject  = "echocast.v1.audio."
+	placeSubject  = "echocast.v1.place"
+)
+
+// How much is kept.
+const (
+	keptFor       = 72 * time.Hour
+	maxEventBatch = 1000    // of a conversation
+	maxAudioBytes = 4 << 30 // of all conversations together
+	maxPiece      = 64 << 10
+	markerTTL     = time.Hour // of what says that a record was removed
+	createTimeout = 20 * time.Second
+)
+
+// create makes the buckets and streams, where they are not there.
+func (c *Cluster) create(ctx context.Context) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, createTimeout)
+	defer cancel()
+	for _, bucket := range []struct {
+		name string
+		into *jetstream.KeyValue
+		age  time.Duration
+	}{{leasesBucket, &c.leases, 0}, {conversationsBucket, &c.conversations, keptFor}, {progressBucket, &c.progress, keptFor}} {
+		config := jetstream.KeyValueConfig{
+			Bucket: bucket.name, History: 1, TTL: bucket.age, Replicas: c.options.Replicas, LimitMarkerTTL: markerTTL,
+		}
+		if *bucket.into, err = c.js.CreateOrUpdateKeyValue(ctx, config); err != nil {
+			return err
+		}
+	}
+	common := jetstream.StreamConfig{
+		MaxAge: keptFor, Replicas: c.options.Replicas, Storage: jetstream.FileStorage, Discard: jetstream.DiscardOld,
+	}
+	events := common
+	events.Name, events.Subjects, events.MaxMsgsPerSubject = eventsStream, []string{eventsSubject + "*"}, maxEventBatch
+	if c.events, err = c.js.CreateOrUpdateStream(ctx, events); err != nil {
+		return err
+	}
+	audio := common
+	audio.Name, audio.Subjects, audio.MaxBytes = audioStream, []string{audioSubject + ">"}, maxAudioBytes
+	audio.Discard = jetstream.DiscardNew
+	c.audio, err = c.js.CreateOrUpdateStream(ctx, audio)
+	return err
+}

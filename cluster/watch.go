@@ -1,0 +1,158 @@
+package cluster
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"slices"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"echocast/cluster/lease"
+)
+
+// Gateway is what a cluster asks of the gateway of this node.
+type Gateway interface {
+	// Load says how many conversations this node can take, and how late its chunks leave.
+	// It takes none where ok is false.
+	Load() (free int, late time.Duration, ok bool)
+	// Adopt takes a conversation over whose node is gone. It returns at once. With
+	// isLastResort no node has a slot for it, so it is only to be ended.
+	Adopt(id string, h *Hold, isLastResort bool)
+}
+
+// Serve lets a gateway take conversations over and answer where new ones can go.
+func (c *Cluster) Serve(g Gateway) error {
+	c.mu.Lock()
+	c.gateway = g
+	c.mu.Unlock()
+	return c.answer(g)
+}
+
+// watch follows the records of all leases.
+func (c *Cluster) watch() {
+	for update := range c.watcher.Updates() {
+		if update == nil { // all that there were
+			close(c.known)
+			continue
+		}
+		c.mu.Lock()
+		c.see(update)
+		c.mu.Unlock()
+	}
+}
+
+// see notes a record. The cluster is locked.
+func (c *Cluster) see(update jetstream.KeyValueEntry) {
+	e := c.entries[update.Key()]
+	if update.Operation() != jetstream.KeyValuePut {
+		if e == nil {
+			return
+		}
+		c.apply(e, lease.Event{Kind: lease.Saw, Revision: update.Revision(), Holder: lease.Nobody})
+		if update.Revision() >= e.state.Revision {
+			delete(c.entries, update.Key())
+		}
+		return
+	}
+	if e == nil {
+		e = &entry{id: update.Key()}
+		c.entries[update.Key()] = e
+	}
+	var by holder
+	_ = json.Unmarshal(update.Value(), &by) // what cannot be read is held by nobody
+	event := lease.Event{Kind: lease.Saw, Revision: update.Revision(), Holder: lease.Other}
+	switch {
+	case by.Node == "":
+		event.Holder = lease.Nobody
+	case e.hold != nil && by.Claim == e.hold.claim:
+		event.Holder = lease.Us
+	}
+	if update.Revision() > e.state.Revision {
+		e.holder = by
+	}
+	c.apply(e, event)
+}
+
+// Owner is the address of the node that holds a conversation, or held it last. isHere
+// says that it is this one; isKnown is false where there is no such conversation.
+func (c *Cluster) Owner(id string) (address string, isHere, isKnown bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e := c.entries[id]
+	if e == nil {
+		return "", false, false
+	}
+	return e.holder.Address, e.hold != nil, true
+}
+
+// Peers are the addresses of the other nodes that hold conversations.
+func (c *Cluster) Peers() (addresses []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, e := range c.entries {
+		a := e.holder.Address
+		if e.holder.Node != "" && e.holder.Node != c.node && !slices.Contains(addresses, a) {
+			addresses = append(addresses, a)
+		}
+	}
+	slices.Sort(addresses)
+	return addresses
+}
+
+// How much later than another a node claims an orphan: by how full it is, and where it
+// is in another zone. A node that is full leaves it to the others for lastResort.
+const (
+	fullDelay  = 150 * time.Millisecond
+	zoneDelay  = 250 * time.Millisecond
+	lastResort = 10 * time.Second
+	maxLate    = 50 * time.Millisecond // a node whose chunks are so late is full
+)
+
+// orphans are conversations that this node claims now. The cluster is locked.
+func (c *Cluster) orphans() (ids []string) {
+	if c.gateway == nil {
+		return nil
+	}
+	free, late, ok := c.gateway.Load()
+	for id, e := range c.entries {
+		if e.hold != nil || e.isLast || e.state.Phase != lease.Watching || e.state.IsWriting || e.state.Revision == 0 {
+			continue
+		}
+		since := now() - e.state.Seen
+		if e.state.Holder != lease.Nobody {
+			since -= c.lease.TTL
+		}
+		if since >= c.delay(e, free, late, ok) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// delay is how long this node leaves an orphan to the others.
+func (c *Cluster) delay(e *entry, free int, late time.Duration, ok bool) (d time.Duration) {
+	if !ok || free < 1 {
+		return lastResort
+	}
+	d = fullDelay / time.Duration(free) * time.Duration(1+min(late, maxLate)/(maxLate/4))
+	if e.holder.Zone != c.options.Zone {
+		d += zoneDelay
+	}
+	return min(d, fullDelay+zoneDelay)
+}
+
+// adopt claims an orphan, and gives it to the gateway.
+func (c *Cluster) adopt(ctx context.Context, id string) {
+	h, err := c.claim(ctx, id)
+	if err != nil {
+		return // another was faster
+	}
+	c.mu.Lock()
+	g := c.gateway
+	c.mu.Unlock()
+	_, _, ok := g.Load()
+	c.log.Info("a conversation is taken over", "conversation", id, "from", cmp.Or(h.from.Node, "nobody"))
+	g.Adopt(id, h, !ok)
+}
