@@ -40,7 +40,7 @@ const (
 	maxMessage   = 32 << 20 // bytes
 	writeTimeout = 10 * time.Second
 	dialTimeout  = 30 * time.Second
-	pieceTime    = 100 * time.Millisecond // of the user's voice in one message
+	messageTime  = 100 * time.Millisecond // of the user's voice in one message
 )
 
 // Options say which agent talks, and with whom.
@@ -87,9 +87,9 @@ type protocol interface {
 	// read takes a message. It returns the rate in Hz at which the user's voice is
 	// wanted from now on; 0 for no change.
 	read(data []byte) (rate int, err error)
-	// voice returns the message of a piece of the user's voice: signed 16-bit
+	// encodeVoice returns the message of a piece of the user's voice: signed 16-bit
 	// little-endian samples.
-	voice(samples []byte) []byte
+	encodeVoice(samples []byte) []byte
 	// drain waits until all audio was heard.
 	drain()
 	// close ends what is spoken, and waits for it.
@@ -248,7 +248,7 @@ func (t *talk) hear(ctx context.Context, rates <-chan int) error {
 	if t.options.Hear != nil {
 		select {
 		case rate := <-rates:
-			pieces := &pieces{talk: t, size: 2 * rate * int(pieceTime/time.Millisecond) / 1000}
+			pieces := &pieceWriter{talk: t, size: 2 * rate * int(messageTime/time.Millisecond) / 1000}
 			if err := t.options.Hear(ctx, rate, pieces); err != nil {
 				return err
 			}
@@ -259,17 +259,17 @@ func (t *talk) hear(ctx context.Context, rates <-chan int) error {
 	return context.Cause(ctx)
 }
 
-// pieces is an io.Writer that sends the user's voice in pieces.
-type pieces struct {
+// pieceWriter is an io.Writer that sends the user's voice in pieces.
+type pieceWriter struct {
 	talk *talk
 	size int
 	held []byte
 }
 
-func (p *pieces) Write(data []byte) (int, error) {
+func (p *pieceWriter) Write(data []byte) (int, error) {
 	p.held = append(p.held, data...)
 	for len(p.held) >= p.size {
-		p.talk.sendRaw(p.talk.protocol.voice(p.held[:p.size]))
+		p.talk.sendRaw(p.talk.protocol.encodeVoice(p.held[:p.size]))
 		p.held = append([]byte(nil), p.held[p.size:]...)
 	}
 	return len(data), nil

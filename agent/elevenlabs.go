@@ -96,7 +96,7 @@ func (c *convai) close() {
 	c.running.Wait()
 }
 
-func (c *convai) voice(samples []byte) []byte {
+func (c *convai) encodeVoice(samples []byte) []byte {
 	c.mu.Lock()
 	input := c.input
 	c.mu.Unlock()
@@ -146,7 +146,7 @@ func (c *convai) read(data []byte) (int, error) {
 	case "audio":
 		return 0, c.add(e.Audio.ID, e.Audio.Data)
 	case "interruption":
-		c.cut(e.Interruption.ID)
+		c.interruptFrom(e.Interruption.ID)
 	case "ping":
 		c.talk.send(map[string]any{"type": "pong", "event_id": e.Ping.ID})
 	case "agent_response":
@@ -176,7 +176,7 @@ func (c *convai) begin(input, output string) (int, error) {
 		return 0, err
 	}
 	player, err := playout.New(c.talk.options.Speaker, playout.Options{
-		Rate: to.rate, SpeakerRate: c.talk.options.SpeakerRate, Name: "the agent", OnHeard: c.heard,
+		Rate: to.rate, SpeakerRate: c.talk.options.SpeakerRate, Name: "the agent", OnHeard: c.settleHeard,
 	})
 	if err != nil {
 		return 0, err
@@ -234,8 +234,8 @@ func (c *convai) add(id int, data []byte) error {
 	return err
 }
 
-// cut interrupts the replica, since the user began to speak.
-func (c *convai) cut(id int) {
+// interruptFrom interrupts the replica, since the user began to speak.
+func (c *convai) interruptFrom(id int) {
 	c.mu.Lock()
 	c.cutOff = max(c.cutOff, id)
 	player := c.player
@@ -245,8 +245,8 @@ func (c *convai) cut(id int) {
 	}
 }
 
-// heard tells the agent what the user heard of an answer that was cut off.
-func (c *convai) heard(h playout.Heard) {
+// settleHeard tells the agent what the user heard of an answer that was cut off.
+func (c *convai) settleHeard(h playout.Heard) {
 	if h.Heard >= h.End {
 		return
 	}

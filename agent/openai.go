@@ -15,9 +15,9 @@ const openAIRate = 24000
 
 // realtime is a session of OpenAI's Realtime API.
 type realtime struct {
-	talk     *talk
-	speaker  *openai.Voice
-	isMaking bool // the agent has begun a response, and has not said that it is over
+	talk        *talk
+	speaker     *openai.Voice
+	isAnswering bool // the agent has begun a response, and has not said that it is over
 }
 
 func newOpenAI(ctx context.Context, t *talk) *realtime {
@@ -28,7 +28,7 @@ func newOpenAI(ctx context.Context, t *talk) *realtime {
 }
 
 func (r *realtime) drain() {
-	if r.isMaking {
+	if r.isAnswering {
 		r.talk.warn("the agent has ended the conversation in the middle of a response")
 	}
 	r.speaker.Drain()
@@ -36,7 +36,7 @@ func (r *realtime) drain() {
 
 func (r *realtime) close() { r.speaker.Close() }
 
-func (r *realtime) voice(pcm []byte) []byte {
+func (r *realtime) encodeVoice(pcm []byte) []byte {
 	data, _ := json.Marshal(struct {
 		Type  string `json:"type"`
 		Audio []byte `json:"audio"`
@@ -61,7 +61,7 @@ func (r *realtime) read(data []byte) (int, error) {
 	}
 	switch e.Type {
 	case "session.created":
-		r.talk.send(map[string]any{"type": "session.update", "session": r.session()})
+		r.talk.send(map[string]any{"type": "session.update", "session": r.sessionUpdate()})
 	case "session.updated":
 		return openAIRate, nil
 	case "response.output_audio_transcript.done", "response.audio_transcript.done":
@@ -69,9 +69,9 @@ func (r *realtime) read(data []byte) (int, error) {
 	case "conversation.item.input_audio_transcription.completed":
 		r.talk.say("user", e.Transcript)
 	case "response.created":
-		r.isMaking = true
+		r.isAnswering = true
 	case "response.done":
-		r.isMaking = false
+		r.isAnswering = false
 		return 0, e.Response.problem()
 	case "error":
 		return 0, errors.New("the agent reports: " + e.Error.Message)
@@ -101,8 +101,8 @@ func (r *response) problem() error {
 	return fmt.Errorf("the response of the agent is %s: %s", r.Status, why)
 }
 
-// session is what is asked for: audio both ways, and that the user may cut in.
-func (r *realtime) session() map[string]any {
+// sessionUpdate is what is asked for: audio both ways, and that the user may cut in.
+func (r *realtime) sessionUpdate() map[string]any {
 	format := map[string]any{"type": "audio/pcm", "rate": openAIRate}
 	session := map[string]any{
 		"type": "realtime", "output_modalities": []string{"audio"},

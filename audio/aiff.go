@@ -18,7 +18,7 @@ import (
 func openAIFF(r *bufio.Reader, end *inputEnd) (decoder, error) {
 	head, err := r.Peek(formLength)
 	if m := findMagic(head); m == nil || m.reads != "aiff" {
-		return nil, brokenOr(err, fmt.Errorf("%w: no FORM/AIFF header at the start", ErrFormat))
+		return nil, readErrorOr(err, fmt.Errorf("%w: no FORM/AIFF header at the start", ErrFormat))
 	}
 	_, _ = r.Discard(formLength) // it was just peeked
 	var format Format
@@ -126,24 +126,24 @@ func openSSND(r *bufio.Reader, end *inputEnd, format Format, samples codec, size
 		return nil, aiffCut(err, "inside its SSND chunk")
 	}
 	gap := int64(binary.BigEndian.Uint32(head[:]))
-	if gap > maxHeaderBytes || !aiffUntilTheEnd(size) && 8+gap > size {
+	if gap > maxHeaderBytes || !isAIFFUntilEnd(size) && 8+gap > size {
 		return nil, fmt.Errorf("%w: the AIFF says that its samples begin %d bytes into an SSND chunk of %d",
 			ErrFormat, gap, size)
 	}
 	if err := skip(r, gap); err != nil {
 		return nil, aiffCut(err, "before its samples")
 	}
-	if aiffUntilTheEnd(size) {
+	if isAIFFUntilEnd(size) {
 		return newContained(r, "aiff", format, samples, -1), nil
 	}
 	dec := newContained(r, "aiff", format, samples, size-8-gap)
-	dec.behind = func() rest { return behindSSND(r, size, end) }
+	dec.behind = func() remainder { return behindSSND(r, size, end) }
 	return dec, nil
 }
 
 // behindSSND passes over the chunks that follow the samples, and gives what is left then.
-func behindSSND(r *bufio.Reader, size int64, end *inputEnd) rest {
-	end.hurry()
+func behindSSND(r *bufio.Reader, size int64, end *inputEnd) remainder {
+	end.limitWait()
 	passed := int64(0)
 	for err := skipPad(r, size); err == nil && passed < maxHeaderBytes; err = skipChunk(r, size) {
 		head, _ := r.Peek(8)
@@ -160,8 +160,8 @@ func behindSSND(r *bufio.Reader, size int64, end *inputEnd) rest {
 	return end.rest()
 }
 
-// aiffUntilTheEnd tells sizes that mean "to the end": 0 (ffmpeg to a pipe),
+// isAIFFUntilEnd tells sizes that mean "to the end": 0 (ffmpeg to a pipe),
 // 0x7f000008 (sox to a pipe) and 0xffffffff.
-func aiffUntilTheEnd(size int64) bool { return size == 0 || size >= 0x7f000000 }
+func isAIFFUntilEnd(size int64) bool { return size == 0 || size >= 0x7f000000 }
 
 func aiffCut(err error, where string) error { return cutShort(err, "AIFF", where) }

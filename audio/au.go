@@ -45,7 +45,7 @@ func openAU(r *bufio.Reader, end *inputEnd) (decoder, error) {
 	if err := skip(r, note); err != nil {
 		return nil, auCut(err)
 	}
-	if untilTheEnd(int64(field(2))) {
+	if isUntilEnd(int64(field(2))) {
 		return newContained(r, "au", format, samples, -1), nil
 	}
 	dec := newContained(r, "au", format, samples, int64(field(2)))

@@ -53,11 +53,11 @@ func isChunkID(b []byte) bool {
 	return true
 }
 
-// untilTheEnd tells data sizes that mean "to the end": a program that writes to
+// isUntilEnd tells data sizes that mean "to the end": a program that writes to
 // a pipe does not know the length. Seen are 0 (libsndfile), 0x7ffff000
 // (espeak-ng and sox), 0x7fffffff (ElevenLabs), 2000000000 (Pocket TTS) and
 // 0xffffffff (ffmpeg).
-func untilTheEnd(size int64) bool {
+func isUntilEnd(size int64) bool {
 	return size == 0 || size >= 0x7fff0000 || size == 2_000_000_000
 }
 
@@ -70,8 +70,8 @@ func cutShort(err error, what, where string) error {
 	return err
 }
 
-// brokenOr is err where it tells of more than the end of the input.
-func brokenOr(err, otherwise error) error {
+// readErrorOr is err where it tells of more than the end of the input.
+func readErrorOr(err, otherwise error) error {
 	if err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}

@@ -22,20 +22,22 @@ func convert(src Source, to Format) (Source, error) {
 		}
 	}
 	if src.Format().Channels < to.Channels {
-		src = spread{src, to.Channels}
+		src = copiedChannels{src, to.Channels}
 	}
 	return src, nil
 }
 
-// spread gives a mono source on several channels.
-type spread struct {
+// copiedChannels gives a mono source on several channels.
+type copiedChannels struct {
 	mono     Source
 	channels int
 }
 
-func (d spread) Format() Format { return Format{Rate: d.mono.Format().Rate, Channels: d.channels} }
+func (d copiedChannels) Format() Format {
+	return Format{Rate: d.mono.Format().Rate, Channels: d.channels}
+}
 
-func (d spread) ReadSamples(p []float32) (int, error) {
+func (d copiedChannels) ReadSamples(p []float32) (int, error) {
 	n, err := d.mono.ReadSamples(p[:len(p)/d.channels])
 	for i := n - 1; i >= 0; i-- {
 		for c := range d.channels {
@@ -49,9 +51,9 @@ func (d spread) ReadSamples(p []float32) (int, error) {
 // decoder's Format then is.
 var errFormatChange = errors.New("the format changes")
 
-// steady is a decoder whose format never changes: each section between two
+// constantFormat is a decoder whose format never changes: each section between two
 // changes is converted to the format of the first, as if it were alone.
-type steady struct {
+type constantFormat struct {
 	decoder
 	info      Info // of the first section
 	format    Format
@@ -61,15 +63,15 @@ type steady struct {
 	warnings  warnings
 }
 
-// newSteady keeps the format that dec has now.
-func newSteady(dec decoder) decoder {
-	s := &steady{decoder: dec, info: dec.Info(), format: dec.Format()}
+// newConstantFormat keeps the format that dec has now.
+func newConstantFormat(dec decoder) decoder {
+	s := &constantFormat{decoder: dec, info: dec.Info(), format: dec.Format()}
 	_ = s.begin() // it converts nothing
 	return s
 }
 
 // begin begins the section that the decoder is at.
-func (s *steady) begin() (err error) {
+func (s *constantFormat) begin() (err error) {
 	s.section = &section{src: s.decoder, format: s.decoder.Format()}
 	if s.converted = s.section; s.section.format != s.format {
 		s.converted, err = convert(s.section, s.format)
@@ -77,27 +79,27 @@ func (s *steady) begin() (err error) {
 	return err
 }
 
-func (s *steady) Format() Format { return s.format }
+func (s *constantFormat) Format() Format { return s.format }
 
-func (s *steady) Info() Info { return s.info }
+func (s *constantFormat) Info() Info { return s.info }
 
-func (s *steady) Warnings() []string {
+func (s *constantFormat) Warnings() []string {
 	return append(slices.Clone(s.decoder.Warnings()), s.warnings...)
 }
 
 // LFE is the channel for low-frequency effects, or -1.
-func (s *steady) LFE() int {
+func (s *constantFormat) LFE() int {
 	if dec, ok := s.decoder.(lowFrequency); ok {
 		return dec.LFE()
 	}
 	return -1
 }
 
-func (s *steady) ReadSamples(p []float32) (int, error) {
+func (s *constantFormat) ReadSamples(p []float32) (int, error) {
 	for {
 		n, err := s.converted.ReadSamples(p)
 		s.delivered += int64(n / s.format.Channels)
-		if err == nil || !s.section.changed {
+		if err == nil || !s.section.isChanged {
 			return n, err
 		}
 		from := s.section.format
@@ -111,20 +113,20 @@ func (s *steady) ReadSamples(p []float32) (int, error) {
 
 // section is a decoder up to the next change of its format.
 type section struct {
-	src     decoder
-	format  Format
-	changed bool // the decoder is behind the section's end
+	src       decoder
+	format    Format
+	isChanged bool // the decoder is behind the section's end
 }
 
 func (s *section) Format() Format { return s.format }
 
 func (s *section) ReadSamples(p []float32) (int, error) {
-	if s.changed {
+	if s.isChanged {
 		return 0, io.EOF
 	}
 	n, err := s.src.ReadSamples(p)
 	if errors.Is(err, errFormatChange) {
-		s.changed, err = true, io.EOF
+		s.isChanged, err = true, io.EOF
 	}
 	return n, err
 }

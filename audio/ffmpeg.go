@@ -24,16 +24,16 @@ const ffmpegFormats = "mov,matroska,ogg,aac,wav,w64,aiff,caf,au,asf,avi,flv,mpeg
 
 // Bounds of the ffmpeg process and of what is kept for it.
 const (
-	ffmpegMemory  = 512 << 20 // bytes of its data, where the system can bound it
-	ffmpegAlloc   = 128 << 20 // bytes of one allocation
-	maxSpool      = 1 << 30   // bytes of an input whose index is behind
-	maxFFmpegLine = 512       // bytes of what it complains
-	maxFedInVain  = 256 << 20 // bytes of a pipe that it makes no samples of
+	ffmpegMemory         = 512 << 20 // bytes of its data, where the system can bound it
+	ffmpegAlloc          = 128 << 20 // bytes of one allocation
+	maxSpool             = 1 << 30   // bytes of an input whose index is behind
+	maxFFmpegLine        = 512       // bytes of what it complains
+	maxFedWithoutSamples = 256 << 20 // bytes of a pipe that it makes no samples of
 
-	// Any input may hold maxFreeSound; for more of it, there must be so many bytes
+	// Any input may hold maxUncheckedSound; for more of it, there must be so many bytes
 	// a second. An hour of silence is 18 kB of FLAC, an hour of speech 2 MB.
-	maxFreeSound  = time.Hour
-	leastByteRate = 4
+	maxUncheckedSound = time.Hour
+	minByteRate       = 4
 )
 
 // ffmpegStall is how long the process may take for more samples once it has all
@@ -67,7 +67,7 @@ type ffmpeg struct {
 func openFFmpeg(r *recorder, opts Options, found *foreignError) (decoder, error) {
 	d := &ffmpeg{found: found, fed: make(chan error, 1), given: r.read.Load}
 	r.before = nil // another goroutine reads it
-	name := nameOf(opts.file)
+	name := seekableName(opts.file)
 	if info, err := os.Stat(name); err == nil {
 		d.given = info.Size
 	}
@@ -92,8 +92,8 @@ func openFFmpeg(r *recorder, opts Options, found *foreignError) (decoder, error)
 	return d, nil
 }
 
-// nameOf is a name that opens file, or empty.
-func nameOf(file *os.File) string {
+// seekableName is a name that opens file, or empty.
+func seekableName(file *os.File) string {
 	if file == nil {
 		return ""
 	}
@@ -272,7 +272,7 @@ func (d *ffmpeg) watch() (stop func()) {
 		defer mu.Unlock()
 		switch {
 		case stopped:
-		case !d.allFed.Load() && d.given()-before <= maxFedInVain:
+		case !d.allFed.Load() && d.given()-before <= maxFedWithoutSamples:
 			timer.Reset(ffmpegStall) // a live input may be silent
 		default:
 			d.stalled.Store(true)
@@ -359,7 +359,7 @@ func (d *ffmpeg) ReadSamples(p []float32) (int, error) {
 // made to fill a disk or a conversation that is paid for.
 func (d *ffmpeg) checkLength() error {
 	length, given := d.wav.Format().Duration(d.frames), d.given()
-	if length <= maxFreeSound || float64(given) >= leastByteRate*length.Seconds() {
+	if length <= maxUncheckedSound || float64(given) >= minByteRate*length.Seconds() {
 		return nil
 	}
 	return fmt.Errorf("%w: ffmpeg makes more than %.0f min of sound out of %s, which no recording does; "+
@@ -403,15 +403,15 @@ var errFFmpegClosed = errors.New("ffmpeg: read after Close")
 
 // firstLine keeps the beginning of the first line that is written to it.
 type firstLine struct {
-	line  []byte
-	ended bool
+	line     []byte
+	hasEnded bool
 }
 
 func (l *firstLine) Write(p []byte) (int, error) {
 	line, _, ended := bytes.Cut(p, []byte("\n"))
-	if !l.ended {
+	if !l.hasEnded {
 		l.line = append(l.line, line[:min(len(line), maxFFmpegLine-len(l.line))]...)
-		l.ended = ended && len(bytes.TrimSpace(l.line)) > 0
+		l.hasEnded = ended && len(bytes.TrimSpace(l.line)) > 0
 	}
 	return len(p), nil
 }

@@ -38,11 +38,11 @@ const (
 // it. With 1024 rows for upsampling, and fewer in proportion to the ratio for
 // downsampling, that is -118 dB.
 type firBank struct {
-	coefficients []float32 // rows × taps, and one more row to interpolate towards
-	rows         int
-	taps         int
-	lookahead    int // inputs needed after the one at or before the output
-	interpolate  bool
+	coefficients   []float32 // rows × taps, and one more row to interpolate towards
+	rows           int
+	taps           int
+	lookahead      int // inputs needed after the one at or before the output
+	isInterpolated bool
 }
 
 // newFIRBank designs the filter for a conversion from in to out Hz, where
@@ -63,7 +63,7 @@ func shapeFIRBank(kernel kaiserKernel, phases int, ratio float64) firBank {
 	bank.taps = (2*bank.lookahead + firAlignment - 1) / firAlignment * firAlignment
 	if bank.size() > firMaxCoefficients {
 		bank.rows = int(math.Ceil(firInterpolated * min(1, ratio)))
-		bank.interpolate = true
+		bank.isInterpolated = true
 	}
 	return bank
 }
@@ -87,7 +87,7 @@ func (b *firBank) row(r int) []float32 {
 
 // dot filters inputs, one for each tap, for an output at phase of phases.
 func (b *firBank) dot(phase, phases int64, inputs []float32) float32 {
-	if !b.interpolate {
+	if !b.isInterpolated {
 		return f32.DotProductUnsafe(b.row(int(phase)), inputs)
 	}
 	scaled := phase * int64(b.rows)

@@ -29,9 +29,9 @@ const (
 	flacMaxBits = 24
 )
 
-// sniffFLAC reports whether r starts with FLAC, ID3v2 tags in front allowed as
+// beginsFLAC reports whether r starts with FLAC, ID3v2 tags in front allowed as
 // far as they fit the buffer.
-func sniffFLAC(r *bufio.Reader) bool {
+func beginsFLAC(r *bufio.Reader) bool {
 	for start := 0; start < sniffRoom-len(flacMagic); {
 		size := id3Length(r, start)
 		if size == 0 {
@@ -76,7 +76,7 @@ func openFLAC(r *bufio.Reader, end *inputEnd) (decoder, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newSteady(d), nil
+	return newConstantFormat(d), nil
 }
 
 // nextStream goes on with the stream that follows the present one, if r is at
@@ -202,7 +202,7 @@ func (d *flacDecoder) advance() error {
 		}
 		return err
 	}
-	err := harmless("FLAC", d.decode)
+	err := decodeSafely("FLAC", d.decode)
 	switch {
 	case err == nil:
 		return nil

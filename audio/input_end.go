@@ -34,45 +34,45 @@ func (e *inputEnd) fileLeft() int64 {
 	return max(0, e.size-e.source.read.Load()+int64(e.r.Buffered()))
 }
 
-// rest is what is left of an input, in bytes; more is left where atLeast is set.
-type rest struct {
-	bytes   int64
-	atLeast bool
+// remainder is what is left of an input, in bytes; more is left if isAtLeast is set.
+type remainder struct {
+	bytes     int64
+	isAtLeast bool
 }
 
-// A pipe is read on for restPatience, since it may be held open for ever.
-const restPatience = 200 * time.Millisecond
+// A pipe is read on for restTimeout, since it may be held open for ever.
+const restTimeout = 200 * time.Millisecond
 
 // rest counts what is left. Of a pipe it reads on, and nothing else can be read of
 // the input then.
-func (e *inputEnd) rest() rest {
+func (e *inputEnd) rest() remainder {
 	switch {
 	case e.isFile():
-		return rest{e.fileLeft(), false}
+		return remainder{e.fileLeft(), false}
 	case e == nil || e.source == nil:
-		return rest{0, true}
+		return remainder{0, true}
 	}
-	e.hurry()
+	e.limitWait()
 	n, err := io.Copy(io.Discard, io.LimitReader(e.r, maxHeaderBytes))
-	return rest{n, err != nil || n == maxHeaderBytes || e.source.gaveUp}
+	return remainder{n, err != nil || n == maxHeaderBytes || e.source.hasGivenUp}
 }
 
-// hurry makes reads that would wait longer than restPatience end the input.
-func (e *inputEnd) hurry() {
+// limitWait makes reads that would wait longer than restTimeout end the input.
+func (e *inputEnd) limitWait() {
 	if e != nil && e.source != nil && e.source.until.IsZero() {
-		e.source.until = time.Now().Add(restPatience)
+		e.source.until = time.Now().Add(restTimeout)
 	}
 }
 
-func (r rest) String() string {
-	if r.atLeast {
+func (r remainder) String() string {
+	if r.isAtLeast {
 		return "at least " + plural(int(r.bytes), "byte")
 	}
 	return plural(int(r.bytes), "byte")
 }
 
 // asSamples says also how long it would be in frames of so many bytes.
-func (r rest) asSamples(format Format, frame int) string {
+func (r remainder) asSamples(format Format, frame int) string {
 	return fmt.Sprintf("%s, %.3f s if they were samples", r, format.Duration(r.bytes/int64(frame)).Seconds())
 }
 
@@ -81,7 +81,7 @@ func (r rest) asSamples(format Format, frame int) string {
 func isReady(r io.Reader, until time.Time) bool {
 	switch r := r.(type) {
 	case *os.File:
-		return fileIsReady(r, until)
+		return isFileReady(r, until)
 	case interface{ Len() int }:
 		return true
 	}

@@ -7,5 +7,5 @@ import (
 	"time"
 )
 
-// fileIsReady has no way to tell here.
-func fileIsReady(*os.File, time.Time) bool { return false }
+// isFileReady has no way to tell here.
+func isFileReady(*os.File, time.Time) bool { return false }

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// fileIsReady waits until something can be read of a pipe, or it has ended.
-func fileIsReady(file *os.File, until time.Time) (ready bool) {
+// isFileReady waits until something can be read of a pipe, or it has ended.
+func isFileReady(file *os.File, until time.Time) (ready bool) {
 	conn, err := file.SyscallConn()
 	if err != nil {
 		return false

@@ -110,7 +110,7 @@ func openJSONByShape(r *bufio.Reader, opts Options) (decoder, error) {
 }
 
 func openEvents(events *jsonAudio, opts Options) (decoder, error) {
-	opts.insideJSON, opts.file, opts.decoders = true, nil, 1
+	opts.isInsideJSON, opts.file, opts.decoders = true, nil, 1
 	events.words.bytesPerSecond = int64(rawCodecs[opts.Encoding].bytes * opts.Raw.Channels * opts.Raw.Rate)
 	dec, err := openRecorded(&recorder{r: events}, opts)
 	switch {
@@ -142,7 +142,7 @@ func (d *jsonDecoder) Warnings() []string {
 	if n := d.events.skipped; n > 0 {
 		all = append(all, fmt.Sprintf("left out %s without audio", plural(n, "JSON object")))
 	}
-	if d.events.repeated {
+	if d.events.isRepeated {
 		all = append(all, "left out the last JSON object, which repeats all audio")
 	}
 	return all
@@ -189,12 +189,12 @@ type jsonAudio struct {
 	total  int64  // bytes of audio handed out or ready
 	begin  int64  // total when the object began
 
-	count    int // objects read
-	skipped  int // without audio
-	repeated bool
-	texts    []string // fields with text in them, and how that begins
-	words    *jsonWords
-	err      error
+	count      int // objects read
+	skipped    int // without audio
+	isRepeated bool
+	texts      []string // fields with text in them, and how that begins
+	words      *jsonWords
+	err        error
 }
 
 func newJSONAudio(r *bufio.Reader, source *recorder, shapes ...JSONOptions) *jsonAudio {
@@ -207,13 +207,13 @@ func newJSONAudio(r *bufio.Reader, source *recorder, shapes ...JSONOptions) *jso
 
 // jsonEvent is what is known of the object that is being read.
 type jsonEvent struct {
-	shape   *JSONOptions // where audio was found, or nil
-	kind    string       // its "type"
-	summary bool         // it has the shape's Summary
-	passing bool         // its audio is passed on as it comes
-	dropped bool         // its audio is left out
-	damage  error        // of its audio
-	failure jsonFailure
+	shape     *JSONOptions // where audio was found, or nil
+	kind      string       // its "type"
+	isSummary bool         // it has the shape's Summary
+	isPassing bool         // its audio is passed on as it comes
+	isDropped bool         // its audio is left out
+	damage    error        // of its audio
+	failure   jsonFailure
 }
 
 // Read gives audio of at most one object.
@@ -258,7 +258,7 @@ func (s *jsonAudio) step() error {
 	case jsonEnd:
 		return s.endEvent()
 	}
-	s.event.summary = s.event.summary || s.json.depth() == 1 && s.isSummary(s.json.key())
+	s.event.isSummary = s.event.isSummary || s.json.depth() == 1 && s.isSummary(s.json.key())
 	return nil
 }
 
@@ -309,24 +309,24 @@ func (o *JSONOptions) hasAudio(kind string) bool {
 // piece decodes a piece of a text. Texts without audio are looked at by their
 // first bytes alone.
 func (s *jsonAudio) piece(token jsonToken) error {
-	if token.first {
+	if token.isFirst {
 		if s.json.target = s.shapeHere(); s.json.target != nil {
 			s.beginText(s.json.target, token)
 		}
 	}
 	if s.json.target == nil {
-		if token.last {
+		if token.isLast {
 			token := jsonToken{isText: true, text: s.json.head}
 			s.note(token)
 			s.words.value(&s.json, token)
 		}
 		return nil
 	}
-	if s.event.dropped || s.event.damage != nil {
+	if s.event.isDropped || s.event.damage != nil {
 		return nil
 	}
 	from := len(s.held)
-	s.held, s.event.damage = s.text.add(s.held, token.text, token.last)
+	s.held, s.event.damage = s.text.add(s.held, token.text, token.isLast)
 	if s.event.damage == nil && len(s.held) > maxHeldAudio && from < len(s.held) {
 		return s.passOn()
 	}
@@ -340,7 +340,7 @@ func (s *jsonAudio) beginText(shape *JSONOptions, token jsonToken) {
 			s.event.shape.Field, shape.Field)
 	}
 	s.event.shape = shape
-	s.text = textDecoder{hex: shape.Payload == "hex" || shape.Payload == "" && len(s.shapes) > 1 &&
+	s.text = textDecoder{isHex: shape.Payload == "hex" || shape.Payload == "" && len(s.shapes) > 1 &&
 		looksLikeHex(token.text)}
 }
 
@@ -349,21 +349,21 @@ func (s *jsonAudio) passOn() error {
 	e := &s.event
 	switch {
 	case !e.shape.hasAudio(e.kind):
-		e.dropped = true
-	case !e.passing && e.shape.Summary != "" && s.repeats():
-		e.dropped, s.repeated = true, true
+		e.isDropped = true
+	case !e.isPassing && e.shape.Summary != "" && s.isRepetition():
+		e.isDropped, s.isRepeated = true, true
 	default:
-		e.passing = true
+		e.isPassing = true
 		s.commit(e.shape)
 	}
-	if e.dropped {
+	if e.isDropped {
 		s.held = s.held[:0]
 	}
 	return nil
 }
 
-// repeats reports whether the held audio begins as the first audio did.
-func (s *jsonAudio) repeats() bool {
+// isRepetition reports whether the held audio begins as the first audio did.
+func (s *jsonAudio) isRepetition() bool {
 	n := min(len(s.held), len(s.first))
 	return n > 0 && bytes.Equal(s.held[:n], s.first[:n])
 }
@@ -386,13 +386,13 @@ func (s *jsonAudio) endEvent() error {
 	defer func() { s.begin = s.total }()
 	s.event = jsonEvent{}
 	s.count++
-	e.failure.failed = e.failure.failed || isFailureType(s.json.event)
+	e.failure.hasFailed = e.failure.hasFailed || isFailureType(s.json.event)
 	s.json.event = ""
 	if message := e.failure.message(); message != "" {
 		return fmt.Errorf("%w: line %d: the service reports an error: %s", ErrFormat, s.json.line, quote([]byte(message)))
 	}
 	switch {
-	case e.dropped:
+	case e.isDropped:
 		s.words.clear() // they are repeated with the audio
 	case e.shape == nil, !e.shape.hasAudio(e.kind):
 		s.held = s.held[:0]
@@ -401,8 +401,8 @@ func (s *jsonAudio) endEvent() error {
 		}
 	case e.damage != nil:
 		return s.bad(e.damage)
-	case e.summary && !e.passing && int64(len(s.held)) >= s.total && s.repeats():
-		s.held, s.repeated = s.held[:0], true
+	case e.isSummary && !e.isPassing && int64(len(s.held)) >= s.total && s.isRepetition():
+		s.held, s.isRepeated = s.held[:0], true
 		s.words.clear()
 	default:
 		s.words.endObject(begin, e.shape != nil)
@@ -439,8 +439,8 @@ func plural(n int, what string) string {
 
 // jsonFailure is what an object says of an error.
 type jsonFailure struct {
-	failed bool
-	texts  [len(failureTexts)]string
+	hasFailed bool
+	texts     [len(failureTexts)]string
 }
 
 // failureTexts are where services put the reason, the best first.
@@ -464,7 +464,7 @@ var failureFields = []string{"error", "errors", "error_code", "err_code", "detai
 // open takes account of an object or array.
 func (f *jsonFailure) open(path string) {
 	if isFailureField(path) && strings.Contains(path, ".") {
-		f.failed = true
+		f.hasFailed = true
 	}
 }
 
@@ -487,20 +487,20 @@ func (f *jsonFailure) note(path string, token jsonToken) {
 	nothing := !token.isText && (text == "null" || text == "false" || text == "0") || text == ""
 	switch path {
 	case "type":
-		f.failed = f.failed || isFailureType(text)
+		f.hasFailed = f.hasFailed || isFailureType(text)
 	case "status":
-		f.failed = f.failed || text == "error"
+		f.hasFailed = f.hasFailed || text == "error"
 	case "response.status":
-		f.failed = f.failed || slices.Contains(unfinished, text)
+		f.hasFailed = f.hasFailed || slices.Contains(unfinished, text)
 	case "candidates.0.finishReason": // Gemini: it has one on its last object, such as MAX_TOKENS or SAFETY
-		f.failed = f.failed || !nothing && text != "STOP"
+		f.hasFailed = f.hasFailed || !nothing && text != "STOP"
 	case "serverContent.interrupted": // Gemini Live: the user cut in
-		f.failed, text = f.failed || !nothing, "interrupted"
+		f.hasFailed, text = f.hasFailed || !nothing, "interrupted"
 	case "status_code":
 		code, err := strconv.Atoi(text)
-		f.failed = f.failed || err == nil && code >= http400
+		f.hasFailed = f.hasFailed || err == nil && code >= http400
 	default:
-		f.failed = f.failed || isFailureField(path) && !nothing
+		f.hasFailed = f.hasFailed || isFailureField(path) && !nothing
 	}
 	if i := slices.Index(failureTexts[:], path); i >= 0 && !nothing {
 		f.texts[i] = text
@@ -512,7 +512,7 @@ const http400 = 400
 
 // message is why the service failed, empty if it did not.
 func (f *jsonFailure) message() string {
-	if !f.failed {
+	if !f.hasFailed {
 		return ""
 	}
 	texts := slices.DeleteFunc(f.texts[:], func(text string) bool { return text == "" })

@@ -58,10 +58,10 @@ const (
 
 // jsonToken is valid until the next one.
 type jsonToken struct {
-	kind        jsonKind
-	text        []byte
-	isText      bool // text is that of a string
-	first, last bool // piece of the string
+	kind            jsonKind
+	text            []byte
+	isText          bool // text is that of a string
+	isFirst, isLast bool // piece of the string
 }
 
 var (
@@ -211,7 +211,7 @@ func (s *jsonScanner) otherLine() error {
 	if err == nil {
 		s.line++
 	}
-	return brokenOr(err, nil)
+	return readErrorOr(err, nil)
 }
 
 func (s *jsonScanner) discard(n int) error {
@@ -296,7 +296,7 @@ func (s *jsonScanner) literal(c byte) (jsonToken, error) {
 			if !json.Valid(text) {
 				return jsonToken{}, errNoJSON
 			}
-			return jsonToken{kind: jsonScalar, text: text}, brokenOr(err, nil)
+			return jsonToken{kind: jsonScalar, text: text}, readErrorOr(err, nil)
 		}
 		text = append(text, b[0])
 		_, _ = s.r.Discard(1)
@@ -306,13 +306,13 @@ func (s *jsonScanner) literal(c byte) (jsonToken, error) {
 
 // readPiece reads what is there of a string, at least one byte or its end.
 func (s *jsonScanner) readPiece(first bool) (jsonToken, error) {
-	token := jsonToken{kind: jsonPiece, first: first, isText: true}
+	token := jsonToken{kind: jsonPiece, isFirst: first, isText: true}
 	b, err := s.r.Peek(1)
 	for least := 2; first && err == nil && least <= hexLength && bytes.IndexByte(b, '"') < 0; least++ {
 		b, err = s.r.Peek(max(least, s.r.Buffered()))
 	}
 	if len(b) == 0 {
-		return token, cutOr(err)
+		return token, endOr(err)
 	}
 	b, _ = s.r.Peek(s.r.Buffered())
 	n := bytes.IndexAny(b, "\"\\")
@@ -324,7 +324,7 @@ func (s *jsonScanner) readPiece(first bool) (jsonToken, error) {
 	_, _ = s.r.Discard(n)
 	if n < len(b) {
 		if c, _ := s.r.ReadByte(); c == '"' {
-			token.last, s.inText = true, false
+			token.isLast, s.inText = true, false
 		} else if err := s.escape(); err != nil {
 			return token, err
 		}
@@ -338,7 +338,7 @@ func (s *jsonScanner) readPiece(first bool) (jsonToken, error) {
 func (s *jsonScanner) escape() error {
 	c, err := s.r.ReadByte()
 	if err != nil {
-		return cutOr(err)
+		return endOr(err)
 	}
 	if c != 'u' {
 		plain := map[byte]byte{'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t'}[c]
@@ -350,7 +350,7 @@ func (s *jsonScanner) escape() error {
 	}
 	digits, err := s.r.Peek(4)
 	if err != nil {
-		return cutOr(err)
+		return endOr(err)
 	}
 	code, err := strconv.ParseUint(string(digits), 16, 16)
 	if err != nil {
@@ -360,7 +360,7 @@ func (s *jsonScanner) escape() error {
 	return s.discard(4)
 }
 
-func cutOr(err error) error {
+func endOr(err error) error {
 	if errors.Is(err, io.EOF) {
 		return errCutJSON
 	}
@@ -370,9 +370,9 @@ func cutOr(err error) error {
 // textDecoder decodes base64, of either alphabet of RFC 4648 and with or without
 // padding, or hexadecimal digits, piece by piece.
 type textDecoder struct {
-	hex  bool
-	bits uint32
-	have int // of them not handed out
+	isHex bool
+	bits  uint32
+	have  int // of them not handed out
 }
 
 var (
@@ -408,7 +408,7 @@ var base64Digits, hexDigits = func() (base64, hex [256]uint8) {
 // decoded alone, so texts that were put one behind the other are read.
 func (d *textDecoder) add(dst, text []byte, last bool) ([]byte, error) {
 	digits, width, bad := &base64Digits, 6, errNoBase64
-	if d.hex {
+	if d.isHex {
 		digits, width, bad = &hexDigits, 4, errNoHex
 	}
 	for _, c := range text {

@@ -160,11 +160,11 @@ type jsonWords struct {
 	joiner         wordJoiner
 	bytesPerSecond int64 // of the audio; 0 where its bytes are no measure of time
 
-	mu    sync.Mutex
-	done  []Word // the words that are whole
-	last  Word   // the one that may go on
-	bytes int    // of all texts
-	over  bool   // there were more than are held
+	mu     sync.Mutex
+	done   []Word // the words that are whole
+	last   Word   // the one that may go on
+	bytes  int    // of all texts
+	isOver bool   // there were more than are held
 }
 
 // wordObject is what one object says of words.
@@ -262,7 +262,7 @@ func (w *jsonWords) endObject(begin int64, hasAudio bool) bool {
 		}
 		w.joiner.add(w, text, inUnits(start, shape.unit), inUnits(end, shape.unit), shape.isLetters)
 	}
-	w.joiner.first = true
+	w.joiner.isFirst = true
 	return true
 }
 
@@ -285,21 +285,21 @@ func (w *jsonWords) emit() {
 	w.done = append(w.done, w.last)
 	w.last = Word{}
 	if w.bytes > maxWordBytes {
-		w.over, w.done = true, nil
+		w.isOver, w.done = true, nil
 	}
 }
 
 func (w *jsonWords) disable() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.over, w.done, w.last = true, nil, Word{}
+	w.isOver, w.done, w.last = true, nil, Word{}
 }
 
 // all returns the words so far. It may be called from any goroutine.
 func (w *jsonWords) all() []Word {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.over {
+	if w.isOver {
 		return nil
 	}
 	all := append(make([]Word, 0, len(w.done)+1), w.done...)
@@ -315,7 +315,7 @@ func (w *jsonWords) all() []Word {
 // its words come with its audio, where that begins. Characters fill all of a part,
 // and may come in another object than their audio, so for them the first holds.
 type wordJoiner struct {
-	first     bool          // the next text is the first of an object
+	isFirst   bool          // the next text is the first of an object
 	begin     time.Duration // where the audio of the object begins; 0: not known
 	base      time.Duration // where the part begins
 	lastStart time.Duration // of the last text
@@ -350,12 +350,12 @@ func (j *wordJoiner) place(start, end time.Duration, isLetter bool) (time.Durati
 		start = j.lastEnd - j.base
 	}
 	end = max(end, start)
-	if j.first && (j.base+start+wordOverlap < j.lastEnd || j.base+start < j.lastStart) {
+	if j.isFirst && (j.base+start+wordOverlap < j.lastEnd || j.base+start < j.lastStart) {
 		if j.base = j.lastEnd; !isLetter {
 			j.base = max(j.base, j.begin)
 		}
 	}
-	j.first = false
+	j.isFirst = false
 	start, end = j.base+start, j.base+end
 	j.lastStart, j.lastEnd = start, max(end, j.lastEnd)
 	return start, end

@@ -76,15 +76,15 @@ func AtRate(src Source, rate int) Source {
 	if src.Format().Rate == rate {
 		return src
 	}
-	return &declared{src, rate}
+	return &withRate{src, rate}
 }
 
-type declared struct {
+type withRate struct {
 	Source
 	rate int
 }
 
-func (d *declared) Format() Format { return Format{Rate: d.rate, Channels: d.Source.Format().Channels} }
+func (d *withRate) Format() Format { return Format{Rate: d.rate, Channels: d.Source.Format().Channels} }
 
 // Pad adds silence before and after src, in whole frames. A src without a
 // sample stays empty, and one that breaks gets nothing behind it.
@@ -102,22 +102,22 @@ type pad struct {
 	channels      int
 	before, after int64 // samples of silence still to come
 	first         [MaxChannels]float32
-	begun         bool // the first frame of src was read
-	held          bool // and is still in first
+	hasBegun      bool // the first frame of src was read
+	isHeld        bool // and is still in first
 	err           error
 }
 
 func (s *pad) Format() Format { return s.src.Format() }
 
 func (s *pad) ReadSamples(p []float32) (int, error) {
-	if !s.begun {
+	if !s.hasBegun {
 		s.begin()
 	}
 	switch {
 	case s.before > 0 && s.err == nil:
 		return silence(p, &s.before, s.channels), nil
-	case s.held:
-		s.held = false
+	case s.isHeld:
+		s.isHeld = false
 		return copy(p, s.first[:s.channels]), nil
 	case s.err == nil:
 		n, err := s.src.ReadSamples(p)
@@ -134,7 +134,7 @@ func (s *pad) ReadSamples(p []float32) (int, error) {
 // begin reads the first frame: silence is not put before nothing.
 func (s *pad) begin() {
 	n, err := s.src.ReadSamples(s.first[:s.channels])
-	s.begun, s.held, s.err = true, n > 0, err
+	s.hasBegun, s.isHeld, s.err = true, n > 0, err
 	if err != nil {
 		s.after = 0
 	}

@@ -12,7 +12,7 @@ import (
 // mixed. Its memory does not grow.
 type levelFaults struct {
 	channels int
-	mixed    bool    // the channels are mixed
+	isMixed  bool    // the channels are mixed
 	limit    float32 // largest magnitude that is not clipped
 	samples  int64
 	clipped  int64
@@ -28,7 +28,7 @@ type levelFaults struct {
 func newLevelFaults(format Format, choice ChannelChoice, gain float64) *levelFaults {
 	return &levelFaults{
 		channels: format.Channels,
-		mixed:    format.Channels == 2 && (choice == "" || choice == MixChannels),
+		isMixed:  format.Channels == 2 && (choice == "" || choice == MixChannels),
 		limit:    float32(1.001 / Amplitude(gain)), // a rounding error is none
 	}
 }
@@ -38,7 +38,7 @@ func (f *levelFaults) add(samples []float32) {
 	if loudest := f32.MaxAbs(samples); !(loudest <= f.limit) { // seldom; a NaN is not
 		f.count(samples)
 	}
-	for f.mixed && len(samples) > 1 {
+	for f.isMixed && len(samples) > 1 {
 		n := min(len(samples)/2, len(f.split[0]))
 		f.compare(samples[:2*n])
 		samples = samples[2*n:]
@@ -77,7 +77,7 @@ func (f *levelFaults) warnings(clipping bool) (all []string) {
 		all = append(all, fmt.Sprintf("%.0f %% of its samples are beyond full scale and clipped; give a --gain "+
 			"that is %.0f dB lower, or --loudness -16", 100*float64(f.clipped)/float64(f.samples), less))
 	}
-	if f.mixed {
+	if f.isMixed {
 		if fault := ChannelFault(f.peaks, f.rms(), math.Sqrt(f.mix/f.frames())); fault != "" {
 			all = append(all, fault)
 		}

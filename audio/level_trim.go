@@ -29,14 +29,14 @@ type Trimmed struct {
 	guard     int // samples kept beside the sound
 	most      int // samples of quiet held back at most
 
-	buf      []float32 // read and not handed out: buf[next:]
-	next     int
-	ready    int  // up to here buf may be handed out
-	keep     int  // up to here buf is sound or guard; beyond its end where the guard is not read yet
-	sounding bool // the first sound has come
-	leading  atomic.Int64
-	trailing int64
-	err      error
+	buf        []float32 // read and not handed out: buf[next:]
+	next       int
+	ready      int  // up to here buf may be handed out
+	keep       int  // up to here buf is sound or guard; beyond its end where the guard is not read yet
+	isSounding bool // the first sound has come
+	leading    atomic.Int64
+	trailing   int64
+	err        error
 }
 
 // TrimSilence leaves out the silence at both ends of the mono src: samples that
@@ -92,13 +92,13 @@ func (t *Trimmed) fill(room int) {
 		return
 	}
 	first, last := t.sounds(have)
-	if !t.sounding {
+	if !t.isSounding {
 		t.begin(first)
 	}
 	if last >= 0 {
 		t.keep = last + 1 + t.guard
 	}
-	if t.sounding {
+	if t.isSounding {
 		t.ready = min(len(t.buf), max(t.keep, len(t.buf)-t.most, t.next))
 	}
 }
@@ -121,9 +121,9 @@ func (t *Trimmed) sounds(from int) (first, last int) {
 // begin leaves out what is before the guard of the first sound, or of sound
 // that may come next.
 func (t *Trimmed) begin(first int) {
-	t.sounding = first >= 0
+	t.isSounding = first >= 0
 	sound := first
-	if !t.sounding {
+	if !t.isSounding {
 		sound = len(t.buf)
 	}
 	drop := max(sound-t.guard-t.next, 0)
@@ -138,7 +138,7 @@ func (t *Trimmed) end(err error) {
 	if !errors.Is(err, io.EOF) {
 		return
 	}
-	if left := int64(len(t.buf) - t.next); t.sounding {
+	if left := int64(len(t.buf) - t.next); t.isSounding {
 		t.trailing = left
 	} else {
 		t.leading.Add(left)

@@ -20,8 +20,8 @@ type magic struct {
 	name string // for people, with its article
 	// reads is the Options.Encoding that reads such files, or empty.
 	reads string
-	// data: such a file holds no audio, so ffmpeg is not asked.
-	data bool
+	// isData: such a file holds no audio, so ffmpeg is not asked.
+	isData bool
 	// demuxer is what ffmpeg calls the container, where a live stream is often in it.
 	demuxer string
 }
@@ -51,8 +51,8 @@ var magics = []magic{
 	{head: "\x1a\x45\xdf\xa3", name: "a WebM or Matroska file", demuxer: "matroska"},
 	{head: "\x30\x26\xb2\x75\x8e\x66\xcf\x11", name: "a WMA or other ASF file"},
 	{head: "#!AMR", name: "an AMR file"},
-	{head: "#!SILK", name: "a SILK file", data: true},
-	{head: "\x02#!SILK", name: "a SILK file", data: true},
+	{head: "#!SILK", name: "a SILK file", isData: true},
+	{head: "\x02#!SILK", name: "a SILK file", isData: true},
 	{head: "caff", name: "a CAF file"},
 	{head: "wvpk", name: "a WavPack file"},
 	{head: "TTA1", name: "a TTA file"},
@@ -69,20 +69,20 @@ var magics = []magic{
 	{head: "NIST_1A", name: "a NIST SPHERE file"},
 	{head: "\x00\x00\x01\xba", name: "an MPEG program stream"},
 
-	{head: "\x89PNG", name: "a PNG picture", data: true},
-	{head: "\xff\xd8\xff\xe0", name: "a JPEG picture", data: true},
-	{head: "GIF8", name: "a GIF picture", data: true},
-	{head: "%PDF", name: "a PDF document", data: true},
-	{head: "PK\x03\x04", name: "a ZIP archive", data: true},
-	{head: "\x1f\x8b\x08", name: "a gzip file", data: true},
-	{head: "BZh", name: "a bzip2 file", data: true},
-	{head: "\xfd7zXZ\x00", name: "an xz file", data: true},
-	{head: "\x28\xb5\x2f\xfd", name: "a Zstandard file", data: true},
-	{head: "7z\xbc\xaf\x27\x1c", name: "a 7z archive", data: true},
-	{head: "Rar!\x1a\x07", name: "a RAR archive", data: true},
-	{head: "\x7fELF", name: "a program", data: true},
-	{head: "MThd", name: "a MIDI file", data: true},
-	{head: "HTTP/", name: "an HTTP response with its headers (curl without -i leaves them out)", data: true},
+	{head: "\x89PNG", name: "a PNG picture", isData: true},
+	{head: "\xff\xd8\xff\xe0", name: "a JPEG picture", isData: true},
+	{head: "GIF8", name: "a GIF picture", isData: true},
+	{head: "%PDF", name: "a PDF document", isData: true},
+	{head: "PK\x03\x04", name: "a ZIP archive", isData: true},
+	{head: "\x1f\x8b\x08", name: "a gzip file", isData: true},
+	{head: "BZh", name: "a bzip2 file", isData: true},
+	{head: "\xfd7zXZ\x00", name: "an xz file", isData: true},
+	{head: "\x28\xb5\x2f\xfd", name: "a Zstandard file", isData: true},
+	{head: "7z\xbc\xaf\x27\x1c", name: "a 7z archive", isData: true},
+	{head: "Rar!\x1a\x07", name: "a RAR archive", isData: true},
+	{head: "\x7fELF", name: "a program", isData: true},
+	{head: "MThd", name: "a MIDI file", isData: true},
+	{head: "HTTP/", name: "an HTTP response with its headers (curl without -i leaves them out)", isData: true},
 }
 
 // magicLength is how many bytes findMagic needs at most.
@@ -114,7 +114,7 @@ const formLength = 12
 // beginning of. Nothing is consumed.
 func identify(r *bufio.Reader, least int) *magic {
 	head, err := r.Peek(least)
-	for err == nil && mayBegin(head) {
+	for err == nil && mayBeginKnown(head) {
 		head, err = r.Peek(len(head) + 1)
 	}
 	head, _ = r.Peek(max(len(head), min(r.Buffered(), magicLength)))
@@ -125,22 +125,22 @@ func identify(r *bufio.Reader, least int) *magic {
 		return m
 	case len(head) >= 3 && string(head[:3]) == "ID3":
 		return &magic{name: "an ID3 tag", reads: "mp3"}
-	case twoMPEGFrames(r, head):
+	case hasTwoMPEGFrames(r, head):
 		return &magic{name: "an MP3 file", reads: "mp3"}
-	case twoADTSFrames(r, 0):
+	case hasTwoADTSFrames(r, 0):
 		return &magic{name: "an AAC file (ADTS)", demuxer: "aac"}
-	case twoTSPackets(r, head):
+	case hasTwoTSPackets(r, head):
 		return &magic{name: "an MPEG transport stream", demuxer: "mpegts"}
 	}
 	return nil
 }
 
-// mayBegin reports whether head is too short to tell what it begins.
-func mayBegin(head []byte) bool {
+// mayBeginKnown reports whether head is too short to tell what it begins.
+func mayBeginKnown(head []byte) bool {
 	const frameHeader = 8 // of MPEG audio or AAC
-	return agree(head, "\xff") && len(head) < frameHeader || slices.ContainsFunc(magics, func(m magic) bool {
+	return agreeAsFarAs(head, "\xff") && len(head) < frameHeader || slices.ContainsFunc(magics, func(m magic) bool {
 		length := max(len(m.head), len(m.form)*formLength/4)
-		return m.at == 0 && len(head) < length && agree(head, m.head)
+		return m.at == 0 && len(head) < length && agreeAsFarAs(head, m.head)
 	})
 }
 
@@ -153,21 +153,21 @@ func peekAt(r *bufio.Reader, offset, n int) []byte {
 	return b[offset:]
 }
 
-// twoMPEGFrames reports whether r begins with an MPEG audio frame and the header
+// hasTwoMPEGFrames reports whether r begins with an MPEG audio frame and the header
 // of the next.
-func twoMPEGFrames(r *bufio.Reader, head []byte) bool {
+func hasTwoMPEGFrames(r *bufio.Reader, head []byte) bool {
 	first, ok := parseMPEGHeader(head)
 	if !ok {
 		return false
 	}
 	second, ok := parseMPEGHeader(peekAt(r, first.length(), mpegHeaderLength))
-	return ok && first.sameStream(second)
+	return ok && first.isSameStream(second)
 }
 
-// twoADTSFrames reports whether an AAC frame and the header of the next stand at an
+// hasTwoADTSFrames reports whether an AAC frame and the header of the next stand at an
 // offset of r: 12 ones, a version bit, layer 0 and, from bit 30 on, the length in 13
 // bits (ISO/IEC 13818-7, 6.2).
-func twoADTSFrames(r *bufio.Reader, offset int) bool {
+func hasTwoADTSFrames(r *bufio.Reader, offset int) bool {
 	const sync, mask, shortest = 0xFFF0, 0xFFF6, 8
 	if b := peekAt(r, offset, 1); b == nil || b[0] != 0xFF {
 		return false
@@ -182,9 +182,9 @@ func twoADTSFrames(r *bufio.Reader, offset int) bool {
 	return length >= shortest && next != nil && binary.BigEndian.Uint16(next) == first
 }
 
-// twoTSPackets reports whether r begins with three packets of an MPEG transport
+// hasTwoTSPackets reports whether r begins with three packets of an MPEG transport
 // stream (ISO/IEC 13818-1, 2.4.3.2).
-func twoTSPackets(r *bufio.Reader, head []byte) bool {
+func hasTwoTSPackets(r *bufio.Reader, head []byte) bool {
 	const sync, length = 'G', 188
 	if len(head) == 0 || head[0] != sync {
 		return false
@@ -193,10 +193,10 @@ func twoTSPackets(r *bufio.Reader, head []byte) bool {
 	return second != nil && second[0] == sync && third != nil && third[0] == sync
 }
 
-// lateWAV says at which byte a WAV file begins behind something else: a byte
+// findLateWAV says at which byte a WAV file begins behind something else: a byte
 // order mark, or a line that a program logged to its output. It is 0 where none
 // does among the bytes that have arrived.
-func lateWAV(r *bufio.Reader) int {
+func findLateWAV(r *bufio.Reader) int {
 	head, _ := r.Peek(min(r.Buffered(), 4<<10)) // they are there
 	for from := 1; ; from++ {
 		form := bytes.Index(head[min(from, len(head)):], []byte("WAVE"))
@@ -209,9 +209,9 @@ func lateWAV(r *bufio.Reader) int {
 	}
 }
 
-// refuseLateWAV refuses an input in which lateWAV finds a file.
+// refuseLateWAV refuses an input in which findLateWAV finds a file.
 func refuseLateWAV(r *bufio.Reader) error {
-	at := lateWAV(r)
+	at := findLateWAV(r)
 	if at == 0 {
 		return nil
 	}
@@ -225,15 +225,15 @@ const (
 	textLength   = 512
 )
 
-// textIn returns the first bytes of r if they are text: at least textLength
+// textAtStart returns the first bytes of r if they are text: at least textLength
 // bytes, or all there are. Of a pipe it reads on only while all is text, so
 // samples are never waited for.
-func textIn(r *bufio.Reader) []byte {
+func textAtStart(r *bufio.Reader) []byte {
 	head, err := r.Peek(1)
 	for err == nil && len(head) < textLength && isText(head) {
 		head, err = r.Peek(min(textLength, max(len(head)+1, r.Buffered())))
 	}
-	if err != nil && !errors.Is(err, io.EOF) || len(head) < shortestText || !isText(head) || !varies(head) {
+	if err != nil && !errors.Is(err, io.EOF) || len(head) < shortestText || !isText(head) || !variesLikeText(head) {
 		return nil
 	}
 	return head
@@ -254,9 +254,9 @@ func isText(p []byte) bool {
 	return true
 }
 
-// varies tells text from samples of 8 bits that keep to one side of silence:
+// variesLikeText tells text from samples of 8 bits that keep to one side of silence:
 // their bytes are few and near each other.
-func varies(p []byte) bool {
+func variesLikeText(p []byte) bool {
 	const few, span = 8, 32
 	var seen [256]bool
 	count, lowest, highest := 0, 255, 0
@@ -285,7 +285,7 @@ func quote(text []byte) string {
 // refuseText refuses text where samples should be, such as the error message of
 // a text-to-speech service, which would be loud as samples.
 func refuseText(r *bufio.Reader) error {
-	if text := textIn(r); len(text) > 0 {
+	if text := textAtStart(r); len(text) > 0 {
 		return fmt.Errorf("%w: this is text, not samples: %s", ErrFormat, quote(text))
 	}
 	return nil

@@ -172,9 +172,9 @@ func (h mpegHeader) codec() string {
 	return fmt.Sprintf("%v layer %s", h.Version, "III"[:h.Layer])
 }
 
-// sameStream reports whether both frames can belong to one stream. The bit
+// isSameStream reports whether both frames can belong to one stream. The bit
 // rate, padding and joint stereo may change from frame to frame.
-func (h mpegHeader) sameStream(other mpegHeader) bool {
+func (h mpegHeader) isSameStream(other mpegHeader) bool {
 	return h.Version == other.Version && h.Layer == other.Layer && h.format() == other.format() && h.Free == other.Free
 }
 
@@ -185,7 +185,7 @@ func (h mpegHeader) follower(head []byte) (mpegHeader, bool) {
 		ok = ok && h.Free > 0
 		next.Free = h.Free
 	}
-	return next, ok && next.sameStream(h) && !next.isShort()
+	return next, ok && next.isSameStream(h) && !next.isShort()
 }
 
 // decoderDelay is what a layer III decoder adds in front: 528 samples of its

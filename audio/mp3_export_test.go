@@ -8,7 +8,7 @@ type MP3Decoder = mp3Decoder
 
 var (
 	OpenMP3Ahead = openMP3
-	SniffMP3     = sniffMP3
+	SniffMP3     = beginsMP3
 )
 
 func OpenMP3(r *bufio.Reader) (*MP3Decoder, error) { return openMP3(r, 1) }

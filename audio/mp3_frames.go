@@ -18,12 +18,12 @@ const (
 	framesUnexpected = 4
 )
 
-// sniffMP3 reports whether r starts with MPEG audio: frames that follow one
+// beginsMP3 reports whether r starts with MPEG audio: frames that follow one
 // another, or ID3v2 tags and then such frames. Junk in front is accepted if
 // more frames prove it junk. Nothing is consumed, and no more is read than
 // needed: a pipe is recognised by its first two frames, a tag longer than
 // mpegWindow by its header alone. The buffer of r holds at least 64 KiB.
-func sniffMP3(r *bufio.Reader) bool {
+func beginsMP3(r *bufio.Reader) bool {
 	f := mpegFrames{r: r}
 	start := 0
 	for {
@@ -35,7 +35,7 @@ func sniffMP3(r *bufio.Reader) bool {
 			return true
 		}
 	}
-	if findMagic(f.peek(start, mpegHeaderLength)) != nil || start > 0 && twoADTSFrames(r, start) {
+	if findMagic(f.peek(start, mpegHeaderLength)) != nil || start > 0 && hasTwoADTSFrames(r, start) {
 		return false
 	}
 	_, _, found := f.search(start, mpegWindow)
@@ -52,7 +52,7 @@ type mpegFrames struct {
 	stream  mpegHeader // of the first frame; zero until start
 	given   int        // length of the frame that the last call gave out
 	skipped int64      // bytes left out that were no tag
-	cut     bool       // the input ended inside a frame
+	isCut   bool       // the input ended inside a frame
 	err     error      // of r, if not io.EOF
 	main    reservoir
 }
@@ -119,7 +119,7 @@ func (f *mpegFrames) next() (mpegHeader, []byte, error) {
 	}
 	frame := f.peek(0, h.length())
 	if len(frame) < h.length() {
-		f.cut = f.err == nil
+		f.isCut = f.err == nil
 		return h, nil, f.end()
 	}
 	f.given = len(frame)
@@ -137,7 +137,7 @@ func (f *mpegFrames) resync() (mpegHeader, error) {
 			f.skipped += int64(at)
 		}
 		switch {
-		case found && h.sameStream(f.stream):
+		case found && h.isSameStream(f.stream):
 			return h, nil
 		case found:
 			return h, &formatChangeError{to: h}
@@ -170,7 +170,7 @@ func (f *mpegFrames) search(from, n int) (at int, h mpegHeader, found bool) {
 			continue
 		}
 		h, ok := f.headerAt(at, head, at == from)
-		if ok && f.confirm(at, h, f.wanted(h, at == from)) {
+		if ok && f.isConfirmed(at, h, f.wanted(h, at == from)) {
 			return at, h, true
 		}
 	}
@@ -201,7 +201,7 @@ func (f *mpegFrames) freeLength(at int, h mpegHeader) int {
 	ahead := f.peek(at, maxMPEGFrame+mpegHeaderLength)
 	for length := minMPEGFrame; length+mpegHeaderLength <= len(ahead); length++ {
 		h.Free = length - slot
-		if _, ok := h.follower(ahead[length:]); ok && !h.isShort() && f.confirm(at, h, framesExpected+1) {
+		if _, ok := h.follower(ahead[length:]); ok && !h.isShort() && f.isConfirmed(at, h, framesExpected+1) {
 			return h.Free
 		}
 	}
@@ -211,15 +211,15 @@ func (f *mpegFrames) freeLength(at int, h mpegHeader) int {
 // wanted is the number of frames in a row that prove one to be real.
 func (f *mpegFrames) wanted(h mpegHeader, first bool) int {
 	started := f.stream != mpegHeader{}
-	if started && h.sameStream(f.stream) || !started && first {
+	if started && h.isSameStream(f.stream) || !started && first {
 		return framesExpected
 	}
 	return framesUnexpected
 }
 
-// confirm reports whether so many frames of one stream start at offset at, the
+// isConfirmed reports whether so many frames of one stream start at offset at, the
 // first with header h. At the end of the input fewer will do.
-func (f *mpegFrames) confirm(at int, h mpegHeader, want int) bool {
+func (f *mpegFrames) isConfirmed(at int, h mpegHeader, want int) bool {
 	for n := 1; n < want; n++ {
 		at += h.length()
 		head := f.peek(at, mpegHeaderLength)

@@ -21,14 +21,14 @@ const (
 // serialFrames would. The segments go round: free, then in both jobs and
 // ordered, done, free again. All goroutines have ended when close returns.
 type parallelFrames struct {
-	frames  *mpegFrames
-	history *warmUp
-	free    chan *mp3Segment
-	jobs    chan *mp3Segment
-	ordered chan *mp3Segment
-	stop    chan struct{}
-	stopped bool
-	running sync.WaitGroup
+	frames    *mpegFrames
+	history   *warmUp
+	free      chan *mp3Segment
+	jobs      chan *mp3Segment
+	ordered   chan *mp3Segment
+	stop      chan struct{}
+	isStopped bool
+	running   sync.WaitGroup
 
 	current *mp3Segment
 	item    int // frames of current that were given out
@@ -91,8 +91,8 @@ func closeDecoders(decoders []*frameDecoder) {
 
 // close ends the goroutines and waits for them. It may be called twice.
 func (p *parallelFrames) close() {
-	if !p.stopped {
-		p.stopped = true
+	if !p.isStopped {
+		p.isStopped = true
 		close(p.stop)
 		p.running.Wait()
 	}
@@ -161,7 +161,7 @@ func (s *mp3Segment) warm(history *warmUp) {
 	history.drop()
 	s.coded = append(s.coded[:0], history.bytes...)
 	s.frames, s.warmUp = s.frames[:0], len(history.frames)
-	coded, settled, held := s.coded, history.settled(), 0
+	coded, settled, held := s.coded, history.firstDecoded(), 0
 	for i, frame := range history.frames {
 		if i < settled && frame.header.Layer == 3 {
 			silenceFrame(frame.header, coded[:frame.length], held)

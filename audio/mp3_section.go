@@ -147,7 +147,7 @@ func (s *mp3Section) end(cause error) error {
 		return io.EOF
 	}
 	s.length.left(s.frames.skipped)
-	if l := &s.length; s.frames.cut && l.delivered-l.begin >= l.claimed { // else check has said it
+	if l := &s.length; s.frames.isCut && l.delivered-l.begin >= l.claimed { // else check has said it
 		s.length.warnings.add("the MP3 is cut off inside a frame, which is left out")
 	}
 	s.length.silenced(s.damage.frames)

@@ -222,7 +222,7 @@ func TestSniffMP3(t *testing.T) {
 				continue // must be the first of all
 			}
 			r := bufio.NewReaderSize(bytes.NewReader(data), 64<<10)
-			if !sniffMP3(r) {
+			if !beginsMP3(r) {
 				t.Errorf("%s %s was not recognised", name, kind)
 			}
 			if rest, err := io.ReadAll(r); err != nil || !bytes.Equal(rest, data) {
@@ -262,12 +262,12 @@ func TestSniffMP3RefusesOthers(t *testing.T) {
 		others[name] = testMP3(t, name)
 	}
 	for name, data := range others {
-		if sniffMP3(bufio.NewReaderSize(bytes.NewReader(data), 64<<10)) {
+		if beginsMP3(bufio.NewReaderSize(bytes.NewReader(data), 64<<10)) {
 			t.Errorf("%s was taken for MP3", name)
 		}
 	}
 	for seed := range uint64(300) {
-		if sniffMP3(bufio.NewReaderSize(bytes.NewReader(noise(seed, 65_536)), 64<<10)) {
+		if beginsMP3(bufio.NewReaderSize(bytes.NewReader(noise(seed, 65_536)), 64<<10)) {
 			t.Errorf("random bytes %d were taken for MP3", seed)
 		}
 	}
@@ -293,10 +293,10 @@ func TestSniffMP3ReadsTwoFrames(t *testing.T) {
 	mp3 := testMP3(t, "speech_22050hz_mono_cbr32.mp3")
 	h, _ := parseMPEGHeader(mp3)
 	needed := h.length() + mpegHeaderLength
-	if !sniffMP3(bufio.NewReaderSize(&strictReader{t, mp3[:needed]}, 64<<10)) {
+	if !beginsMP3(bufio.NewReaderSize(&strictReader{t, mp3[:needed]}, 64<<10)) {
 		t.Errorf("%d bytes of a pipe were not recognised", needed)
 	}
-	if sniffMP3(bufio.NewReaderSize(&strictReader{t, []byte("RIFF")}, 64<<10)) {
+	if beginsMP3(bufio.NewReaderSize(&strictReader{t, []byte("RIFF")}, 64<<10)) {
 		t.Error("a WAV was taken for MP3")
 	}
 }

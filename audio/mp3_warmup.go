@@ -63,7 +63,7 @@ func (w *warmUp) add(h mpegHeader, frame []byte) {
 
 // drop forgets the frames that nothing needs any more.
 func (w *warmUp) drop() {
-	first, at := w.first(), 0
+	first, at := w.firstNeeded(), 0
 	for _, frame := range w.frames[:first] {
 		at += frame.length
 	}
@@ -71,9 +71,9 @@ func (w *warmUp) drop() {
 	w.frames = append(w.frames[:0], w.frames[first:]...)
 }
 
-// first is the index of the first frame that is needed.
-func (w *warmUp) first() int {
-	first, main := w.settled(), 0
+// firstNeeded is the index of the first frame that is needed.
+func (w *warmUp) firstNeeded() int {
+	first, main := w.firstDecoded(), 0
 	for least := max(0, first-maxWarmUp); first > least && main < maxMainDataBegin; {
 		first--
 		main += w.frames[first].own
@@ -82,8 +82,8 @@ func (w *warmUp) first() int {
 	return max(0, first-(oldest+first)%warmUpPeriod)
 }
 
-// settled is the index of the first frame that must be decoded as it is. Those
+// firstDecoded is the index of the first frame that must be decoded as it is. Those
 // before only give their main data.
-func (w *warmUp) settled() int {
+func (w *warmUp) firstDecoded() int {
 	return max(0, len(w.frames)-warmUpSettled)
 }

@@ -64,12 +64,12 @@ type oggCodec interface {
 
 // oggSound is what the headers of a logical stream say.
 type oggSound struct {
-	codec  oggCodec
-	name   string
-	format Format
-	tick   int64 // the clock's rate divided by the sampling rate
-	skip   int64 // how much of the begin is no sound, on the clock
-	early  bool  // the stream may begin before position 0, which is no sound
+	codec         oggCodec
+	name          string
+	format        Format
+	tick          int64 // the clock's rate divided by the sampling rate
+	skip          int64 // how much of the begin is no sound, on the clock
+	mayBeginEarly bool  // the stream may begin before position 0, which is no sound
 }
 
 func newOggSound(pages *oggPages) (oggSound, error) {
@@ -99,7 +99,7 @@ type oggDecoder struct {
 	pages    *oggPages
 	sound    oggSound
 	position int64 // of the next decoded frame; the first one in the stream is 0
-	begun    bool  // the first page of sound was seen
+	hasBegun bool  // the first page of sound was seen
 	origin   int64 // granule position where the decoded frames begin
 	begin    int64 // position where the sound begins
 	end      int64 // and ends, as far as known
@@ -116,7 +116,7 @@ func openOgg(r *bufio.Reader, end *inputEnd) (decoder, error) {
 		}
 		return nil, err
 	}
-	return newSteady(d), nil
+	return newConstantFormat(d), nil
 }
 
 // startStream reads the headers of the next logical stream. Sound begins on a page of
@@ -127,7 +127,7 @@ func (d *oggDecoder) startStream() error {
 		return err
 	}
 	d.sound = sound
-	d.position, d.begun, d.origin, d.begin, d.end = 0, false, 0, sound.skip, math.MaxInt64
+	d.position, d.hasBegun, d.origin, d.begin, d.end = 0, false, 0, sound.skip, math.MaxInt64
 	d.enter(&d.pages.page)
 	return nil
 }
@@ -200,14 +200,14 @@ func (d *oggDecoder) enter(page *oggPage) {
 	if len(page.packets) == 0 {
 		return
 	}
-	first := !d.begun
-	d.begun = true
+	first := !d.hasBegun
+	d.hasBegun = true
 	if page.granule < 0 {
 		return
 	}
 	if first {
 		d.origin = page.granule - d.sound.codec.duration(page.packets)
-		if !d.sound.early || page.is(oggEnds) {
+		if !d.sound.mayBeginEarly || page.is(oggEnds) {
 			d.origin = max(d.origin, 0)
 		}
 		d.begin += max(0, -d.origin)
@@ -227,7 +227,7 @@ func (d *oggDecoder) decode(packet oggPacket) error {
 			packet.size, d.sound.name)
 	}
 	var samples []float32
-	err := harmless(d.sound.name, func() (err error) {
+	err := decodeSafely(d.sound.name, func() (err error) {
 		samples, err = d.sound.codec.decode(packet.data)
 		return err
 	})

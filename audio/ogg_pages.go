@@ -67,13 +67,13 @@ type oggPages struct {
 	page     oggPage
 	name     string // what the present logical stream holds
 	offset   int64  // in r, behind page
-	held     bool   // page was read and belongs to the next logical stream
-	inside   bool   // a page behind the first of the logical stream was read
+	isHeld   bool   // page was read and belongs to the next logical stream
+	isInside bool   // a page behind the first of the logical stream was read
 	packets  [oggMaxSegments]oggPacket
 	pending  []byte // what is kept of a packet that goes on
 	size     int64  // the length it has so far
 	idle     int64  // bytes of pages since a packet ended
-	lost     bool   // the begin of the packet that goes on is missing
+	isLost   bool   // the begin of the packet that goes on is missing
 	joined   []byte // the packet that ended on page and began before it
 	room     [oggHeaderLength + oggMaxSegments + oggMaxBody]byte
 	warnings warnings
@@ -82,18 +82,18 @@ type oggPages struct {
 // begin moves to the next logical stream and returns its first packet, which
 // says what it holds. It gives io.EOF where there is none.
 func (s *oggPages) begin() ([]byte, error) {
-	if s.offset > 0 && !s.held {
+	if s.offset > 0 && !s.isHeld {
 		if err := s.expectPage(); err != nil {
 			return nil, err
 		}
 	}
-	if !s.held {
+	if !s.isHeld {
 		if err := s.read(); err != nil {
 			return nil, err
 		}
 	}
-	s.held, s.inside = false, false
-	s.pending, s.size, s.lost = s.pending[:0], 0, false
+	s.isHeld, s.isInside = false, false
+	s.pending, s.size, s.isLost = s.pending[:0], 0, false
 	if !s.page.is(oggBegins) {
 		return nil, fmt.Errorf("%w: the Ogg stream was joined in its middle: only its first pages say how to decode it",
 			ErrFormat)
@@ -173,19 +173,19 @@ func (s *oggPages) next() error {
 		s.warnings.add("the Ogg stream lacks pages: number %d follows number %d", s.page.number, number)
 		s.pending, s.size = s.pending[:0], 0
 	}
-	s.inside = true
+	s.isInside = true
 	return s.split()
 }
 
 // another tells a stream behind the present one from one beside it, whose first
 // page stands among the first pages (RFC 3533, section 4).
 func (s *oggPages) another() error {
-	if !s.inside {
+	if !s.isInside {
 		return fmt.Errorf("%w: the Ogg stream holds several streams at once: %s and %s", ErrFormat, s.name,
 			oggName(s.page.body))
 	}
 	s.warnings.add("an Ogg stream has no end mark and another one follows")
-	s.held = true
+	s.isHeld = true
 	return io.EOF
 }
 
@@ -262,12 +262,12 @@ func (s *oggPages) fill(p []byte) error {
 // split finds the packets that end on the page.
 func (s *oggPages) split() error {
 	if s.page.is(oggContinued) {
-		s.lost = s.size == 0
+		s.isLost = s.size == 0
 	} else {
 		if s.size > 0 {
 			s.warnings.add("a packet of the Ogg stream is cut off and left out")
 		}
-		s.pending, s.size, s.lost = s.pending[:0], 0, false
+		s.pending, s.size, s.isLost = s.pending[:0], 0, false
 	}
 	s.page.packets = s.packets[:0]
 	begin, end := 0, 0
@@ -294,8 +294,8 @@ func (s *oggPages) split() error {
 func (s *oggPages) finish(part []byte) {
 	packet := oggPacket{part, int64(len(part))}
 	switch {
-	case s.lost:
-		s.lost = false
+	case s.isLost:
+		s.isLost = false
 		return
 	case s.size > 0:
 		s.keep(part)
@@ -307,7 +307,7 @@ func (s *oggPages) finish(part []byte) {
 
 // keep adds a part to the packet that goes on.
 func (s *oggPages) keep(part []byte) {
-	if s.lost {
+	if s.isLost {
 		return
 	}
 	s.size += int64(len(part))

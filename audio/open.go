@@ -41,10 +41,10 @@ type Options struct {
 	// of anything but a regular file. It is called where ReadSamples is.
 	BeforeRead func()
 
-	source     *recorder
-	file       *os.File // the input, if it is a regular file from its begin on
-	decoders   int      // that may work at once
-	insideJSON bool     // the bytes come out of JSON
+	source       *recorder
+	file         *os.File // the input, if it is a regular file from its begin on
+	decoders     int      // that may work at once
+	isInsideJSON bool     // the bytes come out of JSON
 }
 
 // InputError is an input that broke after it had begun: a read error or bytes
@@ -177,11 +177,11 @@ func (e *foreignError) Error() string {
 // openRecorded opens what r reads. What is not read here is left to ffmpeg, if
 // allowed, from its first byte on.
 func openRecorded(r *recorder, opts Options) (decoder, error) {
-	r.recording, opts.source = true, r
+	r.isRecording, opts.source = true, r
 	dec, err := open(bufio.NewReaderSize(r, sniffRoom), opts)
-	r.recording = false
+	r.isRecording = false
 	var foreign *foreignError
-	if opts.FFmpeg != "" && errors.As(err, &foreign) && (opts.file != nil || !r.lost) {
+	if opts.FFmpeg != "" && errors.As(err, &foreign) && (opts.file != nil || !r.isLost) {
 		dec, err = openFFmpeg(r, opts, foreign)
 	}
 	r.kept = nil
@@ -222,10 +222,10 @@ func openRaw(r *bufio.Reader, opts Options) (decoder, error) {
 		least = formLength
 	}
 	if head, err := r.Peek(1); len(head) == 0 {
-		switch err := brokenOr(err, nil); {
+		switch err := readErrorOr(err, nil); {
 		case err != nil:
 			return nil, err
-		case opts.insideJSON:
+		case opts.isInsideJSON:
 			return nil, ErrEmpty
 		}
 	}
@@ -233,7 +233,7 @@ func openRaw(r *bufio.Reader, opts Options) (decoder, error) {
 	if opts.TrustHeader && found != nil {
 		return openByContent(r, opts)
 	}
-	if opts.TrustHeader && !opts.insideJSON && beginsLikeJSON(r) {
+	if opts.TrustHeader && !opts.isInsideJSON && beginsLikeJSON(r) {
 		return openJSONByShape(r, opts)
 	}
 	if opts.Raw.Rate == 0 || opts.Raw.Channels == 0 {
@@ -254,9 +254,9 @@ func openRaw(r *bufio.Reader, opts Options) (decoder, error) {
 func openByContent(r *bufio.Reader, opts Options) (decoder, error) {
 	head, err := r.Peek(formLength)
 	if len(head) == 0 {
-		return nil, brokenOr(err, ErrEmpty)
+		return nil, readErrorOr(err, ErrEmpty)
 	}
-	if err := brokenOr(err, nil); err != nil {
+	if err := readErrorOr(err, nil); err != nil {
 		return nil, err
 	}
 	found := identify(r, formLength)
@@ -267,7 +267,7 @@ func openByContent(r *bufio.Reader, opts Options) (decoder, error) {
 			return nil, &foreignError{what: name}
 		}
 		return openOgg(r, opts.end(r))
-	case found.data:
+	case found.isData:
 		return nil, fmt.Errorf("%w: this is %s, which is not read", ErrFormat, found.name)
 	case found.reads == "":
 		return nil, &foreignError{what: found.name, demuxer: found.demuxer}
@@ -276,11 +276,11 @@ func openByContent(r *bufio.Reader, opts Options) (decoder, error) {
 		return open(r, opts)
 	}
 	switch {
-	case sniffFLAC(r):
+	case beginsFLAC(r):
 		return openFLAC(r, opts.end(r))
-	case sniffMP3(r):
+	case beginsMP3(r):
 		return openMP3Decoder(r, opts)
-	case found != nil && twoADTSFrames(r, id3Length(r, 0)):
+	case found != nil && hasTwoADTSFrames(r, id3Length(r, 0)):
 		return nil, &foreignError{what: "an AAC file (ADTS)", demuxer: "aac"}
 	}
 	return openUnknown(r, opts)
@@ -291,10 +291,10 @@ func openUnknown(r *bufio.Reader, opts Options) (decoder, error) {
 	if err := refuseLateWAV(r); err != nil {
 		return nil, err
 	}
-	if !opts.insideJSON && beginsLikeJSON(r) {
+	if !opts.isInsideJSON && beginsLikeJSON(r) {
 		return openJSONByShape(r, opts)
 	}
-	if text := textIn(r); len(text) > 0 {
+	if text := textAtStart(r); len(text) > 0 {
 		return nil, fmt.Errorf("%w: this is text, not audio; pipe it through a text-to-speech program first: %s",
 			ErrFormat, quote(text))
 	}
@@ -310,7 +310,7 @@ func openWAVDecoder(r *bufio.Reader, opts Options) (decoder, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newSteady(dec), nil
+	return newConstantFormat(dec), nil
 }
 
 // openMP3Decoder keeps a nil *mp3Decoder out of the interface.
@@ -334,14 +334,14 @@ func openMP3Decoder(r *bufio.Reader, opts Options) (decoder, error) {
 // While it records it keeps what it reads, so that another decoder can begin
 // anew.
 type recorder struct {
-	r         io.Reader
-	before    func()       // called before each read, or nil
-	read      atomic.Int64 // bytes
-	recording bool
-	kept      []byte
-	lost      bool      // more was read than is kept
-	until     time.Time // where it is set: a read that would wait longer ends the input
-	gaveUp    bool      // one did
+	r           io.Reader
+	before      func()       // called before each read, or nil
+	read        atomic.Int64 // bytes
+	isRecording bool
+	kept        []byte
+	isLost      bool      // more was read than is kept
+	until       time.Time // where it is set: a read that would wait longer ends the input
+	hasGivenUp  bool      // one did
 }
 
 // maxKept is how much of an input may be read before it is clear who decodes it.
@@ -349,7 +349,7 @@ const maxKept = 1 << 20
 
 func (s *recorder) Read(p []byte) (int, error) {
 	if !s.until.IsZero() && !isReady(s.r, s.until) {
-		s.gaveUp = true
+		s.hasGivenUp = true
 		return 0, io.EOF
 	}
 	if s.before != nil {
@@ -357,20 +357,20 @@ func (s *recorder) Read(p []byte) (int, error) {
 	}
 	n, err := s.r.Read(p)
 	s.read.Add(int64(n))
-	if s.recording && !s.lost {
+	if s.isRecording && !s.isLost {
 		s.kept = append(s.kept, p[:n]...)
-		s.lost = len(s.kept) > maxKept
+		s.isLost = len(s.kept) > maxKept
 	}
 	if err != io.EOF && errors.Is(err, io.EOF) {
-		err = brokenEnd{err}
+		err = unexpectedEnd{err}
 	}
 	return n, err
 }
 
-// brokenEnd is an error that hides an io.EOF in it.
-type brokenEnd struct{ err error }
+// unexpectedEnd is an error that hides an io.EOF in it.
+type unexpectedEnd struct{ err error }
 
-func (b brokenEnd) Error() string { return b.err.Error() }
+func (b unexpectedEnd) Error() string { return b.err.Error() }
 
 // Format is the input's own rate and channels.
 func (in *Input) Format() Format { return in.format }

@@ -40,16 +40,16 @@ func (s *pcm) Close() error { return nil }
 // Warnings tells of bytes at the end that are no whole frame.
 func (s *pcm) Warnings() []string {
 	if s.err != nil && len(s.buf) > 0 {
-		s.warnings.add("%s", leftOut(len(s.buf), s.frameBytes()))
+		s.warnings.add("%s", leftOutWarning(len(s.buf), s.frameBytes()))
 	}
 	return slices.Concat(s.warnings, s.notNumbersWarning())
 }
 
-func leftOut(n, frame int) string {
-	return fmt.Sprintf("the last %s no whole %d-byte frame and left out", isAre(n, "byte"), frame)
+func leftOutWarning(n, frame int) string {
+	return fmt.Sprintf("the last %s no whole %d-byte frame and left out", countIsAre(n, "byte"), frame)
 }
 
-func isAre(n int, what string) string {
+func countIsAre(n int, what string) string {
 	if n == 1 {
 		return "1 " + what + " is"
 	}
@@ -102,7 +102,7 @@ func (s *pcm) notNumbersWarning() []string {
 	if s.notNumbers == 0 {
 		return nil
 	}
-	return []string{fmt.Sprintf("%s not a number and replaced by silence", isAre(int(s.notNumbers), "sample"))}
+	return []string{fmt.Sprintf("%s not a number and replaced by silence", countIsAre(int(s.notNumbers), "sample"))}
 }
 
 // fill reads until at least one frame, and at most room bytes, are there.
@@ -130,16 +130,16 @@ type contained struct {
 	*pcm
 	container string
 	data      *limited
-	declared  int64       // frames, or -1
-	behind    func() rest // what stands behind the samples and is nothing known; nil: it was asked
+	declared  int64            // frames, or -1
+	behind    func() remainder // what stands behind the samples and is nothing known; nil: it was asked
 }
 
 // newContained reads size bytes of samples, or all there are where size is
 // negative.
 func newContained(r io.Reader, container string, format Format, codec codec, size int64) *contained {
-	data := &limited{r: r, left: max(size, 0), open: size < 0}
+	data := &limited{r: r, left: max(size, 0), isOpen: size < 0}
 	c := &contained{pcm: newPCM(data, format, codec), container: container, data: data, declared: -1}
-	if !data.open {
+	if !data.isOpen {
 		c.declared = size / int64(c.frameBytes())
 	}
 	return c
@@ -152,7 +152,7 @@ func (c *contained) Info() Info {
 // ReadSamples looks behind the samples at their declared end.
 func (c *contained) ReadSamples(p []float32) (int, error) {
 	n, err := c.pcm.ReadSamples(p)
-	if !errors.Is(err, io.EOF) || c.data.open || c.data.short || c.behind == nil {
+	if !errors.Is(err, io.EOF) || c.data.isOpen || c.data.isShort || c.behind == nil {
 		return n, err
 	}
 	if behind := c.behind(); behind.bytes > 0 {
@@ -165,7 +165,7 @@ func (c *contained) ReadSamples(p []float32) (int, error) {
 // Warnings adds a header that claimed more than there is.
 func (c *contained) Warnings() []string {
 	warnings := c.pcm.Warnings()
-	if c.data.short {
+	if c.data.isShort {
 		warnings = append(warnings, endsEarly(c.format, c.declared, c.frames))
 	}
 	return warnings
@@ -179,14 +179,14 @@ func endsEarly(format Format, declared, frames int64) string {
 // limited reads n bytes of r and then ends, like io.LimitedReader, and knows
 // whether r ended first.
 type limited struct {
-	r     io.Reader
-	left  int64 // bytes still to come; unlimited where it was never set
-	open  bool  // to the end of r, whatever its length
-	short bool  // r ended before n bytes
+	r       io.Reader
+	left    int64 // bytes still to come; unlimited where it was never set
+	isOpen  bool  // to the end of r, whatever its length
+	isShort bool  // r ended before n bytes
 }
 
 func (l *limited) Read(p []byte) (int, error) {
-	if l.open {
+	if l.isOpen {
 		return l.r.Read(p)
 	}
 	if l.left == 0 {
@@ -198,7 +198,7 @@ func (l *limited) Read(p []byte) (int, error) {
 	n, err := l.r.Read(p)
 	l.left -= int64(n)
 	if errors.Is(err, io.EOF) && l.left > 0 {
-		l.short = true
+		l.isShort = true
 	}
 	return n, err
 }

@@ -187,9 +187,9 @@ func (p *Prepared) build(o *PrepareOptions) error {
 		return err
 	}
 	p.faults = newLevelFaults(p.format, o.Channel, o.Gain)
-	decoded := watched(p.input, o.OnDecoded)
-	if p.faults.mixed || p.input.mayExceed() {
-		decoded = watched(decoded, p.faults.add)
+	decoded := observed(p.input, o.OnDecoded)
+	if p.faults.isMixed || p.input.mayExceed() {
+		decoded = observed(decoded, p.faults.add)
 	}
 	mono, err := pickChannel(decoded, o.Channel)
 	if err != nil {
@@ -208,7 +208,7 @@ func (p *Prepared) build(o *PrepareOptions) error {
 	if mono, err = p.bounded(mono, o.MaxDuration); err != nil {
 		return err
 	}
-	mono = watched(mono, func(samples []float32) { p.frames.Add(int64(len(samples))) })
+	mono = observed(mono, func(samples []float32) { p.frames.Add(int64(len(samples))) })
 	if p.resampled, err = ResampleBy(method, mono, rate); err != nil {
 		return err
 	}
@@ -218,12 +218,12 @@ func (p *Prepared) build(o *PrepareOptions) error {
 		p.Source = p.trimmed
 	}
 	if p.Source = Gain(p.Source, o.Gain); o.Gain > 0 {
-		p.Source = watched(p.Source, p.countClipped)
+		p.Source = observed(p.Source, p.countClipped)
 	}
 	if p.padBefore = o.PadBefore; o.PadBefore > 0 || o.PadAfter > 0 {
 		p.Source = Pad(p.Source, o.PadBefore, o.PadAfter)
 	}
-	p.Source = watched(p.Source, o.OnPrepared)
+	p.Source = observed(p.Source, o.OnPrepared)
 	return nil
 }
 
@@ -244,16 +244,16 @@ func (p *Prepared) bounded(src Source, longest time.Duration) (Source, error) {
 type bounded struct {
 	Source  // mono
 	left    int64
-	over    bool // src went on
+	isOver  bool // src went on
 	longest time.Duration
 }
 
 // ReadSamples reads as Source says. Nothing is kept of a read that passes the
 // limit, but what is allowed.
 func (b *bounded) ReadSamples(p []float32) (int, error) {
-	for !b.over {
+	for !b.isOver {
 		n, err := b.Source.ReadSamples(p)
-		b.over = int64(n) > b.left
+		b.isOver = int64(n) > b.left
 		n = int(min(int64(n), b.left))
 		if b.left -= int64(n); n > 0 || err != nil {
 			return n, err
@@ -290,28 +290,28 @@ func pickChannel(src Source, choice ChannelChoice) (Source, error) {
 	return Channel(src, channel)
 }
 
-// watched shows watch, if there is one, the samples of src that pass.
-func watched(src Source, watch func([]float32)) Source {
+// observed shows watch, if there is one, the samples of src that pass.
+func observed(src Source, watch func([]float32)) Source {
 	if watch == nil {
 		return src
 	}
-	return &tap{src, watch}
+	return &observedSource{src, watch}
 }
 
-type tap struct {
+type observedSource struct {
 	Source
 	watch func([]float32)
 }
 
 // LFE is that of the Source, which Mono asks for.
-func (t *tap) LFE() int {
+func (t *observedSource) LFE() int {
 	if src, ok := t.Source.(lowFrequency); ok {
 		return src.LFE()
 	}
 	return -1
 }
 
-func (t *tap) ReadSamples(p []float32) (int, error) {
+func (t *observedSource) ReadSamples(p []float32) (int, error) {
 	n, err := t.Source.ReadSamples(p)
 	t.watch(p[:n])
 	return n, err

@@ -45,17 +45,17 @@ const soxrRead = 4096
 // is copied on the way, nothing is allocated, and nothing is lost. Samples are
 // float32: 16-bit output is dithered by libsoxr from a seed taken from the clock.
 type soxr struct {
-	src     Source
-	from    int
-	to      int
-	handle  C.soxr_t
-	buf     []float32
-	waiting []float32 // part of buf: read, not taken yet
-	full    bool      // libsoxr filled all the room it had, and may have more
-	ended   bool      // src has ended
-	in      int64     // samples read from src
-	out     int64     // samples handed out
-	err     error     // why there are no more; sticky
+	src      Source
+	from     int
+	to       int
+	handle   C.soxr_t
+	buf      []float32
+	waiting  []float32 // part of buf: read, not taken yet
+	isFull   bool      // libsoxr filled all the room it had, and may have more
+	hasEnded bool      // src has ended
+	in       int64     // samples read from src
+	out      int64     // samples handed out
+	err      error     // why there are no more; sticky
 }
 
 func newSoxr(src Source, rate int) (Resampled, error) {
@@ -76,7 +76,7 @@ func (s *soxr) ReadSamples(p []float32) (int, error) {
 		return 0, io.ErrShortBuffer
 	}
 	for s.err == nil {
-		if len(s.waiting) == 0 && !s.full && !s.ended {
+		if len(s.waiting) == 0 && !s.isFull && !s.hasEnded {
 			s.err = s.read()
 			continue
 		}
@@ -96,7 +96,7 @@ func (s *soxr) read() error {
 	s.waiting = s.buf[:n]
 	s.in += int64(n)
 	if errors.Is(err, io.EOF) {
-		s.ended = true
+		s.hasEnded = true
 		return nil
 	}
 	return err
@@ -105,7 +105,7 @@ func (s *soxr) read() error {
 // convert fills p as far as the input goes. After the end of the input it cuts
 // the output to length, and then is at its own end.
 func (s *soxr) convert(p []float32) (int, error) {
-	if s.ended {
+	if s.hasEnded {
 		left := resampledLength(s.in, s.from, s.to) - s.out
 		if left == 0 {
 			return 0, io.EOF
@@ -115,19 +115,19 @@ func (s *soxr) convert(p []float32) (int, error) {
 	if s.handle == nil {
 		return 0, errors.New("resample: closed")
 	}
-	step := C.soxr_give(s.handle, (*C.float)(unsafe.SliceData(s.waiting)), C.size_t(len(s.waiting)), C.bool(s.ended),
+	step := C.soxr_give(s.handle, (*C.float)(unsafe.SliceData(s.waiting)), C.size_t(len(s.waiting)), C.bool(s.hasEnded),
 		(*C.float)(unsafe.SliceData(p)), C.size_t(len(p)))
 	taken, made := int(step.taken), int(step.made)
 	switch {
 	case step.error != nil:
 		return 0, fmt.Errorf("resample: %s", C.GoString(step.error))
-	case made == 0 && s.ended:
+	case made == 0 && s.hasEnded:
 		return 0, errors.New("resample: libsoxr gave too few samples")
 	case made == 0 && taken == 0 && len(s.waiting) > 0:
 		return 0, io.ErrNoProgress
 	}
 	s.waiting = s.waiting[taken:]
-	s.full = made == len(p)
+	s.isFull = made == len(p)
 	return made, nil
 }
 

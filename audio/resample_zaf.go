@@ -27,13 +27,13 @@ type zaf struct {
 	from  int
 	to    int
 	lib   *resample.Resampler
-	block int       // samples of one write, or of one of several that are joined
-	buf   []float32 // as many blocks as are written together at most
-	have  int       // samples in buf
-	in    int64     // samples read from src
-	out   int64     // samples handed out
-	ready floats    // converted, not handed out yet
-	err   error     // why src ended
+	block int         // samples of one write, or of one of several that are joined
+	buf   []float32   // as many blocks as are written together at most
+	have  int         // samples in buf
+	in    int64       // samples read from src
+	out   int64       // samples handed out
+	ready sampleQueue // converted, not handed out yet
+	err   error       // why src ended
 }
 
 func newZaf(src Source, rate int) (Resampled, error) {
@@ -46,15 +46,15 @@ func newZaf(src Source, rate int) (Resampled, error) {
 	block, whole := zafBlock(s.from, rate)
 	together := 1
 	if whole {
-		together = max(1, zafTogether/block)
+		together = max(1, zafWriteLength/block)
 	}
 	s.block, s.buf = block, make([]float32, together*block)
 	return s, nil
 }
 
-// zafTogether is how many samples are written together at most: what one read
+// zafWriteLength is how many samples are written together at most: what one read
 // of a mono file gives. A write costs five allocations, and two copies.
-const zafTogether = 16384
+const zafWriteLength = 16384
 
 // zafBlock is the length of one write, and whether all of it comes out. Where
 // whole periods of the ratio fit into 20 ms, it is as many as do: live audio
@@ -161,14 +161,14 @@ func (s *zaf) Close() error {
 	return nil
 }
 
-// floats is a queue of samples that is written as bytes.
-type floats struct {
+// sampleQueue is a queue of samples that is written as bytes.
+type sampleQueue struct {
 	all  []float32
 	next int
 }
 
 // Write takes whole float32 samples in the machine's byte order.
-func (f *floats) Write(p []byte) (int, error) {
+func (f *sampleQueue) Write(p []byte) (int, error) {
 	if f.next == len(f.all) {
 		f.all, f.next = f.all[:0], 0
 	}
@@ -181,11 +181,11 @@ func (f *floats) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (f *floats) len() int { return len(f.all) - f.next }
+func (f *sampleQueue) len() int { return len(f.all) - f.next }
 
-func (f *floats) cut(n int) { f.all = f.all[:f.next+n] }
+func (f *sampleQueue) cut(n int) { f.all = f.all[:f.next+n] }
 
-func (f *floats) read(p []float32) int {
+func (f *sampleQueue) read(p []float32) int {
 	n := copy(p, f.all[f.next:])
 	f.next += n
 	return n

@@ -45,7 +45,7 @@ func newVorbis(pages *oggPages, head []byte) (oggSound, error) {
 		return sound, err
 	}
 	codec := &vorbisCodec{}
-	if err := harmless("Vorbis", func() error { return codec.decoder.ReadHeader(head) }); err != nil {
+	if err := decodeSafely("Vorbis", func() error { return codec.decoder.ReadHeader(head) }); err != nil {
 		return sound, err
 	}
 	// The comments stay outside: the decoder would make room for as many of
@@ -63,7 +63,7 @@ func newVorbis(pages *oggPages, head []byte) (oggSound, error) {
 	if err := checkVorbisSetup(setup.data); err != nil {
 		return sound, fmt.Errorf("%w: the Vorbis setup is damaged: %v", ErrFormat, err)
 	}
-	if err := harmless("Vorbis", func() error { return codec.decoder.ReadHeader(setup.data) }); err != nil {
+	if err := decodeSafely("Vorbis", func() error { return codec.decoder.ReadHeader(setup.data) }); err != nil {
 		return sound, err
 	}
 	codec.out = make([]float32, codec.decoder.BufferSize())
@@ -83,7 +83,7 @@ func parseVorbisHead(head []byte) (oggSound, error) {
 	if short, long := head[28]&15, head[28]>>4; short < vorbisMinBlock || long < short || long > vorbisMaxBlock {
 		return oggSound{}, fmt.Errorf("%w: Vorbis with blocks of 2^%d and 2^%d samples", ErrFormat, short, long)
 	}
-	return oggSound{name: "Vorbis", format: format, tick: 1, early: true}, nil
+	return oggSound{name: "Vorbis", format: format, tick: 1, mayBeginEarly: true}, nil
 }
 
 // vorbisHeader reads the next header packet, which must be of that kind.
@@ -101,7 +101,7 @@ func (c *vorbisCodec) duration(packets []oggPacket) int64 {
 	defer c.decoder.Clear()
 	total := 0
 	for _, p := range packets {
-		err := harmless("Vorbis", func() error {
+		err := decodeSafely("Vorbis", func() error {
 			samples, err := c.decode(p.data)
 			total += len(samples)
 			return err
@@ -190,7 +190,7 @@ func vorbisCodebook(r *lowBits) (entries, values int, err error) {
 		}
 		vorbisValues(r, kind, entries, dimensions)
 	}
-	if r.over {
+	if r.isOver {
 		return 0, 0, errVorbisCut
 	}
 	return entries, values, nil
@@ -201,7 +201,7 @@ func vorbisLengths(r *lowBits, entries int) error {
 	used := 0
 	if r.read(1) == 1 {
 		r.read(5)
-		for used < entries && !r.over {
+		for used < entries && !r.isOver {
 			used += r.read(bits.Len(uint(entries - used)))
 		}
 		if used > entries {
@@ -216,7 +216,7 @@ func vorbisLengths(r *lowBits, entries int) error {
 			}
 		}
 	}
-	if r.over {
+	if r.isOver {
 		return errVorbisCut
 	}
 	if used == 0 {
@@ -239,9 +239,9 @@ func vorbisValues(r *lowBits, kind, entries, dimensions int) {
 
 // lowBits reads bits from the lowest of each byte on.
 type lowBits struct {
-	data []byte
-	at   int // in bits
-	over bool
+	data   []byte
+	at     int // in bits
+	isOver bool
 }
 
 // read reads n bits, at most 32. Beyond the end there are zeros.
@@ -249,7 +249,7 @@ func (r *lowBits) read(n int) int {
 	value := 0
 	for i := range n {
 		if r.at+i >= 8*len(r.data) {
-			r.over = true
+			r.isOver = true
 			break
 		}
 		bit := r.data[(r.at+i)/8] >> ((r.at + i) % 8) & 1
@@ -261,6 +261,6 @@ func (r *lowBits) read(n int) int {
 
 func (r *lowBits) skip(n int) {
 	if r.at += n; r.at > 8*len(r.data) {
-		r.over = true
+		r.isOver = true
 	}
 }

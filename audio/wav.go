@@ -17,17 +17,17 @@ import (
 // pipe from ffmpeg has, and allocates what a chunk claims to hold; and because
 // the chunk walk of go-audio/riff takes a size that is cut off for 0.
 type wav struct {
-	r        *bufio.Reader
-	header   wavHeader // of the run that is being read
-	changed  bool      // it has another format than the one before, which was not told yet
-	run      wavRun
-	body     wavBody
-	declared int64 // frames of the first run, or -1
-	frames   int64 // delivered from this run
-	left     int64 // frames of this run still to deliver; what follows is padding
-	end      *inputEnd
-	warnings warnings
-	err      error
+	r         *bufio.Reader
+	header    wavHeader // of the run that is being read
+	isChanged bool      // it has another format than the one before, which was not told yet
+	run       wavRun
+	body      wavBody
+	declared  int64 // frames of the first run, or -1
+	frames    int64 // delivered from this run
+	left      int64 // frames of this run still to deliver; what follows is padding
+	end       *inputEnd
+	warnings  warnings
+	err       error
 }
 
 // wavBody decodes the bytes of one run after another, all with the same format.
@@ -52,7 +52,7 @@ func openWAV(r *bufio.Reader, end *inputEnd) (*wav, error) {
 func (w *wav) readHeader() (wavHeader, error) {
 	header, err := readWAVHeader(w.r)
 	if err == nil && w.end.isFile() {
-		header.believe(w.end.fileLeft())
+		header.correctSize(w.end.fileLeft())
 	}
 	for _, warning := range header.warnings {
 		w.warnings.add("%s", warning)
@@ -73,7 +73,7 @@ func (w *wav) begin(header wavHeader) {
 	w.run = wavRun{r: w.r, size: header.size, unit: int64(header.boundary())}
 	w.body.restart(header.codec)
 	w.frames, w.left = 0, math.MaxInt64
-	if header.padded() {
+	if header.isPadded() {
 		w.left = header.fact
 	}
 }
@@ -99,8 +99,8 @@ func (w *wav) Close() error { return nil }
 
 func (w *wav) ReadSamples(p []float32) (int, error) {
 	for w.err == nil {
-		if w.changed {
-			w.changed = false
+		if w.isChanged {
+			w.isChanged = false
 			return 0, errFormatChange
 		}
 		n, err := w.body.ReadSamples(p)
@@ -122,8 +122,8 @@ func (w *wav) ReadSamples(p []float32) (int, error) {
 
 // endOfRun notes what was odd about a run.
 func (w *wav) endOfRun() {
-	if n := w.body.leftover(); n > 0 && !(n == 1 && w.run.padded()) {
-		w.warnings.add("%s", leftOut(n, w.header.unit()))
+	if n := w.body.leftover(); n > 0 && !(n == 1 && w.run.isPadded()) {
+		w.warnings.add("%s", leftOutWarning(n, w.header.unit()))
 	}
 	if w.run.short() {
 		w.warnings.add("%s", endsEarly(w.header.format, w.header.frames(), w.frames))
@@ -152,7 +152,7 @@ func (w *wav) next() error {
 	was := w.header.format
 	w.begin(header)
 	if header.format != was {
-		w.changed = true
+		w.isChanged = true
 	}
 	return nil
 }

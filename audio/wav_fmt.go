@@ -115,7 +115,7 @@ func (f *wavFmt) codec() (codec, error) {
 	}
 	c, ok := f.plain()
 	if !ok {
-		return codec{}, f.notRead()
+		return codec{}, f.unsupported()
 	}
 	if f.order == binary.BigEndian {
 		c = bigEndian(c)
@@ -143,7 +143,7 @@ func (f *wavFmt) plain() (codec, bool) {
 	return codec{}, false
 }
 
-func (f *wavFmt) notRead() error {
+func (f *wavFmt) unsupported() error {
 	return &foreignError{reason: fmt.Sprintf("the WAV holds %s samples", f.name())}
 }
 
@@ -179,7 +179,7 @@ func (f *wavFmt) name() string {
 // adpcm finds the layout of a block.
 func (f *wavFmt) adpcm() (codec, error) {
 	if f.bits != 4 || f.format.Channels > 2 || f.order == binary.BigEndian {
-		return codec{}, f.notRead()
+		return codec{}, f.unsupported()
 	}
 	if f.align == 0 || f.align > maxADPCMBlock {
 		return codec{}, fmt.Errorf("%w: the WAV claims ADPCM blocks of %d bytes, 1 to %d are read", ErrFormat,

@@ -27,25 +27,25 @@ func isWAV(b []byte) bool { return len(b) >= formLength && mayBeginWAV(b) }
 // it goes.
 func mayBeginWAV(b []byte) bool {
 	return slices.ContainsFunc(magics, func(m magic) bool {
-		return m.reads == "wav" && agree(b, m.head) && agree(b[min(8, len(b)):], m.form)
+		return m.reads == "wav" && agreeAsFarAs(b, m.head) && agreeAsFarAs(b[min(8, len(b)):], m.form)
 	})
 }
 
-func agree(b []byte, s string) bool {
+func agreeAsFarAs(b []byte, s string) bool {
 	n := min(len(b), len(s))
 	return string(b[:n]) == s[:n]
 }
 
 // wavHeader is what a file says before its samples.
 type wavHeader struct {
-	order  binary.ByteOrder
-	format Format
-	codec  codec
-	lfe    int   // channel for low-frequency effects, or -1
-	fact   int64 // frames by the fact chunk, or -1
-	ds64   int64 // size of the samples by the ds64 chunk, or -1
-	size   int64 // of the samples in bytes, or -1 where it is not known
-	claim  int64 // of the data chunk, as it is in the file
+	order       binary.ByteOrder
+	format      Format
+	codec       codec
+	lfe         int   // channel for low-frequency effects, or -1
+	fact        int64 // frames by the fact chunk, or -1
+	ds64        int64 // size of the samples by the ds64 chunk, or -1
+	size        int64 // of the samples in bytes, or -1 where it is not known
+	claimedSize int64 // of the data chunk, as it is in the file
 
 	warnings warnings
 }
@@ -147,10 +147,10 @@ func (h *wavHeader) setSize(size int64) error {
 	if h.codec.name == "" {
 		return fmt.Errorf("%w: the WAV has samples before it says their format", ErrFormat)
 	}
-	switch h.claim = size; {
+	switch h.claimedSize = size; {
 	case size == 0xffffffff && h.ds64 > 0 && h.ds64 < largestFile:
 		h.size = h.ds64
-	case untilTheEnd(size):
+	case isUntilEnd(size):
 		h.size = -1
 	default:
 		h.size = size
@@ -158,20 +158,20 @@ func (h *wavHeader) setSize(size int64) error {
 	return nil
 }
 
-// believe corrects the size by how many bytes of the file there are. A size that
+// correctSize corrects the size by how many bytes of the file there are. A size that
 // cannot be meant is believed where it agrees with the file, and one of a file
 // that is larger than 32 bits can say is taken for its lower half.
-func (h *wavHeader) believe(left int64) {
+func (h *wavHeader) correctSize(left int64) {
 	const chunksBehind = 1 << 20
-	over := left - h.claim
+	over := left - h.claimedSize
 	switch {
-	case over < 0 || h.ds64 > 0 || h.claim == 0 || h.claim == 0xffffffff || over&0xffffffff > chunksBehind:
+	case over < 0 || h.ds64 > 0 || h.claimedSize == 0 || h.claimedSize == 0xffffffff || over&0xffffffff > chunksBehind:
 	case over < 1<<32:
-		h.size = h.claim
+		h.size = h.claimedSize
 	default:
-		h.size = h.claim + over>>32<<32
+		h.size = h.claimedSize + over>>32<<32
 		h.warnings.add("the header claims %d bytes of samples, which is what 32 bits hold of %d; all of them are used",
-			h.claim, h.size)
+			h.claimedSize, h.size)
 	}
 }
 
@@ -197,7 +197,7 @@ func (h *wavHeader) frames() int64 {
 	switch {
 	case h.size < 0:
 		return -1
-	case h.padded():
+	case h.isPadded():
 		return h.fact
 	case h.codec.blocks != nil:
 		return h.codec.blocks.framesIn(h.size)
@@ -205,9 +205,9 @@ func (h *wavHeader) frames() int64 {
 	return h.size / int64(h.unit())
 }
 
-// padded reports whether the fact chunk tells where in the last block the
+// isPadded reports whether the fact chunk tells where in the last block the
 // samples end. One that would cut off more than a block is wrong.
-func (h *wavHeader) padded() bool {
+func (h *wavHeader) isPadded() bool {
 	if h.codec.blocks == nil || h.size < 0 {
 		return false
 	}
@@ -247,7 +247,7 @@ func (h *wavHeader) passTrailer(r *bufio.Reader) (following, error) {
 			return 0, err
 		}
 		if len(head) < 8 || !isChunkID(head) {
-			return 0, brokenOr(err, errTrailer)
+			return 0, readErrorOr(err, errTrailer)
 		}
 		id, size, _ := h.readChunkHead(r) // it was just peeked
 		if id == "data" {

@@ -13,26 +13,26 @@ import (
 // at a frame's boundary: twelve bytes that agree in eight with the start of a
 // file are no coincidence.
 type wavRun struct {
-	r     *bufio.Reader
-	size  int64 // in bytes; negative where the header does not know it
-	unit  int64 // another file begins only at a multiple of so many bytes
-	read  int64
-	ended bool // the input ended
+	r        *bufio.Reader
+	size     int64 // in bytes; negative where the header does not know it
+	unit     int64 // another file begins only at a multiple of so many bytes
+	read     int64
+	hasEnded bool // the input ended
 }
 
 // short reports whether the input ended before the size that the header claims.
-func (d *wavRun) short() bool { return d.ended && d.read < d.size }
+func (d *wavRun) short() bool { return d.hasEnded && d.read < d.size }
 
-// padded reports whether the last byte may be the pad byte that sox writes to a
+// isPadded reports whether the last byte may be the pad byte that sox writes to a
 // pipe as well.
-func (d *wavRun) padded() bool { return d.size < 0 && d.read%2 == 0 }
+func (d *wavRun) isPadded() bool { return d.size < 0 && d.read%2 == 0 }
 
 func (d *wavRun) Read(p []byte) (int, error) {
 	if d.read == d.size {
 		return 0, io.EOF
 	}
 	if _, err := d.r.Peek(1); err != nil {
-		d.ended = errors.Is(err, io.EOF)
+		d.hasEnded = errors.Is(err, io.EOF)
 		return 0, err
 	}
 	n := min(len(p), d.r.Buffered())

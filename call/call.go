@@ -113,7 +113,7 @@ func Join(ctx context.Context, o *Options) (*Call, error) {
 func (c *Call) join(ctx context.Context) (err error) {
 	o, with := c.options, c.options.Room
 	if o.Trace != nil {
-		with.Wrap = wrapped(o.Trace.Conn, with.Wrap)
+		with.Wrap = wrapBoth(o.Trace.Conn, with.Wrap)
 	}
 	if o.OverREST {
 		if with.Backend, err = c.restBackend(); err != nil {
@@ -257,8 +257,8 @@ func (c *Call) addFallback(with *room.Options) error {
 	return nil
 }
 
-// wrapped applies inner, and then outer if it is not nil.
-func wrapped(inner, outer func(echo.Conn) echo.Conn) func(echo.Conn) echo.Conn {
+// wrapBoth applies inner, and then outer if it is not nil.
+func wrapBoth(inner, outer func(echo.Conn) echo.Conn) func(echo.Conn) echo.Conn {
 	if outer == nil {
 		return inner
 	}
@@ -293,7 +293,7 @@ func (c *Call) Session(options *echo.Options) (*echo.Session, error) {
 		options.SendTimeout = rest.SendTimeout
 	}
 	if o.Trace != nil {
-		options.Observe = both(options.Observe, o.Trace.Observe)
+		options.Observe = observeBoth(options.Observe, o.Trace.Observe)
 	}
 	if o.HasFallback {
 		options.AwayTimeout = awayTimeout
@@ -311,8 +311,8 @@ func (c *Call) Session(options *echo.Options) (*echo.Session, error) {
 	return echo.NewSession(c.room.Stage(), options)
 }
 
-// both calls one function and then another. The first may be nil.
-func both(one, other func(echo.Moment)) func(echo.Moment) {
+// observeBoth calls one function and then another. The first may be nil.
+func observeBoth(one, other func(echo.Moment)) func(echo.Moment) {
 	if one == nil {
 		return other
 	}

@@ -110,7 +110,7 @@ func (b *benchCmd) run(ctx context.Context, chunks []string, rates []int) error 
 		counted(runtime.NumCPU(), "core"))
 	results, err := b.measure(ctx, cases)
 	if !b.json && len(results) > 0 {
-		err = cmp.Or(printText(b.streams.Out, load.Table(results, load.LookOf(b.streams.Out))), err)
+		err = cmp.Or(printText(b.streams.Out, load.Table(results, load.StyleOf(b.streams.Out))), err)
 	}
 	return err
 }

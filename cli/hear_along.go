@@ -18,7 +18,7 @@ const asrRate = 16000
 // again. stop waits, and returns an error if writing failed.
 func hearAlong(ctx context.Context, from *room.Room, who string, rate int, to io.Writer,
 	out *reporter) (stop func() error, err error) {
-	wait, err := hear.Along(ctx, from, who, rate, to, func(err error) {
+	wait, err := hear.RecordAlongside(ctx, from, who, rate, to, func(err error) {
 		if !hasEnded(err) {
 			out.warn("the room is not heard any more: %v", err)
 		}

@@ -28,8 +28,8 @@ type request struct {
 	previous *Previous
 }
 
-// made is an answer that the commands make.
-type made struct {
+// answerAudio is an answer that the commands make.
+type answerAudio struct {
 	audio Audio         // nil where there is none
 	err   error         // why there is none
 	abort func()        // ends a read of audio that blocks
@@ -110,7 +110,7 @@ func isEmpty(err error) bool {
 
 // speak speaks what was made once it is permitted. The audio is kept for a while,
 // so that an answer that was paused goes on where it was heard.
-func (c *conversation) speak(ctx context.Context, a *answer, m *made) error {
+func (c *conversation) speak(ctx context.Context, a *answer, m *answerAudio) error {
 	a.ready <- struct{}{}
 	select {
 	case <-a.permitted:

@@ -13,8 +13,8 @@ import (
 // cached is the audio of a sentence: from the cache, or of the command, and then
 // it is kept there once the command has ended well.
 func (v *voice) cached(text string) (io.ReadCloser, error) {
-	folder := v.c.options.CacheDir
-	sum := sha256.Sum256([]byte(v.c.options.TTS + "\x00" + text))
+	folder := v.conversation.options.CacheDir
+	sum := sha256.Sum256([]byte(v.conversation.options.TTS + "\x00" + text))
 	name := filepath.Join(folder, hex.EncodeToString(sum[:])+".audio")
 	if folder != "" {
 		if file, err := os.Open(name); err == nil {
@@ -29,18 +29,18 @@ func (v *voice) cached(text string) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &keeper{from: out, file: file, name: name}, nil
+	return &teeReader{from: out, file: file, name: name}, nil
 }
 
-// keeper writes what is read to a file, which gets its name when all of it is there.
-type keeper struct {
+// teeReader writes what is read to a file, which gets its name when all of it is there.
+type teeReader struct {
 	from io.Reader
 	file *os.File // nil when it is closed
 	name string
 	err  error // of writing
 }
 
-func (k *keeper) Read(p []byte) (int, error) {
+func (k *teeReader) Read(p []byte) (int, error) {
 	n, err := k.from.Read(p)
 	if k.file == nil {
 		return n, err
@@ -56,7 +56,7 @@ func (k *keeper) Read(p []byte) (int, error) {
 }
 
 // Close removes what is not whole.
-func (k *keeper) Close() error {
+func (k *teeReader) Close() error {
 	if k.file == nil {
 		return nil
 	}

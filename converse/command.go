@@ -42,9 +42,9 @@ type output struct {
 	// it is waited for; false: it has nothing to do.
 	idleSince func(waiting time.Time) (time.Time, bool)
 
-	mu      sync.Mutex
-	isSlow  bool // that was told
-	expired bool
+	mu        sync.Mutex
+	isSlow    bool // that was told
+	isExpired bool
 }
 
 func (o *output) Read(p []byte) (int, error) {
@@ -66,7 +66,7 @@ func (o *output) failure() error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	switch {
-	case o.expired:
+	case o.isExpired:
 		return &CommandError{o.name, fmt.Errorf("printed nothing for %v and was killed", o.timeout)}
 	case err != nil && !isLate:
 		return &CommandError{o.name, fmt.Errorf("failed: %w", err)}
@@ -94,7 +94,7 @@ func (o *output) watch() (stop func()) {
 		case !isBusy:
 			silent = 0
 		case silent >= o.timeout:
-			o.expired = true
+			o.isExpired = true
 			o.process.Kill()
 			return
 		case silent >= slowAfter && !o.isSlow:
@@ -125,11 +125,11 @@ type reply struct {
 	given    io.Reader
 	fallback string
 
-	mu     sync.Mutex
-	kept   bytes.Buffer
-	last   time.Time // when text came last
-	ended  bool
-	failed error // how the command failed
+	mu       sync.Mutex
+	kept     bytes.Buffer
+	last     time.Time // when text came last
+	hasEnded bool
+	failed   error // how the command failed
 }
 
 // newReply is a text that is given.
@@ -157,7 +157,7 @@ func (r *reply) Read(p []byte) (int, error) {
 		r.given = strings.NewReader(r.fallback + "\n")
 		return n, nil
 	}
-	r.ended, r.last = true, time.Now()
+	r.hasEnded, r.last = true, time.Now()
 	return n, io.EOF // what was printed before it failed is spoken
 }
 
@@ -177,7 +177,7 @@ func (r *reply) pendingSince(waiting, lastAudio time.Time) (time.Time, bool) {
 	if r.last.After(since) {
 		since = r.last
 	}
-	return since, r.ended || r.last.After(lastAudio)
+	return since, r.hasEnded || r.last.After(lastAudio)
 }
 
 // failure is how the command has failed so far.
@@ -205,7 +205,7 @@ func (r *reply) close(isAbandoned bool) error {
 	switch {
 	case r.failed != nil:
 		return r.failed
-	case err == nil, isAbandoned, isLate, exited && isBrokenPipe(err), !r.ended && exited:
+	case err == nil, isAbandoned, isLate, exited && isBrokenPipe(err), !r.hasEnded && exited:
 		return nil
 	}
 	return &CommandError{r.output.name, fmt.Errorf("failed: %w", err)}

@@ -195,7 +195,7 @@ func TestLines(t *testing.T) {
 		strings.Repeat("partial\r", maxLine/4) + "whole\n": {"whole"},
 	} {
 		var got []string
-		for line, err := range lines(strings.NewReader(text)) {
+		for line, err := range readLines(strings.NewReader(text)) {
 			if err != nil {
 				line = "error"
 			}

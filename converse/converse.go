@@ -158,7 +158,7 @@ type conversation struct {
 	options Options
 	session Session
 	policy  policy
-	make    func(ctx context.Context, r request) (*made, error)
+	make    func(ctx context.Context, r request) (*answerAudio, error)
 	// understand runs the recogniser once
 	understand func(ctx context.Context, in *switchWriter, hand func(userEvent) bool) (isUseful bool, err error)
 

@@ -193,9 +193,9 @@ func (s *silence) Close() error        { return nil }
 
 // fakeAnswers makes an answer of a length that the random numbers decide, after a
 // while; some fail.
-func fakeAnswers(random *rand.Rand) func(ctx context.Context, r request) (*made, error) {
+func fakeAnswers(random *rand.Rand) func(ctx context.Context, r request) (*answerAudio, error) {
 	var mu sync.Mutex
-	return func(ctx context.Context, r request) (*made, error) {
+	return func(ctx context.Context, r request) (*answerAudio, error) {
 		mu.Lock()
 		think, length, fails := time.Duration(random.IntN(3000))*time.Millisecond, random.IntN(6*24000), random.IntN(10) == 0
 		mu.Unlock()
@@ -205,7 +205,7 @@ func fakeAnswers(random *rand.Rand) func(ctx context.Context, r request) (*made,
 		if fails {
 			return nil, errors.New("a command failed")
 		}
-		return &made{
+		return &answerAudio{
 			audio: &silence{length}, abort: func() {}, reply: func() string { return "re: " + r.question },
 			finish: func(error) error { return nil },
 		}, nil
@@ -460,8 +460,8 @@ func TestACoughLosesNothing(t *testing.T) {
 			defer mu.Unlock()
 			notes = append(notes, fmt.Sprint(n.Kind))
 		}})
-		c.make = func(context.Context, request) (*made, error) {
-			return &made{audio: &silence{5 * 24000}, abort: func() {}, reply: func() string { return "x" },
+		c.make = func(context.Context, request) (*answerAudio, error) {
+			return &answerAudio{audio: &silence{5 * 24000}, abort: func() {}, reply: func() string { return "x" },
 				finish: func(error) error { return nil }}, nil
 		}
 		user := func(kind echo.Kind, text string) {

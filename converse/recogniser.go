@@ -69,7 +69,7 @@ func (c *conversation) recogniseOnce(ctx context.Context, in *switchWriter,
 		return false, &CommandError{"recogniser", err}
 	}
 	in.use(stdin)
-	for text, err := range lines(process.Stdout) {
+	for text, err := range readLines(process.Stdout) {
 		if err != nil {
 			c.note(Note{Kind: NoteFailed, Answer: "recogniser", Reason: err.Error()})
 			continue
@@ -97,10 +97,10 @@ func sleep(ctx context.Context, d time.Duration) {
 	}
 }
 
-// lines are the lines of r that are not empty. What comes after a carriage return
+// readLines are the lines of r that are not empty. What comes after a carriage return
 // replaces what stands before it, as on a terminal: a recogniser shows there what
 // it has understood so far. A line that is too long is an error, and left out.
-func lines(r io.Reader) func(yield func(string, error) bool) {
+func readLines(r io.Reader) func(yield func(string, error) bool) {
 	return func(yield func(string, error) bool) {
 		reader := bufio.NewReader(r)
 		var line []byte

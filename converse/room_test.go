@@ -157,7 +157,7 @@ func heardInARoom(t *testing.T, seed uint64) (resumed int) {
 			return receipt, err
 		},
 	})
-	c.make = func(ctx context.Context, want request) (*made, error) {
+	c.make = func(ctx context.Context, want request) (*answerAudio, error) {
 		mu.Lock()
 		length, think := 500+random.IntN(answerLength-500), time.Duration(random.IntN(1500))*time.Millisecond
 		base := len(lengths)*answerLength + 1
@@ -166,7 +166,7 @@ func heardInARoom(t *testing.T, seed uint64) (resumed int) {
 		if !sleepFor(ctx, think) {
 			return nil, context.Cause(ctx)
 		}
-		return &made{
+		return &answerAudio{
 			audio: &marked{silence{24 * length}, base, 0}, abort: func() {}, reply: func() string { return want.question },
 			finish: func(error) error { return nil },
 		}, nil

@@ -48,7 +48,7 @@ func (c *conversation) userEvents(ctx context.Context, events iter.Seq2[echo.Eve
 			}
 		}
 	})
-	user := &userOrder{c: c, words: echo.NewSequencer(wordsWindow), hand: hand}
+	user := &userOrder{conversation: c, words: echo.NewSequencer(wordsWindow), deliver: hand}
 	due := time.NewTimer(wordsWindow)
 	defer due.Stop()
 	for goesOn := true; goesOn; {
@@ -69,9 +69,9 @@ func (c *conversation) userEvents(ctx context.Context, events iter.Seq2[echo.Eve
 // userOrder knows in which order the user did things. The service numbers events in
 // the order in which they happened; they may arrive in another, or twice.
 type userOrder struct {
-	c                 *conversation
+	conversation      *conversation
 	words             *echo.Sequencer // of all events, for a number that is missing may be that of words
-	hand              func(userEvent) bool
+	deliver           func(userEvent) bool
 	start, stop, said int64 // the latest number of each that was passed on; 0: none
 }
 
@@ -84,7 +84,7 @@ func (u *userOrder) take(a arrival) bool {
 	now := time.Now()
 	if end != nil {
 		if u.passWords(now.Add(wordsWindow)) { // what waits is all there is
-			u.hand(userEvent{err: end})
+			u.deliver(userEvent{err: end})
 		}
 		return false
 	}
@@ -99,10 +99,10 @@ func (u *userOrder) passSound(e echo.Event) bool {
 		return true
 	case e.Kind == echo.StartedSpeaking:
 		u.start = e.Seq
-		return u.hand(userEvent{kind: userStarted})
+		return u.deliver(userEvent{kind: userStarted})
 	case e.Kind == echo.StoppedSpeaking:
 		u.stop = e.Seq
-		return u.hand(userEvent{kind: userStopped})
+		return u.deliver(userEvent{kind: userStopped})
 	}
 	return true
 }
@@ -115,7 +115,7 @@ func (u *userOrder) passWords(now time.Time) bool {
 		case !ok:
 			return true
 		case e.Role != echo.RoleUser || e.Kind != echo.KindUtterance:
-		case u.c.options.Recogniser != "" || strings.TrimSpace(e.Text) == "":
+		case u.conversation.options.Recogniser != "" || strings.TrimSpace(e.Text) == "":
 		case !u.passUtterance(e):
 			return false
 		}
@@ -126,15 +126,15 @@ func (u *userOrder) passWords(now time.Time) bool {
 // did not wait for the words.
 func (u *userOrder) passUtterance(e echo.Event) bool {
 	if isBefore(e.Seq, u.said) {
-		u.c.note(Note{Kind: NoteUnanswered, Text: e.Text, Reason: "it arrived after what the user said later"})
+		u.conversation.note(Note{Kind: NoteUnanswered, Text: e.Text, Reason: "it arrived after what the user said later"})
 		return true
 	}
 	u.said = e.Seq
-	if !u.hand(userEvent{kind: userSaid, text: e.Text}) {
+	if !u.deliver(userEvent{kind: userSaid, text: e.Text}) {
 		return false
 	}
 	speaksAgain := isBefore(e.Seq, u.start) && !isBefore(u.start, u.stop)
-	return !speaksAgain || u.hand(userEvent{kind: userStarted})
+	return !speaksAgain || u.deliver(userEvent{kind: userStarted})
 }
 
 // maxLate is how far the number of a late event may be below that of another one;

@@ -29,7 +29,7 @@ type Audio interface {
 
 // runCommands starts the commands of an answer: to what the user said, or, where
 // that is empty, of a text that is given.
-func (c *conversation) runCommands(ctx context.Context, want request) (*made, error) {
+func (c *conversation) runCommands(ctx context.Context, want request) (*answerAudio, error) {
 	ctx, stop := context.WithCancel(ctx)
 	r := newReply(want.text)
 	if want.question != "" {
@@ -39,13 +39,13 @@ func (c *conversation) runCommands(ctx context.Context, want request) (*made, er
 			return nil, err
 		}
 	}
-	v := &voice{c: c, ctx: ctx, name: want.name, reply: r}
+	v := &voice{conversation: c, ctx: ctx, name: want.name, reply: r}
 	open := v.openWhole
 	if c.options.PerSentence {
 		open = v.openSentences
 	}
 	in, err := open()
-	m := &made{audio: in, err: err, abort: v.abort, reply: r.text}
+	m := &answerAudio{audio: in, err: err, abort: v.abort, reply: r.text}
 	m.finish = func(spoken error) error {
 		defer stop()
 		isAbandoned := spoken != nil
@@ -93,23 +93,23 @@ func (c *conversation) noteSlow(name string) func(string) {
 
 // voice makes audio of a reply.
 type voice struct {
-	c       *conversation
-	ctx     context.Context //nolint:containedctx // of the answer; ends all commands
-	name    string
-	reply   *reply
-	running sync.WaitGroup // feeds a command, or makes sentences
+	conversation *conversation
+	ctx          context.Context //nolint:containedctx // of the answer; ends all commands
+	name         string
+	reply        *reply
+	running      sync.WaitGroup // feeds a command, or makes sentences
 
 	mu        sync.Mutex
 	processes []*child.Process // that print audio now
-	aborted   bool
+	isAborted bool
 	lastAudio time.Time
 	sentences *sentences // nil without Options.PerSentence
 }
 
 // start starts the TTS command for a text.
 func (v *voice) start(text io.Reader) (io.Reader, error) {
-	cmd := child.Shell(v.ctx, v.c.options.TTS)
-	cmd.Stderr = v.c.options.Stderr
+	cmd := child.Shell(v.ctx, v.conversation.options.TTS)
+	cmd.Stderr = v.conversation.options.Stderr
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, &CommandError{"tts", err}
@@ -123,7 +123,8 @@ func (v *voice) start(text io.Reader) (io.Reader, error) {
 		_, _ = io.Copy(stdin, text) // a command that reads no more has ended, which is reported
 		_ = stdin.Close()
 	})
-	out := &output{name: "tts", process: process, timeout: v.c.options.TTSTimeout, slow: v.c.noteSlow(v.name)}
+	c := v.conversation
+	out := &output{name: "tts", process: process, timeout: c.options.TTSTimeout, slow: c.noteSlow(v.name)}
 	return &spoken{v, out}, nil
 }
 
@@ -155,7 +156,7 @@ func (v *voice) openWhole() (Audio, error) {
 		v.mu.Unlock()
 		return v.reply.pendingSince(waiting, last)
 	}
-	return v.prepare(out, v.c.options.Prepare)
+	return v.prepare(out, v.conversation.options.Prepare)
 }
 
 // prepare opens audio. Its errors name no input: the answer does.
@@ -171,7 +172,7 @@ func (v *voice) add(p *child.Process) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.processes = append(v.processes, p)
-	if v.aborted {
+	if v.isAborted {
 		p.Kill()
 	}
 }
@@ -180,7 +181,7 @@ func (v *voice) add(p *child.Process) {
 func (v *voice) abort() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.aborted = true
+	v.isAborted = true
 	for _, p := range v.processes {
 		_ = p.Stdout.Close() // it was only read
 		p.Kill()
@@ -241,7 +242,7 @@ func (v *voice) openSentences() (Audio, error) {
 		return nil, err
 	}
 	s.info = s.current.Info()
-	o := v.c.options.Prepare
+	o := v.conversation.options.Prepare
 	if o.PadBefore == 0 && o.PadAfter == 0 {
 		return s, nil
 	}
@@ -294,7 +295,7 @@ func closeAudio(a Audio) {
 
 // open makes the audio of one sentence, or finds it in the cache.
 func (s *sentences) open(text string) (Audio, error) {
-	o := s.v.c.options.Prepare
+	o := s.v.conversation.options.Prepare
 	o.PadBefore, o.PadAfter = 0, 0 // around the whole answer
 	out, err := s.v.cached(text)
 	if err != nil {
@@ -333,7 +334,7 @@ func (s *sentences) advance() error {
 }
 
 func (s *sentences) Format() audio.Format {
-	return audio.Format{Rate: cmp.Or(s.v.c.options.Prepare.Rate, audio.DefaultRate), Channels: 1}
+	return audio.Format{Rate: cmp.Or(s.v.conversation.options.Prepare.Rate, audio.DefaultRate), Channels: 1}
 }
 
 func (s *sentences) ReadSamples(p []float32) (int, error) {

@@ -21,7 +21,7 @@ const (
 // account checks the API key, the clock, the PAL and the face.
 func (e *examination) account(ctx context.Context) {
 	client, clock := e.client()
-	if client == nil || !e.keyWorks(ctx, client, clock) {
+	if client == nil || !e.checkKey(ctx, client, clock) {
 		e.skip("PAL", "not checked: needs a valid API key", "")
 		e.skip("face", "not checked: needs a valid API key", "")
 		return
@@ -52,19 +52,19 @@ func (e *examination) client() (*tavus.Client, *dateReader) {
 
 // dateReader measures with the first answer how far the service's clock is ahead.
 type dateReader struct {
-	ahead time.Duration
-	known bool
+	ahead   time.Duration
+	isKnown bool
 }
 
 // RoundTrip makes the request. A date has whole seconds, so half a second is added.
 func (d *dateReader) RoundTrip(r *http.Request) (*http.Response, error) {
 	asked := time.Now()
 	response, err := http.DefaultTransport.RoundTrip(r)
-	if err != nil || d.known {
+	if err != nil || d.isKnown {
 		return response, err
 	}
 	if date, bad := http.ParseTime(response.Header.Get("Date")); bad == nil {
-		d.known = true
+		d.isKnown = true
 		d.ahead = date.Add(500 * time.Millisecond).Sub(asked.Add(time.Since(asked) / 2))
 	}
 	return response, nil
@@ -73,8 +73,8 @@ func (d *dateReader) RoundTrip(r *http.Request) (*http.Response, error) {
 // maxCounted is the most open conversations that are counted.
 const maxCounted = 50
 
-// keyWorks tries the key with a call that costs nothing.
-func (e *examination) keyWorks(ctx context.Context, client *tavus.Client, clock *dateReader) bool {
+// checkKey tries the key with a call that costs nothing.
+func (e *examination) checkKey(ctx context.Context, client *tavus.Client, clock *dateReader) bool {
 	open := 0
 	var failed error
 	for _, err := range client.Conversations(ctx, tavus.Active) {
@@ -86,7 +86,7 @@ func (e *examination) keyWorks(ctx context.Context, client *tavus.Client, clock 
 		}
 	}
 	if failed != nil {
-		e.serviceFails("API key", failed)
+		e.checkService("API key", failed)
 	} else {
 		e.ok("API key", "valid; %s open in the account", text.Count(open, "conversation"))
 	}
@@ -94,22 +94,22 @@ func (e *examination) keyWorks(ctx context.Context, client *tavus.Client, clock 
 	return failed == nil
 }
 
-// serviceFails notes an error of calling the service.
-func (e *examination) serviceFails(name string, err error) {
+// checkService notes an error of calling the service.
+func (e *examination) checkService(name string, err error) {
 	fix := "check the network, and --base-url"
 	if refused, ok := errors.AsType[*tavus.APIError](err); ok {
 		if fix = refused.Hint(); fix == "" {
 			fix = "look at the status of the service"
 		}
-		err = &hintless{refused}
+		err = &withoutHint{refused}
 	}
 	e.fail(name, err, fix)
 }
 
-// hintless is a refusal without its hint, which is in Finding.Fix.
-type hintless struct{ refused *tavus.APIError }
+// withoutHint is a refusal without its hint, which is in Finding.Fix.
+type withoutHint struct{ refused *tavus.APIError }
 
-func (h *hintless) Error() string {
+func (h *withoutHint) Error() string {
 	words := fmt.Sprintf("%d %s", h.refused.Status, http.StatusText(h.refused.Status))
 	if h.refused.Message != "" {
 		words += ": " + h.refused.Message
@@ -117,7 +117,7 @@ func (h *hintless) Error() string {
 	return words
 }
 
-func (h *hintless) Unwrap() error { return h.refused }
+func (h *withoutHint) Unwrap() error { return h.refused }
 
 // clocks compares the clock of this machine with the service's.
 func (e *examination) clocks(clock *dateReader) {
@@ -128,7 +128,7 @@ func (e *examination) clocks(clock *dateReader) {
 		words = fmt.Sprintf("this machine is %v ahead of the service", apart)
 	}
 	switch {
-	case !clock.known:
+	case !clock.isKnown:
 		e.skip("clock", "the service did not tell the time", "")
 	case apart > failSkew:
 		e.fail("clock", errors.New(words+", so tokens and certificates do not work"), fix)
@@ -147,7 +147,7 @@ func (e *examination) checkPAL(ctx context.Context, client *tavus.Client) (face 
 	}
 	pal, err := client.PAL(ctx, e.PAL)
 	if err != nil {
-		e.serviceFails("PAL", err)
+		e.checkService("PAL", err)
 		return ""
 	}
 	const another = "use an echo PAL: echocast pal create --echo"
@@ -196,7 +196,7 @@ func (e *examination) checkFace(ctx context.Context, client *tavus.Client, own s
 	face, err := client.Face(ctx, id)
 	switch {
 	case err != nil:
-		e.serviceFails("face", err)
+		e.checkService("face", err)
 	case face.Status == "error":
 		e.fail("face", fmt.Errorf("%s%s: its training failed", id, whose), "use another, or train it again")
 	case face.Status != "" && face.Status != "completed":

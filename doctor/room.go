@@ -89,7 +89,7 @@ func (e *examination) transport(ctx context.Context) {
 	case e.isREST():
 		e.ok("transport", "requests to the REST API, since --to names a conversation of Tavus")
 	case e.Address == "" && e.PAL != "":
-		e.ok("transport", "requests to the REST API, since a PAL is named and no room: %s", restNeedsNothing)
+		e.ok("transport", "requests to the REST API, since a PAL is named and no room: %s", restNote)
 	case e.Address != "":
 		e.ok("transport", "a WebRTC data channel, since --to is the address of echocast replica")
 	default:
@@ -98,8 +98,8 @@ func (e *examination) transport(ctx context.Context) {
 	e.dailyTransport(ctx)
 }
 
-// restNeedsNothing is what a user who looks for a browser should know.
-const restNeedsNothing = "an API key is enough; send --hear or --as microphone, listen, hear and " +
+// restNote is what a user who looks for a browser should know.
+const restNote = "an API key is enough; send --hear or --as microphone, listen, hear and " +
 	"converse take the Daily room"
 
 // dailyTransport notes how Daily rooms are joined. It is a failure only if the room is
@@ -248,7 +248,7 @@ func (e *examination) conversation(ctx context.Context) {
 	info, err := client.Conversation(ctx, id, false)
 	switch {
 	case err != nil:
-		e.serviceFails("room", err)
+		e.checkService("room", err)
 	case info.Over():
 		e.fail("room", &rest.EndedError{ID: id, Reason: info.Shutdown}, "create another: echocast conversation create")
 	default:

@@ -53,7 +53,7 @@ func TestAwayTimeoutThatIsOvertaken(t *testing.T) {
 	inRoom(t, &Options{Redial: dial.redial, AwayTimeout: 5 * time.Second}, func(t *testing.T, _ *room, s *Session) {
 		dial.next = []*room{newRoom()}
 		s.mu.Lock()
-		s.joined = false
+		s.hasJoined = false
 		s.startAway()
 		first := s.away
 		s.stopAway()

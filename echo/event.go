@@ -161,18 +161,18 @@ type Participant struct {
 	Name string `json:"name,omitempty"`
 }
 
-// known is what an event type means, and the speaker or the status of an objective
+// eventMeaning is what an event type means, and the speaker or the status of an objective
 // if the type says so.
-type known struct {
-	kind        Kind
-	role        string
-	interrupted bool
-	status      string
+type eventMeaning struct {
+	kind          Kind
+	role          string
+	isInterrupted bool
+	status        string
 }
 
 // kinds maps event types to their meaning, in every spelling that the service
 // documents or was seen to use.
-var kinds = map[string]known{
+var kinds = map[string]eventMeaning{
 	"conversation.started_speaking":         {kind: StartedSpeaking},
 	"conversation.stopped_speaking":         {kind: StoppedSpeaking},
 	"conversation.replica.started_speaking": {kind: StartedSpeaking, role: RolePal},
@@ -183,8 +183,8 @@ var kinds = map[string]known{
 	"conversation.user_started_speaking":    {kind: StartedSpeaking, role: RoleUser},
 	"conversation.user.stopped_speaking":    {kind: StoppedSpeaking, role: RoleUser},
 	"conversation.user_stopped_speaking":    {kind: StoppedSpeaking, role: RoleUser},
-	"conversation.replica_interrupted":      {kind: StoppedSpeaking, role: RolePal, interrupted: true},
-	"conversation.replica.interrupted":      {kind: StoppedSpeaking, role: RolePal, interrupted: true},
+	"conversation.replica_interrupted":      {kind: StoppedSpeaking, role: RolePal, isInterrupted: true},
+	"conversation.replica.interrupted":      {kind: StoppedSpeaking, role: RolePal, isInterrupted: true},
 
 	"conversation.utterance":            {kind: KindUtterance},
 	"conversation.utterance.streaming":  {kind: KindUtteranceStreaming},
@@ -314,7 +314,7 @@ func ParseEvent(msg []byte) (Event, error) {
 		Kind: what.kind, Type: e.EventType, Role: firstOf(what.role, p.Role),
 		ConversationID: e.ConversationID, InferenceID: firstOf(e.InferenceID, p.InferenceID),
 		Seq: integer(e.Seq), Turn: int(integer(e.Turn)), Time: eventTime(e.Timestamp),
-		Interrupted: what.interrupted || p.Interrupted || p.Cut, Duration: seconds(p.Duration), Raw: msg,
+		Interrupted: what.isInterrupted || p.Interrupted || p.Cut, Duration: seconds(p.Duration), Raw: msg,
 	}
 	if event.Role == "replica" {
 		event.Role = RolePal
@@ -349,7 +349,7 @@ func unmarshal(msg []byte, into *envelope) error {
 }
 
 // read sets the fields of the event's kind.
-func (e *Event) read(env *envelope, p *properties, what known) {
+func (e *Event) read(env *envelope, p *properties, what eventMeaning) {
 	switch e.Kind {
 	case KindUtterance, KindUtteranceStreaming:
 		e.Text = firstOf(p.Speech, p.Content, p.Text)

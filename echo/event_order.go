@@ -20,7 +20,7 @@ import (
 type EventFilter struct {
 	memory conversationOrder // of what was said; it holds no event
 	latest int64             // the highest number of this era
-	last   map[speaker]occasion
+	last   map[speaker]lastEvent
 	ids    []speaker // those of last that have an id, the oldest first
 }
 
@@ -29,22 +29,22 @@ const mostSpeakers = 256
 
 // NewEventFilter returns an EventFilter that has seen nothing.
 func NewEventFilter() *EventFilter {
-	return &EventFilter{memory: *newConversationOrder(0), last: map[speaker]occasion{}}
+	return &EventFilter{memory: *newConversationOrder(0), last: map[speaker]lastEvent{}}
 }
 
 // speaker is whom a series of events is about, of which the last one counts.
 type speaker struct {
-	role     string
-	id       string // of the utterance; empty for users
-	presence bool   // events of coming and leaving, not of speech
+	role       string
+	id         string // of the utterance; empty for users
+	isPresence bool   // events of coming and leaving, not of speech
 }
 
-// occasion is the last event about a speaker.
-type occasion struct {
-	kind        Kind
-	seq         int64
-	time        time.Time
-	interrupted bool
+// lastEvent is the last event about a speaker.
+type lastEvent struct {
+	kind          Kind
+	seq           int64
+	time          time.Time
+	isInterrupted bool
 }
 
 // IsNews takes the next event, which came at now, and reports whether it is news.
@@ -54,12 +54,12 @@ func (f *EventFilter) IsNews(now time.Time, e Event) bool {
 	if !ordered {
 		return !repeated && !twin
 	}
-	this := occasion{e.Kind, e.Seq, e.Time, e.Interrupted}
+	this := lastEvent{e.Kind, e.Seq, e.Time, e.Interrupted}
 	last, known := f.last[about]
 	if repeated || known && this.isHistory(last, about) {
 		return false
 	}
-	if twin && known && last.kind == e.Kind && !about.presence {
+	if twin && known && last.kind == e.Kind && !about.isPresence {
 		last.seq = max(last.seq, e.Seq)
 		f.last[about] = last
 		return false
@@ -74,7 +74,7 @@ func (f *EventFilter) IsNews(now time.Time, e Event) bool {
 func (f *EventFilter) recall(now time.Time, e Event) (repeated, twin bool) {
 	m := &f.memory
 	p := m.fingerprint(now, e)
-	if m.redelivered(p) {
+	if m.isRedelivered(p) {
 		return true, false
 	}
 	before, has := m.sameNumber(p)
@@ -95,9 +95,9 @@ func (f *EventFilter) recall(now time.Time, e Event) (repeated, twin bool) {
 }
 
 // isHistory reports whether o, about somebody of whom last came already, is older.
-func (o occasion) isHistory(last occasion, about speaker) bool {
+func (o lastEvent) isHistory(last lastEvent, about speaker) bool {
 	switch {
-	case about.id != "" && last.kind == StoppedSpeaking && last.interrupted:
+	case about.id != "" && last.kind == StoppedSpeaking && last.isInterrupted:
 		return true // an utterance that was interrupted has ended for good
 	case o.seq > 0 && last.seq > 0:
 		return o.seq < last.seq || o.seq == last.seq && o.kind == last.kind
@@ -107,7 +107,7 @@ func (o occasion) isHistory(last occasion, about speaker) bool {
 	return o.time.Before(last.time) || o.time.Equal(last.time) && o.kind == last.kind
 }
 
-func (f *EventFilter) note(about speaker, this occasion) {
+func (f *EventFilter) note(about speaker, this lastEvent) {
 	if _, known := f.last[about]; !known && about.id != "" {
 		if len(f.ids) == mostSpeakers {
 			delete(f.last, f.ids[0])
@@ -128,7 +128,7 @@ func speakerOf(e Event) (about speaker, ordered bool) {
 		}
 		return about, true
 	case ReplicaJoined, ReplicaPresent, KindJoined, KindLeft, KindParticipantJoined, KindParticipantLeft:
-		return speaker{role: e.Role, presence: true}, e.Role == RolePal
+		return speaker{role: e.Role, isPresence: true}, e.Role == RolePal
 	}
 	return speaker{}, false
 }

@@ -63,24 +63,24 @@ type Feed struct {
 	source  chunker.Source
 	pumped  chan struct{} // closed when the goroutine has ended
 
-	mu      sync.Mutex
-	changed chan struct{} // closed and replaced at every change of the fields below
-	closed  bool
-	aborted bool
-	ended   bool      // the utterance ended since no samples came
-	err     error     // of the source; sticky
-	kept    []float32 // the samples from position first on
-	first   int64
-	at      int64 // position of the next sample to be read
-	base    int64 // where the utterance begins
-	begin   int64 // where Next began it, without the silence that was put in
+	mu        sync.Mutex
+	changed   chan struct{} // closed and replaced at every change of the fields below
+	isClosed  bool
+	isAborted bool
+	hasEnded  bool      // the utterance ended since no samples came
+	err       error     // of the source; sticky
+	kept      []float32 // the samples from position first on
+	first     int64
+	at        int64 // position of the next sample to be read
+	base      int64 // where the utterance begins
+	begin     int64 // where Next began it, without the silence that was put in
 
-	arrived  time.Time     // when the last samples came
-	came     int64         // samples after the first read
-	waited   time.Duration // for these
-	begun    time.Time     // when sample base is played, if all are played on arrival
-	starving bool
-	stats    FeedStats
+	arrivedSince time.Time     // when the last samples came
+	came         int64         // samples after the first read
+	waited       time.Duration // for these
+	begun        time.Time     // when sample base is played, if all are played on arrival
+	isUnderrun   bool
+	stats        FeedStats
 }
 
 // NewFeed begins to read source.
@@ -96,8 +96,8 @@ func NewFeed(source chunker.Source, options FeedOptions) *Feed {
 // Close ends the goroutine and waits for it. It may be called twice.
 func (f *Feed) Close() error {
 	f.mu.Lock()
-	first := !f.closed
-	f.closed = true
+	first := !f.isClosed
+	f.isClosed = true
 	f.change()
 	f.mu.Unlock()
 	if first && f.options.Abort != nil {
@@ -112,7 +112,7 @@ func (f *Feed) Close() error {
 func (f *Feed) Abort() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.aborted = true
+	f.isAborted = true
 	f.change()
 }
 
@@ -139,19 +139,19 @@ const pumpSamples = 1200
 func (f *Feed) pump() {
 	defer close(f.pumped)
 	buf := make([]float32, pumpSamples)
-	for f.room() {
+	for f.waitForRoom() {
 		start := time.Now()
 		n, err := f.source.ReadSamples(buf)
 		f.arrive(buf[:n], err, start)
 	}
 }
 
-// room waits until there is room for more, and reports whether more is to come.
-func (f *Feed) room() bool {
+// waitForRoom waits until there is room for more, and reports whether more is to come.
+func (f *Feed) waitForRoom() bool {
 	ahead := samplesOf(f.options.Ahead, f.options.Rate)
 	for {
 		f.mu.Lock()
-		over := f.closed || f.err != nil
+		over := f.isClosed || f.err != nil
 		full := f.end()-f.at >= ahead
 		changed := f.changed
 		f.mu.Unlock()
@@ -170,12 +170,12 @@ func (f *Feed) arrive(samples []float32, err error, asked time.Time) {
 	defer f.mu.Unlock()
 	now := time.Now()
 	if len(samples) > 0 {
-		if !f.arrived.IsZero() { // the wait for the first samples says nothing about the speed
+		if !f.arrivedSince.IsZero() { // the wait for the first samples says nothing about the speed
 			f.waited += now.Sub(asked)
 			f.came += int64(len(samples))
 		}
-		f.arrived = now
-		f.starving = false
+		f.arrivedSince = now
+		f.isUnderrun = false
 		f.keep(samples)
 	}
 	if err != nil {
@@ -223,27 +223,27 @@ func waitFor(changed <-chan struct{}, deadline time.Time) {
 }
 
 func (f *Feed) take(p []float32, now time.Time) (int, error) {
-	if f.aborted || f.closed {
+	if f.isAborted || f.isClosed {
 		return 0, errAborted
 	}
-	if f.at == f.end() && !f.ended && f.err == nil {
-		f.starve(now)
+	if f.at == f.end() && !f.hasEnded && f.err == nil {
+		f.handleUnderrun(now)
 	}
 	switch {
-	case f.ended:
+	case f.hasEnded:
 		return 0, io.EOF
 	case f.at < f.end():
-		return f.hand(p, now), nil
+		return f.copyHeld(p, now), nil
 	}
 	return 0, f.err
 }
 
-// hand copies samples that are there.
-func (f *Feed) hand(p []float32, now time.Time) int {
+// copyHeld copies samples that are there.
+func (f *Feed) copyHeld(p []float32, now time.Time) int {
 	if f.at == f.base {
 		f.begun = now
 	}
-	if late := now.Sub(f.dry()); late > 0 && f.at > f.base {
+	if late := now.Sub(f.playedAt()); late > 0 && f.at > f.base {
 		f.begun = f.begun.Add(late)
 		f.stats.StalledSeconds += late.Seconds()
 	}
@@ -253,49 +253,49 @@ func (f *Feed) hand(p []float32, now time.Time) int {
 	return n
 }
 
-// dry is when all samples read so far are played, if they are played on arrival.
-func (f *Feed) dry() time.Time { return f.begun.Add(durationOf(f.at-f.base, f.options.Rate)) }
+// playedAt is when all samples read so far are played, if they are played on arrival.
+func (f *Feed) playedAt() time.Time { return f.begun.Add(durationOf(f.at-f.base, f.options.Rate)) }
 
-// quiet is when the utterance ends if no samples come; zero: never.
-func (f *Feed) quiet() time.Time {
+// idleAt is when the utterance ends if no samples come; zero: never.
+func (f *Feed) idleAt() time.Time {
 	if f.options.Idle == 0 || f.at == f.base {
 		return time.Time{}
 	}
-	return f.arrived.Add(f.options.Idle)
+	return f.arrivedSince.Add(f.options.Idle)
 }
 
 // deadline is when starve has to act.
 func (f *Feed) deadline() time.Time {
-	quiet := f.quiet()
-	if f.at == f.base || f.starving && f.options.OnUnderrun == UnderrunWait {
+	quiet := f.idleAt()
+	if f.at == f.base || f.isUnderrun && f.options.OnUnderrun == UnderrunWait {
 		return quiet
 	}
-	if dry := f.dry(); quiet.IsZero() || dry.Before(quiet) {
+	if dry := f.playedAt(); quiet.IsZero() || dry.Before(quiet) {
 		return dry
 	}
 	return quiet
 }
 
-// starve acts on a source that has no sample: it ends the utterance after
+// handleUnderrun acts on a source that has no sample: it ends the utterance after
 // FeedOptions.Idle, and else follows the underrun policy.
-func (f *Feed) starve(now time.Time) {
+func (f *Feed) handleUnderrun(now time.Time) {
 	if f.at == f.base {
 		return
 	}
-	if quiet := f.quiet(); !quiet.IsZero() && !now.Before(quiet) {
-		f.ended = true
+	if quiet := f.idleAt(); !quiet.IsZero() && !now.Before(quiet) {
+		f.hasEnded = true
 		return
 	}
-	if now.Before(f.dry()) {
+	if now.Before(f.playedAt()) {
 		return
 	}
-	if !f.starving {
+	if !f.isUnderrun {
 		f.stats.Stalls++
 	}
-	f.starving = true
+	f.isUnderrun = true
 	switch f.options.OnUnderrun {
 	case UnderrunEnd:
-		f.ended = true
+		f.hasEnded = true
 	case UnderrunSilence:
 		zeros := make([]float32, samplesOf(DefaultChunk, f.options.Rate))
 		f.stats.SilenceSamples += int64(len(zeros))
@@ -342,7 +342,7 @@ func (f *Feed) Begin() time.Duration {
 // restart begins an utterance at a position.
 func (f *Feed) restart(at int64) {
 	f.at, f.base = at, at
-	f.aborted, f.ended, f.starving = false, false, false
+	f.isAborted, f.hasEnded, f.isUnderrun = false, false, false
 }
 
 // Rewind goes back to a position, in samples from the beginning of the

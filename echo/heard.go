@@ -35,11 +35,11 @@ func (u *utterance) checkAcknowledged(now time.Time) {
 		return
 	}
 	before := u.evidence.acknowledged
-	u.evidence.acknowledged = max(before, u.route.before(u.receipt.Bytes-int64(waiting)))
+	u.evidence.acknowledged = max(before, u.messageEnds.before(u.receipt.Bytes-int64(waiting)))
 	if u.evidence.acknowledged > before {
 		u.evidence.raise(u.evidence.beforeCheck, u.rate)
 	}
-	u.evidence.beforeCheck = u.playedSurely(now, time.Time{})
+	u.evidence.beforeCheck = u.certainlyPlayed(now, time.Time{})
 }
 
 // signOfLife notes an event of the replica.
@@ -49,19 +49,19 @@ func (u *utterance) signOfLife(event Event) {
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.life.Sent == nothingSent || u.life.End != stillOpen {
+	if u.state.Sent == nothingSent || u.state.End != stillOpen {
 		return
 	}
 	now := time.Now()
 	u.checkAcknowledged(now)
-	u.evidence.raise(u.playedSurely(now, event.Time), u.rate)
+	u.evidence.raise(u.certainlyPlayed(now, event.Time), u.rate)
 }
 
-// playedSurely is what the replica has played at now, if it was alive: by the
+// certainlyPlayed is what the replica has played at now, if it was alive: by the
 // clock, and no more than there was time since its start, also by the clock of the
 // service where that is known. A replica whose start has not come has played
 // nothing, unless it is one that tells nothing.
-func (u *utterance) playedSurely(now, emitted time.Time) time.Duration {
+func (u *utterance) certainlyPlayed(now, emitted time.Time) time.Duration {
 	played := u.playedByClock(now)
 	switch {
 	case !u.started.IsZero():
@@ -69,7 +69,7 @@ func (u *utterance) playedSurely(now, emitted time.Time) time.Duration {
 		if !emitted.IsZero() && !u.startEmitted.IsZero() {
 			played = min(played, emitted.Sub(u.startEmitted))
 		}
-	case u.tells || now.Sub(u.first) < firstEventTime:
+	case u.reportsSpeech || now.Sub(u.first) < firstEventTime:
 		return 0
 	default: // nobody says when it began
 		played -= evidenceMargin
@@ -96,8 +96,8 @@ func (u *utterance) freeze() {
 	now := time.Now()
 	u.checkAcknowledged(now)
 	u.played = u.playedByClock(now)
-	if _, plays := u.stage.(PlaybackWaiter); plays && u.life.End != lost {
-		u.evidence.raise(u.playedSurely(now, time.Time{}), u.rate)
+	if _, plays := u.stage.(PlaybackWaiter); plays && u.state.End != lost {
+		u.evidence.raise(u.certainlyPlayed(now, time.Time{}), u.rate)
 	}
 }
 
@@ -110,7 +110,7 @@ func (u *utterance) settleHeard() {
 	if r.Chunks == 0 {
 		r.AcknowledgedSamples = -1
 	}
-	isByEvent := u.spokenKnown && u.life.Voice.isFinal()
+	isByEvent := u.isSpokenKnown && u.state.Voice.isFinal()
 	switch {
 	case isByEvent:
 		r.SpokenSeconds, r.SpokenBy = u.spoken.Seconds(), ByEvent
@@ -119,11 +119,11 @@ func (u *utterance) settleHeard() {
 	default:
 		r.SpokenSeconds, r.SpokenBy = u.playedByClock(now).Seconds(), ByClock
 	}
-	r.SpokenAtMost = !isByEvent && u.life.End == lost
+	r.SpokenAtMost = !isByEvent && u.state.End == lost
 	_, plays := u.stage.(PlaybackWaiter)
 	heard := max(u.evidence.heard-evidenceMargin, u.spoken)
 	switch {
-	case u.life.outcome() == Finished, plays && u.life.End == complete:
+	case u.state.outcome() == Finished, plays && u.state.End == complete:
 		r.HeardSamples = r.Samples
 		return
 	case isByEvent:
@@ -141,7 +141,7 @@ func (u *utterance) settleGaps() {
 	r := &u.receipt
 	r.Underruns, r.UnderrunsBy = u.render.Underruns, ByClock
 	r.GapSeconds, r.GapsBy = u.render.Gaps.Seconds(), ByClock
-	if u.startEvents == 0 || u.lastStop.IsZero() || !u.spokenKnown {
+	if u.startEvents == 0 || u.lastStop.IsZero() || !u.isSpokenKnown {
 		return
 	}
 	gap := u.lastStop.Sub(u.started) - u.spoken

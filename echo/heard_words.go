@@ -77,8 +77,8 @@ type knownText struct {
 	words []WordTiming // nil where only the text is known
 	// total is the length of the whole audio; 0 where it is not known.
 	total time.Duration
-	// claimed is what somebody says of total; 0: nobody does.
-	claimed time.Duration
+	// declared is what somebody says of total; 0: nobody does.
+	declared time.Duration
 }
 
 // heard is what was heard of a text when the audio was heard up to likely, up to
@@ -87,7 +87,7 @@ func (k knownText) heard(least, likely, most time.Duration) *HeardWords {
 	text, ends := k.text, wordsIn(k.text)
 	at, by := k.byLength(ends)
 	if len(k.words) > 0 {
-		if len(ends) != len(k.words) && !k.beginText(ends) {
+		if len(ends) != len(k.words) && !k.isBeginning(ends) {
 			text, ends = joinWords(k.words)
 		}
 		// Where the times of later words have not come yet, the length has to do.
@@ -111,8 +111,8 @@ func (k knownText) heard(least, likely, most time.Duration) *HeardWords {
 	return h
 }
 
-// beginText reports whether the words are the first ones of the text.
-func (k knownText) beginText(ends []int) bool {
+// isBeginning reports whether the words are the first ones of the text.
+func (k knownText) isBeginning(ends []int) bool {
 	if len(k.words) > len(ends) {
 		return false
 	}
@@ -189,7 +189,7 @@ func (k knownText) byLength(ends []int) (at func(time.Duration) int, by string) 
 		start = end
 	}
 	rate, by := usualRate, ByRate
-	if total := cmp.Or(k.total, k.claimed); total > 0 {
+	if total := cmp.Or(k.total, k.declared); total > 0 {
 		rate, by = sum/total.Seconds(), ByProportion
 	}
 	return func(heard time.Duration) int {

@@ -14,14 +14,14 @@ import (
 // send. It receives nothing.
 type Lines struct {
 	w *bufio.Writer
-	// live writes each message out at once.
-	live bool
+	// isLive writes each message out at once.
+	isLive bool
 }
 
 // NewLines writes to w: in large pieces, or each message at once where live is
 // set. Flush writes what is held; whoever waits for more input calls it before.
 func NewLines(w io.Writer, live bool) *Lines {
-	return &Lines{w: bufio.NewWriterSize(w, 256<<10), live: live}
+	return &Lines{w: bufio.NewWriterSize(w, 256<<10), isLive: live}
 }
 
 // Send writes msg and a newline. A write that blocks is not ended by ctx.
@@ -32,7 +32,7 @@ func (l *Lines) Send(ctx context.Context, msg []byte) error {
 	if err := l.w.WriteByte('\n'); err != nil {
 		return err
 	}
-	if l.live {
+	if l.isLive {
 		return l.w.Flush()
 	}
 	return nil

@@ -79,7 +79,7 @@ func (s *Session) rejoin(ctx context.Context, err error) bool {
 	}
 	lost := s.lost
 	if lost == nil {
-		s.interruption(lostBy(err))
+		s.noteInterruption(lostBy(err))
 	}
 	s.mu.Unlock()
 	if lost != ErrClosed {
@@ -96,9 +96,9 @@ func (s *Session) rejoin(ctx context.Context, err error) bool {
 		return false
 	}
 	s.stage = stage
-	s.joined = isHeardAlone(stage)
-	if s.options.SkipReady || s.joined {
-		s.rejoining = false
+	s.hasJoined = isHeardAlone(stage)
+	if s.options.SkipReady || s.hasJoined {
+		s.isRejoining = false
 		s.change()
 	}
 	s.startAway()
@@ -106,9 +106,9 @@ func (s *Session) rejoin(ctx context.Context, err error) bool {
 	return true
 }
 
-// interruption notes that the connection is lost for now. The session is locked.
-func (s *Session) interruption(why error) {
-	s.rejoining, s.joined, s.userSince = true, false, time.Time{}
+// noteInterruption notes that the connection is lost for now. The session is locked.
+func (s *Session) noteInterruption(why error) {
+	s.isRejoining, s.hasJoined, s.userSince = true, false, time.Time{}
 	s.stopAway()
 	if s.current != nil {
 		s.current.cancel(why)
@@ -116,15 +116,15 @@ func (s *Session) interruption(why error) {
 	s.change()
 }
 
-// suspect treats a stage that failed to send as lost, even if it still delivers
+// loseStage treats a stage that failed to send as lost, even if it still delivers
 // events.
-func (s *Session) suspect(stage Stage, err error) {
+func (s *Session) loseStage(stage Stage, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.options.Redial == nil || s.stage != stage || s.rejoining || s.lost != nil {
+	if s.options.Redial == nil || s.stage != stage || s.isRejoining || s.lost != nil {
 		return
 	}
-	s.interruption(err)
+	s.noteInterruption(err)
 	s.cancelStage(err)
 }
 
@@ -198,7 +198,7 @@ func (s *Session) handle(event Event) Event {
 // keepBacklog keeps an event for the first call of Events, which cannot come before
 // the session exists. The session is locked.
 func (s *Session) keepBacklog(event Event) {
-	if s.subscribed {
+	if s.hasSubscriber {
 		return
 	}
 	if len(s.backlog) == 2*mostBacklog { // not one by one
@@ -234,30 +234,30 @@ func (s *Session) bargeIn() {
 
 func (s *Session) handlePal(event Event) {
 	if event.Kind == KindLeft || event.Kind == KindParticipantLeft {
-		s.leftAlone(event)
+		s.handleReplicaLeft(event)
 		return
 	}
-	if !s.joined {
-		s.joined, s.rejoining = true, false // any event of the replica proves that it is there
+	if !s.hasJoined {
+		s.hasJoined, s.isRejoining = true, false // any event of the replica proves that it is there
 		s.stopAway()
 		s.change()
 	}
 	if event.Kind != StartedSpeaking && event.Kind != StoppedSpeaking {
 		return
 	}
-	s.tells = true
+	s.reportsSpeech = true
 	if s.others.has(event.InferenceID) {
-		s.otherSign = time.Time{}
+		s.lastOtherSign = time.Time{}
 		if event.Kind == StartedSpeaking {
-			s.otherSign = time.Now()
+			s.lastOtherSign = time.Now()
 		}
 		return
 	}
 	if s.current == nil || s.past.has(event.InferenceID) {
 		return // a late event of an earlier utterance, or of other speech
 	}
-	if s.current.follow(event, !s.idsMatch) == matchID {
-		s.idsMatch = true
+	if s.current.follow(event, !s.hasMatchingIDs) == matchID {
+		s.hasMatchingIDs = true
 	}
 }
 
@@ -272,19 +272,19 @@ func (s *Session) noteOther(id string) {
 		forms := eventIDs(id)
 		s.others.add(forms[:]...)
 	}
-	s.otherSign = time.Now()
+	s.lastOtherSign = time.Now()
 }
 
 // longestOther bounds how long an utterance waits for another one after its last
 // sign.
 const longestOther = 10 * time.Minute
 
-// otherSpeaks reports whether the replica has an utterance of another sender to
+// isOtherSpeaking reports whether the replica has an utterance of another sender to
 // say.
-func (s *Session) otherSpeaks() bool {
+func (s *Session) isOtherSpeaking() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return !s.otherSign.IsZero() && time.Since(s.otherSign) < longestOther
+	return !s.lastOtherSign.IsZero() && time.Since(s.lastOtherSign) < longestOther
 }
 
 // longestReason is how many characters of a reason an error repeats.
@@ -301,12 +301,12 @@ func because(event Event) string {
 	return " (" + string(reason[:min(len(reason), longestReason)]) + ")"
 }
 
-// leftAlone notes that the replica has left the room. It may return.
-func (s *Session) leftAlone(event Event) {
+// handleReplicaLeft notes that the replica has left the room. It may return.
+func (s *Session) handleReplicaLeft(event Event) {
 	if isHeardAlone(s.stage) {
 		return
 	}
-	s.joined = false
+	s.hasJoined = false
 	s.startAway()
 	if s.current != nil {
 		s.current.cancel(fmt.Errorf("%w: the replica left the room%s", ErrLost, because(event)))
@@ -316,7 +316,7 @@ func (s *Session) leftAlone(event Event) {
 
 // startAway begins the time that the replica may be away. The session is locked.
 func (s *Session) startAway() {
-	if s.options.AwayTimeout == 0 || s.options.Redial == nil || s.joined || s.away != nil {
+	if s.options.AwayTimeout == 0 || s.options.Redial == nil || s.hasJoined || s.away != nil {
 		return
 	}
 	a := &absence{}
@@ -333,7 +333,7 @@ func (s *Session) endAway(a *absence) {
 		return
 	}
 	why := fmt.Errorf("%w: the replica has been away for %v", ErrLost, s.options.AwayTimeout)
-	s.interruption(why)
+	s.noteInterruption(why)
 	s.cancelStage(why)
 }
 
@@ -355,11 +355,11 @@ const mostBacklog = 256
 
 // subscription is one call of Events. The session's lock guards it.
 type subscription struct {
-	events []Event       // that wait to be read
-	wake   chan struct{} // has one when the other fields have changed
-	closed bool
-	err    error // why there are no more after events
-	done   <-chan struct{}
+	events   []Event       // that wait to be read
+	wake     chan struct{} // has one when the other fields have changed
+	isClosed bool
+	err      error // why there are no more after events
+	done     <-chan struct{}
 }
 
 // add passes an event on, or ends a reader that is too slow. The session is locked.
@@ -376,10 +376,10 @@ func (r *subscription) add(event Event) {
 
 // end says why there are no more events. The session is locked.
 func (r *subscription) end(err error) {
-	if r.closed {
+	if r.isClosed {
 		return
 	}
-	r.closed, r.err = true, err
+	r.isClosed, r.err = true, err
 	r.notify()
 }
 
@@ -395,7 +395,7 @@ func (r *subscription) notify() {
 func (r *subscription) next() (event Event, isEvent, isOver bool, err error) {
 	if len(r.events) == 0 {
 		r.events = nil
-		return Event{}, false, r.closed, r.err
+		return Event{}, false, r.isClosed, r.err
 	}
 	event = r.events[0]
 	r.events[0] = Event{} // its message is not kept
@@ -408,7 +408,7 @@ func (r *subscription) over() bool {
 	case <-r.done:
 		return true
 	default:
-		return r.closed
+		return r.isClosed
 	}
 }
 
@@ -430,7 +430,7 @@ func (s *Session) Events(ctx context.Context) iter.Seq2[Event, error] {
 	for _, event := range s.backlog[max(0, len(s.backlog)-mostBacklog):] {
 		r.add(event)
 	}
-	s.backlog, s.subscribed = nil, true
+	s.backlog, s.hasSubscriber = nil, true
 	if s.lost != nil {
 		r.end(s.lost)
 	} else {

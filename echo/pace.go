@@ -50,7 +50,7 @@ type Pacer struct {
 	lead     time.Duration // 0 in RealTimeMode
 	every    time.Duration // between messages; 0: half the playing time of the one before
 	interval time.Duration // the least time between messages that the room allows
-	burst    bool
+	isBurst  bool
 	start    time.Time     // when position 0 is to be heard
 	before   time.Duration // position of the message before this one
 	slot     time.Time     // when that message was due
@@ -71,7 +71,7 @@ func NewPacer(pace Pace, rate, chunk int) (*Pacer, error) {
 	case RealTimeMode:
 		p.lead = 0
 	case BurstMode:
-		p.burst = true
+		p.isBurst = true
 	default:
 		return nil, fmt.Errorf("echo: no pace mode is called %q; there are lead, realtime and burst", pace.Mode)
 	}
@@ -121,7 +121,7 @@ func (p *Pacer) due(now time.Time, position time.Duration) time.Time {
 	}
 	spacing := p.spacing(position)
 	due := p.slot
-	if !p.burst {
+	if !p.isBurst {
 		if late := now.Sub(p.start.Add(position - p.lead)); late > max(p.lead, rebaseThreshold) {
 			p.start = now.Add(-position)
 			p.stalls++
@@ -141,7 +141,7 @@ func (p *Pacer) due(now time.Time, position time.Duration) time.Time {
 // spacing is the least time between the message before and the one at position.
 func (p *Pacer) spacing(position time.Duration) time.Duration {
 	every := p.every
-	if every == 0 && !p.burst {
+	if every == 0 && !p.isBurst {
 		every = (position - p.before) / 2
 	}
 	p.before = position

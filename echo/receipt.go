@@ -109,27 +109,27 @@ func newReceipt(id, source string) Receipt {
 		AcknowledgedSamples: -1}
 }
 
-// agree reports whether the time spoken is the time sent, within the frames of the
+// isSameLength reports whether the time spoken is the time sent, within the frames of the
 // replica (40 ms) and the drift of its clock.
-func agree(sent, spoken time.Duration) bool {
+func isSameLength(sent, spoken time.Duration) bool {
 	return (sent - spoken).Abs() <= max(250*time.Millisecond, sent/50)
 }
 
-// route remembers where the last messages ended, to tell how many samples the peer
+// messageEnds remembers where the last messages ended, to tell how many samples the peer
 // has by how many bytes it has.
-type route struct {
+type messageEnds struct {
 	ends [256]struct{ bytes, samples int64 }
 	n    int
 }
 
-func (r *route) add(bytes, samples int64) {
+func (r *messageEnds) add(bytes, samples int64) {
 	r.ends[r.n%len(r.ends)] = struct{ bytes, samples int64 }{bytes, samples}
 	r.n++
 }
 
 // before is how many samples are in whole messages within the first so many
 // bytes.
-func (r *route) before(bytes int64) (samples int64) {
+func (r *messageEnds) before(bytes int64) (samples int64) {
 	for _, end := range r.ends[:min(r.n, len(r.ends))] {
 		if end.bytes <= bytes {
 			samples = max(samples, end.samples)

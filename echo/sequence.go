@@ -9,11 +9,11 @@ import (
 
 // Limits of a Sequencer.
 const (
-	maxHeld   = 256     // events that wait for one before them; more push the first out
-	maxPrints = 512     // events remembered in order to know them again
-	maxLate   = 256     // a number so far below the next is none that comes late
-	maxGap    = 1 << 16 // a number so far above it is none after a gap
-	maxSeq    = 1 << 53 // the largest that every JSON reader keeps apart
+	maxHeld         = 256     // events that wait for one before them; more push the first out
+	maxFingerprints = 512     // events remembered in order to know them again
+	maxLate         = 256     // a number so far below the next is none that comes late
+	maxGap          = 1 << 16 // a number so far above it is none after a gap
+	maxSeq          = 1 << 53 // the largest that every JSON reader keeps apart
 
 	twinTime  = 2 * time.Second        // between the arrivals of twins
 	twinDrift = 500 * time.Millisecond // between the times that the service emitted them
@@ -36,9 +36,9 @@ const (
 // conversation ids. Those without one belong to the conversation of the event
 // before them.
 type Sequencer struct {
-	window time.Duration
-	orders []*conversationOrder // the one that was used last is the last
-	spilt  []ordered            // of conversations that were forgotten
+	window   time.Duration
+	orders   []*conversationOrder // the one that was used last is the last
+	overflow []ordered            // of conversations that were forgotten
 }
 
 // mostConversations is how many conversations a Sequencer keeps apart.
@@ -59,9 +59,9 @@ func (s *Sequencer) Add(now time.Time, e Event) { s.of(e.ConversationID).add(now
 // it never came. An event that comes after its window is returned all the same,
 // out of order.
 func (s *Sequencer) Next(now time.Time) (e Event, gap int64, ok bool) {
-	if len(s.spilt) > 0 {
-		first := s.spilt[0]
-		s.spilt = slices.Delete(s.spilt, 0, 1)
+	if len(s.overflow) > 0 {
+		first := s.overflow[0]
+		s.overflow = slices.Delete(s.overflow, 0, 1)
 		return first.event, first.gap, true
 	}
 	for _, order := range s.orders {
@@ -75,8 +75,8 @@ func (s *Sequencer) Next(now time.Time) (e Event, gap int64, ok bool) {
 // Due is when Next has something without another Add; a time in the past where
 // it has something now.
 func (s *Sequencer) Due() (at time.Time, ok bool) {
-	if len(s.spilt) > 0 {
-		return s.spilt[0].at, true
+	if len(s.overflow) > 0 {
+		return s.overflow[0].at, true
 	}
 	for _, order := range s.orders {
 		if due, has := order.due(); has && (!ok || due.Before(at)) {
@@ -109,7 +109,7 @@ func (s *Sequencer) of(conversation string) *conversationOrder {
 func (s *Sequencer) begin(conversation string) *conversationOrder {
 	if len(s.orders) == mostConversations {
 		s.orders[0].startOver()
-		s.spilt = append(s.spilt, s.orders[0].ready...)
+		s.overflow = append(s.overflow, s.orders[0].ready...)
 		s.orders = slices.Delete(s.orders, 0, 1)
 	}
 	order := newConversationOrder(s.window)
@@ -122,26 +122,26 @@ func (s *Sequencer) begin(conversation string) *conversationOrder {
 type conversationOrder struct {
 	conversation string // id; empty where no event has said it
 
-	window  time.Duration
-	seed    maphash.Seed
-	prints  []fingerprint // a ring of the last events
-	oldest  int           // of the ring
-	arrived uint64        // events so far
-	era     int           // grows when the service counts anew
+	window       time.Duration
+	seed         maphash.Seed
+	fingerprints []fingerprint // a ring of the last events
+	oldest       int           // of the ring
+	arrived      uint64        // events so far
+	era          int           // grows when the service counts anew
 
-	held  []arrival // ordered by number, then by arrival
-	loose []arrival // without a number, ordered by arrival
-	ready []ordered // of an earlier era; nothing comes before them
-	next  int64     // the number expected next; 0 where it is not known
-	gap   int64     // numbers missing before the next event that is not folded
+	held       []arrival // ordered by number, then by arrival
+	unnumbered []arrival // without a number, ordered by arrival
+	ready      []ordered // of an earlier era; nothing comes before them
+	next       int64     // the number expected next; 0 where it is not known
+	gap        int64     // numbers missing before the next event that is not folded
 }
 
 // arrival is an event that waits.
 type arrival struct {
-	event  Event
-	at     time.Time
-	order  uint64
-	folded bool // another event says the same: only its number counts
+	event    Event
+	at       time.Time
+	order    uint64
+	isFolded bool // another event says the same: only its number counts
 }
 
 // ordered is an event that Next returns as it is.
@@ -158,9 +158,9 @@ type fingerprint struct {
 	at, emitted      time.Time
 	duration         time.Duration
 	kind             Kind
-	interrupted      bool
-	final            bool
-	folded           bool
+	isInterrupted    bool
+	isFinal          bool
+	isFolded         bool
 	eventType        uint64 // hashes, as the rest: texts may be long
 	inference        uint64
 	role             uint64
@@ -175,7 +175,7 @@ func newConversationOrder(window time.Duration) *conversationOrder {
 // add is Sequencer.Add.
 func (s *conversationOrder) add(now time.Time, e Event) {
 	p := s.fingerprint(now, e)
-	if s.redelivered(p) {
+	if s.isRedelivered(p) {
 		return
 	}
 	if before, has := s.sameNumber(p); has {
@@ -190,17 +190,17 @@ func (s *conversationOrder) add(now time.Time, e Event) {
 	p.era = s.era
 	a := arrival{event: e, at: now, order: p.order}
 	if twin := s.twin(p); twin != nil {
-		a.folded = !s.supersede(twin, p.seq)
-		twin.folded = !a.folded
+		a.isFolded = !s.supersede(twin, p.seq)
+		twin.isFolded = !a.isFolded
 	}
-	p.folded = a.folded
+	p.isFolded = a.isFolded
 	s.remember(p)
 	switch {
 	case p.seq > 0:
 		at, _ := slices.BinarySearchFunc(s.held, a, inOrder)
 		s.held = slices.Insert(s.held, at, a)
-	case !a.folded:
-		s.loose = append(s.loose, a)
+	case !a.isFolded:
+		s.unnumbered = append(s.unnumbered, a)
 	}
 }
 
@@ -220,8 +220,8 @@ func (s *conversationOrder) due() (at time.Time, ok bool) {
 	switch {
 	case len(s.ready) > 0:
 		return s.ready[0].at, true
-	case s.looseIsFirst():
-		return s.loose[0].at, true
+	case s.isUnnumberedFirst():
+		return s.unnumbered[0].at, true
 	case len(s.held) == 0:
 		return time.Time{}, false
 	case s.held[0].event.Seq <= s.next || s.full():
@@ -249,9 +249,9 @@ func (s *conversationOrder) overdue(now time.Time) int64 {
 // overdue do not wait.
 func (s *conversationOrder) take(overdue int64) (ordered, bool) {
 	for {
-		if s.looseIsFirst() {
-			first := s.loose[0]
-			s.loose = slices.Delete(s.loose, 0, 1)
+		if s.isUnnumberedFirst() {
+			first := s.unnumbered[0]
+			s.unnumbered = slices.Delete(s.unnumbered, 0, 1)
 			return ordered{arrival: first}, true
 		}
 		if len(s.held) == 0 || s.held[0].event.Seq > max(s.next, overdue) && !s.full() {
@@ -260,7 +260,7 @@ func (s *conversationOrder) take(overdue int64) (ordered, bool) {
 		first := s.held[0]
 		s.held = slices.Delete(s.held, 0, 1)
 		s.pass(first.event.Seq)
-		if !first.folded {
+		if !first.isFolded {
 			gap := s.gap
 			s.gap = 0
 			return ordered{first, gap}, true
@@ -268,15 +268,15 @@ func (s *conversationOrder) take(overdue int64) (ordered, bool) {
 	}
 }
 
-// looseIsFirst reports whether all that came before the first event without a
+// isUnnumberedFirst reports whether all that came before the first event without a
 // number is gone.
-func (s *conversationOrder) looseIsFirst() bool {
-	return len(s.loose) > 0 && !slices.ContainsFunc(s.held, func(a arrival) bool {
-		return !a.folded && a.order < s.loose[0].order
+func (s *conversationOrder) isUnnumberedFirst() bool {
+	return len(s.unnumbered) > 0 && !slices.ContainsFunc(s.held, func(a arrival) bool {
+		return !a.isFolded && a.order < s.unnumbered[0].order
 	})
 }
 
-func (s *conversationOrder) full() bool { return len(s.held)+len(s.loose) > maxHeld }
+func (s *conversationOrder) full() bool { return len(s.held)+len(s.unnumbered) > maxHeld }
 
 // pass counts what is missing before seq.
 func (s *conversationOrder) pass(seq int64) {
@@ -301,7 +301,7 @@ func (s *conversationOrder) fingerprint(now time.Time, e Event) fingerprint {
 	s.arrived++
 	p := fingerprint{
 		turn: int64(e.Turn), index: int64(e.ContentIndex), era: s.era, order: s.arrived,
-		at: now, emitted: e.Time, duration: e.Duration, kind: e.Kind, interrupted: e.Interrupted, final: e.Final,
+		at: now, emitted: e.Time, duration: e.Duration, kind: e.Kind, isInterrupted: e.Interrupted, isFinal: e.Final,
 		eventType: maphash.String(s.seed, e.Type), inference: maphash.String(s.seed, e.InferenceID),
 		role: maphash.String(s.seed, e.Role), text: maphash.String(s.seed, e.Text),
 	}
@@ -318,18 +318,18 @@ func (s *conversationOrder) fingerprint(now time.Time, e Event) fingerprint {
 }
 
 func (s *conversationOrder) remember(p fingerprint) {
-	if len(s.prints) < maxPrints {
-		s.prints = append(s.prints, p)
+	if len(s.fingerprints) < maxFingerprints {
+		s.fingerprints = append(s.fingerprints, p)
 		return
 	}
-	s.prints[s.oldest] = p
-	s.oldest = (s.oldest + 1) % maxPrints
+	s.fingerprints[s.oldest] = p
+	s.oldest = (s.oldest + 1) % maxFingerprints
 }
 
-// redelivered reports whether the same message has come before, however long ago:
+// isRedelivered reports whether the same message has come before, however long ago:
 // webhooks are sent again until somebody answers.
-func (s *conversationOrder) redelivered(p fingerprint) bool {
-	return p.raw != 0 && slices.ContainsFunc(s.prints, func(q fingerprint) bool {
+func (s *conversationOrder) isRedelivered(p fingerprint) bool {
+	return p.raw != 0 && slices.ContainsFunc(s.fingerprints, func(q fingerprint) bool {
 		stamped := p.seq > 0 && q.seq == p.seq || !p.emitted.IsZero() && q.emitted.Equal(p.emitted)
 		return stamped && q.raw == p.raw
 	})
@@ -337,19 +337,19 @@ func (s *conversationOrder) redelivered(p fingerprint) bool {
 
 // sameNumber finds the event of the same type and number.
 func (s *conversationOrder) sameNumber(p fingerprint) (fingerprint, bool) {
-	i := slices.IndexFunc(s.prints, func(q fingerprint) bool {
+	i := slices.IndexFunc(s.fingerprints, func(q fingerprint) bool {
 		return p.seq > 0 && q.seq == p.seq && q.era == p.era && q.eventType == p.eventType
 	})
 	if i < 0 {
 		return fingerprint{}, false
 	}
-	return s.prints[i], true
+	return s.fingerprints[i], true
 }
 
 // agrees reports whether nothing says that the two, of one type and number, are
 // not the same.
 func (p fingerprint) agrees(q fingerprint) bool {
-	return p.inference == q.inference && p.role == q.role && near(p.emitted, q.emitted)
+	return p.inference == q.inference && p.role == q.role && isNear(p.emitted, q.emitted)
 }
 
 // twin finds the event that says the same as p under another name, number or
@@ -358,11 +358,11 @@ func (s *conversationOrder) twin(p fingerprint) *fingerprint {
 	if !hasTwins(p.kind) {
 		return nil
 	}
-	i := slices.IndexFunc(s.prints, func(q fingerprint) bool { return !q.folded && q.sameContent(p) })
+	i := slices.IndexFunc(s.fingerprints, func(q fingerprint) bool { return !q.isFolded && q.sameContent(p) })
 	if i < 0 {
 		return nil
 	}
-	return &s.prints[i]
+	return &s.fingerprints[i]
 }
 
 // hasTwins names what the service tells more than once. Two tool calls that
@@ -378,13 +378,13 @@ func hasTwins(kind Kind) bool {
 // sameContent reports whether p and q are about the same thing.
 func (p fingerprint) sameContent(q fingerprint) bool {
 	return p.kind == q.kind && p.inference == q.inference && p.role == q.role && p.text == q.text &&
-		p.turn == q.turn && p.index == q.index && p.final == q.final && p.interrupted == q.interrupted &&
+		p.turn == q.turn && p.index == q.index && p.isFinal == q.isFinal && p.isInterrupted == q.isInterrupted &&
 		(p.duration < 0 || q.duration < 0 || p.duration == q.duration) &&
-		q.at.Sub(p.at).Abs() <= twinTime && near(p.emitted, q.emitted)
+		q.at.Sub(p.at).Abs() <= twinTime && isNear(p.emitted, q.emitted)
 }
 
-// near reports whether both may be the time of one event; older ones have none.
-func near(a, b time.Time) bool {
+// isNear reports whether both may be the time of one event; older ones have none.
+func isNear(a, b time.Time) bool {
 	return a.IsZero() || b.IsZero() || a.Sub(b).Abs() <= twinDrift
 }
 
@@ -396,7 +396,7 @@ func (s *conversationOrder) supersede(twin *fingerprint, seq int64) bool {
 	}
 	i := slices.IndexFunc(s.held, func(a arrival) bool { return a.order == twin.order })
 	if i >= 0 {
-		s.held[i].folded = true
+		s.held[i].isFolded = true
 	}
 	return i >= 0
 }

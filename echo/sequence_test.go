@@ -27,9 +27,9 @@ type sequence struct {
 // holds is how many events wait.
 func (s *sequence) holds() (n int) {
 	for _, order := range s.orders {
-		n += len(order.held) + len(order.loose) + len(order.ready)
+		n += len(order.held) + len(order.unnumbered) + len(order.ready)
 	}
-	return n + len(s.spilt)
+	return n + len(s.overflow)
 }
 
 // runTo asks at every time it is due until now.
@@ -289,8 +289,8 @@ func FuzzSequencer(f *testing.F) {
 			}
 			now = now.Add(time.Duration(step/16) * time.Millisecond)
 			s.add(now, numbered(seq, fmt.Sprint(i))) // each has a type of its own: none is folded
-			if held := s.holds(); held > maxHeld || len(s.orders[0].prints) > maxPrints {
-				t.Fatalf("%d events held, %d remembered", held, len(s.orders[0].prints))
+			if held := s.holds(); held > maxHeld || len(s.orders[0].fingerprints) > maxFingerprints {
+				t.Fatalf("%d events held, %d remembered", held, len(s.orders[0].fingerprints))
 			}
 		}
 		s.runTo(now.Add(50 * time.Millisecond))

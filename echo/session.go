@@ -22,28 +22,28 @@ type Session struct {
 	cancel  context.CancelFunc
 	over    chan struct{} // closed when the listener has ended
 
-	mu          sync.Mutex
-	changed     chan struct{} // closed and replaced at every change of the fields below
-	stage       Stage
-	cancelStage context.CancelCauseFunc // ends the listening to stage
-	joined      bool                    // the replica is there
-	rejoining   bool                    // from a loss until the replica (with SkipReady: the room) is back
-	lost        error                   // why the session has ended
-	away        *absence                // of the replica, with AwayTimeout; nil while it is there
-	queue       []*turn                 // the current utterance, and those that wait
-	nextStart   time.Time               // when the next utterance may begin
-	paused      bool
-	userSince   time.Time  // since when the user speaks; zero while not
-	current     *utterance // nil between utterances
-	past        idRing     // of the utterances before it
-	others      idRing     // of the utterances of other senders in the room
-	otherSign   time.Time  // the last sign that the replica has one of those to say; zero after its end
-	idsMatch    bool       // events carry a known form of our ids
-	tells       bool       // the replica has told of its speech
-	news        *EventFilter
-	readers     []*subscription
-	subscribed  bool    // Events was called
-	backlog     []Event // events before that
+	mu             sync.Mutex
+	changed        chan struct{} // closed and replaced at every change of the fields below
+	stage          Stage
+	cancelStage    context.CancelCauseFunc // ends the listening to stage
+	hasJoined      bool                    // the replica is there
+	isRejoining    bool                    // from a loss until the replica (with SkipReady: the room) is back
+	lost           error                   // why the session has ended
+	away           *absence                // of the replica, with AwayTimeout; nil while it is there
+	queue          []*turn                 // the current utterance, and those that wait
+	nextStart      time.Time               // when the next utterance may begin
+	isPaused       bool
+	userSince      time.Time  // since when the user speaks; zero while not
+	current        *utterance // nil between utterances
+	past           idRing     // of the utterances before it
+	others         idRing     // of the utterances of other senders in the room
+	lastOtherSign  time.Time  // the last sign that the replica has one of those to say; zero after its end
+	hasMatchingIDs bool       // events carry a known form of our ids
+	reportsSpeech  bool       // the replica has told of its speech
+	news           *EventFilter
+	readers        []*subscription
+	hasSubscriber  bool    // Events was called
+	backlog        []Event // events before that
 }
 
 // NewSession opens a session on stage and starts to follow its events. The caller
@@ -58,7 +58,7 @@ func NewSession(stage Stage, options *Options) (*Session, error) {
 		options: set, stage: stage,
 		sending: make(chan struct{}, 1), cancel: cancel,
 		over: make(chan struct{}), changed: make(chan struct{}), news: NewEventFilter(),
-		joined: isHeardAlone(stage),
+		hasJoined: isHeardAlone(stage),
 	}
 	go s.listen(ctx)
 	return s, nil
@@ -98,7 +98,7 @@ func (s *Session) WaitReady(ctx context.Context) error {
 func (s *Session) waitReady(ctx context.Context, timeout time.Duration) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("%w (%v)", ErrNotReady, timeout))
 	defer cancel()
-	err := s.until(ctx, func() (bool, error) { return s.joined, s.lost })
+	err := s.until(ctx, func() (bool, error) { return s.hasJoined, s.lost })
 	if errors.Is(err, ErrNotReady) {
 		return s.explain(err)
 	}
@@ -179,7 +179,7 @@ func (s *Session) clear(cause error) {
 func (s *Session) Pause(ctx context.Context) error {
 	s.mu.Lock()
 	u := s.current
-	s.paused = true
+	s.isPaused = true
 	if u != nil {
 		u.cancel(ErrPaused)
 	}
@@ -192,7 +192,7 @@ func (s *Session) Pause(ctx context.Context) error {
 func (s *Session) Resume() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.paused = false
+	s.isPaused = false
 	s.change()
 }
 
@@ -200,7 +200,7 @@ func (s *Session) Resume() {
 func (s *Session) Paused() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.paused
+	return s.isPaused
 }
 
 // Send sends a message other than an utterance, between two chunks if one is being
@@ -299,7 +299,7 @@ const (
 // Progress tells where the session stands.
 func (s *Session) Progress() Progress {
 	s.mu.Lock()
-	u, waiting, paused := s.current, max(len(s.queue)-1, 0), s.paused
+	u, waiting, paused := s.current, max(len(s.queue)-1, 0), s.isPaused
 	anybody := len(s.queue) > 0
 	s.mu.Unlock()
 	var p Progress

@@ -61,7 +61,7 @@ type StatsReporter interface {
 // If Options.Resume or Options.OnLoss continues the speech, each part has its own
 // id and receipt (Options.OnReceipt). Speak returns the last one.
 func (s *Session) Speak(ctx context.Context, speech Speech) (Receipt, error) {
-	return s.utter(ctx, &samples{Speech: speech, options: &s.options})
+	return s.speakContent(ctx, &audioContent{Speech: speech, options: &s.options})
 }
 
 // content is what an utterance is made of. It knows neither the session nor the
@@ -83,39 +83,39 @@ type content interface {
 type script interface {
 	// next waits for the next message, and until it is due. After the last it
 	// returns io.EOF.
-	next(ctx context.Context) (part, error)
+	next(ctx context.Context) (messagePart, error)
 	// send sends that message, and returns its bytes.
 	send(ctx context.Context) (int, error)
 	// close frees what next and send use.
 	close()
 }
 
-// part is what one message of an utterance carries.
-type part struct {
+// messagePart is what one message of an utterance carries.
+type messagePart struct {
 	pcm        []float32 // nil where it is text; valid until the next one
 	characters int
 	due        time.Time     // when it is to leave, by its pace
 	late       time.Duration // how much later it was ready, source and room aside
-	saying     time.Duration // how long text may take to be said
-	last       bool
+	textTime   time.Duration // how long text may take to be said
+	isLast     bool
 }
 
-// utter says content when it is its turn, and continues it as long as the policies
+// speakContent says content when it is its turn, and continues it as long as the policies
 // of the session ask for that.
-func (s *Session) utter(ctx context.Context, c content) (Receipt, error) {
+func (s *Session) speakContent(ctx context.Context, c content) (Receipt, error) {
 	t, err := s.enter(ctx)
 	if err != nil {
-		return s.unspoken(c, err)
+		return s.publishUnspoken(c, err)
 	}
 	defer t.leave()
 	if err := s.await(t); err != nil {
-		return s.unspoken(c, err)
+		return s.publishUnspoken(c, err)
 	}
 	earlier := ""
 	for {
-		u, err := s.utterOnce(t, c, earlier)
+		u, err := s.speakOnce(t, c, earlier)
 		if u == nil {
-			return s.unspoken(c, err)
+			return s.publishUnspoken(c, err)
 		}
 		if err == nil {
 			return u.receipt, nil
@@ -127,11 +127,11 @@ func (s *Session) utter(ctx context.Context, c content) (Receipt, error) {
 	}
 }
 
-// unspoken publishes the receipt of an utterance that could not begin.
-func (s *Session) unspoken(c content, err error) (Receipt, error) {
+// publishUnspoken publishes the receipt of an utterance that could not begin.
+func (s *Session) publishUnspoken(c content, err error) (Receipt, error) {
 	r := newReceipt("", c.name())
 	r.Outcome, r.Error = Failed, err.Error()
-	if interrupts(err) {
+	if isInterrupt(err) {
 		r.Outcome = Interrupted
 	}
 	s.publish(r)
@@ -144,8 +144,8 @@ func (s *Session) publish(r Receipt) {
 	s.options.OnReceipt(r)
 }
 
-// utterOnce says content under one id. If it could not begin, the utterance is nil.
-func (s *Session) utterOnce(t *turn, c content, earlier string) (*utterance, error) {
+// speakOnce says content under one id. If it could not begin, the utterance is nil.
+func (s *Session) speakOnce(t *turn, c content, earlier string) (*utterance, error) {
 	ctx, cancel := context.WithCancelCause(t.ctx)
 	defer cancel(nil)
 	u := newUtterance(t, c, s.options.Rate, cancel, earlier)
@@ -171,10 +171,10 @@ func (s *Session) open(ctx context.Context, u *utterance) error {
 	if s.lost != nil {
 		return s.lost
 	}
-	if s.rejoining {
+	if s.isRejoining {
 		return fmt.Errorf("%w again", ErrLost)
 	}
-	if err := u.begin(s.stage, s.tells); err != nil {
+	if err := u.begin(s.stage, s.reportsSpeech); err != nil {
 		return err
 	}
 	s.current = u
@@ -228,7 +228,7 @@ func (s *Session) send(ctx context.Context, u *utterance) error {
 
 // deliver sends one message of u. A peer that accepts no data is lost after the
 // session's SendTimeout.
-func (s *Session) deliver(ctx context.Context, u *utterance, p part) error {
+func (s *Session) deliver(ctx context.Context, u *utterance, p messagePart) error {
 	if err := s.acquire(ctx); err != nil {
 		return err
 	}
@@ -236,12 +236,12 @@ func (s *Session) deliver(ctx context.Context, u *utterance, p part) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	at := u.sending(p)
+	at := u.noteSending(p)
 	s.watch(u)
 	size, err := u.script.send(ctx)
 	u.watch.Stop()
 	if failure, ok := errors.AsType[DeliveryFailure](err); ok && failure.MayBeDelivered() {
-		u.uncertain(p)
+		u.noteUncertain(p)
 	}
 	if err != nil && ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -249,11 +249,11 @@ func (s *Session) deliver(ctx context.Context, u *utterance, p part) error {
 	if err != nil {
 		return err
 	}
-	u.sent(p, size)
+	u.noteSent(p, size)
 	if p.pcm != nil {
 		s.options.Observe(Moment{
 			Kind: MomentChunk, At: time.Now(), InferenceID: u.id, Position: at, Samples: len(p.pcm),
-			PCM: p.pcm, Due: p.due, Late: p.late, Bytes: size, Last: p.last,
+			PCM: p.pcm, Due: p.due, Late: p.late, Bytes: size, Last: p.isLast,
 		})
 	}
 	return nil
@@ -287,7 +287,7 @@ func (s *Session) waitHeard(ctx context.Context, u *utterance) error {
 			return u.verdict()
 		case <-limit.C:
 			left := u.remainingSpeech() // the replica may have started late
-			if left == 0 && !s.otherSpeaks() {
+			if left == 0 && !s.isOtherSpeaking() {
 				return ErrUnverified
 			}
 			limit.Reset(left + s.options.HeardTimeout)
@@ -325,8 +325,8 @@ func (s *Session) finish(ctx context.Context, u *utterance, err error) error {
 	}
 	defer close(u.silent)
 	u.err = err
-	why := endingOf(err, ctx.Err() != nil)
-	todo := u.apply(lifeEvent(why))
+	why := endReasonOf(err, ctx.Err() != nil)
+	todo := u.apply(stateEvent(why))
 	if why == complete || why == unverified {
 		return err
 	}
@@ -347,9 +347,9 @@ func (s *Session) silence(ctx context.Context, u *utterance, why error, todo act
 	switch {
 	case !errors.Is(why, ErrLost):
 	case reachable:
-		defer s.suspect(u.stage, why) // it is interrupted first
+		defer s.loseStage(u.stage, why) // it is interrupted first
 	default:
-		s.suspect(u.stage, why)
+		s.loseStage(u.stage, why)
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.options.InterruptTimeout)
 	defer cancel()
@@ -371,7 +371,7 @@ func (s *Session) silence(ctx context.Context, u *utterance, why error, todo act
 // waited for.
 func (s *Session) sendInterrupt(ctx context.Context, u *utterance, why error) bool {
 	s.mu.Lock()
-	gone := s.lost != nil || s.rejoining || s.stage != u.stage
+	gone := s.lost != nil || s.isRejoining || s.stage != u.stage
 	s.mu.Unlock()
 	if gone {
 		return false
@@ -393,7 +393,7 @@ const longestUser = 30 * time.Second
 // why nothing does.
 func (s *Session) prepareSequel(t *turn, c content, u *utterance, err error) error {
 	heard := u.receipt.HeardSamples
-	next := s.options.sequel(u.life.End)
+	next := s.options.sequel(u.state.End)
 	if t.ctx.Err() != nil || next == noSequel {
 		return err
 	}
@@ -405,7 +405,7 @@ func (s *Session) prepareSequel(t *turn, c content, u *utterance, err error) err
 		if t.recordLoss(durationOf(heard, u.rate)) {
 			return err
 		}
-		failed = s.waitThere(t.ctx)
+		failed = s.waitReplica(t.ctx)
 	}
 	if failed != nil {
 		return failed
@@ -430,26 +430,26 @@ func (s *Session) waitQuiet(ctx context.Context) error {
 	if err != nil && (limited.Err() == nil || ctx.Err() != nil) {
 		return err
 	}
-	return s.until(ctx, func() (bool, error) { return !s.paused, s.lost })
+	return s.until(ctx, func() (bool, error) { return !s.isPaused, s.lost })
 }
 
-// samples is the content of Speak.
-type samples struct {
+// audioContent is the content of Speak.
+type audioContent struct {
 	Speech
 	options *Options
 	script  *chunkScript // of the last utterance
 	base    int64        // where it began, in samples of the whole speech
 }
 
-func (c *samples) name() string { return c.Name }
+func (c *audioContent) name() string { return c.Name }
 
-func (c *samples) abort() {
+func (c *audioContent) abort() {
 	if c.Abort != nil {
 		c.Abort()
 	}
 }
 
-func (c *samples) begin(stage Stage, id string) (script, error) {
+func (c *audioContent) begin(stage Stage, id string) (script, error) {
 	o, limits := c.options, LimitsOf(stage)
 	chunk, err := o.ChunkSamples(limits)
 	if err != nil {
@@ -460,18 +460,18 @@ func (c *samples) begin(stage Stage, id string) (script, error) {
 		return nil, err
 	}
 	pacer.interval = limits.Interval
-	source := &observed{c.Samples, o.Observe, id, 0}
+	source := &observedSource{c.Samples, o.Observe, id, 0}
 	chunks := chunker.NewGrowing(source, limits.firstSamples(chunk, o.Rate), chunk)
 	c.script = &chunkScript{stage: stage, chunks: chunks, pacer: pacer}
 	return c.script, stage.Begin(Utterance{InferenceID: id, Rate: o.Rate})
 }
 
-func (c *samples) describe(r *Receipt) {
+func (c *audioContent) describe(r *Receipt) {
 	if source, ok := c.Samples.(StatsReporter); ok {
 		stats := source.Stats()
 		r.Input = &stats
 	}
-	known := knownText{text: c.Text, words: c.Words, claimed: c.Length}
+	known := knownText{text: c.Text, words: c.Words, declared: c.Length}
 	if c.MoreText != nil {
 		known.text += c.MoreText()
 	}
@@ -485,7 +485,7 @@ func (c *samples) describe(r *Receipt) {
 	known.describeWords(r, c.base, c.options.Rate)
 }
 
-func (c *samples) rewind(heard int64) error {
+func (c *audioContent) rewind(heard int64) error {
 	source, ok := c.Samples.(Rewinder)
 	if !ok {
 		return errors.New("its source cannot go back")
@@ -502,56 +502,56 @@ type chunkScript struct {
 	pacer    *Pacer
 	chunk    chunker.Chunk
 	position int64 // samples before the next chunk
-	// excused is the time that the source and the room have taken since a chunk was
+	// excusedTime is the time that the source and the room have taken since a chunk was
 	// last waited for: who is late by that is not late by this machine.
-	excused time.Duration
+	excusedTime time.Duration
 	// isReading says that the source is being read.
 	isReading atomic.Bool
 }
 
-func (c *chunkScript) next(ctx context.Context) (part, error) {
+func (c *chunkScript) next(ctx context.Context) (messagePart, error) {
 	c.isReading.Store(true)
 	asked := time.Now()
 	chunk, err := c.chunks.Next()
 	came := time.Now()
 	c.isReading.Store(false)
-	c.excused += came.Sub(asked)
+	c.excusedTime += came.Sub(asked)
 	if err == io.EOF && c.position == 0 {
-		return part{}, ErrNoAudio
+		return messagePart{}, ErrNoAudio
 	}
 	if err != nil {
-		return part{}, err
+		return messagePart{}, err
 	}
 	if err := c.pacer.Wait(ctx, c.position); err != nil {
-		return part{}, err
+		return messagePart{}, err
 	}
 	c.chunk = chunk
 	c.position += int64(len(chunk.PCM))
 	due := c.pacer.Due()
 	if due.After(came) {
-		c.excused = 0 // it was waited for: nothing is left to catch up
+		c.excusedTime = 0 // it was waited for: nothing is left to catch up
 	}
-	late := max(time.Since(due)-c.excused, 0)
-	return part{pcm: chunk.PCM, due: due, late: late, last: chunk.Last}, nil
+	late := max(time.Since(due)-c.excusedTime, 0)
+	return messagePart{pcm: chunk.PCM, due: due, late: late, isLast: chunk.Last}, nil
 }
 
 func (c *chunkScript) send(ctx context.Context) (int, error) {
 	begun := time.Now()
-	defer func() { c.excused += time.Since(begun) }()
+	defer func() { c.excusedTime += time.Since(begun) }()
 	return c.stage.Speak(ctx, c.chunk.PCM, c.chunk.Last)
 }
 
 func (c *chunkScript) close() { c.pacer.stop() }
 
-// observed reports each read to the session's observer.
-type observed struct {
+// observedSource reports each read to the session's observer.
+type observedSource struct {
 	chunker.Source
 	observe func(Moment)
 	id      string
 	at      int64
 }
 
-func (o *observed) ReadSamples(p []float32) (int, error) {
+func (o *observedSource) ReadSamples(p []float32) (int, error) {
 	n, err := o.Source.ReadSamples(p)
 	if n > 0 {
 		o.observe(Moment{Kind: MomentInput, At: time.Now(), InferenceID: o.id, Position: o.at, Samples: n})

@@ -33,18 +33,18 @@ func Words(text string) Text {
 // piece that is too long for a message is sent in several. The error is
 // ErrUnsupported in rooms that take no text, and ErrNoText if there is none.
 func (s *Session) Say(ctx context.Context, text Text) (Receipt, error) {
-	return s.utter(ctx, &words{Text: text})
+	return s.speakContent(ctx, &textContent{Text: text})
 }
 
-// words is the content of Say.
-type words struct {
+// textContent is the content of Say.
+type textContent struct {
 	Text
 	script *textScript
 }
 
-func (c *words) name() string { return c.Name }
+func (c *textContent) name() string { return c.Name }
 
-func (c *words) abort() {
+func (c *textContent) abort() {
 	if c.Abort != nil {
 		c.Abort()
 	}
@@ -53,7 +53,7 @@ func (c *words) abort() {
 // textRate is the most messages of text a second; every room allows so many.
 const textRate = 20
 
-func (c *words) begin(stage Stage, id string) (script, error) {
+func (c *textContent) begin(stage Stage, id string) (script, error) {
 	speaker, ok := stage.(TextSpeaker)
 	if !ok {
 		return nil, ErrUnsupported
@@ -68,25 +68,25 @@ func (c *words) begin(stage Stage, id string) (script, error) {
 	return w, nil
 }
 
-func (c *words) describe(r *Receipt) {
+func (c *textContent) describe(r *Receipt) {
 	knownText{text: c.script.said.String()}.describeWords(r, 0, DefaultRate)
 }
 
-func (c *words) rewind(int64) error { return errors.New("text cannot go back") }
+func (c *textContent) rewind(int64) error { return errors.New("text cannot go back") }
 
 // textScript is the messages of one utterance of text.
 type textScript struct {
-	stage TextSpeaker
-	id    string
-	pacer *Pacer
-	pull  func() (string, error, bool) // the next text that fits a message
-	stop  func()
-	begun bool            // a text was sent
-	ended bool            // so was the last
-	held  string          // the text that comes next, until it is known whether it is the last
-	text  string          // the text of the message that is due
-	said  strings.Builder // all texts up to that one
-	last  bool            // it is the last
+	stage    TextSpeaker
+	id       string
+	pacer    *Pacer
+	pull     func() (string, error, bool) // the next text that fits a message
+	stop     func()
+	hasBegun bool            // a text was sent
+	hasEnded bool            // so was the last
+	held     string          // the text that comes next, until it is known whether it is the last
+	text     string          // the text of the message that is due
+	said     strings.Builder // all texts up to that one
+	isLast   bool            // it is the last
 }
 
 // sayingTime is the longest that saying a character may take.
@@ -94,19 +94,19 @@ const sayingTime = 120 * time.Millisecond
 
 // next holds every text back until the next has come, or the end: then it is
 // known which is the last.
-func (w *textScript) next(ctx context.Context) (part, error) {
-	if w.ended {
-		return part{}, io.EOF
+func (w *textScript) next(ctx context.Context) (messagePart, error) {
+	if w.hasEnded {
+		return messagePart{}, io.EOF
 	}
 	for {
 		text, err, ok := w.pull()
 		switch {
 		case err != nil:
-			return part{}, err
+			return messagePart{}, err
 		case ctx.Err() != nil:
-			return part{}, context.Cause(ctx)
-		case !ok && !w.begun && strings.TrimSpace(w.held) == "":
-			return part{}, ErrNoText
+			return messagePart{}, context.Cause(ctx)
+		case !ok && !w.hasBegun && strings.TrimSpace(w.held) == "":
+			return messagePart{}, ErrNoText
 		case !ok || w.held != "":
 			return w.due(ctx, text, !ok)
 		}
@@ -115,18 +115,18 @@ func (w *textScript) next(ctx context.Context) (part, error) {
 }
 
 // due waits until the text that is held back may leave; after it comes next.
-func (w *textScript) due(ctx context.Context, next string, last bool) (part, error) {
+func (w *textScript) due(ctx context.Context, next string, last bool) (messagePart, error) {
 	if err := w.pacer.Wait(ctx, 0); err != nil {
-		return part{}, err
+		return messagePart{}, err
 	}
-	w.text, w.held, w.last, w.begun, w.ended = w.held, next, last, true, last
+	w.text, w.held, w.isLast, w.hasBegun, w.hasEnded = w.held, next, last, true, last
 	w.said.WriteString(w.text)
 	length := utf8.RuneCountInString(w.text)
-	return part{characters: length, saying: time.Duration(length) * sayingTime, last: last}, nil
+	return messagePart{characters: length, textTime: time.Duration(length) * sayingTime, isLast: last}, nil
 }
 
 func (w *textScript) send(ctx context.Context) (int, error) {
-	return w.stage.SayText(ctx, w.id, w.text, w.last)
+	return w.stage.SayText(ctx, w.id, w.text, w.isLast)
 }
 
 func (w *textScript) close() {

@@ -63,21 +63,21 @@ func (s *Session) await(t *turn) error {
 	if err := pause(t.ctx, gap); err != nil {
 		return err
 	}
-	if err := s.until(t.ctx, func() (bool, error) { return !s.paused, s.lost }); err != nil {
+	if err := s.until(t.ctx, func() (bool, error) { return !s.isPaused, s.lost }); err != nil {
 		return err
 	}
-	return s.waitThere(t.ctx)
+	return s.waitReplica(t.ctx)
 }
 
-// waitThere waits for the replica, and before that for a lost connection to be
+// waitReplica waits for the replica, and before that for a lost connection to be
 // restored.
-func (s *Session) waitThere(ctx context.Context) error {
+func (s *Session) waitReplica(ctx context.Context) error {
 	if s.options.SkipReady { // Redial bounds the wait
-		return s.until(ctx, func() (bool, error) { return !s.rejoining, s.lost })
+		return s.until(ctx, func() (bool, error) { return !s.isRejoining, s.lost })
 	}
 	timeout := s.options.ReadyTimeout
 	s.mu.Lock()
-	if s.rejoining {
+	if s.isRejoining {
 		timeout += s.options.RedialTimeout
 	}
 	s.mu.Unlock()

@@ -12,7 +12,7 @@ import (
 
 // utterance is one utterance under one id. The goroutine of Speak or Say sends
 // it, the session's listener follows its events, and an interrupt may come from a
-// third. Its life says what follows from what; the rest is what the receipt needs.
+// third. Its state says what follows from what; the rest is what the receipt needs.
 type utterance struct {
 	turn    *turn
 	content content
@@ -31,26 +31,26 @@ type utterance struct {
 
 	finishing atomic.Bool // finish was called
 
-	mu       sync.Mutex
-	life     life
-	receipt  Receipt
-	first    time.Time // when the first message was taken
-	render   renderbuffer.Buffer
-	lead     time.Duration // the sum over all chunks except those that build it up
-	leads    int
-	route    route
-	played   time.Duration // by the clock, when it ended early; negative where it did not
-	evidence evidence
-	tells    bool          // the replica has told of its speech in this session
-	saying   time.Duration // what the text so far may take to say
+	mu            sync.Mutex
+	state         utteranceState
+	receipt       Receipt
+	first         time.Time // when the first message was taken
+	render        renderbuffer.Buffer
+	lead          time.Duration // the sum over all chunks except those that build it up
+	leads         int
+	messageEnds   messageEnds
+	played        time.Duration // by the clock, when it ended early; negative where it did not
+	evidence      evidence
+	reportsSpeech bool          // the replica has told of its speech in this session
+	textTime      time.Duration // what the text so far may take to say
 
-	started      time.Time // the first start
-	startEmitted time.Time // by the clock of the service; zero where it is not known
-	startEvents  int       // starts that came, after a stop each; 0 where none did
-	lastStop     time.Time // the replica's last word
-	eventID      string    // the id in the first start
-	spoken       time.Duration
-	spokenKnown  bool
+	started       time.Time // the first start
+	startEmitted  time.Time // by the clock of the service; zero where it is not known
+	startEvents   int       // starts that came, after a stop each; 0 where none did
+	lastStop      time.Time // the replica's last word
+	eventID       string    // the id in the first start
+	spoken        time.Duration
+	isSpokenKnown bool
 }
 
 func newUtterance(t *turn, c content, rate int, cancel context.CancelCauseFunc, earlier string) *utterance {
@@ -67,9 +67,9 @@ func newUtterance(t *turn, c content, rate int, cancel context.CancelCauseFunc, 
 // begin opens the utterance on a stage. tells says that the replica there has told
 // of its speech before.
 func (u *utterance) begin(stage Stage, tells bool) (err error) {
-	u.stage, u.tells = stage, tells
+	u.stage, u.reportsSpeech = stage, tells
 	u.script, err = u.content.begin(stage, u.id)
-	if speech, ok := u.content.(*samples); ok {
+	if speech, ok := u.content.(*audioContent); ok {
 		u.begins = speech.base
 	}
 	return err
@@ -77,14 +77,14 @@ func (u *utterance) begin(stage Stage, tells bool) (err error) {
 
 // apply lets an event happen to the utterance, and returns what its caller has to
 // do.
-func (u *utterance) apply(e lifeEvent) action {
+func (u *utterance) apply(e stateEvent) action {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return u.applyLocked(e)
 }
 
-func (u *utterance) applyLocked(e lifeEvent) (todo action) {
-	u.life, todo = u.life.next(e)
+func (u *utterance) applyLocked(e stateEvent) (todo action) {
+	u.state, todo = u.state.next(e)
 	if todo&noteFinal != 0 {
 		close(u.final)
 	}
@@ -111,22 +111,22 @@ func (u *utterance) isHeard() bool {
 	return !u.started.IsZero()
 }
 
-// sending notes that a message is on its way, and returns how many samples were
+// noteSending notes that a message is on its way, and returns how many samples were
 // sent before it: its event may come before the call that sends it returns.
-func (u *utterance) sending(p part) (position int64) {
+func (u *utterance) noteSending(p messagePart) (position int64) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	event := messageLeaves
-	if p.last {
+	if p.isLast {
 		event = lastLeaves
 	}
 	u.applyLocked(event)
-	u.saying += p.saying
+	u.textTime += p.textTime
 	return u.receipt.Samples
 }
 
-// sent counts a message that the connection has accepted.
-func (u *utterance) sent(p part, size int) {
+// noteSent counts a message that the connection has accepted.
+func (u *utterance) noteSent(p messagePart, size int) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	now, r := time.Now(), &u.receipt
@@ -140,20 +140,20 @@ func (u *utterance) sent(p part, size int) {
 	if clipper, ok := u.stage.(ClipCounter); ok {
 		r.Clipped = clipper.Clipped()
 	}
-	u.route.add(r.Bytes, r.Samples)
+	u.messageEnds.add(r.Bytes, r.Samples)
 	u.render.Add(now, durationOf(int64(len(p.pcm)), u.rate))
 	if u.render.IsPlaying() {
 		u.lead += u.render.Ahead(now)
 		u.leads++
 	}
-	if p.last {
+	if p.isLast {
 		u.render.Close(now)
 	}
 	u.checkAcknowledged(now)
 }
 
-// uncertain notes that the message on its way may have been delivered.
-func (u *utterance) uncertain(p part) {
+// noteUncertain notes that the message on its way may have been delivered.
+func (u *utterance) noteUncertain(p messagePart) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.receipt.UncertainSamples = int64(len(p.pcm))
@@ -174,7 +174,7 @@ const (
 func (u *utterance) follow(event Event, orderCounts bool) eventMatch {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.life.Sent == nothingSent {
+	if u.state.Sent == nothingSent {
 		return matchNone
 	}
 	match := u.match(event, orderCounts)
@@ -185,7 +185,7 @@ func (u *utterance) follow(event Event, orderCounts bool) eventMatch {
 		u.start(event)
 		return match
 	}
-	if match == matchOrder && u.tooEarly(event) {
+	if match == matchOrder && u.isTooEarly(event) {
 		u.applyLocked(startNotOurs)
 		u.started, u.startEmitted, u.startEvents, u.eventID = time.Time{}, time.Time{}, 0, ""
 		return matchNone
@@ -195,10 +195,10 @@ func (u *utterance) follow(event Event, orderCounts bool) eventMatch {
 }
 
 func (u *utterance) start(event Event) {
-	if u.life.Voice.isFinal() {
+	if u.state.Voice.isFinal() {
 		return
 	}
-	if u.life.Voice != speaking {
+	if u.state.Voice != speaking {
 		u.startEvents++
 	}
 	u.applyLocked(replicaStarts)
@@ -208,12 +208,12 @@ func (u *utterance) start(event Event) {
 }
 
 func (u *utterance) stop(event Event) {
-	what, before := replicaStops, u.life
+	what, before := replicaStops, u.state
 	if event.Interrupted {
 		what = replicaIsCut
 	}
 	todo := u.applyLocked(what)
-	if u.life == before { // a twin
+	if u.state == before { // a twin
 		return
 	}
 	if u.started.IsZero() { // its start was lost, or this replica never tells
@@ -221,7 +221,7 @@ func (u *utterance) stop(event Event) {
 	}
 	if event.Duration >= 0 {
 		u.spoken += event.Duration
-		u.spokenKnown = true
+		u.isSpokenKnown = true
 	}
 	if todo&noteFinal != 0 {
 		u.lastStop = time.Now()
@@ -231,13 +231,13 @@ func (u *utterance) stop(event Event) {
 	}
 }
 
-// tooEarly reports a natural end that cannot be that of this utterance: what was
+// isTooEarly reports a natural end that cannot be that of this utterance: what was
 // sent takes longer to say than there was time. Then its start was not ours
 // either, and the events are late ones of an utterance whose id nobody knows.
-func (u *utterance) tooEarly(event Event) bool {
+func (u *utterance) isTooEarly(event Event) bool {
 	sent := durationOf(u.receipt.Samples, u.rate)
-	open := u.life.Voice != ranDry && !u.life.Voice.isFinal()
-	return open && !event.Interrupted && u.life.Sent == allSent && time.Since(u.first) < sent-sent/10-renderbuffer.PreBuffer
+	open := u.state.Voice != underran && !u.state.Voice.isFinal()
+	return open && !event.Interrupted && u.state.Sent == allSent && time.Since(u.first) < sent-sent/10-renderbuffer.PreBuffer
 }
 
 // match says how an event belongs to this utterance: by its id in any form, or,
@@ -277,7 +277,7 @@ func (u *utterance) remaining() time.Duration {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	now := time.Now()
-	left := u.render.Ahead(now) + u.saying
+	left := u.render.Ahead(now) + u.textTime
 	if !u.started.IsZero() {
 		left = max(left, durationOf(u.receipt.Samples, u.rate)-now.Sub(u.started))
 	}
@@ -301,9 +301,9 @@ func (u *utterance) verdict() error {
 	defer u.mu.Unlock()
 	sent := durationOf(u.receipt.Samples, u.rate)
 	switch {
-	case u.life.Voice == cutShort:
+	case u.state.Voice == cutShort:
 		return ErrInterrupted
-	case u.spokenKnown && sent > 0 && !agree(sent, u.spoken):
+	case u.isSpokenKnown && sent > 0 && !isSameLength(sent, u.spoken):
 		return fmt.Errorf("%w: %.3f s were sent, and the replica says it spoke %.3f s", ErrUnverified,
 			sent.Seconds(), u.spoken.Seconds())
 	}
@@ -314,10 +314,10 @@ func (u *utterance) progress() Progress {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	now := time.Now()
-	p := Progress{State: u.life.state(), Sent: durationOf(u.receipt.Samples, u.rate), Lead: u.render.Ahead(now)}
+	p := Progress{State: u.state.state(), Sent: durationOf(u.receipt.Samples, u.rate), Lead: u.render.Ahead(now)}
 	if u.receipt.Samples > 0 {
 		u.checkAcknowledged(now)
-		p.Played = u.playedSurely(now, time.Time{})
+		p.Played = u.certainlyPlayed(now, time.Time{})
 	}
 	p.Begin = durationOf(u.begins, u.rate)
 	if chunks, ok := u.script.(*chunkScript); ok {
@@ -344,7 +344,7 @@ func (u *utterance) settle(err error) *Receipt {
 	u.settleHeard()
 	u.settleGaps()
 	u.settleDelivery()
-	r.Outcome = u.life.outcome()
+	r.Outcome = u.state.outcome()
 	if err != nil {
 		r.Error = err.Error()
 	}
@@ -359,7 +359,7 @@ func (u *utterance) settleDelivery() {
 	}
 	r.Delivery = Accepted
 	switch {
-	case u.life.Voice.isFinal():
+	case u.state.Voice.isFinal():
 		r.Delivery = Heard
 	case r.AcknowledgedSamples == r.Samples:
 		r.Delivery = Acknowledged

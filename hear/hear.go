@@ -151,7 +151,7 @@ func (m *Mixer) mix(until int64) []int16 {
 	}
 	m.taken = until
 	m.stats.Samples += int64(len(out))
-	m.tracks = slices.DeleteFunc(m.tracks, func(t *Track) bool { return t.closed && t.end() <= m.taken })
+	m.tracks = slices.DeleteFunc(m.tracks, func(t *Track) bool { return t.isClosed && t.end() <= m.taken })
 	return out
 }
 
@@ -162,16 +162,16 @@ type Track struct {
 	buffer  []int16
 	before  int16 // the last sample of mu-law
 
-	started bool
-	ssrc    uint32
-	next    uint16                // the next sequence number
-	held    map[uint16]heldPacket // arrived early, by sequence number
-	clock   uint32                // the timestamp of the last packet
-	at      int64                 // its position in the stream
-	heard   time.Time             // when the last packet arrived
-	first   int64                 // position of pending[0]
-	pending []int16               // decoded, not taken
-	closed  bool
+	hasStarted bool
+	ssrc       uint32
+	next       uint16                // the next sequence number
+	held       map[uint16]heldPacket // arrived early, by sequence number
+	clock      uint32                // the timestamp of the last packet
+	at         int64                 // its position in the stream
+	heard      time.Time             // when the last packet arrived
+	first      int64                 // position of pending[0]
+	pending    []int16               // decoded, not taken
+	isClosed   bool
 }
 
 // heldPacket is a packet that arrived before an earlier one.
@@ -195,7 +195,7 @@ func (t *Track) Close() {
 	t.mixer.mu.Lock()
 	defer t.mixer.mu.Unlock()
 	t.release(true)
-	t.closed = true
+	t.isClosed = true
 }
 
 // Push adds a packet that arrived at the time now. A packet that cannot be
@@ -203,10 +203,10 @@ func (t *Track) Close() {
 func (t *Track) Push(p Packet, now time.Time) {
 	t.mixer.mu.Lock()
 	defer t.mixer.mu.Unlock()
-	if len(p.Payload) == 0 || t.closed {
+	if len(p.Payload) == 0 || t.isClosed {
 		return // padding, with which servers probe
 	}
-	if !t.started || p.SSRC != t.ssrc {
+	if !t.hasStarted || p.SSRC != t.ssrc {
 		t.begin(p, now)
 	}
 	if int16(p.Sequence-t.next) < 0 {
@@ -225,7 +225,7 @@ func (t *Track) begin(p Packet, now time.Time) {
 	t.release(true)
 	t.fill(t.mixer.position(now))
 	t.decoder, _ = opus.NewDecoderWithOutput(t.mixer.rate, 1) // the rate is one of Rates
-	t.started, t.ssrc, t.next, t.before = true, p.SSRC, p.Sequence, 0
+	t.hasStarted, t.ssrc, t.next, t.before = true, p.SSRC, p.Sequence, 0
 	t.clock, t.at, t.heard = p.Timestamp, t.end(), now
 }
 
@@ -343,7 +343,7 @@ func (t *Track) decodeMuLaw(p Packet) (int, error) {
 
 // advance emits silence by the clock during a pause.
 func (t *Track) advance(now time.Time) {
-	if t.closed {
+	if t.isClosed {
 		return
 	}
 	t.expireGaps(now)

@@ -34,8 +34,8 @@ type Transcript struct {
 
 // span is when somebody spoke, in seconds.
 type span struct {
-	start, end            float64
-	hasEnded, interrupted bool
+	start, end              float64
+	hasEnded, isInterrupted bool
 }
 
 // entry is one entry.
@@ -157,7 +157,7 @@ func (t *Transcript) utterance(event echo.Event, now time.Time) {
 	switch {
 	case isKnown && spoke.hasEnded:
 		e.Start = spoke.start
-		e.finish(spoke.end, spoke.interrupted)
+		e.finish(spoke.end, spoke.isInterrupted)
 	case event.Role == echo.RoleUser && isKnown:
 		e.Start, e.End, e.hasEnded = spoke.start, at, true
 	case event.Role == echo.RoleUser:

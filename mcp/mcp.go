@@ -60,7 +60,7 @@ type Server struct {
 	ended    error        // why no more events come
 	receipts []echo.Receipt
 	active   map[chan struct{}]bool // the utterances that are not over; each is closed then
-	closed   bool
+	isClosed bool
 }
 
 // New makes a server for a session, whose replica has joined, and starts to
@@ -113,7 +113,7 @@ func (s *Server) Serve(ctx context.Context, in io.ReadCloser, out io.WriteCloser
 // Close ends the utterances that are spoken, and waits for them.
 func (s *Server) Close() error {
 	s.mu.Lock()
-	s.closed = true
+	s.isClosed = true
 	s.mu.Unlock()
 	s.stop()
 	s.running.Wait()

@@ -79,7 +79,7 @@ func (s *Server) speak(ctx context.Context, _ *sdk.CallToolRequest, in SpeakInpu
 		_ = file.Close() // it was only read
 		return nil, SpokenOutput{}, fmt.Errorf("%s: %w", in.Path, err)
 	}
-	return s.utter(ctx, in.NoWait, &job{
+	return s.speakJob(ctx, in.NoWait, &job{
 		speak: func(ctx context.Context) (echo.Receipt, error) {
 			words := func() []echo.WordTiming { return timings.Of(samples.Words(), 0) }
 			return s.session.Speak(ctx, echo.Speech{
@@ -98,7 +98,7 @@ func (s *Server) say(ctx context.Context, _ *sdk.CallToolRequest, in SayInput) (
 	if strings.TrimSpace(in.Text) == "" {
 		return nil, SpokenOutput{}, echo.ErrNoText
 	}
-	return s.utter(ctx, in.NoWait, &job{
+	return s.speakJob(ctx, in.NoWait, &job{
 		speak: func(ctx context.Context) (echo.Receipt, error) { return s.session.Say(ctx, echo.Words(in.Text)) },
 		free:  func() {},
 	})
@@ -110,9 +110,9 @@ type job struct {
 	free  func() // called once it is over, or was refused
 }
 
-// utter runs one utterance, and waits for it unless the agent does not. It ends
+// speakJob runs one utterance, and waits for it unless the agent does not. It ends
 // with the server, and where somebody waits with the call.
-func (s *Server) utter(ctx context.Context, noWait bool, j *job) (*sdk.CallToolResult, SpokenOutput, error) {
+func (s *Server) speakJob(ctx context.Context, noWait bool, j *job) (*sdk.CallToolResult, SpokenOutput, error) {
 	over, err := s.begin()
 	if err != nil {
 		j.free()
@@ -142,7 +142,7 @@ func (s *Server) utter(ctx context.Context, noWait bool, j *job) (*sdk.CallToolR
 func (s *Server) begin() (over chan struct{}, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed {
+	if s.isClosed {
 		return nil, echo.ErrClosed
 	}
 	if len(s.active) >= maxSpeaking {
@@ -183,7 +183,7 @@ func (s *Server) interrupt(ctx context.Context, _ *sdk.CallToolRequest, _ Interr
 			return nil, HeardOutput{}, context.Cause(ctx)
 		}
 	}
-	return nil, s.standing(len(active)), nil
+	return nil, s.state(len(active)), nil
 }
 
 func (s *Server) heard(_ context.Context, _ *sdk.CallToolRequest, in HeardInput) (*sdk.CallToolResult,
@@ -195,11 +195,11 @@ func (s *Server) heard(_ context.Context, _ *sdk.CallToolRequest, in HeardInput)
 	if last == 0 {
 		last = maxReceipts
 	}
-	return nil, s.standing(last), nil
+	return nil, s.state(last), nil
 }
 
-// standing is what the replica does, and the last receipts.
-func (s *Server) standing(last int) HeardOutput {
+// state is what the replica does, and the last receipts.
+func (s *Server) state(last int) HeardOutput {
 	progress := s.session.Progress()
 	s.mu.Lock()
 	defer s.mu.Unlock()

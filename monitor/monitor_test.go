@@ -191,7 +191,7 @@ func TestPlayerKeepsTime(t *testing.T) {
 		}
 		time.Sleep(300 * time.Millisecond)
 		player.Observe(eventMoment(echo.StartedSpeaking))
-		time.Sleep(behind)
+		time.Sleep(playbackDelay)
 		if n := out.played(); n != 0 {
 			t.Errorf("%d samples were played before the replica spoke", n)
 		}

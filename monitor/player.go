@@ -19,15 +19,15 @@ import (
 
 // The times of a Player.
 const (
-	// behind is how much later than the replica the player plays: a stop of the replica
+	// playbackDelay is how much later than the replica the player plays: a stop of the replica
 	// is known before the player has come to it.
-	behind = 200 * time.Millisecond
+	playbackDelay = 200 * time.Millisecond
 	// silentStart is how long the player waits for the replica to say that it speaks.
 	silentStart = 2 * time.Second
 	// step is how often the player is given samples.
 	step = 20 * time.Millisecond
-	// patience is how long a program may play on after its input has ended.
-	patience = 3 * time.Second
+	// closeTimeout is how long a program may play on after its input has ended.
+	closeTimeout = 3 * time.Second
 )
 
 // Program begins to play mono samples of 16 bits at a rate in Hz, which it gets through in.
@@ -80,7 +80,7 @@ func command(path string, args []string) Program {
 			return nil, nil, err
 		}
 		return in, func() error {
-			late := time.AfterFunc(patience, cancel)
+			late := time.AfterFunc(closeTimeout, cancel)
 			defer late.Stop()
 			defer cancel()
 			return complaints.About(process.Wait())
@@ -95,10 +95,10 @@ type Player struct {
 	wake    chan struct{}
 	ended   chan struct{}
 
-	mu     sync.Mutex
-	all    utterances
-	closed bool
-	err    error // of the program; nothing is played after it
+	mu       sync.Mutex
+	all      utterances
+	isClosed bool
+	err      error // of the program; nothing is played after it
 }
 
 // NewPlayer begins to play.
@@ -121,7 +121,7 @@ func (p *Player) Observe(m echo.Moment) {
 	case m.Kind == echo.MomentEvent && m.Event.Kind == echo.StartedSpeaking && m.Event.Role != echo.RoleUser:
 		p.started(m.At)
 	}
-	if p.closed {
+	if p.isClosed {
 		return
 	}
 	select {
@@ -134,7 +134,7 @@ func (p *Player) Observe(m echo.Moment) {
 func (p *Player) started(at time.Time) {
 	for _, u := range p.all {
 		if !u.first.IsZero() && u.begin.IsZero() {
-			u.begin = at.Add(behind)
+			u.begin = at.Add(playbackDelay)
 			return
 		}
 	}
@@ -144,8 +144,8 @@ func (p *Player) started(at time.Time) {
 // session is closed before.
 func (p *Player) Close() error {
 	p.mu.Lock()
-	if !p.closed {
-		p.closed = true
+	if !p.isClosed {
+		p.isClosed = true
 		close(p.wake)
 	}
 	p.mu.Unlock()
@@ -225,7 +225,7 @@ func (p *Player) due(now time.Time) (samples []int16, rate int, isOver bool, sle
 		return nil, 0, false, 0
 	}
 	u := p.all[0]
-	if p.closed && u.end < 0 {
+	if p.isClosed && u.end < 0 {
 		u.end = u.passed // the session ended without a word about it
 	}
 	if u.begin.IsZero() && !u.first.IsZero() && (now.Sub(u.first) >= silentStart || u.end >= 0) {

@@ -145,7 +145,7 @@ func New(speaker Speaker, o Options) (*Player, error) {
 func (p *Player) Add(samples []int16) (int64, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.pending)+len(samples) > p.samples(p.options.Limit) {
+	if len(p.pending)+len(samples) > p.samplesOf(p.options.Limit) {
 		return p.end(), ErrFull
 	}
 	p.pending = append(p.pending, samples...)
@@ -172,7 +172,7 @@ func (p *Player) Mark(id string) {
 	p.marks = append(p.marks, mark{id, p.end()})
 	p.change()
 	p.mu.Unlock()
-	p.tell()
+	p.callMarks()
 }
 
 // Clear drops what was not heard: the replica is interrupted, and OnMark is called
@@ -182,9 +182,9 @@ func (p *Player) Mark(id string) {
 func (p *Player) Clear() (heard, end int64, isSpeaking bool) {
 	p.mu.Lock()
 	heard, end, isSpeaking = p.first, p.end(), p.current != nil
-	p.drop(errCleared)
+	p.dropPending(errCleared)
 	p.mu.Unlock()
-	p.tell()
+	p.callMarks()
 	return heard, end, isSpeaking
 }
 
@@ -231,7 +231,7 @@ func (p *Player) speak(ctx context.Context) error {
 	defer samples.Close() //nolint:errcheck // it holds nothing outside Go's memory
 	receipt, err := p.speaker.Speak(u.ctx, echo.Speech{Samples: samples, Name: p.options.Name, Abort: u.abort})
 	p.options.OnHeard(p.finish(u, receipt, err))
-	p.tell()
+	p.callMarks()
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
@@ -273,16 +273,16 @@ func (p *Player) finish(u *utterance, receipt echo.Receipt, err error) Heard {
 	case err == nil, u.ended != nil, errors.Is(err, echo.ErrUnverified), errors.Is(err, echo.ErrNoAudio):
 		p.heard = max(p.heard, h.To)
 	default:
-		p.drop(err)
+		p.dropPending(err)
 	}
 	h.End = p.heard
 	p.change()
 	return h
 }
 
-// drop drops what was not heard, and ends the current utterance. The Player is
+// dropPending drops what was not heard, and ends the current utterance. The Player is
 // locked.
-func (p *Player) drop(cause error) {
+func (p *Player) dropPending(cause error) {
 	if u := p.current; u != nil && u.ended == nil {
 		u.ended, u.to = cause, p.first
 		u.cancel(cause)
@@ -301,7 +301,7 @@ const dropped = -1
 // watch calls tell while marks wait, until ctx ends.
 func (p *Player) watch(ctx context.Context) {
 	for p.until(ctx, func() bool { return len(p.marks) > 0 && p.current != nil }) == nil {
-		p.tell()
+		p.callMarks()
 		select {
 		case <-time.After(markInterval):
 		case <-ctx.Done():
@@ -309,8 +309,8 @@ func (p *Player) watch(ctx context.Context) {
 	}
 }
 
-// tell calls OnMark for the marks that were passed.
-func (p *Player) tell() {
+// callMarks calls OnMark for the marks that were passed.
+func (p *Player) callMarks() {
 	p.marking.Lock()
 	defer p.marking.Unlock()
 	for _, m := range p.passed() {
@@ -325,7 +325,7 @@ func (p *Player) passed() []mark {
 	defer p.mu.Unlock()
 	heard := p.heard
 	if u := p.current; u != nil && u.ended == nil {
-		heard = max(heard, min(u.from+int64(p.samples(progress.Played)), p.first))
+		heard = max(heard, min(u.from+int64(p.samplesOf(progress.Played)), p.first))
 	}
 	n := slices.IndexFunc(p.marks, func(m mark) bool { return m.position > heard })
 	if n < 0 {
@@ -362,7 +362,7 @@ func (p *Player) until(ctx context.Context, done func() bool) error {
 	}
 }
 
-func (p *Player) samples(d time.Duration) int {
+func (p *Player) samplesOf(d time.Duration) int {
 	return int(audio.Format{Rate: p.options.Rate, Channels: 1}.Frames(d))
 }
 

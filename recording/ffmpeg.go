@@ -28,7 +28,7 @@ type byFFmpeg struct {
 	process *child.Process
 	stdin   io.WriteCloser
 	film    *webmFile // nil without pictures
-	said    *tail
+	stderr  *firstComplaint
 	kill    context.CancelFunc
 	limit   time.Duration // finishTime; shorter in tests
 }
@@ -63,14 +63,14 @@ func createByFFmpeg(name string, o *Options) (*byFFmpeg, error) {
 	}
 	hasPicture := o != nil && o.Picture != nil
 	life, kill := context.WithCancel(context.Background()) // until close
-	f := &byFFmpeg{name: name, program: program, said: &tail{}, kill: kill, limit: finishTime}
+	f := &byFFmpeg{name: name, program: program, stderr: &firstComplaint{}, kill: kill, limit: finishTime}
 	cmd := child.Command(life, program, f.arguments(hasPicture)...)
-	cmd.Stdout, cmd.Stderr = io.Discard, f.said
+	cmd.Stdout, cmd.Stderr = io.Discard, f.stderr
 	if f.stdin, err = cmd.StdinPipe(); err == nil {
 		f.process, err = child.Start(cmd)
 	}
 	if err == nil && hasPicture {
-		f.film, err = newWebM(f.stdin, plainTrack(), &plain{}, o)
+		f.film, err = newWebM(f.stdin, plainTrack(), &pcmEncoder{}, o)
 	}
 	if err != nil {
 		kill()
@@ -104,7 +104,7 @@ func (f *byFFmpeg) write(samples []int16) error {
 	defer time.AfterFunc(f.limit, f.kill).Stop() // it may read nothing for a while, not for ever
 	if f.film != nil {
 		if err := f.film.write(samples); err != nil {
-			return errors.New(cmp.Or(f.said.text(), err.Error()))
+			return errors.New(cmp.Or(f.stderr.text(), err.Error()))
 		}
 		return nil
 	}
@@ -113,7 +113,7 @@ func (f *byFFmpeg) write(samples []int16) error {
 		b = binary.LittleEndian.AppendUint16(b, uint16(v))
 	}
 	if _, err := f.stdin.Write(b); err != nil {
-		return errors.New(cmp.Or(f.said.text(), "ffmpeg has ended"))
+		return errors.New(cmp.Or(f.stderr.text(), "ffmpeg has ended"))
 	}
 	return nil
 }
@@ -127,7 +127,7 @@ func (f *byFFmpeg) close() error {
 	}
 	_ = f.stdin.Close()
 	if err := f.process.Wait(); err != nil {
-		return fmt.Errorf("ffmpeg: %s", cmp.Or(f.said.text(), err.Error()))
+		return fmt.Errorf("ffmpeg: %s", cmp.Or(f.stderr.text(), err.Error()))
 	}
 	if !strings.EqualFold(filepath.Ext(f.name), ".mp4") {
 		return nil
@@ -141,7 +141,7 @@ func (f *byFFmpeg) index() error {
 	ctx, cancel := context.WithTimeout(context.Background(), finishTime)
 	defer cancel()
 	beside := f.name + ".unfinished"
-	said := &tail{}
+	said := &firstComplaint{}
 	cmd := child.Command(ctx, f.program, "-hide_banner", "-loglevel", "error", "-nostdin", "-y", "-i", "file:"+f.name,
 		"-c", "copy", "-copyts", "-movflags", "+faststart", "-f", "mp4", "file:"+beside)
 	cmd.Stdout, cmd.Stderr = io.Discard, said
@@ -163,22 +163,22 @@ func (f *byFFmpeg) index() error {
 	return nil
 }
 
-// tail keeps the first line that ffmpeg complains with.
-type tail struct {
+// firstComplaint keeps the first line that ffmpeg complains with.
+type firstComplaint struct {
 	mu    sync.Mutex
 	bytes bytes.Buffer
 }
 
 const longestComplaint = 400
 
-func (t *tail) Write(p []byte) (int, error) {
+func (t *firstComplaint) Write(p []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.bytes.Write(p[:min(len(p), longestComplaint-min(t.bytes.Len(), longestComplaint))])
 	return len(p), nil
 }
 
-func (t *tail) text() string {
+func (t *firstComplaint) text() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	line, _, _ := strings.Cut(strings.TrimSpace(t.bytes.String()), "\n")

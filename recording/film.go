@@ -71,11 +71,11 @@ func (f *film) next(samples []int16) (encoded []byte, isKey bool, err error) {
 	return slices.Clone(encoded), isKey, err
 }
 
-// plain leaves sound as it is, for ffmpeg to encode.
-type plain struct{ packet []byte }
+// pcmEncoder leaves sound as it is, for ffmpeg to encode.
+type pcmEncoder struct{ packet []byte }
 
 // Encode returns the samples, little-endian.
-func (p *plain) Encode(samples []int16) ([]byte, error) {
+func (p *pcmEncoder) Encode(samples []int16) ([]byte, error) {
 	p.packet = p.packet[:0]
 	for _, v := range samples {
 		p.packet = binary.LittleEndian.AppendUint16(p.packet, uint16(v))
@@ -84,7 +84,7 @@ func (p *plain) Encode(samples []int16) ([]byte, error) {
 }
 
 // Close does nothing.
-func (p *plain) Close() error { return nil }
+func (p *pcmEncoder) Close() error { return nil }
 
 // plainTrack is the track of plain sound.
 func plainTrack() webm.TrackEntry {

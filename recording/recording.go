@@ -63,8 +63,8 @@ type Options struct {
 	// There are none if it is nil, or in WAV.
 	Picture Picture
 
-	// Came says when a packet came that Record gets. The default is now.
-	Came func(track string, p *rtp.Packet) time.Time
+	// OnAudio says when a packet came that Record gets. The default is now.
+	OnAudio func(track string, p *rtp.Packet) time.Time
 }
 
 // container writes interleaved samples of two channels.
@@ -75,8 +75,8 @@ type container interface {
 
 // File is a recording. Its methods may be called from several goroutines.
 type File struct {
-	name string
-	came func(track string, p *rtp.Packet) time.Time
+	name    string
+	onAudio func(track string, p *rtp.Packet) time.Time
 
 	mu    sync.Mutex
 	to    container
@@ -127,9 +127,9 @@ func Create(name string, o *Options) (*File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, text.WithoutPath(err))
 	}
-	f := &File{name: name, to: to, came: func(string, *rtp.Packet) time.Time { return time.Now() }}
-	if o != nil && o.Came != nil {
-		f.came = o.Came
+	f := &File{name: name, to: to, onAudio: func(string, *rtp.Packet) time.Time { return time.Now() }}
+	if o != nil && o.OnAudio != nil {
+		f.onAudio = o.OnAudio
 	}
 	return f, nil
 }
@@ -240,7 +240,7 @@ func (f *File) Record(ctx context.Context, hearing Hear, side func(track string)
 	})
 	err := streams[Replica].Record(ctx, 0, func(ctx context.Context) error {
 		return hearing(ctx, func(track string, p *rtp.Packet) {
-			streams[side(track)].PacketAt(f.came(track, p), track, p)
+			streams[side(track)].PacketAt(f.onAudio(track, p), track, p)
 		},
 			func(track string) { streams[side(track)].Left(track) })
 	})

@@ -415,7 +415,7 @@ func TestFullDisk(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			disk := &full{room: 40_000}
-			to, err := newWebM(disk, plainTrack(), &plain{}, options)
+			to, err := newWebM(disk, plainTrack(), &pcmEncoder{}, options)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -433,7 +433,7 @@ func TestFullDisk(t *testing.T) {
 			}
 		})
 	}
-	if _, err := newWebM(&full{room: 10}, plainTrack(), &plain{}, nil); !errors.Is(err, errFull) {
+	if _, err := newWebM(&full{room: 10}, plainTrack(), &pcmEncoder{}, nil); !errors.Is(err, errFull) {
 		t.Errorf("without room for the header: %v", err)
 	}
 }

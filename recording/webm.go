@@ -29,10 +29,10 @@ const (
 // the picture. Frames are written as they come. The index, for which there is room in
 // front, is written in the end.
 type webmFile struct {
-	file    *failing
+	file    *stickyWriter
 	sound   webm.BlockWriteCloser
 	encoder encoder
-	sight   webm.BlockWriteCloser // nil without pictures
+	video   webm.BlockWriteCloser // nil without pictures
 	film    *film
 
 	hasIndex bool
@@ -51,8 +51,8 @@ type encoder interface {
 // fewer beyond.
 const indexSize = 48 << 10
 
-// failing keeps the first error of a file, since the muxer writes in a goroutine.
-type failing struct {
+// stickyWriter keeps the first error of a file, since the muxer writes in a goroutine.
+type stickyWriter struct {
 	io.WriteCloser
 	isMuxing bool // set once the header is written
 	mu       sync.Mutex
@@ -61,7 +61,7 @@ type failing struct {
 
 // Write writes to the file. The muxer ends at an error, and whoever gives it a frame after
 // that waits for ever, so it sees none after the header.
-func (f *failing) Write(p []byte) (int, error) {
+func (f *stickyWriter) Write(p []byte) (int, error) {
 	if f.failed() != nil {
 		return len(p), nil
 	}
@@ -73,7 +73,7 @@ func (f *failing) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (f *failing) fail(err error) {
+func (f *stickyWriter) fail(err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.err == nil {
@@ -81,14 +81,14 @@ func (f *failing) fail(err error) {
 	}
 }
 
-func (f *failing) failed() error {
+func (f *stickyWriter) failed() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.err
 }
 
 // WriteAt writes the index. Files only have one.
-func (f *failing) WriteAt(p []byte, at int64) (int, error) {
+func (f *stickyWriter) WriteAt(p []byte, at int64) (int, error) {
 	return f.WriteCloser.(io.WriterAt).WriteAt(p, at)
 }
 
@@ -124,7 +124,7 @@ func createWebM(name string, o *Options) (*webmFile, error) {
 // an error.
 func newWebM(to io.WriteCloser, sound webm.TrackEntry, encoder encoder, o *Options,
 	options ...mkvcore.BlockWriterOption) (*webmFile, error) {
-	w := &webmFile{file: &failing{WriteCloser: to}, encoder: encoder}
+	w := &webmFile{file: &stickyWriter{WriteCloser: to}, encoder: encoder}
 	sound.Name, sound.TrackNumber, sound.TrackUID, sound.TrackType = "replica left, user right", 1, 1, 2
 	tracks := []webm.TrackEntry{sound}
 	if o != nil && o.Picture != nil {
@@ -144,7 +144,7 @@ func newWebM(to io.WriteCloser, sound webm.TrackEntry, encoder encoder, o *Optio
 	}
 	w.file.isMuxing = true
 	if w.sound = writers[0]; w.film != nil {
-		w.sight = writers[1]
+		w.video = writers[1]
 	}
 	return w, nil
 }
@@ -181,7 +181,7 @@ func (w *webmFile) frames(samples []int16) error {
 		if err != nil {
 			return err
 		}
-		if _, err := w.sight.Write(isKey, w.at, picture); err != nil {
+		if _, err := w.video.Write(isKey, w.at, picture); err != nil {
 			return err
 		}
 	}
@@ -215,8 +215,8 @@ func (w *webmFile) close() error {
 	if w.hasIndex {
 		_ = w.packet(make([]int16, channels*frame))
 	}
-	if w.sight != nil {
-		_ = w.sight.Close()
+	if w.video != nil {
+		_ = w.video.Close()
 	}
 	_ = w.sound.Close() // the last one closes the file, too
 	_ = w.encoder.Close()

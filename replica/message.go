@@ -65,7 +65,7 @@ type chunk struct {
 	id      string // empty if there was none
 	samples []int16
 	rate    int // Hz; 0 if there was none
-	done    bool
+	isDone  bool
 }
 
 // fault is a complaint about one message, without its time.
@@ -208,7 +208,7 @@ func (p *parser) echo(m *message, envelope object) {
 func (p *parser) chunk(envelope, properties object) chunk {
 	c := chunk{id: p.inferenceID(envelope, properties)}
 	c.rate = p.rate(properties)
-	c.done = p.done(properties)
+	c.isDone = p.done(properties)
 	c.samples = p.samples(properties)
 	if c.rate < 0 {
 		c.rate, c.samples = 0, nil

@@ -23,9 +23,9 @@ var emotions = []string{"neutral", "happiness", "sadness", "anger", "fear", "sur
 
 // textChunk is the content of a text echo, or of a respond.
 type textChunk struct {
-	id   string // empty if there was none
-	text string
-	done bool
+	id     string // empty if there was none
+	text   string
+	isDone bool
 }
 
 // entry is a message that only adds an entry to the report.
@@ -83,11 +83,11 @@ func (p *parser) text(m *message, envelope, properties object) {
 		return
 	}
 	m.action = actionSay
-	m.text = textChunk{text: text, done: true}
+	m.text = textChunk{text: text, isDone: true}
 	if raw, present := properties["done"]; present {
-		m.text.done = p.flag(raw, true)
+		m.text.isDone = p.flag(raw, true)
 	}
-	if properties["inference_id"] != nil || envelope["inference_id"] != nil || !m.text.done {
+	if properties["inference_id"] != nil || envelope["inference_id"] != nil || !m.text.isDone {
 		m.text.id = p.inferenceID(envelope, properties)
 	}
 	p.only(properties, "modality", "text", "inference_id", "done")
@@ -104,7 +104,7 @@ func (p *parser) respond(m *message, properties object) {
 		return
 	}
 	m.action = actionRespond
-	m.text = textChunk{text: text, done: true}
+	m.text = textChunk{text: text, isDone: true}
 	p.only(properties, "text")
 }
 

@@ -11,16 +11,16 @@ import (
 type outbox struct {
 	faults  Faults
 	random  *rand.Rand
-	queue   schedule[letter]
+	queue   schedule[delivery]
 	clock   time.Time // of the last event
 	offered int       // messages so far, lost ones included
 	lost    int
-	events  int                 // events that may be reordered, so far
-	swapped []scheduled[letter] // the event that waits for the next one to be sent first
+	events  int                   // events that may be reordered, so far
+	swapped []scheduled[delivery] // the event that waits for the next one to be sent first
 }
 
-// letter is a message and its recipient, nil for all participants.
-type letter struct {
+// delivery is a message and its recipient, nil for all participants.
+type delivery struct {
 	to  *participant
 	msg []byte
 }
@@ -35,31 +35,31 @@ func (b *outbox) post(to *participant, kind Sent, at time.Time, messages ...[]by
 		b.clock = at
 	}
 	due := b.clock.Add(b.faults.Delay)
-	var kept []scheduled[letter]
+	var kept []scheduled[delivery]
 	for _, msg := range messages {
-		kept = append(kept, b.loseOrDouble(kind, due, letter{to, msg})...)
+		kept = append(kept, b.loseOrDouble(kind, due, delivery{to, msg})...)
 	}
 	b.reorder(kind, due, kept)
 }
 
 // loseOrDouble returns what is sent of one message: nothing, it, or it twice.
-func (b *outbox) loseOrDouble(kind Sent, due time.Time, msg letter) []scheduled[letter] {
+func (b *outbox) loseOrDouble(kind Sent, due time.Time, msg delivery) []scheduled[delivery] {
 	b.offered++
-	if b.loses(kind) {
+	if b.isLost(kind) {
 		b.lost++
 		return nil
 	}
 	if b.faults.Jitter > 0 {
 		due = due.Add(time.Duration(b.random.Int64N(int64(b.faults.Jitter))))
 	}
-	kept := []scheduled[letter]{{due, msg}}
+	kept := []scheduled[delivery]{{due, msg}}
 	if b.faults.Duplicate {
 		kept = append(kept, kept[0])
 	}
 	return kept
 }
 
-func (b *outbox) loses(kind Sent) bool {
+func (b *outbox) isLost(kind Sent) bool {
 	f := &b.faults
 	return f.drops(kind) ||
 		f.DropEvery > 0 && b.offered%f.DropEvery == 0 ||
@@ -67,7 +67,7 @@ func (b *outbox) loses(kind Sent) bool {
 }
 
 // reorder queues the messages of one event, out of order if a fault says so.
-func (b *outbox) reorder(kind Sent, due time.Time, messages []scheduled[letter]) {
+func (b *outbox) reorder(kind Sent, due time.Time, messages []scheduled[delivery]) {
 	if kind.ofSystem() || !b.faults.Swap && b.faults.HoldBack == 0 {
 		b.add(messages, 0)
 		return
@@ -84,7 +84,7 @@ func (b *outbox) reorder(kind Sent, due time.Time, messages []scheduled[letter])
 	}
 }
 
-func (b *outbox) add(messages []scheduled[letter], delay time.Duration) {
+func (b *outbox) add(messages []scheduled[delivery], delay time.Duration) {
 	for _, m := range messages {
 		b.queue.add(m.at.Add(delay), m.value)
 	}
@@ -99,9 +99,9 @@ func (b *outbox) addSwapped(due time.Time) {
 }
 
 // take returns the next message that is due by now; ok is false if none is.
-func (b *outbox) take(now time.Time) (msg letter, ok bool) {
+func (b *outbox) take(now time.Time) (msg delivery, ok bool) {
 	if !b.queue.isDue(now) {
-		return letter{}, false
+		return delivery{}, false
 	}
 	return b.queue.pop().value, true
 }

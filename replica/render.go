@@ -31,16 +31,16 @@ type utterance struct {
 	received    int64     // samples taken
 	heard       int64     // of those, played
 	pending     [][]int16 // the rest, in order
-	closed      bool      // no more chunks are expected
-	started     bool      // its first sample was played
-	stalled     bool      // it ran out of audio
+	isClosed    bool      // no more chunks are expected
+	hasStarted  bool      // its first sample was played
+	isStalled   bool      // it ran out of audio
 	stalledAt   time.Time // when the missing sample was due
 	lastArrival time.Time // of its last chunk
-	queued      bool      // it is or was in the render buffer
+	isQueued    bool      // it is or was in the render buffer
 
 	isText     bool   // it has a duration but no samples
 	unfinished string // the beginning of a tag at the end of its text
-	textSent   bool   // its text was sent
+	isTextSent bool   // its text was sent
 
 	graceUntil time.Time // until then late chunks are no deviation
 }
@@ -70,11 +70,11 @@ type renderer struct {
 	preBuffer time.Duration
 	interval  time.Duration // the longest time between two calls of advance
 
-	queue   []*utterance
-	running bool
-	anchor  time.Time
-	base    int64
-	lastEnd time.Time // when the last complete utterance had been played
+	queue     []*utterance
+	isRunning bool
+	anchor    time.Time
+	base      int64
+	lastEnd   time.Time // when the last complete utterance had been played
 
 	marks  []mark        // in order
 	played time.Duration // by the utterances that are over
@@ -111,9 +111,9 @@ func (u *utterance) keep(samples []int16) {
 // addTime lengthens u by a number of samples. A text has none, only their time.
 func (r *renderer) addTime(u *utterance, samples int64, last bool, now time.Time) {
 	r.stall(now)
-	u.closed = last
-	if !u.queued {
-		u.queued = true
+	u.isClosed = last
+	if !u.isQueued {
+		u.isQueued = true
 		r.queue = append(r.queue, u)
 	}
 	u.received += samples
@@ -123,7 +123,7 @@ func (r *renderer) addTime(u *utterance, samples int64, last bool, now time.Time
 // finish closes u: no more chunks are expected.
 func (r *renderer) finish(u *utterance, now time.Time) {
 	r.stall(now)
-	u.closed = true
+	u.isClosed = true
 	r.resume(now)
 }
 
@@ -142,7 +142,7 @@ func (r *renderer) drain(now time.Time) []*utterance {
 	for _, u := range left {
 		r.endStall(u, now)
 	}
-	r.queue, r.running = nil, false
+	r.queue, r.isRunning = nil, false
 	return left
 }
 
@@ -160,7 +160,7 @@ func (r *renderer) advance(now time.Time) {
 }
 
 func (r *renderer) playDue(now time.Time) {
-	for r.running {
+	for r.isRunning {
 		if r.runMark(now) {
 			continue
 		}
@@ -170,7 +170,7 @@ func (r *renderer) playDue(now time.Time) {
 			return
 		}
 		r.play(u, u.received)
-		if !u.closed {
+		if !u.isClosed {
 			return
 		}
 		r.remove(end, false)
@@ -182,11 +182,11 @@ func (r *renderer) playDue(now time.Time) {
 // untilDue is the time until advance has something to do; ok is false if that
 // needs another message.
 func (r *renderer) untilDue(now time.Time) (wait time.Duration, ok bool) {
-	if !r.running {
+	if !r.isRunning {
 		return 0, false
 	}
 	wait = r.end().Sub(now)
-	if wait <= 0 && !r.queue[0].closed {
+	if wait <= 0 && !r.queue[0].isClosed {
 		return 0, false
 	}
 	if at, ok := r.nextMark(); ok {
@@ -220,7 +220,7 @@ func (r *renderer) playedTime() time.Duration {
 // nextMark is when the next mark is reached; ok is false if the received audio
 // ends before.
 func (r *renderer) nextMark() (at time.Time, ok bool) {
-	if !r.running || len(r.marks) == 0 {
+	if !r.isRunning || len(r.marks) == 0 {
 		return time.Time{}, false
 	}
 	before := r.played + playingTime(r.base, r.queue[0].record.Rate)
@@ -248,9 +248,9 @@ func (r *renderer) timeout() (at time.Time, ok bool) {
 		return time.Time{}, false
 	}
 	switch u := r.queue[0]; {
-	case !r.running && u.buffered() > 0:
+	case !r.isRunning && u.buffered() > 0:
 		return u.lastArrival.Add(preBufferTimeout), true
-	case len(r.queue) > 1 && !u.closed:
+	case len(r.queue) > 1 && !u.isClosed:
 		return r.emptyAt(u).Add(idleTimeout), true
 	}
 	return time.Time{}, false
@@ -259,9 +259,9 @@ func (r *renderer) timeout() (at time.Time, ok bool) {
 // emptyAt is when the open utterance u, the first, runs or ran out of audio.
 func (r *renderer) emptyAt(u *utterance) time.Time {
 	switch {
-	case r.running:
+	case r.isRunning:
 		return r.end()
-	case u.stalled:
+	case u.isStalled:
 		return u.stalledAt
 	}
 	return u.lastArrival
@@ -269,12 +269,12 @@ func (r *renderer) emptyAt(u *utterance) time.Time {
 
 // resume starts the first utterance that is ready, and removes empty ones.
 func (r *renderer) resume(now time.Time) {
-	for !r.running && len(r.queue) > 0 {
+	for !r.isRunning && len(r.queue) > 0 {
 		u := r.queue[0]
 		switch {
-		case u.buffered() == 0 && u.closed:
+		case u.buffered() == 0 && u.isClosed:
 			r.remove(now, false)
-		case u.buffered() > 0 && r.ready(u, now):
+		case u.buffered() > 0 && r.isReady(u, now):
 			r.start(u, now)
 		default:
 			return
@@ -282,37 +282,37 @@ func (r *renderer) resume(now time.Time) {
 	}
 }
 
-// ready reports whether u may play: it is complete, it follows the previous
+// isReady reports whether u may play: it is complete, it follows the previous
 // utterance without a pause, or it has filled the pre-buffer.
-func (r *renderer) ready(u *utterance, now time.Time) bool {
-	return u.closed || !now.After(r.lastEnd) || playingTime(u.buffered(), u.record.Rate) >= r.preBuffer
+func (r *renderer) isReady(u *utterance, now time.Time) bool {
+	return u.isClosed || !now.After(r.lastEnd) || playingTime(u.buffered(), u.record.Rate) >= r.preBuffer
 }
 
 func (r *renderer) start(u *utterance, now time.Time) {
 	if now.Before(r.lastEnd) {
 		now = r.lastEnd
 	}
-	r.running, r.anchor, r.base = true, now, u.heard
+	r.isRunning, r.anchor, r.base = true, now, u.heard
 	r.endStall(u, now)
-	if !u.started {
-		u.started = true
+	if !u.hasStarted {
+		u.hasStarted = true
 		r.listener.started(u, now)
 	}
 }
 
 // stall stops playback of an open utterance whose next sample is overdue.
 func (r *renderer) stall(now time.Time) {
-	if !r.running || r.queue[0].closed || !now.After(r.end()) {
+	if !r.isRunning || r.queue[0].isClosed || !now.After(r.end()) {
 		return
 	}
 	u := r.queue[0]
-	r.running = false
-	u.stalled, u.stalledAt = true, r.end()
+	r.isRunning = false
+	u.isStalled, u.stalledAt = true, r.end()
 }
 
 func (r *renderer) endStall(u *utterance, now time.Time) {
-	if u.stalled {
-		u.stalled = false
+	if u.isStalled {
+		u.isStalled = false
 		r.listener.underran(u, u.stalledAt, now)
 	}
 }
@@ -320,9 +320,9 @@ func (r *renderer) endStall(u *utterance, now time.Time) {
 // remove drops the first utterance and what is left of its audio.
 func (r *renderer) remove(at time.Time, interrupted bool) {
 	u := r.queue[0]
-	r.queue, r.running = r.queue[1:], false
+	r.queue, r.isRunning = r.queue[1:], false
 	r.endStall(u, at)
-	u.closed = true
+	u.isClosed = true
 	u.pending = nil
 	r.played += playingTime(u.heard, u.record.Rate)
 	r.listener.stopped(u, at, interrupted)

@@ -509,7 +509,7 @@ func TestOnSound(t *testing.T) {
 			parts++
 		}, OnEvent: func(Event) {}, OnUtterance: func(Utterance) {}, MessageLimit: -1}, time.Now())
 		u := &utterance{record: Utterance{Rate: 24000}, from: &participant{}}
-		s.joined = true
+		s.hasJoined = true
 		samples := make([]int16, 24000)
 		for i := range samples {
 			samples[i] = int16(i)

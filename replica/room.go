@@ -63,10 +63,10 @@ type Room struct {
 	writers sync.WaitGroup
 	sent    atomic.Int64 // events
 
-	mu      sync.Mutex
-	members map[*participant]bool
-	closed  bool  // nobody can join
-	sendErr error // the first failure to send an event
+	mu       sync.Mutex
+	members  map[*participant]bool
+	isClosed bool  // nobody can join
+	sendErr  error // the first failure to send an event
 }
 
 // participant is one connection in a room.
@@ -82,9 +82,9 @@ type participant struct {
 	space   chan struct{} // signalled when held has become less
 
 	// Of the session:
-	since  time.Time  // when it came
-	open   *utterance // the one that its chunks are added to
-	closed bool       // nothing more is posted
+	since    time.Time  // when it came
+	open     *utterance // the one that its chunks are added to
+	isClosed bool       // nothing more is posted
 }
 
 // outgoing is a message on its way to a participant.
@@ -96,13 +96,13 @@ type outgoing struct {
 // arrival is what a participant's reader reports: that it has joined, a message,
 // or the end of its connection.
 type arrival struct {
-	from   *participant
-	joins  bool
-	msg    []byte
-	err    error
-	end    End // why there is an error
-	at     time.Time
-	stalls bool // the room stalls after it
+	from    *participant
+	isJoin  bool
+	msg     []byte
+	err     error
+	end     End // why there is an error
+	at      time.Time
+	isStall bool // the room stalls after it
 
 	do func(s *session, at time.Time) // something else than a message
 }
@@ -125,7 +125,7 @@ func NewRoom(opts *Options) *Room {
 func (r *Room) HasEnded() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.closed
+	return r.isClosed
 }
 
 // Join adds a participant and returns when it has left, ctx has ended or the
@@ -157,10 +157,10 @@ func (r *Room) Join(ctx context.Context, conn Conn, name string) error {
 func (r *Room) add(p *participant) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.closed {
+	if !r.isClosed {
 		r.members[p] = true
 	}
-	return !r.closed
+	return !r.isClosed
 }
 
 // UserSpeaks sends the events of a user who begins or stops to speak. It does
@@ -190,7 +190,7 @@ func (r *Room) schedule(do func(s *session, at time.Time)) {
 func (r *Room) Run(ctx context.Context) (Report, error) {
 	s := newSession(r.opts, time.Now())
 	end := r.serve(ctx, s)
-	for _, p := range r.shut(nil) {
+	for _, p := range r.closeAll(nil) {
 		p.close()
 	}
 	close(r.ended)
@@ -214,7 +214,7 @@ func (r *Room) serve(ctx context.Context, s *session) arrival {
 		case <-timer.C:
 			s.advance(time.Now())
 		case <-over:
-			if len(r.shut(context.Cause(ctx))) == 0 {
+			if len(r.closeAll(context.Cause(ctx))) == 0 {
 				return arrival{end: EndContext, at: time.Now()}
 			}
 			over = nil // the last participant to leave ends the run
@@ -233,7 +233,7 @@ func (r *Room) take(s *session, a arrival) (end arrival, isOver bool) {
 		a.at = s.start // it came before Run
 	}
 	switch {
-	case a.joins:
+	case a.isJoin:
 		s.welcome(a.from, a.at)
 	case a.do != nil:
 		s.advance(a.at)
@@ -246,7 +246,7 @@ func (r *Room) take(s *session, a arrival) (end arrival, isOver bool) {
 		a.from.hold(-a.samples())
 		s.relay(a.from, a.msg)
 		s.receive(a.from, a.msg, a.at)
-		if a.stalls {
+		if a.isStall {
 			s.fault(a.at, "stops reading")
 		}
 	}
@@ -282,18 +282,18 @@ func (r *Room) remove(p *participant) (isLast bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.members, p)
-	r.closed = r.closed || len(r.members) == 0
+	r.isClosed = r.isClosed || len(r.members) == 0
 	p.cancel(nil)
 	p.close()
 	return len(r.members) == 0
 }
 
-// shut closes the room, ends the connections of its participants and returns
+// closeAll closes the room, ends the connections of its participants and returns
 // them.
-func (r *Room) shut(cause error) []*participant {
+func (r *Room) closeAll(cause error) []*participant {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.closed = true
+	r.isClosed = true
 	for p := range r.members {
 		p.cancel(cause)
 	}
@@ -302,7 +302,7 @@ func (r *Room) shut(cause error) []*participant {
 
 // read passes messages to the session until the connection ends.
 func (r *Room) read(ctx context.Context, p *participant) arrival {
-	r.put(ctx, arrival{from: p, joins: true, at: time.Now()})
+	r.put(ctx, arrival{from: p, isJoin: true, at: time.Now()})
 	for {
 		p.waitForSpace(ctx)
 		msg, err := p.conn.Receive(ctx)
@@ -318,13 +318,13 @@ func (r *Room) read(ctx context.Context, p *participant) arrival {
 func (r *Room) put(ctx context.Context, a arrival) (ok bool) {
 	r.reading.Lock()
 	defer r.reading.Unlock()
-	a.stalls = a.msg != nil && r.stall.beginsAfter(a.msg)
+	a.isStall = a.msg != nil && r.stall.beginsAfter(a.msg)
 	select {
 	case r.inbox <- a:
 	case <-r.ended:
 		return false
 	}
-	if a.stalls {
+	if a.isStall {
 		r.stall.wait(ctx)
 	}
 	return true
@@ -378,8 +378,8 @@ func (p *participant) post(m outgoing) {
 
 // close ends the writer once it has sent what is queued. The session calls it.
 func (p *participant) close() {
-	if !p.closed {
-		p.closed = true
+	if !p.isClosed {
+		p.isClosed = true
 		close(p.out)
 	}
 }

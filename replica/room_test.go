@@ -287,7 +287,7 @@ func TestArrivalsBeforeTheRoomRuns(t *testing.T) {
 	p := &participant{space: make(chan struct{}, 1), cancel: func(error) {}}
 	early := epoch.Add(-time.Millisecond)
 	for _, a := range []arrival{
-		{from: p, joins: true, at: early},
+		{from: p, isJoin: true, at: early},
 		{from: p, msg: []byte(echoMessage("a", twoSamples, 24000, true)), at: early},
 	} {
 		if end, isOver := r.take(s, a); isOver {

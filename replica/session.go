@@ -16,7 +16,7 @@ type session struct {
 	renderer renderer
 	recorder recorder
 
-	joined       bool
+	hasJoined    bool
 	conversation string                // the id that messages have to carry, once known
 	participants []*participant        // in order of their arrival
 	from         *participant          // the sender of the message that is handled
@@ -80,13 +80,13 @@ func (s *session) advance(now time.Time) {
 
 func (s *session) join(now time.Time) {
 	due := s.start.Add(s.opts.JoinDelay)
-	if s.joined || len(s.participants) == 0 || now.Before(due) {
+	if s.hasJoined || len(s.participants) == 0 || now.Before(due) {
 		return
 	}
 	if first := s.participants[0].since; due.Before(first) {
 		due = first
 	}
-	s.joined = true
+	s.hasJoined = true
 	s.report.JoinedMS = new(s.since(due))
 	s.sendJoined(nil, due)
 	s.happened("joined", due)
@@ -96,7 +96,7 @@ func (s *session) join(now time.Time) {
 // untilDue is the time until something is due even if no message arrives; ok is
 // false if nothing is.
 func (s *session) untilDue(now time.Time) (wait time.Duration, ok bool) {
-	if !s.joined {
+	if !s.hasJoined {
 		if len(s.participants) == 0 {
 			return 0, false
 		}
@@ -117,7 +117,7 @@ func (s *session) welcome(p *participant, at time.Time) {
 	s.advance(at)
 	p.since = at
 	s.participants = append(s.participants, p)
-	if s.joined {
+	if s.hasJoined {
 		s.sendJoined(p, at)
 		return
 	}
@@ -184,7 +184,7 @@ func (s *session) receive(from *participant, msg []byte, at time.Time) {
 	s.report.Messages++
 	s.advance(at)
 	s.from = from
-	if !s.joined {
+	if !s.hasJoined {
 		s.complain(KindBeforeJoin, "", at, "the replica had not joined yet")
 		return
 	}
@@ -233,8 +233,8 @@ func (s *session) speak(c chunk, at time.Time) {
 	switch {
 	case u == nil:
 		u = s.beginAudio(c, at)
-	case u.closed:
-		s.refuse(u, c.done, at)
+	case u.isClosed:
+		s.refuse(u, c.isDone, at)
 		return
 	case u.isText:
 		s.complain(KindModality, c.id, at, "audio for an utterance of text")
@@ -246,7 +246,7 @@ func (s *session) speak(c chunk, at time.Time) {
 	s.hold(u, int64(len(c.samples)))
 	s.renderer.add(u, c.samples, at)
 	// An utterance without an id cannot be continued.
-	if c.done || c.id == "" {
+	if c.isDone || c.id == "" {
 		s.closeInput(u)
 		s.renderer.finish(u, at)
 	}
@@ -342,7 +342,7 @@ func (s *session) count(u *utterance, c chunk, at time.Time) {
 	s.countLateness(u, at)
 	s.countArrival(u, at)
 	u.record.Samples += int64(len(c.samples))
-	u.record.Done = u.record.Done || c.done
+	u.record.Done = u.record.Done || c.isDone
 	s.report.Chunks++
 	s.opts.OnChunk(at, s.from.name, u.record.ID, playingTime(int64(len(c.samples)), u.record.Rate))
 	s.report.Samples += int64(len(c.samples))
@@ -471,7 +471,7 @@ func (s *session) stopped(u *utterance, at time.Time, interrupted bool) {
 	s.hold(u, -u.held)
 	s.recordPlayed(u)
 	s.sendText(u, at, interrupted)
-	if u.started || interrupted {
+	if u.hasStarted || interrupted {
 		s.sendStopped(u, at)
 		s.opts.OnEvent(Event{Kind: EventStopped, AtMS: s.since(at), Participant: u.from.name, Utterance: u.record.ID,
 			PlayedSeconds: u.record.PlayedSeconds, Interrupted: interrupted})

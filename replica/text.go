@@ -46,8 +46,8 @@ func (s *session) say(c textChunk, at time.Time) {
 		return
 	case u == nil:
 		u = s.beginText(c.id, at)
-	case u.closed:
-		s.refuse(u, c.done, at)
+	case u.isClosed:
+		s.refuse(u, c.isDone, at)
 		return
 	case !u.isText:
 		s.complain(KindModality, c.id, at, "text for an utterance of audio")
@@ -66,9 +66,9 @@ func (s *session) beginText(id string, at time.Time) *utterance {
 
 // addText adds text to u, and completes u if it cannot be continued.
 func (s *session) addText(u *utterance, c textChunk, at time.Time) {
-	ends := c.done || c.id == ""
+	ends := c.isDone || c.id == ""
 	s.countArrival(u, at)
-	u.record.Done = c.done
+	u.record.Done = c.isDone
 	u.record.Text += c.text
 	s.hold(u, int64(len(c.text)))
 	whole, rest := u.unfinished+c.text, ""
@@ -96,9 +96,9 @@ func (s *session) respond(c textChunk, at time.Time) {
 
 // sendText sends the words of u once it plays and its text is complete.
 func (s *session) sendText(u *utterance, at time.Time, interrupted bool) {
-	if !u.isText || !u.started || !u.closed || u.textSent {
+	if !u.isText || !u.hasStarted || !u.isClosed || u.isTextSent {
 		return
 	}
-	u.textSent = true
+	u.isTextSent = true
 	s.sendUtterance(u, at, interrupted)
 }

@@ -36,7 +36,7 @@ func (r *Room) Notice(e echo.Event) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.replicaLeft = e.Kind == echo.KindLeft || e.Kind == echo.KindParticipantLeft
+	r.hasReplicaLeft = e.Kind == echo.KindLeft || e.Kind == echo.KindParticipantLeft
 }
 
 // again joins the room again: as before, or by the fallback.
@@ -61,7 +61,7 @@ func (r *Room) fallbackReason() error {
 	switch {
 	case r.options.Fallback == nil:
 		return nil
-	case r.hasFallen, r.replicaLeft:
+	case r.hasFallen, r.hasReplicaLeft:
 		return errReplicaLeft
 	case r.failures >= failuresBeforeFallback:
 		return r.failed

@@ -153,15 +153,15 @@ type Room struct {
 	options Options
 	backend Backend
 
-	mu      sync.Mutex
-	now     *Connection   // nil between a loss and the next connection
-	closed  bool          // by Close
-	changed chan struct{} // closed when now or closed changes
+	mu       sync.Mutex
+	now      *Connection   // nil between a loss and the next connection
+	isClosed bool          // by Close
+	changed  chan struct{} // closed when now or closed changes
 
-	replicaLeft bool  // by the last event of it
-	failures    int   // of Rejoin in a row
-	failed      error // the last one
-	hasFallen   bool  // the fallback was taken
+	hasReplicaLeft bool  // by the last event of it
+	failures       int   // of Rejoin in a row
+	failed         error // the last one
+	hasFallen      bool  // the fallback was taken
 }
 
 // Join joins the room at an address. The error is an *AddressError or
@@ -226,7 +226,7 @@ func (r *Room) Rejoin(ctx context.Context) (echo.Stage, error) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.closed {
+	if r.isClosed {
 		_ = now.Close() // nobody has used it
 		return nil, fmt.Errorf("room: join again: %w", ErrClosed)
 	}
@@ -257,7 +257,7 @@ func (r *Room) change() {
 // twice.
 func (r *Room) Close() error {
 	r.mu.Lock()
-	r.closed = true
+	r.isClosed = true
 	r.mu.Unlock()
 	r.leave()
 	return nil
@@ -304,7 +304,7 @@ func (r *Room) HearOn(ctx context.Context, from string, packet func(track string
 	var heard *Connection
 	for {
 		r.mu.Lock()
-		now, changed, closed := r.now, r.changed, r.closed
+		now, changed, closed := r.now, r.changed, r.isClosed
 		r.mu.Unlock()
 		if closed {
 			return

@@ -170,7 +170,7 @@ func (s *shares) take(from netip.Addr, most int) bool {
 	return true
 }
 
-func (s *shares) free(from netip.Addr) {
+func (s *shares) release(from netip.Addr) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.taken[from]--; s.taken[from] == 0 {

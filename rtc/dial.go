@@ -95,7 +95,7 @@ func parseEndpoint(address string) (*url.URL, error) {
 	endpoint, err := url.Parse(address)
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("%q: not a URL", withoutUser(address))
+		return nil, fmt.Errorf("%q: not a URL", withoutPassword(address))
 	case endpoint.User != nil:
 		return nil, fmt.Errorf("%q: a user name or password in the URL is not used", endpoint.Redacted())
 	case endpoint.Scheme != "http" && endpoint.Scheme != "https", endpoint.Hostname() == "":

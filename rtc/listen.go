@@ -42,7 +42,7 @@ type Listener struct {
 	once     sync.Once
 
 	mu       sync.Mutex
-	closed   bool
+	isClosed bool
 	sessions map[string]*session // by the path of their resource
 }
 
@@ -166,7 +166,7 @@ func (l *Listener) Accept(ctx context.Context) (*Conn, error) {
 func (l *Listener) Close() error {
 	l.once.Do(func() {
 		l.mu.Lock()
-		l.closed = true
+		l.isClosed = true
 		for _, s := range l.sessions {
 			s.cancel()
 		}
@@ -252,14 +252,14 @@ func (l *Listener) takeSlot(from netip.Addr) bool {
 	case l.slots <- struct{}{}:
 		return true
 	default:
-		l.shares.free(from)
+		l.shares.release(from)
 		return false
 	}
 }
 
 func (l *Listener) freeSlot(from netip.Addr) {
 	<-l.slots
-	l.shares.free(from)
+	l.shares.release(from)
 }
 
 // answer makes the peer connection for an offer.
@@ -280,7 +280,7 @@ func (l *Listener) answer(ctx context.Context, offer string) (*peer, string, err
 func (l *Listener) start(path string, p *peer, from netip.Addr) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.closed {
+	if l.isClosed {
 		return net.ErrClosed
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), l.options.finishTimeout())

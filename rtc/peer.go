@@ -59,11 +59,11 @@ type peer struct {
 	pings    chan channel  // the ping channel, once, if there is one
 	broken   chan struct{} // closed when pion reports the connection as failed
 
-	mux       ice.UDPMux // nil but where only ::1 is
-	relayOnly bool       // there is no other way to the peer
-	muLaw     bool       // what it sends is mu-law
-	sounds    *sounds    // nil without sound
-	log       *slog.Logger
+	mux         ice.UDPMux // nil but where only ::1 is
+	isRelayOnly bool       // there is no other way to the peer
+	usesMuLaw   bool       // what it sends is mu-law
+	sounds      *sounds    // nil without sound
+	log         *slog.Logger
 }
 
 // newPeer makes a peer connection that stays on this machine, unless the options
@@ -84,8 +84,8 @@ func newPeer(o *Options, sound bool) (*peer, error) {
 		messages:       make(chan channel, 1),
 		pings:          make(chan channel, 1),
 		broken:         make(chan struct{}),
-		relayOnly:      o.RelayOnly,
-		muLaw:          o.MuLaw,
+		isRelayOnly:    o.RelayOnly,
+		usesMuLaw:      o.MuLaw,
 		log:            o.Log,
 	}
 	var once sync.Once
@@ -271,7 +271,7 @@ func (p *peer) describe(ctx context.Context, description webrtc.SessionDescripti
 		return "", context.Cause(ctx)
 	}
 	text := p.LocalDescription().SDP
-	if p.relayOnly && !strings.Contains(text, "\na=candidate:") {
+	if p.isRelayOnly && !strings.Contains(text, "\na=candidate:") {
 		return "", errors.New("no TURN server gives this machine an address: check its URL, the user name and the credential")
 	}
 	return text, nil

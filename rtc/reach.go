@@ -55,7 +55,7 @@ func (o *Options) checkReach() error {
 	for _, server := range o.ICEServers {
 		uri, err := stun.ParseURI(server.URL)
 		if err != nil || strings.Contains(server.URL, "@") {
-			return fmt.Errorf("an ICE server is no stun:HOST, turn:HOST or turns:HOST: %q", withoutUser(server.URL))
+			return fmt.Errorf("an ICE server is no stun:HOST, turn:HOST or turns:HOST: %q", withoutPassword(server.URL))
 		}
 		relays := uri.Scheme == stun.SchemeTypeTURN || uri.Scheme == stun.SchemeTypeTURNS
 		if relays && (server.Username == "" || server.Credential == "") {
@@ -69,8 +69,8 @@ func (o *Options) checkReach() error {
 	return nil
 }
 
-// withoutUser is an address without what may be a secret before its host.
-func withoutUser(address string) string {
+// withoutPassword is an address without what may be a secret before its host.
+func withoutPassword(address string) string {
 	scheme, rest, _ := strings.Cut(address, ":")
 	if at := strings.LastIndex(rest, "@"); at >= 0 {
 		rest = "…" + rest[at:]

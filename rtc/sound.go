@@ -60,9 +60,9 @@ func offersSound(description string) bool {
 
 // sounds are the tracks of a connection.
 type sounds struct {
-	out   map[string]*webrtc.TrackLocalStaticRTP
-	muLaw bool // of out
-	heard chan Sound
+	out       map[string]*webrtc.TrackLocalStaticRTP
+	usesMuLaw bool // of out
+	heard     chan Sound
 }
 
 // Sound is a packet of a track: Opus, or mu-law where its payload type is
@@ -88,11 +88,11 @@ func (p *peer) receiveSound() error {
 
 // sendSound adds both tracks to the answer, and takes those that the peer sends.
 func (p *peer) sendSound() error {
-	p.sounds = &sounds{out: make(map[string]*webrtc.TrackLocalStaticRTP), muLaw: p.muLaw,
+	p.sounds = &sounds{out: make(map[string]*webrtc.TrackLocalStaticRTP), usesMuLaw: p.usesMuLaw,
 		heard: make(chan Sound, soundBacklog)}
 	p.OnTrack(func(track *webrtc.TrackRemote, _ *webrtc.RTPReceiver) { p.sounds.read(track) })
 	capability := opusCapability
-	if p.muLaw {
+	if p.usesMuLaw {
 		capability = muLawCapability
 	}
 	for _, name := range []string{SoundReplica, SoundUser} {
@@ -148,7 +148,7 @@ func (c *Conn) Play(track string, packet *rtp.Packet) error {
 	if !ok {
 		return fmt.Errorf("rtc: play: no track is called %q", track)
 	}
-	if c.peer.sounds.muLaw {
+	if c.peer.sounds.usesMuLaw {
 		own := *packet // others have it too
 		own.Timestamp /= muLawTicks
 		packet = &own

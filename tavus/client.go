@@ -86,7 +86,7 @@ type call struct {
 	query        url.Values
 	body         any    // becomes JSON; nil: none
 	message      []byte // the body as it is, instead
-	repeatable   bool   // doing it twice is the same as doing it once
+	isRepeatable bool   // doing it twice is the same as doing it once
 }
 
 // do makes a call, retries it where that is safe, and decodes the answer into
@@ -118,11 +118,11 @@ func (c call) retry(err error, try int) (wait time.Duration, yes bool) {
 	answer, ok := errors.AsType[*APIError](err)
 	if !ok {
 		_, lost := errors.AsType[*TransportError](err)
-		return wait, lost && c.repeatable
+		return wait, lost && c.isRepeatable
 	}
 	refused := answer.Status == http.StatusTooManyRequests // so the call had no effect
 	failed := answer.Status >= 500 || answer.Status == http.StatusRequestTimeout
-	return max(wait, answer.RetryAfter), (refused || failed && c.repeatable) && answer.RetryAfter <= maxRetryAfter
+	return max(wait, answer.RetryAfter), (refused || failed && c.isRepeatable) && answer.RetryAfter <= maxRetryAfter
 }
 
 func (c *Client) try(ctx context.Context, call call, out any) error {
@@ -233,7 +233,7 @@ func (c *Client) request(ctx context.Context, call call) (*http.Request, error) 
 // transportError is the error of a call without an answer.
 func (c *Client) transportError(ctx context.Context, call call, sending *progress, err error) error {
 	unsent := neverSent(err) || sending.incomplete()
-	lost := &TransportError{err: err, unsent: unsent, cause: context.Cause(ctx)}
+	lost := &TransportError{err: err, isUnsent: unsent, cause: context.Cause(ctx)}
 	why := ""
 	switch {
 	case lost.cause != nil:

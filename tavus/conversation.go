@@ -241,7 +241,7 @@ func (c *Client) Conversation(ctx context.Context, id string, verbose bool) (Inf
 	if verbose {
 		query.Set("verbose", "true")
 	}
-	err = c.do(ctx, call{method: http.MethodGet, path: path, query: query, repeatable: true}, &info)
+	err = c.do(ctx, call{method: http.MethodGet, path: path, query: query, isRepeatable: true}, &info)
 	if err == nil && info.ID != id {
 		err = &APIError{Method: http.MethodGet, Path: path, Status: http.StatusOK,
 			Message: "the answer is about another conversation, or about none"}
@@ -265,7 +265,7 @@ func (c *Client) EndConversation(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	err = c.do(ctx, call{method: http.MethodPost, path: path + "/end", repeatable: true}, nil)
+	err = c.do(ctx, call{method: http.MethodPost, path: path + "/end", isRepeatable: true}, nil)
 	if err == nil {
 		return nil
 	}
@@ -290,5 +290,5 @@ func (c *Client) DeleteConversation(ctx context.Context, id string, hard bool) e
 	if hard {
 		query.Set("hard", "true")
 	}
-	return c.do(ctx, call{method: http.MethodDelete, path: path, query: query, repeatable: true}, nil)
+	return c.do(ctx, call{method: http.MethodDelete, path: path, query: query, isRepeatable: true}, nil)
 }

@@ -69,10 +69,10 @@ func (e *APIError) Hint() string {
 
 // TransportError is a call without an answer.
 type TransportError struct {
-	text   string
-	err    error // is not shown: it may hold what the server sent
-	cause  error // of the caller's context, where that ended the call
-	unsent bool  // the service certainly never saw it
+	text     string
+	err      error // is not shown: it may hold what the server sent
+	cause    error // of the caller's context, where that ended the call
+	isUnsent bool  // the service certainly never saw it
 }
 
 // Error says what was called and why there is no answer.
@@ -82,7 +82,7 @@ func (e *TransportError) Error() string { return e.text }
 func (e *TransportError) Unwrap() error { return e.cause }
 
 // Unsent reports whether the service certainly did not receive the request.
-func (e *TransportError) Unsent() bool { return e.unsent }
+func (e *TransportError) Unsent() bool { return e.isUnsent }
 
 // Is lets callers test for errors of the network and of deadlines.
 func (e *TransportError) Is(target error) bool { return errors.Is(e.err, target) }
@@ -113,7 +113,7 @@ func (e *UncertainError) Unwrap() error { return e.err }
 // mayHaveHappened reports whether a call that failed may have had its effect.
 func mayHaveHappened(err error) bool {
 	if lost, ok := errors.AsType[*TransportError](err); ok {
-		return !lost.unsent
+		return !lost.isUnsent
 	}
 	answer, ok := errors.AsType[*APIError](err)
 	return ok && (answer.Status < 300 || answer.Status == http.StatusRequestTimeout || answer.Status >= 500)

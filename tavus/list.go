@@ -40,7 +40,7 @@ func list[T any](ctx context.Context, c *Client, path string, query url.Values, 
 				Data  []T         `json:"data"`
 				Total lenientText `json:"total_count"`
 			}
-			if err := c.do(ctx, call{method: http.MethodGet, path: path, query: pageOf(query, page), repeatable: true},
+			if err := c.do(ctx, call{method: http.MethodGet, path: path, query: pageOf(query, page), isRepeatable: true},
 				&answer); err != nil {
 				var none T
 				yield(none, err)

@@ -29,12 +29,12 @@ const closeTimeout = 20 * time.Second
 type Conversation struct {
 	Info
 
-	client   *Client
-	entry    *entry
-	mayTwice bool // it was asked for more than once, so the service may have made two
+	client        *Client
+	entry         *entry
+	mayExistTwice bool // it was asked for more than once, so the service may have made two
 
-	mu    sync.Mutex
-	ended bool
+	mu       sync.Mutex
+	hasEnded bool
 }
 
 // Open creates a conversation and keeps it in the journal until it has ended.
@@ -126,7 +126,7 @@ func (c *Conversation) create(ctx context.Context, spec Spec) (Info, error) {
 		if cause := sleep(ctx, answer.RetryAfter); cause != nil {
 			return Info{}, &UncertainError{spec.Name, cause}
 		}
-		c.mayTwice = true
+		c.mayExistTwice = true
 	}
 }
 
@@ -210,7 +210,7 @@ func (c *Client) endByName(ctx context.Context, name string) (n int, err error) 
 func (c *Conversation) Close(ctx context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.ended {
+	if c.hasEnded {
 		return nil
 	}
 	client := c.client
@@ -224,7 +224,7 @@ func (c *Conversation) Close(ctx context.Context) error {
 	if err := c.end(extended, client); err != nil {
 		return fmt.Errorf("conversation %s may still be open, and cost money: %w", c.ID, err)
 	}
-	c.ended = true
+	c.hasEnded = true
 	return c.entry.remove()
 }
 
@@ -234,7 +234,7 @@ func (c *Conversation) end(ctx context.Context, client *Client) error {
 			return err
 		}
 	}
-	if !c.mayTwice {
+	if !c.mayExistTwice {
 		return nil
 	}
 	_, err := client.endByName(ctx, c.Name)

@@ -150,7 +150,7 @@ func (c *Client) DeletePAL(ctx context.Context, id string) error {
 		if err != nil {
 			return err
 		}
-		return c.do(ctx, call{method: http.MethodDelete, path: path, repeatable: true}, nil)
+		return c.do(ctx, call{method: http.MethodDelete, path: path, isRepeatable: true}, nil)
 	}
 	return withOldNames(remove(palsPath), func() error { return remove(personasPath) })
 }
@@ -172,7 +172,7 @@ func get[T any](ctx context.Context, c *Client, id, newer, older string) (one T,
 		if err != nil {
 			return err
 		}
-		return c.do(ctx, call{method: http.MethodGet, path: path, repeatable: true}, &one)
+		return c.do(ctx, call{method: http.MethodGet, path: path, isRepeatable: true}, &one)
 	}
 	return one, withOldNames(from(newer), func() error { return from(older) })
 }

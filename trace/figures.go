@@ -36,7 +36,7 @@ func FiguresOf(sessions []*Session) *Figures {
 			u := &s.Utterances[i]
 			f.Seconds += u.seconds(u.Samples)
 			outcomes[u.Outcome()]++
-			if u.interrupt {
+			if u.hasInterrupt {
 				f.Interrupts++
 			}
 			if r := u.Receipt; r != nil && r.FirstAudioSeconds >= 0 && r.Chunks > 0 {

@@ -299,10 +299,10 @@ func rowOf(u *Utterance, number int) row {
 	}
 	r.Error, r.Underruns = receipt.Error, receipt.Underruns
 	if receipt.UnderrunsBy != echo.ByClock {
-		r.UnderrunsBy = by(receipt.UnderrunsBy)
+		r.UnderrunsBy = withSource(receipt.UnderrunsBy)
 	}
 	if receipt.SpokenBy != "" {
-		r.Spoken, r.SpokenBy = fmt.Sprintf("%.3f s", receipt.SpokenSeconds), by(receipt.SpokenBy)
+		r.Spoken, r.SpokenBy = fmt.Sprintf("%.3f s", receipt.SpokenSeconds), withSource(receipt.SpokenBy)
 	}
 	if receipt.FirstAudioSeconds >= 0 {
 		r.FirstAudio = shortTime(receipt.FirstAudioSeconds)
@@ -310,7 +310,7 @@ func rowOf(u *Utterance, number int) row {
 	return r
 }
 
-func by(whom string) string {
+func withSource(whom string) string {
 	switch whom {
 	case echo.ByClock:
 		return "by the clock"

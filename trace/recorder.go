@@ -30,12 +30,12 @@ type Recorder struct {
 	wake  chan struct{} // lines are pending
 	ended chan struct{} // closed when the writer has ended
 
-	mu      sync.Mutex
-	pending bytes.Buffer
-	lines   *json.Encoder // into pending
-	missing int           // lines left out since the last gap
-	closed  bool
-	failed  error // of the first write that failed; nothing is recorded after it
+	mu       sync.Mutex
+	pending  bytes.Buffer
+	lines    *json.Encoder // into pending
+	missing  int           // lines left out since the last gap
+	isClosed bool
+	failed   error // of the first write that failed; nothing is recorded after it
 }
 
 // NewRecorder begins a trace on w, which it does not close. program is the name
@@ -53,8 +53,8 @@ func NewRecorder(w io.Writer, program string) *Recorder {
 // be called twice. Later calls of the other methods record nothing.
 func (r *Recorder) Close() error {
 	r.mu.Lock()
-	if !r.closed {
-		r.closed = true
+	if !r.isClosed {
+		r.isClosed = true
 		close(r.wake)
 	}
 	r.mu.Unlock()
@@ -150,7 +150,7 @@ func (r *Recorder) seconds(at time.Time) float64 {
 func (r *Recorder) record(e Entry) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.closed || r.failed != nil {
+	if r.isClosed || r.failed != nil {
 		return
 	}
 	if r.pending.Len() > mostPending {

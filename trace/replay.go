@@ -89,31 +89,31 @@ type replay struct {
 	lost    error         // why listen has ended
 	changed chan struct{} // an event was received
 
-	mu      sync.Mutex
-	joined  bool
-	stopped bool // somebody else interrupted the replica
-	all     []*replayed
-	byID    map[string]*replayed
+	mu        sync.Mutex
+	hasJoined bool
+	isStopped bool // somebody else interrupted the replica
+	all       []*replayed
+	byID      map[string]*replayed
 }
 
 // replayed is an utterance that is sent again.
 type replayed struct {
-	id            string
-	samples       int64
-	seconds       float64
-	chunks        int
-	bytes         int64
-	first         time.Time // when its first message was accepted
-	dry           time.Time // when all of it should have been played
-	started       time.Time
-	eventID       string
-	done          bool // its last chunk was sent
-	interruptSent bool // it was interrupted from here
-	speaking      bool
-	ended         bool
-	interrupted   bool
-	spoken        time.Duration
-	spokenKnown   bool
+	id              string
+	samples         int64
+	seconds         float64
+	chunks          int
+	bytes           int64
+	first           time.Time // when its first message was accepted
+	dry             time.Time // when all of it should have been played
+	started         time.Time
+	eventID         string
+	isDone          bool // its last chunk was sent
+	isInterruptSent bool // it was interrupted from here
+	isSpeaking      bool
+	hasEnded        bool
+	isInterrupted   bool
+	spoken          time.Duration
+	isSpokenKnown   bool
 }
 
 func (p *replay) run(ctx context.Context, entries iter.Seq2[Entry, error]) error {
@@ -294,9 +294,9 @@ func (p *replay) noteSending(m echo.AudioMessage) {
 			u = &replayed{id: id}
 			p.all, p.byID[id] = append(p.all, u), u
 		}
-		u.done = u.done || m.Properties.Done
+		u.isDone = u.isDone || m.Properties.Done
 		p.open = u
-		if u.done {
+		if u.isDone {
 			p.open = nil
 		}
 	}
@@ -306,7 +306,7 @@ func (p *replay) noteSending(m echo.AudioMessage) {
 func (p *replay) markInterrupted() {
 	p.open = nil
 	for _, u := range p.all {
-		u.interruptSent = u.interruptSent || !u.ended
+		u.isInterruptSent = u.isInterruptSent || !u.hasEnded
 	}
 }
 
@@ -375,30 +375,30 @@ func (p *replay) follow(event echo.Event) {
 	if event.Role != echo.RolePal {
 		return
 	}
-	if !p.joined {
-		p.joined = true
+	if !p.hasJoined {
+		p.hasJoined = true
 		close(p.ready)
 	}
 	u := p.utteranceOf(event)
-	if u == nil || u.ended {
+	if u == nil || u.hasEnded {
 		return
 	}
 	if event.Kind == echo.StartedSpeaking {
 		u.start(event)
 		return
 	}
-	if !u.speaking && !u.started.IsZero() && !event.Interrupted {
+	if !u.isSpeaking && !u.started.IsZero() && !event.Interrupted {
 		return // the twin of an earlier stopped_speaking
 	}
 	u.start(event) // if its started_speaking was lost
-	u.speaking = false
+	u.isSpeaking = false
 	if event.Duration >= 0 {
 		u.spoken += event.Duration
-		u.spokenKnown = true
+		u.isSpokenKnown = true
 	}
-	if event.Interrupted || u.done {
-		u.ended, u.interrupted = true, event.Interrupted
-		p.stopped = p.stopped || event.Interrupted && !u.interruptSent
+	if event.Interrupted || u.isDone {
+		u.hasEnded, u.isInterrupted = true, event.Interrupted
+		p.isStopped = p.isStopped || event.Interrupted && !u.isInterruptSent
 	}
 }
 
@@ -406,7 +406,7 @@ func (p *replay) follow(event echo.Event) {
 func (p *replay) wasInterrupted() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.stopped
+	return p.isStopped
 }
 
 // utteranceOf finds the utterance of a speaking event by its id, or else the
@@ -425,7 +425,7 @@ func (p *replay) utteranceOf(event echo.Event) *replayed {
 		}
 	}
 	for _, u := range p.all {
-		if !u.started.IsZero() && u.eventID == event.InferenceID && (event.InferenceID != "" || !u.ended) {
+		if !u.started.IsZero() && u.eventID == event.InferenceID && (event.InferenceID != "" || !u.hasEnded) {
 			return u // or the event is the twin of its end
 		}
 	}
@@ -436,7 +436,7 @@ func (p *replay) utteranceOf(event echo.Event) *replayed {
 }
 
 func (u *replayed) start(event echo.Event) {
-	u.speaking = true
+	u.isSpeaking = true
 	if u.started.IsZero() {
 		u.started, u.eventID = time.Now(), event.InferenceID
 	}
@@ -472,8 +472,8 @@ func (p *replay) unheard() (wait time.Duration, err error) {
 	defer p.mu.Unlock()
 	for _, u := range p.all {
 		switch {
-		case u.ended, u.interruptSent && u.started.IsZero():
-		case u.interruptSent:
+		case u.hasEnded, u.isInterruptSent && u.started.IsZero():
+		case u.isInterruptSent:
 			wait = max(wait, p.options.InterruptTimeout)
 		default:
 			err = echo.ErrUnverified
@@ -489,7 +489,7 @@ func (p *replay) breakOff(ctx context.Context, why error) error {
 	p.mu.Lock()
 	silent := true
 	for _, u := range p.all {
-		silent = silent && (u.ended || u.interruptSent)
+		silent = silent && (u.hasEnded || u.isInterruptSent)
 	}
 	p.markInterrupted()
 	p.mu.Unlock()
@@ -522,7 +522,7 @@ func (u *replayed) receipt(err error) echo.Receipt {
 		Chunks: u.chunks, Bytes: u.bytes, FirstAudioSeconds: -1, FirstMessageSeconds: -1,
 		SpokenSeconds: micro(u.seconds), SpokenBy: echo.ByClock, UnderrunsBy: echo.ByClock,
 	}
-	if u.spokenKnown && u.ended {
+	if u.isSpokenKnown && u.hasEnded {
 		r.SpokenSeconds, r.SpokenBy = u.spoken.Seconds(), echo.ByEvent
 	}
 	if !u.started.IsZero() && !u.first.IsZero() {
@@ -536,11 +536,11 @@ func (u *replayed) receipt(err error) echo.Receipt {
 
 func (u *replayed) outcome(err error) echo.Outcome {
 	switch {
-	case u.interrupted, u.interruptSent && !errors.Is(err, echo.ErrLost):
+	case u.isInterrupted, u.isInterruptSent && !errors.Is(err, echo.ErrLost):
 		return echo.Interrupted
-	case u.ended:
+	case u.hasEnded:
 		return echo.Finished
-	case u.done && !errors.Is(err, echo.ErrLost):
+	case u.isDone && !errors.Is(err, echo.ErrLost):
 		return echo.Unverified
 	}
 	return echo.Failed

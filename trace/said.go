@@ -102,7 +102,7 @@ func (p *Page) said() (all []spoken, note string) {
 			rows = append(rows, spokenOf(u))
 		}
 		for _, said := range s.Said {
-			rows = append(rows, spoken{t: said.T, Who: who(said.Role), Class: whoClass(said.Role), Text: said.Text})
+			rows = append(rows, spoken{t: said.T, Who: speakerName(said.Role), Class: speakerClass(said.Role), Text: said.Text})
 		}
 		slices.SortStableFunc(rows, func(a, b spoken) int { return cmp.Compare(a.t, b.t) })
 		for i := range rows {
@@ -149,8 +149,8 @@ func spokenOf(u *Utterance) spoken {
 	return row
 }
 
-// who names a speaker.
-func who(role string) string {
+// speakerName names a speaker.
+func speakerName(role string) string {
 	switch role {
 	case "":
 		return "sent text"
@@ -160,7 +160,7 @@ func who(role string) string {
 	return strings.ToValidUTF8(role, "?")
 }
 
-func whoClass(role string) string {
+func speakerClass(role string) string {
 	switch role {
 	case "":
 		return "sent"

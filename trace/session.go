@@ -33,15 +33,15 @@ type Session struct {
 
 // Utterance is one utterance and its receipt.
 type Utterance struct {
-	ID, Name  string
-	From, To  float64 // from its start to its receipt
-	Rate      int     // Hz
-	Samples   int64   // sent
-	Chunks    int
-	Underruns int           // estimated here
-	Receipt   *echo.Receipt // nil if the trace ends before it
-	PCM       []byte        // s16le of the messages, if the trace holds them; bounded
-	interrupt bool
+	ID, Name     string
+	From, To     float64 // from its start to its receipt
+	Rate         int     // Hz
+	Samples      int64   // sent
+	Chunks       int
+	Underruns    int           // estimated here
+	Receipt      *echo.Receipt // nil if the trace ends before it
+	PCM          []byte        // s16le of the messages, if the trace holds them; bounded
+	hasInterrupt bool
 }
 
 // Input is audio that was read from the source of an utterance.
@@ -116,8 +116,8 @@ type analysis struct {
 	s        *Session
 	known    map[string]int // utterances, by id
 	buffer   buffer
-	replica  speaking
-	user     speaking
+	replica  speakingSpans
+	user     speakingSpans
 	lost     float64 // since when the connection is lost; NaN: connected
 	lostText string
 	room     *int // bytes of audio that may still be kept
@@ -127,7 +127,7 @@ func newAnalysis(start Entry, room *int) *analysis {
 	s := &Session{Start: start.Start, Program: start.Program}
 	return &analysis{
 		s: s, known: map[string]int{}, lost: math.NaN(), room: room,
-		buffer: buffer{s: s, dry: math.NaN()}, replica: speaking{spans: &s.Replica}, user: speaking{spans: &s.User},
+		buffer: buffer{s: s, dry: math.NaN()}, replica: speakingSpans{spans: &s.Replica}, user: speakingSpans{spans: &s.User},
 	}
 }
 
@@ -214,7 +214,7 @@ func (a *analysis) chunk(e Entry) {
 func (a *analysis) interrupt(e Entry) {
 	a.mark(e, e.Text)
 	if i, ok := a.known[e.ID]; ok {
-		a.s.Utterances[i].interrupt = true
+		a.s.Utterances[i].hasInterrupt = true
 	}
 	a.buffer.stop(e.T)
 }
@@ -286,25 +286,25 @@ func (a *analysis) finish() *Session {
 	return s
 }
 
-// speaking collects when somebody spoke. The twin of an event changes nothing.
-type speaking struct {
-	spans *[]Span
-	open  bool
+// speakingSpans collects when somebody spoke. The twin of an event changes nothing.
+type speakingSpans struct {
+	spans  *[]Span
+	isOpen bool
 }
 
-func (s *speaking) start(t float64, text string) {
-	if !s.open {
+func (s *speakingSpans) start(t float64, text string) {
+	if !s.isOpen {
 		*s.spans = append(*s.spans, Span{From: t, Text: text})
 	}
-	s.open = true
+	s.isOpen = true
 }
 
-func (s *speaking) stop(t float64) bool {
-	if !s.open {
+func (s *speakingSpans) stop(t float64) bool {
+	if !s.isOpen {
 		return false
 	}
 	(*s.spans)[len(*s.spans)-1].To = t
-	s.open = false
+	s.isOpen = false
 	return true
 }
 
@@ -321,7 +321,7 @@ type buffer struct {
 	held    float64 // seconds of the waiting chunks
 	dry     float64 // when the buffer runs out; NaN while the replica does not play
 	current int     // utterance of the last chunk
-	open    bool    // that utterance has no last chunk yet
+	isOpen  bool    // that utterance has no last chunk yet
 }
 
 // slack keeps times rounded to microseconds from counting as an underrun.
@@ -330,11 +330,11 @@ const slack = 2e-6
 // add adds a chunk.
 func (b *buffer) add(i int, last bool) {
 	c := &b.s.Chunks[i]
-	if b.open && c.Utterance != b.current {
-		b.open = false // it was left without an end
+	if b.isOpen && c.Utterance != b.current {
+		b.isOpen = false // it was left without an end
 	}
 	b.runDry(c.T)
-	b.current, b.open = c.Utterance, !last
+	b.current, b.isOpen = c.Utterance, !last
 	if math.IsNaN(b.dry) {
 		b.level(c.T, b.held)
 		b.waiting = append(b.waiting, i)
@@ -381,7 +381,7 @@ func (b *buffer) runDry(t float64) {
 		return
 	}
 	b.level(b.dry, 0)
-	if b.open {
+	if b.isOpen {
 		b.s.Underruns = append(b.s.Underruns, Span{b.dry, math.NaN(), ""})
 		b.s.Utterances[b.current].Underruns++
 	}
@@ -404,7 +404,7 @@ func (b *buffer) stop(t float64) {
 		c := &b.s.Chunks[i]
 		c.Heard = min(max(t-c.Plays, 0), c.Heard)
 	}
-	b.dry, b.held, b.open = math.NaN(), 0, false
+	b.dry, b.held, b.isOpen = math.NaN(), 0, false
 	b.playing, b.waiting = b.playing[:0], b.waiting[:0]
 }
 
@@ -422,7 +422,7 @@ func (b *buffer) over(utterance int, t float64) {
 	}
 	b.runDry(t)
 	b.endUnderrun(t)
-	b.open = false
+	b.isOpen = false
 }
 
 // finish plays what is left, which may take longer than the trace.

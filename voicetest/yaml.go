@@ -61,7 +61,7 @@ func readTalk(r io.Reader, talk *Talk, all Item) error {
 	}
 	root := document.Content[0]
 	var items *yaml.Node
-	keys := append(common(&all), field{"name", "the name of the talk", text(&talk.Name)},
+	keys := append(commonKeys(&all), field{"name", "the name of the talk", text(&talk.Name)},
 		field{"say", "the list of what is said", func(n *yaml.Node) error { items = n; return nil }})
 	if err := readFields(root, keys); err != nil {
 		return err
@@ -75,7 +75,7 @@ func readTalk(r io.Reader, talk *Talk, all Item) error {
 	for _, node := range items.Content {
 		item := all
 		item.Faults, item.Bounds, item.Line = slices.Clone(all.Faults), slices.Clone(all.Bounds), node.Line
-		if err := readFields(node, append(common(&item), own(&item)...)); err != nil {
+		if err := readFields(node, append(commonKeys(&item), ownKeys(&item)...)); err != nil {
 			return err
 		}
 		talk.Items = append(talk.Items, item)
@@ -83,8 +83,8 @@ func readTalk(r io.Reader, talk *Talk, all Item) error {
 	return nil
 }
 
-// common are the keys that a talk has for all items, and an item for itself.
-func common(i *Item) []field {
+// commonKeys are the keys that a talk has for all items, and an item for itself.
+func commonKeys(i *Item) []field {
 	return []field{
 		{"expect", "how the utterance ends: " + strings.Join(outcomes(), ", "), i.readOutcome},
 		{"at_most", "upper bounds of figures", func(n *yaml.Node) error { return i.readBounds(n, false) }},
@@ -95,8 +95,8 @@ func common(i *Item) []field {
 	}
 }
 
-// own are the keys that only an item has.
-func own(i *Item) []field {
+// ownKeys are the keys that only an item has.
+func ownKeys(i *Item) []field {
 	return []field{
 		{"name", "the name of the test case", text(&i.Name)},
 		{"file", "an audio file, from the folder of the talk", text(&i.File)},
@@ -247,10 +247,10 @@ func KeyTable() string {
 	b.WriteString("| key | where | says |\n| --- | --- | --- |\n")
 	b.WriteString("| `say` | talk | the list of items |\n")
 	b.WriteString("| `name` | talk, item | the name of the suite, of the test case |\n")
-	for _, f := range common(&item) {
+	for _, f := range commonKeys(&item) {
 		fmt.Fprintf(&b, "| `%s` | talk, item | %s |\n", f.name, f.usage)
 	}
-	for _, f := range own(&item)[1:] {
+	for _, f := range ownKeys(&item)[1:] {
 		fmt.Fprintf(&b, "| `%s` | item | %s |\n", f.name, f.usage)
 	}
 	b.WriteString("\n| figure | is |\n| --- | --- |\n")

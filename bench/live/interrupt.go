@@ -80,7 +80,7 @@ const fullLead = 900 * time.Millisecond
 
 // channel is one replica that is spoken to.
 type channel struct {
-	loop     loop
+	loop     loopedSpeech
 	sender   *rtc.Conn
 	replica  *rtc.Conn
 	session  *echo.Session
@@ -91,7 +91,7 @@ type channel struct {
 }
 
 func openChannel(ctx context.Context, listener *rtc.Listener, speech []float32) (*channel, error) {
-	c := &channel{loop: loop{speech, rand.IntN(len(speech)), 0}, accepted: make(chan time.Time, 1)}
+	c := &channel{loop: loopedSpeech{speech, rand.IntN(len(speech)), 0}, accepted: make(chan time.Time, 1)}
 	sender, replica, err := connect(ctx, listener)
 	if err != nil {
 		return nil, err

@@ -20,17 +20,17 @@ import (
 // that when a sample came is known well.
 const block = 2 * time.Millisecond
 
-// waited is how long the chunks of live inputs took, from when the sample that
+// latencies is how long the chunks of live inputs took, from when the sample that
 // releases a chunk was written to a pipe: the first after it, which shows that
 // it is not the last.
-type waited struct {
+type latencies struct {
 	read     times // until the session had it: decoded, mixed and resampled
 	accepted times // until the data channel had accepted the chunk
 }
 
 // measureLive speaks so many live inputs of this rate at the same time, each
 // from a pipe and on a data channel of its own.
-func measureLive(ctx context.Context, inputs, rate int, method audio.Method, seconds float64) (*waited, error) {
+func measureLive(ctx context.Context, inputs, rate int, method audio.Method, seconds float64) (*latencies, error) {
 	speech, err := samples("testdata/speech.wav")
 	if err != nil {
 		return nil, err
@@ -40,9 +40,9 @@ func measureLive(ctx context.Context, inputs, rate int, method audio.Method, sec
 		return nil, err
 	}
 	defer listener.Close()
-	lines := make([]*line, inputs)
+	lines := make([]*liveLine, inputs)
 	for i := range lines {
-		lines[i] = &line{rate: rate, method: method, speech: speech, at: rand.IntN(len(speech)),
+		lines[i] = &liveLine{rate: rate, method: method, speech: speech, at: rand.IntN(len(speech)),
 			blocks: int(seconds / block.Seconds())}
 	}
 	var all sync.WaitGroup
@@ -58,7 +58,7 @@ func measureLive(ctx context.Context, inputs, rate int, method audio.Method, sec
 		})
 	}
 	all.Wait()
-	result := &waited{}
+	result := &latencies{}
 	for _, l := range lines {
 		if l.err != nil {
 			return nil, l.err
@@ -91,8 +91,8 @@ func drain(ctx context.Context, conn *rtc.Conn) {
 	}
 }
 
-// line is one live input.
-type line struct {
+// liveLine is one live input.
+type liveLine struct {
 	rate   int
 	method audio.Method
 	speech []float32
@@ -113,7 +113,7 @@ type arrival struct {
 	samples int64
 }
 
-func (l *line) run(ctx context.Context, sender *rtc.Conn) error {
+func (l *liveLine) run(ctx context.Context, sender *rtc.Conn) error {
 	reader, writer, err := os.Pipe()
 	if err != nil {
 		return err
@@ -143,10 +143,10 @@ func (l *line) run(ctx context.Context, sender *rtc.Conn) error {
 	return err
 }
 
-func (l *line) blockSamples() int { return l.rate * int(block.Milliseconds()) / 1000 }
+func (l *liveLine) blockSamples() int { return l.rate * int(block.Milliseconds()) / 1000 }
 
 // write writes the blocks at the times at which a microphone would have them.
-func (l *line) write(to io.WriteCloser) {
+func (l *liveLine) write(to io.WriteCloser) {
 	defer to.Close()
 	samples := l.blockSamples()
 	bytes := make([]byte, 2*samples)
@@ -166,7 +166,7 @@ func (l *line) write(to io.WriteCloser) {
 	}
 }
 
-func (l *line) observe(m echo.Moment) {
+func (l *liveLine) observe(m echo.Moment) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
@@ -178,7 +178,7 @@ func (l *line) observe(m echo.Moment) {
 }
 
 // note counts a chunk. The line is locked.
-func (l *line) note(m echo.Moment) {
+func (l *liveLine) note(m echo.Moment) {
 	end := m.Position + int64(m.Samples)
 	for len(l.came) > 1 && l.came[0].samples <= end {
 		l.came = l.came[1:]

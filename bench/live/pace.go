@@ -16,8 +16,8 @@ import (
 	"echocast/echo"
 )
 
-// paced is what came of pacing many utterances.
-type paced struct {
+// paceFigures is what came of pacing many utterances.
+type paceFigures struct {
 	late   times         // from due to accepted, sorted
 	drift  time.Duration // how much later the last tenth was than the first, on average
 	stalls int
@@ -26,14 +26,14 @@ type paced struct {
 
 // measurePace speaks so many utterances at the speed of speech, each with audio
 // of its own, into connections that only check and count.
-func measurePace(ctx context.Context, utterances int, seconds float64) (*paced, error) {
+func measurePace(ctx context.Context, utterances int, seconds float64) (*paceFigures, error) {
 	speech, err := samples("testdata/speech.wav")
 	if err != nil {
 		return nil, err
 	}
 	speakers := make([]*speaker, utterances)
 	for i := range speakers {
-		speakers[i] = &speaker{loop: loop{speech, rand.IntN(len(speech)), int(seconds * echo.DefaultRate)}}
+		speakers[i] = &speaker{loop: loopedSpeech{speech, rand.IntN(len(speech)), int(seconds * echo.DefaultRate)}}
 	}
 	before, start := processorTime(), time.Now()
 	var all sync.WaitGroup
@@ -41,7 +41,7 @@ func measurePace(ctx context.Context, utterances int, seconds float64) (*paced, 
 		all.Go(func() { s.err = s.speak(ctx) })
 	}
 	all.Wait()
-	result := &paced{cpu: (processorTime() - before).Seconds() / time.Since(start).Seconds()}
+	result := &paceFigures{cpu: (processorTime() - before).Seconds() / time.Since(start).Seconds()}
 	var early, lately time.Duration
 	for i, s := range speakers {
 		if err := errors.Join(s.err, s.conn.verdict()); err != nil {
@@ -67,8 +67,8 @@ func mean(late times) (sum time.Duration) {
 
 // speaker is one utterance.
 type speaker struct {
-	loop loop
-	conn counting
+	loop loopedSpeech
+	conn countingConn
 	late times
 	due  time.Time
 	anew int // times a chunk was not due one chunk after the one before it
@@ -98,14 +98,14 @@ func (s *speaker) observe(m echo.Moment) {
 	s.due = m.Due
 }
 
-// loop is speech again and again, from somewhere in it on.
-type loop struct {
+// loopedSpeech is speech again and again, from somewhere in it on.
+type loopedSpeech struct {
 	speech []float32
 	at     int
 	left   int
 }
 
-func (l *loop) ReadSamples(p []float32) (int, error) {
+func (l *loopedSpeech) ReadSamples(p []float32) (int, error) {
 	if l.left == 0 {
 		return 0, io.EOF
 	}
@@ -115,8 +115,8 @@ func (l *loop) ReadSamples(p []float32) (int, error) {
 	return n, nil
 }
 
-// counting is a connection that checks what it takes and keeps nothing.
-type counting struct {
+// countingConn is a connection that checks what it takes and keeps nothing.
+type countingConn struct {
 	id       []byte
 	messages int
 	done     int
@@ -128,7 +128,7 @@ var (
 	doneInside = []byte(`"done":true}}`)
 )
 
-func (c *counting) Send(_ context.Context, msg []byte) error {
+func (c *countingConn) Send(_ context.Context, msg []byte) error {
 	at := bytes.LastIndex(msg, idBefore) + len(idBefore)
 	id := msg[at : at+36]
 	if c.messages == 0 {
@@ -147,12 +147,12 @@ func (c *counting) Send(_ context.Context, msg []byte) error {
 	return nil
 }
 
-func (c *counting) Receive(ctx context.Context) ([]byte, error) {
+func (c *countingConn) Receive(ctx context.Context) ([]byte, error) {
 	<-ctx.Done()
 	return nil, ctx.Err()
 }
 
-func (c *counting) verdict() error {
+func (c *countingConn) verdict() error {
 	if c.wrong == "" && c.done != 1 {
 		c.wrong = fmt.Sprintf("%d messages say done", c.done)
 	}

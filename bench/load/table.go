@@ -13,10 +13,10 @@ import (
 	"echocast/internal/terminal"
 )
 
-// Look is how a table is drawn.
-type Look struct {
-	bar   int // columns of the bars; 0: none
-	color bool
+// TableStyle is how a table is drawn.
+type TableStyle struct {
+	bar      int // columns of the bars; 0: none
+	hasColor bool
 }
 
 // Widths of a table on a terminal.
@@ -26,11 +26,11 @@ const (
 	shortestBar  = 4
 )
 
-// LookOf returns the look of a table on stdout. On a terminal bars fill the line, in
+// StyleOf returns the look of a table on stdout. On a terminal bars fill the line, in
 // colour unless NO_COLOR is set (https://no-color.org); elsewhere there are none.
-func LookOf(stdout io.Writer) Look {
+func StyleOf(stdout io.Writer) TableStyle {
 	if !terminal.Is(stdout) || os.Getenv("TERM") == "dumb" {
-		return Look{}
+		return TableStyle{}
 	}
 	columns, _, err := term.GetSize(int(stdout.(*os.File).Fd()))
 	if err != nil || columns == 0 {
@@ -40,12 +40,12 @@ func LookOf(stdout io.Writer) Look {
 	if bar < shortestBar {
 		bar = 0
 	}
-	return Look{bar: bar, color: os.Getenv("NO_COLOR") == ""}
+	return TableStyle{bar: bar, hasColor: os.Getenv("NO_COLOR") == ""}
 }
 
 // Table returns the results for people, one case a line. The longest bar is the most
 // times real time.
-func Table(results []CaseResult, look Look) string {
+func Table(results []CaseResult, look TableStyle) string {
 	most := 0.0
 	for _, r := range results {
 		most = max(most, r.TimesRealTime)
@@ -63,7 +63,7 @@ func Table(results []CaseResult, look Look) string {
 }
 
 // barOf is a bar of this part of the longest, in eighths of a column.
-func (l Look) barOf(part float64) string {
+func (l TableStyle) barOf(part float64) string {
 	if l.bar == 0 {
 		return ""
 	}
@@ -72,7 +72,7 @@ func (l Look) barOf(part float64) string {
 	if rest := eighths % 8; rest > 0 {
 		bar += string(rune('█' + 8 - rest)) // the blocks after it are narrower by an eighth each
 	}
-	if l.color {
+	if l.hasColor {
 		bar = "\x1b[36m" + bar + "\x1b[0m"
 	}
 	return "  " + bar

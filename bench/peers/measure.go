@@ -50,7 +50,7 @@ func measure(ctx context.Context, line string) (usage, error) {
 type measured struct {
 	input   input
 	command command
-	ran     bool
+	hasRun  bool
 	usage   usage
 }
 
@@ -79,10 +79,10 @@ func runRound(ctx context.Context, cases []*measured, round int) error {
 		if err != nil {
 			return err
 		}
-		if c.ran {
+		if c.hasRun {
 			used = used.least(c.usage)
 		}
-		c.usage, c.ran = used, true
+		c.usage, c.hasRun = used, true
 	}
 	return nil
 }

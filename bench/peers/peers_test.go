@@ -63,11 +63,11 @@ func TestRoundRunsEverythingAndKeepsTheLeast(t *testing.T) {
 	line := func(file string) string { return "echo " + file + " >> " + quote(log) }
 	cases := allCases([]input{{name: "a", path: "a", repeats: 1}, {name: "b", path: "b", repeats: 3}},
 		[]command{{name: "c", line: line}})
-	cases[0].ran, cases[0].usage = true, usage{cpu: 1, wall: 2, peak: 1 << 50}
+	cases[0].hasRun, cases[0].usage = true, usage{cpu: 1, wall: 2, peak: 1 << 50}
 	if err := runRound(t.Context(), cases, 1); err != nil {
 		t.Fatal(err)
 	}
-	if cases[0].usage != (usage{1, 2, 1 << 50}) || !cases[1].ran || cases[1].usage.wall <= 0 {
+	if cases[0].usage != (usage{1, 2, 1 << 50}) || !cases[1].hasRun || cases[1].usage.wall <= 0 {
 		t.Errorf("%+v, %+v", cases[0].usage, cases[1].usage)
 	}
 	if _, err := measure(t.Context(), "test $(wc -l < "+quote(log)+") = 4"); err != nil {

@@ -19,8 +19,8 @@ type Estimate struct {
 	IsExtrapolated bool `json:"is_extrapolated"`
 }
 
-// rare is how many utterances may have an underrun.
-const rare = 0.001
+// rareProbability is how many utterances may have an underrun.
+const rareProbability = 0.001
 
 // The tail that is fitted: a tenth of the runs, at least 10 and at most 150 of them. With few
 // of them the shape of the tail is mostly supposed: shapeRuns more of an exponential one.
@@ -44,7 +44,8 @@ func EstimateLead(leads []float64) *Estimate {
 		return nil
 	}
 	sorted := slices.Sorted(slices.Values(leads))
-	e := &Estimate{Seconds: tailQuantile(sorted), Runs: len(leads), IsExtrapolated: float64(len(leads))*rare < 1}
+	e := &Estimate{Seconds: tailQuantile(sorted), Runs: len(leads)}
+	e.IsExtrapolated = float64(len(leads))*rareProbability < 1
 	e.Method = fmt.Sprintf("generalised Pareto tail of the highest %d, bootstrap of %d", tailOf(len(leads)), resamples)
 	random := rand.New(rand.NewPCG(uint64(len(leads)), 1)) // the same runs have the same bounds
 	drawn, again := make([]float64, resamples), make([]float64, len(leads))
@@ -75,9 +76,9 @@ func tailQuantile(sorted []float64) float64 {
 	}
 	threshold := sorted[n-k-1]
 	shape, scale := fitTail(sorted[n-k:], threshold)
-	beyond := float64(k) / float64(n) / rare
+	beyond := float64(k) / float64(n) / rareProbability
 	if beyond <= 1 {
-		return quantile(sorted, 1-rare)
+		return quantile(sorted, 1-rareProbability)
 	}
 	if math.Abs(shape) < 1e-9 {
 		return threshold + scale*math.Log(beyond)

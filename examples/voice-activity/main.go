@@ -86,13 +86,13 @@ type detector struct {
 	pause     float64 // seconds
 	emit      func(utterance) error
 
-	frames   int      // read so far
-	before   [][]byte // the last frames, while nobody speaks
-	loud     int      // of them, in a row
-	speaking bool
-	said     []byte
-	start    int // its first frame
-	quiet    int // frames since the last loud one
+	frames     int      // read so far
+	before     [][]byte // the last frames, while nobody speaks
+	loud       int      // of them, in a row
+	isSpeaking bool
+	said       []byte
+	start      int // its first frame
+	quiet      int // frames since the last loud one
 }
 
 // run reads until the input ends.
@@ -119,7 +119,7 @@ func (d *detector) run(input io.Reader) error {
 func (d *detector) take(frame []byte) error {
 	isLoud := level(frame) > d.threshold
 	d.frames++
-	if !d.speaking {
+	if !d.isSpeaking {
 		d.wait(frame, isLoud)
 		return nil
 	}
@@ -145,7 +145,7 @@ func (d *detector) wait(frame []byte, isLoud bool) {
 		d.loud = 0
 	}
 	if d.loud == loudAtFirst {
-		d.speaking, d.quiet, d.loud = true, 0, 0
+		d.isSpeaking, d.quiet, d.loud = true, 0, 0
 		d.start = d.frames - len(d.before)
 		d.said = bytes.Join(d.before, nil)
 		d.before = nil
@@ -154,10 +154,10 @@ func (d *detector) wait(frame []byte, isLoud bool) {
 
 // end hands over the utterance, if there is one.
 func (d *detector) end() error {
-	if !d.speaking {
+	if !d.isSpeaking {
 		return nil
 	}
-	d.speaking = false
+	d.isSpeaking = false
 	u := utterance{
 		Start: float64(d.start) / framesPerSecond, End: float64(d.frames-d.quiet) / framesPerSecond,
 		samples: d.said, rate: d.rate,

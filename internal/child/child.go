@@ -126,16 +126,16 @@ func (p *Process) Wait() error {
 // output is the reading end of a pipe that ends once the writer has exited and
 // nothing comes any more.
 type output struct {
-	file    *os.File
-	mu      sync.Mutex
-	expired bool // the command has exited
+	file      *os.File
+	mu        sync.Mutex
+	isExpired bool // the command has exited
 }
 
 // Read waits for IdleTimeout at most once the command has exited. Only the wait counts: what
 // lies in the pipe is there also for a reader that comes late.
 func (o *output) Read(p []byte) (int, error) {
 	o.mu.Lock()
-	if o.expired {
+	if o.isExpired {
 		_ = o.file.SetReadDeadline(time.Now().Add(IdleTimeout)) // it could be set before
 	}
 	o.mu.Unlock()
@@ -153,7 +153,7 @@ func (o *output) Close() error { return o.file.Close() }
 func (o *output) expire() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.expired = true
+	o.isExpired = true
 	err := o.file.SetReadDeadline(time.Now().Add(IdleTimeout))
 	if errors.Is(err, os.ErrNoDeadline) {
 		time.AfterFunc(IdleTimeout, func() { _ = o.file.Close() })

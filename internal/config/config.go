@@ -144,7 +144,7 @@ func (s *Sources) Find(app *cli.App, name string, command *cli.Command, profile 
 		}
 	}
 	found.Values = slices.DeleteFunc(found.Values, func(v Value) bool { return s.isHidden(v, levels) })
-	namesSecret := func(l line) bool { return isSecretFile(lastPart(l.name)) }
+	namesSecret := func(l setting) bool { return isSecretFile(lastPart(l.name)) }
 	found.isExposed = file.isPublic && slices.ContainsFunc(file.lines, namesSecret)
 	return found, nil
 }
@@ -165,7 +165,7 @@ func (s *Sources) profile(file *File, typed Profile) (name, source string, err e
 	}
 	for _, l := range file.lines {
 		if l.name == ProfileOption && name == "" && !typed.IsTyped {
-			name, source = l.value, file.place(l)
+			name, source = l.value, file.location(l)
 		}
 	}
 	if name == "" || slices.Contains(file.Profiles, name) {
@@ -208,7 +208,7 @@ func (f *File) find(profile, command string, flag cli.Flag) (Value, bool) {
 		for _, l := range f.lines {
 			name, isMeant := strings.CutPrefix(l.name, prefix)
 			if isMeant && l.profile == profile && slices.Contains(flag.Names(), name) {
-				v.Texts, v.Source = append(v.Texts, expanded(flag, l.value)), cmp.Or(v.Source, f.place(l))
+				v.Texts, v.Source = append(v.Texts, expanded(flag, l.value)), cmp.Or(v.Source, f.location(l))
 			}
 		}
 		if v.Texts != nil {

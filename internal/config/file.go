@@ -16,7 +16,7 @@ import (
 type File struct {
 	Path     string
 	Profiles []string // in the order of the file
-	lines    []line
+	lines    []setting
 	isThere  bool
 	isPublic bool // other users of this machine can read it
 }
@@ -30,8 +30,8 @@ func (e *Error) Error() string { return e.text }
 // Errorf makes an Error.
 func Errorf(format string, args ...any) error { return &Error{fmt.Sprintf(format, args...)} }
 
-// line is a setting of the file.
-type line struct {
+// setting is a setting of the file.
+type setting struct {
 	profile, name, value string
 	number               int
 }
@@ -138,7 +138,7 @@ func (f *File) parse(text string) error {
 		if name = strings.TrimSpace(name); !found || name == "" {
 			return f.fault(i+1, "a setting is written NAME = VALUE, such as lead = 500ms")
 		}
-		f.lines = append(f.lines, line{profile, strings.TrimPrefix(name, "--"), unquoted(withoutComment(value)), i + 1})
+		f.lines = append(f.lines, setting{profile, strings.TrimPrefix(name, "--"), unquoted(withoutComment(value)), i + 1})
 	}
 	return nil
 }
@@ -178,8 +178,8 @@ func (f *File) fault(number int, format string, args ...any) error {
 	return Errorf("%s:%d: %s", f.Path, number, fmt.Sprintf(format, args...))
 }
 
-// place says where a line is.
-func (f *File) place(l line) string {
+// location says where a line is.
+func (f *File) location(l setting) string {
 	if l.profile == "" {
 		return fmt.Sprintf("%s:%d", f.Path, l.number)
 	}

@@ -17,7 +17,7 @@ import (
 // warn is told if the file should not be read by others.
 func (s *Sources) Use(app *cli.App, warn func(format string, args ...any)) {
 	_ = s.walk("", app.Commands, func(path string, command *cli.Command) error { // never fails
-		own(command)
+		takeVariables(command)
 		s.wrap(app, path, command, warn)
 		return nil
 	})
@@ -62,9 +62,9 @@ type sourceError struct {
 func (e *sourceError) Error() string { return e.err.Error() + " (" + e.source + ")" }
 func (e *sourceError) Unwrap() error { return e.err }
 
-// own makes the variables of options those that Sources read, instead of urfave/cli,
+// takeVariables makes the variables of options those that Sources read, instead of urfave/cli,
 // which cannot tell them from what was typed.
-func own(command *cli.Command) {
+func takeVariables(command *cli.Command) {
 	for i, flag := range command.Flags {
 		if text, ok := flag.(*cli.StringFlag); ok && len(text.EnvVars) > 0 {
 			command.Flags[i] = &named{text, text.EnvVars}
@@ -116,7 +116,7 @@ func (s *Sources) Show(app *cli.App, name string, command *cli.Command, profile 
 	if command == nil {
 		return s.changed(app, profile)
 	}
-	found, err := s.Find(app, name, command, profile, nothing)
+	found, err := s.Find(app, name, command, profile, isEmpty)
 	if err != nil {
 		return nil, err
 	}
@@ -136,13 +136,13 @@ func (s *Sources) Show(app *cli.App, name string, command *cli.Command, profile 
 	return all, nil
 }
 
-// nothing is what is typed of a command that is not run.
-func nothing(string) bool { return false }
+// isEmpty is what is typed of a command that is not run.
+func isEmpty(string) bool { return false }
 
 // changed returns the file and the profile, and what the environment and the file set
 // for any command.
 func (s *Sources) changed(app *cli.App, profile Profile) ([]Value, error) {
-	head, err := s.Find(app, "", &cli.Command{}, profile, nothing)
+	head, err := s.Find(app, "", &cli.Command{}, profile, isEmpty)
 	if err != nil {
 		return nil, err
 	}
@@ -155,7 +155,7 @@ func (s *Sources) changed(app *cli.App, profile Profile) ([]Value, error) {
 		all = append(all, Value{Option: "(profile)", Texts: []string{head.Profile}, Source: head.profileFrom})
 	}
 	err = s.walk("", app.Commands, func(path string, command *cli.Command) error {
-		found, err := s.Find(app, path, command, profile, nothing)
+		found, err := s.Find(app, path, command, profile, isEmpty)
 		if err != nil {
 			return err
 		}

@@ -38,7 +38,7 @@ func (w *Writer) Start(format string, level slog.Level, hide func(string) string
 	defer w.mu.Unlock()
 	w.isLog = true
 	options := &slog.HandlerOptions{Level: level, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
-		return careful(a, format, hide)
+		return redactAttributes(a, format, hide)
 	}}
 	if format == JSON {
 		w.records = slog.New(slog.NewJSONHandler(w.w, options))
@@ -47,8 +47,8 @@ func (w *Writer) Start(format string, level slog.Level, hide func(string) string
 	return slog.New(slog.NewTextHandler(lines{w}, options))
 }
 
-// careful is an attribute without secrets, as short as people read it.
-func careful(a slog.Attr, format string, hide func(string) string) slog.Attr {
+// redactAttributes is an attribute without secrets, as short as people read it.
+func redactAttributes(a slog.Attr, format string, hide func(string) string) slog.Attr {
 	if format == Text {
 		switch value := a.Value.Any().(type) {
 		case time.Time:

@@ -41,7 +41,7 @@ func FlagsFirst(app *cli.App, args []string) []string {
 			continue
 		}
 		flags = append(flags, word)
-		if len(rest) > 0 && takesValue(command, word) {
+		if len(rest) > 0 && needsValue(command, word) {
 			flags = append(flags, rest[0])
 			rest = rest[1:]
 		}
@@ -49,8 +49,8 @@ func FlagsFirst(app *cli.App, args []string) []string {
 	return append(flags, inputs...)
 }
 
-// takesValue reports whether the next word is the value of this flag.
-func takesValue(command *cli.Command, word string) bool {
+// needsValue reports whether the next word is the value of this flag.
+func needsValue(command *cli.Command, word string) bool {
 	name := word[1:]
 	if name != "" && name[0] == '-' {
 		name = name[1:]
@@ -71,7 +71,7 @@ func (m *Manual) AsksForHelp(words []string) (asked, short bool) {
 		switch {
 		case rest[i] == "-h" || rest[i] == "--help" || rest[i] == "-help":
 			return true, rest[i] == "-h"
-		case command != nil && strings.HasPrefix(rest[i], "-") && takesValue(command, rest[i]):
+		case command != nil && strings.HasPrefix(rest[i], "-") && needsValue(command, rest[i]):
 			i++
 		}
 	}

@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// patience is how long Open waits for the program that passes the file on. One that shows
+// exitTimeout is how long Open waits for the program that passes the file on. One that shows
 // the file itself takes longer, and is left alone.
-const patience = 3 * time.Second
+const exitTimeout = 3 * time.Second
 
 // Command returns the command that opens a file on a system, by its GOOS.
 func Command(goos, file string) []string {
@@ -34,7 +34,7 @@ func Open(ctx context.Context, file string) error {
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- command.Wait() }()
-	timer := time.NewTimer(patience)
+	timer := time.NewTimer(exitTimeout)
 	defer timer.Stop()
 	select {
 	case err := <-ended:

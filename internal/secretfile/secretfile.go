@@ -20,7 +20,7 @@ func Read(name string) (text string, isPublic bool, err error) {
 	}
 	defer file.Close()
 	if info, err := file.Stat(); err == nil {
-		isPublic = othersRead(info)
+		isPublic = canOthersRead(info)
 	}
 	data, err := io.ReadAll(io.LimitReader(file, maxSize+1))
 	if err == nil && len(data) > maxSize {
@@ -33,9 +33,9 @@ func Read(name string) (text string, isPublic bool, err error) {
 // where that cannot be told.
 func IsPublic(name string) bool {
 	info, err := os.Stat(name)
-	return err == nil && othersRead(info)
+	return err == nil && canOthersRead(info)
 }
 
-func othersRead(info os.FileInfo) bool {
+func canOthersRead(info os.FileInfo) bool {
 	return runtime.GOOS != "windows" && info.Mode().IsRegular() && info.Mode().Perm()&0o004 != 0
 }

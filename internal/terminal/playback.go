@@ -41,13 +41,13 @@ func (p Playback) Text(columns int) string {
 		name = ""
 	}
 	left -= Width(name)
-	keys := part(p.Keys, &left)
+	keys := textIfFits(p.Keys, &left)
 	bar := ""
 	if p.Total > 0 && left >= shortestBar+len(gap) {
 		bar = p.bar(min(left-len(gap), longestBar))
 		left -= Width(bar) + len(gap)
 	}
-	sent := part("sent "+clock(p.Sent), &left)
+	sent := textIfFits("sent "+clock(p.Sent), &left)
 	var parts []string
 	for _, text := range []string{name, bar, p.clock(), sent, p.State, keys} {
 		if text != "" {
@@ -57,8 +57,8 @@ func (p Playback) Text(columns int) string {
 	return strings.Join(parts, gap)
 }
 
-// part returns the text if there is space for it and the gap before it.
-func part(text string, left *int) string {
+// textIfFits returns the text if there is space for it and the gap before it.
+func textIfFits(text string, left *int) string {
 	columns := Width(text) + len(gap)
 	if columns > *left {
 		return ""

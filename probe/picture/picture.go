@@ -15,15 +15,15 @@ const maxColumns = 2048
 
 // Picture collects what is drawn of mono audio. Make one with New, add the audio, draw it.
 type Picture struct {
-	rate     int // Hz
-	per      int // samples a column
-	columns  []column
-	current  column // being filled
-	frames   int    // in current
-	ring     [frameLen]float32
-	added    int64 // samples
-	drawn    int64 // samples that are in columns or in current: half a frame less
-	finished bool
+	rate       int // Hz
+	per        int // samples a column
+	columns    []column
+	current    column // being filled
+	frames     int    // in current
+	ring       [frameLen]float32
+	added      int64 // samples
+	drawn      int64 // samples that are in columns or in current: half a frame less
+	isFinished bool
 }
 
 // column is a stretch of audio: its lowest and highest sample, and its mean power by band.
@@ -94,10 +94,10 @@ func (p *Picture) close() {
 
 // finish draws the last half of a frame, and ends the last column.
 func (p *Picture) finish() {
-	if p.finished {
+	if p.isFinished {
 		return
 	}
-	p.finished = true
+	p.isFinished = true
 	for range frameLen / 2 {
 		p.add(0)
 	}

@@ -92,7 +92,7 @@ type Avatar struct {
 	room    *replica.Room
 	inlet   *inlet
 	line    *timeline
-	artist  *artist
+	maker   *pictureMaker
 }
 
 // New makes an avatar, which does nothing before Run.
@@ -111,7 +111,7 @@ func New(o *Options) (*Avatar, error) {
 		a.options.Warn = func(string) {}
 	}
 	a.line = newTimeline(int(a.options.Delay / Tick))
-	a.artist = newArtist()
+	a.maker = newPictureMaker()
 	a.room = replica.NewRoom(&replica.Options{
 		MessageLimit: -1, Record: o.Record, OnUtterance: o.OnUtterance, OnSound: a.line.sound,
 		OnEvent: func(e replica.Event) {
@@ -148,13 +148,13 @@ func (a *Avatar) Run(ctx context.Context, out Outlet) (replica.Report, error) {
 	}
 	work.Go(func() { _ = a.room.Join(ctx, a.inlet, "") }) // the report of the room says how it ended
 	work.Go(func() {
-		if err := a.artist.run(ctx, pictures, out.Picture); err != nil {
+		if err := a.maker.run(ctx, pictures, out.Picture); err != nil {
 			cancel(err)
 		}
 	})
-	work.Go(func() { a.line.tell(ctx, out) })
+	work.Go(func() { a.line.report(ctx, out) })
 	work.Go(func() {
-		if err := a.line.run(ctx, encoder, out, a.artist); err != nil {
+		if err := a.line.run(ctx, encoder, out, a.maker); err != nil {
 			cancel(err)
 		}
 	})
@@ -165,4 +165,4 @@ func (a *Avatar) Run(ctx context.Context, out Outlet) (replica.Report, error) {
 }
 
 // NeedKeyFrame makes the next picture a key frame, for somebody who has just come.
-func (a *Avatar) NeedKeyFrame() { a.artist.needKeyFrame() }
+func (a *Avatar) NeedKeyFrame() { a.maker.needKeyFrame() }

@@ -50,7 +50,7 @@ func (o *outlet) Picture(frame []byte, tick int64) {
 func (o *outlet) Started(utterance string) { o.tell(notice{utterance: utterance, isStart: true}) }
 
 func (o *outlet) Finished(utterance string, played time.Duration, interrupted bool) {
-	o.tell(notice{utterance: utterance, played: played, interrupted: interrupted})
+	o.tell(notice{utterance: utterance, played: played, isInterrupted: interrupted})
 }
 
 func (o *outlet) tell(n notice) {
@@ -233,7 +233,7 @@ func TestInterrupts(t *testing.T) {
 					}
 					time.Sleep(500 * time.Millisecond)
 					heard := time.Duration(r.loud()-before) * Tick
-					if !last.interrupted || last.utterance != fmt.Sprint(i) || (last.played-heard).Abs() > Tick {
+					if !last.isInterrupted || last.utterance != fmt.Sprint(i) || (last.played-heard).Abs() > Tick {
 						t.Errorf("interrupt %d: %+v, and %v were published", i, last, heard)
 					}
 				}
@@ -264,10 +264,10 @@ func TestClear(t *testing.T) {
 			n := r.await()
 			told[n.utterance] = n
 		}
-		if n := told["open"]; !n.interrupted || n.played > 2*Tick {
+		if n := told["open"]; !n.isInterrupted || n.played > 2*Tick {
 			t.Errorf("of the open stream it tells %+v", n)
 		}
-		if n := told["waits"]; !n.interrupted || n.played != 0 {
+		if n := told["waits"]; !n.isInterrupted || n.played != 0 {
 			t.Errorf("of the stream behind it, it tells %+v", n)
 		}
 		r.speak("after", tone(Rate, 1, time.Second))
@@ -328,7 +328,7 @@ func TestBrokenStream(t *testing.T) {
 		}
 		_ = out.CloseWithError(broken)
 		r.await()
-		if n := r.await(); n.interrupted || (time.Second-n.played).Abs() > Tick {
+		if n := r.await(); n.isInterrupted || (time.Second-n.played).Abs() > Tick {
 			t.Errorf("it tells %+v", n)
 		}
 		r.end()
@@ -365,7 +365,7 @@ func TestEndTellsOfWhatPlays(t *testing.T) {
 		r.await()
 		time.Sleep(time.Second)
 		r.end()
-		if n := r.await(); !n.interrupted || (n.played-time.Second).Abs() > 2*Tick {
+		if n := r.await(); !n.isInterrupted || (n.played-time.Second).Abs() > 2*Tick {
 			t.Errorf("it tells %+v", n)
 		}
 	})

@@ -31,10 +31,10 @@ type frame struct {
 
 // notice is something to tell of playback.
 type notice struct {
-	utterance   string
-	isStart     bool
-	played      time.Duration
-	interrupted bool
+	utterance     string
+	isStart       bool
+	played        time.Duration
+	isInterrupted bool
 }
 
 // encoder encodes a frame of sound; the packet is valid until the next call.
@@ -54,11 +54,11 @@ type timeline struct {
 	line     []frame          // made and not yet published
 	next     time.Time        // when the sound after that of the last frame is due
 	notices  []notice
-	told     chan struct{} // one slot, filled when there are notices
+	noticed  chan struct{} // one slot, filled when there are notices
 }
 
 func newTimeline(delay int) *timeline {
-	return &timeline{delay: delay, played: map[string]int64{}, told: newSlot()}
+	return &timeline{delay: delay, played: map[string]int64{}, noticed: newSlot()}
 }
 
 // sound takes what the replica plays. It is called by the replica, as event is.
@@ -89,7 +89,7 @@ func (l *timeline) skip(utterance string, interrupted bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if interrupted {
-		l.notify(notice{utterance: utterance, interrupted: true})
+		l.notify(notice{utterance: utterance, isInterrupted: true})
 		return
 	}
 	l.items = append(l.items, item{utterance: utterance, isEnd: true})
@@ -112,12 +112,12 @@ func (l *timeline) cut(utterance string) {
 func (l *timeline) finish(utterance string, interrupted bool) {
 	played := l.played[utterance]
 	delete(l.played, utterance)
-	l.notify(notice{utterance: utterance, played: time.Duration(played) * time.Second / Rate, interrupted: interrupted})
+	l.notify(notice{utterance: utterance, played: time.Duration(played) * time.Second / Rate, isInterrupted: interrupted})
 }
 
 func (l *timeline) notify(n notice) {
 	l.notices = append(l.notices, n)
-	fill(l.told)
+	fill(l.noticed)
 }
 
 // catchUp is the longest that ticks are published late. After a longer stop of the
@@ -125,7 +125,7 @@ func (l *timeline) notify(n notice) {
 const catchUp = 2 * time.Second
 
 // run makes and publishes ticks until ctx ends.
-func (l *timeline) run(ctx context.Context, encoder encoder, out Outlet, artist *artist) error {
+func (l *timeline) run(ctx context.Context, encoder encoder, out Outlet, artist *pictureMaker) error {
 	start := time.Now()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -229,12 +229,12 @@ func (l *timeline) isWhole() bool {
 	return n >= tickSamples
 }
 
-// tell passes on what is told of playback, in order, until ctx ends and that is told.
-func (l *timeline) tell(ctx context.Context, out Outlet) {
+// report passes on what is told of playback, in order, until ctx ends and that is told.
+func (l *timeline) report(ctx context.Context, out Outlet) {
 	for ctx.Err() == nil {
 		l.pass(out)
 		select {
-		case <-l.told:
+		case <-l.noticed:
 		case <-ctx.Done():
 		}
 	}
@@ -256,7 +256,7 @@ func (l *timeline) pass(out Outlet) {
 		if n.isStart {
 			out.Started(n.utterance)
 		} else {
-			out.Finished(n.utterance, n.played, n.interrupted)
+			out.Finished(n.utterance, n.played, n.isInterrupted)
 		}
 	}
 }

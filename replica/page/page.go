@@ -44,7 +44,7 @@ type Page struct {
 	people   map[int]bool // whether a connection hears, by its number
 	speaking string       // the utterance that plays, or empty
 	controls Controls     // nil if there are none
-	closed   bool
+	isClosed bool
 }
 
 // Controls is what the page can do that no message can.
@@ -128,9 +128,9 @@ func (p *Page) Leave(connection int) { p.setPeople(func() { delete(p.people, con
 func (p *Page) Close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.closed = true
+	p.isClosed = true
 	for browser := range p.browsers {
-		p.drop(browser)
+		p.disconnect(browser)
 	}
 }
 
@@ -179,13 +179,13 @@ func (p *Page) publish(u update) {
 		select {
 		case browser <- line:
 		default:
-			p.drop(browser)
+			p.disconnect(browser)
 		}
 	}
 }
 
-// drop ends the stream of a browser.
-func (p *Page) drop(browser chan []byte) {
+// disconnect ends the stream of a browser.
+func (p *Page) disconnect(browser chan []byte) {
 	delete(p.browsers, browser)
 	close(browser)
 }
@@ -195,7 +195,7 @@ func (p *Page) add() chan []byte {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	browser := make(chan []byte, backlog)
-	if p.closed {
+	if p.isClosed {
 		close(browser)
 		return browser
 	}
@@ -211,7 +211,7 @@ func (p *Page) remove(browser chan []byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.browsers[browser] {
-		p.drop(browser)
+		p.disconnect(browser)
 	}
 }
 

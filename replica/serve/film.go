@@ -84,7 +84,7 @@ func (s *server) film(ctx context.Context, session int) (*film, error) {
 	f := &film{queue: make(chan func(), soundBacklog), ended: make(chan error, 1)}
 	f.voice.open = f.encoder
 	f.file, err = recording.Create(name, &recording.Options{
-		Came: func(string, *rtp.Packet) time.Time { return f.at },
+		OnAudio: func(string, *rtp.Packet) time.Time { return f.at },
 		Picture: func(sound []int16) (*image.YCbCr, error) {
 			return talker.Picture(sound, recording.PictureTime.Seconds())
 		}})
@@ -162,7 +162,7 @@ func (f *film) play(at time.Time, rate int, samples []int16) {
 }
 
 // pause tells that an utterance has ended.
-func (f *film) pause() { f.do(func() { f.speak(piece{ends: true}) }) }
+func (f *film) pause() { f.do(func() { f.speak(piece{isEnd: true}) }) }
 
 func (f *film) speak(p piece) {
 	start := f.file.Begun()
@@ -181,7 +181,7 @@ func (f *film) speak(p piece) {
 func (f *film) encoder(rate int) (encoder, error) {
 	f.delay = 0
 	if rate == recording.Rate {
-		return &linear{}, nil
+		return &linearEncoder{}, nil
 	}
 	if !opusencoder.Available {
 		return newMuLaw(rate)
@@ -194,11 +194,11 @@ func (f *film) encoder(rate int) (encoder, error) {
 	return e, nil
 }
 
-// linear makes packets of samples of 16 bits (RFC 3551, L16).
-type linear struct{}
+// linearEncoder makes packets of samples of 16 bits (RFC 3551, L16).
+type linearEncoder struct{}
 
 // Encode returns the samples, big-endian.
-func (*linear) Encode(frame []int16) (packet []byte, err error) {
+func (*linearEncoder) Encode(frame []int16) (packet []byte, err error) {
 	for _, v := range frame {
 		packet = binary.BigEndian.AppendUint16(packet, uint16(v))
 	}
@@ -206,7 +206,7 @@ func (*linear) Encode(frame []int16) (packet []byte, err error) {
 }
 
 // Close does nothing.
-func (*linear) Close() error { return nil }
+func (*linearEncoder) Close() error { return nil }
 
 // follow gets what a replica with these options plays, from now on.
 func (f *film) follow(options *replica.Options) {

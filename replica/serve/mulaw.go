@@ -13,25 +13,25 @@ const muLawRate = 8000
 // lobes is half the width of the filter, in samples of mu-law.
 const lobes = 8
 
-// muLaw encodes sound as G.711 mu-law, 8 kHz and a byte for each sample, in a
+// muLawEncoder encodes sound as G.711 mu-law, 8 kHz and a byte for each sample, in a
 // build without libopus.
-type muLaw struct {
+type muLawEncoder struct {
 	step   float64 // input samples for each sample of mu-law
 	past   []int16 // earlier samples that the filter needs
 	packet []byte
 }
 
 // newMuLaw returns an encoder of samples at a rate of at least 8 kHz.
-func newMuLaw(rate int) (*muLaw, error) {
+func newMuLaw(rate int) (*muLawEncoder, error) {
 	if rate < muLawRate {
 		return nil, fmt.Errorf("mu-law is made of %d Hz or more, not of %d", muLawRate, rate)
 	}
 	step := float64(rate) / muLawRate
-	return &muLaw{step: step, past: make([]int16, int(2*lobes*step))}, nil
+	return &muLawEncoder{step: step, past: make([]int16, int(2*lobes*step))}, nil
 }
 
 // Encode encodes a frame. The filter delays the sound by 1 ms.
-func (m *muLaw) Encode(frame []int16) ([]byte, error) {
+func (m *muLawEncoder) Encode(frame []int16) ([]byte, error) {
 	in := append(m.past, frame...)
 	m.packet = m.packet[:0]
 	for n := range int(math.Round(float64(len(frame)) / m.step)) {
@@ -43,7 +43,7 @@ func (m *muLaw) Encode(frame []int16) ([]byte, error) {
 
 // filtered is the sound at a position, without the frequencies that 8 kHz cannot
 // carry.
-func (m *muLaw) filtered(in []int16, at float64) int16 {
+func (m *muLawEncoder) filtered(in []int16, at float64) int16 {
 	sum, weights := 0.0, 0.0
 	for i := int(math.Ceil(at - lobes*m.step)); i <= min(int(at+lobes*m.step), len(in)-1); i++ {
 		x := (float64(i) - at) / m.step // in samples of mu-law
@@ -62,4 +62,4 @@ func sinc(x float64) float64 {
 }
 
 // Close does nothing.
-func (m *muLaw) Close() error { return nil }
+func (m *muLawEncoder) Close() error { return nil }

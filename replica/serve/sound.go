@@ -31,7 +31,7 @@ type piece struct {
 	at      time.Time
 	rate    int
 	samples []int16
-	ends    bool // silence follows
+	isEnd   bool // silence follows
 }
 
 // listener hears the room. Connections do, and a recording with a picture.
@@ -99,7 +99,7 @@ func (s *soundOut) hasListeners() bool {
 }
 
 // pause tells that an utterance has ended.
-func (s *soundOut) pause() { s.put(piece{ends: true}) }
+func (s *soundOut) pause() { s.put(piece{isEnd: true}) }
 
 func (s *soundOut) put(p piece) {
 	select {
@@ -120,7 +120,7 @@ func (s *soundOut) run() {
 				return
 			}
 			_ = s.voice.add(p, s.start, s.send) // a rate that Opus does not have is not heard
-			if quiet = nil; p.ends {
+			if quiet = nil; p.isEnd {
 				quiet = time.After(frameTime)
 			}
 		case <-quiet:
@@ -161,20 +161,20 @@ func newEncoder(rate int) (encoder, error) {
 
 // voice cuts sound into packets whose timestamps are the due times.
 type voice struct {
-	open     func(rate int) (encoder, error)
-	encoder  encoder
-	rate     int
-	frame    []int16 // not yet full
-	next     int64   // position of its first sample, at rate
-	sequence uint16
-	speaking bool // no pause since the last packet
+	open       func(rate int) (encoder, error)
+	encoder    encoder
+	rate       int
+	frame      []int16 // not yet full
+	next       int64   // position of its first sample, at rate
+	sequence   uint16
+	isSpeaking bool // no pause since the last packet
 }
 
 // adjoining is the largest gap between two pieces that play without a pause.
 const adjoining = 5 * time.Millisecond
 
 func (v *voice) add(p piece, start time.Time, send func(*rtp.Packet)) error {
-	if p.ends {
+	if p.isEnd {
 		return v.flush(send)
 	}
 	if p.rate != v.rate {
@@ -187,7 +187,7 @@ func (v *voice) add(p piece, start time.Time, send func(*rtp.Packet)) error {
 		if err := v.flush(send); err != nil {
 			return err
 		}
-		v.next, v.speaking = max(v.next, at), false
+		v.next, v.isSpeaking = max(v.next, at), false
 	}
 	for _, sample := range p.samples {
 		if v.frame = append(v.frame, sample); len(v.frame) == v.rate/50 {
@@ -212,7 +212,7 @@ func (v *voice) change(rate int, send func(*rtp.Packet)) error {
 	if last > 0 {
 		v.next = v.next * int64(rate) / int64(last)
 	}
-	v.rate, v.speaking = rate, false
+	v.rate, v.isSpeaking = rate, false
 	return nil
 }
 
@@ -229,12 +229,12 @@ func (v *voice) flush(send func(*rtp.Packet)) error {
 // behind.
 func (v *voice) drain(send func(*rtp.Packet)) error {
 	err := v.flush(send)
-	if _, holds := v.encoder.(interface{ Lookahead() int }); err != nil || !holds || !v.speaking {
+	if _, holds := v.encoder.(interface{ Lookahead() int }); err != nil || !holds || !v.isSpeaking {
 		return err
 	}
 	v.frame = append(v.frame, make([]int16, v.rate/50)...)
 	err = v.encode(send)
-	v.speaking = false
+	v.isSpeaking = false
 	return err
 }
 
@@ -245,13 +245,13 @@ func (v *voice) encode(send func(*rtp.Packet)) error {
 	}
 	send(&rtp.Packet{
 		Header: rtp.Header{
-			Version: 2, Marker: !v.speaking, SequenceNumber: v.sequence,
+			Version: 2, Marker: !v.isSpeaking, SequenceNumber: v.sequence,
 			Timestamp: uint32(v.next * opusClock / int64(v.rate)),
 		},
 		Payload: append([]byte(nil), payload...),
 	})
 	v.sequence++
-	v.speaking = true
+	v.isSpeaking = true
 	v.next += int64(len(v.frame))
 	v.frame = v.frame[:0]
 	return nil

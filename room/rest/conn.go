@@ -16,10 +16,10 @@ import (
 
 // conn makes an echo.Conn of a sender and the events of its conversation.
 type conn struct {
-	sender *sender
-	events EventSource // nil: none come
-	log    *slog.Logger
-	joined bool // the replica; of Receive alone
+	sender    *sender
+	events    EventSource // nil: none come
+	log       *slog.Logger
+	hasJoined bool // the replica; of Receive alone
 }
 
 // Send implements echo.Conn.
@@ -38,9 +38,9 @@ func (c *conn) Unacknowledged() int { return 0 }
 // Receive implements echo.Conn. It returns an event that the replica has joined once
 // the service says so, and then those of the event source.
 func (c *conn) Receive(ctx context.Context) ([]byte, error) {
-	if !c.joined {
+	if !c.hasJoined {
 		event, err := c.waitJoined(ctx)
-		c.joined = err == nil
+		c.hasJoined = err == nil
 		return event, err
 	}
 	if c.events == nil {

@@ -161,8 +161,8 @@ type Stage struct {
 	limits echo.Limits
 	rate   int // Hz, of the current utterance
 
-	first bool // nothing of the utterance was sent
-	clock playback
+	isFirst bool // nothing of the utterance was sent
+	clock   playback
 }
 
 // Limits are those of one request with so many bytes, with chunks that suit the
@@ -186,7 +186,7 @@ func (s *Stage) Limits() echo.Limits { return s.limits }
 
 // Begin implements echo.Stage.
 func (s *Stage) Begin(u echo.Utterance) error {
-	s.first, s.rate = true, u.Rate
+	s.isFirst, s.rate = true, u.Rate
 	return s.Messages.Begin(u)
 }
 
@@ -210,14 +210,14 @@ func (s *Stage) SayText(ctx context.Context, id, text string, last bool) (int, e
 
 // say sends a part of an utterance that plays for so long.
 func (s *Stage) say(ctx context.Context, length time.Duration, send func() (int, error)) (int, error) {
-	if s.first {
+	if s.isFirst {
 		if err := s.sender.window.waitToBegin(ctx); err != nil {
 			return 0, err
 		}
 	}
 	n, err := send()
 	if err == nil {
-		s.first = false
+		s.isFirst = false
 		s.clock.add(time.Now(), length)
 		return n, nil
 	}

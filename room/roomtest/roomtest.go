@@ -26,7 +26,7 @@ type Room struct {
 
 	options replica.Options
 	stop    context.CancelFunc
-	life    context.Context //nolint:containedctx // of the replica, until Close
+	ctx     context.Context //nolint:containedctx // of the replica, until Close
 	running sync.WaitGroup
 
 	mu      sync.Mutex
@@ -49,7 +49,7 @@ func Open(o *replica.Options) *Room {
 	if o != nil {
 		r.options = *o
 	}
-	r.life, r.stop = context.WithCancel(context.Background())
+	r.ctx, r.stop = context.WithCancel(context.Background())
 	rooms.Lock()
 	defer rooms.Unlock()
 	rooms.next++
@@ -73,7 +73,7 @@ func (r *Room) Close() []replica.Report {
 func (r *Room) serve(conn *Conn) {
 	defer conn.Close()
 	options := r.options
-	report, _ := replica.New(conn, &options).Run(r.life) // its error is the end of the room
+	report, _ := replica.New(conn, &options).Run(r.ctx) // its error is the end of the room
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.reports = append(r.reports, report)

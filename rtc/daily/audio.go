@@ -206,14 +206,14 @@ func (a *Audio) answer(ctx context.Context, offer string) (string, error) {
 	}
 }
 
-// ear takes the offer that a page makes when it is told to listen.
-type ear struct {
+// soundServer takes the offer that a page makes when it is told to listen.
+type soundServer struct {
 	mu    sync.Mutex
 	audio *Audio // nil while nobody listens
 }
 
 // use makes an Audio the one that the next offer is for, and ends the last one.
-func (e *ear) use(a *Audio) {
+func (e *soundServer) use(a *Audio) {
 	e.mu.Lock()
 	last := e.audio
 	e.audio = a
@@ -223,7 +223,7 @@ func (e *ear) use(a *Audio) {
 	}
 }
 
-func (e *ear) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (e *soundServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	e.mu.Lock()
 	a := e.audio
 	e.mu.Unlock()

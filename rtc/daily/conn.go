@@ -39,12 +39,12 @@ type Conn struct {
 
 	secrets *redact.Secrets
 
-	mu          sync.Mutex
-	roster      roster
-	interrupted bool          // Daily says so
-	lost        error         // why the room is being joined again, until it is
-	transport   transport     // nil while the room is being joined again
-	changed     chan struct{} // closed when transport or roster changes
+	mu            sync.Mutex
+	roster        roster
+	isInterrupted bool          // Daily says so
+	lost          error         // why the room is being joined again, until it is
+	transport     transport     // nil while the room is being joined again
+	changed       chan struct{} // closed when transport or roster changes
 }
 
 // Join starts a browser, unless Options.Browser runs already, and joins a room.
@@ -237,7 +237,7 @@ func (c *Conn) resend(ctx context.Context, by transport, messages [][]byte) erro
 func (c *Conn) use(p transport) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.transport, c.interrupted = p, false
+	c.transport, c.isInterrupted = p, false
 	c.notifyChange()
 }
 
@@ -309,10 +309,10 @@ func (c *Conn) logEvent(f frame) {
 // setInterrupted records whether Daily's signalling, which carries the messages, is
 // interrupted. Messages wait meanwhile. c.mu is held.
 func (c *Conn) setInterrupted(interrupted bool) {
-	if interrupted == c.interrupted {
+	if interrupted == c.isInterrupted {
 		return
 	}
-	c.interrupted = interrupted
+	c.isInterrupted = interrupted
 	event := reconnectedEvent
 	if interrupted {
 		event = interruptedEvent
@@ -406,7 +406,7 @@ func (c *Conn) current(ctx context.Context) (transport, string, error) {
 			return nil, "", err
 		}
 		c.mu.Lock()
-		interrupted := c.interrupted
+		interrupted := c.isInterrupted
 		p, changed, to := c.transport, c.changed, c.roster.recipient()
 		c.mu.Unlock()
 		if to == "" {

@@ -86,17 +86,17 @@ type native struct {
 	window chan struct{} // a slot for each message that is being sent
 	handle func(transport, frame)
 
-	mu       sync.Mutex
-	calls    map[uint64]chan error // those that wait to be completed
-	sent     []sentMessage         // messages that were not, in order
-	refused  error                 // of a message, which the next Send tells
-	last     uint64                // the id of the last call
-	leaving  bool
-	entered  bool           // who is in the room has been told
-	early    []libraryEvent // what happened before that
-	audio    *Audio         // who listens, if anybody
-	renderer uint64         // the number of that one
-	packets  packets
+	mu          sync.Mutex
+	calls       map[uint64]chan error // those that wait to be completed
+	sent        []sentMessage         // messages that were not, in order
+	refused     error                 // of a message, which the next Send tells
+	last        uint64                // the id of the last call
+	isLeaving   bool
+	hasEntered  bool           // who is in the room has been told
+	earlyEvents []libraryEvent // what happened before that
+	audio       *Audio         // who listens, if anybody
+	renderer    uint64         // the number of that one
+	packets     packets
 
 	*lifetime.Lifetime
 }
@@ -211,7 +211,7 @@ func (n *native) enter(list []byte) {
 	defer n.mu.Unlock()
 	people := []participant{}
 	gone := map[string]bool{}
-	for _, e := range n.early {
+	for _, e := range n.earlyEvents {
 		gone[e.Participant.ID] = e.Action == "participant-left" && e.LeftReason != "hidden"
 	}
 	for _, p := range there {
@@ -220,10 +220,10 @@ func (n *native) enter(list []byte) {
 		}
 	}
 	n.handle(n, frame{Event: "people", People: people})
-	for _, e := range n.early {
-		n.tell(e)
+	for _, e := range n.earlyEvents {
+		n.deliver(e)
 	}
-	n.early, n.entered = nil, true
+	n.earlyEvents, n.hasEntered = nil, true
 }
 
 // event takes an event of the library. Of those that are not known, not even the
@@ -243,10 +243,10 @@ func (n *native) event(object []byte) {
 	switch {
 	case e.Action == "request-completed":
 		n.complete(e)
-	case n.entered:
-		n.tell(e)
+	case n.hasEntered:
+		n.deliver(e)
 	default:
-		n.early = append(n.early, e)
+		n.earlyEvents = append(n.earlyEvents, e)
 	}
 }
 
@@ -278,8 +278,8 @@ func (n *native) completeSent(e libraryEvent) {
 	}
 }
 
-// tell passes on what has happened in the room. The lock is held.
-func (n *native) tell(e libraryEvent) {
+// deliver passes on what has happened in the room. The lock is held.
+func (n *native) deliver(e libraryEvent) {
 	switch e.Action {
 	case "app-message":
 		n.handle(n, frame{Event: "message", From: e.From, Data: e.Data})
@@ -293,7 +293,7 @@ func (n *native) tell(e libraryEvent) {
 		}
 		n.handle(n, frame{Event: "left", Person: e.Participant.participant()})
 	case "call-state-updated":
-		if e.State == "left" && !n.leaving {
+		if e.State == "left" && !n.isLeaving {
 			n.handle(n, frame{Event: "over"})
 		}
 	case "error":
@@ -425,7 +425,7 @@ func (n *native) sound(s Sound) {
 func (n *native) leave(ctx context.Context) error {
 	flushed := n.flush(ctx)
 	n.mu.Lock()
-	n.leaving = true
+	n.isLeaving = true
 	n.mu.Unlock()
 	if err := n.call(ctx, n.client.Leave); err != nil {
 		return err
@@ -437,7 +437,7 @@ func (n *native) leave(ctx context.Context) error {
 // client is freed, and frees the client.
 func (n *native) close() {
 	n.mu.Lock()
-	left := n.leaving
+	left := n.isLeaving
 	n.mu.Unlock()
 	if !left {
 		ctx, cancel := context.WithTimeout(context.Background(), linkCloseTimeout)

@@ -67,7 +67,7 @@ type page struct {
 	chromium *chromium
 	secret   string // the name of its folder
 	listener *rtc.Listener
-	ear      *ear
+	sound    *soundServer
 	tab      context.Context //nolint:containedctx // chromedp's
 	closeTab func()
 	abort    context.CancelCauseFunc // ends the opening
@@ -99,7 +99,7 @@ func openPage(ctx context.Context, o *Options, handle func(transport, frame)) (*
 	if p.listener, err = rtc.NewListener(&rtc.Options{Backlog: 1, CloseTimeout: linkCloseTimeout}); err != nil {
 		panic("internal error: " + err.Error()) // the options are ours
 	}
-	p.ear = &ear{}
+	p.sound = &soundServer{}
 	ctx, p.abort = context.WithCancelCause(ctx)
 	if err := p.open(ctx, o); err != nil {
 		p.close()
@@ -111,7 +111,7 @@ func openPage(ctx context.Context, o *Options, handle func(transport, frame)) (*
 
 // open shows the page and waits for its data channel.
 func (p *page) open(ctx context.Context, o *Options) error {
-	address := p.chromium.server.add(p.secret, newSite(o, p.listener, p.ear))
+	address := p.chromium.server.add(p.secret, newSite(o, p.listener, p.sound))
 	tabs, cancel := context.WithCancel(p.chromium.tabs)
 	tab, closeTab := chromedp.NewContext(tabs, chromedp.WithNewBrowserContext())
 	keep := context.AfterFunc(ctx, cancel)
@@ -178,7 +178,7 @@ func (p *page) close() {
 	p.closeTab()
 	p.chromium.server.remove(p.secret)
 	_ = p.listener.Close()
-	p.ear.use(nil)
+	p.sound.use(nil)
 	p.browser.release(p.chromium)
 }
 
@@ -308,7 +308,7 @@ func (p *page) unsent() [][]byte { return nil }
 
 // listen lets the page send what a participant says to a.
 func (p *page) listen(ctx context.Context, session string, a *Audio) error {
-	p.ear.use(a)
+	p.sound.use(a)
 	_, err := p.call(ctx, command("listen", map[string]any{"session_id": session}))
 	return err
 }

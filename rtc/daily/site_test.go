@@ -60,7 +60,7 @@ func TestPagesAreForTheBrowserOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.close()
-	address := s.add("secret", newSite(&Options{}, http.NotFoundHandler(), &ear{}))
+	address := s.add("secret", newSite(&Options{}, http.NotFoundHandler(), &soundServer{}))
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	for _, test := range []struct {
 		name, path, host, origin string

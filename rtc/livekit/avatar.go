@@ -110,7 +110,7 @@ func (r *Room) interrupt(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, r.options.ClearTimeout,
 		fmt.Errorf("no answer from the avatar within %v", r.options.ClearTimeout))
 	defer cancel()
-	r.note(func(e *entry) { e.cleared = true })
+	r.note(func(e *entry) { e.isCleared = true })
 	if _, err := r.closeStream(ctx); err != nil {
 		return err
 	}
@@ -121,7 +121,7 @@ func (r *Room) interrupt(ctx context.Context) error {
 		err := r.clear(ctx)
 		var failed *lksdk.RpcError
 		switch {
-		case err == nil, r.stopped():
+		case err == nil, r.isStopped():
 			return nil
 		case errors.Is(err, ErrRejected):
 			r.options.Warn("the interrupt had no effect: " + err.Error())
@@ -132,8 +132,8 @@ func (r *Room) interrupt(ctx context.Context) error {
 	}
 }
 
-// stopped reports whether the avatar has said that the utterance is over.
-func (r *Room) stopped() bool {
+// isStopped reports whether the avatar has said that the utterance is over.
+func (r *Room) isStopped() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	opened := r.last != nil && r.last.id == r.next.InferenceID

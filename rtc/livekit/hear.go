@@ -89,10 +89,10 @@ func (r *Room) noteUsers() {
 	})
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if speaks == r.user {
+	if speaks == r.hasUser {
 		return
 	}
-	r.user = speaks
+	r.hasUser = speaks
 	e := event(TypeSpeakers, nil)
 	e.Role, e.Kind = echo.RoleUser, echo.StoppedSpeaking
 	if speaks {

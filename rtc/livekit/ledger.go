@@ -24,13 +24,13 @@ type ledger struct {
 
 // entry is one stream.
 type entry struct {
-	id      string
-	rate    int       // Hz
-	opened  time.Time // when its header was sent
-	samples int64     // sent
-	closed  bool      // its trailer was sent
-	cleared bool      // the avatar was told to stop
-	started bool      // the avatar said that it plays
+	id         string
+	rate       int       // Hz
+	opened     time.Time // when its header was sent
+	samples    int64     // sent
+	isClosed   bool      // its trailer was sent
+	isCleared  bool      // the avatar was told to stop
+	hasStarted bool      // the avatar said that it plays
 }
 
 func (e *entry) duration() time.Duration {
@@ -60,10 +60,10 @@ func (l *ledger) started() string {
 		return ""
 	}
 	newest := l.pending[len(l.pending)-1]
-	if newest.started {
+	if newest.hasStarted {
 		return ""
 	}
-	newest.started = true
+	newest.hasStarted = true
 	return newest.id
 }
 
@@ -89,12 +89,12 @@ func (l *ledger) finished(position time.Duration, interrupted bool, now time.Tim
 // was sent, nor faster than time passes, and only what was closed or cut off
 // comes to an end.
 func (e *entry) fits(position time.Duration, interrupted bool, now time.Time) bool {
-	return position <= e.duration()+slackPlayed && position <= now.Sub(e.opened)+slackClock && (interrupted || e.closed)
+	return position <= e.duration()+slackPlayed && position <= now.Sub(e.opened)+slackClock && (interrupted || e.isClosed)
 }
 
 // expects reports whether it is what e should come to.
 func (e *entry) expects(position time.Duration, interrupted bool) bool {
-	return interrupted == e.cleared && (interrupted || (e.duration()-position).Abs() <= slackPlayed)
+	return interrupted == e.isCleared && (interrupted || (e.duration()-position).Abs() <= slackPlayed)
 }
 
 // find is the index of the newest stream that matches; -1 where none does.

@@ -18,7 +18,7 @@ func newScene(t *testing.T) *scene { return &scene{T: t, now: time.Unix(1000, 0)
 // say opens a stream of a length, sends it at once and closes it.
 func (s *scene) say(id string, length time.Duration) *entry {
 	e := s.ledger.open(id, 1000, s.now)
-	e.samples, e.closed = length.Milliseconds(), true
+	e.samples, e.isClosed = length.Milliseconds(), true
 	return e
 }
 
@@ -68,7 +68,7 @@ func TestLateReportIsNotTheNextStreams(t *testing.T) {
 		"next is open":         func(s *scene) { s.ledger.open("next", 1000, s.now).samples = 10000 },
 		"next is closed":       func(s *scene) { s.say("next", 10*time.Second) },
 		"next is shorter":      func(s *scene) { s.say("next", 100*time.Millisecond) },
-		"next was interrupted": func(s *scene) { s.say("next", 10*time.Second).cleared = true },
+		"next was interrupted": func(s *scene) { s.say("next", 10*time.Second).isCleared = true },
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newScene(t)
@@ -86,7 +86,7 @@ func TestLateReportIsNotTheNextStreams(t *testing.T) {
 
 func TestInterruptedReportGoesToWhatWasInterrupted(t *testing.T) {
 	s := newScene(t)
-	s.say("interrupted", 5*time.Second).cleared = true
+	s.say("interrupted", 5*time.Second).isCleared = true
 	s.pass(2 * time.Second)
 	s.say("next", 5*time.Second)
 	s.pass(time.Second)

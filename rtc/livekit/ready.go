@@ -74,7 +74,7 @@ func (r *Room) markSeen() (first bool) {
 	}
 	r.fallback = time.AfterFunc(r.options.ReadyFallback, func() {
 		r.mu.Lock()
-		r.waited = true
+		r.hasWaited = true
 		r.mu.Unlock()
 		r.lookAt(r.avatar())
 	})
@@ -94,10 +94,10 @@ func (r *Room) stopFallback() {
 func (r *Room) markReady(avatar *lksdk.RemoteParticipant) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.ready || !r.options.ReadyWhen.meets(avatar, r.waited) {
+	if r.isReady || !r.options.ReadyWhen.meets(avatar, r.hasWaited) {
 		return
 	}
-	r.ready = true
+	r.isReady = true
 	e := event(TypeAvatarReady, nil)
 	e.Kind, e.Role = echo.ReplicaJoined, echo.RolePal
 	r.push(e)
@@ -106,7 +106,7 @@ func (r *Room) markReady(avatar *lksdk.RemoteParticipant) {
 // Missing says what the avatar lacks to be ready; "" once it is ready.
 func (r *Room) Missing() string {
 	r.mu.Lock()
-	ready := r.ready
+	ready := r.isReady
 	r.mu.Unlock()
 	if ready {
 		return ""

@@ -46,17 +46,17 @@ type Room struct {
 
 	usersMu sync.Mutex // held by noteUsers, before mu
 
-	mu       sync.Mutex // the SDK waits for it with its room locked
-	ledger   ledger
-	last     *entry          // of the stream that was opened last
-	fallback *time.Timer     // of ReadyAuto; nil before the avatar was seen
-	waited   bool            // the fallback's time is over
-	ready    bool            // the avatar is
-	user     bool            // somebody else speaks
-	hearing  *hearing        // nil while nobody hears
-	avatars  map[string]bool // the avatar's tracks of sound, by id
-	events   []echo.Event    // not yet taken by Next
-	came     chan struct{}   // one slot, filled when there are events
+	mu        sync.Mutex // the SDK waits for it with its room locked
+	ledger    ledger
+	last      *entry          // of the stream that was opened last
+	fallback  *time.Timer     // of ReadyAuto; nil before the avatar was seen
+	hasWaited bool            // the fallback's time is over
+	isReady   bool            // the avatar is
+	hasUser   bool            // somebody else speaks
+	hearing   *hearing        // nil while nobody hears
+	avatars   map[string]bool // the avatar's tracks of sound, by id
+	events    []echo.Event    // not yet taken by Next
+	came      chan struct{}   // one slot, filled when there are events
 }
 
 var _ echo.Stage = (*Room)(nil)
@@ -191,7 +191,7 @@ func (r *Room) avatar() *lksdk.RemoteParticipant {
 // the SDK starts the connection anew it knows of nobody.
 func (r *Room) missAvatar() {
 	r.mu.Lock()
-	ready := r.ready
+	ready := r.isReady
 	r.mu.Unlock()
 	if ready && r.room.ConnectionState() == lksdk.ConnectionStateConnected && r.avatar() == nil {
 		r.lifetime.End(ErrAvatarGone)

@@ -278,7 +278,7 @@ func TestReadyIsVideo(t *testing.T) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.ready || len(r.events) > 0 {
+	if r.isReady || len(r.events) > 0 {
 		t.Errorf("an avatar without video is ready: %v", r.events)
 	}
 }

@@ -122,7 +122,7 @@ func (r *Room) closeStream(ctx context.Context) (int, error) {
 	if r.stream == nil {
 		return 0, nil
 	}
-	r.note(func(e *entry) { e.closed = true })
+	r.note(func(e *entry) { e.isClosed = true })
 	n, err := r.publish(ctx, trailer(r.stream.id))
 	r.stream = nil
 	return n, err
@@ -180,7 +180,7 @@ func (r *Room) abandon(ctx context.Context) error {
 	lost := fmt.Errorf("%w: it was made again in the middle of the utterance", ErrLost)
 	id := r.stream.id
 	r.stream = nil
-	r.note(func(e *entry) { e.closed = true })
+	r.note(func(e *entry) { e.isClosed = true })
 	for !connected(r.sender.GetPublisherPeerConnection()) {
 		if err := r.lifetime.Err(ctx); err != nil {
 			return err

@@ -192,11 +192,11 @@ func (w *Worker) Picture(frame []byte, tick int64) {
 }
 
 // Started tells the sender that a stream is heard.
-func (w *Worker) Started(string) { w.tell(TypePlaybackStarted, "") }
+func (w *Worker) Started(string) { w.call(TypePlaybackStarted, "") }
 
 // Finished tells the sender that a stream is over, and how much of it was heard.
 func (w *Worker) Finished(_ string, played time.Duration, interrupted bool) {
-	w.tell(TypePlaybackFinished, fmt.Sprintf(`{"playback_position":%.6f,"interrupted":%v,"synchronized_transcript":null}`,
+	w.call(TypePlaybackFinished, fmt.Sprintf(`{"playback_position":%.6f,"interrupted":%v,"synchronized_transcript":null}`,
 		played.Seconds(), interrupted))
 }
 
@@ -206,8 +206,8 @@ func (w *Worker) Finished(_ string, played time.Duration, interrupted bool) {
 // count for the next stream.
 const tellTimeout = 300 * time.Millisecond
 
-// tell calls the sender.
-func (w *Worker) tell(method, payload string) {
+// call calls the sender.
+func (w *Worker) call(method, payload string) {
 	sender, limit := w.present(), tellTimeout
 	if sender == "" {
 		return

@@ -44,10 +44,10 @@ const (
 
 // seedFile is an input to damage, and the options that read it.
 type seedFile struct {
-	name    string
-	data    []byte
-	options []string
-	byName  bool // it is given as a file
+	name     string
+	data     []byte
+	options  []string
+	isByName bool // it is given as a file
 }
 
 // recordings are files that ffmpeg makes in dir and that are left to it.
@@ -64,7 +64,7 @@ func recordings(dir string) (files []seedFile) {
 			continue // there is none, or it makes no such files
 		}
 		if data, err := os.ReadFile(path); err == nil {
-			files = append(files, seedFile{name: name, data: data}, seedFile{name: name, data: data, byName: true})
+			files = append(files, seedFile{name: name, data: data}, seedFile{name: name, data: data, isByName: true})
 		}
 	}
 	slices.SortStableFunc(files, func(a, b seedFile) int { return strings.Compare(a.name, b.name) })
@@ -193,7 +193,7 @@ func damage(rng *rand.Rand, data []byte) []byte {
 func (all *tally) try(program string, ffmpeg *watchedFFmpeg, file seedFile, data []byte, n int) {
 	args := append([]string{"encode", "--quiet"}, file.options...)
 	input := "-"
-	if file.byName {
+	if file.isByName {
 		input = filepath.Join(os.TempDir(), fmt.Sprintf("mutate-%d-%d-%s", os.Getpid(), n, file.name))
 		_ = os.WriteFile(input, data, 0o600) // what is missing is refused, with manners
 		defer os.Remove(input)
@@ -203,7 +203,7 @@ func (all *tally) try(program string, ffmpeg *watchedFFmpeg, file seedFile, data
 		ctx, cancel := context.WithTimeout(context.Background(), limit)
 		defer cancel()
 		cmd := exec.CommandContext(ctx, program, append(args, input)...)
-		if !file.byName {
+		if !file.isByName {
 			cmd.Stdin = bytes.NewReader(data)
 		}
 		stderr.Reset()

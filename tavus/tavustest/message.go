@@ -46,7 +46,7 @@ type live struct {
 	conn   *palConn
 	done   chan struct{} // closed when the replica has ended
 	report replica.Report
-	busy   bool // a request is on its way to the replica
+	isBusy bool // a request is on its way to the replica
 }
 
 // palConn is a replica.Conn: messages come from requests, events leave as
@@ -128,10 +128,10 @@ func (s *Server) appMessage(c *Conversation, raw []byte, r *http.Request) answer
 		return failed(400, "error", "Invalid app message")
 	}
 	l := s.replicaOf(c)
-	if l.busy {
+	if l.isBusy {
 		s.complain("a message was sent before the answer to the one before it")
 	}
-	l.busy = true
+	l.isBusy = true
 	latency := time.Duration(0)
 	if s.AppMessages.Latency != nil {
 		latency = s.AppMessages.Latency()
@@ -144,7 +144,7 @@ func (s *Server) appMessage(c *Conversation, raw []byte, r *http.Request) answer
 		pause(r.Context(), latency-latency/2)
 	}
 	s.mu.Lock()
-	l.busy = false
+	l.isBusy = false
 	return answer{200, map[string]any{"success": true}}
 }
 
@@ -169,7 +169,7 @@ func (s *Server) replicaOf(c *Conversation) *live {
 	}
 	if s.live == nil {
 		s.live, s.delivered = map[string]*live{}, map[string][][]byte{}
-		s.life, s.stop = context.WithCancel(context.Background())
+		s.ctx, s.stop = context.WithCancel(context.Background())
 	}
 	l := &live{done: make(chan struct{}), conn: &palConn{inbox: make(chan []byte, 1000), webhook: s.webhookOf(c)}}
 	s.live[c.ID] = l
@@ -178,7 +178,7 @@ func (s *Server) replicaOf(c *Conversation) *live {
 		options = *s.AppMessages.Replica
 	}
 	options.ConversationID, options.MessageLimit = c.ID, maxMessage
-	go s.play(s.life, l, &options, time.Until(s.joins(c)))
+	go s.play(s.ctx, l, &options, time.Until(s.joins(c)))
 	return l
 }
 

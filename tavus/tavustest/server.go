@@ -56,7 +56,7 @@ type Server struct {
 
 	live         map[string]*live // by the id of their conversation
 	delivered    map[string][][]byte
-	life         context.Context //nolint:containedctx // of the replicas, which outlive requests
+	ctx          context.Context //nolint:containedctx // of the replicas, which outlive requests
 	stop         context.CancelFunc
 	messageTimes []time.Time
 	accepted     []time.Time // of the messages that count for the rate
@@ -436,14 +436,14 @@ func (s *Server) newPAL(body map[string]any, names string) answer {
 	if refusal := s.check("a PAL", body, known); refusal != nil {
 		return *refusal
 	}
-	face, _ := first(body, "default_face_id", "default_replica_id").(string)
+	face, _ := firstOf(body, "default_face_id", "default_replica_id").(string)
 	if names == "new" && face == "" {
 		return failed(400, "error", "Missing required field: default_face_id")
 	}
 	if body["pipeline_mode"] != "echo" && body["system_prompt"] == nil {
 		return failed(400, "error", "Missing required field: system_prompt")
 	}
-	name, _ := first(body, "pal_name", "persona_name").(string)
+	name, _ := firstOf(body, "pal_name", "persona_name").(string)
 	mode, _ := body["pipeline_mode"].(string)
 	s.made++
 	p := &pal{ID: fmt.Sprintf("p%011x", s.made), Name: name, Face: face, Mode: mode, Layers: body["layers"],
@@ -543,8 +543,8 @@ func (s *Server) newConversation(body map[string]any) *Conversation {
 	s.made++
 	c := &Conversation{ID: fmt.Sprintf("c0ffee%010x", s.made), Status: "active", Body: body, Created: time.Now().UTC()}
 	c.Name, _ = body["conversation_name"].(string)
-	c.PAL, _ = first(body, "pal_id", "persona_id").(string)
-	c.Face, _ = first(body, "face_id", "replica_id").(string)
+	c.PAL, _ = firstOf(body, "pal_id", "persona_id").(string)
+	c.Face, _ = firstOf(body, "face_id", "replica_id").(string)
 	if body["test_mode"] == true {
 		c.Status = "ended"
 	}
@@ -683,7 +683,7 @@ func flat(prefix string, body map[string]any) map[string]any {
 	return all
 }
 
-func first(body map[string]any, names ...string) any {
+func firstOf(body map[string]any, names ...string) any {
 	for _, name := range names {
 		if value := body[name]; value != nil {
 			return value

@@ -193,12 +193,12 @@ type client struct {
 	number  uintptr
 
 	calling sync.RWMutex // held for reading during a call
-	freed   bool         // guarded by calling
+	isFreed bool         // guarded by calling
 
-	mu     sync.RWMutex // held for reading during a callback
-	closed bool
-	event  func([]byte)
-	sound  func(daily.Sound)
+	mu       sync.RWMutex // held for reading during a callback
+	isClosed bool
+	event    func([]byte)
+	sound    func(daily.Sound)
 }
 
 // Open makes a client.
@@ -228,7 +228,7 @@ func called(number uintptr) (c *client, done func()) {
 		return nil, nil
 	}
 	c.mu.RLock()
-	if c.closed {
+	if c.isClosed {
 		c.mu.RUnlock()
 		return nil, nil
 	}
@@ -261,7 +261,7 @@ func onAudio(number uintptr, renderer uint64, _ *byte, data *audioData) uintptr 
 func (c *client) do(call func()) {
 	c.calling.RLock()
 	defer c.calling.RUnlock()
-	if !c.freed {
+	if !c.isFreed {
 		call()
 	}
 }
@@ -318,15 +318,15 @@ func fromC(pointer uintptr) []byte {
 // Close may be called during no callback of c. Further calls of c do nothing.
 func (c *client) Close() {
 	c.calling.Lock()
-	again := c.freed
-	c.freed = true
+	again := c.isFreed
+	c.isFreed = true
 	c.calling.Unlock()
 	if again {
 		return
 	}
 	c.destroyClient(c.pointer)
 	c.mu.Lock()
-	c.closed = true
+	c.isClosed = true
 	c.mu.Unlock()
 	c.forget()
 }

@@ -59,8 +59,8 @@ type guest struct {
 	room *Room
 	conn net.Conn
 	Person
-	joined bool
-	taken  int // messages
+	hasJoined bool
+	taken     int // messages
 
 	mu     sync.Mutex
 	people map[string]libraryPerson
@@ -99,7 +99,7 @@ func (r *Room) serveLibrary(w http.ResponseWriter, _ *http.Request) {
 	g := &guest{room: r, conn: conn, people: map[string]libraryPerson{}, hums: map[string]int{}}
 	g.serve(buffered.Reader)
 	g.quiet()
-	if g.joined {
+	if g.hasJoined {
 		r.dismiss(g.SessionID)
 	}
 }
@@ -179,7 +179,7 @@ func (g *guest) join(id, url, token, settings string) bool {
 	}
 	g.SessionID = r.newSession()
 	g.UserID = "user-" + g.SessionID
-	g.joined = true
+	g.hasJoined = true
 	g.mu.Lock() // who is there comes first
 	others := r.admit(member{Person: g.Person, deliver: g.deliver, leave: g.putOut})
 	g.people["local"] = described(g.Person, true)
@@ -219,7 +219,7 @@ func (g *guest) message(id, to, text string) {
 		g.failed(id, fmt.Sprintf("the message has %d bytes, of at most %d", len(text), limit))
 		return
 	}
-	g.room.tell(envelope{Type: "message", From: g.SessionID, Data: json.RawMessage(text)}, g.SessionID, to)
+	g.room.broadcast(envelope{Type: "message", From: g.SessionID, Data: json.RawMessage(text)}, g.SessionID, to)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.completed(id)

@@ -28,7 +28,7 @@ func (r *Room) Enter(userName, userID string) *Participant {
 		gone:   make(chan struct{}),
 	}
 	r.admit(member{Person: p.Person, deliver: p.deliver, leave: p.Leave})
-	r.tell(envelope{Type: "joined", Person: &p.Person}, p.SessionID, "*")
+	r.broadcast(envelope{Type: "joined", Person: &p.Person}, p.SessionID, "*")
 	return p
 }
 
@@ -53,7 +53,7 @@ func (p *Participant) Send(ctx context.Context, msg []byte) error {
 	default:
 	}
 	data := append([]byte(nil), msg...)
-	p.room.tell(envelope{Type: "message", From: p.SessionID, Data: data}, p.SessionID, "*")
+	p.room.broadcast(envelope{Type: "message", From: p.SessionID, Data: data}, p.SessionID, "*")
 	return nil
 }
 
@@ -79,7 +79,7 @@ func (p *Participant) Hum(hertz int) {
 		}
 	}
 	p.room.mu.Unlock()
-	p.room.tell(envelope{Type: "tone", From: p.SessionID, Hertz: hertz}, p.SessionID, "*")
+	p.room.broadcast(envelope{Type: "tone", From: p.SessionID, Hertz: hertz}, p.SessionID, "*")
 }
 
 // Leave leaves the room. Further calls do nothing.

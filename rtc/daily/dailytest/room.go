@@ -195,7 +195,7 @@ func (r *Room) People() ([]Person, <-chan struct{}) {
 func (r *Room) Hide(session string) {
 	for _, m := range r.present() {
 		if m.SessionID == session {
-			r.tell(envelope{Type: "hidden", Person: &m.Person}, session, "*")
+			r.broadcast(envelope{Type: "hidden", Person: &m.Person}, session, "*")
 		}
 	}
 }
@@ -279,13 +279,13 @@ func (r *Room) dismiss(session string) {
 	r.notify()
 	r.mu.Unlock()
 	if gone != nil {
-		r.tell(envelope{Type: "left", Person: gone}, session, "*")
+		r.broadcast(envelope{Type: "left", Person: gone}, session, "*")
 	}
 }
 
-// tell delivers to one, or with "*" to all but the one it is from. What is sent
+// broadcast delivers to one, or with "*" to all but the one it is from. What is sent
 // to somebody who leaves at that moment is lost.
-func (r *Room) tell(e envelope, from, to string) {
+func (r *Room) broadcast(e envelope, from, to string) {
 	found := to == "*"
 	for _, m := range r.present() {
 		if m.SessionID != from && (to == "*" || to == m.SessionID) {
@@ -360,7 +360,7 @@ func (r *Room) relay(socket *websocket.Conn, session string, deliver func(envelo
 		}
 		switch e.Type {
 		case "message":
-			r.tell(envelope{Type: "message", From: session, Data: e.Data}, session, e.To)
+			r.broadcast(envelope{Type: "message", From: session, Data: e.Data}, session, e.To)
 		case "voice":
 			answer, err := heard.listen(e.Text, r.options.Voice)
 			if err != nil {

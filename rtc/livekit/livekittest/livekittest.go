@@ -137,7 +137,7 @@ func Run(ctx context.Context, c Config, out io.Writer) error {
 }
 
 func (c Config) run(ctx context.Context, lines *reporter) error {
-	a := &avatar{Config: c, reporter: lines, streams: make(chan *playing, 64), heard: make(chan struct{}, 1),
+	a := &avatar{Config: c, reporter: lines, streams: make(chan *playback, 64), heard: make(chan struct{}, 1),
 		spoken: make(chan struct{}, 1)}
 	return a.run(ctx)
 }
@@ -158,7 +158,7 @@ type avatar struct {
 	Config
 	*reporter
 	room    *lksdk.Room
-	streams chan *playing
+	streams chan *playback
 
 	work   sync.WaitGroup // all goroutines of a run
 	user   sync.Once      // has spoken
@@ -167,8 +167,8 @@ type avatar struct {
 
 	mu       sync.Mutex
 	received int // bytes
-	left     bool
-	current  []*playing // streams that have come and are not over
+	hasLeft  bool
+	current  []*playback // streams that have come and are not over
 	finished int
 }
 
@@ -307,8 +307,8 @@ func (a *avatar) clear(call lksdk.RpcInvocationData) (string, error) {
 	return "ok", nil
 }
 
-// tell calls the sender as LiveKit's worker does: three times at most.
-func (a *avatar) tell(ctx context.Context, method, payload string) string {
+// call calls the sender as LiveKit's worker does: three times at most.
+func (a *avatar) call(ctx context.Context, method, payload string) string {
 	for try := 0; ; try++ {
 		reply, err := a.room.LocalParticipant.PerformRpc(lksdk.PerformRpcParams{DestinationIdentity: a.Sender,
 			Method: method, Payload: payload})

@@ -20,19 +20,19 @@ import (
 // frame is the playing time of what is played at once.
 const frame = 20 * time.Millisecond
 
-// playing is one stream, from its header on.
-type playing struct {
+// playback is one stream, from its header on.
+type playback struct {
 	id       string
 	rate     int // Hz
 	channels int
 
-	mu       sync.Mutex
-	pcm      []byte // came
-	at       int    // played up to here
-	over     bool   // its trailer came
-	cleared  bool
-	changed  chan struct{} // one slot
-	lateness []float64     // ms, of each read that began with a stamp
+	mu        sync.Mutex
+	pcm       []byte // came
+	at        int    // played up to here
+	isOver    bool   // its trailer came
+	isCleared bool
+	changed   chan struct{} // one slot
+	lateness  []float64     // ms, of each read that began with a stamp
 }
 
 var streamID = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`)
@@ -45,7 +45,7 @@ func (a *avatar) receive(r *lksdk.ByteStreamReader, from string) {
 		return
 	}
 	a.check(r.Info)
-	p := &playing{id: id, changed: make(chan struct{}, 1)}
+	p := &playback{id: id, changed: make(chan struct{}, 1)}
 	p.rate, _ = strconv.Atoi(r.Info.Attributes["sample_rate"])
 	p.channels, _ = strconv.Atoi(r.Info.Attributes["num_channels"])
 	a.report(Report{Event: Stream, ID: id, Attributes: r.Info.Attributes})
@@ -72,8 +72,8 @@ func (a *avatar) receive(r *lksdk.ByteStreamReader, from string) {
 func (a *avatar) count(n int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.received += n; a.LeaveAfter > 0 && a.received >= a.LeaveAfter && !a.left {
-		a.left = true
+	if a.received += n; a.LeaveAfter > 0 && a.received >= a.LeaveAfter && !a.hasLeft {
+		a.hasLeft = true
 		a.work.Go(a.room.Disconnect)
 	}
 }
@@ -109,33 +109,33 @@ func decimal(text string, low, high int) bool {
 	return err == nil && n >= low && n <= high && strconv.Itoa(n) == text
 }
 
-func (p *playing) put(pcm []byte, over, stamped bool) {
+func (p *playback) put(pcm []byte, over, stamped bool) {
 	p.mu.Lock()
 	if stamped && len(pcm) >= 8 {
 		late := time.Since(time.Unix(0, int64(binary.LittleEndian.Uint64(pcm))))
 		p.lateness = append(p.lateness, float64(late.Microseconds())/1000)
 	}
 	p.pcm = append(p.pcm, pcm...)
-	p.over = p.over || over
+	p.isOver = p.isOver || over
 	p.mu.Unlock()
 	p.wake()
 }
 
-func (p *playing) clear() {
+func (p *playback) clear() {
 	p.mu.Lock()
-	p.cleared = true
+	p.isCleared = true
 	p.mu.Unlock()
 	p.wake()
 }
 
-func (p *playing) wake() {
+func (p *playback) wake() {
 	select {
 	case p.changed <- struct{}{}:
 	default:
 	}
 }
 
-func (p *playing) length(bytes int) time.Duration {
+func (p *playback) length(bytes int) time.Duration {
 	return time.Duration(bytes) * time.Second / time.Duration(2*p.channels*p.rate)
 }
 
@@ -153,7 +153,7 @@ func (a *avatar) play(ctx context.Context) {
 
 // playOne plays one stream by the clock: a frame is over when its time is, also
 // where nothing else has come.
-func (a *avatar) playOne(ctx context.Context, p *playing) {
+func (a *avatar) playOne(ctx context.Context, p *playback) {
 	started := false
 	due := time.Time{} // the end of the last frame; zero: nothing plays
 	for ctx.Err() == nil {
@@ -185,7 +185,7 @@ func (a *avatar) playOne(ctx context.Context, p *playing) {
 }
 
 // start reports the first frame of a stream.
-func (a *avatar) start(ctx context.Context, p *playing) {
+func (a *avatar) start(ctx context.Context, p *playback) {
 	a.report(Report{Event: Started, ID: p.id})
 	if a.UserAt > 0 {
 		a.user.Do(func() { a.work.Go(func() { a.userSpeaks(ctx) }) })
@@ -195,32 +195,32 @@ func (a *avatar) start(ctx context.Context, p *playing) {
 
 func (a *avatar) sayStarted(ctx context.Context) {
 	if !a.NoStarted {
-		a.tell(ctx, "lk.playback_started", "")
+		a.call(ctx, "lk.playback_started", "")
 	}
 }
 
 // available is how many bytes the next frame has. cleared says that the rest is
 // thrown away, and over that nothing is left to play.
-func (p *playing) available() (n int, cleared, over bool) {
+func (p *playback) available() (n int, cleared, over bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	size := int(frame*time.Duration(p.rate)/time.Second) * 2 * p.channels
 	n = min(size, len(p.pcm)-p.at)
-	if n < size && !p.over {
+	if n < size && !p.isOver {
 		n = 0 // a frame is played whole, unless it is the last
 	}
-	return n, p.cleared, p.over && n == 0
+	return n, p.isCleared, p.isOver && n == 0
 }
 
 // received is how many bytes have come.
-func (p *playing) received() int {
+func (p *playback) received() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return len(p.pcm)
 }
 
 // take plays n bytes, and returns their length.
-func (p *playing) take(n int) time.Duration {
+func (p *playback) take(n int) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.at += n
@@ -228,7 +228,7 @@ func (p *playing) take(n int) time.Duration {
 }
 
 // wait returns when something changed, or after d.
-func (p *playing) wait(ctx context.Context, d time.Duration) {
+func (p *playback) wait(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
@@ -239,9 +239,9 @@ func (p *playing) wait(ctx context.Context, d time.Duration) {
 }
 
 // finish says how far a stream was played, and keeps what was.
-func (a *avatar) finish(ctx context.Context, p *playing) {
+func (a *avatar) finish(ctx context.Context, p *playback) {
 	p.mu.Lock()
-	r := Report{Event: Finished, ID: p.id, Received: len(p.pcm), Played: p.at, Interrupted: p.cleared,
+	r := Report{Event: Finished, ID: p.id, Received: len(p.pcm), Played: p.at, Interrupted: p.isCleared,
 		Position: p.length(p.at).Seconds()}
 	r.Lateness = p.lateness
 	heard := p.pcm[:p.at]
@@ -259,14 +259,14 @@ func (a *avatar) finish(ctx context.Context, p *playing) {
 		}
 	}
 	a.mu.Lock()
-	a.current = slices.DeleteFunc(a.current, func(other *playing) bool { return other == p })
+	a.current = slices.DeleteFunc(a.current, func(other *playback) bool { return other == p })
 	a.finished++
 	lose := a.finished == a.LoseFinished
 	a.mu.Unlock()
 	if !lose {
 		payload, _ := json.Marshal(map[string]any{ // always marshals
 			"playback_position": r.Position, "interrupted": r.Interrupted, "synchronized_transcript": nil})
-		r.Reply = a.tell(ctx, "lk.playback_finished", string(payload))
+		r.Reply = a.call(ctx, "lk.playback_finished", string(payload))
 	}
 	a.report(r)
 }

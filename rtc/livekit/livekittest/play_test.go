@@ -12,7 +12,7 @@ import (
 
 // player starts a stand-in that plays p and is in no room. The result is what it
 // reports, complete once finished is closed.
-func player(ctx context.Context, p *playing) (reports *bytes.Buffer, finished <-chan struct{}) {
+func player(ctx context.Context, p *playback) (reports *bytes.Buffer, finished <-chan struct{}) {
 	reports, done := &bytes.Buffer{}, make(chan struct{})
 	a := &avatar{Config: Config{Speed: 1, NoStarted: true, LoseFinished: 1},
 		reporter: &reporter{out: json.NewEncoder(reports)}}
@@ -38,8 +38,8 @@ func count(t *testing.T, reports io.Reader, event string) (n int, last Report) {
 	return n, last
 }
 
-func newStream() *playing {
-	return &playing{id: "s", rate: 24000, channels: 1, changed: make(chan struct{}, 1)}
+func newStream() *playback {
+	return &playback{id: "s", rate: 24000, channels: 1, changed: make(chan struct{}, 1)}
 }
 
 const bytesOfFrame = 2 * 24000 / 50

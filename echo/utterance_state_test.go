@@ -10,26 +10,26 @@ import (
 )
 
 var (
-	allSendings = []sending{nothingSent, someSent, allSent}
-	allVoices   = []voice{notHeard, speaking, ranDry, saidAll, cutShort}
-	allEndings  = []ending{stillOpen, complete, unverified, stopped, paused, bargedIn, cutByOther, broken, lost}
-	allEvents   = append([]lifeEvent{messageLeaves, lastLeaves, replicaStarts, replicaStops, replicaIsCut, startNotOurs},
+	allSendings = []sentState{nothingSent, someSent, allSent}
+	allVoices   = []voiceState{notHeard, speaking, underran, saidAll, cutShort}
+	allEndings  = []endReason{stillOpen, complete, unverified, stopped, paused, bargedIn, cutByOther, broken, lost}
+	allEvents   = append([]stateEvent{messageLeaves, lastLeaves, replicaStarts, replicaStops, replicaIsCut, startNotOurs},
 		lifeEvents(allEndings[1:])...)
 )
 
-func lifeEvents(endings []ending) (events []lifeEvent) {
+func lifeEvents(endings []endReason) (events []stateEvent) {
 	for _, end := range endings {
-		events = append(events, lifeEvent(end))
+		events = append(events, stateEvent(end))
 	}
 	return events
 }
 
 // everyLife calls f for each state there is.
-func everyLife(f func(l life)) {
+func everyLife(f func(l utteranceState)) {
 	for _, sent := range allSendings {
 		for _, voice := range allVoices {
 			for _, end := range allEndings {
-				f(life{sent, voice, end})
+				f(utteranceState{sent, voice, end})
 			}
 		}
 	}
@@ -38,7 +38,7 @@ func everyLife(f func(l life)) {
 // In every state each event is answered, and the answer keeps the rules: nothing
 // comes back, the first reason to end counts, and whatever is done is done once.
 func TestEveryStateTimesEveryEvent(t *testing.T) {
-	everyLife(func(l life) {
+	everyLife(func(l utteranceState) {
 		for _, e := range allEvents {
 			next, todo := l.next(e)
 			fail := func(rule string) { t.Errorf("%+v, %q: %+v and %03b: %s", l, e, next, todo, rule) }
@@ -66,7 +66,7 @@ func TestEveryStateTimesEveryEvent(t *testing.T) {
 				fail("a replica that may speak is told to stop, and no other")
 			}
 			again, once := next.next(e)
-			if final := e == replicaIsCut || e == lifeEvent(again.End); final && (again != next || once != 0) {
+			if final := e == replicaIsCut || e == stateEvent(again.End); final && (again != next || once != 0) {
 				fail("a twin changes nothing")
 			}
 		}
@@ -77,8 +77,8 @@ func TestEveryStateTimesEveryEvent(t *testing.T) {
 func TestLifeTable(t *testing.T) {
 	var table strings.Builder
 	table.WriteString("sent|voice|ending, event: what follows; the states that can be, and the events that change them\n")
-	seen := map[life]bool{{}: true}
-	for queue := []life{{}}; len(queue) > 0; queue = queue[1:] {
+	seen := map[utteranceState]bool{{}: true}
+	for queue := []utteranceState{{}}; len(queue) > 0; queue = queue[1:] {
 		l := queue[0]
 		fmt.Fprintf(&table, "\n%v  (%s", l, l.state())
 		if l.End != stillOpen {
@@ -112,7 +112,7 @@ func TestLifeTable(t *testing.T) {
 	}
 }
 
-func (l life) String() string {
+func (l utteranceState) String() string {
 	word := func(s string) string {
 		if s == "" {
 			return "-"
@@ -141,7 +141,7 @@ func TestEndings(t *testing.T) {
 	for _, c := range []struct {
 		err         error
 		interrupted bool
-		end         ending
+		end         endReason
 		nothing     Outcome // where nothing was sent
 		some        Outcome
 	}{
@@ -157,17 +157,17 @@ func TestEndings(t *testing.T) {
 		{someError, false, broken, Failed, Interrupted},
 		{fmt.Errorf("%w: %w", ErrLost, someError), true, lost, Failed, Failed},
 	} {
-		if got := endingOf(c.err, c.interrupted); got != c.end {
+		if got := endReasonOf(c.err, c.interrupted); got != c.end {
 			t.Errorf("%v: %q, want %q", c.err, got, c.end)
 		}
-		if got := (life{End: c.end}).outcome(); got != c.nothing {
+		if got := (utteranceState{End: c.end}).outcome(); got != c.nothing {
 			t.Errorf("%v, nothing was sent: %q, want %q", c.err, got, c.nothing)
 		}
-		if got := (life{Sent: someSent, End: c.end}).outcome(); got != c.some {
+		if got := (utteranceState{Sent: someSent, End: c.end}).outcome(); got != c.some {
 			t.Errorf("%v: %q, want %q", c.err, got, c.some)
 		}
 	}
-	if got := (life{allSent, saidAll, complete}).outcome(); got != Finished {
+	if got := (utteranceState{allSent, saidAll, complete}).outcome(); got != Finished {
 		t.Errorf("said to its end: %q", got)
 	}
 }

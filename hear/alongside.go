@@ -19,11 +19,12 @@ type Room interface {
 // errStopped ends a recording.
 var errStopped = errors.New("stopped")
 
-// Along writes what is heard of somebody in a room, samples of 16 bits at a rate in Hz,
+// RecordAlongside writes what is heard of somebody in a room, samples of 16 bits at a rate in Hz,
 // while the same connection speaks. It writes silence while nothing is heard. stop ends
 // that and waits. Its error is one of writing, or the cause of ctx if that has ended.
-func Along(ctx context.Context, room Room, from string, rate int, to io.Writer, lost func(error)) (stop func() error,
-	err error) {
+func RecordAlongside(
+	ctx context.Context, room Room, from string, rate int, to io.Writer, lost func(error),
+) (stop func() error, err error) {
 	stream, err := NewStream(rate, to)
 	if err != nil {
 		return nil, err

@@ -38,34 +38,36 @@ func faceSource() (source, error) {
 	}, nil
 }
 
-// sight is the sound that a picture is drawn for.
-type sight struct {
+// picturePart is the sound that a picture is drawn for.
+type picturePart struct {
 	tick int64
 	pcm  []int16
 }
 
-// artist draws and encodes pictures. Where that takes longer than they are shown, it
+// pictureMaker draws and encodes pictures. Where that takes longer than they are shown, it
 // leaves some out.
-type artist struct {
-	sights chan sight // one slot, with the newest
+type pictureMaker struct {
+	sights chan picturePart // one slot, with the newest
 	wanted atomic.Bool
 }
 
-func newArtist() *artist { return &artist{sights: make(chan sight, 1)} }
+func newPictureMaker() *pictureMaker { return &pictureMaker{sights: make(chan picturePart, 1)} }
 
-func (a *artist) needKeyFrame() { a.wanted.Store(true) }
+func (a *pictureMaker) needKeyFrame() { a.wanted.Store(true) }
 
 // show asks for the picture of a tick. Only one goroutine may call it.
-func (a *artist) show(tick int64, pcm []int16) {
+func (a *pictureMaker) show(tick int64, pcm []int16) {
 	select {
 	case <-a.sights: // it was not drawn in time
 	default:
 	}
-	a.sights <- sight{tick, slices.Clone(pcm)}
+	a.sights <- picturePart{tick, slices.Clone(pcm)}
 }
 
 // run draws until ctx ends.
-func (a *artist) run(ctx context.Context, open func() (source, error), publish func(frame []byte, tick int64)) error {
+func (a *pictureMaker) run(
+	ctx context.Context, open func() (source, error), publish func(frame []byte, tick int64),
+) error {
 	draw, err := open()
 	if err != nil {
 		return err
@@ -73,7 +75,7 @@ func (a *artist) run(ctx context.Context, open func() (source, error), publish f
 	var encoder *vp8.Encoder
 	lastKey := int64(0)
 	for {
-		var s sight
+		var s picturePart
 		select {
 		case s = <-a.sights:
 		case <-ctx.Done():

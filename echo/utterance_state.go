@@ -5,59 +5,59 @@ import (
 	"errors"
 )
 
-// life is how far one utterance has come. It is a plain value that can be
+// utteranceState is how far one utterance has come. It is a plain value that can be
 // compared, printed and stored. Only next changes it.
-type life struct {
-	Sent  sending // what has left
-	Voice voice   // what the replica said of it
-	End   ending  // why it ends
+type utteranceState struct {
+	Sent  sentState  // what has left
+	Voice voiceState // what the replica said of it
+	End   endReason  // why it ends
 }
 
-// sending is how much of an utterance has left, or is on its way.
-type sending string
+// sentState is how much of an utterance has left, or is on its way.
+type sentState string
 
 const (
-	nothingSent sending = ""
-	someSent    sending = "some"
-	allSent     sending = "all"
+	nothingSent sentState = ""
+	someSent    sentState = "some"
+	allSent     sentState = "all"
 )
 
-// voice is what the replica does, by its events.
-type voice string
+// voiceState is what the replica does, by its events.
+type voiceState string
 
 const (
-	notHeard voice = ""         // it has not begun to speak
-	speaking voice = "speaking" //
-	ranDry   voice = "ran dry"  // it stopped before all was sent, and may begin again
-	saidAll  voice = "said all" // it stopped after all was sent
-	cutShort voice = "cut"      // it stopped since somebody interrupted it
+	notHeard voiceState = ""         // it has not begun to speak
+	speaking voiceState = "speaking" //
+	underran voiceState = "ran dry"  // it stopped before all was sent, and may begin again
+	saidAll  voiceState = "said all" // it stopped after all was sent
+	cutShort voiceState = "cut"      // it stopped since somebody interrupted it
 )
 
 // isFinal reports whether the replica has said its last word on the utterance.
-func (v voice) isFinal() bool { return v == saidAll || v == cutShort }
+func (v voiceState) isFinal() bool { return v == saidAll || v == cutShort }
 
-// ending is why an utterance ends. The first reason counts, except that an
+// endReason is why an utterance ends. The first reason counts, except that an
 // interrupt of ours prevails over one by somebody else.
-type ending string
+type endReason string
 
 const (
-	stillOpen  ending = ""           // it has not ended
-	complete   ending = "complete"   // all was sent, and nothing more is waited for
-	unverified ending = "unverified" // all was sent, and the replica did not confirm it
-	stopped    ending = "stopped"    // Interrupt, another utterance, or the caller's context
-	paused     ending = "paused"     // Pause
-	bargedIn   ending = "barged in"  // the user's speech
-	cutByOther ending = "cut"        // somebody else interrupted the replica
-	broken     ending = "broken"     // the source or a message failed
-	lost       ending = "lost"       // the connection
+	stillOpen  endReason = ""           // it has not ended
+	complete   endReason = "complete"   // all was sent, and nothing more is waited for
+	unverified endReason = "unverified" // all was sent, and the replica did not confirm it
+	stopped    endReason = "stopped"    // Interrupt, another utterance, or the caller's context
+	paused     endReason = "paused"     // Pause
+	bargedIn   endReason = "barged in"  // the user's speech
+	cutByOther endReason = "cut"        // somebody else interrupted the replica
+	broken     endReason = "broken"     // the source or a message failed
+	lost       endReason = "lost"       // the connection
 )
 
 // isOurs reports whether the session itself ends the utterance early.
-func (e ending) isOurs() bool { return e == stopped || e == paused || e == bargedIn }
+func (e endReason) isOurs() bool { return e == stopped || e == paused || e == bargedIn }
 
-// endingOf is the ending that err, the end of an utterance, means. interrupted
+// endReasonOf is the reason that err, the end of an utterance, means. interrupted
 // says that err is the cause of its context.
-func endingOf(err error, interrupted bool) ending {
+func endReasonOf(err error, interrupted bool) endReason {
 	switch {
 	case err == nil:
 		return complete
@@ -71,14 +71,14 @@ func endingOf(err error, interrupted bool) ending {
 		return paused
 	case errors.Is(err, ErrBargeIn):
 		return bargedIn
-	case interrupted, interrupts(err), errors.Is(err, context.Canceled):
+	case interrupted, isInterrupt(err), errors.Is(err, context.Canceled):
 		return stopped
 	}
 	return broken
 }
 
-// interrupts reports whether err is an interrupt of ours.
-func interrupts(err error) bool {
+// isInterrupt reports whether err is an interrupt of ours.
+func isInterrupt(err error) bool {
 	for _, cause := range []error{ErrStopped, ErrReplaced, ErrBargeIn, ErrPaused} {
 		if errors.Is(err, cause) {
 			return true
@@ -87,17 +87,17 @@ func interrupts(err error) bool {
 	return false
 }
 
-// lifeEvent is something that happens to an utterance: an ending, or one of
+// stateEvent is something that happens to an utterance: a reason to end, or one of
 // these.
-type lifeEvent string
+type stateEvent string
 
 const (
-	messageLeaves lifeEvent = "message" // a message that is not the last is on its way
-	lastLeaves    lifeEvent = "last"    // the last is on its way
-	replicaStarts lifeEvent = "start"   // the replica speaks
-	replicaStops  lifeEvent = "stop"    // it has stopped by itself
-	replicaIsCut  lifeEvent = "cut off" // it has stopped since it was interrupted
-	startNotOurs  lifeEvent = "disown"  // the start was that of another utterance
+	messageLeaves stateEvent = "message" // a message that is not the last is on its way
+	lastLeaves    stateEvent = "last"    // the last is on its way
+	replicaStarts stateEvent = "start"   // the replica speaks
+	replicaStops  stateEvent = "stop"    // it has stopped by itself
+	replicaIsCut  stateEvent = "cut off" // it has stopped since it was interrupted
+	startNotOurs  stateEvent = "disown"  // the start was that of another utterance
 )
 
 // action is what has to be done after an event.
@@ -112,7 +112,7 @@ const (
 // next returns the state that follows an event, and what has to be done. It has an
 // answer for every state and event; an event that is impossible in a state, or
 // repeated, changes nothing.
-func (l life) next(e lifeEvent) (life, action) {
+func (l utteranceState) next(e stateEvent) (utteranceState, action) {
 	switch e {
 	case messageLeaves, lastLeaves:
 		return l.leave(e)
@@ -122,10 +122,10 @@ func (l life) next(e lifeEvent) (life, action) {
 		}
 		return l.hear(e)
 	}
-	return l.finish(ending(e))
+	return l.finish(endReason(e))
 }
 
-func (l life) leave(e lifeEvent) (life, action) {
+func (l utteranceState) leave(e stateEvent) (utteranceState, action) {
 	switch {
 	case l.Sent == allSent:
 	case e == lastLeaves:
@@ -138,7 +138,7 @@ func (l life) leave(e lifeEvent) (life, action) {
 
 // hear takes an event of the replica, of an utterance of which something was
 // sent.
-func (l life) hear(e lifeEvent) (life, action) {
+func (l utteranceState) hear(e stateEvent) (utteranceState, action) {
 	switch {
 	case e == startNotOurs:
 		l.Voice = notHeard
@@ -151,17 +151,17 @@ func (l life) hear(e lifeEvent) (life, action) {
 		}
 		l.End = cutByOther
 		return l, noteFinal | haltSource
-	case l.Sent == allSent && l.Voice != ranDry:
+	case l.Sent == allSent && l.Voice != underran:
 		l.Voice = saidAll
 		return l, noteFinal
 	default: // the replica has run out of audio; a second stop says the same again
-		l.Voice = ranDry
+		l.Voice = underran
 	}
 	return l, 0
 }
 
 // finish takes a reason to end.
-func (l life) finish(why ending) (life, action) {
+func (l utteranceState) finish(why endReason) (utteranceState, action) {
 	switch {
 	case l.End == cutByOther && why.isOurs():
 		l.End = why
@@ -180,7 +180,7 @@ func (l life) finish(why ending) (life, action) {
 }
 
 // outcome is what the receipt says of an utterance that has ended.
-func (l life) outcome() Outcome {
+func (l utteranceState) outcome() Outcome {
 	switch l.End {
 	case complete:
 		if l.Voice.isFinal() {
@@ -200,7 +200,7 @@ func (l life) outcome() Outcome {
 }
 
 // state is what Progress says of it.
-func (l life) state() State {
+func (l utteranceState) state() State {
 	switch {
 	case l.Sent == nothingSent:
 		return Queued
@@ -223,7 +223,7 @@ const (
 )
 
 // sequel decides what follows, by the options of the session.
-func (o *Options) sequel(end ending) sequel {
+func (o *Options) sequel(end endReason) sequel {
 	switch {
 	case end == lost && o.Redial != nil && o.OnLoss == ReconnectRestart:
 		return fromStart
