@@ -42,7 +42,11 @@ func start(t *testing.T, options *Options) (url string, stop func(), ended <-cha
 // guest is somebody in the room.
 type guest struct {
 	t    *testing.T
-	conn *rtc.Conn
+	conn interface {
+		Send(ctx context.Context, msg []byte) error
+		Receive(ctx context.Context) ([]byte, error)
+		Close() error
+	}
 }
 
 func dial(t *testing.T, url string) *guest {
