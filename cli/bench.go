@@ -13,6 +13,9 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"echocast/bench/load"
+	"echocast/internal/option"
+	"echocast/internal/output"
+	"echocast/internal/shutdown"
 	"echocast/internal/terminal"
 )
 
@@ -34,8 +37,7 @@ func benchCommand(streams Streams) *cli.Command {
 		Name:  "bench",
 		Usage: "measure how fast messages are built on this machine",
 		UsageText: "echocast bench [OPTIONS]\n\n   echocast bench\n   echocast bench --chunk 20ms,60ms " +
-			"--rate 44100 --json\n" +
-			"   echocast bench --streams 1,10,50 --seconds 5\n   echocast bench tts -- my-tts --stdout",
+			"--rate 44100 --json\n   echocast bench --streams 1,10,50 --seconds 5\n   echocast bench tts -- my-tts --stdout",
 		Description: `echocast cuts samples in memory into chunks and encodes them into messages, on one
 core, without a connection. It resamples samples at another rate than 24000 Hz
 first. MB/s counts the samples that go in, as float32. Ctrl-C ends the bench and
@@ -52,12 +54,12 @@ finds the most streams without an underrun whose messages are at most 5 ms late,
 				Usage: "playing `TIME` of a message"},
 			&cli.IntSliceFlag{Name: "rate", DefaultText: "24000, and the usual rates at 50ms",
 				Usage: "sampling rate of the samples in `HZ`"},
-			option(&b.seconds, "seconds", 1, "measure each case for this many `SECONDS`; 5 with --streams"),
+			option.New(&b.seconds, "seconds", 1, "measure each case for this many `SECONDS`; 5 with --streams"),
 			&cli.StringFlag{Name: "streams", Usage: "measure so many conversations at the same time: `N`, or N,N,..., or auto"},
-			boolOption(&b.together, "together", "with --streams: receive in the same process"),
+			option.Bool(&b.together, "together", "with --streams: receive in the same process"),
 			&cli.BoolFlag{Name: "receive", Hidden: true, Usage: "be the process that receives"},
-			boolOption(&b.json, "json", "print each result as a JSON line on stdout"),
-			quietFlag(&b.quiet),
+			option.Bool(&b.json, "json", "print each result as a JSON line on stdout"),
+			option.Quiet(&b.quiet),
 		},
 		Subcommands: []*cli.Command{benchTTSCommand(streams)},
 		Action: func(c *cli.Context) error {
@@ -66,7 +68,7 @@ finds the most streams without an underrun whose messages are at most 5 ms late,
 			}
 			if c.Bool("receive") {
 				collect(receiveGarbage)
-				return load.Receive(b.streams.In, stdoutWriter{b.streams.Out})
+				return load.Receive(b.streams.In, output.Writer(b.streams.Out))
 			}
 			if !c.IsSet("streams") && b.together {
 				return usagef("--together goes with --streams")
@@ -87,7 +89,7 @@ finds the most streams without an underrun whose messages are at most 5 ms late,
 
 func (b *benchCmd) say(format string, args ...any) {
 	if !b.quiet {
-		b.streams.warn(format, args...)
+		b.streams.Warn(format, args...)
 	}
 }
 
@@ -110,7 +112,7 @@ func (b *benchCmd) run(ctx context.Context, chunks []string, rates []int) error 
 		counted(runtime.NumCPU(), "core"))
 	results, err := b.measure(ctx, cases)
 	if !b.json && len(results) > 0 {
-		err = cmp.Or(printText(b.streams.Out, load.Table(results, load.StyleOf(b.streams.Out))), err)
+		err = cmp.Or(output.Text(b.streams.Out, load.Table(results, load.StyleOf(b.streams.Out))), err)
 	}
 	return err
 }
@@ -137,11 +139,11 @@ func (b *benchCmd) measure(ctx context.Context, cases []load.Case) (results []lo
 		if result.Messages > 0 {
 			results = append(results, result)
 			if b.json { // the table comes at the end
-				err = printJSON(b.streams.Out, result)
+				err = output.JSON(b.streams.Out, result)
 			}
 		}
 		if err != nil || ctx.Err() != nil {
-			return results, cancelled(ctx, err)
+			return results, shutdown.Cause(ctx, err)
 		}
 	}
 	return results, nil

@@ -6,6 +6,8 @@ import (
 	"runtime"
 
 	"echocast/bench/load"
+	"echocast/internal/output"
+	"echocast/internal/shutdown"
 )
 
 // The settings of bench --streams.
@@ -35,15 +37,15 @@ func (b *benchCmd) runStreams(ctx context.Context, text string) error {
 	}
 	b.say("%s, %s, %s/%s, %s", Version, runtime.Version(), runtime.GOOS, runtime.GOARCH, counted(runtime.NumCPU(), "core"))
 	if !b.json {
-		if err := printText(b.streams.Out, load.ResultHead); err != nil {
+		if err := output.Text(b.streams.Out, load.ResultHead); err != nil {
 			return err
 		}
 	}
 	collect(sendGarbage)
 	if err := bench.WarmUp(ctx); err != nil {
-		return cancelled(ctx, err)
+		return shutdown.Cause(ctx, err)
 	}
-	return cancelled(ctx, b.measureStreams(counts, func(n int) (bool, error) {
+	return shutdown.Cause(ctx, b.measureStreams(counts, func(n int) (bool, error) {
 		result, err := bench.Run(ctx, n)
 		if err != nil {
 			return false, err
@@ -71,7 +73,7 @@ func (b *benchCmd) measureStreams(counts []int, measure func(n int) (bool, error
 
 func (b *benchCmd) printStreams(r load.Result) error {
 	if b.json {
-		return printJSON(b.streams.Out, r)
+		return output.JSON(b.streams.Out, r)
 	}
-	return printText(b.streams.Out, r.Line())
+	return output.Text(b.streams.Out, r.Line())
 }

@@ -11,6 +11,9 @@ import (
 
 	"echocast/bench/voice"
 	"echocast/echo"
+	"echocast/internal/option"
+	"echocast/internal/output"
+	"echocast/internal/redact"
 )
 
 // benchTTSCmd is the bench tts command.
@@ -41,12 +44,12 @@ again, and each run is an utterance. The lead is how long a listener has to wait
 after the first audio so that no gap follows; echocast estimates the one that all
 but one in a thousand utterances need. docs/voice-ci.md says how.`,
 		Flags: append(b.settings.inputFlags(),
-			option(&b.runs, "runs", 20, "run the command `N` times"),
-			option(&b.text, "text", "", "write this `TEXT`, or the lines of the file of this name in turn, to the standard "+
+			option.New(&b.runs, "runs", 20, "run the command `N` times"),
+			option.New(&b.text, "text", "", "write this `TEXT`, or the lines of the file of this name in turn, to the standard "+
 				"input of the command (default: nothing)"),
-			option(&b.timeout, "timeout", time.Minute, "a run that takes more `TIME` has failed"),
-			boolOption(&b.json, "json", "print each run, and at the end the summary, as a JSON line on stdout"),
-			quietFlag(&b.quiet),
+			option.New(&b.timeout, "timeout", time.Minute, "a run that takes more `TIME` has failed"),
+			option.Bool(&b.json, "json", "print each run, and at the end the summary, as a JSON line on stdout"),
+			option.Quiet(&b.quiet),
 		),
 		Action: func(c *cli.Context) error {
 			return b.run(c.Context, c.Args().Slice())
@@ -94,10 +97,10 @@ func (b *benchTTSCmd) measure(ctx context.Context, v *voice.Voice) error {
 		runs = append(runs, run)
 		if run.Error != "" {
 			fmt.Fprint(progress, clearLine)
-			b.say("run %d: %s", number, hidden(run.Error))
+			b.say("run %d: %s", number, redact.Hide(run.Error))
 		}
 		if b.json {
-			if err := printJSON(b.streams.Out, run); err != nil {
+			if err := output.JSON(b.streams.Out, run); err != nil {
 				return err
 			}
 		}

@@ -11,6 +11,8 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"echocast/echo"
+	"echocast/internal/option"
+	"echocast/internal/shutdown"
 	"echocast/room"
 )
 
@@ -61,9 +63,9 @@ the bot hangs up, with the room, or with Ctrl-C; none of these is an error.
 Without --to or --pal this is a rehearsal: a stand-in replica in this process, whose
 user is silent.
 TWILIO_AUTH_TOKEN in the environment signs the request as Twilio does.`,
-		Flags: joined([]cli.Flag{
-			option(&b.bridge.With, "carrier", "twilio", "be this `CARRIER`: twilio or vonage"),
-			option(&b.bridge.Rate, "carrier-rate", 16000, "with vonage: samples at this rate in `HZ`: 8000, 16000 or 24000"),
+		Flags: option.Join([]cli.Flag{
+			option.New(&b.bridge.With, "carrier", "twilio", "be this `CARRIER`: twilio or vonage"),
+			option.New(&b.bridge.Rate, "carrier-rate", 16000, "with vonage: samples at this rate in `HZ`: 8000, 16000 or 24000"),
 			&cli.StringSliceFlag{Name: "param", Destination: &b.params, Usage: "give the bot `NAME=VALUE`, as a custom " +
 				"parameter (twilio) or a header (vonage); may be repeated"},
 		}, b.target.flags(), b.settings.messageFlags(echo.LeadMode), b.settings.outputFlags()),
@@ -81,7 +83,7 @@ func (b *bridgeCmd) check() error {
 	if b.settings.dryRun {
 		return usagef("--dry-run: a conversation has no plan; leave it out")
 	}
-	if err := oneOf("--carrier", b.bridge.With, carriers...); err != nil {
+	if err := option.OneOf("--carrier", b.bridge.With, carriers...); err != nil {
 		return err
 	}
 	if err := checkWebSocket(b.bridge.URL); err != nil {
@@ -125,7 +127,7 @@ func (v *converseCmd) runAgent(ctx context.Context) error {
 	case v.agent.With == "openai" && v.agent.URL == "" && os.Getenv("OPENAI_API_KEY") == "":
 		return usagef("--agent openai needs OPENAI_API_KEY in the environment")
 	}
-	if err := oneOf("--agent", v.agent.With, "openai", "elevenlabs"); err != nil {
+	if err := option.OneOf("--agent", v.agent.With, "openai", "elevenlabs"); err != nil {
 		return err
 	}
 	if v.agent.URL != "" {
@@ -150,7 +152,7 @@ func (b *bridgeCmd) talk(ctx context.Context) error {
 		return needsServerError{"a conversation over a WebSocket needs"}
 	}
 	b.target.way.needsRoom = "a conversation over a WebSocket"
-	if err := b.target.check(b.streams.warn); err != nil {
+	if err := b.target.check(b.streams.Warn); err != nil {
 		return err
 	}
 	b.settings.anyChunk = b.target.takesAnyChunk()
@@ -165,7 +167,7 @@ func (b *bridgeCmd) talk(ctx context.Context) error {
 		Hear: true, HearRate: cmp.Or(hearRates[b.bridge.With], b.bridge.Rate),
 	}, "", out)
 	if err != nil {
-		return ended(cancelled(ctx, err))
+		return ended(shutdown.Cause(ctx, err))
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

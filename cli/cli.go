@@ -11,13 +11,16 @@ import (
 	"context"
 	"errors"
 	"flag"
-	"fmt"
 	"io"
+	"os"
 
 	"github.com/urfave/cli/v2"
 
+	"echocast/internal/account"
 	"echocast/internal/logline"
 	"echocast/internal/manual"
+	"echocast/internal/output"
+	"echocast/internal/redact"
 	"echocast/internal/shutdown"
 	"echocast/internal/terminal"
 )
@@ -27,15 +30,7 @@ const Version = "0.1.0"
 
 // Streams are the standard streams of a run. If In is an io.Closer, a cancelled
 // run closes it to end a read that blocks.
-type Streams struct {
-	In       io.Reader
-	Out, Err io.Writer
-}
-
-// warn prints a line for people. Several goroutines may call it at the same time.
-func (s Streams) warn(format string, args ...any) {
-	fmt.Fprintf(s.Err, "echocast: %s\n", forPeople(fmt.Sprintf(format, args...)))
-}
+type Streams = output.Streams
 
 // Run runs the command line args, whose first word is the program's name, and
 // returns the exit code. It reads and writes only through streams.
@@ -46,7 +41,7 @@ func Run(ctx context.Context, args []string, streams Streams) int {
 
 // linesTo makes stderr the stream of lines that may become a log.
 func linesTo(streams *Streams) *logline.Writer {
-	people := logline.New(streams.Err, "echocast: ")
+	people := logline.New(streams.Err, output.Prefix)
 	streams.Err = people
 	return people
 }
@@ -58,8 +53,10 @@ func runApp(ctx context.Context, args []string, streams Streams, server *Server)
 			panic(why)
 		}
 	}()
-	hideEnvironment()
-	hideTyped(args)
+	for _, variable := range secretVariables {
+		redact.Known.Add(os.Getenv(variable))
+	}
+	redact.KnowWords(args)
 	app := newApp(streams, server)
 	if answered, err := answer(app, args, streams.Out); answered {
 		return err
@@ -69,13 +66,13 @@ func runApp(ctx context.Context, args []string, streams Streams, server *Server)
 
 // report prints an error for people, and returns its exit code.
 func report(err error, people *logline.Writer) int {
-	if err != nil && !quietError(err) {
+	if err != nil && !isPrinted(err) {
 		color := terminal.Red
 		if _, isSignal := errors.AsType[shutdown.SignalError](err); isSignal {
 			color = ""
 			_, _ = io.WriteString(people, terminal.LineStart(people)) // there may stand a ^C
 		}
-		people.Error(terminal.Paint(people, color, forPeople(firstLine(err.Error()))))
+		people.Error(terminal.Paint(people, color, output.ForPeople(firstLine(err.Error()))))
 	}
 	return exitCode(err)
 }
@@ -134,8 +131,8 @@ func newApp(streams Streams, server *Server) *cli.App {
 			presetCommand(streams),
 			reportCommand(streams),
 			replayCommand(streams),
-			conversationCommand(streams),
-			palCommand(streams),
+			account.ConversationCommand(streams),
+			account.PALCommand(streams),
 			doctorCommand(streams),
 			inviteCommand(streams),
 			mcpCommand(streams, server),
@@ -148,9 +145,9 @@ func newApp(streams Streams, server *Server) *cli.App {
 	}
 	disableDefaults(app.Commands)
 	if people, ok := streams.Err.(*logline.Writer); ok {
-		logline.Use(app.Commands, people, hidden)
+		logline.Use(app.Commands, people, redact.Hide)
 	}
-	sources.Use(app, streams.warn)
+	sources.Use(app, streams.Warn)
 	return app
 }
 

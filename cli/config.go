@@ -8,6 +8,9 @@ import (
 
 	"echocast/internal/config"
 	"echocast/internal/manual"
+	"echocast/internal/option"
+	"echocast/internal/output"
+	"echocast/internal/redact"
 )
 
 const helpSettings = `Every option of every command may stand in the environment or in a file. The option
@@ -38,21 +41,24 @@ var sources = config.Sources{
 	Typed: []string{"yes", "help", "version"},
 	Rivals: [][2]string{{"rehearse", "to"}, {"rehearse", "pal"}, {"ffmpeg", "no-ffmpeg"},
 		{"barge-in", "no-barge-in"}, {"live", "resampler"}},
-	OnFound: hideIn,
+	OnFound: redact.KnowIn,
 }
 
 // configCmd is the config command.
-type configCmd struct{ serviceCmd }
+type configCmd struct {
+	streams Streams
+	json    bool
+}
 
 func configCommand(streams Streams) *cli.Command {
-	o := &configCmd{serviceCmd{streams: streams}}
+	o := &configCmd{streams: streams}
 	return &cli.Command{
 		Name:      "config",
 		Usage:     "show the settings in force, and where they come from",
 		UsageText: "echocast config [COMMAND]\n\n   echocast config\n   echocast config send --profile work",
 		Description: `Without a command: what is set in the environment and in the file. Of secrets it
 says only that they are set.`,
-		Flags: []cli.Flag{boolOption(&o.json, "json", "print JSON, one object a line")},
+		Flags: []cli.Flag{option.Bool(&o.json, "json", "print JSON, one object a line")},
 		Action: func(c *cli.Context) error {
 			return o.show(newManual(c.App), c.Args().Slice(), config.TypedProfile(c))
 		},
@@ -71,15 +77,17 @@ func (o *configCmd) show(m *manual.Manual, words []string, profile config.Profil
 		return err
 	}
 	all = append(all, o.set()...)
-	var values []any
 	var rows [][]string
 	for _, v := range all {
 		for i, text := range v.Texts {
-			v.Texts[i] = hidden(text)
+			v.Texts[i] = redact.Hide(text)
 		}
-		values, rows = append(values, v), append(rows, []string{v.Option, strings.Join(v.Texts, ", "), v.Source})
+		rows = append(rows, []string{v.Option, strings.Join(v.Texts, ", "), v.Source})
 	}
-	return o.print(values, "OPTION\tVALUE\tFROM", rows)
+	if o.json {
+		return output.JSONLines(o.streams.Out, all)
+	}
+	return output.Table(o.streams.Out, "OPTION\tVALUE\tFROM", rows)
 }
 
 // set are the secrets of the environment, without their values.
@@ -90,4 +98,10 @@ func (o *configCmd) set() (all []config.Value) {
 		}
 	}
 	return all
+}
+
+// secretVariables are the variables of the environment that hold secrets.
+var secretVariables = []string{
+	"TAVUS_API_KEY", "ECHOCAST_ROOM_KEY", "ECHOCAST_ICE_CREDENTIAL", "LIVEKIT_API_SECRET", "LIVEKIT_TOKEN",
+	"TWILIO_AUTH_TOKEN", "OPENAI_API_KEY", "ELEVENLABS_API_KEY",
 }

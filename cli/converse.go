@@ -12,6 +12,9 @@ import (
 
 	"echocast/converse"
 	"echocast/echo"
+	"echocast/internal/option"
+	"echocast/internal/output"
+	"echocast/internal/shutdown"
 	"echocast/room"
 	"echocast/speak"
 )
@@ -57,9 +60,9 @@ answer end, and answers afterwards what was said meanwhile. A failing command is
 reported, and the conversation continues. The conversation ends with the room, or
 with Ctrl-C; neither is an error. The commands do not see echocast's own keys; what
 was heard of the previous answer is in ECHOCAST_HEARD.`,
-		Flags: joined(v.flags(), v.target.flags(), v.target.way.webhookFlags(), v.settings.inputFlags(),
+		Flags: option.Join(v.flags(), v.target.flags(), v.target.way.webhookFlags(), v.settings.inputFlags(),
 			v.settings.levelFlags(), v.settings.messageFlags(echo.LeadMode), v.settings.outputFlags()),
-		Action: withoutInputs(func(ctx context.Context) error {
+		Action: option.WithoutInputs(func(ctx context.Context) error {
 			return v.settings.orFailure(streams.Out, v.run(ctx))
 		}),
 	}
@@ -68,35 +71,35 @@ was heard of the previous answer is in ECHOCAST_HEARD.`,
 func (v *converseCmd) flags() []cli.Flag {
 	o := &v.options
 	return []cli.Flag{
-		option(&o.OnUtterance, "on-utterance", "", "`COMMAND` that reads what the user said and prints the answer"),
-		boolOption(&o.JSON, "on-utterance-json", "give that command a line of JSON: the text, and what was heard of the "+
+		option.New(&o.OnUtterance, "on-utterance", "", "`COMMAND` that reads what the user said and prints the answer"),
+		option.Bool(&o.JSON, "on-utterance-json", "give that command a line of JSON: the text, and what was heard of the "+
 			"previous answer"),
-		option(&o.TTS, "tts", "", "`COMMAND` that reads the answer and prints audio of it"),
-		option(&o.Recogniser, "asr", "", "`COMMAND` that reads the user's voice, samples of 16 bits at 16 kHz, and prints "+
-			"a line for each utterance (default: the room's)"),
-		option(&o.Greeting, "greet", "", "begin with this `TEXT` (default: nothing)"),
-		option(&v.record, "record", "", recordUsage),
+		option.New(&o.TTS, "tts", "", "`COMMAND` that reads the answer and prints audio of it"),
+		option.New(&o.Recogniser, "asr", "", "`COMMAND` that reads the user's voice, samples of 16 bits at 16 kHz, and "+
+			"prints a line for each utterance (default: the room's)"),
+		option.New(&o.Greeting, "greet", "", "begin with this `TEXT` (default: nothing)"),
+		option.New(&v.record, "record", "", recordUsage),
 		fallbackFlag(&v.target),
-		option(&o.Fallback, "fallback-text", "", "say this `TEXT` if the --on-utterance command fails without a word "+
+		option.New(&o.Fallback, "fallback-text", "", "say this `TEXT` if the --on-utterance command fails without a word "+
 			"(default: nothing)"),
-		boolOption(&v.noBargeIn, "no-barge-in", "let each answer end while the user speaks, and answer afterwards what was "+
+		option.Bool(&v.noBargeIn, "no-barge-in", "let each answer end while the user speaks, and answer afterwards what was "+
 			"said"),
-		option(&v.falseFor, "false-interrupt", 2*time.Second, "continue the answer if no words follow a sound of the "+
+		option.New(&v.falseFor, "false-interrupt", 2*time.Second, "continue the answer if no words follow a sound of the "+
 			"user within this `TIME`; 0 drops the answer at the first sound"),
-		option(&o.ThinkTimeout, "think-timeout", time.Minute, "kill the --on-utterance command if it prints nothing for "+
+		option.New(&o.ThinkTimeout, "think-timeout", time.Minute, "kill the --on-utterance command if it prints nothing for "+
 			"this `TIME`"),
-		option(&o.TTSTimeout, "tts-timeout", 30*time.Second, "kill the --tts command if it has text and prints nothing "+
+		option.New(&o.TTSTimeout, "tts-timeout", 30*time.Second, "kill the --tts command if it has text and prints nothing "+
 			"for this `TIME`"),
-		option(&v.per, "tts-per", perAnswer, "run the --tts command once for each `UNIT`: answer, or sentence (the next is "+
-			"made while one is spoken)"),
-		option(&o.CacheDir, "tts-cache", "", "with --tts-per sentence: keep the audio of each sentence in this `FOLDER`, "+
-			"and use it again (default: none)"),
-		option(&v.agent.With, "agent", "", "let an `AGENT` answer in place of commands: openai[:MODEL] (OPENAI_API_KEY), or "+
-			"elevenlabs:ID (a private one needs ELEVENLABS_API_KEY); it hears the user (default: none)"),
-		option(&v.agent.URL, "agent-url", "", "the agent's WebSocket is at this `URL` (default: the vendor's)"),
-		option(&v.agent.Instructions, "instructions", "", "tell the openai agent what to do in this `TEXT` "+
+		option.New(&v.per, "tts-per", perAnswer, "run the --tts command once for each `UNIT`: answer, or sentence (the "+
+			"next is made while one is spoken)"),
+		option.New(&o.CacheDir, "tts-cache", "", "with --tts-per sentence: keep the audio of each sentence in this "+
+			"`FOLDER`, and use it again (default: none)"),
+		option.New(&v.agent.With, "agent", "", "let an `AGENT` answer in place of commands: openai[:MODEL] "+
+			"(OPENAI_API_KEY), or elevenlabs:ID (a private one needs ELEVENLABS_API_KEY); it hears the user (default: none)"),
+		option.New(&v.agent.URL, "agent-url", "", "the agent's WebSocket is at this `URL` (default: the vendor's)"),
+		option.New(&v.agent.Instructions, "instructions", "", "tell the openai agent what to do in this `TEXT` "+
 			"(default: nothing)"),
-		option(&o.Count, "count, n", 0, "end after `N` answers (default: no end)"),
+		option.New(&o.Count, "count, n", 0, "end after `N` answers (default: no end)"),
 	}
 }
 
@@ -121,7 +124,7 @@ func (v *converseCmd) check() error {
 	case o.CacheDir != "" && v.per != perSentence:
 		return usagef("--tts-cache keeps sentences: add --tts-per sentence")
 	}
-	if err := oneOf("--tts-per", v.per, perAnswer, perSentence); err != nil {
+	if err := option.OneOf("--tts-per", v.per, perAnswer, perSentence); err != nil {
 		return err
 	}
 	if info, err := os.Stat(o.CacheDir); o.CacheDir != "" && (err != nil || !info.IsDir()) {
@@ -136,7 +139,7 @@ func (v *converseCmd) check() error {
 	if v.record != "" {
 		v.target.way.needsRoom, v.target.willRecord = "--record", true
 	}
-	if err := cmp.Or(v.target.check(v.streams.warn),
+	if err := cmp.Or(v.target.check(v.streams.Warn),
 		checkRecording(v.record)); err != nil {
 		return err
 	}
@@ -161,12 +164,12 @@ func (v *converseCmd) run(ctx context.Context) error {
 		UserEvents: true, Hear: v.options.Recogniser != "", HearRate: asrRate,
 	}, "", out)
 	if err != nil {
-		return ended(cancelled(ctx, err))
+		return ended(shutdown.Cause(ctx, err))
 	}
 	options := v.settings.session()
 	options.OnReceipt = out.receive
 	if err := target.record(ctx, v.record, options); err != nil {
-		return cmp.Or(ended(cancelled(ctx, err)), target.close())
+		return cmp.Or(ended(shutdown.Cause(ctx, err)), target.close())
 	}
 	return ended(target.talk(ctx, options, out, func(session *echo.Session) error {
 		out.say("listening to the user")
@@ -199,8 +202,7 @@ func (v *converseCmd) converse(ctx context.Context, session *echo.Session, targe
 		return receipt, explained(err)
 	}
 	err := converse.Run(ctx, session, o)
-	var broken stdoutError
-	if cause := context.Cause(ctx); errors.As(cause, &broken) {
+	if cause := context.Cause(ctx); errors.As(cause, new(*output.Error)) {
 		return cause
 	}
 	return err

@@ -6,7 +6,9 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"echocast/internal/shutdown"
+	"echocast/internal/account"
+	"echocast/internal/option"
+	"echocast/internal/redact"
 	"echocast/tavus"
 )
 
@@ -25,7 +27,7 @@ func (o *createOptions) longestInput(asked time.Duration) time.Duration {
 
 // createOptions describe the conversation that a command creates, uses and ends.
 type createOptions struct {
-	service    serviceOptions
+	service    account.Options
 	spec       tavus.Spec
 	maxMinutes float64
 }
@@ -34,11 +36,11 @@ type createOptions struct {
 // asked for each time.
 func (o *createOptions) flags() []cli.Flag {
 	return []cli.Flag{
-		option(&o.spec.PAL, "pal", "", "create a Tavus conversation with the PAL of this `ID`, speak in it, and end it; "+
+		option.New(&o.spec.PAL, "pal", "", "create a Tavus conversation with the PAL of this `ID`, speak in it, and end it; "+
 			"needs TAVUS_API_KEY (default: none)"),
-		option(&o.spec.Face, "face", "", "with --pal: `ID` of the face (default: the PAL's own) [$TAVUS_FACE_ID, "+
+		option.New(&o.spec.Face, "face", "", "with --pal: `ID` of the face (default: the PAL's own) [$TAVUS_FACE_ID, "+
 			"$TAVUS_REPLICA_ID]"),
-		option(&o.maxMinutes, "max-minutes", tavus.DefaultMaxDuration.Minutes(), "with --pal: the service ends the "+
+		option.New(&o.maxMinutes, "max-minutes", tavus.DefaultMaxDuration.Minutes(), "with --pal: the service ends the "+
 			"conversation after `N` minutes, whatever happens"),
 	}
 }
@@ -59,14 +61,14 @@ func (o *createOptions) check(to string) error {
 	if err := o.spec.Check(); err != nil {
 		return usagef("%v", err)
 	}
-	_, err := o.service.client(func(string, ...any) {}) // connect warns
+	_, err := o.service.Client(func(string, ...any) {}) // connect warns
 	return err
 }
 
 // conversation creates the conversation. The caller ends it.
 func (o *createOptions) conversation(ctx context.Context, to, avatar string,
 	out *reporter) (*tavus.Conversation, error) {
-	client, err := o.service.client(out.warn)
+	client, err := o.service.Client(out.warn)
 	if err != nil {
 		return nil, err
 	}
@@ -76,35 +78,11 @@ func (o *createOptions) conversation(ctx context.Context, to, avatar string,
 			return nil, err
 		}
 	}
-	conversation, err := openConversation(ctx, client, spec, out.warn)
+	conversation, err := account.Open(ctx, client, spec, out.warn)
 	if err != nil {
 		return nil, err
 	}
-	secrets.Add(conversation.Token, spec.LiveKitToken)
+	redact.Known.Add(conversation.Token, spec.LiveKitToken)
 	out.say("conversation %s: %s", conversation.ID, conversation.URL)
 	return conversation, nil
-}
-
-// openConversation creates a conversation. It reports those that earlier processes
-// left open, and what may be open if the process ends at once meanwhile.
-func openConversation(ctx context.Context, client *tavus.Client, spec tavus.Spec,
-	warn warnFunc) (*tavus.Conversation, error) {
-	warnOfLeft(warn)
-	defer shutdown.AtExit(func() {
-		warn("a conversation may have been created; end it with: echocast conversation end-mine")
-	})()
-	conversation, err := tavus.Open(ctx, client, spec)
-	if err != nil {
-		return nil, uncertain(ctx, err, warn)
-	}
-	return conversation, nil
-}
-
-// warnOfLeft reports the conversations of processes that have ended without ending
-// them.
-func warnOfLeft(warn warnFunc) {
-	if left := tavus.CountLeft(""); left > 0 { // doctor reports what cannot be read
-		warn("%s created by a process that has ended may be open, and cost money; end what was left with: "+
-			"echocast conversation end-mine", counted(left, "conversation"))
-	}
 }

@@ -5,6 +5,8 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"echocast/internal/option"
+	"echocast/internal/output"
 	"echocast/room/daily"
 	rtcdaily "echocast/rtc/daily"
 	"echocast/rtc/daily/core"
@@ -22,20 +24,21 @@ type dailyOptions struct {
 
 func (d *dailyOptions) flags() []cli.Flag {
 	return []cli.Flag{
-		option(&d.tokenFile, "room-token-file", "", "`FILE` with the meeting token of a private Daily room (default: none)"),
-		option(&d.core, "daily-core", "", "`PATH` of Daily's shared library, "+core.FileName()+", or of the SDK's folder, "+
-			"to join Daily rooms without a browser (default: looked for) [$DAILY_CORE_PATH]"),
-		option(&d.chromium, "chromium", "", "`PATH` of the browser that joins Daily rooms (default: looked for)"),
-		option(&d.dailyJS, "daily-js", "", "a local `FILE` of Daily's library, dist/daily.js (default: release "+
+		option.New(&d.tokenFile, "room-token-file", "", "`FILE` with the meeting token of a private Daily room (default: "+
+			"none)"),
+		option.New(&d.core, "daily-core", "", "`PATH` of Daily's shared library, "+core.FileName()+", or of the SDK's "+
+			"folder, to join Daily rooms without a browser (default: looked for) [$DAILY_CORE_PATH]"),
+		option.New(&d.chromium, "chromium", "", "`PATH` of the browser that joins Daily rooms (default: looked for)"),
+		option.New(&d.dailyJS, "daily-js", "", "a local `FILE` of Daily's library, dist/daily.js (default: release "+
 			rtcdaily.Version+" from the public CDN)"),
-		option(&d.callMachine, "daily-call-machine", "", "`URL` of a folder that has Daily's call-machine-object-bundle.js "+
-			"(default: Daily's own)"),
+		option.New(&d.callMachine, "daily-call-machine", "", "`URL` of a folder that has Daily's "+
+			"call-machine-object-bundle.js (default: Daily's own)"),
 	}
 }
 
 // backend joins Daily rooms as the flags say.
-func (d *dailyOptions) backend(warn warnFunc) (*daily.Backend, error) {
-	token, err := secret("--room-token-file", d.tokenFile, "", warn)
+func (d *dailyOptions) backend(warn output.WarnFunc) (*daily.Backend, error) {
+	token, err := option.Secret("--room-token-file", d.tokenFile, "", warn)
 	if err != nil {
 		return nil, err
 	}

@@ -11,13 +11,20 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"echocast/doctor"
+	"echocast/internal/account"
+	"echocast/internal/option"
+	"echocast/internal/output"
+	"echocast/internal/redact"
+	"echocast/internal/shutdown"
 	"echocast/internal/terminal"
 	"echocast/tavus"
 )
 
 // doctorCmd is the doctor command.
 type doctorCmd struct {
-	serviceCmd
+	streams      Streams
+	service      account.Options
+	json         bool
 	to           string
 	daily        dailyOptions
 	peer         peerOptions
@@ -30,7 +37,7 @@ type doctorCmd struct {
 }
 
 func doctorCommand(streams Streams) *cli.Command {
-	d := &doctorCmd{serviceCmd: serviceCmd{streams: streams}}
+	d := &doctorCmd{streams: streams}
 	return &cli.Command{
 		Name:  "doctor",
 		Usage: "check what a real conversation needs, and say what to do",
@@ -45,17 +52,18 @@ nothing failed, else that of the first check that failed, as send would have it.
 two seconds of silence in it over REST, ends it, and prints what the service
 answered, and how fast. The report holds no key and no id; please send it in.
 
-` + helpKey,
-		Flags: joined([]cli.Flag{
-			option(&d.to, "to", "", "`URL` of the room that is to be reached (default: none)"),
-			boolOption(&d.join, "join", "join the room, and look who is there"),
-			option(&d.pal, "pal", "", "`ID` of the PAL that is to speak (default: none) [$TAVUS_PAL_ID, $TAVUS_PERSONA_ID]"),
-			option(&d.face, "face", "", "`ID` of its face (default: the PAL's own) [$TAVUS_FACE_ID, $TAVUS_REPLICA_ID]"),
-			option(&d.readyTimeout, "ready-timeout", 5*time.Second, "with --join: wait at most this `TIME` for the replica"),
-			boolOption(&d.live, "live", "measure a conversation with the PAL over REST; it costs money, so add --yes"),
-			boolOption(&d.yes, "yes", "with --live: yes, create a conversation"),
-		}, d.serviceCmd.flags(), d.daily.flags(), d.peer.dialFlags()),
-		Action: withoutInputs(d.run),
+` + account.HelpKey,
+		Flags: option.Join([]cli.Flag{
+			option.New(&d.to, "to", "", "`URL` of the room that is to be reached (default: none)"),
+			option.Bool(&d.join, "join", "join the room, and look who is there"),
+			option.New(&d.pal, "pal", "", "`ID` of the PAL that is to speak (default: none) [$TAVUS_PAL_ID, $TAVUS_PERSONA_ID]"),
+			option.New(&d.face, "face", "", "`ID` of its face (default: the PAL's own) [$TAVUS_FACE_ID, $TAVUS_REPLICA_ID]"),
+			option.New(&d.readyTimeout, "ready-timeout", 5*time.Second, "with --join: wait at most this `TIME` for the replica"),
+			option.Bool(&d.live, "live", "measure a conversation with the PAL over REST; it costs money, so add --yes"),
+			option.Bool(&d.yes, "yes", "with --live: yes, create a conversation"),
+		}, d.service.Flags(), []cli.Flag{option.Bool(&d.json, "json", "print JSON, one object a "+
+			"line")}, d.daily.flags(), d.peer.dialFlags()),
+		Action: option.WithoutInputs(d.run),
 	}
 }
 
@@ -79,7 +87,7 @@ func (d *doctorCmd) check() error {
 
 // measure makes the live check, and prints its report also where it failed.
 func (d *doctorCmd) measure(ctx context.Context) error {
-	client, err := d.service.client(d.streams.warn)
+	client, err := d.service.Client(d.streams.Warn)
 	if err != nil {
 		return err
 	}
@@ -87,27 +95,27 @@ func (d *doctorCmd) measure(ctx context.Context) error {
 	if err := spec.Check(); err != nil {
 		return usagef("%v", err)
 	}
-	warnOfLeft(d.streams.warn)
+	account.WarnOfLeft(d.streams.Warn)
 	report, err := doctor.Live(ctx, client, spec)
 	if _, printErr := fmt.Fprintf(d.streams.Out, "echocast %s, doctor --live\n%s", Version, report); printErr != nil {
-		err = cmp.Or(err, error(stdoutError{printErr}))
+		err = cmp.Or(err, error(&output.Error{Err: printErr}))
 	}
-	return cancelled(ctx, uncertain(ctx, err, d.streams.warn))
+	return shutdown.Cause(ctx, account.Explain(ctx, err, d.streams.Warn))
 }
 
 // options collects what is examined.
 func (d *doctorCmd) options() (*doctor.Options, error) {
-	peer, err := d.peer.options(d.streams.warn)
+	peer, err := d.peer.options(d.streams.Warn)
 	if err != nil {
 		return nil, err
 	}
-	daily, err := d.daily.backend(d.streams.warn)
+	daily, err := d.daily.backend(d.streams.Warn)
 	if err != nil {
 		return nil, err
 	}
 	return &doctor.Options{
-		Client: func() (*tavus.Client, error) { return d.service.client(d.streams.warn) },
-		HasKey: d.service.hasKey(),
+		Client: func() (*tavus.Client, error) { return d.service.Client(d.streams.Warn) },
+		HasKey: d.service.HasKey(),
 		PAL:    d.pal, Face: d.face,
 		Address: d.to, Join: d.join, ReadyTimeout: d.readyTimeout,
 		Daily: daily, Peer: *peer, Explain: asJoinError,
@@ -129,7 +137,7 @@ func (d *doctorCmd) run(ctx context.Context) error {
 	defer cancel(nil)
 	if !d.json {
 		options.OnFinding = func(f doctor.Finding) {
-			if err := printText(d.streams.Out, d.paint(f.Status, f.Text(), "  ")+"\n"); err != nil {
+			if err := output.Text(d.streams.Out, d.paint(f.Status, f.Text(), "  ")+"\n"); err != nil {
 				cancel(err)
 			}
 		}
@@ -139,7 +147,7 @@ func (d *doctorCmd) run(ctx context.Context) error {
 		return cause
 	}
 	for i := range findings { // a server may repeat what it was sent
-		findings[i].Detail, findings[i].Fix = hidden(findings[i].Detail), hidden(findings[i].Fix)
+		findings[i].Detail, findings[i].Fix = redact.Hide(findings[i].Detail), redact.Hide(findings[i].Fix)
 	}
 	failed := failure(findings)
 	uses := doctor.Verdict(options, findings)
@@ -151,7 +159,7 @@ func (d *doctorCmd) run(ctx context.Context) error {
 		if use.Ready {
 			status = doctor.OK
 		}
-		if err := printText(d.streams.Out, d.paint(status, use.Text(), ":")+"\n"); err != nil {
+		if err := output.Text(d.streams.Out, d.paint(status, use.Text(), ":")+"\n"); err != nil {
 			return err
 		}
 	}
@@ -166,13 +174,13 @@ var statusColors = map[doctor.Status]terminal.Color{
 // paint makes a line one for people. On a terminal its first words, which end before
 // behind, have the color of the status.
 func (d *doctorCmd) paint(status doctor.Status, line, behind string) string {
-	words, rest, _ := strings.Cut(forPeople(line), behind)
+	words, rest, _ := strings.Cut(output.ForPeople(line), behind)
 	return terminal.Paint(d.streams.Out, statusColors[status], words) + behind + rest
 }
 
 // printJSON prints all findings as one object.
 func (d *doctorCmd) printJSON(findings []doctor.Finding, uses []doctor.Use, ok bool) error {
-	encoder := json.NewEncoder(stdoutWriter{d.streams.Out})
+	encoder := json.NewEncoder(output.Writer(d.streams.Out))
 	encoder.SetEscapeHTML(false) // the addresses are for people to copy
 	return encoder.Encode(struct {
 		Version string           `json:"version"`

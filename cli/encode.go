@@ -7,6 +7,8 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"echocast/echo"
+	"echocast/internal/option"
+	"echocast/internal/output"
 	"echocast/internal/terminal"
 )
 
@@ -29,7 +31,7 @@ If an input breaks in the middle, its last message is a conversation.interrupt, 
 one that says done, and the exit code is 3.`,
 		Flags: append(append(append(e.settings.inputFlags(), e.settings.levelFlags()...),
 			e.settings.messageFlags(echo.BurstMode)...), e.settings.outputFlags()...),
-		Action: withInputs(e.run),
+		Action: option.WithInputs(e.run),
 	}
 }
 
@@ -48,7 +50,7 @@ func (e *encodeCmd) run(ctx context.Context, names []string) error {
 	if e.settings.dryRun {
 		return e.settings.printPlans(ctx, names, stdin, e.streams)
 	}
-	lines := echo.NewLines(stdoutWriter{e.streams.Out}, e.settings.pace != string(echo.BurstMode))
+	lines := echo.NewLines(output.Writer(e.streams.Out), e.settings.pace != string(echo.BurstMode))
 	e.settings.audio.BeforeRead = func() { _ = lines.Flush() } // Send gives the error
 	options := e.settings.session()
 	options.SkipHeard, options.SkipReady = true, true

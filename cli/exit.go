@@ -2,12 +2,11 @@ package cli
 
 import (
 	"errors"
-	"fmt"
-	"syscall"
 
 	"echocast/audio"
 	"echocast/echo"
-	"echocast/internal/config"
+	"echocast/internal/option"
+	"echocast/internal/output"
 	"echocast/internal/shutdown"
 	"echocast/internal/text"
 	"echocast/room"
@@ -65,16 +64,12 @@ const helpExitCodes = `Exit codes:
         listen, converse, bridge, hear, replica and serve, which have no other
         end`
 
-type usageError struct{ text string }
-
-func (e usageError) Error() string { return e.text }
-
-func usagef(format string, args ...any) error { return usageError{fmt.Sprintf(format, args...)} }
+// usagef makes an error of wrong usage.
+func usagef(format string, args ...any) error { return option.Errorf(format, args...) }
 
 // exitCode returns the documented exit code of an error.
 func exitCode(err error) int {
 	var signal shutdown.SignalError
-	var usage usageError
 	var chunk *echo.ChunkError
 	var input *speak.InputError
 	var broken *audio.InputError
@@ -84,11 +79,11 @@ func exitCode(err error) int {
 	var locked *keyError
 	var unanswered *tavus.TransportError
 	switch {
-	case err == nil, nobodyReads(err):
+	case err == nil, output.NobodyReads(err):
 		return exitOK
 	case errors.As(err, &signal):
 		return exitSignal + int(signal.Signal)
-	case errors.As(err, &usage), errors.As(err, new(needsServerError)), errors.As(err, new(*config.Error)):
+	case errors.As(err, new(*option.Error)), errors.As(err, new(needsServerError)):
 		return exitUsage
 	case errors.As(err, &chunk), errors.As(err, &long):
 		return exitTooLong
@@ -115,25 +110,10 @@ func exitCode(err error) int {
 	return exitFailure
 }
 
-// quietError reports whether an error is not to be printed.
-func quietError(err error) bool {
-	var before said
-	return nobodyReads(err) || errors.As(err, &before)
-}
-
-// stdoutError is an error of writing to stdout.
-type stdoutError struct{ err error }
-
-func (e stdoutError) Error() string { return "stdout: " + plain(e.err).Error() }
-func (e stdoutError) Unwrap() error { return e.err }
-
-// nobodyReads reports whether err means that the reader of stdout has gone, which is
-// not an error.
-func nobodyReads(err error) bool {
-	var out stdoutError
-	return errors.As(err, &out) && errors.Is(out, syscall.EPIPE)
+// isPrinted reports whether nothing is to be printed of an error any more.
+func isPrinted(err error) bool {
+	return output.NobodyReads(err) || errors.As(err, new(*output.PrintedError))
 }
 
 func firstLine(words string) string     { return text.FirstLine(words) }
-func printable(words string) string     { return text.Printable(words) }
 func counted(n int, noun string) string { return text.Count(n, noun) }

@@ -2,11 +2,13 @@ package cli
 
 import (
 	"github.com/urfave/cli/v2"
+
+	"echocast/internal/option"
 )
 
 // fallbackFlag is --fallback.
 func fallbackFlag(o *targetOptions) cli.Flag {
-	return option(&o.fallback, "fallback", "", "once the replica is lost, go on speaking to the people "+
+	return option.New(&o.fallback, "fallback", "", "once the replica is lost, go on speaking to the people "+
 		"in the Daily room by `WAY`, which is microphone, from where it was heard (default: none)")
 }
 
@@ -18,7 +20,7 @@ func (o *targetOptions) checkFallback() error {
 	case !o.isDaily() && !o.isREST():
 		return usagef("--fallback microphone publishes an audio track in a Daily room, and this is none: leave it out")
 	}
-	if err := oneOf("--fallback", o.fallback, asMicrophone); err != nil {
+	if err := option.OneOf("--fallback", o.fallback, asMicrophone); err != nil {
 		return err
 	}
 	backend, err := o.daily.backend(func(string, ...any) {})

@@ -11,6 +11,7 @@ import (
 
 	"echocast/audio"
 	"echocast/echo"
+	"echocast/internal/option"
 	"echocast/room"
 )
 
@@ -45,22 +46,22 @@ type settings struct {
 
 func (s *settings) inputFlags() []cli.Flag {
 	return append([]cli.Flag{
-		option(&s.audio.Encoding, "format, f", "", "read the inputs as `ENCODING` instead of by their content: wav, aiff, "+
-			"au, mp3, ogg, flac, ndjson (lines of JSON), or for raw samples "+strings.Join(audio.RawEncodings(), ", ")),
-		option(&s.audio.Raw.Rate, "rate, ar", 0, "sampling rate of raw samples in `HZ` (default: none)"),
-		option(&s.audio.Raw.Channels, "channels, ac", 0, "`NUMBER` of channels of raw samples (default: none)"),
-		option(&s.audio.JSON.Field, "field", "", "with -f ndjson: the `PATH` of the field that holds the audio, such as "+
+		option.New(&s.audio.Encoding, "format, f", "", "read the inputs as `ENCODING` instead of by their content: wav, "+
+			"aiff, au, mp3, ogg, flac, ndjson (lines of JSON), or for raw samples "+strings.Join(audio.RawEncodings(), ", ")),
+		option.New(&s.audio.Raw.Rate, "rate, ar", 0, "sampling rate of raw samples in `HZ` (default: none)"),
+		option.New(&s.audio.Raw.Channels, "channels, ac", 0, "`NUMBER` of channels of raw samples (default: none)"),
+		option.New(&s.audio.JSON.Field, "field", "", "with -f ndjson: the `PATH` of the field that holds the audio, such as "+
 			"data.audio (default: delta)"),
-		option(&s.audio.JSON.Payload, "payload", "", "with -f ndjson: the `CODING` of the audio there, base64 or hex "+
+		option.New(&s.audio.JSON.Payload, "payload", "", "with -f ndjson: the `CODING` of the audio there, base64 or hex "+
 			"(default: base64)"),
-		option(&s.audio.JSON.Encoding, "inside", "", "with -f ndjson: the `ENCODING` of that audio, as -f names it "+
+		option.New(&s.audio.JSON.Encoding, "inside", "", "with -f ndjson: the `ENCODING` of that audio, as -f names it "+
 			"(default: by its content)"),
-		boolOption(&s.ffmpeg, "ffmpeg", "leave what echocast does not read itself to an ffmpeg process, which is done "+
+		option.Bool(&s.ffmpeg, "ffmpeg", "leave what echocast does not read itself to an ffmpeg process, which is done "+
 			"anyway where ffmpeg is installed"),
-		boolOption(&s.noFFmpeg, "no-ffmpeg", "refuse what echocast does not read itself"),
-		option(&s.resampler, "resampler", "", "resample by `METHOD`: soxr (libsoxr), zaf (the same by way of "+
+		option.Bool(&s.noFFmpeg, "no-ffmpeg", "refuse what echocast does not read itself"),
+		option.New(&s.resampler, "resampler", "", "resample by `METHOD`: soxr (libsoxr), zaf (the same by way of "+
 			"zaf/resample), or fir (in Go, with less delay) (default: "+string(audio.DefaultMethod())+")"),
-		boolOption(&s.live, "live", "for a live input: resample with the least delay, 3 to 6 ms, by --resampler fir"),
+		option.Bool(&s.live, "live", "for a live input: resample with the least delay, 3 to 6 ms, by --resampler fir"),
 	}, s.presetFlags()...)
 }
 
@@ -89,30 +90,30 @@ func (s *settings) checkMethod() error {
 func (s *settings) messageFlags(pace echo.Mode) []cli.Flag {
 	return []cli.Flag{
 		conversationFlag(&s.conversation),
-		option(&s.pace, "pace", string(pace), "`PACE` of sending: lead (ahead of playout), realtime, or burst (as fast as "+
-			"it is taken)"),
-		option(&s.lead, "lead", echo.DefaultLead, "keep the replica this `TIME` ahead, with --pace lead"),
-		option(&s.prepare.MaxDuration, "max-duration", 0, "refuse, or break off, an input that plays longer than this "+
+		option.New(&s.pace, "pace", string(pace), "`PACE` of sending: lead (ahead of playout), realtime, or burst (as fast "+
+			"as it is taken)"),
+		option.New(&s.lead, "lead", echo.DefaultLead, "keep the replica this `TIME` ahead, with --pace lead"),
+		option.New(&s.prepare.MaxDuration, "max-duration", 0, "refuse, or break off, an input that plays longer than this "+
 			"`TIME` (default: any; with --pal "+longestWithPAL.String()+")"),
-		option(&s.maxRate, "max-rate", 0, "at most `N` messages a second (default: twice as many as play in a second)"),
-		option(&s.chunk, "chunk", 0, "playing `TIME` of a message (default: 50ms, or what fits --max-message)"),
-		option(&s.speechRate, "speech-rate", 0, "sampling rate in `HZ` of what is sent (default: 24000, or what a LiveKit "+
-			"avatar's vendor takes)"),
-		option(&s.maxMessage, "max-message", echo.DefaultMaxMessage, "no message has more than `BYTES`"),
+		option.New(&s.maxRate, "max-rate", 0, "at most `N` messages a second (default: twice as many as play in a second)"),
+		option.New(&s.chunk, "chunk", 0, "playing `TIME` of a message (default: 50ms, or what fits --max-message)"),
+		option.New(&s.speechRate, "speech-rate", 0, "sampling rate in `HZ` of what is sent (default: 24000, or what a "+
+			"LiveKit avatar's vendor takes)"),
+		option.New(&s.maxMessage, "max-message", echo.DefaultMaxMessage, "no message has more than `BYTES`"),
 	}
 }
 
 func (s *settings) outputFlags() []cli.Flag {
 	return []cli.Flag{
-		boolOption(&s.dryRun, "dry-run", "do all but the sending and print the plan"),
-		boolOption(&s.json, "json", "print receipts, or the plan, as JSON lines on stdout"),
-		quietFlag(&s.quiet),
+		option.Bool(&s.dryRun, "dry-run", "do all but the sending and print the plan"),
+		option.Bool(&s.json, "json", "print receipts, or the plan, as JSON lines on stdout"),
+		option.Quiet(&s.quiet),
 	}
 }
 
 // conversationFlag names the conversation that messages carry.
 func conversationFlag(id *string) cli.Flag {
-	return option(id, "conversation", "", "`ID` of the conversation, as it stands in the messages; without --to, the "+
+	return option.New(id, "conversation", "", "`ID` of the conversation, as it stands in the messages; without --to, the "+
 		"one to speak in (default: that of the room)")
 }
 
@@ -199,18 +200,6 @@ func (s *settings) checkRaw() error {
 		return usagef("%v", err)
 	}
 	return nil
-}
-
-// oneOf fails if a value is not one of the known ones.
-func oneOf(flag, value string, known ...string) error {
-	if value == "" && slices.Contains(known, "") {
-		return nil
-	}
-	known = slices.DeleteFunc(known, func(k string) bool { return k == "" })
-	if slices.Contains(known, value) {
-		return nil
-	}
-	return usagef("%s %s: must be one of %s", flag, value, strings.Join(known, ", "))
 }
 
 // chunkSamples returns the length of a chunk in samples, or an error if the settings

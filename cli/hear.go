@@ -17,6 +17,8 @@ import (
 	"echocast/call"
 	"echocast/echo"
 	"echocast/hear"
+	"echocast/internal/option"
+	"echocast/internal/output"
 	"echocast/internal/shutdown"
 	"echocast/room"
 )
@@ -54,17 +56,17 @@ replica. With echocast replica, the user is the file of its --user.
 
 It ends with the room, and with Ctrl-C; neither is an error.`,
 		Flags: append([]cli.Flag{
-			option(&h.from, "from", room.User, "hear the `WHOM`: user, replica or all"),
-			option(&h.format, "format, f", "", "write `ENCODING`: s16le or wav (default: wav for FILE.wav, else s16le)"),
-			option(&h.rate, "rate, ar", 16000, "sampling rate in `HZ`: 8000, 12000, 16000, 24000 or 48000"),
-			option(&h.exec, "exec", "", "write to the standard input of this `COMMAND`; it ends when the command does "+
+			option.New(&h.from, "from", room.User, "hear the `WHOM`: user, replica or all"),
+			option.New(&h.format, "format, f", "", "write `ENCODING`: s16le or wav (default: wav for FILE.wav, else s16le)"),
+			option.New(&h.rate, "rate, ar", 16000, "sampling rate in `HZ`: 8000, 12000, 16000, 24000 or 48000"),
+			option.New(&h.exec, "exec", "", "write to the standard input of this `COMMAND`; it ends when the command does "+
 				"(default: none)"),
-			option(&h.duration, "duration", 0, "end after this `TIME` of sound (default: until the room ends)"),
-			option(&h.call, "record", "", recordUsage),
+			option.New(&h.duration, "duration", 0, "end after this `TIME` of sound (default: until the room ends)"),
+			option.New(&h.call, "record", "", recordUsage),
 			conversationFlag(&h.settings.conversation),
-			quietFlag(&h.settings.quiet),
+			option.Quiet(&h.settings.quiet),
 		}, h.target.flags()...),
-		Action: withInputs(h.run),
+		Action: option.WithInputs(h.run),
 	}
 }
 
@@ -85,7 +87,7 @@ func (h *hearCmd) check(names []string) error {
 		return usagef("--duration must not be negative")
 	}
 	if h.format != "" {
-		if err := oneOf("--format", h.format, "s16le", "wav"); err != nil {
+		if err := option.OneOf("--format", h.format, "s16le", "wav"); err != nil {
 			return err
 		}
 	}
@@ -94,13 +96,13 @@ func (h *hearCmd) check(names []string) error {
 		files["FILE"] = names[0]
 	}
 	return cmp.Or(checkRecording(h.call), checkFrom("--from", h.from, &h.target),
-		h.target.check(h.streams.warn), checkOutputs(files, nil))
+		h.target.check(h.streams.Warn), checkOutputs(files, nil))
 }
 
 // checkFrom fails if from is not one of the known words, or if it is all in a Daily
 // room.
 func checkFrom(flag, from string, o *targetOptions) error {
-	if err := oneOf(flag, from, room.User, room.Replica, room.All); err != nil || from != room.All || !o.isDaily() {
+	if err := option.OneOf(flag, from, room.User, room.Replica, room.All); err != nil || from != room.All || !o.isDaily() {
 		return err
 	}
 	return usagef("%s all: in a Daily room one participant at a time is heard; run one hear for the user "+
@@ -122,7 +124,7 @@ func (h *hearCmd) run(ctx context.Context, names []string) error {
 	target, err := h.target.connect(ctx, room.Options{Conversation: h.settings.conversation, Hear: true,
 		ListenOnly: true, HearRate: h.rate}, "", out)
 	if err != nil {
-		return ended(cancelled(ctx, err))
+		return ended(shutdown.Cause(ctx, err))
 	}
 	written, err := h.open(ctx, name)
 	if err != nil {
@@ -145,11 +147,11 @@ func (h *hearCmd) recordCall(ctx context.Context, out *reporter) error {
 	target, err := h.target.connect(ctx, room.Options{Conversation: h.settings.conversation, ListenOnly: true,
 		UserEvents: true}, "", out)
 	if err != nil {
-		return ended(cancelled(ctx, err))
+		return ended(shutdown.Cause(ctx, err))
 	}
 	record, err := target.Record(ctx, h.call)
 	if err != nil {
-		return cmp.Or(ended(cancelled(ctx, err)), target.close())
+		return cmp.Or(ended(shutdown.Cause(ctx, err)), target.close())
 	}
 	if h.duration > 0 {
 		limited, cancel := context.WithTimeoutCause(ctx, h.duration, call.ErrRecorded)
@@ -213,18 +215,7 @@ func (h *hearCmd) open(ctx context.Context, name string) (*hear.Output, error) {
 		}
 		return output, nil
 	case name == "-":
-		return hear.To(stdoutWriter{h.streams.Out}, isWAV, h.rate)
+		return hear.To(output.Writer(h.streams.Out), isWAV, h.rate)
 	}
 	return hear.ToFile(name, isWAV, h.rate)
-}
-
-// stdoutWriter marks its errors as errors of stdout.
-type stdoutWriter struct{ io.Writer }
-
-func (w stdoutWriter) Write(p []byte) (int, error) {
-	n, err := w.Writer.Write(p)
-	if err != nil {
-		err = stdoutError{err}
-	}
-	return n, err
 }

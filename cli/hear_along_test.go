@@ -85,7 +85,8 @@ func TestHearAlongFollowsTheConnection(t *testing.T) {
 	first := &fakeHearer{0x1111, errors.New("lost"), make(chan struct{})}
 	from := heardRoom(t, first, &fakeHearer{0x2222, nil, nil})
 	to := &awaited{value: []byte{0x22, 0x22, 0x22, 0x22}, came: make(chan struct{})}
-	stop, err := hearAlong(testwait.Context(t), from, room.User, asrRate, to, settings.newReporter(Streams{Out: io.Discard, Err: &people}))
+	out := settings.newReporter(Streams{Out: io.Discard, Err: &people})
+	stop, err := hearAlong(testwait.Context(t), from, room.User, asrRate, to, out)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"echocast/audio"
+	"echocast/internal/shutdown"
 	"echocast/internal/terminal"
 	"echocast/internal/text"
 	"echocast/speak"
@@ -77,7 +78,7 @@ func inputFailure(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
 	}
-	return cancelled(ctx, explained(err))
+	return shutdown.Cause(ctx, explained(err))
 }
 
 // describe says what was found in an input, for people.

@@ -3,12 +3,14 @@ package cli
 import (
 	"github.com/urfave/cli/v2"
 
+	"echocast/internal/option"
+	"echocast/internal/output"
 	"echocast/room"
 )
 
 // avatarFlag names who speaks in a LiveKit room.
 func avatarFlag(avatar *string) cli.Flag {
-	return option(avatar, "avatar", "", "in a LiveKit room: `IDENTITY` of the participant to speak through (default: "+
+	return option.New(avatar, "avatar", "", "in a LiveKit room: `IDENTITY` of the participant to speak through (default: "+
 		"tavus-avatar-agent)")
 }
 
@@ -30,7 +32,7 @@ The token is a secret and valid for an hour: hand it to the service that runs th
 avatar. It is made from LIVEKIT_API_KEY and LIVEKIT_API_SECRET. Tavus needs no
 invitation: send --to livekit+wss://HOST/ROOM --pal ID does all of it.`,
 		Flags: []cli.Flag{
-			option(&to, "to", "", "`URL` of the room: livekit+wss://HOST/ROOM"),
+			option.New(&to, "to", "", "`URL` of the room: livekit+wss://HOST/ROOM"),
 			avatarFlag(&avatar),
 		},
 		Action: func(c *cli.Context) error {
@@ -42,7 +44,7 @@ invitation: send --to livekit+wss://HOST/ROOM --pal ID does all of it.`,
 			if made.URL, made.Token, err = invite(to, avatar); err != nil {
 				return err
 			}
-			return printJSON(streams.Out, made)
+			return output.JSON(streams.Out, made)
 		},
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"echocast/internal/option"
 	"echocast/internal/outfile"
 	"echocast/internal/shutdown"
 	"echocast/replica"
@@ -39,11 +40,11 @@ its token names, or else who speaks first. --render COMMAND shows another face: 
 // guestFlags are those of a replica that joins a room.
 func (s *replicaCmd) guestFlags() []cli.Flag {
 	return []cli.Flag{
-		option(&s.guest.To, "join", "", "join the LiveKit room at `URL`, livekit+wss://HOST/ROOM, rather than listen"),
-		option(&s.guest.Identity, "avatar", "", "with --join: the replica's `IDENTITY` in the room (default: that of the "+
-			"token, or tavus-avatar-agent)"),
-		option(&s.guest.Program, "render", "", "with --join: this `COMMAND` draws pictures of what it hears"),
-		option(&s.guest.Delay, "render-delay", 0, "with --render: publish the sound this `TIME` after the command gets "+
+		option.New(&s.guest.To, "join", "", "join the LiveKit room at `URL`, livekit+wss://HOST/ROOM, rather than listen"),
+		option.New(&s.guest.Identity, "avatar", "", "with --join: the replica's `IDENTITY` in the room (default: that of "+
+			"the token, or tavus-avatar-agent)"),
+		option.New(&s.guest.Program, "render", "", "with --join: this `COMMAND` draws pictures of what it hears"),
+		option.New(&s.guest.Delay, "render-delay", 0, "with --render: publish the sound this `TIME` after the command gets "+
 			"it (default: 200ms)"),
 	}
 }

@@ -6,21 +6,22 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"echocast/audio"
+	"echocast/internal/option"
 )
 
 // levelFlags are the options that change what is heard.
 func (s *settings) levelFlags() []cli.Flag {
 	o := &s.prepare
 	return []cli.Flag{
-		option((*string)(&o.Channel), "channel", string(audio.MixChannels), "speak this `CHANNEL`: left, right, or the mix "+
-			"of all"),
-		boolOption(&o.TrimSilence, "trim-silence", "leave out the silence at both ends, but for 50 ms; live input is held "+
+		option.New((*string)(&o.Channel), "channel", string(audio.MixChannels), "speak this `CHANNEL`: left, right, or the "+
+			"mix of all"),
+		option.Bool(&o.TrimSilence, "trim-silence", "leave out the silence at both ends, but for 50 ms; live input is held "+
 			"back in pauses"),
-		option(&o.Gain, "gain", 0, "louder by `DB`, or softer where it is negative; may clip (default: 0)"),
-		option(&o.Loudness, "loudness", 0, "bring files to this loudness in `LUFS` (EBU R128), such as -16; never clips "+
+		option.New(&o.Gain, "gain", 0, "louder by `DB`, or softer where it is negative; may clip (default: 0)"),
+		option.New(&o.Loudness, "loudness", 0, "bring files to this loudness in `LUFS` (EBU R128), such as -16; never clips "+
 			"(default: as it is)"),
-		option(&o.PadAfter, "pad", 0, "add this `TIME` of silence at the end"),
-		option(&o.PadBefore, "pad-before", 0, "add this `TIME` of silence in front"),
+		option.New(&o.PadAfter, "pad", 0, "add this `TIME` of silence at the end"),
+		option.New(&o.PadBefore, "pad-before", 0, "add this `TIME` of silence in front"),
 	}
 }
 

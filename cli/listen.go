@@ -11,6 +11,8 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"echocast/echo"
+	"echocast/internal/option"
+	"echocast/internal/output"
 	"echocast/internal/shutdown"
 	"echocast/listen"
 	"echocast/room"
@@ -64,26 +66,26 @@ without a path the address gets a random one, which is printed.
 It ends with the room or with Ctrl-C; neither is an error. It reconnects after a lost
 connection.`,
 		Flags: append([]cli.Flag{
-			boolOption(&l.raw, "raw", "print every message as it came: no order, no folding, no common form"),
-			option(&l.only, "only", "", "`KINDS` of events, with commas: "+kindWords()+" (default: all)"),
-			option(&l.count, "count, n", 0, "end after `N` events (default: all)"),
-			option(&l.window, "window", 250*time.Millisecond, "hold an event back for this `TIME` while those before it are "+
-				"missing"),
-			option(&l.exec, "exec", "", "run this `COMMAND` for each event, and send what it prints (default: none)"),
-			option(&l.execTimeout, "exec-timeout", 30*time.Second, "kill that command after this `TIME`"),
-			option(&l.execJobs, "exec-jobs", 1, "run that command for up to `N` events at the same time; with more than 1 the "+
-				"order is not kept"),
-			boolOption(&l.execErrors, "exec-errors", "answer a tool call whose command fails, or takes too long, with a "+
+			option.Bool(&l.raw, "raw", "print every message as it came: no order, no folding, no common form"),
+			option.New(&l.only, "only", "", "`KINDS` of events, with commas: "+kindWords()+" (default: all)"),
+			option.New(&l.count, "count, n", 0, "end after `N` events (default: all)"),
+			option.New(&l.window, "window", 250*time.Millisecond, "hold an event back for this `TIME` while those before it "+
+				"are missing"),
+			option.New(&l.exec, "exec", "", "run this `COMMAND` for each event, and send what it prints (default: none)"),
+			option.New(&l.execTimeout, "exec-timeout", 30*time.Second, "kill that command after this `TIME`"),
+			option.New(&l.execJobs, "exec-jobs", 1, "run that command for up to `N` events at the same time; with more than 1 "+
+				"the order is not kept"),
+			option.Bool(&l.execErrors, "exec-errors", "answer a tool call whose command fails, or takes too long, with a "+
 				"result of status error"),
-			option(&l.transcript, "transcript", "", "write who said what and when to `FILE`: .txt, .srt, .vtt or .json "+
+			option.New(&l.transcript, "transcript", "", "write who said what and when to `FILE`: .txt, .srt, .vtt or .json "+
 				"(default: none)"),
-			option(&l.webhook, "webhook", "", "receive callbacks on this `ADDRESS`[/PATH] instead of joining a room: "+
+			option.New(&l.webhook, "webhook", "", "receive callbacks on this `ADDRESS`[/PATH] instead of joining a room: "+
 				"[HOST]:PORT, which is 127.0.0.1 without a host, and every address of the machine with 0.0.0.0 (default: none)"),
 			webhookURLFlag(&l.webhookURL),
 			conversationFlag(&l.settings.conversation),
-			quietFlag(&l.settings.quiet),
+			option.Quiet(&l.settings.quiet),
 		}, l.target.flags()...),
-		Action: withoutInputs(l.run),
+		Action: option.WithoutInputs(l.run),
 	}
 }
 
@@ -115,7 +117,7 @@ func (l *listenCmd) check() error {
 		return usagef("--exec-jobs must be from 1 to 1000")
 	}
 	files := map[string]string{"--transcript": l.transcript, "--trace": l.target.trace}
-	return cmp.Or(l.target.check(l.streams.warn), checkOutputs(files, nil))
+	return cmp.Or(l.target.check(l.streams.Warn), checkOutputs(files, nil))
 }
 
 // kinds returns the kinds that --only names; nil means all.
@@ -149,7 +151,7 @@ func (l *listenCmd) run(ctx context.Context) error {
 	out := l.settings.newReporter(l.streams)
 	source, err := l.open(ctx, out)
 	if err != nil {
-		return cmp.Or(ended(cancelled(ctx, err)), transcript.Close())
+		return cmp.Or(ended(shutdown.Cause(ctx, err)), transcript.Close())
 	}
 	var exec *listen.Executor
 	if l.exec != "" {
@@ -159,7 +161,7 @@ func (l *listenCmd) run(ctx context.Context) error {
 		})
 	}
 	err = listen.Run(ctx, source, &listen.Options{
-		Out: stdoutWriter{l.streams.Out}, Raw: l.raw, Kinds: kinds, Count: l.count, Window: l.window, Say: out.say,
+		Out: output.Writer(l.streams.Out), Raw: l.raw, Kinds: kinds, Count: l.count, Window: l.window, Say: out.say,
 		Transcript: transcript, Exec: exec, PerConversation: l.webhook != "",
 	})
 	exec.Close()

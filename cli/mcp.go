@@ -8,6 +8,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"echocast/echo"
+	"echocast/internal/option"
 	"echocast/internal/terminal"
 	"echocast/replica"
 )
@@ -38,7 +39,7 @@ Its tools are speak (an audio file), say (a text), interrupt, listen (the events
 the room) and heard (the receipts). It ends when the agent closes standard input.`,
 		Flags: m.flags(),
 		Action: func(c *cli.Context) error {
-			if err := noInputs(c); err != nil {
+			if err := option.NoInputs(c); err != nil {
 				return err
 			}
 			if server == nil || server.MCP == nil {

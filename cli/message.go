@@ -12,6 +12,9 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"echocast/echo"
+	"echocast/internal/option"
+	"echocast/internal/output"
+	"echocast/internal/shutdown"
 	"echocast/internal/terminal"
 	"echocast/room"
 )
@@ -26,9 +29,9 @@ type messageCmd struct {
 func (m *messageCmd) flags(own ...cli.Flag) []cli.Flag {
 	return append(append(own,
 		conversationFlag(&m.settings.conversation),
-		option(&m.settings.maxMessage, "max-message", echo.DefaultMaxMessage, "no message has more than `BYTES`"),
-		boolOption(&m.settings.dryRun, "dry-run", "print the message on stdout, and send nothing"),
-		quietFlag(&m.settings.quiet),
+		option.New(&m.settings.maxMessage, "max-message", echo.DefaultMaxMessage, "no message has more than `BYTES`"),
+		option.Bool(&m.settings.dryRun, "dry-run", "print the message on stdout, and send nothing"),
+		option.Quiet(&m.settings.quiet),
 	), m.target.roomFlags()...)
 }
 
@@ -43,7 +46,7 @@ func (m *messageCmd) check() error {
 	if m.settings.maxMessage <= 0 {
 		return usagef("--max-message must be more than 0")
 	}
-	return m.target.check(m.streams.warn)
+	return m.target.check(m.streams.Warn)
 }
 
 // checkRoom validates the options, and fails if no room is named.
@@ -102,7 +105,7 @@ func (m *messageCmd) deliver(ctx context.Context, messages iter.Seq2[echo.Messag
 	then func(<-chan echo.Event, *reporter) error) error {
 	if m.settings.dryRun {
 		return m.each(messages, m.settings.maxMessage, func(_ echo.Message, line []byte) error {
-			_, err := fmt.Fprintf(stdoutWriter{m.streams.Out}, "%s\n", line)
+			_, err := fmt.Fprintf(output.Writer(m.streams.Out), "%s\n", line)
 			return err
 		})
 	}
@@ -142,7 +145,7 @@ func (m *messageCmd) join(ctx context.Context, out *reporter) (*target, error) {
 	target, err := m.target.connect(ctx, room.Options{Conversation: m.settings.conversation,
 		MaxMessage: m.settings.maxMessage}, "", out)
 	if err != nil {
-		return nil, cancelled(ctx, err)
+		return nil, shutdown.Cause(ctx, err)
 	}
 	return target, nil
 }
@@ -189,7 +192,7 @@ func (m *messageCmd) text(c *cli.Context, words []string) (string, error) {
 	defer restore()
 	text, err := io.ReadAll(io.LimitReader(stdin, maxText))
 	if err != nil {
-		return "", cancelled(c.Context, inputError("standard input", err))
+		return "", shutdown.Cause(c.Context, inputError("standard input", err))
 	}
 	return strings.TrimRight(string(text), "\n"), nil
 }
@@ -228,7 +231,7 @@ func contextCommand(streams Streams) *cli.Command {
 	return &cli.Command{
 		Name: "context", Usage: "change what the replica's language model knows",
 		UsageText: "echocast context append|overwrite [OPTIONS] TEXT...",
-		Action:    needsVerb("echocast context"),
+		Action:    option.NeedsCommand("echocast context"),
 		Subcommands: []*cli.Command{
 			textCommand(add, "append", "add to what the language model knows",
 				"The replica does not speak because of it; echocast respond makes it.",
@@ -238,7 +241,7 @@ func contextCommand(streams Streams) *cli.Command {
 					}
 					return echo.AppendContext{Context: text}
 				},
-				boolOption(&completed, "job-completed", "a job outside of the conversation is done, and this is its result")),
+				option.Bool(&completed, "job-completed", "a job outside of the conversation is done, and this is its result")),
 			textCommand(overwrite, "overwrite", "replace what the language model knows", "An empty text leaves nothing.",
 				func(text string) echo.Message { return echo.OverwriteContext{Context: text} }),
 		},
@@ -251,10 +254,10 @@ func interruptCommand(streams Streams) *cli.Command {
 	return &cli.Command{
 		Name: "interrupt", Usage: "stop the replica, also what another participant made it say",
 		UsageText: "echocast interrupt --to URL",
-		Flags: m.flags(option(&wait, "wait", 2*time.Second, "wait at most this `TIME` for the event that the replica "+
+		Flags: m.flags(option.New(&wait, "wait", 2*time.Second, "wait at most this `TIME` for the event that the replica "+
 			"has stopped; without it the exit code is 9")),
 		Action: func(c *cli.Context) error {
-			if err := noInputs(c); err != nil {
+			if err := option.NoInputs(c); err != nil {
 				return err
 			}
 			return m.one(c, echo.Interrupt{}, func(events <-chan echo.Event, out *reporter) error {
@@ -294,11 +297,11 @@ func sensitivityCommand(streams Streams) *cli.Command {
 		Name: "sensitivity", Usage: "set how readily the replica reacts to the user",
 		UsageText: "echocast sensitivity --to URL --pause LEVEL\n   echocast sensitivity --to URL --interrupt LEVEL",
 		Flags: m.flags(
-			option(&pause, "pause", "", "how soon it answers in a pause: `LEVEL` is "+known+" (default: as it is)"),
-			option(&interrupt, "interrupt", "", "how soon it falls silent when the user speaks: `LEVEL` is one of the same "+
+			option.New(&pause, "pause", "", "how soon it answers in a pause: `LEVEL` is "+known+" (default: as it is)"),
+			option.New(&interrupt, "interrupt", "", "how soon it falls silent when the user speaks: `LEVEL` is one of the same "+
 				"(default: as it is)")),
 		Action: func(c *cli.Context) error {
-			if err := noInputs(c); err != nil {
+			if err := option.NoInputs(c); err != nil {
 				return err
 			}
 			return m.one(c, echo.Sensitivity{Pause: echo.SensitivityLevel(pause), Interrupt: echo.SensitivityLevel(interrupt)},
@@ -314,7 +317,7 @@ func toolResultCommand(streams Streams) *cli.Command {
 		Name: "tool-result", Usage: "answer a tool call", ArgsUsage: "ID [OUTPUT]",
 		Description: `OUTPUT is a text, or a JSON object, or with - standard input. The ID is in the event
 tool_call that echocast listen prints.`,
-		Flags: m.flags(boolOption(&failed, "error", "the tool failed, and OUTPUT says why")),
+		Flags: m.flags(option.Bool(&failed, "error", "the tool failed, and OUTPUT says why")),
 		Action: func(c *cli.Context) error {
 			if c.NArg() == 0 {
 				return usagef("tool-result takes the id of a tool call, and what the tool said")

@@ -11,6 +11,8 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"echocast/internal/option"
+	"echocast/internal/output"
 	"echocast/internal/secretfile"
 	"echocast/rtc"
 )
@@ -35,15 +37,15 @@ the two lines of the file that --ice-credential-file names.`
 
 func (p *peerOptions) flags() []cli.Flag {
 	return []cli.Flag{
-		option(&p.keyFile, "room-key-file", "", "`FILE` with the key that lets senders in at echocast replica (default: "+
+		option.New(&p.keyFile, "room-key-file", "", "`FILE` with the key that lets senders in at echocast replica (default: "+
 			"ECHOCAST_ROOM_KEY)"),
 		&cli.StringSliceFlag{Name: "ice-server", Destination: &p.servers, DefaultText: "none",
 			Usage: "`URL` of a STUN or TURN server: stun:HOST, turn:HOST?transport=tcp, turns:HOST; may be repeated"},
-		option(&p.secretFile, "ice-credential-file", "", "`FILE` with the user name and the credential of the TURN "+
+		option.New(&p.secretFile, "ice-credential-file", "", "`FILE` with the user name and the credential of the TURN "+
 			"servers, in two lines (default: ECHOCAST_ICE_USERNAME and ECHOCAST_ICE_CREDENTIAL)"),
-		boolOption(&p.relayOnly, "relay-only", "connect by the TURN servers only, which hides this machine's addresses"),
-		option(&p.lostAfter, "lost-after", defaultLostAfter, "with a replica of echocast: the connection is lost when the "+
-			"other side was silent for this `TIME`; give it to both"),
+		option.Bool(&p.relayOnly, "relay-only", "connect by the TURN servers only, which hides this machine's addresses"),
+		option.New(&p.lostAfter, "lost-after", defaultLostAfter, "with a replica of echocast: the connection is lost when "+
+			"the other side was silent for this `TIME`; give it to both"),
 	}
 }
 
@@ -57,28 +59,28 @@ const (
 // dialFlags are the flags of commands that dial a replica.
 func (p *peerOptions) dialFlags() []cli.Flag {
 	return append(p.flags(),
-		option(&p.authority, "tls-ca", "", "`FILE` (PEM) with the certificates that the replica's https is checked against "+
-			"(default: those of this system)"),
-		boolOption(&p.insecure, "insecure", "use http, without a room key, to another machine: others can listen in"))
+		option.New(&p.authority, "tls-ca", "", "`FILE` (PEM) with the certificates that the replica's https is checked "+
+			"against (default: those of this system)"),
+		option.Bool(&p.insecure, "insecure", "use http, without a room key, to another machine: others can listen in"))
 }
 
 // listenFlags are the flags of a replica.
 func (p *peerOptions) listenFlags() []cli.Flag {
 	return append(p.flags(),
-		option(&p.cert, "tls-cert", "", "`FILE` (PEM) with the certificate, for https (default: none)"),
-		option(&p.key, "tls-key", "", "`FILE` (PEM) with the certificate's private key (default: none)"),
-		boolOption(&p.insecure, "insecure", "listen to other machines without a room key, or without TLS"))
+		option.New(&p.cert, "tls-cert", "", "`FILE` (PEM) with the certificate, for https (default: none)"),
+		option.New(&p.key, "tls-key", "", "`FILE` (PEM) with the certificate's private key (default: none)"),
+		option.Bool(&p.insecure, "insecure", "listen to other machines without a room key, or without TLS"))
 }
 
 // options collects the flags, files and environment variables. It warns of secret
 // files that other users can read.
-func (p *peerOptions) options(warn warnFunc) (*rtc.Options, error) {
+func (p *peerOptions) options(warn output.WarnFunc) (*rtc.Options, error) {
 	if p.lostAfter < shortestLostAfter || p.lostAfter > longestLostAfter {
 		return nil, usagef("--lost-after must be from %v to %v", shortestLostAfter, longestLostAfter)
 	}
 	options := &rtc.Options{RelayOnly: p.relayOnly, Insecure: p.insecure, PingTimeout: p.lostAfter}
 	var err error
-	if options.Key, err = secret("--room-key-file", p.keyFile, "ECHOCAST_ROOM_KEY", warn); err != nil {
+	if options.Key, err = option.Secret("--room-key-file", p.keyFile, "ECHOCAST_ROOM_KEY", warn); err != nil {
 		return nil, err
 	}
 	if options.ICEServers, err = p.iceServers(warn); err != nil {
@@ -93,37 +95,13 @@ func (p *peerOptions) options(warn warnFunc) (*rtc.Options, error) {
 	return options, nil
 }
 
-// secret returns the contents of a file or, if file is empty, of an environment
-// variable.
-func secret(flag, file, variable string, warn warnFunc) (string, error) {
-	if file == "" {
-		return os.Getenv(variable), nil // a secret already, by hideEnvironment
-	}
-	text, isPublic, err := secretfile.Read(file)
-	secrets.Add(text)
-	if isPublic {
-		warnPublic(warn, file)
-	}
-	if text = strings.TrimSpace(text); err == nil && text == "" {
-		err = errors.New("the file is empty")
-	}
-	if err != nil {
-		return "", usagef("%s %s: %v", flag, file, plain(err))
-	}
-	return text, nil
-}
-
-func warnPublic(warn warnFunc, file string) {
-	warn("every user of this machine can read %s: run chmod 600 on it", file)
-}
-
-func (p *peerOptions) iceServers(warn warnFunc) (servers []rtc.ICEServer, err error) {
+func (p *peerOptions) iceServers(warn output.WarnFunc) (servers []rtc.ICEServer, err error) {
 	if len(p.servers.Value()) == 0 {
 		return nil, nil
 	}
 	username, credential := os.Getenv("ECHOCAST_ICE_USERNAME"), os.Getenv("ECHOCAST_ICE_CREDENTIAL")
 	if p.secretFile != "" {
-		text, err := secret("--ice-credential-file", p.secretFile, "", warn)
+		text, err := option.Secret("--ice-credential-file", p.secretFile, "", warn)
 		if err != nil {
 			return nil, err
 		}
@@ -141,13 +119,13 @@ func (p *peerOptions) iceServers(warn warnFunc) (servers []rtc.ICEServer, err er
 }
 
 // tls returns the certificate to present, or the authorities to trust.
-func (p *peerOptions) tls(warn warnFunc) (*tls.Config, error) {
+func (p *peerOptions) tls(warn output.WarnFunc) (*tls.Config, error) {
 	switch {
 	case (p.cert == "") != (p.key == ""):
 		return nil, usagef("--tls-cert and --tls-key must be given together")
 	case p.cert != "":
 		if secretfile.IsPublic(p.key) {
-			warnPublic(warn, p.key)
+			option.WarnPublic(warn, p.key)
 		}
 		pair, err := tls.LoadX509KeyPair(p.cert, p.key)
 		if err != nil {

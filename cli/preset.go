@@ -1,13 +1,14 @@
 package cli
 
 import (
-	"encoding/json"
 	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
 
 	"echocast/audio"
+	"echocast/internal/option"
+	"echocast/internal/output"
 	"echocast/preset"
 )
 
@@ -22,10 +23,10 @@ type presetOptions struct {
 func (s *settings) presetFlags() []cli.Flag {
 	p := &s.preset
 	return []cli.Flag{
-		option(&p.name, "preset", "", "read the inputs as this `SOURCE` delivers them; echocast preset list names them"),
-		option(&p.voice, "piper-voice", "", "take the rate from this Piper voice's `FILE` (VOICE.onnx.json); implies "+
+		option.New(&p.name, "preset", "", "read the inputs as this `SOURCE` delivers them; echocast preset list names them"),
+		option.New(&p.voice, "piper-voice", "", "take the rate from this Piper voice's `FILE` (VOICE.onnx.json); implies "+
 			"--preset piper"),
-		boolOption(&p.force, "force-format", "believe the rate of --preset or --rate where a header says another"),
+		option.Bool(&p.force, "force-format", "believe the rate of --preset or --rate where a header says another"),
 	}
 }
 
@@ -118,7 +119,7 @@ Audio that begins with a header is read as the header says. If the header states
 another rate than the preset, echocast refuses the input; --force-format makes the
 preset count.`,
 		Flags: []cli.Flag{
-			boolOption(&l.json, "json", "print JSON, one preset a line"),
+			option.Bool(&l.json, "json", "print JSON, one preset a line"),
 		},
 		Action: func(c *cli.Context) error { return l.run(c.Args().Slice()) },
 	}
@@ -140,24 +141,14 @@ func (l *presetCmd) run(args []string) error {
 
 func (l *presetCmd) list(all []preset.Preset) error {
 	if l.json {
-		return l.printJSON(all)
+		return output.JSONLines(l.streams.Out, all)
 	}
-	return printText(l.streams.Out, preset.Table(all))
+	return output.Text(l.streams.Out, preset.Table(all))
 }
 
 func (l *presetCmd) show(p preset.Preset) error {
 	if l.json {
-		return l.printJSON([]preset.Preset{p})
+		return output.JSONLines(l.streams.Out, []preset.Preset{p})
 	}
-	return printText(l.streams.Out, p.Text())
-}
-
-func (l *presetCmd) printJSON(all []preset.Preset) error {
-	var text strings.Builder
-	encoder := json.NewEncoder(&text)
-	encoder.SetEscapeHTML(false) // the examples are for people to copy
-	for _, p := range all {
-		_ = encoder.Encode(p) // numbers and strings always marshal
-	}
-	return printText(l.streams.Out, text.String())
+	return output.Text(l.streams.Out, p.Text())
 }

@@ -10,7 +10,10 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"echocast/echo"
+	"echocast/internal/option"
 	"echocast/internal/outfile"
+	"echocast/internal/output"
+	"echocast/internal/redact"
 	"echocast/internal/terminal"
 	"echocast/probe"
 	"echocast/probe/picture"
@@ -39,19 +42,14 @@ func probeCommand(streams Streams) *cli.Command {
 
 Each input is read once, to its end. A line that begins with "suspect" is a guess.`,
 		Flags: append(p.settings.inputFlags(),
-			boolOption(&p.settings.json, "json", "print one JSON object a line"),
-			boolOption(&p.draws, "draw", "draw the waveform also where stdout is no terminal"),
-			option(&p.png, "png", "", "draw the waveform and the spectrogram of the input in `FILE`, as PNG"),
-			option(&p.svg, "svg", "", "draw them in `FILE` as SVG"),
+			option.Bool(&p.settings.json, "json", "print one JSON object a line"),
+			option.Bool(&p.draws, "draw", "draw the waveform also where stdout is no terminal"),
+			option.New(&p.png, "png", "", "draw the waveform and the spectrogram of the input in `FILE`, as PNG"),
+			option.New(&p.svg, "svg", "", "draw them in `FILE` as SVG"),
 		),
-		Action: withInputs(p.run),
+		Action: option.WithInputs(p.run),
 	}
 }
-
-// said is an error that was printed already.
-type said struct{ error }
-
-func (s said) Unwrap() error { return s.error }
 
 // run probes every input, also after one that cannot be read.
 func (p *probeCmd) run(ctx context.Context, names []string) error {
@@ -76,9 +74,9 @@ func (p *probeCmd) run(ctx context.Context, names []string) error {
 			return cause
 		}
 		if err != nil {
-			report.Error = hidden(err.Error())
-			failed = said{err}
-			p.streams.warn("%s", err.Error())
+			report.Error = redact.Hide(err.Error())
+			failed = &output.PrintedError{Err: err}
+			p.streams.Warn("%s", err.Error())
 		}
 		if err := p.print(report); err != nil {
 			return err

@@ -1,10 +1,11 @@
 package cli
 
 import (
-	"encoding/json"
 	"io"
 
 	"echocast/echo"
+	"echocast/internal/output"
+	"echocast/internal/redact"
 )
 
 // inputReceipt is a receipt with what is known of its input.
@@ -27,26 +28,15 @@ func (r *reporter) print(receipt any) error {
 		return nil
 	}
 	r.settings.printed++
-	return printJSON(r.data, receipt)
-}
-
-func printJSON(out io.Writer, value any) error {
-	line, _ := json.Marshal(value) // numbers and strings always marshal
-	return printText(out, string(line)+"\n")
-}
-
-// printText writes to stdout.
-func printText(out io.Writer, text string) error {
-	_, err := io.WriteString(stdoutWriter{out}, text)
-	return err
+	return output.JSON(r.data, receipt)
 }
 
 // printOne prints a value as a line of JSON with --json, else its text.
 func (s *settings) printOne(out io.Writer, value any, text string) error {
 	if s.json {
-		return printJSON(out, value)
+		return output.JSON(out, value)
 	}
-	return printText(out, text)
+	return output.Text(out, text)
 }
 
 // failureLine is a line of JSON in place of a receipt.
@@ -63,7 +53,7 @@ func (s *settings) orFailure(out io.Writer, err error) error {
 	if !s.json || s.printed > 0 || code == exitOK {
 		return err
 	}
-	if failed := printJSON(out, failureLine{exitKind(code), code, firstLine(hidden(err.Error()))}); failed != nil {
+	if failed := output.JSON(out, failureLine{exitKind(code), code, firstLine(redact.Hide(err.Error()))}); failed != nil {
 		return failed
 	}
 	return err

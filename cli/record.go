@@ -14,8 +14,7 @@ import (
 )
 
 const recordUsage = "write the call to `FILE`: .wav, .webm or .mp4 (by ffmpeg), the replica on the " +
-	"left channel and the " +
-	"user on the right, and beside it what was heard, as .vtt (default: nothing)"
+	"left channel and the user on the right, and beside it what was heard, as .vtt (default: nothing)"
 
 // checkRecording refuses a recording of a call that cannot be written. "" is none.
 func checkRecording(name string) error {

@@ -11,6 +11,8 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"echocast/echo"
+	"echocast/internal/option"
+	"echocast/internal/shutdown"
 	"echocast/internal/terminal"
 	"echocast/room"
 	"echocast/speak"
@@ -40,21 +42,21 @@ messages at the times at which they were sent, with fresh inference ids. If the
 recording stopped in mid-utterance, replay ends that utterance with an interrupt.
 Without --to, a stand-in replica in this process listens.`,
 		Flags: append([]cli.Flag{
-			option(&r.target.to, "to", "", "`URL` of the replica: that of echocast replica, or of a Daily room (default: a "+
+			option.New(&r.target.to, "to", "", "`URL` of the replica: that of echocast replica, or of a Daily room (default: a "+
 				"replica in this process)"),
-			option(&r.record, "record", "", "write what the replica in this process heard to `FILE` (WAV)"),
-			option(&r.speed, "speed", 1, "send `N` times as fast as it was recorded"),
-			boolOption(&r.burst, "burst", "send as fast as the connection takes it"),
-			boolOption(&r.sameIDs, "same-ids", "keep the inference ids; a replica that has heard them may refuse them"),
-			option(&r.settings.conversation, "conversation", "", "`ID` of the conversation, in place of the recorded one "+
+			option.New(&r.record, "record", "", "write what the replica in this process heard to `FILE` (WAV)"),
+			option.New(&r.speed, "speed", 1, "send `N` times as fast as it was recorded"),
+			option.Bool(&r.burst, "burst", "send as fast as the connection takes it"),
+			option.Bool(&r.sameIDs, "same-ids", "keep the inference ids; a replica that has heard them may refuse them"),
+			option.New(&r.settings.conversation, "conversation", "", "`ID` of the conversation, in place of the recorded one "+
 				"(default: as recorded)"),
-			option(&r.settings.maxMessage, "max-message", echo.DefaultMaxMessage, "the replica in this process drops messages "+
-				"of more than `BYTES`"),
-			option(&r.target.readyTimeout, "ready-timeout", 30*time.Second, "wait at most this `TIME` for the replica to "+
+			option.New(&r.settings.maxMessage, "max-message", echo.DefaultMaxMessage, "the replica in this process drops "+
+				"messages of more than `BYTES`"),
+			option.New(&r.target.readyTimeout, "ready-timeout", 30*time.Second, "wait at most this `TIME` for the replica to "+
 				"join"),
-			boolOption(&r.settings.json, "json", "print receipts as JSON lines on stdout"),
-			quietFlag(&r.settings.quiet),
-		}, joined(r.target.way.flags(), r.target.create.service.flags(), r.target.daily.flags(),
+			option.Bool(&r.settings.json, "json", "print receipts as JSON lines on stdout"),
+			option.Quiet(&r.settings.quiet),
+		}, option.Join(r.target.way.flags(), r.target.create.service.Flags(), r.target.daily.flags(),
 			r.target.peer.dialFlags())...),
 		Action: func(c *cli.Context) error {
 			return r.settings.orFailure(streams.Out, r.run(c.Context, c.Args().Slice()))
@@ -76,7 +78,7 @@ func (r *replayCmd) check(names []string) error {
 	case r.settings.maxMessage <= 0:
 		return usagef("--max-message must be more than 0")
 	}
-	if _, err := r.target.peer.options(r.streams.warn); err != nil {
+	if _, err := r.target.peer.options(r.streams.Warn); err != nil {
 		return err
 	}
 	return checkOutputs(map[string]string{"--record": r.record}, names)
@@ -107,7 +109,7 @@ func (r *replayCmd) run(ctx context.Context, names []string) error {
 	target, err := r.target.connect(ctx, room.Options{Conversation: r.settings.conversation,
 		MaxMessage: r.settings.maxMessage, Wrap: wrap}, r.record, out)
 	if err != nil {
-		return cancelled(ctx, err)
+		return shutdown.Cause(ctx, err)
 	}
 	if conn == nil {
 		return cmp.Or(target.close(), usagef("--to: this room carries no messages; replay into another"))

@@ -12,7 +12,9 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"echocast/internal/option"
 	"echocast/internal/opusencoder"
+	"echocast/internal/output"
 	"echocast/internal/shutdown"
 	"echocast/logs"
 	"echocast/replica"
@@ -74,17 +76,18 @@ after the replica has joined, or after what "on" names has happened so often. A 
 and a timestamp are filled in, except with "raw":true.
 ` + helpJoin,
 		Flags: append([]cli.Flag{
-			option(&s.listen, "listen", "127.0.0.1:8870", "`ADDRESS` to listen on; port 0 takes a free one"),
-			option(&s.record, "record", "", "write what is heard to `FILE` (WAV), or as .webm or .mp4 (by ffmpeg) "+
+			option.New(&s.listen, "listen", "127.0.0.1:8870", "`ADDRESS` to listen on; port 0 takes a free one"),
+			option.New(&s.record, "record", "", "write what is heard to `FILE` (WAV), or as .webm or .mp4 (by ffmpeg) "+
 				"both sides, the face and, as .vtt, the words; later sessions get new files FILE-2 and so on"),
-			option(&s.limit, "max-message", replica.DefaultMessageLimit, "drop messages of more than `BYTES`"),
+			option.New(&s.limit, "max-message", replica.DefaultMessageLimit, "drop messages of more than `BYTES`"),
 			&cli.StringSliceFlag{Name: "fault",
 				Usage: "misbehave by `NAME[=VALUE][,NAME...]`, such as delay=300ms; --fault list lists them"},
-			option(&s.script, "script", "", "send the events in `FILE` beside the replica's own"),
-			option(&s.user, "user", "", "play `FILE` as the user's microphone to each connection that hears (default: silent)"),
-			boolOption(&s.once, "once", "end when everybody has left"),
-			boolOption(&s.json, "json", "print the report of each session as a JSON line on stdout"),
-			quietFlag(&s.quiet),
+			option.New(&s.script, "script", "", "send the events in `FILE` beside the replica's own"),
+			option.New(&s.user, "user", "", "play `FILE` as the user's microphone to each connection that hears (default: "+
+				"silent)"),
+			option.Bool(&s.once, "once", "end when everybody has left"),
+			option.Bool(&s.json, "json", "print the report of each session as a JSON line on stdout"),
+			option.Quiet(&s.quiet),
 		}, append(s.guestFlags(), s.peer.listenFlags()...)...),
 		Action: func(c *cli.Context) error {
 			if c.Args().Present() {
@@ -100,7 +103,7 @@ and a timestamp are filled in, except with "raw":true.
 			}
 			s.faults = c.StringSlice("fault")
 			if slices.Contains(s.faults, "list") {
-				return printText(streams.Out, replica.FaultTable())
+				return output.Text(streams.Out, replica.FaultTable())
 			}
 			return s.run(c.Context)
 		},
@@ -127,12 +130,12 @@ func (s *replicaCmd) run(ctx context.Context) error {
 // open listens, and prints the address and what is not secured. Without a room key
 // there is a page too.
 func (s *replicaCmd) open(ctx context.Context, serving *serve.Options) (*rtc.Listener, error) {
-	options, err := s.peer.options(s.streams.warn)
+	options, err := s.peer.options(s.streams.Warn)
 	if err != nil {
 		return nil, err
 	}
 	options.MuLaw = !opusencoder.Available
-	options.Warn = func(text string) { s.streams.warn("%s", text) }
+	options.Warn = func(text string) { s.streams.Warn("%s", text) }
 	if options.Key == "" {
 		serving.Page = page.New()
 		options.Handler = serving.Page
@@ -148,7 +151,7 @@ func (s *replicaCmd) open(ctx context.Context, serving *serve.Options) (*rtc.Lis
 	}
 	address, public := rtc.DialURL(listener.URL())
 	if lack := options.Risk(); public && lack != "" {
-		s.streams.warn("--insecure: %s", lack)
+		s.streams.Warn("--insecure: %s", lack)
 	}
 	s.say("the replica listens; speak to it with: echocast send --to %s INPUT", address)
 	if serving.Page != nil && !public {
@@ -183,7 +186,7 @@ func (s *replicaCmd) prepare() (*serve.Options, error) {
 }
 
 func (s *replicaCmd) observer() serve.Observer {
-	observer := serve.Log(func(line string) { s.say("%s", line) }, func(line string) { s.streams.warn("%s", line) })
+	observer := serve.Log(func(line string) { s.say("%s", line) }, func(line string) { s.streams.Warn("%s", line) })
 	observer.Report = s.report
 	return observer
 }
@@ -191,7 +194,7 @@ func (s *replicaCmd) observer() serve.Observer {
 func (s *replicaCmd) report(report replica.Report) {
 	s.say("%s", report.Line())
 	if s.json {
-		if err := printJSON(s.streams.Out, report); err != nil {
+		if err := output.JSON(s.streams.Out, report); err != nil {
 			s.fail(err)
 		}
 	}
@@ -199,7 +202,7 @@ func (s *replicaCmd) report(report replica.Report) {
 
 // fail says what went wrong, and makes it the exit code.
 func (s *replicaCmd) fail(err error) {
-	s.streams.warn("%s", firstLine(err.Error()))
+	s.streams.Warn("%s", firstLine(err.Error()))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.failed = cmp.Or(s.failed, err)
@@ -207,6 +210,6 @@ func (s *replicaCmd) fail(err error) {
 
 func (s *replicaCmd) say(format string, args ...any) {
 	if !s.quiet {
-		s.streams.warn(format, args...)
+		s.streams.Warn(format, args...)
 	}
 }

@@ -11,7 +11,11 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"echocast/internal/opener"
+	"echocast/internal/option"
+	"echocast/internal/output"
+	"echocast/internal/shutdown"
 	"echocast/internal/terminal"
+	"echocast/internal/text"
 	"echocast/speak"
 	"echocast/trace"
 )
@@ -34,10 +38,10 @@ func reportCommand(streams Streams) *cli.Command {
 HTML file that needs no other. If the process was killed while it recorded, the
 page shows what is there.`,
 		Flags: []cli.Flag{
-			option(&r.output, "output, o", "", "write the page to `FILE`; - is stdout (default: TRACE with .html)"),
-			boolOption(&r.opens, "open", "show the page in the browser"),
+			option.New(&r.output, "output, o", "", "write the page to `FILE`; - is stdout (default: TRACE with .html)"),
+			option.Bool(&r.opens, "open", "show the page in the browser"),
 		},
-		Action: withInputs(r.run),
+		Action: option.WithInputs(r.run),
 	}
 }
 
@@ -47,17 +51,17 @@ func (r *reportCmd) run(ctx context.Context, names []string) error {
 	if err != nil {
 		return err
 	}
-	output := r.output
-	if output == "" {
-		output = stdinName
+	file := r.output
+	if file == "" {
+		file = stdinName
 		if name != stdinName {
-			output = strings.TrimSuffix(name, filepath.Ext(name)) + ".html"
+			file = strings.TrimSuffix(name, filepath.Ext(name)) + ".html"
 		}
 	}
-	if r.opens && output == stdinName {
+	if r.opens && file == stdinName {
 		return usagef("--open shows a file: name one with --output")
 	}
-	if err := checkOutput(output, name, r.output == ""); err != nil {
+	if err := checkOutput(file, name, r.output == ""); err != nil {
 		return err
 	}
 	stdin, restore := terminal.ReadUntil(ctx, r.streams.In)
@@ -69,29 +73,29 @@ func (r *reportCmd) run(ctx context.Context, names []string) error {
 	defer in.Close()
 	sessions, err := trace.Sessions(in)
 	if err != nil {
-		return cancelled(ctx, inputError(speak.Title(name), err))
+		return shutdown.Cause(ctx, inputError(speak.Title(name), err))
 	}
-	err = r.write(output, &trace.Page{Title: filepath.Base(speak.Title(name)), Sessions: sessions})
+	err = r.write(file, &trace.Page{Title: filepath.Base(speak.Title(name)), Sessions: sessions})
 	if err != nil || !r.opens {
 		return err
 	}
-	if err := opener.Open(ctx, output); err != nil {
-		return fmt.Errorf("%s: open it in a browser, for --open cannot: %w", printable(output), err)
+	if err := opener.Open(ctx, file); err != nil {
+		return fmt.Errorf("%s: open it in a browser, for --open cannot: %w", text.Printable(file), err)
 	}
 	return nil
 }
 
-func (r *reportCmd) write(output string, page *trace.Page) error {
-	if output == stdinName {
+func (r *reportCmd) write(file string, page *trace.Page) error {
+	if file == stdinName {
 		if _, err := page.WriteTo(r.streams.Out); err != nil {
-			return stdoutError{err}
+			return &output.Error{Err: err}
 		}
 		return nil
 	}
-	if err := page.WriteFile(output); err != nil {
-		return named(output, err)
+	if err := page.WriteFile(file); err != nil {
+		return named(file, err)
 	}
-	r.streams.warn("the report is in %s", output)
+	r.streams.Warn("the report is in %s", file)
 	return nil
 }
 

@@ -10,6 +10,9 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"echocast/echo"
+	"echocast/internal/option"
+	"echocast/internal/output"
+	"echocast/internal/shutdown"
 	"echocast/internal/terminal"
 	"echocast/internal/textcut"
 )
@@ -28,7 +31,7 @@ sent as it is written, from space to space: one utterance, done with its end.
 Emotion tags, such as <emotion value="excited"/>, are left as they are.
 
 The exit codes are those of echocast send.`,
-		Flags: s.speechFlags(boolOption(&s.settings.json, "json", "print the receipt as a JSON line on stdout")),
+		Flags: s.speechFlags(option.Bool(&s.settings.json, "json", "print the receipt as a JSON line on stdout")),
 		Action: func(c *cli.Context) error {
 			if !c.Args().Present() {
 				return usagef("say takes a text, or - for standard input")
@@ -67,7 +70,7 @@ func (s *sayCmd) run(ctx context.Context, arguments []string) error {
 	options := &echo.Options{OnReceipt: func(r echo.Receipt) { receipt = r }}
 	return target.talk(ctx, options, out, func(session *echo.Session) error {
 		_, err = session.Say(ctx, text)
-		return cmp.Or(cancelled(ctx, unsupported(err)), out.spoken(receipt))
+		return cmp.Or(shutdown.Cause(ctx, unsupported(err)), out.spoken(receipt))
 	})
 }
 
@@ -90,9 +93,9 @@ func (s *sayCmd) plan(ctx context.Context, text echo.Text) error {
 	defer session.Close()
 	_, err = session.Say(ctx, text)
 	if failed := lines.Flush(); failed != nil {
-		return stdoutError{failed}
+		return &output.Error{Err: failed}
 	}
-	return cancelled(ctx, err)
+	return shutdown.Cause(ctx, err)
 }
 
 // pieces reads standard input in pieces as it comes, without cutting a word or a tag.

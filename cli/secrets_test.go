@@ -53,7 +53,7 @@ func TestNoSecretIsPrinted(t *testing.T) {
 		{"converse", "--agent", "openai", "--agent-url=http://127.0.0.1/?token=leak-of-typed"},
 		{"bridge", "--param", "Authorization=Bearer leak-of-typed", "leak-of-typed"}} {
 		printsNo(t, "leak-of-typed", args...)
-		secrets = redact.Growing{}
+		redact.Known = redact.Growing{}
 	}
 	t.Setenv("ECHOCAST_AGENT_URL", "http://127.0.0.1/?token=leak-of-setting")
 	printsNo(t, "leak-of-setting", "converse", "--agent", "openai")
@@ -70,11 +70,11 @@ func printsNo(t *testing.T, secret string, args ...string) {
 // Secrets that become known while a trace is recorded are hidden in it too.
 func TestTraceHidesLaterSecrets(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "trace")
-	recorder, err := trace.Create(name, "echocast", hidden)
+	recorder, err := trace.Create(name, "echocast", redact.Hide)
 	if err != nil {
 		t.Fatal(err)
 	}
-	secrets.Add("user\n  leak-of-a-later-secret \n")
+	redact.Known.Add("user\n  leak-of-a-later-secret \n")
 	if got := recorder.Redact("user says leak-of-a-later-secret"); got != "user says redacted" {
 		t.Errorf("the trace says %q", got)
 	}

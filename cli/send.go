@@ -11,6 +11,8 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"echocast/echo"
+	"echocast/internal/option"
+	"echocast/internal/shutdown"
 	"echocast/internal/terminal"
 	"echocast/recording"
 	"echocast/room"
@@ -54,7 +56,7 @@ is named with --conversation is spoken in by the REST API, with an API key.
 Ctrl-C interrupts the replica and exits; a second Ctrl-C exits at once. SIGUSR2, or
 space on a terminal, interrupts the replica and drops the waiting inputs; with
 --resume it pauses, and the next one continues.`,
-		Flags: joined(s.target.flags(), s.target.way.webhookFlags(), s.talkFlags(), s.inputFlags(), s.levelFlags(),
+		Flags: option.Join(s.target.flags(), s.target.way.webhookFlags(), s.talkFlags(), s.inputFlags(), s.levelFlags(),
 			s.messageFlags(echo.LeadMode), s.outputFlags()),
 		Action: func(c *cli.Context) error {
 			return s.orFailure(streams.Out, s.run(c.Context, c.Args().Slice()))
@@ -62,41 +64,33 @@ space on a terminal, interrupts the replica and drops the waiting inputs; with
 	}
 }
 
-// joined concatenates lists of flags.
-func joined(lists ...[]cli.Flag) (all []cli.Flag) {
-	for _, list := range lists {
-		all = append(all, list...)
-	}
-	return all
-}
-
 func (s *sendCmd) talkFlags() []cli.Flag {
 	return []cli.Flag{
-		option(&s.record, "record", "", "in a rehearsal: write what the replica heard to `FILE`.wav, sample for sample; "+
+		option.New(&s.record, "record", "", "in a rehearsal: write what the replica heard to `FILE`.wav, sample for sample; "+
 			"FILE.webm, FILE.mp4, or in a room FILE.wav: the call, replica left, user right, and what was heard as .vtt"),
-		boolOption(&s.target.page, "page", "in a rehearsal: print the address of a page that shows the replica, speak when "+
+		option.Bool(&s.target.page, "page", "in a rehearsal: print the address of a page that shows the replica, speak when "+
 			"a browser has opened it, and stay until it is closed"),
-		option(&s.wait, "wait", waitPlayed, "`WHEN` an utterance has ended: once it was played, or sent"),
-		option(&s.as, "as", asMessages, "`WAY` to speak: messages (conversation.echo), or microphone: an audio track in a "+
-			"Daily room"),
-		option(&s.gap, "gap", 0, "silence of this `TIME` between one input and the next (default: none)"),
-		option(&s.monitor, "monitor", "", "play what the replica gets, in time with it, or write it to a WAV file: `WHERE` "+
-			"is play, or the name of the file (default: neither)"),
-		option(&s.hear, "hear", "", "write what is said in the room meanwhile to `FILE`: WAV, or else samples of 16 bits; "+
-			"16 kHz, mono (default: nothing)"),
-		option(&s.hearFrom, "hear-from", room.User, "with --hear: `WHOM`: user, replica or all"),
-		boolOption(&s.bargeIn, "barge-in", "fall silent when the user begins to speak"),
-		boolOption(&s.resume, "resume", "after an interrupt, continue from the last pause that was heard"),
-		option(&s.onLoss, "on-loss", string(echo.ReconnectAbandon), "`WHAT` to do when the connection is lost in "+
+		option.New(&s.wait, "wait", waitPlayed, "`WHEN` an utterance has ended: once it was played, or sent"),
+		option.New(&s.as, "as", asMessages, "`WAY` to speak: messages (conversation.echo), or microphone: an audio track "+
+			"in a Daily room"),
+		option.New(&s.gap, "gap", 0, "silence of this `TIME` between one input and the next (default: none)"),
+		option.New(&s.monitor, "monitor", "", "play what the replica gets, in time with it, or write it to a WAV file: "+
+			"`WHERE` is play, or the name of the file (default: neither)"),
+		option.New(&s.hear, "hear", "", "write what is said in the room meanwhile to `FILE`: WAV, or else samples of 16 "+
+			"bits; 16 kHz, mono (default: nothing)"),
+		option.New(&s.hearFrom, "hear-from", room.User, "with --hear: `WHOM`: user, replica or all"),
+		option.Bool(&s.bargeIn, "barge-in", "fall silent when the user begins to speak"),
+		option.Bool(&s.resume, "resume", "after an interrupt, continue from the last pause that was heard"),
+		option.New(&s.onLoss, "on-loss", string(echo.ReconnectAbandon), "`WHAT` to do when the connection is lost in "+
 			"mid-utterance: abandon it, or connect again and restart or resume it"),
 		fallbackFlag(&s.target),
-		option(&s.idle, "idle-timeout", 0, "an input that is quiet for this `TIME` has ended its utterance; what comes "+
+		option.New(&s.idle, "idle-timeout", 0, "an input that is quiet for this `TIME` has ended its utterance; what comes "+
 			"later is another (default: never)"),
-		boolOption(&s.stopOnError, "stop-on-error", "end with the first utterance that is not confirmed as heard, instead "+
+		option.Bool(&s.stopOnError, "stop-on-error", "end with the first utterance that is not confirmed as heard, instead "+
 			"of listing all of them at the end"),
-		option(&s.text, "text", "", "what the input says: a `FILE`, or the text itself; the receipt then has the words "+
+		option.New(&s.text, "text", "", "what the input says: a `FILE`, or the text itself; the receipt then has the words "+
 			"that were heard (default: not known)"),
-		option(&s.slow, "slow", string(echo.UnderrunWait), "`WHAT` to do when the input is slower than speech: "+
+		option.New(&s.slow, "slow", string(echo.UnderrunWait), "`WHAT` to do when the input is slower than speech: "+
 			"wait, say silence, or end the utterance"),
 	}
 }
@@ -114,7 +108,7 @@ const (
 )
 
 func (s *sendCmd) checkAs() error {
-	if err := oneOf("--as", s.as, asMessages, asMicrophone); err != nil || s.as == asMessages {
+	if err := option.OneOf("--as", s.as, asMessages, asMicrophone); err != nil || s.as == asMessages {
 		return err
 	}
 	if s.target.isDaily() {
@@ -162,18 +156,18 @@ func (s *sendCmd) check(names []string) error {
 		return usagef("--resume says again what was not heard, and --pace burst sends all of it at once; " +
 			"leave one of them out")
 	}
-	if err := oneOf("--on-loss", s.onLoss, string(echo.ReconnectAbandon), string(echo.ReconnectRestart),
+	if err := option.OneOf("--on-loss", s.onLoss, string(echo.ReconnectAbandon), string(echo.ReconnectRestart),
 		string(echo.ReconnectResume)); err != nil {
 		return err
 	}
-	if err := oneOf("--slow", s.slow, string(echo.UnderrunWait), string(echo.UnderrunSilence),
+	if err := option.OneOf("--slow", s.slow, string(echo.UnderrunWait), string(echo.UnderrunSilence),
 		string(echo.UnderrunEnd)); err != nil {
 		return err
 	}
 	if s.target.fallback != "" && s.onLoss == string(echo.ReconnectAbandon) {
 		s.onLoss = string(echo.ReconnectResume) // else there is nothing to go on with
 	}
-	if err := cmp.Or(s.checkAs(), s.target.check(s.streams.warn)); err != nil {
+	if err := cmp.Or(s.checkAs(), s.target.check(s.streams.Warn)); err != nil {
 		return err
 	}
 	if err := checkFrom("--hear-from", s.hearFrom, &s.target); err != nil {
@@ -308,7 +302,7 @@ func (s *sendCmd) run(ctx context.Context, names []string) error {
 	s.target.willRecord = both != ""
 	target, err := s.target.connect(ctx, s.roomOptions(), heard, out)
 	if err != nil {
-		return cancelled(ctx, err)
+		return shutdown.Cause(ctx, err)
 	}
 	options := s.session()
 	options.OnReceipt = out.receive
@@ -321,7 +315,7 @@ func (s *sendCmd) run(ctx context.Context, names []string) error {
 	}
 	options.Observe = observe
 	if err := target.record(ctx, both, options); err != nil {
-		return cmp.Or(cancelled(ctx, err), stopMonitor(), target.leave(), target.close())
+		return cmp.Or(shutdown.Cause(ctx, err), stopMonitor(), target.leave(), target.close())
 	}
 	err = target.talk(ctx, options, out, func(session *echo.Session) error {
 		if err := s.target.openPage(ctx, target, out); err != nil {

@@ -16,6 +16,8 @@ import (
 
 	"echocast/gateway/token"
 	"echocast/internal/logline"
+	"echocast/internal/option"
+	"echocast/internal/redact"
 	"echocast/internal/secretfile"
 	"echocast/internal/shutdown"
 	"echocast/logs"
@@ -76,25 +78,26 @@ listen, separated by commas) and a name for the log. SIGHUP has it read again.
 SIGTERM or Ctrl-C ends it: it takes nothing new, finishes the utterances that it has
 within --drain, interrupts and reports the rest, and ends what it created. A second
 signal ends it at once.`,
-		Flags: joined([]cli.Flag{
-			option(&s.listen, "listen", "127.0.0.1:8880", "`ADDRESS` to listen on; port 0 takes a free one"),
-			boolOption(&s.options.Rehearse, "rehearse", "speak to stand-in replicas in this process only"),
-			option(&s.options.MaxConversations, "max-conversations", 100, "hold at most `N` conversations at a time"),
-			option(&s.options.MaxLateness, "max-lateness", 50*time.Millisecond,
+		Flags: option.Join([]cli.Flag{
+			option.New(&s.listen, "listen", "127.0.0.1:8880", "`ADDRESS` to listen on; port 0 takes a free one"),
+			option.Bool(&s.options.Rehearse, "rehearse", "speak to stand-in replicas in this process only"),
+			option.New(&s.options.MaxConversations, "max-conversations", 100, "hold at most `N` conversations at a time"),
+			option.New(&s.options.MaxLateness, "max-lateness", 50*time.Millisecond,
 				"take no conversation while 1 chunk of 100 leaves later than this `TIME`"),
-			option(&s.tokens, "tokens", "", "demand a bearer token, of those in `FILE` (default: none is needed)"),
-			option(&s.options.MaxPerToken, "max-per-token", 0, "hold at most `N` conversations of one token (default: any)"),
+			option.New(&s.tokens, "tokens", "", "demand a bearer token, of those in `FILE` (default: none is needed)"),
+			option.New(&s.options.MaxPerToken, "max-per-token", 0, "hold at most `N` conversations of one token (default: any)"),
 			&cli.StringSliceFlag{Name: "allow-origin",
 				Usage: "let pages of `ORIGIN` ask, such as https://app.example; may be repeated"},
-			option(&s.serving.cert, "tls-cert", "", "`FILE` (PEM) with the certificate, for https (default: none)"),
-			option(&s.serving.key, "tls-key", "", "`FILE` (PEM) with the certificate's private key (default: none)"),
-			option(&s.options.OpenAI, "openai-url", "https://api.openai.com/v1", "pass requests below /openai on to the "+
+			option.New(&s.serving.cert, "tls-cert", "", "`FILE` (PEM) with the certificate, for https (default: none)"),
+			option.New(&s.serving.key, "tls-key", "", "`FILE` (PEM) with the certificate's private key (default: none)"),
+			option.New(&s.options.OpenAI, "openai-url", "https://api.openai.com/v1", "pass requests below /openai on to the "+
 				"service, or one that speaks its protocols, at this `URL`"),
-			option(&s.options.Drain, "drain", 30*time.Second, "when it is told to end, let utterances go on for this `TIME`"),
-			quietFlag(&s.quiet),
-		}, s.target.create.service.flags(), s.target.daily.flags(), s.target.peer.dialFlags()),
+			option.New(&s.options.Drain, "drain", 30*time.Second, "when it is told to end, let utterances go on for this "+
+				"`TIME`"),
+			option.Quiet(&s.quiet),
+		}, s.target.create.service.Flags(), s.target.daily.flags(), s.target.peer.dialFlags()),
 		Action: func(c *cli.Context) error {
-			if err := noInputs(c); err != nil {
+			if err := option.NoInputs(c); err != nil {
 				return err
 			}
 			if server == nil || server.Serve == nil {
@@ -125,19 +128,19 @@ func (s *serveCmd) check() (err error) {
 			return usagef("--allow-origin %s: it must be SCHEME://HOST, such as https://app.example", origin)
 		}
 	}
-	if _, err := s.target.peer.options(s.streams.warn); err != nil {
+	if _, err := s.target.peer.options(s.streams.Warn); err != nil {
 		return err
 	}
 	if s.tokens != "" {
 		if secretfile.IsPublic(s.tokens) {
-			warnPublic(s.streams.warn, s.tokens)
+			option.WarnPublic(s.streams.Warn, s.tokens)
 		}
 		if s.options.Tokens, err = token.Open(s.tokens); err != nil {
 			return usagef("--tokens %s: %v", s.tokens, plain(err))
 		}
 	}
-	if s.target.create.service.hasKey() && !s.options.Rehearse {
-		s.options.Client, err = s.target.create.service.client(s.streams.warn)
+	if s.target.create.service.HasKey() && !s.options.Rehearse {
+		s.options.Client, err = s.target.create.service.Client(s.streams.Warn)
 	}
 	return err
 }
@@ -148,8 +151,8 @@ func (s *serveCmd) run(ctx context.Context, server *Server) error {
 		return err
 	}
 	s.options.Insecure = s.target.peer.insecure
-	s.options.Backend = func(address string) (room.Backend, error) { return s.target.backend(address, s.streams.warn) }
-	log := &logline.ServiceOptions{Lines: s.streams.Err, Prefix: "echocast: ", Hide: hidden, Quiet: s.quiet}
+	s.options.Backend = func(address string) (room.Backend, error) { return s.target.backend(address, s.streams.Warn) }
+	log := &logline.ServiceOptions{Lines: s.streams.Err, Prefix: "echocast: ", Hide: redact.Hide, Quiet: s.quiet}
 	if s.logsJSON {
 		log.Records = logs.From(ctx)
 	}
@@ -180,7 +183,7 @@ func (s *serveCmd) open() (net.Listener, error) {
 	if err != nil {
 		return nil, usagef("--listen %s: it must be HOST:PORT, such as 127.0.0.1:8880", s.listen)
 	}
-	config, err := s.serving.tls(s.streams.warn)
+	config, err := s.serving.tls(s.streams.Warn)
 	if err != nil {
 		return nil, err
 	}
@@ -205,7 +208,7 @@ func (s *serveCmd) open() (net.Listener, error) {
 	}
 	if !s.quiet {
 		url := scheme + "://" + listener.Addr().String()
-		s.streams.warn(`the gateway listens; see it at %s/, or create a conversation: `+
+		s.streams.Warn(`the gateway listens; see it at %s/, or create a conversation: `+
 			`curl -d '{"to":"rehearsal"}' %s/v1/conversations`, url, url)
 	}
 	return listener, nil

@@ -8,18 +8,11 @@ import (
 	"sync/atomic"
 
 	"echocast/echo"
+	"echocast/internal/output"
+	"echocast/internal/redact"
 	"echocast/internal/terminal"
 	"echocast/speak"
 )
-
-// cancelled returns the cause of ctx if it has ended, because err is then only a
-// consequence, such as a closed input.
-func cancelled(ctx context.Context, err error) error {
-	if cause := context.Cause(ctx); cause != nil {
-		return cause
-	}
-	return err
-}
 
 // settingsError makes an error of the settings a usage error, and names the option to
 // change.
@@ -85,7 +78,7 @@ func (r *reporter) progress(text string) {
 
 // warn reports something even with --quiet.
 func (r *reporter) warn(format string, args ...any) {
-	Streams{Err: r.people}.warn(format, args...)
+	Streams{Err: r.people}.Warn(format, args...)
 }
 
 func (r *reporter) begin(ctx context.Context, in *speak.Input, session *echo.Session) {
@@ -106,8 +99,8 @@ var outcomeColors = map[echo.Outcome]terminal.Color{
 // was heard.
 func (r *reporter) sayOutcome(name string, receipt *echo.Receipt, awaited bool) {
 	if !r.settings.quiet {
-		outcome := r.people.Paint(outcomeColors[receipt.Outcome], forPeople(receipt.Summary(awaited)))
-		fmt.Fprintf(r.people, "echocast: %s: %s\n", forPeople(name), outcome)
+		outcome := r.people.Paint(outcomeColors[receipt.Outcome], output.ForPeople(receipt.Summary(awaited)))
+		fmt.Fprintf(r.people, "echocast: %s: %s\n", output.ForPeople(name), outcome)
 	}
 }
 
@@ -126,10 +119,10 @@ func (r *reporter) end(in *speak.Input, err error) error {
 	r.receipts = nil
 	for i, receipt := range receipts {
 		if i == len(receipts)-1 && err != nil {
-			receipt.Error = hidden(explained(err).Error())
+			receipt.Error = redact.Hide(explained(err).Error())
 		}
 		r.count(&receipt)
-		if receipt.Chunks > 0 && (i < len(receipts)-1 || !quietError(err)) {
+		if receipt.Chunks > 0 && (i < len(receipts)-1 || !isPrinted(err)) {
 			r.sayOutcome(in.Title(), &receipt, r.heard)
 		}
 		if failed := r.print(inputReceipt{receipt, in.Audio.FramesRead(), in.Audio.Info().Format.Rate,

@@ -8,13 +8,14 @@ import (
 	"echocast/echo"
 	"echocast/internal/shutdown"
 	"echocast/internal/terminal"
+	"echocast/internal/text"
 	"echocast/speak"
 )
 
 // playback returns the status line of an input that is spoken: how much of it was
 // heard and sent, and what the session is doing or waiting for.
 func (r *reporter) playback(ctx context.Context, in *speak.Input, session *echo.Session) func(columns int) string {
-	line := terminal.Playback{Name: printable(filepath.Base(in.Title()))}
+	line := terminal.Playback{Name: text.Printable(filepath.Base(in.Title()))}
 	if info := in.Audio.Info(); info.Declared >= 0 {
 		line.Total = info.Format.Duration(info.Declared)
 	}

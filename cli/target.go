@@ -14,7 +14,11 @@ import (
 	"echocast/call"
 	"echocast/echo"
 	"echocast/hear"
+	"echocast/internal/option"
 	"echocast/internal/outfile"
+	"echocast/internal/output"
+	"echocast/internal/redact"
+	"echocast/internal/shutdown"
 	"echocast/room"
 	"echocast/room/daily"
 	"echocast/room/peer"
@@ -49,28 +53,29 @@ func (o *targetOptions) flags() []cli.Flag {
 }
 
 func (o *targetOptions) speechFlags() []cli.Flag {
-	return append(o.create.flags(), boolOption(&o.rehearse, "rehearse", "speak to a stand-in replica in this process, "+
+	return append(o.create.flags(), option.Bool(&o.rehearse, "rehearse", "speak to a stand-in replica in this process, "+
 		"also where a real one is configured"))
 }
 
 // roomFlags are those of commands that need a room.
 func (o *targetOptions) roomFlags() []cli.Flag {
-	return joined([]cli.Flag{
-		option(&o.to, "to", "", "`URL` of the room: that of echocast replica, of a Daily room, livekit+wss://HOST/ROOM, or "+
-			"tavus:CONVERSATION (default: none)"),
-		option(&o.readyTimeout, "ready-timeout", 30*time.Second, "wait at most this `TIME` for the replica to join"),
-		option(&o.reconnectTimeout, "reconnect-timeout", 60*time.Second, "try for this `TIME` to make a lost connection "+
+	return option.Join([]cli.Flag{
+		option.New(&o.to, "to", "", "`URL` of the room: that of echocast replica, of a Daily room, "+
+			"livekit+wss://HOST/ROOM, or tavus:CONVERSATION (default: none)"),
+		option.New(&o.readyTimeout, "ready-timeout", 30*time.Second, "wait at most this `TIME` for the replica to join"),
+		option.New(&o.reconnectTimeout, "reconnect-timeout", 60*time.Second, "try for this `TIME` to make a lost connection "+
 			"again"),
-		option(&o.trace, "trace", "", "record what happens, and when, in `FILE`; echocast report draws it (default: none)"),
+		option.New(&o.trace, "trace", "", "record what happens, and when, in `FILE`; echocast report draws it (default: "+
+			"none)"),
 		avatarFlag(&o.avatar),
-		option(&o.readyWhen, "ready-when", "", "in a LiveKit room: speak when the avatar has joined, or published audio or "+
-			"video: `WHAT` is joined, audio or video (default: video, or 10s in the room)"),
-	}, o.way.flags(), o.create.service.flags(), o.daily.flags(), o.peer.dialFlags())
+		option.New(&o.readyWhen, "ready-when", "", "in a LiveKit room: speak when the avatar has joined, or published "+
+			"audio or video: `WHAT` is joined, audio or video (default: video, or 10s in the room)"),
+	}, o.way.flags(), o.create.service.Flags(), o.daily.flags(), o.peer.dialFlags())
 }
 
 // check validates the options before anything is opened. It warns of secret files
 // that other users can read.
-func (o *targetOptions) check(warn warnFunc) error {
+func (o *targetOptions) check(warn output.WarnFunc) error {
 	switch {
 	case o.readyTimeout <= 0:
 		return usagef("--ready-timeout must be more than 0")
@@ -80,7 +85,7 @@ func (o *targetOptions) check(warn warnFunc) error {
 		return usagef("--rehearse speaks to a stand-in replica in this process, and --to and --pal name another; " +
 			"leave one of them out")
 	}
-	if err := oneOf("--ready-when", o.readyWhen, "", "joined", "audio", "video"); err != nil {
+	if err := option.OneOf("--ready-when", o.readyWhen, "", "joined", "audio", "video"); err != nil {
 		return err
 	}
 	if _, err := o.peer.options(warn); err != nil {
@@ -103,7 +108,7 @@ func (o *targetOptions) resolve(conversation string) error {
 	switch {
 	case o.isSet(), o.rehearse:
 		return nil
-	case isNamed && !o.create.service.hasKey():
+	case isNamed && !o.create.service.HasKey():
 		return usagef("conversation %s is not joined without an API key: set TAVUS_API_KEY, or name its room "+
 			"with --to URL; --rehearse speaks to a stand-in", conversation)
 	case isNamed:
@@ -161,7 +166,7 @@ func (o *targetOptions) speechRate() int {
 	return echo.DefaultRate
 }
 
-func (o *targetOptions) backend(address string, warn warnFunc) (room.Backend, error) {
+func (o *targetOptions) backend(address string, warn output.WarnFunc) (room.Backend, error) {
 	registered, _ := room.Lookup(address) // room.Join tells the error
 	switch registered.(type) {
 	case *daily.Backend:
@@ -179,7 +184,7 @@ func (o *targetOptions) backend(address string, warn warnFunc) (room.Backend, er
 
 // join joins the room at an address.
 func (o *targetOptions) join(ctx context.Context, address string, with *room.Options,
-	warn warnFunc) (*room.Room, error) {
+	warn output.WarnFunc) (*room.Room, error) {
 	if with.Backend == nil {
 		var err error
 		if with.Backend, err = o.backend(address, warn); err != nil {
@@ -270,7 +275,7 @@ func (o *targetOptions) call(with room.Options, out *reporter) (*call.Options, e
 			return o.join(ctx, address, with, out.warn)
 		},
 		Explain: asPeerError,
-		Client:  func() (*tavus.Client, error) { return o.create.service.client(out.warn) },
+		Client:  func() (*tavus.Client, error) { return o.create.service.Client(out.warn) },
 		Daily:   func() (*daily.Backend, error) { return o.daily.backend(out.warn) },
 		OnJoin:  out.showFace, Webhook: o.way.address(), WebhookURL: o.way.webhookURL,
 		ReadyTimeout: o.readyTimeout, ReconnectTimeout: o.reconnectTimeout,
@@ -287,7 +292,7 @@ func (o *targetOptions) call(with room.Options, out *reporter) (*call.Options, e
 		}
 	}
 	if o.trace != "" {
-		recorder, err := trace.Create(o.trace, "echocast "+Version, hidden)
+		recorder, err := trace.Create(o.trace, "echocast "+Version, redact.Hide)
 		if err != nil {
 			return nil, fmt.Errorf("--trace %s: %w", o.trace, plain(err))
 		}
@@ -307,7 +312,7 @@ func (t *target) talk(ctx context.Context, options *echo.Options, out *reporter,
 		err = do(session)
 	}
 	if err != nil {
-		err = cancelled(ctx, err)
+		err = shutdown.Cause(ctx, err)
 	}
 	left := t.leave()
 	_ = session.Close() // never fails
@@ -334,7 +339,7 @@ func asCallError(err error) error {
 			defaultWebhook)
 	}
 	if _, ok := errors.AsType[*call.EndError](err); ok {
-		return said{err}
+		return &output.PrintedError{Err: err}
 	}
 	if _, ok := errors.AsType[*trace.IncompleteError](err); ok {
 		return fmt.Errorf("--trace %w", err)

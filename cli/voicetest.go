@@ -8,7 +8,10 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"echocast/internal/option"
 	"echocast/internal/outfile"
+	"echocast/internal/output"
+	"echocast/internal/redact"
 	"echocast/voicetest"
 )
 
@@ -34,10 +37,10 @@ how each utterance ends, and bounds: on first audio, gaps, lead, lateness and th
 time that an interrupt takes. docs/voice-ci.md has all of it. Nothing leaves this
 machine but what the commands do.`,
 		Flags: []cli.Flag{
-			option(&t.junit, "junit", "", "write the results to `FILE` as JUnit XML (default: not written)"),
-			boolOption(&t.json, "json", "print one JSON object a line"),
+			option.New(&t.junit, "junit", "", "write the results to `FILE` as JUnit XML (default: not written)"),
+			option.Bool(&t.json, "json", "print one JSON object a line"),
 		},
-		Action: withInputs(t.run),
+		Action: option.WithInputs(t.run),
 	}
 }
 
@@ -75,9 +78,9 @@ func (t *testCmd) speak(ctx context.Context, names []string, talks []*voicetest.
 				failed = errTalkFailed
 			}
 			if t.json {
-				broken = cmp.Or(broken, printJSON(t.streams.Out, r))
+				broken = cmp.Or(broken, output.JSON(t.streams.Out, r))
 			} else {
-				broken = cmp.Or(broken, printText(t.streams.Out, hidden(r.Text())))
+				broken = cmp.Or(broken, output.Text(t.streams.Out, redact.Hide(r.Text())))
 			}
 		})
 	}

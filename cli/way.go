@@ -8,6 +8,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"echocast/echo"
+	"echocast/internal/option"
 	"echocast/room/rest"
 	"echocast/tavus"
 )
@@ -32,8 +33,8 @@ type wayOptions struct {
 
 func (o *wayOptions) flags() []cli.Flag {
 	return []cli.Flag{
-		option(&o.via, "via", "", "reach a conversation of --conversation or --pal by `WAY`: rest (an API key is enough), "+
-			"daily (its room), or livekit, with --to (default: rest, unless an option needs a room)"),
+		option.New(&o.via, "via", "", "reach a conversation of --conversation or --pal by `WAY`: rest (an API key is "+
+			"enough), daily (its room), or livekit, with --to (default: rest, unless an option needs a room)"),
 	}
 }
 
@@ -42,7 +43,7 @@ const defaultWebhook = "127.0.0.1:8871"
 
 func (o *wayOptions) webhookFlags() []cli.Flag {
 	return []cli.Flag{
-		option(&o.webhook, "webhook", "", "via rest: receive the events of the conversation on this `ADDRESS`[/PATH] "+
+		option.New(&o.webhook, "webhook", "", "via rest: receive the events of the conversation on this `ADDRESS`[/PATH] "+
 			"(default: none; "+defaultWebhook+" with --webhook-url)"),
 		webhookURLFlag(&o.webhookURL),
 	}
@@ -50,8 +51,8 @@ func (o *wayOptions) webhookFlags() []cli.Flag {
 
 // webhookURLFlag is --webhook-url.
 func webhookURLFlag(into *string) cli.Flag {
-	return option(into, "webhook-url", "", "`URL` at which the service reaches the address of --webhook, such as that "+
-		"of a tunnel (default: none)")
+	return option.New(into, "webhook-url", "", "`URL` at which the service reaches the address of --webhook, such as "+
+		"that of a tunnel (default: none)")
 }
 
 // receives reports whether events of a conversation are received by webhooks.
@@ -76,7 +77,7 @@ func (o *targetOptions) isREST() bool {
 func (o *targetOptions) checkWay() error {
 	w := &o.way
 	if w.via != "" {
-		if err := oneOf("--via", w.via, viaREST, viaDaily, viaLiveKit); err != nil {
+		if err := option.OneOf("--via", w.via, viaREST, viaDaily, viaLiveKit); err != nil {
 			return err
 		}
 	}

@@ -21,6 +21,8 @@ import (
 	"slices"
 	"strings"
 
+	"echocast/internal/option"
+
 	"github.com/urfave/cli/v2"
 
 	"echocast/internal/manual"
@@ -176,7 +178,7 @@ func (s *Sources) profile(file *File, typed Profile) (name, source string, err e
 		have = "it has " + strings.Join(file.Profiles, ", ")
 	}
 	path := cmp.Or(file.Path, "the file of settings")
-	return "", "", Errorf("%s: no profile is called %q in %s; %s", source, name, path, have)
+	return "", "", option.Errorf("%s: no profile is called %q in %s; %s", source, name, path, have)
 }
 
 // find looks an option up, from near to far.

@@ -10,6 +10,8 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+
+	"echocast/internal/option"
 )
 
 // File is the configuration file. The zero File is one without lines.
@@ -20,15 +22,6 @@ type File struct {
 	isThere  bool
 	isPublic bool // other users of this machine can read it
 }
-
-// Error is a fault of the settings: what is wrong, and in which line or variable.
-type Error struct{ text string }
-
-// Error says what is wrong, and where.
-func (e *Error) Error() string { return e.text }
-
-// Errorf makes an Error.
-func Errorf(format string, args ...any) error { return &Error{fmt.Sprintf(format, args...)} }
 
 // setting is a setting of the file.
 type setting struct {
@@ -80,7 +73,7 @@ func Load(getenv func(string) string) (*File, error) {
 		return file, nil
 	}
 	if err != nil {
-		return nil, Errorf("%s: %v", path, reason(err))
+		return nil, option.Errorf("%s: %v", path, reason(err))
 	}
 	defer f.Close()
 	file.isThere = true
@@ -89,10 +82,10 @@ func Load(getenv func(string) string) (*File, error) {
 	}
 	text, err := io.ReadAll(io.LimitReader(f, maxSize+1))
 	if err == nil && len(text) > maxSize {
-		err = Errorf("the file has more than %d bytes", maxSize)
+		err = option.Errorf("the file has more than %d bytes", maxSize)
 	}
 	if err != nil {
-		return nil, Errorf("%s: %v", path, reason(err))
+		return nil, option.Errorf("%s: %v", path, reason(err))
 	}
 	return file, file.parse(string(text))
 }
@@ -111,7 +104,7 @@ func (f *File) checkMode(file *os.File) error {
 		return err
 	}
 	if info.Mode().Perm()&0o022 != 0 {
-		return Errorf("%s: other users can write it, and it may name commands: run chmod 600 on it", f.Path)
+		return option.Errorf("%s: other users can write it, and it may name commands: run chmod 600 on it", f.Path)
 	}
 	f.isPublic = info.Mode().Perm()&0o044 != 0
 	return nil
@@ -175,7 +168,7 @@ func unquoted(value string) string {
 
 // fault is an error of a line.
 func (f *File) fault(number int, format string, args ...any) error {
-	return Errorf("%s:%d: %s", f.Path, number, fmt.Sprintf(format, args...))
+	return option.Errorf("%s:%d: %s", f.Path, number, fmt.Sprintf(format, args...))
 }
 
 // location says where a line is.

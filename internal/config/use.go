@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"echocast/internal/option"
+
 	"github.com/urfave/cli/v2"
 
 	"echocast/internal/manual"
@@ -88,7 +90,7 @@ func (f *Found) apply(c *cli.Context) error {
 		for _, value := range v.Texts {
 			if err := c.Set(v.Option, value); err != nil {
 				err = fmt.Errorf("invalid value %q for flag -%s: %w", value, v.Option, err) // as the flag package says it
-				return Errorf("%s: %s", v.Source, manual.Explain(c.Command, err))
+				return option.Errorf("%s: %s", v.Source, manual.Explain(c.Command, err))
 			}
 		}
 	}

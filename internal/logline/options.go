@@ -5,9 +5,10 @@ import (
 	"log/slog"
 	"slices"
 
+	"echocast/internal/option"
+
 	"github.com/urfave/cli/v2"
 
-	"echocast/internal/config"
 	"echocast/logs"
 )
 
@@ -38,9 +39,9 @@ func Use(commands []*cli.Command, people *Writer, hide func(string) string) {
 			threshold, isLevel := levels[level]
 			switch {
 			case format != "" && format != Text && format != JSON:
-				return config.Errorf("--log-format %s: must be one of %s, %s", format, Text, JSON)
+				return option.Errorf("--log-format %s: must be one of %s, %s", format, Text, JSON)
 			case !isLevel:
-				return config.Errorf("--log-level %s: must be one of info, debug", level)
+				return option.Errorf("--log-level %s: must be one of info, debug", level)
 			case verbose || format != "" || level != "":
 				c.Context = logs.Into(c.Context, people.Start(cmp.Or(format, Text), threshold, hide))
 			}

@@ -117,3 +117,12 @@ func Cleanup() {
 		(*cleanup)()
 	}
 }
+
+// Cause returns the cause of ctx if it has ended, because err is then only a consequence,
+// such as a closed input. Else it returns err.
+func Cause(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
+	}
+	return err
+}

@@ -1,20 +1,21 @@
-package cli
+package account
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
+	"echocast/internal/option"
+	"echocast/internal/output"
 	"echocast/internal/terminal"
 	"echocast/tavus"
 )
 
 // conversationCmd is the conversation commands.
 type conversationCmd struct {
-	serviceCmd
+	accountCmd
 	spec       tavus.Spec
 	maxMinutes float64
 	status     string
@@ -23,8 +24,9 @@ type conversationCmd struct {
 	all        bool
 }
 
-func conversationCommand(streams Streams) *cli.Command {
-	v := &conversationCmd{serviceCmd: serviceCmd{streams: streams}}
+// ConversationCommand returns the command conversation.
+func ConversationCommand(streams output.Streams) *cli.Command {
+	v := &conversationCmd{accountCmd: accountCmd{streams: streams}}
 	return &cli.Command{
 		Name:      "conversation",
 		Usage:     "create, list and end conversations of a Tavus account",
@@ -33,22 +35,22 @@ func conversationCommand(streams Streams) *cli.Command {
 file (in ECHOCAST_STATE_DIR, or where this system keeps such files). end-mine ends
 all recorded conversations, including those of processes that died.
 
-` + helpKey,
-		Action: needsVerb("echocast conversation"),
+` + HelpKey,
+		Action: option.NeedsCommand("echocast conversation"),
 		Subcommands: []*cli.Command{
 			{Name: "create", Usage: "create a conversation and print its id and address", Flags: v.createFlags(),
 				Action: v.command(v.create)},
 			{Name: "list", Usage: "list conversations", Flags: append([]cli.Flag{
-				option(&v.status, "status", tavus.Active, "`STATUS` of those that are listed: active, ended or all"),
-				option(&v.limit, "limit", 100, "list at most `N`"),
+				option.New(&v.status, "status", tavus.Active, "`STATUS` of those that are listed: active, ended or all"),
+				option.New(&v.limit, "limit", 100, "list at most `N`"),
 			}, v.flags()...), Action: v.command(v.list)},
 			{Name: "get", Usage: "show a conversation", ArgsUsage: "ID", Flags: append([]cli.Flag{
-				boolOption(&v.verbose, "verbose", "with its events; --json prints them"),
+				option.Bool(&v.verbose, "verbose", "with its events; --json prints them"),
 			}, v.flags()...), Action: v.command(v.get)},
 			{Name: "end", Usage: "end a conversation", ArgsUsage: "ID", Flags: v.flags(), Action: v.command(v.end)},
 			{Name: "end-mine", Usage: "end every conversation that echocast created here and did not end",
 				Flags: append([]cli.Flag{
-					boolOption(&v.all, "all", "those of processes that still run, and of other machines, too"),
+					option.Bool(&v.all, "all", "those of processes that still run, and of other machines, too"),
 				}, v.flags()...), Action: v.command(v.endMine)},
 		},
 	}
@@ -56,39 +58,40 @@ all recorded conversations, including those of processes that died.
 
 func (v *conversationCmd) createFlags() []cli.Flag {
 	return append([]cli.Flag{
-		option(&v.spec.PAL, "pal", "", "`ID` of the PAL (formerly persona) [$TAVUS_PAL_ID, $TAVUS_PERSONA_ID]"),
-		option(&v.spec.Face, "face", "", "`ID` of the face (formerly replica) (default: the PAL's own) [$TAVUS_FACE_ID, "+
+		option.New(&v.spec.PAL, "pal", "", "`ID` of the PAL (formerly persona) [$TAVUS_PAL_ID, $TAVUS_PERSONA_ID]"),
+		option.New(&v.spec.Face, "face", "", "`ID` of the face (formerly replica) (default: the PAL's own) [$TAVUS_FACE_ID, "+
 			"$TAVUS_REPLICA_ID]"),
-		option(&v.spec.Name, "name", "echocast", "`NAME` of the conversation, which is made unique by what is appended"),
-		option(&v.maxMinutes, "max-minutes", tavus.DefaultMaxDuration.Minutes(), "end it after `N` minutes, whatever "+
+		option.New(&v.spec.Name, "name", "echocast", "`NAME` of the conversation, which is made unique by what is appended"),
+		option.New(&v.maxMinutes, "max-minutes", tavus.DefaultMaxDuration.Minutes(), "end it after `N` minutes, whatever "+
 			"happens"),
-		option(&v.spec.LeftTimeout, "left-timeout", tavus.DefaultLeftTimeout, "end it this `TIME` after everybody has left"),
-		option(&v.spec.AbsentTimeout, "absent-timeout", tavus.DefaultAbsentTimeout, "end it after this `TIME` if nobody "+
+		option.New(&v.spec.LeftTimeout, "left-timeout", tavus.DefaultLeftTimeout, "end it this `TIME` after everybody has "+
+			"left"),
+		option.New(&v.spec.AbsentTimeout, "absent-timeout", tavus.DefaultAbsentTimeout, "end it after this `TIME` if nobody "+
 			"comes"),
-		option(&v.spec.Greeting, "greeting", "", "let the replica say this `TEXT` first (default: none)"),
-		boolOption(&v.spec.Private, "private", "only who has the token in the printed address may enter"),
-		boolOption(&v.spec.TestMode, "test-mode", "create one that costs nothing, has ended, and has no replica"),
+		option.New(&v.spec.Greeting, "greeting", "", "let the replica say this `TEXT` first (default: none)"),
+		option.Bool(&v.spec.Private, "private", "only who has the token in the printed address may enter"),
+		option.Bool(&v.spec.TestMode, "test-mode", "create one that costs nothing, has ended, and has no replica"),
 	}, v.flags()...)
 }
 
 func (v *conversationCmd) create(c *cli.Context, client *tavus.Client) error {
-	if err := noInputs(c); err != nil {
+	if err := option.NoInputs(c); err != nil {
 		return err
 	}
 	if v.spec.PAL == "" {
-		return usagef("no PAL is named: give --pal, or set TAVUS_PAL_ID; echocast pal create makes one")
+		return option.Errorf("no PAL is named: give --pal, or set TAVUS_PAL_ID; echocast pal create makes one")
 	}
 	v.spec.MaxDuration = time.Duration(v.maxMinutes * float64(time.Minute))
 	for name, d := range map[string]time.Duration{"max-minutes": v.spec.MaxDuration, "left-timeout": v.spec.LeftTimeout,
 		"absent-timeout": v.spec.AbsentTimeout} {
 		if d < time.Second {
-			return usagef("--%s: a limit is a second or more", name)
+			return option.Errorf("--%s: a limit is a second or more", name)
 		}
 	}
 	if err := v.spec.Check(); err != nil {
-		return usagef("%v", err)
+		return option.Errorf("%v", err)
 	}
-	conversation, err := openConversation(c.Context, client, v.spec, v.streams.warn)
+	conversation, err := Open(c.Context, client, v.spec, v.streams.Warn)
 	if err != nil {
 		return err
 	}
@@ -97,26 +100,15 @@ func (v *conversationCmd) create(c *cli.Context, client *tavus.Client) error {
 		return cmp.Or(conversation.Close(c.Context), err)
 	}
 	if terminal.IsNowhere(v.streams.Out) {
-		v.streams.warn("conversation %s: %s", conversation.ID, conversation.URL)
-		v.streams.warn("standard output goes nowhere, so this is said here; end it with: echocast conversation end %s",
+		v.streams.Warn("conversation %s: %s", conversation.ID, conversation.URL)
+		v.streams.Warn("standard output goes nowhere, so this is said here; end it with: echocast conversation end %s",
 			conversation.ID)
 	}
 	return nil
 }
 
-// uncertain reports what to do if a conversation may have been created, also if a
-// signal ended the run.
-func uncertain(ctx context.Context, err error, warn warnFunc) error {
-	if _, unsure := errors.AsType[*tavus.UncertainError](err); unsure {
-		warn("%v", err)
-		warn("end it with: echocast conversation end-mine")
-		return said{cancelled(ctx, err)}
-	}
-	return err
-}
-
 func (v *conversationCmd) list(c *cli.Context, client *tavus.Client) error {
-	if err := noInputs(c); err != nil {
+	if err := option.NoInputs(c); err != nil {
 		return err
 	}
 	status := v.status
@@ -124,9 +116,9 @@ func (v *conversationCmd) list(c *cli.Context, client *tavus.Client) error {
 	case status == "all":
 		status = ""
 	case status != tavus.Active && status != tavus.Ended:
-		return usagef("--status %s: must be active, ended or all", status)
+		return option.Errorf("--status %s: must be active, ended or all", status)
 	case v.limit < 1:
-		return usagef("--limit must be more than 0")
+		return option.Errorf("--limit must be more than 0")
 	}
 	var values []any
 	var rows [][]string
@@ -135,7 +127,7 @@ func (v *conversationCmd) list(c *cli.Context, client *tavus.Client) error {
 			return err
 		}
 		if len(rows) == v.limit {
-			v.streams.warn("there are more than %d; --limit lists more", v.limit)
+			v.streams.Warn("there are more than %d; --limit lists more", v.limit)
 			break
 		}
 		values, rows = append(values, info), append(rows, row(info))
@@ -148,7 +140,7 @@ const conversationHead = "ID\tSTATUS\tCREATED\tNAME\tURL"
 func row(i tavus.Info) []string { return []string{i.ID, i.Status, i.Created, i.Name, i.URL} }
 
 func (v *conversationCmd) get(c *cli.Context, client *tavus.Client) error {
-	id, err := oneID(c, "conversation")
+	id, err := option.OneID(c, "conversation")
 	if err != nil {
 		return err
 	}
@@ -164,13 +156,14 @@ func (v *conversationCmd) get(c *cli.Context, client *tavus.Client) error {
 }
 
 func (v *conversationCmd) end(c *cli.Context, client *tavus.Client) error {
-	id, err := oneID(c, "conversation")
+	id, err := option.OneID(c, "conversation")
 	if err != nil {
 		return err
 	}
 	if err := client.EndConversation(c.Context, id); err != nil {
 		if _, refused := errors.AsType[*tavus.APIError](err); !refused {
-			v.streams.warn("conversation %s may still be open, and cost money; end it with: echocast conversation end %s", id, id)
+			v.streams.Warn("conversation %s may still be open, and cost money; end it with: echocast conversation end "+
+				"%s", id, id)
 		}
 		return err
 	}
@@ -182,7 +175,7 @@ func (v *conversationCmd) end(c *cli.Context, client *tavus.Client) error {
 }
 
 func (v *conversationCmd) endMine(c *cli.Context, client *tavus.Client) error {
-	if err := noInputs(c); err != nil {
+	if err := option.NoInputs(c); err != nil {
 		return err
 	}
 	results, err := tavus.EndMine(c.Context, client, tavus.EndOptions{All: v.all})
@@ -192,18 +185,20 @@ func (v *conversationCmd) endMine(c *cli.Context, client *tavus.Client) error {
 		values, rows = append(values, r), append(rows, []string{r.ID, string(r.Outcome), r.Name})
 		switch r.Outcome {
 		case tavus.OutcomeInUse:
-			v.streams.warn("%s belongs to process %d on %s, which runs or cannot be asked; --all ends it, too", r.Name, r.PID, r.Host)
+			v.streams.Warn("%s belongs to process %d on %s, which runs or cannot be asked; --all ends it, "+
+				"too", r.Name, r.PID, r.Host)
 		case tavus.OutcomeForeign:
-			v.streams.warn("%s was created with another key, or at another --base-url; end it with those", r.Name)
+			v.streams.Warn("%s was created with another key, or at another --base-url; end it with those", r.Name)
 		case tavus.OutcomeUnsettled:
-			v.streams.warn("%s was asked for less than %v ago and may still appear; run this again then", r.Name, tavus.DefaultSettle)
+			v.streams.Warn("%s was asked for less than %v ago and may still appear; run this again "+
+				"then", r.Name, tavus.DefaultSettle)
 		}
 	}
 	head := ""
 	if len(rows) > 0 {
 		head = "ID\tOUTCOME\tNAME"
 	} else if err == nil {
-		v.streams.warn("there is nothing to end")
+		v.streams.Warn("there is nothing to end")
 	}
 	return cmp.Or(v.print(values, head, rows), err)
 }

@@ -1,32 +1,35 @@
-package cli
+package account
 
 import (
 	"github.com/urfave/cli/v2"
 
+	"echocast/internal/option"
+	"echocast/internal/output"
 	"echocast/tavus"
 )
 
 // palCmd is the pal commands.
 type palCmd struct {
-	serviceCmd
+	accountCmd
 	spec tavus.EchoPAL
 	echo bool
 }
 
-func palCommand(streams Streams) *cli.Command {
-	p := &palCmd{serviceCmd: serviceCmd{streams: streams}}
+// PALCommand returns the command pal.
+func PALCommand(streams output.Streams) *cli.Command {
+	p := &palCmd{accountCmd: accountCmd{streams: streams}}
 	return &cli.Command{
 		Name:        "pal",
 		Usage:       "create, list and delete the PALs (formerly personas) of a Tavus account",
 		UsageText:   "echocast pal COMMAND [OPTIONS]",
-		Description: "A PAL in echo mode says what it is sent. It costs nothing by itself.\n\n" + helpKey,
-		Action:      needsVerb("echocast pal"),
+		Description: "A PAL in echo mode says what it is sent. It costs nothing by itself.\n\n" + HelpKey,
+		Action:      option.NeedsCommand("echocast pal"),
 		Subcommands: []*cli.Command{
 			{Name: "create", Usage: "create an echo PAL and print its id", Flags: append([]cli.Flag{
-				boolOption(&p.echo, "echo", "in echo mode, the only one that echocast creates"),
-				option(&p.spec.Face, "face", "", "`ID` of the face it has by default [$TAVUS_FACE_ID, $TAVUS_REPLICA_ID]"),
-				option(&p.spec.Name, "name", "echocast echo", "its `NAME`"),
-				boolOption(&p.spec.Microphone, "microphone", "let it echo an audio track; the setting for that is not documented"),
+				option.Bool(&p.echo, "echo", "in echo mode, the only one that echocast creates"),
+				option.New(&p.spec.Face, "face", "", "`ID` of the face it has by default [$TAVUS_FACE_ID, $TAVUS_REPLICA_ID]"),
+				option.New(&p.spec.Name, "name", "echocast echo", "its `NAME`"),
+				option.Bool(&p.spec.Microphone, "microphone", "let it echo an audio track; the setting for that is not documented"),
 			}, p.flags()...), Action: p.command(p.create)},
 			{Name: "list", Usage: "list the PALs", Flags: p.flags(), Action: p.command(p.list)},
 			{Name: "get", Usage: "show a PAL", ArgsUsage: "ID", Flags: p.flags(), Action: p.command(p.get)},
@@ -36,14 +39,14 @@ func palCommand(streams Streams) *cli.Command {
 }
 
 func (p *palCmd) create(c *cli.Context, client *tavus.Client) error {
-	if err := noInputs(c); err != nil {
+	if err := option.NoInputs(c); err != nil {
 		return err
 	}
 	switch {
 	case !p.echo:
-		return usagef("only PALs in echo mode are created here: add --echo")
+		return option.Errorf("only PALs in echo mode are created here: add --echo")
 	case p.spec.Face == "":
-		return usagef("no face is named: give --face, or set TAVUS_FACE_ID")
+		return option.Errorf("no face is named: give --face, or set TAVUS_FACE_ID")
 	}
 	pal, err := client.CreatePAL(c.Context, p.spec)
 	if err != nil {
@@ -57,7 +60,7 @@ const palHead = "ID\tMODE\tFACE\tNAME"
 func palRow(p tavus.PAL) []string { return []string{p.ID, p.Pipeline, p.Face, p.Name} }
 
 func (p *palCmd) list(c *cli.Context, client *tavus.Client) error {
-	if err := noInputs(c); err != nil {
+	if err := option.NoInputs(c); err != nil {
 		return err
 	}
 	var values []any
@@ -72,7 +75,7 @@ func (p *palCmd) list(c *cli.Context, client *tavus.Client) error {
 }
 
 func (p *palCmd) get(c *cli.Context, client *tavus.Client) error {
-	id, err := oneID(c, "PAL")
+	id, err := option.OneID(c, "PAL")
 	if err != nil {
 		return err
 	}
@@ -84,7 +87,7 @@ func (p *palCmd) get(c *cli.Context, client *tavus.Client) error {
 }
 
 func (p *palCmd) remove(c *cli.Context, client *tavus.Client) error {
-	id, err := oneID(c, "PAL")
+	id, err := option.OneID(c, "PAL")
 	if err != nil {
 		return err
 	}

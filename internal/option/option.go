@@ -1,17 +1,30 @@
-package cli
+// Package option makes the options of commands out of the variables that they set, and
+// refuses options and arguments that are wrong.
+package option
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
 )
 
-// option makes the flag that sets *to. Its names are separated by commas, the long
+// Error is wrong usage: what is wrong, and what to type.
+type Error struct{ text string }
+
+// Error says what is wrong.
+func (e *Error) Error() string { return e.text }
+
+// Errorf makes an Error.
+func Errorf(format string, args ...any) error { return &Error{fmt.Sprintf(format, args...)} }
+
+// New makes the flag that sets *to. Its names are separated by commas, the long
 // one first. The usage is written as the help prints it: at its end may stand what
 // the default means, "(default: TEXT)", and the variables that set the option too,
 // "[$NAME, $NAME]".
-func option[T string | int | float64 | time.Duration](to *T, names string, value T, usage string) cli.Flag {
+func New[T string | int | float64 | time.Duration](to *T, names string, value T, usage string) cli.Flag {
 	usage, variables := cutEnd(usage, " [$", "]")
 	usage, shown := cutEnd(usage, " (default: ", ")")
 	all := strings.Split(names, ", ")
@@ -44,13 +57,28 @@ func cutEnd(text, begin, end string) (before, inside string) {
 	return before, strings.TrimSuffix(inside, end)
 }
 
-// boolOption makes the flag that sets *to to true.
-func boolOption(to *bool, names, usage string) cli.Flag {
+// Bool makes the flag that sets *to to true.
+func Bool(to *bool, names, usage string) cli.Flag {
 	all := strings.Split(names, ", ")
 	return &cli.BoolFlag{Name: all[0], Aliases: all[1:], Destination: to, DisableDefaultText: true, Usage: usage}
 }
 
-// quietFlag is --quiet, which means the same for each command.
-func quietFlag(to *bool) cli.Flag {
-	return boolOption(to, "quiet, q", "say nothing but warnings and errors")
+// Quiet is --quiet, which means the same for each command.
+func Quiet(to *bool) cli.Flag {
+	return Bool(to, "quiet, q", "say nothing but warnings and errors")
+}
+
+// Join concatenates lists of flags.
+func Join(lists ...[]cli.Flag) (all []cli.Flag) { return slices.Concat(lists...) }
+
+// OneOf fails if the value of a flag is not one of the known ones.
+func OneOf(flag, value string, known ...string) error {
+	if value == "" && slices.Contains(known, "") {
+		return nil
+	}
+	known = slices.DeleteFunc(known, func(k string) bool { return k == "" })
+	if slices.Contains(known, value) {
+		return nil
+	}
+	return Errorf("%s %s: must be one of %s", flag, value, strings.Join(known, ", "))
 }

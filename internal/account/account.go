@@ -1,0 +1,146 @@
+// Package account has the commands of a Tavus account: conversation and pal. Commands that
+// speak in a conversation of their own take from it how the service is called, and how a
+// conversation is opened.
+package account
+
+import (
+	"context"
+	"errors"
+	"os"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"echocast/internal/option"
+	"echocast/internal/output"
+	"echocast/internal/shutdown"
+	"echocast/internal/text"
+	"echocast/tavus"
+)
+
+// Options say how the Tavus API is called.
+type Options struct {
+	keyFile string
+	baseURL string
+}
+
+// HelpKey says where the API key is read from.
+const HelpKey = `The API key is read from TAVUS_API_KEY, or from the file that --api-key-file
+names. It is not an option itself, because other users can see those.`
+
+// Client makes a client. It warns of retries, and of a key file that other users can
+// read.
+func (o *Options) Client(warn output.WarnFunc) (*tavus.Client, error) {
+	key, err := o.key(warn)
+	if err != nil {
+		return nil, err
+	}
+	client := &tavus.Client{Key: key, BaseURL: o.baseURL, OnWait: func(why error, wait time.Duration) {
+		warn("%v; trying again in %v", why, wait.Round(100*time.Millisecond))
+	}}
+	if err := client.Check(); err != nil {
+		return nil, option.Errorf("--base-url: %v", err)
+	}
+	return client, nil
+}
+
+func (o *Options) key(warn output.WarnFunc) (tavus.Key, error) {
+	where := "--api-key-file " + o.keyFile
+	if !o.HasKey() {
+		return tavus.Key{}, option.Errorf("there is no API key: set TAVUS_API_KEY, or name a file with --api-key-file")
+	}
+	if o.keyFile == "" {
+		where = "TAVUS_API_KEY"
+	}
+	text, err := option.Secret("--api-key-file", o.keyFile, "TAVUS_API_KEY", warn)
+	if err != nil {
+		return tavus.Key{}, err
+	}
+	key, err := tavus.NewKey(text)
+	if err != nil {
+		return key, option.Errorf("%s: %v", where, err)
+	}
+	return key, nil
+}
+
+// HasKey reports whether an API key is given, valid or not.
+func (o *Options) HasKey() bool {
+	_, ok := os.LookupEnv("TAVUS_API_KEY")
+	return ok || o.keyFile != ""
+}
+
+// Flags returns the flags of commands that call the API.
+func (o *Options) Flags() []cli.Flag {
+	return []cli.Flag{
+		option.New(&o.keyFile, "api-key-file", "", "read the API key from `FILE` (default: TAVUS_API_KEY)"),
+		option.New(&o.baseURL, "base-url", "", "`URL` of the service (default: "+tavus.DefaultBaseURL+") [$TAVUS_BASE_URL]"),
+	}
+}
+
+// accountCmd is what the commands of this package have alike.
+type accountCmd struct {
+	streams output.Streams
+	service Options
+	json    bool
+}
+
+func (a *accountCmd) flags(own ...cli.Flag) []cli.Flag {
+	return option.Join(own, a.service.Flags(), []cli.Flag{option.Bool(&a.json, "json", "print JSON, one object a line")})
+}
+
+// command makes the action of a command that needs a client.
+func (a *accountCmd) command(do func(*cli.Context, *tavus.Client) error) cli.ActionFunc {
+	return func(c *cli.Context) error {
+		client, err := a.service.Client(a.streams.Warn)
+		if err != nil {
+			return err
+		}
+		if err := do(c, client); err != nil {
+			return shutdown.Cause(c.Context, err)
+		}
+		return nil
+	}
+}
+
+// print prints values as lines of JSON, or rows as a table with a head.
+func (a *accountCmd) print(values []any, head string, rows [][]string) error {
+	if a.json {
+		return output.JSONLines(a.streams.Out, values)
+	}
+	return output.Table(a.streams.Out, head, rows)
+}
+
+// Open creates a conversation. It reports those that earlier processes left open, and
+// what may be open if the process ends at once meanwhile.
+func Open(ctx context.Context, client *tavus.Client, spec tavus.Spec,
+	warn output.WarnFunc) (*tavus.Conversation, error) {
+	WarnOfLeft(warn)
+	defer shutdown.AtExit(func() {
+		warn("a conversation may have been created; end it with: echocast conversation end-mine")
+	})()
+	conversation, err := tavus.Open(ctx, client, spec)
+	if err != nil {
+		return nil, Explain(ctx, err, warn)
+	}
+	return conversation, nil
+}
+
+// Explain says what to do if err means that a conversation may have been created, also if
+// a signal ended the run. It returns err, which is then a *output.PrintedError.
+func Explain(ctx context.Context, err error, warn output.WarnFunc) error {
+	if _, unsure := errors.AsType[*tavus.UncertainError](err); unsure {
+		warn("%v", err)
+		warn("end it with: echocast conversation end-mine")
+		return &output.PrintedError{Err: shutdown.Cause(ctx, err)}
+	}
+	return err
+}
+
+// WarnOfLeft reports the conversations of processes that have ended without ending
+// them.
+func WarnOfLeft(warn output.WarnFunc) {
+	if left := tavus.CountLeft(""); left > 0 { // doctor reports what cannot be read
+		warn("%s created by a process that has ended may be open, and cost money; end what was left with: "+
+			"echocast conversation end-mine", text.Count(left, "conversation"))
+	}
+}

@@ -1,0 +1,55 @@
+package redact
+
+import (
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// Known are the secrets that this process has met so far. They are shared by all runs of
+// a command, because hiding the secret of another run does no harm.
+var Known Growing
+
+// Hide returns text without the secrets of Known. Whatever may repeat what a server or a
+// file said passes it on its way to people, and into JSON about a failure.
+func Hide(text string) string { return Known.Secrets().Text(text) }
+
+// KnowWords adds the secrets in the words of a command line to Known.
+func KnowWords(words []string) {
+	for _, word := range words {
+		if strings.HasPrefix(word, "-") {
+			_, word, _ = strings.Cut(word, "=")
+		}
+		KnowIn(word)
+	}
+}
+
+// KnowIn adds to Known the password and the tokens in a URL, and the VALUE of NAME=VALUE
+// where the name says that it is secret.
+func KnowIn(word string) {
+	u, err := url.Parse(word)
+	if err != nil || u.Host == "" {
+		if name, value, _ := strings.Cut(word, "="); isSecretName(name) {
+			Known.Add(value, strings.TrimPrefix(value, "Bearer "))
+		}
+		return
+	}
+	if password, _ := u.User.Password(); password != "" {
+		Known.Add(password)
+	}
+	for name, values := range u.Query() {
+		if isSecretName(name) {
+			Known.Add(values...)
+		}
+	}
+}
+
+// secretEnds are the ends of the names of secrets, such as access_token.
+var secretEnds = []string{"token", "key", "secret", "password", "signature", "authorization"}
+
+// isSecretName reports whether a parameter or a header of this name has a secret. t is
+// the meeting token of a Daily room.
+func isSecretName(name string) bool {
+	hasEnd := func(end string) bool { return strings.HasSuffix(strings.ToLower(name), end) }
+	return name == "t" || slices.ContainsFunc(secretEnds, hasEnd)
+}
