@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -349,7 +350,20 @@ func FuzzMessage(f *testing.F) {
 	}
 	f.Add([]byte(`{"message":` + last + `}`))
 	f.Add([]byte(spoil(last, "24000", `"1e300"`)))
+	for _, other := range []string{
+		good, strings.ReplaceAll(last, ",", ", "), strings.ReplaceAll(last, ":", ": "), spoil(last, "true", " true "),
+		spoil(last, `"done":true`, `"done":true,"done":false`), spoil(last, `"done":true`, `"done":1`),
+		last + " ", last + last,
+		spoil(last, twoSamples, "AQACAA"), spoil(last, twoSamples, "AQAC\u0041A=="), spoil(last, twoSamples, "AQACAB=="),
+		spoil(last, twoSamples, "AQA\nCAA=="), spoil(last, twoSamples, ""), spoil(last, twoSamples, "AQA="),
+		spoil(last, `"a"`, `"\u0061"`), spoil(last, `"a"`, `"é"`), spoil(last, "24000", "024000"),
+		spoil(last, "24000", "16000"),
+		spoil(last, `"properties":`, `"properties":{},"properties":`), spoil(last, `"audio",`, `"audio","x":[],`),
+	} {
+		f.Add([]byte(other))
+	}
 	f.Fuzz(func(t *testing.T, msg []byte) {
+		checkPlain(t, msg)
 		m, faults := parse(msg, -1)
 		if m.action == actionNone && len(faults) == 0 {
 			t.Error("dropped without a complaint")
@@ -365,6 +379,43 @@ func FuzzMessage(f *testing.F) {
 		}
 		if 2*len(m.chunk.samples) > len(msg) {
 			t.Errorf("%d samples in %d bytes", len(m.chunk.samples), len(msg))
+		}
+	})
+}
+
+// checkPlain compares the quick way of a plain message with that of the parser.
+func checkPlain(t *testing.T, msg []byte) {
+	t.Helper()
+	m, ok := plainEcho(msg)
+	if !ok {
+		return
+	}
+	p := &parser{}
+	if want := p.message(msg, -1); len(p.faults) > 0 || !reflect.DeepEqual(m, want) {
+		t.Errorf("%q is read as %+v, by the parser as %+v with %v", msg, m, want, p.faults)
+	}
+}
+
+// The messages of echocast are plain, and so are those of programs that put spaces
+// between the parts of JSON, as Python does.
+func TestPlainMessages(t *testing.T) {
+	for _, msg := range []string{good, last, strings.NewReplacer(":", ": ", ",", ", ").Replace(last)} {
+		if _, ok := plainEcho([]byte(msg)); !ok {
+			t.Errorf("%s is not read as a plain message", msg)
+		}
+	}
+}
+
+func BenchmarkParse(b *testing.B) {
+	msg := []byte(echoMessage("a", strings.Repeat("AAECAwQF", 400), 24000, false))
+	b.Run("plain", func(b *testing.B) {
+		for b.Loop() {
+			parse(msg, -1)
+		}
+	})
+	b.Run("any", func(b *testing.B) {
+		for b.Loop() {
+			(&parser{}).message(msg, -1)
 		}
 	})
 }
