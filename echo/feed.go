@@ -64,13 +64,12 @@ type Feed struct {
 	pumped  chan struct{} // closed when the goroutine has ended
 
 	mu        sync.Mutex
-	changed   chan struct{} // closed and replaced at every change of the fields below
+	changed   chan struct{} // closed at the next change of the fields below; nil: nobody waits
 	isClosed  bool
 	isAborted bool
-	hasEnded  bool      // the utterance ended since no samples came
-	err       error     // of the source; sticky
-	kept      []float32 // the samples from position first on
-	first     int64
+	hasEnded  bool  // the utterance ended since no samples came
+	err       error // of the source; sticky
+	kept      window
 	at        int64 // position of the next sample to be read
 	base      int64 // where the utterance begins
 	begin     int64 // where Next began it, without the silence that was put in
@@ -88,7 +87,7 @@ func NewFeed(source chunker.Source, options FeedOptions) *Feed {
 	options.Rate = cmp.Or(options.Rate, DefaultRate)
 	options.Ahead = cmp.Or(options.Ahead, 500*time.Millisecond)
 	options.OnUnderrun = cmp.Or(options.OnUnderrun, UnderrunWait)
-	f := &Feed{options: options, source: source, pumped: make(chan struct{}), changed: make(chan struct{})}
+	f := &Feed{options: options, source: source, pumped: make(chan struct{})}
 	go f.pump()
 	return f
 }
@@ -127,9 +126,20 @@ func (f *Feed) Stats() FeedStats {
 	return stats
 }
 
+// nextChange is closed at the next change. The feed is locked.
+func (f *Feed) nextChange() <-chan struct{} {
+	if f.changed == nil {
+		f.changed = make(chan struct{})
+	}
+	return f.changed
+}
+
+// change wakes who waits for a change. The feed is locked.
 func (f *Feed) change() {
-	close(f.changed)
-	f.changed = make(chan struct{})
+	if f.changed != nil {
+		close(f.changed)
+		f.changed = nil
+	}
 }
 
 // pumpSamples is the size of one read of the source.
@@ -152,18 +162,15 @@ func (f *Feed) waitForRoom() bool {
 	for {
 		f.mu.Lock()
 		over := f.isClosed || f.err != nil
-		full := f.end()-f.at >= ahead
-		changed := f.changed
-		f.mu.Unlock()
-		if over || !full {
+		if over || f.kept.end()-f.at < ahead {
+			f.mu.Unlock()
 			return !over
 		}
+		changed := f.nextChange()
+		f.mu.Unlock()
 		<-changed
 	}
 }
-
-// end is the position after the last sample that is there.
-func (f *Feed) end() int64 { return f.first + int64(len(f.kept)) }
 
 func (f *Feed) arrive(samples []float32, err error, asked time.Time) {
 	f.mu.Lock()
@@ -186,12 +193,8 @@ func (f *Feed) arrive(samples []float32, err error, asked time.Time) {
 
 // keep appends samples, and drops those that are too old for Rewind.
 func (f *Feed) keep(samples []float32) {
-	old := f.at - samplesOf(f.options.Keep, f.options.Rate) - f.first
-	if old > 0 && int(old) >= len(f.kept)/2 {
-		f.kept = f.kept[:copy(f.kept, f.kept[old:])]
-		f.first += old
-	}
-	f.kept = append(f.kept, samples...)
+	f.kept.drop(f.at - samplesOf(f.options.Keep, f.options.Rate))
+	f.kept.add(samples)
 }
 
 // ReadSamples returns what there is, or waits for it.
@@ -199,11 +202,12 @@ func (f *Feed) ReadSamples(p []float32) (int, error) {
 	for {
 		f.mu.Lock()
 		n, err := f.take(p, time.Now())
-		changed, deadline := f.changed, f.deadline()
-		f.mu.Unlock()
 		if n > 0 || err != nil {
+			f.mu.Unlock()
 			return n, err
 		}
+		changed, deadline := f.nextChange(), f.deadline()
+		f.mu.Unlock()
 		waitFor(changed, deadline)
 	}
 }
@@ -226,13 +230,13 @@ func (f *Feed) take(p []float32, now time.Time) (int, error) {
 	if f.isAborted || f.isClosed {
 		return 0, errAborted
 	}
-	if f.at == f.end() && !f.hasEnded && f.err == nil {
+	if f.at == f.kept.end() && !f.hasEnded && f.err == nil {
 		f.handleUnderrun(now)
 	}
 	switch {
 	case f.hasEnded:
 		return 0, io.EOF
-	case f.at < f.end():
+	case f.at < f.kept.end():
 		return f.copyHeld(p, now), nil
 	}
 	return 0, f.err
@@ -247,7 +251,7 @@ func (f *Feed) copyHeld(p []float32, now time.Time) int {
 		f.begun = f.begun.Add(late)
 		f.stats.StalledSeconds += late.Seconds()
 	}
-	n := copy(p, f.kept[f.at-f.first:])
+	n := f.kept.copyFrom(f.at, p)
 	f.at += int64(n)
 	f.change()
 	return n
@@ -309,7 +313,7 @@ func (f *Feed) handleUnderrun(now time.Time) {
 func (f *Feed) Next(ctx context.Context) (bool, error) {
 	for {
 		f.mu.Lock()
-		there, err, changed := f.at < f.end(), f.err, f.changed
+		there, err, changed := f.at < f.kept.end(), f.err, f.nextChange()
 		if there || err != nil {
 			f.restart(f.at)
 			f.begin = f.at - f.stats.SilenceSamples
@@ -352,12 +356,13 @@ func (f *Feed) Rewind(position int64) (int64, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	target := min(f.base+position, f.at)
-	if target < f.first {
+	if target < f.kept.first {
 		return 0, fmt.Errorf("echo: only the last %v are kept",
-			durationOf(f.at-f.first, f.options.Rate).Round(time.Millisecond))
+			durationOf(f.at-f.kept.first, f.options.Rate).Round(time.Millisecond))
 	}
 	if position > 0 {
-		target = f.first + int64(silenceBefore(f.kept[:f.at-f.first], int(target-f.first), f.options.Rate))
+		offset := int(target - f.kept.first)
+		target = f.kept.first + int64(silenceBefore(f.kept.before(f.at), offset, f.options.Rate))
 	}
 	moved := target - f.base
 	f.restart(target)
