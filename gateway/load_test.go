@@ -16,14 +16,20 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+
+	"echocast/echo"
 )
 
 // What the load is: each client sends frames of 100 ms of samples at 24 kHz, in real
-// time, for loadTime; half a second ahead, as a voice is that is faster than speech.
+// time, for loadTime. It sends the first half second at once, as a voice does that is
+// faster than speech: without that a frame is due when the one before it has been played,
+// and every delay is heard.
 const (
 	frameTime  = 100 * time.Millisecond
 	frameBytes = 4800
 	loadTime   = 10 * time.Second
+	loadLead   = 500 * time.Millisecond
+	loadSpread = 2 * time.Second // within which all begin
 )
 
 // loadClients is how many clients there are; LOAD_CLIENTS sets it.
@@ -74,13 +80,14 @@ func loadGateway(b *testing.B, n int) {
 		urls[i] = "ws" + strings.TrimPrefix(server.URL, "http") + "/v1/conversations/" + c.ID + "/socket"
 	}
 	started := cpuTime()
-	load(b, urls)
-	used, after := cpuTime()-started, memory()
+	after := load(b, urls)
+	used := cpuTime() - started
 	finished := 0
 	for _, c := range g.List() {
 		for _, u := range c.utterances {
 			receipt, err := u.Wait(b.Context())
-			if err == nil && receipt.Underruns == 0 {
+			isWhole := receipt.Outcome == echo.Finished && receipt.HeardSamples == int64(loadTime.Seconds()*echo.DefaultRate)
+			if err == nil && isWhole && receipt.Underruns == 0 {
 				finished++
 			}
 		}
@@ -109,15 +116,15 @@ func loadEcho(b *testing.B, n int) {
 	before := memory()
 	urls := slices.Repeat([]string{"ws" + strings.TrimPrefix(server.URL, "http")}, n)
 	started := cpuTime()
-	load(b, urls)
-	used, after := cpuTime()-started, memory()
+	after := load(b, urls)
+	used := cpuTime() - started
 	b.ReportMetric(float64(after-before)/float64(n)/1024, "KiB/conversation")
 	b.ReportMetric(used.Seconds()/loadTime.Seconds(), "cores")
 }
 
-// load sends audio to each address in real time, with the clients spread over a frame,
-// and reads what comes back.
-func load(b *testing.B, urls []string) {
+// load sends audio to each address in real time, and reads what comes back. It returns
+// what the process held when all spoke.
+func load(b *testing.B, urls []string) (held uint64) {
 	var clients sync.WaitGroup
 	begin := time.Now().Add(2 * time.Second)
 	for i, url := range urls {
@@ -137,10 +144,10 @@ func load(b *testing.B, urls []string) {
 				}
 			})
 			frame := make([]byte, frameBytes)
-			first := begin.Add(frameTime * time.Duration(i) / time.Duration(len(urls)))
+			first := begin.Add(loadSpread * time.Duration(i) / time.Duration(len(urls)))
 			for k := range int(loadTime / frameTime) {
-				time.Sleep(time.Until(first.Add(time.Duration(k-5) * frameTime)))
-				if err := conn.Write(b.Context(), websocket.MessageBinary, frame); err != nil {
+				time.Sleep(time.Until(first.Add(max(0, time.Duration(k)*frameTime-loadLead))))
+				if err := conn.Write(context.Background(), websocket.MessageBinary, frame); err != nil {
 					b.Error(err)
 				}
 			}
@@ -150,12 +157,14 @@ func load(b *testing.B, urls []string) {
 			reading.Wait()
 		})
 	}
+	time.Sleep(time.Until(begin.Add(loadSpread + loadTime/2)))
+	held = memory()
 	clients.Wait()
+	return held
 }
 
-// memory is what the process holds now.
+// memory is what the process holds now, with what the collector has not taken yet.
 func memory() uint64 {
-	runtime.GC()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return m.HeapInuse + m.StackInuse

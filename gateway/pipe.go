@@ -9,12 +9,16 @@ import (
 // 24 kHz.
 const pipeLimit = 4 << 20
 
+// pipeKept is the largest buffer that a pipe keeps while nothing waits in it.
+const pipeKept = 32 << 10
+
 // pipe carries the audio of an utterance that comes in pieces. A write blocks while
 // pipeLimit bytes wait, so that who sends is held up.
 type pipe struct {
 	mu      sync.Mutex
 	changed *sync.Cond
 	data    []byte
+	at      int   // where in data the next read begins
 	end     error // after data
 	isGone  bool  // nobody reads any more
 }
@@ -29,14 +33,28 @@ func newPipe() *pipe {
 func (p *pipe) Write(piece []byte) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for len(p.data) >= pipeLimit && !p.isGone && p.end == nil {
+	for len(p.data)-p.at >= pipeLimit && !p.isGone && p.end == nil {
 		p.changed.Wait()
 	}
 	if !p.isGone && p.end == nil {
+		if len(p.data)+len(piece) > cap(p.data) {
+			p.dropRead()
+		}
 		p.data = append(p.data, piece...)
 		p.changed.Broadcast()
 	}
 	return len(piece), nil
+}
+
+// dropRead drops what was read: in place where that is most of the buffer, and else by the
+// allocation that follows.
+func (p *pipe) dropRead() {
+	if p.at >= len(p.data)/2 {
+		p.data = p.data[:copy(p.data, p.data[p.at:])]
+	} else {
+		p.data = p.data[p.at:]
+	}
+	p.at = 0
 }
 
 // finish ends the audio with io.EOF, or breaks it with another error. The first counts.
@@ -53,18 +71,21 @@ func (p *pipe) finish(err error) {
 func (p *pipe) Read(into []byte) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for len(p.data) == 0 && p.end == nil && !p.isGone {
+	for len(p.data) == p.at && p.end == nil && !p.isGone {
 		p.changed.Wait()
 	}
 	switch {
 	case p.isGone:
 		return 0, io.ErrClosedPipe
-	case len(p.data) == 0:
+	case len(p.data) == p.at:
 		return 0, p.end
 	}
-	n := copy(into, p.data)
-	if p.data = p.data[n:]; len(p.data) == 0 {
-		p.data = nil // an idle conversation keeps no buffer
+	n := copy(into, p.data[p.at:])
+	if p.at += n; p.at == len(p.data) {
+		p.data, p.at = p.data[:0], 0
+		if cap(p.data) > pipeKept {
+			p.data = nil
+		}
 	}
 	p.changed.Broadcast()
 	return n, nil
@@ -74,6 +95,6 @@ func (p *pipe) Read(into []byte) (int, error) {
 func (p *pipe) abort() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.isGone, p.data = true, nil
+	p.isGone, p.data, p.at = true, nil, 0
 	p.changed.Broadcast()
 }

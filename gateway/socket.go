@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"io"
@@ -181,15 +182,16 @@ func (s *socket) answer(kind string, value any) error {
 
 // read does what the client asks for, until the connection ends, and returns why.
 func (s *socket) read(ctx context.Context) error {
+	var message bytes.Buffer // one for all: who takes its bytes copies them
 	for {
-		kind, data, err := s.conn.Read(ctx)
+		kind, err := s.receive(&message)
 		if err != nil {
 			return err
 		}
 		if kind == websocket.MessageBinary {
-			err = s.audio(data)
+			err = s.audio(message.Bytes())
 		} else {
-			err = s.obey(ctx, data)
+			err = s.obey(ctx, message.Bytes())
 		}
 		if err == nil {
 			continue
@@ -198,6 +200,20 @@ func (s *socket) read(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// receive reads one message. It ends with the connection, which tell closes: a context
+// would be watched for each frame.
+func (s *socket) receive(message *bytes.Buffer) (websocket.MessageType, error) {
+	kind, from, err := s.conn.Reader(context.Background())
+	if err != nil {
+		return 0, err
+	}
+	if message.Reset(); message.Cap() > pipeKept {
+		*message = bytes.Buffer{}
+	}
+	_, err = message.ReadFrom(from)
+	return kind, err
 }
 
 // audio adds audio to the utterance, and starts one if there is none. Audio that was on

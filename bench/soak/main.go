@@ -53,10 +53,13 @@ func run(ctx context.Context, program string, conversations int, length, every t
 	begin := time.Now()
 	before.print(0)
 	told := &tally{}
-	talk(ctx, g, told, conversations, length, every, begin)
+	within, cancel := context.WithTimeout(ctx, length)
+	talk(within, g, told, conversations, every, begin)
+	cancel()
 	after := g.rest(before)
 	after.print(time.Since(begin))
-	fmt.Printf("\n%d utterances were heard whole, %d interrupted, %d otherwise.\n", told.whole, told.interrupted, told.wrong)
+	fmt.Printf("\n%d utterances were heard whole, %d interrupted, %d otherwise.\n",
+		told.whole, told.interrupted, told.wrong)
 	switch {
 	case told.err != nil:
 		return told.err
@@ -67,11 +70,8 @@ func run(ctx context.Context, program string, conversations int, length, every t
 	return nil
 }
 
-// talk holds the conversations, and prints how the gateway is, until length has passed
-// or ctx ends.
-func talk(ctx context.Context, g *gateway, told *tally, conversations int, length, every time.Duration, begin time.Time) {
-	ctx, cancel := context.WithTimeout(ctx, length)
-	defer cancel()
+// talk holds the conversations, and prints how the gateway is, until ctx ends.
+func talk(ctx context.Context, g *gateway, told *tally, conversations int, every time.Duration, begin time.Time) {
 	var talkers sync.WaitGroup
 	for i := range conversations {
 		talkers.Go(func() {
