@@ -17,17 +17,16 @@ const maxADPCMBlock = 16 << 10
 type blockCodec struct {
 	size   int // of a block in bytes; the last block may be shorter
 	frames int // of a whole block
-	// length is the number of frames that the first so many bytes of a
-	// block hold.
+	// length returns the number of frames in the first bytes of a block.
 	length func(bytes int) int
-	// lookahead is how many bytes of the following block decode wants to see.
+	// lookahead is how many bytes of the following block decode reads.
 	lookahead int
 	// decode fills dst with whole frames from the start of block. next is the
 	// start of the following block, shorter than lookahead at the end.
 	decode func(dst []float32, block, next []byte)
 }
 
-// framesIn is the number of frames that size bytes of samples hold.
+// framesIn returns the number of frames in size bytes of samples.
 func (c *blockCodec) framesIn(size int64) int64 {
 	block := int64(c.size)
 	return size/block*int64(c.frames) + int64(c.partial(int(size%block)))
@@ -43,9 +42,9 @@ type blockReader struct {
 	block    []byte    // and the start of the next
 	have     int       // bytes of block that were read as lookahead
 	samples  []float32 // room for a block
-	ready    []float32 // decoded and not delivered yet
+	ready    []float32 // decoded, not delivered yet
 	rest     int       // bytes at the end that hold no frame
-	readErr  error     // what ended the reading; the lookahead may still be there
+	readErr  error     // why reading ended; the lookahead may still be buffered
 	err      error
 }
 
@@ -79,7 +78,7 @@ func (b *blockReader) ReadSamples(p []float32) (int, error) {
 	return n, nil
 }
 
-// next reads a block. One that is cut short is decoded as far as it goes.
+// next reads a block. A block that is cut short is decoded as far as it goes.
 func (b *blockReader) next() {
 	n := b.have
 	if b.readErr == nil {

@@ -31,9 +31,9 @@ func newIMA(size, channels int) *blockCodec {
 	return &blockCodec{size: size, frames: length(size), length: length, lookahead: 2 * head, decode: ima.decode}
 }
 
-// imaRounding is how a decoder rounds the difference that a code stands for. A
-// file must be decoded as its encoder rounded, or the samples drift from block to
-// block, and no header says how that was.
+// imaRounding is how a decoder rounds the difference that a code stands for. A file
+// must be decoded as its encoder rounded, or the samples drift from block to block, and
+// no header says which way that was.
 type imaRounding int
 
 const (
@@ -42,8 +42,8 @@ const (
 	imaRoundings
 )
 
-// imaEvidence is how much smaller the squares of the jumps are by FFmpeg's rounding
-// before it is believed. A difference below that is the noise of loud sound.
+// imaEvidence is the ratio of squared jumps below which FFmpeg's rounding is assumed. A
+// smaller difference is the noise of loud sound.
 const imaEvidence = 0.9
 
 // imaDecoder decodes the blocks of one file. A block begins with an exact sample,
@@ -76,8 +76,8 @@ func (d *imaDecoder) decodeAs(rounding imaRounding, dst []float32, block []byte)
 	}
 }
 
-// jump is the square of how far after, two frames, begins from where the slopes on
-// both sides of the edge would have it.
+// jump returns the squared distance between the first frame of after and the value that
+// the slopes on both sides of the edge predict.
 func jump(before, after []float32) (sum float64) {
 	channels := len(after) / 2
 	for c := range channels {
@@ -89,8 +89,8 @@ func jump(before, after []float32) (sum float64) {
 	return sum
 }
 
-// decodeIMA decodes the channel whose header block starts with into every
-// channels-th sample of dst.
+// decodeIMA decodes one channel, whose header starts the block, into every channels-th
+// sample of dst.
 func decodeIMA(dst []float32, block []byte, channels int, rounding imaRounding) {
 	sample := int(int16(binary.LittleEndian.Uint16(block)))
 	index := min(int(block[2]), len(imaSteps)-1)
@@ -106,7 +106,7 @@ func decodeIMA(dst []float32, block []byte, channels int, rounding imaRounding) 
 	}
 }
 
-// difference is (code+½)·step/4, with the sign of the code.
+// difference returns (code+½)·step/4, with the sign of the code.
 func (r imaRounding) difference(code byte, step int) int {
 	d := (2*int(code&7) + 1) * step >> 3
 	if r == imaTerms {

@@ -11,8 +11,8 @@ import (
 // first and the channels in turn (Microsoft multimedia registry, "Microsoft
 // ADPCM").
 
-// msPredictors weigh the last sample and the one before it, in 1/256, where the
-// header brings no others.
+// msPredictors weigh the last sample and the one before it, in 1/256, unless the header
+// has others.
 var msPredictors = [][2]int{{256, 0}, {512, -256}, {0, 0}, {192, 64}, {240, 0}, {460, -208}, {392, -232}}
 
 // msAdaptions is how a code scales the step, in 1/256.
@@ -67,8 +67,8 @@ func (s *msState) decode(dst []float32, codes []byte, c, channels int) {
 	}
 }
 
-// next is the sample that code stands for, a signed number of steps. The
-// prediction is rounded down, as Microsoft does; FFmpeg rounds it towards zero.
+// next returns the sample for a code, a signed number of steps. The prediction is
+// rounded down, as Microsoft does; FFmpeg rounds it towards zero.
 func (s *msState) next(code byte) int {
 	predicted := (s.last*s.predictor[0] + s.before*s.predictor[1]) >> 8
 	sample := clamp16(predicted + int(int8(code<<4)>>4)*s.step)

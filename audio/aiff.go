@@ -34,8 +34,8 @@ func openAIFF(r *bufio.Reader, end *inputEnd) (decoder, error) {
 			format, samples, err = readCOMM(r, size)
 		case "SSND":
 			if samples.name == "" {
-				return nil, fmt.Errorf("%w: the AIFF has its samples before their format, which a stream cannot "+
-					"go back to; convert it with sox or ffmpeg", ErrFormat)
+				return nil, fmt.Errorf("%w: the AIFF has its samples before their format; a stream cannot "+
+					"go back; convert it with sox or ffmpeg", ErrFormat)
 			}
 			return openSSND(r, end, format, samples, size)
 		default:
@@ -75,9 +75,9 @@ func readCOMM(r io.Reader, size int64) (Format, codec, error) {
 	return format, samples, err
 }
 
-// extendedRate reads an 80-bit float, rounded to an integer: 15 bits of exponent
-// and 64 of mantissa, whose first is the one before the point. What is no
-// sampling rate gives 0 or a rate that is too high.
+// extendedRate reads an 80-bit float, rounded to an integer: 15 bits of exponent and 64
+// of mantissa, whose first is the one before the point. A value that is not a sampling
+// rate gives 0 or a rate that is too high.
 func extendedRate(b []byte) int {
 	exponent, mantissa := int(binary.BigEndian.Uint16(b)), binary.BigEndian.Uint64(b[2:])
 	shift := 16383 + 63 - exponent
@@ -119,7 +119,7 @@ func aiffEncoding(encoding string, bytes int) (c codec, ok bool) {
 	return c, ok
 }
 
-// openSSND passes over the gap that the chunk says lies before its samples.
+// openSSND skips the gap before the samples that the chunk declares.
 func openSSND(r *bufio.Reader, end *inputEnd, format Format, samples codec, size int64) (decoder, error) {
 	var head [8]byte
 	if _, err := io.ReadFull(r, head[:]); err != nil {
@@ -141,7 +141,7 @@ func openSSND(r *bufio.Reader, end *inputEnd, format Format, samples codec, size
 	return dec, nil
 }
 
-// behindSSND passes over the chunks that follow the samples, and gives what is left then.
+// behindSSND skips the chunks after the samples, and returns what is left.
 func behindSSND(r *bufio.Reader, size int64, end *inputEnd) remainder {
 	end.limitWait()
 	passed := int64(0)
@@ -160,8 +160,8 @@ func behindSSND(r *bufio.Reader, size int64, end *inputEnd) remainder {
 	return end.rest()
 }
 
-// isAIFFUntilEnd tells sizes that mean "to the end": 0 (ffmpeg to a pipe),
-// 0x7f000008 (sox to a pipe) and 0xffffffff.
+// isAIFFUntilEnd reports whether a size means "to the end": 0 (ffmpeg to a pipe),
+// 0x7f000008 (sox to a pipe) or 0xffffffff.
 func isAIFFUntilEnd(size int64) bool { return size == 0 || size >= 0x7f000000 }
 
 func aiffCut(err error, where string) error { return cutShort(err, "AIFF", where) }

@@ -120,7 +120,7 @@ func TestAIFFAndAURefusals(t *testing.T) {
 		want string
 	}{
 		"samples first": {aiffFile("AIFF", ssnd(0, some), comm(1, 16, rate24000, "")),
-			"which a stream cannot go back to; convert it"},
+			"a stream cannot go back; convert it"},
 		"no samples":     {aiffFile("AIFF", comm(1, 16, rate24000, "")), "the AIFF ends before its samples"},
 		"no format":      {aiffFile("AIFF", other("NAME", 4)), "the AIFF ends before its samples"},
 		"COMM too short": {aiffFile("AIFF", chunk{"COMM", -1, some[:17]}), "COMM chunk claims 17 bytes"},

@@ -2,14 +2,13 @@
 // from any io.Reader, mixed to mono and resampled, without ever holding the
 // input in memory.
 //
-// Samples travel as float32 in the nominal range [-1, 1], interleaved by
-// channel. A signed 16-bit value v becomes v/32768, so every 16-bit sample
-// survives the way through the package unchanged; rounding and saturation
-// happen once, when the wire message is built.
+// Samples travel as float32 in the nominal range [-1, 1], interleaved by channel. A
+// signed 16-bit value v becomes v/32768, so every 16-bit sample passes through the
+// package unchanged. Rounding and saturation happen once, when the wire message is
+// built.
 //
-// Everything is pulled: nothing is read before it is asked for, and no
-// goroutine is started. The exception is a long MP3 in a regular file, see
-// Open. A typical chain is
+// Sources are pulled: they read only on demand, and start no goroutine. The exception
+// is a long MP3 in a regular file, see Open. A typical chain is
 //
 //	in, err := audio.Open(os.Stdin, nil)      // by content, not by name
 //	mono := audio.Mono(in)
@@ -30,8 +29,8 @@ const (
 	MaxChannels = 8      // most channels of one input
 )
 
-// ErrFormat says that the input is not audio this package reads. It is wrapped
-// with what was found instead.
+// ErrFormat reports an input that is not audio this package reads. Errors that wrap it
+// say what was found instead.
 var ErrFormat = errors.New("unsupported audio format")
 
 // Format describes interleaved samples.
@@ -51,7 +50,7 @@ func (f Format) Check() error {
 	return nil
 }
 
-// Duration is the playing time of so many frames.
+// Duration returns the playing time of a number of frames.
 func (f Format) Duration(frames int64) time.Duration {
 	if f.Rate <= 0 {
 		return 0
@@ -60,12 +59,12 @@ func (f Format) Duration(frames int64) time.Duration {
 	return time.Duration(frames/rate)*time.Second + time.Duration(frames%rate)*time.Second/time.Duration(rate)
 }
 
-// Frames is the number of whole frames that d holds.
+// Frames returns the number of whole frames in d.
 func (f Format) Frames(d time.Duration) int64 {
 	return int64(d/time.Second)*int64(f.Rate) + int64(d%time.Second)*int64(f.Rate)/int64(time.Second)
 }
 
-// String reads like "44100 Hz stereo".
+// String returns text such as "44100 Hz stereo".
 func (f Format) String() string {
 	switch f.Channels {
 	case 1:
@@ -76,8 +75,8 @@ func (f Format) String() string {
 	return fmt.Sprintf("%d Hz, %d channels", f.Rate, f.Channels)
 }
 
-// Source is a stream of samples. Its rules are those of io.Reader with the
-// doubt removed; audiotest.TestSource checks them.
+// Source is a stream of samples. Its rules are those of io.Reader without the
+// ambiguities; audiotest.TestSource checks them.
 //
 //   - p holds room for at least one frame; a Source may fill less than p.
 //   - n is a whole number of frames, counted in samples (frames × channels).

@@ -2,29 +2,29 @@ package audio
 
 import "math"
 
-// ByteOrder is how the bytes of 16-bit samples seem to be laid out.
+// ByteOrder is a guess at the byte order of 16-bit samples.
 type ByteOrder int
 
 const (
-	OrderUnknown ByteOrder = iota // no way of reading them stands out
+	OrderUnknown ByteOrder = iota // no byte order stands out
 	OrderAsRead                   // as they were read
 	OrderSwapped                  // most significant byte first
-	OrderShifted                  // a byte is missing in front, or too many are there
+	OrderShifted                  // shifted by a byte: one is missing in front, or one too many
 )
 
-// Roughness compares ways to read the bytes of 16-bit samples. Speech is smooth:
-// a sample is near the one before it. Read in the wrong byte order the low
-// bytes, which are noise, become the high ones, and nothing is near anything.
-// For each way the measure is the energy of the differences between neighbours
-// as a share of the energy itself: 2 for white noise, below 1 for speech.
+// Roughness compares byte orders of 16-bit samples. Speech is smooth: a sample is near
+// the one before it. In the wrong byte order the low bytes, which are noise, become the
+// high ones, and neighbours differ at random. For each byte order the measure is the
+// energy of the differences between neighbours, relative to the energy of the samples:
+// 2 for white noise, below 1 for speech.
 type Roughness struct {
 	asRead, swapped, shifted roughness
 	before                   uint16 // the sample before, as it was read
 	n                        int64
 }
 
-// Add takes more samples of one channel that were decoded from 16 bits, little
-// endian. stride is how far the samples of that channel are apart.
+// Add takes more samples of one channel that were decoded from 16 bits, little endian.
+// stride is the distance between samples of that channel.
 func (r *Roughness) Add(samples []float32, stride int) {
 	for i := 0; i < len(samples); i += stride {
 		v := uint16(int16(samples[i] * 32768))
@@ -37,13 +37,13 @@ func (r *Roughness) Add(samples []float32, stride int) {
 	}
 }
 
-// Ratios are the measures of the three ways.
+// Ratios returns the measures of the three byte orders.
 func (r *Roughness) Ratios() (asRead, swapped, shifted float64) {
 	return r.asRead.ratio(), r.swapped.ratio(), r.shifted.ratio()
 }
 
-// Order is the way that stands out. It is a guess: noise has none, and there is
-// no telling from less than a fifth of a second.
+// Order returns the byte order that stands out, a guess. Noise has none, and less than
+// a fifth of a second is too short to tell.
 func (r *Roughness) Order() ByteOrder {
 	const (
 		fewest = 1600 // samples: 0.2 s at 8000 Hz
@@ -64,7 +64,7 @@ func (r *Roughness) Order() ByteOrder {
 	return OrderSwapped
 }
 
-// roughness adds up one way of reading.
+// roughness measures one byte order.
 type roughness struct {
 	last                float64
 	energy, differences float64
@@ -78,5 +78,5 @@ func (r *roughness) add(bits uint16) {
 	r.last = v
 }
 
-// ratio is NaN for silence.
+// ratio returns the measure; NaN for silence.
 func (r *roughness) ratio() float64 { return r.differences / r.energy }

@@ -17,13 +17,13 @@ const (
 	maxHeaderBytes = 64 << 20
 )
 
-// skip passes over n bytes; io.EOF says that the input ended first.
+// skip skips n bytes; it returns io.EOF if the input ended first.
 func skip(r *bufio.Reader, n int64) error {
 	_, err := r.Discard(int(min(n, maxHeaderBytes+1)))
 	return err
 }
 
-// skipChunk passes over the size bytes of a chunk and its pad byte.
+// skipChunk skips the size bytes of a chunk and its pad byte.
 func skipChunk(r *bufio.Reader, size int64) error {
 	if err := skip(r, size); err != nil {
 		return err
@@ -31,8 +31,8 @@ func skipChunk(r *bufio.Reader, size int64) error {
 	return skipPad(r, size)
 }
 
-// skipPad passes over the pad byte of a chunk of size bytes. Some writers leave
-// it out, so it is one only if it is zero or no identifier begins with it.
+// skipPad skips the pad byte of a chunk of size bytes. Some writers leave it out, so
+// the byte is one only if it is zero or no identifier begins with it.
 func skipPad(r *bufio.Reader, size int64) error {
 	if size%2 == 0 {
 		return nil
@@ -53,16 +53,15 @@ func isChunkID(b []byte) bool {
 	return true
 }
 
-// isUntilEnd tells data sizes that mean "to the end": a program that writes to
-// a pipe does not know the length. Seen are 0 (libsndfile), 0x7ffff000
-// (espeak-ng and sox), 0x7fffffff (ElevenLabs), 2000000000 (Pocket TTS) and
-// 0xffffffff (ffmpeg).
+// isUntilEnd reports whether a data size means "to the end": a program that writes to a
+// pipe does not know the length. Known sizes are 0 (libsndfile), 0x7ffff000 (espeak-ng
+// and sox), 0x7fffffff (ElevenLabs), 2000000000 (Pocket TTS) and 0xffffffff (ffmpeg).
 func isUntilEnd(size int64) bool {
 	return size == 0 || size >= 0x7fff0000 || size == 2_000_000_000
 }
 
-// cutShort turns the end of the input inside what, such as "WAV", into an error
-// that says where it ends. Other errors stay as they are.
+// cutShort turns io.EOF inside a container, such as "WAV", into an error that says
+// where the input ends. It returns other errors unchanged.
 func cutShort(err error, what, where string) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return fmt.Errorf("%w: the %s ends %s", ErrFormat, what, where)
@@ -70,7 +69,8 @@ func cutShort(err error, what, where string) error {
 	return err
 }
 
-// readErrorOr is err where it tells of more than the end of the input.
+// readErrorOr returns err, unless that is only the end of the input: then it returns
+// otherwise.
 func readErrorOr(err, otherwise error) error {
 	if err != nil && !errors.Is(err, io.EOF) {
 		return err

@@ -21,7 +21,7 @@ type codec struct {
 	// scratch space. Samples of 16 bits begin at an even address.
 	decode  func(dst []float32, src []byte)
 	isFloat bool
-	// blocks is how samples come in blocks, or nil.
+	// blocks describes the blocks of samples, or is nil.
 	blocks *blockCodec
 }
 
@@ -39,7 +39,7 @@ var (
 	codecAlaw  = codec{name: "pcm_alaw", bytes: 1, decode: decodeAlaw}
 )
 
-// rawCodecs are the encodings that raw input can be declared to have.
+// rawCodecs are the encodings that can be declared for raw input.
 var rawCodecs = map[string]codec{
 	"u8": codecU8, "s8": codecS8, "s16le": codecS16LE, "s16be": bigEndian(codecS16LE), "s24le": codecS24LE,
 	"s32le": codecS32LE,
@@ -50,7 +50,7 @@ var rawCodecs = map[string]codec{
 // takes.
 func RawEncodings() []string { return slices.Sorted(maps.Keys(rawCodecs)) }
 
-// integerCodec is the little-endian codec of signed integers of 2 to 4 bytes.
+// integerCodec returns the little-endian codec of signed integers of 2 to 4 bytes.
 func integerCodec(bytes int) (codec, bool) {
 	switch bytes {
 	case 2:
@@ -63,7 +63,7 @@ func integerCodec(bytes int) (codec, bool) {
 	return codec{}, false
 }
 
-// floatCodec is the little-endian codec of floats of so many bits.
+// floatCodec returns the little-endian codec of floats of this size.
 func floatCodec(bits int) (codec, bool) {
 	switch bits {
 	case 32:
@@ -74,7 +74,7 @@ func floatCodec(bits int) (codec, bool) {
 	return codec{}, false
 }
 
-// bigEndian is c with the bytes of each sample in the other order.
+// bigEndian returns c with the bytes of each sample in the other order.
 func bigEndian(c codec) codec {
 	if c.bytes < 2 {
 		return c
@@ -114,7 +114,7 @@ func decodeS8(dst []float32, src []byte) {
 	}
 }
 
-// decodeS16LE takes the samples where they lie.
+// decodeS16LE reads the samples in place.
 func decodeS16LE(dst []float32, src []byte) {
 	src = src[:2*len(dst)]
 	if cpu.IsBigEndian {
@@ -157,7 +157,7 @@ func decodeF64LE(dst []float32, src []byte) {
 	}
 }
 
-// limit bounds the magnitude. What is not a number stays so.
+// limit bounds the magnitude. NaN stays NaN.
 func limit(v float32) float32 {
 	switch {
 	case v > loudest:

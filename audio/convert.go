@@ -6,10 +6,10 @@ import (
 	"slices"
 )
 
-// convert gives src in another format. Of one channel and of two, the rate alone is
-// changed; any other number of channels becomes the average of all, on as many
-// channels as asked for. Another rate is resampled by the FIR method: n frames at
-// rate r become exactly round(n·rate/r).
+// convert converts src to another format. With one channel and with two, it changes
+// only the rate; any other number of channels is averaged, and the average is put on
+// all channels asked for. Another rate is resampled by the FIR method: n frames at rate
+// r become exactly round(n·rate/r).
 func convert(src Source, to Format) (Source, error) {
 	from := src.Format()
 	if from.Channels != to.Channels && from.Channels > 1 || from.Channels > 2 && from.Rate != to.Rate {
@@ -27,7 +27,7 @@ func convert(src Source, to Format) (Source, error) {
 	return src, nil
 }
 
-// copiedChannels gives a mono source on several channels.
+// copiedChannels copies a mono source to several channels.
 type copiedChannels struct {
 	mono     Source
 	channels int
@@ -47,8 +47,8 @@ func (d copiedChannels) ReadSamples(p []float32) (int, error) {
 	return d.channels * n, err
 }
 
-// errFormatChange ends a section: what follows has another format, which the
-// decoder's Format then is.
+// errFormatChange ends a section: the next section has another format, which the
+// decoder's Format returns from then on.
 var errFormatChange = errors.New("the format changes")
 
 // constantFormat is a decoder whose format never changes: each section between two
@@ -63,14 +63,14 @@ type constantFormat struct {
 	warnings  warnings
 }
 
-// newConstantFormat keeps the format that dec has now.
+// newConstantFormat keeps the present format of dec.
 func newConstantFormat(dec decoder) decoder {
 	s := &constantFormat{decoder: dec, info: dec.Info(), format: dec.Format()}
 	_ = s.begin() // it converts nothing
 	return s
 }
 
-// begin begins the section that the decoder is at.
+// begin begins the next section of the decoder.
 func (s *constantFormat) begin() (err error) {
 	s.section = &section{src: s.decoder, format: s.decoder.Format()}
 	if s.converted = s.section; s.section.format != s.format {
@@ -87,7 +87,7 @@ func (s *constantFormat) Warnings() []string {
 	return append(slices.Clone(s.decoder.Warnings()), s.warnings...)
 }
 
-// LFE is the channel for low-frequency effects, or -1.
+// LFE returns the channel for low-frequency effects, or -1.
 func (s *constantFormat) LFE() int {
 	if dec, ok := s.decoder.(lowFrequency); ok {
 		return dec.LFE()
@@ -115,7 +115,7 @@ func (s *constantFormat) ReadSamples(p []float32) (int, error) {
 type section struct {
 	src       decoder
 	format    Format
-	isChanged bool // the decoder is behind the section's end
+	isChanged bool // the decoder has passed the section's end
 }
 
 func (s *section) Format() Format { return s.format }
@@ -151,8 +151,8 @@ func resampleChannels(src Source, rate int) (Source, error) {
 // splitFrames is how many frames splitChannels reads at once.
 const splitFrames = 1152
 
-// splitChannels takes a stereo source apart. Its two readers keep pace, so each
-// queue holds what one read gave and little more.
+// splitChannels splits a stereo source. Its two readers keep pace, so each queue holds
+// little more than one read.
 type splitChannels struct {
 	src    Source
 	frames [2 * splitFrames]float32

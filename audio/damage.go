@@ -2,9 +2,8 @@ package audio
 
 import "fmt"
 
-// decodeSafely runs a decoder that is not ours. Damaged input makes some of them
-// panic; that is turned into the error it stands for. Errors it makes wrap
-// ErrFormat.
+// decodeSafely runs a decoder of another library. Damaged input makes some of them
+// panic; it returns the panic as an error. Its errors wrap ErrFormat.
 func decodeSafely(name string, decode func() error) (err error) {
 	defer func() {
 		if fault := recover(); fault != nil {

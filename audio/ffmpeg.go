@@ -17,8 +17,8 @@ import (
 	"echocast/internal/child"
 )
 
-// ffmpegFormats are the containers that ffmpeg may take an input for. Playlists
-// and other descriptions, which name files and addresses, are not among them.
+// ffmpegFormats are the containers that ffmpeg may recognise. Playlists and other
+// formats that name files and addresses are not among them.
 const ffmpegFormats = "mov,matroska,ogg,aac,wav,w64,aiff,caf,au,asf,avi,flv,mpegts,mpeg," +
 	"amr,amrnb,amrwb,gsm,wv,tta,ape,mpc,mpc8,tak,dsf,iff,rm,voc,nistsphere,flac,ac3,eac3,loas"
 
@@ -26,12 +26,12 @@ const ffmpegFormats = "mov,matroska,ogg,aac,wav,w64,aiff,caf,au,asf,avi,flv,mpeg
 const (
 	ffmpegMemory         = 512 << 20 // bytes of its data, where the system can bound it
 	ffmpegAlloc          = 128 << 20 // bytes of one allocation
-	maxSpool             = 1 << 30   // bytes of an input whose index is behind
-	maxFFmpegLine        = 512       // bytes of what it complains
-	maxFedWithoutSamples = 256 << 20 // bytes of a pipe that it makes no samples of
+	maxSpool             = 1 << 30   // bytes of an input whose index is at its end
+	maxFFmpegLine        = 512       // bytes of its first error message
+	maxFedWithoutSamples = 256 << 20 // bytes of a pipe without one sample of output
 
-	// Any input may hold maxUncheckedSound; for more of it, there must be so many bytes
-	// a second. An hour of silence is 18 kB of FLAC, an hour of speech 2 MB.
+	// Any input may hold maxUncheckedSound; a longer one needs minByteRate bytes a
+	// second. An hour of silence is 18 kB of FLAC, an hour of speech 2 MB.
 	maxUncheckedSound = time.Hour
 	minByteRate       = 4
 )
@@ -49,8 +49,8 @@ type ffmpeg struct {
 	command *exec.Cmd
 	stderr  firstLine
 	given   func() int64 // bytes of the input that it may have read
-	frames  int64        // of sound that it made of them
-	fed     chan error   // what ended the feeding: nil at the end of the input
+	frames  int64        // of decoded sound
+	fed     chan error   // why feeding ended: nil at the end of the input
 	allFed  atomic.Bool
 	stalled atomic.Bool
 	spooled string // temporary file to remove
@@ -60,10 +60,9 @@ type ffmpeg struct {
 	err     error
 }
 
-// openFFmpeg starts the program on the input that found describes, and waits for
-// the header of its WAV. A regular file is given to it by name, since it can be
-// searched then; so is a pipe whose index is behind the sound, from a temporary
-// file.
+// openFFmpeg starts the program on the input that found describes, and waits for the
+// header of its WAV output. It passes a regular file by name, so that ffmpeg can seek.
+// A pipe whose index is at its end is copied to a temporary file first.
 func openFFmpeg(r *recorder, opts Options, found *foreignError) (decoder, error) {
 	d := &ffmpeg{found: found, fed: make(chan error, 1), given: r.read.Load}
 	r.before = nil // another goroutine reads it
@@ -92,7 +91,7 @@ func openFFmpeg(r *recorder, opts Options, found *foreignError) (decoder, error)
 	return d, nil
 }
 
-// seekableName is a name that opens file, or empty.
+// seekableName returns a name that opens file, or "".
 func seekableName(file *os.File) string {
 	if file == nil {
 		return ""
@@ -131,7 +130,7 @@ func indexIsBehind(r *bufio.Reader) bool {
 // spool writes all of r to a temporary file.
 func (d *ffmpeg) spool(r io.Reader, opts Options) error {
 	if opts.Notify != nil {
-		opts.Notify(fmt.Sprintf("the index of %s is at its end, so all of it is waited for; a file, or one "+
+		opts.Notify(fmt.Sprintf("the index of %s is at its end, so echocast waits for all of it; a file, or one "+
 			"made for streaming, starts at once", d.found.what))
 	}
 	file, err := os.CreateTemp("", "echocast-*")
@@ -157,12 +156,12 @@ func (d *ffmpeg) removeSpooled() {
 	}
 }
 
-// arguments make ffmpeg turn the audio of its input into 32-bit float WAV on its
-// standard output. To find out what a pipe holds, it would read 2 kB first, which are
-// half a second of speech in Opus; so it is told where that is known.
+// arguments returns the arguments that make ffmpeg decode its input into 32-bit float
+// WAV on its standard output. To recognise a pipe, ffmpeg would first read 2 kB, which
+// are half a second of speech in Opus; so the container is named if it is known.
 func (d *ffmpeg) arguments(name string) []string {
 	formats := ffmpegFormats
-	if d.found != errNoContainer { // in anything at all it would find MP3
+	if d.found != errNoContainer { // ffmpeg would find MP3 in anything
 		formats += ",mp3"
 	}
 	args := []string{"-nostdin", "-hide_banner", "-loglevel", "error", "-max_alloc", fmt.Sprint(ffmpegAlloc),
@@ -214,7 +213,7 @@ func (d *ffmpeg) start(opts Options, name string, input io.Reader) error {
 	return d.begin(&recorder{r: out, before: opts.BeforeRead})
 }
 
-// begin reads the header. Without one, the process has ended or is ended.
+// begin reads the WAV header. Without one, it ends the process.
 func (d *ffmpeg) begin(out io.Reader) error {
 	defer d.watch()()
 	dec, err := openWAV(bufio.NewReaderSize(out, pcmBuffer), nil)
@@ -223,7 +222,7 @@ func (d *ffmpeg) begin(out io.Reader) error {
 		d.removeSpooled() // where the system allows it; the process has it open
 		return nil
 	}
-	if errors.Is(err, ErrFormat) { // it wrote no WAV: it says why
+	if errors.Is(err, ErrFormat) { // it wrote no WAV: its error says why
 		d.wait()
 		err = d.refusal()
 	}
@@ -231,7 +230,7 @@ func (d *ffmpeg) begin(out io.Reader) error {
 	return err
 }
 
-// refusal says why there is no sound.
+// refusal returns the error for an input without sound.
 func (d *ffmpeg) refusal() error {
 	said := d.stderr.text()
 	switch {
@@ -245,7 +244,7 @@ func (d *ffmpeg) refusal() error {
 	return fmt.Errorf("%w: this is %s, and ffmpeg does not read it: %s", ErrFormat, d.name(), d.complaint())
 }
 
-// name is what the input is.
+// name returns what the input is.
 func (d *ffmpeg) name() string {
 	if d.found.what == "" {
 		return "the input"
@@ -253,7 +252,7 @@ func (d *ffmpeg) name() string {
 	return d.found.what
 }
 
-// complaint is what the process said first, or how it ended.
+// complaint returns the first line of the process's stderr, or how it ended.
 func (d *ffmpeg) complaint() string {
 	if said := d.stderr.text(); said != "" {
 		return said
@@ -261,8 +260,8 @@ func (d *ffmpeg) complaint() string {
 	return d.command.ProcessState.String()
 }
 
-// watch ends a process that takes too long for what it was given. The caller
-// calls stop when more has come.
+// watch ends a process that takes too long to produce output. The caller calls stop
+// when output has arrived.
 func (d *ffmpeg) watch() (stop func()) {
 	var mu sync.Mutex
 	var timer *time.Timer
@@ -303,7 +302,7 @@ func feed(in io.WriteCloser, r io.Reader) error {
 	if errors.As(err, &broken) {
 		return broken.error
 	}
-	return nil // that the process went away is told by its exit
+	return nil // the exit of the process tells why it went away
 }
 
 type markErrors struct{ r io.Reader }
@@ -322,7 +321,7 @@ func (d *ffmpeg) Info() Info {
 	return info
 }
 
-// Warnings says what the input is, and what the process complained of.
+// Warnings returns what the input is, and the error messages of the process.
 func (d *ffmpeg) Warnings() []string {
 	all := []string{"read by ffmpeg: " + d.name()}
 	if d.found.reason != "" {
@@ -334,8 +333,8 @@ func (d *ffmpeg) Warnings() []string {
 	return append(all, d.wav.Warnings()...)
 }
 
-// ReadSamples reads what the process writes. Where that ends, the process says
-// whether it is the end of the sound.
+// ReadSamples reads the output of the process. At its end, the exit status tells
+// whether the sound is complete.
 func (d *ffmpeg) ReadSamples(p []float32) (int, error) {
 	if d.err != nil {
 		return 0, d.err
@@ -355,8 +354,8 @@ func (d *ffmpeg) ReadSamples(p []float32) (int, error) {
 	return n, err
 }
 
-// checkLength returns an error where so few bytes gave so much sound that they were
-// made to fill a disk or a conversation that is paid for.
+// checkLength returns an error if so few bytes gave so much sound that they look like
+// an attack: made to fill a disk or a paid conversation.
 func (d *ffmpeg) checkLength() error {
 	length, given := d.wav.Format().Duration(d.frames), d.given()
 	if length <= maxUncheckedSound || float64(given) >= minByteRate*length.Seconds() {
@@ -367,8 +366,8 @@ func (d *ffmpeg) checkLength() error {
 		ErrFormat, length.Minutes(), plural(int(given), "byte"))
 }
 
-// wait waits for the process, then for the feeding, and says what failed. What
-// the process complains of and survives is a warning.
+// wait waits for the process, then for the feeding, and returns what failed. An error
+// message of a process that succeeds becomes a warning.
 func (d *ffmpeg) wait() error {
 	d.finish.Do(func() {
 		exit := d.command.Wait()
@@ -388,11 +387,11 @@ func (d *ffmpeg) wait() error {
 	return d.failed
 }
 
-// Close ends the process and waits for it and for the feeding of it. A read of
-// the input that is under way is waited for as well.
+// Close ends the process, and waits for it, for its feeding, and for a read of the
+// input that is under way.
 func (d *ffmpeg) Close() error {
 	_ = d.command.Process.Kill() // it may have ended
-	_ = d.wait()                 // it was killed, or ReadSamples has told
+	_ = d.wait()                 // it was killed, or ReadSamples returned the error
 	if d.err == nil {
 		d.err = errFFmpegClosed
 	}

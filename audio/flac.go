@@ -79,8 +79,7 @@ func openFLAC(r *bufio.Reader, end *inputEnd) (decoder, error) {
 	return newConstantFormat(d), nil
 }
 
-// nextStream goes on with the stream that follows the present one, if r is at
-// the begin of one.
+// nextStream continues with the next stream, if r is at the beginning of one.
 func (d *flacDecoder) nextStream() error {
 	r := d.input.r
 	if string(peekAt(r, 0, len(flacMagic))) != flacMagic && id3Length(r, 0) == 0 {
@@ -243,8 +242,7 @@ func (d *flacDecoder) decode() error {
 	return nil
 }
 
-// trailer forgives what is no frame behind all the samples there should be,
-// such as an ID3v1 tag.
+// trailer accepts data after all declared samples, such as an ID3v1 tag.
 func (d *flacDecoder) trailer(damage error) error {
 	if d.info.Declared >= 0 && d.frames == d.info.Declared {
 		left := d.end.rest()
@@ -273,7 +271,7 @@ func (d *flacDecoder) checkLength(err error) {
 // rate, and both checksums of the frame are checked here instead of there.
 type flacInput struct {
 	r      *bufio.Reader
-	err    error // why r ended
+	err    error // why reading r ended
 	read   int   // bytes of the frame
 	rate   int   // that was left out of the header, in Hz, or 0
 	header uint8 // checksum of what was read so far, as the header has one

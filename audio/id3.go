@@ -7,8 +7,8 @@ import (
 
 const id3HeaderLength = 10
 
-// parseID3Header gives the length of the ID3v2 tag that starts with b, header
-// and footer included (ID3v2.4.0 main structure, 3.1 and 3.4).
+// parseID3Header returns the length of the ID3v2 tag that starts with b, header and
+// footer included (ID3v2.4.0 main structure, 3.1 and 3.4).
 func parseID3Header(b []byte) (int, bool) {
 	if len(b) < id3HeaderLength || string(b[:3]) != "ID3" || b[3] == 0xFF || b[4] == 0xFF {
 		return 0, false
@@ -27,8 +27,8 @@ func parseID3Header(b []byte) (int, bool) {
 	return id3HeaderLength + size, true
 }
 
-// id3Length is the length of the ID3v2 tag at an offset of r, 0 if there is
-// none. Of a pipe no more is read than tells.
+// id3Length returns the length of the ID3v2 tag at an offset of r, 0 if there is none.
+// From a pipe it reads no more than needed.
 func id3Length(r *bufio.Reader, offset int) int {
 	if string(peekAt(r, offset, 3)) != "ID3" {
 		return 0
@@ -37,7 +37,7 @@ func id3Length(r *bufio.Reader, offset int) int {
 	return length
 }
 
-// skipID3 passes over the ID3v2 tags that r begins with, 64 MB of them at most.
+// skipID3 skips the ID3v2 tags at the start of r, at most 64 MB of them.
 func skipID3(r *bufio.Reader) (err error) {
 	for passed := 0; err == nil; {
 		length := id3Length(r, 0)

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// inputEnd tells what is left of an input where its sound has ended.
+// inputEnd finds out how much of an input is left after the end of its sound.
 type inputEnd struct {
 	r      *bufio.Reader
 	source *recorder // of r
@@ -26,10 +26,10 @@ func (o *Options) end(r *bufio.Reader) *inputEnd {
 	return e
 }
 
-// isFile reports whether fileLeft is known.
+// isFile reports whether the input is a regular file, so that fileLeft is known.
 func (e *inputEnd) isFile() bool { return e != nil && e.size >= 0 }
 
-// fileLeft is how many bytes of the file r has not given yet.
+// fileLeft returns how many bytes of the file are not read yet.
 func (e *inputEnd) fileLeft() int64 {
 	return max(0, e.size-e.source.read.Load()+int64(e.r.Buffered()))
 }
@@ -40,11 +40,12 @@ type remainder struct {
 	isAtLeast bool
 }
 
-// A pipe is read on for restTimeout, since it may be held open for ever.
+// restTimeout is how long the rest of a pipe is read, because a pipe may be held open
+// for ever.
 const restTimeout = 200 * time.Millisecond
 
-// rest counts what is left. Of a pipe it reads on, and nothing else can be read of
-// the input then.
+// rest counts the bytes that are left. It reads the rest of a pipe; nothing else can
+// read the input then.
 func (e *inputEnd) rest() remainder {
 	switch {
 	case e.isFile():
@@ -71,13 +72,13 @@ func (r remainder) String() string {
 	return plural(int(r.bytes), "byte")
 }
 
-// asSamples says also how long it would be in frames of so many bytes.
+// asSamples adds how long the rest would play as frames of so many bytes.
 func (r remainder) asSamples(format Format, frame int) string {
 	return fmt.Sprintf("%s, %.3f s if they were samples", r, format.Duration(r.bytes/int64(frame)).Seconds())
 }
 
-// isReady reports whether r can be read without waiting beyond until. Of a reader that
-// is no file it is not known, unless it has a length.
+// isReady reports whether r can be read before until. For a reader that is not a file
+// this is not known, unless it has a length.
 func isReady(r io.Reader, until time.Time) bool {
 	switch r := r.(type) {
 	case *os.File:

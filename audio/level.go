@@ -8,16 +8,16 @@ import (
 	"time"
 )
 
-// Amplitude is the factor that decibels stand for: 10^(dB/20).
+// Amplitude converts decibels to a factor: 10^(dB/20).
 func Amplitude(decibels float64) float64 { return math.Pow(10, decibels/20) }
 
-// Decibels is the level of an amplitude, 0 for full scale and -Inf for silence:
-// 20·log10(amplitude).
+// Decibels converts an amplitude to a level: 20·log10(amplitude), 0 for full scale and
+// -Inf for silence.
 func Decibels(amplitude float64) float64 { return 20 * math.Log10(amplitude) }
 
-// Gain makes src louder by so many decibels, or softer where they are negative.
-// Nothing is limited: what goes beyond full scale saturates at the encoder,
-// which counts it. At 0 dB src is returned as it is.
+// Gain amplifies src by so many decibels, or attenuates it if they are negative. It
+// does not limit: samples beyond full scale saturate at the encoder, which counts them.
+// At 0 dB it returns src.
 func Gain(src Source, decibels float64) Source {
 	if decibels == 0 {
 		return src
@@ -38,8 +38,8 @@ func (g *gain) ReadSamples(p []float32) (int, error) {
 	return n, err
 }
 
-// Channel gives one channel of src, counted from 0, as a mono Source. It wraps
-// ErrFormat where src has no such channel.
+// Channel returns one channel of src, counted from 0, as a mono Source. The error wraps
+// ErrFormat if src has no such channel.
 func Channel(src Source, channel int) (Source, error) {
 	format := src.Format()
 	if channel < 0 || channel >= format.Channels {
@@ -70,8 +70,8 @@ func (c *oneChannel) ReadSamples(p []float32) (int, error) {
 	return frames, err
 }
 
-// AtRate declares that src has another sampling rate, in Hz, than it says. The
-// samples stay as they are, so they play faster or slower.
+// AtRate declares another sampling rate, in Hz, for src. The samples stay the same, so
+// they play faster or slower.
 func AtRate(src Source, rate int) Source {
 	if src.Format().Rate == rate {
 		return src
@@ -86,8 +86,8 @@ type withRate struct {
 
 func (d *withRate) Format() Format { return Format{Rate: d.rate, Channels: d.Source.Format().Channels} }
 
-// Pad adds silence before and after src, in whole frames. A src without a
-// sample stays empty, and one that breaks gets nothing behind it.
+// Pad adds silence before and after src, in whole frames. A src without samples stays
+// empty, and one that breaks gets no silence at its end.
 func Pad(src Source, before, after time.Duration) Source {
 	format := src.Format()
 	return &pad{

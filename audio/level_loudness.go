@@ -64,7 +64,7 @@ func (l *Loudness) Add(samples []float32) {
 	}
 }
 
-// weigh is the sum of the squares of the weighted samples.
+// weigh returns the sum of the squares of the weighted samples.
 func (l *Loudness) weigh(samples []float32) (sum float64) {
 	shelf, highPass := l.shelf, l.highPass
 	for _, v := range samples {
@@ -75,7 +75,7 @@ func (l *Loudness) weigh(samples []float32) (sum float64) {
 	return sum
 }
 
-// quarter ends a quarter of a block, and with it the block that it completes.
+// quarter ends a quarter of a block, and the block that it completes.
 func (l *Loudness) quarter() {
 	if l.complete < blockQuarters {
 		l.complete++
@@ -108,8 +108,8 @@ func classOf(loudness float64) int { return int((loudness - SilentLoudness) * cl
 
 func loudnessOf(meanSquare float64) float64 { return loudnessOffset + 10*math.Log10(meanSquare) }
 
-// Integrated is the loudness of all samples so far in LUFS, or -Inf where no
-// block of 400 ms is above the gate.
+// Integrated returns the loudness of all samples so far in LUFS, or -Inf if no block of
+// 400 ms is above the gate.
 func (l *Loudness) Integrated() float64 {
 	const relativeGate = -10
 	all := meanFrom(l.classes)
@@ -120,7 +120,7 @@ func (l *Loudness) Integrated() float64 {
 	return meanFrom(l.classes[gate:])
 }
 
-// meanFrom is the loudness of the blocks of these classes together.
+// meanFrom returns the loudness of all blocks in these classes.
 func meanFrom(classes []blockClass) float64 {
 	var blocks blockClass
 	for _, class := range classes {

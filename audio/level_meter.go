@@ -2,7 +2,7 @@ package audio
 
 import "math"
 
-// ChannelLevel is how loud one channel is. Amplitudes are of full scale.
+// ChannelLevel is the level of one channel. Amplitudes are relative to full scale.
 type ChannelLevel struct {
 	Peak    float64 // largest magnitude of a sample
 	RMS     float64 // root of the mean square
@@ -80,10 +80,10 @@ func (l *Levels) sound(frame int64) {
 	l.last = max(l.last, frame)
 }
 
-// Frames is how many frames were measured.
+// Frames returns how many frames were measured.
 func (l *Levels) Frames() int64 { return l.frames }
 
-// Channels is the level of each channel.
+// Channels returns the level of each channel.
 func (l *Levels) Channels() []ChannelLevel {
 	all := make([]ChannelLevel, len(l.channels))
 	n := float64(max(l.frames, 1))
@@ -93,8 +93,8 @@ func (l *Levels) Channels() []ChannelLevel {
 	return all
 }
 
-// Silence is how many frames are silent before the first sound and after the
-// last. Where there is no sound, all are leading.
+// Silence returns how many frames are silent before the first sound and after the last.
+// Without any sound, all are leading.
 func (l *Levels) Silence() (leading, trailing int64) {
 	if l.first < 0 {
 		return l.frames, 0

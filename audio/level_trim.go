@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// What TrimSilence takes for silence where nothing else is said.
+// The defaults of TrimSilence.
 const (
 	DefaultSilence = -50.0                 // dBFS; samples below it are silence
 	DefaultGuard   = 50 * time.Millisecond // silence that is kept beside the sound
@@ -39,9 +39,9 @@ type Trimmed struct {
 	err        error
 }
 
-// TrimSilence leaves out the silence at both ends of the mono src: samples that
-// stay below threshold, in dBFS. So much as guard is kept before the first sound
-// and after the last.
+// TrimSilence removes the silence at both ends of the mono src: samples below
+// threshold, in dBFS. It keeps guard of silence before the first sound and after the
+// last.
 //
 // Samples below the threshold are not nothing, so a pause is passed on as it is.
 // Whether quiet is a pause or the end shows only later: it is held back until
@@ -59,15 +59,15 @@ func TrimSilence(src Source, threshold float64, guard time.Duration) *Trimmed {
 // Format is that of the source.
 func (t *Trimmed) Format() Format { return t.src.Format() }
 
-// Leading is how many samples were left out at the beginning. It may be called from any
-// goroutine.
+// Leading returns how many samples were removed at the beginning. It may be called from
+// any goroutine.
 func (t *Trimmed) Leading() int64 { return t.leading.Load() }
 
-// Trailing is how many samples were left out at the end; it is known once
+// Trailing returns how many samples were removed at the end. It is known once
 // ReadSamples has returned io.EOF.
 func (t *Trimmed) Trailing() int64 { return t.trailing }
 
-// ReadSamples reads as Source says.
+// ReadSamples implements Source.
 func (t *Trimmed) ReadSamples(p []float32) (int, error) {
 	for t.next == t.ready {
 		if t.err != nil {
@@ -80,7 +80,7 @@ func (t *Trimmed) ReadSamples(p []float32) (int, error) {
 	return n, nil
 }
 
-// fill reads up to room samples more and decides what may be handed out.
+// fill reads up to room more samples and decides which may be returned.
 func (t *Trimmed) fill(room int) {
 	t.compact()
 	have := len(t.buf)

@@ -12,7 +12,7 @@ import (
 	"unicode/utf8"
 )
 
-// magic is how the files of one kind begin.
+// magic describes how files of one kind begin.
 type magic struct {
 	at   int    // offset of head
 	head string // first bytes
@@ -88,7 +88,7 @@ var magics = []magic{
 // magicLength is how many bytes findMagic needs at most.
 const magicLength = 19
 
-// findMagic is the entry that head, the first bytes of an input, fits, or nil.
+// findMagic returns the entry that fits head, the first bytes of an input, or nil.
 func findMagic(head []byte) *magic {
 	for i := range magics {
 		if m := &magics[i]; m.begins(head) {
@@ -108,10 +108,9 @@ func (m *magic) begins(head []byte) bool {
 // formLength is the length of what a RIFF or IFF file is recognised by.
 const formLength = 12
 
-// identify names what r begins with, by the table or by the frames that follow
-// one another. It is nil for anything else, samples among it. It looks at
-// least bytes of r, and at more only while they agree with what they may be the
-// beginning of. Nothing is consumed.
+// identify recognises the beginning of r, by the table or by successive frames. It
+// returns nil for anything else, including samples. It reads few bytes of r, and more
+// only while they may be the beginning of a known format. It consumes nothing.
 func identify(r *bufio.Reader, least int) *magic {
 	head, err := r.Peek(least)
 	for err == nil && mayBeginKnown(head) {
@@ -135,7 +134,8 @@ func identify(r *bufio.Reader, least int) *magic {
 	return nil
 }
 
-// mayBeginKnown reports whether head is too short to tell what it begins.
+// mayBeginKnown reports whether head may be the beginning of a known format, but is too
+// short to tell.
 func mayBeginKnown(head []byte) bool {
 	const frameHeader = 8 // of MPEG audio or AAC
 	return agreeAsFarAs(head, "\xff") && len(head) < frameHeader || slices.ContainsFunc(magics, func(m magic) bool {
@@ -144,7 +144,7 @@ func mayBeginKnown(head []byte) bool {
 	})
 }
 
-// peekAt is the n bytes that stand at an offset, or nil where the input ends before.
+// peekAt returns the n bytes at an offset, or nil if the input ends before.
 func peekAt(r *bufio.Reader, offset, n int) []byte {
 	b, err := r.Peek(offset + n)
 	if err != nil {
@@ -193,9 +193,9 @@ func hasTwoTSPackets(r *bufio.Reader, head []byte) bool {
 	return second != nil && second[0] == sync && third != nil && third[0] == sync
 }
 
-// findLateWAV says at which byte a WAV file begins behind something else: a byte
-// order mark, or a line that a program logged to its output. It is 0 where none
-// does among the bytes that have arrived.
+// findLateWAV returns the offset of a WAV file that follows something else: a byte
+// order mark, or a line that a program logged to its output. It returns 0 if there is
+// none among the bytes that have arrived.
 func findLateWAV(r *bufio.Reader) int {
 	head, _ := r.Peek(min(r.Buffered(), 4<<10)) // they are there
 	for from := 1; ; from++ {
@@ -219,15 +219,15 @@ func refuseLateWAV(r *bufio.Reader) error {
 		ErrFormat, at, at+1)
 }
 
-// An input is text if so many bytes of it are, or fewer to its end.
+// An input is text if its first textLength bytes are, or all of a shorter one.
 const (
 	shortestText = 5
 	textLength   = 512
 )
 
-// textAtStart returns the first bytes of r if they are text: at least textLength
-// bytes, or all there are. Of a pipe it reads on only while all is text, so
-// samples are never waited for.
+// textAtStart returns the first bytes of r if they are text: at least textLength bytes,
+// or all there are. It reads on only while all bytes are text, so it never waits for
+// samples of a pipe.
 func textAtStart(r *bufio.Reader) []byte {
 	head, err := r.Peek(1)
 	for err == nil && len(head) < textLength && isText(head) {
@@ -254,8 +254,8 @@ func isText(p []byte) bool {
 	return true
 }
 
-// variesLikeText tells text from samples of 8 bits that keep to one side of silence:
-// their bytes are few and near each other.
+// variesLikeText reports whether bytes differ as much as those of text do. 8-bit
+// samples on one side of silence are few values near each other.
 func variesLikeText(p []byte) bool {
 	const few, span = 8, 32
 	var seen [256]bool
@@ -282,8 +282,8 @@ func quote(text []byte) string {
 	return fmt.Sprintf("%q", bytes.ToValidUTF8(text, nil))
 }
 
-// refuseText refuses text where samples should be, such as the error message of
-// a text-to-speech service, which would be loud as samples.
+// refuseText refuses text in place of samples, such as the error message of a
+// text-to-speech service, which would be loud noise.
 func refuseText(r *bufio.Reader) error {
 	if text := textAtStart(r); len(text) > 0 {
 		return fmt.Errorf("%w: this is text, not samples: %s", ErrFormat, quote(text))

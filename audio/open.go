@@ -17,8 +17,8 @@ import (
 // ErrEmpty says that the input ended before its first byte.
 var ErrEmpty = errors.New("the input is empty")
 
-// Options say what the bytes cannot. Nil is fine: the container is recognised
-// by its content.
+// Options say what the bytes do not. With nil, the container is recognised by its
+// content.
 type Options struct {
 	// Encoding overrides the recognition: "wav", "aiff", "au", "mp3", "ogg"
 	// (Opus or Vorbis), "flac", "ndjson" (audio inside lines of JSON), or one
@@ -27,34 +27,34 @@ type Options struct {
 	// Raw is the rate and the channels of headerless samples. Containers
 	// say their own and ignore it.
 	Raw Format
-	// TrustHeader makes a raw Encoding the second choice: bytes that begin
-	// with the header of a container are read as that says.
+	// TrustHeader makes a raw Encoding the second choice: bytes that begin with the
+	// header of a container are read by that header.
 	TrustHeader bool
 	// JSON says where the audio is if Encoding is "ndjson".
 	JSON JSONOptions
-	// FFmpeg is the program, usually "ffmpeg", to decode with what is not
-	// read here and is no text. Empty: such input is refused.
+	// FFmpeg is the program, usually "ffmpeg", that decodes input which this package
+	// does not read. Empty: such input is refused.
 	FFmpeg string
-	// Notify, where it is set, is told in one line why Open takes long.
+	// Notify, if set, gets one line that says why Open takes long.
 	Notify func(text string)
-	// BeforeRead, where it is set, is called before a read that may have to wait:
-	// of anything but a regular file. It is called where ReadSamples is.
+	// BeforeRead, if set, is called before a read that may block: of anything but a
+	// regular file. It is called in the goroutine of ReadSamples.
 	BeforeRead func()
 
 	source       *recorder
 	file         *os.File // the input, if it is a regular file from its begin on
-	decoders     int      // that may work at once
-	isInsideJSON bool     // the bytes come out of JSON
+	decoders     int      // that may work in parallel
+	isInsideJSON bool     // the bytes come from JSON
 }
 
-// InputError is an input that broke after it had begun: a read error or bytes
-// that cannot be decoded. What came before it was delivered.
+// InputError reports an input that broke after it had begun: a read error, or bytes
+// that cannot be decoded. The samples before it were delivered.
 type InputError struct {
 	At  time.Duration // position in the audio where it broke
 	Err error
 }
 
-// Error says where and why.
+// Error says where the input broke, and why.
 func (e *InputError) Error() string {
 	return fmt.Sprintf("broke off at %.3f s: %v", e.At.Seconds(), e.Err)
 }
@@ -62,7 +62,7 @@ func (e *InputError) Error() string {
 // Unwrap returns the cause.
 func (e *InputError) Unwrap() error { return e.Err }
 
-// Input is one opened input: a Source that also says what it was found to be.
+// Input is an opened input: a Source that also describes itself.
 type Input struct {
 	dec    decoder
 	bytes  *recorder // of the input
@@ -76,21 +76,20 @@ type Input struct {
 type decoder interface {
 	Source
 	Info() Info
-	// Warnings are complete once the end was reached.
+	// Warnings returns remarks; they are complete at the end of the input.
 	Warnings() []string
 	Close() error
 }
 
-// sniffRoom is how much of an input may be looked at to recognise it. A live
-// stream is recognised from its first bytes; only what is not audio is read
-// this far.
+// sniffRoom is how much of an input may be read to recognise it. A live stream is
+// recognised from its first bytes; only input that is not audio is read this far.
 const sniffRoom = 64 << 10
 
-// Open recognises the audio in r by its content and reads its header. It never
-// seeks and never reads ahead further than it has to, so r may be a pipe that
-// is still being written. Only an MP3 in a regular file of more than a second or
-// two is read and decoded some seconds ahead, on all processors, until the end
-// or Close. The caller closes the Input, and then r.
+// Open recognises the audio in r by its content and reads its header. It never seeks,
+// and reads ahead no further than needed, so r may be a pipe that is still being
+// written. Only an MP3 in a regular file of more than a second or two is read and
+// decoded some seconds ahead, on all processors, until the end or Close. The caller
+// closes the Input, and then r.
 //
 // WAV files that follow one another in r are one Input, as far as their formats
 // agree. So a WAV ends when r ends, and a writer that keeps a pipe open after
@@ -121,8 +120,8 @@ func Open(r io.Reader, opts *Options) (*Input, error) {
 	return &Input{dec: dec, bytes: bytes, format: format}, nil
 }
 
-// decodersFor is how many decoders may work on r at once: one on each processor
-// where r is a regular file, which can be read ahead, else a single one.
+// decodersFor returns how many decoders may work on r at the same time: one for each
+// processor if r is a regular file, which can be read ahead, else one.
 func decodersFor(r io.Reader) int {
 	if isRegular(r) {
 		return min(runtime.GOMAXPROCS(0), maxMP3Workers)
@@ -139,7 +138,7 @@ func isRegular(r io.Reader) bool {
 	return err == nil && info.Mode().IsRegular()
 }
 
-// wholeFile is r if it is a regular file of which nothing was read.
+// wholeFile returns r if it is a regular file of which nothing was read, else nil.
 func wholeFile(r io.Reader) *os.File {
 	if !isRegular(r) {
 		return nil
@@ -151,12 +150,12 @@ func wholeFile(r io.Reader) *os.File {
 	return file
 }
 
-// foreignError is an input that is not read here and that ffmpeg may read.
+// foreignError reports an input that this package does not read, and ffmpeg may.
 type foreignError struct {
-	what    string // this is what, or it is not known
+	what    string // what the input is; empty: not known
 	demuxer string // of ffmpeg, or empty: ffmpeg finds it
-	// reason is what the refusal says instead of "this is ..." where the
-	// container is known and its samples are not.
+	// reason replaces "this is ..." in the refusal if the container is known and its
+	// samples are not.
 	reason string
 	text   string // of the refusal, where nothing better is known
 }
@@ -174,8 +173,8 @@ func (e *foreignError) Error() string {
 	return fmt.Sprintf("%v: this is %s; %s", ErrFormat, e.what, advice)
 }
 
-// openRecorded opens what r reads. What is not read here is left to ffmpeg, if
-// allowed, from its first byte on.
+// openRecorded opens the input. It leaves what this package does not read to ffmpeg, if
+// allowed, from the first byte on.
 func openRecorded(r *recorder, opts Options) (decoder, error) {
 	r.isRecording, opts.source = true, r
 	dec, err := open(bufio.NewReaderSize(r, sniffRoom), opts)
@@ -210,14 +209,14 @@ func open(r *bufio.Reader, opts Options) (decoder, error) {
 	if _, ok := rawCodecs[opts.Encoding]; ok {
 		return openRaw(r, opts)
 	}
-	return nil, fmt.Errorf("%w: no encoding is called %q; there are wav, aiff, au, mp3, ogg, flac, ndjson, %s",
+	return nil, fmt.Errorf("%w: no encoding is called %q; use wav, aiff, au, mp3, ogg, flac, ndjson, %s",
 		ErrFormat, opts.Encoding, strings.Join(RawEncodings(), ", "))
 }
 
-// openRaw reads samples without a header. Bytes that are plainly something else
-// are read as what they are, or refused.
+// openRaw reads samples without a header. Bytes that are clearly something else are
+// read as that, or refused.
 func openRaw(r *bufio.Reader, opts Options) (decoder, error) {
-	least := 1 // an endless input of few bytes at a time is not waited for
+	least := 1 // do not wait for an endless input of few bytes at a time
 	if opts.TrustHeader {
 		least = formLength
 	}
@@ -286,7 +285,7 @@ func openByContent(r *bufio.Reader, opts Options) (decoder, error) {
 	return openUnknown(r, opts)
 }
 
-// openUnknown reads JSON, and refuses what has no known beginning.
+// openUnknown reads JSON, and refuses an input whose beginning is not known.
 func openUnknown(r *bufio.Reader, opts Options) (decoder, error) {
 	if err := refuseLateWAV(r); err != nil {
 		return nil, err
@@ -304,7 +303,7 @@ func openUnknown(r *bufio.Reader, opts Options) (decoder, error) {
 var errNoContainer = &foreignError{text: ErrFormat.Error() + ": no known audio format; raw samples need " +
 	"their encoding, rate and channels"}
 
-// openWAVDecoder keeps a nil *wav out of the interface.
+// openWAVDecoder returns no nil *wav in an interface.
 func openWAVDecoder(r *bufio.Reader, opts Options) (decoder, error) {
 	dec, err := openWAV(r, opts.end(r))
 	if err != nil {
@@ -313,7 +312,7 @@ func openWAVDecoder(r *bufio.Reader, opts Options) (decoder, error) {
 	return newConstantFormat(dec), nil
 }
 
-// openMP3Decoder keeps a nil *mp3Decoder out of the interface.
+// openMP3Decoder returns no nil *mp3Decoder in an interface.
 func openMP3Decoder(r *bufio.Reader, opts Options) (decoder, error) {
 	if opts.file != nil {
 		if err := refuseFile(opts.file); err != nil {
@@ -327,24 +326,24 @@ func openMP3Decoder(r *bufio.Reader, opts Options) (decoder, error) {
 	return dec, nil
 }
 
-// recorder reads an input and counts its bytes. It takes nothing for the end but
-// io.EOF itself, as the contract of io.Reader has it: an error that merely wraps
-// it, such as that of a connection that broke, is a broken input.
+// recorder reads an input and counts its bytes. Only io.EOF itself is the end, as the
+// contract of io.Reader says: an error that merely wraps it, such as that of a broken
+// connection, is a broken input.
 //
-// While it records it keeps what it reads, so that another decoder can begin
-// anew.
+// While it records it keeps what it reads, so that another decoder can start from the
+// first byte.
 type recorder struct {
 	r           io.Reader
 	before      func()       // called before each read, or nil
 	read        atomic.Int64 // bytes
 	isRecording bool
 	kept        []byte
-	isLost      bool      // more was read than is kept
-	until       time.Time // where it is set: a read that would wait longer ends the input
-	hasGivenUp  bool      // one did
+	isLost      bool      // more was read than maxKept
+	until       time.Time // if set: a read that would wait longer ends the input
+	hasGivenUp  bool      // a read would have waited longer
 }
 
-// maxKept is how much of an input may be read before it is clear who decodes it.
+// maxKept is how much of an input may be read before its decoder is chosen.
 const maxKept = 1 << 20
 
 func (s *recorder) Read(p []byte) (int, error) {
@@ -372,15 +371,14 @@ type unexpectedEnd struct{ err error }
 
 func (b unexpectedEnd) Error() string { return b.err.Error() }
 
-// Format is the input's own rate and channels.
+// Format returns the input's own rate and channels.
 func (in *Input) Format() Format { return in.format }
 
-// Info says what the input was found to be.
+// Info describes the recognised input.
 func (in *Input) Info() Info { return in.dec.Info() }
 
-// Warnings are one-line remarks on what was odd and harmless, such as a header
-// that claims more than there is. They are complete once ReadSamples has
-// returned an error.
+// Warnings returns one-line remarks on harmless oddities, such as a header that claims
+// more than there is. They are complete once ReadSamples has returned an error.
 func (in *Input) Warnings() []string {
 	all := in.dec.Warnings()
 	if read, length := in.bytes.read.Load(), in.format.Duration(in.frames); isExtreme(read, length) {
@@ -398,16 +396,15 @@ func isExtreme(bytes int64, length time.Duration) bool {
 	return length > shortest && float64(bytes) < bytesASecond*length.Seconds()
 }
 
-// mayExceed reports whether samples may be beyond full scale: not those of
-// integers.
+// mayExceed reports whether samples may be beyond full scale: those of integers cannot.
 func (in *Input) mayExceed() bool {
 	codec := in.Info().Codec
 	isInteger := strings.HasPrefix(codec, "pcm_") || strings.HasPrefix(codec, "adpcm") || strings.HasPrefix(codec, "FLAC")
 	return !isInteger || strings.HasPrefix(codec, "pcm_f")
 }
 
-// LFE is the channel that carries low-frequency effects, the ".1" of 5.1,
-// counted from 0, or -1 where the header names none.
+// LFE returns the channel of low-frequency effects, the ".1" of 5.1, counted from 0; -1
+// if the header names none.
 func (in *Input) LFE() int {
 	if dec, ok := in.dec.(lowFrequency); ok {
 		return dec.LFE()
@@ -415,8 +412,8 @@ func (in *Input) LFE() int {
 	return -1
 }
 
-// Words are the words of the input so far, where its service sends JSON that says
-// when each is said. It may be called from any goroutine.
+// Words returns the words of the input so far, if its service sends JSON that says when
+// each is said. It may be called from any goroutine.
 func (in *Input) Words() []Word {
 	if dec, ok := in.dec.(*jsonDecoder); ok {
 		return dec.words()
@@ -424,7 +421,7 @@ func (in *Input) Words() []Word {
 	return nil
 }
 
-// Frames is how many frames were read so far.
+// Frames returns how many frames were read so far.
 func (in *Input) Frames() int64 { return in.frames }
 
 // Close frees the decoder. It does not close the reader.

@@ -37,7 +37,7 @@ func (s *pcm) Info() Info {
 
 func (s *pcm) Close() error { return nil }
 
-// Warnings tells of bytes at the end that are no whole frame.
+// Warnings reports bytes at the end that are no whole frame.
 func (s *pcm) Warnings() []string {
 	if s.err != nil && len(s.buf) > 0 {
 		s.warnings.add("%s", leftOutWarning(len(s.buf), s.frameBytes()))
@@ -97,7 +97,7 @@ func (s *pcm) silenceNaN(samples []float32) {
 	}
 }
 
-// notNumbersWarning is empty where all samples are numbers.
+// notNumbersWarning returns a warning about samples that are not numbers, if any.
 func (s *pcm) notNumbersWarning() []string {
 	if s.notNumbers == 0 {
 		return nil
@@ -105,7 +105,7 @@ func (s *pcm) notNumbersWarning() []string {
 	return []string{fmt.Sprintf("%s not a number and replaced by silence", countIsAre(int(s.notNumbers), "sample"))}
 }
 
-// fill reads until at least one frame, and at most room bytes, are there.
+// fill reads until the buffer holds at least one frame, and at most room bytes.
 func (s *pcm) fill(room, frame int) error {
 	for idle := 0; len(s.buf) < frame; {
 		n, err := s.r.Read(s.spare[len(s.buf):max(room, frame)])
@@ -131,7 +131,7 @@ type contained struct {
 	container string
 	data      *limited
 	declared  int64            // frames, or -1
-	behind    func() remainder // what stands behind the samples and is nothing known; nil: it was asked
+	behind    func() remainder // checks for data after the samples; nil: done
 }
 
 // newContained reads size bytes of samples, or all there are where size is
@@ -149,7 +149,7 @@ func (c *contained) Info() Info {
 	return Info{Container: c.container, Codec: c.codec.name, Format: c.format, Declared: c.declared}
 }
 
-// ReadSamples looks behind the samples at their declared end.
+// ReadSamples checks for data after the declared end.
 func (c *contained) ReadSamples(p []float32) (int, error) {
 	n, err := c.pcm.ReadSamples(p)
 	if !errors.Is(err, io.EOF) || c.data.isOpen || c.data.isShort || c.behind == nil {
@@ -180,8 +180,8 @@ func endsEarly(format Format, declared, frames int64) string {
 // whether r ended first.
 type limited struct {
 	r       io.Reader
-	left    int64 // bytes still to come; unlimited where it was never set
-	isOpen  bool  // to the end of r, whatever its length
+	left    int64 // bytes still to come
+	isOpen  bool  // read to the end of r
 	isShort bool  // r ended before n bytes
 }
 

@@ -14,16 +14,16 @@ import (
 	sixteen "echocast/internal/pcm"
 )
 
-// DefaultRate is the sampling rate in Hz that Prepare converts to, the one that
-// Tavus recommends for what a replica says.
+// DefaultRate is the sampling rate in Hz that Prepare converts to: the one that Tavus
+// recommends for echo mode.
 const DefaultRate = 24000
 
-// ChannelChoice says which channels of an input are heard.
+// ChannelChoice selects the channels of an input that are heard.
 type ChannelChoice string
 
 // The channels that PrepareOptions.Channel can choose.
 const (
-	MixChannels  ChannelChoice = "mix" // the average of all, also where nothing is chosen
+	MixChannels  ChannelChoice = "mix" // the average of all; the default
 	LeftChannel  ChannelChoice = "left"
 	RightChannel ChannelChoice = "right"
 )
@@ -32,8 +32,8 @@ const (
 // reach PrepareOptions.Loudness, in dBFS.
 const LoudnessPeak = -1
 
-// PrepareOptions say how Prepare reads an input and what it changes. The zero
-// value changes nothing but the rate and the number of channels.
+// PrepareOptions say how Prepare reads and changes an input. The zero value changes
+// only the rate and the number of channels.
 //
 // The changes are made in this order: one channel is picked or all are mixed, the
 // result is resampled, then silence is trimmed, the level changed and silence
@@ -41,8 +41,8 @@ const LoudnessPeak = -1
 type PrepareOptions struct {
 	// Input says how to read the bytes; nil: by their content.
 	Input *Options
-	// ExpectRate is the rate in Hz that the header has to state; 0: any. Another
-	// rate is a *RateError, or, with TrustExpected, a header that is not believed.
+	// ExpectRate is the rate in Hz that the header must state; 0: any. Another rate is
+	// a *RateError, unless TrustExpected overrides the header.
 	ExpectRate    int
 	ExpectedBy    string // who expects it, for messages, such as "--rate"
 	TrustExpected bool
@@ -53,38 +53,38 @@ type PrepareOptions struct {
 
 	TrimSilence bool    // leave out the silence at both ends, but for DefaultGuard
 	Gain        float64 // dB; what goes beyond full scale is clipped
-	// Loudness is the integrated loudness in LUFS to bring the input to, as near
-	// as LoudnessPeak allows; 0: as it is. The reader must be an io.Seeker, since it
-	// is read twice, and Gain must be 0.
+	// Loudness is the target for the integrated loudness in LUFS, as near as
+	// LoudnessPeak allows; 0: unchanged. The reader must be an io.Seeker, since it is
+	// read twice, and Gain must be 0.
 	Loudness  float64
 	PadBefore time.Duration // silence to add in front
 	PadAfter  time.Duration // silence to add at the end
 
-	// MaxDuration is the longest input that is taken, in playing time as it was
-	// decoded; 0: any. One whose header claims more is refused with a *LengthError;
-	// one that turns out longer breaks there, with a *LengthError in an *InputError.
+	// MaxDuration is the longest input accepted, in decoded playing time; 0: any. If
+	// the header claims more, Prepare returns a *LengthError; an input that turns out
+	// longer breaks there, with a *LengthError in an *InputError.
 	MaxDuration time.Duration
 
-	// OnDecoded and OnPrepared, where they are set, get the samples that pass:
-	// as they were decoded, and as they are heard. They must not keep them.
+	// OnDecoded and OnPrepared, if set, get the samples as decoded, and as they are
+	// heard. They must not keep them.
 	OnDecoded, OnPrepared func(samples []float32)
 }
 
-// OptionError is an option that Prepare refuses. Option is the name of the field
-// of PrepareOptions, and Value what it holds.
+// OptionError reports an option that Prepare refuses. Option is the name of the field
+// of PrepareOptions, and Value its value.
 type OptionError struct {
 	Option string
 	Value  any
 	Reason string // what it has to be
 }
 
-// Error names the option and says what it has to be.
+// Error names the option and says what it must be.
 func (e *OptionError) Error() string { return fmt.Sprintf("%s %v: %s", e.Option, e.Value, e.Reason) }
 
-// LengthError is an input that is longer than PrepareOptions.MaxDuration.
+// LengthError reports an input that is longer than PrepareOptions.MaxDuration.
 type LengthError struct{ Max time.Duration }
 
-// Error says what is the longest.
+// Error names the longest duration accepted.
 func (e *LengthError) Error() string { return fmt.Sprintf("the input is longer than %v", e.Max) }
 
 // maxPad is the longest silence that Prepare adds.
@@ -100,21 +100,21 @@ func (o *PrepareOptions) Check() error {
 	switch o.Channel {
 	case "", MixChannels, LeftChannel, RightChannel:
 	default:
-		return refuse("Channel", o.Channel, "there are left, right and mix")
+		return refuse("Channel", o.Channel, "use left, right or mix")
 	}
 	switch {
 	case !(math.Abs(o.Gain) <= 60):
-		return refuse("Gain", o.Gain, "a gain is between -60 and 60 dB")
+		return refuse("Gain", o.Gain, "must be between -60 and 60 dB")
 	case o.Loudness != 0 && !(o.Loudness >= -60 && o.Loudness <= -5):
-		return refuse("Loudness", o.Loudness, "a loudness is between -60 and -5 LUFS; speech is often brought to -16")
+		return refuse("Loudness", o.Loudness, "must be between -60 and -5 LUFS; speech is often set to -16")
 	case o.Loudness != 0 && o.Gain != 0:
 		return refuse("Loudness", o.Loudness, "gain and loudness both set the level: give one of them")
 	case o.PadBefore < 0 || o.PadBefore > maxPad:
-		return refuse("PadBefore", o.PadBefore, fmt.Sprintf("padding is between 0s and %v", maxPad))
+		return refuse("PadBefore", o.PadBefore, fmt.Sprintf("must be between 0s and %v", maxPad))
 	case o.PadAfter < 0 || o.PadAfter > maxPad:
-		return refuse("PadAfter", o.PadAfter, fmt.Sprintf("padding is between 0s and %v", maxPad))
+		return refuse("PadAfter", o.PadAfter, fmt.Sprintf("must be between 0s and %v", maxPad))
 	case o.MaxDuration < 0:
-		return refuse("MaxDuration", o.MaxDuration, "a length is not negative; 0 allows any")
+		return refuse("MaxDuration", o.MaxDuration, "must not be negative; 0 allows any length")
 	}
 	if o.Method != "" {
 		if err := o.Method.Check(); err != nil {
@@ -124,7 +124,7 @@ func (o *PrepareOptions) Check() error {
 	return nil
 }
 
-// RateError is an input whose header states another rate than was expected.
+// RateError reports an input whose header states another rate than expected.
 type RateError struct {
 	Container        string
 	Header, Expected int // Hz
@@ -136,12 +136,11 @@ func (e *RateError) Error() string {
 	return fmt.Sprintf("its %s header says %d Hz, %s says %d Hz", strings.ToUpper(e.Container), e.Header, e.By, e.Expected)
 }
 
-// Prepared is an input that is ready to be heard: a mono Source at the rate that
-// was asked for.
+// Prepared is an input ready to be spoken: a mono Source at the rate asked for.
 type Prepared struct {
 	Source
 	input     *Input
-	format    Format // of the input, at the rate that is believed
+	format    Format // of the input, at the rate that is used
 	frames    atomic.Int64
 	resampled Resampled
 	trimmed   *Trimmed
@@ -227,8 +226,8 @@ func (p *Prepared) build(o *PrepareOptions) error {
 	return nil
 }
 
-// bounded ends src after the longest time that is allowed, if one is, and refuses
-// an input whose header claims more.
+// bounded limits src to MaxDuration, if set, and refuses an input whose header claims
+// more.
 func (p *Prepared) bounded(src Source, longest time.Duration) (Source, error) {
 	if longest == 0 {
 		return src, nil
@@ -244,12 +243,11 @@ func (p *Prepared) bounded(src Source, longest time.Duration) (Source, error) {
 type bounded struct {
 	Source  // mono
 	left    int64
-	isOver  bool // src went on
+	isOver  bool // src continued
 	longest time.Duration
 }
 
-// ReadSamples reads as Source says. Nothing is kept of a read that passes the
-// limit, but what is allowed.
+// ReadSamples implements Source. It cuts a read that passes the limit.
 func (b *bounded) ReadSamples(p []float32) (int, error) {
 	for !b.isOver {
 		n, err := b.Source.ReadSamples(p)
@@ -290,7 +288,7 @@ func pickChannel(src Source, choice ChannelChoice) (Source, error) {
 	return Channel(src, channel)
 }
 
-// observed shows watch, if there is one, the samples of src that pass.
+// observed passes the samples of src to watch, if it is not nil.
 func observed(src Source, watch func([]float32)) Source {
 	if watch == nil {
 		return src
@@ -303,7 +301,7 @@ type observedSource struct {
 	watch func([]float32)
 }
 
-// LFE is that of the Source, which Mono asks for.
+// LFE returns that of the Source; Mono asks for it.
 func (t *observedSource) LFE() int {
 	if src, ok := t.Source.(lowFrequency); ok {
 		return src.LFE()
@@ -377,8 +375,8 @@ func measure(ctx context.Context, src Source) (loudness, peak float64, err error
 	}
 }
 
-// gainTowards is the gain in dB that brings a loudness to the target, or as near
-// to it as the peak allows, and a note about it.
+// gainTowards returns the gain in dB that brings a loudness to the target, or as near
+// as the peak allows, and a note about it.
 func gainTowards(target, loudness, peak float64) (gain float64, note string) {
 	if math.IsInf(loudness, -1) {
 		return 0, "too short or too soft to measure its loudness; its level is left as it is"
@@ -394,20 +392,20 @@ func gainTowards(target, loudness, peak float64) (gain float64, note string) {
 	return gain, note
 }
 
-// Info says what the input was found to be. Its format is the one in the header.
+// Info describes the recognised input. Its format is the one in the header.
 func (p *Prepared) Info() Info { return p.input.Info() }
 
-// Decoded is the format of the input before it was prepared, at the rate that is
-// believed.
+// Decoded returns the format of the input before it was prepared, at the rate that is
+// used.
 func (p *Prepared) Decoded() Format { return p.format }
 
-// FramesRead is how many frames of the input were read so far. It may be called
+// FramesRead returns how many frames of the input were read so far. It may be called
 // from any goroutine.
 func (p *Prepared) FramesRead() int64 { return p.frames.Load() }
 
-// Words are the words of the input so far, where its service sends JSON that says
-// when each is said, counted from the first sample that is heard. It may be called
-// from any goroutine.
+// Words returns the words of the input so far, if its service sends JSON that says when
+// each is said. Times count from the first sample that is heard. It may be called from
+// any goroutine.
 func (p *Prepared) Words() []Word {
 	shift := p.padBefore
 	if t := p.trimmed; t != nil {
@@ -420,8 +418,8 @@ func (p *Prepared) Words() []Word {
 	return words
 }
 
-// Warnings are one-line remarks on what was odd about the input and on what was
-// done to it. They are complete once ReadSamples has returned an error.
+// Warnings returns one-line remarks on oddities of the input and on changes made to it.
+// They are complete once ReadSamples has returned an error.
 func (p *Prepared) Warnings() []string {
 	all := slices.Concat(p.input.Warnings(), p.notes, p.faults.warnings(p.clipped == 0))
 	if t := p.trimmed; t != nil && t.Leading()+t.Trailing() > 0 {
@@ -435,8 +433,8 @@ func (p *Prepared) Warnings() []string {
 	return all
 }
 
-// Close frees what the decoder and the resampler hold. It does not close the
-// reader: where a read of it may be blocked, close that first.
+// Close frees the decoder and the resampler. It does not close the reader: if a read of
+// it may be blocked, close the reader first.
 func (p *Prepared) Close() error {
 	if p.resampled != nil {
 		_ = p.resampled.Close() // frees memory; nothing is lost

@@ -2,8 +2,8 @@ package audio
 
 import "fmt"
 
-// Method is how samples are converted to another rate. All methods give the
-// same number of samples; Soxr and FIR differ in delay and in the last bits.
+// Method is a method of resampling. All methods give the same number of samples; Soxr
+// and FIR differ in delay and in the last bits.
 type Method string
 
 // The methods of resampling.
@@ -19,7 +19,7 @@ const (
 	FIR Method = "fir"
 )
 
-// DefaultMethod is Soxr where the build has it, else FIR.
+// DefaultMethod returns Soxr if the build has it, else FIR.
 func DefaultMethod() Method {
 	if haveSoxr {
 		return Soxr
@@ -27,7 +27,7 @@ func DefaultMethod() Method {
 	return FIR
 }
 
-// Check says why there is no such method, or none in this build.
+// Check returns an error if the method is unknown, or missing in this build.
 func (m Method) Check() error {
 	switch {
 	case m == FIR, (m == Soxr || m == Zaf) && haveSoxr:
@@ -80,8 +80,8 @@ func ResampleBy(method Method, src Source, rate int) (Resampled, error) {
 	return newSoxr(src, rate)
 }
 
-// resampledLength is the number of samples that n samples at rate from become
-// at rate to: n·to/from, rounded half up.
+// resampledLength returns the number of samples after resampling n samples from one
+// rate to another: n·to/from, rounded half up.
 func resampledLength(n int64, from, to int) int64 {
 	whole, rest := n/int64(from), n%int64(from)
 	return whole*int64(to) + (2*rest*int64(to)+int64(from))/(2*int64(from))
@@ -94,7 +94,7 @@ func greatestCommonDivisor(a, b int) int {
 	return a
 }
 
-// unchanged needs no conversion.
+// unchanged passes samples through: the rates are equal.
 type unchanged struct{ Source }
 
 func (unchanged) Close() error { return nil }

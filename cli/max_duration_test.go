@@ -27,7 +27,7 @@ func TestMaxDuration(t *testing.T) {
 		{append([]string{"encode"}, raw...), 3, `"event_type":"conversation.interrupt"`, "broke off at 1.000 s"},
 		{[]string{"encode", "--max-duration", "8s", longFile}, 0, `"done":true`, ""},
 		{[]string{"encode", "--max-duration", "-8s", longFile}, 2, "",
-			"--max-duration -8s: a length is not negative; 0 allows any"},
+			"--max-duration -8s: must not be negative; 0 allows any length"},
 	} {
 		r := run(t, bytes.NewReader(make([]byte, 2*24000*3)), c.args...)
 		if r.code != c.code || !strings.Contains(r.stdout, c.out) || !strings.Contains(r.stderr, c.words) {

@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// FromChannel is a Speech whose mono samples come by a channel. It ends when the
-// channel is closed. Nobody reads the channel after an interrupt.
+// FromChannel returns a Speech that reads its mono samples from a channel, until the
+// channel is closed. After an interrupt the channel is not read any more.
 func FromChannel(samples <-chan []float32) Speech {
 	c := &channelSource{samples: samples, stopped: make(chan struct{})}
 	return Speech{Samples: c, Abort: sync.OnceFunc(func() { close(c.stopped) })}
@@ -15,7 +15,7 @@ func FromChannel(samples <-chan []float32) Speech {
 // channelSource reads samples from a channel.
 type channelSource struct {
 	samples <-chan []float32
-	left    []float32     // of what came last
+	left    []float32     // the unread rest of the last value
 	stopped chan struct{} // closed by Abort
 }
 

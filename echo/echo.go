@@ -78,8 +78,8 @@ func uuid(b [16]byte, version byte) string {
 	return string(text)
 }
 
-// NamedBy reports whether an event with the id eventID may be about the utterance
-// with the id id: events name utterances in several forms.
+// NamedBy reports whether an event with the id eventID may be about the utterance with
+// the id id. Events name utterances in several forms.
 func NamedBy(eventID, id string) bool {
 	forms := eventIDs(id)
 	return slices.Contains(forms[:], eventID)

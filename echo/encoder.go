@@ -13,10 +13,10 @@ import (
 	"echocast/internal/pcm"
 )
 
-// Utterance names what is spoken.
+// Utterance identifies one utterance and its audio format.
 type Utterance struct {
-	ConversationID string // of the conversation it is spoken in
-	InferenceID    string // its own; never used for another
+	ConversationID string // the conversation in which it is spoken
+	InferenceID    string // never used for another utterance
 	Rate           int    // sampling rate of its audio in Hz
 }
 
@@ -76,7 +76,7 @@ func (e *Encoder) Append(dst []byte, samples []float32, done bool) []byte {
 // Clipped returns how many samples were beyond full scale so far.
 func (e *Encoder) Clipped() int64 { return e.audio.Clipped() }
 
-// Size returns the most bytes that the message of so many samples has.
+// Size returns the largest size in bytes of a message with so many samples.
 func (e *Encoder) Size(samples int) int {
 	return len(e.head) + base64.StdEncoding.EncodedLen(2*samples) + len(e.more)
 }

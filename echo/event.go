@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// Kind is what an event means, whatever its spelling.
+// Kind is the meaning of an event, independent of its spelling on the wire.
 type Kind string
 
 // The kinds of events. Undocumented ones are Unknown and passed on: the service adds
@@ -25,10 +25,10 @@ const (
 	ReplicaPresent  Kind = "replica_present" // a heartbeat, about once a second
 	Shutdown        Kind = "shutdown"
 
-	KindUtterance          Kind = "utterance"            // what somebody says, whole
-	KindUtteranceStreaming Kind = "utterance_streaming"  // what somebody has said so far
+	KindUtterance          Kind = "utterance"            // a whole utterance of somebody
+	KindUtteranceStreaming Kind = "utterance_streaming"  // an utterance so far
 	KindToolCall           Kind = "tool_call"            // by the language model
-	KindPerceptionToolCall Kind = "perception_tool_call" // by what sees and listens
+	KindPerceptionToolCall Kind = "perception_tool_call" // by the perception model
 	KindPerceptionAnalysis Kind = "perception_analysis"  // after the end of the conversation
 	KindJoined             Kind = "joined"               // the replica or a person, as the service says
 	KindLeft               Kind = "left"
@@ -40,7 +40,7 @@ const (
 
 	KindParticipantJoined Kind = "participant_joined" // any participant, as the room says
 	KindParticipantLeft   Kind = "participant_left"
-	KindClientMessage     Kind = "client_message" // what another client tells the replica
+	KindClientMessage     Kind = "client_message" // a message of another client to the replica
 
 	KindTranscriptionReady  Kind = "transcription_ready" // by webhook only, as the rest
 	KindRecordingReady      Kind = "recording_ready"
@@ -66,7 +66,7 @@ func (k Kind) String() string {
 	return string(k)
 }
 
-// ParseKind returns the kind of a word that String returns.
+// ParseKind returns the Kind with this name, as String writes it.
 func ParseKind(word string) (Kind, error) {
 	kinds := Kinds()
 	words := make([]string, len(kinds))
@@ -76,7 +76,7 @@ func ParseKind(word string) (Kind, error) {
 	if i := slices.Index(words, word); i >= 0 {
 		return kinds[i], nil
 	}
-	return Unknown, fmt.Errorf("echo: no kind of event is called %q; there are %s", word, strings.Join(words, ", "))
+	return Unknown, fmt.Errorf("echo: no kind of event is called %q; use one of %s", word, strings.Join(words, ", "))
 }
 
 // Roles of speakers. "replica" is the older name of "pal"; the service sends events
@@ -86,9 +86,9 @@ const (
 	RoleUser = "user"
 )
 
-// Event is one message from the room, or the body of one webhook. Older services
-// send fewer fields: any field except Raw may be missing, and is its zero value then
-// unless its comment says otherwise. Fields of other kinds are always missing.
+// Event is one message from the room, or the body of one webhook. Older services send
+// fewer fields: any field except Raw may be missing, and then has its zero value unless
+// its comment says otherwise. Fields of other kinds are never set.
 type Event struct {
 	Kind           Kind
 	Type           string    // event_type as it came
@@ -125,14 +125,14 @@ type Event struct {
 
 	Raw json.RawMessage // the message as it came
 
-	// Stale says that the event is no news by EventFilter, so that nothing
-	// should follow from it. A Session sets it.
+	// Stale marks an event that is repeated or outdated by the rules of EventFilter: do
+	// not act on it. A Session sets it.
 	Stale bool
 }
 
 // ToolCall asks a client to do something. A ToolResult with its ID answers it.
 type ToolCall struct {
-	ID        string          `json:"id,omitempty"` // an answer is impossible without
+	ID        string          `json:"id,omitempty"` // needed for an answer
 	Name      string          `json:"name,omitempty"`
 	Arguments json.RawMessage `json:"arguments,omitempty"` // JSON, unwrapped from the text it may come as
 	Modality  string          `json:"modality,omitempty"`  // of perception: audio or vision
@@ -148,7 +148,7 @@ type Guardrail struct {
 	UUID string `json:"uuid,omitempty"`
 }
 
-// Objective is an aim of the conversation.
+// Objective is a goal of the conversation and its status.
 type Objective struct {
 	Name      string          `json:"name,omitempty"`
 	Status    string          `json:"status,omitempty"`    // activated, pending or completed; empty in a callback
@@ -286,7 +286,7 @@ type properties struct {
 	recording
 }
 
-// ErrNoEvent says that a message is no event: not JSON, or without an
+// ErrNoEvent reports a message that is not an event: not JSON, or without an
 // event_type.
 var ErrNoEvent = errors.New("echo: not an event")
 
@@ -304,7 +304,7 @@ func ParseEvent(msg []byte) (Event, error) {
 	what := kinds[e.EventType]
 	switch {
 	case what.kind == Unknown && p.Guardrail != "" && p.GuardrailUUID != "":
-		what.kind = KindGuardrail // its event_type is not documented
+		what.kind = KindGuardrail // the event_type is not documented
 	case e.EventType == "" && e.ObjectiveName != "":
 		what.kind = KindObjective
 	case e.EventType == "":
@@ -440,7 +440,7 @@ func seconds(s *float64) time.Duration {
 	return time.Duration(math.Round(*s * float64(time.Second)))
 }
 
-// unixTime is zero if the time of an event cannot be so.
+// unixTime converts Unix seconds; it is zero for times that no event can have.
 func unixTime(seconds float64) time.Time {
 	if !(seconds > 0 && seconds < 1e11) {
 		return time.Time{}

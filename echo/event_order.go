@@ -5,20 +5,20 @@ import (
 	"time"
 )
 
-// EventFilter tells which events are news to somebody who acts on them as they
-// come. The service tells most of what a replica does twice, and connections
-// delay, reorder and repeat events. An event is no news if
+// EventFilter marks the events to act on, for programs that act on events as they
+// arrive. The service reports most of what a replica does twice, and connections delay,
+// reorder and repeat events. An event is not news if
 //
-//   - it says again what another one said (its twin came before it), except that
-//     somebody is there: on a new connection that is news again, or
-//   - it is older than another one about the same speaker that has come: by seq,
-//     or where one of them has none, by the time of emission.
+//   - it repeats an earlier one, its twin, except for presence: on a new connection that is
+//     news again, or
+//   - a newer one about the same speaker has arrived: newer by seq or, if one of them has
+//     none, by the time of emission.
 //
 // So a start that arrives after its own stop does not mean that somebody speaks
 // now. Unlike a Sequencer, an EventFilter never waits, and it is for one
 // conversation. It is not safe for concurrent use.
 type EventFilter struct {
-	memory conversationOrder // of what was said; it holds no event
+	memory conversationOrder // remembers fingerprints; it holds no event
 	latest int64             // the highest number of this era
 	last   map[speaker]lastEvent
 	ids    []speaker // those of last that have an id, the oldest first
@@ -32,7 +32,7 @@ func NewEventFilter() *EventFilter {
 	return &EventFilter{memory: *newConversationOrder(0), last: map[speaker]lastEvent{}}
 }
 
-// speaker is whom a series of events is about, of which the last one counts.
+// speaker identifies a series of events about one speaker; only the last event counts.
 type speaker struct {
 	role       string
 	id         string // of the utterance; empty for users
@@ -47,7 +47,7 @@ type lastEvent struct {
 	isInterrupted bool
 }
 
-// IsNews takes the next event, which came at now, and reports whether it is news.
+// IsNews takes the next event, which arrived at now, and reports whether it is news.
 func (f *EventFilter) IsNews(now time.Time, e Event) bool {
 	repeated, twin := f.recall(now, e)
 	about, ordered := speakerOf(e)
@@ -68,9 +68,8 @@ func (f *EventFilter) IsNews(now time.Time, e Event) bool {
 	return true
 }
 
-// recall reports whether an event of the same type and number has come, or a twin
-// under another number. Numbers that begin again make all that came before
-// meaningless.
+// recall reports whether an event of the same type and number has arrived, or a twin
+// under another number. If the numbers start again, earlier events do not count.
 func (f *EventFilter) recall(now time.Time, e Event) (repeated, twin bool) {
 	m := &f.memory
 	p := m.fingerprint(now, e)
@@ -94,7 +93,8 @@ func (f *EventFilter) recall(now time.Time, e Event) (repeated, twin bool) {
 	return false, twin
 }
 
-// isHistory reports whether o, about somebody of whom last came already, is older.
+// isHistory reports whether o is older than last, the newest event about the same
+// speaker.
 func (o lastEvent) isHistory(last lastEvent, about speaker) bool {
 	switch {
 	case about.id != "" && last.kind == StoppedSpeaking && last.isInterrupted:
@@ -118,7 +118,7 @@ func (f *EventFilter) note(about speaker, this lastEvent) {
 	f.last[about] = this
 }
 
-// speakerOf is whom e is about, where only the last event about him counts.
+// speakerOf returns the speaker of e, if only the last event about a speaker counts.
 func speakerOf(e Event) (about speaker, ordered bool) {
 	switch e.Kind {
 	case StartedSpeaking, StoppedSpeaking:

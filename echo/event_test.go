@@ -190,7 +190,7 @@ func TestKindsHaveWords(t *testing.T) {
 		}
 	}
 	_, err := ParseKind("speaking")
-	if err == nil || !strings.Contains(err.Error(), `"speaking"; there are started_speaking, `) {
+	if err == nil || !strings.Contains(err.Error(), `"speaking"; use one of started_speaking, `) {
 		t.Errorf("speaking: %v", err)
 	}
 }

@@ -12,8 +12,8 @@ import (
 	"echocast/chunker"
 )
 
-// UnderrunPolicy is what a Feed does when its source falls behind playout: all
-// samples that came were spoken, and the next one is not there.
+// UnderrunPolicy says what to send when the source falls behind playout: all samples
+// that arrived were spoken, and the next one is missing.
 type UnderrunPolicy string
 
 // The underrun policies.
@@ -23,39 +23,39 @@ const (
 	UnderrunEnd     UnderrunPolicy = "end"     // the utterance ends; later samples begin another
 )
 
-// FeedOptions configure a Feed. The zero value only reads ahead.
+// FeedOptions configure a Feed. A Feed with the zero value only reads ahead.
 type FeedOptions struct {
 	Rate int // Hz of the samples; 0: DefaultRate
 	// Ahead is how much the Feed reads ahead; 0: 500 ms.
 	Ahead time.Duration
-	// Keep is how much the Feed keeps for Rewind; 0: nothing.
+	// Keep is how much audio the Feed keeps for Rewind; 0: none.
 	Keep time.Duration
-	// Idle ends an utterance if no samples come for so long; 0: never. Later
-	// samples begin another utterance: see Next.
+	// Idle ends an utterance after this time without samples; 0: never. Later samples
+	// begin another utterance: see Next.
 	Idle time.Duration
 	// OnUnderrun is the underrun policy; empty: UnderrunWait.
 	OnUnderrun UnderrunPolicy
-	// Abort makes a read of the source that blocks return, as closing a pipe
-	// does. Close calls it. A source that never blocks needs none.
+	// Abort unblocks a read of the source, as closing a pipe does. Close calls it. A
+	// source that never blocks needs none.
 	Abort func()
 }
 
-// FeedStats say how fast and how evenly a source delivered.
+// FeedStats report how fast and how evenly a source delivered samples.
 type FeedStats struct {
-	// Factor is the speed of the source: 1 is real time. 0: not known yet.
+	// Factor is the speed of the source; 1 is real time, 0 means not known yet.
 	Factor         float64 `json:"factor"`
 	Stalls         int     `json:"stalls"`          // how often the source fell behind playout
-	StalledSeconds float64 `json:"stalled_seconds"` // for how long in all
+	StalledSeconds float64 `json:"stalled_seconds"` // total duration of the stalls
 	SilenceSamples int64   `json:"silence_samples"` // zeros that filled the gaps
 }
 
 // errAborted ends a read of a Feed whose utterance was interrupted.
 var errAborted = errors.New("echo: the read was ended")
 
-// Feed buffers a source for a session. A goroutine reads ahead; Close ends it and
-// waits for it. So a read of the Feed can always be ended without harm to the
-// source (Abort), samples can be said again (Rewind), and a source that goes quiet
-// ends an utterance, and later samples begin the next one (Next).
+// Feed buffers a source for a session. A goroutine reads ahead; Close ends it and waits
+// for it. So Abort can end a read of the Feed without touching the source, Rewind can
+// repeat samples, and a source that pauses ends the utterance; Next begins another with
+// the samples that follow.
 //
 // Call ReadSamples, Rewind and Next from one goroutine; the others from any.
 type Feed struct {
@@ -67,17 +67,17 @@ type Feed struct {
 	changed   chan struct{} // closed at the next change of the fields below; nil: nobody waits
 	isClosed  bool
 	isAborted bool
-	hasEnded  bool  // the utterance ended since no samples came
+	hasEnded  bool  // the utterance ended because no samples arrived
 	err       error // of the source; sticky
 	kept      window
 	at        int64 // position of the next sample to be read
 	base      int64 // where the utterance begins
-	begin     int64 // where Next began it, without the silence that was put in
+	begin     int64 // where Next began it, not counting inserted silence
 
 	arrivedSince time.Time     // when the last samples came
 	came         int64         // samples after the first read
 	waited       time.Duration // for these
-	begun        time.Time     // when sample base is played, if all are played on arrival
+	begun        time.Time     // when sample base is played, if samples play on arrival
 	isUnderrun   bool
 	stats        FeedStats
 }
@@ -191,13 +191,13 @@ func (f *Feed) arrive(samples []float32, err error, asked time.Time) {
 	f.change()
 }
 
-// keep appends samples, and drops those that are too old for Rewind.
+// keep appends samples and drops those that are too old for Rewind.
 func (f *Feed) keep(samples []float32) {
 	f.kept.drop(f.at - samplesOf(f.options.Keep, f.options.Rate))
 	f.kept.add(samples)
 }
 
-// ReadSamples returns what there is, or waits for it.
+// ReadSamples returns buffered samples, or waits for some.
 func (f *Feed) ReadSamples(p []float32) (int, error) {
 	for {
 		f.mu.Lock()
@@ -212,7 +212,7 @@ func (f *Feed) ReadSamples(p []float32) (int, error) {
 	}
 }
 
-// waitFor waits for a change, or until the deadline where there is one.
+// waitFor waits for a change, or until the deadline if it is not zero.
 func waitFor(changed <-chan struct{}, deadline time.Time) {
 	if deadline.IsZero() {
 		<-changed
@@ -242,7 +242,7 @@ func (f *Feed) take(p []float32, now time.Time) (int, error) {
 	return 0, f.err
 }
 
-// copyHeld copies samples that are there.
+// copyHeld copies buffered samples into p.
 func (f *Feed) copyHeld(p []float32, now time.Time) int {
 	if f.at == f.base {
 		f.begun = now
@@ -257,10 +257,10 @@ func (f *Feed) copyHeld(p []float32, now time.Time) int {
 	return n
 }
 
-// playedAt is when all samples read so far are played, if they are played on arrival.
+// playedAt returns when all samples read so far are played, if samples play on arrival.
 func (f *Feed) playedAt() time.Time { return f.begun.Add(durationOf(f.at-f.base, f.options.Rate)) }
 
-// idleAt is when the utterance ends if no samples come; zero: never.
+// idleAt returns when the utterance ends if no samples arrive; zero: never.
 func (f *Feed) idleAt() time.Time {
 	if f.options.Idle == 0 || f.at == f.base {
 		return time.Time{}
@@ -268,7 +268,7 @@ func (f *Feed) idleAt() time.Time {
 	return f.arrivedSince.Add(f.options.Idle)
 }
 
-// deadline is when starve has to act.
+// deadline returns when handleUnderrun has to act.
 func (f *Feed) deadline() time.Time {
 	quiet := f.idleAt()
 	if f.at == f.base || f.isUnderrun && f.options.OnUnderrun == UnderrunWait {
@@ -280,8 +280,8 @@ func (f *Feed) deadline() time.Time {
 	return quiet
 }
 
-// handleUnderrun acts on a source that has no sample: it ends the utterance after
-// FeedOptions.Idle, and else follows the underrun policy.
+// handleUnderrun acts when the source has no sample: it ends the utterance after
+// FeedOptions.Idle, and before that follows the underrun policy.
 func (f *Feed) handleUnderrun(now time.Time) {
 	if f.at == f.base {
 		return
@@ -307,9 +307,8 @@ func (f *Feed) handleUnderrun(now time.Time) {
 	}
 }
 
-// Next waits, after a read has returned io.EOF, for the samples of another
-// utterance, and reports whether there are any. Where the source broke it
-// returns its error.
+// Next waits for the samples of another utterance, after a read has returned io.EOF,
+// and reports whether there are any. It returns the source's error if the source broke.
 func (f *Feed) Next(ctx context.Context) (bool, error) {
 	for {
 		f.mu.Lock()
@@ -335,7 +334,7 @@ func (f *Feed) Next(ctx context.Context) (bool, error) {
 	}
 }
 
-// Begin is where in the source the utterance begins that Next began last. It may be
+// Begin returns the playing time of the source before the current utterance. It may be
 // called from any goroutine.
 func (f *Feed) Begin() time.Duration {
 	f.mu.Lock()
@@ -349,9 +348,9 @@ func (f *Feed) restart(at int64) {
 	f.isAborted, f.hasEnded, f.isUnderrun = false, false, false
 }
 
-// Rewind goes back to a position, in samples from the beginning of the
-// utterance, or to the last silence before it, and returns where that is. It skips
-// nothing. What is no longer kept is an error. Position 0 is the beginning exactly.
+// Rewind goes back to a position, in samples from the beginning of the utterance, or to
+// the last silence before it, and returns the new position. It skips nothing. Position
+// 0 is the beginning exactly. A position that is no longer kept is an error.
 func (f *Feed) Rewind(position int64) (int64, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -370,11 +369,11 @@ func (f *Feed) Rewind(position int64) (int64, error) {
 	return moved, nil
 }
 
-// silenceLevel is what counts as silence between words: -46 dBFS.
+// silenceLevel is the level of silence between words: -46 dBFS.
 const silenceLevel = 0.005
 
-// silenceBefore is the middle of the last 20 ms in which samples are silent, in the
-// second before position; where there are none, of the quietest.
+// silenceBefore returns the middle of the last silent 20 ms in the second before
+// position or, without silence, of the quietest 20 ms.
 func silenceBefore(samples []float32, position, rate int) int {
 	window := max(rate/50, 1)
 	from, to := max(position-rate, 0), min(position+window-window/2, len(samples))

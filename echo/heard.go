@@ -2,20 +2,20 @@ package echo
 
 import "time"
 
-// evidenceMargin is left out of what was heard by the last sign of life, which may
-// have been late; and the replica's frames are 40 ms long.
+// evidenceMargin is subtracted from what was heard by the last sign of life: that sign
+// may have been late, and the replica's frames are 40 ms long.
 const evidenceMargin = 200 * time.Millisecond
 
-// evidence bounds what the replica has played from below. It grows with each sign
-// of life: an event, or an acknowledgement by the peer's transport. What the clock
-// says since the last of them proves nothing: the peer may have been lost.
+// evidence is a lower bound of what the replica has played. It grows with each sign of
+// life: an event, or an acknowledgement by the peer's transport. The clock alone proves
+// nothing, because the peer may be lost.
 type evidence struct {
 	acknowledged int64         // samples; negative where the connection cannot tell
-	beforeCheck  time.Duration // what the clock said when acknowledgements were last looked at
+	beforeCheck  time.Duration // played by the clock when acknowledgements were last checked
 	heard        time.Duration // at least
 }
 
-// raise notes that the peer was alive when the clock had played so much.
+// raise notes that the peer was alive when so much had been played by the clock.
 func (e *evidence) raise(played time.Duration, rate int) {
 	if e.acknowledged >= 0 {
 		played = min(played, durationOf(e.acknowledged, rate))
@@ -23,8 +23,8 @@ func (e *evidence) raise(played time.Duration, rate int) {
 	e.heard = max(e.heard, played)
 }
 
-// checkAcknowledged looks at what the peer's transport has. New acknowledgements
-// prove that it was alive at some time after the last check.
+// checkAcknowledged reads how much the peer's transport acknowledged. New
+// acknowledgements prove that the peer was alive after the last check.
 func (u *utterance) checkAcknowledged(now time.Time) {
 	stage, ok := u.stage.(Acknowledger)
 	if !ok {
@@ -57,10 +57,10 @@ func (u *utterance) signOfLife(event Event) {
 	u.evidence.raise(u.certainlyPlayed(now, event.Time), u.rate)
 }
 
-// certainlyPlayed is what the replica has played at now, if it was alive: by the
-// clock, and no more than there was time since its start, also by the clock of the
-// service where that is known. A replica whose start has not come has played
-// nothing, unless it is one that tells nothing.
+// certainlyPlayed returns how much the replica has played at now, if it was alive: by
+// the clock, and no more than the time since its start, also by the service's clock if
+// that is known. A replica that has not reported its start has played nothing, unless
+// it never reports.
 func (u *utterance) certainlyPlayed(now, emitted time.Time) time.Duration {
 	played := u.playedByClock(now)
 	switch {
@@ -71,14 +71,14 @@ func (u *utterance) certainlyPlayed(now, emitted time.Time) time.Duration {
 		}
 	case u.reportsSpeech || now.Sub(u.first) < firstEventTime:
 		return 0
-	default: // nobody says when it began
+	default: // no event says when it began
 		played -= evidenceMargin
 	}
 	return max(played, 0)
 }
 
-// playedByClock is what the replica has played at now, as the estimate of its
-// buffer goes, and no more than its transport has acknowledged.
+// playedByClock returns how much the replica has played at now: the estimate of its
+// buffer, and no more than its transport has acknowledged.
 func (u *utterance) playedByClock(now time.Time) time.Duration {
 	played := durationOf(u.receipt.Samples, u.rate) - u.render.Ahead(now)
 	if u.evidence.acknowledged >= 0 {
@@ -87,9 +87,9 @@ func (u *utterance) playedByClock(now time.Time) time.Duration {
 	return max(played, 0)
 }
 
-// freeze notes what the replica has played when the utterance ends early. The
-// clock does not count what comes after. It proves what was heard only where the
-// stage plays the audio itself: any other replica may be gone already.
+// freeze notes how much the replica has played when the utterance ends early. This
+// proves what was heard only if the stage plays the audio itself: any other replica may
+// be gone already.
 func (u *utterance) freeze() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -132,11 +132,11 @@ func (u *utterance) settleHeard() {
 	r.HeardSamples = min(samplesOf(max(heard, 0), u.rate), r.Samples)
 }
 
-// leastGap is the silence below which the time from start to stop says nothing:
-// events are not that punctual.
+// leastGap is the shortest silence that events can prove: they are not more punctual
+// than that.
 const leastGap = 200 * time.Millisecond
 
-// settleGaps writes how often and how long the replica had nothing to play.
+// settleGaps writes the number and the length of the replica's underruns.
 func (u *utterance) settleGaps() {
 	r := &u.receipt
 	r.Underruns, r.UnderrunsBy = u.render.Underruns, ByClock

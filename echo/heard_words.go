@@ -10,28 +10,26 @@ import (
 	"unicode/utf8"
 )
 
-// WordTiming is when a word of a speech is said, from the first sample on.
+// WordTiming says when a word is said, counted from the first sample.
 type WordTiming struct {
 	Word       string
 	Start, End time.Duration
 }
 
-// How a receipt knows which words were heard, besides ByEvent: the replica said
-// it to its end.
+// The sources of the words heard in a receipt, besides ByEvent: the replica said all of
+// it.
 const (
 	ByTimings    = "timings"    // the voice gave the time of each word
-	ByProportion = "proportion" // the share of the audio is taken as the share of the text
-	ByRate       = "rate"       // a usual rate of speech is supposed, since the length is not known
+	ByProportion = "proportion" // the share of the audio that was heard is the share of the text
+	ByRate       = "rate"       // estimated from a usual rate of speech: the length is not known
 )
 
-// HeardWords are the words of an utterance that were heard, where its text is
-// known. For an utterance that resumes another they count from the beginning of
-// the whole text.
+// HeardWords are the words of an utterance that were heard, if its text is known. In an
+// utterance that resumes another, they count from the beginning of the whole text.
 type HeardWords struct {
-	Text string `json:"text"` // that was heard
-	Rest string `json:"rest"` // and was not
-	// Words were heard of the Of that there are, as By says. It may be
-	// ErrorWords more or fewer.
+	Text string `json:"text"` // the text that was heard
+	Rest string `json:"rest"` // the text that was not
+	// Words of Of words were heard, by the source By, give or take ErrorWords.
 	Words      int    `json:"words"`
 	Of         int    `json:"of"`
 	By         string `json:"by"`
@@ -71,18 +69,18 @@ func wordsIn(text string) (ends []int) {
 	return ends
 }
 
-// knownText is the text of an utterance, and what is known of when it is said.
+// knownText is the text of an utterance with what is known of its timing.
 type knownText struct {
 	text  string
-	words []WordTiming // nil where only the text is known
-	// total is the length of the whole audio; 0 where it is not known.
+	words []WordTiming // nil if only the text is known
+	// total is the length of the whole audio; 0: not known.
 	total time.Duration
-	// declared is what somebody says of total; 0: nobody does.
+	// declared is the length that the caller declared; 0: none.
 	declared time.Duration
 }
 
-// heard is what was heard of a text when the audio was heard up to likely, up to
-// least for certain, and no further than most.
+// heard returns the words heard if the audio was likely heard up to likely, certainly
+// up to least, and at most up to most.
 func (k knownText) heard(least, likely, most time.Duration) *HeardWords {
 	text, ends := k.text, wordsIn(k.text)
 	at, by := k.byLength(ends)
@@ -90,7 +88,7 @@ func (k knownText) heard(least, likely, most time.Duration) *HeardWords {
 		if len(ends) != len(k.words) && !k.isBeginning(ends) {
 			text, ends = joinWords(k.words)
 		}
-		// Where the times of later words have not come yet, the length has to do.
+		// While the times of later words are missing, the length serves instead.
 		if len(ends) == len(k.words) || most < k.words[len(k.words)-1].End {
 			at, by = k.byTimings, ByTimings
 		}
@@ -126,15 +124,15 @@ func (k knownText) isBeginning(ends []int) bool {
 	return true
 }
 
-// leaveOutLater leaves out the words that begin after the audio ended: they belong to
-// what is said next.
+// leaveOutLater leaves out words that begin after the audio ended: they belong to the
+// next utterance.
 func (k *knownText) leaveOutLater() {
 	for n := len(k.words); k.total > 0 && n > 0 && k.words[n-1].Start >= k.total; n-- {
 		k.words = k.words[:n-1]
 	}
 }
 
-// all says that the whole text was heard.
+// all returns the whole text as heard.
 func (k knownText) all() *HeardWords {
 	text, ends := k.text, wordsIn(k.text)
 	if len(ends) == 0 {
@@ -177,8 +175,8 @@ func (k knownText) byTimings(heard time.Duration) int {
 // byLength: 150 words a minute.
 const usualRate = 15.5
 
-// byLength returns what counts the words that were said by a time, if all
-// letters take the same time, and the signs that ask for a pause some more.
+// byLength returns a function that counts the words said by a time, if all letters take
+// the same time, and punctuation that asks for a pause some more.
 func (k knownText) byLength(ends []int) (at func(time.Duration) int, by string) {
 	said := make([]float64, len(ends)) // at the middle of each word
 	sum, start := 0.0, 0
@@ -197,7 +195,7 @@ func (k knownText) byLength(ends []int) (at func(time.Duration) int, by string) 
 	}, by
 }
 
-// wordWeight is how long a word takes, in letters.
+// wordWeight returns how long a word takes, in letters.
 func wordWeight(word string) float64 {
 	weight := 1.0 + float64(utf8.RuneCountInString(strings.TrimSpace(word)))
 	last, _ := utf8.DecodeLastRuneInString(word)
@@ -223,8 +221,8 @@ func (k knownText) describeWords(r *Receipt, base int64, rate int) {
 	switch {
 	case r.Outcome == Finished:
 		r.Words = k.all()
-	case r.Outcome == Sent || r.Chunks == 0: // it goes on, or has not begun
-	case r.SpokenBy == ByClock && r.Samples == 0: // nobody knows
+	case r.Outcome == Sent || r.Chunks == 0: // it continues, or has not begun
+	case r.SpokenBy == ByClock && r.Samples == 0: // not known
 	default:
 		begin, silence := durationOf(base, rate), filledSilence(r, rate)
 		least := begin + durationOf(r.HeardSamples, rate) - silence
@@ -240,8 +238,7 @@ func (k knownText) describeWords(r *Receipt, base int64, rate int) {
 	}
 }
 
-// filledSilence is how much silence a Feed has put into the speech: no word is said
-// in it.
+// filledSilence returns how much silence a Feed inserted: it carries no words.
 func filledSilence(r *Receipt, rate int) time.Duration {
 	if r.Input == nil {
 		return 0
@@ -249,7 +246,6 @@ func filledSilence(r *Receipt, rate int) time.Duration {
 	return durationOf(r.Input.SilenceSamples, rate)
 }
 
-// HeardFor estimates which words of a text were heard where somebody was cut off
-// after saying it for d, at a usual rate of speech. It is nil where the text has no
-// words.
+// HeardFor estimates which words of a text were heard if it was cut off after d, at a
+// usual rate of speech. It returns nil for a text without words.
 func HeardFor(text string, d time.Duration) *HeardWords { return knownText{text: text}.heard(d, d, d) }

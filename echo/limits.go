@@ -7,23 +7,23 @@ import (
 	"time"
 )
 
-// Limits are what a room allows in one message and between two. The session
-// derives the length of a chunk and the pace from them. A zero field sets no
-// limit.
+// Limits are the limits of a room on messages: their size, their audio and their rate.
+// The session derives the length of a chunk and the pace from them. A zero field sets
+// no limit.
 type Limits struct {
-	// MaxMessage is the most bytes of a whole JSON message.
+	// MaxMessage is the largest size of a whole JSON message in bytes.
 	MaxMessage int
 	// ConversationID is part of every such message and takes room in it.
 	ConversationID string
 	// MaxChunk is the longest playing time of one chunk.
 	MaxChunk time.Duration
-	// Chunk is the playing time of one chunk where Options.Chunk does not say.
-	// 0: DefaultChunk, longer where Interval asks for it.
+	// Chunk is the playing time of one chunk if Options.Chunk is not set. 0:
+	// DefaultChunk, longer if Interval asks for it.
 	Chunk time.Duration
 	// FirstChunk is the playing time of an utterance's first chunk. Those that
 	// follow double in length up to the chunk length. 0: all are equally long.
 	FirstChunk time.Duration
-	// Interval is the least time between two messages.
+	// Interval is the shortest time between two messages.
 	Interval time.Duration
 }
 
@@ -32,7 +32,7 @@ type Limiter interface {
 	Limits() Limits
 }
 
-// LimitsOf returns the limits of stage; the zero value where it has none.
+// LimitsOf returns the limits of stage; the zero value if it has none.
 func LimitsOf(stage Stage) Limits {
 	if limiter, ok := stage.(Limiter); ok {
 		return limiter.Limits()
@@ -40,15 +40,15 @@ func LimitsOf(stage Stage) Limits {
 	return Limits{}
 }
 
-// ChunkError says that a chunk is too long for the room.
+// ChunkError reports a chunk that is too long for the room.
 type ChunkError struct {
 	Chunk   time.Duration // what was asked for
 	Size    int           // bytes of its message
-	Limit   int           // bytes a message may have; 0 where the room limits the playing time
-	Longest time.Duration // the longest chunk that fits, in whole milliseconds; 0 where none does
+	Limit   int           // largest message in bytes; 0 if the room limits the playing time
+	Longest time.Duration // the longest chunk that fits, in whole milliseconds; 0 if none does
 }
 
-// Error says which chunk would fit.
+// Error names the longest chunk that fits.
 func (e *ChunkError) Error() string {
 	switch {
 	case e.Limit == 0:
@@ -60,11 +60,11 @@ func (e *ChunkError) Error() string {
 		e.Chunk, e.Size, e.Limit, e.Longest)
 }
 
-// ChunkSamples returns the length of a chunk in samples on a stage with these
-// limits. Without Options.Chunk that is DefaultChunk, longer where the room
-// takes few messages a second, shorter where it takes small ones only. The error
-// is a *ChunkError for a chunk that does not fit, or says which other option is
-// wrong: NewSession refuses the same.
+// ChunkSamples returns the length of a chunk in samples on a stage with these limits.
+// Without Options.Chunk that is DefaultChunk, longer where the room takes few messages
+// a second, shorter where it takes small ones only. The error is a *ChunkError for a
+// chunk that does not fit, or names the option that is wrong. NewSession returns the
+// same errors.
 func (o *Options) ChunkSamples(limits Limits) (int, error) {
 	set := o.withDefaults()
 	samples, err := limits.chunkSamples(set.Chunk, set.Rate)
@@ -112,8 +112,8 @@ func (l Limits) firstSamples(chunk, rate int) int {
 	return min(max(samplesIn(first, rate), 1), chunk)
 }
 
-// fit is the most samples that a chunk may have, and the bytes of the message of
-// one with so many as are wanted.
+// fit returns the most samples that a chunk may have, and the message size of a chunk
+// with the wanted length.
 func (l Limits) fit(want, rate int) (fits, size int, err error) {
 	fits = math.MaxInt32
 	if l.MaxChunk != 0 {

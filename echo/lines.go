@@ -10,16 +10,16 @@ import (
 	"iter"
 )
 
-// Lines is a Conn that writes each message on a line (NDJSON), for another program to
+// Lines is a Conn that writes one message per line (NDJSON), for another program to
 // send. It receives nothing.
 type Lines struct {
 	w *bufio.Writer
-	// isLive writes each message out at once.
+	// isLive flushes after each message.
 	isLive bool
 }
 
-// NewLines writes to w: in large pieces, or each message at once where live is
-// set. Flush writes what is held; whoever waits for more input calls it before.
+// NewLines returns Lines that write to w: buffered, or each message at once if live is
+// set. Call Flush before waiting for more input.
 func NewLines(w io.Writer, live bool) *Lines {
 	return &Lines{w: bufio.NewWriterSize(w, 256<<10), isLive: live}
 }
@@ -38,7 +38,7 @@ func (l *Lines) Send(ctx context.Context, msg []byte) error {
 	return nil
 }
 
-// Flush writes what is buffered.
+// Flush writes the buffered messages.
 func (l *Lines) Flush() error { return l.w.Flush() }
 
 // Receive waits for the end of ctx: nothing comes back.
@@ -47,8 +47,8 @@ func (l *Lines) Receive(ctx context.Context) ([]byte, error) {
 	return nil, context.Cause(ctx)
 }
 
-// RawLines reads messages, one JSON object from each line that is not empty, of at
-// most limit bytes. An error says which line it is about, and is the last.
+// RawLines reads messages: one JSON object of at most limit bytes from each line that
+// is not empty. An error names its line and ends the sequence.
 func RawLines(r io.Reader, limit int) iter.Seq2[Message, error] {
 	return func(yield func(Message, error) bool) {
 		lines := bufio.NewScanner(r)

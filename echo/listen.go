@@ -11,7 +11,7 @@ import (
 	"unicode"
 )
 
-// listen follows the events, also of restored connections, until the session ends.
+// listen handles events until the session ends, and restores lost connections.
 func (s *Session) listen(ctx context.Context) {
 	defer close(s.over)
 	for {
@@ -53,7 +53,7 @@ func (s *Session) follow(ctx context.Context) error {
 	}
 }
 
-// lose ends the session for the first reason given. The session is locked.
+// lose ends the session; the first reason counts. The session is locked.
 func (s *Session) lose(why error) {
 	if s.lost == nil {
 		s.lost = why
@@ -64,11 +64,11 @@ func (s *Session) lose(why error) {
 	s.change()
 }
 
-// lostBy makes the end of a stage an ErrLost.
+// lostBy wraps the error that ended a stage in ErrLost.
 func lostBy(err error) error { return fmt.Errorf("%w: %w", ErrLost, err) }
 
-// rejoin restores the connection after err, if the options ask for it, and reports
-// whether there is one.
+// rejoin restores the connection after err if the options ask for it, and reports
+// whether it succeeded.
 func (s *Session) rejoin(ctx context.Context, err error) bool {
 	s.mu.Lock()
 	switch {
@@ -167,7 +167,7 @@ func Redial(ctx context.Context, dial func(ctx context.Context) (Stage, error), 
 	}
 }
 
-// handle takes note of an event, and returns it with what is known of it then.
+// handle updates the session by an event, and returns the event with Stale set.
 func (s *Session) handle(event Event) Event {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -186,7 +186,7 @@ func (s *Session) handle(event Event) Event {
 	switch {
 	case event.Kind == Shutdown:
 		s.lose(fmt.Errorf("%w: the room was shut down%s", ErrLost, because(event)))
-	case event.Stale: // nothing follows from it
+	case event.Stale: // it changes nothing
 	case event.Role == RoleUser:
 		s.handleUser(event)
 	case event.Role == RolePal:
@@ -195,8 +195,8 @@ func (s *Session) handle(event Event) Event {
 	return event
 }
 
-// keepBacklog keeps an event for the first call of Events, which cannot come before
-// the session exists. The session is locked.
+// keepBacklog keeps an event for the first call of Events, which comes after the
+// session exists. The session is locked.
 func (s *Session) keepBacklog(event Event) {
 	if s.hasSubscriber {
 		return
@@ -238,7 +238,7 @@ func (s *Session) handlePal(event Event) {
 		return
 	}
 	if !s.hasJoined {
-		s.hasJoined, s.isRejoining = true, false // any event of the replica proves that it is there
+		s.hasJoined, s.isRejoining = true, false // any event of the replica proves its presence
 		s.stopAway()
 		s.change()
 	}
@@ -261,9 +261,8 @@ func (s *Session) handlePal(event Event) {
 	}
 }
 
-// noteOther takes the id in a message of another sender, which some rooms pass on
-// to everybody. The events of that utterance are not about ours, and ours may have
-// to wait for it.
+// noteOther notes the utterance of another sender, whose messages some rooms pass on to
+// everybody. Its events are not about our utterance, which may have to wait for it.
 func (s *Session) noteOther(id string) {
 	if id == "" || s.past.has(id) || s.current != nil && s.current.id == id {
 		return
@@ -279,8 +278,7 @@ func (s *Session) noteOther(id string) {
 // sign.
 const longestOther = 10 * time.Minute
 
-// isOtherSpeaking reports whether the replica has an utterance of another sender to
-// say.
+// isOtherSpeaking reports whether the replica is saying an utterance of another sender.
 func (s *Session) isOtherSpeaking() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -290,8 +288,8 @@ func (s *Session) isOtherSpeaking() bool {
 // longestReason is how many characters of a reason an error repeats.
 const longestReason = 200
 
-// because returns the reason that an event gives, for the end of a sentence. Other
-// programs write it, so control characters are left out.
+// because formats the reason in an event as the end of a sentence. The text comes from
+// other programs, so control characters are removed.
 func because(event Event) string {
 	reason := []rune(strings.ReplaceAll(event.Reason, "_", " "))
 	reason = slices.DeleteFunc(reason, func(c rune) bool { return !unicode.IsPrint(c) })
@@ -301,7 +299,8 @@ func because(event Event) string {
 	return " (" + string(reason[:min(len(reason), longestReason)]) + ")"
 }
 
-// handleReplicaLeft notes that the replica has left the room. It may return.
+// handleReplicaLeft fails the current utterance because the replica left the room. The
+// replica may return.
 func (s *Session) handleReplicaLeft(event Event) {
 	if isHeardAlone(s.stage) {
 		return
@@ -314,7 +313,7 @@ func (s *Session) handleReplicaLeft(event Event) {
 	s.change()
 }
 
-// startAway begins the time that the replica may be away. The session is locked.
+// startAway starts the timer of Options.AwayTimeout. The session is locked.
 func (s *Session) startAway() {
 	if s.options.AwayTimeout == 0 || s.options.Redial == nil || s.hasJoined || s.away != nil {
 		return
@@ -350,19 +349,19 @@ type absence struct{ timer *time.Timer }
 // mostEvents is how many events may wait for one reader.
 const mostEvents = 4096
 
-// mostBacklog is how many earlier events the first reader gets.
+// mostBacklog is how many past events the first reader gets.
 const mostBacklog = 256
 
-// subscription is one call of Events. The session's lock guards it.
+// subscription is the state of one call of Events. The session's lock guards it.
 type subscription struct {
-	events   []Event       // that wait to be read
-	wake     chan struct{} // has one when the other fields have changed
+	events   []Event       // unread
+	wake     chan struct{} // receives when the other fields have changed
 	isClosed bool
-	err      error // why there are no more after events
+	err      error // why no more events follow
 	done     <-chan struct{}
 }
 
-// add passes an event on, or ends a reader that is too slow. The session is locked.
+// add queues an event, or ends a reader that is too slow. The session is locked.
 func (r *subscription) add(event Event) {
 	switch {
 	case r.over():
@@ -374,7 +373,7 @@ func (r *subscription) add(event Event) {
 	}
 }
 
-// end says why there are no more events. The session is locked.
+// end ends the subscription with a reason. The session is locked.
 func (r *subscription) end(err error) {
 	if r.isClosed {
 		return
@@ -390,8 +389,8 @@ func (r *subscription) notify() {
 	}
 }
 
-// next takes the next event; without one, isOver says that there are no more, and err
-// why. The session is locked.
+// next returns the next event. If there is none, isOver reports that no more will come,
+// and err why. The session is locked.
 func (r *subscription) next() (event Event, isEvent, isOver bool, err error) {
 	if len(r.events) == 0 {
 		r.events = nil
@@ -419,11 +418,11 @@ func (s *Session) unsubscribe(r *subscription) {
 	s.readers = slices.DeleteFunc(s.readers, (*subscription).over)
 }
 
-// Events returns the events from now on, in the order of their arrival and with
-// twins: Event.Stale marks those that are no news, and a Sequencer folds and sorts
-// them. The first call also gets the last 256 events since NewSession. The last
-// pair has an empty Event and says why there are no more: the cause of ctx,
-// ErrSlow, or why the session ended. Range over the result once.
+// Events returns the events from now on, in the order of their arrival and with twins:
+// Event.Stale marks those not to act on, and a Sequencer folds and sorts them. The
+// first call also gets the last 256 events since NewSession. The last pair has an empty
+// Event and the reason for the end: the cause of ctx, ErrSlow, or why the session
+// ended. Range over the result once.
 func (s *Session) Events(ctx context.Context) iter.Seq2[Event, error] {
 	r := &subscription{wake: make(chan struct{}, 1), done: ctx.Done()}
 	s.mu.Lock()

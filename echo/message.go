@@ -24,19 +24,19 @@ const (
 	eventSetEmotion       = "conversation.set_emotion"
 )
 
-// Message is an interaction that a client may send, apart from audio (see Encoder).
-// The service does not acknowledge messages.
+// Message is an interaction other than audio that a client sends; see Encoder for
+// audio. The service does not acknowledge messages.
 type Message interface {
-	// EventType is the event_type that the message has on the wire.
+	// EventType returns the event_type of the message on the wire.
 	EventType() string
-	// AppendTo appends the message's JSON, one line without a newline, for
-	// the conversation. A message that the service would not understand is
-	// an error, and dst is returned as it was. Its size is not checked.
+	// AppendTo appends the message's JSON, one line without a newline, for the
+	// conversation. A message that the service would not understand is an error; then
+	// dst is returned unchanged. Its size is not checked.
 	AppendTo(dst []byte, conversationID string) ([]byte, error)
 }
 
 // AudioMessage is one chunk of an utterance on the wire, for programs that read
-// such messages. The Encoder builds the same bytes without it.
+// messages. The Encoder builds the same bytes without it.
 type AudioMessage struct {
 	MessageType    string          `json:"message_type"`    // "conversation"
 	EventType      string          `json:"event_type"`      // "conversation.echo"
@@ -48,7 +48,7 @@ type AudioMessage struct {
 type AudioProperties struct {
 	Modality    string `json:"modality"`     // "audio"
 	Audio       []byte `json:"audio"`        // s16le mono; base64 on the wire
-	SampleRate  int    `json:"sample_rate"`  // Hz; the service assumes 16000 where it is missing
+	SampleRate  int    `json:"sample_rate"`  // Hz; the service assumes 16000 if it is missing
 	InferenceID string `json:"inference_id"` // the same on all chunks of an utterance
 	Done        bool   `json:"done"`         // true on the last chunk only
 }
@@ -58,14 +58,14 @@ type AudioProperties struct {
 // set, and all carry the same InferenceID.
 type TextEcho struct {
 	Text        string // never empty; Phoenix-4 faces take <emotion value="…"/> in it
-	InferenceID string // the service makes one where it is empty
+	InferenceID string // the service makes one if it is empty
 	More        bool   // another piece of the same utterance follows
 }
 
-// EventType is conversation.echo.
+// EventType returns conversation.echo.
 func (TextEcho) EventType() string { return eventEcho }
 
-// AppendTo appends the message, with modality and done always in it.
+// AppendTo appends the message, always with modality and done.
 func (m TextEcho) AppendTo(dst []byte, conversationID string) ([]byte, error) {
 	if err := checkText("text", m.Text, false); err != nil {
 		return dst, invalid(m, err)
@@ -87,7 +87,7 @@ type Respond struct {
 	Text string // never empty
 }
 
-// EventType is conversation.respond.
+// EventType returns conversation.respond.
 func (Respond) EventType() string { return eventRespond }
 
 // AppendTo appends the message.
@@ -103,7 +103,7 @@ func (m Respond) AppendTo(dst []byte, conversationID string) ([]byte, error) {
 // Interrupt stops the replica at once, whatever it says.
 type Interrupt struct{}
 
-// EventType is conversation.interrupt.
+// EventType returns conversation.interrupt.
 func (Interrupt) EventType() string { return eventInterrupt }
 
 // AppendTo appends the message. It never fails.
@@ -124,7 +124,7 @@ type OverwriteContext struct {
 	Context string // may be empty: that clears it
 }
 
-// EventType is conversation.overwrite_llm_context.
+// EventType returns conversation.overwrite_llm_context.
 func (OverwriteContext) EventType() string { return eventOverwriteContext }
 
 // AppendTo appends the message.
@@ -137,8 +137,7 @@ func (m OverwriteContext) AppendTo(dst []byte, conversationID string) ([]byte, e
 	}{m.Context})
 }
 
-// JobCompleted is the JobStatus that says a job outside the conversation is
-// done.
+// JobCompleted is the JobStatus of a finished job outside the conversation.
 const JobCompleted = "completed"
 
 // AppendContext adds to what the language model was told. The replica does not
@@ -148,7 +147,7 @@ type AppendContext struct {
 	JobStatus string // empty or JobCompleted
 }
 
-// EventType is conversation.append_llm_context.
+// EventType returns conversation.append_llm_context.
 func (AppendContext) EventType() string { return eventAppendContext }
 
 // AppendTo appends the message.
@@ -192,13 +191,13 @@ type Sensitivity struct {
 	Interrupt SensitivityLevel // to speech: how soon it falls silent
 }
 
-// EventType is conversation.sensitivity.
+// EventType returns conversation.sensitivity.
 func (Sensitivity) EventType() string { return eventSensitivity }
 
 // AppendTo appends the message.
 func (m Sensitivity) AppendTo(dst []byte, conversationID string) ([]byte, error) {
 	if (m.Pause == "") == (m.Interrupt == "") {
-		return dst, invalid(m, errors.New("it sets the sensitivity to pauses or to interrupts, one of the two"))
+		return dst, invalid(m, errors.New("set the sensitivity to pauses or to interrupts, not both"))
 	}
 	if level := m.Pause + m.Interrupt; !slices.Contains(SensitivityLevels(), level) {
 		return dst, invalid(m, fmt.Errorf("level %q; it may be %s", level, join(SensitivityLevels())))
@@ -209,7 +208,7 @@ func (m Sensitivity) AppendTo(dst []byte, conversationID string) ([]byte, error)
 	}{m.Pause, m.Interrupt})
 }
 
-// Emotion is what a face expresses.
+// Emotion is an emotion that a face expresses.
 type Emotion string
 
 // Emotions lists the emotions that faces are known to take, as LiveKit's plugin
@@ -218,12 +217,12 @@ func Emotions() []Emotion {
 	return []Emotion{"neutral", "happiness", "sadness", "anger", "fear", "surprise", "disgust", "contempt"}
 }
 
-// SetEmotion sets the emotion that the face expresses until the next one. The
-// service documents the message by its name only; the name of its property is
-// that of LiveKit's plugin.
+// SetEmotion sets the emotion that the face expresses until the next one. The service
+// documents only the name of the message; the name of its property comes from LiveKit's
+// plugin.
 type SetEmotion struct{ Emotion Emotion }
 
-// EventType is conversation.set_emotion.
+// EventType returns conversation.set_emotion.
 func (SetEmotion) EventType() string { return eventSetEmotion }
 
 // AppendTo appends the message.
@@ -242,21 +241,21 @@ type ToolStatus string
 // The ends of a tool call.
 const (
 	ToolSuccess ToolStatus = "success"
-	ToolError   ToolStatus = "error" // the replica says that it failed
+	ToolError   ToolStatus = "error" // the replica says that the tool failed
 )
 
 // ToolResult answers a tool call.
 type ToolResult struct {
-	ToolCallID string          // that of the event; never empty
+	ToolCallID string          // id of the call in the event; never empty
 	Output     json.RawMessage // a JSON object or string (ToolText); may be missing
-	Status     ToolStatus      // ToolSuccess where it is empty
+	Status     ToolStatus      // empty: ToolSuccess
 }
 
-// ToolText is the Output of a tool that answers with text.
+// ToolText returns the Output of a tool that answers with text.
 func ToolText(text string) json.RawMessage { return quote(text) }
 
-// ToolOutput is the Output that a text stands for: a JSON object as it is, any other
-// text as a JSON string, and nil for an empty one.
+// ToolOutput returns the Output for a text: a JSON object unchanged, any other text as
+// a JSON string, and nil for an empty one.
 func ToolOutput(text string) json.RawMessage {
 	object := strings.TrimSpace(text)
 	switch {
@@ -268,7 +267,7 @@ func ToolOutput(text string) json.RawMessage {
 	return ToolText(text)
 }
 
-// EventType is conversation.tool_result.
+// EventType returns conversation.tool_result.
 func (ToolResult) EventType() string { return eventToolResult }
 
 // AppendTo appends the message.
@@ -293,11 +292,11 @@ func (m ToolResult) AppendTo(dst []byte, conversationID string) ([]byte, error) 
 	}{m.ToolCallID, output, m.Status})
 }
 
-// Raw is a JSON object that the caller wrote. It is sent as it is, without its white
+// Raw is a message written by the caller, a JSON object. It is sent without its white
 // space; a missing conversation_id is added.
 type Raw json.RawMessage
 
-// EventType is what the message says; empty where it does not.
+// EventType returns the event_type in the message; empty if there is none.
 func (m Raw) EventType() string {
 	fields, _ := m.fields()
 	var eventType string
@@ -343,7 +342,8 @@ func (m Raw) fields() (map[string]json.RawMessage, error) {
 	return fields, nil
 }
 
-// checkText refuses text that JSON cannot carry, and empty text unless emptyToo.
+// checkText returns an error for text that JSON cannot carry and, unless emptyToo is
+// set, for empty text.
 func checkText(name, text string, emptyToo bool) error {
 	if text == "" && !emptyToo {
 		return fmt.Errorf("%s is empty", name)

@@ -113,8 +113,8 @@ func TestMessagesSayWhatIsWrong(t *testing.T) {
 			"is empty": AppendContext{},
 		`echo: conversation.append_llm_context: job_status "done"; it may be completed ` +
 			`or missing`: AppendContext{Context: "a", JobStatus: "done"},
-		"echo: conversation.sensitivity: it sets the sensitivity to pauses or to interrupts, one " +
-			"of the two": Sensitivity{},
+		"echo: conversation.sensitivity: set the sensitivity to pauses or to interrupts, " +
+			"not both": Sensitivity{},
 		`echo: conversation.sensitivity: level "loud"; it may be superlow, verylow, low, medium, ` +
 			`high, auto`: Sensitivity{Pause: "loud"},
 		`echo: conversation.set_emotion: emotion "joy"; it may be neutral, happiness, sadness, anger, fear, ` +

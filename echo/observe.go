@@ -2,10 +2,10 @@ package echo
 
 import "time"
 
-// MomentKind is what happened in a Moment.
+// MomentKind says what happened in a Moment.
 type MomentKind string
 
-// What happens in a session.
+// The kinds of moments in a session.
 const (
 	MomentBegin     MomentKind = "begin"     // an utterance has its turn
 	MomentInput     MomentKind = "input"     // samples came from its source
@@ -17,20 +17,20 @@ const (
 	MomentConnected MomentKind = "connected" // the connection was restored
 )
 
-// Moment is something that happened in a session, for Options.Observe.
-// Fields that do not belong to its kind are zero.
+// Moment is one thing that happened in a session, for Options.Observe. Fields that do
+// not belong to its kind are zero.
 type Moment struct {
 	Kind        MomentKind
 	At          time.Time
-	InferenceID string    // of the utterance it is about
+	InferenceID string    // the utterance it is about
 	Text        string    // begin: the name of the speech; interrupt and lost: why
 	Rate        int       // begin: Hz
 	Position    int64     // input, chunk: samples of the utterance before these
 	Samples     int       // input, chunk: how many
 	PCM         []float32 // chunk: the samples; valid during the call only
 	Due         time.Time // chunk: when it was to leave, by its pace
-	// Late is how much later than Due a chunk was ready to leave, without what its source
-	// and the room took: what this machine was too slow by.
+	// Late is how much later than Due a chunk was ready to leave, not counting the time
+	// that its source and the room took: the delay of this machine.
 	Late    time.Duration
 	Bytes   int      // chunk: of its message
 	Last    bool     // chunk: it ends the utterance

@@ -42,7 +42,7 @@ var (
 	ErrClosed = errors.New("the session is closed")
 )
 
-// QueuePolicy is how overlapping calls of Speak and Say are scheduled.
+// QueuePolicy says how overlapping calls of Speak and Say are scheduled.
 type QueuePolicy string
 
 // The queue policies.
@@ -52,18 +52,17 @@ const (
 	QueueReject  QueuePolicy = "reject"  // it is refused with ErrBusy
 )
 
-// ReconnectPolicy is what happens to an utterance that a lost connection
-// interrupted, once the connection is made again.
+// ReconnectPolicy says what happens to the interrupted utterance after a reconnect.
 type ReconnectPolicy string
 
 // The reconnect policies.
 const (
 	ReconnectAbandon ReconnectPolicy = "abandon" // it fails; the default
 	ReconnectRestart ReconnectPolicy = "restart" // it is said again from its beginning, with a new id
-	ReconnectResume  ReconnectPolicy = "resume"  // it goes on where it was last heard, with a new id
+	ReconnectResume  ReconnectPolicy = "resume"  // it continues where it was last heard, with a new id
 )
 
-// Options configure a session. Nil and each zero value mean the default.
+// Options configure a session. Nil and zero values select the defaults.
 type Options struct {
 	Rate  int           // Hz of the audio that Speak is given; 0: DefaultRate
 	Chunk time.Duration // 0: DefaultChunk, or what the room allows
@@ -72,7 +71,7 @@ type Options struct {
 	Queue QueuePolicy
 	// MaxQueue is how many utterances may wait for their turn; 0: 1000.
 	MaxQueue int
-	// Gap is the silence after an utterance that was heard to its end.
+	// Gap is the pause after an utterance that was heard to its end.
 	Gap time.Duration
 	// BargeIn interrupts the replica and drops the queue when the user begins
 	// to speak.
@@ -85,8 +84,8 @@ type Options struct {
 	// Redial, and a Rewinder as source. After five losses with less than a
 	// second of progress the utterance fails.
 	OnLoss ReconnectPolicy
-	// Redial restores a lost connection, and closes the old one; nil: a loss is
-	// final. If it fails, the session calls it again after a growing pause.
+	// Redial replaces a lost connection, and closes the old one; nil: a loss is final.
+	// If it fails, the session calls it again after a growing pause.
 	Redial func(ctx context.Context) (Stage, error)
 	// RedialTimeout bounds all calls of Redial after one loss; 0: 60 s.
 	RedialTimeout time.Duration
@@ -94,7 +93,7 @@ type Options struct {
 	// called, as for a lost connection; 0: any time. An utterance that it leaves in is
 	// lost at once.
 	AwayTimeout time.Duration
-	// ReadyTimeout bounds the wait for the replica; 0: 30 s.
+	// ReadyTimeout bounds the wait for the replica to join; 0: 30 s.
 	ReadyTimeout time.Duration
 	// SkipReady sends without waiting for the replica to join.
 	SkipReady bool
@@ -106,17 +105,16 @@ type Options struct {
 	// InterruptTimeout bounds the wait for the event that the replica has
 	// stopped; 0: 2 s.
 	InterruptTimeout time.Duration
-	// SkipHeard ends an utterance when it is sent. Leaving the room then may
-	// cut the replica off.
+	// SkipHeard ends an utterance once it is sent. Leaving the room then may cut the
+	// replica off.
 	SkipHeard bool
 	// OnEvent is called with every event, from the session's goroutine.
 	OnEvent func(Event)
-	// OnReceipt is called with the receipt of every utterance, from the
-	// goroutine of its Speak or Say: including those that Resume or OnLoss
-	// continues.
+	// OnReceipt is called with the receipt of every utterance, including those that
+	// Resume or OnLoss continues, from the goroutine of its Speak or Say.
 	OnReceipt func(Receipt)
-	// Observe is called with everything that happens, from several
-	// goroutines. It must not block.
+	// Observe is called with every Moment of the session, from several goroutines. It
+	// must not block.
 	Observe func(Moment)
 }
 

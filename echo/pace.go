@@ -6,16 +6,16 @@ import (
 	"time"
 )
 
-// Mode is how fast an utterance is sent.
+// Mode says how fast an utterance is sent.
 type Mode string
 
 // The modes of sending.
 const (
-	// LeadMode keeps the replica a fixed time ahead of playout: a shorter
-	// stall is not heard, and an interrupt discards no more than that. It
-	// builds the lead up at the highest message rate allowed.
+	// LeadMode keeps the replica a fixed time, the lead, ahead of playout: a shorter
+	// stall is not heard, and an interrupt discards no more than the lead. The lead
+	// builds up at the highest message rate allowed.
 	LeadMode Mode = "lead"
-	// RealTimeMode sends every chunk when its playout is due.
+	// RealTimeMode sends each chunk when its playout is due.
 	RealTimeMode Mode = "realtime"
 	// BurstMode sends as fast as the connection accepts it.
 	BurstMode Mode = "burst"
@@ -26,18 +26,18 @@ const (
 type Pace struct {
 	Mode Mode          // empty: LeadMode
 	Lead time.Duration // in LeadMode; 0: DefaultLead
-	// MaxRate is the most messages a second. 0 means that audio leaves at twice
-	// real time at most, and without a limit in BurstMode. Fewer messages than
-	// play in a second are refused: the replica would run out of audio.
+	// MaxRate is the most messages a second. 0 limits audio to twice real time, and
+	// sets no limit in BurstMode. Fewer messages than play in a second are refused: the
+	// replica would run out of audio.
 	MaxRate float64
 }
 
-// rebaseThreshold is the lateness beyond which the schedule is re-based, where the
-// lead is smaller: the jitter of a live input must not add up, and what a long
-// stall has cost cannot be caught up.
+// rebaseThreshold is the lateness beyond which the schedule is re-based, if the lead is
+// smaller. Below it the jitter of a live input must not add up; the time of a longer
+// stall cannot be caught up.
 const rebaseThreshold = 200 * time.Millisecond
 
-// Pacer tells when each chunk of one utterance is due, on the monotonic clock:
+// Pacer computes when each chunk of one utterance is due, on the monotonic clock:
 //
 //	start + position − lead
 //
@@ -49,7 +49,7 @@ type Pacer struct {
 	rate     int           // Hz
 	lead     time.Duration // 0 in RealTimeMode
 	every    time.Duration // between messages; 0: half the playing time of the one before
-	interval time.Duration // the least time between messages that the room allows
+	interval time.Duration // the shortest time between messages that the room allows
 	isBurst  bool
 	start    time.Time     // when position 0 is to be heard
 	before   time.Duration // position of the message before this one
@@ -73,7 +73,7 @@ func NewPacer(pace Pace, rate, chunk int) (*Pacer, error) {
 	case BurstMode:
 		p.isBurst = true
 	default:
-		return nil, fmt.Errorf("echo: no pace mode is called %q; there are lead, realtime and burst", pace.Mode)
+		return nil, fmt.Errorf("echo: no pace mode is called %q; use lead, realtime or burst", pace.Mode)
 	}
 	if p.lead < 0 {
 		return nil, fmt.Errorf("echo: the lead must not be negative, and is %v", p.lead)
@@ -90,7 +90,7 @@ func NewPacer(pace Pace, rate, chunk int) (*Pacer, error) {
 }
 
 // Wait waits until the chunk at this position, in samples, is due. Its error is the
-// cause of ctx. Call it for each chunk, in order, once the chunk is there.
+// cause of ctx. Call it for each chunk, in order, once the chunk is ready.
 func (p *Pacer) Wait(ctx context.Context, position int64) error {
 	now := time.Now()
 	due := p.due(now, durationOf(position, p.rate))
@@ -138,7 +138,8 @@ func (p *Pacer) due(now time.Time, position time.Duration) time.Time {
 	return due
 }
 
-// spacing is the least time between the message before and the one at position.
+// spacing returns the shortest time between the previous message and the one at
+// position.
 func (p *Pacer) spacing(position time.Duration) time.Duration {
 	every := p.every
 	if every == 0 && !p.isBurst {
@@ -148,7 +149,7 @@ func (p *Pacer) spacing(position time.Duration) time.Duration {
 	return max(every, p.interval)
 }
 
-// Due is when the chunk of the last Wait was due.
+// Due returns when the chunk of the last Wait was due.
 func (p *Pacer) Due() time.Time { return p.last }
 
 func (p *Pacer) stop() {
@@ -157,6 +158,6 @@ func (p *Pacer) stop() {
 	}
 }
 
-// Stalls is how often the schedule was re-based because a chunk came after the
+// Stalls returns how often the schedule was re-based because a chunk came after the
 // moment it should have been heard.
 func (p *Pacer) Stalls() int { return p.stalls }

@@ -2,10 +2,10 @@ package echo
 
 import "time"
 
-// Outcome is how an utterance ended.
+// Outcome says how an utterance ended.
 type Outcome string
 
-// The ends of an utterance.
+// The outcomes.
 const (
 	Finished    Outcome = "finished"    // the replica said it to its end
 	Interrupted Outcome = "interrupted" // stopped before its end
@@ -14,7 +14,7 @@ const (
 	Failed      Outcome = "failed"      // the input or the connection failed
 )
 
-// Words returns the outcome as it is said to people, such as "heard in full".
+// Words returns the outcome in words for people, such as "heard in full".
 func (o Outcome) Words() string {
 	switch o {
 	case Finished:
@@ -27,7 +27,7 @@ func (o Outcome) Words() string {
 	return string(o)
 }
 
-// Delivery is how far an utterance is known to have come.
+// Delivery says how far an utterance certainly came.
 type Delivery string
 
 // The steps of delivery.
@@ -37,35 +37,35 @@ const (
 	Heard        Delivery = "heard"        // the replica reported that it spoke
 )
 
-// How a figure of a receipt is known.
+// The sources of a figure in a receipt.
 const (
 	ByEvent = "event" // an event of the replica says so
 	ByClock = "clock" // estimated from when chunks were sent
 )
 
-// Receipt reports how one utterance went. Each figure comes from the best source
-// there is, and says which.
+// Receipt reports the result of one utterance. Each figure comes from the best source
+// available, and names it.
 type Receipt struct {
 	InferenceID string `json:"inference_id"`
 	// Resumes is the id of the utterance that this one continues.
 	Resumes string  `json:"resumes,omitempty"`
-	Source  string  `json:"source,omitempty"` // what the caller named the input
+	Source  string  `json:"source,omitempty"` // the caller's name of the input
 	Outcome Outcome `json:"outcome"`
 	// Samples is how many were sent, in Chunks messages of Bytes bytes in all.
 	Samples     int64   `json:"samples"`
-	SentSeconds float64 `json:"sent_seconds"` // playing time of Samples
+	SentSeconds float64 `json:"sent_seconds"` // the playing time of Samples
 	Chunks      int     `json:"chunks"`
 	Bytes       int64   `json:"bytes"`
 	Clipped     int64   `json:"clipped"` // samples that were beyond full scale
 	// Characters is how many were sent, for an utterance of text.
 	Characters int `json:"characters,omitempty"`
-	// FirstMessageSeconds is from the call of Speak to the first message
-	// accepted by the connection; FirstAudioSeconds from there to the event
-	// that the replica speaks or, if that is missing, to the time of its stop
-	// less what it spoke. Negative: it did not come to that.
+	// FirstMessageSeconds is the time from the call of Speak to the first message that
+	// the connection accepted. FirstAudioSeconds is the time from there to the event
+	// that the replica speaks or, if that is missing, to its stop less what it spoke.
+	// Negative: it did not happen.
 	FirstMessageSeconds float64 `json:"first_message_seconds"`
 	FirstAudioSeconds   float64 `json:"first_audio_seconds"`
-	// SpokenSeconds is how long the replica spoke, by SpokenBy: ByEvent or
+	// SpokenSeconds is how long the replica spoke, according to SpokenBy: ByEvent or
 	// ByClock.
 	SpokenSeconds float64 `json:"spoken_seconds"`
 	SpokenBy      string  `json:"spoken_by"`
@@ -76,16 +76,16 @@ type Receipt struct {
 	// from the first one on. An utterance that resumes this one says the rest
 	// again, for nothing proves that it was heard.
 	HeardSamples int64 `json:"heard_samples"`
-	// Words are the words that were heard, where the text is known
-	// (Speech.Text) and the replica did not go on speaking.
+	// Words are the words that were heard, if the text is known (Speech.Text) and the
+	// replica did not continue to speak.
 	Words *HeardWords `json:"words,omitempty"`
-	// Underruns is how often the replica ran out of audio, by UnderrunsBy. The
-	// clock assumes a replica that plays once it has 100 ms.
+	// Underruns is how often the replica ran out of audio, according to UnderrunsBy.
+	// The clock assumes a replica that plays once it has 100 ms.
 	Underruns   int    `json:"underruns"`
 	UnderrunsBy string `json:"underruns_by"`
-	// GapSeconds is how long the replica was silent between its start and its
-	// stop, by GapsBy: ByEvent (the time between these events, less what it
-	// spoke) or ByClock (chunks that were sent too late).
+	// GapSeconds is how long the replica was silent between its start and its stop,
+	// according to GapsBy: ByEvent (the time between these events, less what it spoke)
+	// or ByClock (chunks that were sent too late).
 	GapSeconds float64 `json:"gap_seconds"`
 	GapsBy     string  `json:"gaps_by,omitempty"`
 	// LeadSeconds is how far ahead of playout the replica was kept, on
@@ -103,14 +103,14 @@ type Receipt struct {
 	Error string     `json:"error,omitempty"`
 }
 
-// newReceipt is the receipt of an utterance of which nothing was sent yet.
+// newReceipt returns the receipt of an utterance before anything is sent.
 func newReceipt(id, source string) Receipt {
 	return Receipt{InferenceID: id, Source: source, FirstMessageSeconds: -1, FirstAudioSeconds: -1,
 		AcknowledgedSamples: -1}
 }
 
-// isSameLength reports whether the time spoken is the time sent, within the frames of the
-// replica (40 ms) and the drift of its clock.
+// isSameLength reports whether the time spoken equals the time sent, within a frame of
+// the replica (40 ms) and the drift of its clock.
 func isSameLength(sent, spoken time.Duration) bool {
 	return (sent - spoken).Abs() <= max(250*time.Millisecond, sent/50)
 }
@@ -127,8 +127,7 @@ func (r *messageEnds) add(bytes, samples int64) {
 	r.n++
 }
 
-// before is how many samples are in whole messages within the first so many
-// bytes.
+// before returns how many samples are in the whole messages within the first n bytes.
 func (r *messageEnds) before(bytes int64) (samples int64) {
 	for _, end := range r.ends[:min(r.n, len(r.ends))] {
 		if end.bytes <= bytes {

@@ -41,7 +41,7 @@ func (r *Receipt) Summary(awaited bool) string {
 	return line + stalls(r.Input)
 }
 
-// about marks a time that was estimated by the clock.
+// about marks a time that is estimated by the clock.
 func (r *Receipt) about() string {
 	switch {
 	case r.SpokenAtMost:
@@ -52,7 +52,7 @@ func (r *Receipt) about() string {
 	return ""
 }
 
-// gaps tells how often and how long the replica had nothing to say.
+// gaps describes how often and how long the replica had nothing to play.
 func (r *Receipt) gaps() string {
 	switch {
 	case r.GapSeconds > 0 && r.Underruns == 0:

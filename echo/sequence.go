@@ -11,8 +11,8 @@ import (
 const (
 	maxHeld         = 256     // events that wait for one before them; more push the first out
 	maxFingerprints = 512     // events remembered in order to know them again
-	maxLate         = 256     // a number so far below the next is none that comes late
-	maxGap          = 1 << 16 // a number so far above it is none after a gap
+	maxLate         = 256     // farther below the next number, an event is not late
+	maxGap          = 1 << 16 // farther above it, there is no gap
 	maxSeq          = 1 << 53 // the largest that every JSON reader keeps apart
 
 	twinTime  = 2 * time.Second        // between the arrivals of twins
@@ -24,10 +24,9 @@ const (
 // "pal" and once as "replica", and some of it a third time under an older name. A
 // connection that breaks may repeat more.
 //
-// It holds an event that comes too early until those before it have come, but
-// no longer than its window. The first event is held for the window always,
-// since nobody knows which number is the first. An event without a number
-// follows what came before it.
+// It holds an event that comes too early until those before it have come, but no longer
+// than its window. The first event is always held for the window, because the first
+// number is not known. An event without a number follows what came before it.
 //
 // A Sequencer is for programs that show or record events. To act on events at once,
 // see EventFilter. A Sequencer is not safe for concurrent use.
@@ -37,8 +36,8 @@ const (
 // before them.
 type Sequencer struct {
 	window   time.Duration
-	orders   []*conversationOrder // the one that was used last is the last
-	overflow []ordered            // of conversations that were forgotten
+	orders   []*conversationOrder // least recently used first
+	overflow []ordered            // events of conversations that were dropped
 }
 
 // mostConversations is how many conversations a Sequencer keeps apart.
@@ -50,14 +49,12 @@ func NewSequencer(window time.Duration) *Sequencer {
 	return &Sequencer{window: window}
 }
 
-// Add takes an event that came at now. Call Next after it until there is
-// nothing more; then a Sequencer holds a few hundred events of each conversation
-// at most.
+// Add takes an event that arrived at now. Then call Next until it returns nothing: so a
+// Sequencer holds at most a few hundred events of each conversation.
 func (s *Sequencer) Add(now time.Time, e Event) { s.of(e.ConversationID).add(now, e) }
 
-// Next returns the next event that is due at now, and how many numbers before
-// it never came. An event that comes after its window is returned all the same,
-// out of order.
+// Next returns the next event that is due at now, and how many numbers before it are
+// missing. An event that comes after its window is returned all the same, out of order.
 func (s *Sequencer) Next(now time.Time) (e Event, gap int64, ok bool) {
 	if len(s.overflow) > 0 {
 		first := s.overflow[0]
@@ -72,8 +69,8 @@ func (s *Sequencer) Next(now time.Time) (e Event, gap int64, ok bool) {
 	return Event{}, 0, false
 }
 
-// Due is when Next has something without another Add; a time in the past where
-// it has something now.
+// Due returns when Next will have an event without another Add: a time in the past if
+// it has one now.
 func (s *Sequencer) Due() (at time.Time, ok bool) {
 	if len(s.overflow) > 0 {
 		return s.overflow[0].at, true
@@ -86,13 +83,13 @@ func (s *Sequencer) Due() (at time.Time, ok bool) {
 	return at, ok
 }
 
-// of returns the order of a conversation, and makes it the last one used.
+// of returns the order of a conversation, and marks it as used last.
 func (s *Sequencer) of(conversation string) *conversationOrder {
 	at := len(s.orders) - 1
 	if conversation != "" {
 		at = slices.IndexFunc(s.orders, func(o *conversationOrder) bool { return o.conversation == conversation })
 		if at < 0 && len(s.orders) > 0 && s.orders[len(s.orders)-1].conversation == "" {
-			at = len(s.orders) - 1 // nobody knew yet which it is
+			at = len(s.orders) - 1 // its conversation was not known yet
 		}
 	}
 	if at < 0 {
@@ -118,9 +115,9 @@ func (s *Sequencer) begin(conversation string) *conversationOrder {
 	return order
 }
 
-// conversationOrder is a Sequencer of one conversation.
+// conversationOrder orders the events of one conversation.
 type conversationOrder struct {
-	conversation string // id; empty where no event has said it
+	conversation string // id; empty until an event names it
 
 	window       time.Duration
 	seed         maphash.Seed
@@ -132,11 +129,11 @@ type conversationOrder struct {
 	held       []arrival // ordered by number, then by arrival
 	unnumbered []arrival // without a number, ordered by arrival
 	ready      []ordered // of an earlier era; nothing comes before them
-	next       int64     // the number expected next; 0 where it is not known
+	next       int64     // the number expected next; 0: not known
 	gap        int64     // numbers missing before the next event that is not folded
 }
 
-// arrival is an event that waits.
+// arrival is an event that waits for its turn.
 type arrival struct {
 	event    Event
 	at       time.Time
@@ -144,13 +141,13 @@ type arrival struct {
 	isFolded bool // another event says the same: only its number counts
 }
 
-// ordered is an event that Next returns as it is.
+// ordered is an event that is ready for Next.
 type ordered struct {
 	arrival
 	gap int64
 }
 
-// fingerprint is what is remembered of an event.
+// fingerprint identifies an event that was seen.
 type fingerprint struct {
 	seq, turn, index int64
 	era              int
@@ -165,14 +162,14 @@ type fingerprint struct {
 	inference        uint64
 	role             uint64
 	text             uint64
-	raw              uint64 // of the message; 0 where there is none
+	raw              uint64 // of the message; 0: none
 }
 
 func newConversationOrder(window time.Duration) *conversationOrder {
 	return &conversationOrder{window: window, seed: maphash.MakeSeed()}
 }
 
-// add is Sequencer.Add.
+// add is Sequencer.Add for one conversation.
 func (s *conversationOrder) add(now time.Time, e Event) {
 	p := s.fingerprint(now, e)
 	if s.isRedelivered(p) {
@@ -204,7 +201,7 @@ func (s *conversationOrder) add(now time.Time, e Event) {
 	}
 }
 
-// popDue is Sequencer.Next.
+// popDue is Sequencer.Next for one conversation.
 func (s *conversationOrder) popDue(now time.Time) (e Event, gap int64, ok bool) {
 	if len(s.ready) > 0 {
 		first := s.ready[0]
@@ -215,7 +212,7 @@ func (s *conversationOrder) popDue(now time.Time) (e Event, gap int64, ok bool) 
 	return first.event, first.gap, ok
 }
 
-// due is Sequencer.Due.
+// due is Sequencer.Due for one conversation.
 func (s *conversationOrder) due() (at time.Time, ok bool) {
 	switch {
 	case len(s.ready) > 0:
@@ -235,7 +232,7 @@ func inOrder(a, b arrival) int {
 	return cmp.Or(cmp.Compare(a.event.Seq, b.event.Seq), cmp.Compare(a.order, b.order))
 }
 
-// overdue is the highest number that waits no longer.
+// overdue returns the highest number that need not wait any longer.
 func (s *conversationOrder) overdue(now time.Time) int64 {
 	for _, a := range slices.Backward(s.held) {
 		if !now.Before(a.at.Add(s.window)) {
@@ -245,8 +242,8 @@ func (s *conversationOrder) overdue(now time.Time) int64 {
 	return 0
 }
 
-// take returns the first event that waits for nothing, where numbers up to
-// overdue do not wait.
+// take returns the first event that need not wait, given that numbers up to overdue do
+// not.
 func (s *conversationOrder) take(overdue int64) (ordered, bool) {
 	for {
 		if s.isUnnumberedFirst() {
@@ -268,8 +265,8 @@ func (s *conversationOrder) take(overdue int64) (ordered, bool) {
 	}
 }
 
-// isUnnumberedFirst reports whether all that came before the first event without a
-// number is gone.
+// isUnnumberedFirst reports whether all events that arrived before the first one
+// without a number are gone.
 func (s *conversationOrder) isUnnumberedFirst() bool {
 	return len(s.unnumbered) > 0 && !slices.ContainsFunc(s.held, func(a arrival) bool {
 		return !a.isFolded && a.order < s.unnumbered[0].order
@@ -278,7 +275,7 @@ func (s *conversationOrder) isUnnumberedFirst() bool {
 
 func (s *conversationOrder) full() bool { return len(s.held)+len(s.unnumbered) > maxHeld }
 
-// pass counts what is missing before seq.
+// pass counts the numbers missing before seq.
 func (s *conversationOrder) pass(seq int64) {
 	if missing := seq - s.next; s.next > 0 && missing > 0 && missing <= maxGap {
 		s.gap += missing
@@ -286,8 +283,7 @@ func (s *conversationOrder) pass(seq int64) {
 	s.next = max(s.next, seq+1)
 }
 
-// startOver begins an era: what waits is due, and the numbers mean nothing any
-// more.
+// startOver begins an era: waiting events are due, and earlier numbers no longer count.
 func (s *conversationOrder) startOver() {
 	for first, ok := s.take(maxSeq); ok; first, ok = s.take(maxSeq) {
 		s.ready = append(s.ready, first)
@@ -296,7 +292,7 @@ func (s *conversationOrder) startOver() {
 	s.next, s.gap = 0, 0
 }
 
-// fingerprint is what is remembered of e.
+// fingerprint returns the fingerprint of e.
 func (s *conversationOrder) fingerprint(now time.Time, e Event) fingerprint {
 	s.arrived++
 	p := fingerprint{
@@ -326,8 +322,8 @@ func (s *conversationOrder) remember(p fingerprint) {
 	s.oldest = (s.oldest + 1) % maxFingerprints
 }
 
-// isRedelivered reports whether the same message has come before, however long ago:
-// webhooks are sent again until somebody answers.
+// isRedelivered reports whether the same message has arrived before, however long ago:
+// webhooks are sent again until they are answered.
 func (s *conversationOrder) isRedelivered(p fingerprint) bool {
 	return p.raw != 0 && slices.ContainsFunc(s.fingerprints, func(q fingerprint) bool {
 		stamped := p.seq > 0 && q.seq == p.seq || !p.emitted.IsZero() && q.emitted.Equal(p.emitted)
@@ -346,14 +342,12 @@ func (s *conversationOrder) sameNumber(p fingerprint) (fingerprint, bool) {
 	return s.fingerprints[i], true
 }
 
-// agrees reports whether nothing says that the two, of one type and number, are
-// not the same.
+// agrees reports whether no field shows that the two, of one type and number, differ.
 func (p fingerprint) agrees(q fingerprint) bool {
 	return p.inference == q.inference && p.role == q.role && isNear(p.emitted, q.emitted)
 }
 
-// twin finds the event that says the same as p under another name, number or
-// none.
+// twin finds the event with the same content as p but another name or number.
 func (s *conversationOrder) twin(p fingerprint) *fingerprint {
 	if !hasTwins(p.kind) {
 		return nil
@@ -365,8 +359,8 @@ func (s *conversationOrder) twin(p fingerprint) *fingerprint {
 	return &s.fingerprints[i]
 }
 
-// hasTwins names what the service tells more than once. Two tool calls that
-// look the same are two calls.
+// hasTwins reports whether the service sends events of this kind more than once. Two
+// tool calls that look the same are two calls.
 func hasTwins(kind Kind) bool {
 	switch kind {
 	case StartedSpeaking, StoppedSpeaking, KindUtterance, KindUtteranceStreaming, ReplicaJoined, ReplicaPresent:
@@ -383,13 +377,12 @@ func (p fingerprint) sameContent(q fingerprint) bool {
 		q.at.Sub(p.at).Abs() <= twinTime && isNear(p.emitted, q.emitted)
 }
 
-// isNear reports whether both may be the time of one event; older ones have none.
+// isNear reports whether both times may belong to one event; older events have none.
 func isNear(a, b time.Time) bool {
 	return a.IsZero() || b.IsZero() || a.Sub(b).Abs() <= twinDrift
 }
 
-// supersede folds the twin that still waits in favour of one with a lower number,
-// which was emitted first.
+// supersede folds a waiting twin into one with a lower number, which was emitted first.
 func (s *conversationOrder) supersede(twin *fingerprint, seq int64) bool {
 	if seq == 0 || seq >= twin.seq {
 		return false

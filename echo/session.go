@@ -18,36 +18,36 @@ import (
 type Session struct {
 	options Options
 
-	sending chan struct{} // held while a message is being sent
+	sending chan struct{} // a lock, held while a message is being sent
 	cancel  context.CancelFunc
-	over    chan struct{} // closed when the listener has ended
+	over    chan struct{} // closed when listen has returned
 
 	mu             sync.Mutex
 	changed        chan struct{} // closed and replaced at every change of the fields below
 	stage          Stage
-	cancelStage    context.CancelCauseFunc // ends the listening to stage
-	hasJoined      bool                    // the replica is there
+	cancelStage    context.CancelCauseFunc // ends reading events from stage
+	hasJoined      bool                    // the replica is in the room
 	isRejoining    bool                    // from a loss until the replica (with SkipReady: the room) is back
 	lost           error                   // why the session has ended
 	away           *absence                // of the replica, with AwayTimeout; nil while it is there
 	queue          []*turn                 // the current utterance, and those that wait
 	nextStart      time.Time               // when the next utterance may begin
 	isPaused       bool
-	userSince      time.Time  // since when the user speaks; zero while not
+	userSince      time.Time  // when the user began to speak; zero while silent
 	current        *utterance // nil between utterances
-	past           idRing     // of the utterances before it
-	others         idRing     // of the utterances of other senders in the room
-	lastOtherSign  time.Time  // the last sign that the replica has one of those to say; zero after its end
-	hasMatchingIDs bool       // events carry a known form of our ids
-	reportsSpeech  bool       // the replica has told of its speech
+	past           idRing     // ids of the utterances before it
+	others         idRing     // ids of the utterances of other senders in the room
+	lastOtherSign  time.Time  // last sign that the replica says one of those; zero after its end
+	hasMatchingIDs bool       // events carry our ids in a known form
+	reportsSpeech  bool       // the replica has reported its speech before
 	news           *EventFilter
 	readers        []*subscription
-	hasSubscriber  bool    // Events was called
-	backlog        []Event // events before that
+	hasSubscriber  bool    // Events was called before
+	backlog        []Event // events before the first call of Events
 }
 
-// NewSession opens a session on stage and starts to follow its events. The caller
-// closes the session first, and then the connection behind the stage.
+// NewSession opens a session on stage and starts to follow its events. Close the
+// session first, and then the connection behind the stage.
 func NewSession(stage Stage, options *Options) (*Session, error) {
 	set := options.withDefaults()
 	if _, err := options.ChunkSamples(LimitsOf(stage)); err != nil {
@@ -64,16 +64,16 @@ func NewSession(stage Stage, options *Options) (*Session, error) {
 	return s, nil
 }
 
-// check refuses options that contradict each other, for chunks of so many samples.
+// check returns an error for options that contradict each other.
 func (o *Options) check(chunk int) error {
 	if _, err := NewPacer(o.Pace, o.Rate, chunk); err != nil {
 		return err
 	}
 	if !slices.Contains([]QueuePolicy{QueueWait, QueueReplace, QueueReject}, o.Queue) {
-		return fmt.Errorf("echo: no queue policy is called %q; there are queue, replace and reject", o.Queue)
+		return fmt.Errorf("echo: no queue policy is called %q; use queue, replace or reject", o.Queue)
 	}
 	if !slices.Contains([]ReconnectPolicy{ReconnectAbandon, ReconnectRestart, ReconnectResume}, o.OnLoss) {
-		return fmt.Errorf("echo: no reconnect policy is called %q; there are abandon, restart and resume", o.OnLoss)
+		return fmt.Errorf("echo: no reconnect policy is called %q; use abandon, restart or resume", o.OnLoss)
 	}
 	return nil
 }
@@ -105,7 +105,7 @@ func (s *Session) waitReady(ctx context.Context, timeout time.Duration) error {
 	return err
 }
 
-// explain adds what the stage knows of a replica that is not ready.
+// explain adds to an error why the replica is not ready, if the stage knows.
 func (s *Session) explain(err error) error {
 	s.mu.Lock()
 	stage := s.stage
@@ -149,11 +149,11 @@ func (s *Session) lostError() error {
 	return s.lost
 }
 
-// Interrupt stops the current utterance and drops those that wait: the session
-// sends no more, and tells the replica to stop. Interrupt returns when the replica
-// has confirmed it, or after the session's InterruptTimeout. The calls of Speak
-// return with cause (nil: ErrStopped) as soon as their sources return. Without an
-// utterance it does nothing.
+// Interrupt stops the current utterance and drops those that wait. The session sends no
+// more chunks and sends the replica an interrupt. Interrupt returns when the replica
+// has confirmed it, or after the session's InterruptTimeout. The calls of Speak return
+// with cause (nil: ErrStopped) as soon as their sources return. Without an utterance it
+// does nothing.
 func (s *Session) Interrupt(ctx context.Context, cause error) error {
 	if cause == nil {
 		cause = ErrStopped
@@ -242,8 +242,8 @@ func (s *Session) stuck() error {
 	return fmt.Errorf("%w: the peer has accepted no data for %v", ErrLost, s.options.SendTimeout)
 }
 
-// idRing remembers the ids of the last utterances: their events may come late, and
-// must not be taken for those of the current one.
+// idRing remembers the ids of the last utterances: their late events must not be taken
+// for those of the current one.
 type idRing struct {
 	ids  []string
 	next int
@@ -267,22 +267,22 @@ func (r *idRing) has(id string) bool {
 	return id != "" && slices.Contains(r.ids, id)
 }
 
-// Progress is where a session stands, for a status line.
+// Progress is a snapshot of a session, for a status line.
 type Progress struct {
 	State   State
-	Sent    time.Duration // playing time sent of the current utterance
+	Sent    time.Duration // sent of the current utterance, as playing time
 	Lead    time.Duration // how far the replica is ahead, estimated
-	Played  time.Duration // playing time that the replica has played of it, estimated
+	Played  time.Duration // played of it by the replica, estimated
 	Waiting int           // utterances that wait for their turn
-	// Begin is where in its source the current utterance begins: later than 0 where it
-	// continues one that was paused or lost.
+	// Begin is the position in its source where the current utterance begins: above 0
+	// if it continues one that was paused or lost.
 	Begin time.Duration
 	// AwaitsInput says that the next chunk cannot be sent, because the source has not
 	// given it yet.
 	AwaitsInput bool
 }
 
-// State is what an utterance is doing.
+// State is the state of the current utterance.
 type State string
 
 // The states of an utterance that has not ended. Sending and speaking overlap: an
@@ -296,7 +296,7 @@ const (
 	Paused   State = "paused"   // until Resume
 )
 
-// Progress tells where the session stands.
+// Progress returns a snapshot of the session.
 func (s *Session) Progress() Progress {
 	s.mu.Lock()
 	u, waiting, paused := s.current, max(len(s.queue)-1, 0), s.isPaused

@@ -12,37 +12,36 @@ import (
 	"echocast/chunker"
 )
 
-// Speech is the audio of an utterance, and what is known of it.
+// Speech is the audio of an utterance, with its text and timing if known.
 type Speech struct {
 	// Samples are mono and at the session's rate.
 	Samples chunker.Source
 	// Name names the speech in its receipt.
 	Name string
-	// Text is what the samples say, and Words when they say it, if that is
-	// known. Then the receipt has the words that were heard.
+	// Text is the text of the samples, and Words their timing, if known. Then the
+	// receipt has the words that were heard.
 	Text  string
 	Words []WordTiming
-	// Length is how long the samples are said to be, where somebody says it; 0: not
-	// known. It serves to estimate which words were heard.
+	// Length is the declared length of the samples; 0: not known. It serves to estimate
+	// which words were heard.
 	Length time.Duration
-	// MoreText, if it is set, is called when the utterance has ended, and returns
-	// what follows Text: text that came with the audio.
+	// MoreText, if set, is called when the utterance has ended, and returns text that
+	// arrived with the audio: it follows Text.
 	MoreText func() string
-	// MoreWords, if it is set, is called when the utterance has ended, and
-	// returns Words that came with the audio.
+	// MoreWords, if set, is called when the utterance has ended, and returns Words that
+	// arrived with the audio.
 	MoreWords func() []WordTiming
-	// Abort, if it is set, is called when the utterance ends early, from any
-	// goroutine. It makes a read of Samples that blocks return, as closing a
-	// pipe does.
+	// Abort, if set, is called from any goroutine when the utterance ends early. It
+	// unblocks a read of Samples, as closing a pipe does.
 	Abort func()
 }
 
 // Rewinder is a source that can go back, as a Feed can.
 type Rewinder interface {
 	chunker.Source
-	// Rewind goes back to this position, in samples since the first one that
-	// was read for the last utterance, or to a silence before it, and returns
-	// where that is. Reads go on from there, and position 0 is now there.
+	// Rewind goes back to this position, in samples since the first one read for the
+	// last utterance, or to a silence before it, and returns the new position. Reads
+	// continue there, and position 0 is now there.
 	Rewind(position int64) (int64, error)
 }
 
@@ -51,8 +50,8 @@ type StatsReporter interface {
 	Stats() FeedStats
 }
 
-// Speak says one utterance and returns its receipt, also if it fails. Overlapping
-// calls are scheduled by Options.Queue.
+// Speak speaks one utterance and returns its receipt, also if it fails. Options.Queue
+// schedules overlapping calls.
 //
 // If the source fails, ctx ends or Interrupt is called after something was sent,
 // Speak interrupts the replica, and no chunk says done. A read that blocks and that
@@ -64,44 +63,43 @@ func (s *Session) Speak(ctx context.Context, speech Speech) (Receipt, error) {
 	return s.speakContent(ctx, &audioContent{Speech: speech, options: &s.options})
 }
 
-// content is what an utterance is made of. It knows neither the session nor the
-// utterance.
+// content produces the messages of an utterance: from audio or from text. It knows
+// neither the session nor the utterance.
 type content interface {
 	name() string
 	// begin opens the utterance id on a stage, and returns its messages.
 	begin(stage Stage, id string) (script, error)
-	// abort makes a script's next return, if it can.
+	// abort unblocks the script's next, if it can.
 	abort()
-	// describe adds to the receipt what the content knows.
+	// describe adds the fields of the receipt that the content knows.
 	describe(r *Receipt)
-	// rewind goes back to the end of what was heard, in samples, or to the
-	// beginning.
+	// rewind goes back to the end of what was heard, in samples; 0: to the beginning.
 	rewind(heard int64) error
 }
 
 // script is the messages of one utterance, in order.
 type script interface {
-	// next waits for the next message, and until it is due. After the last it
-	// returns io.EOF.
+	// next waits for the next message and until it is due. After the last it returns
+	// io.EOF.
 	next(ctx context.Context) (messagePart, error)
-	// send sends that message, and returns its bytes.
+	// send sends that message, and returns its size in bytes.
 	send(ctx context.Context) (int, error)
 	// close frees what next and send use.
 	close()
 }
 
-// messagePart is what one message of an utterance carries.
+// messagePart is the content of one message of an utterance.
 type messagePart struct {
-	pcm        []float32 // nil where it is text; valid until the next one
+	pcm        []float32 // nil for text; valid until the next one
 	characters int
 	due        time.Time     // when it is to leave, by its pace
-	late       time.Duration // how much later it was ready, source and room aside
-	textTime   time.Duration // how long text may take to be said
+	late       time.Duration // how much later it was ready, not counting source and room
+	textTime   time.Duration // the longest time that saying the text may take
 	isLast     bool
 }
 
-// speakContent says content when it is its turn, and continues it as long as the policies
-// of the session ask for that.
+// speakContent speaks content in its turn, and continues it as long as the policies of
+// the session ask for that.
 func (s *Session) speakContent(ctx context.Context, c content) (Receipt, error) {
 	t, err := s.enter(ctx)
 	if err != nil {
@@ -144,7 +142,7 @@ func (s *Session) publish(r Receipt) {
 	s.options.OnReceipt(r)
 }
 
-// speakOnce says content under one id. If it could not begin, the utterance is nil.
+// speakOnce speaks content under one id. If it could not begin, the utterance is nil.
 func (s *Session) speakOnce(t *turn, c content, earlier string) (*utterance, error) {
 	ctx, cancel := context.WithCancelCause(t.ctx)
 	defer cancel(nil)
@@ -182,7 +180,7 @@ func (s *Session) open(ctx context.Context, u *utterance) error {
 	return nil
 }
 
-// retire makes u a past utterance, if it is not one yet.
+// retire makes u a past utterance, if it is still the current one.
 func (s *Session) retire(u *utterance, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -197,7 +195,7 @@ func (s *Session) retire(u *utterance, err error) {
 	s.change()
 }
 
-// say sends the utterance and waits until it was heard. When ctx ends, it silences
+// say sends the utterance and waits until it was heard. When ctx ends, it interrupts
 // the replica even while a read of the source blocks.
 func (s *Session) say(ctx context.Context, u *utterance) error {
 	stop := context.AfterFunc(ctx, func() { s.finish(ctx, u, context.Cause(ctx)) })
@@ -226,8 +224,8 @@ func (s *Session) send(ctx context.Context, u *utterance) error {
 	}
 }
 
-// deliver sends one message of u. A peer that accepts no data is lost after the
-// session's SendTimeout.
+// deliver sends one message of u. A peer that accepts no data for the session's
+// SendTimeout counts as lost.
 func (s *Session) deliver(ctx context.Context, u *utterance, p messagePart) error {
 	if err := s.acquire(ctx); err != nil {
 		return err
@@ -269,7 +267,7 @@ func (s *Session) watch(u *utterance) {
 	u.watch = time.AfterFunc(s.options.SendTimeout, func() { u.cancel(s.stuck()) })
 }
 
-// waitHeard waits for the event that the replica has said it all.
+// waitHeard waits for the event that the replica has finished.
 func (s *Session) waitHeard(ctx context.Context, u *utterance) error {
 	if player, ok := u.stage.(PlaybackWaiter); ok {
 		if err := s.waitPlayed(ctx, u, player); err != nil || !u.isHeard() {
@@ -297,8 +295,8 @@ func (s *Session) waitHeard(ctx context.Context, u *utterance) error {
 	}
 }
 
-// firstEventTime is how long after the audio was played a replica may take to
-// report that it speaks. One that has not by then sends no such events.
+// firstEventTime is how long after the audio was played a replica may take to report
+// that it speaks. A replica that has not reported by then sends no such events.
 const firstEventTime = time.Second
 
 // waitPlayed waits until the stage has played u, and for a first event.
@@ -314,10 +312,10 @@ func (s *Session) waitPlayed(ctx context.Context, u *utterance, player PlaybackW
 	return pause(ctx, firstEventTime)
 }
 
-// finish ends u for the reason err, nil where it is complete, and returns the
-// reason that counts, which is that of the first call. It stops the source, tells
-// the replica to stop where that is needed, and waits until it has. The next
-// utterance need not wait for a read that blocks: finish gives the turn up.
+// finish ends u with err, nil if it is complete, and returns the error of the first
+// call, which counts. It stops the source, interrupts the replica if needed, and waits
+// until the replica has stopped. It also gives up the turn, so the next utterance does
+// not wait for a blocked read.
 func (s *Session) finish(ctx context.Context, u *utterance, err error) error {
 	if u.finishing.Swap(true) {
 		<-u.silent
@@ -341,7 +339,7 @@ func (s *Session) finish(ctx context.Context, u *utterance, err error) error {
 	return err
 }
 
-// silence tells the replica to stop, if that is to be done, and waits until it has.
+// silence interrupts the replica, if needed, and waits until it has stopped.
 func (s *Session) silence(ctx context.Context, u *utterance, why error, todo action) {
 	_, reachable := errors.AsType[DeliveryFailure](why)
 	switch {
@@ -366,9 +364,9 @@ func (s *Session) silence(ctx context.Context, u *utterance, why error, todo act
 	}
 }
 
-// sendInterrupt tells the replica to stop, unless the connection is gone. No
-// chunk of u follows it: its context has ended, and one that is being sent is
-// waited for.
+// sendInterrupt sends an interrupt, unless the connection is gone. No chunk of u
+// follows it: the context of u has ended, and sendInterrupt waits for a chunk that is
+// being sent.
 func (s *Session) sendInterrupt(ctx context.Context, u *utterance, why error) bool {
 	s.mu.Lock()
 	gone := s.lost != nil || s.isRejoining || s.stage != u.stage
@@ -389,8 +387,8 @@ func (s *Session) sendInterrupt(ctx context.Context, u *utterance, why error) bo
 // continues anyway: the event that the user has stopped may be lost.
 const longestUser = 30 * time.Second
 
-// prepareSequel prepares what follows an utterance that ended with err, or says
-// why nothing does.
+// prepareSequel prepares to continue an utterance that ended with err, or returns why
+// it does not continue.
 func (s *Session) prepareSequel(t *turn, c content, u *utterance, err error) error {
 	heard := u.receipt.HeardSamples
 	next := s.options.sequel(u.state.End)
@@ -414,7 +412,7 @@ func (s *Session) prepareSequel(t *turn, c content, u *utterance, err error) err
 	case fromStart:
 		heard = 0
 	case fromHeard:
-		t.furthest = 0 // what comes next is counted from there
+		t.furthest = 0 // the next losses are counted from there
 	}
 	if failed := c.rewind(heard); failed != nil {
 		return fmt.Errorf("%w, and it cannot be continued: %w", err, failed)
@@ -422,7 +420,7 @@ func (s *Session) prepareSequel(t *turn, c content, u *utterance, err error) err
 	return nil
 }
 
-// waitQuiet waits until nobody wants silence.
+// waitQuiet waits until the user is silent and the session is not paused.
 func (s *Session) waitQuiet(ctx context.Context) error {
 	limited, cancel := context.WithTimeout(ctx, longestUser)
 	defer cancel()
@@ -433,7 +431,7 @@ func (s *Session) waitQuiet(ctx context.Context) error {
 	return s.until(ctx, func() (bool, error) { return !s.isPaused, s.lost })
 }
 
-// audioContent is the content of Speak.
+// audioContent is the content of a call of Speak.
 type audioContent struct {
 	Speech
 	options *Options
@@ -495,17 +493,17 @@ func (c *audioContent) rewind(heard int64) error {
 	return err
 }
 
-// chunkScript is the chunks of one utterance.
+// chunkScript sends the chunks of one utterance.
 type chunkScript struct {
 	stage    Stage
 	chunks   *chunker.Chunker
 	pacer    *Pacer
 	chunk    chunker.Chunk
 	position int64 // samples before the next chunk
-	// excusedTime is the time that the source and the room have taken since a chunk was
-	// last waited for: who is late by that is not late by this machine.
+	// excusedTime is the time that the source and the room have taken since the last
+	// wait for a chunk: lateness up to that is not caused by this machine.
 	excusedTime time.Duration
-	// isReading says that the source is being read.
+	// isReading is set while the source is being read.
 	isReading atomic.Bool
 }
 
@@ -529,7 +527,7 @@ func (c *chunkScript) next(ctx context.Context) (messagePart, error) {
 	c.position += int64(len(chunk.PCM))
 	due := c.pacer.Due()
 	if due.After(came) {
-		c.excusedTime = 0 // it was waited for: nothing is left to catch up
+		c.excusedTime = 0 // the wait caught up
 	}
 	late := max(time.Since(due)-c.excusedTime, 0)
 	return messagePart{pcm: chunk.PCM, due: due, late: late, isLast: chunk.Last}, nil

@@ -5,8 +5,8 @@ import (
 	"fmt"
 )
 
-// Stage is a room in which utterances are spoken, whatever its messages. Queue,
-// pace, interrupts and receipts work against this interface for all rooms.
+// Stage is a room in which utterances are spoken. Queue, pace, interrupts and receipts
+// work against this interface for all kinds of rooms.
 //
 // A Session never calls Speak and Interrupt at the same time. It calls Next from a
 // separate goroutine.
@@ -15,10 +15,10 @@ import (
 // type assertion: Limiter, MessageSender, TextSpeaker, ClipCounter, Acknowledger,
 // PlaybackWaiter, ReadinessReporter and LoneSpeaker.
 type Stage interface {
-	// Begin opens the utterance u. The one before it has ended.
+	// Begin opens the utterance u. The previous one has ended.
 	Begin(u Utterance) error
-	// Speak sends one chunk of the utterance; last marks the end. It returns
-	// the bytes it sent, and does not keep pcm.
+	// Speak sends one chunk of the utterance; last marks its end. It returns the number
+	// of bytes sent, and does not keep pcm.
 	Speak(ctx context.Context, pcm []float32, last bool) (sent int, err error)
 	// Interrupt stops the replica.
 	Interrupt(ctx context.Context) error
@@ -34,8 +34,8 @@ type MessageSender interface {
 // TextSpeaker is a Stage whose room takes text that the replica says in its own
 // voice.
 type TextSpeaker interface {
-	// SayText sends a piece of the utterance with this id, and returns the
-	// bytes it sent.
+	// SayText sends a piece of the utterance with this id, and returns the number of
+	// bytes sent.
 	SayText(ctx context.Context, id, text string, last bool) (sent int, err error)
 	// TextFits reports whether a piece fits a message.
 	TextFits(id, text string) bool
@@ -49,22 +49,22 @@ type ClipCounter interface {
 
 // Acknowledger is a Stage or a Conn whose peer acknowledges what it receives.
 type Acknowledger interface {
-	// Unacknowledged returns how many of the bytes sent the peer has not
-	// acknowledged; negative where that is not known.
+	// Unacknowledged returns how many of the bytes sent the peer has not acknowledged;
+	// negative: not known.
 	Unacknowledged() int
 }
 
-// PlaybackWaiter is a Stage that plays the audio itself, and so knows when the
-// replica was given all of it.
+// PlaybackWaiter is a Stage that plays the audio itself, so it knows when playback has
+// ended.
 type PlaybackWaiter interface {
-	// Played returns when the last chunk of the utterance was played, with an
-	// ErrLost if that is not to be, or with the cause of ctx.
+	// Played returns when the last chunk of the utterance was played. Its error is
+	// ErrLost if that cannot happen any more, or the cause of ctx.
 	Played(ctx context.Context) error
 }
 
 // ReadinessReporter is a Stage that knows why the replica is not ready.
 type ReadinessReporter interface {
-	// Missing says what the replica has not done yet; "" where that is not known.
+	// Missing says what the replica has not done yet; "": not known.
 	Missing() string
 }
 
@@ -88,8 +88,8 @@ type DeliveryFailure interface {
 	MayBeDelivered() bool
 }
 
-// Messages is the Stage of rooms that carry the Interactions Protocol: one
-// conversation.echo message per chunk, over a Conn.
+// Messages is the Stage of rooms with the Interactions Protocol: it sends one
+// conversation.echo message per chunk over a Conn.
 type Messages struct {
 	conn         Conn
 	conversation string
@@ -98,8 +98,8 @@ type Messages struct {
 	buf          []byte
 }
 
-// NewMessages speaks over conn in the conversation with this id. No message has
-// more than limit bytes; 0 means DefaultMaxMessage.
+// NewMessages returns a Stage that speaks over conn in the conversation with this id.
+// No message has more than limit bytes; 0: DefaultMaxMessage.
 func NewMessages(conn Conn, conversationID string, limit int) *Messages {
 	if limit == 0 {
 		limit = DefaultMaxMessage
@@ -107,7 +107,7 @@ func NewMessages(conn Conn, conversationID string, limit int) *Messages {
 	return &Messages{conn: conn, conversation: conversationID, limit: limit}
 }
 
-// Begin prepares the messages of u. Its conversation is that of the stage.
+// Begin prepares the messages of u, in the stage's conversation.
 func (m *Messages) Begin(u Utterance) error {
 	u.ConversationID = m.conversation
 	encoder, err := NewEncoder(u)
@@ -128,7 +128,7 @@ func (m *Messages) Send(ctx context.Context, msg Message) error {
 	return err
 }
 
-// Clipped is how many samples of the utterance were beyond full scale.
+// Clipped returns how many samples of the utterance were beyond full scale.
 func (m *Messages) Clipped() int64 {
 	if m.encoder == nil {
 		return 0
@@ -136,13 +136,13 @@ func (m *Messages) Clipped() int64 {
 	return m.encoder.Clipped()
 }
 
-// Limits are those of its messages.
+// Limits returns the limit of message size.
 func (m *Messages) Limits() Limits {
 	return Limits{MaxMessage: m.limit, ConversationID: m.conversation}
 }
 
-// Unacknowledged is how many bytes the peer has not acknowledged; negative where
-// the connection cannot tell.
+// Unacknowledged returns how many bytes the peer has not acknowledged; negative if the
+// connection cannot tell.
 func (m *Messages) Unacknowledged() int {
 	if conn, ok := m.conn.(Acknowledger); ok {
 		return conn.Unacknowledged()
@@ -171,7 +171,7 @@ func (m *Messages) Interrupt(ctx context.Context) error {
 	return m.conn.Send(ctx, AppendInterrupt(nil, m.conversation))
 }
 
-// Next returns the next event. It skips messages that are none.
+// Next returns the next event. It skips messages that are not events.
 func (m *Messages) Next(ctx context.Context) (Event, error) {
 	for {
 		msg, err := m.conn.Receive(ctx)

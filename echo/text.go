@@ -14,29 +14,29 @@ import (
 // Text is an utterance that the replica says in its own voice. Emotion tags in it
 // are sent unchanged.
 type Text struct {
-	// Pieces are said in order, each as it comes: words of a language model,
-	// lines of a pipe. They include the spaces between words.
+	// Pieces are said in order, each as it arrives: words of a language model, lines of
+	// a pipe. They include the spaces between words.
 	Pieces iter.Seq2[string, error]
 	// Name names the text in its receipt.
 	Name string
-	// Abort, if it is set, is called when the utterance ends early. It makes
-	// an iteration that blocks return.
+	// Abort, if set, is called when the utterance ends early. It unblocks the iteration
+	// of Pieces.
 	Abort func()
 }
 
-// Words is a Text of one piece.
+// Words returns a Text of one piece.
 func Words(text string) Text {
 	return Text{Pieces: func(yield func(string, error) bool) { yield(text, nil) }}
 }
 
-// Say says one utterance of text and returns its receipt, as Speak does for audio. A
-// piece that is too long for a message is sent in several. The error is
-// ErrUnsupported in rooms that take no text, and ErrNoText if there is none.
+// Say speaks one utterance of text and returns its receipt, as Speak does for audio. A
+// piece that is too long for a message is sent in several messages. The error is
+// ErrUnsupported in rooms that take no text, and ErrNoText if there is no text.
 func (s *Session) Say(ctx context.Context, text Text) (Receipt, error) {
 	return s.speakContent(ctx, &textContent{Text: text})
 }
 
-// textContent is the content of Say.
+// textContent is the content of a call of Say.
 type textContent struct {
 	Text
 	script *textScript
@@ -50,7 +50,7 @@ func (c *textContent) abort() {
 	}
 }
 
-// textRate is the most messages of text a second; every room allows so many.
+// textRate is the highest number of text messages a second; every room allows it.
 const textRate = 20
 
 func (c *textContent) begin(stage Stage, id string) (script, error) {
@@ -74,26 +74,26 @@ func (c *textContent) describe(r *Receipt) {
 
 func (c *textContent) rewind(int64) error { return errors.New("text cannot go back") }
 
-// textScript is the messages of one utterance of text.
+// textScript sends the messages of one utterance of text.
 type textScript struct {
 	stage    TextSpeaker
 	id       string
 	pacer    *Pacer
-	pull     func() (string, error, bool) // the next text that fits a message
+	pull     func() (string, error, bool) // returns the next text that fits a message
 	stop     func()
 	hasBegun bool            // a text was sent
 	hasEnded bool            // so was the last
-	held     string          // the text that comes next, until it is known whether it is the last
-	text     string          // the text of the message that is due
-	said     strings.Builder // all texts up to that one
+	held     string          // the next text, until it is known whether it is the last
+	text     string          // the text of the due message
+	said     strings.Builder // all texts up to the due one
 	isLast   bool            // it is the last
 }
 
 // sayingTime is the longest that saying a character may take.
 const sayingTime = 120 * time.Millisecond
 
-// next holds every text back until the next has come, or the end: then it is
-// known which is the last.
+// next holds each text back until another or the end has arrived: only then it is known
+// whether it is the last.
 func (w *textScript) next(ctx context.Context) (messagePart, error) {
 	if w.hasEnded {
 		return messagePart{}, io.EOF
@@ -114,7 +114,7 @@ func (w *textScript) next(ctx context.Context) (messagePart, error) {
 	}
 }
 
-// due waits until the text that is held back may leave; after it comes next.
+// due waits until the held text may leave; next is the text after it.
 func (w *textScript) due(ctx context.Context, next string, last bool) (messagePart, error) {
 	if err := w.pacer.Wait(ctx, 0); err != nil {
 		return messagePart{}, err
@@ -168,8 +168,8 @@ func (w *textScript) parts(piece string) iter.Seq[string] {
 	}
 }
 
-// cutAt is where a piece that is too long is cut: the last place between words
-// that fits, else the last that fits.
+// cutAt returns where to cut a piece that is too long: at the last space that fits,
+// else at the last character that fits.
 func (w *textScript) cutAt(piece string) int {
 	low, high := 0, len(piece) // low fits, high does not
 	for high-low > 1 {
@@ -187,7 +187,7 @@ func (w *textScript) cutAt(piece string) int {
 	return max(low, first)
 }
 
-// runeStart is where the character begins that at is in.
+// runeStart returns where the character at position at begins.
 func runeStart(text string, at int) int {
 	for at > 0 && at < len(text) && !utf8.RuneStart(text[at]) {
 		at--
@@ -195,7 +195,7 @@ func runeStart(text string, at int) int {
 	return at
 }
 
-// lastGap is the end of the last white space that is not within a tag.
+// lastGap returns the end of the last white space outside a tag.
 func lastGap(text string) int {
 	for {
 		if open := strings.LastIndexByte(text, '<'); open > strings.LastIndexByte(text, '>') {
@@ -208,7 +208,7 @@ func lastGap(text string) int {
 	}
 }
 
-// SayText sends one conversation.echo of text.
+// SayText sends one conversation.echo message of text.
 func (m *Messages) SayText(ctx context.Context, id, text string, last bool) (int, error) {
 	msg, err := TextEcho{Text: text, InferenceID: id, More: !last}.AppendTo(nil, m.conversation)
 	if err != nil {

@@ -5,17 +5,17 @@ import (
 	"time"
 )
 
-// TranscriptEntry is one thing said in a conversation that is over.
+// TranscriptEntry is one entry in the transcript of a finished conversation.
 type TranscriptEntry struct {
 	Role        string        // user, assistant, system or tool
 	Text        string        //
-	Time        time.Time     // when it began; zero where missing
-	Start       time.Duration // from the start of the conversation; negative where missing
-	Duration    time.Duration // negative where missing
-	InferenceID string        // of the replica's only
+	Time        time.Time     // when it began; zero: not known
+	Start       time.Duration // from the start of the conversation; negative: not known
+	Duration    time.Duration // negative: not known
+	InferenceID string        // only for the replica
 }
 
-// Recording is where the recording of a conversation is stored, or why it is not.
+// Recording says where the recording of a conversation is stored, or why there is none.
 type Recording struct {
 	ID           string `json:"id,omitempty"`
 	Bucket       string `json:"bucket,omitempty"`
@@ -52,7 +52,7 @@ type recording struct {
 	S3Key           string `json:"s3_key"`
 	StorageProvider string `json:"storage_provider"`
 	StorageURI      string `json:"storage_uri"`
-	ErrorCode       any    `json:"error_code"` // its type is documented nowhere
+	ErrorCode       any    `json:"error_code"` // its type is not documented
 	ErrorMessage    string `json:"error_message"`
 }
 

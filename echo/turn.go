@@ -7,23 +7,23 @@ import (
 	"time"
 )
 
-// turn is the place of one utterance in the queue. The first in the queue speaks.
+// turn is one utterance in the queue. The first in the queue speaks.
 type turn struct {
 	session *Session
 	ctx     context.Context //nolint:containedctx // of the utterance, which waits in the queue
 	cancel  context.CancelCauseFunc
 
-	losses   int           // of the connection, without getting further
-	furthest time.Duration // what was heard at one of them
+	losses   int           // of the connection in a row, without progress
+	furthest time.Duration // the furthest position heard
 }
 
-// mostLosses is how often in a row the connection of an utterance may be lost
-// before a second more of it was heard: a replica that breaks at one place of it
-// would do so for ever.
+// mostLosses is how often in a row the connection may be lost with less than a second
+// of progress: a replica that breaks at one place of the utterance would do so for
+// ever.
 const mostLosses = 5
 
-// recordLoss counts a loss after so much was heard, and reports whether the limit
-// is reached.
+// recordLoss counts a loss at the position heard, and reports whether the limit is
+// reached.
 func (t *turn) recordLoss(heard time.Duration) bool {
 	if heard >= t.furthest+time.Second {
 		t.losses, t.furthest = 0, heard
@@ -32,7 +32,7 @@ func (t *turn) recordLoss(heard time.Duration) bool {
 	return t.losses >= mostLosses
 }
 
-// enter takes a place in the queue, by the session's queue policy.
+// enter joins the queue, according to the session's queue policy.
 func (s *Session) enter(ctx context.Context) (*turn, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -52,7 +52,7 @@ func (s *Session) enter(ctx context.Context) (*turn, error) {
 	return t, nil
 }
 
-// await waits until it is the turn of t.
+// await waits until t is first in the queue.
 func (s *Session) await(t *turn) error {
 	if err := s.until(t.ctx, func() (bool, error) { return s.queue[0] == t, nil }); err != nil {
 		return err
@@ -69,8 +69,7 @@ func (s *Session) await(t *turn) error {
 	return s.waitReplica(t.ctx)
 }
 
-// waitReplica waits for the replica, and before that for a lost connection to be
-// restored.
+// waitReplica waits for a lost connection to be restored, and then for the replica.
 func (s *Session) waitReplica(ctx context.Context) error {
 	if s.options.SkipReady { // Redial bounds the wait
 		return s.until(ctx, func() (bool, error) { return !s.isRejoining, s.lost })

@@ -10,22 +10,22 @@ import (
 	"echocast/internal/renderbuffer"
 )
 
-// utterance is one utterance under one id. The goroutine of Speak or Say sends
-// it, the session's listener follows its events, and an interrupt may come from a
-// third. Its state says what follows from what; the rest is what the receipt needs.
+// utterance is one utterance under one id. The goroutine of Speak or Say sends it, the
+// session's listener follows its events, and an interrupt may come from a third. Its
+// state decides what happens; the other fields serve the receipt.
 type utterance struct {
 	turn    *turn
 	content content
 	id      string
-	forms   [4]string // of the id in events
+	forms   [4]string // forms of the id in events
 	rate    int       // Hz
 	cancel  context.CancelCauseFunc
-	final   chan struct{} // closed when the replica has said its last word on it
-	silent  chan struct{} // closed when an interrupt, if any, is over
+	final   chan struct{} // closed when no further event about it will come
+	silent  chan struct{} // closed when an interrupt is over
 	opened  time.Time
 	stage   Stage       // set by begin, as script is
 	script  script      //
-	begins  int64       // in samples of its source
+	begins  int64       // start in its source, in samples
 	watch   *time.Timer // for the message that is being sent; of the sender alone
 	err     error       // why it ended; read after silent is closed
 
@@ -36,18 +36,18 @@ type utterance struct {
 	receipt       Receipt
 	first         time.Time // when the first message was taken
 	render        renderbuffer.Buffer
-	lead          time.Duration // the sum over all chunks except those that build it up
+	lead          time.Duration // sum over all chunks except those that build up the lead
 	leads         int
 	messageEnds   messageEnds
-	played        time.Duration // by the clock, when it ended early; negative where it did not
+	played        time.Duration // by the clock, when it ended early; negative otherwise
 	evidence      evidence
-	reportsSpeech bool          // the replica has told of its speech in this session
-	textTime      time.Duration // what the text so far may take to say
+	reportsSpeech bool          // the replica has reported its speech in this session
+	textTime      time.Duration // longest time that the text so far may take to say
 
 	started       time.Time // the first start
-	startEmitted  time.Time // by the clock of the service; zero where it is not known
-	startEvents   int       // starts that came, after a stop each; 0 where none did
-	lastStop      time.Time // the replica's last word
+	startEmitted  time.Time // by the clock of the service; zero: not known
+	startEvents   int       // starts reported, each after a stop
+	lastStop      time.Time // its last stop
 	eventID       string    // the id in the first start
 	spoken        time.Duration
 	isSpokenKnown bool
@@ -64,8 +64,8 @@ func newUtterance(t *turn, c content, rate int, cancel context.CancelCauseFunc, 
 	return u
 }
 
-// begin opens the utterance on a stage. tells says that the replica there has told
-// of its speech before.
+// begin opens the utterance on a stage. reportsSpeech says that the replica there has
+// reported its speech before.
 func (u *utterance) begin(stage Stage, tells bool) (err error) {
 	u.stage, u.reportsSpeech = stage, tells
 	u.script, err = u.content.begin(stage, u.id)
@@ -75,8 +75,8 @@ func (u *utterance) begin(stage Stage, tells bool) (err error) {
 	return err
 }
 
-// apply lets an event happen to the utterance, and returns what its caller has to
-// do.
+// apply applies an event to the state, and returns the actions that its caller has to
+// take.
 func (u *utterance) apply(e stateEvent) action {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -91,7 +91,7 @@ func (u *utterance) applyLocked(e stateEvent) (todo action) {
 	return todo
 }
 
-// waitSilent waits until an interrupt of u is over; a nil u is silent.
+// waitSilent waits until an interrupt of u is over. It does nothing for a nil u.
 func (u *utterance) waitSilent(ctx context.Context) error {
 	if u == nil {
 		return nil
@@ -111,8 +111,8 @@ func (u *utterance) isHeard() bool {
 	return !u.started.IsZero()
 }
 
-// noteSending notes that a message is on its way, and returns how many samples were
-// sent before it: its event may come before the call that sends it returns.
+// noteSending notes that a message is being sent, and returns how many samples were
+// sent before it. Its event may arrive before the sending call returns.
 func (u *utterance) noteSending(p messagePart) (position int64) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -152,25 +152,25 @@ func (u *utterance) noteSent(p messagePart, size int) {
 	u.checkAcknowledged(now)
 }
 
-// noteUncertain notes that the message on its way may have been delivered.
+// noteUncertain notes that the message being sent may have been delivered.
 func (u *utterance) noteUncertain(p messagePart) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.receipt.UncertainSamples = int64(len(p.pcm))
 }
 
-// eventMatch is how an event belongs to an utterance.
+// eventMatch says how an event belongs to an utterance.
 type eventMatch int
 
 const (
 	matchNone  eventMatch = iota
-	matchID               // it carries a form of our id
-	matchOrder            // it is the one that has to come now
+	matchID               // it carries the utterance's id in a known form
+	matchOrder            // it is the next event in order
 )
 
-// follow takes an event of the replica's speech, if it belongs to this utterance.
-// A stop before the last chunk was sent is the replica running out of audio, not
-// the end, unless it says that it was interrupted.
+// follow handles an event of the replica's speech, if it belongs to this utterance. A
+// stop before the last chunk was sent is an underrun, not the end, unless the event
+// says that the replica was interrupted.
 func (u *utterance) follow(event Event, orderCounts bool) eventMatch {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -216,7 +216,7 @@ func (u *utterance) stop(event Event) {
 	if u.state == before { // a twin
 		return
 	}
-	if u.started.IsZero() { // its start was lost, or this replica never tells
+	if u.started.IsZero() { // its start event was lost, or this replica never sends one
 		u.started, u.eventID = time.Now().Add(-max(event.Duration, 0)), event.InferenceID
 	}
 	if event.Duration >= 0 {
@@ -231,19 +231,20 @@ func (u *utterance) stop(event Event) {
 	}
 }
 
-// isTooEarly reports a natural end that cannot be that of this utterance: what was
-// sent takes longer to say than there was time. Then its start was not ours
-// either, and the events are late ones of an utterance whose id nobody knows.
+// isTooEarly reports whether a natural end cannot be that of this utterance, because
+// the audio sent takes longer than the time since its start. Then the start was not
+// ours either: both are late events of an utterance with an unknown id.
 func (u *utterance) isTooEarly(event Event) bool {
 	sent := durationOf(u.receipt.Samples, u.rate)
 	open := u.state.Voice != underran && !u.state.Voice.isFinal()
-	return open && !event.Interrupted && u.state.Sent == allSent && time.Since(u.first) < sent-sent/10-renderbuffer.PreBuffer
+	least := sent - sent/10 - renderbuffer.PreBuffer
+	return open && !event.Interrupted && u.state.Sent == allSent && time.Since(u.first) < least
 }
 
-// match says how an event belongs to this utterance: by its id in any form, or,
-// where the id is of no known form or missing, by order: the first start after
-// the first chunk, and then what carries the same id. Order does not count for an
-// id where earlier events had a known form.
+// match returns how an event belongs to this utterance. It matches by id in any form.
+// If the id has no known form or is missing, it matches by order: the first start after
+// the first chunk, and then events with the same id. If earlier events had a known
+// form, order does not count.
 func (u *utterance) match(event Event, orderCounts bool) eventMatch {
 	for _, form := range u.forms {
 		if event.InferenceID == form {
@@ -265,14 +266,14 @@ func (u *utterance) match(event Event, orderCounts bool) eventMatch {
 	return matchNone
 }
 
-// allIDs are the ids that its events may carry.
+// allIDs returns the ids that its events may carry.
 func (u *utterance) allIDs() []string {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return append(u.forms[:], u.eventID)
 }
 
-// remaining estimates how long the replica needs for what it has.
+// remaining estimates how long the replica needs to play its buffer.
 func (u *utterance) remaining() time.Duration {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -284,7 +285,7 @@ func (u *utterance) remaining() time.Duration {
 	return left
 }
 
-// remainingSpeech is how long the replica still speaks, if it has started.
+// remainingSpeech returns how long the replica still speaks, if it has started.
 func (u *utterance) remainingSpeech() time.Duration {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -294,8 +295,7 @@ func (u *utterance) remainingSpeech() time.Duration {
 	return max(durationOf(u.receipt.Samples, u.rate)-time.Since(u.started), 0)
 }
 
-// verdict is what the replica's last word means for an utterance that nobody here
-// interrupted.
+// verdict judges the last stop of an utterance that this session did not interrupt.
 func (u *utterance) verdict() error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -351,7 +351,7 @@ func (u *utterance) settle(err error) *Receipt {
 	return r
 }
 
-// settleDelivery tells what is known of the way to the peer.
+// settleDelivery fills in what is known about delivery to the peer.
 func (u *utterance) settleDelivery() {
 	r := &u.receipt
 	if r.Chunks == 0 {

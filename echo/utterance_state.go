@@ -5,15 +5,15 @@ import (
 	"errors"
 )
 
-// utteranceState is how far one utterance has come. It is a plain value that can be
+// utteranceState is the state of one utterance. It is a plain value that can be
 // compared, printed and stored. Only next changes it.
 type utteranceState struct {
-	Sent  sentState  // what has left
-	Voice voiceState // what the replica said of it
+	Sent  sentState  // how much was sent
+	Voice voiceState // what the replica reported
 	End   endReason  // why it ends
 }
 
-// sentState is how much of an utterance has left, or is on its way.
+// sentState is how much of an utterance was sent, or is being sent.
 type sentState string
 
 const (
@@ -22,7 +22,7 @@ const (
 	allSent     sentState = "all"
 )
 
-// voiceState is what the replica does, by its events.
+// voiceState is what the replica does, according to its events.
 type voiceState string
 
 const (
@@ -30,19 +30,19 @@ const (
 	speaking voiceState = "speaking" //
 	underran voiceState = "ran dry"  // it stopped before all was sent, and may begin again
 	saidAll  voiceState = "said all" // it stopped after all was sent
-	cutShort voiceState = "cut"      // it stopped since somebody interrupted it
+	cutShort voiceState = "cut"      // it stopped because somebody interrupted it
 )
 
-// isFinal reports whether the replica has said its last word on the utterance.
+// isFinal reports whether no further event about the utterance will come.
 func (v voiceState) isFinal() bool { return v == saidAll || v == cutShort }
 
-// endReason is why an utterance ends. The first reason counts, except that an
-// interrupt of ours prevails over one by somebody else.
+// endReason is why an utterance ends. The first reason counts, except that an interrupt
+// by this session prevails over one by somebody else.
 type endReason string
 
 const (
 	stillOpen  endReason = ""           // it has not ended
-	complete   endReason = "complete"   // all was sent, and nothing more is waited for
+	complete   endReason = "complete"   // all was sent, and there is nothing to wait for
 	unverified endReason = "unverified" // all was sent, and the replica did not confirm it
 	stopped    endReason = "stopped"    // Interrupt, another utterance, or the caller's context
 	paused     endReason = "paused"     // Pause
@@ -55,8 +55,8 @@ const (
 // isOurs reports whether the session itself ends the utterance early.
 func (e endReason) isOurs() bool { return e == stopped || e == paused || e == bargedIn }
 
-// endReasonOf is the reason that err, the end of an utterance, means. interrupted
-// says that err is the cause of its context.
+// endReasonOf returns the reason that the final error of an utterance means.
+// interrupted says that err is the cause of its context.
 func endReasonOf(err error, interrupted bool) endReason {
 	switch {
 	case err == nil:
@@ -77,7 +77,7 @@ func endReasonOf(err error, interrupted bool) endReason {
 	return broken
 }
 
-// isInterrupt reports whether err is an interrupt of ours.
+// isInterrupt reports whether err is an interrupt by this session.
 func isInterrupt(err error) bool {
 	for _, cause := range []error{ErrStopped, ErrReplaced, ErrBargeIn, ErrPaused} {
 		if errors.Is(err, cause) {
@@ -96,22 +96,21 @@ const (
 	lastLeaves    stateEvent = "last"    // the last is on its way
 	replicaStarts stateEvent = "start"   // the replica speaks
 	replicaStops  stateEvent = "stop"    // it has stopped by itself
-	replicaIsCut  stateEvent = "cut off" // it has stopped since it was interrupted
-	startNotOurs  stateEvent = "disown"  // the start was that of another utterance
+	replicaIsCut  stateEvent = "cut off" // it has stopped because it was interrupted
+	startNotOurs  stateEvent = "disown"  // the start belonged to another utterance
 )
 
-// action is what has to be done after an event.
+// action is a set of actions to take after an event.
 type action uint8
 
 const (
 	haltSource  action = 1 << iota // end the read of the source, and send no more
 	tellReplica                    // tell the replica to stop
-	noteFinal                      // the replica has said its last word: wake who waits for it
+	noteFinal                      // no further event will come: wake those who wait for it
 )
 
-// next returns the state that follows an event, and what has to be done. It has an
-// answer for every state and event; an event that is impossible in a state, or
-// repeated, changes nothing.
+// next returns the state that follows an event, and the actions to take. It is total:
+// an event that is impossible in a state, or repeated, changes nothing.
 func (l utteranceState) next(e stateEvent) (utteranceState, action) {
 	switch e {
 	case messageLeaves, lastLeaves:
@@ -136,8 +135,8 @@ func (l utteranceState) leave(e stateEvent) (utteranceState, action) {
 	return l, 0
 }
 
-// hear takes an event of the replica, of an utterance of which something was
-// sent.
+// hear applies an event of the replica about an utterance that was sent in part or
+// whole.
 func (l utteranceState) hear(e stateEvent) (utteranceState, action) {
 	switch {
 	case e == startNotOurs:
@@ -160,7 +159,7 @@ func (l utteranceState) hear(e stateEvent) (utteranceState, action) {
 	return l, 0
 }
 
-// finish takes a reason to end.
+// finish applies a reason to end.
 func (l utteranceState) finish(why endReason) (utteranceState, action) {
 	switch {
 	case l.End == cutByOther && why.isOurs():
@@ -179,7 +178,7 @@ func (l utteranceState) finish(why endReason) (utteranceState, action) {
 	return l, haltSource | tellReplica
 }
 
-// outcome is what the receipt says of an utterance that has ended.
+// outcome returns the outcome in the receipt of an utterance that has ended.
 func (l utteranceState) outcome() Outcome {
 	switch l.End {
 	case complete:
@@ -199,7 +198,7 @@ func (l utteranceState) outcome() Outcome {
 	return Failed
 }
 
-// state is what Progress says of it.
+// state returns the State that Progress reports.
 func (l utteranceState) state() State {
 	switch {
 	case l.Sent == nothingSent:
@@ -212,17 +211,17 @@ func (l utteranceState) state() State {
 	return Sending
 }
 
-// sequel is what follows an utterance that has ended.
+// sequel is what the session does after an utterance has ended.
 type sequel string
 
 const (
 	noSequel   sequel = ""        // the call of Speak returns
 	fromStart  sequel = "restart" // it is said again once the connection is there
-	fromHeard  sequel = "resume"  // it goes on where it was heard, once the connection is there
-	afterQuiet sequel = "quiet"   // it goes on where it was heard, once nobody wants silence
+	fromHeard  sequel = "resume"  // it continues where it was heard, once the connection is there
+	afterQuiet sequel = "quiet"   // it continues where it was heard, once the user is silent and no Pause holds
 )
 
-// sequel decides what follows, by the options of the session.
+// sequel chooses what follows, by the options of the session.
 func (o *Options) sequel(end endReason) sequel {
 	switch {
 	case end == lost && o.Redial != nil && o.OnLoss == ReconnectRestart:

@@ -12,12 +12,12 @@ import (
 var (
 	allSendings = []sentState{nothingSent, someSent, allSent}
 	allVoices   = []voiceState{notHeard, speaking, underran, saidAll, cutShort}
-	allEndings  = []endReason{stillOpen, complete, unverified, stopped, paused, bargedIn, cutByOther, broken, lost}
+	allReasons  = []endReason{stillOpen, complete, unverified, stopped, paused, bargedIn, cutByOther, broken, lost}
 	allEvents   = append([]stateEvent{messageLeaves, lastLeaves, replicaStarts, replicaStops, replicaIsCut, startNotOurs},
-		lifeEvents(allEndings[1:])...)
+		stateEvents(allReasons[1:])...)
 )
 
-func lifeEvents(endings []endReason) (events []stateEvent) {
+func stateEvents(endings []endReason) (events []stateEvent) {
 	for _, end := range endings {
 		events = append(events, stateEvent(end))
 	}
@@ -28,7 +28,7 @@ func lifeEvents(endings []endReason) (events []stateEvent) {
 func everyLife(f func(l utteranceState)) {
 	for _, sent := range allSendings {
 		for _, voice := range allVoices {
-			for _, end := range allEndings {
+			for _, end := range allReasons {
 				f(utteranceState{sent, voice, end})
 			}
 		}
@@ -46,7 +46,7 @@ func TestEveryStateTimesEveryEvent(t *testing.T) {
 				fail("what was sent is sent")
 			}
 			if l.Voice.isFinal() && next.Voice != l.Voice {
-				fail("the replica has said its last word")
+				fail("no further event will come")
 			}
 			if l.Sent == nothingSent && next.Voice != l.Voice {
 				fail("the replica cannot speak of what was not sent")
@@ -55,7 +55,7 @@ func TestEveryStateTimesEveryEvent(t *testing.T) {
 				fail("the first reason counts")
 			}
 			if (todo&noteFinal != 0) != (next.Voice.isFinal() && !l.Voice.isFinal()) {
-				fail("the last word is noted when it comes")
+				fail("the last event is noted when it comes")
 			}
 			early := next.End != stillOpen && next.End != complete && next.End != unverified
 			if (todo&haltSource != 0) != (early && l.End == stillOpen) {
@@ -97,7 +97,7 @@ func TestLifeTable(t *testing.T) {
 			}
 		}
 	}
-	const file = "testdata/life.txt"
+	const file = "testdata/utterance_states.txt"
 	if *update {
 		if err := os.WriteFile(file, []byte(table.String()), 0o644); err != nil {
 			t.Fatal(err)
@@ -127,7 +127,7 @@ func (a action) String() string {
 	for _, one := range []struct {
 		bit  action
 		word string
-	}{{haltSource, ", end the source"}, {tellReplica, ", tell the replica"}, {noteFinal, ", the last word"}} {
+	}{{haltSource, ", end the source"}, {tellReplica, ", tell the replica"}, {noteFinal, ", no further event"}} {
 		if a&one.bit != 0 {
 			words += one.word
 		}
@@ -175,7 +175,7 @@ func TestEndings(t *testing.T) {
 // What follows an ending is decided by the options alone.
 func TestSequels(t *testing.T) {
 	redial := func(context.Context) (Stage, error) { return nil, nil }
-	for _, end := range allEndings {
+	for _, end := range allReasons {
 		for _, policy := range []ReconnectPolicy{ReconnectAbandon, ReconnectRestart, ReconnectResume} {
 			for _, resume := range []bool{false, true} {
 				for _, connects := range []bool{false, true} {
