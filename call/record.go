@@ -140,6 +140,9 @@ func (r *Recording) Follow(options *echo.Options) {
 
 // Add puts into the subtitles what an event tells that has come now.
 func (r *Recording) Add(e echo.Event) {
+	if r == nil {
+		return
+	}
 	r.note(func(t *listen.Transcript) error { return t.Add(e, time.Now()) })
 }
 
@@ -151,8 +154,12 @@ func (r *Recording) note(add func(*listen.Transcript) error) {
 
 // Wait returns why the recording has ended by itself, or the cause of ctx.
 func (r *Recording) Wait(ctx context.Context) error {
+	var ended chan error // of a nil Recording: never
+	if r != nil {
+		ended = r.ended
+	}
 	select {
-	case err := <-r.ended:
+	case err := <-ended:
 		r.ended <- err
 		return err
 	case <-ctx.Done():

@@ -12,7 +12,6 @@ import (
 
 	"echocast/echo"
 	"echocast/internal/option"
-	"echocast/internal/shutdown"
 	"echocast/room"
 )
 
@@ -167,7 +166,7 @@ func (b *bridgeCmd) talk(ctx context.Context) error {
 		Hear: true, HearRate: cmp.Or(hearRates[b.bridge.With], b.bridge.Rate),
 	}, "", out)
 	if err != nil {
-		return ended(shutdown.Cause(ctx, err))
+		return ended(err)
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

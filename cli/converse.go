@@ -164,7 +164,7 @@ func (v *converseCmd) run(ctx context.Context) error {
 		UserEvents: true, Hear: v.options.Recogniser != "", HearRate: asrRate,
 	}, "", out)
 	if err != nil {
-		return ended(shutdown.Cause(ctx, err))
+		return ended(err)
 	}
 	options := v.settings.session()
 	options.OnReceipt = out.receive

@@ -15,6 +15,7 @@ import (
 	"echocast/internal/option"
 	"echocast/internal/output"
 	"echocast/internal/redact"
+	"echocast/internal/roomoption"
 	"echocast/internal/shutdown"
 	"echocast/internal/terminal"
 	"echocast/tavus"
@@ -26,8 +27,8 @@ type doctorCmd struct {
 	service      account.Options
 	json         bool
 	to           string
-	daily        dailyOptions
-	peer         peerOptions
+	daily        roomoption.Daily
+	peer         roomoption.Peer
 	pal          string
 	face         string
 	join         bool
@@ -62,7 +63,7 @@ answered, and how fast. The report holds no key and no id; please send it in.
 			option.Bool(&d.live, "live", "measure a conversation with the PAL over REST; it costs money, so add --yes"),
 			option.Bool(&d.yes, "yes", "with --live: yes, create a conversation"),
 		}, d.service.Flags(), []cli.Flag{option.Bool(&d.json, "json", "print JSON, one object a "+
-			"line")}, d.daily.flags(), d.peer.dialFlags()),
+			"line")}, d.daily.Flags(), d.peer.DialFlags()),
 		Action: option.WithoutInputs(d.run),
 	}
 }
@@ -105,11 +106,11 @@ func (d *doctorCmd) measure(ctx context.Context) error {
 
 // options collects what is examined.
 func (d *doctorCmd) options() (*doctor.Options, error) {
-	peer, err := d.peer.options(d.streams.Warn)
+	peer, err := d.peer.Options(d.streams.Warn)
 	if err != nil {
 		return nil, err
 	}
-	daily, err := d.daily.backend(d.streams.Warn)
+	daily, err := d.daily.Backend(d.streams.Warn)
 	if err != nil {
 		return nil, err
 	}

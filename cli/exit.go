@@ -6,7 +6,9 @@ import (
 	"echocast/audio"
 	"echocast/echo"
 	"echocast/internal/option"
+	"echocast/internal/outfile"
 	"echocast/internal/output"
+	"echocast/internal/roomoption"
 	"echocast/internal/shutdown"
 	"echocast/internal/text"
 	"echocast/room"
@@ -76,14 +78,15 @@ func exitCode(err error) int {
 	var unreachable *room.UnreachableError
 	var long tooLong
 	var refused *tavus.APIError
-	var locked *keyError
+	var locked *roomoption.KeyError
 	var unanswered *tavus.TransportError
 	switch {
 	case err == nil, output.NobodyReads(err):
 		return exitOK
 	case errors.As(err, &signal):
 		return exitSignal + int(signal.Signal)
-	case errors.As(err, new(*option.Error)), errors.As(err, new(needsServerError)):
+	case errors.As(err, new(*option.Error)), errors.As(err, new(needsServerError)),
+		errors.As(err, new(*outfile.NameError)):
 		return exitUsage
 	case errors.As(err, &chunk), errors.As(err, &long):
 		return exitTooLong

@@ -23,7 +23,7 @@ func (o *targetOptions) checkFallback() error {
 	if err := option.OneOf("--fallback", o.fallback, asMicrophone); err != nil {
 		return err
 	}
-	backend, err := o.daily.backend(func(string, ...any) {})
+	backend, err := o.daily.Backend(func(string, ...any) {})
 	if err == nil {
 		_, err = backend.Transport(true) // there is a browser
 	}

@@ -34,19 +34,20 @@ func hearAlong(ctx context.Context, from *room.Room, who string, rate int, to io
 	}, nil
 }
 
-// along writes what is heard to the file of --hear.
-func (s *sendCmd) along(ctx context.Context, from *room.Room, out *reporter) (stop func() error, err error) {
+// along writes what is heard to the file of --hear, until the room is left.
+func (s *sendCmd) along(ctx context.Context, to *target, out *reporter) error {
 	if s.hear == "" {
-		return func() error { return nil }, nil
+		return nil
 	}
 	h := &hearCmd{streams: s.streams, rate: asrRate}
 	written, err := h.open(ctx, s.hear)
 	if err != nil {
-		return nil, fmt.Errorf("--hear %w", err)
+		return fmt.Errorf("--hear %w", err)
 	}
-	end, err := hearAlong(ctx, from, s.hearFrom, asrRate, written, out)
+	end, err := hearAlong(ctx, to.Room(), s.hearFrom, asrRate, written, out)
 	if err != nil {
-		return nil, cmp.Or(err, written.Close())
+		return cmp.Or(err, written.Close())
 	}
-	return func() error { return cmp.Or(end(), written.Close()) }, nil
+	to.onLeave = append(to.onLeave, end, written.Close)
+	return nil
 }

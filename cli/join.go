@@ -65,11 +65,11 @@ func (s *replicaCmd) join(c *cli.Context, server *Server) error {
 	if server == nil || server.Join == nil {
 		return needsServerError{livekitNeeds}
 	}
-	if err := checkOutputs(map[string]string{"--record": s.record}, nil); err != nil {
+	if err := outfile.CheckAll(map[string]string{"--record": s.record}, nil); err != nil {
 		return err
 	}
 	g, observer := s.guest, s.observer()
-	g.Insecure, g.OnEvent, g.OnUtterance = s.peer.insecure, observer.Event, observer.Utterance
+	g.Insecure, g.OnEvent, g.OnUtterance = s.peer.Insecure, observer.Event, observer.Utterance
 	g.Note = func(text string) { s.say("%s", text) }
 	var file *os.File
 	if s.record != "" {

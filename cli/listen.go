@@ -12,6 +12,7 @@ import (
 
 	"echocast/echo"
 	"echocast/internal/option"
+	"echocast/internal/outfile"
 	"echocast/internal/output"
 	"echocast/internal/shutdown"
 	"echocast/listen"
@@ -117,7 +118,7 @@ func (l *listenCmd) check() error {
 		return usagef("--exec-jobs must be from 1 to 1000")
 	}
 	files := map[string]string{"--transcript": l.transcript, "--trace": l.target.trace}
-	return cmp.Or(l.target.check(l.streams.Warn), checkOutputs(files, nil))
+	return cmp.Or(l.target.check(l.streams.Warn), outfile.CheckAll(files, nil))
 }
 
 // kinds returns the kinds that --only names; nil means all.
@@ -151,7 +152,7 @@ func (l *listenCmd) run(ctx context.Context) error {
 	out := l.settings.newReporter(l.streams)
 	source, err := l.open(ctx, out)
 	if err != nil {
-		return cmp.Or(ended(shutdown.Cause(ctx, err)), transcript.Close())
+		return cmp.Or(ended(err), transcript.Close())
 	}
 	var exec *listen.Executor
 	if l.exec != "" {

@@ -142,12 +142,8 @@ func (m *messageCmd) deliver(ctx context.Context, messages iter.Seq2[echo.Messag
 
 // join joins the room.
 func (m *messageCmd) join(ctx context.Context, out *reporter) (*target, error) {
-	target, err := m.target.connect(ctx, room.Options{Conversation: m.settings.conversation,
+	return m.target.connect(ctx, room.Options{Conversation: m.settings.conversation,
 		MaxMessage: m.settings.maxMessage}, "", out)
-	if err != nil {
-		return nil, shutdown.Cause(ctx, err)
-	}
-	return target, nil
 }
 
 // each encodes messages, and sends each of them.

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"errors"
-	"fmt"
 
 	"echocast/echo"
 	"echocast/internal/outfile"
@@ -24,31 +23,34 @@ func (s *sendCmd) checkMonitor() (file string, err error) {
 	return "", nil
 }
 
-// startMonitor begins to play or to write what the replica gets. observe takes the moments of
-// the session, and is nil where nothing is monitored; stop is called when the session is closed.
-func (s *sendCmd) startMonitor() (observe func(echo.Moment), stop func() error, err error) {
-	switch s.monitor {
-	case "":
-		return nil, func() error { return nil }, nil
-	case monitorPlay:
+// startMonitor begins to play or to write what the replica gets, until the room was left.
+func (s *sendCmd) startMonitor(to *target, options *echo.Options) error {
+	if s.monitor == "" {
+		return nil
+	}
+	observe, end, err := openMonitor(s.monitor)
+	if err != nil {
+		return named("--monitor "+s.monitor, err)
+	}
+	options.Observe = observe
+	to.onClose = append(to.onClose, func() error { return named("--monitor "+s.monitor, end()) })
+	return nil
+}
+
+// openMonitor returns what takes the moments of a session, and what ends the monitor.
+func openMonitor(name string) (observe func(echo.Moment), end func() error, err error) {
+	if name == monitorPlay {
 		program, err := monitor.FindProgram()
 		if err != nil {
 			return nil, nil, err
 		}
 		player := monitor.NewPlayer(program)
-		return player.Observe, func() error {
-			if err := player.Close(); err != nil {
-				return fmt.Errorf("--monitor play: %w", err)
-			}
-			return nil
-		}, nil
+		return player.Observe, player.Close, nil
 	}
-	file, err := outfile.Create(s.monitor)
+	file, err := outfile.Create(name)
 	if err != nil {
-		return nil, nil, named("--monitor "+s.monitor, err)
+		return nil, nil, err
 	}
 	written := monitor.NewFile(file)
-	return written.Observe, func() error {
-		return named("--monitor "+s.monitor, errors.Join(written.Close(), file.Close()))
-	}, nil
+	return written.Observe, func() error { return errors.Join(written.Close(), file.Close()) }, nil
 }

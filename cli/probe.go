@@ -109,7 +109,7 @@ func (p *probeCmd) checkPictures(names []string) error {
 	if (p.png != "" || p.svg != "") && len(names) != 1 {
 		return usagef("--png and --svg draw one input, and there are %d", len(names))
 	}
-	return checkOutputs(map[string]string{"--png": p.png, "--svg": p.svg}, names)
+	return outfile.CheckAll(map[string]string{"--png": p.png, "--svg": p.svg}, names)
 }
 
 // drawTo writes a picture to a file, if one is named.

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +9,7 @@ import (
 
 	"echocast/call"
 	"echocast/echo"
+	"echocast/internal/outfile"
 	"echocast/recording"
 )
 
@@ -24,7 +24,7 @@ func checkRecording(name string) error {
 	if err := recording.Check(name, nil); err != nil {
 		return usagef("--record %v", err)
 	}
-	return checkOutputs(map[string]string{"--record": name, "--record (subtitles)": recording.Subtitles(name)}, nil)
+	return outfile.CheckAll(map[string]string{"--record": name, "--record (subtitles)": recording.Subtitles(name)}, nil)
 }
 
 // isVideoName reports whether a recording is WebM or MP4 by its name.
@@ -49,14 +49,7 @@ func (t *target) record(ctx context.Context, name string, options *echo.Options)
 		return fmt.Errorf("--record: %w", err)
 	}
 	record.Follow(options)
-	leave := t.onLeave
-	t.onLeave = func() error {
-		var err error
-		if leave != nil {
-			err = leave()
-		}
-		return cmp.Or(err, recordError(record.Close()))
-	}
+	t.onLeave = append(t.onLeave, func() error { return recordError(record.Close()) })
 	return nil
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"echocast/cli"
 	"echocast/internal/opusencoder"
+	"echocast/internal/pcm"
 	"echocast/internal/shutdown"
 	"echocast/internal/testwait"
 	"echocast/replica"
@@ -101,10 +102,30 @@ func loudFor(samples []int16) (ms int) {
 	return ms
 }
 
-// What both say is recorded by one who only listens, each on a channel, and what the
-// user says is in the subtitles.
+// hear records what both say, each on a channel, and the subtitles of the user. With FILE
+// it writes the user alone as well.
 func TestHearRecordsTheCall(t *testing.T) {
 	t.Parallel()
+	for _, user := range []string{"", filepath.Join(t.TempDir(), "user.wav")} {
+		t.Run(filepath.Base(user), func(t *testing.T) {
+			t.Parallel()
+			hearRecordsTheCall(t, user)
+			if user == "" {
+				return
+			}
+			data, err := os.ReadFile(user)
+			if err != nil || len(data) < 44 {
+				t.Fatalf("%d bytes of the user alone, %v", len(data), err)
+			}
+			if ms := loudFor(pcm.Samples(data[44:])); ms < 4000 || ms > 8000 {
+				t.Errorf("the user alone is heard for %d ms", ms)
+			}
+		})
+	}
+}
+
+func hearRecordsTheCall(t *testing.T, user string) {
+	t.Helper()
 	script, err := replica.ParseScript(strings.NewReader(`{"on":"started_speaking",` +
 		`"event":{"message_type":"conversation",` +
 		`"event_type":"conversation.utterance","properties":{"role":"user","speech":"Hi & bye."}}}`))
@@ -113,7 +134,11 @@ func TestHearRecordsTheCall(t *testing.T) {
 	}
 	url := serveReplica(t, &serve.Options{User: "../testdata/speech.wav", Replica: replica.Options{Script: script}})
 	name := filepath.Join(t.TempDir(), "call.wav")
-	said, stop := background(t, "hear", "--to", url, "--record", name)
+	arguments := []string{"hear", "--to", url, "--rate", "24000", "--record", name}
+	if user != "" {
+		arguments = append(arguments, user)
+	}
+	said, stop := background(t, arguments...)
 	awaitText(t, said, regexp.MustCompile(`recording in .*\n`))
 	if r := run(t, nil, "send", "--to", url, "../testdata/speech.wav"); r.code != 0 {
 		t.Fatalf("code %d: %s", r.code, r.stderr)
@@ -186,7 +211,7 @@ func TestConverseRecordsTheCall(t *testing.T) {
 func TestRecordRefusals(t *testing.T) {
 	for line, want := range map[string]string{
 		"hear --to http://127.0.0.1:1 --record call.flac":              "the name ends with .wav, .webm or .mp4",
-		"hear --to http://127.0.0.1:1 --record call.wav x.wav":         "--record writes the whole call",
+		"hear --to http://127.0.0.1:1 --record call.wav call.wav":      "are one file: name two",
 		"send --to http://127.0.0.1:1 --record call.ogg a.wav":         "the name ends with .wav, .webm or .mp4",
 		"send --page --to http://127.0.0.1:1 a.wav":                    "--page shows the stand-in of a rehearsal",
 		"replica --join livekit+ws://127.0.0.1:1/r --record call.webm": "writes what it plays, as WAV",

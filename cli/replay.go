@@ -12,7 +12,7 @@ import (
 
 	"echocast/echo"
 	"echocast/internal/option"
-	"echocast/internal/shutdown"
+	"echocast/internal/outfile"
 	"echocast/internal/terminal"
 	"echocast/room"
 	"echocast/speak"
@@ -56,8 +56,8 @@ Without --to, a stand-in replica in this process listens.`,
 				"join"),
 			option.Bool(&r.settings.json, "json", "print receipts as JSON lines on stdout"),
 			option.Quiet(&r.settings.quiet),
-		}, option.Join(r.target.way.flags(), r.target.create.service.Flags(), r.target.daily.flags(),
-			r.target.peer.dialFlags())...),
+		}, option.Join(r.target.way.flags(), r.target.create.service.Flags(), r.target.daily.Flags(),
+			r.target.peer.DialFlags())...),
 		Action: func(c *cli.Context) error {
 			return r.settings.orFailure(streams.Out, r.run(c.Context, c.Args().Slice()))
 		},
@@ -78,10 +78,10 @@ func (r *replayCmd) check(names []string) error {
 	case r.settings.maxMessage <= 0:
 		return usagef("--max-message must be more than 0")
 	}
-	if _, err := r.target.peer.options(r.streams.Warn); err != nil {
+	if _, err := r.target.peer.Options(r.streams.Warn); err != nil {
 		return err
 	}
-	return checkOutputs(map[string]string{"--record": r.record}, names)
+	return outfile.CheckAll(map[string]string{"--record": r.record}, names)
 }
 
 func (r *replayCmd) run(ctx context.Context, names []string) error {
@@ -109,7 +109,7 @@ func (r *replayCmd) run(ctx context.Context, names []string) error {
 	target, err := r.target.connect(ctx, room.Options{Conversation: r.settings.conversation,
 		MaxMessage: r.settings.maxMessage, Wrap: wrap}, r.record, out)
 	if err != nil {
-		return shutdown.Cause(ctx, err)
+		return err
 	}
 	if conn == nil {
 		return cmp.Or(target.close(), usagef("--to: this room carries no messages; replay into another"))

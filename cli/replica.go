@@ -14,7 +14,9 @@ import (
 
 	"echocast/internal/option"
 	"echocast/internal/opusencoder"
+	"echocast/internal/outfile"
 	"echocast/internal/output"
+	"echocast/internal/roomoption"
 	"echocast/internal/shutdown"
 	"echocast/logs"
 	"echocast/replica"
@@ -26,7 +28,7 @@ import (
 // replicaCmd is the replica command: a stand-in that other processes dial.
 type replicaCmd struct {
 	streams Streams
-	peer    peerOptions
+	peer    roomoption.Peer
 	listen  string
 	record  string
 	limit   int
@@ -58,7 +60,7 @@ speaks text too, at 60 ms a character. Ctrl-C ends it.
 It listens on loopback, where it needs no key. On other addresses it needs a room
 key and TLS:
   echocast replica --listen 0.0.0.0:8870 --room-key-file KEY --tls-cert C.pem --tls-key K.pem
-` + helpPeer + `
+` + roomoption.HelpPeer + `
 
 It is one room: everybody who is connected gets its events and hears it, may speak,
 and may interrupt. Utterances of two senders are played one after the other. A
@@ -88,7 +90,7 @@ and a timestamp are filled in, except with "raw":true.
 			option.Bool(&s.once, "once", "end when everybody has left"),
 			option.Bool(&s.json, "json", "print the report of each session as a JSON line on stdout"),
 			option.Quiet(&s.quiet),
-		}, append(s.guestFlags(), s.peer.listenFlags()...)...),
+		}, append(s.guestFlags(), s.peer.ListenFlags()...)...),
 		Action: func(c *cli.Context) error {
 			if c.Args().Present() {
 				return usagef("the replica takes no inputs, such as %q", c.Args().First())
@@ -130,7 +132,7 @@ func (s *replicaCmd) run(ctx context.Context) error {
 // open listens, and prints the address and what is not secured. Without a room key
 // there is a page too.
 func (s *replicaCmd) open(ctx context.Context, serving *serve.Options) (*rtc.Listener, error) {
-	options, err := s.peer.options(s.streams.Warn)
+	options, err := s.peer.Options(s.streams.Warn)
 	if err != nil {
 		return nil, err
 	}
@@ -162,7 +164,7 @@ func (s *replicaCmd) open(ctx context.Context, serving *serve.Options) (*rtc.Lis
 
 // prepare checks the options and reads the script.
 func (s *replicaCmd) prepare() (*serve.Options, error) {
-	check := checkOutputs(map[string]string{"--record": s.record}, nil)
+	check := outfile.CheckAll(map[string]string{"--record": s.record}, nil)
 	if isVideoName(s.record) {
 		check = checkRecording(s.record)
 	}

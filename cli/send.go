@@ -12,6 +12,7 @@ import (
 
 	"echocast/echo"
 	"echocast/internal/option"
+	"echocast/internal/outfile"
 	"echocast/internal/shutdown"
 	"echocast/internal/terminal"
 	"echocast/recording"
@@ -180,7 +181,7 @@ func (s *sendCmd) check(names []string) error {
 	if err != nil {
 		return err
 	}
-	if err := checkOutputs(map[string]string{
+	if err := outfile.CheckAll(map[string]string{
 		"--record": s.record, "--trace": s.target.trace, "--hear": s.hear, "--monitor": monitored,
 		"--record (subtitles)": s.subtitles()}, names); err != nil {
 		return err
@@ -286,7 +287,7 @@ func (s *sendCmd) run(ctx context.Context, names []string) error {
 		return s.printPlans(ctx, names, stdin, s.streams)
 	}
 	out := s.newReporter(s.streams)
-	out.heard = s.wait == waitPlayed
+	out.heard, out.abandons = s.wait == waitPlayed, s.onLoss == string(echo.ReconnectAbandon)
 	opened, err := s.openStdin(ctx, names, stdin)
 	if err != nil {
 		return err
@@ -294,7 +295,6 @@ func (s *sendCmd) run(ctx context.Context, names []string) error {
 	if opened != nil {
 		defer opened.Close()
 	}
-	out.abandons = s.onLoss == string(echo.ReconnectAbandon)
 	heard, both := s.record, ""
 	if s.recordsCall() {
 		heard, both = "", s.record
@@ -302,35 +302,27 @@ func (s *sendCmd) run(ctx context.Context, names []string) error {
 	s.target.willRecord = both != ""
 	target, err := s.target.connect(ctx, s.roomOptions(), heard, out)
 	if err != nil {
-		return shutdown.Cause(ctx, err)
+		return err
 	}
 	options := s.session()
 	options.OnReceipt = out.receive
-	if target.onLeave, err = s.along(ctx, target.Room(), out); err != nil {
+	if err := cmp.Or(s.along(ctx, target, out), s.startMonitor(target, options)); err != nil {
 		return cmp.Or(err, target.close())
 	}
-	observe, stopMonitor, err := s.startMonitor()
-	if err != nil {
-		return cmp.Or(err, target.onLeave(), target.close())
-	}
-	options.Observe = observe
 	if err := target.record(ctx, both, options); err != nil {
-		return cmp.Or(shutdown.Cause(ctx, err), stopMonitor(), target.leave(), target.close())
+		return cmp.Or(shutdown.Cause(ctx, err), target.close())
 	}
-	err = target.talk(ctx, options, out, func(session *echo.Session) error {
+	return target.talk(ctx, options, out, func(session *echo.Session) error {
 		if err := s.target.openPage(ctx, target, out); err != nil {
 			return err
 		}
-		stop := s.control(session, out)
+		defer s.control(session, out)()
 		speaker := out.speaker(ctx, session, stdin)
 		speaker.Opened, speaker.Feed, speaker.Text, speaker.StopOnError = opened, s.feed(), known, s.stopOnError
-		defer stop()
 		err := inputFailure(ctx, speaker.All(ctx, names))
 		if err == nil {
 			s.target.stayForPage(ctx, target, out)
 		}
 		return err
 	})
-	stopped := stopMonitor()
-	return cmp.Or(err, stopped)
 }

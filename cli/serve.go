@@ -18,6 +18,7 @@ import (
 	"echocast/internal/logline"
 	"echocast/internal/option"
 	"echocast/internal/redact"
+	"echocast/internal/roomoption"
 	"echocast/internal/secretfile"
 	"echocast/internal/shutdown"
 	"echocast/logs"
@@ -47,8 +48,8 @@ type serveCmd struct {
 	streams  Streams
 	target   targetOptions
 	listen   string
-	serving  peerOptions // certificate and key
-	tokens   string      // file
+	serving  roomoption.Peer // certificate and key
+	tokens   string          // file
 	logsJSON bool
 	options  ServeOptions
 	quiet    bool
@@ -88,14 +89,12 @@ signal ends it at once.`,
 			option.New(&s.options.MaxPerToken, "max-per-token", 0, "hold at most `N` conversations of one token (default: any)"),
 			&cli.StringSliceFlag{Name: "allow-origin",
 				Usage: "let pages of `ORIGIN` ask, such as https://app.example; may be repeated"},
-			option.New(&s.serving.cert, "tls-cert", "", "`FILE` (PEM) with the certificate, for https (default: none)"),
-			option.New(&s.serving.key, "tls-key", "", "`FILE` (PEM) with the certificate's private key (default: none)"),
 			option.New(&s.options.OpenAI, "openai-url", "https://api.openai.com/v1", "pass requests below /openai on to the "+
 				"service, or one that speaks its protocols, at this `URL`"),
 			option.New(&s.options.Drain, "drain", 30*time.Second, "when it is told to end, let utterances go on for this "+
 				"`TIME`"),
 			option.Quiet(&s.quiet),
-		}, s.target.create.service.Flags(), s.target.daily.flags(), s.target.peer.dialFlags()),
+		}, s.serving.CertificateFlags(), s.target.create.service.Flags(), s.target.daily.Flags(), s.target.peer.DialFlags()),
 		Action: func(c *cli.Context) error {
 			if err := option.NoInputs(c); err != nil {
 				return err
@@ -128,7 +127,7 @@ func (s *serveCmd) check() (err error) {
 			return usagef("--allow-origin %s: it must be SCHEME://HOST, such as https://app.example", origin)
 		}
 	}
-	if _, err := s.target.peer.options(s.streams.Warn); err != nil {
+	if _, err := s.target.peer.Options(s.streams.Warn); err != nil {
 		return err
 	}
 	if s.tokens != "" {
@@ -150,7 +149,7 @@ func (s *serveCmd) run(ctx context.Context, server *Server) error {
 	if err := s.check(); err != nil {
 		return err
 	}
-	s.options.Insecure = s.target.peer.insecure
+	s.options.Insecure = s.target.peer.Insecure
 	s.options.Backend = func(address string) (room.Backend, error) { return s.target.backend(address, s.streams.Warn) }
 	log := &logline.ServiceOptions{Lines: s.streams.Err, Prefix: "echocast: ", Hide: redact.Hide, Quiet: s.quiet}
 	if s.logsJSON {
@@ -183,7 +182,7 @@ func (s *serveCmd) open() (net.Listener, error) {
 	if err != nil {
 		return nil, usagef("--listen %s: it must be HOST:PORT, such as 127.0.0.1:8880", s.listen)
 	}
-	config, err := s.serving.tls(s.streams.Warn)
+	config, err := s.serving.TLS(s.streams.Warn)
 	if err != nil {
 		return nil, err
 	}
@@ -193,7 +192,7 @@ func (s *serveCmd) open() (net.Listener, error) {
 	case isLocal:
 	case s.options.Tokens == nil:
 		return nil, usagef("--listen %s: other machines reach this address, so it needs --tokens FILE", s.listen)
-	case config == nil && !s.target.peer.insecure:
+	case config == nil && !s.target.peer.Insecure:
 		return nil, usagef("--listen %s: tokens and speech would be sent in clear; give --tls-cert and --tls-key, "+
 			"or --insecure behind a proxy that has them", s.listen)
 	}

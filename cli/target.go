@@ -18,6 +18,7 @@ import (
 	"echocast/internal/outfile"
 	"echocast/internal/output"
 	"echocast/internal/redact"
+	"echocast/internal/roomoption"
 	"echocast/internal/shutdown"
 	"echocast/room"
 	"echocast/room/daily"
@@ -36,8 +37,8 @@ type targetOptions struct {
 	trace            string
 	avatar           string
 	readyWhen        string
-	daily            dailyOptions
-	peer             peerOptions
+	daily            roomoption.Daily
+	peer             roomoption.Peer
 	rehearse         bool
 	way              wayOptions
 	fallback         string
@@ -70,7 +71,7 @@ func (o *targetOptions) roomFlags() []cli.Flag {
 		avatarFlag(&o.avatar),
 		option.New(&o.readyWhen, "ready-when", "", "in a LiveKit room: speak when the avatar has joined, or published "+
 			"audio or video: `WHAT` is joined, audio or video (default: video, or 10s in the room)"),
-	}, o.way.flags(), o.create.service.Flags(), o.daily.flags(), o.peer.dialFlags())
+	}, o.way.flags(), o.create.service.Flags(), o.daily.Flags(), o.peer.DialFlags())
 }
 
 // check validates the options before anything is opened. It warns of secret files
@@ -88,10 +89,10 @@ func (o *targetOptions) check(warn output.WarnFunc) error {
 	if err := option.OneOf("--ready-when", o.readyWhen, "", "joined", "audio", "video"); err != nil {
 		return err
 	}
-	if _, err := o.peer.options(warn); err != nil {
+	if _, err := o.peer.Options(warn); err != nil {
 		return err
 	}
-	return cmp.Or(o.create.check(o.to), o.checkFallback(), checkOutputs(map[string]string{"--trace": o.trace}, nil))
+	return cmp.Or(o.create.check(o.to), o.checkFallback(), outfile.CheckAll(map[string]string{"--trace": o.trace}, nil))
 }
 
 // isSet reports whether a room was named, or is to be created.
@@ -170,9 +171,9 @@ func (o *targetOptions) backend(address string, warn output.WarnFunc) (room.Back
 	registered, _ := room.Lookup(address) // room.Join tells the error
 	switch registered.(type) {
 	case *daily.Backend:
-		return o.daily.backend(warn)
+		return o.daily.Backend(warn)
 	case *peer.Backend:
-		options, err := o.peer.options(warn)
+		options, err := o.peer.Options(warn)
 		if err != nil {
 			return nil, err
 		}
@@ -194,7 +195,7 @@ func (o *targetOptions) join(ctx context.Context, address string, with *room.Opt
 	if _, ok := inviter(address); ok {
 		with.Avatar, with.ReadyWhen = o.avatar, o.readyWhen
 	}
-	with.Insecure = o.peer.insecure
+	with.Insecure = o.peer.Insecure
 	if with.Conversation == room.LocalConversation {
 		with.Conversation = "" // that of the room
 	}
@@ -224,13 +225,14 @@ func asJoinError(err error) error {
 	if credential, ok := errors.AsType[*room.CredentialError](err); ok {
 		return usagef("%v", credential)
 	}
-	return asPeerError(err)
+	return roomoption.ExplainPeer(err)
 }
 
 // target is the joined room of a command, with what was created for it.
 type target struct {
 	*call.Call
-	onLeave func() error // called before the session is closed; nil: nothing
+	onLeave []func() error // called before the session is closed, or the room is left
+	onClose []func() error // called after the room was left
 }
 
 // connect joins the room that the options name. With --pal it creates a conversation
@@ -255,7 +257,7 @@ func (o *targetOptions) connect(ctx context.Context, with room.Options, record s
 	}
 	joined, err := call.Join(ctx, options)
 	if err != nil {
-		return nil, asCallError(err)
+		return nil, asCallError(shutdown.Cause(ctx, err))
 	}
 	if local := joined.Local(); local != nil {
 		out.underruns = local.Underruns
@@ -274,9 +276,9 @@ func (o *targetOptions) call(with room.Options, out *reporter) (*call.Options, e
 		Join: func(ctx context.Context, address string, with *room.Options) (*room.Room, error) {
 			return o.join(ctx, address, with, out.warn)
 		},
-		Explain: asPeerError,
+		Explain: roomoption.ExplainPeer,
 		Client:  func() (*tavus.Client, error) { return o.create.service.Client(out.warn) },
-		Daily:   func() (*daily.Backend, error) { return o.daily.backend(out.warn) },
+		Daily:   func() (*daily.Backend, error) { return o.daily.Backend(out.warn) },
 		OnJoin:  out.showFace, Webhook: o.way.address(), WebhookURL: o.way.webhookURL,
 		ReadyTimeout: o.readyTimeout, ReconnectTimeout: o.reconnectTimeout,
 		Say: out.say, Warn: out.warn, OnReconnect: out.progress,
@@ -305,7 +307,7 @@ func (o *targetOptions) call(with room.Options, out *reporter) (*call.Options, e
 func (t *target) talk(ctx context.Context, options *echo.Options, out *reporter, do func(*echo.Session) error) error {
 	session, err := t.Session(options)
 	if err != nil {
-		return cmp.Or(settingsError(err), t.leave(), t.close())
+		return cmp.Or(settingsError(err), t.close())
 	}
 	out.say("waiting for the replica")
 	if err = session.WaitReady(ctx); err == nil {
@@ -316,20 +318,28 @@ func (t *target) talk(ctx context.Context, options *echo.Options, out *reporter,
 	}
 	left := t.leave()
 	_ = session.Close() // never fails
-	err = cmp.Or(err, left)
-	return cmp.Or(err, t.close())
+	return cmp.Or(err, left, t.close())
 }
 
-// leave ends what goes on beside the session.
+// leave ends what goes on beside the session. It returns the first error.
 func (t *target) leave() error {
-	if t.onLeave == nil {
-		return nil
-	}
-	return t.onLeave()
+	err := callAll(t.onLeave)
+	t.onLeave = nil
+	return err
 }
 
 // close leaves the room. The session must be closed before.
-func (t *target) close() error { return asCallError(t.Close()) }
+func (t *target) close() error {
+	return cmp.Or(t.leave(), asCallError(t.Close()), callAll(t.onClose))
+}
+
+// callAll calls functions one after the other. It returns the first error.
+func callAll(all []func() error) (err error) {
+	for _, f := range all {
+		err = cmp.Or(err, f())
+	}
+	return err
+}
 
 // asCallError gives an error of joining or leaving its exit code, and names the option
 // that may help.

@@ -49,7 +49,7 @@ func (t *testCmd) run(ctx context.Context, names []string) error {
 	if len(names) == 0 {
 		return usagef("name a talk, a file in YAML such as: say: [{file: hello.wav}]")
 	}
-	if err := checkOutputs(map[string]string{"--junit": t.junit}, names); err != nil {
+	if err := outfile.CheckAll(map[string]string{"--junit": t.junit}, names); err != nil {
 		return err
 	}
 	talks := make([]*voicetest.Talk, len(names))

@@ -1,8 +1,6 @@
-package cli
+package roomoption
 
 import (
-	"cmp"
-
 	"github.com/urfave/cli/v2"
 
 	"echocast/internal/option"
@@ -12,9 +10,8 @@ import (
 	"echocast/rtc/daily/core"
 )
 
-// dailyOptions say how Daily rooms are joined.
-type dailyOptions struct {
-	token       string // that came with the conversation
+// Daily says how Daily rooms are joined.
+type Daily struct {
 	core        string
 	tokenFile   string
 	chromium    string
@@ -22,7 +19,8 @@ type dailyOptions struct {
 	callMachine string
 }
 
-func (d *dailyOptions) flags() []cli.Flag {
+// Flags returns the flags of commands that join Daily rooms.
+func (d *Daily) Flags() []cli.Flag {
 	return []cli.Flag{
 		option.New(&d.tokenFile, "room-token-file", "", "`FILE` with the meeting token of a private Daily room (default: "+
 			"none)"),
@@ -36,12 +34,12 @@ func (d *dailyOptions) flags() []cli.Flag {
 	}
 }
 
-// backend joins Daily rooms as the flags say.
-func (d *dailyOptions) backend(warn output.WarnFunc) (*daily.Backend, error) {
+// Backend joins Daily rooms as the flags say.
+func (d *Daily) Backend(warn output.WarnFunc) (*daily.Backend, error) {
 	token, err := option.Secret("--room-token-file", d.tokenFile, "", warn)
 	if err != nil {
 		return nil, err
 	}
-	return &daily.Backend{Token: cmp.Or(token, d.token), Core: d.core, Chromium: d.chromium, DailyJS: d.dailyJS,
+	return &daily.Backend{Token: token, Core: d.core, Chromium: d.chromium, DailyJS: d.dailyJS,
 		CallMachine: d.callMachine}, nil
 }

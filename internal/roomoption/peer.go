@@ -1,4 +1,6 @@
-package cli
+// Package roomoption makes of the options, files and variables of a command what the
+// connections of a room need: keys, certificates, servers, a browser.
+package roomoption
 
 import (
 	"crypto/tls"
@@ -14,28 +16,29 @@ import (
 	"echocast/internal/option"
 	"echocast/internal/output"
 	"echocast/internal/secretfile"
+	"echocast/internal/text"
 	"echocast/rtc"
 )
 
-// peerOptions are the keys, certificates and servers for replicas of echocast on
-// other machines.
-type peerOptions struct {
+// Peer are the keys, certificates and servers for replicas of echocast on other machines.
+type Peer struct {
 	keyFile    string
 	servers    cli.StringSlice
 	secretFile string
 	relayOnly  bool
 	lostAfter  time.Duration
-	insecure   bool
 	authority  string // dialling only
 	cert, key  string // listening only
+	Insecure   bool   // connect without TLS or without a key, also to other machines
 }
 
-const helpPeer = `Secrets are not options, because other users can see those. The room key is read
+// HelpPeer says where the secrets are read from.
+const HelpPeer = `Secrets are not options, because other users can see those. The room key is read
 from ECHOCAST_ROOM_KEY or the file that --room-key-file names, the user name and the
 credential of TURN servers from ECHOCAST_ICE_USERNAME and ECHOCAST_ICE_CREDENTIAL or
 the two lines of the file that --ice-credential-file names.`
 
-func (p *peerOptions) flags() []cli.Flag {
+func (p *Peer) flags() []cli.Flag {
 	return []cli.Flag{
 		option.New(&p.keyFile, "room-key-file", "", "`FILE` with the key that lets senders in at echocast replica (default: "+
 			"ECHOCAST_ROOM_KEY)"),
@@ -56,29 +59,36 @@ const (
 	longestLostAfter  = 10 * time.Minute
 )
 
-// dialFlags are the flags of commands that dial a replica.
-func (p *peerOptions) dialFlags() []cli.Flag {
+// DialFlags returns the flags of commands that dial a replica.
+func (p *Peer) DialFlags() []cli.Flag {
 	return append(p.flags(),
 		option.New(&p.authority, "tls-ca", "", "`FILE` (PEM) with the certificates that the replica's https is checked "+
 			"against (default: those of this system)"),
-		option.Bool(&p.insecure, "insecure", "use http, without a room key, to another machine: others can listen in"))
+		option.Bool(&p.Insecure, "insecure", "use http, without a room key, to another machine: others can listen in"))
 }
 
-// listenFlags are the flags of a replica.
-func (p *peerOptions) listenFlags() []cli.Flag {
-	return append(p.flags(),
+// ListenFlags returns the flags of a replica.
+func (p *Peer) ListenFlags() []cli.Flag {
+	return option.Join(p.flags(), p.CertificateFlags(), []cli.Flag{
+		option.Bool(&p.Insecure, "insecure", "listen to other machines without a room key, or without TLS"),
+	})
+}
+
+// CertificateFlags returns the flags of the certificate of a server.
+func (p *Peer) CertificateFlags() []cli.Flag {
+	return []cli.Flag{
 		option.New(&p.cert, "tls-cert", "", "`FILE` (PEM) with the certificate, for https (default: none)"),
 		option.New(&p.key, "tls-key", "", "`FILE` (PEM) with the certificate's private key (default: none)"),
-		option.Bool(&p.insecure, "insecure", "listen to other machines without a room key, or without TLS"))
+	}
 }
 
-// options collects the flags, files and environment variables. It warns of secret
+// Options collects the flags, files and environment variables. It warns of secret
 // files that other users can read.
-func (p *peerOptions) options(warn output.WarnFunc) (*rtc.Options, error) {
+func (p *Peer) Options(warn output.WarnFunc) (*rtc.Options, error) {
 	if p.lostAfter < shortestLostAfter || p.lostAfter > longestLostAfter {
-		return nil, usagef("--lost-after must be from %v to %v", shortestLostAfter, longestLostAfter)
+		return nil, option.Errorf("--lost-after must be from %v to %v", shortestLostAfter, longestLostAfter)
 	}
-	options := &rtc.Options{RelayOnly: p.relayOnly, Insecure: p.insecure, PingTimeout: p.lostAfter}
+	options := &rtc.Options{RelayOnly: p.relayOnly, Insecure: p.Insecure, PingTimeout: p.lostAfter}
 	var err error
 	if options.Key, err = option.Secret("--room-key-file", p.keyFile, "ECHOCAST_ROOM_KEY", warn); err != nil {
 		return nil, err
@@ -86,28 +96,28 @@ func (p *peerOptions) options(warn output.WarnFunc) (*rtc.Options, error) {
 	if options.ICEServers, err = p.iceServers(warn); err != nil {
 		return nil, err
 	}
-	if options.TLS, err = p.tls(warn); err != nil {
+	if options.TLS, err = p.TLS(warn); err != nil {
 		return nil, err
 	}
 	if err := options.Check(); err != nil {
-		return nil, usagef("%v", err)
+		return nil, option.Errorf("%v", err)
 	}
 	return options, nil
 }
 
-func (p *peerOptions) iceServers(warn output.WarnFunc) (servers []rtc.ICEServer, err error) {
+func (p *Peer) iceServers(warn output.WarnFunc) (servers []rtc.ICEServer, err error) {
 	if len(p.servers.Value()) == 0 {
 		return nil, nil
 	}
 	username, credential := os.Getenv("ECHOCAST_ICE_USERNAME"), os.Getenv("ECHOCAST_ICE_CREDENTIAL")
 	if p.secretFile != "" {
-		text, err := option.Secret("--ice-credential-file", p.secretFile, "", warn)
+		lines, err := option.Secret("--ice-credential-file", p.secretFile, "", warn)
 		if err != nil {
 			return nil, err
 		}
 		var two bool
-		if username, credential, two = strings.Cut(text, "\n"); !two || strings.Contains(credential, "\n") {
-			return nil, usagef("--ice-credential-file %s: it must have two lines, the user name and the credential",
+		if username, credential, two = strings.Cut(lines, "\n"); !two || strings.Contains(credential, "\n") {
+			return nil, option.Errorf("--ice-credential-file %s: it must have two lines, the user name and the credential",
 				p.secretFile)
 		}
 	}
@@ -118,42 +128,42 @@ func (p *peerOptions) iceServers(warn output.WarnFunc) (servers []rtc.ICEServer,
 	return servers, nil
 }
 
-// tls returns the certificate to present, or the authorities to trust.
-func (p *peerOptions) tls(warn output.WarnFunc) (*tls.Config, error) {
+// TLS returns the certificate to present, or the authorities to trust.
+func (p *Peer) TLS(warn output.WarnFunc) (*tls.Config, error) {
 	switch {
 	case (p.cert == "") != (p.key == ""):
-		return nil, usagef("--tls-cert and --tls-key must be given together")
+		return nil, option.Errorf("--tls-cert and --tls-key must be given together")
 	case p.cert != "":
 		if secretfile.IsPublic(p.key) {
 			option.WarnPublic(warn, p.key)
 		}
 		pair, err := tls.LoadX509KeyPair(p.cert, p.key)
 		if err != nil {
-			return nil, usagef("--tls-cert %s, --tls-key %s: %v", p.cert, p.key, err)
+			return nil, option.Errorf("--tls-cert %s, --tls-key %s: %v", p.cert, p.key, err)
 		}
 		return &tls.Config{Certificates: []tls.Certificate{pair}}, nil
 	case p.authority == "":
 		return nil, nil
 	}
-	text, err := os.ReadFile(p.authority)
+	pem, err := os.ReadFile(p.authority)
 	if err != nil {
-		return nil, usagef("--tls-ca %s: %v", p.authority, plain(err))
+		return nil, option.Errorf("--tls-ca %s: %v", p.authority, text.WithoutPath(err))
 	}
 	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(text) {
-		return nil, usagef("--tls-ca %s: the file has no certificate in PEM", p.authority)
+	if !roots.AppendCertsFromPEM(pem) {
+		return nil, option.Errorf("--tls-ca %s: the file has no certificate in PEM", p.authority)
 	}
 	return &tls.Config{RootCAs: roots}, nil
 }
 
-// asPeerError names the option that may help to reach a replica on another machine.
-func asPeerError(err error) error {
+// ExplainPeer names the option that may help to reach a replica on another machine.
+func ExplainPeer(err error) error {
 	_, untrusted := errors.AsType[*tls.CertificateVerificationError](err)
 	switch {
 	case errors.Is(err, rtc.ErrKey):
-		return &keyError{fmt.Errorf("%w; give the replica's with --room-key-file, or in ECHOCAST_ROOM_KEY", err)}
+		return &KeyError{fmt.Errorf("%w; give the replica's with --room-key-file, or in ECHOCAST_ROOM_KEY", err)}
 	case errors.Is(err, rtc.ErrUnsafe):
-		return usagef("%v; use https://, or --insecure and no room key where nobody else can listen in", err)
+		return option.Errorf("%v; use https://, or --insecure and no room key where nobody else can listen in", err)
 	case errors.Is(err, rtc.ErrNoPath):
 		return fmt.Errorf("%w: name a server that relays with --ice-server", err)
 	case untrusted:
@@ -162,8 +172,11 @@ func asPeerError(err error) error {
 	return err
 }
 
-// keyError is a replica that refuses the room key.
-type keyError struct{ err error }
+// KeyError is a replica that refuses the room key.
+type KeyError struct{ err error }
 
-func (e *keyError) Error() string { return e.err.Error() }
-func (e *keyError) Unwrap() error { return e.err }
+// Error says which option has the key.
+func (e *KeyError) Error() string { return e.err.Error() }
+
+// Unwrap returns the error of the connection.
+func (e *KeyError) Unwrap() error { return e.err }
