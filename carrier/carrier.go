@@ -91,6 +91,11 @@ type Options struct {
 	Warn func(text string)
 	// OnHeard, if it is set, is called with each utterance that has ended.
 	OnHeard func(playout.Heard)
+	// OnMark, if it is set, is called with each mark of the bot: isHeard says whether all
+	// before it was heard, or some of it cleared.
+	OnMark func(name string, isHeard bool)
+	// OnClear, if it is set, is called when the bot has cleared its audio.
+	OnClear func()
 }
 
 // Conn is a WebSocket; *websocket.Conn is one.
@@ -119,9 +124,21 @@ func (e *DialError) Unwrap() error { return e.Err }
 // ends, whose cause it returns, or the room is lost. The error is a *DialError where
 // the bot cannot be reached.
 func Run(ctx context.Context, address string, p Protocol, o Options) error {
-	dialling, cancel := context.WithTimeoutCause(ctx, dialTimeout, fmt.Errorf("no answer for %v", dialTimeout))
+	conn, err := Dial(ctx, address, o.Header)
+	if err != nil {
+		return err
+	}
+	return Talk(ctx, conn, p, o)
+}
+
+// Dial opens the WebSocket of a bot, with a header of its own where that is not nil. It
+// follows no redirect, so it connects to the host of the address and to no other. The
+// error is a *DialError.
+func Dial(ctx context.Context, address string, header http.Header) (Conn, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, dialTimeout, fmt.Errorf("no answer for %v", dialTimeout))
 	defer cancel()
-	conn, response, err := websocket.Dial(dialling, address, &websocket.DialOptions{HTTPHeader: o.Header})
+	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	conn, response, err := websocket.Dial(ctx, address, &websocket.DialOptions{HTTPHeader: header, HTTPClient: client})
 	if response != nil && response.Body != nil {
 		defer response.Body.Close() //nolint:errcheck // it was read, or is not wanted
 	}
@@ -129,10 +146,10 @@ func Run(ctx context.Context, address string, p Protocol, o Options) error {
 		err = inner.Err // without the address, which may hold a secret
 	}
 	if err != nil {
-		return &DialError{err}
+		return nil, &DialError{err}
 	}
 	conn.SetReadLimit(maxMessage)
-	return Talk(ctx, conn, p, o)
+	return conn, nil
 }
 
 // Talk holds one call over a connection to a bot, as Run does, and closes it.
@@ -239,6 +256,9 @@ func (c *call) obey(ctx context.Context, order Order) error {
 	switch {
 	case order.Clear:
 		c.player.Clear()
+		if c.options.OnClear != nil {
+			c.options.OnClear()
+		}
 		return c.send(ctx, c.protocol.Cleared)
 	case order.HasMark:
 		c.player.Mark(order.Mark)
@@ -253,6 +273,9 @@ func (c *call) obey(ctx context.Context, order Order) error {
 // notices.
 func (c *call) mark(name string, isHeard bool) {
 	_ = c.send(c.ctx, func() []Message { return c.protocol.Mark(name, isHeard) })
+	if c.options.OnMark != nil {
+		c.options.OnMark(name, isHeard)
+	}
 }
 
 // hear sends the user's voice, or silence.

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
@@ -489,6 +491,21 @@ func TestTheBotCannotBeReached(t *testing.T) {
 	err := carrier.Run(t.Context(), "ws://127.0.0.1:1/?token=secret", twilio.New(nil), carrier.Options{})
 	if _, ok := errors.AsType[*carrier.DialError](err); !ok || strings.Contains(err.Error(), "secret") {
 		t.Errorf("nobody answers: %v", err)
+	}
+}
+
+// A bot that redirects is not followed: the address that was allowed is the one that is
+// dialled.
+func TestNoRedirectIsFollowed(t *testing.T) {
+	reached := false
+	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached = true }))
+	defer other.Close()
+	bot := httptest.NewServer(http.RedirectHandler(other.URL, http.StatusTemporaryRedirect))
+	defer bot.Close()
+	defer http.DefaultTransport.(*http.Transport).CloseIdleConnections()
+	_, err := carrier.Dial(testwait.Context(t), strings.Replace(bot.URL, "http", "ws", 1), nil)
+	if _, ok := errors.AsType[*carrier.DialError](err); !ok || reached {
+		t.Errorf("the other server was reached: %t, %v", reached, err)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -39,6 +40,7 @@ type ServeOptions struct {
 	Drain            time.Duration
 	Tokens           *token.File // nil: everybody on this machine may do all
 	AllowOrigins     []string
+	BotHosts         []string         // that may be called
 	Reload           <-chan os.Signal // is sent a signal when Tokens is to be read again
 	Log              *slog.Logger
 }
@@ -89,6 +91,8 @@ signal ends it at once.`,
 			option.New(&s.options.MaxPerToken, "max-per-token", 0, "hold at most `N` conversations of one token (default: any)"),
 			&cli.StringSliceFlag{Name: "allow-origin",
 				Usage: "let pages of `ORIGIN` ask, such as https://app.example; may be repeated"},
+			&cli.StringSliceFlag{Name: "bot-host",
+				Usage: "let conversations call voice bots at `HOST`, such as bots.example or 10.0.0.5:9000; may be repeated"},
 			option.New(&s.options.OpenAI, "openai-url", "https://api.openai.com/v1", "pass requests below /openai on to the "+
 				"service, or one that speaks its protocols, at this `URL`"),
 			option.New(&s.options.Drain, "drain", 30*time.Second, "when it is told to end, let utterances go on for this "+
@@ -102,7 +106,7 @@ signal ends it at once.`,
 			if server == nil || server.Serve == nil {
 				return needsServerError{"the command serve needs"}
 			}
-			s.options.AllowOrigins = c.StringSlice("allow-origin")
+			s.options.AllowOrigins, s.options.BotHosts = c.StringSlice("allow-origin"), c.StringSlice("bot-host")
 			s.logsJSON = c.String("log-format") == logline.JSON
 			return s.run(c.Context, server)
 		},
@@ -125,6 +129,11 @@ func (s *serveCmd) check() (err error) {
 	for _, origin := range s.options.AllowOrigins {
 		if u, err := url.Parse(origin); err != nil || u.Host == "" || u.Scheme+"://"+u.Host != origin {
 			return usagef("--allow-origin %s: it must be SCHEME://HOST, such as https://app.example", origin)
+		}
+	}
+	for _, host := range s.options.BotHosts {
+		if strings.ContainsAny(host, "/@") || host == "*" {
+			return usagef("--bot-host %s: it must be HOST, HOST:PORT or *.DOMAIN, such as bots.example", host)
 		}
 	}
 	if _, err := s.target.peer.Options(s.streams.Warn); err != nil {

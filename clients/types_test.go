@@ -20,11 +20,15 @@ var exported = []struct {
 	about string
 }{
 	{gateway.Spec{}, "What conversation is to be created."},
+	{gateway.Bot{}, "A voice bot made for the telephone, which holds the conversation."},
 	{gateway.Info{}, "Where a conversation stands."},
+	{gateway.BotInfo{}, "Where the call of a bot stands."},
 	{gateway.UtteranceInfo{}, "Where an utterance stands."},
 	{gateway.SpokenPart{}, "The receipt of an utterance, or of a part of one that was continued."},
 	{gateway.Interrupted{}, "What an interrupt ended."},
 	{gateway.Mark{}, "A place in an utterance, which was heard or dropped."},
+	{gateway.Listening{}, "What comes back as binary messages after the order listen."},
+	{gateway.Lost{}, "Audio that a listener has lost, because it was slow."},
 	{gateway.Order{}, "What a client asks for by a WebSocket."},
 	{gateway.Problem{}, "An error, as RFC 9457 has it."},
 	{echo.Receipt{}, "What was sent of an utterance, and what was heard."},
@@ -39,6 +43,9 @@ var words = map[reflect.Type][]string{
 		string(gateway.Ended),
 	},
 	reflect.TypeFor[gateway.Phase](): {string(gateway.Waiting), string(gateway.Speaking), string(gateway.Over)},
+	reflect.TypeFor[gateway.BotState](): {
+		string(gateway.BotConnected), string(gateway.BotHungUp), string(gateway.BotLost), string(gateway.BotStopped),
+	},
 	reflect.TypeFor[echo.Outcome](): {
 		string(echo.Finished), string(echo.Interrupted), string(echo.Sent), string(echo.Unverified), string(echo.Failed),
 	},
@@ -105,6 +112,8 @@ func typeScript(t *testing.T, in reflect.Type) string {
 	switch in.Kind() {
 	case reflect.Pointer:
 		return typeScript(t, in.Elem())
+	case reflect.Map:
+		return "{ [name: string]: " + typeScript(t, in.Elem()) + " }"
 	case reflect.Slice:
 		return typeScript(t, in.Elem()) + "[]"
 	case reflect.String:

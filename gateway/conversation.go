@@ -29,6 +29,8 @@ type Conversation struct {
 	meters  meters
 	wasOpen atomic.Bool // its room was joined
 	history *history
+	ears    *ears           // nil where the room is not heard
+	standIn *standIn        // nil where the replica is elsewhere
 	ctx     context.Context //nolint:containedctx // of the conversation
 	cancel  context.CancelCauseFunc
 	begun   chan struct{}  // closed when the room was joined, or could not be
@@ -39,6 +41,7 @@ type Conversation struct {
 	state      State
 	err        error         // why it has ended, or could not begin
 	session    *echo.Session // nil until the room is joined
+	bot        *BotInfo      // nil where there is none
 	openAI     *openai.Proxy // nil until it is needed
 	isClosing  bool          // no proxy is made any more
 	queue      []*Utterance  // the current one, and those that wait
@@ -68,7 +71,8 @@ type Info struct {
 	LeadSeconds float64    `json:"lead_seconds"`      // how far the replica is ahead, estimated
 	Waiting     int        `json:"waiting"`           // utterances that wait for their turn
 	Counts
-	LastText string `json:"last_text,omitempty"` // what was said last, where that is known
+	LastText string   `json:"last_text,omitempty"` // what was said last, where that is known
+	Bot      *BotInfo `json:"bot,omitempty"`       // the call of the bot, where there is one
 
 	Token  string `json:"token,omitempty"` // in the answer to its creation only
 	Events string `json:"events"`          // addresses, as paths
@@ -81,6 +85,9 @@ func newConversation(g *Gateway, spec Spec) *Conversation {
 		begun: make(chan struct{}), over: make(chan struct{}), state: Starting, kind: kindOf(&spec),
 	}
 	c.meters = g.metrics.of(c.kind)
+	if spec.Bot != nil {
+		c.bot = &BotInfo{Carrier: cmp.Or(spec.Bot.Carrier, Twilio)}
+	}
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
 	return c
 }
@@ -112,7 +119,7 @@ func (c *Conversation) run() {
 	log.Info("conversation ended")
 }
 
-// open opens the session of a place.
+// open opens the session of a place, and calls the bot.
 func (c *Conversation) open(p *place) error {
 	options := &echo.Options{
 		Pace: echo.Pace{Lead: seconds(c.Spec.LeadSeconds)}, Gap: seconds(c.Spec.GapSeconds),
@@ -129,8 +136,17 @@ func (c *Conversation) open(p *place) error {
 		return err
 	}
 	c.mu.Lock()
-	c.session = session
+	c.session, c.standIn = session, p.standIn
 	c.mu.Unlock()
+	if from := c.Spec.heard(); from != "" {
+		c.ears = &ears{from: from, isReplica: p.room.IsReplica, listeners: map[*listener]bool{}}
+		c.running.Go(func() { c.hear(p) })
+	}
+	talk, err := c.callBot()
+	if err != nil {
+		return err
+	}
+	c.running.Go(talk)
 	c.wasOpen.Store(true)
 	c.signal(Joined, nil)
 	return nil
@@ -242,6 +258,10 @@ func (c *Conversation) Info() Info {
 	if c.err != nil && !isOrdinary(c.err) {
 		info.Error = c.gateway.secrets.Secrets().Text(c.err.Error())
 	}
+	if c.bot != nil && c.bot.State != "" {
+		bot := *c.bot
+		info.Bot = &bot
+	}
 	if c.session != nil && c.state != Ended {
 		progress := c.session.Progress()
 		info.Replica, info.LeadSeconds = progress.State, progress.Lead.Seconds()
@@ -254,7 +274,8 @@ func (c *Conversation) Info() Info {
 
 // isOrdinary reports whether a conversation has ended in good order.
 func isOrdinary(err error) bool {
-	return errors.Is(err, ErrEnded) || errors.Is(err, ErrDraining) || errors.Is(err, room.ErrOver)
+	return errors.Is(err, ErrEnded) || errors.Is(err, ErrDraining) || errors.Is(err, errHungUp) ||
+		errors.Is(err, room.ErrOver)
 }
 
 // onReceipt keeps the receipt of the current utterance, or of a part of it.

@@ -26,7 +26,10 @@ var schemas = []struct {
 	value any
 	async bool // in asyncapi.yaml too
 }{
-	{"NewConversation", Spec{}, false}, {"Conversation", Info{}, true}, {"Overview", Overview{}, false},
+	{"NewConversation", Spec{}, false}, {"Bot", Bot{}, false}, {"BotInfo", BotInfo{}, true},
+	{"BotMark", BotMark{}, true}, {"Listening", Listening{}, true}, {"Lost", Lost{}, true},
+	{"UserSaid", UserSaid{}, false},
+	{"Conversation", Info{}, true}, {"Overview", Overview{}, false},
 	{"Say", SayRequest{}, false}, {"Spoken", SpokenPart{}, true}, {"Interrupted", Interrupted{}, true},
 	{"Utterance", UtteranceInfo{}, true}, {"Mark", Mark{}, true}, {"Problem", Problem{}, true},
 	{"Receipt", echo.Receipt{}, true}, {"InputStats", echo.FeedStats{}, true}, {"HeardWords", echo.HeardWords{}, true},
@@ -37,6 +40,7 @@ var schemas = []struct {
 var enums = map[reflect.Type][]string{
 	reflect.TypeFor[State]():                {"starting", "open", "draining", "ending", "ended"},
 	reflect.TypeFor[Phase]():                {"waiting", "speaking", "over"},
+	reflect.TypeFor[BotState]():             {"connected", "hung_up", "lost", "stopped"},
 	reflect.TypeFor[echo.Outcome]():         {"finished", "interrupted", "sent", "unverified", "failed"},
 	reflect.TypeFor[echo.QueuePolicy]():     {"queue", "replace", "reject"},
 	reflect.TypeFor[echo.ReconnectPolicy](): {"abandon", "restart", "resume"},
@@ -60,6 +64,8 @@ func typeOf(t reflect.Type) string {
 	switch t.Kind() {
 	case reflect.Pointer:
 		return typeOf(t.Elem())
+	case reflect.Map:
+		return "{type: object, additionalProperties: " + typeOf(t.Elem()) + "}"
 	case reflect.Slice:
 		return "{type: array, items: " + typeOf(t.Elem()) + "}"
 	case reflect.String:

@@ -29,13 +29,16 @@ import (
 	"encoding/hex"
 	"errors"
 	"log/slog"
+	"net/http"
 	"net/url"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"echocast/carrier"
 	"echocast/echo"
 	"echocast/gateway/token"
 	"echocast/internal/redact"
@@ -55,7 +58,7 @@ type Options struct {
 	// OpenAI is the service that requests of its protocols are passed on to; empty:
 	// OpenAI's own.
 	OpenAI string
-	// Insecure permits LiveKit rooms on other machines without TLS.
+	// Insecure permits LiveKit rooms and bots on other machines without TLS.
 	Insecure bool
 	// MaxConversations is how many may be open at a time; 0: 100.
 	MaxConversations int
@@ -73,6 +76,11 @@ type Options struct {
 	// AllowOrigins are the origins of other sites whose pages may ask, such as
 	// https://app.example.
 	AllowOrigins []string
+	// BotHosts are the hosts whose bots may be called, such as bots.example, *.bots.example
+	// or 127.0.0.1:9000. With Rehearse those of this machine may be called as well.
+	BotHosts []string
+	// TwilioAuthToken, where it is set, signs the calls of bots as Twilio does.
+	TwilioAuthToken string
 	// Reload, where it is set, is sent a signal when Tokens is to be read again.
 	Reload <-chan os.Signal
 	// Log is where the gateway says what it does; nil: nowhere.
@@ -111,6 +119,7 @@ type Gateway struct {
 	metrics *metrics
 	running sync.WaitGroup // conversations
 	closed  chan struct{}  // closed when all have ended after Close
+	dialBot func(ctx context.Context, address string, header http.Header) (carrier.Conn, error)
 
 	closing  sync.Once
 	mu       sync.Mutex
@@ -121,7 +130,7 @@ type Gateway struct {
 
 // New makes a gateway without conversations. Close ends it.
 func New(options *Options) *Gateway {
-	g := &Gateway{all: map[string]*Conversation{}, closed: make(chan struct{})}
+	g := &Gateway{all: map[string]*Conversation{}, closed: make(chan struct{}), dialBot: carrier.Dial}
 	if options != nil {
 		g.options = *options
 	}
@@ -168,11 +177,16 @@ func (g *Gateway) Create(spec Spec, by Creator) (*Conversation, error) {
 	if (spec.PAL != "" || kindOf(&spec) == viaREST) && g.options.Client == nil {
 		return nil, invalid("pal", "this gateway has no API key of Tavus: start it with TAVUS_API_KEY or --api-key-file")
 	}
+	if spec.Bot != nil {
+		if err := g.options.checkBotHost(spec.Bot); err != nil {
+			return nil, err
+		}
+	}
 	g.hide(&spec)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if c := g.createdBy(by); c != nil {
-		if c.Spec != spec {
+		if !reflect.DeepEqual(c.Spec, spec) {
 			return nil, invalid("Idempotency-Key", "it was used for another conversation")
 		}
 		return c, nil
@@ -245,13 +259,19 @@ func (g *Gateway) countOf(name string) (n int) {
 	return n
 }
 
-// hide makes the query of an address a secret, and each value in it.
+// hide makes the query of each address a secret, and each value in it.
 func (g *Gateway) hide(s *Spec) {
-	_, query, _ := strings.Cut(s.To, "?")
-	g.secrets.Add(query)
-	values, _ := url.ParseQuery(query) // with an error, those that can be read
-	for _, all := range values {
-		g.secrets.Add(all...)
+	addresses := []string{s.To}
+	if s.Bot != nil {
+		addresses = append(addresses, s.Bot.URL)
+	}
+	for _, address := range addresses {
+		_, query, _ := strings.Cut(address, "?")
+		g.secrets.Add(query)
+		values, _ := url.ParseQuery(query) // with an error, those that can be read
+		for _, all := range values {
+			g.secrets.Add(all...)
+		}
 	}
 }
 

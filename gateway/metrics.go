@@ -21,6 +21,8 @@ type metrics struct {
 	underruns  *prometheus.CounterVec   // kind
 	interrupts *prometheus.CounterVec   // kind
 	bytes      *prometheus.CounterVec   // kind
+	lostAudio  prometheus.Counter       // seconds
+	bots       *prometheus.CounterVec   // carrier, outcome
 	late       *prometheus.HistogramVec // kind
 	firstAudio *prometheus.HistogramVec // kind
 }
@@ -51,6 +53,11 @@ func newMetrics(g *Gateway) *metrics {
 	m.underruns = counter("underruns_total", "How often replicas ran out of audio.", "kind")
 	m.interrupts = counter("interrupts_total", "Utterances that were interrupted.", "kind")
 	m.bytes = counter("sent_bytes_total", "Bytes of the messages of audio.", "kind")
+	m.lostAudio = prometheus.NewCounter(prometheus.CounterOpts{
+		Namespace: "echocast", Name: "lost_audio_seconds_total", Help: "Audio that listeners were too slow for.",
+	})
+	m.registry.MustRegister(m.lostAudio)
+	m.bots = counter("bot_calls_total", "Calls of bots that are over, and how.", "carrier", "outcome")
 	m.late = histogram("chunk_lateness_seconds", "How much later than due chunks were ready to leave.", lateBounds)
 	m.firstAudio = histogram("first_audio_seconds", "From the first message to the event that the replica speaks.",
 		prometheus.ExponentialBuckets(.01, 2, 11))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"strings"
+	"sync/atomic"
 
 	"echocast/echo"
 	"echocast/gateway/token"
@@ -47,7 +48,7 @@ func (c *Conversation) proxy() (*openai.Proxy, error) {
 		return c.openAI, c.closingError()
 	}
 	c.openAI, err = openai.New(openai.Options{
-		Upstream: c.gateway.options.OpenAI, Speaker: voice{c, session}, Cuts: openai.UserCuts(session),
+		Upstream: c.gateway.options.OpenAI, Speaker: &voice{c: c, session: session}, Cuts: openai.UserCuts(session),
 		Warn: func(text string) {
 			c.gateway.log.Warn(c.gateway.secrets.Secrets().Text(text), "conversation", c.ID)
 		},
@@ -79,13 +80,16 @@ func (c *Conversation) closeProxy() {
 type voice struct {
 	c       *Conversation
 	session *echo.Session
+	speaks  atomic.Bool // it has its turn
 }
 
-func (v voice) Speak(ctx context.Context, speech echo.Speech) (echo.Receipt, error) {
+func (v *voice) Speak(ctx context.Context, speech echo.Speech) (echo.Receipt, error) {
 	speak := func(u *Utterance) (echo.Receipt, error) {
 		if err := u.await(); err != nil {
 			return u.unspoken(err), err
 		}
+		v.speaks.Store(true)
+		defer v.speaks.Store(false)
 		return v.session.Speak(u.ctx, speech)
 	}
 	u, err := v.c.speakInTurn(ctx, &Utterance{name: speech.Name, text: speech.Text, do: speak})
@@ -95,4 +99,10 @@ func (v voice) Speak(ctx context.Context, speech echo.Speech) (echo.Receipt, err
 	return u.Wait(context.WithoutCancel(ctx)) // its receipt comes also where ctx has ended
 }
 
-func (v voice) Progress() echo.Progress { return v.session.Progress() }
+// Progress is how far its utterance is, and nothing while another one is spoken.
+func (v *voice) Progress() echo.Progress {
+	if !v.speaks.Load() {
+		return echo.Progress{}
+	}
+	return v.session.Progress()
+}

@@ -52,7 +52,8 @@ func kindOf(s *Spec) string {
 func (g *Gateway) enter(ctx context.Context, s *Spec, onReplica func(replica.Event)) (p *place, err error) {
 	p = &place{}
 	options := room.Options{
-		Microphone: s.Microphone, Avatar: s.Avatar, UserEvents: s.BargeIn, Insecure: g.options.Insecure,
+		Microphone: s.Microphone, Avatar: s.Avatar, UserEvents: s.BargeIn || s.Bot != nil, Insecure: g.options.Insecure,
+		Hear: s.heard() != "", HearRate: hearRate,
 		Warn: func(text string) { g.log.Warn(g.secrets.Secrets().Text(text), "kind", kindOf(s)) },
 	}
 	address := s.To

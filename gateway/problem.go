@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"echocast/audio"
+	"echocast/carrier"
 	"echocast/echo"
 	"echocast/internal/text"
 	"echocast/room"
@@ -63,6 +64,7 @@ var kinds = []struct {
 	{isOne(echo.ErrLost, room.ErrOver), http.StatusBadGateway, "lost"},
 	{isOne(echo.ErrNotReady), http.StatusGatewayTimeout, "not_ready"},
 	{isType[*room.UnreachableError], http.StatusBadGateway, "not_ready"},
+	{isType[*carrier.DialError], http.StatusBadGateway, "not_ready"},
 	{isType[*tavus.TransportError], http.StatusBadGateway, "not_ready"},
 }
 

@@ -31,7 +31,7 @@ const (
 
 // Order is what a client asks for by a text message.
 type Order struct {
-	// Type is start, end, mark, say, message, interrupt, pause or resume.
+	// Type is start, end, mark, say, message, interrupt, pause, resume, listen or unlisten.
 	Type string `json:"type"`
 	// Name is that of an utterance (start, say) or of a mark.
 	Name string `json:"name,omitempty"`
@@ -43,6 +43,9 @@ type Order struct {
 	Rate     int              `json:"rate,omitempty"`
 	Channels int              `json:"channels,omitempty"`
 	Queue    echo.QueuePolicy `json:"queue,omitempty"`
+	// From is who is to be listened to: user, replica or all; Rate is then that of what
+	// comes back.
+	From string `json:"from,omitempty"`
 	// Message is a message of the Interactions Protocol.
 	Message json.RawMessage `json:"message,omitempty"`
 }
@@ -53,10 +56,13 @@ type socket struct {
 	conversation *Conversation
 	conn         *websocket.Conn
 	query        url.Values // of the address
+	mayHear      error      // why the client may not listen
 	utterance    *Utterance // that takes audio; nil: none
 	pipe         *pipe      // of the utterance, or of one that was refused, whose audio is dropped
 	bytes        int64      // of audio that came for it
 	perSecond    int64      // bytes; 0 where a place in the audio has no time
+
+	listening func() // ends the listening, and waits for that; nil: nobody listens
 
 	answers chan Entry    // to orders
 	told    chan struct{} // closed when nothing is written any more
@@ -97,7 +103,7 @@ func (a *api) socket(w http.ResponseWriter, r *http.Request) error {
 		return nil //nolint:nilerr // it is answered
 	}
 	conn.SetReadLimit(maxFrame)
-	s := &socket{api: a, conversation: c, conn: conn, query: query}
+	s := &socket{api: a, conversation: c, conn: conn, query: query, mayHear: a.mayHear(r)}
 	s.answers, s.told = make(chan Entry), make(chan struct{})
 	s.run(r.Context(), after)
 	return nil
@@ -112,6 +118,7 @@ func (s *socket) run(ctx context.Context, after int64) {
 		_ = s.conn.Close(websocket.StatusNormalClosure, "the conversation has ended") // ends the reading
 	}()
 	err := s.read(ctx)
+	s.unlisten()
 	if s.pipe != nil {
 		s.pipe.finish(&CutError{err})
 	}
@@ -273,8 +280,13 @@ func (s *socket) obey(ctx context.Context, data []byte) error {
 		return c.Pause(ctx)
 	case "resume":
 		return c.Resume()
+	case "listen":
+		return s.listen(ctx, &o)
+	case "unlisten":
+		s.unlisten()
+		return nil
 	}
-	return invalid("type", "it must be start, end, mark, say, message, interrupt, pause or resume")
+	return invalid("type", "it must be start, end, mark, say, message, interrupt, pause, resume, listen or unlisten")
 }
 
 // start begins an utterance, whose audio follows.

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -49,13 +50,18 @@ func (l *memoryListener) Close() error {
 func (l *memoryListener) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	ours, theirs := net.Pipe()
 	select {
-	case l.conns <- theirs:
+	case l.conns <- localConn{theirs}:
 		l.dialed.Add(1)
 		return ours, nil
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
 }
+
+// localConn is a connection from this machine.
+type localConn struct{ net.Conn }
+
+func (localConn) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1234} }
 
 // inMemory serves a gateway on connections in memory. The function that it returns ends
 // them.
@@ -79,11 +85,17 @@ func inMemory(c *client) (*http.Client, *memoryListener, func()) {
 // onSocket runs f with a WebSocket of a new rehearsal, in fake time.
 func onSocket(t *testing.T, query string, f func(t *testing.T, c *client, s *testSocket)) {
 	t.Helper()
+	onSocketOf(t, "", query, f)
+}
+
+// onSocketOf does the same with fields of the conversation beside to.
+func onSocketOf(t *testing.T, fields, query string, f func(t *testing.T, c *client, s *testSocket)) {
+	t.Helper()
 	inBubble(t, nil, func(t *testing.T, c *client) {
-		path := c.open()
+		path := c.create(fields)
 		web, _, end := inMemory(c)
 		defer end()
-		s := &testSocket{t: t, messages: make(chan Entry, 10_000), path: path}
+		s := &testSocket{t: t, messages: make(chan Entry, 10_000), stall: make(chan time.Duration, 1), path: path}
 		var err error
 		s.conn, _, err = websocket.Dial(t.Context(), "ws://127.0.0.1:8880"+path+"/socket"+query, &websocket.DialOptions{
 			HTTPClient: web, Subprotocols: []string{socketProtocol},
@@ -115,14 +127,29 @@ type testSocket struct {
 	messages chan Entry // as they come
 	ended    error      // why no more come
 	seen     []Entry
+	stall    chan time.Duration // for which nothing is read
+
+	mu    sync.Mutex
+	heard []byte // binary messages
 }
 
 // listen reads all messages, until the connection ends.
 func (s *testSocket) listen(ctx context.Context) {
 	defer close(s.messages)
 	for {
+		select {
+		case d := <-s.stall:
+			time.Sleep(d)
+		default:
+		}
 		var e Entry
-		_, data, err := s.conn.Read(ctx)
+		kind, data, err := s.conn.Read(ctx)
+		if kind == websocket.MessageBinary {
+			s.mu.Lock()
+			s.heard = append(s.heard, data...)
+			s.mu.Unlock()
+			continue
+		}
 		if err == nil {
 			err = json.Unmarshal(data, &e)
 		}
@@ -307,7 +334,7 @@ func TestSocketHoldsUpTheSender(t *testing.T) {
 func TestSocketOrders(t *testing.T) {
 	onSocket(t, "", func(t *testing.T, c *client, s *testSocket) {
 		for _, test := range []struct{ order, want string }{
-			{`{"type":"sing"}`, "it must be start, end, mark, say, message, interrupt, pause or resume"},
+			{`{"type":"sing"}`, "it must be start, end, mark, say, message, interrupt, pause, resume, listen or unlisten"},
 			{`{"typ":"end"}`, "unknown field"},
 			{`[]`, "it must be one JSON object"},
 			{`{"type":"end"}`, "no utterance was started"},

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"echocast/echo"
+	"echocast/room"
 	"echocast/tavus"
 )
 
@@ -24,6 +25,12 @@ type Spec struct {
 	Avatar     string `json:"avatar,omitempty"`     // in a LiveKit room: whom to speak through
 	Microphone bool   `json:"microphone,omitempty"` // speak by an audio track, in rooms that can
 	Label      string `json:"label,omitempty"`      // for people
+
+	// Bot is dialled when the room was joined, and holds the conversation.
+	Bot *Bot `json:"bot,omitempty"`
+	// Hear is who of the room can be listened to: user, replica or all. Empty: nobody, or
+	// with a bot the user.
+	Hear string `json:"hear,omitempty"`
 
 	BargeIn bool                 `json:"barge_in,omitempty"` // fall silent when the user speaks
 	Resume  bool                 `json:"resume,omitempty"`   // and continue from the last pause that was heard
@@ -57,16 +64,35 @@ func (s *Spec) check() error {
 		return invalid("gap_seconds", "it must be from 0 to %d", longestGap)
 	case !slices.Contains([]string{"", viaDaily, viaREST}, s.Via):
 		return invalid("via", "it must be %s or %s", viaDaily, viaREST)
+	case s.Hear != "" && !slices.Contains(sides, s.Hear):
+		return invalid("hear", "it must be user, replica or all")
+	case s.heard() != "" && kindOf(s) == viaREST:
+		return invalid("hear", "a conversation by REST has no sound; leave out via")
+	case s.heard() == room.All && kindOf(s) == viaDaily:
+		return invalid("hear", "of a Daily room one side is heard: user or replica, and with a bot the user")
 	case !slices.Contains(onLoss, s.OnLoss):
 		return invalid("on_loss", "it must be abandon, restart or resume")
 	}
-	if s.PAL == "" {
-		return nil
+	if s.PAL != "" {
+		if err := s.tavus().Check(); err != nil {
+			return invalid("pal", "%v", err)
+		}
 	}
-	if err := s.tavus().Check(); err != nil {
-		return invalid("pal", "%v", err)
+	if s.Bot != nil {
+		return s.Bot.check()
 	}
 	return nil
+}
+
+// heard is who of the room is heard, for listeners and for the bot.
+func (s *Spec) heard() string {
+	switch {
+	case s.Bot == nil:
+		return s.Hear
+	case s.Hear == "", s.Hear == room.User:
+		return room.User
+	}
+	return room.All
 }
 
 // tavus is what Tavus is asked for.

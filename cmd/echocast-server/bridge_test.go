@@ -129,6 +129,16 @@ func TestATwilioBotTalksInARoom(t *testing.T) {
 	if parameters, ok := start["parameters"].(map[string]any); !ok || parameters["name"] != "Jane" {
 		t.Errorf("the start is %v", start)
 	}
+	checkTwilioTalk(t, bot)
+	checkTwilioReceipts(t, receipts)
+	if report := end(); strings.Contains(report, `"complaint"`) {
+		t.Errorf("the replica complains: %s", report)
+	}
+}
+
+// checkTwilioTalk checks what twilio-bot.mjs says of its marks and of the user.
+func checkTwilioTalk(t *testing.T, bot <-chan map[string]any) {
+	t.Helper()
 	var marks []string
 	for {
 		line := testwait.Receive(t, bot)
@@ -144,6 +154,11 @@ func TestATwilioBotTalksInARoom(t *testing.T) {
 	if want := []string{"one", "two", "three", "long", "bye"}; !slices.Equal(marks, want) {
 		t.Errorf("the marks came back as %v, want %v", marks, want)
 	}
+}
+
+// checkTwilioReceipts checks what was heard of twilio-bot.mjs.
+func checkTwilioReceipts(t *testing.T, receipts []echo.Receipt) {
+	t.Helper()
 	outcomes := make([]echo.Outcome, len(receipts))
 	for i, r := range receipts {
 		outcomes[i] = r.Outcome
@@ -153,9 +168,6 @@ func TestATwilioBotTalksInARoom(t *testing.T) {
 	}
 	if receipts[0].SpokenSeconds < 1.4 || receipts[1].SpokenSeconds > 6 || receipts[2].Samples != 12000 {
 		t.Errorf("the receipts are %+v", receipts)
-	}
-	if report := end(); strings.Contains(report, `"complaint"`) {
-		t.Errorf("the replica complains: %s", report)
 	}
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net"
 	"os"
@@ -11,6 +12,11 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"echocast/echo"
+	"echocast/gateway"
+	"echocast/internal/nodetest"
+	"echocast/internal/testwait"
 )
 
 // pageBlock is a block of a page; one without a language holds shell commands.
@@ -37,7 +43,8 @@ func TestGatewayPage(t *testing.T) {
 	}
 	script.WriteString("trap - EXIT; all=$(jobs -p); kill $all; wait $all\n")
 	out := paste(t, script.String())
-	if n := strings.Count(out, `"outcome":"finished"`); n < 2 || strings.Contains(out, `"detail"`) {
+	if n := strings.Count(out, `"outcome":"finished"`); n < 2 || strings.Contains(out, `"detail"`) ||
+		!strings.Contains(out, `{"seconds":7.34}`) {
 		t.Errorf("%d utterances were heard:\n%s", n, out)
 	}
 }
@@ -111,4 +118,51 @@ func paste(t *testing.T, script string) string {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	return string(out)
+}
+
+// A bot that was written for Twilio with the library ws talks with the user of a rehearsal
+// of the gateway: it hears the user's voice, its own is said by the replica, its marks come
+// back in order, its clear interrupts, and the conversation ends when it hangs up.
+func TestATwilioBotTalksInTheGateway(t *testing.T) {
+	needNode(t)
+	t.Parallel()
+	bot := nodetest.Start[map[string]any](t, nodePrograms, "twilio-bot.mjs")
+	port := testwait.Receive(t, bot)["port"]
+	out := make(chan string, 1)
+	user := toneFile(t, 300, 20)
+	go func() {
+		out <- paste(t, fmt.Sprintf(`set -e
+TWILIO_AUTH_TOKEN=12345 bin/echocast serve --listen 127.0.0.1:8880 --rehearse & sleep 1
+URL=http://127.0.0.1:8880/v1/conversations
+ID=$(curl -s $URL -d '{"to":"rehearsal","bot":{"url":"ws://127.0.0.1:%v/media","parameters":{"name":"Jane"}}}' |
+	sed 's/.*"id":"\([^"]*\)".*/\1/')
+curl -s $URL/$ID/user -T %s & USER_SPEAKS=$!
+until curl -s $URL/$ID | grep '"state":"ended"'; do sleep 0.1; done
+wait $USER_SPEAKS
+curl -s $URL/$ID/utterances
+kill %%1; wait %%1
+`, port, user))
+	}()
+	if signature, _ := testwait.Receive(t, bot)["signature"].(string); len(signature) != 28 {
+		t.Errorf("the signature is %q", signature)
+	}
+	testwait.Receive(t, bot) // connected
+	if parameters, _ := testwait.Receive(t, bot)["parameters"].(map[string]any); parameters["name"] != "Jane" {
+		t.Errorf("the parameters are %v", parameters)
+	}
+	checkTwilioTalk(t, bot)
+	text := <-out
+	var all struct{ Utterances []gateway.UtteranceInfo }
+	_, list, _ := strings.Cut(text, `{"utterances":`)
+	if err := json.Unmarshal([]byte(`{"utterances":`+strings.Split(list, "\n")[0]), &all); err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	var receipts []echo.Receipt
+	for _, u := range all.Utterances {
+		receipts = append(receipts, *u.Receipt)
+	}
+	checkTwilioReceipts(t, receipts)
+	if !strings.Contains(text, `"state":"hung_up"`) {
+		t.Errorf("the lines print\n%s", text)
+	}
 }

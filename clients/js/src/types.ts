@@ -10,11 +10,22 @@ export interface Spec {
   avatar?: string;
   microphone?: boolean;
   label?: string;
+  bot?: Bot;
+  hear?: string;
   barge_in?: boolean;
   resume?: boolean;
   on_loss?: "abandon" | "restart" | "resume";
   lead_seconds?: number;
   gap_seconds?: number;
+}
+
+/** A voice bot made for the telephone, which holds the conversation. */
+export interface Bot {
+  carrier?: string;
+  url: string;
+  rate?: number;
+  parameters?: { [name: string]: string };
+  on_hangup?: string;
 }
 
 /** Where a conversation stands. */
@@ -33,9 +44,17 @@ export interface Info {
   failed: number;
   underruns: number;
   last_text?: string;
+  bot?: BotInfo;
   token?: string;
   events: string;
   speech: string;
+}
+
+/** Where the call of a bot stands. */
+export interface BotInfo {
+  carrier: string;
+  state: "connected" | "hung_up" | "lost" | "stopped";
+  error?: string;
 }
 
 /** Where an utterance stands. */
@@ -67,6 +86,19 @@ export interface Mark {
   by: string;
 }
 
+/** What comes back as binary messages after the order listen. */
+export interface Listening {
+  from: string;
+  format: string;
+  rate: number;
+  channels: number;
+}
+
+/** Audio that a listener has lost, because it was slow. */
+export interface Lost {
+  seconds: number;
+}
+
 /** What a client asks for by a WebSocket. */
 export interface Order {
   type: string;
@@ -76,6 +108,7 @@ export interface Order {
   rate?: number;
   channels?: number;
   queue?: "queue" | "replace" | "reject";
+  from?: string;
   message?: unknown;
 }
 

@@ -1,0 +1,217 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"echocast/carrier"
+	"echocast/carrier/twilio"
+	"echocast/carrier/vonage"
+	"echocast/room"
+)
+
+// The carriers that bots are called by.
+const (
+	Twilio = "twilio"
+	Vonage = "vonage"
+)
+
+// What a conversation does when its bot hangs up.
+const (
+	EndOnHangup  = "end"
+	KeepOnHangup = "keep"
+)
+
+// Bot is a voice bot made for the telephone. It hears the room's user, and the replica says
+// what it answers.
+type Bot struct {
+	Carrier string `json:"carrier,omitempty"` // twilio or vonage; empty: twilio
+	// URL is that of the bot's WebSocket. Options.BotHosts says which hosts may be called.
+	URL  string `json:"url"`
+	Rate int    `json:"rate,omitempty"` // Hz, with vonage: 8000, 16000 or 24000; 0: 16000
+	// Parameters are given to the bot: as custom parameters by twilio, as headers by vonage.
+	Parameters map[string]string `json:"parameters,omitempty"`
+	// OnHangup is what happens when the bot hangs up, or its connection is lost: the
+	// conversation ends, or is kept for others to speak in. Empty: end.
+	OnHangup string `json:"on_hangup,omitempty"`
+}
+
+// BotState is where the call of a bot stands.
+type BotState string
+
+// The states of a call.
+const (
+	BotConnected BotState = "connected" // it hears the user, and may speak
+	BotHungUp    BotState = "hung_up"   // the bot has ended the call
+	BotLost      BotState = "lost"      // the connection broke; BotInfo.Error says why
+	BotStopped   BotState = "stopped"   // the conversation has ended the call
+)
+
+// BotInfo says where the call of a bot stands.
+type BotInfo struct {
+	Carrier string   `json:"carrier"`
+	State   BotState `json:"state"`
+	Error   string   `json:"error,omitempty"`
+}
+
+// BotMark is a mark of a bot, which was told that the audio before it was heard.
+type BotMark struct {
+	Name    string `json:"name"`
+	IsHeard bool   `json:"heard"` // false: it was cleared before it was heard
+}
+
+// errHungUp ends a conversation whose bot has ended the call.
+var errHungUp = errors.New("the bot has hung up")
+
+// The largest values of a Bot.
+const (
+	longestURL        = 2048 // bytes
+	longestParameters = 8192 // bytes of names and values together
+)
+
+// check refuses what is no bot. It does not look at the host.
+func (b *Bot) check() error {
+	u, err := url.Parse(b.URL)
+	size := 0
+	for name, value := range b.Parameters {
+		size += len(name) + len(value)
+	}
+	switch {
+	case err != nil || u.Hostname() == "" || u.Scheme != "ws" && u.Scheme != "wss":
+		return invalid("bot.url", "the address of a WebSocket begins with wss:// or ws://")
+	case u.User != nil || u.Fragment != "" || len(b.URL) > longestURL:
+		return invalid("bot.url", "it has no user, no fragment, and at most %d bytes", longestURL)
+	case !slices.Contains([]string{"", Twilio, Vonage}, b.Carrier):
+		return invalid("bot.carrier", "it must be twilio or vonage")
+	case b.Rate != 0 && (b.Carrier != Vonage || !slices.Contains(vonage.Rates(), b.Rate)):
+		return invalid("bot.rate", "it is for vonage: 8000, 16000 or 24000")
+	case !slices.Contains([]string{"", EndOnHangup, KeepOnHangup}, b.OnHangup):
+		return invalid("bot.on_hangup", "it must be end or keep")
+	case size > longestParameters:
+		return invalid("bot.parameters", "they have more than %d bytes", longestParameters)
+	}
+	return nil
+}
+
+// checkBotHost refuses a bot that the operator has not allowed to be called.
+func (o *Options) checkBotHost(b *Bot) error {
+	u, err := url.Parse(b.URL)
+	if err != nil {
+		return invalid("bot.url", "%v", err)
+	}
+	host := strings.ToLower(u.Hostname())
+	ip := net.ParseIP(host)
+	isLocal := host == "localhost" || ip != nil && ip.IsLoopback()
+	isListed := slices.ContainsFunc(o.BotHosts, func(listed string) bool { return matchesHost(listed, host, u.Port()) })
+	switch {
+	case !isListed && !(isLocal && o.Rehearse):
+		return invalid("bot.url", "this gateway may not call bots at %s: start it with --bot-host %[1]s", u.Host)
+	case u.Scheme == "ws" && !isLocal && !o.Insecure:
+		return invalid("bot.url", "the user's voice would be sent in clear: use wss://, or start the gateway with --insecure")
+	}
+	return nil
+}
+
+// matchesHost reports whether an entry of BotHosts allows a host and a port, which is empty
+// where the address names none. An entry without a port allows all ports.
+func matchesHost(listed, host, port string) bool {
+	listed = strings.ToLower(listed)
+	if h, p, err := net.SplitHostPort(listed); err == nil {
+		if p != port {
+			return false
+		}
+		listed = h
+	}
+	if domain, ok := strings.CutPrefix(listed, "*."); ok {
+		return strings.HasSuffix(host, "."+domain)
+	}
+	return strings.Trim(listed, "[]") == host
+}
+
+// protocol is what the carrier and the bot say to each other, and how it is dialled.
+func (b *Bot) protocol(o *Options) (carrier.Protocol, http.Header, error) {
+	if b.Carrier == Vonage {
+		rate := b.Rate
+		if rate == 0 {
+			rate = 16000
+		}
+		leg, err := vonage.New(rate, b.Parameters)
+		return leg, nil, err
+	}
+	var header http.Header
+	if o.TwilioAuthToken != "" {
+		header = http.Header{twilio.SignatureHeader: {twilio.Sign(o.TwilioAuthToken, b.URL)}}
+	}
+	return twilio.New(b.Parameters), header, nil
+}
+
+// callBot dials the bot of the conversation, if it has one, and returns what holds the call
+// until the conversation ends.
+func (c *Conversation) callBot() (talk func(), err error) {
+	bot := c.Spec.Bot
+	if bot == nil {
+		return func() {}, nil
+	}
+	protocol, header, err := bot.protocol(&c.gateway.options)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := c.gateway.dialBot(c.ctx, bot.URL, header)
+	if err != nil {
+		c.gateway.metrics.bots.WithLabelValues(c.bot.Carrier, "unreachable").Inc()
+		return nil, err
+	}
+	c.setBot(BotConnected, nil)
+	session := c.session
+	return func() {
+		c.botLeft(carrier.Talk(c.ctx, conn, protocol, carrier.Options{
+			Speaker: &voice{c: c, session: session},
+			Hear: func(ctx context.Context, rate int, to io.Writer) error {
+				return c.Hear(ctx, HearOptions{From: room.User, Rate: rate}, to)
+			},
+			Warn:    func(text string) { c.warn("the bot sent " + text) },
+			OnMark:  func(name string, isHeard bool) { c.history.add("bot_mark", BotMark{name, isHeard}) },
+			OnClear: func() { c.history.add("bot_clear", struct{}{}) },
+		}))
+	}, nil
+}
+
+// botLeft tells how the call has ended, and ends the conversation where that is wanted.
+func (c *Conversation) botLeft(err error) {
+	switch {
+	case c.ctx.Err() != nil:
+		c.setBot(BotStopped, nil)
+		return
+	case err == nil:
+		c.setBot(BotHungUp, nil)
+		err = errHungUp
+	default:
+		c.setBot(BotLost, err)
+		err = fmt.Errorf("the call of the bot has failed: %w", err)
+	}
+	if c.Spec.Bot.OnHangup != KeepOnHangup {
+		c.signal(Lose, err)
+	}
+}
+
+// setBot notes where the call of the bot stands.
+func (c *Conversation) setBot(state BotState, err error) {
+	c.mu.Lock()
+	c.bot.State = state
+	if err != nil {
+		c.bot.Error = c.gateway.secrets.Secrets().Text(err.Error())
+	}
+	info := *c.bot
+	c.mu.Unlock()
+	c.history.add("bot", info)
+	if state != BotConnected {
+		c.gateway.metrics.bots.WithLabelValues(info.Carrier, string(state)).Inc()
+	}
+}

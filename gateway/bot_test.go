@@ -1,0 +1,368 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"echocast/carrier"
+	"echocast/echo"
+	"echocast/internal/pcm"
+)
+
+// botLine is a connection to a bot in memory, and the bot's end of it.
+type botLine struct {
+	t       *testing.T
+	toBot   chan []byte
+	fromBot chan []byte
+	closed  chan struct{}
+	close   func()
+	code    websocket.StatusCode // with which the bot closes
+}
+
+func newBotLine(t *testing.T) *botLine {
+	l := &botLine{t: t, toBot: make(chan []byte, 1<<16), fromBot: make(chan []byte), closed: make(chan struct{}),
+		code: websocket.StatusNormalClosure}
+	l.close = sync.OnceFunc(func() { close(l.closed) })
+	return l
+}
+
+func (l *botLine) Read(context.Context) (websocket.MessageType, []byte, error) {
+	select {
+	case data := <-l.fromBot:
+		return websocket.MessageText, data, nil
+	case <-l.closed:
+		return 0, nil, websocket.CloseError{Code: l.code}
+	}
+}
+
+func (l *botLine) Write(_ context.Context, _ websocket.MessageType, data []byte) error {
+	select {
+	case <-l.closed:
+		return websocket.CloseError{Code: l.code}
+	default:
+		l.toBot <- slices.Clone(data)
+		return nil
+	}
+}
+
+func (l *botLine) Close(websocket.StatusCode, string) error {
+	l.close()
+	return nil
+}
+
+// twilioMessage is a message of a Media Stream, either way.
+type twilioMessage struct {
+	Event string `json:"event"`
+	Start *struct {
+		StreamSID        string            `json:"streamSid"`
+		CustomParameters map[string]string `json:"customParameters"`
+	} `json:"start,omitempty"`
+	Media *struct {
+		Payload []byte `json:"payload"`
+	} `json:"media,omitempty"`
+	Mark *struct {
+		Name string `json:"name"`
+	} `json:"mark,omitempty"`
+}
+
+// fakeBot is a bot made for Twilio, on a botLine.
+type fakeBot struct {
+	*botLine
+	streamSID  string
+	parameters map[string]string
+	heard      []int16 // the user, without the silence before and after
+	marks      []string
+	markedAt   []time.Time
+	stopped    bool
+}
+
+// read takes what the carrier has sent so far.
+func (b *fakeBot) read() {
+	b.t.Helper()
+	for len(b.toBot) > 0 {
+		var m twilioMessage
+		if err := json.Unmarshal(<-b.toBot, &m); err != nil {
+			b.t.Fatal(err)
+		}
+		switch m.Event {
+		case "start":
+			b.streamSID, b.parameters = m.Start.StreamSID, m.Start.CustomParameters
+		case "media":
+			samples := pcm.Decode(m.Media.Payload, pcm.DecodeMuLaw)
+			if slices.ContainsFunc(samples, func(s int16) bool { return s > 1000 }) {
+				b.heard = append(b.heard, samples...)
+			}
+		case "mark":
+			b.marks, b.markedAt = append(b.marks, m.Mark.Name), append(b.markedAt, time.Now())
+		case "stop":
+			b.stopped = true
+		}
+	}
+}
+
+func (b *fakeBot) send(format string, args ...any) {
+	b.fromBot <- fmt.Appendf(nil, `{"streamSid":%q,`+format+`}`, append([]any{b.streamSID}, args...)...)
+}
+
+// say sends audio and a mark behind it.
+func (b *fakeBot) say(length time.Duration, mark string) {
+	payload, _ := json.Marshal(make([]byte, 8*length.Milliseconds())) // loud, in mu-law
+	b.send(`"event":"media","media":{"payload":%s}`, payload)
+	b.send(`"event":"mark","mark":{"name":%q}`, mark)
+}
+
+// withBot runs f with a conversation of a bot, in fake time.
+func withBot(t *testing.T, bot string, f func(t *testing.T, c *client, path string, b *fakeBot)) {
+	t.Helper()
+	inBubble(t, &Options{Rehearse: true}, func(t *testing.T, c *client) {
+		b := &fakeBot{botLine: newBotLine(t)}
+		c.gateway.dialBot = func(_ context.Context, address string, _ http.Header) (carrier.Conn, error) {
+			if address != "ws://127.0.0.1:9000/media?key=secret" {
+				t.Errorf("%s is dialled", address)
+			}
+			return b.botLine, nil
+		}
+		var info Info
+		c.do("POST", "/v1/conversations", strings.NewReader(`{"bot":{"url":"ws://127.0.0.1:9000/media?key=secret"`+bot+`}}`),
+			http.StatusCreated, &info)
+		if info.Bot == nil || info.Bot.State != BotConnected || info.Bot.Carrier != Twilio {
+			t.Fatalf("created %+v", info)
+		}
+		synctest.Wait()
+		b.read()
+		f(t, c, "/v1/conversations/"+info.ID, b)
+		b.close()
+	})
+}
+
+// sine is so many seconds of a tone as raw samples at 24 kHz.
+func sine(hertz, seconds float64) *strings.Reader {
+	var b strings.Builder
+	for i := range int(seconds * echo.DefaultRate) {
+		sample := int16(8000 * math.Sin(2*math.Pi*hertz*float64(i)/echo.DefaultRate))
+		b.Write([]byte{byte(sample), byte(sample >> 8)})
+	}
+	return strings.NewReader(b.String())
+}
+
+// hertzOf counts the upward crossings of zero.
+func hertzOf(samples []int16, rate float64) float64 {
+	crossings := 0
+	for i := 1; i < len(samples); i++ {
+		if samples[i-1] < 0 && samples[i] >= 0 {
+			crossings++
+		}
+	}
+	return float64(crossings) * rate / float64(max(len(samples), 1))
+}
+
+// A bot in a conversation of the gateway hears the user, speaks through the replica, gets
+// its marks in order and when they were heard, interrupts by a clear, and ends the
+// conversation by hanging up. All of it is told.
+func TestABotTalks(t *testing.T) {
+	withBot(t, `,"parameters":{"name":"Jane"}`, func(t *testing.T, c *client, path string, b *fakeBot) {
+		if b.streamSID == "" || b.parameters["name"] != "Jane" {
+			t.Errorf("the bot was told %+v", b)
+		}
+		b.say(500*time.Millisecond, "one")
+		b.say(500*time.Millisecond, "two")
+		var said UserSaid
+		c.do("POST", path+"/user?format=s16le&rate=24000", sine(300, 2), http.StatusOK, &said)
+		time.Sleep(time.Second)
+		b.read()
+		if hertz := hertzOf(b.heard, 8000); said.Seconds != 2 || hertz < 290 || hertz > 310 || len(b.heard) < 15000 ||
+			len(b.heard) > 17000 {
+			t.Errorf("the bot has heard %d samples of %.0f Hz, and the user has said %v", len(b.heard), hertz, said)
+		}
+		if !slices.Equal(b.marks, []string{"one", "two"}) {
+			t.Errorf("the marks came back as %v", b.marks)
+		}
+		b.say(8*time.Second, "long")
+		time.Sleep(3 * time.Second)
+		b.read() // what came late would be taken for a mark of the clear
+		cleared := time.Now()
+		b.send(`"event":"clear"`)
+		synctest.Wait()
+		b.read()
+		b.say(time.Second, "bye")
+		time.Sleep(3 * time.Second)
+		b.read()
+		if !slices.Equal(b.marks, []string{"one", "two", "long", "bye"}) || b.markedAt[2] != cleared {
+			t.Errorf("the marks came back as %v at %v, and the bot cleared at %v", b.marks, b.markedAt, cleared)
+		}
+		b.close()
+		synctest.Wait()
+		var info Info
+		c.do("GET", path, nil, http.StatusOK, &info)
+		if info.State != Ended || info.Error != "" || info.Bot.State != BotHungUp || info.Utterances != 3 ||
+			info.Interrupted != 1 || info.Failed != 0 {
+			t.Errorf("in the end the conversation is %+v, %+v", info, info.Bot)
+		}
+		var all struct{ Utterances []UtteranceInfo }
+		c.do("GET", path+"/utterances", nil, http.StatusOK, &all)
+		for i, want := range []struct {
+			outcome         echo.Outcome
+			least, mostSaid float64
+		}{{echo.Finished, 0.99, 1.01}, {echo.Interrupted, 2, 3.1}, {echo.Finished, 0.99, 1.01}} {
+			r := all.Utterances[i].Receipt
+			if r.Outcome != want.outcome || r.SpokenSeconds < want.least || r.SpokenSeconds > want.mostSaid {
+				t.Errorf("utterance %d: %+v", i, r)
+			}
+		}
+		events := c.events(path, "")
+		for want, times := range map[string]int{
+			`event: bot` + "\n": 2, `data: {"carrier":"twilio","state":"hung_up"}`: 1, "event: bot_mark": 4,
+			`{"name":"long","heard":false}`: 1,
+			"event: bot_clear":              1, "event: receipt": 3, `"role":"user"`: 2,
+		} {
+			if n := strings.Count(events, want); n != times {
+				t.Errorf("%s is there %d times in the events, want %d", want, n, times)
+			}
+		}
+		if strings.Contains(events, "secret") {
+			t.Error("the events tell the bot's key")
+		}
+		const counted = `echocast_bot_calls_total{carrier="twilio",outcome="hung_up"} 1`
+		if metrics := c.text("/metrics"); !strings.Contains(metrics, counted) {
+			t.Errorf("the metrics are\n%s", metrics)
+		}
+	})
+}
+
+// text gets a text.
+func (c *client) text(path string) string {
+	c.t.Helper()
+	w := httptest.NewRecorder()
+	c.handler.ServeHTTP(w, httptest.NewRequestWithContext(c.t.Context(), "GET", "http://127.0.0.1:8880"+path, nil))
+	return w.Body.String()
+}
+
+// The end of a conversation ends the call of its bot.
+func TestTheEndStopsTheBot(t *testing.T) {
+	withBot(t, "", func(t *testing.T, c *client, path string, b *fakeBot) {
+		b.say(5*time.Second, "never")
+		time.Sleep(time.Second)
+		var info Info
+		c.do("DELETE", path, nil, http.StatusOK, &info)
+		synctest.Wait()
+		b.read()
+		if !b.stopped || info.Bot.State != BotStopped || info.State != Ended || info.Interrupted != 1 {
+			t.Errorf("the bot was told %+v, and the conversation is %+v", b, info)
+		}
+	})
+}
+
+// A conversation is kept without its bot where that is asked for, and says how the bot was
+// lost.
+func TestTheBotIsLost(t *testing.T) {
+	for onHangup, state := range map[string]State{KeepOnHangup: Open, EndOnHangup: Ended} {
+		withBot(t, `,"on_hangup":"`+onHangup+`"`, func(t *testing.T, c *client, path string, b *fakeBot) {
+			b.code = websocket.StatusInternalError
+			b.close()
+			synctest.Wait()
+			var info Info
+			c.do("GET", path, nil, http.StatusOK, &info)
+			if info.State != state || info.Bot.State != BotLost || info.Bot.Error == "" ||
+				(info.Error == "") != (state == Open) {
+				t.Errorf("%s: the conversation is %+v, %+v", onHangup, info, info.Bot)
+			}
+			if state == Open {
+				c.do("POST", path+raw, tone(0.1), http.StatusOK, nil)
+			}
+		})
+	}
+}
+
+// While a program speaks in the conversation, the bot waits for its turn, and its marks do
+// too.
+func TestTheBotWaitsForItsTurn(t *testing.T) {
+	withBot(t, "", func(t *testing.T, c *client, path string, b *fakeBot) {
+		r := httptest.NewRequestWithContext(t.Context(), "POST", "http://127.0.0.1:8880"+path+raw, tone(4))
+		r.Header.Set("Prefer", "respond-async")
+		c.request(r, http.StatusAccepted, nil)
+		b.say(time.Second, "mine")
+		time.Sleep(3 * time.Second)
+		if b.read(); len(b.marks) > 0 {
+			t.Error("the mark came back before the bot was heard")
+		}
+		time.Sleep(4 * time.Second)
+		if b.read(); len(b.marks) != 1 {
+			t.Errorf("the marks are %v", b.marks)
+		}
+	})
+}
+
+// A bot that cannot be reached fails the creation, and nothing is left.
+func TestTheBotCannotBeReached(t *testing.T) {
+	inBubble(t, &Options{Rehearse: true}, func(t *testing.T, c *client) {
+		c.gateway.dialBot = func(context.Context, string, http.Header) (carrier.Conn, error) {
+			return nil, &carrier.DialError{Err: errors.New("nobody listens")}
+		}
+		var p Problem
+		body := strings.NewReader(`{"bot":{"url":"ws://127.0.0.1:9000/"}}`)
+		c.do("POST", "/v1/conversations", body, http.StatusBadGateway, &p)
+		if p.Kind != "not_ready" || !strings.Contains(p.Detail, "nobody listens") {
+			t.Errorf("the problem is %+v", p)
+		}
+		synctest.Wait()
+		if len(c.gateway.List()) > 0 {
+			t.Error("the conversation is left")
+		}
+	})
+}
+
+// Only bots that the operator allows are called, and in a rehearsal those of this machine.
+func TestBotHosts(t *testing.T) {
+	listed := []string{"bots.example", "*.fleet.example", "10.0.0.5:9000", "[2001:db8::1]", "127.0.0.1"}
+	for address, want := range map[string]bool{
+		"wss://bots.example/media": true, "wss://BOTS.example:8443/": true, "wss://a.fleet.example/": true,
+		"wss://10.0.0.5:9000/": true, "wss://[2001:db8::1]/": true, "ws://127.0.0.1:80/": true,
+		"ws://bots.example/": false, "wss://fleet.example/": false, "wss://afleet.example/": false,
+		"wss://bots.example.evil/": false, "wss://bots.example@evil/": false, "wss://10.0.0.5/": false,
+		"wss://10.0.0.5:9001/": false, "wss://169.254.169.254/": false, "ws://localhost/": false, "wss://[::1]/": false,
+		"wss://2130706433/": false, "https://bots.example/": false, "wss:///": false, "wss://bots.example/#x": false,
+	} {
+		b := &Bot{URL: address}
+		o := &Options{BotHosts: listed}
+		err := b.check()
+		if err == nil {
+			err = o.checkBotHost(b)
+		}
+		if (err == nil) != want {
+			t.Errorf("%s: %v", address, err)
+		}
+	}
+	for address, want := range map[string]bool{
+		"ws://127.0.0.1:9000/": true, "ws://localhost:9000/": true, "ws://[::1]:9000/": true, "wss://bots.example/": false,
+		"ws://127.1/": false, "ws://localhost.evil/": false,
+	} {
+		if err := (&Options{Rehearse: true}).checkBotHost(&Bot{URL: address}); (err == nil) != want {
+			t.Errorf("a rehearsal: %s: %v", address, err)
+		}
+	}
+	if err := (&Options{BotHosts: []string{"b"}, Insecure: true}).checkBotHost(&Bot{URL: "ws://b/"}); err != nil {
+		t.Error(err)
+	}
+	for _, bad := range []string{
+		`{"bot":{"url":"wss://x/"}}`, `{"bot":{"url":"ws://127.0.0.1/","carrier":"pigeon"}}`, `{"bot":{}}`,
+		`{"bot":{"url":"ws://127.0.0.1/","rate":8000}}`, `{"bot":{"url":"ws://127.0.0.1/","on_hangup":"cry"}}`,
+		`{"to":"rest:c1","bot":{"url":"ws://127.0.0.1/"}}`, `{"hear":"nobody"}`,
+	} {
+		inBubble(t, &Options{Rehearse: !strings.Contains(bad, "rest")}, func(t *testing.T, c *client) {
+			c.do("POST", "/v1/conversations", strings.NewReader(bad), http.StatusUnprocessableEntity, nil)
+		})
+	}
+}

@@ -1,0 +1,265 @@
+package gateway
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/pion/rtp"
+
+	"echocast/audio"
+	"echocast/echo"
+	"echocast/hear"
+	"echocast/internal/pcm"
+	"echocast/room"
+)
+
+// hearRate is the sampling rate in Hz at which rooms are heard. Each listener has its own
+// rate, to which its audio is resampled.
+const hearRate = echo.DefaultRate
+
+// listenerBacklog is how much audio waits for a listener. What it does not take by then,
+// it loses.
+const listenerBacklog = 2 * time.Second
+
+// sides are who can be heard in a room.
+var sides = []string{room.User, room.Replica, room.All}
+
+// ears hear the room of a conversation, once for all its listeners.
+type ears struct {
+	from      string // one of sides
+	isReplica func(track string) bool
+
+	mu        sync.Mutex
+	listeners map[*listener]bool
+}
+
+// listener is one who hears one or both sides. Its audio waits in a backlog that is
+// bounded, so that a slow listener holds up nobody.
+type listener struct {
+	from   string
+	stream *hear.Stream
+
+	mu      sync.Mutex
+	changed chan struct{} // closed and replaced at every change
+	pending []int16
+	lost    int64 // samples, before pending
+	onLost  func(time.Duration)
+	err     error // why nothing follows
+}
+
+// HearOptions say what a listener hears.
+type HearOptions struct {
+	From string // room.User, room.Replica or room.All; empty: all that is heard of the room
+	Rate int    // Hz; 0: 24000
+	// OnLost, where it is set, is called with how much audio the listener has lost before
+	// what is written next, because it was slow.
+	OnLost func(time.Duration)
+	// begin, where it is set, is called once all that is said from now on is heard.
+	begin func() error
+}
+
+// hear hears the room of a place until the conversation ends.
+func (c *Conversation) hear(p *place) {
+	p.room.HearOn(c.ctx, c.ears.from, c.ears.packet, c.ears.left, func(err error) {
+		if !errors.Is(err, room.ErrOver) {
+			c.warn(fmt.Sprintf("the room is not heard any more: %v", err))
+		}
+	})
+}
+
+// warn tells of something that goes wrong without an error, in the history and the log.
+func (c *Conversation) warn(text string) {
+	text = c.gateway.secrets.Secrets().Text(text)
+	c.gateway.log.Warn(text, "conversation", c.ID)
+	c.history.add("warning", map[string]string{"text": text})
+}
+
+// packet passes a packet of the room to those who want to hear it.
+func (e *ears) packet(track string, p *rtp.Packet) {
+	e.each(track, func(l *listener) { l.stream.Packet(track, p) })
+}
+
+func (e *ears) left(track string) {
+	e.each(track, func(l *listener) { l.stream.Left(track) })
+}
+
+func (e *ears) each(track string, do func(*listener)) {
+	side := e.from
+	if side == room.All {
+		side = room.User
+		if e.isReplica(track) {
+			side = room.Replica
+		}
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for l := range e.listeners {
+		if l.from == room.All || l.from == side {
+			do(l)
+		}
+	}
+}
+
+func (e *ears) add(l *listener) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.listeners[l] = true
+}
+
+func (e *ears) remove(l *listener) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.listeners, l)
+}
+
+// Hear writes what is said in the room, signed 16-bit little-endian mono samples in real
+// time, until ctx or the conversation ends, whose cause it returns, or writing fails. The
+// error is an *InvalidError where the conversation is not heard. A writer that is more than
+// two seconds behind loses audio.
+func (c *Conversation) Hear(ctx context.Context, o HearOptions, to io.Writer) error {
+	from, err := c.canHear(&o)
+	if err != nil {
+		return err
+	}
+	l := &listener{from: from, changed: make(chan struct{}), onLost: o.OnLost}
+	if l.stream, err = hear.NewStream(hearRate, l); err != nil {
+		return err
+	}
+	samples, err := audio.ResampleBy(audio.FIR, l, o.Rate)
+	if err != nil {
+		return err
+	}
+	defer samples.Close() //nolint:errcheck // it holds nothing outside Go's memory
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer context.AfterFunc(c.ctx, func() { cancel(context.Cause(c.ctx)) })()
+	c.ears.add(l)
+	var recording sync.WaitGroup
+	recording.Go(func() {
+		l.end(l.stream.Record(ctx, 0, func(ctx context.Context) error {
+			<-ctx.Done()
+			return context.Cause(ctx)
+		}))
+	})
+	if o.begin != nil {
+		err = o.begin()
+	}
+	if err == nil {
+		err = copySamples(to, samples, o.Rate)
+	}
+	cancel(err)
+	recording.Wait()
+	c.ears.remove(l)
+	return err
+}
+
+// canHear says who is heard, and refuses what cannot be heard in the conversation.
+func (c *Conversation) canHear(o *HearOptions) (from string, err error) {
+	heard := c.Spec.heard()
+	if heard == "" {
+		return "", invalid("hear", `this conversation is not heard: create it with "hear":"user"`)
+	}
+	if o.Rate == 0 {
+		o.Rate = hearRate
+	}
+	from = o.From
+	switch {
+	case from == "":
+		from = heard
+	case !slices.Contains(sides, from):
+		return "", invalid("from", "it must be user, replica or all")
+	case from != heard && heard != room.All:
+		return "", invalid("from", `only the %s is heard: create the conversation with "hear":"all"`, heard)
+	}
+	if !slices.Contains(hear.Rates(), o.Rate) {
+		return "", invalid("rate", "there are %v", hear.Rates())
+	}
+	return from, nil
+}
+
+// copySamples writes samples at a rate as they come, in pieces of 20 ms at most.
+func copySamples(to io.Writer, from audio.Source, rate int) error {
+	samples := make([]float32, rate/50)
+	quantised := make([]int16, len(samples))
+	bytes := make([]byte, 0, 2*len(samples))
+	for {
+		n, err := from.ReadSamples(samples)
+		if err != nil {
+			return err
+		}
+		pcm.Quantise(quantised, samples[:n])
+		bytes = bytes[:0]
+		for _, sample := range quantised[:n] {
+			bytes = binary.LittleEndian.AppendUint16(bytes, uint16(sample))
+		}
+		if _, err := to.Write(bytes); err != nil {
+			return err
+		}
+	}
+}
+
+// Write takes samples of the stream, and drops what waits where it is too much.
+func (l *listener) Write(data []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	const limit = int(hearRate * listenerBacklog / time.Second)
+	if len(l.pending)+len(data)/2 > limit {
+		l.lost += int64(len(l.pending))
+		l.pending = l.pending[:0]
+	}
+	for i := 0; i+1 < len(data); i += 2 {
+		l.pending = append(l.pending, int16(binary.LittleEndian.Uint16(data[i:])))
+	}
+	l.change()
+	return len(data), nil
+}
+
+// end says that nothing follows, and why.
+func (l *listener) end(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.err = err
+	l.change()
+}
+
+func (l *listener) change() {
+	close(l.changed)
+	l.changed = make(chan struct{})
+}
+
+// Format is that of the stream.
+func (l *listener) Format() audio.Format { return audio.Format{Rate: hearRate, Channels: 1} }
+
+// ReadSamples returns what waits, or waits for more.
+func (l *listener) ReadSamples(p []float32) (int, error) {
+	for {
+		l.mu.Lock()
+		n, lost, err, changed := l.take(p), l.lost, l.err, l.changed
+		l.lost = 0
+		l.mu.Unlock()
+		if lost > 0 && l.onLost != nil {
+			l.onLost(time.Duration(lost) * time.Second / hearRate)
+		}
+		if n > 0 {
+			return n, nil
+		}
+		if err != nil {
+			return 0, err
+		}
+		<-changed
+	}
+}
+
+func (l *listener) take(p []float32) int {
+	n := min(len(p), len(l.pending))
+	for i, sample := range l.pending[:n] {
+		p[i] = float32(sample) / 32768
+	}
+	l.pending = append(l.pending[:0], l.pending[n:]...)
+	return n
+}
