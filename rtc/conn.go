@@ -39,7 +39,7 @@ type Conn struct {
 	closed   chan struct{}      // closed when Close has done its work
 	closeErr error              // read it after closed is closed
 
-	pings        channel       // the ping channel, or zero; read it after supervised is closed
+	pings        channel       // the ping channel, or nil; read it after supervised is closed
 	supervised   chan struct{} // closed when supervise returns
 	answered     chan struct{} // closed at the peer's first pong
 	answeredOnce sync.Once
@@ -54,7 +54,7 @@ func newConn(p *peer, messages channel, o *Options, release func(orderly bool)) 
 		messages:   messages,
 		options:    o,
 		release:    release,
-		limit:      int(p.SCTP().GetCapabilities().MaxMessageSize),
+		limit:      p.maxMessage(),
 		sending:    make(chan struct{}, 1),
 		receiving:  make(chan struct{}, 1),
 		buffer:     make([]byte, min(firstReadBuffer, o.MaxMessage)),
@@ -293,7 +293,7 @@ func (c *Conn) close() error {
 		c.closeHandshake(timeout.C)
 	}
 	c.release(err == nil)
-	_ = c.peer.GracefulClose()
+	c.peer.close()
 	c.readers.Wait()
 	return err
 }
@@ -318,6 +318,7 @@ func (c *Conn) discard() {
 // flush waits until the peer has acknowledged everything.
 func (c *Conn) flush(timeout <-chan time.Time) error {
 	c.messages.SetBufferedAmountLowThreshold(0)
+	c.hurryAcknowledgement()
 	for {
 		waiting := c.messages.BufferedAmount()
 		if waiting == 0 {
@@ -330,6 +331,14 @@ func (c *Conn) flush(timeout <-chan time.Time) error {
 		case <-timeout:
 			return fmt.Errorf("%d bytes not acknowledged within %v", waiting, c.options.CloseTimeout)
 		}
+	}
+}
+
+// hurryAcknowledgement sends a ping behind what the peer has not acknowledged: SCTP
+// acknowledges two packets at once, and a single one only after 0.2 s.
+func (c *Conn) hurryAcknowledgement() {
+	if c.pings != nil && c.messages.BufferedAmount() > 0 {
+		c.sendPing()
 	}
 }
 
@@ -359,7 +368,7 @@ const pingsOpen = 250 * time.Millisecond
 // hasPings waits for the ping channel of a connection that is closed as soon as
 // it was made.
 func (c *Conn) hasPings() bool {
-	if c.pings.stream != nil {
+	if c.pings != nil {
 		return true
 	}
 	late := time.NewTimer(min(pingsOpen, c.options.CloseTimeout))

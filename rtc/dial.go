@@ -112,16 +112,10 @@ func dial(ctx context.Context, endpoint *url.URL, o *Options) (*Conn, error) {
 		return nil, err
 	}
 	signaling := newSignaling(endpoint, o)
-	if o.Sound {
-		err = p.receiveSound()
-	}
-	var messages channel
-	if err == nil {
-		messages, err = signaling.connect(ctx, p)
-	}
+	messages, err := signaling.connect(ctx, p)
 	if err != nil {
 		signaling.delete()
-		_ = p.GracefulClose()
+		p.close()
 		return nil, err
 	}
 	release := func(orderly bool) {
@@ -167,21 +161,21 @@ func newSignaling(endpoint *url.URL, o *Options) *signaling {
 // connect offers the two channels and waits for the message channel to open.
 func (s *signaling) connect(ctx context.Context, p *peer) (channel, error) {
 	if err := p.open(messageLabel, p.messages); err != nil {
-		return channel{}, err
+		return nil, err
 	}
 	if err := p.open(pingLabel, p.pings); err != nil {
-		return channel{}, err
+		return nil, err
 	}
 	offer, err := p.offer(ctx)
 	if err != nil {
-		return channel{}, err
+		return nil, err
 	}
 	answer, err := s.exchange(ctx, offer)
 	if err != nil {
-		return channel{}, err
+		return nil, err
 	}
 	if err := p.take(webrtc.SDPTypeAnswer, answer); err != nil {
-		return channel{}, fmt.Errorf("the server's answer: %s", s.words(err.Error()))
+		return nil, fmt.Errorf("the server's answer: %s", s.words(err.Error()))
 	}
 	messages, err := p.connected(ctx)
 	if err != nil && (errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ErrLost)) && !p.hasPath() {

@@ -143,7 +143,7 @@ func TestDialThatNeverConnects(t *testing.T) {
 func deadAnswer(t *testing.T, offer string) string {
 	t.Helper()
 	p := newTestPeer(t)
-	defer p.GracefulClose()
+	defer p.close()
 	answer, err := p.answer(testwait.Context(t), offer)
 	if err != nil {
 		t.Error(err)
@@ -165,11 +165,26 @@ func newTestPeer(t *testing.T) *peer {
 	return p
 }
 
+// newForeignPeer is a peer with what other programs have: all of pion's peer
+// connection.
+func newForeignPeer(t *testing.T) (*peer, *mediaLink) {
+	t.Helper()
+	options, err := (*Options)(nil).withDefaults()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := newMediaPeer(options, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p, p.link.(*mediaLink)
+}
+
 // makeOffer is a good offer of a peer that will not connect.
 func makeOffer(t *testing.T) string {
 	t.Helper()
 	p := newTestPeer(t)
-	defer p.GracefulClose()
+	defer p.close()
 	if err := p.open(messageLabel, p.messages); err != nil {
 		t.Fatal(err)
 	}
@@ -366,14 +381,14 @@ func TestDeleteEndsAConnection(t *testing.T) {
 // A channel that may lose or reorder messages is not taken for the real one.
 func TestUnreliableChannelIsClosed(t *testing.T) {
 	l := listen(t, nil)
-	p := newTestPeer(t)
-	defer p.GracefulClose()
+	p, link := newForeignPeer(t)
+	defer p.close()
 	ordered := false
-	unordered, err := p.CreateDataChannel(messageLabel, &webrtc.DataChannelInit{Ordered: &ordered})
+	unordered, err := link.CreateDataChannel(messageLabel, &webrtc.DataChannelInit{Ordered: &ordered})
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.handOver(unordered, p.messages)
+	link.handOver(unordered, p.messages)
 	offer, err := p.offer(testwait.Context(t))
 	if err != nil {
 		t.Fatal(err)

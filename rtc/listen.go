@@ -235,7 +235,7 @@ func (l *Listener) begin(ctx context.Context, offer string, from netip.Addr) (an
 	}
 	path = "/" + rand.Text()
 	if err := l.start(path, p, from); err != nil {
-		_ = p.GracefulClose()
+		p.close()
 		l.freeSlot(from)
 		return "", "", err
 	}
@@ -270,7 +270,7 @@ func (l *Listener) answer(ctx context.Context, offer string) (*peer, string, err
 	}
 	answer, err := p.answer(ctx, offer)
 	if err != nil {
-		_ = p.GracefulClose()
+		p.close()
 		return nil, "", err
 	}
 	return p, answer, nil
@@ -300,7 +300,7 @@ func (l *Listener) connect(ctx context.Context, path string, s *session, p *peer
 	if err != nil {
 		l.options.Log.Info("no connection after an answer", "error", err)
 		l.forget(path)
-		_ = p.GracefulClose()
+		p.close()
 		return
 	}
 	conn := newConn(p, messages, l.options, func(bool) { l.forget(path) })

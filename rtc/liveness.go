@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"io"
 	"time"
-
-	"github.com/pion/webrtc/v4"
 )
 
 // The messages of the ping channel.
@@ -48,7 +46,7 @@ func (c *Conn) supervise() {
 
 // brokenTransport is why the connection ends after pion reports it as failed.
 func (c *Conn) brokenTransport() error {
-	if c.peer.ConnectionState() == webrtc.PeerConnectionStateClosed && !c.hasAnswered() {
+	if c.peer.isClosedByPeer() && !c.hasAnswered() {
 		return ErrPeerGone // and it cannot say bye
 	}
 	return fmt.Errorf("%w: no way to the peer is left", ErrLost)
@@ -60,7 +58,7 @@ const lastPingsTimeout = 100 * time.Millisecond
 
 // readLastPings reads what has arrived on the ping channel: a bye may be among it.
 func (c *Conn) readLastPings(arriving <-chan channel) {
-	if c.pings.stream == nil {
+	if c.pings == nil {
 		select {
 		case c.pings = <-arriving:
 			c.readers.Go(c.answer)
@@ -118,10 +116,10 @@ func (p *silenceWatch) isDead(heard uint64) bool {
 // pings it if it is silent: a
 // peer that is heard need not be asked.
 func (c *Conn) checkSilence(p *silenceWatch) {
-	if c.pings.stream == nil {
+	if c.pings == nil {
 		return
 	}
-	if p.isDead(c.peer.SCTP().Stats().BytesReceived) && c.hasAnswered() {
+	if p.isDead(c.peer.received()) && c.hasAnswered() {
 		c.end(fmt.Errorf("%w: nothing from the peer within %v", ErrLost, c.options.PingTimeout))
 		return
 	}

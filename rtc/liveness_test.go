@@ -17,7 +17,7 @@ import (
 // that it leaves.
 func goSilent(t *testing.T, c *Conn) {
 	t.Helper()
-	if err := c.peer.SCTP().Transport().ICETransport().Stop(); err != nil {
+	if err := c.peer.link.(*dataLink).agent.Close(); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -81,7 +81,7 @@ func TestALossIsNoticedSoon(t *testing.T) {
 		case ticks <- time.Time{}:
 		case <-c.lifetime.Ended():
 		}
-		if now := c.peer.SCTP().Stats().BytesReceived; now != heard {
+		if now := c.peer.received(); now != heard {
 			quiet, heard = 0, now
 		} else if quiet++; quiet > most {
 			t.Fatalf("nothing was heard for %d intervals of %v, and the peer is not lost", quiet, o.PingInterval)
@@ -167,11 +167,11 @@ func TestSilentTicks(t *testing.T) {
 
 // foreignServer answers offers as another program would: it sends back what
 // arrives on the message channel and does to other channels what it is told.
-func foreignServer(t *testing.T, other func(*webrtc.DataChannel)) (p *peer, url string) {
+func foreignServer(t *testing.T, other func(*webrtc.DataChannel)) (link *mediaLink, url string) {
 	t.Helper()
-	p = newTestPeer(t)
-	t.Cleanup(func() { _ = p.GracefulClose() })
-	p.OnDataChannel(func(dc *webrtc.DataChannel) {
+	p, link := newForeignPeer(t)
+	t.Cleanup(p.close)
+	link.OnDataChannel(func(dc *webrtc.DataChannel) {
 		if dc.Label() != messageLabel {
 			other(dc)
 			return
@@ -190,7 +190,7 @@ func foreignServer(t *testing.T, other func(*webrtc.DataChannel)) (p *peer, url 
 		_, _ = io.WriteString(w, answer)
 	}))
 	t.Cleanup(server.Close)
-	return p, server.URL
+	return link, server.URL
 }
 
 // echo sends everything back until the channel ends.
@@ -223,7 +223,7 @@ func readPing(dc *webrtc.DataChannel, pinged chan<- struct{}) {
 }
 
 // dialForeign connects to a foreign peer that leaves pings unanswered.
-func dialForeign(t *testing.T, o *Options) (c *Conn, foreign *peer) {
+func dialForeign(t *testing.T, o *Options) (c *Conn, foreign *mediaLink) {
 	t.Helper()
 	pinged := make(chan struct{})
 	foreign, url := foreignServer(t, func(dc *webrtc.DataChannel) { readPing(dc, pinged) })
@@ -237,7 +237,7 @@ func dialForeign(t *testing.T, o *Options) (c *Conn, foreign *peer) {
 }
 
 // dialStranger connects to a foreign peer that closes the ping channel.
-func dialStranger(t *testing.T, o *Options) (c *Conn, foreign *peer) {
+func dialStranger(t *testing.T, o *Options) (c *Conn, foreign *mediaLink) {
 	t.Helper()
 	foreign, url := foreignServer(t, func(dc *webrtc.DataChannel) { _ = dc.Close() })
 	c, err := Dial(testwait.Context(t), url, o)
@@ -250,7 +250,7 @@ func dialStranger(t *testing.T, o *Options) (c *Conn, foreign *peer) {
 }
 
 func TestForeignPeerIsNotJudgedByItsSilence(t *testing.T) {
-	for name, dial := range map[string]func(*testing.T, *Options) (*Conn, *peer){
+	for name, dial := range map[string]func(*testing.T, *Options) (*Conn, *mediaLink){
 		"leaves pings unanswered": dialForeign,
 		"closes the ping channel": dialStranger,
 	} {
@@ -267,7 +267,7 @@ func TestForeignPeerIsNotJudgedByItsSilence(t *testing.T) {
 			mustSend(t, c, []byte("anybody there?"))
 			mustReceive(t, c, []byte("anybody there?"))
 
-			if err := foreign.Close(); err != nil {
+			if err := foreign.PeerConnection.Close(); err != nil {
 				t.Fatal(err)
 			}
 			testwait.Receive(t, c.lifetime.Ended()) // without a Send or Receive that would notice

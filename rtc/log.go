@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 
+	"github.com/pion/ice/v4"
 	"github.com/pion/logging"
 	"github.com/pion/webrtc/v4"
 )
@@ -61,7 +62,12 @@ func logStates(connection *webrtc.PeerConnection, log *slog.Logger) {
 	})
 }
 
-// candidate is a candidate in short: udp 192.0.2.1:5000 host.
+// candidate is a candidate of pion's peer connection in short: udp 192.0.2.1:5000 host.
 func candidate(c *webrtc.ICECandidate) string {
 	return fmt.Sprintf("%s %s:%d %s", c.Protocol, c.Address, c.Port, c.Typ)
+}
+
+// address is a candidate of ICE in the same words.
+func address(c ice.Candidate) string {
+	return fmt.Sprintf("%s %s:%d %s", c.NetworkType().NetworkShort(), c.Address(), c.Port(), c.Type())
 }

@@ -10,8 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/pion/datachannel"
 	"github.com/pion/ice/v4"
-	"github.com/pion/interceptor"
 	"github.com/pion/transport/v5/stdnet"
 	"github.com/pion/webrtc/v4"
 )
@@ -38,100 +38,75 @@ const (
 	maxGather  = 4 * time.Second
 )
 
-// stream is what is used of a detached data channel.
-type stream interface {
+func (o *Options) iceFailed() time.Duration { return max(iceFailed, o.PingTimeout) }
+
+// channel is an open data channel.
+type channel interface {
 	ReadDataChannel(p []byte) (n int, isText bool, err error)
 	WriteDataChannel(p []byte, isText bool) (n int, err error)
 	SetReadDeadline(t time.Time) error
+	BufferedAmount() uint64 // bytes that the peer has not acknowledged
+	SetBufferedAmountLowThreshold(bytes uint64)
+	OnBufferedAmountLow(notify func())
+	Close() error
 }
 
-// channel is an open data channel.
-type channel struct {
-	stream
-	*webrtc.DataChannel
+// link is the way to the peer and what the descriptions say of it.
+type link interface {
+	// open makes a data channel, which is handed over once it is open. It comes
+	// before the description.
+	open(label string, to chan<- channel) error
+	// offer and answer describe this end, with all of its ICE candidates.
+	offer(ctx context.Context) (string, error)
+	answer(ctx context.Context) (string, error)
+	// take has the description of the other end.
+	take(kind webrtc.SDPType, text string) error
+	// hasPath reports whether packets have come from an address of the other side.
+	hasPath() bool
+	// isClosedByPeer reports whether the other side has closed the link.
+	isClosedByPeer() bool
+	// received is how many bytes have come, and maxMessage how many the other side
+	// takes in one message, once there is a channel.
+	received() uint64
+	maxMessage() int
+	// close ends it at once, and waits for its goroutines.
+	close()
 }
 
-// peer is one end of a peer connection. Its data channels are handed over as
-// they open.
+// peer is one end of a connection. Its data channels are handed over as they open.
 type peer struct {
-	*webrtc.PeerConnection
+	link
 	messages chan channel  // the message channel, once
 	pings    chan channel  // the ping channel, once, if there is one
-	broken   chan struct{} // closed when pion reports the connection as failed
+	broken   chan struct{} // closed when the link has failed, or is closed by the peer
 
-	mux         ice.UDPMux // nil but where only ::1 is
-	isRelayOnly bool       // there is no other way to the peer
-	usesMuLaw   bool       // what it sends is mu-law
-	sounds      *sounds    // nil without sound
+	breaking    sync.Once
+	isRelayOnly bool // there is no other way to the peer
 	log         *slog.Logger
 }
 
-// newPeer makes a peer connection that stays on this machine, unless the options
-// allow remote peers. Only with sound it has media.
-func newPeer(o *Options, sound bool) (*peer, error) {
-	mux, err := openIPv6Mux(o)
-	if err != nil {
-		return nil, fmt.Errorf("no socket: %v", err)
+// newPeer makes a peer that stays on this machine, unless the options allow
+// remote peers. Only with media it can have sound.
+func newPeer(o *Options, media bool) (*peer, error) {
+	if media {
+		return newMediaPeer(o, true)
 	}
-	connection, err := newAPI(o, sound, mux).NewPeerConnection(o.configuration())
-	if err != nil {
-		closeMux(mux)
-		return nil, fmt.Errorf("no peer connection: %v", err)
-	}
-	p := &peer{
-		mux:            mux,
-		PeerConnection: connection,
-		messages:       make(chan channel, 1),
-		pings:          make(chan channel, 1),
-		broken:         make(chan struct{}),
-		isRelayOnly:    o.RelayOnly,
-		usesMuLaw:      o.MuLaw,
-		log:            o.Log,
-	}
-	var once sync.Once
-	logStates(connection, o.Log)
-	connection.OnConnectionStateChange(func(state webrtc.PeerConnectionState) {
-		o.Log.Info("connection", "state", state.String())
-		if state == webrtc.PeerConnectionStateFailed || state == webrtc.PeerConnectionStateClosed {
-			once.Do(func() { close(p.broken) })
-		}
-	})
-	connection.OnDataChannel(p.accept)
-	return p, nil
+	return newDataPeer(o)
 }
 
-// newAPI holds what every peer connection of this package has in common: no
-// host names looked up by multicast, no media unless asked for and nothing written
-// to standard error. On this machine it uses the loopback interface only.
-func newAPI(o *Options, sound bool, mux ice.UDPMux) *webrtc.API {
-	var engine webrtc.SettingEngine
-	engine.LoggerFactory = pionLog{o.Log}
-	engine.SetIncludeLoopbackCandidate(true)
-	engine.SetNetworkTypes([]webrtc.NetworkType{loopbackNetwork()})
-	if o.allowRemote {
-		engine.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4, webrtc.NetworkTypeUDP6})
-		engine.SetSTUNGatherTimeout(stunGather)
-	} else {
-		if here, err := interfacesHere(); err == nil {
-			engine.SetNet(here)
-		}
-		engine.SetIPFilter(net.IP.IsLoopback)
-		engine.SetRemoteIPFilter(net.IP.IsLoopback)
+func (o *Options) newPeer(l link) *peer {
+	return &peer{
+		link:        l,
+		messages:    make(chan channel, 1),
+		pings:       make(chan channel, 1),
+		broken:      make(chan struct{}),
+		isRelayOnly: o.RelayOnly,
+		log:         o.Log,
 	}
-	if mux != nil {
-		engine.SetICEUDPMux(mux)
-	}
-	engine.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
-	engine.SetICETimeouts(iceDisconnected, max(iceFailed, o.PingTimeout), iceKeepalive)
-	engine.SetSCTPMaxMessageSize(uint32(o.MaxMessage))
-	engine.SetSCTPRTOMax(maxRetransmit)
-	engine.DetachDataChannels()
-	return webrtc.NewAPI(
-		webrtc.WithSettingEngine(engine),
-		webrtc.WithMediaEngine(mediaEngine(sound)),
-		webrtc.WithInterceptorRegistry(&interceptor.Registry{}),
-	)
 }
+
+// markBroken says that no way to the peer is left.
+func (p *peer) markBroken() { p.breaking.Do(func() { close(p.broken) }) }
 
 // loopbackNetwork is IPv4, or IPv6 on a machine whose loopback interface has
 // nothing else.
@@ -178,64 +153,36 @@ func closeMux(mux ice.UDPMux) {
 	}
 }
 
-// GracefulClose closes the connection, and waits for its goroutines.
-func (p *peer) GracefulClose() error {
-	defer closeMux(p.mux)
-	return p.PeerConnection.GracefulClose()
-}
-
 // interfacesHere are the network interfaces of this machine, listed once: the
 // loopback one does not come and go, and pion lists them for each connection.
 var interfacesHere = sync.OnceValues(stdnet.NewNet)
 
-// open creates a data channel and hands it over once it is open.
-func (p *peer) open(label string, to chan<- channel) error {
-	created, err := p.CreateDataChannel(label, nil)
-	if err != nil {
-		return fmt.Errorf("no data channel: %v", err)
+// slot is where a data channel goes that the peer has opened, or nil.
+func (p *peer) slot(label string, isReliable bool) chan<- channel {
+	switch {
+	case label == messageLabel && isReliable:
+		return p.messages
+	case label == pingLabel:
+		return p.pings
 	}
-	p.handOver(created, to)
+	p.log.Info("data channel refused", "label", label, "reliable", isReliable)
 	return nil
 }
 
-// accept takes a data channel that the peer has opened.
-func (p *peer) accept(opened *webrtc.DataChannel) {
-	reliable := opened.Ordered() && opened.MaxRetransmits() == nil && opened.MaxPacketLifeTime() == nil
-	switch {
-	case opened.Label() == messageLabel && reliable:
-		p.handOver(opened, p.messages)
-	case opened.Label() == pingLabel:
-		p.handOver(opened, p.pings)
+// handOver passes an open data channel on, or closes it if there is one of its
+// kind already.
+func (p *peer) handOver(opened *datachannel.DataChannel, to chan<- channel) {
+	p.log.Info("data channel open", "label", opened.Label)
+	select {
+	case to <- opened:
 	default:
-		p.log.Info("data channel refused", "label", opened.Label(), "reliable", reliable)
 		_ = opened.Close()
 	}
 }
 
-// handOver passes a data channel on as soon as it is open, or closes it if
-// there is one of its kind already.
-func (p *peer) handOver(opened *webrtc.DataChannel, to chan<- channel) {
-	opened.OnOpen(func() {
-		p.log.Info("data channel open", "label", opened.Label())
-		detached, err := opened.DetachWithDeadline()
-		if err != nil {
-			return
-		}
-		select {
-		case to <- channel{detached, opened}:
-		default:
-			_ = opened.Close()
-		}
-	})
-}
-
 // offer describes this end, with all of its ICE candidates.
 func (p *peer) offer(ctx context.Context) (string, error) {
-	description, err := p.CreateOffer(nil)
-	if err != nil {
-		return "", fmt.Errorf("no offer: %v", err)
-	}
-	return p.describe(ctx, description)
+	return p.withRelay(p.link.offer(ctx))
 }
 
 // answer takes the other end's offer and describes this end.
@@ -243,38 +190,29 @@ func (p *peer) answer(ctx context.Context, offer string) (string, error) {
 	if err := p.take(webrtc.SDPTypeOffer, offer); err != nil {
 		return "", err
 	}
-	if offersSound(offer) {
-		if err := p.sendSound(); err != nil {
-			return "", err
-		}
-	}
-	description, err := p.CreateAnswer(nil)
-	if err != nil {
-		return "", fmt.Errorf("no answer to this offer: %v", err)
-	}
-	return p.describe(ctx, description)
+	return p.withRelay(p.link.answer(ctx))
 }
 
-// describe sets the local description and waits for its candidates, so that
-// one exchange is enough. A server that does not answer is not waited for.
-func (p *peer) describe(ctx context.Context, description webrtc.SessionDescription) (string, error) {
-	gathered := webrtc.GatheringCompletePromise(p.PeerConnection)
-	if err := p.SetLocalDescription(description); err != nil {
-		return "", fmt.Errorf("no local description: %v", err)
+// withRelay refuses a description without an address where only a relay may give one.
+func (p *peer) withRelay(text string, err error) (string, error) {
+	if err == nil && p.isRelayOnly && !strings.Contains(text, "\na=candidate:") {
+		err = errors.New("no TURN server gives this machine an address: check its URL, the user name and the credential")
 	}
+	return text, err
+}
+
+// waitGathered waits for the candidates of this side, so that one exchange is enough.
+// A server that does not answer is not waited for.
+func waitGathered(ctx context.Context, gathered <-chan struct{}) error {
 	enough := time.NewTimer(maxGather)
 	defer enough.Stop()
 	select {
 	case <-gathered:
 	case <-enough.C:
 	case <-ctx.Done():
-		return "", context.Cause(ctx)
+		return context.Cause(ctx)
 	}
-	text := p.LocalDescription().SDP
-	if p.isRelayOnly && !strings.Contains(text, "\na=candidate:") {
-		return "", errors.New("no TURN server gives this machine an address: check its URL, the user name and the credential")
-	}
-	return text, nil
+	return nil
 }
 
 // take sets the remote description, which has to have a data channel in it.
@@ -288,18 +226,12 @@ func (p *peer) take(kind webrtc.SDPType, text string) error {
 		if media.MediaName.Media != "application" || media.MediaName.Port.Value == 0 {
 			continue
 		}
-		if err := p.SetRemoteDescription(description); err != nil {
+		if err := p.link.take(kind, text); err != nil {
 			return fmt.Errorf("session description not usable: %v", err)
 		}
 		return nil
 	}
 	return errors.New("session description has no data channel")
-}
-
-// hasPath reports whether packets have come from an address of the other side.
-func (p *peer) hasPath() bool {
-	state := p.ICEConnectionState()
-	return state == webrtc.ICEConnectionStateConnected || state == webrtc.ICEConnectionStateCompleted
 }
 
 // connected waits until the message channel is open.
@@ -308,8 +240,8 @@ func (p *peer) connected(ctx context.Context) (channel, error) {
 	case opened := <-p.messages:
 		return opened, nil
 	case <-p.broken:
-		return channel{}, ErrLost
+		return nil, ErrLost
 	case <-ctx.Done():
-		return channel{}, context.Cause(ctx)
+		return nil, context.Cause(ctx)
 	}
 }

@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	"github.com/pion/stun/v4"
-	"github.com/pion/webrtc/v4"
 )
 
 // ICEServer helps two machines to find a way to each other.
@@ -76,20 +75,6 @@ func withoutPassword(address string) string {
 		rest = "…" + rest[at:]
 	}
 	return scheme + ":" + rest
-}
-
-// configuration returns the servers in the form that pion takes.
-func (o *Options) configuration() webrtc.Configuration {
-	var configuration webrtc.Configuration
-	for _, server := range o.ICEServers {
-		configuration.ICEServers = append(configuration.ICEServers, webrtc.ICEServer{
-			URLs: []string{server.URL}, Username: server.Username, Credential: server.Credential,
-		})
-	}
-	if o.RelayOnly {
-		configuration.ICETransportPolicy = webrtc.ICETransportPolicyRelay
-	}
-	return configuration
 }
 
 // forPeer returns a copy of o for a peer that is on another machine, or on this

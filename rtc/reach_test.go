@@ -14,8 +14,8 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/pion/ice/v4"
 	"github.com/pion/stun/v4"
-	"github.com/pion/webrtc/v4"
 
 	"echocast/internal/testwait"
 	"echocast/rtc/rtctest"
@@ -310,8 +310,8 @@ func TestRelay(t *testing.T) {
 	l := listen(t, through(r))
 	dialer, accepted := talk(t, l.URL(), l, through(r))
 	for _, c := range []*Conn{dialer, accepted} {
-		pair, err := c.peer.SCTP().Transport().ICETransport().GetSelectedCandidatePair()
-		if err != nil || pair.Local.Typ != webrtc.ICECandidateTypeRelay || pair.Remote.Typ != webrtc.ICECandidateTypeRelay {
+		pair, err := c.peer.link.(*dataLink).agent.GetSelectedCandidatePair()
+		if err != nil || pair.Local.Type() != ice.CandidateTypeRelay || pair.Remote.Type() != ice.CandidateTypeRelay {
 			t.Fatalf("%v, %v", pair, err)
 		}
 	}
@@ -417,7 +417,7 @@ func TestSTUN(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer p.GracefulClose()
+	defer p.close()
 	if err := p.open(messageLabel, p.messages); err != nil {
 		t.Fatal(err)
 	}

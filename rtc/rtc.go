@@ -23,6 +23,10 @@
 // The dialer opens both channels. A peer that opens or answers only "echocast"
 // is served as well; then only ICE notices that it is gone.
 //
+// On one machine, between two ends of this package, a message of speech is one
+// datagram in place of three: each side says in its description how large they may
+// be. Whoever does not say so gets those of 1.2 kB that every path lets through.
+//
 // # On two machines
 //
 // The description holds the fingerprints of the certificates, so whoever can

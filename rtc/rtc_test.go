@@ -236,21 +236,21 @@ func TestReceiveEndedByContext(t *testing.T) {
 
 // countingStream counts the reads of a stream.
 type countingStream struct {
-	stream
+	channel
 	reads atomic.Int64
 }
 
 func (s *countingStream) ReadDataChannel(p []byte) (int, bool, error) {
 	s.reads.Add(1)
-	return s.stream.ReadDataChannel(p)
+	return s.channel.ReadDataChannel(p)
 }
 
 // The interrupt of a call that has returned must wake the next call at most
 // once, and not make it spin until a message comes.
 func TestInterruptIsTakenBack(t *testing.T) {
 	from, to := pair(t, nil, nil)
-	counting := &countingStream{stream: to.messages.stream}
-	to.messages.stream = counting
+	counting := &countingStream{channel: to.messages}
+	to.messages = counting
 	to.interruptRead()
 	received := make(chan error, 1)
 	go func() {

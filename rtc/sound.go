@@ -73,11 +73,11 @@ type Sound struct {
 }
 
 // receiveSound asks the other end for both tracks.
-func (p *peer) receiveSound() error {
-	p.sounds = &sounds{heard: make(chan Sound, soundBacklog)}
-	p.OnTrack(func(track *webrtc.TrackRemote, _ *webrtc.RTPReceiver) { p.sounds.read(track) })
+func (l *mediaLink) receiveSound() error {
+	l.sounds = &sounds{heard: make(chan Sound, soundBacklog)}
+	l.OnTrack(func(track *webrtc.TrackRemote, _ *webrtc.RTPReceiver) { l.sounds.read(track) })
 	for range 2 {
-		_, err := p.AddTransceiverFromKind(webrtc.RTPCodecTypeAudio,
+		_, err := l.AddTransceiverFromKind(webrtc.RTPCodecTypeAudio,
 			webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionRecvonly})
 		if err != nil {
 			return fmt.Errorf("no audio: %v", err)
@@ -87,23 +87,23 @@ func (p *peer) receiveSound() error {
 }
 
 // sendSound adds both tracks to the answer, and takes those that the peer sends.
-func (p *peer) sendSound() error {
-	p.sounds = &sounds{out: make(map[string]*webrtc.TrackLocalStaticRTP), usesMuLaw: p.usesMuLaw,
+func (l *mediaLink) sendSound() error {
+	l.sounds = &sounds{out: make(map[string]*webrtc.TrackLocalStaticRTP), usesMuLaw: l.options.MuLaw,
 		heard: make(chan Sound, soundBacklog)}
-	p.OnTrack(func(track *webrtc.TrackRemote, _ *webrtc.RTPReceiver) { p.sounds.read(track) })
+	l.OnTrack(func(track *webrtc.TrackRemote, _ *webrtc.RTPReceiver) { l.sounds.read(track) })
 	capability := opusCapability
-	if p.usesMuLaw {
+	if l.options.MuLaw {
 		capability = muLawCapability
 	}
 	for _, name := range []string{SoundReplica, SoundUser} {
 		track, err := webrtc.NewTrackLocalStaticRTP(capability, name, "echocast")
 		if err == nil {
-			_, err = p.AddTrack(track)
+			_, err = l.AddTrack(track)
 		}
 		if err != nil {
 			return fmt.Errorf("no audio: %v", err)
 		}
-		p.sounds.out[name] = track
+		l.sounds.out[name] = track
 	}
 	return nil
 }
@@ -135,7 +135,18 @@ func (s *sounds) read(track *webrtc.TrackRemote) {
 }
 
 // HasSound reports whether the peer asked for sound.
-func (c *Conn) HasSound() bool { return c.peer.sounds != nil && c.peer.sounds.out != nil }
+func (c *Conn) HasSound() bool {
+	sounds := c.peer.sound()
+	return sounds != nil && sounds.out != nil
+}
+
+// sound is nil where there is none.
+func (p *peer) sound() *sounds {
+	if media, ok := p.link.(*mediaLink); ok {
+		return media.sounds
+	}
+	return nil
+}
 
 // Play sends a packet of Opus, or with Options.MuLaw of mu-law, to a peer that
 // asked for sound: its sequence number, timestamp (48 kHz in both), marker and
@@ -144,11 +155,11 @@ func (c *Conn) Play(track string, packet *rtp.Packet) error {
 	if !c.HasSound() {
 		return nil
 	}
-	out, ok := c.peer.sounds.out[track]
+	out, ok := c.peer.sound().out[track]
 	if !ok {
 		return fmt.Errorf("rtc: play: no track is called %q", track)
 	}
-	if c.peer.sounds.usesMuLaw {
+	if c.peer.sound().usesMuLaw {
 		own := *packet // others have it too
 		own.Timestamp /= muLawTicks
 		packet = &own
@@ -180,11 +191,12 @@ func (c *Conn) Hear(ctx context.Context, from string, packet func(track string, 
 
 // nextSound returns the next packet of any track.
 func (c *Conn) nextSound(ctx context.Context) (Sound, error) {
-	if c.peer.sounds == nil || c.peer.sounds.heard == nil {
+	sounds := c.peer.sound()
+	if sounds == nil || sounds.heard == nil {
 		return Sound{}, fmt.Errorf("rtc: hear: %w: it was not asked for", net.ErrClosed)
 	}
 	select {
-	case sound := <-c.peer.sounds.heard:
+	case sound := <-sounds.heard:
 		return sound, nil
 	case <-c.lifetime.Ended():
 		return Sound{}, fmt.Errorf("rtc: hear: %w", c.lifetime.Cause())
