@@ -4,19 +4,26 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
+	"os"
 	"strings"
+	"time"
 
 	"echocast/gateway/board"
 	"echocast/gateway/token"
 )
 
-// longestJSON is the most bytes of a body in JSON.
-const longestJSON = 256 << 10
+// longestJSON is the most bytes of a body in JSON, and jsonTimeout how long it may take.
+const (
+	longestJSON = 256 << 10
+	jsonTimeout = 10 * time.Second
+)
 
 var (
 	errNoPath      = errors.New("there is nothing at this path; /openapi.yaml lists what there is")
 	errNoUtterance = errors.New("there is no such utterance, or it is too long ago")
+	errSlow        = fmt.Errorf("it took longer than %v", jsonTimeout)
 	errMethod      = errors.New("this path takes another method; the header Allow names it")
 )
 
@@ -150,6 +157,9 @@ func answer(w http.ResponseWriter, status int, value any) error {
 
 // readJSON reads the body of a request, one JSON object.
 func readJSON(w http.ResponseWriter, r *http.Request, into any) error {
+	control := http.NewResponseController(w)
+	_ = control.SetReadDeadline(time.Now().Add(jsonTimeout)) // a recorder of tests has none
+	defer func() { _ = control.SetReadDeadline(time.Time{}) }()
 	decoder := json.NewDecoder(http.MaxBytesReader(w, r.Body, longestJSON))
 	decoder.DisallowUnknownFields()
 	err := decoder.Decode(into)
@@ -158,6 +168,9 @@ func readJSON(w http.ResponseWriter, r *http.Request, into any) error {
 	}
 	if isType[*http.MaxBytesError](err) {
 		return err
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return &CutError{errSlow}
 	}
 	if err != nil {
 		return invalid("body", "it must be one JSON object: %s", strings.TrimPrefix(err.Error(), "json: "))

@@ -199,3 +199,27 @@ func TestStalledBody(t *testing.T) {
 		}
 	})
 }
+
+// A body of JSON that does not come is refused after jsonTimeout, and holds nothing up.
+func TestStalledJSON(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, c *client) {
+		web, _, end := inMemory(c)
+		defer end()
+		path := c.open()
+		ours, theirs := io.Pipe()
+		defer theirs.Close()
+		begin := time.Now()
+		go func() { _, _ = theirs.Write([]byte(`{"text":`)) }()
+		status, text := request(t, web, "POST", path+"/say", ours)
+		if took := time.Since(begin); took != jsonTimeout {
+			t.Errorf("it was answered after %v", took)
+		}
+		if status != http.StatusBadRequest || !strings.Contains(text, "it took longer than 10s") {
+			t.Errorf("status %d, %s", status, text)
+		}
+		status, text = request(t, web, "POST", path+"/say", strings.NewReader(`{"text":"Hello"}`))
+		if status != http.StatusOK {
+			t.Errorf("afterwards: status %d, %s", status, text)
+		}
+	})
+}

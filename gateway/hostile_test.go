@@ -2,12 +2,17 @@ package gateway
 
 import (
 	"bufio"
+	"bytes"
+	"compress/gzip"
 	"context"
+	"encoding/json"
 	"io"
 	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -17,101 +22,245 @@ import (
 	"echocast/internal/testwait"
 )
 
-// hostile are requests that no good client makes. Each is what is sent, and %s is the
-// path of a conversation.
-var hostile = []struct{ name, send string }{
-	{"a wrong token", "GET %s HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer wrong\r\n\r\n"},
-	{"a foreign origin", "POST %s/interrupt HTTP/1.1\r\nHost: localhost\r\nOrigin: http://evil.example\r\n" +
-		"Content-Length: 0\r\n\r\n"},
-	{"a foreign host", "GET %s HTTP/1.1\r\nHost: evil.example\r\n\r\n"},
-	{"no such path", "GET %s/nothing HTTP/1.1\r\nHost: localhost\r\n\r\n"},
-	{"JSON without an end", "POST /v1/conversations HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{\"to\":\"re"},
-	{"deep JSON", "POST /v1/conversations HTTP/1.1\r\nHost: localhost\r\nContent-Length: 90000\r\n\r\n" +
-		strings.Repeat("[", 90000)},
-	{"JSON that is too long", "POST %s/say HTTP/1.1\r\nHost: localhost\r\nContent-Length: 400000\r\n\r\n{\"text\":\"" +
-		strings.Repeat("x", 399000)},
-	{"headers that are too long", "GET %s HTTP/1.1\r\nHost: localhost\r\nX: " +
-		strings.Repeat("x", 100_000) + "\r\n\r\n"},
-	{"headers without an end", "GET %s HTTP/1.1\r\nHost: localhost\r\nX: "},
-	{"a broken chunk", "POST %s/speech?queue=reject HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: " +
-		"chunked\r\n\r\nzz\r\n"},
-	{"a chunk beyond all bounds", "POST %s/speech?queue=reject HTTP/1.1\r\nHost: localhost\r\n" +
-		"Transfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\n"},
-	{"two lengths", "POST %s/speech HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nxxxxx"},
-	{"a key that is too long", "POST /v1/conversations HTTP/1.1\r\nHost: localhost\r\nIdempotency-Key: " +
-		strings.Repeat("k", 5000) + "\r\nContent-Length: 2\r\n\r\n{}"},
-	{"events and away", "GET %s/events HTTP/1.1\r\nHost: localhost\r\n\r\n"},
+// hostile are requests that no good client makes. Each is what is sent, where %s is the
+// path of a conversation, and how that is answered: 101 is a WebSocket, which ends.
+var hostile = []struct {
+	name, send string
+	want       []int
+}{
+	{"a wrong token", "GET %s HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer wrong\r\n\r\n", []int{401}},
+	{"a wrong token of a page", strings.Replace(upgrade, "Sec-WebSocket-Version", "Sec-WebSocket-Protocol: "+
+		"echocast.token.wrong\r\nSec-WebSocket-Version", 1), []int{401}},
+	{"a foreign origin", post("%s/interrupt", "Origin: http://evil.example", ""), []int{403}},
+	{"an origin without a name", post("%s/interrupt", "Origin: null", ""), []int{403}},
+	{"a foreign site", post("%s/interrupt", "Sec-Fetch-Site: cross-site", ""), []int{403}},
+	{"a foreign host", "GET %s HTTP/1.1\r\nHost: evil.example\r\n\r\n", []int{403}},
+	{"no host", "GET %s HTTP/1.1\r\n\r\n", []int{400}},
+	{"no such path", "GET %s/nothing HTTP/1.1\r\nHost: localhost\r\n\r\n", []int{404}},
+	{"no such method", "PATCH %s HTTP/1.1\r\nHost: localhost\r\n\r\n", []int{405}},
+	{"a path that climbs", "GET %s/../../../etc/passwd HTTP/1.1\r\nHost: localhost\r\n\r\n", []int{307, 404}},
+	{"a path that climbs by escapes", "GET /v1/conversations/%2e%2e%2f%2e%2e%2fetc%2fpasswd HTTP/1.1\r\n" +
+		"Host: localhost\r\n\r\n", []int{404}},
+	{"a path with a null", "GET /v1/conversations/%00 HTTP/1.1\r\nHost: localhost\r\n\r\n", []int{404}},
+	{"JSON without an end", post("/v1/conversations", "X: y", `{"to":"re`), []int{422}},
+	{"deep JSON", post("/v1/conversations", "X: y", strings.Repeat("[", 90_000)), []int{422}},
+	{"JSON that is too long", post("%s/say", "X: y", `{"text":"`+strings.Repeat("x", 399_000)), []int{413}},
+	{"a name twice in JSON", post("/v1/conversations", "X: y", `{"to":"rehearsal","to":"x:y"}`), []int{400, 422}},
+	{"a picture for JSON", post("/v1/conversations", "Content-Type: image/png", "\x89PNG\r\n\x1a\n"), []int{422}},
+	{"a bomb for JSON", post("/v1/conversations", "Content-Encoding: gzip", bomb()), []int{422}},
+	{"an archive for audio", post("%s/speech?queue=reject", "X: y", "PK\x03\x04"+strings.Repeat("x", 9000)),
+		[]int{409, 415}},
+	{"a bomb for audio", post("%s/speech?queue=reject", "Content-Encoding: gzip", bomb()), []int{409, 415}},
+	{"headers that are too long", "GET %s HTTP/1.1\r\nHost: localhost\r\nX: " + strings.Repeat("x", 100_000) +
+		"\r\n\r\n", []int{431}},
+	{"too many headers", "GET %s HTTP/1.1\r\nHost: localhost\r\n" + strings.Repeat("X: y\r\n", 20_000) + "\r\n",
+		[]int{431}},
+	{"headers without an end", "GET %s HTTP/1.1\r\nHost: localhost\r\nX: ", []int{400}},
+	{"a broken chunk", chunked + "zz\r\n", []int{400, 409}},
+	{"a chunk beyond all bounds", chunked + "ffffffffffffffff\r\n", []int{400, 409}},
+	{"a chunk without an end", chunked + "10\r\nabc", []int{400, 409}},
+	{"two lengths", "POST %s/speech HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n" +
+		"xxxxx", []int{400}},
+	{"a length and chunks", post("%s/say", "Transfer-Encoding: chunked", "0\r\n\r\n"), []int{400, 422}},
+	{"a length that is none", "POST %s/say HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n", []int{400}},
+	{"what nobody can expect", post("%s/say", "Expect: the impossible", "{}"), []int{417}},
+	{"a version that is none", "GET %s HTTP/9.9\r\nHost: localhost\r\n\r\n", []int{505}},
+	{"a key that is too long", post("/v1/conversations", "Idempotency-Key: "+strings.Repeat("k", 5000), "{}"),
+		[]int{422}},
+	{"a key of another conversation", post("/v1/conversations", "Idempotency-Key: taken",
+		`{"to":"rehearsal","label":"b"}`), []int{422}},
+	{"an event that is none", "GET %s/events?after=-1 HTTP/1.1\r\nHost: localhost\r\n\r\n", []int{422}},
 	{"a WebSocket without a key", "GET %s/socket HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n" +
-		"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\r\n"},
-	{"reserved bits in a frame", upgrade + "\xf1\x85\x00\x00\x00\x00hello"},
-	{"a frame beyond all bounds", upgrade + "\x82\xff\x7f\xff\xff\xff\xff\xff\xff\xff\x00\x00\x00\x00"},
-	{"a frame that is not masked", upgrade + "\x81\x05hello"},
-	{"an order that is none", upgrade + "\x81\x85\x00\x00\x00\x00hello"},
-	{"a control frame in pieces", upgrade + "\x09\x80\x00\x00\x00\x00"},
-	{"noise", "\x00\x16\x03\x01\xff\xfe"},
+		"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\r\n", []int{400}},
+	{"a WebSocket of another version", strings.Replace(upgrade, "Version: 13", "Version: 12", 1), []int{400}},
+	{"reserved bits in a frame", upgrade + "\xf1\x85\x00\x00\x00\x00hello", []int{101}},
+	{"a frame that is compressed", upgrade + "\xc2\x85\x00\x00\x00\x00hello", []int{101}},
+	{"a frame beyond all bounds", upgrade + "\x82\xff\x7f\xff\xff\xff\xff\xff\xff\xff\x00\x00\x00\x00", []int{101}},
+	{"a frame that is not masked", upgrade + "\x81\x05hello", []int{101}},
+	{"a frame without an end", upgrade + "\x82\xfe\x10\x00\x00\x00\x00\x00abc", []int{101}},
+	{"a frame of no kind", upgrade + "\x83\x80\x00\x00\x00\x00", []int{101}},
+	{"pieces beyond all bounds", upgrade + "\x02\x80\x00\x00\x00\x00" + strings.Repeat(piece, 17), []int{101}},
+	{"an order that is none", upgrade + "\x81\x85\x00\x00\x00\x00hello", []int{101}},
+	{"text that is none", upgrade + "\x81\x82\x00\x00\x00\x00\xff\xfe", []int{101}},
+	{"a control frame in pieces", upgrade + "\x09\x80\x00\x00\x00\x00", []int{101}},
+	{"an end for no reason", upgrade + "\x88\x82\x00\x00\x00\x00\x00\x01", []int{101}},
+	{"noise", "\x00\x16\x03\x01\xff\xfe", []int{400}},
 }
 
-const upgrade = "GET %s/socket HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
-	"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+const (
+	upgrade = "GET %s/socket HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+	chunked = "POST %s/speech?queue=reject HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+)
 
-// Requests that no good client makes are refused. Nothing of them stays, and who speaks
-// meanwhile is not harmed.
+// piece is a frame of 64 KiB that continues a message.
+var piece = "\x00\xfe\xff\xff\x00\x00\x00\x00" + strings.Repeat("x", 65_535)
+
+// post is a request with a header and a body.
+func post(path, header, body string) string {
+	return "POST " + path + " HTTP/1.1\r\nHost: localhost\r\n" + header + "\r\nContent-Length: " +
+		number(len(body)+1) + "\r\n\r\n" + body + " "
+}
+
+// bomb is 10 MB of zeros, compressed.
+func bomb() string {
+	var text bytes.Buffer
+	w := gzip.NewWriter(&text)
+	_, _ = w.Write(make([]byte, 10<<20)) // into memory
+	_ = w.Close()
+	return text.String()
+}
+
+// Requests that no good client makes are refused as is documented. Nothing of them stays,
+// and who speaks meanwhile is heard whole.
 func TestHostileRequests(t *testing.T) {
 	g := New(nil)
-	server := httptest.NewUnstartedServer(g.Handler())
+	var serving sync.WaitGroup // requests and WebSockets
+	handler := g.Handler()
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		serving.Add(1)
+		defer serving.Done()
+		handler.ServeHTTP(w, r)
+	}))
 	server.Config.ReadHeaderTimeout, server.Config.MaxHeaderBytes = time.Second, maxHeader
 	server.Start()
-	address := strings.TrimPrefix(server.URL, "http://")
-	ctx := testwait.Context(t)
-	speaker, err := g.Create(Spec{To: Rehearsal}, Creator{})
-	if err == nil {
-		err = speaker.WaitJoined(ctx)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	victim := rehearsal(t, g, "taken")
 	body := newPipe()
 	in, err := audioOf(map[string][]string{"format": {"s16le"}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	in.Body, in.Abort = body, body.abort
-	spoken, err := speaker.Speak(ctx, *in)
+	spoken, err := victim.Speak(t.Context(), *in)
 	if err != nil {
 		t.Fatal(err)
 	}
 	samples, _ := io.ReadAll(tone(1)) // of memory
 	_, _ = body.Write(samples)        // never fails
-	awaitEvent(t, speaker, `"kind":"started_speaking"`)
-
-	var clients sync.WaitGroup
-	places := make(chan struct{}, 16)
-	for i := range testwait.Trials(10_000) {
-		places <- struct{}{}
-		clients.Go(func() {
-			attack(t, address, "/v1/conversations/"+speaker.ID, uint64(i)) //nolint:gosec // it counts
-			<-places
-		})
+	awaitEvent(t, victim, `"kind":"started_speaking"`)
+	settle := func() {
+		gone := make(chan struct{})
+		go func() {
+			defer close(gone)
+			serving.Wait()
+		}()
+		testwait.Receive(t, gone)
+		server.CloseClientConnections()
 	}
-	clients.Wait()
+
+	trials, speakers := testwait.Trials(10_000), []*Conversation{rehearsal(t, g, ""), rehearsal(t, g, "")}
+	address := strings.TrimPrefix(server.URL, "http://")
+	over := speakOn(t, server.URL, speakers)
+	attacks(t, address, append(speakers, victim), trials/2, 1)
+	over()
+	settle()
+	objects, goroutines := heapObjects(), runtime.NumGoroutine()
+	attacks(t, address, []*Conversation{victim}, trials/2, 2)
+	settle()
+	becomes(t, "goroutines more than before", 3, func() int { return runtime.NumGoroutine() - goroutines })
+	becomes(t, "objects more than before", trials/20+200, func() int { return heapObjects() - objects })
 	body.finish(io.EOF)
-	receipt, err := spoken.Wait(ctx)
-	if err != nil || receipt.Outcome != echo.Finished || receipt.Samples != 24000 {
+	receipt, err := spoken.Wait(testwait.Context(t))
+	if err != nil || receipt.Outcome != echo.Finished || receipt.HeardSamples != 24000 {
 		t.Errorf("who spoke meanwhile: %v, %+v", err, receipt)
 	}
-	if n := len(g.List()); n != 1 {
+	if n := len(g.List()); n != 1+len(speakers) {
 		t.Errorf("%d conversations are open", n)
 	}
 	g.Close(context.Background())
 	server.Close() // waits for all connections
 }
 
-// attack sends one hostile request, or a part of it, and leaves at some moment.
-func attack(t *testing.T, address, path string, seed uint64) {
-	random := rand.New(rand.NewPCG(seed, 21)) //nolint:gosec // a test
+// rehearsal creates a conversation by a request of this key.
+func rehearsal(t *testing.T, g *Gateway, key string) *Conversation {
+	t.Helper()
+	c, err := g.Create(Spec{To: Rehearsal}, Creator{Key: key})
+	if err == nil {
+		err = c.WaitJoined(testwait.Context(t))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// becomes waits until a count is no more than a limit. What it counts ends a little after
+// the client has left, and nothing tells when.
+func becomes(t *testing.T, what string, limit int, count func() int) {
+	t.Helper()
+	n := count()
+	for begin := time.Now(); n > limit && time.Since(begin) < testwait.Limit/4; n = count() {
+		time.Sleep(10 * time.Millisecond)
+	}
+	if n > limit {
+		t.Errorf("%d %s, at most %d expected", n, what, limit)
+	}
+}
+
+// heapObjects is how many objects are in use.
+func heapObjects() int {
+	runtime.GC()
+	runtime.GC() // what has finalizers
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int(m.HeapObjects) //nolint:gosec // it is far less
+}
+
+// speakOn speaks in conversations by uploads, one after the other, until the function that
+// it returns is called. All must be heard whole.
+func speakOn(t *testing.T, url string, conversations []*Conversation) (over func()) {
+	stop, transport := make(chan struct{}), &http.Transport{}
+	var speakers sync.WaitGroup
+	for _, c := range conversations {
+		speakers.Go(func() {
+			for isOver := false; !isOver; {
+				var s SpokenPart
+				answer, err := (&http.Client{Transport: transport}).Post(url+"/v1/conversations/"+c.ID+raw, "", tone(0.2))
+				if err == nil {
+					err = json.NewDecoder(answer.Body).Decode(&s)
+					_ = answer.Body.Close() // it was read
+				}
+				if r := s.Receipt; err != nil || r.Outcome != echo.Finished || r.HeardSamples != 4800 {
+					t.Errorf("who speaks meanwhile: %v, %+v", err, r)
+				}
+				select {
+				case <-stop:
+					isOver = true
+				default:
+				}
+			}
+		})
+	}
+	return func() {
+		close(stop)
+		speakers.Wait()
+		transport.CloseIdleConnections()
+	}
+}
+
+// attacks sends n hostile requests to some of the conversations.
+func attacks(t *testing.T, address string, conversations []*Conversation, n int, seed uint64) {
+	t.Helper()
+	var clients sync.WaitGroup
+	places := make(chan struct{}, 16)
+	for i := range n {
+		places <- struct{}{}
+		clients.Go(func() {
+			random := rand.New(rand.NewPCG(uint64(i), seed)) //nolint:gosec // a test
+			c := conversations[random.IntN(len(conversations))]
+			attack(t, address, "/v1/conversations/"+c.ID, random)
+			<-places
+		})
+	}
+	clients.Wait()
+}
+
+// attack sends one hostile request, or a part of it, in pieces, and leaves at some moment.
+func attack(t *testing.T, address, path string, random *rand.Rand) {
 	one := hostile[random.IntN(len(hostile))]
 	text := strings.Replace(one.send, "%s", path, 1)
-	if random.IntN(4) == 0 {
+	isWhole := random.IntN(4) > 0
+	if !isWhole {
 		text = text[:random.IntN(len(text))]
 	}
 	conn, err := net.Dial("tcp", address)
@@ -121,8 +270,15 @@ func attack(t *testing.T, address, path string, seed uint64) {
 	}
 	defer conn.Close()
 	_ = conn.SetDeadline(time.Now().Add(testwait.Limit)) // of an open connection
-	if _, err := io.WriteString(conn, text); err != nil || random.IntN(2) == 0 {
-		return // it was refused meanwhile, or the client leaves
+	for len(text) > 0 {
+		n := 1 + random.IntN(len(text))
+		if _, err := io.WriteString(conn, text[:n]); err != nil {
+			return // it was refused meanwhile
+		}
+		text = text[n:]
+	}
+	if random.IntN(3) == 0 {
+		return // the client leaves
 	}
 	_ = conn.(*net.TCPConn).CloseWrite()
 	answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
@@ -130,8 +286,29 @@ func attack(t *testing.T, address, path string, seed uint64) {
 		return // such as a connection that was closed
 	}
 	defer answer.Body.Close()
-	if answer.StatusCode >= 500 || answer.StatusCode == http.StatusCreated {
+	if isWhole && !slices.Contains(one.want, answer.StatusCode) {
 		t.Errorf("%s is answered with %d", one.name, answer.StatusCode)
+	}
+	if answer.StatusCode >= 500 && !isWhole || answer.StatusCode == http.StatusCreated {
+		t.Errorf("a part of %s is answered with %d", one.name, answer.StatusCode)
+	}
+	checkProblem(t, one.name, answer)
+}
+
+// checkProblem reads an answer to its end. What the gateway itself refuses is a problem with
+// a kind and a detail.
+func checkProblem(t *testing.T, name string, answer *http.Response) {
+	var p Problem
+	text, err := io.ReadAll(answer.Body)
+	isOfServer := slices.Contains([]int{101, 307, 400, 417, 431, 505}, answer.StatusCode) // it may be the library's
+	if isOfServer && answer.Header.Get("Content-Type") != "application/problem+json" {
+		return
+	}
+	if err == nil {
+		err = json.Unmarshal(text, &p)
+	}
+	if err != nil || p.Status != answer.StatusCode || p.Kind == "" || p.Detail == "" {
+		t.Errorf("%s is answered with %d and %s", name, answer.StatusCode, text)
 	}
 }
 

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -66,6 +67,7 @@ var kinds = []struct {
 	{isType[*room.UnreachableError], http.StatusBadGateway, "not_ready"},
 	{isType[*carrier.DialError], http.StatusBadGateway, "not_ready"},
 	{isType[*tavus.TransportError], http.StatusBadGateway, "not_ready"},
+	{isOne(context.Canceled), http.StatusBadRequest, "input"}, // of a request whose client has left, or sends no more
 }
 
 func isType[E error](err error) bool {
