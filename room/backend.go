@@ -10,16 +10,16 @@ import (
 	"sync"
 )
 
-// Backend joins rooms of one kind. Where it knows their limits before it joins
-// one, it is an echo.Limiter too.
+// Backend joins rooms of one kind. If it knows their limits before joining, it is an
+// echo.Limiter too.
 type Backend interface {
-	// Join joins the room at an address. It refuses options that it cannot
-	// heed, or that do not go together, with an *OptionError, and an address
-	// that it cannot read with an *AddressError, before it connects to anything.
+	// Join joins the room at an address. Before connecting, it returns an *OptionError
+	// for options that it does not support or that contradict each other, and an
+	// *AddressError for an address that it cannot read.
 	Join(ctx context.Context, address string, o *Options) (*Connection, error)
 }
 
-// AddressError says that an address of the right scheme names no room.
+// AddressError reports an address with a known scheme that names no room.
 type AddressError struct{ Err error }
 
 // Error says what is wrong.
@@ -28,10 +28,10 @@ func (e *AddressError) Error() string { return e.Err.Error() }
 // Unwrap returns the cause.
 func (e *AddressError) Unwrap() error { return e.Err }
 
-// UnknownSchemeError says that no backend is registered for an address.
+// UnknownSchemeError reports an address for which no backend is registered.
 type UnknownSchemeError struct {
-	Scheme  string // empty where the address has none
-	Address string // without what may be secret in it
+	Scheme  string // empty if the address has none
+	Address string // without parts that may be secret
 }
 
 // Error says what is wrong.
@@ -40,8 +40,8 @@ func (e *UnknownSchemeError) Error() string {
 		strings.Join(Schemes(), ", "))
 }
 
-// OptionError says which option a room cannot heed, or which settings do not go
-// together.
+// OptionError reports an option that a room does not support, or settings that
+// contradict each other.
 type OptionError struct {
 	Option string // the field of Options or of the backend, such as "Microphone"
 	Err    error
@@ -53,7 +53,7 @@ func (e *OptionError) Error() string { return e.Option + ": " + e.Err.Error() }
 // Unwrap returns the cause.
 func (e *OptionError) Unwrap() error { return e.Err }
 
-// CredentialError says which credential of a room is missing or cannot be used.
+// CredentialError reports a credential that is missing or unusable.
 type CredentialError struct{ Err error }
 
 // Error says what is wrong.
@@ -62,8 +62,8 @@ func (e *CredentialError) Error() string { return e.Err.Error() }
 // Unwrap returns the cause.
 func (e *CredentialError) Unwrap() error { return e.Err }
 
-// UnreachableError says that a room could not be joined: nobody answers, it does
-// not let us in, or something that it takes to join is missing here.
+// UnreachableError reports a room that could not be joined: it does not answer, it
+// refuses us, or a program needed for joining is missing here.
 type UnreachableError struct{ Err error }
 
 // Error says what is wrong.
@@ -72,28 +72,26 @@ func (e *UnreachableError) Error() string { return e.Err.Error() }
 // Unwrap returns the cause.
 func (e *UnreachableError) Unwrap() error { return e.Err }
 
-// Inviter is a Backend whose rooms a replica joins with a token of ours.
+// Inviter is a Backend that makes tokens with which a replica joins its rooms.
 type Inviter interface {
-	// Invite makes the token with which an avatar joins the room at an address,
-	// and tells the URL of its server. An empty avatar is the usual one.
+	// Invite makes the token with which an avatar joins the room at an address, and
+	// returns it with the URL of the server. An empty avatar is the default one.
 	Invite(address, avatar string) (server, token string, err error)
 }
 
-// SpeechRater is a Backend whose replicas differ in the sampling rate that they
-// take.
+// SpeechRater is a Backend whose replicas take speech at different sampling rates.
 type SpeechRater interface {
-	// SpeechRate returns the rate in Hz of what is said to an avatar, which may
-	// be empty for the usual one.
+	// SpeechRate returns the rate in Hz of speech for an avatar; an empty avatar is the
+	// default one.
 	SpeechRate(avatar string) int
 }
 
-// Checker is a Backend that can tell without joining what joining would lack.
+// Checker is a Backend that can check requirements without joining.
 type Checker interface {
-	// CheckCredentials returns a *CredentialError where one is missing, or cannot
-	// be used.
+	// CheckCredentials returns a *CredentialError if one is missing or unusable.
 	CheckCredentials(address string) error
-	// CheckServer asks whether a server of this kind answers at an address. No
-	// credential is sent. The error is an *AddressError or *UnreachableError.
+	// CheckServer checks that a server of this kind answers at an address. It sends no
+	// credential. The error is an *AddressError or *UnreachableError.
 	CheckServer(ctx context.Context, client *http.Client, address string) error
 }
 
@@ -103,9 +101,9 @@ var registry = struct {
 	backends map[string]Backend
 }{backends: map[string]Backend{}}
 
-// Register makes a backend join the rooms whose address matches a pattern:
-// "scheme", or "scheme://domain" for that domain and all below it, which comes
-// first. It is called from init, and panics where the pattern is taken.
+// Register registers a backend for the addresses that match a pattern: "scheme", or
+// "scheme://domain" for that domain and all below it, which takes precedence. It is
+// called from init, and panics if the pattern is taken.
 func Register(pattern string, b Backend) {
 	registry.Lock()
 	defer registry.Unlock()
@@ -135,13 +133,13 @@ func Lookup(address string) (Backend, error) {
 	return nil, &UnknownSchemeError{Scheme: u.Scheme, Address: withoutSecrets(address)}
 }
 
-// withoutSecrets leaves out of an address what stands before @ and behind ? or #.
+// withoutSecrets removes the parts of an address before @ and after ? or #.
 func withoutSecrets(address string) string {
 	address = address[:strings.IndexAny(address+"?", "?#")]
 	return address[strings.LastIndex(address, "@")+1:]
 }
 
-// Schemes are the schemes that are registered, in order.
+// Schemes returns the registered schemes, sorted.
 func Schemes() []string {
 	registry.RLock()
 	defer registry.RUnlock()

@@ -9,27 +9,27 @@ import (
 	"echocast/echo"
 )
 
-// Fallback is another way to be heard in a room once its replica is lost: the
-// microphone of a room that people are in. Where Rejoin finds that the replica has
-// left, or has failed failuresBeforeFallback times, it joins this way, and stays with
-// it.
+// Fallback says how Rejoin joins a room once its replica is lost: with a microphone,
+// for the people in the room. Rejoin uses it if the replica has left, or after
+// failuresBeforeFallback failures in a row, and never goes back.
 type Fallback struct {
-	// Address finds the room; nil: it is the same.
+	// Address finds the room; nil: the same address.
 	Address func(ctx context.Context) (string, error)
-	// Backend joins it; nil: the one that is registered for the address.
+	// Backend joins the room; nil: the one registered for the address.
 	Backend Backend
-	// OnFall, if it is set, is called once, before the room is joined this way.
+	// OnFall, if set, is called once, before the fallback joins.
 	OnFall func(why error)
 }
 
-// failuresBeforeFallback is how often the usual way may fail in a row.
+// failuresBeforeFallback is how often joining may fail in a row before the fallback is
+// used.
 const failuresBeforeFallback = 3
 
-// errReplicaLeft is why a fallback is taken.
+// errReplicaLeft is the reason for a fallback.
 var errReplicaLeft = errors.New("the replica has left the room")
 
-// Notice takes note of events that say whether the replica is in the room, for
-// Options.Fallback. It is what echo.Options.OnEvent wants.
+// Notice records from events whether the replica is in the room, for Options.Fallback.
+// Use it as echo.Options.OnEvent.
 func (r *Room) Notice(e echo.Event) {
 	if e.Role != echo.RolePal || e.Stale {
 		return
@@ -39,7 +39,7 @@ func (r *Room) Notice(e echo.Event) {
 	r.hasReplicaLeft = e.Kind == echo.KindLeft || e.Kind == echo.KindParticipantLeft
 }
 
-// again joins the room again: as before, or by the fallback.
+// again joins the room again: as before, or with the fallback.
 func (r *Room) again(ctx context.Context) (*Connection, error) {
 	if why := r.fallbackReason(); why != nil {
 		return r.joinFallback(ctx, why)
@@ -54,7 +54,7 @@ func (r *Room) again(ctx context.Context) (*Connection, error) {
 	return now, err
 }
 
-// fallbackReason is why the fallback is taken; nil where it is not.
+// fallbackReason returns why to use the fallback; nil: do not.
 func (r *Room) fallbackReason() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()

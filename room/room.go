@@ -1,5 +1,5 @@
-// Package room joins any room by its address, and speaks and hears there in the
-// same way whatever carries it:
+// Package room joins any kind of room by its address, to speak and hear in the same way
+// in all of them:
 //
 //	import _ "echocast/room/daily" // registers Daily rooms
 //
@@ -24,101 +24,99 @@ import (
 	"echocast/rtc"
 )
 
-// Who is heard in a room.
+// Whom to hear in a room.
 const (
 	User    = rtc.SoundUser    // everybody but the replica
 	Replica = rtc.SoundReplica // the replica alone
 	All     = rtc.SoundAll     // both; not every room can
 )
 
-// Hearer passes on what is said in a room.
+// Hearer passes on the sound of a room.
 type Hearer interface {
-	// Hear calls packet for each RTP packet of those that from names (User,
-	// Replica or All) with the name of its track, and left for each track that
-	// is over. It ends with ctx or with the room; its error says which.
+	// Hear calls packet for each RTP packet of the participants that from selects
+	// (User, Replica or All) with the name of its track, and left for each track that
+	// ends. It returns when ctx or the room ends; its error says which.
 	Hear(ctx context.Context, from string, packet func(track string, p *rtp.Packet), left func(track string)) error
 }
 
-// TrackOwner is a Hearer that knows whose a track is.
+// TrackOwner is a Hearer that knows the owner of a track.
 type TrackOwner interface {
 	// IsReplica reports whether the track of this name is the replica's.
 	IsReplica(track string) bool
 }
 
-// What callers may test with errors.Is.
+// Errors for errors.Is.
 var (
-	// ErrOver says that the room has ended in good order.
+	// ErrOver reports that the room has ended normally.
 	ErrOver = errors.New("the room has ended")
-	// ErrClosed says that the room was closed by its Close.
+	// ErrClosed reports that the room was closed by its Close.
 	ErrClosed = errors.New("the room was closed")
-	// ErrNoHearing says that the room was joined without Options.Hear.
+	// ErrNoHearing reports that the room was joined without Options.Hear.
 	ErrNoHearing = errors.New("the room was joined without hearing")
 )
 
-// Options say how a room is joined. Nil and each zero value mean the default.
+// Options say how to join a room. Nil and each zero value mean the default.
 type Options struct {
-	// Backend joins the room, with settings of its own such as a key. The
-	// default is the one that is registered for the address.
+	// Backend joins the room, with its own settings such as a key. The default is the
+	// one registered for the address.
 	Backend Backend
 
-	// Conversation is the id of the conversation that messages carry. The default
-	// is the one that the address names, or "local" with a replica of echocast.
+	// Conversation is the id of the conversation that messages carry. The default is
+	// the id in the address, or "local" for a replica of echocast.
 	Conversation string
 
-	// MaxMessage is how many bytes a message may have at most. The default is
-	// what the room takes.
+	// MaxMessage is the largest message in bytes. The default is the room's limit.
 	MaxMessage int
 
-	// Hear asks for what is said in the room.
+	// Hear asks for the sound of the room.
 	Hear bool
 
-	// HearRate is the sampling rate in Hz of packets that come decoded, from
-	// Daily's library. The default is 48000.
+	// HearRate is the sampling rate in Hz of packets that Daily's library decodes. The
+	// default is 48000.
 	HearRate int
 
-	// ListenOnly joins as one more participant, beside one who speaks.
+	// ListenOnly joins as one more participant, in addition to one that speaks.
 	ListenOnly bool
 
-	// UserEvents asks for events when people begin and stop to speak, in rooms
-	// that tell it only to those who ask.
+	// UserEvents asks for events when people begin and stop to speak, in rooms that
+	// send them only on request.
 	UserEvents bool
 
-	// Microphone speaks by an audio track instead of messages, in rooms that
-	// can.
+	// Microphone speaks by an audio track instead of messages, in rooms that support
+	// it.
 	Microphone bool
 
-	// WithoutReplica makes the microphone speak to the people in the room, also where
-	// no replica is in it.
+	// WithoutReplica makes the microphone speak to the people in the room, even if no
+	// replica is in it.
 	WithoutReplica bool
 
-	// Fallback, if it is set, is how Rejoin joins once the replica is lost. Notice has
-	// to be told of events.
+	// Fallback, if set, says how Rejoin joins once the replica is lost. It needs the
+	// events that Notice takes.
 	Fallback *Fallback
 
-	// Avatar is the identity of the participant to speak through, in rooms
-	// where it has to be named.
+	// Avatar is the identity of the participant to speak through, in rooms where it
+	// must be named.
 	Avatar string
 
-	// ReadyWhen says what the replica has to do before it is spoken to, in LiveKit
-	// rooms: "joined", or publish "audio" or "video". The default is video, or to
-	// be in the room for 10 s.
+	// ReadyWhen says what the replica must do before audio is sent, in LiveKit rooms:
+	// "joined", or publish "audio" or "video". The default is video, or 10 s in the
+	// room.
 	ReadyWhen string
 
-	// Insecure permits to join a LiveKit room on another machine without TLS, which
+	// Insecure permits joining a LiveKit room on another machine without TLS, which
 	// shows the token to the network.
 	Insecure bool
 
-	// Warn, if it is set, is called with what goes wrong without an error.
+	// Warn, if set, is called with warnings.
 	Warn func(text string)
 
-	// Wrap, if it is set, stands between the connection and its user, in rooms
-	// that carry messages.
+	// Wrap, if set, wraps the connection, in rooms that carry messages.
 	Wrap func(echo.Conn) echo.Conn
 }
 
-// Messages is the stage of a connection that carries messages, of limit bytes
-// at most, or where limit is 0 of echo.DefaultMaxMessage. conversation is the
-// default of Options.Conversation. It is for backends.
+// Messages returns the stage of a connection that carries messages of at most limit
+// bytes; 0: echo.DefaultMaxMessage. conversation is the default of
+// Options.Conversation. It is for backends.
 func (o *Options) Messages(conn echo.Conn, conversation string, limit int) *echo.Messages {
 	if o.Conversation != "" && o.Conversation != LocalConversation {
 		conversation = o.Conversation
@@ -126,12 +124,11 @@ func (o *Options) Messages(conn echo.Conn, conversation string, limit int) *echo
 	return echo.NewMessages(o.Wrapped(conn), conversation, limit)
 }
 
-// LocalConversation is the id of the conversation with a replica of echocast. It
-// names no real one, and is not sent to one.
+// LocalConversation is the id of the conversation with a replica of echocast. It is
+// never sent to a real one.
 const LocalConversation = "local"
 
-// Wrapped is a connection with what Options.Wrap puts in front of it. It is for
-// backends.
+// Wrapped applies Options.Wrap to a connection. It is for backends.
 func (o *Options) Wrapped(conn echo.Conn) echo.Conn {
 	if o.Wrap == nil {
 		return conn
@@ -139,15 +136,14 @@ func (o *Options) Wrapped(conn echo.Conn) echo.Conn {
 	return o.Wrap(conn)
 }
 
-// Connection is what a Backend makes: one stay in a room.
+// Connection is one connection to a room, made by a Backend.
 type Connection struct {
 	Stage  echo.Stage
-	Hearer Hearer       // nil where nothing can be heard
-	Close  func() error // leaves the room once what was sent is delivered
+	Hearer Hearer       // nil if nothing can be heard
+	Close  func() error // delivers what was sent, and leaves the room
 }
 
-// Room is a room that was joined. Its methods may be called by anybody at any
-// time.
+// Room is a joined room. Its methods may be called from any goroutine.
 type Room struct {
 	address string
 	options Options
@@ -158,10 +154,10 @@ type Room struct {
 	isClosed bool          // by Close
 	changed  chan struct{} // closed when now or closed changes
 
-	hasReplicaLeft bool  // by the last event of it
+	hasReplicaLeft bool  // according to its last event
 	failures       int   // of Rejoin in a row
 	failed         error // the last one
-	hasFallen      bool  // the fallback was taken
+	hasFallen      bool  // the fallback is in use
 }
 
 // Join joins the room at an address. The error is an *AddressError or
@@ -197,8 +193,7 @@ func (r *Room) join(ctx context.Context) (*Connection, error) {
 	return nil, &UnreachableError{err}
 }
 
-// Stage is where utterances are spoken, until the next Rejoin; nil where that
-// failed.
+// Stage returns the stage to speak on, until the next Rejoin; nil if that failed.
 func (r *Room) Stage() echo.Stage {
 	if now, _ := r.current(); now != nil {
 		return now.Stage
@@ -206,8 +201,8 @@ func (r *Room) Stage() echo.Stage {
 	return nil
 }
 
-// Limits are what the room's messages have to keep to. A session reads them from
-// the stage.
+// Limits returns the limits of the room's messages. A session reads them from the
+// stage.
 func (r *Room) Limits() echo.Limits { return echo.LimitsOf(r.Stage()) }
 
 func (r *Room) current() (now *Connection, changed <-chan struct{}) {
@@ -216,8 +211,8 @@ func (r *Room) current() (now *Connection, changed <-chan struct{}) {
 	return r.now, r.changed
 }
 
-// Rejoin leaves the room, whose connection was lost, and joins it again. It is
-// what echo.Options.Redial wants.
+// Rejoin leaves the room, whose connection was lost, and joins it again. Use it as
+// echo.Options.Redial.
 func (r *Room) Rejoin(ctx context.Context) (echo.Stage, error) {
 	r.leave()
 	now, err := r.again(ctx)
@@ -227,7 +222,7 @@ func (r *Room) Rejoin(ctx context.Context) (echo.Stage, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.isClosed {
-		_ = now.Close() // nobody has used it
+		_ = now.Close() // it was not used yet
 		return nil, fmt.Errorf("room: join again: %w", ErrClosed)
 	}
 	r.now = now
@@ -243,7 +238,7 @@ func (r *Room) leave() {
 	r.change()
 	r.mu.Unlock()
 	if now != nil {
-		_ = now.Close() // what it could not deliver, receipts tell
+		_ = now.Close() // receipts report what was not delivered
 	}
 }
 
@@ -253,8 +248,7 @@ func (r *Room) change() {
 	r.changed = make(chan struct{})
 }
 
-// Close leaves the room, once what was sent is delivered. It may be called
-// twice.
+// Close delivers what was sent, and leaves the room. It may be called twice.
 func (r *Room) Close() error {
 	r.mu.Lock()
 	r.isClosed = true
@@ -263,9 +257,9 @@ func (r *Room) Close() error {
 	return nil
 }
 
-// Hear hears the room by the present connection, as Hearer says, and ends with
-// it. The error is ErrNoHearing where Options.Hear was not set, ErrOver where
-// the room has ended in good order, or what the connection says.
+// Hear hears the room by the present connection, as Hearer says, and ends with it. The
+// error is ErrNoHearing if Options.Hear was not set, ErrOver if the room has ended
+// normally, or the error of the connection.
 func (r *Room) Hear(ctx context.Context, from string, packet func(track string, p *rtp.Packet),
 	left func(track string)) error {
 	now, _ := r.current()
@@ -288,7 +282,7 @@ func (r *Room) IsReplica(track string) bool {
 	return track == Replica
 }
 
-// asOver makes the peer's orderly end of the connection the end of the room.
+// asOver converts the normal end of a connection to ErrOver.
 func asOver(err error) error {
 	if errors.Is(err, rtc.ErrPeerGone) {
 		return fmt.Errorf("%w: %w", ErrOver, err)
@@ -296,9 +290,9 @@ func asOver(err error) error {
 	return err
 }
 
-// HearOn hears the room as Hear does, and goes on after each Rejoin, until ctx
-// ends or the room is closed. It calls lost with the error of each connection that
-// is not heard any more.
+// HearOn hears the room as Hear does, and continues after each Rejoin, until ctx ends
+// or the room is closed. It calls lost with the error of each connection that is not
+// heard any more.
 func (r *Room) HearOn(ctx context.Context, from string, packet func(track string, p *rtp.Packet),
 	left func(track string), lost func(error)) {
 	var heard *Connection

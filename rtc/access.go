@@ -13,8 +13,8 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// guard lets in who may come. Offers and their ends are taken as WHIP has them, also
-// from pages of this machine.
+// guard checks who may connect, before a handler gets the request. It takes offers and
+// DELETE requests as WHIP defines them, also from pages of this machine.
 func (l *Listener) guard(public bool) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /{$}", l.handleOffer)
@@ -26,8 +26,8 @@ func (l *Listener) guard(public bool) http.Handler {
 	return onlyLocal(public, withFolders(handshake, l.options.Handler))
 }
 
-// withFolders passes requests for files in a folder to another handler: the
-// handshake has none.
+// withFolders passes requests for files in folders to another handler: the handshake
+// uses none.
 func withFolders(handshake, folders http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.Contains(strings.TrimPrefix(r.URL.Path, "/"), "/") {
@@ -38,22 +38,22 @@ func withFolders(handshake, folders http.Handler) http.Handler {
 	})
 }
 
-// onlyLocal lets requests through that were made on this machine, by a program
-// or by a page of a local server. A page of any other site is stopped by its
-// Origin, and by its Host when its name was made to point here. A public server
-// has other names too, so there only the Origin is checked.
+// onlyLocal accepts requests from this machine, by a program or by a page of a local
+// server. It refuses a page of any other site by its Origin, and by its Host if the
+// site's name was made to point here. A public server has other names too, so there it
+// checks only the Origin.
 func onlyLocal(public bool, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !public && !isLoopback(hostname(r.Host)) || !isLocalOrigin(r.Header.Values("Origin")) {
-			http.Error(w, "only requests from this machine are taken", http.StatusForbidden)
+			http.Error(w, "only requests from this machine are accepted", http.StatusForbidden)
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
 }
 
-// forPages tells a browser that a page of this machine may read the answers, and
-// answers what it asks before it sends an offer.
+// forPages adds the CORS headers for pages of this machine, and answers the preflight
+// request.
 func forPages(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		header := w.Header()
@@ -74,9 +74,8 @@ func forPages(next http.Handler) http.Handler {
 	})
 }
 
-// onlyWithKey lets requests through that have the key, if there is one. How
-// long it takes does not tell how much of a wrong one is right. An address that
-// sends many wrong ones is not listened to for a while.
+// onlyWithKey accepts requests with the key, if there is one. It compares in constant
+// time. An address that sends many wrong keys is refused for a while.
 func (l *Listener) onlyWithKey(next http.Handler) http.Handler {
 	if l.options.Key == "" {
 		return next
@@ -101,8 +100,8 @@ func (l *Listener) onlyWithKey(next http.Handler) http.Handler {
 	})
 }
 
-// addressOf is where a request comes from: an address, or for IPv6 its network, of
-// which one machine may have any address.
+// addressOf returns the address of a request's sender. For IPv6 it is the /64 network,
+// in which one machine may use any address.
 func addressOf(r *http.Request) netip.Addr {
 	from, err := netip.ParseAddrPort(r.RemoteAddr)
 	address := from.Addr().Unmap()
@@ -113,7 +112,7 @@ func addressOf(r *http.Request) netip.Addr {
 	return network.Addr()
 }
 
-// What an address may do with wrong keys: so many at once, and then one in a while.
+// Limits of wrong keys from one address.
 const (
 	wrongKeyBurst    = 30
 	wrongKeyInterval = time.Second
@@ -156,7 +155,7 @@ type shares struct {
 	taken map[netip.Addr]int
 }
 
-// take reports whether an address has less than most, and then gives it one more.
+// take takes a slot for an address, and reports false if the address has most already.
 func (s *shares) take(from netip.Addr, most int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -178,12 +177,12 @@ func (s *shares) release(from netip.Addr) {
 	}
 }
 
-// hostname takes the port off a Host header.
+// hostname removes the port from a Host header.
 func hostname(host string) string {
 	return (&url.URL{Host: host}).Hostname()
 }
 
-// isLocalOrigin reports whether a request names no origin or one that is here.
+// isLocalOrigin reports whether a request has no Origin, or one on this machine.
 func isLocalOrigin(origins []string) bool {
 	for _, origin := range origins {
 		parsed, err := url.Parse(origin)

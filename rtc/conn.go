@@ -16,8 +16,8 @@ import (
 	"echocast/internal/lifetime"
 )
 
-// firstReadBuffer holds any event of a replica but the longest texts. Larger
-// messages make the buffer grow.
+// firstReadBuffer holds any event of a replica except the longest texts. The buffer
+// grows for larger messages.
 const firstReadBuffer = 2 << 10
 
 // Conn is an open connection. All its methods may be called at the same time
@@ -27,7 +27,7 @@ type Conn struct {
 	peer     *peer
 	messages channel
 	options  *Options
-	release  func(orderly bool) // tells the listener, or its table, that the session is over
+	release  func(orderly bool) // tells the listener that the session is over
 	limit    int                // bytes of the largest message the peer takes
 
 	sending   chan struct{} // one slot, held by Send
@@ -35,7 +35,7 @@ type Conn struct {
 	buffer    []byte        // what Receive reads into
 	low       chan struct{} // one slot, filled when little is left unacknowledged
 
-	lifetime *lifetime.Lifetime // it ends when the peer is gone or lost
+	lifetime *lifetime.Lifetime // ends when the peer is gone or lost
 	closed   chan struct{}      // closed when Close has done its work
 	closeErr error              // read it after closed is closed
 
@@ -76,20 +76,20 @@ func newConn(p *peer, messages channel, o *Options, release func(orderly bool)) 
 	return c
 }
 
-// MaxMessage is the largest message the peer takes, in bytes.
+// MaxMessage returns the largest message the peer takes, in bytes.
 func (c *Conn) MaxMessage() int { return c.limit }
 
-// Unacknowledged is how many bytes of what was sent the peer has not
-// acknowledged. After the end of the connection it is what it was then.
+// Unacknowledged returns how many sent bytes the peer has not acknowledged. After the
+// end of the connection it returns the last value.
 func (c *Conn) Unacknowledged() int { return int(c.messages.BufferedAmount()) }
 
 // Send queues one text message. It blocks while more than Options.HighWater
 // bytes wait for the peer's acknowledgement, until no more than
 // Options.LowWater do, and does not keep msg.
 //
-// The error is the cause of ctx, net.ErrClosed, ErrPeerGone, ErrLost or
-// ErrTooLarge. A Send that failed has sent nothing, and one that was ended by
-// its ctx or by the size of msg leaves the connection as it was.
+// The error is the cause of ctx, net.ErrClosed, ErrPeerGone, ErrLost or ErrTooLarge. A
+// Send that failed has sent nothing. If its ctx or the size of msg ended it, the
+// connection is still usable.
 func (c *Conn) Send(ctx context.Context, msg []byte) error {
 	if err := c.send(ctx, msg); err != nil {
 		return fmt.Errorf("rtc: send: %w", err)
@@ -132,8 +132,8 @@ func (c *Conn) waitForRoom(ctx context.Context) error {
 	}
 }
 
-// Receive returns the next message, which belongs to the caller. A ctx that is
-// done ends this call only, and no message is lost by it.
+// Receive returns the next message, which belongs to the caller. The end of ctx ends
+// this call only, and loses no message.
 //
 // The error is the cause of ctx, net.ErrClosed, or, after the last message
 // that arrived, ErrPeerGone or ErrLost. ErrTooLarge says that the peer sent
@@ -163,8 +163,8 @@ func (c *Conn) receive(ctx context.Context) ([]byte, error) {
 	}
 }
 
-// interruptWhenDone makes a blocked read return once ctx is done. The function
-// it returns ends that; a read that starts after it is not affected.
+// interruptWhenDone makes a blocked read return once ctx is done. The function it
+// returns stops this; later reads are not affected.
 func (c *Conn) interruptWhenDone(ctx context.Context) (stop func()) {
 	interrupted := make(chan struct{})
 	cancel := context.AfterFunc(ctx, func() {
@@ -178,13 +178,13 @@ func (c *Conn) interruptWhenDone(ctx context.Context) (stop func()) {
 	}
 }
 
-// interruptRead makes the read of the message channel, now or next, return as
-// soon as nothing is left to read.
+// interruptRead makes the current or next read of the message channel return as soon as
+// nothing is left to read.
 func (c *Conn) interruptRead() {
 	_ = c.messages.SetReadDeadline(time.Unix(1, 0))
 }
 
-// afterRead decides what a failed read means. A nil error says: read again.
+// afterRead decides what a failed read means. A nil error means: read again.
 func (c *Conn) afterRead(ctx context.Context, err error) error {
 	switch {
 	case errors.Is(err, io.ErrShortBuffer):
@@ -196,9 +196,9 @@ func (c *Conn) afterRead(ctx context.Context, err error) error {
 	}
 }
 
-// brokenBy is why the connection ends whose channel failed with err. Browsers
-// abort the association when a page calls close() or goes away. A Conn that
-// aborts without a bye has not delivered everything.
+// brokenBy returns why the connection ends after its channel failed with err. Browsers
+// abort the association when a page calls close() or goes away. A Conn that aborts
+// without a bye has not delivered everything.
 func (c *Conn) brokenBy(err error) error {
 	switch {
 	case errors.Is(err, io.EOF), errors.Is(err, sctp.ErrResetPacketInStateNotExist):
@@ -215,11 +215,10 @@ const browserAbort = "Close called"
 
 var pointer = regexp.MustCompile(`\[?\b0x[0-9a-f]+\b\]? ?`)
 
-// withoutPointers removes the addresses of objects, by which pion tells its
-// associations apart.
+// withoutPointers removes the memory addresses that pion puts into its errors.
 func withoutPointers(text string) string { return pointer.ReplaceAllString(text, "") }
 
-// orClosed is err, unless this side has closed.
+// orClosed returns err, or net.ErrClosed if this side has closed.
 func (c *Conn) orClosed(err error) error {
 	if closed := c.lifetime.Stopped(context.Background()); closed != nil {
 		return closed
@@ -237,9 +236,9 @@ func (c *Conn) growBuffer() error {
 	return nil
 }
 
-// afterInterrupt finds out whom the interrupt was for. One left behind by an
-// earlier call is taken back: pion sets a deadline in a goroutine of its own,
-// which can come late. The order matters, because end interrupts last.
+// afterInterrupt finds out which call an interrupt was for. It clears one left behind
+// by an earlier call: pion sets a deadline in a goroutine of its own, which can be
+// late. The order matters, because end interrupts last.
 func (c *Conn) afterInterrupt(ctx context.Context) error {
 	_ = c.messages.SetReadDeadline(time.Time{})
 	if err := c.lifetime.Stopped(ctx); err != nil {
@@ -252,7 +251,7 @@ func (c *Conn) afterInterrupt(ctx context.Context) error {
 	return nil
 }
 
-// end notes why the connection is over, and wakes all who wait. Only the first
+// end records why the connection is over, and wakes all waiting calls. Only the first
 // reason counts; end returns that one.
 func (c *Conn) end(reason error) error {
 	defer c.interruptRead()
@@ -298,8 +297,8 @@ func (c *Conn) close() error {
 	return err
 }
 
-// discard reads and drops messages until the association ends: a peer that is
-// blocked by a full window could not take part in the closing handshake.
+// discard reads and drops messages until the association ends: a peer that is blocked
+// by a full window could not take part in the close handshake.
 func (c *Conn) discard() {
 	c.receiving <- struct{}{}
 	for {

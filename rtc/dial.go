@@ -19,7 +19,7 @@ import (
 	"echocast/logs"
 )
 
-// What HTTP may cost: a description with one data channel is some 600 bytes.
+// Limits of the HTTP exchange. A description with one data channel has some 600 bytes.
 const (
 	maxDescription = 64 << 10        // bytes of an offer or an answer
 	maxHeader      = 16 << 10        // bytes of an HTTP header
@@ -89,8 +89,8 @@ func dialUntilFree(ctx context.Context, endpoint *url.URL, o *Options) (*Conn, e
 	}
 }
 
-// parseEndpoint takes an http or https address without a secret in it. Its
-// error shows no other.
+// parseEndpoint parses an http or https address, and refuses one with a secret in it.
+// Its errors show no secret.
 func parseEndpoint(address string) (*url.URL, error) {
 	endpoint, err := url.Parse(address)
 	switch {
@@ -132,7 +132,7 @@ func withConnectTimeout(ctx context.Context, o *Options) (context.Context, conte
 	return context.WithTimeoutCause(ctx, o.ConnectTimeout, cause)
 }
 
-// signaling is the dialer's side of the HTTP exchange.
+// signaling performs the dialer's side of the HTTP exchange.
 type signaling struct {
 	client   http.Client
 	endpoint *url.URL
@@ -140,7 +140,7 @@ type signaling struct {
 	session  *url.URL // what to delete in the end, or nil
 }
 
-// newSignaling keeps to the server it was told: no proxy, no redirect, no
+// newSignaling returns a client for one server: no proxy, no redirect by net/http, no
 // connection left open.
 func newSignaling(endpoint *url.URL, o *Options) *signaling {
 	return &signaling{
@@ -226,8 +226,8 @@ func (s *signaling) post(ctx context.Context, offer string) (*http.Response, []b
 	return response, body, err
 }
 
-// redirect makes another URL the one to ask. The room key goes to no other server,
-// and what was to stay on this machine does not leave it, nor the other way round.
+// redirect follows a redirect. It sends the room key to no other server, and follows
+// neither from this machine to another nor the other way round.
 func (s *signaling) redirect(location string) error {
 	to, err := s.endpoint.Parse(location)
 	if err != nil || location == "" {
@@ -238,7 +238,7 @@ func (s *signaling) redirect(location string) error {
 	}
 	host := to.Host
 	if s.words(location) != oneLine(location) {
-		host = redact.Mark // parts of a secret are no secret to redact
+		host = redact.Mark // parts of a secret would not be redacted
 	}
 	switch {
 	case isLoopback(to.Hostname()) != isLoopback(s.endpoint.Hostname()):
@@ -254,8 +254,8 @@ func (s *signaling) redirect(location string) error {
 	return nil
 }
 
-// transportError is what stopped an HTTP exchange, without the method and the
-// address that net/http puts before it, and those of a connection that was not made.
+// transportError returns the cause of a failed HTTP exchange, without the method and
+// the address that net/http puts before it.
 func transportError(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -291,11 +291,10 @@ func (s *signaling) accept(response *http.Response, body []byte) (string, error)
 	return string(body), nil
 }
 
-// words are those of the server, in one line and without the key.
+// words returns the server's words in one line, without the key.
 func (s *signaling) words(text string) string { return oneLine(s.options.secrets.Text(text)) }
 
-// locate resolves a Location header. One that points to another server is not
-// followed.
+// locate resolves a Location header. It ignores one that points to another server.
 func (s *signaling) locate(location string) *url.URL {
 	session, err := s.endpoint.Parse(location)
 	if err != nil || location == "" || session.Scheme != s.endpoint.Scheme || session.Host != s.endpoint.Host {
@@ -304,8 +303,8 @@ func (s *signaling) locate(location string) *url.URL {
 	return session
 }
 
-// delete tells the server that the session is over. Whether it still listens
-// is its own business.
+// delete tells the server that the session is over. It ignores errors: the server may
+// be gone.
 func (s *signaling) delete() {
 	if s.session == nil {
 		return
@@ -328,7 +327,7 @@ func isDescription(header http.Header) bool {
 	return err == nil && kind == sdpType
 }
 
-// oneLine is the first line of text, cut where it grows too long.
+// oneLine returns the first line of text, cut to a maximum length.
 func oneLine(text string) string {
 	line, _, _ := strings.Cut(strings.TrimSpace(text), "\n")
 	line = strings.TrimSpace(line)

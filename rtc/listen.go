@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// What a client of the HTTP server may take its time for.
+// Timeouts for clients of the HTTP server.
 const (
 	headerTimeout   = 5 * time.Second
 	requestTimeout  = 10 * time.Second
@@ -27,11 +27,11 @@ const (
 // errTooMany refuses an offer while the backlog is full.
 var errTooMany = errors.New("too many sessions are waiting")
 
-// Listener takes offers over HTTP and hands out the connections made of them.
+// Listener accepts offers over HTTP, and returns the connections by Accept.
 type Listener struct {
 	options  *Options
 	handler  http.Handler
-	server   http.Server // not started without an address
+	server   http.Server // nil without an address
 	url      string
 	accepted chan *Conn
 	slots    chan struct{} // one for each session not yet accepted
@@ -46,17 +46,17 @@ type Listener struct {
 	sessions map[string]*session // by the path of their resource
 }
 
-// session is what one offer led to.
+// session is the connection for one offer.
 type session struct {
 	cancel context.CancelFunc // stops connecting
 	conn   *Conn              // nil until connected
 }
 
-// Listen takes offers at a TCP address such as "127.0.0.1:0". Where that is on
-// the loopback interface, so must be the Host and Origin of every request: no
-// other machine can connect, and no web page of another site. Elsewhere it
-// needs Options.Key and a certificate in Options.TLS, and fails with ErrUnsafe
-// without them, unless Options.Insecure is set.
+// Listen takes offers at a TCP address such as "127.0.0.1:0". On the loopback
+// interface, the Host and Origin of every request must be there too: no other machine
+// can connect, and no web page of another site. On other interfaces it needs
+// Options.Key and a certificate in Options.TLS, and fails with ErrUnsafe without them,
+// unless Options.Insecure is set.
 func Listen(address string, opts *Options) (*Listener, error) {
 	l, err := NewListener(opts)
 	if err != nil {
@@ -77,7 +77,7 @@ func Listen(address string, opts *Options) (*Listener, error) {
 	return l, nil
 }
 
-// open takes offers at a socket, also from other machines if it is public.
+// open serves offers on a socket, also from other machines if it is public.
 func (l *Listener) open(socket net.Listener, public bool) {
 	l.options = l.options.forPeer(public)
 	l.handler = l.guard(public)
@@ -143,8 +143,8 @@ func (l *Listener) count(_ net.Conn, state http.ConnState) {
 	}
 }
 
-// URL is where offers are taken, and what Dial is given. It is empty where the
-// Listener has no address of its own.
+// URL returns the address to give to Dial. It is empty if the Listener has no address
+// of its own.
 func (l *Listener) URL() string { return l.url }
 
 // Accept returns the next connection whose message channel is open. The error
@@ -160,9 +160,9 @@ func (l *Listener) Accept(ctx context.Context) (*Conn, error) {
 	}
 }
 
-// Close stops listening and drops the sessions that were not accepted. It
-// returns when every goroutine of the Listener has ended; connections that
-// were accepted live on. Further calls do nothing.
+// Close stops listening and drops the sessions that were not accepted. It returns when
+// every goroutine of the Listener has ended; accepted connections stay open. Further
+// calls do nothing.
 func (l *Listener) Close() error {
 	l.once.Do(func() {
 		l.mu.Lock()
@@ -178,8 +178,8 @@ func (l *Listener) Close() error {
 	return nil
 }
 
-// maxFinish is how long the sender of an offer may take to connect after the
-// answer: what takes longer keeps others out.
+// maxFinish is how long the sender of an offer may take to connect after the answer: a
+// slow one keeps others out.
 const maxFinish = 5 * time.Second
 
 func (o *Options) finishTimeout() time.Duration { return min(o.ConnectTimeout, maxFinish) }
@@ -212,7 +212,7 @@ func (l *Listener) handleOffer(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(w, answer)
 }
 
-// refuse says why there is no answer to an offer.
+// refuse refuses an offer, with the reason.
 func refuse(w http.ResponseWriter, err error) {
 	status := http.StatusBadRequest
 	if errors.Is(err, errTooMany) || errors.Is(err, net.ErrClosed) {
@@ -222,8 +222,8 @@ func refuse(w http.ResponseWriter, err error) {
 	http.Error(w, oneLine(err.Error()), status)
 }
 
-// begin makes a session of an offer from an address. It holds a slot of the backlog
-// until the connection is accepted or has failed.
+// begin creates a session for an offer from an address. The session holds a slot of the
+// backlog until the connection is accepted or has failed.
 func (l *Listener) begin(ctx context.Context, offer string, from netip.Addr) (answer, path string, err error) {
 	if !l.takeSlot(from) {
 		return "", "", errTooMany
@@ -314,7 +314,7 @@ func (l *Listener) connect(ctx context.Context, path string, s *session, p *peer
 	}
 }
 
-// forget removes a session from the table and returns what it was.
+// forget removes a session from the table and returns it.
 func (l *Listener) forget(path string) (was session, found bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -326,7 +326,7 @@ func (l *Listener) forget(path string) (was session, found bool) {
 	return *s, true
 }
 
-// handleDelete ends a session. What has arrived can still be received.
+// handleDelete ends a session. Messages that have arrived can still be received.
 func (l *Listener) handleDelete(w http.ResponseWriter, r *http.Request) {
 	s, found := l.forget(r.URL.Path)
 	if !found {

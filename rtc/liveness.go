@@ -44,19 +44,19 @@ func (c *Conn) supervise() {
 	}
 }
 
-// brokenTransport is why the connection ends after pion reports it as failed.
+// brokenTransport returns why the connection ends after pion reports it as failed.
 func (c *Conn) brokenTransport() error {
 	if c.peer.isClosedByPeer() && !c.hasAnswered() {
 		return ErrPeerGone // and it cannot say bye
 	}
-	return fmt.Errorf("%w: no way to the peer is left", ErrLost)
+	return fmt.Errorf("%w: no network path to the peer is left", ErrLost)
 }
 
-// lastPingsTimeout is how long what has arrived on the ping channel may take to be read,
-// once the way to the peer is gone.
+// lastPingsTimeout bounds reading the last messages of the ping channel, once the path
+// to the peer is gone.
 const lastPingsTimeout = 100 * time.Millisecond
 
-// readLastPings reads what has arrived on the ping channel: a bye may be among it.
+// readLastPings reads the last messages of the ping channel: one may be a bye.
 func (c *Conn) readLastPings(arriving <-chan channel) {
 	if c.pings == nil {
 		select {
@@ -75,7 +75,7 @@ func (c *Conn) readLastPings(arriving <-chan channel) {
 	}
 }
 
-// pingTicks is what sets the pace of the pings.
+// pingTicks returns the ticker of the pings.
 func (o *Options) pingTicks() (ticks <-chan time.Time, stop func()) {
 	if o.ticks != nil {
 		return o.ticks, func() {}
@@ -84,7 +84,7 @@ func (o *Options) pingTicks() (ticks <-chan time.Time, stop func()) {
 	return ticker.C, ticker.Stop
 }
 
-// silentTicks is how many ping intervals make up the timeout.
+// silentTicks returns the timeout in ping intervals.
 func silentTicks(interval, timeout time.Duration) int {
 	return int((timeout + interval - 1) / interval)
 }
@@ -102,7 +102,8 @@ type silenceWatch struct {
 	allowed int    // ticks of silence before the peer is lost
 }
 
-// isDead takes the number of bytes received so far, once a tick.
+// isDead reports whether the peer is lost. Call it once a tick with the number of bytes
+// received so far.
 func (p *silenceWatch) isDead(heard uint64) bool {
 	if heard != p.heard {
 		p.heard, p.silent = heard, 0
@@ -112,9 +113,8 @@ func (p *silenceWatch) isDead(heard uint64) bool {
 	return p.silent >= p.allowed
 }
 
-// checkSilence ends the connection if the peer has been silent for too long, and
-// pings it if it is silent: a
-// peer that is heard need not be asked.
+// checkSilence ends the connection if the peer has been silent for too long, and pings
+// a silent peer.
 func (c *Conn) checkSilence(p *silenceWatch) {
 	if c.pings == nil {
 		return

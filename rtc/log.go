@@ -10,8 +10,8 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-// pionLog passes on at slog.LevelDebug what pion says. Its own debug and trace levels,
-// which come with each packet, are left out.
+// pionLog logs pion's messages at slog.LevelDebug. It drops pion's own debug and trace
+// levels, which come with each packet.
 type pionLog struct {
 	log *slog.Logger
 }
@@ -37,11 +37,11 @@ func (p pionLog) write(format string, args ...any) {
 	}
 }
 
-// logStates tells what becomes of a peer connection: the candidates of this side, the
-// states of ICE and DTLS, and the pair of addresses that was chosen.
+// logStates logs the progress of a peer connection: the candidates of this side, the
+// states of ICE and DTLS, and the chosen pair of addresses.
 func logStates(connection *webrtc.PeerConnection, log *slog.Logger) {
 	if !log.Enabled(context.Background(), slog.LevelInfo) {
-		return // the default, which costs nothing
+		return // skip the work if nobody logs
 	}
 	connection.OnICECandidate(func(c *webrtc.ICECandidate) {
 		if c != nil {

@@ -31,8 +31,7 @@ const (
 // doubles each time.
 const maxRetransmit = time.Second
 
-// How long a STUN server may take to answer, and all servers together, of the
-// time to connect.
+// Timeouts of one STUN server, and of all servers together, within the time to connect.
 const (
 	stunGather = 2 * time.Second
 	maxGather  = 4 * time.Second
@@ -61,7 +60,7 @@ type link interface {
 	answer(ctx context.Context) (string, error)
 	// take has the description of the other end.
 	take(kind webrtc.SDPType, text string) error
-	// hasPath reports whether packets have come from an address of the other side.
+	// hasPath reports whether packets have arrived from an address of the other side.
 	hasPath() bool
 	// isClosedByPeer reports whether the other side has closed the link.
 	isClosedByPeer() bool
@@ -81,7 +80,7 @@ type peer struct {
 	broken   chan struct{} // closed when the link has failed, or is closed by the peer
 
 	breaking    sync.Once
-	isRelayOnly bool // there is no other way to the peer
+	isRelayOnly bool // TURN is the only path to the peer
 	log         *slog.Logger
 }
 
@@ -108,8 +107,7 @@ func (o *Options) newPeer(l link) *peer {
 // markBroken says that no way to the peer is left.
 func (p *peer) markBroken() { p.breaking.Do(func() { close(p.broken) }) }
 
-// loopbackNetwork is IPv4, or IPv6 on a machine whose loopback interface has
-// nothing else.
+// loopbackNetwork is IPv4, or IPv6 if the loopback interface has nothing else.
 var loopbackNetwork = sync.OnceValue(func() webrtc.NetworkType {
 	addresses, err := net.InterfaceAddrs()
 	if err != nil {
@@ -133,9 +131,9 @@ func networkOf(addresses []net.Addr) webrtc.NetworkType {
 	return network
 }
 
-// openIPv6Mux opens the one socket of a peer connection on a machine that has
-// nothing but ::1: pion takes that for an address that it cannot use, unless the
-// socket is given. Elsewhere it is nil.
+// openIPv6Mux opens the socket of a peer connection on a machine whose only loopback
+// address is ::1, which pion uses only if it gets the socket. On other machines it
+// returns nil.
 func openIPv6Mux(o *Options) (ice.UDPMux, error) {
 	if o.allowRemote || loopbackNetwork() != webrtc.NetworkTypeUDP6 {
 		return nil, nil

@@ -13,7 +13,7 @@ import (
 	"github.com/pion/stun/v4"
 )
 
-// ICEServer helps two machines to find a way to each other.
+// ICEServer is a STUN or TURN server, which helps two machines to reach each other.
 type ICEServer struct {
 	// URL is stun:HOST[:PORT], turn:HOST[:PORT][?transport=tcp] or turns:….
 	URL string
@@ -21,31 +21,31 @@ type ICEServer struct {
 	Username, Credential string
 }
 
-// shortestKey is how many characters the key of a Listener that others can
-// reach has at least: each of them can try as often as it likes.
+// shortestKey is the minimum length of the key of a Listener that other machines can
+// reach, because they can guess.
 const shortestKey = 16
 
 var (
-	// ErrUnsafe says that a connection beyond this machine lacks a key or TLS,
-	// which Options.Insecure would permit.
+	// ErrUnsafe reports a connection beyond this machine without a key or TLS, which
+	// only Options.Insecure permits.
 	ErrUnsafe = errors.New("not safe beyond this machine")
 
-	// ErrBusy says that the listener had too many sessions that wait, until
-	// Options.BusyTimeout was over.
+	// ErrBusy reports that the listener's backlog stayed full until
+	// Options.BusyTimeout.
 	ErrBusy = errors.New("the server is busy")
 
-	// ErrNoPath says that the peer answered the offer and no packet came from it: a
-	// firewall is between. A TURN server in Options.ICEServers may get around it.
+	// ErrNoPath reports that the peer answered the offer, but no packet arrived from
+	// it: a firewall is in between. A TURN server in Options.ICEServers may help.
 	ErrNoPath = errors.New("the network let no UDP through")
 
-	// ErrKey says that the listener refuses the key, or the lack of one.
+	// ErrKey reports that the listener refused the key, or that the key is missing.
 	ErrKey = errors.New("the room key is missing or wrong")
 )
 
 // keyPattern is what a bearer token may be made of (RFC 6750).
 var keyPattern = regexp.MustCompile(`^[A-Za-z0-9._~+/-]+=*$`)
 
-// checkReach tells which of the options for other machines cannot be.
+// checkReach returns an error about the options for other machines.
 func (o *Options) checkReach() error {
 	if o.Key != "" && !keyPattern.MatchString(o.Key) {
 		return errors.New("the room key has a character other than letters, digits and -._~+/=")
@@ -63,12 +63,13 @@ func (o *Options) checkReach() error {
 		turn = turn || relays
 	}
 	if o.RelayOnly && !turn {
-		return errors.New("there is no TURN server, and nothing but relays is allowed")
+		return errors.New("only relays are allowed, and there is no TURN server")
 	}
 	return nil
 }
 
-// withoutPassword is an address without what may be a secret before its host.
+// withoutPassword returns an address without the part before its host, which may be a
+// secret.
 func withoutPassword(address string) string {
 	scheme, rest, _ := strings.Cut(address, ":")
 	if at := strings.LastIndex(rest, "@"); at >= 0 {
@@ -85,7 +86,7 @@ func (o *Options) forPeer(isRemote bool) *Options {
 	return &own
 }
 
-// checkDial refuses what others could read, or answer in another's name.
+// checkDial refuses connections that others could read or impersonate.
 func (o *Options) checkDial(endpoint *url.URL) error {
 	switch {
 	case endpoint.Scheme == "https" || isLoopback(endpoint.Hostname()):
@@ -98,7 +99,7 @@ func (o *Options) checkDial(endpoint *url.URL) error {
 	return nil
 }
 
-// checkListen refuses to be open to everybody, unless that was asked for.
+// checkListen refuses to be open to everybody, unless Insecure is set.
 func (o *Options) checkListen(host string) error {
 	if isLoopback(host) {
 		return nil
@@ -127,19 +128,19 @@ func (o *Options) hasCertificate() bool {
 	return o.TLS != nil && (len(o.TLS.Certificates) > 0 || o.TLS.GetCertificate != nil)
 }
 
-// tlsConfig is the caller's TLS, for nobody else to change.
+// tlsConfig returns a copy of the caller's TLS configuration.
 func (o *Options) tlsConfig() *tls.Config { return o.TLS.Clone() } // nil stays nil
 
 const bearer = "Bearer "
 
-// authorize gives a request the key.
+// authorize adds the key to a request.
 func (o *Options) authorize(header http.Header) {
 	if o.Key != "" {
 		header.Set("Authorization", bearer+o.Key)
 	}
 }
 
-// knownSecrets are what a server may send back in its answers.
+// knownSecrets returns the secrets that a server may repeat in its answers.
 func (o *Options) knownSecrets() []string {
 	secrets := []string{o.Key}
 	for _, server := range o.ICEServers {

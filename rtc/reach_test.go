@@ -200,7 +200,7 @@ func TestReachOptions(t *testing.T) {
 			Username: "canary"}}},
 		"there is no TURN server": {ICEServers: []ICEServer{{URL: "stun:stun.test:3478"}},
 			RelayOnly: true},
-		"there is no TURN server, and nothing but r": {RelayOnly: true},
+		"only relays are allowed, and there is no TURN server": {RelayOnly: true},
 	} {
 		for name, err := range map[string]error{"Dial": second(Dial(testwait.Context(t), "http://127.0.0.1:1/", o)),
 			"Listen": second(Listen("127.0.0.1:0", o))} {

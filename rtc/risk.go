@@ -11,18 +11,18 @@ import (
 func (o *Options) Risk() string {
 	switch {
 	case o.Key == "" && o.TLS == nil:
-		return "there is no room key and no TLS: whoever reaches this machine can come in, and who is on " +
-			"the way can listen in"
+		return "there is no room key and no TLS: whoever reaches this machine can connect, and who is on " +
+			"the network path can listen in"
 	case o.Key == "":
-		return "there is no room key: whoever reaches this machine can come in"
+		return "there is no room key: whoever reaches this machine can connect"
 	case o.TLS == nil:
-		return "there is no TLS: who is on the way can listen in, and see the room key"
+		return "there is no TLS: who is on the network path can listen in, and see the room key"
 	}
 	return ""
 }
 
 // DialURL returns the address at which others dial a Listener with this URL, and
-// whether other machines can.
+// whether other machines can reach it.
 func DialURL(listening string) (address string, public bool) {
 	u, err := url.Parse(listening)
 	if err != nil {

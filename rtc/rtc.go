@@ -1,5 +1,5 @@
-// Package rtc connects two programs by one WebRTC data channel: text messages in
-// order, none lost.
+// Package rtc connects two programs by one WebRTC data channel, which carries text
+// messages in order and without loss.
 //
 // One side listens, the other dials:
 //
@@ -20,8 +20,8 @@
 //	data channel "echocast.ping"         <->  "ping", answered by "pong"; "bye"
 //	DELETE /{session}                    ->   the session is over
 //
-// The dialer opens both channels. A peer that opens or answers only "echocast"
-// is served as well; then only ICE notices that it is gone.
+// The dialer opens both channels. A peer may open or answer only "echocast"; then only
+// ICE notices that it is gone.
 //
 // On one machine, between two ends of this package, a message of speech is one
 // datagram in place of three: each side says in its description how large they may
@@ -40,7 +40,7 @@
 // firewall is between them, Options.ICEServers names servers that tell the
 // machines their addresses (STUN) or pass everything on (TURN).
 //
-// # Three ways to end
+// # How a connection ends
 //
 // After Close every call on that side fails with net.ErrClosed. When the peer
 // closes, Receive first delivers all that the peer sent and then fails with
@@ -80,35 +80,35 @@ const (
 	pingLabel    = "echocast.ping"
 )
 
-// Why a connection has ended, other than by its own Close (net.ErrClosed).
+// Errors of a connection that ended other than by its own Close (net.ErrClosed).
 var (
-	// ErrPeerGone says that the peer closed the connection. All that a Conn ever
-	// sent has then been received; a browser's close() may drop what it sent last.
+	// ErrPeerGone reports that the peer closed the connection. Everything that a Conn
+	// sent has then been received; a browser's close() may drop its last messages.
 	ErrPeerGone = errors.New("the peer has closed the connection")
 
-	// ErrLost says that the peer fell silent, or that the connection broke. What
-	// the peer sent last may be missing.
+	// ErrLost reports that the peer fell silent, or that the connection broke. The last
+	// messages of the peer may be missing.
 	ErrLost = errors.New("connection lost")
 )
 
-// ErrTooLarge says that a message is larger than the side that receives it
-// takes. On Send only that message fails, on Receive the connection ends.
+// ErrTooLarge reports a message that is larger than its receiver accepts. On Send only
+// that message fails, on Receive the connection ends.
 var ErrTooLarge = errors.New("message too large")
 
 // maxMessageLimit is SCTP's receive window in pion (1 MiB): a message beyond
 // it could never arrive whole.
 const maxMessageLimit = 1 << 20
 
-// Options tunes a connection. A nil *Options and every zero field mean the
-// default, which suits speech: 20 to 40 messages of 3.4 kB a second.
+// Options configure a connection. A nil *Options and every zero field mean the default,
+// which suits speech: 20 to 40 messages of 3.4 kB a second.
 type Options struct {
-	// HighWater is how many bytes may wait for the peer's acknowledgement
-	// before Send blocks. The default is 128 KiB. More does not make pion on
-	// loopback faster, only the wait of each message longer.
+	// HighWater is how many bytes may wait for the peer's acknowledgement before Send
+	// blocks. The default is 128 KiB. More does not make pion faster on loopback; it
+	// only delays each message.
 	HighWater int
 
-	// LowWater is how many bytes may still wait when a blocked Send goes on.
-	// The default is a quarter of HighWater.
+	// LowWater is how many bytes may still wait when a blocked Send continues. The
+	// default is a quarter of HighWater.
 	LowWater int
 
 	// MaxMessage is the largest message taken from the peer, in bytes; it is
@@ -137,9 +137,9 @@ type Options struct {
 	// sessions that wait. The default is ConnectTimeout.
 	BusyTimeout time.Duration
 
-	// Handler takes the requests to a Listener for files in a folder, which are
-	// no part of the handshake. They must come from this machine or
-	// its pages, as offers must, and need no Key. The default is to refuse them.
+	// Handler serves requests to a Listener for files in folders, which are not part of
+	// the handshake. They must come from this machine or its pages, as offers must, and
+	// need no Key. The default is to refuse them.
 	Handler http.Handler
 
 	// Backlog is how many sessions a Listener holds that are not yet accepted,
@@ -147,26 +147,26 @@ type Options struct {
 	// with 503. The default is 64.
 	Backlog int
 
-	// Warn is called by a Listener with what its owner should know: a wrong key,
-	// and where it came from. The default is to say nothing.
+	// Warn is called by a Listener with a warning for its owner, such as a wrong key
+	// and its sender. The default is to say nothing.
 	Warn func(text string)
 
-	// Log is told what becomes of each connection: requests, ICE, DTLS, data channels,
-	// why it ended. The default for Dial is the logger of its context (package logs),
-	// that of a Listener is silent.
+	// Log records the progress of each connection: requests, ICE, DTLS, data channels,
+	// and why it ended. The default for Dial is the logger of its context (package
+	// logs); a Listener logs nothing by default.
 	Log *slog.Logger
 
-	// ICEServers are STUN and TURN servers. The default is none. With any, the
-	// data leaves this machine also where the address is on it.
+	// ICEServers are STUN and TURN servers. The default is none. With any, data leaves
+	// this machine even if the address is on it.
 	ICEServers []ICEServer
 
 	// RelayOnly uses the TURN servers only, so that the peer does not learn
 	// this machine's addresses.
 	RelayOnly bool
 
-	// Key is a secret that Dial shows and a Listener demands. Beyond this
-	// machine a Listener needs one, of 16 characters or more. It is made of
-	// letters, digits and -._~+/ with = at its end, and never in an error.
+	// Key is a secret that Dial sends and a Listener demands. Beyond this machine a
+	// Listener needs one of at least 16 characters. It consists of letters, digits and
+	// -._~+/ with = at its end, and is never in an error.
 	Key string
 
 	// TLS is how Dial checks the server's certificate (the default is the
@@ -174,16 +174,16 @@ type Options struct {
 	// https. It is not changed.
 	TLS *tls.Config
 
-	// Insecure lets a Listener beyond this machine do without a key or without
-	// TLS, and Dial without TLS where there is no key.
+	// Insecure permits a Listener beyond this machine without a key or TLS, and Dial
+	// without TLS if there is no key.
 	Insecure bool
 
-	// Sound lets Dial ask for what is said in the room, for Hear. A Listener
-	// sends it to whoever asks. Without it there is no media at all.
+	// Sound makes Dial ask for the sound of the room, for Hear. A Listener sends it to
+	// whoever asks. Without it there is no media at all.
 	Sound bool
 
-	// MuLaw lets a Listener send sound as G.711 mu-law at 8 kHz, which anybody
-	// can encode, in place of Opus.
+	// MuLaw makes a Listener send sound as G.711 mu-law at 8 kHz, which needs no
+	// library, in place of Opus.
 	MuLaw bool
 
 	allowRemote bool // ICE uses all interfaces, not only the loopback one
@@ -196,14 +196,14 @@ type Options struct {
 	ticks <-chan time.Time // in tests: takes the place of the ping ticker
 }
 
-// Check tells whether the options make sense, without connecting to anything.
+// Check returns an error for invalid options, without connecting to anything.
 func (o *Options) Check() error {
 	_, err := o.withDefaults()
 	return err
 }
 
-// withDefaults returns a copy of o that has a value in every field, or says
-// which field cannot be.
+// withDefaults returns a copy of o with a value in every field, or an error about an
+// invalid field.
 func (o *Options) withDefaults() (*Options, error) {
 	var full Options
 	if o != nil {

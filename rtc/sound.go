@@ -12,15 +12,15 @@ import (
 
 // The tracks that a Listener may send.
 const (
-	SoundReplica = "replica" // what the replica says
-	SoundUser    = "user"    // what the user's microphone hears
-	SoundAll     = "all"     // in Hear: both
+	SoundReplica = "replica" // the replica's speech
+	SoundUser    = "user"    // the user's microphone
+	SoundAll     = "all"     // for Hear: both
 )
 
 // soundBacklog is how many packets wait for Hear, one second of both tracks.
 const soundBacklog = 100
 
-// The payload types: of Opus as Chromium numbers it, of mu-law for good.
+// The payload types: Opus has the number that Chromium uses, mu-law a fixed one.
 const (
 	opusPayload = 111
 
@@ -28,7 +28,7 @@ const (
 	PayloadMuLaw = 0
 )
 
-// muLawTicks is how many of Opus' ticks one of mu-law's takes.
+// muLawTicks is the number of Opus clock ticks in one tick of mu-law.
 const muLawTicks = 48000 / 8000
 
 var opusCapability = webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeOpus, ClockRate: 48000, Channels: 2,
@@ -36,7 +36,7 @@ var opusCapability = webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeOpus, Cl
 
 var muLawCapability = webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypePCMU, ClockRate: 8000, Channels: 1}
 
-// mediaEngine knows Opus and mu-law where there is sound, and else nothing.
+// mediaEngine supports Opus and mu-law if there is sound, and else nothing.
 func mediaEngine(sound bool) *webrtc.MediaEngine {
 	media := &webrtc.MediaEngine{}
 	if !sound {
@@ -65,10 +65,10 @@ type sounds struct {
 	heard     chan Sound
 }
 
-// Sound is a packet of a track: Opus, or mu-law where its payload type is
-// PayloadMuLaw. The timestamp is at 48 kHz in both.
+// Sound is a packet of a track: Opus, or mu-law if its payload type is PayloadMuLaw.
+// The timestamp is at 48 kHz in both.
 type Sound struct {
-	Track  string // SoundReplica or SoundUser, or what a peer calls its own
+	Track  string // SoundReplica or SoundUser, or a name chosen by a peer
 	Packet *rtp.Packet
 }
 
@@ -86,7 +86,7 @@ func (l *mediaLink) receiveSound() error {
 	return nil
 }
 
-// sendSound adds both tracks to the answer, and takes those that the peer sends.
+// sendSound adds both tracks to the answer, and accepts those that the peer sends.
 func (l *mediaLink) sendSound() error {
 	l.sounds = &sounds{out: make(map[string]*webrtc.TrackLocalStaticRTP), usesMuLaw: l.options.MuLaw,
 		heard: make(chan Sound, soundBacklog)}
@@ -108,8 +108,8 @@ func (l *mediaLink) sendSound() error {
 	return nil
 }
 
-// read takes the packets of a track. Where nobody takes them in turn, the oldest
-// are dropped: late sound is of no use.
+// read queues the packets of a track. If nobody reads them, it drops the oldest: late
+// sound is of no use.
 func (s *sounds) read(track *webrtc.TrackRemote) {
 	for {
 		packet, _, err := track.ReadRTP()
@@ -148,9 +148,9 @@ func (p *peer) sound() *sounds {
 	return nil
 }
 
-// Play sends a packet of Opus, or with Options.MuLaw of mu-law, to a peer that
-// asked for sound: its sequence number, timestamp (48 kHz in both), marker and
-// payload. It does not block. Where the peer did not ask it does nothing.
+// Play sends a packet of Opus, or with Options.MuLaw of mu-law, to a peer that asked
+// for sound: its sequence number, timestamp (48 kHz in both), marker and payload. It
+// does not block. If the peer did not ask for sound, it does nothing.
 func (c *Conn) Play(track string, packet *rtp.Packet) error {
 	if !c.HasSound() {
 		return nil
@@ -193,7 +193,7 @@ func (c *Conn) Hear(ctx context.Context, from string, packet func(track string, 
 func (c *Conn) nextSound(ctx context.Context) (Sound, error) {
 	sounds := c.peer.sound()
 	if sounds == nil || sounds.heard == nil {
-		return Sound{}, fmt.Errorf("rtc: hear: %w: it was not asked for", net.ErrClosed)
+		return Sound{}, fmt.Errorf("rtc: hear: %w: Options.Sound was not set", net.ErrClosed)
 	}
 	select {
 	case sound := <-sounds.heard:

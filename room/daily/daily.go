@@ -40,12 +40,12 @@ type Backend struct {
 	Chromium, DailyJS, CallMachine string
 }
 
-// Transport is what joins Daily rooms on this machine.
+// Transport describes what joins Daily rooms on this machine.
 type Transport struct {
 	Name    string // for people
-	Reason  string // why it is this one
-	Browser string // path; empty where none is needed
-	Library string // path; empty where a browser is used
+	Reason  string // why this one is used
+	Browser string // path; empty if none is needed
+	Library string // path; empty if a browser is used
 }
 
 // Load opens Daily's library.
@@ -57,10 +57,9 @@ func (t Transport) Load() (daily.Library, error) {
 	return library, nil
 }
 
-// Transport decides what joins a room: Daily's library, where there is one that
-// this program can open, unless a browser is asked for, by name or because only
-// a browser has a microphone. A library that was named is used, or the error is
-// a *room.OptionError.
+// Transport chooses what joins a room: Daily's library if this program can open one,
+// unless a browser is asked for, by name or because only a browser has a microphone. If
+// a named library cannot be used, the error is a *room.OptionError.
 func (b *Backend) Transport(microphone bool) (Transport, error) {
 	if microphone {
 		return b.browser("only a browser has a microphone")
@@ -94,7 +93,7 @@ func (b *Backend) browser(reason string) (Transport, error) {
 	return Transport{Name: "Chromium with daily-js", Reason: reason, Browser: browser}, nil
 }
 
-// parse takes the meeting token out of an address.
+// parse removes the meeting token from an address.
 func (b *Backend) parse(address string) (page, token string, err error) {
 	u, err := url.Parse(strings.TrimPrefix(address, Scheme))
 	if err != nil {
@@ -107,8 +106,7 @@ func (b *Backend) parse(address string) (page, token string, err error) {
 	return u.String(), token, nil
 }
 
-// conversation is the id of the conversation in a room, after which Tavus names
-// the room.
+// conversation returns the id of the conversation in a room: Tavus names rooms by it.
 func conversation(page string) string {
 	u, err := url.Parse(page)
 	if err != nil {
@@ -117,8 +115,8 @@ func conversation(page string) string {
 	return strings.Trim(u.Path, "/")
 }
 
-// Join joins the room. Its messages have as many bytes as the room says that it
-// takes, unless fewer are asked for.
+// Join joins the room. The room's own message limit holds, unless Options.MaxMessage is
+// smaller.
 func (b *Backend) Join(ctx context.Context, address string, o *room.Options) (*room.Connection, error) {
 	page, token, err := b.parse(address)
 	if err != nil {

@@ -29,10 +29,10 @@ func init() {
 // Backend joins LiveKit rooms.
 type Backend struct{}
 
-// Limits are none: there are no messages.
+// Limits returns no limits: speech is not sent as messages.
 func (Backend) Limits() echo.Limits { return echo.Limits{} }
 
-// SpeechRate is that of the avatar's vendor.
+// SpeechRate returns the rate of the avatar's vendor.
 func (Backend) SpeechRate(avatar string) int { return livekit.SpeechRate(avatar) }
 
 // parse reads the address, and the credentials of the environment.
@@ -83,8 +83,8 @@ func (Backend) Join(ctx context.Context, address string, o *room.Options) (*room
 // invitationLife is how long an invited avatar may take to join.
 const invitationLife = time.Hour
 
-// Invite makes the token with which an avatar joins the room, and tells the URL
-// of its server.
+// Invite makes the token with which an avatar joins the room, and returns it with the
+// URL of the server.
 func (Backend) Invite(address, avatar string) (server, token string, err error) {
 	to, with, err := parse(address)
 	if err != nil {
@@ -108,9 +108,8 @@ func (Backend) CheckCredentials(address string) error {
 	return err
 }
 
-// CheckServer asks for the page that tells whether a token is good. A LiveKit
-// server answers 401 to those who send none; it has answered so since its 1.0,
-// and others do not have the page.
+// CheckServer requests the page that validates tokens. A LiveKit server answers 401
+// without a token, since its release 1.0; other servers do not have the page.
 func (Backend) CheckServer(ctx context.Context, client *http.Client, address string) error {
 	to, err := livekit.ParseAddress(address)
 	if err != nil {

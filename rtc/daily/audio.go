@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	// audioBacklog is how many packets wait for a reader, one second of Opus.
+	// audioBacklog is how many packets may wait for a reader, one second of Opus.
 	audioBacklog = 50
 
 	// largestOffer is how many bytes an offer of one audio track may have.
@@ -26,11 +26,11 @@ const (
 	opusPayload = 111 // as Chromium numbers it
 )
 
-// Audio is what one participant is heard to say: RTP packets with Opus, 48 kHz
-// and usually 20 ms each, as Daily's media server sends them on to the page and
-// the page to here. Daily's library decodes itself: its packets have the payload
-// type PayloadL16 and 10 ms of mono samples each, of 16 bits, big-endian, at
-// Options.SoundRate; the timestamps are at 48 kHz all the same.
+// Audio is the sound of one participant: RTP packets of Opus at 48 kHz, usually 20 ms
+// each, which Daily's media server sends to the page and the page forwards. Daily's
+// library decodes itself: its packets have the payload type PayloadL16 and 10 ms of
+// mono samples each, of 16 bits, big-endian, at Options.SoundRate; the timestamps are
+// at 48 kHz all the same.
 type Audio struct {
 	packets chan *rtp.Packet
 	broken  <-chan struct{} // closed when the transport has ended
@@ -79,7 +79,7 @@ func newAudio(broken <-chan struct{}) *Audio {
 	return &Audio{packets: make(chan *rtp.Packet, audioBacklog), broken: broken, closed: make(chan struct{})}
 }
 
-// newAudioAPI takes Opus over 127.0.0.1 and nothing else.
+// newAudioAPI accepts only Opus over 127.0.0.1.
 func newAudioAPI() *webrtc.API {
 	var engine webrtc.SettingEngine
 	engine.LoggerFactory = &logging.DefaultLoggerFactory{Writer: io.Discard, DefaultLogLevel: logging.LogLevelDisabled}
@@ -113,8 +113,7 @@ func (a *Audio) read(track *webrtc.TrackRemote) {
 	}
 }
 
-// put takes a packet. Where nobody takes them in turn, the oldest are dropped:
-// late audio is of no use.
+// put queues a packet. If nobody reads, it drops the oldest: late audio is of no use.
 func (a *Audio) put(packet *rtp.Packet) {
 	select {
 	case a.packets <- packet:
@@ -206,13 +205,13 @@ func (a *Audio) answer(ctx context.Context, offer string) (string, error) {
 	}
 }
 
-// soundServer takes the offer that a page makes when it is told to listen.
+// soundServer answers the offer that a page makes when it is told to listen.
 type soundServer struct {
 	mu    sync.Mutex
 	audio *Audio // nil while nobody listens
 }
 
-// use makes an Audio the one that the next offer is for, and ends the last one.
+// use directs the next offer to an Audio, and ends the last Audio.
 func (e *soundServer) use(a *Audio) {
 	e.mu.Lock()
 	last := e.audio

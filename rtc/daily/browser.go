@@ -15,11 +15,11 @@ import (
 // quitTimeout is how long the browser may take to end before it is killed.
 const quitTimeout = 2 * time.Second
 
-// Browser is one headless Chromium that several conversations share, each in a
-// tab of its own with storage and a process of its own. The first Join starts
-// it, the last Close ends it. The zero value is ready for use.
+// Browser is one headless Chromium that several conversations share, each in a tab of
+// its own with storage and a process of its own. The first Join starts it, the last
+// Close ends it. The zero value is ready to use.
 type Browser struct {
-	// Path is the program; by default it is looked for.
+	// Path is the program; empty: FindBrowser looks for it.
 	Path string
 
 	flags []chromedp.ExecAllocatorOption // in tests: more flags, which come last
@@ -119,7 +119,7 @@ func startBrowser(ctx context.Context, options []chromedp.ExecAllocatorOption) (
 	return nil, nil, startError(ctx, err)
 }
 
-// silent takes what chromedp would write to standard error.
+// silent discards what chromedp would write to standard error.
 func silent(string, ...any) {}
 
 // startError says why the browser did not start.
@@ -149,17 +149,17 @@ func browserOptions(path, profile string) []chromedp.ExecAllocatorOption {
 		chromedp.Flag("disable-extensions", true),
 		chromedp.Flag("disable-breakpad", true),
 
-		// A page that nobody sees must not be slowed down.
+		// A hidden page must not be throttled.
 		chromedp.Flag("disable-background-timer-throttling", true),
 		chromedp.Flag("disable-renderer-backgrounding", true),
 		chromedp.Flag("disable-backgrounding-occluded-windows", true),
 		chromedp.Flag("autoplay-policy", "no-user-gesture-required"),
 
-		// The data channel also where loopback is the only interface.
+		// Data channels work with loopback as the only interface.
 		chromedp.Flag("allow-loopback-in-peer-connection", true),
 		chromedp.Flag("disable-features", "WebRtcHideLocalIpsWithMdns"),
 
-		// No question about devices can be answered, and none may be used.
+		// Nobody can answer questions about devices, and none may be used.
 		chromedp.Flag("use-fake-ui-for-media-stream", true),
 		chromedp.Flag("use-fake-device-for-media-stream", true),
 

@@ -26,8 +26,8 @@ type Conn struct {
 	options *Options
 	log     *slog.Logger
 	inbox   *inbox
-	limit   atomic.Int64 // what the room takes
-	voice   voice        // what the page plays as a microphone
+	limit   atomic.Int64 // the room's message limit
+	voice   voice        // playback of the page's microphone
 
 	sending   chan struct{} // one slot, held by Send
 	receiving chan struct{} // one slot, held by Receive
@@ -41,7 +41,7 @@ type Conn struct {
 
 	mu            sync.Mutex
 	roster        roster
-	isInterrupted bool          // Daily says so
+	isInterrupted bool          // reported by Daily
 	lost          error         // why the room is being joined again, until it is
 	transport     transport     // nil while the room is being joined again
 	changed       chan struct{} // closed when transport or roster changes
@@ -62,7 +62,7 @@ func Join(ctx context.Context, address string, opts *Options) (*Conn, error) {
 	return c, nil
 }
 
-// redacted is an address without what may be secret in it.
+// redacted returns an address without the parts that may be secret.
 func redacted(address string) string {
 	parsed, err := url.Parse(address)
 	if err != nil {
@@ -101,7 +101,7 @@ func join(ctx context.Context, address string, o *Options) (*Conn, error) {
 	return c, nil
 }
 
-// check finds what would fail in the page with less clear words.
+// check finds errors early that the page would report less clearly.
 func check(address string, o *Options) error {
 	parsed, err := url.Parse(address)
 	if err != nil || parsed.Host == "" || parsed.Scheme != "https" && parsed.Scheme != "http" {
@@ -156,7 +156,7 @@ func (c *Conn) open(ctx context.Context) (transport, error) {
 	return openPage(ctx, c.options, c.handle)
 }
 
-// microphoneRate is that of the page's microphone, or 0 where it has none.
+// microphoneRate returns the rate of the page's microphone; 0: it has none.
 func (c *Conn) microphoneRate() int {
 	if c.options.Microphone {
 		return MicrophoneRate
@@ -164,7 +164,7 @@ func (c *Conn) microphoneRate() int {
 	return 0
 }
 
-// refusal tells Daily's refusals from failures to reach Daily.
+// refusal distinguishes Daily's refusals from failures to reach Daily.
 func refusal(err error) error {
 	r, ok := errors.AsType[*reason](err)
 	switch {
@@ -178,13 +178,13 @@ func refusal(err error) error {
 	return &RefusedError{Type: r.Type, Message: r.Message}
 }
 
-// everyone is the recipient that stands for all in the room.
+// everyone is the recipient of messages to all in the room.
 const everyone = "*"
 
 // connectionError is Daily's type of error for a broken connection.
 const connectionError = "connection-error"
 
-// supervise watches over the transport, and joins the room again, once, when it breaks.
+// supervise watches the transport, and joins the room again, once, when it breaks.
 func (c *Conn) supervise(ctx context.Context, p transport) {
 	defer close(c.supervised)
 	for attempts := 1; ; attempts-- {
@@ -218,8 +218,8 @@ func (c *Conn) supervise(ctx context.Context, p transport) {
 	}
 }
 
-// resend hands over what the transport before did not send. What it has sent, and
-// had no time to say so, is sent twice.
+// resend sends the messages that the previous transport did not send. A message that it
+// sent but could not confirm is sent twice.
 func (c *Conn) resend(ctx context.Context, by transport, messages [][]byte) error {
 	c.mu.Lock()
 	to := cmp.Or(c.roster.recipient(), everyone)
@@ -233,7 +233,7 @@ func (c *Conn) resend(ctx context.Context, by transport, messages [][]byte) erro
 	return nil
 }
 
-// use makes a transport the one that sends, or none.
+// use makes a transport the current one; nil: none.
 func (c *Conn) use(p transport) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -241,7 +241,7 @@ func (c *Conn) use(p transport) {
 	c.notifyChange()
 }
 
-// setLost notes why the next page joins the room again.
+// setLost records why the room is being joined again.
 func (c *Conn) setLost(cause error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -290,7 +290,7 @@ func (c *Conn) handle(p transport, f frame) {
 	}
 }
 
-// logEvent tells of an event: messages at slog.LevelDebug, all others at slog.LevelInfo.
+// logEvent logs an event: messages at slog.LevelDebug, all others at slog.LevelInfo.
 func (c *Conn) logEvent(f frame) {
 	switch f.Event {
 	case "message":
@@ -321,7 +321,7 @@ func (c *Conn) setInterrupted(interrupted bool) {
 	c.notifyChange()
 }
 
-// withoutSecrets is an error in Daily's words, which may repeat the token.
+// withoutSecrets removes the token from an error in Daily's words.
 func (c *Conn) withoutSecrets(r *reason) *reason {
 	if r == nil {
 		return nil
@@ -329,8 +329,8 @@ func (c *Conn) withoutSecrets(r *reason) *reason {
 	return &reason{Type: c.secrets.Text(r.Type), Message: c.secrets.Text(r.Message)}
 }
 
-// roomOver takes Daily's word that the call is over. A connection that broke is
-// worth another attempt.
+// roomOver reports whether Daily ended the call. A broken connection is worth another
+// attempt.
 func roomOver(p transport, r *reason) {
 	switch {
 	case r == nil:
@@ -342,7 +342,7 @@ func roomOver(p transport, r *reason) {
 	}
 }
 
-// rejoined tells that the room was joined again, if it was.
+// rejoined reports the room as joined again, if it was.
 func (c *Conn) rejoined() [][]byte {
 	if c.lost == nil {
 		return nil
@@ -365,12 +365,12 @@ func (c *Conn) deliver(messages ...[]byte) {
 // which for ASCII are bytes. It can be another after room.rejoined.
 func (c *Conn) MaxMessage() int { return int(c.limit.Load()) }
 
-// Send returns when daily-js or the library has taken the message; what Daily
-// does with it, they do not tell. Send does not keep msg, which has to be a JSON object.
+// Send returns when daily-js or the library has taken the message; they do not report
+// delivery. Send does not keep msg, which must be a JSON object.
 //
-// The error is the cause of ctx, net.ErrClosed, ErrPeerGone, ErrLost or
-// ErrTooLarge. A Send that failed with anything but ErrLost has sent nothing,
-// and one that was ended by its ctx or by msg leaves the connection as it was.
+// The error is the cause of ctx, net.ErrClosed, ErrPeerGone, ErrLost or ErrTooLarge. A
+// Send that failed with another error than ErrLost has sent nothing. If its ctx or msg
+// ended it, the connection is still usable.
 func (c *Conn) Send(ctx context.Context, msg []byte) error {
 	if err := c.send(ctx, msg); err != nil {
 		return fmt.Errorf("daily: send: %w", err)

@@ -1,12 +1,13 @@
-// Package daily is a room connection to a Daily room, such as the one that a
-// Tavus conversation_url names: app-messages to and from those in the room.
+// Package daily connects to a Daily room, such as that of a Tavus conversation_url, and
+// sends and receives app-messages.
 //
 //	conn, err := daily.Join(ctx, "https://tavus.daily.co/c0123456789abcdef", nil)
 //	err = conn.Send(ctx, []byte(`{"event_type":"conversation.echo"}`))
 //
-// Daily documents no protocol of its own; it is joined by its library daily-js,
-// in a headless Chromium. So Chromium has to be installed, and a conversation
-// takes 50 to 400 MB of memory (see [Browser]).
+// Daily documents no protocol of its own, so this package joins with Daily's library
+// daily-js in a headless Chromium. Chromium must be installed, and a conversation takes
+// 50 to 400 MB of memory (see [Browser]). With [Options].Library it joins with Daily's
+// native library instead.
 //
 //	Conn ── data channel of package rtc ── page ── daily-js ── Daily's servers
 //
@@ -19,9 +20,9 @@
 //
 // # Messages
 //
-// A message is one JSON object, passed on as it is; daily-js parses and prints
-// it, so numbers beyond 2^53 have to be strings. Daily delivers a message to
-// those who are in the room at that moment, and never to its sender.
+// A message is one JSON object, passed on unchanged; daily-js parses and prints it, so
+// numbers beyond 2^53 must be strings. Daily delivers a message to those who are in the
+// room at that moment, and never to its sender.
 //
 // # Who is in the room
 //
@@ -51,11 +52,11 @@
 //
 // # When it breaks
 //
-// A page or a browser that crashes is noticed at once, and the room joined
-// again, once, with a new page and if need be a new browser. Send waits for
-// that, and sends again what daily-js had not taken. What others send in the
-// meantime is lost. After room.rejoined, changes among the participants are
-// reported. The second crash ends the connection with ErrLost.
+// If a page or a browser crashes, the Conn joins the room again, once, with a new page
+// and if need be a new browser. Send waits for that, and sends again what daily-js had
+// not taken. What others send in the meantime is lost. After room.rejoined, changes
+// among the participants are reported. The second crash ends the connection with
+// ErrLost.
 //
 // # Goroutines
 //
@@ -80,14 +81,14 @@ const (
 	Integrity = "sha384-qkOcWks7O6ZM0W8bDQRvE2Zigs/pWm7ioqYeangGqWoaqMEFUNeAKYLp8J+qWiUS"
 )
 
-// DefaultMaxMessage is what a room takes that announces no limit.
+// DefaultMaxMessage is the message limit of a room that announces none.
 const DefaultMaxMessage = 4096
 
-// DefaultReplicaName is what the user_id of a Tavus replica contains.
+// DefaultReplicaName is part of the user_id of a Tavus replica.
 const DefaultReplicaName = "tavus-replica"
 
-// Why a connection has ended, other than by its own Close (net.ErrClosed), and
-// why a message was not sent. They are those of package rtc.
+// Errors of a connection that ended other than by its own Close (net.ErrClosed), and of
+// a message that was not sent. They are those of package rtc.
 var (
 	// ErrPeerGone says that Daily has ended the call: the room has expired or
 	// was closed, or this participant was ejected.
@@ -102,23 +103,23 @@ var (
 	ErrTooLarge = rtc.ErrTooLarge
 )
 
-// Why a room cannot be joined.
+// Errors of joining a room.
 var (
-	// ErrNoBrowser says that there is no Chromium, and how to get it.
+	// ErrNoBrowser reports that there is no Chromium, and says how to get it.
 	ErrNoBrowser = errors.New("no Chromium")
 
-	// ErrRefused says that Daily does not let this participant in. The error
-	// is a *RefusedError.
+	// ErrRefused reports that Daily refused this participant. The error is a
+	// *RefusedError.
 	ErrRefused = errors.New("refused")
 )
 
-// RefusedError is Daily's reason not to let a participant in.
+// RefusedError is Daily's reason for refusing a participant.
 type RefusedError struct {
 	Type    string // such as "no-room", "exp-room", "meeting-full" or "not-allowed"
 	Message string // Daily's words
 }
 
-// Error says what is wrong.
+// Error returns Daily's reason and words.
 func (e *RefusedError) Error() string {
 	return fmt.Sprintf("%v: %s: %s", ErrRefused, e.Type, e.Message)
 }
@@ -126,8 +127,7 @@ func (e *RefusedError) Error() string {
 // Unwrap makes every RefusedError an ErrRefused.
 func (e *RefusedError) Unwrap() error { return ErrRefused }
 
-// Options tunes a connection. A nil *Options and every zero field mean the
-// default.
+// Options configure a connection. A nil *Options and every zero field mean the default.
 type Options struct {
 	// Token is the meeting token of a private room.
 	Token string
@@ -135,12 +135,12 @@ type Options struct {
 	// UserName is the name that others see. The default is "echocast".
 	UserName string
 
-	// ReplicaName tells the replica from people (see the package comment). The
+	// ReplicaName distinguishes the replica from people (see the package comment). The
 	// default is DefaultReplicaName.
 	ReplicaName string
 
-	// Conversation is the id of the conversation to speak in. It tells its replica
-	// from those of other conversations in the same room, by their events.
+	// Conversation is the id of the conversation to speak in. It distinguishes its
+	// replica from those of other conversations in the same room, by their events.
 	Conversation string
 
 	// Microphone publishes an audio track, for NewMicrophone. It is silent
@@ -155,15 +155,15 @@ type Options struct {
 	// The default is 48000.
 	SoundRate int
 
-	// MaxMessage is what a room is taken to take that announces no limit. The
+	// MaxMessage is the assumed message limit of a room that announces none. The
 	// default is DefaultMaxMessage.
 	MaxMessage int
 
-	// Browser is shared with other conversations. By default this one has a
-	// browser of its own, at the path Chromium.
+	// Browser is a browser shared with other conversations. By default this one has its
+	// own, at the path Chromium.
 	Browser *Browser
 
-	// Chromium is the path of the browser; by default it is looked for.
+	// Chromium is the path of the browser. By default FindBrowser looks for it.
 	Chromium string
 
 	// DailyJS is the path of a dist/daily.js. The default is the release
@@ -183,8 +183,7 @@ type Options struct {
 	LeaveTimeout time.Duration
 }
 
-// withDefaults returns a copy of o that has a value in every field that needs
-// one.
+// withDefaults returns a copy of o with a value in every field that needs one.
 func (o *Options) withDefaults() *Options {
 	var full Options
 	if o != nil {

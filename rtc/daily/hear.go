@@ -11,10 +11,10 @@ import (
 	"echocast/rtc"
 )
 
-// Hear calls packet for each packet of the replica (rtc.SoundReplica) or of the
-// first who is neither the replica nor named as we are (rtc.SoundUser), from one
-// session id after the other: it waits for somebody to join, and continues after a page
-// that broke. left is called for each session that is heard no more.
+// Hear calls packet for each packet of the replica (rtc.SoundReplica) or of the first
+// who is neither the replica nor named as we are (rtc.SoundUser), from one session id
+// after the other: it waits for somebody to join, and continues after a page that
+// broke. left is called for each session that is not heard any more.
 //
 // It ends with the cause of ctx, net.ErrClosed, ErrPeerGone or ErrLost. Like
 // Audio it takes the place of another Hear or Audio.
@@ -63,8 +63,8 @@ func (c *Conn) speaker(ctx context.Context, replica bool) (session string, err e
 	}
 }
 
-// waiting is who would be heard now, if anybody, and is closed when that may
-// have changed.
+// waiting returns the session that would be heard now, if any, and a channel that is
+// closed when that may have changed.
 func (c *Conn) waiting(replica bool) (session string, changed <-chan struct{}) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -75,14 +75,14 @@ func (c *Conn) waiting(replica bool) (session string, changed <-chan struct{}) {
 		return c.roster.recipient(), c.changed
 	}
 	for _, p := range c.roster.people {
-		if !p.isReplica && p.UserName != c.options.UserName { // others of echocast say nothing to hear
+		if !p.isReplica && p.UserName != c.options.UserName { // other participants named echocast have no sound
 			return p.SessionID, c.changed
 		}
 	}
 	return "", c.changed
 }
 
-// pass passes on packets while it is this one that is to be heard.
+// pass passes packets on as long as this session is the one to hear.
 func (c *Conn) pass(ctx context.Context, a *Audio, session string, replica bool,
 	packet func(session string, p *rtp.Packet)) error {
 	for {
@@ -106,7 +106,7 @@ func (c *Conn) pass(ctx context.Context, a *Audio, session string, replica bool,
 	}
 }
 
-// notifyChange wakes those who wait for a change; c.mu is held.
+// notifyChange wakes all that wait for a change; c.mu is held.
 func (c *Conn) notifyChange() {
 	close(c.changed)
 	c.changed = make(chan struct{})

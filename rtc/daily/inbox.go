@@ -6,10 +6,10 @@ import "sync"
 // a second at most, so a sender that never receives is warned after hours.
 const inboxLimit = 8 << 20
 
-// inbox holds what was received. It never blocks the one that fills it, because
-// the page's answers to Send come the same way.
+// inbox queues received messages. Adding never blocks, because the page's answers to
+// Send arrive by the same channel.
 type inbox struct {
-	more chan struct{} // one slot, filled when there is something to take
+	more chan struct{} // one slot, filled when there is a message
 
 	mu       sync.Mutex
 	messages [][]byte
@@ -18,7 +18,7 @@ type inbox struct {
 
 func newInbox() *inbox { return &inbox{more: make(chan struct{}, 1)} }
 
-// put adds a message, or reports that there is no room for it.
+// put adds a message, or reports false if the inbox is full.
 func (b *inbox) put(message []byte) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()

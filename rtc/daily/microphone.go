@@ -14,16 +14,16 @@ import (
 // MicrophoneRate is the sampling rate in Hz of a Microphone.
 const MicrophoneRate = 24000
 
-// Microphone speaks into a room as a person does, by an audio track that its
-// page publishes: for replicas whose echo mode listens to a microphone. It is an
-// echo.Stage without messages. The page plays what Speak gives it in real time,
-// and is the one who knows when it is through; an interrupt drops what it holds.
+// Microphone speaks into a room as a person does, by an audio track that its page
+// publishes: for replicas whose echo mode listens to a microphone. It is an echo.Stage
+// without messages. The page plays the samples of Speak in real time, and reports when
+// it has played them; an interrupt drops those that it holds.
 //
-// Events come from the room like any. A page that breaks in the midst of an
-// utterance loses what it held, so the utterance fails with echo.ErrLost.
+// Events come from the room as usual. A page that breaks in mid-utterance loses the
+// samples that it held, so the utterance fails with echo.ErrLost.
 type Microphone struct {
-	// Alone says that it speaks to the people in the room, in place of a replica that
-	// is lost, and not to a replica. It is set before the microphone is used.
+	// Alone makes it speak to the people in the room in place of a lost replica, and
+	// not to a replica. Set it before using the microphone.
 	Alone bool
 
 	conn   *Conn
@@ -74,8 +74,8 @@ func (m *Microphone) Begin(u echo.Utterance) error {
 // Clipped returns how many samples of the utterance were beyond full scale.
 func (m *Microphone) Clipped() int64 { return m.audio.Clipped() }
 
-// Speak hands one chunk to the page, and blocks while that holds seconds of
-// audio. The result counts the bytes of the samples.
+// Speak sends one chunk to the page, and blocks while the page holds seconds of audio.
+// It returns the number of bytes of the samples.
 func (m *Microphone) Speak(ctx context.Context, samples []float32, last bool) (int, error) {
 	p, number, err := m.page(ctx)
 	if err != nil {
@@ -89,7 +89,7 @@ func (m *Microphone) Speak(ctx context.Context, samples []float32, last bool) (i
 	return len(audio), nil
 }
 
-// current is the page: no other transport has a microphone.
+// current returns the page: no other transport has a microphone.
 func (m *Microphone) current(ctx context.Context) (*page, error) {
 	p, _, err := m.conn.current(ctx)
 	if err != nil {
@@ -102,7 +102,7 @@ func (m *Microphone) current(ctx context.Context) (*page, error) {
 	return page, nil
 }
 
-// page is the one that plays the utterance.
+// page returns the page that plays the utterance.
 func (m *Microphone) page(ctx context.Context) (*page, int64, error) {
 	p, err := m.current(ctx)
 	if err != nil {
@@ -114,12 +114,12 @@ func (m *Microphone) page(ctx context.Context) (*page, int64, error) {
 		m.begun = p
 	}
 	if m.begun != p {
-		return nil, 0, fmt.Errorf("%w: the page has broken in the midst of the utterance", ErrLost)
+		return nil, 0, fmt.Errorf("%w: the page broke in mid-utterance", ErrLost)
 	}
 	return p, m.utterance, nil
 }
 
-// lost is what an error of the page means for the session.
+// lost converts an error of the page to one for the session.
 func (m *Microphone) lost(ctx context.Context, what string, err error) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("daily: %s: %w", what, context.Cause(ctx))
@@ -127,8 +127,8 @@ func (m *Microphone) lost(ctx context.Context, what string, err error) error {
 	return fmt.Errorf("%w: daily: %s: %w", echo.ErrLost, what, err)
 }
 
-// Interrupt drops what the page holds: no message says so to the replica, which
-// hears nothing any more.
+// Interrupt drops the samples that the page holds. It sends no message: the replica
+// just hears silence.
 func (m *Microphone) Interrupt(ctx context.Context) error {
 	p, err := m.current(ctx)
 	if err == nil {
@@ -140,8 +140,8 @@ func (m *Microphone) Interrupt(ctx context.Context) error {
 	return nil
 }
 
-// Played returns when the last chunk of the utterance was played into the room,
-// with echo.ErrLost if that is not to be, or with the cause of ctx.
+// Played returns when the last chunk of the utterance was played into the room. Its
+// error is echo.ErrLost if that cannot happen any more, or the cause of ctx.
 func (m *Microphone) Played(ctx context.Context) error {
 	m.mu.Lock()
 	p := m.begun
@@ -172,7 +172,7 @@ func (m *Microphone) Next(ctx context.Context) (echo.Event, error) {
 	}
 }
 
-// voice knows how far the page is with the utterances it plays.
+// voice tracks which utterances the page has played.
 type voice struct {
 	mu     sync.Mutex
 	number int64         // of the current utterance
@@ -188,7 +188,7 @@ func (v *voice) begin() int64 {
 	return v.number
 }
 
-// end takes the page's word that an utterance was played, which it gives once.
+// end records the page's report that an utterance was played.
 func (v *voice) end(number int64) {
 	v.mu.Lock()
 	defer v.mu.Unlock()

@@ -14,9 +14,9 @@ import (
 
 // Library is Daily's own library, which joins rooms without a browser.
 type Library interface {
-	// Open makes a client. Its events, each a JSON object, go to event, and what
-	// it hears to sound: both from threads of the library, which must not be
-	// kept waiting. Neither keeps its slice.
+	// Open makes a client. It calls event with events, each a JSON object, and sound
+	// with what it hears, from threads of the library that must not be blocked. Neither
+	// may keep its slice.
 	Open(event func(object []byte), sound func(s Sound)) (Client, error)
 }
 
@@ -37,14 +37,15 @@ type Client interface {
 	// with the number renderer.
 	SetParticipantAudioRenderer(id, renderer uint64, participant string, rate uint32)
 	Leave(id uint64)
-	// Participants is who is in the room: a JSON object by session id, and "local".
+	// Participants returns who is in the room: a JSON object by session id, and
+	// "local".
 	Participants() []byte
-	// Close frees the client. No event comes any more once it has returned, and
-	// other calls do nothing.
+	// Close frees the client. After it has returned, no more events arrive, and other
+	// calls do nothing.
 	Close()
 }
 
-// Sound is a piece of what a participant says.
+// Sound is a piece of a participant's audio.
 type Sound struct {
 	Renderer uint64
 	Rate     int // Hz
@@ -52,16 +53,16 @@ type Sound struct {
 	PCM      []byte // interleaved samples of 16 bits in the byte order of the machine
 }
 
-// PayloadL16 is the payload type of packets with samples in place of Opus. It is
-// the one that RTP gives such samples for good, so no room uses it for Opus.
+// PayloadL16 is the payload type of packets with samples in place of Opus. It is the
+// fixed number that RTP assigns to such samples, so no room uses it for Opus.
 const PayloadL16 = 11
 
 // opusRate is the clock of Opus, in Hz, by which all packets go.
 const opusRate = 48000
 
-// sendWindow is how many messages may be in the library's hands. Nobody says when the
-// library completes a call: if that takes a round trip to Daily, one message at
-// a time would be too slow for speech.
+// sendWindow is how many messages the library may hold. It is not documented when the
+// library completes a call: if that takes a round trip to Daily, one message at a time
+// would be too slow for speech.
 const sendWindow = 16
 
 // sentMessage is a message that the library was given.
@@ -87,21 +88,21 @@ type native struct {
 	handle func(transport, frame)
 
 	mu          sync.Mutex
-	calls       map[uint64]chan error // those that wait to be completed
-	sent        []sentMessage         // messages that were not, in order
-	refused     error                 // of a message, which the next Send tells
+	calls       map[uint64]chan error // calls that wait to be completed
+	sent        []sentMessage         // messages not completed yet, in order
+	refused     error                 // of a message; the next Send returns it
 	last        uint64                // the id of the last call
 	isLeaving   bool
-	hasEntered  bool           // who is in the room has been told
-	earlyEvents []libraryEvent // what happened before that
-	audio       *Audio         // who listens, if anybody
-	renderer    uint64         // the number of that one
+	hasEntered  bool           // the participants were reported
+	earlyEvents []libraryEvent // events before that
+	audio       *Audio         // the current listener, or nil
+	renderer    uint64         // the number of its renderer
 	packets     packets
 
 	*lifetime.Lifetime
 }
 
-// libraryEvent is what of an event of the library is used.
+// libraryEvent has the fields of a library event that this package uses.
 type libraryEvent struct {
 	Action       string             `json:"action"`
 	RequestID    requestID          `json:"requestId"`
@@ -114,7 +115,7 @@ type libraryEvent struct {
 	Message      string             `json:"message"`
 }
 
-// libraryEvents are those that are used.
+// libraryEvents are the events that this package uses.
 var libraryEvents = []string{"request-completed", "app-message", "participant-joined", "participant-left",
 	"call-state-updated", "error"}
 
@@ -154,7 +155,7 @@ func openNative(o *Options, handle func(transport, frame)) (*native, error) {
 	return n, nil
 }
 
-// call carries out one call of the client, and waits until it is completed.
+// call makes one call of the client, and waits until it is completed.
 func (n *native) call(ctx context.Context, do func(id uint64)) error {
 	completed := make(chan error, 1)
 	n.mu.Lock()
@@ -173,7 +174,7 @@ func (n *native) call(ctx context.Context, do func(id uint64)) error {
 	}
 }
 
-// callSoon is call for what needs no network.
+// callSoon is call for calls that need no network.
 func (n *native) callSoon(do func(id uint64)) error {
 	ctx, cancel := context.WithTimeout(context.Background(), answerTimeout)
 	defer cancel()
@@ -201,9 +202,9 @@ func (n *native) join(ctx context.Context, as *joinParams) (limit int, err error
 	return 0, nil
 }
 
-// enter tells who is in the room: those of a list, and those of the events that
-// came meanwhile, and then what else had happened. The list is taken without the
-// lock, because the library may wait for an event to be over before it gives it.
+// enter reports who is in the room: those of a list and of the events that arrived
+// meanwhile, and then the other events. It gets the list without the lock, because the
+// library may first wait for an event callback to return.
 func (n *native) enter(list []byte) {
 	there := map[string]libraryParticipant{}
 	_ = json.Unmarshal(list, &there) // of no list there is nobody
@@ -226,8 +227,8 @@ func (n *native) enter(list []byte) {
 	n.earlyEvents, n.hasEntered = nil, true
 }
 
-// event takes an event of the library. Of those that are not known, not even the
-// fields are what they are elsewhere.
+// event handles an event of the library. Unknown events may have other fields, so they
+// are not parsed.
 func (n *native) event(object []byte) {
 	var e libraryEvent
 	var kind struct{ Action string }
@@ -250,7 +251,7 @@ func (n *native) event(object []byte) {
 	}
 }
 
-// complete hands the outcome of a call to whom waits for it. The lock is held.
+// complete passes the outcome of a call to its waiter. The lock is held.
 func (n *native) complete(e libraryEvent) {
 	waiting, found := n.calls[e.RequestID.ID]
 	if !found {
@@ -265,7 +266,7 @@ func (n *native) complete(e libraryEvent) {
 	waiting <- nil
 }
 
-// completeSent takes a message off those that are being sent. The lock is held.
+// completeSent removes a message from those that are being sent. The lock is held.
 func (n *native) completeSent(e libraryEvent) {
 	i := slices.IndexFunc(n.sent, func(m sentMessage) bool { return m.id == e.RequestID.ID })
 	if i < 0 {
@@ -278,7 +279,7 @@ func (n *native) completeSent(e libraryEvent) {
 	}
 }
 
-// deliver passes on what has happened in the room. The lock is held.
+// deliver passes on an event of the room. The lock is held.
 func (n *native) deliver(e libraryEvent) {
 	switch e.Action {
 	case "app-message":
@@ -301,8 +302,8 @@ func (n *native) deliver(e libraryEvent) {
 	}
 }
 
-// errorType is what an error of the library is about, of which it gives only
-// words: where it is not that one was put out, joining again may help.
+// errorType returns the type of a library error, which comes in words only: unless the
+// participant was ejected, joining again may help.
 func errorType(message string) string {
 	if strings.Contains(strings.ToLower(message), "eject") {
 		return "ejected"
@@ -310,8 +311,7 @@ func errorType(message string) string {
 	return connectionError
 }
 
-// send gives the library a message. That it was refused is told by the next
-// send, or by leave.
+// send passes a message to the library. The next send, or leave, reports a refusal.
 func (n *native) send(ctx context.Context, to string, msg []byte) error {
 	if len(msg) > n.limit {
 		return fmt.Errorf("%w: %d bytes, the room takes %d", ErrTooLarge, len(msg), n.limit)
@@ -358,14 +358,14 @@ func (n *native) takeSlot(ctx context.Context) error {
 	return n.Cause()
 }
 
-// refusal is why a message was refused, told once. The lock is held.
+// refusal returns why a message was refused, once. The lock is held.
 func (n *native) refusal() error {
 	err := n.refused
 	n.refused = nil
 	return err
 }
 
-// unsent are the messages that may not have been sent.
+// unsent returns the messages that may not have been sent.
 func (n *native) unsent() (messages [][]byte) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -399,8 +399,8 @@ func (n *native) listen(ctx context.Context, session string, a *Audio) error {
 	return n.call(ctx, func(id uint64) { n.client.SetParticipantAudioRenderer(id, renderer, session, uint32(n.rate)) })
 }
 
-// use makes an Audio the one that listens, ends the last one, and returns the
-// number of its renderer.
+// use makes an Audio the listener, ends the last one, and returns the number of its
+// renderer.
 func (n *native) use(a *Audio) (renderer uint64) {
 	n.mu.Lock()
 	last := n.audio
@@ -413,7 +413,7 @@ func (n *native) use(a *Audio) (renderer uint64) {
 	return renderer
 }
 
-// sound takes what a participant says.
+// sound receives a piece of a participant's audio.
 func (n *native) sound(s Sound) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -433,7 +433,7 @@ func (n *native) leave(ctx context.Context) error {
 	return flushed
 }
 
-// close leaves, where nobody has, because the library wants that done before a
+// close leaves the room if leave was not called, which the library requires before a
 // client is freed, and frees the client.
 func (n *native) close() {
 	n.mu.Lock()

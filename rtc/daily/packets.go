@@ -7,11 +7,10 @@ import (
 	"github.com/pion/rtp"
 )
 
-// soundGap is how far sound may be behind the clock without a pause being the
-// reason: 100 ms.
+// soundGap is the lag behind the clock that counts as a pause: 100 ms.
 const soundGap = opusRate / 10
 
-// packets makes packets of the sound that the library gives.
+// packets converts the library's sound to RTP packets.
 type packets struct {
 	source   uint32
 	start    time.Time
@@ -19,8 +18,8 @@ type packets struct {
 	position int64 // so far, with pauses, at opusRate
 }
 
-// next is the packet with s, in mono. What the library gives has no time of its
-// own, so a pause is told by the clock.
+// next returns the packet with s, mixed to mono. The library's sound has no timestamps,
+// so the clock shows a pause.
 func (p *packets) next(s Sound, now time.Time) *rtp.Packet {
 	frames := len(s.PCM) / (2 * s.Channels)
 	ticks := int64(frames) * opusRate / int64(s.Rate)
@@ -40,7 +39,7 @@ func (p *packets) next(s Sound, now time.Time) *rtp.Packet {
 	return packet
 }
 
-// average is that of the samples of one frame.
+// average returns the average of the samples of one frame.
 func average(frame []byte, channels int) int16 {
 	sum := 0
 	for c := range channels {

@@ -19,20 +19,20 @@ import (
 )
 
 const (
-	// frameLimit is the largest frame to the page, which is Chromium's limit,
-	// and envelopeLimit what of it a message may not use.
+	// frameLimit is the largest frame to the page, which is Chromium's limit, and
+	// envelopeLimit the part of it that a message cannot use.
 	frameLimit    = 256 << 10
 	envelopeLimit = 1 << 10
 
-	// answerTimeout is how long a page may take for what needs no network.
+	// answerTimeout is how long a page may take for a call that needs no network.
 	answerTimeout = 10 * time.Second
 
-	// linkCloseTimeout bounds the goodbye of the data channel. There is nothing
-	// left to deliver, and the tab is closed next.
+	// linkCloseTimeout bounds closing the data channel. There is nothing left to
+	// deliver, and the tab is closed next.
 	linkCloseTimeout = 100 * time.Millisecond
 )
 
-// frame is what the page says: a reply, or an event.
+// frame is a message of the page: a reply, or an event.
 type frame struct {
 	Reply int64   `json:"reply"`
 	Error *reason `json:"error"`
@@ -70,12 +70,12 @@ type page struct {
 	sound    *soundServer
 	tab      context.Context //nolint:containedctx // chromedp's
 	closeTab func()
-	abort    context.CancelCauseFunc // ends the opening
+	abort    context.CancelCauseFunc // cancels opening
 	link     *rtc.Conn
 	reader   sync.WaitGroup
 
 	mu    sync.Mutex
-	calls map[int64]chan frame // those that wait for a reply
+	calls map[int64]chan frame // calls that wait for a reply
 	last  int64                // the id of the last call
 
 	*lifetime.Lifetime
@@ -137,7 +137,7 @@ func (p *page) open(ctx context.Context, o *Options) error {
 	return nil
 }
 
-// show opens an address in a tab, and watches over the tab.
+// show opens an address in a tab, and watches the tab.
 func show(tab context.Context, address string, end func(error) error) error {
 	err := chromedp.Listen(tab, func(event any) {
 		switch event.(type) {
@@ -168,7 +168,7 @@ func (p *page) End(reason error) error {
 	return p.Lifetime.End(reason)
 }
 
-// close frees everything that the page has, and the browser if it was the last.
+// close frees the page's resources, and the browser if it was the last page.
 func (p *page) close() {
 	p.abort(errors.New("closed"))
 	if p.link != nil {
@@ -182,7 +182,7 @@ func (p *page) close() {
 	p.browser.release(p.chromium)
 }
 
-// read takes what the page says until the data channel ends.
+// read handles messages of the page until the data channel ends.
 func (p *page) read(handle func(transport, frame)) {
 	for {
 		message, err := p.link.Receive(context.Background())
@@ -203,7 +203,7 @@ func (p *page) read(handle func(transport, frame)) {
 	}
 }
 
-// answer hands a reply to the call that waits for it.
+// answer passes a reply to the call that waits for it.
 func (p *page) answer(f frame) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -213,7 +213,7 @@ func (p *page) answer(f frame) {
 	}
 }
 
-// expect enters a call.
+// expect registers a call.
 func (p *page) expect() (id int64, reply chan frame) {
 	reply = make(chan frame, 1)
 	p.mu.Lock()
@@ -257,7 +257,7 @@ func (p *page) sendError(ctx context.Context, err error) error {
 	return p.End(fmt.Errorf("%w: no connection to the page: %v", ErrLost, err))
 }
 
-// command is a call's fields.
+// command encodes the fields of a call.
 func command(op string, arguments map[string]any) []byte {
 	arguments["op"] = op
 	text, err := json.Marshal(arguments)
@@ -283,9 +283,8 @@ func (p *page) join(ctx context.Context, as *joinParams) (limit int, err error) 
 	return reply.Max, err
 }
 
-// send hands a message to daily-js. It does not listen to any context: an
-// answer takes a millisecond, and without one nobody knows whether the message
-// was sent.
+// send passes a message to daily-js. It takes no context: an answer takes a
+// millisecond, and without one it is not known whether the message was sent.
 func (p *page) send(_ context.Context, to string, msg []byte) error {
 	ctx, cancel := context.WithTimeout(context.Background(), answerTimeout)
 	defer cancel()
@@ -303,10 +302,10 @@ func (p *page) send(_ context.Context, to string, msg []byte) error {
 	return err
 }
 
-// unsent is nothing: daily-js tells of each message whether it has sent it.
+// unsent returns nothing: daily-js confirms each message.
 func (p *page) unsent() [][]byte { return nil }
 
-// listen lets the page send what a participant says to a.
+// listen makes the page send a participant's sound to a.
 func (p *page) listen(ctx context.Context, session string, a *Audio) error {
 	p.sound.use(a)
 	_, err := p.call(ctx, command("listen", map[string]any{"session_id": session}))

@@ -17,12 +17,12 @@ const (
 	lockSuffix    = ".lock"
 )
 
-// removeTimeout is how long the processes of a browser that has ended may go on
-// writing to its profile.
+// removeTimeout is how long processes of a browser that has ended may still write to
+// its profile.
 const removeTimeout = 5 * time.Second
 
-// profile is the folder with the data of one browser. While its process lives, so
-// does a lock beside it; the system frees that of a process that was killed.
+// profile is the folder with the data of one browser. Its process holds a lock beside
+// it, which the system frees when the process ends or is killed.
 type profile struct {
 	folder string
 	lock   *flock.Flock
@@ -45,8 +45,7 @@ func newProfile(temporary string) (*profile, error) {
 	return p, nil
 }
 
-// remove removes the profile. What cannot be removed is tried again at the next
-// start.
+// remove removes the profile. The next start tries again if it fails.
 func (p *profile) remove() {
 	removed := removeFolder(p.folder)
 	_ = p.lock.Close()
@@ -55,7 +54,7 @@ func (p *profile) remove() {
 	}
 }
 
-// removeFolder removes a folder in which something may still be written.
+// removeFolder removes a folder to which processes may still write.
 func removeFolder(folder string) error {
 	for end := time.Now().Add(removeTimeout); ; time.Sleep(20 * time.Millisecond) {
 		if err := os.RemoveAll(folder); err == nil || time.Now().After(end) {
@@ -64,7 +63,7 @@ func removeFolder(folder string) error {
 	}
 }
 
-// removeStaleProfiles removes the profiles whose processes live no more.
+// removeStaleProfiles removes profiles whose processes have ended.
 func removeStaleProfiles(temporary string) {
 	locks, _ := filepath.Glob(filepath.Join(temporary, profilePrefix+"*"+lockSuffix)) // the pattern is right
 	for _, path := range locks {

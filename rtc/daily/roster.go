@@ -15,33 +15,33 @@ const (
 	reconnectedEvent = "room.network_connected"
 )
 
-// The roles of those in the room.
+// The roles of participants.
 const (
 	roleReplica = "replica"
 	rolePerson  = "person"
 )
 
-// participant is one of those in the room, as daily-js describes them.
+// participant is somebody in the room, as daily-js describes them.
 type participant struct {
 	SessionID string `json:"session_id"`
 	UserID    string `json:"user_id"`
 	UserName  string `json:"user_name"`
 	Role      string `json:"role"`
 
-	isReplica    bool   // by its name, or by what it sends: ours or of another conversation
-	conversation string // that its events name; empty before the first
+	isReplica    bool   // by its name or its messages: ours, or of another conversation
+	conversation string // id in its events; empty before the first event
 }
 
-// roster knows who is in the room, in order of arrival, and which of them is
-// our replica. Its methods return the messages that tell of a change.
+// roster lists who is in the room, in order of arrival, and knows our replica. Its
+// methods return the messages that report a change.
 type roster struct {
-	name         string // what marks a replica
-	conversation string // ours, or empty where it is not known
+	name         string // the name of replicas
+	conversation string // our conversation; empty: not known
 	people       []participant
-	replica      string // the session id of ours, as far as is known, or empty
+	replica      string // the session id of our replica; empty: not known
 }
 
-// arrive adds a participant; one who is known already is no news.
+// arrive adds a participant. It returns nothing for one already in the list.
 func (r *roster) arrive(p participant) [][]byte {
 	if r.find(p.SessionID) >= 0 {
 		return nil
@@ -70,7 +70,7 @@ func (r *roster) depart(session string) [][]byte {
 	return [][]byte{roomMessage(leftEvent, p)}
 }
 
-// replace makes those who are there now the people of the room.
+// replace replaces the list by those who are in the room now.
 func (r *roster) replace(people []participant) (news [][]byte) {
 	there := make(map[string]bool)
 	for _, p := range people {
@@ -117,8 +117,8 @@ func (r *roster) hear(session string, message []byte) [][]byte {
 	return [][]byte{roomMessage(joinedEvent, *p)}
 }
 
-// recipient is whom our messages are for: the replica, or nobody in particular
-// while several are there and it is not known which is ours.
+// recipient returns the recipient of our messages: the replica, or everyone while it is
+// not known which of several replicas is ours.
 func (r *roster) recipient() string {
 	if r.replicas() > 1 && !r.isCertain() {
 		return ""
@@ -126,7 +126,7 @@ func (r *roster) recipient() string {
 	return r.replica
 }
 
-// isCertain reports whether the replica is ours by its events.
+// isCertain reports whether the events of the replica prove that it is ours.
 func (r *roster) isCertain() bool {
 	i := r.find(r.replica)
 	return r.conversation == "" || i >= 0 && r.people[i].conversation == r.conversation
@@ -155,7 +155,7 @@ func (r *roster) isForeign(session string, message []byte) bool {
 	return conversation != "" && conversation != r.conversation
 }
 
-// find is the index of a participant, or -1.
+// find returns the index of a participant, or -1.
 func (r *roster) find(session string) int {
 	for i, p := range r.people {
 		if p.SessionID == session {
@@ -180,7 +180,7 @@ func readEvent(message []byte) (conversation string, ofReplica bool) {
 		strings.HasSuffix(m.EventType, "started_speaking") || strings.HasSuffix(m.EventType, "stopped_speaking")
 }
 
-// roomMessage is a message about the room, for Receive.
+// roomMessage encodes a message about the room, for Receive.
 func roomMessage(event string, properties any) []byte {
 	message, err := json.Marshal(struct {
 		MessageType string `json:"message_type"`

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// What the browser may take its time for.
+// Timeouts for the browser.
 const (
 	headerTimeout  = 5 * time.Second
 	requestTimeout = 10 * time.Second
@@ -78,9 +78,8 @@ func (s *server) remove(secret string) {
 	delete(s.folders, secret)
 }
 
-// ServeHTTP lets only the page itself in: a page of another site has another
-// Origin, or another Host when its name was made to point here, and no way to
-// know the folder.
+// ServeHTTP serves only the page itself: a page of another site has another Origin, or
+// another Host if its name was made to point here, and cannot know the folder.
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	for key, value := range map[string]string{
 		"Cache-Control":                "no-store",

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// CDN is where the page loads daily-js from, as Daily's own samples do.
+// CDN is the address from which the page loads daily-js, as Daily's own samples do.
 const CDN = "https://unpkg.com/@daily-co/daily-js@" + Version + "/dist/daily.js"
 
 // The hosts of a call, by Daily's guide to networks and firewalls.
@@ -29,8 +29,8 @@ var microphoneJS []byte
 
 var pageTemplate = template.Must(template.New("page").Parse(pageHTML))
 
-// newSite is the folder of one page: the page, its script, daily-js if it is a
-// local file, and what takes the offers of its peer connections.
+// newSite serves the folder of one page: the page, its script, daily-js if it is a
+// local file, and the handlers for offers of its peer connections.
 func newSite(o *Options, link, audio http.Handler) http.Handler {
 	var page bytes.Buffer
 	script := struct{ DailyJS, Integrity string }{CDN, Integrity}
@@ -64,8 +64,8 @@ func newSite(o *Options, link, audio http.Handler) http.Handler {
 	return mux
 }
 
-// contentPolicy is what the page may load and connect to. unsafe-eval is how
-// daily-js runs its call machine.
+// contentPolicy returns the Content-Security-Policy of the page. daily-js needs
+// unsafe-eval to run its call machine.
 func contentPolicy(o *Options) string {
 	scripts, connects := "'self' 'unsafe-eval' blob:", "'self' "+dailyHosts
 	if o.DailyJS == "" {

@@ -8,20 +8,20 @@ type transport interface {
 	// join enters the room, and returns the limit that it announces, or 0. Its
 	// errors in Daily's words are a *reason.
 	join(ctx context.Context, as *joinParams) (limit int, err error)
-	// send hands a message over, to one or to everyone. An error that is the
-	// cause of ctx says that it was not.
+	// send sends a message to one or to everyone. If its error is the cause of ctx, the
+	// message was not sent.
 	send(ctx context.Context, to string, msg []byte) error
-	// unsent are the messages that were handed over and, as far as is known,
-	// not sent.
+	// unsent returns the messages that were passed to send and, as far as is known, not
+	// sent.
 	unsent() [][]byte
-	// listen makes an Audio the one that gets what a participant says.
+	// listen directs a participant's sound to an Audio.
 	listen(ctx context.Context, session string, a *Audio) error
 	leave(ctx context.Context) error
-	// close frees everything, and returns when no event will come any more.
+	// close frees everything, and returns when no more events can arrive.
 	close()
 
-	// Ended is closed when the transport is of no use any more, for the reason
-	// given to End, which is then its Cause.
+	// Ended returns a channel that is closed when the transport has broken, for the
+	// reason given to End, which Cause then returns.
 	End(reason error) error
 	HasEnded() bool
 	Ended() <-chan struct{}

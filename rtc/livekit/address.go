@@ -7,18 +7,17 @@ import (
 	"strings"
 )
 
-// Address is where a room is.
+// Address is the address of a room.
 type Address struct {
 	URL  string // of the server: wss://host[:port], or ws:// without TLS
-	Room string // its name
+	Room string // the room's name
 }
 
-// ErrAddress says that a text is no address of a room.
+// ErrAddress reports a text that is not the address of a LiveKit room.
 var ErrAddress = errors.New("not the address of a LiveKit room (livekit+wss://host/room)")
 
-// ParseAddress reads livekit+wss://host[:port]/room. Without TLS it is
-// livekit+ws. A room whose name has other characters than a path may have is
-// written with percent signs.
+// ParseAddress reads livekit+wss://host[:port]/room. Without TLS it is livekit+ws.
+// Characters that a path cannot have are escaped with percent signs.
 func ParseAddress(text string) (Address, error) {
 	u, err := url.Parse(text)
 	if err != nil {
@@ -30,11 +29,11 @@ func ParseAddress(text string) (Address, error) {
 	case !found || scheme != "ws" && scheme != "wss":
 		return Address{}, fmt.Errorf("%w: it begins with neither livekit+wss:// nor livekit+ws://", ErrAddress)
 	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
-		return Address{}, fmt.Errorf("%w: keys and tokens belong into the environment, not behind @, ? or #", ErrAddress)
+		return Address{}, fmt.Errorf("%w: keys and tokens belong in the environment, not before @ or after ? or #", ErrAddress)
 	case u.Hostname() == "":
 		return Address{}, fmt.Errorf("%w: it has no host", ErrAddress)
 	case room == "":
-		return Address{}, fmt.Errorf("%w: it has no room behind %s", ErrAddress, u.Host)
+		return Address{}, fmt.Errorf("%w: it has no room after %s", ErrAddress, u.Host)
 	case strings.Contains(room, "/"):
 		return Address{}, fmt.Errorf("%w: the room %q has a slash, which is written %%2F", ErrAddress, room)
 	}
@@ -45,19 +44,19 @@ func ParseAddress(text string) (Address, error) {
 	return Address{URL: scheme + "://" + u.Host, Room: name}, nil
 }
 
-// String is the address as ParseAddress reads it.
+// String returns the address in the form that ParseAddress reads.
 func (a Address) String() string {
 	return "livekit+" + a.URL + "/" + url.PathEscape(a.Room)
 }
 
-// Credentials let us in: a token, or a key and its secret to make one of.
+// Credentials are a token, or a key and its secret to make one.
 type Credentials struct {
 	Key, Secret string
-	Token       string // where it is set, it is used
+	Token       string // if set, it is used
 }
 
-// CredentialsFrom takes them from LIVEKIT_TOKEN, or from LIVEKIT_API_KEY and
-// LIVEKIT_API_SECRET, as lookup (os.Getenv) knows them.
+// CredentialsFrom reads LIVEKIT_TOKEN, or LIVEKIT_API_KEY and LIVEKIT_API_SECRET, by
+// lookup, such as os.Getenv.
 func CredentialsFrom(lookup func(name string) string) (Credentials, error) {
 	c := Credentials{Key: lookup("LIVEKIT_API_KEY"), Secret: lookup("LIVEKIT_API_SECRET"), Token: lookup("LIVEKIT_TOKEN")}
 	switch {

@@ -23,7 +23,7 @@ const (
 // does no harm.
 const clearAttempt = 500 * time.Millisecond
 
-// serve takes the avatar's calls.
+// serve handles the avatar's calls.
 func (r *Room) serve() error {
 	return errors.Join(
 		r.room.RegisterRpcMethod(TypePlaybackStarted, r.fromAvatar(r.onStarted)),
@@ -31,7 +31,7 @@ func (r *Room) serve() error {
 	)
 }
 
-// fromAvatar lets nobody but the avatar through.
+// fromAvatar accepts calls of the avatar only.
 func (r *Room) fromAvatar(handle func(payload string)) lksdk.RpcHandlerFunc {
 	return func(call lksdk.RpcInvocationData) (string, error) {
 		if call.CallerIdentity != r.options.Avatar {
@@ -62,9 +62,9 @@ func (r *Room) onFinished(payload string) {
 	r.push(e)
 }
 
-// finishedEvent reads the payload of lk.playback_finished. What is missing, of
-// another type or no JSON at all is taken as not said: that the stream is over
-// is what counts.
+// finishedEvent reads the payload of lk.playback_finished. Fields that are missing or
+// of another type, or a payload that is not JSON, count as not given: the end of the
+// stream is what counts.
 func finishedEvent(payload string) echo.Event {
 	var fields map[string]json.RawMessage
 	_ = json.Unmarshal([]byte(payload), &fields)
@@ -81,8 +81,8 @@ func finishedEvent(payload string) echo.Event {
 	return e
 }
 
-// event is one of a type that has no kind of its own yet. Its Raw has the shape
-// of other rooms' events.
+// event returns an event of a type without a kind of its own. Its Raw has the form of
+// other rooms' events.
 func event(what string, properties map[string]json.RawMessage) echo.Event {
 	raw, _ := json.Marshal(struct {
 		Type       string                     `json:"event_type"`
@@ -91,10 +91,10 @@ func event(what string, properties map[string]json.RawMessage) echo.Event {
 	return echo.Event{Type: what, Time: time.Now(), Duration: -1, Raw: raw}
 }
 
-// Interrupt closes the stream and tells the avatar to throw away what it has
-// not played. It returns with the avatar's answer, or with its report that it
-// has stopped; that report is an event in either case. ErrRejected says that the
-// avatar obeys another.
+// Interrupt closes the stream and tells the avatar to throw away what it has not
+// played. It returns when the avatar has answered or reported that it stopped; that
+// report is an event in either case. ErrRejected means that the avatar obeys another
+// sender.
 func (r *Room) Interrupt(ctx context.Context) error {
 	if err := r.acquire(ctx); err != nil {
 		return speakError(err)
@@ -132,7 +132,7 @@ func (r *Room) interrupt(ctx context.Context) error {
 	}
 }
 
-// isStopped reports whether the avatar has said that the utterance is over.
+// isStopped reports whether the avatar has reported the end of the utterance.
 func (r *Room) isStopped() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -140,8 +140,8 @@ func (r *Room) isStopped() bool {
 	return opened && !r.ledger.awaits(r.last.id)
 }
 
-// clear makes one call of lk.clear_buffer. The SDK's call cannot be ended, only
-// left; it ends by itself.
+// clear makes one call of lk.clear_buffer. The SDK's call cannot be cancelled, only
+// abandoned; it ends by itself.
 func (r *Room) clear(ctx context.Context) error {
 	result := make(chan error, 1)
 	r.calls.Go(func() { result <- r.callClear() })

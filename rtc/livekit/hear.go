@@ -13,21 +13,21 @@ import (
 	"echocast/echo"
 )
 
-// DefaultEarIdentity is the identity of one who hears, where nothing else is
-// said: beside a sender, who must have another.
+// DefaultEarIdentity is the default identity of a listener. It differs from the
+// sender's, which may be in the room too.
 const DefaultEarIdentity = "echocast-hear"
 
-// hearing is who is heard, and how.
+// hearing is a running Hear: the tracks wanted, and its callbacks.
 type hearing struct {
 	wants  func(identity string) bool
 	packet func(track string, p *rtp.Packet)
 	left   func(track string)
 }
 
-// Hear passes on the packets of Opus of all microphones of the avatar, of all
-// others, or, with all, of both, until ctx or the room ends. packet is called
-// for each packet with the id of its track, and left for each track that is
-// over, from a goroutine for each track. Only one Hear may run at a time.
+// Hear passes on the Opus packets of the avatar's microphones, of all others, or of
+// both, until ctx or the room ends. It calls packet for each packet with the id of its
+// track, and left for each track that ends, from one goroutine per track. Only one Hear
+// may run at a time.
 //
 // It ends with the cause of ctx, net.ErrClosed, ErrAvatarGone or ErrLost. The
 // token needs the grant canSubscribe.
@@ -40,7 +40,7 @@ func (r *Room) Hear(ctx context.Context, from string, packet func(track string, 
 	r.mu.Lock()
 	if r.hearing != nil {
 		r.mu.Unlock()
-		return errors.New("livekit: hear: somebody hears already")
+		return errors.New("livekit: hear: another Hear is running")
 	}
 	r.hearing = h
 	r.mu.Unlock()
@@ -64,7 +64,7 @@ func (r *Room) IsReplica(track string) bool {
 	return r.avatars[track]
 }
 
-// own notes whether a track is the avatar's.
+// own records whether a track is the avatar's.
 func (r *Room) own(track string, isAvatar bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -75,9 +75,9 @@ func (r *Room) own(track string, isAvatar bool) {
 	}
 }
 
-// noteUsers tells when somebody begins to speak, or nobody speaks any more. It
-// looks at who is there, and not at the SDK's list of speakers: that keeps those
-// who leave in the midst of speaking, and comes in any order.
+// noteUsers queues an event when somebody begins to speak, or nobody speaks any more.
+// It looks at the participants, not at the SDK's list of speakers, which keeps those
+// who leave while speaking and comes in any order.
 func (r *Room) noteUsers() {
 	if !r.options.HearUsers {
 		return
@@ -101,15 +101,14 @@ func (r *Room) noteUsers() {
 	r.push(e)
 }
 
-// heard is whoever hears now, or nil.
+// heard returns the running Hear, or nil.
 func (r *Room) heard() *hearing {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.hearing
 }
 
-// read reads a track that the server sends to its end, and passes it on while
-// somebody wants to hear it.
+// read reads a track to its end, and passes packets on while somebody wants to hear it.
 func (r *Room) read(track *webrtc.TrackRemote, who *lksdk.RemoteParticipant) {
 	if track.Kind() != webrtc.RTPCodecTypeAudio {
 		return

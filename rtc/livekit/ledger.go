@@ -5,24 +5,24 @@ import (
 	"time"
 )
 
-// Tolerances of what an avatar reports: its frames, and its clock.
+// Tolerances of an avatar's reports: its frames, and its clock.
 const (
 	slackPlayed = 250 * time.Millisecond
 	slackClock  = 100 * time.Millisecond
 )
 
-// maxPending bounds the ledger where an avatar never reports.
+// maxPending bounds the ledger if an avatar never reports.
 const maxPending = 64
 
-// ledger knows which streams the avatar has yet to report on. Its reports name
-// no stream, are in the order of the streams, and may get lost. So each goes to
-// the newest stream it can be about, and settles those before it too: a lost
-// report costs its own stream's and no other.
+// ledger lists the streams that the avatar has not reported yet. Its reports name no
+// stream, are in the order of the streams, and may get lost. So each report is matched
+// to the newest stream that fits, and settles those before it too: a lost report
+// affects its own stream only.
 type ledger struct {
 	pending []*entry
 }
 
-// entry is one stream.
+// entry is one stream in the ledger.
 type entry struct {
 	id         string
 	rate       int       // Hz
@@ -38,7 +38,7 @@ func (e *entry) duration() time.Duration {
 	return time.Duration(e.samples/rate)*time.Second + time.Duration(e.samples%rate)*time.Second/time.Duration(rate)
 }
 
-// open adds the stream id. The one before it is over, for the sender.
+// open adds the stream id. The sender has closed the one before it.
 func (l *ledger) open(id string, rate int, now time.Time) *entry {
 	if len(l.pending) == maxPending {
 		l.pending = slices.Delete(l.pending, 0, 1)
@@ -48,13 +48,12 @@ func (l *ledger) open(id string, rate int, now time.Time) *entry {
 	return e
 }
 
-// awaits reports whether the stream id is not yet reported as finished.
+// awaits reports whether the end of the stream id is not reported yet.
 func (l *ledger) awaits(id string) bool {
 	return slices.ContainsFunc(l.pending, func(e *entry) bool { return e.id == id })
 }
 
-// started returns the id of the stream that the avatar began to play; "" where
-// it can be none.
+// started returns the id of the stream that the avatar began to play; "": none fits.
 func (l *ledger) started() string {
 	if len(l.pending) == 0 {
 		return ""
@@ -67,8 +66,8 @@ func (l *ledger) started() string {
 	return newest.id
 }
 
-// finished returns the id of the stream that the avatar has played up to
-// position (negative: not known); "" where none is pending.
+// finished returns the id of the stream that the avatar has played up to position
+// (negative: not known); "": none is pending.
 func (l *ledger) finished(position time.Duration, interrupted bool, now time.Time) string {
 	at := l.find(func(e *entry) bool { return e.fits(position, interrupted, now) && e.expects(position, interrupted) })
 	if at < 0 {
@@ -85,19 +84,18 @@ func (l *ledger) finished(position time.Duration, interrupted bool, now time.Tim
 	return id
 }
 
-// fits reports whether the report can be about e at all: no more is played than
-// was sent, nor faster than time passes, and only what was closed or cut off
-// comes to an end.
+// fits reports whether the report can be about e: it must not have played more than was
+// sent, nor faster than real time, and only a closed or cut-off stream ends.
 func (e *entry) fits(position time.Duration, interrupted bool, now time.Time) bool {
 	return position <= e.duration()+slackPlayed && position <= now.Sub(e.opened)+slackClock && (interrupted || e.isClosed)
 }
 
-// expects reports whether it is what e should come to.
+// expects reports whether the position is the expected end of e.
 func (e *entry) expects(position time.Duration, interrupted bool) bool {
 	return interrupted == e.isCleared && (interrupted || (e.duration()-position).Abs() <= slackPlayed)
 }
 
-// find is the index of the newest stream that matches; -1 where none does.
+// find returns the index of the newest stream that matches, or -1.
 func (l *ledger) find(matches func(*entry) bool) int {
 	for at, e := range slices.Backward(l.pending) {
 		if matches(e) {
@@ -107,8 +105,8 @@ func (l *ledger) find(matches func(*entry) bool) int {
 	return -1
 }
 
-// closest is the index of the newest stream whose length is nearest to
-// position: avatars in tests play faster than time passes.
+// closest returns the index of the newest stream whose length is nearest to position:
+// avatars in tests play faster than real time.
 func (l *ledger) closest(position time.Duration) int {
 	best := -1
 	for at, e := range slices.Backward(l.pending) {

@@ -9,8 +9,8 @@
 //
 // # On the wire
 //
-// It is what LiveKit's agents say to their avatars, so every worker that is made
-// for those understands it:
+// This is the protocol between LiveKit's agents and their avatars, so every avatar
+// worker understands it:
 //
 //	sender                                    avatar
 //	waits for its video track            <-   joins, publishes audio and video
@@ -27,18 +27,17 @@
 //
 // # Events
 //
-// The avatar's video track becomes echo.ReplicaJoined: before it the avatar may
-// miss audio. An avatar that publishes nothing until it is spoken to is taken
-// for ready after Options.ReadyFallback; Options.ReadyWhen changes both. The
-// two RPCs become echo.StartedSpeaking and echo.StoppedSpeaking with the
-// inference id of the stream they are about. They name none, so a Room works
-// out which: see ledger. With Options.HearUsers the Room subscribes to the
-// microphones of everybody but the avatar. When the server reports that one of
-// them speaks, or that none does any more, that becomes an echo.StartedSpeaking
-// or echo.StoppedSpeaking of the user, some 400 ms late. An avatar that never
-// sends lk.playback_started, which is its right, has no echo.StartedSpeaking;
-// its first word is that it has finished. What else happens comes as events of
-// kind echo.Unknown and the types below.
+// The avatar's video track becomes echo.ReplicaJoined: before it the avatar may miss
+// audio. An avatar that publishes nothing until it gets audio counts as ready after
+// Options.ReadyFallback; Options.ReadyWhen changes both. The two RPCs become
+// echo.StartedSpeaking and echo.StoppedSpeaking with the inference id of the stream
+// they are about. They name no stream, so a Room works out which one: see ledger. With
+// Options.HearUsers the Room subscribes to the microphones of everybody but the avatar.
+// When the server reports that one of them speaks, or that none does any more, that
+// becomes an echo.StartedSpeaking or echo.StoppedSpeaking of the user, some 400 ms
+// late. lk.playback_started is optional: an avatar that never sends it has no
+// echo.StartedSpeaking, only the stop. Everything else becomes events of kind
+// echo.Unknown with the types below.
 //
 // # What delivery means
 //
@@ -60,26 +59,23 @@ import (
 	"time"
 )
 
-// What callers may test with errors.Is. After Close every call fails with
-// net.ErrClosed.
+// Errors for errors.Is. After Close every call fails with net.ErrClosed.
 var (
-	// ErrAvatarGone says that the avatar has left the room.
+	// ErrAvatarGone reports that the avatar has left the room.
 	ErrAvatarGone = errors.New("the avatar has left the room")
-	// ErrLost says that the connection to the server is gone, or had to be made
-	// again in the middle of an utterance.
+	// ErrLost reports that the connection to the server is gone, or had to be made
+	// again in mid-utterance.
 	ErrLost = errors.New("connection lost")
-	// ErrRefused says that the server does not take the key, the secret or
-	// the token.
+	// ErrRefused reports that the server refused the key, the secret or the token.
 	ErrRefused = errors.New("the server refuses the credentials")
-	// ErrUnsafe says that the token would cross the network without TLS, which
+	// ErrUnsafe reports that the token would cross the network without TLS, which only
 	// Options.Insecure permits.
 	ErrUnsafe = errors.New("not safe")
-	// ErrRejected says that the avatar does not take commands from us.
+	// ErrRejected reports that the avatar does not obey this sender.
 	ErrRejected = errors.New("the avatar rejects our commands; it obeys another sender")
 )
 
-// The identities of the two where nothing else is said. The avatar's is the one
-// that LiveKit's own plugin gives.
+// The default identities. The avatar's is that of LiveKit's own plugin.
 const (
 	DefaultAvatar   = "tavus-avatar-agent"
 	DefaultIdentity = "echocast"
@@ -97,36 +93,36 @@ const (
 
 const methodClear = "lk.clear_buffer"
 
-// Options tunes a Room. A nil *Options and every zero field mean the default.
+// Options configure a Room. A nil *Options and every zero field mean the default.
 type Options struct {
 	// Avatar is the identity of the avatar. The default is DefaultAvatar.
 	Avatar string
 
-	// Identity is our own, where it is not the token's. The default is
+	// Identity is the sender's own, unless the token has one. The default is
 	// DefaultIdentity.
 	Identity string
 
-	// ReadyWhen says what the avatar has to do before it is spoken to. The default
-	// is ReadyAuto.
+	// ReadyWhen says what the avatar must do before audio is sent. The default is
+	// ReadyAuto.
 	ReadyWhen ReadyPolicy
 
 	// ReadyFallback is how long ReadyAuto waits for the video of an avatar that is
 	// in the room. The default is 10 s.
 	ReadyFallback time.Duration
 
-	// Warn is called with what goes wrong without an error: an avatar that obeys
-	// another sender. The default is to say nothing.
+	// Warn is called with a warning, such as an avatar that obeys another sender. The
+	// default is to say nothing.
 	Warn func(text string)
 
 	// Insecure lets a Room send its token without TLS to another machine.
 	Insecure bool
 
-	// HearUsers tells when people in the room speak. For that their microphones
-	// are subscribed to, which the token has to allow.
+	// HearUsers adds events when people in the room speak. For that the Room subscribes
+	// to their microphones, which the token must allow.
 	HearUsers bool
 
-	// HighWater is how many bytes may wait for the server's acknowledgement
-	// before Speak blocks; it goes on at a quarter. The default is 128 KiB.
+	// HighWater is how many bytes may wait for the server's acknowledgement before
+	// Speak blocks; it continues at a quarter. The default is 128 KiB.
 	HighWater int
 
 	// ConnectTimeout bounds each of the three steps of Join: signalling, and

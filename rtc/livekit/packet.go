@@ -15,12 +15,12 @@ const (
 	maxChunk   = 15000 // bytes of a chunk, as every LiveKit SDK cuts them
 )
 
-// packet lets a packet of a byte stream through the SDK, whose own writer of
-// byte streams waits for an acknowledgement after each chunk and so comes to
-// little more than three times real time.
+// packet passes a packet of a byte stream to the SDK. The SDK's own writer of byte
+// streams waits for an acknowledgement after each chunk, so it reaches little more than
+// three times real time.
 type packet struct{ *wire.DataPacket }
 
-// ToProto is the packet.
+// ToProto returns the packet.
 func (p packet) ToProto() *wire.DataPacket { return p.DataPacket }
 
 // header opens the byte stream of u.
@@ -33,13 +33,13 @@ func header(u echo.Utterance, at time.Time) packet {
 	}}}}
 }
 
-// chunk is a piece of the stream with this id.
+// chunk returns a chunk of the stream with this id.
 func chunk(id string, index uint64, pcm []byte) packet {
 	return packet{&wire.DataPacket{Value: &wire.DataPacket_StreamChunk{StreamChunk: &wire.DataStream_Chunk{StreamId: id,
 		ChunkIndex: index, Content: pcm}}}}
 }
 
-// trailer closes it.
+// trailer closes the stream.
 func trailer(id string) packet {
 	return packet{
 		&wire.DataPacket{Value: &wire.DataPacket_StreamTrailer{StreamTrailer: &wire.DataStream_Trailer{StreamId: id}}}}

@@ -21,12 +21,12 @@ const (
 	// ReadyAuto is ReadyVideo, or, for avatars that publish nothing before they
 	// are spoken to, ReadyJoined after Options.ReadyFallback in the room.
 	ReadyAuto   ReadyPolicy = ""
-	ReadyJoined ReadyPolicy = "joined" // it is in the room
+	ReadyJoined ReadyPolicy = "joined" // the avatar is in the room
 	ReadyAudio  ReadyPolicy = "audio"  // it has published an audio track
 	ReadyVideo  ReadyPolicy = "video"  // it has published a video track
 )
 
-// ReadyPolicies returns the policies that have a name.
+// ReadyPolicies returns the policies with a name.
 func ReadyPolicies() []ReadyPolicy { return []ReadyPolicy{ReadyJoined, ReadyAudio, ReadyVideo} }
 
 // has reports whether a participant has published a track of a kind.
@@ -35,8 +35,8 @@ func has(who *lksdk.RemoteParticipant, kind lksdk.TrackKind) bool {
 		func(track lksdk.TrackPublication) bool { return track.Kind() == kind })
 }
 
-// meets reports whether an avatar is ready. waited says that it has been in the
-// room for Options.ReadyFallback.
+// meets reports whether an avatar is ready. waited is set once it has been in the room
+// for Options.ReadyFallback.
 func (p ReadyPolicy) meets(avatar *lksdk.RemoteParticipant, waited bool) bool {
 	switch p {
 	case ReadyJoined:
@@ -49,9 +49,9 @@ func (p ReadyPolicy) meets(avatar *lksdk.RemoteParticipant, waited bool) bool {
 	return waited || has(avatar, lksdk.TrackKindVideo)
 }
 
-// lookAt warns about an avatar that has joined for somebody else, and reports it
-// as ready once it is. It ignores other participants, and nil. The SDK calls it
-// with its room locked, so it must not ask for who is in the room.
+// lookAt warns about an avatar that joined for another sender, and reports the avatar
+// as ready once it is. It ignores other participants, and nil. The SDK calls it with
+// its room locked, so it must not ask the SDK for participants.
 func (r *Room) lookAt(avatar *lksdk.RemoteParticipant) {
 	if avatar == nil || avatar.Identity() != r.options.Avatar {
 		return
@@ -64,8 +64,8 @@ func (r *Room) lookAt(avatar *lksdk.RemoteParticipant) {
 	r.markReady(avatar)
 }
 
-// markSeen reports whether the avatar is seen for the first time, and starts the
-// wait of ReadyAuto then.
+// markSeen reports whether the avatar is seen for the first time, and then starts the
+// wait of ReadyAuto.
 func (r *Room) markSeen() (first bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -90,7 +90,7 @@ func (r *Room) stopFallback() {
 	}
 }
 
-// markReady queues the event that the avatar is ready, once.
+// markReady queues the ready event, once.
 func (r *Room) markReady(avatar *lksdk.RemoteParticipant) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -103,7 +103,7 @@ func (r *Room) markReady(avatar *lksdk.RemoteParticipant) {
 	r.push(e)
 }
 
-// Missing says what the avatar lacks to be ready; "" once it is ready.
+// Missing says why the avatar is not ready; "" once it is ready.
 func (r *Room) Missing() string {
 	r.mu.Lock()
 	ready := r.isReady
@@ -123,7 +123,7 @@ func (r *Room) Missing() string {
 		r.options.Avatar, published, cmp.Or(r.options.ReadyWhen, ReadyVideo))
 }
 
-// others names those who are in the room in place of the avatar.
+// others lists the participants other than the avatar.
 func (r *Room) others() string {
 	var names []string
 	for _, who := range r.room.GetRemoteParticipants() {
@@ -136,10 +136,10 @@ func (r *Room) others() string {
 	return "; there are " + strings.Join(names, ", ")
 }
 
-// wants reports whether we subscribe to a track: to what somebody hears, to the
-// users whose speech is reported, and to the avatar's audio until its video is
-// there, because LiveKit's own worker publishes video only once somebody has
-// subscribed to its audio.
+// wants reports whether to subscribe to a track: to the tracks of a running Hear, to
+// users if their speech is reported, and to the avatar's audio until its video is
+// there, because LiveKit's own worker publishes video only once somebody has subscribed
+// to its audio.
 func (r *Room) wants(who *lksdk.RemoteParticipant, track lksdk.TrackPublication) bool {
 	if track.Kind() != lksdk.TrackKindAudio {
 		return false
@@ -153,7 +153,7 @@ func (r *Room) wants(who *lksdk.RemoteParticipant, track lksdk.TrackPublication)
 	return r.options.HearUsers
 }
 
-// subscribe makes the server send what is wanted of a participant, and no more.
+// subscribe subscribes to the wanted tracks of a participant, and to no others.
 func (r *Room) subscribe(who *lksdk.RemoteParticipant) {
 	for _, track := range who.TrackPublications() {
 		if remote, ok := track.(*lksdk.RemoteTrackPublication); ok {
@@ -162,7 +162,7 @@ func (r *Room) subscribe(who *lksdk.RemoteParticipant) {
 	}
 }
 
-// subscribeAll is subscribe for all who are in the room.
+// subscribeAll calls subscribe for all participants.
 func (r *Room) subscribeAll() {
 	for _, who := range r.room.GetRemoteParticipants() {
 		r.subscribe(who)

@@ -78,7 +78,7 @@ func TestWhatIsMissing(t *testing.T) {
 
 func TestReadyPolicyIsChecked(t *testing.T) {
 	_, err := Join(t.Context(), Address{"ws://127.0.0.1:1", "r"}, Credentials{Token: "t"}, &Options{ReadyWhen: "soon"})
-	if err == nil || !strings.Contains(err.Error(), `ready when "soon": there are joined, audio and video`) {
+	if err == nil || !strings.Contains(err.Error(), `ready when "soon": use joined, audio or video`) {
 		t.Error(err)
 	}
 }

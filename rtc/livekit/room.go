@@ -22,12 +22,12 @@ import (
 	"echocast/logs"
 )
 
-// tokenTTL is how long our own token is good for entering; the server renews
-// it for those who are in.
+// tokenTTL is how long our own token allows joining; the server renews it for
+// participants.
 const tokenTTL = 10 * time.Minute
 
-// Room is an open room, and an echo.Stage. Begin, Speak and Interrupt must not
-// be called at the same time; the other methods may be, by anybody.
+// Room is a joined room, and an echo.Stage. Begin, Speak and Interrupt must not be
+// called at the same time; the other methods may be, from any goroutine.
 type Room struct {
 	room    *lksdk.Room
 	sender  participant // of speech: the room's own participant
@@ -40,7 +40,7 @@ type Room struct {
 	audio    pcm.Quantiser
 	calls    sync.WaitGroup // calls to the avatar, and tracks that are heard
 
-	lifetime *lifetime.Lifetime // it ends when the avatar or the connection is gone
+	lifetime *lifetime.Lifetime // ends when the avatar or the connection is gone
 	closed   chan struct{}      // closed when Close has done its work
 	closeErr error              // read it after closed is closed
 
@@ -63,13 +63,13 @@ var _ echo.Stage = (*Room)(nil)
 
 var silenceSDK = sync.OnceFunc(func() { lksdk.SetLogger(logger.GetDiscardLogger()) })
 
-// Join enters the room. It returns when audio could be sent to the server, and
-// does not wait for the avatar, which is an event. A room that is not there is
-// made, where the server allows it.
+// Join enters the room. It returns when audio can be sent to the server, and does not
+// wait for the avatar, which is an event. The server creates a missing room if it
+// allows that.
 //
-// The error is the cause of ctx, ErrRefused, or says what the SDK says; never
-// what the credentials are. The SDK heeds ctx while it calls the server, and
-// then only Options.ConnectTimeout. Its log is turned off, in the whole program.
+// The error is the cause of ctx, ErrRefused, or that of the SDK; it never contains the
+// credentials. The SDK obeys ctx while it calls the server, and then only
+// Options.ConnectTimeout. Its log is turned off, in the whole program.
 func Join(ctx context.Context, to Address, with Credentials, options *Options) (*Room, error) {
 	silenceSDK()
 	log := logs.From(ctx).With("room", to.Room)
@@ -90,7 +90,7 @@ func Join(ctx context.Context, to Address, with Credentials, options *Options) (
 
 func (r *Room) join(ctx context.Context, to Address, with Credentials) error {
 	if p := r.options.ReadyWhen; p != ReadyAuto && !slices.Contains(ReadyPolicies(), p) {
-		return fmt.Errorf("ready when %q: there are joined, audio and video", p)
+		return fmt.Errorf("ready when %q: use joined, audio or video", p)
 	}
 	if err := to.checkSafe(r.options.Insecure); err != nil {
 		return err
@@ -124,7 +124,8 @@ func (r *Room) join(ctx context.Context, to Address, with Credentials) error {
 	return nil
 }
 
-// refusal tells bad credentials from the rest, and keeps them out of the text.
+// refusal distinguishes refused credentials from other errors, and keeps them out of
+// the text.
 func refusal(err error, with Credentials) error {
 	text := redact.New(with.Token, with.Secret).Text(err.Error())
 	if strings.Contains(text, "unauthorized") {
@@ -133,15 +134,15 @@ func refusal(err error, with Credentials) error {
 	return errors.New(text)
 }
 
-// openPublisher makes the SDK connect the way out, which it puts off until
-// there is something to send: an empty packet to ourselves. The first utterance
-// then waits for nothing.
+// openPublisher makes the SDK open its publishing connection, which it otherwise delays
+// until the first packet, by sending an empty packet to ourselves. So the first
+// utterance need not wait.
 func (r *Room) openPublisher() error {
 	return r.room.LocalParticipant.PublishDataPacket(lksdk.UserData(nil),
 		lksdk.WithDataPublishDestination([]string{r.Identity()}))
 }
 
-// Identity is who we are in the room: what an avatar is told to obey.
+// Identity returns the sender's identity in the room, which the avatar obeys.
 func (r *Room) Identity() string { return r.room.LocalParticipant.Identity() }
 
 func (r *Room) callbacks() *lksdk.RoomCallback {
@@ -187,8 +188,8 @@ func (r *Room) avatar() *lksdk.RemoteParticipant {
 	return r.room.GetParticipantByIdentity(r.options.Avatar)
 }
 
-// missAvatar ends the room where the avatar was ready and is not there. While
-// the SDK starts the connection anew it knows of nobody.
+// missAvatar ends the room if the avatar was ready and has left. While the SDK
+// reconnects, its list of participants is empty.
 func (r *Room) missAvatar() {
 	r.mu.Lock()
 	ready := r.isReady
