@@ -11,6 +11,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"echocast/internal/shutdown"
 	"echocast/internal/testwait"
@@ -110,16 +111,21 @@ func TestListenAnswers(t *testing.T) {
 
 func TestListenCommandsThatFail(t *testing.T) {
 	t.Parallel()
+	const slow = "cat >/dev/null; exec sleep 60 & sleep 60"
 	for line, want := range map[string]string{
 		"exit 3":                    "--exec: the command failed: exit status 3",
 		"echo nonsense":             "--exec: what the command printed is no JSON",
 		"echo '{}'":                 "--exec: what the command printed is no message: it has no event_type",
 		"head -c 2000000 /dev/zero": "--exec: the command printed more than 1048576 bytes",
-		"cat >/dev/null; exec sleep 60 & sleep 60": "--exec: the command took longer than 200ms",
+		slow:                        "--exec: the command took longer than 200ms",
 	} {
+		limit := testwait.Limit
+		if line == slow {
+			limit = 200 * time.Millisecond
+		}
 		url, ended := scripted(testwait.Context(t), t, replica.Options{}, toolCall)
 		code, _, stderr := run(testwait.Context(t), "listen", "--to", url, "--only", "tool_call", "--exec",
-			line, "--exec-timeout", "200ms", "--count", "1")
+			line, "--exec-timeout", limit.String(), "--count", "1")
 		ended()
 		if code != 0 || !strings.Contains(stderr, want) {
 			t.Errorf("%s: code %d, %s", line, code, stderr)

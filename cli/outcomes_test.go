@@ -181,11 +181,11 @@ func (c *outcomeOf) run(t *testing.T) *faultyRun {
 }
 
 // excuses reports whether the replica may complain of something, since the sender
-// could not know: the replica did not read so far, or did not say that somebody
-// else had interrupted it.
+// could not know: the replica did not read so far, or did not say, or on a busy machine
+// not yet, that somebody else had interrupted it.
 func (c *outcomeOf) excuses(kind replica.Kind) bool {
-	if strings.Contains(c.fault, "interrupt-after") && strings.Contains(c.fault, "drop-events=all") {
-		return kind == replica.KindAfterInterrupt
+	if strings.Contains(c.fault, "interrupt-after") && kind == replica.KindAfterInterrupt {
+		return true
 	}
 	return c.endless && kind == replica.KindNeverDone
 }

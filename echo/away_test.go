@@ -2,6 +2,7 @@ package echo
 
 import (
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -28,7 +29,9 @@ func TestAwayTimeout(t *testing.T) {
 					if c.redials == 0 {
 						r.join()
 						time.Sleep(3 * time.Second)
-					} else if len(dial.at) > 0 && dial.at[0].Sub(left) < options.AwayTimeout {
+					}
+					synctest.Wait()
+					if c.redials > 0 && len(dial.at) > 0 && dial.at[0].Sub(left) < options.AwayTimeout {
 						t.Errorf("dialled after %v", dial.at[0].Sub(left))
 					}
 					if len(dial.at) != c.redials {

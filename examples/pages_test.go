@@ -14,11 +14,11 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/chromedp/cdproto/fetch"
 	"github.com/chromedp/chromedp"
 
+	"echocast/internal/browsertest"
 	"echocast/internal/testwait"
 	"echocast/replica"
 	"echocast/rtc/daily/dailytest"
@@ -27,10 +27,6 @@ import (
 const (
 	speech  = "../testdata/speech.wav"
 	dailyJS = "../rtc/daily/dailytest/node_modules/@daily-co/daily-js/dist/daily.js"
-
-	// waitLimit is for what takes a second, on a machine that has other things
-	// to do.
-	waitLimit = time.Minute
 )
 
 // builtReact builds the React page as its README says.
@@ -45,7 +41,7 @@ var builtReact = sync.OnceValue(func() error {
 
 // everyPage runs a test with each page.
 func everyPage(t *testing.T, test func(t *testing.T, folder string)) {
-	need(t, where("chromium", "chromium-browser", "google-chrome", "chrome"))
+	browsertest.Need(t)
 	need(t, where("node"))
 	for _, folder := range []string{"daily-js", "daily-react"} {
 		t.Run(folder, func(t *testing.T) {
@@ -98,7 +94,7 @@ func saying(t *testing.T, arguments ...string) (command []string, kept string) {
 
 // tab is a page in Chromium.
 type tab struct {
-	context.Context
+	*browsertest.Tab
 	t *testing.T
 }
 
@@ -106,27 +102,13 @@ type tab struct {
 // this machine, and nothing else comes from anywhere.
 func open(t *testing.T, address string) *tab {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(testwait.Context(t), waitLimit)
-	allocator, stop := chromedp.NewExecAllocator(ctx, chromedp.Headless, chromedp.DisableGPU, chromedp.NoFirstRun,
-		chromedp.NoDefaultBrowserCheck,
-		chromedp.Flag("autoplay-policy", "no-user-gesture-required"), chromedp.Flag("disable-background-networking", true),
-		chromedp.Flag("use-fake-ui-for-media-stream", true), chromedp.Flag("use-fake-device-for-media-stream", true),
-		chromedp.Flag("allow-loopback-in-peer-connection", true),
-		chromedp.Flag("disable-features", "WebRtcHideLocalIpsWithMdns"))
-	page, closePage := chromedp.NewContext(allocator)
+	b := &tab{browsertest.Open(t), t}
 	var answers sync.WaitGroup
 	t.Cleanup(func() {
-		_ = chromedp.Cancel(page)
+		b.Close()
 		answers.Wait()
-		closePage()
-		stop()
-		cancel()
 	})
-	b := &tab{page, t}
-	if err := chromedp.Do(page); err != nil {
-		t.Fatal(err)
-	}
-	err := chromedp.Listen(page, func(event any) {
+	err := chromedp.Listen(b.Context, func(event any) {
 		if paused, ok := event.(*fetch.EventRequestPaused); ok {
 			answers.Go(func() { b.answer(paused) })
 		}
@@ -135,12 +117,10 @@ func open(t *testing.T, address string) *tab {
 		t.Fatal(err)
 	}
 	elsewhere := []*fetch.RequestPattern{{URLPattern: "https://*"}}
-	if _, err := chromedp.Call(page, fetch.Enable, fetch.EnableParams{Patterns: elsewhere}); err != nil {
+	if _, err := chromedp.Call(b.Context, fetch.Enable, fetch.EnableParams{Patterns: elsewhere}); err != nil {
 		t.Fatal(err)
 	}
-	if err := chromedp.Do(page, chromedp.Navigate(address)); err != nil {
-		t.Fatal(err)
-	}
+	b.Do(chromedp.Navigate(address))
 	return b
 }
 
@@ -162,24 +142,17 @@ func (b *tab) answer(paused *fetch.EventRequestPaused) {
 	_, _ = chromedp.Call(b.Context, fetch.FulfillRequest, reply)
 }
 
-func (b *tab) do(actions ...chromedp.Action[chromedp.Void]) {
-	b.t.Helper()
-	if err := chromedp.Do(b.Context, actions...); err != nil {
-		b.t.Fatalf("%v; the page shows %q", err, b.shown())
-	}
-}
-
 // join fills in the form.
 func (b *tab) join(address string) {
 	b.t.Helper()
-	b.do(chromedp.WaitVisible(chromedp.CSS("#join button")),
+	b.Do(chromedp.WaitVisible(chromedp.CSS("#join button")),
 		chromedp.SendKeys(chromedp.CSS("input[name=url]"), address), chromedp.Click(chromedp.CSS("#join button")))
 }
 
 // click presses a button when it can be pressed.
 func (b *tab) click(id string) {
 	b.t.Helper()
-	b.do(chromedp.WaitEnabled(chromedp.CSS("#"+id)), chromedp.Click(chromedp.CSS("#"+id)))
+	b.Do(chromedp.WaitEnabled(chromedp.CSS("#"+id)), chromedp.Click(chromedp.CSS("#"+id)))
 }
 
 // shown is the list of events on the page.
@@ -195,11 +168,8 @@ func (b *tab) shown() []string {
 // see waits until the page shows a line that begins so.
 func (b *tab) see(start string) {
 	b.t.Helper()
-	if _, err := chromedp.Run(b.Context, chromedp.Poll[bool](fmt.Sprintf(
-		`[...document.querySelectorAll("#events li")].some(li => li.textContent.startsWith(%q))`, start),
-		chromedp.WithPollingTimeout(waitLimit))); err != nil {
-		b.t.Fatalf("%v; the page shows %q, not %q", err, b.shown(), start)
-	}
+	b.Until("there is "+start, fmt.Sprintf(
+		`[...document.querySelectorAll("#events li")].some(li => li.textContent.startsWith(%q))`, start))
 }
 
 // draws checks that the lanes have bars of a color.
@@ -211,9 +181,8 @@ func (b *tab) draws(what, color string) {
 		for (let i = 0; i < pixels.length; i += 4) if (color.every((v, k) => pixels[i + k] === v)) n++;
 		return n;
 	})(document.querySelector("canvas"), %s)`
-	n, err := chromedp.Run(b.Context, chromedp.Evaluate[int](fmt.Sprintf(count, color)))
-	if err != nil || n < 20 {
-		b.t.Errorf("the lane %s has %d pixels of its color, %v", what, n, err)
+	if n := browsertest.Evaluate[int](b.Tab, fmt.Sprintf(count, color)); n < 20 {
+		b.t.Errorf("the lane %s has %d pixels of its color", what, n)
 	}
 }
 
@@ -227,36 +196,13 @@ func (b *tab) captions(s *scene) {
 		b.t.Fatal(err)
 	}
 	const shown = `document.getElementById("caption").textContent === "Hello there."`
-	if _, err := chromedp.Run(b.Context,
-		chromedp.Poll[bool](shown, chromedp.WithPollingTimeout(testwait.Limit))); err != nil {
-		b.t.Errorf("the caption is not shown: %v", err)
-	}
-}
-
-// shot keeps a picture of the page where ECHOCAST_SCREENSHOTS names a folder.
-func (b *tab) shot(name string) {
-	folder := os.Getenv("ECHOCAST_SCREENSHOTS")
-	if folder == "" {
-		return
-	}
-	picture, err := chromedp.Run(b.Context, chromedp.FullScreenshot(100))
-	if err == nil {
-		err = os.WriteFile(filepath.Join(folder, name+".png"), picture, 0o600)
-	}
-	if err != nil {
-		b.t.Error(err)
-	}
+	b.Until("the caption is shown", shown)
 }
 
 // enabled reports whether a button can be pressed.
 func (b *tab) enabled(id string) bool {
 	b.t.Helper()
-	enabled, err := chromedp.Run(b.Context,
-		chromedp.Evaluate[bool](fmt.Sprintf(`!document.getElementById(%q).disabled`, id)))
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	return enabled
+	return browsertest.Evaluate[bool](b.Tab, fmt.Sprintf(`!document.getElementById(%q).disabled`, id))
 }
 
 // hears makes the replica hum, and waits until the page plays it.
@@ -265,9 +211,7 @@ func (b *tab) hears(s *scene) {
 	s.seat.Hum(440)
 	const plays = `(player => !player.paused && !player.muted && player.srcObject?.getAudioTracks().some(track ` +
 		`=> track.readyState === "live"))(document.querySelector("video"))`
-	if _, err := chromedp.Run(b.Context, chromedp.Poll[bool](plays, chromedp.WithPollingTimeout(waitLimit))); err != nil {
-		b.t.Errorf("the voice of the replica is not played: %v", err)
-	}
+	b.Until("the voice of the replica is played", plays)
 }
 
 func count(list []string, start string) (n int) {
@@ -310,7 +254,7 @@ func TestPagesSayWhatEchocastEncodes(t *testing.T) {
 			page.draws("received and held", "[42, 99, 214]")
 			page.draws("playing", "[20, 128, 74]")
 			page.captions(s)
-			page.shot("react")
+			page.Picture("react", 1280, "light")
 		}
 		if folder == "daily-js" { // the other leaves it to Daily's own component
 			page.hears(s)
@@ -335,7 +279,7 @@ func TestPagesInterrupt(t *testing.T) {
 		page.see("started_speaking pal")
 		page.click("interrupt")
 		page.see("stopped_speaking pal interrupted")
-		page.do(chromedp.WaitEnabled(chromedp.CSS("#speak"))) // nothing is being sent any more
+		page.Do(chromedp.WaitEnabled(chromedp.CSS("#speak"))) // nothing is being sent any more
 		s.checkInterrupted()
 		heard, _ := s.messages()
 		if lines := written(t, kept); len(lines) < len(heard)-1 || !slices.Equal(lines[:len(heard)-1], heard[:len(heard)-1]) {
@@ -358,12 +302,12 @@ func TestPagesWhenTheSpeechBreaksOff(t *testing.T) {
 		page := open(t, serve(t, command...)+folder+"/")
 		page.join(s.URL())
 		page.click("speak")
-		s.await(page, 3)
+		s.await(page.Context, 3)
 		if err := os.WriteFile(arrived, nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		s.await(page, 4)
-		page.do(chromedp.WaitEnabled(chromedp.CSS("#speak")))
+		s.await(page.Context, 4)
+		page.Do(chromedp.WaitEnabled(chromedp.CSS("#speak")))
 		s.checkInterrupted()
 	})
 }
@@ -378,7 +322,7 @@ func TestPagesWhenAMessageIsTooLarge(t *testing.T) {
 		page.join(s.URL())
 		page.click("speak")
 		page.see("Message data too large")
-		page.do(chromedp.WaitEnabled(chromedp.CSS("#speak")))
+		page.Do(chromedp.WaitEnabled(chromedp.CSS("#speak")))
 		if report := s.end(); report.Messages != 0 {
 			t.Errorf("%d messages were sent", report.Messages)
 		}

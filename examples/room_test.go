@@ -18,6 +18,7 @@ import (
 	"go.uber.org/goleak"
 
 	"echocast/internal/testenv"
+	"echocast/internal/testwait"
 	"echocast/replica"
 	"echocast/rtc/daily/dailytest"
 )
@@ -158,7 +159,7 @@ func (s *scene) awaitEnd() {
 	s.t.Helper()
 	select {
 	case <-s.over:
-	case <-time.After(waitLimit):
+	case <-time.After(testwait.Limit):
 		s.t.Error("the utterance neither ends nor is interrupted")
 	}
 }

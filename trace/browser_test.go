@@ -2,59 +2,15 @@ package trace_test
 
 import (
 	"bytes"
-	"context"
 	"os"
 	"path/filepath"
-	"sync"
 	"testing"
 
 	"github.com/chromedp/chromedp"
 
-	"echocast/internal/testwait"
-	"echocast/rtc/daily"
+	"echocast/internal/browsertest"
 	"echocast/trace"
 )
-
-// browse opens a page in Chromium, in a window of some width. It returns the tab, and what
-// closes it and returns the errors that the page logged. It skips the test where there is no
-// browser and none is demanded.
-func browse(t *testing.T, file string, width int) (tab context.Context, problems func() []string) {
-	t.Helper()
-	path, err := daily.FindBrowser("")
-	if err != nil && os.Getenv("ECHOCAST_REQUIRE_BROWSER") != "" {
-		t.Fatal(err)
-	}
-	if err != nil {
-		t.Skip(err)
-	}
-	allocator, stop := chromedp.NewExecAllocator(testwait.Context(t), chromedp.ExecPath(path), chromedp.Headless,
-		chromedp.DisableGPU, chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck)
-	tab, closeTab := chromedp.NewContext(allocator)
-	t.Cleanup(stop)
-	t.Cleanup(closeTab)
-	messages := chromedp.Console(tab) // of now on, however late they are read
-	err = chromedp.Do(tab, chromedp.EmulateViewport(int64(width), 800), chromedp.Navigate("file://"+file))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var logged []string
-	var reading sync.WaitGroup
-	reading.Go(func() {
-		for m, err := range messages {
-			if err != nil {
-				return
-			}
-			if m.IsException() || m.Type == "error" {
-				logged = append(logged, m.String())
-			}
-		}
-	})
-	return tab, func() []string {
-		_ = chromedp.Cancel(tab) // the test goes on without it
-		reading.Wait()
-		return logged
-	}
-}
 
 // The page of the golden trace in Chromium, as wide as a screen and as a telephone.
 func TestPageInChromium(t *testing.T) {
@@ -75,8 +31,9 @@ func TestPageInChromium(t *testing.T) {
 	if err := os.WriteFile(file, page.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, width := range []int{360, 1280} {
-		tab, problems := browse(t, file, width)
+	for _, width := range []int64{360, 1280} {
+		tab := browsertest.Open(t)
+		tab.Do(chromedp.EmulateViewport(width, 800), chromedp.Navigate("file://"+file))
 		for what, expression := range map[string]string{
 			"the page scrolls sideways": `document.documentElement.scrollWidth > innerWidth`,
 			"an audio does not load": `Promise.all([...document.querySelectorAll("audio")].map(a => new Promise(done => {` +
@@ -90,12 +47,13 @@ func TestPageInChromium(t *testing.T) {
 				`const n = document.querySelectorAll(".tick").length; document.querySelector("[data-do=all]").click(); ` +
 				`return n < 1 })()`,
 		} {
-			bad, err := chromedp.Run(tab, chromedp.Evaluate[bool](expression, chromedp.EvalAwaitPromise))
+			bad, err := chromedp.Run(tab.Context, chromedp.Evaluate[bool](expression, chromedp.EvalAwaitPromise))
 			if err != nil || bad {
 				t.Errorf("at %d pixels: %s (%v)", width, what, err)
 			}
 		}
-		if logged := problems(); len(logged) > 0 {
+		tab.Close()
+		if logged := tab.Problems(); len(logged) > 0 {
 			t.Errorf("at %d pixels the page logged %q", width, logged)
 		}
 	}

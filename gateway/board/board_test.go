@@ -1,39 +1,36 @@
 package board_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 
 	"echocast/echo"
 	"echocast/gateway"
 	"echocast/gateway/token"
+	"echocast/internal/browsertest"
 	"echocast/internal/testwait"
-	"echocast/rtc/daily"
 )
 
-// tab is a tab of Chromium that shows the dashboard of a gateway.
+// tab shows the dashboard of a gateway.
 type tab struct {
+	*browsertest.Tab
 	t       *testing.T
-	ctx     context.Context
 	gateway *gateway.Gateway
 	url     string
 	lose    func() // all connections
-
-	mu       sync.Mutex
-	problems []string // errors that the page logged
 }
 
 // serve serves a gateway in this process until the test ends.
@@ -55,74 +52,14 @@ func serve(t *testing.T, options *gateway.Options) (*gateway.Gateway, *httptest.
 	return g, server
 }
 
-// open shows the dashboard of a gateway in Chromium. It skips the test where there is no
-// browser and none is demanded.
+// open shows the dashboard of a gateway in Chromium.
 func open(t *testing.T, options *gateway.Options) *tab {
 	t.Helper()
-	path, err := daily.FindBrowser("")
-	if err != nil && os.Getenv("ECHOCAST_REQUIRE_BROWSER") != "" {
-		t.Fatal(err)
-	}
-	if err != nil {
-		t.Skip(err)
-	}
+	browsertest.Need(t)
 	g, server := serve(t, options)
-	b := &tab{t: t, gateway: g, url: server.URL, lose: server.CloseClientConnections}
-	allocator, stop := chromedp.NewExecAllocator(testwait.Context(t), chromedp.ExecPath(path), chromedp.Headless,
-		chromedp.DisableGPU, chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck,
-		chromedp.Flag("disable-background-networking", true))
-	var closeTab context.CancelFunc
-	b.ctx, closeTab = chromedp.NewContext(allocator)
-	messages := chromedp.Console(b.ctx)
-	var reading sync.WaitGroup
-	t.Cleanup(func() {
-		_ = chromedp.Cancel(b.ctx)
-		reading.Wait()
-		closeTab()
-		stop()
-	})
-	b.do(chromedp.EmulateViewport(1280, 900), chromedp.Navigate(b.url))
-	reading.Go(func() {
-		for m, err := range messages {
-			if err != nil {
-				return
-			}
-			if m.IsException() || m.Type == "error" {
-				b.mu.Lock()
-				b.problems = append(b.problems, m.String())
-				b.mu.Unlock()
-			}
-		}
-	})
+	b := &tab{browsertest.Open(t), t, g, server.URL, server.CloseClientConnections}
+	b.Do(chromedp.EmulateViewport(1280, 900), chromedp.Navigate(b.url))
 	return b
-}
-
-func (b *tab) do(actions ...chromedp.Action[chromedp.Void]) {
-	b.t.Helper()
-	if err := chromedp.Do(b.ctx, actions...); err != nil {
-		b.t.Fatal(err)
-	}
-}
-
-// until waits until an expression of JavaScript is true.
-func (b *tab) until(what, expression string) {
-	b.t.Helper()
-	poll := chromedp.Poll[any](expression, chromedp.WithPollingTimeout(30*time.Second))
-	if _, err := chromedp.Run(b.ctx, poll); err != nil {
-		shown, _ := chromedp.Run(b.ctx, chromedp.Evaluate[string](`document.body.innerText`))
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		b.t.Fatalf("waiting until %s: %v; the page logged %q and shows\n%s", what, err, b.problems, shown)
-	}
-}
-
-func evaluate[T any](b *tab, script string) T {
-	b.t.Helper()
-	value, err := chromedp.Run(b.ctx, chromedp.Evaluate[T](script))
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	return value
 }
 
 // rehearsal creates a conversation with a stand-in replica.
@@ -141,18 +78,28 @@ func (b *tab) rehearsal(label string) *gateway.Conversation {
 // speech is a recording of 7 s.
 const speech = "../../testdata/speech.wav"
 
-// speak queues speech in a conversation.
+// speak queues minutes of speech in a conversation, whatever the machine does meanwhile.
 func speak(t *testing.T, c *gateway.Conversation) {
 	t.Helper()
-	file, err := os.Open(speech)
+	data, err := os.ReadFile(speech)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = file.Close() }) // after the gateway, which reads it
-	if _, err := c.Speak(testwait.Context(t), gateway.Audio{Body: file}); err != nil {
+	const header = 44
+	copy(data[4:], unknown)
+	copy(data[header-4:], unknown)
+	parts := []io.Reader{bytes.NewReader(data[:header])}
+	for range 20 {
+		parts = append(parts, bytes.NewReader(data[header:]))
+	}
+	body := io.MultiReader(parts...)
+	if _, err := c.Speak(testwait.Context(t), gateway.Audio{Body: body}); err != nil {
 		t.Fatal(err)
 	}
 }
+
+// unknown is the length of a WAV file that does not know it.
+const unknown = "\xff\xff\xff\xff"
 
 // await waits until a conversation is as is says.
 func (b *tab) await(what string, c *gateway.Conversation, is func(gateway.Info) bool) {
@@ -179,77 +126,77 @@ const dropFile = `(async (selector, data, name) => {
 // in Chromium. Text of a client is never markup.
 func TestBoardInChromium(t *testing.T) {
 	b := open(t, nil)
-	b.until("the page is connected", `
+	b.Until("the page is connected", `
 		document.body.dataset.state === "connected" && !document.getElementById("none").hidden`)
 	const label = `<img src=x onerror=document.title="markup">`
 	c := b.rehearsal(label)
-	b.until("it appears", fmt.Sprintf(`document.querySelector("#lines .name")?.textContent === %q`, label))
+	b.Until("it appears", fmt.Sprintf(`document.querySelector("#lines .name")?.textContent === %q`, label))
 
 	speak(t, c)
-	b.until("it speaks", `document.querySelector("#lines .state").textContent === "speaking"`)
-	b.until("it is ahead", `document.querySelector("#lines meter").value > 0.2`)
-	lead := evaluate[string](b, `document.querySelector("#lines .lead").innerText`)
-	b.until("its lead moves", fmt.Sprintf(`document.querySelector("#lines .lead").innerText !== %q`, lead))
-	evaluate[any](b, `document.querySelector("#lines button").click()`)
+	b.Until("it speaks", `document.querySelector("#lines .state").textContent === "speaking"`)
+	b.Until("it is ahead", `document.querySelector("#lines meter").value > 0.2`)
+	lead := browsertest.Evaluate[string](b.Tab, `document.querySelector("#lines .lead").innerText`)
+	b.Until("its lead moves", fmt.Sprintf(`document.querySelector("#lines .lead").innerText !== %q`, lead))
+	browsertest.Evaluate[any](b.Tab, `document.querySelector("#lines button").click()`)
 	b.await("the button interrupts", c, func(i gateway.Info) bool { return i.Interrupted == 1 })
-	b.until("it is silent", `document.querySelector("#lines .state").textContent === "idle"`)
+	b.Until("it is silent", `document.querySelector("#lines .state").textContent === "idle"`)
 
-	evaluate[any](b, `document.querySelector("#lines .name").focus()`)
-	b.do(chromedp.KeyEvent(kb.Enter))
-	b.until("it is open", `document.activeElement.id === "one-title" && document.activeElement.textContent !== ""`)
+	browsertest.Evaluate[any](b.Tab, `document.querySelector("#lines .name").focus()`)
+	b.Do(chromedp.KeyEvent(kb.Enter))
+	b.Until("it is open", `document.activeElement.id === "one-title" && document.activeElement.textContent !== ""`)
 	if _, err := c.Say(testwait.Context(t), "Hello <there> & all.", echo.QueueWait); err != nil {
 		t.Fatal(err)
 	}
-	b.until("the caption is shown", `document.getElementById("caption").textContent.startsWith("Hello")`)
-	b.until("the last words are shown as they are", `
+	b.Until("the caption is shown", `document.getElementById("caption").textContent.startsWith("Hello")`)
+	b.Until("the last words are shown as they are", `
 		document.querySelector("#lines .words").textContent === "Hello <there> & all."`)
-	b.until("its receipt is told", `/finished/.test(document.getElementById("status").textContent)`)
+	b.Until("its receipt is told", `/finished/.test(document.getElementById("status").textContent)`)
 
 	data, err := os.ReadFile(speech)
 	if err != nil {
 		t.Fatal(err)
 	}
-	evaluate[any](b, fmt.Sprintf(dropFile, "#drop", base64.StdEncoding.EncodeToString(data), "my speech.wav"))
-	b.until("the dropped file is spoken", `document.querySelector("#lines .state").textContent === "speaking"`)
-	b.until("its name is told", `document.getElementById("log").textContent.includes("my speech.wav")`)
-	b.until("the lane of what is spoken is drawn", `(() => {
+	browsertest.Evaluate[any](b.Tab, fmt.Sprintf(dropFile, "#drop", base64.StdEncoding.EncodeToString(data), "my speech.wav"))
+	b.Until("the dropped file is spoken", `document.querySelector("#lines .state").textContent === "speaking"`)
+	b.Until("its name is told", `document.getElementById("log").textContent.includes("my speech.wav")`)
+	b.Until("the lane of what is spoken is drawn", `(() => {
 		const canvas = document.getElementById("lanes"), g = canvas.getContext("2d");
 		const { data } = g.getImageData(canvas.width - 3, canvas.height * 0.6, 1, 1);
 		return data[1] > data[0] + 40;
 	})()`)
 	b.pictures("open")
-	b.do(chromedp.KeyEvent("i"))
+	b.Do(chromedp.KeyEvent("i"))
 	b.await("the key interrupts", c, func(i gateway.Info) bool { return i.Interrupted == 2 })
 
-	b.do(chromedp.KeyEvent(kb.Escape))
-	b.until("Escape closes it", `
+	b.Do(chromedp.KeyEvent(kb.Escape))
+	b.Until("Escape closes it", `
 		document.getElementById("one").hidden && document.activeElement.className === "name"`)
-	evaluate[any](b, fmt.Sprintf(dropFile, "#lines .words", base64.StdEncoding.EncodeToString(data), "again.wav"))
+	browsertest.Evaluate[any](b.Tab, fmt.Sprintf(dropFile, "#lines .words", base64.StdEncoding.EncodeToString(data), "again.wav"))
 	b.await("a file that is dropped on its line is spoken", c, func(i gateway.Info) bool { return i.Utterances == 4 })
-	b.until("it is open again", `!document.getElementById("one").hidden`)
+	b.Until("it is open again", `!document.getElementById("one").hidden`)
 	file, err := filepath.Abs("board.go")
 	if err != nil {
 		t.Fatal(err)
 	}
-	evaluate[any](b, `document.getElementById("interrupt").click()`)
+	browsertest.Evaluate[any](b.Tab, `document.getElementById("interrupt").click()`)
 	b.await("the button interrupts", c, func(i gateway.Info) bool { return i.Interrupted == 3 })
-	b.do(chromedp.SetUploadFiles("#file", []string{file}))
-	b.until("a file that is no sound is refused", `
+	b.Do(chromedp.SetUploadFiles("#file", []string{file}))
+	b.Until("a file that is no sound is refused", `
 		/^board.go: failed/.test(document.getElementById("status").textContent)`)
 
 	if err := c.End(testwait.Context(t)); err != nil {
 		t.Fatal(err)
 	}
-	b.until("it is gone", `document.querySelectorAll("#lines .line").length === 0`)
-	b.until("its end is told", `document.getElementById("log").firstChild.textContent.endsWith("ended")`)
-	if evaluate[int](b, `document.images.length`) != 0 || evaluate[string](b, `document.title`) != "echocast gateway" {
+	b.Until("it is gone", `document.querySelectorAll("#lines .line").length === 0`)
+	b.Until("its end is told", `document.getElementById("log").firstChild.textContent.endsWith("ended")`)
+	if browsertest.Evaluate[int](b.Tab, `document.images.length`) != 0 || browsertest.Evaluate[string](b.Tab, `document.title`) != "echocast gateway" {
 		t.Error("text has become markup")
 	}
-	evaluate[any](b, `document.getElementById("back").click(); document.getElementById("rehearse").click()`)
-	b.until("a rehearsal was created by the page", `document.querySelectorAll("#lines .line").length === 1`)
-	b.until("and opened", `document.getElementById("one-title").textContent ===
+	browsertest.Evaluate[any](b.Tab, `document.getElementById("back").click(); document.getElementById("rehearse").click()`)
+	b.Until("a rehearsal was created by the page", `document.querySelectorAll("#lines .line").length === 1`)
+	b.Until("and opened", `document.getElementById("one-title").textContent ===
 		 document.querySelector("#lines .name").textContent`)
-	for _, problem := range b.problems {
+	for _, problem := range b.Problems() {
 		t.Errorf("the page logged %s", problem)
 	}
 }
@@ -270,23 +217,23 @@ func TestTokenInChromium(t *testing.T) {
 		t.Fatal(err)
 	}
 	b := open(t, &gateway.Options{Tokens: tokens})
-	b.until("the page asks", `document.activeElement.id === "token"`)
+	b.Until("the page asks", `document.activeElement.id === "token"`)
 	enter := func(secret string) {
-		b.do(chromedp.SetValue("#token", secret), chromedp.Click("#sign-in button"))
+		b.Do(chromedp.SetValue("#token", secret), chromedp.Click("#sign-in button"))
 	}
 	enter("wrong")
-	b.until("a wrong one is refused", `/known here/.test(document.getElementById("status").textContent)`)
-	b.until("the page asks again", `document.activeElement.id === "token"`)
+	b.Until("a wrong one is refused", `/known here/.test(document.getElementById("status").textContent)`)
+	b.Until("the page asks again", `document.activeElement.id === "token"`)
 	enter(other)
-	b.until("one that may not see all is refused", `/does not allow/.test(document.getElementById("status").textContent)`)
-	b.until("the page asks again", `document.activeElement.id === "token"`)
+	b.Until("one that may not see all is refused", `/does not allow/.test(document.getElementById("status").textContent)`)
+	b.Until("the page asks again", `document.activeElement.id === "token"`)
 	c := b.rehearsal("")
 	enter(secret)
-	b.until("it is connected", `
+	b.Until("it is connected", `
 		document.querySelectorAll("#lines .line").length === 1 && document.getElementById("sign-in").hidden`)
-	b.do(chromedp.Reload())
-	b.until("the tab keeps it", `document.querySelectorAll("#lines .line").length === 1`)
-	kept := evaluate[string](b, `location.href + document.cookie +
+	b.Do(chromedp.Reload())
+	b.Until("the tab keeps it", `document.querySelectorAll("#lines .line").length === 1`)
+	kept := browsertest.Evaluate[string](b.Tab, `location.href + document.cookie +
 		JSON.stringify(localStorage) + document.documentElement.outerHTML`)
 	if strings.Contains(kept, secret) {
 		t.Error("the token is in the address, in a cookie, in the local storage or in the page")
@@ -297,7 +244,7 @@ func TestTokenInChromium(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.rehearsal("the next one")
-	b.until("it shows what there is after a connection was lost", `document.body.dataset.state === "connected" &&
+	b.Until("it shows what there is after a connection was lost", `document.body.dataset.state === "connected" &&
 		[...document.querySelectorAll("#lines .name")].map(a => a.textContent).join() === "the next one"`)
 }
 
@@ -327,13 +274,13 @@ func TestManyInChromium(t *testing.T) {
 			speak(t, c)
 		}
 	}
-	b.until("all are shown, and the speakers speak", fmt.Sprintf(`document.querySelectorAll("#lines .line").length === %d
+	b.Until("all are shown, and the speakers speak", fmt.Sprintf(`document.querySelectorAll("#lines .line").length === %d
 		&& document.querySelectorAll("#lines [data-speaking=true]").length === %d`, many, speakers))
 	b.pictures("many")
-	evaluate[any](b, watch)
-	b.until("six messages were shown", `+document.getElementById("table").dataset.renders >= begun + 6`)
-	speaking, others := evaluate[int](b, `touched.speaking`), evaluate[int](b, `touched.others`)
-	shown := evaluate[int](b, `+document.getElementById("table").dataset.renders - begun`)
+	browsertest.Evaluate[any](b.Tab, watch)
+	b.Until("six messages were shown", `+document.getElementById("table").dataset.renders >= begun + 6`)
+	speaking, others := browsertest.Evaluate[int](b.Tab, `touched.speaking`), browsertest.Evaluate[int](b.Tab, `touched.others`)
+	shown := browsertest.Evaluate[int](b.Tab, `+document.getElementById("table").dataset.renders - begun`)
 	t.Logf("%d messages changed %d nodes of %d speakers, and %d others", shown, speaking, speakers, others)
 	if speaking == 0 || speaking > shown*speakers*3 {
 		t.Errorf("%d messages changed %d nodes of %d speakers", shown, speaking, speakers)
@@ -341,35 +288,18 @@ func TestManyInChromium(t *testing.T) {
 	if others != 0 {
 		t.Errorf("%d nodes of conversations have changed in which nothing happened", others)
 	}
-	for _, problem := range b.problems {
+	for _, problem := range b.Problems() {
 		t.Errorf("the page logged %s", problem)
 	}
 }
 
-// pictures keeps pictures of the page where ECHOCAST_SCREENSHOTS names a folder.
+// pictures keeps pictures of the page.
 func (b *tab) pictures(name string) {
-	folder := os.Getenv("ECHOCAST_SCREENSHOTS")
-	if folder == "" {
-		return
-	}
 	for _, width := range []int64{1280, 768, 360} {
 		for _, scheme := range []string{"light", "dark"} {
-			_, err := chromedp.Call(b.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
-				Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
-			})
-			b.do(chromedp.EmulateViewport(width, 900))
-			b.until("it is drawn", `new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))`)
-			picture, shot := chromedp.Run(b.ctx, chromedp.CaptureScreenshot())
-			if err != nil || shot != nil {
-				b.t.Fatal(err, shot)
-			}
-			file := filepath.Join(folder, fmt.Sprintf("%s-%d-%s.png", name, width, scheme))
-			if err := os.WriteFile(file, picture, 0o600); err != nil {
-				b.t.Fatal(err)
-			}
+			b.Picture(fmt.Sprintf("%s-%d-%s", name, width, scheme), width, scheme)
 		}
 	}
-	b.do(chromedp.EmulateViewport(1280, 900))
 }
 
 // The files are guarded by what guards the gateway, and by a policy that lets them load

@@ -11,13 +11,11 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/chromedp/chromedp"
 
-	"echocast/internal/testwait"
+	"echocast/internal/browsertest"
 	"echocast/replica/avatar"
-	"echocast/rtc/daily"
 )
 
 // watchPage joins a room with LiveKit's library, and notes when a white picture and
@@ -69,15 +67,9 @@ function hear(track) {
 // library in Chromium together: the sound at most 45 ms before and 125 ms after the
 // picture, as ITU-R BT.1359 asks.
 func TestClapAndFlash(t *testing.T) {
-	browser, err := daily.FindBrowser("")
-	if err != nil && os.Getenv("ECHOCAST_REQUIRE_BROWSER") != "" {
-		t.Fatal(err)
-	}
-	if err != nil {
-		t.Skip(err)
-	}
+	browsertest.Need(t)
 	library := filepath.Join(nodePrograms, "node_modules/livekit-client/dist/livekit-client.umd.js")
-	_, err = os.Stat(library)
+	_, err := os.Stat(library)
 	need(t, err)
 	self, err := os.Executable()
 	if err != nil {
@@ -95,39 +87,13 @@ func TestClapAndFlash(t *testing.T) {
 		_, _ = io.WriteString(w, watchPage)
 	}))
 	defer pages.Close()
-	allocator, stop := chromedp.NewExecAllocator(testwait.Context(t), chromedp.ExecPath(browser),
-		chromedp.Headless, chromedp.DisableGPU,
-		chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck, chromedp.Flag("autoplay-policy", "no-user-gesture-required"),
-		chromedp.Flag("disable-background-networking", true), chromedp.Flag("allow-loopback-in-peer-connection", true))
-	defer stop()
-	tab, closeTab := chromedp.NewContext(allocator)
-	defer closeTab()
-	if err := chromedp.Do(tab, chromedp.Navigate(pages.URL)); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := chromedp.Run(tab,
-		chromedp.Evaluate[any](fmt.Sprintf("void watch(%q, %q)", g.url, g.token("watcher")))); err != nil {
-		t.Fatal(err)
-	}
-	wait := func(what, expression string) {
-		t.Helper()
-		if _, err := chromedp.Run(tab, chromedp.Poll[any](expression, chromedp.WithPollingTimeout(time.Minute))); err != nil {
-			problems, _ := chromedp.Run(tab, chromedp.Evaluate[[]string]("problems"))
-			t.Fatalf("waiting until %s: %v; the page has %q", what, err, problems)
-		}
-	}
-	wait("there are pictures", "window.pictures > 10")
+	page := browsertest.Open(t)
+	page.Do(chromedp.Navigate(pages.URL))
+	browsertest.Evaluate[any](page, fmt.Sprintf("void watch(%q, %q)", g.url, g.token("watcher")))
+	page.Until("there are pictures", "window.pictures > 10")
 	g.node("sender.mjs", clapFile(t), fmt.Sprint(avatar.Rate))
-	wait("enough was seen and heard", "claps.length >= 8 && flashes.length >= 8")
-
-	seen, err := chromedp.Run(tab, chromedp.Evaluate[[]float64]("flashes"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	heard, err := chromedp.Run(tab, chromedp.Evaluate[[]float64]("claps"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	page.Until("enough was seen and heard", "claps.length >= 8 && flashes.length >= 8")
+	seen, heard := browsertest.Evaluate[[]float64](page, "flashes"), browsertest.Evaluate[[]float64](page, "claps")
 	var late []float64 // how much later each clap was heard than the nearest flash was seen
 	for _, at := range heard {
 		nearest := slices.MinFunc(seen, func(a, b float64) int { return int(math.Abs(a-at) - math.Abs(b-at)) })
