@@ -276,7 +276,7 @@ func TestRefusals(t *testing.T) {
 		{[]string{"encode", "--chunk", "-1ms", good}, 2, "--chunk"},
 		{[]string{"encode", "--chunk", "many", good}, 2, "encode --help"},
 		{[]string{"encode", "--chuck", "20ms", good}, 2, "chuck"},
-		{[]string{"encode", "--pace", "slow", good}, 2, "lead, realtime and burst"},
+		{[]string{"encode", "--pace", "slow", good}, 2, "lead, realtime or burst"},
 		{[]string{"encode", "--pace", "lead", "--max-rate", "3", good}, 2, "20 are needed"},
 		{[]string{"encode", "--lead", "0s", good}, 2, "--lead"},
 		{[]string{"encode", "--resampler", "linear", good}, 2, "soxr, zaf and fir"},

@@ -20,6 +20,20 @@ order. WAV, AIFF, AU, MP3, FLAC, Ogg Opus and Ogg Vorbis are recognised by their
 content; raw samples need
 -f, --rate and --channels, or a --preset. Options may stand before or after the inputs.`
 
+const helpMoreInputs = helpInputs + `
+
+echocast probe INPUT says what an input is, and what is odd about it.
+
+--preset NAME reads the inputs as a text-to-speech service delivers them: it sets
+encoding, rate and channels. echocast preset list names the services.
+
+Lines of JSON with audio in a field, as services stream it, are read with -f ndjson,
+or with the --preset of the service: --field is the path of the field, --payload how
+the audio is written there, --inside its encoding.
+
+Other recordings and films, such as AAC, M4A, MP4 and WebM, are read by ffmpeg where
+it is installed; --no-ffmpeg refuses them.`
+
 // settings are the options for inputs, pace and messages.
 type settings struct {
 	audio        audio.Options

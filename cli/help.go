@@ -30,7 +30,7 @@ func newManual(app *cli.App) *manual.Manual {
 			{Name: "settings", Usage: "options from the environment and from a file", Text: helpSettings,
 				Foot: "options from the environment (--lead as ECHOCAST_LEAD) and from a file"},
 			{Name: "exit-codes", Usage: "what the exit codes mean", Text: helpExitCodes, Foot: "what the exit codes mean"},
-			{Name: "inputs", Usage: "what is read", Text: helpInputs},
+			{Name: "inputs", Usage: "what is read", Text: helpMoreInputs},
 		},
 	}
 }

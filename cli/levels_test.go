@@ -147,7 +147,7 @@ func TestLevelRefusals(t *testing.T) {
 		{[]string{"--loudness", "-16", "--gain", "3", good}, 2, "give one of them"},
 		{[]string{"--gain", "90", good}, 2, "between -60 and 60 dB"},
 		{[]string{"--gain", "NaN", good}, 2, "between -60 and 60 dB"},
-		{[]string{"--channel", "centre", good}, 2, "left, right and mix"},
+		{[]string{"--channel", "centre", good}, 2, "left, right or mix"},
 		{[]string{"--channel", "right", good}, 3, "it has no right channel: it is 24000 Hz mono"},
 		{[]string{"--pad", "-1s", good}, 2, "--pad"},
 		{[]string{"--pad", "2h", good}, 2, "--pad"},

@@ -183,7 +183,7 @@ func TestMessagesRefused(t *testing.T) {
 	}{
 		"respond takes a text": {2, []string{"respond"}},
 		"text is empty":        {2, []string{"respond", "", "--to", "http://127.0.0.1:1"}},
-		"one of the two": {2, []string{"sensitivity", "--pause", "low", "--interrupt",
+		"not both": {2, []string{"sensitivity", "--pause", "low", "--interrupt",
 			"low", "--to", "http://127.0.0.1:1"}},
 		"it may be superlow":                 {2, []string{"sensitivity", "--pause", "lowest", "--to", "http://127.0.0.1:1"}},
 		"it may be neutral, happiness":       {2, []string{"emotion", "joy", "--to", "http://127.0.0.1:1"}},

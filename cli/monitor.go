@@ -2,6 +2,7 @@ package cli
 
 import (
 	"errors"
+	"os"
 
 	"echocast/echo"
 	"echocast/internal/outfile"
@@ -13,8 +14,11 @@ const monitorPlay = "play"
 
 // checkMonitor refuses to play where nothing can, before anything is spoken. It returns the
 // file that --monitor writes, if it writes one.
-func (s *sendCmd) checkMonitor() (file string, err error) {
+func (s *sendCmd) checkMonitor(inputs []string) (file string, err error) {
 	if s.monitor != monitorPlay {
+		if _, err := os.Stat(s.monitor); err == nil && len(inputs) == 0 {
+			return "", usagef("the input after --monitor is taken for its value: write --monitor play %s", s.monitor)
+		}
 		return s.monitor, nil
 	}
 	if _, err := monitor.FindProgram(); err != nil {

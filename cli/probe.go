@@ -117,12 +117,8 @@ func (p *probeCmd) drawTo(name string, write func(w io.Writer, title, line strin
 	if name == "" {
 		return nil
 	}
-	file, err := outfile.Create(name)
-	if err == nil {
-		title, line := r.Caption()
-		err = cmp.Or(write(file, title, line), file.Close())
-	}
-	return named(name, err)
+	title, line := r.Caption()
+	return named(name, outfile.Write(name, func(w io.Writer) error { return write(w, title, line) }))
 }
 
 func (p *probeCmd) print(r *probe.Report) error {

@@ -177,7 +177,7 @@ func (s *sendCmd) check(names []string) error {
 	if s.hear == "-" {
 		return usagef("--hear -: standard output is for receipts; name a file, or hear from another process: echocast hear")
 	}
-	monitored, err := s.checkMonitor()
+	monitored, err := s.checkMonitor(names)
 	if err != nil {
 		return err
 	}

@@ -138,6 +138,6 @@ func (r *reporter) count(receipt *echo.Receipt) {
 		return
 	}
 	if n, ok := r.underruns(receipt.InferenceID); ok {
-		receipt.Underruns, receipt.UnderrunsBy = n, "replica"
+		receipt.Underruns, receipt.UnderrunsBy = n, echo.ByReplica
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"io"
 	"os"
 
 	"github.com/urfave/cli/v2"
@@ -67,7 +68,7 @@ func (t *testCmd) run(ctx context.Context, names []string) error {
 	return t.speak(ctx, names, talks)
 }
 
-// speak speaks the talks and writes what came of them, also if ctx ends.
+// speak speaks the talks and writes their results, also if ctx ends.
 func (t *testCmd) speak(ctx context.Context, names []string, talks []*voicetest.Talk) error {
 	var results []voicetest.Result
 	var failed, broken, err error
@@ -84,19 +85,12 @@ func (t *testCmd) speak(ctx context.Context, names []string, talks []*voicetest.
 			}
 		})
 	}
-	written := t.write(results)
-	return cmp.Or(err, broken, written, failed)
-}
-
-// write writes the results for CI, if that is asked for.
-func (t *testCmd) write(results []voicetest.Result) error {
-	if t.junit == "" {
-		return nil
-	}
-	file, err := outfile.Create(t.junit)
 	if err != nil {
-		return named(t.junit, err)
+		t.streams.Warn("%s", voicetest.Summary(results, talks))
 	}
-	err = voicetest.WriteJUnit(file, results)
-	return named(t.junit, errors.Join(err, file.Close()))
+	var written error
+	if t.junit != "" {
+		written = named(t.junit, outfile.Write(t.junit, func(w io.Writer) error { return voicetest.WriteJUnit(w, results) }))
+	}
+	return cmp.Or(err, broken, written, failed)
 }

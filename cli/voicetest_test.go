@@ -1,11 +1,18 @@
 package cli_test
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+
+	"echocast/cli"
+	"echocast/internal/shutdown"
+	"echocast/internal/testwait"
 )
 
 // talk writes a talk beside a sound of 100 ms.
@@ -49,6 +56,18 @@ func TestVoiceTest(t *testing.T) {
 	if err := json.Unmarshal([]byte(r.stdout), &result); err != nil || r.code != 0 || !result.Passed ||
 		result.Receipt.Outcome != "finished" || result.Figures["first_audio"] <= 0 {
 		t.Errorf("code %d, %v: %s%s", r.code, err, r.stdout, r.stderr)
+	}
+}
+
+// After Ctrl-C it says how much of the talks was spoken.
+func TestVoiceTestInterrupted(t *testing.T) {
+	file := talk(t, "say:\n- file: a.wav\n- file: a.wav")
+	ctx, cancel := context.WithCancelCause(testwait.Context(t))
+	cancel(shutdown.SignalError{Signal: syscall.SIGINT})
+	var stdout, stderr bytes.Buffer
+	code := cli.Run(ctx, []string{"echocast", "test", file}, cli.Streams{Out: &stdout, Err: &stderr})
+	if want := "echocast: 0 of 2 spoken: 0 passed, 0 failed\n"; code != 130 || !strings.HasPrefix(stderr.String(), want) {
+		t.Errorf("code %d, %s%s", code, &stdout, &stderr)
 	}
 }
 

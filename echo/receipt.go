@@ -39,8 +39,9 @@ const (
 
 // The sources of a figure in a receipt.
 const (
-	ByEvent = "event" // an event of the replica says so
-	ByClock = "clock" // estimated from when chunks were sent
+	ByEvent   = "event"   // an event of the replica says so
+	ByClock   = "clock"   // estimated from when chunks were sent
+	ByReplica = "replica" // counted by the replica, which is in this process
 )
 
 // Receipt reports the result of one utterance. Each figure comes from the best source
@@ -79,7 +80,8 @@ type Receipt struct {
 	// Words are the words that were heard, if the text is known (Speech.Text) and the
 	// replica did not continue to speak.
 	Words *HeardWords `json:"words,omitempty"`
-	// Underruns is how often the replica ran out of audio, according to UnderrunsBy.
+	// Underruns is how often the replica ran out of audio, according to UnderrunsBy:
+	// ByReplica, ByEvent or ByClock.
 	// The clock assumes a replica that plays once it has 100 ms.
 	Underruns   int    `json:"underruns"`
 	UnderrunsBy string `json:"underruns_by"`

@@ -61,8 +61,12 @@ func (r *Receipt) gaps() string {
 		return text.Count(r.Underruns, "gap") + " of " + playingTime(r.GapSeconds)
 	case r.Underruns > 0:
 		return text.Count(r.Underruns, "gap")
+	case r.UnderrunsBy == ByReplica:
+		return "no gaps"
+	case r.GapsBy == ByEvent: // shorter ones are not seen
+		return fmt.Sprintf("no gaps over %d ms", leastGap.Milliseconds())
 	}
-	return "no gaps"
+	return "no gaps by the clock"
 }
 
 // stalls reports how often an input was slower than speech.

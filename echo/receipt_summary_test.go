@@ -6,9 +6,13 @@ import (
 
 func TestReceiptSummary(t *testing.T) {
 	heard := Receipt{Outcome: Finished, SentSeconds: 7.323, SpokenSeconds: 7.323, SpokenBy: ByEvent,
-		FirstAudioSeconds: 0.0268, Chunks: 147}
+		FirstAudioSeconds: 0.0268, Chunks: 147, UnderrunsBy: ByReplica}
 	for want, r := range map[string]Receipt{
 		"heard in full: 7.3 s, started after 27 ms, no gaps": heard,
+		"heard in full: 7.3 s, started after 27 ms, no gaps over 200 ms": changed(heard,
+			func(r *Receipt) { r.UnderrunsBy, r.GapsBy = ByClock, ByEvent }),
+		"heard in full: 7.3 s, started after 27 ms, no gaps by the clock": changed(heard,
+			func(r *Receipt) { r.UnderrunsBy, r.GapsBy = ByClock, ByClock }),
 		"heard in full: 7.3 s, started after 27 ms, 1 gap": changed(heard,
 			func(r *Receipt) { r.Underruns = 1 }),
 		"interrupted: 0.50 s heard of 7.3 s sent, started after 27 ms, no gaps": changed(heard,

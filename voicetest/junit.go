@@ -117,6 +117,20 @@ func (s *junitSuite) add(r *Result) {
 	s.Cases = append(s.Cases, c)
 }
 
+// Summary says how many items of the talks were spoken, and how many of them passed.
+func Summary(results []Result, talks []*Talk) string {
+	all, passed := 0, 0
+	for _, t := range talks {
+		all += len(t.Items)
+	}
+	for _, r := range results {
+		if r.Passed {
+			passed++
+		}
+	}
+	return fmt.Sprintf("%d of %d spoken: %d passed, %d failed", len(results), all, passed, len(results)-passed)
+}
+
 // Text returns the result as a line for people, and a line more for each thing that is wrong.
 func (r *Result) Text() string {
 	var b strings.Builder

@@ -175,7 +175,7 @@ func (i *Item) run(ctx context.Context, dir string, m *measured) (err error) {
 	receipt, err := session.Speak(ctx, speech)
 	stop()
 	if n, ok := local.Underruns(receipt.InferenceID); ok {
-		receipt.Underruns = n
+		receipt.Underruns, receipt.UnderrunsBy = n, echo.ByReplica
 	}
 	if cause := context.Cause(ctx); cause != nil {
 		_ = finish()

@@ -237,6 +237,15 @@ func TestRunEnds(t *testing.T) {
 	}
 }
 
+// The summary counts what was not spoken, too.
+func TestSummary(t *testing.T) {
+	results := []Result{{Passed: true}, {Failures: []string{"late"}}, {Passed: true}}
+	talks := []*Talk{{Items: make([]Item, 2)}, {Items: make([]Item, 3)}}
+	if got, want := Summary(results, talks), "3 of 5 spoken: 2 passed, 1 failed"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
 // The XML is what CI systems read: counts, one case for each item, and why it failed.
 func TestJUnit(t *testing.T) {
 	at := time.Date(2026, 5, 1, 10, 0, 0, 0, time.UTC)
@@ -244,7 +253,7 @@ func TestJUnit(t *testing.T) {
 	err := WriteJUnit(&file, []Result{
 		{Talk: "a & b", Name: "one", Passed: true, Seconds: 1.5, File: "a.yaml", Line: 3, Start: at,
 			Figures: map[string]float64{"lead": 1, "first_audio": 0.25},
-			Receipt: &echo.Receipt{Outcome: echo.Finished, SpokenSeconds: 2}},
+			Receipt: &echo.Receipt{Outcome: echo.Finished, SpokenSeconds: 2, UnderrunsBy: echo.ByReplica}},
 		{Talk: "a & b", Name: "two", Failures: []string{"late is <5>", "gaps is 1"}, Seconds: 1, File: "a.yaml", Start: at},
 		{Talk: "c", Name: "three", Error: "no file", File: "c.yaml", Start: at},
 	})

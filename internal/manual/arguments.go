@@ -41,10 +41,14 @@ func FlagsFirst(app *cli.App, args []string) []string {
 			continue
 		}
 		flags = append(flags, word)
-		if len(rest) > 0 && needsValue(command, word) {
-			flags = append(flags, rest[0])
-			rest = rest[1:]
+		if !needsValue(command, word) {
+			continue
 		}
+		if len(rest) == 0 {
+			return flags // the flag package refuses it, rather than take "--" for the value
+		}
+		flags = append(flags, rest[0])
+		rest = rest[1:]
 	}
 	return append(flags, inputs...)
 }
@@ -79,7 +83,7 @@ func (m *Manual) AsksForHelp(words []string) (asked, short bool) {
 }
 
 // Explain says more about an error of the flag package: the option that was
-// probably meant, or the unit that a time lacks.
+// probably meant, the value that is missing, or the unit that a time lacks.
 func Explain(command *cli.Command, err error) string {
 	text := err.Error()
 	if name, unknown := strings.CutPrefix(text, "flag provided but not defined: -"); unknown && command != nil {
@@ -92,6 +96,9 @@ func Explain(command *cli.Command, err error) string {
 		if meant := Closest(name, names); meant != "" {
 			return text + "; did you mean --" + meant + "?"
 		}
+	}
+	if name, isMissing := strings.CutPrefix(text, "flag needs an argument: -"); isMissing {
+		return "--" + strings.TrimPrefix(name, "-") + " needs a value after it"
 	}
 	if command == nil || !strings.HasPrefix(text, "invalid value ") {
 		return text

@@ -6,6 +6,7 @@ package outfile
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -32,6 +33,16 @@ func Create(name string) (*os.File, error) {
 		return nil, err
 	}
 	return file, nil
+}
+
+// Write creates a file, and lets write fill it.
+func Write(name string, write func(io.Writer) error) error {
+	file, err := Create(name)
+	if err != nil {
+		return err
+	}
+	err = write(file)
+	return errors.Join(err, file.Close())
 }
 
 func empty(file *os.File) error {
