@@ -118,8 +118,7 @@ type RelayOptions struct {
 
 // Relay passes all messages both ways between a client and the service, byte for byte,
 // while the replica says the audio. When one of them has ended the session, or ctx has
-// ended, it closes both. What a client has heard of by then is said to its end, unless
-// ctx ends.
+// ended, it closes both. What came by then is said, unless ctx ends.
 func Relay(ctx context.Context, client, service Conn, o RelayOptions) {
 	own := make(chan []byte, maxOwn)
 	o.Send = func(event []byte) {

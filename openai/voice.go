@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -55,6 +56,7 @@ type part struct {
 	index       int
 	from, to    int64 // positions in the stream
 	isDone      bool  // no more comes
+	isEnded     bool  // its utterance was ended
 	isTruncated bool  // the service knows how much was heard
 }
 
@@ -73,14 +75,23 @@ func NewVoice(ctx context.Context, o VoiceOptions) *Voice {
 	return v
 }
 
+// errUnfinished says that the session ended in the midst of a part.
+var errUnfinished = errors.New("the session ended before the answer did")
+
 // Drain waits until all that came was heard or dropped, or the context of the Voice
 // has ended.
 func (v *Voice) Drain() {
 	v.mu.Lock()
+	for _, p := range v.parts {
+		if p.isDone {
+			v.endPart(p, nil)
+		} else {
+			v.endPart(p, errUnfinished)
+		}
+	}
 	player := v.player
 	v.mu.Unlock()
 	if player != nil {
-		player.End()
 		_ = player.Drain(v.ctx) // its end is what the caller asked for
 	}
 }
@@ -99,12 +110,37 @@ type serverEvent struct {
 	Content    int     `json:"content_index"`
 	Delta      []byte  `json:"delta"` // base64
 	Session    session `json:"session"`
-	Response   struct {
-		ID string `json:"id"`
-	} `json:"response"`
-	Error struct {
+	Item       struct {
+		ID     string `json:"id"`
+		Status string `json:"status"`
+	} `json:"item"`
+	Response response `json:"response"`
+	Error    struct {
 		EventID string `json:"event_id"`
 	} `json:"error"`
+}
+
+// response is how a response has ended.
+type response struct {
+	ID      string `json:"id"`
+	Status  string `json:"status"` // completed, cancelled, failed or incomplete
+	Details struct {
+		Reason string `json:"reason"`
+		Error  struct {
+			Code    string `json:"code"`
+			Message string `json:"message"`
+		} `json:"error"`
+	} `json:"status_details"`
+}
+
+// problem is why the audio of a response is not whole; nil: it is. A server that gives no
+// status makes none that is not.
+func (r *response) problem() error {
+	if r.Status == "" || r.Status == "completed" {
+		return nil
+	}
+	why := cmp.Or(r.Details.Error.Message, r.Details.Reason, r.Details.Error.Code, "no reason given")
+	return fmt.Errorf("the response is %s: %s", r.Status, why)
 }
 
 // session is the formats and the turn detection of a session, by their current and
@@ -138,7 +174,8 @@ func isAudioDelta(kind string) bool {
 // with another meaning: a delta of text is no base64.
 var matters = []string{
 	"error", "session.created", "session.updated", "response.created", "response.done", "response.output_audio.delta",
-	"response.audio.delta", "response.output_audio.done", "response.audio.done", "input_audio_buffer.speech_started",
+	"response.audio.delta", "response.output_audio.done", "response.audio.done",
+	"response.output_item.done", "input_audio_buffer.speech_started",
 }
 
 // HandleServiceEvent speaks, ends or interrupts as an event of the service asks for. It
@@ -162,10 +199,14 @@ func (v *Voice) HandleServiceEvent(event []byte) (isOurs bool) {
 	case "response.output_audio.delta", "response.audio.delta":
 		v.add(&e)
 	case "response.output_audio.done", "response.audio.done":
-		v.end(e.ItemID, e.Content)
+		v.setDone(e.ItemID, e.Content)
+	case "response.output_item.done":
+		if e.Item.Status == "completed" {
+			v.endParts(func(p *part) bool { return p.item == e.Item.ID }, nil)
+		}
 	case "response.done":
 		v.setAnswers("")
-		v.endAll(e.Response.ID)
+		v.endParts(func(p *part) bool { return p.response == e.Response.ID }, e.Response.problem())
 	case "input_audio_buffer.speech_started":
 		if !v.keepsSpeaking() {
 			v.Cut()
@@ -280,6 +321,9 @@ func (v *Voice) part(item string, index int) *part {
 	if n := len(v.parts); n > 0 {
 		end = v.parts[n-1].to
 	}
+	for _, p := range v.parts { // what follows is another utterance
+		v.endPart(p, nil)
+	}
 	if len(v.parts) == maxParts {
 		v.parts = slices.Delete(v.parts, 0, 1)
 	}
@@ -291,30 +335,37 @@ func (v *Voice) part(item string, index int) *part {
 // maxParts is how many parts are remembered.
 const maxParts = 100
 
-// end ends the utterance of a part.
-func (v *Voice) end(item string, index int) {
+// setDone notes that a part has all its audio. The service says so also of audio that it
+// has cut short, so its utterance goes on until the item or the response says how it ended.
+func (v *Voice) setDone(item string, index int) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if p := v.part(item, index); !p.isDone {
-		p.isDone = true
-		if v.player != nil && !p.isTruncated {
-			v.player.End()
+	v.part(item, index).isDone = true
+}
+
+// endParts ends the utterances of some parts. err says why they are not whole.
+func (v *Voice) endParts(are func(*part) bool, err error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, p := range v.parts {
+		if are(p) {
+			v.endPart(p, err)
 		}
 	}
 }
 
-// endAll ends the parts of a response that is over: one that was cancelled may not have
-// said so.
-func (v *Voice) endAll(response string) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	for _, p := range v.parts {
-		if p.response == response && !p.isDone {
-			p.isDone = true
-			if v.player != nil && !p.isTruncated {
-				v.player.End()
-			}
-		}
+// endPart ends the utterance of a part. err says why it is not whole. The Voice is locked.
+func (v *Voice) endPart(p *part, err error) {
+	if p.isEnded {
+		return
+	}
+	p.isDone, p.isEnded = true, true
+	switch {
+	case v.player == nil || p.isTruncated:
+	case err != nil:
+		v.player.Break(err)
+	default:
+		v.player.End()
 	}
 }
 
@@ -324,7 +375,7 @@ func (v *Voice) Cut() {
 	v.mu.Lock()
 	v.cutOff = cmp.Or(v.answers, v.cutOff)
 	for _, p := range v.parts {
-		p.isDone = true
+		p.isDone, p.isEnded = true, true
 	}
 	player := v.player
 	v.mu.Unlock()

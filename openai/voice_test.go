@@ -79,14 +79,14 @@ func TestWhatIsOurs(t *testing.T) {
 		v.HandleServiceEvent([]byte(`{"type":"session.updated","session":{"audio":{"input":{"turn_detection":{"type":"server_vad",` +
 			`"interrupt_response":true}}}}}`))
 		v.HandleServiceEvent([]byte(`{"type":"input_audio_buffer.speech_started"}`))
+		synctest.Wait() // the replica is interrupted in a goroutine of its own
 		v.Cancel()
-		synctest.Wait()
 		var cancel, truncate struct {
 			Type    string `json:"type"`
 			EventID string `json:"event_id"`
 		}
-		if len(*sent) != 2 || json.Unmarshal([]byte((*sent)[0]), &cancel) != nil ||
-			json.Unmarshal([]byte((*sent)[1]), &truncate) != nil {
+		if len(*sent) != 2 || json.Unmarshal([]byte((*sent)[0]), &truncate) != nil ||
+			json.Unmarshal([]byte((*sent)[1]), &cancel) != nil {
 			t.Fatalf("the service was told %q", *sent)
 		}
 		if cancel.Type != "response.cancel" || truncate.Type != "conversation.item.truncate" {
@@ -141,6 +141,54 @@ func TestAResponseThatIsOverEndsItsAudio(t *testing.T) {
 	})
 }
 
+// Audio that was cut short is never said as if it were whole: its utterance ends when the
+// item or the response says how it ended, and not when the service says that no more audio
+// comes.
+func TestAudioThatWasCutShortIsNotWhole(t *testing.T) {
+	const done = `{"type":"response.output_audio.done","response_id":"r","item_id":"i"}`
+	ended := func(status string) string {
+		return `{"type":"response.done","response":{"id":"r",` + status + `}}`
+	}
+	item := func(status string) string {
+		return `{"type":"response.output_item.done","response_id":"r","item":{"id":"i","status":"` + status + `"}}`
+	}
+	incomplete := ended(`"status":"incomplete","status_details":{"reason":"max_output_tokens"}`)
+	for name, c := range map[string]struct {
+		events []string
+		want   string // of the error
+	}{
+		"completed":       {[]string{done, item("completed"), ended(`"status":"completed"`)}, ""},
+		"item completed":  {[]string{done, item("completed")}, ""},
+		"no status":       {[]string{done, ended(`"object":"realtime.response"`)}, ""},
+		"incomplete":      {[]string{done, incomplete}, "the response is incomplete: max_output_tokens"},
+		"incomplete item": {[]string{done, item("incomplete"), incomplete}, "the response is incomplete: max_output_tokens"},
+		"cancelled": {[]string{done, ended(`"status":"cancelled","status_details":{"reason":"turn_detected"}`)},
+			"the response is cancelled: turn_detected"},
+		"failed": {[]string{ended(`"status":"failed","status_details":{"error":{"code":"server_error"}}`)},
+			"the response is failed: server_error"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			speaker := &counter{}
+			v, _ := voice(t, speaker)
+			v.HandleServiceEvent([]byte(`{"type":"response.created","response":{"id":"r"}}`))
+			v.HandleServiceEvent([]byte(`{"type":"response.audio.delta","response_id":"r","item_id":"i","delta":"AAAAAAAA"}`))
+			for i, event := range c.events {
+				synctest.Wait()
+				if i == 0 && event == done && len(speaker.spoken) > 0 {
+					t.Errorf("%s: the utterance has ended already", name)
+				}
+				v.HandleServiceEvent([]byte(event))
+			}
+			synctest.Wait()
+			if len(speaker.spoken) != 1 || speaker.spoken[0].samples != 3 ||
+				(c.want == "") != (speaker.spoken[0].err == nil) || c.want != "" && speaker.spoken[0].err.Error() != c.want {
+				t.Errorf("%s: the replica said %+v, want the error %q", name, speaker.spoken, c.want)
+			}
+			v.Close()
+		})
+	}
+}
+
 // closed is a speaker that is closed.
 type closed struct{ counter }
 
@@ -165,8 +213,16 @@ func TestAReplicaThatIsGoneIsReported(t *testing.T) {
 	})
 }
 
-// What came before the service ended the session is said to its end.
+// What came before the service ended the session is said: to its end where the service had
+// said that this is all, and else it is cut short.
 func TestRelaySaysWhatCame(t *testing.T) {
+	for _, isDone := range []bool{true, false} {
+		relayWhatCame(t, isDone)
+	}
+}
+
+func relayWhatCame(t *testing.T, isDone bool) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		speaker := &counter{}
 		client, clientEnd := newPipe()
@@ -179,11 +235,14 @@ func TestRelaySaysWhatCame(t *testing.T) {
 		}()
 		_ = service.Write(t.Context(), 0,
 			[]byte(`{"type":"response.audio.delta","response_id":"r","item_id":"i","delta":"AAAAAAAA"}`))
+		if isDone {
+			_ = service.Write(t.Context(), 0, []byte(`{"type":"response.audio.done","response_id":"r","item_id":"i"}`))
+		}
 		synctest.Wait()
 		service.close()
 		<-over
-		if want := []spoken{{samples: 3}}; !slices.Equal(speaker.spoken, want) {
-			t.Errorf("the replica said %+v, want %+v", speaker.spoken, want)
+		if len(speaker.spoken) != 1 || speaker.spoken[0].samples != 3 || (speaker.spoken[0].err == nil) != isDone {
+			t.Errorf("the replica said %+v, and the service was done: %t", speaker.spoken, isDone)
 		}
 		client.close()
 	})

@@ -104,9 +104,9 @@ type Player struct {
 	changed chan struct{} // closed and replaced at every change of the fields below
 	pending []int16       // from position first on
 	first   int64
-	ends    []int64 // positions where utterances end, in order
-	marks   []mark  // in order
-	heard   int64   // all before it was heard or dropped
+	ends    []utteranceEnd // where utterances end, in order
+	marks   []mark         // in order
+	heard   int64          // all before it was heard or dropped
 	current *utterance
 	isOver  bool // Run has ended
 }
@@ -115,6 +115,12 @@ type Player struct {
 type mark struct {
 	id       string
 	position int64
+}
+
+// utteranceEnd is where an utterance ends.
+type utteranceEnd struct {
+	position int64
+	err      error // why it is not whole; io.EOF: it is
 }
 
 // New returns a Player for a speaker. Run has to be called.
@@ -155,13 +161,22 @@ func (p *Player) Add(samples []int16) (int64, error) {
 
 // End ends the utterance with the samples so far.
 func (p *Player) End() {
+	p.endBy(io.EOF)
+}
+
+// Break ends the utterance with the samples so far, since what should follow does not
+// come: the speaker gets the error after them, so that it is interrupted and does not say
+// that the utterance is whole.
+func (p *Player) Break(err error) { p.endBy(err) }
+
+func (p *Player) endBy(err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	end := p.end()
-	if len(p.ends) > 0 && p.ends[len(p.ends)-1] == end || p.current == nil && len(p.pending) == 0 {
+	at := p.end()
+	if len(p.ends) > 0 && p.ends[len(p.ends)-1].position == at || p.current == nil && len(p.pending) == 0 {
 		return
 	}
-	p.ends = append(p.ends, end)
+	p.ends = append(p.ends, utteranceEnd{at, err})
 	p.change()
 }
 
@@ -247,7 +262,7 @@ func (p *Player) speak(ctx context.Context) error {
 func (p *Player) begin(ctx context.Context) *utterance {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.ends = slices.DeleteFunc(p.ends, func(end int64) bool { return end <= p.first }) // of the one before
+	p.ends = slices.DeleteFunc(p.ends, func(e utteranceEnd) bool { return e.position <= p.first }) // of the one before
 	u := &utterance{player: p, from: p.first}
 	u.ctx, u.cancel = context.WithCancelCause(ctx)
 	p.current = u
@@ -433,13 +448,17 @@ func (u *utterance) take(p []float32) (int, error) {
 	switch {
 	case u.ended != nil:
 		return 0, u.ended
-	case len(player.ends) > 0 && player.ends[0] <= player.first:
+	case len(player.ends) > 0 && player.ends[0].position <= player.first:
+		err := player.ends[0].err
 		player.ends = player.ends[1:]
-		return 0, io.EOF
+		if err != io.EOF {
+			u.ended, u.to = err, player.first
+		}
+		return 0, err
 	}
 	n := min(len(p), len(player.pending))
 	if len(player.ends) > 0 {
-		n = min(n, int(player.ends[0]-player.first))
+		n = min(n, int(player.ends[0].position-player.first))
 	}
 	for i, sample := range player.pending[:n] {
 		p[i] = float32(sample) / 32768

@@ -151,6 +151,32 @@ func TestUtterances(t *testing.T) {
 	}
 }
 
+// What does not come to its end ends in the error that Break gives, after all that came;
+// what follows it is spoken whole, and not dropped.
+func TestBreak(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &fakeSpeaker{}
+		second, cut := make([]int16, 24000), errors.New("cut short")
+		r := run(t, s, playout.Options{Rate: 24000, Idle: -1}, func(p *playout.Player, _ *record) {
+			p.Break(cut) // there is nothing to break
+			_, _ = p.Add(second)
+			p.Break(cut)
+			_, _ = p.Add(second)
+			p.End()
+			time.Sleep(10 * time.Second)
+		})
+		if want := []float64{1, 1}; !slices.Equal(s.spoken, want) || len(r.heard) != 2 {
+			t.Fatalf("utterances of %v s were spoken, want %v", s.spoken, want)
+		}
+		if h := r.heard[0]; !errors.Is(h.Err, cut) || h.IsCleared || h.To != 24000 || h.End != 24000 {
+			t.Errorf("the broken one was heard as %+v", h)
+		}
+		if h := r.heard[1]; h.Err != nil || h.Heard != 48000 {
+			t.Errorf("the one after it was heard as %+v", h)
+		}
+	})
+}
+
 // Without Idle an utterance waits for more as long as it takes.
 func TestOnlyEndEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
