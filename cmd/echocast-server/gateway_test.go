@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net"
 	"os"
@@ -153,10 +152,7 @@ kill %%1; wait %%1
 	checkTwilioTalk(t, bot)
 	text := <-out
 	var all struct{ Utterances []gateway.UtteranceInfo }
-	_, list, _ := strings.Cut(text, `{"utterances":`)
-	if err := json.Unmarshal([]byte(`{"utterances":`+strings.Split(list, "\n")[0]), &all); err != nil {
-		t.Fatalf("%v\n%s", err, text)
-	}
+	lineOf(t, text, `{"utterances":`, &all)
 	var receipts []echo.Receipt
 	for _, u := range all.Utterances {
 		receipts = append(receipts, *u.Receipt)

@@ -1,7 +1,11 @@
 package main
 
 import (
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
 	"fmt"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -9,6 +13,12 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/coder/websocket"
+
+	"echocast/echo"
+	"echocast/gateway"
+	"echocast/internal/testwait"
 )
 
 // A program that uses OpenAI's own library is started with the line of the page, and the
@@ -48,4 +58,127 @@ kill %%1; wait %%1
 		!strings.Contains(out, `"samples":24000`) {
 		t.Errorf("the lines print\n%s", out)
 	}
+}
+
+// A program that uses OpenAI's own library, unchanged but for its base URL, holds a whole
+// Realtime session through the gateway: the replica says the answer until the user of the
+// rehearsal speaks, and the service is told how much of it was heard.
+func TestARealtimeSessionWithOpenAIsLibrary(t *testing.T) {
+	needNode(t)
+	t.Parallel()
+	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/v1/audio/speech" {
+			w.Header().Set("Content-Type", "audio/pcm")
+			_, _ = w.Write(make([]byte, 4800))
+			return
+		}
+		answerRealtime(t, w, r)
+	}))
+	defer service.Close()
+	certificate, key := certificateOf(t)
+	program, _ := filepath.Abs(filepath.Join(nodePrograms, "openai-app.mjs")) // of the working folder
+	out := paste(t, fmt.Sprintf(`set -e
+bin/echocast serve --listen 127.0.0.1:8880 --tls-cert %[1]s --tls-key %[2]s --openai-url %[3]s/v1 --rehearse &
+until curl -sk https://127.0.0.1:8880/healthz; do sleep 0.1; done
+URL=https://127.0.0.1:8880/v1/conversations
+ID=$(curl -sk $URL -d '{"to":"rehearsal"}' | sed 's/.*"id":"\([^"]*\)".*/\1/')
+NODE_EXTRA_CA_CERTS=%[1]s OPENAI_API_KEY=k OPENAI_BASE_URL=https://127.0.0.1:8880/openai/$ID node %[4]s & PROGRAM=$!
+until curl -sk $URL/$ID | grep '"replica":"speaking".*"utterances":3'; do sleep 0.1; done
+head -c 96000 /dev/zero | curl -skT - "$URL/$ID/user?format=s16le"
+wait $PROGRAM
+curl -sk $URL/$ID/utterances
+kill %%1; wait %%1
+`, certificate, key, service.URL, program))
+	var truncated struct {
+		Item         string
+		Milliseconds float64
+	}
+	lineOf(t, out, `{"event":"truncated"`, &truncated)
+	var all struct{ Utterances []gateway.UtteranceInfo }
+	lineOf(t, out, `{"utterances":`, &all)
+	if len(all.Utterances) != 3 || truncated.Item != "item_1" || !strings.Contains(out, `"event":"closed","code":1000`) {
+		t.Fatalf("the lines print\n%s", out)
+	}
+	r := all.Utterances[2].Receipt
+	if r.Outcome != echo.Interrupted || r.SpokenBy != echo.ByEvent || r.SpokenSeconds <= 0 || r.SpokenSeconds > 19 ||
+		math.Abs(truncated.Milliseconds-1000*r.SpokenSeconds) > 1 {
+		t.Errorf("the service was told of %v ms, and the receipt is %+v", truncated.Milliseconds, r)
+	}
+}
+
+// answerRealtime is a stand-in of OpenAI Realtime, written from its published events, for
+// one answer of twenty seconds. It answers a truncation.
+func answerRealtime(t *testing.T, w http.ResponseWriter, r *http.Request) {
+	conn, err := websocket.Accept(w, r, nil)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	ctx := testwait.Context(t)
+	send := func(format string, args ...any) {
+		_ = conn.Write(ctx, websocket.MessageText, fmt.Appendf(nil, format, args...)) // its reader notices
+	}
+	send(`{"type":"session.created","event_id":"event_1","session":{"type":"realtime"}}`)
+	for {
+		_, data, err := conn.Read(ctx)
+		if err != nil {
+			return
+		}
+		var e struct {
+			Type     string `json:"type"`
+			ItemID   string `json:"item_id"`
+			AudioEnd int    `json:"audio_end_ms"`
+		}
+		if err := json.Unmarshal(data, &e); err != nil {
+			t.Errorf("%s: %v", data, err)
+		}
+		switch e.Type {
+		case "response.create":
+			const of = `"response_id":"resp_1","item_id":"item_1","output_index":0,"content_index":0`
+			send(`{"type":"response.created","response":{"id":"resp_1","status":"in_progress"}}`)
+			second, _ := json.Marshal(make([]byte, 48000))
+			for range 20 {
+				send(`{"type":"response.output_audio.delta",`+of+`,"delta":%s}`, second)
+			}
+			send(`{"type":"response.output_audio.done",` + of + `}`)
+			send(`{"type":"response.output_item.done","response_id":"resp_1","item":{"id":"item_1","status":"completed"}}`)
+			send(`{"type":"response.done","response":{"id":"resp_1","status":"completed"}}`)
+		case "conversation.item.truncate":
+			send(`{"type":"conversation.item.truncated","item_id":%q,"content_index":0,"audio_end_ms":%d}`, e.ItemID, e.AudioEnd)
+		}
+	}
+}
+
+// lineOf decodes the line of an output that begins so.
+func lineOf(t *testing.T, out, begins string, into any) {
+	t.Helper()
+	for line := range strings.Lines(out) {
+		if strings.HasPrefix(line, begins) {
+			if err := json.Unmarshal([]byte(line), into); err != nil {
+				t.Fatalf("%v: %s", err, line)
+			}
+			return
+		}
+	}
+	t.Fatalf("no line begins with %s:\n%s", begins, out)
+}
+
+// certificateOf writes the certificate and the key of 127.0.0.1 that tests have.
+func certificateOf(t *testing.T) (certificate, key string) {
+	t.Helper()
+	server := httptest.NewTLSServer(nil)
+	defer server.Close()
+	private, err := x509.MarshalPKCS8PrivateKey(server.TLS.Certificates[0].PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	write := func(name, kind string, data []byte) string {
+		name = filepath.Join(dir, name)
+		if err := os.WriteFile(name, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: data}), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return name
+	}
+	return write("c.pem", "CERTIFICATE", server.Certificate().Raw), write("k.pem", "PRIVATE KEY", private)
 }
