@@ -3,8 +3,6 @@ package cli
 import (
 	"cmp"
 	"context"
-	"fmt"
-	"io"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -15,7 +13,6 @@ import (
 	"echocast/bench/load"
 	"echocast/internal/option"
 	"echocast/internal/output"
-	"echocast/internal/shutdown"
 	"echocast/internal/terminal"
 )
 
@@ -110,7 +107,13 @@ func (b *benchCmd) run(ctx context.Context, chunks []string, rates []int) error 
 	}
 	b.say("%s, %s, %s/%s, one of %s", Version, runtime.Version(), runtime.GOOS, runtime.GOARCH,
 		counted(runtime.NumCPU(), "core"))
-	results, err := b.measure(ctx, cases)
+	results, err := load.MeasureAll(ctx, cases, time.Duration(b.seconds*float64(time.Second)),
+		terminal.NewProgress(b.streams.Err, b.quiet), func(r load.CaseResult) error {
+			if b.json { // the table comes at the end
+				return output.JSON(b.streams.Out, r)
+			}
+			return nil
+		})
 	if !b.json && len(results) > 0 {
 		err = cmp.Or(output.Text(b.streams.Out, load.Table(results, load.StyleOf(b.streams.Out))), err)
 	}
@@ -123,39 +126,4 @@ func collect(percent int) {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(percent)
 	}
-}
-
-// measure measures one case after the other, until ctx ends: then it returns
-// what was measured so far, and the cause.
-func (b *benchCmd) measure(ctx context.Context, cases []load.Case) (results []load.CaseResult, err error) {
-	progress := b.progressTo()
-	defer fmt.Fprint(progress, clearLine)
-	for i, c := range cases {
-		fmt.Fprintf(progress, "%s%d of %d: %d Hz, %v", clearLine, i+1, len(cases), c.Rate, c.Chunk)
-		result, err := c.Measure(ctx, time.Duration(b.seconds*float64(time.Second)))
-		if err != nil {
-			return results, err
-		}
-		if result.Messages > 0 {
-			results = append(results, result)
-			if b.json { // the table comes at the end
-				err = output.JSON(b.streams.Out, result)
-			}
-		}
-		if err != nil || ctx.Err() != nil {
-			return results, shutdown.Cause(ctx, err)
-		}
-	}
-	return results, nil
-}
-
-// clearLine empties the line of a terminal.
-const clearLine = "\r\x1b[K"
-
-// progressTo is the terminal that shows what is being measured, if there is one.
-func (b *benchCmd) progressTo() io.Writer {
-	if b.quiet || !terminal.Is(b.streams.Err) || os.Getenv("TERM") == "dumb" {
-		return io.Discard
-	}
-	return b.streams.Err
 }

@@ -45,30 +45,12 @@ func (b *benchCmd) runStreams(ctx context.Context, text string) error {
 	if err := bench.WarmUp(ctx); err != nil {
 		return shutdown.Cause(ctx, err)
 	}
-	return shutdown.Cause(ctx, b.measureStreams(counts, func(n int) (bool, error) {
-		result, err := bench.Run(ctx, n)
-		if err != nil {
-			return false, err
-		}
-		return result.Good, b.printStreams(result)
-	}))
-}
-
-func (b *benchCmd) measureStreams(counts []int, measure func(n int) (bool, error)) error {
-	if counts == nil {
-		most, err := load.FindMost(measure)
-		if err == nil {
-			b.say("this machine holds %s with 99 of 100 messages no later than %v and no underrun", counted(most, "stream"),
-				load.MaxLateness)
-		}
-		return err
+	most, err := bench.RunAll(ctx, counts, b.printStreams)
+	if err == nil && counts == nil {
+		b.say("this machine holds %s with 99 of 100 messages no later than %v and no underrun", counted(most, "stream"),
+			load.MaxLateness)
 	}
-	for _, n := range counts {
-		if _, err := measure(n); err != nil {
-			return err
-		}
-	}
-	return nil
+	return shutdown.Cause(ctx, err)
 }
 
 func (b *benchCmd) printStreams(r load.Result) error {

@@ -3,6 +3,7 @@ package cli
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"echocast/internal/option"
 	"echocast/internal/output"
 	"echocast/internal/redact"
+	"echocast/internal/terminal"
 )
 
 // benchTTSCmd is the bench tts command.
@@ -84,28 +86,25 @@ func (b *benchTTSCmd) run(ctx context.Context, command []string) error {
 
 // measure measures run after run, until ctx ends: then it prints what was measured so far.
 func (b *benchTTSCmd) measure(ctx context.Context, v *voice.Voice) error {
-	progress := b.progressTo()
-	var runs []voice.Run
-	var cause error
-	for number := 1; number <= b.runs; number++ {
-		fmt.Fprintf(progress, "%srun %d of %d", clearLine, number, b.runs)
-		run, err := v.Measure(ctx, number)
-		if err != nil {
-			cause = err
-			break
-		}
-		runs = append(runs, run)
+	progress := terminal.NewProgress(b.streams.Err, b.quiet)
+	progress.Show("run 1 of %d", b.runs)
+	runs, cause := v.MeasureAll(ctx, b.runs, func(run voice.Run) error {
+		progress.Clear()
 		if run.Error != "" {
-			fmt.Fprint(progress, clearLine)
-			b.say("run %d: %s", number, redact.Hide(run.Error))
+			b.say("run %d: %s", run.Number, redact.Hide(run.Error))
+		}
+		if run.Number < b.runs {
+			progress.Show("run %d of %d", run.Number+1, b.runs)
 		}
 		if b.json {
-			if err := output.JSON(b.streams.Out, run); err != nil {
-				return err
-			}
+			return output.JSON(b.streams.Out, run)
 		}
+		return nil
+	})
+	progress.Clear()
+	if errors.As(cause, new(*output.Error)) {
+		return cause
 	}
-	fmt.Fprint(progress, clearLine)
 	summary := voice.Summarise(runs)
 	b.settings.json = b.json
 	if err := b.settings.printOne(b.streams.Out, summary, summary.Text()); err != nil || cause != nil {

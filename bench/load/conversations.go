@@ -72,6 +72,28 @@ func FindMost(isGood func(n int) (bool, error)) (int, error) {
 	}
 }
 
+// RunAll measures so many conversations at a time, one number after the other, and passes
+// each result to report, until that fails. Without numbers it finds the most that are good,
+// and returns it.
+func (b *Bench) RunAll(ctx context.Context, counts []int, report func(Result) error) (most int, err error) {
+	run := func(n int) (bool, error) {
+		result, err := b.Run(ctx, n)
+		if err != nil {
+			return false, err
+		}
+		return result.Good, report(result)
+	}
+	if counts == nil {
+		return FindMost(run)
+	}
+	for _, n := range counts {
+		if _, err := run(n); err != nil {
+			return 0, err
+		}
+	}
+	return 0, nil
+}
+
 // Bench measures conversations, each over a peer connection of its own on this
 // machine, which speak 20 messages a second with the usual lead.
 type Bench struct {

@@ -3,6 +3,7 @@
 package load
 
 import (
+	"cmp"
 	"context"
 	"math"
 	"runtime"
@@ -12,6 +13,7 @@ import (
 	"echocast/audio"
 	"echocast/chunker"
 	"echocast/echo"
+	"echocast/internal/terminal"
 )
 
 // Case is samples at a rate that are cut into chunks of a length.
@@ -64,6 +66,29 @@ func (c Case) Measure(ctx context.Context, atLeast time.Duration) (CaseResult, e
 	took := time.Since(begin)
 	runtime.ReadMemStats(&after)
 	return c.result(messages, took, len(build.message), after.Mallocs-before.Mallocs), nil
+}
+
+// MeasureAll measures one case after the other, each for at least so long, and passes each
+// result to report, until that fails or ctx ends: then it returns what was measured so far,
+// and the error or the cause.
+func MeasureAll(ctx context.Context, cases []Case, atLeast time.Duration, progress *terminal.Progress,
+	report func(CaseResult) error) (results []CaseResult, err error) {
+	defer progress.Clear()
+	for i, c := range cases {
+		progress.Show("%d of %d: %d Hz, %v", i+1, len(cases), c.Rate, c.Chunk)
+		result, err := c.Measure(ctx, atLeast)
+		if err != nil {
+			return results, err
+		}
+		if result.Messages > 0 {
+			results = append(results, result)
+			err = report(result)
+		}
+		if err != nil || ctx.Err() != nil {
+			return results, cmp.Or(context.Cause(ctx), err)
+		}
+	}
+	return results, nil
 }
 
 func (c Case) result(messages int64, took time.Duration, size int, allocations uint64) CaseResult {

@@ -78,6 +78,22 @@ func Command(args, texts []string) *Voice {
 	}}
 }
 
+// MeasureAll runs n utterances, one after the other, and passes each to report, until that
+// fails or ctx ends: then it returns those so far, and the error or the cause.
+func (v *Voice) MeasureAll(ctx context.Context, n int, report func(Run) error) (runs []Run, err error) {
+	for number := 1; number <= n; number++ {
+		run, err := v.Measure(ctx, number)
+		if err != nil {
+			return runs, err
+		}
+		runs = append(runs, run)
+		if err := report(run); err != nil {
+			return runs, err
+		}
+	}
+	return runs, nil
+}
+
 // Measure runs one utterance. The error is the cause of ctx; what went wrong with the
 // utterance is in the Run.
 func (v *Voice) Measure(ctx context.Context, number int) (Run, error) {
