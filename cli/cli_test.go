@@ -299,7 +299,7 @@ func TestRefusals(t *testing.T) {
 		{[]string{"replica", "extra"}, 2, "takes no inputs"},
 		{[]string{"replica", "--listen", "0.0.0.0:0"}, 2, "needs a room key: give --room-key-file, --tls-cert and --tls-key"},
 		{[]string{"replica", "--fault", "sulk"}, 2, `no fault is called "sulk"; --fault list lists them`},
-		{[]string{"replica", "--fault", "mute,delay"}, 2, "it is written delay=TIME"},
+		{[]string{"replica", "--fault", "mute,delay"}, 2, "write delay=TIME"},
 		{[]string{"replica", "--fault", "mute=1"}, 2, "mute has no value"},
 		{[]string{"replica", "--fault", "delay=-1s"}, 2, "300ms"},
 		{[]string{"replica", "--fault", "drop-every=0"}, 2, "from 1"},

@@ -2,7 +2,7 @@ package replica
 
 import "strconv"
 
-// MaxComplaints is how many complaints a report lists. The rest are counted.
+// MaxComplaints is the number of complaints in a report. The rest are only counted.
 const MaxComplaints = 1000
 
 // Kind is a kind of deviation from the protocol.
@@ -12,7 +12,7 @@ type Kind string
 const (
 	KindTooLarge       Kind = "too_large"             // over the message limit; dropped
 	KindJSON           Kind = "bad_json"              // not one JSON object in UTF-8; dropped
-	KindEnvelope       Kind = "bad_envelope"          // a field around the properties is missing, wrong or too much
+	KindEnvelope       Kind = "bad_envelope"          // a field of the envelope is missing, wrong or not allowed
 	KindUnknownEvent   Kind = "unknown_event"         // not an event type that clients may send; dropped
 	KindModality       Kind = "bad_modality"          // not "text" or "audio", or not its utterance's; dropped if not text
 	KindBase64         Kind = "bad_base64"            // audio is not standard padded base64; its audio is dropped
@@ -24,7 +24,7 @@ const (
 	KindMissingID      Kind = "missing_inference_id"  // each such chunk is an utterance of its own
 	KindMissingDone    Kind = "missing_done"          // taken as false
 	KindDoneType       Kind = "done_not_boolean"      // strings and 0/1 are understood, the rest is false
-	KindMixedIDs       Kind = "mixed_ids"             // a new id before the old one had done: the old one is over
+	KindMixedIDs       Kind = "mixed_ids"             // a new id before the old one had done; the old utterance ends
 	KindAfterDone      Kind = "chunk_after_done"      // dropped
 	KindDoubleDone     Kind = "double_done"           // dropped
 	KindIDReused       Kind = "id_reused"             // the id of an utterance that is over; dropped
@@ -33,7 +33,7 @@ const (
 	KindBeforeJoin     Kind = "before_join"           // the replica had not joined; dropped
 
 	// Of messages that are not audio.
-	KindAlias           Kind = "alias"            // an event or a key by another name; understood
+	KindAlias           Kind = "alias"            // an event or a key under another name; understood
 	KindMissingProperty Kind = "missing_property" // a property that must be there; the message is dropped
 	KindBadProperty     Kind = "bad_property"     // a value that is not allowed: ignored, or the message dropped
 	KindExtraProperty   Kind = "extra_property"   // a property that does not belong there, or one too many; tolerated
@@ -43,8 +43,8 @@ const (
 type Complaint struct {
 	Kind        Kind    `json:"kind"`
 	Text        string  `json:"text"`
-	Participant string  `json:"participant,omitempty"` // its sender, as Room.Join names it
-	Utterance   string  `json:"utterance,omitempty"`   // inference_id, where it is known
+	Participant string  `json:"participant,omitempty"` // its sender, by the name given to Room.Join
+	Utterance   string  `json:"utterance,omitempty"`   // inference_id, if known
 	Message     int     `json:"message"`               // the message it is about, counted from 1; never_done: the last one
 	AtMS        float64 `json:"at_ms"`                 // milliseconds since Run began
 }

@@ -8,15 +8,15 @@ import (
 	"time"
 )
 
-// IDForm is the form of the inference_id in events. The service makes a stable
-// UUID from the MD5 of the sender's inference_id; how is not documented.
+// IDForm is the form of the inference_id in events. The service makes a stable UUID
+// from the MD5 of the sender's inference_id, in a way that is not documented.
 type IDForm int
 
 // The forms of an id in events.
 const (
 	IDVersion3 IDForm = iota // MD5 with the version 3 and RFC 9562 variant bits
 	IDVersion4               // MD5 with the version 4 and RFC 9562 variant bits
-	IDMD5                    // the 16 bytes of the MD5 as they are
+	IDMD5                    // the 16 bytes of the MD5 unchanged
 	IDRaw                    // the sender's id unchanged
 	IDRandom                 // a random UUID
 )
@@ -71,7 +71,7 @@ type properties struct {
 	ShutdownReason string `json:"shutdown_reason,omitempty"`
 }
 
-// encode panics on no event: the fields hold text and finite numbers.
+// encode marshals the event. It cannot fail: the fields hold text and finite numbers.
 func (e wireEvent) encode() []byte {
 	msg, err := json.Marshal(e)
 	if err != nil {

@@ -8,15 +8,15 @@ import (
 	"time"
 )
 
-// Fault is something that a stand-in can be asked to do wrong, by its name.
+// Fault is a fault that a stand-in can simulate, with its name.
 type Fault struct {
 	Name  string
-	Value string // what follows the =, or empty where nothing may; in brackets where it need not
+	Value string // the value after =, in brackets if optional; empty: no value
 	Usage string
 	set   func(o *Options, value string) error
 }
 
-// allFaults are in the order in which they are listed.
+// allFaults lists the faults in the order shown to users.
 var allFaults = []Fault{
 	{"join-delay", "TIME", "join this much later; messages that arrive before are lost",
 		duration(func(o *Options) *time.Duration { return &o.JoinDelay })},
@@ -61,10 +61,10 @@ func kinds() string {
 	return strings.Join(names, ", ")
 }
 
-// AllFaults returns everything that a stand-in can be asked to do wrong.
+// AllFaults returns all faults that a stand-in can simulate.
 func AllFaults() []Fault { return slices.Clone(allFaults) }
 
-// Form is how a fault is written, such as delay=TIME.
+// Form returns the syntax of a fault, such as delay=TIME.
 func (f Fault) Form() string {
 	switch {
 	case f.Value == "":
@@ -75,7 +75,8 @@ func (f Fault) Form() string {
 	return f.Name + "=" + f.Value
 }
 
-// SetFaults does what the words NAME or NAME=VALUE say. The error names the word.
+// SetFaults sets the faults named by words of the form NAME or NAME=VALUE. The error
+// names the word.
 func (o *Options) SetFaults(words []string) error {
 	for _, word := range words {
 		if err := o.setFault(word); err != nil {
@@ -96,7 +97,7 @@ func (o *Options) setFault(word string) error {
 	case f.Value == "" && hasValue:
 		return fmt.Errorf("%s: %s has no value", word, name)
 	case f.Value != "" && !isOptional && value == "", hasValue && value == "":
-		return fmt.Errorf("%s: it is written %s", word, f.Form())
+		return fmt.Errorf("%s: write %s", word, f.Form())
 	}
 	if err := f.set(o, value); err != nil {
 		return fmt.Errorf("%s: %w", word, err)
@@ -104,13 +105,13 @@ func (o *Options) setFault(word string) error {
 	return nil
 }
 
-// UnknownFaultError says that no fault has a name.
+// UnknownFaultError reports a name that is no fault.
 type UnknownFaultError struct{ Name string }
 
 // Error says what is wrong.
 func (e *UnknownFaultError) Error() string { return fmt.Sprintf("no fault is called %q", e.Name) }
 
-// duration makes a setter of a time that is more than nothing.
+// duration returns a setter for a positive duration.
 func duration(field func(o *Options) *time.Duration) func(*Options, string) error {
 	return func(o *Options, value string) error {
 		d, err := time.ParseDuration(value)
@@ -122,7 +123,7 @@ func duration(field func(o *Options) *time.Duration) func(*Options, string) erro
 	}
 }
 
-// count makes a setter of a number from 1.
+// count returns a setter for a number from 1.
 func count(field func(f *Faults) *int) func(*Options, string) error {
 	return func(o *Options, value string) error {
 		n, err := strconv.Atoi(value)

@@ -8,9 +8,8 @@ import (
 	"time"
 )
 
-// Faults make a replica, or the connection to it, misbehave on purpose. The zero
-// value is a replica without faults. The same faults treat the same events in
-// the same way in every run.
+// Faults make a replica, or the connection to it, misbehave on purpose. The zero value
+// has no faults. The same faults treat the same events in the same way in every run.
 //
 // Where messages are counted, lost or doubled, the twins and the legacy form of
 // an event count as separate messages; where events are reordered, they stay
@@ -19,7 +18,7 @@ type Faults struct {
 	// Seed seeds the random choices: Loss, Jitter, and the ids of IDRandom.
 	Seed uint64
 
-	// Mute sends no event at all, not even that the replica has joined.
+	// Mute suppresses all events, even the one that the replica has joined.
 	Mute bool
 
 	// Drop loses every message of these kinds.
@@ -68,9 +67,9 @@ type Faults struct {
 	// from the start of the run and excludes silence. It happens once.
 	InterruptAfter time.Duration
 
-	// UserAt is the played time after which a user speaks for UserFor (1 s by
-	// default) and says UserSays ("Excuse me." by default). The replica goes on
-	// speaking. It happens once.
+	// UserAt is the played time after which a user speaks for UserFor (1 s by default)
+	// and says UserSays ("Excuse me." by default). The replica continues to speak. It
+	// happens once.
 	UserAt   time.Duration
 	UserFor  time.Duration
 	UserSays string
@@ -84,7 +83,7 @@ const (
 	SentJoined    Sent = "joined"
 	SentStarted   Sent = "started"   // the replica has started speaking
 	SentStopped   Sent = "stopped"   // the replica has stopped speaking
-	SentUtterance Sent = "utterance" // what the replica says, of text
+	SentUtterance Sent = "utterance" // the words that the replica says, of text
 	SentUser      Sent = "user"      // a user has started or stopped speaking, or said something
 	SentShutdown  Sent = "shutdown"
 	SentScript    Sent = "script" // an event of the script
@@ -121,7 +120,7 @@ func (f Faults) Check() error {
 	return nil
 }
 
-// ofSystem reports whether events of this kind say nothing about speech.
+// ofSystem reports whether events of this kind are not about speech.
 func (k Sent) ofSystem() bool { return k == SentJoined || k == SentShutdown }
 
 // interruptGrace is how long a sender may send chunks of an utterance that
@@ -218,7 +217,7 @@ func (s *session) checkDeparture(at time.Time) {
 	}
 }
 
-// stall is the fault of not reading. The reader owns it.
+// stall is the fault that stops reading. The reader owns it.
 type stall struct {
 	after int           // chunks; 0 for never
 	time  time.Duration // zero for the rest of the run

@@ -9,7 +9,7 @@ import (
 )
 
 // Line returns the event as a line for people; empty if the line of another event or of
-// the utterance says the same. A fault by time belongs to no connection.
+// the utterance says the same. A fault at a set time belongs to no connection.
 func (e Event) Line() string {
 	who := cmp.Or(e.Participant, "the room") + ": "
 	switch e.Kind {
@@ -53,8 +53,7 @@ func (r Report) Line() string {
 		text.Count(r.ComplaintCount, "complaint"))
 }
 
-// FaultTable returns all faults for people, one a line: how to ask for it, and what it
-// does.
+// FaultTable returns all faults for people, one per line: its syntax and its effect.
 func FaultTable() string {
 	var b strings.Builder
 	for _, f := range AllFaults() {

@@ -34,7 +34,7 @@ const (
 	eventToolResult  = "conversation.tool_result"
 )
 
-// action is what a message asks the replica to do.
+// action is the effect of a message on the replica.
 type action int
 
 const (
@@ -46,7 +46,7 @@ const (
 	actionReport                  // add an entry to the report
 )
 
-// message is a client message as understood.
+// message is a parsed client message.
 type message struct {
 	action       action
 	event        string
@@ -73,7 +73,7 @@ type fault struct {
 	text string
 }
 
-// parser reads one message and collects what is wrong with it.
+// parser reads one message and collects its deviations.
 type parser struct{ faults []fault }
 
 // object is a JSON object with exact keys; decoding into a struct would ignore
@@ -144,7 +144,7 @@ func (p *parser) messageType(envelope object) bool {
 	return true
 }
 
-// envelopeText returns a field that has to be there, or the empty string.
+// envelopeText returns a required field of the envelope, or "" with a complaint.
 func (p *parser) envelopeText(envelope object, key string) string {
 	raw, present := envelope[key]
 	if !present {
@@ -199,7 +199,7 @@ func (p *parser) echo(m *message, envelope object) {
 	case `"text"`:
 		p.text(m, envelope, properties)
 	case missing, `"speech"`:
-		// Both mean text: the documented default, and a name from 2024.
+		// Both mean text: the documented default, and a name used in 2024.
 		p.fault(KindModality, "modality is %s, taken as \"text\"", modality)
 		if properties["text"] != nil {
 			p.text(m, envelope, properties)
@@ -234,8 +234,7 @@ func (p *parser) inferenceID(envelope, properties object) string {
 	return ""
 }
 
-// rate returns the declared rate, 0 for none and -1 for one that cannot be
-// played.
+// rate returns the declared rate; 0: none, -1: one that cannot be played.
 func (p *parser) rate(properties object) int {
 	raw, present := properties["sample_rate"]
 	if !present {
@@ -368,10 +367,10 @@ func decodeSamples(pcm []byte) []int16 {
 	return samples
 }
 
-// missing is how describe cites an absent value.
+// missing is the word of describe for an absent value.
 const missing = "missing"
 
-// describe cites a value: a string in quotes, anything else as it was written.
+// describe quotes a value for an error: a string in quotes, anything else unchanged.
 func describe(raw json.RawMessage) string {
 	if raw == nil {
 		return missing

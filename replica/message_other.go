@@ -17,8 +17,8 @@ var aliases = map[string]string{
 // https://docs.tavus.io/sections/event-schemas/conversation-sensitivity
 var sensitivities = []string{"superlow", "verylow", "low", "medium", "high", "auto"}
 
-// emotions are those that LiveKit's plugin for Tavus has. The service documents
-// set_emotion by its name only.
+// emotions are those of LiveKit's plugin for Tavus. The service documents only the name
+// of set_emotion.
 var emotions = []string{"neutral", "happiness", "sadness", "anger", "fear", "surprise", "disgust", "contempt"}
 
 // textChunk is the content of a text echo, or of a respond.
@@ -51,7 +51,7 @@ func (n ToolResult) addTo(r *Report, atMS float64) {
 	list(r, &r.ToolResults, n)
 }
 
-// other reads the messages that are neither an echo nor an interrupt.
+// other reads messages other than echo and interrupt.
 func (p *parser) other(m *message, envelope object) {
 	if name, isAlias := aliases[m.event]; isAlias {
 		p.fault(KindAlias, "event_type %s is called %s", quote(m.event), name)
@@ -146,7 +146,7 @@ func (p *parser) sensitivity(m *message, properties object) {
 	m.action, m.entry = actionReport, n
 }
 
-// emotion reads what the face is to express.
+// emotion reads the emotion that the face should express.
 func (p *parser) emotion(m *message, properties object) {
 	if _, ok := p.required(properties, "emotion"); !ok {
 		return

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// outbox holds events until they are sent, and applies the faults that lose,
-// double, delay or reorder them. Without faults an event is due when it happens.
+// outbox queues events until they are sent, and applies the faults that lose, double,
+// delay or reorder them. Without faults an event is due when it happens.
 type outbox struct {
 	faults  Faults
 	random  *rand.Rand
@@ -29,7 +29,7 @@ func newOutbox(faults Faults) outbox {
 	return outbox{faults: faults, random: rand.New(rand.NewPCG(faults.Seed, 0))}
 }
 
-// post takes the messages of one event, for one participant or, with nil, for all.
+// post queues the messages of one event, for one participant or, with nil, for all.
 func (b *outbox) post(to *participant, kind Sent, at time.Time, messages ...[]byte) {
 	if at.After(b.clock) {
 		b.clock = at
@@ -42,7 +42,7 @@ func (b *outbox) post(to *participant, kind Sent, at time.Time, messages ...[]by
 	b.reorder(kind, due, kept)
 }
 
-// loseOrDouble returns what is sent of one message: nothing, it, or it twice.
+// loseOrDouble returns a message zero times, once or twice, according to the faults.
 func (b *outbox) loseOrDouble(kind Sent, due time.Time, msg delivery) []scheduled[delivery] {
 	b.offered++
 	if b.isLost(kind) {

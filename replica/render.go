@@ -21,8 +21,8 @@ const preBufferTimeout = 500 * time.Millisecond
 // other utterances waiting.
 const idleTimeout = 5 * time.Second
 
-// utterance is an Utterance that is not over yet: its record and its audio in the
-// render buffer.
+// utterance is an utterance that has not ended: its record and its audio in the render
+// buffer.
 type utterance struct {
 	record Utterance
 	from   *participant
@@ -42,7 +42,7 @@ type utterance struct {
 	unfinished string // the beginning of a tag at the end of its text
 	isTextSent bool   // its text was sent
 
-	graceUntil time.Time // until then late chunks are no deviation
+	graceUntil time.Time // until then late chunks are not a deviation
 }
 
 func (u *utterance) buffered() int64 { return u.received - u.heard }
@@ -53,7 +53,7 @@ type listener interface {
 	started(u *utterance, at time.Time)
 	underran(u *utterance, from, to time.Time)
 	stopped(u *utterance, at time.Time, interrupted bool)
-	idle(u *utterance, at time.Time) // it has kept another waiting; it must be ended
+	idle(u *utterance, at time.Time) // it keeps another utterance waiting and must be ended
 }
 
 // renderer is the render buffer and its playout clock. Every method takes the
@@ -179,7 +179,7 @@ func (r *renderer) playDue(now time.Time) {
 	}
 }
 
-// untilDue is the time until advance has something to do; ok is false if that
+// untilDue returns the time until advance has something to do; ok is false if that
 // needs another message.
 func (r *renderer) untilDue(now time.Time) (wait time.Duration, ok bool) {
 	if !r.isRunning {
@@ -195,7 +195,7 @@ func (r *renderer) untilDue(now time.Time) (wait time.Duration, ok bool) {
 	return min(wait, r.interval), true
 }
 
-// untilTimeout is the time until a wait of the first utterance ends; ok is false
+// untilTimeout returns the time until a wait of the first utterance ends; ok is false
 // if it does not wait.
 func (r *renderer) untilTimeout(now time.Time) (wait time.Duration, ok bool) {
 	at, ok := r.timeout()
@@ -208,7 +208,7 @@ func (r *renderer) mark(after time.Duration, do func(at time.Time)) {
 	slices.SortStableFunc(r.marks, func(a, b mark) int { return cmp.Compare(a.after, b.after) })
 }
 
-// playedTime is how much has been played.
+// playedTime returns how much has been played.
 func (r *renderer) playedTime() time.Duration {
 	if len(r.queue) == 0 {
 		return r.played
@@ -217,7 +217,7 @@ func (r *renderer) playedTime() time.Duration {
 	return r.played + playingTime(u.heard, u.record.Rate)
 }
 
-// nextMark is when the next mark is reached; ok is false if the received audio
+// nextMark returns when the next mark is reached; ok is false if the received audio
 // ends before.
 func (r *renderer) nextMark() (at time.Time, ok bool) {
 	if !r.isRunning || len(r.marks) == 0 {
@@ -241,8 +241,8 @@ func (r *renderer) runMark(now time.Time) bool {
 	return true
 }
 
-// timeout is when the first utterance has waited long enough: for its pre-buffer
-// to fill, or for its next chunk while another utterance waits.
+// timeout returns when the first utterance stops waiting: for its pre-buffer to fill,
+// or for its next chunk while another utterance waits.
 func (r *renderer) timeout() (at time.Time, ok bool) {
 	if len(r.queue) == 0 {
 		return time.Time{}, false
@@ -256,7 +256,7 @@ func (r *renderer) timeout() (at time.Time, ok bool) {
 	return time.Time{}, false
 }
 
-// emptyAt is when the open utterance u, the first, runs or ran out of audio.
+// emptyAt returns when the open utterance u, the first, runs or ran out of audio.
 func (r *renderer) emptyAt(u *utterance) time.Time {
 	switch {
 	case r.isRunning:
@@ -317,7 +317,7 @@ func (r *renderer) endStall(u *utterance, now time.Time) {
 	}
 }
 
-// remove drops the first utterance and what is left of its audio.
+// remove drops the first utterance and the rest of its audio.
 func (r *renderer) remove(at time.Time, interrupted bool) {
 	u := r.queue[0]
 	r.queue, r.isRunning = r.queue[1:], false
@@ -346,22 +346,20 @@ func (r *renderer) play(u *utterance, upTo int64) {
 	}
 }
 
-// end is when the last sample received of the running utterance has been
-// played.
+// end returns when the last received sample of the running utterance has been played.
 func (r *renderer) end() time.Time {
 	u := r.queue[0]
 	return r.anchor.Add(playingTime(u.received-r.base, u.record.Rate))
 }
 
-// position is how many samples of the running utterance have been played by
-// now.
+// position returns how many samples of the running utterance have been played by now.
 func (r *renderer) position(now time.Time) int64 {
 	elapsed, rate := now.Sub(r.anchor), int64(r.queue[0].record.Rate)
 	whole, part := int64(elapsed/time.Second), int64(elapsed%time.Second)
 	return r.base + whole*rate + part*rate/int64(time.Second)
 }
 
-// playingTime is the duration of a number of samples at a rate in Hz, rounded up
+// playingTime returns the duration of a number of samples at a rate in Hz, rounded up
 // to a nanosecond.
 func playingTime(samples int64, rate int) time.Duration {
 	hz := int64(rate)

@@ -1,9 +1,9 @@
-// Package replica is a stand-in for a live replica (a Tavus PAL). A sender of
-// speech talks to it when there is no account, and it reports every deviation
-// from the documented protocol. It has its own parser and shares no code with a
-// sender, so that a mistake cannot be hidden by being made on both sides.
+// Package replica is a stand-in for a live replica (a Tavus PAL). Senders of speech use
+// it without an account, and it reports every deviation from the documented protocol.
+// It has its own parser and shares no code with a sender, so that both cannot share a
+// mistake.
 //
-// # What comes in
+// # Messages to the replica
 //
 // One JSON object per message. Audio is a [conversation.echo]:
 //
@@ -21,7 +21,7 @@
 // a new turn, and the replica answers by repeating it. The context messages,
 // sensitivity and tool results are checked and reported.
 //
-// # How it is rendered
+// # Rendering
 //
 // Received audio waits in one first-in-first-out render buffer, shared by all
 // utterances. Playback starts when 100 ms are buffered (Options.PreBuffer), when
@@ -38,16 +38,16 @@
 // The replica does not poll. It computes due times, and one timer waits for the
 // next, so that under testing/synctest every number is exact.
 //
-// # What goes out
+// # Events from the replica
 //
-// First system.replica_joined and its twin system.pal_joined: what arrives
-// earlier is lost. For each utterance conversation.started_speaking and
-// conversation.stopped_speaking, each sent twice with the same payload and the
-// same seq, once with the role "pal" and once with the role "replica". They
-// carry a UUID made from the MD5 of the sender's inference_id, not the id itself
-// (see [IDForm]). Neither chunks nor interrupts are acknowledged. The words of a
-// text are sent as conversation.utterance, before it starts or, if it arrives in
-// pieces, when it is complete.
+// First come system.replica_joined and its twin system.pal_joined; messages that arrive
+// earlier are lost. For each utterance the replica sends conversation.started_speaking
+// and conversation.stopped_speaking, each twice with the same payload and the same seq,
+// once with the role "pal" and once with the role "replica". They carry a UUID made
+// from the MD5 of the sender's inference_id, not the id itself (see [IDForm]). Neither
+// chunks nor interrupts are acknowledged. The words of a text are sent as
+// conversation.utterance, before it starts or, if it arrives in pieces, when it is
+// complete.
 //
 // [Faults] make the replica and its connection misbehave; a [Script] adds events
 // of any kind.
@@ -83,13 +83,13 @@ type Conn interface {
 	Receive(ctx context.Context) ([]byte, error)
 }
 
-// Options tune a Replica. The zero value is the replica of an ordinary room.
+// Options configure a Replica. The zero value is the replica of an ordinary room.
 type Options struct {
-	// ConversationID is the id that messages must carry. When empty, it is that
-	// of the first message.
+	// ConversationID is the id that messages must carry; empty: that of the first
+	// message.
 	ConversationID string
 
-	// FaceID is the id the replica joins with; DefaultFaceID when empty.
+	// FaceID is the id with which the replica joins; empty: DefaultFaceID.
 	FaceID string
 
 	// JoinDelay is the time before the replica joins; none by default. Messages
@@ -104,12 +104,12 @@ type Options struct {
 	// default.
 	Legacy bool
 
-	// MessageLimit is the most bytes a message may have; larger ones are
-	// dropped. Zero is DefaultMessageLimit, a negative value is no limit.
+	// MessageLimit is the largest message in bytes; larger ones are dropped. Zero means
+	// DefaultMessageLimit, a negative value no limit.
 	MessageLimit int
 
-	// PreBuffer is how much audio is buffered before playback starts or
-	// resumes. Zero is DefaultPreBuffer, a negative value is none.
+	// PreBuffer is how much audio is buffered before playback starts or resumes. Zero
+	// means DefaultPreBuffer, a negative value none.
 	PreBuffer time.Duration
 
 	// Record receives what was heard as 16-bit mono WAV, while it plays. By
@@ -117,18 +117,18 @@ type Options struct {
 	// the file.
 	Record io.WriteSeeker
 
-	// PeerGone is another error of Receive that means that the peer has left in
-	// an orderly way; none by default.
+	// PeerGone is another error of Receive that means that the peer has left normally;
+	// none by default.
 	PeerGone error
 
-	// Faults are what the replica does wrong on purpose; none by default.
+	// Faults are the faults to simulate; none by default.
 	Faults Faults
 
 	// Die is called for Faults.DieAfter, to break the connection without a
 	// goodbye. If it is nil, Run only returns.
 	Die func()
 
-	// Script holds events to send beside the replica's own; none by default.
+	// Script holds events to send in addition to the replica's own; none by default.
 	Script Script
 
 	// OnEvent is called when something happens, from the goroutine of Run. It
@@ -186,8 +186,8 @@ func (o *Options) withDefaults() Options {
 	return opts
 }
 
-// A Replica plays, checks and records what one connection delivers. It is a Room
-// with one participant.
+// A Replica plays, checks and records the messages of one connection. It is a Room with
+// one participant.
 type Replica struct {
 	conn Conn
 	room *Room
@@ -211,7 +211,7 @@ func (r *Replica) Run(ctx context.Context) (Report, error) {
 	return report, err
 }
 
-// runError is the error of Run.
+// runError returns the error of Run.
 func runError(s *session, sendErr error, last arrival) error {
 	var errs []error
 	if s.recorder.err != nil {

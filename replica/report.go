@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Report is what a replica received and played. Times are milliseconds since Run
+// Report describes what a replica received and played. Times are milliseconds since Run
 // began, unless their name says otherwise.
 type Report struct {
 	Start    time.Time `json:"start"`               // when Run began
@@ -57,8 +57,8 @@ const (
 	EndLeft     End = "left"          // Faults.LeaveAfter
 )
 
-// Utterance is what became of the chunks that share one inference_id. Those of
-// text have no samples and no rate.
+// Utterance reports on the chunks that share one inference_id. An utterance of text has
+// no samples and no rate.
 type Utterance struct {
 	ID      string `json:"id"`       // as the sender wrote it; empty if it gave none
 	EventID string `json:"event_id"` // in events
@@ -69,17 +69,17 @@ type Utterance struct {
 	Samples int64 `json:"samples"`
 	Rate    int   `json:"rate"` // Hz; that of the first chunk
 
-	Text        string  `json:"text,omitempty"`         // what was to be said, tags included
+	Text        string  `json:"text,omitempty"`         // the text to say, with tags
 	TextSeconds float64 `json:"text_seconds,omitempty"` // how long that takes, as estimated
 
 	FirstChunkMS float64  `json:"first_chunk_ms"`
-	StartedMS    *float64 `json:"started_ms,omitempty"` // nil if it was never heard
-	StoppedMS    *float64 `json:"stopped_ms,omitempty"` // nil if the run ended first
+	StartedMS    *float64 `json:"started_ms,omitempty"` // nil: it was never heard
+	StoppedMS    *float64 `json:"stopped_ms,omitempty"` // nil: the run ended first
 	LargestGapMS float64  `json:"largest_gap_ms"`       // between the arrivals of two chunks
 
-	// LateChunks came later than if all had been sent in real time from the
-	// first one on, LatestMS is the most of it. Each eats into the lead that the
-	// replica has on its sender, or into the silence before it speaks.
+	// LateChunks counts chunks that came later than in a real-time stream that starts
+	// with the first one; LatestMS is the largest delay. Each consumes lead, or
+	// lengthens the silence before the replica speaks.
 	LateChunks int     `json:"late_chunks"`
 	LatestMS   float64 `json:"latest_ms"`
 
@@ -115,11 +115,11 @@ type Respond struct {
 	Turn int     `json:"turn"` // the turn_idx of the events from then on
 }
 
-// Context is context for the language model.
+// Context is a context message for the language model.
 type Context struct {
 	AtMS      float64 `json:"at_ms"`
 	Text      string  `json:"text"`
-	Append    bool    `json:"append"` // added to what was there, or instead of it
+	Append    bool    `json:"append"` // added to the context, or replaces it
 	JobStatus string  `json:"job_status,omitempty"`
 }
 
@@ -131,7 +131,7 @@ type Sensitivity struct {
 	Interrupt string  `json:"interrupt,omitempty"`
 }
 
-// Emotion is what the face is to express from then on.
+// Emotion is the emotion that the face should express from then on.
 type Emotion struct {
 	AtMS    float64 `json:"at_ms"`
 	Emotion string  `json:"emotion"`
@@ -145,8 +145,8 @@ type ToolResult struct {
 	Status     string          `json:"status"`           // "success" or "error"
 }
 
-// Recording describes the WAV file. Its samples are those received, in playing
-// order; silence that was heard in between is listed here and is not in it.
+// Recording describes the WAV file. It contains the received samples in playing order;
+// silence in between is listed here and not in the file.
 type Recording struct {
 	Rate       int          `json:"rate"`    // Hz; that of the first audio recorded
 	Samples    int64        `json:"samples"` // samples in the file
@@ -154,7 +154,7 @@ type Recording struct {
 	Unrecorded []Unrecorded `json:"unrecorded"`
 }
 
-// Silence is the place of an underrun in the recording.
+// Silence is the position of an underrun in the recording.
 type Silence struct {
 	Position int64   `json:"position"` // samples in the file before it
 	LengthMS float64 `json:"length_ms"`
@@ -179,8 +179,8 @@ const (
 	EventStopped   EventKind = "stopped"   // an utterance is over
 	EventInterrupt EventKind = "interrupt" // an interrupt was received
 	EventComplaint EventKind = "complaint" // the sender deviated from the protocol
-	EventFault     EventKind = "fault"     // one of the faults that happen at a time of their own
-	EventNoted     EventKind = "noted"     // a message that is no speech entered the report
+	EventFault     EventKind = "fault"     // a fault that happens at a set time
+	EventNoted     EventKind = "noted"     // a message other than speech was added to the report
 )
 
 // Event is something that happened in a run. Fields that its kind does not use
@@ -188,7 +188,7 @@ const (
 type Event struct {
 	Kind          EventKind  `json:"event"`
 	AtMS          float64    `json:"at_ms"`                 // milliseconds since Run began
-	Participant   string     `json:"participant,omitempty"` // who caused it, as Room.Join names it
+	Participant   string     `json:"participant,omitempty"` // who caused it, by the name given to Room.Join
 	Utterance     string     `json:"utterance,omitempty"`
 	PlayedSeconds float64    `json:"played_seconds,omitempty"` // stopped
 	Interrupted   bool       `json:"interrupted,omitempty"`    // stopped

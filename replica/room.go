@@ -14,15 +14,15 @@ import (
 )
 
 const (
-	// inboxSize is how many messages may wait for the session. Each has its time
-	// of arrival, so waiting does not change how it is judged.
+	// inboxSize is how many messages may wait for the session. Each has its time of
+	// arrival, so waiting does not change its assessment.
 	inboxSize = 256
 
 	// outboxSize is how many messages may wait for a participant to read them.
 	outboxSize = 1024
 
-	// maxHeld is how many samples of one participant are held before its
-	// messages are read no faster than they play: 23 minutes at 24 kHz, or 64 MB.
+	// maxHeld is how many samples of one participant the room holds; beyond it, the
+	// room reads its messages no faster than they play: 23 minutes at 24 kHz, or 64 MB.
 	maxHeld = 32 << 20
 
 	// goodbyeTimeout bounds the wait for the last events to be sent when the
@@ -32,15 +32,15 @@ const (
 
 // The errors of Room.Join, for errors.Is.
 var (
-	// ErrEnded means that the room has ended and that nobody can join it.
+	// ErrEnded means that the room has ended and that closed to new participants it.
 	ErrEnded = errors.New("replica: the room has ended")
 	// ErrTooSlow means that a participant did not read its messages.
 	ErrTooSlow = errors.New("replica: the participant does not read its messages")
 )
 
-// Room is one replica and its participants, as in a video room. Everybody gets
-// every event of the replica, and every message of the other participants, as
-// broadcast messages of a Daily room do. Everybody may interrupt all speech.
+// Room is one replica and its participants, as in a video room. Every participant gets
+// all events of the replica and, as with broadcast messages of a Daily room, all
+// messages of the others. Every participant may interrupt all speech.
 //
 // The documentation does not say what the service does with two senders at
 // once. This replica plays each utterance whole: utterances play in the order of
@@ -48,9 +48,9 @@ var (
 // An open utterance ends when its sender leaves, and when it has had no chunk
 // for 5 s while another waits.
 //
-// A participant whose audio fills the render buffer is read at the speed of
-// playback, so that the room holds a bounded amount of audio. Its own interrupt
-// waits behind what it has sent; that of another participant does not.
+// If a participant's audio fills the render buffer, the room reads its messages at the
+// speed of playback, so that the amount of audio is bounded. Its own interrupt waits
+// behind the messages that it has sent; that of another participant does not.
 type Room struct {
 	opts    Options
 	maxHeld int64 // samples of a participant
@@ -83,8 +83,8 @@ type participant struct {
 
 	// Of the session:
 	since    time.Time  // when it came
-	open     *utterance // the one that its chunks are added to
-	isClosed bool       // nothing more is posted
+	open     *utterance // the utterance to which its chunks are added
+	isClosed bool       // nothing more is queued
 }
 
 // outgoing is a message on its way to a participant.
@@ -107,8 +107,8 @@ type arrival struct {
 	do func(s *session, at time.Time) // something else than a message
 }
 
-// samples is about how many samples a message can have, in base64 of 16 bits. They
-// are held while it waits for the session.
+// samples returns about how many samples a message can hold, in base64 of 16 bits. They
+// count while the message waits for the session.
 func (a *arrival) samples() int64 { return int64(len(a.msg)) * 3 / 8 }
 
 // NewRoom returns an empty room. A nil opts means the defaults.
@@ -176,7 +176,7 @@ func (r *Room) SetFaults(faults Faults) {
 	r.schedule(func(s *session, at time.Time) { s.setFaults(faults) })
 }
 
-// schedule lets the session do something.
+// schedule runs a function in the session.
 func (r *Room) schedule(do func(s *session, at time.Time)) {
 	select {
 	case r.inbox <- arrival{do: do, at: time.Now()}:
@@ -227,7 +227,7 @@ func (r *Room) serve(ctx context.Context, s *session) arrival {
 	}
 }
 
-// take handles an arrival; isOver reports whether it ends the run.
+// take handles an arrival, and reports whether it ends the run.
 func (r *Room) take(s *session, a arrival) (end arrival, isOver bool) {
 	if a.at.Before(s.start) {
 		a.at = s.start // it came before Run
@@ -314,7 +314,7 @@ func (r *Room) read(ctx context.Context, p *participant) arrival {
 	}
 }
 
-// put passes an arrival to the session; ok is false if the room has ended.
+// put passes an arrival to the session, and reports false if the room has ended.
 func (r *Room) put(ctx context.Context, a arrival) (ok bool) {
 	r.reading.Lock()
 	defer r.reading.Unlock()
@@ -330,7 +330,7 @@ func (r *Room) put(ctx context.Context, a arrival) (ok bool) {
 	return true
 }
 
-// write sends what is posted to p until p is closed.
+// write sends the queued messages of p until p is closed.
 func (r *Room) write(ctx context.Context, p *participant) {
 	defer close(p.done)
 	for m := range p.out {
@@ -350,7 +350,7 @@ func (r *Room) failToSend(err error) {
 	r.sendErr = cmp.Or(r.sendErr, err)
 }
 
-// reason tells the normal ends of a connection from a failure.
+// reason returns nil for a normal end of a connection, and else the failure.
 func (r *Room) reason(ctx context.Context, err error) End {
 	switch {
 	case ctx.Err() != nil && (errors.Is(err, ctx.Err()) || errors.Is(err, context.Cause(ctx))):
@@ -363,8 +363,8 @@ func (r *Room) reason(ctx context.Context, err error) End {
 	return EndFailed
 }
 
-// post queues a message for p. A participant that lets events pile up is
-// removed; messages of others are dropped before that.
+// post queues a message for p. If p reads too slowly, messages of others are dropped,
+// and later p is removed.
 func (p *participant) post(m outgoing) {
 	if !m.isEvent && len(p.out) > cap(p.out)/2 {
 		return
@@ -376,7 +376,7 @@ func (p *participant) post(m outgoing) {
 	}
 }
 
-// close ends the writer once it has sent what is queued. The session calls it.
+// close ends the writer once it has sent the queued messages. The session calls it.
 func (p *participant) close() {
 	if !p.isClosed {
 		p.isClosed = true
@@ -384,7 +384,7 @@ func (p *participant) close() {
 	}
 }
 
-// hold counts samples that the room holds for p, or no longer holds.
+// hold adds to the samples that the room holds for p; a negative number subtracts.
 func (p *participant) hold(samples int64) {
 	if p.held.Add(samples) <= p.maxHeld && samples < 0 {
 		select {

@@ -25,7 +25,7 @@ func (s *schedule[T]) add(at time.Time, value T) {
 // isDue reports whether the first value is due by now.
 func (s schedule[T]) isDue(now time.Time) bool { return len(s) > 0 && !s[0].at.After(now) }
 
-// earliest is when the first value is due, or now if that comes first.
+// earliest returns when the first value is due, or now if that comes first.
 func (s schedule[T]) earliest(now time.Time) time.Time {
 	if s.isDue(now) {
 		return s[0].at
@@ -39,8 +39,8 @@ func (s *schedule[T]) pop() scheduled[T] {
 	return first
 }
 
-// untilDue is the time until the first value is due; ok is false if the
-// schedule is empty.
+// untilDue returns the time until the first value is due; ok is false if the schedule
+// is empty.
 func (s schedule[T]) untilDue(now time.Time) (wait time.Duration, ok bool) {
 	if len(s) == 0 {
 		return 0, false

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// Script is a list of events that a replica sends beside its own.
+// Script is a list of events that a replica sends in addition to its own.
 //
 // It is written as lines of JSON:
 //
@@ -31,7 +31,7 @@ type Line struct {
 	// On is what to wait for, one of ScriptNames; joined when empty.
 	On string
 
-	// Nth is how often that must happen; zero means once.
+	// Nth is how often On must happen; zero means once.
 	Nth int
 
 	// After is the time from then until the event is sent.
@@ -134,7 +134,7 @@ func (l Line) Check() error {
 	return nil
 }
 
-// name is On in the form of ScriptNames.
+// name returns On in the form of ScriptNames.
 func (l Line) name() string {
 	if l.On == "" {
 		return "joined"

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// session is the state of one run. It has no connection: messages go in with
-// their time of arrival, and events collect in outbox. One goroutine owns it.
+// session is the state of one run. It has no connection: it takes messages with their
+// time of arrival, and collects events in outbox. One goroutine owns it.
 type session struct {
 	opts   Options
 	start  time.Time
@@ -17,13 +17,13 @@ type session struct {
 	recorder recorder
 
 	hasJoined    bool
-	conversation string                // the id that messages have to carry, once known
+	conversation string                // the id that messages must carry, once known
 	participants []*participant        // in order of their arrival
 	from         *participant          // the sender of the message that is handled
-	listed       []*utterance          // those of the report, in order of their first chunk
-	last         *utterance            // the last that was begun
+	listed       []*utterance          // the utterances of the report, in order of their first chunk
+	last         *utterance            // the one begun last
 	known        map[string]*utterance // by inference_id
-	ids          []string              // of known, the oldest first
+	ids          []string              // ids of known, the oldest first
 	rate         int                   // Hz, of the last utterance of audio
 
 	outbox   outbox
@@ -64,10 +64,10 @@ func newSession(opts Options, start time.Time) *session {
 	return s
 }
 
-// since is a time as milliseconds since the start of the run.
+// since converts a time to milliseconds since the start of the run.
 func (s *session) since(at time.Time) float64 { return milliseconds(at.Sub(s.start)) }
 
-// advance does everything that is due by now.
+// advance performs everything that is due by now.
 func (s *session) advance(now time.Time) {
 	s.join(now)
 	s.renderer.advance(s.schedule.earliest(now))
@@ -93,8 +93,8 @@ func (s *session) join(now time.Time) {
 	s.opts.OnEvent(Event{Kind: EventJoined, AtMS: s.since(due)})
 }
 
-// untilDue is the time until something is due even if no message arrives; ok is
-// false if nothing is.
+// untilDue returns the time until something is due without another message; ok is false
+// if nothing is.
 func (s *session) untilDue(now time.Time) (wait time.Duration, ok bool) {
 	if !s.hasJoined {
 		if len(s.participants) == 0 {
@@ -124,8 +124,8 @@ func (s *session) welcome(p *participant, at time.Time) {
 	s.join(at)
 }
 
-// depart removes a participant. An utterance that it leaves open ends; after the
-// last participant the run ends it.
+// depart removes a participant, and ends its open utterance. After the last
+// participant, the end of the run does that.
 func (s *session) depart(p *participant, at time.Time, isLast bool) {
 	s.advance(at)
 	s.from = p
@@ -141,7 +141,7 @@ func (s *session) depart(p *participant, at time.Time, isLast bool) {
 	}
 }
 
-// idle ends an utterance that keeps another one waiting.
+// idle ends an open utterance that keeps another one waiting.
 func (s *session) idle(u *utterance, at time.Time) {
 	s.from = u.from
 	s.complain(KindNeverDone, u.record.ID, at,
@@ -170,7 +170,7 @@ func (s *session) sendDue(now time.Time) {
 // relay sends a message of one participant to the others.
 func (s *session) relay(from *participant, msg []byte) {
 	if s.opts.MessageLimit >= 0 && len(msg) > s.opts.MessageLimit {
-		return // a room does not carry it
+		return // the room's limit does not allow it
 	}
 	for _, p := range s.participants {
 		if p != from {
@@ -297,7 +297,7 @@ func (s *session) remember(id string, u *utterance) {
 // utteranceCost is the memory of an utterance without audio, in samples.
 const utteranceCost = 1024
 
-// hold counts memory that u needs until it is over, in samples.
+// hold counts the memory of u until it ends, in samples.
 func (s *session) hold(u *utterance, samples int64) {
 	u.held += samples
 	u.from.hold(samples)
@@ -307,8 +307,8 @@ func (s *session) receiving(u *utterance, at time.Time) {
 	s.opts.OnEvent(Event{Kind: EventReceiving, AtMS: s.since(at), Participant: u.from.name, Utterance: u.record.ID})
 }
 
-// eventID is the id of an utterance in events. An utterance without an id gets a
-// made-up one, as from the service.
+// eventID returns the id of an utterance in events. An utterance without an id gets a
+// random one, as from the service.
 func (s *session) eventID(id string) string {
 	switch {
 	case s.opts.IDs == IDRandom:
@@ -354,8 +354,8 @@ func (s *session) countArrival(u *utterance, at time.Time) {
 	u.record.Chunks++
 }
 
-// countLateness compares the arrival of a chunk with a sender that sends in real
-// time from the first chunk on.
+// countLateness compares the arrival of a chunk with a real-time stream that starts
+// with the first chunk.
 func (s *session) countLateness(u *utterance, at time.Time) {
 	due := u.record.FirstChunkMS + 1000*seconds(u.record.Samples, u.record.Rate)
 	if late := s.since(at) - due; u.record.Chunks > 0 && late > 0 {
@@ -462,8 +462,8 @@ func (s *session) underran(u *utterance, from, to time.Time) {
 		SilenceMS: silence})
 }
 
-// stopped completes the record of u. There is no event for an utterance that had
-// no audio at all: it was never spoken.
+// stopped completes the record of u. An utterance without any audio has no event: it
+// was never spoken.
 func (s *session) stopped(u *utterance, at time.Time, interrupted bool) {
 	u.record.StoppedMS = new(s.since(at))
 	u.record.Interrupted = interrupted
@@ -506,7 +506,7 @@ func (s *session) end(last arrival) {
 	s.report.Recording = s.recorder.report
 }
 
-// abandon records what was received of u and is not played because the run ends.
+// abandon records the audio of u that is not played because the run ends.
 func (s *session) abandon(u *utterance) {
 	s.recordPlayed(u)
 	if !u.isText {

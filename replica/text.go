@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 )
 
-// The estimated duration of a spoken text: the stand-in does not synthesise it.
+// The estimated duration of a spoken text: the stand-in does not synthesise speech.
 const (
 	timePerCharacter = 60 * time.Millisecond
 	shortestSaying   = 300 * time.Millisecond
@@ -23,7 +23,7 @@ const longestTag = 256
 // https://docs.tavus.io/sections/conversational-video-interface/quickstart/emotional-expression
 var emotionTag = regexp.MustCompile(`</?emotion\b[^>]*>`)
 
-// estimate is the duration of a spoken text, without its tags.
+// estimate returns the duration of a spoken text, without its tags.
 func estimate(text string) time.Duration {
 	return time.Duration(utf8.RuneCountInString(emotionTag.ReplaceAllString(text, ""))) * timePerCharacter
 }

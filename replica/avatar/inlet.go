@@ -18,7 +18,7 @@ import (
 // inletSize is how many messages may wait for the replica.
 const inletSize = 64
 
-// inlet brings streams to the replica as the messages of one participant, one stream
+// inlet converts streams to messages of one participant of the replica, one stream
 // after the other.
 type inlet struct {
 	mu     sync.Mutex
@@ -43,7 +43,7 @@ func fill(slot chan<- struct{}) {
 	}
 }
 
-// Send drops a message of the replica: what happens is told of by the timeline.
+// Send drops a message of the replica: the timeline reports what happens.
 func (i *inlet) Send(context.Context, []byte) error { return nil }
 
 // Receive returns the next message.
@@ -66,8 +66,8 @@ func (i *inlet) Receive(ctx context.Context) ([]byte, error) {
 	}
 }
 
-// put queues a message of a stream that began after so many clears. It reports
-// whether the stream still counts.
+// put queues a message of a stream that began after this number of clears. It reports
+// whether the stream is still valid.
 func (i *inlet) put(ctx context.Context, clears int, msg []byte) bool {
 	for ctx.Err() == nil {
 		i.mu.Lock()
@@ -91,7 +91,7 @@ func (i *inlet) put(ctx context.Context, clears int, msg []byte) bool {
 	return false
 }
 
-// clear throws away what waits, and interrupts the replica.
+// clear drops the waiting messages, and interrupts the replica.
 func (i *inlet) clear() {
 	i.mu.Lock()
 	i.clears++
@@ -100,10 +100,10 @@ func (i *inlet) clear() {
 		`"conversation_id":"avatar"}`)}
 	i.mu.Unlock()
 	fill(i.came)
-	fill(i.taken) // wakes a stream that waits, which sees that it is cleared
+	fill(i.taken) // wakes a waiting stream, which then finds itself cleared
 }
 
-// state is how often all was thrown away, and the slot of the streams since then.
+// state is number of clears so far, and the slot of the streams since then.
 func (i *inlet) state() (clears int, turn chan struct{}) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -118,9 +118,9 @@ type Stream struct {
 	Channels int
 }
 
-// Speak plays a stream to its end, after those before it, and returns when all of it
-// was read. A stream that breaks is played as far as it came, and the error says why
-// it broke. What Clear throws away is read and not played.
+// Speak plays a stream after those before it, and returns when all of it was read. If a
+// stream breaks, Speak plays what arrived and returns why it broke. A cleared stream is
+// read to its end and not played.
 func (a *Avatar) Speak(ctx context.Context, s Stream) error {
 	clears, turn := a.inlet.state()
 	isPlayed := false
@@ -130,16 +130,16 @@ func (a *Avatar) Speak(ctx context.Context, s Stream) error {
 		_ = source.Close() // there is nothing to lose
 	}
 	if now, _ := a.inlet.state(); !isPlayed {
-		a.line.skip(s.ID, now != clears)
+		a.timeline.skip(s.ID, now != clears)
 	}
-	_, drained := io.Copy(io.Discard, s.PCM) // the rest of what was cleared
+	_, drained := io.Copy(io.Discard, s.PCM) // the rest of the cleared stream
 	if errors.Is(err, audio.ErrEmpty) {
 		return nil
 	}
 	return cmp.Or(err, drained)
 }
 
-// open brings a stream to the rate and the channel of the replica.
+// open converts a stream to the replica's rate and to mono.
 func open(ctx context.Context, s Stream) (*audio.Prepared, error) {
 	source, err := audio.Prepare(ctx, s.PCM, &audio.PrepareOptions{
 		Rate: Rate, Input: &audio.Options{Encoding: "s16le", Raw: audio.Format{Rate: s.Rate, Channels: s.Channels}},
@@ -187,7 +187,7 @@ func (i *inlet) end(ctx context.Context, clears int, id string, isPlayed bool, w
 	return why
 }
 
-// message is a chunk as a replica takes it.
+// message returns the message of a chunk.
 func message(id string, pcm []byte, isLast bool) []byte {
 	return fmt.Appendf(nil, `{"message_type":"conversation","event_type":"conversation.echo",`+
 		`"conversation_id":"avatar","properties":`+
@@ -195,5 +195,5 @@ func message(id string, pcm []byte, isLast bool) []byte {
 		base64.StdEncoding.EncodeToString(pcm), Rate, id, isLast)
 }
 
-// Clear stops what plays, and throws away all that has come so far.
+// Clear stops playback, and drops all audio that has arrived.
 func (a *Avatar) Clear() { a.inlet.clear() }

@@ -14,14 +14,14 @@ import (
 // faceWidth is how many pixels wide the pictures of the face are.
 const faceWidth = 320
 
-// bitsPerSecond is about how much video is published.
+// bitsPerSecond is the approximate bit rate of the video.
 const bitsPerSecond = 1_500_000
 
 // keyFrameEvery is the longest time without a key frame.
 const keyFrameEvery = 10 * time.Second
 
 // source draws the picture for the sound of a tick. The picture is nil while there is
-// none, and valid until the next call.
+// none. It is valid until the next call.
 type source func(tick int64, pcm []int16) (*image.YCbCr, error)
 
 // faceSource draws the face of the stand-in.
@@ -38,30 +38,29 @@ func faceSource() (source, error) {
 	}, nil
 }
 
-// picturePart is the sound that a picture is drawn for.
-type picturePart struct {
+// pictureRequest is the sound for one picture.
+type pictureRequest struct {
 	tick int64
 	pcm  []int16
 }
 
-// pictureMaker draws and encodes pictures. Where that takes longer than they are shown, it
-// leaves some out.
+// pictureMaker draws and encodes pictures. If that is too slow, it skips pictures.
 type pictureMaker struct {
-	sights chan picturePart // one slot, with the newest
-	wanted atomic.Bool
+	requests chan pictureRequest // one slot, with the newest
+	wanted   atomic.Bool
 }
 
-func newPictureMaker() *pictureMaker { return &pictureMaker{sights: make(chan picturePart, 1)} }
+func newPictureMaker() *pictureMaker { return &pictureMaker{requests: make(chan pictureRequest, 1)} }
 
 func (a *pictureMaker) needKeyFrame() { a.wanted.Store(true) }
 
 // show asks for the picture of a tick. Only one goroutine may call it.
 func (a *pictureMaker) show(tick int64, pcm []int16) {
 	select {
-	case <-a.sights: // it was not drawn in time
+	case <-a.requests: // it was not drawn in time
 	default:
 	}
-	a.sights <- picturePart{tick, slices.Clone(pcm)}
+	a.requests <- pictureRequest{tick, slices.Clone(pcm)}
 }
 
 // run draws until ctx ends.
@@ -75,9 +74,9 @@ func (a *pictureMaker) run(
 	var encoder *vp8.Encoder
 	lastKey := int64(0)
 	for {
-		var s picturePart
+		var s pictureRequest
 		select {
-		case s = <-a.sights:
+		case s = <-a.requests:
 		case <-ctx.Done():
 			return nil
 		}

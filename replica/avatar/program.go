@@ -26,23 +26,24 @@ import (
 // Program draws the pictures of an avatar, such as a model of lip movement.
 //
 // It gets on its standard input, from its start on and in real time, signed 16-bit
-// little-endian mono samples at 24 kHz: what is spoken, and silence in between. It
-// prints pictures in one of two forms:
+// little-endian mono samples at 24 kHz: speech, and silence in between. It prints
+// pictures in one of two forms:
 //
 //   - YUV4MPEG2 (as ffmpeg -f yuv4mpegpipe prints) in 4:2:0. The header states the size.
 //     A frame may state in its parameters, as Xt=1.24, to which time it belongs.
 //   - multipart/x-mixed-replace (as ffmpeg -f mpjpeg prints): a JPEG or PNG in each part,
 //     all of one size. The part's header X-Timestamp: 1.24 may state the time.
 //
-// The time is seconds of audio since the start. Frames that state none belong, one
-// after the other, to times as far apart as the header says, or 40 ms. A picture is
-// shown from its time on, until that of the next.
+// The time is in seconds of audio since the start. Frames without a time follow at the
+// frame rate of the header, or every 40 ms. A picture is shown from its time until that
+// of the next.
 type Program struct {
 	// Command is the command line, which the shell runs.
 	Command string
 }
 
-// The most pixels of a picture, and how many pictures may wait for their time.
+// The largest number of pixels in a picture, and of pictures that may wait for their
+// time.
 const (
 	maxPixels   = 1920 * 1088
 	maxPictures = 64
@@ -57,7 +58,7 @@ type picture struct {
 	image *image.YCbCr
 }
 
-// program is a Program that runs.
+// program is a running Program.
 type program struct {
 	process *child.Process
 	pcm     chan []byte
@@ -67,7 +68,7 @@ type program struct {
 	mu       sync.Mutex
 	pictures []picture // in the order of their times
 	shown    *image.YCbCr
-	late     time.Duration // the most that a picture came too late
+	late     time.Duration // the largest delay of a picture
 	now      time.Duration // the time that was shown last
 	err      error         // why no more pictures come
 }
@@ -94,7 +95,7 @@ func (p *Program) start(ctx context.Context, warn func(string)) (*program, error
 	return r, nil
 }
 
-// wait waits for the end of the program, and says why it ended.
+// wait waits for the end of the program, and returns why it ended.
 func (r *program) wait() error {
 	exit := r.process.Wait()
 	r.work.Wait()
@@ -106,7 +107,7 @@ func (r *program) wait() error {
 	return fmt.Errorf("the program that draws has ended: %w", cmp.Or(exit, io.EOF))
 }
 
-// feed gives the program the sound of a tick.
+// feed sends the sound of a tick to the program.
 func (r *program) feed(pcm []int16) {
 	data := make([]byte, 0, 2*len(pcm))
 	for _, s := range pcm {
@@ -142,7 +143,7 @@ func (r *program) write(ctx context.Context, to io.Writer) {
 	}
 }
 
-// source is the picture of a tick.
+// source returns the picture of a tick.
 func (r *program) source() (source, error) {
 	return func(tick int64, _ []int16) (*image.YCbCr, error) {
 		r.mu.Lock()
@@ -156,7 +157,8 @@ func (r *program) source() (source, error) {
 	}, nil
 }
 
-// lateStep is by how much more a picture has to be late to be worth another warning.
+// lateStep is how much later than the last warned one a picture must be for another
+// warning.
 const lateStep = 100 * time.Millisecond
 
 // add queues a picture.
@@ -176,7 +178,7 @@ func (r *program) add(p picture) error {
 	case isFull:
 		return fmt.Errorf("it is more than %d pictures ahead of the sound", maxPictures)
 	case isLater:
-		r.warn(fmt.Sprintf("a picture came %v too late for its sound; a larger delay gives it more time",
+		r.warn(fmt.Sprintf("a picture came %v too late for its sound; set a larger --render-delay",
 			late.Round(time.Millisecond)))
 	}
 	return nil

@@ -29,7 +29,7 @@ type frame struct {
 	ended     []string // utterances that end with it
 }
 
-// notice is something to tell of playback.
+// notice is a playback report: a start or an end.
 type notice struct {
 	utterance     string
 	isStart       bool
@@ -42,16 +42,16 @@ type encoder interface {
 	Encode(frame []int16) ([]byte, error)
 }
 
-// timeline makes ticks of what the replica plays, and publishes them.
+// timeline cuts the replica's playback into ticks, and publishes them.
 type timeline struct {
 	delay int               // ticks between feed and publishing
-	feed  func(pcm []int16) // gets the sound ahead of its publishing; nil: nobody
+	feed  func(pcm []int16) // gets the sound before it is published; may be nil
 
 	mu       sync.Mutex
 	items    []item
 	speaking string           // the utterance that the replica plays
 	played   map[string]int64 // samples published, of the utterances that are not over
-	line     []frame          // made and not yet published
+	delayed  []frame          // made and not yet published
 	next     time.Time        // when the sound after that of the last frame is due
 	notices  []notice
 	noticed  chan struct{} // one slot, filled when there are notices
@@ -61,14 +61,14 @@ func newTimeline(delay int) *timeline {
 	return &timeline{delay: delay, played: map[string]int64{}, noticed: newSlot()}
 }
 
-// sound takes what the replica plays. It is called by the replica, as event is.
+// sound takes a piece of playback. The replica calls it, as it calls event.
 func (l *timeline) sound(at time.Time, _ int, samples []int16) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.items = append(l.items, item{utterance: l.speaking, at: at, samples: slices.Clone(samples)})
 }
 
-// event takes what the replica does.
+// event takes an event of the replica.
 func (l *timeline) event(e replica.Event) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -84,7 +84,7 @@ func (l *timeline) event(e replica.Event) {
 	}
 }
 
-// skip tells of an utterance that the replica never got.
+// skip reports an utterance that the replica never got.
 func (l *timeline) skip(utterance string, interrupted bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -95,20 +95,20 @@ func (l *timeline) skip(utterance string, interrupted bool) {
 	l.items = append(l.items, item{utterance: utterance, isEnd: true})
 }
 
-// cut throws away what is not published of an utterance, and tells how far it came;
-// l.mu is held.
+// cut drops the unpublished rest of an utterance, and reports its position; l.mu is
+// held.
 func (l *timeline) cut(utterance string) {
 	l.items = slices.DeleteFunc(l.items, func(i item) bool { return i.utterance == utterance })
-	for i := range l.line {
-		if f := &l.line[i]; f.utterance == utterance {
+	for i := range l.delayed {
+		if f := &l.delayed[i]; f.utterance == utterance {
 			*f = frame{ended: f.ended}
 		}
-		l.line[i].ended = slices.DeleteFunc(l.line[i].ended, func(ended string) bool { return ended == utterance })
+		l.delayed[i].ended = slices.DeleteFunc(l.delayed[i].ended, func(ended string) bool { return ended == utterance })
 	}
 	l.finish(utterance, true)
 }
 
-// finish tells that an utterance is over; l.mu is held.
+// finish reports the end of an utterance; l.mu is held.
 func (l *timeline) finish(utterance string, interrupted bool) {
 	played := l.played[utterance]
 	delete(l.played, utterance)
@@ -120,8 +120,8 @@ func (l *timeline) notify(n notice) {
 	fill(l.noticed)
 }
 
-// catchUp is the longest that ticks are published late. After a longer stop of the
-// machine the timeline goes on from where it is.
+// catchUp is the largest delay with which ticks are still published. After a longer
+// stall the timeline is re-based.
 const catchUp = 2 * time.Second
 
 // run makes and publishes ticks until ctx ends.
@@ -160,18 +160,18 @@ func (l *timeline) run(ctx context.Context, encoder encoder, out Outlet, artist 
 	}
 }
 
-// step makes the frame of the tick that ends now, and takes the one that is published
-// now from the line. Until the line is full, ok is false.
+// step makes the frame of the tick that ends now, and returns the frame to publish now.
+// Until the delay line is full, ok is false.
 func (l *timeline) step(now time.Time) (made, published frame, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	made = l.make(now.Add(-clockLag - Tick))
-	l.line = append(l.line, made)
-	if len(l.line) <= l.delay {
+	l.delayed = append(l.delayed, made)
+	if len(l.delayed) <= l.delay {
 		return made, frame{}, false
 	}
-	published = l.line[0]
-	l.line = slices.Delete(l.line, 0, 1)
+	published = l.delayed[0]
+	l.delayed = slices.Delete(l.delayed, 0, 1)
 	if u := published.utterance; u != "" {
 		if _, isStarted := l.played[u]; !isStarted {
 			l.notify(notice{utterance: u, isStart: true})
@@ -184,7 +184,7 @@ func (l *timeline) step(now time.Time) (made, published frame, ok bool) {
 	return made, published, true
 }
 
-// make is the frame that begins at a time on the replica's clock; l.mu is held.
+// make returns the frame that begins at a time on the replica's clock; l.mu is held.
 func (l *timeline) make(begin time.Time) (f frame) {
 	for at := 0; len(l.items) > 0 && at < tickSamples; {
 		first := &l.items[0]
@@ -201,7 +201,7 @@ func (l *timeline) make(begin time.Time) (f frame) {
 			return f // it begins with a frame, once it is due
 		}
 		if at == 0 && !l.isWhole() {
-			return f // what is missing is late: a silence of a whole frame is better than two splinters
+			return f // the missing sound is late: silence for a whole frame is better than two fragments
 		}
 		n := copy(f.pcm[at:], first.samples)
 		at += n
@@ -214,8 +214,8 @@ func (l *timeline) make(begin time.Time) (f frame) {
 	return f
 }
 
-// isWhole reports whether the sound that comes first fills a frame, or is the last before
-// an end or a pause; l.mu is held.
+// isWhole reports whether the first sound fills a frame, or is the last before an end or
+// a pause; l.mu is held.
 func (l *timeline) isWhole() bool {
 	n, first := 0, l.items[0]
 	next := first.at
@@ -229,7 +229,7 @@ func (l *timeline) isWhole() bool {
 	return n >= tickSamples
 }
 
-// report passes on what is told of playback, in order, until ctx ends and that is told.
+// report delivers playback reports in order, until ctx ends and all are delivered.
 func (l *timeline) report(ctx context.Context, out Outlet) {
 	for ctx.Err() == nil {
 		l.pass(out)
@@ -246,7 +246,7 @@ func (l *timeline) report(ctx context.Context, out Outlet) {
 	l.pass(out)
 }
 
-// pass passes on what is there to tell.
+// pass delivers the pending playback reports.
 func (l *timeline) pass(out Outlet) {
 	l.mu.Lock()
 	notices := l.notices
@@ -261,10 +261,10 @@ func (l *timeline) pass(out Outlet) {
 	}
 }
 
-// silence is the level of no sound.
+// silence is the level of silence.
 const silence = 127
 
-// level is how loud samples are, in decibels below full scale.
+// level returns the loudness of samples, in decibels below full scale.
 func level(pcm []int16) uint8 {
 	sum := 0.0
 	for _, s := range pcm {

@@ -34,11 +34,11 @@ type shape struct {
 // Drawing draws the face in pictures of one size. It is for one goroutine at a time.
 type Drawing struct {
 	scale   float64
-	shapes  []shape // those that move
+	shapes  []shape // the shapes that move
 	still   *image.RGBA
 	canvas  *image.RGBA
 	picture *image.YCbCr
-	moving  image.Rectangle // the part that the moving shapes can cover
+	moving  image.Rectangle // the area that the moving shapes can cover
 	raster  *vector.Rasterizer
 }
 
@@ -118,7 +118,7 @@ func (d *Drawing) fill(to *image.RGBA, part image.Rectangle, s shape) error {
 	return err
 }
 
-// operands is how many numbers a command of a path has.
+// operands is the number of operands of each path command.
 var operands = map[byte]int{'M': 2, 'L': 2, 'Q': 4, 'C': 6, 'Z': 0}
 
 // walk calls do for each command of a path.
@@ -144,7 +144,7 @@ func walk(path string, do func(command byte, at []float64)) error {
 	return nil
 }
 
-// flattened is the path of eyes that are closed.
+// flattened returns the path of closed eyes.
 func flattened(path string) string {
 	var out strings.Builder
 	_ = walk(path, func(command byte, at []float64) { // it was walked before

@@ -1,6 +1,6 @@
-// Package face is the face of a stand-in replica: which shape the mouth has for some
-// milliseconds of sound, and how the face looks with it. The face is a drawing in
-// SVG. A browser shows the drawing itself; for video, Drawing draws its shapes.
+// Package face draws the face of a stand-in replica: it computes the shape of the mouth
+// for some milliseconds of sound, and the face with it. The face is a drawing in SVG. A
+// browser shows the drawing itself; for video, Drawing draws its shapes.
 package face
 
 import (
@@ -16,7 +16,7 @@ import (
 //go:embed face.svg
 var SVG string
 
-// Pose is how the face looks at a moment.
+// Pose is the state of the face at a moment.
 type Pose struct {
 	Open   float64 // how far the mouth is open, from 0 to 1
 	Wide   float64 // how wide it is, from -1, rounded, to 1, spread
@@ -39,7 +39,7 @@ type Animator struct {
 	at   float64 // seconds
 }
 
-// Next is the pose some seconds after the last one, for a mouth that moves to m.
+// Next returns the pose some seconds after the last one, for a mouth that moves to m.
 func (a *Animator) Next(m Mouth, seconds float64) Pose {
 	a.at += seconds
 	a.pose.Open += (m.Open - a.pose.Open) * share(0.027, seconds)
@@ -51,8 +51,8 @@ func (a *Animator) Next(m Mouth, seconds float64) Pose {
 	return a.pose
 }
 
-// share is how much of a way is gone after some seconds, if most of it is gone after
-// constant seconds.
+// share returns the fraction of a movement that is done after some seconds, by its time
+// constant.
 func share(constant, seconds float64) float64 { return 1 - math.Exp(-seconds/constant) }
 
 // mouthAt is the height of the corners of the mouth.

@@ -1,6 +1,5 @@
-// Package join lets a stand-in replica join a room that others run, as an avatar
-// worker of a LiveKit room: whoever speaks to such workers, LiveKit's own agents and
-// echocast among them, speaks to it.
+// Package join makes a stand-in replica join a LiveKit room as an avatar worker, for
+// every sender that speaks to such workers, such as LiveKit's own agents and echocast.
 package join
 
 import (
@@ -17,7 +16,7 @@ import (
 	"echocast/rtc/livekit"
 )
 
-// Options say where a replica joins, and how it is seen and heard. To is needed.
+// Options say where and how a replica joins. To is required.
 type Options struct {
 	To       string // livekit+wss://HOST/ROOM
 	Identity string // in the room; empty: livekit.DefaultAvatar
@@ -26,16 +25,16 @@ type Options struct {
 	Program string        // that draws the pictures: see avatar.Program; empty: none
 	Delay   time.Duration // as avatar.Options.Delay
 
-	Record      io.WriteSeeker          // gets what was played (WAV); nil: nobody
+	Record      io.WriteSeeker          // receives the played audio (WAV); may be nil
 	OnEvent     func(replica.Event)     // as in replica.Options
 	OnUtterance func(replica.Utterance) // as in replica.Options
-	Note        func(text string)       // is told what happens in the room
+	Note        func(text string)       // is called with what happens in the room
 }
 
-// Run joins the room and is a replica in it until ctx ends or the connection does. The
-// credentials are those of the environment: see livekit.CredentialsFrom. It returns
-// what the replica reports, and the cause of ctx or what went wrong: among others a
-// *room.AddressError or a *room.CredentialError.
+// Run joins the room as a replica until ctx or the connection ends. Credentials come
+// from the environment: see livekit.CredentialsFrom. It returns the replica's report,
+// and the cause of ctx or an error, such as a *room.AddressError or a
+// *room.CredentialError.
 func Run(ctx context.Context, o *Options) (replica.Report, error) {
 	to, err := livekit.ParseAddress(o.To)
 	if err != nil {

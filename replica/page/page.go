@@ -1,8 +1,7 @@
-// Package page is the page of a stand-in replica: a browser shows its face, plays
-// its sound and draws what it receives and plays. The page is a participant of
-// the room: it joins by WebRTC as every sender does, and interrupts and speaks by
-// the same messages. What only the replica knows comes to it as server-sent
-// events.
+// Package page serves the page of a stand-in replica: it shows the face, plays the
+// sound and draws what the replica receives and plays. The page is a participant of the
+// room: it joins by WebRTC as every sender does, and interrupts and speaks by the same
+// messages. Server-sent events carry what only the replica knows.
 package page
 
 import (
@@ -24,7 +23,7 @@ import (
 //go:embed static
 var static embed.FS
 
-// withFace puts the drawing of the face into the page.
+// withFace inserts the drawing of the face into the page.
 func withFace(html []byte) []byte {
 	return bytes.Replace(html, []byte("<!-- face -->\n"), []byte(face.SVG), 1)
 }
@@ -33,30 +32,30 @@ func withFace(html []byte) []byte {
 // reads more slowly is disconnected, and connects again.
 const backlog = 512
 
-// Page serves the page and passes on what happens in the room. Its methods may be
-// called from any goroutine and do not block.
+// Page serves the page and sends it what happens in the room. Its methods may be called
+// from any goroutine and do not block.
 type Page struct {
 	token string
 	start time.Time
 
 	mu       sync.Mutex
 	browsers map[chan []byte]bool
-	people   map[int]bool // whether a connection hears, by its number
+	people   map[int]bool // whether each connection hears, by number
 	speaking string       // the utterance that plays, or empty
 	controls Controls     // nil if there are none
 	isClosed bool
 }
 
-// Controls is what the page can do that no message can.
+// Controls are the actions of the page for which there is no message.
 type Controls interface {
-	// UserSpeaks tells the room that its user begins or stops to speak.
+	// UserSpeaks reports that the user begins or stops to speak.
 	UserSpeaks(speaking bool)
-	// SetFaults replaces the faults of the replica by those that words name, as
-	// the option --fault takes them.
+	// SetFaults replaces the faults of the replica by those named in words, with the
+	// syntax of --fault.
 	SetFaults(words []string) error
 }
 
-// SetControls makes the controls of the page work.
+// SetControls connects the controls of the page.
 func (p *Page) SetControls(controls Controls) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -68,7 +67,7 @@ func New() *Page {
 	return &Page{token: rand.Text(), start: time.Now(), browsers: map[chan []byte]bool{}, people: map[int]bool{}}
 }
 
-// Path is the path of the page. Who knows it may see the page.
+// Path returns the secret path of the page.
 func (p *Page) Path() string { return "/page/" + p.token + "/" }
 
 // update is an event of the stream. Times are seconds since the page was made.
@@ -108,8 +107,8 @@ func (p *Page) Chunk(at time.Time, participant, utterance string, length time.Du
 	p.publish(update{Type: "chunk", T: p.seconds(at), Who: participant, Utterance: utterance, Seconds: length.Seconds()})
 }
 
-// Sound passes on what the mouth does while samples play. at is when the first
-// of them was due.
+// Sound passes on the movement of the mouth while samples play. at is when the first of
+// them was due.
 func (p *Page) Sound(at time.Time, rate int, samples []int16) {
 	if rate <= 0 || !p.isWatched() {
 		return
@@ -118,7 +117,7 @@ func (p *Page) Sound(at time.Time, rate int, samples []int16) {
 	p.publish(update{Type: "sound", T: p.seconds(at), Seconds: float64(len(samples)) / float64(rate), Mouth: &mouth})
 }
 
-// Join passes on that a connection takes part, and whether it hears.
+// Join passes on that a connection has joined, and whether it hears.
 func (p *Page) Join(connection int, hears bool) { p.setPeople(func() { p.people[connection] = hears }) }
 
 // Leave passes on that a connection has ended.
@@ -225,7 +224,7 @@ func Shared(name string) ([]byte, bool) {
 	return content, err == nil
 }
 
-// policy is the content security policy: the page loads its own files only, and
+// policy is the Content-Security-Policy: the page loads its own files only, and
 // connects to nothing else.
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; media-src " +
 	"'self' blob: mediastream:; " +
@@ -238,8 +237,8 @@ var types = map[string]string{
 	"lanes.js": "text/javascript; charset=utf-8",
 }
 
-// ServeHTTP serves the page to a browser that knows its path, and nothing to a
-// page of another origin.
+// ServeHTTP serves the page to requests with its secret path, and refuses pages of
+// other origins.
 func (p *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rest, isPage := strings.CutPrefix(r.URL.Path, "/page/")
 	token, name, _ := strings.Cut(rest, "/")
@@ -288,7 +287,7 @@ func (p *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // longestControl is the most bytes of a control's body.
 const longestControl = 4096
 
-// control does what a control of the page asks for.
+// control performs the action of a control.
 func (p *Page) control(w http.ResponseWriter, r *http.Request, name string) {
 	p.mu.Lock()
 	controls := p.controls

@@ -29,20 +29,20 @@ import (
 // faceWidth is how many pixels wide the picture of a recording is.
 const faceWidth = 320
 
-// film records what is heard in a session, both sides of it, with the face of the
-// replica, and beside it the words that are known. It is a listener, which hears the
-// replica without a coding and when its sound is due.
+// film records both sides of a session with the face of the replica, and beside it the
+// known words as subtitles. As a listener it gets the replica's sound without encoding,
+// at its due times.
 type film struct {
 	file   *recording.File
 	queue  chan func() // what is heard
 	cancel context.CancelCauseFunc
 	ended  chan error // receives once
 
-	// These belong to the goroutine that does what is queued.
+	// The following belong to the goroutine that runs queued work.
 	packet func(track string, p *rtp.Packet)
 	voice  voice
 	at     time.Time     // of the packet
-	delay  time.Duration // of the voice's encoder
+	delay  time.Duration // delay of the encoder
 
 	isMissing atomic.Bool // some of what was heard is
 
@@ -57,14 +57,14 @@ func isFilm(name string) bool {
 	return ending == ".webm" || ending == ".mp4"
 }
 
-// drainTime bounds how long the end of a film waits for what was heard to be written.
+// drainTime bounds how long close waits for queued sound to be written.
 const drainTime = 10 * time.Second
 
 // errCut ends a film.
 var errCut = errors.New("the session is over")
 
-// errMissing says that a film is not whole.
-var errMissing = errors.New("it could not be written in time: some of what was heard is missing")
+// errMissing reports that a recording is incomplete.
+var errMissing = errors.New("the disk was too slow: some sound is missing")
 
 // film begins the recording of a session, which runs until close.
 func (s *server) film(ctx context.Context, session int) (*film, error) {
@@ -100,7 +100,7 @@ func (s *server) film(ctx context.Context, session int) (*film, error) {
 	return f, nil
 }
 
-// hearing lets a film hear the room until it ends.
+// hearing connects a film to the sound of the room until it ends.
 func (s *server) hearing(f *film) recording.Hear {
 	return func(ctx context.Context, packet func(string, *rtp.Packet), _ func(string)) error {
 		f.packet = packet
@@ -117,7 +117,7 @@ func (s *server) hearing(f *film) recording.Hear {
 	}
 }
 
-// do queues something, unless the writing is far behind: the session waits for no disk.
+// do queues work, unless writing is far behind: the session never waits for the disk.
 func (f *film) do(what func()) {
 	select {
 	case f.queue <- what:
@@ -126,7 +126,7 @@ func (f *film) do(what func()) {
 	}
 }
 
-// Play takes what is heard in the room of users.
+// Play takes sound to record in the room of users.
 func (f *film) Play(track string, packet *rtp.Packet) error {
 	if track == rtc.SoundReplica {
 		return nil // which comes without a coding
@@ -155,7 +155,7 @@ func payloadOf(isOpus bool) uint8 {
 	return payloadMuLaw
 }
 
-// play takes what the replica plays.
+// play takes the sound of the replica.
 func (f *film) play(at time.Time, rate int, samples []int16) {
 	own := slices.Clone(samples)
 	f.do(func() { f.speak(piece{at: at, rate: rate, samples: own}) })
@@ -166,7 +166,7 @@ func (f *film) pause() { f.do(func() { f.speak(piece{isEnd: true}) }) }
 
 func (f *film) speak(p piece) {
 	start := f.file.Begun()
-	_ = f.voice.add(p, start, func(packet *rtp.Packet) { // a rate that Opus does not have is not heard
+	_ = f.voice.add(p, start, func(packet *rtp.Packet) { // Opus does not support this rate: no sound
 		now := time.Now()
 		ticks := uint32(now.Sub(start).Seconds()*opusClock) - packet.Timestamp
 		f.at = now.Add(-time.Duration(int32(ticks))*time.Second/opusClock - f.delay)
@@ -177,7 +177,7 @@ func (f *film) speak(p piece) {
 	})
 }
 
-// encoder leaves the sound of a replica at its own rate as it is.
+// encoder returns a linear encoder: the sound of a replica stays at its own rate.
 func (f *film) encoder(rate int) (encoder, error) {
 	f.delay = 0
 	if rate == recording.Rate {
@@ -208,7 +208,7 @@ func (*linearEncoder) Encode(frame []int16) (packet []byte, err error) {
 // Close does nothing.
 func (*linearEncoder) Close() error { return nil }
 
-// follow gets what a replica with these options plays, from now on.
+// follow adds this film to the callbacks of a replica's options.
 func (f *film) follow(options *replica.Options) {
 	start := time.Now()
 	onSound, onUtterance := options.OnSound, options.OnUtterance
@@ -223,8 +223,8 @@ func (f *film) follow(options *replica.Options) {
 	}
 }
 
-// utterance takes an utterance that has ended, whose words may be known. start is when
-// the session began.
+// utterance adds subtitles for an utterance that has ended, if its words are known.
+// start is when the session began.
 func (f *film) utterance(u replica.Utterance, start time.Time) {
 	if u.Text == "" || u.StartedMS == nil {
 		return
@@ -244,7 +244,7 @@ func (f *film) utterance(u replica.Utterance, start time.Time) {
 	f.err = cmp.Or(f.err, f.words.Add(e, to))
 }
 
-// close ends the recording with all that was played, and completes its files.
+// close writes all that was played, and completes the files.
 func (f *film) close() error {
 	late := time.AfterFunc(drainTime, func() {
 		f.isMissing.Store(true)

@@ -12,7 +12,7 @@ import (
 	"echocast/rtc"
 )
 
-// Local is a stand-in replica for this process, behind a real data channel.
+// Local is a stand-in replica in this process, behind a real data channel.
 type Local struct {
 	listener *rtc.Listener
 	page     *page.Page // nil: there is none
@@ -21,7 +21,7 @@ type Local struct {
 	ended    sync.WaitGroup
 
 	mu       sync.Mutex
-	failed   error          // the first thing that went wrong with the replica
+	failed   error          // the first error of the replica
 	runs     map[string]int // underruns of the utterances that have ended
 	browsers map[int]bool   // connections of browsers
 	changed  chan struct{}  // closed when browsers change
@@ -29,12 +29,12 @@ type Local struct {
 
 // LocalOptions configure a Local. Nil and each zero value mean the default.
 type LocalOptions struct {
-	Record       string            // the file that gets what is heard (WAV); empty: none
+	Record       string            // WAV file that records what is heard; empty: none
 	MessageLimit int               // larger messages are dropped; 0: replica.DefaultMessageLimit
 	Faults       []string          // as replica.Options.SetFaults takes them
-	OnComplaint  func(text string) // is called with what is wrong with messages
+	OnComplaint  func(text string) // is called with each complaint about a message
 	Participants int               // how many connections this process makes; 0: 1
-	Page         bool              // browsers may show the replica and take part, too
+	Page         bool              // browsers may join and show the replica
 }
 
 // StartLocal starts a replica. Close ends it.
@@ -73,11 +73,11 @@ func StartLocal(o *LocalOptions) (*Local, error) {
 		stop()
 		return nil, cmp.Or(err, listener.Close())
 	}
-	l.ended.Go(func() { _ = Run(ctx, listener, options) }) // fail is called with what fails
+	l.ended.Go(func() { _ = Run(ctx, listener, options) }) // fail records an error
 	return l, nil
 }
 
-// join takes no more connections than this process makes, unless there is a page.
+// join accepts only as many connections as this process makes, unless there is a page.
 func (l *Local) join(n int, hears bool) {
 	switch {
 	case n > l.own && hears:
@@ -119,7 +119,7 @@ func (l *Local) WaitBrowser(ctx context.Context, isThere bool) error {
 	}
 }
 
-// PageURL is the address of the page; empty where there is none.
+// PageURL returns the address of the page; empty if there is none.
 func (l *Local) PageURL() string {
 	if l.page == nil {
 		return ""
@@ -127,7 +127,7 @@ func (l *Local) PageURL() string {
 	return strings.TrimSuffix(l.URL(), "/") + l.page.Path()
 }
 
-// URL is the address to dial.
+// URL returns the address to dial.
 func (l *Local) URL() string { return l.listener.URL() }
 
 func (l *Local) count(u replica.Utterance) {
@@ -143,7 +143,7 @@ func (l *Local) fail(err error) {
 }
 
 // Underruns returns how many underruns an utterance had, and false before it has ended.
-// The replica counts them before it says that it has stopped.
+// They are final when the replica reports that it has stopped.
 func (l *Local) Underruns(id string) (int, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -7,8 +7,8 @@ import (
 	"echocast/replica"
 )
 
-// Log returns an observer that says in lines of text what happens, and warns of what
-// fails. It leaves out reports.
+// Log returns an observer that writes events as lines of text, and failures as
+// warnings. It skips reports.
 func Log(say, warn func(line string)) Observer {
 	return Observer{
 		Join: func(connection int, hears bool) {

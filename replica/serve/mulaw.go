@@ -24,7 +24,7 @@ type muLawEncoder struct {
 // newMuLaw returns an encoder of samples at a rate of at least 8 kHz.
 func newMuLaw(rate int) (*muLawEncoder, error) {
 	if rate < muLawRate {
-		return nil, fmt.Errorf("mu-law is made of %d Hz or more, not of %d", muLawRate, rate)
+		return nil, fmt.Errorf("mu-law needs %d Hz or more, not %d", muLawRate, rate)
 	}
 	step := float64(rate) / muLawRate
 	return &muLawEncoder{step: step, past: make([]int16, int(2*lobes*step))}, nil
@@ -41,7 +41,7 @@ func (m *muLawEncoder) Encode(frame []int16) ([]byte, error) {
 	return m.packet, nil
 }
 
-// filtered is the sound at a position, without the frequencies that 8 kHz cannot
+// filtered returns the sound at a position, without the frequencies that 8 kHz cannot
 // carry.
 func (m *muLawEncoder) filtered(in []int16, at float64) int16 {
 	sum, weights := 0.0, 0.0

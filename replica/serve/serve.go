@@ -1,6 +1,6 @@
-// Package serve is a stand-in replica that other processes dial. Everybody who
-// is connected at the same time is in one room with one replica: each gets its
-// events, hears it, and may speak and interrupt.
+// Package serve runs a stand-in replica that other processes dial. All connections at
+// the same time share one room and one replica: each gets its events, hears it, and may
+// speak and interrupt.
 package serve
 
 import (
@@ -17,25 +17,25 @@ import (
 	"echocast/rtc"
 )
 
-// Options tune a server. The zero value is a replica without a recording.
+// Options configure a server. The zero value is a replica without a recording.
 type Options struct {
 	// Replica holds the options of each session. The server sets Record,
 	// PeerGone, OnEvent and OnUtterance.
 	Replica replica.Options
 
-	// Record is the file that gets what the first session plays (WAV), or of .webm and
-	// .mp4 both sides of the session and the face, with a .vtt beside it. Further
-	// sessions get new files with numbers. No recording if empty.
+	// Record is the file that records the first session: a WAV file what the replica
+	// plays, a .webm or .mp4 file both sides and the face, with a .vtt beside it.
+	// Further sessions get new files with numbers. Empty: no recording.
 	Record string
 
 	// User is a sound file that is played to each connection that hears, as the
-	// microphone of a user. No user if empty.
+	// microphone of a user. Empty: no user.
 	User string
 
 	// Once ends the server with its first session.
 	Once bool
 
-	// Page is the page that shows the replica. No page if nil.
+	// Page is the page that shows the replica; nil: no page.
 	Page *page.Page
 
 	// Observer is notified of what happens.
@@ -83,7 +83,7 @@ func (o Observer) withDefaults() Observer {
 	return o
 }
 
-// ParticipantName is the name of a connection in events and reports.
+// ParticipantName returns the name of a connection in events and reports.
 func ParticipantName(connection int) string { return fmt.Sprintf("connection %d", connection) }
 
 // server serves one listener. A session begins with the first connection and
@@ -191,7 +191,7 @@ func (s *server) session(ctx context.Context) *replica.Room {
 	return room
 }
 
-// play passes on what plays.
+// play passes on a piece of playback.
 func (s *server) play(at time.Time, rate int, samples []int16) {
 	s.sound.play(at, rate, samples)
 	s.options.Page.Sound(at, rate, samples)
@@ -203,7 +203,7 @@ func (s *server) event(e replica.Event) {
 	s.observer.Event(e)
 }
 
-// record is the recording of a session: one of the two, or none.
+// record is the recording of a session: a WAV file, a film, or nothing.
 type record struct {
 	wav  *os.File
 	film *film
@@ -258,14 +258,14 @@ func (s *server) fail(err error) {
 	}
 }
 
-// UserSpeaks is for the page.
+// UserSpeaks implements page.Controls.
 func (s *server) UserSpeaks(speaking bool) {
 	if room := s.current(); room != nil {
 		room.UserSpeaks(speaking)
 	}
 }
 
-// SetFaults is for the page.
+// SetFaults implements page.Controls.
 func (s *server) SetFaults(words []string) error {
 	var options replica.Options
 	if err := options.SetFaults(words); err != nil {
@@ -277,15 +277,15 @@ func (s *server) SetFaults(words []string) error {
 	return nil
 }
 
-// current is the room of the session that runs, or nil.
+// current returns the room of the running session, or nil.
 func (s *server) current() *replica.Room {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.room
 }
 
-// connectSound lets a connection that asked for it hear the replica and the
-// user. The function it returns ends that.
+// connectSound sends the sound of the replica and the user to a connection that asked
+// for it. The function it returns ends that.
 func (s *server) connectSound(ctx context.Context, conn *rtc.Conn) (stop func()) {
 	if !conn.HasSound() {
 		return func() {}
@@ -303,8 +303,8 @@ func (s *server) connectSound(ctx context.Context, conn *rtc.Conn) (stop func())
 	}
 }
 
-// listen lets somebody hear the replica and, where it is a file, the user, until ctx
-// ends or stop, which waits for it.
+// listen sends a listener the sound of the replica and, if it is a file, of the user,
+// until ctx ends or stop, which waits for it.
 func (s *server) listen(ctx context.Context, to listener) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var user sync.WaitGroup

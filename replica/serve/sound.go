@@ -17,7 +17,7 @@ import (
 	"echocast/rtc"
 )
 
-// opusClock is what the timestamps of Opus count, in Hz.
+// opusClock is the clock rate of Opus timestamps, in Hz.
 const opusClock = 48000
 
 // frameTime is the playing time of a packet of sound.
@@ -34,12 +34,12 @@ type piece struct {
 	isEnd   bool // silence follows
 }
 
-// listener hears the room. Connections do, and a recording with a picture.
+// listener hears the room: a connection, or a recording with a picture.
 type listener interface {
 	Play(track string, packet *rtp.Packet) error
 }
 
-// soundOut sends what the replica plays to every connection that hears.
+// soundOut sends the replica's sound to every connection that hears.
 type soundOut struct {
 	start  time.Time
 	pieces chan piece
@@ -58,7 +58,7 @@ func newSoundOut() *soundOut {
 	return s
 }
 
-// add lets a connection hear. The function it returns ends that.
+// add adds a listening connection. The function it returns removes it.
 func (s *soundOut) add(conn listener) (remove func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -70,7 +70,7 @@ func (s *soundOut) add(conn listener) (remove func()) {
 	}
 }
 
-// relay lets the others hear the microphone of conn, until ctx or conn ends.
+// relay sends the microphone of conn to the others, until ctx or conn ends.
 func (s *soundOut) relay(ctx context.Context, conn *rtc.Conn) {
 	_ = conn.Hear(ctx, rtc.SoundAll, func(_ string, packet *rtp.Packet) {
 		s.mu.Lock()
@@ -83,8 +83,8 @@ func (s *soundOut) relay(ctx context.Context, conn *rtc.Conn) {
 	}, nil) // the connection is over
 }
 
-// play takes what a replica plays. It never blocks: what cannot be encoded in
-// time is not heard.
+// play takes the replica's sound. It never blocks: sound that cannot be encoded in time
+// is dropped.
 func (s *soundOut) play(at time.Time, rate int, samples []int16) {
 	if !s.hasListeners() {
 		return
@@ -108,8 +108,8 @@ func (s *soundOut) put(p piece) {
 	}
 }
 
-// run encodes what is played. Once an utterance has ended and no other has begun, it empties
-// the encoder.
+// run encodes the sound. Once an utterance has ended and no other has begun, it drains the
+// encoder.
 func (s *soundOut) run() {
 	defer s.voice.close()
 	var quiet <-chan time.Time
@@ -225,7 +225,7 @@ func (v *voice) flush(send func(*rtp.Packet)) error {
 	return v.encode(send)
 }
 
-// drain brings what the encoder still holds of the sound, by a frame of silence: Opus is 6.5 ms
+// drain gets the rest of the sound from the encoder, by a frame of silence: Opus is 6.5 ms
 // behind.
 func (v *voice) drain(send func(*rtp.Packet)) error {
 	err := v.flush(send)
