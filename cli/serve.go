@@ -15,6 +15,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"echocast/cluster/sharing"
 	"echocast/gateway/token"
 	"echocast/internal/logline"
 	"echocast/internal/option"
@@ -42,6 +43,7 @@ type ServeOptions struct {
 	AllowOrigins     []string
 	BotHosts         []string         // that may be called
 	Reload           <-chan os.Signal // is sent a signal when Tokens is to be read again
+	Cluster          sharing.Options
 	Log              *slog.Logger
 }
 
@@ -98,7 +100,8 @@ signal ends it at once.`,
 			option.New(&s.options.Drain, "drain", 30*time.Second, "when it is told to end, let utterances go on for this "+
 				"`TIME`"),
 			option.Quiet(&s.quiet),
-		}, s.serving.CertificateFlags(), s.target.create.service.Flags(), s.target.daily.Flags(), s.target.peer.DialFlags()),
+		}, s.options.Cluster.Flags(), s.serving.CertificateFlags(), s.target.create.service.Flags(),
+			s.target.daily.Flags(), s.target.peer.DialFlags()),
 		Action: func(c *cli.Context) error {
 			if err := option.NoInputs(c); err != nil {
 				return err
@@ -125,6 +128,9 @@ func (s *serveCmd) check() (err error) {
 		return usagef("--max-per-token must not be negative")
 	case s.options.MaxPerToken > 0 && s.tokens == "":
 		return usagef("--max-per-token needs --tokens FILE")
+	}
+	if err := s.options.Cluster.Check(); err != nil {
+		return err
 	}
 	for _, origin := range s.options.AllowOrigins {
 		if u, err := url.Parse(origin); err != nil || u.Host == "" || u.Scheme+"://"+u.Host != origin {
@@ -198,6 +204,8 @@ func (s *serveCmd) open() (net.Listener, error) {
 	ip := net.ParseIP(host)
 	isLocal := host == "localhost" || ip != nil && ip.IsLoopback()
 	switch {
+	case s.options.Cluster.NATS != "" && s.options.Cluster.Advertise == "" && ip != nil && ip.IsUnspecified():
+		return nil, usagef("--listen %s: --nats needs --advertise URL, at which other nodes reach this one", s.listen)
 	case isLocal:
 	case s.options.Tokens == nil:
 		return nil, usagef("--listen %s: other machines reach this address, so it needs --tokens FILE", s.listen)
@@ -214,8 +222,11 @@ func (s *serveCmd) open() (net.Listener, error) {
 		config.NextProtos = []string{"http/1.1"} // WebSockets need it
 		scheme, listener = "https", tls.NewListener(listener, config)
 	}
+	url := scheme + "://" + listener.Addr().String()
+	if s.options.Cluster.Advertise == "" {
+		s.options.Cluster.Advertise = url
+	}
 	if !s.quiet {
-		url := scheme + "://" + listener.Addr().String()
 		s.streams.Warn(`the gateway listens; see it at %s/, or create a conversation: `+
 			`curl -d '{"to":"rehearsal"}' %s/v1/conversations`, url, url)
 	}

@@ -70,7 +70,7 @@ func TestTakeover(t *testing.T) {
 	}
 	for _, err := range []error{
 		h.SaveRecord(ctx, []byte("record")), h.Append(ctx, []byte("one")), h.Append(ctx, []byte("two")),
-		h.AddAudio(ctx, "u1", []byte("a")), h.AddAudio(ctx, "u2", []byte("b")), h.AddAudio(ctx, "u1", make([]byte, maxPiece+1)),
+		h.AddAudio(ctx, "u1", []byte("a")), h.AddAudio(ctx, "u2", []byte("b")), h.AddAudio(ctx, "u1", []byte("d")),
 		h.AddAudio(ctx, "u3", []byte("c")), h.DropAudio(ctx, "u3"), h.SaveProgress(ctx, []byte(`{"at":1}`)),
 	} {
 		if err != nil {
@@ -90,8 +90,8 @@ func TestTakeover(t *testing.T) {
 		t.Fatal(err)
 	}
 	if string(saved.Record) != "record" || string(slices.Concat(saved.Events...)) != "onetwo" ||
-		string(saved.Progress) != `{"at":1}` || len(saved.Audio) != 2 || string(saved.Audio["u2"][0]) != "b" ||
-		len(saved.Audio["u1"]) != 3 {
+		string(saved.Progress) != `{"at":1}` || len(saved.Audio) != 2 || string(slices.Concat(saved.Audio[0].Pieces...)) != "ad" ||
+		string(slices.Concat(saved.Audio[1].Pieces...)) != "b" {
 		t.Errorf("loaded: %+v", saved)
 	}
 	if err := taken.Append(ctx, []byte("three")); err != nil {

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -20,6 +21,7 @@ type holder struct {
 	Address string `json:"address,omitempty"`
 	Zone    string `json:"zone,omitempty"`
 	Claim   string `json:"claim,omitempty"` // differs from claim to claim
+	Gave    string `json:"gave,omitempty"`  // the node that released it
 }
 
 // entry is what this node knows of one conversation. The cluster guards it.
@@ -42,6 +44,8 @@ type Hold struct {
 	until   atomic.Int64 // when this node stops, on its clock
 	lost    chan struct{}
 
+	published atomic.Int64 // messages so far
+
 	appending sync.Mutex // of events
 	sequence  uint64     // of the last batch of events
 }
@@ -53,9 +57,8 @@ func (h *Hold) MaySpeak() bool { return int64(now()) < h.until.Load() }
 // Lost is closed when this node has stopped to hold the conversation.
 func (h *Hold) Lost() <-chan struct{} { return h.lost }
 
-// Before is the node that held the conversation before, and its address; empty where
-// it is new.
-func (h *Hold) Before() (node, address string) { return h.from.Node, h.from.Address }
+// Before is the node that held the conversation before; empty where it is new.
+func (h *Hold) Before() (node string) { return cmp.Or(h.from.Node, h.from.Gave) }
 
 // Create makes a conversation, and holds it. The error is ErrHeld where there is one of
 // this id.
@@ -220,7 +223,7 @@ func (h *Hold) Give(ctx context.Context) {
 	h.entry.isLast = false
 	c.mu.Unlock()
 	if action == lease.Release {
-		c.write(ctx, h, holder{})
+		c.write(ctx, h, holder{Zone: c.options.Zone, Claim: h.claim, Gave: c.node})
 	}
 }
 

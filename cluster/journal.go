@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -53,9 +55,7 @@ func (h *Hold) checked(err error) error {
 func (h *Hold) Append(ctx context.Context, batch []byte) error {
 	h.appending.Lock()
 	defer h.appending.Unlock()
-	ctx, cancel := h.cluster.bounded(ctx)
-	defer cancel()
-	ack, err := h.cluster.js.Publish(ctx, eventsSubject+h.id, batch, jetstream.WithExpectLastSequencePerSubject(h.sequence))
+	ack, err := h.publish(ctx, eventsSubject+h.id, batch, jetstream.WithExpectLastSequencePerSubject(h.sequence))
 	if isConflict(err) {
 		return ErrLost
 	}
@@ -74,20 +74,31 @@ func isConflict(err error) bool {
 
 // AddAudio keeps a piece of an utterance's audio, after those before.
 func (h *Hold) AddAudio(ctx context.Context, utterance string, piece []byte) error {
-	for len(piece) > maxPiece {
-		if err := h.addPiece(ctx, utterance, piece[:maxPiece]); err != nil {
-			return err
-		}
-		piece = piece[maxPiece:]
-	}
-	return h.addPiece(ctx, utterance, piece)
+	_, err := h.publish(ctx, audioSubject+h.id+"."+utterance, piece)
+	return h.checked(err)
 }
 
-func (h *Hold) addPiece(ctx context.Context, utterance string, piece []byte) error {
+// publish publishes a message once, and tries again as long as this node holds the
+// conversation: NATS knows by the id of the message what it has already.
+func (h *Hold) publish(ctx context.Context, subject string, data []byte, o ...jetstream.PublishOpt) (*jetstream.PubAck, error) {
+	o = append(o, jetstream.WithMsgID(h.claim+":"+strconv.FormatInt(h.published.Add(1), 36)))
+	for {
+		ack, err := h.publishOnce(ctx, subject, data, o)
+		if answer, isAnswered := errors.AsType[*jetstream.APIError](err); err == nil || isAnswered && answer.Code < 500 ||
+			ctx.Err() != nil || !h.MaySpeak() {
+			return ack, err
+		}
+		time.Sleep(retryInterval)
+	}
+}
+
+// retryInterval is how long publish waits after an error.
+const retryInterval = 50 * time.Millisecond
+
+func (h *Hold) publishOnce(ctx context.Context, subject string, data []byte, o []jetstream.PublishOpt) (*jetstream.PubAck, error) {
 	ctx, cancel := h.cluster.bounded(ctx)
 	defer cancel()
-	_, err := h.cluster.js.Publish(ctx, audioSubject+h.id+"."+utterance, piece)
-	return h.checked(err)
+	return h.cluster.js.Publish(ctx, subject, data, o...)
 }
 
 // DropAudio forgets the audio of an utterance.
@@ -100,15 +111,22 @@ func (h *Hold) DropAudio(ctx context.Context, utterance string) error {
 // Saved is what was kept of a conversation.
 type Saved struct {
 	Record   []byte
-	Events   [][]byte            // batches, in order
-	Progress []byte              // of the node before; nil where there is none
-	Audio    map[string][][]byte // by utterance, the pieces in order
+	Events   [][]byte // batches, in order
+	Progress []byte   // of the node before; nil where there is none
+	Audio    []Audio  // in the order in which they began
+}
+
+// Audio is what was kept of an utterance.
+type Audio struct {
+	Utterance string
+	Pieces    [][]byte // in order
 }
 
 // Load loads what the nodes before have kept. It is called once, before all else.
 func (h *Hold) Load(ctx context.Context) (s *Saved, err error) {
 	c := h.cluster
-	s = &Saved{Audio: map[string][][]byte{}}
+	s = &Saved{}
+	places := map[string]int{}
 	if s.Record, err = c.Record(ctx, h.id); err != nil {
 		return nil, err
 	}
@@ -125,9 +143,16 @@ func (h *Hold) Load(ctx context.Context) (s *Saved, err error) {
 	}
 	err = c.read(ctx, c.audio, audioSubject+h.id+".*", mark.Sequence, func(m jetstream.Msg) {
 		utterance := m.Subject()[strings.LastIndexByte(m.Subject(), '.')+1:]
-		if utterance != markToken {
-			s.Audio[utterance] = append(s.Audio[utterance], m.Data())
+		if utterance == markToken {
+			return
 		}
+		i, isKnown := places[utterance]
+		if !isKnown {
+			i = len(s.Audio)
+			places[utterance] = i
+			s.Audio = append(s.Audio, Audio{Utterance: utterance})
+		}
+		s.Audio[i].Pieces = append(s.Audio[i].Pieces, m.Data())
 	})
 	if err == nil {
 		err = h.DropAudio(ctx, markToken)

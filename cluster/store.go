@@ -23,9 +23,8 @@ const (
 // How much is kept.
 const (
 	keptFor       = 72 * time.Hour
-	maxEventBatch = 1000    // of a conversation
-	maxAudioBytes = 4 << 30 // of all conversations together
-	maxPiece      = 64 << 10
+	maxEventBatch = 1000      // of a conversation
+	maxAudioBytes = 4 << 30   // of all conversations together
 	markerTTL     = time.Hour // of what says that a record was removed
 	createTimeout = 20 * time.Second
 )

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -13,6 +14,8 @@ var (
 	ErrNotReady = errors.New("the replica did not join in time")
 	// ErrLost: the connection broke, the peer left, or it accepts no more data.
 	ErrLost = errors.New("the connection was lost")
+	// errMayNot: Options.MaySend said no.
+	errMayNot = fmt.Errorf("%w: another process may speak there now", ErrLost)
 	// ErrNotRejoined: Redial did not restore a lost connection in time.
 	ErrNotRejoined = errors.New("the connection was lost and could not be made again")
 	// ErrNoAudio: the source ended without a sample.
@@ -105,6 +108,9 @@ type Options struct {
 	// InterruptTimeout bounds the wait for the event that the replica has
 	// stopped; 0: 2 s.
 	InterruptTimeout time.Duration
+	// MaySend, if it is set, is asked before each message that leaves for the room. Where
+	// it says no, the message is not sent, and the connection counts as lost.
+	MaySend func() bool
 	// SkipHeard ends an utterance once it is sent. Leaving the room then may cut the
 	// replica off.
 	SkipHeard bool
@@ -132,6 +138,9 @@ func (o *Options) withDefaults() Options {
 	set.SendTimeout = cmp.Or(set.SendTimeout, 10*time.Second)
 	set.HeardTimeout = cmp.Or(set.HeardTimeout, 5*time.Second)
 	set.InterruptTimeout = cmp.Or(set.InterruptTimeout, 2*time.Second)
+	if set.MaySend == nil {
+		set.MaySend = func() bool { return true }
+	}
 	if set.Observe == nil {
 		set.Observe = func(Moment) {}
 	}

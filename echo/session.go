@@ -223,6 +223,9 @@ func (s *Session) Send(ctx context.Context, msg Message) error {
 		return err
 	}
 	defer s.release()
+	if !s.options.MaySend() {
+		return errMayNot
+	}
 	return sender.Send(ctx, msg)
 }
 

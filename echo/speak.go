@@ -234,6 +234,9 @@ func (s *Session) deliver(ctx context.Context, u *utterance, p messagePart) erro
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
+	if !s.options.MaySend() {
+		return errMayNot
+	}
 	at := u.noteSending(p)
 	s.watch(u)
 	size, err := u.script.send(ctx)
@@ -378,6 +381,9 @@ func (s *Session) sendInterrupt(ctx context.Context, u *utterance, why error) bo
 		return false // the chunk before it is stuck
 	}
 	defer s.release()
+	if !s.options.MaySend() {
+		return false
+	}
 	err := u.stage.Interrupt(ctx)
 	s.options.Observe(Moment{Kind: MomentInterrupt, At: time.Now(), InferenceID: u.id, Text: why.Error()})
 	return err == nil

@@ -29,8 +29,9 @@ var (
 
 // api serves a gateway by HTTP.
 type api struct {
-	gateway *Gateway
-	mux     *http.ServeMux
+	gateway   *Gateway
+	mux       *http.ServeMux
+	transport *http.Transport // to other nodes
 }
 
 // route is what one method does at one path.
@@ -42,10 +43,18 @@ type route struct {
 
 // Handler serves the gateway by HTTP.
 func (g *Gateway) Handler() http.Handler {
-	a := &api{gateway: g, mux: http.NewServeMux()}
+	a := &api{gateway: g, mux: http.NewServeMux(), transport: http.DefaultTransport.(*http.Transport).Clone()}
+	a.transport.Proxy, a.transport.MaxIdleConnsPerHost = nil, g.options.MaxConversations
 	for _, r := range a.routes() {
 		a.mux.HandleFunc(r.method+" "+r.path, func(w http.ResponseWriter, req *http.Request) {
-			who, err := a.authorize(req, r.needs)
+			isDone, err := a.forward(w, req, req.PathValue("id"))
+			if isDone {
+				return
+			}
+			var who caller
+			if err == nil {
+				who, err = a.authorize(req, r.needs)
+			}
 			if err == nil {
 				err = r.serve(w, req.WithContext(context.WithValue(req.Context(), callerKey{}, who)))
 			}
@@ -55,7 +64,12 @@ func (g *Gateway) Handler() http.Handler {
 		})
 	}
 	a.mux.HandleFunc("/openai/{conversation}/{rest...}", func(w http.ResponseWriter, req *http.Request) {
-		if err := a.openAI(w, req); err != nil {
+		id, _, _ := strings.Cut(req.PathValue("conversation"), ".")
+		isDone, err := a.forward(w, req, id)
+		if !isDone && err == nil {
+			err = a.openAI(w, req)
+		}
+		if err != nil {
 			a.fail(w, err)
 		}
 	})
@@ -178,13 +192,26 @@ func readJSON(w http.ResponseWriter, r *http.Request, into any) error {
 	return nil
 }
 
+// conversation is the one that a request is for. One that is being taken over is waited
+// for, and one that has ended on another node is made of what was kept.
 func (a *api) conversation(r *http.Request) (*Conversation, error) {
-	return a.gateway.Get(r.PathValue("id"))
+	id := r.PathValue("id")
+	c, err := a.gateway.Get(id)
+	if err != nil {
+		return a.gateway.revive(r.Context(), id)
+	}
+	if c.own != nil && c.State() == Starting {
+		_ = c.WaitJoined(r.Context()) // the answer says what came of it
+	}
+	return c, nil
 }
 
 // create answers when the room was joined. A client that leaves before that has no
 // id, so the conversation ends, unless the client can ask again by a key.
 func (a *api) create(w http.ResponseWriter, r *http.Request) error {
+	if a.forwardCreation(w, r) {
+		return nil
+	}
 	var spec Spec
 	if err := readJSON(w, r, &spec); err != nil {
 		return err
@@ -209,11 +236,12 @@ func (a *api) create(w http.ResponseWriter, r *http.Request) error {
 	return answer(w, http.StatusCreated, info)
 }
 
-func (a *api) list(w http.ResponseWriter, _ *http.Request) error {
+func (a *api) list(w http.ResponseWriter, r *http.Request) error {
 	list := []Info{}
 	for _, c := range a.gateway.List() {
 		list = append(list, c.Info())
 	}
+	list = append(list, a.listPeers(r)...)
 	return answer(w, http.StatusOK, map[string]any{"conversations": list})
 }
 

@@ -3,16 +3,19 @@ package gateway
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"echocast/echo"
+	"echocast/gateway/token"
 	"echocast/openai"
 	"echocast/replica"
 	"echocast/room"
 	"echocast/room/rest"
+	"echocast/tavus"
 )
 
 // Conversation is one room with one replica that is spoken to. Its methods may be
@@ -28,6 +31,14 @@ type Conversation struct {
 	kind    string // of the room
 	meters  meters
 	wasOpen atomic.Bool // its room was joined
+
+	own           Ownership // nil without a cluster
+	keepingEvents sync.WaitGroup
+	tokenHash     [sha256.Size]byte
+	tavus         *tavus.Info // what costs money, once it is created
+	isAdopted     bool        // it was taken over
+	isLastResort  bool        // it was taken over only to be ended
+
 	history *history
 	ears    *ears           // nil where the room is not heard
 	standIn *standIn        // nil where the replica is elsewhere
@@ -39,6 +50,8 @@ type Conversation struct {
 
 	mu         sync.Mutex
 	state      State
+	hasMoved   bool          // another node holds it
+	handsOver  bool          // another node is to take it when the utterance is over
 	err        error         // why it has ended, or could not begin
 	session    *echo.Session // nil until the room is joined
 	bot        *BotInfo      // nil where there is none
@@ -81,9 +94,10 @@ type Info struct {
 
 func newConversation(g *Gateway, spec Spec) *Conversation {
 	c := &Conversation{
-		ID: newID(), Created: time.Now(), Spec: spec, Token: newSecret(), gateway: g, history: newHistory(),
+		ID: newID(), Created: time.Now(), Spec: spec, Token: newSecret(), gateway: g, history: newHistory(g.options.Cluster != nil),
 		begun: make(chan struct{}), over: make(chan struct{}), state: Starting, kind: kindOf(&spec),
 	}
+	c.tokenHash = token.Hash(c.Token)
 	c.meters = g.metrics.of(c.kind)
 	if spec.Bot != nil {
 		c.bot = &BotInfo{Carrier: cmp.Or(spec.Bot.Carrier, Twilio)}
@@ -96,8 +110,11 @@ func newConversation(g *Gateway, spec Spec) *Conversation {
 func (c *Conversation) run() {
 	defer close(c.over)
 	defer c.gateway.forget(c)
+	err, place := c.take(), &place{}
 	log := c.gateway.log.With("conversation", c.ID, "kind", c.kind)
-	place, err := c.gateway.enter(c.ctx, &c.Spec, c.onReplica)
+	if place.tavus = c.attach(); err == nil {
+		err = c.gateway.enter(c.ctx, c, place)
+	}
 	if err == nil {
 		err = c.open(place)
 	}
@@ -105,14 +122,21 @@ func (c *Conversation) run() {
 		log.Info("conversation open")
 		err = c.follow()
 	}
+	c.checkOwnership()
 	c.signal(Lose, err)
 	c.end(place)
+	if c.isMoving() {
+		c.handOver(place)
+		log.Info("another node holds the conversation")
+		return
+	}
 	if err := place.leave(context.WithoutCancel(c.ctx)); err != nil {
 		err = c.gateway.secrets.Secrets().Error(err)
 		log.Error("conversation not ended: end it with: echocast conversation end-mine", "error", err)
 	}
 	c.signal(Leave, nil)
 	c.history.close()
+	c.endOwnership()
 	if reason := c.Info().Error; reason != "" {
 		log = log.With("reason", reason)
 	}
@@ -124,9 +148,10 @@ func (c *Conversation) open(p *place) error {
 	options := &echo.Options{
 		Pace: echo.Pace{Lead: seconds(c.Spec.LeadSeconds)}, Gap: seconds(c.Spec.GapSeconds),
 		BargeIn: c.Spec.BargeIn, Resume: c.Spec.Resume, OnLoss: c.Spec.OnLoss, OnReceipt: c.onReceipt, Observe: c.observe,
+		MaySend: c.maySend(),
 	}
 	if p.standIn == nil {
-		options.Redial = p.room.Rejoin
+		options.Redial = c.rejoin(p.room)
 	}
 	if _, isREST := p.room.Stage().(*rest.Stage); isREST {
 		options.SendTimeout = rest.SendTimeout
@@ -149,6 +174,9 @@ func (c *Conversation) open(p *place) error {
 	c.running.Go(talk)
 	c.wasOpen.Store(true)
 	c.signal(Joined, nil)
+	c.mu.Lock()
+	c.beginNext()
+	c.mu.Unlock()
 	return nil
 }
 
@@ -201,7 +229,8 @@ func (c *Conversation) signal(s Signal, err error) {
 		c.err = err
 	}
 	state, cause := c.state, cmp.Or(c.err, ErrEnded)
-	isIdle := len(c.queue) == 0
+	hasMoved := c.hasMoved
+	isIdle := len(c.queue) == 0 || c.handsOver && c.queue[0].phase == Waiting
 	c.mu.Unlock()
 	if state == before {
 		return
@@ -209,8 +238,13 @@ func (c *Conversation) signal(s Signal, err error) {
 	if before == Starting {
 		close(c.begun)
 	}
-	c.history.add("state", c.Info())
-	if state == Ending || state == Draining && isIdle {
+	if !hasMoved {
+		c.history.add("state", c.Info())
+	}
+	switch {
+	case state == Draining && isIdle:
+		c.finishDraining()
+	case state == Ending:
 		c.cancel(cause)
 	}
 }
@@ -289,7 +323,7 @@ func (c *Conversation) onReceipt(r echo.Receipt) {
 	c.counts.Underruns += r.Underruns
 	c.mu.Unlock()
 	c.gateway.metrics.count(c.kind, &r)
-	c.history.add("receipt", SpokenPart{u.ID, r})
+	c.history.add("receipt", SpokenPart{Utterance: u.ID, Receipt: r})
 }
 
 // onReplica passes the complaints of a stand-in replica on.

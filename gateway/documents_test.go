@@ -33,7 +33,7 @@ var schemas = []struct {
 	{"Say", SayRequest{}, false}, {"Spoken", SpokenPart{}, true}, {"Interrupted", Interrupted{}, true},
 	{"Utterance", UtteranceInfo{}, true}, {"Mark", Mark{}, true}, {"Problem", Problem{}, true},
 	{"Receipt", echo.Receipt{}, true}, {"InputStats", echo.FeedStats{}, true}, {"HeardWords", echo.HeardWords{}, true},
-	{"Order", Order{}, true}, {"Entry", Entry{}, true},
+	{"Order", Order{}, true}, {"Entry", Entry{}, true}, {"Takeover", Takeover{}, true},
 }
 
 // enums are the values of types that have a few.

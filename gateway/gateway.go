@@ -26,6 +26,7 @@ package gateway
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"log/slog"
@@ -83,6 +84,8 @@ type Options struct {
 	TwilioAuthToken string
 	// Reload, where it is set, is sent a signal when Tokens is to be read again.
 	Reload <-chan os.Signal
+	// Cluster shares the conversations with other nodes; nil: there are none.
+	Cluster Cluster
 	// Log is where the gateway says what it does; nil: nowhere.
 	Log *slog.Logger
 }
@@ -201,6 +204,9 @@ func (g *Gateway) Create(spec Spec, by Creator) (*Conversation, error) {
 	}
 	c := newConversation(g, spec)
 	c.by = by
+	if by.Key != "" && g.options.Cluster != nil {
+		c.ID = idOf(by)
+	}
 	g.metrics.created.WithLabelValues(c.kind).Inc()
 	g.all[c.ID] = c
 	g.running.Go(c.run)
@@ -318,6 +324,9 @@ func (g *Gateway) forget(c *Conversation) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	delete(g.all, c.ID)
+	if c.isMoving() {
+		return // it goes on elsewhere
+	}
 	g.ended = append(g.ended, c)
 	g.ended = slices.Delete(g.ended, 0, max(0, len(g.ended)-keptEnded))
 }
@@ -330,8 +339,13 @@ func (g *Gateway) Close(ctx context.Context) {
 	g.draining = true
 	g.mu.Unlock()
 	all := g.List()
+	handsOver := false
+	if g.options.Cluster != nil {
+		_, isHere := g.options.Cluster.Place(ctx)
+		handsOver = !isHere
+	}
 	for _, c := range all {
-		c.signal(Drain, ErrDraining)
+		c.drain(handsOver)
 	}
 	ctx, cancel := context.WithTimeout(ctx, g.options.Drain)
 	defer cancel()
@@ -339,11 +353,17 @@ func (g *Gateway) Close(ctx context.Context) {
 		select {
 		case <-c.over:
 		case <-ctx.Done():
-			c.signal(End, ErrDraining)
+			c.endDraining()
 		}
 	}
 	g.running.Wait()
 	g.closing.Do(func() { close(g.closed) })
+}
+
+// idOf is the id of a conversation that is created with a key: the same on all nodes.
+func idOf(by Creator) string {
+	sum := sha256.Sum256([]byte(by.Name + "\x00" + by.Key))
+	return hex.EncodeToString(sum[:8])
 }
 
 // newSecret returns 32 random bytes, and newID 8, in hexadecimal.

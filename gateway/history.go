@@ -12,8 +12,7 @@ const (
 	maxEntryBytes = 256 << 10 // of all together
 )
 
-// Entry is one thing that happened in a conversation. Clients that follow the
-// conversation receive it.
+// Entry is one thing that happened in a conversation, as clients receive it.
 type Entry struct {
 	ID   int64           `json:"id"`   // counts from 1
 	Type string          `json:"type"` // state, utterance, event, mark or receipt
@@ -22,16 +21,27 @@ type Entry struct {
 
 // history keeps the last entries of a conversation. Who follows it reads it from a
 // cursor on, at their own speed: a slow reader has a gap, and holds up nobody.
+//
+// In a cluster, run keeps each entry on other machines before anybody reads it. So an id
+// that a client has seen stands for the same entry on every node.
 type history struct {
-	mu      sync.Mutex
-	entries []Entry
-	last    int64
-	bytes   int
-	closed  bool
-	changed chan struct{} // closed and replaced at every change
+	mu       sync.Mutex
+	entries  []Entry
+	last     int64 // of entries
+	bytes    int
+	isClosed bool          // nothing is added any more
+	isOver   bool          // nothing is shown any more
+	changed  chan struct{} // closed and replaced when something is shown
+
+	isShared bool // run keeps what is added before it is shown
+	pending  []Entry
+	then     []func()      // what is done when pending is shown
+	added    chan struct{} // has an element when there is something to keep
 }
 
-func newHistory() *history { return &history{changed: make(chan struct{})} }
+func newHistory(isShared bool) *history {
+	return &history{changed: make(chan struct{}), isShared: isShared, added: make(chan struct{}, 1)}
+}
 
 // add keeps what value is in JSON, and forgets what is too old.
 func (h *history) add(kind string, value any) {
@@ -41,12 +51,33 @@ func (h *history) add(kind string, value any) {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.closed {
+	if h.isClosed {
 		return
 	}
-	h.last++
-	h.entries = append(h.entries, Entry{ID: h.last, Type: kind, Data: data})
-	h.bytes += len(data)
+	e := Entry{ID: h.last + int64(len(h.pending)) + 1, Type: kind, Data: data}
+	if h.isShared {
+		h.pending = append(h.pending, e)
+		h.wake()
+		return
+	}
+	h.show(e)
+}
+
+// wake lets run look again. The history is locked.
+func (h *history) wake() {
+	select {
+	case h.added <- struct{}{}:
+	default:
+	}
+}
+
+// show lets everybody read entries. The history is locked.
+func (h *history) show(entries ...Entry) {
+	for _, e := range entries {
+		h.last = e.ID
+		h.entries = append(h.entries, e)
+		h.bytes += len(e.Data)
+	}
 	old := 0
 	for len(h.entries)-old > 1 && (len(h.entries)-old > maxEntries || h.bytes > maxEntryBytes) {
 		h.bytes -= len(h.entries[old].Data)
@@ -56,11 +87,83 @@ func (h *history) add(kind string, value any) {
 	h.change()
 }
 
-// close says that nothing follows.
+// after calls do when everything that was added is shown, unless it never is.
+func (h *history) after(do func()) {
+	h.mu.Lock()
+	if h.isShared {
+		h.then = append(h.then, do)
+		h.wake()
+	}
+	isShared := h.isShared
+	h.mu.Unlock()
+	if !isShared {
+		do()
+	}
+}
+
+// restore begins with what another node has shown.
+func (h *history) restore(entries []Entry) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(entries) > 0 {
+		h.show(entries...)
+	}
+}
+
+// run keeps what is added by keep, several entries at a time, and shows it after that.
+// It returns when all is shown after close, or after abandon, or with the error of keep.
+func (h *history) run(keep func([]Entry) error) error {
+	for range h.added {
+		h.mu.Lock()
+		batch, then, isClosed := h.pending, h.then, h.isClosed
+		h.then = nil
+		h.mu.Unlock()
+		if len(batch) > 0 {
+			if err := keep(batch); err != nil {
+				h.abandon()
+				return err
+			}
+		}
+		h.mu.Lock()
+		if !h.isOver && len(batch) > 0 {
+			h.pending = h.pending[len(batch):]
+			h.show(batch...)
+		}
+		isLast := isClosed && len(h.pending) == 0
+		if isLast {
+			h.isOver = true
+			h.change()
+		}
+		h.mu.Unlock()
+		for _, do := range then {
+			do()
+		}
+		if isLast {
+			return nil
+		}
+	}
+	return nil
+}
+
+// close says that nothing follows. In a cluster, run shows what waits.
 func (h *history) close() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.closed = true
+	h.isClosed = true
+	if h.isShared {
+		h.wake()
+		return
+	}
+	h.isOver = true
+	h.change()
+}
+
+// abandon drops what was not shown: another node goes on.
+func (h *history) abandon() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.isClosed, h.isOver, h.pending, h.then = true, true, nil, nil
+	h.wake()
 	h.change()
 }
 
@@ -85,7 +188,7 @@ func (h *history) since(after int64) (entries []Entry, missed int64, changed <-c
 	after = min(max(after, 0), h.last)
 	missed = max(first-after-1, 0)
 	entries = slices.Clone(h.entries[max(after-first+1, 0):])
-	if !h.closed {
+	if !h.isOver {
 		changed = h.changed
 	}
 	return entries, missed, changed

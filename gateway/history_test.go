@@ -20,7 +20,7 @@ func TestHistoryIsBounded(t *testing.T) {
 		{"one that is too big", strings.Repeat("x", 2*maxEntryBytes), 3, 1},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			h := newHistory()
+			h := newHistory(false)
 			for range test.n {
 				h.add("event", test.value)
 			}
@@ -47,7 +47,7 @@ func TestHistoryIsBounded(t *testing.T) {
 
 // A reader is told that nothing follows.
 func TestHistoryEnds(t *testing.T) {
-	h := newHistory()
+	h := newHistory(false)
 	_, _, changed := h.since(0)
 	h.close()
 	<-changed
@@ -60,7 +60,7 @@ func TestHistoryEnds(t *testing.T) {
 // TestCursorBeyondTheLast follows from an event on that there is not yet: the next
 // one comes, whatever its id is.
 func TestCursorBeyondTheLast(t *testing.T) {
-	h := newHistory()
+	h := newHistory(false)
 	h.add("state", 1)
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/?after=9007199254740991", nil)
 	after, err := lastEventID(r, h)

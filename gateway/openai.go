@@ -7,7 +7,6 @@ import (
 	"sync/atomic"
 
 	"echocast/echo"
-	"echocast/gateway/token"
 	"echocast/openai"
 )
 
@@ -18,7 +17,7 @@ func (a *api) openAI(w http.ResponseWriter, r *http.Request) error {
 	id, secret, hasSecret := strings.Cut(r.PathValue("conversation"), ".")
 	c, err := a.gateway.Get(id)
 	switch {
-	case hasSecret && (err != nil || !token.Equal(token.Hash(secret), token.Hash(c.Token))):
+	case hasSecret && (err != nil || !c.hasToken(secret)):
 		return errToken
 	case !hasSecret && a.gateway.options.Tokens != nil:
 		return errToken
@@ -92,7 +91,9 @@ func (v *voice) Speak(ctx context.Context, speech echo.Speech) (echo.Receipt, er
 		defer v.speaks.Store(false)
 		return v.session.Speak(u.ctx, speech)
 	}
-	u, err := v.c.speakInTurn(ctx, &Utterance{name: speech.Name, text: speech.Text, do: speak})
+	u, err := v.c.speakInTurn(ctx, &Utterance{
+		name: speech.Name, text: speech.Text, header: keptHeader{Kind: keptLive, Name: speech.Name, Text: speech.Text}, do: speak,
+	}, func() error { return nil })
 	if err != nil {
 		return echo.Receipt{Outcome: echo.Failed, Error: err.Error()}, err
 	}

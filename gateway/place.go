@@ -3,10 +3,8 @@ package gateway
 import (
 	"cmp"
 	"context"
-	"errors"
 	"strings"
 
-	"echocast/replica"
 	"echocast/room"
 	"echocast/room/daily"
 	"echocast/room/rest"
@@ -49,36 +47,38 @@ func kindOf(s *Spec) string {
 
 // enter makes the room of a Spec, if need be, and joins it. The caller leaves the
 // place also where entering it failed.
-func (g *Gateway) enter(ctx context.Context, s *Spec, onReplica func(replica.Event)) (p *place, err error) {
-	p = &place{}
+func (g *Gateway) enter(ctx context.Context, c *Conversation, p *place) (err error) {
+	s := &c.Spec
 	options := room.Options{
 		Microphone: s.Microphone, Avatar: s.Avatar, UserEvents: s.BargeIn || s.Bot != nil, Insecure: g.options.Insecure,
 		Hear: s.heard() != "", HearRate: hearRate,
-		Warn: func(text string) { g.log.Warn(g.secrets.Secrets().Text(text), "kind", kindOf(s)) },
+		Warn:    func(text string) { g.log.Warn(g.secrets.Secrets().Text(text), "kind", kindOf(s)) },
+		MaySend: c.maySend(),
 	}
 	address := s.To
 	switch {
 	case s.To == Rehearsal:
-		p.standIn = newStandIn(onReplica)
+		p.standIn = newStandIn(c.onReplica)
 		options.Backend = p.standIn
 	case s.PAL != "":
-		if address, err = g.create(ctx, p, s, &options); err != nil {
-			return p, err
+		if address, err = g.create(ctx, p, c, &options); err != nil {
+			return err
 		}
 	case kindOf(s) == viaREST:
 		options.Backend = g.rest
 	}
 	if options.Backend == nil && g.options.Backend != nil {
 		if options.Backend, err = g.options.Backend(address); err != nil {
-			return p, err
+			return err
 		}
 	}
 	p.room, err = room.Join(ctx, address, &options)
-	return p, err
+	return err
 }
 
 // create creates a conversation of Tavus, and returns the address of its room.
-func (g *Gateway) create(ctx context.Context, p *place, s *Spec, o *room.Options) (address string, err error) {
+func (g *Gateway) create(ctx context.Context, p *place, c *Conversation, o *room.Options) (address string, err error) {
+	s := &c.Spec
 	spec := s.tavus()
 	if s.To != "" {
 		backend, err := room.Lookup(s.To)
@@ -93,8 +93,17 @@ func (g *Gateway) create(ctx context.Context, p *place, s *Spec, o *room.Options
 			return "", err
 		}
 	}
-	if p.tavus, err = tavus.Open(ctx, g.options.Client, spec); err != nil {
-		return "", err
+	if p.tavus == nil {
+		if g.options.Cluster != nil {
+			spec.Name = sharedName + c.ID
+		}
+		if p.tavus, err = tavus.Open(ctx, g.options.Client, spec); err != nil {
+			return "", err
+		}
+		c.tavus = &p.tavus.Info
+		if err := c.saveRecord(ctx, c.recordOf()); err != nil {
+			return "", err
+		}
 	}
 	g.secrets.Add(p.tavus.Token, spec.LiveKitToken)
 	o.Conversation = p.tavus.ID
@@ -128,15 +137,19 @@ func (o *Options) dailyBackend() (*daily.Backend, error) {
 
 // leave leaves the room once what was sent is delivered, and ends what was created.
 func (p *place) leave(ctx context.Context) error {
-	var errs []error
+	p.leaveRoom()
+	if p.tavus != nil {
+		return p.tavus.Close(ctx)
+	}
+	return nil
+}
+
+// leaveRoom leaves the room only.
+func (p *place) leaveRoom() {
 	if p.room != nil {
 		_ = p.room.Close() // what it could not deliver, receipts tell
 	}
 	if p.standIn != nil {
 		p.standIn.close()
 	}
-	if p.tavus != nil {
-		errs = append(errs, p.tavus.Close(ctx))
-	}
-	return errors.Join(errs...)
 }

@@ -44,7 +44,7 @@ var kinds = []struct {
 	{isOne(errToken), http.StatusUnauthorized, "refused"},
 	{isType[*scopeError], http.StatusForbidden, "refused"},
 	{isOne(ErrTokenFull), http.StatusTooManyRequests, "busy"},
-	{isOne(ErrFull, ErrLate, ErrDraining), http.StatusServiceUnavailable, "busy"},
+	{isOne(ErrFull, ErrLate, ErrDraining, errNoOwner, errMoved), http.StatusServiceUnavailable, "busy"},
 	{isOne(echo.ErrBusy), http.StatusConflict, "busy"},
 	{isOne(ErrEnded), http.StatusGone, "ended"},
 	{isType[*CutError], http.StatusBadRequest, "input"},

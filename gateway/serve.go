@@ -24,6 +24,11 @@ const (
 // listener.
 func Serve(ctx context.Context, listener net.Listener, options *Options) error {
 	g := New(options)
+	if g.options.Cluster != nil {
+		if err := g.options.Cluster.Serve(g); err != nil {
+			return err
+		}
+	}
 	g.endLeft(ctx)
 	server := &http.Server{
 		Handler: g.Handler(), ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
@@ -74,7 +79,7 @@ func (g *Gateway) endLeft(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, endTimeout)
 	defer cancel()
-	results, err := tavus.EndMine(ctx, g.options.Client, tavus.EndOptions{})
+	results, err := tavus.EndMine(ctx, g.options.Client, tavus.EndOptions{Keep: g.isShared})
 	for _, r := range results {
 		if r.Outcome == tavus.OutcomeEnded {
 			g.log.Info("a conversation that was left open is ended", "conversation", r.ID)

@@ -95,7 +95,7 @@ func spool(a *Audio, b *body) error {
 		a.Release()
 		return err
 	}
-	a.Body, a.Abort = file, nil
+	a.Body, a.Whole, a.Abort = file, file, nil
 	return nil
 }
 
@@ -122,7 +122,7 @@ func (a *api) settle(w http.ResponseWriter, r *http.Request, u *Utterance, isWho
 		a.failWith(w, err, &receipt)
 		return nil
 	}
-	return answer(w, http.StatusOK, SpokenPart{u.ID, receipt})
+	return answer(w, http.StatusOK, SpokenPart{Utterance: u.ID, Receipt: receipt})
 }
 
 // longestName is the most bytes of the name of an utterance.

@@ -32,6 +32,10 @@ type Audio struct {
 	Prepare audio.PrepareOptions
 	// Release, where it is set, is called when Body is not needed any more.
 	Release func()
+	// Whole, where it is set, is Body, and all of it is here.
+	Whole io.ReadSeeker
+	// IsKept says that the caller keeps the audio in the cluster as it comes.
+	IsKept bool
 	// Key names the request, so that one that is made again speaks once; empty: each
 	// speaks.
 	Key string
@@ -59,6 +63,9 @@ type Utterance struct {
 	name, text   string
 	key          string
 	queue        echo.QueuePolicy
+	header       keptHeader    // how it is spoken, in a cluster
+	before       *progress     // how far the node before was; nil: it had not begun
+	skipped      time.Duration // what the node before has said
 	do           func(*Utterance) (echo.Receipt, error)
 	ctx          context.Context //nolint:containedctx // of the utterance, which waits in a queue
 	cancel       context.CancelCauseFunc
@@ -66,13 +73,14 @@ type Utterance struct {
 	over         chan struct{} // closed when it is over
 
 	// The conversation guards these.
-	phase   Phase
-	parts   int     // receipts so far
-	base    float64 // where the last part began, in seconds
-	next    float64 // where the next one goes on
-	marks   []Mark  // those that were not passed yet, in order
-	receipt echo.Receipt
-	err     error
+	phase     Phase
+	parts     int     // receipts so far
+	base      float64 // where the last part began, in seconds
+	next      float64 // where the next one goes on
+	marks     []Mark  // those that were not passed yet, in order
+	takeovers []Takeover
+	receipt   echo.Receipt
+	err       error
 }
 
 // UtteranceInfo says where an utterance stands.
@@ -82,12 +90,17 @@ type UtteranceInfo struct {
 	Phase   Phase         `json:"phase"`
 	Receipt *echo.Receipt `json:"receipt,omitempty"` // once it is over
 	Error   string        `json:"error,omitempty"`
+	Key     string        `json:"key,omitempty"` // of its request
+	// Takeovers are where it went on on another node.
+	Takeovers []Takeover `json:"takeovers,omitempty"`
 }
 
 // SpokenPart is the receipt of an utterance, or of a part of one that was continued.
 type SpokenPart struct {
 	Utterance string       `json:"utterance"`
 	Receipt   echo.Receipt `json:"receipt"`
+	// Takeover says that the node was lost that said this part, and where another went on.
+	Takeover *Takeover `json:"takeover,omitempty"`
 }
 
 // Speak queues audio as an utterance and returns at once. The utterance ends when
@@ -104,8 +117,16 @@ func (c *Conversation) Speak(ctx context.Context, a Audio) (*Utterance, error) {
 		defer a.Release()
 		return c.speak(u, &a)
 	}
-	mine := &Utterance{name: a.Name, text: a.Text, queue: a.Queue, key: a.Key, do: speak}
-	u, err := c.speakInTurn(ctx, mine)
+	mine := &Utterance{name: a.Name, text: a.Text, queue: a.Queue, key: a.Key, header: headerOf(&a), do: speak}
+	u, err := c.speakInTurn(ctx, mine, func() error {
+		switch {
+		case a.Whole != nil && c.own != nil:
+			return mine.keepAll(a.Whole)
+		case !a.IsKept && c.own != nil:
+			a.Body = &keeping{Reader: a.Body, utterance: mine}
+		}
+		return nil
+	})
 	if u != mine {
 		a.Release()
 	}
@@ -114,30 +135,76 @@ func (c *Conversation) Speak(ctx context.Context, a Audio) (*Utterance, error) {
 
 // Say queues a text that the replica says in its own voice, as Speak does.
 func (c *Conversation) Say(ctx context.Context, text string, queue echo.QueuePolicy) (*Utterance, error) {
-	say := func(u *Utterance) (echo.Receipt, error) {
+	u := &Utterance{text: text, queue: queue, do: c.sayer(text)}
+	u.header = keptHeader{Kind: keptText, Text: text, Queue: queue}
+	return c.speakInTurn(ctx, u, func() error { return u.keepEnd(nil) })
+}
+
+// sayer says a text when it is its turn.
+func (c *Conversation) sayer(text string) func(*Utterance) (echo.Receipt, error) {
+	return func(u *Utterance) (echo.Receipt, error) {
 		if err := u.await(); err != nil {
 			return u.unspoken(err), err
 		}
 		return c.session.Say(u.ctx, echo.Words(text))
 	}
-	return c.speakInTurn(ctx, &Utterance{text: text, queue: queue, do: say})
 }
 
-// speakInTurn queues an utterance, and speaks it when it is its turn.
-func (c *Conversation) speakInTurn(ctx context.Context, u *Utterance) (*Utterance, error) {
-	u.ID, u.conversation, u.phase = newID(), c, Waiting
-	u.turn, u.over = make(chan struct{}), make(chan struct{})
-	u.ctx, u.cancel = context.WithCancelCause(ctx)
-	if other, err := c.enqueue(u); other != u {
+// speakInTurn queues an utterance, and speaks it when it is its turn. In a cluster it is
+// kept before; keep keeps its audio, as far as that is here.
+func (c *Conversation) speakInTurn(ctx context.Context, u *Utterance, keep func() error) (*Utterance, error) {
+	u.ID = newID()
+	c.prepare(ctx, u)
+	if same := c.sameKey(u); same != nil {
+		u.cancel(nil)
+		return same, nil
+	}
+	err := u.keepHeader()
+	if err == nil {
+		err = keep()
+	}
+	other := (*Utterance)(nil)
+	if err == nil {
+		other, err = c.enqueue(u)
+	}
+	if other != u {
 		u.cancel(err)
+		u.drop()
 		return other, err
 	}
+	c.start(u)
+	return u, nil
+}
+
+// prepare makes an utterance ready to be queued.
+func (c *Conversation) prepare(ctx context.Context, u *Utterance) {
+	u.conversation, u.phase = c, Waiting
+	u.turn, u.over = make(chan struct{}), make(chan struct{})
+	u.ctx, u.cancel = context.WithCancelCause(ctx)
+}
+
+// start speaks an utterance that is in the queue, when it is its turn.
+func (c *Conversation) start(u *Utterance) {
 	go func() {
 		defer c.running.Done()
 		receipt, err := u.do(u)
 		c.leave(u, receipt, err)
 	}()
-	return u, nil
+}
+
+// sameKey is the utterance with the same key; nil: there is none.
+func (c *Conversation) sameKey(u *Utterance) *Utterance {
+	if u.key == "" {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, other := range c.utterances {
+		if other.key == u.key {
+			return other
+		}
+	}
+	return nil
 }
 
 var queuePolicies = []echo.QueuePolicy{"", echo.QueueWait, echo.QueueReplace, echo.QueueReject}
@@ -154,9 +221,11 @@ func (c *Conversation) enqueue(u *Utterance) (*Utterance, error) {
 	switch {
 	case same >= 0:
 		return c.utterances[same], nil
-	case c.state == Draining:
+	case c.hasMoved:
+		return nil, errMoved
+	case c.state == Draining && !c.handsOver:
 		return nil, ErrDraining
-	case c.state != Open:
+	case c.state != Open && c.state != Draining:
 		return nil, ErrEnded
 	case len(c.queue) > 0 && u.queue == echo.QueueReject:
 		return nil, echo.ErrBusy
@@ -167,6 +236,12 @@ func (c *Conversation) enqueue(u *Utterance) (*Utterance, error) {
 			other.cancel(echo.ErrReplaced)
 		}
 	}
+	c.add(u)
+	return u, nil
+}
+
+// add puts an utterance at the end of the queue. The conversation is locked.
+func (c *Conversation) add(u *Utterance) {
 	c.running.Add(1)
 	c.queue = append(c.queue, u)
 	c.utterances = append(c.utterances, u)
@@ -175,14 +250,16 @@ func (c *Conversation) enqueue(u *Utterance) (*Utterance, error) {
 	if u.text != "" {
 		c.lastText = u.text
 	}
-	if c.queue[0] == u {
-		c.begin(u)
-	}
-	return u, nil
+	c.beginNext()
 }
 
-// begin gives an utterance its turn. The conversation is locked.
-func (c *Conversation) begin(u *Utterance) {
+// beginNext gives the next utterance its turn, once there is a session. The conversation
+// is locked.
+func (c *Conversation) beginNext() {
+	if c.session == nil || len(c.queue) == 0 || c.queue[0].phase != Waiting || c.handsOver && c.state == Draining {
+		return
+	}
+	u := c.queue[0]
 	u.phase = Speaking
 	c.history.add("utterance", UtteranceInfo{ID: u.ID, Name: u.name, Phase: Speaking})
 	close(u.turn)
@@ -194,10 +271,11 @@ func (c *Conversation) leave(u *Utterance, receipt echo.Receipt, err error) {
 	c.mu.Lock()
 	i := slices.Index(c.queue, u)
 	c.queue = slices.Delete(c.queue, i, i+1)
-	if i == 0 && len(c.queue) > 0 {
-		c.begin(c.queue[0])
-	}
+	c.beginNext()
 	u.phase, u.receipt, u.err = Over, receipt, err
+	if c.hasMoved {
+		u.err = errMoved
+	}
 	u.tell(u.marks)
 	u.marks = nil
 	switch receipt.Outcome {
@@ -206,18 +284,24 @@ func (c *Conversation) leave(u *Utterance, receipt echo.Receipt, err error) {
 	case echo.Failed, echo.Unverified:
 		c.counts.Failed++
 	}
-	isLast := c.state == Draining && len(c.queue) == 0
+	hasMoved := c.hasMoved
+	isLast := c.state == Draining && (len(c.queue) == 0 || c.handsOver)
 	unpublished := u.parts == 0
 	c.mu.Unlock()
 	u.cancel(nil)
+	if hasMoved { // another node says it, or says what became of it
+		close(u.over)
+		return
+	}
 	if unpublished {
 		c.gateway.metrics.count(c.kind, &receipt)
-		c.history.add("receipt", SpokenPart{u.ID, receipt})
+		c.history.add("receipt", SpokenPart{Utterance: u.ID, Receipt: receipt})
 	}
-	c.history.add("utterance", UtteranceInfo{ID: u.ID, Name: u.name, Phase: Over})
+	c.history.add("utterance", UtteranceInfo{ID: u.ID, Name: u.name, Phase: Over, Key: u.keptKey(), Takeovers: u.takeovers})
+	c.history.after(u.drop)
 	close(u.over)
 	if isLast {
-		c.cancel(ErrDraining)
+		c.finishDraining()
 	}
 }
 
@@ -239,7 +323,11 @@ func (c *Conversation) speak(u *Utterance, a *Audio) (echo.Receipt, error) {
 		_ = feed.Close()
 		_ = prepared.Close()
 	}()
-	if err := u.await(); err != nil {
+	err = u.await()
+	if err == nil {
+		err = u.skip(feed)
+	}
+	if err != nil {
 		return u.unspoken(err), err
 	}
 	return c.session.Speak(u.ctx, echo.Speech{Samples: feed, Name: a.Name, Text: a.Text, Abort: feed.Abort})
@@ -264,12 +352,32 @@ func (u *Utterance) unspoken(err error) echo.Receipt {
 	if isInterrupt(err) {
 		r.Outcome = echo.Interrupted
 	}
+	if u.before != nil && u.parts == 0 {
+		r.Samples = int64(u.before.Sent * echo.DefaultRate)
+		r.SentSeconds, r.SpokenSeconds, r.SpokenAtMost = u.before.Sent, u.before.Sent, true
+		r.HeardSamples = int64(u.before.Heard * echo.DefaultRate)
+	}
 	return r
+}
+
+// keptKey is its key, where others have to know it.
+func (u *Utterance) keptKey() string {
+	if u.conversation.own == nil {
+		return ""
+	}
+	return u.key
+}
+
+// drop forgets what is kept to say it on another node.
+func (u *Utterance) drop() {
+	if own := u.conversation.own; own != nil {
+		_ = own.DropAudio(u.conversation.ctx, u.ID) // at the end of the conversation all of it is dropped
+	}
 }
 
 // isInterrupt reports whether somebody wanted an utterance to end.
 var isInterrupt = isOne(echo.ErrStopped, echo.ErrInterrupted, echo.ErrReplaced, echo.ErrBargeIn, echo.ErrPaused,
-	ErrEnded, ErrDraining, errLeft)
+	ErrEnded, ErrDraining, errLeft, errMoved)
 
 // Wait returns the receipt when the utterance is over, or the cause of ctx. The
 // error beside a receipt says why it was not heard to its end.
@@ -297,7 +405,7 @@ func (u *Utterance) Cancel(cause error) {
 func (u *Utterance) Info() UtteranceInfo {
 	u.conversation.mu.Lock()
 	defer u.conversation.mu.Unlock()
-	info := UtteranceInfo{ID: u.ID, Name: u.name, Phase: u.phase}
+	info := UtteranceInfo{ID: u.ID, Name: u.name, Phase: u.phase, Key: u.keptKey(), Takeovers: u.takeovers}
 	if u.phase == Over {
 		receipt := u.receipt
 		info.Receipt = &receipt
@@ -340,7 +448,7 @@ func (c *Conversation) Interrupt(ctx context.Context) ([]SpokenPart, error) {
 		if err != nil && ctx.Err() != nil {
 			return nil, err
 		}
-		receipts = append(receipts, SpokenPart{u.ID, receipt})
+		receipts = append(receipts, SpokenPart{Utterance: u.ID, Receipt: receipt})
 	}
 	return receipts, nil
 }

@@ -110,6 +110,10 @@ type Options struct {
 	// Warn, if set, is called with warnings.
 	Warn func(text string)
 
+	// MaySend, if it is set, is asked before each datagram that leaves, in rooms whose
+	// connection is made here (room/peer). Where it says no, the datagram is dropped.
+	MaySend func() bool
+
 	// Wrap, if set, wraps the connection, in rooms that carry messages.
 	Wrap func(echo.Conn) echo.Conn
 }

@@ -123,10 +123,14 @@ func newAgent(o *Options, mux ice.UDPMux) (*ice.Agent, error) {
 	if o.RelayOnly {
 		options = append(options, ice.WithCandidateTypes([]ice.CandidateType{ice.CandidateTypeRelay}))
 	}
+	network, err := o.packetNet()
+	if err != nil {
+		return nil, err
+	}
+	if network != nil {
+		options = append(options, ice.WithNet(network))
+	}
 	if !o.allowRemote {
-		if here, err := interfacesHere(); err == nil {
-			options = append(options, ice.WithNet(here))
-		}
 		return ice.NewAgentWithOptions(append(options,
 			ice.WithNetworkTypes([]ice.NetworkType{ice.NetworkType(loopbackNetwork())}),
 			ice.WithIPFilter(net.IP.IsLoopback), ice.WithRemoteIPFilter(net.IP.IsLoopback))...)

@@ -8,6 +8,7 @@ import (
 	"github.com/pion/datachannel"
 	"github.com/pion/ice/v4"
 	"github.com/pion/interceptor"
+	"github.com/pion/transport/v5"
 	"github.com/pion/webrtc/v4"
 )
 
@@ -26,7 +27,11 @@ func newMediaPeer(o *Options, sound bool) (*peer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("no socket: %v", err)
 	}
-	connection, err := newAPI(o, sound, mux).NewPeerConnection(o.configuration())
+	var connection *webrtc.PeerConnection
+	network, err := o.packetNet()
+	if err == nil {
+		connection, err = newAPI(o, sound, mux, network).NewPeerConnection(o.configuration())
+	}
 	if err != nil {
 		closeMux(mux)
 		return nil, fmt.Errorf("no peer connection: %v", err)
@@ -47,7 +52,7 @@ func newMediaPeer(o *Options, sound bool) (*peer, error) {
 // newAPI is what a peer connection has in common with a data link: no host names
 // looked up by multicast, nothing written to standard error, and no way off this
 // machine unless allowed.
-func newAPI(o *Options, sound bool, mux ice.UDPMux) *webrtc.API {
+func newAPI(o *Options, sound bool, mux ice.UDPMux, network transport.Net) *webrtc.API {
 	var engine webrtc.SettingEngine
 	engine.LoggerFactory = pionLog{o.Log}
 	engine.SetIncludeLoopbackCandidate(true)
@@ -56,11 +61,11 @@ func newAPI(o *Options, sound bool, mux ice.UDPMux) *webrtc.API {
 		engine.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4, webrtc.NetworkTypeUDP6})
 		engine.SetSTUNGatherTimeout(stunGather)
 	} else {
-		if here, err := interfacesHere(); err == nil {
-			engine.SetNet(here)
-		}
 		engine.SetIPFilter(net.IP.IsLoopback)
 		engine.SetRemoteIPFilter(net.IP.IsLoopback)
+	}
+	if network != nil {
+		engine.SetNet(network)
 	}
 	if mux != nil {
 		engine.SetICEUDPMux(mux)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/pion/datachannel"
 	"github.com/pion/ice/v4"
+	"github.com/pion/transport/v5"
 	"github.com/pion/transport/v5/stdnet"
 	"github.com/pion/webrtc/v4"
 )
@@ -142,13 +143,35 @@ func openIPv6Mux(o *Options) (ice.UDPMux, error) {
 	if err != nil {
 		return nil, err
 	}
-	return ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: socket, Logger: pionLog{o.Log}}), nil
+	params := ice.UDPMuxParams{UDPConn: socket, Logger: pionLog{o.Log}}
+	if o.MaySend != nil {
+		params.UDPConn = &fencedPacketConn{socket, o.MaySend}
+	}
+	return ice.NewUDPMuxDefault(params), nil
 }
 
 func closeMux(mux ice.UDPMux) {
 	if mux != nil {
 		_ = mux.Close() // it closes the socket
 	}
+}
+
+// packetNet is the network of a peer connection; nil: pion's own. The error is of a
+// network that MaySend cannot guard.
+func (o *Options) packetNet() (network transport.Net, err error) {
+	switch {
+	case !o.allowRemote:
+		network, err = interfacesHere()
+	case o.MaySend != nil:
+		network, err = stdnet.NewNet()
+	}
+	switch {
+	case o.MaySend == nil && err != nil:
+		return nil, nil
+	case o.MaySend == nil || err != nil:
+		return network, err
+	}
+	return &fencedNet{network, o.MaySend}, nil
 }
 
 // interfacesHere are the network interfaces of this machine, listed once: the

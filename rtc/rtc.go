@@ -186,6 +186,10 @@ type Options struct {
 	// library, in place of Opus.
 	MuLaw bool
 
+	// MaySend, if it is set, is asked before each datagram of a peer connection. Where it
+	// says no, the datagram is dropped, also one that repeats what was sent before.
+	MaySend func() bool
+
 	allowRemote bool // ICE uses all interfaces, not only the loopback one
 
 	secrets *redact.Secrets // what no error may show

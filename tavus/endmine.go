@@ -20,6 +20,9 @@ type EndOptions struct {
 	// All also ends conversations of processes that still run and of other
 	// machines.
 	All bool
+	// Keep, if it is set, reports whether a conversation with this name is another's to
+	// end. Its entry is removed.
+	Keep func(name string) bool
 	// Settle is how long a conversation whose creation was never answered may
 	// still appear. 0: DefaultSettle.
 	Settle time.Duration
@@ -34,6 +37,7 @@ const (
 	OutcomeNone      Outcome = "none"       // it was never created
 	OutcomeUnsettled Outcome = "unsettled"  // there is none yet; the journal keeps it
 	OutcomeInUse     Outcome = "in use"     // its process runs, or is on another machine
+	OutcomeKept      Outcome = "kept"       // another process ends it
 	OutcomeForeign   Outcome = "not theirs" // another key or service made it
 	OutcomeFailed    Outcome = "failed"     // it may still be open
 )
@@ -78,6 +82,8 @@ func (c *Client) endEntry(ctx context.Context, e *entry, options EndOptions) (Ou
 		return OutcomeForeign, nil
 	case !options.All && e.inUse():
 		return OutcomeInUse, nil
+	case options.Keep != nil && options.Keep(e.Name):
+		return OutcomeKept, e.remove()
 	}
 	outcome, err := OutcomeEnded, error(nil)
 	if e.ID != "" {

@@ -204,6 +204,35 @@ func (c *Client) endByName(ctx context.Context, name string) (n int, err error) 
 	return n, nil
 }
 
+// Attach is a conversation that another process has created, for this one to end.
+func Attach(client *Client, info Info) *Conversation {
+	return &Conversation{Info: info, client: client}
+}
+
+// Disown leaves the ending of the conversation to another process. Close does nothing
+// after it.
+func (c *Conversation) Disown() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.hasEnded = true
+	return c.entry.remove()
+}
+
+// EndNamed ends the conversations whose name for Open was name.
+func EndNamed(ctx context.Context, client *Client, name string) error {
+	for info, err := range client.Conversations(ctx, Active) {
+		if err != nil {
+			return err
+		}
+		if strings.HasPrefix(info.Name, name+"-") && idPattern().MatchString(info.ID) && !info.Over() {
+			if err := client.EndConversation(ctx, info.ID); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // Close ends the conversation, also when ctx has ended, and removes it from the
 // journal. It takes at most 20 s, and at most 2.5 s once ctx has ended. After a
 // success another call does nothing; after an error it tries again.

@@ -119,8 +119,11 @@ func (e *entry) complete(id string) error {
 	return e.write(&entry{ID: id})
 }
 
-// remove deletes the entry. It is no error if another process already has.
+// remove deletes the entry, where there is one. It is no error if another process already has.
 func (e *entry) remove() error {
+	if e == nil {
+		return nil
+	}
 	if lock, held := heldLocks.LoadAndDelete(e.path); held {
 		_ = lock.(*flock.Flock).Close()
 	}

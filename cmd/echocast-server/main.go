@@ -36,12 +36,21 @@ func serveMCP(ctx context.Context, session *echo.Session, version string, in io.
 }
 
 func serveGateway(ctx context.Context, listener net.Listener, o *cli.ServeOptions) error {
-	return gateway.Serve(ctx, listener, &gateway.Options{
+	options := &gateway.Options{
 		Rehearse: o.Rehearse, Client: o.Client, Backend: o.Backend, Insecure: o.Insecure, OpenAI: o.OpenAI,
 		MaxConversations: o.MaxConversations, MaxLateness: o.MaxLateness, MaxPerToken: o.MaxPerToken, Drain: o.Drain,
 		BotHosts: o.BotHosts, TwilioAuthToken: os.Getenv("TWILIO_AUTH_TOKEN"),
 		Tokens: o.Tokens, AllowOrigins: o.AllowOrigins, Reload: o.Reload, Log: o.Log,
-	})
+	}
+	if o.Cluster.NATS != "" {
+		c, err := openCluster(ctx, o)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = c.Close() }() // never fails
+		options.Cluster = shared{c}
+	}
+	return gateway.Serve(ctx, listener, options)
 }
 
 // joinRoom lets a stand-in replica join a LiveKit room.

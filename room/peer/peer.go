@@ -29,7 +29,7 @@ func (b *Backend) Join(ctx context.Context, address string, o *room.Options) (*r
 		return nil, &room.OptionError{Option: "Microphone", Err: errors.New("a data channel has no audio track to speak by")}
 	}
 	with := b.Options
-	with.Sound = o.Hear
+	with.Sound, with.MaySend = o.Hear, o.MaySend
 	conn, err := rtc.Dial(ctx, address, &with)
 	if err != nil {
 		return nil, err

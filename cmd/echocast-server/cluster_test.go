@@ -1,0 +1,326 @@
+//go:build unix
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+
+	"echocast/internal/testwait"
+	"echocast/replica"
+	"echocast/rtc"
+)
+
+// startNATS starts a server of NATS, and returns its URL.
+func startNATS(t *testing.T) string {
+	t.Helper()
+	s, err := server.NewServer(&server.Options{
+		Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: t.TempDir(), NoLog: true, NoSigs: true,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	if !s.ReadyForConnections(time.Minute) {
+		t.Fatal("NATS does not start")
+	}
+	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+	return s.ClientURL()
+}
+
+// heardChunk is a message with audio that came to a replica.
+type heardChunk struct {
+	connection  int
+	first, last int // positions of its samples
+}
+
+// audience is a replica that records what comes on each connection.
+type audience struct {
+	url string
+
+	mu     sync.Mutex
+	chunks []heardChunk
+}
+
+// ramp is audio whose samples say where they are, to positionStep.
+func ramp(seconds int) []byte {
+	data := make([]byte, 2*24000*seconds)
+	for i := range len(data) / 2 {
+		binary.LittleEndian.PutUint16(data[2*i:], uint16(i/positionStep))
+	}
+	return data
+}
+
+const positionStep = 16
+
+func openAudience(t *testing.T) *audience {
+	t.Helper()
+	listener, err := rtc.Listen("127.0.0.1:0", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &audience{url: listener.URL()}
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() {
+		for n := 0; ; n++ {
+			conn, err := listener.Accept(ctx)
+			if err != nil {
+				return
+			}
+			running.Go(func() {
+				defer conn.Close()
+				_, _ = replica.New(&recordingConn{conn, a, n}, nil).Run(ctx) // the end of the room
+			})
+		}
+	})
+	t.Cleanup(func() { cancel(); _ = listener.Close(); running.Wait() })
+	return a
+}
+
+// recordingConn tells an audience what comes.
+type recordingConn struct {
+	*rtc.Conn
+	to         *audience
+	connection int
+}
+
+func (c *recordingConn) Receive(ctx context.Context) ([]byte, error) {
+	message, err := c.Conn.Receive(ctx)
+	var m struct {
+		Properties struct{ Audio string }
+	}
+	if err == nil && json.Unmarshal(message, &m) == nil && m.Properties.Audio != "" {
+		samples, _ := base64.StdEncoding.DecodeString(m.Properties.Audio)
+		at := func(i int) int { return int(binary.LittleEndian.Uint16(samples[i:])) * positionStep }
+		c.to.mu.Lock()
+		c.to.chunks = append(c.to.chunks, heardChunk{c.connection, at(0), at(len(samples) - 2)})
+		c.to.mu.Unlock()
+	}
+	return message, err
+}
+
+// came returns what has come.
+func (a *audience) came() []heardChunk {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return append([]heardChunk(nil), a.chunks...)
+}
+
+// waitFor waits until what has come is enough.
+func (a *audience) waitFor(t *testing.T, enough func([]heardChunk) bool) []heardChunk {
+	t.Helper()
+	await(t, func() bool { return enough(a.came()) })
+	return a.came()
+}
+
+// await looks again and again whether something has happened.
+func await(t *testing.T, done func() bool) {
+	t.Helper()
+	ctx := testwait.Context(t)
+	for !done() {
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-ctx.Done():
+			t.Fatal("it does not happen")
+		}
+	}
+}
+
+// checkWhole checks that all of the audio came, in order; a part may have come twice.
+func checkWhole(t *testing.T, chunks []heardChunk, seconds int) {
+	t.Helper()
+	next := 0
+	for _, c := range chunks {
+		if c.first > next+positionStep {
+			t.Errorf("samples %d to %d did not come", next, c.first)
+		}
+		next = max(next, c.last)
+	}
+	if end := 24000*seconds - 2*positionStep; next < end {
+		t.Errorf("the samples from %d on did not come", next)
+	}
+}
+
+// heldBy sorts nodes: first the one that holds a conversation.
+func heldBy(t *testing.T, id string, a, b *gatewayProcess) (owner, other *gatewayProcess) {
+	t.Helper()
+	for _, node := range []*gatewayProcess{a, b} {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, node.url+"/"+id, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Echocast-Hop", "1")
+		answer, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = answer.Body.Close() // it is not read
+		if answer.StatusCode == http.StatusOK && node == a {
+			return a, b
+		}
+	}
+	return b, a
+}
+
+// spokenOn is the utterance, as a node tells it once it is over.
+type spokenOn struct {
+	Phase     string
+	Takeovers []struct {
+		AtSeconds       float64 `json:"at_seconds"`
+		RepeatedSeconds float64 `json:"repeated_seconds"`
+	}
+	Receipt struct{ Outcome string }
+}
+
+func (g *gatewayProcess) waitOver(t *testing.T, conversation, utterance string) (u spokenOn) {
+	t.Helper()
+	await(t, func() bool {
+		u = spokenOn{}
+		answer, err := http.Get(g.url + "/" + conversation + "/utterances/" + utterance) //nolint:noctx // bounded by await
+		if err != nil {
+			return false
+		}
+		defer answer.Body.Close()
+		return json.NewDecoder(answer.Body).Decode(&u) == nil && u.Phase == "over"
+	})
+	return u
+}
+
+// begin creates a conversation through one node, and lets it speak through another.
+func begin(t *testing.T, a, b *gatewayProcess, to string, audio []byte) (conversation, utterance string) {
+	t.Helper()
+	var c, u created
+	if status := a.post(a.url, strings.NewReader(fmt.Sprintf(`{"to":%q}`, to)), &c); status != http.StatusCreated {
+		t.Fatalf("create: status %d", status)
+	}
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, b.url+"/"+c.ID+"/speech?format=s16le",
+		bytes.NewReader(audio))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Prefer", "respond-async")
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if err := json.NewDecoder(answer.Body).Decode(&u); err != nil || answer.StatusCode != http.StatusAccepted {
+		t.Fatalf("speech: status %d, %v", answer.StatusCode, err)
+	}
+	return c.ID, u.ID
+}
+
+// Two nodes share conversations. The one that speaks is killed, and the other says the
+// rest: nothing is missing, the receipt says what came twice, and the events go on by
+// their ids.
+func TestAKilledNodeIsReplaced(t *testing.T) {
+	t.Parallel()
+	const seconds = 6
+	nats, audience := startNATS(t), openAudience(t)
+	a, b := startGateway(t, nil, "--nats", nats), startGateway(t, nil, "--nats", nats)
+	conversation, utterance := begin(t, a, b, audience.url, ramp(seconds))
+	audience.waitFor(t, func(c []heardChunk) bool { return len(c) > 0 && c[len(c)-1].last > 2*24000 })
+	owner, other := heldBy(t, conversation, a, b)
+	if err := owner.program.Process.Signal(syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	u := other.waitOver(t, conversation, utterance)
+	if u.Receipt.Outcome != "finished" || len(u.Takeovers) != 1 {
+		t.Fatalf("the utterance ended so: %+v", u)
+	}
+	chunks := audience.came()
+	checkWhole(t, chunks, seconds)
+	var before, at int
+	for _, c := range chunks {
+		if c.connection == 0 {
+			before = max(before, c.last)
+		} else if at == 0 {
+			at = c.first
+		}
+	}
+	twice := float64(before-at) / 24000
+	if named := u.Takeovers[0]; twice > named.RepeatedSeconds+.01 || named.AtSeconds*24000 > float64(at+positionStep) {
+		t.Errorf("%.3f s came twice from %d on; the receipt says %+v", twice, at, named)
+	}
+	checkEvents(t, other, conversation)
+}
+
+// checkEvents checks that the events of a conversation count from 1.
+func checkEvents(t *testing.T, on *gatewayProcess, conversation string) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodDelete, on.url+"/"+conversation, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if answer, err := http.DefaultClient.Do(request); err != nil || answer.StatusCode != http.StatusOK {
+		t.Fatalf("delete: %v", err)
+	}
+	answer, err := http.Get(on.url + "/" + conversation + "/events") //nolint:noctx // it has ended
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	var text bytes.Buffer
+	if _, err := text.ReadFrom(answer.Body); err != nil {
+		t.Fatal(err)
+	}
+	n, types := 0, map[string]int{}
+	for line := range strings.Lines(text.String()) {
+		if id, ok := strings.CutPrefix(line, "id: "); ok {
+			if n++; strings.TrimSpace(id) != fmt.Sprint(n) {
+				t.Fatalf("event %d has the id %s", n, id)
+			}
+		}
+		if kind, ok := strings.CutPrefix(line, "event: "); ok {
+			types[strings.TrimSpace(kind)]++
+		}
+	}
+	if types["takeover"] != 1 || types["receipt"] != 2 || types["state"] < 3 || types["gap"] != 0 {
+		t.Errorf("events: %v", types)
+	}
+}
+
+// A node that stood still for longer than its lease does not send one message when it
+// goes on: another node has begun to speak.
+func TestAPausedNodeStaysSilent(t *testing.T) {
+	t.Parallel()
+	const seconds = 8
+	nats, audience := startNATS(t), openAudience(t)
+	a, b := startGateway(t, nil, "--nats", nats), startGateway(t, nil, "--nats", nats)
+	conversation, utterance := begin(t, a, b, audience.url, ramp(seconds))
+	audience.waitFor(t, func(c []heardChunk) bool { return len(c) > 0 && c[len(c)-1].last > 2*24000 })
+	owner, other := heldBy(t, conversation, a, b)
+	if err := owner.program.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	spoke := audience.waitFor(t, func(c []heardChunk) bool { return c[len(c)-1].connection == 1 })
+	if err := owner.program.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	if u := other.waitOver(t, conversation, utterance); u.Receipt.Outcome != "finished" {
+		t.Errorf("the utterance ended so: %+v", u)
+	}
+	chunks := audience.came()
+	checkWhole(t, chunks, seconds)
+	for _, c := range chunks[len(spoke):] {
+		if c.connection == 0 {
+			t.Errorf("the node that stood still has sent %+v", c)
+		}
+	}
+	if now, _ := heldBy(t, conversation, owner, other); now != other {
+		t.Error("the node that stood still holds the conversation again")
+	}
+}

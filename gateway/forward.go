@@ -1,0 +1,155 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"sync"
+	"time"
+)
+
+// hopHeader marks a request that another node has passed on; it is not passed on again.
+const hopHeader = "Echocast-Hop"
+
+// How long a request waits for a node that holds its conversation, and how often it
+// looks.
+const (
+	ownerTimeout  = 8 * time.Second
+	ownerInterval = 50 * time.Millisecond
+)
+
+var errNoOwner = errors.New("no node holds the conversation at the moment: ask again")
+
+// forward passes a request for a conversation of another node on to it, and reports
+// whether it did. Where that node is gone, it waits for the next one.
+func (a *api) forward(w http.ResponseWriter, r *http.Request, id string) (isDone bool, err error) {
+	g := a.gateway
+	if g.options.Cluster == nil || id == "" || r.Header.Get(hopHeader) != "" {
+		return false, nil
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), ownerTimeout)
+	defer cancel()
+	body := &unread{ReadCloser: r.Body}
+	for {
+		address, isHere, isKnown := g.options.Cluster.Owner(id)
+		if g.holds(id) || isHere || !isKnown {
+			return false, nil
+		}
+		if address != "" && a.pass(w, r, body, address, id) {
+			return true, nil
+		}
+		select {
+		case <-time.After(ownerInterval):
+		case <-ctx.Done():
+			return false, errNoOwner
+		}
+	}
+}
+
+// holds reports whether this node has a conversation, also one that has ended.
+func (g *Gateway) holds(id string) bool {
+	_, err := g.Get(id)
+	return err == nil
+}
+
+// forwardCreation passes the request for a new conversation on to the node that is to
+// take it, and reports whether it did.
+func (a *api) forwardCreation(w http.ResponseWriter, r *http.Request) bool {
+	c := a.gateway.options.Cluster
+	if c == nil || r.Header.Get(hopHeader) != "" {
+		return false
+	}
+	if key, err := idempotencyKey(r); err == nil && key != "" {
+		address, isHere, isKnown := c.Owner(idOf(Creator{callerOf(r).name, key}))
+		if isKnown {
+			return !isHere && address != "" && a.pass(w, r, &unread{ReadCloser: r.Body}, address, "")
+		}
+	}
+	address, isHere := c.Place(r.Context())
+	return !isHere && a.pass(w, r, &unread{ReadCloser: r.Body}, address, "")
+}
+
+// unread is the body of a request. It survives an attempt that did not read it.
+type unread struct {
+	io.ReadCloser
+	isRead bool
+}
+
+func (u *unread) Read(p []byte) (int, error) {
+	u.isRead = true
+	return u.ReadCloser.Read(p)
+}
+
+// Close leaves it to the server.
+func (u *unread) Close() error { return nil }
+
+// pass passes a request on to a node. It reports false where that node did not take it
+// and another may. A request for a conversation ends when another node takes that over.
+func (a *api) pass(w http.ResponseWriter, r *http.Request, body *unread, address, id string) (isDone bool) {
+	to, err := url.Parse(address)
+	if err != nil {
+		return false
+	}
+	var following sync.WaitGroup
+	defer following.Wait()
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	if id != "" {
+		following.Go(func() { a.followOwner(ctx, cancel, address, id) })
+	}
+	isDone = true
+	proxy := &httputil.ReverseProxy{
+		FlushInterval: -1,
+		Transport:     a.transport,
+		Rewrite: func(p *httputil.ProxyRequest) {
+			p.SetURL(to)
+			p.Out.Header.Set(hopHeader, "1")
+			for _, checked := range []string{"Origin", "Sec-Fetch-Site"} {
+				p.Out.Header.Del(checked)
+			}
+		},
+		ModifyResponse: func(answer *http.Response) error {
+			for name := range answer.Header {
+				w.Header().Del(name) // it is set by that node
+			}
+			return nil
+		},
+		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) {
+			dial, ok := errors.AsType[*net.OpError](err)
+			if !body.isRead && (ok && dial.Op == "dial" || r.Method == http.MethodGet && r.Context().Err() == nil) {
+				isDone = false
+				return
+			}
+			a.fail(w, errNoOwner)
+		},
+	}
+	out := r.WithContext(ctx)
+	if out.Body != nil && out.Body != http.NoBody {
+		out.Body = body
+	}
+	proxy.ServeHTTP(w, out)
+	return isDone
+}
+
+// followOwner ends a request that was passed on when another node takes its
+// conversation over: the node that has it may be paused and never answer.
+func (a *api) followOwner(ctx context.Context, cancel context.CancelFunc, address, id string) {
+	ticker := time.NewTicker(4 * ownerInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+		now, _, isKnown := a.gateway.options.Cluster.Owner(id)
+		if isKnown && now != address {
+			cancel()
+			return
+		}
+	}
+}

@@ -1,0 +1,276 @@
+package gateway
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"echocast/audio"
+	"echocast/echo"
+)
+
+// What is kept of an utterance is a sequence of pieces; the first byte says which:
+//
+//	'B' and JSON, a keptHeader: how it is to be spoken
+//	'D' and bytes: audio, as the client sent it
+//	'E' and text: the end; the text is empty, or says why the audio broke
+//
+// The bytes are those of the client and not samples: the same bytes give the same
+// samples on every node, and compressed audio stays small.
+const (
+	pieceBegin = 'B'
+	pieceData  = 'D'
+	pieceEnd   = 'E'
+
+	longestPiece = 64 << 10
+)
+
+// keptHeader says how kept audio is spoken.
+type keptHeader struct {
+	Kind     keptKind         `json:"kind"`
+	Name     string           `json:"name,omitempty"`
+	Text     string           `json:"text,omitempty"`
+	Key      string           `json:"key,omitempty"`
+	Queue    echo.QueuePolicy `json:"queue,omitempty"`
+	Encoding string           `json:"encoding,omitempty"` // of samples without a header
+	Rate     int              `json:"rate,omitempty"`
+	Channels int              `json:"channels,omitempty"`
+}
+
+// keptKind is what an utterance is made of.
+type keptKind string
+
+const (
+	keptAudio keptKind = "audio" // the pieces
+	keptText  keptKind = "text"  // its text, in the replica's voice
+	keptLive  keptKind = "live"  // what a bot says: its connection ends with the node
+)
+
+// headerOf describes audio.
+func headerOf(a *Audio) keptHeader {
+	h := keptHeader{Kind: keptAudio, Name: a.Name, Text: a.Text, Key: a.Key, Queue: a.Queue}
+	if in := a.Prepare.Input; in != nil {
+		h.Encoding, h.Rate, h.Channels = in.Encoding, in.Raw.Rate, in.Raw.Channels
+	}
+	return h
+}
+
+// audio is what speaks kept audio.
+func (h *keptHeader) audio(data io.Reader) *Audio {
+	a := &Audio{Body: data, Name: h.Name, Text: h.Text, Key: h.Key}
+	a.Prepare.MaxDuration = DefaultMaxDuration
+	if h.Encoding != "" {
+		a.Prepare.Input = &audio.Options{Encoding: h.Encoding, Raw: audio.Format{Rate: h.Rate, Channels: h.Channels}}
+	}
+	return a
+}
+
+// keep keeps a piece of an utterance, in a cluster.
+func (u *Utterance) keep(kind byte, data []byte) error {
+	own := u.conversation.own
+	if own == nil {
+		return nil
+	}
+	for {
+		n := min(len(data), longestPiece)
+		piece := append([]byte{kind}, data[:n]...)
+		if err := own.AddAudio(u.conversation.ctx, u.ID, piece); err != nil {
+			return errors.Join(errMoved, err)
+		}
+		if data = data[n:]; len(data) == 0 {
+			return nil
+		}
+	}
+}
+
+// keepHeader keeps how an utterance is to be spoken.
+func (u *Utterance) keepHeader() error { return u.keep(pieceBegin, fmtJSON(u.header)) }
+
+// keepEnd keeps that its audio has ended; a cause says why it broke.
+func (u *Utterance) keepEnd(cause error) error {
+	text := ""
+	if cause != nil && cause != io.EOF {
+		text = cause.Error()
+	}
+	return u.keep(pieceEnd, []byte(text))
+}
+
+// keepAll keeps all of an utterance whose audio is here.
+func (u *Utterance) keepAll(from io.ReadSeeker) error {
+	piece := make([]byte, longestPiece)
+	for {
+		n, err := io.ReadFull(from, piece)
+		if n > 0 {
+			if err := u.keep(pieceData, piece[:n]); err != nil {
+				return err
+			}
+		}
+		if err == io.EOF || err == io.ErrUnexpectedEOF {
+			break
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if _, err := from.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	return u.keepEnd(nil)
+}
+
+// keeping keeps audio as it is read.
+type keeping struct {
+	io.Reader
+	utterance *Utterance
+	ended     bool
+}
+
+func (k *keeping) Read(p []byte) (int, error) {
+	n, err := k.Reader.Read(p)
+	if n > 0 {
+		if err := k.utterance.keep(pieceData, p[:n]); err != nil {
+			return 0, err
+		}
+	}
+	if err != nil && !k.ended {
+		k.ended = true
+		if kept := k.utterance.keepEnd(err); kept != nil {
+			return n, kept
+		}
+	}
+	return n, err
+}
+
+// keptUtterance is an utterance as it was kept.
+type keptUtterance struct {
+	keptHeader
+	id       string
+	data     bytes.Buffer
+	hasEnded bool
+	cut      string // why it broke
+}
+
+// parseKept reads the pieces of an utterance.
+func parseKept(saved *SavedAudio) (*keptUtterance, error) {
+	k := &keptUtterance{id: saved.Utterance}
+	for i, piece := range saved.Pieces {
+		if len(piece) == 0 || (i == 0) != (piece[0] == pieceBegin) {
+			return nil, fmt.Errorf("piece %d of utterance %s is not what it has to be", i, saved.Utterance)
+		}
+		switch piece[0] {
+		case pieceBegin:
+			if err := json.Unmarshal(piece[1:], &k.keptHeader); err != nil {
+				return nil, err
+			}
+		case pieceData:
+			k.data.Write(piece[1:])
+		case pieceEnd:
+			k.hasEnded, k.cut = true, string(piece[1:])
+		}
+	}
+	return k, nil
+}
+
+// restoreAudio queues the utterances that were not over on the node before, in their
+// order, and reports those that cannot go on.
+func (c *Conversation) restoreAudio(saved *Saved) error {
+	var before progress
+	if saved.Progress != nil {
+		_ = json.Unmarshal(saved.Progress, &before) // what cannot be read is said again
+	}
+	t := Takeover{From: c.own.Before()}
+	for i := range saved.Audio {
+		id := saved.Audio[i].Utterance
+		if _, isOver := c.Utterance(id); isOver {
+			_ = c.own.DropAudio(c.ctx, id) // its receipt is kept
+			continue
+		}
+		kept, err := parseKept(&saved.Audio[i])
+		if err != nil {
+			return err
+		}
+		u := &Utterance{ID: id, name: kept.Name, text: kept.Text, key: kept.Key, header: kept.keptHeader}
+		if before.Utterance == id {
+			t.Utterance, t.AtSeconds = id, before.Heard
+			t.RepeatedSeconds = max(before.Sent-before.Heard, 0)
+			u.before = &before
+		}
+		c.requeue(u, kept)
+	}
+	if t.From != "" {
+		c.history.add("takeover", t)
+	}
+	return nil
+}
+
+// requeue queues an utterance of the node before.
+func (c *Conversation) requeue(u *Utterance, kept *keptUtterance) {
+	why := ""
+	switch {
+	case c.isLastResort:
+		why = errLastResort.Error()
+	case kept.Kind == keptLive:
+		why = "the node that spoke it was lost, and with it the connection of the bot"
+	case kept.Kind == keptAudio && !kept.hasEnded:
+		why = "the node that spoke it was lost before all of its audio was here"
+	case kept.cut != "":
+		why = kept.cut
+	case kept.Kind == keptText && u.before != nil:
+		why = "the node was lost while the replica said it; text cannot be continued"
+	}
+	switch {
+	case why != "":
+		u.do = func(u *Utterance) (echo.Receipt, error) {
+			err := &CutError{errors.New(why)}
+			return u.unspoken(err), err
+		}
+	case kept.Kind == keptText:
+		u.do = c.sayer(kept.Text)
+	default:
+		a := kept.audio(&kept.data)
+		u.do = func(u *Utterance) (echo.Receipt, error) { return c.speak(u, a) }
+	}
+	c.prepare(context.Background(), u)
+	c.mu.Lock()
+	c.add(u)
+	c.mu.Unlock()
+	c.start(u)
+}
+
+// skip goes on where the node before was heard, at a silence if there is one, and
+// publishes the receipt of the part before.
+func (u *Utterance) skip(feed *echo.Feed) error {
+	if u.before == nil {
+		return nil
+	}
+	position := int64(u.before.Heard * echo.DefaultRate)
+	discarded := make([]float32, 4096)
+	for left := position; left > 0; {
+		n, err := feed.ReadSamples(discarded[:min(left, int64(len(discarded)))])
+		if err != nil {
+			return err
+		}
+		left -= int64(n)
+	}
+	at, err := feed.Rewind(position)
+	if err != nil {
+		return err
+	}
+	u.skipped = time.Duration(float64(at) / echo.DefaultRate * float64(time.Second))
+	c := u.conversation
+	receipt := u.unspoken(fmt.Errorf("the node that spoke it was lost; it continues from %.3f s", u.skipped.Seconds()))
+	t := &Takeover{From: cmp.Or(c.own.Before(), "?"), Utterance: u.ID, AtSeconds: u.skipped.Seconds()}
+	t.RepeatedSeconds = max(u.before.Sent+time.Since(u.before.At).Seconds()-u.skipped.Seconds(), 0)
+	c.mu.Lock()
+	u.parts++
+	u.base, u.next = 0, u.skipped.Seconds()
+	u.takeovers = append(u.takeovers, *t)
+	c.mu.Unlock()
+	c.history.add("receipt", SpokenPart{Utterance: u.ID, Receipt: receipt, Takeover: t})
+	return nil
+}
