@@ -71,7 +71,7 @@ func (b *benchTTSCmd) run(ctx context.Context, command []string) error {
 	if err := b.settings.check([]string{stdinName}); err != nil {
 		return err
 	}
-	text, err := knownText(b.text)
+	text, err := readText(b.text)
 	if err != nil {
 		return err
 	}

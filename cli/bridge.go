@@ -18,11 +18,11 @@ import (
 // Bridge is a conversation between the user of a room and a program that is reached by
 // a WebSocket, which hears the user and speaks through the replica.
 type Bridge struct {
-	With       string            // what the program speaks, such as "twilio"
+	With       string            // protocol of the program, such as "twilio"
 	Name       string            // of the model, or the agent
 	URL        string            // of its WebSocket; empty: the usual one
 	Rate       int               // Hz of its audio, where there is a choice
-	Parameters map[string]string // that it is given at the beginning
+	Parameters map[string]string // sent to the program at the beginning
 
 	Instructions string // for an agent
 
@@ -30,7 +30,7 @@ type Bridge struct {
 	SpeechRate int // Hz that the replica takes
 	// Hear writes the user's voice, samples of 16 bits at a rate in Hz, until ctx ends.
 	Hear func(ctx context.Context, rate int, to io.Writer) error
-	// Warn is called with what goes wrong without an error, Say with what is said.
+	// Warn reports a problem that does not end the conversation, Say a line for people.
 	Warn, Say func(format string, args ...any)
 }
 
@@ -44,7 +44,7 @@ type bridgeCmd struct {
 	params   cli.StringSlice
 }
 
-// carriers are what --carrier takes.
+// carriers are the values of --carrier.
 var carriers = []string{"twilio", "vonage"}
 
 func bridgeCommand(streams Streams, server *Server) *cli.Command {
@@ -56,9 +56,9 @@ func bridgeCommand(streams Streams, server *Server) *cli.Command {
 			"   echocast bridge --to https://tavus.daily.co/c123 --carrier twilio wss://bot.example/media",
 		Description: `Dials the bot's WebSocket as a telephone carrier does: Twilio Media Streams (mu-law at
 8 kHz), or the Vonage Voice API (samples at 16 or 24 kHz). The bot hears the user of
-the room, and the replica says what the bot answers. A mark comes back to the bot
-when what is before it was heard, and a clear interrupts the replica. It ends when
-the bot hangs up, with the room, or with Ctrl-C; none of these is an error.
+the room, and the replica says what the bot answers. echocast returns a mark to the
+bot once the audio before it was heard; a clear interrupts the replica. The command
+ends when the bot hangs up, when the room ends, or with Ctrl-C; none is an error.
 Without --to or --pal this is a rehearsal: a stand-in replica in this process, whose
 user is silent.
 TWILIO_AUTH_TOKEN in the environment signs the request as Twilio does.`,
@@ -73,7 +73,7 @@ TWILIO_AUTH_TOKEN in the environment signs the request as Twilio does.`,
 				return usagef("usage: echocast bridge [OPTIONS] wss://BOT: name the WebSocket of one bot")
 			}
 			b.bridge.URL = c.Args().First()
-			return b.settings.orFailure(streams.Out, b.run(c.Context))
+			return b.settings.printFailure(streams.Out, b.run(c.Context))
 		},
 	}
 }
@@ -150,7 +150,7 @@ func (b *bridgeCmd) talk(ctx context.Context) error {
 	if b.server == nil || b.server.Bridge == nil {
 		return needsServerError{"a conversation over a WebSocket needs"}
 	}
-	b.target.way.needsRoom = "a conversation over a WebSocket"
+	b.target.via.needsRoom = "a conversation over a WebSocket"
 	if err := b.target.check(b.streams.Warn); err != nil {
 		return err
 	}
@@ -160,7 +160,7 @@ func (b *bridgeCmd) talk(ctx context.Context) error {
 		return err
 	}
 	out := b.settings.newReporter(b.streams)
-	out.heard = true
+	out.awaitsHeard = true
 	target, err := b.target.connect(ctx, room.Options{
 		Conversation: b.settings.conversation, MaxMessage: b.settings.maxMessage, UserEvents: true,
 		Hear: true, HearRate: cmp.Or(hearRates[b.bridge.With], b.bridge.Rate),
@@ -180,7 +180,7 @@ func (b *bridgeCmd) talk(ctx context.Context) error {
 		b.bridge.Session, b.bridge.SpeechRate = session, b.settings.speechRate
 		b.bridge.Warn, b.bridge.Say = out.warn, out.say
 		b.bridge.Hear = func(ctx context.Context, rate int, to io.Writer) error {
-			stop, err := hearAlong(ctx, target.Room(), room.User, rate, to, out)
+			stop, err := hearAlongside(ctx, target.Room(), room.User, rate, to, out)
 			if err != nil {
 				return err
 			}

@@ -13,10 +13,10 @@ import (
 	"echocast/internal/redact"
 )
 
-const helpSettings = `Every option of every command may stand in the environment or in a file. The option
---max-rate is ECHOCAST_MAX_RATE there, and here, in ~/.config/echocast/config:
+const helpSettings = `Every option of every command can be set in the environment or in a file. The
+variable of --max-rate is ECHOCAST_MAX_RATE. The file is ~/.config/echocast/config:
 
-    # what stands above all headings always holds
+    # settings above the first heading always apply
     lead = 500ms
 
     [work]
@@ -24,17 +24,18 @@ const helpSettings = `Every option of every command may stand in the environment
     api-key-file = ~/keys/tavus
     send.max-rate = 30
 
-With --profile work, what stands below [work] holds too. A name such as
-send.max-rate is for one command alone. Switches are true or false, an option that
-may be repeated has a line for each value, and ~/ is your home.
+With --profile work, the settings below [work] apply too. A name such as
+send.max-rate applies to one command. Switches are true or false, an option that may
+be repeated has a line for each value, and ~/ is your home directory.
 
-What was typed goes before the environment, the environment before the profile, the
-profile before what stands above all headings, and that before the default.
-echocast config COMMAND shows what is in force, and where it comes from.
+The command line overrides the environment, the environment overrides the profile,
+the profile overrides the settings above the first heading, and those override the
+defaults. echocast config COMMAND shows the settings in force, and where each comes
+from.
 
-The file is in XDG_CONFIG_HOME if that is set, on Windows in %AppData%; another is
-named by ECHOCAST_CONFIG, and a profile by ECHOCAST_PROFILE. Secrets stand in files
-of their own, which the file names. --yes must be typed.`
+The file is in XDG_CONFIG_HOME if that is set, on Windows in %AppData%.
+ECHOCAST_CONFIG names another file, and ECHOCAST_PROFILE a profile. Keep secrets in
+separate files, and name those here. --yes works on the command line only.`
 
 // sources are the environment and the file of settings.
 var sources = config.Sources{
@@ -56,8 +57,8 @@ func configCommand(streams Streams) *cli.Command {
 		Name:      "config",
 		Usage:     "show the settings in force, and where they come from",
 		UsageText: "echocast config [COMMAND]\n\n   echocast config\n   echocast config send --profile work",
-		Description: `Without a command: what is set in the environment and in the file. Of secrets it
-says only that they are set.`,
+		Description: `Without a command it lists what the environment and the file set. Of a secret it
+says only that it is set.`,
 		Flags: []cli.Flag{option.Bool(&o.json, "json", "print JSON, one object a line")},
 		Action: func(c *cli.Context) error {
 			return o.show(newManual(c.App), c.Args().Slice(), config.TypedProfile(c))
@@ -90,7 +91,7 @@ func (o *configCmd) show(m *manual.Manual, words []string, profile config.Profil
 	return output.Table(o.streams.Out, "OPTION\tVALUE\tFROM", rows)
 }
 
-// set are the secrets of the environment, without their values.
+// set lists the secrets of the environment, without their values.
 func (o *configCmd) set() (all []config.Value) {
 	for _, variable := range secretVariables {
 		if os.Getenv(variable) != "" {

@@ -34,7 +34,7 @@ func (s *sendCmd) control(session *echo.Session, out *reporter) (stop func()) {
 	}
 }
 
-// keys is what the keys do in a state.
+// keys describes what the space bar does in a state.
 func (s *sendCmd) keys(state echo.State) string {
 	switch {
 	case !s.resume:

@@ -33,7 +33,7 @@ type converseCmd struct {
 	server    *Server
 }
 
-// What --tts-per can be.
+// The values of --tts-per.
 const (
 	perAnswer   = "answer"
 	perSentence = "sentence"
@@ -60,10 +60,10 @@ answer end, and answers afterwards what was said meanwhile. A failing command is
 reported, and the conversation continues. The conversation ends with the room, or
 with Ctrl-C; neither is an error. The commands do not see echocast's own keys; what
 was heard of the previous answer is in ECHOCAST_HEARD.`,
-		Flags: option.Join(v.flags(), v.target.flags(), v.target.way.webhookFlags(), v.settings.inputFlags(),
+		Flags: option.Join(v.flags(), v.target.flags(), v.target.via.webhookFlags(), v.settings.inputFlags(),
 			v.settings.levelFlags(), v.settings.messageFlags(echo.LeadMode), v.settings.outputFlags()),
 		Action: option.WithoutInputs(func(ctx context.Context) error {
-			return v.settings.orFailure(streams.Out, v.run(ctx))
+			return v.settings.printFailure(streams.Out, v.run(ctx))
 		}),
 	}
 }
@@ -132,12 +132,12 @@ func (v *converseCmd) check() error {
 	}
 	switch {
 	case o.Recogniser != "":
-		v.target.way.needsRoom = "--asr"
-	case !v.target.way.receives():
-		v.target.way.needsRoom = "converse without --webhook"
+		v.target.via.needsRoom = "--asr"
+	case !v.target.via.receives():
+		v.target.via.needsRoom = "converse without --webhook"
 	}
 	if v.record != "" {
-		v.target.way.needsRoom, v.target.willRecord = "--record", true
+		v.target.via.needsRoom, v.target.willRecord = "--record", true
 	}
 	if err := cmp.Or(v.target.check(v.streams.Warn),
 		checkRecording(v.record)); err != nil {
@@ -158,7 +158,7 @@ func (v *converseCmd) run(ctx context.Context) error {
 		return err
 	}
 	out := v.settings.newReporter(v.streams)
-	out.heard = true
+	out.awaitsHeard = true
 	target, err := v.target.connect(ctx, room.Options{
 		Conversation: v.settings.conversation, MaxMessage: v.settings.maxMessage,
 		UserEvents: true, Hear: v.options.Recogniser != "", HearRate: asrRate,
@@ -189,7 +189,7 @@ func (v *converseCmd) converse(ctx context.Context, session *echo.Session, targe
 	o.Prepare, o.Keep = v.settings.prepare, keptToResume+v.settings.lead
 	o.Stderr, o.OnNote = out.people, noteTo(out)
 	o.Listen = func(ctx context.Context, to io.Writer) (func() error, error) {
-		return hearAlong(ctx, target.Room(), room.User, asrRate, to, out)
+		return hearAlongside(ctx, target.Room(), room.User, asrRate, to, out)
 	}
 	o.Speak = func(ctx context.Context, name string, audio converse.Audio, speech echo.Speech) (echo.Receipt, error) {
 		in := &speak.Input{Name: name, Audio: audio}
@@ -208,7 +208,7 @@ func (v *converseCmd) converse(ctx context.Context, session *echo.Session, targe
 	return err
 }
 
-// noteTo prints what happens in a conversation.
+// noteTo returns a function that prints the notes of a conversation.
 func noteTo(out *reporter) func(converse.Note) {
 	return func(n converse.Note) {
 		if n.IsProblem() {

@@ -86,7 +86,7 @@ func (d *doctorCmd) check() error {
 	return nil
 }
 
-// measure makes the live check, and prints its report also where it failed.
+// measure makes the live check, and prints its report even if it failed.
 func (d *doctorCmd) measure(ctx context.Context) error {
 	client, err := d.service.Client(d.streams.Warn)
 	if err != nil {
@@ -104,7 +104,7 @@ func (d *doctorCmd) measure(ctx context.Context) error {
 	return shutdown.Cause(ctx, account.Explain(ctx, err, d.streams.Warn))
 }
 
-// options collects what is examined.
+// options collects what the checks need.
 func (d *doctorCmd) options() (*doctor.Options, error) {
 	peer, err := d.peer.Options(d.streams.Warn)
 	if err != nil {
@@ -172,11 +172,11 @@ var statusColors = map[doctor.Status]terminal.Color{
 	doctor.OK: terminal.Green, doctor.Warn: terminal.Yellow, doctor.Fail: terminal.Red,
 }
 
-// paint makes a line one for people. On a terminal its first words, which end before
-// behind, have the color of the status.
-func (d *doctorCmd) paint(status doctor.Status, line, behind string) string {
-	words, rest, _ := strings.Cut(output.ForPeople(line), behind)
-	return terminal.Paint(d.streams.Out, statusColors[status], words) + behind + rest
+// paint returns a line for people. On a terminal, the words before separator have the
+// color of the status.
+func (d *doctorCmd) paint(status doctor.Status, line, separator string) string {
+	words, rest, _ := strings.Cut(output.ForPeople(line), separator)
+	return terminal.Paint(d.streams.Out, statusColors[status], words) + separator + rest
 }
 
 // printJSON prints all findings as one object.

@@ -20,7 +20,7 @@ func emotionCommand(streams Streams) *cli.Command {
 			if c.NArg() != 1 {
 				return usagef("emotion takes one emotion: %s", strings.ReplaceAll(known, " ", ", "))
 			}
-			return m.one(c, echo.SetEmotion{Emotion: echo.Emotion(c.Args().First())}, nil)
+			return m.sendOne(c, echo.SetEmotion{Emotion: echo.Emotion(c.Args().First())}, nil)
 		},
 	}
 }

@@ -76,7 +76,7 @@ func exitCode(err error) int {
 	var input *speak.InputError
 	var broken *audio.InputError
 	var unreachable *room.UnreachableError
-	var long tooLong
+	var long tooLongError
 	var refused *tavus.APIError
 	var locked *roomoption.KeyError
 	var unanswered *tavus.TransportError

@@ -79,7 +79,7 @@ func (s *settings) inputFlags() []cli.Flag {
 	}, s.presetFlags()...)
 }
 
-// method is how the settings resample. It does not depend on the kind of input, so
+// method returns the method of resampling. It does not depend on the kind of input, so
 // that the same input gives the same messages.
 func (s *settings) method() audio.Method {
 	switch {

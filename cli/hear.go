@@ -71,7 +71,7 @@ It ends with the room, and with Ctrl-C; neither is an error.`,
 }
 
 func (h *hearCmd) check(names []string) error {
-	h.target.way.needsRoom = "hear"
+	h.target.via.needsRoom = "hear"
 	switch {
 	case !h.target.isSet():
 		return usagef("hear needs a room: name it with --to URL, or create one with --pal ID")

@@ -10,13 +10,13 @@ import (
 	"echocast/room"
 )
 
-// asrRate is the sampling rate in Hz of what a recogniser gets.
+// asrRate is the sampling rate in Hz that speech recognisers get.
 const asrRate = 16000
 
-// hearAlong writes what is heard in a room while the same connection speaks, until
+// hearAlongside writes what is heard in a room while the same connection speaks, until
 // stop is called. After a lost connection it writes silence until the room is joined
 // again. stop waits, and returns an error if writing failed.
-func hearAlong(ctx context.Context, from *room.Room, who string, rate int, to io.Writer,
+func hearAlongside(ctx context.Context, from *room.Room, who string, rate int, to io.Writer,
 	out *reporter) (stop func() error, err error) {
 	wait, err := hear.RecordAlongside(ctx, from, who, rate, to, func(err error) {
 		if !hasEnded(err) {
@@ -34,8 +34,8 @@ func hearAlong(ctx context.Context, from *room.Room, who string, rate int, to io
 	}, nil
 }
 
-// along writes what is heard to the file of --hear, until the room is left.
-func (s *sendCmd) along(ctx context.Context, to *target, out *reporter) error {
+// recordHeard writes what is heard in the room to the file of --hear, until the room is left.
+func (s *sendCmd) recordHeard(ctx context.Context, to *target, out *reporter) error {
 	if s.hear == "" {
 		return nil
 	}
@@ -44,7 +44,7 @@ func (s *sendCmd) along(ctx context.Context, to *target, out *reporter) error {
 	if err != nil {
 		return fmt.Errorf("--hear %w", err)
 	}
-	end, err := hearAlong(ctx, to.Room(), s.hearFrom, asrRate, written, out)
+	end, err := hearAlongside(ctx, to.Room(), s.hearFrom, asrRate, written, out)
 	if err != nil {
 		return cmp.Or(err, written.Close())
 	}

@@ -86,7 +86,7 @@ func TestHearAlongFollowsTheConnection(t *testing.T) {
 	from := heardRoom(t, first, &fakeHearer{0x2222, nil, nil})
 	to := &awaited{value: []byte{0x22, 0x22, 0x22, 0x22}, came: make(chan struct{})}
 	out := settings.newReporter(Streams{Out: io.Discard, Err: &people})
-	stop, err := hearAlong(testwait.Context(t), from, room.User, asrRate, to, out)
+	stop, err := hearAlongside(testwait.Context(t), from, room.User, asrRate, to, out)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -30,7 +30,7 @@ func newManual(app *cli.App) *manual.Manual {
 			{Name: "settings", Usage: "options from the environment and from a file", Text: helpSettings,
 				Foot: "options from the environment (--lead as ECHOCAST_LEAD) and from a file"},
 			{Name: "exit-codes", Usage: "what the exit codes mean", Text: helpExitCodes, Foot: "what the exit codes mean"},
-			{Name: "inputs", Usage: "what is read", Text: helpMoreInputs},
+			{Name: "inputs", Usage: "audio that is read, and how", Text: helpMoreInputs},
 		},
 	}
 }
@@ -80,8 +80,8 @@ var commonOptions = map[string][]string{
 	"serve":    {"listen", "rehearse", "max-conversations", "drain", "quiet"},
 }
 
-// choices are the values of options that take one of a few. Those of "show " are
-// the words that may stand after the command show.
+// choices returns the values of options that take one of a few. Those of "show " may
+// follow the command show.
 func choices() map[string][]string {
 	presets := make([]string, 0, 50)
 	for _, p := range preset.All() {
@@ -114,8 +114,8 @@ func choices() map[string][]string {
 	}
 }
 
-// answer handles what asks for help and for completion, before urfave/cli sees
-// it. It returns false for everything else.
+// answer answers requests for help and for completion, before urfave/cli parses the
+// arguments. It returns false for everything else.
 func answer(app *cli.App, args []string, out io.Writer) (answered bool, err error) {
 	m := newManual(app)
 	words := args[min(1, len(args)):]
@@ -171,7 +171,7 @@ func unknownCommand(m *manual.Manual, word string) error {
 	return usagef("no command is called %q; %sechocast --help lists them", word, meant)
 }
 
-// completionCommand prints what makes a shell complete.
+// completionCommand prints the completion script of a shell.
 func completionCommand(streams Streams) *cli.Command {
 	return &cli.Command{
 		Name:  "completion",
@@ -211,7 +211,7 @@ func manCommand() *cli.Command {
 	}
 }
 
-// versionCommand prints what this program is.
+// versionCommand prints the version of this program.
 func versionCommand(streams Streams, server *Server) *cli.Command {
 	return &cli.Command{
 		Name: "version", Usage: "print the version, the commit and the kind of build", UsageText: "echocast version",

@@ -58,7 +58,7 @@ func (s *settings) checkInput(ctx context.Context, name string, stdin io.Reader)
 	return explained(speak.Check(ctx, name, &s.prepare))
 }
 
-// explained names the option that mends an error of an input.
+// explained adds to an error of an input the option that helps.
 func explained(err error) error {
 	if _, ok := errors.AsType[*audio.OptionError](err); ok {
 		return optionError(err)
@@ -72,8 +72,8 @@ func explained(err error) error {
 	return err
 }
 
-// inputFailure returns why an input was not spoken: because ctx has ended, or err with
-// the option that mends it.
+// inputFailure returns why an input was not spoken: the cause of ctx if that has ended, or
+// err with the option that helps.
 func inputFailure(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
@@ -81,7 +81,7 @@ func inputFailure(ctx context.Context, err error) error {
 	return shutdown.Cause(ctx, explained(err))
 }
 
-// describe says what was found in an input, for people.
+// describe returns the codec, the format and the length of an input, for people.
 func describe(in *speak.Input) string {
 	info := in.Audio.Info()
 	text := fmt.Sprintf("%s, %s", info.Codec, info.Format)

@@ -14,8 +14,8 @@ func avatarFlag(avatar *string) cli.Flag {
 		"tavus-avatar-agent)")
 }
 
-// invitation is what the service that runs an avatar needs to know, in Tavus'
-// names.
+// invitation lets the service that runs an avatar into a room. Its fields have the names
+// that Tavus gives them.
 type invitation struct {
 	URL   string `json:"livekit_ws_url"`
 	Token string `json:"livekit_room_token"`

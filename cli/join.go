@@ -33,8 +33,8 @@ type Guest struct {
 const helpJoin = `
 --join livekit+wss://HOST/ROOM makes it an avatar worker in a LiveKit room: it plays
 what LiveKit's agents or echocast send there, shows its face and lets everybody hear
-it. LIVEKIT_API_KEY and LIVEKIT_API_SECRET, or LIVEKIT_TOKEN, let it in. It obeys who
-its token names, or else who speaks first. --render COMMAND shows another face: it reads
+it. LIVEKIT_API_KEY and LIVEKIT_API_SECRET, or LIVEKIT_TOKEN, let it in. It obeys the
+participant that its token names, or else the first that speaks. --render COMMAND shows another face: it reads
 16-bit mono PCM at 24 kHz in real time, and prints pictures (docs/avatar.md).`
 
 // guestFlags are those of a replica that joins a room.
@@ -49,13 +49,13 @@ func (s *replicaCmd) guestFlags() []cli.Flag {
 	}
 }
 
-// goWithJoin are the other options that --join does not make pointless.
-var goWithJoin = []string{"join", "avatar", "render", "render-delay", "record", "json", "quiet", "q", "insecure"}
+// flagsWithJoin are the options that may stand beside --join.
+var flagsWithJoin = []string{"join", "avatar", "render", "render-delay", "record", "json", "quiet", "q", "insecure"}
 
-// join is a guest until a signal ends it.
+// join checks the options, and joins the room.
 func (s *replicaCmd) join(c *cli.Context, server *Server) error {
 	for _, name := range c.LocalFlagNames() {
-		if !slices.Contains(goWithJoin, name) {
+		if !slices.Contains(flagsWithJoin, name) {
 			return usagef("--%s does not go with --join: the room is not this replica's", name)
 		}
 	}
@@ -79,10 +79,10 @@ func (s *replicaCmd) join(c *cli.Context, server *Server) error {
 		}
 		g.Record = file
 	}
-	return s.beGuest(c.Context, &g, file, server)
+	return s.joinRoom(c.Context, &g, file, server)
 }
 
-func (s *replicaCmd) beGuest(ctx context.Context, g *Guest, file *os.File, server *Server) error {
+func (s *replicaCmd) joinRoom(ctx context.Context, g *Guest, file *os.File, server *Server) error {
 	report, err := server.Join(ctx, g)
 	if file != nil {
 		err = cmp.Or(err, file.Close())

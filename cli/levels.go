@@ -9,7 +9,7 @@ import (
 	"echocast/internal/option"
 )
 
-// levelFlags are the options that change what is heard.
+// levelFlags are the options that change the sound.
 func (s *settings) levelFlags() []cli.Flag {
 	o := &s.prepare
 	return []cli.Flag{

@@ -100,7 +100,7 @@ func kindWords() string {
 }
 
 func (l *listenCmd) check() error {
-	l.target.way.needsRoom = "listen"
+	l.target.via.needsRoom = "listen"
 	switch {
 	case l.webhook == "" && !l.target.isSet():
 		return usagef("listen needs a room, named with --to URL, or callbacks, received with --webhook ADDRESS")

@@ -13,10 +13,10 @@ import (
 	"echocast/room"
 )
 
-// defaultGOGC is the garbage, in percent of what is in use, at which the
-// collector runs, unless the environment's GOGC overrides it. What is in use is
-// a few buffers: 25 needs one megabyte less and, with zaf/resample and MP3, a
-// fifth more time; Go's own 100 needs two megabytes more.
+// defaultGOGC is the growth of the heap, in percent, at which the garbage collector
+// runs, unless the environment's GOGC overrides it. The heap is a few buffers: 25 needs one
+// megabyte less and, with zaf/resample and MP3, a fifth more time; Go's own 100 needs two
+// megabytes more.
 const defaultGOGC = 50
 
 // Main is the program: streams, signals and the exit code. server is nil in a

@@ -13,8 +13,8 @@ import (
 	"echocast/replica"
 )
 
-// Server is what echocast-server can do and echocast cannot, since it needs big
-// libraries. A nil Server, or a nil function in it, hands over to echocast-server.
+// Server has the functions that need big libraries, which only echocast-server has. Where
+// Server, or a function in it, is nil, a command hands over to echocast-server.
 type Server struct {
 	// MCP serves the Model Context Protocol over in and out, and makes session
 	// speak as the agent at the other end asks, until in ends.
@@ -62,11 +62,11 @@ func serveMCP(ctx context.Context, m *messageCmd, server *Server) error {
 	return target.talk(ctx, &echo.Options{}, out, func(session *echo.Session) error {
 		in, restore := terminal.ReadUntil(ctx, m.streams.In)
 		defer restore()
-		return server.MCP(ctx, session, Version, io.NopCloser(in), keptOpen{m.streams.Out})
+		return server.MCP(ctx, session, Version, io.NopCloser(in), neverClosed{m.streams.Out})
 	})
 }
 
-// keptOpen is a stream that the one who writes to it does not close.
-type keptOpen struct{ io.Writer }
+// neverClosed is a stream whose Close does nothing.
+type neverClosed struct{ io.Writer }
 
-func (keptOpen) Close() error { return nil }
+func (neverClosed) Close() error { return nil }

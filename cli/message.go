@@ -67,34 +67,34 @@ func (e unconfirmedError) Error() string {
 
 func (e unconfirmedError) Unwrap() error { return echo.ErrUnverified }
 
-// tooLong is a message over the limit of the room.
-type tooLong struct{ size, limit int }
+// tooLongError is a message over the limit of the room.
+type tooLongError struct{ size, limit int }
 
-func (e tooLong) Error() string {
+func (e tooLongError) Error() string {
 	return fmt.Sprintf("a message of %d bytes is over the limit of %d: shorten it, or raise --max-message "+
 		"where the room takes more", e.size, e.limit)
 }
 
-// fits checks a message, and returns it encoded.
-func (m *messageCmd) fits(msg echo.Message, limit int) ([]byte, error) {
+// encode returns a message as it is sent, or an error if it is over the limit.
+func (m *messageCmd) encode(msg echo.Message, limit int) ([]byte, error) {
 	line, err := msg.AppendTo(nil, m.settings.conversationID())
 	if err != nil {
 		return nil, usagef("%v", err)
 	}
 	if len(line) > limit {
-		return nil, tooLong{len(line), limit}
+		return nil, tooLongError{len(line), limit}
 	}
 	return line, nil
 }
 
-// one checks a message before anything is opened, and sends it. If then is not nil,
+// sendOne checks a message before anything is opened, and sends it. If then is not nil,
 // it is called after that, before the session is closed.
-func (m *messageCmd) one(c *cli.Context, msg echo.Message,
+func (m *messageCmd) sendOne(c *cli.Context, msg echo.Message,
 	then func(events <-chan echo.Event, out *reporter) error) error {
 	if err := m.checkRoom(c); err != nil {
 		return err
 	}
-	if _, err := m.fits(msg, m.target.messageLimit(m.settings.maxMessage)); err != nil {
+	if _, err := m.encode(msg, m.target.messageLimit(m.settings.maxMessage)); err != nil {
 		return err
 	}
 	return m.deliver(c.Context, func(yield func(echo.Message, error) bool) { yield(msg, nil) }, then)
@@ -104,7 +104,7 @@ func (m *messageCmd) one(c *cli.Context, msg echo.Message,
 func (m *messageCmd) deliver(ctx context.Context, messages iter.Seq2[echo.Message, error],
 	then func(<-chan echo.Event, *reporter) error) error {
 	if m.settings.dryRun {
-		return m.each(messages, m.settings.maxMessage, func(_ echo.Message, line []byte) error {
+		return m.encodeAll(messages, m.settings.maxMessage, func(_ echo.Message, line []byte) error {
 			_, err := fmt.Fprintf(output.Writer(m.streams.Out), "%s\n", line)
 			return err
 		})
@@ -118,11 +118,11 @@ func (m *messageCmd) deliver(ctx context.Context, messages iter.Seq2[echo.Messag
 	options := &echo.Options{OnEvent: func(event echo.Event) {
 		select {
 		case events <- event:
-		default: // then needs only the first ones
+		default: // then needs only the first events
 		}
 	}}
 	return target.talk(ctx, options, out, func(session *echo.Session) error {
-		err := m.each(messages, target.Limit(), func(msg echo.Message, line []byte) error {
+		err := m.encodeAll(messages, target.Limit(), func(msg echo.Message, line []byte) error {
 			if err := session.Send(ctx, msg); err != nil {
 				return unsupported(err)
 			}
@@ -133,7 +133,7 @@ func (m *messageCmd) deliver(ctx context.Context, messages iter.Seq2[echo.Messag
 			return err
 		}
 		if !target.HasEvents() {
-			out.say("delivered; over REST no event tells its effect")
+			out.say("delivered; over REST no event confirms it")
 			return nil
 		}
 		return then(events, out)
@@ -146,14 +146,14 @@ func (m *messageCmd) join(ctx context.Context, out *reporter) (*target, error) {
 		MaxMessage: m.settings.maxMessage}, "", out)
 }
 
-// each encodes messages, and sends each of them.
-func (m *messageCmd) each(messages iter.Seq2[echo.Message, error], limit int,
+// encodeAll encodes messages, and sends each of them.
+func (m *messageCmd) encodeAll(messages iter.Seq2[echo.Message, error], limit int,
 	send func(msg echo.Message, line []byte) error) error {
 	for msg, err := range messages {
 		if err != nil {
 			return inputError("standard input", err)
 		}
-		line, err := m.fits(msg, limit)
+		line, err := m.encode(msg, limit)
 		if err != nil {
 			return err
 		}
@@ -215,7 +215,7 @@ func textCommand(m *messageCmd, name, usage, description string, message func(te
 			if err != nil {
 				return err
 			}
-			return m.one(c, message(text), nil)
+			return m.sendOne(c, message(text), nil)
 		},
 	}
 }
@@ -230,7 +230,7 @@ func contextCommand(streams Streams) *cli.Command {
 		Action:    option.NeedsCommand("echocast context"),
 		Subcommands: []*cli.Command{
 			textCommand(add, "append", "add to what the language model knows",
-				"The replica does not speak because of it; echocast respond makes it.",
+				"The replica does not speak because of it; echocast respond makes it speak.",
 				func(text string) echo.Message {
 					if completed {
 						return echo.AppendContext{Context: text, JobStatus: echo.JobCompleted}
@@ -256,7 +256,7 @@ func interruptCommand(streams Streams) *cli.Command {
 			if err := option.NoInputs(c); err != nil {
 				return err
 			}
-			return m.one(c, echo.Interrupt{}, func(events <-chan echo.Event, out *reporter) error {
+			return m.sendOne(c, echo.Interrupt{}, func(events <-chan echo.Event, out *reporter) error {
 				return awaitStop(c.Context, events, wait, out)
 			})
 		},
@@ -300,8 +300,8 @@ func sensitivityCommand(streams Streams) *cli.Command {
 			if err := option.NoInputs(c); err != nil {
 				return err
 			}
-			return m.one(c, echo.Sensitivity{Pause: echo.SensitivityLevel(pause), Interrupt: echo.SensitivityLevel(interrupt)},
-				nil)
+			level, reaction := echo.SensitivityLevel(pause), echo.SensitivityLevel(interrupt)
+			return m.sendOne(c, echo.Sensitivity{Pause: level, Interrupt: reaction}, nil)
 		},
 	}
 }
@@ -326,7 +326,7 @@ tool_call that echocast listen prints.`,
 			if failed {
 				result.Status = echo.ToolError
 			}
-			return m.one(c, result, nil)
+			return m.sendOne(c, result, nil)
 		},
 	}
 }
@@ -351,7 +351,7 @@ one, sent as it comes. The id of the conversation is filled in where it is missi
 				return m.deliver(c.Context, echo.RawLines(stdin, maxText), nil)
 			}
 			for _, text := range c.Args().Slice() { // all, before the first is sent
-				if _, err := m.fits(echo.Raw(text), m.settings.maxMessage); err != nil {
+				if _, err := m.encode(echo.Raw(text), m.settings.maxMessage); err != nil {
 					return err
 				}
 			}

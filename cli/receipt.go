@@ -8,7 +8,7 @@ import (
 	"echocast/internal/redact"
 )
 
-// inputReceipt is a receipt with what is known of its input.
+// inputReceipt is a receipt with the length and the rate of its input.
 type inputReceipt struct {
 	echo.Receipt
 	SamplesIn int64 `json:"samples_in"` // read from the input so far, for each channel
@@ -16,7 +16,7 @@ type inputReceipt struct {
 	Rehearsal bool  `json:"rehearsal,omitempty"`
 }
 
-// plainReceipt is a receipt of what has no audio input.
+// plainReceipt is a receipt of an utterance without an audio input.
 type plainReceipt struct {
 	echo.Receipt
 	Rehearsal bool `json:"rehearsal,omitempty"`
@@ -46,9 +46,9 @@ type failureLine struct {
 	Message string `json:"message"`
 }
 
-// orFailure prints a failure before the first receipt as a line of JSON, with --json.
+// printFailure prints a failure before the first receipt as a line of JSON, with --json.
 // It returns err, or an error of printing.
-func (s *settings) orFailure(out io.Writer, err error) error {
+func (s *settings) printFailure(out io.Writer, err error) error {
 	code := exitCode(err)
 	if !s.json || s.printed > 0 || code == exitOK {
 		return err

@@ -33,7 +33,8 @@ func isVideoName(name string) bool {
 	return ending == ".webm" || ending == ".mp4"
 }
 
-// recordError gives the end of a recording its place in the messages.
+// recordError names --record in an error of a recording. It returns nil for expected
+// endings.
 func recordError(err error) error {
 	if err == nil || hasEnded(err) || errors.Is(err, call.ErrRecorded) {
 		return nil
@@ -68,8 +69,8 @@ func (o *targetOptions) openPage(ctx context.Context, t *target, out *reporter) 
 	return context.Cause(ctx)
 }
 
-// stayForPage waits until no browser shows the page any more, or until Ctrl-C, which is
-// how it ends.
+// stayForPage waits until no browser shows the page any more, or until Ctrl-C. Neither is
+// an error.
 func (o *targetOptions) stayForPage(ctx context.Context, t *target, out *reporter) {
 	if o.page {
 		out.say("the page stays until it is closed; Ctrl-C ends it")

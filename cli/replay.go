@@ -56,10 +56,10 @@ Without --to, a stand-in replica in this process listens.`,
 				"join"),
 			option.Bool(&r.settings.json, "json", "print receipts as JSON lines on stdout"),
 			option.Quiet(&r.settings.quiet),
-		}, option.Join(r.target.way.flags(), r.target.create.service.Flags(), r.target.daily.Flags(),
+		}, option.Join(r.target.via.flags(), r.target.create.service.Flags(), r.target.daily.Flags(),
 			r.target.peer.DialFlags())...),
 		Action: func(c *cli.Context) error {
-			return r.settings.orFailure(streams.Out, r.run(c.Context, c.Args().Slice()))
+			return r.settings.printFailure(streams.Out, r.run(c.Context, c.Args().Slice()))
 		},
 	}
 }
@@ -85,7 +85,7 @@ func (r *replayCmd) check(names []string) error {
 }
 
 func (r *replayCmd) run(ctx context.Context, names []string) error {
-	name, err := oneTrace(names, r.streams.In)
+	name, err := traceName(names, r.streams.In)
 	if err != nil {
 		return err
 	}
@@ -100,7 +100,7 @@ func (r *replayCmd) run(ctx context.Context, names []string) error {
 	}
 	defer in.Close()
 	out := r.settings.newReporter(r.streams)
-	out.heard = true
+	out.awaitsHeard = true
 	var conn echo.Conn // the messages are sent as they are, without a session
 	wrap := func(c echo.Conn) echo.Conn {
 		conn = c
@@ -138,14 +138,14 @@ func (r *replayCmd) replay(ctx context.Context, name string, in io.Reader, conn 
 	if cause := context.Cause(ctx); cause != nil {
 		return cause
 	}
-	if err != nil && !replicasDoing(err) {
+	if err != nil && !isReplicaError(err) {
 		err = inputError(speak.Title(name), err)
 	}
 	return cmp.Or(err, failed)
 }
 
-// replicasDoing reports errors that are not those of the trace.
-func replicasDoing(err error) bool {
+// isReplicaError reports whether err is about the replica, and not about the trace.
+func isReplicaError(err error) bool {
 	for _, known := range []error{echo.ErrLost, echo.ErrNotReady, echo.ErrInterrupted, echo.ErrUnverified} {
 		if errors.Is(err, known) {
 			return true
@@ -157,6 +157,6 @@ func replicasDoing(err error) bool {
 // replayed reports how an utterance that was sent again ended.
 func (r *reporter) replayed(receipt echo.Receipt) error {
 	r.count(&receipt)
-	r.sayOutcome(receipt.Source, &receipt, r.heard)
-	return r.print(plainReceipt{receipt, r.rehearsal})
+	r.sayOutcome(receipt.Source, &receipt, r.awaitsHeard)
+	return r.print(plainReceipt{receipt, r.isRehearsal})
 }

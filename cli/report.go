@@ -36,7 +36,7 @@ func reportCommand(streams Streams) *cli.Command {
 			"   echocast report session.ndjson",
 		Description: `A TRACE is a file that --trace recorded, or - for standard input. The page is one
 HTML file that needs no other. If the process was killed while it recorded, the
-page shows what is there.`,
+page shows what was recorded until then.`,
 		Flags: []cli.Flag{
 			option.New(&r.output, "output, o", "", "write the page to `FILE`; - is stdout (default: TRACE with .html)"),
 			option.Bool(&r.opens, "open", "show the page in the browser"),
@@ -47,7 +47,7 @@ page shows what is there.`,
 
 // run draws the page of one trace.
 func (r *reportCmd) run(ctx context.Context, names []string) error {
-	name, err := oneTrace(names, r.streams.In)
+	name, err := traceName(names, r.streams.In)
 	if err != nil {
 		return err
 	}
@@ -99,8 +99,8 @@ func (r *reportCmd) write(file string, page *trace.Page) error {
 	return nil
 }
 
-// oneTrace is the trace that is named, and the only one.
-func oneTrace(names []string, stdin io.Reader) (string, error) {
+// traceName is the trace that is named, and the only one.
+func traceName(names []string, stdin io.Reader) (string, error) {
 	if len(names) != 1 {
 		return "", usagef("name one trace, or - for standard input; --trace of echocast send records one")
 	}

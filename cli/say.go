@@ -36,7 +36,7 @@ The exit codes are those of echocast send.`,
 			if !c.Args().Present() {
 				return usagef("say takes a text, or - for standard input")
 			}
-			return s.settings.orFailure(streams.Out, s.run(c.Context, c.Args().Slice()))
+			return s.settings.printFailure(streams.Out, s.run(c.Context, c.Args().Slice()))
 		},
 	}
 }
@@ -79,7 +79,7 @@ func (r *reporter) spoken(receipt echo.Receipt) error {
 	if receipt.Chunks > 0 {
 		r.sayOutcome(receipt.Source, &receipt, true)
 	}
-	return r.print(plainReceipt{receipt, r.rehearsal})
+	return r.print(plainReceipt{receipt, r.isRehearsal})
 }
 
 // plan prints the messages without sending them.

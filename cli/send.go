@@ -57,15 +57,15 @@ is named with --conversation is spoken in by the REST API, with an API key.
 Ctrl-C interrupts the replica and exits; a second Ctrl-C exits at once. SIGUSR2, or
 space on a terminal, interrupts the replica and drops the waiting inputs; with
 --resume it pauses, and the next one continues.`,
-		Flags: option.Join(s.target.flags(), s.target.way.webhookFlags(), s.talkFlags(), s.inputFlags(), s.levelFlags(),
+		Flags: option.Join(s.target.flags(), s.target.via.webhookFlags(), s.speakFlags(), s.inputFlags(), s.levelFlags(),
 			s.messageFlags(echo.LeadMode), s.outputFlags()),
 		Action: func(c *cli.Context) error {
-			return s.orFailure(streams.Out, s.run(c.Context, c.Args().Slice()))
+			return s.printFailure(streams.Out, s.run(c.Context, c.Args().Slice()))
 		},
 	}
 }
 
-func (s *sendCmd) talkFlags() []cli.Flag {
+func (s *sendCmd) speakFlags() []cli.Flag {
 	return []cli.Flag{
 		option.New(&s.record, "record", "", "in a rehearsal: write what the replica heard to `FILE`.wav, sample for sample; "+
 			"FILE.webm, FILE.mp4, or in a room FILE.wav: the call, replica left, user right, and what was heard as .vtt"),
@@ -85,8 +85,8 @@ func (s *sendCmd) talkFlags() []cli.Flag {
 		option.New(&s.onLoss, "on-loss", string(echo.ReconnectAbandon), "`WHAT` to do when the connection is lost in "+
 			"mid-utterance: abandon it, or connect again and restart or resume it"),
 		fallbackFlag(&s.target),
-		option.New(&s.idle, "idle-timeout", 0, "an input that is quiet for this `TIME` has ended its utterance; what comes "+
-			"later is another (default: never)"),
+		option.New(&s.idle, "idle-timeout", 0, "end the utterance when the input gives nothing for this `TIME`; what "+
+			"follows is another utterance (default: never)"),
 		option.Bool(&s.stopOnError, "stop-on-error", "end with the first utterance that is not confirmed as heard, instead "+
 			"of listing all of them at the end"),
 		option.New(&s.text, "text", "", "what the input says: a `FILE`, or the text itself; the receipt then has the words "+
@@ -127,16 +127,16 @@ func (s *sendCmd) needsRoom() string {
 		return "--hear"
 	case s.recordsCall():
 		return "--record"
-	case s.bargeIn && !s.target.way.receives():
+	case s.bargeIn && !s.target.via.receives():
 		return "--barge-in without --webhook"
 	}
 	return ""
 }
 
 func (s *sendCmd) check(names []string) error {
-	s.target.way.needsRoom = s.needsRoom()
+	s.target.via.needsRoom = s.needsRoom()
 	if !s.dryRun {
-		if err := cmp.Or(s.target.resolve(s.conversation), s.target.checkWay()); err != nil {
+		if err := cmp.Or(s.target.resolve(s.conversation), s.target.checkVia()); err != nil {
 			return err
 		}
 	}
@@ -245,9 +245,9 @@ func (s *sendCmd) openStdin(ctx context.Context, names []string, stdin io.Reader
 	return in, inputFailure(ctx, err)
 }
 
-// knownText is the text of --text: that of the file of this name or, if there is none,
+// readText is the text of --text: that of the file of this name or, if there is none,
 // the name itself.
-func knownText(given string) (string, error) {
+func readText(given string) (string, error) {
 	info, err := os.Stat(given)
 	if given == "" || err != nil {
 		return given, nil
@@ -277,7 +277,7 @@ func (s *sendCmd) run(ctx context.Context, names []string) error {
 	if err := checkInputs(ctx, names, s.streams.In, &s.settings); err != nil {
 		return err
 	}
-	known, err := knownText(s.text)
+	known, err := readText(s.text)
 	if err != nil {
 		return err
 	}
@@ -287,7 +287,7 @@ func (s *sendCmd) run(ctx context.Context, names []string) error {
 		return s.printPlans(ctx, names, stdin, s.streams)
 	}
 	out := s.newReporter(s.streams)
-	out.heard, out.abandons = s.wait == waitPlayed, s.onLoss == string(echo.ReconnectAbandon)
+	out.awaitsHeard, out.abandons = s.wait == waitPlayed, s.onLoss == string(echo.ReconnectAbandon)
 	opened, err := s.openStdin(ctx, names, stdin)
 	if err != nil {
 		return err
@@ -306,7 +306,7 @@ func (s *sendCmd) run(ctx context.Context, names []string) error {
 	}
 	options := s.session()
 	options.OnReceipt = out.receive
-	if err := cmp.Or(s.along(ctx, target, out), s.startMonitor(target, options)); err != nil {
+	if err := cmp.Or(s.recordHeard(ctx, target, out), s.startMonitor(target, options)); err != nil {
 		return cmp.Or(err, target.close())
 	}
 	if err := target.record(ctx, both, options); err != nil {

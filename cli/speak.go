@@ -29,18 +29,17 @@ func settingsError(err error) error {
 
 // reporter reports each utterance, to people and as JSON.
 type reporter struct {
-	settings *settings
-	data     io.Writer // receipts as JSON
-	people   *terminal.Console
-	status   func() // ends the status line; nil: there is none
-	// heard says that the run waits until the utterances were heard.
-	heard bool
+	settings    *settings
+	data        io.Writer // receipts as JSON
+	people      *terminal.Console
+	status      func() // ends the status line; nil: there is none
+	awaitsHeard bool   // the run waits until the utterances were heard
 	// underruns returns the replica's own count, if it is in this process.
-	underruns func(id string) (int, bool)
-	receipts  []echo.Receipt // of the input that is being spoken
-	speaking  atomic.Bool    // from begin to end, or for good after a loss
-	rehearsal bool           // the replica is a stand-in in this process
-	abandons  bool           // a lost connection ends the run
+	underruns   func(id string) (int, bool)
+	receipts    []echo.Receipt // of the input that is being spoken
+	speaking    atomic.Bool    // from begin to end, or for good after a loss
+	isRehearsal bool           // the replica is a stand-in in this process
+	abandons    bool           // a lost connection ends the run
 	// keys returns what the keys of the terminal do in a state; "" where none is read.
 	keys func(echo.State) string
 }
@@ -123,10 +122,10 @@ func (r *reporter) end(in *speak.Input, err error) error {
 		}
 		r.count(&receipt)
 		if receipt.Chunks > 0 && (i < len(receipts)-1 || !isPrinted(err)) {
-			r.sayOutcome(in.Title(), &receipt, r.heard)
+			r.sayOutcome(in.Title(), &receipt, r.awaitsHeard)
 		}
 		if failed := r.print(inputReceipt{receipt, in.Audio.FramesRead(), in.Audio.Info().Format.Rate,
-			r.rehearsal}); failed != nil {
+			r.isRehearsal}); failed != nil {
 			return failed
 		}
 	}

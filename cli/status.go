@@ -32,11 +32,10 @@ func (r *reporter) playback(ctx context.Context, in *speak.Input, session *echo.
 	}
 }
 
-// starvedLead is the lead below which an input that gives nothing is what the listener
-// waits for.
+// starvedLead is the lead below which the listener waits for an input that gives nothing.
 const starvedLead = 200 * time.Millisecond
 
-// stateText is what a session does, and what it waits for.
+// stateText says what a session does, or waits for.
 func stateText(p echo.Progress) string {
 	switch {
 	case p.AwaitsInput && p.Lead < starvedLead:

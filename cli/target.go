@@ -40,14 +40,14 @@ type targetOptions struct {
 	daily            roomoption.Daily
 	peer             roomoption.Peer
 	rehearse         bool
-	way              wayOptions
+	via              viaOptions
 	fallback         string
 	page             bool // of a rehearsal
 	willRecord       bool // the call
 	create           createOptions
 }
 
-// flags are those of commands that may speak to a stand-in or create a
+// flags returns the flags of commands that may speak to a stand-in or create a
 // conversation.
 func (o *targetOptions) flags() []cli.Flag {
 	return append(o.roomFlags(), o.speechFlags()...)
@@ -58,7 +58,7 @@ func (o *targetOptions) speechFlags() []cli.Flag {
 		"also where a real one is configured"))
 }
 
-// roomFlags are those of commands that need a room.
+// roomFlags returns the flags of commands that need a room.
 func (o *targetOptions) roomFlags() []cli.Flag {
 	return option.Join([]cli.Flag{
 		option.New(&o.to, "to", "", "`URL` of the room: that of echocast replica, of a Daily room, "+
@@ -71,7 +71,7 @@ func (o *targetOptions) roomFlags() []cli.Flag {
 		avatarFlag(&o.avatar),
 		option.New(&o.readyWhen, "ready-when", "", "in a LiveKit room: speak when the avatar has joined, or published "+
 			"audio or video: `WHAT` is joined, audio or video (default: video, or 10s in the room)"),
-	}, o.way.flags(), o.create.service.Flags(), o.daily.Flags(), o.peer.DialFlags())
+	}, o.via.flags(), o.create.service.Flags(), o.daily.Flags(), o.peer.DialFlags())
 }
 
 // check validates the options before anything is opened. It warns of secret files
@@ -168,7 +168,7 @@ func (o *targetOptions) speechRate() int {
 }
 
 func (o *targetOptions) backend(address string, warn output.WarnFunc) (room.Backend, error) {
-	registered, _ := room.Lookup(address) // room.Join tells the error
+	registered, _ := room.Lookup(address) // room.Join returns the error
 	switch registered.(type) {
 	case *daily.Backend:
 		return o.daily.Backend(warn)
@@ -239,7 +239,7 @@ type target struct {
 // first; without --to and --pal it starts a replica in this process, which records
 // what it hears in the file record.
 func (o *targetOptions) connect(ctx context.Context, with room.Options, record string, out *reporter) (*target, error) {
-	if err := cmp.Or(o.resolve(with.Conversation), o.checkWay()); err != nil {
+	if err := cmp.Or(o.resolve(with.Conversation), o.checkVia()); err != nil {
 		return nil, err
 	}
 	options, err := o.call(with, out)
@@ -247,7 +247,7 @@ func (o *targetOptions) connect(ctx context.Context, with room.Options, record s
 		return nil, err
 	}
 	if !o.isSet() {
-		out.rehearsal = true
+		out.isRehearsal = true
 		out.say("rehearsal: a stand-in replica in this process; nobody hears this")
 		if options.Record = record; record != "" { // refused before anything is said
 			if err := outfile.Check(record); err != nil {
@@ -279,7 +279,7 @@ func (o *targetOptions) call(with room.Options, out *reporter) (*call.Options, e
 		Explain: roomoption.ExplainPeer,
 		Client:  func() (*tavus.Client, error) { return o.create.service.Client(out.warn) },
 		Daily:   func() (*daily.Backend, error) { return o.daily.Backend(out.warn) },
-		OnJoin:  out.showFace, Webhook: o.way.address(), WebhookURL: o.way.webhookURL,
+		OnJoin:  out.showAddress, Webhook: o.via.address(), WebhookURL: o.via.webhookURL,
 		ReadyTimeout: o.readyTimeout, ReconnectTimeout: o.reconnectTimeout,
 		Say: out.say, Warn: out.warn, OnReconnect: out.progress,
 		OnEndFailed: func(err error) {
@@ -289,7 +289,7 @@ func (o *targetOptions) call(with room.Options, out *reporter) (*call.Options, e
 	}
 	if o.create.spec.PAL != "" {
 		options.Create = func(ctx context.Context) (*tavus.Conversation, error) {
-			o.create.spec.Callback = o.way.webhookURL
+			o.create.spec.Callback = o.via.webhookURL
 			return o.create.conversation(ctx, o.to, o.avatar, out)
 		}
 	}

@@ -13,17 +13,17 @@ import (
 	"echocast/tavus"
 )
 
-// The ways into a conversation of Tavus, as --via has them.
+// The values of --via: how a conversation of Tavus is reached.
 const (
 	viaREST    = "rest"    // requests to the REST API: an API key is enough
 	viaDaily   = "daily"   // its Daily room
 	viaLiveKit = "livekit" // a LiveKit room that the replica is invited to
 )
 
-// wayOptions say how a conversation of Tavus is reached, and where its events come
+// viaOptions say how a conversation of Tavus is reached, and where its events come
 // from.
-type wayOptions struct {
-	via        string
+type viaOptions struct {
+	transport  string // viaREST, viaDaily or viaLiveKit; "": as the other options need it
 	webhook    string // address to receive events on
 	webhookURL string // at which the service reaches it
 	// needsRoom is the option or command that works in a room only, such as
@@ -31,9 +31,9 @@ type wayOptions struct {
 	needsRoom string
 }
 
-func (o *wayOptions) flags() []cli.Flag {
+func (o *viaOptions) flags() []cli.Flag {
 	return []cli.Flag{
-		option.New(&o.via, "via", "", "reach a conversation of --conversation or --pal by `WAY`: rest (an API key is "+
+		option.New(&o.transport, "via", "", "reach a conversation of --conversation or --pal by `WAY`: rest (an API key is "+
 			"enough), daily (its room), or livekit, with --to (default: rest, unless an option needs a room)"),
 	}
 }
@@ -41,7 +41,7 @@ func (o *wayOptions) flags() []cli.Flag {
 // defaultWebhook is where events are received if only --webhook-url is given.
 const defaultWebhook = "127.0.0.1:8871"
 
-func (o *wayOptions) webhookFlags() []cli.Flag {
+func (o *viaOptions) webhookFlags() []cli.Flag {
 	return []cli.Flag{
 		option.New(&o.webhook, "webhook", "", "via rest: receive the events of the conversation on this `ADDRESS`[/PATH] "+
 			"(default: none; "+defaultWebhook+" with --webhook-url)"),
@@ -56,10 +56,9 @@ func webhookURLFlag(into *string) cli.Flag {
 }
 
 // receives reports whether events of a conversation are received by webhooks.
-func (o *wayOptions) receives() bool { return o.webhook != "" || o.webhookURL != "" }
+func (o *viaOptions) receives() bool { return o.webhook != "" || o.webhookURL != "" }
 
-// namesConversation reports whether the address is that of a conversation, without
-// the way to it.
+// namesConversation reports whether the address names a conversation, and not its room.
 func (o *targetOptions) namesConversation() bool {
 	return strings.HasPrefix(o.to, rest.Scheme+":")
 }
@@ -70,28 +69,30 @@ func (o *targetOptions) isREST() bool {
 	if !o.namesConversation() && (o.to != "" || o.create.spec.PAL == "") {
 		return false
 	}
-	return o.way.via == viaREST || o.way.via == "" && o.way.needsRoom == ""
+	return o.via.transport == viaREST || o.via.transport == "" && o.via.needsRoom == ""
 }
 
-// checkWay refuses a way that does not lead to the room that is named.
-func (o *targetOptions) checkWay() error {
-	w := &o.way
-	if w.via != "" {
-		if err := option.OneOf("--via", w.via, viaREST, viaDaily, viaLiveKit); err != nil {
+// checkVia refuses a --via that does not reach the room that is named.
+func (o *targetOptions) checkVia() error {
+	via := &o.via
+	if via.transport != "" {
+		if err := option.OneOf("--via", via.transport, viaREST, viaDaily, viaLiveKit); err != nil {
 			return err
 		}
 	}
 	_, invites := inviter(o.to)
 	switch {
-	case w.via == viaLiveKit && !invites:
+	case via.transport == viaLiveKit && !invites:
 		return usagef("--via livekit needs the room: --to livekit+wss://HOST/ROOM")
-	case w.via != "" && w.via != viaLiveKit && o.to != "" && !o.namesConversation():
-		return usagef("--via %s reaches a conversation of Tavus, and --to names another room; leave one of them out", w.via)
-	case w.via != "" && !o.isSet():
-		return usagef("--via %s needs a conversation: name one with --conversation ID, or create one with --pal ID", w.via)
-	case w.via == viaREST && w.needsRoom != "":
-		return usagef("%s needs a room, and there is none over REST: give --via daily", w.needsRoom)
-	case w.receives() && !o.isREST():
+	case via.transport != "" && via.transport != viaLiveKit && o.to != "" && !o.namesConversation():
+		return usagef("--via %s reaches a conversation of Tavus, and --to names another room; leave one of them "+
+			"out", via.transport)
+	case via.transport != "" && !o.isSet():
+		return usagef("--via %s needs a conversation: name one with --conversation ID, or create one with --pal "+
+			"ID", via.transport)
+	case via.transport == viaREST && via.needsRoom != "":
+		return usagef("%s needs a room, and there is none over REST: give --via daily", via.needsRoom)
+	case via.receives() && !o.isREST():
 		return usagef("--webhook receives the events of a conversation that is reached over REST; in a room " +
 			"they come by themselves")
 	}
@@ -117,16 +118,16 @@ func (o *targetOptions) messageLimit(asked int) int {
 }
 
 // address is where events are received; empty: nowhere.
-func (o *wayOptions) address() string {
+func (o *viaOptions) address() string {
 	if o.webhookURL != "" {
 		return cmp.Or(o.webhook, defaultWebhook)
 	}
 	return o.webhook
 }
 
-// showFace prints the address at which the face is to be seen, and as a code for a
-// telephone where people see it on a terminal.
-func (r *reporter) showFace(info tavus.Info) {
+// showAddress prints the address at which a browser shows the face, on a terminal also as a
+// QR code.
+func (r *reporter) showAddress(info tavus.Info) {
 	r.say("open this address in a browser to see the face")
 	if address := info.JoinURL(); address != "" && !r.settings.quiet && r.people.IsTerminal() {
 		qrterminal.GenerateHalfBlock(address, qrterminal.L, r.people)
