@@ -1,0 +1,216 @@
+//go:build unix
+
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// nodes are the gateways, of which any answers.
+type nodes struct {
+	urls   []string
+	http   http.Client
+	denied atomic.Int64 // answers that there is no such conversation or utterance
+}
+
+// ask makes a request until a node has answered it, and returns the answer. A request
+// with a key does its work once. What no node takes is asked again after a moment.
+func (n *nodes) ask(ctx context.Context, method, path, key string, body []byte, header http.Header, into any) (http.Header, error) {
+	for ctx.Err() == nil {
+		answer, err := n.try(ctx, method, path, key, body, header)
+		if err == nil {
+			text, failed := io.ReadAll(answer.Body)
+			_ = answer.Body.Close() // it was read
+			switch {
+			case failed == nil && answer.StatusCode < 300:
+				if into == nil {
+					return answer.Header, nil
+				}
+				return answer.Header, json.Unmarshal(text, into)
+			case failed == nil && answer.StatusCode == http.StatusNotFound:
+				n.denied.Add(1) // by a node that does not know what there is
+			case failed == nil && answer.StatusCode < 500:
+				return nil, fmt.Errorf("%s %s: %s %s", method, path, answer.Status, text)
+			}
+		}
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+		}
+	}
+	return nil, fmt.Errorf("%s %s: no node has answered", method, path)
+}
+
+func (n *nodes) try(ctx context.Context, method, path, key string, body []byte, header http.Header) (*http.Response, error) {
+	url := n.urls[rand.IntN(len(n.urls))] + path
+	request, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	for name, values := range header {
+		request.Header[name] = values
+	}
+	if key != "" {
+		request.Header.Set("Idempotency-Key", key)
+	}
+	return n.http.Do(request)
+}
+
+// client speaks in a conversation of its own.
+type client struct {
+	nodes  *nodes
+	number int
+	random *rand.Rand
+	stage  *stage
+
+	id     string
+	spoken []utterance
+
+	mu      sync.Mutex // events
+	lastID  int
+	missing int // events that were never told
+	again   int // events that were told twice
+}
+
+// utterance is one that was acknowledged.
+type utterance struct {
+	path   string
+	frames int
+	info   *info // nil: nobody says what became of it
+}
+
+// info is what a node says of an utterance.
+type info struct {
+	text      json.RawMessage
+	Phase     string
+	Error     string
+	Takeovers []struct {
+		AtSeconds       float64 `json:"at_seconds"`
+		RepeatedSeconds float64 `json:"repeated_seconds"`
+	}
+	Receipt struct {
+		Outcome    string
+		Underruns  int
+		GapSeconds float64 `json:"gap_seconds"`
+	}
+}
+
+// namesFault reports whether it says that not all was heard once.
+func (i *info) namesFault() bool {
+	return i.Error != "" || i.Receipt.Outcome != "finished" || len(i.Takeovers) > 0
+}
+
+// create creates the conversation.
+func (c *client) create(ctx context.Context) error {
+	body, err := json.Marshal(map[string]string{"to": c.stage.listener.URL()})
+	if err != nil {
+		return err
+	}
+	var created struct{ ID string }
+	_, err = c.nodes.ask(ctx, http.MethodPost, "/v1/conversations", fmt.Sprint("conversation-", c.number), body, nil, &created)
+	c.id = created.ID
+	return err
+}
+
+// speak speaks one utterance after the other until ctx ends, and waits, within limit, for
+// what became of each.
+func (c *client) speak(ctx context.Context, limit time.Duration) error {
+	for number := 1; ctx.Err() == nil; number++ {
+		u := utterance{frames: int((2 + 4*c.random.Float64()) * rate / frameSamples)}
+		path := fmt.Sprintf("/v1/conversations/%s/speech?format=s16le&rate=%d", c.id, rate)
+		within, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
+		header, err := c.nodes.ask(within, http.MethodPost, path, strconv.Itoa(number), speech(number, u.frames),
+			http.Header{"Prefer": {"respond-async"}}, nil)
+		if err != nil {
+			cancel()
+			return err
+		}
+		u.path = header.Get("Location")
+		u.info, err = c.await(within, u.path)
+		cancel()
+		c.spoken = append(c.spoken, u)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// await waits until an utterance is over.
+func (c *client) await(ctx context.Context, path string) (*info, error) {
+	for {
+		var text json.RawMessage
+		if _, err := c.nodes.ask(ctx, http.MethodGet, path, "", nil, nil, &text); err != nil {
+			return nil, err
+		}
+		i := info{text: text}
+		if err := json.Unmarshal(text, &i); err != nil {
+			return nil, err
+		}
+		if i.Phase == "over" {
+			return &i, nil
+		}
+		select {
+		case <-time.After(300 * time.Millisecond):
+		case <-ctx.Done():
+			return nil, fmt.Errorf("%s is not over in time", path)
+		}
+	}
+}
+
+// follow follows the events until ctx ends, from node to node.
+func (c *client) follow(ctx context.Context) {
+	for ctx.Err() == nil {
+		c.mu.Lock()
+		header := http.Header{"Last-Event-Id": {strconv.Itoa(c.lastID)}}
+		c.mu.Unlock()
+		answer, err := c.nodes.try(ctx, http.MethodGet, "/v1/conversations/"+c.id+"/events", "", nil, header)
+		if err == nil && answer.StatusCode == http.StatusOK {
+			c.readEvents(answer.Body)
+		}
+		if err == nil {
+			_ = answer.Body.Close() // it has ended
+		}
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+		}
+	}
+}
+
+func (c *client) readEvents(body io.Reader) {
+	for lines := bufio.NewScanner(body); lines.Scan(); {
+		text, ok := strings.CutPrefix(lines.Text(), "id: ")
+		if !ok {
+			continue
+		}
+		id, err := strconv.Atoi(text)
+		c.mu.Lock()
+		switch {
+		case err != nil || id <= c.lastID:
+			c.again++
+		default:
+			c.missing += id - c.lastID - 1
+			c.lastID = id
+		}
+		c.mu.Unlock()
+	}
+}
+
+// end ends the conversation.
+func (c *client) end(ctx context.Context) error {
+	_, err := c.nodes.ask(ctx, http.MethodDelete, "/v1/conversations/"+c.id, "", nil, nil, nil)
+	return err
+}

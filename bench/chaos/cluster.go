@@ -1,0 +1,227 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// lease is how long a lease of echocast holds.
+const lease = 2 * time.Second
+
+// system is the processes.
+type system struct {
+	gateways  []*process
+	servers   []*process // of NATS; none where it is embedded
+	proxies   [][]*proxy // of each gateway, to each server
+	addresses []string   // of the servers
+
+	restarting sync.WaitGroup
+	mu         sync.Mutex
+	isBusy     map[*process]bool // a fault is under way
+	faults     []fault
+}
+
+// fault is what was done to a gateway, and when.
+type fault struct {
+	kind string
+	at   time.Time
+}
+
+// startSystem starts all processes, and waits until they can be used.
+func startSystem(ctx context.Context, o *options, dir, tavus string) (*system, error) {
+	s := &system{isBusy: map[*process]bool{}}
+	if !o.embedded {
+		if err := s.startNATS(ctx, o, dir); err != nil {
+			return s, err
+		}
+	}
+	for i := range o.nodes() {
+		address, err := freeAddress()
+		if err != nil {
+			return s, err
+		}
+		name := fmt.Sprint("gateway-", i+1)
+		args := []string{o.program, "serve", "--listen", address, "--base-url", tavus, "--max-conversations", "1000",
+			"--max-lateness", "1m", "--drain", "5s"}
+		if o.embedded {
+			args = append(args, "--nats", "embedded", "--data", filepath.Join(dir, name))
+		} else {
+			urls, err := s.newProxies()
+			if err != nil {
+				return s, err
+			}
+			args = append(args, "--nats", strings.Join(urls, ","), "--nats-replicas", "3")
+		}
+		p, err := newProcess(dir, name, "http://"+address+"/readyz", args...)
+		if err != nil {
+			return s, err
+		}
+		p.env = append(p.env, "TAVUS_API_KEY="+apiKey)
+		s.gateways = append(s.gateways, p)
+		if err := p.start(); err != nil {
+			return s, err
+		}
+		if err := p.awaitReady(ctx); err != nil {
+			return s, err
+		}
+	}
+	return s, nil
+}
+
+// startNATS starts a cluster of three servers.
+func (s *system) startNATS(ctx context.Context, o *options, dir string) error {
+	var clients, routes, monitors []string
+	for range 3 {
+		for _, list := range []*[]string{&clients, &routes, &monitors} {
+			address, err := freeAddress()
+			if err != nil {
+				return err
+			}
+			*list = append(*list, address)
+		}
+	}
+	for i := range clients {
+		name := fmt.Sprint("nats-", i+1)
+		config := fmt.Sprintf(`server_name: %s
+listen: %q
+http: %q
+jetstream { store_dir: %q }
+cluster { name: chaos, listen: %q, no_advertise: true, routes: ["nats://%s"] }
+`, name, clients[i], monitors[i], filepath.Join(dir, name), routes[i], strings.Join(routes, `", "nats://`))
+		file := filepath.Join(dir, name+".conf")
+		if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+			return err
+		}
+		p, err := newProcess(dir, name, "http://"+monitors[i]+"/healthz", o.nats, "-c", file)
+		if err != nil {
+			return err
+		}
+		if err := p.start(); err != nil {
+			return err
+		}
+		s.servers = append(s.servers, p)
+		s.addresses = append(s.addresses, clients[i])
+	}
+	for _, p := range s.servers {
+		if err := p.awaitReady(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// newProxies makes the proxies of one gateway.
+func (s *system) newProxies() (urls []string, err error) {
+	var all []*proxy
+	for _, to := range s.addresses {
+		p, err := newProxy(to)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, p)
+		urls = append(urls, "nats://"+p.address())
+	}
+	s.proxies = append(s.proxies, all)
+	return urls, nil
+}
+
+// close ends all that runs.
+func (s *system) close() {
+	s.restarting.Wait()
+	for _, p := range append(s.gateways, s.servers...) {
+		p.kill()
+		_ = p.log.Close() // what was written is there
+	}
+	for _, all := range s.proxies {
+		for _, p := range all {
+			p.close()
+		}
+	}
+}
+
+// crashes are how often processes ended of themselves.
+func (s *system) crashes() (n int) {
+	for _, p := range append(s.gateways, s.servers...) {
+		n += p.restarts
+	}
+	return n
+}
+
+// urls are the addresses of the gateways.
+func (s *system) urls() (urls []string) {
+	for _, p := range s.gateways {
+		urls = append(urls, strings.TrimSuffix(p.url, "/readyz"))
+	}
+	return urls
+}
+
+// do does something to a process, unless something is done to it already, or it is the
+// last gateway, or the second server of NATS.
+func (s *system) do(ctx context.Context, kind string, i int, length time.Duration) (isDone bool) {
+	all, most := s.gateways, len(s.gateways)-1
+	if kind == "NATS killed" {
+		all, most = s.servers, 1
+	}
+	p := all[i%len(all)]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	busy := 0
+	for _, other := range all {
+		if s.isBusy[other] {
+			busy++
+		}
+	}
+	if s.isBusy[p] || busy >= max(most, 1) {
+		return false
+	}
+	s.isBusy[p] = true
+	s.faults = append(s.faults, fault{kind, time.Now()})
+	s.restarting.Go(func() {
+		s.hurt(ctx, kind, p, i, length)
+		s.mu.Lock()
+		s.isBusy[p] = false
+		s.mu.Unlock()
+	})
+	return true
+}
+
+// hurt does it, undoes it after a while, and waits until the process can be used.
+func (s *system) hurt(ctx context.Context, kind string, p *process, i int, length time.Duration) {
+	undo := func() { _ = p.start() } // awaitReady sees if it fails
+	switch kind {
+	case "stopped":
+		p.signal(syscall.SIGSTOP)
+		undo = func() {
+			p.signal(syscall.SIGCONT)
+			if time.Sleep(100 * time.Millisecond); p.isGone() {
+				_ = p.start()
+			}
+		}
+	case "cut off":
+		for _, proxy := range s.proxies[i%len(s.gateways)] {
+			proxy.cut(true)
+		}
+		undo = func() {
+			for _, proxy := range s.proxies[i%len(s.gateways)] {
+				proxy.cut(false)
+			}
+		}
+	case "ended":
+		p.stop()
+	default:
+		p.kill()
+	}
+	time.Sleep(length)
+	undo()
+	if err := p.awaitReady(ctx); err != nil && ctx.Err() == nil {
+		fmt.Fprintln(os.Stderr, "chaos:", err)
+	}
+}

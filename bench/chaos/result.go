@@ -1,0 +1,179 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"slices"
+	"time"
+
+	"echocast/tavus/tavustest"
+)
+
+// result is what came of a run.
+type result struct {
+	options *options
+	system  *system
+	clients []*client
+	open    int // conversations that cost money and were not ended
+	counts
+}
+
+// endAll ends all conversations, and counts those that are left open.
+func (r *result) endAll(paid []string, service *tavustest.Server) error {
+	ctx, cancel := context.WithTimeout(context.Background(), settleTime)
+	defer cancel()
+	errs := make([]error, len(r.clients))
+	forAll(r.clients, 8, func(i int, c *client) { errs[i] = c.end(ctx) })
+	for _, path := range paid {
+		_, err := r.clients[0].nodes.ask(ctx, http.MethodDelete, path, "", nil, nil, nil)
+		errs = append(errs, err)
+	}
+	r.open = len(service.Open())
+	return errors.Join(errs...)
+}
+
+// counts are what was heard of all utterances, and what the nodes say of them.
+type counts struct{ acknowledged, whole, named, unnamed, lost, intruders, missing, again int }
+
+// count counts them.
+func (r *result) count() (n counts) {
+	for _, c := range r.clients {
+		c.mu.Lock()
+		n.missing += c.missing
+		n.again += c.again
+		c.mu.Unlock()
+		c.stage.mu.Lock()
+		n.intruders += c.stage.intruders
+		c.stage.mu.Unlock()
+		for i, u := range c.spoken {
+			n.acknowledged++
+			missing, repeated := c.stage.coverage(i+1, u.frames)
+			switch {
+			case u.info == nil:
+				n.lost++
+			case missing == 0 && repeated == 0:
+				n.whole++
+			case u.info.namesFault():
+				n.named++
+			default:
+				n.unnamed++
+				fmt.Fprintf(os.Stderr, "%s: %d of %d frames left out, %d said again; it says %s\n", u.path, missing, u.frames,
+					repeated, u.info.text)
+			}
+		}
+	}
+	return n
+}
+
+// takeovers are how long replicas waited, from a fault of a gateway to the first message
+// of the next one. Where a second fault came before that, it is not counted.
+func (r *result) takeovers() map[string][]time.Duration {
+	all := map[string][]time.Duration{}
+	for _, c := range r.clients {
+		c.stage.mu.Lock()
+		for _, t := range c.stage.takeovers {
+			if f, ok := r.cause(t); ok {
+				all[f.kind] = append(all[f.kind], t.first.Sub(f.at))
+			}
+		}
+		c.stage.mu.Unlock()
+	}
+	return all
+}
+
+// cause is the one fault between the last message of a node and the first of the next.
+func (r *result) cause(t takeover) (cause fault, ok bool) {
+	earliest := t.last.Add(-lease - time.Second) // one that is cut off speaks on for a lease
+	for _, f := range r.system.faults {
+		if f.kind == "NATS killed" || f.at.Before(earliest) || f.at.After(t.first) {
+			continue
+		}
+		if ok {
+			return fault{}, false
+		}
+		cause, ok = f, true
+	}
+	return cause, ok
+}
+
+func (r *result) print(out io.Writer) {
+	mode := "three gateways, three servers of NATS"
+	if r.options.embedded {
+		mode = "one gateway with NATS in it"
+	}
+	n := r.counts
+	fmt.Fprintf(out, "%s, %d conversations, seed %d\n\n", mode, len(r.clients), r.options.seed)
+	fmt.Fprintln(out, "| fault | times | takeovers | median | 99 of 100 | longest |\n| --- | --- | --- | --- | --- | --- |")
+	takeovers := r.takeovers()
+	for _, kind := range []string{"killed", "stopped", "cut off", "ended", "NATS killed"} {
+		times := 0
+		for _, f := range r.system.faults {
+			if f.kind == kind {
+				times++
+			}
+		}
+		all := takeovers[kind]
+		slices.Sort(all)
+		fmt.Fprintf(out, "| %s | %d | %d | %s | %s | %s |\n", kind, times, len(all), at(all, 50), at(all, 99), at(all, 100))
+	}
+	fmt.Fprintf(out, `
+| utterances acknowledged | heard whole, once | the receipt says what was not | it does not | no receipt |
+| --- | --- | --- | --- | --- |
+| %d | %d | %d | %d | %d |
+
+| messages of a node after those of the next | events missing | events told again | left open at Tavus | denied what there is | nodes that fell |
+| --- | --- | --- | --- | --- | --- |
+| %d | %d | %d | %d | %d | %d |
+`, n.acknowledged, n.whole, n.named, n.unnamed, n.lost, n.intruders, n.missing, n.again, r.open, r.denied(), r.system.crashes())
+}
+
+// denied is how often a node said that there is no such conversation or utterance.
+func (r *result) denied() int { return int(r.clients[0].nodes.denied.Load()) }
+
+// at is the duration that so many of a hundred do not exceed.
+func at(all []time.Duration, percent int) string {
+	if len(all) == 0 {
+		return "–"
+	}
+	return all[max(len(all)*percent/100-1, 0)].Round(10 * time.Millisecond).String()
+}
+
+func (r *result) verdict() error {
+	n := r.counts
+	var errs []error
+	fail := func(count int, what string) {
+		if count > 0 {
+			errs = append(errs, fmt.Errorf("%d %s", count, what))
+		}
+	}
+	fail(n.unnamed, "utterances were not heard as their receipts say")
+	fail(n.lost, "utterances have no receipt")
+	fail(n.intruders, "messages came from a node after those of the next")
+	fail(n.missing, "events were never told")
+	fail(n.again, "events were told twice")
+	fail(r.open, "conversations that cost money were left open")
+	fail(r.denied(), "answers said that there is no such conversation or utterance")
+	fail(r.system.crashes(), "processes ended of themselves")
+	if n.acknowledged == 0 {
+		errs = append(errs, errors.New("nothing was spoken"))
+	}
+	if !r.options.strict {
+		return errors.Join(errs...)
+	}
+	late := 0
+	for _, all := range r.takeovers() {
+		for _, d := range all {
+			if d > lease+time.Second {
+				late++
+			}
+		}
+	}
+	fail(late, "takeovers took longer than a lease and a second")
+	return errors.Join(errs...)
+}
