@@ -16,7 +16,7 @@ import (
 	"echocast/tavus"
 )
 
-// Options say what to check.
+// Options say what is checked.
 type Options struct {
 	// Client makes a client of the Tavus API; its error is about the key.
 	Client func() (*tavus.Client, error)
@@ -32,17 +32,17 @@ type Options struct {
 	Daily *daily.Backend // joins Daily rooms
 	Peer  rtc.Options    // dials other rooms
 	CDN   string         // serves daily-js; empty: the public one
-	// Explain adds advice to an error, and may classify it.
+	// Explain adds to an error what to do about it, and may sort it.
 	Explain func(error) error
 
 	// OnFinding is called with each finding as soon as it is known; it may be nil.
 	OnFinding func(Finding)
 }
 
-// Status is the result of a check.
+// Status is how a check ended.
 type Status string
 
-// The results of a check.
+// How a check can end.
 const (
 	OK   Status = "ok"
 	Warn Status = "warn"
@@ -50,22 +50,22 @@ const (
 	Skip Status = "skip"
 )
 
-// Finding is the result of one check.
+// Finding is what one check found.
 type Finding struct {
 	Name   string `json:"name"`
 	Status Status `json:"status"`
 	Detail string `json:"detail"`
-	Fix    string `json:"fix"` // what to do; empty: nothing
+	Fix    string `json:"fix"` // what to do; empty where nothing has to be
 	Err    error  `json:"-"`   // of a failure
 }
 
-// examination runs all checks.
+// examination is a run of all checks.
 type examination struct {
 	*Options
 	findings []Finding
 }
 
-// Run runs all checks in order until ctx ends, and returns the findings.
+// Run runs all checks in order, and returns the findings up to the end of ctx.
 func Run(ctx context.Context, o *Options) []Finding {
 	e := &examination{Options: o}
 	for _, check := range []func(context.Context){e.state, e.account, e.libraries, e.transport, e.reachRoom} {
@@ -100,7 +100,7 @@ func (e *examination) fail(name string, err error, fix string) {
 	e.note(Finding{Name: name, Status: Fail, Detail: text.FirstLine(err.Error()), Fix: fix, Err: err})
 }
 
-// state checks the state directory, and conversations that were left open.
+// state checks the state folder, and conversations that were left open.
 func (e *examination) state(context.Context) {
 	dir, err := tavus.StateDir()
 	if err == nil {

@@ -19,11 +19,11 @@ import (
 	"echocast/tavus"
 )
 
-// liveSeconds is the length of silence that a live check speaks: some chunks at little
-// cost.
+// liveSeconds is how much silence a live check speaks: some chunks, and little
+// money.
 const liveSeconds = 2
 
-// LiveReport holds the measurements of a live check. It contains no key and no id.
+// LiveReport is what a live check measured. It holds no key and no id.
 type LiveReport struct {
 	JoinedAfter time.Duration // from the creation until the replica was there
 	Requests    []LiveRequest
@@ -38,8 +38,9 @@ type LiveRequest struct {
 	Rate     []string // headers about rates, in order
 }
 
-// Live creates a conversation, which costs money, speaks a short silence in it over
-// REST, interrupts and ends it. With an error it still returns the report so far.
+// Live creates a conversation, which costs money, speaks a short silence in it
+// over REST, interrupts and ends it. The report is of what was done, also beside an
+// error.
 func Live(ctx context.Context, client *tavus.Client, spec tavus.Spec) (report *LiveReport, err error) {
 	report = &LiveReport{}
 	conversation, err := tavus.Open(ctx, client, spec)
@@ -74,7 +75,7 @@ func Live(ctx context.Context, client *tavus.Client, spec tavus.Spec) (report *L
 	return report, cmp.Or(err, session.Send(ctx, echo.Interrupt{}))
 }
 
-// silence is a source of silent samples.
+// silence is a source of so many samples.
 type silence struct{ left int }
 
 func (s *silence) ReadSamples(p []float32) (int, error) {
@@ -119,7 +120,7 @@ func (m *meter) requests() []LiveRequest {
 	return slices.Clone(m.all)
 }
 
-// rateHeaders returns the headers about rate limits.
+// rateHeaders are the headers that say something about a rate.
 func rateHeaders(h http.Header) (lines []string) {
 	for _, name := range slices.Sorted(maps.Keys(h)) {
 		plain := strings.ReplaceAll(strings.ToLower(name), "-", "")
@@ -130,7 +131,7 @@ func rateHeaders(h http.Header) (lines []string) {
 	return lines
 }
 
-// String returns the report as lines to paste.
+// String is the report as lines to paste.
 func (r *LiveReport) String() string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }

@@ -56,8 +56,7 @@ func (g *Gateway) Handler() http.Handler {
 				who, err = a.authorize(req, r.needs)
 			}
 			if err == nil {
-				ctx := g.options.Tracer.Join(context.WithValue(req.Context(), callerKey{}, who), req.Header)
-				err = r.serve(w, req.WithContext(ctx))
+				err = r.serve(w, req.WithContext(context.WithValue(req.Context(), callerKey{}, who)))
 			}
 			if err != nil {
 				a.fail(w, err)
@@ -221,7 +220,7 @@ func (a *api) create(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	c, err := a.gateway.createWithin(r.Context(), spec, Creator{callerOf(r).name, key})
+	c, err := a.gateway.Create(spec, Creator{callerOf(r).name, key})
 	if err != nil {
 		return err
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/url"
 	"os"
@@ -20,7 +19,7 @@ import (
 // speech speaks the body, and answers with the receipt. When the client leaves, a
 // body that has not ended breaks, and one that has is interrupted. A client that prefers
 // not to wait gets the utterance once all of the body is here; see spool.
-func (a *api) speech(w http.ResponseWriter, r *http.Request) (err error) {
+func (a *api) speech(w http.ResponseWriter, r *http.Request) error {
 	c, err := a.conversation(r)
 	if err != nil {
 		return err
@@ -32,9 +31,7 @@ func (a *api) speech(w http.ResponseWriter, r *http.Request) (err error) {
 	if spoken.Key, err = idempotencyKey(r); err != nil {
 		return err
 	}
-	tracer, b := a.gateway.options.Tracer, &body{from: r.Body, control: http.NewResponseController(w)}
-	ctx, span := tracer.Start(tracer.Below(r.Context(), c.ctx), "upload", slog.String("conversation", c.ID))
-	defer func() { span.End(failureOf(err), slog.Int64("bytes", b.read())) }()
+	b := &body{from: r.Body, control: http.NewResponseController(w)}
 	spoken.Body, spoken.Abort = b, b.abort
 	isAsync := prefersAsync(r)
 	if isAsync {
@@ -42,7 +39,7 @@ func (a *api) speech(w http.ResponseWriter, r *http.Request) (err error) {
 			return err
 		}
 	}
-	u, err := c.Speak(context.WithoutCancel(ctx), *spoken)
+	u, err := c.Speak(context.WithoutCancel(r.Context()), *spoken)
 	if err != nil {
 		return err
 	}

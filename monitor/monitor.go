@@ -1,10 +1,9 @@
-// Package monitor lets a person hear the audio that a replica gets: it writes the audio of a
-// session to a WAV file, or plays it through a program on this machine, in time with the
-// replica.
+// Package monitor lets a person hear what a replica gets: it writes the audio of a session to
+// a WAV file, or plays it through a program of this machine, in time with the replica.
 //
-// Use Observe as Options.Observe of a session. Samples are those on the wire: 16 bits, mono.
-// After an interrupt, the monitor ends at the sample at which the replica fell silent, as far
-// as the receipt knows it, so the file contains what was heard.
+// Give Observe to a session as Options.Observe. Samples are what is on the wire: 16 bits,
+// mono. Where an utterance is interrupted, the monitor ends at the sample at which the replica
+// fell silent, as far as the receipt knows it, so the file holds what was heard.
 package monitor
 
 import (
@@ -16,22 +15,22 @@ import (
 	"echocast/internal/pcm"
 )
 
-// utterance is an utterance whose end is not written yet.
+// utterance is one whose end is not written yet.
 type utterance struct {
 	id      string
 	rate    int     // Hz
 	samples []int16 // not passed on yet
 	passed  int64   // samples that were passed on
-	// end is the total number of samples; negative: not known yet.
+	// end is how many samples it has in all; negative while that is not known.
 	end int64
 
 	// For a Player:
 	first  time.Time // when the first chunk came
 	begin  time.Time // when the player plays its first sample; zero: not known yet
-	isHeld bool      // an interrupt was sent: the receipt will say what was heard
+	isHeld bool      // an interrupt was sent: what is heard yet, the receipt tells
 }
 
-// utterances are the unfinished utterances, in order.
+// utterances are those that are not over, in their order.
 type utterances []*utterance
 
 // find returns the utterance with an id. It adds an unknown one.
@@ -46,7 +45,7 @@ func (all *utterances) find(id string) *utterance {
 	return u
 }
 
-// note applies a moment to the utterances.
+// note takes what a moment says about the audio.
 func (all *utterances) note(m echo.Moment) {
 	switch m.Kind {
 	case echo.MomentBegin:
@@ -70,8 +69,7 @@ func (all *utterances) note(m echo.Moment) {
 	}
 }
 
-// heardOf returns how many samples of an utterance were heard; negative: all that were
-// sent.
+// heardOf is how many samples of an utterance were heard; negative: all that were sent.
 func heardOf(r *echo.Receipt, rate int) int64 {
 	if r == nil || r.Outcome != echo.Interrupted && r.Outcome != echo.Failed {
 		return -1

@@ -7,7 +7,8 @@ import (
 	"echocast/internal/outfile"
 )
 
-// wav is a 16-bit stereo WAV file whose header is correct after each write.
+// wav is a WAV file of 16 bits and two channels, whose header is right after each
+// write.
 type wav struct {
 	file *os.File
 	size int64 // bytes of samples

@@ -60,11 +60,7 @@ func TestContextEnds(t *testing.T) {
 
 func TestTrials(t *testing.T) {
 	t.Setenv("ECHOCAST_LONG", "")
-	want := 20
-	if hasRaceDetector {
-		want = 6
-	}
-	if few, one := Trials(200), Trials(3); few != want || one != 1 {
+	if few, one := Trials(200), Trials(3); few != 20 || one != 1 {
 		t.Errorf("%d of 200 trials and %d of 3", few, one)
 	}
 	t.Setenv("ECHOCAST_LONG", "1")

@@ -1,5 +1,0 @@
-//go:build race
-
-package testwait
-
-const hasRaceDetector = true
