@@ -18,11 +18,17 @@ type foreignEvent struct {
 
 const foreignPrograms = "../rtc/rtctest/node"
 
-// startForeign runs one of those programs. Where Node or the libraries are missing,
-// the test is skipped, or fails where ECHOCAST_REQUIRE_BROWSER is set.
-func startForeign(t *testing.T, library string, arguments ...string) <-chan foreignEvent {
+// needForeign skips the test where Node or the libraries are missing, or fails it
+// where ECHOCAST_REQUIRE_BROWSER is set.
+func needForeign(t *testing.T, library string) {
 	t.Helper()
 	nodetest.Need(t, foreignPrograms, library, "ECHOCAST_REQUIRE_BROWSER")
+}
+
+// startForeign runs one of those programs.
+func startForeign(t *testing.T, library string, arguments ...string) <-chan foreignEvent {
+	t.Helper()
+	needForeign(t, library)
 	return nodetest.Start[foreignEvent](t, foreignPrograms, "peer.mjs", append([]string{library}, arguments...)...)
 }
 
@@ -62,6 +68,7 @@ func TestForeignReplicas(t *testing.T) {
 func TestForeignClients(t *testing.T) {
 	for _, library := range []string{"node-datachannel", "werift"} {
 		t.Run(library, func(t *testing.T) {
+			needForeign(t, library)
 			room := openLocal(t, &replica.Options{})
 			events := startForeign(t, library, "speak", room.arguments[1])
 			for _, want := range []string{"started_speaking", "stopped_speaking"} {

@@ -69,11 +69,13 @@ func openLocal(t *testing.T, options *replica.Options) *stage {
 		options.Die = func() { _ = conn.Close() }
 		report, _ = replica.New(conn, options).Run(testwait.Context(t))
 	})
-	return &stage{[]string{"--to", listener.URL()}, func() replica.Report {
+	end := func() replica.Report {
 		_ = listener.Close() // or the wait would not end if nobody has come
 		ended.Wait()
 		return report
-	}}
+	}
+	t.Cleanup(func() { end() }) // also where the test ended early
+	return &stage{[]string{"--to", listener.URL()}, end}
 }
 
 // dailyJS is the library that Daily gives out, as npm installs it.

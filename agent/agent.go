@@ -1,5 +1,5 @@
-// Package agent lets an agent of a vendor hold the conversation in a room: it hears the
-// user, and the replica says what it answers. The agent is reached by a WebSocket.
+// Package agent connects a vendor's agent to a room by WebSocket: the agent hears the
+// user, and the replica speaks its answers.
 //
 //	err := agent.Run(ctx, agent.Options{Kind: agent.OpenAI, Key: key, Speaker: session, Hear: hear})
 //
@@ -43,23 +43,22 @@ const (
 	messageTime  = 100 * time.Millisecond // of the user's voice in one message
 )
 
-// Options say which agent talks, and with whom.
+// Options select an agent, and connect it to a room.
 type Options struct {
 	Kind         string // OpenAI or ElevenLabs
-	Name         string // of the model (empty: gpt-realtime), or of the agent at ElevenLabs
+	Name         string // the model (empty: gpt-realtime), or the agent's id at ElevenLabs
 	URL          string // of its WebSocket; empty: the vendor's
 	Key          string // API key; ElevenLabs needs none for a public agent
-	Instructions string // for OpenAI: what the model is to do; empty: its default
+	Instructions string // for OpenAI: instructions for the model; empty: its default
 
 	Speaker     playout.Speaker // the replica, such as an *echo.Session
 	SpeakerRate int             // Hz that it takes; 0: echo.DefaultRate
 	// Hear writes the voice of the room's user, signed 16-bit little-endian samples at
 	// a rate in Hz, in real time, until ctx ends.
 	Hear func(ctx context.Context, rate int, to io.Writer) error
-	// Say is called with what was said, and by whom: "user" or "agent". It may be nil.
+	// Say is called with each text and its speaker: "user" or "agent". It may be nil.
 	Say func(who, text string)
-	// Warn is called with a sentence about what goes wrong without ending the
-	// conversation. It may be nil.
+	// Warn is called with warnings that do not end the conversation. It may be nil.
 	Warn func(text string)
 }
 
@@ -70,7 +69,7 @@ type Conn interface {
 	Close(code websocket.StatusCode, reason string) error
 }
 
-// DialError says that the agent could not be reached, or refused.
+// DialError reports that the agent could not be reached, or refused the connection.
 type DialError struct {
 	Status int // of the answer; 0 without one
 	Err    error
@@ -82,26 +81,26 @@ func (e *DialError) Error() string { return "the agent cannot be reached: " + e.
 // Unwrap returns the cause.
 func (e *DialError) Unwrap() error { return e.Err }
 
-// protocol is what one vendor's agent and a client say to each other.
+// protocol implements the messages of one vendor's agent.
 type protocol interface {
-	// read takes a message. It returns the rate in Hz at which the user's voice is
-	// wanted from now on; 0 for no change.
+	// read handles a message. It returns the rate in Hz that the agent wants for the
+	// user's voice; 0: no change.
 	read(data []byte) (rate int, err error)
 	// encodeVoice returns the message of a piece of the user's voice: signed 16-bit
 	// little-endian samples.
 	encodeVoice(samples []byte) []byte
 	// drain waits until all audio was heard.
 	drain()
-	// close ends what is spoken, and waits for it.
+	// close ends the current utterance, and waits for it.
 	close()
 }
 
-// errEnded says that the agent has ended the conversation.
+// errEnded reports that the agent has ended the conversation.
 var errEnded = errors.New("the agent has ended the conversation")
 
-// Run reaches the agent and lets it talk until it ends the conversation, which is no
-// error, ctx ends, whose cause it returns, or the room is lost. The error is a
-// *DialError where the agent cannot be reached.
+// Run dials the agent and lets it talk until the agent ends the conversation, which is
+// no error, ctx ends, whose cause it returns, or the room is lost. The error is a
+// *DialError if the agent cannot be reached.
 func Run(ctx context.Context, o Options) error {
 	if !slices.Contains(Kinds(), o.Kind) {
 		return fmt.Errorf("agent: no kind is called %q; there are %v", o.Kind, Kinds())
@@ -120,8 +119,8 @@ func Run(ctx context.Context, o Options) error {
 	return Talk(ctx, conn, o)
 }
 
-// dialError says why an agent was not reached, without its address, which may hold a
-// secret: a signed one does.
+// dialError returns why an agent was not reached, without its address: a signed address
+// contains a secret.
 func dialError(response *http.Response, err error) error {
 	if inner, ok := errors.AsType[*url.Error](err); ok {
 		err = inner.Err
@@ -133,7 +132,7 @@ func dialError(response *http.Response, err error) error {
 	return refused
 }
 
-// address is where the agent is reached, and with which headers.
+// address returns the address of the agent and the headers to send.
 func (o *Options) address(ctx context.Context) (string, http.Header, error) {
 	if o.Kind == ElevenLabs {
 		address, err := o.elevenLabsAddress(ctx)
@@ -158,8 +157,8 @@ type talk struct {
 	out      chan []byte // messages that wait to be sent
 }
 
-// Talk lets an agent talk over a connection, as Run does, and closes it. What the agent
-// has said before it ended the conversation is said to its end.
+// Talk lets an agent talk over a connection, as Run does, and closes it. It finishes
+// speaking what the agent said before the end of the conversation.
 func Talk(ctx context.Context, conn Conn, o Options) error {
 	t := &talk{options: o, conn: conn, out: make(chan []byte, 256)}
 	if o.Kind == ElevenLabs {
@@ -176,7 +175,7 @@ func Talk(ctx context.Context, conn Conn, o Options) error {
 	running.Go(func() { cancel(t.hear(ctx, rates)) })
 	reading.Go(func() { cancel(t.read(ctx, rates)) })
 	running.Wait()
-	_ = conn.Close(websocket.StatusNormalClosure, "") // ends the reading
+	_ = conn.Close(websocket.StatusNormalClosure, "") // ends read
 	reading.Wait()
 	if cause := context.Cause(ctx); !errors.Is(cause, errEnded) {
 		return cause
@@ -185,8 +184,7 @@ func Talk(ctx context.Context, conn Conn, o Options) error {
 	return nil
 }
 
-// send sends an event, behind those before it. It does not block: an agent that reads
-// nothing is lost anyway.
+// send queues an event. It does not block: an agent that does not read is lost anyway.
 func (t *talk) send(event any) {
 	data, _ := json.Marshal(event) // strings and numbers
 	t.sendRaw(data)
@@ -234,7 +232,7 @@ func (t *talk) read(ctx context.Context, rates chan<- int) error {
 	}
 }
 
-// ended is why a connection has ended.
+// ended returns why a connection has ended.
 func ended(err error) error {
 	switch websocket.CloseStatus(err) {
 	case websocket.StatusNormalClosure, websocket.StatusGoingAway, websocket.StatusNoStatusRcvd:
@@ -243,7 +241,7 @@ func ended(err error) error {
 	return fmt.Errorf("the connection to the agent broke: %w", err)
 }
 
-// hear lets the agent hear the user, once it wants to.
+// hear sends the user's voice to the agent, once the agent has asked for it.
 func (t *talk) hear(ctx context.Context, rates <-chan int) error {
 	if t.options.Hear != nil {
 		select {

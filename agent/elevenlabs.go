@@ -20,8 +20,8 @@ import (
 // elevenLabs is the address of ElevenLabs' API.
 const elevenLabs = "https://api.elevenlabs.io"
 
-// elevenLabsAddress is the address of an agent: of a public one, or with a key a signed
-// one, as the service makes them for private agents.
+// elevenLabsAddress returns the address of an agent: of a public one, or with a key a
+// signed one, for private agents.
 func (o *Options) elevenLabsAddress(ctx context.Context) (string, error) {
 	query := "agent_id=" + url.QueryEscape(o.Name)
 	switch {
@@ -70,8 +70,8 @@ type convai struct {
 	mu            sync.Mutex
 	player        *playout.Player // nil until the formats are known
 	input, output format          // the user's voice, and the agent's
-	cutOff        int             // the last event that the user cut off
-	answer        string          // what the agent says
+	cutOff        int             // id of the last interrupted event
+	answer        string          // the agent's current text
 }
 
 func newElevenLabs(ctx context.Context, t *talk) *convai {
@@ -158,14 +158,14 @@ func (c *convai) read(data []byte) (int, error) {
 		c.talk.say("user", e.User.Text)
 	case "client_tool_call": // the agent waits for an answer
 		c.talk.send(map[string]any{
-			"type": "client_tool_result", "tool_call_id": e.Tool.ID, "is_error": true, "result": "this client has no tools",
+			"type": "client_tool_result", "tool_call_id": e.Tool.ID, "is_error": true, "result": "this client runs no tools",
 		})
-		return 0, fmt.Errorf("the agent asks for the tool %s, which it is told is not here", e.Tool.Name)
+		return 0, fmt.Errorf("the agent asked for the tool %s; echocast answered that it runs no tools", e.Tool.Name)
 	}
 	return 0, nil
 }
 
-// begin begins to speak and to hear, in the formats that the agent is set to.
+// begin begins to speak and to hear, in the formats set for the agent.
 func (c *convai) begin(input, output string) (int, error) {
 	from, err := readFormat(input)
 	if err != nil {
@@ -192,7 +192,7 @@ func (c *convai) begin(input, output string) (int, error) {
 	return from.rate, nil
 }
 
-// format is how audio is encoded: in samples of 16 bits, or in mu-law.
+// format is an audio encoding: 16-bit samples, or mu-law.
 type format struct {
 	rate    int // Hz
 	isMuLaw bool
@@ -223,7 +223,7 @@ func (f format) encode(samples []byte) []byte {
 	return samples
 }
 
-// add speaks a piece of audio, unless the user has cut it off.
+// add speaks a piece of audio, unless the user has interrupted it.
 func (c *convai) add(id int, data []byte) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -234,7 +234,7 @@ func (c *convai) add(id int, data []byte) error {
 	return err
 }
 
-// interruptFrom interrupts the replica, since the user began to speak.
+// interruptFrom interrupts the replica because the user began to speak.
 func (c *convai) interruptFrom(id int) {
 	c.mu.Lock()
 	c.cutOff = max(c.cutOff, id)

@@ -17,7 +17,7 @@ const openAIRate = 24000
 type realtime struct {
 	talk        *talk
 	speaker     *openai.Voice
-	isAnswering bool // the agent has begun a response, and has not said that it is over
+	isAnswering bool // a response of the agent is under way
 }
 
 func newOpenAI(ctx context.Context, t *talk) *realtime {
@@ -79,7 +79,7 @@ func (r *realtime) read(data []byte) (int, error) {
 	return 0, nil
 }
 
-// response is how a response of the agent ended.
+// response reports how a response of the agent ended.
 type response struct {
 	Status  string `json:"status"`
 	Details struct {
@@ -91,8 +91,8 @@ type response struct {
 	} `json:"status_details"`
 }
 
-// problem is why the agent said less than it wanted to, or nothing. A response that was
-// cancelled is none: the user cut in.
+// problem returns why a response is incomplete or missing. A cancelled response is not
+// a problem: the user interrupted it.
 func (r *response) problem() error {
 	if r.Status != "incomplete" && r.Status != "failed" {
 		return nil
@@ -101,7 +101,8 @@ func (r *response) problem() error {
 	return fmt.Errorf("the response of the agent is %s: %s", r.Status, why)
 }
 
-// sessionUpdate is what is asked for: audio both ways, and that the user may cut in.
+// sessionUpdate returns the session settings: audio both ways, and barge-in by the
+// user.
 func (r *realtime) sessionUpdate() map[string]any {
 	format := map[string]any{"type": "audio/pcm", "rate": openAIRate}
 	session := map[string]any{

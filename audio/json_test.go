@@ -347,7 +347,7 @@ func (r *repeated) Read(p []byte) (int, error) {
 
 // A text of any length is decoded as it comes, in little memory.
 func TestJSONOfAnyLength(t *testing.T) {
-	const groups = 8 << 20 // 32 MB of text
+	const groups = 2 << 20 // 8 MB of text
 	in, err := audio.Open(endlessText(`{"candidates":[{"content":{"parts":[{"inlineData":{"data":"`, groups, `"}}]}}]}`),
 		&audio.Options{Encoding: "s16le", Raw: mono24, TrustHeader: true})
 	if err != nil {

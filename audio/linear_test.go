@@ -3,6 +3,7 @@ package audio
 import (
 	"bufio"
 	"bytes"
+	"echocast/internal/testwait"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -110,21 +111,30 @@ func TestEndlessInputsEnd(t *testing.T) {
 		make([]byte, 16)...)
 	frames := degenerateFrames(4)["MPEG-1 layer II"]
 	long := strings.Repeat("still there ", 400)
+	body := make([]byte, 1000) // make fuzz has none, which are a thousand times as many blocks
+	isWhole := testwait.Trials(10) == 10
+	if isWhole {
+		body = nil
+	}
+	size := binary.BigEndian.AppendUint32(nil, uint32(len(body)))
 	for name, input := range map[string]*endlessInput{
 		"ID3 tags":          {block: id3},
-		"FLAC metadata":     {head: streamInfo, block: []byte{1, 0, 0, 0}},
+		"FLAC metadata":     {head: streamInfo, block: append([]byte{1, 0, size[2], size[3]}, body...)},
 		"MP3, then garbage": {head: frames, block: []byte(strings.Repeat("no frame. ", 400))},
 		"MP3, then sync words": {head: frames, block: append([]byte{0xff, 0xfb, 0x90, 0xff, 0xff, 0xfb},
 			make([]byte, 90)...)},
-		"WAV chunks":          {head: []byte("RIFF\x00\x00\x00\x00WAVE"), block: []byte("LIST\x00\x00\x00\x00")},
-		"AIFF chunks":         {head: []byte("FORM\x00\x00\x00\x00AIFF"), block: []byte("ANNO\x00\x00\x00\x00")},
+		"WAV chunks":          {head: []byte("RIFF\x00\x00\x00\x00WAVE"), block: append([]byte{'L', 'I', 'S', 'T', size[3], size[2], 0, 0}, body...)},
+		"AIFF chunks":         {head: []byte("FORM\x00\x00\x00\x00AIFF"), block: append(append([]byte("ANNO"), size...), body...)},
 		"JSON without audio":  {block: []byte(`{"type":"ping","text":"` + long + `"}` + "\n")},
 		"one JSON string":     {head: []byte(`{"text":"`), block: []byte("and so on ")},
-		"events without data": {block: []byte(": still there\n\n")},
+		"events without data": {block: append(append([]byte(": still there"), body...), "\n\n"...)},
 		"empty JSON audio":    {block: []byte(`{"audio":"","text":"` + long + `"}` + "\n")},
 		"Ogg pages":           {head: oggHead, block: testOggPage(0, 2, nil)},
 	} {
 		t.Run(name, func(t *testing.T) {
+			if name == "Ogg pages" && !isWhole {
+				t.Skip("two million pages: make fuzz reads them")
+			}
 			in, err := Open(input, nil)
 			if err == nil {
 				buf := make([]float32, 4096)

@@ -1,8 +1,7 @@
-// Package call joins the room of a conversation with all that belongs to it, and leaves
-// no trace of it: it creates the conversation first and ends it afterwards, starts a
-// stand-in replica where there is no room, receives the events of a conversation that is
-// reached over REST, records a trace, joins again after a loss, and falls back to a
-// microphone.
+// Package call joins the room of a conversation and manages everything around it: it
+// creates the conversation and ends it afterwards, starts a stand-in replica if there is
+// no room, receives events of a conversation over REST, records a trace, reconnects
+// after a loss, and falls back to a microphone.
 package call
 
 import (
@@ -25,18 +24,18 @@ import (
 	"echocast/webhook"
 )
 
-// Options say which room is joined, and how. All functions but Create and OnJoin must be
-// set.
+// Options say which room to join, and how. All functions except Create and OnJoin must
+// be set.
 type Options struct {
 	Address string // of the room; empty without Create: a stand-in replica in this process
 	Room    room.Options
-	// Join joins the room at an address, as room.Join does.
+	// Join joins the room at an address, like room.Join.
 	Join func(ctx context.Context, address string, o *room.Options) (*room.Room, error)
-	// Explain adds what to do to an error of joining again.
+	// Explain adds advice to an error of reconnecting.
 	Explain func(error) error
 
-	// Create creates the conversation that is joined, and that Close ends. Its room is
-	// the one at Address, or else a room of its own.
+	// Create creates the conversation to join, which Close ends. Its room is the one at
+	// Address, or else a room of its own.
 	Create func(ctx context.Context) (*tavus.Conversation, error)
 	// OverREST reaches a conversation by requests instead of its Daily room.
 	OverREST bool
@@ -47,12 +46,13 @@ type Options struct {
 	Webhook, WebhookURL string
 	OnJoin              func(tavus.Info) // over REST
 
-	// HasFallback makes the session go on by a microphone once the replica is lost.
+	// HasFallback makes the session continue with a microphone once the replica is
+	// lost.
 	HasFallback bool
 
 	Record string // WAV file of what the stand-in hears; empty: none
-	// HasPage serves a page of the stand-in, too, and WillRecord says that Call.Record
-	// comes to it.
+	// HasPage also serves a page of the stand-in. WillRecord announces that Call.Record
+	// joins it.
 	HasPage, WillRecord bool
 	Trace               *trace.FileRecorder // nil: none
 
@@ -66,7 +66,7 @@ type Options struct {
 // Errors of a call.
 var ErrNoDailyRoom = errors.New("has no Daily room")
 
-// WebhookError is an address on which no events can be received.
+// WebhookError reports an address on which callbacks cannot be received.
 type WebhookError struct {
 	Address string
 	Err     error
@@ -75,7 +75,7 @@ type WebhookError struct {
 // Error says why.
 func (e *WebhookError) Error() string { return e.Err.Error() }
 
-// EndError is a conversation that could not be ended, and may be open.
+// EndError reports a conversation that could not be ended, and may be open.
 type EndError struct{ Err error }
 
 // Error says why.
@@ -94,14 +94,15 @@ type Call struct {
 	receiver *webhook.Receiver // of events, over REST; nil where there is none
 	// conversation was created for this call; nil if it existed before.
 	conversation  *tavus.Conversation
-	cancelCleanup func()          // the process need not end the conversation any more
+	cancelCleanup func()          // cancels the cleanup at exit: the conversation has ended
 	ctx           context.Context //nolint:containedctx // of the run, for the end of the conversation
 }
 
-// awayTimeout is how long the replica may be away before the fallback is taken.
+// awayTimeout is how long the replica may be away before the fallback is used.
 const awayTimeout = 5 * time.Second
 
-// Join joins the room, and creates it first if need be. The caller closes the call.
+// Join creates the conversation if needed, and joins the room. The caller closes the
+// Call.
 func Join(ctx context.Context, o *Options) (*Call, error) {
 	c := &Call{options: o, ctx: ctx}
 	if err := c.join(ctx); err != nil {
@@ -132,7 +133,7 @@ func (c *Call) join(ctx context.Context) (err error) {
 	return err
 }
 
-// address finds or makes the room to join, and completes the options for it.
+// address finds or creates the room to join, and completes the options for it.
 func (c *Call) address(ctx context.Context, with *room.Options) (address string, err error) {
 	o := c.options
 	switch {
@@ -201,7 +202,8 @@ func (c *Call) dailyAddress(ctx context.Context) (string, error) {
 	return daily.Scheme + info.URL, nil
 }
 
-// restBackend returns what joins conversations over REST, and begins to receive events.
+// restBackend returns the backend for conversations over REST, and begins to receive
+// events.
 func (c *Call) restBackend() (*rest.Backend, error) {
 	o := c.options
 	client, err := o.Client()
@@ -221,7 +223,8 @@ func (c *Call) restBackend() (*rest.Backend, error) {
 	return backend, nil
 }
 
-// onJoin reports the conversation over REST, with the token that only its creation tells.
+// onJoin reports the conversation over REST, with the token that only its creation
+// returns.
 func (c *Call) onJoin(info tavus.Info) {
 	if c.conversation != nil {
 		info = c.conversation.Info
@@ -233,7 +236,7 @@ func (c *Call) onJoin(info tavus.Info) {
 	}
 }
 
-// addFallback makes the room join by a microphone once the replica is lost.
+// addFallback makes the room rejoin with a microphone once the replica is lost.
 func (c *Call) addFallback(with *room.Options) error {
 	if !c.options.HasFallback {
 		return nil
@@ -243,7 +246,7 @@ func (c *Call) addFallback(with *room.Options) error {
 		return err
 	}
 	with.Fallback = &room.Fallback{Backend: backend, OnFall: func(why error) {
-		c.options.Warn("the replica is lost (%v): going on by a microphone", why)
+		c.options.Warn("the replica is lost (%v): continuing with a microphone", why)
 	}}
 	if c.options.OverREST {
 		with.Fallback.Address = func(ctx context.Context) (string, error) {
@@ -265,18 +268,18 @@ func wrapBoth(inner, outer func(echo.Conn) echo.Conn) func(echo.Conn) echo.Conn 
 	return func(conn echo.Conn) echo.Conn { return outer(inner(conn)) }
 }
 
-// Room is the room.
+// Room returns the room.
 func (c *Call) Room() *room.Room { return c.room }
 
-// Limit is how many bytes a message may have.
+// Limit returns the largest message in bytes.
 func (c *Call) Limit() int {
 	return cmp.Or(c.room.Limits().MaxMessage, c.options.Room.MaxMessage, echo.DefaultMaxMessage)
 }
 
-// Local is the stand-in replica in this process; nil where the replica is elsewhere.
+// Local returns the stand-in replica in this process; nil if the replica is elsewhere.
 func (c *Call) Local() *serve.Local { return c.local }
 
-// HasEvents reports whether events tell what the replica does.
+// HasEvents reports whether the room sends events of the replica.
 func (c *Call) HasEvents() bool {
 	_, isREST := c.room.Stage().(*rest.Stage)
 	return !isREST || c.receiver != nil
@@ -335,11 +338,11 @@ func (c *Call) Redial(ctx context.Context) (echo.Stage, error) {
 	return stage, nil
 }
 
-// Close leaves the room after what was sent is delivered, ends the conversation that was
-// created, and completes the trace. The session must be closed before.
+// Close delivers what was sent and leaves the room, ends the conversation that was
+// created, and completes the trace. Close the session before.
 func (c *Call) Close() error {
 	if c.room != nil {
-		_ = c.room.Close() // what it could not deliver, receipts tell
+		_ = c.room.Close() // receipts report what was not delivered
 	}
 	if c.receiver != nil {
 		_ = c.receiver.Close() // never fails

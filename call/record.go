@@ -16,8 +16,8 @@ import (
 	"echocast/room/daily"
 )
 
-// Recording is a recording of a call, which another participant of its room makes, and
-// beside it what was heard, as subtitles. A nil Recording does nothing.
+// Recording records a call as a separate participant of its room, and writes subtitles
+// of what was heard beside it. A nil Recording does nothing.
 type Recording struct {
 	file   *recording.File
 	rooms  []*room.Room
@@ -29,11 +29,11 @@ type Recording struct {
 	err   error // of words
 }
 
-// ErrRecorded is the cause of the end of a recording that Close ends.
+// ErrRecorded is the cause with which Close ends a recording.
 var ErrRecorded = errors.New("the call is over")
 
-// Record begins to record the call in a file, as package recording does, and what was
-// heard of it. The caller closes it before the call. An empty name records nothing.
+// Record begins to record the call in a file of package recording, with subtitles. The
+// caller closes it before the call. An empty name records nothing.
 func (c *Call) Record(ctx context.Context, name string) (*Recording, error) {
 	if name == "" {
 		return nil, nil
@@ -115,8 +115,8 @@ func (r *Recording) hearing(from []string, name func(room int, track string) str
 	}
 }
 
-// Follow puts into the subtitles what a session with these options hears of the user,
-// and what was heard of its utterances.
+// Follow adds the user's words and the words heard of each utterance to the subtitles,
+// by the callbacks of a session's options.
 func (r *Recording) Follow(options *echo.Options) {
 	if r == nil {
 		return
@@ -138,7 +138,7 @@ func (r *Recording) Follow(options *echo.Options) {
 	}
 }
 
-// Add puts into the subtitles what an event tells that has come now.
+// Add adds an event that has just arrived to the subtitles.
 func (r *Recording) Add(e echo.Event) {
 	if r == nil {
 		return
@@ -152,7 +152,7 @@ func (r *Recording) note(add func(*listen.Transcript) error) {
 	r.err = cmp.Or(r.err, add(r.words))
 }
 
-// Wait returns why the recording has ended by itself, or the cause of ctx.
+// Wait waits until the recording ends by itself and returns why, or the cause of ctx.
 func (r *Recording) Wait(ctx context.Context) error {
 	var ended chan error // of a nil Recording: never
 	if r != nil {
@@ -167,8 +167,8 @@ func (r *Recording) Wait(ctx context.Context) error {
 	}
 }
 
-// Close ends the recording and completes its files. The error is that of writing them,
-// or why the room was not heard any more before it ended.
+// Close ends the recording and completes its files. The error is one of writing, or why
+// hearing the room ended early.
 func (r *Recording) Close() error {
 	if r == nil {
 		return nil

@@ -115,7 +115,7 @@ func TestListenCommandsThatFail(t *testing.T) {
 	for line, want := range map[string]string{
 		"exit 3":                    "--exec: the command failed: exit status 3",
 		"echo nonsense":             "--exec: what the command printed is no JSON",
-		"echo '{}'":                 "--exec: what the command printed is no message: it has no event_type",
+		"echo '{}'":                 "--exec: the command printed an object without event_type, which is not a message",
 		"head -c 2000000 /dev/zero": "--exec: the command printed more than 1048576 bytes",
 		slow:                        "--exec: the command took longer than 200ms",
 	} {

@@ -22,7 +22,7 @@ const defaultGOGC = 50
 // Main is the program: streams, signals and the exit code. server is nil in a
 // program without the big libraries.
 func Main(server *Server) int {
-	collect(defaultGOGC)
+	collectLater(defaultGOGC)
 	streams := Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}
 	people := linesTo(&streams)
 	ctx, stop := shutdown.WithSignals(context.Background())

@@ -45,6 +45,7 @@ type ServeOptions struct {
 	Reload           <-chan os.Signal // is sent a signal when Tokens is to be read again
 	Cluster          sharing.Options
 	Log              *slog.Logger
+	OTLP             string // address of a service that collects traces; empty: that of the environment, if any
 }
 
 // serveCmd is the serve command.
@@ -97,6 +98,8 @@ signal ends it at once.`,
 				Usage: "let conversations call voice bots at `HOST`, such as bots.example or 10.0.0.5:9000; may be repeated"},
 			option.New(&s.options.OpenAI, "openai-url", "https://api.openai.com/v1", "pass requests below /openai on to the "+
 				"service, or one that speaks its protocols, at this `URL`"),
+			option.New(&s.options.OTLP, "otlp", "", "send OpenTelemetry traces to the service at this `URL`, such as "+
+				"http://127.0.0.1:4318 (default: OTEL_EXPORTER_OTLP_ENDPOINT, or nowhere)"),
 			option.New(&s.options.Drain, "drain", 30*time.Second, "when it is told to end, let utterances go on for this "+
 				"`TIME`"),
 			option.Quiet(&s.quiet),
@@ -136,6 +139,10 @@ func (s *serveCmd) check() (err error) {
 		if u, err := url.Parse(origin); err != nil || u.Host == "" || u.Scheme+"://"+u.Host != origin {
 			return usagef("--allow-origin %s: it must be SCHEME://HOST, such as https://app.example", origin)
 		}
+	}
+	u, err := url.Parse(s.options.OTLP)
+	if s.options.OTLP != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
+		return usagef("--otlp %s: it must be a URL such as http://127.0.0.1:4318", s.options.OTLP)
 	}
 	for _, host := range s.options.BotHosts {
 		if strings.ContainsAny(host, "/@") || host == "*" {

@@ -32,6 +32,7 @@ func TestServeOptions(t *testing.T) {
 		{"--max-per-token 3", "--max-per-token needs --tokens FILE"},
 		{"--allow-origin app.example", "--allow-origin app.example: it must be SCHEME://HOST, such as https://app.example"},
 		{"--bot-host wss://bots.example", "--bot-host wss://bots.example: it must be HOST, HOST:PORT or *.DOMAIN"},
+		{"--otlp 127.0.0.1:4318", "--otlp 127.0.0.1:4318: it must be a URL such as http://127.0.0.1:4318"},
 		{"--tokens none", "--tokens none: "},
 		{"--listen 8880", "--listen 8880: it must be HOST:PORT, such as 127.0.0.1:8880"},
 		{"--listen 0.0.0.0:0", "--listen 0.0.0.0:0: other machines reach this address, so it needs --tokens FILE"},

@@ -11,7 +11,7 @@ import (
 	"echocast/tavus"
 )
 
-// How long one answer may take, and how far the clocks may differ.
+// The timeout of one answer, and the limits of clock skew.
 const (
 	answerTimeout = 10 * time.Second
 	noteSkew      = 5 * time.Second
@@ -30,11 +30,11 @@ func (e *examination) account(ctx context.Context) {
 	e.skip("own Daily room", "not asked: whether the account may use one is told when a conversation is created", "")
 }
 
-// client makes a client that also reads the clock of the service. It returns nil if
-// there is no key.
+// client returns a client that also reads the clock of the service, or nil without a
+// key.
 func (e *examination) client() (*tavus.Client, *dateReader) {
 	if !e.HasKey && e.PAL == "" && e.Face == "" {
-		e.skip("API key", "there is none, which only Tavus conversations need",
+		e.skip("API key", "not set; only Tavus conversations need it",
 			"set TAVUS_API_KEY, or name a file with --api-key-file")
 		e.skip("clock", "the service was not asked", "")
 		return nil, nil
@@ -50,13 +50,14 @@ func (e *examination) client() (*tavus.Client, *dateReader) {
 	return client, clock
 }
 
-// dateReader measures with the first answer how far the service's clock is ahead.
+// dateReader measures from the first answer how far the service's clock is ahead.
 type dateReader struct {
 	ahead   time.Duration
 	isKnown bool
 }
 
-// RoundTrip makes the request. A date has whole seconds, so half a second is added.
+// RoundTrip makes the request. The Date header has whole seconds, so it adds half a
+// second.
 func (d *dateReader) RoundTrip(r *http.Request) (*http.Response, error) {
 	asked := time.Now()
 	response, err := http.DefaultTransport.RoundTrip(r)
@@ -94,7 +95,7 @@ func (e *examination) checkKey(ctx context.Context, client *tavus.Client, clock 
 	return failed == nil
 }
 
-// checkService notes an error of calling the service.
+// checkService adds a finding for an error of the service.
 func (e *examination) checkService(name string, err error) {
 	fix := "check the network, and --base-url"
 	if refused, ok := errors.AsType[*tavus.APIError](err); ok {
@@ -129,7 +130,7 @@ func (e *examination) clocks(clock *dateReader) {
 	}
 	switch {
 	case !clock.isKnown:
-		e.skip("clock", "the service did not tell the time", "")
+		e.skip("clock", "the service sent no Date header", "")
 	case apart > failSkew:
 		e.fail("clock", errors.New(words+", so tokens and certificates do not work"), fix)
 	case apart > noteSkew:
@@ -139,7 +140,7 @@ func (e *examination) clocks(clock *dateReader) {
 	}
 }
 
-// checkPAL checks that the PAL is in echo mode, and returns the id of its face.
+// checkPAL checks that the PAL is in echo mode, and returns its face's id.
 func (e *examination) checkPAL(ctx context.Context, client *tavus.Client) (face string) {
 	if e.PAL == "" {
 		e.skip("PAL", "none is named", "give --pal, or set TAVUS_PAL_ID; echocast pal create --echo makes one")
@@ -170,8 +171,8 @@ func (e *examination) checkPAL(ctx context.Context, client *tavus.Client) (face 
 	return pal.Face
 }
 
-// checkGreeting says whether the PAL can greet by itself, which the mode tells: a
-// greeting is made up by a language model, and there is none in echo mode.
+// checkGreeting reports whether the PAL can greet by itself: a language model makes the
+// greeting up, and echo mode has none.
 func (e *examination) checkGreeting(pal tavus.PAL) {
 	switch pal.Pipeline {
 	case "":

@@ -16,7 +16,7 @@ import (
 	"echocast/tavus"
 )
 
-// Options say what is checked.
+// Options say what to check.
 type Options struct {
 	// Client makes a client of the Tavus API; its error is about the key.
 	Client func() (*tavus.Client, error)
@@ -32,17 +32,17 @@ type Options struct {
 	Daily *daily.Backend // joins Daily rooms
 	Peer  rtc.Options    // dials other rooms
 	CDN   string         // serves daily-js; empty: the public one
-	// Explain adds to an error what to do about it, and may sort it.
+	// Explain adds advice to an error, and may classify it.
 	Explain func(error) error
 
 	// OnFinding is called with each finding as soon as it is known; it may be nil.
 	OnFinding func(Finding)
 }
 
-// Status is how a check ended.
+// Status is the result of a check.
 type Status string
 
-// How a check can end.
+// The results of a check.
 const (
 	OK   Status = "ok"
 	Warn Status = "warn"
@@ -50,22 +50,22 @@ const (
 	Skip Status = "skip"
 )
 
-// Finding is what one check found.
+// Finding is the result of one check.
 type Finding struct {
 	Name   string `json:"name"`
 	Status Status `json:"status"`
 	Detail string `json:"detail"`
-	Fix    string `json:"fix"` // what to do; empty where nothing has to be
+	Fix    string `json:"fix"` // what to do; empty: nothing
 	Err    error  `json:"-"`   // of a failure
 }
 
-// examination is a run of all checks.
+// examination runs all checks.
 type examination struct {
 	*Options
 	findings []Finding
 }
 
-// Run runs all checks in order, and returns the findings up to the end of ctx.
+// Run runs all checks in order until ctx ends, and returns the findings.
 func Run(ctx context.Context, o *Options) []Finding {
 	e := &examination{Options: o}
 	for _, check := range []func(context.Context){e.state, e.account, e.libraries, e.transport, e.reachRoom} {
@@ -100,7 +100,7 @@ func (e *examination) fail(name string, err error, fix string) {
 	e.note(Finding{Name: name, Status: Fail, Detail: text.FirstLine(err.Error()), Fix: fix, Err: err})
 }
 
-// state checks the state folder, and conversations that were left open.
+// state checks the state directory, and conversations that were left open.
 func (e *examination) state(context.Context) {
 	dir, err := tavus.StateDir()
 	if err == nil {

@@ -19,11 +19,11 @@ import (
 	"echocast/tavus"
 )
 
-// liveSeconds is how much silence a live check speaks: some chunks, and little
-// money.
+// liveSeconds is the length of silence that a live check speaks: some chunks at little
+// cost.
 const liveSeconds = 2
 
-// LiveReport is what a live check measured. It holds no key and no id.
+// LiveReport holds the measurements of a live check. It contains no key and no id.
 type LiveReport struct {
 	JoinedAfter time.Duration // from the creation until the replica was there
 	Requests    []LiveRequest
@@ -38,9 +38,8 @@ type LiveRequest struct {
 	Rate     []string // headers about rates, in order
 }
 
-// Live creates a conversation, which costs money, speaks a short silence in it
-// over REST, interrupts and ends it. The report is of what was done, also beside an
-// error.
+// Live creates a conversation, which costs money, speaks a short silence in it over
+// REST, interrupts and ends it. With an error it still returns the report so far.
 func Live(ctx context.Context, client *tavus.Client, spec tavus.Spec) (report *LiveReport, err error) {
 	report = &LiveReport{}
 	conversation, err := tavus.Open(ctx, client, spec)
@@ -75,7 +74,7 @@ func Live(ctx context.Context, client *tavus.Client, spec tavus.Spec) (report *L
 	return report, cmp.Or(err, session.Send(ctx, echo.Interrupt{}))
 }
 
-// silence is a source of so many samples.
+// silence is a source of silent samples.
 type silence struct{ left int }
 
 func (s *silence) ReadSamples(p []float32) (int, error) {
@@ -120,7 +119,7 @@ func (m *meter) requests() []LiveRequest {
 	return slices.Clone(m.all)
 }
 
-// rateHeaders are the headers that say something about a rate.
+// rateHeaders returns the headers about rate limits.
 func rateHeaders(h http.Header) (lines []string) {
 	for _, name := range slices.Sorted(maps.Keys(h)) {
 		plain := strings.ReplaceAll(strings.ToLower(name), "-", "")
@@ -131,7 +130,7 @@ func rateHeaders(h http.Header) (lines []string) {
 	return lines
 }
 
-// String is the report as lines to paste.
+// String returns the report as lines to paste.
 func (r *LiveReport) String() string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }

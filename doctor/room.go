@@ -27,7 +27,7 @@ import (
 	rtcdaily "echocast/rtc/daily"
 )
 
-// libraries notes what decodes and resamples in this build. Linked libraries are not
+// libraries reports the decoders and resamplers of this build. Linked libraries are not
 // checked, because the program does not start without them.
 func (e *examination) libraries(ctx context.Context) {
 	if audio.DefaultMethod() == audio.Soxr {
@@ -79,7 +79,7 @@ func (e *examination) isLiveKit() bool {
 	return is
 }
 
-// transport notes what the room is joined with, and why.
+// transport reports how the room is joined, and why.
 func (e *examination) transport(ctx context.Context) {
 	switch {
 	case e.isLiveKit():
@@ -98,12 +98,12 @@ func (e *examination) transport(ctx context.Context) {
 	e.dailyTransport(ctx)
 }
 
-// restNote is what a user who looks for a browser should know.
+// restNote says when a conversation needs no browser.
 const restNote = "an API key is enough; send --hear or --as microphone, listen, hear and " +
-	"converse take the Daily room"
+	"converse use the Daily room"
 
-// dailyTransport notes how Daily rooms are joined. It is a failure only if the room is
-// a Daily room.
+// dailyTransport reports how Daily rooms are joined. A problem is a failure only if the
+// room is a Daily room.
 func (e *examination) dailyTransport(ctx context.Context) {
 	by, err := e.Daily.Transport(false)
 	if err == nil && by.Library != "" {
@@ -135,8 +135,8 @@ func (e *examination) dailyTransport(ctx context.Context) {
 	e.dailyJS(ctx)
 }
 
-// dailyJS tells which daily-js the page loads. The public CDN is asked only where
-// the room is to be joined, which would load it too.
+// dailyJS reports which daily-js the page loads. It asks the public CDN only with Join,
+// which loads daily-js anyway.
 func (e *examination) dailyJS(ctx context.Context) {
 	release := "release " + rtcdaily.Version
 	if e.Daily.DailyJS == "" {
@@ -181,10 +181,10 @@ func (e *examination) cdn(ctx context.Context, release string) {
 	}
 }
 
-// maxScript is more than any release of daily-js has, in bytes.
+// maxScript bounds the size of daily-js in bytes.
 const maxScript = 16 << 20
 
-// hashAt is the hash of what a CDN serves, in the form of the page's integrity.
+// hashAt returns the hash of a file on a CDN, in the form of the integrity attribute.
 func (e *examination) hashAt(ctx context.Context, address string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
@@ -210,7 +210,7 @@ func (e *examination) hashAt(ctx context.Context, address string) (string, error
 	return "sha384-" + base64.StdEncoding.EncodeToString(hash.Sum(nil)), nil
 }
 
-// reachRoom looks whether the room answers, and who is there.
+// reachRoom checks that the room answers, and with Join that the replica is there.
 func (e *examination) reachRoom(ctx context.Context) {
 	if e.Address == "" {
 		e.skip("room", "none is named", "give --to URL")
@@ -235,8 +235,8 @@ func (e *examination) reachRoom(ctx context.Context) {
 	}
 }
 
-// conversation checks that the conversation of a REST address is active. Whether
-// it is joined is nothing to be seen: its listeners do not see who sends requests.
+// conversation checks that the conversation of a REST address is active. REST has no
+// participants, so there is no presence to check.
 func (e *examination) conversation(ctx context.Context) {
 	client, err := e.Client()
 	if err != nil {
@@ -254,18 +254,18 @@ func (e *examination) conversation(ctx context.Context) {
 	default:
 		e.ok("room", "conversation %s is active; its face is at %s", id, info.URL)
 	}
-	e.skip("join", "nobody joins over REST", "")
+	e.skip("join", "not applicable over REST", "")
 }
 
-// credentials are looked for before anything is asked, so that what is missing is
-// not taken for a fault of the network.
+// credentials checks for credentials before any request, so that a missing one is not
+// reported as a network problem.
 func (e *examination) credentials(checker room.Checker) bool {
 	if checker == nil {
 		return true
 	}
 	if err := checker.CheckCredentials(e.Address); err != nil {
-		e.fail("credentials", e.Explain(err), "the key and the secret are those of the LiveKit project, and "+
-			"nowhere else than in the environment")
+		e.fail("credentials", e.Explain(err), "set the key and the secret of the LiveKit project, "+
+			"only in the environment")
 		return false
 	}
 	e.ok("credentials", "they are in the environment")
@@ -280,7 +280,7 @@ func (e *examination) reach(ctx context.Context, checker room.Checker) bool {
 	page, ok := webAddress(e.Address)
 	if !ok {
 		e.fail("room", &room.AddressError{Err: errors.New("not the address of a room")},
-			"it begins with https://, or with http:// on this machine, or with livekit+wss://")
+			"begin it with https://, http:// (this machine) or livekit+wss://")
 		return false
 	}
 	status, err := e.get(ctx, page)
@@ -301,7 +301,7 @@ func (e *examination) reach(ctx context.Context, checker room.Checker) bool {
 	return true
 }
 
-// reachServer asks a server of whose kind we know more than that it has pages.
+// reachServer checks the server of a backend that has its own check.
 func (e *examination) reachServer(ctx context.Context, checker room.Checker) bool {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
@@ -313,7 +313,7 @@ func (e *examination) reachServer(ctx context.Context, checker room.Checker) boo
 	return true
 }
 
-// webAddress is where the server of a room is asked for a page.
+// webAddress returns the web address of a room's server.
 func webAddress(to string) (*url.URL, bool) {
 	page, err := url.Parse(strings.TrimPrefix(strings.TrimPrefix(to, "daily+"), "livekit+"))
 	if err != nil || page.Host == "" {
@@ -348,7 +348,7 @@ func (e *examination) get(ctx context.Context, page *url.URL) (int, error) {
 	return response.StatusCode, response.Body.Close()
 }
 
-// http is a client that keeps no connection and follows no redirect.
+// http returns a client that keeps no connection and follows no redirect.
 func (e *examination) http() *http.Client {
 	return &http.Client{
 		Transport: &http.Transport{TLSClientConfig: e.Peer.TLS, DisableKeepAlives: true,
@@ -357,7 +357,7 @@ func (e *examination) http() *http.Client {
 	}
 }
 
-// backend joins the room with the settings of the options.
+// backend returns the backend that joins the room with these options.
 func (e *examination) backend() room.Backend {
 	registered, _ := room.Lookup(e.Address) // room.Join tells the error
 	switch registered.(type) {
@@ -388,7 +388,7 @@ func (e *examination) enter(ctx context.Context) {
 		err = session.WaitReady(ctx)
 		_ = session.Close() // never fails
 	}
-	_ = joined.Close() // it said nothing that could be lost
+	_ = joined.Close() // nothing was sent that could be lost
 	switch {
 	case errors.Is(err, echo.ErrNotReady):
 		e.warn("replica", fmt.Sprintf("none has joined within %v", e.ReadyTimeout),
@@ -400,7 +400,7 @@ func (e *examination) enter(ctx context.Context) {
 	}
 }
 
-// joinFix says what to do if joining failed.
+// joinFix returns what to do if joining failed.
 func joinFix(err error) string {
 	switch {
 	case errors.Is(err, rtcdaily.ErrRefused):

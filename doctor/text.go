@@ -23,7 +23,7 @@ func (u Use) Text() string {
 	return fmt.Sprintf("not ready for %s: %s; %s", u.Name, u.Missing, u.Line)
 }
 
-// ChecksError says how many checks failed. It wraps the error of the first.
+// ChecksError reports how many checks failed. It wraps the error of the first.
 type ChecksError struct {
 	Failed, All int
 	First       error
@@ -37,7 +37,7 @@ func (e *ChecksError) Error() string {
 // Unwrap returns the cause.
 func (e *ChecksError) Unwrap() error { return e.First }
 
-// Failed returns an error about the checks that failed; nil if none did.
+// Failed returns a *ChecksError about the failed checks; nil if none failed.
 func Failed(findings []Finding) *ChecksError {
 	failed := &ChecksError{All: len(findings)}
 	for _, f := range findings {

@@ -2,17 +2,17 @@ package doctor
 
 import "cmp"
 
-// Use is something people do with echocast, and whether it would work here.
+// Use is a use of echocast, and whether it would work on this machine.
 type Use struct {
 	Name  string `json:"name"`
 	Ready bool   `json:"ready"`
-	// Missing is what it needs and lacks; empty where it is ready.
+	// Missing is what it lacks; empty if it is ready.
 	Missing string `json:"missing,omitempty"`
-	// Line is what to type: to do it, or to mend what is missing.
+	// Line is the command to type: to do it, or to fix what is missing.
 	Line string `json:"line"`
 }
 
-// Verdict says for what the machine is ready, by the findings of Run.
+// Verdict returns the uses for which this machine is ready, by the findings of Run.
 func Verdict(o *Options, findings []Finding) []Use {
 	found := map[string]Finding{}
 	for _, f := range findings {
@@ -31,12 +31,12 @@ func Verdict(o *Options, findings []Finding) []Use {
 	return uses
 }
 
-// required are the checks that a use cannot do without: what was not found out is
-// as good as missing.
+// required are the checks that must have succeeded for a use: a skipped check counts as
+// missing.
 var required = map[string]bool{"API key": true, "PAL": true, "room": true}
 
-// needs makes a use ready where none of the named checks failed. The first that
-// did says what is missing.
+// needs marks a use as ready if none of the named checks failed; the first failed one
+// says what is missing.
 func needs(found map[string]Finding, use Use, names ...string) Use {
 	for _, name := range names {
 		f, made := found[name]

@@ -56,7 +56,8 @@ func (g *Gateway) Handler() http.Handler {
 				who, err = a.authorize(req, r.needs)
 			}
 			if err == nil {
-				err = r.serve(w, req.WithContext(context.WithValue(req.Context(), callerKey{}, who)))
+				ctx := g.options.Tracer.Join(context.WithValue(req.Context(), callerKey{}, who), req.Header)
+				err = r.serve(w, req.WithContext(ctx))
 			}
 			if err != nil {
 				a.fail(w, err)
@@ -220,7 +221,7 @@ func (a *api) create(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	c, err := a.gateway.Create(spec, Creator{callerOf(r).name, key})
+	c, err := a.gateway.createWithin(r.Context(), spec, Creator{callerOf(r).name, key})
 	if err != nil {
 		return err
 	}

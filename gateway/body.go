@@ -24,6 +24,7 @@ type body struct {
 	control *http.ResponseController
 
 	mu      sync.Mutex
+	bytes   int64 // that were read
 	aborted bool
 	ended   bool // all of it was read
 }
@@ -32,12 +33,12 @@ type body struct {
 func (b *body) Read(p []byte) (int, error) {
 	b.wait(stallTimeout)
 	n, err := b.from.Read(p)
+	b.mu.Lock()
+	b.bytes += int64(n)
+	b.ended = b.ended || err == io.EOF
+	b.mu.Unlock()
 	switch {
-	case err == nil:
-	case err == io.EOF:
-		b.mu.Lock()
-		b.ended = true
-		b.mu.Unlock()
+	case err == nil, err == io.EOF:
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		err = &CutError{errStalled}
 	default:
@@ -62,6 +63,13 @@ func (b *body) abort() {
 	b.mu.Lock()
 	b.aborted = true
 	b.mu.Unlock()
+}
+
+// read is how many bytes were read.
+func (b *body) read() int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.bytes
 }
 
 // hasEnded reports whether all of the body was read.

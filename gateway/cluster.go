@@ -367,6 +367,7 @@ func (g *Gateway) Load() (free int, late time.Duration, ok bool) {
 func (g *Gateway) Adopt(id string, own Ownership, isLastResort bool) {
 	c := newConversation(g, Spec{})
 	c.ID, c.own, c.Token, c.isAdopted, c.isLastResort = id, own, "", true, isLastResort
+	c.trace(context.Background())
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.all[id] = c

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -40,6 +41,7 @@ type Conversation struct {
 	isLastResort  bool        // it was taken over only to be ended
 
 	history *history
+	span    Span
 	ears    *ears           // nil where the room is not heard
 	standIn *standIn        // nil where the replica is elsewhere
 	ctx     context.Context //nolint:containedctx // of the conversation
@@ -102,8 +104,16 @@ func newConversation(g *Gateway, spec Spec) *Conversation {
 	if spec.Bot != nil {
 		c.bot = &BotInfo{Carrier: cmp.Or(spec.Bot.Carrier, Twilio)}
 	}
+	c.span = noSpan{}
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
 	return c
+}
+
+// trace starts the span of a conversation that has not begun, below that of ctx.
+func (c *Conversation) trace(ctx context.Context) {
+	ctx, c.span = c.gateway.options.Tracer.Start(context.WithoutCancel(ctx), "conversation",
+		slog.String("conversation", c.ID), slog.String("room", c.kind))
+	c.ctx, c.cancel = context.WithCancelCause(ctx)
 }
 
 // run is the conversation, from its creation to its end.
@@ -125,6 +135,7 @@ func (c *Conversation) run() {
 	c.checkOwnership()
 	c.signal(Lose, err)
 	c.end(place)
+	defer c.endSpan()
 	if c.isMoving() {
 		c.handOver(place)
 		log.Info("another node holds the conversation")
@@ -141,6 +152,15 @@ func (c *Conversation) run() {
 		log = log.With("reason", reason)
 	}
 	log.Info("conversation ended")
+}
+
+// endSpan ends the span of the conversation, which is over.
+func (c *Conversation) endSpan() {
+	c.mu.Lock()
+	counts, err := c.counts, c.err
+	c.mu.Unlock()
+	c.span.End(failureOf(err), slog.Int("utterances", counts.Utterances), slog.Int("interrupted", counts.Interrupted),
+		slog.Int("failed", counts.Failed), slog.Int("underruns", counts.Underruns))
 }
 
 // open opens the session of a place, and calls the bot.
@@ -320,6 +340,7 @@ func (c *Conversation) onReceipt(r echo.Receipt) {
 	u.parts++
 	u.base, u.next = u.next, u.next+float64(r.HeardSamples)/echo.DefaultRate
 	u.tellHeard(&r)
+	u.traceHeard(&r)
 	c.counts.Underruns += r.Underruns
 	c.mu.Unlock()
 	c.gateway.metrics.count(c.kind, &r)

@@ -88,6 +88,8 @@ type Options struct {
 	Cluster Cluster
 	// Log is where the gateway says what it does; nil: nowhere.
 	Log *slog.Logger
+	// Tracer makes spans of conversations and utterances; nil: none are made.
+	Tracer Tracer
 }
 
 // Defaults of Options.
@@ -146,6 +148,9 @@ func New(options *Options) *Gateway {
 	if g.log = g.options.Log; g.log == nil {
 		g.log = slog.New(slog.DiscardHandler)
 	}
+	if g.options.Tracer == nil {
+		g.options.Tracer = noTracer{}
+	}
 	if g.options.MaxLateness == 0 {
 		g.options.MaxLateness = DefaultMaxLateness
 	}
@@ -168,6 +173,11 @@ type Creator struct {
 // Create begins a conversation and returns at once: WaitJoined waits until its room
 // was joined. The error is an *InvalidError, ErrFull, ErrTokenFull or ErrDraining.
 func (g *Gateway) Create(spec Spec, by Creator) (*Conversation, error) {
+	return g.createWithin(context.Background(), spec, by)
+}
+
+// createWithin creates a conversation whose span is below that of ctx.
+func (g *Gateway) createWithin(ctx context.Context, spec Spec, by Creator) (*Conversation, error) {
 	if g.options.Rehearse {
 		if spec.To != "" && spec.To != Rehearsal || spec.PAL != "" {
 			return nil, invalid("to", "this gateway rehearses: leave out to and pal, or start it without --rehearse")
@@ -207,6 +217,7 @@ func (g *Gateway) Create(spec Spec, by Creator) (*Conversation, error) {
 	if by.Key != "" && g.options.Cluster != nil {
 		c.ID = idOf(by)
 	}
+	c.trace(ctx)
 	g.metrics.created.WithLabelValues(c.kind).Inc()
 	g.all[c.ID] = c
 	g.running.Go(c.run)

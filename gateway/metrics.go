@@ -111,6 +111,9 @@ func (c *Conversation) observe(m echo.Moment) {
 	c.meters.bytes.Add(float64(m.Bytes))
 	c.meters.late.Observe(m.Late.Seconds())
 	c.gateway.late.add(m.At, m.Late)
+	if m.Position == 0 || m.Last {
+		c.traceSent(&m)
+	}
 }
 
 // meters are the metrics of a kind of room that change with each chunk.

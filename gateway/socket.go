@@ -196,7 +196,7 @@ func (s *socket) read(ctx context.Context) error {
 			return err
 		}
 		if kind == websocket.MessageBinary {
-			err = s.audio(message.Bytes())
+			err = s.audio(ctx, message.Bytes())
 		} else {
 			err = s.obey(ctx, message.Bytes())
 		}
@@ -226,9 +226,9 @@ func (s *socket) receive(message *bytes.Buffer) (websocket.MessageType, error) {
 // audio adds audio to the utterance, and starts one if there is none. Audio that was on
 // its way to an utterance that was refused is dropped until the next end, start or
 // interrupt: the rest of it must not be spoken as another utterance.
-func (s *socket) audio(data []byte) error {
+func (s *socket) audio(ctx context.Context, data []byte) error {
 	if s.pipe == nil {
-		if err := s.start(&Order{}); err != nil {
+		if err := s.start(ctx, &Order{}); err != nil {
 			return err
 		}
 	}
@@ -249,7 +249,7 @@ func (s *socket) obey(ctx context.Context, data []byte) error {
 	switch o.Type {
 	case "start":
 		s.finish(io.EOF)
-		return s.start(&o)
+		return s.start(ctx, &o)
 	case "end":
 		if s.pipe == nil {
 			return invalid("end", "no utterance was started")
@@ -290,9 +290,9 @@ func (s *socket) obey(ctx context.Context, data []byte) error {
 }
 
 // start begins an utterance, whose audio follows.
-func (s *socket) start(o *Order) error {
+func (s *socket) start(ctx context.Context, o *Order) error {
 	s.pipe = newPipe()
-	if err := s.speak(o); err != nil {
+	if err := s.speak(ctx, o); err != nil {
 		s.pipe.abort()
 		return err
 	}
@@ -300,7 +300,7 @@ func (s *socket) start(o *Order) error {
 }
 
 // speak speaks the audio of the pipe as an order says.
-func (s *socket) speak(o *Order) error {
+func (s *socket) speak(ctx context.Context, o *Order) error {
 	query := url.Values{}
 	for name, values := range s.query {
 		query[name] = values
@@ -321,7 +321,7 @@ func (s *socket) speak(o *Order) error {
 		return err
 	}
 	audio.Body, audio.Abort = s.pipe, s.pipe.abort
-	u, err := s.conversation.Speak(context.Background(), *audio)
+	u, err := s.conversation.Speak(context.WithoutCancel(ctx), *audio)
 	if err != nil {
 		return err
 	}

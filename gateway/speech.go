@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"os"
@@ -19,7 +20,7 @@ import (
 // speech speaks the body, and answers with the receipt. When the client leaves, a
 // body that has not ended breaks, and one that has is interrupted. A client that prefers
 // not to wait gets the utterance once all of the body is here; see spool.
-func (a *api) speech(w http.ResponseWriter, r *http.Request) error {
+func (a *api) speech(w http.ResponseWriter, r *http.Request) (err error) {
 	c, err := a.conversation(r)
 	if err != nil {
 		return err
@@ -31,7 +32,9 @@ func (a *api) speech(w http.ResponseWriter, r *http.Request) error {
 	if spoken.Key, err = idempotencyKey(r); err != nil {
 		return err
 	}
-	b := &body{from: r.Body, control: http.NewResponseController(w)}
+	tracer, b := a.gateway.options.Tracer, &body{from: r.Body, control: http.NewResponseController(w)}
+	ctx, span := tracer.Start(tracer.Below(r.Context(), c.ctx), "upload", slog.String("conversation", c.ID))
+	defer func() { span.End(failureOf(err), slog.Int64("bytes", b.read())) }()
 	spoken.Body, spoken.Abort = b, b.abort
 	isAsync := prefersAsync(r)
 	if isAsync {
@@ -39,7 +42,7 @@ func (a *api) speech(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
-	u, err := c.Speak(context.WithoutCancel(r.Context()), *spoken)
+	u, err := c.Speak(context.WithoutCancel(ctx), *spoken)
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -73,6 +74,8 @@ type Utterance struct {
 	over         chan struct{} // closed when it is over
 
 	// The conversation guards these.
+	span      Span
+	begun     time.Time // when the first chunk of the last part was sent
 	phase     Phase
 	parts     int     // receipts so far
 	base      float64 // where the last part began, in seconds
@@ -180,11 +183,13 @@ func (c *Conversation) speakInTurn(ctx context.Context, u *Utterance, keep func(
 func (c *Conversation) prepare(ctx context.Context, u *Utterance) {
 	u.conversation, u.phase = c, Waiting
 	u.turn, u.over = make(chan struct{}), make(chan struct{})
-	u.ctx, u.cancel = context.WithCancelCause(ctx)
+	u.ctx, u.cancel = context.WithCancelCause(c.gateway.options.Tracer.Below(ctx, c.ctx))
 }
 
 // start speaks an utterance that is in the queue, when it is its turn.
 func (c *Conversation) start(u *Utterance) {
+	u.ctx, u.span = c.gateway.options.Tracer.Start(u.ctx, "utterance",
+		slog.String("conversation", c.ID), slog.String("utterance", u.ID))
 	go func() {
 		defer c.running.Done()
 		receipt, err := u.do(u)
@@ -288,6 +293,7 @@ func (c *Conversation) leave(u *Utterance, receipt echo.Receipt, err error) {
 	isLast := c.state == Draining && (len(c.queue) == 0 || c.handsOver)
 	unpublished := u.parts == 0
 	c.mu.Unlock()
+	u.endSpan()
 	u.cancel(nil)
 	if hasMoved { // another node says it, or says what became of it
 		close(u.over)
@@ -429,7 +435,8 @@ func (c *Conversation) Utterance(id string) (*Utterance, bool) {
 
 // Interrupt stops the replica and drops the utterances that wait. It returns their
 // receipts once all are over.
-func (c *Conversation) Interrupt(ctx context.Context) ([]SpokenPart, error) {
+func (c *Conversation) Interrupt(ctx context.Context) (receipts []SpokenPart, err error) {
+	tracer := c.gateway.options.Tracer
 	c.mu.Lock()
 	session, queue := c.session, slices.Clone(c.queue)
 	for _, u := range queue {
@@ -439,10 +446,12 @@ func (c *Conversation) Interrupt(ctx context.Context) ([]SpokenPart, error) {
 	if session == nil {
 		return nil, ErrEnded
 	}
+	ctx, span := tracer.Start(tracer.Below(ctx, c.ctx), "interrupt", slog.String("conversation", c.ID))
+	defer func() { span.End(failureOf(err), slog.Int("utterances", len(queue))) }()
 	if err := session.Interrupt(ctx, nil); err != nil {
 		return nil, err
 	}
-	receipts := []SpokenPart{}
+	receipts = []SpokenPart{}
 	for _, u := range queue {
 		receipt, err := u.Wait(ctx)
 		if err != nil && ctx.Err() != nil {

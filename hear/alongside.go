@@ -9,8 +9,8 @@ import (
 	"github.com/pion/rtp"
 )
 
-// Room is a room that is heard also after it was joined again, such as a *room.Room.
-// Its HearOn calls lost with the error of each connection that is not heard any more.
+// Room is a room that can still be heard after it was joined again, such as a
+// *room.Room. Its HearOn calls lost with the error of each connection that ended.
 type Room interface {
 	HearOn(ctx context.Context, from string, packet func(track string, p *rtp.Packet), left func(track string),
 		lost func(error))
@@ -19,9 +19,9 @@ type Room interface {
 // errStopped ends a recording.
 var errStopped = errors.New("stopped")
 
-// RecordAlongside writes what is heard of somebody in a room, samples of 16 bits at a rate in Hz,
-// while the same connection speaks. It writes silence while nothing is heard. stop ends
-// that and waits. Its error is one of writing, or the cause of ctx if that has ended.
+// RecordAlongside records a participant of a room while the same connection speaks: 16-bit
+// samples at a rate in Hz, and silence while nothing is heard. stop ends the recording and waits
+// for it. Its error is one of writing, or the cause of ctx.
 func RecordAlongside(
 	ctx context.Context, room Room, from string, rate int, to io.Writer, lost func(error),
 ) (stop func() error, err error) {

@@ -1,7 +1,6 @@
-// Package hear mixes the RTP packets of all who speak in a room into one
-// continuous stream of samples that runs on the clock of the room: three seconds
-// in the room are three seconds in the stream. A speech recogniser can rely on
-// its times.
+// Package hear mixes the RTP packets of all speakers in a room into one continuous
+// stream of samples on the room's clock: three seconds in the room are three seconds in
+// the stream. So a speech recogniser can rely on its times.
 //
 //	mixer, err := hear.NewMixer(16000, time.Now())
 //	track := mixer.Track(time.Now())          // one for each speaker
@@ -48,7 +47,7 @@ const (
 	maxAhead     = 5 * time.Second        // audio ahead of the clock
 )
 
-// Rates returns the sampling rates in Hz that a Mixer can have.
+// Rates returns the sampling rates in Hz that a Mixer supports.
 func Rates() []int { return []int{8000, 12000, 16000, 24000, 48000} }
 
 // Coding is the codec of a payload.
@@ -76,12 +75,12 @@ type Stats struct {
 	Lost    int   // never came, or too late
 	Late    int   // arrived after the mixer had stopped waiting for them
 	Broken  int   // not decodable, or far ahead of the clock; replaced by silence
-	Shifted int   // times the mixer followed the clock against the timestamps
+	Shifted int   // how often the mixer followed the clock instead of the timestamps
 	Samples int64 // returned by Take and Drain
 }
 
-// Mixer adds up all tracks to one stream. Its methods may be called at the
-// same time from several goroutines.
+// Mixer mixes all tracks to one stream. Its methods may be called at the same time from
+// several goroutines.
 type Mixer struct {
 	rate  int
 	start time.Time
@@ -107,7 +106,7 @@ func (m *Mixer) samples(d time.Duration) int64 {
 	return int64(d/time.Second)*int64(m.rate) + int64(d%time.Second)*int64(m.rate)/int64(time.Second)
 }
 
-// Take returns the samples that no later packet can change, possibly none. They
+// Take returns the samples that no later packet can change; there may be none. They
 // belong to the caller.
 func (m *Mixer) Take(now time.Time) []int16 {
 	m.mu.Lock()
@@ -122,7 +121,7 @@ func (m *Mixer) Take(now time.Time) []int16 {
 	return m.mix(max(until, m.taken))
 }
 
-// Drain returns all samples that are left, at the end of the stream.
+// Drain returns the remaining samples, at the end of the stream.
 func (m *Mixer) Drain() []int16 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -141,7 +140,7 @@ func (m *Mixer) Stats() Stats {
 	return m.stats
 }
 
-// mix adds up the tracks to a position. Sums saturate.
+// mix mixes the tracks up to a position. Sums saturate.
 func (m *Mixer) mix(until int64) []int16 {
 	out := make([]int16, until-m.taken)
 	for _, t := range m.tracks {
@@ -174,13 +173,13 @@ type Track struct {
 	isClosed   bool
 }
 
-// heldPacket is a packet that arrived before an earlier one.
+// heldPacket is a packet that waits for an earlier one.
 type heldPacket struct {
 	packet Packet
 	since  time.Time
 }
 
-// Track adds a speaker from now on.
+// Track adds a track for a speaker, which begins now.
 func (m *Mixer) Track(now time.Time) *Track {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -321,8 +320,8 @@ func (t *Track) decodeLinear(p Packet) (int, error) {
 	return n, nil
 }
 
-// decodeMuLaw resamples telephone audio to the mixer's rate by linear
-// interpolation, which delays it by one sample.
+// decodeMuLaw decodes mu-law and resamples it to the mixer's rate by linear
+// interpolation, with a delay of one sample.
 func (t *Track) decodeMuLaw(p Packet) (int, error) {
 	rate := t.mixer.rate
 	n := len(p.Payload) * rate / muLawRate
@@ -361,8 +360,8 @@ func (t *Track) fill(until int64) {
 
 func (t *Track) end() int64 { return t.first + int64(len(t.pending)) }
 
-// take removes the samples between two positions; they are valid until the
-// next call. Before the track began there is silence.
+// take removes and returns the samples between two positions, valid until the next
+// call. Before the track began there is silence.
 func (t *Track) take(from, until int64) []int16 {
 	n := min(until, t.end()) - t.first
 	if n <= 0 {

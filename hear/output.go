@@ -13,11 +13,11 @@ import (
 	"echocast/internal/text"
 )
 
-// ErrCommandEnded says that the command of ToCommand reads no more.
+// ErrCommandEnded reports that the command of ToCommand stopped reading.
 var ErrCommandEnded = errors.New("the command has ended")
 
-// Output takes the samples of a Stream, with a header of WAV where that is asked
-// for. It has to be closed.
+// Output receives the samples of a Stream, with a WAV header if asked for. It must be
+// closed.
 type Output struct {
 	io.Writer
 	finish func() error
@@ -26,12 +26,13 @@ type Output struct {
 // Close completes a file, or ends a command.
 func (o *Output) Close() error { return o.finish() }
 
-// To writes to w, which it does not close. isWAV writes a header for a rate in Hz.
+// To returns an Output that writes to w and does not close it. isWAV adds a WAV header
+// for a rate in Hz.
 func To(w io.Writer, isWAV bool, rate int) (*Output, error) {
 	return begin(&Output{w, func() error { return nil }}, isWAV, rate)
 }
 
-// ToFile writes to a file that it creates, and completes the header of WAV.
+// ToFile returns an Output that creates a file and completes its WAV header.
 func ToFile(name string, isWAV bool, rate int) (*Output, error) {
 	file, err := outfile.Create(name)
 	if err != nil {
@@ -46,8 +47,8 @@ func ToFile(name string, isWAV bool, rate int) (*Output, error) {
 	}}, isWAV, rate)
 }
 
-// ToCommand writes to the standard input of a command line of the shell, whose own
-// output goes to stdout and stderr. When the output is closed, the command has
+// ToCommand returns an Output that writes to the standard input of a shell command,
+// whose own output goes to stdout and stderr. After Close, the command has the time
 // linger to end by itself.
 func ToCommand(ctx context.Context, line string, stdout, stderr io.Writer, linger time.Duration, isWAV bool,
 	rate int) (*Output, error) {
@@ -86,7 +87,7 @@ func begin(o *Output, isWAV bool, rate int) (*Output, error) {
 	return o, nil
 }
 
-// commandWriter returns ErrCommandEnded once the command reads no more.
+// commandWriter returns ErrCommandEnded once the command has stopped reading.
 type commandWriter struct{ io.Writer }
 
 func (w commandWriter) Write(p []byte) (int, error) {

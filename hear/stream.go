@@ -21,7 +21,7 @@ const (
 // writeInterval is how often a Stream writes.
 const writeInterval = 20 * time.Millisecond
 
-// Stream writes what a room lets hear as one stream of samples, signed 16-bit
+// Stream writes the sound of a room as one stream of samples, signed 16-bit
 // little-endian mono. While its writer blocks, packets wait.
 type Stream struct {
 	rate  int
@@ -33,7 +33,7 @@ type Stream struct {
 	written int64 // samples
 }
 
-// NewStream writes to a writer at a rate in Hz, one of Rates.
+// NewStream returns a Stream that writes to w at a rate in Hz, one of Rates.
 func NewStream(rate int, to io.Writer) (*Stream, error) {
 	mixer, err := NewMixer(rate, time.Now())
 	if err != nil {
@@ -42,11 +42,11 @@ func NewStream(rate int, to io.Writer) (*Stream, error) {
 	return &Stream{rate: rate, to: to, mixer: mixer, tracks: map[string]*Track{}}, nil
 }
 
-// Packet takes a packet of a track that has come now: of Opus, or of mu-law or
-// samples where its payload type says so.
+// Packet takes a packet that has just arrived: Opus, or mu-law or samples according to
+// its payload type.
 func (s *Stream) Packet(track string, p *rtp.Packet) { s.PacketAt(time.Now(), track, p) }
 
-// PacketAt takes a packet whose sound began at a time that is known.
+// PacketAt takes a packet whose sound began at a known time.
 func (s *Stream) PacketAt(now time.Time, track string, p *rtp.Packet) {
 	coding := Opus
 	switch p.PayloadType {
@@ -64,7 +64,7 @@ func (s *Stream) PacketAt(now time.Time, track string, p *rtp.Packet) {
 		Coding: coding}, now)
 }
 
-// Left says that a track is over.
+// Left ends a track.
 func (s *Stream) Left(track string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -74,7 +74,7 @@ func (s *Stream) Left(track string) {
 	}
 }
 
-// Stats returns the counts so far. Its samples are those that were written.
+// Stats returns the counts so far; Samples counts written samples.
 func (s *Stream) Stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -83,9 +83,9 @@ func (s *Stream) Stats() Stats {
 	return stats
 }
 
-// Record writes what hear brings, until hear returns, ctx ends, writing fails or
-// limit of sound is written (0: no limit). It ends hear and waits for it. The
-// error is hear's, the cause of ctx, or the writer's; nil at the limit.
+// Record writes the packets of hear until hear returns, ctx ends, writing fails or the
+// limit is reached (0: no limit). It ends hear and waits for it. The error is hear's,
+// the cause of ctx, or the writer's; nil at the limit.
 func (s *Stream) Record(ctx context.Context, limit time.Duration, hear func(ctx context.Context) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -97,7 +97,8 @@ func (s *Stream) Record(ctx context.Context, limit time.Duration, hear func(ctx 
 	return err
 }
 
-// write passes on what is certain, until ctx ends or limit samples are written.
+// write writes samples that no later packet can change, until ctx ends or limit samples
+// are written.
 func (s *Stream) write(ctx context.Context, limit int64) error {
 	if limit == 0 {
 		limit = math.MaxInt64

@@ -11,20 +11,20 @@ import (
 // unknownSize stands in a header while the sizes are not known.
 const unknownSize = math.MaxUint32
 
-// WAVHeader returns a header of 16-bit mono WAV of unknown length, for samples
-// at a rate in Hz.
+// WAVHeader returns the header of a 16-bit mono WAV file of unknown length, at a rate
+// in Hz.
 func WAVHeader(rate int) []byte {
 	return pcm.WAVHeader(rate, unknownSize)
 }
 
-// File is what CompleteWAV needs of a file.
+// File has the methods of *os.File that CompleteWAV needs.
 type File interface {
 	io.Seeker
 	io.WriterAt
 }
 
-// CompleteWAV writes the sizes into the header of a file that was written to its
-// present position, unless they are beyond what WAV can say.
+// CompleteWAV writes the sizes into the header of a file, up to its current position,
+// unless they exceed the limits of WAV.
 func CompleteWAV(file File) error {
 	size, err := file.Seek(0, io.SeekCurrent)
 	if err != nil || size >= unknownSize {

@@ -15,7 +15,7 @@ import (
 	"echocast/internal/child"
 )
 
-// Bounds of --exec.
+// Limits of --exec.
 const (
 	maxWaiting = 1024    // events that wait for the command
 	maxPrinted = 1 << 20 // bytes that a command may print
@@ -32,15 +32,15 @@ type Executor struct {
 	ended   sync.WaitGroup
 }
 
-// ExecOptions say what an Executor runs.
+// ExecOptions configure an Executor.
 type ExecOptions struct {
 	Line    string        // of the shell
 	Timeout time.Duration // of one run
 	Jobs    int           // runs at the same time; 0: 1, in the order of the events
-	// SendErrors answers a tool call whose command fails, or takes too long, with a
-	// result that says so.
+	// SendErrors answers a tool call whose command fails or takes too long with an
+	// error result.
 	SendErrors bool
-	Linger     time.Duration // how long Close waits for what was begun
+	Linger     time.Duration // how long Close waits for running commands
 	Send       func(ctx context.Context, msg echo.Message) error
 	Say, Warn  Report
 	Stderr     io.Writer // of the commands
@@ -52,8 +52,8 @@ type job struct {
 	line  []byte // the event as JSON
 }
 
-// NewExecutor starts an executor, which has to be closed. It runs a goroutine for
-// each of its Jobs.
+// NewExecutor starts an Executor with a goroutine for each of its Jobs. The caller
+// closes it.
 func NewExecutor(o ExecOptions) *Executor {
 	e := &Executor{ExecOptions: o, waiting: make(chan job, maxWaiting)}
 	ctx, stop := context.WithCancel(context.Background())
@@ -71,7 +71,7 @@ func NewExecutor(o ExecOptions) *Executor {
 	return e
 }
 
-// add hands over an event. One that comes while too many wait is left out.
+// add queues an event. It drops the event if too many wait.
 func (e *Executor) add(event echo.Event, line []byte) {
 	if e == nil {
 		return
@@ -80,12 +80,12 @@ func (e *Executor) add(event echo.Event, line []byte) {
 	case e.waiting <- job{event, line}:
 	default:
 		if e.missed++; e.missed == 1 {
-			e.Warn("--exec: %d events wait for the command; those that come now are left out", maxWaiting)
+			e.Warn("--exec: %d events wait for the command; new events are dropped", maxWaiting)
 		}
 	}
 }
 
-// Close lets the commands of what was added end, but not for long, and waits.
+// Close waits for the commands of queued events, for at most Linger.
 func (e *Executor) Close() {
 	if e == nil {
 		return
@@ -121,7 +121,7 @@ func (e *Executor) run(stopped context.Context, j job) {
 	e.Say("sent %s: %s", result.EventType(), result.Status)
 }
 
-// one runs the command for an event. What the command leaves behind ends with it.
+// one runs the command for an event, and kills the processes that it leaves behind.
 func (e *Executor) one(stopped context.Context, event []byte) error {
 	ctx, cancel := context.WithTimeout(stopped, e.Timeout)
 	defer cancel()
@@ -139,9 +139,9 @@ func (e *Executor) one(stopped context.Context, event []byte) error {
 	err = cmp.Or(process.Wait(), err)
 	switch {
 	case isOver:
-		return fmt.Errorf("the command printed more than %d bytes; nothing of it is sent", maxPrinted)
+		return fmt.Errorf("the command printed more than %d bytes; nothing was sent", maxPrinted)
 	case stopped.Err() != nil:
-		return errors.New("the command had not ended when listening did, and was killed")
+		return errors.New("the command was killed because listen ended")
 	case ctx.Err() != nil:
 		return fmt.Errorf("the command took longer than %v", e.Timeout)
 	case err != nil:
@@ -160,10 +160,10 @@ func (e *Executor) answer(ctx context.Context, printed []byte) error {
 			return nil
 		}
 		if err != nil {
-			return fmt.Errorf("what the command printed is no JSON: %w", err)
+			return fmt.Errorf("the command did not print JSON: %w", err)
 		}
 		if echo.Raw(msg).EventType() == "" {
-			return errors.New("what the command printed is no message: it has no event_type")
+			return errors.New("the command printed an object without event_type, which is not a message")
 		}
 		if err := e.Send(ctx, echo.Raw(msg)); err != nil {
 			return err

@@ -21,29 +21,28 @@ import (
 	"echocast/room"
 )
 
-// Source is where events come from.
+// Source is a source of events: a room, or callbacks.
 type Source interface {
-	// Next returns the next event, room.ErrOver, or what went wrong.
+	// Next returns the next event, or room.ErrOver or another error.
 	Next(ctx context.Context) (echo.Event, error)
-	// Send sends a message to where the events come from.
+	// Send sends a message to the source.
 	Send(ctx context.Context, msg echo.Message) error
-	// Close ends the events.
+	// Close closes the source.
 	Close() error
 }
 
-// Report reports something to people.
+// Report prints a line for people.
 type Report func(format string, args ...any)
 
-// Options say which events are printed, and where else they go.
+// Options say which events to print, and where else to send them.
 type Options struct {
 	Out    io.Writer          // a line of JSON for each event
-	Raw    bool               // every message as it came, in the order in which it came
+	Raw    bool               // print each message unchanged, in order of arrival
 	Kinds  map[echo.Kind]bool // to print; nil: all
 	Count  int                // events to print; 0: all
 	Window time.Duration      // how long an event waits for those before it
 	Say    Report             // reports lost events
-	// PerConversation keeps the events of several conversations apart: each has
-	// its own order and its own repetitions.
+	// PerConversation orders the events of each conversation separately.
 	PerConversation bool
 
 	Transcript *Transcript // nil: none
@@ -72,11 +71,11 @@ type listener struct {
 	sequencers map[string]*echo.Sequencer // by conversation, where they are kept apart
 }
 
-// maxConversations is how many conversations are kept apart; their callbacks may
-// come for days.
+// maxConversations is how many conversations are ordered separately; their callbacks
+// may arrive for days.
 const maxConversations = 1000
 
-// sequencer puts the events of the conversation that event belongs to in order.
+// sequencer returns the sequencer of the event's conversation.
 func (l *listener) sequencer(event echo.Event) *echo.Sequencer {
 	id := ""
 	if l.PerConversation {
@@ -94,7 +93,7 @@ func (l *listener) sequencer(event echo.Event) *echo.Sequencer {
 	return l.sequencers[id]
 }
 
-// due is when the next event is to be shown; ok is false where none waits.
+// due returns when to show the next event; ok is false if none waits.
 func (l *listener) due() (at time.Time, ok bool) {
 	for _, s := range l.sequencers {
 		if next, waits := s.Due(); waits && (!ok || next.Before(at)) {
@@ -104,7 +103,7 @@ func (l *listener) due() (at time.Time, ok bool) {
 	return at, ok
 }
 
-// read passes events on, and returns why there are no more.
+// read passes events on until there are no more, and returns why.
 func (l *listener) read(ctx context.Context, events chan<- echo.Event) error {
 	for {
 		event, err := l.source.Next(ctx)
@@ -162,7 +161,7 @@ func (l *listener) flush(now time.Time) error {
 	return nil
 }
 
-// flushOne shows what is due at now of one conversation.
+// flushOne shows the due events of one conversation.
 func (l *listener) flushOne(sequencer *echo.Sequencer, now time.Time) error {
 	for {
 		event, gap, ok := sequencer.Next(now)
@@ -170,7 +169,7 @@ func (l *listener) flushOne(sequencer *echo.Sequencer, now time.Time) error {
 			return nil
 		}
 		if gap > 0 {
-			l.Say("%s before number %d never came", text.Count(int(gap), "event"), event.Seq)
+			l.Say("%s before number %d missing", text.Count(int(gap), "event"), event.Seq)
 		}
 		if err := l.show(event); err != nil {
 			return err
@@ -233,7 +232,7 @@ func escaped(line []byte) []byte {
 	return out.Bytes()
 }
 
-// surrogates returns the two UTF-16 halves of a character beyond 16 bits; zero for
+// surrogates returns the UTF-16 surrogates of a character beyond 16 bits; zero for
 // others.
 func surrogates(c rune) (high, low rune) {
 	if c < 0x10000 {

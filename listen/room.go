@@ -11,7 +11,7 @@ import (
 	"echocast/rtc"
 )
 
-// Room is the events of a room. It reconnects after a loss.
+// Room is the Source of a room. It reconnects after a loss.
 type Room struct {
 	// Redial reconnects after a loss, within Timeout.
 	Redial  func(ctx context.Context) (echo.Stage, error)
@@ -36,10 +36,10 @@ func (r *Room) current() echo.Stage {
 }
 
 // afterShutdown is how long Next waits for events after a shutdown: the analysis of a
-// conversation comes after its end.
+// conversation arrives after its end.
 const afterShutdown = 2 * time.Second
 
-// Next returns the next event. After a shutdown it waits for more, but not for long.
+// Next returns the next event. After a shutdown it waits a short time for more.
 func (r *Room) Next(ctx context.Context) (echo.Event, error) {
 	if r.over != nil {
 		ctx = r.over

@@ -17,9 +17,9 @@ import (
 	"echocast/internal/text"
 )
 
-// Transcript writes who said what and when to a file. Times are those of the arrival
-// of the events that somebody began and ceased to speak, and count from the first. Of
-// what was interrupted it has the words heard. A nil Transcript does nothing.
+// Transcript writes who said what and when to a file. Times are arrival times of the
+// events of speaking, counted from the first. For interrupted speech it has the words
+// heard. A nil Transcript does nothing.
 type Transcript struct {
 	name    string
 	file    *os.File
@@ -32,26 +32,26 @@ type Transcript struct {
 	err     error   // the first one; nothing is written after it
 }
 
-// span is when somebody spoke, in seconds.
+// span is the time in which somebody spoke, in seconds.
 type span struct {
 	start, end              float64
 	hasEnded, isInterrupted bool
 }
 
-// entry is one entry.
+// entry is one entry of a transcript.
 type entry struct {
 	Role        string           `json:"role"`
-	Text        string           `json:"text"` // all of it
+	Text        string           `json:"text"` // the whole text
 	Start       float64          `json:"start_seconds"`
 	End         float64          `json:"end_seconds"`
 	Interrupted bool             `json:"interrupted,omitempty"`
-	Heard       *echo.HeardWords `json:"heard,omitempty"` // of what was interrupted
+	Heard       *echo.HeardWords `json:"heard,omitempty"` // the words heard, of interrupted speech
 	InferenceID string           `json:"inference_id,omitempty"`
 
 	hasEnded bool
 }
 
-// heard is the text without what nobody heard.
+// heard returns the part of the text that was heard.
 func (e *entry) heard() string {
 	if e.Heard != nil {
 		return e.Heard.Text
@@ -59,8 +59,8 @@ func (e *entry) heard() string {
 	return e.Text
 }
 
-// NewTranscript creates a file; the ending of its name chooses the format: .txt, .srt,
-// .vtt or .json.
+// NewTranscript creates a transcript file; the extension of its name selects the
+// format: .txt, .srt, .vtt or .json.
 func NewTranscript(name string) (*Transcript, error) {
 	writers := map[string]func(*Transcript, entry) error{".txt": (*Transcript).line, ".srt": (*Transcript).subtitle,
 		".vtt": (*Transcript).caption, ".json": (*Transcript).object}
@@ -75,7 +75,7 @@ func NewTranscript(name string) (*Transcript, error) {
 	return &Transcript{name: name, file: file, write: write, spans: map[string]span{}}, nil
 }
 
-// FormatError says that the name of a transcript has no ending that is known.
+// FormatError reports a file name without a known extension.
 type FormatError struct{ Name string }
 
 // Error says what is wrong.
@@ -83,15 +83,14 @@ func (e *FormatError) Error() string {
 	return e.Name + ": the name ends with .txt, .srt, .vtt or .json"
 }
 
-// Begin makes times count from a time on, in place of the first event.
+// Begin makes times count from begin instead of the first event.
 func (t *Transcript) Begin(at time.Time) {
 	if t != nil {
 		t.began = at
 	}
 }
 
-// AddReceipt takes the receipt of an utterance whose words are known, which ended at
-// now.
+// AddReceipt adds the words heard of an utterance that ended at now.
 func (t *Transcript) AddReceipt(r echo.Receipt, now time.Time) error {
 	if t == nil || t.err != nil || r.Words == nil || r.Words.Words == 0 {
 		return nil
@@ -107,7 +106,7 @@ func (t *Transcript) AddReceipt(r echo.Receipt, now time.Time) error {
 	return t.failed()
 }
 
-// Add takes an event that arrived at now.
+// Add adds an event that arrived at now.
 func (t *Transcript) Add(event echo.Event, now time.Time) error {
 	if t == nil || t.err != nil {
 		return nil
@@ -126,7 +125,7 @@ func (t *Transcript) Add(event echo.Event, now time.Time) error {
 	return t.failed()
 }
 
-// since is the time of the file in seconds; the first one is 0.
+// since converts a time to seconds in the file; the first is 0.
 func (t *Transcript) since(now time.Time) float64 {
 	if t.began.IsZero() {
 		t.began = now
@@ -134,7 +133,8 @@ func (t *Transcript) since(now time.Time) float64 {
 	return now.Sub(t.began).Seconds()
 }
 
-// speaker tells the utterances of the replica apart; the user has one at a time.
+// speaker returns the key of a speaker's utterance: the replica's are distinguished by
+// id, the user has one at a time.
 func speaker(event echo.Event) string {
 	if event.Role == echo.RoleUser {
 		return event.Role
@@ -172,7 +172,7 @@ func (t *Transcript) utterance(event echo.Event, now time.Time) {
 	t.add(e)
 }
 
-// maxPending is how many entries wait for the end of one before them.
+// maxPending is how many entries may wait for the end of an earlier one.
 const maxPending = 100
 
 func (t *Transcript) add(e *entry) {
@@ -185,7 +185,7 @@ func (t *Transcript) add(e *entry) {
 	}
 }
 
-// stopped ends the entry of who spoke.
+// stopped ends the entry of a speaker.
 func (t *Transcript) stopped(event echo.Event, at float64) {
 	who := speaker(event)
 	for _, e := range t.pending {
@@ -199,7 +199,7 @@ func (t *Transcript) stopped(event echo.Event, at float64) {
 	if spoke, isKnown := t.spans[who]; isKnown && !spoke.hasEnded {
 		t.spans[who] = span{spoke.start, at, true, event.Interrupted}
 	}
-	if len(t.spans) > maxPending { // their words never came
+	if len(t.spans) > maxPending { // their words never arrived
 		clear(t.spans)
 	}
 }
@@ -212,8 +212,7 @@ func (e *entry) finish(at float64, wasInterrupted bool) {
 	}
 }
 
-// endAll ends the entries whose end was not told: at the estimate, or at then, whichever
-// is first.
+// endAll ends the open entries: at the estimate, or at then, whichever is first.
 func (t *Transcript) endAll(then float64) {
 	for _, e := range t.pending {
 		if !e.hasEnded {
@@ -222,7 +221,7 @@ func (t *Transcript) endAll(then float64) {
 	}
 }
 
-// flush writes the entries that come next.
+// flush writes the finished entries in order.
 func (t *Transcript) flush() {
 	for len(t.pending) > 0 && t.pending[0].hasEnded && t.err == nil {
 		t.err = t.write(t, *t.pending[0])
@@ -235,7 +234,7 @@ func (t *Transcript) flush() {
 func (t *Transcript) whole(entries []echo.TranscriptEntry) {
 	for _, e := range entries {
 		if e.Role != "user" && e.Role != "assistant" {
-			continue // instructions, and what tools said
+			continue // instructions, and output of tools
 		}
 		role := e.Role
 		if role == "assistant" {
@@ -263,11 +262,11 @@ func (t *Transcript) line(e entry) error {
 	return err
 }
 
-// shortest is how long a subtitle is shown at least, in seconds.
+// shortest is the shortest display time of a subtitle, in seconds.
 const shortest = 0.2
 
-// shownAt is when an entry is shown as a subtitle: subtitles have a length and do not
-// overlap, and those who speak may do both.
+// shownAt returns the display time of an entry as a subtitle: subtitles must have a
+// length and not overlap, unlike speech.
 func (t *Transcript) shownAt(e entry) (start, end float64) {
 	start = max(e.Start, t.shown)
 	end = max(e.End, start+shortest)
@@ -294,7 +293,7 @@ func (t *Transcript) caption(e entry) error {
 	return err
 }
 
-// webVTT begins a file of WebVTT.
+// webVTT is the first line of a WebVTT file.
 const webVTT = "WEBVTT\n\n"
 
 func (t *Transcript) object(e entry) error {
@@ -327,7 +326,7 @@ func (t *Transcript) Close() error {
 	return t.failed()
 }
 
-// finish writes what is after the last entry, and before the first where there is none.
+// finish writes the end of the file, and the beginning too if there were no entries.
 func (t *Transcript) finish() (err error) {
 	isEmpty := t.entries == 0
 	switch strings.ToLower(filepath.Ext(t.name)) {

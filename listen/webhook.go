@@ -21,7 +21,7 @@ func NewWebhook(address string, o *webhook.Options, say Report) (*Webhook, error
 	return &Webhook{receiver}, nil
 }
 
-// Send fails: a callback is no way back.
+// Send fails: callbacks go in one direction only.
 func (w *Webhook) Send(context.Context, echo.Message) error {
 	return errors.New("a callback cannot be answered with a message; join the room with --to for that")
 }

@@ -1,6 +1,5 @@
-// Package mcp lets an agent make a replica speak: it is a server of the Model
-// Context Protocol (https://modelcontextprotocol.io) with one tool for each thing
-// that can be done in a room.
+// Package mcp lets an agent make a replica speak: it is a server of the Model Context
+// Protocol (https://modelcontextprotocol.io) with these tools:
 //
 //	speak      speaks an audio file
 //	say        says a text, in the replica's own voice
@@ -8,9 +7,9 @@
 //	listen     returns the events of the room since the last call
 //	heard      returns what was heard of the utterances so far
 //
-// The protocol is JSON-RPC, one message a line; the official SDK speaks it. An
-// utterance goes on after its call has returned where the agent asked not to
-// wait, and heard then returns its receipt.
+// The protocol is JSON-RPC, one message a line; the official SDK speaks it. If the
+// agent asks not to wait, an utterance continues after its call has returned, and heard
+// returns its receipt later.
 package mcp
 
 import (
@@ -26,25 +25,25 @@ import (
 	"echocast/echo"
 )
 
-// How much is kept for the agent to ask about.
+// Limits of what is kept for the agent.
 const (
 	maxEvents   = 1000
 	maxReceipts = 100
 	maxSpeaking = 32 // utterances that are spoken or wait at the same time
 )
 
-// maxDuration bounds an audio file, since a conversation costs money for as long
-// as it is spoken in.
+// maxDuration bounds an audio file, because a conversation costs money as long as it
+// lasts.
 const maxDuration = 30 * time.Minute
 
-// orderWindow is how long an event waits for those that were emitted before it.
+// orderWindow is how long an event waits for events that were emitted before it.
 const orderWindow = 200 * time.Millisecond
 
 // maxListen bounds the wait of one call of listen, since clients cancel calls that
 // last longer than a minute.
 const maxListen = 50 * time.Second
 
-// Server makes one session speak as an agent asks.
+// Server serves one session to an agent.
 type Server struct {
 	session *echo.Session
 	server  *sdk.Server
@@ -55,16 +54,16 @@ type Server struct {
 	mu       sync.Mutex
 	changed  chan struct{} // closed, and made again, at every event
 	order    *echo.Sequencer
-	events   []echo.Event // those that the sequencer let go
+	events   []echo.Event // events in order
 	first    int          // number of events[0], counted from 0
-	ended    error        // why no more events come
+	ended    error        // why there are no more events
 	receipts []echo.Receipt
-	active   map[chan struct{}]bool // the utterances that are not over; each is closed then
+	active   map[chan struct{}]bool // one channel per unfinished utterance, closed at its end
 	isClosed bool
 }
 
-// New makes a server for a session, whose replica has joined, and starts to
-// follow its events. version is shown to the agent. Close ends it.
+// New returns a Server for a session whose replica has joined, and starts to follow its
+// events. version is shown to the agent. The caller closes it.
 func New(session *echo.Session, version string) *Server {
 	s := &Server{session: session, changed: make(chan struct{}), active: map[chan struct{}]bool{},
 		order: echo.NewSequencer(orderWindow)}
@@ -100,8 +99,8 @@ func New(session *echo.Session, version string) *Server {
 	return s
 }
 
-// Serve speaks the protocol over in and out until in ends, which is no error, or
-// ctx does.
+// Serve serves the protocol over in and out until in ends, which is no error, or ctx
+// ends.
 func (s *Server) Serve(ctx context.Context, in io.ReadCloser, out io.WriteCloser) error {
 	err := s.server.Run(ctx, &sdk.IOTransport{Reader: in, Writer: out})
 	if errors.Is(err, io.EOF) {
@@ -110,7 +109,7 @@ func (s *Server) Serve(ctx context.Context, in io.ReadCloser, out io.WriteCloser
 	return err
 }
 
-// Close ends the utterances that are spoken, and waits for them.
+// Close ends the running utterances, and waits for them.
 func (s *Server) Close() error {
 	s.mu.Lock()
 	s.isClosed = true
@@ -120,7 +119,7 @@ func (s *Server) Close() error {
 	return nil
 }
 
-// follow keeps the events of the session.
+// follow collects the events of the session.
 func (s *Server) follow() {
 	for event, err := range s.session.Events(s.ctx) {
 		s.mu.Lock()
@@ -135,7 +134,7 @@ func (s *Server) follow() {
 	}
 }
 
-// sort takes from the sequencer what is in order by now. The server is locked.
+// sort takes the due events from the sequencer. The server is locked.
 func (s *Server) sort(now time.Time) {
 	for {
 		event, _, ok := s.order.Next(now)

@@ -18,56 +18,56 @@ import (
 	"echocast/internal/timings"
 )
 
-// SpeakInput is what the tool speak takes.
+// SpeakInput is the input of the tool speak.
 type SpeakInput struct {
 	Path   string `json:"path" jsonschema:"the audio file to speak"`
 	NoWait bool   `json:"no_wait,omitempty" jsonschema:"return as soon as the utterance is accepted; ask heard for its receipt"`
 }
 
-// SayInput is what the tool say takes.
+// SayInput is the input of the tool say.
 type SayInput struct {
 	Text   string `json:"text" jsonschema:"the words to say"`
 	NoWait bool   `json:"no_wait,omitempty" jsonschema:"return as soon as the utterance is accepted; ask heard for its receipt"`
 }
 
-// SpokenOutput is what speak and say return.
+// SpokenOutput is the output of the tools speak and say.
 type SpokenOutput struct {
-	// Receipt is that of the utterance; nil while nobody waits for it.
+	// Receipt is the utterance's receipt; nil with NoWait.
 	Receipt *echo.Receipt `json:"receipt,omitempty"`
 	Summary string        `json:"summary"`
 }
 
-// InterruptInput is what the tool interrupt takes: nothing.
+// InterruptInput is the empty input of the tool interrupt.
 type InterruptInput struct{}
 
-// ListenInput is what the tool listen takes.
+// ListenInput is the input of the tool listen.
 type ListenInput struct {
 	Cursor  int     `json:"cursor,omitempty" jsonschema:"the cursor that the last call returned; 0 for all that is kept"`
 	Seconds float64 `json:"seconds,omitempty" jsonschema:"wait at most so long for the first event; 0: do not wait; at most 50"`
 }
 
-// ListenOutput is what the tool listen returns.
+// ListenOutput is the output of the tool listen.
 type ListenOutput struct {
 	Events []any  `json:"events"`           // as echocast listen prints them
 	Cursor int    `json:"cursor"`           // for the next call
-	Missed int    `json:"missed,omitempty"` // events that were too old to be kept
+	Missed int    `json:"missed,omitempty"` // number of events that were dropped as too old
 	Ended  string `json:"ended,omitempty"`  // why no more events come
 }
 
-// HeardInput is what the tool heard takes.
+// HeardInput is the input of the tool heard.
 type HeardInput struct {
 	Last int `json:"last,omitempty" jsonschema:"how many receipts to return; 0 for all that are kept"`
 }
 
-// HeardOutput is what the tools heard and interrupt return.
+// HeardOutput is the output of the tools heard and interrupt.
 type HeardOutput struct {
 	State    echo.State     `json:"state"`
 	Waiting  int            `json:"waiting"` // utterances that wait for their turn
 	Receipts []echo.Receipt `json:"receipts"`
 }
 
-// speak opens the file before it counts as an utterance, so that one that cannot
-// be read is refused at once.
+// speak opens the file before it queues the utterance, so that an unreadable file is
+// refused at once.
 func (s *Server) speak(ctx context.Context, _ *sdk.CallToolRequest, in SpeakInput) (*sdk.CallToolResult,
 	SpokenOutput, error) {
 	file, err := os.Open(in.Path)
@@ -104,14 +104,14 @@ func (s *Server) say(ctx context.Context, _ *sdk.CallToolRequest, in SayInput) (
 	})
 }
 
-// job is one utterance to be spoken.
+// job is one utterance to speak.
 type job struct {
 	speak func(context.Context) (echo.Receipt, error)
 	free  func() // called once it is over, or was refused
 }
 
-// speakJob runs one utterance, and waits for it unless the agent does not. It ends
-// with the server, and where somebody waits with the call.
+// speakJob speaks one utterance, and waits for it unless noWait is set. The utterance
+// ends with the server and, unless noWait is set, with the call.
 func (s *Server) speakJob(ctx context.Context, noWait bool, j *job) (*sdk.CallToolResult, SpokenOutput, error) {
 	over, err := s.begin()
 	if err != nil {
@@ -138,7 +138,7 @@ func (s *Server) speakJob(ctx context.Context, noWait bool, j *job) (*sdk.CallTo
 	return nil, SpokenOutput{Receipt: &receipt, Summary: summary(receipt)}, nil // an interrupt is an answer
 }
 
-// begin counts an utterance in. end closes the channel.
+// begin registers an utterance. end closes the channel.
 func (s *Server) begin() (over chan struct{}, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -153,7 +153,7 @@ func (s *Server) begin() (over chan struct{}, err error) {
 	return over, nil
 }
 
-// end keeps the receipt of an utterance for heard, and counts it out.
+// end stores the receipt of an utterance for heard, and unregisters it.
 func (s *Server) end(over chan struct{}, receipt echo.Receipt) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -163,7 +163,7 @@ func (s *Server) end(over chan struct{}, receipt echo.Receipt) {
 	close(over)
 }
 
-// summary is a receipt in one sentence.
+// summary returns a receipt in one sentence.
 func summary(r echo.Receipt) string {
 	return fmt.Sprintf("%s: %.3f s heard (known by %s)", r.Outcome, r.SpokenSeconds, r.SpokenBy)
 }
@@ -176,7 +176,7 @@ func (s *Server) interrupt(ctx context.Context, _ *sdk.CallToolRequest, _ Interr
 	if err := s.session.Interrupt(ctx, nil); err != nil {
 		return nil, HeardOutput{}, err
 	}
-	for _, over := range active { // their sources let go soon
+	for _, over := range active { // their sources end soon
 		select {
 		case <-over:
 		case <-ctx.Done():
@@ -198,7 +198,7 @@ func (s *Server) heard(_ context.Context, _ *sdk.CallToolRequest, in HeardInput)
 	return nil, s.state(last), nil
 }
 
-// state is what the replica does, and the last receipts.
+// state returns the state of the replica, and the last receipts.
 func (s *Server) state(last int) HeardOutput {
 	progress := s.session.Progress()
 	s.mu.Lock()
@@ -231,8 +231,8 @@ func (s *Server) listen(ctx context.Context, _ *sdk.CallToolRequest, in ListenIn
 	}
 }
 
-// since returns the events from a cursor on, and what to wait for where there are
-// none: due fires when an event that is held back has waited long enough.
+// since returns the events from a cursor on and, if there are none, channels to wait
+// for: due fires when a held event has waited long enough.
 func (s *Server) since(cursor int) (out ListenOutput, due <-chan time.Time, changed <-chan struct{}, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -10,7 +10,7 @@ import (
 	"echocast/internal/pcm"
 )
 
-// Output is what a File needs of a file.
+// Output has the methods of *os.File that File needs.
 type Output interface {
 	io.WriteSeeker
 	io.WriterAt
@@ -20,14 +20,15 @@ type Output interface {
 // headerSize is the length of a WAV header.
 const headerSize = 44
 
-// File writes what a replica gets to a WAV file. An utterance is written as it is sent, and
-// cut when its receipt says that less was heard. Silence between utterances is not written.
+// File writes the audio that a replica gets to a WAV file. It writes an utterance as it is
+// sent, and truncates it when its receipt says that less was heard. It does not write
+// silence between utterances.
 type File struct {
 	mu    sync.Mutex
 	out   Output
 	all   utterances
 	rate  int   // Hz, of the file; 0 before the first utterance
-	begin int64 // bytes of the utterances that are over, and of the header
+	begin int64 // bytes of the header and of finished utterances
 	err   error // the first
 }
 
@@ -39,7 +40,7 @@ func (f *File) Observe(m echo.Moment) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.err != nil {
-		return // nothing is written any more, so nothing is kept
+		return // after an error nothing is written or kept
 	}
 	f.all.note(m)
 	for f.err == nil && len(f.all) > 0 {
@@ -53,7 +54,7 @@ func (f *File) Observe(m echo.Moment) {
 	}
 }
 
-// write writes what has come of an utterance. Later ones wait for its end.
+// write writes the new samples of an utterance. Later utterances wait for its end.
 func (f *File) write(u *utterance) {
 	if len(u.samples) == 0 {
 		return
@@ -72,7 +73,7 @@ func (f *File) write(u *utterance) {
 	u.samples = u.samples[:0]
 }
 
-// cut ends an utterance where it was heard to end.
+// cut truncates an utterance at the end of what was heard.
 func (f *File) cut(u *utterance) {
 	if f.err != nil || u.passed == 0 {
 		return

@@ -1,9 +1,10 @@
-// Package monitor lets a person hear what a replica gets: it writes the audio of a session to
-// a WAV file, or plays it through a program of this machine, in time with the replica.
+// Package monitor lets a person hear the audio that a replica gets: it writes the audio of a
+// session to a WAV file, or plays it through a program on this machine, in time with the
+// replica.
 //
-// Give Observe to a session as Options.Observe. Samples are what is on the wire: 16 bits,
-// mono. Where an utterance is interrupted, the monitor ends at the sample at which the replica
-// fell silent, as far as the receipt knows it, so the file holds what was heard.
+// Use Observe as Options.Observe of a session. Samples are those on the wire: 16 bits, mono.
+// After an interrupt, the monitor ends at the sample at which the replica fell silent, as far
+// as the receipt knows it, so the file contains what was heard.
 package monitor
 
 import (
@@ -15,22 +16,22 @@ import (
 	"echocast/internal/pcm"
 )
 
-// utterance is one whose end is not written yet.
+// utterance is an utterance whose end is not written yet.
 type utterance struct {
 	id      string
 	rate    int     // Hz
 	samples []int16 // not passed on yet
 	passed  int64   // samples that were passed on
-	// end is how many samples it has in all; negative while that is not known.
+	// end is the total number of samples; negative: not known yet.
 	end int64
 
 	// For a Player:
 	first  time.Time // when the first chunk came
 	begin  time.Time // when the player plays its first sample; zero: not known yet
-	isHeld bool      // an interrupt was sent: what is heard yet, the receipt tells
+	isHeld bool      // an interrupt was sent: the receipt will say what was heard
 }
 
-// utterances are those that are not over, in their order.
+// utterances are the unfinished utterances, in order.
 type utterances []*utterance
 
 // find returns the utterance with an id. It adds an unknown one.
@@ -45,7 +46,7 @@ func (all *utterances) find(id string) *utterance {
 	return u
 }
 
-// note takes what a moment says about the audio.
+// note applies a moment to the utterances.
 func (all *utterances) note(m echo.Moment) {
 	switch m.Kind {
 	case echo.MomentBegin:
@@ -69,7 +70,8 @@ func (all *utterances) note(m echo.Moment) {
 	}
 }
 
-// heardOf is how many samples of an utterance were heard; negative: all that were sent.
+// heardOf returns how many samples of an utterance were heard; negative: all that were
+// sent.
 func heardOf(r *echo.Receipt, rate int) int64 {
 	if r == nil || r.Outcome != echo.Interrupted && r.Outcome != echo.Failed {
 		return -1

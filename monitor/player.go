@@ -19,22 +19,23 @@ import (
 
 // The times of a Player.
 const (
-	// playbackDelay is how much later than the replica the player plays: a stop of the replica
-	// is known before the player has come to it.
+	// playbackDelay is how far the player is behind the replica, so that a stop of the replica
+	// is known before the player reaches it.
 	playbackDelay = 200 * time.Millisecond
-	// silentStart is how long the player waits for the replica to say that it speaks.
+	// silentStart is how long the player waits for the event that the replica speaks.
 	silentStart = 2 * time.Second
-	// step is how often the player is given samples.
+	// step is the interval at which the player gets samples.
 	step = 20 * time.Millisecond
-	// closeTimeout is how long a program may play on after its input has ended.
+	// closeTimeout is how long a program may continue to play after its input has
+	// ended.
 	closeTimeout = 3 * time.Second
 )
 
-// Program begins to play mono samples of 16 bits at a rate in Hz, which it gets through in.
+// Program starts a player for 16-bit mono samples at a rate in Hz. It reads them from in;
 // wait waits until it has played them.
 type Program func(rate int) (in io.WriteCloser, wait func() error, err error)
 
-// players are the programs that can play from a pipe, the best ones first. RATE is replaced.
+// players are the programs that can play from a pipe, the best first. RATE is replaced.
 var players = []string{
 	"paplay --raw --format=s16le --channels=1 --rate=RATE --latency-msec=60",
 	"aplay -q -t raw -f S16_LE -c 1 -r RATE --buffer-time=100000 -",
@@ -43,7 +44,7 @@ var players = []string{
 	"pw-cat --playback --raw --format=s16 --channels=1 --rate=RATE -",
 }
 
-// ErrNoPlayer means that no program was found that can play.
+// ErrNoPlayer reports that no player program was found.
 var ErrNoPlayer = errors.New("no program to play with: install one of paplay, aplay, ffplay, play (sox) and pw-cat")
 
 // FindProgram returns the first of the known programs that is installed.
@@ -57,7 +58,7 @@ func FindProgram() (Program, error) {
 	return nil, ErrNoPlayer
 }
 
-// command is a program and its arguments.
+// command returns a Program that runs a command.
 func command(path string, args []string) Program {
 	return func(rate int) (io.WriteCloser, func() error, error) {
 		own := make([]string, len(args))
@@ -88,8 +89,8 @@ func command(path string, args []string) Program {
 	}
 }
 
-// Player plays what a replica gets through a program, a little behind the replica. One
-// goroutine feeds the program; Close ends it and waits for it.
+// Player plays the audio that a replica gets through a program, slightly behind the
+// replica. One goroutine feeds the program; Close ends it and waits for it.
 type Player struct {
 	program Program
 	wake    chan struct{}
@@ -130,7 +131,8 @@ func (p *Player) Observe(m echo.Moment) {
 	}
 }
 
-// started begins the utterance that the replica speaks now, as far as that is known.
+// started begins playback of the utterance that the replica speaks now, if that is
+// known.
 func (p *Player) started(at time.Time) {
 	for _, u := range p.all {
 		if !u.first.IsZero() && u.begin.IsZero() {
@@ -140,8 +142,8 @@ func (p *Player) started(at time.Time) {
 	}
 }
 
-// Close plays what was heard to its end, and returns what went wrong with the program. The
-// session is closed before.
+// Close plays the rest of what was heard, and returns an error of the program. Close the
+// session before.
 func (p *Player) Close() error {
 	p.mu.Lock()
 	if !p.isClosed {
@@ -178,7 +180,7 @@ func (p *Player) run() {
 		if len(samples) > 0 && in != nil {
 			if _, err := in.Write(pcm.Bytes(samples)); err != nil {
 				stop()
-				p.fail(fmt.Errorf("the player takes no more: %w", err))
+				p.fail(fmt.Errorf("the player stopped reading: %w", err))
 			}
 		}
 		if isOver {
@@ -226,7 +228,7 @@ func (p *Player) due(now time.Time) (samples []int16, rate int, isOver bool, sle
 	}
 	u := p.all[0]
 	if p.isClosed && u.end < 0 {
-		u.end = u.passed // the session ended without a word about it
+		u.end = u.passed // the session ended without a receipt
 	}
 	if u.begin.IsZero() && !u.first.IsZero() && (now.Sub(u.first) >= silentStart || u.end >= 0) {
 		u.begin = now
@@ -244,7 +246,7 @@ func (p *Player) due(now time.Time) (samples []int16, rate int, isOver bool, sle
 	return samples, u.rate, false, step
 }
 
-// due is how many samples are to be played by now.
+// due returns how many samples should be played by now.
 func (u *utterance) due(now time.Time) int {
 	if u.begin.IsZero() || u.isHeld && u.end < 0 {
 		return 0

@@ -1,5 +1,5 @@
-// Package playout speaks audio that comes in pieces, as servers of speech send it
-// over a WebSocket, and tells when it was heard.
+// Package playout speaks audio that arrives in pieces, as speech services send it over
+// a WebSocket, and reports when it was heard.
 //
 //	p, err := playout.New(session, playout.Options{Rate: 8000, OnMark: answer})
 //	go p.Run(ctx)
@@ -9,17 +9,16 @@
 //
 // # Positions
 //
-// The pieces are one stream, counted in samples from its beginning. A Player cuts
-// it into utterances: one ends where End says so, or where nothing more has come
-// for Options.Idle after all else was sent. Since the replica is kept a second
-// ahead, that wait is not heard of a server that is faster than speech.
+// The pieces are one stream, counted in samples from its beginning. A Player cuts it
+// into utterances: one ends where End says so, or where nothing more has come for
+// Options.Idle after all else was sent. The replica is kept a second ahead, so this
+// wait is not heard if the service is faster than speech.
 //
 // # What was heard
 //
-// While the replica speaks, a mark is passed when it has played so much as the
-// session estimates (echo.Progress), and never before the event that it has begun.
-// When an utterance is over its receipt says how much was heard, and how that is
-// known.
+// While the replica speaks, a mark passes when the replica has played up to it by the
+// session's estimate (echo.Progress), and never before the event that it has begun.
+// When an utterance ends, its receipt says how much was heard, and how that is known.
 package playout
 
 import (
@@ -46,17 +45,17 @@ const (
 // waits for it.
 const markInterval = 10 * time.Millisecond
 
-// How long an utterance waits at least for more behind a mark, and what the replica
-// has then left to play.
+// The shortest wait for more audio after a mark, and the audio that the replica then
+// has left to play.
 const (
 	markedIdle = 40 * time.Millisecond
 	markedLead = 150 * time.Millisecond
 )
 
-// ErrFull says that more audio waits than Options.Limit allows.
+// ErrFull reports that more audio waits than Options.Limit allows.
 var ErrFull = errors.New("too much audio waits to be spoken")
 
-// errCleared is the cause of the end of an utterance that Clear dropped.
+// errCleared is the cause with which Clear ends an utterance.
 var errCleared = fmt.Errorf("%w: the audio was cleared", echo.ErrStopped)
 
 // Speaker speaks one utterance at a time; *echo.Session is one.
@@ -65,14 +64,14 @@ type Speaker interface {
 	Progress() echo.Progress
 }
 
-// Options say how audio is cut into utterances, and which functions are called.
+// Options configure a Player: how to cut audio into utterances, and its callbacks.
 type Options struct {
-	Rate        int           // Hz of the samples that come
+	Rate        int           // Hz of the added samples
 	SpeakerRate int           // Hz that the speaker takes; 0: echo.DefaultRate
 	Limit       time.Duration // how much audio may wait; 0: DefaultLimit
-	Name        string        // of the utterances in their receipts
-	// Idle is how long no samples may come within an utterance; 0: DefaultIdle;
-	// negative: only End ends one.
+	Name        string        // name of the utterances in receipts
+	// Idle ends an utterance after this time without samples; 0: DefaultIdle; negative:
+	// only End does.
 	Idle time.Duration
 
 	// OnMark is called for each mark, in order: isHeard says whether all before it
@@ -82,11 +81,11 @@ type Options struct {
 	OnHeard func(Heard)
 }
 
-// Heard is what was heard of one utterance, in positions of the stream.
+// Heard reports how much of one utterance was heard, in positions of the stream.
 type Heard struct {
-	From, To  int64 // the utterance, as far as it came
+	From, To  int64 // the utterance, as far as it arrived
 	Heard     int64 // where the user stopped hearing it
-	End       int64 // where the stream goes on: what is between Heard and End was dropped
+	End       int64 // where the stream continues: audio between Heard and End was dropped
 	By        string
 	IsCleared bool // Clear ended it
 	Receipt   echo.Receipt
@@ -102,16 +101,16 @@ type Player struct {
 
 	mu      sync.Mutex
 	changed chan struct{} // closed and replaced at every change of the fields below
-	pending []int16       // from position first on
+	pending []int16       // samples from position first on
 	first   int64
 	ends    []utteranceEnd // where utterances end, in order
 	marks   []mark         // in order
-	heard   int64          // all before it was heard or dropped
+	heard   int64          // everything before it was heard or dropped
 	current *utterance
 	isOver  bool // Run has ended
 }
 
-// mark is a place in the stream.
+// mark is a named position in the stream.
 type mark struct {
 	id       string
 	position int64
@@ -123,7 +122,7 @@ type utteranceEnd struct {
 	err      error // why it is not whole; io.EOF: it is
 }
 
-// New returns a Player for a speaker. Run has to be called.
+// New returns a Player for a speaker. The caller must call Run.
 func New(speaker Speaker, o Options) (*Player, error) {
 	if err := (audio.Format{Rate: o.Rate, Channels: 1}).Check(); err != nil {
 		return nil, fmt.Errorf("playout: %w", err)
@@ -190,10 +189,10 @@ func (p *Player) Mark(id string) {
 	p.callMarks()
 }
 
-// Clear drops what was not heard: the replica is interrupted, and OnMark is called
-// for all marks before Clear returns. It reports whether an utterance is being spoken:
-// then OnHeard is called with it when it has ended. Otherwise all before the position
-// heard was heard, and what is between heard and end was dropped.
+// Clear drops the audio that was not heard: it interrupts the replica, and calls OnMark
+// for all marks before it returns. isSpeaking reports that an utterance is being
+// spoken; then OnHeard is called when it has ended. Otherwise everything before heard
+// was heard, and the audio between heard and end was dropped.
 func (p *Player) Clear() (heard, end int64, isSpeaking bool) {
 	p.mu.Lock()
 	heard, end, isSpeaking = p.first, p.end(), p.current != nil
@@ -203,13 +202,13 @@ func (p *Player) Clear() (heard, end int64, isSpeaking bool) {
 	return heard, end, isSpeaking
 }
 
-// Drain waits until all that came was heard or dropped, or Run has ended. Its error is
-// the cause of ctx.
+// Drain waits until all added audio was heard or dropped, or Run has ended. Its error
+// is the cause of ctx.
 func (p *Player) Drain(ctx context.Context) error {
 	return p.until(ctx, func() bool { return p.isOver || len(p.pending) == 0 && p.current == nil })
 }
 
-// Run speaks what comes, until ctx ends, whose cause it returns, or the speaker is
+// Run speaks the added audio until ctx ends, whose cause it returns, or the speaker is
 // closed or lost for good.
 func (p *Player) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
@@ -235,7 +234,8 @@ func (p *Player) setOver() {
 	p.change()
 }
 
-// speak speaks the next utterance. Its error is one after which there is no other.
+// speak speaks the next utterance. An error means that no further utterance is
+// possible.
 func (p *Player) speak(ctx context.Context) error {
 	u := p.begin(ctx)
 	defer u.cancel(nil)
@@ -270,7 +270,7 @@ func (p *Player) begin(ctx context.Context) *utterance {
 	return u
 }
 
-// finish settles what was heard of an utterance.
+// finish records how much of an utterance was heard.
 func (p *Player) finish(u *utterance, receipt echo.Receipt, err error) Heard {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -295,8 +295,8 @@ func (p *Player) finish(u *utterance, receipt echo.Receipt, err error) Heard {
 	return h
 }
 
-// dropPending drops what was not heard, and ends the current utterance. The Player is
-// locked.
+// dropPending drops the audio that was not heard, and ends the current utterance. The
+// Player is locked.
 func (p *Player) dropPending(cause error) {
 	if u := p.current; u != nil && u.ended == nil {
 		u.ended, u.to = cause, p.first
@@ -313,7 +313,7 @@ func (p *Player) dropPending(cause error) {
 // dropped is the position of a mark whose samples were dropped.
 const dropped = -1
 
-// watch calls tell while marks wait, until ctx ends.
+// watch calls callMarks while marks wait, until ctx ends.
 func (p *Player) watch(ctx context.Context) {
 	for p.until(ctx, func() bool { return len(p.marks) > 0 && p.current != nil }) == nil {
 		p.callMarks()
@@ -333,7 +333,7 @@ func (p *Player) callMarks() {
 	}
 }
 
-// passed removes the marks that were passed.
+// passed removes and returns the marks that were passed.
 func (p *Player) passed() []mark {
 	progress := p.speaker.Progress()
 	p.mu.Lock()
@@ -351,7 +351,7 @@ func (p *Player) passed() []mark {
 	return out
 }
 
-// end is the position after all samples. The Player is locked.
+// end returns the position after all samples. The Player is locked.
 func (p *Player) end() int64 { return p.first + int64(len(p.pending)) }
 
 // change wakes all callers of until. The Player is locked.
@@ -381,7 +381,7 @@ func (p *Player) samplesOf(d time.Duration) int {
 	return int(audio.Format{Rate: p.options.Rate, Channels: 1}.Frames(d))
 }
 
-// utterance is the audio.Source of the utterance that is spoken.
+// utterance is the audio.Source of the current utterance.
 type utterance struct {
 	player *Player
 	ctx    context.Context //nolint:containedctx // of its Speak; it ends reads
@@ -393,12 +393,12 @@ type utterance struct {
 
 func (u *utterance) abort() { u.cancel(errCleared) }
 
-// Format is that of the stream.
+// Format returns the format of the stream.
 func (u *utterance) Format() audio.Format {
 	return audio.Format{Rate: u.player.options.Rate, Channels: 1}
 }
 
-// ReadSamples returns what there is, or waits for it.
+// ReadSamples returns pending samples, or waits for some.
 func (u *utterance) ReadSamples(p []float32) (int, error) {
 	since := time.Now()
 	for {
@@ -423,9 +423,9 @@ func (u *utterance) ReadSamples(p []float32) (int, error) {
 	}
 }
 
-// waitLimit is how long an utterance waits for more, after it has waited for elapsed.
-// Behind a mark that is no longer than the replica has something to play: the mark
-// says that this may be the end, and the last chunk waits to be called the last.
+// waitLimit returns how long an utterance waits for more audio, after it has waited for
+// elapsed. After a mark it waits no longer than the replica has something to play: the
+// mark may be the end, and the last chunk must then be marked as the last.
 func (p *Player) waitLimit(elapsed time.Duration, isMarked bool) time.Duration {
 	idle := p.options.Idle
 	switch {
@@ -437,12 +437,12 @@ func (p *Player) waitLimit(elapsed time.Duration, isMarked bool) time.Duration {
 	return idle
 }
 
-// isMarked reports whether a mark is behind all samples. The Player is locked.
+// isMarked reports whether a mark follows the last sample. The Player is locked.
 func (p *Player) isMarked() bool {
 	return len(p.marks) > 0 && p.marks[len(p.marks)-1].position == p.end()
 }
 
-// take takes samples of this utterance. The Player is locked.
+// take removes samples of this utterance from pending. The Player is locked.
 func (u *utterance) take(p []float32) (int, error) {
 	player := u.player
 	switch {

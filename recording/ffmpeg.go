@@ -20,8 +20,8 @@ import (
 	"echocast/internal/outfile"
 )
 
-// byFFmpeg is a file that ffmpeg writes, in pieces of a second. Sound alone it gets as
-// samples, and with pictures as Matroska.
+// byFFmpeg is a file written by ffmpeg in fragments of a second. ffmpeg gets sound
+// alone as samples, and sound with pictures as Matroska.
 type byFFmpeg struct {
 	name    string
 	program string
@@ -40,13 +40,12 @@ func findFFmpeg(o *Options) (string, error) {
 	}
 	path, err := exec.LookPath(name)
 	if err != nil {
-		return "", fmt.Errorf("%s is not installed, which writes such files; .wav needs nothing", name)
+		return "", fmt.Errorf("%s is not installed, which writes such files; name a .wav file instead", name)
 	}
 	return path, nil
 }
 
-// finishTime bounds how long ffmpeg may take to complete a file, or to read what is written
-// to it.
+// finishTime bounds how long ffmpeg may take to complete a file, or to read its input.
 const finishTime = 30 * time.Second
 
 func createByFFmpeg(name string, o *Options) (*byFFmpeg, error) {
@@ -101,7 +100,7 @@ func (f *byFFmpeg) arguments(hasPicture bool) []string {
 }
 
 func (f *byFFmpeg) write(samples []int16) error {
-	defer time.AfterFunc(f.limit, f.kill).Stop() // it may read nothing for a while, not for ever
+	defer time.AfterFunc(f.limit, f.kill).Stop() // it may pause reading, but not for ever
 	if f.film != nil {
 		if err := f.film.write(samples); err != nil {
 			return errors.New(cmp.Or(f.stderr.text(), err.Error()))
@@ -118,7 +117,7 @@ func (f *byFFmpeg) write(samples []int16) error {
 	return nil
 }
 
-// close lets ffmpeg end, and then, of MP4, write the index to the front.
+// close lets ffmpeg end, and then, for MP4, writes the index to the front.
 func (f *byFFmpeg) close() error {
 	defer f.kill()
 	defer time.AfterFunc(f.limit, f.kill).Stop()
@@ -135,8 +134,8 @@ func (f *byFFmpeg) close() error {
 	return f.index()
 }
 
-// index writes the file again as one piece, beside it, and puts that in its place. The
-// times are kept: the encoder's delay is before 0.
+// index rewrites the file as one fragment in a temporary file, and replaces it. Times
+// stay the same: the encoder's delay is before 0.
 func (f *byFFmpeg) index() error {
 	ctx, cancel := context.WithTimeout(context.Background(), finishTime)
 	defer cancel()
@@ -157,13 +156,13 @@ func (f *byFFmpeg) index() error {
 		err = errors.Join(os.Chmod(beside, info.Mode().Perm()), os.Rename(beside, f.name))
 	}
 	if err != nil {
-		_ = os.Remove(beside) // the file is whole without it
+		_ = os.Remove(beside) // the file is complete without it
 		return fmt.Errorf("ffmpeg: the index: %s", cmp.Or(said.text(), err.Error()))
 	}
 	return nil
 }
 
-// firstComplaint keeps the first line that ffmpeg complains with.
+// firstComplaint keeps the first line of ffmpeg's error messages.
 type firstComplaint struct {
 	mu    sync.Mutex
 	bytes bytes.Buffer

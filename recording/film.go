@@ -20,13 +20,11 @@ const (
 	pictureBytes  = 4000
 )
 
-// Picture draws the picture that is shown while the replica is heard with this sound,
-// PictureTime of samples at Rate. All pictures have one size. Each is valid until the
-// next call.
+// Picture draws the picture for a piece of the replica's sound: PictureTime of samples
+// at Rate. All pictures have one size. Each is valid until the next call.
 type Picture func(sound []int16) (*image.YCbCr, error)
 
-// film encodes pictures. Each piece of the file begins with a picture that needs no
-// other.
+// film encodes pictures. Each fragment of the file begins with a key frame.
 type film struct {
 	picture Picture
 	size    image.Point
@@ -71,7 +69,7 @@ func (f *film) next(samples []int16) (encoded []byte, isKey bool, err error) {
 	return slices.Clone(encoded), isKey, err
 }
 
-// pcmEncoder leaves sound as it is, for ffmpeg to encode.
+// pcmEncoder passes samples unchanged, for ffmpeg to encode.
 type pcmEncoder struct{ packet []byte }
 
 // Encode returns the samples, little-endian.
@@ -86,7 +84,7 @@ func (p *pcmEncoder) Encode(samples []int16) ([]byte, error) {
 // Close does nothing.
 func (p *pcmEncoder) Close() error { return nil }
 
-// plainTrack is the track of plain sound.
+// plainTrack returns the track of unencoded samples.
 func plainTrack() webm.TrackEntry {
 	return webm.TrackEntry{CodecID: "A_PCM/INT/LIT", DefaultDuration: uint64(frameMS * time.Millisecond),
 		Audio: &webm.Audio{SamplingFrequency: Rate, Channels: channels}}

@@ -1,15 +1,15 @@
-// Package recording writes what both sides of a call say to a file: two channels on
-// one clock, the replica on the left, the users on the right, and pictures of the
-// replica where there is something that draws them.
+// Package recording records both sides of a call in a file: two channels on one clock,
+// the replica on the left, the users on the right, and pictures of the replica if
+// Options.Picture draws them.
 //
 //	file, err := recording.Create("call.webm", nil)
 //	err = file.Record(ctx, room.Hear, recording.SideOf)
 //	err = file.Close()
 //
-// The ending of the name chooses the container: .wav (16 bits), .webm (Opus) or .mp4
-// (AAC, by ffmpeg). Whatever ends the process, the file is whole up to the last second:
-// the header of WAV is kept right, WebM and MP4 are written in pieces that can be read
-// one by one. Close makes WebM and MP4 seekable by an index.
+// The extension of the name selects the container: .wav (16 bits), .webm (Opus) or .mp4
+// (AAC, by ffmpeg). However the process ends, the file is complete up to the last
+// second: the WAV header is updated with each write, and WebM and MP4 are written in
+// independent fragments. Close adds an index to WebM and MP4, for seeking.
 package recording
 
 import (
@@ -31,10 +31,10 @@ import (
 	"echocast/rtc"
 )
 
-// Rate is the sampling rate of recordings in Hz, that of what replicas say.
+// Rate is the sampling rate of recordings in Hz, the same as that of replicas.
 const Rate = 24000
 
-// Side is who is heard in a channel.
+// Side is a side of a call.
 type Side int
 
 // The sides, by their channels.
@@ -44,8 +44,7 @@ const (
 	sides
 )
 
-// SideOf returns the side of a track in rooms that name their tracks as package rtc
-// does.
+// SideOf returns the side of a track, in rooms that name tracks as package rtc does.
 func SideOf(track string) Side {
 	if track == rtc.SoundReplica {
 		return Replica
@@ -53,17 +52,17 @@ func SideOf(track string) Side {
 	return User
 }
 
-// Options tune a File. Nil and each zero value mean the default.
+// Options configure a File. Nil and each zero value mean the default.
 type Options struct {
-	// FFmpeg is the program that writes what echocast cannot: MP4, and in builds
-	// without libopus WebM. The default is the one in the PATH.
+	// FFmpeg is the program that writes MP4 and, in builds without libopus, WebM. The
+	// default is the one in the PATH.
 	FFmpeg string
 
-	// Picture draws the pictures of the replica, which WebM (VP8) and MP4 (H.264) show.
-	// There are none if it is nil, or in WAV.
+	// Picture draws the pictures of the replica for WebM (VP8) and MP4 (H.264). There
+	// are none if it is nil, or in WAV.
 	Picture Picture
 
-	// OnAudio says when a packet came that Record gets. The default is now.
+	// OnAudio returns when a packet of Record arrived. The default is now.
 	OnAudio func(track string, p *rtp.Packet) time.Time
 }
 
@@ -80,12 +79,12 @@ type File struct {
 
 	mu    sync.Mutex
 	to    container
-	held  [sides][]int16 // not written, since the other side is not there yet
+	held  [sides][]int16 // not written until the other side has arrived
 	err   error          // the first one; nothing is written after it
 	begun time.Time
 }
 
-// NameError says that the name of a recording has no ending that is known.
+// NameError reports a file name without a known extension.
 type NameError struct{ Name string }
 
 // Error says what is wrong.
@@ -134,8 +133,7 @@ func Create(name string, o *Options) (*File, error) {
 	return f, nil
 }
 
-// Subtitles is the name of the file beside a recording that has what was heard. It is ""
-// for "".
+// Subtitles returns the name of the subtitle file of a recording; "" for "".
 func Subtitles(name string) string {
 	if name == "" {
 		return ""
@@ -150,8 +148,8 @@ func (f *File) Begun() time.Time {
 	return f.begun
 }
 
-// Side takes the samples of one side, signed 16-bit little-endian mono at Rate. What
-// one side has more than the other waits.
+// Side returns a writer for the samples of one side, signed 16-bit little-endian mono
+// at Rate. Samples wait until the other side has as many.
 func (f *File) Side(side Side) io.Writer { return sideWriter{f, side} }
 
 type sideWriter struct {
@@ -197,8 +195,8 @@ func (f *File) pass(n int) error {
 	return f.err
 }
 
-// Close writes what is left, with silence for the side that has less, and completes the
-// file. It may be called twice.
+// Close writes the remaining samples, with silence for the shorter side, and completes
+// the file. It may be called twice.
 func (f *File) Close() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -214,11 +212,11 @@ func (f *File) Close() error {
 }
 
 // Hear calls packet for each packet of sound in a room with the name of its track, and
-// left for each track that is over, until ctx or the room ends.
+// left for each track that ends, until ctx or the room ends.
 type Hear func(ctx context.Context, packet func(track string, p *rtp.Packet), left func(track string)) error
 
-// Record writes what hear brings until hear returns, ctx ends or writing fails, and
-// waits for hear. side says who is heard in a track. The error is hear's, the cause of
+// Record writes the packets of hear until hear returns, ctx ends or writing fails, and
+// waits for hear. side returns the side of a track. The error is hear's, the cause of
 // ctx, or the writer's.
 func (f *File) Record(ctx context.Context, hearing Hear, side func(track string) Side) error {
 	var streams [sides]*hear.Stream

@@ -7,8 +7,7 @@ import (
 	"echocast/internal/outfile"
 )
 
-// wav is a WAV file of 16 bits and two channels, whose header is right after each
-// write.
+// wav is a 16-bit stereo WAV file whose header is correct after each write.
 type wav struct {
 	file *os.File
 	size int64 // bytes of samples

@@ -14,7 +14,7 @@ import (
 	"echocast/internal/outfile"
 )
 
-// hasOpus says that this build writes WebM itself.
+// hasOpus is set if this build writes WebM itself.
 const hasOpus = opusencoder.Available
 
 const (
@@ -25,9 +25,9 @@ const (
 	opusRate  = 48000 // what the delay of Opus counts, in Hz
 )
 
-// webmFile is a WebM file with one track of sound and, where there is one, another of
-// the picture. Frames are written as they come. The index, for which there is room in
-// front, is written in the end.
+// webmFile is a WebM file with a sound track and, if there are pictures, a video track.
+// It writes frames as they arrive, and at the end the index, for which it reserves
+// space at the front.
 type webmFile struct {
 	file    *stickyWriter
 	sound   webm.BlockWriteCloser
@@ -47,7 +47,7 @@ type encoder interface {
 	Close() error
 }
 
-// indexSize is the room for the index: a point each second for some 40 minutes, and
+// indexSize is the space for the index: a point each second for some 40 minutes, and
 // fewer beyond.
 const indexSize = 48 << 10
 
@@ -59,8 +59,8 @@ type stickyWriter struct {
 	err      error
 }
 
-// Write writes to the file. The muxer ends at an error, and whoever gives it a frame after
-// that waits for ever, so it sees none after the header.
+// Write writes to the file. It hides errors after the header from the muxer, which would
+// otherwise end and block later frames for ever.
 func (f *stickyWriter) Write(p []byte) (int, error) {
 	if f.failed() != nil {
 		return len(p), nil
@@ -120,8 +120,7 @@ func createWebM(name string, o *Options) (*webmFile, error) {
 	return w, nil
 }
 
-// newWebM begins a file, which it closes in the end, with the encoder, unless there is
-// an error.
+// newWebM begins a file. Closing it closes the underlying file and the encoder too.
 func newWebM(to io.WriteCloser, sound webm.TrackEntry, encoder encoder, o *Options,
 	options ...mkvcore.BlockWriterOption) (*webmFile, error) {
 	w := &webmFile{file: &stickyWriter{WriteCloser: to}, encoder: encoder}

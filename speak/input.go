@@ -17,8 +17,7 @@ import (
 // Stdin is the name of standard input among inputs.
 const Stdin = "-"
 
-// Audio is audio that is ready to be spoken: an *audio.Prepared, or the sentences of
-// an answer.
+// Audio is audio ready to be spoken: an *audio.Prepared, or the sentences of an answer.
 type Audio interface {
 	audio.Source
 	Info() audio.Info
@@ -35,7 +34,7 @@ type Input struct {
 	Reader io.Reader
 }
 
-// InputError is an error of one input.
+// InputError reports an error of one input.
 type InputError struct {
 	Name string // as in messages; see Title
 	Err  error
@@ -64,8 +63,8 @@ func Open(ctx context.Context, name string, stdin io.Reader, o *audio.PrepareOpt
 	return in, nil
 }
 
-// OpenReader opens what an input is read from, and leaves Audio nil. The caller closes
-// the input.
+// OpenReader opens the reader of an input, and leaves Audio nil. The caller closes the
+// input.
 func OpenReader(name string, stdin io.Reader) (*Input, error) {
 	if name == Stdin {
 		return &Input{Name: name, Reader: stdin}, nil
@@ -101,8 +100,8 @@ func (p peeked) Close() error {
 	return p.Closer.Close()
 }
 
-// Check returns the error that Open would return for a file, or its first read. It
-// opens no pipe, because that would take what comes from it.
+// Check returns the error that Open or the first read would return for a file. It opens
+// no pipe, because that would consume its data.
 func Check(ctx context.Context, name string, o *audio.PrepareOptions) error {
 	if file, err := os.Stat(name); err == nil && file.IsDir() {
 		return &InputError{name, errors.New("is a directory; name the audio files in it")}
@@ -156,10 +155,10 @@ func (in *Input) IsFile() bool {
 	return err == nil && info.Mode().IsRegular()
 }
 
-// Title is how the input is called in messages.
+// Title returns the name of the input in messages.
 func (in *Input) Title() string { return Title(in.Name) }
 
-// Title is how the input of a name is called in messages.
+// Title returns the name of an input in messages.
 func Title(name string) string {
 	if name == Stdin {
 		return "standard input"
@@ -167,8 +166,8 @@ func Title(name string) string {
 	return name
 }
 
-// Close frees the input. What is read from is closed first, because a decoder
-// may wait for a read of it; standard input is left to its owner.
+// Close frees the input. It closes the reader first, because a decoder may wait for a
+// read; standard input is left open.
 func (in *Input) Close() {
 	if in.Name != Stdin {
 		in.Abort()
@@ -179,7 +178,7 @@ func (in *Input) Close() {
 	}
 }
 
-// Abort closes what the input is read from, which ends a read that blocks.
+// Abort closes the reader of the input, which unblocks a read.
 func (in *Input) Abort() {
 	if closer, ok := in.Reader.(io.Closer); ok {
 		_ = closer.Close() // it was only read

@@ -20,16 +20,16 @@ type Speaker struct {
 	Stdin   io.Reader
 	// Opened is standard input, if it is open already; nil: Speaker opens it.
 	Opened *Input
-	// Feed says how slow inputs are fed to the session; nil: each is read as it is.
-	// Files are fed too only if some of the audio is kept.
+	// Feed configures an echo.Feed for slow inputs; nil: none. Files use it only if
+	// audio is kept for Rewind.
 	Feed *echo.FeedOptions
-	// Text is what the first utterance says, where it is known.
+	// Text is the text of the first utterance, if known.
 	Text string
 	// StopOnError ends All with the first utterance that is not confirmed as heard,
 	// instead of with the last input.
 	StopOnError bool
-	// Begin is called before each utterance, and End after it, with the error that
-	// All is to go on with. If End fails, All ends.
+	// Begin is called before each utterance, and End after it; End returns the error
+	// with which All continues. If End fails, All ends.
 	Begin func(*Input)
 	End   func(*Input, error) error
 
@@ -37,9 +37,9 @@ type Speaker struct {
 	unconfirmed []string // names of utterances
 }
 
-// All speaks the inputs in order, and stops at the first that fails. One that was
-// sent, but not confirmed as heard, does not keep the others from being spoken: then
-// the error is echo.ErrUnverified.
+// All speaks the inputs in order, and stops at the first that fails. If an input was
+// sent but not confirmed as heard, All continues with the next ones, and its error is
+// echo.ErrUnverified.
 func (s *Speaker) All(ctx context.Context, names []string) error {
 	for _, name := range names {
 		in, err := s.open(ctx, name)

@@ -1,9 +1,9 @@
 // Package webhook receives the callbacks that a service posts about its
 // conversations (callback_url), by HTTP.
 //
-// Callbacks are not signed: whoever knows the address can make events up. So the
-// address has a path that nobody guesses, web pages are refused, and on a loopback
-// address so is every host name that is not this machine's.
+// Callbacks are not signed: whoever knows the address can forge events. So the address
+// has a secret path, and the receiver refuses web pages and, on a loopback address,
+// host names other than this machine's.
 package webhook
 
 import (
@@ -27,23 +27,21 @@ import (
 )
 
 const (
-	// maxBody is how many bytes a callback may have. A transcript of an hour has
-	// about a hundred thousand.
+	// maxBody is the largest callback in bytes. The transcript of an hour has about a
+	// hundred thousand.
 	maxBody = 8 << 20
-	// maxBodies is how many callbacks are held at once; more wait, unread.
+	// maxBodies is how many callbacks are held at the same time; others wait unread.
 	maxBodies = 4
-	// waitForRoom is how long they wait.
+	// waitForRoom is how long they wait for room.
 	waitForRoom = 10 * time.Second
-	// maxKnown is how many callbacks are remembered, to know one that is
-	// delivered again.
+	// maxKnown is how many callbacks are remembered, to recognise repeated deliveries.
 	maxKnown = 1024
 )
 
-// Options tune a Receiver. The zero value is fine.
+// Options configure a Receiver. The zero value is valid.
 type Options struct {
-	// PublicURL is the address at which the service reaches the receiver, through
-	// a tunnel or a proxy that leaves the host name as it is; "" where there is
-	// none.
+	// PublicURL is the address at which the service reaches the receiver, through a
+	// tunnel or a proxy that keeps the host name; "": none.
 	PublicURL string
 	// Linger is how long Close waits for callbacks that are being answered.
 	Linger time.Duration
@@ -53,7 +51,7 @@ type Options struct {
 type Receiver struct {
 	options Options
 	path    string
-	hosts   []string // that a request may name; nil: any
+	hosts   []string // host names that a request may use; nil: any
 	events  chan echo.Event
 	bodies  chan struct{} // a slot for each that is held
 	over    chan struct{} // closed by Close
@@ -63,13 +61,13 @@ type Receiver struct {
 	failed  chan error
 
 	seed    maphash.Seed
-	handing chan struct{} // held while an event is handed over, and for the rest
+	handing chan struct{} // held while an event is passed on
 	known   []uint64      // hashes of the last bodies, a ring
 	oldest  int
 }
 
-// Listen receives callbacks on an address [HOST]:PORT[/PATH]. Without a host it is
-// reached from this machine only. Without a path it makes one up.
+// Listen receives callbacks on an address [HOST]:PORT[/PATH]. Without a host it listens
+// on this machine only. Without a path it chooses a random one.
 func Listen(address string, o *Options) (*Receiver, error) {
 	host, path, _ := strings.Cut(address, "/")
 	if strings.HasPrefix(host, ":") {
@@ -108,7 +106,7 @@ func Listen(address string, o *Options) (*Receiver, error) {
 // URL returns the address of the receiver on this machine.
 func (r *Receiver) URL() string { return "http://" + r.socket.Addr().String() + r.path }
 
-// ServeHTTP takes one callback. It is answered once it is handed over.
+// ServeHTTP receives one callback, and answers once Next has returned it.
 func (r *Receiver) ServeHTTP(answer http.ResponseWriter, request *http.Request) {
 	if status, why := r.refuse(request); status != 0 {
 		answer.Header().Set("Allow", http.MethodPost)
@@ -138,8 +136,8 @@ func (r *Receiver) ServeHTTP(answer http.ResponseWriter, request *http.Request) 
 	r.hand(answer, request, event, maphash.Bytes(r.seed, body))
 }
 
-// refuse returns the status for a request that is no callback, and why; 0 for
-// others.
+// refuse returns the status and the reason for a request that is not a callback; 0: it
+// is one.
 func (r *Receiver) refuse(request *http.Request) (status int, why string) {
 	host, _, err := net.SplitHostPort(request.Host)
 	if err != nil {
@@ -153,13 +151,13 @@ func (r *Receiver) refuse(request *http.Request) (status int, why string) {
 	case request.URL.Path != r.path:
 		return http.StatusNotFound, "not found"
 	case request.Method != http.MethodPost:
-		return http.StatusMethodNotAllowed, "callbacks are posted"
+		return http.StatusMethodNotAllowed, "send callbacks by POST"
 	}
 	return 0, ""
 }
 
-// hand passes an event on, unless it is one that was passed on before: the service
-// delivers again what it takes for lost.
+// hand passes an event on, unless it was passed on before: the service repeats
+// deliveries that it considers lost.
 func (r *Receiver) hand(answer http.ResponseWriter, request *http.Request, event echo.Event, hash uint64) {
 	handing, events := r.handing, chan<- echo.Event(nil)
 	for {
@@ -204,8 +202,8 @@ func (r *Receiver) Next(ctx context.Context) (echo.Event, error) {
 	}
 }
 
-// ReceiveEvent returns the next callback about one conversation, as it came. Those
-// about others are dropped.
+// ReceiveEvent returns the next callback about one conversation, unchanged. It drops
+// those about others.
 func (r *Receiver) ReceiveEvent(ctx context.Context, conversation string) ([]byte, error) {
 	for {
 		event, err := r.Next(ctx)
@@ -224,7 +222,7 @@ func (r *Receiver) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), r.options.Linger)
 	defer cancel()
 	if r.server.Shutdown(ctx) != nil {
-		_ = r.server.Close() // of those that take their time
+		_ = r.server.Close() // of slow clients
 	}
 	r.ended.Wait()
 	return nil

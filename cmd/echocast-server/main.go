@@ -17,6 +17,7 @@ import (
 	"echocast/cli"
 	"echocast/echo"
 	"echocast/gateway"
+	"echocast/gateway/otlp"
 	"echocast/mcp"
 	"echocast/replica"
 	"echocast/replica/join"
@@ -50,7 +51,20 @@ func serveGateway(ctx context.Context, listener net.Listener, o *cli.ServeOption
 		defer func() { _ = c.Close() }() // never fails
 		options.Cluster = shared{c}
 	}
-	return gateway.Serve(ctx, listener, options)
+	if !otlp.IsAsked(o.OTLP) {
+		return gateway.Serve(ctx, listener, options)
+	}
+	warn := func(err error) { o.Log.Warn("spans were not sent", "error", err) }
+	tracer, err := otlp.Open(ctx, &otlp.Options{URL: o.OTLP, Version: cli.Version, Warn: warn})
+	if err != nil {
+		return err
+	}
+	options.Tracer = tracer
+	err = gateway.Serve(ctx, listener, options)
+	if failed := tracer.Close(); failed != nil {
+		warn(failed)
+	}
+	return err
 }
 
 // joinRoom lets a stand-in replica join a LiveKit room.

@@ -31,19 +31,31 @@ func (s *Sources) wrap(app *cli.App, path string, command *cli.Command, warn fun
 		&cli.StringFlag{Name: ProfileOption, DefaultText: "none", Usage: "use the settings of the profile `NAME`"})
 	before, action := command.Before, command.Action
 	var found *Found
+	var flags []cli.Flag
 	command.Before = func(c *cli.Context) (err error) {
-		if found, err = s.Find(app, path, command, TypedProfile(c), c.IsSet); err != nil {
+		typed := c.LocalFlagNames()
+		isTyped := func(option string) bool { return slices.Contains(typed, option) }
+		if found, err = s.Find(app, path, command, TypedProfile(c), isTyped); err != nil {
 			return err
 		}
 		if found.isExposed {
 			warn("other users of this machine can read %s, which names files with secrets: run chmod 600 on it", found.File.Path)
 		}
-		if err := found.apply(c); err != nil || before == nil {
-			return err
+		err = found.apply(c)
+		if err == nil && before != nil {
+			err = before(c)
 		}
-		return before(c)
+		if err == nil && len(command.Subcommands) == 0 {
+			// urfave/cli would now look for the Action of each option, which none has, in
+			// a time that grows with the square of their number: 2 ms of those of send.
+			flags, command.Flags = command.Flags, nil
+		}
+		return err
 	}
 	command.Action = func(c *cli.Context) error {
+		if len(command.Subcommands) == 0 {
+			command.Flags = flags
+		}
 		err := action(c)
 		if err == nil {
 			return nil

@@ -55,10 +55,14 @@ func receive[T any](ch <-chan T) (v T, received bool) {
 }
 
 // Trials returns how many of n trials a test makes: all in make fuzz, which sets
-// ECHOCAST_LONG, and a tenth, at least one, in make test.
+// ECHOCAST_LONG, else a tenth, and a thirtieth with the race detector, which makes each
+// some ten times as long. It is at least one.
 func Trials(n int) int {
-	if os.Getenv("ECHOCAST_LONG") != "" {
+	switch {
+	case os.Getenv("ECHOCAST_LONG") != "":
 		return n
+	case hasRaceDetector:
+		return max(1, n/30)
 	}
 	return max(1, n/10)
 }

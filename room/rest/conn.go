@@ -50,11 +50,11 @@ func (c *conn) Receive(ctx context.Context) ([]byte, error) {
 	return c.events.ReceiveEvent(ctx, c.sender.id)
 }
 
-// pollInterval is the time between two looks whether the replica has joined.
+// pollInterval is the time between two polls for the replica.
 const pollInterval = time.Second
 
-// waitJoined asks the service until the replica has joined. A request that gets
-// no answer is made again.
+// waitJoined polls the service until the replica has joined. It repeats a request that
+// gets no answer.
 func (c *conn) waitJoined(ctx context.Context) ([]byte, error) {
 	ctx = logs.Into(ctx, c.log)
 	for {
@@ -80,7 +80,7 @@ func isJoin(e tavus.Event) bool {
 	return e.Type == "system.replica_joined" || e.Type == "system.pal_joined"
 }
 
-// joinEvent is the event of the replica's joining as a room sends it.
+// joinEvent returns the event that the replica has joined, as a room sends it.
 func joinEvent(id string) []byte {
 	event, _ := json.Marshal(map[string]string{ // strings always marshal
 		"message_type": "system", "event_type": "system.replica_joined", "conversation_id": id,

@@ -1,14 +1,13 @@
-// Package rest registers conversations of Tavus that are spoken in by requests
-// to its REST API, with package room: tavus:CONVERSATION_ID. It needs an API key
-// and nothing else: no browser, no WebRTC.
+// Package rest registers Tavus conversations with package room, to speak in them by
+// requests to the REST API: tavus:CONVERSATION_ID. It needs only an API key: no
+// browser, no WebRTC.
 //
-// The service delivers the messages of one conversation in the order of their
-// requests, so a message is sent when the one before it was answered. Whatever
-// the answer, no message is sent twice unless it was certainly not delivered, and
-// none is lost without an error; see [DeliveryError].
+// The service delivers the messages of one conversation in the order of their requests,
+// so each message is sent after the previous one was answered. A message is repeated
+// only if it was certainly not delivered, and none is lost without an error; see
+// [DeliveryError].
 //
-// Events do not come back this way. Where [Backend.Events] has none, receipts are
-// by the clock.
+// REST returns no events. Without [Backend.Events], receipts are by the clock.
 package rest
 
 import (
@@ -40,11 +39,11 @@ const (
 	firstChunk  = 300 * time.Millisecond
 )
 
-// SendTimeout is what echo.Options.SendTimeout should be in such a room: the
-// service may ask to wait for a minute.
+// SendTimeout is the recommended echo.Options.SendTimeout in such a room: the service
+// may ask to wait for a minute.
 const SendTimeout = 90 * time.Second
 
-// requestTimeout bounds one request. What is not answered by then may have been
+// requestTimeout bounds one request. A message without an answer by then may have been
 // delivered.
 const requestTimeout = 10 * time.Second
 
@@ -63,8 +62,7 @@ type Backend struct {
 	Client *tavus.Client
 	// Events are the events of the conversations; nil: none come.
 	Events EventSource
-	// OnJoin, if not nil, is called with a conversation when it is joined for the
-	// first time.
+	// OnJoin, if not nil, is called when a conversation is joined for the first time.
 	OnJoin func(tavus.Info)
 
 	window  window
@@ -98,7 +96,7 @@ func (b *Backend) Join(ctx context.Context, address string, o *room.Options) (*r
 	return &room.Connection{Stage: stage, Close: func() error { return nil }}, nil
 }
 
-// check refuses what such a room cannot do.
+// check returns an error for options that such a room does not support.
 func (b *Backend) check(id string, o *room.Options) error {
 	switch {
 	case b.Client == nil:
@@ -141,10 +139,10 @@ func (b *Backend) sender(id string) (s *sender, isNew bool) {
 	return b.senders[id], true
 }
 
-// EndedError says that a conversation has ended.
+// EndedError reports that a conversation has ended.
 type EndedError struct{ ID, Reason string }
 
-// Error says which one and, where that is known, why.
+// Error names the conversation and, if known, the reason.
 func (e *EndedError) Error() string {
 	if e.Reason == "" {
 		return fmt.Sprintf("conversation %s has ended", e.ID)
@@ -161,12 +159,11 @@ type Stage struct {
 	limits echo.Limits
 	rate   int // Hz, of the current utterance
 
-	isFirst bool // nothing of the utterance was sent
+	isFirst bool // nothing of the utterance is sent yet
 	clock   playback
 }
 
-// Limits are those of one request with so many bytes, with chunks that suit the
-// rate.
+// Limits returns the limits of requests with this size, with chunks that suit the rate.
 func Limits(maxMessage int) echo.Limits {
 	return echo.Limits{MaxMessage: maxMessage, Chunk: chunkLength, FirstChunk: firstChunk}
 }
@@ -181,7 +178,7 @@ func newStage(ctx context.Context, b *Backend, to *sender, o *room.Options) *Sta
 	}
 }
 
-// Limits are those of a request, with chunks that suit the rate.
+// Limits returns the limits of a request, with chunks that suit the rate.
 func (s *Stage) Limits() echo.Limits { return s.limits }
 
 // Begin implements echo.Stage.
@@ -198,8 +195,8 @@ func (s *Stage) Speak(ctx context.Context, pcm []float32, last bool) (int, error
 	return s.say(ctx, length, func() (int, error) { return s.Messages.Speak(ctx, pcm, last) })
 }
 
-// textTime is how long a character of text is supposed to be spoken: slower than
-// most voices, since a conversation that ends too soon cuts the last words off.
+// textTime is the assumed speaking time of a character: slower than most voices,
+// because a conversation that ends too soon cuts the last words off.
 const textTime = 90 * time.Millisecond
 
 // SayText sends one piece of text, as Speak sends a chunk.
@@ -208,7 +205,7 @@ func (s *Stage) SayText(ctx context.Context, id, text string, last bool) (int, e
 	return s.say(ctx, length, func() (int, error) { return s.Messages.SayText(ctx, id, text, last) })
 }
 
-// say sends a part of an utterance that plays for so long.
+// say sends a part of an utterance with this playing time.
 func (s *Stage) say(ctx context.Context, length time.Duration, send func() (int, error)) (int, error) {
 	if s.isFirst {
 		if err := s.sender.window.waitToBegin(ctx); err != nil {
@@ -240,8 +237,7 @@ func (s *Stage) Interrupt(ctx context.Context) error {
 	return plain(s.Messages.Interrupt(ctx))
 }
 
-// plain is an error of this package without what package echo says about it: a
-// refused request is no lost connection.
+// plain removes echo.ErrLost from an error: a refused request is not a lost connection.
 func plain(err error) error {
 	if refused, ok := errors.AsType[*tavus.APIError](err); ok {
 		return refused
@@ -252,11 +248,11 @@ func plain(err error) error {
 	return err
 }
 
-// playedMargin is how much later than by the clock the replica is supposed to
-// have played everything: it renders a picture to each sound.
+// playedMargin is added to the estimated end of playback: the replica renders a picture
+// for each sound.
 const playedMargin = 500 * time.Millisecond
 
-// Played returns when the replica is supposed to have played what was delivered.
+// Played returns when, by estimate, the replica has played what was delivered.
 func (s *Stage) Played(ctx context.Context) error {
 	return wait(ctx, time.Until(s.clock.end())+playedMargin)
 }

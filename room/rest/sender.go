@@ -13,14 +13,14 @@ import (
 	"echocast/tavus"
 )
 
-// answer is what the end of one request says about its message.
+// answer is the delivery status that the end of a request shows.
 type answer int
 
 const (
 	delivered   answer = iota
 	undelivered        // certainly not delivered: the same message may be sent again
-	limited            // not delivered, since there were too many requests
-	refused            // not delivered, and it never will be
+	limited            // not delivered: too many requests
+	refused            // not delivered; repeating is useless
 	uncertain          // it may have been delivered
 )
 
@@ -41,8 +41,8 @@ func answerOf(err error) answer {
 	return refused // the request could not even be made
 }
 
-// answerTo classifies a status of HTTP. 429, 502 and 504 are documented; the
-// others have their general meaning, and what that leaves open is uncertain.
+// answerTo classifies an HTTP status. 429, 502 and 504 are documented; the others have
+// their general meaning, or are uncertain.
 func answerTo(status int) answer {
 	switch {
 	case status == 429:
@@ -57,7 +57,7 @@ func answerTo(status int) answer {
 	return uncertain
 }
 
-// step is what follows an answer.
+// step is what to do after an answer.
 type step int
 
 const (
@@ -77,8 +77,8 @@ const (
 // attempts counts the answers to one message.
 type attempts struct{ undelivered, limited int }
 
-// next decides what follows one more answer, and after which wait a repeated
-// request may come.
+// next decides what to do after one more answer, and how long to wait before repeating
+// the request.
 func (n *attempts) next(a answer, retryAfter time.Duration) (step, time.Duration) {
 	switch {
 	case a == delivered:
@@ -93,15 +93,15 @@ func (n *attempts) next(a answer, retryAfter time.Duration) (step, time.Duration
 	return fail, 0
 }
 
-// DeliveryError says that a message was not delivered, or that nobody knows
-// whether it was. It is an echo.ErrLost.
+// DeliveryError reports that a message was not delivered, or may not have been. It is
+// an echo.ErrLost.
 type DeliveryError struct {
-	// Uncertain says that the message may have been delivered.
+	// Uncertain is set if the message may have been delivered.
 	Uncertain bool
-	err       error // is not unwrapped: as an answer of the service it would be a refusal
+	err       error // not unwrapped: it would count as a refusal by the service
 }
 
-// Error says what is known and what the service said.
+// Error says whether the message was delivered, and the service's words.
 func (e *DeliveryError) Error() string {
 	if e.Uncertain {
 		return fmt.Sprintf("the message may have been delivered: %v", e.err)
@@ -122,18 +122,18 @@ type sender struct {
 	window *window
 	busy   chan struct{} // held by the message that is being sent
 
-	// failed says that the last message was not delivered, or not for sure: the
-	// replica may be saying something that nobody knows of.
+	// failed is set if the last message was not certainly delivered: the replica may be
+	// speaking.
 	failed atomic.Bool
 }
 
-// answerGrace is how long a message on its way is waited for once its context
-// has ended. What comes after it must not overtake it.
+// answerGrace is how long to wait for a request in flight after its context has ended.
+// The next message must not overtake it.
 const answerGrace = time.Second
 
-// send delivers one message, and repeats it where that is safe. The error is a
-// *DeliveryError, a *tavus.APIError of a refusal, or the cause of ctx, where
-// nothing was delivered.
+// send delivers one message, and repeats it if that is safe. The error is a
+// *DeliveryError, a *tavus.APIError of a refusal, or the cause of ctx if nothing was
+// delivered.
 func (s *sender) send(ctx context.Context, msg []byte, p priority) error {
 	select {
 	case s.busy <- struct{}{}:
@@ -151,7 +151,7 @@ func (s *sender) send(ctx context.Context, msg []byte, p priority) error {
 		a := answerOf(err)
 		next, pause := tried.next(a, retryAfter(err))
 		if next != succeed {
-			logs.From(ctx).Info("a message was not delivered for sure", "bytes", len(msg), "given_up", next == fail,
+			logs.From(ctx).Info("a message may not have been delivered", "bytes", len(msg), "given_up", next == fail,
 				"pause", pause)
 		}
 		switch {
@@ -170,7 +170,7 @@ func (s *sender) send(ctx context.Context, msg []byte, p priority) error {
 	}
 }
 
-// post makes one request. It outlives ctx for as long as an answer may take.
+// post makes one request. It outlives ctx by up to answerGrace.
 func (s *sender) post(ctx context.Context, msg []byte) error {
 	longer, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancel(nil)

@@ -10,7 +10,7 @@ import (
 	"echocast/tavus"
 )
 
-// priority says which part of the rate a message may use.
+// priority selects the part of the rate that a message may use.
 type priority int
 
 const (
@@ -48,8 +48,8 @@ func (w *window) limiter() *rate.Limiter {
 	return w.begin
 }
 
-// waitToBegin waits until another utterance may begin. Its chunks do not wait, but
-// those that follow wait the longer for them.
+// waitToBegin waits until another utterance may begin. Its chunks do not wait; later
+// utterances wait longer for them.
 func (w *window) waitToBegin(ctx context.Context) error {
 	missing := 1 - w.limiter().Tokens()
 	return wait(ctx, time.Duration(missing/steady*float64(time.Second)))
@@ -73,8 +73,8 @@ func (w *window) enter(ctx context.Context, p priority) error {
 	}
 }
 
-// take opens a request if fewer than limit are in the window. Else it says how
-// long that takes at least.
+// take opens a request if fewer than limit are in the window. Otherwise it returns the
+// shortest wait until that may be so.
 func (w *window) take(limit int) (ok bool, when time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -95,7 +95,7 @@ func (w *window) take(limit int) (ok bool, when time.Duration) {
 	return false, tavus.AppMessageWindow - now.Sub(w.answered[over]) + time.Millisecond
 }
 
-// leave notes the answer to a request.
+// leave records the answer to a request.
 func (w *window) leave() {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -1,12 +1,11 @@
-// Package roomtest has rooms in memory with a stand-in replica in them, for
-// tests of programs that speak in rooms:
+// Package roomtest provides rooms in memory with a stand-in replica, for tests of
+// programs that speak in rooms:
 //
 //	r := roomtest.Open(nil)
 //	defer r.Close()
 //	joined, err := room.Join(ctx, r.Address, nil)
 //
-// Nothing leaves the process, and no goroutine waits for a network, so a test
-// may use testing/synctest and take no time.
+// It uses no network, so tests may use testing/synctest and fake time.
 package roomtest
 
 import (
@@ -33,7 +32,7 @@ type Room struct {
 	reports []replica.Report
 }
 
-// rooms are those that are open, by their addresses.
+// rooms are the open rooms, by address.
 var rooms = struct {
 	sync.Mutex
 	next int
@@ -42,8 +41,8 @@ var rooms = struct {
 
 func init() { room.Register("memory", backend{}) }
 
-// Open makes a room whose replica behaves as o says; nil is the usual way. Each
-// who joins has a replica of their own. The room must be closed.
+// Open makes a room whose replicas use these options; nil: the defaults. Each
+// connection has its own replica. The caller closes the room.
 func Open(o *replica.Options) *Room {
 	r := &Room{}
 	if o != nil {
@@ -58,8 +57,8 @@ func Open(o *replica.Options) *Room {
 	return r
 }
 
-// Close ends the room, and waits for its replicas. It returns what they heard,
-// in the order in which they ended.
+// Close ends the room, and waits for its replicas. It returns their reports, in the
+// order in which they ended.
 func (r *Room) Close() []replica.Report {
 	rooms.Lock()
 	delete(rooms.open, r.Address)
@@ -69,11 +68,11 @@ func (r *Room) Close() []replica.Report {
 	return r.reports
 }
 
-// serve is the replica of one connection.
+// serve runs the replica of one connection.
 func (r *Room) serve(conn *Conn) {
 	defer conn.Close()
 	options := r.options
-	report, _ := replica.New(conn, &options).Run(r.ctx) // its error is the end of the room
+	report, _ := replica.New(conn, &options).Run(r.ctx) // its error only reports the end of the room
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.reports = append(r.reports, report)
