@@ -83,7 +83,8 @@ until curl -sk https://127.0.0.1:8880/healthz; do sleep 0.1; done
 URL=https://127.0.0.1:8880/v1/conversations
 ID=$(curl -sk $URL -d '{"to":"rehearsal"}' | sed 's/.*"id":"\([^"]*\)".*/\1/')
 NODE_EXTRA_CA_CERTS=%[1]s OPENAI_API_KEY=k OPENAI_BASE_URL=https://127.0.0.1:8880/openai/$ID node %[4]s & PROGRAM=$!
-until curl -sk $URL/$ID | grep '"replica":"speaking".*"utterances":3'; do sleep 0.1; done
+until curl -sk $URL/$ID/utterances | grep -q '"over".*"over".*"phase":"speaking"'; do sleep 0.1; done
+until curl -sk $URL/$ID | grep -q '"replica":"speaking"'; do sleep 0.1; done
 head -c 96000 /dev/zero | curl -skT - "$URL/$ID/user?format=s16le"
 wait $PROGRAM
 curl -sk $URL/$ID/utterances
