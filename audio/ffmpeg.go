@@ -3,6 +3,7 @@ package audio
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -54,6 +55,7 @@ type ffmpeg struct {
 	allFed  atomic.Bool
 	stalled atomic.Bool
 	spooled string // temporary file to remove
+	leave   func() // the slot
 	finish  sync.Once
 	failed  error // why the process ended
 	warned  string
@@ -84,11 +86,31 @@ func openFFmpeg(r *recorder, opts Options, found *foreignError) (decoder, error)
 			}
 		}
 	}
-	if err := d.start(opts, name, input); err != nil {
+	err := d.take(opts.FFmpegSlots)
+	if err == nil {
+		err = d.start(opts, name, input)
+	}
+	if err != nil {
 		d.removeSpooled()
+		d.leave()
 		return nil, err
 	}
 	return d, nil
+}
+
+// take takes one of the slots for processes, if they are bounded.
+func (d *ffmpeg) take(slots chan struct{}) error {
+	d.leave = func() {}
+	if slots == nil {
+		return nil
+	}
+	select {
+	case slots <- struct{}{}:
+		d.leave = sync.OnceFunc(func() { <-slots })
+		return nil
+	default:
+		return ErrFFmpegBusy
+	}
 }
 
 // seekableName returns a name that opens file, or "".
@@ -138,11 +160,12 @@ func (d *ffmpeg) spool(r io.Reader, opts Options) error {
 		return err
 	}
 	d.spooled = file.Name()
-	n, err := io.Copy(file, io.LimitReader(r, maxSpool+1))
+	limit := cmp.Or(opts.MaxSpool, maxSpool)
+	n, err := io.Copy(file, io.LimitReader(r, limit+1))
 	err = errors.Join(err, file.Close())
-	if err == nil && n > maxSpool {
+	if err == nil && n > limit {
 		err = fmt.Errorf("%w: this is %s of more than %d MB whose index is at its end; save it to a file first",
-			ErrFormat, d.found.what, maxSpool>>20)
+			ErrFormat, d.found.what, limit>>20)
 	}
 	if err != nil {
 		d.removeSpooled()
@@ -371,6 +394,7 @@ func (d *ffmpeg) checkLength() error {
 func (d *ffmpeg) wait() error {
 	d.finish.Do(func() {
 		exit := d.command.Wait()
+		d.leave()
 		fed := <-d.fed
 		d.removeSpooled()
 		switch {

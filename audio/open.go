@@ -17,6 +17,9 @@ import (
 // ErrEmpty says that the input ended before its first byte.
 var ErrEmpty = errors.New("the input is empty")
 
+// ErrFFmpegBusy says that as many ffmpeg processes run as may.
+var ErrFFmpegBusy = errors.New("too many inputs are decoded by ffmpeg already")
+
 // Options say what the bytes do not. With nil, the container is recognised by its
 // content.
 type Options struct {
@@ -35,6 +38,12 @@ type Options struct {
 	// FFmpeg is the program, usually "ffmpeg", that decodes input which this package
 	// does not read. Empty: such input is refused.
 	FFmpeg string
+	// FFmpegSlots, if set, bounds how many of its processes run at a time: each puts a
+	// value there. An input for which there is no room is refused with ErrFFmpegBusy.
+	FFmpegSlots chan struct{}
+	// MaxSpool is how many bytes a pipe may have that has to be copied to a temporary file
+	// for ffmpeg, since its index is at its end. 0: 1 GiB.
+	MaxSpool int64
 	// Notify, if set, gets one line that says why Open takes long.
 	Notify func(text string)
 	// BeforeRead, if set, is called before a read that may block: of anything but a

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"os/exec"
 	"os/signal"
 	"strings"
 	"syscall"
@@ -34,6 +35,7 @@ type ServeOptions struct {
 	Client           *tavus.Client // nil without an API key
 	Backend          func(address string) (room.Backend, error)
 	OpenAI           string // address of the service
+	FFmpeg           string // program; empty: none
 	Insecure         bool   // LiveKit rooms without TLS
 	MaxConversations int
 	MaxPerToken      int // conversations; 0: any
@@ -58,6 +60,7 @@ type serveCmd struct {
 	logsJSON bool
 	options  ServeOptions
 	quiet    bool
+	noFFmpeg bool
 }
 
 func serveCommand(streams Streams, server *Server) *cli.Command {
@@ -102,6 +105,7 @@ signal ends it at once.`,
 				"http://127.0.0.1:4318 (default: OTEL_EXPORTER_OTLP_ENDPOINT, or nowhere)"),
 			option.New(&s.options.Drain, "drain", 30*time.Second, "when it is told to end, let utterances go on for this "+
 				"`TIME`"),
+			option.Bool(&s.noFFmpeg, "no-ffmpeg", "refuse audio that echocast does not read itself"),
 			option.Quiet(&s.quiet),
 		}, s.options.Cluster.Flags(), s.serving.CertificateFlags(), s.target.create.service.Flags(),
 			s.target.daily.Flags(), s.target.peer.DialFlags()),
@@ -170,6 +174,9 @@ func (s *serveCmd) run(ctx context.Context, server *Server) error {
 	s.target.readyTimeout = 30 * time.Second
 	if err := s.check(); err != nil {
 		return err
+	}
+	if _, err := exec.LookPath("ffmpeg"); err == nil && !s.noFFmpeg {
+		s.options.FFmpeg = "ffmpeg"
 	}
 	s.options.Insecure = s.target.peer.Insecure
 	s.options.Backend = func(address string) (room.Backend, error) { return s.target.backend(address, s.streams.Warn) }

@@ -59,6 +59,9 @@ type Options struct {
 	// OpenAI is the service that requests of its protocols are passed on to; empty:
 	// OpenAI's own.
 	OpenAI string
+	// FFmpeg is the program that decodes audio which echocast does not read, usually
+	// "ffmpeg"; empty: such audio is refused.
+	FFmpeg string
 	// Insecure permits LiveKit rooms and bots on other machines without TLS.
 	Insecure bool
 	// MaxConversations is how many may be open at a time; 0: 100.
@@ -98,6 +101,9 @@ const (
 	DefaultDrain            = 30 * time.Second
 )
 
+// maxFFmpegs is how many utterances ffmpeg decodes at a time, those that wait included.
+const maxFFmpegs = 32
+
 // keptEnded is how many conversations that have ended can still be asked for.
 const keptEnded = 100
 
@@ -124,6 +130,7 @@ type Gateway struct {
 	metrics *metrics
 	running sync.WaitGroup // conversations
 	closed  chan struct{}  // closed when all have ended after Close
+	ffmpegs chan struct{}  // bounds the processes
 	dialBot func(ctx context.Context, address string, header http.Header) (carrier.Conn, error)
 
 	closing  sync.Once
@@ -135,7 +142,8 @@ type Gateway struct {
 
 // New makes a gateway without conversations. Close ends it.
 func New(options *Options) *Gateway {
-	g := &Gateway{all: map[string]*Conversation{}, closed: make(chan struct{}), dialBot: carrier.Dial}
+	g := &Gateway{all: map[string]*Conversation{}, closed: make(chan struct{}), ffmpegs: make(chan struct{}, maxFFmpegs),
+		dialBot: carrier.Dial}
 	if options != nil {
 		g.options = *options
 	}

@@ -48,9 +48,7 @@ func (c *Conversation) proxy() (*openai.Proxy, error) {
 	}
 	c.openAI, err = openai.New(openai.Options{
 		Upstream: c.gateway.options.OpenAI, Speaker: &voice{c: c, session: session}, Cuts: openai.UserCuts(session),
-		Warn: func(text string) {
-			c.gateway.log.Warn(c.gateway.secrets.Secrets().Text(text), "conversation", c.ID)
-		},
+		FFmpeg: c.gateway.options.FFmpeg, FFmpegSlots: c.gateway.ffmpegs, Warn: c.warn,
 	})
 	return c.openAI, err
 }

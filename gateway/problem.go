@@ -45,6 +45,7 @@ var kinds = []struct {
 	{isType[*scopeError], http.StatusForbidden, "refused"},
 	{isOne(ErrTokenFull), http.StatusTooManyRequests, "busy"},
 	{isOne(ErrFull, ErrLate, ErrDraining, errNoOwner, errMoved), http.StatusServiceUnavailable, "busy"},
+	{isOne(audio.ErrFFmpegBusy), http.StatusServiceUnavailable, "busy"},
 	{isOne(echo.ErrBusy), http.StatusConflict, "busy"},
 	{isOne(ErrEnded), http.StatusGone, "ended"},
 	{isType[*CutError], http.StatusBadRequest, "input"},

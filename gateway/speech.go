@@ -32,6 +32,7 @@ func (a *api) speech(w http.ResponseWriter, r *http.Request) (err error) {
 	if spoken.Key, err = idempotencyKey(r); err != nil {
 		return err
 	}
+	a.gateway.letFFmpegRead(&spoken.Prepare)
 	tracer, b := a.gateway.options.Tracer, &body{from: r.Body, control: http.NewResponseController(w)}
 	ctx, span := tracer.Start(tracer.Below(r.Context(), c.ctx), "upload", slog.String("conversation", c.ID))
 	defer func() { span.End(failureOf(err), slog.Int64("bytes", b.read())) }()
@@ -50,6 +51,15 @@ func (a *api) speech(w http.ResponseWriter, r *http.Request) (err error) {
 		return accept(w, u)
 	}
 	return a.settle(w, r, u, b.hasEnded)
+}
+
+// letFFmpegRead lets ffmpeg decode an input that says itself what it is, where there is
+// ffmpeg.
+func (g *Gateway) letFFmpegRead(o *audio.PrepareOptions) {
+	if o.Input == nil {
+		o.Input = &audio.Options{}
+	}
+	o.Input.FFmpeg, o.Input.FFmpegSlots, o.Input.MaxSpool = g.options.FFmpeg, g.ffmpegs, longestSpool
 }
 
 // prefersAsync reports whether a client does not want to wait (RFC 7240).

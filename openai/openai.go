@@ -63,6 +63,7 @@ type Options struct {
 	Speaker     playout.Speaker // the replica, such as an *echo.Session
 	SpeakerRate int             // Hz that it takes; 0: echo.DefaultRate
 	FFmpeg      string          // to decode AAC with; empty: AAC is not spoken
+	FFmpegSlots chan struct{}   // bounds its processes; see audio.Options
 	// Cuts calls cut whenever the room's user begins to speak, until ctx ends, as
 	// UserCuts does. Nil: only events of the service and of the client interrupt it.
 	Cuts func(ctx context.Context, cut func())
@@ -207,7 +208,7 @@ func encodingOf(contentType, responseFormat string) *audio.Options {
 // say speaks what a tee has read.
 func (p *Proxy) say(tee *tee, asked speechRequest, how *audio.Options) error {
 	defer tee.leave()
-	how.FFmpeg = p.options.FFmpeg
+	how.FFmpeg, how.FFmpegSlots = p.options.FFmpeg, p.options.FFmpegSlots
 	stop := context.AfterFunc(p.ctx, tee.leave)
 	defer stop()
 	prepared, err := audio.Prepare(p.ctx, tee.reader(), &audio.PrepareOptions{Input: how, Rate: p.options.SpeakerRate})

@@ -39,6 +39,7 @@ func serveMCP(ctx context.Context, session *echo.Session, version string, in io.
 func serveGateway(ctx context.Context, listener net.Listener, o *cli.ServeOptions) error {
 	options := &gateway.Options{
 		Rehearse: o.Rehearse, Client: o.Client, Backend: o.Backend, Insecure: o.Insecure, OpenAI: o.OpenAI,
+		FFmpeg:           o.FFmpeg,
 		MaxConversations: o.MaxConversations, MaxLateness: o.MaxLateness, MaxPerToken: o.MaxPerToken, Drain: o.Drain,
 		BotHosts: o.BotHosts, TwilioAuthToken: os.Getenv("TWILIO_AUTH_TOKEN"),
 		Tokens: o.Tokens, AllowOrigins: o.AllowOrigins, Reload: o.Reload, Log: o.Log,

@@ -1,0 +1,185 @@
+package gateway
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"echocast/echo"
+	"echocast/internal/testwait"
+)
+
+// recorded is a second of sound as ffmpeg writes it.
+func recorded(t *testing.T, arguments ...string) []byte {
+	t.Helper()
+	if _, err := exec.LookPath("ffmpeg"); err != nil {
+		t.Skip(err)
+	}
+	all := append([]string{"-v", "error", "-f", "lavfi", "-i", "sine=frequency=440:duration=1"}, arguments...)
+	made, err := exec.CommandContext(testwait.Context(t), "ffmpeg", all...).Output()
+	if err != nil {
+		t.Skipf("this ffmpeg writes no such file: %v", err)
+	}
+	return made
+}
+
+// What only ffmpeg reads is spoken where the gateway has it, also the AAC of OpenAI's
+// protocol; else the client is told what to do.
+func TestFFmpeg(t *testing.T) {
+	t.Parallel()
+	webM := recorded(t, "-c:a", "libopus", "-f", "webm", "pipe:1")
+	aac := recorded(t, "-c:a", "aac", "-f", "adts", "pipe:1")
+	m4a := recorded(t, "-c:a", "aac", "-movflags", "frag_keyframe+empty_moov", "-f", "mp4", "pipe:1")
+	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "audio/aac")
+		_, _ = w.Write(aac)
+	}))
+	defer service.Close()
+	transport := http.DefaultTransport.(*http.Transport)
+	defer transport.CloseIdleConnections()
+	for _, program := range []string{"ffmpeg", ""} {
+		g := New(&Options{Rehearse: true, FFmpeg: program, OpenAI: service.URL + "/v1"})
+		c, err := g.Create(Spec{}, Creator{})
+		if err == nil {
+			err = c.WaitJoined(testwait.Context(t))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		server := httptest.NewServer(g.Handler())
+		url := server.URL + "/v1/conversations/" + c.ID
+		for name, body := range map[string][]byte{"WebM": webM, "M4A": m4a, "AAC": aac} {
+			status, text := upload(t, url+"/speech", bytes.NewReader(body))
+			switch {
+			case program == "" && (status != http.StatusUnsupportedMediaType || !strings.Contains(text, "install ffmpeg")):
+				t.Errorf("without ffmpeg %s is answered with %d %s", name, status, text)
+			case program != "" && (status != http.StatusOK || !strings.Contains(text, `"outcome":"finished"`)):
+				t.Errorf("%s is answered with %d %s", name, status, text)
+			}
+		}
+		status, text := upload(t, server.URL+"/openai/"+c.ID+"/audio/speech",
+			strings.NewReader(`{"input":"Hi.","response_format":"aac"}`))
+		if status != http.StatusOK || text != string(aac) {
+			t.Errorf("the answer of the service is %d, %d bytes", status, len(text))
+		}
+		checkAAC(t, c, program != "")
+		server.Close()
+		g.Close(t.Context())
+	}
+}
+
+// checkAAC checks that the answer in AAC was spoken, or that a warning says why not.
+func checkAAC(t *testing.T, c *Conversation, isSpoken bool) {
+	t.Helper()
+	want := `"samples":2`
+	if !isSpoken {
+		want = "install ffmpeg"
+	}
+	for ctx, after := testwait.Context(t), int64(0); ; {
+		entries, _, changed := c.history.since(after)
+		for _, e := range entries {
+			after = e.ID
+			if isEnd := e.Type == "warning" || e.Type == "receipt" && strings.Contains(string(e.Data), "Hi."); !isEnd {
+				continue
+			}
+			if !strings.Contains(string(e.Data), want) {
+				t.Errorf("spoken: %t, and AAC ends in %s", isSpoken, e.Data)
+			}
+			return
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			t.Fatal("nothing is told of AAC")
+		}
+	}
+}
+
+// As many uploads are decoded by ffmpeg at a time as may, and the next one is refused.
+func TestFFmpegsAreBounded(t *testing.T) {
+	t.Parallel()
+	webM := recorded(t, "-c:a", "libopus", "-f", "webm", "pipe:1")
+	g := New(&Options{Rehearse: true, FFmpeg: "ffmpeg"})
+	defer g.Close(t.Context())
+	g.ffmpegs = make(chan struct{}, 1)
+	g.ffmpegs <- struct{}{}
+	c, err := g.Create(Spec{}, Creator{})
+	if err == nil {
+		err = c.WaitJoined(testwait.Context(t))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, status := range []int{http.StatusServiceUnavailable, http.StatusOK, http.StatusOK} {
+		w := httptest.NewRecorder()
+		r := httptest.NewRequestWithContext(testwait.Context(t), "POST",
+			"http://127.0.0.1:8880/v1/conversations/"+c.ID+"/speech", bytes.NewReader(webM))
+		g.Handler().ServeHTTP(w, r)
+		if w.Code != status {
+			t.Errorf("answered with %d %s, want %d", w.Code, w.Body, status)
+		}
+		if status == http.StatusServiceUnavailable {
+			<-g.ffmpegs
+		}
+	}
+	if len(g.ffmpegs) > 0 {
+		t.Error("a slot is taken after the end")
+	}
+}
+
+// A client that leaves ends the ffmpeg of its upload.
+func TestFFmpegEndsWithItsRequest(t *testing.T) {
+	t.Parallel()
+	webM := recorded(t, "-c:a", "libopus", "-f", "webm", "pipe:1")
+	g := New(&Options{Rehearse: true, FFmpeg: "ffmpeg"})
+	defer g.Close(t.Context())
+	c, err := g.Create(Spec{}, Creator{})
+	if err == nil {
+		err = c.WaitJoined(testwait.Context(t))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(g.Handler())
+	defer server.Close()
+	body, sender := io.Pipe()
+	go func() {
+		_, _ = sender.Write(webM)
+		for len(g.ffmpegs) == 0 {
+			time.Sleep(time.Millisecond) // nothing tells that a process has begun
+		}
+		_ = sender.CloseWithError(io.ErrUnexpectedEOF) // the client is gone
+	}()
+	r, _ := http.NewRequestWithContext(testwait.Context(t), "POST", server.URL+"/v1/conversations/"+c.ID+"/speech", body)
+	if response, err := server.Client().Do(r); err == nil {
+		_ = response.Body.Close()
+	}
+	u := c.utterances[0]
+	if receipt, err := u.Wait(testwait.Context(t)); err == nil || receipt.Outcome == echo.Finished {
+		t.Errorf("the receipt is %+v", receipt)
+	}
+	if len(g.ffmpegs) > 0 {
+		t.Error("its ffmpeg runs on")
+	}
+}
+
+// upload makes a request, and returns the answer.
+func upload(t *testing.T, url string, body io.Reader) (status int, text string) {
+	t.Helper()
+	r, _ := http.NewRequestWithContext(testwait.Context(t), "POST", url, body)
+	response, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	read, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response.StatusCode, string(read)
+}
