@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -33,11 +34,14 @@ func startNATS(t *testing.T) string {
 // node is a Gateway that adopts what it is given.
 type node struct {
 	*Cluster
-	free    int
+	free    atomic.Int32 // slots
 	adopted chan *Hold
 }
 
-func (n *node) Load() (int, time.Duration, bool) { return n.free, 0, n.free > 0 }
+func (n *node) Load() (int, time.Duration, bool) {
+	free := int(n.free.Load())
+	return free, 0, free > 0
+}
 
 func (n *node) Adopt(_ string, h *Hold, _ bool) { n.adopted <- h }
 
@@ -49,7 +53,8 @@ func openNode(t *testing.T, o Options) *node {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = c.Close() })
-	n := &node{Cluster: c, free: 10, adopted: make(chan *Hold, 10)}
+	n := &node{Cluster: c, adopted: make(chan *Hold, 10)}
+	n.free.Store(10)
 	if err := c.Serve(n); err != nil {
 		t.Fatal(err)
 	}
@@ -122,12 +127,12 @@ func TestGive(t *testing.T) {
 	const ages = time.Hour // nothing lapses
 	first := openNode(t, Options{Servers: url, TTL: ages})
 	full := openNode(t, Options{Servers: url, TTL: ages})
-	full.free = 0
+	full.free.Store(0)
 	h, err := first.Create(t.Context(), "c1")
 	if err != nil {
 		t.Fatal(err)
 	}
-	first.free = 0
+	first.free.Store(0)
 	second := openNode(t, Options{Servers: url, TTL: ages})
 	h.Give(t.Context())
 	if h.MaySpeak() {
