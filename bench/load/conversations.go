@@ -45,14 +45,36 @@ type Result struct {
 	ReceivedTogether bool    `json:"together,omitempty"`
 }
 
-// firstGuess is how many conversations FindMost begins with.
-const firstGuess = 50
+// The first of several searches begins with firstGuess, each other one with what the
+// one before has found. One noisy moment ends a search too early; five tell how much.
+const (
+	firstGuess = 50
+	searches   = 5
+)
 
-// FindMost finds by bisection the most conversations that are good, to a
-// twentieth. It stops at the first error.
-func FindMost(isGood func(n int) (bool, error)) (int, error) {
+// Most is the most conversations that were good, in several searches.
+type Most struct{ Median, Least, Greatest int }
+
+// FindMost searches several times for the most conversations that are good. It
+// stops at the first error.
+func FindMost(isGood func(n int) (bool, error)) (Most, error) {
+	var found []int
+	for guess := firstGuess; len(found) < searches; {
+		most, err := search(guess, isGood)
+		if err != nil {
+			return Most{}, err
+		}
+		found = append(found, most)
+		guess = max(most, 1)
+	}
+	slices.Sort(found)
+	return Most{found[len(found)/2], found[0], found[len(found)-1]}, nil
+}
+
+// search finds by bisection the most conversations that are good, to a twentieth.
+func search(guess int, isGood func(n int) (bool, error)) (int, error) {
 	low, high := 0, MaxConversations+1
-	for next := firstGuess; ; {
+	for next := guess; ; {
 		ok, err := isGood(next)
 		if err != nil {
 			return low, err
@@ -74,8 +96,8 @@ func FindMost(isGood func(n int) (bool, error)) (int, error) {
 
 // RunAll measures so many conversations at a time, one number after the other, and passes
 // each result to report, until that fails. Without numbers it finds the most that are good,
-// and returns it.
-func (b *Bench) RunAll(ctx context.Context, counts []int, report func(Result) error) (most int, err error) {
+// in several searches, and returns it.
+func (b *Bench) RunAll(ctx context.Context, counts []int, report func(Result) error) (most Most, err error) {
 	run := func(n int) (bool, error) {
 		result, err := b.Run(ctx, n)
 		if err != nil {
@@ -88,10 +110,10 @@ func (b *Bench) RunAll(ctx context.Context, counts []int, report func(Result) er
 	}
 	for _, n := range counts {
 		if _, err := run(n); err != nil {
-			return 0, err
+			return Most{}, err
 		}
 	}
-	return 0, nil
+	return Most{}, nil
 }
 
 // Bench measures conversations, each over a peer connection of its own on this

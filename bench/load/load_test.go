@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"strings"
 	"testing"
@@ -116,8 +117,22 @@ func TestFindMost(t *testing.T) {
 	for _, limit := range []int{0, 1, 7, 49, 50, 51, 163, 1999, MaxConversations} {
 		asked := 0
 		got, err := FindMost(func(n int) (bool, error) { asked++; return n <= limit, nil })
-		if err != nil || got > limit || limit-got > limit/20+1 || asked > 14 {
-			t.Errorf("%d are good, found %d after %d attempts, %v", limit, got, asked, err)
+		if err != nil || got.Least < limit-limit/20-1 || got.Median < got.Least || got.Greatest < got.Median ||
+			got.Greatest > limit || asked > 14*searches {
+			t.Errorf("%d are good, found %+v after %d attempts, %v", limit, got, asked, err)
 		}
+	}
+}
+
+// A noisy moment ends one search and not the others.
+func TestFindMostThroughNoise(t *testing.T) {
+	asked := 0
+	got, err := FindMost(func(n int) (bool, error) { asked++; return n <= 160 && asked != 1, nil })
+	if err != nil || got.Least >= 50 || got.Median < 152 || got.Greatest < got.Median {
+		t.Errorf("found %+v, %v", got, err)
+	}
+	failed := errors.New("no more memory")
+	if _, err := FindMost(func(n int) (bool, error) { return true, failed }); !errors.Is(err, failed) {
+		t.Errorf("%v, want %v", err, failed)
 	}
 }
