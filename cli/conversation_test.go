@@ -156,7 +156,7 @@ func TestServiceUsage(t *testing.T) {
 		want string
 	}{
 		{[]string{"conversation", "create"}, "TAVUS_PAL_ID"},
-		{[]string{"conversation", "create", "--pal", "a/b"}, "is no id"},
+		{[]string{"conversation", "create", "--pal", "a/b"}, "is not an id"},
 		{[]string{"conversation", "create", "--pal", "p1", "more"}, `no "more"`},
 		{[]string{"conversation", "create", "--pal", "p1", "--max-minutes", "0"}, "--max-minutes"},
 		{[]string{"conversation", "create", "--pal", "p1", "--max-minutes", "NaN"}, "--max-minutes"},

@@ -20,22 +20,22 @@ type answer struct {
 	spoken    *Previous     // what was spoken; set before ended
 }
 
-// request is what an answer is wanted for.
+// request is a request for an answer.
 type request struct {
 	name     string // of the answer
-	question string // what the user said; empty where a text is given
+	question string // what the user said; empty if a text is given
 	text     string // that is given
 	previous *Previous
 }
 
-// answerAudio is an answer that the commands make.
+// answerAudio is the output of the commands for an answer.
 type answerAudio struct {
 	audio Audio         // nil where there is none
 	err   error         // why there is none
 	abort func()        // ends a read of audio that blocks
 	reply func() string // the text of the answer so far
-	// finish waits for the commands, which it ends where the answer was not
-	// spoken to its end, and returns how the one that thinks failed.
+	// finish waits for the commands, ends them if the answer was not spoken to its end,
+	// and returns how the OnUtterance command failed.
 	finish func(spoken error) error
 }
 
@@ -61,8 +61,8 @@ func (c *conversation) begin(ctx context.Context, question, text string) *answer
 	return a
 }
 
-// isInReceipt reports errors that the receipt of the answer, or the end of the
-// session, tells.
+// isInReceipt reports whether the receipt of the answer, or the end of the session,
+// already reports an error.
 func isInReceipt(err error) bool {
 	for _, known := range []error{
 		echo.ErrInterrupted, echo.ErrBargeIn, echo.ErrStopped, echo.ErrUnverified,
@@ -75,7 +75,7 @@ func isInReceipt(err error) bool {
 	return false
 }
 
-// answer makes one answer and speaks it.
+// answer produces one answer and speaks it.
 func (c *conversation) answer(ctx context.Context, a *answer, r request) error {
 	m, err := c.make(ctx, r)
 	if err != nil {
@@ -101,15 +101,15 @@ func (c *conversation) answer(ctx context.Context, a *answer, r request) error {
 	return err
 }
 
-// isEmpty reports that there was no audio of an answer, which is no failure where
-// there is no text.
+// isEmpty reports whether an answer has no audio. That is not a failure if it has no
+// text.
 func isEmpty(err error) bool {
 	return err == nil || errors.Is(err, audio.ErrEmpty) || errors.Is(err, audio.ErrFormat) ||
 		errors.Is(err, echo.ErrNoAudio)
 }
 
-// speak speaks what was made once it is permitted. The audio is kept for a while,
-// so that an answer that was paused goes on where it was heard.
+// speak speaks an answer once it is permitted. It keeps recent audio, so that a paused
+// answer can continue where it was heard.
 func (c *conversation) speak(ctx context.Context, a *answer, m *answerAudio) error {
 	a.ready <- struct{}{}
 	select {

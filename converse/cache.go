@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// cached is the audio of a sentence: from the cache, or of the command, and then
-// it is kept there once the command has ended well.
+// cached returns the audio of a sentence: from the cache, or from the command. It
+// caches the command's audio once the command has succeeded.
 func (v *voice) cached(text string) (io.ReadCloser, error) {
 	folder := v.conversation.options.CacheDir
 	sum := sha256.Sum256([]byte(v.conversation.options.TTS + "\x00" + text))
@@ -32,7 +32,8 @@ func (v *voice) cached(text string) (io.ReadCloser, error) {
 	return &teeReader{from: out, file: file, name: name}, nil
 }
 
-// teeReader writes what is read to a file, which gets its name when all of it is there.
+// teeReader copies what is read to a temporary file, which is renamed when it is
+// complete.
 type teeReader struct {
 	from io.Reader
 	file *os.File // nil when it is closed
@@ -55,7 +56,7 @@ func (k *teeReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Close removes what is not whole.
+// Close removes an incomplete file.
 func (k *teeReader) Close() error {
 	if k.file == nil {
 		return nil

@@ -13,7 +13,7 @@ import (
 	"echocast/internal/child"
 )
 
-// CommandError is a command of the user's that failed.
+// CommandError reports a user's command that failed.
 type CommandError struct {
 	Command string // "on-utterance", "tts" or "recogniser"
 	Err     error
@@ -26,20 +26,20 @@ func (e *CommandError) Error() string { return fmt.Sprintf("the %s command %v", 
 func (e *CommandError) Unwrap() error { return e.Err }
 
 const (
-	slowAfter    = 10 * time.Second // a command that prints nothing for so long is reported
+	slowAfter    = 10 * time.Second // a command that prints nothing this long is reported
 	exitTimeout  = 5 * time.Second  // for a command whose output has ended to exit
 	maxReplyKept = 64 << 10         // bytes of an answer that are shown
 )
 
-// output is what a command prints. It ends with an error where the command failed
-// or printed nothing for too long.
+// output reads the output of a command. It ends with an error if the command failed or
+// printed nothing for too long.
 type output struct {
 	name    string // of the command
 	process *child.Process
 	timeout time.Duration
 	slow    func(reason string)
-	// idleSince returns since when the command has something to do, given since when
-	// it is waited for; false: it has nothing to do.
+	// idleSince returns since when the command should have printed something, given the
+	// start of the wait; false: it has nothing to do.
 	idleSince func(waiting time.Time) (time.Time, bool)
 
 	mu        sync.Mutex
@@ -74,8 +74,8 @@ func (o *output) failure() error {
 	return nil
 }
 
-// watch reports a command that is slow, and kills one that prints nothing for
-// longer than the timeout, until stop is called.
+// watch reports a slow command, and kills one that prints nothing for longer than the
+// timeout, until stop is called.
 func (o *output) watch() (stop func()) {
 	began, stopped := time.Now(), false
 	var timer *time.Timer
@@ -118,8 +118,8 @@ func (o *output) watch() (stop func()) {
 	}
 }
 
-// reply is the text of an answer, as it is read by who makes audio of it: what the
-// command prints, or the fallback where it fails without a word.
+// reply reads the text of an answer: the output of the command, or the fallback if the
+// command fails without output.
 type reply struct {
 	output   *output // nil where the text is given
 	given    io.Reader
@@ -132,7 +132,7 @@ type reply struct {
 	failed   error // how the command failed
 }
 
-// newReply is a text that is given.
+// newReply returns a reply with a given text.
 func newReply(text string) *reply { return &reply{given: strings.NewReader(text + "\n")} }
 
 func (r *reply) Read(p []byte) (int, error) {
@@ -161,15 +161,15 @@ func (r *reply) Read(p []byte) (int, error) {
 	return n, io.EOF // what was printed before it failed is spoken
 }
 
-// text is the reply so far, in one line.
+// text returns the reply so far, in one line.
 func (r *reply) text() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return strings.Join(strings.Fields(r.kept.String()), " ")
 }
 
-// pendingSince returns since when text waits to be spoken: later than the audio
-// that was read last, or than the end of all text. false: none waits.
+// pendingSince returns since when text waits for audio: the latest of its arrival, the
+// last audio and the end of the text. false: none waits.
 func (r *reply) pendingSince(waiting, lastAudio time.Time) (time.Time, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -180,15 +180,15 @@ func (r *reply) pendingSince(waiting, lastAudio time.Time) (time.Time, bool) {
 	return since, r.hasEnded || r.last.After(lastAudio)
 }
 
-// failure is how the command has failed so far.
+// failure returns how the command has failed so far.
 func (r *reply) failure() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.failed
 }
 
-// close waits for the command that thinks, or ends it, and returns how it failed.
-// A command that still prints gets SIGPIPE, as in a pipeline of the shell.
+// close waits for the OnUtterance command, or ends it, and returns how it failed. A
+// command that still prints gets SIGPIPE, as in a shell pipeline.
 func (r *reply) close(isAbandoned bool) error {
 	if r.output == nil {
 		return nil

@@ -1,10 +1,10 @@
-// Package converse holds a conversation with the user of a room: a command of
-// yours makes the answer to what the user said, another makes audio of it, and
-// that is spoken, until the user begins to speak.
+// Package converse holds a conversation with the user of a room: one command answers
+// what the user said, another makes audio of the answer, and the replica speaks it
+// until the user begins to speak.
 //
-// A sound of the user that no words follow, a cough, loses nothing: what is being
-// prepared is held back, what is being spoken is paused, and both go on. Every
-// answer that is abandoned is reported with its reason.
+// A sound of the user without words, such as a cough, loses nothing: an answer in
+// preparation is held back, a spoken one is paused, and both continue. Every abandoned
+// answer is reported with its reason.
 package converse
 
 import (
@@ -21,8 +21,8 @@ import (
 	"echocast/internal/text"
 )
 
-// Session is what a conversation needs of a session; *echo.Session has it. Its
-// Options.BargeIn must be off: the conversation decides what an answer gives way to.
+// Session has the methods of *echo.Session that a conversation needs. Its
+// Options.BargeIn must be off: the conversation decides when to interrupt an answer.
 type Session interface {
 	Events(ctx context.Context) iter.Seq2[echo.Event, error]
 	Speak(ctx context.Context, speech echo.Speech) (echo.Receipt, error)
@@ -30,7 +30,7 @@ type Session interface {
 	Resume()
 }
 
-// Options say how to answer. OnUtterance and TTS are needed.
+// Options say how to answer. OnUtterance and TTS are required.
 type Options struct {
 	// OnUtterance is a command line that reads what the user said and prints the
 	// answer.
@@ -40,51 +40,51 @@ type Options struct {
 	// Recogniser is a command line that reads the user's voice and prints a line
 	// for each utterance; empty: the room recognises speech. It needs Listen.
 	Recogniser string
-	// Listen starts to write the user's voice, as the Recogniser wants it, to a
+	// Listen starts to write the user's voice, in the format of the Recogniser, to a
 	// writer. stop ends that, and waits for it.
 	Listen func(ctx context.Context, to io.Writer) (stop func() error, err error)
 
-	// JSON gives OnUtterance an object instead of the bare text: "text" is what the
-	// user said, "previous" the answer before, as far as it was heard. Without it
-	// the words heard are in the variable ECHOCAST_HEARD.
+	// JSON gives OnUtterance an object instead of plain text: "text" is what the user
+	// said, "previous" the previous answer and what was heard of it. Without it the
+	// words heard are in the variable ECHOCAST_HEARD.
 	JSON bool
 
-	Greeting string // what is said first; empty: nothing
-	Fallback string // what is said if OnUtterance fails without a word; empty: nothing
+	Greeting string // text said first; empty: none
+	Fallback string // text said if OnUtterance fails without output; empty: none
 
 	// IgnoreUser lets each answer end while the user speaks. What the user says
 	// meanwhile is answered afterwards.
 	IgnoreUser bool
 	// FalseInterrupt is how long after a sound of the user words may follow. Without
-	// them the answer goes on. 0: 2 s; negative: the answer is abandoned at once.
+	// words the answer continues. 0: 2 s; negative: the answer is abandoned at once.
 	FalseInterrupt time.Duration
-	// Count ends the conversation after so many answers; 0: it ends with the room.
+	// Count ends the conversation after this many answers; 0: it ends with the room.
 	Count int
 
 	ThinkTimeout time.Duration // how long OnUtterance may print nothing; 0: 60 s
 	TTSTimeout   time.Duration // how long TTS may print nothing while it has text; 0: 30 s
 	// PerSentence runs TTS for each sentence, the next one while one is spoken.
 	PerSentence bool
-	// CacheDir keeps the audio of each sentence, to be used again; empty: none is
-	// kept. It needs PerSentence.
+	// CacheDir stores the audio of each sentence for reuse; empty: no cache. It needs
+	// PerSentence.
 	CacheDir string
 
 	Prepare audio.PrepareOptions // how the audio is read and what is changed
-	Keep    time.Duration        // audio kept so that a paused answer can go on; 0: 11 s
+	Keep    time.Duration        // audio kept so that a paused answer can continue; 0: 11 s
 
-	// Stderr gets what the commands print there; nil: nothing does.
+	// Stderr receives the commands' standard error; may be nil.
 	Stderr io.Writer
-	// OnNote, where it is set, is called with what happens, from several goroutines.
+	// OnNote, if set, is called with each Note, from several goroutines.
 	OnNote func(Note)
 	// Speak speaks an answer; nil: Session.Speak does.
 	Speak func(ctx context.Context, name string, in Audio, speech echo.Speech) (echo.Receipt, error)
 }
 
-// Previous is the answer before the one that is being made: what was heard of it
-// is what the user knows.
+// Previous is the previous answer and what was heard of it, which is all that the user
+// knows.
 type Previous struct {
 	Answer string           `json:"answer"`          // all of its text
-	Heard  *echo.HeardWords `json:"heard,omitempty"` // nil where that is not known
+	Heard  *echo.HeardWords `json:"heard,omitempty"` // nil: not known
 }
 
 // Note reports what happens in a conversation.
@@ -95,7 +95,7 @@ type Note struct {
 	Reason string
 }
 
-// NoteKind is what a Note reports.
+// NoteKind is the kind of a Note.
 type NoteKind int
 
 // The kinds of notes.
@@ -112,7 +112,7 @@ const (
 	NoteFailed                     // a command failed: Reason; the conversation goes on
 )
 
-// IsProblem reports whether something that the user or a command did was lost.
+// IsProblem reports whether the user's words or an answer were lost.
 func (n Note) IsProblem() bool { return n.Kind == NoteUnanswered || n.Kind == NoteFailed }
 
 // Line returns the note as one line of text.
@@ -139,7 +139,7 @@ func (n Note) Line() string {
 	return n.Answer + ": " + text.FirstLine(n.Reason)
 }
 
-// ErrAbandoned is the cause of the end of an answer that was abandoned.
+// ErrAbandoned is the cause with which an answer is abandoned.
 var ErrAbandoned = errors.New("the user went on")
 
 // Defaults of Options.
@@ -157,7 +157,7 @@ const maxQueue = 100
 type conversation struct {
 	options Options
 	session Session
-	policy  policy
+	policy  bargeInPolicy
 	make    func(ctx context.Context, r request) (*answerAudio, error)
 	// understand runs the recogniser once
 	understand func(ctx context.Context, in *switchWriter, hand func(userEvent) bool) (isUseful bool, err error)
@@ -170,9 +170,9 @@ type conversation struct {
 	hold     *time.Timer
 }
 
-// Run answers what the user says until the room ends, which is no error, or ctx
-// does, whose cause it returns, or the session is lost. Answers that are abandoned
-// or fail do not end it. All that it starts has ended when it returns.
+// Run answers the user until the room ends, which is no error, ctx ends, whose cause it
+// returns, or the session is lost. Abandoned or failed answers do not end it.
+// Everything that it starts has ended when it returns.
 func Run(ctx context.Context, session Session, options Options) error {
 	return newConversation(session, options).talk(ctx)
 }
@@ -228,7 +228,7 @@ func newConversation(session Session, o Options) *conversation {
 	}
 	c := &conversation{
 		options: o, session: session,
-		policy: policy{ignoresUser: o.IgnoreUser, givesUp: o.FalseInterrupt < 0},
+		policy: bargeInPolicy{ignoresUser: o.IgnoreUser, givesUp: o.FalseInterrupt < 0},
 		hold:   time.NewTimer(maxHold),
 	}
 	c.hold.Stop()
@@ -238,10 +238,10 @@ func newConversation(session Session, o Options) *conversation {
 
 func (c *conversation) note(n Note) { c.options.OnNote(n) }
 
-// errCounted ends a conversation of which only so many answers were wanted.
+// errCounted ends a conversation after Options.Count answers.
 var errCounted = errors.New("all answers were given")
 
-// run is the conversation: it waits for the next event, and acts on it.
+// run is the main loop: it waits for the next event, and acts on it.
 func (c *conversation) run(ctx context.Context, heard <-chan userEvent) (err error) {
 	defer func() { c.end(err) }()
 	if c.options.Greeting != "" {
@@ -282,7 +282,7 @@ func (c *conversation) run(ctx context.Context, heard <-chan userEvent) (err err
 	}
 }
 
-// handle decides what follows an event, and does it.
+// handle decides on the actions after an event, and performs them.
 func (c *conversation) handle(ctx context.Context, e event, text string) {
 	wasHeld := isHeld(c.state)
 	next, actions := c.policy.decide(c.state, e)
@@ -334,7 +334,7 @@ func (c *conversation) enqueue(text string) {
 	c.note(Note{Kind: NoteQueued, Text: text})
 }
 
-// abandon ends the answer that is being prepared or spoken, and waits for its end.
+// abandon ends the current answer, and waits for its end.
 func (c *conversation) abandon(reason string) {
 	c.now.cancel(ErrAbandoned)
 	if err := <-c.now.ended; err != nil { // else it had just ended
@@ -352,7 +352,7 @@ func (c *conversation) finishAnswer() {
 	c.now = nil
 }
 
-// end drops what is left when the conversation ends.
+// end abandons the current answer and drops queued words when the conversation ends.
 func (c *conversation) end(why error) {
 	c.hold.Stop()
 	if c.now != nil {

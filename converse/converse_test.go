@@ -25,7 +25,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // Every state and event has an outcome that keeps the promises of the states.
 func TestDecideIsTotal(t *testing.T) {
-	for _, p := range []policy{{}, {ignoresUser: true}, {givesUp: true}, {true, true}} {
+	for _, p := range []bargeInPolicy{{}, {ignoresUser: true}, {givesUp: true}, {true, true}} {
 		for s := range stateCount {
 			for e := range eventCount {
 				next, actions := p.decide(s, e)
@@ -35,7 +35,7 @@ func TestDecideIsTotal(t *testing.T) {
 	}
 }
 
-func checkDecision(t *testing.T, p policy, s state, e event, next state, actions []action) {
+func checkDecision(t *testing.T, p bargeInPolicy, s state, e event, next state, actions []action) {
 	t.Helper()
 	has := func(a action) bool { return slices.Contains(actions, a) }
 	drops := has(abandonForSound) || has(abandonForWords)

@@ -14,7 +14,7 @@ import (
 	"echocast/internal/child"
 )
 
-// How a recogniser that ends is started again.
+// Limits of restarting a recogniser.
 const (
 	firstRestart    = time.Second
 	maxRestart      = 30 * time.Second
@@ -22,9 +22,8 @@ const (
 	maxLine         = 1 << 20 // bytes of an utterance
 )
 
-// recognise runs the recogniser as long as ctx lasts, again where it ends, and
-// hands over what it understands. One that keeps ending without a line ends the
-// conversation.
+// recognise runs the recogniser until ctx ends, restarts it when it exits, and passes
+// on its lines. A recogniser that keeps exiting without a line ends the conversation.
 func (c *conversation) recognise(ctx context.Context, hand func(userEvent) bool) {
 	in := &switchWriter{}
 	hush, err := c.options.Listen(ctx, in)
@@ -97,9 +96,9 @@ func sleep(ctx context.Context, d time.Duration) {
 	}
 }
 
-// readLines are the lines of r that are not empty. What comes after a carriage return
-// replaces what stands before it, as on a terminal: a recogniser shows there what
-// it has understood so far. A line that is too long is an error, and left out.
+// readLines yields the lines of r that are not empty. Text after a carriage return
+// replaces the text before it, as on a terminal: recognisers show partial results so. A
+// line that is too long is skipped with an error.
 func readLines(r io.Reader) func(yield func(string, error) bool) {
 	return func(yield func(string, error) bool) {
 		reader := bufio.NewReader(r)
@@ -131,8 +130,7 @@ func readLines(r io.Reader) func(yield func(string, error) bool) {
 	}
 }
 
-// overwrite appends part to line, of which a carriage return inside takes away what
-// stands before it.
+// overwrite appends part to line; a carriage return in it discards the text before.
 func overwrite(line, part []byte) []byte {
 	end := len(bytes.TrimRight(part, "\r\n"))
 	if end > 0 && bytes.HasSuffix(line, []byte("\r")) {
@@ -144,8 +142,7 @@ func overwrite(line, part []byte) []byte {
 	return append(line, part...)
 }
 
-// switchWriter writes to the command that runs now. What is written while none runs
-// is lost.
+// switchWriter writes to the running command. It drops what is written while none runs.
 type switchWriter struct {
 	mu sync.Mutex
 	to io.WriteCloser

@@ -2,7 +2,7 @@ package converse
 
 import "time"
 
-// state is where the answer to the user stands.
+// state is the state of the current answer.
 type state int
 
 const (
@@ -15,7 +15,7 @@ const (
 	stateCount
 )
 
-// event is what happens to an answer.
+// event is an event that may change the state.
 type event int
 
 const (
@@ -28,7 +28,7 @@ const (
 	eventCount
 )
 
-// action is what the conversation does about an event.
+// action is an action of the conversation after an event.
 type action int
 
 const (
@@ -37,27 +37,26 @@ const (
 	abandonForSound               // abandon the answer: the user began to speak
 	abandonForWords               // abandon the answer: the user said something else
 	permit                        // let the answer be spoken
-	pause                         // silence the replica, and keep the place
+	pause                         // silence the replica, and keep the position
 	resume                        // continue from where the answer was last heard
 	awaitStop                     // wait for the user to fall silent, at most maxHold
 	awaitWords                    // wait for the words of what was heard, at most Options.FalseInterrupt
-	stopWaiting                   // wait for nothing more
+	stopWaiting                   // stop all waits
 )
 
 // maxHold is how long an answer is held back while the user speaks: the event
 // that ends the user's speech may be lost.
 const maxHold = 30 * time.Second
 
-// policy is how the user's sounds are taken.
-type policy struct {
+// bargeInPolicy says how to react to the user's sounds.
+type bargeInPolicy struct {
 	ignoresUser bool // --no-barge-in: an answer is never cut short
-	givesUp     bool // a sound of the user ends the answer, instead of holding it back
+	givesUp     bool // a sound of the user ends the answer, instead of pausing it
 }
 
-// decide returns what follows an event in a state, and what is to be done, in
-// order. It covers every state and event: one that cannot happen there, or comes
-// too late, changes nothing.
-func (p policy) decide(s state, e event) (state, []action) {
+// decide returns the next state after an event, and the actions to take, in order. It
+// is total: an event that cannot happen in a state, or comes too late, changes nothing.
+func (p bargeInPolicy) decide(s state, e event) (state, []action) {
 	switch e {
 	case userStarted:
 		return p.started(s)
@@ -80,7 +79,7 @@ func (p policy) decide(s state, e event) (state, []action) {
 func isHeld(s state) bool { return s == heldPreparing || s == heldReady || s == heldSpeaking }
 
 // started holds the answer back until it is known whether words follow.
-func (p policy) started(s state) (state, []action) {
+func (p bargeInPolicy) started(s state) (state, []action) {
 	switch {
 	case s == idle || p.ignoresUser:
 		return s, nil
@@ -96,8 +95,8 @@ func (p policy) started(s state) (state, []action) {
 	return s, []action{awaitStop} // the user goes on
 }
 
-// said answers the newest words, unless an answer must not be cut short.
-func (p policy) said(s state) (state, []action) {
+// said answers the newest words, unless an answer must not be interrupted.
+func (p bargeInPolicy) said(s state) (state, []action) {
 	switch {
 	case s == idle:
 		return preparing, []action{begin}
@@ -107,7 +106,7 @@ func (p policy) said(s state) (state, []action) {
 	return preparing, []action{stopWaiting, abandonForWords, begin}
 }
 
-// released lets a held answer go on: the sound was no words.
+// released lets a held answer continue: the sound was not words.
 func released(s state) (state, []action) {
 	switch s {
 	case heldPreparing:

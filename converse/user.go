@@ -11,30 +11,30 @@ import (
 	"echocast/echo"
 )
 
-// ErrRoomEnded says that the room ended the conversation, as conversations end.
+// ErrRoomEnded reports that the room ended the conversation normally.
 var ErrRoomEnded = errors.New("the room has ended")
 
 // userEvent is something the user did.
 type userEvent struct {
 	kind event  // userStarted, userStopped or userSaid
 	text string // of userSaid
-	err  error  // why no more comes
+	err  error  // why there are no more
 }
 
 // wordsWindow is how long words wait for the events before them: which words are the
 // newest decides what is answered. Sounds never wait.
 const wordsWindow = 250 * time.Millisecond
 
-// arrival is an event of the session, or why no more come.
+// arrival is an event of the session, or why there are no more.
 type arrival struct {
 	event echo.Event
 	err   error
 }
 
-// userEvents passes on what the user does, once each, until the events or ctx end or
-// hand returns false. Sounds are passed on at once, if they are news; words in the
-// order in which they were said. With a recogniser, the room's own recognition is
-// ignored.
+// userEvents passes on each action of the user once, until the events or ctx end or
+// deliver returns false. It passes sounds on at once, if they are news, and words in
+// the order in which they were said. With a recogniser, it ignores the room's own
+// recognition.
 func (c *conversation) userEvents(ctx context.Context, events iter.Seq2[echo.Event, error], hand func(userEvent) bool) {
 	arrivals := make(chan arrival)
 	var reading sync.WaitGroup
@@ -66,8 +66,8 @@ func (c *conversation) userEvents(ctx context.Context, events iter.Seq2[echo.Eve
 	}
 }
 
-// userOrder knows in which order the user did things. The service numbers events in
-// the order in which they happened; they may arrive in another, or twice.
+// userOrder restores the order of the user's actions. The service numbers events in the
+// order in which they happened; they may arrive out of order, or twice.
 type userOrder struct {
 	conversation      *conversation
 	words             *echo.Sequencer // of all events, for a number that is missing may be that of words
@@ -75,7 +75,7 @@ type userOrder struct {
 	start, stop, said int64 // the latest number of each that was passed on; 0: none
 }
 
-// take passes on what follows from an arrival, and reports whether more is wanted.
+// takeArrival handles an arrival, and reports whether to continue.
 func (u *userOrder) take(a arrival) bool {
 	end := a.err
 	if end == nil && a.event.Kind == echo.Shutdown {
@@ -122,8 +122,8 @@ func (u *userOrder) passWords(now time.Time) bool {
 	}
 }
 
-// passUtterance passes on words, and that the user speaks already again: that sound
-// did not wait for the words.
+// passUtterance passes on words, and then again that the user speaks, if a newer sound
+// was passed on before the words.
 func (u *userOrder) passUtterance(e echo.Event) bool {
 	if isBefore(e.Seq, u.said) {
 		u.conversation.note(Note{Kind: NoteUnanswered, Text: e.Text, Reason: "it arrived after what the user said later"})
@@ -137,10 +137,10 @@ func (u *userOrder) passUtterance(e echo.Event) bool {
 	return !speaksAgain || u.deliver(userEvent{kind: userStarted})
 }
 
-// maxLate is how far the number of a late event may be below that of another one;
-// one farther below is of a service that counts from the beginning again.
+// maxLate is how far the number of a late event may be below another one; farther below
+// means that the service restarted its numbers.
 const maxLate = 256
 
-// isBefore reports whether an event happened before another one, by their numbers; 0
-// is none.
+// isBefore reports whether an event happened before another one, by their numbers; 0:
+// no number.
 func isBefore(seq, other int64) bool { return seq > 0 && seq < other && other-seq <= maxLate }

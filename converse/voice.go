@@ -16,19 +16,19 @@ import (
 	"echocast/internal/textcut"
 )
 
-// Audio is the audio of an answer: mono, at the rate of the wire, with what is
-// known of what the TTS command printed. *audio.Prepared is one.
+// Audio is the audio of an answer: mono, at the rate of the wire, with information
+// about the output of the TTS command. *audio.Prepared is one.
 type Audio interface {
 	audio.Source
 	Info() audio.Info
 	FramesRead() int64
 	Warnings() []string
-	Words() []audio.Word // with the time of each, where the command prints JSON that says it
+	Words() []audio.Word // with times, if the command prints JSON that has them
 	Close() error
 }
 
-// runCommands starts the commands of an answer: to what the user said, or, where
-// that is empty, of a text that is given.
+// runCommands starts the commands of an answer: to what the user said or, if that is
+// empty, for a given text.
 func (c *conversation) runCommands(ctx context.Context, want request) (*answerAudio, error) {
 	ctx, stop := context.WithCancel(ctx)
 	r := newReply(want.text)
@@ -49,7 +49,7 @@ func (c *conversation) runCommands(ctx context.Context, want request) (*answerAu
 	m.finish = func(spoken error) error {
 		defer stop()
 		isAbandoned := spoken != nil
-		earlier := r.failure() // what comes later is a consequence of being ended
+		earlier := r.failure() // later errors are a consequence of ending it
 		if isAbandoned {
 			stop()
 			v.abort()
@@ -64,7 +64,7 @@ func (c *conversation) runCommands(ctx context.Context, want request) (*answerAu
 	return m, nil
 }
 
-// think starts the command that answers.
+// think starts the OnUtterance command.
 func (c *conversation) think(ctx context.Context, want request) (*reply, error) {
 	cmd := child.Shell(ctx, c.options.OnUtterance)
 	input := want.question
@@ -91,13 +91,13 @@ func (c *conversation) noteSlow(name string) func(string) {
 	return func(reason string) { c.note(Note{Kind: NoteSlow, Answer: name, Reason: reason}) }
 }
 
-// voice makes audio of a reply.
+// voice runs the TTS command for a reply.
 type voice struct {
 	conversation *conversation
 	ctx          context.Context //nolint:containedctx // of the answer; ends all commands
 	name         string
 	reply        *reply
-	running      sync.WaitGroup // feeds a command, or makes sentences
+	running      sync.WaitGroup // goroutines that feed a command or make sentences
 
 	mu        sync.Mutex
 	processes []*child.Process // that print audio now
@@ -128,7 +128,7 @@ func (v *voice) start(text io.Reader) (io.Reader, error) {
 	return &spoken{v, out}, nil
 }
 
-// spoken is the audio that a command prints; it notes when some came.
+// spoken reads the audio that a command prints, and records when some arrived.
 type spoken struct {
 	v *voice
 	*output
@@ -144,7 +144,7 @@ func (s *spoken) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// openWhole makes audio of the whole reply by one run of the command.
+// openWhole makes the audio of the whole reply with one run of the command.
 func (v *voice) openWhole() (Audio, error) {
 	out, err := v.start(v.reply)
 	if err != nil {
@@ -191,7 +191,7 @@ func (v *voice) abort() {
 	}
 }
 
-// close waits for all commands, and ends those that go on.
+// close ends the running commands, and waits for all.
 func (v *voice) close() {
 	if v.sentences != nil {
 		v.sentences.close()
@@ -203,8 +203,8 @@ func (v *voice) close() {
 	}
 }
 
-// sentences is the audio of one sentence after the other. While one is spoken, the
-// command makes the next.
+// sentences is the audio of all sentences in order. While one is spoken, the command
+// makes the next.
 type sentences struct {
 	v    *voice
 	next chan sentence
@@ -222,7 +222,7 @@ type sentences struct {
 	words   []audio.Word // of the sentences that have ended
 }
 
-// sentence is the audio of one sentence, or why there is none.
+// sentence is the audio of one sentence, or an error.
 type sentence struct {
 	audio Audio
 	err   error
@@ -267,7 +267,8 @@ func later(words []audio.Word, shift time.Duration) []audio.Word {
 
 func (p *padded) ReadSamples(dst []float32) (int, error) { return p.source.ReadSamples(dst) }
 
-// make makes the sentences until there are no more, one fails, or abort is called.
+// make makes the audio of sentences until there are no more, one fails, or abort is
+// called.
 func (s *sentences) make() {
 	defer close(s.next)
 	for text, err := range textcut.Sentences(s.v.reply) {
@@ -309,7 +310,7 @@ func (s *sentences) open(text string) (Audio, error) {
 	return &sentenceAudio{in, out}, nil
 }
 
-// sentenceAudio closes what it is read from, too.
+// sentenceAudio also closes its reader.
 type sentenceAudio struct {
 	Audio
 	from io.Closer
@@ -317,7 +318,7 @@ type sentenceAudio struct {
 
 func (a *sentenceAudio) Close() error { return errors.Join(a.Audio.Close(), a.from.Close()) }
 
-// advance goes on with the next sentence. io.EOF says that there is none.
+// advance continues with the next sentence, and returns io.EOF if there is none.
 func (s *sentences) advance() error {
 	select {
 	case next, ok := <-s.next:
@@ -354,7 +355,7 @@ func (s *sentences) ReadSamples(p []float32) (int, error) {
 	return 0, s.err
 }
 
-// account adds up what is known of a sentence that has ended.
+// account adds the figures of a sentence that has ended to the totals.
 func (s *sentences) account() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -372,7 +373,7 @@ func (s *sentences) currentWords() []audio.Word {
 	return later(s.current.Words(), s.Format().Duration(s.begin))
 }
 
-// Words are those of the sentences so far.
+// Words returns the words of the sentences so far.
 func (s *sentences) Words() []audio.Word {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -381,7 +382,7 @@ func (s *sentences) Words() []audio.Word {
 
 func (s *sentences) Info() audio.Info { return s.info }
 
-// FramesRead is that of the sentences which have ended.
+// FramesRead returns the frames of the sentences that have ended.
 func (s *sentences) FramesRead() int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()

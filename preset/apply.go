@@ -7,9 +7,9 @@ import (
 	"echocast/audio"
 )
 
-// Apply tells audio.Open what the preset knows and the bytes may not say. The rate is
-// that of raw samples, in Hz. What o already says of channels and of JSON goes before
-// the preset.
+// Apply sets the options of audio.Open that the preset knows and the bytes may not
+// state. The rate is that of raw samples, in Hz. Channels and JSON settings already in
+// o take precedence.
 func (p Preset) Apply(o *audio.Options, rate int) {
 	given := o.JSON
 	o.Encoding, o.TrustHeader = p.Encoding, true
@@ -18,7 +18,7 @@ func (p Preset) Apply(o *audio.Options, rate int) {
 		o.JSON = audio.JSONOptions{
 			Field: p.Field, Payload: p.Payload, Type: p.Type, Summary: p.Summary, Encoding: p.Encoding}
 	}
-	if given.Field != "" { // another field than the preset's, so what the preset knows of it is void
+	if given.Field != "" { // another field: the preset's other JSON settings do not apply
 		o.JSON = audio.JSONOptions{Field: given.Field, Payload: given.Payload, Encoding: p.Encoding}
 	}
 	if given.Payload != "" {
@@ -34,8 +34,8 @@ func (p Preset) Apply(o *audio.Options, rate int) {
 	}
 }
 
-// PiperVoiceRate returns the rate in Hz of a Piper voice, and the file that says it:
-// name, or, where name is that of the model (VOICE.onnx), VOICE.onnx.json beside it.
+// PiperVoiceRate returns the rate in Hz of a Piper voice, and the file that states it:
+// name or, if name is the model (VOICE.onnx), VOICE.onnx.json beside it.
 func PiperVoiceRate(name string) (rate int, said string, err error) {
 	if strings.HasSuffix(name, ".onnx") {
 		name += ".json"

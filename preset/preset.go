@@ -1,9 +1,9 @@
-// Package preset knows how text-to-speech services and programs deliver their
-// audio: what to ask each for, and how to read what comes.
+// Package preset describes how text-to-speech services and programs deliver their
+// audio: what to ask for, and how to read the result.
 //
-// Raw samples do not say what they are, and the same bytes at another rate are
-// another voice. A preset fills in what the bytes cannot say, and no more: where
-// the bytes begin with a header, that is believed.
+// Raw samples do not state their format, and at a wrong rate they are a different
+// voice. A preset adds only what the bytes do not state: if the bytes begin with a
+// header, the header counts.
 //
 // Each preset names the page of its service's documentation that it follows, or,
 // where there is none, the client that talks to it (Pipecat's and LiveKit's).
@@ -19,13 +19,13 @@ import (
 	"strings"
 )
 
-// Preset is how the audio of one source is read.
+// Preset describes the audio of one source.
 type Preset struct {
-	Name     string `json:"name"`     // what --preset takes
-	Vendor   string `json:"vendor"`   // whose it is, for people
-	Encoding string `json:"encoding"` // of raw samples, such as "s16le"; empty where a header says all
-	Rate     int    `json:"rate"`     // Hz; 0 where a header says it
-	Channels int    `json:"channels"` // 0 where a header says it
+	Name     string `json:"name"`     // the value of --preset
+	Vendor   string `json:"vendor"`   // the vendor's name, for people
+	Encoding string `json:"encoding"` // of raw samples, such as "s16le"; empty: a header states it
+	Rate     int    `json:"rate"`     // Hz; 0: a header states it
+	Channels int    `json:"channels"` // 0: a header states it
 	// Field and Payload describe samples that always come inside JSON objects:
 	// the path of the field that holds them, and how they are written there,
 	// "base64" or "hex". Both are empty for plain bytes. Type is what the
@@ -37,23 +37,22 @@ type Preset struct {
 	Summary string `json:"summary,omitempty"`
 	Ask     string `json:"ask"`     // what to ask the source for
 	Example string `json:"example"` // a shell line that speaks it
-	Source  string `json:"source"`  // where the source documents this
-	// Words is how the source says when each word is said; empty where it does not say it
-	// beside its audio.
+	Source  string `json:"source"`  // the source's documentation
+	// Words describes the source's word times; empty: it sends none with its audio.
 	Words WordTimes `json:"words,omitzero"`
 }
 
-// WordTimes is how a source says when each word is said. The receipt has the words
-// heard then.
+// WordTimes describes how a source sends the time of each word. With them, the receipt
+// has the words heard.
 type WordTimes struct {
 	Ask    string `json:"ask"`    // what to ask the source for
-	Source string `json:"source"` // where the source documents it
+	Source string `json:"source"` // the source's documentation
 }
 
 // Raw reports whether the preset is for samples without a header.
 func (p Preset) Raw() bool { return p.Encoding != "" }
 
-// String reads like "s16le, 24000 Hz mono".
+// String returns text such as "s16le, 24000 Hz mono".
 func (p Preset) String() string {
 	if !p.Raw() {
 		return "as its header says"
@@ -65,14 +64,14 @@ func (p Preset) String() string {
 	return text
 }
 
-// All are the presets by name. The caller may change the slice.
+// All returns the presets sorted by name. The caller may change the slice.
 func All() []Preset {
 	all := slices.Clone(table)
 	slices.SortFunc(all, func(a, b Preset) int { return cmp.Compare(a.Name, b.Name) })
 	return all
 }
 
-// Find gives the preset of this name. An error names those that come near.
+// Find returns the preset with this name. The error suggests similar names.
 func Find(name string) (Preset, error) {
 	var near []string
 	for _, p := range All() {

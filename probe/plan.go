@@ -11,8 +11,8 @@ import (
 	"echocast/echo"
 )
 
-// Plan says what sending an input would be: how many messages of what size, and
-// how much of the network they take.
+// Plan describes the messages that sending an input would make: their number, sizes and
+// bandwidth.
 type Plan struct {
 	Source         string   `json:"source"`
 	Container      string   `json:"container"`
@@ -32,23 +32,23 @@ type Plan struct {
 	ClippedSamples int64    `json:"clipped_samples"`
 }
 
-// Messages say how an input is cut into messages.
+// Messages configures the messages of a Plan.
 type Messages struct {
 	Conversation string
 	Samples      int // of a chunk; Options.ChunkSamples of package echo
 	Rate         int // Hz, that of the input; 0: echo.DefaultRate
 }
 
-// Input is audio that is ready to be sent; *audio.Prepared is one.
+// Input is audio ready to be sent; *audio.Prepared is one.
 type Input interface {
 	audio.Source
 	Info() audio.Info
 	Warnings() []string
 }
 
-// MakePlan reads an input to its end and builds every message of it, without
-// sending any. name is what the plan calls the input. The error is that of the
-// input, echo.ErrNoAudio, or the cause of ctx.
+// MakePlan reads an input to its end and builds every message, without sending any.
+// name is the name of the input in the plan. The error is that of the input,
+// echo.ErrNoAudio, or the cause of ctx.
 func MakePlan(ctx context.Context, name string, in Input, m Messages) (*Plan, error) {
 	info, rate := in.Info(), cmp.Or(m.Rate, echo.DefaultRate)
 	p := &Plan{
@@ -88,7 +88,7 @@ func (p *Plan) add(msg []byte, samples int) {
 	p.MessageBytes = max(p.MessageBytes, len(msg))
 }
 
-// shortened leaves out most of the audio of a message.
+// shortened returns a message without most of its audio.
 func shortened(msg string) string {
 	const mark, keep = `"audio":"`, 16
 	at := strings.Index(msg, mark) + len(mark)

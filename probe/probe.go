@@ -1,5 +1,5 @@
-// Package probe tells what an audio input is: its format, its levels, what sending
-// it would be, and what is odd about it.
+// Package probe examines an audio input: its format, its levels, the messages it would
+// make, and its oddities.
 package probe
 
 import (
@@ -18,8 +18,8 @@ import (
 	"echocast/internal/text"
 )
 
-// Report is what was found out about one input. Levels that are nothing, such as
-// the peak of silence in dBFS, are null in JSON.
+// Report describes one input. Levels without a finite value, such as the peak of
+// silence in dBFS, are null in JSON.
 type Report struct {
 	Source          string   `json:"source"`
 	Error           string   `json:"error,omitempty"` // why it could not be read, or not to its end
@@ -27,7 +27,7 @@ type Report struct {
 	Codec           string   `json:"codec,omitempty"`
 	Rate            int      `json:"rate,omitempty"` // Hz
 	Channels        int      `json:"channels,omitempty"`
-	Bits            int      `json:"bits,omitempty"` // of a sample, where that means something
+	Bits            int      `json:"bits,omitempty"` // of a sample, if defined
 	Seconds         float64  `json:"seconds"`
 	Frames          int64    `json:"frames"`
 	DeclaredSeconds *float64 `json:"declared_seconds"` // as the header claims
@@ -38,7 +38,7 @@ type Report struct {
 	Offset          float64  `json:"dc_offset"` // of full scale
 	LeadingSilence  float64  `json:"leading_silence_seconds"`
 	TrailingSilence float64  `json:"trailing_silence_seconds"`
-	PitchHz         float64  `json:"pitch_hz"` // median; 0 where no voice was found
+	PitchHz         float64  `json:"pitch_hz"` // median; 0: no voice was found
 	VoicedSeconds   float64  `json:"voiced_seconds"`
 	Suspicions      []string `json:"suspicions"` // guesses
 	Warnings        []string `json:"warnings"`   // facts
@@ -49,10 +49,10 @@ type Report struct {
 	Wave *Waveform `json:"-"`
 }
 
-// Inspect reads the audio in r to its end and reports on it; name is what the
-// report calls it. o says how to read the input and m how it would be sent. Where
-// the input breaks, the report has what was found before, and the error. The samples that
-// would be sent are passed on to o.OnPrepared, if it is set.
+// Inspect reads the audio in r to its end and reports on it; name is its name in the
+// report. o says how to read the input and m how it would be sent. If the input breaks,
+// the report has the findings so far and the error. Inspect passes the samples that would
+// be sent to o.OnPrepared, if set.
 func Inspect(ctx context.Context, name string, r io.Reader, o audio.PrepareOptions, m Messages) (*Report, error) {
 	report := &Report{Source: name, Suspicions: []string{}, Warnings: []string{}}
 	watch := newMeters()
@@ -76,7 +76,7 @@ func Inspect(ctx context.Context, name string, r io.Reader, o audio.PrepareOptio
 // meters measure an input twice: as it was decoded, and as it would be sent.
 type meters struct {
 	decoded  *audio.Levels
-	order    *audio.Roughness // nil where the samples are not of 16 bits
+	order    *audio.Roughness // nil if the samples do not have 16 bits
 	channels int
 	sent     *audio.Levels
 	loudness *audio.Loudness
@@ -91,7 +91,7 @@ func newMeters() *meters {
 	}
 }
 
-// begin prepares for the format of the input, of which nothing was read yet.
+// begin prepares for the format of the input, before anything is read.
 func (m *meters) begin(in *audio.Prepared) {
 	m.channels = in.Decoded().Channels
 	m.decoded = audio.NewLevels(in.Decoded(), audio.DefaultSilence)
@@ -154,7 +154,7 @@ func (r *Report) addLevels(m *meters) {
 	r.LoudnessLUFS = finite(m.loudness.Integrated())
 }
 
-// finite is nil for what JSON has no number for.
+// finite returns nil for values that JSON cannot represent.
 func finite(v float64) *float64 {
 	if math.IsInf(v, 0) || math.IsNaN(v) {
 		return nil
@@ -165,7 +165,7 @@ func finite(v float64) *float64 {
 
 var bitsInCodec = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^pcm_[a-z](\d+)`) })
 
-// bitsOf is the width of a sample by the name of its codec, 0 where it has none.
+// bitsOf returns the width of a sample by the name of its codec; 0: none.
 func bitsOf(codec string) int {
 	if found := bitsInCodec().FindStringSubmatch(codec); found != nil {
 		bits, _ := strconv.Atoi(found[1]) // digits
@@ -177,7 +177,7 @@ func bitsOf(codec string) int {
 	return 0
 }
 
-// verdict says in one sentence what sending does with the input.
+// verdict returns one sentence that says how the input would be sent.
 func (r *Report) verdict() string {
 	switch {
 	case r.Frames == 0:
@@ -201,7 +201,7 @@ func (r *Report) verdict() string {
 		1000*r.Plan.ChunkSeconds)
 }
 
-// suspicions are guesses from the samples.
+// suspicions returns guesses from the samples.
 func (m *meters) suspicions(r *Report) (all []string) {
 	add := func(text string) {
 		if text != "" {
@@ -241,8 +241,8 @@ func surely(times float64) string {
 	return "perhaps"
 }
 
-// suspectRate judges by the pitch of the voice. A rate that is wrong by two
-// makes a man sound like a woman, so half of the mistakes pass.
+// suspectRate judges the rate by the pitch of the voice. At twice the rate a man sounds
+// like a woman, so half of the mistakes are not found.
 func suspectRate(r *Report) string {
 	if r.VoicedSeconds < 0.5 || r.PitchHz >= audio.LowestPitch && r.PitchHz <= audio.HighestPitch {
 		return ""
@@ -270,7 +270,7 @@ func (m *meters) suspectChannels() string {
 		m.sent.Channels()[0].RMS)
 }
 
-// suspectLevel judges an input that is all silence, or full of clipped samples.
+// suspectLevel reports an input that is all silent, or has many clipped samples.
 func (m *meters) suspectLevel(r *Report) string {
 	const few = 1000 // one clipped sample of so many is not heard
 	peak := 0.0

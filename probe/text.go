@@ -9,10 +9,10 @@ import (
 	"echocast/internal/text"
 )
 
-// WaveIndent is how many columns a report's waveform is indented by.
+// WaveIndent is the indent of a report's waveform in columns.
 const WaveIndent = 12
 
-// Text returns the report for people, one finding a line, with a waveform of width
+// Text returns the report for people, one finding per line, with a waveform of width
 // columns if width is not 0. It is empty if the input could not be opened.
 func (r *Report) Text(width int) string {
 	if r.Container == "" {
@@ -49,7 +49,8 @@ func (r *Report) Text(width int) string {
 	return b.String()
 }
 
-// Caption returns the two lines above a picture of the input: its name, and what it is.
+// Caption returns the two lines above a picture of the input: its name, and its
+// description.
 func (r *Report) Caption() (title, line string) {
 	peak, loudness := decibels(r.PeakDBFS, "dBFS"), decibels(r.LoudnessLUFS, "LUFS")
 	line = fmt.Sprintf("%.3f s  ·  %s  ·  peak %s  ·  loudness %s", r.Seconds, r.format(), peak, loudness)
@@ -84,7 +85,7 @@ func decibels(v *float64, unit string) string {
 	return fmt.Sprintf("%.1f %s", *v, unit)
 }
 
-// Text returns the plan for people, one fact a line.
+// Text returns the plan for people, one fact per line.
 func (p *Plan) Text() string {
 	lines := fmt.Sprintf(`%s
   input     %s, %s, %s

@@ -7,8 +7,8 @@ import (
 	"echocast/audio"
 )
 
-// Waveform keeps the peaks of audio of any length in bounded memory: where its
-// bins are full, neighbours become one and each is twice as long.
+// Waveform keeps the peaks of audio of any length in bounded memory: when its bins are
+// full, neighbours are merged and bins become twice as long.
 type Waveform struct {
 	peaks []float32
 	per   int // samples a bin
@@ -70,8 +70,8 @@ func (w *Waveform) Render(width int) []string {
 	return rows(heights)
 }
 
-// height is a peak in eighths of a line. The root between them makes soft
-// speech visible beside loud.
+// height returns a peak in eighths of a line, on a square-root scale, which makes soft
+// speech visible beside loud speech.
 func height(peak float32) int {
 	const most = 8 * waveformRows
 	if float64(peak) < audio.Amplitude(audio.DefaultSilence) {

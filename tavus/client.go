@@ -30,14 +30,14 @@ const (
 
 	maxTries      = 4
 	firstBackoff  = 250 * time.Millisecond
-	maxRetryAfter = time.Minute // a service that asks for more is not waited for
+	maxRetryAfter = time.Minute // a longer wait is an error
 	maxAnswer     = 1 << 20
 )
 
 // Client calls the API. It may be used by several goroutines, and its fields
 // must not change then.
 type Client struct {
-	// Key is the API key. It is needed.
+	// Key is the API key. It is required.
 	Key Key
 	// BaseURL is the scheme and host of the API. Empty: DefaultBaseURL. It is
 	// https, or http on this machine.
@@ -47,12 +47,12 @@ type Client struct {
 	HTTP *http.Client
 	// Timeout is how long one try of a call may take. 0: DefaultTimeout.
 	Timeout time.Duration
-	// OnWait, if not nil, is told before a call is made again, why, and after
-	// how long.
+	// OnWait, if not nil, is called before a call is retried, with the reason and the
+	// delay.
 	OnWait func(why error, wait time.Duration)
 }
 
-// Check reports a missing key or a wrong BaseURL, without calling anything.
+// Check reports a missing key or an invalid BaseURL, without calling the API.
 func (c *Client) Check() error {
 	if c.Key.secret() == "" {
 		return errors.New("there is no API key")
@@ -71,7 +71,7 @@ func (c *Client) base() (string, error) {
 	case err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "":
 		return "", errors.New("the base URL must be of the form https://HOST")
 	case u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())):
-		return "", errors.New("the base URL must begin with https://: the key would travel in the clear")
+		return "", errors.New("the base URL must begin with https://: the key must not cross the network unencrypted")
 	}
 	return strings.TrimRight(u.String(), "/"), nil
 }
@@ -80,17 +80,17 @@ func isLoopback(host string) bool {
 	return host == "localhost" || net.ParseIP(host).IsLoopback()
 }
 
-// call is one call of the API.
+// call describes one call of the API.
 type call struct {
 	method, path string
 	query        url.Values
 	body         any    // becomes JSON; nil: none
-	message      []byte // the body as it is, instead
-	isRepeatable bool   // doing it twice is the same as doing it once
+	message      []byte // the body unchanged, instead
+	isRepeatable bool   // idempotent
 }
 
-// do makes a call, retries it where that is safe, and decodes the answer into
-// out unless that is nil.
+// do makes a call, retries it if that is safe, and decodes the answer into out unless
+// out is nil.
 func (c *Client) do(ctx context.Context, call call, out any) error {
 	for try := 1; ; try++ {
 		err := c.try(ctx, call, out)
@@ -108,13 +108,13 @@ func (c *Client) do(ctx context.Context, call call, out any) error {
 	}
 }
 
-// retry decides whether a failed call is made again, and after how long.
+// retry decides whether to retry a failed call, and after how long.
 func (c call) retry(err error, try int) (wait time.Duration, yes bool) {
 	if err == nil || try == maxTries {
 		return 0, false
 	}
 	wait = firstBackoff << (try - 1)
-	wait += rand.N(wait / 4) // jitter: many clients must not come back at once
+	wait += rand.N(wait / 4) // jitter: many clients must not retry at the same time
 	answer, ok := errors.AsType[*APIError](err)
 	if !ok {
 		_, lost := errors.AsType[*TransportError](err)
@@ -145,7 +145,7 @@ func (c *Client) try(ctx context.Context, call call, out any) error {
 	answer, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer+1))
 	success := response.StatusCode/100 == 2
 	if success && out == nil {
-		return nil // the status says all
+		return nil // only the status counts
 	}
 	if err != nil && success {
 		return c.transportError(ctx, call, &sending, err)
@@ -180,7 +180,7 @@ func (c *Client) http() *http.Client {
 	return &careful
 }
 
-// progress follows how far a request has come.
+// progress traces how much of a request was sent.
 type progress struct{ wantsConn, hasConn, failedToWrite atomic.Bool }
 
 func (p *progress) trace(ctx context.Context) context.Context {
@@ -195,8 +195,8 @@ func (p *progress) trace(ctx context.Context) context.Context {
 	})
 }
 
-// incomplete reports whether the service certainly did not receive the whole
-// request, and so cannot have acted on it.
+// incomplete reports whether the service certainly did not receive the whole request,
+// so that it cannot have acted on it.
 func (p *progress) incomplete() bool {
 	return p.failedToWrite.Load() || p.wantsConn.Load() && !p.hasConn.Load()
 }
@@ -230,7 +230,7 @@ func (c *Client) request(ctx context.Context, call call) (*http.Request, error) 
 	return request, nil
 }
 
-// transportError is the error of a call without an answer.
+// transportError returns the error of a call without an answer.
 func (c *Client) transportError(ctx context.Context, call call, sending *progress, err error) error {
 	unsent := neverSent(err) || sending.incomplete()
 	lost := &TransportError{err: err, isUnsent: unsent, cause: context.Cause(ctx)}
@@ -242,7 +242,7 @@ func (c *Client) transportError(ctx context.Context, call call, sending *progres
 		why = fmt.Sprintf("no answer within %v", c.timeout())
 	default:
 		if inner, ok := errors.AsType[*url.Error](err); ok {
-			err = inner.Err // its URL and method are said here already
+			err = inner.Err // the URL and the method are in our own text
 		}
 		why = oneLine(c.Key.redact(err.Error()), longestMessage)
 	}
@@ -250,7 +250,7 @@ func (c *Client) transportError(ctx context.Context, call call, sending *progres
 	return lost
 }
 
-// apiError is the error of an answer that reports a failure.
+// apiError returns the error of an answer that reports a failure.
 func (c *Client) apiError(call call, response *http.Response, body []byte) error {
 	refused := call.answerError(response, c.Key.redact(messageIn(body)), body)
 	refused.RetryAfter = retryAfter(response.Header.Get("Retry-After"), time.Now())
@@ -288,13 +288,13 @@ func sleep(ctx context.Context, wait time.Duration) error {
 	}
 }
 
-// idPattern is what an id may be, so that no id changes the path of a call.
+// idPattern matches valid ids, so that no id can change the path of a call.
 var idPattern = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,127}$`) })
 
 // CheckID reports an error if id cannot be that of a conversation, PAL or face.
 func CheckID(id string) error {
 	if !idPattern().MatchString(id) {
-		return fmt.Errorf("%q is no id: ids have letters, digits, - and _", beginning(id, 40))
+		return fmt.Errorf("%q is not an id: ids have letters, digits, - and _", beginning(id, 40))
 	}
 	return nil
 }

@@ -21,7 +21,7 @@ const (
 	Ended  = "ended"
 )
 
-// What a conversation is created with, unless its Spec says otherwise.
+// The defaults of Spec.
 const (
 	DefaultMaxDuration   = time.Hour
 	DefaultLeftTimeout   = 30 * time.Second
@@ -30,33 +30,33 @@ const (
 
 // Spec describes a conversation to be created.
 type Spec struct {
-	PAL  string // id; needed
+	PAL  string // id; required
 	Face string // id; empty: the PAL's own
-	// Name is the name. Open makes it unique by what it appends.
+	// Name is the name. Open appends to it to make it unique.
 	Name string
-	// Greeting is what the replica says first. Empty: nothing, which is said
-	// explicitly, since there is a stock greeting.
+	// Greeting is what the replica says first. Empty: no greeting, sent explicitly,
+	// because the service has a default greeting.
 	Greeting string
 	// DynamicGreeting lets the PAL's language model make the greeting up.
 	DynamicGreeting bool
 	// Callback is the URL to which the service posts the events. Empty: none.
 	Callback string
-	// DailyRoom is the URL of the caller's own Daily room, where the account may
-	// use one. Several PALs may be in one room. Empty: a room of the service.
+	// DailyRoom is the URL of the caller's own Daily room, if the account may use one.
+	// Several PALs may be in one room. Empty: a room of the service.
 	DailyRoom string
 	// Context is for a PAL with a language model. One in echo mode has none.
 	Context string
 	// MaxDuration ends the conversation in any case. 0: DefaultMaxDuration.
 	MaxDuration time.Duration
-	// LeftTimeout ends the conversation so long after everybody has left; until
-	// then the last words can be spoken. 0: DefaultLeftTimeout.
+	// LeftTimeout ends the conversation this long after everybody has left, so that the
+	// last words can be spoken. 0: DefaultLeftTimeout.
 	LeftTimeout time.Duration
 	// AbsentTimeout ends the conversation if nobody comes. 0: DefaultAbsentTimeout.
 	AbsentTimeout time.Duration
 	// TestMode creates a conversation that costs nothing: no replica joins, and
 	// its status is Ended at once.
 	TestMode bool
-	// Private makes a room that needs the Token that is returned.
+	// Private makes a room that requires the returned Token.
 	Private bool
 	// LiveKitURL and LiveKitToken are the caller's own LiveKit room and the
 	// replica's token for it, for a PAL whose transport is LiveKit.
@@ -65,7 +65,7 @@ type Spec struct {
 	StateDir string
 }
 
-// Check reports a wrong id or time limit, without calling anything.
+// Check reports an invalid id or time limit, without calling the API.
 func (s Spec) Check() error {
 	if _, err := item(palsPath, s.PAL); err != nil {
 		return fmt.Errorf("the id of the PAL: %w", err)
@@ -125,7 +125,7 @@ func (s Spec) body(pal, face string) map[string]any {
 
 func seconds(d time.Duration) int64 { return int64(d.Round(time.Second) / time.Second) }
 
-// Info is what the service says about a conversation.
+// Info is the service's description of a conversation.
 type Info struct {
 	ID       string  `json:"conversation_id"`
 	Name     string  `json:"conversation_name,omitempty"`
@@ -134,11 +134,11 @@ type Info struct {
 	PAL      string  `json:"pal_id,omitempty"`
 	Face     string  `json:"face_id,omitempty"`
 	Callback string  `json:"callback_url,omitempty"`
-	Token    string  `json:"meeting_token,omitempty"` // for the room, of a private conversation, from its creation only
+	Token    string  `json:"meeting_token,omitempty"` // for the room of a private conversation; only from its creation
 	Created  string  `json:"created_at,omitempty"`
 	Updated  string  `json:"updated_at,omitempty"`
-	Shutdown string  `json:"shutdown_reason,omitempty"` // why it ended, where that was asked for and is known
-	Events   []Event `json:"events,omitempty"`          // where they were asked for
+	Shutdown string  `json:"shutdown_reason,omitempty"` // why it ended, if requested and known
+	Events   []Event `json:"events,omitempty"`          // if requested
 }
 
 // Event is something that happened in a conversation.
@@ -148,7 +148,7 @@ type Event struct {
 	Properties json.RawMessage `json:"properties,omitempty"`
 }
 
-// UnmarshalJSON reads a conversation by its new or old names.
+// UnmarshalJSON reads a conversation with new or old field names.
 func (i *Info) UnmarshalJSON(text []byte) error {
 	var wire struct {
 		ID       lenientText `json:"conversation_id"`
@@ -193,7 +193,7 @@ func shutdownReason(events []Event) lenientText {
 	return ""
 }
 
-// JoinURL is the address of the room, with the token of a private one.
+// JoinURL returns the address of the room, with the token of a private one.
 func (i Info) JoinURL() string {
 	if i.Token == "" {
 		return i.URL
@@ -208,9 +208,9 @@ func (i Info) JoinURL() string {
 // Over reports whether the conversation has ended.
 func (i Info) Over() bool { return i.Status == Ended }
 
-// CreateConversation creates a conversation, which costs money until it ends; use
-// Open, which makes sure that it ends. The call is not retried: a conversation
-// may exist after any error but an APIError with a status from 300 to 499.
+// CreateConversation creates a conversation, which costs money until it ends; prefer
+// Open, which makes sure that it ends. The call is not retried: a conversation may
+// exist after any error except an APIError with a status from 300 to 499.
 func (c *Client) CreateConversation(ctx context.Context, spec Spec) (Info, error) {
 	var made Info
 	if err := spec.Check(); err != nil {
@@ -259,7 +259,7 @@ func (c *Client) Conversations(ctx context.Context, status string) iter.Seq2[Inf
 	return list(ctx, c, conversationsPath, query, func(i Info) string { return i.ID })
 }
 
-// EndConversation ends a conversation. That it had ended before is no error.
+// EndConversation ends a conversation. It returns nil for one that has already ended.
 func (c *Client) EndConversation(ctx context.Context, id string) error {
 	path, err := item(conversationsPath, id)
 	if err != nil {

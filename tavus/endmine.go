@@ -10,11 +10,10 @@ import (
 	"time"
 )
 
-// DefaultSettle is how long after it was asked for a conversation may still
-// come into being.
+// DefaultSettle is how long after the request a conversation may still be created.
 const DefaultSettle = 2 * time.Minute
 
-// EndOptions say which conversations EndMine ends.
+// EndOptions select the conversations that EndMine ends.
 type EndOptions struct {
 	StateDir string // empty: StateDir()
 	// All also ends conversations of processes that still run and of other
@@ -23,17 +22,17 @@ type EndOptions struct {
 	// Keep, if it is set, reports whether a conversation with this name is another's to
 	// end. Its entry is removed.
 	Keep func(name string) bool
-	// Settle is how long a conversation whose creation was never answered may
-	// still appear. 0: DefaultSettle.
+	// Settle is how long a conversation without an answer to its creation may still
+	// appear. 0: DefaultSettle.
 	Settle time.Duration
 }
 
-// Outcome is what EndMine did about a conversation.
+// Outcome is the result of EndMine for a conversation.
 type Outcome string
 
-// What EndMine can do about a conversation.
+// The results of EndMine.
 const (
-	OutcomeEnded     Outcome = "ended"      // it is over, now or already
+	OutcomeEnded     Outcome = "ended"      // it has ended
 	OutcomeNone      Outcome = "none"       // it was never created
 	OutcomeUnsettled Outcome = "unsettled"  // there is none yet; the journal keeps it
 	OutcomeInUse     Outcome = "in use"     // its process runs, or is on another machine
@@ -42,7 +41,7 @@ const (
 	OutcomeFailed    Outcome = "failed"     // it may still be open
 )
 
-// EndResult is what EndMine did about one conversation.
+// EndResult is the result of EndMine for one conversation.
 type EndResult struct {
 	Name    string  `json:"conversation_name"`
 	ID      string  `json:"conversation_id,omitempty"`
@@ -51,9 +50,9 @@ type EndResult struct {
 	Host    string  `json:"host"`
 }
 
-// EndMine ends the conversations that earlier processes created and did not
-// end. It returns a result for each one in the journal, and an error for those
-// that may still be open.
+// EndMine ends the conversations that earlier processes created and did not end. It
+// returns a result for each entry of the journal, and an error for those that may still
+// be open.
 func EndMine(ctx context.Context, client *Client, options EndOptions) ([]EndResult, error) {
 	if err := client.Check(); err != nil {
 		return nil, err
@@ -100,8 +99,8 @@ func (c *Client) endEntry(ctx context.Context, e *entry, options EndOptions) (Ou
 	return outcome, err
 }
 
-// endKnown ends a conversation. Since the key is the one that created it, a
-// conversation that the service does not know was deleted.
+// endKnown ends a conversation with a known id. The key is the one that created it, so
+// an unknown conversation was deleted.
 func (c *Client) endKnown(ctx context.Context, id string) error {
 	err := c.EndConversation(ctx, id)
 	if !isGone(err) {
@@ -113,7 +112,7 @@ func (c *Client) endKnown(ctx context.Context, id string) error {
 	return err
 }
 
-// isGone reports the answers about a conversation that does not exist: 404 by
+// isGone reports whether an answer says that the conversation does not exist: 404 by
 // HTTP, 400 by the documentation's example.
 func isGone(err error) bool {
 	answer, ok := errors.AsType[*APIError](err)
@@ -124,7 +123,7 @@ func isGone(err error) bool {
 		strings.Contains(answer.Message, "conversation_id")
 }
 
-// endUnanswered ends what a creation without an answer may have left.
+// endUnanswered ends a conversation that a creation without an answer may have left.
 func (c *Client) endUnanswered(ctx context.Context, e *entry, settle time.Duration) (Outcome, error) {
 	ended, err := c.endByName(ctx, e.Name)
 	switch {
@@ -138,19 +137,19 @@ func (c *Client) endUnanswered(ctx context.Context, e *entry, settle time.Durati
 	return OutcomeNone, nil
 }
 
-// Unended is a conversation in the journal: created, or asked for, and not ended.
+// Unended is a conversation in the journal: requested or created, and not ended.
 type Unended struct {
 	Name string `json:"conversation_name"`
-	ID   string `json:"conversation_id,omitempty"` // empty: unknown whether there is one
+	ID   string `json:"conversation_id,omitempty"` // empty: it may not exist
 	PID  int    `json:"pid"`
 	Host string `json:"host"`
-	// Left says that the process that created it has ended and will not end it.
+	// Left is set if the process that created it has ended and will not end it.
 	Left bool `json:"left"`
 }
 
-// Journal lists the conversations that processes on this account of the system
-// created and have not ended. The error is of files that cannot be read; the
-// others are returned beside it. An empty dir means StateDir().
+// Journal lists the conversations that processes of this user created and have not
+// ended. The error is about unreadable files; the other entries are still returned. An
+// empty dir means StateDir().
 func Journal(dir string) ([]Unended, error) {
 	dir, err := stateDir(dir)
 	if err != nil {

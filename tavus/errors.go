@@ -12,16 +12,16 @@ import (
 	"unicode"
 )
 
-// APIError is an answer that reports a failure or cannot be understood.
+// APIError is an answer that reports a failure or cannot be parsed.
 type APIError struct {
 	Method, Path string
-	Status       int           // of HTTP; 2xx where the answer could not be understood
-	Message      string        // what the service says, in one line; may be empty
+	Status       int           // of HTTP; 2xx if the answer could not be parsed
+	Message      string        // the service's words in one line; may be empty
 	Body         string        // the beginning of the answer, 512 bytes at most, without the key
-	RetryAfter   time.Duration // how long the service asks to wait; 0: it does not
+	RetryAfter   time.Duration // how long the service asks to wait; 0: not given
 }
 
-// Error says what was asked, what was answered and what to do.
+// Error returns the call, the answer and what to do.
 func (e *APIError) Error() string {
 	text := fmt.Sprintf("tavus: %s %s: %d", e.Method, e.Path, e.Status)
 	if name := http.StatusText(e.Status); name != "" && e.Status >= 300 {
@@ -36,11 +36,11 @@ func (e *APIError) Error() string {
 	return text
 }
 
-// Hint says what to do about the error, or nothing where that is unknown.
+// Hint returns what to do about the error; "": not known.
 func (e *APIError) Hint() string {
 	switch {
 	case e.Status < 300:
-		return "this is not the Tavus API, or a newer one"
+		return "this is not the Tavus API, or a newer version"
 	case e.Status < 400:
 		return "echocast does not send the key to another address: name it with --base-url if it is right"
 	case e.Status == 400 && strings.Contains(strings.ToLower(e.Message), "concurrent"):
@@ -54,7 +54,7 @@ func (e *APIError) Hint() string {
 	case e.Status == 404:
 		return "check the id, and that the key is of the same account"
 	case e.Status == 409:
-		return "its state does not allow that now; look at it first"
+		return "its state does not allow that now: check it first"
 	case e.Status == 400, e.Status == 422:
 		return "check the ids and options"
 	case e.Status == 429 && e.RetryAfter > 0:
@@ -67,27 +67,27 @@ func (e *APIError) Hint() string {
 	return ""
 }
 
-// TransportError is a call without an answer.
+// TransportError reports a call without an answer.
 type TransportError struct {
 	text     string
-	err      error // is not shown: it may hold what the server sent
+	err      error // not shown: it may contain text of the server
 	cause    error // of the caller's context, where that ended the call
 	isUnsent bool  // the service certainly never saw it
 }
 
-// Error says what was called and why there is no answer.
+// Error returns the call, and why there is no answer.
 func (e *TransportError) Error() string { return e.text }
 
-// Unwrap is the cause of the caller's context, where that ended the call.
+// Unwrap is the cause of the caller's context, if that ended the call.
 func (e *TransportError) Unwrap() error { return e.cause }
 
 // Unsent reports whether the service certainly did not receive the request.
 func (e *TransportError) Unsent() bool { return e.isUnsent }
 
-// Is lets callers test for errors of the network and of deadlines.
+// Is reports matches with errors of the network and of deadlines.
 func (e *TransportError) Is(target error) bool { return errors.Is(e.err, target) }
 
-// neverSent reports errors that come before a request is written.
+// neverSent reports whether an error comes before a request is written.
 func neverSent(err error) bool {
 	if op, ok := errors.AsType[*net.OpError](err); ok && (op.Op == "dial" || op.Op == "proxyconnect") {
 		return true
@@ -96,18 +96,18 @@ func neverSent(err error) bool {
 	return untrusted
 }
 
-// UncertainError is a creation of which it is unknown whether it happened.
+// UncertainError reports a creation that may or may not have happened.
 type UncertainError struct {
 	Name string // the unique name of the conversation
 	err  error
 }
 
-// Error says which conversation it is and why that is unknown.
+// Error names the conversation, and says why its state is unknown.
 func (e *UncertainError) Error() string {
 	return fmt.Sprintf("it is unknown whether conversation %s was created: %v", e.Name, e.err)
 }
 
-// Unwrap is why it is not known.
+// Unwrap returns why it is not known.
 func (e *UncertainError) Unwrap() error { return e.err }
 
 // mayHaveHappened reports whether a call that failed may have had its effect.
@@ -119,7 +119,7 @@ func mayHaveHappened(err error) bool {
 	return ok && (answer.Status < 300 || answer.Status == http.StatusRequestTimeout || answer.Status >= 500)
 }
 
-// statusOf is the HTTP status of an answer that was an error, else 0.
+// statusOf returns the HTTP status of an *APIError, else 0.
 func statusOf(err error) int {
 	if answer, ok := errors.AsType[*APIError](err); ok {
 		return answer.Status
@@ -132,8 +132,8 @@ const (
 	longestBody    = 512
 )
 
-// messageIn returns what the body of an error says, under any of its keys, also
-// where it is nested once more. It is empty for a page of HTML.
+// messageIn returns the message in the body of an error, under any known key, also
+// nested once. It is empty for an HTML page.
 func messageIn(body []byte) string {
 	var both struct{ Error, Message, Detail json.RawMessage }
 	if json.Unmarshal(body, &both) != nil {
@@ -156,7 +156,7 @@ func messageIn(body []byte) string {
 	return ""
 }
 
-// oneLine is text without line breaks and control characters, cut after n bytes.
+// oneLine returns text without line breaks and control characters, cut after n bytes.
 func oneLine(text string, n int) string {
 	text = strings.Map(func(c rune) rune {
 		if unicode.IsControl(c) {
@@ -167,7 +167,7 @@ func oneLine(text string, n int) string {
 	return beginning(strings.Join(strings.Fields(text), " "), n)
 }
 
-// beginning is the first n bytes of text, or less to keep characters whole.
+// beginning returns at most the first n bytes of text, without cutting a character.
 func beginning(text string, n int) string {
 	if len(text) <= n {
 		return text

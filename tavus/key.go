@@ -14,16 +14,16 @@ import (
 
 const redacted = redact.Mark
 
-// Key is an API key. However it is printed, marshalled or logged, it says
-// "redacted". The zero Key is no key.
+// Key is an API key. It prints, marshals and logs as "redacted". The zero Key means no
+// key.
 type Key struct {
-	// A function, since fmt prints unexported fields without asking their
-	// methods, and of a function only its address.
+	// A function, because fmt prints unexported fields without their methods, but of a
+	// function only the address.
 	reveal func() string
 }
 
-// NewKey makes a key of text, without the space around it. The error never
-// shows the text.
+// NewKey makes a key of text, without surrounding space. The error never shows the
+// text.
 func NewKey(text string) (Key, error) {
 	text = strings.TrimSpace(text)
 	if text == "" {
@@ -42,27 +42,26 @@ func (k Key) secret() string {
 	return k.reveal()
 }
 
-// String is "redacted".
+// String returns "redacted".
 func (k Key) String() string { return redacted }
 
-// GoString is "redacted".
+// GoString returns "redacted".
 func (k Key) GoString() string { return redacted }
 
-// Format writes "redacted", whatever the verb.
+// Format writes "redacted" for every verb.
 func (k Key) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
 
-// MarshalText is "redacted", in JSON and wherever else text is marshalled.
+// MarshalText returns "redacted", for JSON and other text formats.
 func (k Key) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
-// LogValue is "redacted".
+// LogValue returns "redacted".
 func (k Key) LogValue() slog.Value { return slog.StringValue(redacted) }
 
-// fingerprint tells two keys apart and reveals nothing of them.
+// fingerprint distinguishes keys and reveals nothing about them.
 func (k Key) fingerprint() string {
 	sum := sha256.Sum256([]byte("echocast:" + k.secret()))
 	return hex.EncodeToString(sum[:4])
 }
 
-// redact removes the key from text of a server, which may send back what it was
-// sent, plainly or encoded.
+// redact removes the key from text of a server, which may repeat it, plain or encoded.
 func (k Key) redact(text string) string { return redact.New(k.secret()).Text(text) }

@@ -15,10 +15,10 @@ const (
 	mostPages  = 2000
 )
 
-// lenientText is text that the service may send as a number, a boolean or null.
+// lenientText is a string that the service may send as a number, a boolean or null.
 type lenientText string
 
-// UnmarshalJSON never fails: a value that is no text is kept as it was written.
+// UnmarshalJSON never fails: it keeps a value that is not a string as it was written.
 func (l *lenientText) UnmarshalJSON(raw []byte) error {
 	var text string
 	if json.Unmarshal(raw, &text) == nil { // null, too
@@ -31,7 +31,7 @@ func (l *lenientText) UnmarshalJSON(raw []byte) error {
 
 func firstText(texts ...lenientText) string { return string(cmp.Or(texts...)) }
 
-// list yields everything in a collection, page by page. An error ends it.
+// list yields all items of a collection, page by page. An error ends the sequence.
 func list[T any](ctx context.Context, c *Client, path string, query url.Values, id func(T) string) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		seen := map[string]bool{}

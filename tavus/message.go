@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// What the service takes by SendAppMessage. It does not say whether the rate
-// counts per conversation or per API key.
+// Limits of SendAppMessage. It is not documented whether the rate counts per
+// conversation or per API key.
 const (
 	MaxAppMessage    = 65536 // bytes of a message
 	AppMessages      = 120   // requests in AppMessageWindow

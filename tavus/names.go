@@ -8,7 +8,7 @@ import (
 	"sync"
 )
 
-// Names of 2026, and those before them.
+// The names of 2026, and the older ones.
 const (
 	palsPath, personasPath  = "/v2/pals", "/v2/personas"
 	facesPath, replicasPath = "/v2/faces", "/v2/replicas"
@@ -31,8 +31,8 @@ var (
 	})
 )
 
-// wantsOldNames reports a refusal that misses an old name or does not know a
-// new one. The service did nothing then.
+// wantsOldNames reports whether a refusal misses an old name or does not know a new
+// one. Then the service did nothing.
 func wantsOldNames(err error) bool {
 	refused, ok := errors.AsType[*APIError](err)
 	if !ok {
@@ -48,15 +48,14 @@ func wantsOldNames(err error) bool {
 		unknown().MatchString(text)
 }
 
-// lacksPath reports an answer of a service that may not have the path at all.
+// lacksPath reports whether the service may not have the path at all.
 func lacksPath(err error) bool {
 	status := statusOf(err)
 	return status == http.StatusNotFound || status == http.StatusMethodNotAllowed
 }
 
-// withOldNames makes a call again by the old names, if the service does not
-// know the new. If both fail because the path or id is missing, it returns
-// the first error.
+// withOldNames repeats a call with the old names if the service does not know the new
+// ones. If both fail because the path or id is missing, it returns the first error.
 func withOldNames(err error, again func() error) error {
 	if !lacksPath(err) && !wantsOldNames(err) {
 		return err

@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// How long things may take after the caller's context has ended: together less
-// than the 5 s after which a signal ends echocast.
+// Timeouts after the caller's context has ended: together less than the 5 s after which
+// a signal ends echocast.
 const (
 	creationGrace = 1500 * time.Millisecond // for a creation that is under way
 	endGrace      = 2500 * time.Millisecond // for ending the conversation
@@ -25,20 +25,20 @@ const (
 // closeTimeout bounds Close while the caller's context lasts.
 const closeTimeout = 20 * time.Second
 
-// Conversation is a conversation that this process created and has to end.
+// Conversation is a conversation that this process created and must end.
 type Conversation struct {
 	Info
 
 	client        *Client
 	entry         *entry
-	mayExistTwice bool // it was asked for more than once, so the service may have made two
+	mayExistTwice bool // it was requested more than once, so the service may have created two
 
 	mu       sync.Mutex
 	hasEnded bool
 }
 
-// Open creates a conversation and keeps it in the journal until it has ended.
-// The caller defers Close.
+// Open creates a conversation and keeps it in the journal until it has ended. The
+// caller must call Close.
 //
 // If the creation was not confirmed, Open looks for the conversation by its
 // unique name. If that fails too, the error is an *UncertainError, the journal
@@ -51,7 +51,7 @@ func Open(ctx context.Context, client *Client, spec Spec) (*Conversation, error)
 	spec.Name = uniqueName(spec.Name)
 	entry, err := newEntry(client, spec)
 	if err != nil {
-		return nil, fmt.Errorf("no conversation was created, since the journal cannot be written: %w", err)
+		return nil, fmt.Errorf("no conversation was created, because the journal cannot be written: %w", err)
 	}
 	c := &Conversation{client: client, entry: entry}
 	extended, stop := extend(ctx, creationGrace)
@@ -75,8 +75,7 @@ func Open(ctx context.Context, client *Client, spec Spec) (*Conversation, error)
 
 var notInNames = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`[^A-Za-z0-9._-]+`) })
 
-// uniqueName returns a name that no other conversation has and that a file may
-// have.
+// uniqueName returns a unique name that is valid as a file name.
 func uniqueName(name string) string {
 	var random [8]byte
 	_, _ = rand.Read(random[:]) // never fails
@@ -99,9 +98,9 @@ func extend(ctx context.Context, grace time.Duration) (context.Context, context.
 	}
 }
 
-// create asks for the conversation. If no answer tells whether it exists, create
-// looks for it by name. It asks again only where the service said that it is
-// busy and has no conversation of that name.
+// create requests the conversation. If it gets no answer, it looks for the conversation
+// by name. It repeats the request only if the service said that it is busy and has no
+// conversation of that name.
 func (c *Conversation) create(ctx context.Context, spec Spec) (Info, error) {
 	for try := 1; ; try++ {
 		info, err := c.client.CreateConversation(ctx, spec)
@@ -165,8 +164,8 @@ func (c *Client) withName(ctx context.Context, name, status string) (found []Inf
 	return found, nil
 }
 
-// endUnknown ends what a failed creation may have left, and returns the error to
-// report. The journal keeps the entry if it could not.
+// endUnknown ends a conversation that a failed creation may have left, and returns the
+// error to report. If that fails, the journal keeps the entry.
 func (c *Conversation) endUnknown(ctx context.Context, err error) error {
 	if _, unsure := errors.AsType[*UncertainError](err); !unsure {
 		return errors.Join(err, c.entry.remove())
@@ -179,7 +178,7 @@ func (c *Conversation) endUnknown(ctx context.Context, err error) error {
 	return err
 }
 
-// withShortTries returns the client for when there is little time left.
+// withShortTries returns a client with short timeouts.
 func (c *Client) withShortTries() *Client {
 	short := *c
 	short.Timeout = min(c.timeout(), endTryTimeout)
@@ -233,9 +232,9 @@ func EndNamed(ctx context.Context, client *Client, name string) error {
 	return nil
 }
 
-// Close ends the conversation, also when ctx has ended, and removes it from the
-// journal. It takes at most 20 s, and at most 2.5 s once ctx has ended. After a
-// success another call does nothing; after an error it tries again.
+// Close ends the conversation, even after ctx has ended, and removes it from the
+// journal. It takes at most 20 s, and at most 2.5 s once ctx has ended. After a success
+// another call does nothing; after an error it tries again.
 func (c *Conversation) Close(ctx context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -8,7 +8,7 @@ import (
 	"net/http"
 )
 
-// PAL is what speaks in a conversation, formerly a persona.
+// PAL is a speaker of conversations, formerly called persona.
 type PAL struct {
 	ID       string `json:"pal_id"`
 	Name     string `json:"pal_name,omitempty"`
@@ -16,12 +16,12 @@ type PAL struct {
 	Pipeline string `json:"pipeline_mode,omitempty"` // "echo" or "full"
 	// Transport is the kind of its rooms: "livekit", or empty for Daily.
 	Transport string `json:"transport_type,omitempty"`
-	// Microphone says that the PAL speaks an audio track instead of messages.
+	// Microphone is set if the PAL echoes an audio track instead of messages.
 	Microphone bool   `json:"microphone,omitempty"`
 	Created    string `json:"created_at,omitempty"`
 }
 
-// UnmarshalJSON reads a PAL by its new or old names.
+// UnmarshalJSON reads a PAL with new or old field names.
 func (p *PAL) UnmarshalJSON(text []byte) error {
 	var wire struct {
 		PAL         lenientText `json:"pal_id"`
@@ -58,10 +58,10 @@ type palTransport struct {
 	} `json:"input_settings"`
 }
 
-// StreamPAL is a stock PAL of Tavus that speaks an audio track.
+// StreamPAL is a stock PAL of Tavus that echoes an audio track.
 const StreamPAL = "pipecat-stream"
 
-// Face is how a PAL looks, formerly a replica.
+// Face is the appearance of a PAL, formerly called replica.
 type Face struct {
 	ID      string `json:"face_id"`
 	Name    string `json:"face_name,omitempty"`
@@ -69,7 +69,7 @@ type Face struct {
 	Created string `json:"created_at,omitempty"`
 }
 
-// UnmarshalJSON reads a face by its new or old names.
+// UnmarshalJSON reads a face with new or old field names.
 func (f *Face) UnmarshalJSON(text []byte) error {
 	var wire struct {
 		Face        lenientText `json:"face_id"`
@@ -87,11 +87,11 @@ func (f *Face) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// EchoPAL describes a PAL in echo mode to be created.
+// EchoPAL describes a PAL in echo mode to create.
 type EchoPAL struct {
-	Face string // the id of the face it has by default; needed
+	Face string // the id of its default face; required
 	Name string // empty: "echocast echo"
-	// Microphone makes the PAL speak the audio track of a participant instead of
+	// Microphone makes the PAL echo the audio track of a participant instead of
 	// messages. The setting was seen in use and is not documented.
 	Microphone bool
 	// LiveKit makes a PAL for conversations in a LiveKit room.
@@ -113,8 +113,8 @@ func (p EchoPAL) body(name, face string) map[string]any {
 	return body
 }
 
-// CreatePAL creates a PAL in echo mode. A PAL costs nothing; one whose creation
-// got no answer may exist.
+// CreatePAL creates a PAL in echo mode. A PAL costs nothing. Without an answer, the PAL
+// may exist.
 func (c *Client) CreatePAL(ctx context.Context, pal EchoPAL) (PAL, error) {
 	var made PAL
 	if _, err := item(facesPath, pal.Face); err != nil {
@@ -165,7 +165,7 @@ func (c *Client) Faces(ctx context.Context) iter.Seq2[Face, error] {
 	return listEither(ctx, c, facesPath, replicasPath, func(f Face) string { return f.ID })
 }
 
-// get reads one object from the collection of its new name or of its old one.
+// get reads one object from the collection with the new or the old name.
 func get[T any](ctx context.Context, c *Client, id, newer, older string) (one T, err error) {
 	from := func(collection string) error {
 		path, err := item(collection, id)
@@ -177,8 +177,8 @@ func get[T any](ctx context.Context, c *Client, id, newer, older string) (one T,
 	return one, withOldNames(from(newer), func() error { return from(older) })
 }
 
-// listEither lists the collection of the new name, or the old one where the
-// service does not have the new.
+// listEither lists the collection with the new name, or with the old one if the service
+// does not know the new.
 func listEither[T any](ctx context.Context, c *Client, newer, older string, id func(T) string) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		for one, err := range list(ctx, c, newer, nil, id) {

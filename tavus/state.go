@@ -57,8 +57,8 @@ type entry struct {
 	path string
 }
 
-// heldLocks keeps the locks of this process open until it ends, by the path of
-// their entry: a file that nobody refers to is closed, which releases its lock.
+// heldLocks keeps the lock files of this process open until it ends, by the path of
+// their entry: an unreferenced file would be closed, which releases its lock.
 var heldLocks sync.Map
 
 const (
@@ -67,7 +67,8 @@ const (
 	lockSuffix  = ".lock"
 )
 
-// newEntry adds to the journal a conversation that is about to be asked for.
+// newEntry adds an entry to the journal for a conversation that is about to be
+// requested.
 func newEntry(client *Client, spec Spec) (*entry, error) {
 	dir, dirErr := stateDir(spec.StateDir)
 	base, baseErr := client.base()
@@ -88,7 +89,7 @@ func newEntry(client *Client, spec Spec) (*entry, error) {
 		return nil, err
 	}
 	lock := flock.New(path+lockSuffix, flock.SetPermissions(0o600))
-	_ = lock.Lock() // where files cannot be locked, inUse counts the entry as in use
+	_ = lock.Lock() // without file locks, inUse counts the entry as in use
 	heldLocks.Store(path, lock)
 	return e, e.write(e)
 }
@@ -134,8 +135,8 @@ func (e *entry) remove() error {
 	return nil
 }
 
-// entries reads the journal in dir. The error is of files that cannot be read;
-// the others are returned beside it.
+// entries reads the journal in dir. The error is about unreadable files; the other
+// entries are still returned.
 func entries(dir string) (all []*entry, err error) {
 	files, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -159,8 +160,8 @@ func entries(dir string) (all []*entry, err error) {
 	return all, errors.Join(failed...)
 }
 
-// errNeverAsked is of the empty file of a process that was killed before it
-// asked for the conversation, or is about to ask.
+// errNeverAsked reports the empty file of a process that was killed before it requested
+// the conversation, or is about to.
 var errNeverAsked = errors.New("no conversation was asked for")
 
 func removeOld(file fs.DirEntry, path string) {
@@ -186,8 +187,8 @@ func readEntry(path string) (*entry, error) {
 	return e, nil
 }
 
-// inUse reports whether the process that asked for the conversation still runs,
-// or is on another machine, where nobody here can tell.
+// inUse reports whether the process that requested the conversation still runs, or may
+// run on another machine.
 func (e *entry) inUse() bool {
 	if host, _ := os.Hostname(); e.Host != host {
 		return true

@@ -23,7 +23,7 @@ type Figures struct {
 	Lost       int
 }
 
-// FiguresOf sums up sessions.
+// FiguresOf summarises sessions.
 func FiguresOf(sessions []*Session) *Figures {
 	f := &Figures{}
 	outcomes := map[string]int{}
@@ -58,7 +58,7 @@ func FiguresOf(sessions []*Session) *Figures {
 // noReceipt is the outcome of an utterance without a receipt.
 const noReceipt = "no receipt"
 
-// Outcome is how the utterance ended.
+// Outcome returns how the utterance ended.
 func (u *Utterance) Outcome() string {
 	if u.Receipt == nil || u.Receipt.Outcome == "" {
 		return noReceipt
@@ -66,7 +66,7 @@ func (u *Utterance) Outcome() string {
 	return string(u.Receipt.Outcome)
 }
 
-// judgement is the class of an outcome: good, fair or bad.
+// judgement returns the class of an outcome: good, fair or bad.
 func judgement(outcome string) string {
 	switch echo.Outcome(outcome) {
 	case echo.Finished, echo.Sent:
@@ -105,8 +105,8 @@ func sumOutcomes(outcomes map[string]int) (text, worst string) {
 	return strings.Join(parts, ", "), worst
 }
 
-// Percentile is the smallest of the sorted values that p percent of them do not
-// exceed (nearest rank). It is NaN if there are no values.
+// Percentile returns the smallest of the sorted values that p percent of them do not
+// exceed (nearest rank); NaN without values.
 func Percentile(sorted []float64, p float64) float64 {
 	if len(sorted) == 0 {
 		return math.NaN()

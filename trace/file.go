@@ -34,7 +34,8 @@ func (p *Page) WriteFile(name string) error {
 	return cmp.Or(err, buffered.Flush(), file.Close())
 }
 
-// IsReport reports whether a file has a page, or is empty, so that it may be replaced.
+// IsReport reports whether a file contains a report page, or is empty, so that it may
+// be replaced.
 func IsReport(name string) bool {
 	file, err := os.Open(name)
 	if err != nil {
@@ -51,8 +52,8 @@ type FileRecorder struct {
 	file *os.File
 }
 
-// Create creates the file of a trace and begins to record. redact hides secrets, also
-// those that become known later.
+// Create creates the file of a trace and begins to record. redact hides secrets,
+// including those that become known later.
 func Create(name, program string, redact func(string) string) (*FileRecorder, error) {
 	file, err := outfile.Create(name)
 	if err != nil {
@@ -63,7 +64,7 @@ func Create(name, program string, redact func(string) string) (*FileRecorder, er
 	return &FileRecorder{recorder, file}, nil
 }
 
-// IncompleteError is a trace that could not be written to its end.
+// IncompleteError reports a trace that could not be written to its end.
 type IncompleteError struct {
 	Name string // of the file
 	Err  error

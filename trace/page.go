@@ -30,7 +30,7 @@ var pageTemplate = sync.OnceValue(func() *template.Template {
 
 // Limits of a page, so that a browser can show it.
 const (
-	mostPoints = 12000 // of a lane; beyond it, neighbours are merged and the worst is shown
+	mostPoints = 12000 // points of a lane; beyond it, neighbours are merged and the worst is shown
 	mostBlocks = 2000  // of a lane, and rows of the table
 	mostRuns   = 50    // of sessions
 )
@@ -134,7 +134,7 @@ func (p *Page) content() *page {
 	return c
 }
 
-// when is the line below the title: date, length and program.
+// when returns the line below the title: date, length and program.
 func when(sessions []*Session) string {
 	if len(sessions) == 0 {
 		return ""
@@ -153,7 +153,7 @@ func when(sessions []*Session) string {
 	return strings.Join(parts, "  ·  ")
 }
 
-// notes are warnings about the trace itself.
+// notes returns warnings about the trace itself.
 func notes(sessions []*Session) (texts []string) {
 	for _, s := range sessions {
 		if s.Cut {
@@ -219,7 +219,7 @@ const (
 	veryLate = 0.100
 )
 
-// lateClass is the colour of a lateness.
+// lateClass returns the colour class of a lateness.
 func lateClass(seconds float64) string {
 	switch {
 	case math.IsNaN(seconds):
@@ -320,7 +320,7 @@ func withSource(whom string) string {
 	return "by " + whom
 }
 
-// title is the name of the utterance.
+// title returns the name of the utterance.
 func (u *Utterance) title() string {
 	if u.Name != "" {
 		return u.Name

@@ -20,9 +20,9 @@ const mostPending = 16 << 20
 // Close waits for the disk. The Recorder starts one goroutine, which writes, and
 // Close ends and waits for it.
 type Recorder struct {
-	// Redact returns text without the secrets in it. It is applied to all lines
-	// but those of sent audio, which hold none. Set it before the Recorder is
-	// used; nil means that there are no secrets.
+	// Redact returns text without the secrets in it. It is applied to all lines except
+	// those of sent audio, which hold none. Set it before using the Recorder; nil:
+	// there are no secrets.
 	Redact func(text string) string
 
 	w     io.Writer
@@ -96,7 +96,7 @@ type recorded struct {
 	r    *Recorder
 }
 
-// Unacknowledged is what conn says; negative where it does not.
+// Unacknowledged returns the value of conn; negative if conn has none.
 func (c *recorded) Unacknowledged() int {
 	if conn, ok := c.conn.(echo.Acknowledger); ok {
 		return conn.Unacknowledged()

@@ -18,7 +18,7 @@ import (
 // ErrNothing means that a trace has no messages to replay.
 var ErrNothing = errors.New("the trace holds no messages that were sent")
 
-// ReplayOptions tune a replay. Nil and every zero value mean the default.
+// ReplayOptions configure a replay. Nil and every zero value mean the default.
 type ReplayOptions struct {
 	Speed        float64 // multiple of the recorded speed; 0: 1
 	Burst        bool    // send without waiting for the recorded times
@@ -48,11 +48,11 @@ func (o *ReplayOptions) withDefaults() ReplayOptions {
 	return set
 }
 
-// Replay sends the messages of a trace again once the replica has joined, at
-// their recorded times, and waits until the replica has stopped speaking.
-// Messages that were not accepted when they were recorded are left out. An
-// utterance without its last chunk is interrupted: if the trace ends in it, the
-// replay fails or ctx ends. Several traces in one file follow without a pause.
+// Replay sends the messages of a trace again once the replica has joined, at their
+// recorded times, and waits until the replica has stopped speaking. It skips messages
+// that were not accepted when they were recorded. It interrupts an utterance whose last
+// chunk is missing because the trace ends, the replay fails or ctx ends. Several traces
+// in one file follow without a pause.
 //
 // Replay starts one goroutine and waits for it.
 func Replay(ctx context.Context, entries iter.Seq2[Entry, error], conn echo.Conn, options *ReplayOptions) error {
@@ -73,7 +73,7 @@ func Replay(ctx context.Context, entries iter.Seq2[Entry, error], conn echo.Conn
 	return err
 }
 
-// replay is a replay that runs.
+// replay is a running replay.
 type replay struct {
 	options ReplayOptions
 	conn    echo.Conn
@@ -465,8 +465,8 @@ func (p *replay) waitHeard(ctx context.Context) error {
 	return nil
 }
 
-// unheard is how long the replica may need to report the end of all utterances,
-// 0 if it has, and the error if it does not.
+// unheard returns how long the replica may need to report the end of all utterances, 0
+// if it has, and the error if it does not.
 func (p *replay) unheard() (wait time.Duration, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -515,7 +515,7 @@ func (p *replay) breakOff(ctx context.Context, why error) error {
 	}
 }
 
-// receipt is the receipt of the utterance.
+// receipt returns the receipt of the utterance.
 func (u *replayed) receipt(err error) echo.Receipt {
 	r := echo.Receipt{
 		InferenceID: u.id, Outcome: u.outcome(err), Samples: u.samples, SentSeconds: micro(u.seconds),

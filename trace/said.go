@@ -14,10 +14,10 @@ import (
 	"echocast/internal/pcm"
 )
 
-// mostAudio is how many bytes of samples are kept of a trace: nearly three minutes at 24 kHz.
+// mostAudio is how many bytes of samples the page keeps: nearly three minutes at 24 kHz.
 const mostAudio = 8 << 20
 
-// Said is something that was said, in words.
+// Said is a text that was said.
 type Said struct {
 	T    float64
 	Role string // echo.RolePal, echo.RoleUser or as it came; empty for text that was sent
@@ -82,7 +82,7 @@ func (a *analysis) say(said Said) {
 	a.s.Said = append(a.s.Said, said)
 }
 
-// spoken is a row of what was said: an utterance, or the words of an event.
+// spoken is a row of the table of speech: an utterance, or the words of an event.
 type spoken struct {
 	t                             float64
 	At, Who, Class                string
@@ -90,7 +90,7 @@ type spoken struct {
 	Audio                         template.URL
 }
 
-// said lists what was said in all runs, and says what is missing of the audio.
+// said lists what was said in all runs, with a note about missing audio.
 func (p *Page) said() (all []spoken, note string) {
 	var samples, kept int64
 	for n, s := range p.Sessions {

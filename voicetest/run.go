@@ -22,14 +22,14 @@ import (
 	"echocast/room/peer"
 )
 
-// Result is how an item went. It failed if there are Failures or an Error.
+// Result is the result of an item. The item failed if there are Failures or an Error.
 type Result struct {
 	Talk     string             `json:"talk"`
 	Name     string             `json:"name"`
 	Passed   bool               `json:"passed"`
 	Seconds  float64            `json:"seconds"`            // the whole item took
-	Failures []string           `json:"failures,omitempty"` // what is not as expected
-	Error    string             `json:"error,omitempty"`    // why it could not be tried
+	Failures []string           `json:"failures,omitempty"` // differences from what was expected
+	Error    string             `json:"error,omitempty"`    // why it could not be run
 	Figures  map[string]float64 `json:"figures"`            // those that are known; times in seconds
 	Receipt  *echo.Receipt      `json:"receipt,omitempty"`
 
@@ -38,7 +38,7 @@ type Result struct {
 	Start time.Time `json:"-"`
 }
 
-// measured is what was seen of an utterance. Several goroutines write it.
+// measured holds the measurements of an utterance. Several goroutines write it.
 type measured struct {
 	mu          sync.Mutex
 	begin       time.Time // of the file or the command
@@ -66,7 +66,7 @@ func (m *measured) observe(moment echo.Moment) {
 	}
 }
 
-// lateness is how late 99 of 100 chunks were at most, in seconds.
+// lateness returns the 99th percentile of chunk lateness, in seconds.
 func (m *measured) lateness() (seconds float64, isKnown bool) {
 	if len(m.late) == 0 {
 		return 0, false
@@ -92,7 +92,7 @@ func (t *Talk) Run(ctx context.Context, file string, report func(Result)) error 
 	return nil
 }
 
-// judge compares what was measured with what is expected.
+// judge compares the measurements with the expectations.
 func (r *Result) judge(i *Item, m *measured, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -124,8 +124,8 @@ func (r *Result) fail(format string, args ...any) {
 	r.Failures = append(r.Failures, fmt.Sprintf(format, args...))
 }
 
-// compare checks the bounds. One for all items says nothing about an interrupt that an
-// item does not have.
+// compare checks the bounds. It skips a bound for all items about interrupts if the
+// item has none.
 func (r *Result) compare(i *Item) {
 	for _, b := range i.Bounds {
 		f := figureOf(b.Figure)
@@ -143,7 +143,7 @@ func (r *Result) compare(i *Item) {
 	}
 }
 
-// run speaks the item through a stand-in of its own.
+// run speaks the item through its own stand-in.
 func (i *Item) run(ctx context.Context, dir string, m *measured) (err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, i.Timeout, fmt.Errorf("it was not over after %v", i.Timeout))
 	defer cancel()
@@ -187,8 +187,8 @@ func (i *Item) run(ctx context.Context, dir string, m *measured) (err error) {
 	return errors.Join(err, finish())
 }
 
-// interruptLater interrupts the replica when it has spoken so long as the item says. The
-// function that it returns ends the wait.
+// interruptLater interrupts the replica when it has spoken for the item's
+// interrupt_after. The function that it returns ends the wait.
 func (i *Item) interruptLater(ctx context.Context, session *echo.Session, m *measured) (stop func()) {
 	if i.InterruptAfter < 0 {
 		return func() {}
@@ -219,8 +219,8 @@ func (i *Item) interruptLater(ctx context.Context, session *echo.Session, m *mea
 	}
 }
 
-// open opens the file, or starts the command. finish ends what was opened, and returns how
-// the command failed.
+// open opens the file, or starts the command. finish closes it, and returns how the
+// command failed.
 func (i *Item) open(ctx context.Context, dir string, m *measured) (s echo.Speech, finish func() error, err error) {
 	m.mu.Lock()
 	m.begin = time.Now()

@@ -1,5 +1,5 @@
-// Package voicetest tests a voice path: it speaks what a talk lists through a stand-in
-// replica, in real time, and compares what was heard with what the talk expects.
+// Package voicetest tests a voice path: it speaks the items of a talk through a
+// stand-in replica, in real time, and compares the result with the talk's expectations.
 //
 // A talk is a file in YAML:
 //
@@ -13,8 +13,8 @@
 //	    expect: interrupted
 //	    at_most: {interrupt: 300ms}
 //
-// Each item of say has a stand-in and a connection of its own, so one that fails does not
-// change the next. What a talk says for all items, an item may say otherwise.
+// Each item of say has its own stand-in and connection, so a failure does not affect the
+// next item. An item may override the settings of its talk.
 //
 // [WriteJUnit] writes results as CI systems read them: a suite for each talk, a test case for
 // each item, and its figures as properties.
@@ -33,17 +33,17 @@ import (
 	"echocast/replica"
 )
 
-// Talk is a file that says what to speak and what to expect.
+// Talk is a parsed talk file: what to speak and what to expect.
 type Talk struct {
 	Name  string // of the suite; by default that of the file
 	Dir   string // where files are looked for and commands run
 	Items []Item
 }
 
-// Item is one utterance, and what is expected of it.
+// Item is one utterance with its expectations.
 type Item struct {
 	Name string
-	Line int // where it stands in the file
+	Line int // its line in the file
 
 	File           string // either an audio file
 	Command        string // or a line of the shell that prints audio
@@ -67,20 +67,20 @@ type Bound struct {
 	isOwn   bool    // of the item, not of all
 }
 
-// The values of what a talk does not say.
+// The defaults of a talk.
 const (
 	DefaultTimeout = time.Minute
 	never          = -1
 )
 
-// Error is a mistake in a talk.
+// Error reports a mistake in a talk file.
 type Error struct {
 	File string
-	Line int // 0 where the whole file is meant
+	Line int // 0: the whole file
 	Err  error
 }
 
-// Error says what is wrong, and where.
+// Error returns the mistake and its place.
 func (e *Error) Error() string {
 	if e.Line == 0 {
 		return fmt.Sprintf("%s: %v", e.File, e.Err)
@@ -91,7 +91,7 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// figure is something that is measured and may be bounded.
+// figure is a measurement that may have bounds.
 type figure struct {
 	name   string
 	isTime bool
@@ -99,7 +99,7 @@ type figure struct {
 	of     func(m *measured) (value float64, isKnown bool)
 }
 
-// figures are all of them, in the order of docs and reports.
+// figures lists all figures, in the order of docs and reports.
 var figures = []figure{
 	{"first_audio", true, "from the start of the file or the command until the replica speaks",
 		func(m *measured) (float64, bool) { return m.firstAudio.Seconds(), m.firstAudio >= 0 }},
@@ -151,8 +151,8 @@ func (f *figure) text(value float64) string {
 	return fmt.Sprintf("%.2f s", value)
 }
 
-// Read reads a talk. file is its name: files and commands of the talk are looked for in its
-// folder. A mistake is an *Error that names the line.
+// Read reads a talk. Files and commands of the talk are relative to the folder of file. The
+// error is an *Error that names the line.
 func Read(r io.Reader, file string) (*Talk, error) {
 	talk := &Talk{Dir: filepath.Dir(file), Name: strings.TrimSuffix(filepath.Base(file), filepath.Ext(file))}
 	all := Item{
@@ -173,7 +173,7 @@ func Read(r io.Reader, file string) (*Talk, error) {
 // isOfInterrupt reports whether an item itself bounds how fast an interrupt is obeyed.
 func (b Bound) isOfInterrupt() bool { return b.isOwn && b.Figure == "interrupt" }
 
-// check refuses an item that contradicts itself, and names it if it has no name.
+// check returns an error for an item that contradicts itself, and sets a missing name.
 func (i *Item) check() error {
 	switch {
 	case (i.File == "") == (i.Command == ""):

@@ -32,7 +32,7 @@ func at(node *yaml.Node, format string, args ...any) error {
 	return &lineError{node.Line, fmt.Errorf(format, args...)}
 }
 
-// inFile is an error with the place of the mistake.
+// inFile adds the place of a mistake to an error.
 func inFile(err error, file string) error {
 	if placed, ok := errors.AsType[*lineError](err); ok {
 		return &Error{file, placed.line, placed.err}
@@ -47,7 +47,7 @@ func inFile(err error, file string) error {
 	return &Error{file, 0, errors.New(text)}
 }
 
-// readTalk reads a file into talk; all is what an item has that says nothing.
+// readTalk reads a file into talk; all has the defaults of its items.
 func readTalk(r io.Reader, talk *Talk, all Item) error {
 	var document yaml.Node
 	decoder := yaml.NewDecoder(r)
@@ -109,7 +109,7 @@ func ownKeys(i *Item) []field {
 	}
 }
 
-// readFields reads an object whose keys are known.
+// readFields reads an object with known keys.
 func readFields(node *yaml.Node, fields []field) error {
 	if node.Kind == yaml.AliasNode {
 		node = node.Alias

@@ -36,7 +36,7 @@ var (
 	clipped = color.RGBA{0xcf, 0x3b, 0x3b, 255}
 )
 
-// canvas is what a picture is drawn on. Positions are pixels from the top left.
+// canvas is a surface to draw on. Positions are pixels from the top left.
 type canvas interface {
 	rect(x, y, w, h int, c color.RGBA)
 	// text writes words whose baseline is at y; x is their left end, middle or right end.
@@ -140,7 +140,7 @@ func framed(c canvas, x, y int, img *image.Paletted) {
 	c.image(x, y, img)
 }
 
-// drawScale draws which shade is how loud.
+// drawScale draws the colour scale of levels.
 func drawScale(c canvas) {
 	img := image.NewPaletted(image.Rect(0, 0, barWidth, bands), shades())
 	for i := range img.Pix {
@@ -155,13 +155,14 @@ func drawScale(c canvas) {
 	}
 }
 
-// shadeOf is the index in shades of a level.
+// shadeOf returns the index in shades for a level.
 func shadeOf(db float64) uint8 {
 	const last = 255
 	return uint8(math.Round(last * min(max((db-faintest)/(loudest-faintest), 0), 1)))
 }
 
-// shades go from white for faint, through yellow, red and purple, to nearly black for loud.
+// shades returns a palette from white for faint, through yellow, red and purple, to nearly
+// black for loud.
 func shades() color.Palette {
 	stops := [][3]float64{{255, 255, 255}, {254, 232, 176}, {247, 148, 92}, {206, 62, 94}, {110, 26, 112}, {22, 10, 40}}
 	all := make(color.Palette, 256)
@@ -175,8 +176,8 @@ func shades() color.Palette {
 	return all
 }
 
-// niceStep is the smallest of 1, 2 and 5 times a power of ten that is at least so much, and
-// how many decimals it needs.
+// niceStep returns the smallest of 1, 2 and 5 times a power of ten that is at least
+// atLeast, and its number of decimals.
 func niceStep(atLeast float64) (step float64, digits int) {
 	power := math.Pow(10, math.Floor(math.Log10(atLeast)))
 	digits = max(0, -int(math.Floor(math.Log10(atLeast))))

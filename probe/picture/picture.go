@@ -1,11 +1,11 @@
-// Package picture draws audio: its waveform above its spectrogram, as PNG or SVG.
+// Package picture draws the waveform and the spectrogram of audio, as PNG or SVG.
 //
-// A spectrogram shows which frequencies are in the audio at each time: the darker,
-// the stronger. Speech has dark bands up to 8 kHz or so; audio that was sampled at
-// 8 kHz once has nothing above 4 kHz, at whatever rate it comes now.
+// A spectrogram shows the frequencies in the audio at each time: the darker, the
+// stronger. Speech has dark bands up to about 8 kHz; audio that was once sampled at 8
+// kHz has nothing above 4 kHz, whatever its rate now.
 //
-// A Picture takes audio of any length in bounded memory: when its columns are full,
-// neighbours become one, and each is twice as long.
+// A Picture needs bounded memory for audio of any length: when its columns are full,
+// neighbours are merged and columns become twice as long.
 package picture
 
 import "math"
@@ -13,7 +13,8 @@ import "math"
 // maxColumns is how many columns are kept; at least half of them are in use.
 const maxColumns = 2048
 
-// Picture collects what is drawn of mono audio. Make one with New, add the audio, draw it.
+// Picture collects the data for a picture of mono audio. Make one with New, add the audio,
+// draw it.
 type Picture struct {
 	rate       int // Hz
 	per        int // samples a column
@@ -48,7 +49,7 @@ func (p *Picture) Add(samples []float32) {
 	}
 }
 
-// add draws the sample half a frame before v, which has the frame around it now.
+// add processes the sample half a frame before v, now that its frame is complete.
 func (p *Picture) add(v float32) {
 	p.ring[p.added%frameLen] = v
 	p.added++
@@ -110,7 +111,7 @@ func (p *Picture) finish() {
 	p.close()
 }
 
-// merged is one column in place of several: the extremes, and the mean power.
+// merged merges columns: the extremes, and the mean power.
 func merged(all []column) (m column) {
 	for i := range all {
 		m.low, m.high = min(m.low, all[i].low), max(m.high, all[i].high)
@@ -131,8 +132,8 @@ func (p *Picture) across(width int) []column {
 	return parts
 }
 
-// seconds is how long the columns are.
+// seconds returns the total length of the columns.
 func (p *Picture) seconds() float64 { return float64(len(p.columns)*p.per) / float64(p.rate) }
 
-// decibels is a power in dB, where a sine at full scale has 0.
+// decibels converts a power to dB; a sine at full scale has 0.
 func decibels(power float32) float64 { return 10 * math.Log10(max(float64(power), 1e-20)) }

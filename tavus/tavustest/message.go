@@ -15,25 +15,24 @@ import (
 	"echocast/replica"
 )
 
-// What the service takes by send-app-message.
+// Limits of send-app-message.
 const (
 	maxMessage    = 65536
 	messages      = 120
 	messageWindow = time.Minute
 )
 
-// AppMessages is how the stand-in takes messages by send-app-message, and what
-// its replicas do with them. The zero value answers at once and sends no
-// webhooks.
+// AppMessages configures how the stand-in handles send-app-message, and its replicas.
+// The zero value answers at once and sends no webhooks.
 type AppMessages struct {
-	// Latency is how long the next request takes, half of it on the way to the
-	// replica and half on the way back. Nil: no time.
+	// Latency returns the duration of the next request, half of it before and half
+	// after delivery to the replica. Nil: no time.
 	Latency func() time.Duration
 	// JoinDelay is the time from the creation of a conversation until its
 	// replica joins. Messages that come before wait for it.
 	JoinDelay time.Duration
-	// Replica tunes the replicas; nil: the usual ones. Its Record is used by all
-	// conversations, so by one at a time.
+	// Replica configures the replicas; nil: the defaults. All conversations use its
+	// Record, so only one may run at a time.
 	Replica *replica.Options
 	// Webhook is called with each event of a replica and the callback_url of
 	// its conversation. It may block. Nil: the event is posted there, where there
@@ -49,7 +48,7 @@ type live struct {
 	isBusy bool // a request is on its way to the replica
 }
 
-// palConn is a replica.Conn: messages come from requests, events leave as
+// palConn is a replica.Conn: it receives messages from requests, and sends events as
 // webhooks.
 type palConn struct {
 	inbox   chan []byte
@@ -72,8 +71,7 @@ func (c *palConn) Receive(ctx context.Context) ([]byte, error) {
 	}
 }
 
-// MessageTimes are when messages came, those included that were refused as too
-// many.
+// MessageTimes returns when messages arrived, including those refused as too many.
 func (s *Server) MessageTimes() []time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -98,8 +96,7 @@ func (s *Server) Close() map[string]replica.Report {
 	return reports
 }
 
-// appMessage takes a message. The server is locked, but for the time that the
-// message travels.
+// appMessage handles a message. The server is locked, except during the latency.
 func (s *Server) appMessage(c *Conversation, raw []byte, r *http.Request) answer {
 	now := time.Now()
 	recent := 0
@@ -154,7 +151,7 @@ func (s *Server) deliver(id string, raw []byte) {
 	s.delivered[id] = append(s.delivered[id], raw)
 }
 
-// Delivered are the messages that reached the replica of a conversation, in order.
+// Delivered returns the messages that reached the replica of a conversation, in order.
 func (s *Server) Delivered(conversation string) [][]byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -182,15 +179,15 @@ func (s *Server) replicaOf(c *Conversation) *live {
 	return l
 }
 
-// play is the replica of one conversation, from its joining to its end.
+// play runs the replica of one conversation, from joining to its end.
 func (s *Server) play(life context.Context, l *live, options *replica.Options, delay time.Duration) {
 	defer close(l.done)
 	if pause(life, delay) {
-		l.report, _ = replica.New(l.conn, options).Run(life) // it ends with life
+		l.report, _ = replica.New(l.conn, options).Run(life) // it ends with the server
 	}
 }
 
-// joins is when the replica of a conversation joins.
+// joins returns when the replica of a conversation joins.
 func (s *Server) joins(c *Conversation) time.Time { return c.Created.Add(s.AppMessages.JoinDelay) }
 
 // webhookOf sends the events of a conversation.
@@ -230,8 +227,8 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// retryHeader says when a request may come again, if it was one too many. The
-// server is locked.
+// retryHeader returns when to retry a request that was one too many. The server is
+// locked.
 func (s *Server) retryHeader(h http.Header) {
 	if s.retryAfter > 0 {
 		h.Set("Retry-After", strconv.Itoa(s.retryAfter))

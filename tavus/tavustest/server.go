@@ -1,7 +1,7 @@
-// Package tavustest is a stand-in for the Tavus API, for tests: it keeps PALs,
-// faces and conversations in memory, fails in the ways it is told to, and
-// refuses what docs.tavus.io does not describe. It was written from the
-// documentation and shares no code with the client it judges.
+// Package tavustest is a stand-in for the Tavus API, for tests: it keeps PALs, faces
+// and conversations in memory, simulates faults, and refuses requests that
+// docs.tavus.io does not describe. It was written from the documentation and shares no
+// code with the client under test.
 package tavustest
 
 import (
@@ -21,13 +21,13 @@ import (
 	"time"
 )
 
-// Server is the stand-in. Its exported fields are set before the first request.
+// Server is the stand-in. Set its exported fields before the first request.
 type Server struct {
 	Key string // the one key it takes
-	// OldNames makes it know personas and replicas only.
+	// OldNames makes it support only the old names, persona and replica.
 	OldNames bool
-	// LongestPage is how many items a page has at most, whatever was asked for.
-	// 0: 100.
+	// LongestPage is the largest number of items in a page, whatever was requested. 0:
+	// 100.
 	LongestPage int
 	// Extra adds fields to every object that it answers with.
 	Extra bool
@@ -37,13 +37,13 @@ type Server struct {
 	FaceStatus string
 	// Skew is how far the service's clock is ahead.
 	Skew time.Duration
-	// StrictEnd refuses to end what has ended.
+	// StrictEnd refuses to end a conversation that has ended.
 	StrictEnd bool
-	// Watch, if not nil, is called when a request has come, and when it was
+	// Watch, if not nil, is called when a request has arrived, and again when it was
 	// carried out and is not yet answered. It may block.
 	Watch func(stage Stage, r *http.Request)
-	// AppMessages is how messages are taken by send-app-message. A server that
-	// takes any must be closed.
+	// AppMessages configures send-app-message. A server that gets messages must be
+	// closed.
 	AppMessages AppMessages
 
 	mu            sync.Mutex
@@ -59,27 +59,27 @@ type Server struct {
 	ctx          context.Context //nolint:containedctx // of the replicas, which outlive requests
 	stop         context.CancelFunc
 	messageTimes []time.Time
-	accepted     []time.Time // of the messages that count for the rate
-	retryAfter   int         // seconds, of the answer that is being made; 0: none
+	accepted     []time.Time // times of messages that count for the rate
+	retryAfter   int         // seconds, of the current answer; 0: none
 }
 
-// Stage is where a request stands.
+// Stage is the progress of a request.
 type Stage string
 
-// Where a request can stand.
+// The stages of a request.
 const (
 	Received Stage = "received"
 	Done     Stage = "done"
 )
 
-// Conversation is what the stand-in knows of one.
+// Conversation is a conversation of the stand-in.
 type Conversation struct {
 	ID, Name, PAL, Face, Status string
-	Body                        map[string]any // it was created with
+	Body                        map[string]any // the body of its creation
 	Created                     time.Time
 }
 
-// Request is one that was made.
+// Request is a request that was made.
 type Request struct {
 	Method, Path, Query string
 	Body                map[string]any
@@ -92,23 +92,24 @@ type pal struct {
 	Created              time.Time
 }
 
-// Fault is a failure. The zero Fault matches every request and changes nothing.
+// Fault is a simulated failure. The zero Fault matches every request and changes
+// nothing.
 type Fault struct {
 	Method string // empty: any
 	Path   string // the beginning of it
-	Skip   int    // how many requests that match it spares first
+	Skip   int    // how many matching requests to skip first
 	Times  int    // how often it happens; 0: always
-	After  bool   // the request is carried out, and then it fails
-	Status int    // 0: as if nothing had happened
+	After  bool   // carry the request out, and then fail
+	Status int    // 0: the normal status
 	Header http.Header
 	Body   string
 	Mirror bool // answer with the request's headers, as a careless proxy does
 	Reset  bool // break the connection instead of answering
-	Cut    int  // break it after so many bytes of the answer
+	Cut    int  // break it after this many bytes of the answer
 	Delay  time.Duration
 }
 
-// Fail makes requests fail. Of several faults that match, the first happens.
+// Fail adds a fault. Of several matching faults, the first happens.
 func (s *Server) Fail(fault Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -118,14 +119,14 @@ func (s *Server) Fail(fault Fault) {
 	s.faults = append(s.faults, &fault)
 }
 
-// Heal takes all faults back.
+// Heal removes all faults.
 func (s *Server) Heal() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.faults = nil
 }
 
-// Open are the conversations that cost money now.
+// Open returns the conversations that cost money now.
 func (s *Server) Open() (open []Conversation) {
 	for _, c := range s.Conversations() {
 		if c.Status == "active" {
@@ -135,7 +136,7 @@ func (s *Server) Open() (open []Conversation) {
 	return open
 }
 
-// Conversations are all that were ever created.
+// Conversations returns all conversations that were ever created.
 func (s *Server) Conversations() (all []Conversation) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -145,15 +146,14 @@ func (s *Server) Conversations() (all []Conversation) {
 	return all
 }
 
-// Requests are all that were made with the right key.
+// Requests returns all requests with the right key.
 func (s *Server) Requests() []Request {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.requests)
 }
 
-// Count is how many requests were made with this method on a path that begins
-// so.
+// Count returns how many requests were made with this method and path prefix.
 func (s *Server) Count(method, path string) (n int) {
 	for _, r := range s.Requests() {
 		if r.Method == method && strings.HasPrefix(r.Path, path) {
@@ -163,22 +163,21 @@ func (s *Server) Count(method, path string) (n int) {
 	return n
 }
 
-// Complaints are the requests that the documentation does not allow.
+// Complaints returns the requests that the documentation does not allow.
 func (s *Server) Complaints() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.complaints)
 }
 
-// Add puts an active conversation into the account, as if somebody else had
-// created it.
+// Add adds an active conversation to the account, as if somebody else had created it.
 func (s *Server) Add(name string) (id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.newConversation(map[string]any{"conversation_name": name, "pal_id": "p0", "face_id": "r0"}).ID
 }
 
-// AddPAL puts a PAL into the account, such as a stock one. Its layers may be nil.
+// AddPAL adds a PAL to the account, such as a stock one. Its layers may be nil.
 func (s *Server) AddPAL(id, face, mode string, layers map[string]any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -189,7 +188,7 @@ func (s *Server) AddPAL(id, face, mode string, layers map[string]any) {
 	s.pals = append(s.pals, p)
 }
 
-// Client is an HTTP client that reaches the stand-in without a network, so that
+// Client returns an HTTP client that reaches the stand-in without a network, so that
 // fake time passes while it waits.
 func (s *Server) Client() *http.Client { return &http.Client{Transport: inMemory{s}} }
 
@@ -220,7 +219,7 @@ func (m inMemory) RoundTrip(r *http.Request) (response *http.Response, err error
 	return recorder.Result(), nil
 }
 
-// answer is what a request is answered with.
+// answer is the answer to a request.
 type answer struct {
 	status int
 	body   any // nil: none
@@ -260,7 +259,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(a.status)
-	_, _ = w.Write(text) // who has left needs no answer
+	_, _ = w.Write(text) // the client has left
 }
 
 func (s *Server) watch(stage Stage, r *http.Request) {
@@ -285,7 +284,7 @@ func (s *Server) fault(r *http.Request) *Fault {
 	return nil
 }
 
-// happen fails; text is what the answer would have been.
+// happen makes the request fail; text is the normal answer.
 func (f *Fault) happen(w http.ResponseWriter, r *http.Request, text []byte) {
 	if f.Delay > 0 {
 		timer := time.NewTimer(f.Delay)
@@ -370,7 +369,7 @@ func (s *Server) route(request Request, collection string, rest []string, r *htt
 	return failed(404, "message", "Not Found")
 }
 
-// object names the fields as this service does.
+// object renames fields to those of this service.
 func (s *Server) object(names string, fields map[string]any) map[string]any {
 	old := map[string]string{
 		"pal_id": "persona_id", "pal_name": "persona_name", "default_face_id": "default_replica_id",
@@ -634,7 +633,7 @@ func (s *Server) checkQuery(r *http.Request, known ...string) {
 	}
 }
 
-// kind is what a field may hold.
+// kind is the type of a field.
 type kind int
 
 const (
@@ -643,7 +642,7 @@ const (
 	boolean
 )
 
-// check refuses fields that are not known, or hold something else.
+// check returns an error for unknown fields, or fields of another type.
 func (s *Server) check(what string, body map[string]any, known map[string]kind) *answer {
 	for name, value := range flat("", body) {
 		expected, ok := known[name]
