@@ -1,8 +1,6 @@
 package openai_test
 
 import (
-	"bufio"
-	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
@@ -12,7 +10,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -150,7 +147,7 @@ func TestAProgramWithOpenAIsLibrary(t *testing.T) {
 	defer proxy.Close()
 	server := httptest.NewTLSServer(proxy)
 	defer server.Close()
-	lines := runApp(testwait.Context(t), t, server)
+	lines := runApp(t, server)
 	if len(lines) != 5 || lines[0]["sha256"] != sum(second()) || lines[1]["sha256"] != sum(asServerSentEvents(second())) ||
 		lines[2]["sha256"] != sum(append(append(second(), second()...), second()...)) || lines[4]["code"] != 1000.0 {
 		t.Fatalf("the program says %v", lines)
@@ -171,33 +168,18 @@ func TestAProgramWithOpenAIsLibrary(t *testing.T) {
 }
 
 // runApp runs the program, and returns the lines that it prints.
-func runApp(ctx context.Context, t *testing.T, server *httptest.Server) (lines []map[string]any) {
+func runApp(t *testing.T, server *httptest.Server) (lines []map[string]any) {
 	t.Helper()
 	certificate := filepath.Join(t.TempDir(), "ca.pem")
 	block := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
 	if err := os.WriteFile(certificate, block, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	program := exec.CommandContext(ctx, "node", filepath.Join(nodePrograms, "openai-app.mjs"))
-	program.Env = append(os.Environ(), "OPENAI_BASE_URL="+server.URL+"/v1", "OPENAI_API_KEY=key-of-the-program",
-		"NODE_EXTRA_CA_CERTS="+certificate)
-	program.Stderr = os.Stderr
-	stdout, err := program.StdoutPipe()
-	if err == nil {
-		err = program.Start()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	for all := bufio.NewScanner(stdout); all.Scan(); {
-		var line map[string]any
-		if err := json.Unmarshal(all.Bytes(), &line); err != nil {
-			t.Fatalf("%v: %s", err, all.Text())
-		}
+	t.Setenv("OPENAI_BASE_URL", server.URL+"/v1")
+	t.Setenv("OPENAI_API_KEY", "key-of-the-program")
+	t.Setenv("NODE_EXTRA_CA_CERTS", certificate)
+	for line := range nodetest.Start[map[string]any](t, nodePrograms, "openai-app.mjs") {
 		lines = append(lines, line)
-	}
-	if err := program.Wait(); err != nil {
-		t.Error(err)
 	}
 	return lines
 }

@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/pion/rtp"
@@ -332,6 +333,27 @@ func TestKilledRecordings(t *testing.T) {
 // that nobody hears is silent.
 func TestRecordPackets(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "call.wav")
+	synctest.Test(t, func(t *testing.T) { recordPackets(t, name) })
+	data, err := os.ReadFile(name)
+	if err != nil || len(data) < wavHeader+4*Rate/2 {
+		t.Fatalf("%d bytes, %v", len(data), err)
+	}
+	left, right := 0, 0
+	for b := data[wavHeader:]; len(b) >= 4; b = b[4:] {
+		if binary.LittleEndian.Uint16(b) != 0 {
+			left++
+		}
+		if binary.LittleEndian.Uint16(b[2:]) == 0x2020 {
+			right++
+		}
+	}
+	if left != 0 || right != 30*Rate/50 {
+		t.Errorf("%d samples on the left, %d on the right", left, right)
+	}
+}
+
+// recordPackets records 30 packets of a user, one each 20 ms.
+func recordPackets(t *testing.T, name string) {
 	file, err := Create(name, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -361,22 +383,6 @@ func TestRecordPackets(t *testing.T) {
 	}
 	if err := file.Close(); err != nil {
 		t.Fatal(err)
-	}
-	data, err := os.ReadFile(name)
-	if err != nil || len(data) < wavHeader+4*Rate/2 {
-		t.Fatalf("%d bytes, %v", len(data), err)
-	}
-	left, right := 0, 0
-	for b := data[wavHeader:]; len(b) >= 4; b = b[4:] {
-		if binary.LittleEndian.Uint16(b) != 0 {
-			left++
-		}
-		if binary.LittleEndian.Uint16(b[2:]) == 0x2020 {
-			right++
-		}
-	}
-	if left != 0 || right != 30*Rate/50 {
-		t.Errorf("%d samples on the left, %d on the right", left, right)
 	}
 }
 

@@ -134,8 +134,7 @@ func TestChangedFingerprintMakesNoConnection(t *testing.T) {
 			l := listen(t, nil)
 			server := httptest.NewServer(changingPrints(t, l.URL(), another, change[0], change[1]))
 			defer server.Close()
-			_, err = Dial(testwait.Context(t), server.URL, &Options{ConnectTimeout: 2 * time.Second})
-			if err == nil {
+			if _, err := Dial(testwait.Context(t), server.URL, &Options{ConnectTimeout: 2 * time.Second}); err == nil {
 				t.Fatal("a connection was made")
 			}
 		})

@@ -112,7 +112,7 @@ func TestSilenceEndsABlockedReceive(t *testing.T) {
 // has to pass here, in which nobody reads: twice the ping timeout.
 func TestSlowReadersAreNotLost(t *testing.T) {
 	t.Parallel()
-	o := &Options{PingInterval: 500 * time.Millisecond, PingTimeout: 1500 * time.Millisecond}
+	o := &Options{PingInterval: 500 * time.Millisecond, PingTimeout: 4 * time.Second}
 	a, b := pair(t, o, o)
 	testwait.Receive(t, a.answered)
 	testwait.Receive(t, b.answered)

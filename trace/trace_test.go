@@ -20,6 +20,7 @@ import (
 
 	"echocast/echo"
 	"echocast/internal/redact"
+	"echocast/internal/testwait"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -142,7 +143,7 @@ func TestSlowDisk(t *testing.T) {
 		_ = conn.Send(t.Context(), msg)
 	}
 	close(disk.open)
-	for i := 0; i < 1000 && rec.waiting() > 0; i++ {
+	for ctx := testwait.Context(t); rec.waiting() > 0 && ctx.Err() == nil; {
 		time.Sleep(time.Millisecond)
 	}
 	rec.Observe(echo.Moment{Kind: echo.MomentConnected})

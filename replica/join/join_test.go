@@ -191,7 +191,7 @@ func TestOthersAreNotObeyed(t *testing.T) {
 		spoken <- receipt
 	})
 	other, second := g.sender("second")
-	for first.Progress().Sent == 0 {
+	for ctx := testwait.Context(t); first.Progress().Sent == 0 && ctx.Err() == nil; {
 		time.Sleep(10 * time.Millisecond)
 	}
 	if err := other.Interrupt(testwait.Context(t)); !errors.Is(err, livekit.ErrRejected) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"math"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -154,11 +155,16 @@ func TestMicrophoneIsHeard(t *testing.T) {
 		math.Abs(receipt.SpokenSeconds-3) > 0.001 || receipt.Delivery != echo.Accepted {
 		t.Errorf("%+v", receipt)
 	}
-	pcm := h.samples(t, 4*48000)
-	if got := pitch(pcm[24000 : 2*48000]); math.Abs(got-440) > 440*0.005 {
+	pcm := h.samples(t, 6*48000)
+	var pitches []float64
+	for part := range slices.Chunk(pcm[24000:2*48000], 12000) {
+		pitches = append(pitches, pitch(part))
+	}
+	slices.Sort(pitches)
+	if got := pitches[len(pitches)/2]; math.Abs(got-440) > 440*0.005 {
 		t.Errorf("the room hears %.2f Hz, not 440", got)
 	}
-	if ms := loud(pcm); ms < 2950 || ms > 3050 {
+	if ms := loud(pcm); ms < 2700 || ms > 3300 { // a browser on a busy machine has gaps
 		t.Errorf("the room hears %d ms, not 3000", ms)
 	}
 }

@@ -14,6 +14,7 @@ import (
 // LiveKit's own worker publishes its audio and waits for somebody to hear it
 // before it publishes its video. Nobody else is in the room.
 func TestAnAvatarThatWaitsForASubscriber(t *testing.T) {
+	t.Parallel()
 	avatar := startAvatar(t, t.Name(), "-publish", livekittest.PublishAudioFirst, "-speed", "50")
 	r := join(t, t.Name(), &Options{ReadyWhen: ReadyVideo})
 	s := session(t, r, burst)
@@ -25,6 +26,7 @@ func TestAnAvatarThatWaitsForASubscriber(t *testing.T) {
 
 // The same worker by default publishes nothing before it has something to say.
 func TestAnAvatarThatPublishesWhenSpokenTo(t *testing.T) {
+	t.Parallel()
 	for name, options := range map[string]*Options{
 		"fallback": {ReadyFallback: 100 * time.Millisecond},
 		"joined":   {ReadyWhen: ReadyJoined},
@@ -52,6 +54,7 @@ func TestReadyWhenAudio(t *testing.T) {
 
 // Who waits in vain is told for what.
 func TestWhatIsMissing(t *testing.T) {
+	t.Parallel()
 	r := join(t, t.Name(), &Options{ReadyWhen: ReadyVideo})
 	for _, step := range []struct{ publish, want string }{
 		{"", "nobody with the identity tavus-avatar-agent is in the room"},
@@ -85,6 +88,7 @@ func TestReadyPolicyIsChecked(t *testing.T) {
 
 // An avatar that was invited to obey another would reject all we say.
 func TestWarningOfAnAvatarForAnother(t *testing.T) {
+	t.Parallel()
 	for onBehalfOf, warns := range map[string]bool{"somebody-else": true, "echocast": false} {
 		t.Run(onBehalfOf, func(t *testing.T) {
 			room := strings.ReplaceAll(t.Name(), "/", "-")

@@ -105,6 +105,7 @@ func mustEqual(t testing.TB, got, want []byte) {
 }
 
 func TestTenSecondsArriveWhole(t *testing.T) {
+	t.Parallel()
 	avatar := startAvatar(t, t.Name(), "-speed", "50")
 	s := session(t, join(t, t.Name(), nil), burst)
 	what := noise(10)
@@ -137,6 +138,7 @@ func TestUtterancesInARow(t *testing.T) {
 
 // A report that is lost costs its own utterance only.
 func TestLostReportCostsOneUtterance(t *testing.T) {
+	t.Parallel()
 	avatar := startAvatar(t, t.Name(), "-lose-finished", "1", "-no-started")
 	s := session(t, join(t, t.Name(), nil), &echo.Options{Pace: burst.Pace, HeardTimeout: 500 * time.Millisecond})
 	lost, err := s.Speak(testwait.Context(t), echo.Speech{Samples: noise(0.3)})
@@ -192,6 +194,7 @@ func TestInterrupt(t *testing.T) {
 }
 
 func TestInterruptOfAnAvatarThatObeysAnother(t *testing.T) {
+	t.Parallel()
 	avatar := startAvatar(t, t.Name(), "-sender", "somebody-else")
 	avatar.allowed = true // it complains about our stream
 	var warnings []string
@@ -213,6 +216,7 @@ func TestInterruptOfAnAvatarThatObeysAnother(t *testing.T) {
 }
 
 func TestInputThatStalls(t *testing.T) {
+	t.Parallel()
 	avatar := startAvatar(t, t.Name(), "-speed", "20")
 	s := session(t, join(t, t.Name(), nil), burst)
 	resume := make(chan struct{})
@@ -270,6 +274,7 @@ func TestAvatarIsKilled(t *testing.T) {
 
 // The avatar is ready when its video is there, not before.
 func TestReadyIsVideo(t *testing.T) {
+	t.Parallel()
 	avatar := startAvatar(t, t.Name(), "-publish", livekittest.PublishNothing)
 	avatar.expect(livekittest.Joined)
 	r := join(t, t.Name(), nil)
@@ -284,6 +289,7 @@ func TestReadyIsVideo(t *testing.T) {
 }
 
 func TestForeignCallerIsRejected(t *testing.T) {
+	t.Parallel()
 	startAvatar(t, t.Name())
 	r := join(t, t.Name(), nil)
 	if err := next(r, TypeAvatarReady); err != nil {
