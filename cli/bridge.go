@@ -154,9 +154,7 @@ func (b *bridgeCmd) talk(ctx context.Context) error {
 	if err := b.target.check(b.streams.Warn); err != nil {
 		return err
 	}
-	b.settings.anyChunk = b.target.takesAnyChunk()
-	b.settings.speechRate = cmp.Or(b.settings.speechRate, b.target.speechRate())
-	if err := b.settings.check([]string{stdinName}); err != nil {
+	if err := b.target.checkSpeech(&b.settings, []string{stdinName}); err != nil {
 		return err
 	}
 	out := b.settings.newReporter(b.streams)
@@ -176,17 +174,17 @@ func (b *bridgeCmd) talk(ctx context.Context) error {
 			cancel(err)
 		}
 	}
+	b.bridge.Hear = func(ctx context.Context, rate int, to io.Writer) error {
+		stop, err := hearAlongside(ctx, target.Room(), room.User, rate, to, out)
+		if err != nil {
+			return err
+		}
+		<-ctx.Done()
+		return cmp.Or(stop(), context.Cause(ctx))
+	}
+	b.bridge.Warn, b.bridge.Say = out.warn, out.say
 	return ended(target.talk(ctx, options, out, func(session *echo.Session) error {
 		b.bridge.Session, b.bridge.SpeechRate = session, b.settings.speechRate
-		b.bridge.Warn, b.bridge.Say = out.warn, out.say
-		b.bridge.Hear = func(ctx context.Context, rate int, to io.Writer) error {
-			stop, err := hearAlongside(ctx, target.Room(), room.User, rate, to, out)
-			if err != nil {
-				return err
-			}
-			<-ctx.Done()
-			return cmp.Or(stop(), context.Cause(ctx))
-		}
 		return b.server.Bridge(ctx, b.bridge)
 	}))
 }

@@ -103,7 +103,7 @@ func (v *converseCmd) flags() []cli.Flag {
 	}
 }
 
-func (v *converseCmd) check() error {
+func (v *converseCmd) checkCommands() error {
 	o := &v.options
 	switch {
 	case o.OnUtterance == "":
@@ -130,8 +130,15 @@ func (v *converseCmd) check() error {
 	if info, err := os.Stat(o.CacheDir); o.CacheDir != "" && (err != nil || !info.IsDir()) {
 		return usagef("--tts-cache %s: there is no such folder; make it first", o.CacheDir)
 	}
+	return nil
+}
+
+func (v *converseCmd) check() error {
+	if err := v.checkCommands(); err != nil {
+		return err
+	}
 	switch {
-	case o.Recogniser != "":
+	case v.options.Recogniser != "":
 		v.target.via.needsRoom = "--asr"
 	case !v.target.via.receives():
 		v.target.via.needsRoom = "converse without --webhook"
@@ -143,11 +150,7 @@ func (v *converseCmd) check() error {
 		checkRecording(v.record)); err != nil {
 		return err
 	}
-	v.settings.prepare.MaxDuration = v.target.create.longestInput(v.settings.prepare.MaxDuration)
-	v.settings.anyChunk = v.target.takesAnyChunk()
-	v.settings.limits = v.target.restLimits(v.settings.maxMessage)
-	v.settings.speechRate = cmp.Or(v.settings.speechRate, v.target.speechRate())
-	return v.settings.check([]string{stdinName})
+	return v.target.checkSpeech(&v.settings, []string{stdinName})
 }
 
 func (v *converseCmd) run(ctx context.Context) error {

@@ -3,7 +3,6 @@ package cli
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -150,8 +149,13 @@ func (d *doctorCmd) run(ctx context.Context) error {
 	for i := range findings { // a server may repeat what it was sent
 		findings[i].Detail, findings[i].Fix = redact.Hide(findings[i].Detail), redact.Hide(findings[i].Fix)
 	}
+	return d.report(findings, doctor.Verdict(options, findings))
+}
+
+// report prints for what this machine is ready, with --json after all findings. Its error is
+// that of the first check that failed.
+func (d *doctorCmd) report(findings []doctor.Finding, uses []doctor.Use) error {
 	failed := failure(findings)
-	uses := doctor.Verdict(options, findings)
 	if d.json {
 		return cmp.Or(d.printJSON(findings, uses, failed == nil), failed)
 	}
@@ -181,14 +185,12 @@ func (d *doctorCmd) paint(status doctor.Status, line, separator string) string {
 
 // printJSON prints all findings as one object.
 func (d *doctorCmd) printJSON(findings []doctor.Finding, uses []doctor.Use, ok bool) error {
-	encoder := json.NewEncoder(output.Writer(d.streams.Out))
-	encoder.SetEscapeHTML(false) // the addresses are for people to copy
-	return encoder.Encode(struct {
+	return output.JSONLines(d.streams.Out, []any{struct {
 		Version string           `json:"version"`
 		OK      bool             `json:"ok"`
 		Checks  []doctor.Finding `json:"checks"`
 		Verdict []doctor.Use     `json:"verdict"`
-	}{Version, ok, findings, uses})
+	}{Version, ok, findings, uses}})
 }
 
 // failure returns nil if no check failed, else an error with the exit code of the first

@@ -114,7 +114,7 @@ func TestListenCommandsThatFail(t *testing.T) {
 	const slow = "cat >/dev/null; exec sleep 60 & sleep 60"
 	for line, want := range map[string]string{
 		"exit 3":                    "--exec: the command failed: exit status 3",
-		"echo nonsense":             "--exec: what the command printed is no JSON",
+		"echo nonsense":             "--exec: the command did not print JSON",
 		"echo '{}'":                 "--exec: the command printed an object without event_type, which is not a message",
 		"head -c 2000000 /dev/zero": "--exec: the command printed more than 1048576 bytes",
 		slow:                        "--exec: the command took longer than 200ms",

@@ -129,8 +129,8 @@ func (s *replicaCmd) run(ctx context.Context) error {
 	return cmp.Or(err, s.failed)
 }
 
-// open listens, and prints the address and what is not secured. Without a room key
-// there is a page too.
+// open listens, and prints the address, and a warning where it is not secured. Without a
+// room key there is a page too.
 func (s *replicaCmd) open(ctx context.Context, serving *serve.Options) (*rtc.Listener, error) {
 	options, err := s.peer.Options(s.streams.Warn)
 	if err != nil {
@@ -214,4 +214,35 @@ func (s *replicaCmd) say(format string, args ...any) {
 	if !s.quiet {
 		s.streams.Warn(format, args...)
 	}
+}
+
+// faultError says which option a refused fault was given with.
+func faultError(err error) error {
+	if _, ok := errors.AsType[*replica.UnknownFaultError](err); ok {
+		return usagef("%v; --fault list lists them", err)
+	}
+	if err != nil {
+		return usagef("--fault %v", err)
+	}
+	return nil
+}
+
+// exitKilled is the exit code of a process that was killed, for the fault that looks like it.
+const exitKilled = 137
+
+// readScript reads the events of a file.
+func readScript(name string) (replica.Script, error) {
+	if name == "" {
+		return nil, nil
+	}
+	file, err := os.Open(name)
+	if err != nil {
+		return nil, inputError("--script "+name, err)
+	}
+	defer file.Close()
+	script, err := replica.ParseScript(file)
+	if err != nil {
+		return nil, inputError("--script "+name, err)
+	}
+	return script, nil
 }

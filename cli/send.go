@@ -140,6 +140,26 @@ func (s *sendCmd) check(names []string) error {
 			return err
 		}
 	}
+	if err := s.checkValues(names); err != nil {
+		return err
+	}
+	if s.target.fallback != "" && s.onLoss == string(echo.ReconnectAbandon) {
+		s.onLoss = string(echo.ReconnectResume) // else there is nothing to go on with
+	}
+	if err := cmp.Or(s.checkAs(), s.target.check(s.streams.Warn)); err != nil {
+		return err
+	}
+	if err := checkFrom("--hear-from", s.hearFrom, &s.target); err != nil {
+		return err
+	}
+	if err := s.checkFiles(names); err != nil {
+		return err
+	}
+	s.anyChunk = s.as == asMicrophone
+	return s.target.checkSpeech(&s.settings, names)
+}
+
+func (s *sendCmd) checkValues(names []string) error {
 	switch {
 	case s.wait != waitPlayed && s.wait != waitSent:
 		return usagef("--wait %s: wait for played or for sent", s.wait)
@@ -157,23 +177,13 @@ func (s *sendCmd) check(names []string) error {
 		return usagef("--resume says again what was not heard, and --pace burst sends all of it at once; " +
 			"leave one of them out")
 	}
-	if err := option.OneOf("--on-loss", s.onLoss, string(echo.ReconnectAbandon), string(echo.ReconnectRestart),
-		string(echo.ReconnectResume)); err != nil {
-		return err
-	}
-	if err := option.OneOf("--slow", s.slow, string(echo.UnderrunWait), string(echo.UnderrunSilence),
-		string(echo.UnderrunEnd)); err != nil {
-		return err
-	}
-	if s.target.fallback != "" && s.onLoss == string(echo.ReconnectAbandon) {
-		s.onLoss = string(echo.ReconnectResume) // else there is nothing to go on with
-	}
-	if err := cmp.Or(s.checkAs(), s.target.check(s.streams.Warn)); err != nil {
-		return err
-	}
-	if err := checkFrom("--hear-from", s.hearFrom, &s.target); err != nil {
-		return err
-	}
+	return cmp.Or(option.OneOf("--on-loss", s.onLoss, string(echo.ReconnectAbandon), string(echo.ReconnectRestart),
+		string(echo.ReconnectResume)),
+		option.OneOf("--slow", s.slow, string(echo.UnderrunWait), string(echo.UnderrunSilence), string(echo.UnderrunEnd)))
+}
+
+// checkFiles refuses files that cannot be written.
+func (s *sendCmd) checkFiles(names []string) error {
 	if s.hear == "-" {
 		return usagef("--hear -: standard output is for receipts; name a file, or hear from another process: echocast hear")
 	}
@@ -181,16 +191,9 @@ func (s *sendCmd) check(names []string) error {
 	if err != nil {
 		return err
 	}
-	if err := outfile.CheckAll(map[string]string{
+	return outfile.CheckAll(map[string]string{
 		"--record": s.record, "--trace": s.target.trace, "--hear": s.hear, "--monitor": monitored,
-		"--record (subtitles)": s.subtitles()}, names); err != nil {
-		return err
-	}
-	s.prepare.MaxDuration = s.target.create.longestInput(s.prepare.MaxDuration)
-	s.anyChunk = s.target.takesAnyChunk() || s.as == asMicrophone
-	s.limits = s.target.restLimits(s.maxMessage)
-	s.speechRate = cmp.Or(s.speechRate, s.target.speechRate())
-	return s.settings.check(names)
+		"--record (subtitles)": s.subtitles()}, names)
 }
 
 // recordsCall reports whether --record is for both sides of the call: not for what the

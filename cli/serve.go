@@ -29,7 +29,7 @@ import (
 	"echocast/tavus"
 )
 
-// ServeOptions are what the command serve was asked for.
+// ServeOptions are the options of the command serve.
 type ServeOptions struct {
 	Rehearse         bool
 	Client           *tavus.Client // nil without an API key
@@ -74,9 +74,9 @@ func serveCommand(streams Streams, server *Server) *cli.Command {
    curl -d '{"to":"rehearsal"}' http://127.0.0.1:8880/v1/conversations
    curl -T speech.wav http://127.0.0.1:8880/v1/conversations/ID/speech`,
 		Description: `A program creates a conversation in any room, sends audio, and gets the receipt and the
-events of the room. docs/gateway.md describes the requests. A conversation of its own
-with a PAL needs TAVUS_API_KEY, and costs money until it is ended; what an earlier run
-left open is ended at the start.
+events of the room. docs/gateway.md describes the requests. A conversation that it
+creates with a PAL needs TAVUS_API_KEY, and costs money until it is ended; at its start
+it ends the conversations that an earlier run left open.
 
 It listens on this machine, where it needs no tokens. On other addresses it needs a
 file of tokens and TLS:
@@ -103,8 +103,7 @@ signal ends it at once.`,
 				"service, or one that speaks its protocols, at this `URL`"),
 			option.New(&s.options.OTLP, "otlp", "", "send OpenTelemetry traces to the service at this `URL`, such as "+
 				"http://127.0.0.1:4318 (default: OTEL_EXPORTER_OTLP_ENDPOINT, or nowhere)"),
-			option.New(&s.options.Drain, "drain", 30*time.Second, "when it is told to end, let utterances go on for this "+
-				"`TIME`"),
+			option.New(&s.options.Drain, "drain", 30*time.Second, "on SIGTERM or Ctrl-C, let utterances go on for this `TIME`"),
 			option.Bool(&s.noFFmpeg, "no-ffmpeg", "refuse audio that echocast does not read itself"),
 			option.Quiet(&s.quiet),
 		}, s.options.Cluster.Flags(), s.serving.CertificateFlags(), s.target.create.service.Flags(),
@@ -205,7 +204,8 @@ func (s *serveCmd) run(ctx context.Context, server *Server) error {
 	return err
 }
 
-// open listens, and says where. What is not secured is refused, or warned of.
+// open listens, and prints the address. It refuses an address that other machines reach
+// without tokens, or in clear.
 func (s *serveCmd) open() (net.Listener, error) {
 	host, _, err := net.SplitHostPort(s.listen)
 	if err != nil {

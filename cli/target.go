@@ -95,6 +95,15 @@ func (o *targetOptions) check(warn output.WarnFunc) error {
 	return cmp.Or(o.create.check(o.to), o.checkFallback(), outfile.CheckAll(map[string]string{"--trace": o.trace}, nil))
 }
 
+// checkSpeech validates the settings of what is spoken in the room.
+func (o *targetOptions) checkSpeech(s *settings, names []string) error {
+	s.prepare.MaxDuration = o.create.longestInput(s.prepare.MaxDuration)
+	s.anyChunk = s.anyChunk || o.takesAnyChunk()
+	s.limits = o.restLimits(s.maxMessage)
+	s.speechRate = cmp.Or(s.speechRate, o.speechRate())
+	return s.check(names)
+}
+
 // isSet reports whether a room was named, or is to be created.
 func (o *targetOptions) isSet() bool { return o.to != "" || o.create.spec.PAL != "" }
 
