@@ -65,6 +65,32 @@ func (c *client) open() string {
 	return "/v1/conversations/" + info.ID
 }
 
+// A receipt of a rehearsal says how often the replica ran out of audio by the replica's own
+// count, also in the events.
+func TestUnderrunsAreTheReplicas(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, c *client) {
+		path := c.open()
+		body, sender := io.Pipe()
+		go func() {
+			_, _ = io.Copy(sender, tone(1)) // to memory
+			time.Sleep(5 * time.Second)
+			_, _ = io.Copy(sender, tone(1))
+			_ = sender.Close()
+		}()
+		var spoken SpokenPart
+		c.do("POST", path+raw, body, http.StatusOK, &spoken)
+		if r := spoken.Receipt; r.Underruns != 1 || r.UnderrunsBy != "replica" {
+			t.Errorf("the receipt is %+v", r)
+		}
+		var info Info
+		c.do("GET", path, nil, http.StatusOK, &info)
+		if events := c.events(path, ""); info.Underruns != 1 ||
+			strings.Count(events, `"underruns":1,"underruns_by":"replica"`) != 1 {
+			t.Errorf("the conversation is %+v, and the events are\n%s", info, events)
+		}
+	})
+}
+
 // tone is so many seconds of raw samples at 24 kHz.
 func tone(seconds float64) *bytes.Reader {
 	samples := make([]byte, 2*int(seconds*echo.DefaultRate))

@@ -334,7 +334,7 @@ func isOrdinary(err error) bool {
 
 // onReceipt keeps the receipt of the current utterance, or of a part of it.
 func (c *Conversation) onReceipt(r echo.Receipt) {
-	r = c.gateway.withoutSecrets(r)
+	r = c.standIn.withUnderruns(c.gateway.withoutSecrets(r))
 	c.mu.Lock()
 	u := c.queue[0]
 	u.parts++

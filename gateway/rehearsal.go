@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -31,10 +32,17 @@ type standIn struct {
 	running sync.WaitGroup
 	onEvent func(replica.Event)
 
-	user  sync.Mutex // held while the user speaks
-	mu    sync.Mutex
-	room  *replica.Room // nil until it was joined
-	sound *sound        // nil where the room is not heard
+	user   sync.Mutex // held while the user speaks
+	mu     sync.Mutex
+	room   *replica.Room // nil until it was joined
+	sound  *sound        // nil where the room is not heard
+	spoken []underruns   // of the last utterances, in order
+}
+
+// underruns is how often the replica ran out of audio in an utterance that is over.
+type underruns struct {
+	utterance string
+	count     int
 }
 
 func newStandIn(onEvent func(replica.Event)) *standIn {
@@ -46,7 +54,7 @@ func newStandIn(onEvent func(replica.Event)) *standIn {
 // Join makes a room, and lets a replica in.
 func (s *standIn) Join(_ context.Context, _ string, o *room.Options) (*room.Connection, error) {
 	ours, theirs := memconn.Pair()
-	options := &replica.Options{OnEvent: s.onEvent}
+	options := &replica.Options{OnEvent: s.onEvent, OnUtterance: s.keepUnderruns}
 	made := &room.Connection{Stage: o.Messages(ours, room.LocalConversation, o.MaxMessage), Close: ours.Close}
 	var heard *sound
 	if o.Hear {
@@ -72,6 +80,31 @@ func (s *standIn) Join(_ context.Context, _ string, o *room.Options) (*room.Conn
 func (s *standIn) close() {
 	s.stop()
 	s.running.Wait()
+}
+
+// keepUnderruns keeps the replica's own count of an utterance that is over. The event that
+// says so follows.
+func (s *standIn) keepUnderruns(u replica.Utterance) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.spoken = append(s.spoken, underruns{u.ID, len(u.Underruns)})
+	s.spoken = slices.Delete(s.spoken, 0, max(0, len(s.spoken)-keptUtterances))
+}
+
+// withUnderruns returns a receipt with the replica's own count, where the replica is in
+// this process and has ended the utterance.
+func (s *standIn) withUnderruns(r echo.Receipt) echo.Receipt {
+	if s == nil || r.Chunks == 0 {
+		return r
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, u := range s.spoken {
+		if u.utterance == r.InferenceID {
+			r.Underruns, r.UnderrunsBy = u.count, "replica"
+		}
+	}
+	return r
 }
 
 // userFrame is the playing time of a packet of the user's voice.

@@ -272,7 +272,7 @@ func (c *Conversation) beginNext() {
 
 // leave ends an utterance with its receipt, and lets the next one begin.
 func (c *Conversation) leave(u *Utterance, receipt echo.Receipt, err error) {
-	receipt = c.gateway.withoutSecrets(receipt)
+	receipt = c.standIn.withUnderruns(c.gateway.withoutSecrets(receipt))
 	c.mu.Lock()
 	i := slices.Index(c.queue, u)
 	c.queue = slices.Delete(c.queue, i, i+1)
