@@ -190,6 +190,27 @@ class Conversation:
                     yield {"id": int(fields.get("id", 0)), "type": fields["event"], "data": json.loads(fields["data"])}
                 fields = {}
 
+    def listen(self, **options: Any) -> Iterator[bytes]:
+        """Hears what is said in the room, as it is said, until the conversation ends.
+
+        It yields signed 16-bit little-endian mono samples: of the user, the replica or all
+        (from_=), at rate= (24000). The conversation has to be created with hear=.
+        """
+        options = {name.rstrip("_"): value for name, value in options.items()}
+        path = f"{self._path}/listen{_query({**options, 'format': 's16le'})}"
+        with self.gateway._open("GET", path, None, self.token) as response:
+            odd = b""  # half a sample
+            while block := response.read1(_BLOCK):
+                block = odd + block
+                whole = len(block) // 2 * 2
+                odd = block[whole:]
+                if whole:
+                    yield block[:whole]
+
+    def speak_as_user(self, audio: Audio, **options: Any) -> float:
+        """In a rehearsal: lets the user say audio, as speak takes it, and returns the seconds when it is said."""
+        return self._request("POST", "/user" + _query(options), audio)["seconds"]
+
     def connect(self, format: str = "s16le", **options: Any) -> Stream:
         """Opens a WebSocket that takes audio as it comes, marks and interrupts."""
         options = {"format": format, "after": _FROM_NOW_ON, **options}

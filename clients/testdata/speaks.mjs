@@ -112,6 +112,21 @@ for await (const e of conversation.events({ after: told.at(-1).id })) {
 abort.abort();
 await assert.rejects(aborted, { name: "AbortError" });
 
+// The user of a rehearsal speaks, and is heard.
+const heard = await gateway.create({ to: "rehearsal", hear: "user" });
+const listening = heard.listen({ rate: 16000 });
+await listening.next(); // silence: all that follows is heard
+const said = heard.speakAsUser(tone(0.5), { format: "s16le", rate: 24000 });
+let loud = 0;
+for await (const pcm of listening) {
+  const samples = new Int16Array(pcm.buffer.slice(pcm.byteOffset, pcm.byteOffset + pcm.byteLength));
+  loud += samples.filter((sample) => Math.abs(sample) > 1000).length;
+  if (loud > 3000) break;
+}
+assert.ok((await said) >= 0.5);
+await assert.rejects(conversation.listen().next(), (err) => err instanceof GatewayError && /hear/.test(err.message));
+await heard.end();
+
 await conversation.end();
 assert.equal((await gateway.list()).length, 0);
 console.log("ok");

@@ -61,6 +61,20 @@ with gateway.create(to="rehearsal", label="test") as conversation:
         assert receipt["samples"] == 2400, receipt
     refused(lambda: echocast.Conversation(gateway, "none").connect(), 404, "conversation")
 
+    # The user of a rehearsal speaks, and is heard.
+    refused(lambda: next(conversation.listen()), 422, "hear")
+    with gateway.create(to="rehearsal", hear="all") as heard:
+        listening = heard.listen(from_="user", rate=16000)
+        next(listening)  # silence: all that follows is heard
+        speaking = threading.Thread(target=heard.speak_as_user, args=[tone(0.5)], kwargs={"format": "s16le"})
+        speaking.start()
+        loud = 0
+        for samples in listening:
+            loud += sum(abs(sample) > 1000 for sample in array.array("h", samples))
+            if loud > 3000:
+                break
+        speaking.join()
+
     for event in conversation.events(after=1):
         if event["type"] == "receipt":
             break

@@ -7,7 +7,7 @@
  *     const conversation = await gateway.create({ to: "rehearsal" });
  *     const { receipt } = await conversation.speak(await readFile("speech.mp3"));
  */
-import type { Info, Interrupted, Mark, Problem, Spec, SpokenPart, UtteranceInfo } from "./types.js";
+import type { BotInfo, Info, Interrupted, Lost, Mark, Problem, Spec, SpokenPart, UtteranceInfo } from "./types.js";
 
 export type * from "./types.js";
 export { pcm16 } from "./pcm.js";
@@ -29,7 +29,10 @@ export type GatewayEvent =
   | { id: number; type: "utterance"; data: UtteranceInfo }
   | { id: number; type: "receipt"; data: SpokenPart }
   | { id: number; type: "mark"; data: Mark }
-  | { id: number; type: "event" | "complaint"; data: Record<string, unknown> }
+  | { id: number; type: "bot"; data: BotInfo }
+  | { id: number; type: "bot_mark"; data: { name: string; heard: boolean } }
+  | { id: number; type: "lost"; data: Lost }
+  | { id: number; type: "event" | "complaint" | "warning" | "bot_clear"; data: Record<string, unknown> }
   | { id: number; type: "gap"; data: { missed: number } };
 
 /** How a gateway is reached. */
@@ -55,6 +58,16 @@ export interface SpeakOptions {
   /** A request with a key that is made again speaks once. */
   idempotencyKey?: string;
   /** Interrupts the utterance. */
+  signal?: AbortSignal;
+}
+
+/** What is heard. */
+export interface ListenOptions {
+  /** Who is heard; all that is heard of the room if it is missing. */
+  from?: "user" | "replica" | "all";
+  /** In Hz: 8000, 12000, 16000, 24000 or 48000; 24000 if it is missing. */
+  rate?: number;
+  /** Ends the listening. */
   signal?: AbortSignal;
 }
 
@@ -211,6 +224,36 @@ export class Conversation {
     const path = `${this.#path}/events?after=${cursor(options.after)}`;
     const response = await this.gateway.request(path, { signal: options.signal, token: this.token });
     yield* parseEvents(response.body!);
+  }
+
+  /**
+   * Hears what is said in the room, as it is said: signed 16-bit little-endian mono samples
+   * at `rate`, until the conversation ends. It has to be created with `hear`.
+   */
+  async *listen(options: ListenOptions = {}): AsyncGenerator<Uint8Array> {
+    const { from, rate, signal } = options;
+    const path = `${this.#path}/listen${query({ from, rate, format: "s16le" })}`;
+    const reader = (await this.gateway.request(path, { signal, token: this.token })).body!.getReader();
+    let odd: Uint8Array = new Uint8Array(); // half a sample
+    try {
+      for (;;) {
+        const { done, value } = await reader.read();
+        if (done) return;
+        const all = new Uint8Array(odd.length + value.length);
+        all.set(odd);
+        all.set(value, odd.length);
+        const whole = all.length - (all.length % 2);
+        odd = all.slice(whole);
+        if (whole > 0) yield all.subarray(0, whole);
+      }
+    } finally {
+      await reader.cancel().catch(() => {});
+    }
+  }
+
+  /** In a rehearsal: lets the user say audio, and resolves when it is said. */
+  async speakAsUser(audio: BodyInit, options: Pick<SpeakOptions, "format" | "rate" | "channels"> = {}): Promise<number> {
+    return (await this.#json<{ seconds: number }>(`/user${query({ ...options })}`, { method: "POST", body: audio })).seconds;
   }
 
   /** Opens a WebSocket that takes audio as it comes, marks and interrupts. */
