@@ -23,6 +23,7 @@ var exported = []struct {
 	{gateway.Bot{}, "A voice bot made for the telephone, which holds the conversation."},
 	{gateway.Info{}, "Where a conversation stands."},
 	{gateway.BotInfo{}, "Where the call of a bot stands."},
+	{gateway.Takeover{}, "Where a conversation went on on another node of a cluster."},
 	{gateway.UtteranceInfo{}, "Where an utterance stands."},
 	{gateway.SpokenPart{}, "The receipt of an utterance, or of a part of one that was continued."},
 	{gateway.Interrupted{}, "What an interrupt ended."},

@@ -57,6 +57,14 @@ export interface BotInfo {
   error?: string;
 }
 
+/** Where a conversation went on on another node of a cluster. */
+export interface Takeover {
+  from: string;
+  utterance?: string;
+  at_seconds: number;
+  repeated_seconds: number;
+}
+
 /** Where an utterance stands. */
 export interface UtteranceInfo {
   id: string;
@@ -64,12 +72,15 @@ export interface UtteranceInfo {
   phase: "waiting" | "speaking" | "over";
   receipt?: Receipt;
   error?: string;
+  key?: string;
+  takeovers?: Takeover[];
 }
 
 /** The receipt of an utterance, or of a part of one that was continued. */
 export interface SpokenPart {
   utterance: string;
   receipt: Receipt;
+  takeover?: Takeover;
 }
 
 /** What an interrupt ended. */
