@@ -95,28 +95,35 @@ func onSocketOf(t *testing.T, fields, query string, f func(t *testing.T, c *clie
 		path := c.create(fields)
 		web, _, end := inMemory(c)
 		defer end()
-		s := &testSocket{t: t, messages: make(chan Entry, 10_000), stall: make(chan time.Duration, 1), path: path}
-		var err error
-		s.conn, _, err = websocket.Dial(t.Context(), "ws://127.0.0.1:8880"+path+"/socket"+query, &websocket.DialOptions{
-			HTTPClient: web, Subprotocols: []string{socketProtocol},
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if s.conn.Subprotocol() != socketProtocol {
-			t.Errorf("the subprotocol is %q", s.conn.Subprotocol())
-		}
-		listening := make(chan struct{})
-		go func() {
-			defer close(listening)
-			s.listen(t.Context())
-		}()
-		defer func() {
-			_ = s.conn.CloseNow() // it may be closed
-			<-listening
-		}()
+		s, leave := openSocket(t, web, path, query)
+		defer leave()
 		f(t, c, s)
 	})
+}
+
+// openSocket opens the socket of a conversation. The function that it returns closes it.
+func openSocket(t *testing.T, web *http.Client, path, query string) (s *testSocket, leave func()) {
+	t.Helper()
+	s = &testSocket{t: t, messages: make(chan Entry, 10_000), stall: make(chan time.Duration, 1), path: path}
+	var err error
+	s.conn, _, err = websocket.Dial(t.Context(), "ws://127.0.0.1:8880"+path+"/socket"+query, &websocket.DialOptions{
+		HTTPClient: web, Subprotocols: []string{socketProtocol},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.conn.Subprotocol() != socketProtocol {
+		t.Errorf("the subprotocol is %q", s.conn.Subprotocol())
+	}
+	listening := make(chan struct{})
+	go func() {
+		defer close(listening)
+		s.listen(t.Context())
+	}()
+	return s, func() {
+		_ = s.conn.CloseNow() // it may be closed
+		<-listening
+	}
 }
 
 // testSocket is the client's end of a socket.

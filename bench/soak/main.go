@@ -115,10 +115,12 @@ func (t *tally) failed(err error) {
 func (t *tally) count(r *receipt, samples int, mayBeInterrupted bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	// One that is interrupted before anything was sent is failed.
+	isInterrupted := r.Outcome == "interrupted" || r.Outcome == "failed" && r.Error == "interrupted" && r.Samples == 0
 	switch {
 	case r.Outcome == "finished" && r.Samples == samples && r.HeardSamples == samples:
 		t.whole++
-	case r.Outcome == "interrupted" && mayBeInterrupted:
+	case isInterrupted && mayBeInterrupted:
 		t.interrupted++
 	default:
 		t.wrong++
