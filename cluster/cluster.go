@@ -90,7 +90,6 @@ type Cluster struct {
 	watcher jetstream.KeyWatcher
 	cancel  context.CancelFunc
 	running sync.WaitGroup
-	known   chan struct{} // closed when the records that there were have been seen
 
 	mu      sync.Mutex
 	entries map[string]*entry
@@ -99,7 +98,7 @@ type Cluster struct {
 
 // Open joins the cluster. Close leaves it.
 func Open(ctx context.Context, o Options) (*Cluster, error) {
-	c := &Cluster{options: o, node: randomHex(8), log: o.Log, known: make(chan struct{}), entries: map[string]*entry{}}
+	c := &Cluster{options: o, node: randomHex(8), log: o.Log, entries: map[string]*entry{}}
 	c.lease.TTL = cmp.Or(o.TTL, DefaultTTL)
 	c.lease.Margin = c.lease.TTL / 10
 	c.options.Replicas = cmp.Or(o.Replicas, 1)
@@ -109,23 +108,71 @@ func Open(ctx context.Context, o Options) (*Cluster, error) {
 	if err := c.connect(); err != nil {
 		return nil, err
 	}
-	err := c.create(ctx)
-	if err == nil {
-		c.watcher, err = c.leases.WatchAll(ctx)
-	}
-	if err != nil {
+	watching, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	c.cancel = cancel
+	if err := c.join(ctx, watching); err != nil {
+		cancel()
 		c.disconnect()
+		c.running.Wait()
 		return nil, fmt.Errorf("cluster: %w", err)
 	}
-	ctx, c.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	c.running.Go(c.watch)
-	c.running.Go(func() { c.renew(ctx) })
-	select {
-	case <-c.known:
-	case <-time.After(c.requestTimeout()):
-	}
+	c.running.Go(func() { c.renew(watching) })
 	return c, nil
 }
+
+// How long joining takes at most, with all that is tried, and how long one try.
+const (
+	joinTimeout = 2 * time.Minute
+	tryTimeout  = 3 * time.Second
+	joinPause   = 500 * time.Millisecond
+)
+
+// busyCode is the code of an error of JetStream that passes, such as that it has no leader.
+const busyCode = 503
+
+// join makes the buckets and streams, and reads which conversations there are. While NATS
+// chooses a leader, a request is lost or refused; so all of it is tried again.
+func (c *Cluster) join(ctx, watching context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
+	defer cancel()
+	for {
+		err := c.tryJoin(ctx, watching)
+		if refused, ok := errors.AsType[*jetstream.APIError](err); err == nil || ok && refused.Code != busyCode {
+			return err
+		}
+		c.log.Warn("NATS is not ready", "error", err)
+		select {
+		case <-time.After(joinPause):
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
+func (c *Cluster) tryJoin(ctx, watching context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, tryTimeout)
+	defer cancel()
+	if err := c.create(ctx); err != nil {
+		return err
+	}
+	watcher, err := c.leases.WatchAll(watching)
+	if err != nil {
+		return err
+	}
+	c.watcher = watcher
+	known := make(chan struct{})
+	c.running.Go(func() { c.watch(watcher, known) })
+	select {
+	case <-known:
+		return nil
+	case <-ctx.Done():
+		_ = watcher.Stop() // another one is made
+		return errNotKnown
+	}
+}
+
+// errNotKnown says that NATS has not told which conversations there are.
+var errNotKnown = errors.New("NATS does not say which conversations there are")
 
 // connect connects to NATS, and starts a server if need be.
 func (c *Cluster) connect() (err error) {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 
+	"echocast/cluster/lease"
 	"echocast/internal/testwait"
 )
 
@@ -117,6 +118,57 @@ func TestTakeover(t *testing.T) {
 	}
 	if _, err := second.Create(ctx, "c1"); err != nil {
 		t.Errorf("a conversation that has ended cannot be made again: %v", err)
+	}
+}
+
+// A claim names the revision of the moment when the lease was free: a record that its
+// holder has renewed since is not taken.
+func TestARenewedRecordIsNotTaken(t *testing.T) {
+	t.Parallel()
+	url := startNATS(t)
+	first := openNode(t, Options{Servers: url, TTL: time.Hour}) // it renews nothing meanwhile
+	second := openNode(t, Options{Servers: url, TTL: time.Hour})
+	ctx := t.Context()
+	held, err := first.Create(ctx, "c1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := func() lease.State {
+		second.mu.Lock()
+		defer second.mu.Unlock()
+		if e := second.entries["c1"]; e != nil {
+			return e.state
+		}
+		return lease.State{}
+	}
+	waitFor(t, func() bool { return seen().Revision > 0 })
+	second.mu.Lock()
+	e := second.entries["c1"]
+	e.state.Holder = lease.Nobody // as if it had lapsed
+	e.hold = &Hold{cluster: second.Cluster, entry: e, id: "c1", claim: "second", lost: make(chan struct{})}
+	h, action, revision := e.hold, second.apply(e, lease.Event{Kind: lease.Want}), e.state.Revision
+	second.mu.Unlock()
+	if action != lease.Write {
+		t.Fatalf("action %v", action)
+	}
+	renewed, err := first.put(ctx, "c1", []byte(`{"node":"first","claim":"`+held.claim+`"}`), revision)
+	if err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, func() bool { return seen().Revision == renewed })
+	second.write(ctx, h, second.me("second"), revision)
+	if now := seen(); now.Phase != lease.Watching {
+		t.Errorf("the second node has taken it: %+v", now)
+	}
+}
+
+// waitFor waits until something is so.
+func waitFor(t *testing.T, isSo func() bool) {
+	t.Helper()
+	for begin := time.Now(); !isSo(); time.Sleep(time.Millisecond) {
+		if time.Since(begin) > testwait.Limit {
+			t.Fatal("it did not come")
+		}
 	}
 }
 

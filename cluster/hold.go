@@ -90,11 +90,12 @@ func (c *Cluster) claim(ctx context.Context, id string) (*Hold, error) {
 	if action != lease.Write {
 		e.hold = nil
 	}
+	revision := e.state.Revision
 	c.mu.Unlock()
 	if action != lease.Write {
 		return nil, ErrHeld
 	}
-	c.write(ctx, h, c.me(h.claim))
+	c.write(ctx, h, c.me(h.claim), revision)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if e.state.Phase != lease.Held || e.hold != h {
@@ -126,12 +127,11 @@ func (c *Cluster) apply(e *entry, event lease.Event) lease.Action {
 	return action
 }
 
-// write writes the record of a lease, and tells the lease what came of it.
-func (c *Cluster) write(ctx context.Context, h *Hold, as holder) {
+// write writes the record of a lease in place of a revision, and tells the lease what came
+// of it. The revision is that of the moment when the lease asked for the write: by now the
+// record may be another node's.
+func (c *Cluster) write(ctx context.Context, h *Hold, as holder, revision uint64) {
 	value, _ := json.Marshal(as) // strings
-	c.mu.Lock()
-	revision := h.entry.state.Revision
-	c.mu.Unlock()
 	ctx, cancel := c.bounded(context.WithoutCancel(ctx))
 	defer cancel()
 	written, err := c.put(ctx, h.id, value, revision)
@@ -176,7 +176,8 @@ func (c *Cluster) renew(ctx context.Context) {
 		for _, e := range c.entries {
 			h := e.hold
 			if h != nil && !e.isLast && c.apply(e, lease.Event{Kind: lease.Tick}) == lease.Write {
-				c.running.Go(func() { c.write(ctx, h, c.me(h.claim)) })
+				revision := e.state.Revision
+				c.running.Go(func() { c.write(ctx, h, c.me(h.claim), revision) })
 			}
 		}
 		orphans := c.orphans()
@@ -221,9 +222,10 @@ func (h *Hold) Give(ctx context.Context) {
 	c.mu.Lock()
 	action := c.apply(h.entry, lease.Event{Kind: lease.Give})
 	h.entry.isLast = false
+	revision := h.entry.state.Revision
 	c.mu.Unlock()
 	if action == lease.Release {
-		c.write(ctx, h, holder{Zone: c.options.Zone, Claim: h.claim, Gave: c.node})
+		c.write(ctx, h, holder{Zone: c.options.Zone, Claim: h.claim, Gave: c.node}, revision)
 	}
 }
 
@@ -235,8 +237,11 @@ func (h *Hold) End(ctx context.Context) error {
 	}
 	c := h.cluster
 	c.mu.Lock()
-	revision := h.entry.state.Revision
+	revision, isHeld := h.entry.state.Revision, h.entry.hold == h
 	c.mu.Unlock()
+	if !isHeld {
+		return ErrLost // the record is another node's by now
+	}
 	ctx, cancel := c.bounded(ctx)
 	defer cancel()
 	err := errors.Join(h.dropAll(ctx), c.leases.Purge(ctx, h.id, jetstream.LastRevision(revision), jetstream.PurgeTTL(markerTTL)))

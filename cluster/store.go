@@ -26,13 +26,10 @@ const (
 	maxEventBatch = 1000      // of a conversation
 	maxAudioBytes = 4 << 30   // of all conversations together
 	markerTTL     = time.Hour // of what says that a record was removed
-	createTimeout = 20 * time.Second
 )
 
 // create makes the buckets and streams, where they are not there.
 func (c *Cluster) create(ctx context.Context) (err error) {
-	ctx, cancel := context.WithTimeout(ctx, createTimeout)
-	defer cancel()
 	for _, bucket := range []struct {
 		name string
 		into *jetstream.KeyValue

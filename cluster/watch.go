@@ -30,11 +30,12 @@ func (c *Cluster) Serve(g Gateway) error {
 	return c.answer(g)
 }
 
-// watch follows the records of all leases.
-func (c *Cluster) watch() {
-	for update := range c.watcher.Updates() {
-		if update == nil { // all that there were
-			close(c.known)
+// watch follows the records of all leases. It closes known when it has seen those that
+// there were.
+func (c *Cluster) watch(watcher jetstream.KeyWatcher, known chan<- struct{}) {
+	for update := range watcher.Updates() {
+		if update == nil {
+			close(known)
 			continue
 		}
 		c.mu.Lock()

@@ -204,6 +204,9 @@ func (a *api) conversation(r *http.Request) (*Conversation, error) {
 	if c.own != nil && c.State() == Starting {
 		_ = c.WaitJoined(r.Context()) // the answer says what came of it
 	}
+	if c.isMoving() {
+		return nil, errMoved
+	}
 	return c, nil
 }
 

@@ -426,8 +426,11 @@ func (g *Gateway) revive(ctx context.Context, id string) (*Conversation, error) 
 		return nil, err
 	}
 	var r record
-	if text == nil || json.Unmarshal(text, &r) != nil || r.Ended == nil {
+	if text == nil || json.Unmarshal(text, &r) != nil {
 		return nil, ErrNotFound
+	}
+	if r.Ended == nil {
+		return nil, errNoOwner // or none of which this node knows yet
 	}
 	batches, err := g.options.Cluster.Events(ctx, id)
 	if err != nil {
