@@ -7,8 +7,8 @@ import (
 	"runtime/debug"
 )
 
-// Text returns the program's name and release, the commit and its time, what is linked,
-// and what it was built with, a line each.
+// Text returns the program's name and release, the commit and its time, the linked
+// libraries, and the toolchain, one per line.
 func Text(name, version string) string {
 	build, commit := "static, without libraries in C", "commit unknown"
 	settings := map[string]string{}

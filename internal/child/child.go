@@ -1,10 +1,9 @@
 // Package child builds and runs the processes that echocast starts: the user's
 // commands, decoders and browsers.
 //
-// A child inherits no secret of echocast, runs in a process group of its own,
-// and is killed with that group: when its context ends, when its leader has
-// exited and what is left of it writes nothing, and, where the system can do
-// that (Linux), when echocast itself dies.
+// A child inherits no secret of echocast and runs in its own process group. The group
+// is killed when the context ends, when its leader has exited and the rest of the group
+// writes nothing, and, on Linux, when echocast itself dies.
 package child
 
 import (
@@ -23,10 +22,10 @@ import (
 // command has exited, while a background process that holds it writes nothing.
 const IdleTimeout = 500 * time.Millisecond
 
-// stdinTimeout bounds the wait for who feeds a command that has exited.
+// stdinTimeout bounds the wait for the goroutine that feeds a command which has exited.
 const stdinTimeout = time.Second
 
-// Command returns a command that is killed with all it started when ctx ends. Its
+// Command returns a command that is killed with its child processes when ctx ends. Its
 // environment is Environ.
 func Command(ctx context.Context, name string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, name, args...)
@@ -36,17 +35,17 @@ func Command(ctx context.Context, name string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// Shell returns a command that runs a command line of the user's, as Command
-// does, by sh -c or cmd /C.
+// Shell returns a command like Command that runs a user's command line, by sh -c or cmd
+// /C.
 func Shell(ctx context.Context, line string) *exec.Cmd {
 	return Command(ctx, shell[0], shell[1], line)
 }
 
-// Process is a command that is running, whose standard output is read.
+// Process is a running command whose standard output is read.
 type Process struct {
-	// Stdout is what the command prints. It ends when all who hold it have
-	// closed it, or when the command has exited and nothing came for IdleTimeout. It
-	// is nil where the command was given another.
+	// Stdout is the output of the command. It ends when all processes have closed it,
+	// or when the command has exited and nothing arrived for IdleTimeout. It is nil if
+	// the command has another Stdout.
 	Stdout io.ReadCloser
 	cmd    *exec.Cmd
 	leash  *leash
@@ -54,11 +53,11 @@ type Process struct {
 	err    error // how it exited; read after exited
 
 	mu     sync.Mutex
-	isOver bool // all of it has ended
+	isOver bool // the whole group has ended
 }
 
-// Start starts a command of this package. Unless the command has a Stdout already,
-// the caller reads that of the Process. The caller calls Wait.
+// Start starts a command of this package. The caller reads Process.Stdout, unless the
+// command already has a Stdout, and calls Wait.
 func Start(cmd *exec.Cmd) (*Process, error) {
 	p := &Process{cmd: cmd, exited: make(chan struct{})}
 	expire := func() {}
@@ -82,7 +81,7 @@ func Start(cmd *exec.Cmd) (*Process, error) {
 		defer close(p.exited)
 		p.err = cmd.Wait()
 		if errors.Is(p.err, exec.ErrWaitDelay) {
-			p.err = nil // it exited well; who fed it was still writing
+			p.err = nil // it succeeded; its feeder was still writing
 		}
 		expire()
 	}()
@@ -96,10 +95,10 @@ func (p *Process) closeStdout() {
 	}
 }
 
-// Exited is closed when the command itself has exited.
+// Exited returns a channel that is closed when the command itself has exited.
 func (p *Process) Exited() <-chan struct{} { return p.exited }
 
-// Kill kills the command and all it started. After Wait it does nothing.
+// Kill kills the command and its child processes. After Wait it does nothing.
 func (p *Process) Kill() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -117,22 +116,22 @@ func (p *Process) Wait() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.isOver {
-		p.isOver = true // its number may be given to another
+		p.isOver = true // its id may be reused
 		p.leash.release()
 	}
 	return p.err
 }
 
-// output is the reading end of a pipe that ends once the writer has exited and
-// nothing comes any more.
+// output is the reading end of a pipe that ends once the writer has exited and nothing
+// arrives any more.
 type output struct {
 	file      *os.File
 	mu        sync.Mutex
 	isExpired bool // the command has exited
 }
 
-// Read waits for IdleTimeout at most once the command has exited. Only the wait counts: what
-// lies in the pipe is there also for a reader that comes late.
+// Read waits at most IdleTimeout once the command has exited. Data already in the pipe stays
+// readable, however late.
 func (o *output) Read(p []byte) (int, error) {
 	o.mu.Lock()
 	if o.isExpired {
@@ -148,8 +147,8 @@ func (o *output) Read(p []byte) (int, error) {
 
 func (o *output) Close() error { return o.file.Close() }
 
-// expire begins to count idle time. Where a pipe has no deadlines (Windows), it
-// is closed after that time.
+// expire starts the idle timeout. Without pipe deadlines (Windows), it closes the pipe
+// after that time.
 func (o *output) expire() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -160,16 +159,15 @@ func (o *output) expire() {
 	}
 }
 
-// secrets are the variables that hold secrets of echocast; one that ends in * is
-// the beginning of several names.
+// secrets are the variables with secrets of echocast; one that ends in * is a prefix.
 var secrets = []string{
 	"TAVUS_API_KEY", "LIVEKIT_API_KEY", "LIVEKIT_API_SECRET", "LIVEKIT_TOKEN",
 	"ECHOCAST_ROOM_KEY", "ECHOCAST_ICE_*",
 }
 
-// Environ returns this process's environment without echocast's own secrets, and
-// with the extra variables ("NAME=value"). Other keys, such as those a speech
-// service needs, are kept: the user's commands are the ones that need them.
+// Environ returns this process's environment without echocast's own secrets, and with
+// the extra variables ("NAME=value"). It keeps other keys, such as those of a speech
+// service, because the user's commands need them.
 func Environ(extra ...string) []string {
 	kept := slices.DeleteFunc(os.Environ(), func(variable string) bool { return named(variable, secrets) })
 	return append(kept, extra...)
@@ -188,14 +186,14 @@ var harmless = []string{
 
 // MinimalEnviron returns the few variables of this process's environment that any
 // program needs, and the extra ones ("NAME=value"). It is for programs that read
-// what strangers sent: browsers and decoders.
+// untrusted data: browsers and decoders.
 func MinimalEnviron(extra ...string) []string {
 	kept := slices.DeleteFunc(os.Environ(), func(variable string) bool { return !named(variable, harmless) })
 	return append(kept, extra...)
 }
 
-// named reports whether a variable ("NAME=value") is one of these names. Case
-// does not matter: Windows ignores it, and proxies are written both ways.
+// named reports whether a variable ("NAME=value") has one of these names, ignoring
+// case: Windows ignores it, and proxy variables are written both ways.
 func named(variable string, names []string) bool {
 	name, _, _ := strings.Cut(variable, "=")
 	name = strings.ToUpper(name)

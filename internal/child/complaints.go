@@ -9,7 +9,7 @@ import (
 // the command has ended.
 type Complaints struct{ text []byte }
 
-// Write keeps the end of what was written.
+// Write keeps the end of the output.
 func (c *Complaints) Write(p []byte) (int, error) {
 	const most = 1000
 	c.text = append(c.text, p...)
@@ -17,8 +17,8 @@ func (c *Complaints) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// AboutBroken ends a command whose output is not read to its end. It returns how the
-// command failed by itself, which may be why its output is of no use; else nil.
+// AboutBroken ends a command whose output was unusable. It returns how the command
+// failed by itself, which may be the reason; else nil.
 func (c *Complaints) AboutBroken(p *Process) error {
 	isLate, err := p.WaitFor(IdleTimeout)
 	if isLate {
@@ -27,7 +27,7 @@ func (c *Complaints) AboutBroken(p *Process) error {
 	return c.About(err)
 }
 
-// About returns how a command failed, with its last line; nil where err is nil.
+// About returns how a command failed, with its last line; nil if err is nil.
 func (c *Complaints) About(err error) error {
 	if err == nil {
 		return nil

@@ -10,9 +10,8 @@ import (
 
 var shell = [2]string{"sh", "-c"}
 
-// group puts the command into a process group of its own: Ctrl-C on the terminal
-// is echocast's to handle, and killing the group kills all that the command
-// started.
+// group gives the command its own process group: echocast handles Ctrl-C on the
+// terminal, and killing the group kills the command's child processes.
 func group(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	dieWithParent(cmd.SysProcAttr)

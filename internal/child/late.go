@@ -3,7 +3,8 @@ package child
 import "time"
 
 // WaitFor waits as Wait does, but kills a command that does not exit by itself within
-// limit, such as one that writes what nobody reads any more. isLate says that it did.
+// limit, such as one whose output is not read any more. isLate reports whether it was
+// killed.
 func (p *Process) WaitFor(limit time.Duration) (isLate bool, err error) {
 	timer := time.NewTimer(limit)
 	defer timer.Stop()

@@ -12,9 +12,9 @@ import (
 // SIGKILL. A leash does the same for what the command starts.
 func dieWithParent(attr *syscall.SysProcAttr) { attr.Pdeathsig = syscall.SIGKILL }
 
-// leash is a pipe whose writing end only echocast has. The kernel kills the process
-// group that holds the reading end when the writing end closes: when echocast dies,
-// whatever kills it.
+// leash is a pipe whose writing end only echocast has. When echocast dies, however it
+// dies, the writing end closes, and the kernel kills the process group that holds the
+// reading end.
 type leash struct{ theirs, ours *os.File }
 
 // newLeash gives the command the reading end. Without a pipe there is no leash.
@@ -27,7 +27,7 @@ func newLeash(cmd *exec.Cmd) *leash {
 	return &leash{theirs, ours}
 }
 
-// tie asks the kernel for SIGKILL to the group when the pipe changes.
+// tie asks the kernel to send SIGKILL to the group when the pipe changes.
 func (l *leash) tie(group int) {
 	if l.theirs == nil {
 		return

@@ -6,8 +6,8 @@ import (
 	"syscall"
 )
 
-// CatchSIGPIPE makes a write to a closed pipe an error in this process, as
-// ignoring SIGPIPE does; but children do not inherit that, so that a program
+// CatchSIGPIPE makes a write to a closed pipe an error in this process, as ignoring
+// SIGPIPE does. Unlike an ignored signal, children do not inherit this, so a program
 // whose output is closed still ends.
 func CatchSIGPIPE() (stop func()) {
 	caught := make(chan os.Signal, 1) // it is not read: what does not fit is dropped

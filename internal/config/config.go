@@ -1,16 +1,15 @@
 // Package config finds the values of options that were not typed: in the
 // environment, and in a file with profiles.
 //
-// One rule holds for every option: --max-rate is ECHOCAST_MAX_RATE in the environment,
-// and a line of the file is
+// Every option follows one rule: --max-rate is ECHOCAST_MAX_RATE in the environment,
+// and this line in the file:
 //
 //	max-rate = 20
 //
-// or send.max-rate = 20, for one command alone. What stands before the first heading
-// holds always; below a heading such as [work] stands what holds with --profile work.
+// or send.max-rate = 20, for one command. Lines before the first heading always apply;
+// lines below a heading such as [work] apply with --profile work.
 //
-// What was typed goes before the environment, the environment before the profile, the
-// profile before the head of the file, and the head of the file before the default.
+// The precedence is: command line, environment, profile, head of the file, default.
 package config
 
 import (
@@ -35,18 +34,18 @@ const ProfileOption = "profile"
 type Sources struct {
 	// Typed are options that are read from the command line only.
 	Typed []string
-	// Rivals are pairs of options of which one hides the other, if that comes from
-	// further away. Of --rehearse on the command line and "to" in the file, only the
-	// first holds.
+	// Rivals are pairs of options that exclude each other: the one with the higher
+	// precedence hides the other. With --rehearse on the command line, "to" in the file
+	// is ignored.
 	Rivals [][2]string
-	// OnFound, unless it is nil, is called with each value that is found, before any is
-	// used or shown.
+	// OnFound, if not nil, is called with each value found, before any is used or
+	// shown.
 	OnFound func(text string)
-	// Getenv reads the environment; nil stands for os.Getenv.
+	// Getenv reads the environment; nil: os.Getenv.
 	Getenv func(string) string
 }
 
-// Value is what is in force for an option.
+// Value is the effective value of an option.
 type Value struct {
 	Option string   `json:"option"`
 	Texts  []string `json:"values"` // several for an option that may be repeated
@@ -54,7 +53,7 @@ type Value struct {
 	level  int
 }
 
-// Where a value comes from. A lower level goes before a higher one.
+// The sources of a value, by precedence: a lower level wins.
 const (
 	levelTyped = iota
 	levelEnvironment
@@ -62,12 +61,12 @@ const (
 	levelHead
 )
 
-// Variable is the name of an option in the environment.
+// Variable returns the name of an option in the environment.
 func Variable(option string) string {
 	return "ECHOCAST_" + strings.ToUpper(strings.ReplaceAll(option, "-", "_"))
 }
 
-// variables are all names of an option in the environment, the general one first.
+// variables returns all names of an option in the environment, the general one first.
 func variables(flag cli.Flag) []string {
 	all := []string{Variable(flag.Names()[0])}
 	if described, ok := flag.(cli.DocGenerationFlag); ok {
@@ -76,19 +75,19 @@ func variables(flag cli.Flag) []string {
 	return all
 }
 
-// Profile is a profile that was typed. An empty name that was typed chooses none.
+// Profile is the profile on the command line. A typed empty name selects none.
 type Profile struct {
 	Name    string
 	IsTyped bool
 }
 
-// TypedProfile is the profile on the command line.
+// TypedProfile returns the profile on the command line.
 func TypedProfile(c *cli.Context) Profile {
 	return Profile{c.String(ProfileOption), c.IsSet(ProfileOption)}
 }
 
-// Profiles are the names of the profiles in the file, for completion. There are none if
-// the file cannot be read.
+// Profiles returns the names of the profiles in the file, for completion; none if the
+// file cannot be read.
 func (s *Sources) Profiles() []string {
 	file, err := Load(s.getenv)
 	if err != nil {
@@ -97,22 +96,21 @@ func (s *Sources) Profiles() []string {
 	return file.Profiles
 }
 
-// Found is what settings say for one command.
+// Found holds the settings found for one command.
 type Found struct {
 	File        *File
 	Profile     string
 	profileFrom string
-	// Values are in the order of the command's options, without those that were typed
-	// and those that have their default.
+	// Values are in the order of the command's options, without typed options and
+	// defaults.
 	Values []Value
-	// isExposed says that other users can read the file, and that it names a file with
-	// a secret.
+	// isExposed is set if other users can read the file and it names a file with a
+	// secret.
 	isExposed bool
 }
 
-// Find reads the environment and the file for a command, whose name is that which is
-// typed behind the program's. isTyped reports whether an option stands on the command
-// line.
+// Find reads the environment and the file for a command; name is as typed after the
+// program's. isTyped reports whether an option is on the command line.
 func (s *Sources) Find(app *cli.App, name string, command *cli.Command, profile Profile,
 	isTyped func(string) bool) (*Found, error) {
 	file, err := Load(s.getenv)
@@ -158,8 +156,8 @@ func (s *Sources) getenv(name string) string {
 	return os.Getenv(name)
 }
 
-// profile is the profile in force: the one that was typed, or that of the environment,
-// or that of the head of the file.
+// profile returns the effective profile: from the command line, the environment, or the
+// head of the file.
 func (s *Sources) profile(file *File, typed Profile) (name, source string, err error) {
 	name, source = typed.Name, "--"+ProfileOption
 	if variable := Variable(ProfileOption); !typed.IsTyped {
@@ -181,7 +179,7 @@ func (s *Sources) profile(file *File, typed Profile) (name, source string, err e
 	return "", "", option.Errorf("%s: no profile is called %q in %s; %s", source, name, path, have)
 }
 
-// find looks an option up, from near to far.
+// find looks an option up in all sources, by precedence.
 func (s *Sources) find(file *File, profile, command string, flag cli.Flag) (Value, bool) {
 	name := flag.Names()[0]
 	if slices.Contains(s.Typed, name) {
@@ -220,7 +218,7 @@ func (f *File) find(profile, command string, flag cli.Flag) (Value, bool) {
 	return Value{}, false
 }
 
-// expanded replaces ~ at the beginning of the name of a file, as a shell would.
+// expanded replaces a leading ~ in a file name, as a shell would.
 func expanded(flag cli.Flag, value string) string {
 	rest, isHome := strings.CutPrefix(value, "~/")
 	home, err := os.UserHomeDir()
@@ -230,7 +228,7 @@ func expanded(flag cli.Flag, value string) string {
 	return filepath.Join(home, rest)
 }
 
-// isHidden reports whether a rival of an option is nearer.
+// isHidden reports whether a rival of an option has a higher precedence.
 func (s *Sources) isHidden(v Value, levels map[string]int) bool {
 	for _, pair := range s.Rivals {
 		for i, name := range pair {
@@ -250,7 +248,7 @@ func isSecretFile(name string) bool {
 
 func lastPart(name string) string { return name[strings.LastIndexByte(name, '.')+1:] }
 
-// check refuses lines of the file that no command understands.
+// check returns an error for lines of the file that no command understands.
 func (s *Sources) check(app *cli.App, file *File) error {
 	if len(file.lines) == 0 {
 		return nil
@@ -278,7 +276,7 @@ func (s *Sources) check(app *cli.App, file *File) error {
 	return nil
 }
 
-// knownNames are the names that a setting may have, and whether it may be repeated.
+// knownNames returns the valid names of settings, and whether each may be repeated.
 func knownNames(prefix string, commands []*cli.Command) map[string]bool {
 	names := map[string]bool{}
 	for _, command := range commands {

@@ -14,7 +14,7 @@ import (
 	"echocast/internal/option"
 )
 
-// File is the configuration file. The zero File is one without lines.
+// File is the settings file. The zero File has no lines.
 type File struct {
 	Path     string
 	Profiles []string // in the order of the file
@@ -29,12 +29,12 @@ type setting struct {
 	number               int
 }
 
-// PathVariable names another file than that of DefaultPath.
+// PathVariable is the variable that names another file than DefaultPath.
 const PathVariable = "ECHOCAST_CONFIG"
 
-// DefaultPath is echocast/config in XDG_CONFIG_HOME, or else in the folder that the
-// system has for configuration: ~/.config, or %AppData% on Windows. It is empty if
-// there is no such folder.
+// DefaultPath returns echocast/config in XDG_CONFIG_HOME, or else in the system's
+// folder for configuration: ~/.config, or %AppData% on Windows. It is empty if there is
+// no such folder.
 func DefaultPath(getenv func(string) string) string {
 	if folder := getenv("XDG_CONFIG_HOME"); filepath.IsAbs(folder) { // the standard ignores relative ones
 		return filepath.Join(folder, "echocast", "config")
@@ -56,9 +56,9 @@ func DefaultPath(getenv func(string) string) string {
 // maxSize is the most bytes of the file.
 const maxSize = 1 << 20
 
-// Load reads the file that PathVariable names, or that of DefaultPath, which need not
-// exist. It refuses a file that other users of this machine can write, because a
-// setting may be a command. An error names the file, and the line where one is at fault.
+// Load reads the file named by PathVariable, or that of DefaultPath, which need not
+// exist. It refuses a file that other users of this machine can write, because a setting
+// may be a command. An error names the file and, if a line is wrong, the line.
 func Load(getenv func(string) string) (*File, error) {
 	path, isNamed := getenv(PathVariable), true
 	if path == "" {
@@ -90,7 +90,7 @@ func Load(getenv func(string) string) (*File, error) {
 	return file, file.parse(string(text))
 }
 
-// reason is an error of a file without the name of the file.
+// reason returns a file error without the file's name.
 func reason(err error) error {
 	if inner, ok := errors.AsType[*fs.PathError](err); ok {
 		return inner.Err
@@ -136,7 +136,7 @@ func (f *File) parse(text string) error {
 	return nil
 }
 
-// withoutComment cuts a comment that stands behind a value, after a space.
+// withoutComment removes a comment after a value and a space.
 func withoutComment(value string) string {
 	value = strings.TrimSpace(value)
 	if quote := quoteOf(value); quote != "" {
@@ -158,7 +158,7 @@ func quoteOf(value string) string {
 	return ""
 }
 
-// unquoted removes a pair of quotes. Nothing inside is escaped.
+// unquoted removes a pair of quotes. There are no escapes inside.
 func unquoted(value string) string {
 	if quote := quoteOf(value); quote != "" && len(value) > 1 && strings.HasSuffix(value, quote) {
 		return value[1 : len(value)-1]
@@ -166,12 +166,12 @@ func unquoted(value string) string {
 	return value
 }
 
-// fault is an error of a line.
+// fault returns an error about a line.
 func (f *File) fault(number int, format string, args ...any) error {
 	return option.Errorf("%s:%d: %s", f.Path, number, fmt.Sprintf(format, args...))
 }
 
-// location says where a line is.
+// location returns the place of a setting.
 func (f *File) location(l setting) string {
 	if l.profile == "" {
 		return fmt.Sprintf("%s:%d", f.Path, l.number)

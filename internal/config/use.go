@@ -13,10 +13,9 @@ import (
 	"echocast/internal/text"
 )
 
-// Use makes the options that are not typed those of the environment and of the file,
-// for each command of an application that has options, and gives each the option
-// --profile. An error of a command that is about such an option says where it is from.
-// warn is told if the file should not be read by others.
+// Use fills in options that are not typed from the environment and the file, for every
+// command with options, and adds the option --profile. An error about such an option
+// names its source. Use calls warn if others can read a file that names secrets.
 func (s *Sources) Use(app *cli.App, warn func(format string, args ...any)) {
 	_ = s.walk("", app.Commands, func(path string, command *cli.Command) error { // never fails
 		takeVariables(command)
@@ -25,7 +24,7 @@ func (s *Sources) Use(app *cli.App, warn func(format string, args ...any)) {
 	})
 }
 
-// wrap makes a command read the settings before it begins.
+// wrap makes a command read the settings before it starts.
 func (s *Sources) wrap(app *cli.App, path string, command *cli.Command, warn func(string, ...any)) {
 	command.Flags = append(command.Flags,
 		&cli.StringFlag{Name: ProfileOption, DefaultText: "none", Usage: "use the settings of the profile `NAME`"})
@@ -67,7 +66,7 @@ func (s *Sources) wrap(app *cli.App, path string, command *cli.Command, warn fun
 	}
 }
 
-// sourceError is the error of a command, with where the option is from that it is about.
+// sourceError adds the source of an option to a command's error.
 type sourceError struct {
 	err    error
 	source string
@@ -76,8 +75,8 @@ type sourceError struct {
 func (e *sourceError) Error() string { return e.err.Error() + " (" + e.source + ")" }
 func (e *sourceError) Unwrap() error { return e.err }
 
-// takeVariables makes the variables of options those that Sources read, instead of urfave/cli,
-// which cannot tell them from what was typed.
+// takeVariables makes Sources read the variables of options instead of urfave/cli, which does
+// not distinguish them from typed options.
 func takeVariables(command *cli.Command) {
 	for i, flag := range command.Flags {
 		if text, ok := flag.(*cli.StringFlag); ok && len(text.EnvVars) > 0 {
@@ -87,7 +86,7 @@ func takeVariables(command *cli.Command) {
 	}
 }
 
-// named is an option that has further names in the environment.
+// named is an option with further names in the environment.
 type named struct {
 	*cli.StringFlag
 	variables []string
@@ -101,7 +100,7 @@ func (f *Found) apply(c *cli.Context) error {
 	for _, v := range f.Values {
 		for _, value := range v.Texts {
 			if err := c.Set(v.Option, value); err != nil {
-				err = fmt.Errorf("invalid value %q for flag -%s: %w", value, v.Option, err) // as the flag package says it
+				err = fmt.Errorf("invalid value %q for flag -%s: %w", value, v.Option, err) // in the words of the flag package
 				return option.Errorf("%s: %s", v.Source, manual.Explain(c.Command, err))
 			}
 		}
@@ -121,11 +120,11 @@ func (f *Found) explain(message string) string {
 	return ""
 }
 
-// Default is the source of a value that nothing sets.
+// Default is the source of a value that is not set.
 const Default = "default"
 
-// Show returns what is in force for a command if nothing but the profile is typed, in
-// the order of its options. Without a command it returns what is set for any.
+// Show returns the effective values of a command if only the profile is typed, in the
+// order of its options. Without a command it returns the values set for any.
 func (s *Sources) Show(app *cli.App, name string, command *cli.Command, profile Profile) ([]Value, error) {
 	if command == nil {
 		return s.changed(app, profile)
@@ -150,11 +149,11 @@ func (s *Sources) Show(app *cli.App, name string, command *cli.Command, profile 
 	return all, nil
 }
 
-// isEmpty is what is typed of a command that is not run.
+// isEmpty reports false: no option is typed for a command that is not run.
 func isEmpty(string) bool { return false }
 
-// changed returns the file and the profile, and what the environment and the file set
-// for any command.
+// changed returns the file, the profile, and the values that the environment and the
+// file set for any command.
 func (s *Sources) changed(app *cli.App, profile Profile) ([]Value, error) {
 	head, err := s.Find(app, "", &cli.Command{}, profile, isEmpty)
 	if err != nil {

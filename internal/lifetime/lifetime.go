@@ -1,5 +1,5 @@
-// Package lifetime is what connections have in common about their end: this
-// side closes them, or they end because the other side is gone.
+// Package lifetime tracks the end of a connection: this side closes it, or it ends
+// because the other side is gone.
 package lifetime
 
 import (
@@ -8,8 +8,8 @@ import (
 	"sync"
 )
 
-// Lifetime is the life of one connection. All its methods may be called at the
-// same time from several goroutines.
+// Lifetime is the lifetime of one connection. Its methods may be called from several
+// goroutines.
 type Lifetime struct {
 	closeOnce sync.Once
 	closing   chan struct{}
@@ -24,7 +24,7 @@ func New() *Lifetime {
 	return &Lifetime{closing: make(chan struct{}), ended: make(chan struct{})}
 }
 
-// Close begins the closing by this side. It reports whether this call did.
+// Close begins closing by this side. It reports whether this is the first call.
 func (l *Lifetime) Close() (first bool) {
 	l.closeOnce.Do(func() {
 		first = true
@@ -33,11 +33,11 @@ func (l *Lifetime) Close() (first bool) {
 	return first
 }
 
-// Closing is closed by Close.
+// Closing returns a channel that Close closes.
 func (l *Lifetime) Closing() <-chan struct{} { return l.closing }
 
-// End records why the connection is of no use any more. Only the first reason
-// counts; End returns that one.
+// End records why the connection has ended. Only the first reason counts; End returns
+// that one.
 func (l *Lifetime) End(cause error) error {
 	l.endOnce.Do(func() {
 		l.cause = cause
@@ -46,7 +46,7 @@ func (l *Lifetime) End(cause error) error {
 	return l.cause
 }
 
-// Ended is closed by End.
+// Ended returns a channel that End closes.
 func (l *Lifetime) Ended() <-chan struct{} { return l.ended }
 
 // HasEnded reports whether End was called.
@@ -59,7 +59,7 @@ func (l *Lifetime) HasEnded() bool {
 	}
 }
 
-// Cause is the reason given to End, or nil as long as there is none.
+// Cause returns the reason given to End, or nil before.
 func (l *Lifetime) Cause() error {
 	if l.HasEnded() {
 		return l.cause
@@ -67,8 +67,8 @@ func (l *Lifetime) Cause() error {
 	return nil
 }
 
-// Stopped says why a call cannot go on that has to do with what was received
-// before the end: net.ErrClosed, the cause of ctx, or nil.
+// Stopped returns why a call that may still read received data must stop:
+// net.ErrClosed, the cause of ctx, or nil.
 func (l *Lifetime) Stopped(ctx context.Context) error {
 	select {
 	case <-l.closing:
@@ -81,8 +81,8 @@ func (l *Lifetime) Stopped(ctx context.Context) error {
 	return nil
 }
 
-// Err says why no call can go on: net.ErrClosed, the reason given to End, the
-// cause of ctx, or nil.
+// Err returns why calls must stop: net.ErrClosed, the reason given to End, the cause of
+// ctx, or nil.
 func (l *Lifetime) Err(ctx context.Context) error {
 	stopped := l.Stopped(ctx)
 	if stopped == net.ErrClosed || !l.HasEnded() {
@@ -91,8 +91,8 @@ func (l *Lifetime) Err(ctx context.Context) error {
 	return l.cause
 }
 
-// Acquire takes a lock of one slot, which is freed by receiving from it. Unlike
-// for a mutex, the wait ends with ctx and with Close.
+// Acquire takes a lock made of a channel with one slot; receiving from the channel
+// frees it. Unlike with a mutex, the wait ends with ctx and with Close.
 func (l *Lifetime) Acquire(ctx context.Context, lock chan struct{}) error {
 	if err := l.Stopped(ctx); err != nil {
 		return err

@@ -1,5 +1,5 @@
-// Package logline writes lines for people, and turns them into records of log/slog
-// where a program is to read them.
+// Package logline writes lines for people, or turns them into records of log/slog for
+// programs.
 package logline
 
 import (
@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// Writer is the stream for people. Until Start it passes on what it gets. Several
+// Writer is the output for people. Until Start it writes lines unchanged. Several
 // goroutines may write at the same time.
 type Writer struct {
 	prefix string // of a line
@@ -22,17 +22,18 @@ type Writer struct {
 	records *slog.Logger // nil while lines stay lines
 }
 
-// New writes to w. Each line begins with a prefix, which records leave out.
+// New returns a Writer to w. Each line begins with a prefix, which records omit.
 func New(w io.Writer, prefix string) *Writer { return &Writer{w: w, prefix: prefix} }
 
 // The formats of a log.
 const (
-	Text = "text" // lines of name=value, beside those for people
-	JSON = "json" // an object a line, those for people too
+	Text = "text" // lines of name=value, between those for people
+	JSON = "json" // one object per line, including lines for people
 )
 
-// Start begins a log in a format, and returns its logger. What hide makes of each text
-// is written. From then on the stream is no terminal: a status line would be in the way.
+// Start begins a log in a format, and returns its logger. It applies hide to each text.
+// From then on the stream does not count as a terminal, so that no status line disturbs
+// the log.
 func (w *Writer) Start(format string, level slog.Level, hide func(string) string) *slog.Logger {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -47,7 +48,7 @@ func (w *Writer) Start(format string, level slog.Level, hide func(string) string
 	return slog.New(slog.NewTextHandler(lines{w}, options))
 }
 
-// redactAttributes is an attribute without secrets, as short as people read it.
+// redactAttributes returns an attribute without secrets, in a short form for people.
 func redactAttributes(a slog.Attr, format string, hide func(string) string) slog.Attr {
 	if format == Text {
 		switch value := a.Value.Any().(type) {
@@ -72,7 +73,7 @@ func redactAttributes(a slog.Attr, format string, hide func(string) string) slog
 	return a
 }
 
-// lines puts the prefix before each line of a log.
+// lines adds the prefix to each line of a log.
 type lines struct{ *Writer }
 
 func (l lines) Write(p []byte) (int, error) {
@@ -84,7 +85,7 @@ func (l lines) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Write writes lines, or makes a record of each.
+// Write writes lines, or a record for each.
 func (w *Writer) Write(p []byte) (int, error) {
 	if records := w.started(); records != nil {
 		for line := range bytes.Lines(p) {
@@ -112,10 +113,10 @@ func (w *Writer) Error(line string) {
 		records.Error(line)
 		return
 	}
-	_, _ = io.WriteString(w, w.prefix+line+"\n") // nobody is left to hear of an error
+	_, _ = io.WriteString(w, w.prefix+line+"\n") // nobody can handle an error here
 }
 
-// Unwrap returns the stream below, or nil once it is a log.
+// Unwrap returns the underlying stream, or nil once it is a log.
 func (w *Writer) Unwrap() io.Writer {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -12,11 +12,11 @@ import (
 	"echocast/logs"
 )
 
-// The levels of a log, as --log-level has them.
+// The levels of --log-level.
 var levels = map[string]slog.Level{"": slog.LevelInfo, "info": slog.LevelInfo, "debug": slog.LevelDebug}
 
-// Use gives each command that connects to something the options of a log, which people
-// then becomes. The connections find it in the command's context.
+// Use adds the options of a log to each command that connects to something, and turns
+// people into the log. Connections find the logger in the command's context.
 func Use(commands []*cli.Command, people *Writer, hide func(string) string) {
 	for _, command := range commands {
 		Use(command.Subcommands, people, hide)

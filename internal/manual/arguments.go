@@ -7,8 +7,8 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// FlagsFirst moves flags that follow the inputs in front of them, because the flag
-// package stops at the first input. Everything after "--" is an input.
+// FlagsFirst moves flags before the inputs, because the flag package stops at the first
+// input. Everything after "--" is an input.
 func FlagsFirst(app *cli.App, args []string) []string {
 	if len(args) < 2 {
 		return args
@@ -82,8 +82,8 @@ func (m *Manual) AsksForHelp(words []string) (asked, short bool) {
 	return false, false
 }
 
-// Explain says more about an error of the flag package: the option that was
-// probably meant, the value that is missing, or the unit that a time lacks.
+// Explain adds advice to an error of the flag package: the option that was probably
+// meant, the missing value, or the missing unit of a time.
 func Explain(command *cli.Command, err error) string {
 	text := err.Error()
 	if name, unknown := strings.CutPrefix(text, "flag provided but not defined: -"); unknown && command != nil {

@@ -10,7 +10,7 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// Shells are those for which there is a script.
+// Shells lists the supported shells.
 var Shells = []string{"bash", "zsh", "fish", "powershell"}
 
 //go:embed scripts/bash
@@ -25,8 +25,8 @@ var fish string
 //go:embed scripts/powershell
 var powershell string
 
-// Script returns the script that makes a shell complete the program's words. It
-// asks the program, so it need not be renewed with it.
+// Script returns a shell's completion script. The script asks the program for
+// candidates, so it need not change with it.
 func (m *Manual) Script(shell string) (string, error) {
 	text, known := map[string]string{"bash": bash, "zsh": zsh, "fish": fish, "powershell": powershell}[shell]
 	if !known {
@@ -35,12 +35,11 @@ func (m *Manual) Script(shell string) (string, error) {
 	return strings.ReplaceAll(text, "PROGRAM", m.App.Name), nil
 }
 
-// Files is the line that says that names of files fit, too.
+// Files is the line that allows file names.
 const Files = ":files"
 
-// Complete writes what may stand in place of the current word, after the words
-// before it: one candidate a line, a tab and what it is; then Files where a file
-// may be named.
+// Complete writes the candidates for the current word after the words before it: one
+// per line, with a tab and a description; then Files if a file may be named.
 func (m *Manual) Complete(out io.Writer, current string, before []string) {
 	for _, candidate := range m.candidates(current, before) {
 		fmt.Fprintln(out, candidate)
@@ -48,7 +47,7 @@ func (m *Manual) Complete(out io.Writer, current string, before []string) {
 }
 
 func (m *Manual) candidates(current string, before []string) []string {
-	before = slices.DeleteFunc(slices.Clone(before), func(word string) bool { return word == "=" }) // as bash splits
+	before = slices.DeleteFunc(slices.Clone(before), func(word string) bool { return word == "=" }) // bash splits at =
 	if current == "=" {
 		current = ""
 	}
@@ -79,7 +78,7 @@ func (m *Manual) candidates(current string, before []string) []string {
 	return []string{Files}
 }
 
-// names are the first words of a command line.
+// names returns the candidates for the first word of a command line.
 func (m *Manual) names(before []string) []candidate {
 	if len(before) > 0 && before[0] != "help" {
 		return nil
@@ -93,7 +92,7 @@ func (m *Manual) names(before []string) []candidate {
 	return all
 }
 
-// candidate is a word and what it means.
+// candidate is a word with its description.
 type candidate struct{ word, meaning string }
 
 func listed(commands []*cli.Command) []candidate {
@@ -124,7 +123,7 @@ func plain(words []string) []candidate {
 	return all
 }
 
-// matching returns the lines of the candidates that begin as the word does.
+// matching returns the lines of candidates with this prefix.
 func matching(word string, all []candidate) []string {
 	var lines []string
 	for _, c := range all {
@@ -143,7 +142,7 @@ func find(options []option, word string) (option, bool) {
 	return options[i], true
 }
 
-// values are the candidates for the value of an option, after a prefix.
+// values returns the candidates for the value of an option, after a prefix.
 func (o option) values(prefix, word string) []string {
 	if len(o.choices) == 0 {
 		if strings.Contains(o.value, "FILE") || strings.Contains(o.value, "PATH") {

@@ -9,8 +9,8 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// MaxWidth is how many columns a help page takes at most: longer lines are hard
-// to read.
+// MaxWidth is the largest width of a help page in columns: longer lines are hard to
+// read.
 const MaxWidth = 100
 
 // page writes a help page.
@@ -28,7 +28,7 @@ func (p page) paragraph(text string, indent int) {
 	}
 }
 
-// row writes a name and a text beside it, or below it where there is no place.
+// row writes a name and a text beside it, or below it if there is no space.
 func (p page) row(name, text string, column int) {
 	if p.width < 60 || len(name)+2 > column {
 		p.line(name)
@@ -43,9 +43,8 @@ func (p page) row(name, text string, column int) {
 	}
 }
 
-// Help writes the help of a command, or that of the program where words is
-// empty. A short one fits a screen. It returns false if there is no such
-// command.
+// Help writes the help of a command, or of the program if words is empty. A short help
+// fits a screen. It returns false if there is no such command.
 func (m *Manual) Help(out io.Writer, words []string, width int, short bool) bool {
 	p := page{out, min(width, MaxWidth)}
 	if len(words) == 0 {
@@ -117,7 +116,7 @@ func (m *Manual) command(p page, c named, short bool) {
 		p.line("")
 		p.line("examples:")
 		for _, example := range examples {
-			p.line("  " + example) // whole, so that it can be copied
+			p.line("  " + example) // unbroken, so that it can be copied
 		}
 	}
 	if text := strings.TrimSpace(c.command.Description); text != "" && !short {
@@ -165,7 +164,7 @@ func (p page) subcommands(c *cli.Command) {
 	}
 }
 
-// shortOptions writes those that people use.
+// shortOptions writes the usual options.
 func (m *Manual) shortOptions(p page, c named, options []option) {
 	few := m.common(c.command, options)
 	if len(few) > 0 {
@@ -187,7 +186,7 @@ func (p page) options(options []option) {
 	}
 }
 
-// spec is how an option is typed.
+// spec returns the syntax of an option.
 func (o option) spec() string {
 	spec := strings.Join(o.names, ", ")
 	if o.value != "" {
@@ -196,11 +195,11 @@ func (o option) spec() string {
 	return spec
 }
 
-// mostChoices is how many choices stand in a help page. Where there are more, a
-// command lists them.
+// mostChoices is how many choices a help page lists. If there are more, a command lists
+// them.
 const mostChoices = 10
 
-// text is what an option does, its choices, its default and its variables.
+// text returns the description of an option with its choices, default and variables.
 func (o option) text() string {
 	var notes []string
 	if n := len(o.choices); n > 0 && n <= mostChoices && !mentions(o.usage, o.choices) {
@@ -218,14 +217,14 @@ func (o option) text() string {
 	return o.usage + " (" + strings.Join(notes, "; ") + ")"
 }
 
-// mentions says whether a text names all choices already.
+// mentions reports whether a text already names all choices.
 func mentions(text string, choices []string) bool {
 	words := strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(" ,;:()", r) })
 	return !slices.ContainsFunc(choices, func(choice string) bool { return !slices.Contains(words, choice) })
 }
 
-// wrap breaks paragraphs into lines of at most so many characters. A line that
-// begins with a space stays as it is.
+// wrap breaks paragraphs into lines of at most width characters. It keeps lines that
+// begin with a space.
 func wrap(text string, width int) []string {
 	var lines []string
 	var words []string
@@ -245,7 +244,7 @@ func wrap(text string, width int) []string {
 	return lines
 }
 
-// fill puts as many words on each line as fit.
+// fill breaks a paragraph into lines.
 func fill(words []string, width int) []string {
 	var lines []string
 	for i, word := range words {

@@ -74,7 +74,7 @@ func (m *Manual) manProgram(out io.Writer) {
 	}
 }
 
-// roff escapes what man would take for its own.
+// roff escapes characters that are special in man pages.
 func roff(text string) string {
 	text = strings.NewReplacer(`\`, `\e`, "-", `\-`, "\n", " ").Replace(text)
 	if strings.HasPrefix(text, ".") || strings.HasPrefix(text, "'") {
@@ -91,7 +91,7 @@ func roffLines(lines []string) []string {
 	return all
 }
 
-// roffText is paragraphs; a line that begins with a space stays as it is.
+// roffText formats paragraphs; it keeps lines that begin with a space.
 func roffText(text string) string {
 	var out strings.Builder
 	asIs := false

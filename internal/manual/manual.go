@@ -1,6 +1,6 @@
-// Package manual renders what the commands of a command line say about
-// themselves: help pages as wide as a terminal, manual pages for man, and what
-// shells complete. All come from the same description, that of urfave/cli.
+// Package manual renders the documentation of a command line: help pages for the
+// terminal, man pages, and shell completion. All come from one description, that of
+// urfave/cli.
 package manual
 
 import (
@@ -10,35 +10,35 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// Manual is a command line and what its description leaves out.
+// Manual is a command line with the information that urfave/cli does not have.
 type Manual struct {
 	App *cli.App
-	// Groups are the headings below which options stand, in order. What is in
-	// none of them stands below the heading "other".
+	// Groups are the headings of options, in order. Options in no group are below the
+	// heading "other".
 	Groups []Group
-	// Choices are the values that an option takes, by its name.
+	// Choices are the values of an option, by its name.
 	Choices map[string][]string
-	// Common are the options that the short help of a command lists, by the name
-	// of the command. A command that is not there lists its first ten.
+	// Common are the options in the short help of a command, by the name of the
+	// command. Other commands list their first ten.
 	Common map[string][]string
-	// Sections are the headings below which commands stand, in order.
+	// Sections are the headings of commands, in order.
 	Sections []Group
-	// Topics are further pages, by name: texts that belong to no command.
+	// Topics are further help pages that belong to no command.
 	Topics []Topic
 }
 
-// Group is a heading and the names of what stands below it.
+// Group is a heading and the names below it.
 type Group struct {
 	Name    string
 	Members []string
 }
 
-// Topic is a page that belongs to no command. Foot is the line in the help of each
-// command that refers to it.
+// Topic is a help page that belongs to no command. Foot is the line in each command's
+// help that refers to it.
 type Topic struct{ Name, Usage, Text, Foot string }
 
-// Command returns the command that the words name and the words that are left.
-// It returns nil if the first word names none.
+// Command returns the command named by the words, and the remaining words. It returns
+// nil if the first word names no command.
 func (m *Manual) Command(words []string) (*cli.Command, []string) {
 	var found *cli.Command
 	commands := m.App.Commands
@@ -76,7 +76,7 @@ type named struct {
 	command *cli.Command
 }
 
-// option is one flag as people read it.
+// option is one flag, formatted for people.
 type option struct {
 	names   []string // with dashes, short ones first
 	value   string   // the placeholder of its value, "" for a switch
@@ -137,7 +137,7 @@ func placeholder(usage string) (name, text string) {
 	return word, before + word + after
 }
 
-// Default returns the default of an option as it is typed, or what stands for it.
+// Default returns the default of an option as it is typed, or a description of it.
 func Default(flag cli.Flag) string {
 	described, ok := flag.(cli.DocGenerationFlag)
 	if !ok {
@@ -167,7 +167,7 @@ func (m *Manual) grouped(options []option) (headings []string, members map[strin
 	return headings, members
 }
 
-// other is the heading of what is in no group.
+// other is the heading of options in no group.
 const other = "other"
 
 func (m *Manual) heading(o option) string {
@@ -198,8 +198,8 @@ func (m *Manual) common(c *cli.Command, options []option) []option {
 	return few
 }
 
-// usage returns the lines that say how a command is typed, and its examples,
-// which stand after an empty line.
+// usage returns the usage lines of a command, and its examples, which follow an empty
+// line.
 func usage(c named) (lines, examples []string) {
 	typed, rest, _ := strings.Cut(c.command.UsageText, "\n\n")
 	if lines = trimmed(typed); len(lines) > 0 {

@@ -1,4 +1,4 @@
-// Package memconn is a connection in memory that carries messages.
+// Package memconn provides connections in memory that carry messages.
 package memconn
 
 import (
@@ -28,9 +28,8 @@ func Pair() (a, b *Conn) {
 	return a, b
 }
 
-// Send passes a message on, and waits while the other end has many to read. The
-// error is net.ErrClosed, io.EOF where the other end was closed, or the cause of
-// ctx.
+// Send sends a message, and blocks while the other end has too many to read. The error
+// is net.ErrClosed, io.EOF if the other end was closed, or the cause of ctx.
 func (c *Conn) Send(ctx context.Context, msg []byte) error {
 	if err := c.ended(); err != nil {
 		return err
@@ -46,8 +45,8 @@ func (c *Conn) Send(ctx context.Context, msg []byte) error {
 	return c.ended()
 }
 
-// Receive returns the next message. When the other end was closed, all that it
-// sent comes first, and then io.EOF.
+// Receive returns the next message. After the other end was closed, it first returns
+// the remaining messages, and then io.EOF.
 func (c *Conn) Receive(ctx context.Context) ([]byte, error) {
 	select {
 	case msg := <-c.in:
@@ -65,7 +64,7 @@ func (c *Conn) Receive(ctx context.Context) ([]byte, error) {
 	}
 }
 
-// ended is why the connection has ended, or nil.
+// ended returns why the connection has ended, or nil.
 func (c *Conn) ended() error {
 	select {
 	case <-c.closed:

@@ -1,4 +1,4 @@
-// Package opener shows a file in the program that the desktop has for it.
+// Package opener opens a file in the desktop's program for it.
 package opener
 
 import (
@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// exitTimeout is how long Open waits for the program that passes the file on. One that shows
-// the file itself takes longer, and is left alone.
+// exitTimeout is how long Open waits for the launcher. A program that shows the file itself
+// takes longer and is left running.
 const exitTimeout = 3 * time.Second
 
 // Command returns the command that opens a file on a system, by its GOOS.
@@ -24,8 +24,8 @@ func Command(goos, file string) []string {
 	return []string{"xdg-open", file}
 }
 
-// Open shows a file. It returns an error if the desktop has no program for it, as far as
-// that is known within three seconds.
+// Open opens a file. It returns an error if the desktop's launcher fails within three
+// seconds.
 func Open(ctx context.Context, file string) error {
 	args := Command(runtime.GOOS, file)
 	command := exec.Command(args[0], args[1:]...) // it may outlive this program

@@ -1,7 +1,7 @@
 //go:build cgo
 
-// Package opusencoder is a thin binding of libopus' encoder, for speech. It
-// makes the sound of the stand-ins; what echocast hears is decoded in Go.
+// Package opusencoder is a thin binding of libopus' encoder, for speech. It encodes the
+// sound of the stand-ins; decoding is done in Go.
 package opusencoder
 
 /*
@@ -26,7 +26,7 @@ import (
 	"unsafe"
 )
 
-// Available says that this build has libopus.
+// Available is true if this build has libopus.
 const Available = true
 
 const (
@@ -41,12 +41,12 @@ type Encoder struct {
 	packet   [largestPacket]byte
 }
 
-// NewStereo makes an encoder for two channels at 8, 12, 16, 24 or 48 kHz. It has to be
-// closed.
+// NewStereo returns an encoder for two channels at 8, 12, 16, 24 or 48 kHz. The caller
+// closes it.
 func NewStereo(rate int) (*Encoder, error) { return create(rate, 2, 2*bitRate, false) }
 
-// New makes an encoder for samples at 8, 12, 16, 24 or 48 kHz. With dtx, silence
-// takes a packet of two bytes now and then. It has to be closed.
+// New returns an encoder for mono samples at 8, 12, 16, 24 or 48 kHz. With dtx, silence
+// becomes an occasional packet of two bytes. The caller closes it.
 func New(rate int, dtx bool) (*Encoder, error) { return create(rate, 1, bitRate, dtx) }
 
 func create(rate, channels, bits int, dtx bool) (*Encoder, error) {
@@ -65,8 +65,8 @@ func create(rate, channels, bits int, dtx bool) (*Encoder, error) {
 	return nil, fmt.Errorf("libopus: %s", C.GoString(C.opus_strerror(failed)))
 }
 
-// Encode makes a packet of a frame of 2.5, 5, 10, 20, 40 or 60 ms. It is valid
-// until the next call.
+// Encode encodes a frame of 2.5, 5, 10, 20, 40 or 60 ms. The packet is valid until the
+// next call.
 func (e *Encoder) Encode(frame []int16) ([]byte, error) {
 	if len(frame) == 0 {
 		return nil, fmt.Errorf("libopus: an empty frame")
@@ -79,7 +79,7 @@ func (e *Encoder) Encode(frame []int16) ([]byte, error) {
 	return e.packet[:n], nil
 }
 
-// Lookahead is by how many samples at 48 kHz the sound is late in the packets.
+// Lookahead returns the encoder's delay in samples at 48 kHz.
 func (e *Encoder) Lookahead() int { return int(C.lookahead(e.handle)) }
 
 // Close frees the encoder. Further calls do nothing.

@@ -6,7 +6,7 @@ package opusencoder
 
 import "errors"
 
-// Available says that this build has libopus.
+// Available is true if this build has libopus.
 const Available = false
 
 // Encoder is never made here.

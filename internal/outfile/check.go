@@ -9,7 +9,7 @@ import (
 	"echocast/internal/text"
 )
 
-// NameError is a name that is not to be written: another one is needed.
+// NameError reports a file name that must not be written.
 type NameError struct{ text string }
 
 // Error says what is wrong with the name.
@@ -17,9 +17,9 @@ func (e *NameError) Error() string { return e.text }
 
 func refuse(format string, args ...any) error { return &NameError{fmt.Sprintf(format, args...)} }
 
-// CheckAll refuses files that cannot be written, which are given by the options that
-// name them. A *NameError says that two options name one file, or one names an input
-// or something that is no file. Empty names are not written.
+// CheckAll returns an error if a file cannot be written; files are given by the options
+// that name them. A *NameError reports that two options name one file, or that one
+// names an input or something that is not a file. It skips empty names.
 func CheckAll(files map[string]string, inputs []string) error {
 	options := slices.Sorted(maps.Keys(files))
 	for i, option := range options {
@@ -43,14 +43,14 @@ func CheckAll(files map[string]string, inputs []string) error {
 	return nil
 }
 
-// checkName refuses to write a file over an input, and what is no file.
+// checkName refuses names of inputs, and names that are not files.
 func checkName(option, file string, inputs []string) error {
 	if file == "-" { // the name of standard output elsewhere
 		return refuse("%s -: it is not written to standard output; name a file", option)
 	}
 	target, err := os.Stat(file)
 	if file == "" || err != nil {
-		return nil // it will be made, or making it says why not
+		return nil // it will be created, or creating it returns the error
 	}
 	if !target.Mode().IsRegular() {
 		return refuse("%s %s: it is written as a file, and this is none", option, file)

@@ -1,6 +1,6 @@
-// Package outfile creates the files that hold somebody's voice: recordings and
-// traces. Only their owner can read them, unless a file of that name exists with
-// other permissions.
+// Package outfile creates private files for recordings and traces, which contain
+// somebody's voice. Only the owner can read them, unless the file exists with other
+// permissions.
 package outfile
 
 import (
@@ -16,7 +16,7 @@ import (
 // private is the mode of a new file: only its owner can read it.
 const private = 0o600
 
-// ErrInUse means that another process, or this one, writes the file.
+// ErrInUse reports that another process, or this one, is writing the file.
 var ErrInUse = errors.New("it is being written by another process")
 
 // Create opens a file for writing and empties it. A new file is private; an
@@ -72,7 +72,7 @@ func Check(name string) error {
 	return lock(file)
 }
 
-// mostNumbers is how many names CreateNumbered tries.
+// mostNumbers is how many numbers CreateNumbered tries.
 const mostNumbers = 100_000
 
 // CreateNumbered creates a new private file whose name is that of name with a
@@ -103,7 +103,7 @@ func Same(a, b string) bool {
 	return resolve(a) == resolve(b)
 }
 
-// resolve is the absolute path of a file, without the links of its folder.
+// resolve returns the absolute path of a file, with the links of its folder resolved.
 func resolve(name string) string {
 	path, err := filepath.Abs(name)
 	if err != nil {

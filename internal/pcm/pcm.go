@@ -1,5 +1,5 @@
-// Package pcm brings samples to 16 bits, and to mu-law and back. All rooms and
-// the stand-in replica use it, so that a sample becomes the same everywhere.
+// Package pcm converts samples to 16 bits, and to mu-law and back. All rooms and the
+// stand-in replica use it, so that conversion is the same everywhere.
 package pcm
 
 import (
@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/cpu"
 )
 
-// fullScale is what a sample of 1 becomes, and one less: it saturates.
+// fullScale is the 16-bit magnitude of a sample of 1, which saturates.
 const fullScale = 32768
 
 // Quantise rounds the samples of src half to even to 16 bits in dst, which must
@@ -39,8 +39,8 @@ func Clipped(samples []float32) (clipped int) {
 	return clipped
 }
 
-// Quantiser brings the samples of one utterance to bytes. The zero value is
-// ready to use. It is not safe for concurrent use.
+// Quantiser converts the samples of one utterance to bytes. The zero value is ready to
+// use. It is not safe for concurrent use.
 type Quantiser struct {
 	samples []int16
 	clipped int64
@@ -60,7 +60,7 @@ func (q *Quantiser) Clipped() int64 { return q.clipped }
 // Reset begins another utterance.
 func (q *Quantiser) Reset() { q.clipped = 0 }
 
-// Bytes returns the memory of samples, as signed 16-bit little-endian ones. On a big-endian
+// Bytes returns the memory of samples as signed 16-bit little-endian bytes. On a big-endian
 // machine it swaps the bytes of each sample in place.
 func Bytes(samples []int16) []byte {
 	if cpu.IsBigEndian {
@@ -81,8 +81,8 @@ func Samples(data []byte) []int16 {
 	return out
 }
 
-// WAVHeader returns the header of a WAV file of so many bytes of 16-bit mono samples at a
-// rate in Hz. A size of math.MaxUint32 says that the length is not known.
+// WAVHeader returns the header of a WAV file with size bytes of 16-bit mono samples at a
+// rate in Hz. math.MaxUint32 means that the length is not known.
 func WAVHeader(rate int, size uint32) []byte {
 	h := binary.LittleEndian.AppendUint32([]byte("RIFF"), min(size, math.MaxUint32-36)+36)
 	h = append(h, "WAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00"...)

@@ -6,20 +6,20 @@ import (
 	"sync"
 )
 
-// shortest is the length of a text that Growing takes for a secret: a shorter one is
-// too likely part of ordinary words.
+// shortest is the shortest text that Growing treats as a secret: shorter ones are too
+// likely part of ordinary words.
 const shortest = 8
 
-// Growing are Secrets that become known one after the other, such as the token of a
-// room that a service returns. The zero value has none.
+// Growing is a set of Secrets that grows, for example by the room token that a service
+// returns. The zero value is empty.
 type Growing struct {
 	mu    sync.Mutex
 	texts []string
 	known *Secrets // of texts; nil: it is to be made
 }
 
-// Add makes each line of the texts a secret, without the space around it. Lines of
-// less than 8 bytes are left out.
+// Add adds each line of the texts, without surrounding space, as a secret. It skips
+// lines of less than 8 bytes.
 func (g *Growing) Add(texts ...string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -32,7 +32,7 @@ func (g *Growing) Add(texts ...string) {
 	}
 }
 
-// Secrets returns those that were added so far.
+// Secrets returns the secrets added so far.
 func (g *Growing) Secrets() *Secrets {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -6,12 +6,12 @@ import (
 	"strings"
 )
 
-// Known are the secrets that this process has met so far. They are shared by all runs of
-// a command, because hiding the secret of another run does no harm.
+// Known holds the secrets that this process has seen so far. All runs of a command share
+// it, because hiding the secret of another run does no harm.
 var Known Growing
 
-// Hide returns text without the secrets of Known. Whatever may repeat what a server or a
-// file said passes it on its way to people, and into JSON about a failure.
+// Hide returns text without the secrets of Known. Apply it to all text for people, and
+// to JSON about a failure, that may repeat the words of a server or a file.
 func Hide(text string) string { return Known.Secrets().Text(text) }
 
 // KnowWords adds the secrets in the words of a command line to Known.
@@ -47,8 +47,8 @@ func KnowIn(word string) {
 // secretEnds are the ends of the names of secrets, such as access_token.
 var secretEnds = []string{"token", "key", "secret", "password", "signature", "authorization"}
 
-// isSecretName reports whether a parameter or a header of this name has a secret. t is
-// the meeting token of a Daily room.
+// isSecretName reports whether a parameter or a header with this name holds a secret. t
+// is the meeting token of a Daily room.
 func isSecretName(name string) bool {
 	hasEnd := func(end string) bool { return strings.HasSuffix(strings.ToLower(name), end) }
 	return name == "t" || slices.ContainsFunc(secretEnds, hasEnd)

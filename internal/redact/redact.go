@@ -1,6 +1,5 @@
-// Package redact removes secrets from text that leaves the process: errors,
-// logs, traces and JSON. A server may repeat what it was sent, as it is or in
-// an encoding.
+// Package redact removes secrets from text that leaves the process: errors, logs,
+// traces and JSON. A server may repeat a secret, plain or encoded.
 package redact
 
 import (
@@ -14,20 +13,20 @@ import (
 	"unicode/utf8"
 )
 
-// Mark stands where a secret stood.
+// Mark replaces a secret.
 const Mark = "redacted"
 
-// shortestCode is how many characters a base64 form of a secret has at least.
-// Shorter ones would be found in ordinary words.
+// shortestCode is the minimum length of the base64 form of a secret. Shorter ones would
+// match ordinary words.
 const shortestCode = 6
 
-// Secrets are texts that must not be shown. The zero value and nil have none.
+// Secrets is a set of texts that must not be shown. The zero value and nil are empty.
 // It may be used by several goroutines.
 type Secrets struct {
 	pattern *regexp.Regexp
 }
 
-// New returns the Secrets of these texts. Empty texts are left out.
+// New returns the Secrets of these texts. It skips empty texts.
 func New(secrets ...string) *Secrets {
 	secrets = slices.DeleteFunc(slices.Clone(secrets), func(s string) bool { return s == "" })
 	if len(secrets) == 0 {
@@ -43,9 +42,9 @@ func New(secrets ...string) *Secrets {
 	return &Secrets{regexp.MustCompile(strings.Join(forms, "|"))}
 }
 
-// Text returns text with Mark in place of each secret. It finds a secret as it
-// is, in hexadecimal, in base64 also within something longer, and with any of
-// its characters escaped as in a URL, a JSON or Go string, or HTML.
+// Text returns text with Mark in place of each secret. It finds a secret in plain form,
+// in hexadecimal, in base64 also within longer text, and with any of its characters
+// escaped as in a URL, a JSON or Go string, or HTML.
 func (s *Secrets) Text(text string) string {
 	if s == nil || s.pattern == nil {
 		return text
@@ -53,9 +52,8 @@ func (s *Secrets) Text(text string) string {
 	return s.pattern.ReplaceAllLiteralString(text, Mark)
 }
 
-// Error returns err with its message redacted by Text. errors.Is and
-// errors.As find what they find in err. The result is err itself where there is
-// nothing to hide.
+// Error returns err with its message redacted by Text. errors.Is and errors.As work as
+// with err. The result is err itself if there is nothing to hide.
 func (s *Secrets) Error(err error) error {
 	if err == nil {
 		return nil
@@ -75,10 +73,10 @@ func (e *redactedError) Error() string { return e.text }
 
 func (e *redactedError) Unwrap() error { return e.cause }
 
-// entities are the characters that have a name in HTML.
+// entities are the characters with a named entity in HTML.
 var entities = map[rune]string{'&': "&amp;", '<': "&lt;", '>': "&gt;", '"': "&quot;", '\'': "&apos;"}
 
-// escaped is a pattern for the secret with none, some or all of its characters
+// escaped returns a pattern for the secret with none, some or all of its characters
 // escaped.
 func escaped(secret string) string {
 	var pattern strings.Builder
@@ -104,9 +102,8 @@ func inBytes(format string, c rune) (all string) {
 	return all
 }
 
-// inBase64 are the patterns of what a secret becomes in base64, in both
-// alphabets and behind any number of other bytes. The characters that depend on
-// those before and behind the secret are left out.
+// inBase64 returns patterns for the secret in base64, in both alphabets and at any
+// offset. They omit the characters that depend on neighbouring bytes.
 func inBase64(secret string) (patterns []string) {
 	for before := range 3 {
 		whole := append(make([]byte, before), secret...)

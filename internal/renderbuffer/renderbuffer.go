@@ -1,22 +1,22 @@
-// Package renderbuffer estimates what a replica holds of the audio that was sent to it,
-// from when it was sent.
+// Package renderbuffer estimates how much audio a replica has buffered, from when
+// chunks were sent.
 package renderbuffer
 
 import "time"
 
-// PreBuffer is what a replica is assumed to buffer before it plays.
+// PreBuffer is how much a replica is assumed to buffer before it plays.
 const PreBuffer = 100 * time.Millisecond
 
 // Buffer is the buffer of a replica. The zero value is empty.
 type Buffer struct {
 	Underruns int           // how often it ran out
-	Gaps      time.Duration // for which it had nothing to play, in all
+	Gaps      time.Duration // total time without audio to play
 
 	held time.Duration // while it does not play
 	dry  time.Time     // when it runs out; zero while it does not play
 }
 
-// Add puts in d of audio at now.
+// Add adds d of audio at now.
 func (b *Buffer) Add(now time.Time, d time.Duration) {
 	if !b.dry.IsZero() && now.After(b.dry) {
 		b.Underruns++
@@ -32,17 +32,17 @@ func (b *Buffer) Add(now time.Time, d time.Duration) {
 	}
 }
 
-// Close makes the replica play what is left, however little.
+// Close ends the audio: the replica plays the rest, however short.
 func (b *Buffer) Close(now time.Time) {
 	if b.dry.IsZero() {
 		b.dry = now.Add(b.held)
 	}
 }
 
-// IsPlaying reports whether the replica plays, or has played all that it had.
+// IsPlaying reports whether the replica plays, or has run out of audio.
 func (b *Buffer) IsPlaying() bool { return !b.dry.IsZero() }
 
-// Ahead returns how much audio there is to play at now.
+// Ahead returns how much audio is left to play at now.
 func (b *Buffer) Ahead(now time.Time) time.Duration {
 	if b.dry.IsZero() {
 		return b.held

@@ -29,8 +29,8 @@ func Read(name string) (text string, isPublic bool, err error) {
 	return string(data), isPublic, err
 }
 
-// IsPublic reports whether other users of this machine can read a file. It is false
-// where that cannot be told.
+// IsPublic reports whether other users of this machine can read a file. It is false if
+// that is not known.
 func IsPublic(name string) bool {
 	info, err := os.Stat(name)
 	return err == nil && canOthersRead(info)

@@ -1,4 +1,4 @@
-// Package shutdown ends a process on signals: first in good order, then at once.
+// Package shutdown ends a process on signals: first gracefully, then at once.
 package shutdown
 
 import (
@@ -14,10 +14,10 @@ import (
 	"echocast/internal/child"
 )
 
-// SignalError is the cause of a context that a signal ended.
+// SignalError is the cause of a context ended by a signal.
 type SignalError struct{ Signal syscall.Signal }
 
-// Error says what is wrong.
+// Error names the signal.
 func (e SignalError) Error() string {
 	if e.Signal == syscall.SIGINT {
 		return "interrupted"
@@ -25,21 +25,21 @@ func (e SignalError) Error() string {
 	return "ended by signal: " + e.Signal.String()
 }
 
-// Timeout is how long a run may take to end after a signal: an interrupt of
-// the replica is waited for 2 s at most, and the connection closes within 2 s.
+// Timeout is how long a run may take to end after a signal: an interrupt of the replica
+// takes at most 2 s, and closing the connection at most 2 s.
 const Timeout = 5 * time.Second
 
-// extension is how much longer than Timeout this run may take.
+// extension is added to Timeout for this run.
 var extension atomic.Int64
 
-// Extend lets this run take so much longer than Timeout to end.
+// Extend adds to the time that this run may take to end.
 func Extend(d time.Duration) { extension.Store(int64(d)) }
 
-// WithSignals ends the context on SIGINT, SIGTERM or SIGHUP, which a terminal
-// sends when it is closed (not under nohup), with a SignalError as its cause. A
-// second signal, or a run that does not end within Timeout, ends the process at
-// once, with 128 plus the signal's number. A broken pipe on stdout becomes an
-// error of the write instead of a signal. stop ends the watching and waits for it.
+// WithSignals ends the context on SIGINT, SIGTERM or SIGHUP, which a terminal sends
+// when it is closed (not under nohup), with a SignalError as its cause. A second
+// signal, or a run that does not end within Timeout, ends the process at once, with 128
+// plus the signal's number. A broken pipe on stdout becomes a write error instead of a
+// signal. stop stops watching for signals.
 func WithSignals(parent context.Context) (ctx context.Context, stop func()) {
 	ctx, cancel := context.WithCancelCause(parent)
 	signals := make(chan os.Signal, 2)
@@ -68,7 +68,7 @@ func WithSignals(parent context.Context) (ctx context.Context, stop func()) {
 	}
 }
 
-// signalDebounce is how close two signals are that have one cause: a shell or
+// signalDebounce is the time within which two signals count as one: a shell or
 // timeout(1) signals a process, and then its group.
 const signalDebounce = 100 * time.Millisecond
 
@@ -89,14 +89,13 @@ func exitAtOnce(signals <-chan os.Signal, done <-chan struct{}, cause SignalErro
 	}
 }
 
-// cleanups are what has to be done even where the process ends at once.
+// cleanups are functions to call even if the process ends at once.
 var cleanups struct {
 	sync.Mutex
 	all []*func()
 }
 
-// AtExit has a function called where the process ends at once. cancel takes it
-// away.
+// AtExit registers a function to call if the process ends at once. cancel removes it.
 func AtExit(cleanup func()) (cancel func()) {
 	cleanups.Lock()
 	defer cleanups.Unlock()
@@ -108,7 +107,7 @@ func AtExit(cleanup func()) (cancel func()) {
 	}
 }
 
-// Cleanup calls what AtExit was given, before a process crashes or exits.
+// Cleanup calls the registered functions, before a process crashes or exits.
 func Cleanup() {
 	cleanups.Lock()
 	all := slices.Clone(cleanups.all)

@@ -5,7 +5,7 @@ import (
 	"runtime"
 )
 
-// Color is what a text is painted in.
+// Color is the color of a text.
 type Color string
 
 // The colors of outcomes.
@@ -31,8 +31,8 @@ func isSmart(stream any) bool {
 	return Is(stream) && os.Getenv("TERM") != "dumb" && !isOld
 }
 
-// LineStart is what makes a terminal's current line empty: there may stand a ^C, or a
-// status line. It is empty for any other stream.
+// LineStart returns the sequence that clears a terminal's current line, which may show
+// ^C or a status line. It is empty for other streams.
 func LineStart(stream any) string {
 	if !isSmart(stream) {
 		return ""

@@ -12,7 +12,7 @@ import (
 	"echocast/internal/shutdown"
 )
 
-// Is reports whether a stream is a terminal, maybe behind writers that have a method
+// Is reports whether a stream is a terminal, possibly wrapped in writers with a method
 // Unwrap.
 func Is(stream any) bool {
 	file := fileOf(stream)
@@ -40,7 +40,7 @@ type Console struct {
 	line string // the status line
 }
 
-// NewConsole writes to w.
+// NewConsole returns a Console that writes to w.
 func NewConsole(w io.Writer) *Console { return &Console{w: w} }
 
 // eraseLine erases the status line of a terminal.
@@ -73,8 +73,8 @@ func (c *Console) show(line string) {
 	c.line = line
 }
 
-// erase removes the status line before the process ends at once, so that the prompt of
-// the shell does not stand behind it. It waits for nobody.
+// erase removes the status line before the process ends at once, so that the shell
+// prompt begins on an empty line. It never blocks.
 func (c *Console) erase() {
 	if c.mu.TryLock() {
 		defer c.mu.Unlock()
@@ -88,9 +88,9 @@ func (c *Console) erase() {
 // statusInterval is how often a status line is updated.
 const statusInterval = 200 * time.Millisecond
 
-// StartStatus shows what text returns for the width of the terminal in one line, until
-// stop is called, which waits. What is longer is cut: a line that wraps could not be
-// erased. If the console is not a terminal it does nothing.
+// StartStatus shows the text for the terminal's width as a status line, until stop is
+// called, which waits. It truncates the text, because a wrapped line cannot be erased.
+// If the console is not a terminal it does nothing.
 func (c *Console) StartStatus(text func(columns int) string) (stop func()) {
 	if !isSmart(c.w) {
 		return func() {}

@@ -15,9 +15,9 @@ import (
 	"echocast/internal/shutdown"
 )
 
-// WatchPresses delivers one value for each SIGUSR2, and for each space that is
-// typed on the terminal, if there is one, which hasKeys tells. stop ends that, waits
-// for it and leaves the terminal as it was.
+// WatchPresses delivers one value for each SIGUSR2, and for each space typed on the
+// terminal; hasKeys reports whether there is a terminal. stop ends this, waits for it
+// and restores the terminal.
 func WatchPresses() (presses <-chan struct{}, hasKeys bool, stop func()) {
 	pressed := make(chan struct{}, 1)
 	press := func() {
@@ -43,8 +43,8 @@ func WatchPresses() (presses <-chan struct{}, hasKeys bool, stop func()) {
 	}
 }
 
-// watchKeys reads the keys of the terminal that the program is in front of. It
-// is opened anew, so that a blocked read of it ends with its close.
+// watchKeys reads the keys of the controlling terminal. It opens the terminal again, so
+// that closing it unblocks a read.
 func watchKeys(ended *sync.WaitGroup, space func()) (hasKeys bool, leave func()) {
 	fd, err := unix.Open("/dev/tty", unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOCTTY, 0)
 	if err != nil {
@@ -79,8 +79,8 @@ func watchKeys(ended *sync.WaitGroup, space func()) (hasKeys bool, leave func())
 	}
 }
 
-// letKeysThrough makes the terminal hand over each key at once and unseen.
-// Ctrl-C stays a signal.
+// letKeysThrough makes the terminal pass on each key at once without echo. Ctrl-C stays
+// a signal.
 func letKeysThrough(fd int) (restore func(), err error) {
 	before, err := unix.IoctlGetTermios(fd, getTermios)
 	if err != nil {

@@ -2,8 +2,8 @@ package terminal
 
 import "os"
 
-// IsNowhere reports whether what is written to a stream is lost: it is the null
-// device, which also stands for a standard output that is closed.
+// IsNowhere reports whether a stream discards its data: it is the null device, which
+// also replaces a closed standard output.
 func IsNowhere(stream any) bool {
 	file, ok := stream.(*os.File)
 	if !ok {

@@ -6,12 +6,12 @@ import (
 	"time"
 )
 
-// Playback is the status line of something that is sent and heard: what it is, a bar,
-// how far it is, what happens, and which keys do what.
+// Playback is the content of a status line: the name of the input, a bar, the times
+// heard and sent, the state, and the keys.
 type Playback struct {
 	Name        string
 	Heard, Sent time.Duration
-	Total       time.Duration // 0 where it is not known
+	Total       time.Duration // 0: not known
 	State       string
 	Keys        string
 }
@@ -26,15 +26,15 @@ const (
 	gap          = "  "
 )
 
-// Text returns the line for so many columns. How much was heard and the state always
-// stand there; where there is little space, first the time that was sent is left out,
-// then the bar, then the keys, and the name is cut.
+// Text returns the line for a number of columns. It always shows the time heard and the
+// state. If space is short, it omits first the time sent, then the bar, then the keys,
+// and truncates the name.
 func (p Playback) Text(columns int) string {
 	needed := p.clock() + gap + p.State
 	left := columns - Width(needed) - len(gap)
 	nameColumns := max(left, 0)
 	if keys := Width(p.Keys) + len(gap); left-keys >= shortName {
-		nameColumns -= keys // which are worth more than the end of a long name
+		nameColumns -= keys // keys matter more than the end of a long name
 	}
 	name := Fit(p.Name, min(longestName, nameColumns))
 	if Width(name) < min(shortestName, Width(p.Name)) {
@@ -67,7 +67,7 @@ func textIfFits(text string, left *int) string {
 	return text
 }
 
-// clock is how much was heard, and of what.
+// clock returns the time heard and the total.
 func (p Playback) clock() string {
 	if p.Total > 0 {
 		return clock(p.Heard) + " / " + clock(p.Total)
@@ -75,7 +75,7 @@ func (p Playback) clock() string {
 	return clock(p.Heard)
 }
 
-// bar is full as far as was heard, and half full as far as was sent.
+// bar returns a bar: filled up to the time heard, half-filled up to the time sent.
 func (p Playback) bar(columns int) string {
 	cells := func(d time.Duration) int {
 		return int(min(d, p.Total) * time.Duration(columns) / p.Total)

@@ -9,11 +9,11 @@ import (
 // clearLine empties the line of a terminal.
 const clearLine = "\r\x1b[K"
 
-// Progress is a line that says what is being done. Where nobody would see it, it is not
-// written.
+// Progress is a line that shows progress on a terminal. It writes nothing elsewhere.
 type Progress struct{ to io.Writer }
 
-// NewProgress writes to a stream, if that is a terminal, and not if isQuiet.
+// NewProgress returns a Progress that writes to a stream if it is a terminal and
+// isQuiet is not set.
 func NewProgress(stream io.Writer, isQuiet bool) *Progress {
 	if isQuiet || !Is(stream) || os.Getenv("TERM") == "dumb" {
 		stream = io.Discard
@@ -21,10 +21,10 @@ func NewProgress(stream io.Writer, isQuiet bool) *Progress {
 	return &Progress{stream}
 }
 
-// Show writes the line anew.
+// Show replaces the line.
 func (p *Progress) Show(format string, args ...any) {
 	fmt.Fprintf(p.to, clearLine+format, args...)
 }
 
-// Clear empties the line.
+// Clear clears the line.
 func (p *Progress) Clear() { p.Show("") }

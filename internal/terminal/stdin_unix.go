@@ -10,10 +10,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Pollable makes a pipe on standard input one whose Close ends a blocked read.
-// Go reads an inherited pipe with a blocking system call that nothing ends,
-// unless the descriptor is non-blocking. That is a property of the pipe, which
-// other processes may share, so restore takes it back.
+// Pollable makes Close end a blocked read of a pipe on standard input. Go reads an
+// inherited pipe with a blocking system call that cannot be ended, unless the
+// descriptor is non-blocking. Other processes may share that property of the pipe, so
+// restore resets it.
 func Pollable(stdin io.Reader) (reader io.Reader, restore func()) {
 	file, ok := stdin.(*os.File)
 	if !ok {

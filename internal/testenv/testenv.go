@@ -1,4 +1,4 @@
-// Package testenv keeps the settings of whoever runs the tests out of them.
+// Package testenv isolates tests from the user's settings.
 package testenv
 
 import (
@@ -6,12 +6,12 @@ import (
 	"strings"
 )
 
-// kept are the beginnings of variables that are for the tests themselves.
+// kept are prefixes of variables for the tests themselves.
 var kept = []string{"ECHOCAST_REQUIRE_", "ECHOCAST_TEST_", "ECHOCAST_LONG", "ECHOCAST_HEAR_LONG",
 	"ECHOCAST_SCREENSHOTS", "ECHOCAST_STATE_DIR"}
 
-// Isolate removes the variables with settings and keys, and makes the file of settings
-// an empty one, for this process and those that it starts. It is called by TestMain.
+// Isolate removes variables with settings and keys, and sets an empty settings file,
+// for this process and its children. TestMain calls it.
 func Isolate() {
 	for _, entry := range os.Environ() {
 		name, _, _ := strings.Cut(entry, "=")

@@ -1,5 +1,5 @@
-// Package testwait bounds the waits of tests, so that a test fails when it waits
-// for what cannot come, rather than hangs. It bounds their trials too.
+// Package testwait bounds the waits of tests, so that a test fails instead of hanging.
+// It also bounds the number of random trials.
 package testwait
 
 import (
@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// Limit is how long a test waits for one thing. It is no verdict on speed: a
-// machine with much other work stays well below it.
+// Limit bounds each wait of a test. It does not test speed: even a busy machine stays
+// well below it.
 const Limit = 2 * time.Minute
 
 // Context returns a context that ends with the test, or after Limit with a

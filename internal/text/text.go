@@ -1,5 +1,5 @@
-// Package text writes short texts for people: lines that are safe for a terminal,
-// counts, and errors without what was said before.
+// Package text formats short texts for people: lines that are safe for a terminal,
+// counts, and shortened errors.
 package text
 
 import (
@@ -17,13 +17,12 @@ func FirstLine(text string) string {
 	return line
 }
 
-// OneLine returns a text in one printable line, its white space as single spaces.
+// OneLine returns a text as one printable line, with single spaces for white space.
 func OneLine(text string) string { return Printable(strings.Join(strings.Fields(text), " ")) }
 
-// Printable returns a text that is safe for a terminal. It writes as escapes what
-// a file name or a message from a room may hold to mislead the reader: control
-// characters, bytes that are not UTF-8, and characters that are invisible or turn
-// the direction of text around.
+// Printable returns a text that is safe for a terminal. It escapes characters that may
+// mislead the reader of a file name or a message: control characters, bytes that are
+// not UTF-8, and invisible or direction-changing characters.
 func Printable(text string) string {
 	if utf8.ValidString(text) && strings.IndexFunc(text, isUnsafe) < 0 {
 		return text
@@ -57,7 +56,7 @@ func Count(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-// WithoutPath returns an error of a file without its name, which the caller adds.
+// WithoutPath returns a file error without the file's name, which the caller adds.
 func WithoutPath(err error) error {
 	if path, ok := errors.AsType[*fs.PathError](err); ok {
 		return path.Err

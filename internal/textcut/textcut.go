@@ -1,6 +1,5 @@
-// Package textcut cuts text that comes piece by piece, such as the tokens of a
-// language model, into words or sentences. A tag, such as <break time="1.5s"/>, is
-// never cut.
+// Package textcut cuts streamed text, such as the tokens of a language model, into
+// words or sentences. It never cuts a tag, such as <break time="1.5s"/>.
 package textcut
 
 import (
@@ -19,14 +18,14 @@ const (
 	maxSentence = 500      // bytes, as far as there are words to cut between
 )
 
-// Words yields text as it comes, each piece cut behind white space, so that no
-// word and no tag is in two of them. An error of r comes last.
+// Words yields text as it arrives, in pieces that end after white space, so that no
+// word or tag is split. An error of r comes last.
 func Words(r io.Reader) iter.Seq2[string, error] {
 	return cut(r, func(text string) int { return lastSpace(text) })
 }
 
-// Sentences yields the sentences and lines of a text, without the white space
-// around them. An error of r comes last.
+// Sentences yields the sentences and lines of a text, without surrounding white space.
+// An error of r comes last.
 func Sentences(r io.Reader) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		for sentence, err := range cut(r, firstSentence) {
@@ -37,8 +36,8 @@ func Sentences(r io.Reader) iter.Seq2[string, error] {
 	}
 }
 
-// cut yields what end, which is given what has come, returns the length of; 0
-// means that more is needed.
+// cut yields the pieces of a text. end returns the length of the next piece in the text
+// so far; 0: it needs more text.
 func cut(r io.Reader, end func(text string) int) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		buf := make([]byte, 4096)
@@ -69,7 +68,7 @@ func cut(r io.Reader, end func(text string) int) iter.Seq2[string, error] {
 	}
 }
 
-// openTag is where a tag begins that has not ended yet, else len(text).
+// openTag returns where an unfinished tag begins, else len(text).
 func openTag(text string) int {
 	at := strings.LastIndexByte(text, '<')
 	if at < 0 || strings.IndexByte(text[at:], '>') >= 0 || len(text)-at > maxTag || !beginsTag(text[at+1:]) {
@@ -84,7 +83,7 @@ func beginsTag(text string) bool {
 	return text == "" || c == '/' || unicode.IsLetter(c)
 }
 
-// lastSpace is where the last white space outside a tag ends.
+// lastSpace returns the end of the last white space outside a tag.
 func lastSpace(text string) int {
 	for text = text[:openTag(text)]; ; {
 		at := strings.LastIndexFunc(text, unicode.IsSpace)
@@ -100,8 +99,8 @@ func lastSpace(text string) int {
 	}
 }
 
-// firstSentence is where the first sentence of a text ends, with the space behind
-// it; 0 where that is not known yet.
+// firstSentence returns the end of the first sentence of a text, with its trailing
+// space; 0: not known yet.
 func firstSentence(text string) int {
 	end := openTag(text)
 	inTag := false
@@ -124,7 +123,7 @@ func firstSentence(text string) int {
 	return 0
 }
 
-// abbreviations end with a full stop that ends no sentence.
+// abbreviations end with a full stop that does not end a sentence.
 var abbreviations = []string{"mr", "mrs", "ms", "dr", "prof", "st", "vs", "e.g", "i.e", "cf", "approx"}
 
 // endsSentence reports whether a text ends with the end of a sentence.

@@ -1,4 +1,4 @@
-// Package timings hands the words that a service gave times for to a session.
+// Package timings passes a service's word times to a session.
 package timings
 
 import (
@@ -8,8 +8,8 @@ import (
 	"echocast/echo"
 )
 
-// Of returns the words for a speech that begins at a time of the input: those that
-// are said from there on.
+// Of returns the words of a speech that begins at a time of the input: those said from
+// there on.
 func Of(words []audio.Word, begin time.Duration) []echo.WordTiming {
 	var all []echo.WordTiming
 	for _, w := range words {

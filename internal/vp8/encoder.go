@@ -1,8 +1,8 @@
-// Package vp8 encodes drawn pictures as VP8 (RFC 6386), without C. It knows two kinds
-// of macroblocks: those that have changed are predicted from the mean of their
-// neighbours and coded anew, and all others are copied from the frame before. It
-// looks for no motion. A drawing in which little moves takes few bytes so; a film
-// takes many more than with libvpx.
+// Package vp8 encodes drawn pictures as VP8 (RFC 6386), without C. It uses two kinds of
+// macroblocks: changed ones are predicted from the mean of their neighbours and
+// encoded, all others are copied from the previous frame. It does not search for
+// motion. So a drawing in which little moves takes few bytes; a film takes many more
+// than with libvpx.
 package vp8
 
 import (
@@ -10,10 +10,10 @@ import (
 	"image"
 )
 
-// Options tune an Encoder. Zero fields mean the defaults.
+// Options configure an Encoder. Zero fields mean the defaults.
 type Options struct {
-	// FrameBytes is how large a frame should be on average. Larger frames make
-	// those after them coarser. The default is 8000.
+	// FrameBytes is the average size of a frame. Larger frames make the following ones
+	// coarser. The default is 8000.
 	FrameBytes int
 }
 
@@ -23,8 +23,8 @@ const (
 	coarsest = 110
 )
 
-// changed is the difference of a macroblock, in levels of its 384 samples together,
-// from which it is coded anew.
+// changed is the difference from which a macroblock is encoded: the sum over its 384
+// samples.
 const changed = 384
 
 // Encoder encodes frames of one size. It is for one goroutine at a time.
@@ -34,9 +34,9 @@ type Encoder struct {
 	frameBytes    int
 	debt          int // bytes above the average so far
 
-	source *image.YCbCr // as it was when each macroblock was coded last
+	source *image.YCbCr // as each macroblock was last encoded
 	shown  *image.YCbCr // what the decoder shows
-	isNew  []bool       // whether each macroblock is coded anew
+	isNew  []bool       // whether each macroblock is encoded in this frame
 
 	probNew uint8 // the probability of that, of 256
 
@@ -62,8 +62,8 @@ func New(width, height int, o *Options) (*Encoder, error) {
 	return e, nil
 }
 
-// Encode encodes a frame of the encoder's size in 4:2:0. The first is a key frame,
-// and so is every one with key: what a decoder can begin with.
+// Encode encodes a frame of the encoder's size in 4:2:0. The first frame is a key
+// frame, and so is every one with key set.
 func (e *Encoder) Encode(frame *image.YCbCr, key bool) ([]byte, error) {
 	size := frame.Bounds().Size()
 	if size != image.Pt(e.width, e.height) || frame.SubsampleRatio != image.YCbCrSubsampleRatio420 {
@@ -104,7 +104,7 @@ func padPlane(to []byte, stride int, from []byte, fromStride, width, height int)
 	}
 }
 
-// findChanges decides which macroblocks are coded anew, and keeps their pixels.
+// findChanges finds the macroblocks to encode, and keeps their pixels.
 func (e *Encoder) findChanges(frame *image.YCbCr, key bool) {
 	count := 0
 	if e.source == nil {
@@ -228,7 +228,7 @@ func (e *Encoder) header(w *boolWriter, key bool) {
 	if key {
 		return
 	}
-	w.literal(uint32(e.probNew), 8) // those that are coded anew are predicted within the frame
+	w.literal(uint32(e.probNew), 8) // encoded macroblocks are predicted within the frame
 	w.literal(probLast, 8)
 	w.literal(128, 8)
 	w.literal(0, 2) // the probabilities of predictions stay

@@ -16,7 +16,7 @@ func newQuantiser(index int) quantiser {
 	}
 }
 
-// quantise makes coefficients levels, from the number first on.
+// quantise converts coefficients to levels, from index first on.
 func quantise(c *[16]int32, steps [2]int32, first int) (levels [16]int32) {
 	for i := first; i < 16; i++ {
 		step := steps[min(i, 1)]
@@ -30,7 +30,7 @@ func quantise(c *[16]int32, steps [2]int32, first int) (levels [16]int32) {
 	return levels
 }
 
-// restore makes levels the coefficients that a decoder has.
+// restore converts levels to the coefficients that a decoder has.
 func restore(levels *[16]int32, steps [2]int32) (c [16]int32) {
 	for i, level := range levels {
 		c[i] = level * steps[min(i, 1)]
@@ -38,14 +38,14 @@ func restore(levels *[16]int32, steps [2]int32) (c [16]int32) {
 	return c
 }
 
-// The kinds of blocks that tokens tell apart.
+// The kinds of blocks in the token probabilities.
 const (
 	kindLuma   = 0 // without their means
 	kindSecond = 1 // the means of a macroblock's luma
 	kindChroma = 2
 )
 
-// encode codes a macroblock anew, and keeps what a decoder makes of it.
+// encode encodes a macroblock, and keeps the decoded result.
 func (e *Encoder) encode(i int) {
 	source, shown := e.block(e.source, i), e.block(e.shown, i)
 	x := i % e.across
@@ -97,8 +97,8 @@ func (s square) fill(v byte) {
 	}
 }
 
-// mean is the prediction of a macroblock's plane: the mean of the pixels above and to
-// its left, where there are any (section 12.2).
+// mean returns the prediction of a macroblock's plane: the mean of the pixels above and
+// to its left, if any (section 12.2).
 func (e *Encoder) mean(plane, i int) byte {
 	pix, stride, size, shift := e.shown.Y, e.shown.YStride, 16, 4
 	if plane > 0 {
@@ -196,7 +196,7 @@ func forwardMeans(in *[16]int32) (c [16]int32) {
 	return c
 }
 
-// inverseMeans is what a decoder makes of transformed means (section 14.3).
+// inverseMeans inverts forwardMeans, exactly as a decoder does (section 14.3).
 func inverseMeans(c *[16]int32) (out [16]int32) {
 	var t [16]int32
 	for x := range 4 {
