@@ -6,6 +6,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -120,18 +121,29 @@ func (b *benchCmd) run(ctx context.Context, chunks []string, rates []int) error 
 	return err
 }
 
+// collectsAsAsked is set once a command has chosen how much garbage there may be.
+var collectsAsAsked atomic.Bool
+
 // collect sets how much garbage may be added to what is in use, in percent, unless
 // the user did with GOGC.
 func collect(percent int) {
+	collectsAsAsked.Store(true)
+	collectAsUsual(percent)
+}
+
+func collectAsUsual(percent int) {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(percent)
 	}
 }
 
-// collectLater is collect from the first collection on. That comes at Go's own least
-// heap of 4 MB, which a short command does not reach: two collections at the start
-// took a quarter of its processor time.
+// collectLater is collect from the first collection on, unless a command chooses. That
+// comes at Go's own least heap of 4 MB, which a short command does not reach: two
+// collections at the start took a quarter of its processor time.
 func collectLater(percent int) {
-	first := new([16]byte)
-	runtime.AddCleanup(first, collect, percent)
+	runtime.AddCleanup(new([16]byte), func(percent int) {
+		if !collectsAsAsked.Load() {
+			collectAsUsual(percent)
+		}
+	}, percent)
 }
