@@ -1,10 +1,10 @@
 // Package chunker cuts a stream of samples into chunks of known length and marks
 // the last one.
 //
-// A replica has to be told which chunk ends an utterance, and a stream does not
-// say so beforehand. So the chunker holds a full chunk back until one more sample
-// has come, or the end has: then it knows whether the chunk is the last. No chunk
-// is empty, and no silence is added to carry the mark.
+// The last chunk of an utterance must be marked, but a stream does not announce its
+// end. So the chunker holds a full chunk back until one more sample or the end has
+// arrived: then it knows whether the chunk is the last. No chunk is empty, and no
+// silence is added to carry the mark.
 package chunker
 
 import (
@@ -13,8 +13,8 @@ import (
 	"iter"
 )
 
-// Source is where the samples come from. n > 0 means err == nil; n == 0 means
-// err says why, io.EOF at the end.
+// Source is a source of samples. n > 0 means err == nil; n == 0 means err says why,
+// io.EOF at the end.
 type Source interface {
 	ReadSamples(p []float32) (n int, err error)
 }
@@ -36,13 +36,13 @@ type Chunker struct {
 	err    error     // why the stream is over; sticky
 }
 
-// New cuts src into chunks of size samples. It panics if size is not positive.
+// New returns a Chunker that cuts src into chunks of size samples. It panics if size is
+// not positive.
 func New(src Source, size int) *Chunker { return NewGrowing(src, size, size) }
 
-// NewGrowing cuts src into chunks of which the first has so many samples, and
-// each that follows twice as many as the one before, up to size. So speech can
-// begin soon where a room takes few messages. It panics if first is not positive
-// or larger than size.
+// NewGrowing returns a Chunker that cuts src into growing chunks: the first has first
+// samples, and each next one twice as many, up to size. So speech begins soon in a room
+// that takes few messages. It panics if first is not positive or larger than size.
 func NewGrowing(src Source, first, size int) *Chunker {
 	if first <= 0 || size < first {
 		panic(fmt.Sprintf("chunker: chunks of %d samples, the first of %d", size, first))
@@ -50,10 +50,9 @@ func NewGrowing(src Source, first, size int) *Chunker {
 	return &Chunker{src: src, size: first, most: size, buf: make([]float32, size+1)}
 }
 
-// Next returns the next chunk. After the chunk marked Last it returns io.EOF. If
-// the source fails, Next returns its error in place of the samples that it has
-// not returned yet, and no chunk is marked Last: an utterance that was cut short
-// has no end.
+// Next returns the next chunk. After the chunk marked Last it returns io.EOF. If the
+// source fails, Next returns its error instead of the held samples, and marks no chunk
+// as Last: an utterance that was cut short has no end.
 func (c *Chunker) Next() (Chunk, error) {
 	if c.err != nil {
 		return Chunk{}, c.err
@@ -76,14 +75,14 @@ func (c *Chunker) Next() (Chunk, error) {
 
 func (c *Chunker) end(err error) (Chunk, error) {
 	c.err = err
-	if err != io.EOF || c.have == 0 { // an error that wraps io.EOF is no end
+	if err != io.EOF || c.have == 0 { // an error that wraps io.EOF is not the end
 		return Chunk{}, err
 	}
 	return Chunk{PCM: c.buf[:c.have], Last: true}, nil
 }
 
-// All ranges over the chunks. An error other than io.EOF comes as the last pair,
-// with an empty Chunk.
+// All returns an iterator over the chunks. An error other than io.EOF comes as the last
+// pair, with an empty Chunk.
 func (c *Chunker) All() iter.Seq2[Chunk, error] {
 	return func(yield func(Chunk, error) bool) {
 		for {

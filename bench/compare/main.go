@@ -3,9 +3,9 @@
 //
 //	go run ./bench/compare -bound 1.2 before.txt after.txt
 //
-// Of each stage the fastest run counts: what else the machine does only ever
-// makes it slower. Both were measured alternately on one machine, so their ratio
-// says something where the times do not.
+// The fastest run of each stage counts, because other work of the machine only slows it
+// down. Both outputs must be measured alternately on one machine, so that their ratio
+// is meaningful.
 package main
 
 import (
@@ -91,8 +91,8 @@ func parse(r io.Reader) (stages []stage, err error) {
 	return stages, lines.Err()
 }
 
-// compare prints what both have, and tells how many became worse. A stage that
-// only one of them has is no matter.
+// compare prints the stages that both have, and returns how many became worse. It
+// ignores stages that only one of them has.
 func compare(before, after []stage, bound float64, out io.Writer) error {
 	were := make(map[string]stage)
 	for _, s := range before {
@@ -127,6 +127,6 @@ func compare(before, after []stage, bound float64, out io.Writer) error {
 	return nil
 }
 
-// allocationsAllowed leaves room where goroutines make the number vary, and none
-// for a stage that has none or few.
+// allocationsAllowed returns the limit of allocations: with a tolerance if goroutines
+// make the number vary, and without one for stages with few.
 func allocationsAllowed(was float64) float64 { return was + math.Floor(was/20) }

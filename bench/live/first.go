@@ -24,21 +24,22 @@ const (
 	readyAfter   = 300 * time.Millisecond
 )
 
-// firstInput is speech as a live source delivers it.
+// firstInput is an input of live speech.
 type firstInput struct {
 	name      string
 	arguments []string // of echocast encode
 	data      []byte
 }
 
-// firstMessages are how long the first message of an input took to come out of
-// echocast encode, from when the sound began.
+// firstMessages are the delays of the first message of echocast encode, from the
+// beginning of the sound.
 type firstMessages struct {
 	paced  times // written at the speed of speech
 	atOnce times // written as fast as it is taken
 }
 
-// measureFirst gives each input to the program so many times in each way, by turns.
+// measureFirst runs the program on each input for a number of rounds, alternating
+// between the inputs and both speeds.
 func measureFirst(ctx context.Context, program string, inputs []firstInput, rounds int) ([]firstMessages, error) {
 	results := make([]firstMessages, len(inputs))
 	for range rounds {
@@ -99,8 +100,8 @@ func firstMessage(ctx context.Context, program string, input firstInput, paced b
 	return took, nil
 }
 
-// writeLive writes data until the reader goes away: at once, or each tick what was
-// spoken in it.
+// writeLive writes data until the reader closes: at once, or in real time, tick by
+// tick.
 func writeLive(to io.Writer, data []byte, start time.Time, paced bool) {
 	if !paced {
 		_, _ = to.Write(data) // the reader has gone
@@ -115,7 +116,7 @@ func writeLive(to io.Writer, data []byte, start time.Time, paced bool) {
 	}
 }
 
-// firstInputs are the same speech in five forms. ffmpeg makes three of them.
+// firstInputs returns the same speech in five formats. ffmpeg makes three of them.
 func firstInputs() ([]firstInput, error) {
 	speech, err := samples("testdata/speech.wav")
 	if err != nil {

@@ -17,9 +17,9 @@ import (
 // each has three seconds to fill its lead again.
 const between = 30 * time.Millisecond
 
-// measureInterrupts speaks on so many data channels at once, and interrupts one
-// after the other. It returns the times from each call of Interrupt until its
-// message was accepted by the data channel, sorted.
+// measureInterrupts speaks on many data channels at the same time, and interrupts one
+// after the other. It returns the sorted times from each call of Interrupt until the
+// data channel accepted its message.
 func measureInterrupts(ctx context.Context, connections, interrupts int) (times, error) {
 	speech, err := samples("testdata/speech.wav")
 	if err != nil {
@@ -74,11 +74,11 @@ func interruptEach(ctx context.Context, channels []*channel, interrupts int) (ti
 	return took, nil
 }
 
-// fullLead is the least of a lead of a second that counts as full: up to two
-// chunks of it are being played or on their way.
+// fullLead is the shortest lead that counts as a full lead of a second: up to two
+// chunks of it are being played or sent.
 const fullLead = 900 * time.Millisecond
 
-// channel is one replica that is spoken to.
+// channel is a session with one replica.
 type channel struct {
 	loop     loopedSpeech
 	sender   *rtc.Conn
@@ -117,7 +117,7 @@ func (c *channel) observe(m echo.Moment) {
 	}
 }
 
-// speakOn speaks utterances without an end.
+// speakOn speaks one utterance after the other, for ever.
 func (c *channel) speakOn(ctx context.Context) {
 	for ctx.Err() == nil {
 		c.loop.left = 3600 * echo.DefaultRate
@@ -145,8 +145,8 @@ func (c *channel) fail(err error) {
 	c.wrong = errors.Join(c.wrong, err)
 }
 
-// answer is the replica: it is there, it says when it was stopped, and it sees
-// to it that no chunk follows an interrupt under the same id.
+// answer runs the replica: it joins, reports interrupts, and checks that no chunk
+// follows an interrupt under the same id.
 func (c *channel) answer(ctx context.Context) {
 	if err := c.replica.Send(ctx, []byte(`{"event_type":"system.pal_joined"}`)); err != nil {
 		return

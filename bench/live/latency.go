@@ -16,20 +16,20 @@ import (
 	"echocast/rtc"
 )
 
-// block is how much audio a source of live sound writes at a time: little, so
-// that when a sample came is known well.
+// block is how much audio a live source writes at a time: little, so that the arrival
+// time of a sample is precise.
 const block = 2 * time.Millisecond
 
-// latencies is how long the chunks of live inputs took, from when the sample that
-// releases a chunk was written to a pipe: the first after it, which shows that
-// it is not the last.
+// latencies are the delays of chunks of live inputs, from writing the sample that
+// releases a chunk to a pipe: the first one after it, which shows that the chunk is not
+// the last.
 type latencies struct {
 	read     times // until the session had it: decoded, mixed and resampled
 	accepted times // until the data channel had accepted the chunk
 }
 
-// measureLive speaks so many live inputs of this rate at the same time, each
-// from a pipe and on a data channel of its own.
+// measureLive speaks many live inputs of this rate at the same time, each from its own
+// pipe and on its own data channel.
 func measureLive(ctx context.Context, inputs, rate int, method audio.Method, seconds float64) (*latencies, error) {
 	speech, err := samples("testdata/speech.wav")
 	if err != nil {
@@ -81,7 +81,7 @@ func connect(ctx context.Context, listener *rtc.Listener) (sender, replica *rtc.
 	return sender, replica, errors.Join(err, failed)
 }
 
-// drain takes what comes until the other end has closed.
+// drain reads messages until the other end has closed.
 func drain(ctx context.Context, conn *rtc.Conn) {
 	for {
 		if _, err := conn.Receive(ctx); err != nil {
@@ -107,7 +107,7 @@ type liveLine struct {
 	err      error
 }
 
-// arrival is when the session had so many samples.
+// arrival is the time at which the session had a number of samples.
 type arrival struct {
 	at      time.Time
 	samples int64

@@ -1,12 +1,12 @@
-// Command live measures what only shows while time passes: how late chunks leave
-// when many utterances are paced in one process, how soon an interrupt is on its
-// way while many are being spoken, how soon live sound is, and how soon the first
-// message of a live input comes out of the whole program.
+// Command live measures delays in real time: the lateness of chunks when one process
+// paces many utterances, the delay of interrupts during many utterances, the delay of
+// live sound, and the delay of the first message of a live input through the whole
+// program.
 //
 //	go run ./bench/live                            # all of it, four minutes
 //	go run ./bench/live -utterances 100 -seconds 5 -interrupts 0 -inputs 0 -first 0
 //
-// It prints four tables and fails where a message was wrong. The last one needs ffmpeg,
+// It prints four tables and fails if a message was wrong. The last one needs ffmpeg,
 // which makes some of the inputs, and the program (-program).
 package main
 
@@ -70,7 +70,7 @@ func run(utterances int, seconds float64, connections, interrupts int) error {
 	return nil
 }
 
-// liveSeconds is how long live inputs of each kind are spoken.
+// liveSeconds is the length of each live input.
 const liveSeconds = 15
 
 func runLive(inputs int) error {
@@ -98,10 +98,10 @@ func runLive(inputs int) error {
 	return nil
 }
 
-// times are durations, to be asked for their percentiles.
+// times are durations with percentiles.
 type times []time.Duration
 
-// at is the value below which this share of all lies. The times are sorted.
+// at returns a quantile. The times must be sorted.
 func (t times) at(share float64) time.Duration {
 	return t[min(int(share*float64(len(t))), len(t)-1)]
 }

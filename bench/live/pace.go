@@ -16,7 +16,7 @@ import (
 	"echocast/echo"
 )
 
-// paceFigures is what came of pacing many utterances.
+// paceFigures are the results of pacing many utterances.
 type paceFigures struct {
 	late   times         // from due to accepted, sorted
 	drift  time.Duration // how much later the last tenth was than the first, on average
@@ -24,8 +24,8 @@ type paceFigures struct {
 	cpu    float64 // processor time for each second
 }
 
-// measurePace speaks so many utterances at the speed of speech, each with audio
-// of its own, into connections that only check and count.
+// measurePace speaks many utterances in real time, each with its own audio, into
+// connections that only check and count.
 func measurePace(ctx context.Context, utterances int, seconds float64) (*paceFigures, error) {
 	speech, err := samples("testdata/speech.wav")
 	if err != nil {
@@ -98,7 +98,7 @@ func (s *speaker) observe(m echo.Moment) {
 	s.due = m.Due
 }
 
-// loopedSpeech is speech again and again, from somewhere in it on.
+// loopedSpeech repeats speech for ever, from an offset.
 type loopedSpeech struct {
 	speech []float32
 	at     int
@@ -115,7 +115,7 @@ func (l *loopedSpeech) ReadSamples(p []float32) (int, error) {
 	return n, nil
 }
 
-// countingConn is a connection that checks what it takes and keeps nothing.
+// countingConn is a connection that checks and discards messages.
 type countingConn struct {
 	id       []byte
 	messages int
@@ -162,7 +162,7 @@ func (c *countingConn) verdict() error {
 	return nil
 }
 
-// samples decodes a file to the rate of the wire.
+// samples decodes a file at the rate of the wire.
 func samples(name string) ([]float32, error) {
 	file, err := os.Open(name)
 	if err != nil {
@@ -188,7 +188,7 @@ func samples(name string) ([]float32, error) {
 	}
 }
 
-// processorTime is what this process has used, of user and system time.
+// processorTime returns the user and system time of this process.
 func processorTime() time.Duration {
 	var use syscall.Rusage
 	if syscall.Getrusage(syscall.RUSAGE_SELF, &use) != nil {

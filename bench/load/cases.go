@@ -13,15 +13,15 @@ import (
 // longestChunk bounds the memory of a case.
 const longestChunk = 10 * time.Second
 
-// What Cases measures where nothing else is asked for: each length at the rate of the
-// wire, and the usual rates of speech at the default length.
+// The default cases: each length at the rate of the wire, and the usual rates of speech
+// at the default length.
 var (
 	defaultChunks = []string{"20ms", "50ms", "100ms"}
 	defaultRates  = []int{8000, 16000, 22050, 44100, 48000}
 )
 
-// Cases returns a case for every length of a chunk, such as "50ms", at every rate in Hz.
-// Without lengths or rates it takes the usual ones.
+// Cases returns a case for every chunk length, such as "50ms", at every rate in Hz.
+// Without lengths or rates it uses the defaults.
 func Cases(lengths []string, rates []int) (cases []Case, err error) {
 	if len(lengths) == 0 {
 		lengths = defaultChunks
@@ -64,10 +64,10 @@ func parseChunks(lengths []string) (chunks []time.Duration, err error) {
 	return chunks, nil
 }
 
-// Auto stands for the most conversations that a machine holds.
+// Auto asks for the largest number of conversations that the machine holds.
 const Auto = "auto"
 
-// Counts returns the numbers of conversations in a text such as "1,10,50"; none for Auto.
+// Counts parses numbers of conversations, such as "1,10,50"; none for Auto.
 func Counts(text string) (counts []int, err error) {
 	if text == Auto {
 		return nil, nil

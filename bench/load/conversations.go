@@ -17,7 +17,7 @@ import (
 	"echocast/rtc"
 )
 
-// MaxConversations is the most conversations that are measured at a time.
+// MaxConversations is the largest number of conversations that can be measured.
 const MaxConversations = 2000
 
 // MaxLateness is how late 99 of 100 messages may be in a good result.
@@ -28,7 +28,7 @@ const (
 	startWithin   = 2 * time.Second // all begin in this time, as conversations do not begin together
 )
 
-// Result is how so many conversations at the same time went.
+// Result is the result for a number of conversations at the same time.
 type Result struct {
 	Streams          int     `json:"all"`
 	Seconds          float64 `json:"seconds"`
@@ -37,7 +37,7 @@ type Result struct {
 	LateP99          float64 `json:"late_p99_seconds"`
 	LateMost         float64 `json:"late_most_seconds"`
 	Underruns        int     `json:"underruns"`
-	Wrong            int     `json:"wrong"`    // conversations that did not arrive as they were sent
+	Wrong            int     `json:"wrong"`    // conversations whose data arrived changed or incomplete
 	SendCPU          float64 `json:"send_cpu"` // cores
 	ReceiveCPU       float64 `json:"receive_cpu"`
 	SendMemory       int64   `json:"send_bytes_per_stream"`
@@ -186,8 +186,7 @@ func (b *Bench) Run(ctx context.Context, n int) (Result, error) {
 	return result, nil
 }
 
-// connectAll connects a few at a time. What it returns has to be closed,
-// also where it fails.
+// connectAll connects a few at a time. The caller closes the result, even on error.
 func connectAll(ctx context.Context, url string, n int) ([]*conversation, error) {
 	all := make([]*conversation, n)
 	var next atomic.Int64
@@ -216,7 +215,7 @@ func connect(ctx context.Context, url string) *conversation {
 	return &conversation{conn: conn, err: err}
 }
 
-// closeAll says goodbye and returns what went wrong while they spoke.
+// closeAll closes the connections and returns errors that occurred while they spoke.
 func closeAll(all []*conversation) error {
 	var group sync.WaitGroup
 	var err error
@@ -224,14 +223,14 @@ func closeAll(all []*conversation) error {
 		if c == nil || c.conn == nil {
 			continue
 		}
-		group.Go(func() { _ = c.conn.Close() }) // what was lost shows at the other end
+		group.Go(func() { _ = c.conn.Close() }) // the other end shows what was lost
 		err = cmp.Or(err, c.err)
 	}
 	group.Wait()
 	return err
 }
 
-// speak lets every conversation speak, none in step with another.
+// speak makes every conversation speak, at staggered times.
 func (r *Result) speak(ctx context.Context, all []*conversation) {
 	before, start := usage(), time.Now()
 	var group sync.WaitGroup
@@ -273,7 +272,7 @@ func (c *conversation) observe(m echo.Moment) {
 	}
 }
 
-// passage is the first samples of an endless tone.
+// passage is the beginning of an endless tone.
 type passage struct {
 	tone
 	left int
@@ -319,7 +318,7 @@ func (r *Result) judge(all []*conversation, arrived arrivals) {
 	r.Good = r.Wrong == 0 && r.Underruns == 0 && r.LateP99 <= MaxLateness.Seconds()
 }
 
-// processUsage is what this process has used.
+// processUsage is the resource usage of this process.
 type processUsage struct {
 	Processor float64 `json:"processor_seconds"` // user and system time
 	Memory    int64   `json:"memory"`            // bytes that are in memory now

@@ -1,4 +1,4 @@
-// Package load measures what this machine can do: how fast messages are built, and
+// Package load measures the capacity of this machine: how fast it builds messages, and
 // how many conversations it holds at the same time.
 package load
 
@@ -16,13 +16,13 @@ import (
 	"echocast/internal/terminal"
 )
 
-// Case is samples at a rate that are cut into chunks of a length.
+// Case is a benchmark case: a sampling rate and a chunk length.
 type Case struct {
 	Rate  int // Hz
 	Chunk time.Duration
 }
 
-// samples is the length of a chunk at the rate of the wire.
+// samples returns the length of a chunk in samples at the rate of the wire.
 func (c Case) samples() int { return int(c.Chunk * echo.DefaultRate / time.Second) }
 
 // CaseResult is the speed of one case.
@@ -108,7 +108,7 @@ func (c Case) result(messages int64, took time.Duration, size int, allocations u
 	return r
 }
 
-// builder builds the messages of an utterance that never ends.
+// builder builds the messages of an endless utterance.
 type builder struct {
 	source  audio.Resampled
 	chunker *chunker.Chunker
@@ -141,7 +141,7 @@ func (b *builder) messages(n int64) error {
 	return nil
 }
 
-// tone is a Source without an end: the same samples again and again.
+// tone is an endless Source that repeats the same samples.
 type tone struct {
 	rate int
 	pcm  []float32

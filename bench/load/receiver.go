@@ -18,15 +18,15 @@ import (
 	"echocast/rtc"
 )
 
-// tally is what one end knows of the messages of a conversation.
+// tally summarises the messages of a conversation at one end.
 type tally struct {
 	ID        string `json:"id"` // inference id
 	Messages  int    `json:"messages"`
-	Done      int    `json:"done"`      // messages that say they are the last
+	Done      int    `json:"done"`      // messages marked as the last
 	Sum       uint32 `json:"sum"`       // of all bytes, in their order
-	Underruns int    `json:"underruns"` // times that all was played before more came
+	Underruns int    `json:"underruns"` // how often playback ran out of audio
 
-	played time.Time // when all that came has been played
+	played time.Time // when all received audio has been played
 }
 
 var sumTable = crc32.MakeTable(crc32.Castagnoli)
@@ -50,7 +50,7 @@ func (t *tally) add(msg []byte, now time.Time) {
 	}
 }
 
-// arrivals is what the receiving side reports in the end.
+// arrivals is the final report of the receiving side.
 type arrivals struct {
 	Streams []tally      `json:"streams"`
 	Used    processUsage `json:"used"`
@@ -66,7 +66,7 @@ type receiver struct {
 	tallies []tally
 }
 
-// listen takes conversations until end is called.
+// listen accepts conversations until end is called.
 func listen() (*receiver, error) {
 	listener, err := rtc.Listen("127.0.0.1:0", nil)
 	if err != nil {
@@ -89,8 +89,8 @@ func listen() (*receiver, error) {
 // welcome tells a conversation that its connection was accepted.
 var welcome = []byte("{}")
 
-// receive ends when the conversation has closed its connection, or is lost: all that
-// was sent counts, however late it is read.
+// receive ends when the conversation has closed its connection or is lost: it counts
+// all messages, however late they are read.
 func (r *receiver) receive(conn *rtc.Conn) {
 	ctx := context.Background()
 	_ = conn.Send(ctx, welcome) // where it fails nothing is received either
@@ -121,8 +121,8 @@ func inferenceID(msg []byte) string {
 	return m.Properties.InferenceID
 }
 
-// end takes no more conversations, waits for those there are to close, and reports
-// what arrived.
+// end stops accepting, waits for the open conversations to close, and returns what
+// arrived.
 func (r *receiver) end() arrivals {
 	r.stop()
 	_ = r.listener.Close()
@@ -130,8 +130,8 @@ func (r *receiver) end() arrivals {
 	return arrivals{Streams: r.tallies, Used: usage()}
 }
 
-// Receive is the receiving side in another process: it prints its address to out,
-// and when in ends, what it has received.
+// Receive runs the receiving side in another process: it prints its address to out and,
+// when in ends, what it has received.
 func Receive(in io.Reader, out io.Writer) error {
 	r, err := listen()
 	if err != nil {
@@ -147,7 +147,7 @@ func Receive(in io.Reader, out io.Writer) error {
 	return err
 }
 
-// peer is the other end of the conversations, here or in another process.
+// peer is the receiving side, in this or another process.
 type peer struct {
 	url string
 	end func() (arrivals, error)

@@ -13,7 +13,7 @@ import (
 	"echocast/internal/terminal"
 )
 
-// TableStyle is how a table is drawn.
+// TableStyle is the style of a table.
 type TableStyle struct {
 	bar      int // columns of the bars; 0: none
 	hasColor bool
@@ -26,7 +26,7 @@ const (
 	shortestBar  = 4
 )
 
-// StyleOf returns the look of a table on stdout. On a terminal bars fill the line, in
+// StyleOf returns the style of a table on stdout. On a terminal bars fill the line, in
 // colour unless NO_COLOR is set (https://no-color.org); elsewhere there are none.
 func StyleOf(stdout io.Writer) TableStyle {
 	if !terminal.Is(stdout) || os.Getenv("TERM") == "dumb" {
@@ -43,8 +43,8 @@ func StyleOf(stdout io.Writer) TableStyle {
 	return TableStyle{bar: bar, hasColor: os.Getenv("NO_COLOR") == ""}
 }
 
-// Table returns the results for people, one case a line. The longest bar is the most
-// times real time.
+// Table returns the results for people, one case per line. The longest bar marks the
+// fastest.
 func Table(results []CaseResult, look TableStyle) string {
 	most := 0.0
 	for _, r := range results {
@@ -62,7 +62,7 @@ func Table(results []CaseResult, look TableStyle) string {
 	return text.String()
 }
 
-// barOf is a bar of this part of the longest, in eighths of a column.
+// barOf returns a bar of this fraction of the longest, in eighths of a column.
 func (l TableStyle) barOf(part float64) string {
 	if l.bar == 0 {
 		return ""
@@ -78,7 +78,7 @@ func (l TableStyle) barOf(part float64) string {
 	return "  " + bar
 }
 
-// ResultHead is the head of the table whose lines are those of Result.Line.
+// ResultHead is the heading of the table with the lines of Result.Line.
 const ResultHead = "streams messages  late p50       p99      most  underruns wrong  send CPU  receive CPU  kB/stream\n"
 
 // Line returns the result as a line of a table for people.

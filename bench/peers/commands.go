@@ -17,7 +17,7 @@ import (
 	"strings"
 )
 
-// command is one way to do the job.
+// command is one of the compared commands.
 type command struct {
 	name string
 	// line is the shell command that reads the file and writes to stdout.
@@ -29,8 +29,8 @@ type command struct {
 //go:embed json_messages.py
 var pythonMessages []byte
 
-// findCommands lists the commands whose programs are there. The first is what
-// the others are compared with.
+// findCommands lists the commands whose programs are installed. The others are compared
+// with the first.
 func findCommands(ctx context.Context, echocast, dir string) ([]command, error) {
 	if _, err := os.Stat(echocast); err != nil {
 		return nil, fmt.Errorf("%w; make build first", err)
@@ -73,9 +73,9 @@ func piped(decode func(file string) string, into string) func(file string) strin
 	return func(file string) string { return decode(file) + " | " + into }
 }
 
-// findPython is the command that turns samples into messages, empty where there
-// is no Python. It names the interpreter itself: a wrapper in front of it would
-// add its own start.
+// findPython returns the Python command that turns samples into messages; empty without
+// Python. It names the interpreter itself, because a wrapper would add its own startup
+// time.
 func findPython(ctx context.Context, dir string) (string, error) {
 	executable, err := exec.CommandContext(ctx, "python3", "-c", "import sys; print(sys.executable)").Output()
 	if err != nil {
@@ -89,13 +89,13 @@ func findPython(ctx context.Context, dir string) (string, error) {
 	return quote(strings.TrimSpace(string(executable))) + " " + quote(script), nil
 }
 
-// quote makes text one word of the shell.
+// quote quotes text as one word for the shell.
 func quote(text string) string {
 	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
 }
 
-// checkCommands runs every command once on the clip: a command that does not
-// deliver the audio is not worth measuring.
+// checkCommands runs every command once on the clip, and fails if one does not deliver
+// the audio.
 func checkCommands(ctx context.Context, commands []command, clip input) error {
 	for _, c := range commands {
 		output, err := exec.CommandContext(ctx, "bash", "-o", "pipefail", "-c", c.line(clip.path)).Output()
@@ -118,8 +118,8 @@ func base64Audio(output []byte) (int, error) {
 	return len(audio), err
 }
 
-// messagesAudio adds the chunks up, and wants the last one, and no other, to
-// say that it is.
+// messagesAudio returns the total length of the chunks, and checks that only the last
+// one is marked as the last.
 func messagesAudio(output []byte) (int, error) {
 	total := 0
 	lines := bytes.Split(bytes.TrimSuffix(output, []byte("\n")), []byte("\n"))

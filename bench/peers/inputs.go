@@ -14,8 +14,8 @@ type input struct {
 	name    string
 	path    string
 	seconds float64
-	// repeats is how often a command runs in one round: what takes
-	// milliseconds needs more than one look.
+	// repeats is how often a command runs in one round: short runs need more
+	// repetitions.
 	repeats int
 }
 

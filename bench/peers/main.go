@@ -5,9 +5,9 @@
 //
 //	go run ./bench/peers -echocast bin/echocast
 //
-// The commands take turns in an order that is shuffled every round, so that what
-// else the machine does meets all of them, and the least of the rounds counts.
-// It prints one table in Markdown.
+// The commands run alternately in an order that is shuffled every round, so that other
+// work of the machine affects all of them, and the least of the rounds counts. It
+// prints one table in Markdown.
 //
 // CPU time is user and system time of a whole pipeline. Peak memory is that of
 // its largest process, as wait4(2) reports it. Linux hands a parent's peak on to

@@ -12,15 +12,15 @@ import (
 	"time"
 )
 
-// usage is what a pipeline took.
+// usage is the resource usage of a pipeline.
 type usage struct {
 	cpu  time.Duration // user and system time of all its processes
 	wall time.Duration
 	peak int64 // bytes in memory of its largest process
 }
 
-// least keeps the smaller time of each kind, since what else the machine did can
-// only have added to the larger one, and the larger peak.
+// least returns the smaller times, because other work of the machine only adds to them,
+// and the larger peak.
 func (u usage) least(v usage) usage {
 	return usage{min(u.cpu, v.cpu), min(u.wall, v.wall), max(u.peak, v.peak)}
 }
@@ -46,7 +46,7 @@ func measure(ctx context.Context, line string) (usage, error) {
 	return usage{state.UserTime() + state.SystemTime(), wall, peak}, nil
 }
 
-// measured is a command on an input, and the least it took so far.
+// measured is a command on an input with its least usage so far.
 type measured struct {
 	input   input
 	command command

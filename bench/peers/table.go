@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// table is the result in Markdown. Ratios are to the first command on the same
-// input: less is better, and 1 is as good.
+// table returns the result in Markdown. Ratios are relative to the first command on the
+// same input: less is better.
 func table(cases []*measured, rounds int, hours float64, floor usage) string {
 	var b strings.Builder
 	b.WriteString("| input | command | CPU | wall | CPU ratio | wall ratio | peak memory |\n")
@@ -33,7 +33,7 @@ func table(cases []*measured, rounds int, hours float64, floor usage) string {
 
 func ratio(a, b time.Duration) float64 { return float64(a) / float64(b) }
 
-// seconds has three digits that matter.
+// seconds formats a time with three significant digits.
 func seconds(d time.Duration) string {
 	if d < time.Second {
 		return fmt.Sprintf("%.1f ms", float64(d)/1e6)

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// programs took part in the comparison, and what makes them tell their version.
+// programs are the compared programs, with the arguments that print their versions.
 var programs = []struct {
 	name    string
 	command []string
@@ -22,8 +22,7 @@ var programs = []struct {
 	{"base64", []string{"base64", "--version"}},
 }
 
-// machine says what the figures were measured on and with, and how busy it was
-// with other work.
+// machine describes the machine, the programs and the load average of a measurement.
 func machine(load string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s, %d cores, %s/%s, %s; load average before: %s.\n", processor(), runtime.NumCPU(),

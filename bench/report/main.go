@@ -1,6 +1,6 @@
-// Command report writes what the benchmarks and the peers gave into the README,
-// between its two markers, with the machine and the versions of all that took
-// part. A section that was not measured stays as it was.
+// Command report writes the results of the benchmarks and the peers into the README,
+// between its two markers, with the machine and the versions of all programs. It keeps
+// sections that were not measured.
 //
 //	go test -run '^$' -bench . -count 3 ./bench > stages.txt
 //	go run ./bench/peers > peers.md

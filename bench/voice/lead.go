@@ -7,7 +7,8 @@ import (
 	"slices"
 )
 
-// Estimate is the lead that leaves at most one underrun in a thousand utterances.
+// Estimate is an estimate of the lead for at most one underrun in a thousand
+// utterances.
 type Estimate struct {
 	Seconds float64 `json:"seconds"`
 	// Low and High bound 90 % of the estimates of resampled runs.
@@ -15,11 +16,11 @@ type Estimate struct {
 	High   float64 `json:"high"`
 	Runs   int     `json:"runs"`
 	Method string  `json:"method"` // how it was estimated
-	// IsExtrapolated reports that there were too few runs to see one in a thousand.
+	// IsExtrapolated is set if there were too few runs to observe one in a thousand.
 	IsExtrapolated bool `json:"is_extrapolated"`
 }
 
-// rareProbability is how many utterances may have an underrun.
+// rareProbability is the allowed fraction of utterances with an underrun.
 const rareProbability = 0.001
 
 // The tail that is fitted: a tenth of the runs, at least 10 and at most 150 of them. With few

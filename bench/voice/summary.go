@@ -11,7 +11,7 @@ import (
 	"echocast/internal/text"
 )
 
-// Summary is what many utterances say about a voice. Times are seconds.
+// Summary summarises many utterances of a voice. Times are in seconds.
 type Summary struct {
 	Runs             int       `json:"runs"`
 	Failed           int       `json:"failed"` // of these
@@ -27,7 +27,7 @@ type Summary struct {
 	Lead             *Estimate `json:"lead,omitempty"` // nil where no run was whole
 }
 
-// Summarise sums up runs. Those that failed count as failed, and for nothing else.
+// Summarise returns the summary of runs. Failed runs only count as failed.
 func Summarise(runs []Run) *Summary {
 	s := &Summary{Runs: len(runs)}
 	var first, factors, leads []float64
@@ -61,7 +61,7 @@ func Summarise(runs []Run) *Summary {
 	return s
 }
 
-// Text returns the summary for people, one finding a line.
+// Text returns the summary for people, one finding per line.
 func (s *Summary) Text() string {
 	var b strings.Builder
 	line := func(name, format string, args ...any) {
@@ -94,7 +94,7 @@ func (s *Summary) Text() string {
 	return b.String()
 }
 
-// Advice says which option of send gives the lead that is needed.
+// Advice returns the option of send that gives the needed lead.
 func (s *Summary) Advice() string {
 	if s.Lead == nil {
 		return ""

@@ -1,14 +1,14 @@
-// Package voice measures a text-to-speech voice: a command, or anything else that delivers
-// audio while it is being made. It says how soon the first audio comes, how fast the rest is,
-// how often a listener would hear a gap, and how much of a lead prevents that.
+// Package voice measures a text-to-speech voice: a command, or another source that streams
+// audio. It reports the delay of the first audio, the speed of the rest, how often a listener
+// would hear a gap, and the lead that prevents gaps.
 //
 // The lead that one utterance needs is how long a listener must wait, once the first audio is
 // there, so that every later sample has arrived when it is to be played:
 //
 //	lead = max over all samples of (arrival − arrival of the first − playing time before it)
 //
-// A voice that is always ahead of playback needs none. EstimateLead says from many utterances
-// what all but one in a thousand need.
+// A voice that is always ahead of playback needs none. EstimateLead estimates from many
+// utterances the lead that suffices for all but one in a thousand.
 package voice
 
 import (
@@ -25,25 +25,24 @@ import (
 	"echocast/internal/renderbuffer"
 )
 
-// Run is one utterance. Times are seconds.
+// Run is the measurement of one utterance. Times are in seconds.
 type Run struct {
 	Number     int     `json:"run"`           // from 1 on
 	Audio      float64 `json:"audio_seconds"` // playing time
 	FirstAudio float64 `json:"first_audio_seconds"`
-	// Factor is how fast the audio came after its beginning: 1 is the speed of speech. It
-	// is 0 if all came at once.
+	// Factor is the speed of the audio after its beginning: 1 is real time. It is 0 if
+	// all arrived at once.
 	Factor  float64 `json:"factor"`
-	Stalls  int     `json:"stalls"` // gaps that are heard if the replica plays as soon as it can
+	Stalls  int     `json:"stalls"` // underruns of a replica that plays immediately
 	Stalled float64 `json:"stalled_seconds"`
 	Lead    float64 `json:"lead_seconds"` // that it needed
 	Error   string  `json:"error,omitempty"`
 }
 
-// Voice is what is measured.
+// Voice is a voice to measure.
 type Voice struct {
-	// Speak begins an utterance and returns its audio. finish is called when all of the
-	// audio is read, or with the error for which no more is, and returns why the utterance
-	// failed.
+	// Speak begins an utterance and returns its audio. finish is called when all audio is
+	// read, or with the error that ended reading, and returns why the utterance failed.
 	Speak func(ctx context.Context, number int) (audio io.Reader, finish func(error) error, err error)
 	// Options say how the audio is read; nil: by its content.
 	Options *audio.PrepareOptions
@@ -51,9 +50,9 @@ type Voice struct {
 	Timeout time.Duration
 }
 
-// Command is a voice that is a command. args is a line of the shell, or a program and its
-// arguments. The texts, if there are any, are written to its standard input, one for each
-// utterance, and then from the first on again.
+// Command returns the Voice of a command: args is a shell line, or a program and its
+// arguments. It writes the texts, if any, to standard input, one for each utterance, and
+// then starts again from the first.
 func Command(args, texts []string) *Voice {
 	return &Voice{Speak: func(ctx context.Context, number int) (io.Reader, func(error) error, error) {
 		command := child.Shell(ctx, args[0])

@@ -1,5 +1,5 @@
-// Command voice-activity cuts what is heard into utterances, by how loud it is:
-// the step between hearing a room and recognising what was said there.
+// Command voice-activity cuts the sound of a room into utterances by loudness: the step
+// between hearing a room and recognising speech.
 //
 //	echocast hear --to URL -f s16le --rate 16000 - | voice-activity -exec 'my_asr'
 //
@@ -9,8 +9,8 @@
 //
 //	{"start":1.24,"end":3.02}
 //
-// Loudness is all it goes by. A program for noisy rooms has a model that knows
-// speech; this one has a hundred lines to begin with.
+// It uses only loudness. A program for noisy rooms needs a model of speech; this one is
+// a starting point of a hundred lines.
 package main
 
 import (
@@ -47,7 +47,7 @@ func main() {
 	}
 }
 
-// utterance is what somebody said without a pause.
+// utterance is speech without a pause.
 type utterance struct {
 	Start   float64 `json:"start"` // seconds of the input
 	End     float64 `json:"end"`
@@ -55,8 +55,8 @@ type utterance struct {
 	rate    int
 }
 
-// hand runs the command with the utterance. It reports a command that fails,
-// and continues with the next utterance.
+// hand runs the command with the utterance. If the command fails, it reports that and
+// continues with the next utterance.
 func (u utterance) hand(command string) error {
 	if command == "" {
 		return nil
@@ -134,7 +134,7 @@ func (d *detector) take(frame []byte) error {
 	return nil
 }
 
-// wait keeps the last frames until speech begins.
+// wait keeps the latest frames until speech begins.
 func (d *detector) wait(frame []byte, isLoud bool) {
 	d.before = append(d.before, frame)
 	if len(d.before) > leadIn+loudAtFirst {
@@ -152,7 +152,7 @@ func (d *detector) wait(frame []byte, isLoud bool) {
 	}
 }
 
-// end hands over the utterance, if there is one.
+// end emits the utterance, if there is one.
 func (d *detector) end() error {
 	if !d.isSpeaking {
 		return nil
@@ -165,7 +165,7 @@ func (d *detector) end() error {
 	return d.emit(u)
 }
 
-// level is how loud a frame is, in decibels to full scale.
+// level returns the loudness of a frame in dBFS.
 func level(frame []byte) float64 {
 	sum := 0.0
 	for i := 0; i < len(frame); i += 2 {
@@ -175,7 +175,7 @@ func level(frame []byte) float64 {
 	return 10 * math.Log10(sum/float64(len(frame)/2)+1e-12)
 }
 
-// wavHeader begins a WAV file of so many bytes of samples.
+// wavHeader returns the header of a WAV file with this many bytes of samples.
 func wavHeader(rate, size int) []byte {
 	h := []byte("RIFF")
 	h = binary.LittleEndian.AppendUint32(h, uint32(36+size))

@@ -1,9 +1,9 @@
 //go:build unix
 
-// Mutate runs echocast encode on damaged copies of real inputs, each in a
-// process of its own, and counts what must not happen: a death by a signal or a
-// panic, a run of more than five seconds, more than 64 MB of memory, an exit
-// code that is not documented, a failure that is not told in one line.
+// Mutate runs echocast encode on damaged copies of real inputs, each in its own
+// process, and counts violations: a crash by a signal or a panic, a run of more than
+// five seconds, more than 64 MB of memory, an undocumented exit code, a failure that is
+// not reported in one line.
 //
 //	go run ./scripts/mutate -count 20000 bin/echocast
 //
@@ -195,7 +195,7 @@ func (all *tally) try(program string, ffmpeg *watchedFFmpeg, file seedFile, data
 	input := "-"
 	if file.isByName {
 		input = filepath.Join(os.TempDir(), fmt.Sprintf("mutate-%d-%d-%s", os.Getpid(), n, file.name))
-		_ = os.WriteFile(input, data, 0o600) // what is missing is refused, with manners
+		_ = os.WriteFile(input, data, 0o600) // a missing input is refused properly
 		defer os.Remove(input)
 	}
 	var stderr bytes.Buffer

@@ -1,6 +1,5 @@
-// Notices writes THIRD-PARTY-NOTICES.txt, the licences of all that the programs
-// link, and the list of licences in README.md. It asks go list, so the lists
-// are those of the code.
+// Notices writes THIRD-PARTY-NOTICES.txt, the licences of all that the programs link,
+// and the list of licences in README.md. It uses go list, so the lists match the code.
 package main
 
 import (
@@ -27,7 +26,7 @@ var builds = [][]string{
 	{"GOOS=windows", "CGO_ENABLED=0"},
 }
 
-// part is something that is linked.
+// part is a linked library or module.
 type part struct {
 	Name, Version string // the version only of modules
 	License       string // its SPDX name
@@ -163,7 +162,7 @@ func (p *part) read(folder string) error {
 	return nil
 }
 
-// phrases are what only one licence says. The first that fits decides.
+// phrases are phrases of only one licence each. The first match decides.
 var phrases = []struct{ license, phrase string }{
 	{"Apache-2.0", "apache license version 2.0"},
 	{"MPL-2.0", "mozilla public license"},
