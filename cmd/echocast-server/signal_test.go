@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -140,28 +141,58 @@ func (g *gatewayProcess) awaitSpeaking(n int) {
 	}
 }
 
-// A gateway that is killed leaves a conversation that costs money; the next one ends it
-// before it listens.
+// A gateway that is killed while it creates conversations that cost money leaves some open;
+// the next one ends them before it listens.
 func TestKilledGatewayLeavesNoConversation(t *testing.T) {
+	t.Parallel()
+	for seed := range testwait.Trials(10) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
+			killWhileItCreates(t, 1+seed%8)
+		})
+	}
+}
+
+// killWhileItCreates kills a gateway when some of eight conversations are created, and
+// starts another.
+func killWhileItCreates(t *testing.T, some int) {
 	service := &tavustest.Server{Key: "any"}
-	server := httptest.NewServer(service)
+	var serving sync.WaitGroup // requests to the service
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		serving.Add(1)
+		defer serving.Done()
+		service.ServeHTTP(w, r)
+	}))
 	t.Cleanup(func() {
 		server.Close()
 		service.Close()
 	})
 	environment := []string{"TAVUS_API_KEY=any", "TAVUS_BASE_URL=" + server.URL, "ECHOCAST_STATE_DIR=" + t.TempDir()}
 	service.AddPAL("p1", "r1", "echo", nil)
-	first := startGateway(t, environment)
-	var c created
-	if status := first.post(first.url, strings.NewReader(`{"pal":"p1","via":"rest"}`), &c); status != http.StatusCreated {
-		t.Fatalf("status %d", status)
+	first := startGateway(t, environment, "--max-lateness", "1h")
+	made := make(chan struct{}, 8)
+	var clients sync.WaitGroup
+	for range cap(made) {
+		clients.Go(func() {
+			create := strings.NewReader(`{"pal":"p1","via":"rest"}`)
+			answer, err := http.Post(first.url, "application/json", create) //nolint:noctx // the program is killed
+			if err == nil {
+				made <- struct{}{}
+				_ = answer.Body.Close() // what counts is that it was made
+			}
+		})
+	}
+	for range some {
+		testwait.Receive(t, made)
 	}
 	if err := first.program.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	_ = first.program.Wait() // it was killed
-	if n := len(service.Open()); n != 1 {
-		t.Fatalf("%d conversations are open after the kill", n)
+	clients.Wait()
+	serving.Wait()
+	if n := len(service.Open()); n < some {
+		t.Fatalf("%d conversations are open after the kill, %d were created", n, some)
 	}
 	second := startGateway(t, environment)
 	answer, err := http.Get(second.url) //nolint:noctx // the program ends with the test
