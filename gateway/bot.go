@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -100,6 +101,8 @@ func (b *Bot) check() error {
 	return nil
 }
 
+func (b *Bot) carrier() string { return cmp.Or(b.Carrier, Twilio) }
+
 // checkBotHost refuses a bot that the operator has not allowed to be called.
 func (o *Options) checkBotHost(b *Bot) error {
 	u, err := url.Parse(b.URL)
@@ -159,13 +162,16 @@ func (c *Conversation) callBot() (talk func(), err error) {
 	if bot == nil {
 		return func() {}, nil
 	}
+	if err := c.gateway.options.checkBotHost(bot); err != nil { // another node may have created it
+		return nil, err
+	}
 	protocol, header, err := bot.protocol(&c.gateway.options)
 	if err != nil {
 		return nil, err
 	}
 	conn, err := c.gateway.dialBot(c.ctx, bot.URL, header)
 	if err != nil {
-		c.gateway.metrics.bots.WithLabelValues(c.bot.Carrier, "unreachable").Inc()
+		c.gateway.metrics.bots.WithLabelValues(bot.carrier(), "unreachable").Inc()
 		return nil, err
 	}
 	c.setBot(BotConnected, nil)
@@ -203,12 +209,12 @@ func (c *Conversation) botLeft(err error) {
 
 // setBot notes where the call of the bot stands.
 func (c *Conversation) setBot(state BotState, err error) {
-	c.mu.Lock()
-	c.bot.State = state
+	info := BotInfo{Carrier: c.Spec.Bot.carrier(), State: state}
 	if err != nil {
-		c.bot.Error = c.gateway.secrets.Secrets().Text(err.Error())
+		info.Error = c.gateway.secrets.Secrets().Text(err.Error())
 	}
-	info := *c.bot
+	c.mu.Lock()
+	c.bot = &info
 	c.mu.Unlock()
 	c.history.add("bot", info)
 	if state != BotConnected {

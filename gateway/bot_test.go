@@ -324,6 +324,26 @@ func TestTheBotCannotBeReached(t *testing.T) {
 	})
 }
 
+// What is kept for other nodes of a cluster has no secrets of a bot, and says so.
+func TestTheRecordOfABotHasNoSecrets(t *testing.T) {
+	for _, bot := range []Bot{
+		{URL: "wss://bots.example/media?key=hush"},
+		{URL: "wss://bots.example/", Parameters: map[string]string{"k": "hush"}},
+		{URL: "wss://bots.example/media"},
+	} {
+		c := newConversation(New(nil), Spec{To: Rehearsal, Bot: &bot})
+		r := c.recordOf()
+		text, _ := json.Marshal(r)
+		if hasSecret := strings.Contains(fmt.Sprint(bot), "hush"); r.HasSecret != hasSecret ||
+			strings.Contains(string(text), "hush") || !strings.Contains(string(text), "wss://bots.example/") {
+			t.Errorf("of %+v is kept %s", bot, text)
+		}
+		if c.Spec.Bot.URL != bot.URL || len(c.Spec.Bot.Parameters) != len(bot.Parameters) {
+			t.Errorf("the conversation itself has %+v", c.Spec.Bot)
+		}
+	}
+}
+
 // Only bots that the operator allows are called, and in a rehearsal those of this machine.
 func TestBotHosts(t *testing.T) {
 	listed := []string{"bots.example", "*.fleet.example", "10.0.0.5:9000", "[2001:db8::1]", "127.0.0.1"}

@@ -89,8 +89,8 @@ type record struct {
 	TokenHash []byte    `json:"token_sha256"`
 	Tavus     string    `json:"tavus,omitempty"` // id of the conversation that costs money
 	URL       string    `json:"url,omitempty"`   // of its room
-	// HasSecret says that the address of the room had a secret, which is not here: no
-	// other node can join it.
+	// HasSecret says that the address of the room or the bot had a secret, which is not
+	// here: no other node can join it, or call the bot.
 	HasSecret bool  `json:"has_secret,omitempty"`
 	Ended     *Info `json:"ended,omitempty"`
 }
@@ -98,7 +98,7 @@ type record struct {
 // recordOf is the record of a conversation.
 func (c *Conversation) recordOf() *record {
 	r := &record{Spec: c.Spec, By: c.by, Created: c.Created, TokenHash: c.tokenHash[:]}
-	r.Spec.To, _, r.HasSecret = strings.Cut(c.Spec.To, "?")
+	r.Spec, r.HasSecret = c.Spec.withoutSecrets()
 	if c.tavus != nil {
 		r.Tavus, r.URL = c.tavus.ID, c.tavus.URL
 	}
@@ -206,7 +206,8 @@ func (c *Conversation) keepEvents(batch []Entry) error {
 // it then.
 func (c *Conversation) drain(handsOver bool) {
 	c.mu.Lock()
-	c.handsOver = handsOver && c.own != nil && !strings.Contains(c.Spec.To, "?")
+	_, hasSecret := c.Spec.withoutSecrets()
+	c.handsOver = handsOver && c.own != nil && !hasSecret
 	c.mu.Unlock()
 	c.signal(Drain, ErrDraining)
 }

@@ -101,9 +101,6 @@ func newConversation(g *Gateway, spec Spec) *Conversation {
 	}
 	c.tokenHash = token.Hash(c.Token)
 	c.meters = g.metrics.of(c.kind)
-	if spec.Bot != nil {
-		c.bot = &BotInfo{Carrier: cmp.Or(spec.Bot.Carrier, Twilio)}
-	}
 	c.span = noSpan{}
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
 	return c
@@ -312,7 +309,7 @@ func (c *Conversation) Info() Info {
 	if c.err != nil && !isOrdinary(c.err) {
 		info.Error = c.gateway.secrets.Secrets().Text(c.err.Error())
 	}
-	if c.bot != nil && c.bot.State != "" {
+	if c.bot != nil {
 		bot := *c.bot
 		info.Bot = &bot
 	}

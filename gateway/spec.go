@@ -3,6 +3,7 @@ package gateway
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"echocast/echo"
@@ -82,6 +83,20 @@ func (s *Spec) check() error {
 		return s.Bot.check()
 	}
 	return nil
+}
+
+// withoutSecrets is a copy without what may be secret: the queries of addresses, and what a
+// bot is given. hasSecret reports whether there was any.
+func (s Spec) withoutSecrets() (public Spec, hasSecret bool) {
+	s.To, _, hasSecret = strings.Cut(s.To, "?")
+	if s.Bot != nil {
+		bot := *s.Bot
+		url, _, hasQuery := strings.Cut(bot.URL, "?")
+		hasSecret = hasSecret || hasQuery || len(bot.Parameters) > 0
+		bot.URL, bot.Parameters = url, nil
+		s.Bot = &bot
+	}
+	return s, hasSecret
 }
 
 // heard is who of the room is heard, for listeners and for the bot.

@@ -2,15 +2,22 @@ package main
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
+	"math"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/coder/websocket"
 
 	"echocast/echo"
 	"echocast/gateway"
@@ -161,4 +168,80 @@ kill %%1; wait %%1
 	if !strings.Contains(text, `"state":"hung_up"`) {
 		t.Errorf("the lines print\n%s", text)
 	}
+}
+
+// The user of a room that is reached by WebRTC is heard through the gateway, by a program
+// and by a bot of Vonage at the same time.
+func TestTheUserOfARoomIsHeard(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("curl"); err != nil {
+		t.Skip(err)
+	}
+	heard := make(chan []byte, 1)
+	bot := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn, err := websocket.Accept(w, r, nil)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		var samples []byte
+		for len(samples) < 3*32000 {
+			kind, data, err := conn.Read(testwait.Context(t))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if kind == websocket.MessageBinary {
+				samples = append(samples, data...)
+			}
+		}
+		heard <- samples
+		_ = conn.Close(websocket.StatusNormalClosure, "")
+	}))
+	defer bot.Close()
+	room, _ := replicaOf(t, "--user", toneFile(t, 300, 60))
+	file := filepath.Join(t.TempDir(), "user.raw")
+	out := paste(t, fmt.Sprintf(`set -e
+bin/echocast serve --max-lateness 1h --listen 127.0.0.1:8880 --bot-host 127.0.0.1 & sleep 1
+URL=http://127.0.0.1:8880/v1/conversations
+ID=$(curl -s $URL -d '{"to":"%s","bot":{"carrier":"vonage","url":"%s"}}' | sed 's/.*"id":"\([^"]*\)".*/\1/')
+curl -sN "$URL/$ID/listen?from=user&rate=8000&format=s16le" > %s
+curl -s $URL/$ID
+kill %%1; wait %%1
+`, room, strings.Replace(bot.URL, "http", "ws", 1), file))
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, h := range map[string]float64{
+		"the bot": hertzOf(testwait.Receive(t, heard), 16000), "the program": hertzOf(raw, 8000),
+	} {
+		if math.Abs(h-300) > 15 {
+			t.Errorf("%s has heard %.0f Hz:\n%s", name, h, out)
+		}
+	}
+	if !strings.Contains(out, `"bot":{"carrier":"vonage","state":"hung_up"}`) {
+		t.Errorf("the lines print\n%s", out)
+	}
+}
+
+// hertzOf counts the upward crossings of zero in samples, without the silence.
+func hertzOf(raw []byte, rate int) float64 {
+	var samples []int16
+	for window := range slices.Chunk(raw, rate/50*2) {
+		sound := make([]int16, len(window)/2)
+		for i := range sound {
+			sound[i] = int16(binary.LittleEndian.Uint16(window[2*i:]))
+		}
+		if slices.ContainsFunc(sound, func(s int16) bool { return s > 1000 }) {
+			samples = append(samples, sound...)
+		}
+	}
+	crossings := 0
+	for i := 1; i < len(samples); i++ {
+		if samples[i-1] < 0 && samples[i] >= 0 {
+			crossings++
+		}
+	}
+	return float64(crossings*rate) / float64(max(len(samples), 1))
 }
