@@ -141,7 +141,7 @@ func TestMeasuresWhatAVoiceDoes(t *testing.T) {
 // time, and about one in a thousand of other utterances of the voice needs more.
 func TestLeadWithinTenPercent(t *testing.T) {
 	for _, j := range voices {
-		truth := slices.Sorted(slices.Values(j.many(200_000, 99)))
+		truth := slices.Sorted(slices.Values(j.many(60_000, 99)))
 		want := quantile(truth, 1-rareProbability)
 		leads := j.many(3000, 1) // as TestMeasuresWhatAVoiceDoes shows that they are measured
 		e := EstimateLead(leads)
@@ -155,7 +155,7 @@ func TestLeadWithinTenPercent(t *testing.T) {
 // The bounds hold the truth as a rule, and come closer with more runs.
 func TestBoundsOfTheLead(t *testing.T) {
 	j := voices[0]
-	truth := quantile(slices.Sorted(slices.Values(j.many(200_000, 99))), 1-rareProbability)
+	truth := quantile(slices.Sorted(slices.Values(j.many(60_000, 99))), 1-rareProbability)
 	const trials = 40
 	width := math.Inf(1)
 	for _, n := range []int{30, 300} {
@@ -184,7 +184,7 @@ func TestBoundedJitterHasABoundedTail(t *testing.T) {
 	for seed := range uint64(trials) {
 		mean += tailQuantile(slices.Sorted(slices.Values(j.many(1000, 2000+seed)))) / trials
 	}
-	truth := quantile(slices.Sorted(slices.Values(j.many(200_000, 99))), 1-rareProbability)
+	truth := quantile(slices.Sorted(slices.Values(j.many(60_000, 99))), 1-rareProbability)
 	if off := mean/truth - 1; math.Abs(off) > 0.07 {
 		t.Errorf("%s, from 1000 runs: %.1f ms, %.1f %% off", j.name, 1000*mean, 100*off)
 	}

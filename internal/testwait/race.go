@@ -2,4 +2,5 @@
 
 package testwait
 
-const hasRaceDetector = true
+// HasRaceDetector says that the race detector makes each step some ten times as long.
+const HasRaceDetector = true

@@ -61,7 +61,7 @@ func Trials(n int) int {
 	switch {
 	case os.Getenv("ECHOCAST_LONG") != "":
 		return n
-	case hasRaceDetector:
+	case HasRaceDetector:
 		return max(1, n/30)
 	}
 	return max(1, n/10)

@@ -61,7 +61,7 @@ func TestContextEnds(t *testing.T) {
 func TestTrials(t *testing.T) {
 	t.Setenv("ECHOCAST_LONG", "")
 	want := 20
-	if hasRaceDetector {
+	if HasRaceDetector {
 		want = 6
 	}
 	if few, one := Trials(200), Trials(3); few != want || one != 1 {

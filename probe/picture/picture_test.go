@@ -106,7 +106,7 @@ func TestPictureIsBounded(t *testing.T) {
 
 // Less than a frame, and less than a column, are drawn as well.
 func TestShortPictures(t *testing.T) {
-	for _, n := range []int{1, 47, 48, 49, 255, 256, 257, 1000} {
+	for _, n := range []int{1, 48, 49, 257, 1000} {
 		p := New(rate)
 		p.Add(tone(3000, 0.5, n))
 		if err := p.WritePNG(io.Discard, "", ""); err != nil {

@@ -180,18 +180,18 @@ func speech(length int) echo.Speech { return echo.Speech{Samples: (*tenths)(&len
 func TestOthersAreNotObeyed(t *testing.T) {
 	g := joinRoom(t, Options{})
 	in, first := g.sender("first")
+	other, second := g.sender("second")
 	spoken := make(chan echo.Receipt, 1)
 	var speaking sync.WaitGroup
 	defer speaking.Wait()
 	speaking.Go(func() {
-		receipt, err := first.Speak(testwait.Context(t), speech(20))
+		receipt, err := first.Speak(testwait.Context(t), speech(50))
 		if err != nil {
 			t.Error(err)
 		}
 		spoken <- receipt
 	})
-	other, second := g.sender("second")
-	for ctx := testwait.Context(t); first.Progress().Sent == 0 && ctx.Err() == nil; {
+	for ctx := testwait.Context(t); first.Progress().Sent == 0 && len(spoken) == 0 && ctx.Err() == nil; {
 		time.Sleep(10 * time.Millisecond)
 	}
 	if err := other.Interrupt(testwait.Context(t)); !errors.Is(err, livekit.ErrRejected) {
