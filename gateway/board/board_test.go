@@ -156,7 +156,8 @@ func TestBoardInChromium(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	browsertest.Evaluate[any](b.Tab, fmt.Sprintf(dropFile, "#drop", base64.StdEncoding.EncodeToString(data), "my speech.wav"))
+	file64 := base64.StdEncoding.EncodeToString(data)
+	browsertest.Evaluate[any](b.Tab, fmt.Sprintf(dropFile, "#drop", file64, "my speech.wav"))
 	b.Until("the dropped file is spoken", `document.querySelector("#lines .state").textContent === "speaking"`)
 	b.Until("its name is told", `document.getElementById("log").textContent.includes("my speech.wav")`)
 	b.Until("the lane of what is spoken is drawn", `(() => {
@@ -171,7 +172,7 @@ func TestBoardInChromium(t *testing.T) {
 	b.Do(chromedp.KeyEvent(kb.Escape))
 	b.Until("Escape closes it", `
 		document.getElementById("one").hidden && document.activeElement.className === "name"`)
-	browsertest.Evaluate[any](b.Tab, fmt.Sprintf(dropFile, "#lines .words", base64.StdEncoding.EncodeToString(data), "again.wav"))
+	browsertest.Evaluate[any](b.Tab, fmt.Sprintf(dropFile, "#lines .words", file64, "again.wav"))
 	b.await("a file that is dropped on its line is spoken", c, func(i gateway.Info) bool { return i.Utterances == 4 })
 	b.Until("it is open again", `!document.getElementById("one").hidden`)
 	file, err := filepath.Abs("board.go")
@@ -192,7 +193,8 @@ func TestBoardInChromium(t *testing.T) {
 	if browsertest.Evaluate[int](b.Tab, `document.images.length`) != 0 || browsertest.Evaluate[string](b.Tab, `document.title`) != "echocast gateway" {
 		t.Error("text has become markup")
 	}
-	browsertest.Evaluate[any](b.Tab, `document.getElementById("back").click(); document.getElementById("rehearse").click()`)
+	browsertest.Evaluate[any](b.Tab, `document.getElementById("back").click()
+		document.getElementById("rehearse").click()`)
 	b.Until("a rehearsal was created by the page", `document.querySelectorAll("#lines .line").length === 1`)
 	b.Until("and opened", `document.getElementById("one-title").textContent ===
 		 document.querySelector("#lines .name").textContent`)
