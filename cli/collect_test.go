@@ -20,31 +20,36 @@ func percentNow() int {
 // command has chosen.
 func TestCollectLater(t *testing.T) {
 	t.Setenv("GOGC", "")
-	before := percentNow()
+	before, asked := percentNow(), collectsAsAsked.Swap(false)
 	t.Cleanup(func() {
 		debug.SetGCPercent(before)
-		collectsAsAsked.Store(false)
+		collectsAsAsked.Store(asked)
 	})
 	collectLater(37)
-	for deadline := time.Now().Add(testwait.Limit); percentNow() != 37; runtime.GC() {
-		if time.Now().After(deadline) {
-			t.Fatal("the collector has run, and the percentage is not the usual one")
-		}
-	}
-	ran := make(chan struct{})
+	collectUntil(t, func() bool { return percentNow() == 37 })
 	collectLater(41)
 	collect(73)
+	ran := make(chan struct{})
 	runtime.AddCleanup(new([16]byte), func(int) { close(ran) }, 0)
-	for done := false; !done; {
-		runtime.GC()
+	collectUntil(t, func() bool {
 		select {
 		case <-ran:
-			done = true
+			return true
 		default:
+			return false
 		}
-	}
-	runtime.GC()
+	})
 	if got := percentNow(); got != 73 {
 		t.Errorf("a command has chosen 73, and it is %d", got)
+	}
+}
+
+// collectUntil collects until something has happened by it.
+func collectUntil(t *testing.T, happened func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(testwait.Limit); !happened(); runtime.GC() {
+		if time.Now().After(deadline) {
+			t.Fatal("the collector changes nothing")
+		}
 	}
 }
