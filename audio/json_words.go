@@ -326,7 +326,7 @@ type wordJoiner struct {
 }
 
 func (j *wordJoiner) add(w *jsonWords, text string, start, end time.Duration, isLetter bool) {
-	start, end = j.place(start, end, isLetter)
+	start, end = j.shift(start, end, isLetter)
 	j.isSpaced = j.isSpaced || isLetter || strings.TrimSpace(text) != text
 	if j.isWhole && strings.ContainsFunc(text, isWordRune) {
 		w.emit()
@@ -344,8 +344,8 @@ func (j *wordJoiner) add(w *jsonWords, text string, start, end time.Duration, is
 	}
 }
 
-// place gives the times of a text in the whole input.
-func (j *wordJoiner) place(start, end time.Duration, isLetter bool) (time.Duration, time.Duration) {
+// shift gives the times of a text in the whole input.
+func (j *wordJoiner) shift(start, end time.Duration, isLetter bool) (time.Duration, time.Duration) {
 	if start == unknownTime {
 		start = j.lastEnd - j.base
 	}

@@ -194,13 +194,13 @@ type call struct {
 	player   *playout.Player
 	ctx      context.Context //nolint:containedctx // of the call, for marks
 
-	sending sync.Mutex // held from the making of messages until they are sent
+	sendMu sync.Mutex // held from the making of messages until they are sent
 }
 
 // send sends the messages that make returns, before any other is made.
 func (c *call) send(ctx context.Context, makes func() []Message) error {
-	c.sending.Lock()
-	defer c.sending.Unlock()
+	c.sendMu.Lock()
+	defer c.sendMu.Unlock()
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}

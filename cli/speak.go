@@ -37,7 +37,7 @@ type reporter struct {
 	// underruns returns the replica's own count, if it is in this process.
 	underruns   func(id string) (int, bool)
 	receipts    []echo.Receipt // of the input that is being spoken
-	speaking    atomic.Bool    // from begin to end, or for good after a loss
+	isSpeaking  atomic.Bool    // from begin to end, or for good after a loss
 	isRehearsal bool           // the replica is a stand-in in this process
 	abandons    bool           // a lost connection ends the run
 	// keys returns what the keys of the terminal do in a state; "" where none is read.
@@ -70,7 +70,7 @@ func (r *reporter) say(format string, args ...any) {
 
 // progress reports reconnecting, unless a lost connection ends the run.
 func (r *reporter) progress(text string) {
-	if !r.abandons || !r.speaking.Load() {
+	if !r.abandons || !r.isSpeaking.Load() {
 		r.say("%s", text)
 	}
 }
@@ -81,7 +81,7 @@ func (r *reporter) warn(format string, args ...any) {
 }
 
 func (r *reporter) begin(ctx context.Context, in *speak.Input, session *echo.Session) {
-	r.speaking.Store(true)
+	r.isSpeaking.Store(true)
 	r.say("%s: %s", in.Title(), describe(in))
 	if !r.settings.quiet {
 		r.status = r.people.StartStatus(r.playback(ctx, in, session))
@@ -106,7 +106,7 @@ func (r *reporter) sayOutcome(name string, receipt *echo.Receipt, awaited bool) 
 // end reports how the utterances of an input ended. It fails if a receipt cannot be
 // written.
 func (r *reporter) end(in *speak.Input, err error) error {
-	r.speaking.Store(errors.Is(err, echo.ErrLost)) // its loss ends the run
+	r.isSpeaking.Store(errors.Is(err, echo.ErrLost)) // its loss ends the run
 	if r.status != nil {
 		r.status()
 		r.status = nil

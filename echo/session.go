@@ -18,9 +18,9 @@ import (
 type Session struct {
 	options Options
 
-	sending chan struct{} // a lock, held while a message is being sent
-	cancel  context.CancelFunc
-	over    chan struct{} // closed when listen has returned
+	sendLock chan struct{} // a lock, held while a message is being sent
+	cancel   context.CancelFunc
+	over     chan struct{} // closed when listen has returned
 
 	mu             sync.Mutex
 	changed        chan struct{} // closed and replaced at every change of the fields below
@@ -56,7 +56,7 @@ func NewSession(stage Stage, options *Options) (*Session, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &Session{
 		options: set, stage: stage,
-		sending: make(chan struct{}, 1), cancel: cancel,
+		sendLock: make(chan struct{}, 1), cancel: cancel,
 		over: make(chan struct{}), changed: make(chan struct{}), news: NewEventFilter(),
 		hasJoined: isHeardAlone(stage),
 	}
@@ -232,14 +232,14 @@ func (s *Session) Send(ctx context.Context, msg Message) error {
 // acquire waits until no other message is being sent.
 func (s *Session) acquire(ctx context.Context) error {
 	select {
-	case s.sending <- struct{}{}:
+	case s.sendLock <- struct{}{}:
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
 }
 
-func (s *Session) release() { <-s.sending }
+func (s *Session) release() { <-s.sendLock }
 
 func (s *Session) stuck() error {
 	return fmt.Errorf("%w: the peer has accepted no data for %v", ErrLost, s.options.SendTimeout)

@@ -243,7 +243,7 @@ func (c *Conversation) isMoving() bool {
 }
 
 // handOver leaves the room and lets another node take the conversation.
-func (c *Conversation) handOver(p *place) {
+func (c *Conversation) handOver(p *joinedRoom) {
 	p.leaveRoom()
 	if p.tavus != nil {
 		_ = p.tavus.Disown() // what is left of the entry is known as the cluster's

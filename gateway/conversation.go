@@ -42,7 +42,7 @@ type Conversation struct {
 
 	history *history
 	span    Span
-	ears    *ears           // nil where the room is not heard
+	hearer  *hearer         // nil where the room is not heard
 	standIn *standIn        // nil where the replica is elsewhere
 	ctx     context.Context //nolint:containedctx // of the conversation
 	cancel  context.CancelCauseFunc
@@ -117,7 +117,7 @@ func (c *Conversation) trace(ctx context.Context) {
 func (c *Conversation) run() {
 	defer close(c.over)
 	defer c.gateway.forget(c)
-	err, place := c.take(), &place{}
+	err, place := c.take(), &joinedRoom{}
 	log := c.gateway.log.With("conversation", c.ID, "kind", c.kind)
 	if place.tavus = c.attach(); err == nil {
 		err = c.gateway.enter(c.ctx, c, place)
@@ -160,8 +160,8 @@ func (c *Conversation) endSpan() {
 		slog.Int("failed", counts.Failed), slog.Int("underruns", counts.Underruns))
 }
 
-// open opens the session of a place, and calls the bot.
-func (c *Conversation) open(p *place) error {
+// open opens the session of a joined room, and calls the bot.
+func (c *Conversation) open(p *joinedRoom) error {
 	options := &echo.Options{
 		Pace: echo.Pace{Lead: seconds(c.Spec.LeadSeconds)}, Gap: seconds(c.Spec.GapSeconds),
 		BargeIn: c.Spec.BargeIn, Resume: c.Spec.Resume, OnLoss: c.Spec.OnLoss, OnReceipt: c.onReceipt, Observe: c.observe,
@@ -181,7 +181,7 @@ func (c *Conversation) open(p *place) error {
 	c.session, c.standIn = session, p.standIn
 	c.mu.Unlock()
 	if from := c.Spec.heard(); from != "" {
-		c.ears = &ears{from: from, isReplica: p.room.IsReplica, listeners: map[*listener]bool{}}
+		c.hearer = &hearer{from: from, isReplica: p.room.IsReplica, listeners: map[*listener]bool{}}
 		c.running.Go(func() { c.hear(p) })
 	}
 	talk, err := c.callBot()
@@ -223,7 +223,7 @@ func (c *Conversation) keepWords(e *echo.Event) {
 }
 
 // end interrupts what is left, and closes the session.
-func (c *Conversation) end(p *place) {
+func (c *Conversation) end(p *joinedRoom) {
 	c.mu.Lock()
 	for _, u := range c.queue {
 		u.cancel(cmp.Or(c.err, ErrEnded))

@@ -30,8 +30,8 @@ const listenerBacklog = 2 * time.Second
 // sides are who can be heard in a room.
 var sides = []string{room.User, room.Replica, room.All}
 
-// ears hear the room of a conversation, once for all its listeners.
-type ears struct {
+// hearer hears the room of a conversation once for all its listeners.
+type hearer struct {
 	from      string // one of sides
 	isReplica func(track string) bool
 
@@ -64,9 +64,9 @@ type HearOptions struct {
 	begin func() error
 }
 
-// hear hears the room of a place until the conversation ends.
-func (c *Conversation) hear(p *place) {
-	p.room.HearOn(c.ctx, c.ears.from, c.ears.packet, c.ears.left, func(err error) {
+// hear hears a joined room until the conversation ends.
+func (c *Conversation) hear(p *joinedRoom) {
+	p.room.HearOn(c.ctx, c.hearer.from, c.hearer.packet, c.hearer.left, func(err error) {
 		if !errors.Is(err, room.ErrOver) {
 			c.warn(fmt.Sprintf("the room is not heard any more: %v", err))
 		}
@@ -81,15 +81,15 @@ func (c *Conversation) warn(text string) {
 }
 
 // packet passes a packet of the room to those who want to hear it.
-func (e *ears) packet(track string, p *rtp.Packet) {
+func (e *hearer) packet(track string, p *rtp.Packet) {
 	e.each(track, func(l *listener) { l.stream.Packet(track, p) })
 }
 
-func (e *ears) left(track string) {
+func (e *hearer) left(track string) {
 	e.each(track, func(l *listener) { l.stream.Left(track) })
 }
 
-func (e *ears) each(track string, do func(*listener)) {
+func (e *hearer) each(track string, do func(*listener)) {
 	side := e.from
 	if side == room.All {
 		side = room.User
@@ -106,13 +106,13 @@ func (e *ears) each(track string, do func(*listener)) {
 	}
 }
 
-func (e *ears) add(l *listener) {
+func (e *hearer) add(l *listener) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.listeners[l] = true
 }
 
-func (e *ears) remove(l *listener) {
+func (e *hearer) remove(l *listener) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	delete(e.listeners, l)
@@ -138,7 +138,7 @@ func (c *Conversation) Hear(ctx context.Context, o HearOptions, to io.Writer) er
 	defer samples.Close() //nolint:errcheck // it holds nothing outside Go's memory
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer context.AfterFunc(c.ctx, func() { cancel(context.Cause(c.ctx)) })()
-	c.ears.add(l)
+	c.hearer.add(l)
 	var recording sync.WaitGroup
 	recording.Go(func() {
 		l.end(l.stream.Record(ctx, 0, func(ctx context.Context) error {
@@ -154,7 +154,7 @@ func (c *Conversation) Hear(ctx context.Context, o HearOptions, to io.Writer) er
 	}
 	cancel(err)
 	recording.Wait()
-	c.ears.remove(l)
+	c.hearer.remove(l)
 	return err
 }
 

@@ -13,8 +13,8 @@ const markInterval = 20 * time.Millisecond
 // maxMarks is how many marks of an utterance wait at most.
 const maxMarks = 1000
 
-// Mark is a place in an utterance. When the replica has passed it, clients receive an
-// event "mark".
+// Mark is a position in an utterance. When the replica has passed it, clients receive
+// an event "mark".
 type Mark struct {
 	Utterance string  `json:"utterance"`
 	Name      string  `json:"name"`
@@ -23,7 +23,7 @@ type Mark struct {
 	By        string  `json:"by"`      // how that is known: event or clock
 }
 
-// Mark marks a place in an utterance, in playing time from its beginning. The event
+// Mark marks a position in an utterance, in playing time from its beginning. The event
 // "mark" of the conversation tells when it was heard, or that it was dropped. Too many
 // marks that wait are an *InvalidError.
 func (u *Utterance) Mark(name string, at time.Duration) error {
@@ -35,7 +35,7 @@ func (u *Utterance) Mark(name string, at time.Duration) error {
 	}
 	m := Mark{Utterance: u.ID, Name: name, Seconds: at.Seconds(), By: echo.ByClock}
 	if u.phase == Over {
-		u.tell([]Mark{m})
+		u.publishMarks([]Mark{m})
 		return nil
 	}
 	u.marks = append(u.marks, m)
@@ -97,8 +97,8 @@ func (u *Utterance) tellHeard(r *echo.Receipt) {
 	}
 }
 
-// tell publishes marks of an utterance that is over, heard or dropped. The conversation is locked.
-func (u *Utterance) tell(marks []Mark) {
+// publishMarks publishes marks of an utterance that is over, heard or dropped. The conversation is locked.
+func (u *Utterance) publishMarks(marks []Mark) {
 	for _, m := range marks {
 		m.IsHeard, m.By = u.isHeard(&m, &u.receipt), u.receipt.SpokenBy
 		u.conversation.history.add("mark", m)

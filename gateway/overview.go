@@ -23,14 +23,14 @@ func (a *api) overview(w http.ResponseWriter, r *http.Request) error {
 	w.Header().Set("Content-Type", "text/event-stream")
 	ticker := time.NewTicker(overviewInterval)
 	defer ticker.Stop()
-	known, told := map[string][]byte{}, time.Time{}
+	known, sentAt := map[string][]byte{}, time.Time{}
 	for {
-		if o := a.changes(known); len(o.Changed)+len(o.Ended) > 0 || told.IsZero() {
+		if o := a.changes(known); len(o.Changed)+len(o.Ended) > 0 || sentAt.IsZero() {
 			s.printf("event: conversations\ndata: %s\n\n", fmtJSON(o))
-			told = time.Now()
-		} else if time.Since(told) >= keepAlive {
+			sentAt = time.Now()
+		} else if time.Since(sentAt) >= keepAlive {
 			s.printf(": still there\n\n")
-			told = time.Now()
+			sentAt = time.Now()
 		}
 		if s.control.Flush() != nil {
 			return nil // the client has left

@@ -27,7 +27,7 @@ const Rehearsal = "rehearsal"
 // standIn joins rooms in memory that have a stand-in replica each, and a user who says
 // what it is told to. Nothing leaves the process.
 type standIn struct {
-	life    context.Context //nolint:containedctx // of the replicas, until close
+	ctx     context.Context //nolint:containedctx // of the replicas, until close
 	stop    context.CancelFunc
 	running sync.WaitGroup
 	onEvent func(replica.Event)
@@ -47,7 +47,7 @@ type underruns struct {
 
 func newStandIn(onEvent func(replica.Event)) *standIn {
 	s := &standIn{onEvent: onEvent}
-	s.life, s.stop = context.WithCancel(context.Background())
+	s.ctx, s.stop = context.WithCancel(context.Background())
 	return s
 }
 
@@ -58,7 +58,7 @@ func (s *standIn) Join(_ context.Context, _ string, o *room.Options) (*room.Conn
 	made := &room.Connection{Stage: o.Messages(ours, room.LocalConversation, o.MaxMessage), Close: ours.Close}
 	var heard *sound
 	if o.Hear {
-		heard = &sound{life: s.life, start: time.Now(), rate: o.HearRate, tracks: map[string]*track{}}
+		heard = &sound{ctx: s.ctx, start: time.Now(), rate: o.HearRate, tracks: map[string]*track{}}
 		options.OnSound = func(at time.Time, rate int, samples []int16) { heard.play(room.Replica, at, rate, samples) }
 		made.Hearer = heard
 	}
@@ -69,8 +69,8 @@ func (s *standIn) Join(_ context.Context, _ string, o *room.Options) (*room.Conn
 	s.running.Go(func() {
 		defer theirs.Close()
 		var joined sync.WaitGroup
-		joined.Go(func() { _ = there.Join(s.life, theirs, "") }) // Run returns its error
-		_, _ = there.Run(s.life)                                 // its error is the end of the room
+		joined.Go(func() { _ = there.Join(s.ctx, theirs, "") }) // Run returns its error
+		_, _ = there.Run(s.ctx)                                 // its error is the end of the room
 		joined.Wait()
 	})
 	return made, nil
@@ -170,7 +170,7 @@ func (s *standIn) sleepUntil(ctx context.Context, at time.Time) error {
 	select {
 	case <-timer.C:
 		return nil
-	case <-s.life.Done():
+	case <-s.ctx.Done():
 		return ErrEnded
 	case <-ctx.Done():
 		return context.Cause(ctx)
@@ -179,7 +179,7 @@ func (s *standIn) sleepUntil(ctx context.Context, at time.Time) error {
 
 // sound is what is heard in the room of a rehearsal: a room.Hearer for one who hears.
 type sound struct {
-	life  context.Context //nolint:containedctx // of the room
+	ctx   context.Context //nolint:containedctx // of the room
 	start time.Time
 	rate  int // Hz of the packets
 
@@ -204,7 +204,7 @@ func (s *sound) Hear(ctx context.Context, from string, packet func(track string,
 	select {
 	case <-ctx.Done():
 		err = context.Cause(ctx)
-	case <-s.life.Done():
+	case <-s.ctx.Done():
 		err = room.ErrOver
 	}
 	s.mu.Lock()

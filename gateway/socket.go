@@ -65,7 +65,7 @@ type socket struct {
 	listening func() // ends the listening, and waits for that; nil: nobody listens
 
 	answers chan Entry    // to orders
-	told    chan struct{} // closed when nothing is written any more
+	written chan struct{} // closed when nothing is written any more
 }
 
 // socket lets a client speak and follow by one WebSocket. Text messages are orders,
@@ -104,7 +104,7 @@ func (a *api) socket(w http.ResponseWriter, r *http.Request) error {
 	}
 	conn.SetReadLimit(maxFrame)
 	s := &socket{api: a, conversation: c, conn: conn, query: query, mayHear: a.mayHear(r)}
-	s.answers, s.told = make(chan Entry), make(chan struct{})
+	s.answers, s.written = make(chan Entry), make(chan struct{})
 	s.run(r.Context(), after)
 	return nil
 }
@@ -113,8 +113,8 @@ func (a *api) socket(w http.ResponseWriter, r *http.Request) error {
 func (s *socket) run(ctx context.Context, after int64) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx)) // the connection tells when it ends
 	go func() {
-		defer close(s.told)
-		s.tell(ctx, after)
+		defer close(s.written)
+		s.writeEvents(ctx, after)
 		_ = s.conn.Close(websocket.StatusNormalClosure, "the conversation has ended") // ends the reading
 	}()
 	err := s.read(ctx)
@@ -123,12 +123,12 @@ func (s *socket) run(ctx context.Context, after int64) {
 		s.pipe.finish(&CutError{err})
 	}
 	cancel()
-	<-s.told
+	<-s.written
 	_ = s.conn.CloseNow() // it is closed, or lost
 }
 
-// tell sends what happens, and the answers to orders after what happened before them.
-func (s *socket) tell(ctx context.Context, after int64) {
+// writeEvents sends what happens, and the answers to orders after what happened before them.
+func (s *socket) writeEvents(ctx context.Context, after int64) {
 	ping := time.NewTicker(pingInterval)
 	defer ping.Stop()
 	var answer *Entry
@@ -182,7 +182,7 @@ func (s *socket) answer(kind string, value any) error {
 	select {
 	case s.answers <- Entry{Type: kind, Data: fmtJSON(value)}:
 		return nil
-	case <-s.told:
+	case <-s.written:
 		return net.ErrClosed
 	}
 }

@@ -281,7 +281,7 @@ func (c *Conversation) leave(u *Utterance, receipt echo.Receipt, err error) {
 	if c.hasMoved {
 		u.err = errMoved
 	}
-	u.tell(u.marks)
+	u.publishMarks(u.marks)
 	u.marks = nil
 	switch receipt.Outcome {
 	case echo.Interrupted:

@@ -30,10 +30,10 @@ type Conn struct {
 	release  func(orderly bool) // tells the listener that the session is over
 	limit    int                // bytes of the largest message the peer takes
 
-	sending   chan struct{} // one slot, held by Send
-	receiving chan struct{} // one slot, held by Receive
-	buffer    []byte        // what Receive reads into
-	low       chan struct{} // one slot, filled when little is left unacknowledged
+	sendLock    chan struct{} // one slot, held by Send
+	receiveLock chan struct{} // one slot, held by Receive
+	buffer      []byte        // what Receive reads into
+	low         chan struct{} // one slot, filled when little is left unacknowledged
 
 	lifetime *lifetime.Lifetime // ends when the peer is gone or lost
 	closed   chan struct{}      // closed when Close has done its work
@@ -50,20 +50,20 @@ type Conn struct {
 // newConn starts the goroutines of a connection whose message channel is open.
 func newConn(p *peer, messages channel, o *Options, release func(orderly bool)) *Conn {
 	c := &Conn{
-		peer:       p,
-		messages:   messages,
-		options:    o,
-		release:    release,
-		limit:      p.maxMessage(),
-		sending:    make(chan struct{}, 1),
-		receiving:  make(chan struct{}, 1),
-		buffer:     make([]byte, min(firstReadBuffer, o.MaxMessage)),
-		low:        make(chan struct{}, 1),
-		lifetime:   lifetime.New(),
-		closed:     make(chan struct{}),
-		supervised: make(chan struct{}),
-		answered:   make(chan struct{}),
-		pingsEnded: make(chan struct{}),
+		peer:        p,
+		messages:    messages,
+		options:     o,
+		release:     release,
+		limit:       p.maxMessage(),
+		sendLock:    make(chan struct{}, 1),
+		receiveLock: make(chan struct{}, 1),
+		buffer:      make([]byte, min(firstReadBuffer, o.MaxMessage)),
+		low:         make(chan struct{}, 1),
+		lifetime:    lifetime.New(),
+		closed:      make(chan struct{}),
+		supervised:  make(chan struct{}),
+		answered:    make(chan struct{}),
+		pingsEnded:  make(chan struct{}),
 	}
 	messages.SetBufferedAmountLowThreshold(uint64(o.LowWater))
 	messages.OnBufferedAmountLow(func() {
@@ -98,10 +98,10 @@ func (c *Conn) Send(ctx context.Context, msg []byte) error {
 }
 
 func (c *Conn) send(ctx context.Context, msg []byte) error {
-	if err := c.lifetime.Acquire(ctx, c.sending); err != nil {
+	if err := c.lifetime.Acquire(ctx, c.sendLock); err != nil {
 		return err
 	}
-	defer func() { <-c.sending }()
+	defer func() { <-c.sendLock }()
 	if len(msg) > c.limit {
 		return fmt.Errorf("%w: %d bytes, the peer takes %d", ErrTooLarge, len(msg), c.limit)
 	}
@@ -147,10 +147,10 @@ func (c *Conn) Receive(ctx context.Context) ([]byte, error) {
 }
 
 func (c *Conn) receive(ctx context.Context) ([]byte, error) {
-	if err := c.lifetime.Acquire(ctx, c.receiving); err != nil {
+	if err := c.lifetime.Acquire(ctx, c.receiveLock); err != nil {
 		return nil, err
 	}
-	defer func() { <-c.receiving }()
+	defer func() { <-c.receiveLock }()
 	defer c.interruptWhenDone(ctx)()
 	for {
 		n, _, err := c.messages.ReadDataChannel(c.buffer)
@@ -282,7 +282,7 @@ func (c *Conn) Close() error {
 func (c *Conn) close() error {
 	c.interruptRead()
 	<-c.supervised
-	c.sending <- struct{}{} // no Send is under way, and none will be
+	c.sendLock <- struct{}{} // no Send is under way, and none will be
 	c.readers.Go(c.discard)
 
 	timeout := time.NewTimer(c.options.CloseTimeout)
@@ -300,7 +300,7 @@ func (c *Conn) close() error {
 // discard reads and drops messages until the association ends: a peer that is blocked
 // by a full window could not take part in the close handshake.
 func (c *Conn) discard() {
-	c.receiving <- struct{}{}
+	c.receiveLock <- struct{}{}
 	for {
 		_, _, err := c.messages.ReadDataChannel(c.buffer)
 		switch {

@@ -385,7 +385,7 @@ func TestCloseEndsReceiveBeforeTheGoodbye(t *testing.T) {
 		_, err := c.Receive(testwait.Context(t))
 		receiving <- err
 	}()
-	for len(c.receiving) == 0 {
+	for len(c.receiveLock) == 0 {
 		runtime.Gosched()
 	}
 	go func() { closing <- c.Close() }()

@@ -106,7 +106,7 @@ func TestLabelsDoNotOverlap(t *testing.T) {
 		{10, 20, " row0"}, {11, 20, " row1"}, {12, 20, " row2"}, {13, 20, " crowded"},
 		{31, 20, " row0"}, {95, 20, " row0 flipped"}, {96, 20, " row1 flipped"},
 	} {
-		if got := rows.place(c.at, c.width); got != c.want {
+		if got := rows.findRow(c.at, c.width); got != c.want {
 			t.Errorf("at %g: %q, want %q", c.at, got, c.want)
 		}
 	}

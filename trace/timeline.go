@@ -145,7 +145,7 @@ func (t *timeline) marks(s *Session) *lane {
 			words += ": " + m.Text
 		}
 		b := t.block("mark "+class, shortened(words), Span{m.T, m.T, words})
-		b.Class += rows.place(b.Left, 1.5+0.65*float64(len(b.Name)))
+		b.Class += rows.findRow(b.Left, 1.5+0.65*float64(len(b.Name)))
 		l.Blocks = append(l.Blocks, b)
 		t.Data.Marks = append(t.Data.Marks, [2]any{micro(m.T), words})
 		if m.Kind == KindInterrupt {
@@ -159,9 +159,9 @@ func (t *timeline) marks(s *Session) *lane {
 // in percent. The script of the page does the same when it zooms.
 type markRows [3]float64
 
-// place finds a row for a label of some width to the right of a mark, or to its left where
+// findRow finds a row for a label of some width to the right of a mark, or to its left where
 // the right side has no room, and returns its CSS classes.
-func (r *markRows) place(at, width float64) string {
+func (r *markRows) findRow(at, width float64) string {
 	from, side := at, ""
 	if at+width > 100 && at > width {
 		from, side = at-width, " flipped"

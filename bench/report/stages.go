@@ -73,7 +73,7 @@ func parseLine(fields []string) (*result, error) {
 // stage that is not known comes last.
 var order = []string{"Decode", "Resample", "Chunk", "Encode", "ChunkEncode", "Pace", "File"}
 
-func place(stage string) int {
+func rank(stage string) int {
 	if at := slices.Index(order, stage); at >= 0 {
 		return at
 	}
@@ -86,7 +86,7 @@ func table(all []*result) string {
 	for _, r := range all {
 		other[r.stage+"/"+r.name+"/"+r.form] = r
 	}
-	slices.SortStableFunc(all, func(r, s *result) int { return cmp.Compare(place(r.stage), place(s.stage)) })
+	slices.SortStableFunc(all, func(r, s *result) int { return cmp.Compare(rank(r.stage), rank(s.stage)) })
 	var b strings.Builder
 	b.WriteString("| stage | case | time | MB/s | × real time | allocations | naive takes | memcpy takes |\n")
 	b.WriteString("| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |\n")

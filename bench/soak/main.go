@@ -75,7 +75,7 @@ func talk(ctx context.Context, g *gateway, told *tally, conversations int, every
 	var talkers sync.WaitGroup
 	for i := range conversations {
 		talkers.Go(func() {
-			t := &talker{gateway: g, told: told, seed: i}
+			t := &talker{gateway: g, reported: told, seed: i}
 			for ctx.Err() == nil {
 				told.failed(t.converse(ctx))
 			}

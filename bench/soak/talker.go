@@ -42,10 +42,10 @@ type spoken struct {
 
 // talker speaks in one conversation after the other.
 type talker struct {
-	gateway *gateway
-	told    *tally
-	seed    int
-	talks   int
+	gateway  *gateway
+	reported *tally
+	seed     int
+	talks    int
 }
 
 // converse holds one conversation to its end, whatever ctx says, so that all that was
@@ -112,7 +112,7 @@ func (t *talker) upload(ctx context.Context, url string, frames int) error {
 	if err := t.ask(ctx, http.MethodPost, url+"/speech?format=s16le&rate=24000", samples, &s); err != nil {
 		return err
 	}
-	t.told.count(&s.Receipt, frames*frameSamples, false)
+	t.reported.count(&s.Receipt, frames*frameSamples, false)
 	return nil
 }
 
@@ -135,7 +135,7 @@ func (t *talker) stream(ctx context.Context, conn *websocket.Conn, frames int, i
 	}
 	r, err := t.receipt(ctx, conn)
 	if err == nil {
-		t.told.count(&r, frames*frameSamples, isInterrupted)
+		t.reported.count(&r, frames*frameSamples, isInterrupted)
 	}
 	return err
 }

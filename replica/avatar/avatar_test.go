@@ -339,7 +339,7 @@ func TestBrokenStream(t *testing.T) {
 func TestLateSound(t *testing.T) {
 	l := newTimeline(0)
 	now := time.Now()
-	l.speaking = "one"
+	l.current = "one"
 	l.sound(now, Rate, make([]int16, tickSamples+100))
 	begin := now
 	step := func() int {

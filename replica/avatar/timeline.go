@@ -47,14 +47,14 @@ type timeline struct {
 	delay int               // ticks between feed and publishing
 	feed  func(pcm []int16) // gets the sound before it is published; may be nil
 
-	mu       sync.Mutex
-	items    []item
-	speaking string           // the utterance that the replica plays
-	played   map[string]int64 // samples published, of the utterances that are not over
-	delayed  []frame          // made and not yet published
-	next     time.Time        // when the sound after that of the last frame is due
-	notices  []notice
-	noticed  chan struct{} // one slot, filled when there are notices
+	mu      sync.Mutex
+	items   []item
+	current string           // the utterance that the replica plays
+	played  map[string]int64 // samples published, of the utterances that are not over
+	delayed []frame          // made and not yet published
+	next    time.Time        // when the sound after that of the last frame is due
+	notices []notice
+	noticed chan struct{} // one slot, filled when there are notices
 }
 
 func newTimeline(delay int) *timeline {
@@ -65,7 +65,7 @@ func newTimeline(delay int) *timeline {
 func (l *timeline) sound(at time.Time, _ int, samples []int16) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.items = append(l.items, item{utterance: l.speaking, at: at, samples: slices.Clone(samples)})
+	l.items = append(l.items, item{utterance: l.current, at: at, samples: slices.Clone(samples)})
 }
 
 // event takes an event of the replica.
@@ -74,7 +74,7 @@ func (l *timeline) event(e replica.Event) {
 	defer l.mu.Unlock()
 	switch e.Kind {
 	case replica.EventStarted:
-		l.speaking = e.Utterance
+		l.current = e.Utterance
 	case replica.EventStopped:
 		if e.Interrupted {
 			l.cut(e.Utterance)

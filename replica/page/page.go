@@ -41,7 +41,7 @@ type Page struct {
 	mu       sync.Mutex
 	browsers map[chan []byte]bool
 	people   map[int]bool // whether each connection hears, by number
-	speaking string       // the utterance that plays, or empty
+	current  string       // the utterance that plays, or empty
 	controls Controls     // nil if there are none
 	isClosed bool
 }
@@ -136,19 +136,19 @@ func (p *Page) Close() {
 func (p *Page) setSpeaking(utterance string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.speaking = utterance
+	p.current = utterance
 }
 
 func (p *Page) setPeople(change func()) {
 	p.mu.Lock()
 	change()
-	u := p.presence()
+	u := p.presenceUpdate()
 	p.mu.Unlock()
 	p.publish(u)
 }
 
-// presence is an update with everybody who is connected.
-func (p *Page) presence() update {
+// presenceUpdate is an update with everybody who is connected.
+func (p *Page) presenceUpdate() update {
 	u := update{Type: "people", T: p.now()}
 	for _, hears := range p.people {
 		u.People = append(u.People, hears)
@@ -199,7 +199,7 @@ func (p *Page) add() chan []byte {
 		return browser
 	}
 	p.browsers[browser] = true
-	for _, u := range []update{{Type: "hello", T: p.now(), Utterance: p.speaking}, p.presence()} {
+	for _, u := range []update{{Type: "hello", T: p.now(), Utterance: p.current}, p.presenceUpdate()} {
 		line, _ := json.Marshal(u) // as in publish
 		browser <- line
 	}

@@ -29,8 +29,8 @@ type Conn struct {
 	limit   atomic.Int64 // the room's message limit
 	voice   voice        // playback of the page's microphone
 
-	sending   chan struct{} // one slot, held by Send
-	receiving chan struct{} // one slot, held by Receive
+	sendLock    chan struct{} // one slot, held by Send
+	receiveLock chan struct{} // one slot, held by Receive
 
 	lifetime   *lifetime.Lifetime
 	stop       context.CancelFunc // ends the joining again; called by Close
@@ -78,18 +78,18 @@ func join(ctx context.Context, address string, o *Options) (*Conn, error) {
 	}
 	rejoining, stop := context.WithCancel(context.WithoutCancel(ctx))
 	c := &Conn{
-		address:    address,
-		options:    o,
-		log:        logs.From(ctx).With("room", redacted(address)),
-		inbox:      newInbox(),
-		sending:    make(chan struct{}, 1),
-		receiving:  make(chan struct{}, 1),
-		lifetime:   lifetime.New(),
-		stop:       stop,
-		supervised: make(chan struct{}),
-		roster:     roster{name: o.ReplicaName, conversation: o.Conversation},
-		secrets:    redact.New(o.Token),
-		changed:    make(chan struct{}),
+		address:     address,
+		options:     o,
+		log:         logs.From(ctx).With("room", redacted(address)),
+		inbox:       newInbox(),
+		sendLock:    make(chan struct{}, 1),
+		receiveLock: make(chan struct{}, 1),
+		lifetime:    lifetime.New(),
+		stop:        stop,
+		supervised:  make(chan struct{}),
+		roster:      roster{name: o.ReplicaName, conversation: o.Conversation},
+		secrets:     redact.New(o.Token),
+		changed:     make(chan struct{}),
 	}
 	p, err := c.enter(ctx)
 	if err != nil {
@@ -379,10 +379,10 @@ func (c *Conn) Send(ctx context.Context, msg []byte) error {
 }
 
 func (c *Conn) send(ctx context.Context, msg []byte) error {
-	if err := c.lifetime.Acquire(ctx, c.sending); err != nil {
+	if err := c.lifetime.Acquire(ctx, c.sendLock); err != nil {
 		return err
 	}
-	defer func() { <-c.sending }()
+	defer func() { <-c.sendLock }()
 	if trimmed := bytes.TrimLeft(msg, " \t\r\n"); len(trimmed) == 0 || trimmed[0] != '{' || !json.Valid(trimmed) {
 		return errors.New("the message is not a JSON object")
 	}
@@ -440,10 +440,10 @@ func (c *Conn) Receive(ctx context.Context) ([]byte, error) {
 }
 
 func (c *Conn) receive(ctx context.Context) ([]byte, error) {
-	if err := c.lifetime.Acquire(ctx, c.receiving); err != nil {
+	if err := c.lifetime.Acquire(ctx, c.receiveLock); err != nil {
 		return nil, err
 	}
-	defer func() { <-c.receiving }()
+	defer func() { <-c.receiveLock }()
 	for {
 		if err := c.lifetime.Stopped(ctx); err != nil {
 			return nil, err

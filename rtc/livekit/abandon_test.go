@@ -80,7 +80,7 @@ func describe(t *testing.T, peer *webrtc.PeerConnection, what webrtc.SessionDesc
 // avatar does not wait for the rest; none of its audio follows.
 func TestAbandonedStreamIsClosed(t *testing.T) {
 	fake := &fakeParticipant{publisher: connection(t)}
-	r := &Room{options: (&Options{}).withDefaults(), speaking: make(chan struct{}, 1),
+	r := &Room{options: (&Options{}).withDefaults(), speakLock: make(chan struct{}, 1),
 		lifetime: lifetime.New(), sender: fake}
 	if err := r.Begin(echo.Utterance{InferenceID: "u1", Rate: 24000}); err != nil {
 		t.Fatal(err)

@@ -99,7 +99,7 @@ func (r *Room) Interrupt(ctx context.Context) error {
 	if err := r.acquire(ctx); err != nil {
 		return speakError(err)
 	}
-	defer func() { <-r.speaking }()
+	defer func() { <-r.speakLock }()
 	if err := r.interrupt(ctx); err != nil {
 		return fmt.Errorf("livekit: interrupt: %w", err)
 	}

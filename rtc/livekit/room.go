@@ -34,11 +34,11 @@ type Room struct {
 	options Options
 	log     *slog.Logger
 
-	speaking chan struct{} // one slot, held by Speak and Interrupt
-	next     echo.Utterance
-	stream   *stream // the open one, or nil
-	audio    pcm.Quantiser
-	calls    sync.WaitGroup // calls to the avatar, and tracks that are heard
+	speakLock chan struct{} // one slot, held by Speak and Interrupt
+	next      echo.Utterance
+	stream    *stream // the open one, or nil
+	audio     pcm.Quantiser
+	calls     sync.WaitGroup // calls to the avatar, and tracks that are heard
 
 	lifetime *lifetime.Lifetime // ends when the avatar or the connection is gone
 	closed   chan struct{}      // closed when Close has done its work
@@ -75,7 +75,7 @@ func Join(ctx context.Context, to Address, with Credentials, options *Options) (
 	log := logs.From(ctx).With("room", to.Room)
 	log.Info("joining a LiveKit room", "server", to.URL)
 	r := &Room{log: log,
-		options: options.withDefaults(), speaking: make(chan struct{}, 1), lifetime: lifetime.New(),
+		options: options.withDefaults(), speakLock: make(chan struct{}, 1), lifetime: lifetime.New(),
 		closed: make(chan struct{}), came: make(chan struct{}, 1), avatars: map[string]bool{},
 	}
 	if err := r.join(ctx, to, with); err != nil {
@@ -261,7 +261,7 @@ func (r *Room) Close() error {
 
 func (r *Room) close() error {
 	r.stopFallback()
-	r.speaking <- struct{}{} // nothing is being said, and nothing will be
+	r.speakLock <- struct{}{} // nothing is being said, and nothing will be
 	err := r.flush()
 	peers := r.peers()
 	r.room.Disconnect()

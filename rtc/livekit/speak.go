@@ -53,7 +53,7 @@ func (r *Room) Speak(ctx context.Context, pcm []float32, last bool) (sent int, e
 	if err := r.acquire(ctx); err != nil {
 		return 0, speakError(err)
 	}
-	defer func() { <-r.speaking }()
+	defer func() { <-r.speakLock }()
 	sent, err = r.speak(ctx, pcm, last)
 	return sent, speakError(err)
 }
@@ -73,7 +73,7 @@ func (r *Room) acquire(ctx context.Context) error {
 	if err := r.lifetime.Err(ctx); err != nil {
 		return err
 	}
-	return r.lifetime.Acquire(ctx, r.speaking)
+	return r.lifetime.Acquire(ctx, r.speakLock)
 }
 
 func (r *Room) speak(ctx context.Context, pcm []float32, last bool) (sent int, err error) {

@@ -17,8 +17,8 @@ const (
 	viaREST  = "rest"
 )
 
-// place is a room that was joined, with what was made for it.
-type place struct {
+// joinedRoom is a room that was joined, with what was made for it.
+type joinedRoom struct {
 	room    *room.Room
 	tavus   *tavus.Conversation // nil where none was created
 	standIn *standIn            // nil where the replica is elsewhere
@@ -46,8 +46,8 @@ func kindOf(s *Spec) string {
 }
 
 // enter makes the room of a Spec, if need be, and joins it. The caller leaves the
-// place also where entering it failed.
-func (g *Gateway) enter(ctx context.Context, c *Conversation, p *place) (err error) {
+// joinedRoom also if entering it failed.
+func (g *Gateway) enter(ctx context.Context, c *Conversation, p *joinedRoom) (err error) {
 	s := &c.Spec
 	options := room.Options{
 		Microphone: s.Microphone, Avatar: s.Avatar, UserEvents: s.BargeIn || s.Bot != nil, Insecure: g.options.Insecure,
@@ -77,7 +77,9 @@ func (g *Gateway) enter(ctx context.Context, c *Conversation, p *place) (err err
 }
 
 // create creates a conversation of Tavus, and returns the address of its room.
-func (g *Gateway) create(ctx context.Context, p *place, c *Conversation, o *room.Options) (address string, err error) {
+func (g *Gateway) create(
+	ctx context.Context, p *joinedRoom, c *Conversation, o *room.Options,
+) (address string, err error) {
 	s := &c.Spec
 	spec := s.tavus()
 	if s.To != "" {
@@ -136,7 +138,7 @@ func (o *Options) dailyBackend() (*daily.Backend, error) {
 }
 
 // leave leaves the room once what was sent is delivered, and ends what was created.
-func (p *place) leave(ctx context.Context) error {
+func (p *joinedRoom) leave(ctx context.Context) error {
 	p.leaveRoom()
 	if p.tavus != nil {
 		return p.tavus.Close(ctx)
@@ -145,7 +147,7 @@ func (p *place) leave(ctx context.Context) error {
 }
 
 // leaveRoom leaves the room only.
-func (p *place) leaveRoom() {
+func (p *joinedRoom) leaveRoom() {
 	if p.room != nil {
 		_ = p.room.Close() // what it could not deliver, receipts tell
 	}
