@@ -82,10 +82,10 @@ func hourOfConversations(t *testing.T, c *client, web *http.Client) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		c.do("DELETE", path, nil, http.StatusOK, nil)
 		if n, m := len(one.history.entries), len(one.utterances); n > maxEntries || m > keptUtterances {
 			t.Errorf("a conversation keeps %d entries and %d utterances", n, m)
 		}
-		c.do("DELETE", path, nil, http.StatusOK, nil)
 	}
 	leave()
 	web.CloseIdleConnections()
