@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// A voice is measured run by run; one that fails is told, and fails the bench.
+// A voice is measured run by run; a run that fails is reported, and fails the bench.
 func TestBenchTTS(t *testing.T) {
 	raw := []string{"bench", "tts", "-f", "s16le", "--rate", "8000", "--channels", "1"}
 	with := func(args ...string) []string { return append(slices.Clone(raw), args...) }

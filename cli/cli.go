@@ -1,5 +1,7 @@
 // Package cli is the command line of echocast: one file for each command, beside
-// the files that commands share.
+// the files that commands share. The commands conversation and pal are in
+// internal/account; options, wrong usage and printing in internal/option and
+// internal/output.
 //
 // stdout carries data only. stderr is for people: every line begins with
 // "echocast: " and is in lower case; an error says what happened, where, and what

@@ -88,7 +88,7 @@ func TestConverse(t *testing.T) {
 // speakShortly is a text-to-speech program that says the same for every text.
 const speakShortly = "cat >/dev/null; head -c 20044 ../testdata/speech.wav"
 
-// What a command does wrong is told, and the conversation goes on.
+// A failing command is reported, and the conversation continues.
 func TestConverseCommandsThatFail(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

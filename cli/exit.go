@@ -113,7 +113,7 @@ func exitCode(err error) int {
 	return exitFailure
 }
 
-// isPrinted reports whether nothing is to be printed of an error any more.
+// isPrinted reports whether an error was printed already, or nobody reads stdout.
 func isPrinted(err error) bool {
 	return output.NobodyReads(err) || errors.As(err, new(*output.PrintedError))
 }

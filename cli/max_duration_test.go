@@ -9,8 +9,8 @@ import (
 
 const longFile = "../testdata/speech.wav"
 
-// An input that plays longer than --max-duration is refused before anything is
-// said where its header tells, and else is interrupted where it passes the limit.
+// An input that plays longer than --max-duration is refused before anything is said, if its
+// header has the length; else it is interrupted at the limit.
 func TestMaxDuration(t *testing.T) {
 	t.Parallel()
 	raw := []string{"-f", "s16le", "--rate", "24000", "--channels", "1", "--max-duration", "1s", "-"}

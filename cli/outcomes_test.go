@@ -38,9 +38,9 @@ type outcomeOf struct {
 var outcomes = []outcomeOf{
 	{fault: "stall-after=5", arguments: "--pace burst", seconds: 60, endless: true, code: exitLost, outcome: echo.Failed,
 		delivery: echo.Accepted, by: echo.ByClock, stderr: "the connection was lost: the peer has accepted no data for 10s",
-		because: "with more than its transport holds, 10 s after it took something last"},
+		because: "the input is more than the transport holds; 10 s after it accepted data last"},
 	{fault: "join-delay=500ms", outcome: echo.Finished, delivery: echo.Heard, by: echo.ByEvent,
-		because: "nothing is sent before it has joined"},
+		because: "echocast sends nothing before the replica has joined"},
 	{fault: "join-delay=1m", arguments: "--ready-timeout 8s", endless: true, code: exitNotReady,
 		stderr: "the replica did not join in time (8s)"},
 	{fault: "mute", arguments: "--ready-timeout 8s", endless: true, code: exitNotReady,
@@ -52,7 +52,7 @@ var outcomes = []outcomeOf{
 	{fault: "drop-events=stopped", code: exitUnverified, outcome: echo.Unverified, delivery: echo.Acknowledged,
 		by: echo.ByClock, stderr: "sent, but not confirmed as heard"},
 	{fault: "drop-every=2", outcome: echo.Finished, delivery: echo.Heard, by: echo.ByEvent,
-		because: "what is told twice is enough once"},
+		because: "each event is sent twice, and one of the two is enough"},
 	{fault: "duplicate", outcome: echo.Finished, delivery: echo.Heard, by: echo.ByEvent},
 	{fault: "reorder", outcome: echo.Finished, delivery: echo.Heard, by: echo.ByEvent},
 	{fault: "reorder=2s", outcome: echo.Finished, delivery: echo.Heard, by: echo.ByEvent},
@@ -60,15 +60,15 @@ var outcomes = []outcomeOf{
 		because: "300 ms later"},
 	{fault: "jitter=200ms", outcome: echo.Finished, delivery: echo.Heard, by: echo.ByEvent},
 	{fault: "ids=own", outcome: echo.Finished, delivery: echo.Heard, by: echo.ByEvent,
-		because: "their order tells whose events they are"},
+		because: "events are matched by order"},
 	{fault: "ids=own,reorder", code: exitUnverified, outcome: echo.Unverified, delivery: echo.Acknowledged,
-		by: echo.ByClock, stderr: "sent, but not confirmed as heard", because: "nothing tells whose they are"},
+		by: echo.ByClock, stderr: "sent, but not confirmed as heard", because: "events match neither by id nor by order"},
 	{fault: "ids=raw,legacy", outcome: echo.Finished, delivery: echo.Heard, by: echo.ByEvent},
 	{fault: "stall-after=5,stall-for=700ms", outcome: echo.Finished, delivery: echo.Heard, by: echo.ByEvent,
 		because: "with an underrun"},
 	{fault: "stall-after=5", endless: true, code: exitUnverified, outcome: echo.Unverified, delivery: echo.Acknowledged,
 		by: echo.ByClock, stderr: "sent, but not confirmed as heard",
-		because: "its transport acknowledged it, and nobody read it"},
+		because: "the transport acknowledged the messages, and nobody read them"},
 	{fault: "leave-after=10", seconds: 10, code: exitLost, outcome: echo.Failed, by: echo.ByClock,
 		stderr: "the connection was lost: the room was shut down"},
 	{fault: "die-after=10", seconds: 10, code: exitLost, outcome: echo.Failed, by: echo.ByClock,
@@ -79,14 +79,14 @@ var outcomes = []outcomeOf{
 		delivery: echo.Heard, by: echo.ByEvent, spoken: 0.5, stderr: "interrupted by somebody else"},
 	{fault: "interrupt-after=500ms,drop-events=all", code: exitUnverified, outcome: echo.Unverified,
 		delivery: echo.Acknowledged, by: echo.ByClock, stderr: "sent, but not confirmed as heard",
-		because: "nothing told of the interrupt"},
+		because: "no event reports the interrupt"},
 	{fault: "user-at=500ms", outcome: echo.Finished, delivery: echo.Heard, by: echo.ByEvent},
 	{fault: "user-at=500ms", arguments: "--barge-in", seconds: 10, code: exitInterrupted, outcome: echo.Interrupted,
 		delivery: echo.Heard, by: echo.ByEvent, spoken: 0.5, stderr: "interrupted by the user's speech"},
 }
 
 // Each way in which a replica can misbehave has its outcome: one receipt, which
-// tells what is known and how, an exit code, and a line that says why.
+// says what is known and how, an exit code, and a line that says why.
 func TestOutcomes(t *testing.T) {
 	t.Parallel()
 	runs := make([]*faultyRun, len(outcomes))
@@ -248,7 +248,7 @@ func (c *outcomeOf) compare(t *testing.T, receipt echo.Receipt, saw replica.Utte
 	}
 }
 
-// Every fault that can be told has its row in the table.
+// Every fault has a row in the table, except those of chance and parts of others.
 func TestOutcomesAreComplete(t *testing.T) {
 	aside := "lose user-for user-says seed" // of chance, or parts of another
 	for _, f := range replica.AllFaults() {

@@ -8,8 +8,8 @@ import (
 	"echocast/speak"
 )
 
-// printPlans does for each input what sending would do, but for the network, and
-// prints what it found: --dry-run.
+// printPlans reads each input, cuts it into messages as sending would, and prints the plan:
+// --dry-run.
 func (s *settings) printPlans(ctx context.Context, names []string, stdin io.Reader, streams Streams) error {
 	messages, err := s.messages()
 	if err != nil {

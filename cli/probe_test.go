@@ -152,8 +152,8 @@ func TestProbeSilence(t *testing.T) {
 	}
 }
 
-// What cannot be read fails, and does not keep the rest from being probed. What
-// breaks is told about up to there.
+// An input that cannot be read fails, and the others are probed all the same. Of an input
+// that breaks, the report has the part before.
 func TestProbeFailures(t *testing.T) {
 	good := write(t, "good.wav", pulse(0, 24000, 0, 0.5))
 	r := run(t, nil, "probe", "nothing.wav", write(t, "x.txt", []byte("Hello there.")), good)

@@ -140,7 +140,7 @@ func fallbackFlag(o *targetOptions) cli.Flag {
 		"in the Daily room by `WAY`, which is microphone, from where it was heard (default: none)")
 }
 
-// checkFallback refuses a fallback where there is no track to speak by.
+// checkFallback refuses --fallback in a room without audio tracks.
 func (o *targetOptions) checkFallback() error {
 	switch {
 	case o.fallback == "":

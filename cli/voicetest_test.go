@@ -71,7 +71,7 @@ func TestVoiceTestInterrupted(t *testing.T) {
 	}
 }
 
-// Nothing is spoken before all talks were read, and a mistake is told with its line.
+// Nothing is spoken before all talks were read, and a mistake is reported with its line.
 func TestVoiceTestRefusals(t *testing.T) {
 	good, bad := talk(t, "say:\n- file: a.wav"), talk(t, "say:\n- file: a.wav\n  nmae: x")
 	for _, c := range []struct {

@@ -1,6 +1,5 @@
-// Package account has the commands of a Tavus account: conversation and pal. Commands that
-// speak in a conversation of their own take from it how the service is called, and how a
-// conversation is opened.
+// Package account has the commands of a Tavus account: conversation and pal. Options and Open
+// are for the other commands that call the service.
 package account
 
 import (

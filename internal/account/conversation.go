@@ -101,7 +101,7 @@ func (v *conversationCmd) create(c *cli.Context, client *tavus.Client) error {
 	}
 	if terminal.IsNowhere(v.streams.Out) {
 		v.streams.Warn("conversation %s: %s", conversation.ID, conversation.URL)
-		v.streams.Warn("standard output goes nowhere, so this is said here; end it with: echocast conversation end %s",
+		v.streams.Warn("standard output is discarded, so the id is printed here; end it with: echocast conversation end %s",
 			conversation.ID)
 	}
 	return nil

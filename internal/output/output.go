@@ -1,6 +1,6 @@
-// Package output prints what a command has to say: data on stdout, and lines for people
-// on stderr, which begin with "echocast: ". Neither shows a secret or a control character
-// of another machine.
+// Package output writes the data of a command to stdout, and lines for people to stderr.
+// These begin with "echocast: ", and show no secret and no control character of another
+// machine.
 package output
 
 import (

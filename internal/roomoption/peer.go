@@ -1,5 +1,5 @@
-// Package roomoption makes of the options, files and variables of a command what the
-// connections of a room need: keys, certificates, servers, a browser.
+// Package roomoption turns the options, files and variables of a command into the settings
+// of a room's connection: keys, certificates, servers, a browser.
 package roomoption
 
 import (
