@@ -143,11 +143,32 @@ func decodeS32LE(dst []float32, src []byte) {
 // an absurd value would drown its neighbours in the resampler.
 const loudest = 16
 
+// floatBlock is how many samples are looked at together.
+const floatBlock = 256
+
 func decodeF32LE(dst []float32, src []byte) {
 	src = src[:4*len(dst)]
-	for i := range dst {
-		dst[i] = limit(math.Float32frombits(binary.LittleEndian.Uint32(src[4*i:])))
+	if cpu.IsBigEndian {
+		for i := range dst {
+			dst[i] = math.Float32frombits(binary.LittleEndian.Uint32(src[4*i:]))
+		}
+	} else {
+		copy(unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(dst))), 4*len(dst)), src)
 	}
+	for block := range slices.Chunk(dst, floatBlock) {
+		if isModerate(block) {
+			continue
+		}
+		for i, v := range block {
+			block[i] = limit(v)
+		}
+	}
+}
+
+// isModerate reports whether all samples are numbers within loudest: one that is not
+// makes the sum of their squares greater, or no number. It says no of some that are.
+func isModerate(samples []float32) bool {
+	return f32.DotProduct(samples, samples) <= loudest*loudest
 }
 
 func decodeF64LE(dst []float32, src []byte) {

@@ -87,10 +87,16 @@ func (s *pcm) ReadSamples(p []float32) (int, error) {
 
 // silenceNaN replaces what is not a number.
 func (s *pcm) silenceNaN(samples []float32) {
-	if s.codec.isFloat {
-		for i, v := range samples {
+	if !s.codec.isFloat {
+		return
+	}
+	for block := range slices.Chunk(samples, floatBlock) {
+		if isModerate(block) {
+			continue
+		}
+		for i, v := range block {
 			if v != v {
-				samples[i] = 0
+				block[i] = 0
 				s.notNumbers++
 			}
 		}
