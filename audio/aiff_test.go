@@ -175,8 +175,8 @@ func TestBrokenAIFFAndAU(t *testing.T) {
 	}
 }
 
-// Samples behind the declared end of a file are told of with their length; chunks
-// that may be there are not.
+// Samples after the declared end of a file are reported with their length; chunks that
+// may be there are not.
 func TestBytesBehindAIFFAndAU(t *testing.T) {
 	some, behind := make([]byte, 100), bytes.Repeat([]byte{0xfe, 0x01}, 12000)
 	au := []byte(".snd")

@@ -11,7 +11,7 @@ import (
 	"echocast/audio/audiotest"
 )
 
-// Two channels that cancel each other in the mix are told of, others are not, however
+// Two channels that cancel each other in the mix are reported, others are not, however
 // alike they are; so is a silent channel.
 func TestChannelFaults(t *testing.T) {
 	const cancel = "the channels cancel each other when they are mixed; --channel left keeps one"

@@ -111,7 +111,7 @@ func TestMP3LoudJointStereo(t *testing.T) {
 	}
 }
 
-// alternating is three seconds of loud tones, by turns the same and different on
+// alternating is three seconds of loud tones, alternately the same and different on
 // left and right.
 func alternating() (pcm []byte) {
 	const rate, turn = 44100, 3307

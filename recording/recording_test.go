@@ -47,7 +47,7 @@ func recordUntilKilled(name string) {
 }
 
 // both are the samples of the two sides of a call of so many seconds: the replica says
-// 440 Hz from second 1 to 2, the user 660 Hz from 2 to 3, and so on by turns.
+// 440 Hz from second 1 to 2, the user 660 Hz from 2 to 3, and so on alternately.
 func both(seconds int) (sounds [sides][]int16) {
 	for side := range sounds {
 		sounds[side] = make([]int16, seconds*Rate)

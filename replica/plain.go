@@ -6,10 +6,10 @@ import (
 	"sync"
 )
 
-// plainEcho reads a message of audio that is written plainly: each key of the schema
-// once and no other, strings without escapes, and nothing to complain of. Nearly all
-// messages are, and parser, which decodes each of them three times, takes ten times as
-// long. Any other message is left to parser: ok is false.
+// plainEcho reads an audio message in plain form: each key of the schema once and no
+// other, strings without escapes, and no deviation. Nearly all messages have this form,
+// and parser, which decodes each message three times, takes ten times as long. For any
+// other message ok is false, and parser reads it.
 func plainEcho(msg []byte) (m message, ok bool) {
 	var e plainFields
 	p := plainJSON{msg}
@@ -34,7 +34,7 @@ func plainEcho(msg []byte) (m message, ok bool) {
 	return message{action: actionSpeak, event: eventEcho, conversation: string(e.conversation), chunk: c}, true
 }
 
-// plainFields are the values of a message, as they stand in it.
+// plainFields are the raw values of a message.
 type plainFields struct {
 	messageType, eventType, conversation []byte
 	modality, audio, rate, id, done      []byte
@@ -75,7 +75,7 @@ func (e *plainFields) property(p *plainJSON, key []byte) bool {
 	return false
 }
 
-// plainJSON is the rest of a text in JSON that is written plainly.
+// plainJSON is the unread rest of a JSON text in plain form.
 type plainJSON struct{ rest []byte }
 
 // object reads an object, and calls member to read the value of each key.
@@ -109,8 +109,8 @@ func (p *plainJSON) take(c byte) bool {
 	return true
 }
 
-// textInto reads a string up to the next quote. What is in it is for the caller to check:
-// an escape or a control character is none of a name, and none of base64.
+// textInto reads a string up to the next quote. The caller checks its characters: names
+// and base64 contain no escapes or control characters.
 func (p *plainJSON) textInto(to *[]byte) bool {
 	if *to != nil || !p.take('"') {
 		return false
@@ -147,10 +147,10 @@ func isName(text []byte) bool {
 	return len(text) > 0
 }
 
-// strictBase64 has no leniency but for line breaks, which a string cannot have.
+// strictBase64 is strict except for line breaks, which a string cannot contain.
 var strictBase64 = base64.StdEncoding.Strict()
 
-// pcmBuffers hold what was decoded, until it has become samples.
+// pcmBuffers hold decoded bytes until they are converted to samples.
 var pcmBuffers = sync.Pool{New: func() any { return new([]byte) }}
 
 // plainSamples decodes audio: s16le in base64 with padding.

@@ -24,34 +24,33 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-// How many bytes of SCTP one datagram carries. What every path lets through is
-// what browsers use too. On one machine, between two ends that both say that
-// they take it, a message travels in one piece: a message of three datagrams
-// costs nearly twice as much. pion reads datagrams of 8192 bytes at most, and
-// DTLS adds less than a hundred.
+// The size of SCTP packets in bytes. The smaller one passes on every path and is the
+// one that browsers use. On one machine, if both ends announce the larger one, a
+// message travels in one datagram: three datagrams cost nearly twice as much. pion
+// reads datagrams of at most 8192 bytes, and DTLS adds less than a hundred.
 const (
 	usualDatagram = 1191
 	largeDatagram = 8000
 )
 
-// dataLink is a connection for data alone: ICE, DTLS and SCTP without what pion's
-// peer connection needs for media. That has twice the goroutines, keys for media
-// that never comes, and datagrams of one size.
+// dataLink is a connection for data only: ICE, DTLS and SCTP without the media parts of
+// pion's peer connection, which has twice the goroutines, keys for media, and one fixed
+// datagram size.
 type dataLink struct {
 	peer        *peer
 	options     *Options
-	mux         ice.UDPMux // nil but where only ::1 is
+	mux         ice.UDPMux // nil unless the machine has only ::1
 	agent       *ice.Agent
 	certificate tls.Certificate
 	own         description
 	gathered    chan struct{} // closed when own has all candidates
-	theirs      *description  // nil until it was taken
+	theirs      *description  // nil until take
 	isOfferer   bool
 	toOpen      []opening
 
 	running sync.WaitGroup     // run
-	ctx     context.Context    // of run, which outlives the call that starts it
-	stop    context.CancelFunc // ends it
+	ctx     context.Context    // context of run, which outlives the call that starts it
+	stop    context.CancelFunc // ends run
 
 	mu            sync.Mutex // guards what follows
 	isClosing     bool
@@ -62,13 +61,13 @@ type dataLink struct {
 	pathConnected bool
 }
 
-// opening is a data channel that is made as soon as there is a connection.
+// opening is a data channel to open once there is a connection.
 type opening struct {
 	label string
 	to    chan<- channel
 }
 
-// newDataPeer makes a peer whose link is for data alone.
+// newDataPeer makes a peer with a dataLink.
 func newDataPeer(o *Options) (*peer, error) {
 	certificate, print, err := newCertificate()
 	if err != nil {
@@ -93,8 +92,8 @@ func newDataPeer(o *Options) (*peer, error) {
 	return l.peer, nil
 }
 
-// newCertificate makes the certificate of one connection, so that nobody can tell
-// by it who was connected before.
+// newCertificate makes a certificate for one connection, so that it does not identify
+// this machine in others.
 func newCertificate() (certificate tls.Certificate, print string, err error) {
 	if certificate, err = selfsign.GenerateSelfSigned(); err != nil {
 		return certificate, "", err
@@ -107,7 +106,7 @@ func newCertificate() (certificate tls.Certificate, print string, err error) {
 	return certificate, "sha-256 " + print, err
 }
 
-// newAgent has the same ways as newAPI.
+// newAgent returns an ICE agent with the same network settings as newAPI.
 func newAgent(o *Options, mux ice.UDPMux) (*ice.Agent, error) {
 	options := []ice.AgentOption{
 		ice.WithLoggerFactory(pionLog{o.Log}),
@@ -143,7 +142,7 @@ func newAgent(o *Options, mux ice.UDPMux) (*ice.Agent, error) {
 		ice.WithNetworkTypes([]ice.NetworkType{ice.NetworkTypeUDP4, ice.NetworkTypeUDP6}))...)
 }
 
-// iceURLs are the STUN and TURN servers.
+// iceURLs returns the STUN and TURN servers.
 func (o *Options) iceURLs() (servers []*stun.URI, err error) {
 	for _, server := range o.ICEServers {
 		uri, err := stun.ParseURI(server.URL)
@@ -237,7 +236,7 @@ func (l *dataLink) onICE(state ice.ConnectionState) {
 	}
 }
 
-// take has the description of the other side. That of an answer begins to connect.
+// take sets the description of the other side. An answer starts connecting.
 func (l *dataLink) take(_ webrtc.SDPType, text string) error {
 	theirs, err := parseDescription(text)
 	if err != nil {
@@ -250,7 +249,7 @@ func (l *dataLink) take(_ webrtc.SDPType, text string) error {
 	return nil
 }
 
-// run connects, and takes what data channels the other side opens, until the link ends.
+// run connects, and accepts data channels of the other side, until the link ends.
 func (l *dataLink) run() {
 	secured, association, err := l.connect()
 	if err != nil {
@@ -264,7 +263,8 @@ func (l *dataLink) run() {
 	l.readAfterEnd(secured)
 }
 
-// connect makes a path, secures it, and establishes the association on it.
+// connect finds a path, performs the DTLS handshake, and establishes the SCTP
+// association.
 func (l *dataLink) connect() (*dtls.Conn, *sctp.Association, error) {
 	path, err := l.findPath()
 	if err != nil {
@@ -292,7 +292,7 @@ func (l *dataLink) connect() (*dtls.Conn, *sctp.Association, error) {
 	return secured, association, nil
 }
 
-// hold keeps what close has to end, unless it has been called.
+// hold registers a resource for close, and reports false if close was called.
 func (l *dataLink) hold(keep func()) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -302,13 +302,13 @@ func (l *dataLink) hold(keep func()) bool {
 	return !l.isClosing
 }
 
-// datagram is how many bytes of SCTP both sides take in one datagram.
+// datagram returns the size of SCTP packets that both sides accept.
 func (l *dataLink) datagram() uint32 {
 	both := min(l.own.datagram, l.theirs.datagram, largeDatagram)
 	return uint32(max(both, usualDatagram))
 }
 
-// findPath waits until ICE has found a way to the other side.
+// findPath waits until ICE has found a path to the other side.
 func (l *dataLink) findPath() (*ice.Conn, error) {
 	for _, candidate := range l.theirs.candidates {
 		if err := l.agent.AddRemoteCandidate(candidate); err != nil {
@@ -326,8 +326,8 @@ func (l *dataLink) findPath() (*ice.Conn, error) {
 	return path, l.agent.AwaitConnect(l.ctx)
 }
 
-// secure is the DTLS handshake. The other side has shown by ICE that it may
-// connect, so no cookie is asked for.
+// secure performs the DTLS handshake. ICE has already verified the address of the other
+// side, so there is no cookie exchange.
 func (l *dataLink) secure(path *ice.Conn) (*dtls.Conn, error) {
 	l.options.Log.Info("DTLS", "state", "connecting")
 	shared := []dtls.Option{dtls.WithCertificates(l.certificate), dtls.WithInsecureSkipVerify(true),
@@ -353,7 +353,7 @@ func (l *dataLink) secure(path *ice.Conn) (*dtls.Conn, error) {
 	return secured, nil
 }
 
-// mediaProfiles are agreed on although there is no media: other libraries end a
+// mediaProfiles are negotiated although there is no media: other libraries abort a
 // handshake without them.
 var mediaProfiles = []dtls.SRTPProtectionProfile{dtls.SRTP_AEAD_AES_128_GCM, dtls.SRTP_AES128_CM_HMAC_SHA1_80}
 
@@ -365,7 +365,7 @@ func (l *dataLink) isClient() bool {
 	return l.own.setup == setupActive
 }
 
-// options are those of both sides in the form of one.
+// options converts options of one DTLS side to those of both.
 func options[O any](shared []dtls.Option) []O {
 	own := make([]O, len(shared))
 	for i, option := range shared {
@@ -374,7 +374,7 @@ func options[O any](shared []dtls.Option) []O {
 	return own
 }
 
-// packets is a path as DTLS takes it.
+// packets adapts a path to the interface of DTLS.
 type packets struct {
 	*ice.Conn
 	to net.Addr
@@ -387,8 +387,8 @@ func (p packets) ReadFrom(b []byte) (int, net.Addr, error) {
 
 func (p packets) WriteTo(b []byte, _ net.Addr) (int, error) { return p.Write(b) }
 
-// openChannels makes the data channels of this side. Their numbers are even on the
-// side of the DTLS client (RFC 8832 section 6).
+// openChannels opens the data channels of this side. The DTLS client uses even stream
+// numbers (RFC 8832 section 6).
 func (l *dataLink) openChannels(association *sctp.Association) {
 	id := uint16(1)
 	if l.isClient() {
@@ -405,8 +405,8 @@ func (l *dataLink) openChannels(association *sctp.Association) {
 	}
 }
 
-// acceptChannels takes the data channels that the other side opens, until the
-// association ends.
+// acceptChannels accepts the data channels of the other side, until the association
+// ends.
 func (l *dataLink) acceptChannels(association *sctp.Association) {
 	for {
 		stream, err := association.AcceptStream()
@@ -430,8 +430,8 @@ func (l *dataLink) acceptChannels(association *sctp.Association) {
 	l.mu.Unlock()
 }
 
-// readAfterEnd waits until the other side ends DTLS too, after the association has
-// ended: nobody else reads any more.
+// readAfterEnd reads until the other side ends DTLS too, after the association has
+// ended: nothing else reads then.
 func (l *dataLink) readAfterEnd(secured *dtls.Conn) {
 	var err error
 	for buffer := make([]byte, largeDatagram); err == nil; {

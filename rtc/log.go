@@ -62,7 +62,7 @@ func logStates(connection *webrtc.PeerConnection, log *slog.Logger) {
 	})
 }
 
-// candidate is a candidate of pion's peer connection in short: udp 192.0.2.1:5000 host.
+// candidate formats a candidate: udp 192.0.2.1:5000 host.
 func candidate(c *webrtc.ICECandidate) string {
 	return fmt.Sprintf("%s %s:%d %s", c.Protocol, c.Address, c.Port, c.Typ)
 }

@@ -38,7 +38,7 @@ func (l *logBuffer) check(t *testing.T, wants ...string) {
 	}
 }
 
-// Both ends tell what becomes of a connection, up to why it ended.
+// Both ends log the progress of a connection, including why it ended.
 func TestLog(t *testing.T) {
 	var dialing, listening logBuffer
 	l := listen(t, &Options{Log: listening.logger(slog.LevelInfo)})

@@ -12,12 +12,12 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-// mediaLink is a whole peer connection of pion's, for sound beside the data.
+// mediaLink is a full pion peer connection, for sound in addition to data.
 type mediaLink struct {
 	*webrtc.PeerConnection
 	peer    *peer
 	options *Options
-	mux     ice.UDPMux // nil but where only ::1 is
+	mux     ice.UDPMux // nil unless the machine has only ::1
 	sounds  *sounds    // nil without sound
 }
 
@@ -49,8 +49,8 @@ func newMediaPeer(o *Options, sound bool) (*peer, error) {
 	return l.peer, nil
 }
 
-// newAPI is what a peer connection has in common with a data link: no host names
-// looked up by multicast, nothing written to standard error, and no way off this
+// newAPI returns the settings that a peer connection shares with a data link: no
+// multicast DNS, nothing written to standard error, and no connection beyond this
 // machine unless allowed.
 func newAPI(o *Options, sound bool, mux ice.UDPMux, network transport.Net) *webrtc.API {
 	var engine webrtc.SettingEngine
@@ -105,7 +105,7 @@ func (l *mediaLink) open(label string, to chan<- channel) error {
 	return nil
 }
 
-// accept takes a data channel that the peer has opened.
+// accept accepts a data channel that the peer has opened.
 func (l *mediaLink) accept(opened *webrtc.DataChannel) {
 	reliable := opened.Ordered() && opened.MaxRetransmits() == nil && opened.MaxPacketLifeTime() == nil
 	if to := l.peer.slot(opened.Label(), reliable); to != nil {

@@ -51,25 +51,25 @@ type channel interface {
 	Close() error
 }
 
-// link is the way to the peer and what the descriptions say of it.
+// link is a connection to the peer, with its session descriptions.
 type link interface {
-	// open makes a data channel, which is handed over once it is open. It comes
-	// before the description.
+	// open makes a data channel, and passes it on once it is open. Call it before offer
+	// or answer.
 	open(label string, to chan<- channel) error
 	// offer and answer describe this end, with all of its ICE candidates.
 	offer(ctx context.Context) (string, error)
 	answer(ctx context.Context) (string, error)
-	// take has the description of the other end.
+	// take sets the description of the other end.
 	take(kind webrtc.SDPType, text string) error
 	// hasPath reports whether packets have arrived from an address of the other side.
 	hasPath() bool
 	// isClosedByPeer reports whether the other side has closed the link.
 	isClosedByPeer() bool
-	// received is how many bytes have come, and maxMessage how many the other side
-	// takes in one message, once there is a channel.
+	// received returns the number of received bytes, and maxMessage the largest message
+	// that the other side accepts, once there is a channel.
 	received() uint64
 	maxMessage() int
-	// close ends it at once, and waits for its goroutines.
+	// close ends the link at once, and waits for its goroutines.
 	close()
 }
 
@@ -85,8 +85,8 @@ type peer struct {
 	log         *slog.Logger
 }
 
-// newPeer makes a peer that stays on this machine, unless the options allow
-// remote peers. Only with media it can have sound.
+// newPeer makes a peer that connects on this machine only, unless the options allow
+// remote peers. It can have sound only with media.
 func newPeer(o *Options, media bool) (*peer, error) {
 	if media {
 		return newMediaPeer(o, true)

@@ -213,8 +213,8 @@ func TestReachOptions(t *testing.T) {
 
 func second[T any](_ T, err error) error { return err }
 
-// A public listener is asked by other names, which a local one refuses, and is
-// told of a session behind TLS only by who has the key.
+// A public listener is asked by other names, which a local one refuses, and is told
+// about a session behind TLS only by a peer with the key.
 func TestPublicListener(t *testing.T) {
 	serving, trusting := certificate(t, "studio.test")
 	l, err := NewListener(&Options{Key: roomKey, TLS: serving})

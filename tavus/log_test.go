@@ -11,7 +11,7 @@ import (
 	"echocast/tavus/tavustest"
 )
 
-// Requests are told of with their status, and so are their repetitions; never the key.
+// Requests and their repetitions are logged with their status, and never the key.
 func TestRequestsAreLogged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var server tavustest.Server

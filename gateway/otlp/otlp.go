@@ -57,7 +57,7 @@ type Tracer struct {
 }
 
 // Open returns a tracer. Close ends it. It does not connect: a service that cannot be
-// reached is told of by Warn.
+// reached is reported by Warn.
 func Open(ctx context.Context, o *Options) (*Tracer, error) {
 	var options []otlptracehttp.Option
 	if o.URL != "" {

@@ -243,8 +243,8 @@ func TestInterrupts(t *testing.T) {
 	}
 }
 
-// Everything that has come before a clear is thrown away and told of, what comes
-// after it is played, and a stream that was cleared may go on without harm.
+// Everything that has arrived before a clear is dropped and reported, what comes after
+// it is played, and a stream that was cleared may go on without harm.
 func TestClear(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := runAvatar(t, Options{})
@@ -357,7 +357,7 @@ func TestLateSound(t *testing.T) {
 	}
 }
 
-// What plays when the avatar ends is told of as interrupted.
+// What plays when the avatar ends is reported as interrupted.
 func TestEndTellsOfWhatPlays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := runAvatar(t, Options{})

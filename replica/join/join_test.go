@@ -66,7 +66,7 @@ type guest struct {
 	room string // its address
 	url  string // of the server
 
-	notes  chan string // what the replica is told of
+	notes  chan string // what the replica reports
 	over   sync.WaitGroup
 	stop   context.CancelCauseFunc
 	report replica.Report
@@ -154,7 +154,7 @@ func (g *guest) sender(identity string) (*livekit.Room, *echo.Session) {
 	return in, session
 }
 
-// note waits until the replica is told of something.
+// note waits for a note of the replica.
 func (g *guest) note(part string) {
 	g.t.Helper()
 	for !strings.Contains(testwait.Receive(g.t, g.notes), part) {

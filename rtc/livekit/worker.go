@@ -232,7 +232,7 @@ func (w *Worker) present() string {
 
 // unseenTime is how long a sender may be in the room before the server tells of it: it
 // collects such news of those who publish no track. One that leaves before is never
-// told of.
+// reported.
 const unseenTime = 5 * time.Second
 
 // obeys reports whether who is the sender. If there is none yet, or it has left, speaks

@@ -167,8 +167,8 @@ func TestTooLarge(t *testing.T) {
 	expect(t, ann, `{"b":1}`)
 }
 
-// The library does not tell the room's limit: a message that Daily refuses is
-// told of by a later Send, or by Close.
+// The library does not tell the room's limit: a message that Daily refuses is reported
+// by a later Send, or by Close.
 func TestRefusedMessage(t *testing.T) {
 	for _, more := range []bool{true, false} {
 		room := newRoom(t, dailytest.Options{MaxMessage: 1000})
