@@ -108,6 +108,9 @@ type Conn interface {
 // errStuck says that the bot takes no messages.
 var errStuck = fmt.Errorf("the bot has read nothing for %v", writeTimeout)
 
+// errStopped says that the carrier has ended the call.
+var errStopped = errors.New("the call has ended")
+
 // errHungUp says that the bot has ended the call.
 var errHungUp = errors.New("the bot has hung up")
 
@@ -176,7 +179,7 @@ func Talk(ctx context.Context, conn Conn, p Protocol, o Options) error {
 	running.Wait()
 	cause := context.Cause(ctx)
 	if !errors.Is(cause, errHungUp) {
-		_ = c.send(context.WithoutCancel(ctx), p.Stop)        // the bot may be gone
+		_ = c.send(context.WithoutCancel(ctx), c.stop)        // the bot may be gone
 		_ = conn.Close(websocket.StatusNormalClosure, "stop") // ends the reading
 	}
 	reading.Wait()
@@ -195,6 +198,13 @@ type call struct {
 	ctx      context.Context //nolint:containedctx // of the call, for marks
 
 	sendMu sync.Mutex // held from the making of messages until they are sent
+	failed error      // why no more can be sent
+}
+
+// stop makes the last messages.
+func (c *call) stop() []Message {
+	c.failed = errStopped
+	return c.protocol.Stop()
 }
 
 // send sends the messages that make returns, before any other is made.
@@ -203,6 +213,9 @@ func (c *call) send(ctx context.Context, makes func() []Message) error {
 	defer c.sendMu.Unlock()
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
+	}
+	if c.failed != nil {
+		return c.failed
 	}
 	// The end of a context in the middle of a message would end the connection.
 	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), writeTimeout, errStuck)
@@ -213,7 +226,8 @@ func (c *call) send(ctx context.Context, makes func() []Message) error {
 			kind = websocket.MessageBinary
 		}
 		if err := c.conn.Write(ctx, kind, m.Data); err != nil {
-			return c.broken(ctx, err)
+			c.failed = c.broken(ctx, err)
+			return c.failed
 		}
 	}
 	return nil
@@ -269,10 +283,10 @@ func (c *call) obey(ctx context.Context, order Order) error {
 	return nil
 }
 
-// mark tells the bot of a mark that was passed. What cannot be sent, the reader
-// notices.
+// mark tells the bot of a mark that was passed, also as the call ends. What cannot be sent,
+// the reader notices.
 func (c *call) mark(name string, isHeard bool) {
-	_ = c.send(c.ctx, func() []Message { return c.protocol.Mark(name, isHeard) })
+	_ = c.send(context.WithoutCancel(c.ctx), func() []Message { return c.protocol.Mark(name, isHeard) })
 	if c.options.OnMark != nil {
 		c.options.OnMark(name, isHeard)
 	}

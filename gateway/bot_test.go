@@ -265,6 +265,22 @@ func TestTheEndStopsTheBot(t *testing.T) {
 	})
 }
 
+// A gateway that is told to end lets a bot say what it has begun, and then stops it.
+func TestADrainLetsTheBotFinish(t *testing.T) {
+	withBot(t, "", func(t *testing.T, c *client, path string, b *fakeBot) {
+		b.say(5*time.Second, "last")
+		time.Sleep(time.Second)
+		c.gateway.Close(t.Context())
+		b.read()
+		var all struct{ Utterances []UtteranceInfo }
+		c.do("GET", path+"/utterances", nil, http.StatusOK, &all)
+		if r := all.Utterances[0].Receipt; r.Outcome != echo.Finished || !b.stopped ||
+			!slices.Equal(b.marks, []string{"last"}) {
+			t.Errorf("the receipt is %+v, and the bot was told %v, stopped: %t", r, b.marks, b.stopped)
+		}
+	})
+}
+
 // A conversation is kept without its bot where that is asked for, and says how the bot was
 // lost.
 func TestTheBotIsLost(t *testing.T) {

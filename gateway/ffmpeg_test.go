@@ -150,7 +150,7 @@ func TestFFmpegEndsWithItsRequest(t *testing.T) {
 	body, sender := io.Pipe()
 	go func() {
 		_, _ = sender.Write(webM)
-		for len(g.ffmpegs) == 0 {
+		for ctx := testwait.Context(t); len(g.ffmpegs) == 0 && ctx.Err() == nil; {
 			time.Sleep(time.Millisecond) // nothing tells that a process has begun
 		}
 		_ = sender.CloseWithError(io.ErrUnexpectedEOF) // the client is gone
@@ -159,7 +159,9 @@ func TestFFmpegEndsWithItsRequest(t *testing.T) {
 	if response, err := server.Client().Do(r); err == nil {
 		_ = response.Body.Close()
 	}
+	c.mu.Lock()
 	u := c.utterances[0]
+	c.mu.Unlock()
 	if receipt, err := u.Wait(testwait.Context(t)); err == nil || receipt.Outcome == echo.Finished {
 		t.Errorf("the receipt is %+v", receipt)
 	}
