@@ -167,7 +167,7 @@ func TestServiceUsage(t *testing.T) {
 		{[]string{"conversation", "start"}, `echocast conversation has no command "start"`},
 		{[]string{"conversation", "list", "--api-key", canary},
 			"no option is called --api-key; echocast conversation list --help"},
-		{[]string{"conversation", "list", "--base-url", "http://tavusapi.com"}, "in the clear"},
+		{[]string{"conversation", "list", "--base-url", "http://tavusapi.com"}, "unencrypted"},
 		{[]string{"pal", "create", "--face", "r1"}, "--echo"},
 		{[]string{"pal", "create", "--echo"}, "TAVUS_FACE_ID"},
 		{[]string{"pal", "list", "--api-key-file", filepath.Join(t.TempDir(), "none")}, "none: no such file"},
