@@ -202,11 +202,18 @@ func (g *gatewayProcess) waitOver(t *testing.T, conversation, utterance string) 
 // begin creates a conversation through one node, and lets it speak through another.
 func begin(t *testing.T, a, b *gatewayProcess, to string, audio []byte) (conversation, utterance string) {
 	t.Helper()
-	var c, u created
+	var c created
 	if status := a.post(a.url, strings.NewReader(fmt.Sprintf(`{"to":%q}`, to)), &c); status != http.StatusCreated {
 		t.Fatalf("create: status %d", status)
 	}
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, b.url+"/"+c.ID+"/speech?format=s16le",
+	return c.ID, b.say(t, c.ID, audio)
+}
+
+// say lets a conversation speak, and returns the utterance once it is accepted.
+func (g *gatewayProcess) say(t *testing.T, conversation string, audio []byte) (utterance string) {
+	t.Helper()
+	var u created
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, g.url+"/"+conversation+"/speech?format=s16le",
 		bytes.NewReader(audio))
 	if err != nil {
 		t.Fatal(err)
@@ -220,7 +227,7 @@ func begin(t *testing.T, a, b *gatewayProcess, to string, audio []byte) (convers
 	if err := json.NewDecoder(answer.Body).Decode(&u); err != nil || answer.StatusCode != http.StatusAccepted {
 		t.Fatalf("speech: status %d, %v", answer.StatusCode, err)
 	}
-	return c.ID, u.ID
+	return u.ID
 }
 
 // Two nodes share conversations. The one that speaks is killed, and the other says the
@@ -255,11 +262,11 @@ func TestAKilledNodeIsReplaced(t *testing.T) {
 	if named := u.Takeovers[0]; twice > named.RepeatedSeconds+.01 || named.AtSeconds*24000 > float64(at+positionStep) {
 		t.Errorf("%.3f s came twice from %d on; the receipt says %+v", twice, at, named)
 	}
-	checkEvents(t, other, conversation)
+	checkEvents(t, other, conversation, 2)
 }
 
 // checkEvents checks that the events of a conversation count from 1.
-func checkEvents(t *testing.T, on *gatewayProcess, conversation string) {
+func checkEvents(t *testing.T, on *gatewayProcess, conversation string, receipts int) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodDelete, on.url+"/"+conversation, nil)
 	if err != nil {
@@ -288,7 +295,7 @@ func checkEvents(t *testing.T, on *gatewayProcess, conversation string) {
 			types[strings.TrimSpace(kind)]++
 		}
 	}
-	if types["takeover"] != 1 || types["receipt"] != 2 || types["state"] < 3 || types["gap"] != 0 {
+	if types["takeover"] != 1 || types["receipt"] != receipts || types["state"] < 3 || types["gap"] != 0 {
 		t.Errorf("events: %v", types)
 	}
 }
@@ -322,5 +329,65 @@ func TestAPausedNodeStaysSilent(t *testing.T) {
 	}
 	if now, _ := heldBy(t, conversation, owner, other); now != other {
 		t.Error("the node that stood still holds the conversation again")
+	}
+}
+
+// One node with NATS in its process goes on where it was, when it is killed and started
+// again.
+func TestOneNodeGoesOnAfterAKill(t *testing.T) {
+	t.Parallel()
+	const seconds = 6
+	audience, dir := openAudience(t), t.TempDir()
+	node := startGateway(t, nil, "--nats", "embedded", "--data", dir)
+	conversation, first := begin(t, node, node, audience.url, ramp(seconds))
+	second := node.say(t, conversation, ramp(1))
+	audience.waitFor(t, func(c []heardChunk) bool { return len(c) > 0 && c[len(c)-1].last > 24000 })
+	if err := node.program.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = node.program.Wait() // it was killed
+	again := startGateway(t, nil, "--nats", "embedded", "--data", dir)
+	for _, utterance := range []string{first, second} {
+		if u := again.waitOver(t, conversation, utterance); u.Receipt.Outcome != "finished" {
+			t.Errorf("an utterance ended so: %+v", u)
+		}
+	}
+	chunks := audience.came()
+	checkWhole(t, chunks, seconds)
+	checkEvents(t, again, conversation, 3)
+}
+
+// A node that is told to end says what it says to its end, and gives the conversation
+// with all that waits to another node: nothing is missing, and nothing comes twice.
+func TestANodeHandsOver(t *testing.T) {
+	t.Parallel()
+	const seconds = 4
+	nats, audience := startNATS(t), openAudience(t)
+	a, b := startGateway(t, nil, "--nats", nats), startGateway(t, nil, "--nats", nats)
+	conversation, first := begin(t, a, b, audience.url, ramp(seconds))
+	second := b.say(t, conversation, ramp(seconds))
+	audience.waitFor(t, func(c []heardChunk) bool { return len(c) > 0 })
+	owner, other := heldBy(t, conversation, a, b)
+	if err := owner.program.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	third := other.say(t, conversation, ramp(1))
+	for _, utterance := range []string{first, second, third} {
+		if u := other.waitOver(t, conversation, utterance); u.Receipt.Outcome != "finished" || len(u.Takeovers) != 0 {
+			t.Errorf("an utterance ended so: %+v", u)
+		}
+	}
+	if err := owner.program.Wait(); err != nil {
+		t.Errorf("the node that was told to end: %v", err)
+	}
+	samples, last := 0, heardChunk{}
+	for _, c := range audience.came() {
+		if c.connection < last.connection {
+			t.Error("the node that was told to end spoke after the other")
+		}
+		samples, last = samples+c.last-c.first, c
+	}
+	if all := 24000 * (2*seconds + 1); samples > all || samples < all-all/10 {
+		t.Errorf("%d of %d samples came", samples, all)
 	}
 }
