@@ -15,7 +15,7 @@ const (
 // Entry is one thing that happened in a conversation, as clients receive it.
 type Entry struct {
 	ID   int64           `json:"id"`   // counts from 1
-	Type string          `json:"type"` // state, utterance, event, mark or receipt
+	Type string          `json:"type"` // state, utterance, event, mark, receipt, complaint or takeover
 	Data json.RawMessage `json:"data"`
 }
 

@@ -40,6 +40,8 @@ type keptHeader struct {
 	Encoding string           `json:"encoding,omitempty"` // of samples without a header
 	Rate     int              `json:"rate,omitempty"`
 	Channels int              `json:"channels,omitempty"`
+	// IsStream says that the audio comes by a WebSocket, and may go on by another.
+	IsStream bool `json:"stream,omitempty"`
 }
 
 // keptKind is what an utterance is made of.
@@ -53,7 +55,7 @@ const (
 
 // headerOf describes audio.
 func headerOf(a *Audio) keptHeader {
-	h := keptHeader{Kind: keptAudio, Name: a.Name, Text: a.Text, Key: a.Key, Queue: a.Queue}
+	h := keptHeader{Kind: keptAudio, Name: a.Name, Text: a.Text, Key: a.Key, Queue: a.Queue, IsStream: a.IsKept}
 	if in := a.Prepare.Input; in != nil {
 		h.Encoding, h.Rate, h.Channels = in.Encoding, in.Raw.Rate, in.Raw.Channels
 	}
@@ -62,7 +64,7 @@ func headerOf(a *Audio) keptHeader {
 
 // audio is what speaks kept audio.
 func (h *keptHeader) audio(data io.Reader) *Audio {
-	a := &Audio{Body: data, Name: h.Name, Text: h.Text, Key: h.Key}
+	a := &Audio{Body: data, Abort: func() {}, Name: h.Name, Text: h.Text, Key: h.Key}
 	a.Prepare.MaxDuration = DefaultMaxDuration
 	if h.Encoding != "" {
 		a.Prepare.Input = &audio.Options{Encoding: h.Encoding, Raw: audio.Format{Rate: h.Rate, Channels: h.Channels}}
@@ -216,7 +218,7 @@ func (c *Conversation) requeue(u *Utterance, kept *keptUtterance) {
 		why = errLastResort.Error()
 	case kept.Kind == keptLive:
 		why = "the node that spoke it was lost, and with it the connection of the bot"
-	case kept.Kind == keptAudio && !kept.hasEnded:
+	case kept.Kind == keptAudio && !kept.hasEnded && !kept.IsStream:
 		why = "the node that spoke it was lost before all of its audio was here"
 	case kept.cut != "":
 		why = kept.cut
@@ -231,6 +233,10 @@ func (c *Conversation) requeue(u *Utterance, kept *keptUtterance) {
 		}
 	case kept.Kind == keptText:
 		u.do = c.sayer(kept.Text)
+	case !kept.hasEnded:
+		a := kept.audio(nil)
+		u.do = func(u *Utterance) (echo.Receipt, error) { return c.speak(u, a) }
+		u.open(a, kept)
 	default:
 		a := kept.audio(&kept.data)
 		u.do = func(u *Utterance) (echo.Receipt, error) { return c.speak(u, a) }
@@ -240,6 +246,47 @@ func (c *Conversation) requeue(u *Utterance, kept *keptUtterance) {
 	c.add(u)
 	c.mu.Unlock()
 	c.start(u)
+}
+
+// continueTimeout is how long an utterance waits for its client after its node was lost.
+const continueTimeout = 10 * time.Second
+
+// openAudio is the audio of an utterance whose client has to connect again.
+type openAudio struct {
+	pipe  *pipe
+	bytes int64
+	timer *time.Timer // cuts it off
+}
+
+// open lets the client of an utterance go on with its audio, for continueTimeout.
+func (u *Utterance) open(a *Audio, kept *keptUtterance) {
+	o := &openAudio{pipe: newPipe(), bytes: int64(kept.data.Len())}
+	_, _ = o.pipe.Write(kept.data.Bytes()) // it is empty, and takes any length
+	a.Body, a.Abort = o.pipe, o.pipe.abort
+	o.timer = time.AfterFunc(continueTimeout, func() {
+		if p, _ := u.claimOpen(); p != nil {
+			why := &CutError{errNotContinued}
+			_ = u.keepEnd(why) // without it the next node waits again
+			p.finish(why)
+		}
+	})
+	u.isOpen = o
+}
+
+var errNotContinued = errors.New("the node was lost before all of its audio was here, and the client did not go on")
+
+// claimOpen returns the pipe of an utterance that takes more audio, once, and how many
+// bytes are in it or were read.
+func (u *Utterance) claimOpen() (p *pipe, bytes int64) {
+	u.conversation.mu.Lock()
+	defer u.conversation.mu.Unlock()
+	o := u.isOpen
+	if o == nil {
+		return nil, 0
+	}
+	u.isOpen = nil
+	o.timer.Stop()
+	return o.pipe, o.bytes
 }
 
 // skip goes on where the node before was heard, at a silence if there is one, and

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -31,7 +32,7 @@ const (
 
 // Order is what a client asks for by a text message.
 type Order struct {
-	// Type is start, end, mark, say, message, interrupt, pause, resume, listen or unlisten.
+	// Type is start, end, continue, mark, say, message, interrupt, pause, resume, listen or unlisten.
 	Type string `json:"type"`
 	// Name is that of an utterance (start, say) or of a mark.
 	Name string `json:"name,omitempty"`
@@ -43,6 +44,8 @@ type Order struct {
 	Rate     int              `json:"rate,omitempty"`
 	Channels int              `json:"channels,omitempty"`
 	Queue    echo.QueuePolicy `json:"queue,omitempty"`
+	// Utterance is what a continue continues.
+	Utterance string `json:"utterance,omitempty"`
 	// From is who is to be listened to: user, replica or all; Rate is then that of what
 	// comes back.
 	From string `json:"from,omitempty"`
@@ -115,12 +118,16 @@ func (s *socket) run(ctx context.Context, after int64) {
 	go func() {
 		defer close(s.written)
 		s.writeEvents(ctx, after)
-		_ = s.conn.Close(websocket.StatusNormalClosure, "the conversation has ended") // ends the reading
+		code, why := websocket.StatusNormalClosure, "the conversation has ended"
+		if s.conversation.isMoving() {
+			code, why = websocket.StatusServiceRestart, "another node holds the conversation: connect again"
+		}
+		_ = s.conn.Close(code, why) // ends the reading
 	}()
 	err := s.read(ctx)
 	s.unlisten()
 	if s.pipe != nil {
-		s.pipe.finish(&CutError{err})
+		s.finish(&CutError{err})
 	}
 	cancel()
 	<-s.written
@@ -233,6 +240,11 @@ func (s *socket) audio(ctx context.Context, data []byte) error {
 		}
 	}
 	s.bytes += int64(len(data))
+	if s.utterance != nil {
+		if err := s.utterance.keep(pieceData, data); err != nil {
+			return err
+		}
+	}
 	_, err := s.pipe.Write(data)
 	return err
 }
@@ -248,14 +260,14 @@ func (s *socket) obey(ctx context.Context, data []byte) error {
 	c := s.conversation
 	switch o.Type {
 	case "start":
-		s.finish(io.EOF)
-		return s.start(ctx, &o)
+		return errors.Join(s.finish(io.EOF), s.start(ctx, &o))
 	case "end":
 		if s.pipe == nil {
 			return invalid("end", "no utterance was started")
 		}
-		s.finish(io.EOF)
-		return nil
+		return s.finish(io.EOF)
+	case "continue":
+		return errors.Join(s.finish(io.EOF), s.resume(o.Utterance))
 	case "mark":
 		return s.mark(&o)
 	case "say":
@@ -270,7 +282,7 @@ func (s *socket) obey(ctx context.Context, data []byte) error {
 	case "message":
 		return c.Send(ctx, o.Message)
 	case "interrupt":
-		s.finish(io.EOF)
+		_ = s.finish(io.EOF) // it is interrupted
 		receipts, err := c.Interrupt(ctx)
 		if err != nil {
 			return err
@@ -286,7 +298,7 @@ func (s *socket) obey(ctx context.Context, data []byte) error {
 		s.unlisten()
 		return nil
 	}
-	return invalid("type", "it must be start, end, mark, say, message, interrupt, pause, resume, listen or unlisten")
+	return invalid("type", "it must be start, end, continue, mark, say, message, interrupt, pause, resume, listen or unlisten")
 }
 
 // start begins an utterance, whose audio follows.
@@ -297,6 +309,23 @@ func (s *socket) start(ctx context.Context, o *Order) error {
 		return err
 	}
 	return s.answer("accepted", s.utterance.Info())
+}
+
+// resume takes the audio of an utterance on from where it was when its node was lost. The
+// answer says how many of its bytes are here.
+func (s *socket) resume(id string) error {
+	u, ok := s.conversation.Utterance(id)
+	if !ok {
+		return errNoUtterance
+	}
+	p, bytes := u.claimOpen()
+	if p == nil {
+		return invalid("utterance", "it does not wait for audio")
+	}
+	s.utterance, s.pipe, s.bytes, s.perSecond = u, p, bytes, 0
+	info := u.Info()
+	info.Bytes = bytes
+	return s.answer("accepted", info)
 }
 
 // speak speaks the audio of the pipe as an order says.
@@ -320,7 +349,7 @@ func (s *socket) speak(ctx context.Context, o *Order) error {
 	if err != nil {
 		return err
 	}
-	audio.Body, audio.Abort = s.pipe, s.pipe.abort
+	audio.Body, audio.Abort, audio.IsKept = s.pipe, s.pipe.abort, true
 	u, err := s.conversation.Speak(context.WithoutCancel(ctx), *audio)
 	if err != nil {
 		return err
@@ -340,11 +369,15 @@ func number(n int) string {
 }
 
 // finish ends the utterance that takes audio.
-func (s *socket) finish(why error) {
+func (s *socket) finish(why error) (err error) {
+	if s.utterance != nil {
+		err = s.utterance.keepEnd(why)
+	}
 	if s.pipe != nil {
 		s.pipe.finish(why)
 	}
 	s.utterance, s.pipe = nil, nil
+	return err
 }
 
 // mark marks the end of the audio so far.

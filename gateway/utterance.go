@@ -82,6 +82,7 @@ type Utterance struct {
 	next      float64 // where the next one goes on
 	marks     []Mark  // those that were not passed yet, in order
 	takeovers []Takeover
+	isOpen    *openAudio // its client may send more; nil: it may not
 	receipt   echo.Receipt
 	err       error
 }
@@ -96,6 +97,7 @@ type UtteranceInfo struct {
 	Key     string        `json:"key,omitempty"` // of its request
 	// Takeovers are where it went on on another node.
 	Takeovers []Takeover `json:"takeovers,omitempty"`
+	Bytes     int64      `json:"bytes,omitempty"` // of its audio that are here, in the answer to a continue
 }
 
 // SpokenPart is the receipt of an utterance, or of a part of one that was continued.

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coder/websocket"
 	"github.com/nats-io/nats-server/v2/server"
 
 	"echocast/internal/testwait"
@@ -390,4 +391,112 @@ func TestANodeHandsOver(t *testing.T) {
 	if all := 24000 * (2*seconds + 1); samples > all || samples < all-all/10 {
 		t.Errorf("%d of %d samples came", samples, all)
 	}
+}
+
+// follower is a client on a WebSocket.
+type follower struct {
+	*websocket.Conn
+	last int64 // id of an event
+	seen []int64
+}
+
+// connect opens a WebSocket that goes on after an event.
+func (g *gatewayProcess) connect(t *testing.T, conversation string, after int64) *follower {
+	t.Helper()
+	address := fmt.Sprintf("ws%s/%s/socket?format=s16le&after=%d", strings.TrimPrefix(g.url, "http"), conversation, after)
+	conn, answer, err := websocket.Dial(t.Context(), address, nil) //nolint:bodyclose // it is nil or hijacked
+	if err != nil {
+		t.Fatal(err, answer)
+	}
+	t.Cleanup(func() { _ = conn.CloseNow() })
+	return &follower{Conn: conn, last: after}
+}
+
+// until reads messages until one of a type, and returns its data.
+func (f *follower) until(t *testing.T, kind string, data any) error {
+	t.Helper()
+	for {
+		var m struct {
+			ID   int64
+			Type string
+			Data json.RawMessage
+		}
+		_, text, err := f.Read(testwait.Context(t))
+		if err == nil {
+			err = json.Unmarshal(text, &m)
+		}
+		if err != nil {
+			return err
+		}
+		if m.ID != 0 {
+			f.last = m.ID
+			f.seen = append(f.seen, m.ID)
+		}
+		if m.Type == kind {
+			return json.Unmarshal(m.Data, data)
+		}
+	}
+}
+
+// order sends a text message.
+func (f *follower) order(t *testing.T, text string) {
+	t.Helper()
+	if err := f.Write(t.Context(), websocket.MessageText, []byte(text)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A client whose node is killed while it sends audio connects to another node, goes on
+// from the byte that is there, and misses no event and sees none twice.
+func TestASocketGoesOnOnAnotherNode(t *testing.T) {
+	t.Parallel()
+	const seconds = 6
+	nats, audience, audio := startNATS(t), openAudience(t), ramp(seconds)
+	a, b := startGateway(t, nil, "--nats", nats), startGateway(t, nil, "--nats", nats)
+	conversation, _ := begin(t, a, b, audience.url, ramp(1))
+	audience.waitFor(t, func(c []heardChunk) bool { return len(c) > 0 })
+	owner, other := heldBy(t, conversation, a, b)
+	client := owner.connect(t, conversation, 0)
+	client.order(t, `{"type":"start"}`)
+	var u struct {
+		ID    string
+		Bytes int
+	}
+	if err := client.until(t, "accepted", &u); err != nil {
+		t.Fatal(err)
+	}
+	if err := client.Write(t.Context(), websocket.MessageBinary, audio[:len(audio)/2]); err != nil {
+		t.Fatal(err)
+	}
+	audience.waitFor(t, func(c []heardChunk) bool { return c[len(c)-1].last > 24000*5/4 })
+	if err := owner.program.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := client.until(t, "never", nil); err == nil {
+		t.Fatal("the connection did not break")
+	}
+	again := other.connect(t, conversation, client.last)
+	again.order(t, fmt.Sprintf(`{"type":"continue","utterance":%q}`, u.ID))
+	if err := again.until(t, "accepted", &u); err != nil || u.Bytes != len(audio)/2 {
+		t.Fatalf("it goes on from %d: %v", u.Bytes, err)
+	}
+	if err := again.Write(t.Context(), websocket.MessageBinary, audio[u.Bytes:]); err != nil {
+		t.Fatal(err)
+	}
+	again.order(t, `{"type":"end"}`)
+	if over := other.waitOver(t, conversation, u.ID); over.Receipt.Outcome != "finished" {
+		t.Errorf("the utterance ended so: %+v", over)
+	}
+	var over struct{ Phase string }
+	for over.Phase != "over" {
+		if err := again.until(t, "utterance", &over); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, id := range append(client.seen, again.seen...) {
+		if id != int64(i+1) {
+			t.Fatalf("event %d has the id %d", i+1, id)
+		}
+	}
+	checkWhole(t, audience.came(), seconds)
 }
