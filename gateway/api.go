@@ -44,7 +44,7 @@ type route struct {
 // Handler serves the gateway by HTTP.
 func (g *Gateway) Handler() http.Handler {
 	a := &api{gateway: g, mux: http.NewServeMux(), transport: http.DefaultTransport.(*http.Transport).Clone()}
-	a.transport.Proxy, a.transport.MaxIdleConnsPerHost = nil, g.options.MaxConversations
+	a.transport.Proxy, a.transport.DisableKeepAlives = nil, true // a node that ends closes what is kept
 	for _, r := range a.routes() {
 		a.mux.HandleFunc(r.method+" "+r.path, func(w http.ResponseWriter, req *http.Request) {
 			isDone, err := a.forward(w, req, req.PathValue("id"))

@@ -15,6 +15,13 @@ import (
 // hopHeader marks a request that another node has passed on; it is not passed on again.
 const hopHeader = "Echocast-Hop"
 
+// movedHeader marks the answer of a node that has just given the conversation away, and
+// has done nothing. The request is passed on again.
+const movedHeader = "Echocast-Moved"
+
+// maxRepeated is the longest body that can be passed on again.
+const maxRepeated = 256 << 10
+
 // How long a request waits for a node that holds its conversation, and how often it
 // looks.
 const (
@@ -28,18 +35,19 @@ var errNoOwner = errors.New("no node holds the conversation at the moment: ask a
 // whether it did. Where that node is gone, it waits for the next one.
 func (a *api) forward(w http.ResponseWriter, r *http.Request, id string) (isDone bool, err error) {
 	g := a.gateway
-	if g.options.Cluster == nil || id == "" || r.Header.Get(hopHeader) != "" {
+	if g.options.Cluster == nil || id == "" {
 		return false, nil
 	}
+	isPassedOn := r.Header.Get(hopHeader) != ""
 	ctx, cancel := context.WithTimeout(r.Context(), ownerTimeout)
 	defer cancel()
-	body := &unread{ReadCloser: r.Body}
+	body := &repeatable{from: r.Body}
 	for {
 		address, isHere, isKnown := g.options.Cluster.Owner(id)
-		if g.holds(id) || isHere || !isKnown {
+		if g.holds(id) || !isKnown || isPassedOn && !isHere {
 			return false, nil
 		}
-		if address != "" && a.pass(w, r, body, address, id) {
+		if !isHere && address != "" && a.pass(w, r, body, address, id) {
 			return true, nil
 		}
 		select {
@@ -66,30 +74,47 @@ func (a *api) forwardCreation(w http.ResponseWriter, r *http.Request) bool {
 	if key, err := idempotencyKey(r); err == nil && key != "" {
 		address, isHere, isKnown := c.Owner(idOf(Creator{callerOf(r).name, key}))
 		if isKnown {
-			return !isHere && address != "" && a.pass(w, r, &unread{ReadCloser: r.Body}, address, "")
+			return !isHere && address != "" && a.pass(w, r, &repeatable{from: r.Body}, address, "")
 		}
 	}
 	address, isHere := c.Place(r.Context())
-	return !isHere && a.pass(w, r, &unread{ReadCloser: r.Body}, address, "")
+	return !isHere && a.pass(w, r, &repeatable{from: r.Body}, address, "")
 }
 
-// unread is the body of a request. It survives an attempt that did not read it.
-type unread struct {
-	io.ReadCloser
-	isRead bool
+// repeatable is the body of a request. Its beginning can be read again.
+type repeatable struct {
+	from  io.Reader
+	begun []byte // what was read, up to maxRepeated
+	read  int    // bytes in all
+	again int    // how much of begun is read again
 }
 
-func (u *unread) Read(p []byte) (int, error) {
-	u.isRead = true
-	return u.ReadCloser.Read(p)
+func (b *repeatable) Read(p []byte) (n int, err error) {
+	if b.again > 0 {
+		n = copy(p, b.begun[len(b.begun)-b.again:])
+		b.again -= n
+		return n, nil
+	}
+	n, err = b.from.Read(p)
+	b.read += n
+	if b.read <= maxRepeated {
+		b.begun = append(b.begun, p[:n]...)
+	}
+	return n, err
 }
 
-// Close leaves it to the server.
-func (u *unread) Close() error { return nil }
+// Close leaves the body to the server.
+func (b *repeatable) Close() error { return nil }
+
+// repeat goes back to the beginning, if all that was read is still here.
+func (b *repeatable) repeat() bool {
+	b.again = len(b.begun)
+	return b.read == len(b.begun)
+}
 
 // pass passes a request on to a node. It reports false where that node did not take it
 // and another may. A request for a conversation ends when another node takes that over.
-func (a *api) pass(w http.ResponseWriter, r *http.Request, body *unread, address, id string) (isDone bool) {
+func (a *api) pass(w http.ResponseWriter, r *http.Request, body *repeatable, address, id string) (isDone bool) {
 	to, err := url.Parse(address)
 	if err != nil {
 		return false
@@ -113,6 +138,9 @@ func (a *api) pass(w http.ResponseWriter, r *http.Request, body *unread, address
 			}
 		},
 		ModifyResponse: func(answer *http.Response) error {
+			if answer.Header.Get(movedHeader) != "" {
+				return errMoved
+			}
 			for name := range answer.Header {
 				w.Header().Del(name) // it is set by that node
 			}
@@ -120,7 +148,8 @@ func (a *api) pass(w http.ResponseWriter, r *http.Request, body *unread, address
 		},
 		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) {
 			dial, ok := errors.AsType[*net.OpError](err)
-			if !body.isRead && (ok && dial.Op == "dial" || r.Method == http.MethodGet && r.Context().Err() == nil) {
+			isUntouched := ok && dial.Op == "dial" || errors.Is(err, errMoved) || r.Method == http.MethodGet
+			if isUntouched && r.Context().Err() == nil && body.repeat() {
 				isDone = false
 				return
 			}

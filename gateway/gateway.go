@@ -358,11 +358,7 @@ func (g *Gateway) Close(ctx context.Context) {
 	g.draining = true
 	g.mu.Unlock()
 	all := g.List()
-	handsOver := false
-	if g.options.Cluster != nil {
-		_, isHere := g.options.Cluster.Place(ctx)
-		handsOver = !isHere
-	}
+	handsOver := g.hasOthers(ctx)
 	for _, c := range all {
 		c.drain(handsOver)
 	}
@@ -383,6 +379,23 @@ func (g *Gateway) Close(ctx context.Context) {
 func idOf(by Creator) string {
 	sum := sha256.Sum256([]byte(by.Name + "\x00" + by.Key))
 	return hex.EncodeToString(sum[:8])
+}
+
+// placeTries is how often a node that ends asks whether another has a slot: a busy one
+// answers late.
+const placeTries = 10
+
+// hasOthers reports whether another node can take conversations.
+func (g *Gateway) hasOthers(ctx context.Context) bool {
+	for range placeTries {
+		if g.options.Cluster == nil {
+			return false
+		}
+		if _, isHere := g.options.Cluster.Place(ctx); !isHere {
+			return true
+		}
+	}
+	return false
 }
 
 // newSecret returns 32 random bytes, and newID 8, in hexadecimal.

@@ -110,6 +110,9 @@ func (a *api) failWith(w http.ResponseWriter, err error, receipt *echo.Receipt) 
 	if p.Status == http.StatusServiceUnavailable || p.Status == http.StatusTooManyRequests {
 		w.Header().Set("Retry-After", strconv.Itoa(retryAfter))
 	}
+	if errors.Is(err, errMoved) {
+		w.Header().Set(movedHeader, "1")
+	}
 	if p.Status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", "Bearer")
 	}

@@ -160,11 +160,14 @@ func (c *Conversation) sayer(text string) func(*Utterance) (echo.Receipt, error)
 func (c *Conversation) speakInTurn(ctx context.Context, u *Utterance, keep func() error) (*Utterance, error) {
 	u.ID = newID()
 	c.prepare(ctx, u)
-	if same := c.sameKey(u); same != nil {
-		u.cancel(nil)
-		return same, nil
+	c.mu.Lock()
+	same, err := c.admit(u) // nothing is kept of one that is refused
+	c.mu.Unlock()
+	if same != nil || err != nil {
+		u.cancel(err)
+		return same, err
 	}
-	err := u.keepHeader()
+	err = u.keepHeader()
 	if err == nil {
 		err = keep()
 	}
@@ -199,35 +202,34 @@ func (c *Conversation) start(u *Utterance) {
 	}()
 }
 
-// sameKey is the utterance with the same key; nil: there is none.
-func (c *Conversation) sameKey(u *Utterance) *Utterance {
-	if u.key == "" {
-		return nil
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, other := range c.utterances {
-		if other.key == u.key {
-			return other
-		}
-	}
-	return nil
-}
-
 var queuePolicies = []echo.QueuePolicy{"", echo.QueueWait, echo.QueueReplace, echo.QueueReject}
 
 // enqueue gives an utterance its place in the queue, by the queue policy. It returns
 // the one that has the same key, if there is one.
 func (c *Conversation) enqueue(u *Utterance) (*Utterance, error) {
-	if !slices.Contains(queuePolicies, u.queue) {
-		return nil, invalid("queue", "it must be queue, replace or reject")
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	same := slices.IndexFunc(c.utterances, func(other *Utterance) bool { return u.key != "" && other.key == u.key })
+	if same, err := c.admit(u); same != nil || err != nil {
+		return same, err
+	}
+	if u.queue == echo.QueueReplace {
+		for _, other := range c.queue {
+			other.cancel(echo.ErrReplaced)
+		}
+	}
+	c.add(u)
+	return u, nil
+}
+
+// admit returns the utterance that has the same key, or why there can be no more. The
+// conversation is locked.
+func (c *Conversation) admit(u *Utterance) (same *Utterance, err error) {
+	i := slices.IndexFunc(c.utterances, func(other *Utterance) bool { return u.key != "" && other.key == u.key })
 	switch {
-	case same >= 0:
-		return c.utterances[same], nil
+	case !slices.Contains(queuePolicies, u.queue):
+		return nil, invalid("queue", "it must be queue, replace or reject")
+	case i >= 0:
+		return c.utterances[i], nil
 	case c.hasMoved:
 		return nil, errMoved
 	case c.state == Draining && !c.handsOver:
@@ -238,13 +240,8 @@ func (c *Conversation) enqueue(u *Utterance) (*Utterance, error) {
 		return nil, echo.ErrBusy
 	case len(c.queue) >= maxWaiting:
 		return nil, fmt.Errorf("%w: %d wait already", echo.ErrBusy, maxWaiting)
-	case u.queue == echo.QueueReplace:
-		for _, other := range c.queue {
-			other.cancel(echo.ErrReplaced)
-		}
 	}
-	c.add(u)
-	return u, nil
+	return nil, nil
 }
 
 // add puts an utterance at the end of the queue. The conversation is locked.
@@ -279,9 +276,10 @@ func (c *Conversation) leave(u *Utterance, receipt echo.Receipt, err error) {
 	i := slices.Index(c.queue, u)
 	c.queue = slices.Delete(c.queue, i, i+1)
 	c.beginNext()
-	u.phase, u.receipt, u.err = Over, receipt, err
 	if c.hasMoved {
 		u.err = errMoved
+	} else {
+		u.phase, u.receipt, u.err = Over, receipt, err
 	}
 	u.publishMarks(u.marks)
 	u.marks = nil
@@ -379,7 +377,7 @@ func (u *Utterance) keptKey() string {
 // drop forgets what is kept to say it on another node.
 func (u *Utterance) drop() {
 	if own := u.conversation.own; own != nil {
-		_ = own.DropAudio(u.conversation.ctx, u.ID) // at the end of the conversation all of it is dropped
+		_ = own.DropAudio(context.WithoutCancel(u.conversation.ctx), u.ID) // at the end of the conversation all of it is dropped
 	}
 }
 

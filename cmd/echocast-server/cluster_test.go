@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"syscall"
@@ -22,6 +23,7 @@ import (
 	"echocast/internal/testwait"
 	"echocast/replica"
 	"echocast/rtc"
+	"echocast/tavus/tavustest"
 )
 
 // startNATS starts a server of NATS, and returns its URL.
@@ -183,7 +185,7 @@ type spokenOn struct {
 		AtSeconds       float64 `json:"at_seconds"`
 		RepeatedSeconds float64 `json:"repeated_seconds"`
 	}
-	Receipt struct{ Outcome string }
+	Receipt struct{ Outcome, Error string }
 }
 
 func (g *gatewayProcess) waitOver(t *testing.T, conversation, utterance string) (u spokenOn) {
@@ -499,4 +501,56 @@ func TestASocketGoesOnOnAnotherNode(t *testing.T) {
 		}
 	}
 	checkWhole(t, audience.came(), seconds)
+}
+
+// A conversation that costs money goes on as the same one when its node is killed, also
+// past the start of a node that ends what earlier ones have left open, and ends when it
+// is told to.
+func TestAPaidConversationGoesOn(t *testing.T) {
+	t.Parallel()
+	service := &tavustest.Server{Key: "any"}
+	server := httptest.NewServer(service)
+	t.Cleanup(func() {
+		server.Close()
+		service.Close()
+	})
+	service.AddPAL("p1", "r1", "echo", nil)
+	environment := []string{"TAVUS_API_KEY=any", "TAVUS_BASE_URL=" + server.URL, "ECHOCAST_STATE_DIR=" + t.TempDir()}
+	nats := startNATS(t)
+	a, b := startGateway(t, environment, "--nats", nats), startGateway(t, environment, "--nats", nats)
+	var c created
+	if status := a.post(a.url, strings.NewReader(`{"pal":"p1","via":"rest"}`), &c); status != http.StatusCreated {
+		t.Fatalf("status %d", status)
+	}
+	owner, other := heldBy(t, c.ID, a, b)
+	if err := owner.program.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = owner.program.Wait() // it was killed
+	again := startGateway(t, environment, "--nats", nats)
+	if open := service.Open(); len(open) != 1 {
+		t.Fatalf("open after a node was started: %+v", open)
+	}
+	await(t, func() bool {
+		var now struct{ State string }
+		answer, err := http.Get(other.url + "/" + c.ID) //nolint:noctx // bounded by await
+		if err != nil {
+			return false
+		}
+		defer answer.Body.Close()
+		return json.NewDecoder(answer.Body).Decode(&now) == nil && now.State == "open"
+	})
+	if n := len(service.Conversations()); n != 1 {
+		t.Errorf("%d conversations were created", n)
+	}
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodDelete, again.url+"/"+c.ID, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if answer, err := http.DefaultClient.Do(request); err != nil || answer.StatusCode != http.StatusOK {
+		t.Fatalf("delete: %v", err)
+	}
+	if open := service.Open(); len(open) != 0 {
+		t.Errorf("open in the end: %+v", open)
+	}
 }
