@@ -165,6 +165,27 @@ func (s *Session) Interrupt(ctx context.Context, cause error) error {
 	return u.waitSilent(ctx)
 }
 
+// Silence waits until the replica is there, and tells it to stop what it says, also where
+// another process has sent that. No utterance of this session may be under way.
+func (s *Session) Silence(ctx context.Context) error {
+	if err := s.waitReplica(ctx); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.options.InterruptTimeout)
+	defer cancel()
+	if err := s.acquire(ctx); err != nil {
+		return err
+	}
+	defer s.release()
+	if !s.options.MaySend() {
+		return errMayNot
+	}
+	s.mu.Lock()
+	stage := s.stage
+	s.mu.Unlock()
+	return stage.Interrupt(ctx)
+}
+
 // clear ends the current utterance and those that wait. The session is locked.
 func (s *Session) clear(cause error) {
 	for _, t := range s.queue {

@@ -310,6 +310,10 @@ func (u *Utterance) skip(feed *echo.Feed) error {
 	}
 	u.skipped = time.Duration(float64(at) / echo.DefaultRate * float64(time.Second))
 	c := u.conversation
+	// What the node before has sent had no end: the replica may wait for the rest of it.
+	if err := c.session.Silence(u.ctx); err != nil {
+		c.gateway.log.Warn("the replica was not told to stop", "conversation", c.ID, "error", err)
+	}
 	receipt := u.unspoken(fmt.Errorf("the node that spoke it was lost; it continues from %.3f s", u.skipped.Seconds()))
 	t := &Takeover{From: cmp.Or(c.own.Before(), "?"), Utterance: u.ID, AtSeconds: u.skipped.Seconds()}
 	t.RepeatedSeconds = max(u.before.Sent+time.Since(u.before.At).Seconds()-u.skipped.Seconds(), 0)
