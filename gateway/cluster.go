@@ -308,6 +308,8 @@ type progress struct {
 	// utterance.
 	Heard float64 `json:"heard_seconds"`
 	Sent  float64 `json:"sent_seconds"`
+
+	isUnknown bool // it was not kept: Sent is the most that is possible
 }
 
 // progressInterval is how often progress is kept.

@@ -186,6 +186,7 @@ func (c *Conversation) restoreAudio(saved *Saved) error {
 		_ = json.Unmarshal(saved.Progress, &before) // what cannot be read is said again
 	}
 	t := Takeover{From: c.own.Before()}
+	mayHaveBegun := 2 // of the first in the queue the end may have come, but was not kept
 	for i := range saved.Audio {
 		id := saved.Audio[i].Utterance
 		if _, isOver := c.Utterance(id); isOver {
@@ -201,13 +202,28 @@ func (c *Conversation) restoreAudio(saved *Saved) error {
 			t.Utterance, t.AtSeconds = id, before.Heard
 			t.RepeatedSeconds = max(before.Sent-before.Heard, 0)
 			u.before = &before
+		} else if mayHaveBegun > 0 {
+			u.before = c.unknownProgress(id, &before)
+			t.Utterance, t.RepeatedSeconds = cmp.Or(t.Utterance, id), max(t.RepeatedSeconds, u.before.Sent)
 		}
+		mayHaveBegun--
 		c.requeue(u, kept)
 	}
 	if t.From != "" {
 		c.history.add("takeover", t)
 	}
 	return nil
+}
+
+// unknownProgress is how far an utterance may be of which the node before was lost before
+// it could keep that: at most all of the time since it last kept something.
+func (c *Conversation) unknownProgress(id string, last *progress) *progress {
+	since := last.At
+	if since.IsZero() {
+		since = c.Created
+	}
+	now := time.Now()
+	return &progress{Utterance: id, At: now, Sent: max(now.Sub(since).Seconds(), 0), isUnknown: true}
 }
 
 // requeue queues an utterance of the node before.
@@ -222,8 +238,11 @@ func (c *Conversation) requeue(u *Utterance, kept *keptUtterance) {
 		why = "the node that spoke it was lost before all of its audio was here"
 	case kept.cut != "":
 		why = kept.cut
-	case kept.Kind == keptText && u.before != nil:
+	case kept.Kind == keptText && u.before != nil && !u.before.isUnknown:
 		why = "the node was lost while the replica said it; text cannot be continued"
+	}
+	if kept.Kind == keptText && u.before != nil {
+		u.takeovers = []Takeover{{From: cmp.Or(c.own.Before(), "?"), Utterance: u.ID, RepeatedSeconds: u.before.Sent}}
 	}
 	switch {
 	case why != "":

@@ -358,9 +358,12 @@ func (u *Utterance) unspoken(err error) echo.Receipt {
 	if isInterrupt(err) {
 		r.Outcome = echo.Interrupted
 	}
-	if u.before != nil && u.parts == 0 {
-		r.Samples = int64(u.before.Sent * echo.DefaultRate)
-		r.SentSeconds, r.SpokenSeconds, r.SpokenAtMost = u.before.Sent, u.before.Sent, true
+	if u.before == nil || u.parts > 0 {
+		return r
+	}
+	r.SpokenSeconds, r.SpokenAtMost = u.before.Sent, true
+	if !u.before.isUnknown {
+		r.Samples, r.SentSeconds = int64(u.before.Sent*echo.DefaultRate), u.before.Sent
 		r.HeardSamples = int64(u.before.Heard * echo.DefaultRate)
 	}
 	return r

@@ -11,6 +11,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -40,7 +41,9 @@ func (n *nodes) ask(ctx context.Context, method, path, key string, body []byte, 
 				}
 				return answer.Header, json.Unmarshal(text, into)
 			case failed == nil && answer.StatusCode == http.StatusNotFound:
-				n.denied.Add(1) // by a node that does not know what there is
+				if n.denied.Add(1) <= 3 { // by a node that does not know what there is
+					fmt.Fprintf(os.Stderr, "%s %s: %s\n", method, path, text)
+				}
 			case failed == nil && answer.StatusCode < 500:
 				return nil, fmt.Errorf("%s %s: %s %s", method, path, answer.Status, text)
 			}
