@@ -195,3 +195,33 @@ func TestGive(t *testing.T) {
 		t.Error("a node without a slot took it")
 	}
 }
+
+// A full store refuses audio, so that it is not acknowledged, and keeps what it has.
+func TestAFullStoreRefusesAudio(t *testing.T) {
+	t.Parallel()
+	n := openNode(t, Options{Servers: startNATS(t)})
+	ctx := t.Context()
+	config := n.audio.CachedInfo().Config
+	config.MaxBytes = 64 << 10
+	if _, err := n.js.UpdateStream(ctx, config); err != nil {
+		t.Fatal(err)
+	}
+	h, err := n.Create(ctx, "c1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept, piece := 0, make([]byte, 8<<10)
+	for range 20 {
+		if err = h.AddAudio(ctx, "u1", piece); err != nil {
+			break
+		}
+		kept++
+	}
+	if err == nil || kept == 0 {
+		t.Fatalf("%d pieces were kept, then %v", kept, err)
+	}
+	saved, err := h.Load(ctx)
+	if err != nil || len(saved.Audio) != 1 || len(saved.Audio[0].Pieces) != kept {
+		t.Errorf("of %d pieces that were kept %+v is left: %v", kept, len(saved.Audio), err)
+	}
+}

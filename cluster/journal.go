@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -84,12 +85,20 @@ func (h *Hold) publish(ctx context.Context, subject string, data []byte, o ...je
 	o = append(o, jetstream.WithMsgID(h.claim+":"+strconv.FormatInt(h.published.Add(1), 36)))
 	for {
 		ack, err := h.publishOnce(ctx, subject, data, o)
-		if answer, isAnswered := errors.AsType[*jetstream.APIError](err); err == nil || isAnswered && answer.Code < 500 ||
+		if answer, isAnswered := errors.AsType[*jetstream.APIError](err); err == nil || isAnswered && isFinal(answer) ||
 			ctx.Err() != nil || !h.MaySpeak() {
 			return ack, err
 		}
 		time.Sleep(retryInterval)
 	}
+}
+
+// isFinal reports whether an answer of JetStream stays the same when it is asked again:
+// it refuses what is wrong, and what it has no room for.
+func isFinal(answer *jetstream.APIError) bool {
+	const insufficientResources, storageExceeded, storeFailed = 10023, 10047, 10077
+	full := []jetstream.ErrorCode{insufficientResources, storageExceeded, storeFailed}
+	return answer.Code < 500 || slices.Contains(full, answer.ErrorCode)
 }
 
 // retryInterval is how long publish waits after an error.
