@@ -133,15 +133,16 @@ func (t *talker) stream(ctx context.Context, conn *websocket.Conn, frames int, i
 	if err := conn.Write(ctx, websocket.MessageText, []byte(order)); err != nil {
 		return err
 	}
-	r, err := t.receipt(ctx, conn)
+	r, err := t.receipt(ctx, conn, isInterrupted)
 	if err == nil {
 		t.reported.count(&r, frames*frameSamples, isInterrupted)
 	}
 	return err
 }
 
-// receipt reads until the utterance that was begun last is over.
-func (t *talker) receipt(ctx context.Context, conn *websocket.Conn) (receipt, error) {
+// receipt reads until the utterance that was begun last is over, and its interrupt, if there
+// was one: what begins before that could be interrupted too.
+func (t *talker) receipt(ctx context.Context, conn *websocket.Conn, isInterrupted bool) (receipt, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	mine, receipts := "", map[string]receipt{}
@@ -160,6 +161,8 @@ func (t *talker) receipt(ctx context.Context, conn *websocket.Conn) (receipt, er
 		switch e.Type {
 		case "error":
 			return receipt{}, fmt.Errorf("the gateway answers: %s", e.Data)
+		case "interrupted":
+			isInterrupted = false
 		case "accepted":
 			var u struct{ ID string }
 			err = json.Unmarshal(e.Data, &u)
@@ -172,7 +175,7 @@ func (t *talker) receipt(ctx context.Context, conn *websocket.Conn) (receipt, er
 		if err != nil {
 			return receipt{}, err
 		}
-		if r, ok := receipts[mine]; ok {
+		if r, ok := receipts[mine]; ok && !isInterrupted {
 			return r, nil
 		}
 	}
