@@ -96,7 +96,8 @@ func TestTakeover(t *testing.T) {
 		t.Fatal(err)
 	}
 	if string(saved.Record) != "record" || string(slices.Concat(saved.Events...)) != "onetwo" ||
-		string(saved.Progress) != `{"at":1}` || len(saved.Audio) != 2 || string(slices.Concat(saved.Audio[0].Pieces...)) != "ad" ||
+		string(saved.Progress) != `{"at":1}` || len(saved.Audio) != 2 ||
+		string(slices.Concat(saved.Audio[0].Pieces...)) != "ad" ||
 		string(slices.Concat(saved.Audio[1].Pieces...)) != "b" {
 		t.Errorf("loaded: %+v", saved)
 	}

@@ -244,7 +244,8 @@ func (h *Hold) End(ctx context.Context) error {
 	}
 	ctx, cancel := c.bounded(ctx)
 	defer cancel()
-	err := errors.Join(h.dropAll(ctx), c.leases.Purge(ctx, h.id, jetstream.LastRevision(revision), jetstream.PurgeTTL(markerTTL)))
+	err := errors.Join(h.dropAll(ctx),
+		c.leases.Purge(ctx, h.id, jetstream.LastRevision(revision), jetstream.PurgeTTL(markerTTL)))
 	c.mu.Lock()
 	c.apply(h.entry, lease.Event{Kind: lease.Give})
 	delete(c.entries, h.id) // the watch tells it later

@@ -81,7 +81,8 @@ func (h *Hold) AddAudio(ctx context.Context, utterance string, piece []byte) err
 
 // publish publishes a message once, and tries again as long as this node holds the
 // conversation: NATS knows by the id of the message what it has already.
-func (h *Hold) publish(ctx context.Context, subject string, data []byte, o ...jetstream.PublishOpt) (*jetstream.PubAck, error) {
+func (h *Hold) publish(ctx context.Context, subject string, data []byte,
+	o ...jetstream.PublishOpt) (*jetstream.PubAck, error) {
 	o = append(o, jetstream.WithMsgID(h.claim+":"+strconv.FormatInt(h.published.Add(1), 36)))
 	for {
 		ack, err := h.publishOnce(ctx, subject, data, o)
@@ -104,7 +105,8 @@ func isFinal(answer *jetstream.APIError) bool {
 // retryInterval is how long publish waits after an error.
 const retryInterval = 50 * time.Millisecond
 
-func (h *Hold) publishOnce(ctx context.Context, subject string, data []byte, o []jetstream.PublishOpt) (*jetstream.PubAck, error) {
+func (h *Hold) publishOnce(ctx context.Context, subject string, data []byte,
+	o []jetstream.PublishOpt) (*jetstream.PubAck, error) {
 	ctx, cancel := h.cluster.bounded(ctx)
 	defer cancel()
 	return h.cluster.js.Publish(ctx, subject, data, o...)
@@ -220,7 +222,8 @@ func (c *Cluster) loadEvents(ctx context.Context, id string) (batches [][]byte, 
 }
 
 // read reads the messages of a subject, up to one that is known to be there.
-func (c *Cluster) read(ctx context.Context, from jetstream.Stream, subject string, last uint64, do func(jetstream.Msg)) error {
+func (c *Cluster) read(ctx context.Context, from jetstream.Stream, subject string, last uint64,
+	do func(jetstream.Msg)) error {
 	consumer, err := from.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{FilterSubjects: []string{subject}})
 	if err != nil {
 		return fmt.Errorf("cluster: %w", err)

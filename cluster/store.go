@@ -34,7 +34,10 @@ func (c *Cluster) create(ctx context.Context) (err error) {
 		name string
 		into *jetstream.KeyValue
 		age  time.Duration
-	}{{leasesBucket, &c.leases, 0}, {conversationsBucket, &c.conversations, keptFor}, {progressBucket, &c.progress, keptFor}} {
+	}{
+		{leasesBucket, &c.leases, 0}, {conversationsBucket, &c.conversations, keptFor},
+		{progressBucket, &c.progress, keptFor},
+	} {
 		config := jetstream.KeyValueConfig{
 			Bucket: bucket.name, History: 1, TTL: bucket.age, Replicas: c.options.Replicas, LimitMarkerTTL: markerTTL,
 		}

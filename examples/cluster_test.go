@@ -91,7 +91,8 @@ func TestKubernetesObjectsBelongTogether(t *testing.T) {
 			}
 		}
 	}
-	if target := all["HorizontalPodAutoscaler echocast"].at("spec.scaleTargetRef.name"); all[fmt.Sprint("Deployment ", target)] == nil {
+	target := all["HorizontalPodAutoscaler echocast"].at("spec.scaleTargetRef.name")
+	if all[fmt.Sprint("Deployment ", target)] == nil {
 		t.Errorf("what is scaled does not exist: %v", target)
 	}
 }
@@ -158,7 +159,8 @@ func TestNATSReadsItsConfigurations(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		if o.ServerName != "nats-1" || len(o.Routes) != 3 || o.Cluster.Port != 6222 || o.HTTPPort != 8222 || o.StoreDir != "/data" {
+		if o.ServerName != "nats-1" || len(o.Routes) != 3 || o.Cluster.Port != 6222 || o.HTTPPort != 8222 ||
+			o.StoreDir != "/data" {
 			t.Errorf("%s: name %q, %d routes, store %s", name, o.ServerName, len(o.Routes), o.StoreDir)
 		}
 		if o.JetStreamMaxStore < 5<<30 {

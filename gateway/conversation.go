@@ -96,8 +96,9 @@ type Info struct {
 
 func newConversation(g *Gateway, spec Spec) *Conversation {
 	c := &Conversation{
-		ID: newID(), Created: time.Now(), Spec: spec, Token: newSecret(), gateway: g, history: newHistory(g.options.Cluster != nil),
-		begun: make(chan struct{}), over: make(chan struct{}), state: Starting, kind: kindOf(&spec),
+		ID: newID(), Created: time.Now(), Spec: spec, Token: newSecret(), gateway: g,
+		history: newHistory(g.options.Cluster != nil), begun: make(chan struct{}), over: make(chan struct{}),
+		state: Starting, kind: kindOf(&spec),
 	}
 	c.tokenHash = token.Hash(c.Token)
 	c.meters = g.metrics.of(c.kind)

@@ -23,7 +23,10 @@ func TestUtterancesThatMayHaveBegun(t *testing.T) {
 		append([]byte{pieceBegin}, fmtJSON(keptHeader{Kind: keptAudio, Encoding: "s16le", Rate: 24000, Channels: 1})...),
 		append([]byte{pieceData}, make([]byte, 48000)...), {pieceEnd},
 	}
-	audio := []SavedAudio{{Utterance: "first", Pieces: pieces}, {Utterance: "second", Pieces: pieces}, {Utterance: "third", Pieces: pieces}}
+	var audio []SavedAudio
+	for _, name := range []string{"first", "second", "third"} {
+		audio = append(audio, SavedAudio{Utterance: name, Pieces: pieces})
+	}
 	kept := func(utterance string) []byte {
 		return fmtJSON(progress{Utterance: utterance, At: time.Now().Add(-time.Hour), Heard: 0.25, Sent: 0.5})
 	}

@@ -97,7 +97,8 @@ func (u *Utterance) tellHeard(r *echo.Receipt) {
 	}
 }
 
-// publishMarks publishes marks of an utterance that is over, heard or dropped. The conversation is locked.
+// publishMarks publishes marks of an utterance that is over, heard or dropped. The
+// conversation is locked.
 func (u *Utterance) publishMarks(marks []Mark) {
 	for _, m := range marks {
 		m.IsHeard, m.By = u.isHeard(&m, &u.receipt), u.receipt.SpokenBy

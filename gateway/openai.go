@@ -90,7 +90,8 @@ func (v *voice) Speak(ctx context.Context, speech echo.Speech) (echo.Receipt, er
 		return v.session.Speak(u.ctx, speech)
 	}
 	u, err := v.c.speakInTurn(ctx, &Utterance{
-		name: speech.Name, text: speech.Text, header: keptHeader{Kind: keptLive, Name: speech.Name, Text: speech.Text}, do: speak,
+		name: speech.Name, text: speech.Text, do: speak,
+		header: keptHeader{Kind: keptLive, Name: speech.Name, Text: speech.Text},
 	}, func() error { return nil })
 	if err != nil {
 		return echo.Receipt{Outcome: echo.Failed, Error: err.Error()}, err

@@ -298,7 +298,8 @@ func (s *socket) obey(ctx context.Context, data []byte) error {
 		s.unlisten()
 		return nil
 	}
-	return invalid("type", "it must be start, end, continue, mark, say, message, interrupt, pause, resume, listen or unlisten")
+	return invalid("type",
+		"it must be start, end, continue, mark, say, message, interrupt, pause, resume, listen or unlisten")
 }
 
 // start begins an utterance, whose audio follows.

@@ -341,7 +341,8 @@ func TestSocketHoldsUpTheSender(t *testing.T) {
 func TestSocketOrders(t *testing.T) {
 	onSocket(t, "", func(t *testing.T, c *client, s *testSocket) {
 		for _, test := range []struct{ order, want string }{
-			{`{"type":"sing"}`, "it must be start, end, continue, mark, say, message, interrupt, pause, resume, listen or unlisten"},
+			{`{"type":"sing"}`,
+				"it must be start, end, continue, mark, say, message, interrupt, pause, resume, listen or unlisten"},
 			{`{"typ":"end"}`, "unknown field"},
 			{`[]`, "it must be one JSON object"},
 			{`{"type":"end"}`, "no utterance was started"},

@@ -303,7 +303,8 @@ func (c *Conversation) leave(u *Utterance, receipt echo.Receipt, err error) {
 		c.gateway.metrics.count(c.kind, &receipt)
 		c.history.add("receipt", SpokenPart{Utterance: u.ID, Receipt: receipt})
 	}
-	c.history.add("utterance", UtteranceInfo{ID: u.ID, Name: u.name, Phase: Over, Key: u.keptKey(), Takeovers: u.takeovers})
+	c.history.add("utterance",
+		UtteranceInfo{ID: u.ID, Name: u.name, Phase: Over, Key: u.keptKey(), Takeovers: u.takeovers})
 	c.history.after(u.drop)
 	close(u.over)
 	if isLast {
@@ -380,7 +381,8 @@ func (u *Utterance) keptKey() string {
 // drop forgets what is kept to say it on another node.
 func (u *Utterance) drop() {
 	if own := u.conversation.own; own != nil {
-		_ = own.DropAudio(context.WithoutCancel(u.conversation.ctx), u.ID) // at the end of the conversation all of it is dropped
+		// At the end of the conversation all of it is dropped.
+		_ = own.DropAudio(context.WithoutCancel(u.conversation.ctx), u.ID)
 	}
 }
 

@@ -280,7 +280,8 @@ func (l *dataLink) connect() (*dtls.Conn, *sctp.Association, error) {
 		return nil, nil, net.ErrClosed
 	}
 	association, err := sctp.ClientContext(l.ctx, sctp.WithNetConn(secured),
-		sctp.WithLoggerFactory(pionLog{l.options.Log}), sctp.WithMTU(l.datagram()), sctp.WithMaxMessageSize(uint32(l.theirs.maxMessage)),
+		sctp.WithLoggerFactory(pionLog{l.options.Log}), sctp.WithMTU(l.datagram()),
+		sctp.WithMaxMessageSize(uint32(l.theirs.maxMessage)),
 		sctp.WithRTOMax(float64(maxRetransmit/time.Millisecond)), sctp.WithEnableZeroChecksum(true))
 	if err != nil {
 		return nil, nil, err

@@ -28,7 +28,8 @@ type nodes struct {
 
 // ask makes a request until a node has answered it, and returns the answer. A request
 // with a key does its work once. What no node takes is asked again after a moment.
-func (n *nodes) ask(ctx context.Context, method, path, key string, body []byte, header http.Header, into any) (http.Header, error) {
+func (n *nodes) ask(ctx context.Context, method, path, key string, body []byte, header http.Header,
+	into any) (http.Header, error) {
 	for ctx.Err() == nil {
 		answer, err := n.try(ctx, method, path, key, body, header)
 		if err == nil {
@@ -56,7 +57,8 @@ func (n *nodes) ask(ctx context.Context, method, path, key string, body []byte, 
 	return nil, fmt.Errorf("%s %s: no node has answered", method, path)
 }
 
-func (n *nodes) try(ctx context.Context, method, path, key string, body []byte, header http.Header) (*http.Response, error) {
+func (n *nodes) try(ctx context.Context, method, path, key string, body []byte,
+	header http.Header) (*http.Response, error) {
 	url := n.urls[rand.IntN(len(n.urls))] + path
 	request, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
 	if err != nil {
@@ -122,7 +124,8 @@ func (c *client) create(ctx context.Context) error {
 		return err
 	}
 	var created struct{ ID string }
-	_, err = c.nodes.ask(ctx, http.MethodPost, "/v1/conversations", fmt.Sprint("conversation-", c.number), body, nil, &created)
+	key := fmt.Sprint("conversation-", c.number)
+	_, err = c.nodes.ask(ctx, http.MethodPost, "/v1/conversations", key, body, nil, &created)
 	c.id = created.ID
 	return err
 }

@@ -109,7 +109,8 @@ func (r *result) print(out io.Writer) {
 	}
 	n := r.counts
 	fmt.Fprintf(out, "%s, %d conversations, seed %d\n\n", mode, len(r.clients), r.options.seed)
-	fmt.Fprintln(out, "| fault | times | takeovers | median | 99 of 100 | longest |\n| --- | --- | --- | --- | --- | --- |")
+	fmt.Fprintln(out, "| fault | times | takeovers | median | 99 of 100 | longest |")
+	fmt.Fprintln(out, "| --- | --- | --- | --- | --- | --- |")
 	takeovers := r.takeovers()
 	for _, kind := range []string{"killed", "stopped", "cut off", "ended", "NATS killed"} {
 		times := 0
@@ -130,7 +131,8 @@ func (r *result) print(out io.Writer) {
 | messages of a node after those of the next | events missing | events told again | left open at Tavus | denied what there is | nodes that fell |
 | --- | --- | --- | --- | --- | --- |
 | %d | %d | %d | %d | %d | %d |
-`, n.acknowledged, n.whole, n.named, n.unnamed, n.lost, n.intruders, n.missing, n.again, r.open, r.denied(), r.system.crashes())
+`, n.acknowledged, n.whole, n.named, n.unnamed, n.lost, n.intruders, n.missing, n.again,
+		r.open, r.denied(), r.system.crashes())
 }
 
 // denied is how often a node said that there is no such conversation or utterance.

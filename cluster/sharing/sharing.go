@@ -43,7 +43,8 @@ func (o *Options) Check() error {
 	case isEmbedded && o.Dir == "":
 		return option.Errorf("--nats embedded needs --data DIRECTORY, where it keeps its files")
 	case isEmbedded && (o.Creds != "" || o.Replicas != 1):
-		return option.Errorf("--nats embedded is one server, that nobody else reaches: leave out --nats-creds and --nats-replicas")
+		return option.Errorf("--nats embedded is one server, that nobody else reaches: " +
+			"leave out --nats-creds and --nats-replicas")
 	case !isEmbedded && o.Dir != "":
 		return option.Errorf("--data is for --nats embedded")
 	case o.Replicas < 1 || o.Replicas > 5:

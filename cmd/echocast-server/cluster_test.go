@@ -263,7 +263,8 @@ func TestAKilledNodeIsReplaced(t *testing.T) {
 	}
 	twice := float64(before-at) / 24000
 	// A busy machine may lose a lease once more.
-	if named := u.Takeovers[0]; len(u.Takeovers) == 1 && twice > named.RepeatedSeconds+.01 || named.AtSeconds*24000 > float64(at+positionStep) {
+	if named := u.Takeovers[0]; len(u.Takeovers) == 1 && twice > named.RepeatedSeconds+.01 ||
+		named.AtSeconds*24000 > float64(at+positionStep) {
 		t.Errorf("%.3f s came twice from %d on; the receipt says %+v", twice, at, named)
 	}
 	checkEvents(t, other, conversation, 2)

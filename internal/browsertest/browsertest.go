@@ -36,7 +36,7 @@ func Need(t testing.TB) string {
 
 // Tab is a tab of Chromium. Pages in it may play sound, and find a microphone and a camera.
 type Tab struct {
-	Context context.Context // of chromedp
+	Context context.Context //nolint:containedctx // of chromedp, which keeps the tab in it
 	t       testing.TB
 	closing sync.Once
 	reading sync.WaitGroup

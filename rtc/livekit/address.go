@@ -29,7 +29,8 @@ func ParseAddress(text string) (Address, error) {
 	case !found || scheme != "ws" && scheme != "wss":
 		return Address{}, fmt.Errorf("%w: it begins with neither livekit+wss:// nor livekit+ws://", ErrAddress)
 	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
-		return Address{}, fmt.Errorf("%w: keys and tokens belong in the environment, not before @ or after ? or #", ErrAddress)
+		return Address{}, fmt.Errorf("%w: keys and tokens belong in the environment, not before @ or after ? or #",
+			ErrAddress)
 	case u.Hostname() == "":
 		return Address{}, fmt.Errorf("%w: it has no host", ErrAddress)
 	case room == "":
