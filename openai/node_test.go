@@ -105,7 +105,6 @@ func speaksRealtime(t *testing.T, cut <-chan struct{}) http.HandlerFunc {
 // https only.
 func TestAProgramWithOpenAIsLibrary(t *testing.T) {
 	needNode(t)
-	t.Parallel()
 	cut := make(chan struct{})
 	var mu sync.Mutex
 	played, heardAtStop := 0, -1

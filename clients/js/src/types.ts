@@ -74,6 +74,7 @@ export interface UtteranceInfo {
   error?: string;
   key?: string;
   takeovers?: Takeover[];
+  bytes?: number;
 }
 
 /** The receipt of an utterance, or of a part of one that was continued. */
@@ -119,6 +120,7 @@ export interface Order {
   rate?: number;
   channels?: number;
   queue?: "queue" | "replace" | "reject";
+  utterance?: string;
   from?: string;
   message?: unknown;
 }
