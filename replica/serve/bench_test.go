@@ -21,6 +21,7 @@ func BenchmarkPageSpeaking(b *testing.B) {
 	shown := page.New()
 	web := httptest.NewServer(shown)
 	defer web.Close()
+	defer shown.Close() // or web waits for the browser
 	response, err := http.Get(web.URL + shown.Path() + "events")
 	if err != nil {
 		b.Fatal(err)
@@ -37,7 +38,7 @@ func BenchmarkPageSpeaking(b *testing.B) {
 		at := float64(i) / rate
 		speech[i] = int16(9000 * math.Sin(2*math.Pi*180*at) * math.Sin(2*math.Pi*4*at))
 	}
-	var v voice
+	v := voice{open: newEncoder}
 	start, seconds := time.Now(), 0
 	packets := 0
 	for b.Loop() {
