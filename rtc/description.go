@@ -66,8 +66,8 @@ func (d *description) String() string {
 	line("a=sendrecv")
 	line("a=%s:%s", attrUfrag, d.ufrag)
 	line("a=%s:%s", attrPassword, d.password)
-	for _, print := range d.fingerprints {
-		line("a=%s:%s", attrFingerprint, print)
+	for _, digest := range d.fingerprints {
+		line("a=%s:%s", attrFingerprint, digest)
 	}
 	line("a=%s:%s", attrSetup, d.setup)
 	line("a=sctp-port:5000")
@@ -151,8 +151,8 @@ func (d *description) verify(chain [][]byte, _ [][]*x509.Certificate) error {
 	if err != nil {
 		return err
 	}
-	for _, print := range d.fingerprints {
-		algorithm, want, _ := strings.Cut(print, " ")
+	for _, digest := range d.fingerprints {
+		algorithm, want, _ := strings.Cut(digest, " ")
 		hash, err := fingerprint.HashFromString(algorithm)
 		if err != nil {
 			continue // one that we do not know is no match

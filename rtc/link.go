@@ -49,7 +49,7 @@ type dataLink struct {
 	toOpen      []opening
 
 	running sync.WaitGroup     // run
-	ctx     context.Context    // context of run, which outlives the call that starts it
+	ctx     context.Context    //nolint:containedctx // of run, which outlives the call that starts it
 	stop    context.CancelFunc // ends run
 
 	mu            sync.Mutex // guards what follows
@@ -69,7 +69,7 @@ type opening struct {
 
 // newDataPeer makes a peer with a dataLink.
 func newDataPeer(o *Options) (*peer, error) {
-	certificate, print, err := newCertificate()
+	certificate, digest, err := newCertificate()
 	if err != nil {
 		return nil, fmt.Errorf("no certificate: %v", err)
 	}
@@ -83,7 +83,7 @@ func newDataPeer(o *Options) (*peer, error) {
 		return nil, fmt.Errorf("no ICE agent: %v", err)
 	}
 	l := &dataLink{options: o, mux: mux, agent: agent, certificate: certificate, gathered: make(chan struct{})}
-	l.own = description{mid: "0", fingerprints: []string{print}, setup: setupEither, maxMessage: o.MaxMessage}
+	l.own = description{mid: "0", fingerprints: []string{digest}, setup: setupEither, maxMessage: o.MaxMessage}
 	if !o.allowRemote {
 		l.own.datagram = largeDatagram
 	}
@@ -94,7 +94,7 @@ func newDataPeer(o *Options) (*peer, error) {
 
 // newCertificate makes a certificate for one connection, so that it does not identify
 // this machine in others.
-func newCertificate() (certificate tls.Certificate, print string, err error) {
+func newCertificate() (certificate tls.Certificate, digest string, err error) {
 	if certificate, err = selfsign.GenerateSelfSigned(); err != nil {
 		return certificate, "", err
 	}
@@ -102,8 +102,8 @@ func newCertificate() (certificate tls.Certificate, print string, err error) {
 	if err != nil {
 		return certificate, "", err
 	}
-	print, err = fingerprint.Fingerprint(parsed, crypto.SHA256)
-	return certificate, "sha-256 " + print, err
+	digest, err = fingerprint.Fingerprint(parsed, crypto.SHA256)
+	return certificate, "sha-256 " + digest, err
 }
 
 // newAgent returns an ICE agent with the same network settings as newAPI.

@@ -88,7 +88,7 @@ func TestDescriptionsThatMakeNoLink(t *testing.T) {
 }
 
 func TestCertificateIsTheDescribedOne(t *testing.T) {
-	certificate, print, err := newCertificate()
+	certificate, digest, err := newCertificate()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,11 +101,11 @@ func TestCertificateIsTheDescribedOne(t *testing.T) {
 		prints []string
 		good   bool
 	}{
-		{"its own", []string{print}, true},
-		{"in small letters", []string{strings.ToLower(print)}, true},
-		{"one of two", []string{another, print}, true},
+		{"its own", []string{digest}, true},
+		{"in small letters", []string{strings.ToLower(digest)}, true},
+		{"one of two", []string{another, digest}, true},
 		{"another's", []string{another}, false},
-		{"by a hash that is not known", []string{"sha-3 " + strings.TrimPrefix(print, "sha-256 ")}, false},
+		{"by a hash that is not known", []string{"sha-3 " + strings.TrimPrefix(digest, "sha-256 ")}, false},
 		{"no value", []string{"sha-256"}, false},
 		{"none", nil, false},
 	} {
@@ -115,7 +115,7 @@ func TestCertificateIsTheDescribedOne(t *testing.T) {
 		}
 	}
 	for name, chain := range map[string][][]byte{"no certificate": nil, "no X.509": {[]byte("canary")}} {
-		if err := (&description{fingerprints: []string{print}}).verify(chain, []([]*x509.Certificate){}); err == nil {
+		if err := (&description{fingerprints: []string{digest}}).verify(chain, []([]*x509.Certificate){}); err == nil {
 			t.Errorf("%s is taken", name)
 		}
 	}
@@ -142,7 +142,7 @@ func TestChangedFingerprintMakesNoConnection(t *testing.T) {
 }
 
 // changingPrints passes a listener's exchange on with another fingerprint.
-func changingPrints(t *testing.T, to, print string, inOffer, inAnswer bool) http.Handler {
+func changingPrints(t *testing.T, to, digest string, inOffer, inAnswer bool) http.Handler {
 	t.Helper()
 	target, err := url.Parse(to)
 	if err != nil {
@@ -152,12 +152,12 @@ func changingPrints(t *testing.T, to, print string, inOffer, inAnswer bool) http
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(&url.URL{Scheme: target.Scheme, Host: target.Host})
 			if inOffer {
-				r.Out.Body, r.Out.ContentLength = withPrint(t, r.In.Body, print)
+				r.Out.Body, r.Out.ContentLength = withPrint(t, r.In.Body, digest)
 			}
 		},
 		ModifyResponse: func(r *http.Response) error {
 			if inAnswer {
-				r.Body, r.ContentLength = withPrint(t, r.Body, print)
+				r.Body, r.ContentLength = withPrint(t, r.Body, digest)
 				r.Header.Set("Content-Length", strconv.FormatInt(r.ContentLength, 10))
 			}
 			return nil
@@ -166,7 +166,7 @@ func changingPrints(t *testing.T, to, print string, inOffer, inAnswer bool) http
 }
 
 // withPrint is a session description with another fingerprint.
-func withPrint(t *testing.T, body io.ReadCloser, print string) (io.ReadCloser, int64) {
+func withPrint(t *testing.T, body io.ReadCloser, digest string) (io.ReadCloser, int64) {
 	t.Helper()
 	text, err := io.ReadAll(body)
 	if err != nil {
@@ -175,7 +175,7 @@ func withPrint(t *testing.T, body io.ReadCloser, print string) (io.ReadCloser, i
 	var changed bytes.Buffer
 	for line := range strings.Lines(string(text)) {
 		if strings.HasPrefix(line, "a=fingerprint:") {
-			line = "a=fingerprint:" + print + "\r\n"
+			line = "a=fingerprint:" + digest + "\r\n"
 		}
 		changed.WriteString(line)
 	}
