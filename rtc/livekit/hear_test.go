@@ -142,7 +142,7 @@ func TestHear(t *testing.T) {
 		if got := frequency(pcm[len(pcm)-960*(heardFor()-100):]); math.Abs(got-hertz) > hertz/1000 {
 			t.Errorf("the %s hums %v Hz, want %v (%+v)", from, got, hertz, stats)
 		}
-		if stats.Lost != 0 || stats.Packets != heardFor() {
+		if stats.Lost != 0 || stats.Packets < heardFor() {
 			t.Errorf("%+v", stats)
 		}
 		t.Logf("%s: %.3f Hz, %+v", from, frequency(pcm[len(pcm)-960*(heardFor()-100):]), stats)
