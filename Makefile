@@ -18,7 +18,7 @@ endef
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-page test build install browser livekit check fmt vet staticcheck lint vuln cross static bench-once fuzz \
-	fuzz-night mutate acceptance bench bench-compare streams soak notices packages pages deb image clean
+	fuzz-night mutate acceptance bench bench-compare streams soak chaos manifests notices packages pages deb image clean
 
 help: ## prints this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -40,7 +40,7 @@ demo-page: ## shows a stand-in replica in a browser, until Ctrl-C
 test: ## runs all tests, on a fresh machine; some four minutes on two cores
 	$(call with-cgo,GORACE=atexit_sleep_ms=0 $(GO) test $$race -p 4 -parallel 8 -timeout 15m ./...)
 
-build: ## builds bin/echocast, and bin/echocast-server for LiveKit rooms
+build: ## builds bin/echocast, and bin/echocast-server for LiveKit rooms, serve and bridge
 	@mkdir -p bin
 	$(call with-cgo,$(BUILD) $$pie . ./cmd/echocast-server)
 
