@@ -132,19 +132,18 @@ func (c *Conversation) take() (err error) {
 		if c.own, err = g.options.Cluster.Create(c.ctx, c.ID); err != nil {
 			return err
 		}
+		c.running.Go(c.watchOwnership)
 		err = c.saveRecord(c.ctx, c.recordOf())
 	} else {
+		c.running.Go(c.watchOwnership) // it may be lost while it is loaded
 		err = c.restore()
 	}
-	if c.own != nil {
-		c.keepingEvents.Go(func() {
-			if c.history.run(c.keepEvents) != nil {
-				c.move()
-			}
-		})
-		c.running.Go(c.watchOwnership)
-		c.running.Go(c.saveProgress)
-	}
+	c.keepingEvents.Go(func() {
+		if c.history.run(c.keepEvents) != nil {
+			c.move()
+		}
+	})
+	c.running.Go(c.saveProgress)
 	return err
 }
 
@@ -380,13 +379,16 @@ func (g *Gateway) Adopt(id string, own Ownership, isLastResort bool) {
 // errLastResort is why a conversation is ended that nobody can go on with.
 var errLastResort = errors.New("its node was lost, and no other could go on")
 
-// loadPause is how long a node waits before it gives up a conversation that it cannot
-// load.
-const loadPause = time.Second
+// How long a node may take to load a conversation, and how long it waits before it gives
+// up one that it cannot load.
+const (
+	loadTimeout = 10 * time.Second
+	loadPause   = time.Second
+)
 
 // restore makes the conversation what it was on the node before.
 func (c *Conversation) restore() error {
-	saved, err := c.own.Load(c.ctx)
+	saved, err := c.load()
 	if err != nil {
 		select { // somebody tries again
 		case <-time.After(loadPause):
@@ -417,6 +419,12 @@ func (c *Conversation) restore() error {
 		return errLastResort
 	}
 	return nil
+}
+
+func (c *Conversation) load() (*Saved, error) {
+	ctx, cancel := context.WithTimeout(c.ctx, loadTimeout)
+	defer cancel()
+	return c.own.Load(ctx)
 }
 
 // revive makes a conversation that has ended on another node of what was kept.

@@ -342,7 +342,9 @@ func (g *Gateway) List() []*Conversation {
 func (g *Gateway) forget(c *Conversation) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	delete(g.all, c.ID)
+	if g.all[c.ID] == c { // this node may have taken it over again
+		delete(g.all, c.ID)
+	}
 	if c.isMoving() {
 		return // it goes on elsewhere
 	}

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -14,6 +15,54 @@ func (keptOwner) MaySpeak() bool                                 { return true }
 func (keptOwner) DropAudio(context.Context, string) error        { return nil }
 func (keptOwner) SaveRecord(context.Context, []byte) error       { return nil }
 func (keptOwner) AddAudio(context.Context, string, []byte) error { return nil }
+
+// lostOwner is an Ownership that is lost while the conversation is loaded, which ends
+// with the context only.
+type lostOwner struct {
+	keptOwner
+	loading, lost, left chan struct{}
+}
+
+func (o lostOwner) Lost() <-chan struct{} { return o.lost }
+func (o lostOwner) Give(context.Context)  { close(o.left) }
+func (o lostOwner) Load(ctx context.Context) (*Saved, error) {
+	close(o.loading)
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+// A node that loses a conversation while it loads it leaves it at once. If it has taken
+// it over again meanwhile, that stays, until loading it takes too long.
+func TestAConversationThatIsLostWhileItIsLoaded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := New(&Options{Rehearse: true, Cluster: struct{ Cluster }{}})
+		var owners []lostOwner
+		for range 2 {
+			own := lostOwner{loading: make(chan struct{}), lost: make(chan struct{}), left: make(chan struct{})}
+			g.Adopt("c1", own, false)
+			<-own.loading
+			owners = append(owners, own)
+		}
+		again, err := g.Get("c1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		close(owners[0].lost)
+		time.Sleep(loadTimeout / 2)
+		select {
+		case <-owners[0].left:
+		default:
+			t.Error("the node has not left the conversation that it lost")
+		}
+		if now, err := g.Get("c1"); now != again {
+			t.Errorf("the conversation that was taken over again is gone: %v", err)
+		}
+		time.Sleep(loadTimeout)
+		if _, err := g.Get("c1"); err == nil {
+			t.Error("a conversation that cannot be loaded is still here")
+		}
+	})
+}
 
 // The first utterance of the queue may have begun on the node before, and so may the
 // second, where the end of the first was not kept. So their takeovers say that they may be
