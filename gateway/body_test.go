@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -193,11 +194,43 @@ func TestStalledBody(t *testing.T) {
 		if took := time.Since(begin); took < 2*stallTimeout-time.Second || took > 2*stallTimeout+time.Second {
 			t.Errorf("it was answered after %v", took)
 		}
-		if status != http.StatusBadRequest || !strings.Contains(text, "nothing came for 1m0s") ||
+		if status != http.StatusBadRequest || !strings.Contains(text, "fewer than 1024 bytes came in 1m0s") ||
 			!strings.Contains(text, `"samples":46800`) {
 			t.Errorf("status %d, %s", status, text)
 		}
 	})
+}
+
+// A body that trickles is cut off as one that stalls is, also that of a request of
+// OpenAI's protocols.
+func TestTricklingBody(t *testing.T) {
+	for _, path := range []string{"speech?format=s16le&rate=24000", "openai"} {
+		inBubble(t, &Options{Rehearse: true, OpenAI: "http://127.0.0.1:1/v1"}, func(t *testing.T, c *client) {
+			web, _, end := inMemory(c)
+			defer end()
+			to := c.open() + "/" + path
+			if path == "openai" {
+				to = strings.Replace(strings.TrimSuffix(to, "/"+path), "/v1/conversations", "/openai", 1) + "/audio/speech"
+			}
+			ours, theirs := io.Pipe()
+			var sending sync.WaitGroup
+			defer sending.Wait()
+			defer ours.Close()
+			begin := time.Now()
+			sending.Go(func() {
+				for err := error(nil); err == nil; time.Sleep(stallTimeout / 4) {
+					_, err = theirs.Write([]byte{0})
+				}
+			})
+			status, text := request(t, web, "POST", to, ours)
+			if took := time.Since(begin); took < stallTimeout || took > stallTimeout+time.Second {
+				t.Errorf("%s was answered after %v", path, took)
+			}
+			if status != http.StatusBadRequest || !strings.Contains(text, "fewer than 1024 bytes came in 1m0s") {
+				t.Errorf("%s: status %d, %s", path, status, text)
+			}
+		})
+	}
 }
 
 // A body of JSON that does not come is refused after jsonTimeout, and holds nothing up.

@@ -31,6 +31,11 @@ func (a *api) openAI(w http.ResponseWriter, r *http.Request) error {
 	clear(w.Header()) // the answer is the service's
 	r = r.Clone(r.Context())
 	r.URL.Path, r.URL.RawPath = "/v1/"+strings.TrimPrefix(r.PathValue("rest"), "v1/"), ""
+	if r.ContentLength != 0 {
+		limited := &body{from: r.Body, control: http.NewResponseController(w)}
+		defer limited.Close() //nolint:errcheck // it was read
+		r.Body = limited
+	}
 	proxy.ServeHTTP(w, r)
 	return nil
 }

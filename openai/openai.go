@@ -140,7 +140,12 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.URL.Path == "/v1/realtime" && r.Header.Get("Upgrade") != "":
 		p.realtime(w, r)
 	case r.URL.Path == "/v1/audio/speech" && r.Method == http.MethodPost:
-		p.forward.ServeHTTP(w, withRequest(r))
+		r, err := withRequest(r)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		p.forward.ServeHTTP(w, r)
 	default:
 		p.forward.ServeHTTP(w, r)
 	}
@@ -154,11 +159,15 @@ type speechRequest struct {
 
 type requestKey struct{}
 
-// withRequest notes what a request asks for. Its body stays as it is.
-func withRequest(r *http.Request) *http.Request {
+// withRequest notes what a request asks for. Its body stays as it is. The error is that of
+// reading it.
+func withRequest(r *http.Request) (*http.Request, error) {
 	var asked speechRequest
-	read, _ := io.ReadAll(io.LimitReader(r.Body, maxRequest)) // what is wrong, the service tells
-	_ = json.Unmarshal(read, &asked)
+	read, err := io.ReadAll(io.LimitReader(r.Body, maxRequest))
+	if err != nil {
+		return nil, err
+	}
+	_ = json.Unmarshal(read, &asked) // what is wrong, the service tells
 	rest := r.Body
 	r = r.WithContext(context.WithValue(r.Context(), requestKey{}, asked))
 	r.Body = io.NopCloser(bytes.NewReader(read))
@@ -166,7 +175,7 @@ func withRequest(r *http.Request) *http.Request {
 		r.Body = io.NopCloser(io.MultiReader(bytes.NewReader(read), rest))
 	}
 	r.Header.Set("Accept-Encoding", "identity")
-	return r
+	return r, nil
 }
 
 // speak lets the replica say an answer of /v1/audio/speech, while it is passed on.

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -15,6 +16,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/iotest"
 
 	"github.com/coder/websocket"
 
@@ -415,5 +417,39 @@ func TestALongRequestIsPassedOnWhole(t *testing.T) {
 	defer end()
 	if response, _ := post(t, url, long); response.StatusCode != http.StatusBadRequest {
 		t.Errorf("the answer is %s", response.Status)
+	}
+}
+
+// A request whose body breaks off does not reach the service as if it were whole. Where that
+// is known before the service is asked, the client is told.
+func TestABrokenRequestIsNotPassedOnAsWhole(t *testing.T) {
+	for path, status := range map[string]int{
+		"/v1/audio/speech": http.StatusBadRequest, "/v1/files": http.StatusBadGateway,
+	} {
+		whole := make(chan []byte, 1)
+		service := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			if got, err := io.ReadAll(r.Body); err == nil {
+				whole <- got
+			}
+		}))
+		transport := &http.Transport{}
+		proxy, err := openai.New(openai.Options{Upstream: service.URL + "/v1", Transport: transport, Speaker: &counter{}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		broken := io.MultiReader(strings.NewReader(`{"input":"Hi."}`), iotest.ErrReader(errors.New("it is cut off")))
+		w := httptest.NewRecorder()
+		proxy.ServeHTTP(w, httptest.NewRequestWithContext(testwait.Context(t), "POST", path, broken))
+		if got := strings.TrimSpace(w.Body.String()); w.Code != status || !strings.HasSuffix(got, "it is cut off") {
+			t.Errorf("%s: the answer is %d %s", path, w.Code, got)
+		}
+		proxy.Close()
+		transport.CloseIdleConnections()
+		service.Close() // waits for its handler
+		select {
+		case got := <-whole:
+			t.Errorf("%s: the service got %s", path, got)
+		default:
+		}
 	}
 }
