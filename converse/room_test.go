@@ -21,8 +21,8 @@ import (
 )
 
 // With a real session and a stand-in replica, an answer that ended well was heard
-// to its last sample, however often the user coughed in it and in whatever order
-// the room told of that.
+// to its last sample, however often the user coughed in it and in whatever order the
+// room's events came.
 func TestAnswersAreHeardInARoom(t *testing.T) {
 	count := testwait.Trials(1000)
 	resumed := 0

@@ -10,11 +10,11 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"echocast/echo"
+	"echocast/internal/pcm"
 	"echocast/internal/testwait"
 )
 
@@ -44,16 +44,10 @@ func TestACutBodyIsNeverDone(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			c, err := g.Create(Spec{To: Rehearsal}, Creator{})
-			if err == nil {
-				err = c.WaitJoined(testwait.Context(t))
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
+			c := rehearsal(t, g, "")
 			audio, _ := io.ReadAll(tone(1)) // of memory
 			if test.query == "" {
-				audio = append(wavHeader(96000), audio...)
+				audio = append(pcm.WAVHeader(24000, 96000), audio...)
 			}
 			conn, err := net.Dial("tcp", address)
 			if err != nil {
@@ -89,14 +83,6 @@ func TestACutBodyIsNeverDone(t *testing.T) {
 	}
 }
 
-// wavHeader is that of a WAV file of mono samples at 24 kHz with so many bytes.
-func wavHeader(bytes int) []byte {
-	const format = "WAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00\xc0\x5d\x00\x00\x80\xbb\x00\x00\x02\x00\x10\x00"
-	return []byte("RIFF" + little(bytes+36) + format + "data" + little(bytes))
-}
-
-func little(n int) string { return string([]byte{byte(n), byte(n >> 8), byte(n >> 16), byte(n >> 24)}) }
-
 // awaitEvent waits until the history of a conversation has an entry with this text.
 func awaitEvent(t *testing.T, c *Conversation, text string) {
 	t.Helper()
@@ -113,10 +99,13 @@ func awaitEvent(t *testing.T, c *Conversation, text string) {
 	}
 }
 
+// origin is where the gateway is for clients in memory.
+const origin = "http://127.0.0.1:8880"
+
 // request makes a request by a client, and returns the answer's status and body.
-func request(t *testing.T, web *http.Client, method, path string, body io.Reader) (int, string) {
+func request(t *testing.T, web *http.Client, method, url string, body io.Reader) (int, string) {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), method, "http://127.0.0.1:8880"+path, body)
+	r, err := http.NewRequestWithContext(t.Context(), method, url, body)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,16 +129,16 @@ func TestConnectionGoesOnAfterAnUpload(t *testing.T) {
 		defer end()
 		path := c.open()
 		for range 2 {
-			status, text := request(t, web, "POST", path+raw, tone(1))
+			status, text := request(t, web, "POST", origin+path+raw, tone(1))
 			if status != http.StatusOK || !strings.Contains(text, `"finished"`) {
 				t.Errorf("speech: status %d, %s", status, text)
 			}
 		}
-		status, text := request(t, web, "POST", "/v1/conversations", strings.NewReader(`{"to":"rehearsal"}`))
+		status, text := request(t, web, "POST", origin+"/v1/conversations", strings.NewReader(`{"to":"rehearsal"}`))
 		if status != http.StatusCreated {
 			t.Errorf("another conversation: status %d, %s", status, text)
 		}
-		if status, text := request(t, web, "DELETE", path, nil); status != http.StatusOK {
+		if status, text := request(t, web, "DELETE", origin+path, nil); status != http.StatusOK {
 			t.Errorf("the end: status %d, %s", status, text)
 		}
 		if n := l.dialed.Load(); n != 1 {
@@ -167,21 +156,32 @@ func TestUploadWaitsForItsTurn(t *testing.T) {
 		path := c.open()
 		c.do("POST", path+"/pause", nil, http.StatusOK, nil)
 		time.AfterFunc(3*stallTimeout, func() { c.do("POST", path+"/resume", nil, http.StatusOK, nil) })
-		status, text := request(t, web, "POST", path+raw, tone(0.1))
+		status, text := request(t, web, "POST", origin+path+raw, tone(0.1))
 		if status != http.StatusOK || !strings.Contains(text, `"finished"`) {
 			t.Errorf("status %d, %s", status, text)
 		}
 	})
 }
 
-// A body that sends nothing for stallTimeout is cut off then, and not before.
-func TestStalledBody(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, c *client) {
+// uploading runs f with a rehearsal in fake time, and with a body and what sends it.
+func uploading(t *testing.T, o *Options,
+	f func(t *testing.T, web *http.Client, path string, body io.Reader, sender io.Writer),
+) {
+	t.Helper()
+	inBubble(t, o, func(t *testing.T, c *client) {
 		web, _, end := inMemory(c)
 		defer end()
 		path := c.open()
-		ours, theirs := io.Pipe()
-		defer theirs.Close()
+		body, sender := io.Pipe()
+		defer sender.Close()
+		defer body.Close()
+		f(t, web, path, body, sender)
+	})
+}
+
+// A body that sends nothing for stallTimeout is cut off then, and not before.
+func TestStalledBody(t *testing.T) {
+	uploading(t, nil, func(t *testing.T, web *http.Client, path string, ours io.Reader, theirs io.Writer) {
 		begin := time.Now()
 		go func() {
 			samples, _ := io.ReadAll(tone(1)) // of memory
@@ -190,7 +190,7 @@ func TestStalledBody(t *testing.T) {
 				_, _ = theirs.Write(samples)
 			}
 		}()
-		status, text := request(t, web, "POST", path+raw, ours)
+		status, text := request(t, web, "POST", origin+path+raw, ours)
 		if took := time.Since(begin); took < 2*stallTimeout-time.Second || took > 2*stallTimeout+time.Second {
 			t.Errorf("it was answered after %v", took)
 		}
@@ -205,24 +205,20 @@ func TestStalledBody(t *testing.T) {
 // OpenAI's protocols.
 func TestTricklingBody(t *testing.T) {
 	for _, path := range []string{"speech?format=s16le&rate=24000", "openai"} {
-		inBubble(t, &Options{Rehearse: true, OpenAI: "http://127.0.0.1:1/v1"}, func(t *testing.T, c *client) {
-			web, _, end := inMemory(c)
-			defer end()
-			to := c.open() + "/" + path
+		o := &Options{Rehearse: true, OpenAI: "http://127.0.0.1:1/v1"}
+		uploading(t, o, func(t *testing.T, web *http.Client, one string, body io.Reader, sender io.Writer) {
+			to := one + "/" + path
 			if path == "openai" {
-				to = strings.Replace(strings.TrimSuffix(to, "/"+path), "/v1/conversations", "/openai", 1) + "/audio/speech"
+				to = strings.Replace(one, "/v1/conversations", "/openai", 1) + "/audio/speech"
 			}
-			ours, theirs := io.Pipe()
-			var sending sync.WaitGroup
-			defer sending.Wait()
-			defer ours.Close()
 			begin := time.Now()
-			sending.Go(func() {
+			go func() {
 				for err := error(nil); err == nil; time.Sleep(stallTimeout / 4) {
-					_, err = theirs.Write([]byte{0})
+					_, err = sender.Write([]byte{0})
 				}
-			})
-			status, text := request(t, web, "POST", to, ours)
+			}()
+			defer time.Sleep(stallTimeout) // the sender has ended
+			status, text := request(t, web, "POST", origin+to, body)
 			if took := time.Since(begin); took < stallTimeout || took > stallTimeout+time.Second {
 				t.Errorf("%s was answered after %v", path, took)
 			}
@@ -235,22 +231,17 @@ func TestTricklingBody(t *testing.T) {
 
 // A body of JSON that does not come is refused after jsonTimeout, and holds nothing up.
 func TestStalledJSON(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, c *client) {
-		web, _, end := inMemory(c)
-		defer end()
-		path := c.open()
-		ours, theirs := io.Pipe()
-		defer theirs.Close()
+	uploading(t, nil, func(t *testing.T, web *http.Client, path string, ours io.Reader, theirs io.Writer) {
 		begin := time.Now()
 		go func() { _, _ = theirs.Write([]byte(`{"text":`)) }()
-		status, text := request(t, web, "POST", path+"/say", ours)
+		status, text := request(t, web, "POST", origin+path+"/say", ours)
 		if took := time.Since(begin); took != jsonTimeout {
 			t.Errorf("it was answered after %v", took)
 		}
 		if status != http.StatusBadRequest || !strings.Contains(text, "it took longer than 10s") {
 			t.Errorf("status %d, %s", status, text)
 		}
-		status, text = request(t, web, "POST", path+"/say", strings.NewReader(`{"text":"Hello"}`))
+		status, text = request(t, web, "POST", origin+path+"/say", strings.NewReader(`{"text":"Hello"}`))
 		if status != http.StatusOK {
 			t.Errorf("afterwards: status %d, %s", status, text)
 		}

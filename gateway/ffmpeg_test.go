@@ -40,21 +40,15 @@ func TestFFmpeg(t *testing.T) {
 		_, _ = w.Write(aac)
 	}))
 	defer service.Close()
-	transport := http.DefaultTransport.(*http.Transport)
-	defer transport.CloseIdleConnections()
+	web := &http.Client{Timeout: testwait.Limit}
+	defer web.CloseIdleConnections()
 	for _, program := range []string{"ffmpeg", ""} {
 		g := New(&Options{Rehearse: true, FFmpeg: program, OpenAI: service.URL + "/v1"})
-		c, err := g.Create(Spec{}, Creator{})
-		if err == nil {
-			err = c.WaitJoined(testwait.Context(t))
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
+		c := rehearsal(t, g, "")
 		server := httptest.NewServer(g.Handler())
 		url := server.URL + "/v1/conversations/" + c.ID
 		for name, body := range map[string][]byte{"WebM": webM, "M4A": m4a, "AAC": aac} {
-			status, text := upload(t, url+"/speech", bytes.NewReader(body))
+			status, text := request(t, web, "POST", url+"/speech", bytes.NewReader(body))
 			switch {
 			case program == "" && (status != http.StatusUnsupportedMediaType || !strings.Contains(text, "install ffmpeg")):
 				t.Errorf("without ffmpeg %s is answered with %d %s", name, status, text)
@@ -62,7 +56,7 @@ func TestFFmpeg(t *testing.T) {
 				t.Errorf("%s is answered with %d %s", name, status, text)
 			}
 		}
-		status, text := upload(t, server.URL+"/openai/"+c.ID+"/audio/speech",
+		status, text := request(t, web, "POST", server.URL+"/openai/"+c.ID+"/audio/speech",
 			strings.NewReader(`{"input":"Hi.","response_format":"aac"}`))
 		if status != http.StatusOK || text != string(aac) {
 			t.Errorf("the answer of the service is %d, %d bytes", status, len(text))
@@ -95,7 +89,7 @@ func checkAAC(t *testing.T, c *Conversation, isSpoken bool) {
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			t.Fatal("nothing is told of AAC")
+			t.Fatal("the gateway neither spoke the AAC nor warned that it cannot")
 		}
 	}
 }
@@ -108,13 +102,7 @@ func TestFFmpegsAreBounded(t *testing.T) {
 	defer g.Close(t.Context())
 	g.ffmpegs = make(chan struct{}, 1)
 	g.ffmpegs <- struct{}{}
-	c, err := g.Create(Spec{}, Creator{})
-	if err == nil {
-		err = c.WaitJoined(testwait.Context(t))
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := rehearsal(t, g, "")
 	for _, status := range []int{http.StatusServiceUnavailable, http.StatusOK, http.StatusOK} {
 		w := httptest.NewRecorder()
 		r := httptest.NewRequestWithContext(testwait.Context(t), "POST",
@@ -138,13 +126,7 @@ func TestFFmpegEndsWithItsRequest(t *testing.T) {
 	webM := recorded(t, "-c:a", "libopus", "-f", "webm", "pipe:1")
 	g := New(&Options{Rehearse: true, FFmpeg: "ffmpeg"})
 	defer g.Close(t.Context())
-	c, err := g.Create(Spec{}, Creator{})
-	if err == nil {
-		err = c.WaitJoined(testwait.Context(t))
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := rehearsal(t, g, "")
 	server := httptest.NewServer(g.Handler())
 	defer server.Close()
 	body, sender := io.Pipe()
@@ -168,20 +150,4 @@ func TestFFmpegEndsWithItsRequest(t *testing.T) {
 	if len(g.ffmpegs) > 0 {
 		t.Error("its ffmpeg runs on")
 	}
-}
-
-// upload makes a request, and returns the answer.
-func upload(t *testing.T, url string, body io.Reader) (status int, text string) {
-	t.Helper()
-	r, _ := http.NewRequestWithContext(testwait.Context(t), "POST", url, body)
-	response, err := http.DefaultClient.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	read, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return response.StatusCode, string(read)
 }

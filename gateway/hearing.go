@@ -184,20 +184,14 @@ func (c *Conversation) canHear(o *HearOptions) (from string, err error) {
 
 // copySamples writes samples at a rate as they come, in pieces of 20 ms at most.
 func copySamples(to io.Writer, from audio.Source, rate int) error {
+	var quantiser pcm.Quantiser
 	samples := make([]float32, rate/50)
-	quantised := make([]int16, len(samples))
-	bytes := make([]byte, 0, 2*len(samples))
 	for {
 		n, err := from.ReadSamples(samples)
 		if err != nil {
 			return err
 		}
-		pcm.Quantise(quantised, samples[:n])
-		bytes = bytes[:0]
-		for _, sample := range quantised[:n] {
-			bytes = binary.LittleEndian.AppendUint16(bytes, uint16(sample))
-		}
-		if _, err := to.Write(bytes); err != nil {
+		if _, err := to.Write(quantiser.Bytes(samples[:n])); err != nil {
 			return err
 		}
 	}

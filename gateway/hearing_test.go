@@ -3,7 +3,6 @@ package gateway
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"encoding/json"
 	"math"
 	"net/http"
@@ -252,10 +251,7 @@ func (s *testSocket) takeHeard() []int16 {
 	synctest.Wait()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	samples := make([]int16, len(s.heard)/2)
-	for i := range samples {
-		samples[i] = int16(binary.LittleEndian.Uint16(s.heard[2*i:]))
-	}
+	samples := pcm.Samples(s.heard)
 	s.heard = nil
 	return samples
 }

@@ -20,8 +20,8 @@ import (
 var listenParameters = []string{"from", "rate", "format"}
 
 // listen sends what is said in the room, as WAV or as samples alone, until the conversation
-// ends or the client has left. A client that does not read in time loses audio, of which the
-// event "lost" tells.
+// ends or the client has left. A client that does not read in time loses audio, and the
+// conversation has an event "lost".
 func (a *api) listen(w http.ResponseWriter, r *http.Request) error {
 	c, err := a.conversation(r)
 	if err != nil {

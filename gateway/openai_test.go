@@ -40,13 +40,7 @@ func TestOpenAI(t *testing.T) {
 	g := New(&Options{Rehearse: true, OpenAI: upstream.URL + "/v1", MaxLateness: time.Hour})
 	server := httptest.NewServer(g.Handler())
 	defer server.Close()
-	c, err := g.Create(Spec{}, Creator{})
-	if err == nil {
-		err = c.WaitJoined(testwait.Context(t))
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := rehearsal(t, g, "")
 	for _, base := range []string{"/openai/" + c.ID, "/openai/" + c.ID + "/v1", "/openai/" + c.ID +
 		"." + c.Token + "/v1"} {
 		response, err := http.Post(server.URL+base+"/audio/speech", "application/json",

@@ -233,8 +233,8 @@ func (s *sound) play(name string, at time.Time, rate int, samples []int16) {
 		s.tracks[name] = t
 	}
 	position := int64(math.Round(at.Sub(s.start).Seconds() * float64(rate)))
-	if gap := position - t.next; gap < 0 || gap > int64(adjoining.Seconds()*float64(rate)) {
-		t.next = max(position, t.next)
+	if position-t.next > int64(adjoining.Seconds()*float64(rate)) {
+		t.next = position
 	}
 	for len(samples) > 0 {
 		n := min(len(samples), rate/50)

@@ -66,7 +66,7 @@ func hourOfConversations(t *testing.T, c *client, web *http.Client) {
 	clients.Go(func() { speakEachMinute(ctx, s) })
 	clients.Go(func() {
 		for ctx.Err() == nil {
-			status, text := request(t, web, "POST", paths[1]+raw, tone(2))
+			status, text := request(t, web, "POST", origin+paths[1]+raw, tone(2))
 			if status != http.StatusOK || !strings.Contains(text, `"finished"`) {
 				t.Errorf("status %d, %s", status, text)
 			}

@@ -103,7 +103,7 @@ kill %%1; wait %%1
 	r := all.Utterances[2].Receipt
 	if r.Outcome != echo.Interrupted || r.SpokenBy != echo.ByEvent || r.SpokenSeconds <= 0 || r.SpokenSeconds > 19 ||
 		math.Abs(truncated.Milliseconds-1000*r.SpokenSeconds) > 1 {
-		t.Errorf("the service was told of %v ms, and the receipt is %+v", truncated.Milliseconds, r)
+		t.Errorf("the proxy told the service that %v ms were heard, and the receipt is %+v", truncated.Milliseconds, r)
 	}
 }
 
