@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -54,7 +53,7 @@ func (r *realtime) read(data []byte) (int, error) {
 		Error      struct {
 			Message string `json:"message"`
 		} `json:"error"`
-		Response response `json:"response"`
+		Response openai.Response `json:"response"`
 	}
 	if err := json.Unmarshal(data, &e); err != nil {
 		return 0, fmt.Errorf("the agent sent no event: %w", err)
@@ -72,33 +71,13 @@ func (r *realtime) read(data []byte) (int, error) {
 		r.isAnswering = true
 	case "response.done":
 		r.isAnswering = false
-		return 0, e.Response.problem()
+		if err := e.Response.Problem(); err != nil && e.Response.Status != "cancelled" { // by the user
+			return 0, fmt.Errorf("the agent reports: %w", err)
+		}
 	case "error":
 		return 0, errors.New("the agent reports: " + e.Error.Message)
 	}
 	return 0, nil
-}
-
-// response reports how a response of the agent ended.
-type response struct {
-	Status  string `json:"status"`
-	Details struct {
-		Reason string `json:"reason"`
-		Error  struct {
-			Code    string `json:"code"`
-			Message string `json:"message"`
-		} `json:"error"`
-	} `json:"status_details"`
-}
-
-// problem returns why a response is incomplete or missing. A cancelled response is not
-// a problem: the user interrupted it.
-func (r *response) problem() error {
-	if r.Status != "incomplete" && r.Status != "failed" {
-		return nil
-	}
-	why := cmp.Or(r.Details.Error.Message, r.Details.Reason, r.Details.Error.Code, "no reason given")
-	return fmt.Errorf("the response of the agent is %s: %s", r.Status, why)
 }
 
 // sessionUpdate returns the session settings: audio both ways, and barge-in by the

@@ -114,14 +114,15 @@ type serverEvent struct {
 		ID     string `json:"id"`
 		Status string `json:"status"`
 	} `json:"item"`
-	Response response `json:"response"`
+	Response Response `json:"response"`
 	Error    struct {
 		EventID string `json:"event_id"`
 	} `json:"error"`
 }
 
-// response is how a response has ended.
-type response struct {
+// Response reports how a response of the service has ended, as the event response.done
+// says it.
+type Response struct {
 	ID      string `json:"id"`
 	Status  string `json:"status"` // completed, cancelled, failed or incomplete
 	Details struct {
@@ -133,9 +134,9 @@ type response struct {
 	} `json:"status_details"`
 }
 
-// problem is why the audio of a response is not whole; nil: it is. A server that gives no
-// status makes none that is not.
-func (r *response) problem() error {
+// Problem returns why a response is not whole; nil: it is. A server that gives no status
+// makes none that is not.
+func (r *Response) Problem() error {
 	if r.Status == "" || r.Status == "completed" {
 		return nil
 	}
@@ -206,7 +207,7 @@ func (v *Voice) HandleServiceEvent(event []byte) (isOurs bool) {
 		}
 	case "response.done":
 		v.setAnswers("")
-		v.endParts(func(p *part) bool { return p.response == e.Response.ID }, e.Response.problem())
+		v.endParts(func(p *part) bool { return p.response == e.Response.ID }, e.Response.Problem())
 	case "input_audio_buffer.speech_started":
 		if !v.keepsSpeaking() {
 			v.Cut()
