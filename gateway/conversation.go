@@ -60,6 +60,7 @@ type Conversation struct {
 	openAI     *openai.Proxy // nil until it is needed
 	isClosing  bool          // no proxy is made any more
 	queue      []*Utterance  // the current one, and those that wait
+	unkept     int           // utterances that have ended, and that is not kept yet
 	utterances []*Utterance  // the last of all, in order
 	counts     Counts
 	lastText   string

@@ -35,8 +35,8 @@ type history struct {
 
 	isShared bool // run keeps what is added before it is shown
 	pending  []Entry
-	then     []func()      // what is done when pending is shown
-	added    chan struct{} // has an element when there is something to keep
+	then     []func(isKept bool) // what is done when pending is shown
+	added    chan struct{}       // has an element when there is something to keep
 }
 
 func newHistory(isShared bool) *history {
@@ -87,17 +87,18 @@ func (h *history) show(entries ...Entry) {
 	h.change()
 }
 
-// after calls do when everything that was added is shown, unless it never is.
-func (h *history) after(do func()) {
+// after calls do when everything that was added is shown, or never will be.
+func (h *history) after(do func(isKept bool)) {
 	h.mu.Lock()
-	if h.isShared {
+	isWaiting := h.isShared && !h.isOver
+	if isWaiting {
 		h.then = append(h.then, do)
 		h.wake()
 	}
-	isShared := h.isShared
+	isKept := !h.isShared
 	h.mu.Unlock()
-	if !isShared {
-		do()
+	if !isWaiting {
+		do(isKept)
 	}
 }
 
@@ -115,8 +116,7 @@ func (h *history) restore(entries []Entry) {
 func (h *history) run(keep func([]Entry) error) error {
 	for range h.added {
 		h.mu.Lock()
-		batch, then, isClosed := h.pending, h.then, h.isClosed
-		h.then = nil
+		batch, waiting, isClosed := h.pending, len(h.then), h.isClosed
 		h.mu.Unlock()
 		if len(batch) > 0 {
 			if err := keep(batch); err != nil {
@@ -132,11 +132,14 @@ func (h *history) run(keep func([]Entry) error) error {
 		isLast := isClosed && len(h.pending) == 0
 		if isLast {
 			h.isOver = true
+			waiting = len(h.then)
 			h.change()
 		}
+		then := h.then[:min(waiting, len(h.then))] // none after abandon
+		h.then = h.then[len(then):]
 		h.mu.Unlock()
 		for _, do := range then {
-			do()
+			do(true)
 		}
 		if isLast {
 			return nil
@@ -161,10 +164,14 @@ func (h *history) close() {
 // abandon drops what was not shown: another node goes on.
 func (h *history) abandon() {
 	h.mu.Lock()
-	defer h.mu.Unlock()
+	then := h.then
 	h.isClosed, h.isOver, h.pending, h.then = true, true, nil, nil
 	h.wake()
 	h.change()
+	h.mu.Unlock()
+	for _, do := range then {
+		do(false)
+	}
 }
 
 func (h *history) change() {

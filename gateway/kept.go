@@ -186,7 +186,7 @@ func (c *Conversation) restoreAudio(saved *Saved) error {
 		_ = json.Unmarshal(saved.Progress, &before) // what cannot be read is said again
 	}
 	t := Takeover{From: c.own.Before()}
-	mayHaveBegun := 2 // of the first in the queue the end may have come, but was not kept
+	mayHaveBegun := maxUnkept + 1
 	for i := range saved.Audio {
 		id := saved.Audio[i].Utterance
 		if _, isOver := c.Utterance(id); isOver {

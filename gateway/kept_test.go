@@ -2,9 +2,12 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"echocast/echo"
 )
 
 // keptOwner is an Ownership of a conversation that another node has held.
@@ -62,6 +65,45 @@ func TestAConversationThatIsLostWhileItIsLoaded(t *testing.T) {
 			t.Error("a conversation that cannot be loaded is still here")
 		}
 	})
+}
+
+// What a client is told of an utterance stays so: that it is over is told once that is kept.
+// Until then at most one more has begun, so that the next node knows which may have.
+func TestAnUtteranceIsOverOnceThatIsKept(t *testing.T) {
+	broken := errors.New("NATS is away")
+	for _, err := range []error{nil, broken} {
+		synctest.Test(t, func(t *testing.T) {
+			c := newConversation(New(&Options{Rehearse: true, Cluster: struct{ Cluster }{}}), Spec{To: Rehearsal})
+			c.own, c.state, c.session = keptOwner{}, Open, new(echo.Session)
+			var all []*Utterance
+			for range 3 {
+				u := &Utterance{do: func(u *Utterance) (echo.Receipt, error) {
+					return echo.Receipt{Outcome: echo.Finished}, u.await()
+				}}
+				if _, err := c.speakInTurn(t.Context(), u, func() error { return nil }); err != nil {
+					t.Fatal(err)
+				}
+				all = append(all, u)
+			}
+			synctest.Wait()
+			for i, want := range []Phase{Speaking, Speaking, Waiting} {
+				if info := all[i].Info(); info.Phase != want || info.Receipt != nil {
+					t.Errorf("utterance %d is told to be %+v before that is kept", i, info)
+				}
+			}
+			go func() { _ = c.history.run(func([]Entry) error { return err }) }()
+			synctest.Wait()
+			receipt, told := all[1].Wait(t.Context())
+			switch {
+			case err == nil && (told != nil || receipt.Outcome != echo.Finished || all[2].Info().Phase != Over):
+				t.Errorf("when it is kept: %+v, %v; the next: %+v", receipt, told, all[2].Info())
+			case err != nil && (!errors.Is(told, errMoved) || all[1].Info().Phase == Over):
+				t.Errorf("when it cannot be kept: %+v, %v", all[1].Info(), told)
+			}
+			c.history.abandon()
+			c.running.Wait()
+		})
+	}
 }
 
 // The first utterance of the queue may have begun on the node before, and so may the

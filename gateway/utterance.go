@@ -71,7 +71,7 @@ type Utterance struct {
 	ctx          context.Context //nolint:containedctx // of the utterance, which waits in a queue
 	cancel       context.CancelCauseFunc
 	turn         chan struct{} // closed when it is its turn
-	over         chan struct{} // closed when it is over
+	over         chan struct{} // closed when it is over, and that is kept
 
 	// The conversation guards these.
 	span      Span
@@ -257,10 +257,15 @@ func (c *Conversation) add(u *Utterance) {
 	c.beginNext()
 }
 
+// maxUnkept is how many utterances have ended, and that is not kept yet, when the next one
+// begins. So of those without a kept end only the first two can have begun.
+const maxUnkept = 1
+
 // beginNext gives the next utterance its turn, once there is a session. The conversation
 // is locked.
 func (c *Conversation) beginNext() {
-	if c.session == nil || len(c.queue) == 0 || c.queue[0].phase != Waiting || c.handsOver && c.state == Draining {
+	if c.session == nil || len(c.queue) == 0 || c.queue[0].phase != Waiting || c.unkept > maxUnkept ||
+		c.handsOver && c.state == Draining {
 		return
 	}
 	u := c.queue[0]
@@ -275,12 +280,9 @@ func (c *Conversation) leave(u *Utterance, receipt echo.Receipt, err error) {
 	c.mu.Lock()
 	i := slices.Index(c.queue, u)
 	c.queue = slices.Delete(c.queue, i, i+1)
+	c.unkept++
 	c.beginNext()
-	if c.hasMoved {
-		u.err = errMoved
-	} else {
-		u.phase, u.receipt, u.err = Over, receipt, err
-	}
+	u.phase, u.receipt, u.err = Over, receipt, err
 	u.publishMarks(u.marks)
 	u.marks = nil
 	switch receipt.Outcome {
@@ -296,7 +298,7 @@ func (c *Conversation) leave(u *Utterance, receipt echo.Receipt, err error) {
 	u.endSpan()
 	u.cancel(nil)
 	if hasMoved { // another node says it, or says what became of it
-		close(u.over)
+		u.settle(false)
 		return
 	}
 	if unpublished {
@@ -305,10 +307,26 @@ func (c *Conversation) leave(u *Utterance, receipt echo.Receipt, err error) {
 	}
 	c.history.add("utterance",
 		UtteranceInfo{ID: u.ID, Name: u.name, Phase: Over, Key: u.keptKey(), Takeovers: u.takeovers})
-	c.history.after(u.drop)
-	close(u.over)
+	c.history.after(u.settle)
 	if isLast {
 		c.finishDraining()
+	}
+}
+
+// settle tells how an utterance has ended, once that is kept. Where it was not kept,
+// another node says the utterance, or says what became of it.
+func (u *Utterance) settle(isKept bool) {
+	c := u.conversation
+	c.mu.Lock()
+	if !isKept {
+		u.phase, u.receipt, u.err = Speaking, echo.Receipt{}, errMoved
+	}
+	close(u.over)
+	c.unkept--
+	c.beginNext()
+	c.mu.Unlock()
+	if isKept {
+		u.drop()
 	}
 }
 
@@ -417,6 +435,14 @@ func (u *Utterance) Info() UtteranceInfo {
 	u.conversation.mu.Lock()
 	defer u.conversation.mu.Unlock()
 	info := UtteranceInfo{ID: u.ID, Name: u.name, Phase: u.phase, Key: u.keptKey(), Takeovers: u.takeovers}
+	select {
+	case <-u.over:
+	default:
+		if u.phase == Over { // another node may have to say it again
+			info.Phase = Speaking
+		}
+		return info
+	}
 	if u.phase == Over {
 		receipt := u.receipt
 		info.Receipt = &receipt
