@@ -101,11 +101,12 @@ func parseDescription(text string) (*description, error) {
 	}
 	d := &description{mid: get(attrMid), ufrag: get(attrUfrag), password: get(attrPassword), setup: get(attrSetup)}
 	_, d.isLite = session.Attribute(attrLite)
-	d.maxMessage, _ = strconv.Atoi(get(attrMaxMessage))
-	d.maxMessage = cmp.Or(max(d.maxMessage, 0), defaultMaxMessage)
+	size, _ := strconv.ParseInt(get(attrMaxMessage), 10, 32) // SCTP takes no larger one
+	d.maxMessage = cmp.Or(max(int(size), 0), defaultMaxMessage)
 	if bytes, ufrag, _ := strings.Cut(get(attrDatagram), " "); ufrag == d.ufrag {
 		d.datagram, _ = strconv.Atoi(bytes)
 	}
+	var badCandidate error
 	for _, attribute := range append(session.Attributes, media.Attributes...) {
 		switch attribute.Key {
 		case attrFingerprint:
@@ -113,10 +114,14 @@ func parseDescription(text string) (*description, error) {
 		case attrCandidate:
 			candidate, err := ice.UnmarshalCandidate(attribute.Value)
 			if err != nil {
-				return nil, fmt.Errorf("candidate %q: %v", attribute.Value, err)
+				badCandidate = fmt.Errorf("candidate %q: %v", attribute.Value, err)
+				continue // RFC 8839 section 5.1: ignore a kind of candidate that you do not know
 			}
 			d.candidates = append(d.candidates, candidate)
 		}
+	}
+	if len(d.candidates) == 0 && badCandidate != nil {
+		return nil, badCandidate
 	}
 	return d, d.check()
 }

@@ -5,10 +5,12 @@ import (
 	"crypto/x509"
 	"errors"
 	"io"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -81,9 +83,36 @@ func TestDescriptionsThatMakeNoLink(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	silent := mustParse(t, strings.Replace(offer, "a=max-message-size:", "a=x-size:", 1))
-	if got := silent.maxMessage; got != defaultMaxMessage {
-		t.Errorf("without a size: %d, want %d", got, defaultMaxMessage)
+}
+
+// SCTP takes a size of 32 bits, and none of 0.
+func TestLargestMessageOfADescription(t *testing.T) {
+	sizes := regexp.MustCompile("a=max-message-size:.*\r\n")
+	for line, want := range map[string]int{
+		"":                              defaultMaxMessage,
+		"a=max-message-size:":           defaultMaxMessage,
+		"a=max-message-size:0":          defaultMaxMessage,
+		"a=max-message-size:-1":         defaultMaxMessage,
+		"a=max-message-size:1000":       1000,
+		"a=max-message-size:1073741823": 1<<30 - 1, // Firefox
+		"a=max-message-size:4294967296": math.MaxInt32,
+	} {
+		text := sizes.ReplaceAllLiteralString(makeOffer(t), strings.TrimLeft(line+"\r\n", "\r\n"))
+		if got := mustParse(t, text).maxMessage; got != want {
+			t.Errorf("%q: %d, want %d", line, got, want)
+		}
+	}
+}
+
+// A candidate of a kind that is not known does not spoil those beside it.
+func TestUnknownCandidatesAreIgnored(t *testing.T) {
+	offer := makeOffer(t)
+	want := len(mustParse(t, offer).candidates)
+	for _, unknown := range []string{"1 1 udp 1 192.0.2.1 9 typ satellite", "canary"} {
+		got := mustParse(t, strings.Replace(offer, "a=candidate:", "a=candidate:"+unknown+"\r\na=candidate:", 1))
+		if len(got.candidates) != want || want == 0 {
+			t.Errorf("%q: %d candidates are left, want %d", unknown, len(got.candidates), want)
+		}
 	}
 }
 
