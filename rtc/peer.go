@@ -243,16 +243,13 @@ func (p *peer) take(kind webrtc.SDPType, text string) error {
 	if err != nil {
 		return fmt.Errorf("not a session description: %v", err)
 	}
-	for _, media := range parsed.MediaDescriptions {
-		if media.MediaName.Media != "application" || media.MediaName.Port.Value == 0 {
-			continue
-		}
-		if err := p.link.take(kind, text); err != nil {
-			return fmt.Errorf("session description not usable: %v", err)
-		}
-		return nil
+	if dataMedia(parsed) == nil {
+		return errors.New("session description has no data channel")
 	}
-	return errors.New("session description has no data channel")
+	if err := p.link.take(kind, text); err != nil {
+		return fmt.Errorf("session description not usable: %v", err)
+	}
+	return nil
 }
 
 // connected waits until the message channel is open.
