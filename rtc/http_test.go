@@ -406,6 +406,53 @@ func TestUnreliableChannelIsClosed(t *testing.T) {
 	}
 }
 
+// A page may offer a picture beside the data: the answer has a section for each of the
+// offer, or the browser refuses it.
+func TestOfferWithPicture(t *testing.T) {
+	t.Parallel()
+	l := listen(t, nil)
+	var media webrtc.MediaEngine
+	if err := media.RegisterDefaultCodecs(); err != nil {
+		t.Fatal(err)
+	}
+	var engine webrtc.SettingEngine
+	engine.SetIncludeLoopbackCandidate(true)
+	api := webrtc.NewAPI(webrtc.WithMediaEngine(&media), webrtc.WithSettingEngine(engine))
+	page, err := api.NewPeerConnection(webrtc.Configuration{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = page.GracefulClose() }()
+	_, err = page.AddTransceiverFromKind(webrtc.RTPCodecTypeVideo,
+		webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionRecvonly})
+	if err != nil {
+		t.Fatal(err)
+	}
+	channel, err := page.CreateDataChannel(messageLabel, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	open := make(chan struct{})
+	channel.OnOpen(func() { close(open) })
+	offer, err := page.CreateOffer(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gathered := webrtc.GatheringCompletePromise(page)
+	if err := page.SetLocalDescription(offer); err != nil {
+		t.Fatal(err)
+	}
+	testwait.Receive(t, gathered)
+	_, answer := request(t, "POST", l.URL(), page.LocalDescription().SDP, nil)
+	if got := strings.Count(answer, "\nm="); got != 2 {
+		t.Fatalf("the answer has %d sections, want 2:\n%s", got, answer)
+	}
+	if err := page.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: answer}); err != nil {
+		t.Fatal(err)
+	}
+	testwait.Receive(t, open)
+}
+
 func TestLocationStaysAtTheServer(t *testing.T) {
 	for location, want := range map[string]string{
 		"":                      "",

@@ -264,7 +264,7 @@ func (l *Listener) freeSlot(from netip.Addr) {
 
 // answer makes the peer connection for an offer.
 func (l *Listener) answer(ctx context.Context, offer string) (*peer, string, error) {
-	p, err := newPeer(l.options, offersSound(offer))
+	p, err := newPeer(l.options, offersMedia(offer))
 	if err != nil {
 		return nil, "", err
 	}

@@ -58,6 +58,10 @@ func offersSound(description string) bool {
 	return strings.HasPrefix(description, "m=audio ") || strings.Contains(description, "\nm=audio ")
 }
 
+// offersMedia reports whether a session description has a section besides that of the
+// data channel. Its answer needs one for each, which dataLink does not write.
+func offersMedia(description string) bool { return strings.Count("\n"+description, "\nm=") > 1 }
+
 // sounds are the tracks of a connection.
 type sounds struct {
 	out       map[string]*webrtc.TrackLocalStaticRTP
