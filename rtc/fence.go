@@ -38,6 +38,29 @@ func (n *fencedNet) DialUDP(network string, local, remote *net.UDPAddr) (transpo
 	return &fencedUDPConn{conn, n.maySend}, nil
 }
 
+// DialTCP connects to a TURN server, which then gets datagrams by TCP.
+func (n *fencedNet) DialTCP(network string, local, remote *net.TCPAddr) (transport.TCPConn, error) {
+	conn, err := n.Net.DialTCP(network, local, remote)
+	if err != nil {
+		return nil, err
+	}
+	return &fencedTCPConn{conn, n.maySend}, nil
+}
+
+// fencedTCPConn drops whole writes: each is a datagram for the relay. A TLS connection
+// does not survive that, and must not deliver late either.
+type fencedTCPConn struct {
+	transport.TCPConn
+	maySend func() bool
+}
+
+func (c *fencedTCPConn) Write(p []byte) (int, error) {
+	if !c.maySend() {
+		return len(p), nil
+	}
+	return c.TCPConn.Write(p)
+}
+
 // fencedPacketConn drops what may not be sent, as a network does.
 type fencedPacketConn struct {
 	net.PacketConn
