@@ -87,7 +87,6 @@ type Cluster struct {
 	leases, conversations, progress jetstream.KeyValue
 	events, audio                   jetstream.Stream
 
-	watcher jetstream.KeyWatcher
 	cancel  context.CancelFunc
 	running sync.WaitGroup
 
@@ -136,8 +135,11 @@ func (c *Cluster) join(ctx, watching context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
 	defer cancel()
 	for {
-		err := c.tryJoin(ctx, watching)
-		if refused, ok := errors.AsType[*jetstream.APIError](err); err == nil || ok && refused.Code != busyCode {
+		err := c.tryCreate(ctx)
+		if err == nil {
+			break
+		}
+		if refused, ok := errors.AsType[*jetstream.APIError](err); ok && refused.Code != busyCode {
 			return err
 		}
 		c.log.Warn("NATS is not ready", "error", err)
@@ -147,28 +149,20 @@ func (c *Cluster) join(ctx, watching context.Context) error {
 			return err
 		}
 	}
-}
-
-func (c *Cluster) tryJoin(ctx, watching context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, tryTimeout)
-	defer cancel()
-	if err := c.create(ctx); err != nil {
-		return err
-	}
-	watcher, err := c.leases.WatchAll(watching)
-	if err != nil {
-		return err
-	}
-	c.watcher = watcher
 	known := make(chan struct{})
-	c.running.Go(func() { c.watch(watcher, known) })
+	c.running.Go(func() { c.watch(watching, sync.OnceFunc(func() { close(known) })) })
 	select {
 	case <-known:
 		return nil
 	case <-ctx.Done():
-		_ = watcher.Stop() // another one is made
 		return errNotKnown
 	}
+}
+
+func (c *Cluster) tryCreate(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, tryTimeout)
+	defer cancel()
+	return c.create(ctx)
 }
 
 // errNotKnown says that NATS has not told which conversations there are.
@@ -246,7 +240,6 @@ func (c *Cluster) Node() string { return c.node }
 // Close leaves the cluster. Conversations that are still held lapse.
 func (c *Cluster) Close() error {
 	c.cancel()
-	_ = c.watcher.Stop() // the connection ends
 	c.disconnect()
 	c.running.Wait()
 	return nil

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"echocast/cluster/lease"
 	"echocast/internal/testwait"
@@ -161,6 +162,40 @@ func TestARenewedRecordIsNotTaken(t *testing.T) {
 	if now := seen(); now.Phase != lease.Watching {
 		t.Errorf("the second node has taken it: %+v", now)
 	}
+}
+
+// endingWatch is a bucket whose first watch ends at once.
+type endingWatch struct {
+	jetstream.KeyValue
+	ended atomic.Bool
+}
+
+func (b *endingWatch) WatchAll(ctx context.Context, o ...jetstream.WatchOpt) (jetstream.KeyWatcher, error) {
+	w, err := b.KeyValue.WatchAll(ctx, o...)
+	if err == nil && b.ended.CompareAndSwap(false, true) {
+		err = w.Stop()
+	}
+	return w, err
+}
+
+// A watch that NATS ends begins again: without it a node takes nothing over, and does not
+// know which node holds what.
+func TestTheWatchBeginsAgain(t *testing.T) {
+	t.Parallel()
+	first := openNode(t, Options{Servers: startNATS(t)})
+	if _, err := first.Create(t.Context(), "c1"); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	second := &Cluster{log: first.log, entries: map[string]*entry{}, leases: &endingWatch{KeyValue: first.leases}}
+	known := make(chan struct{}, 1)
+	second.running.Go(func() { second.watch(ctx, func() { known <- struct{}{} }) })
+	testwait.Receive(t, known)
+	if _, _, isKnown := second.Owner("c1"); !isKnown {
+		t.Error("the second node does not know the conversation")
+	}
+	cancel()
+	second.running.Wait()
 }
 
 // waitFor waits until something is so.

@@ -30,18 +30,40 @@ func (c *Cluster) Serve(g Gateway) error {
 	return c.answer(g)
 }
 
-// watch follows the records of all leases. It closes known when it has seen those that
-// there were.
-func (c *Cluster) watch(watcher jetstream.KeyWatcher, known chan<- struct{}) {
+// watch follows the records of all leases until ctx ends. It calls isKnown when it has seen
+// those that there were. NATS ends a watch whose consumer it refuses to make again after a
+// loss; then another one begins.
+func (c *Cluster) watch(ctx context.Context, isKnown func()) {
+	for {
+		err := c.watchOnce(ctx, isKnown)
+		select {
+		case <-time.After(joinPause):
+			c.log.Warn("NATS has ended the watch of the leases; it begins again", "error", err)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// watchOnce is one watch. It ends too where NATS does not tell in time what there is.
+func (c *Cluster) watchOnce(ctx context.Context, isKnown func()) error {
+	watcher, err := c.leases.WatchAll(ctx) // it ends with ctx
+	if err != nil {
+		return err
+	}
+	tooLong := time.AfterFunc(tryTimeout, func() { _ = watcher.Stop() })
+	defer tooLong.Stop()
 	for update := range watcher.Updates() {
 		if update == nil {
-			close(known)
+			tooLong.Stop()
+			isKnown()
 			continue
 		}
 		c.mu.Lock()
 		c.see(update)
 		c.mu.Unlock()
 	}
+	return errNotKnown
 }
 
 // see notes a record. The cluster is locked.
