@@ -164,6 +164,30 @@ func TestARenewedRecordIsNotTaken(t *testing.T) {
 	}
 }
 
+// A node whose watch is late learns the revision when its claim is refused.
+func TestARefusedClaimLooks(t *testing.T) {
+	t.Parallel()
+	url := startNATS(t)
+	first := openNode(t, Options{Servers: url, TTL: time.Hour})
+	held, err := first.Create(t.Context(), "c1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := held.entry.state.Revision
+	renewed, err := first.put(t.Context(), "c1", []byte(`{"node":"first"}`), before)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second := &Cluster{log: first.log, entries: map[string]*entry{}, leases: first.leases, lease: first.lease}
+	second.entries["c1"] = &entry{id: "c1", state: lease.State{Revision: before}}
+	if _, err := second.claim(t.Context(), "c1"); !errors.Is(err, ErrHeld) {
+		t.Errorf("a claim that names an old revision: %v", err)
+	}
+	if state := second.entries["c1"].state; state.Revision != renewed || state.Holder != lease.Other {
+		t.Errorf("the record has revision %d, and the node knows %+v", renewed, state)
+	}
+}
+
 // endingWatch is a bucket whose first watch ends at once.
 type endingWatch struct {
 	jetstream.KeyValue

@@ -132,9 +132,10 @@ func (c *Cluster) apply(e *entry, event lease.Event) lease.Action {
 // record may be another node's.
 func (c *Cluster) write(ctx context.Context, h *Hold, as holder, revision uint64) {
 	value, _ := json.Marshal(as) // strings
-	ctx, cancel := c.bounded(context.WithoutCancel(ctx))
+	ctx = context.WithoutCancel(ctx)
+	within, cancel := c.bounded(ctx)
 	defer cancel()
-	written, err := c.put(ctx, h.id, value, revision)
+	written, err := c.put(within, h.id, value, revision)
 	event := lease.Event{Kind: lease.Written, Revision: written}
 	switch {
 	case errors.Is(err, jetstream.ErrKeyRevisionMismatch), errors.Is(err, jetstream.ErrKeyExists):
@@ -144,11 +145,28 @@ func (c *Cluster) write(ctx context.Context, h *Hold, as holder, revision uint64
 		c.log.Warn("a lease was not written", "conversation", h.id, "error", err)
 	}
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	if h.entry.state.IsWriting && err == nil {
 		h.entry.holder = as
 	}
 	c.apply(h.entry, event)
+	c.mu.Unlock()
+	if err != nil {
+		c.look(ctx, h.id)
+	}
+}
+
+// look reads the record of a lease of which this node does not know the revision: the watch
+// may be late, or begin again.
+func (c *Cluster) look(ctx context.Context, id string) {
+	ctx, cancel := c.bounded(ctx)
+	defer cancel()
+	record, err := c.leases.Get(ctx, id)
+	if err != nil {
+		return // the watch tells it later
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.see(record)
 }
 
 // put writes a record of a lease in place of a revision; 0: there is none.
