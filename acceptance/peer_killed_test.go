@@ -90,6 +90,7 @@ func TestThePeerIsKilled(t *testing.T) {
 	go func() {
 		defer close(counted)
 		peer.await(t, ": speaking")
+		awaitMessages(t, trace, 20)
 		peer.kill()
 		close(killed)
 		ticker := time.NewTicker(time.Second)
@@ -131,7 +132,7 @@ func TestThePeerIsKilled(t *testing.T) {
 		t.Errorf("%+v", receipt)
 	}
 	acknowledged, sent, read := receipt.AcknowledgedSamples, receipt.Samples, receipt.Read
-	if acknowledged < 0 || acknowledged > sent || sent >= read || read > int64(len(pcm)/2) {
+	if acknowledged <= 0 || acknowledged > sent || sent >= read || read > int64(len(pcm)/2) {
 		t.Errorf("%d samples acknowledged, %d sent, %d read, of %d", acknowledged, sent, read, len(pcm)/2)
 	}
 	written := chunksIn(t, trace)
@@ -148,6 +149,20 @@ func TestThePeerIsKilled(t *testing.T) {
 	if err := goleak.Find(before); err != nil {
 		t.Error(err)
 	}
+}
+
+// awaitMessages waits until a trace says that the replica speaks, and so many messages have
+// followed: the replica has acknowledged some before.
+func awaitMessages(t *testing.T, trace string, messages int) {
+	t.Helper()
+	for ctx := testwait.Context(t); ctx.Err() == nil; time.Sleep(10 * time.Millisecond) {
+		text, _ := os.ReadFile(trace) // it may not be there yet
+		_, after, _ := strings.Cut(string(text), "started_speaking")
+		if strings.Count(after, `"kind":"out"`) >= messages {
+			return
+		}
+	}
+	t.Error("the replica does not speak")
 }
 
 type writing func(p []byte) (int, error)
