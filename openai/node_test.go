@@ -2,11 +2,9 @@ package openai_test
 
 import (
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
-	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -15,12 +13,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/coder/websocket"
-
 	"echocast/echo"
 	"echocast/internal/nodetest"
 	"echocast/internal/testwait"
 	"echocast/openai"
+	"echocast/openai/openaitest"
 	"echocast/replica"
 	"echocast/room"
 	"echocast/room/roomtest"
@@ -54,48 +51,11 @@ func speaksRealtime(t *testing.T, cut <-chan struct{}) http.HandlerFunc {
 			_, _ = w.Write(body)
 			return
 		}
-		conn, err := websocket.Accept(w, r, nil)
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		ctx := testwait.Context(t)
-		send := func(format string, args ...any) {
-			_ = conn.Write(ctx, websocket.MessageText, fmt.Appendf(nil, format, args...)) // its reader notices
-		}
-		send(`{"type":"session.created","event_id":"event_1","session":{"type":"realtime",` +
-			`"audio":{"output":{"format":{"type":"audio/pcm","rate":24000}}}}}`)
-		for {
-			_, data, err := conn.Read(ctx)
-			if err != nil {
-				return
-			}
-			var e struct {
-				Type     string `json:"type"`
-				ItemID   string `json:"item_id"`
-				AudioEnd int    `json:"audio_end_ms"`
-			}
-			if err := json.Unmarshal(data, &e); err != nil {
-				t.Errorf("%s: %v", data, err)
-			}
-			switch e.Type {
-			case "response.create":
-				send(`{"type":"response.created","response":{"id":"resp_1","status":"in_progress"}}`)
-				for range 3 {
-					send(`{"type":"response.output_audio.delta","response_id":"resp_1","item_id":"item_1","output_index":0,`+
-						`"content_index":0,"delta":"%s"}`,
-						base64.StdEncoding.EncodeToString(second()))
-				}
-				send(`{"type":"response.output_audio.done","response_id":"resp_1","item_id":"item_1","output_index":0,` +
-					`"content_index":0}`)
-				send(`{"type":"response.done","response":{"id":"resp_1","status":"completed"}}`)
-				testwait.Came(t, cut)
-				send(`{"type":"input_audio_buffer.speech_started","audio_start_ms":900,"item_id":"item_2"}`)
-			case "conversation.item.truncate":
-				send(`{"type":"conversation.item.truncated","item_id":"%s","content_index":0,"audio_end_ms":%d}`,
-					e.ItemID, e.AudioEnd)
-			}
-		}
+		openaitest.Realtime(t, func(s *openaitest.Session) {
+			s.Answer(second(), 3)
+			testwait.Came(t, cut)
+			s.Send(`{"type":"input_audio_buffer.speech_started","audio_start_ms":900,"item_id":"item_2"}`)
+		})(w, r)
 	}
 }
 

@@ -19,12 +19,11 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/coder/websocket"
-
 	"echocast/cli"
 	"echocast/echo"
 	"echocast/internal/nodetest"
 	"echocast/internal/testwait"
+	"echocast/openai/openaitest"
 )
 
 const nodePrograms = "../../carrier/carriertest/node"
@@ -176,40 +175,22 @@ func TestAnAgentConverses(t *testing.T) {
 	t.Parallel()
 	heard := make(chan int, 1)
 	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		conn, err := websocket.Accept(w, r, nil)
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		ctx := testwait.Context(t)
-		send := func(format string, args ...any) {
-			_ = conn.Write(ctx, websocket.MessageText, fmt.Appendf(nil, format, args...)) // its reader notices
-		}
 		if r.Header.Get("Authorization") != "Bearer key-of-the-test" {
 			t.Errorf("the agent was asked with %v", r.Header)
 		}
-		send(`{"type":"session.created","session":{}}`)
+		s := openaitest.Accept(t, w, r)
+		if s == nil {
+			return
+		}
 		bytes := 0
-		for bytes < 24000 {
-			_, data, err := conn.Read(ctx)
-			if err != nil {
-				t.Error(err)
-				return
+		for e := range s.Events() {
+			if bytes += len(e.Audio); bytes >= 24000 {
+				break
 			}
-			var e struct {
-				Type  string `json:"type"`
-				Audio []byte `json:"audio"`
-			}
-			if json.Unmarshal(data, &e) == nil && e.Type == "session.update" {
-				send(`{"type":"session.updated","session":{}}`)
-			}
-			bytes += len(e.Audio)
 		}
 		heard <- bytes
-		silence, _ := json.Marshal(make([]byte, 48000))
-		send(`{"type":"response.output_audio.delta","response_id":"r","item_id":"i","delta":%s}`, silence)
-		send(`{"type":"response.output_audio.done","response_id":"r","item_id":"i"}`)
-		_ = conn.Close(websocket.StatusNormalClosure, "")
+		s.Answer(make([]byte, 48000), 1)
+		s.Close()
 	}))
 	defer service.Close()
 	url, _ := replicaOf(t, "--user", toneFile(t, 300, 20))

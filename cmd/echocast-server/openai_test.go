@@ -14,11 +14,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/coder/websocket"
-
 	"echocast/echo"
 	"echocast/gateway"
-	"echocast/internal/testwait"
+	"echocast/openai/openaitest"
 )
 
 // A program that uses OpenAI's own library is started with the line of the page, and the
@@ -72,7 +70,7 @@ func TestARealtimeSessionWithOpenAIsLibrary(t *testing.T) {
 			_, _ = w.Write(make([]byte, 4800))
 			return
 		}
-		answerRealtime(t, w, r)
+		openaitest.Realtime(t, func(s *openaitest.Session) { s.Answer(make([]byte, 48000), 20) })(w, r)
 	}))
 	defer service.Close()
 	certificate, key := certificateOf(t)
@@ -104,49 +102,6 @@ kill %%1; wait %%1
 	if r.Outcome != echo.Interrupted || r.SpokenBy != echo.ByEvent || r.SpokenSeconds <= 0 || r.SpokenSeconds > 19 ||
 		math.Abs(truncated.Milliseconds-1000*r.SpokenSeconds) > 1 {
 		t.Errorf("the proxy told the service that %v ms were heard, and the receipt is %+v", truncated.Milliseconds, r)
-	}
-}
-
-// answerRealtime is a stand-in of OpenAI Realtime, written from its published events, for
-// one answer of twenty seconds. It answers a truncation.
-func answerRealtime(t *testing.T, w http.ResponseWriter, r *http.Request) {
-	conn, err := websocket.Accept(w, r, nil)
-	if err != nil {
-		t.Error(err)
-		return
-	}
-	ctx := testwait.Context(t)
-	send := func(format string, args ...any) {
-		_ = conn.Write(ctx, websocket.MessageText, fmt.Appendf(nil, format, args...)) // its reader notices
-	}
-	send(`{"type":"session.created","event_id":"event_1","session":{"type":"realtime"}}`)
-	for {
-		_, data, err := conn.Read(ctx)
-		if err != nil {
-			return
-		}
-		var e struct {
-			Type     string `json:"type"`
-			ItemID   string `json:"item_id"`
-			AudioEnd int    `json:"audio_end_ms"`
-		}
-		if err := json.Unmarshal(data, &e); err != nil {
-			t.Errorf("%s: %v", data, err)
-		}
-		switch e.Type {
-		case "response.create":
-			const of = `"response_id":"resp_1","item_id":"item_1","output_index":0,"content_index":0`
-			send(`{"type":"response.created","response":{"id":"resp_1","status":"in_progress"}}`)
-			second, _ := json.Marshal(make([]byte, 48000))
-			for range 20 {
-				send(`{"type":"response.output_audio.delta",`+of+`,"delta":%s}`, second)
-			}
-			send(`{"type":"response.output_audio.done",` + of + `}`)
-			send(`{"type":"response.output_item.done","response_id":"resp_1","item":{"id":"item_1","status":"completed"}}`)
-			send(`{"type":"response.done","response":{"id":"resp_1","status":"completed"}}`)
-		case "conversation.item.truncate":
-			send(`{"type":"conversation.item.truncated","item_id":%q,"content_index":0,"audio_end_ms":%d}`, e.ItemID, e.AudioEnd)
-		}
 	}
 }
 
