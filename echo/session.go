@@ -173,13 +173,10 @@ func (s *Session) Silence(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.options.InterruptTimeout)
 	defer cancel()
-	if err := s.acquire(ctx); err != nil {
+	if err := s.acquireToSend(ctx); err != nil {
 		return err
 	}
 	defer s.release()
-	if !s.options.MaySend() {
-		return errMayNot
-	}
 	s.mu.Lock()
 	stage := s.stage
 	s.mu.Unlock()
@@ -240,13 +237,10 @@ func (s *Session) Send(ctx context.Context, msg Message) error {
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, s.options.SendTimeout, s.stuck())
 	defer cancel()
-	if err := s.acquire(ctx); err != nil {
+	if err := s.acquireToSend(ctx); err != nil {
 		return err
 	}
 	defer s.release()
-	if !s.options.MaySend() {
-		return errMayNot
-	}
 	return sender.Send(ctx, msg)
 }
 
@@ -258,6 +252,18 @@ func (s *Session) acquire(ctx context.Context) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
+}
+
+// acquireToSend acquires the lock for a message, unless Options.MaySend says no.
+func (s *Session) acquireToSend(ctx context.Context) error {
+	if err := s.acquire(ctx); err != nil {
+		return err
+	}
+	if s.options.MaySend() {
+		return nil
+	}
+	s.release()
+	return errMayNot
 }
 
 func (s *Session) release() { <-s.sendLock }

@@ -227,15 +227,12 @@ func (s *Session) send(ctx context.Context, u *utterance) error {
 // deliver sends one message of u. A peer that accepts no data for the session's
 // SendTimeout counts as lost.
 func (s *Session) deliver(ctx context.Context, u *utterance, p messagePart) error {
-	if err := s.acquire(ctx); err != nil {
+	if err := s.acquireToSend(ctx); err != nil {
 		return err
 	}
 	defer s.release()
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
-	}
-	if !s.options.MaySend() {
-		return errMayNot
 	}
 	at := u.noteSending(p)
 	s.watch(u)
@@ -377,13 +374,10 @@ func (s *Session) sendInterrupt(ctx context.Context, u *utterance, why error) bo
 	if gone {
 		return false
 	}
-	if s.acquire(ctx) != nil {
-		return false // the chunk before it is stuck
+	if s.acquireToSend(ctx) != nil {
+		return false // the chunk before it is stuck, or the interrupt may not be sent
 	}
 	defer s.release()
-	if !s.options.MaySend() {
-		return false
-	}
 	err := u.stage.Interrupt(ctx)
 	s.options.Observe(Moment{Kind: MomentInterrupt, At: time.Now(), InferenceID: u.id, Text: why.Error()})
 	return err == nil
