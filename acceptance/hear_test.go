@@ -255,7 +255,8 @@ func checkTones(t *testing.T, all []int16, rate int, hertz, lost float64, second
 		t.Fatalf("%d tones are heard, want %d", len(parts), len(seconds))
 	}
 	for i, part := range parts {
-		if got := float64(len(part)) / float64(rate); got < max(seconds[i]/2, seconds[i]*0.95-2*lost) || got > seconds[i]*1.05 {
+		least := max(seconds[i]/2, seconds[i]*0.95-2*lost)
+		if got := float64(len(part)) / float64(rate); got < least || got > seconds[i]*1.05 {
 			t.Errorf("%v s are heard as %v s, of which %v s were lost", seconds[i], got, lost)
 		}
 		if got := steady(part, rate); math.Abs(got-hertz) > hertz/1000 {
