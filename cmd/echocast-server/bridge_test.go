@@ -21,6 +21,7 @@ import (
 
 	"echocast/cli"
 	"echocast/echo"
+	"echocast/hear"
 	"echocast/internal/nodetest"
 	"echocast/internal/testwait"
 	"echocast/openai/openaitest"
@@ -39,10 +40,7 @@ func needNode(t *testing.T) {
 func toneFile(t *testing.T, hertz float64, seconds int) string {
 	t.Helper()
 	const rate = 24000
-	file := []byte("RIFF\xff\xff\xff\xffWAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00")
-	file = binary.LittleEndian.AppendUint32(file, rate)
-	file = binary.LittleEndian.AppendUint32(file, 2*rate)
-	file = append(file, "\x02\x00\x10\x00data\xff\xff\xff\xff"...)
+	file := hear.WAVHeader(rate)
 	for i := range rate * seconds {
 		sample := int16(9000 * math.Sin(2*math.Pi*hertz*float64(i)/rate))
 		file = binary.LittleEndian.AppendUint16(file, uint16(sample))

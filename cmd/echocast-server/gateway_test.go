@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
 	"math"
 	"net"
@@ -22,6 +21,7 @@ import (
 	"echocast/echo"
 	"echocast/gateway"
 	"echocast/internal/nodetest"
+	"echocast/internal/pcm"
 	"echocast/internal/testwait"
 )
 
@@ -36,19 +36,7 @@ func TestGatewayPage(t *testing.T) {
 			t.Skip(err)
 		}
 	}
-	page, err := os.ReadFile("../../docs/gateway.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var script strings.Builder
-	script.WriteString("set -e; trap 'kill $(jobs -p)' EXIT\n")
-	for _, block := range pageBlock.FindAllStringSubmatch(string(page), -1) {
-		if block[1] == "" {
-			script.WriteString(block[2])
-		}
-	}
-	script.WriteString("trap - EXIT; all=$(jobs -p); kill $all; wait $all\n")
-	out := paste(t, script.String())
+	out := pasteBlocks(t, "../../docs/gateway.md", "")
 	if n := strings.Count(out, `"outcome":"finished"`); n < 2 || strings.Contains(out, `"detail"`) ||
 		!strings.Contains(out, `{"seconds":7.34}`) {
 		t.Errorf("%d utterances were heard:\n%s", n, out)
@@ -60,21 +48,28 @@ func TestReadmeGateway(t *testing.T) {
 	if _, err := exec.LookPath("curl"); err != nil {
 		t.Skip(err)
 	}
-	page, err := os.ReadFile("../../README.md")
+	if out := pasteBlocks(t, "../../README.md", "sh"); !strings.Contains(out, `"outcome":"finished"`) {
+		t.Errorf("nothing was heard:\n%s", out)
+	}
+}
+
+// pasteBlocks pastes the blocks of a page that are in a language, in their order, and returns
+// what they print.
+func pasteBlocks(t *testing.T, name, language string) string {
+	t.Helper()
+	page, err := os.ReadFile(name)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var script strings.Builder
 	script.WriteString("set -e; trap 'kill $(jobs -p)' EXIT\n")
 	for _, block := range pageBlock.FindAllStringSubmatch(string(page), -1) {
-		if block[1] == "sh" {
+		if block[1] == language {
 			script.WriteString(block[2])
 		}
 	}
 	script.WriteString("trap - EXIT; all=$(jobs -p); kill $all; wait $all\n")
-	if out := paste(t, script.String()); !strings.Contains(out, `"outcome":"finished"`) {
-		t.Errorf("nothing was heard:\n%s", out)
-	}
+	return paste(t, script.String())
 }
 
 // standing is what stands for the pauses of a page: the gateway on a port is there.
@@ -229,10 +224,7 @@ kill %%1; wait %%1
 func hertzOf(raw []byte, rate int) float64 {
 	var samples []int16
 	for window := range slices.Chunk(raw, rate/50*2) {
-		sound := make([]int16, len(window)/2)
-		for i := range sound {
-			sound[i] = int16(binary.LittleEndian.Uint16(window[2*i:]))
-		}
+		sound := pcm.Samples(window)
 		if slices.ContainsFunc(sound, func(s int16) bool { return s > 1000 }) {
 			samples = append(samples, sound...)
 		}
