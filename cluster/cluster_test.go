@@ -173,7 +173,9 @@ func TestARefusedClaimLooks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	first.mu.Lock()
 	before := held.entry.state.Revision
+	first.mu.Unlock()
 	renewed, err := first.put(t.Context(), "c1", []byte(`{"node":"first"}`), before)
 	if err != nil {
 		t.Fatal(err)
