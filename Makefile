@@ -68,7 +68,7 @@ check: export SKIP_TRIALS = 1
 check: export COUNT = 500
 check: fmt vet staticcheck lint browser livekit test demo vuln bench-once cross static deb fuzz ## does what CI does
 	CGO_ENABLED=0 $(GO) test -p 4 -parallel 8 -timeout 15m $$(CGO_ENABLED=0 $(GO) list ./... | grep -v -e /acceptance -e /examples -e /rtc/)
-	CGO_ENABLED=0 $(GO) test -run 'TestThe(Replica|User)IsHeard$$' ./acceptance
+	CGO_ENABLED=0 $(GO) test -run 'TestHear(Replica|User)$$' ./acceptance
 	CGO_ENABLED=0 $(GO) test -tags daily_core ./rtc/daily/core
 
 fmt: ## fails if gofmt -s would change a file

@@ -36,7 +36,7 @@ func terminal(t *testing.T) (keys, tty *os.File) {
 
 // Space on the terminal does what SIGUSR2 does, and the terminal is left as it
 // was.
-func TestSpace(t *testing.T) {
+func TestSpaceKey(t *testing.T) {
 	for name, resume := range map[string]bool{"interrupts": false, "pauses with --resume": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

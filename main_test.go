@@ -274,7 +274,7 @@ func exitCodeOf(err error) int {
 }
 
 // LiveKit rooms are the business of another program, which is not here.
-func TestLiveKitIsElsewhere(t *testing.T) {
+func TestLiveKitNeedsEchocastServer(t *testing.T) {
 	t.Parallel()
 	for _, to := range [][]string{{"--to", "livekit+ws://127.0.0.1:1/room"}, {"--to=livekit+wss://127.0.0.1/room"}} {
 		send := program(t, append([]string{"send", "testdata/speech.wav"}, to...)...)

@@ -22,7 +22,7 @@ const (
 	mp3    = "../testdata/mp3/speech_44100hz_joint_cbr160.mp3"
 )
 
-func TestFilesAreHeard(t *testing.T) {
+func TestSpeakFiles(t *testing.T) {
 	want := encoded(t, speech, mp3)
 	inEachRoom(t, func(t *testing.T, w roomKind) {
 		record := recording(t)
@@ -58,7 +58,7 @@ func tone(n int) (header, pcm []byte) {
 // A pipe that stalls until the replica has run out of audio loses nothing. A
 // chunk is held back until it is known not to be the last, so of half a second
 // nine are played, and over REST the first one alone.
-func TestAPipeThatStalls(t *testing.T) {
+func TestStalledPipe(t *testing.T) {
 	const first = 12000 // samples
 	header, pcm := tone(3 * 24000)
 	inEachRoom(t, func(t *testing.T, w roomKind) {
@@ -181,7 +181,7 @@ func checkResumed(t *testing.T, got, want []byte) {
 }
 
 // A replica that is gone ends the run with the code for a loss.
-func TestThePeerIsLost(t *testing.T) {
+func TestReplicaLost(t *testing.T) {
 	inEachRoom(t, func(t *testing.T, w roomKind) {
 		faults := replica.Faults{DieAfter: 40}
 		if w.overREST { // a replica that dies tells nobody, and the service takes its messages
@@ -199,7 +199,7 @@ func TestThePeerIsLost(t *testing.T) {
 
 // Messages fit the room, and a chunk that cannot is refused before anything is
 // said.
-func TestTheLimitOfTheRoom(t *testing.T) {
+func TestMessageLimitOfTheRoom(t *testing.T) {
 	t.Parallel()
 	needBrowser(t)
 	awaitBrowser(t)

@@ -47,7 +47,7 @@ func newAccount(t *testing.T, options dailytest.Options) *account {
 }
 
 // A conversation is created, spoken in, and ended whatever happens.
-func TestACreatedConversation(t *testing.T) {
+func TestCreatedConversation(t *testing.T) {
 	t.Parallel()
 	broken := filepath.Join(t.TempDir(), "broken.mp3")
 	if err := os.WriteFile(broken, bytes.Repeat([]byte("no audio"), 1000), 0o600); err != nil {

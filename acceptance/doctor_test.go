@@ -104,7 +104,7 @@ func TestDoctorInAnEmptyRoom(t *testing.T) {
 }
 
 // A room that lets nobody in is a failure.
-func TestDoctorInARoomThatIsOver(t *testing.T) {
+func TestDoctorInAClosedRoom(t *testing.T) {
 	t.Parallel()
 	a := newAccount(t, dailytest.Options{Refuse: &dailytest.Refusal{Type: "exp-room", Message: "it has expired"}})
 	checks, code := a.examine(t)
@@ -115,7 +115,7 @@ func TestDoctorInARoomThatIsOver(t *testing.T) {
 }
 
 // A real livekit-server is known for one, without a credential that could be wrong.
-func TestDoctorKnowsALiveKitServer(t *testing.T) {
+func TestDoctorRecognisesLiveKitServer(t *testing.T) {
 	address := "livekit+" + needServer(t) + "/doctor"
 	if err := (livekit.Backend{}).CheckServer(testwait.Context(t), http.DefaultClient, address); err != nil {
 		t.Error(err)

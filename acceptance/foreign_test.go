@@ -43,7 +43,7 @@ func nextEvent(t *testing.T, events <-chan foreignEvent) foreignEvent {
 }
 
 // A replica on libdatachannel, or on werift, is spoken to as any other.
-func TestForeignReplicas(t *testing.T) {
+func TestReplicasOnOtherWebRTCLibraries(t *testing.T) {
 	for _, library := range []string{"node-datachannel", "werift"} {
 		t.Run(library, func(t *testing.T) {
 			events := startForeign(t, library, "replica")
@@ -65,7 +65,7 @@ func TestForeignReplicas(t *testing.T) {
 }
 
 // A client on libdatachannel, or on werift, speaks through the stand-in.
-func TestForeignClients(t *testing.T) {
+func TestClientsOnOtherWebRTCLibraries(t *testing.T) {
 	for _, library := range []string{"node-datachannel", "werift"} {
 		t.Run(library, func(t *testing.T) {
 			needForeign(t, library)

@@ -266,7 +266,7 @@ func checkTones(t *testing.T, all []int16, rate int, hertz, lost float64, second
 }
 
 // What the replica plays is heard by another connection: the same tone, and a pause.
-func TestTheReplicaIsHeard(t *testing.T) {
+func TestHearReplica(t *testing.T) {
 	t.Parallel()
 	url, end := serveReplica(t)
 	defer end()
@@ -286,7 +286,7 @@ func TestTheReplicaIsHeard(t *testing.T) {
 }
 
 // The user's microphone is heard, into a WAV file whose header is complete.
-func TestTheUserIsHeard(t *testing.T) {
+func TestHearUser(t *testing.T) {
 	t.Parallel()
 	url, end := serveReplica(t, "--user", hum(t, 300, 2))
 	defer end()
@@ -307,7 +307,7 @@ func TestTheUserIsHeard(t *testing.T) {
 }
 
 // A command takes the samples, and hearing ends with it.
-func TestACommandHears(t *testing.T) {
+func TestHearExec(t *testing.T) {
 	t.Parallel()
 	url, end := serveReplica(t, "--user", hum(t, 300, 2))
 	defer end()
@@ -319,7 +319,7 @@ func TestACommandHears(t *testing.T) {
 }
 
 // What the user says while the replica speaks is heard on the same connection.
-func TestASenderHears(t *testing.T) {
+func TestSendHear(t *testing.T) {
 	t.Parallel()
 	url, end := serveReplica(t, "--user", hum(t, 300, 3))
 	defer end()
@@ -337,7 +337,7 @@ func TestASenderHears(t *testing.T) {
 
 // --asr runs the user's own recogniser: it receives what the user says, and echocast
 // answers what it prints.
-func TestYourOwnRecogniser(t *testing.T) {
+func TestConverseRecogniserCommand(t *testing.T) {
 	t.Parallel()
 	url, end := serveReplica(t, "--user", hum(t, 300, 3))
 	defer end()
@@ -369,7 +369,7 @@ var dailyWays = map[string]func(t *testing.T, room *dailytest.Room) []string{
 }
 
 // In a Daily room the replica and the first of the others are heard.
-func TestADailyRoomIsHeard(t *testing.T) {
+func TestHearDailyRoom(t *testing.T) {
 	t.Parallel()
 	for way, arguments := range dailyWays {
 		for from, hertz := range map[string]int{"replica": 440, "user": 1000} {
@@ -402,7 +402,7 @@ func TestADailyRoomIsHeard(t *testing.T) {
 
 // A pause in a Daily room is a pause in the stream. The tests of package hear compare how long
 // it is.
-func TestAPauseInADailyRoom(t *testing.T) {
+func TestHearPauseInDailyRoom(t *testing.T) {
 	t.Parallel()
 	for way, arguments := range dailyWays {
 		t.Run(way, func(t *testing.T) {
@@ -444,7 +444,7 @@ func heardFor() time.Duration {
 }
 
 // A call in a Daily room is recorded by two more participants, each side in its channel.
-func TestACallInADailyRoomIsRecorded(t *testing.T) {
+func TestRecordCallInDailyRoom(t *testing.T) {
 	t.Parallel()
 	room, err := dailytest.NewRoom(dailytest.Options{})
 	if err != nil {

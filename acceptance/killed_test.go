@@ -328,7 +328,7 @@ func TestSendOverRESTKilled(t *testing.T) {
 
 // A second Ctrl-C while a conversation is created, or ended, ends at once, and says
 // how to end what may be open.
-func TestSecondSignalTellsWhatMayBeOpen(t *testing.T) {
+func TestSecondSignalNamesOpenConversation(t *testing.T) {
 	t.Parallel()
 	for _, point := range []string{"create received", "end received"} {
 		t.Run(point, func(t *testing.T) {

@@ -147,7 +147,7 @@ func (w *worker) record() {
 
 // The avatar of a vendor whose plugin sends 16 kHz gets 16 kHz, without a word of
 // the user's.
-func TestSpeechRateOfAVendor(t *testing.T) {
+func TestSpeechRateOfVendorAvatar(t *testing.T) {
 	url := needServer(t)
 	self, err := os.Executable()
 	if err != nil {

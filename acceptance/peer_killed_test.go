@@ -77,7 +77,7 @@ func (p *replicaProcess) kill() {
 // A peer that is killed in mid-utterance is noticed by its silence. What is said
 // of it is true: nothing was done, and each sample that was read is
 // acknowledged, on its way, or not sent.
-func TestThePeerIsKilled(t *testing.T) {
+func TestKilledPeer(t *testing.T) {
 	before := goleak.IgnoreCurrent()
 	dir := t.TempDir()
 	record, trace := filepath.Join(dir, "heard.wav"), filepath.Join(dir, "trace.ndjson")

@@ -264,7 +264,7 @@ func TestElevenLabs(t *testing.T) {
 }
 
 // Wrong messages are told, and an agent that cannot be reached is an error of its own.
-func TestWrongAgents(t *testing.T) {
+func TestInvalidMessagesAndUnreachableAgent(t *testing.T) {
 	for _, kind := range agent.Kinds() {
 		synctest.Test(t, func(t *testing.T) {
 			_, _, _, warnings := talk(t, kind, func(v *vendor) {
@@ -291,7 +291,7 @@ func TestWrongAgents(t *testing.T) {
 
 // What an agent has said before it ended the conversation is said to its end. One of
 // OpenAI's that ends within a response is a warning.
-func TestTheAgentEndsTheConversation(t *testing.T) {
+func TestAgentEndsConversation(t *testing.T) {
 	for _, c := range []struct {
 		kind, end, want string
 	}{

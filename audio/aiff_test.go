@@ -177,7 +177,7 @@ func TestBrokenAIFFAndAU(t *testing.T) {
 
 // Samples after the declared end of a file are reported with their length; chunks that
 // may be there are not.
-func TestBytesBehindAIFFAndAU(t *testing.T) {
+func TestTrailingBytesInAIFFAndAU(t *testing.T) {
 	some, behind := make([]byte, 100), bytes.Repeat([]byte{0xfe, 0x01}, 12000)
 	au := []byte(".snd")
 	for _, v := range []uint32{24, 100, 3, 24000, 1} {

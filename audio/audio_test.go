@@ -131,7 +131,7 @@ func TestWAV(t *testing.T) {
 
 // However the bytes arrive, the samples are the same: a pipe splits samples and
 // chunk headers as it likes.
-func TestReadersThatSplit(t *testing.T) {
+func TestSplitReads(t *testing.T) {
 	s16, want := to16(speechLike(700, audio.Format{Rate: 44100, Channels: 2}))
 	file := wavFile(fmtChunk(1, 2, 44100, 4, 16), other("LIST", 7), data(s16))
 	raw := &audio.Options{Encoding: "s16le", Raw: audio.Format{Rate: 44100, Channels: 2}}
@@ -147,7 +147,7 @@ func TestReadersThatSplit(t *testing.T) {
 }
 
 // The first samples are there before the input ends.
-func TestPipeStreams(t *testing.T) {
+func TestFirstSamplesBeforeInputEnds(t *testing.T) {
 	s16, want := to16(speechLike(100, audio.Format{Rate: 24000, Channels: 1}))
 	r, w := io.Pipe()
 	defer r.Close()
@@ -167,7 +167,7 @@ func TestPipeStreams(t *testing.T) {
 	}
 }
 
-func TestHeadersThatLie(t *testing.T) {
+func TestWrongHeaderLengths(t *testing.T) {
 	m16, want := to16(speechLike(11025, audio.Format{Rate: 22050, Channels: 1}))
 	for _, c := range []struct {
 		file     []byte
@@ -302,7 +302,7 @@ func TestOnlyEOFIsTheEnd(t *testing.T) {
 	}
 }
 
-func TestReaderThatGivesNothing(t *testing.T) {
+func TestReaderWithoutProgress(t *testing.T) {
 	raw := &audio.Options{Encoding: "s16le", Raw: audio.Format{Rate: 16000, Channels: 1}}
 	in, err := audio.Open(idle{}, raw)
 	if err == nil {
@@ -318,7 +318,7 @@ type idle struct{}
 func (idle) Read([]byte) (int, error) { return 0, nil }
 
 // Floats may be anything; samples are finite and within bounds.
-func TestFloatsAreTamed(t *testing.T) {
+func TestFloatsAreFiniteAndBounded(t *testing.T) {
 	in := []float32{0.5, float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1)), 1e30, -1e30, 1.5, -1.5}
 	want := []float32{0.5, 0, 16, -16, 16, -16, 1.5, -1.5}
 	audiotest.TestSource(t, opener(wavFile(fmtChunk(3, 1, 24000, 4, 32), data(toFloat(in)))), want)
@@ -375,7 +375,7 @@ func TestMonoOfLoudChannels(t *testing.T) {
 
 // A hostile header must not make the decoder allocate: what is read is the
 // fixed buffers and no more.
-func TestHeadersAllocateNothingOnTheirWord(t *testing.T) {
+func TestHeaderClaimsDoNotAllocate(t *testing.T) {
 	file := wavFile(mono16(24000), chunk{"LIST", 0xfffffff0, []byte("INFO")})
 	result := testing.Benchmark(func(b *testing.B) {
 		b.ReportAllocs()

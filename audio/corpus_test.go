@@ -215,7 +215,7 @@ func TestCorpusCutShort(t *testing.T) {
 
 // Files that are cut off at the seam of two never panic and never give more
 // than there is.
-func TestTwoFilesCutShort(t *testing.T) {
+func TestConcatenatedFilesCutShort(t *testing.T) {
 	for _, name := range []string{"two_files.wav", "two_pipes.wav", "two_pipes_s24le.wav"} {
 		file, want := corpusFile(t, name)
 		for at := range file {

@@ -81,7 +81,7 @@ func TestFFmpeg(t *testing.T) {
 
 // It is asked only where it is allowed, and never about text or what is read
 // here.
-func TestFFmpegIsNotAsked(t *testing.T) {
+func TestWhenFFmpegIsNotUsed(t *testing.T) {
 	never := &audio.Options{FFmpeg: filepath.Join(t.TempDir(), "none")}
 	pcm, want := to16(speechLike(100, audio.Format{Rate: 24000, Channels: 1}))
 	if _, err := audio.Open(bytes.NewReader(cafFile(24000, pcm)), nil); !errors.Is(err, audio.ErrFormat) ||
@@ -180,7 +180,7 @@ func script(t *testing.T, pcm []byte, lines string) *audio.Options {
 
 // What ffmpeg complains of and survives is a warning, the first line of it; what
 // it ends with is an error.
-func TestFFmpegComplains(t *testing.T) {
+func TestFFmpegWarnings(t *testing.T) {
 	pcm, want := to16(speechLike(2400, audio.Format{Rate: 24000, Channels: 1}))
 	for exit, failed := range map[string]bool{"0": false, "1": true} {
 		opts := script(t, pcm, "cat >/dev/null; cat %s; echo '[wv @ 0x5] Invalid element' >&2; echo more >&2; exit "+exit)
@@ -224,7 +224,7 @@ func TestFFmpegStalls(t *testing.T) {
 }
 
 // A process that makes nothing of an input without an end is ended.
-func TestFFmpegTakesNoEndlessInput(t *testing.T) {
+func TestFFmpegEndlessInputIsStopped(t *testing.T) {
 	withFFmpeg(t)
 	audio.SetFFmpegStall(t, 50*time.Millisecond)
 	input := io.MultiReader(strings.NewReader("\x1a\x45\xdf\xa3 and more"), forever{})
@@ -312,7 +312,7 @@ func TestFFmpegReadsRecordings(t *testing.T) {
 }
 
 // Only a pipe whose index is behind is waited for, and that is said.
-func TestFFmpegSaysThatItWaits(t *testing.T) {
+func TestFFmpegWaitForIndexIsReported(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir()) // where nobody else leaves files meanwhile
 	opts := withFFmpeg(t)
 	for name, c := range map[string]struct {
@@ -364,7 +364,7 @@ func TestFFmpegReadsLiveWebM(t *testing.T) {
 }
 
 // Inputs with a fault that ffmpeg survives are said whole, with a warning at most.
-func TestFFmpegSurvives(t *testing.T) {
+func TestFFmpegFaultyInputs(t *testing.T) {
 	opts := withFFmpeg(t)
 	read := func(name string, args ...string) []byte {
 		b, err := os.ReadFile(made(t, opts, name, args...))
@@ -424,7 +424,7 @@ func TestFFmpegOutputIsBounded(t *testing.T) {
 
 // Two hours of silence at 1000 Hz are 7 kB of FLAC in Matroska; as a file and by a
 // pipe.
-func TestFFmpegMakesNoHoursOfNothing(t *testing.T) {
+func TestFFmpegDecompressionBomb(t *testing.T) {
 	opts := withFFmpeg(t)
 	path := filepath.Join(t.TempDir(), "silence.mkv")
 	args := []string{"-v", "error", "-f", "lavfi", "-i", "anullsrc=r=1000:cl=mono", "-t", "7200",

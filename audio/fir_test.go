@@ -240,7 +240,7 @@ func TestFIRDelay(t *testing.T) {
 }
 
 // A block of input yields all that can be made of it before the next is read.
-func TestFIRHoldsNothingBack(t *testing.T) {
+func TestFIRReturnsAllAvailableOutput(t *testing.T) {
 	for _, rate := range []int{8000, 44099, 44100, 96000} {
 		in := &firInput{samples: make([]float32, 20000), rate: rate, size: 441}
 		f, err := newFIR(in, 24000)
@@ -365,7 +365,7 @@ type stuck struct{ endless }
 
 func (*stuck) ReadSamples([]float32) (int, error) { return 0, nil }
 
-func TestFIRNeedsProgress(t *testing.T) {
+func TestFIRSourceWithoutProgress(t *testing.T) {
 	f, err := newFIR(&stuck{endless{rate: 48000}}, 24000)
 	if err != nil {
 		t.Fatal(err)

@@ -343,7 +343,7 @@ func TestFLACBroken(t *testing.T) {
 	}
 }
 
-func TestFLACKeepsPaceWithAPipe(t *testing.T) {
+func TestFLACStreamsFromPipe(t *testing.T) {
 	head := flacHeader(audio.Format{Rate: 24000, Channels: 1}, 16, 0)
 	frame := flacFrame(0, 7, nil, 4, 16, []int32{1, -1, 2, -2, 3})
 	want := []float32{1. / 32768, -1. / 32768, 2. / 32768, -2. / 32768, 3. / 32768}
@@ -381,7 +381,7 @@ func TestExtremeCompression(t *testing.T) {
 }
 
 // A header may claim what it likes: room is made for one frame at most.
-func TestFLACAllocatesNothingOnItsWord(t *testing.T) {
+func TestFLACHeaderClaimsDoNotAllocate(t *testing.T) {
 	file := flacHeader(audio.Format{Rate: 24000, Channels: 8}, 24, 1<<36-1)
 	file[4] = 0 // more metadata follows: a picture of 16 MB
 	file = append(file, 0x86, 0xFF, 0xFF, 0xFF)

@@ -128,7 +128,7 @@ func readAll(input []byte) (w work) {
 
 // Four times the bytes take four times the work, and a little: in every reader,
 // for every family.
-func TestWorkGrowsWithBytes(t *testing.T) {
+func TestWorkIsLinearInBytes(t *testing.T) {
 	const small, factor = 32 << 10, 4
 	for name, f := range degenerateFamilies(t) {
 		few, many := f.sized(small), f.sized(factor*small)

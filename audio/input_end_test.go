@@ -16,7 +16,7 @@ import (
 
 // What stands behind the declared end of a sound is counted in every format, of files
 // and of pipes; of a pipe that is held open as far as it has come.
-func TestWhatIsLeftOutIsCounted(t *testing.T) {
+func TestTrailingBytesAreCounted(t *testing.T) {
 	read := func(name string) []byte {
 		b, err := os.ReadFile(filepath.Join("../testdata", name))
 		if err != nil {

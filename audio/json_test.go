@@ -225,7 +225,7 @@ func TestNDJSONBroken(t *testing.T) {
 }
 
 // Each line is heard before the next one is written.
-func TestNDJSONKeepsPaceWithAPipe(t *testing.T) {
+func TestNDJSONStreamsFromPipe(t *testing.T) {
 	reader, writer := io.Pipe()
 	write := func(i int) {
 		sample := binary.LittleEndian.AppendUint16(nil, uint16(i+1))
@@ -295,7 +295,7 @@ func TestNDJSONRandom(t *testing.T) {
 }
 
 // Objects may follow each other in any way, on any number of lines.
-func TestJSONInAnyRow(t *testing.T) {
+func TestJSONObjectLayouts(t *testing.T) {
 	one, two := "AQACAA==", "AwAEAA=="
 	want := []float32{1. / 32768, 2. / 32768, 3. / 32768, 4. / 32768}
 	for name, text := range map[string]string{
@@ -372,7 +372,7 @@ func TestJSONOfAnyLength(t *testing.T) {
 }
 
 // Of a long text the first samples are heard before its end.
-func TestJSONPassesOnALongText(t *testing.T) {
+func TestJSONStreamsLongStrings(t *testing.T) {
 	reader, writer := io.Pipe()
 	defer writer.Close()
 	go func() { _, _ = io.Copy(writer, endlessText(`{"delta":"`, 1<<20, "")) }()

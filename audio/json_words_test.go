@@ -129,7 +129,7 @@ func TestWordsInJSON(t *testing.T) {
 }
 
 // What Prepare puts in front or leaves out moves the words.
-func TestWordsArePreparedToo(t *testing.T) {
+func TestPrepareShiftsWordTimes(t *testing.T) {
 	quiet, loud := make([]byte, 48000), []byte(strings.Repeat("\x00\x40", 24000))
 	text := fmt.Sprintf(`{"audio":"%s","timestamps":[{"word":"a","start_time":1,`+
 		`"end_time":1.5}]}`, base64.StdEncoding.EncodeToString(append(quiet, loud...)))

@@ -31,7 +31,7 @@ func loudness(rate int, pcm []float32, step int) float64 {
 }
 
 // The table of BS.1770-4 for 48 kHz.
-func TestKWeightingIsThatOfTheRecommendation(t *testing.T) {
+func TestKWeightingCoefficients(t *testing.T) {
 	for _, c := range []struct{ got, want biquad }{
 		{kShelf(48000), biquad{b0: 1.53512485958697, b1: -2.69169618940638, b2: 1.19839281085285, a1: -1.69065929318241,
 			a2: 0.73248077421585}},

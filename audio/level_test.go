@@ -140,7 +140,7 @@ func TestPad(t *testing.T) {
 }
 
 // Silence beside nothing would be an utterance of nothing.
-func TestPadOfNothing(t *testing.T) {
+func TestPadOfEmptyInput(t *testing.T) {
 	through(t, mono24, nil, []float32{},
 		func(src audio.Source) audio.Source { return audio.Pad(src, time.Second, time.Second) })
 }

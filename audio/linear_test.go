@@ -102,7 +102,7 @@ func testOggPage(flags byte, number uint32, body []byte) []byte {
 }
 
 // The decoder refuses a file without samples after reading a little over 64 MB.
-func TestEndlessInputsEnd(t *testing.T) {
+func TestEndlessInputsAreRefused(t *testing.T) {
 	id3 := append([]byte("ID3\x04\x00\x00\x00\x00\x0f\x76"), make([]byte, 2038)...) // 2048 bytes
 	opusHead := []byte("OpusHead\x01\x01\x00\x00\x80\xbb\x00\x00\x00\x00\x00")
 	oggHead := append(testOggPage(oggBegins, 0, opusHead),

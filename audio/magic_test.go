@@ -70,7 +70,7 @@ func TestTrustHeader(t *testing.T) {
 // What is plainly no samples is refused by what it is, with and without an
 // encoding declared, and no text is quoted without its control characters
 // escaped.
-func TestNoSamples(t *testing.T) {
+func TestOtherFileTypesAreRefused(t *testing.T) {
 	data, _ := to16(speechLike(400, mono24))
 	wav := wavFile(mono16(24000), chunk{"data", -1, data})
 	adts := bytes.Repeat(append([]byte{0xff, 0xf1, 0x50, 0x80, 0x02, 0x1f, 0xfc}, make([]byte, 9)...), 3)
@@ -109,7 +109,7 @@ func TestNoSamples(t *testing.T) {
 }
 
 // Samples that look like text or a header for a while are samples.
-func TestSamplesThatLookLikeMore(t *testing.T) {
+func TestSamplesThatLookLikeTextOrHeader(t *testing.T) {
 	for name, c := range map[string]struct {
 		encoding string
 		bytes    []byte

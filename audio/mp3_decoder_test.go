@@ -112,7 +112,7 @@ func signalToNoise(got, want []float32) float64 {
 	return 10 * math.Log10(signal/noise)
 }
 
-func TestMP3GivesTheEncodersInput(t *testing.T) {
+func TestMP3RoundTrip(t *testing.T) {
 	for _, file := range mp3Files {
 		t.Run(file.name, func(t *testing.T) {
 			got, d := decodeMP3(t, readMP3File(t, file.name+".mp3"))
@@ -354,7 +354,7 @@ func editTag(mp3 []byte, frames uint32, delay, padding int) []byte {
 	return mp3
 }
 
-func TestMP3DeclaredIsDelivered(t *testing.T) {
+func TestMP3DelayAndPadding(t *testing.T) {
 	mp3 := readMP3File(t, taggedMP3)
 	const frames = 27 // of sound, as the tag says
 	bare := bytes.Clone(mp3)
@@ -383,7 +383,7 @@ func TestMP3DeclaredIsDelivered(t *testing.T) {
 }
 
 // A tag that is wrong costs no sound, wherever the claimed end falls.
-func TestMP3GoesOnBeyondTheClaim(t *testing.T) {
+func TestMP3WrongLengthTag(t *testing.T) {
 	mp3 := readMP3File(t, taggedMP3)
 	const frames = 27
 	whole, _ := decodeMP3(t, editTag(mp3, frames, 576, 529))
@@ -490,7 +490,7 @@ func TestMP3Refuses(t *testing.T) {
 	}
 }
 
-func TestMP3NamesTheLyingTag(t *testing.T) {
+func TestMP3WrongTagIsNamed(t *testing.T) {
 	_, err := openMP3(bytes.NewReader([]byte("ID3\x04\x00\x00\x00\x00\x7f\x7fshort")))
 	if want := "an ID3v2 tag claims 16393 bytes, the input ends after 15"; !strings.Contains(fmt.Sprint(err), want) {
 		t.Errorf("%v, want it to say %q", err, want)

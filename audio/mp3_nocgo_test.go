@@ -87,7 +87,7 @@ func TestMP3RefusesWhatGoMP3GetsWrong(t *testing.T) {
 }
 
 // What only resembles the refused is read.
-func TestMP3ReadsTheNeighboursOfWhatItRefuses(t *testing.T) {
+func TestMP3ReadsStreamsSimilarToRefused(t *testing.T) {
 	for name, test := range map[string]struct {
 		data    []byte
 		samples int
@@ -211,7 +211,7 @@ func TestMP3TooManyDamagedFrames(t *testing.T) {
 
 // A stream that was cut in front refers to data that is gone. Those frames are
 // silent, and the rest is as it was.
-func TestMP3CutInFront(t *testing.T) {
+func TestMP3WithoutItsStart(t *testing.T) {
 	for _, name := range []string{untaggedMP3, "speech_22050hz_mono_vbr2.mp3"} {
 		mp3 := readMP3File(t, name)
 		whole, _ := decodeMP3(t, mp3)
@@ -239,7 +239,7 @@ func peakOf(samples []float32) (peak float64) {
 
 // A file with a frame that this build does not read is refused before its first
 // sample.
-func TestMP3FileIsRefusedInFront(t *testing.T) {
+func TestMP3FileIsRefusedBeforeItsFirstSample(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "x.mp3")
 	data := slices.Concat(bytes.Repeat(readMP3File(t, taggedMP3), 3), readMP3File(t, "speech_8000hz_mono_cbr32.mp3"))
 	if err := os.WriteFile(name, data, 0o600); err != nil {

@@ -9,7 +9,7 @@ import (
 
 // Between two frames the packer keeps all that the next can refer to, and
 // little more.
-func TestFramePackerRemembers(t *testing.T) {
+func TestFramePackerHistory(t *testing.T) {
 	var p framePacker
 	var all []byte
 	for n := range 400 {
@@ -29,7 +29,7 @@ func TestFramePackerRemembers(t *testing.T) {
 }
 
 // The filters sound on for one frame and a part of the next.
-func TestSynthesisRests(t *testing.T) {
+func TestSynthesisDecay(t *testing.T) {
 	mp3 := testMP3(t, "speech_24000hz_mono_cbr64.mp3")
 	var p framePacker
 	var s synthesis

@@ -82,7 +82,7 @@ func withoutTag(file mp3File, mp3 []byte) []byte {
 }
 
 // Long streams of every kind, each many segments long.
-func TestMP3AheadIsBitExact(t *testing.T) {
+func TestParallelMP3IsBitExact(t *testing.T) {
 	var all [][]byte
 	for i, file := range mp3Files {
 		mp3 := readMP3File(t, file.name+".mp3")
@@ -112,7 +112,7 @@ func TestMP3AheadIsBitExact(t *testing.T) {
 }
 
 // Damage at any place is heard the same.
-func TestMP3AheadOfDamage(t *testing.T) {
+func TestParallelMP3Damage(t *testing.T) {
 	for _, file := range mp3Files {
 		long := bytes.Repeat(withoutTag(file, readMP3File(t, file.name+".mp3")), aheadTimes/2)
 		for seed := range byte(testwait.Trials(20)) {
@@ -146,7 +146,7 @@ func noGoroutines(t *testing.T, before int) {
 	}
 }
 
-func TestMP3AheadBreaks(t *testing.T) {
+func TestParallelMP3ReadError(t *testing.T) {
 	before := runtime.NumGoroutine()
 	long := longMP3(t, taggedMP3, 40)
 	want := decodeWith(t, long, 1).samples
@@ -165,7 +165,7 @@ func TestMP3AheadBreaks(t *testing.T) {
 
 // One frame at a time waits for no input it does not need; what has been decoded
 // ahead comes together.
-func TestMP3AheadGivesWhatIsDecoded(t *testing.T) {
+func TestParallelMP3Latency(t *testing.T) {
 	const frame = 2 * 1152
 	long := longMP3(t, stereoMP3, 60)
 	d, err := audio.OpenMP3Ahead(bufio.NewReaderSize(bytes.NewReader(long), 64<<10), 2)
@@ -189,7 +189,7 @@ func TestMP3AheadGivesWhatIsDecoded(t *testing.T) {
 }
 
 // Wherever it is left, Close ends all that runs.
-func TestMP3AheadAbandoned(t *testing.T) {
+func TestParallelMP3CloseEarly(t *testing.T) {
 	before := runtime.NumGoroutine()
 	long := longMP3(t, stereoMP3, 60)
 	for _, reads := range []int{0, 1, 63, 64, 65, 66, 100, 300, 700} {
@@ -231,7 +231,7 @@ func (c *counted) Read(p []byte) (int, error) {
 }
 
 // What is not asked for is not read but for a few segments.
-func TestMP3AheadIsBounded(t *testing.T) {
+func TestParallelMP3IsBounded(t *testing.T) {
 	const workers = 2
 	long := longMP3(t, stereoMP3, 300)
 	r := &counted{Reader: bytes.NewReader(long)}
@@ -253,7 +253,7 @@ func TestMP3AheadIsBounded(t *testing.T) {
 }
 
 // Open decodes ahead where it has a regular file, and nowhere else.
-func TestOpenDecodesAheadInFilesOnly(t *testing.T) {
+func TestOpenDecodesInParallelInFilesOnly(t *testing.T) {
 	if runtime.GOMAXPROCS(0) < 2 {
 		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(2))
 	}

@@ -312,7 +312,7 @@ func TestOggChained(t *testing.T) {
 
 // A stream that lacks its end is heard to its end, with a warning; so is one
 // behind which something else stands.
-func TestOggOddEnds(t *testing.T) {
+func TestOggMissingEndAndTrailingBytes(t *testing.T) {
 	file := readFile(t, oggFiles, "celt_mono_20ms.opus")
 	want := mustDecode(t, file)
 	pages := parsePages(file)
@@ -621,7 +621,7 @@ func TestOggRefuses(t *testing.T) {
 
 // Sound that begins on the last page of the headers, where some writers put it, is the
 // same as sound on pages of its own.
-func TestSoundBehindHeaders(t *testing.T) {
+func TestOggAudioOnHeaderPage(t *testing.T) {
 	for name, headers := range map[string]int{"celt_stereo_2.5ms.opus": 2, "vorbis_44100hz_stereo.ogg": 3} {
 		file := readFile(t, oggFiles, name)
 		packets, end := packetsOf(parsePages(file))
@@ -641,7 +641,7 @@ func TestSoundBehindHeaders(t *testing.T) {
 }
 
 // Vorbis that was cut out begins before position 0, inside a packet.
-func TestVorbisBeginsEarly(t *testing.T) {
+func TestVorbisNegativeStartPosition(t *testing.T) {
 	file := readFile(t, oggFiles, "vorbis_44100hz_stereo.ogg")
 	packets, end := packetsOf(parsePages(file))
 	want := mustDecode(t, file)
@@ -747,7 +747,7 @@ func live(t *testing.T, come []byte, opts *audio.Options, frames int) []float32 
 	return got
 }
 
-func TestOggKeepsPaceWithAPipe(t *testing.T) {
+func TestOggStreamsFromPipe(t *testing.T) {
 	for name, headers := range map[string]int{"celt_mono_20ms.opus": 2, "vorbis_22050hz_mono.ogg": 3} {
 		file := readFile(t, oggFiles, name)
 		want := mustDecode(t, file)

@@ -135,7 +135,7 @@ func claims(t *testing.T) map[string]map[string][]sample {
 
 // Every claim of the table of inputs in docs/inputs.md is shown by inputs, and nothing more
 // is shown than it claims.
-func TestTheTableOfInputsIsTrue(t *testing.T) {
+func TestTableOfInputs(t *testing.T) {
 	page, err := os.ReadFile("../docs/inputs.md")
 	if err != nil {
 		t.Fatal(err)

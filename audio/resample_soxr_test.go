@@ -126,7 +126,7 @@ func TestResampleEqualsOneShot(t *testing.T) {
 	}
 }
 
-func TestResampleIsAsLongAsItShould(t *testing.T) {
+func TestResampleLength(t *testing.T) {
 	for _, rate := range rates {
 		for _, n := range []int{0, 1, 2, 3, 146, 147, 148, 441, 1000, 4411} {
 			src, err := resampled(speechLike(n, audio.Format{Rate: rate, Channels: 1}), rate, 100000)()

@@ -121,7 +121,7 @@ func TestPitchOfSpeech(t *testing.T) {
 	}
 }
 
-func TestPitchOfWhatIsNoVoice(t *testing.T) {
+func TestPitchOfUnvoicedSound(t *testing.T) {
 	noise := make([]float32, 48000)
 	for i := range noise {
 		noise[i] = rand.Float32()*2 - 1

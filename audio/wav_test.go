@@ -156,7 +156,7 @@ func TestSamplesThatLookLikeAHeader(t *testing.T) {
 }
 
 // A stream that breaks after its last sample is no finished utterance.
-func TestStreamThatGoesWrongAfterItsSamples(t *testing.T) {
+func TestReadErrorAfterLastSample(t *testing.T) {
 	broke := errors.New("the cable is out")
 	s16, want := to16(speechLike(12000, audio.Format{Rate: 24000, Channels: 1}))
 	file := wavFile(mono16(24000), data(s16))
@@ -437,7 +437,7 @@ func TestWAVChangesItsFormat(t *testing.T) {
 
 // Headers that lie about the length of a frame are read by the bits of a sample,
 // with a warning.
-func TestWAVFramesOfAWrongLength(t *testing.T) {
+func TestWAVWrongFrameLength(t *testing.T) {
 	s16, want := to16(speechLike(1000, mono24))
 	for _, align := range []int{1, 4, 16, 3, 100} {
 		got, in, err := decode(t, bytes.NewReader(wavFile(fmtChunk(1, 1, 24000, align, 16), data(s16))), nil)
@@ -477,7 +477,7 @@ func TestWAVInsideAWAV(t *testing.T) {
 }
 
 // What is left out of a file is said by how much it is.
-func TestWAVLeavesOut(t *testing.T) {
+func TestWAVTrailingBytes(t *testing.T) {
 	s16, _ := to16(speechLike(1000, mono24))
 	name := filepath.Join(t.TempDir(), "x.wav")
 	junk := append([]byte{0, 1, 2, 3}, s16[:1996]...)
@@ -547,7 +547,7 @@ func TestWAVSizesOfFiles(t *testing.T) {
 // A block says its first sample exactly, so the drift of the wrong rounding shows
 // at its end: the files of sox, which rounds each term, and of FFmpeg, which
 // rounds the sum, come out as their encoders meant them.
-func TestIMAIsRoundedAsItsEncoderDid(t *testing.T) {
+func TestIMARounding(t *testing.T) {
 	sum := func(code byte, step int) int { return (2*int(code) + 1) * step >> 3 }
 	terms := func(code byte, step int) int {
 		return step>>3 + int(code>>2)*step + int(code>>1&1)*(step>>1) + int(code&1)*(step>>2)

@@ -226,7 +226,7 @@ func talkToTwilioBot(t *testing.T, o *replica.Options, act func(b *twilioBot)) *
 // Marks come back in order, each within 100 ms of when the stand-in's own record says
 // that what is before it was played, whether the bot sends in bursts, in real time or
 // with pauses in which the replica runs out of audio.
-func TestMarksComeBackWhenTheyWereHeard(t *testing.T) {
+func TestMarksReturnWhenHeard(t *testing.T) {
 	count := testwait.Trials(300)
 	earliest, latest := time.Hour, -time.Hour
 	for seed := range count {
@@ -324,7 +324,7 @@ func TestClearInterrupts(t *testing.T) {
 }
 
 // What a bot does wrong is told, and harms nothing.
-func TestWrongMessagesAreTold(t *testing.T) {
+func TestInvalidMessagesAreReported(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &twilioBot{stage: begin(t, twilio.New(nil), nil)}
 		done := make(chan struct{})
@@ -353,7 +353,7 @@ func TestWrongMessagesAreTold(t *testing.T) {
 
 // A bot that hangs up ends the call in good order, and one in the middle of its
 // answer is interrupted.
-func TestTheBotHangsUp(t *testing.T) {
+func TestBotHangsUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := begin(t, twilio.New(nil), nil)
 		time.Sleep(time.Second)
@@ -446,7 +446,7 @@ func TestVonage(t *testing.T) {
 }
 
 // The user's voice reaches the bot sample by sample, however it was written.
-func TestTheUserIsHeard(t *testing.T) {
+func TestUserVoiceReachesBot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		leg, _ := vonage.New(16000, nil)
 		l := newLine()
@@ -487,7 +487,7 @@ func TestTheUserIsHeard(t *testing.T) {
 
 // A bot that cannot be reached is an error of its own, which does not say the address:
 // that may hold a secret.
-func TestTheBotCannotBeReached(t *testing.T) {
+func TestUnreachableBot(t *testing.T) {
 	err := carrier.Run(t.Context(), "ws://127.0.0.1:1/?token=secret", twilio.New(nil), carrier.Options{})
 	if _, ok := errors.AsType[*carrier.DialError](err); !ok || strings.Contains(err.Error(), "secret") {
 		t.Errorf("nobody answers: %v", err)
@@ -496,7 +496,7 @@ func TestTheBotCannotBeReached(t *testing.T) {
 
 // A bot that redirects is not followed: the address that was allowed is the one that is
 // dialled.
-func TestNoRedirectIsFollowed(t *testing.T) {
+func TestRedirectsAreNotFollowed(t *testing.T) {
 	reached := false
 	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached = true }))
 	defer other.Close()
@@ -510,7 +510,7 @@ func TestNoRedirectIsFollowed(t *testing.T) {
 }
 
 // An answer in real time ends sooner where the bot marks its end.
-func TestAMarkEndsTheAnswer(t *testing.T) {
+func TestMarkEndsAnswer(t *testing.T) {
 	took := map[bool]time.Duration{}
 	for _, isMarked := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {

@@ -98,7 +98,7 @@ func TestWaitsForOneSampleMore(t *testing.T) {
 	}
 }
 
-func TestErrorIsNoEnd(t *testing.T) {
+func TestErrorIsNotEnd(t *testing.T) {
 	broken := errors.New("the pipe broke")
 	for _, n := range []int{0, 1, 9, 10, 11, 25} {
 		c := chunker.New(&ramp{n: n, step: 3, err: broken}, 10)
@@ -123,7 +123,7 @@ func TestErrorIsNoEnd(t *testing.T) {
 }
 
 // An error that only wraps io.EOF is no end either.
-func TestWrappedEOFIsNoEnd(t *testing.T) {
+func TestWrappedEOFIsNotEnd(t *testing.T) {
 	for chunk, err := range chunker.New(&ramp{n: 5, step: 5, err: fmt.Errorf("reset: %w", io.EOF)}, 10).All() {
 		if chunk.Last || err == nil {
 			t.Errorf("%+v, %v; want the error and no end", chunk, err)
@@ -174,7 +174,7 @@ func ExampleChunker_All() {
 }
 
 // Growing chunks lose and repeat nothing, wherever the stream ends.
-func TestGrowing(t *testing.T) {
+func TestGrowingChunks(t *testing.T) {
 	want := []int{3, 6, 12, 20, 20}
 	for n := 1; n <= 61; n++ {
 		for _, step := range []int{1, 7, 1000} {

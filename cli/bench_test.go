@@ -36,7 +36,7 @@ func benchResults(t *testing.T, stdout string) (all []load.CaseResult) {
 	return all
 }
 
-func TestBenchMeasuresWhatIsAskedFor(t *testing.T) {
+func TestBenchSelectsCases(t *testing.T) {
 	stdout, stderr, code := runBench(testwait.Context(t), "--json", "--chunk", "20ms,50ms", "--chunk", "1.5ms",
 		"--rate", "24000", "--rate", "44100,8000")
 	if code != 0 || !strings.HasPrefix(stderr, "echocast: ") || strings.Contains(stderr, "\x1b") {
@@ -178,7 +178,7 @@ func (c *countdown) Err() error {
 
 // What was measured before a signal is shown, and nothing is invented where
 // there was no time to measure.
-func TestBenchTableOfWhatThereIs(t *testing.T) {
+func TestBenchPartialTable(t *testing.T) {
 	for left, want := range map[int]int{0: 0, 1: 2, 4: 3} { // lines, the head among them
 		var out bytes.Buffer
 		b := &benchCmd{streams: Streams{Out: &out, Err: &bytes.Buffer{}}, seconds: 1e-6}

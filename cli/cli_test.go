@@ -353,7 +353,7 @@ func TestBrokenInputNeverSaysDone(t *testing.T) {
 	}
 }
 
-func TestShorterThanItsHeaderIsSaidToItsEnd(t *testing.T) {
+func TestInputShorterThanItsHeader(t *testing.T) {
 	file, pcm := wav(24000, 1, 24000)
 	r := run(t, bytes.NewReader(file[:44+24000]), "encode", "-")
 	all := messages(t, r.stdout)
@@ -402,7 +402,7 @@ func TestSend(t *testing.T) {
 	}
 }
 
-func TestQuietSaysNothing(t *testing.T) {
+func TestQuietPrintsNothing(t *testing.T) {
 	t.Parallel()
 	r := run(t, nil, "send", "--quiet", "../testdata/mp3/speech_24000hz_mono_cbr64.mp3")
 	if r.code != 0 || r.stdout != "" || r.stderr != "" {
@@ -440,7 +440,7 @@ func TestDryRun(t *testing.T) {
 }
 
 // A reader of stdout that has seen enough is no error; a full disk is.
-func TestStdoutThatEnds(t *testing.T) {
+func TestClosedStdout(t *testing.T) {
 	file, _ := wav(24000, 1, 240000)
 	for err, code := range map[error]int{syscall.EPIPE: 0, syscall.ENOSPC: 1} {
 		for _, pace := range []string{"burst", "lead"} {

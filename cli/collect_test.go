@@ -19,7 +19,7 @@ func percentNow() int {
 
 // The usual percentage holds from the first collection on, and not against what a
 // command has chosen.
-func TestCollectLater(t *testing.T) {
+func TestDefaultGOGC(t *testing.T) {
 	t.Setenv("GOGC", "")
 	before, asked := percentNow(), collectsAsAsked.Swap(false)
 	t.Cleanup(func() {

@@ -151,7 +151,7 @@ func TestProfilesAreCompleted(t *testing.T) {
 }
 
 // A fault of the settings is one line that says where it stands, and exit code 2.
-func TestFaultsOfSettings(t *testing.T) {
+func TestSettingsErrors(t *testing.T) {
 	for text, want := range map[string]string{
 		"\nlaed = 1s\n":                    `:2: no option is called "laed"; did you mean lead?`,
 		"send.rat = 1\n":                   `:1: no option is called "send.rat"`,
@@ -180,7 +180,7 @@ func TestFaultsOfSettings(t *testing.T) {
 	}
 }
 
-func TestModeOfSettings(t *testing.T) {
+func TestSettingsFileMode(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("there are no modes")
 	}
@@ -208,7 +208,7 @@ func TestModeOfSettings(t *testing.T) {
 }
 
 // What was typed hides the rival that comes from further away.
-func TestRehearsalHidesRoomOfSettings(t *testing.T) {
+func TestTypedOptionOverridesConflictingSetting(t *testing.T) {
 	configFile(t, "to = http://127.0.0.1:1\npage = true")
 	if r := run(t, nil, "send", "--rehearse", "--page=false", "--pace", "burst", "../testdata/speech.wav"); r.code != 0 {
 		t.Errorf("code %d, %s", r.code, r.stderr)
@@ -220,7 +220,7 @@ func TestRehearsalHidesRoomOfSettings(t *testing.T) {
 }
 
 // No variable of the environment that means something else is that of an option.
-func TestVariablesOfOptions(t *testing.T) {
+func TestOptionVariablesDoNotCollide(t *testing.T) {
 	var rows []string
 	for _, name := range []string{"send", "replica", "converse", "conversation create", "doctor", "bench", "hear"} {
 		r := run(t, nil, append([]string{"config", "--json"}, strings.Fields(name)...)...)

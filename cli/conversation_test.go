@@ -209,7 +209,7 @@ func TestKeyFile(t *testing.T) {
 	}
 }
 
-func TestNobodyServes(t *testing.T) {
+func TestServiceUnreachable(t *testing.T) {
 	_, _ = account(t)
 	listener := httptest.NewServer(nil)
 	listener.Close()
@@ -236,7 +236,7 @@ func TestUncertainCreation(t *testing.T) {
 }
 
 // What cannot be printed is not kept.
-func TestCreationThatCannotBePrinted(t *testing.T) {
+func TestCreationIsEndedIfItCannotBePrinted(t *testing.T) {
 	server, _ := account(t)
 	code := cli.Run(testwait.Context(t), []string{"echocast", "conversation", "create", "--pal", "p1"},
 		cli.Streams{Out: failing{syscall.ENOSPC}, Err: io.Discard})
@@ -252,7 +252,7 @@ func TestCreationThatCannotBePrinted(t *testing.T) {
 }
 
 // The next creating command says what earlier ones left, and how to end it.
-func TestCreatingTellsWhatWasLeft(t *testing.T) {
+func TestCreateReportsLeftoverConversations(t *testing.T) {
 	_, state := account(t)
 	if r := call(t, "conversation", "create", "--pal", "p1"); r.code != 0 || strings.Contains(r.stderr, "end-mine") {
 		t.Fatalf("%+v", r)
@@ -273,7 +273,7 @@ func TestCreatingTellsWhatWasLeft(t *testing.T) {
 
 // A conversation whose id went to a standard output that is closed is named all the
 // same.
-func TestTheIDIsNotLost(t *testing.T) {
+func TestIDIsNamedWhenStdoutIsClosed(t *testing.T) {
 	server, _ := account(t)
 	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
 	if err != nil {
@@ -289,7 +289,7 @@ func TestTheIDIsNotLost(t *testing.T) {
 }
 
 // An end that gets no answer says how to end it.
-func TestEndWithoutAnAnswer(t *testing.T) {
+func TestEndTimesOut(t *testing.T) {
 	server, _ := account(t)
 	id := server.Add("mine")
 	server.Fail(tavustest.Fault{Method: "POST", Reset: true})

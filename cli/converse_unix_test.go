@@ -60,7 +60,7 @@ func onlyReceipt(t *testing.T, stdout string) echo.Receipt {
 
 // A user who barges in ends the program that speaks, and all that it started;
 // the conversation goes on until Ctrl-C.
-func TestConverseKillsWhatSpeaks(t *testing.T) {
+func TestConverseKillsVoiceCommand(t *testing.T) {
 	url, ended := scripted(testwait.Context(t), t, replica.Options{}, userSays("", "i1", "Hello?"), userBegins)
 	tts, gone := endless(t)
 	ctx, cancel := context.WithCancelCause(testwait.Context(t))
@@ -84,7 +84,7 @@ func TestConverseKillsWhatSpeaks(t *testing.T) {
 }
 
 // Ctrl-C in the middle of an answer silences the replica and ends what speaks.
-func TestConverseEndsInAnAnswer(t *testing.T) {
+func TestConverseCtrlCDuringAnswer(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(testwait.Context(t))
 	defer cancel(nil)
 	url, ended := scripted(testwait.Context(t), t, replica.Options{OnEvent: func(e replica.Event) {
@@ -107,7 +107,7 @@ func TestConverseEndsInAnAnswer(t *testing.T) {
 
 // A connection that is lost in the middle of an answer, and cannot be made again,
 // ends the conversation with the code for that.
-func TestConverseLost(t *testing.T) {
+func TestConverseConnectionLost(t *testing.T) {
 	t.Parallel()
 	listener, err := rtc.Listen("127.0.0.1:0", nil)
 	if err != nil {

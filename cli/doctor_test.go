@@ -64,7 +64,7 @@ func browser(t *testing.T) string {
 }
 
 // In a good account everything is well, and nothing is created or said.
-func TestDoctorIsContent(t *testing.T) {
+func TestDoctorFindsNoFault(t *testing.T) {
 	server, state := account(t)
 	server.AddPAL("p1", "r1234567890a", "echo", nil)
 	server.Add("somebody else's")
@@ -112,7 +112,7 @@ func TestDoctorIsContent(t *testing.T) {
 }
 
 // What is wrong is said, with its code, and what can still be checked is.
-func TestDoctorFinds(t *testing.T) {
+func TestDoctorReportsFaults(t *testing.T) {
 	microphone := map[string]any{
 		"transport": map[string]any{"input_settings": map[string]any{"microphone": map[string]any{"isEnabled": true}}}}
 	livekit := map[string]any{"transport": map[string]any{"transport_type": "livekit"}}
@@ -247,7 +247,7 @@ func unset(t *testing.T, name string) {
 
 // Conversations of a process that died are named, with what ends them; those of
 // one that lives are left alone.
-func TestDoctorFindsWhatWasLeft(t *testing.T) {
+func TestDoctorReportsLeftoverConversations(t *testing.T) {
 	server, state := account(t)
 	if r := call(t, "conversation", "create", "--pal", "p1"); r.code != 0 {
 		t.Fatal(r)
@@ -288,7 +288,7 @@ func TestDoctorFindsWhatWasLeft(t *testing.T) {
 }
 
 // A replica of echocast is joined, and looked for; the room key is said nowhere.
-func TestDoctorJoins(t *testing.T) {
+func TestDoctorJoinsPeer(t *testing.T) {
 	_, _ = account(t)
 	r := startRemote(t)
 	key := write(t, "key", []byte(roomKey))

@@ -13,7 +13,7 @@ import (
 
 // In every pace a message leaves when the input has nothing more, and large
 // pieces are written while it has.
-func TestEncodeHoldsNothingBack(t *testing.T) {
+func TestEncodeLatency(t *testing.T) {
 	file, _ := wav(24000, 1, 72000)
 	for name, c := range map[string]struct {
 		input []byte

@@ -9,7 +9,7 @@ import (
 
 // What echocast does not read itself is left to ffmpeg where that is installed,
 // which is said, unless it was forbidden.
-func TestFFmpegIsUsedUnasked(t *testing.T) {
+func TestFFmpegIsUsedByDefault(t *testing.T) {
 	dir := t.TempDir()
 	file, pcm := wav(24000, 1, 2400)
 	said := write(t, "said.wav", file)

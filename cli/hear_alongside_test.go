@@ -79,7 +79,7 @@ func (a *awaited) Write(p []byte) (int, error) {
 }
 
 // After a loss the room that is joined next is heard, into the same stream.
-func TestHearAlongFollowsTheConnection(t *testing.T) {
+func TestHearAfterReconnect(t *testing.T) {
 	var people bytes.Buffer
 	settings := &settings{quiet: true}
 	first := &fakeHearer{0x1111, errors.New("lost"), make(chan struct{})}

@@ -100,7 +100,7 @@ func TestShortHelpFitsAScreen(t *testing.T) {
 
 // Wherever -h and --help stand they are help, but not as the value of an option
 // or as an input.
-func TestWhereHelpIsAsked(t *testing.T) {
+func TestHelpFlagPositions(t *testing.T) {
 	for _, c := range []struct {
 		args []string
 		code int

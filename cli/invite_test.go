@@ -72,7 +72,7 @@ func TestInvite(t *testing.T) {
 
 // A command for a room that only the other program joins does not begin: it
 // reads nothing, and --to may stand anywhere.
-func TestCommandsNeedTheServer(t *testing.T) {
+func TestCommandsNeedEchocastServer(t *testing.T) {
 	for _, arguments := range [][]string{
 		{"invite", "--to", "livekit+ws://h/r"},
 		{"send", "x.wav", "--to=livekit+ws://h/r"},

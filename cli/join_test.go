@@ -14,7 +14,7 @@ import (
 	"echocast/room"
 )
 
-func TestReplicaThatJoins(t *testing.T) {
+func TestReplicaJoinRefusals(t *testing.T) {
 	run := func(server *Server, line string) (string, error) {
 		errs := &bytes.Buffer{}
 		err := runApp(t.Context(), strings.Fields("echocast replica "+line), Streams{Out: &bytes.Buffer{}, Err: errs}, server)

@@ -46,7 +46,7 @@ func TestSendWithWordsOfAService(t *testing.T) {
 	}
 }
 
-func TestOptionsThatCannotBe(t *testing.T) {
+func TestOptionRefusals(t *testing.T) {
 	for line, want := range map[string]string{
 		"send --text hello a.wav b.wav": "--text is what one input says, and there are 2",
 		"send --fallback microphone --to http://127.0.0.1:1 a.wav": "--fallback microphone publishes an audio " +

@@ -25,7 +25,7 @@ func floats(channels int, samples ...float64) []byte {
 }
 
 // Levels that ruin what is heard are said in one line wherever the input is read.
-func TestRuinedLevelsAreSaid(t *testing.T) {
+func TestLevelWarnings(t *testing.T) {
 	t.Parallel()
 	tone := func(channels int, value func(channel int, v float64) float64) []byte {
 		var all []float64

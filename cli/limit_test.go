@@ -10,7 +10,7 @@ import (
 
 // A replica that takes smaller messages than is usual says so in its answer. What
 // would not fit is refused before anything is said, and not in the middle of it.
-func TestAPeerThatTakesSmallMessages(t *testing.T) {
+func TestPeerWithSmallMessageLimit(t *testing.T) {
 	l, err := rtc.Listen("127.0.0.1:0", &rtc.Options{MaxMessage: 2000})
 	if err != nil {
 		t.Fatal(err)

@@ -69,7 +69,7 @@ const answering = `cat >/dev/null; echo '{"message_type":"conversation","event_t
 	`"properties":{"tool_call_id":"call_1","output":"sunny"}}'`
 
 // A shell command answers a tool call, and the room is over when it says so.
-func TestListenAnswers(t *testing.T) {
+func TestListenExecAnswersToolCall(t *testing.T) {
 	t.Parallel()
 	transcript := filepath.Join(t.TempDir(), "call.txt")
 	url, ended := scripted(testwait.Context(t), t, replica.Options{},

@@ -86,7 +86,7 @@ func same(t *testing.T, name, line string) {
 }
 
 // Text that comes in pieces is one utterance, which is done with its last piece.
-func TestSayAsItComes(t *testing.T) {
+func TestSayStreamsText(t *testing.T) {
 	for _, rate := range []int{1, 4096} {
 		text := "Welcome to the <emotion value=\"excited\"/> harbour\u00a0tour ü."
 		in := bytes.NewReader([]byte(text))
@@ -128,7 +128,7 @@ func TestSayAsItComes(t *testing.T) {
 }
 
 // An input that breaks is not done.
-func TestSayBroken(t *testing.T) {
+func TestSayBrokenInput(t *testing.T) {
 	var stdout, stderr bytes.Buffer
 	broken := iotest.DataErrReader(iotest.TimeoutReader(iotest.OneByteReader(strings.NewReader("a b c"))))
 	code := Run(testwait.Context(t), []string{"echocast", "say", "--dry-run", "-"},
@@ -220,7 +220,7 @@ func (silentStage) Interrupt(context.Context) error                     { return
 func (silentStage) Speak(context.Context, []float32, bool) (int, error) { return 1, nil }
 
 // A LiveKit room has no limit of bytes that a chunk has to fit.
-func TestAnyChunkInALiveKitRoom(t *testing.T) {
+func TestNoChunkLimitInLiveKitRoom(t *testing.T) {
 	code, _, stderr := run(testwait.Context(t), "send", "--to", "livekit+wss://h/r", "--chunk", "1s", "--pace",
 		"burst", "--wait", "sent", "../testdata/speech.wav")
 	if code != 0 {

@@ -127,7 +127,7 @@ func TestRoomKey(t *testing.T) {
 }
 
 // A replica and a sender that know only a TURN server find each other.
-func TestThroughARelay(t *testing.T) {
+func TestPeersThroughRelay(t *testing.T) {
 	relay, err := rtctest.NewRelay()
 	if err != nil {
 		t.Fatal(err)

@@ -13,7 +13,7 @@ import (
 
 // An utterance that is not confirmed as heard does not end a playlist: the others
 // are spoken, and the end says which ones are in doubt. --stop-on-error ends there.
-func TestAPlaylistOutlivesALostWord(t *testing.T) {
+func TestPlaylistContinuesAfterUnconfirmedUtterance(t *testing.T) {
 	speech, err := os.ReadFile("../testdata/speech.wav")
 	if err != nil {
 		t.Fatal(err)

@@ -65,7 +65,7 @@ var sendBytes = []string{"alaw8k", "azure", "camb", "deepgram", "elevenlabs-mp3"
 	"speechmatics", "ulaw8k"}
 
 // A preset has its event stream in the file, or sends bytes.
-func TestEveryPresetHasItsStream(t *testing.T) {
+func TestEveryPresetHasStreamFixture(t *testing.T) {
 	streams := readStreams(t)
 	for _, p := range preset.All() {
 		hasStream := slices.ContainsFunc(streams, func(s *eventStream) bool { return s.preset == p.Name })

@@ -108,7 +108,7 @@ func TestPresetRefusals(t *testing.T) {
 }
 
 // What is believed against a header is said.
-func TestForcedRateIsSaid(t *testing.T) {
+func TestForcedRateIsReported(t *testing.T) {
 	slow, _ := wav(16000, 1, 16000)
 	r := run(t, bytes.NewReader(slow), "encode", "--preset", "speechify", "--force-format", "-")
 	if !strings.Contains(r.stderr, "taken for 24000 Hz as --preset speechify says, though its header says 16000 Hz") {

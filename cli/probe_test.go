@@ -182,7 +182,7 @@ func TestProbeFailures(t *testing.T) {
 	}
 }
 
-func TestProbeForPeople(t *testing.T) {
+func TestProbeText(t *testing.T) {
 	file := pulse(0, 24000, 0, 0.1)
 	r := run(t, bytes.NewReader(file[:len(file)-3]), "probe", "-")
 	for _, want := range []string{
@@ -230,7 +230,7 @@ func TestProbePictures(t *testing.T) {
 }
 
 // The waveform is as wide as it is asked to be, and nothing else.
-func TestProbeDraws(t *testing.T) {
+func TestProbeDraw(t *testing.T) {
 	t.Setenv("COLUMNS", "40")
 	good := write(t, "good.wav", pulse(0, 24000, 0, 1))
 	r := run(t, nil, "probe", "--draw", good)

@@ -237,7 +237,7 @@ func TestRecordRefusals(t *testing.T) {
 }
 
 // The page of a rehearsal is there before it speaks, for as long as a browser shows it.
-func TestSendShowsAPage(t *testing.T) {
+func TestSendPage(t *testing.T) {
 	t.Parallel()
 	said, stop := background(t, "send", "--rehearse", "--page", "../testdata/speech.wav")
 	address := awaitText(t, said, regexp.MustCompile(`http://127\.0\.0\.1:\d+/page/\S+/`))

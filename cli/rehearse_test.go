@@ -37,7 +37,7 @@ func TestRehearsal(t *testing.T) {
 }
 
 // What names a real replica is not spoken to a stand-in, unless that is asked for.
-func TestARealReplicaWasMeant(t *testing.T) {
+func TestRealReplicaNeedsRehearse(t *testing.T) {
 	for name, c := range map[string]struct {
 		variable, value string
 		args            []string
@@ -101,7 +101,7 @@ func TestCommandsNeedARoom(t *testing.T) {
 }
 
 // No conversation is created for what is no audio.
-func TestNothingIsCreatedForNoAudio(t *testing.T) {
+func TestNoConversationForNonAudioInput(t *testing.T) {
 	server, _ := account(t)
 	for name, c := range map[string]struct {
 		in   string

@@ -84,7 +84,7 @@ func TestTraceHidesLaterSecrets(t *testing.T) {
 }
 
 // Every option that names a file with a secret warns of one that others can read.
-func TestPublicKeyFilesAreWarnedOf(t *testing.T) {
+func TestReadableSecretFilesAreReported(t *testing.T) {
 	server := httptest.NewServer(http.NotFoundHandler())
 	defer server.Close()
 	for option, args := range map[string][]string{

@@ -14,7 +14,7 @@ import (
 
 // What has no end of its own is ended by a signal, which is no error, wherever it
 // is by then.
-func TestSignalsAreAnEnd(t *testing.T) {
+func TestSignalsEndCommandsWithoutError(t *testing.T) {
 	for line, arguments := range map[string][]string{
 		"listening\n":             {"listen"},
 		"listening to the user\n": {"converse", "--on-utterance", "cat", "--tts", "cat"},

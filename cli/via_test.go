@@ -129,7 +129,7 @@ func TestRefusalsOverREST(t *testing.T) {
 }
 
 // The state of a message that nobody knows is in the receipt, and in the exit code.
-func TestUncertainOverREST(t *testing.T) {
+func TestUncertainDeliveryOverREST(t *testing.T) {
 	server := withMessages(t)
 	id := server.Add("somebody's")
 	server.Fail(tavustest.Fault{Path: "/v2/conversations/" + id + "/send", Skip: 1, Times: 1, Status: 504,
@@ -171,7 +171,7 @@ func TestWebhookOverREST(t *testing.T) {
 
 // A way that does not lead to what is named is refused in one line, before
 // anything is created.
-func TestWaysThatLeadNowhere(t *testing.T) {
+func TestViaRefusals(t *testing.T) {
 	server := withMessages(t)
 	id := server.Add("somebody's")
 	speech := "../testdata/speech.wav"

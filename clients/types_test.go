@@ -56,12 +56,12 @@ var words = map[reflect.Type][]string{
 	},
 }
 
-// TestTypesAreTheGateways compares the types of the TypeScript client with the Go
+// TestTypeScriptTypesMatchGateway compares the types of the TypeScript client with the Go
 // types whose JSON they are.
-func TestTypesAreTheGateways(t *testing.T) {
+func TestTypeScriptTypesMatchGateway(t *testing.T) {
 	const file = "js/src/types.ts"
 	var out strings.Builder
-	out.WriteString("// Written by: go test ./clients -run TestTypesAreTheGateways -update\n")
+	out.WriteString("// Written by: go test ./clients -run TestTypeScriptTypesMatchGateway -update\n")
 	for _, e := range exported {
 		in := reflect.TypeOf(e.value)
 		fmt.Fprintf(&out, "\n/** %s */\nexport interface %s {\n", e.about, in.Name())

@@ -125,7 +125,7 @@ func TestTakeover(t *testing.T) {
 
 // A claim names the revision of the moment when the lease was free: a record that its
 // holder has renewed since is not taken.
-func TestARenewedRecordIsNotTaken(t *testing.T) {
+func TestClaimOfRenewedRecordFails(t *testing.T) {
 	t.Parallel()
 	url := startNATS(t)
 	first := openNode(t, Options{Servers: url, TTL: time.Hour}) // it renews nothing meanwhile
@@ -165,7 +165,7 @@ func TestARenewedRecordIsNotTaken(t *testing.T) {
 }
 
 // A node whose watch is late learns the revision when its claim is refused.
-func TestARefusedClaimLooks(t *testing.T) {
+func TestRefusedClaimLearnsRevision(t *testing.T) {
 	t.Parallel()
 	url := startNATS(t)
 	first := openNode(t, Options{Servers: url, TTL: time.Hour})
@@ -206,7 +206,7 @@ func (b *endingWatch) WatchAll(ctx context.Context, o ...jetstream.WatchOpt) (je
 
 // A watch that NATS ends begins again: without it a node takes nothing over, and does not
 // know which node holds what.
-func TestTheWatchBeginsAgain(t *testing.T) {
+func TestWatchRestarts(t *testing.T) {
 	t.Parallel()
 	first := openNode(t, Options{Servers: startNATS(t)})
 	if _, err := first.Create(t.Context(), "c1"); err != nil {
@@ -235,7 +235,7 @@ func waitFor(t *testing.T, isSo func() bool) {
 }
 
 // What is released is taken at once, and by a node that has a slot.
-func TestGive(t *testing.T) {
+func TestReleasedConversationIsTaken(t *testing.T) {
 	t.Parallel()
 	url := startNATS(t)
 	const ages = time.Hour // nothing lapses
@@ -259,7 +259,7 @@ func TestGive(t *testing.T) {
 }
 
 // A full store refuses audio, so that it is not acknowledged, and keeps what it has.
-func TestAFullStoreRefusesAudio(t *testing.T) {
+func TestFullStoreRefusesAudio(t *testing.T) {
 	t.Parallel()
 	n := openNode(t, Options{Servers: startNATS(t)})
 	ctx := t.Context()

@@ -88,7 +88,7 @@ func TestCommandsAnswer(t *testing.T) {
 }
 
 // A voice that dies in the middle of its audio has not finished.
-func TestVoiceThatDies(t *testing.T) {
+func TestVoiceCommandDies(t *testing.T) {
 	l := answerOnce(t, Options{OnUtterance: "cat", TTS: "head -c 22094 ../testdata/speech.wav; exit 7"})
 	if _, isBroken := errors.AsType[*audio.InputError](l.errs["answer 1"]); !isBroken ||
 		!strings.Contains(fmt.Sprint(l.texts(NoteFailed)), "the tts command failed: exit status 7") {
@@ -125,7 +125,7 @@ func TestTTSTimeoutWaitsForText(t *testing.T) {
 
 // Each sentence is one run of the voice, and one answer; the cache makes the
 // second time silent.
-func TestSentencesAndTheirCache(t *testing.T) {
+func TestSentenceCache(t *testing.T) {
 	folder := t.TempDir()
 	log := filepath.Join(t.TempDir(), "log")
 	o := Options{OnUtterance: "cat", TTS: "cat >>'" + log + "'; head -c 22094 ../testdata/speech.wav",
@@ -176,7 +176,7 @@ func TestWordsOfSentences(t *testing.T) {
 }
 
 // A sentence whose voice fails is no part of the cache, and fails the answer.
-func TestSentenceThatFails(t *testing.T) {
+func TestFailedSentenceIsNotCached(t *testing.T) {
 	folder := t.TempDir()
 	l := answerOnce(t, Options{OnUtterance: "cat", TTS: "head -c 22094 ../testdata/speech.wav; exit 7",
 		PerSentence: true, CacheDir: folder})
@@ -236,7 +236,7 @@ func TestRecogniserStartsAgain(t *testing.T) {
 }
 
 // A command that was ended because its answer was is not blamed for that end.
-func TestAbandonedCommandIsNotBlamed(t *testing.T) {
+func TestCancelledCommandIsNotAnError(t *testing.T) {
 	c := newConversation(&fakeSession{},
 		Options{OnUtterance: "exec sleep 600", TTS: "head -c 22094 ../testdata/speech.wav"})
 	for range 20 {

@@ -450,7 +450,7 @@ func checkFates(t *testing.T, seed uint64, s script, told *fates, finished, lost
 }
 
 // A cough in mid-speech costs the time of the cough, and not a sample.
-func TestACoughLosesNothing(t *testing.T) {
+func TestCoughLosesNoAudio(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		session := &fakeSession{events: make(chan echo.Event, 16), heard: map[string]int{}}
 		var notes []string

@@ -15,7 +15,7 @@ import (
 )
 
 // The command that answers is told what was heard of the answer before.
-func TestHeardWordsAreHandedOn(t *testing.T) {
+func TestHeardWordsReachThinkCommand(t *testing.T) {
 	script, err := replica.ParseScript(strings.NewReader(
 		`{"event":{"message_type":"conversation","event_type":"conversation.utterance","properties":{"role":"user",` +
 			`"speech":"Count."}}}` + "\n" +

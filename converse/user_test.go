@@ -12,7 +12,7 @@ import (
 )
 
 // What the user does counts in the order in which it happened, however it arrives.
-func TestUserEventsCountInTheirOrder(t *testing.T) {
+func TestUserEventsAreOrdered(t *testing.T) {
 	start := func(seq int64) echo.Event { return echo.Event{Kind: echo.StartedSpeaking, Seq: seq} }
 	stop := func(seq int64) echo.Event { return echo.Event{Kind: echo.StoppedSpeaking, Seq: seq} }
 	words := func(seq int64, text string) echo.Event {

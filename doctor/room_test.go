@@ -30,7 +30,7 @@ func examine(t *testing.T, o doctor.Options) map[string]doctor.Finding {
 
 // A server with pages is not yet a LiveKit server, and what is missing here comes
 // before what may be wrong with the network.
-func TestLiveKitIsToldFromOtherServers(t *testing.T) {
+func TestLiveKitServerIsRecognised(t *testing.T) {
 	for name, c := range map[string]struct {
 		answer      http.HandlerFunc
 		key         string
@@ -88,7 +88,7 @@ func browser(t *testing.T) string {
 }
 
 // The CDN is called well only where it was asked, and serves what the page checks.
-func TestTheCDNIsAsked(t *testing.T) {
+func TestCDNCheck(t *testing.T) {
 	script, readErr := os.ReadFile("../rtc/daily/dailytest/node_modules/@daily-co/daily-js/dist/daily.js")
 	asked := 0
 	serve := func(status int, body []byte) *httptest.Server {

@@ -51,7 +51,7 @@ func TestAwayTimeout(t *testing.T) {
 
 // A replica that comes back just as its time ends, and leaves again, has all of the
 // time once more.
-func TestAwayTimeoutThatIsOvertaken(t *testing.T) {
+func TestAwayTimeoutRestartsOnReturn(t *testing.T) {
 	dial := &rooms{}
 	inRoom(t, &Options{Redial: dial.redial, AwayTimeout: 5 * time.Second}, func(t *testing.T, _ *room, s *Session) {
 		dial.next = []*room{newRoom()}

@@ -141,7 +141,7 @@ func TestInterruptDropsTheQueue(t *testing.T) {
 }
 
 // A source that hangs keeps its own Speak, not the next.
-func TestASourceThatHangsHoldsNobodyUp(t *testing.T) {
+func TestHangingSourceDoesNotBlockQueue(t *testing.T) {
 	inRoom(t, &Options{Queue: QueueReplace}, func(t *testing.T, r *room, s *Session) {
 		r.polite(sameID)
 		r.answers(50*time.Millisecond, 0.5)
@@ -244,7 +244,7 @@ func TestResume(t *testing.T) {
 }
 
 // A user whose last word is lost does not keep the replica silent for ever.
-func TestResumeWithoutTheUsersEnd(t *testing.T) {
+func TestResumeWithoutUserStoppedEvent(t *testing.T) {
 	inRoom(t, &Options{BargeIn: true, Resume: true}, func(t *testing.T, r *room, s *Session) {
 		r.polite(sameID)
 		r.answers(0, 1)
@@ -257,7 +257,7 @@ func TestResumeWithoutTheUsersEnd(t *testing.T) {
 	})
 }
 
-func TestAPauseOfWhatCannotGoBack(t *testing.T) {
+func TestPauseOfUnrewindableSource(t *testing.T) {
 	inRoom(t, nil, func(t *testing.T, r *room, s *Session) {
 		r.polite(sameID)
 		time.AfterFunc(time.Second, func() { _ = s.Pause(t.Context()) })
@@ -343,7 +343,7 @@ func TestLossPolicies(t *testing.T) {
 	}
 }
 
-func TestALossThatLasts(t *testing.T) {
+func TestRedialTimeout(t *testing.T) {
 	dial := &rooms{}
 	inRoom(t, &Options{OnLoss: ReconnectResume, Redial: dial.redial, RedialTimeout: 20 * time.Second},
 		func(t *testing.T, r *room, s *Session) {
@@ -362,7 +362,7 @@ func TestALossThatLasts(t *testing.T) {
 }
 
 // A peer that takes nothing more is lost, though nothing says so.
-func TestAStuckPeerIsLost(t *testing.T) {
+func TestStuckPeerIsLost(t *testing.T) {
 	dial := &rooms{}
 	for _, policy := range []ReconnectPolicy{ReconnectAbandon, ReconnectResume} {
 		inRoom(t, &Options{OnLoss: policy, Redial: dial.redial}, func(t *testing.T, r *room, s *Session) {
@@ -391,7 +391,7 @@ func TestAStuckPeerIsLost(t *testing.T) {
 
 // What is said again after a loss waits for the new connection, also where nobody
 // waits for the replica.
-func TestALossIsMadeGoodWithoutTheReplica(t *testing.T) {
+func TestRepeatWaitsForReconnect(t *testing.T) {
 	dial := &rooms{fail: 3}
 	receipts := 0
 	options := &Options{OnLoss: ReconnectRestart, Redial: dial.redial, SkipReady: true,
@@ -412,7 +412,7 @@ func TestALossIsMadeGoodWithoutTheReplica(t *testing.T) {
 
 // A replica that breaks at the same place each time is not tried for ever; one
 // that gets further is.
-func TestLossesWithoutEnd(t *testing.T) {
+func TestRepeatedLossesAreLimited(t *testing.T) {
 	for _, policy := range []ReconnectPolicy{ReconnectRestart, ReconnectResume} {
 		for at, ends := range map[int]bool{10: false, 60: true} { // messages until it breaks; whether it is said to its end
 			dial, receipts := &rooms{}, 0
@@ -453,7 +453,7 @@ func TestLossesWithoutEnd(t *testing.T) {
 }
 
 // Where there is no other connection, nothing is said again.
-func TestAStuckPeerThatNobodyReplaces(t *testing.T) {
+func TestStuckPeerWithoutRedial(t *testing.T) {
 	receipts := 0
 	inRoom(t, &Options{OnLoss: ReconnectRestart, OnReceipt: func(Receipt) { receipts++ }},
 		func(t *testing.T, r *room, s *Session) {
@@ -559,7 +559,7 @@ func TestEventsIterator(t *testing.T) {
 
 // With ids of no known form, late events of an utterance that was given up must
 // not make every later one end with the events of the one before it.
-func TestNeverOneBehind(t *testing.T) {
+func TestLateEventsDoNotShiftUtterances(t *testing.T) {
 	inRoom(t, &Options{HeardTimeout: time.Second}, func(t *testing.T, r *room, s *Session) {
 		n, late := 0, 3*time.Second // the first utterance is answered late
 		r.hook = func(m sentMessage) {
@@ -588,7 +588,7 @@ func TestNeverOneBehind(t *testing.T) {
 }
 
 // Why the room is over is part of the error.
-func TestReasonOfTheEnd(t *testing.T) {
+func TestErrorHasEndReason(t *testing.T) {
 	for msg, want := range map[string]string{
 		`{"message_type":"system","event_type":"system.shutdown",` +
 			`"properties":{"shutdown_reason":"participant_left_timeout"}}`: "the connection was lost: the room " +

@@ -109,7 +109,7 @@ func TestEncoderRefuses(t *testing.T) {
 	}
 }
 
-func TestMaxSamplesIsTheMost(t *testing.T) {
+func TestMaxSamples(t *testing.T) {
 	e := newTestEncoder(t)
 	for limit := range 5000 {
 		n := e.MaxSamples(limit)

@@ -70,7 +70,7 @@ func arrivals(chance *rand.Rand, events []told) (came []told) {
 // Whatever is lost, late and told twice: of each speaker the news are in order,
 // nothing is news twice, and the last news is the last event that came. What a
 // user said is news exactly once.
-func TestNewsAreInOrder(t *testing.T) {
+func TestSpeakerEventsAreOrdered(t *testing.T) {
 	for seed := range uint64(testwait.Trials(20_000)) {
 		chance := rand.New(rand.NewPCG(seed, 18))
 		came := arrivals(chance, conversationOf(chance))
@@ -115,7 +115,7 @@ func TestNewsAreInOrder(t *testing.T) {
 }
 
 // The service counts anew: what came before does not make it history.
-func TestNewsAfterCountingAnew(t *testing.T) {
+func TestSpeakerEventsAfterSeqReset(t *testing.T) {
 	filter := NewEventFilter()
 	now := time.Now()
 	for i, c := range []struct {
@@ -136,7 +136,7 @@ func TestNewsAfterCountingAnew(t *testing.T) {
 
 // Without numbers and times a second start is news once a stop was between them,
 // and not before.
-func TestNewsWithoutNumbers(t *testing.T) {
+func TestSpeakerEventsWithoutSeq(t *testing.T) {
 	filter := NewEventFilter()
 	now := time.Now()
 	for i, c := range []struct {
@@ -154,7 +154,7 @@ func TestNewsWithoutNumbers(t *testing.T) {
 // A user's events that are late, told twice and out of order interrupt the
 // replica for no longer than the user may speak: what is said comes to its end
 // soon after the last of them.
-func TestLateEventsMakeNoDeadAir(t *testing.T) {
+func TestLateUserEventsDoNotSilenceReplica(t *testing.T) {
 	const length = 4 * time.Second
 	for seed := range uint64(testwait.Trials(1000)) {
 		synctest.Test(t, func(t *testing.T) {

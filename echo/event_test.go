@@ -175,7 +175,7 @@ func TestEventDetails(t *testing.T) {
 	}
 }
 
-func TestKindsHaveWords(t *testing.T) {
+func TestParseKind(t *testing.T) {
 	listed := map[Kind]bool{}
 	for _, kind := range Kinds() {
 		got, err := ParseKind(kind.String())

@@ -197,7 +197,7 @@ var _ chunker.Source = (*tracked)(nil)
 // Over all losses and pauses: what is said again begins no later than where the
 // replica was really heard, so that nothing is skipped; no receipt says that more
 // was heard than was, and none that less can have been spoken.
-func TestNothingUnheardIsSkipped(t *testing.T) {
+func TestRepeatSkipsNothingUnheard(t *testing.T) {
 	for seed := range uint64(testwait.Trials(1500)) {
 		synctest.Test(t, func(t *testing.T) { loseAndResume(t, seed) })
 		if t.Failed() {

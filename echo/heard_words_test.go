@@ -145,7 +145,7 @@ func TestHeardWords(t *testing.T) {
 
 // What is said to its end was heard; what goes on was not yet; a text of unknown
 // length is taken at a usual rate.
-func TestHeardWordsOfOtherEnds(t *testing.T) {
+func TestHeardWordsByOutcome(t *testing.T) {
 	const text = "One two three, four five six seven eight. Nine ten eleven twelve."
 	inRoom(t, nil, func(t *testing.T, r *room, s *Session) {
 		r.polite(sameID)
@@ -250,7 +250,7 @@ func TestHeardWordsAfterFilledSilence(t *testing.T) {
 // Times that come after their audio are not all there when the speech is cut short:
 // what was heard counts by those that are, as long as they reach so far. Times of what
 // is said next do not count.
-func TestHeardWordsOfPartOfTheTimes(t *testing.T) {
+func TestHeardWordsWithPartialTimes(t *testing.T) {
 	at := func(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
 	words := []WordTiming{{"One,", 0, at(1)}, {"two", at(1), at(2)}, {"three", at(2), at(3)}}
 	k := knownText{text: "one, two three four five", words: words}

@@ -21,7 +21,7 @@ func (h *hesitant) ReadSamples(p []float32) (int, error) {
 }
 
 // A chunk counts as late where neither its source nor the room has held it up.
-func TestLateIsThisMachine(t *testing.T) {
+func TestLatenessExcludesSourceAndRoom(t *testing.T) {
 	for _, test := range []struct {
 		name                  string
 		source, room, machine time.Duration // how long each pauses, once

@@ -95,7 +95,7 @@ func TestRawFillsInTheConversation(t *testing.T) {
 	}
 }
 
-func TestMessagesSayWhatIsWrong(t *testing.T) {
+func TestMessageErrors(t *testing.T) {
 	for want, m := range map[string]Message{
 		"echo: conversation.echo: text " +
 			"is empty": TextEcho{},
@@ -148,7 +148,7 @@ func TestMessagesSayWhatIsWrong(t *testing.T) {
 }
 
 // A tag in a text costs its own length: a message has a limit.
-func TestTextIsNotEscapedForWebPages(t *testing.T) {
+func TestTextIsNotHTMLEscaped(t *testing.T) {
 	msg, err := TextEcho{Text: `<emotion value="happy"/> & more`}.AppendTo(nil, "c1")
 	if err != nil || !bytes.Contains(msg, []byte(`<emotion value=\"happy\"/> & more`)) {
 		t.Errorf("%s, %v", msg, err)

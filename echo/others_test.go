@@ -10,7 +10,7 @@ import (
 // Two senders share the room: their messages are passed on, and the replica says
 // one utterance after the other. The wait for ours is extended while another is
 // said, and the events of another are never taken for ours.
-func TestAnotherSenderIsSpokenFirst(t *testing.T) {
+func TestTwoSenders(t *testing.T) {
 	const other, other2 = "their-1", "their-2"
 	relay := func(r *room, id string) {
 		r.say(`{"message_type":"conversation","event_type":"conversation.echo","conversation_id":"c",`+

@@ -114,7 +114,7 @@ func TestLongStallRebasesTheSchedule(t *testing.T) {
 
 // A live input delivers in real time, with jitter. The jitter must not add up
 // to a delay, and nothing is held back.
-func TestLiveInputIsPassedOn(t *testing.T) {
+func TestLiveInputJitterDoesNotAccumulate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
 		jitter := []time.Duration{0, 30, 5, 40, 0, 20} // ms

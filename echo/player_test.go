@@ -48,7 +48,7 @@ func onDeck(t *testing.T, options *Options, f func(t *testing.T, r *room, d *dec
 }
 
 // A replica that never tells of itself is waited for no longer than it has to be.
-func TestAStageThatPlays(t *testing.T) {
+func TestPlayerStage(t *testing.T) {
 	for _, skip := range []bool{false, true} {
 		onDeck(t, &Options{Rate: testRate, SkipHeard: skip}, func(t *testing.T, _ *room, _ *deck, s *Session) {
 			began := time.Now()
@@ -65,7 +65,7 @@ func TestAStageThatPlays(t *testing.T) {
 	}
 }
 
-func TestAStageThatPlaysToAReplicaThatTells(t *testing.T) {
+func TestPlayerStageWithEvents(t *testing.T) {
 	onDeck(t, &Options{Rate: testRate}, func(t *testing.T, r *room, _ *deck, s *Session) {
 		go func() {
 			time.Sleep(500 * time.Millisecond)
@@ -82,7 +82,7 @@ func TestAStageThatPlaysToAReplicaThatTells(t *testing.T) {
 	})
 }
 
-func TestAStageThatFailsToPlay(t *testing.T) {
+func TestPlayerStageFails(t *testing.T) {
 	onDeck(t, &Options{Rate: testRate}, func(t *testing.T, _ *room, d *deck, s *Session) {
 		d.fail = lostBy(errors.New("broken"))
 		receipt, err := s.Speak(t.Context(), Speech{Samples: silence(1)})
@@ -93,7 +93,7 @@ func TestAStageThatFailsToPlay(t *testing.T) {
 }
 
 // Nobody waits for the word of a replica that has none.
-func TestAStageThatPlaysIsInterrupted(t *testing.T) {
+func TestPlayerStageInterrupted(t *testing.T) {
 	onDeck(t, &Options{Rate: testRate}, func(t *testing.T, r *room, _ *deck, s *Session) {
 		go func() {
 			time.Sleep(time.Second)

@@ -254,7 +254,7 @@ const longestTrial = 30 * time.Minute
 // Whatever is lost, doubled, late, interrupted, paused or broken, by whatever
 // policy: each utterance ends, and has one receipt for each of its parts, the
 // last of which is what its call returned. What receipts say of the wire is so.
-func TestEveryUtteranceHasItsReceipt(t *testing.T) {
+func TestEveryUtteranceHasAReceipt(t *testing.T) {
 	for seed := range uint64(testwait.Trials(1500)) {
 		synctest.Test(t, func(t *testing.T) {
 			defer func() {

@@ -137,7 +137,7 @@ func TestSequencer(t *testing.T) {
 
 // An event is held no longer than the window, and not at all where nothing is
 // missing.
-func TestSequencerIsDue(t *testing.T) {
+func TestSequencerWindow(t *testing.T) {
 	s := NewSequencer(100 * time.Millisecond)
 	if _, ok := s.Due(); ok {
 		t.Error("something is due and nothing came")

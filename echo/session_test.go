@@ -280,7 +280,7 @@ func TestUtterancesFollowEachOther(t *testing.T) {
 
 // Events of an utterance that is over may come late, under an id that nobody
 // knew beforehand. They do not count for the next one.
-func TestLateEventsOfThePast(t *testing.T) {
+func TestLateEventsOfEarlierUtterances(t *testing.T) {
 	inRoom(t, nil, func(t *testing.T, r *room, s *Session) {
 		strange := func(id string) string { return "x" + id }
 		r.polite(strange)
@@ -396,7 +396,7 @@ func TestInterruptIsImmediate(t *testing.T) {
 }
 
 // A read that hangs ends where it can be ended.
-func TestAbortEndsAReadThatHangs(t *testing.T) {
+func TestAbortEndsHangingRead(t *testing.T) {
 	inRoom(t, nil, func(t *testing.T, r *room, s *Session) {
 		src := &blocked{silent{testRate, io.EOF}, make(chan struct{})}
 		time.AfterFunc(4*time.Second, r.hangUp)
@@ -520,7 +520,7 @@ func TestNoEventsAtAll(t *testing.T) {
 	})
 }
 
-func TestSpokenOtherThanSent(t *testing.T) {
+func TestSpokenDurationDiffersFromSent(t *testing.T) {
 	inRoom(t, nil, func(t *testing.T, r *room, s *Session) {
 		r.hook = func(m sentMessage) {
 			if m.Properties.Done {
@@ -536,7 +536,7 @@ func TestSpokenOtherThanSent(t *testing.T) {
 }
 
 // A stop before the last chunk is the replica out of audio, not the end.
-func TestStopsInBetween(t *testing.T) {
+func TestStopBeforeLastChunkIsUnderrun(t *testing.T) {
 	inRoom(t, nil, func(t *testing.T, r *room, s *Session) {
 		r.hook = func(m sentMessage) {
 			id := m.Properties.InferenceID

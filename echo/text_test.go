@@ -136,7 +136,7 @@ func TestSayNothing(t *testing.T) {
 	}
 }
 
-func TestSayWhereNoTextIs(t *testing.T) {
+func TestSayUnsupported(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRoom()
 		s, err := NewSession(struct{ Stage }{NewMessages(r, "c1", 0)}, nil)

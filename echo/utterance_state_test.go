@@ -74,7 +74,7 @@ func TestEveryStateTimesEveryEvent(t *testing.T) {
 }
 
 // The table of all lives is read by people: it is what the code decides.
-func TestLifeTable(t *testing.T) {
+func TestUtteranceStateTable(t *testing.T) {
 	var table strings.Builder
 	table.WriteString("sent|voice|ending, event: what follows; the states that can be, and the events that change them\n")
 	seen := map[utteranceState]bool{{}: true}

@@ -98,7 +98,7 @@ func TestKubernetesObjectsBelongTogether(t *testing.T) {
 }
 
 // The probes, the metric and the options that the manifests name are those of echocast.
-func TestManifestsNameWhatThereIs(t *testing.T) {
+func TestManifestsMatchEchocast(t *testing.T) {
 	g := gateway.New(nil)
 	t.Cleanup(func() { g.Close(t.Context()) })
 	all := readObjects(t)
@@ -140,7 +140,7 @@ func TestManifestsNameWhatThereIs(t *testing.T) {
 
 // The server of NATS reads both configurations, and has a store that is larger than what
 // echocast keeps in it.
-func TestNATSReadsItsConfigurations(t *testing.T) {
+func TestNATSConfigurations(t *testing.T) {
 	compose, err := os.ReadFile("cluster/nats.conf")
 	if err != nil {
 		t.Fatal(err)

@@ -223,7 +223,7 @@ func count(list []string, start string) (n int) {
 	return n
 }
 
-func TestPagesSayWhatEchocastEncodes(t *testing.T) {
+func TestPagesSendEncodedMessages(t *testing.T) {
 	everyPage(t, func(t *testing.T, folder string) {
 		s := newScene(t, dailytest.Options{}, replica.Options{Legacy: true})
 		command, kept := saying(t, "--pace", "lead", speech)
@@ -289,7 +289,7 @@ func TestPagesInterrupt(t *testing.T) {
 }
 
 // An input that breaks off is interrupted, and never done.
-func TestPagesWhenTheSpeechBreaksOff(t *testing.T) {
+func TestPagesWithBrokenInput(t *testing.T) {
 	everyPage(t, func(t *testing.T, folder string) {
 		s := newScene(t, dailytest.Options{}, replica.Options{})
 		s.callReplica()
@@ -313,7 +313,7 @@ func TestPagesWhenTheSpeechBreaksOff(t *testing.T) {
 }
 
 // A message that the room does not take stops the speech before it begins.
-func TestPagesWhenAMessageIsTooLarge(t *testing.T) {
+func TestPagesWithTooLargeMessage(t *testing.T) {
 	everyPage(t, func(t *testing.T, folder string) {
 		s := newScene(t, dailytest.Options{MaxMessage: 2048}, replica.Options{MessageLimit: 2048})
 		s.callReplica()

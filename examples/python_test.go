@@ -140,7 +140,7 @@ func lines(t *testing.T, arguments ...string) string {
 	return string(out)
 }
 
-func TestPythonIsPython(t *testing.T) {
+func TestPythonSyntax(t *testing.T) {
 	need(t, where("python3"))
 	out, err := exec.CommandContext(testwait.Context(t), "python3", "-B", "-c",
 		"import ast, sys; ast.parse(open(sys.argv[1]).read())", "daily-python/echo.py").CombinedOutput()
@@ -149,7 +149,7 @@ func TestPythonIsPython(t *testing.T) {
 	}
 }
 
-func TestPythonSaysWhatEchocastEncodes(t *testing.T) {
+func TestPythonSendsEncodedMessages(t *testing.T) {
 	s := newScene(t, dailytest.Options{}, replica.Options{Legacy: true})
 	d := newDoor(t, s)
 	text := lines(t, speech)
@@ -215,7 +215,7 @@ func TestPythonInterrupts(t *testing.T) {
 	}
 }
 
-func TestPythonWhenTheSpeechBreaksOff(t *testing.T) {
+func TestPythonWithBrokenInput(t *testing.T) {
 	all := strings.SplitAfter(lines(t, speech), "\n")
 	for _, c := range []struct{ name, text, says string }{
 		{"the end is missing", strings.Join(all[:5], ""), "the speech broke off"},

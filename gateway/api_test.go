@@ -67,7 +67,7 @@ func (c *client) open() string {
 
 // A receipt of a rehearsal says how often the replica ran out of audio by the replica's own
 // count, also in the events.
-func TestUnderrunsAreTheReplicas(t *testing.T) {
+func TestReceiptsCountReplicaUnderruns(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, c *client) {
 		path := c.open()
 		body, sender := io.Pipe()
@@ -120,7 +120,7 @@ func (c *client) events(path, lastID string) string {
 	return w.Body.String()
 }
 
-func TestAConversation(t *testing.T) {
+func TestConversation(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, c *client) {
 		path := c.open()
 		var spoken SpokenPart
@@ -218,7 +218,7 @@ func TestInterrupt(t *testing.T) {
 }
 
 // A conversation that ends interrupts what it says, and every utterance has a receipt.
-func TestDeleteWhileItSpeaks(t *testing.T) {
+func TestDeleteWhileSpeaking(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, c *client) {
 		path := c.open()
 		answer := make(chan SpokenPart, 1)

@@ -90,7 +90,7 @@ func TestTokens(t *testing.T) {
 }
 
 // On this machine no token is needed, but a wrong one is refused.
-func TestAWrongTokenIsRefused(t *testing.T) {
+func TestWrongTokenIsRefused(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, c *client) {
 		r := httptest.NewRequestWithContext(t.Context(), "GET", "http://127.0.0.1:8880/v1/conversations", nil)
 		r.Header.Set("Authorization", "Bearer "+secretOf("wrong"))

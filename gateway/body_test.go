@@ -33,7 +33,7 @@ func onLoopback(t *testing.T, options *Options) (*Gateway, string) {
 
 // A body that is cut off is an error, whatever its decoder makes of the end: nothing
 // of it counts as said to its end.
-func TestACutBodyIsNeverDone(t *testing.T) {
+func TestCutBodyIsNeverDone(t *testing.T) {
 	t.Parallel()
 	g, address := onLoopback(t, nil)
 	for _, test := range []struct{ name, query, header string }{
@@ -123,7 +123,7 @@ func request(t *testing.T, web *http.Client, method, url string, body io.Reader)
 
 // A client that keeps its connection goes on after an upload: the end of the one request
 // does not end those that follow.
-func TestConnectionGoesOnAfterAnUpload(t *testing.T) {
+func TestConnectionIsReusedAfterUpload(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, c *client) {
 		web, l, end := inMemory(c)
 		defer end()

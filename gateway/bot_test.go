@@ -172,7 +172,7 @@ func hertzOf(samples []int16, rate float64) float64 {
 // A bot in a conversation of the gateway hears the user, speaks through the replica, gets
 // its marks in order and when they were heard, interrupts by a clear, and ends the
 // conversation by hanging up. All of it is told.
-func TestABotTalks(t *testing.T) {
+func TestBotConversation(t *testing.T) {
 	withBot(t, `,"parameters":{"name":"Jane"}`, func(t *testing.T, c *client, path string, b *fakeBot) {
 		if b.streamSID == "" || b.parameters["name"] != "Jane" {
 			t.Errorf("the bot was told %+v", b)
@@ -251,7 +251,7 @@ func (c *client) text(path string) string {
 }
 
 // The end of a conversation ends the call of its bot.
-func TestTheEndStopsTheBot(t *testing.T) {
+func TestEndOfConversationStopsBot(t *testing.T) {
 	withBot(t, "", func(t *testing.T, c *client, path string, b *fakeBot) {
 		b.say(5*time.Second, "never")
 		time.Sleep(time.Second)
@@ -266,7 +266,7 @@ func TestTheEndStopsTheBot(t *testing.T) {
 }
 
 // A gateway that is told to end lets a bot say what it has begun, and then stops it.
-func TestADrainLetsTheBotFinish(t *testing.T) {
+func TestDrainLetsBotFinish(t *testing.T) {
 	withBot(t, "", func(t *testing.T, c *client, path string, b *fakeBot) {
 		b.say(5*time.Second, "last")
 		time.Sleep(time.Second)
@@ -283,7 +283,7 @@ func TestADrainLetsTheBotFinish(t *testing.T) {
 
 // A conversation is kept without its bot where that is asked for, and says how the bot was
 // lost.
-func TestTheBotIsLost(t *testing.T) {
+func TestBotConnectionLost(t *testing.T) {
 	for onHangup, state := range map[string]State{KeepOnHangup: Open, EndOnHangup: Ended} {
 		withBot(t, `,"on_hangup":"`+onHangup+`"`, func(t *testing.T, c *client, path string, b *fakeBot) {
 			b.code = websocket.StatusInternalError
@@ -304,7 +304,7 @@ func TestTheBotIsLost(t *testing.T) {
 
 // While a program speaks in the conversation, the bot waits for its turn, and its marks do
 // too.
-func TestTheBotWaitsForItsTurn(t *testing.T) {
+func TestBotWaitsInQueue(t *testing.T) {
 	withBot(t, "", func(t *testing.T, c *client, path string, b *fakeBot) {
 		r := httptest.NewRequestWithContext(t.Context(), "POST", "http://127.0.0.1:8880"+path+raw, tone(4))
 		r.Header.Set("Prefer", "respond-async")
@@ -322,7 +322,7 @@ func TestTheBotWaitsForItsTurn(t *testing.T) {
 }
 
 // A bot that cannot be reached fails the creation, and nothing is left.
-func TestTheBotCannotBeReached(t *testing.T) {
+func TestUnreachableBot(t *testing.T) {
 	inBubble(t, &Options{Rehearse: true}, func(t *testing.T, c *client) {
 		c.gateway.dialBot = func(context.Context, string, http.Header) (carrier.Conn, error) {
 			return nil, &carrier.DialError{Err: errors.New("nobody listens")}
@@ -341,7 +341,7 @@ func TestTheBotCannotBeReached(t *testing.T) {
 }
 
 // What is kept for other nodes of a cluster has no secrets of a bot, and says so.
-func TestTheRecordOfABotHasNoSecrets(t *testing.T) {
+func TestStoredBotHasNoSecrets(t *testing.T) {
 	for _, bot := range []Bot{
 		{URL: "wss://bots.example/media?key=hush"},
 		{URL: "wss://bots.example/", Parameters: map[string]string{"k": "hush"}},

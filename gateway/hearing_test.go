@@ -102,7 +102,7 @@ func TestListen(t *testing.T) {
 }
 
 // A listener that does not read loses audio, is told how much, and holds up nobody.
-func TestASlowListener(t *testing.T) {
+func TestSlowListener(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, c *client) {
 		path := c.create(`,"hear":"user"`)
 		id := strings.TrimPrefix(path, "/v1/conversations/")
@@ -168,7 +168,7 @@ func TestListenIsRefused(t *testing.T) {
 
 // The user of a rehearsal says one thing at a time, and falls silent when the program that
 // lets him speak leaves.
-func TestTheUserOfARehearsal(t *testing.T) {
+func TestRehearsalUser(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, c *client) {
 		path := c.create(`,"barge_in":true`)
 		r := httptest.NewRequestWithContext(t.Context(), "POST", "http://127.0.0.1:8880"+path+raw, tone(10))
@@ -234,7 +234,7 @@ func TestListenOnASocket(t *testing.T) {
 }
 
 // A WebSocket whose client does not read loses audio, and is told how much.
-func TestASlowSocket(t *testing.T) {
+func TestSlowSocket(t *testing.T) {
 	onSocketOf(t, `,"hear":"user"`, "", func(t *testing.T, c *client, s *testSocket) {
 		s.order(`{"type":"listen"}`)
 		s.await("listening", "")

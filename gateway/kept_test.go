@@ -36,7 +36,7 @@ func (o lostOwner) Load(ctx context.Context) (*Saved, error) {
 
 // A node that loses a conversation while it loads it leaves it at once. If it has taken
 // it over again meanwhile, that stays, until loading it takes too long.
-func TestAConversationThatIsLostWhileItIsLoaded(t *testing.T) {
+func TestConversationLostWhileLoading(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := New(&Options{Rehearse: true, Cluster: struct{ Cluster }{}})
 		var owners []lostOwner
@@ -69,7 +69,7 @@ func TestAConversationThatIsLostWhileItIsLoaded(t *testing.T) {
 
 // What a client is told of an utterance stays so: that it is over is told once that is kept.
 // Until then at most one more has begun, so that the next node knows which may have.
-func TestAnUtteranceIsOverOnceThatIsKept(t *testing.T) {
+func TestUtteranceEndsOnceStored(t *testing.T) {
 	broken := errors.New("NATS is away")
 	for _, err := range []error{nil, broken} {
 		synctest.Test(t, func(t *testing.T) {

@@ -13,7 +13,7 @@ import (
 )
 
 // The token in the query of an address, also among other values, stands in no error.
-func TestTheTokenOfAnAddressIsHidden(t *testing.T) {
+func TestAddressTokenIsHidden(t *testing.T) {
 	const secret = "token-of-the-room"
 	inBubble(t, &Options{Backend: func(string) (room.Backend, error) {
 		return nil, errors.New("the room refuses " + secret)

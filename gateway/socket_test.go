@@ -317,7 +317,7 @@ func TestSocketIsLost(t *testing.T) {
 
 // A client that sends faster than the replica speaks is held up, and none of its audio
 // is lost.
-func TestSocketHoldsUpTheSender(t *testing.T) {
+func TestSocketBackpressure(t *testing.T) {
 	const total = pipeLimit/(2*echo.DefaultRate) + 60 // seconds
 	onSocket(t, "", func(t *testing.T, c *client, s *testSocket) {
 		sent := make(chan time.Duration, 1)
@@ -338,7 +338,7 @@ func TestSocketHoldsUpTheSender(t *testing.T) {
 }
 
 // Pause and resume, texts and messages; and each mistake is said without harm.
-func TestSocketOrders(t *testing.T) {
+func TestSocketCommands(t *testing.T) {
 	onSocket(t, "", func(t *testing.T, c *client, s *testSocket) {
 		for _, test := range []struct{ order, want string }{
 			{`{"type":"sing"}`,

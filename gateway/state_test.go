@@ -3,7 +3,7 @@ package gateway
 import "testing"
 
 // Every state knows what follows after every signal.
-func TestNext(t *testing.T) {
+func TestStateTransitions(t *testing.T) {
 	signals := []Signal{Joined, Drain, End, Lose, Leave}
 	for state, want := range map[State][]State{
 		Starting: {Open, Ending, Ending, Ending, Ended},

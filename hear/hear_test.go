@@ -111,7 +111,7 @@ const seconds = 6
 
 // Every rate, through jitter, reordering and duplicates: nothing is lost, and
 // the tone is the tone.
-func TestAToneStaysTheTone(t *testing.T) {
+func TestToneIsUnchanged(t *testing.T) {
 	packets := tone(t, 440, seconds*50)
 	for _, rate := range Rates() {
 		random := rand.New(rand.NewPCG(1, uint64(rate)))
@@ -130,7 +130,7 @@ func TestAToneStaysTheTone(t *testing.T) {
 }
 
 // A pause in which nothing is sent is as long in the stream, to the sample.
-func TestAPauseIsAsLong(t *testing.T) {
+func TestPauseLength(t *testing.T) {
 	packets := tone(t, 440, 100)
 	for i := 50; i < 100; i++ {
 		packets[i].Timestamp += 3 * 48000
@@ -156,7 +156,7 @@ func TestAPauseIsAsLong(t *testing.T) {
 
 // While nobody speaks the stream goes on, 200 ms behind the clock, and never
 // stands still for longer.
-func TestSilenceGoesOutByTheClock(t *testing.T) {
+func TestSilenceFollowsClock(t *testing.T) {
 	m := newMixer(t, 16000)
 	if got := len(m.Take(start.Add(5 * time.Second))); got != 16000*48/10 {
 		t.Errorf("%d samples before anybody came", got)
@@ -196,7 +196,7 @@ func TestLostAndLatePackets(t *testing.T) {
 }
 
 // A network that stands still delays, and loses nothing.
-func TestAStall(t *testing.T) {
+func TestNetworkStall(t *testing.T) {
 	packets := tone(t, 440, 100)
 	at := inTime(100, func(i int) time.Duration {
 		if i < 50 {
@@ -212,7 +212,7 @@ func TestAStall(t *testing.T) {
 }
 
 // A sender that begins anew, or whose timestamps leap, is heard at once.
-func TestASenderBeginsAnew(t *testing.T) {
+func TestSenderRestarts(t *testing.T) {
 	for name, change := range map[string]func(*Packet){
 		"another SSRC":          func(p *Packet) { p.SSRC, p.Sequence, p.Timestamp = 2, p.Sequence+7000, 5 },
 		"timestamps far ahead":  func(p *Packet) { p.Timestamp += 1 << 30 },
@@ -242,7 +242,7 @@ func TestASenderBeginsAnew(t *testing.T) {
 
 // Two who speak at once are both heard, each at its time, and one who left does
 // not hold the other up.
-func TestTwoAtOnce(t *testing.T) {
+func TestTwoSpeakers(t *testing.T) {
 	low, high := tone(t, 300, 150), tone(t, 1000, 50)
 	m := newMixer(t, 48000)
 	one := m.Track(start)

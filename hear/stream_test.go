@@ -6,7 +6,7 @@ import (
 )
 
 // A limit that ends in the midst of a piece is what the counts say, too.
-func TestStatsAreWhatWasWritten(t *testing.T) {
+func TestStatsCountWrittenSamples(t *testing.T) {
 	var out bytes.Buffer
 	s, err := NewStream(16000, &out)
 	if err != nil {

@@ -62,7 +62,7 @@ func TestExecJobs(t *testing.T) {
 }
 
 // A result is sent although something that the command left holds its output.
-func TestExecLeavesAProcess(t *testing.T) {
+func TestExecResultDespiteLeftoverProcess(t *testing.T) {
 	sent, warned := executed(t, ExecOptions{Line: "sleep 600 & echo '" + result + "'"}, "a")
 	if len(sent) != 1 || len(warned) != 0 {
 		t.Errorf("sent %q, warned %q", sent, warned)

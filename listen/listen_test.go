@@ -130,7 +130,7 @@ func (s *script) Close() error                             { return nil }
 
 // Whatever the order in which people speak, subtitles have a length and do not overlap;
 // JSON has when each really spoke, and how much of it was heard.
-func TestTranscriptOfPeopleWhoInterrupt(t *testing.T) {
+func TestTranscriptOfInterruptions(t *testing.T) {
 	long := strings.Repeat("many words ", 40)
 	events := []struct {
 		after int // milliseconds

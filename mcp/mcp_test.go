@@ -112,7 +112,7 @@ func text(result *sdk.CallToolResult) string {
 
 const speech = "../testdata/speech.wav"
 
-func TestAnAgentSpeaksAFile(t *testing.T) {
+func TestSpeakFile(t *testing.T) {
 	client := connect(t, nil)
 	out := call[mcp.SpokenOutput](t, client, "speak", mcp.SpeakInput{Path: speech})
 	if r := out.Receipt; r == nil || r.Outcome != echo.Finished || r.SpokenBy != echo.ByEvent || r.Samples == 0 {
@@ -136,7 +136,7 @@ func TestAnAgentSpeaksAFile(t *testing.T) {
 	}
 }
 
-func TestAnAgentSaysATextAndInterruptsASpeech(t *testing.T) {
+func TestSayTextAndInterrupt(t *testing.T) {
 	client := connect(t, nil)
 	if out := call[mcp.SpokenOutput](t, client, "say", mcp.SayInput{Text: "Welcome."}); out.Receipt == nil ||
 		out.Receipt.Characters != 8 {
@@ -155,7 +155,7 @@ func TestAnAgentSaysATextAndInterruptsASpeech(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeDoneIsSaid(t *testing.T) {
+func TestToolErrors(t *testing.T) {
 	client := connect(t, nil)
 	noise := filepath.Join(t.TempDir(), "note.txt")
 	if err := os.WriteFile(noise, []byte("this is no audio, it is a note to myself\n"), 0o600); err != nil {
@@ -197,7 +197,7 @@ func hourOfSilence(t *testing.T) string {
 	return name
 }
 
-func TestTheUtterancesAreBounded(t *testing.T) {
+func TestUtterancesAreBounded(t *testing.T) {
 	client := connect(t, nil)
 	for range 32 {
 		call[mcp.SpokenOutput](t, client, "speak", mcp.SpeakInput{Path: speech, NoWait: true})

@@ -41,7 +41,7 @@ func (r *ramp) ReadSamples(p []float32) (int, error) {
 }
 
 // The file holds just what the stand-in recorded, also of what was interrupted.
-func TestFileIsWhatWasHeard(t *testing.T) {
+func TestFileMatchesRecording(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	record, name := filepath.Join(dir, "record.wav"), filepath.Join(dir, "monitor.wav")
@@ -222,7 +222,7 @@ func TestPlayerKeepsTime(t *testing.T) {
 }
 
 // Where the replica runs dry, so does the player, and nothing is lost or skipped.
-func TestPlayerRunsDry(t *testing.T) {
+func TestPlayerUnderrun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out := &program{begin: time.Now()}
 		player := NewPlayer(out.start)

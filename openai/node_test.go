@@ -63,7 +63,7 @@ func speaksRealtime(t *testing.T, cut <-chan struct{}) http.HandlerFunc {
 // replica speak: by /v1/audio/speech, whole and as events, and in a Realtime session,
 // where the user cuts in and the service is told what was heard. The library takes
 // https only.
-func TestAProgramWithOpenAIsLibrary(t *testing.T) {
+func TestProgramWithOpenAILibrary(t *testing.T) {
 	needNode(t)
 	cut := make(chan struct{})
 	var mu sync.Mutex

@@ -210,7 +210,7 @@ func TestOtherRequestsArePassedOn(t *testing.T) {
 
 // An answer that breaks is not spoken as if it were whole, and a service that is not
 // there is told.
-func TestABrokenAnswerIsNoWholeOne(t *testing.T) {
+func TestBrokenAnswerIsInterrupted(t *testing.T) {
 	speaker := &counter{}
 	warned := make(chan string, 1)
 	url, end := begin(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -405,7 +405,7 @@ func TestRealtimeHandshake(t *testing.T) {
 }
 
 // A request for speech that is too long to be looked at is passed on whole.
-func TestALongRequestIsPassedOnWhole(t *testing.T) {
+func TestLongRequestIsPassedOn(t *testing.T) {
 	long := strings.Repeat("x", 3<<20)
 	url, end := begin(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		got, err := io.ReadAll(r.Body)
@@ -422,7 +422,7 @@ func TestALongRequestIsPassedOnWhole(t *testing.T) {
 
 // A request whose body breaks off does not reach the service as if it were whole. Where that
 // is known before the service is asked, the client is told.
-func TestABrokenRequestIsNotPassedOnAsWhole(t *testing.T) {
+func TestBrokenRequestIsNotCompleted(t *testing.T) {
 	for path, status := range map[string]int{
 		"/v1/audio/speech": http.StatusBadRequest, "/v1/files": http.StatusBadGateway,
 	} {

@@ -261,7 +261,7 @@ func bargeIn(t *testing.T, seed uint64, byClock bool) (worst time.Duration) {
 // 1,000 times the user cuts in: the service is told what was heard, at most 100 ms off
 // the stand-in replica's own record, where its events tell it. Without events it is an
 // estimate that supposes a pre-buffer of 100 ms; here that is up to 400 ms.
-func TestBargeInsAreTruncatedWhereTheyWereHeard(t *testing.T) {
+func TestBargeInTruncation(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		byClock bool

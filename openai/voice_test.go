@@ -62,7 +62,7 @@ func TestFormats(t *testing.T) {
 
 // What the user says stops nothing in a session that says so, and what the service
 // answers to our own events is no news for the client.
-func TestWhatIsOurs(t *testing.T) {
+func TestOwnEventsAreHiddenFromClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		speaker := &stuck{}
 		v, sent := voice(t, speaker)
@@ -103,7 +103,7 @@ func TestWhatIsOurs(t *testing.T) {
 }
 
 // A client that truncates an item itself is left to it.
-func TestTheClientTruncates(t *testing.T) {
+func TestClientTruncates(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v, sent := voice(t, &stuck{})
 		v.HandleServiceEvent([]byte(`{"type":"response.created","response":{"id":"r"}}`))
@@ -121,7 +121,7 @@ func TestTheClientTruncates(t *testing.T) {
 }
 
 // A response that is over ends its audio, also where no event says that this is done.
-func TestAResponseThatIsOverEndsItsAudio(t *testing.T) {
+func TestResponseDoneEndsAudio(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		speaker := &counter{}
 		v, _ := voice(t, speaker)
@@ -144,7 +144,7 @@ func TestAResponseThatIsOverEndsItsAudio(t *testing.T) {
 // Audio that was cut short is never said as if it were whole: its utterance ends when the
 // item or the response says how it ended, and not when the service says that no more audio
 // comes.
-func TestAudioThatWasCutShortIsNotWhole(t *testing.T) {
+func TestCutShortAudioIsInterrupted(t *testing.T) {
 	const done = `{"type":"response.output_audio.done","response_id":"r","item_id":"i"}`
 	ended := func(status string) string {
 		return `{"type":"response.done","response":{"id":"r",` + status + `}}`
@@ -197,7 +197,7 @@ func (*closed) Speak(context.Context, echo.Speech) (echo.Receipt, error) {
 }
 
 // A replica that cannot speak any more is reported once.
-func TestAReplicaThatIsGoneIsReported(t *testing.T) {
+func TestLostReplicaIsReported(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		failures := []error{}
 		v := openai.NewVoice(t.Context(), openai.VoiceOptions{Speaker: &closed{}, Send: func([]byte) {},
@@ -215,7 +215,7 @@ func TestAReplicaThatIsGoneIsReported(t *testing.T) {
 
 // What came before the service ended the session is said: to its end where the service had
 // said that this is all, and else it is cut short.
-func TestRelaySaysWhatCame(t *testing.T) {
+func TestServiceEndsSession(t *testing.T) {
 	for _, isDone := range []bool{true, false} {
 		relayWhatCame(t, isDone)
 	}
@@ -250,7 +250,7 @@ func relayWhatCame(t *testing.T, isDone bool) {
 
 // When the room's user begins to speak, the replica is interrupted, and the service is
 // asked to make no more of its response.
-func TestTheUserInTheRoomCutsIn(t *testing.T) {
+func TestRoomUserInterrupts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		speaks := make(chan struct{})
 		client, clientEnd := newPipe()

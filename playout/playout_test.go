@@ -178,7 +178,7 @@ func TestBreak(t *testing.T) {
 }
 
 // Without Idle an utterance waits for more as long as it takes.
-func TestOnlyEndEnds(t *testing.T) {
+func TestNoIdleTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &fakeSpeaker{}
 		run(t, s, playout.Options{Rate: 24000, Idle: -1}, func(p *playout.Player, _ *record) {
@@ -296,7 +296,7 @@ func (gone) Progress() echo.Progress { return echo.Progress{} }
 
 // An utterance that waits for its turn has not been heard, whatever the one before has
 // played; and the end of one that was read already ends no other.
-func TestSpeakersThatWait(t *testing.T) {
+func TestWaitingUtteranceIsNotHeard(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &fakeSpeaker{waits: time.Second, lags: time.Second}
 		run(t, s, playout.Options{Rate: 24000}, func(p *playout.Player, r *record) {

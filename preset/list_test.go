@@ -13,7 +13,7 @@ var update = flag.Bool("update", false, "rewrite the list of presets")
 // The list shows a line for every preset. It is written from the table:
 //
 //	go test ./preset -update
-func TestTheListShowsEveryPreset(t *testing.T) {
+func TestListShowsEveryPreset(t *testing.T) {
 	const name, begin, end = "../docs/presets.md", "<!-- presets -->\n", "<!-- /presets -->"
 	list, err := os.ReadFile(name)
 	if err != nil {

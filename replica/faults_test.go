@@ -95,7 +95,7 @@ func TestSwappedLast(t *testing.T) {
 	}
 }
 
-func TestChanceIsRepeated(t *testing.T) {
+func TestFaultChanceIsReproducible(t *testing.T) {
 	with := func(seed uint64) string {
 		o := run(t, &Options{MessageLimit: -1, IDs: IDRandom, Faults: Faults{Seed: seed, Loss: 0.4, Jitter: time.Second}},
 			speakTwice)

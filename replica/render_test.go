@@ -259,7 +259,7 @@ func (*quiet) idle(*utterance, time.Time)                {}
 
 // A message may have come a moment before the clock was last looked at. It then
 // counts as what it was, in time, but nothing plays before what preceded it.
-func TestMessageIsOlderThanTheClock(t *testing.T) {
+func TestMessageArrivedBeforeLastTick(t *testing.T) {
 	q, start := &quiet{}, time.Now()
 	ms := func(n int) time.Time { return start.Add(time.Duration(n) * time.Millisecond) }
 	r := renderer{listener: q, preBuffer: DefaultPreBuffer, interval: recordInterval}

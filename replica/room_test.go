@@ -145,7 +145,7 @@ func TestTwoSenders(t *testing.T) {
 }
 
 // An utterance that its sender leaves open does not keep others waiting.
-func TestSenderLeavesInItsUtterance(t *testing.T) {
+func TestSenderLeavesDuringUtterance(t *testing.T) {
 	report, _ := inRoom(t, unlimited, func(r *roomTest) {
 		a, b := r.join("a"), r.join("b")
 		a.say("one", 200, false)
@@ -164,7 +164,7 @@ func TestSenderLeavesInItsUtterance(t *testing.T) {
 	}
 }
 
-func TestIdleSenderKeepsOthersWaitingForALimitedTime(t *testing.T) {
+func TestIdleSenderTimesOut(t *testing.T) {
 	report, _ := inRoom(t, unlimited, func(r *roomTest) {
 		a, b := r.join("a"), r.join("b")
 		a.say("one", 200, false)

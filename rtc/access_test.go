@@ -32,7 +32,7 @@ func from(l *Listener, address, method, body string, header http.Header) *httpte
 
 // A page of this machine may dial: the browser asks first, and then lets it read
 // where the session is.
-func TestPagesOfThisMachineMayDial(t *testing.T) {
+func TestLocalPagesMayDial(t *testing.T) {
 	l := listen(t, &Options{Key: roomKey})
 	origin := http.Header{"Origin": {"http://localhost:3000"}, "Access-Control-Request-Method": {"POST"}}
 	asked := from(l, "127.0.0.1:9", "OPTIONS", "", origin)
@@ -86,7 +86,7 @@ func TestUnfinishedOffersOfOneAddress(t *testing.T) {
 }
 
 // Sixty senders at once all get in, also where only a few may wait at a time.
-func TestACrowdOfSenders(t *testing.T) {
+func TestManySendersAtOnce(t *testing.T) {
 	for name, backlog := range map[string]int{"the usual backlog": 0, "a small one": 4} {
 		t.Run(name, func(t *testing.T) {
 			l := listen(t, &Options{Backlog: backlog})
@@ -120,7 +120,7 @@ func TestACrowdOfSenders(t *testing.T) {
 }
 
 // Dial stops retrying a listener that stays busy, with an error that says so.
-func TestAListenerThatStaysBusy(t *testing.T) {
+func TestBusyListener(t *testing.T) {
 	asked := 0
 	busy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		asked++

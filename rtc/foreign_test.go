@@ -59,7 +59,7 @@ func converse(t *testing.T, c *Conn) {
 	}
 }
 
-func TestForeignClients(t *testing.T) {
+func TestClientsOnOtherWebRTCLibraries(t *testing.T) {
 	for _, library := range foreignLibraries {
 		t.Run(library, func(t *testing.T) {
 			l := listen(t, nil)
@@ -75,7 +75,7 @@ func TestForeignClients(t *testing.T) {
 	}
 }
 
-func TestForeignListeners(t *testing.T) {
+func TestListenersOnOtherWebRTCLibraries(t *testing.T) {
 	for _, library := range foreignLibraries {
 		t.Run(library, func(t *testing.T) {
 			f := startForeign(t, library, "serve")

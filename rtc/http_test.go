@@ -408,7 +408,7 @@ func TestUnreliableChannelIsClosed(t *testing.T) {
 
 // A page may offer a picture beside the data: the answer has a section for each of the
 // offer, or the browser refuses it.
-func TestOfferWithPicture(t *testing.T) {
+func TestOfferWithVideo(t *testing.T) {
 	t.Parallel()
 	l := listen(t, nil)
 	var media webrtc.MediaEngine
@@ -480,7 +480,7 @@ func TestLocationStaysAtTheServer(t *testing.T) {
 }
 
 // A Listener without an address, in a folder of another server.
-func TestListenerInAFolder(t *testing.T) {
+func TestListenerBehindPathPrefix(t *testing.T) {
 	l, err := NewListener(nil)
 	if err != nil {
 		t.Fatal(err)

@@ -16,7 +16,7 @@ import (
 
 // On a machine whose loopback interface has ::1 alone, two peers connect all the
 // same.
-func TestConnectWhereOnlyIPv6Is(t *testing.T) {
+func TestConnectOverIPv6Only(t *testing.T) {
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)

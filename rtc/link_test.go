@@ -30,7 +30,7 @@ func mustParse(t *testing.T, text string) *description {
 
 // Between two ends of this package a message is one datagram. A library that sends
 // an attribute back that it does not know gets what every path lets through.
-func TestLargeDatagramsWhereBothTakeThem(t *testing.T) {
+func TestLargeDatagramsAreNegotiated(t *testing.T) {
 	from, to := pair(t, nil, nil)
 	for _, c := range []*Conn{from, to} {
 		link := c.peer.link.(*dataLink)
@@ -54,7 +54,7 @@ func TestLargeDatagramsWhereBothTakeThem(t *testing.T) {
 }
 
 // Beyond this machine nobody knows what a path lets through.
-func TestUsualDatagramsBeyondThisMachine(t *testing.T) {
+func TestSmallDatagramsToOtherMachines(t *testing.T) {
 	options, err := (*Options)(nil).withDefaults()
 	if err != nil {
 		t.Fatal(err)
@@ -71,7 +71,7 @@ func TestUsualDatagramsBeyondThisMachine(t *testing.T) {
 	}
 }
 
-func TestDescriptionsThatMakeNoLink(t *testing.T) {
+func TestInvalidDescriptions(t *testing.T) {
 	offer := makeOffer(t)
 	for name, broken := range map[string]string{
 		"no ICE credentials": strings.Replace(offer, "a=ice-pwd:", "a=x-pwd:", 1),
@@ -116,7 +116,7 @@ func TestUnknownCandidatesAreIgnored(t *testing.T) {
 	}
 }
 
-func TestCertificateIsTheDescribedOne(t *testing.T) {
+func TestCertificateMatchesFingerprint(t *testing.T) {
 	certificate, digest, err := newCertificate()
 	if err != nil {
 		t.Fatal(err)
@@ -152,7 +152,7 @@ func TestCertificateIsTheDescribedOne(t *testing.T) {
 
 // Who changes a description on its way does not get between the two: neither side
 // talks to a certificate that the other has not named.
-func TestChangedFingerprintMakesNoConnection(t *testing.T) {
+func TestWrongFingerprintIsRefused(t *testing.T) {
 	_, another, err := newCertificate()
 	if err != nil {
 		t.Fatal(err)

@@ -66,7 +66,7 @@ func TestSilentPeerIsLost(t *testing.T) {
 // No more ping intervals pass in silence than make 5 s with the defaults. Time
 // does not count, and neither do intervals in which something was still on its
 // way.
-func TestALossIsNoticedSoon(t *testing.T) {
+func TestLossDetectionTime(t *testing.T) {
 	o, err := (*Options)(nil).withDefaults()
 	if err != nil {
 		t.Fatal(err)
@@ -249,7 +249,7 @@ func dialStranger(t *testing.T, o *Options) (c *Conn, foreign *mediaLink) {
 	return c, foreign
 }
 
-func TestForeignPeerIsNotJudgedByItsSilence(t *testing.T) {
+func TestOtherLibrariesNeedNotAnswerPings(t *testing.T) {
 	for name, dial := range map[string]func(*testing.T, *Options) (*Conn, *mediaLink){
 		"leaves pings unanswered": dialForeign,
 		"closes the ping channel": dialStranger,

@@ -68,7 +68,7 @@ func TestLog(t *testing.T) {
 }
 
 // What cannot be reached has a reason.
-func TestLogOfAFailure(t *testing.T) {
+func TestLogOfFailure(t *testing.T) {
 	var log logBuffer
 	if _, err := Dial(testwait.Context(t), "http://127.0.0.1:1/", &Options{Log: log.logger(slog.LevelInfo)}); err == nil {
 		t.Fatal("something answered")

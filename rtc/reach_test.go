@@ -92,7 +92,7 @@ func TestKeyAndTLS(t *testing.T) {
 }
 
 // Nothing is done for who has no key: no body is read, no session begun.
-func TestWithoutTheKeyNothingHappens(t *testing.T) {
+func TestRequestsWithoutKeyAreRefused(t *testing.T) {
 	l := listen(t, &Options{Key: roomKey})
 	for name, authorization := range map[string][]string{
 		"none": nil, "another": {"Bearer x"}, "another scheme": {"Basic " + roomKey}, "bare": {roomKey},
@@ -143,7 +143,7 @@ func TestKeyInNoError(t *testing.T) {
 
 // What would be open to everybody, or readable by them, is refused, and before
 // anything is bound or sent.
-func TestUnsafe(t *testing.T) {
+func TestUnsafeOptionsAreRefused(t *testing.T) {
 	serving, _ := certificate(t)
 	for _, address := range []string{":0", "0.0.0.0:0", "[::]:0", "192.0.2.1:80", "studio.test:80"} {
 		for name, o := range map[string]*Options{
@@ -251,7 +251,7 @@ func TestPublicListener(t *testing.T) {
 }
 
 // A web page of another site gets nowhere, also at a public listener.
-func TestPublicListenerAndPages(t *testing.T) {
+func TestPublicListenerRefusesPages(t *testing.T) {
 	l, err := NewListener(&Options{Insecure: true})
 	if err != nil {
 		t.Fatal(err)
@@ -269,7 +269,7 @@ func TestPublicListenerAndPages(t *testing.T) {
 }
 
 // Where the peer may be decides where ICE goes.
-func TestWhereICEGoes(t *testing.T) {
+func TestRemoteICEOnlyForRemotePeers(t *testing.T) {
 	local, err := (&Options{}).withDefaults()
 	if err != nil {
 		t.Fatal(err)

@@ -247,7 +247,7 @@ func (s *countingStream) ReadDataChannel(p []byte) (int, bool, error) {
 
 // The interrupt of a call that has returned must wake the next call at most
 // once, and not make it spin until a message comes.
-func TestInterruptIsTakenBack(t *testing.T) {
+func TestReadInterruptIsCleared(t *testing.T) {
 	from, to := pair(t, nil, nil)
 	counting := &countingStream{channel: to.messages}
 	to.messages = counting
@@ -271,7 +271,7 @@ func TestInterruptIsTakenBack(t *testing.T) {
 
 // A context that ends in the very moment a message arrives must cost neither
 // the message nor the next call.
-func TestReceiveLosesNothingToContexts(t *testing.T) {
+func TestCancelledReceiveLosesNoMessage(t *testing.T) {
 	from, to := pair(t, nil, nil)
 	const count = 500
 	for next := 0; next < count; {

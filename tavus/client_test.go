@@ -138,7 +138,7 @@ func TestOptionsOfAConversation(t *testing.T) {
 }
 
 // What is answered is understood by both names.
-func TestAnswersByBothNames(t *testing.T) {
+func TestAnswersInOldAndNewFieldNames(t *testing.T) {
 	var listed struct{ Data []tavus.Info }
 	if err := json.Unmarshal(fixture(t, "list_conversations_response"), &listed); err != nil || len(listed.Data) != 1 {
 		t.Fatal(err)
@@ -285,7 +285,7 @@ func TestRefusals(t *testing.T) {
 
 // Nothing that a server sends makes the client take much of it, or fail in
 // another way than by an error.
-func TestAnswersThatAreNone(t *testing.T) {
+func TestInvalidAnswers(t *testing.T) {
 	huge := strings.Repeat("x", 3<<20)
 	for name, fault := range map[string]tavustest.Fault{
 		"html":          {Status: 200, Body: "<html><body>Welcome</body></html>"},
@@ -313,7 +313,7 @@ func TestAnswersThatAreNone(t *testing.T) {
 }
 
 // What is safe is repeated, what is not is not.
-func TestRepeats(t *testing.T) {
+func TestRetries(t *testing.T) {
 	get := func(ctx context.Context, c *tavus.Client) error {
 		_, err := c.Conversation(ctx, "c0ffee0000000001", false)
 		return err
@@ -406,7 +406,7 @@ func TestWaitsEndWithTheContext(t *testing.T) {
 	})
 }
 
-func TestNobodyThere(t *testing.T) {
+func TestServiceUnreachable(t *testing.T) {
 	listener := httptest.NewServer(nil)
 	listener.Close()
 	client := &tavus.Client{Key: newKey(t), BaseURL: listener.URL}
@@ -431,7 +431,7 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 	}
 }
 
-func TestCheckRefusesPlaces(t *testing.T) {
+func TestCheckBaseURLAndKey(t *testing.T) {
 	for base, ok := range map[string]bool{
 		"": true, "https://tavusapi.com/": true, "http://127.0.0.1:80": true, "http://localhost:1": true,
 		"http://[::1]:1":      true,
@@ -453,7 +453,7 @@ func TestCheckRefusesPlaces(t *testing.T) {
 }
 
 // An id is never a path.
-func TestIDsAreNoPaths(t *testing.T) {
+func TestIDsAreNotPaths(t *testing.T) {
 	server := &tavustest.Server{}
 	client := inMemory(t, server)
 	for _, id := range []string{"", ".", "..", "a/b", "../pals", "a?b", "-x", "a%2fb", strings.Repeat("a", 200)} {
@@ -493,7 +493,7 @@ func TestPages(t *testing.T) {
 }
 
 // A service that has only one page, again and again, is not asked for ever.
-func TestAPageThatNeverEnds(t *testing.T) {
+func TestEndlessPages(t *testing.T) {
 	server := &tavustest.Server{}
 	client := inMemory(t, server)
 	server.Fail(tavustest.Fault{Status: 200, Body: `{"data":[{"conversation_id":"c1"}],"total_count":"many"}`})
@@ -507,7 +507,7 @@ func TestAPageThatNeverEnds(t *testing.T) {
 }
 
 // However a key or what holds one is printed, the key is not.
-func TestTheKeyIsNotPrinted(t *testing.T) {
+func TestKeyIsNotPrinted(t *testing.T) {
 	client := tavus.Client{Key: newKey(t)}
 	hidden := struct {
 		inner tavus.Client
@@ -546,7 +546,7 @@ func noCanary(t *testing.T, what, text string) {
 }
 
 // A service that sends back what it was sent does not make the client print it.
-func TestTheKeyComesBackFromTheServer(t *testing.T) {
+func TestKeyInAnswersIsHidden(t *testing.T) {
 	for _, code := range []int{400, 401, 403, 404, 418, 429, 500, 503} {
 		synctest.Test(t, func(t *testing.T) {
 			server := &tavustest.Server{}
@@ -568,7 +568,7 @@ func TestTheKeyComesBackFromTheServer(t *testing.T) {
 }
 
 // Nor does one that answers with what is no HTTP.
-func TestTheKeyComesBackBroken(t *testing.T) {
+func TestKeyInBrokenAnswersIsHidden(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		conn, _, err := http.NewResponseController(w).Hijack()
 		if err == nil {

@@ -179,7 +179,7 @@ func TestUncertainCreations(t *testing.T) {
 
 // A conversation that was asked for twice, since the service said it had not
 // made it and made it later, is ended twice.
-func TestTwins(t *testing.T) {
+func TestDuplicateCreations(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := &tavustest.Server{}
 		client := inMemory(t, server)
@@ -234,7 +234,7 @@ func TestTestMode(t *testing.T) {
 }
 
 // A creation under way when the user leaves is known, or remembered, in time.
-func TestLeavingWhileCreating(t *testing.T) {
+func TestCancelWhileCreating(t *testing.T) {
 	for name, c := range map[string]struct {
 		fault tavustest.Fault
 		kept  bool
@@ -297,7 +297,7 @@ func TestCloseThatFails(t *testing.T) {
 }
 
 // What ended by itself, or was deleted, is no error.
-func TestCloseOfWhatIsOver(t *testing.T) {
+func TestCloseOfEndedConversation(t *testing.T) {
 	server := &tavustest.Server{StrictEnd: true}
 	client := inMemory(t, server)
 	dir := t.TempDir()
@@ -337,7 +337,7 @@ func TestPanicEndsTheConversation(t *testing.T) {
 }
 
 // Money is not spent on what cannot be remembered.
-func TestNothingIsCreatedUnremembered(t *testing.T) {
+func TestNothingIsCreatedWithoutRecord(t *testing.T) {
 	server := &tavustest.Server{}
 	client := inMemory(t, server)
 	file := filepath.Join(t.TempDir(), "file")
@@ -351,7 +351,7 @@ func TestNothingIsCreatedUnremembered(t *testing.T) {
 }
 
 // EndMine leaves alone what is not its own, and what it cannot read.
-func TestEndMineSpares(t *testing.T) {
+func TestEndMineLeavesOthersAlone(t *testing.T) {
 	dir := t.TempDir()
 	server := &tavustest.Server{}
 	client := inMemory(t, server)
@@ -454,7 +454,7 @@ func TestEndMineRemovesEmptyEntries(t *testing.T) {
 }
 
 // A conversation asked for a moment ago may still appear: its record is kept.
-func TestUnsettled(t *testing.T) {
+func TestRecentCreationIsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
 		server := &tavustest.Server{}

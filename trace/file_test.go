@@ -10,7 +10,7 @@ import (
 )
 
 // A trace that is not complete is an error.
-func TestTraceThatIsNotComplete(t *testing.T) {
+func TestIncompleteTrace(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("there is no /dev/full")
 	}

@@ -37,7 +37,7 @@ func drawn(t *testing.T, lines string) string {
 }
 
 // The audio of each utterance is in the page, sample for sample, and so are the words.
-func TestPageSaysWhatWasSaid(t *testing.T) {
+func TestPageHasAudioAndWords(t *testing.T) {
 	html := drawn(t, lineOf("begin", 0, `"id":"a","text":"hello.wav","rate":24000`)+
 		audioLine(0.1, "a", []byte{1, 0, 2, 0})+lineOf("chunk", 0.1, `"id":"a","samples":2`)+
 		audioLine(0.2, "a", []byte{3, 0})+lineOf("chunk", 0.2, `"id":"a","samples":1,"position":2,"last":true`)+

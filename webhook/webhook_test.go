@@ -117,7 +117,7 @@ func TestRefusesWebPages(t *testing.T) {
 
 // Callbacks of several conversations come one by one, and one that is delivered
 // again comes once.
-func TestHandsEachOverOnce(t *testing.T) {
+func TestDeliversEachCallbackOnce(t *testing.T) {
 	r := listen(t, ":0/x", nil)
 	sent := []string{joined("c1", 1), joined("c2", 1), joined("c1", 1), joined("c3", 1), joined("c2", 1), joined("c1", 2)}
 	statuses := make(chan int, len(sent))
@@ -141,7 +141,7 @@ func TestHandsEachOverOnce(t *testing.T) {
 }
 
 // What one conversation waits for is not taken by another.
-func TestReceiveEventIsOfOneConversation(t *testing.T) {
+func TestReceiveEventFiltersByConversation(t *testing.T) {
 	r := listen(t, ":0/x", nil)
 	var posting sync.WaitGroup
 	defer posting.Wait()
@@ -163,7 +163,7 @@ func TestReceiveEventIsOfOneConversation(t *testing.T) {
 
 // Of many large bodies only a few are held: the others wait unread, and are
 // answered.
-func TestHoldsFewBodies(t *testing.T) {
+func TestLargeBodiesAreLimited(t *testing.T) {
 	r := listen(t, ":0/x", nil)
 	const many = 12
 	read := make(chan struct{}, many)

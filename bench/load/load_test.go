@@ -90,7 +90,7 @@ func TestTallyCountsUnderruns(t *testing.T) {
 	}
 }
 
-func TestConversationsAreJudged(t *testing.T) {
+func TestConversationVerdicts(t *testing.T) {
 	right := tally{ID: "a", Messages: 2, Done: 1, Sum: 7}
 	for name, c := range map[string]struct {
 		came tally

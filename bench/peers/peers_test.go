@@ -58,7 +58,7 @@ func TestMessagesAudio(t *testing.T) {
 	}
 }
 
-func TestRoundRunsEverythingAndKeepsTheLeast(t *testing.T) {
+func TestRoundKeepsTheBestRun(t *testing.T) {
 	log := t.TempDir() + "/log"
 	line := func(file string) string { return "echo " + file + " >> " + quote(log) }
 	cases := allCases([]input{{name: "a", path: "a", repeats: 1}, {name: "b", path: "b", repeats: 3}},

@@ -73,7 +73,7 @@ func (j jitter) underruns(t *testing.T, utterances int, silence time.Duration) (
 
 // Silence in front, as long as the lead that is estimated, keeps the replica from running dry;
 // without it, it does.
-func TestTheLeadPreventsUnderruns(t *testing.T) {
+func TestLeadPreventsUnderruns(t *testing.T) {
 	j := jitter{"exponential", 1, func(r *rand.Rand) float64 { return 0.080 * r.ExpFloat64() }}
 	lead := EstimateLead(j.many(3000, 1)).Seconds
 	const utterances = 30

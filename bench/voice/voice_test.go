@@ -108,7 +108,7 @@ func (j jitter) voice(seed uint64) *Voice {
 }
 
 // What is measured of a voice of known jitter is what it did, in fake time.
-func TestMeasuresWhatAVoiceDoes(t *testing.T) {
+func TestMeasureVoiceTimes(t *testing.T) {
 	for _, j := range voices {
 		synctest.Test(t, func(t *testing.T) {
 			want := j.many(30, 5)
@@ -143,7 +143,7 @@ func TestLeadWithinTenPercent(t *testing.T) {
 	for _, j := range voices {
 		truth := slices.Sorted(slices.Values(j.many(60_000, 99)))
 		want := quantile(truth, 1-rareProbability)
-		leads := j.many(3000, 1) // as TestMeasuresWhatAVoiceDoes shows that they are measured
+		leads := j.many(3000, 1) // as TestMeasureVoiceTimes shows that they are measured
 		e := EstimateLead(leads)
 		if off := e.Seconds/want - 1; math.Abs(off) > 0.10 {
 			t.Errorf("%s: %+v, %.1f %% off %g", j.name, e, 100*off, want)
@@ -153,7 +153,7 @@ func TestLeadWithinTenPercent(t *testing.T) {
 }
 
 // The bounds hold the truth as a rule, and come closer with more runs.
-func TestBoundsOfTheLead(t *testing.T) {
+func TestLeadConfidenceBounds(t *testing.T) {
 	j := voices[0]
 	truth := quantile(slices.Sorted(slices.Values(j.many(60_000, 99))), 1-rareProbability)
 	const trials = 40

@@ -107,7 +107,7 @@ func runProgram(t *testing.T, env []string, arguments ...string) []echo.Receipt 
 // A bot that was written for Twilio with the library ws, which knows nothing of
 // echocast, talks with the user of a room: it hears the user's voice, its own is said
 // by the replica, its marks come back in order, and its clear interrupts.
-func TestATwilioBotTalksInARoom(t *testing.T) {
+func TestTwilioBotInRoom(t *testing.T) {
 	t.Parallel()
 	needNode(t)
 	bot := nodetest.Start[map[string]any](t, nodePrograms, "twilio-bot.mjs")
@@ -169,7 +169,7 @@ func checkTwilioReceipts(t *testing.T, receipts []echo.Receipt) {
 }
 
 // converse --agent connects an agent to the user and the replica of a room.
-func TestAnAgentConverses(t *testing.T) {
+func TestConverseWithAgent(t *testing.T) {
 	t.Parallel()
 	heard := make(chan int, 1)
 	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

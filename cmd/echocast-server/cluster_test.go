@@ -236,7 +236,7 @@ func (g *gatewayProcess) say(t *testing.T, conversation string, audio []byte) (u
 // Two nodes share conversations. The one that speaks is killed, and the other says the
 // rest: nothing is missing, the receipt says what came twice, and the events go on by
 // their ids.
-func TestAKilledNodeIsReplaced(t *testing.T) {
+func TestKilledNodeIsReplaced(t *testing.T) {
 	t.Parallel()
 	const seconds = 6
 	nats, audience := startNATS(t), openAudience(t)
@@ -307,7 +307,7 @@ func checkEvents(t *testing.T, on *gatewayProcess, conversation string, receipts
 
 // A node that stood still for longer than its lease does not send one message when it
 // goes on: another node has begun to speak.
-func TestAPausedNodeStaysSilent(t *testing.T) {
+func TestPausedNodeSendsNothing(t *testing.T) {
 	t.Parallel()
 	const seconds = 8
 	nats, audience := startNATS(t), openAudience(t)
@@ -336,7 +336,7 @@ func TestAPausedNodeStaysSilent(t *testing.T) {
 
 // One node with NATS in its process goes on where it was, when it is killed and started
 // again.
-func TestOneNodeGoesOnAfterAKill(t *testing.T) {
+func TestSingleNodeContinuesAfterKill(t *testing.T) {
 	t.Parallel()
 	const seconds = 6
 	audience, dir := openAudience(t), t.TempDir()
@@ -361,7 +361,7 @@ func TestOneNodeGoesOnAfterAKill(t *testing.T) {
 
 // A node that is told to end says what it says to its end, and gives the conversation
 // with all that waits to another node: nothing is missing, and nothing comes twice.
-func TestANodeHandsOver(t *testing.T) {
+func TestNodeHandsOverOnShutdown(t *testing.T) {
 	t.Parallel()
 	const seconds = 4
 	nats, audience := startNATS(t), openAudience(t)
@@ -452,7 +452,7 @@ func (f *follower) order(t *testing.T, text string) {
 
 // A client whose node is killed while it sends audio connects to another node, goes on
 // from the byte that is there, and misses no event and sees none twice.
-func TestASocketGoesOnOnAnotherNode(t *testing.T) {
+func TestSocketContinuesOnAnotherNode(t *testing.T) {
 	t.Parallel()
 	const seconds = 6
 	nats, audience, audio := startNATS(t), openAudience(t), ramp(seconds)
@@ -508,7 +508,7 @@ func TestASocketGoesOnOnAnotherNode(t *testing.T) {
 // A conversation that costs money goes on as the same one when its node is killed, also
 // past the start of a node that ends what earlier ones have left open, and ends when it
 // is told to.
-func TestAPaidConversationGoesOn(t *testing.T) {
+func TestPaidConversationSurvivesKilledNode(t *testing.T) {
 	t.Parallel()
 	service := &tavustest.Server{Key: "any"}
 	server := httptest.NewServer(service)

@@ -124,7 +124,7 @@ func paste(t *testing.T, script string) string {
 // A bot that was written for Twilio with the library ws talks with the user of a rehearsal
 // of the gateway: it hears the user's voice, its own is said by the replica, its marks come
 // back in order, its clear interrupts, and the conversation ends when it hangs up.
-func TestATwilioBotTalksInTheGateway(t *testing.T) {
+func TestTwilioBotInGateway(t *testing.T) {
 	needNode(t)
 	t.Parallel()
 	bot := nodetest.Start[map[string]any](t, nodePrograms, "twilio-bot.mjs")
@@ -167,7 +167,7 @@ kill %%1; wait %%1
 
 // The user of a room that is reached by WebRTC is heard through the gateway, by a program
 // and by a bot of Vonage at the same time.
-func TestTheUserOfARoomIsHeard(t *testing.T) {
+func TestGatewayHearsRoomUser(t *testing.T) {
 	t.Parallel()
 	if _, err := exec.LookPath("curl"); err != nil {
 		t.Skip(err)

@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 
 // An agent starts the program, as its settings file says, and makes the stand-in
 // replica of a rehearsal speak.
-func TestAnAgentStartsTheProgram(t *testing.T) {
+func TestMCPClientStartsProgram(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	program := exec.CommandContext(ctx, os.Args[0], "mcp", "--quiet")

@@ -21,7 +21,7 @@ import (
 
 // A program that uses OpenAI's own library is started with the line of the page, and the
 // replica of a rehearsal says what the service answers.
-func TestAProgramWithOpenAIsLibrary(t *testing.T) {
+func TestProgramWithOpenAILibrary(t *testing.T) {
 	needNode(t)
 	if _, err := exec.LookPath("curl"); err != nil {
 		t.Skip(err)
@@ -61,7 +61,7 @@ kill %%1; wait %%1
 // A program that uses OpenAI's own library, unchanged but for its base URL, holds a whole
 // Realtime session through the gateway: the replica says the answer until the user of the
 // rehearsal speaks, and the service is told how much of it was heard.
-func TestARealtimeSessionWithOpenAIsLibrary(t *testing.T) {
+func TestRealtimeSessionWithOpenAILibrary(t *testing.T) {
 	needNode(t)
 	t.Parallel()
 	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

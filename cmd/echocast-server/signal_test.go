@@ -79,7 +79,7 @@ type created struct {
 
 // When a gateway that speaks in many conversations is told to end, it finishes what it
 // says, answers with the receipts, and exits with 0.
-func TestSIGTERMLosesNoWord(t *testing.T) {
+func TestSIGTERMFinishesUtterances(t *testing.T) {
 	const conversations = 20
 	g := startGateway(t, nil, "--rehearse", "--max-lateness", "1h")
 	samples := make([]byte, 2*2*24000)

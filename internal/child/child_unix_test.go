@@ -52,7 +52,7 @@ func start(t *testing.T, ctx context.Context, line string) *Process {
 
 // A process that a command leaves behind with its output open does not keep the
 // output from ending, and does not outlive it.
-func TestWhatACommandLeavesEnds(t *testing.T) {
+func TestLeftoverProcessesAreKilled(t *testing.T) {
 	hold, gone := holder(t)
 	p := start(t, testwait.Context(t), hold+"sleep 600 & echo said")
 	text, err := io.ReadAll(p.Stdout)
@@ -77,7 +77,7 @@ func TestBackgroundOutputIsRead(t *testing.T) {
 	}
 }
 
-func TestAnEndedContextKillsTheGroup(t *testing.T) {
+func TestContextKillsProcessGroup(t *testing.T) {
 	hold, gone := holder(t)
 	ctx, cancel := context.WithCancel(testwait.Context(t))
 	p := start(t, ctx, hold+"sleep 600 & echo ready; wait")
@@ -106,7 +106,7 @@ func TestExitStatus(t *testing.T) {
 }
 
 // A command with a standard output of its own is killed with its group, too.
-func TestStdoutThatIsGiven(t *testing.T) {
+func TestCallerStdout(t *testing.T) {
 	hold, gone := holder(t)
 	var out strings.Builder
 	cmd := Shell(testwait.Context(t), hold+"sleep 600 >/dev/null & echo said")
@@ -176,7 +176,7 @@ func TestCommandsDieWithTheirParent(t *testing.T) {
 }
 
 // A reader that is slow gets what the command printed before it exited, however much later.
-func TestASlowReaderLosesNothing(t *testing.T) {
+func TestSlowReaderLosesNothing(t *testing.T) {
 	process, err := Start(Shell(testwait.Context(t), "head -c 30000 /dev/zero"))
 	if err != nil {
 		t.Fatal(err)

@@ -11,7 +11,7 @@ import (
 
 // What is typed holds against the file, by whichever of its names, and the command
 // sees its options as they are.
-func TestTypedOptionsHold(t *testing.T) {
+func TestTypedOptionsOverrideFile(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "config")
 	if err := os.WriteFile(file, []byte("lead = 5s\nto = http://127.0.0.1:1\n"), 0o600); err != nil {
 		t.Fatal(err)

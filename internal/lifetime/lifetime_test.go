@@ -11,7 +11,7 @@ import (
 	"echocast/internal/testwait"
 )
 
-func TestTheFirstReasonCounts(t *testing.T) {
+func TestFirstCauseIsKept(t *testing.T) {
 	l := lifetime.New()
 	if l.HasEnded() || l.Cause() != nil || l.Err(testwait.Context(t)) != nil {
 		t.Error("it has ended before its end")
@@ -25,7 +25,7 @@ func TestTheFirstReasonCounts(t *testing.T) {
 	}
 }
 
-func TestCloseComesBeforeEverything(t *testing.T) {
+func TestCloseOverridesOtherCauses(t *testing.T) {
 	l := lifetime.New()
 	ctx, cancel := context.WithCancelCause(testwait.Context(t))
 	cause := errors.New("interrupted")

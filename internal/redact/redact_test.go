@@ -61,7 +61,7 @@ func TestSecretsAreFoundInEveryForm(t *testing.T) {
 	}
 }
 
-func TestTheLongerSecretComesFirst(t *testing.T) {
+func TestLongerSecretsAreReplacedFirst(t *testing.T) {
 	if got := redact.New("token", "token-of-room").Text("a token-of-room b token c"); got != "a redacted b redacted c" {
 		t.Error(got)
 	}
@@ -76,7 +76,7 @@ func TestOrdinaryTextStays(t *testing.T) {
 	}
 }
 
-func TestAnErrorKeepsItsCause(t *testing.T) {
+func TestErrorKeepsCause(t *testing.T) {
 	secrets := redact.New("hunter2hunter2")
 	err := secrets.Error(fmt.Errorf("bad header \"hunter2hunter2\": %w", io.ErrUnexpectedEOF))
 	if err.Error() != `bad header "redacted": unexpected EOF` || !errors.Is(err, io.ErrUnexpectedEOF) {

@@ -266,7 +266,7 @@ func interruptAt(t *testing.T, stream, text string, at time.Duration) (receipt e
 }
 
 // Words of a later utterance count from its begin, and those before it are left out.
-func TestWordsFromALaterBegin(t *testing.T) {
+func TestWordsOfLaterUtterance(t *testing.T) {
 	words := []audio.Word{
 		{Text: "a", Start: 0, End: time.Second},
 		{Text: "b", Start: 2 * time.Second, End: 3 * time.Second},

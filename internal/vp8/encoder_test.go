@@ -158,7 +158,7 @@ func TestRate(t *testing.T) {
 
 // ffmpeg shows the frames between key frames as the encoder knows them to be shown,
 // and a drawing that changes little takes few bytes.
-func TestFramesBetween(t *testing.T) {
+func TestInterFrames(t *testing.T) {
 	ffmpeg, err := exec.LookPath("ffmpeg")
 	if err != nil {
 		t.Skip("NOT TESTED WITH ANOTHER DECODER: no ffmpeg")

@@ -49,7 +49,7 @@ func TestTransform(t *testing.T) {
 }
 
 // A tone is in its band, at its level and in its time; nothing is lost at either end.
-func TestTonesAreWhereTheyAre(t *testing.T) {
+func TestTonePosition(t *testing.T) {
 	p := New(rate)
 	p.Add(tone(1500, 1, rate))
 	p.Add(tone(6000, 0.1, rate))

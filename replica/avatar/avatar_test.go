@@ -358,7 +358,7 @@ func TestLateSound(t *testing.T) {
 }
 
 // What plays when the avatar ends is reported as interrupted.
-func TestEndTellsOfWhatPlays(t *testing.T) {
+func TestEndReportsPlayingAudio(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := runAvatar(t, Options{})
 		r.speak("one", tone(Rate, 1, 2*time.Second))

@@ -126,7 +126,7 @@ func TestPicturesOfPrograms(t *testing.T) {
 }
 
 // The picture of a time is the last one until then.
-func TestPictureOfATime(t *testing.T) {
+func TestPictureAtTime(t *testing.T) {
 	warned := 0
 	r := &program{warn: func(string) { warned++ }}
 	draw, err := r.source()

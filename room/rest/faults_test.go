@@ -180,7 +180,7 @@ func faultAt(t *testing.T, name string, fault tavustest.Fault, want expectation)
 
 // The stage stops retrying a request that keeps failing, and the receipt says what was not
 // delivered.
-func TestRepeatingHasABound(t *testing.T) {
+func TestRetriesAreBounded(t *testing.T) {
 	for name, fault := range map[string]tavustest.Fault{
 		"502":                   {Status: 502},
 		"429":                   {Status: 429},
@@ -252,7 +252,7 @@ func (r *refusals) RoundTrip(request *http.Request) (*http.Response, error) {
 }
 
 // A request that never left is repeated.
-func TestWhatWasNotSentIsRepeated(t *testing.T) {
+func TestUnsentRequestIsRetried(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, nil)
 		w.backend.Client.HTTP.Transport = &unreachable{RoundTripper: w.backend.Client.HTTP.Transport, every: 3}

@@ -525,7 +525,7 @@ func retryAfter(seconds string) http.Header { return http.Header{"Retry-After": 
 func messagePath(id string) string { return "/v2/conversations/" + id + "/send-app-message" }
 
 // The service's own words are in the error of a refusal.
-func TestRefusalsSayWhatTheServiceSays(t *testing.T) {
+func TestRefusalsQuoteTheService(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, nil)
 		session := w.session(nil)

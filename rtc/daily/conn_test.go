@@ -322,7 +322,7 @@ func TestNoBrowser(t *testing.T) {
 	}
 }
 
-func TestJoinThatCannotBe(t *testing.T) {
+func TestJoinRefusals(t *testing.T) {
 	for _, address := range []string{"", "room", "ftp://example.org/room", "https:///room", "%"} {
 		if _, err := Join(testwait.Context(t), address, nil); err == nil ||
 			!strings.Contains(err.Error(), "not an http or https address of a room") {
@@ -417,7 +417,7 @@ func TestTwoConversationsInOneRoom(t *testing.T) {
 
 // One who is hidden is still there, and an interruption of the signalling is told
 // and waited for.
-func TestHiddenAndInterrupted(t *testing.T) {
+func TestHiddenParticipantAndSignallingInterruption(t *testing.T) {
 	room := newRoom(t, dailytest.Options{})
 	ann := room.Enter("Ann", "tavus-replica-1")
 	conn := mustJoin(t, room, Options{})
@@ -445,7 +445,7 @@ func TestHiddenAndInterrupted(t *testing.T) {
 }
 
 // Daily's words may repeat the meeting token.
-func TestTheTokenIsInNoError(t *testing.T) {
+func TestErrorsHideToken(t *testing.T) {
 	const token = "eyJhbGciOi.canary-token"
 	room := newRoom(t,
 		dailytest.Options{Refuse: &dailytest.Refusal{Type: "not-allowed", Message: "the token " + token + " has expired"}})

@@ -158,7 +158,7 @@ func TestMessagesGoBothWaysInOrder(t *testing.T) {
 	}
 }
 
-func TestIntegrityIsThatOfThePackage(t *testing.T) {
+func TestIntegrityHash(t *testing.T) {
 	needBrowser(t)
 	script, err := os.ReadFile(localDailyJS)
 	if err != nil {

@@ -36,7 +36,7 @@ await connection.setRemoteDescription({ type: "answer", sdp: await response.text
 
 // A page of another server of this machine dials a listener with a key, as any page
 // may dial the stand-in. Its close() is no loss.
-func TestAPageDialsAListener(t *testing.T) {
+func TestPageDialsListener(t *testing.T) {
 	needBrowser(t)
 	const key = "0123456789abcdef"
 	l, err := rtc.Listen("127.0.0.1:0", &rtc.Options{Key: key})

@@ -254,7 +254,7 @@ func TestMicrophoneOfABrokenPage(t *testing.T) {
 	}
 }
 
-func TestMicrophoneThatIsNotThere(t *testing.T) {
+func TestMicrophoneUnavailable(t *testing.T) {
 	room := newRoom(t, dailytest.Options{})
 	room.Enter("Ann", "tavus-replica")
 	conn := mustJoin(t, room, Options{})

@@ -79,7 +79,7 @@ func TestStaleProfilesAreRemoved(t *testing.T) {
 }
 
 // The browser has its profile where we say, and nothing of it stays.
-func TestNoProfileStays(t *testing.T) {
+func TestProfileIsRemoved(t *testing.T) {
 	temporary := t.TempDir()
 	t.Setenv("TMPDIR", temporary)
 	conn := mustJoin(t, newRoom(t, dailytest.Options{}), Options{})
@@ -102,7 +102,7 @@ func TestNoProfileStays(t *testing.T) {
 }
 
 // The browser, which shows pages of others, sees nothing that it does not need.
-func TestTheBrowserGetsNoSecrets(t *testing.T) {
+func TestBrowserEnvironmentHasNoSecrets(t *testing.T) {
 	for _, name := range []string{"TAVUS_API_KEY", "AWS_SESSION", "MY_PASSPHRASE", "ECHOCAST_ROOM_KEY"} {
 		t.Setenv(name, "canary")
 	}

@@ -15,7 +15,7 @@ import (
 
 // A server that stands still is not sent more than HighWater and one packet,
 // and Speak waits for it no longer than its context.
-func TestSpeakWaitsForTheServer(t *testing.T) {
+func TestSpeakBackpressure(t *testing.T) {
 	t.Parallel()
 	startAvatar(t, t.Name())
 	r := join(t, t.Name(), nil)

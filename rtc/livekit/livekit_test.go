@@ -95,7 +95,7 @@ func TestHeaderAgainstFixture(t *testing.T) {
 }
 
 // The room quantises samples as echo.Encoder does.
-func TestPCMIsTheEncoders(t *testing.T) {
+func TestPCMMatchesEncoder(t *testing.T) {
 	samples := []float32{0, 1, -1, 1.5, -1.5, 0.5 / 32768, 1.5 / 32768, -0.5 / 32768, 32766.5 / 32768,
 		32767.5 / 32768, 0.3, -0.7,
 		float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1))}
@@ -154,7 +154,7 @@ func TestAvatarTokenAgainstFixture(t *testing.T) {
 	}
 }
 
-func TestSenderTokenSpeaksForNobody(t *testing.T) {
+func TestSenderTokenHasNoAttributes(t *testing.T) {
 	token, err := SenderToken("key", testSecret, "demo-room", "me", time.Hour)
 	if err != nil {
 		t.Fatal(err)

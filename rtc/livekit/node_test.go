@@ -66,7 +66,7 @@ func await(t *testing.T, reports <-chan report, event string) report {
 
 // LiveKit's own sender speaks to our stand-in, which finds nothing to complain of,
 // and understands what it says.
-func TestLiveKitsSenderAndOurAvatar(t *testing.T) {
+func TestLiveKitSenderAndStandInAvatar(t *testing.T) {
 	t.Parallel()
 	avatar := startAvatar(t, t.Name(), "-sender", "agent")
 	what := noise(2)
@@ -92,7 +92,7 @@ func TestLiveKitsSenderAndOurAvatar(t *testing.T) {
 
 // We speak to a worker on LiveKit's library, which publishes its video once
 // somebody has subscribed to its audio: nobody else is there.
-func TestOurSenderAndAWorkerOnLiveKitsLibrary(t *testing.T) {
+func TestSenderAndLiveKitWorker(t *testing.T) {
 	t.Parallel()
 	reports := startNode(t, "worker.mjs", DefaultAvatar, t.Name(), DefaultIdentity)
 	s := session(t, join(t, t.Name(), &Options{ReadyWhen: ReadyVideo}), nil)

@@ -13,7 +13,7 @@ import (
 
 // LiveKit's own worker publishes its audio and waits for somebody to hear it
 // before it publishes its video. Nobody else is in the room.
-func TestAnAvatarThatWaitsForASubscriber(t *testing.T) {
+func TestAvatarWaitsForSubscriber(t *testing.T) {
 	t.Parallel()
 	avatar := startAvatar(t, t.Name(), "-publish", livekittest.PublishAudioFirst, "-speed", "50")
 	r := join(t, t.Name(), &Options{ReadyWhen: ReadyVideo})
@@ -25,7 +25,7 @@ func TestAnAvatarThatWaitsForASubscriber(t *testing.T) {
 }
 
 // The same worker by default publishes nothing before it has something to say.
-func TestAnAvatarThatPublishesWhenSpokenTo(t *testing.T) {
+func TestAvatarPublishesWhenSpokenTo(t *testing.T) {
 	t.Parallel()
 	for name, options := range map[string]*Options{
 		"fallback": {ReadyFallback: 100 * time.Millisecond},
@@ -53,7 +53,7 @@ func TestReadyWhenAudio(t *testing.T) {
 }
 
 // Who waits in vain is told for what.
-func TestWhatIsMissing(t *testing.T) {
+func TestReadyTimeoutNamesWhatIsMissing(t *testing.T) {
 	t.Parallel()
 	r := join(t, t.Name(), &Options{ReadyWhen: ReadyVideo})
 	for _, step := range []struct{ publish, want string }{
@@ -87,7 +87,7 @@ func TestReadyPolicyIsChecked(t *testing.T) {
 }
 
 // An avatar that was invited to obey another would reject all we say.
-func TestWarningOfAnAvatarForAnother(t *testing.T) {
+func TestWarningOfAvatarForAnotherSender(t *testing.T) {
 	t.Parallel()
 	for onBehalfOf, warns := range map[string]bool{"somebody-else": true, "echocast": false} {
 		t.Run(onBehalfOf, func(t *testing.T) {

@@ -193,7 +193,7 @@ func TestInterrupt(t *testing.T) {
 	mustEqual(t, heard(t, avatar.expect(livekittest.Finished)), next.sent())
 }
 
-func TestInterruptOfAnAvatarThatObeysAnother(t *testing.T) {
+func TestInterruptRejectedByAvatar(t *testing.T) {
 	t.Parallel()
 	avatar := startAvatar(t, t.Name(), "-sender", "somebody-else")
 	avatar.allowed = true // it complains about our stream
@@ -273,7 +273,7 @@ func TestAvatarIsKilled(t *testing.T) {
 }
 
 // The avatar is ready when its video is there, not before.
-func TestReadyIsVideo(t *testing.T) {
+func TestReadyWhenVideo(t *testing.T) {
 	t.Parallel()
 	avatar := startAvatar(t, t.Name(), "-publish", livekittest.PublishNothing)
 	avatar.expect(livekittest.Joined)
@@ -347,7 +347,7 @@ func TestJoinErrors(t *testing.T) {
 	}
 }
 
-func TestJoinNobody(t *testing.T) {
+func TestJoinEmptyRoom(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

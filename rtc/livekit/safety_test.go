@@ -10,7 +10,7 @@ import (
 	"echocast/internal/testwait"
 )
 
-func TestTheTokenIsNotSentInClear(t *testing.T) {
+func TestTokenIsNotSentInClear(t *testing.T) {
 	for url, safe := range map[string]bool{
 		"wss://192.0.2.1": true, "ws://127.0.0.1:7880": true, "ws://localhost": true, "ws://[::1]:1": true,
 		"ws://192.0.2.1:7880": false, "ws://livekit.example.org": false, "ws://127.0.0.1.example.org": false,
@@ -31,7 +31,7 @@ func TestTheTokenIsNotSentInClear(t *testing.T) {
 
 // A server that redirects, here and to another port of this machine, is not
 // followed: there the token would go on to.
-func TestTheTokenIsNotSentToARedirect(t *testing.T) {
+func TestTokenIsNotSentToRedirect(t *testing.T) {
 	authorized := make(chan string, 10)
 	other := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		authorized <- r.Header.Get("Authorization")

@@ -1,4 +1,4 @@
-// Written by: go test ./clients -run TestTypesAreTheGateways -update
+// Written by: go test ./clients -run TestTypeScriptTypesMatchGateway -update
 
 /** What conversation is to be created. */
 export interface Spec {

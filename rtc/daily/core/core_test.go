@@ -262,7 +262,7 @@ func TestSendWaitsForTheLibrary(t *testing.T) {
 }
 
 // One who was put out does not come again.
-func TestPutOut(t *testing.T) {
+func TestEjected(t *testing.T) {
 	for name, end := range map[string]func(*testing.T, *dailytest.Room){
 		"ejected": func(t *testing.T, room *dailytest.Room) {
 			room.Fail(session(t, room), dailytest.Refusal{Message: "Ejected by Ann"})

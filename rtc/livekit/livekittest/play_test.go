@@ -46,7 +46,7 @@ const bytesOfFrame = 2 * 24000 / 50
 
 // The buffer is empty while the last frame still plays: that is no underrun, and
 // the next frame begins when that one is over.
-func TestAFramePlaysToItsEnd(t *testing.T) {
+func TestFramePlaysToItsEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, began := newStream(), time.Now()
 		reports, finished := player(t.Context(), p)
@@ -72,7 +72,7 @@ func TestAFramePlaysToItsEnd(t *testing.T) {
 }
 
 // A frame that comes late is an underrun, once, and the clock starts again.
-func TestALateFrameIsAnUnderrun(t *testing.T) {
+func TestLateFrameIsUnderrun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, began := newStream(), time.Now()
 		reports, finished := player(t.Context(), p)
@@ -92,7 +92,7 @@ func TestALateFrameIsAnUnderrun(t *testing.T) {
 }
 
 // A cleared stream ends at once, in the middle of a frame.
-func TestAClearedStreamEndsAtOnce(t *testing.T) {
+func TestClearedStreamEndsAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, began := newStream(), time.Now()
 		reports, finished := player(t.Context(), p)
