@@ -93,6 +93,8 @@ type Cluster struct {
 	mu      sync.Mutex
 	entries map[string]*entry
 	gateway Gateway
+
+	adopting sync.Mutex
 }
 
 // Open joins the cluster. Close leaves it.

@@ -37,6 +37,7 @@ func startNATS(t testing.TB) string {
 type node struct {
 	*Cluster
 	free    atomic.Int32 // slots
+	ended   atomic.Int32 // conversations that are taken only to be ended
 	adopted chan *Hold
 }
 
@@ -45,7 +46,13 @@ func (n *node) Load() (int, time.Duration, bool) {
 	return free, 0, free > 0
 }
 
-func (n *node) Adopt(_ string, h *Hold, _ bool) { n.adopted <- h }
+func (n *node) Adopt(_ string, h *Hold, isLastResort bool) {
+	n.free.Add(-1)
+	if isLastResort {
+		n.ended.Add(1)
+	}
+	n.adopted <- h
+}
 
 func openNode(t *testing.T, o Options) *node {
 	t.Helper()
@@ -255,6 +262,70 @@ func TestReleasedConversationIsTaken(t *testing.T) {
 	testwait.Receive(t, second.adopted)
 	if len(full.adopted)+len(first.adopted) > 0 {
 		t.Error("a node without a slot took it")
+	}
+}
+
+// A node takes no more over than it has slots, whatever it saw when it looked. The others
+// get the rest, with the progress of the node before.
+func TestANodeTakesAsManyAsItHasSlots(t *testing.T) {
+	t.Parallel()
+	url := startNATS(t)
+	o := Options{Servers: url, TTL: time.Hour} // nothing lapses
+	first, small := openNode(t, o), openNode(t, o)
+	small.free.Store(1)
+	ctx := t.Context()
+	var holds []*Hold
+	for _, id := range []string{"c1", "c2", "c3"} {
+		h, err := first.Create(ctx, id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := h.SaveProgress(ctx, []byte(`{"at":1}`)); err != nil {
+			t.Fatal(err)
+		}
+		holds = append(holds, h)
+	}
+	first.free.Store(0)
+	for _, h := range holds {
+		h.Give(ctx)
+	}
+	testwait.Receive(t, small.adopted)
+	for _, h := range holds {
+		small.adopt(ctx, orphan{id: h.id}) // as if it had seen that its slot is free
+	}
+	o.Zone = "another"
+	large := openNode(t, o)
+	for range 2 {
+		h := testwait.Receive(t, large.adopted)
+		if saved, err := h.Load(ctx); err != nil || string(saved.Progress) != `{"at":1}` {
+			t.Errorf("loaded %+v, %v", saved, err)
+		}
+		if h.Before() != first.node {
+			t.Errorf("it was taken over from %s, not from %s", h.Before(), first.node)
+		}
+	}
+	if n := len(small.adopted); n > 0 || small.ended.Load() > 0 {
+		t.Errorf("the node with one slot took %d more, and ended %d", n, small.ended.Load())
+	}
+}
+
+// A node claims one conversation for each slot that it has, and all that are overdue.
+func TestANodeClaimsForItsSlots(t *testing.T) {
+	t.Parallel()
+	n := &node{Cluster: &Cluster{entries: map[string]*entry{}}}
+	n.gateway = n
+	for _, id := range []string{"c1", "c2", "c3"} {
+		n.entries[id] = &entry{id: id, state: lease.State{Revision: 1, Seen: now() - lastResort/2}}
+	}
+	n.free.Store(2)
+	if claimed := n.orphans(); len(claimed) != 2 || claimed[0].isOverdue || claimed[1].isOverdue {
+		t.Errorf("with two slots it claims %+v", claimed)
+	}
+	for _, e := range n.entries {
+		e.state.Seen -= lastResort
+	}
+	if claimed := n.orphans(); len(claimed) != 3 || !claimed[0].isOverdue {
+		t.Errorf("of three that are overdue it claims %+v", claimed)
 	}
 }
 

@@ -200,8 +200,8 @@ func (c *Cluster) renew(ctx context.Context) {
 		}
 		orphans := c.orphans()
 		c.mu.Unlock()
-		for _, id := range orphans {
-			c.running.Go(func() { c.adopt(ctx, id) })
+		for _, o := range orphans {
+			c.running.Go(func() { c.adopt(ctx, o) })
 		}
 	}
 }
@@ -233,6 +233,16 @@ const settleInterval = 5 * time.Millisecond
 // Give releases the conversation, so that another node claims it at once. Nothing is
 // sent any more before it does.
 func (h *Hold) Give(ctx context.Context) {
+	h.release(ctx, holder{Zone: h.cluster.options.Zone, Claim: h.claim, Gave: h.cluster.node})
+}
+
+// giveBack releases a conversation with which this node has done nothing. The next node
+// goes on from what the one before has kept.
+func (h *Hold) giveBack(ctx context.Context) {
+	h.release(ctx, holder{Zone: h.from.Zone, Claim: h.from.Claim, Gave: h.Before()})
+}
+
+func (h *Hold) release(ctx context.Context, as holder) {
 	if !h.settle(ctx) {
 		return
 	}
@@ -243,7 +253,7 @@ func (h *Hold) Give(ctx context.Context) {
 	revision := h.entry.state.Revision
 	c.mu.Unlock()
 	if action == lease.Release {
-		c.write(ctx, h, holder{Zone: c.options.Zone, Claim: h.claim, Gave: c.node}, revision)
+		c.write(ctx, h, as, revision)
 	}
 }
 

@@ -133,8 +133,15 @@ const (
 	maxLate    = 50 * time.Millisecond // a node whose chunks are so late is full
 )
 
-// orphans are conversations that this node claims now. The cluster is locked.
-func (c *Cluster) orphans() (ids []string) {
+// orphan is a conversation whose node is gone, or has released it.
+type orphan struct {
+	id        string
+	isOverdue bool // no node with a slot has claimed it in time
+}
+
+// orphans are those that this node claims now, one for each of its slots. The cluster is
+// locked.
+func (c *Cluster) orphans() (all []orphan) {
 	if c.gateway == nil {
 		return nil
 	}
@@ -148,10 +155,11 @@ func (c *Cluster) orphans() (ids []string) {
 			since -= c.lease.TTL
 		}
 		if since >= c.delay(e, free, late, ok) {
-			ids = append(ids, id)
+			all = append(all, orphan{id, since >= lastResort})
+			free--
 		}
 	}
-	return ids
+	return all
 }
 
 // delay is how long this node leaves an orphan to the others.
@@ -166,16 +174,32 @@ func (c *Cluster) delay(e *entry, free int, late time.Duration, ok bool) (d time
 	return min(d, fullDelay+zoneDelay)
 }
 
-// adopt claims an orphan, and gives it to the gateway.
-func (c *Cluster) adopt(ctx context.Context, id string) {
-	h, err := c.claim(ctx, id)
+// adopt claims an orphan, and gives it to the gateway. Where that has no slot any more, the
+// others may have one, unless the orphan is overdue.
+func (c *Cluster) adopt(ctx context.Context, o orphan) {
+	h, err := c.claim(ctx, o.id)
 	if err != nil {
 		return // another was faster
 	}
+	if !c.hand(h, o) {
+		h.giveBack(ctx)
+	}
+}
+
+// hand gives the gateway an orphan that this node has claimed, if there is a slot for it or
+// nobody else has one.
+func (c *Cluster) hand(h *Hold, o orphan) (isTaken bool) {
+	c.adopting.Lock() // until the next one sees that the slot is taken
+	defer c.adopting.Unlock()
 	c.mu.Lock()
 	g := c.gateway
 	c.mu.Unlock()
-	_, _, ok := g.Load()
-	c.log.Info("a conversation is taken over", "conversation", id, "from", cmp.Or(h.from.Node, "nobody"))
-	g.Adopt(id, h, !ok)
+	free, _, ok := g.Load()
+	hasSlot := ok && free > 0
+	if !hasSlot && !o.isOverdue {
+		return false
+	}
+	c.log.Info("a conversation is taken over", "conversation", o.id, "from", cmp.Or(h.from.Node, "nobody"))
+	g.Adopt(o.id, h, !hasSlot)
+	return true
 }
