@@ -89,7 +89,8 @@ func TestUnfinishedOffersOfOneAddress(t *testing.T) {
 func TestManySendersAtOnce(t *testing.T) {
 	for name, backlog := range map[string]int{"the usual backlog": 0, "a small one": 4} {
 		t.Run(name, func(t *testing.T) {
-			l := listen(t, &Options{Backlog: backlog})
+			minute := time.Minute // sixty handshakes take a busy machine long
+			l := listen(t, &Options{Backlog: backlog, ConnectTimeout: minute, finish: minute})
 			ctx, stop := context.WithCancel(testwait.Context(t))
 			var accepting, crowd sync.WaitGroup
 			accepting.Go(func() {
@@ -103,7 +104,7 @@ func TestManySendersAtOnce(t *testing.T) {
 			})
 			for range 60 {
 				crowd.Go(func() {
-					conn, err := Dial(ctx, l.URL(), &Options{BusyTimeout: time.Minute, ConnectTimeout: time.Minute,
+					conn, err := Dial(ctx, l.URL(), &Options{BusyTimeout: minute, ConnectTimeout: minute,
 						CloseTimeout: time.Millisecond})
 					if err != nil {
 						t.Error(err)

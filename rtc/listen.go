@@ -1,6 +1,7 @@
 package rtc
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/tls"
@@ -182,7 +183,9 @@ func (l *Listener) Close() error {
 // slow one keeps others out.
 const maxFinish = 5 * time.Second
 
-func (o *Options) finishTimeout() time.Duration { return min(o.ConnectTimeout, maxFinish) }
+func (o *Options) finishTimeout() time.Duration {
+	return min(o.ConnectTimeout, cmp.Or(o.finish, maxFinish))
+}
 
 // handleOffer answers an offer and starts to connect.
 func (l *Listener) handleOffer(w http.ResponseWriter, r *http.Request) {

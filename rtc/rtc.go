@@ -197,6 +197,8 @@ type Options struct {
 	// in tests: takes the place of the network below HTTP
 	network func(ctx context.Context, network, address string) (net.Conn, error)
 
+	finish time.Duration // in tests: takes the place of maxFinish
+
 	ticks <-chan time.Time // in tests: takes the place of the ping ticker
 }
 
