@@ -14,7 +14,8 @@ import (
 	"echocast/gateway/token"
 )
 
-// longestJSON is the most bytes of a body in JSON, and jsonTimeout how long it may take.
+// longestJSON is the largest JSON body in bytes, and jsonTimeout the time that it may take to
+// arrive.
 const (
 	longestJSON = 256 << 10
 	jsonTimeout = 10 * time.Second
@@ -34,17 +35,17 @@ type api struct {
 	transport *http.Transport // to other nodes
 }
 
-// route is what one method does at one path.
+// route describes one method of one path.
 type route struct {
 	method, path string
-	needs        token.Scope // of the token; empty: none is needed
+	needs        token.Scope // scope that the token must have; empty: no token is needed
 	serve        func(http.ResponseWriter, *http.Request) error
 }
 
 // Handler serves the gateway by HTTP.
 func (g *Gateway) Handler() http.Handler {
 	a := &api{gateway: g, mux: http.NewServeMux(), transport: http.DefaultTransport.(*http.Transport).Clone()}
-	a.transport.Proxy, a.transport.DisableKeepAlives = nil, true // a node that ends closes what is kept
+	a.transport.Proxy, a.transport.DisableKeepAlives = nil, true // a node that ends closes its idle connections
 	for _, r := range a.routes() {
 		a.mux.HandleFunc(r.method+" "+r.path, func(w http.ResponseWriter, req *http.Request) {
 			isDone, err := a.forward(w, req, req.PathValue("id"))
@@ -110,10 +111,10 @@ func (a *api) routes() []route {
 	}
 }
 
-// callerKey is where the context of a request has who makes it.
+// callerKey is the context key of the caller of a request.
 type callerKey struct{}
 
-// callerOf is who makes a request.
+// callerOf returns the caller of a request.
 func callerOf(r *http.Request) caller {
 	who, _ := r.Context().Value(callerKey{}).(caller)
 	return who
@@ -141,7 +142,7 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.mux.ServeHTTP(w, r)
 }
 
-// refusal is the error for a request that no route takes.
+// refusal returns the error for a request that no route matches.
 func refusal(handler http.Handler, w http.ResponseWriter, r *http.Request) error {
 	probe := &discard{header: http.Header{}}
 	handler.ServeHTTP(probe, r)
@@ -152,7 +153,7 @@ func refusal(handler http.Handler, w http.ResponseWriter, r *http.Request) error
 	return errMethod
 }
 
-// discard is an answer that nobody reads.
+// discard is a ResponseWriter that throws the answer away.
 type discard struct {
 	header http.Header
 	status int
@@ -166,14 +167,14 @@ func (d *discard) WriteHeader(status int)      { d.status = status }
 func answer(w http.ResponseWriter, status int, value any) error {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(value) // a client that has left needs nothing
+	_ = json.NewEncoder(w).Encode(value) // an error means that the client has left
 	return nil
 }
 
 // readJSON reads the body of a request, one JSON object.
 func readJSON(w http.ResponseWriter, r *http.Request, into any) error {
 	control := http.NewResponseController(w)
-	_ = control.SetReadDeadline(time.Now().Add(jsonTimeout)) // a recorder of tests has none
+	_ = control.SetReadDeadline(time.Now().Add(jsonTimeout)) // not supported by the recorder of the tests
 	defer func() { _ = control.SetReadDeadline(time.Time{}) }()
 	decoder := json.NewDecoder(http.MaxBytesReader(w, r.Body, longestJSON))
 	decoder.DisallowUnknownFields()
@@ -193,8 +194,9 @@ func readJSON(w http.ResponseWriter, r *http.Request, into any) error {
 	return nil
 }
 
-// conversation is the one that a request is for. One that is being taken over is waited
-// for, and one that has ended on another node is made of what was kept.
+// conversation returns the conversation that a request names. If this node is taking it over,
+// it waits until that is done. If it has ended on another node, it is rebuilt from what was
+// kept.
 func (a *api) conversation(r *http.Request) (*Conversation, error) {
 	id := r.PathValue("id")
 	c, err := a.gateway.Get(id)
@@ -202,7 +204,7 @@ func (a *api) conversation(r *http.Request) (*Conversation, error) {
 		return a.gateway.revive(r.Context(), id)
 	}
 	if c.own != nil && c.State() == Starting {
-		_ = c.WaitJoined(r.Context()) // the answer says what came of it
+		_ = c.WaitJoined(r.Context()) // the answer reports the outcome
 	}
 	if c.isMoving() {
 		return nil, errMoved
@@ -210,8 +212,8 @@ func (a *api) conversation(r *http.Request) (*Conversation, error) {
 	return c, nil
 }
 
-// create answers when the room was joined. A client that leaves before that has no
-// id, so the conversation ends, unless the client can ask again by a key.
+// create answers when the room was joined. If the client leaves before that, nobody knows the
+// id, so the conversation ends, unless the client can repeat the request with its key.
 func (a *api) create(w http.ResponseWriter, r *http.Request) error {
 	if a.forwardCreation(w, r) {
 		return nil

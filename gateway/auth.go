@@ -17,22 +17,22 @@ var (
 	errToken   = errors.New("this needs a bearer token that is known here: Authorization: Bearer TOKEN")
 )
 
-// scopeError is a token that does not allow what was asked for.
+// scopeError says that a token does not allow a request.
 type scopeError struct{ needs token.Scope }
 
 func (e *scopeError) Error() string { return fmt.Sprintf("this token does not allow to %s", e.needs) }
 
-// caller is who makes a request.
+// caller identifies who made a request.
 type caller struct {
-	name   string // of the token; empty where none is needed
+	name   string // name of the token; empty if none is needed
 	scopes []token.Scope
 }
 
-// socketToken begins the subprotocol of a WebSocket that carries a bearer token, since
-// a browser cannot send it otherwise.
+// socketToken is the prefix of the WebSocket subprotocol that carries a bearer token: a
+// browser cannot send one in a header.
 const socketToken = "echocast.token."
 
-// bearer is the token of a request.
+// bearer returns the token of a request.
 func bearer(r *http.Request) string {
 	if scheme, secret, ok := strings.Cut(r.Header.Get("Authorization"), " "); ok && strings.EqualFold(scheme, "Bearer") {
 		return strings.TrimSpace(secret)
@@ -54,8 +54,9 @@ func subprotocols(r *http.Request) (all []string) {
 	return all
 }
 
-// authorize says who makes a request, and refuses what they may not do. Without a file
-// of tokens everybody who reaches the gateway may do all, but a wrong token is refused.
+// authorize returns who made a request, and refuses what their token does not allow. Without a
+// file of tokens everybody who reaches the gateway may do everything, but a wrong token is
+// refused.
 func (a *api) authorize(r *http.Request, needs token.Scope) (caller, error) {
 	secret, tokens := bearer(r), a.gateway.options.Tokens
 	who := caller{scopes: token.All}
@@ -73,8 +74,8 @@ func (a *api) authorize(r *http.Request, needs token.Scope) (caller, error) {
 	return who, nil
 }
 
-// find finds a token among those of the file, and of the conversation that is asked
-// for.
+// find looks a token up in the file, and compares it with the token of the conversation that
+// the request names.
 func (a *api) find(r *http.Request, secret string) (caller, bool) {
 	if tokens := a.gateway.options.Tokens; tokens != nil {
 		if entry, ok := tokens.Find(secret); ok {
@@ -88,10 +89,9 @@ func (a *api) find(r *http.Request, secret string) (caller, bool) {
 	return caller{scopes: []token.Scope{token.Speak, token.Listen}}, true
 }
 
-// isAllowed reports whether a request comes from this server's own pages, from those
-// of an origin that is allowed, or from no page. Where no token is needed, the host has
-// to be an address of this machine: any other name could be another site's, whose page
-// points it here.
+// isAllowed reports whether a request comes from this server's own pages, from those of an
+// allowed origin, or from no page. If no token is needed, the host must be an address of this
+// machine: any other name could belong to a site whose page points it here.
 func (a *api) isAllowed(r *http.Request) bool {
 	if a.isAllowedOrigin(r) {
 		return true
@@ -111,14 +111,14 @@ func (a *api) isAllowed(r *http.Request) bool {
 	return a.gateway.options.Tokens != nil || host == "localhost" || net.ParseIP(strings.Trim(host, "[]")) != nil
 }
 
-// isAllowedOrigin reports whether a page of an origin that is allowed asks.
+// isAllowedOrigin reports whether the request comes from a page of an allowed origin.
 func (a *api) isAllowedOrigin(r *http.Request) bool {
 	origins := r.Header.Values("Origin")
 	return len(origins) == 1 && slices.Contains(a.gateway.options.AllowOrigins, origins[0])
 }
 
-// allowPage tells the browser what a page of an allowed origin may do, and reports
-// whether that was all it asked for.
+// allowPage tells the browser what a page of an allowed origin may do. It reports whether the
+// request was only a preflight that asks for that.
 func (a *api) allowPage(w http.ResponseWriter, r *http.Request) bool {
 	if !a.isAllowedOrigin(r) {
 		return false

@@ -10,34 +10,34 @@ import (
 	"time"
 )
 
-// How long a body may be waited for until so many bytes more have come. The slowest audio,
-// Opus with silence left out, comes three times as fast.
+// stallTimeout is how long stallBytes more of a body may take. The slowest audio, Opus with
+// silence left out, arrives three times as fast.
 const (
 	stallTimeout = time.Minute
 	stallBytes   = 1024
 )
 
-// errLeft is the cause of an utterance whose client has left once all of it was read.
+// errLeft is the cause of an utterance that was read whole before its client left.
 var errLeft = errors.New("the client has left")
 
 var errStalled = fmt.Errorf("fewer than %d bytes came in %v", stallBytes, stallTimeout)
 
-// body is the audio in a request. Whatever ends it before its end is a *CutError, so
-// that no decoder takes it for the end of the audio.
+// body is the audio in a request. If anything but the end ends it, the error is a *CutError,
+// so that no decoder takes it for the end of the audio.
 type body struct {
 	from    io.ReadCloser
 	control *http.ResponseController
-	waited  time.Duration // for the bytes after the last stallBytes
-	came    int           // of them
+	waited  time.Duration // time spent waiting for the current stallBytes
+	came    int           // bytes of them that arrived
 
 	mu      sync.Mutex
-	bytes   int64 // that were read
+	bytes   int64 // bytes read
 	aborted bool
 	ended   bool // all of it was read
 }
 
-// Read reads the next bytes. All reads until stallBytes have come wait for stallTimeout at
-// most.
+// Read reads the next bytes. The reads that it takes to get stallBytes wait stallTimeout in
+// all.
 func (b *body) Read(p []byte) (int, error) {
 	b.wait(stallTimeout - b.waited)
 	begin := time.Now()
@@ -60,17 +60,17 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// wait sets the time that a read may take, unless the body was aborted or has ended: what
-// the connection brings then belongs to the next request.
+// wait sets the deadline of a read. It does nothing if the body was aborted or has ended: what
+// arrives then belongs to the next request.
 func (b *body) wait(d time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !b.aborted && !b.ended {
-		_ = b.control.SetReadDeadline(time.Now().Add(d)) // where that is not supported, the server's own bounds it
+		_ = b.control.SetReadDeadline(time.Now().Add(d)) // if that is not supported, the server's own deadline holds
 	}
 }
 
-// abort ends the read that waits, and all others.
+// abort ends the pending read and all later ones.
 func (b *body) abort() {
 	b.wait(-time.Second)
 	b.mu.Lock()
@@ -78,7 +78,7 @@ func (b *body) abort() {
 	b.mu.Unlock()
 }
 
-// Close closes the body. The connection may then be that of another request.
+// Close closes the body. The next request may use the connection then.
 func (b *body) Close() error {
 	b.mu.Lock()
 	b.aborted = true
@@ -86,7 +86,7 @@ func (b *body) Close() error {
 	return b.from.Close()
 }
 
-// read is how many bytes were read.
+// read returns the number of bytes that were read.
 func (b *body) read() int64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()

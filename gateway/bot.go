@@ -18,7 +18,7 @@ import (
 	"echocast/room"
 )
 
-// The carriers that bots are called by.
+// The carriers, by whose protocols bots can be called.
 const (
 	Twilio = "twilio"
 	Vonage = "vonage"
@@ -34,17 +34,18 @@ const (
 // what it answers.
 type Bot struct {
 	Carrier string `json:"carrier,omitempty"` // twilio or vonage; empty: twilio
-	// URL is that of the bot's WebSocket. Options.BotHosts says which hosts may be called.
+	// URL is the address of the bot's WebSocket. Options.BotHosts says which hosts may be
+	// called.
 	URL  string `json:"url"`
 	Rate int    `json:"rate,omitempty"` // Hz, with vonage: 8000, 16000 or 24000; 0: 16000
-	// Parameters are given to the bot: as custom parameters by twilio, as headers by vonage.
+	// Parameters are passed to the bot: by twilio as custom parameters, by vonage as headers.
 	Parameters map[string]string `json:"parameters,omitempty"`
-	// OnHangup is what happens when the bot hangs up, or its connection is lost: the
-	// conversation ends, or is kept for others to speak in. Empty: end.
+	// OnHangup says what happens when the bot hangs up or its connection is lost: the
+	// conversation ends (the default), or is kept for others to speak in.
 	OnHangup string `json:"on_hangup,omitempty"`
 }
 
-// BotState is where the call of a bot stands.
+// BotState is the state of the call of a bot.
 type BotState string
 
 // The states of a call.
@@ -55,20 +56,20 @@ const (
 	BotStopped   BotState = "stopped"   // the conversation has ended the call
 )
 
-// BotInfo says where the call of a bot stands.
+// BotInfo describes the call of a bot.
 type BotInfo struct {
 	Carrier string   `json:"carrier"`
 	State   BotState `json:"state"`
 	Error   string   `json:"error,omitempty"`
 }
 
-// BotMark is a mark of a bot, which was told that the audio before it was heard.
+// BotMark reports that a mark of a bot was heard or cleared. The bot was told so.
 type BotMark struct {
 	Name    string `json:"name"`
 	IsHeard bool   `json:"heard"` // false: it was cleared before it was heard
 }
 
-// errHungUp ends a conversation whose bot has ended the call.
+// errHungUp ends a conversation after its bot hung up.
 var errHungUp = errors.New("the bot has hung up")
 
 // The largest values of a Bot.
@@ -77,7 +78,7 @@ const (
 	longestParameters = 8192 // bytes of names and values together
 )
 
-// check refuses what is no bot. It does not look at the host.
+// check refuses an invalid Bot. It does not check the host.
 func (b *Bot) check() error {
 	u, err := url.Parse(b.URL)
 	size := 0
@@ -103,7 +104,7 @@ func (b *Bot) check() error {
 
 func (b *Bot) carrier() string { return cmp.Or(b.Carrier, Twilio) }
 
-// checkBotHost refuses a bot that the operator has not allowed to be called.
+// checkBotHost refuses a bot on a host that the operator has not allowed.
 func (o *Options) checkBotHost(b *Bot) error {
 	u, err := url.Parse(b.URL)
 	if err != nil {
@@ -122,8 +123,8 @@ func (o *Options) checkBotHost(b *Bot) error {
 	return nil
 }
 
-// matchesHost reports whether an entry of BotHosts allows a host and a port, which is empty
-// where the address names none. An entry without a port allows all ports.
+// matchesHost reports whether an entry of BotHosts allows a host and a port. The port is empty
+// if the address has none. An entry without a port allows all ports.
 func matchesHost(listed, host, port string) bool {
 	listed = strings.ToLower(listed)
 	if h, p, err := net.SplitHostPort(listed); err == nil {
@@ -138,7 +139,7 @@ func matchesHost(listed, host, port string) bool {
 	return strings.Trim(listed, "[]") == host
 }
 
-// protocol is what the carrier and the bot say to each other, and how it is dialled.
+// protocol returns the protocol of the carrier, and the headers to dial the bot with.
 func (b *Bot) protocol(o *Options) (carrier.Protocol, http.Header, error) {
 	if b.Carrier == Vonage {
 		rate := b.Rate
@@ -155,14 +156,14 @@ func (b *Bot) protocol(o *Options) (carrier.Protocol, http.Header, error) {
 	return twilio.New(b.Parameters), header, nil
 }
 
-// callBot dials the bot of the conversation, if it has one, and returns what holds the call
-// until the conversation ends.
+// callBot dials the bot of the conversation, if it has one. The function that it returns holds
+// the call until the conversation ends.
 func (c *Conversation) callBot() (talk func(), err error) {
 	bot := c.Spec.Bot
 	if bot == nil {
 		return func() {}, nil
 	}
-	if err := c.gateway.options.checkBotHost(bot); err != nil { // another node may have created it
+	if err := c.gateway.options.checkBotHost(bot); err != nil { // another node may have created the conversation
 		return nil, err
 	}
 	protocol, header, err := bot.protocol(&c.gateway.options)
@@ -189,7 +190,7 @@ func (c *Conversation) callBot() (talk func(), err error) {
 	}, nil
 }
 
-// botLeft tells how the call has ended, and ends the conversation where that is wanted.
+// botLeft reports how the call ended. It ends the conversation unless OnHangup is keep.
 func (c *Conversation) botLeft(err error) {
 	switch {
 	case c.ctx.Err() != nil:
@@ -207,7 +208,7 @@ func (c *Conversation) botLeft(err error) {
 	}
 }
 
-// setBot notes where the call of the bot stands.
+// setBot records the state of the call.
 func (c *Conversation) setBot(state BotState, err error) {
 	info := BotInfo{Carrier: c.Spec.Bot.carrier(), State: state}
 	if err != nil {

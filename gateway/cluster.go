@@ -13,42 +13,42 @@ import (
 	"echocast/tavus"
 )
 
-// Cluster is what a gateway needs of the nodes with which it shares its conversations.
-// Package cluster is one.
+// Cluster is what a gateway needs from the nodes with which it shares its conversations.
+// Package cluster implements it.
 type Cluster interface {
-	// Create holds a new conversation.
+	// Create acquires a new conversation for this node.
 	Create(ctx context.Context, id string) (Ownership, error)
-	// Owner is the address of the node that holds a conversation.
+	// Owner returns the address of the node that holds a conversation.
 	Owner(id string) (address string, isHere, isKnown bool)
-	// Peers are the addresses of the other nodes that hold conversations.
+	// Peers returns the addresses of the other nodes that hold conversations.
 	Peers() []string
-	// Place is the address of the node that is to take a new conversation.
+	// Place returns the address of the node that should take a new conversation.
 	Place(ctx context.Context) (address string, isHere bool)
-	// Record and Events return what was kept of a conversation; nil: there is none.
+	// Record and Events return what was kept of a conversation, or nil if nothing was.
 	Record(ctx context.Context, id string) ([]byte, error)
 	Events(ctx context.Context, id string) ([][]byte, error)
-	// Serve lets the gateway take conversations over.
+	// Serve lets the gateway take over conversations.
 	Serve(g *Gateway) error
 }
 
-// Ownership is a conversation that this node holds, until it is lost.
+// Ownership is a conversation that this node holds until it loses it.
 type Ownership interface {
-	// MaySpeak reports whether this node still holds it. It is asked for each message.
+	// MaySpeak reports whether this node still holds it. The gateway asks before each message.
 	MaySpeak() bool
-	// Lost is closed when it does not any more.
+	// Lost is closed when this node no longer holds it.
 	Lost() <-chan struct{}
-	// Before names the node that held it before; empty where it is new.
+	// Before returns the node that held it before, or "" if the conversation is new.
 	Before() (node string)
-	// Load returns what the nodes before have kept.
+	// Load returns what the earlier nodes have kept.
 	Load(ctx context.Context) (*Saved, error)
-	// SaveRecord, SaveProgress, Append and AddAudio keep what Load returns. When they
-	// return without an error, every later owner sees it.
+	// SaveRecord, SaveProgress, Append and AddAudio store what Load returns. After they return
+	// without an error, every later owner sees it.
 	SaveRecord(ctx context.Context, record []byte) error
 	SaveProgress(ctx context.Context, data []byte) error
 	Append(ctx context.Context, batch []byte) error
 	AddAudio(ctx context.Context, utterance string, piece []byte) error
 	DropAudio(ctx context.Context, utterance string) error
-	// Give lets another node take it at once, and End ends it for all.
+	// Give releases it, so that another node can take it at once. End ends it for all nodes.
 	Give(ctx context.Context)
 	End(ctx context.Context) error
 }
@@ -57,7 +57,7 @@ type Ownership interface {
 type Saved struct {
 	Record   []byte
 	Events   [][]byte // batches, in order
-	Progress []byte   // of the node before; nil where there is none
+	Progress []byte   // of the earlier node; nil: none was kept
 	Audio    []SavedAudio
 }
 
@@ -67,21 +67,21 @@ type SavedAudio struct {
 	Pieces    [][]byte
 }
 
-// errMoved is why a conversation has left this node.
+// errMoved is the error of a conversation that another node holds now.
 var errMoved = errors.New("another node holds the conversation now: connect again")
 
-// Takeover says that a node has taken a conversation over from another.
+// Takeover reports that a node has taken over a conversation from another.
 type Takeover struct {
 	From string `json:"from"` // node
-	// Utterance was being said. It continues at a place where less was surely heard, so
-	// at most RepeatedSeconds of it are heard twice.
+	// Utterance is the utterance that was being said. It continues from a position that was
+	// surely heard or before it, so at most RepeatedSeconds of it are heard twice.
 	Utterance       string  `json:"utterance,omitempty"`
 	AtSeconds       float64 `json:"at_seconds"`
 	RepeatedSeconds float64 `json:"repeated_seconds"`
 }
 
-// record is what a node needs to take a conversation over, beside its events and audio.
-// It has no secrets: nodes have the keys of services in their own settings.
+// record is what a node needs to take over a conversation, besides its events and audio. It
+// holds no secrets: nodes have the keys of the services in their own settings.
 type record struct {
 	Spec      Spec      `json:"spec"`
 	By        Creator   `json:"by"`
@@ -89,13 +89,13 @@ type record struct {
 	TokenHash []byte    `json:"token_sha256"`
 	Tavus     string    `json:"tavus,omitempty"` // id of the conversation that costs money
 	URL       string    `json:"url,omitempty"`   // of its room
-	// HasSecret says that the address of the room or the bot had a secret, which is not
-	// here: no other node can join it, or call the bot.
+	// HasSecret says that the address of the room or of the bot had a secret, which is not
+	// kept: no other node can join the room, or call the bot.
 	HasSecret bool  `json:"has_secret,omitempty"`
 	Ended     *Info `json:"ended,omitempty"`
 }
 
-// recordOf is the record of a conversation.
+// recordOf returns the record of a conversation.
 func (c *Conversation) recordOf() *record {
 	r := &record{Spec: c.Spec, By: c.by, Created: c.Created, TokenHash: c.tokenHash[:]}
 	r.Spec, r.HasSecret = c.Spec.withoutSecrets()
@@ -105,7 +105,7 @@ func (c *Conversation) recordOf() *record {
 	return r
 }
 
-// saveRecord keeps the record.
+// saveRecord stores the record.
 func (c *Conversation) saveRecord(ctx context.Context, r *record) error {
 	if c.own == nil {
 		return nil
@@ -117,7 +117,8 @@ func (c *Conversation) saveRecord(ctx context.Context, r *record) error {
 	return c.own.SaveRecord(ctx, text)
 }
 
-// take holds a conversation of a cluster, and keeps what others need to take it over.
+// take registers a conversation of a cluster on this node, and stores what others need to take
+// it over.
 func (c *Conversation) take() (err error) {
 	g := c.gateway
 	if g.options.Cluster == nil {
@@ -135,7 +136,7 @@ func (c *Conversation) take() (err error) {
 		c.running.Go(c.watchOwnership)
 		err = c.saveRecord(c.ctx, c.recordOf())
 	} else {
-		c.running.Go(c.watchOwnership) // it may be lost while it is loaded
+		c.running.Go(c.watchOwnership) // this node may lose it while it loads it
 		err = c.restore()
 	}
 	c.keepingEvents.Go(func() {
@@ -147,12 +148,12 @@ func (c *Conversation) take() (err error) {
 	return err
 }
 
-// sharedName begins the name of a conversation of Tavus that a cluster has created; the
-// id of ours follows.
+// sharedName is the prefix of the name of a Tavus conversation that a cluster has created. The
+// id of our conversation follows.
 const sharedName = "echocast-"
 
-// isShared reports whether a conversation of Tavus belongs to one of the cluster that has
-// not ended.
+// isShared reports whether a Tavus conversation belongs to a conversation of the cluster that
+// has not ended.
 func (g *Gateway) isShared(name string) bool {
 	id, ok := strings.CutPrefix(name, sharedName)
 	if g.options.Cluster == nil || !ok {
@@ -163,7 +164,8 @@ func (g *Gateway) isShared(name string) bool {
 	return isKnown
 }
 
-// attach is the conversation of Tavus that the node before has created; nil: none.
+// attach returns the Tavus conversation that the earlier node created, or nil if there is
+// none.
 func (c *Conversation) attach() *tavus.Conversation {
 	client := c.gateway.options.Client
 	switch {
@@ -172,7 +174,7 @@ func (c *Conversation) attach() *tavus.Conversation {
 	case c.tavus != nil:
 		return tavus.Attach(client, *c.tavus)
 	case c.isAdopted && c.Spec.PAL != "":
-		// It was lost before it could tell which it has created, if any.
+		// The earlier node was lost before it could store which one it created, if any.
 		if err := tavus.EndNamed(context.WithoutCancel(c.ctx), client, sharedName+c.ID); err != nil {
 			c.gateway.log.Error("a conversation may be left open", "conversation", c.ID, "error", err)
 		}
@@ -180,14 +182,15 @@ func (c *Conversation) attach() *tavus.Conversation {
 	return nil
 }
 
-// checkOwnership notes that the conversation is lost, where watchOwnership has not yet.
+// checkOwnership records that the conversation was lost, if watchOwnership has not done so
+// yet.
 func (c *Conversation) checkOwnership() {
 	if c.own != nil && !c.own.MaySpeak() {
 		c.move()
 	}
 }
 
-// watchOwnership leaves the conversation to another node when it is lost.
+// watchOwnership moves the conversation to another node when it is lost.
 func (c *Conversation) watchOwnership() {
 	select {
 	case <-c.own.Lost():
@@ -196,13 +199,13 @@ func (c *Conversation) watchOwnership() {
 	}
 }
 
-// keepEvents keeps entries of the history.
+// keepEvents stores entries of the history.
 func (c *Conversation) keepEvents(batch []Entry) error {
 	return c.own.Append(context.WithoutCancel(c.ctx), fmtJSON(batch))
 }
 
-// drain lets the conversation end when what it says is over, or lets another node take
-// it then.
+// drain ends the conversation when its current utterance is over, or then lets another node
+// take it over.
 func (c *Conversation) drain(handsOver bool) {
 	c.mu.Lock()
 	_, hasSecret := c.Spec.withoutSecrets()
@@ -211,19 +214,19 @@ func (c *Conversation) drain(handsOver bool) {
 	c.signal(Drain, ErrDraining)
 }
 
-// endDraining ends the conversation, or lets another node go on, in mid-utterance.
+// endDraining ends the conversation in mid-utterance, or lets another node continue it.
 func (c *Conversation) endDraining() {
 	c.mu.Lock()
 	handsOver := c.handsOver
 	c.mu.Unlock()
 	if handsOver {
-		c.own.Give(context.WithoutCancel(c.ctx)) // it is lost then
+		c.own.Give(context.WithoutCancel(c.ctx)) // this loses the ownership
 		return
 	}
 	c.signal(End, ErrDraining)
 }
 
-// finishDraining ends the conversation when what it said is over, or hands it over.
+// finishDraining ends the conversation, or hands it over, once its current utterance is over.
 func (c *Conversation) finishDraining() {
 	c.mu.Lock()
 	cause := ErrDraining
@@ -234,7 +237,7 @@ func (c *Conversation) finishDraining() {
 	c.cancel(cause)
 }
 
-// isMoving reports whether another node holds the conversation, or is to hold it.
+// isMoving reports whether another node holds the conversation or is about to.
 func (c *Conversation) isMoving() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -245,14 +248,14 @@ func (c *Conversation) isMoving() bool {
 func (c *Conversation) handOver(p *joinedRoom) {
 	p.leaveRoom()
 	if p.tavus != nil {
-		_ = p.tavus.Disown() // what is left of the entry is known as the cluster's
+		_ = p.tavus.Disown() // the cluster knows the conversation, so the entry of this machine is not needed
 	}
 	c.history.close()
 	c.keepingEvents.Wait()
 	c.own.Give(context.WithoutCancel(c.ctx))
 }
 
-// endOwnership ends the conversation for all nodes, once its last events are kept.
+// endOwnership ends the conversation for all nodes, once its last events are stored.
 func (c *Conversation) endOwnership() {
 	if c.own == nil {
 		c.history.abandon()
@@ -281,7 +284,7 @@ func (c *Conversation) rejoin(r *room.Room) func(context.Context) (echo.Stage, e
 	}
 }
 
-// move leaves the conversation to another node: nothing is ended, nothing more is told.
+// move leaves the conversation to another node: it ends nothing and sends no more events.
 func (c *Conversation) move() {
 	c.mu.Lock()
 	c.hasMoved = true
@@ -299,22 +302,22 @@ func (c *Conversation) maySend() func() bool {
 	return c.own.MaySpeak
 }
 
-// progress is how far an utterance is.
+// progress says how far an utterance is.
 type progress struct {
 	Utterance string    `json:"utterance"`
 	At        time.Time `json:"at"`
-	// Heard were surely played, and Sent were sent, in seconds from the beginning of the
+	// Heard were surely played, and Sent were sent, both in seconds from the beginning of the
 	// utterance.
 	Heard float64 `json:"heard_seconds"`
 	Sent  float64 `json:"sent_seconds"`
 
-	isUnknown bool // it was not kept: Sent is the most that is possible
+	isUnknown bool // it was not stored: Sent is an upper bound
 }
 
-// progressInterval is how often progress is kept.
+// progressInterval is how often the progress is stored.
 const progressInterval = 250 * time.Millisecond
 
-// saveProgress keeps how far the current utterance is, as long as there is one.
+// saveProgress stores the progress of the current utterance, as long as there is one.
 func (c *Conversation) saveProgress() {
 	ticker := time.NewTicker(progressInterval)
 	defer ticker.Stop()
@@ -335,7 +338,7 @@ func (c *Conversation) saveProgress() {
 	}
 }
 
-// progress is how far the current utterance is.
+// progress returns how far the current utterance is.
 func (c *Conversation) progress() (p progress, ok bool) {
 	c.mu.Lock()
 	session := c.session
@@ -343,7 +346,7 @@ func (c *Conversation) progress() (p progress, ok bool) {
 	if session == nil {
 		return p, false
 	}
-	at := session.Progress() // before the lock: it may take the session's
+	at := session.Progress() // before this lock: Progress may take the session's lock
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(c.queue) == 0 || at.State == echo.Idle || at.State == echo.Queued {
@@ -356,7 +359,7 @@ func (c *Conversation) progress() (p progress, ok bool) {
 	}, true
 }
 
-// Load says how many conversations this node can take, and how late its chunks leave.
+// Load returns how many conversations this node can take, and how late its chunks leave.
 func (g *Gateway) Load() (free int, late time.Duration, ok bool) {
 	late = g.late.p99(time.Now())
 	g.mu.Lock()
@@ -364,8 +367,8 @@ func (g *Gateway) Load() (free int, late time.Duration, ok bool) {
 	return g.options.MaxConversations - len(g.all), late, g.refusal() == nil
 }
 
-// Adopt takes a conversation over from a node that is gone. With isLastResort it is only
-// to be ended.
+// Adopt takes over a conversation from a node that was lost. If isLastResort is set, it only
+// ends it.
 func (g *Gateway) Adopt(id string, own Ownership, isLastResort bool) {
 	c := newConversation(g, Spec{})
 	c.ID, c.own, c.Token, c.isAdopted, c.isLastResort = id, own, "", true, isLastResort
@@ -376,21 +379,22 @@ func (g *Gateway) Adopt(id string, own Ownership, isLastResort bool) {
 	g.running.Go(c.run)
 }
 
-// errLastResort is why a conversation is ended that nobody can go on with.
+// errLastResort is the error of a conversation that was ended because no node could take it
+// over.
 var errLastResort = errors.New("its node was lost, and no other could go on")
 
-// How long a node may take to load a conversation, and how long it waits before it gives
-// up one that it cannot load.
+// How long a node may take to load a conversation, and how long it waits before it releases
+// one that it cannot load.
 const (
 	loadTimeout = 10 * time.Second
 	loadPause   = time.Second
 )
 
-// restore makes the conversation what it was on the node before.
+// restore gives the conversation the state that it had on the earlier node.
 func (c *Conversation) restore() error {
 	saved, err := c.load()
 	if err != nil {
-		select { // somebody tries again
+		select { // the caller tries again
 		case <-time.After(loadPause):
 		case <-c.ctx.Done():
 		}
@@ -427,7 +431,7 @@ func (c *Conversation) load() (*Saved, error) {
 	return c.own.Load(ctx)
 }
 
-// revive makes a conversation that has ended on another node of what was kept.
+// revive rebuilds a conversation that has ended on another node from what was kept.
 func (g *Gateway) revive(ctx context.Context, id string) (*Conversation, error) {
 	if g.options.Cluster == nil {
 		return nil, ErrNotFound
@@ -441,7 +445,7 @@ func (g *Gateway) revive(ctx context.Context, id string) (*Conversation, error) 
 		return nil, ErrNotFound
 	}
 	if r.Ended == nil {
-		return nil, errNoOwner // or none of which this node knows yet
+		return nil, errNoOwner // or this node does not know its owner yet
 	}
 	batches, err := g.options.Cluster.Events(ctx, id)
 	if err != nil {
@@ -463,17 +467,17 @@ func (g *Gateway) revive(ctx context.Context, id string) (*Conversation, error) 
 	return c, nil
 }
 
-// entriesOf are the entries of batches.
+// entriesOf returns the entries in batches.
 func entriesOf(batches [][]byte) (all []Entry) {
 	for _, batch := range batches {
 		var some []Entry
-		_ = json.Unmarshal(batch, &some) // of a later version, perhaps
+		_ = json.Unmarshal(batch, &some) // an error means that a later version wrote it
 		all = append(all, some...)
 	}
 	return all
 }
 
-// restoreUtterances makes utterances that are over of what has happened.
+// restoreUtterances rebuilds the utterances that are over from the events.
 func (c *Conversation) restoreUtterances(events []Entry) {
 	known := map[string]*Utterance{}
 	for _, e := range events {
@@ -517,7 +521,7 @@ func (c *Conversation) restoreOver(u *Utterance, info *UtteranceInfo) {
 	}
 }
 
-// hasToken reports whether a token is that of the conversation.
+// hasToken reports whether a token belongs to the conversation.
 func (c *Conversation) hasToken(secret string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -19,13 +19,13 @@ import (
 	"echocast/tavus"
 )
 
-// Conversation is one room with one replica that is spoken to. Its methods may be
+// Conversation is one room with one replica, and the utterances for it. Its methods may be
 // called from any goroutine.
 type Conversation struct {
 	ID      string
 	Created time.Time
 	Spec    Spec
-	Token   string // lets who has it speak and listen here
+	Token   string // allows its holder to speak and listen in this conversation
 
 	gateway *Gateway
 	by      Creator
@@ -36,18 +36,18 @@ type Conversation struct {
 	own           Ownership // nil without a cluster
 	keepingEvents sync.WaitGroup
 	tokenHash     [sha256.Size]byte
-	tavus         *tavus.Info // what costs money, once it is created
+	tavus         *tavus.Info // the paid conversation; nil until it is created
 	isAdopted     bool        // it was taken over
 	isLastResort  bool        // it was taken over only to be ended
 
 	history *history
 	span    Span
-	hearer  *hearer         // nil where the room is not heard
-	standIn *standIn        // nil where the replica is elsewhere
+	hearer  *hearer         // nil if the room is not heard
+	standIn *standIn        // nil if the replica is in another process
 	ctx     context.Context //nolint:containedctx // of the conversation
 	cancel  context.CancelCauseFunc
 	begun   chan struct{}  // closed when the room was joined, or could not be
-	over    chan struct{}  // closed when all has ended
+	over    chan struct{}  // closed when everything has ended
 	running sync.WaitGroup // utterances
 
 	mu         sync.Mutex
@@ -56,17 +56,17 @@ type Conversation struct {
 	handsOver  bool          // another node is to take it when the utterance is over
 	err        error         // why it has ended, or could not begin
 	session    *echo.Session // nil until the room is joined
-	bot        *BotInfo      // nil where there is none
+	bot        *BotInfo      // nil if there is none
 	openAI     *openai.Proxy // nil until it is needed
-	isClosing  bool          // no proxy is made any more
+	isClosing  bool          // no proxy may be made any more
 	queue      []*Utterance  // the current one, and those that wait
-	unkept     int           // utterances that have ended, and that is not kept yet
-	utterances []*Utterance  // the last of all, in order
+	unkept     int           // utterances that have ended, but whose end is not stored yet
+	utterances []*Utterance  // the last ones, in order
 	counts     Counts
 	lastText   string
 }
 
-// Counts are what has happened in a conversation so far.
+// Counts says how often what happened in a conversation so far.
 type Counts struct {
 	Utterances  int `json:"utterances"`
 	Interrupted int `json:"interrupted"`
@@ -74,21 +74,21 @@ type Counts struct {
 	Underruns   int `json:"underruns"`
 }
 
-// Info says where a conversation stands.
+// Info describes a conversation and its state.
 type Info struct {
 	ID      string    `json:"id"`
 	State   State     `json:"state"`
 	Kind    string    `json:"kind"` // of the room: rehearsal, peer, daily, livekit or rest
 	Label   string    `json:"label,omitempty"`
 	Created time.Time `json:"created"`
-	Error   string    `json:"error,omitempty"` // why it has ended, where that was not asked for
+	Error   string    `json:"error,omitempty"` // why it has ended, if it was not asked to
 
 	Replica     echo.State `json:"replica,omitempty"` // idle, queued, sending, draining, speaking or paused
 	LeadSeconds float64    `json:"lead_seconds"`      // how far the replica is ahead, estimated
 	Waiting     int        `json:"waiting"`           // utterances that wait for their turn
 	Counts
-	LastText string   `json:"last_text,omitempty"` // what was said last, where that is known
-	Bot      *BotInfo `json:"bot,omitempty"`       // the call of the bot, where there is one
+	LastText string   `json:"last_text,omitempty"` // what was said last, if that is known
+	Bot      *BotInfo `json:"bot,omitempty"`       // the call of the bot, if there is one
 
 	Token  string `json:"token,omitempty"` // in the answer to its creation only
 	Events string `json:"events"`          // addresses, as paths
@@ -108,14 +108,14 @@ func newConversation(g *Gateway, spec Spec) *Conversation {
 	return c
 }
 
-// trace starts the span of a conversation that has not begun, below that of ctx.
+// trace starts the span of a conversation that has not begun. Its parent is the span of ctx.
 func (c *Conversation) trace(ctx context.Context) {
 	ctx, c.span = c.gateway.options.Tracer.Start(context.WithoutCancel(ctx), "conversation",
 		slog.String("conversation", c.ID), slog.String("room", c.kind))
 	c.ctx, c.cancel = context.WithCancelCause(ctx)
 }
 
-// run is the conversation, from its creation to its end.
+// run holds the conversation from its creation to its end.
 func (c *Conversation) run() {
 	defer close(c.over)
 	defer c.gateway.forget(c)
@@ -153,7 +153,7 @@ func (c *Conversation) run() {
 	log.Info("conversation ended")
 }
 
-// endSpan ends the span of the conversation, which is over.
+// endSpan ends the span of the conversation.
 func (c *Conversation) endSpan() {
 	c.mu.Lock()
 	counts, err := c.counts, c.err
@@ -199,14 +199,14 @@ func (c *Conversation) open(p *joinedRoom) error {
 	return nil
 }
 
-// follow keeps the events of the room, until it or the conversation ends.
+// follow records the events of the room, until the room or the conversation ends.
 func (c *Conversation) follow() error {
 	for {
 		for event, err := range c.session.Events(c.ctx) {
 			if err != nil && !errors.Is(err, echo.ErrSlow) {
 				return err
 			}
-			if err == nil && !event.Stale { // twins, and what was overtaken
+			if err == nil && !event.Stale { // neither repeated nor out of date
 				c.history.add("event", event)
 				c.keepWords(&event)
 			}
@@ -214,7 +214,7 @@ func (c *Conversation) follow() error {
 	}
 }
 
-// keepWords keeps what the replica says, also of its own accord, as what was said last.
+// keepWords stores the replica's last words, also those of its own answers.
 func (c *Conversation) keepWords(e *echo.Event) {
 	if e.Kind != echo.KindUtterance || e.Role == echo.RoleUser || e.Text == "" {
 		return
@@ -224,7 +224,7 @@ func (c *Conversation) keepWords(e *echo.Event) {
 	c.lastText = e.Text
 }
 
-// end interrupts what is left, and closes the session.
+// end interrupts what still plays, and closes the session.
 func (c *Conversation) end(p *joinedRoom) {
 	c.mu.Lock()
 	for _, u := range c.queue {
@@ -239,7 +239,7 @@ func (c *Conversation) end(p *joinedRoom) {
 	}
 }
 
-// signal moves the conversation on. err says why, where it is no success.
+// signal moves the conversation to its next state. err says why, if it is a failure.
 func (c *Conversation) signal(s Signal, err error) {
 	c.mu.Lock()
 	before := c.state
@@ -268,7 +268,7 @@ func (c *Conversation) signal(s Signal, err error) {
 	}
 }
 
-// WaitJoined returns when the room was joined, or why it could not be.
+// WaitJoined waits until the room was joined. The error says why it could not be.
 func (c *Conversation) WaitJoined(ctx context.Context) error {
 	select {
 	case <-c.begun:
@@ -280,8 +280,8 @@ func (c *Conversation) WaitJoined(ctx context.Context) error {
 	return c.err
 }
 
-// End ends the conversation: what is spoken is interrupted, and what was created is
-// ended. It returns when that is done, or ctx ends.
+// End ends the conversation: it interrupts what is spoken, and ends what was created for the
+// conversation. It returns when that is done, or when ctx ends.
 func (c *Conversation) End(ctx context.Context) error {
 	c.signal(End, ErrEnded)
 	select {
@@ -292,14 +292,14 @@ func (c *Conversation) End(ctx context.Context) error {
 	}
 }
 
-// State is where the conversation stands.
+// State returns the state of the conversation.
 func (c *Conversation) State() State {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.state
 }
 
-// Info says where the conversation stands.
+// Info returns a description of the conversation and its state.
 func (c *Conversation) Info() Info {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -325,13 +325,13 @@ func (c *Conversation) Info() Info {
 	return info
 }
 
-// isOrdinary reports whether a conversation has ended in good order.
+// isOrdinary reports whether an error is an expected end of a conversation.
 func isOrdinary(err error) bool {
 	return errors.Is(err, ErrEnded) || errors.Is(err, ErrDraining) || errors.Is(err, errHungUp) ||
 		errors.Is(err, room.ErrOver)
 }
 
-// onReceipt keeps the receipt of the current utterance, or of a part of it.
+// onReceipt stores the receipt of the current utterance, or of a part of it.
 func (c *Conversation) onReceipt(r echo.Receipt) {
 	r = c.standIn.withUnderruns(c.gateway.withoutSecrets(r))
 	c.mu.Lock()
@@ -346,7 +346,7 @@ func (c *Conversation) onReceipt(r echo.Receipt) {
 	c.history.add("receipt", SpokenPart{Utterance: u.ID, Receipt: r})
 }
 
-// onReplica passes the complaints of a stand-in replica on.
+// onReplica records the complaints of a stand-in replica.
 func (c *Conversation) onReplica(e replica.Event) {
 	if e.Complaint != nil {
 		c.history.add("complaint", e.Complaint)

@@ -24,6 +24,6 @@ func (a *api) asyncAPI(w http.ResponseWriter, _ *http.Request) error {
 
 func document(w http.ResponseWriter, text []byte) error {
 	w.Header().Set("Content-Type", "application/yaml")
-	_, _ = w.Write(text) // a client that has left needs nothing
+	_, _ = w.Write(text) // an error means that the client has left
 	return nil
 }

@@ -12,18 +12,17 @@ import (
 	"time"
 )
 
-// hopHeader marks a request that another node has passed on; it is not passed on again.
+// hopHeader marks a request that another node has forwarded. It is not forwarded again.
 const hopHeader = "Echocast-Hop"
 
-// movedHeader marks the answer of a node that has just given the conversation away, and
-// has done nothing. The request is passed on again.
+// movedHeader marks the answer of a node that has just released the conversation and has done
+// nothing. The request is forwarded again.
 const movedHeader = "Echocast-Moved"
 
-// maxRepeated is the longest body that can be passed on again.
+// maxRepeated is the longest body in bytes that can be forwarded again.
 const maxRepeated = 256 << 10
 
-// How long a request waits for a node that holds its conversation, and how often it
-// looks.
+// How long a request waits for a node that holds its conversation, and how often it checks.
 const (
 	ownerTimeout  = 8 * time.Second
 	ownerInterval = 50 * time.Millisecond
@@ -31,8 +30,8 @@ const (
 
 var errNoOwner = errors.New("no node holds the conversation at the moment: ask again")
 
-// forward passes a request for a conversation of another node on to it, and reports
-// whether it did. Where that node is gone, it waits for the next one.
+// forward forwards a request to the node that holds its conversation, and reports whether it
+// did. If that node was lost, it waits for the next one.
 func (a *api) forward(w http.ResponseWriter, r *http.Request, id string) (isDone bool, err error) {
 	g := a.gateway
 	if g.options.Cluster == nil || id == "" {
@@ -64,8 +63,8 @@ func (g *Gateway) holds(id string) bool {
 	return err == nil
 }
 
-// forwardCreation passes the request for a new conversation on to the node that is to
-// take it, and reports whether it did.
+// forwardCreation forwards the request for a new conversation to the node that should take it,
+// and reports whether it did.
 func (a *api) forwardCreation(w http.ResponseWriter, r *http.Request) bool {
 	c := a.gateway.options.Cluster
 	if c == nil || r.Header.Get(hopHeader) != "" {
@@ -81,12 +80,12 @@ func (a *api) forwardCreation(w http.ResponseWriter, r *http.Request) bool {
 	return !isHere && a.pass(w, r, &repeatable{from: r.Body}, address, "")
 }
 
-// repeatable is the body of a request. Its beginning can be read again.
+// repeatable is the body of a request whose beginning can be read again.
 type repeatable struct {
 	from  io.Reader
-	begun []byte // what was read, up to maxRepeated
-	read  int    // bytes in all
-	again int    // how much of begun is read again
+	begun []byte // the bytes read so far, up to maxRepeated
+	read  int    // bytes read in all
+	again int    // how much of begun was read again
 }
 
 func (b *repeatable) Read(p []byte) (n int, err error) {
@@ -103,17 +102,17 @@ func (b *repeatable) Read(p []byte) (n int, err error) {
 	return n, err
 }
 
-// Close leaves the body to the server.
+// Close does nothing: the server closes the body.
 func (b *repeatable) Close() error { return nil }
 
-// repeat goes back to the beginning, if all that was read is still here.
+// repeat goes back to the beginning, if all that was read is still in memory.
 func (b *repeatable) repeat() bool {
 	b.again = len(b.begun)
 	return b.read == len(b.begun)
 }
 
-// pass passes a request on to a node. It reports false where that node did not take it
-// and another may. A request for a conversation ends when another node takes that over.
+// pass forwards a request to a node. It reports false if that node did not take it and another
+// may. A request for a conversation ends when another node takes that over.
 func (a *api) pass(w http.ResponseWriter, r *http.Request, body *repeatable, address, id string) (isDone bool) {
 	to, err := url.Parse(address)
 	if err != nil {
@@ -142,7 +141,7 @@ func (a *api) pass(w http.ResponseWriter, r *http.Request, body *repeatable, add
 				return errMoved
 			}
 			for name := range answer.Header {
-				w.Header().Del(name) // it is set by that node
+				w.Header().Del(name) // that node sets it
 			}
 			return nil
 		},
@@ -164,8 +163,8 @@ func (a *api) pass(w http.ResponseWriter, r *http.Request, body *repeatable, add
 	return isDone
 }
 
-// followOwner ends a request that was passed on when another node takes its
-// conversation over: the node that has it may be paused and never answer.
+// followOwner ends a forwarded request when another node takes over its conversation: the old
+// owner may be paused and never answer.
 func (a *api) followOwner(ctx context.Context, cancel context.CancelFunc, address, id string) {
 	ticker := time.NewTicker(4 * ownerInterval)
 	defer ticker.Stop()

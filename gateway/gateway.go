@@ -48,48 +48,48 @@ import (
 	"echocast/tavus"
 )
 
-// Options say what a gateway may do. The zero value of each field means the default.
+// Options configure a gateway. The zero value of each field means the default.
 type Options struct {
-	// Rehearse makes every conversation one with a stand-in replica.
+	// Rehearse gives every conversation a stand-in replica.
 	Rehearse bool
 	// Client creates and ends conversations of Tavus; nil: none can be created.
 	Client *tavus.Client
-	// Backend joins the room at an address; nil: what is registered for it.
+	// Backend returns the backend that joins an address; nil: the registered one.
 	Backend func(address string) (room.Backend, error)
-	// OpenAI is the service that requests of its protocols are passed on to; empty:
-	// OpenAI's own.
+	// OpenAI is the URL of the service to which requests of OpenAI's protocols are forwarded;
+	// empty: OpenAI's own.
 	OpenAI string
 	// FFmpeg is the program that decodes audio which echocast does not read, usually
 	// "ffmpeg"; empty: such audio is refused.
 	FFmpeg string
 	// Insecure permits LiveKit rooms and bots on other machines without TLS.
 	Insecure bool
-	// MaxConversations is how many may be open at a time; 0: 100.
+	// MaxConversations limits the open conversations; 0: 100.
 	MaxConversations int
-	// MaxLateness is the lateness of chunks, at the 99th percentile over the last
-	// seconds, beyond which no conversation is taken; 0: DefaultMaxLateness.
+	// MaxLateness is the lateness of chunks, at the 99th percentile over the last seconds,
+	// beyond which no new conversation is accepted; 0: DefaultMaxLateness.
 	MaxLateness time.Duration
-	// MaxPerToken is how many of them one token may have; 0: any.
+	// MaxPerToken limits the open conversations of one token; 0: no limit.
 	MaxPerToken int
-	// Drain bounds how long utterances may go on after the gateway was told to end;
-	// 0: 30 s.
+	// Drain bounds how long utterances may continue after the gateway was told to end; 0: 30
+	// s.
 	Drain time.Duration
-	// Tokens say who may do what; nil: everybody who reaches the gateway may do all, so
-	// it must be reached from this machine only.
+	// Tokens say who may do what; nil: everybody who reaches the gateway may do everything, so
+	// only this machine may reach it.
 	Tokens *token.File
-	// AllowOrigins are the origins of other sites whose pages may ask, such as
+	// AllowOrigins are the origins of other sites whose pages may send requests, such as
 	// https://app.example.
 	AllowOrigins []string
-	// BotHosts are the hosts whose bots may be called, such as bots.example, *.bots.example
-	// or 127.0.0.1:9000. With Rehearse those of this machine may be called as well.
+	// BotHosts are the hosts on which bots may be called, such as bots.example, *.bots.example
+	// or 127.0.0.1:9000. With Rehearse, bots on this machine may be called as well.
 	BotHosts []string
-	// TwilioAuthToken, where it is set, signs the calls of bots as Twilio does.
+	// TwilioAuthToken signs the calls of bots as Twilio does; empty: they are not signed.
 	TwilioAuthToken string
-	// Reload, where it is set, is sent a signal when Tokens is to be read again.
+	// Reload receives a signal when Tokens should be read again; nil: never.
 	Reload <-chan os.Signal
 	// Cluster shares the conversations with other nodes; nil: there are none.
 	Cluster Cluster
-	// Log is where the gateway says what it does; nil: nowhere.
+	// Log receives what the gateway does; nil: it logs nothing.
 	Log *slog.Logger
 	// Tracer makes spans of conversations and utterances; nil: none are made.
 	Tracer Tracer
@@ -101,19 +101,20 @@ const (
 	DefaultDrain            = 30 * time.Second
 )
 
-// maxFFmpegs is how many utterances ffmpeg decodes at a time, those that wait included.
+// maxFFmpegs limits the utterances that ffmpeg decodes at a time, including those that wait
+// for their turn.
 const maxFFmpegs = 32
 
-// keptEnded is how many conversations that have ended can still be asked for.
+// keptEnded is how many ended conversations are kept for requests.
 const keptEnded = 100
 
-// What callers may test with errors.Is.
+// Errors that callers may test with errors.Is.
 var (
 	ErrNotFound = errors.New("there is no such conversation")
 	ErrFull     = errors.New("all slots for conversations are taken")
 	ErrDraining = errors.New("the gateway is ending and takes nothing new")
 	ErrEnded    = errors.New("the conversation has ended")
-	// ErrLate says that the conversations that there are are spoken too late already.
+	// ErrLate says that the chunks of the open conversations already leave too late.
 	ErrLate = errors.New("this machine is at its limit: speech leaves too late")
 	// ErrTokenFull says that one token has too many conversations.
 	ErrTokenFull = errors.New("this token has as many conversations as it may have")
@@ -130,7 +131,7 @@ type Gateway struct {
 	metrics *metrics
 	running sync.WaitGroup // conversations
 	closed  chan struct{}  // closed when all have ended after Close
-	ffmpegs chan struct{}  // bounds the processes
+	ffmpegs chan struct{}  // limits the processes
 	dialBot func(ctx context.Context, address string, header http.Header) (carrier.Conn, error)
 
 	closing  sync.Once
@@ -140,7 +141,7 @@ type Gateway struct {
 	ended    []*Conversation          // the last that have
 }
 
-// New makes a gateway without conversations. Close ends it.
+// New returns a gateway without conversations. Close ends it.
 func New(options *Options) *Gateway {
 	g := &Gateway{all: map[string]*Conversation{}, closed: make(chan struct{}), ffmpegs: make(chan struct{}, maxFFmpegs),
 		dialBot: carrier.Dial}
@@ -170,11 +171,11 @@ func New(options *Options) *Gateway {
 	return g
 }
 
-// Creator is who creates a conversation.
+// Creator identifies who creates a conversation.
 type Creator struct {
 	Name string // of the token
-	// Key names the request, so that one that is made again creates one conversation;
-	// empty: each creates one.
+	// Key identifies the request, so that a repeated request creates one conversation; empty:
+	// each request creates one.
 	Key string
 }
 
@@ -184,7 +185,7 @@ func (g *Gateway) Create(spec Spec, by Creator) (*Conversation, error) {
 	return g.createWithin(context.Background(), spec, by)
 }
 
-// createWithin creates a conversation whose span is below that of ctx.
+// createWithin creates a conversation. Its span is a child of the span of ctx.
 func (g *Gateway) createWithin(ctx context.Context, spec Spec, by Creator) (*Conversation, error) {
 	if g.options.Rehearse {
 		if spec.To != "" && spec.To != Rehearsal || spec.PAL != "" {
@@ -235,7 +236,7 @@ func (g *Gateway) createWithin(ctx context.Context, spec Spec, by Creator) (*Con
 // reasons are the words of the metrics for refusals.
 var reasons = map[error]string{ErrDraining: "draining", ErrFull: "slots", ErrLate: "lateness", ErrTokenFull: "token"}
 
-// refusal says why no conversation can be created, or nil. The gateway is locked.
+// refusal returns why no conversation can be created, or nil. The gateway is locked.
 func (g *Gateway) refusal() error {
 	switch {
 	case g.draining:
@@ -248,15 +249,15 @@ func (g *Gateway) refusal() error {
 	return nil
 }
 
-// admits says why no conversation can be created now, or nil.
+// admits returns why no conversation can be created now, or nil.
 func (g *Gateway) admits() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.refusal()
 }
 
-// createdBy returns the conversation that was created with a key, unless it could not
-// be. The gateway is locked.
+// createdBy returns the conversation that was created with a key, unless its creation failed.
+// The gateway is locked.
 func (g *Gateway) createdBy(by Creator) *Conversation {
 	if by.Key == "" {
 		return nil
@@ -274,7 +275,7 @@ func (g *Gateway) createdBy(by Creator) *Conversation {
 	return nil
 }
 
-// countOf is how many conversations a token has. The gateway is locked.
+// countOf returns how many conversations a token has. The gateway is locked.
 func (g *Gateway) countOf(name string) (n int) {
 	for _, c := range g.all {
 		if c.by.Name == name {
@@ -284,7 +285,7 @@ func (g *Gateway) countOf(name string) (n int) {
 	return n
 }
 
-// hide makes the query of each address a secret, and each value in it.
+// hide registers the query of each address, and each value in it, as a secret.
 func (g *Gateway) hide(s *Spec) {
 	addresses := []string{s.To}
 	if s.Bot != nil {
@@ -293,20 +294,20 @@ func (g *Gateway) hide(s *Spec) {
 	for _, address := range addresses {
 		_, query, _ := strings.Cut(address, "?")
 		g.secrets.Add(query)
-		values, _ := url.ParseQuery(query) // with an error, those that can be read
+		values, _ := url.ParseQuery(query) // despite an error it returns the values that it could read
 		for _, all := range values {
 			g.secrets.Add(all...)
 		}
 	}
 }
 
-// withoutSecrets returns a receipt whose error has no secrets.
+// withoutSecrets returns the receipt with the secrets removed from its error.
 func (g *Gateway) withoutSecrets(r echo.Receipt) echo.Receipt {
 	r.Error = g.secrets.Secrets().Text(r.Error)
 	return r
 }
 
-// Get returns a conversation by its id, also one that has ended lately.
+// Get returns a conversation by its id. It may be one of the last that have ended.
 func (g *Gateway) Get(id string) (*Conversation, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -346,15 +347,15 @@ func (g *Gateway) forget(c *Conversation) {
 		delete(g.all, c.ID)
 	}
 	if c.isMoving() {
-		return // it goes on elsewhere
+		return // it continues on another node
 	}
 	g.ended = append(g.ended, c)
 	g.ended = slices.Delete(g.ended, 0, max(0, len(g.ended)-keptEnded))
 }
 
-// Close creates no more conversations, lets the utterances that there are go on for
-// Options.Drain or until ctx ends, then interrupts what is left, and ends all
-// conversations. It returns when all have ended, and may be called again.
+// Close creates no more conversations. Utterances may continue for Options.Drain or until ctx
+// ends; then it interrupts them, and ends all conversations. It returns when all have ended,
+// and may be called again.
 func (g *Gateway) Close(ctx context.Context) {
 	g.mu.Lock()
 	g.draining = true
@@ -377,13 +378,13 @@ func (g *Gateway) Close(ctx context.Context) {
 	g.closing.Do(func() { close(g.closed) })
 }
 
-// idOf is the id of a conversation that is created with a key: the same on all nodes.
+// idOf returns the id of a conversation that is created with a key: the same on all nodes.
 func idOf(by Creator) string {
 	sum := sha256.Sum256([]byte(by.Name + "\x00" + by.Key))
 	return hex.EncodeToString(sum[:8])
 }
 
-// placeTries is how often a node that ends asks whether another has a slot: a busy one
+// placeTries is how often a node that ends asks whether another has a slot: a busy node
 // answers late.
 const placeTries = 10
 

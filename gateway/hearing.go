@@ -19,15 +19,15 @@ import (
 	"echocast/room"
 )
 
-// hearRate is the sampling rate in Hz at which rooms are heard. Each listener has its own
-// rate, to which its audio is resampled.
+// hearRate is the sampling rate in Hz at which rooms are heard. The audio of each listener is
+// resampled from it to the listener's own rate.
 const hearRate = echo.DefaultRate
 
-// listenerBacklog is how much audio waits for a listener. What it does not take by then,
-// it loses.
+// listenerBacklog is how much audio waits for a listener. If more waits, the listener loses
+// it.
 const listenerBacklog = 2 * time.Second
 
-// sides are who can be heard in a room.
+// sides are the values of HearOptions.From.
 var sides = []string{room.User, room.Replica, room.All}
 
 // hearer hears the room of a conversation once for all its listeners.
@@ -39,8 +39,8 @@ type hearer struct {
 	listeners map[*listener]bool
 }
 
-// listener is one who hears one or both sides. Its audio waits in a backlog that is
-// bounded, so that a slow listener holds up nobody.
+// listener hears one or both sides. Its backlog is bounded, so that a slow listener does not
+// block the others.
 type listener struct {
 	from   string
 	stream *hear.Stream
@@ -57,10 +57,10 @@ type listener struct {
 type HearOptions struct {
 	From string // room.User, room.Replica or room.All; empty: all that is heard of the room
 	Rate int    // Hz; 0: 24000
-	// OnLost, where it is set, is called with how much audio the listener has lost before
-	// what is written next, because it was slow.
+	// OnLost, if it is set, is called before the next write with how much audio was lost
+	// because the listener was slow.
 	OnLost func(time.Duration)
-	// begin, where it is set, is called once all that is said from now on is heard.
+	// begin, if it is set, is called as soon as nothing of what follows can be missed.
 	begin func() error
 }
 
@@ -73,14 +73,14 @@ func (c *Conversation) hear(p *joinedRoom) {
 	})
 }
 
-// warn tells of something that goes wrong without an error, in the history and the log.
+// warn reports a problem that is not an error, in the history and in the log.
 func (c *Conversation) warn(text string) {
 	text = c.gateway.secrets.Secrets().Text(text)
 	c.gateway.log.Warn(text, "conversation", c.ID)
 	c.history.add("warning", map[string]string{"text": text})
 }
 
-// packet passes a packet of the room to those who want to hear it.
+// packet passes a packet of the room to the listeners of that side.
 func (e *hearer) packet(track string, p *rtp.Packet) {
 	e.each(track, func(l *listener) { l.stream.Packet(track, p) })
 }
@@ -118,9 +118,9 @@ func (e *hearer) remove(l *listener) {
 	delete(e.listeners, l)
 }
 
-// Hear writes what is said in the room, signed 16-bit little-endian mono samples in real
-// time, until ctx or the conversation ends, whose cause it returns, or writing fails. The
-// error is an *InvalidError where the conversation is not heard. A writer that is more than
+// Hear writes what is said in the room as signed 16-bit little-endian mono samples, in real
+// time, until ctx or the conversation ends (then it returns the cause) or until a write fails.
+// The error is an *InvalidError if the conversation is not heard. A writer that is more than
 // two seconds behind loses audio.
 func (c *Conversation) Hear(ctx context.Context, o HearOptions, to io.Writer) error {
 	from, err := c.canHear(&o)
@@ -135,7 +135,7 @@ func (c *Conversation) Hear(ctx context.Context, o HearOptions, to io.Writer) er
 	if err != nil {
 		return err
 	}
-	defer samples.Close() //nolint:errcheck // it holds nothing outside Go's memory
+	defer samples.Close() //nolint:errcheck // it holds only memory
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer context.AfterFunc(c.ctx, func() { cancel(context.Cause(c.ctx)) })()
 	c.hearer.add(l)
@@ -158,7 +158,7 @@ func (c *Conversation) Hear(ctx context.Context, o HearOptions, to io.Writer) er
 	return err
 }
 
-// canHear says who is heard, and refuses what cannot be heard in the conversation.
+// canHear returns which side is heard, and refuses one that the conversation does not hear.
 func (c *Conversation) canHear(o *HearOptions) (from string, err error) {
 	heard := c.Spec.heard()
 	if heard == "" {
@@ -182,7 +182,7 @@ func (c *Conversation) canHear(o *HearOptions) (from string, err error) {
 	return from, nil
 }
 
-// copySamples writes samples at a rate as they come, in pieces of 20 ms at most.
+// copySamples writes samples at a rate as they arrive, in pieces of at most 20 ms.
 func copySamples(to io.Writer, from audio.Source, rate int) error {
 	var quantiser pcm.Quantiser
 	samples := make([]float32, rate/50)
@@ -197,7 +197,8 @@ func copySamples(to io.Writer, from audio.Source, rate int) error {
 	}
 }
 
-// Write takes samples of the stream, and drops what waits where it is too much.
+// Write takes samples of the stream. If the backlog would exceed its limit, it drops all that
+// waits.
 func (l *listener) Write(data []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -213,7 +214,7 @@ func (l *listener) Write(data []byte) (int, error) {
 	return len(data), nil
 }
 
-// end says that nothing follows, and why.
+// end ends the stream with an error that says why.
 func (l *listener) end(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -226,10 +227,10 @@ func (l *listener) change() {
 	l.changed = make(chan struct{})
 }
 
-// Format is that of the stream.
+// Format returns the format of the stream.
 func (l *listener) Format() audio.Format { return audio.Format{Rate: hearRate, Channels: 1} }
 
-// ReadSamples returns what waits, or waits for more.
+// ReadSamples returns the samples that wait, or waits for some.
 func (l *listener) ReadSamples(p []float32) (int, error) {
 	for {
 		l.mu.Lock()

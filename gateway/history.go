@@ -6,7 +6,7 @@ import (
 	"sync"
 )
 
-// How much a conversation keeps for those who follow it.
+// How much of a conversation is kept for clients that follow it.
 const (
 	maxEntries    = 1000
 	maxEntryBytes = 256 << 10 // of all together
@@ -19,11 +19,11 @@ type Entry struct {
 	Data json.RawMessage `json:"data"`
 }
 
-// history keeps the last entries of a conversation. Who follows it reads it from a
-// cursor on, at their own speed: a slow reader has a gap, and holds up nobody.
+// history keeps the last entries of a conversation. Readers follow it from a cursor, each at
+// its own speed: a slow reader misses entries and blocks nobody.
 //
-// In a cluster, run keeps each entry on other machines before anybody reads it. So an id
-// that a client has seen stands for the same entry on every node.
+// In a cluster, run stores each entry on other machines before anybody reads it. So an id that
+// a client has seen means the same entry on every node.
 type history struct {
 	mu       sync.Mutex
 	entries  []Entry
@@ -33,17 +33,17 @@ type history struct {
 	isOver   bool          // nothing is shown any more
 	changed  chan struct{} // closed and replaced when something is shown
 
-	isShared bool // run keeps what is added before it is shown
+	isShared bool // run stores entries before they are shown
 	pending  []Entry
-	then     []func(isKept bool) // what is done when pending is shown
-	added    chan struct{}       // has an element when there is something to keep
+	then     []func(isKept bool) // functions to call when pending is shown
+	added    chan struct{}       // has an element when there is something to store
 }
 
 func newHistory(isShared bool) *history {
 	return &history{changed: make(chan struct{}), isShared: isShared, added: make(chan struct{}, 1)}
 }
 
-// add keeps what value is in JSON, and forgets what is too old.
+// add appends a value in JSON, and drops the oldest entries beyond the limits.
 func (h *history) add(kind string, value any) {
 	data, err := json.Marshal(value)
 	if err != nil {
@@ -63,7 +63,7 @@ func (h *history) add(kind string, value any) {
 	h.show(e)
 }
 
-// wake lets run look again. The history is locked.
+// wake makes run check again. The history is locked.
 func (h *history) wake() {
 	select {
 	case h.added <- struct{}{}:
@@ -71,7 +71,7 @@ func (h *history) wake() {
 	}
 }
 
-// show lets everybody read entries. The history is locked.
+// show lets readers see entries. The history is locked.
 func (h *history) show(entries ...Entry) {
 	for _, e := range entries {
 		h.last = e.ID
@@ -102,7 +102,7 @@ func (h *history) after(do func(isKept bool)) {
 	}
 }
 
-// restore begins with what another node has shown.
+// restore begins the history with the entries that another node has shown.
 func (h *history) restore(entries []Entry) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -111,8 +111,8 @@ func (h *history) restore(entries []Entry) {
 	}
 }
 
-// run keeps what is added by keep, several entries at a time, and shows it after that.
-// It returns when all is shown after close, or after abandon, or with the error of keep.
+// run stores what was added, several entries at a time, by calling keep, and then shows it. It
+// returns when everything is shown after close, or after abandon, or with the error of keep.
 func (h *history) run(keep func([]Entry) error) error {
 	for range h.added {
 		h.mu.Lock()
@@ -161,7 +161,7 @@ func (h *history) close() {
 	h.change()
 }
 
-// abandon drops what was not shown: another node goes on.
+// abandon drops what was not shown, because another node continues the conversation.
 func (h *history) abandon() {
 	h.mu.Lock()
 	then := h.then
@@ -179,15 +179,15 @@ func (h *history) change() {
 	h.changed = make(chan struct{})
 }
 
-// newest is the id of the last entry; 0: there is none yet.
+// newest returns the id of the last entry, or 0 if there is none.
 func (h *history) newest() int64 {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.last
 }
 
-// since returns the entries after one, how many between are not kept any more, and
-// either a channel that is closed when there are more, or nil if nothing follows.
+// since returns the entries after an id, how many of them are no longer kept, and a channel
+// that is closed when there are more. The channel is nil if nothing follows.
 func (h *history) since(after int64) (entries []Entry, missed int64, changed <-chan struct{}) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -17,14 +17,14 @@ const (
 	viaREST  = "rest"
 )
 
-// joinedRoom is a room that was joined, with what was made for it.
+// joinedRoom is a room that was joined, with what was created for it.
 type joinedRoom struct {
 	room    *room.Room
-	tavus   *tavus.Conversation // nil where none was created
-	standIn *standIn            // nil where the replica is elsewhere
+	tavus   *tavus.Conversation // nil if none was created
+	standIn *standIn            // nil if the replica is in another process
 }
 
-// kindOf names the kind of room that a Spec asks for, for metrics.
+// kindOf returns the kind of room that a Spec asks for, for metrics.
 func kindOf(s *Spec) string {
 	scheme, _, _ := strings.Cut(s.To, ":")
 	switch {
@@ -45,8 +45,8 @@ func kindOf(s *Spec) string {
 	return "peer"
 }
 
-// enter makes the room of a Spec, if need be, and joins it. The caller leaves the
-// joinedRoom also if entering it failed.
+// enter creates the room of a Spec, if necessary, and joins it. The caller must leave the
+// joinedRoom even after an error.
 func (g *Gateway) enter(ctx context.Context, c *Conversation, p *joinedRoom) (err error) {
 	s := &c.Spec
 	options := room.Options{
@@ -124,7 +124,7 @@ func (g *Gateway) create(
 	return "daily+" + p.tavus.URL, nil
 }
 
-// dailyBackend is a copy of the backend that joins Daily rooms.
+// dailyBackend returns a copy of the backend that joins Daily rooms.
 func (o *Options) dailyBackend() (*daily.Backend, error) {
 	if o.Backend == nil {
 		return &daily.Backend{}, nil
@@ -137,7 +137,7 @@ func (o *Options) dailyBackend() (*daily.Backend, error) {
 	return &daily.Backend{}, err
 }
 
-// leave leaves the room once what was sent is delivered, and ends what was created.
+// leave leaves the room once everything sent is delivered, and ends what was created.
 func (p *joinedRoom) leave(ctx context.Context) error {
 	p.leaveRoom()
 	if p.tavus != nil {
@@ -146,10 +146,10 @@ func (p *joinedRoom) leave(ctx context.Context) error {
 	return nil
 }
 
-// leaveRoom leaves the room only.
+// leaveRoom only leaves the room.
 func (p *joinedRoom) leaveRoom() {
 	if p.room != nil {
-		_ = p.room.Close() // what it could not deliver, receipts tell
+		_ = p.room.Close() // receipts report what was not delivered
 	}
 	if p.standIn != nil {
 		p.standIn.close()

@@ -14,14 +14,14 @@ import (
 	"echocast/echo"
 )
 
-// What is kept of an utterance is a sequence of pieces; the first byte says which:
+// An utterance is kept as a sequence of pieces. The first byte of each says its kind:
 //
 //	'B' and JSON, a keptHeader: how it is to be spoken
 //	'D' and bytes: audio, as the client sent it
 //	'E' and text: the end; the text is empty, or says why the audio broke
 //
-// The bytes are those of the client and not samples: the same bytes give the same
-// samples on every node, and compressed audio stays small.
+// The pieces hold the bytes of the client, not samples: the same bytes give the same samples
+// on every node, and compressed audio stays small.
 const (
 	pieceBegin = 'B'
 	pieceData  = 'D'
@@ -40,20 +40,20 @@ type keptHeader struct {
 	Encoding string           `json:"encoding,omitempty"` // of samples without a header
 	Rate     int              `json:"rate,omitempty"`
 	Channels int              `json:"channels,omitempty"`
-	// IsStream says that the audio comes by a WebSocket, and may go on by another.
+	// IsStream says that the audio arrives by a WebSocket, and may continue by another.
 	IsStream bool `json:"stream,omitempty"`
 }
 
-// keptKind is what an utterance is made of.
+// keptKind says what an utterance is made of.
 type keptKind string
 
 const (
 	keptAudio keptKind = "audio" // the pieces
 	keptText  keptKind = "text"  // its text, in the replica's voice
-	keptLive  keptKind = "live"  // what a bot says: its connection ends with the node
+	keptLive  keptKind = "live"  // speech of a bot: its connection ends with the node
 )
 
-// headerOf describes audio.
+// headerOf returns the header of audio.
 func headerOf(a *Audio) keptHeader {
 	h := keptHeader{Kind: keptAudio, Name: a.Name, Text: a.Text, Key: a.Key, Queue: a.Queue, IsStream: a.IsKept}
 	if in := a.Prepare.Input; in != nil {
@@ -62,7 +62,7 @@ func headerOf(a *Audio) keptHeader {
 	return h
 }
 
-// audio is what speaks kept audio.
+// audio returns the Audio that speaks kept audio.
 func (h *keptHeader) audio(data io.Reader) *Audio {
 	a := &Audio{Body: data, Abort: func() {}, Name: h.Name, Text: h.Text, Key: h.Key}
 	a.Prepare.MaxDuration = DefaultMaxDuration
@@ -72,7 +72,7 @@ func (h *keptHeader) audio(data io.Reader) *Audio {
 	return a
 }
 
-// keep keeps a piece of an utterance, in a cluster.
+// keep stores a piece of an utterance, in a cluster.
 func (u *Utterance) keep(kind byte, data []byte) error {
 	own := u.conversation.own
 	if own == nil {
@@ -90,10 +90,10 @@ func (u *Utterance) keep(kind byte, data []byte) error {
 	}
 }
 
-// keepHeader keeps how an utterance is to be spoken.
+// keepHeader stores how an utterance is to be spoken.
 func (u *Utterance) keepHeader() error { return u.keep(pieceBegin, fmtJSON(u.header)) }
 
-// keepEnd keeps that its audio has ended; a cause says why it broke.
+// keepEnd stores that its audio has ended. The cause says why it broke, if it did.
 func (u *Utterance) keepEnd(cause error) error {
 	text := ""
 	if cause != nil && cause != io.EOF {
@@ -102,7 +102,7 @@ func (u *Utterance) keepEnd(cause error) error {
 	return u.keep(pieceEnd, []byte(text))
 }
 
-// keepAll keeps all of an utterance whose audio is here.
+// keepAll stores an utterance whose audio is complete.
 func (u *Utterance) keepAll(from io.ReadSeeker) error {
 	piece := make([]byte, longestPiece)
 	for {
@@ -125,7 +125,7 @@ func (u *Utterance) keepAll(from io.ReadSeeker) error {
 	return u.keepEnd(nil)
 }
 
-// keeping keeps audio as it is read.
+// keeping is a reader that stores the audio as it is read.
 type keeping struct {
 	io.Reader
 	utterance *Utterance
@@ -148,7 +148,7 @@ func (k *keeping) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// keptUtterance is an utterance as it was kept.
+// keptUtterance is an utterance that was read back.
 type keptUtterance struct {
 	keptHeader
 	id       string
@@ -178,8 +178,8 @@ func parseKept(saved *SavedAudio) (*keptUtterance, error) {
 	return k, nil
 }
 
-// restoreAudio queues the utterances that were not over on the node before, in their
-// order, and reports those that cannot go on.
+// restoreAudio queues the utterances that were not over on the earlier node, in their order,
+// and reports those that cannot continue.
 func (c *Conversation) restoreAudio(saved *Saved) error {
 	var before progress
 	if saved.Progress != nil {
@@ -190,7 +190,7 @@ func (c *Conversation) restoreAudio(saved *Saved) error {
 	for i := range saved.Audio {
 		id := saved.Audio[i].Utterance
 		if _, isOver := c.Utterance(id); isOver {
-			_ = c.own.DropAudio(c.ctx, id) // its receipt is kept
+			_ = c.own.DropAudio(c.ctx, id) // its receipt is stored
 			continue
 		}
 		kept, err := parseKept(&saved.Audio[i])
@@ -215,8 +215,8 @@ func (c *Conversation) restoreAudio(saved *Saved) error {
 	return nil
 }
 
-// unknownProgress is how far an utterance may be of which the node before was lost before
-// it could keep that: at most all of the time since it last kept something.
+// unknownProgress returns an upper bound of the progress of an utterance, for which the
+// earlier node stored none before it was lost: all of the time since it last stored something.
 func (c *Conversation) unknownProgress(id string, last *progress) *progress {
 	since := last.At
 	if since.IsZero() {
@@ -226,7 +226,7 @@ func (c *Conversation) unknownProgress(id string, last *progress) *progress {
 	return &progress{Utterance: id, At: now, Sent: max(now.Sub(since).Seconds(), 0), isUnknown: true}
 }
 
-// requeue queues an utterance of the node before.
+// requeue queues an utterance of the earlier node.
 func (c *Conversation) requeue(u *Utterance, kept *keptUtterance) {
 	why := ""
 	switch {
@@ -274,18 +274,18 @@ const continueTimeout = 10 * time.Second
 type openAudio struct {
 	pipe  *pipe
 	bytes int64
-	timer *time.Timer // cuts it off
+	timer *time.Timer // cuts off the utterance
 }
 
-// open lets the client of an utterance go on with its audio, for continueTimeout.
+// open lets the client of an utterance continue its audio, for continueTimeout.
 func (u *Utterance) open(a *Audio, kept *keptUtterance) {
 	o := &openAudio{pipe: newPipe(), bytes: int64(kept.data.Len())}
-	_, _ = o.pipe.Write(kept.data.Bytes()) // it is empty, and takes any length
+	_, _ = o.pipe.Write(kept.data.Bytes()) // the pipe is empty, and takes any length
 	a.Body, a.Abort = o.pipe, o.pipe.abort
 	o.timer = time.AfterFunc(continueTimeout, func() {
 		if p, _ := u.claimOpen(); p != nil {
 			why := &CutError{errNotContinued}
-			_ = u.keepEnd(why) // without it the next node waits again
+			_ = u.keepEnd(why) // if this fails, the next node waits again
 			p.finish(why)
 		}
 	})
@@ -294,8 +294,8 @@ func (u *Utterance) open(a *Audio, kept *keptUtterance) {
 
 var errNotContinued = errors.New("the node was lost before all of its audio was here, and the client did not go on")
 
-// claimOpen returns the pipe of an utterance that takes more audio, once, and how many
-// bytes are in it or were read.
+// claimOpen returns the pipe of an utterance that takes more audio, once, and how many bytes
+// it has received.
 func (u *Utterance) claimOpen() (p *pipe, bytes int64) {
 	u.conversation.mu.Lock()
 	defer u.conversation.mu.Unlock()
@@ -308,8 +308,8 @@ func (u *Utterance) claimOpen() (p *pipe, bytes int64) {
 	return o.pipe, o.bytes
 }
 
-// skip goes on where the node before was heard, at a silence if there is one, and
-// publishes the receipt of the part before.
+// skip continues where the earlier node was heard, at a silence if there is one, and publishes
+// the receipt of the part before.
 func (u *Utterance) skip(feed *echo.Feed) error {
 	if u.before == nil {
 		return nil
@@ -329,7 +329,7 @@ func (u *Utterance) skip(feed *echo.Feed) error {
 	}
 	u.skipped = time.Duration(float64(at) / echo.DefaultRate * float64(time.Second))
 	c := u.conversation
-	// What the node before has sent had no end: the replica may wait for the rest of it.
+	// What the earlier node sent had no end: the replica may wait for the rest of it.
 	if err := c.session.Silence(u.ctx); err != nil {
 		c.gateway.log.Warn("the replica was not told to stop", "conversation", c.ID, "error", err)
 	}

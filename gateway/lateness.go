@@ -5,15 +5,15 @@ import (
 	"time"
 )
 
-// latenessWindow is how far back lateness is looked at, at least; half as far again at
-// most. Under fewer than minChunks it says nothing.
+// latenessWindow is the time over which lateness is measured: at least this long, at most half
+// as long again. With fewer than minChunks there is no result.
 const (
 	latenessWindow = 5 * time.Second
 	minChunks      = 100
 )
 
-// DefaultMaxLateness is the lateness beyond which no conversation is taken: well below
-// the lead, so that nobody hears it.
+// DefaultMaxLateness is the lateness beyond which no conversation is accepted. It is well
+// below the lead, so nobody hears it.
 const DefaultMaxLateness = 50 * time.Millisecond
 
 // lateBuckets are the upper bounds of the classes of lateness.
@@ -24,13 +24,13 @@ var lateBuckets = func() (bounds []time.Duration) {
 	return bounds
 }()
 
-// lateness keeps how late the chunks of all conversations were in the last seconds, in
-// classes of a quarter. It is the measure of how much this machine can take: the use of
-// the processor says nothing about who is late.
+// lateness records how late the chunks of all conversations left in the last seconds, in
+// classes a quarter apart. It measures how much this machine can take: processor use does not
+// show whether chunks are late.
 type lateness struct {
 	mu    sync.Mutex
 	since time.Time // when now began
-	now   []int     // counts by class; the last is beyond all
+	now   []int     // counts by class; the last class has no upper bound
 	last  []int     // the window before
 }
 
@@ -50,7 +50,7 @@ func (l *lateness) add(at time.Time, late time.Duration) {
 	l.now[class]++
 }
 
-// turn begins another window where this one is over. The lateness is locked.
+// turn begins the next window if this one is over. The lateness is locked.
 func (l *lateness) turn(at time.Time) {
 	switch age := at.Sub(l.since); {
 	case age < latenessWindow:
@@ -64,8 +64,8 @@ func (l *lateness) turn(at time.Time) {
 	l.since = at
 }
 
-// p99 is the lateness that 99 of 100 chunks did not exceed, to a quarter; 0 where few
-// were sent.
+// p99 returns the lateness that 99 of 100 chunks did not exceed, within a quarter, or 0 if few
+// chunks were sent.
 func (l *lateness) p99(at time.Time) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -16,12 +16,12 @@ import (
 	"echocast/hear"
 )
 
-// listenParameters are those of the query of listen.
+// listenParameters are the query parameters of listen.
 var listenParameters = []string{"from", "rate", "format"}
 
-// listen sends what is said in the room, as WAV or as samples alone, until the conversation
-// ends or the client has left. A client that does not read in time loses audio, and the
-// conversation has an event "lost".
+// listen sends what is said in the room, as WAV or as bare samples, until the conversation
+// ends or the client leaves. A client that does not read in time loses audio, and the
+// conversation gets an event "lost".
 func (a *api) listen(w http.ResponseWriter, r *http.Request) error {
 	c, err := a.conversation(r)
 	if err != nil {
@@ -42,7 +42,7 @@ func (a *api) listen(w http.ResponseWriter, r *http.Request) error {
 	}
 	out := &listenerBody{w: w, control: http.NewResponseController(w)}
 	o.OnLost = func(d time.Duration) { c.lost(d) }
-	o.begin = func() error { // answer before there is sound
+	o.begin = func() error { // send the header before there is sound
 		if !isWAV {
 			w.Header().Set("Content-Type", "application/octet-stream")
 			return out.control.Flush()
@@ -51,26 +51,26 @@ func (a *api) listen(w http.ResponseWriter, r *http.Request) error {
 		_, err := out.Write(hear.WAVHeader(o.Rate))
 		return err
 	}
-	_ = c.Hear(r.Context(), o, out) // the end of the conversation is that of the answer
+	_ = c.Hear(r.Context(), o, out) // the end of the conversation ends the answer
 	return nil
 }
 
-// Lost is audio that a listener has lost.
+// Lost says how much audio a listener has lost.
 type Lost struct {
 	Seconds float64 `json:"seconds"`
 }
 
-// lost tells of audio that a listener has lost.
+// lost publishes how much audio a listener has lost.
 func (c *Conversation) lost(d time.Duration) {
 	c.gateway.metrics.lostAudio.Add(d.Seconds())
 	c.history.add("lost", Lost{d.Seconds()})
 }
 
-// mayHear refuses those who are on another machine and have no token, whatever the
-// address that the gateway listens on.
+// mayHear refuses callers from other machines that have no token, on whatever address the
+// gateway listens.
 func (a *api) mayHear(r *http.Request) error {
 	if a.gateway.options.Tokens != nil || bearer(r) != "" {
-		return nil // it was looked at
+		return nil // authorize has checked it
 	}
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	if ip := net.ParseIP(host); err != nil || ip == nil || !ip.IsLoopback() {
@@ -79,7 +79,7 @@ func (a *api) mayHear(r *http.Request) error {
 	return nil
 }
 
-// hearOptions are those of a query.
+// hearOptions reads the query of listen.
 func hearOptions(query url.Values) (o HearOptions, isWAV bool, err error) {
 	for name := range query {
 		if !slices.Contains(listenParameters, name) {
@@ -101,7 +101,7 @@ func hearOptions(query url.Values) (o HearOptions, isWAV bool, err error) {
 	return o, false, invalid("format", "it must be wav or s16le")
 }
 
-// listenerBody writes samples to a client as they come.
+// listenerBody writes samples to a client as they arrive.
 type listenerBody struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
@@ -116,7 +116,7 @@ func (b *listenerBody) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// Listening is what comes back as binary messages after the order listen.
+// Listening describes the binary messages that follow a listen command.
 type Listening struct {
 	From     string `json:"from"`
 	Format   string `json:"format"` // s16le
@@ -124,8 +124,8 @@ type Listening struct {
 	Channels int    `json:"channels"`
 }
 
-// listen sends what is said in the room as binary messages. Listening that was begun before
-// ends.
+// listen sends what is said in the room as binary messages. It ends the listening that was
+// begun before.
 func (s *socket) listen(ctx context.Context, order *Order) error {
 	o := HearOptions{From: order.From, Rate: order.Rate}
 	if err := s.mayHear; err != nil {
@@ -139,13 +139,13 @@ func (s *socket) listen(ctx context.Context, order *Order) error {
 	out := &socketListener{socket: s, ctx: ctx}
 	o.OnLost = func(d time.Duration) {
 		s.conversation.gateway.metrics.lostAudio.Add(d.Seconds())
-		_ = s.write(ctx, Entry{Type: "lost", Data: fmtJSON(Lost{d.Seconds()})}) // the next write fails as well
+		_ = s.write(ctx, Entry{Type: "lost", Data: fmtJSON(Lost{d.Seconds()})}) // if it fails, so does the next write
 	}
 	first := Entry{Type: "listening", Data: fmtJSON(Listening{from, "s16le", o.Rate, 1})}
 	o.begin = func() error { return s.write(ctx, first) }
 	hearing, cancel := context.WithCancel(ctx)
 	var running sync.WaitGroup
-	running.Go(func() { _ = s.conversation.Hear(hearing, o, out) }) // what has ended, the reader notices
+	running.Go(func() { _ = s.conversation.Hear(hearing, o, out) }) // if it fails, the reader notices
 	s.listening = func() {
 		cancel()
 		running.Wait()
@@ -161,8 +161,8 @@ func (s *socket) unlisten() {
 	}
 }
 
-// socketListener writes samples as binary messages. Its context is that of the connection:
-// the end of one in the middle of a message would end the connection.
+// socketListener writes samples as binary messages. Its context is that of the connection: a
+// context that ends in the middle of a message would end the connection.
 type socketListener struct {
 	socket *socket
 	ctx    context.Context //nolint:containedctx // of the connection

@@ -7,14 +7,14 @@ import (
 	"echocast/echo"
 )
 
-// markInterval is how often watchMarks checks whether a mark was passed.
+// markInterval is how often watchMarks checks which marks were passed.
 const markInterval = 20 * time.Millisecond
 
-// maxMarks is how many marks of an utterance wait at most.
+// maxMarks limits the marks of an utterance that wait.
 const maxMarks = 1000
 
-// Mark is a position in an utterance. When the replica has passed it, clients receive
-// an event "mark".
+// Mark is a position in an utterance. When the replica has passed it, clients receive an event
+// "mark".
 type Mark struct {
 	Utterance string  `json:"utterance"`
 	Name      string  `json:"name"`
@@ -23,9 +23,9 @@ type Mark struct {
 	By        string  `json:"by"`      // how that is known: event or clock
 }
 
-// Mark marks a position in an utterance, in playing time from its beginning. The event
-// "mark" of the conversation tells when it was heard, or that it was dropped. Too many
-// marks that wait are an *InvalidError.
+// Mark marks a position in an utterance, in playing time from its beginning. An event "mark"
+// of the conversation reports when it was heard, or that it was dropped. Too many waiting
+// marks are an *InvalidError.
 func (u *Utterance) Mark(name string, at time.Duration) error {
 	c := u.conversation
 	c.mu.Lock()
@@ -45,8 +45,8 @@ func (u *Utterance) Mark(name string, at time.Duration) error {
 	return nil
 }
 
-// watchMarks publishes the marks of an utterance as the replica passes them, until none
-// is left, or the utterance is over.
+// watchMarks publishes the marks of an utterance as the replica passes them, until none are
+// left or the utterance is over.
 func (u *Utterance) watchMarks() {
 	ticker := time.NewTicker(markInterval)
 	defer ticker.Stop()
@@ -59,11 +59,11 @@ func (u *Utterance) watchMarks() {
 	}
 }
 
-// passMarks publishes the marks that the replica has passed by now, and reports whether
-// others are left.
+// passMarks publishes the marks that the replica has passed by now, and reports whether others
+// are left.
 func (u *Utterance) passMarks() bool {
 	c := u.conversation
-	progress := c.session.Progress() // before the lock: it may take the session's
+	progress := c.session.Progress() // before this lock: Progress may take the session's lock
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if u.phase != Speaking {
@@ -81,13 +81,13 @@ func (u *Utterance) passMarks() bool {
 	return len(u.marks) > 0
 }
 
-// isHeard reports whether a mark was passed, by the receipt of the last part.
+// isHeard reports whether a mark was passed, according to the receipt of the last part.
 func (u *Utterance) isHeard(m *Mark, r *echo.Receipt) bool {
 	return r.Outcome == echo.Finished || r.SpokenSeconds > 0 && m.Seconds <= u.base+r.SpokenSeconds
 }
 
-// tellHeard publishes the marks that were heard, by the receipt of the last part. The
-// conversation is locked.
+// tellHeard publishes the marks that were heard, according to the receipt of the last part.
+// The conversation is locked.
 func (u *Utterance) tellHeard(r *echo.Receipt) {
 	for len(u.marks) > 0 && u.isHeard(&u.marks[0], r) {
 		m := u.marks[0]
@@ -97,7 +97,7 @@ func (u *Utterance) tellHeard(r *echo.Receipt) {
 	}
 }
 
-// publishMarks publishes marks of an utterance that is over, heard or dropped. The
+// publishMarks publishes marks of an utterance that is over, as heard or dropped. The
 // conversation is locked.
 func (u *Utterance) publishMarks(marks []Mark) {
 	for _, m := range marks {

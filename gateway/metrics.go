@@ -11,8 +11,8 @@ import (
 	"echocast/echo"
 )
 
-// metrics are what Prometheus reads. Their labels are kinds of rooms, outcomes and
-// reasons: few, and nobody's id.
+// metrics are the metrics for Prometheus. Their labels are kinds of rooms, outcomes and
+// reasons: few values, and no ids.
 type metrics struct {
 	registry   *prometheus.Registry
 	created    *prometheus.CounterVec   // kind
@@ -79,7 +79,7 @@ func newMetrics(g *Gateway) *metrics {
 	return m
 }
 
-// handler serves the metrics.
+// handler returns the handler that serves the metrics.
 func (m *metrics) handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
 }

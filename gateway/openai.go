@@ -10,9 +10,9 @@ import (
 	"echocast/openai"
 )
 
-// openAI passes a request of OpenAI's protocols on to the service, and lets the replica
-// of a conversation say the audio of the answer. The header Authorization is the
-// service's, so the token of the conversation stands in the path, behind a dot.
+// openAI forwards a request of OpenAI's protocols to the service, and lets the replica of a
+// conversation say the audio of the answer. The header Authorization belongs to the service,
+// so the token of the conversation is in the path, after a dot.
 func (a *api) openAI(w http.ResponseWriter, r *http.Request) error {
 	id, secret, hasSecret := strings.Cut(r.PathValue("conversation"), ".")
 	c, err := a.gateway.Get(id)
@@ -28,7 +28,7 @@ func (a *api) openAI(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	clear(w.Header()) // the answer is the service's
+	clear(w.Header()) // the service sets the headers
 	r = r.Clone(r.Context())
 	r.URL.Path, r.URL.RawPath = "/v1/"+strings.TrimPrefix(r.PathValue("rest"), "v1/"), ""
 	if r.ContentLength != 0 {
@@ -40,7 +40,7 @@ func (a *api) openAI(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// proxy is the conversation's own, made when it is first needed.
+// proxy returns the proxy of the conversation. The first call makes it.
 func (c *Conversation) proxy() (*openai.Proxy, error) {
 	session, err := c.openSession()
 	if err != nil {
@@ -58,7 +58,7 @@ func (c *Conversation) proxy() (*openai.Proxy, error) {
 	return c.openAI, err
 }
 
-// closingError says that no more is begun. The conversation is locked.
+// closingError returns an error if the conversation begins nothing more. It is locked.
 func (c *Conversation) closingError() error {
 	if c.isClosing {
 		return ErrEnded
@@ -66,7 +66,7 @@ func (c *Conversation) closingError() error {
 	return nil
 }
 
-// closeProxy ends what a proxy has begun, and lets none be made any more.
+// closeProxy ends what the proxy has begun, and prevents that another is made.
 func (c *Conversation) closeProxy() {
 	c.mu.Lock()
 	proxy := c.openAI
@@ -77,12 +77,12 @@ func (c *Conversation) closeProxy() {
 	}
 }
 
-// voice speaks in a conversation what does not come as the body of a request. It waits
+// voice speaks audio in a conversation that does not arrive as the body of a request. It waits
 // for its turn as all utterances do.
 type voice struct {
 	c       *Conversation
 	session *echo.Session
-	speaks  atomic.Bool // it has its turn
+	speaks  atomic.Bool // it is its turn
 }
 
 func (v *voice) Speak(ctx context.Context, speech echo.Speech) (echo.Receipt, error) {
@@ -101,10 +101,10 @@ func (v *voice) Speak(ctx context.Context, speech echo.Speech) (echo.Receipt, er
 	if err != nil {
 		return echo.Receipt{Outcome: echo.Failed, Error: err.Error()}, err
 	}
-	return u.Wait(context.WithoutCancel(ctx)) // its receipt comes also where ctx has ended
+	return u.Wait(context.WithoutCancel(ctx)) // there is a receipt even if ctx has ended
 }
 
-// Progress is how far its utterance is, and nothing while another one is spoken.
+// Progress returns how far its utterance is, and zero while another one is spoken.
 func (v *voice) Progress() echo.Progress {
 	if !v.speaks.Load() {
 		return echo.Progress{}

@@ -7,17 +7,17 @@ import (
 	"time"
 )
 
-// overviewInterval is how often the overview tells what has changed.
+// overviewInterval is how often the overview sends what has changed.
 const overviewInterval = 500 * time.Millisecond
 
-// Overview is what has changed among all conversations.
+// Overview is what has changed in the list of conversations.
 type Overview struct {
 	Changed []json.RawMessage `json:"changed,omitempty"` // each an Info
 	Ended   []string          `json:"ended,omitempty"`   // ids
 }
 
-// overview sends where all conversations stand, as server-sent events: first all of
-// them, and then twice a second those that have changed since.
+// overview sends the state of all conversations as server-sent events: first all of them, then
+// twice a second those that have changed.
 func (a *api) overview(w http.ResponseWriter, r *http.Request) error {
 	s := &stream{w: w, control: http.NewResponseController(w)}
 	w.Header().Set("Content-Type", "text/event-stream")
@@ -45,7 +45,7 @@ func (a *api) overview(w http.ResponseWriter, r *http.Request) error {
 	}
 }
 
-// changes compares the conversations with what is known of them, and updates that.
+// changes compares the conversations with the known ones, and updates those.
 func (a *api) changes(known map[string][]byte) (o Overview) {
 	list := a.gateway.List()
 	there := make(map[string]bool, len(list))

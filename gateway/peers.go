@@ -11,8 +11,8 @@ import (
 // peerTimeout bounds how long another node may take to list its conversations.
 const peerTimeout = 2 * time.Second
 
-// listPeers are the conversations of the other nodes, of those that answer. They check
-// the token of the request.
+// listPeers returns the conversations of the other nodes that answer. They check the token of
+// the request.
 func (a *api) listPeers(r *http.Request) (all []Info) {
 	if a.gateway.options.Cluster == nil || r.Header.Get(hopHeader) != "" {
 		return nil
@@ -34,7 +34,7 @@ func (a *api) listPeer(r *http.Request, address string) []Info {
 	request.Header["Authorization"] = r.Header["Authorization"]
 	response, err := a.transport.RoundTrip(request)
 	if err != nil {
-		return nil // it is gone, and its conversations come back elsewhere
+		return nil // that node is lost, and others take over its conversations
 	}
 	defer response.Body.Close()
 	var list struct{ Conversations []Info }

@@ -5,15 +5,15 @@ import (
 	"sync"
 )
 
-// pipeLimit is how many bytes wait in a pipe before a write blocks: 87 s of samples at
-// 24 kHz.
+// pipeLimit is how many bytes may wait in a pipe before a write blocks: 87 s of samples at 24
+// kHz.
 const pipeLimit = 4 << 20
 
-// pipeKept is the largest buffer that a pipe keeps while nothing waits in it.
+// pipeKept is the largest buffer that an empty pipe keeps.
 const pipeKept = 32 << 10
 
-// pipe carries the audio of an utterance that comes in pieces. A write blocks while
-// pipeLimit bytes wait, so that who sends is held up.
+// pipe carries the audio of an utterance that arrives in pieces. A write blocks while
+// pipeLimit bytes wait, so that a fast sender is held back.
 type pipe struct {
 	mu      sync.Mutex
 	changed *sync.Cond
@@ -29,7 +29,7 @@ func newPipe() *pipe {
 	return p
 }
 
-// Write adds a piece. What nobody reads any more is dropped.
+// Write adds a piece. After abort it drops the piece.
 func (p *pipe) Write(piece []byte) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -46,8 +46,8 @@ func (p *pipe) Write(piece []byte) (int, error) {
 	return len(piece), nil
 }
 
-// dropRead drops what was read: in place where that is most of the buffer, and else by the
-// allocation that follows.
+// dropRead drops what was read: by moving the rest if most of the buffer was read, otherwise
+// with the allocation that follows.
 func (p *pipe) dropRead() {
 	if p.at >= len(p.data)/2 {
 		p.data = p.data[:copy(p.data, p.data[p.at:])]
@@ -57,7 +57,8 @@ func (p *pipe) dropRead() {
 	p.at = 0
 }
 
-// finish ends the audio with io.EOF, or breaks it with another error. The first counts.
+// finish ends the audio with io.EOF, or breaks it with another error. Only the first call
+// counts.
 func (p *pipe) finish(err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -67,7 +68,7 @@ func (p *pipe) finish(err error) {
 	p.changed.Broadcast()
 }
 
-// Read returns what there is, or waits for it.
+// Read returns what is there, or waits for it.
 func (p *pipe) Read(into []byte) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -91,7 +92,7 @@ func (p *pipe) Read(into []byte) (int, error) {
 	return n, nil
 }
 
-// abort ends the reading: reads and writes return at once.
+// abort makes reads and writes return at once.
 func (p *pipe) abort() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

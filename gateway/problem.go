@@ -16,21 +16,21 @@ import (
 	"echocast/tavus"
 )
 
-// Problem is an error of a request, as RFC 9457 has it. Kind is the word that the
-// program echocast has for such an error.
+// Problem is an error of a request in the format of RFC 9457. Kind is the word that the
+// program echocast uses for such an error.
 type Problem struct {
-	Type    string        `json:"type"` // about:blank: Title is that of the status
+	Type    string        `json:"type"` // about:blank: Title is the text of the status
 	Title   string        `json:"title"`
 	Status  int           `json:"status"`
 	Detail  string        `json:"detail"`
 	Kind    string        `json:"kind"`
-	Receipt *echo.Receipt `json:"receipt,omitempty"` // of an utterance that failed
+	Receipt *echo.Receipt `json:"receipt,omitempty"` // of a failed utterance
 }
 
-// retryAfter is when a client that was refused may ask again, in seconds.
+// retryAfter is when a refused client may ask again, in seconds.
 const retryAfter = 5
 
-// kinds are the statuses and words of errors, the first that matches.
+// kinds maps errors to statuses and words. The first match counts.
 var kinds = []struct {
 	is     func(error) bool
 	status int
@@ -118,11 +118,11 @@ func (a *api) failWith(w http.ResponseWriter, err error, receipt *echo.Receipt) 
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(p.Status)
-	_ = json.NewEncoder(w).Encode(p) // a client that has left needs nothing
+	_ = json.NewEncoder(w).Encode(p) // an error means that the client has left
 }
 
-// CutError is a body that ended before its end: its sender was lost, or sent nothing
-// for too long.
+// CutError says that a body ended before its end: its sender was lost, or sent nothing for too
+// long.
 type CutError struct{ Err error }
 
 // Error says what happened.

@@ -24,8 +24,8 @@ import (
 // process: nobody hears it, and it costs nothing.
 const Rehearsal = "rehearsal"
 
-// standIn joins rooms in memory that have a stand-in replica each, and a user who says
-// what it is told to. Nothing leaves the process.
+// standIn joins rooms in memory, each with a stand-in replica and a user who says what
+// programs send. Nothing leaves the process.
 type standIn struct {
 	ctx     context.Context //nolint:containedctx // of the replicas, until close
 	stop    context.CancelFunc
@@ -35,11 +35,11 @@ type standIn struct {
 	user   sync.Mutex // held while the user speaks
 	mu     sync.Mutex
 	room   *replica.Room // nil until it was joined
-	sound  *sound        // nil where the room is not heard
+	sound  *sound        // nil if the room is not heard
 	spoken []underruns   // of the last utterances, in order
 }
 
-// underruns is how often the replica ran out of audio in an utterance that is over.
+// underruns says how often the replica ran out of audio in an utterance that is over.
 type underruns struct {
 	utterance string
 	count     int
@@ -51,7 +51,7 @@ func newStandIn(onEvent func(replica.Event)) *standIn {
 	return s
 }
 
-// Join makes a room, and lets a replica in.
+// Join makes a room with a replica in it.
 func (s *standIn) Join(_ context.Context, _ string, o *room.Options) (*room.Connection, error) {
 	ours, theirs := memconn.Pair()
 	options := &replica.Options{OnEvent: s.onEvent, OnUtterance: s.keepUnderruns}
@@ -82,8 +82,8 @@ func (s *standIn) close() {
 	s.running.Wait()
 }
 
-// keepUnderruns keeps the replica's own count of an utterance that is over. The event that
-// says so follows.
+// keepUnderruns stores the replica's own count for an utterance that is over. The event for
+// its end follows.
 func (s *standIn) keepUnderruns(u replica.Utterance) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -91,8 +91,8 @@ func (s *standIn) keepUnderruns(u replica.Utterance) {
 	s.spoken = slices.Delete(s.spoken, 0, max(0, len(s.spoken)-keptUtterances))
 }
 
-// withUnderruns returns a receipt with the replica's own count, where the replica is in
-// this process and has ended the utterance.
+// withUnderruns returns the receipt with the replica's own count, if the replica is in this
+// process and has finished the utterance.
 func (s *standIn) withUnderruns(r echo.Receipt) echo.Receipt {
 	if s == nil || r.Chunks == 0 {
 		return r
@@ -110,9 +110,9 @@ func (s *standIn) withUnderruns(r echo.Receipt) echo.Receipt {
 // userFrame is the playing time of a packet of the user's voice.
 const userFrame = 20 * time.Millisecond
 
-// say lets the user say mono samples at hearRate, in real time, and returns for how long
-// they have spoken. The error is echo.ErrBusy while they say something else already, the cause
-// of ctx, that of reading, or ErrEnded.
+// say lets the user say mono samples at hearRate, in real time, and returns how long they have
+// spoken. The error is echo.ErrBusy while they already say something else, the cause of ctx, a
+// read error, or ErrEnded.
 func (s *standIn) say(ctx context.Context, samples audio.Source) (said time.Duration, err error) {
 	if !s.user.TryLock() {
 		return 0, echo.ErrBusy
@@ -153,8 +153,7 @@ func (s *standIn) say(ctx context.Context, samples audio.Source) (said time.Dura
 	}
 }
 
-// readFull fills p, or what of it there is. The error is that of a read that brought
-// nothing.
+// readFull fills p as far as there are samples. It returns an error only if it read nothing.
 func readFull(from audio.Source, p []float32) (n int, err error) {
 	for n < len(p) && err == nil {
 		var k int
@@ -177,22 +176,22 @@ func (s *standIn) sleepUntil(ctx context.Context, at time.Time) error {
 	}
 }
 
-// sound is what is heard in the room of a rehearsal: a room.Hearer for one who hears.
+// sound implements room.Hearer for the room of a rehearsal. It has one listener.
 type sound struct {
 	ctx   context.Context //nolint:containedctx // of the room
 	start time.Time
 	rate  int // Hz of the packets
 
 	mu     sync.Mutex
-	packet func(track string, p *rtp.Packet) // nil: nobody hears
+	packet func(track string, p *rtp.Packet) // nil: nobody listens
 	from   string
 	tracks map[string]*track
 }
 
-// track numbers the packets of one who speaks.
+// track numbers the packets of one speaker.
 type track struct {
 	sequence uint16
-	next     int64 // sample after the last packet
+	next     int64 // the sample after the last packet
 }
 
 // Hear passes on what is said, until ctx or the room ends.
@@ -216,11 +215,11 @@ func (s *sound) Hear(ctx context.Context, from string, packet func(track string,
 // payloadL16 is the payload type of samples, as RFC 3551 numbers it.
 const payloadL16 = 11
 
-// adjoining is the largest gap between two pieces that are one.
+// adjoining is the largest gap between two pieces that count as continuous.
 const adjoining = 5 * time.Millisecond
 
-// play takes samples whose first one was due at a time. It does not block. Samples of
-// another rate than that of the packets are not heard.
+// play takes samples. The first of them was due at the given time. It does not block. Samples
+// at another rate than that of the packets are not heard.
 func (s *sound) play(name string, at time.Time, rate int, samples []int16) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -243,7 +242,7 @@ func (s *sound) play(name string, at time.Time, rate int, samples []int16) {
 	}
 }
 
-// packet is the next one of a track.
+// packet returns the next packet of a track.
 func (t *track) packet(rate int, samples []int16) *rtp.Packet {
 	payload := make([]byte, 0, 2*len(samples))
 	for _, sample := range samples {
@@ -258,13 +257,13 @@ func (t *track) packet(rate int, samples []int16) *rtp.Packet {
 	return p
 }
 
-// UserSaid is what the user of a rehearsal has said.
+// UserSaid says how long the user of a rehearsal has spoken.
 type UserSaid struct {
 	Seconds float64 `json:"seconds"`
 }
 
 // user lets the user of a rehearsal say the body, in real time, and answers when they have
-// said it. When the client leaves they fall silent.
+// finished. When the client leaves they fall silent.
 func (a *api) user(w http.ResponseWriter, r *http.Request) error {
 	c, err := a.conversation(r)
 	if err != nil {

@@ -10,18 +10,18 @@ import (
 	"echocast/echo"
 )
 
-// Interrupted is what an interrupt ended.
+// Interrupted lists what an interrupt ended.
 type Interrupted struct {
 	Receipts []SpokenPart `json:"receipts"`
 }
 
-// SayRequest is a text to be said in the replica's own voice.
+// SayRequest is a text for the replica to say in its own voice.
 type SayRequest struct {
 	Text  string           `json:"text"`
 	Queue echo.QueuePolicy `json:"queue,omitempty"`
 }
 
-// say says a text, and answers with the receipt.
+// say lets the replica say a text, and answers with the receipt.
 func (a *api) say(w http.ResponseWriter, r *http.Request) error {
 	c, err := a.conversation(r)
 	if err != nil {
@@ -41,7 +41,7 @@ func (a *api) say(w http.ResponseWriter, r *http.Request) error {
 	return a.settle(w, r, u, func() bool { return true })
 }
 
-// message sends a message of the Interactions Protocol. The service acknowledges none.
+// message sends a message of the Interactions Protocol. The service acknowledges none of them.
 func (a *api) message(w http.ResponseWriter, r *http.Request) error {
 	c, err := a.conversation(r)
 	if err != nil {
@@ -77,7 +77,7 @@ func (a *api) resume(w http.ResponseWriter, r *http.Request) error {
 	return a.change(w, r, (*Conversation).Resume)
 }
 
-// change does something to a conversation, and answers where it stands.
+// change changes a conversation, and answers with its state.
 func (a *api) change(w http.ResponseWriter, r *http.Request, do func(*Conversation) error) error {
 	c, err := a.conversation(r)
 	if err == nil {
@@ -116,8 +116,8 @@ func (a *api) utterance(w http.ResponseWriter, r *http.Request) error {
 	return answer(w, http.StatusOK, u.Info())
 }
 
-// Send sends a message of the Interactions Protocol to the replica. Audio and text are
-// refused, since they have to wait for their turn.
+// Send sends a message of the Interactions Protocol to the replica. It refuses audio and text:
+// they have to wait for their turn.
 func (c *Conversation) Send(ctx context.Context, message json.RawMessage) error {
 	session, err := c.openSession()
 	if err != nil {
@@ -159,7 +159,7 @@ func (c *Conversation) Resume() error {
 	return nil
 }
 
-// openSession is the session, or why there is none.
+// openSession returns the session, or an error that says why there is none.
 func (c *Conversation) openSession() (*echo.Session, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -10,18 +10,17 @@ import (
 	"echocast/tavus"
 )
 
-// How long a request may take to say what it wants, and a connection to be idle.
+// Timeouts of a request's headers, of idle connections, and of the shutdown.
 const (
 	headerTimeout = 10 * time.Second
 	idleTimeout   = 2 * time.Minute
 	maxHeader     = 32 << 10
 	closeTimeout  = 5 * time.Second  // for the last answers
-	endTimeout    = 20 * time.Second // for what an earlier run left open
+	endTimeout    = 20 * time.Second // to end what an earlier run left open
 )
 
-// Serve serves a gateway on a listener until ctx ends, then ends the gateway as
-// Close does, and returns the cause of ctx. The error may also be that of the
-// listener.
+// Serve serves a gateway on a listener until ctx ends. Then it ends the gateway as Close does,
+// and returns the cause of ctx. The error may also come from the listener.
 func Serve(ctx context.Context, listener net.Listener, options *Options) error {
 	g := New(options)
 	if g.options.Cluster != nil {
@@ -52,8 +51,8 @@ func Serve(ctx context.Context, listener net.Listener, options *Options) error {
 	return context.Cause(ctx)
 }
 
-// wait waits until ctx ends or the server has failed, and reads the tokens again at each
-// signal of Options.Reload.
+// wait waits until ctx ends or the server fails. It reads the tokens again at each signal of
+// Options.Reload.
 func (g *Gateway) wait(ctx context.Context, failed <-chan error) error {
 	for {
 		select {
@@ -71,8 +70,8 @@ func (g *Gateway) wait(ctx context.Context, failed <-chan error) error {
 	}
 }
 
-// endLeft ends the conversations that cost money and that a gateway or command before
-// this one has left open, such as one that was killed.
+// endLeft ends the paid conversations that an earlier gateway or command has left open, for
+// example because it was killed.
 func (g *Gateway) endLeft(ctx context.Context) {
 	if g.options.Client == nil {
 		return

@@ -23,61 +23,61 @@ import (
 // socketProtocol is the subprotocol of a conversation's WebSocket.
 const socketProtocol = "echocast.v1"
 
-// How much a socket takes in one message, and how often it shows that it lives.
+// The largest message in bytes, and the timeouts and interval of writes and pings.
 const (
 	maxFrame     = 1 << 20
 	pingInterval = 30 * time.Second
 	pingTimeout  = time.Second
 )
 
-// Order is what a client asks for by a text message.
+// Order is a command that a client sends as a text message.
 type Order struct {
 	// Type is start, end, continue, mark, say, message, interrupt, pause, resume, listen or unlisten.
 	Type string `json:"type"`
-	// Name is that of an utterance (start, say) or of a mark.
+	// Name is the name of an utterance (start, say) or of a mark.
 	Name string `json:"name,omitempty"`
 	// Text is what an utterance says, or what is to be said.
 	Text string `json:"text,omitempty"`
-	// Format, Rate and Channels are of the audio that follows a start; they are those
-	// of the query of the socket's address where they are missing.
+	// Format, Rate and Channels describe the audio that follows a start. Missing ones are
+	// taken from the query of the socket's address.
 	Format   string           `json:"format,omitempty"`
 	Rate     int              `json:"rate,omitempty"`
 	Channels int              `json:"channels,omitempty"`
 	Queue    echo.QueuePolicy `json:"queue,omitempty"`
-	// Utterance is what a continue continues.
+	// Utterance is the id of the utterance to continue.
 	Utterance string `json:"utterance,omitempty"`
-	// From is who is to be listened to: user, replica or all; Rate is then that of what
-	// comes back.
+	// From is who is to be heard: user, replica or all. Rate is then the rate of what comes
+	// back.
 	From string `json:"from,omitempty"`
 	// Message is a message of the Interactions Protocol.
 	Message json.RawMessage `json:"message,omitempty"`
 }
 
-// socket is one client on a WebSocket.
+// socket serves one client on a WebSocket.
 type socket struct {
 	api          *api
 	conversation *Conversation
 	conn         *websocket.Conn
 	query        url.Values // of the address
-	mayHear      error      // why the client may not listen
-	utterance    *Utterance // that takes audio; nil: none
-	pipe         *pipe      // of the utterance, or of one that was refused, whose audio is dropped
-	bytes        int64      // of audio that came for it
-	perSecond    int64      // bytes; 0 where a place in the audio has no time
+	mayHear      error      // why the client may not listen; nil: it may
+	utterance    *Utterance // the one that takes audio; nil: none
+	pipe         *pipe      // of the utterance, or of a refused one, whose audio is dropped
+	bytes        int64      // of its audio that arrived
+	perSecond    int64      // bytes; 0: unknown, since the audio is compressed
 
-	listening func() // ends the listening, and waits for that; nil: nobody listens
+	listening func() // ends the listening and waits for its end; nil: nobody listens
 
-	answers chan Entry    // to orders
+	answers chan Entry    // to commands
 	written chan struct{} // closed when nothing is written any more
 }
 
-// socket lets a client speak and follow by one WebSocket. Text messages are orders,
-// binary ones the audio of the utterance that was started last. What happens comes back
-// as in events, each in one message. Audio that is not taken yet is held up by the
-// connection. A client that reads slowly receives a message "gap" with the number of
+// socket lets a client speak and follow by one WebSocket. Text messages are commands, and
+// binary ones the audio of the utterance that was started last. Events come back as in the
+// event stream, one in each message. Backpressure of the connection holds back audio that is
+// not taken yet. A client that reads slowly receives a message "gap" with the number of
 // entries it missed.
 //
-// An utterance that was not ended when the connection is lost is cut off; others go on.
+// If the connection is lost, an utterance that was not ended is cut off. Others continue.
 func (a *api) socket(w http.ResponseWriter, r *http.Request) error {
 	c, err := a.conversation(r)
 	if err != nil {
@@ -103,7 +103,7 @@ func (a *api) socket(w http.ResponseWriter, r *http.Request) error {
 		Subprotocols: []string{socketProtocol}, InsecureSkipVerify: true, CompressionMode: websocket.CompressionDisabled,
 	})
 	if err != nil {
-		return nil //nolint:nilerr // it is answered
+		return nil //nolint:nilerr // websocket.Accept has answered
 	}
 	conn.SetReadLimit(maxFrame)
 	s := &socket{api: a, conversation: c, conn: conn, query: query, mayHear: a.mayHear(r)}
@@ -112,9 +112,9 @@ func (a *api) socket(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// run serves the client until it has left or the conversation has ended.
+// run serves the client until it leaves or the conversation ends.
 func (s *socket) run(ctx context.Context, after int64) {
-	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx)) // the connection tells when it ends
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx)) // reads and writes notice the end of the connection
 	go func() {
 		defer close(s.written)
 		s.writeEvents(ctx, after)
@@ -134,7 +134,7 @@ func (s *socket) run(ctx context.Context, after int64) {
 	_ = s.conn.CloseNow() // it is closed, or lost
 }
 
-// writeEvents sends what happens, and the answers to orders after what happened before them.
+// writeEvents sends events, and the answers to commands after the events before them.
 func (s *socket) writeEvents(ctx context.Context, after int64) {
 	ping := time.NewTicker(pingInterval)
 	defer ping.Stop()
@@ -160,7 +160,7 @@ func (s *socket) writeEvents(ctx context.Context, after int64) {
 			answer = &e
 		case <-ping.C:
 			alive, cancel := context.WithTimeout(ctx, pingTimeout)
-			_ = s.conn.Ping(alive) // a client whose audio is held up answers later
+			_ = s.conn.Ping(alive) // a client that is held back answers later
 			cancel()
 		case <-ctx.Done():
 			return
@@ -168,7 +168,8 @@ func (s *socket) writeEvents(ctx context.Context, after int64) {
 	}
 }
 
-// write sends one message. A client that takes none for writeTimeout is lost.
+// write sends one message. If the client does not take it within writeTimeout, the connection
+// is lost.
 func (s *socket) write(ctx context.Context, e Entry) error {
 	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
@@ -180,11 +181,11 @@ func (s *socket) write(ctx context.Context, e Entry) error {
 }
 
 func fmtJSON(value any) json.RawMessage {
-	text, _ := json.Marshal(value) // of plain values
+	text, _ := json.Marshal(value) // never fails for plain values
 	return text
 }
 
-// answer sends what belongs to no entry of the history.
+// answer sends a message that is not an entry of the history.
 func (s *socket) answer(kind string, value any) error {
 	select {
 	case s.answers <- Entry{Type: kind, Data: fmtJSON(value)}:
@@ -194,9 +195,9 @@ func (s *socket) answer(kind string, value any) error {
 	}
 }
 
-// read does what the client asks for, until the connection ends, and returns why.
+// read obeys the client's messages until the connection ends, and returns why it ended.
 func (s *socket) read(ctx context.Context) error {
-	var message bytes.Buffer // one for all: who takes its bytes copies them
+	var message bytes.Buffer // reused: whoever keeps the bytes copies them
 	for {
 		kind, err := s.receive(&message)
 		if err != nil {
@@ -216,8 +217,8 @@ func (s *socket) read(ctx context.Context) error {
 	}
 }
 
-// receive reads one message. It ends with the connection, which tell closes: a context
-// would be watched for each frame.
+// receive reads one message. It ends with the connection and takes no cancellable context:
+// that would be watched for each frame.
 func (s *socket) receive(message *bytes.Buffer) (websocket.MessageType, error) {
 	kind, from, err := s.conn.Reader(context.Background())
 	if err != nil {
@@ -230,9 +231,9 @@ func (s *socket) receive(message *bytes.Buffer) (websocket.MessageType, error) {
 	return kind, err
 }
 
-// audio adds audio to the utterance, and starts one if there is none. Audio that was on
-// its way to an utterance that was refused is dropped until the next end, start or
-// interrupt: the rest of it must not be spoken as another utterance.
+// audio adds audio to the utterance, and starts one if there is none. Audio that was on its
+// way to a refused utterance is dropped until the next end, start or interrupt, so that its
+// rest is not spoken as another utterance.
 func (s *socket) audio(ctx context.Context, data []byte) error {
 	if s.pipe == nil {
 		if err := s.start(ctx, &Order{}); err != nil {
@@ -249,7 +250,7 @@ func (s *socket) audio(ctx context.Context, data []byte) error {
 	return err
 }
 
-// obey does what a text message asks for.
+// obey carries out a text message.
 func (s *socket) obey(ctx context.Context, data []byte) error {
 	var o Order
 	decoder := json.NewDecoder(strings.NewReader(string(data)))
@@ -282,7 +283,7 @@ func (s *socket) obey(ctx context.Context, data []byte) error {
 	case "message":
 		return c.Send(ctx, o.Message)
 	case "interrupt":
-		_ = s.finish(io.EOF) // it is interrupted
+		_ = s.finish(io.EOF) // the utterance is interrupted anyway
 		receipts, err := c.Interrupt(ctx)
 		if err != nil {
 			return err
@@ -302,7 +303,7 @@ func (s *socket) obey(ctx context.Context, data []byte) error {
 		"it must be start, end, continue, mark, say, message, interrupt, pause, resume, listen or unlisten")
 }
 
-// start begins an utterance, whose audio follows.
+// start begins an utterance. Its audio follows.
 func (s *socket) start(ctx context.Context, o *Order) error {
 	s.pipe = newPipe()
 	if err := s.speak(ctx, o); err != nil {
@@ -312,8 +313,8 @@ func (s *socket) start(ctx context.Context, o *Order) error {
 	return s.answer("accepted", s.utterance.Info())
 }
 
-// resume takes the audio of an utterance on from where it was when its node was lost. The
-// answer says how many of its bytes are here.
+// resume continues an utterance that lost its node. The answer says how many bytes of its
+// audio have arrived.
 func (s *socket) resume(id string) error {
 	u, ok := s.conversation.Utterance(id)
 	if !ok {
@@ -329,7 +330,7 @@ func (s *socket) resume(id string) error {
 	return s.answer("accepted", info)
 }
 
-// speak speaks the audio of the pipe as an order says.
+// speak speaks the audio of the pipe as a command says.
 func (s *socket) speak(ctx context.Context, o *Order) error {
 	query := url.Values{}
 	for name, values := range s.query {

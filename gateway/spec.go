@@ -11,32 +11,32 @@ import (
 	"echocast/tavus"
 )
 
-// Spec says what conversation is to be created.
+// Spec describes a conversation to be created.
 type Spec struct {
-	// To is the address of the room, or Rehearsal. With a PAL it is a LiveKit room,
-	// or empty: then the conversation has a room of its own.
+	// To is the address of the room, or Rehearsal. With a PAL it is a LiveKit room, or empty:
+	// then the conversation gets a room of its own.
 	To string `json:"to,omitempty"`
 	// PAL is the id of a PAL of Tavus. The conversation costs money until it ends.
 	PAL        string  `json:"pal,omitempty"`
 	Face       string  `json:"face,omitempty"`        // empty: the PAL's own
 	MaxMinutes float64 `json:"max_minutes,omitempty"` // of a PAL; 0: 60
-	// Via is how the room of a PAL is reached: "daily", which is the default, or
-	// "rest", which needs no browser and has no events.
+	// Via says how the room of a PAL is joined: "daily" (the default), or "rest", which needs
+	// no browser and has no events.
 	Via        string `json:"via,omitempty"`
 	Avatar     string `json:"avatar,omitempty"`     // in a LiveKit room: whom to speak through
 	Microphone bool   `json:"microphone,omitempty"` // speak by an audio track, in rooms that can
 	Label      string `json:"label,omitempty"`      // for people
 
-	// Bot is dialled when the room was joined, and holds the conversation.
+	// Bot is called after the room was joined, and holds the conversation.
 	Bot *Bot `json:"bot,omitempty"`
-	// Hear is who of the room can be listened to: user, replica or all. Empty: nobody, or
-	// with a bot the user.
+	// Hear says who in the room can be listened to: user, replica or all. Empty: nobody, or
+	// the user if there is a bot.
 	Hear string `json:"hear,omitempty"`
 
 	BargeIn bool                 `json:"barge_in,omitempty"` // fall silent when the user speaks
 	Resume  bool                 `json:"resume,omitempty"`   // and continue from the last pause that was heard
 	OnLoss  echo.ReconnectPolicy `json:"on_loss,omitempty"`  // empty: abandon
-	// LeadSeconds is how far ahead of playout the replica is kept; 0: 1.
+	// LeadSeconds is how far ahead of playout audio is sent; 0: 1.
 	LeadSeconds float64 `json:"lead_seconds,omitempty"`
 	GapSeconds  float64 `json:"gap_seconds,omitempty"` // of silence after an utterance
 }
@@ -85,8 +85,8 @@ func (s *Spec) check() error {
 	return nil
 }
 
-// withoutSecrets is a copy without what may be secret: the queries of addresses, and what a
-// bot is given. hasSecret reports whether there was any.
+// withoutSecrets returns a copy without what may be secret: the queries of addresses, and the
+// parameters of a bot. hasSecret reports whether there were any.
 func (s Spec) withoutSecrets() (public Spec, hasSecret bool) {
 	s.To, _, hasSecret = strings.Cut(s.To, "?")
 	if s.Bot != nil {
@@ -99,7 +99,7 @@ func (s Spec) withoutSecrets() (public Spec, hasSecret bool) {
 	return s, hasSecret
 }
 
-// heard is who of the room is heard, for listeners and for the bot.
+// heard returns which side of the room is heard, for listeners and for the bot.
 func (s *Spec) heard() string {
 	switch {
 	case s.Bot == nil:
@@ -110,20 +110,20 @@ func (s *Spec) heard() string {
 	return room.All
 }
 
-// tavus is what Tavus is asked for.
+// tavus returns the request for Tavus.
 func (s *Spec) tavus() tavus.Spec {
 	return tavus.Spec{PAL: s.PAL, Face: s.Face, Name: "echocast", MaxDuration: seconds(s.MaxMinutes * 60)}
 }
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
 
-// InvalidError is a value of a request that is refused.
+// InvalidError says that a value of a request is refused.
 type InvalidError struct {
 	Field  string
 	Reason string
 }
 
-// Error says which value, and what it has to be.
+// Error names the value and says what it must be.
 func (e *InvalidError) Error() string { return e.Field + ": " + e.Reason }
 
 func invalid(field, format string, args ...any) error {

@@ -17,9 +17,9 @@ import (
 	"echocast/internal/text"
 )
 
-// speech speaks the body, and answers with the receipt. When the client leaves, a
-// body that has not ended breaks, and one that has is interrupted. A client that prefers
-// not to wait gets the utterance once all of the body is here; see spool.
+// speech speaks the body, and answers with the receipt. When the client leaves, an incomplete
+// body breaks, and a complete one is interrupted. A client that prefers not to wait gets the
+// utterance once the body is complete; see spool.
 func (a *api) speech(w http.ResponseWriter, r *http.Request) (err error) {
 	c, err := a.conversation(r)
 	if err != nil {
@@ -53,8 +53,8 @@ func (a *api) speech(w http.ResponseWriter, r *http.Request) (err error) {
 	return a.settle(w, r, u, b.hasEnded)
 }
 
-// letFFmpegRead lets ffmpeg decode an input that says itself what it is, where there is
-// ffmpeg.
+// letFFmpegRead lets ffmpeg decode an input in a container that echocast cannot read, if there
+// is ffmpeg.
 func (g *Gateway) letFFmpegRead(o *audio.PrepareOptions) {
 	if o.Input == nil {
 		o.Input = &audio.Options{}
@@ -74,7 +74,7 @@ func prefersAsync(r *http.Request) bool {
 	return false
 }
 
-// accept answers with an utterance that is not over, and where to ask for it.
+// accept answers with an utterance that is not over, and with the address of its receipt.
 func accept(w http.ResponseWriter, u *Utterance) error {
 	w.Header().Set("Location", "/v1/conversations/"+u.conversation.ID+"/utterances/"+u.ID)
 	w.Header().Set("Preference-Applied", "respond-async")
@@ -82,17 +82,16 @@ func accept(w http.ResponseWriter, u *Utterance) error {
 	return answer(w, http.StatusAccepted, u.Info())
 }
 
-// longestSpool is the most bytes of a body whose client does not wait.
+// longestSpool is the largest body in bytes if its client does not wait.
 const longestSpool = 64 << 20
 
-// spool reads a whole body into a file that has no name, so that what is accepted is
-// there to be spoken.
+// spool reads a whole body into a file without a name, so that what is accepted can be spoken.
 func spool(a *Audio, b *body) error {
 	file, err := os.CreateTemp("", "echocast-*")
 	if err != nil {
 		return err
 	}
-	_ = os.Remove(file.Name()) // where that cannot be done while it is open, Release does
+	_ = os.Remove(file.Name()) // if an open file cannot be removed, Release removes it
 	a.Release = func() {
 		_ = file.Close() // it was only read
 		_ = os.Remove(file.Name())
@@ -112,7 +111,7 @@ func spool(a *Audio, b *body) error {
 	return nil
 }
 
-// idempotencyKey is the key by which a request that is made again is known.
+// idempotencyKey returns the key of a request that may be repeated.
 func idempotencyKey(r *http.Request) (string, error) {
 	key := r.Header.Get("Idempotency-Key")
 	if len(key) > longestName || key != text.Printable(key) {
@@ -121,15 +120,15 @@ func idempotencyKey(r *http.Request) (string, error) {
 	return key, nil
 }
 
-// settle waits for an utterance and answers with its receipt. When the client leaves
-// and it is known whole, it is interrupted.
+// settle waits for an utterance and answers with its receipt. When the client leaves after its
+// body was complete, the utterance is interrupted.
 func (a *api) settle(w http.ResponseWriter, r *http.Request, u *Utterance, isWhole func() bool) error {
 	defer context.AfterFunc(r.Context(), func() {
 		if isWhole() {
 			u.Cancel(errLeft)
 		}
 	})()
-	receipt, err := u.Wait(context.WithoutCancel(r.Context())) // it ends with the client
+	receipt, err := u.Wait(context.WithoutCancel(r.Context())) // the utterance ends when the client leaves
 	w.Header().Set("Echocast-Utterance", u.ID)
 	if err != nil && !isInterrupt(err) && !errors.Is(err, echo.ErrUnverified) {
 		a.failWith(w, err, &receipt)
@@ -138,13 +137,13 @@ func (a *api) settle(w http.ResponseWriter, r *http.Request, u *Utterance, isWho
 	return answer(w, http.StatusOK, SpokenPart{Utterance: u.ID, Receipt: receipt})
 }
 
-// longestName is the most bytes of the name of an utterance.
+// longestName is the longest name of an utterance in bytes.
 const longestName = 200
 
-// speechParameters are those of the query of speech and of a socket.
+// speechParameters are the query parameters of speech and of a socket.
 var speechParameters = []string{"format", "rate", "channels", "queue", "name", "text"}
 
-// audioOf reads how a body is to be spoken.
+// audioOf reads the query and returns how to speak a body.
 func audioOf(query url.Values) (*Audio, error) {
 	for name := range query {
 		if !slices.Contains(speechParameters, name) {

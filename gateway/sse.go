@@ -7,15 +7,14 @@ import (
 	"time"
 )
 
-// How long a stream of events is without a byte, and may take for a write.
+// How often an idle stream sends a byte, and how long a write may take.
 const (
 	keepAlive    = 15 * time.Second
 	writeTimeout = 30 * time.Second
 )
 
-// events sends the history of a conversation as server-sent events: those after
-// Last-Event-ID, or all that are kept, and then each as it comes. An event "gap" says
-// how many were missed.
+// events sends the history of a conversation as server-sent events: those after Last-Event-ID,
+// or all that are kept, and then each as it happens. An event "gap" says how many were missed.
 func (a *api) events(w http.ResponseWriter, r *http.Request) error {
 	c, err := a.conversation(r)
 	if err != nil {
@@ -30,8 +29,8 @@ func (a *api) events(w http.ResponseWriter, r *http.Request) error {
 	return s.follow(r, c.history, after)
 }
 
-// lastEventID is the cursor that a client names, as browsers do when they connect
-// again, or in the query. One that there is not yet stands for the last that there is.
+// lastEventID returns the cursor that a client names: in the header, as browsers do when they
+// reconnect, or in the query. A cursor beyond the last entry means the last entry.
 func lastEventID(r *http.Request, h *history) (int64, error) {
 	text := r.Header.Get("Last-Event-ID")
 	if text == "" {
@@ -53,8 +52,8 @@ type stream struct {
 	control *http.ResponseController
 }
 
-// follow writes what is in a history after an entry, until nothing follows or the
-// client has left.
+// follow writes the entries of a history after an id, until nothing follows or the client
+// leaves.
 func (s *stream) follow(r *http.Request, h *history, after int64) error {
 	alive := time.NewTicker(keepAlive)
 	defer alive.Stop()
@@ -80,7 +79,7 @@ func (s *stream) follow(r *http.Request, h *history, after int64) error {
 	}
 }
 
-// printf writes an event. A write that fails shows when it is flushed.
+// printf writes an event. A failure shows at the flush.
 func (s *stream) printf(format string, args ...any) {
 	_ = s.control.SetWriteDeadline(time.Now().Add(writeTimeout))
 	_, _ = fmt.Fprintf(s.w, format, args...)

@@ -1,10 +1,10 @@
 package gateway
 
-// State is where a conversation stands.
+// State is the state of a conversation.
 type State string
 
-// The states of a conversation. What its replica does meanwhile is the state of
-// the session: idle, sending, speaking and so on.
+// The states of a conversation. What its replica does meanwhile is the state of the session:
+// idle, sending, speaking and so on.
 const (
 	Starting State = "starting" // it is created, and its room is joined
 	Open     State = "open"     // it takes utterances
@@ -20,13 +20,13 @@ type Signal string
 const (
 	Joined Signal = "joined" // the room was joined
 	Drain  Signal = "drain"  // the gateway is to end
-	End    Signal = "end"    // somebody ended it, or all was said after Drain
+	End    Signal = "end"    // it was ended, or everything was said after Drain
 	Lose   Signal = "lose"   // the room could not be joined, was lost, or has ended
 	Leave  Signal = "leave"  // the room was left, and what was created is ended
 )
 
-// next is the state after a signal. It is total: every state knows what to do at
-// every signal, and Ended is the end.
+// next returns the state after a signal. It is defined for every state and signal. Ended is
+// final.
 func next(s State, signal Signal) State {
 	switch {
 	case s == Ended, signal == Leave:

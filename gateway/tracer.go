@@ -9,26 +9,25 @@ import (
 	"echocast/echo"
 )
 
-// Tracer makes spans of what a gateway does, for a service that collects traces: of each
-// conversation, utterance, upload and interrupt. Spans hold ids, counts, times and words
-// such as finished; no audio, no text, no names, no addresses. Its methods may be called
-// from any goroutine.
+// Tracer makes spans of what a gateway does, for a collector of traces: of each conversation,
+// utterance, upload and interrupt. Spans hold ids, counts, times and words such as finished;
+// no audio, no text, no names, no addresses. Its methods may be called from any goroutine.
 type Tracer interface {
-	// Join returns ctx with the span that the headers of a request name (W3C Trace
-	// Context), below which others are started.
+	// Join returns ctx with the span that the headers of a request name (W3C Trace Context).
+	// Spans that are started with it are children of that span.
 	Join(ctx context.Context, header http.Header) context.Context
 	// Below returns ctx with the span of parent, if ctx has none of its own.
 	Below(ctx, parent context.Context) context.Context
-	// Start starts a span below that of ctx, and returns ctx with it.
+	// Start starts a child of the span of ctx, and returns ctx with it.
 	Start(ctx context.Context, name string, attributes ...slog.Attr) (context.Context, Span)
 }
 
-// Span is one thing that takes time.
+// Span is the span of one operation.
 type Span interface {
-	// Event adds what happened meanwhile.
+	// Event adds something that happened during the operation.
 	Event(at time.Time, name string)
-	// End ends it. failure is the word for why it failed (Problem.Kind); empty: it did
-	// not.
+	// End ends the span. failure is the word for why the operation failed (Problem.Kind), or
+	// empty if it did not.
 	End(failure string, attributes ...slog.Attr)
 }
 
@@ -48,8 +47,8 @@ type noSpan struct{}
 func (noSpan) Event(time.Time, string)  {}
 func (noSpan) End(string, ...slog.Attr) {}
 
-// failureOf is the word for an error in spans; empty for none, and for what somebody
-// wanted.
+// failureOf returns the word for an error in spans. It is empty for no error, and for one that
+// somebody asked for.
 func failureOf(err error) string {
 	if err == nil || isOrdinary(err) || isInterrupt(err) {
 		return ""
@@ -57,7 +56,8 @@ func failureOf(err error) string {
 	return problemOf(err).Kind
 }
 
-// traceSent keeps when the first chunk of an utterance was sent, and tells of its last.
+// traceSent records when the first chunk of an utterance was sent, and adds an event when the
+// last was.
 func (c *Conversation) traceSent(m *echo.Moment) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -70,8 +70,8 @@ func (c *Conversation) traceSent(m *echo.Moment) {
 	}
 }
 
-// traceHeard tells when the replica began to speak an utterance, or a part of one, and that
-// it was heard to its end. The conversation is locked.
+// traceHeard adds events for when the replica began to speak an utterance or a part of one,
+// and that it was heard in full. The conversation is locked.
 func (u *Utterance) traceHeard(r *echo.Receipt) {
 	if r.FirstAudioSeconds >= 0 && !u.begun.IsZero() {
 		u.span.Event(u.begun.Add(seconds(r.FirstAudioSeconds)), "first_audio")
@@ -81,7 +81,7 @@ func (u *Utterance) traceHeard(r *echo.Receipt) {
 	}
 }
 
-// endSpan ends the span of an utterance, which is over.
+// endSpan ends the span of an utterance.
 func (u *Utterance) endSpan() {
 	r := &u.receipt
 	u.span.End(failureOf(u.err), slog.String("outcome", string(r.Outcome)), slog.Int64("samples", r.Samples),

@@ -12,51 +12,51 @@ import (
 	"echocast/echo"
 )
 
-// How many utterances a conversation has at most.
+// Limits on the utterances of a conversation.
 const (
 	maxWaiting     = 64  // those that are not over
-	keptUtterances = 100 // those that are can be asked for
+	keptUtterances = 100 // those that are over and can still be asked for
 )
 
-// keptToResume is how much audio is kept to continue after a pause, beside the lead.
+// keptToResume is how much audio is kept, besides the lead, to continue after a pause.
 const keptToResume = 2 * time.Second
 
 // DefaultMaxDuration is the longest audio of one utterance.
 const DefaultMaxDuration = time.Hour
 
-// Audio is an utterance to be spoken.
+// Audio is audio to be spoken as one utterance.
 type Audio struct {
-	// Body is the audio. Abort makes a read of it return that blocks.
+	// Body is the audio. Abort makes a blocked read of it return.
 	Body  io.Reader
 	Abort func()
 	// Prepare says how Body is read.
 	Prepare audio.PrepareOptions
-	// Release, where it is set, is called when Body is not needed any more.
+	// Release, if it is set, is called when Body is no longer needed.
 	Release func()
-	// Whole, where it is set, is Body, and all of it is here.
+	// Whole, if it is set, is Body, and is complete.
 	Whole io.ReadSeeker
-	// IsKept says that the caller keeps the audio in the cluster as it comes.
+	// IsKept says that the caller stores the audio in the cluster as it arrives.
 	IsKept bool
-	// Key names the request, so that one that is made again speaks once; empty: each
+	// Key identifies the request, so that a repeated request speaks once; empty: each request
 	// speaks.
 	Key string
-	// Name is what receipts call it, and Text what it says, where that is known.
+	// Name is the name in receipts, and Text what the audio says, if that is known.
 	Name, Text string
-	// Queue is what happens when another utterance is spoken; empty: it waits.
+	// Queue says what happens while another utterance is spoken; empty: it waits.
 	Queue echo.QueuePolicy
 }
 
-// Phase is where an utterance stands.
+// Phase is the phase of an utterance.
 type Phase string
 
 // The phases of an utterance.
 const (
 	Waiting  Phase = "waiting"  // for its turn, or for its first audio
-	Speaking Phase = "speaking" // it has its turn
+	Speaking Phase = "speaking" // it is its turn
 	Over     Phase = "over"     // there is a receipt
 )
 
-// Utterance is one that a conversation was asked to speak.
+// Utterance is an utterance of a conversation.
 type Utterance struct {
 	ID string
 
@@ -65,13 +65,13 @@ type Utterance struct {
 	key          string
 	queue        echo.QueuePolicy
 	header       keptHeader    // how it is spoken, in a cluster
-	before       *progress     // how far the node before was; nil: it had not begun
-	skipped      time.Duration // what the node before has said
+	before       *progress     // the progress on the earlier node; nil: it had not begun
+	skipped      time.Duration // what the earlier node has said
 	do           func(*Utterance) (echo.Receipt, error)
 	ctx          context.Context //nolint:containedctx // of the utterance, which waits in a queue
 	cancel       context.CancelCauseFunc
 	turn         chan struct{} // closed when it is its turn
-	over         chan struct{} // closed when it is over, and that is kept
+	over         chan struct{} // closed when it is over, and its end is stored
 
 	// The conversation guards these.
 	span      Span
@@ -79,15 +79,15 @@ type Utterance struct {
 	phase     Phase
 	parts     int     // receipts so far
 	base      float64 // where the last part began, in seconds
-	next      float64 // where the next one goes on
-	marks     []Mark  // those that were not passed yet, in order
+	next      float64 // where the next one continues
+	marks     []Mark  // those not passed yet, in order
 	takeovers []Takeover
 	isOpen    *openAudio // its client may send more; nil: it may not
 	receipt   echo.Receipt
 	err       error
 }
 
-// UtteranceInfo says where an utterance stands.
+// UtteranceInfo describes an utterance and its phase.
 type UtteranceInfo struct {
 	ID      string        `json:"id"`
 	Name    string        `json:"name,omitempty"`
@@ -95,7 +95,7 @@ type UtteranceInfo struct {
 	Receipt *echo.Receipt `json:"receipt,omitempty"` // once it is over
 	Error   string        `json:"error,omitempty"`
 	Key     string        `json:"key,omitempty"` // of its request
-	// Takeovers are where it went on on another node.
+	// Takeovers list where it continued on another node.
 	Takeovers []Takeover `json:"takeovers,omitempty"`
 	Bytes     int64      `json:"bytes,omitempty"` // of its audio that are here, in the answer to a continue
 }
@@ -104,13 +104,14 @@ type UtteranceInfo struct {
 type SpokenPart struct {
 	Utterance string       `json:"utterance"`
 	Receipt   echo.Receipt `json:"receipt"`
-	// Takeover says that the node was lost that said this part, and where another went on.
+	// Takeover, if it is set, says that the node that said this part was lost, and where
+	// another node continued.
 	Takeover *Takeover `json:"takeover,omitempty"`
 }
 
-// Speak queues audio as an utterance and returns at once. The utterance ends when
-// ctx does. The error is echo.ErrBusy, ErrDraining or ErrEnded: then Body is not read.
-// An utterance with the same Key is returned as it is, and Body is not read either.
+// Speak queues audio as an utterance and returns at once. The utterance ends when ctx does.
+// The error is echo.ErrBusy, ErrDraining or ErrEnded: then Body is not read. If an utterance
+// has the same Key, Speak returns that one and does not read Body either.
 func (c *Conversation) Speak(ctx context.Context, a Audio) (*Utterance, error) {
 	if a.Abort == nil {
 		a.Abort = func() {}
@@ -145,7 +146,7 @@ func (c *Conversation) Say(ctx context.Context, text string, queue echo.QueuePol
 	return c.speakInTurn(ctx, u, func() error { return u.keepEnd(nil) })
 }
 
-// sayer says a text when it is its turn.
+// sayer returns a function that says a text.
 func (c *Conversation) sayer(text string) func(*Utterance) (echo.Receipt, error) {
 	return func(u *Utterance) (echo.Receipt, error) {
 		if err := u.await(); err != nil {
@@ -156,12 +157,12 @@ func (c *Conversation) sayer(text string) func(*Utterance) (echo.Receipt, error)
 }
 
 // speakInTurn queues an utterance, and speaks it when it is its turn. In a cluster it is
-// kept before; keep keeps its audio, as far as that is here.
+// stored first; keep stores as much of its audio as has arrived.
 func (c *Conversation) speakInTurn(ctx context.Context, u *Utterance, keep func() error) (*Utterance, error) {
 	u.ID = newID()
 	c.prepare(ctx, u)
 	c.mu.Lock()
-	same, err := c.admit(u) // nothing is kept of one that is refused
+	same, err := c.admit(u) // nothing of a refused utterance is stored
 	c.mu.Unlock()
 	if same != nil || err != nil {
 		u.cancel(err)
@@ -191,7 +192,7 @@ func (c *Conversation) prepare(ctx context.Context, u *Utterance) {
 	u.ctx, u.cancel = context.WithCancelCause(c.gateway.options.Tracer.Below(ctx, c.ctx))
 }
 
-// start speaks an utterance that is in the queue, when it is its turn.
+// start speaks an utterance of the queue when it is its turn.
 func (c *Conversation) start(u *Utterance) {
 	u.ctx, u.span = c.gateway.options.Tracer.Start(u.ctx, "utterance",
 		slog.String("conversation", c.ID), slog.String("utterance", u.ID))
@@ -204,8 +205,8 @@ func (c *Conversation) start(u *Utterance) {
 
 var queuePolicies = []echo.QueuePolicy{"", echo.QueueWait, echo.QueueReplace, echo.QueueReject}
 
-// enqueue gives an utterance its place in the queue, by the queue policy. It returns
-// the one that has the same key, if there is one.
+// enqueue puts an utterance into the queue, according to the queue policy. If another has the
+// same key, enqueue returns that one.
 func (c *Conversation) enqueue(u *Utterance) (*Utterance, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -221,8 +222,8 @@ func (c *Conversation) enqueue(u *Utterance) (*Utterance, error) {
 	return u, nil
 }
 
-// admit returns the utterance that has the same key, or why there can be no more. The
-// conversation is locked.
+// admit returns the utterance that has the same key, or an error if there can be no more
+// utterances. The conversation is locked.
 func (c *Conversation) admit(u *Utterance) (same *Utterance, err error) {
 	i := slices.IndexFunc(c.utterances, func(other *Utterance) bool { return u.key != "" && other.key == u.key })
 	switch {
@@ -257,12 +258,12 @@ func (c *Conversation) add(u *Utterance) {
 	c.beginNext()
 }
 
-// maxUnkept is how many utterances have ended, and that is not kept yet, when the next one
-// begins. So of those without a kept end only the first two can have begun.
+// maxUnkept is how many utterances may have ended without a stored end when the next one
+// begins. So only the first two utterances without a stored end can have begun.
 const maxUnkept = 1
 
-// beginNext gives the next utterance its turn, once there is a session. The conversation
-// is locked.
+// beginNext gives the next utterance its turn, once there is a session. The conversation is
+// locked.
 func (c *Conversation) beginNext() {
 	if c.session == nil || len(c.queue) == 0 || c.queue[0].phase != Waiting || c.unkept > maxUnkept ||
 		c.handsOver && c.state == Draining {
@@ -297,7 +298,7 @@ func (c *Conversation) leave(u *Utterance, receipt echo.Receipt, err error) {
 	c.mu.Unlock()
 	u.endSpan()
 	u.cancel(nil)
-	if hasMoved { // another node says it, or says what became of it
+	if hasMoved { // another node says it, or reports why not
 		u.settle(false)
 		return
 	}
@@ -313,8 +314,8 @@ func (c *Conversation) leave(u *Utterance, receipt echo.Receipt, err error) {
 	}
 }
 
-// settle tells how an utterance has ended, once that is kept. Where it was not kept,
-// another node says the utterance, or says what became of it.
+// settle reports how an utterance has ended, once that is stored. If it could not be stored,
+// another node says the utterance, or reports why not.
 func (u *Utterance) settle(isKept bool) {
 	c := u.conversation
 	c.mu.Lock()
@@ -330,7 +331,7 @@ func (u *Utterance) settle(isKept bool) {
 	}
 }
 
-// speak prepares audio while the utterance waits for its turn, and speaks it.
+// speak prepares audio while the utterance waits for its turn, and then speaks it.
 func (c *Conversation) speak(u *Utterance, a *Audio) (echo.Receipt, error) {
 	stop := context.AfterFunc(u.ctx, a.Abort)
 	prepared, err := audio.Prepare(u.ctx, a.Body, &a.Prepare)
@@ -368,7 +369,7 @@ func (u *Utterance) await() error {
 	}
 }
 
-// unspoken is the receipt of an utterance of which nothing was sent.
+// unspoken returns the receipt of an utterance of which nothing was sent.
 func (u *Utterance) unspoken(err error) echo.Receipt {
 	r := echo.Receipt{
 		Source: u.name, Outcome: echo.Failed, Error: err.Error(), FirstMessageSeconds: -1, FirstAudioSeconds: -1,
@@ -388,7 +389,7 @@ func (u *Utterance) unspoken(err error) echo.Receipt {
 	return r
 }
 
-// keptKey is its key, where others have to know it.
+// keptKey returns the key, if other nodes have to know it.
 func (u *Utterance) keptKey() string {
 	if u.conversation.own == nil {
 		return ""
@@ -396,20 +397,20 @@ func (u *Utterance) keptKey() string {
 	return u.key
 }
 
-// drop forgets what is kept to say it on another node.
+// drop deletes what is stored to say the utterance on another node.
 func (u *Utterance) drop() {
 	if own := u.conversation.own; own != nil {
-		// At the end of the conversation all of it is dropped.
+		// At the end of the conversation everything is deleted.
 		_ = own.DropAudio(context.WithoutCancel(u.conversation.ctx), u.ID)
 	}
 }
 
-// isInterrupt reports whether somebody wanted an utterance to end.
+// isInterrupt reports whether an utterance was ended on purpose.
 var isInterrupt = isOne(echo.ErrStopped, echo.ErrInterrupted, echo.ErrReplaced, echo.ErrBargeIn, echo.ErrPaused,
 	ErrEnded, ErrDraining, errLeft, errMoved)
 
-// Wait returns the receipt when the utterance is over, or the cause of ctx. The
-// error beside a receipt says why it was not heard to its end.
+// Wait returns the receipt when the utterance is over, or the cause of ctx. An error beside a
+// receipt says why the utterance was not heard in full.
 func (u *Utterance) Wait(ctx context.Context) (echo.Receipt, error) {
 	select {
 	case <-u.over:
@@ -421,8 +422,8 @@ func (u *Utterance) Wait(ctx context.Context) (echo.Receipt, error) {
 	return u.receipt, u.err
 }
 
-// Cancel ends the utterance, and the replica is interrupted if it says it. It does
-// not wait. A nil cause is echo.ErrStopped.
+// Cancel ends the utterance, and interrupts the replica if it is saying it. It does not wait.
+// A nil cause means echo.ErrStopped.
 func (u *Utterance) Cancel(cause error) {
 	if cause == nil {
 		cause = echo.ErrStopped
@@ -430,7 +431,7 @@ func (u *Utterance) Cancel(cause error) {
 	u.cancel(cause)
 }
 
-// Info says where the utterance stands.
+// Info returns a description of the utterance and its phase.
 func (u *Utterance) Info() UtteranceInfo {
 	u.conversation.mu.Lock()
 	defer u.conversation.mu.Unlock()
@@ -464,8 +465,8 @@ func (c *Conversation) Utterance(id string) (*Utterance, bool) {
 	return c.utterances[i], true
 }
 
-// Interrupt stops the replica and drops the utterances that wait. It returns their
-// receipts once all are over.
+// Interrupt stops the replica and drops the utterances that wait. It returns their receipts
+// once all are over.
 func (c *Conversation) Interrupt(ctx context.Context) (receipts []SpokenPart, err error) {
 	tracer := c.gateway.options.Tracer
 	c.mu.Lock()

@@ -1,10 +1,9 @@
-// Package board is the dashboard of the gateway: all conversations live, and one of
-// them with its lanes and captions. It is a page without data of its own: what it shows
-// and does goes through the requests that every client makes, with a token where one is
-// needed, which the page keeps in the tab and sends as a header.
+// Package board is the dashboard of the gateway: all conversations live, and one of them with
+// its lanes and captions. The page has no access of its own: it sends the requests that every
+// client sends. If a token is needed, the page keeps it in the tab and sends it as a header.
 //
-// The lanes, the colors and the controls are those of the page of a stand-in replica,
-// from the same files.
+// The lanes, the colors and the controls are those of the page of a stand-in replica, from the
+// same files.
 package board
 
 import (
@@ -24,11 +23,11 @@ var static embed.FS
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
 
-// Paths are the patterns that Handler serves, as http.ServeMux takes them.
+// Paths are the patterns that Handler serves, in the form that http.ServeMux takes.
 var Paths = []string{"GET /{$}", "GET /board/{name}"}
 
-// Handler serves the page at / and its files below /board/. It does not look at who
-// asks: there is nothing to hide in them.
+// Handler serves the page at / and its files below /board/. It checks no token: the files hold
+// nothing secret.
 func Handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		name := r.PathValue("name")
@@ -42,7 +41,7 @@ func Handler() http.Handler {
 		}
 		w.Header().Set("Content-Security-Policy", policy)
 		w.Header().Set("Content-Type", types[path.Ext(name)])
-		_, _ = w.Write(content) // a browser that has left needs nothing
+		_, _ = w.Write(content) // an error means that the browser has left
 	})
 }
 

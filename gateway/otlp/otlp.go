@@ -1,9 +1,9 @@
-// Package otlp sends the spans of a gateway to a service that collects traces, by the
-// OpenTelemetry protocol over HTTP (OTLP/HTTP, protobuf).
+// Package otlp sends the spans of a gateway to a collector of traces, by the OpenTelemetry
+// protocol over HTTP (OTLP/HTTP, protobuf).
 //
-// Where nobody names the service, the variables of the environment that OpenTelemetry
-// specifies do: OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_EXPORTER_OTLP_HEADERS,
-// OTEL_SERVICE_NAME, OTEL_TRACES_SAMPLER and so on.
+// Without a URL, the environment variables that OpenTelemetry specifies name the collector:
+// OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_EXPORTER_OTLP_HEADERS, OTEL_SERVICE_NAME,
+// OTEL_TRACES_SAMPLER and so on.
 //
 // https://opentelemetry.io/docs/specs/otel/protocol/exporter/
 package otlp
@@ -28,36 +28,35 @@ import (
 	"echocast/gateway"
 )
 
-// closeTimeout bounds how long Close tries to send what is left.
+// closeTimeout bounds how long Close tries to send the remaining spans.
 const closeTimeout = 5 * time.Second
 
-// IsAsked reports whether spans are to be sent: to a service at this URL, or at that of
-// the environment.
+// IsAsked reports whether spans are to be sent: to this URL, or to one in the environment.
 func IsAsked(url string) bool {
 	named := url + os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT") + os.Getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 	return named != "" && os.Getenv("OTEL_SDK_DISABLED") != "true"
 }
 
-// Options say where spans go.
+// Options say where spans are sent.
 type Options struct {
-	// URL is that of the service, such as http://127.0.0.1:4318; /v1/traces is added.
-	// Empty: the environment names it.
+	// URL is that of the collector, such as http://127.0.0.1:4318; /v1/traces is appended. If
+	// it is empty, the environment names it.
 	URL string
-	// Version is that of the program.
+	// Version is the version of the program.
 	Version string
-	// Warn is called where spans could not be sent.
+	// Warn is called when spans could not be sent.
 	Warn func(error)
 }
 
-// Tracer is a gateway.Tracer.
+// Tracer implements gateway.Tracer.
 type Tracer struct {
 	provider *sdktrace.TracerProvider
 	tracer   trace.Tracer
 	headers  propagation.TraceContext
 }
 
-// Open returns a tracer. Close ends it. It does not connect: a service that cannot be
-// reached is reported by Warn.
+// Open returns a tracer. Close ends it. Open does not connect: Warn reports a collector that
+// cannot be reached.
 func Open(ctx context.Context, o *Options) (*Tracer, error) {
 	var options []otlptracehttp.Option
 	if o.URL != "" {
@@ -82,19 +81,19 @@ func Open(ctx context.Context, o *Options) (*Tracer, error) {
 	return &Tracer{provider: provider, tracer: provider.Tracer("echocast/gateway")}, nil
 }
 
-// Close sends what is left, for at most five seconds.
+// Close sends the remaining spans, for at most five seconds.
 func (t *Tracer) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
 	return t.provider.Shutdown(ctx)
 }
 
-// Join is that of gateway.Tracer.
+// Join implements gateway.Tracer.
 func (t *Tracer) Join(ctx context.Context, header http.Header) context.Context {
 	return t.headers.Extract(ctx, propagation.HeaderCarrier(header))
 }
 
-// Below is that of gateway.Tracer.
+// Below implements gateway.Tracer.
 func (t *Tracer) Below(ctx, parent context.Context) context.Context {
 	if trace.SpanContextFromContext(ctx).IsValid() {
 		return ctx
@@ -102,7 +101,7 @@ func (t *Tracer) Below(ctx, parent context.Context) context.Context {
 	return trace.ContextWithSpan(ctx, trace.SpanFromContext(parent))
 }
 
-// Start is that of gateway.Tracer.
+// Start implements gateway.Tracer.
 func (t *Tracer) Start(ctx context.Context, name string, all ...slog.Attr) (context.Context, gateway.Span) {
 	ctx, s := t.tracer.Start(ctx, name, trace.WithAttributes(attributes(all)...))
 	return ctx, span{s}
@@ -110,10 +109,10 @@ func (t *Tracer) Start(ctx context.Context, name string, all ...slog.Attr) (cont
 
 type span struct{ trace.Span }
 
-// Event is that of gateway.Span.
+// Event implements gateway.Span.
 func (s span) Event(at time.Time, name string) { s.AddEvent(name, trace.WithTimestamp(at)) }
 
-// End is that of gateway.Span.
+// End implements gateway.Span.
 func (s span) End(failure string, all ...slog.Attr) {
 	s.SetAttributes(attributes(all)...)
 	if failure != "" {
@@ -122,7 +121,7 @@ func (s span) End(failure string, all ...slog.Attr) {
 	s.Span.End()
 }
 
-// attributes are named as OpenTelemetry wants them: below the name of the program.
+// attributes prefixes the keys with the name of the program, as OpenTelemetry recommends.
 func attributes(all []slog.Attr) []attribute.KeyValue {
 	converted := make([]attribute.KeyValue, len(all))
 	for i, a := range all {

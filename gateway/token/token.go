@@ -1,12 +1,12 @@
 // Package token reads the file that says who may use a gateway.
 //
-// Each line is the SHA-256 of a bearer token in hexadecimal, what the token may do,
-// and a name for the log:
+// Each line has the SHA-256 of a bearer token in hexadecimal, what the token may do, and a
+// name for the log:
 //
 //	8c7dd922ad47494fc02c388e12c00eac278d4d84f2e2cc6e16f8a7b5b9b1ff2e create,speak,listen my-app
 //
-// Empty lines and lines that begin with # are skipped. The file holds no token: who
-// reads it cannot use it. Since that holds for random tokens only, a token has at least
+// Empty lines and lines that begin with # are skipped. The file holds only hashes, so whoever
+// reads it cannot use the tokens. That is true for random tokens only, so a token has at least
 // MinLength characters.
 package token
 
@@ -21,7 +21,7 @@ import (
 	"sync"
 )
 
-// MinLength is how many characters a token has at least; 128 bits in hexadecimal.
+// MinLength is the shortest token in characters: 128 bits in hexadecimal.
 const MinLength = 32
 
 // Scope is something that a token allows.
@@ -34,17 +34,17 @@ const (
 	Listen Scope = "listen" // follow their events, and read where they stand
 )
 
-// All are all scopes.
+// All lists all scopes.
 var All = []Scope{Create, Speak, Listen}
 
-// Entry is what one token may do.
+// Entry says what one token may do.
 type Entry struct {
 	Name   string
 	Scopes []Scope
 	hash   [sha256.Size]byte
 }
 
-// Hash is what a file has for a token.
+// Hash returns the hash that the file has for a token.
 func Hash(secret string) [sha256.Size]byte { return sha256.Sum256([]byte(secret)) }
 
 // Equal compares two hashes in constant time.
@@ -64,7 +64,7 @@ func Open(name string) (*File, error) {
 	return f, f.Reload()
 }
 
-// Reload reads the file again. If it cannot be read, what was read before holds.
+// Reload reads the file again. If it cannot be read, the earlier content stays in force.
 func (f *File) Reload() error {
 	text, err := os.ReadFile(f.name)
 	if err != nil {
@@ -80,8 +80,8 @@ func (f *File) Reload() error {
 	return nil
 }
 
-// Find returns what a token may do. It compares it with each, in a time that does not
-// depend on how much of it is right.
+// Find returns what a token may do. It compares the token with each entry, in a time that does
+// not depend on how many characters are right.
 func (f *File) Find(secret string) (found Entry, ok bool) {
 	hash := Hash(secret)
 	f.mu.Lock()
