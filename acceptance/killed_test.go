@@ -7,7 +7,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -21,48 +20,11 @@ import (
 	"testing"
 	"time"
 
-	"echocast/cli"
-	"echocast/internal/testenv"
 	"echocast/internal/testwait"
 	"echocast/replica"
-	_ "echocast/room/livekit"
 	"echocast/rtc/daily/dailytest"
-	"echocast/rtc/livekit/livekittest"
 	"echocast/tavus/tavustest"
 )
-
-// The tests here kill echocast, which is the test binary where this is set.
-const runAsProgram = "ECHOCAST_TEST_RUN"
-
-func TestMain(m *testing.M) {
-	if os.Getenv(runAsProgram) != "" {
-		os.Exit(cli.Main(nil))
-	}
-	if os.Getenv(runAsAvatar) != "" {
-		os.Exit(avatarMain())
-	}
-	os.Exit(runAll(m))
-}
-
-// scratch is a folder for what is made once.
-var scratch string
-
-func runAll(m *testing.M) int {
-	testenv.Isolate()
-	folder, err := os.MkdirTemp("", "")
-	if err != nil {
-		panic(err)
-	}
-	defer os.RemoveAll(folder)
-	scratch = folder
-	os.Setenv("LIVEKIT_API_KEY", livekittest.Key)
-	os.Setenv("LIVEKIT_API_SECRET", livekittest.Secret)
-	os.Setenv("TAVUS_API_KEY", canary)
-	os.Setenv("ECHOCAST_STATE_DIR", filepath.Join(scratch, "state"))
-	_ = flag.Set("test.parallel", "12") // the tests mostly wait
-	defer livekittest.StopServers()
-	return m.Run()
-}
 
 // clip is a second and a half of sound, in a file.
 func (k *killing) clip() string {

@@ -11,13 +11,13 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/coder/websocket"
 
 	"echocast/echo"
+	"echocast/internal/cputime"
 )
 
 // What the load is: each client sends frames of 100 ms of samples at 24 kHz, in real
@@ -79,9 +79,9 @@ func loadGateway(b *testing.B, n int) {
 		}
 		urls[i] = "ws" + strings.TrimPrefix(server.URL, "http") + "/v1/conversations/" + c.ID + "/socket"
 	}
-	started := cpuTime()
+	started := cputime.Used()
 	after := load(b, urls)
-	used := cpuTime() - started
+	used := cputime.Used() - started
 	finished := 0
 	for _, c := range g.List() {
 		for _, u := range c.utterances {
@@ -115,9 +115,9 @@ func loadEcho(b *testing.B, n int) {
 	defer server.Close()
 	before := memory()
 	urls := slices.Repeat([]string{"ws" + strings.TrimPrefix(server.URL, "http")}, n)
-	started := cpuTime()
+	started := cputime.Used()
 	after := load(b, urls)
-	used := cpuTime() - started
+	used := cputime.Used() - started
 	b.ReportMetric(float64(after-before)/float64(n)/1024, "KiB/conversation")
 	b.ReportMetric(used.Seconds()/loadTime.Seconds(), "cores")
 }
@@ -168,11 +168,4 @@ func memory() uint64 {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return m.HeapInuse + m.StackInuse
-}
-
-// cpuTime is what the process has used so far.
-func cpuTime() time.Duration {
-	var u syscall.Rusage
-	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u) // never fails
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }

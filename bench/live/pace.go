@@ -9,11 +9,11 @@ import (
 	"math/rand/v2"
 	"os"
 	"sync"
-	"syscall"
 	"time"
 
 	"echocast/audio"
 	"echocast/echo"
+	"echocast/internal/cputime"
 )
 
 // paceFigures are the results of pacing many utterances.
@@ -35,13 +35,13 @@ func measurePace(ctx context.Context, utterances int, seconds float64) (*paceFig
 	for i := range speakers {
 		speakers[i] = &speaker{loop: loopedSpeech{speech, rand.IntN(len(speech)), int(seconds * echo.DefaultRate)}}
 	}
-	before, start := processorTime(), time.Now()
+	before, start := cputime.Used(), time.Now()
 	var all sync.WaitGroup
 	for _, s := range speakers {
 		all.Go(func() { s.err = s.speak(ctx) })
 	}
 	all.Wait()
-	result := &paceFigures{cpu: (processorTime() - before).Seconds() / time.Since(start).Seconds()}
+	result := &paceFigures{cpu: (cputime.Used() - before).Seconds() / time.Since(start).Seconds()}
 	var early, lately time.Duration
 	for i, s := range speakers {
 		if err := errors.Join(s.err, s.conn.verdict()); err != nil {
@@ -186,13 +186,4 @@ func samples(name string) ([]float32, error) {
 			return nil, err
 		}
 	}
-}
-
-// processorTime returns the user and system time of this process.
-func processorTime() time.Duration {
-	var use syscall.Rusage
-	if syscall.Getrusage(syscall.RUSAGE_SELF, &use) != nil {
-		return 0
-	}
-	return time.Duration(use.Utime.Nano() + use.Stime.Nano())
 }

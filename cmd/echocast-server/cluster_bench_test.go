@@ -7,13 +7,13 @@ import (
 	"context"
 	"fmt"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	"echocast/audio"
 	"echocast/cluster"
 	"echocast/gateway"
+	"echocast/internal/cputime"
 )
 
 // How much of the processor a message costs, of conversations in real time: in one
@@ -34,21 +34,14 @@ func BenchmarkShared(b *testing.B) {
 				o.Cluster = shared{c}
 			}
 			for b.Loop() {
-				messages, before := 0, processorTime()
+				messages, before := 0, cputime.Used()
 				for _, n := range speakAll(b, o, conversations, seconds) {
 					messages += n
 				}
-				b.ReportMetric(float64((processorTime()-before).Microseconds())/float64(messages), "µs/message")
+				b.ReportMetric(float64((cputime.Used()-before).Microseconds())/float64(messages), "µs/message")
 			}
 		})
 	}
-}
-
-// processorTime is what this process has used so far.
-func processorTime() time.Duration {
-	var u syscall.Rusage
-	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u) // it cannot fail
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // speakAll lets conversations speak at the same time, and returns how many messages each

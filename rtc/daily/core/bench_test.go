@@ -8,10 +8,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
+	"echocast/internal/cputime"
 	"echocast/rtc/daily"
 	"echocast/rtc/daily/dailytest"
 )
@@ -50,13 +50,13 @@ func benchConversations(b *testing.B, n int) {
 			joining = append(joining, time.Since(began))
 			conns, send = append(conns, conn), append(send, conn.Send)
 		}
-		used, began := processorTime(), time.Now()
+		used, began := cputime.Used(), time.Now()
 		durations, err := dailytest.SpeakAll(b.Context(), send, people)
 		if err != nil {
 			b.Fatal(err)
 		}
 		took = append(took, durations...)
-		busy += (processorTime() - used).Seconds() / time.Since(began).Seconds()
+		busy += (cputime.Used() - used).Seconds() / time.Since(began).Seconds()
 		memory += max(0, resident(b)-before)
 		for _, conn := range conns {
 			if err := conn.Close(); err != nil {
@@ -75,15 +75,6 @@ func benchConversations(b *testing.B, n int) {
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
-
-// processorTime is what this process has used of the processors.
-func processorTime() time.Duration {
-	var use syscall.Rusage
-	if syscall.Getrusage(syscall.RUSAGE_SELF, &use) != nil {
-		return 0
-	}
-	return time.Duration(use.Utime.Nano() + use.Stime.Nano())
-}
 
 // resident is the memory of this process in MB.
 func resident(b *testing.B) float64 {
