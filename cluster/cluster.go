@@ -84,8 +84,9 @@ type Cluster struct {
 	server                          *server.Server // nil unless it is embedded
 	conn                            *nats.Conn
 	js                              jetstream.JetStream
+	leader                          nats.JetStreamContext // reads from the leader of a stream
 	leases, conversations, progress jetstream.KeyValue
-	events, audio                   jetstream.Stream
+	audio                           jetstream.Stream
 
 	cancel  context.CancelFunc
 	running sync.WaitGroup
@@ -193,7 +194,11 @@ func (c *Cluster) connect() (err error) {
 		c.disconnect()
 		return fmt.Errorf("cluster: connect to NATS: %w", err)
 	}
-	if c.js, err = jetstream.New(c.conn); err != nil {
+	c.js, err = jetstream.New(c.conn)
+	if err == nil {
+		c.leader, err = c.conn.JetStream()
+	}
+	if err != nil {
 		c.disconnect()
 	}
 	return err

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"echocast/cluster/lease"
@@ -127,6 +128,67 @@ func TestTakeover(t *testing.T) {
 	}
 	if _, err := second.Create(ctx, "c1"); err != nil {
 		t.Errorf("a conversation that has ended cannot be made again: %v", err)
+	}
+}
+
+// A node reads what was kept, in more than one request, without a consumer, on which all
+// servers of NATS would have to agree. Another node that gives up loading it does no harm.
+func TestLoadMakesNoConsumer(t *testing.T) {
+	t.Parallel()
+	n := openNode(t, Options{Servers: startNATS(t), TTL: time.Hour})
+	ctx := t.Context()
+	h, err := n.Create(ctx, "c1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const pieces = mostRead + 10
+	for i := range pieces {
+		if err := h.AddAudio(ctx, "u1", []byte{byte(i)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(h.Append(ctx, []byte("one")), h.AddAudio(ctx, markToken+"another", nil)); err != nil {
+		t.Fatal(err)
+	}
+	saved, err := h.Load(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(saved.Audio) != 1 || len(saved.Audio[0].Pieces) != pieces || len(saved.Events) != 1 {
+		t.Errorf("%d utterances and %d batches of events were loaded", len(saved.Audio), len(saved.Events))
+	}
+	for _, name := range []string{audioStream, eventsStream} {
+		stream, err := n.js.Stream(ctx, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if count := stream.CachedInfo().State.Consumers; count > 0 {
+			t.Errorf("%s has %d consumers", name, count)
+		}
+	}
+}
+
+// A late replica does not end the reading: it is asked again until it has everything.
+func TestReadWaitsForALateReplica(t *testing.T) {
+	t.Parallel()
+	n := openNode(t, Options{Servers: startNATS(t), TTL: time.Hour})
+	h, err := n.Create(t.Context(), "c1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.AddAudio(t.Context(), "u1", []byte("a")); err != nil {
+		t.Fatal(err)
+	}
+	var read []byte
+	err = n.read(t.Context(), audioStream, audioSubject+"c1.*", 2, func(m *nats.Msg) {
+		if read = append(read, m.Data...); len(read) == 1 {
+			if err := h.AddAudio(t.Context(), "u1", []byte("b")); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	if err != nil || string(read) != "ab" {
+		t.Errorf("read: %q, %v", read, err)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -133,8 +134,19 @@ type Audio struct {
 	Pieces    [][]byte // in order
 }
 
-// Load loads what the nodes before have kept. It is called once, before all else.
-func (h *Hold) Load(ctx context.Context) (s *Saved, err error) {
+// Load loads what the nodes before have kept. It is called once, before all else. It tries
+// again, until ctx ends, where NATS does not answer.
+func (h *Hold) Load(ctx context.Context) (*Saved, error) {
+	for {
+		saved, err := h.loadOnce(ctx)
+		if err == nil || ctx.Err() != nil || !h.MaySpeak() {
+			return saved, err
+		}
+		time.Sleep(retryInterval)
+	}
+}
+
+func (h *Hold) loadOnce(ctx context.Context) (s *Saved, err error) {
 	c := h.cluster
 	s = &Saved{}
 	places := map[string]int{}
@@ -147,14 +159,17 @@ func (h *Hold) Load(ctx context.Context) (s *Saved, err error) {
 	if s.Progress, err = c.loadProgress(ctx, h.id, h.from.Claim); err != nil {
 		return nil, err
 	}
-	// The mark is after everything that counts as kept; what is read ends with it.
-	mark, err := c.js.Publish(ctx, audioSubject+h.id+"."+markToken, nil)
+	// The mark is after everything that counts as kept; what is read ends with it. Its name is
+	// that of the claim, so that no other node removes it.
+	mark := markToken + h.claim
+	end, err := h.publishOnce(ctx, audioSubject+h.id+"."+mark, nil, nil)
 	if err != nil {
 		return nil, err
 	}
-	err = c.read(ctx, c.audio, audioSubject+h.id+".*", mark.Sequence, func(m jetstream.Msg) {
-		utterance := m.Subject()[strings.LastIndexByte(m.Subject(), '.')+1:]
-		if utterance == markToken {
+	err = c.read(ctx, audioStream, audioSubject+h.id+".*", end.Sequence, func(m *nats.Msg) {
+		subject := m.Header.Get(jetstream.SubjectHeader)
+		utterance := subject[strings.LastIndexByte(subject, '.')+1:]
+		if strings.HasPrefix(utterance, markToken) {
 			return
 		}
 		i, isKnown := places[utterance]
@@ -163,36 +178,43 @@ func (h *Hold) Load(ctx context.Context) (s *Saved, err error) {
 			places[utterance] = i
 			s.Audio = append(s.Audio, Audio{Utterance: utterance})
 		}
-		s.Audio[i].Pieces = append(s.Audio[i].Pieces, m.Data())
+		s.Audio[i].Pieces = append(s.Audio[i].Pieces, m.Data)
 	})
 	if err == nil {
-		err = h.DropAudio(ctx, markToken)
+		err = h.DropAudio(ctx, mark)
 	}
 	return s, err
 }
 
-// markToken stands in place of an utterance.
-const markToken = "mark"
+// markToken begins what stands in place of an utterance.
+const markToken = "mark-"
 
 // Record returns what was kept of a conversation, also of one that has ended; nil where
 // there is none.
 func (c *Cluster) Record(ctx context.Context, id string) ([]byte, error) {
-	return get(ctx, c.conversations, id)
+	text, _, err := c.latest(ctx, "KV_"+conversationsBucket, "$KV."+conversationsBucket+"."+id)
+	return text, err
 }
 
-func get(ctx context.Context, bucket jetstream.KeyValue, id string) ([]byte, error) {
-	entry, err := bucket.Get(ctx, id)
+// latest returns the last message of a subject as the leader of the stream has it, and its
+// sequence; nil where there is none. Another replica of the stream may be late.
+func (c *Cluster) latest(ctx context.Context, stream, subject string) (data []byte, sequence uint64, err error) {
+	ctx, cancel := c.bounded(ctx)
+	defer cancel()
+	m, err := c.leader.GetLastMsg(stream, subject, nats.Context(ctx))
 	switch {
-	case errors.Is(err, jetstream.ErrKeyNotFound), errors.Is(err, jetstream.ErrInvalidKey):
-		return nil, nil
+	case errors.Is(err, nats.ErrMsgNotFound):
+		return nil, 0, nil
 	case err != nil:
-		return nil, fmt.Errorf("cluster: %w", err)
+		return nil, 0, fmt.Errorf("cluster: %w", err)
+	case len(m.Data) == 0: // it says that there is none any more
+		return nil, 0, nil
 	}
-	return entry.Value(), nil
+	return m.Data, m.Sequence, nil
 }
 
 func (c *Cluster) loadProgress(ctx context.Context, id, claim string) ([]byte, error) {
-	text, err := get(ctx, c.progress, id)
+	text, _, err := c.latest(ctx, "KV_"+progressBucket, "$KV."+progressBucket+"."+id)
 	var p progress
 	if err != nil || text == nil || json.Unmarshal(text, &p) != nil || p.Claim != claim {
 		return nil, err
@@ -208,48 +230,76 @@ func (c *Cluster) Events(ctx context.Context, id string) ([][]byte, error) {
 
 // loadEvents returns the batches of events, and the sequence of the last.
 func (c *Cluster) loadEvents(ctx context.Context, id string) (batches [][]byte, last uint64, err error) {
-	newest, err := c.events.GetLastMsgForSubject(ctx, eventsSubject+id)
-	switch {
-	case errors.Is(err, jetstream.ErrMsgNotFound):
-		return nil, 0, nil
-	case err != nil:
-		return nil, 0, fmt.Errorf("cluster: %w", err)
+	_, last, err = c.latest(ctx, eventsStream, eventsSubject+id)
+	if err != nil || last == 0 {
+		return nil, 0, err
 	}
-	err = c.read(ctx, c.events, eventsSubject+id, newest.Sequence, func(m jetstream.Msg) {
-		batches = append(batches, m.Data())
-	})
-	return batches, newest.Sequence, err
+	err = c.read(ctx, eventsStream, eventsSubject+id, last, func(m *nats.Msg) { batches = append(batches, m.Data) })
+	return batches, last, err
 }
 
-// read reads the messages of a subject, up to one that is known to be there.
-func (c *Cluster) read(ctx context.Context, from jetstream.Stream, subject string, last uint64,
-	do func(jetstream.Msg)) error {
-	consumer, err := from.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{FilterSubjects: []string{subject}})
-	if err != nil {
-		return fmt.Errorf("cluster: %w", err)
-	}
-	messages, err := consumer.Messages()
-	if err != nil {
-		return fmt.Errorf("cluster: %w", err)
-	}
-	defer messages.Stop()
-	stop := context.AfterFunc(ctx, messages.Stop)
-	defer stop()
-	for {
-		m, err := messages.Next()
+// How much is read by one request.
+const (
+	mostRead      = 1000
+	mostReadBytes = 8 << 20
+)
+
+// read reads the messages of a subject, up to one that is known to be there. It makes no
+// consumer: for that NATS asks all its servers, and fifty conversations that lose their
+// node need a hundred at once. Any replica answers; one that is late is asked again.
+func (c *Cluster) read(ctx context.Context, stream, subject string, last uint64, do func(*nats.Msg)) error {
+	for next := uint64(1); next <= last; {
+		after, err := c.readSome(ctx, stream, subject, next, func(m *nats.Msg, sequence uint64) {
+			if sequence <= last {
+				do(m)
+			}
+		})
 		if err != nil {
-			return fmt.Errorf("cluster: %w", err)
+			return fmt.Errorf("cluster: read %s: %w", subject, err)
 		}
-		meta, err := m.Metadata()
+		if after == next {
+			select {
+			case <-time.After(retryInterval):
+			case <-ctx.Done():
+				return fmt.Errorf("cluster: read %s: %w", subject, context.Cause(ctx))
+			}
+		}
+		next = after
+	}
+	return nil
+}
+
+// readSome reads messages from a sequence on, and returns where the next request begins.
+func (c *Cluster) readSome(ctx context.Context, stream, subject string, from uint64,
+	do func(m *nats.Msg, sequence uint64)) (next uint64, err error) {
+	ctx, cancel := c.bounded(ctx)
+	defer cancel()
+	inbox := c.conn.NewRespInbox()
+	answers, err := c.conn.SubscribeSync(inbox)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = answers.Unsubscribe() }()
+	request, _ := json.Marshal(map[string]any{ // strings and numbers
+		"seq": from, "next_by_subj": subject, "batch": mostRead, "max_bytes": mostReadBytes,
+	})
+	if err := c.conn.PublishRequest("$JS.API.DIRECT.GET."+stream, inbox, request); err != nil {
+		return 0, err
+	}
+	for next = from; ; {
+		m, err := answers.NextMsgWithContext(ctx)
 		if err != nil {
-			return fmt.Errorf("cluster: %w", err)
+			return 0, err
 		}
-		if meta.Sequence.Stream <= last {
-			do(m)
+		if status := m.Header.Get("Status"); status == "204" || status == "404" { // the end, or there is none
+			return next, nil
 		}
-		if meta.Sequence.Stream >= last {
-			return nil
+		sequence, err := strconv.ParseUint(m.Header.Get(jetstream.SequenceHeader), 10, 64)
+		if err != nil {
+			return 0, fmt.Errorf("NATS answers %s %s", m.Header.Get("Status"), m.Header.Get("Description"))
 		}
+		do(m, sequence)
+		next = sequence + 1
 	}
 }
 

@@ -47,10 +47,11 @@ func (c *Cluster) create(ctx context.Context) (err error) {
 	}
 	common := jetstream.StreamConfig{
 		MaxAge: keptFor, Replicas: c.options.Replicas, Storage: jetstream.FileStorage, Discard: jetstream.DiscardOld,
+		AllowDirect: true, // any replica can be read
 	}
 	events := common
 	events.Name, events.Subjects, events.MaxMsgsPerSubject = eventsStream, []string{eventsSubject + "*"}, maxEventBatch
-	if c.events, err = c.js.CreateOrUpdateStream(ctx, events); err != nil {
+	if _, err = c.js.CreateOrUpdateStream(ctx, events); err != nil {
 		return err
 	}
 	audio := common
