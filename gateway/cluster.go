@@ -394,7 +394,8 @@ const (
 func (c *Conversation) restore() error {
 	saved, err := c.load()
 	if err != nil {
-		select { // the caller tries again
+		c.gateway.log.Warn("a conversation was not loaded", "conversation", c.ID, "error", err)
+		select { // another node tries again
 		case <-time.After(loadPause):
 		case <-c.ctx.Done():
 		}
@@ -438,7 +439,7 @@ func (g *Gateway) revive(ctx context.Context, id string) (*Conversation, error) 
 	}
 	text, err := g.options.Cluster.Record(ctx, id)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(errNoOwner, err)
 	}
 	var r record
 	if text == nil || json.Unmarshal(text, &r) != nil {
@@ -449,7 +450,7 @@ func (g *Gateway) revive(ctx context.Context, id string) (*Conversation, error) 
 	}
 	batches, err := g.options.Cluster.Events(ctx, id)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(errNoOwner, err)
 	}
 	c := newConversation(g, r.Spec)
 	c.ID, c.by, c.Created, c.Token, c.state = id, r.By, r.Created, "", Ended

@@ -3,6 +3,8 @@ package gateway
 import (
 	"context"
 	"errors"
+	"net/http"
+	"net/http/httptest"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -150,5 +152,25 @@ func TestUtterancesThatMayHaveBegun(t *testing.T) {
 		}
 		c.end(&joinedRoom{})
 		g.Close(t.Context())
+	}
+}
+
+// unansweredCluster is a Cluster whose store does not answer.
+type unansweredCluster struct{ Cluster }
+
+func (unansweredCluster) Owner(string) (string, bool, bool) { return "", false, false }
+func (unansweredCluster) Record(context.Context, string) ([]byte, error) {
+	return nil, context.DeadlineExceeded
+}
+
+// Where the store does not say whether there is a conversation, the client is to ask again.
+func TestAStoreThatDoesNotAnswerIsBusy(t *testing.T) {
+	t.Parallel()
+	g := New(&Options{Rehearse: true, Cluster: unansweredCluster{}})
+	w := httptest.NewRecorder()
+	r := httptest.NewRequestWithContext(t.Context(), "GET", "http://localhost/v1/conversations/c1", nil)
+	g.Handler().ServeHTTP(w, r)
+	if w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" {
+		t.Errorf("status %d, %s", w.Code, w.Body)
 	}
 }
