@@ -93,6 +93,8 @@ func (a *api) routes() []route {
 		{"PUT", one + "/speech", token.Speak, a.speech},
 		{"POST", one + "/say", token.Speak, a.say},
 		{"POST", one + "/messages", token.Speak, a.message},
+		{"POST", one + "/bot", token.Create, a.callBot},
+		{"DELETE", one + "/bot", token.Speak, a.hangUpBot},
 		{"POST", one + "/interrupt", token.Speak, a.interrupt},
 		{"POST", one + "/pause", token.Speak, a.pause},
 		{"POST", one + "/resume", token.Speak, a.resume},

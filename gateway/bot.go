@@ -2,10 +2,6 @@ package gateway
 
 import (
 	"cmp"
-	"context"
-	"errors"
-	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -15,7 +11,6 @@ import (
 	"echocast/carrier"
 	"echocast/carrier/twilio"
 	"echocast/carrier/vonage"
-	"echocast/room"
 )
 
 // The carriers, by whose protocols bots can be called.
@@ -53,7 +48,7 @@ const (
 	BotConnected BotState = "connected" // it hears the user, and may speak
 	BotHungUp    BotState = "hung_up"   // the bot has ended the call
 	BotLost      BotState = "lost"      // the connection broke; BotInfo.Error says why
-	BotStopped   BotState = "stopped"   // the conversation has ended the call
+	BotStopped   BotState = "stopped"   // a request has ended the call, or the conversation
 )
 
 // BotInfo describes the call of a bot.
@@ -68,9 +63,6 @@ type BotMark struct {
 	Name    string `json:"name"`
 	IsHeard bool   `json:"heard"` // false: it was cleared before it was heard
 }
-
-// errHungUp ends a conversation after its bot hung up.
-var errHungUp = errors.New("the bot has hung up")
 
 // The largest values of a Bot.
 const (
@@ -154,71 +146,4 @@ func (b *Bot) protocol(o *Options) (carrier.Protocol, http.Header, error) {
 		header = http.Header{twilio.SignatureHeader: {twilio.Sign(o.TwilioAuthToken, b.URL)}}
 	}
 	return twilio.New(b.Parameters), header, nil
-}
-
-// callBot dials the bot of the conversation, if it has one. The function that it returns holds
-// the call until the conversation ends.
-func (c *Conversation) callBot() (talk func(), err error) {
-	bot := c.Spec.Bot
-	if bot == nil {
-		return func() {}, nil
-	}
-	if err := c.gateway.options.checkBotHost(bot); err != nil { // another node may have created the conversation
-		return nil, err
-	}
-	protocol, header, err := bot.protocol(&c.gateway.options)
-	if err != nil {
-		return nil, err
-	}
-	conn, err := c.gateway.dialBot(c.ctx, bot.URL, header)
-	if err != nil {
-		c.gateway.metrics.bots.WithLabelValues(bot.carrier(), "unreachable").Inc()
-		return nil, err
-	}
-	c.setBot(BotConnected, nil)
-	session := c.session
-	return func() {
-		c.botLeft(carrier.Talk(c.ctx, conn, protocol, carrier.Options{
-			Speaker: &voice{c: c, session: session},
-			Hear: func(ctx context.Context, rate int, to io.Writer) error {
-				return c.Hear(ctx, HearOptions{From: room.User, Rate: rate}, to)
-			},
-			Warn:    func(text string) { c.warn("the bot sent " + text) },
-			OnMark:  func(name string, isHeard bool) { c.history.add("bot_mark", BotMark{name, isHeard}) },
-			OnClear: func() { c.history.add("bot_clear", struct{}{}) },
-		}))
-	}, nil
-}
-
-// botLeft reports how the call ended. It ends the conversation unless OnHangup is keep.
-func (c *Conversation) botLeft(err error) {
-	switch {
-	case c.ctx.Err() != nil:
-		c.setBot(BotStopped, nil)
-		return
-	case err == nil:
-		c.setBot(BotHungUp, nil)
-		err = errHungUp
-	default:
-		c.setBot(BotLost, err)
-		err = fmt.Errorf("the call of the bot has failed: %w", err)
-	}
-	if c.Spec.Bot.OnHangup != KeepOnHangup {
-		c.signal(Lose, err)
-	}
-}
-
-// setBot records the state of the call.
-func (c *Conversation) setBot(state BotState, err error) {
-	info := BotInfo{Carrier: c.Spec.Bot.carrier(), State: state}
-	if err != nil {
-		info.Error = c.gateway.secrets.Secrets().Text(err.Error())
-	}
-	c.mu.Lock()
-	c.bot = &info
-	c.mu.Unlock()
-	c.history.add("bot", info)
-	if state != BotConnected {
-		c.gateway.metrics.bots.WithLabelValues(info.Carrier, string(state)).Inc()
-	}
 }

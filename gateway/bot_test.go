@@ -302,6 +302,112 @@ func TestBotConnectionLost(t *testing.T) {
 	}
 }
 
+// A bot is called in a conversation that goes on, hung up in mid-answer, which is interrupted,
+// and another is called, while the conversation stays.
+func TestABotComesAndGoes(t *testing.T) {
+	inBubble(t, &Options{Rehearse: true}, func(t *testing.T, c *client) {
+		lines := make(chan *botLine, 2)
+		c.gateway.dialBot = func(context.Context, string, http.Header) (carrier.Conn, error) { return <-lines, nil }
+		path := c.create(`,"hear":"user"`)
+		c.do("DELETE", path+"/bot", nil, http.StatusNotFound, nil)
+		bot := func(more string) *strings.Reader {
+			return strings.NewReader(`{"url":"ws://127.0.0.1:9000/media?key=hush"` + more + `}`)
+		}
+		for _, mark := range []string{"one", "two"} {
+			b := &fakeBot{botLine: newBotLine(t)}
+			lines <- b.botLine
+			var info BotInfo
+			c.do("POST", path+"/bot", bot(`,"parameters":{"n":"`+mark+`"}`), http.StatusCreated, &info)
+			c.do("POST", path+"/bot", bot(""), http.StatusConflict, nil)
+			synctest.Wait()
+			if b.read(); info != (BotInfo{Carrier: Twilio, State: BotConnected}) || b.parameters["n"] != mark {
+				t.Errorf("called %+v, and the bot was told %v", info, b.parameters)
+			}
+			b.say(time.Second, mark)
+			c.do("POST", path+"/user?format=s16le&rate=24000", sine(300, 2), http.StatusOK, nil)
+			b.say(9*time.Second, "never")
+			time.Sleep(2 * time.Second)
+			c.do("DELETE", path+"/bot", nil, http.StatusOK, &info)
+			if b.read(); !b.stopped || info.State != BotStopped || len(b.heard) < 15000 || b.marks[0] != mark {
+				t.Errorf("hung up %+v: stopped %t, %d samples heard, marks %v", info, b.stopped, len(b.heard), b.marks)
+			}
+		}
+		var info Info
+		c.do("GET", path, nil, http.StatusOK, &info)
+		if info.State != Open || info.Bot.State != BotStopped || info.Utterances != 4 || info.Interrupted != 2 {
+			t.Errorf("in the end the conversation is %+v, %+v", info, info.Bot)
+		}
+		c.do("POST", path+raw, tone(0.1), http.StatusOK, nil)
+		if events := c.events(path, ""); strings.Contains(events, "hush") || strings.Count(events, "event: bot\n") != 4 {
+			t.Errorf("the events are\n%s", events)
+		}
+	})
+}
+
+// A call in a conversation that goes on is refused where the user is not heard or the host is
+// not allowed; a bot that cannot be reached, or whose caller has left, leaves the
+// conversation as it was.
+func TestACallIsRefused(t *testing.T) {
+	inBubble(t, &Options{Rehearse: true}, func(t *testing.T, c *client) {
+		unreachable := &carrier.DialError{Err: errors.New("nobody listens")}
+		c.gateway.dialBot = func(ctx context.Context, address string, _ http.Header) (carrier.Conn, error) {
+			if !strings.HasSuffix(address, "slow") {
+				return nil, unreachable
+			}
+			<-ctx.Done()
+			return nil, &carrier.DialError{Err: context.Cause(ctx)}
+		}
+		deaf, heard := c.create(""), c.create(`,"hear":"all"`)
+		for _, refused := range []struct {
+			path, body string
+			status     int
+			says       string
+		}{
+			{deaf, `{"url":"ws://127.0.0.1/"}`, http.StatusUnprocessableEntity, "hear"},
+			{heard, `{"url":"ws://10.0.0.5/"}`, http.StatusUnprocessableEntity, "--bot-host 10.0.0.5"},
+			{heard, `{"url":"ws://127.0.0.1/","carrier":"pigeon"}`, http.StatusUnprocessableEntity, "twilio or vonage"},
+			{heard, `{"url":"ws://127.0.0.1/"}`, http.StatusBadGateway, "nobody listens"},
+		} {
+			var p Problem
+			c.do("POST", refused.path+"/bot", strings.NewReader(refused.body), refused.status, &p)
+			if !strings.Contains(p.Detail, refused.says) {
+				t.Errorf("%s is refused with %q", refused.body, p.Detail)
+			}
+		}
+		ctx, leave := context.WithTimeout(t.Context(), time.Second)
+		defer leave()
+		conversation, err := c.gateway.Get(strings.TrimPrefix(heard, "/v1/conversations/"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := conversation.CallBot(ctx, Bot{URL: "ws://127.0.0.1/slow"}); !errors.Is(err, context.DeadlineExceeded) {
+			t.Error(err)
+		}
+		synctest.Wait()
+		c.do("DELETE", heard+"/bot", nil, http.StatusNotFound, nil)
+		c.do("DELETE", heard, nil, http.StatusOK, nil)
+		c.do("POST", heard+"/bot", strings.NewReader(`{"url":"ws://127.0.0.1/"}`), http.StatusGone, nil)
+	})
+}
+
+// What the next node of a cluster is told names the bot that is called now.
+func TestTheRecordHasTheBotOfNow(t *testing.T) {
+	first, second := &Bot{URL: "wss://bots.example/1"}, &Bot{URL: "wss://bots.example/2?key=hush"}
+	for _, change := range []struct{ was, is *Bot }{{nil, nil}, {first, first}, {nil, second}, {first, second}, {second, nil}} {
+		c := newConversation(New(nil), Spec{To: Rehearsal, Hear: "user", Bot: change.was})
+		c.setWanted(change.is)
+		var r record
+		if text := fmtJSON(c.recordOf()); json.Unmarshal(text, &r) != nil || strings.Contains(string(text), "hush") {
+			t.Fatalf("%s is kept", text)
+		}
+		now := r.bot()
+		if (now == nil) != (change.is == nil) || now != nil && !strings.HasPrefix(change.is.URL, now.URL) ||
+			r.HasSecret != (change.is == second) {
+			t.Errorf("of %+v after %+v is kept %+v, secret: %t", change.is, change.was, now, r.HasSecret)
+		}
+	}
+}
+
 // While a program speaks in the conversation, the bot waits for its turn, and its marks do
 // too.
 func TestBotWaitsInQueue(t *testing.T) {

@@ -1,9 +1,11 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
+	"reflect"
 	"strings"
 	"time"
 
@@ -89,6 +91,8 @@ type record struct {
 	TokenHash []byte    `json:"token_sha256"`
 	Tavus     string    `json:"tavus,omitempty"` // id of the conversation that costs money
 	URL       string    `json:"url,omitempty"`   // of its room
+	// Bot is the bot that was called since, in place of that of Spec; without a URL: none.
+	Bot *Bot `json:"bot,omitempty"`
 	// HasSecret says that the address of the room or of the bot had a secret, which is not
 	// kept: no other node can join the room, or call the bot.
 	HasSecret bool  `json:"has_secret,omitempty"`
@@ -98,11 +102,35 @@ type record struct {
 // recordOf returns the record of a conversation.
 func (c *Conversation) recordOf() *record {
 	r := &record{Spec: c.Spec, By: c.by, Created: c.Created, TokenHash: c.tokenHash[:]}
-	r.Spec, r.HasSecret = c.Spec.withoutSecrets()
+	r.Spec, _ = c.Spec.withoutSecrets()
+	now, hasSecret := c.specNow().withoutSecrets()
+	if r.HasSecret = hasSecret; !reflect.DeepEqual(now.Bot, r.Spec.Bot) {
+		r.Bot = cmp.Or(now.Bot, &Bot{})
+	}
 	if c.tavus != nil {
 		r.Tavus, r.URL = c.tavus.ID, c.tavus.URL
 	}
 	return r
+}
+
+// specNow returns the Spec with the bot that is called now.
+func (c *Conversation) specNow() Spec {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	spec := c.Spec
+	spec.Bot = c.wanted
+	return spec
+}
+
+// bot returns the bot that the next node calls, or nil.
+func (r *record) bot() *Bot {
+	switch {
+	case r.Bot == nil:
+		return r.Spec.Bot
+	case r.Bot.URL == "":
+		return nil
+	}
+	return r.Bot
 }
 
 // saveRecord stores the record.
@@ -207,8 +235,8 @@ func (c *Conversation) keepEvents(batch []Entry) error {
 // drain ends the conversation when its current utterance is over, or then lets another node
 // take it over.
 func (c *Conversation) drain(handsOver bool) {
+	_, hasSecret := c.specNow().withoutSecrets()
 	c.mu.Lock()
-	_, hasSecret := c.Spec.withoutSecrets()
 	c.handsOver = handsOver && c.own != nil && !hasSecret
 	c.mu.Unlock()
 	c.signal(Drain, ErrDraining)
@@ -408,6 +436,7 @@ func (c *Conversation) restore() error {
 	}
 	c.mu.Lock()
 	c.Spec, c.by, c.Created, c.kind = r.Spec, r.By, r.Created, kindOf(&r.Spec)
+	c.wanted = r.bot()
 	copy(c.tokenHash[:], r.TokenHash)
 	c.meters = c.gateway.metrics.of(c.kind)
 	c.mu.Unlock()

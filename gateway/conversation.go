@@ -56,7 +56,9 @@ type Conversation struct {
 	handsOver  bool          // another node is to take it when the utterance is over
 	err        error         // why it has ended, or could not begin
 	session    *echo.Session // nil until the room is joined
-	bot        *BotInfo      // nil if there is none
+	bot        *BotInfo      // where the last call of a bot stands; nil: there was none
+	call       *botCall      // nil while none is called
+	wanted     *Bot          // that is called when the room was joined, and on each next node
 	openAI     *openai.Proxy // nil until it is needed
 	isClosing  bool          // no proxy may be made any more
 	queue      []*Utterance  // the current one, and those that wait
@@ -99,7 +101,7 @@ func newConversation(g *Gateway, spec Spec) *Conversation {
 	c := &Conversation{
 		ID: newID(), Created: time.Now(), Spec: spec, Token: newSecret(), gateway: g,
 		history: newHistory(g.options.Cluster != nil), begun: make(chan struct{}), over: make(chan struct{}),
-		state: Starting, kind: kindOf(&spec),
+		state: Starting, kind: kindOf(&spec), wanted: spec.Bot,
 	}
 	c.tokenHash = token.Hash(c.Token)
 	c.meters = g.metrics.of(c.kind)
@@ -186,11 +188,9 @@ func (c *Conversation) open(p *joinedRoom) error {
 		c.hearer = &hearer{from: from, isReplica: p.room.IsReplica, listeners: map[*listener]bool{}}
 		c.running.Go(func() { c.hear(p) })
 	}
-	talk, err := c.callBot()
-	if err != nil {
+	if err := c.callFirst(); err != nil {
 		return err
 	}
-	c.running.Go(talk)
 	c.wasOpen.Store(true)
 	c.signal(Joined, nil)
 	c.mu.Lock()

@@ -50,7 +50,7 @@ func kindOf(s *Spec) string {
 func (g *Gateway) enter(ctx context.Context, c *Conversation, p *joinedRoom) (err error) {
 	s := &c.Spec
 	options := room.Options{
-		Microphone: s.Microphone, Avatar: s.Avatar, UserEvents: s.BargeIn || s.Bot != nil, Insecure: g.options.Insecure,
+		Microphone: s.Microphone, Avatar: s.Avatar, UserEvents: s.BargeIn || s.hearsUser(), Insecure: g.options.Insecure,
 		Hear: s.heard() != "", HearRate: hearRate,
 		Warn:    func(text string) { g.log.Warn(g.secrets.Secrets().Text(text), "kind", kindOf(s)) },
 		MaySend: c.maySend(),

@@ -38,7 +38,7 @@ var kinds = []struct {
 }{
 	{isType[*InvalidError], http.StatusUnprocessableEntity, "usage"},
 	{isType[*http.MaxBytesError], http.StatusRequestEntityTooLarge, "too_long"},
-	{isOne(ErrNotFound, errNoUtterance, errNoPath), http.StatusNotFound, "not_found"},
+	{isOne(ErrNotFound, errNoUtterance, errNoBot, errNoPath), http.StatusNotFound, "not_found"},
 	{isOne(errMethod), http.StatusMethodNotAllowed, "usage"},
 	{isOne(errForeign), http.StatusForbidden, "refused"},
 	{isOne(errToken), http.StatusUnauthorized, "refused"},
@@ -46,7 +46,7 @@ var kinds = []struct {
 	{isOne(ErrTokenFull), http.StatusTooManyRequests, "busy"},
 	{isOne(ErrFull, ErrLate, ErrDraining, errNoOwner, errMoved), http.StatusServiceUnavailable, "busy"},
 	{isOne(audio.ErrFFmpegBusy), http.StatusServiceUnavailable, "busy"},
-	{isOne(echo.ErrBusy), http.StatusConflict, "busy"},
+	{isOne(echo.ErrBusy, errHasBot), http.StatusConflict, "busy"},
 	{isOne(ErrEnded), http.StatusGone, "ended"},
 	{isType[*CutError], http.StatusBadRequest, "input"},
 	{isType[*audio.LengthError], http.StatusRequestEntityTooLarge, "too_long"},

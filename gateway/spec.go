@@ -110,6 +110,9 @@ func (s *Spec) heard() string {
 	return room.All
 }
 
+// hearsUser reports whether the room's user is heard, so that a bot can be called.
+func (s *Spec) hearsUser() bool { return s.heard() == room.User || s.heard() == room.All }
+
 // tavus returns the request for Tavus.
 func (s *Spec) tavus() tavus.Spec {
 	return tavus.Spec{PAL: s.PAL, Face: s.Face, Name: "echocast", MaxDuration: seconds(s.MaxMinutes * 60)}
