@@ -4,11 +4,16 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/coder/websocket"
 
 	"echocast/gateway"
 	"echocast/internal/testwait"
@@ -35,10 +40,27 @@ func gatewayHere(t *testing.T) string {
 	return "http://" + listener.Addr().String()
 }
 
+// botHere serves a voice bot that waits for a call, listens and says nothing, and returns its
+// address.
+func botHere(t *testing.T) string {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn, err := websocket.Accept(w, r, nil)
+		for err == nil {
+			_, _, err = conn.Read(r.Context())
+		}
+		if websocket.CloseStatus(err) != websocket.StatusNormalClosure {
+			t.Errorf("the call ended with %v", err)
+		}
+	}))
+	t.Cleanup(server.Close)
+	return "ws" + strings.TrimPrefix(server.URL, "http")
+}
+
 // runClient runs a program that checks a client by itself.
 func runClient(t *testing.T, env []string, name string, arguments ...string) {
 	t.Helper()
-	command := exec.CommandContext(testwait.Context(t), name, append(arguments, gatewayHere(t))...)
+	command := exec.CommandContext(testwait.Context(t), name, append(arguments, gatewayHere(t), botHere(t))...)
 	command.Env = append(os.Environ(), env...)
 	out, err := command.CombinedOutput()
 	if err != nil || string(out) != "ok\n" {

@@ -142,10 +142,19 @@ func (s *socket) listen(ctx context.Context, order *Order) error {
 		_ = s.write(ctx, Entry{Type: "lost", Data: fmtJSON(Lost{d.Seconds()})}) // if it fails, so does the next write
 	}
 	first := Entry{Type: "listening", Data: fmtJSON(Listening{from, "s16le", o.Rate, 1})}
-	o.begin = func() error { return s.write(ctx, first) }
+	begun := make(chan struct{}) // the answer precedes those to the orders that follow
+	hasBegun := sync.OnceFunc(func() { close(begun) })
+	o.begin = func() error {
+		defer hasBegun()
+		return s.write(ctx, first)
+	}
 	hearing, cancel := context.WithCancel(ctx)
 	var running sync.WaitGroup
-	running.Go(func() { _ = s.conversation.Hear(hearing, o, out) }) // if it fails, the reader notices
+	running.Go(func() {
+		defer hasBegun()
+		_ = s.conversation.Hear(hearing, o, out) // if it fails, the reader notices
+	})
+	<-begun
 	s.listening = func() {
 		cancel()
 		running.Wait()

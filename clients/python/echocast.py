@@ -28,7 +28,7 @@ import ssl
 import struct
 import threading
 import urllib.parse
-from typing import Any, BinaryIO, Iterable, Iterator, Optional, Union
+from typing import Any, BinaryIO, Callable, Iterable, Iterator, Optional, Union
 
 __all__ = ["Gateway", "Conversation", "Stream", "GatewayError"]
 
@@ -211,8 +211,21 @@ class Conversation:
         """In a rehearsal: lets the user say audio, as speak takes it, and returns the seconds when it is said."""
         return self._request("POST", "/user" + _query(options), audio)["seconds"]
 
+    def call_bot(self, url: str, **options: Any) -> dict[str, Any]:
+        """Calls a voice bot made for the telephone, and returns when it was reached.
+
+        Options are carrier="twilio" or "vonage", rate=, parameters= and on_hangup="end" or
+        "keep". The conversation has to be created with hear="user" or "all". It needs the
+        token of the gateway, not that of the conversation.
+        """
+        return self.gateway.request("POST", self._path + "/bot", json.dumps({"url": url, **options}).encode())
+
+    def hang_up_bot(self) -> dict[str, Any]:
+        """Ends the call of the bot; the conversation goes on."""
+        return self._request("DELETE", "/bot")
+
     def connect(self, format: str = "s16le", **options: Any) -> Stream:
-        """Opens a WebSocket that takes audio as it comes, marks and interrupts."""
+        """Opens a WebSocket that takes audio as it comes, marks and interrupts, and hears the room."""
         options = {"format": format, "after": _FROM_NOW_ON, **options}
         return Stream(_WebSocket(self.gateway, f"{self._path}/socket{_query(options)}", self.token))
 
@@ -231,17 +244,30 @@ class _Speech:
         self.over = threading.Event()
 
 
+class _Hearing:
+    """An order to listen that is not answered yet."""
+
+    def __init__(self, on_audio: Callable[[bytes], Any]) -> None:
+        self.on_audio = on_audio
+        self.begun: Optional[dict[str, Any]] = None
+        self.error: Optional[Exception] = None
+        self.over = threading.Event()
+
+
 class Stream:
     """A WebSocket of a conversation, for audio that is made while it is spoken. `with` closes it.
 
-    One thread writes. `marks` holds the marks that were passed so far, in order.
+    One thread writes. `marks` holds the marks that were passed so far, in order, and
+    `lost` how many seconds of what was listened to were lost.
     """
 
     def __init__(self, socket: _WebSocket):
         self.marks: list[dict[str, Any]] = []
+        self.lost = 0.0
+        self._on_audio: Optional[Callable[[bytes], Any]] = None
         self._socket = socket
         self._speech: Optional[_Speech] = None  # that takes audio
-        self._begun: collections.deque[_Speech] = collections.deque()  # not accepted yet
+        self._asked: collections.deque[Union[_Speech, _Hearing]] = collections.deque()  # not answered yet
         self._open: dict[str, _Speech] = {}
         self._early: list[tuple[str, dict[str, Any]]] = []  # of utterances that may be accepted yet
         self._listening = threading.Thread(target=self._listen, name="echocast stream", daemon=True)
@@ -289,6 +315,27 @@ class Stream:
         self._speech = None
         self._order("interrupt")
 
+    def listen(self, on_audio: Callable[[bytes], Any], timeout: Optional[float] = None, **options: Any) -> dict[str, Any]:
+        """Hears what is said in the room, and returns what it hears, such as the rate, once that has begun.
+
+        on_audio is called in a thread of the stream with signed 16-bit little-endian mono
+        samples: of the user, the replica or all (from_=), at rate= (24000). The conversation
+        has to be created with hear=. What was listened to before ends.
+        """
+        hearing = _Hearing(on_audio)
+        self._asked.append(hearing)
+        self._order("listen", **{name.rstrip("_"): value for name, value in options.items()})
+        if not hearing.over.wait(timeout):
+            raise TimeoutError("the gateway has not answered in time")
+        if hearing.error or hearing.begun is None:
+            raise hearing.error or ConnectionError("the connection ended")
+        return hearing.begun
+
+    def unlisten(self) -> None:
+        """Ends the listening."""
+        self._on_audio = None
+        self._order("unlisten")
+
     def close(self) -> None:
         """Closes the connection. An utterance that was not ended is cut off."""
         self._socket.close()
@@ -296,7 +343,7 @@ class Stream:
 
     def _begin(self) -> None:
         self._speech = _Speech()
-        self._begun.append(self._speech)
+        self._asked.append(self._speech)
 
     def _order(self, kind: str, **fields: Any) -> None:
         self._socket.send(1, json.dumps({"type": kind, **fields}).encode())
@@ -304,34 +351,45 @@ class Stream:
     def _listen(self) -> None:
         error: Exception = ConnectionError("the connection ended")
         try:
-            for text in self._socket.texts():
-                message = json.loads(text)
-                self._told(message["type"], message["data"])
+            for is_text, data in self._socket.messages():
+                if is_text:
+                    message = json.loads(data)
+                    self._told(message["type"], message["data"])
+                elif self._on_audio:
+                    self._on_audio(data)
         except (OSError, ValueError) as e:
             error = e
-        for speech in [*self._begun, *self._open.values()]:
-            speech.error = error
-            speech.over.set()
+        for waiting in [*self._asked, *self._open.values()]:
+            waiting.error = error
+            waiting.over.set()
 
     def _told(self, kind: str, data: dict[str, Any]) -> None:
-        if kind == "accepted" and self._begun:
-            self._open[data["id"]] = self._begun.popleft()
+        if kind in ("accepted", "listening", "error") and self._asked:
+            self._answered(self._asked.popleft(), kind, data)
+        elif kind == "mark":
+            self.marks.append(data)
+        elif kind == "lost":
+            self.lost += data["seconds"]
+        elif kind in ("receipt", "utterance"):
+            self._happened(kind, data)
+
+    def _answered(self, asked: Union[_Speech, _Hearing], kind: str, data: dict[str, Any]) -> None:
+        if kind == "error":
+            asked.error = GatewayError(data)
+            asked.over.set()
+        elif isinstance(asked, _Hearing):
+            self._on_audio, asked.begun = asked.on_audio, data
+            asked.over.set()
+        else:
+            self._open[data["id"]] = asked
             early, self._early = self._early, []
             for happened in early:
                 self._told(*happened)
-        elif kind == "error" and self._begun:
-            speech = self._begun.popleft()
-            speech.error = GatewayError(data)
-            speech.over.set()
-        elif kind == "mark":
-            self.marks.append(data)
-        elif kind in ("receipt", "utterance"):
-            self._happened(kind, data)
 
     def _happened(self, kind: str, data: dict[str, Any]) -> None:
         id = data["id"] if kind == "utterance" else data["utterance"]
         if id not in self._open:
-            if self._begun:
+            if any(isinstance(asked, _Speech) for asked in list(self._asked)):
                 self._early.append((kind, data))
         elif kind == "receipt":
             self._open[id].receipt = data["receipt"]
@@ -393,9 +451,9 @@ class _WebSocket:
         with self._sending:
             self._socket.sendall(bytes(head) + key + masked)
 
-    def texts(self) -> Iterator[bytes]:
-        """The text messages that come, until the other side closes."""
-        message = b""
+    def messages(self) -> Iterator[tuple[bool, bytes]]:
+        """The messages that come, and whether each is text, until the other side closes."""
+        message, is_text = b"", True
         while True:
             first, second = self._bytes(2)
             size = second & 0x7F
@@ -409,10 +467,10 @@ class _WebSocket:
                 return
             if opcode == 9:
                 self.send(10, data)
-            elif opcode in (0, 1):
-                message += data
+            elif opcode in (0, 1, 2):
+                message, is_text = message + data, is_text if opcode == 0 else opcode == 1
                 if first & 0x80:
-                    yield message
+                    yield is_text, message
                     message = b""
 
     def _bytes(self, n: int) -> bytes:

@@ -125,6 +125,33 @@ for await (const pcm of listening) {
 }
 assert.ok((await said) >= 0.5);
 await assert.rejects(conversation.listen().next(), (err) => err instanceof GatewayError && /hear/.test(err.message));
+
+// The same by a WebSocket, while it speaks, and a bot is called.
+const both = await heard.connect({ rate: 24000 });
+loud = 0;
+let enough;
+const isEnough = new Promise((done) => (enough = done));
+const onaudio = (pcm) => {
+  assert.ok(pcm.length <= 640, `${pcm.length}`);
+  loud += new Int16Array(pcm.slice().buffer).filter((sample) => Math.abs(sample) > 1000).length;
+  if (loud > 3000) enough();
+};
+await assert.rejects(both.listen(onaudio, { rate: 7 }), (err) => err instanceof GatewayError && /rate/.test(err.message));
+assert.deepEqual(await both.listen(onaudio, { from: "user", rate: 16000 }), { from: "user", format: "s16le", rate: 16000, channels: 1 });
+await both.write(tone(0.2));
+const userSaid = heard.speakAsUser(tone(0.5), { format: "s16le", rate: 24000 });
+assert.equal((await both.end()).receipt.outcome, "finished");
+await isEnough;
+await userSaid;
+both.unlisten();
+both.close();
+const bot = process.argv[3];
+await assert.rejects(heard.hangUpBot(), (err) => err.problem?.status === 404);
+await assert.rejects(conversation.callBot({ url: bot }), (err) => err instanceof GatewayError && /hear/.test(err.message));
+assert.deepEqual(await heard.callBot({ url: bot, carrier: "vonage", rate: 8000 }), { carrier: "vonage", state: "connected" });
+await assert.rejects(heard.callBot({ url: bot }), (err) => err.problem?.status === 409);
+assert.equal((await heard.hangUpBot()).state, "stopped");
+assert.equal((await heard.info()).state, "open");
 await heard.end();
 
 await conversation.end();

@@ -75,6 +75,36 @@ with gateway.create(to="rehearsal", label="test") as conversation:
                 break
         speaking.join()
 
+        # The same by a WebSocket, while it speaks, and a bot hears it too.
+        with heard.connect(rate=24000) as stream:
+            enough, loud = threading.Event(), []
+
+            def on_audio(pcm):
+                assert len(pcm) <= 640, len(pcm)
+                loud.extend(sample for sample in array.array("h", pcm) if abs(sample) > 1000)
+                if len(loud) > 3000:
+                    enough.set()
+
+            refused(lambda: stream.listen(on_audio, timeout=60, rate=7), 422, "rate")
+            heard_as = stream.listen(on_audio, timeout=60, from_="user", rate=16000)
+            assert heard_as == {"from": "user", "format": "s16le", "rate": 16000, "channels": 1}, heard_as
+            stream.write(tone(0.2))
+            speaking = threading.Thread(target=heard.speak_as_user, args=[tone(0.5)], kwargs={"format": "s16le"})
+            speaking.start()
+            assert stream.end(timeout=60)["outcome"] == "finished"
+            assert enough.wait(60)
+            speaking.join()
+            stream.unlisten()
+            assert stream.lost == 0
+
+        refused(heard.hang_up_bot, 404, "bot")
+        refused(lambda: conversation.call_bot(sys.argv[2]), 422, "hear")
+        bot = heard.call_bot(sys.argv[2], carrier="vonage", rate=8000, on_hangup="keep")
+        assert bot == {"carrier": "vonage", "state": "connected"}, bot
+        refused(lambda: heard.call_bot(sys.argv[2]), 409, "hang it up")
+        assert heard.hang_up_bot()["state"] == "stopped"
+        assert heard.info()["state"] == "open"
+
     for event in conversation.events(after=1):
         if event["type"] == "receipt":
             break
@@ -91,11 +121,11 @@ class Early:
     def send(self, opcode, data):
         self.started.set()
 
-    def texts(self):
+    def messages(self):
         self.started.wait()
-        yield b'{"type": "receipt", "data": {"utterance": "u", "receipt": {"outcome": "interrupted"}}}'
-        yield b'{"type": "utterance", "data": {"id": "u", "phase": "over"}}'
-        yield b'{"type": "accepted", "data": {"id": "u", "phase": "over"}}'
+        yield True, b'{"type": "receipt", "data": {"utterance": "u", "receipt": {"outcome": "interrupted"}}}'
+        yield True, b'{"type": "utterance", "data": {"id": "u", "phase": "over"}}'
+        yield True, b'{"type": "accepted", "data": {"id": "u", "phase": "over"}}'
         self.started.clear()
         self.started.wait()
 

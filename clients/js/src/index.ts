@@ -7,7 +7,7 @@
  *     const conversation = await gateway.create({ to: "rehearsal" });
  *     const { receipt } = await conversation.speak(await readFile("speech.mp3"));
  */
-import type { BotInfo, Info, Interrupted, Lost, Mark, Problem, Spec, SpokenPart, UtteranceInfo } from "./types.js";
+import type { Bot, BotInfo, Info, Interrupted, Lost, Mark, Problem, Spec, SpokenPart, UtteranceInfo } from "./types.js";
 
 export type * from "./types.js";
 export { pcm16 } from "./pcm.js";
@@ -256,7 +256,21 @@ export class Conversation {
     return (await this.#json<{ seconds: number }>(`/user${query({ ...options })}`, { method: "POST", body: audio })).seconds;
   }
 
-  /** Opens a WebSocket that takes audio as it comes, marks and interrupts. */
+  /**
+   * Calls a voice bot made for the telephone, and resolves when it was reached. The conversation
+   * has to be created with `hear` of user or all. It needs the token of the gateway, not that of
+   * the conversation.
+   */
+  callBot(bot: Bot): Promise<BotInfo> {
+    return this.gateway.json(`${this.#path}/bot`, { method: "POST", body: JSON.stringify(bot) });
+  }
+
+  /** Ends the call of the bot; the conversation goes on. */
+  hangUpBot(): Promise<BotInfo> {
+    return this.#json("/bot", { method: "DELETE" });
+  }
+
+  /** Opens a WebSocket that takes audio as it comes, marks and interrupts, and hears the room. */
   connect(options: { format?: string; rate?: number; channels?: number; after?: number } = {}): Promise<Stream> {
     const { after = Infinity, format = "s16le", rate, channels } = options;
     const url = this.gateway.url.replace(/^http/, "ws") + this.#path + "/socket";

@@ -1,5 +1,5 @@
-import { GatewayError, type GatewayEvent } from "./index.js";
-import type { Interrupted, Mark, Order, Problem, SpokenPart, UtteranceInfo } from "./types.js";
+import { GatewayError, type GatewayEvent, type ListenOptions } from "./index.js";
+import type { Interrupted, Listening, Mark, Order, Problem, SpokenPart, UtteranceInfo } from "./types.js";
 
 /** How an utterance begins; what is missing is as in `connect`. */
 export type StartOptions = Pick<Order, "name" | "text" | "format" | "rate" | "channels" | "queue">;
@@ -14,6 +14,7 @@ const bufferInterval = 10;
 type Answer =
   | { type: "accepted"; data: UtteranceInfo }
   | { type: "interrupted"; data: Interrupted }
+  | { type: "listening"; data: Listening }
   | { type: "error"; data: Problem };
 
 /** What happens to an utterance; it may come before the utterance is accepted. */
@@ -36,15 +37,27 @@ class Speech {
   }
 }
 
+/** An order to listen that is not answered yet. */
+class Hearing {
+  readonly begun = deferred<Listening>();
+
+  constructor(readonly onaudio: (pcm: Uint8Array) => void) {}
+
+  fail(err: Error): void {
+    this.begun.reject(err);
+  }
+}
+
 /** A WebSocket of a conversation, for audio that is made while it is spoken. */
 export class Stream {
   #socket: WebSocket;
   #speech: Speech | undefined; // that takes audio
-  #begun: Speech[] = []; // those that were not accepted yet, in order
+  #asked: (Speech | Hearing)[] = []; // what was not answered yet, in order
   #open = new Map<string, Speech>();
   #early: Happening[] = []; // of utterances that may be accepted yet
   #interrupts: Deferred<SpokenPart[]>[] = [];
   #closed: Error | undefined;
+  #onaudio: ((pcm: Uint8Array) => void) | undefined;
   /** Is called with each event of the conversation. */
   onevent: ((event: GatewayEvent) => void) | undefined;
   /** Is called with an error that belongs to no utterance, and when the connection is lost. */
@@ -52,7 +65,10 @@ export class Stream {
 
   private constructor(socket: WebSocket) {
     this.#socket = socket;
-    socket.onmessage = (message) => this.#told(JSON.parse(String(message.data)));
+    socket.onmessage = ({ data }) => {
+      if (typeof data === "string") this.#told(JSON.parse(data));
+      else this.#onaudio?.(new Uint8Array(data as ArrayBuffer));
+    };
     socket.onclose = (e) => this.#end(new Error(`the connection ended: ${e.reason || e.code}`));
     socket.onerror = () => {}; // a close follows
   }
@@ -123,6 +139,24 @@ export class Stream {
     return receipts.promise;
   }
 
+  /**
+   * Hears what is said in the room: `onaudio` is called with signed 16-bit little-endian mono
+   * samples, of 20 ms at most. It resolves when listening has begun, with the rate. What was
+   * listened to before ends. An event `lost` says that audio was lost before what follows.
+   */
+  listen(onaudio: (pcm: Uint8Array) => void, options: Omit<ListenOptions, "signal"> = {}): Promise<Listening> {
+    this.#order({ type: "listen", ...options });
+    const hearing = new Hearing(onaudio);
+    this.#asked.push(hearing);
+    return hearing.begun.promise;
+  }
+
+  /** Ends the listening. */
+  unlisten(): void {
+    this.#onaudio = undefined;
+    this.#order({ type: "unlisten" });
+  }
+
   pause(): void {
     this.#order({ type: "pause" });
   }
@@ -150,7 +184,7 @@ export class Stream {
 
   #begin(): void {
     this.#speech = new Speech();
-    this.#begun.push(this.#speech);
+    this.#asked.push(this.#speech);
   }
 
   #order(order: Order): void {
@@ -162,6 +196,8 @@ export class Stream {
     switch (message.type) {
       case "accepted":
         return this.#accepted(message.data.id);
+      case "listening":
+        return this.#listening(message.data);
       case "interrupted":
         return this.#interrupts.shift()?.resolve(message.data.receipts);
       case "error":
@@ -177,7 +213,7 @@ export class Stream {
   #happened(message: Happening): void {
     const speech = this.#open.get(message.type === "utterance" ? message.data.id : message.data.utterance);
     if (!speech) {
-      if (this.#begun.length > 0) this.#early.push(message);
+      if (this.#asked.some((asked) => asked instanceof Speech)) this.#early.push(message);
       return;
     }
     if (message.type === "receipt") speech.last = message.data;
@@ -186,8 +222,8 @@ export class Stream {
   }
 
   #accepted(id: string): void {
-    const speech = this.#begun.shift();
-    if (!speech) return;
+    const speech = this.#asked.shift();
+    if (!(speech instanceof Speech)) return;
     speech.id = id;
     this.#open.set(id, speech);
     const early = this.#early;
@@ -196,9 +232,16 @@ export class Stream {
   }
 
   #failed(err: GatewayError): void {
-    const speech = this.#begun.shift();
-    if (!speech) return this.onerror?.(err);
-    speech.fail(err);
+    const asked = this.#asked.shift();
+    if (!asked) return this.onerror?.(err);
+    asked.fail(err);
+  }
+
+  #listening(data: Listening): void {
+    const hearing = this.#asked.shift();
+    if (!(hearing instanceof Hearing)) return;
+    this.#onaudio = hearing.onaudio;
+    hearing.begun.resolve(data);
   }
 
   #marked(speech: Speech, mark: Mark): void {
@@ -217,8 +260,9 @@ export class Stream {
 
   #end(err: Error): void {
     this.#closed = err;
-    const all = [...this.#begun, ...this.#open.values()].filter((speech) => !speech.isOver || speech.marks.length > 0);
-    for (const speech of all) speech.fail(err);
+    const open = [...this.#open.values()].filter((speech) => !speech.isOver || speech.marks.length > 0);
+    const all = [...this.#asked, ...open];
+    for (const waiting of all) waiting.fail(err);
     for (const receipts of this.#interrupts) receipts.reject(err);
     if (all.length + this.#interrupts.length > 0) this.onerror?.(err);
   }
