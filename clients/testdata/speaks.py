@@ -53,8 +53,13 @@ with gateway.create(to="rehearsal", label="test") as conversation:
         assert receipt["outcome"] == "interrupted", receipt
 
         # What is refused is not spoken, also where its audio follows.
+        def speak_on():
+            while True:
+                stream.write(tone(0.1))
+                conversation.info()
+
         stream.start(format="s99")
-        stream.write(tone(0.1))
+        refused(speak_on, 422, "format")
         refused(lambda: stream.end(timeout=60), 422, "format")
         stream.write(tone(0.1))
         receipt = stream.end(timeout=60)
