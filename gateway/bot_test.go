@@ -393,7 +393,9 @@ func TestACallIsRefused(t *testing.T) {
 // What the next node of a cluster is told names the bot that is called now.
 func TestTheRecordHasTheBotOfNow(t *testing.T) {
 	first, second := &Bot{URL: "wss://bots.example/1"}, &Bot{URL: "wss://bots.example/2?key=hush"}
-	for _, change := range []struct{ was, is *Bot }{{nil, nil}, {first, first}, {nil, second}, {first, second}, {second, nil}} {
+	for _, change := range []struct{ was, is *Bot }{
+		{nil, nil}, {first, first}, {nil, second}, {first, second}, {second, nil},
+	} {
 		c := newConversation(New(nil), Spec{To: Rehearsal, Hear: "user", Bot: change.was})
 		c.setWanted(change.is)
 		var r record
