@@ -286,6 +286,36 @@ func TestClear(t *testing.T) {
 	})
 }
 
+// A stream that is cleared before the replica has read any of it is reported too.
+func TestClearBeforeTheReplicaReads(t *testing.T) {
+	a, err := New(&Options{})
+	if err != nil {
+		t.Skip(err)
+	}
+	ctx := testwait.Context(t)
+	a.Clear()
+	if n := a.timeline.notices; len(n) != 0 {
+		t.Errorf("without a stream it tells %+v", n)
+	}
+	known := Stream{"known", bytes.NewReader(tone(Rate, 1, 100*time.Millisecond)), Rate, 1}
+	if err := a.Speak(ctx, known); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the interrupt, and a part of the stream
+		if _, err := a.inlet.Receive(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	unknown := Stream{"unknown", bytes.NewReader(tone(Rate, 1, 100*time.Millisecond)), Rate, 1}
+	if err := a.Speak(ctx, unknown); err != nil {
+		t.Fatal(err)
+	}
+	a.Clear()
+	if n := a.timeline.notices; len(n) != 1 || n[0] != (notice{utterance: "unknown", isInterrupted: true}) {
+		t.Errorf("it tells %+v; the replica reports what it knows of", n)
+	}
+}
+
 // Streams of any rate and number of channels are played in their time.
 func TestRates(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

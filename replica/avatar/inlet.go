@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"time"
 
@@ -22,11 +23,18 @@ const inletSize = 64
 // after the other.
 type inlet struct {
 	mu     sync.Mutex
-	queue  [][]byte
+	queue  []queued
+	known  string        // the utterance that the replica got a message of last
 	clears int           // how often all was thrown away
 	turn   chan struct{} // one slot, held by the stream that is read; another after each clear
 	came   chan struct{} // one slot, filled when there are messages
 	taken  chan struct{} // one slot, filled when there is room for more
+}
+
+// queued is a message that waits for the replica.
+type queued struct {
+	utterance string // empty: an interrupt
+	msg       []byte
 }
 
 func newInlet() *inlet {
@@ -51,11 +59,12 @@ func (i *inlet) Receive(ctx context.Context) ([]byte, error) {
 	for {
 		i.mu.Lock()
 		if len(i.queue) > 0 {
-			msg := i.queue[0]
+			first := i.queue[0]
 			i.queue = i.queue[1:]
+			i.known = cmp.Or(first.utterance, i.known)
 			i.mu.Unlock()
 			fill(i.taken)
-			return msg, nil
+			return first.msg, nil
 		}
 		i.mu.Unlock()
 		select {
@@ -66,14 +75,14 @@ func (i *inlet) Receive(ctx context.Context) ([]byte, error) {
 	}
 }
 
-// put queues a message of a stream that began after this number of clears. It reports
-// whether the stream is still valid.
-func (i *inlet) put(ctx context.Context, clears int, msg []byte) bool {
+// put queues a message of an utterance that began after this number of clears. It reports
+// whether the utterance is still valid.
+func (i *inlet) put(ctx context.Context, clears int, utterance string, msg []byte) bool {
 	for ctx.Err() == nil {
 		i.mu.Lock()
 		isCleared, isFull := i.clears != clears, len(i.queue) >= inletSize
 		if !isCleared && !isFull {
-			i.queue = append(i.queue, msg)
+			i.queue = append(i.queue, queued{utterance, msg})
 		}
 		i.mu.Unlock()
 		switch {
@@ -91,16 +100,23 @@ func (i *inlet) put(ctx context.Context, clears int, msg []byte) bool {
 	return false
 }
 
-// clear drops the waiting messages, and interrupts the replica.
-func (i *inlet) clear() {
+// clear drops the waiting messages, and interrupts the replica. It returns the utterances
+// that the replica will never know of.
+func (i *inlet) clear() (unknown []string) {
 	i.mu.Lock()
+	for _, q := range i.queue {
+		if u := q.utterance; u != "" && u != i.known && !slices.Contains(unknown, u) {
+			unknown = append(unknown, u)
+		}
+	}
 	i.clears++
 	i.turn = newSlot()
-	i.queue = [][]byte{[]byte(`{"message_type":"conversation","event_type":"conversation.interrupt",` +
-		`"conversation_id":"avatar"}`)}
+	i.queue = []queued{{msg: []byte(`{"message_type":"conversation","event_type":"conversation.interrupt",` +
+		`"conversation_id":"avatar"}`)}}
 	i.mu.Unlock()
 	fill(i.came)
 	fill(i.taken) // wakes a waiting stream, which then finds itself cleared
+	return unknown
 }
 
 // state is number of clears so far, and the slot of the streams since then.
@@ -154,7 +170,8 @@ func open(ctx context.Context, s Stream) (*audio.Prepared, error) {
 // came of it may have been played.
 const turnTimeout = 10 * time.Second
 
-// speak queues the chunks of a stream. isPlayed says that at least one was.
+// speak queues the chunks of a stream. isPlayed says that at least one was: then the
+// replica or clear reports the end of the utterance.
 func (i *inlet) speak(ctx context.Context, clears int, turn chan struct{}, id string,
 	source audio.Source) (isPlayed bool, err error) {
 	timeout := time.NewTimer(turnTimeout)
@@ -171,7 +188,7 @@ func (i *inlet) speak(ctx context.Context, clears int, turn chan struct{}, id st
 		if err != nil {
 			return isPlayed, i.end(ctx, clears, id, isPlayed, err)
 		}
-		if !i.put(ctx, clears, message(id, bytes.Bytes(chunk.PCM), chunk.Last)) {
+		if !i.put(ctx, clears, id, message(id, bytes.Bytes(chunk.PCM), chunk.Last)) {
 			return isPlayed, context.Cause(ctx)
 		}
 		isPlayed = true
@@ -182,7 +199,7 @@ func (i *inlet) speak(ctx context.Context, clears int, turn chan struct{}, id st
 // end ends a stream that broke.
 func (i *inlet) end(ctx context.Context, clears int, id string, isPlayed bool, why error) error {
 	if isPlayed {
-		i.put(ctx, clears, message(id, nil, true))
+		i.put(ctx, clears, id, message(id, nil, true))
 	}
 	return why
 }
@@ -196,4 +213,8 @@ func message(id string, pcm []byte, isLast bool) []byte {
 }
 
 // Clear stops playback, and drops all audio that has arrived.
-func (a *Avatar) Clear() { a.inlet.clear() }
+func (a *Avatar) Clear() {
+	for _, utterance := range a.inlet.clear() {
+		a.timeline.skip(utterance, true)
+	}
+}

@@ -28,7 +28,7 @@ for (let n = 0; n < Number(count); n++) {
   const speaking = (async () => {
     for (let at = 0; at < 60 && !stopped; at++) await output.captureFrame(new AudioFrame(tone, rate, 1, size));
   })();
-  await pause(1500 * random());
+  await pause(100 + 1400 * random()); // the avatar's library may let a call overtake a stream that has just begun
   stopped = true;
   await speaking;
   output.clearBuffer();
