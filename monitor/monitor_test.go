@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -395,5 +396,28 @@ func TestFileKeepsTheOrder(t *testing.T) {
 	want := slices.Concat(pcm.WAVHeader(24000, 6800), samplesOf(1000), samplesOf(2400))
 	if data, err := os.ReadFile(out.Name()); err != nil || !bytes.Equal(data, want) {
 		t.Errorf("%d bytes, want %d, %v", len(data), len(want), err)
+	}
+}
+
+// A program that does not read is killed, and Close returns and says so.
+func TestAProgramThatDoesNotRead(t *testing.T) {
+	t.Parallel()
+	path, err := exec.LookPath("sleep")
+	if err != nil {
+		t.Skip(err)
+	}
+	player := NewPlayer(command(path, []string{"1000"}, 10*time.Millisecond))
+	const samples = 100_000 // more than a pipe holds
+	for _, m := range chunkMoments("a", time.Now(), samples) {
+		player.Observe(m)
+	}
+	began := eventMoment(echo.StartedSpeaking)
+	began.At = time.Now().Add(-time.Minute) // all is due
+	player.Observe(began)
+	player.Observe(receiptMoment("a", echo.Receipt{Outcome: echo.Finished}))
+	closed := make(chan error, 1)
+	go func() { closed <- player.Close() }()
+	if err := testwait.Receive(t, closed); !errors.Is(err, errStalled) {
+		t.Errorf("it says %v", err)
 	}
 }

@@ -29,6 +29,8 @@ const (
 	// closeTimeout is how long a program may continue to play after its input has
 	// ended.
 	closeTimeout = 3 * time.Second
+	// stallTimeout is how long a program may read nothing while samples are due.
+	stallTimeout = 5 * time.Second
 )
 
 // Program starts a player for 16-bit mono samples at a rate in Hz. It reads them from in;
@@ -52,41 +54,61 @@ func FindProgram() (Program, error) {
 	for _, line := range players {
 		words := strings.Fields(line)
 		if path, err := exec.LookPath(words[0]); err == nil {
-			return command(path, words[1:]), nil
+			return command(path, words[1:], stallTimeout), nil
 		}
 	}
 	return nil, ErrNoPlayer
 }
 
-// command returns a Program that runs a command.
-func command(path string, args []string) Program {
+// errStalled reports a program that is killed because it does not read.
+var errStalled = errors.New("it no longer reads its input")
+
+// command returns a Program that runs a command, and kills it where one write takes longer
+// than stall.
+func command(path string, args []string, stall time.Duration) Program {
 	return func(rate int) (io.WriteCloser, func() error, error) {
 		own := make([]string, len(args))
 		for i, arg := range args {
 			own[i] = strings.ReplaceAll(arg, "RATE", strconv.Itoa(rate))
 		}
-		ctx, cancel := context.WithCancel(context.Background())
+		ctx, cancel := context.WithCancelCause(context.Background())
 		cmd := child.Command(ctx, path, own...)
 		cmd.Stdout = io.Discard
 		complaints := &child.Complaints{}
 		cmd.Stderr = complaints
 		in, err := cmd.StdinPipe()
 		if err != nil {
-			cancel()
+			cancel(err)
 			return nil, nil, err
 		}
 		process, err := child.Start(cmd)
 		if err != nil {
-			cancel()
+			cancel(err)
 			return nil, nil, err
 		}
-		return in, func() error {
-			late := time.AfterFunc(closeTimeout, cancel)
-			defer late.Stop()
-			defer cancel()
-			return complaints.About(process.Wait())
+		stalled := func() { cancel(errStalled) }
+		return &impatient{in, stall, stalled}, func() error {
+			defer cancel(nil)
+			defer time.AfterFunc(closeTimeout, func() { cancel(nil) }).Stop()
+			err := process.Wait()
+			if context.Cause(ctx) == errStalled {
+				return errStalled
+			}
+			return complaints.About(err)
 		}, nil
 	}
+}
+
+// impatient is the input of a program. It calls late where one write takes longer than limit.
+type impatient struct {
+	io.WriteCloser
+	limit time.Duration
+	late  func()
+}
+
+func (i *impatient) Write(p []byte) (int, error) {
+	defer time.AfterFunc(i.limit, i.late).Stop()
+	return i.WriteCloser.Write(p)
 }
 
 // Player plays the audio that a replica gets through a program, slightly behind the
