@@ -1,19 +1,19 @@
-// Package carrier gives a face to a voice bot that was made for the telephone: it
-// dials the bot's WebSocket as a telephone carrier does, lets it hear the user of a
-// room, and lets a replica say what it answers.
+// Package carrier gives a face to a voice bot that was made for the telephone: it calls the
+// bot's WebSocket as a telephone carrier does, lets it hear the user of a room, and lets a
+// replica say what it answers.
 //
 //	options := carrier.Options{Speaker: session, Hear: hear}
 //	err := carrier.Run(ctx, "wss://bot.example/media", twilio.New(nil), options)
 //
-// What is on the wire is the business of a Protocol: packages twilio and vonage have
-// one each. All have the same parts:
+// A Protocol defines the messages on the wire. Packages twilio and vonage have one each. All
+// protocols have the same parts:
 //
 //	to the bot    a beginning, the user's voice in frames of 20 ms, marks that were
 //	              passed, an end
-//	from the bot  audio, marks behind it, and an order to drop what was not heard
+//	from the bot  audio, marks behind it, and a command to clear what was not heard
 //
-// A mark comes back when all audio before it was heard from the replica, not when it
-// was sent. An order to drop interrupts the replica before anything else is done.
+// A mark comes back when the replica has played all audio before it, not when it was sent. A
+// clear command interrupts the replica before anything else is done.
 package carrier
 
 import (
@@ -37,7 +37,7 @@ const FrameTime = 20 * time.Millisecond
 
 const (
 	maxMessage   = 1 << 20          // bytes; 98 s of mu-law in base64
-	writeTimeout = 10 * time.Second // for which a bot may read nothing
+	writeTimeout = 10 * time.Second // after which a bot that reads nothing is lost
 	dialTimeout  = 30 * time.Second
 )
 
@@ -55,23 +55,23 @@ type Order struct {
 	Clear   bool
 }
 
-// Protocol is what a carrier and a bot say to each other. A Protocol belongs to one
-// call. Run calls Read from one goroutine, and of the others one at a time.
+// Protocol translates between a call and the messages of a carrier. A Protocol belongs to one
+// call. Run calls Read from one goroutine, and its other methods one at a time.
 type Protocol interface {
 	// Rate is the sampling rate in Hz, both ways.
 	Rate() int
 	// Start returns the messages that begin the call.
 	Start() []Message
-	// Voice returns the message of the user's next frame.
+	// Voice returns the message for the user's next frame.
 	Voice(frame []int16) Message
-	// Mark returns the messages for a mark: all before it was heard, or cleared.
+	// Mark returns the messages for a mark when all audio before it was heard or cleared.
 	Mark(name string, isHeard bool) []Message
-	// Cleared returns the messages that follow the marks after an order to clear.
+	// Cleared returns the messages that follow the marks after a clear.
 	Cleared() []Message
 	// Stop returns the messages that end the call.
 	Stop() []Message
-	// Read says what a message of the bot asks for. Its error says what is wrong
-	// with the message, which is then left out.
+	// Read returns what a message of the bot asks for. Its error says what is wrong with the
+	// message. Run ignores such a message.
 	Read(m Message) (Order, error)
 }
 
@@ -79,11 +79,10 @@ type Protocol interface {
 type Options struct {
 	Speaker     playout.Speaker // the replica, such as an *echo.Session
 	SpeakerRate int             // Hz that it takes; 0: echo.DefaultRate
-	// Hear writes the voice of the room's user, signed 16-bit little-endian samples
-	// at a rate in Hz, in real time, until ctx ends. Nil: the bot hears silence.
+	// Hear writes the voice of the room's user as signed 16-bit little-endian samples at a
+	// rate in Hz, in real time, until ctx ends. Nil: the bot hears silence.
 	Hear func(ctx context.Context, rate int, to io.Writer) error
-	// Idle is how long the bot may send nothing within an utterance; 0:
-	// playout.DefaultIdle.
+	// Idle is how long the bot may pause within an utterance; 0: playout.DefaultIdle.
 	Idle time.Duration
 	// Header is sent with the request for the WebSocket.
 	Header http.Header
@@ -91,21 +90,21 @@ type Options struct {
 	Warn func(text string)
 	// OnHeard, if it is set, is called with each utterance that has ended.
 	OnHeard func(playout.Heard)
-	// OnMark, if it is set, is called with each mark of the bot: isHeard says whether all
-	// before it was heard, or some of it cleared.
+	// OnMark, if it is set, is called with each mark of the bot. isHeard says whether all
+	// audio before it was heard, or some of it was cleared.
 	OnMark func(name string, isHeard bool)
 	// OnClear, if it is set, is called when the bot has cleared its audio.
 	OnClear func()
 }
 
-// Conn is a WebSocket; *websocket.Conn is one.
+// Conn is the part of *websocket.Conn that a call uses.
 type Conn interface {
 	Read(ctx context.Context) (websocket.MessageType, []byte, error)
 	Write(ctx context.Context, kind websocket.MessageType, data []byte) error
 	Close(code websocket.StatusCode, reason string) error
 }
 
-// errStuck says that the bot takes no messages.
+// errStuck says that the bot reads no messages.
 var errStuck = fmt.Errorf("the bot has read nothing for %v", writeTimeout)
 
 // errStopped says that the carrier has ended the call.
@@ -123,9 +122,9 @@ func (e *DialError) Error() string { return "the bot cannot be reached: " + e.Er
 // Unwrap returns the cause.
 func (e *DialError) Unwrap() error { return e.Err }
 
-// Run dials a bot, and holds one call until the bot hangs up, which is no error, ctx
-// ends, whose cause it returns, or the room is lost. The error is a *DialError where
-// the bot cannot be reached.
+// Run calls a bot, and holds the call until the bot hangs up, ctx ends or the room is lost. It
+// returns nil if the bot hangs up, and the cause of ctx if that ends. The error is a
+// *DialError if the bot cannot be reached.
 func Run(ctx context.Context, address string, p Protocol, o Options) error {
 	conn, err := Dial(ctx, address, o.Header)
 	if err != nil {
@@ -134,16 +133,15 @@ func Run(ctx context.Context, address string, p Protocol, o Options) error {
 	return Talk(ctx, conn, p, o)
 }
 
-// Dial opens the WebSocket of a bot, with a header of its own where that is not nil. It
-// follows no redirect, so it connects to the host of the address and to no other. The
-// error is a *DialError.
+// Dial opens the WebSocket of a bot. header may be nil. Dial follows no redirect, so it
+// connects to the host of the address and to no other. The error is a *DialError.
 func Dial(ctx context.Context, address string, header http.Header) (Conn, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, dialTimeout, fmt.Errorf("no answer for %v", dialTimeout))
 	defer cancel()
 	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	conn, response, err := websocket.Dial(ctx, address, &websocket.DialOptions{HTTPHeader: header, HTTPClient: client})
 	if response != nil && response.Body != nil {
-		defer response.Body.Close() //nolint:errcheck // it was read, or is not wanted
+		defer response.Body.Close() //nolint:errcheck // it was read, or is not needed
 	}
 	if inner, ok := errors.AsType[*url.Error](err); ok {
 		err = inner.Err // without the address, which may hold a secret
@@ -155,7 +153,7 @@ func Dial(ctx context.Context, address string, header http.Header) (Conn, error)
 	return conn, nil
 }
 
-// Talk holds one call over a connection to a bot, as Run does, and closes it.
+// Talk holds one call over a connection to a bot, as Run does, and closes the connection.
 func Talk(ctx context.Context, conn Conn, p Protocol, o Options) error {
 	c := &call{conn: conn, protocol: p, options: o}
 	player, err := playout.New(o.Speaker, playout.Options{
@@ -165,7 +163,7 @@ func Talk(ctx context.Context, conn Conn, p Protocol, o Options) error {
 		return err
 	}
 	c.player = player
-	defer conn.Close(websocket.StatusNormalClosure, "") //nolint:errcheck // the bot may be gone already
+	defer conn.Close(websocket.StatusNormalClosure, "") //nolint:errcheck // the bot may have closed it already
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	c.ctx = ctx
@@ -179,7 +177,7 @@ func Talk(ctx context.Context, conn Conn, p Protocol, o Options) error {
 	running.Wait()
 	cause := context.Cause(ctx)
 	if !errors.Is(cause, errHungUp) {
-		_ = c.send(context.WithoutCancel(ctx), c.stop)        // the bot may be gone
+		_ = c.send(context.WithoutCancel(ctx), c.stop)        // fails if the bot has left
 		_ = conn.Close(websocket.StatusNormalClosure, "stop") // ends the reading
 	}
 	reading.Wait()
@@ -197,17 +195,17 @@ type call struct {
 	player   *playout.Player
 	ctx      context.Context //nolint:containedctx // of the call, for marks
 
-	sendMu sync.Mutex // held from the making of messages until they are sent
+	sendMu sync.Mutex // held while messages are made and sent
 	failed error      // why no more can be sent
 }
 
-// stop makes the last messages.
+// stop returns the last messages.
 func (c *call) stop() []Message {
 	c.failed = errStopped
 	return c.protocol.Stop()
 }
 
-// send sends the messages that make returns, before any other is made.
+// send sends the messages that make returns, before any other message is made.
 func (c *call) send(ctx context.Context, makes func() []Message) error {
 	c.sendMu.Lock()
 	defer c.sendMu.Unlock()
@@ -217,7 +215,7 @@ func (c *call) send(ctx context.Context, makes func() []Message) error {
 	if c.failed != nil {
 		return c.failed
 	}
-	// The end of a context in the middle of a message would end the connection.
+	// A context that ends in the middle of a message would end the connection.
 	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), writeTimeout, errStuck)
 	defer cancel()
 	for _, m := range makes() {
@@ -233,7 +231,7 @@ func (c *call) send(ctx context.Context, makes func() []Message) error {
 	return nil
 }
 
-// broken is why the connection cannot be used any more.
+// broken returns why the connection can no longer be used.
 func (c *call) broken(ctx context.Context, err error) error {
 	switch websocket.CloseStatus(err) {
 	case websocket.StatusNormalClosure, websocket.StatusGoingAway, websocket.StatusNoStatusRcvd:
@@ -245,7 +243,7 @@ func (c *call) broken(ctx context.Context, err error) error {
 	return fmt.Errorf("the connection to the bot broke: %w", err)
 }
 
-// read obeys the bot.
+// read reads and obeys the bot's messages.
 func (c *call) read(ctx context.Context) error {
 	for {
 		kind, data, err := c.conn.Read(context.WithoutCancel(ctx)) // ended by Close
@@ -265,7 +263,7 @@ func (c *call) read(ctx context.Context) error {
 	}
 }
 
-// obey does what the bot asks for.
+// obey carries out what the bot asks for.
 func (c *call) obey(ctx context.Context, order Order) error {
 	switch {
 	case order.Clear:
@@ -283,8 +281,8 @@ func (c *call) obey(ctx context.Context, order Order) error {
 	return nil
 }
 
-// mark tells the bot of a mark that was passed, also as the call ends. What cannot be sent,
-// the reader notices.
+// mark tells the bot that a mark was passed, also while the call ends. If that fails, the
+// reader notices.
 func (c *call) mark(name string, isHeard bool) {
 	_ = c.send(context.WithoutCancel(c.ctx), func() []Message { return c.protocol.Mark(name, isHeard) })
 	if c.options.OnMark != nil {
@@ -322,7 +320,7 @@ func silence(ctx context.Context, to *frames) error {
 	}
 }
 
-// frames is an io.Writer of samples that sends each whole frame.
+// frames is an io.Writer of samples that sends each complete frame.
 type frames struct {
 	call  *call
 	ctx   context.Context //nolint:containedctx // of the writer

@@ -6,8 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// now is the time on a clock that counts while the machine is suspended and is never
-// set.
+// now returns the time on a clock that counts while the machine is suspended and is never set.
 func now() time.Duration {
 	var t unix.Timespec
 	_ = unix.ClockGettime(unix.CLOCK_BOOTTIME, &t) // Linux has it since 2.6.39

@@ -1,12 +1,12 @@
-// Package cluster lets several gateways share their conversations by NATS JetStream,
-// so that a conversation outlives the node that holds it.
+// Package cluster lets several gateways share their conversations by NATS JetStream, so that a
+// conversation outlives the node that holds it.
 //
-// Each conversation has a record in a key-value bucket that says which node holds it:
-// a lease, whose rules are those of package lease. The holder keeps the conversation's
-// description, its events and the audio that was not heard yet in streams. When it does
-// not renew the lease, another node claims it, loads all of that and goes on.
+// Each conversation has a record in a key-value bucket that says which node holds it: a lease,
+// by the rules of package lease. The holder stores the conversation's description, its events
+// and the audio that was not heard yet. If it does not renew the lease, another node claims
+// the conversation, loads what is stored and continues.
 //
-// What is in NATS, all of it with the version of its format in its name:
+// All names in NATS contain the version of the format:
 //
 //	bucket echocast-v1-leases          ID → {"node","address","zone","claim"}; no node: released
 //	bucket echocast-v1-conversations   ID → what the gateway needs to take the conversation over
@@ -15,9 +15,9 @@
 //	stream echocast-v1-audio           echocast.v1.audio.ID.UTTERANCE: what is to be said
 //	subject echocast.v1.place          who has a free slot? {"node","address","zone","free","late"}
 //
-// Appending to the events names the sequence of the batch before, as a lease names the
-// revision before: a node that has lost the lease without knowing cannot append. A full
-// stream of audio refuses more and drops none.
+// Each append to the events names the sequence of the batch before, as each write of a lease
+// names the revision before: a node that has lost the lease without noticing cannot append. A
+// full stream of audio refuses new audio and drops none.
 package cluster
 
 import (
@@ -38,42 +38,42 @@ import (
 	"echocast/cluster/lease"
 )
 
-// Embedded as Options.Servers runs a server of NATS in this process, for one node.
+// Embedded, as the value of Options.Servers, runs a NATS server in this process, for one node.
 const Embedded = "embedded"
 
 // DefaultTTL is how long a lease holds.
 const DefaultTTL = 2 * time.Second
 
-// What callers may test with errors.Is.
+// Errors that callers may test with errors.Is.
 var (
 	// ErrHeld says that another node holds the conversation.
 	ErrHeld = errors.New("another node holds the conversation")
-	// ErrLost says that this node does not hold the conversation any more.
+	// ErrLost says that this node no longer holds the conversation.
 	ErrLost = errors.New("this node does not hold the conversation any more")
 )
 
-// Options say how a node joins the cluster.
+// Options configure how a node joins the cluster.
 type Options struct {
 	// Servers are URLs of NATS, separated by commas, or Embedded.
 	Servers string
-	// Dir is where an embedded server keeps its files.
+	// Dir is the directory in which an embedded server keeps its files.
 	Dir string
-	// Creds is a file of credentials of NATS; empty: none.
+	// Creds is a file of NATS credentials; empty: none.
 	Creds string
-	// Replicas is on how many servers of NATS each stream is kept; 0: 1.
+	// Replicas is how many NATS servers keep each stream; 0: 1.
 	Replicas int
-	// Zone is a label; a conversation is placed in the zone of the node that was asked
-	// first, and taken over there, if a node there has a slot.
+	// Zone is a label. A conversation is placed in the zone of the node that got the request,
+	// and taken over in the same zone, if a node there has a slot.
 	Zone string
 	// Advertise is the URL at which the other nodes reach this one.
 	Advertise string
-	// TTL is how long a lease holds, the same on all nodes; 0: DefaultTTL.
+	// TTL is how long a lease is valid; it must be the same on all nodes; 0: DefaultTTL.
 	TTL time.Duration
-	// Log is where the cluster says what it does; nil: nowhere.
+	// Log receives what the cluster does; nil: it logs nothing.
 	Log *slog.Logger
 }
 
-// Cluster is this node's part of the cluster. Its methods may be called from any
+// Cluster is this node's connection to the cluster. Its methods may be called from any
 // goroutine.
 type Cluster struct {
 	options Options
@@ -122,18 +122,18 @@ func Open(ctx context.Context, o Options) (*Cluster, error) {
 	return c, nil
 }
 
-// How long joining takes at most, with all that is tried, and how long one try.
+// How long joining may take with all attempts, and how long one attempt may take.
 const (
 	joinTimeout = 2 * time.Minute
 	tryTimeout  = 3 * time.Second
 	joinPause   = 500 * time.Millisecond
 )
 
-// busyCode is the code of an error of JetStream that passes, such as that it has no leader.
+// busyCode is the code of temporary JetStream errors, such as that there is no leader.
 const busyCode = 503
 
-// join makes the buckets and streams, and reads which conversations there are. While NATS
-// chooses a leader, a request is lost or refused; so all of it is tried again.
+// join creates the buckets and streams, and reads the existing leases. While NATS elects a
+// leader, requests are lost or refused, so join repeats everything.
 func (c *Cluster) join(ctx, watching context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
 	defer cancel()
@@ -168,17 +168,17 @@ func (c *Cluster) tryCreate(ctx context.Context) error {
 	return c.create(ctx)
 }
 
-// errNotKnown says that NATS has not told which conversations there are.
-var errNotKnown = errors.New("NATS does not say which conversations there are")
+// errNotKnown says that NATS has not listed the conversations.
+var errNotKnown = errors.New("NATS did not list the conversations in time")
 
-// connect connects to NATS, and starts a server if need be.
+// connect connects to NATS. It starts an embedded server first, if one is configured.
 func (c *Cluster) connect() (err error) {
 	options := []nats.Option{
 		nats.Name("echocast " + c.node), nats.MaxReconnects(-1), nats.ReconnectWait(100 * time.Millisecond),
 		nats.ReconnectJitter(50*time.Millisecond, 50*time.Millisecond), nats.PingInterval(5 * time.Second),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { c.log.Warn("NATS", "error", err) }),
 		nats.DisconnectErrHandler(c.onDisconnect),
-		nats.ReconnectHandler(func(*nats.Conn) { c.log.Info("NATS is back") }),
+		nats.ReconnectHandler(func(*nats.Conn) { c.log.Info("NATS is connected again") }),
 	}
 	if c.options.Creds != "" {
 		options = append(options, nats.UserCredentials(c.options.Creds))
@@ -204,17 +204,17 @@ func (c *Cluster) connect() (err error) {
 	return err
 }
 
-// onDisconnect says that NATS is away, unless this node has left.
+// onDisconnect logs that NATS is unreachable, unless this node has left.
 func (c *Cluster) onDisconnect(_ *nats.Conn, err error) {
 	if err != nil {
-		c.log.Warn("NATS is away", "error", err)
+		c.log.Warn("NATS is unreachable", "error", err)
 	}
 }
 
-// startTimeout is how long an embedded server may take until it answers.
+// startTimeout is how long an embedded server may take to start.
 const startTimeout = 30 * time.Second
 
-// startServer starts a server of NATS that only this process reaches.
+// startServer starts a NATS server that only this process reaches.
 func startServer(dir string) (*server.Server, error) {
 	s, err := server.NewServer(&server.Options{
 		ServerName: "echocast", DontListen: true, JetStream: true, StoreDir: dir, NoLog: true, NoSigs: true,
@@ -230,7 +230,7 @@ func startServer(dir string) (*server.Server, error) {
 	return s, nil
 }
 
-// disconnect ends the connection and the embedded server.
+// disconnect closes the connection and ends the embedded server.
 func (c *Cluster) disconnect() {
 	if c.conn != nil {
 		c.conn.Close()
@@ -241,10 +241,10 @@ func (c *Cluster) disconnect() {
 	}
 }
 
-// Node is the name of this node, which no other node and no later run has.
+// Node returns the name of this node. No other node and no later run has the same.
 func (c *Cluster) Node() string { return c.node }
 
-// Close leaves the cluster. Conversations that are still held lapse.
+// Close leaves the cluster. The leases of conversations that this node still holds expire.
 func (c *Cluster) Close() error {
 	c.cancel()
 	c.disconnect()
@@ -252,7 +252,7 @@ func (c *Cluster) Close() error {
 	return nil
 }
 
-// requestTimeout bounds a request to NATS: a lease leaves time for another one.
+// requestTimeout bounds a request to NATS, so that a second one fits into the lease.
 func (c *Cluster) requestTimeout() time.Duration { return c.lease.TTL / 4 }
 
 func (c *Cluster) bounded(ctx context.Context) (context.Context, context.CancelFunc) {

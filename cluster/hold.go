@@ -15,12 +15,12 @@ import (
 	"echocast/cluster/lease"
 )
 
-// holder is who holds a conversation, as the record of the lease says.
+// holder is the content of a lease's record: who holds the conversation.
 type holder struct {
-	Node    string `json:"node"` // empty: nobody does
+	Node    string `json:"node"` // empty: nobody holds it
 	Address string `json:"address,omitempty"`
 	Zone    string `json:"zone,omitempty"`
-	Claim   string `json:"claim,omitempty"` // differs from claim to claim
+	Claim   string `json:"claim,omitempty"` // different for each claim
 	Gave    string `json:"gave,omitempty"`  // the node that released it
 }
 
@@ -29,19 +29,18 @@ type entry struct {
 	id     string
 	state  lease.State
 	holder holder
-	hold   *Hold // from the claim on, until it is lost
-	isLast bool  // it is not renewed any more: it is given away, or the conversation ends
+	hold   *Hold // from the claim until it is lost
+	isLast bool  // not renewed any more: it is released, or the conversation ends
 }
 
-// Hold is a conversation that this node holds. Its methods may be called from any
-// goroutine.
+// Hold is a conversation that this node holds. Its methods may be called from any goroutine.
 type Hold struct {
 	cluster *Cluster
 	entry   *entry
 	id      string
 	claim   string
-	from    holder       // who held it before
-	until   atomic.Int64 // when this node stops, on its clock
+	from    holder       // the holder before
+	until   atomic.Int64 // when this node must stop, on its clock
 	lost    chan struct{}
 
 	published atomic.Int64 // messages so far
@@ -50,18 +49,18 @@ type Hold struct {
 	sequence  uint64     // of the last batch of events
 }
 
-// MaySpeak reports whether this node still holds the conversation. It is asked before
-// everything that leaves for the room.
+// MaySpeak reports whether this node still holds the conversation. The gateway asks before it
+// sends anything to the room.
 func (h *Hold) MaySpeak() bool { return int64(now()) < h.until.Load() }
 
-// Lost is closed when this node has stopped to hold the conversation.
+// Lost is closed when this node no longer holds the conversation.
 func (h *Hold) Lost() <-chan struct{} { return h.lost }
 
-// Before is the node that held the conversation before; empty where it is new.
+// Before returns the node that held the conversation before, or "" if it is new.
 func (h *Hold) Before() (node string) { return cmp.Or(h.from.Node, h.from.Gave) }
 
-// Create makes a conversation, and holds it. The error is ErrHeld where there is one of
-// this id.
+// Create creates a conversation, and holds it. The error is ErrHeld if there is one with this
+// id.
 func (c *Cluster) Create(ctx context.Context, id string) (*Hold, error) {
 	c.mu.Lock()
 	_, isKnown := c.entries[id]
@@ -72,7 +71,7 @@ func (c *Cluster) Create(ctx context.Context, id string) (*Hold, error) {
 	return c.claim(ctx, id)
 }
 
-// claim takes a conversation, if the lease allows it.
+// claim takes a conversation, if its lease is free.
 func (c *Cluster) claim(ctx context.Context, id string) (*Hold, error) {
 	h := &Hold{cluster: c, id: id, claim: randomHex(8), lost: make(chan struct{})}
 	c.mu.Lock()
@@ -109,8 +108,8 @@ func (c *Cluster) me(claim string) holder {
 	return holder{Node: c.node, Address: c.options.Advertise, Zone: c.options.Zone, Claim: claim}
 }
 
-// apply lets an event happen to a lease. The cluster is locked. The caller does what
-// the action says, beyond stopping.
+// apply passes an event to the state of a lease. The cluster is locked. The caller carries out
+// the action, except that apply itself stops the holding.
 func (c *Cluster) apply(e *entry, event lease.Event) lease.Action {
 	event.At = now()
 	state, action := e.state.Next(event, c.lease)
@@ -127,9 +126,9 @@ func (c *Cluster) apply(e *entry, event lease.Event) lease.Action {
 	return action
 }
 
-// write writes the record of a lease in place of a revision, and tells the lease what came
-// of it. The revision is that of the moment when the lease asked for the write: by now the
-// record may be another node's.
+// write replaces the revision of a lease's record, and passes the result to the lease. The
+// revision is the one from when the lease asked for the write: the record may belong to
+// another node by now.
 func (c *Cluster) write(ctx context.Context, h *Hold, as holder, revision uint64) {
 	value, _ := json.Marshal(as) // strings
 	ctx = context.WithoutCancel(ctx)
@@ -155,21 +154,21 @@ func (c *Cluster) write(ctx context.Context, h *Hold, as holder, revision uint64
 	}
 }
 
-// look reads the record of a lease of which this node does not know the revision: the watch
-// may be late, or begin again.
+// look reads a lease's record when this node does not know its revision: the watch may be
+// late, or restarting.
 func (c *Cluster) look(ctx context.Context, id string) {
 	ctx, cancel := c.bounded(ctx)
 	defer cancel()
 	record, err := c.leases.Get(ctx, id)
 	if err != nil {
-		return // the watch tells it later
+		return // the watch delivers it later
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.see(record)
 }
 
-// put writes a record of a lease in place of a revision; 0: there is none.
+// put replaces a revision of a lease's record; revision 0 means that there is none.
 func (c *Cluster) put(ctx context.Context, id string, value []byte, revision uint64) (uint64, error) {
 	if revision == 0 {
 		return c.leases.Create(ctx, id, value)
@@ -177,10 +176,10 @@ func (c *Cluster) put(ctx context.Context, id string, value []byte, revision uin
 	return c.leases.Update(ctx, id, value, revision)
 }
 
-// longestTick is how often leases are looked at, at least.
+// longestTick is the longest interval between two checks of the leases.
 const longestTick = 100 * time.Millisecond
 
-// renew renews the leases that are held, and stops those that have lapsed.
+// renew renews the leases of this node, and stops the conversations with expired ones.
 func (c *Cluster) renew(ctx context.Context) {
 	ticker := time.NewTicker(min(c.lease.TTL/20, longestTick))
 	defer ticker.Stop()
@@ -206,7 +205,7 @@ func (c *Cluster) renew(ctx context.Context) {
 	}
 }
 
-// settle waits until no write is under way, and lets none begin. It reports whether the
+// settle waits until no write is pending, and prevents new ones. It reports whether the
 // conversation is still held.
 func (h *Hold) settle(ctx context.Context) bool {
 	for {
@@ -227,11 +226,11 @@ func (h *Hold) settle(ctx context.Context) bool {
 	}
 }
 
-// settleInterval is how often settle looks.
+// settleInterval is how often settle checks.
 const settleInterval = 5 * time.Millisecond
 
-// Give releases the conversation, so that another node claims it at once. Nothing is
-// sent any more before it does.
+// Give releases the conversation, so that another node can claim it at once. Nothing is sent
+// any more before it does.
 func (h *Hold) Give(ctx context.Context) {
 	h.release(ctx, holder{Zone: h.cluster.options.Zone, Claim: h.claim, Gave: h.cluster.node})
 }
@@ -257,8 +256,8 @@ func (h *Hold) release(ctx context.Context, as holder) {
 	}
 }
 
-// End ends the conversation: nobody claims it any more. Its description and its events
-// can be asked for still.
+// End ends the conversation: no node claims it any more. Its description and its events can
+// still be read.
 func (h *Hold) End(ctx context.Context) error {
 	if !h.settle(ctx) {
 		return ErrLost
@@ -268,7 +267,7 @@ func (h *Hold) End(ctx context.Context) error {
 	revision, isHeld := h.entry.state.Revision, h.entry.hold == h
 	c.mu.Unlock()
 	if !isHeld {
-		return ErrLost // the record is another node's by now
+		return ErrLost // the record belongs to another node by now
 	}
 	ctx, cancel := c.bounded(ctx)
 	defer cancel()
@@ -276,7 +275,7 @@ func (h *Hold) End(ctx context.Context) error {
 		c.leases.Purge(ctx, h.id, jetstream.LastRevision(revision), jetstream.PurgeTTL(markerTTL)))
 	c.mu.Lock()
 	c.apply(h.entry, lease.Event{Kind: lease.Give})
-	delete(c.entries, h.id) // the watch tells it later
+	delete(c.entries, h.id) // the watch delivers it later
 	c.mu.Unlock()
 	if err != nil {
 		return fmt.Errorf("cluster: %w", err)

@@ -14,7 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// SaveRecord keeps what the gateway needs to take the conversation over.
+// SaveRecord stores what the gateway needs to take over the conversation.
 func (h *Hold) SaveRecord(ctx context.Context, record []byte) error {
 	ctx, cancel := h.cluster.bounded(ctx)
 	defer cancel()
@@ -22,7 +22,7 @@ func (h *Hold) SaveRecord(ctx context.Context, record []byte) error {
 	return h.checked(err)
 }
 
-// SaveProgress keeps how far an utterance is.
+// SaveProgress stores how far an utterance is.
 func (h *Hold) SaveProgress(ctx context.Context, data []byte) error {
 	ctx, cancel := h.cluster.bounded(ctx)
 	defer cancel()
@@ -35,13 +35,12 @@ func (h *Hold) SaveProgress(ctx context.Context, data []byte) error {
 
 // progress is a value of the bucket of progress.
 type progress struct {
-	Claim string          `json:"claim"` // of who wrote it
+	Claim string          `json:"claim"` // of the node that wrote it
 	Data  json.RawMessage `json:"data"`
 }
 
-// checked is the error of something that was kept. What this node kept when it did not
-// hold the conversation any more may be missed by the node that does, so it does not
-// count as kept.
+// checked returns the error of a write. A write that this node made after it lost the
+// conversation counts as failed: the new holder may not have seen it.
 func (h *Hold) checked(err error) error {
 	if err != nil {
 		return fmt.Errorf("cluster: %w", err)
@@ -52,8 +51,8 @@ func (h *Hold) checked(err error) error {
 	return nil
 }
 
-// Append keeps a batch of events, after those before. The error is ErrLost where
-// another node has appended since.
+// Append stores a batch of events after the earlier ones. The error is ErrLost if another node
+// has appended in the meantime.
 func (h *Hold) Append(ctx context.Context, batch []byte) error {
 	h.appending.Lock()
 	defer h.appending.Unlock()
@@ -67,21 +66,21 @@ func (h *Hold) Append(ctx context.Context, batch []byte) error {
 	return h.checked(err)
 }
 
-// isConflict reports whether another has published since.
+// isConflict reports whether another node has published in the meantime.
 func isConflict(err error) bool {
 	failure, ok := errors.AsType[*jetstream.APIError](err)
 	return ok && (failure.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence ||
 		failure.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant)
 }
 
-// AddAudio keeps a piece of an utterance's audio, after those before.
+// AddAudio stores a piece of an utterance's audio after the earlier ones.
 func (h *Hold) AddAudio(ctx context.Context, utterance string, piece []byte) error {
 	_, err := h.publish(ctx, audioSubject+h.id+"."+utterance, piece)
 	return h.checked(err)
 }
 
-// publish publishes a message once, and tries again as long as this node holds the
-// conversation: NATS knows by the id of the message what it has already.
+// publish publishes a message once. It retries as long as this node holds the conversation:
+// NATS drops repeated messages by their id.
 func (h *Hold) publish(ctx context.Context, subject string, data []byte,
 	o ...jetstream.PublishOpt) (*jetstream.PubAck, error) {
 	o = append(o, jetstream.WithMsgID(h.claim+":"+strconv.FormatInt(h.published.Add(1), 36)))
@@ -95,8 +94,8 @@ func (h *Hold) publish(ctx context.Context, subject string, data []byte,
 	}
 }
 
-// isFinal reports whether an answer of JetStream stays the same when it is asked again:
-// it refuses what is wrong, and what it has no room for.
+// isFinal reports whether JetStream would give the same answer to a retry: the request is
+// wrong, or there is no room.
 func isFinal(answer *jetstream.APIError) bool {
 	const insufficientResources, storageExceeded, storeFailed = 10023, 10047, 10077
 	full := []jetstream.ErrorCode{insufficientResources, storageExceeded, storeFailed}
@@ -113,22 +112,22 @@ func (h *Hold) publishOnce(ctx context.Context, subject string, data []byte,
 	return h.cluster.js.Publish(ctx, subject, data, o...)
 }
 
-// DropAudio forgets the audio of an utterance.
+// DropAudio deletes the audio of an utterance.
 func (h *Hold) DropAudio(ctx context.Context, utterance string) error {
 	ctx, cancel := h.cluster.bounded(ctx)
 	defer cancel()
 	return h.cluster.audio.Purge(ctx, jetstream.WithPurgeSubject(audioSubject+h.id+"."+utterance))
 }
 
-// Saved is what was kept of a conversation.
+// Saved is what is stored of a conversation.
 type Saved struct {
 	Record   []byte
 	Events   [][]byte // batches, in order
-	Progress []byte   // of the node before; nil where there is none
+	Progress []byte   // of the earlier node; nil: there is none
 	Audio    []Audio  // in the order in which they began
 }
 
-// Audio is what was kept of an utterance.
+// Audio is what is stored of an utterance.
 type Audio struct {
 	Utterance string
 	Pieces    [][]byte // in order
@@ -189,8 +188,8 @@ func (h *Hold) loadOnce(ctx context.Context) (s *Saved, err error) {
 // markToken begins what stands in place of an utterance.
 const markToken = "mark-"
 
-// Record returns what was kept of a conversation, also of one that has ended; nil where
-// there is none.
+// Record returns what is stored of a conversation, also of one that has ended. It returns nil
+// if there is none.
 func (c *Cluster) Record(ctx context.Context, id string) ([]byte, error) {
 	text, _, err := c.latest(ctx, "KV_"+conversationsBucket, "$KV."+conversationsBucket+"."+id)
 	return text, err
@@ -222,7 +221,7 @@ func (c *Cluster) loadProgress(ctx context.Context, id, claim string) ([]byte, e
 	return p.Data, nil
 }
 
-// Events returns what has happened in a conversation, in batches.
+// Events returns the events of a conversation, in batches.
 func (c *Cluster) Events(ctx context.Context, id string) ([][]byte, error) {
 	batches, _, err := c.loadEvents(ctx, id)
 	return batches, err
@@ -303,7 +302,7 @@ func (c *Cluster) readSome(ctx context.Context, stream, subject string, from uin
 	}
 }
 
-// End also drops what is kept to take a conversation over.
+// dropAll deletes what is stored for a takeover.
 func (h *Hold) dropAll(ctx context.Context) error {
 	return errors.Join(
 		h.cluster.audio.Purge(ctx, jetstream.WithPurgeSubject(audioSubject+h.id+".*")),

@@ -8,7 +8,7 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// offer is what a node answers that has free slots.
+// offer is the answer of a node that has free slots.
 type offer struct {
 	Node    string        `json:"node"`
 	Address string        `json:"address"`
@@ -17,10 +17,10 @@ type offer struct {
 	Late    time.Duration `json:"late"` // of chunks, in nanoseconds
 }
 
-// offersFor is how long is waited for the offers of other nodes.
+// offersFor is how long Place waits for the offers of other nodes.
 const offersFor = 30 * time.Millisecond
 
-// answer answers where conversations can go, as long as there is a slot.
+// answer offers this node for new conversations, as long as it has a slot.
 func (c *Cluster) answer(g Gateway) error {
 	_, err := c.conn.Subscribe(placeSubject, func(m *nats.Msg) {
 		if free, late, ok := g.Load(); ok && free > 0 {
@@ -31,9 +31,9 @@ func (c *Cluster) answer(g Gateway) error {
 	return err
 }
 
-// Place is the address of the node that is to take a new conversation: of those that
-// answer, one in this node's zone, whose chunks are in time, with the most free slots.
-// isHere says that it is this node, also where nobody answers.
+// Place returns the address of the node that should take a new conversation. It prefers nodes
+// in this node's zone, then nodes whose chunks are in time, then those with the most free
+// slots. isHere says that it is this node; it is also true if no node answers.
 func (c *Cluster) Place(ctx context.Context) (address string, isHere bool) {
 	if c.server != nil {
 		return "", true // there are no others
@@ -66,7 +66,7 @@ func (c *Cluster) Place(ctx context.Context) (address string, isHere bool) {
 	}
 }
 
-// isBetter compares two offers. The best is one of at least one free slot.
+// isBetter compares two offers. At least one of them has a free slot.
 func (c *Cluster) isBetter(a, b *offer) bool {
 	if b.Free == 0 {
 		return true

@@ -7,7 +7,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Names in NATS. Another format has another version in all of them.
+// Names in NATS. When the format changes, the version in all of them changes.
 const (
 	leasesBucket        = "echocast-v1-leases"
 	conversationsBucket = "echocast-v1-conversations"
@@ -20,15 +20,15 @@ const (
 	placeSubject  = "echocast.v1.place"
 )
 
-// How much is kept.
+// Limits on what is stored.
 const (
 	keptFor       = 72 * time.Hour
 	maxEventBatch = 1000      // of a conversation
 	maxAudioBytes = 4 << 30   // of all conversations together
-	markerTTL     = time.Hour // of what says that a record was removed
+	markerTTL     = time.Hour // of the marker that a record was removed
 )
 
-// create makes the buckets and streams, where they are not there.
+// create creates the buckets and streams that are missing.
 func (c *Cluster) create(ctx context.Context) (err error) {
 	for _, bucket := range []struct {
 		name string

@@ -12,17 +12,17 @@ import (
 	"echocast/cluster/lease"
 )
 
-// Gateway is what a cluster asks of the gateway of this node.
+// Gateway is what a cluster needs from the gateway of this node.
 type Gateway interface {
-	// Load says how many conversations this node can take, and how late its chunks leave.
-	// It takes none where ok is false.
+	// Load returns how many conversations this node can take, and how late its chunks leave.
+	// If ok is false, it takes none.
 	Load() (free int, late time.Duration, ok bool)
-	// Adopt takes a conversation over whose node is gone. It returns at once. With
-	// isLastResort no node has a slot for it, so it is only to be ended.
+	// Adopt takes over a conversation that lost its node. It returns at once. If isLastResort
+	// is set, no node has a slot for the conversation, so Adopt only ends it.
 	Adopt(id string, h *Hold, isLastResort bool)
 }
 
-// Serve lets a gateway take conversations over and answer where new ones can go.
+// Serve lets a gateway take over conversations, and offers it for new ones.
 func (c *Cluster) Serve(g Gateway) error {
 	c.mu.Lock()
 	c.gateway = g
@@ -31,21 +31,21 @@ func (c *Cluster) Serve(g Gateway) error {
 }
 
 // watch follows the records of all leases until ctx ends. It calls isKnown when it has seen
-// those that there were. NATS ends a watch whose consumer it refuses to make again after a
-// loss; then another one begins.
+// the existing ones. NATS ends a watch if it cannot recreate its consumer after a loss; then
+// watch starts another one.
 func (c *Cluster) watch(ctx context.Context, isKnown func()) {
 	for {
 		err := c.watchOnce(ctx, isKnown)
 		select {
 		case <-time.After(joinPause):
-			c.log.Warn("NATS has ended the watch of the leases; it begins again", "error", err)
+			c.log.Warn("NATS ended the watch of the leases; watching again", "error", err)
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-// watchOnce is one watch. It ends too where NATS does not tell in time what there is.
+// watchOnce runs one watch. It also ends if NATS does not list the existing records in time.
 func (c *Cluster) watchOnce(ctx context.Context, isKnown func()) error {
 	watcher, err := c.leases.WatchAll(ctx) // it ends with ctx
 	if err != nil {
@@ -66,7 +66,7 @@ func (c *Cluster) watchOnce(ctx context.Context, isKnown func()) error {
 	return errNotKnown
 }
 
-// see notes a record. The cluster is locked.
+// see records an update. The cluster is locked.
 func (c *Cluster) see(update jetstream.KeyValueEntry) {
 	e := c.entries[update.Key()]
 	if update.Operation() != jetstream.KeyValuePut {
@@ -84,7 +84,7 @@ func (c *Cluster) see(update jetstream.KeyValueEntry) {
 		c.entries[update.Key()] = e
 	}
 	var by holder
-	_ = json.Unmarshal(update.Value(), &by) // what cannot be read is held by nobody
+	_ = json.Unmarshal(update.Value(), &by) // a record that cannot be read has no holder
 	event := lease.Event{Kind: lease.Saw, Revision: update.Revision(), Holder: lease.Other}
 	switch {
 	case by.Node == "":
@@ -98,8 +98,8 @@ func (c *Cluster) see(update jetstream.KeyValueEntry) {
 	c.apply(e, event)
 }
 
-// Owner is the address of the node that holds a conversation, or held it last. isHere
-// says that it is this one; isKnown is false where there is no such conversation.
+// Owner returns the address of the node that holds a conversation, or was the last to hold it.
+// isHere says that it is this node. isKnown is false if there is no such conversation.
 func (c *Cluster) Owner(id string) (address string, isHere, isKnown bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -110,7 +110,7 @@ func (c *Cluster) Owner(id string) (address string, isHere, isKnown bool) {
 	return e.holder.Address, e.hold != nil, true
 }
 
-// Peers are the addresses of the other nodes that hold conversations.
+// Peers returns the addresses of the other nodes that hold conversations.
 func (c *Cluster) Peers() (addresses []string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -124,13 +124,13 @@ func (c *Cluster) Peers() (addresses []string) {
 	return addresses
 }
 
-// How much later than another a node claims an orphan: by how full it is, and where it
-// is in another zone. A node that is full leaves it to the others for lastResort.
+// How much later than other nodes a node claims an orphan: the fuller it is the later, and
+// later in another zone. A full node waits for lastResort.
 const (
 	fullDelay  = 150 * time.Millisecond
 	zoneDelay  = 250 * time.Millisecond
 	lastResort = 10 * time.Second
-	maxLate    = 50 * time.Millisecond // a node whose chunks are so late is full
+	maxLate    = 50 * time.Millisecond // a node with chunks later than this counts as full
 )
 
 // orphan is a conversation whose node is gone, or has released it.
@@ -162,7 +162,7 @@ func (c *Cluster) orphans() (all []orphan) {
 	return all
 }
 
-// delay is how long this node leaves an orphan to the others.
+// delay returns how long this node leaves an orphan to others.
 func (c *Cluster) delay(e *entry, free int, late time.Duration, ok bool) (d time.Duration) {
 	if !ok || free < 1 {
 		return lastResort
@@ -179,7 +179,7 @@ func (c *Cluster) delay(e *entry, free int, late time.Duration, ok bool) (d time
 func (c *Cluster) adopt(ctx context.Context, o orphan) {
 	h, err := c.claim(ctx, o.id)
 	if err != nil {
-		return // another was faster
+		return // another node was faster
 	}
 	if !c.hand(h, o) {
 		h.giveBack(ctx)

@@ -23,9 +23,9 @@ const (
 
 var (
 	errNoPath      = errors.New("there is nothing at this path; /openapi.yaml lists what there is")
-	errNoUtterance = errors.New("there is no such utterance, or it is too long ago")
+	errNoUtterance = errors.New("there is no such utterance; only the last 100 are kept")
 	errSlow        = fmt.Errorf("it took longer than %v", jsonTimeout)
-	errMethod      = errors.New("this path takes another method; the header Allow names it")
+	errMethod      = errors.New("this path does not take this method; the header Allow lists those that it takes")
 )
 
 // api serves a gateway by HTTP.

@@ -311,7 +311,7 @@ func TestRefusals(t *testing.T) {
 			{"POST", path + "/speech", `this is no audio`, 415, ``},
 			{"POST", path + "/speech", ``, 422, `the input is empty`},
 			{"POST", path + "/speech?rate=16000", `x`, 422,
-				`format: rate and channels are those of raw samples: name their format, such as s16le`},
+				`format: rate and channels describe raw samples: add their format, such as s16le`},
 			{"POST", path + "/speech?format=s16le&rate=1", `xx`, 422, ``},
 			{"POST", path + "/speech?format=mp4", `x`, 422, ``},
 			{"POST", path + "/speech?speed=2", `x`, 422,
@@ -320,7 +320,7 @@ func TestRefusals(t *testing.T) {
 				`name: it must be printable, and have at most 200 bytes`},
 			{"GET", "/v1/conversations/none", ``, 404, `there is no such conversation`},
 			{"GET", "/v1/nothing", ``, 404, `there is nothing at this path; /openapi.yaml lists what there is`},
-			{"PATCH", path, ``, 405, `this path takes another method; the header Allow names it`},
+			{"PATCH", path, ``, 405, `this path does not take this method; the header Allow lists those that it takes`},
 		} {
 			var p Problem
 			header := c.do(test.method, test.path, strings.NewReader(test.body), test.status, &p)

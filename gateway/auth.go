@@ -13,8 +13,8 @@ import (
 )
 
 var (
-	errForeign = errors.New("a page of another origin may not ask; --allow-origin names those that may")
-	errToken   = errors.New("this needs a bearer token that is known here: Authorization: Bearer TOKEN")
+	errForeign = errors.New("pages of this origin are not allowed; --allow-origin allows an origin")
+	errToken   = errors.New("a bearer token of this gateway is needed: Authorization: Bearer TOKEN")
 )
 
 // scopeError says that a token does not allow a request.

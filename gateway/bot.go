@@ -81,7 +81,7 @@ func (b *Bot) check() error {
 	case err != nil || u.Hostname() == "" || u.Scheme != "ws" && u.Scheme != "wss":
 		return invalid("bot.url", "the address of a WebSocket begins with wss:// or ws://")
 	case u.User != nil || u.Fragment != "" || len(b.URL) > longestURL:
-		return invalid("bot.url", "it has no user, no fragment, and at most %d bytes", longestURL)
+		return invalid("bot.url", "it must have no user, no fragment, and at most %d bytes", longestURL)
 	case !slices.Contains([]string{"", Twilio, Vonage}, b.Carrier):
 		return invalid("bot.carrier", "it must be twilio or vonage")
 	case b.Rate != 0 && (b.Carrier != Vonage || !slices.Contains(vonage.Rates(), b.Rate)):
@@ -89,7 +89,7 @@ func (b *Bot) check() error {
 	case !slices.Contains([]string{"", EndOnHangup, KeepOnHangup}, b.OnHangup):
 		return invalid("bot.on_hangup", "it must be end or keep")
 	case size > longestParameters:
-		return invalid("bot.parameters", "they have more than %d bytes", longestParameters)
+		return invalid("bot.parameters", "they must have at most %d bytes", longestParameters)
 	}
 	return nil
 }

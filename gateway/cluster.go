@@ -155,7 +155,7 @@ func (c *Conversation) take() (err error) {
 	if c.own == nil {
 		if c.by.Key != "" {
 			if old, err := g.options.Cluster.Record(c.ctx, c.ID); err != nil || old != nil {
-				return errors.Join(err, invalid("Idempotency-Key", "it was used for a conversation that has ended"))
+				return errors.Join(err, invalid("Idempotency-Key", "this key was used for a conversation that has ended"))
 			}
 		}
 		if c.own, err = g.options.Cluster.Create(c.ctx, c.ID); err != nil {
@@ -295,7 +295,7 @@ func (c *Conversation) endOwnership() {
 	r.Ended = &info
 	err := c.saveRecord(ctx, r)
 	if err = errors.Join(err, c.own.End(ctx)); err != nil {
-		c.gateway.log.Error("the end of a conversation was not kept", "conversation", c.ID, "error", err)
+		c.gateway.log.Error("the end of a conversation could not be stored", "conversation", c.ID, "error", err)
 	}
 }
 
@@ -409,7 +409,7 @@ func (g *Gateway) Adopt(id string, own Ownership, isLastResort bool) {
 
 // errLastResort is the error of a conversation that was ended because no node could take it
 // over.
-var errLastResort = errors.New("its node was lost, and no other could go on")
+var errLastResort = errors.New("its node was lost, and no other node could take it over")
 
 // How long a node may take to load a conversation, and how long it waits before it releases
 // one that it cannot load.

@@ -28,7 +28,7 @@ const (
 	ownerInterval = 50 * time.Millisecond
 )
 
-var errNoOwner = errors.New("no node holds the conversation at the moment: ask again")
+var errNoOwner = errors.New("no node holds the conversation at the moment: repeat the request")
 
 // forward forwards a request to the node that holds its conversation, and reports whether it
 // did. If that node was lost, it waits for the next one.

@@ -115,7 +115,7 @@ var (
 	ErrDraining = errors.New("the gateway is ending and takes nothing new")
 	ErrEnded    = errors.New("the conversation has ended")
 	// ErrLate says that the chunks of the open conversations already leave too late.
-	ErrLate = errors.New("this machine is at its limit: speech leaves too late")
+	ErrLate = errors.New("this machine is overloaded: audio is sent too late")
 	// ErrTokenFull says that one token has too many conversations.
 	ErrTokenFull = errors.New("this token has as many conversations as it may have")
 )
@@ -209,7 +209,7 @@ func (g *Gateway) createWithin(ctx context.Context, spec Spec, by Creator) (*Con
 	defer g.mu.Unlock()
 	if c := g.createdBy(by); c != nil {
 		if !reflect.DeepEqual(c.Spec, spec) {
-			return nil, invalid("Idempotency-Key", "it was used for another conversation")
+			return nil, invalid("Idempotency-Key", "this key was used for another conversation")
 		}
 		return c, nil
 	}

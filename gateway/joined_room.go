@@ -89,7 +89,7 @@ func (g *Gateway) create(
 		}
 		inviter, ok := backend.(room.Inviter)
 		if !ok {
-			return "", invalid("to", "a PAL comes into a room of its own, or into a LiveKit room")
+			return "", invalid("to", "a PAL joins a room of its own, or a LiveKit room")
 		}
 		if spec.LiveKitURL, spec.LiveKitToken, err = inviter.Invite(s.To, s.Avatar); err != nil {
 			return "", err

@@ -162,7 +162,7 @@ func parseKept(saved *SavedAudio) (*keptUtterance, error) {
 	k := &keptUtterance{id: saved.Utterance}
 	for i, piece := range saved.Pieces {
 		if len(piece) == 0 || (i == 0) != (piece[0] == pieceBegin) {
-			return nil, fmt.Errorf("piece %d of utterance %s is not what it has to be", i, saved.Utterance)
+			return nil, fmt.Errorf("piece %d of utterance %s has the wrong format", i, saved.Utterance)
 		}
 		switch piece[0] {
 		case pieceBegin:
@@ -235,7 +235,7 @@ func (c *Conversation) requeue(u *Utterance, kept *keptUtterance) {
 	case kept.Kind == keptLive:
 		why = "the node that spoke it was lost, and with it the connection of the bot"
 	case kept.Kind == keptAudio && !kept.hasEnded && !kept.IsStream:
-		why = "the node that spoke it was lost before all of its audio was here"
+		why = "the node that spoke it was lost before all of its audio had arrived"
 	case kept.cut != "":
 		why = kept.cut
 	case kept.Kind == keptText && u.before != nil && !u.before.isUnknown:
@@ -292,7 +292,8 @@ func (u *Utterance) open(a *Audio, kept *keptUtterance) {
 	u.isOpen = o
 }
 
-var errNotContinued = errors.New("the node was lost before all of its audio was here, and the client did not go on")
+var errNotContinued = errors.New(
+	"the node was lost before all of its audio had arrived, and the client did not continue")
 
 // claimOpen returns the pipe of an utterance that takes more audio, once, and how many bytes
 // it has received.
@@ -331,7 +332,7 @@ func (u *Utterance) skip(feed *echo.Feed) error {
 	c := u.conversation
 	// What the earlier node sent had no end: the replica may wait for the rest of it.
 	if err := c.session.Silence(u.ctx); err != nil {
-		c.gateway.log.Warn("the replica was not told to stop", "conversation", c.ID, "error", err)
+		c.gateway.log.Warn("the replica could not be interrupted", "conversation", c.ID, "error", err)
 	}
 	receipt := u.unspoken(fmt.Errorf("the node that spoke it was lost; it continues from %.3f s", u.skipped.Seconds()))
 	t := &Takeover{From: cmp.Or(c.own.Before(), "?"), Utterance: u.ID, AtSeconds: u.skipped.Seconds()}

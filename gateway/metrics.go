@@ -54,12 +54,12 @@ func newMetrics(g *Gateway) *metrics {
 	m.interrupts = counter("interrupts_total", "Utterances that were interrupted.", "kind")
 	m.bytes = counter("sent_bytes_total", "Bytes of the messages of audio.", "kind")
 	m.lostAudio = prometheus.NewCounter(prometheus.CounterOpts{
-		Namespace: "echocast", Name: "lost_audio_seconds_total", Help: "Audio that listeners were too slow for.",
+		Namespace: "echocast", Name: "lost_audio_seconds_total", Help: "Audio that slow listeners lost.",
 	})
 	m.registry.MustRegister(m.lostAudio)
 	m.bots = counter("bot_calls_total", "Calls of bots that are over, and how.", "carrier", "outcome")
-	m.late = histogram("chunk_lateness_seconds", "How much later than due chunks were ready to leave.", lateBounds)
-	m.firstAudio = histogram("first_audio_seconds", "From the first message to the event that the replica speaks.",
+	m.late = histogram("chunk_lateness_seconds", "How long after they were due chunks were ready to be sent.", lateBounds)
+	m.firstAudio = histogram("first_audio_seconds", "Time from the first message to the event that the replica speaks.",
 		prometheus.ExponentialBuckets(.01, 2, 11))
 	m.registry.MustRegister(&conversationCollector{g})
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))

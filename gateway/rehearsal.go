@@ -277,7 +277,7 @@ func (a *api) user(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if c.standIn == nil {
-		return invalid("user", "in a rehearsal only, there is a user who says what you send")
+		return invalid("user", "only a rehearsal has a user who says what you send")
 	}
 	a.gateway.letFFmpegRead(&said.Prepare)
 	b := &body{from: r.Body, control: http.NewResponseController(w)}

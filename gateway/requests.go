@@ -126,7 +126,7 @@ func (c *Conversation) Send(ctx context.Context, message json.RawMessage) error 
 	raw := echo.Raw(message)
 	switch raw.EventType() {
 	case "conversation.echo":
-		return invalid("event_type", "audio and text are said by speech and say, in their turn")
+		return invalid("event_type", "send audio to speech and text to say: they have to wait for their turn")
 	case "conversation.interrupt":
 		_, err := c.Interrupt(ctx)
 		return err

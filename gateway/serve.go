@@ -60,9 +60,9 @@ func (g *Gateway) wait(ctx context.Context, failed <-chan error) error {
 			return err
 		case <-g.options.Reload:
 			if err := g.options.Tokens.Reload(); err != nil {
-				g.log.Error("the tokens were not read again; those from before hold", "error", err)
+				g.log.Error("the file of tokens could not be read; the earlier tokens stay in force", "error", err)
 			} else {
-				g.log.Info("the tokens were read again")
+				g.log.Info("the file of tokens was read again")
 			}
 		case <-ctx.Done():
 			return nil
@@ -81,7 +81,7 @@ func (g *Gateway) endLeft(ctx context.Context) {
 	results, err := tavus.EndMine(ctx, g.options.Client, tavus.EndOptions{Keep: g.isShared})
 	for _, r := range results {
 		if r.Outcome == tavus.OutcomeEnded {
-			g.log.Info("a conversation that was left open is ended", "conversation", r.ID)
+			g.log.Info("ended a conversation that was left open", "conversation", r.ID)
 		}
 	}
 	if err != nil {

@@ -322,7 +322,7 @@ func (s *socket) resume(id string) error {
 	}
 	p, bytes := u.claimOpen()
 	if p == nil {
-		return invalid("utterance", "it does not wait for audio")
+		return invalid("utterance", "this utterance does not wait for audio")
 	}
 	s.utterance, s.pipe, s.bytes, s.perSecond = u, p, bytes, 0
 	info := u.Info()
@@ -388,7 +388,7 @@ func (s *socket) mark(o *Order) error {
 	case s.utterance == nil:
 		return invalid("mark", "no utterance takes audio: send start or audio before, and end after")
 	case s.perSecond == 0:
-		return invalid("mark", "only raw samples of 16 bits have a time at each byte")
+		return invalid("mark", "only raw 16-bit samples can be marked: in other formats a byte has no time")
 	case o.Name == "" || len(o.Name) > longestName:
 		return invalid("name", "a mark has a name of at most %d bytes", longestName)
 	}

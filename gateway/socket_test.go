@@ -349,7 +349,7 @@ func TestSocketCommands(t *testing.T) {
 			{`{"type":"mark","name":"m"}`, "no utterance takes audio"},
 			{`{"type":"say","text":" "}`, "no text in the input"},
 			{`{"type":"start","format":"mp4"}`, "format: there are"},
-			{`{"type":"message","message":{"event_type":"conversation.echo"}}`, "said by speech and say"},
+			{`{"type":"message","message":{"event_type":"conversation.echo"}}`, "they have to wait for their turn"},
 			{`{"type":"message","message":[]}`, "message: "},
 		} {
 			s.order(test.order)

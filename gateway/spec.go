@@ -70,7 +70,7 @@ func (s *Spec) check() error {
 	case s.heard() != "" && kindOf(s) == viaREST:
 		return invalid("hear", "a conversation by REST has no sound; leave out via")
 	case s.heard() == room.All && kindOf(s) == viaDaily:
-		return invalid("hear", "of a Daily room one side is heard: user or replica, and with a bot the user")
+		return invalid("hear", "in a Daily room only one side can be heard: user or replica; with a bot, the user")
 	case !slices.Contains(onLoss, s.OnLoss):
 		return invalid("on_loss", "it must be abandon, restart or resume")
 	}

@@ -158,7 +158,7 @@ func audioOf(query url.Values) (*Audio, error) {
 	format := query.Get("format")
 	if format == "" {
 		if query.Has("rate") || query.Has("channels") {
-			return nil, invalid("format", "rate and channels are those of raw samples: name their format, such as s16le")
+			return nil, invalid("format", "rate and channels describe raw samples: add their format, such as s16le")
 		}
 		return a, nil
 	}

@@ -46,7 +46,7 @@ func (all *utterances) find(id string) *utterance {
 	return u
 }
 
-// note applies a moment to the utterances.
+// note updates the utterances with a moment.
 func (all *utterances) note(m echo.Moment) {
 	switch m.Kind {
 	case echo.MomentBegin:

@@ -1,29 +1,30 @@
-// Package openai lets programs that speak with OpenAI's protocols speak through a
-// replica, unchanged but for their base URL. It stands between the program and the
-// service, passes everything on, and lets the replica say the audio.
+// Package openai lets programs that use OpenAI's protocols speak through a replica. They only
+// need another base URL. The package is a proxy between the program and the service: it
+// forwards everything, and lets the replica say the audio.
 //
 //	POST /v1/audio/speech   the answer goes to the program byte for byte, and is spoken
-//	GET  /v1/realtime       a WebSocket: every message is passed on, both ways, byte for
+//	GET  /v1/realtime       a WebSocket: every message is forwarded, both ways, byte for
 //	                        byte; the audio of the service is spoken
-//	anything else           is passed on
+//	anything else           is forwarded
 //
 // # Realtime
 //
-// The service makes audio faster than it plays, so only who plays it knows what was
-// heard. When the user begins to speak, in the session (input_audio_buffer.speech_started)
-// or in the room, or when the program cancels or truncates, the replica is interrupted.
-// Then the service is told how much was heard of each part, by the receipt:
+// The service makes audio faster than it plays, so only the player knows what was heard. The
+// replica is interrupted when the user begins to speak, in the session
+// (input_audio_buffer.speech_started) or in the room, or when the program cancels or
+// truncates. Then the Proxy tells the service how much was heard of each part, according to
+// the receipt:
 //
 //	{"event_id":"echocast_…","type":"conversation.item.truncate","item_id":"item_1","content_index":0,"audio_end_ms":1480}
 //
-// A program that truncates a part itself is left to it. What the service says of these
-// events goes to the program as well, except an error. Events are understood by their
-// current names (response.output_audio.delta) and by the earlier ones
-// (response.audio.delta). A program that does not want the audio adds echocast-audio=none
-// to the query of the address, or the header Echocast-Audio: none.
+// If a program truncates a part itself, the Proxy does not. The service's answers to these
+// events go to the program as well, except errors. Events are understood by their current
+// names (response.output_audio.delta) and by the earlier ones (response.audio.delta). A
+// program that does not want the audio adds echocast-audio=none to the query of the address,
+// or the header Echocast-Audio: none.
 //
-// The facts are from https://platform.openai.com/docs/api-reference/realtime and the
-// types of the npm package openai.
+// The facts are from https://platform.openai.com/docs/api-reference/realtime and the types of
+// the npm package openai.
 package openai
 
 import (
@@ -53,19 +54,19 @@ const (
 )
 
 const (
-	maxRequest = 1 << 20  // bytes of a request that is looked at
-	maxWaiting = 64 << 20 // bytes of audio that wait to be spoken, before the client has to wait
+	maxRequest = 1 << 20  // bytes of a request that are inspected
+	maxWaiting = 64 << 20 // bytes of audio that wait to be spoken before the client is held back
 )
 
 // Options say who speaks, and where the service is.
 type Options struct {
-	Upstream    string          // the service, or any that speaks its protocols; empty: DefaultUpstream
+	Upstream    string          // URL of the service, or of any with the same protocols; empty: DefaultUpstream
 	Speaker     playout.Speaker // the replica, such as an *echo.Session
 	SpeakerRate int             // Hz that it takes; 0: echo.DefaultRate
-	FFmpeg      string          // to decode AAC with; empty: AAC is not spoken
-	FFmpegSlots chan struct{}   // bounds its processes; see audio.Options
-	// Cuts calls cut whenever the room's user begins to speak, until ctx ends, as
-	// UserCuts does. Nil: only events of the service and of the client interrupt it.
+	FFmpeg      string          // decodes AAC; empty: AAC is not spoken
+	FFmpegSlots chan struct{}   // limits its processes; see audio.Options
+	// Cuts calls cut whenever the room's user begins to speak, until ctx ends, as UserCuts
+	// does. Nil: only events of the service and of the client interrupt the replica.
 	Cuts func(ctx context.Context, cut func())
 	// Transport makes the requests to the service; nil: http.DefaultTransport.
 	Transport http.RoundTripper
@@ -88,14 +89,14 @@ type Proxy struct {
 	isClosed bool
 }
 
-// New makes a proxy. Close ends it.
+// New returns a proxy. Close ends it.
 func New(o Options) (*Proxy, error) {
 	if o.Upstream == "" {
 		o.Upstream = DefaultUpstream
 	}
 	upstream, err := url.Parse(o.Upstream)
 	if err != nil || upstream.Host == "" || upstream.Scheme != "http" && upstream.Scheme != "https" {
-		return nil, fmt.Errorf("openai: %s is no address of a service, such as %s", o.Upstream, DefaultUpstream)
+		return nil, fmt.Errorf("openai: %s is not the address of a service, such as %s", o.Upstream, DefaultUpstream)
 	}
 	p := &Proxy{options: o, upstream: upstream, transport: o.Transport}
 	if p.transport == nil {
@@ -115,7 +116,7 @@ func New(o Options) (*Proxy, error) {
 	return p, nil
 }
 
-// Close ends what is spoken, and waits for it. It may be called twice.
+// Close ends what is spoken, and waits for the end. It may be called twice.
 func (p *Proxy) Close() {
 	p.mu.Lock()
 	p.isClosed = true
@@ -124,7 +125,7 @@ func (p *Proxy) Close() {
 	p.running.Wait()
 }
 
-// begin counts one more thing that Close waits for, unless Close was called.
+// begin registers one more operation that Close waits for, unless Close was called.
 func (p *Proxy) begin() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -134,7 +135,7 @@ func (p *Proxy) begin() bool {
 	return !p.isClosed
 }
 
-// ServeHTTP passes a request on, and speaks the audio of the answer.
+// ServeHTTP forwards a request, and speaks the audio of the answer.
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case r.URL.Path == "/v1/realtime" && r.Header.Get("Upgrade") != "":
@@ -151,7 +152,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// speechRequest is what a client asks of /v1/audio/speech, as far as it matters here.
+// speechRequest is the part of a request to /v1/audio/speech that matters here.
 type speechRequest struct {
 	Input          string `json:"input"`
 	ResponseFormat string `json:"response_format"`
@@ -159,15 +160,15 @@ type speechRequest struct {
 
 type requestKey struct{}
 
-// withRequest notes what a request asks for. Its body stays as it is. The error is that of
-// reading it.
+// withRequest returns the request with a context that says what it asks for. The body stays as
+// it is. The error is a read error of the body.
 func withRequest(r *http.Request) (*http.Request, error) {
 	var asked speechRequest
 	read, err := io.ReadAll(io.LimitReader(r.Body, maxRequest))
 	if err != nil {
 		return nil, err
 	}
-	_ = json.Unmarshal(read, &asked) // what is wrong, the service tells
+	_ = json.Unmarshal(read, &asked) // the service reports what is wrong
 	rest := r.Body
 	r = r.WithContext(context.WithValue(r.Context(), requestKey{}, asked))
 	r.Body = io.NopCloser(bytes.NewReader(read))
@@ -178,7 +179,7 @@ func withRequest(r *http.Request) (*http.Request, error) {
 	return r, nil
 }
 
-// speak lets the replica say an answer of /v1/audio/speech, while it is passed on.
+// speak lets the replica say an answer of /v1/audio/speech while it is forwarded.
 func (p *Proxy) speak(response *http.Response) error {
 	asked, ok := response.Request.Context().Value(requestKey{}).(speechRequest)
 	if !ok || response.StatusCode != http.StatusOK || !p.begin() {
@@ -190,13 +191,13 @@ func (p *Proxy) speak(response *http.Response) error {
 	go func() {
 		defer p.running.Done()
 		if err := p.say(tee, asked, how); err != nil && p.options.Warn != nil {
-			p.options.Warn(fmt.Sprintf("an answer of /v1/audio/speech was not spoken to its end: %v", err))
+			p.options.Warn(fmt.Sprintf("an answer of /v1/audio/speech was not spoken in full: %v", err))
 		}
 	}()
 	return nil
 }
 
-// encodingOf says how an answer is read.
+// encodingOf says how to decode an answer.
 func encodingOf(contentType, responseFormat string) *audio.Options {
 	raw := audio.Format{Rate: 24000, Channels: 1}
 	encoding := ""

@@ -24,7 +24,7 @@ const (
 	maxOwn       = 256 // events of our own that wait to be sent
 )
 
-// Conn is a WebSocket; *websocket.Conn is one.
+// Conn is the part of *websocket.Conn that a Relay uses.
 type Conn interface {
 	Read(ctx context.Context) (websocket.MessageType, []byte, error)
 	Write(ctx context.Context, kind websocket.MessageType, data []byte) error
@@ -40,7 +40,7 @@ func (p *Proxy) realtime(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	client, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: []string{service.Subprotocol()}})
-	if err != nil { // the client was told
+	if err != nil { // the client got an error
 		_ = service.Close(websocket.StatusGoingAway, "")
 		return
 	}
@@ -57,8 +57,8 @@ func (p *Proxy) realtime(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// dial connects to the service with what the client sent. The response is the
-// service's where it refuses.
+// dial connects to the service with what the client sent. If the service refuses, dial returns
+// its response.
 func (p *Proxy) dial(r *http.Request) (*websocket.Conn, *http.Response, error) {
 	ctx, cancel := context.WithTimeout(r.Context(), dialTimeout)
 	defer cancel()
@@ -83,7 +83,7 @@ func (p *Proxy) dial(r *http.Request) (*websocket.Conn, *http.Response, error) {
 	return conn, response, nil
 }
 
-// subprotocols are those that the client offers. A browser has its key in one.
+// subprotocols returns those that the client offers. Browsers put their key in one.
 func subprotocols(r *http.Request) (offered []string) {
 	for _, line := range r.Header.Values("Sec-WebSocket-Protocol") {
 		for name := range strings.SplitSeq(line, ",") {
@@ -93,7 +93,7 @@ func subprotocols(r *http.Request) (offered []string) {
 	return offered
 }
 
-// refuse passes on why the service does not take the session.
+// refuse forwards the service's refusal of the session.
 func refuse(w http.ResponseWriter, response *http.Response, err error) {
 	if response == nil || response.StatusCode < 300 {
 		http.Error(w, "the service cannot be reached: "+err.Error(), http.StatusBadGateway)
@@ -102,29 +102,29 @@ func refuse(w http.ResponseWriter, response *http.Response, err error) {
 	w.Header().Set("Content-Type", response.Header.Get("Content-Type"))
 	w.WriteHeader(response.StatusCode)
 	if response.Body != nil {
-		_, _ = io.Copy(w, response.Body) // what of it there is
+		_, _ = io.Copy(w, response.Body) // as much of it as there is
 	}
 }
 
-// RelayOptions say who speaks, and what the client is sent.
+// RelayOptions say who speaks, and what the client receives.
 type RelayOptions struct {
 	VoiceOptions
-	// HidesAudio sends the client no audio: the replica says it.
+	// HidesAudio removes the audio from what the client receives: the replica says it.
 	HidesAudio bool
 	// Cuts calls cut whenever the room's user begins to speak, until ctx ends. Nil: only
 	// events of the service and of the client interrupt the replica.
 	Cuts func(ctx context.Context, cut func())
 }
 
-// Relay passes all messages both ways between a client and the service, byte for byte,
-// while the replica says the audio. When one of them has ended the session, or ctx has
-// ended, it closes both. What came by then is said, unless ctx ends.
+// Relay forwards all messages between a client and the service, byte for byte, while the
+// replica says the audio. When one of them or ctx ends the session, Relay closes both. It lets
+// the replica finish the audio that has arrived, unless ctx ends.
 func Relay(ctx context.Context, client, service Conn, o RelayOptions) {
 	own := make(chan []byte, maxOwn)
 	o.Send = func(event []byte) {
 		select {
 		case own <- event:
-		default: // a service that reads nothing has forgotten more than this
+		default: // a service that is so far behind has forgotten these items
 		}
 	}
 	voice := NewVoice(ctx, o.VoiceOptions)
@@ -168,7 +168,7 @@ func sendOwn(ctx context.Context, service Conn, own <-chan []byte) {
 	for {
 		select {
 		case event := <-own:
-			_ = write(service, websocket.MessageText, event) // its reader notices
+			_ = write(service, websocket.MessageText, event) // the reader notices a failure
 		case <-ctx.Done():
 			return
 		}
@@ -183,7 +183,8 @@ func carriesAudio(event []byte) bool {
 	return json.Unmarshal(event, &e) == nil && isAudioDelta(e.Type)
 }
 
-// pass passes messages on until one end closes, and returns why. see decides which.
+// pass forwards messages until one side closes, and returns why. see decides which are
+// forwarded.
 func pass(from, to Conn, see func(data []byte) bool) error {
 	for {
 		kind, data, err := from.Read(context.Background()) // ended by Close
@@ -205,7 +206,7 @@ func write(to Conn, kind websocket.MessageType, data []byte) error {
 	return to.Write(ctx, kind, data)
 }
 
-// closing is the code and the reason to close with, as the side did that closed first.
+// closing returns the code and the reason with which the first side closed.
 func closing(cause error) (websocket.StatusCode, string) {
 	closed, ok := errors.AsType[websocket.CloseError](cause)
 	switch {
@@ -217,7 +218,7 @@ func closing(cause error) (websocket.StatusCode, string) {
 	return closed.Code, closed.Reason
 }
 
-// UserCuts is a RelayOptions.Cuts by the events of a session's room.
+// UserCuts implements RelayOptions.Cuts by the events of a session's room.
 func UserCuts(session *echo.Session) func(ctx context.Context, cut func()) {
 	return func(ctx context.Context, cut func()) {
 		for event, err := range session.Events(ctx) {
@@ -228,7 +229,7 @@ func UserCuts(session *echo.Session) func(ctx context.Context, cut func()) {
 	}
 }
 
-// target is the address at the service of what a client asks this proxy for.
+// target returns the address at the service for an address at this proxy.
 func (p *Proxy) target(asked *url.URL) *url.URL {
 	target := *p.upstream
 	target.Path = strings.TrimSuffix(target.Path, "/") + strings.TrimPrefix(asked.Path, "/v1")
@@ -244,6 +245,6 @@ func (p *Proxy) target(asked *url.URL) *url.URL {
 
 func (p *Proxy) failed(err error) {
 	if p.options.Warn != nil {
-		p.options.Warn(fmt.Sprintf("the replica says nothing more of a Realtime session: %v", err))
+		p.options.Warn(fmt.Sprintf("the replica can no longer speak in a Realtime session: %v", err))
 	}
 }

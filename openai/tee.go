@@ -6,14 +6,14 @@ import (
 	"sync"
 )
 
-// errLeft is what a reader of a tee gets when nobody speaks any more.
-var errLeft = errors.New("it is not spoken any more")
+// errLeft is the error for a reader of a tee after leave.
+var errLeft = errors.New("the answer is no longer spoken")
 
-// errCut is what a reader of a tee gets where the client has left before the end.
+// errCut is the error for a reader of a tee if the client left before the end.
 var errCut = errors.New("the program has not read the answer to its end")
 
-// tee is the body of an answer that keeps what was read for a second reader, which
-// may be slower. The first waits only where the second is more than limit behind.
+// tee is the body of an answer. It keeps what was read for a second reader, which may be
+// slower. The first reader waits only if the second is more than limit behind.
 type tee struct {
 	body  io.ReadCloser
 	limit int
@@ -49,8 +49,8 @@ func (t *tee) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Close closes the body. Where that is before its end, the second reader gets an
-// error, since what it has is no whole answer.
+// Close closes the body. If it has not ended, the second reader gets an error, since its data
+// is not a complete answer.
 func (t *tee) Close() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -61,7 +61,7 @@ func (t *tee) Close() error {
 	return t.body.Close()
 }
 
-// leave ends the second reader, and lets the first go on alone.
+// leave ends the second reader. The first one continues alone.
 func (t *tee) leave() {
 	t.mu.Lock()
 	defer t.mu.Unlock()

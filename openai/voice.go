@@ -16,12 +16,12 @@ import (
 	"echocast/playout"
 )
 
-// Voice speaks the audio of one Realtime session through a replica. Call
-// HandleServiceEvent with each event of the service. Where the user cuts in, the Voice
-// tells the service how much was heard. Each part of audio is an utterance.
+// Voice speaks the audio of one Realtime session through a replica. Call HandleServiceEvent
+// with each event of the service. When the user interrupts, the Voice tells the service how
+// much was heard. Each part of audio is an utterance.
 type Voice struct {
 	options VoiceOptions
-	prefix  string // of the ids of our own events
+	prefix  string // prefix of the ids of our own events
 
 	mu      sync.Mutex
 	player  *playout.Player
@@ -30,10 +30,10 @@ type Voice struct {
 	ctx     context.Context //nolint:containedctx // of the session
 	format  format
 	keeps   bool   // the service does not stop for the user's speech
-	answers string // the response that is being made; empty for none
-	cutOff  string // the response that the user cut off last
+	answers string // the response that is being made; empty: none
+	cutOff  string // the last response that the user interrupted
 	parts   []*part
-	events  int   // of our own, so far
+	events  int   // number of our own events so far
 	failed  error // why nothing is spoken any more
 }
 
@@ -45,7 +45,7 @@ type VoiceOptions struct {
 	Send func(event []byte)
 	// OnHeard, if it is set, is called with each utterance that has ended.
 	OnHeard func(playout.Heard)
-	// OnFailed, if it is set, is called once, when the replica cannot speak any more.
+	// OnFailed, if it is set, is called once, when the replica can no longer speak.
 	OnFailed func(error)
 }
 
@@ -55,12 +55,12 @@ type part struct {
 	item        string
 	index       int
 	from, to    int64 // positions in the stream
-	isDone      bool  // no more comes
+	isDone      bool  // all of its audio has arrived
 	isEnded     bool  // its utterance was ended
 	isTruncated bool  // the service knows how much was heard
 }
 
-// format is how the service encodes audio.
+// format is the encoding of audio.
 type format struct {
 	rate   int
 	decode func(data []byte) []int16
@@ -75,10 +75,10 @@ func NewVoice(ctx context.Context, o VoiceOptions) *Voice {
 	return v
 }
 
-// errUnfinished says that the session ended in the midst of a part.
+// errUnfinished says that the session ended in the middle of a part.
 var errUnfinished = errors.New("the session ended before the answer did")
 
-// Drain waits until all that came was heard or dropped, or the context of the Voice
+// Drain waits until everything that arrived was heard or dropped, or the context of the Voice
 // has ended.
 func (v *Voice) Drain() {
 	v.mu.Lock()
@@ -92,17 +92,17 @@ func (v *Voice) Drain() {
 	player := v.player
 	v.mu.Unlock()
 	if player != nil {
-		_ = player.Drain(v.ctx) // its end is what the caller asked for
+		_ = player.Drain(v.ctx) // the caller asked for its end
 	}
 }
 
-// Close ends what is spoken, and waits for it.
+// Close ends what is spoken, and waits for its end.
 func (v *Voice) Close() {
 	v.stop(nil)
 	v.running.Wait()
 }
 
-// serverEvent is what an event of the service says, as far as it matters here.
+// serverEvent has the fields of the service's events that matter here.
 type serverEvent struct {
 	Type       string  `json:"type"`
 	ResponseID string  `json:"response_id"`
@@ -120,8 +120,7 @@ type serverEvent struct {
 	} `json:"error"`
 }
 
-// Response reports how a response of the service has ended, as the event response.done
-// says it.
+// Response reports how a response of the service has ended, from the event response.done.
 type Response struct {
 	ID      string `json:"id"`
 	Status  string `json:"status"` // completed, cancelled, failed or incomplete
@@ -134,8 +133,8 @@ type Response struct {
 	} `json:"status_details"`
 }
 
-// Problem returns why a response is not whole; nil: it is. A server that gives no status
-// makes none that is not.
+// Problem returns why a response is incomplete, or nil if it is complete. It is nil too for
+// servers that send no status.
 func (r *Response) Problem() error {
 	if r.Status == "" || r.Status == "completed" {
 		return nil
@@ -144,8 +143,8 @@ func (r *Response) Problem() error {
 	return fmt.Errorf("the response is %s: %s", r.Status, why)
 }
 
-// session is the formats and the turn detection of a session, by their current and
-// by their earlier names.
+// session holds the formats and the turn detection of a session, by their current and their
+// earlier names.
 type session struct {
 	Audio struct {
 		Input struct {
@@ -171,17 +170,17 @@ func isAudioDelta(kind string) bool {
 	return kind == "response.output_audio.delta" || kind == "response.audio.delta"
 }
 
-// matters lists the events that a Voice reads whole. Others may have the same fields
-// with another meaning: a delta of text is no base64.
+// matters lists the events that a Voice parses. In others the same fields may have another
+// meaning: a delta of text is not base64.
 var matters = []string{
 	"error", "session.created", "session.updated", "response.created", "response.done", "response.output_audio.delta",
 	"response.audio.delta", "response.output_audio.done", "response.audio.done",
 	"response.output_item.done", "input_audio_buffer.speech_started",
 }
 
-// HandleServiceEvent speaks, ends or interrupts as an event of the service asks for. It
-// reports whether the event is an error about one that the Voice itself has sent: the
-// client knows nothing of that, and must not get it.
+// HandleServiceEvent speaks, ends or interrupts, as an event of the service asks for. It
+// reports whether the event is an error about one of the Voice's own events: the client does
+// not know those, and must not get the error.
 func (v *Voice) HandleServiceEvent(event []byte) (isOurs bool) {
 	var head struct {
 		Type string `json:"type"`
@@ -216,7 +215,7 @@ func (v *Voice) HandleServiceEvent(event []byte) (isOurs bool) {
 	return false
 }
 
-// configure notes how audio is encoded, and whether the user's speech stops a response.
+// configure records how audio is encoded, and whether the user's speech stops a response.
 func (v *Voice) configure(s *session) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -227,7 +226,7 @@ func (v *Voice) configure(s *session) {
 		}
 	}
 	if v.player != nil {
-		return // it cannot change any more
+		return // it can no longer change
 	}
 	kind := s.Audio.Output.Format.Type
 	switch {
@@ -261,7 +260,7 @@ func (v *Voice) add(e *serverEvent) {
 	p := v.part(e.ItemID, e.Content)
 	p.response = e.ResponseID
 	switch {
-	case p.isTruncated, p.isDone, v.failed != nil: // it was on its way when the user cut in
+	case p.isTruncated, p.isDone, v.failed != nil: // it was on its way when the user interrupted
 		return
 	case p.response != "" && p.response == v.cutOff && p.to == p.from:
 		v.truncatePart(p, 0)
@@ -279,8 +278,8 @@ func (v *Voice) add(e *serverEvent) {
 	p.to = to
 }
 
-// open makes the player, which the first audio needs: its format is known by then. The
-// Voice is locked.
+// open creates the player for the first audio: its format is known by then. The Voice is
+// locked.
 func (v *Voice) open() (err error) {
 	if v.player != nil {
 		return nil
@@ -301,7 +300,7 @@ func (v *Voice) open() (err error) {
 	return nil
 }
 
-// fail notes that nothing is spoken any more. The Voice is locked.
+// fail records that nothing is spoken any more. The Voice is locked.
 func (v *Voice) fail(err error) {
 	if v.failed == nil {
 		v.failed = err
@@ -311,7 +310,7 @@ func (v *Voice) fail(err error) {
 	}
 }
 
-// part finds a part, or begins it behind all others. The Voice is locked.
+// part finds a part, or appends it. The Voice is locked.
 func (v *Voice) part(item string, index int) *part {
 	for _, p := range v.parts {
 		if p.item == item && p.index == index {
@@ -333,18 +332,18 @@ func (v *Voice) part(item string, index int) *part {
 	return p
 }
 
-// maxParts is how many parts are remembered.
+// maxParts limits the parts that are remembered.
 const maxParts = 100
 
-// setDone notes that a part has all its audio. The service says so also of audio that it
-// has cut short, so its utterance goes on until the item or the response says how it ended.
+// setDone records that a part has all its audio. The service also says so for audio that it
+// has cut short, so the utterance continues until the item or the response says how it ended.
 func (v *Voice) setDone(item string, index int) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.part(item, index).isDone = true
 }
 
-// endParts ends the utterances of some parts. err says why they are not whole.
+// endParts ends the utterances of some parts. err says why they are incomplete.
 func (v *Voice) endParts(are func(*part) bool, err error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -355,7 +354,7 @@ func (v *Voice) endParts(are func(*part) bool, err error) {
 	}
 }
 
-// endPart ends the utterance of a part. err says why it is not whole. The Voice is locked.
+// endPart ends the utterance of a part. err says why it is incomplete. The Voice is locked.
 func (v *Voice) endPart(p *part, err error) {
 	if p.isEnded {
 		return
@@ -370,8 +369,8 @@ func (v *Voice) endPart(p *part, err error) {
 	}
 }
 
-// Cut interrupts the replica, since the user began to speak, and tells the service how
-// much was heard as soon as that is known.
+// Cut interrupts the replica because the user began to speak, and tells the service how much
+// was heard as soon as that is known.
 func (v *Voice) Cut() {
 	v.mu.Lock()
 	v.cutOff = cmp.Or(v.answers, v.cutOff)
@@ -388,7 +387,7 @@ func (v *Voice) Cut() {
 	}
 }
 
-// Cancel asks the service to make no more of its response, if it makes one.
+// Cancel asks the service to stop its current response, if there is one.
 func (v *Voice) Cancel() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -397,7 +396,7 @@ func (v *Voice) Cancel() {
 	}
 }
 
-// heard is called by the player with each utterance that has ended.
+// heard handles an utterance that has ended. The player calls it.
 func (v *Voice) heard(h playout.Heard) {
 	if h.Heard < h.End {
 		v.truncate(h.Heard, h.End)
@@ -436,8 +435,8 @@ func (v *Voice) send(event map[string]any) {
 	v.options.Send(data)
 }
 
-// HandleClientEvent interrupts the replica where an event of the client cancels the
-// response, or truncates or clears its audio.
+// HandleClientEvent interrupts the replica if an event of the client cancels the response, or
+// truncates or clears its audio.
 func (v *Voice) HandleClientEvent(event []byte) {
 	var e struct {
 		Type    string `json:"type"`
@@ -448,7 +447,7 @@ func (v *Voice) HandleClientEvent(event []byte) {
 		return
 	}
 	switch e.Type {
-	case "conversation.item.truncate": // the client knows better what it wants to have said
+	case "conversation.item.truncate": // the client knows better what should count as heard
 		v.mu.Lock()
 		v.part(e.ItemID, e.Content).isTruncated = true
 		v.mu.Unlock()
@@ -458,7 +457,7 @@ func (v *Voice) HandleClientEvent(event []byte) {
 	}
 }
 
-// decoded reads samples of one byte.
+// decoded returns a decoder of one-byte samples.
 func decoded(decode func(byte) int16) func(data []byte) []int16 {
 	return func(data []byte) []int16 { return pcm.Decode(data, decode) }
 }

@@ -38,26 +38,25 @@ import (
 
 const rate = 8000 // Hz
 
-// SignatureHeader is the header with which Twilio proves that it is the caller.
+// SignatureHeader is the header by which Twilio proves that it is the caller.
 const SignatureHeader = "X-Twilio-Signature"
 
-// Sign returns the signature of a request for the WebSocket at url, for bots that
-// ask for it.
+// Sign returns the signature of a request for the WebSocket at url, for bots that check it.
 func Sign(authToken, url string) string {
 	mac := hmac.New(sha1.New, []byte(authToken))
 	mac.Write([]byte(url))
 	return base64.StdEncoding.EncodeToString(mac.Sum(nil))
 }
 
-// Stream is one Media Stream: a carrier.Protocol.
+// Stream is one Media Stream. It implements carrier.Protocol.
 type Stream struct {
 	account, call, stream string
 	parameters            map[string]string
 	sequence, chunk       int
 }
 
-// New begins a stream with made-up SIDs. The bot gets the parameters as those that
-// TwiML's <Parameter> sets.
+// New returns a stream with made-up SIDs. The bot gets the parameters as if TwiML's
+// <Parameter> had set them.
 func New(parameters map[string]string) *Stream {
 	if parameters == nil {
 		parameters = map[string]string{}
@@ -65,15 +64,15 @@ func New(parameters map[string]string) *Stream {
 	return &Stream{account: sid("AC"), call: sid("CA"), stream: sid("MZ"), parameters: parameters}
 }
 
-// sid makes up an id of Twilio's form.
+// sid makes up an id in Twilio's form.
 func sid(kind string) string {
 	var random [16]byte
 	_, _ = rand.Read(random[:]) // never fails
 	return kind + hex.EncodeToString(random[:])
 }
 
-// message is a message either way. A field that does not belong to its event is
-// missing.
+// message is a message in either direction. It leaves out the fields that its event does not
+// have.
 type message struct {
 	Event     string `json:"event"`
 	Protocol  string `json:"protocol,omitempty"`
@@ -117,7 +116,7 @@ type stop struct {
 	CallSID    string `json:"callSid"`
 }
 
-// Rate is 8000 Hz.
+// Rate returns 8000 Hz.
 func (s *Stream) Rate() int { return rate }
 
 // Start returns connected and start.
@@ -131,8 +130,8 @@ func (s *Stream) Start() []carrier.Message {
 	}
 }
 
-// Voice returns a media message of the inbound track. Its timestamp is in
-// milliseconds from the start of the stream.
+// Voice returns a media message of the inbound track. Its timestamp counts milliseconds from
+// the start of the stream.
 func (s *Stream) Voice(frame []int16) carrier.Message {
 	s.chunk++
 	at := int64(s.chunk) * carrier.FrameTime.Milliseconds()
@@ -140,12 +139,12 @@ func (s *Stream) Voice(frame []int16) carrier.Message {
 		strconv.FormatInt(at, 10), pcm.Encode(frame, pcm.EncodeMuLaw)}})
 }
 
-// Mark returns the mark, heard or not.
+// Mark returns the mark. Twilio does not distinguish heard marks from cleared ones.
 func (s *Stream) Mark(name string, _ bool) []carrier.Message {
 	return []carrier.Message{s.next(message{Event: "mark", Mark: &mark{name}})}
 }
 
-// Cleared returns nothing: the marks say it.
+// Cleared returns nothing: the returned marks tell the bot.
 func (s *Stream) Cleared() []carrier.Message { return nil }
 
 // Stop returns stop.
@@ -165,14 +164,14 @@ func encode(m message) carrier.Message {
 	return carrier.Message{Data: data}
 }
 
-// Read reads media, mark and clear. Twilio takes nothing else.
+// Read reads media, mark and clear. Twilio accepts no other messages.
 func (s *Stream) Read(in carrier.Message) (carrier.Order, error) {
 	var m message
 	if in.IsBinary {
 		return carrier.Order{}, fmt.Errorf("a binary message of %d bytes; a Media Stream is text", len(in.Data))
 	}
 	if err := json.Unmarshal(in.Data, &m); err != nil {
-		return carrier.Order{}, fmt.Errorf("a message that is no JSON of a Media Stream: %w", err)
+		return carrier.Order{}, fmt.Errorf("a message that is not JSON of a Media Stream: %w", err)
 	}
 	if m.StreamSID != s.stream {
 		return carrier.Order{}, fmt.Errorf("a message %q for the stream %q; this one is %s", m.Event, m.StreamSID, s.stream)

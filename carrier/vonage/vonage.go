@@ -28,18 +28,18 @@ import (
 	"echocast/internal/pcm"
 )
 
-// Rates returns the sampling rates in Hz of such calls.
+// Rates returns the possible sampling rates in Hz.
 func Rates() []int { return []int{8000, 16000, 24000} }
 
-// Leg is one call: a carrier.Protocol.
+// Leg is one call. It implements carrier.Protocol.
 type Leg struct {
 	rate    int
 	headers map[string]string
 	odd     []byte // half a sample of the bot's last message
 }
 
-// New begins a call at one of Rates. The bot gets the headers in the first message,
-// as those of an NCCO.
+// New returns a call at one of Rates. The bot gets the headers in the first message, like
+// those of an NCCO.
 func New(rate int, headers map[string]string) (*Leg, error) {
 	if !slices.Contains(Rates(), rate) {
 		return nil, fmt.Errorf("vonage: a rate of %d Hz; there are %v", rate, Rates())
@@ -47,7 +47,7 @@ func New(rate int, headers map[string]string) (*Leg, error) {
 	return &Leg{rate: rate, headers: headers}, nil
 }
 
-// Rate is that of New.
+// Rate returns the rate that New was given.
 func (l *Leg) Rate() int { return l.rate }
 
 // Start returns websocket:connected.
@@ -105,7 +105,7 @@ func (l *Leg) Read(in carrier.Message) (carrier.Order, error) {
 		Payload json.RawMessage `json:"payload"`
 	}
 	if err := json.Unmarshal(in.Data, &m); err != nil {
-		return carrier.Order{}, fmt.Errorf("a text message that is no JSON of the Voice API: %w", err)
+		return carrier.Order{}, fmt.Errorf("a text message that is not JSON of the Voice API: %w", err)
 	}
 	switch m.Action {
 	case "clear":
@@ -119,7 +119,8 @@ func (l *Leg) Read(in carrier.Message) (carrier.Order, error) {
 	return carrier.Order{}, fmt.Errorf("an action %q; a bot sends clear and notify", m.Action)
 }
 
-// samples are those of a message, with half of one that the message before ended in.
+// samples returns the samples of a message. If the message before ended with half a sample,
+// that one is completed.
 func (l *Leg) samples(data []byte) []int16 {
 	data = append(l.odd, data...)
 	l.odd = append([]byte(nil), data[len(data)&^1:]...)

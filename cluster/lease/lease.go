@@ -1,36 +1,36 @@
 // Package lease decides which node of a cluster may speak in a conversation.
 //
-// A record in a store that many nodes share says who holds the conversation. Each
-// write of the record names the revision that it replaces, so of two writes one is
-// refused. The holder writes the record again, which renews it, and may speak for TTL
-// less a margin from when it asked for the last write. Another node may take the record
-// once it has seen the same revision for TTL. It saw the revision after the holder had
-// asked for it, so the holder has stopped before:
+// A record in a store that many nodes share says who holds the conversation. Each write of the
+// record names the revision that it replaces, so of two writes one is refused. The holder
+// renews its lease by writing the record again. It may speak for TTL less a margin, counted
+// from when it asked for the last write. Another node may take the record once it has seen the
+// same revision for TTL. It saw the revision after the holder had asked for it, so the holder
+// has stopped before:
 //
 //	holder   ask──►write            may speak until ask+TTL-margin┃
 //	store          └─► revision 7
 //	other                └─► sees revision 7 ......... may write at seen+TTL ┃
 //
-// No clock is compared with that of another machine, and the store's clock plays no
-// part: a clock that jumps does no harm, one that runs a tenth too slow does.
+// No clock is compared with the clock of another machine, and the store's clock is not used: a
+// clock that jumps does no harm, one that runs a tenth too slow does.
 //
-// Next is all of it. It is pure: it reads no clock and writes nothing, so a program can
-// try all orders of events.
+// Next holds all rules. It is pure: it reads no clock and writes nothing, so a program can try
+// all orders of events.
 package lease
 
 import "time"
 
-// Phase is what a node does about a conversation.
+// Phase is the state of a node regarding one conversation.
 type Phase int
 
 // The phases.
 const (
-	Watching Phase = iota // somebody else holds the record, or nobody
+	Watching Phase = iota // another node holds the record, or nobody does
 	Claiming              // a write that takes the record is under way
 	Held                  // this node holds it
 )
 
-// Holder is who holds a record that was seen.
+// Holder says who holds a record.
 type Holder int
 
 // The holders.
@@ -40,43 +40,42 @@ const (
 	Us                   // this node, by its present claim
 )
 
-// Options bound a lease. All nodes have the same.
+// Options configure a lease. All nodes have the same.
 type Options struct {
-	TTL    time.Duration // how long a record holds from its last write
+	TTL    time.Duration // how long a record is valid after its last write
 	Margin time.Duration // how much earlier the holder stops
 }
 
-// Renewal is how long after a write the holder asks for the next.
+// Renewal is how long after a write the holder writes again.
 func (o Options) Renewal() time.Duration { return o.TTL / 3 }
 
-// Time is on the node's own clock, which counts while the machine is suspended and
+// Time is a time on the node's own clock. The clock counts while the machine is suspended, and
 // never goes back.
 type Time = time.Duration
 
-// State is where a node stands with one conversation. The zero State has seen no
-// record.
+// State is what a node knows of one conversation's lease. The zero State has seen no record.
 type State struct {
 	Phase     Phase
 	Holder    Holder
-	Revision  uint64 // of the record as it was seen or written last; 0: there is none
-	Seen      Time   // when that revision was seen first
-	Asked     Time   // when the last write was asked for
+	Revision  uint64 // of the last record seen or written; 0: there is none
+	Seen      Time   // when that revision was first seen
+	Asked     Time   // when the last write was requested
 	Until     Time   // until when this node may speak, in phase Held
-	IsWriting bool   // a write is under way
+	IsWriting bool   // a write is pending
 }
 
-// Kind is what happened.
+// Kind is a kind of event.
 type Kind int
 
 // The kinds of events.
 const (
-	Saw        Kind = iota // the record was seen, with Revision and Holder
-	Want                   // this node is to take the conversation, if it may
-	Written                // the write was done, and made Revision
-	Refused                // the write was refused: somebody else has written
-	Unanswered             // the write was not answered: it may be done or not
+	Saw        Kind = iota // a record was seen, with Revision and Holder
+	Want                   // this node should take the conversation, if it may
+	Written                // the write succeeded, and made Revision
+	Refused                // the write was refused: another node has written
+	Unanswered             // there was no answer: the write may have succeeded or not
 	Tick                   // time has passed
-	Give                   // this node is to release the conversation
+	Give                   // this node should release the conversation
 )
 
 // Event is what happened, and when.
@@ -87,7 +86,7 @@ type Event struct {
 	Holder   Holder
 }
 
-// Action is what the caller has to do. Stop comes before everything else.
+// Action is what the caller must do. Stop comes before everything else.
 type Action int
 
 // The actions.
@@ -95,18 +94,19 @@ const (
 	None    Action = iota
 	Write          // write the record as this node's, replacing State.Revision
 	Start          // this node holds the conversation from now on
-	Stop           // it does not any more: nothing may be sent
+	Stop           // this node no longer holds it: send nothing
 	Release        // as Stop, then write that nobody holds it, replacing State.Revision
 )
 
-// MaySpeak reports whether this node may send at a time. It is asked for each message,
-// so that no goroutine has to run for a node to fall silent.
+// MaySpeak reports whether this node may send at a time. It is asked for each message, so no
+// timer has to run to stop the node.
 func (s State) MaySpeak(now Time) bool { return s.Phase == Held && now < s.Until }
 
-// Next is what follows after an event. Every state knows what to do at every event.
+// Next returns the state and the action after an event. It is defined for every state and
+// event.
 func (s State) Next(e Event, o Options) (State, Action) {
 	if s.Phase == Held && e.At >= s.Until {
-		s, _ = s.lose(e.At) // whatever else has happened
+		s, _ = s.lose(e.At) // before anything else
 		after, _ := s.Next(e, o)
 		return after, Stop
 	}
@@ -129,7 +129,7 @@ func (s State) Next(e Event, o Options) (State, Action) {
 	return s, None
 }
 
-// saw notes a record that is newer than what is known.
+// saw records a newer revision.
 func (s State) saw(e Event) (State, Action) {
 	if e.Revision <= s.Revision {
 		return s, None
@@ -160,12 +160,12 @@ func (s State) written(e Event, o Options) (State, Action) {
 	if s.Revision <= e.Revision {
 		s.Revision, s.Holder = e.Revision, Us
 		s.Seen = e.At
-	} else { // another has taken it since
+	} else { // another node has taken it in the meantime
 		s.Phase = Watching
 		return s, stopIf(before == Held)
 	}
 	switch {
-	case before == Watching: // it was lost meanwhile
+	case before == Watching: // it was lost in the meantime
 		s.Holder = Other
 		return s, None
 	case e.At >= until:
@@ -229,7 +229,7 @@ func (s State) give(e Event) (State, Action) {
 // lose ends the holding. What is known of the record stays.
 func (s State) lose(at Time) (State, Action) {
 	if s.Holder == Us {
-		s.Holder = Other // it may be this node's own; it lapses as any other
+		s.Holder = Other // it may be this node's own; it expires like any other
 		s.Seen = at
 	}
 	s.Phase, s.Until = Watching, 0

@@ -1,5 +1,5 @@
-// Package sharing has the options with which serve shares conversations with other
-// nodes. It is apart from package cluster, which brings all of NATS.
+// Package sharing has the options with which serve shares conversations with other nodes. It
+// is separate from package cluster, which imports all of NATS.
 package sharing
 
 import (
@@ -10,7 +10,7 @@ import (
 	"echocast/internal/option"
 )
 
-// Options are how serve shares conversations. The zero value shares none.
+// Options say how serve shares conversations. The zero value shares none.
 type Options struct {
 	NATS      string // "embedded", or URLs separated by commas; empty: there are no other nodes
 	Dir       string // of an embedded server
@@ -20,7 +20,7 @@ type Options struct {
 	Advertise string // URL of this node
 }
 
-// Flags are the options of the command line.
+// Flags returns the options of the command line.
 func (o *Options) Flags() []cli.Flag {
 	return []cli.Flag{
 		option.New(&o.NATS, "nats", "", "keep conversations in NATS, so that they outlive this process: `URL`s separated "+

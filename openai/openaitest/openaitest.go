@@ -1,4 +1,4 @@
-// Package openaitest is a stand-in of OpenAI's Realtime service for tests, written from its
+// Package openaitest is a stand-in for OpenAI's Realtime service for tests, written from its
 // published events.
 //
 // https://platform.openai.com/docs/api-reference/realtime-server-events
@@ -17,10 +17,10 @@ import (
 	"echocast/internal/testwait"
 )
 
-// session is what the service says of a session: it speaks samples at 24 kHz.
+// session is the description of a session: it speaks samples at 24 kHz.
 const session = `"session":{"type":"realtime","audio":{"output":{"format":{"type":"audio/pcm","rate":24000}}}}`
 
-// Session is the service's end of a Realtime session.
+// Session is the service's side of a Realtime session.
 type Session struct {
 	t    testing.TB
 	ctx  context.Context //nolint:containedctx // of the test
@@ -35,8 +35,8 @@ type Event struct {
 	Audio    []byte `json:"audio"`        // of input_audio_buffer.append
 }
 
-// Realtime holds a session with each client, until the client leaves. answer is called for
-// each response.create.
+// Realtime holds a session with each client, until the client leaves. It calls answer for each
+// response.create.
 func Realtime(t testing.TB, answer func(s *Session)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		s := Accept(t, w, r)
@@ -51,7 +51,7 @@ func Realtime(t testing.TB, answer func(s *Session)) http.HandlerFunc {
 	}
 }
 
-// Accept begins a session. It is nil where the client wants none, which fails the test.
+// Accept begins a session. It returns nil if the client asks for none; this fails the test.
 func Accept(t testing.TB, w http.ResponseWriter, r *http.Request) *Session {
 	conn, err := websocket.Accept(w, r, nil)
 	if err != nil {
@@ -65,11 +65,11 @@ func Accept(t testing.TB, w http.ResponseWriter, r *http.Request) *Session {
 
 // Send sends an event.
 func (s *Session) Send(format string, args ...any) {
-	_ = s.conn.Write(s.ctx, websocket.MessageText, fmt.Appendf(nil, format, args...)) // Events notices
+	_ = s.conn.Write(s.ctx, websocket.MessageText, fmt.Appendf(nil, format, args...)) // Events notices a failure
 }
 
-// Events yields the events of the client, until it leaves. The session itself answers an
-// update and a truncation.
+// Events yields the events of the client, until it leaves. The session answers updates and
+// truncations itself.
 func (s *Session) Events() iter.Seq[Event] {
 	return func(yield func(Event) bool) {
 		for {
@@ -95,7 +95,8 @@ func (s *Session) Events() iter.Seq[Event] {
 	}
 }
 
-// Answer sends a whole response at once, whose audio is the samples so many times.
+// Answer sends a whole response at once. Its audio is the samples, repeated the given number
+// of times.
 func (s *Session) Answer(samples []byte, times int) {
 	const of = `"response_id":"resp_1","item_id":"item_1","output_index":0,"content_index":0`
 	s.Send(`{"type":"response.created","response":{"id":"resp_1","status":"in_progress"}}`)

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Address is the address of a room.
+// Address names a room on a LiveKit server.
 type Address struct {
 	URL  string // of the server: wss://host[:port], or ws:// without TLS
 	Room string // the room's name

@@ -75,9 +75,9 @@ func (r *Room) own(track string, isAvatar bool) {
 	}
 }
 
-// noteUsers queues an event when somebody begins to speak, or nobody speaks any more.
-// It looks at the participants, not at the SDK's list of speakers, which keeps those
-// who leave while speaking and comes in any order.
+// noteUsers queues an event when a user begins to speak, or when none speaks any more. It
+// checks the participants, not the SDK's list of speakers: that keeps those who leave while
+// they speak, and its updates come in any order.
 func (r *Room) noteUsers() {
 	if !r.options.HearUsers {
 		return
@@ -108,7 +108,7 @@ func (r *Room) heard() *hearing {
 	return r.hearing
 }
 
-// read reads a track to its end, and passes packets on while somebody wants to hear it.
+// read reads a track to its end, and passes its packets to the running Hear.
 func (r *Room) read(track *webrtc.TrackRemote, who *lksdk.RemoteParticipant) {
 	if track.Kind() != webrtc.RTPCodecTypeAudio {
 		return

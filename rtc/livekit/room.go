@@ -48,11 +48,11 @@ type Room struct {
 
 	mu        sync.Mutex // the SDK waits for it with its room locked
 	ledger    ledger
-	last      *entry          // of the stream that was opened last
+	last      *entry          // the entry of the last opened stream
 	fallback  *time.Timer     // of ReadyAuto; nil before the avatar was seen
 	hasWaited bool            // the fallback's time is over
-	isReady   bool            // the avatar is
-	hasUser   bool            // somebody else speaks
+	isReady   bool            // the avatar is ready
+	hasUser   bool            // a user speaks
 	hearing   *hearing        // nil while nobody hears
 	avatars   map[string]bool // the avatar's tracks of sound, by id
 	events    []echo.Event    // not yet taken by Next
@@ -261,7 +261,7 @@ func (r *Room) Close() error {
 
 func (r *Room) close() error {
 	r.stopFallback()
-	r.speakLock <- struct{}{} // nothing is being said, and nothing will be
+	r.speakLock <- struct{}{} // nothing is being sent, and nothing will be
 	err := r.flush()
 	peers := r.peers()
 	r.room.Disconnect()

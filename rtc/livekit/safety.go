@@ -11,8 +11,8 @@ import (
 	"strings"
 )
 
-// checkSafe refuses a server on another machine that is reached without TLS:
-// whoever is on the way could read the token.
+// checkSafe refuses a server on another machine that is reached without TLS: anybody on the
+// path could read the token.
 func (a Address) checkSafe(insecure bool) error {
 	server, err := url.Parse(a.URL)
 	if err != nil || insecure || server.Scheme == "wss" || isLoopback(server.Hostname()) {
@@ -34,9 +34,9 @@ func isLoopback(host string) bool {
 // errRedirected says that the server sent us elsewhere.
 var errRedirected = errors.New("the server redirects to another address, which would get the token")
 
-// keepToServer returns a ctx that ends with errRedirected before a connection to
-// another port of the server's host is used. net/http, which the SDK calls, would
-// follow a redirect there with the token, and take it off for other hosts only.
+// keepToServer returns a ctx that ends with errRedirected before a connection to another port
+// of the server's host is used. The SDK uses net/http, which would follow such a redirect with
+// the token: it removes the token only for other hosts.
 func keepToServer(ctx context.Context, to Address) (guarded context.Context, stop func()) {
 	server, err := url.Parse(to.URL)
 	if err != nil {
@@ -56,7 +56,7 @@ func keepToServer(ctx context.Context, to Address) (guarded context.Context, sto
 	return httptrace.WithClientTrace(guarded, trace), func() { cancel(nil) }
 }
 
-// redirected is errRedirected if that is why a ctx of keepToServer has ended.
+// redirected returns errRedirected if that is why a ctx of keepToServer has ended.
 func redirected(ctx context.Context) error {
 	if errors.Is(context.Cause(ctx), errRedirected) {
 		return errRedirected

@@ -14,7 +14,7 @@ import (
 	"echocast/echo"
 )
 
-// participant is what speaking needs of the SDK's own participant.
+// participant is the part of the SDK's participant that is needed to speak.
 type participant interface {
 	PublishDataPacket(packet lksdk.DataPacket, options ...lksdk.DataPublishOption) error
 	GetPublisherPeerConnection() *webrtc.PeerConnection
@@ -203,8 +203,8 @@ func buffered(peer *webrtc.PeerConnection) int {
 	return peer.SCTP().BufferedAmount()
 }
 
-// pollInterval is how often the send buffer is looked at while it is full: the
-// SDK lends no data channel that would tell.
+// pollInterval is how often a full send buffer is checked: the SDK does not give access to the
+// data channel, which could notify us.
 const pollInterval = 2 * time.Millisecond
 
 // pause waits for pollInterval, and reports whether neither ctx nor the room

@@ -9,18 +9,18 @@ import (
 	wire "github.com/livekit/protocol/livekit"
 )
 
-// attributeOnBehalf tells those in the room for whom an avatar speaks.
+// attributeOnBehalf is the attribute that says for whom an avatar speaks.
 const attributeOnBehalf = "lk.publish_on_behalf"
 
-// AvatarToken makes the token that lets an avatar worker into a room, to be
-// given to whoever runs the worker: kind agent, the right to join this room,
-// and the identity it speaks for, which is ours. It holds for ttl.
+// AvatarToken returns a token with which an avatar worker joins a room, for whoever runs the
+// worker. It has the kind agent, the right to join this room, and our identity as the one that
+// the worker speaks for. It is valid for ttl.
 func AvatarToken(key, secret, room, avatar, onBehalfOf string, ttl time.Duration) (string, error) {
 	return named(token(key, secret, room, avatar, ttl, map[string]string{attributeOnBehalf: onBehalfOf}))
 }
 
-// SenderToken makes our own token. Viewers' apps show the avatar of an agent, so
-// that is what we are.
+// SenderToken returns our own token. Its kind is agent, since apps for viewers show the avatar
+// of an agent.
 func SenderToken(key, secret, room, identity string, ttl time.Duration) (string, error) {
 	return named(token(key, secret, room, identity, ttl, nil))
 }

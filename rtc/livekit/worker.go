@@ -27,39 +27,38 @@ const WorkerTick = 20 * time.Millisecond
 const (
 	soundTick = 48000 / 50
 	videoTick = 90000 / 50
-	// firstTick keeps timestamps from being 0, which the SDK takes for none.
+	// firstTick avoids the timestamp 0, which the SDK treats as missing.
 	firstTick = 100
 )
 
-// WorkerOptions tune a Worker. Speak, Clear and NeedKeyFrame are needed.
+// WorkerOptions configure a Worker. Speak, Clear and NeedKeyFrame are required.
 type WorkerOptions struct {
-	// Identity is the worker's, where it is not the token's. The default is
-	// DefaultAvatar.
+	// Identity is the worker's identity if the token has none. The default is DefaultAvatar.
 	Identity string
 
-	// Sender is the identity that is obeyed. The default is who the token says the
-	// worker publishes for, or else the first who opens a stream, until that one
-	// leaves.
+	// Sender is the identity that the worker obeys. The default is the identity that the token
+	// names, or else the first that opens a stream, until it leaves.
 	Sender string
 
-	// Insecure lets a Worker send its token without TLS to another machine.
+	// Insecure permits a Worker to send its token without TLS to another machine.
 	Insecure bool
 
-	// Speak is called for each stream of audio, with its id; it reads to the end of
-	// pcm. Streams may overlap.
+	// Speak is called for each stream of audio, with its id. It reads pcm to the end. Streams
+	// may overlap.
 	Speak func(id string, pcm io.Reader, rate, channels int)
 
-	// Clear is called when everything that came so far is to be thrown away.
+	// Clear is called when everything that has arrived must be dropped.
 	Clear func()
 
-	// NeedKeyFrame is called when somebody cannot go on without a key frame.
+	// NeedKeyFrame is called when a viewer needs a key frame to continue.
 	NeedKeyFrame func()
 
-	// Note is told in one line who comes and goes. Nil: nobody.
+	// Note is called with a line for each participant who joins or leaves; nil: it is not
+	// called.
 	Note func(text string)
 }
 
-// Worker is the other side of a Room: an avatar worker that takes audio as data, and
+// Worker is the other side of a Room: an avatar worker that receives audio as data, and
 // publishes sound and video. Its methods may be called at the same time.
 type Worker struct {
 	room    *lksdk.Room
@@ -72,13 +71,13 @@ type Worker struct {
 	streams  sync.WaitGroup
 
 	mu     sync.Mutex
-	sender string    // who is obeyed; empty: nobody yet
-	isGone bool      // the sender has left, and did not speak since
-	active time.Time // when the sender spoke or called last
+	sender string    // the identity that is obeyed; empty: none yet
+	isGone bool      // the sender has left, and has not spoken since
+	active time.Time // when the sender last spoke or called
 }
 
-// JoinWorker enters a room and publishes an audio and a video track, in this order.
-// The errors are as those of Join.
+// JoinWorker joins a room and publishes an audio and a video track, in this order. The errors
+// are those of Join.
 func JoinWorker(ctx context.Context, to Address, with Credentials, o *WorkerOptions) (*Worker, error) {
 	silenceSDK()
 	w := &Worker{options: *o, lifetime: lifetime.New(), closed: make(chan struct{}), sender: o.Sender}
@@ -157,19 +156,19 @@ func (w *Worker) publish() (err error) {
 	if err != nil {
 		return err
 	}
-	w.video.OnBind(w.options.NeedKeyFrame) // nobody got those before
+	w.video.OnBind(w.options.NeedKeyFrame) // frames before this reached nobody
 	_, err = w.room.LocalParticipant.PublishTrack(w.video, &lksdk.TrackPublicationOptions{Name: "avatar_video",
 		Source: wire.TrackSource_CAMERA})
 	return err
 }
 
-// Identity is who the worker is in the room.
+// Identity returns the worker's identity in the room.
 func (w *Worker) Identity() string { return w.room.LocalParticipant.Identity() }
 
-// Ended is closed when the connection is gone.
+// Ended is closed when the connection is lost or closed.
 func (w *Worker) Ended() <-chan struct{} { return w.lifetime.Ended() }
 
-// Cause is why the connection is gone, or nil.
+// Cause returns why the connection ended, or nil.
 func (w *Worker) Cause() error {
 	if err := w.lifetime.Cause(); err != nil {
 		return fmt.Errorf("livekit: %w", err)
@@ -177,11 +176,10 @@ func (w *Worker) Cause() error {
 	return nil
 }
 
-// Sound publishes a packet of Opus of 20 ms. level is its loudness in decibels below
-// full scale.
+// Sound publishes an Opus packet of 20 ms. level is its loudness in decibels below full scale.
 func (w *Worker) Sound(packet []byte, level uint8, tick int64) {
 	sample := media.Sample{Data: packet, Duration: WorkerTick, PacketTimestamp: uint32((tick + firstTick) * soundTick)}
-	// The end of the connection is told elsewhere.
+	// Ended reports the end of the connection, so an error means nothing here.
 	_ = w.sound.WriteSample(sample, &lksdk.SampleWriteOptions{AudioLevel: &level})
 }
 
@@ -191,19 +189,19 @@ func (w *Worker) Picture(frame []byte, tick int64) {
 	_ = w.video.WriteSample(sample, nil) // as in Sound
 }
 
-// Started tells the sender that a stream is heard.
+// Started tells the sender that a stream began to play.
 func (w *Worker) Started(string) { w.call(TypePlaybackStarted, "") }
 
-// Finished tells the sender that a stream is over, and how much of it was heard.
+// Finished tells the sender that a stream is over, and how much of it was played.
 func (w *Worker) Finished(_ string, played time.Duration, interrupted bool) {
 	w.call(TypePlaybackFinished, fmt.Sprintf(`{"playback_position":%.6f,"interrupted":%v,"synchronized_transcript":null}`,
 		played.Seconds(), interrupted))
 }
 
-// tellTimeout is how long the worker waits for an answer before it goes on. The SDK can
-// miss an answer that comes at once, so none says nothing. The call itself is not lost
-// while the connection lasts, and is not repeated: a second lk.playback_finished would
-// count for the next stream.
+// tellTimeout is how long the worker waits for an answer before it continues. The SDK can miss
+// an answer that comes at once, so a missing answer means nothing. The call itself is not lost
+// while the connection lasts. It is not repeated: a second lk.playback_finished would count
+// for the next stream.
 const tellTimeout = 300 * time.Millisecond
 
 // call calls the sender.
@@ -219,8 +217,8 @@ func (w *Worker) call(method, payload string) {
 	}
 }
 
-// present is the sender, or empty if it has left. It may speak before the server tells
-// that it is there.
+// present returns the sender, or "" if it has left. The sender may speak before the server
+// reports that it joined.
 func (w *Worker) present() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -230,13 +228,13 @@ func (w *Worker) present() string {
 	return w.sender
 }
 
-// unseenTime is how long a sender may be in the room before the server tells of it: it
-// collects such news of those who publish no track. One that leaves before is never
+// unseenTime is how long the server may take to report a sender that has joined: it delays
+// such reports for participants that publish no track. A sender that leaves earlier is never
 // reported.
 const unseenTime = 5 * time.Second
 
-// obeys reports whether who is the sender. If there is none yet, or it has left, speaks
-// makes who the sender.
+// obeys reports whether who is the sender. If there is none yet, or it has left, speaks makes
+// who the sender.
 func (w *Worker) obeys(who string, speaks bool) bool {
 	w.mu.Lock()
 	sender := w.sender
@@ -260,7 +258,7 @@ func (w *Worker) isNamed() bool {
 	return w.options.Sender != "" || w.room.LocalParticipant.Attributes()[attributeOnBehalf] != ""
 }
 
-// clear is lk.clear_buffer.
+// clear handles lk.clear_buffer.
 func (w *Worker) clear(call lksdk.RpcInvocationData) (string, error) {
 	if !w.obeys(call.CallerIdentity, false) {
 		return answerReject, nil
@@ -269,7 +267,7 @@ func (w *Worker) clear(call lksdk.RpcInvocationData) (string, error) {
 	return answerOK, nil
 }
 
-// receive takes a stream.
+// receive reads a stream.
 func (w *Worker) receive(r *lksdk.ByteStreamReader, from string) {
 	if !w.obeys(from, true) {
 		w.options.Note(fmt.Sprintf("ignored: speech of %s, since another is obeyed", from))
@@ -282,10 +280,10 @@ func (w *Worker) receive(r *lksdk.ByteStreamReader, from string) {
 	rate, _ := strconv.Atoi(r.Info.Attributes["sample_rate"])
 	channels, _ := strconv.Atoi(cmp.Or(r.Info.Attributes["num_channels"], "1"))
 	w.options.Speak(r.Info.Id, r, rate, channels)
-	w.obeys(from, false) // it was active
+	w.obeys(from, false) // records that it was active
 }
 
-// begin reports whether another stream may be read; then Close waits for it.
+// begin reports whether another stream may be read. If so, Close waits for it.
 func (w *Worker) begin() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -298,7 +296,8 @@ func (w *Worker) begin() bool {
 	}
 }
 
-// leave ends what somebody says who has left. Who the token names stays the sender.
+// leave ends the streams of a participant who has left. A sender that the token names stays
+// the sender.
 func (w *Worker) leave(who string) {
 	w.mu.Lock()
 	isSender := w.sender == who
@@ -313,8 +312,7 @@ func (w *Worker) leave(who string) {
 	}
 }
 
-// Close leaves the room, and waits for the streams that are read. It may be called
-// twice.
+// Close leaves the room, and waits until no stream is read. It may be called twice.
 func (w *Worker) Close() {
 	w.mu.Lock()
 	isFirst := w.lifetime.Close()

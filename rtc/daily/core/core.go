@@ -1,22 +1,21 @@
-// Package core calls Daily's own library, daily-core-sdk, by its C API: it joins
-// Daily rooms without a browser.
+// Package core calls Daily's own library, daily-core-sdk, by its C API: it joins Daily rooms
+// without a browser.
 //
 //	path, err := core.Find("")
 //	library, err := core.Load(path)
 //	conn, err := daily.Join(ctx, url, &daily.Options{Library: library})
 //
-// The library is a shared one, libdaily_core, which Daily gives out with its SDK
-// and which is not part of echocast. It is opened while the program runs, by
-// purego, so nothing of it is needed to build. What package daily asks of it is
-// what the header of release 0.22 declares; the calls are those that changed last
-// in 0.19.
+// The library is the shared library libdaily_core. Daily publishes it with its SDK; it is not
+// part of echocast. purego opens it at run time, so the build needs nothing of it. Package
+// core uses functions that the header of release 0.22 declares; the last of them changed in
+// 0.19.
 //
-// The library runs threads of its own, from the first Load to the end of the
-// process, and calls back from them. Package core runs no goroutine.
+// The library runs its own threads, from the first Load to the end of the process, and its
+// callbacks come from them. Package core runs no goroutine.
 //
-// A program built without C is one static file, which can open no shared
-// library: there Load fails with ErrUnsupported, unless the build tag daily_core
-// asks for a program that is linked dynamically.
+// A program built without C is one static file, which can open no shared library: there Load
+// fails with ErrUnsupported, unless the build tag daily_core asks for a dynamically linked
+// program.
 package core
 
 import (
@@ -31,9 +30,9 @@ import (
 var ErrUnsupported = errors.New("this build of echocast cannot open a shared library")
 
 // ErrNotFound says that the library is in none of the usual folders.
-var ErrNotFound = errors.New("no library of Daily's is installed")
+var ErrNotFound = errors.New("Daily's library is not installed")
 
-// FileName is how the library's file is called on this system.
+// FileName returns the name of the library's file on this system.
 func FileName() string {
 	switch runtime.GOOS {
 	case "darwin":
@@ -44,10 +43,9 @@ func FileName() string {
 	return "libdaily_core.so"
 }
 
-// Find returns the path of the library. named is the path of its file, or of a
-// folder that has it or has it in lib, such as the unpacked SDK. Where named is
-// empty, the folder of the program and the usual library folders are searched,
-// and the error is ErrNotFound.
+// Find returns the path of the library. named is the path of its file, or of a folder that has
+// the file directly or in lib, such as the unpacked SDK. If named is empty, Find searches the
+// folder of the program and the usual library folders; the error is ErrNotFound.
 func Find(named string) (string, error) {
 	if named == "" {
 		return search(folders())
@@ -76,7 +74,7 @@ func search(folders []string) (string, error) {
 	return "", ErrNotFound
 }
 
-// folders are those in which libraries usually are.
+// folders returns the folders where libraries usually are.
 func folders() (folders []string) {
 	if self, err := os.Executable(); err == nil {
 		folders = append(folders, filepath.Dir(self))

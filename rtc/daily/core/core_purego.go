@@ -16,8 +16,8 @@ import (
 // Supported reports whether this program can open shared libraries.
 const Supported = true
 
-// clientVersion is the release of the SDK whose header this was written from.
-// Daily's server knows clients by it.
+// clientVersion is the release of the SDK by whose header this code was written. Clients
+// report it to Daily's server.
 const clientVersion = "0.22.0"
 
 // The structs that the API takes by value, field by field as in daily_core.h.
@@ -39,9 +39,9 @@ type (
 		_                    uintptr // getIgnoredNetworks
 	}
 
-	aboutClient struct{ library, version, _, _, app uintptr } // between them: the system and its version
+	aboutClient struct{ library, version, _, _, app uintptr } // the empty fields: the system and its version
 
-	clientDelegate struct{ pointer, onEvent, onAudio, _ uintptr } // the last: onVideo
+	clientDelegate struct{ pointer, onEvent, onAudio, _ uintptr } // the empty field: onVideo
 )
 
 // audioData is NativeAudioData of daily_core.h.
@@ -51,7 +51,7 @@ type audioData struct {
 	samples          *byte
 }
 
-// functions are those of the API that are used.
+// functions are the functions of the API that are used.
 type functions struct {
 	setLogLevel         func(level int32)
 	createDeviceManager func() uintptr
@@ -74,15 +74,15 @@ type functions struct {
 	duplicate           func(text string) uintptr // C's strdup
 }
 
-// The library is loaded once: its context is that of the process.
+// The library is loaded once: its context belongs to the process.
 var (
 	loading    sync.Mutex
 	loaded     *functions
 	loadedPath string
 )
 
-// Load opens the library. There is one in a process: a second call returns the
-// first, and fails where its path is another.
+// Load opens the library. A process has one: a second call returns the first, and fails if its
+// path is different.
 func Load(path string) (daily.Library, error) {
 	loading.Lock()
 	defer loading.Unlock()
@@ -100,7 +100,7 @@ func Load(path string) (daily.Library, error) {
 	return &library{loaded}, nil
 }
 
-// open finds the functions in the library.
+// open looks up the functions of the library.
 func open(path string) (*functions, error) {
 	handle, err := purego.Dlopen(path, purego.RTLD_NOW|purego.RTLD_LOCAL)
 	if err != nil {
@@ -142,9 +142,9 @@ func open(path string) (*functions, error) {
 	return f, nil
 }
 
-// begin creates the context of the process. What the library asks of the
-// platform goes to its own device manager. Strings that it may keep are C's, for
-// as long as the process lives; the audio device in use has no name.
+// begin creates the context of the process. The library's own device manager answers what it
+// asks of the platform. Strings that it may keep are C strings that are never freed. The audio
+// device in use has no name.
 func (f *functions) begin() {
 	f.setLogLevel(0)
 	f.deviceManager = f.createDeviceManager()
@@ -164,7 +164,7 @@ func (f *functions) begin() {
 		app: f.duplicate("echocast")})
 }
 
-// orNull is a string as C has it, for one call, or no string.
+// orNull returns a C string for the time of one call, or NULL for an empty string.
 func orNull(s string) *byte {
 	if s == "" {
 		return nil
@@ -174,8 +174,8 @@ func orNull(s string) *byte {
 
 type library struct{ *functions }
 
-// The clients by their number, which is what the library hands back. Callbacks
-// are made once for all: purego keeps them for ever.
+// The clients by number. The library passes the number to callbacks. All clients share the
+// callbacks, since purego never frees any.
 var (
 	clientsLock sync.RWMutex
 	clients     = map[uintptr]*client{}
@@ -186,7 +186,7 @@ var (
 	})
 )
 
-// client is one of the library's call clients.
+// client is a call client of the library.
 type client struct {
 	*functions
 	pointer uintptr
@@ -201,7 +201,7 @@ type client struct {
 	sound    func(daily.Sound)
 }
 
-// Open makes a client.
+// Open creates a client.
 func (l *library) Open(event func([]byte), sound func(daily.Sound)) (daily.Client, error) {
 	c := &client{functions: l.functions, event: event, sound: sound}
 	clientsLock.Lock()
@@ -219,7 +219,8 @@ func (l *library) Open(event func([]byte), sound func(daily.Sound)) (daily.Clien
 	return c, nil
 }
 
-// called is the client of a callback, which ends with done; nil if it is closed.
+// called returns the client of a callback, which ends with done. It returns nil if the client
+// is closed.
 func called(number uintptr) (c *client, done func()) {
 	clientsLock.RLock()
 	c = clients[number]
@@ -256,8 +257,8 @@ func onAudio(number uintptr, renderer uint64, _ *byte, data *audioData) uintptr 
 	return 0
 }
 
-// do makes a call, unless the client is freed: one who sends may be about to
-// when a loss frees it.
+// do makes a call, unless the client is freed: a loss may free it just before a message is
+// sent.
 func (c *client) do(call func()) {
 	c.calling.RLock()
 	defer c.calling.RUnlock()
@@ -293,7 +294,7 @@ func (c *client) Participants() (list []byte) {
 	return list
 }
 
-// list is what Participants returns.
+// list returns the participants in JSON, for Participants.
 func (c *client) list() []byte {
 	pointer := c.participants(c.pointer)
 	if pointer == 0 {
@@ -305,9 +306,9 @@ func (c *client) list() []byte {
 	return fromC(pointer)
 }
 
-// fromC copies a string of C.
+// fromC copies a C string.
 func fromC(pointer uintptr) []byte {
-	start := *(**byte)(unsafe.Pointer(&pointer)) // memory of the library, which Go does not move
+	start := *(**byte)(unsafe.Pointer(&pointer)) // memory of the library; Go does not move it
 	length := 0
 	for *(*byte)(unsafe.Add(unsafe.Pointer(start), length)) != 0 {
 		length++
@@ -315,7 +316,7 @@ func fromC(pointer uintptr) []byte {
 	return bytes.Clone(unsafe.Slice(start, length))
 }
 
-// Close may be called during no callback of c. Further calls of c do nothing.
+// Close must not be called during a callback of c. Later calls of c do nothing.
 func (c *client) Close() {
 	c.calling.Lock()
 	again := c.isFreed

@@ -1,9 +1,9 @@
-// Package livekittest is a stand-in for an avatar worker in a LiveKit room. It
-// takes audio as LiveKit's own agents send it, plays it by the clock, says so,
-// and keeps what it played. It shares no code with the sender.
+// Package livekittest is a stand-in for an avatar worker in a LiveKit room. It receives audio
+// as LiveKit's own agents send it, plays it by the clock, reports that to the sender, and
+// stores what it played. It shares no code with the sender.
 //
-// It prints what it sees, one JSON object per line: see Report. What the sender
-// does wrong is a line with a complaint, and not an error.
+// It prints what happens, one JSON object per line: see Report. A mistake of the sender is a
+// line with a complaint, and not an error.
 package livekittest
 
 import (
@@ -24,65 +24,65 @@ import (
 	"github.com/pion/webrtc/v4/pkg/media"
 )
 
-// What a Report tells of.
+// The values of Report.What.
 const (
-	Joined    = "joined"    // in the room, and what is published at once is
+	Joined    = "joined"    // in the room, with the tracks that are published at once
 	Audio     = "audio"     // the audio track is published
 	Video     = "video"     // the video track is published, after the audio
 	Stream    = "stream"    // a byte stream was opened
 	Started   = "started"   // its first frame plays
-	Underrun  = "underrun"  // it ran out of audio; once for each time
+	Underrun  = "underrun"  // it ran out of audio; one report for each underrun
 	Cleared   = "cleared"   // the sender said lk.clear_buffer
-	Finished  = "finished"  // a stream is over; its playback_finished was answered
+	Finished  = "finished"  // a stream is over; the sender has answered playback_finished
 	Complaint = "complaint" // the sender did something wrong
 )
 
-// Report is one line.
+// Report is one line of output.
 type Report struct {
 	Event       string            `json:"event"`
 	ID          string            `json:"id,omitempty"`         // of the stream
 	Attributes  map[string]string `json:"attributes,omitempty"` // stream
 	Position    float64           `json:"position,omitempty"`   // finished: seconds played
 	Interrupted bool              `json:"interrupted,omitempty"`
-	Received    int               `json:"received,omitempty"`    // finished, underrun: bytes that came
+	Received    int               `json:"received,omitempty"`    // finished, underrun: bytes that arrived
 	Played      int               `json:"played,omitempty"`      // finished: bytes that were played
 	File        string            `json:"file,omitempty"`        // finished: what was played, s16le
-	Reply       string            `json:"reply,omitempty"`       // finished: the sender's answer to it
+	Reply       string            `json:"reply,omitempty"`       // finished: the sender's answer
 	Lateness    []float64         `json:"lateness_ms,omitempty"` // finished: of the stamped frames, in order of arrival
 	Text        string            `json:"text,omitempty"`        // complaint
 }
 
-// Config says which room to join and how to behave. URL, Key, Secret, Room,
-// Identity and Sender are needed.
+// Config says which room to join and how to behave. URL, Key, Secret, Room, Identity and
+// Sender are required.
 type Config struct {
 	URL, Key, Secret, Room string
-	Identity               string  // its own
-	Sender                 string  // whom it obeys
+	Identity               string  // its own identity
+	Sender                 string  // the identity that it obeys
 	Speed                  float64 // of its clock; 0: 1
-	Folder                 string  // where what it plays is kept, by stream; empty: nowhere
-	NoStarted              bool    // never say lk.playback_started
-	LoseFinished           int     // the number, from 1, of the one playback_finished that it does not say
-	Stamped                bool    // every frame begins with the time it was sent: measure lateness
+	Folder                 string  // where it stores what it played, by stream; empty: nowhere
+	NoStarted              bool    // do not send lk.playback_started
+	LoseFinished           int     // the number, from 1, of the lk.playback_finished that is not sent; 0: all are sent
+	Stamped                bool    // every frame begins with the time at which it was sent: measure lateness
 	Publish                string  // what it publishes and when: see below
-	OnBehalfOf             string  // whom its token says it obeys; empty: Sender
-	Rooms                  int     // be in so many rooms, Room with -0, -1, … behind it; 0: in Room
+	OnBehalfOf             string  // the identity that its token says it obeys; empty: Sender
+	Rooms                  int     // join this many rooms, named Room-0, Room-1 and so on; 0: only Room
 
-	UserAt  time.Duration // after it began to play somebody else speaks; 0: never
-	UserFor time.Duration // for so long
+	UserAt  time.Duration // a user speaks this long after playback began; 0: never
+	UserFor time.Duration // how long the user speaks
 
-	LeaveAfter int // leave the room after so many bytes; 0: never
+	LeaveAfter int // leave the room after this many bytes; 0: never
 }
 
-// What Config.Publish can be, and what the avatar then does.
+// The values of Config.Publish.
 const (
 	PublishVideo      = "video"       // publishes video at once; the default
-	PublishNothing    = "nothing"     // is in the room, and no more
+	PublishNothing    = "nothing"     // publishes nothing
 	PublishAudioFirst = "audio-first" // publishes audio, waits for a subscriber, then video: LiveKit's worker
-	PublishWhenSpoken = "when-spoken" // the same, once audio has come: the same worker's default
+	PublishWhenSpoken = "when-spoken" // the same, once audio has arrived: the same worker's default
 )
 
-// Main runs an avatar until ctx ends. Its arguments are the fields of Config as
-// flags. It returns the exit code.
+// Main runs an avatar until ctx ends. Its arguments are the fields of Config as flags. It
+// returns the exit code.
 func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	var c Config
 	flags := flag.NewFlagSet("avatar", flag.ContinueOnError)
@@ -114,7 +114,7 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return 0
 }
 
-// Run is an avatar until ctx ends.
+// Run runs an avatar until ctx ends.
 func Run(ctx context.Context, c Config, out io.Writer) error {
 	if c.URL == "" || c.Key == "" || c.Secret == "" || c.Room == "" || c.Identity == "" || c.Sender == "" {
 		return errors.New("the avatar needs url, key, secret, room, identity and sender")
@@ -142,7 +142,7 @@ func (c Config) run(ctx context.Context, lines *reporter) error {
 	return a.run(ctx)
 }
 
-// reporter prints reports, from any goroutine.
+// reporter prints reports. It may be called from any goroutine.
 type reporter struct {
 	mu  sync.Mutex
 	out *json.Encoder
@@ -151,7 +151,7 @@ type reporter struct {
 func (r *reporter) report(line Report) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	_ = r.out.Encode(line) // a reader that went away is not the avatar's business
+	_ = r.out.Encode(line) // the avatar continues without a reader
 }
 
 type avatar struct {
@@ -163,12 +163,12 @@ type avatar struct {
 	work   sync.WaitGroup // all goroutines of a run
 	user   sync.Once      // has spoken
 	heard  chan struct{}  // one slot, filled when somebody subscribes to the audio
-	spoken chan struct{}  // one slot, filled when a stream has come
+	spoken chan struct{}  // one slot, filled when a stream has begun
 
 	mu       sync.Mutex
 	received int // bytes
 	hasLeft  bool
-	current  []*playback // streams that have come and are not over
+	current  []*playback // streams that have begun and are not over
 	finished int
 }
 
@@ -213,8 +213,8 @@ func (a *avatar) complain(id, format string, args ...any) {
 	a.report(Report{Event: Complaint, ID: id, Text: fmt.Sprintf(format, args...)})
 }
 
-// keyFrame looks like a VP8 key frame of 320 by 240 to a server, which announces
-// a track only when packets of it come.
+// keyFrame looks like a VP8 key frame of 320 by 240 to the server. The server announces a
+// track only when its packets arrive.
 var keyFrame = []byte{0x10, 0x02, 0x00, 0x9d, 0x01, 0x2a, 0x40, 0x01, 0xf0, 0x00, 0, 0, 0, 0, 0, 0}
 
 // audioThenVideo publishes in the order of LiveKit's worker.
@@ -233,7 +233,7 @@ func (a *avatar) audioThenVideo(ctx context.Context) {
 	}
 	a.work.Go(func() {
 		for rest(ctx, frame) {
-			_ = track.WriteSample(media.Sample{Data: opusSilence, Duration: frame}, nil) // until it is bound it goes nowhere
+			_ = track.WriteSample(media.Sample{Data: opusSilence, Duration: frame}, nil) // fails before it is bound
 		}
 	})
 	a.report(Report{Event: Audio})
@@ -255,7 +255,7 @@ func fill(slot chan<- struct{}) {
 	}
 }
 
-// take waits for a slot to be filled, and reports whether it was.
+// take waits until a slot is filled, and reports whether it was.
 func take(ctx context.Context, slot <-chan struct{}) bool {
 	select {
 	case <-slot:
@@ -280,7 +280,7 @@ func (a *avatar) video(ctx context.Context) error {
 		tick := time.NewTicker(every)
 		defer tick.Stop()
 		for ctx.Err() == nil {
-			_ = track.WriteSample(media.Sample{Data: keyFrame, Duration: every}, nil) // until it is bound it goes nowhere
+			_ = track.WriteSample(media.Sample{Data: keyFrame, Duration: every}, nil) // fails before it is bound
 			select {
 			case <-tick.C:
 			case <-ctx.Done():
@@ -290,7 +290,7 @@ func (a *avatar) video(ctx context.Context) error {
 	return nil
 }
 
-// clear is lk.clear_buffer: all that has come so far is thrown away.
+// clear handles lk.clear_buffer: it drops everything that has arrived so far.
 func (a *avatar) clear(call lksdk.RpcInvocationData) (string, error) {
 	if call.CallerIdentity != a.Sender {
 		return "reject", nil
@@ -307,7 +307,7 @@ func (a *avatar) clear(call lksdk.RpcInvocationData) (string, error) {
 	return "ok", nil
 }
 
-// call calls the sender as LiveKit's worker does: three times at most.
+// call calls the sender as LiveKit's worker does: at most three times.
 func (a *avatar) call(ctx context.Context, method, payload string) string {
 	for try := 0; ; try++ {
 		reply, err := a.room.LocalParticipant.PerformRpc(lksdk.PerformRpcParams{DestinationIdentity: a.Sender,

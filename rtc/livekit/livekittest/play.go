@@ -17,7 +17,7 @@ import (
 	lksdk "github.com/livekit/server-sdk-go/v2"
 )
 
-// frame is the playing time of what is played at once.
+// frame is the playing time of the audio that is played at once.
 const frame = 20 * time.Millisecond
 
 // playback is one stream, from its header on.
@@ -27,9 +27,9 @@ type playback struct {
 	channels int
 
 	mu        sync.Mutex
-	pcm       []byte // came
-	at        int    // played up to here
-	isOver    bool   // its trailer came
+	pcm       []byte // arrived audio
+	at        int    // how much of it was played
+	isOver    bool   // its trailer has arrived
 	isCleared bool
 	changed   chan struct{} // one slot
 	lateness  []float64     // ms, of each read that began with a stamp
@@ -37,7 +37,7 @@ type playback struct {
 
 var streamID = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`)
 
-// receive takes one byte stream to its end.
+// receive reads one byte stream to its end.
 func (a *avatar) receive(r *lksdk.ByteStreamReader, from string) {
 	id := r.Info.Id
 	if from != a.Sender {
@@ -68,7 +68,7 @@ func (a *avatar) receive(r *lksdk.ByteStreamReader, from string) {
 	}
 }
 
-// count leaves where it is time for that.
+// count counts received bytes, and leaves the room at the limit.
 func (a *avatar) count(n int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -151,8 +151,8 @@ func (a *avatar) play(ctx context.Context) {
 	}
 }
 
-// playOne plays one stream by the clock: a frame is over when its time is, also
-// where nothing else has come.
+// playOne plays one stream by the clock: a frame ends when its playing time is over, even if
+// nothing else has arrived.
 func (a *avatar) playOne(ctx context.Context, p *playback) {
 	started := false
 	due := time.Time{} // the end of the last frame; zero: nothing plays
@@ -199,27 +199,27 @@ func (a *avatar) sayStarted(ctx context.Context) {
 	}
 }
 
-// available is how many bytes the next frame has. cleared says that the rest is
-// thrown away, and over that nothing is left to play.
+// available returns how many bytes the next frame has. cleared says that the rest is dropped,
+// and over that nothing is left to play.
 func (p *playback) available() (n int, cleared, over bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	size := int(frame*time.Duration(p.rate)/time.Second) * 2 * p.channels
 	n = min(size, len(p.pcm)-p.at)
 	if n < size && !p.isOver {
-		n = 0 // a frame is played whole, unless it is the last
+		n = 0 // only the last frame may be shorter
 	}
 	return n, p.isCleared, p.isOver && n == 0
 }
 
-// received is how many bytes have come.
+// received returns how many bytes have arrived.
 func (p *playback) received() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return len(p.pcm)
 }
 
-// take plays n bytes, and returns their length.
+// take marks n bytes as played, and returns their playing time.
 func (p *playback) take(n int) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -227,7 +227,7 @@ func (p *playback) take(n int) time.Duration {
 	return p.length(n)
 }
 
-// wait returns when something changed, or after d.
+// wait waits for a change, for at most d.
 func (p *playback) wait(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -238,7 +238,7 @@ func (p *playback) wait(ctx context.Context, d time.Duration) {
 	}
 }
 
-// finish says how far a stream was played, and keeps what was.
+// finish reports how far a stream was played, and stores the played audio.
 func (a *avatar) finish(ctx context.Context, p *playback) {
 	p.mu.Lock()
 	r := Report{Event: Finished, ID: p.id, Received: len(p.pcm), Played: p.at, Interrupted: p.isCleared,

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Key and Secret are those of the servers that are started.
+// Key and Secret are the credentials of the started servers.
 const (
 	Key    = "devkey"
 	Secret = "secretsecretsecretsecretsecretsecret"
@@ -28,8 +28,8 @@ var (
 	servers     []*Server
 )
 
-// StartServer starts the livekit-server of a folder, or of the PATH, on ports of
-// 127.0.0.1 that are free. StopServers ends it.
+// StartServer starts the livekit-server in a folder, or in the PATH, on free ports of
+// 127.0.0.1. StopServers ends it.
 func StartServer(folder string) (*Server, error) {
 	path, err := serverPath(folder)
 	if err != nil {
@@ -72,11 +72,11 @@ keys: {%s: %s}
 // Signal sends the server a signal, such as SIGSTOP.
 func (s *Server) Signal(what os.Signal) error { return s.process.Process.Signal(what) }
 
-// stopTimeout is how long a server may take to end by itself. One that is told to
-// before it is quite up takes for ever.
+// stopTimeout is how long a server may take to stop. A server that is stopped before it is
+// ready never ends by itself.
 const stopTimeout = 5 * time.Second
 
-// StopServers ends all that were started, and waits for them.
+// StopServers ends all started servers, and waits for them.
 func StopServers() {
 	serversLock.Lock()
 	defer serversLock.Unlock()
@@ -98,7 +98,7 @@ func serverPath(folder string) (string, error) {
 	return exec.LookPath("livekit-server")
 }
 
-// freePorts returns three ports that nobody listens on: TCP, TCP and UDP.
+// freePorts returns three free ports: TCP, TCP and UDP.
 func freePorts() (ports [3]int, err error) {
 	for i := range 2 {
 		l, err := net.Listen("tcp", "127.0.0.1:0")

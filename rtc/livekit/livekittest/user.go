@@ -13,8 +13,8 @@ import (
 // User is the identity of the user who speaks.
 const User = "user"
 
-// loudness is how loud the user is, in decibels below full scale, as the header
-// of each packet says: that is what the server goes by.
+// loudness is the user's loudness in decibels below full scale. The server reads it from the
+// header of each packet.
 const loudness uint8 = 20
 
 var opusTrack = webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeOpus, ClockRate: 48000, Channels: 2}
@@ -22,7 +22,7 @@ var opusTrack = webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeOpus, ClockRa
 // opusSilence is a frame of 20 ms of Opus.
 var opusSilence = []byte{0xf8, 0xff, 0xfe}
 
-// userSpeaks lets a user come, speak and leave.
+// userSpeaks lets a user join, speak and leave.
 func (a *avatar) userSpeaks(ctx context.Context) {
 	if !rest(ctx, a.UserAt) {
 		return
@@ -54,7 +54,7 @@ func (a *avatar) userSpeaks(ctx context.Context) {
 	}
 }
 
-// rest reports whether d went by before ctx ended.
+// rest waits for d, and reports whether ctx was still alive then.
 func rest(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
