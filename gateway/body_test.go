@@ -47,7 +47,7 @@ func TestCutBodyIsNeverDone(t *testing.T) {
 			c := rehearsal(t, g, "")
 			audio, _ := io.ReadAll(tone(1)) // of memory
 			if test.query == "" {
-				audio = append(pcm.WAVHeader(24000, 96000), audio...)
+				audio = append(pcm.WAVHeader(24000, 1, 96000), audio...)
 			}
 			conn, err := net.Dial("tcp", address)
 			if err != nil {

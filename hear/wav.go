@@ -14,7 +14,7 @@ const unknownSize = math.MaxUint32
 // WAVHeader returns the header of a 16-bit mono WAV file of unknown length, at a rate
 // in Hz.
 func WAVHeader(rate int) []byte {
-	return pcm.WAVHeader(rate, unknownSize)
+	return pcm.WAVHeader(rate, 1, unknownSize)
 }
 
 // File has the methods of *os.File that CompleteWAV needs.

@@ -61,7 +61,7 @@ func (f *File) write(u *utterance) {
 	}
 	if f.rate == 0 {
 		f.rate, f.begin = u.rate, headerSize
-		_, f.err = f.out.Write(pcm.WAVHeader(f.rate, math.MaxUint32))
+		_, f.err = f.out.Write(pcm.WAVHeader(f.rate, 1, math.MaxUint32))
 	}
 	if f.err == nil && u.rate != f.rate {
 		f.err = errors.New("monitor: an utterance has another rate than the file")
@@ -104,6 +104,6 @@ func (f *File) Close() error {
 	if err != nil {
 		return err
 	}
-	_, err = f.out.WriteAt(pcm.WAVHeader(rate, uint32(min(max(size-headerSize, 0), math.MaxUint32))), 0)
+	_, err = f.out.WriteAt(pcm.WAVHeader(rate, 1, uint32(min(max(size-headerSize, 0), math.MaxUint32))), 0)
 	return err
 }

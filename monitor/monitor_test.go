@@ -372,7 +372,7 @@ func TestEmptyFile(t *testing.T) {
 	if err := NewFile(out).Close(); err != nil {
 		t.Fatal(err)
 	}
-	if data, err := os.ReadFile(out.Name()); err != nil || !bytes.Equal(data, pcm.WAVHeader(24000, 0)) {
+	if data, err := os.ReadFile(out.Name()); err != nil || !bytes.Equal(data, pcm.WAVHeader(24000, 1, 0)) {
 		t.Errorf("%x, %v", data, err)
 	}
 }
@@ -393,7 +393,7 @@ func TestFileKeepsTheOrder(t *testing.T) {
 	if err := file.Close(); err != nil {
 		t.Fatal(err)
 	}
-	want := slices.Concat(pcm.WAVHeader(24000, 6800), samplesOf(1000), samplesOf(2400))
+	want := slices.Concat(pcm.WAVHeader(24000, 1, 6800), samplesOf(1000), samplesOf(2400))
 	if data, err := os.ReadFile(out.Name()); err != nil || !bytes.Equal(data, want) {
 		t.Errorf("%d bytes, want %d, %v", len(data), len(want), err)
 	}

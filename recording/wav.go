@@ -2,9 +2,11 @@ package recording
 
 import (
 	"encoding/binary"
+	"math"
 	"os"
 
 	"echocast/internal/outfile"
+	"echocast/internal/pcm"
 )
 
 // wav is a 16-bit stereo WAV file whose header is correct after each write.
@@ -29,21 +31,14 @@ func createWAV(name string) (*wav, error) {
 }
 
 func (w *wav) header() []byte {
-	size := uint32(min(w.size, 1<<32-1-wavHeader)) // more than WAV can say: readers go by the end of the file
-	var h []byte
-	le := binary.LittleEndian
-	h = le.AppendUint32(append(h, "RIFF"...), size+wavHeader-8)
-	h = le.AppendUint32(append(h, "WAVEfmt "...), 16)
-	h = le.AppendUint16(le.AppendUint16(h, 1), 2) // PCM, two channels
-	h = le.AppendUint32(le.AppendUint32(h, Rate), 4*Rate)
-	h = le.AppendUint16(le.AppendUint16(h, 4), 16)
-	return le.AppendUint32(append(h, "data"...), size)
+	// More than WAV can say: readers go by the end of the file.
+	return pcm.WAVHeader(Rate, 2, uint32(min(w.size, math.MaxUint32-wavHeader)))
 }
 
 func (w *wav) write(samples []int16) error {
-	var b []byte
-	for _, v := range samples {
-		b = binary.LittleEndian.AppendUint16(b, uint16(v))
+	b, err := binary.Append(nil, binary.LittleEndian, samples)
+	if err != nil {
+		return err
 	}
 	n, err := w.file.Write(b)
 	w.size += int64(n)

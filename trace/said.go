@@ -131,7 +131,7 @@ func spokenOf(u *Utterance) spoken {
 		if rate == 0 {
 			rate = echo.DefaultRate
 		}
-		file := append(pcm.WAVHeader(rate, uint32(len(u.PCM))), u.PCM...)
+		file := append(pcm.WAVHeader(rate, 1, uint32(len(u.PCM))), u.PCM...)
 		row.Audio = template.URL("data:audio/wav;base64," + base64.StdEncoding.EncodeToString(file))
 	}
 	r := u.Receipt

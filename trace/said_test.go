@@ -49,7 +49,7 @@ func TestPageHasAudioAndWords(t *testing.T) {
 			`"inference_id":"b"}}`)+
 		lineOf("receipt", 0.9, `"id":"a","receipt":{"outcome":"interrupted","spoken_seconds":1.2,"sent_seconds":2.5,`+
 			`"words":{"text":"Hello","rest":"there","words":1,"of":2,"by":"timings","error_words":1}}`))
-	file := append(pcm.WAVHeader(24000, 6), 1, 0, 2, 0, 3, 0)
+	file := append(pcm.WAVHeader(24000, 1, 6), 1, 0, 2, 0, 3, 0)
 	for _, want := range []string{
 		`src="data:audio/wav;base64,` + base64.StdEncoding.EncodeToString(file) + `"`, "What is &lt;that&gt;?",
 		"<p>Hello <s>there</s></p>", "1 of 2 words heard, by timings, to within 1", "One two.",

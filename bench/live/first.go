@@ -9,11 +9,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"time"
+
+	"echocast/internal/pcm"
 )
 
 // The source of a live input writes firstSeconds of speech, tick by tick where it
@@ -118,7 +121,7 @@ func writeLive(to io.Writer, data []byte, start time.Time, paced bool) {
 
 // firstInputs returns the same speech in five formats. ffmpeg makes three of them.
 func firstInputs() ([]firstInput, error) {
-	speech, err := samples("testdata/speech.wav")
+	speech, err := speechSamples()
 	if err != nil {
 		return nil, err
 	}
@@ -127,15 +130,14 @@ func firstInputs() ([]firstInput, error) {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	pcm := make([]byte, 0, firstSeconds*24000*2)
+	spoken := make([]byte, 0, firstSeconds*24000*2)
 	for i := range firstSeconds * 24000 {
-		pcm = binary.LittleEndian.AppendUint16(pcm, uint16(int16(30000*speech[i%len(speech)])))
+		spoken = binary.LittleEndian.AppendUint16(spoken, uint16(int16(30000*speech[i%len(speech)])))
 	}
-	wav := append([]byte("RIFF\xff\xff\xff\xffWAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00\xc0\x5d\x00\x00\x80\xbb\x00\x00"+
-		"\x02\x00\x10\x00data\xff\xff\xff\xff"), pcm...)
+	wav := append(pcm.WAVHeader(24000, 1, math.MaxUint32), spoken...)
 	inputs := []firstInput{
 		{name: "WAV 24 kHz", arguments: []string{"-"}, data: wav},
-		{name: "SSE, 50 ms an event", arguments: []string{"--preset", "openai", "-"}, data: speechEvents(pcm)},
+		{name: "SSE, 50 ms an event", arguments: []string{"--preset", "openai", "-"}, data: speechEvents(spoken)},
 	}
 	for _, f := range []struct {
 		name, file string

@@ -21,7 +21,7 @@ const between = 30 * time.Millisecond
 // after the other. It returns the sorted times from each call of Interrupt until the
 // data channel accepted its message.
 func measureInterrupts(ctx context.Context, connections, interrupts int) (times, error) {
-	speech, err := samples("testdata/speech.wav")
+	speech, err := speechSamples()
 	if err != nil {
 		return nil, err
 	}

@@ -31,7 +31,7 @@ type latencies struct {
 // measureLive speaks many live inputs of this rate at the same time, each from its own
 // pipe and on its own data channel.
 func measureLive(ctx context.Context, inputs, rate int, method audio.Method, seconds float64) (*latencies, error) {
-	speech, err := samples("testdata/speech.wav")
+	speech, err := speechSamples()
 	if err != nil {
 		return nil, err
 	}

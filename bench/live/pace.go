@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"echocast/audio"
+	"echocast/audio/audiotest"
 	"echocast/echo"
 	"echocast/internal/cputime"
 )
@@ -27,7 +28,7 @@ type paceFigures struct {
 // measurePace speaks many utterances in real time, each with its own audio, into
 // connections that only check and count.
 func measurePace(ctx context.Context, utterances int, seconds float64) (*paceFigures, error) {
-	speech, err := samples("testdata/speech.wav")
+	speech, err := speechSamples()
 	if err != nil {
 		return nil, err
 	}
@@ -162,9 +163,9 @@ func (c *countingConn) verdict() error {
 	return nil
 }
 
-// samples decodes a file at the rate of the wire.
-func samples(name string) ([]float32, error) {
-	file, err := os.Open(name)
+// speechSamples decodes a recording of speech at the rate of the wire.
+func speechSamples() ([]float32, error) {
+	file, err := os.Open("testdata/speech.wav")
 	if err != nil {
 		return nil, err
 	}
@@ -174,16 +175,5 @@ func samples(name string) ([]float32, error) {
 		return nil, err
 	}
 	defer in.Close()
-	var all []float32
-	buf := make([]float32, 4096)
-	for {
-		n, err := in.ReadSamples(buf)
-		all = append(all, buf[:n]...)
-		if err == io.EOF {
-			return all, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-	}
+	return audiotest.Collect(in)
 }

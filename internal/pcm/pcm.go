@@ -81,13 +81,14 @@ func Samples(data []byte) []int16 {
 	return out
 }
 
-// WAVHeader returns the header of a WAV file with size bytes of 16-bit mono samples at a
-// rate in Hz. math.MaxUint32 means that the length is not known.
-func WAVHeader(rate int, size uint32) []byte {
+// WAVHeader returns the header of a WAV file with size bytes of 16-bit samples at a rate in
+// Hz, in one or two channels. math.MaxUint32 means that the length is not known.
+func WAVHeader(rate, channels int, size uint32) []byte {
 	h := binary.LittleEndian.AppendUint32([]byte("RIFF"), min(size, math.MaxUint32-36)+36)
-	h = append(h, "WAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00"...)
+	h = append(h, "WAVEfmt \x10\x00\x00\x00\x01\x00"...)
+	h = append(h, byte(channels), 0)
 	h = binary.LittleEndian.AppendUint32(h, uint32(rate))
-	h = binary.LittleEndian.AppendUint32(h, uint32(2*rate))
-	h = append(h, 2, 0, 16, 0)
+	h = binary.LittleEndian.AppendUint32(h, uint32(2*channels*rate))
+	h = append(h, byte(2*channels), 0, 16, 0)
 	return binary.LittleEndian.AppendUint32(append(h, "data"...), size)
 }
