@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"echocast/internal/child"
+	"echocast/internal/text"
 )
 
 // ffmpegFormats are the containers that ffmpeg may recognise. Playlists and other
@@ -386,7 +387,7 @@ func (d *ffmpeg) checkLength() error {
 	}
 	return fmt.Errorf("%w: ffmpeg makes more than %.0f min of sound out of %s, which no recording does; "+
 		"if it is right, convert it first: ffmpeg -i INPUT -ar 24000 -ac 1 speech.wav",
-		ErrFormat, length.Minutes(), plural(int(given), "byte"))
+		ErrFormat, length.Minutes(), text.Count(int(given), "byte"))
 }
 
 // wait waits for the process, then for the feeding, and returns what failed. An error

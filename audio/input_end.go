@@ -6,6 +6,8 @@ import (
 	"io"
 	"os"
 	"time"
+
+	"echocast/internal/text"
 )
 
 // inputEnd finds out how much of an input is left after the end of its sound.
@@ -67,9 +69,9 @@ func (e *inputEnd) limitWait() {
 
 func (r remainder) String() string {
 	if r.isAtLeast {
-		return "at least " + plural(int(r.bytes), "byte")
+		return "at least " + text.Count(int(r.bytes), "byte")
 	}
-	return plural(int(r.bytes), "byte")
+	return text.Count(int(r.bytes), "byte")
 }
 
 // asSamples adds how long the rest would play as frames of so many bytes.

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"echocast/internal/text"
 )
 
 // Speech services that talk over WebSocket or server-sent events put audio as
@@ -140,7 +142,7 @@ func (d *jsonDecoder) words() []Word { return d.events.words.all() }
 func (d *jsonDecoder) Warnings() []string {
 	all := slices.Clone(d.decoder.Warnings())
 	if n := d.events.skipped; n > 0 {
-		all = append(all, fmt.Sprintf("left out %s without audio", plural(n, "JSON object")))
+		all = append(all, fmt.Sprintf("left out %s without audio", text.Count(n, "JSON object")))
 	}
 	if d.events.isRepeated {
 		all = append(all, "left out the last JSON object, which repeats all audio")
@@ -424,17 +426,10 @@ func (s *jsonAudio) noAudio() error {
 	if len(s.shapes) > 1 {
 		return fmt.Errorf("%w: this is JSON (%s) without audio in a field that is known; name the field with "+
 			"-f ndjson --field; it has %s",
-			ErrFormat, plural(s.count, "object"), texts)
+			ErrFormat, text.Count(s.count, "object"), texts)
 	}
-	return fmt.Errorf("%w: this is JSON (%s) without audio in %q; it has %s", ErrFormat, plural(s.count, "object"),
+	return fmt.Errorf("%w: this is JSON (%s) without audio in %q; it has %s", ErrFormat, text.Count(s.count, "object"),
 		s.shapes[0].Field, texts)
-}
-
-func plural(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
 }
 
 // jsonFailure is what an object says of an error.

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"echocast/internal/text"
 )
 
 // An Ogg stream is a row of pages. A page carries up to 255 segments of up to
@@ -244,7 +246,7 @@ func (s *oggPages) skipPadding() error {
 		}
 	}
 	if s.offset += passed; passed > 0 {
-		s.warnings.add("left out %s of zeros between pages of the Ogg stream", plural(int(passed), "byte"))
+		s.warnings.add("left out %s of zeros between pages of the Ogg stream", text.Count(int(passed), "byte"))
 	}
 	return nil
 }

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"echocast/internal/text"
 )
 
 // ErrEmpty says that the input ended before its first byte.
@@ -392,7 +394,7 @@ func (in *Input) Warnings() []string {
 	all := in.dec.Warnings()
 	if read, length := in.bytes.read.Load(), in.format.Duration(in.frames); isExtreme(read, length) {
 		all = append(slices.Clone(all), fmt.Sprintf("%s hold %v of sound, far more than speech takes: is it the right file?",
-			plural(int(read), "byte"), length.Round(time.Second)))
+			text.Count(int(read), "byte"), length.Round(time.Second)))
 	}
 	return all
 }

@@ -8,6 +8,8 @@ import (
 	"io"
 	"math"
 	"math/bits"
+
+	"echocast/internal/text"
 )
 
 // Sample encodings of a WAV "fmt " chunk, from the Microsoft multimedia
@@ -58,7 +60,7 @@ func (h *wavHeader) readFmt(r *bufio.Reader, size int64) error {
 	h.codec, err = f.codec()
 	if want := h.codec.bytes * f.format.Channels; err == nil && want > 0 && f.align != want && f.align != 0 {
 		h.warnings.add("the header claims frames of %d bytes; %s of %d bits are %d", f.align,
-			plural(f.format.Channels, "channel"), f.bits, want)
+			text.Count(f.format.Channels, "channel"), f.bits, want)
 	}
 	return err
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"echocast/internal/option"
+	"echocast/internal/text"
 )
 
 // File is the settings file. The zero File has no lines.
@@ -73,29 +74,21 @@ func Load(getenv func(string) string) (*File, error) {
 		return file, nil
 	}
 	if err != nil {
-		return nil, option.Errorf("%s: %v", path, reason(err))
+		return nil, option.Errorf("%s: %v", path, text.WithoutPath(err))
 	}
 	defer f.Close()
 	file.isThere = true
 	if err := file.checkMode(f); err != nil {
 		return nil, err
 	}
-	text, err := io.ReadAll(io.LimitReader(f, maxSize+1))
-	if err == nil && len(text) > maxSize {
+	content, err := io.ReadAll(io.LimitReader(f, maxSize+1))
+	if err == nil && len(content) > maxSize {
 		err = option.Errorf("the file has more than %d bytes", maxSize)
 	}
 	if err != nil {
-		return nil, option.Errorf("%s: %v", path, reason(err))
+		return nil, option.Errorf("%s: %v", path, text.WithoutPath(err))
 	}
-	return file, file.parse(string(text))
-}
-
-// reason returns a file error without the file's name.
-func reason(err error) error {
-	if inner, ok := errors.AsType[*fs.PathError](err); ok {
-		return inner.Err
-	}
-	return err
+	return file, file.parse(string(content))
 }
 
 func (f *File) checkMode(file *os.File) error {
