@@ -87,7 +87,7 @@ func (r *reportCmd) run(ctx context.Context, names []string) error {
 
 func (r *reportCmd) write(file string, page *trace.Page) error {
 	if file == stdinName {
-		if _, err := page.WriteTo(r.streams.Out); err != nil {
+		if err := page.Render(r.streams.Out); err != nil {
 			return &output.Error{Err: err}
 		}
 		return nil

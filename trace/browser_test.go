@@ -24,7 +24,7 @@ func TestPageInChromium(t *testing.T) {
 		t.Fatal(err)
 	}
 	var page bytes.Buffer
-	if _, err := (&trace.Page{Title: "session.ndjson", Sessions: sessions}).WriteTo(&page); err != nil {
+	if err := (&trace.Page{Title: "session.ndjson", Sessions: sessions}).Render(&page); err != nil {
 		t.Fatal(err)
 	}
 	file := filepath.Join(t.TempDir(), "report.html")

@@ -30,8 +30,7 @@ func (p *Page) WriteFile(name string) error {
 		return err
 	}
 	buffered := bufio.NewWriter(file)
-	_, err = p.WriteTo(buffered)
-	return cmp.Or(err, buffered.Flush(), file.Close())
+	return cmp.Or(p.Render(buffered), buffered.Flush(), file.Close())
 }
 
 // IsReport reports whether a file contains a report page, or is empty, so that it may

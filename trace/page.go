@@ -82,12 +82,8 @@ type (
 	}
 )
 
-// WriteTo writes the page.
-func (p *Page) WriteTo(w io.Writer) (int64, error) {
-	count := &counter{w: w}
-	err := pageTemplate().Execute(count, p.content())
-	return count.n, err
-}
+// Render writes the page.
+func (p *Page) Render(w io.Writer) error { return pageTemplate().Execute(w, p.content()) }
 
 // IsPage reports whether r begins as a Page does.
 func IsPage(r io.Reader) bool {
@@ -96,17 +92,6 @@ func IsPage(r io.Reader) bool {
 	begin := make([]byte, len(head))
 	_, err := io.ReadFull(r, begin)
 	return err == nil && string(begin) == head
-}
-
-type counter struct {
-	w io.Writer
-	n int64
-}
-
-func (c *counter) Write(b []byte) (int, error) {
-	n, err := c.w.Write(b)
-	c.n += int64(n)
-	return n, err
 }
 
 func (p *Page) content() *page {
