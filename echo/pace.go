@@ -55,7 +55,6 @@ type Pacer struct {
 	before   time.Duration // position of the message before this one
 	slot     time.Time     // when that message was due
 	last     time.Time     // when the last chunk was due
-	stalls   int
 	timer    *time.Timer
 }
 
@@ -124,7 +123,6 @@ func (p *Pacer) due(now time.Time, position time.Duration) time.Time {
 	if !p.isBurst {
 		if late := now.Sub(p.start.Add(position - p.lead)); late > max(p.lead, rebaseThreshold) {
 			p.start = now.Add(-position)
-			p.stalls++
 		}
 		due = p.start.Add(position - p.lead)
 	}
@@ -157,7 +155,3 @@ func (p *Pacer) stop() {
 		p.timer.Stop()
 	}
 }
-
-// Stalls returns how often the schedule was re-based because a chunk came after the
-// moment it should have been heard.
-func (p *Pacer) Stalls() int { return p.stalls }

@@ -238,24 +238,3 @@ func (f *figure) limit(value string) (float64, error) {
 	}
 	return limit, nil
 }
-
-// KeyTable returns the keys of a talk and of its items, and the figures that have bounds, as
-// tables in Markdown.
-func KeyTable() string {
-	var b strings.Builder
-	var item Item
-	b.WriteString("| key | where | says |\n| --- | --- | --- |\n")
-	b.WriteString("| `say` | talk | the list of items |\n")
-	b.WriteString("| `name` | talk, item | the name of the suite, of the test case |\n")
-	for _, f := range commonKeys(&item) {
-		fmt.Fprintf(&b, "| `%s` | talk, item | %s |\n", f.name, f.usage)
-	}
-	for _, f := range ownKeys(&item)[1:] {
-		fmt.Fprintf(&b, "| `%s` | item | %s |\n", f.name, f.usage)
-	}
-	b.WriteString("\n| figure | is |\n| --- | --- |\n")
-	for _, f := range figures {
-		fmt.Fprintf(&b, "| `%s` | %s |\n", f.name, f.usage)
-	}
-	return b.String()
-}

@@ -154,22 +154,22 @@ func TestAvatarTokenAgainstFixture(t *testing.T) {
 	}
 }
 
-func TestSenderTokenHasNoAttributes(t *testing.T) {
-	token, err := SenderToken("key", testSecret, "demo-room", "me", time.Hour)
+func TestTokenOfSenderHasNoAttributes(t *testing.T) {
+	made, err := token("key", testSecret, "demo-room", "me", time.Hour, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := claims(t, token); got["sub"] != "me" || got["attributes"] != nil {
+	if got := claims(t, made); got["sub"] != "me" || got["attributes"] != nil {
 		t.Errorf("the claims are %v", got)
 	}
 }
 
 func TestTokenErrors(t *testing.T) {
 	for name, sign := range map[string]func() (string, error){
-		"no key":      func() (string, error) { return SenderToken("", testSecret, "room", "me", time.Hour) },
-		"no secret":   func() (string, error) { return SenderToken("key", "", "room", "me", time.Hour) },
-		"no room":     func() (string, error) { return SenderToken("key", testSecret, "", "me", time.Hour) },
-		"no identity": func() (string, error) { return SenderToken("key", testSecret, "room", "", time.Hour) },
+		"no key":      func() (string, error) { return AvatarToken("", testSecret, "room", "a", "me", time.Hour) },
+		"no secret":   func() (string, error) { return AvatarToken("key", "", "room", "a", "me", time.Hour) },
+		"no room":     func() (string, error) { return AvatarToken("key", testSecret, "", "a", "me", time.Hour) },
+		"no identity": func() (string, error) { return AvatarToken("key", testSecret, "room", "", "me", time.Hour) },
 		"no time":     func() (string, error) { return AvatarToken("key", testSecret, "room", "a", "me", 0) },
 	} {
 		if token, err := sign(); err == nil || strings.Contains(err.Error(), testSecret) {

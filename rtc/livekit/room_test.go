@@ -319,7 +319,7 @@ func TestForeignCallerIsRejected(t *testing.T) {
 func TestJoinErrors(t *testing.T) {
 	url := serverURL(t)
 	const wrong = "wrongwrongwrongwrongwrongwrongwrong"
-	foreign, err := SenderToken(testKey, wrong, "room", "echocast", time.Minute)
+	foreign, err := token(testKey, wrong, "room", "echocast", time.Minute, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,23 +16,14 @@ const attributeOnBehalf = "lk.publish_on_behalf"
 // worker. It has the kind agent, the right to join this room, and our identity as the one that
 // the worker speaks for. It is valid for ttl.
 func AvatarToken(key, secret, room, avatar, onBehalfOf string, ttl time.Duration) (string, error) {
-	return named(token(key, secret, room, avatar, ttl, map[string]string{attributeOnBehalf: onBehalfOf}))
-}
-
-// SenderToken returns our own token. Its kind is agent, since apps for viewers show the avatar
-// of an agent.
-func SenderToken(key, secret, room, identity string, ttl time.Duration) (string, error) {
-	return named(token(key, secret, room, identity, ttl, nil))
-}
-
-// named adds the name of the package to an error.
-func named(token string, err error) (string, error) {
+	t, err := token(key, secret, room, avatar, ttl, map[string]string{attributeOnBehalf: onBehalfOf})
 	if err != nil {
 		return "", fmt.Errorf("livekit: %w", err)
 	}
-	return token, nil
+	return t, nil
 }
 
+// token returns a token. Its kind is agent, since apps for viewers show the avatar of an agent.
 func token(key, secret, room, identity string, ttl time.Duration, attributes map[string]string) (string, error) {
 	switch {
 	case key == "" || secret == "":
