@@ -38,7 +38,7 @@ func beginsMP3(r *bufio.Reader) bool {
 	if findMagic(f.peek(start, mpegHeaderLength)) != nil || start > 0 && hasTwoADTSFrames(r, start) {
 		return false
 	}
-	_, _, found := f.search(start, mpegWindow)
+	_, _, found := f.search(start)
 	// The tag may be longer than it says.
 	return found || start > 0 && f.err == nil && len(f.peek(start, mpegWindow)) == mpegWindow
 }
@@ -80,10 +80,10 @@ func (f *mpegFrames) start() error {
 			return fmt.Errorf("%w: mp3: an ID3v2 tag claims %d bytes, the input ends after %d", ErrFormat, size, got)
 		}
 	}
-	at, h, found := f.search(0, mpegWindow)
+	at, h, found := f.search(0)
 	for behindTag && !found && at == mpegWindow && f.skipped < maxHeaderBytes {
 		f.skipped += int64(f.discard(at)) // a picture that is longer than its tag says
-		at, h, found = f.search(0, mpegWindow)
+		at, h, found = f.search(0)
 	}
 	switch {
 	case found:
@@ -131,7 +131,7 @@ func (f *mpegFrames) next() (mpegHeader, []byte, error) {
 func (f *mpegFrames) resync() (mpegHeader, error) {
 	tag := isTag(f.peek(0, mpegHeaderLength))
 	for passed := 0; ; {
-		at, h, found := f.search(0, mpegWindow)
+		at, h, found := f.search(0)
 		passed += at
 		if f.discard(at); !tag && (found || at >= mpegHeaderLength) {
 			f.skipped += int64(at)
@@ -157,16 +157,16 @@ func isTag(head []byte) bool {
 	return id == "ID3" || id == "TAG" || id == "APE" || id == "LYR"
 }
 
-// search looks for frames that start at one of the n offsets behind from. If
+// search looks for frames that start at one of the mpegWindow offsets behind from. If
 // there are none, at says how many bytes were searched.
-func (f *mpegFrames) search(from, n int) (at int, h mpegHeader, found bool) {
-	for at = from; at < from+n; at++ {
+func (f *mpegFrames) search(from int) (at int, h mpegHeader, found bool) {
+	for at = from; at < from+mpegWindow; at++ {
 		head := f.peek(at, mpegHeaderLength)
 		if len(head) < mpegHeaderLength {
 			return at + len(head), h, false
 		}
 		if head[0] != 0xFF {
-			at += f.buffered(at, from+n) - 1
+			at += f.buffered(at, from+mpegWindow) - 1
 			continue
 		}
 		h, ok := f.headerAt(at, head, at == from)

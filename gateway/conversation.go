@@ -135,7 +135,7 @@ func (c *Conversation) run() {
 	}
 	c.checkOwnership()
 	c.signal(Lose, err)
-	c.end(place)
+	c.end()
 	defer c.endSpan()
 	if c.isMoving() {
 		c.handOver(place)
@@ -225,7 +225,7 @@ func (c *Conversation) keepWords(e *echo.Event) {
 }
 
 // end interrupts what still plays, and closes the session.
-func (c *Conversation) end(p *joinedRoom) {
+func (c *Conversation) end() {
 	c.mu.Lock()
 	for _, u := range c.queue {
 		u.cancel(cmp.Or(c.err, ErrEnded))

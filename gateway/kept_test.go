@@ -150,7 +150,7 @@ func TestUtterancesThatMayHaveBegun(t *testing.T) {
 		if third != nil {
 			t.Errorf("%s: the third cannot have begun: %+v", name, third)
 		}
-		c.end(&joinedRoom{})
+		c.end()
 		g.Close(t.Context())
 	}
 }

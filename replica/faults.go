@@ -175,8 +175,8 @@ func (s *session) userSpeaks(speaking bool, at time.Time) {
 	}
 }
 
-func (s *session) fault(at time.Time, format string, args ...any) {
-	s.opts.OnEvent(Event{Kind: EventFault, AtMS: s.since(at), Text: fmt.Sprintf(format, args...)})
+func (s *session) fault(at time.Time, text string) {
+	s.opts.OnEvent(Event{Kind: EventFault, AtMS: s.since(at), Text: text})
 }
 
 // interruptByOther ends all speech without a message from the sender.

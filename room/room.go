@@ -199,7 +199,7 @@ func (r *Room) join(ctx context.Context) (*Connection, error) {
 
 // Stage returns the stage to speak on, until the next Rejoin; nil if that failed.
 func (r *Room) Stage() echo.Stage {
-	if now, _ := r.current(); now != nil {
+	if now := r.current(); now != nil {
 		return now.Stage
 	}
 	return nil
@@ -209,10 +209,10 @@ func (r *Room) Stage() echo.Stage {
 // stage.
 func (r *Room) Limits() echo.Limits { return echo.LimitsOf(r.Stage()) }
 
-func (r *Room) current() (now *Connection, changed <-chan struct{}) {
+func (r *Room) current() *Connection {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.now, r.changed
+	return r.now
 }
 
 // Rejoin leaves the room, whose connection was lost, and joins it again. Use it as
@@ -266,7 +266,7 @@ func (r *Room) Close() error {
 // normally, or the error of the connection.
 func (r *Room) Hear(ctx context.Context, from string, packet func(track string, p *rtp.Packet),
 	left func(track string)) error {
-	now, _ := r.current()
+	now := r.current()
 	switch {
 	case now == nil:
 		return fmt.Errorf("room: hear: %w", ErrClosed)
@@ -278,7 +278,7 @@ func (r *Room) Hear(ctx context.Context, from string, packet func(track string, 
 
 // IsReplica reports whether a track that Hear names is the replica's.
 func (r *Room) IsReplica(track string) bool {
-	if now, _ := r.current(); now != nil {
+	if now := r.current(); now != nil {
 		if owner, ok := now.Hearer.(TrackOwner); ok {
 			return owner.IsReplica(track)
 		}

@@ -83,8 +83,8 @@ type accountCmd struct {
 	json    bool
 }
 
-func (a *accountCmd) flags(own ...cli.Flag) []cli.Flag {
-	return option.Join(own, a.service.Flags(), []cli.Flag{option.Bool(&a.json, "json", "print JSON, one object a line")})
+func (a *accountCmd) flags() []cli.Flag {
+	return append(a.service.Flags(), option.Bool(&a.json, "json", "print JSON, one object a line"))
 }
 
 // command makes the action of a command that needs a client.
