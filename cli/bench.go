@@ -17,7 +17,7 @@ import (
 	"echocast/internal/terminal"
 )
 
-// longestBench is how many seconds one case may take.
+// longestBench is the longest time of one case in seconds.
 const longestBench = 60.0
 
 // benchCmd is the bench command.
@@ -53,9 +53,9 @@ finds the most streams without an underrun whose messages are at most 5 ms late,
 			&cli.IntSliceFlag{Name: "rate", DefaultText: "24000, and the usual rates at 50ms",
 				Usage: "sampling rate of the samples in `HZ`"},
 			option.New(&b.seconds, "seconds", 1, "measure each case for this many `SECONDS`; 5 with --streams"),
-			&cli.StringFlag{Name: "streams", Usage: "measure so many conversations at the same time: `N`, or N,N,..., or auto"},
+			&cli.StringFlag{Name: "streams", Usage: "measure `N` conversations at the same time: a number, N,N,..., or auto"},
 			option.Bool(&b.together, "together", "with --streams: receive in the same process"),
-			&cli.BoolFlag{Name: "receive", Hidden: true, Usage: "be the process that receives"},
+			&cli.BoolFlag{Name: "receive", Hidden: true, Usage: "run as the process that receives"},
 			option.Bool(&b.json, "json", "print each result as a JSON line on stdout"),
 			option.Quiet(&b.quiet),
 		},
@@ -110,7 +110,7 @@ func (b *benchCmd) run(ctx context.Context, chunks []string, rates []int) error 
 		counted(runtime.NumCPU(), "core"))
 	results, err := load.MeasureAll(ctx, cases, time.Duration(b.seconds*float64(time.Second)),
 		terminal.NewProgress(b.streams.Err, b.quiet), func(r load.CaseResult) error {
-			if b.json { // the table comes at the end
+			if b.json { // the table follows at the end
 				return output.JSON(b.streams.Out, r)
 			}
 			return nil
@@ -121,11 +121,11 @@ func (b *benchCmd) run(ctx context.Context, chunks []string, rates []int) error 
 	return err
 }
 
-// collectsAsAsked is set once a command has chosen how much garbage there may be.
+// collectsAsAsked is set once a command has chosen its own GOGC.
 var collectsAsAsked atomic.Bool
 
-// collect sets how much garbage may be added to what is in use, in percent, unless
-// the user did with GOGC.
+// collect sets GOGC, the percentage by which the heap may grow between collections, unless the
+// environment sets it.
 func collect(percent int) {
 	collectsAsAsked.Store(true)
 	collectAsUsual(percent)
@@ -137,8 +137,8 @@ func collectAsUsual(percent int) {
 	}
 }
 
-// collectLater is collect from the first collection on, unless a command chooses. That
-// comes at Go's own least heap of 4 MB, which a short command does not reach: two
+// collectLater calls collect at the first collection, unless a command chooses. The first
+// collection comes at Go's minimum heap of 4 MB, which a short command does not reach: two
 // collections at the start took a quarter of its processor time.
 func collectLater(percent int) {
 	runtime.AddCleanup(new([16]byte), func(percent int) {

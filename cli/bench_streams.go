@@ -12,13 +12,13 @@ import (
 
 // The settings of bench --streams.
 const (
-	streamSeconds  = 5.0 // where --seconds is not given
-	sendGarbage    = 60  // GOGC: with the program's usual one, a third of the time goes to the collector
+	streamSeconds  = 5.0 // if --seconds is not given
+	sendGarbage    = 60  // GOGC: with the usual value, the collector takes a third of the time
 	receiveGarbage = 200 // the memory of the receiving process is not measured
 )
 
-// runStreams measures so many conversations at the same time, or finds out how
-// many this machine holds.
+// runStreams measures a number of conversations at the same time, or finds out how many this
+// machine can hold.
 func (b *benchCmd) runStreams(ctx context.Context, text string) error {
 	counts, err := load.Counts(text)
 	if err != nil {

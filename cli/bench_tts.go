@@ -27,7 +27,7 @@ type benchTTSCmd struct {
 	timeout  time.Duration
 }
 
-// mostRuns is how many runs may be asked for.
+// mostRuns is the largest value of --runs.
 const mostRuns = 100_000
 
 func benchTTSCommand(streams Streams) *cli.Command {
@@ -49,7 +49,7 @@ but one in a thousand utterances need. docs/voice-ci.md says how.`,
 			option.New(&b.runs, "runs", 20, "run the command `N` times"),
 			option.New(&b.text, "text", "", "write this `TEXT`, or the lines of the file of this name in turn, to the standard "+
 				"input of the command (default: nothing)"),
-			option.New(&b.timeout, "timeout", time.Minute, "a run that takes more `TIME` has failed"),
+			option.New(&b.timeout, "timeout", time.Minute, "a run that takes more than this `TIME` has failed"),
 			option.Bool(&b.json, "json", "print each run, and at the end the summary, as a JSON line on stdout"),
 			option.Quiet(&b.quiet),
 		),
@@ -84,7 +84,7 @@ func (b *benchTTSCmd) run(ctx context.Context, command []string) error {
 	return b.measure(ctx, measured)
 }
 
-// measure measures run after run, until ctx ends: then it prints what was measured so far.
+// measure does all runs, or as many as it can until ctx ends, and prints the result.
 func (b *benchTTSCmd) measure(ctx context.Context, v *voice.Voice) error {
 	progress := terminal.NewProgress(b.streams.Err, b.quiet)
 	progress.Show("run 1 of %d", b.runs)

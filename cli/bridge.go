@@ -15,20 +15,20 @@ import (
 	"echocast/room"
 )
 
-// Bridge is a conversation between the user of a room and a program that is reached by
-// a WebSocket, which hears the user and speaks through the replica.
+// Bridge is a conversation between the user of a room and a program behind a WebSocket, which
+// hears the user and speaks through the replica.
 type Bridge struct {
 	With       string            // protocol of the program, such as "twilio"
 	Name       string            // of the model, or the agent
-	URL        string            // of its WebSocket; empty: the usual one
-	Rate       int               // Hz of its audio, where there is a choice
+	URL        string            // of its WebSocket; empty: the default one
+	Rate       int               // Hz of its audio, if it can be chosen
 	Parameters map[string]string // sent to the program at the beginning
 
 	Instructions string // for an agent
 
 	Session    *echo.Session
 	SpeechRate int // Hz that the replica takes
-	// Hear writes the user's voice, samples of 16 bits at a rate in Hz, until ctx ends.
+	// Hear writes the user's voice as 16-bit samples at a rate in Hz, until ctx ends.
 	Hear func(ctx context.Context, rate int, to io.Writer) error
 	// Warn reports a problem that does not end the conversation, Say a line for people.
 	Warn, Say func(format string, args ...any)
@@ -63,9 +63,9 @@ Without --to or --pal this is a rehearsal: a stand-in replica in this process, w
 user is silent.
 TWILIO_AUTH_TOKEN in the environment signs the request as Twilio does.`,
 		Flags: option.Join([]cli.Flag{
-			option.New(&b.bridge.With, "carrier", "twilio", "be this `CARRIER`: twilio or vonage"),
+			option.New(&b.bridge.With, "carrier", "twilio", "act as this `CARRIER`: twilio or vonage"),
 			option.New(&b.bridge.Rate, "carrier-rate", 16000, "with vonage: samples at this rate in `HZ`: 8000, 16000 or 24000"),
-			&cli.StringSliceFlag{Name: "param", Destination: &b.params, Usage: "give the bot `NAME=VALUE`, as a custom " +
+			&cli.StringSliceFlag{Name: "param", Destination: &b.params, Usage: "send the bot `NAME=VALUE`, as a custom " +
 				"parameter (twilio) or a header (vonage); may be repeated"},
 		}, b.target.flags(), b.settings.messageFlags(echo.LeadMode), b.settings.outputFlags()),
 		Action: func(c *cli.Context) error {
@@ -89,7 +89,7 @@ func (b *bridgeCmd) check() error {
 		return err
 	}
 	if b.bridge.Rate != 8000 && b.bridge.Rate != 16000 && b.bridge.Rate != 24000 {
-		return usagef("--carrier-rate %d: there are 8000, 16000 and 24000", b.bridge.Rate)
+		return usagef("--carrier-rate %d: must be 8000, 16000 or 24000", b.bridge.Rate)
 	}
 	b.bridge.Parameters = map[string]string{}
 	for _, param := range b.params.Value() {
@@ -109,10 +109,11 @@ func checkWebSocket(address string) error {
 	return nil
 }
 
-// hearRates are the rates in Hz at which the programs hear, where there is no choice.
+// hearRates are the rates in Hz at which the programs hear the user, if the user cannot choose
+// one.
 var hearRates = map[string]int{"twilio": 8000, "openai": 24000, "elevenlabs": 16000}
 
-// runAgent lets an agent hold the conversation, in place of commands.
+// runAgent lets an agent hold the conversation, instead of commands.
 func (v *converseCmd) runAgent(ctx context.Context) error {
 	o := &v.options
 	v.agent.With, v.agent.Name, _ = strings.Cut(v.agent.With, ":")

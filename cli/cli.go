@@ -41,7 +41,7 @@ func Run(ctx context.Context, args []string, streams Streams) int {
 	return report(runApp(ctx, args, streams, nil), people)
 }
 
-// linesTo makes stderr the stream of lines that may become a log.
+// linesTo makes stderr a stream of lines that may become a log.
 func linesTo(streams *Streams) *logline.Writer {
 	people := logline.New(streams.Err, output.Prefix)
 	streams.Err = people
@@ -72,7 +72,7 @@ func report(err error, people *logline.Writer) int {
 		color := terminal.Red
 		if _, isSignal := errors.AsType[shutdown.SignalError](err); isSignal {
 			color = ""
-			_, _ = io.WriteString(people, terminal.LineStart(people)) // there may stand a ^C
+			_, _ = io.WriteString(people, terminal.LineStart(people)) // the line may begin with ^C
 		}
 		people.Error(terminal.Paint(people, color, output.ForPeople(firstLine(err.Error()))))
 	}

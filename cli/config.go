@@ -37,7 +37,7 @@ The file is in XDG_CONFIG_HOME if that is set, on Windows in %AppData%.
 ECHOCAST_CONFIG names another file, and ECHOCAST_PROFILE a profile. Keep secrets in
 separate files, and name those here. --yes works on the command line only.`
 
-// sources are the environment and the file of settings.
+// sources are the environment and the settings file.
 var sources = config.Sources{
 	Typed: []string{"yes", "help", "version"},
 	Rivals: [][2]string{{"rehearse", "to"}, {"rehearse", "pal"}, {"ffmpeg", "no-ffmpeg"},
@@ -91,7 +91,7 @@ func (o *configCmd) show(m *manual.Manual, words []string, profile config.Profil
 	return output.Table(o.streams.Out, "OPTION\tVALUE\tFROM", rows)
 }
 
-// set lists the secrets of the environment, without their values.
+// set lists the secret variables that are set, without their values.
 func (o *configCmd) set() (all []config.Value) {
 	for _, variable := range secretVariables {
 		if os.Getenv(variable) != "" {
@@ -101,7 +101,7 @@ func (o *configCmd) set() (all []config.Value) {
 	return all
 }
 
-// secretVariables are the variables of the environment that hold secrets.
+// secretVariables are the environment variables that hold secrets.
 var secretVariables = []string{
 	"TAVUS_API_KEY", "ECHOCAST_ROOM_KEY", "ECHOCAST_ICE_CREDENTIAL", "LIVEKIT_API_SECRET", "LIVEKIT_TOKEN",
 	"TWILIO_AUTH_TOKEN", "OPENAI_API_KEY", "ELEVENLABS_API_KEY",

@@ -48,7 +48,7 @@ func (s *sendCmd) keys(state echo.State) string {
 func (s *sendCmd) pressed(ctx context.Context, session *echo.Session, out *reporter) {
 	switch {
 	case !s.resume:
-		_ = session.Interrupt(ctx, nil) // ctx ends with the session's use
+		_ = session.Interrupt(ctx, nil) // ctx ends when the session is closed
 	case session.Paused():
 		out.say("continuing")
 		session.Resume()

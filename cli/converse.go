@@ -43,7 +43,7 @@ func converseCommand(streams Streams, server *Server) *cli.Command {
 	v := &converseCmd{streams: streams, server: server}
 	return &cli.Command{
 		Name:  "converse",
-		Usage: "answer the user with commands of yours: one that thinks, and one that speaks",
+		Usage: "answer the user with your own commands: one that thinks, and one that speaks",
 		UsageText: `echocast converse --to URL --on-utterance COMMAND --tts COMMAND [OPTIONS]
    echocast converse --to URL --agent openai|elevenlabs:AGENT [OPTIONS]
 
@@ -80,10 +80,10 @@ func (v *converseCmd) flags() []cli.Flag {
 		option.New(&o.Greeting, "greet", "", "begin with this `TEXT` (default: nothing)"),
 		option.New(&v.record, "record", "", recordUsage),
 		fallbackFlag(&v.target),
-		option.New(&o.Fallback, "fallback-text", "", "say this `TEXT` if the --on-utterance command fails without a word "+
+		option.New(&o.Fallback, "fallback-text", "", "say this `TEXT` if the --on-utterance command fails without an answer "+
 			"(default: nothing)"),
-		option.Bool(&v.noBargeIn, "no-barge-in", "let each answer end while the user speaks, and answer afterwards what was "+
-			"said"),
+		option.Bool(&v.noBargeIn, "no-barge-in", "do not interrupt an answer when the user speaks, and answer after it what "+
+			"they said"),
 		option.New(&v.falseFor, "false-interrupt", 2*time.Second, "continue the answer if no words follow a sound of the "+
 			"user within this `TIME`; 0 drops the answer at the first sound"),
 		option.New(&o.ThinkTimeout, "think-timeout", time.Minute, "kill the --on-utterance command if it prints nothing for "+
@@ -93,11 +93,11 @@ func (v *converseCmd) flags() []cli.Flag {
 		option.New(&v.per, "tts-per", perAnswer, "run the --tts command once for each `UNIT`: answer, or sentence (the "+
 			"next is made while one is spoken)"),
 		option.New(&o.CacheDir, "tts-cache", "", "with --tts-per sentence: keep the audio of each sentence in this "+
-			"`FOLDER`, and use it again (default: none)"),
-		option.New(&v.agent.With, "agent", "", "let an `AGENT` answer in place of commands: openai[:MODEL] "+
+			"`FOLDER`, and reuse it (default: none)"),
+		option.New(&v.agent.With, "agent", "", "let an `AGENT` answer instead of commands: openai[:MODEL] "+
 			"(OPENAI_API_KEY), or elevenlabs:ID (a private one needs ELEVENLABS_API_KEY); it hears the user (default: none)"),
-		option.New(&v.agent.URL, "agent-url", "", "the agent's WebSocket is at this `URL` (default: the vendor's)"),
-		option.New(&v.agent.Instructions, "instructions", "", "tell the openai agent what to do in this `TEXT` "+
+		option.New(&v.agent.URL, "agent-url", "", "`URL` of the agent's WebSocket (default: the vendor's)"),
+		option.New(&v.agent.Instructions, "instructions", "", "give the openai agent this `TEXT` as its instructions "+
 			"(default: nothing)"),
 		option.New(&o.Count, "count, n", 0, "end after `N` answers (default: no end)"),
 	}

@@ -12,12 +12,12 @@ import (
 	"echocast/tavus"
 )
 
-// longestWithPAL is the longest input that is spoken in a conversation that was
-// created for it, unless --max-duration says otherwise: a small file can hold hours,
-// and every minute costs money.
+// longestWithPAL is the longest input for a conversation that was created for it, unless
+// --max-duration says otherwise: a small file can hold hours of audio, and every minute costs
+// money.
 const longestWithPAL = 30 * time.Minute
 
-// longestInput is the value of --max-duration, or the one that is safe without it.
+// longestInput returns the value of --max-duration, or a safe default.
 func (o *createOptions) longestInput(asked time.Duration) time.Duration {
 	if asked == 0 && o.spec.PAL != "" {
 		return longestWithPAL
@@ -32,8 +32,8 @@ type createOptions struct {
 	maxMinutes float64
 }
 
-// flags has no environment variable for --pal: a conversation costs money, so it is
-// asked for each time.
+// flags declares no environment variable for --pal: a conversation costs money, so the user
+// must ask for it each time.
 func (o *createOptions) flags() []cli.Flag {
 	return []cli.Flag{
 		option.New(&o.spec.PAL, "pal", "", "create a Tavus conversation with the PAL of this `ID`, speak in it, and end it; "+

@@ -45,8 +45,8 @@ func doctorCommand(streams Streams) *cli.Command {
 			"   echocast doctor --live --yes --pal p123\n   echocast doctor --to https://tavus.daily.co/c123 --join --json",
 		Description: `It creates nothing, ends nothing and says nothing in a room. Each check is one line:
 ok, warn, fail or skip, its name, what was found, and what to do about it. The last
-lines say for what this machine is ready, and what to type. The exit code is 0 where
-nothing failed, else that of the first check that failed, as send would have it.
+lines say what this machine is ready for, and what to type. The exit code is 0 if
+nothing failed; otherwise it is the code of the first failed check, as for send.
 
 --live --yes creates a conversation with the PAL instead, which costs money, speaks
 two seconds of silence in it over REST, ends it, and prints what the service
@@ -54,9 +54,9 @@ answered, and how fast. The report holds no key and no id; please send it in.
 
 ` + account.HelpKey,
 		Flags: option.Join([]cli.Flag{
-			option.New(&d.to, "to", "", "`URL` of the room that is to be reached (default: none)"),
-			option.Bool(&d.join, "join", "join the room, and look who is there"),
-			option.New(&d.pal, "pal", "", "`ID` of the PAL that is to speak (default: none) [$TAVUS_PAL_ID, $TAVUS_PERSONA_ID]"),
+			option.New(&d.to, "to", "", "`URL` of the room to check (default: none)"),
+			option.Bool(&d.join, "join", "join the room, and report who is there"),
+			option.New(&d.pal, "pal", "", "`ID` of the PAL to check (default: none) [$TAVUS_PAL_ID, $TAVUS_PERSONA_ID]"),
 			option.New(&d.face, "face", "", "`ID` of its face (default: the PAL's own) [$TAVUS_FACE_ID, $TAVUS_REPLICA_ID]"),
 			option.New(&d.readyTimeout, "ready-timeout", 5*time.Second, "with --join: wait at most this `TIME` for the replica"),
 			option.Bool(&d.live, "live", "measure a conversation with the PAL over REST; it costs money, so add --yes"),
@@ -146,14 +146,14 @@ func (d *doctorCmd) run(ctx context.Context) error {
 	if cause := context.Cause(ctx); cause != nil {
 		return cause
 	}
-	for i := range findings { // a server may repeat what it was sent
+	for i := range findings { // a server may repeat secrets that it was sent
 		findings[i].Detail, findings[i].Fix = redact.Hide(findings[i].Detail), redact.Hide(findings[i].Fix)
 	}
 	return d.report(findings, doctor.Verdict(options, findings))
 }
 
-// report prints for what this machine is ready, with --json after all findings. Its error is
-// that of the first check that failed.
+// report prints what this machine is ready for; with --json all findings as well. It returns
+// the error of the first failed check.
 func (d *doctorCmd) report(findings []doctor.Finding, uses []doctor.Use) error {
 	failed := failure(findings)
 	if d.json {

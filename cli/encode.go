@@ -51,7 +51,7 @@ func (e *encodeCmd) run(ctx context.Context, names []string) error {
 		return e.settings.printPlans(ctx, names, stdin, e.streams)
 	}
 	lines := echo.NewLines(output.Writer(e.streams.Out), e.settings.pace != string(echo.BurstMode))
-	e.settings.audio.BeforeRead = func() { _ = lines.Flush() } // Send gives the error
+	e.settings.audio.BeforeRead = func() { _ = lines.Flush() } // Send returns the error
 	options := e.settings.session()
 	options.SkipHeard, options.SkipReady = true, true
 	out := e.settings.newReporter(Streams{Out: io.Discard, Err: e.streams.Err})
@@ -62,7 +62,7 @@ func (e *encodeCmd) run(ctx context.Context, names []string) error {
 	}
 	defer session.Close()
 	err = inputFailure(ctx, out.speaker(ctx, session, stdin).All(ctx, names))
-	if failed := lines.Flush(); failed != nil { // or what a write before it met
+	if failed := lines.Flush(); failed != nil { // or the error of an earlier write
 		return failed
 	}
 	return err

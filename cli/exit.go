@@ -48,10 +48,10 @@ func exitKind(code int) string {
 }
 
 const helpExitCodes = `Exit codes:
-     0  every utterance was heard, or sent where --wait sent was asked for
+     0  every utterance was heard, or sent with --wait sent
      1  an unexpected error
      2  wrong usage
-     3  an input is missing, unreadable, broken or no audio
+     3  an input is missing, unreadable, broken or not audio
      4  the service refused or failed (for example, an invalid API key), or the
         replica refused the room key
      5  the replica or the service could not be reached, or did not join in time
@@ -60,11 +60,10 @@ const helpExitCodes = `Exit codes:
      8  the replica was interrupted: by somebody else, by the user's speech
         (--barge-in), by SIGUSR2 or by space
      9  sent, but not confirmed: an utterance as heard, an interrupt as obeyed
-    10  the connection was lost and could not be made again
+    10  the connection was lost and could not be restored
     11  a talk of echocast test was not heard as it expects
    130  interrupted by Ctrl-C (SIGINT); 143 by SIGTERM, 129 by SIGHUP; but 0 for
-        listen, converse, bridge, hear, replica and serve, which have no other
-        end`
+        listen, converse, bridge, hear, replica and serve, which run until then`
 
 // usagef makes an error of wrong usage.
 func usagef(format string, args ...any) error { return option.Errorf(format, args...) }

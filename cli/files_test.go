@@ -89,7 +89,7 @@ func TestReportReplacesOnlyReports(t *testing.T) {
 	}
 	code, stderr := runIn(t, folder, "report", "keep.ndjson")
 	if kept, _ := os.ReadFile(page); code != 2 || string(kept) != "<!doctype html>precious" ||
-		!strings.Contains(stderr, "keep.html exists and is no report: name another file with --output, or "+
+		!strings.Contains(stderr, "keep.html exists and is not a report: name another file with --output, or "+
 			"this one to replace it") {
 		t.Errorf("code %d, the file is now %.40q\n%s", code, kept, stderr)
 	}

@@ -47,7 +47,7 @@ type settings struct {
 	maxMessage   int
 	speechRate   int          // Hz
 	anyChunk     bool         // the room limits no message
-	limits       *echo.Limits // of the room, where they are known and others than those of --max-message
+	limits       *echo.Limits // of the room, if they are known and differ from --max-message
 	conversation string
 	ffmpeg       bool
 	noFFmpeg     bool
@@ -71,17 +71,17 @@ func (s *settings) inputFlags() []cli.Flag {
 			"(default: base64)"),
 		option.New(&s.audio.JSON.Encoding, "inside", "", "with -f ndjson: the `ENCODING` of that audio, as -f names it "+
 			"(default: by its content)"),
-		option.Bool(&s.ffmpeg, "ffmpeg", "leave what echocast does not read itself to an ffmpeg process, which is done "+
-			"anyway where ffmpeg is installed"),
-		option.Bool(&s.noFFmpeg, "no-ffmpeg", "refuse what echocast does not read itself"),
+		option.Bool(&s.ffmpeg, "ffmpeg", "decode other formats by an ffmpeg process (default: if ffmpeg "+
+			"is installed)"),
+		option.Bool(&s.noFFmpeg, "no-ffmpeg", "refuse formats that only ffmpeg can decode"),
 		option.New(&s.resampler, "resampler", "", "resample by `METHOD`: soxr (libsoxr), zaf (the same by way of "+
 			"zaf/resample), or fir (in Go, with less delay) (default: "+string(audio.DefaultMethod())+")"),
 		option.Bool(&s.live, "live", "for a live input: resample with the least delay, 3 to 6 ms, by --resampler fir"),
 	}, s.presetFlags()...)
 }
 
-// method returns the method of resampling. It does not depend on the kind of input, so
-// that the same input gives the same messages.
+// method returns the method of resampling. It is the same for all kinds of input, so that the
+// same input gives the same messages.
 func (s *settings) method() audio.Method {
 	switch {
 	case s.live:
@@ -108,19 +108,19 @@ func (s *settings) messageFlags(pace echo.Mode) []cli.Flag {
 		option.New(&s.pace, "pace", string(pace), "`PACE` of sending: lead (ahead of playout), realtime, or burst (as fast "+
 			"as it is taken)"),
 		option.New(&s.lead, "lead", echo.DefaultLead, "keep the replica this `TIME` ahead, with --pace lead"),
-		option.New(&s.prepare.MaxDuration, "max-duration", 0, "refuse, or break off, an input that plays longer than this "+
-			"`TIME` (default: any; with --pal "+longestWithPAL.String()+")"),
+		option.New(&s.prepare.MaxDuration, "max-duration", 0, "refuse or interrupt an input that plays longer than this "+
+			"`TIME` (default: no limit; with --pal "+longestWithPAL.String()+")"),
 		option.New(&s.maxRate, "max-rate", 0, "at most `N` messages a second (default: twice as many as play in a second)"),
 		option.New(&s.chunk, "chunk", 0, "playing `TIME` of a message (default: 50ms, or what fits --max-message)"),
 		option.New(&s.speechRate, "speech-rate", 0, "sampling rate in `HZ` of what is sent (default: 24000, or what a "+
 			"LiveKit avatar's vendor takes)"),
-		option.New(&s.maxMessage, "max-message", echo.DefaultMaxMessage, "no message has more than `BYTES`"),
+		option.New(&s.maxMessage, "max-message", echo.DefaultMaxMessage, "limit each message to `BYTES`"),
 	}
 }
 
 func (s *settings) outputFlags() []cli.Flag {
 	return []cli.Flag{
-		option.Bool(&s.dryRun, "dry-run", "do all but the sending and print the plan"),
+		option.Bool(&s.dryRun, "dry-run", "print the plan and send nothing"),
 		option.Bool(&s.json, "json", "print receipts, or the plan, as JSON lines on stdout"),
 		option.Quiet(&s.quiet),
 	}
@@ -128,8 +128,8 @@ func (s *settings) outputFlags() []cli.Flag {
 
 // conversationFlag names the conversation that messages carry.
 func conversationFlag(id *string) cli.Flag {
-	return option.New(id, "conversation", "", "`ID` of the conversation, as it stands in the messages; without --to, the "+
-		"one to speak in (default: that of the room)")
+	return option.New(id, "conversation", "", "`ID` of the conversation, written in the messages; without --to also "+
+		"the one to speak in (default: that of the room)")
 }
 
 // conversationID is the id in messages that are only printed.
@@ -240,13 +240,13 @@ func (s *settings) levelFlags() []cli.Flag {
 	return []cli.Flag{
 		option.New((*string)(&o.Channel), "channel", string(audio.MixChannels), "speak this `CHANNEL`: left, right, or the "+
 			"mix of all"),
-		option.Bool(&o.TrimSilence, "trim-silence", "leave out the silence at both ends, but for 50 ms; live input is held "+
-			"back in pauses"),
-		option.New(&o.Gain, "gain", 0, "louder by `DB`, or softer where it is negative; may clip (default: 0)"),
-		option.New(&o.Loudness, "loudness", 0, "bring files to this loudness in `LUFS` (EBU R128), such as -16; never clips "+
-			"(default: as it is)"),
+		option.Bool(&o.TrimSilence, "trim-silence", "remove silence at both ends except 50 ms; delays live input "+
+			"in pauses"),
+		option.New(&o.Gain, "gain", 0, "amplify by `DB`, or attenuate if it is negative; may clip (default: 0)"),
+		option.New(&o.Loudness, "loudness", 0, "change files to this loudness in `LUFS` (EBU R128), such as -16; never "+
+			"clips (default: unchanged)"),
 		option.New(&o.PadAfter, "pad", 0, "add this `TIME` of silence at the end"),
-		option.New(&o.PadBefore, "pad-before", 0, "add this `TIME` of silence in front"),
+		option.New(&o.PadBefore, "pad-before", 0, "add this `TIME` of silence at the beginning"),
 	}
 }
 

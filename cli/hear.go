@@ -57,7 +57,7 @@ With --record and without FILE, - or --exec it writes nothing but the recording.
 
 It ends with the room, and with Ctrl-C; neither is an error.`,
 		Flags: append([]cli.Flag{
-			option.New(&h.from, "from", room.User, "hear the `WHOM`: user, replica or all"),
+			option.New(&h.from, "from", room.User, "hear `WHOM`: user, replica or all"),
 			option.New(&h.format, "format, f", "", "write `ENCODING`: s16le or wav (default: wav for FILE.wav, else s16le)"),
 			option.New(&h.rate, "rate, ar", 16000, "sampling rate in `HZ`: 8000, 12000, 16000, 24000 or 48000"),
 			option.New(&h.exec, "exec", "", "write to the standard input of this `COMMAND`; it ends when the command does "+

@@ -22,7 +22,7 @@ import (
 	"echocast/tavus"
 )
 
-// newManual describes the command line to those who read it.
+// newManual returns the manual of the command line.
 func newManual(app *cli.App) *manual.Manual {
 	return &manual.Manual{
 		App: app, Groups: optionGroups, Sections: commandSections, Common: commonOptions, Choices: choices(),
@@ -30,7 +30,7 @@ func newManual(app *cli.App) *manual.Manual {
 			{Name: "settings", Usage: "options from the environment and from a file", Text: helpSettings,
 				Foot: "options from the environment (--lead as ECHOCAST_LEAD) and from a file"},
 			{Name: "exit-codes", Usage: "what the exit codes mean", Text: helpExitCodes, Foot: "what the exit codes mean"},
-			{Name: "inputs", Usage: "audio that is read, and how", Text: helpMoreInputs},
+			{Name: "inputs", Usage: "audio formats that echocast reads", Text: helpMoreInputs},
 		},
 	}
 }
@@ -65,7 +65,7 @@ var optionGroups = []manual.Group{
 		"quiet", "dry-run", "output", "profile"}},
 }
 
-// commonOptions are those that the short help of a long command lists.
+// commonOptions are the options in the short help of a long command.
 var commonOptions = map[string][]string{
 	"send": {"to", "pal", "preset", "format", "rate", "lead", "barge-in", "record", "trace", "dry-run"},
 	"encode": {"conversation", "preset", "format", "rate", "channels", "pace", "max-message",
@@ -80,8 +80,8 @@ var commonOptions = map[string][]string{
 	"serve":    {"listen", "rehearse", "max-conversations", "drain", "quiet"},
 }
 
-// choices returns the values of options that take one of a few. Those of "show " may
-// follow the command show.
+// choices returns the possible values of options that have few. Those of "show " may follow
+// the command show.
 func choices() map[string][]string {
 	presets := make([]string, 0, 50)
 	for _, p := range preset.All() {
@@ -154,7 +154,7 @@ func showHelp(m *manual.Manual, out io.Writer, words []string, short bool) error
 	return unknownCommand(m, words[0])
 }
 
-// unknownCommand is the error for a word that is no command.
+// unknownCommand returns the error for a word that is not a command.
 func unknownCommand(m *manual.Manual, word string) error {
 	meant := ""
 	var names []string

@@ -58,7 +58,7 @@ func (s *settings) checkInput(ctx context.Context, name string, stdin io.Reader)
 	return explained(speak.Check(ctx, name, &s.prepare))
 }
 
-// explained adds to an error of an input the option that helps.
+// explained adds the option that helps to an error of an input.
 func explained(err error) error {
 	if _, ok := errors.AsType[*audio.OptionError](err); ok {
 		return optionError(err)
@@ -94,8 +94,8 @@ func describe(in *speak.Input) string {
 // inputError is an error of an input, or of another file that is read.
 func inputError(name string, err error) error { return &speak.InputError{Name: name, Err: plain(err)} }
 
-// plain takes the operation and the path off a file error: the message names
-// the input already.
+// plain removes the operation and the path from a file error: the message already names the
+// input.
 func plain(err error) error { return text.WithoutPath(err) }
 
 // named returns err with the name of the file that it is about.

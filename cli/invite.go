@@ -14,8 +14,8 @@ func avatarFlag(avatar *string) cli.Flag {
 		"tavus-avatar-agent)")
 }
 
-// invitation lets the service that runs an avatar into a room. Its fields have the names
-// that Tavus gives them.
+// invitation is what a service needs to let its avatar join a LiveKit room. Its fields have
+// Tavus's names.
 type invitation struct {
 	URL   string `json:"livekit_ws_url"`
 	Token string `json:"livekit_room_token"`
@@ -25,7 +25,7 @@ func inviteCommand(streams Streams) *cli.Command {
 	var to, avatar string
 	return &cli.Command{
 		Name:      "invite",
-		Usage:     "make the token that lets an avatar into a LiveKit room",
+		Usage:     "make the token with which an avatar joins a LiveKit room",
 		UsageText: "echocast invite --to livekit+wss://HOST/ROOM",
 		Description: `Prints, as one JSON object, the address of the server and a token for the avatar.
 The token is a secret and valid for an hour: hand it to the service that runs the
@@ -49,14 +49,14 @@ invitation: send --to livekit+wss://HOST/ROOM --pal ID does all of it.`,
 	}
 }
 
-// inviter is the backend that invites an avatar to the room at an address.
+// inviter returns the backend that invites an avatar to the room at an address.
 func inviter(to string) (room.Inviter, bool) {
 	backend, err := room.Lookup(to)
 	inviter, ok := backend.(room.Inviter)
 	return inviter, err == nil && ok
 }
 
-// invite makes the token that lets an avatar into a room.
+// invite makes the token with which an avatar joins a room.
 func invite(to, avatar string) (server, token string, err error) {
 	i, ok := inviter(to)
 	if !ok {

@@ -18,7 +18,7 @@ import (
 	"echocast/room"
 )
 
-// Guest is a stand-in replica in a room that others run.
+// Guest is a stand-in replica in a room that another program runs.
 type Guest struct {
 	To, Identity string
 	Insecure     bool
@@ -37,19 +37,19 @@ it. LIVEKIT_API_KEY and LIVEKIT_API_SECRET, or LIVEKIT_TOKEN, let it in. It obey
 participant that its token names, or else the first that speaks. --render COMMAND shows another face: it reads
 16-bit mono PCM at 24 kHz in real time, and prints pictures (docs/avatar.md).`
 
-// guestFlags are those of a replica that joins a room.
+// guestFlags returns the options of a replica that joins a room.
 func (s *replicaCmd) guestFlags() []cli.Flag {
 	return []cli.Flag{
 		option.New(&s.guest.To, "join", "", "join the LiveKit room at `URL`, livekit+wss://HOST/ROOM, rather than listen"),
 		option.New(&s.guest.Identity, "avatar", "", "with --join: the replica's `IDENTITY` in the room (default: that of "+
 			"the token, or tavus-avatar-agent)"),
 		option.New(&s.guest.Program, "render", "", "with --join: this `COMMAND` draws pictures of what it hears"),
-		option.New(&s.guest.Delay, "render-delay", 0, "with --render: publish the sound this `TIME` after the command gets "+
-			"it (default: 200ms)"),
+		option.New(&s.guest.Delay, "render-delay", 0, "with --render: publish the sound this `TIME` after the command "+
+			"receives it (default: 200ms)"),
 	}
 }
 
-// flagsWithJoin are the options that may stand beside --join.
+// flagsWithJoin are the options that are allowed beside --join.
 var flagsWithJoin = []string{"join", "avatar", "render", "render-delay", "record", "json", "quiet", "q", "insecure"}
 
 // join checks the options, and joins the room.
@@ -91,7 +91,7 @@ func (s *replicaCmd) joinRoom(ctx context.Context, g *Guest, file *os.File, serv
 		s.report(report)
 	}
 	if _, ok := errors.AsType[shutdown.SignalError](err); ok {
-		err = nil // Ctrl-C is how it ends
+		err = nil // Ctrl-C is the normal end
 	}
 	if address, ok := errors.AsType[*room.AddressError](err); ok {
 		err = usagef("--join: %v", address)

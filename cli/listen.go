@@ -67,11 +67,11 @@ without a path the address gets a random one, which is printed.
 It ends with the room or with Ctrl-C; neither is an error. It reconnects after a lost
 connection.`,
 		Flags: append([]cli.Flag{
-			option.Bool(&l.raw, "raw", "print every message as it came: no order, no folding, no common form"),
+			option.Bool(&l.raw, "raw", "print every message as it was received: not sorted, not converted, with repeats"),
 			option.New(&l.only, "only", "", "`KINDS` of events, with commas: "+kindWords()+" (default: all)"),
 			option.New(&l.count, "count, n", 0, "end after `N` events (default: all)"),
-			option.New(&l.window, "window", 250*time.Millisecond, "hold an event back for this `TIME` while those before it "+
-				"are missing"),
+			option.New(&l.window, "window", 250*time.Millisecond, "wait this `TIME` for earlier events that are "+
+				"missing"),
 			option.New(&l.exec, "exec", "", "run this `COMMAND` for each event, and send what it prints (default: none)"),
 			option.New(&l.execTimeout, "exec-timeout", 30*time.Second, "kill that command after this `TIME`"),
 			option.New(&l.execJobs, "exec-jobs", 1, "run that command for up to `N` events at the same time; with more than 1 "+

@@ -13,10 +13,9 @@ import (
 	"echocast/room"
 )
 
-// defaultGOGC is the growth of the heap, in percent, at which the garbage collector
-// runs, unless the environment's GOGC overrides it. The heap is a few buffers: 25 needs one
-// megabyte less and, with zaf/resample and MP3, a fifth more time; Go's own 100 needs two
-// megabytes more.
+// defaultGOGC is the percentage by which the heap may grow before the garbage collector runs,
+// unless the environment sets GOGC. The heap is a few buffers: 25 needs one megabyte less and,
+// with zaf/resample and MP3, a fifth more time; Go's own 100 needs two megabytes more.
 const defaultGOGC = 50
 
 // Main is the program: streams, signals and the exit code. server is nil in a
@@ -31,11 +30,11 @@ func Main(server *Server) int {
 		stop()
 		err = becomeServer(needs)
 	}
-	return report(err, people) // signals are still caught, so none changes the exit code
+	return report(err, people) // signals are still caught, so none of them changes the exit code
 }
 
-// serverProgram is the program with the big libraries, which double the size of a
-// program and the time it takes to start.
+// serverProgram is the program with the big libraries. They double its size and the time it
+// takes to start.
 const serverProgram = "echocast-server"
 
 // serverSchemes are the schemes of the rooms that only serverProgram joins.
@@ -48,8 +47,7 @@ func (e needsServerError) Error() string {
 	return e.what + " the program " + serverProgram + " beside echocast; make build makes both"
 }
 
-// checkServer refuses an address that only serverProgram can join, before the
-// command has begun.
+// checkServer refuses an address that only serverProgram can join, before the command begins.
 func checkServer(c *cli.Context) error {
 	_, err := room.Lookup(c.String("to"))
 	if unknown, ok := errors.AsType[*room.UnknownSchemeError](err); ok && slices.Contains(serverSchemes, unknown.Scheme) {
@@ -60,8 +58,8 @@ func checkServer(c *cli.Context) error {
 
 const livekitNeeds = "LiveKit rooms need"
 
-// becomeServer runs serverProgram in place of this program, with the same
-// arguments. If it is not found, the error is why.
+// becomeServer replaces this program with serverProgram, with the same arguments. If it is not
+// found, it returns why.
 func becomeServer(why error) error {
 	path, err := handover.Find(serverProgram)
 	if err != nil {

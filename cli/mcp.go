@@ -13,18 +13,18 @@ import (
 	"echocast/replica"
 )
 
-// Server has the functions that need big libraries, which only echocast-server has. Where
-// Server, or a function in it, is nil, a command hands over to echocast-server.
+// Server has the functions that need big libraries, which only echocast-server has. If Server,
+// or a function in it, is nil, the command runs echocast-server.
 type Server struct {
 	// MCP serves the Model Context Protocol over in and out, and makes session
 	// speak as the agent at the other end asks, until in ends.
 	MCP func(ctx context.Context, session *echo.Session, version string, in io.ReadCloser, out io.WriteCloser) error
 	// Serve serves many conversations on listener, until ctx ends.
 	Serve func(ctx context.Context, listener net.Listener, options *ServeOptions) error
-	// Bridge holds a conversation until one side ends it, or ctx ends, whose cause it
-	// returns.
+	// Bridge holds a conversation until one side ends it, or until ctx ends; then it returns
+	// the cause of ctx.
 	Bridge func(ctx context.Context, b Bridge) error
-	// Join lets a stand-in replica join a room until ctx ends, whose cause it returns.
+	// Join lets a stand-in replica join a room until ctx ends, and returns the cause of ctx.
 	Join func(ctx context.Context, g *Guest) (replica.Report, error)
 }
 

@@ -29,8 +29,8 @@ type messageCmd struct {
 func (m *messageCmd) flags(own ...cli.Flag) []cli.Flag {
 	return append(append(own,
 		conversationFlag(&m.settings.conversation),
-		option.New(&m.settings.maxMessage, "max-message", echo.DefaultMaxMessage, "no message has more than `BYTES`"),
-		option.Bool(&m.settings.dryRun, "dry-run", "print the message on stdout, and send nothing"),
+		option.New(&m.settings.maxMessage, "max-message", echo.DefaultMaxMessage, "limit the message to `BYTES`"),
+		option.Bool(&m.settings.dryRun, "dry-run", "print the message on stdout and send nothing"),
 		option.Quiet(&m.settings.quiet),
 	), m.target.roomFlags()...)
 }
@@ -57,7 +57,7 @@ func (m *messageCmd) checkRoom(c *cli.Context) error {
 	return m.target.needRoom(c.Command.HelpName, m.settings.conversation)
 }
 
-// unconfirmedError is an interrupt that no event confirmed.
+// unconfirmedError says that no event confirmed an interrupt.
 type unconfirmedError struct{ wait time.Duration }
 
 func (e unconfirmedError) Error() string {
@@ -67,12 +67,12 @@ func (e unconfirmedError) Error() string {
 
 func (e unconfirmedError) Unwrap() error { return echo.ErrUnverified }
 
-// tooLongError is a message over the limit of the room.
+// tooLongError says that a message is over the limit of the room.
 type tooLongError struct{ size, limit int }
 
 func (e tooLongError) Error() string {
 	return fmt.Sprintf("a message of %d bytes is over the limit of %d: shorten it, or raise --max-message "+
-		"where the room takes more", e.size, e.limit)
+		"if the room takes more", e.size, e.limit)
 }
 
 // encode returns a message as it is sent, or an error if it is over the limit.
@@ -172,11 +172,11 @@ func unsupported(err error) error {
 	return err
 }
 
-// maxText is the most bytes of a text that is read, more than any message may have.
+// maxText is the longest text in bytes, more than any message may have.
 const maxText = 1 << 20
 
-// text returns the arguments as one text, or with - standard input. It reads nothing
-// if the options are invalid.
+// text returns the arguments as one text, or standard input if the argument is -. It reads
+// nothing if the options are invalid.
 func (m *messageCmd) text(c *cli.Context, words []string) (string, error) {
 	if err := m.checkRoom(c); err != nil {
 		return "", err
@@ -200,12 +200,12 @@ func respondCommand(streams Streams) *cli.Command {
 		func(text string) echo.Message { return echo.Respond{Text: text} })
 }
 
-// textCommand makes a command that sends a message with a text.
+// textCommand returns a command that sends a message with a text.
 func textCommand(m *messageCmd, name, usage, description string, message func(text string) echo.Message,
 	own ...cli.Flag) *cli.Command {
 	return &cli.Command{
 		Name: name, Usage: usage, ArgsUsage: "TEXT...",
-		Description: description + "\nThe text is the arguments, with spaces between them, or with - standard input.",
+		Description: description + "\nThe text is the arguments, joined by spaces, or with - standard input.",
 		Flags:       m.flags(own...),
 		Action: func(c *cli.Context) error {
 			if !c.Args().Present() {
@@ -237,7 +237,7 @@ func contextCommand(streams Streams) *cli.Command {
 					}
 					return echo.AppendContext{Context: text}
 				},
-				option.Bool(&completed, "job-completed", "a job outside of the conversation is done, and this is its result")),
+				option.Bool(&completed, "job-completed", "report the result of a job outside of the conversation")),
 			textCommand(overwrite, "overwrite", "replace what the language model knows", "An empty text leaves nothing.",
 				func(text string) echo.Message { return echo.OverwriteContext{Context: text} }),
 		},
@@ -248,7 +248,7 @@ func interruptCommand(streams Streams) *cli.Command {
 	m := &messageCmd{streams: streams}
 	var wait time.Duration
 	return &cli.Command{
-		Name: "interrupt", Usage: "stop the replica, also what another participant made it say",
+		Name: "interrupt", Usage: "stop the replica, whoever made it speak",
 		UsageText: "echocast interrupt --to URL",
 		Flags: m.flags(option.New(&wait, "wait", 2*time.Second, "wait at most this `TIME` for the event that the replica "+
 			"has stopped; without it the exit code is 9")),

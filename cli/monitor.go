@@ -9,11 +9,11 @@ import (
 	"echocast/monitor"
 )
 
-// monitorPlay is the value of --monitor that plays; others are names of files.
+// monitorPlay is the value of --monitor that plays. Other values are file names.
 const monitorPlay = "play"
 
-// checkMonitor refuses to play where nothing can, before anything is spoken. It returns the
-// file that --monitor writes, if it writes one.
+// checkMonitor fails if nothing can play, before anything is spoken. It returns the file that
+// --monitor writes, if it writes one.
 func (s *sendCmd) checkMonitor(inputs []string) (file string, err error) {
 	if s.monitor != monitorPlay {
 		if _, err := os.Stat(s.monitor); err == nil && len(inputs) == 0 {
@@ -27,7 +27,7 @@ func (s *sendCmd) checkMonitor(inputs []string) (file string, err error) {
 	return "", nil
 }
 
-// startMonitor begins to play or to write what the replica gets, until the room was left.
+// startMonitor plays or writes what the replica gets, until the room was left.
 func (s *sendCmd) startMonitor(to *target, options *echo.Options) error {
 	if s.monitor == "" {
 		return nil
@@ -41,7 +41,7 @@ func (s *sendCmd) startMonitor(to *target, options *echo.Options) error {
 	return nil
 }
 
-// openMonitor returns what takes the moments of a session, and what ends the monitor.
+// openMonitor returns functions that take the moments of a session, and that end the monitor.
 func openMonitor(name string) (observe func(echo.Moment), end func() error, err error) {
 	if name == monitorPlay {
 		program, err := monitor.FindProgram()

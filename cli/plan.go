@@ -8,7 +8,7 @@ import (
 	"echocast/speak"
 )
 
-// printPlans reads each input, cuts it into messages as sending would, and prints the plan:
+// printPlans reads each input, cuts it into messages as send does, and prints the plan, for
 // --dry-run.
 func (s *settings) printPlans(ctx context.Context, names []string, stdin io.Reader, streams Streams) error {
 	messages, err := s.messages()

@@ -12,8 +12,8 @@ import (
 	"echocast/preset"
 )
 
-// presetOptions say how a known source delivers its audio, and whether its rate or
-// that of a header counts where they differ.
+// presetOptions say how a known source delivers its audio, and which rate counts if a header
+// states another.
 type presetOptions struct {
 	name  string
 	voice string // a Piper voice's JSON file
@@ -23,10 +23,10 @@ type presetOptions struct {
 func (s *settings) presetFlags() []cli.Flag {
 	p := &s.preset
 	return []cli.Flag{
-		option.New(&p.name, "preset", "", "read the inputs as this `SOURCE` delivers them; echocast preset list names them"),
+		option.New(&p.name, "preset", "", "read the inputs as this `SOURCE` delivers them; echocast preset list shows all"),
 		option.New(&p.voice, "piper-voice", "", "take the rate from this Piper voice's `FILE` (VOICE.onnx.json); implies "+
 			"--preset piper"),
-		option.Bool(&p.force, "force-format", "believe the rate of --preset or --rate where a header says another"),
+		option.Bool(&p.force, "force-format", "use the rate of --preset or --rate even if a header states another"),
 	}
 }
 
@@ -63,18 +63,18 @@ func (s *settings) resolve() error {
 	return nil
 }
 
-// expectRate says which rate a header has to state, and which option says so.
+// expectRate sets the rate that a header has to state, and the option that says so.
 func (s *settings) expectRate(rate int, by string) {
 	s.prepare.ExpectRate, s.prepare.ExpectedBy, s.prepare.TrustExpected = rate, by, s.preset.force
 }
 
-// resolveForced is --force-format without a preset: --rate is believed then.
+// resolveForced handles --force-format without a preset: --rate overrides the header.
 func (s *settings) resolveForced() error {
 	if !s.preset.force {
 		return nil
 	}
 	if s.audio.Raw.Rate == 0 || s.audio.Encoding != "" && !hasHeader(s.audio.Encoding) {
-		return usagef("--force-format needs --preset or --rate, and inputs with a header to disbelieve")
+		return usagef("--force-format needs --preset or --rate, and inputs with a header to override")
 	}
 	s.expectRate(s.audio.Raw.Rate, "--rate")
 	s.audio.Raw = audio.Format{}
@@ -83,8 +83,8 @@ func (s *settings) resolveForced() error {
 
 func hasHeader(encoding string) bool { return !slices.Contains(audio.RawEncodings(), encoding) }
 
-// readVoice takes the rate from the description of a Piper voice. The model's
-// own name will do: the description stands beside it.
+// readVoice takes the rate from the description of a Piper voice. The option may also name the
+// model: the description is the file beside it.
 func (s *settings) readVoice() error {
 	p := &s.preset
 	if p.voice == "" {
@@ -116,8 +116,8 @@ func presetCommand(streams Streams) *cli.Command {
 			"   echocast preset show elevenlabs",
 		Description: `A preset says what the bytes of raw samples cannot: encoding, rate and channels.
 Audio that begins with a header is read as the header says. If the header states
-another rate than the preset, echocast refuses the input; --force-format makes the
-preset count.`,
+another rate than the preset, echocast refuses the input; --force-format overrides
+the header.`,
 		Flags: []cli.Flag{
 			option.Bool(&l.json, "json", "print JSON, one preset a line"),
 		},

@@ -43,7 +43,7 @@ func probeCommand(streams Streams) *cli.Command {
 Each input is read once, to its end. A line that begins with "suspect" is a guess.`,
 		Flags: append(p.settings.inputFlags(),
 			option.Bool(&p.settings.json, "json", "print one JSON object a line"),
-			option.Bool(&p.draws, "draw", "draw the waveform also where stdout is no terminal"),
+			option.Bool(&p.draws, "draw", "draw the waveform even if stdout is not a terminal"),
 			option.New(&p.png, "png", "", "draw the waveform and the spectrogram of the input in `FILE`, as PNG"),
 			option.New(&p.svg, "svg", "", "draw them in `FILE` as SVG"),
 		),
@@ -125,7 +125,8 @@ func (p *probeCmd) print(r *probe.Report) error {
 	return p.settings.printOne(p.streams.Out, r, r.Text(p.waveWidth()))
 }
 
-// waveWidth is how wide the waveform is; 0 where none is asked for or stdout cannot show one.
+// waveWidth returns the width of the waveform, or 0 if none is asked for or stdout cannot show
+// one.
 func (p *probeCmd) waveWidth() int {
 	if !p.draws && (!terminal.Is(p.streams.Out) || os.Getenv("TERM") == "dumb") {
 		return 0

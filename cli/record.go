@@ -16,7 +16,7 @@ import (
 const recordUsage = "write the call to `FILE`: .wav, .webm or .mp4 (by ffmpeg), the replica on the " +
 	"left channel and the user on the right, and beside it what was heard, as .vtt (default: nothing)"
 
-// checkRecording refuses a recording of a call that cannot be written. "" is none.
+// checkRecording fails if the recording of a call cannot be written. An empty name means none.
 func checkRecording(name string) error {
 	if name == "" {
 		return nil
@@ -33,8 +33,7 @@ func isVideoName(name string) bool {
 	return ending == ".webm" || ending == ".mp4"
 }
 
-// recordError names --record in an error of a recording. It returns nil for expected
-// endings.
+// recordError adds --record to an error of a recording. It returns nil for expected endings.
 func recordError(err error) error {
 	if err == nil || hasEnded(err) || errors.Is(err, call.ErrRecorded) {
 		return nil
@@ -42,8 +41,8 @@ func recordError(err error) error {
 	return fmt.Errorf("--record: %w", err)
 }
 
-// record begins to record the call of a session with these options, until the room is
-// left. An empty name records nothing.
+// record records the call of a session with these options, until the room is left. With an
+// empty name it records nothing.
 func (t *target) record(ctx context.Context, name string, options *echo.Options) error {
 	record, err := t.Record(ctx, name)
 	if err != nil {
@@ -54,8 +53,8 @@ func (t *target) record(ctx context.Context, name string, options *echo.Options)
 	return nil
 }
 
-// openPage prints the address of the page of a rehearsal, and waits until a browser
-// shows it. Where none does within --ready-timeout, the page stays empty.
+// openPage prints the address of the page of a rehearsal, and waits until a browser shows it.
+// If none does within --ready-timeout, it continues without.
 func (o *targetOptions) openPage(ctx context.Context, t *target, out *reporter) error {
 	if !o.page {
 		return nil
@@ -69,11 +68,11 @@ func (o *targetOptions) openPage(ctx context.Context, t *target, out *reporter) 
 	return context.Cause(ctx)
 }
 
-// stayForPage waits until no browser shows the page any more, or until Ctrl-C. Neither is
-// an error.
+// stayForPage waits until no browser shows the page any more, or until Ctrl-C. Both are normal
+// ends.
 func (o *targetOptions) stayForPage(ctx context.Context, t *target, out *reporter) {
 	if o.page {
 		out.say("the page stays until it is closed; Ctrl-C ends it")
-		_ = t.Local().WaitBrowser(ctx, false) // either is the end
+		_ = t.Local().WaitBrowser(ctx, false) // both are normal ends
 	}
 }

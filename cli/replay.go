@@ -46,7 +46,7 @@ Without --to, a stand-in replica in this process listens.`,
 				"replica in this process)"),
 			option.New(&r.record, "record", "", "write what the replica in this process heard to `FILE` (WAV)"),
 			option.New(&r.speed, "speed", 1, "send `N` times as fast as it was recorded"),
-			option.Bool(&r.burst, "burst", "send as fast as the connection takes it"),
+			option.Bool(&r.burst, "burst", "send as fast as the connection allows"),
 			option.Bool(&r.sameIDs, "same-ids", "keep the inference ids; a replica that has heard them may refuse them"),
 			option.New(&r.settings.conversation, "conversation", "", "`ID` of the conversation, in place of the recorded one "+
 				"(default: as recorded)"),
@@ -69,7 +69,7 @@ func (r *replayCmd) check(names []string) error {
 	case !(r.speed > 0 && r.speed <= 1000):
 		return usagef("--speed %g: more than 0, at most 1000", r.speed)
 	case r.burst && r.speed != 1:
-		return usagef("--burst sends as fast as can be; leave out --speed")
+		return usagef("--burst sends as fast as the connection allows; leave out --speed")
 	case r.record != "" && r.target.to != "":
 		return usagef("--record is for the replica in this process; with --to, the other side records: echocast "+
 			"replica --record %s", r.record)
@@ -101,7 +101,7 @@ func (r *replayCmd) run(ctx context.Context, names []string) error {
 	defer in.Close()
 	out := r.settings.newReporter(r.streams)
 	out.awaitsHeard = true
-	var conn echo.Conn // the messages are sent as they are, without a session
+	var conn echo.Conn // the messages are sent unchanged, without a session
 	wrap := func(c echo.Conn) echo.Conn {
 		conn = c
 		return c
@@ -117,7 +117,7 @@ func (r *replayCmd) run(ctx context.Context, names []string) error {
 	out.say("waiting for the replica")
 	err = r.replay(ctx, name, in, conn, out)
 	if !target.HasEvents() && errors.Is(err, echo.ErrUnverified) {
-		err = nil // the receipts say that nothing confirms what was heard
+		err = nil // the receipts say so if nothing confirms what was heard
 	}
 	return cmp.Or(err, target.close())
 }

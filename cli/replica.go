@@ -25,7 +25,7 @@ import (
 	"echocast/rtc"
 )
 
-// replicaCmd is the replica command: a stand-in that other processes dial.
+// replicaCmd is the replica command: a stand-in to which other processes connect.
 type replicaCmd struct {
 	streams Streams
 	peer    roomoption.Peer
@@ -42,14 +42,14 @@ type replicaCmd struct {
 	guest Guest
 
 	mu     sync.Mutex // one line at a time
-	failed error      // the first thing that went wrong on this side
+	failed error      // the first error of this side
 }
 
 func replicaCommand(streams Streams, server *Server) *cli.Command {
 	s := &replicaCmd{streams: streams}
 	return &cli.Command{
 		Name:  "replica",
-		Usage: "be a stand-in replica that other processes dial",
+		Usage: "run a stand-in replica to which other processes connect",
 		UsageText: "echocast replica [OPTIONS]\n\n   echocast replica --listen 127.0.0.1:8870 --record heard.wav\n" +
 			"   echocast send --to http://127.0.0.1:8870 speech.wav\n\n   echocast replica --fault " +
 			"drop-events=stopped,delay=300ms --fault die-after=40",
@@ -68,14 +68,14 @@ session begins with the first connection and ends when everybody has left.
 
 Without a room key it prints the address of a page as well: a browser on this machine
 shows the replica, plays its sound, interrupts it and speaks a file. The address has a
-secret in it; who knows it can see the page.
+secret in it; whoever knows it can see the page.
 
 It can misbehave, so that a sender can be tested: --fault list lists the ways, and
-each session gets them anew. --script plays events from a FILE of JSON lines:
+each session starts with them again. --script plays events from a FILE of JSON lines:
   {"after_ms":1500,"event":{"message_type":"conversation","event_type":"conversation.tool_call",...}}
   {"on":"conversation.tool_result","nth":1,"after_ms":100,"event":{...}}
-after the replica has joined, or after what "on" names has happened so often. A seq
-and a timestamp are filled in, except with "raw":true.
+after_ms counts from when the replica joined, or from the "nth" event of the type "on".
+A missing seq and timestamp are filled in, except with "raw":true.
 ` + helpJoin,
 		Flags: append([]cli.Flag{
 			option.New(&s.listen, "listen", "127.0.0.1:8870", "`ADDRESS` to listen on; port 0 takes a free one"),
@@ -124,13 +124,13 @@ func (s *replicaCmd) run(ctx context.Context) error {
 	err = serve.Run(ctx, listener, options)
 	_ = listener.Close() // no connection is left
 	if _, ok := errors.AsType[shutdown.SignalError](err); ok {
-		err = nil // Ctrl-C is how it ends
+		err = nil // Ctrl-C is the normal end
 	}
 	return cmp.Or(err, s.failed)
 }
 
-// open listens, and prints the address, and a warning where it is not secured. Without a
-// room key there is a page too.
+// open listens, and prints the address, and a warning if it is not secured. Without a room key
+// there is a page too.
 func (s *replicaCmd) open(ctx context.Context, serving *serve.Options) (*rtc.Listener, error) {
 	options, err := s.peer.Options(s.streams.Warn)
 	if err != nil {
@@ -202,7 +202,7 @@ func (s *replicaCmd) report(report replica.Report) {
 	}
 }
 
-// fail says what went wrong, and makes it the exit code.
+// fail reports an error, and sets the exit code.
 func (s *replicaCmd) fail(err error) {
 	s.streams.Warn("%s", firstLine(err.Error()))
 	s.mu.Lock()
@@ -216,7 +216,7 @@ func (s *replicaCmd) say(format string, args ...any) {
 	}
 }
 
-// faultError says which option a refused fault was given with.
+// faultError names the option of a refused fault.
 func faultError(err error) error {
 	if _, ok := errors.AsType[*replica.UnknownFaultError](err); ok {
 		return usagef("%v; --fault list lists them", err)
@@ -227,7 +227,7 @@ func faultError(err error) error {
 	return nil
 }
 
-// exitKilled is the exit code of a process that was killed, for the fault that looks like it.
+// exitKilled is the exit code of a killed process, for the fault that imitates one.
 const exitKilled = 137
 
 // readScript reads the events of a file.

@@ -31,7 +31,7 @@ func reportCommand(streams Streams) *cli.Command {
 	r := &reportCmd{streams: streams}
 	return &cli.Command{
 		Name:  "report",
-		Usage: "draw what happened in a session, as a page",
+		Usage: "draw a page of what happened in a session",
 		UsageText: "echocast report [OPTIONS] TRACE\n\n   echocast send --trace session.ndjson speech.wav\n" +
 			"   echocast report session.ndjson",
 		Description: `A TRACE is a file that --trace recorded, or - for standard input. The page is one
@@ -80,7 +80,7 @@ func (r *reportCmd) run(ctx context.Context, names []string) error {
 		return err
 	}
 	if err := opener.Open(ctx, file); err != nil {
-		return fmt.Errorf("%s: open it in a browser, for --open cannot: %w", text.Printable(file), err)
+		return fmt.Errorf("%s: open it in a browser; --open failed: %w", text.Printable(file), err)
 	}
 	return nil
 }
@@ -99,7 +99,7 @@ func (r *reportCmd) write(file string, page *trace.Page) error {
 	return nil
 }
 
-// traceName is the trace that is named, and the only one.
+// traceName returns the name of the trace. It fails unless there is exactly one.
 func traceName(names []string, stdin io.Reader) (string, error) {
 	if len(names) != 1 {
 		return "", usagef("name one trace, or - for standard input; --trace of echocast send records one")
@@ -110,18 +110,18 @@ func traceName(names []string, stdin io.Reader) (string, error) {
 	return names[0], nil
 }
 
-// checkOutput refuses to write over the trace and, if nobody named the output,
-// over anything but a report.
+// checkOutput fails if the output would overwrite the trace or, if its name is the default,
+// anything but a report.
 func checkOutput(output, name string, isDefault bool) error {
 	target, err := os.Stat(output)
 	if err != nil {
-		return nil // it will be made, or making it says why not
+		return nil // os.Create reports other errors
 	}
 	if in, err := os.Stat(name); err == nil && os.SameFile(target, in) {
 		return usagef("-o %s would overwrite the trace", output)
 	}
 	if isDefault && !trace.IsReport(output) {
-		return usagef("%s exists and is no report: name another file with --output, or this one to replace it", output)
+		return usagef("%s exists and is not a report: name another file with --output, or this one to replace it", output)
 	}
 	return nil
 }

@@ -26,9 +26,9 @@ func sayCommand(streams Streams) *cli.Command {
 		Name: "say", Usage: "have the replica say a text word for word, in its own voice", ArgsUsage: "TEXT...",
 		UsageText: "echocast say [OPTIONS] TEXT...\n\n   echocast say --to URL \"Welcome to the harbour tour.\"\n" +
 			"   my_llm | echocast say --to URL -",
-		Description: `The text is the arguments, with spaces between them. With - it is standard input,
-sent as it is written, from space to space: one utterance, done with its end.
-Emotion tags, such as <emotion value="excited"/>, are left as they are.
+		Description: `The text is the arguments, joined by spaces. With - it is standard input, sent word
+by word as it arrives; the utterance ends when the input does. Emotion tags, such as
+<emotion value="excited"/>, stay unchanged.
 
 The exit codes are those of echocast send.`,
 		Flags: s.speechFlags(option.Bool(&s.settings.json, "json", "print the receipt as a JSON line on stdout")),
@@ -98,7 +98,7 @@ func (s *sayCmd) plan(ctx context.Context, text echo.Text) error {
 	return shutdown.Cause(ctx, err)
 }
 
-// pieces reads standard input in pieces as it comes, without cutting a word or a tag.
+// pieces reads standard input in pieces as they arrive. It does not cut words or tags.
 func pieces(r io.Reader) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		for piece, err := range textcut.Words(r) {

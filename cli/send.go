@@ -38,7 +38,7 @@ type sendCmd struct {
 	slow        string
 	stopOnError bool
 	monitor     string // monitorPlay, or a file
-	text        string // that the input says, or the file that has it
+	text        string // what the input says, or the file that has it
 }
 
 func sendCommand(streams Streams) *cli.Command {
@@ -51,8 +51,8 @@ func sendCommand(streams Streams) *cli.Command {
 		Description: helpInputs + `
 
 Without --to or --pal this is a rehearsal: a stand-in replica in this process
-listens, over a real WebRTC data channel, and nobody hears it. A conversation that
-is named with --conversation is spoken in by the REST API, with an API key.
+listens, over a real WebRTC data channel, and nobody hears it. With --conversation
+it speaks in that conversation by the REST API, which needs an API key.
 
 Ctrl-C interrupts the replica and exits; a second Ctrl-C exits at once. SIGUSR2, or
 space on a terminal, interrupts the replica and drops the waiting inputs; with
@@ -74,7 +74,7 @@ func (s *sendCmd) speakFlags() []cli.Flag {
 		option.New(&s.wait, "wait", waitPlayed, "`WHEN` an utterance has ended: once it was played, or sent"),
 		option.New(&s.as, "as", asMessages, "`WAY` to speak: messages (conversation.echo), or microphone: an audio track "+
 			"in a Daily room"),
-		option.New(&s.gap, "gap", 0, "silence of this `TIME` between one input and the next (default: none)"),
+		option.New(&s.gap, "gap", 0, "silence of this `TIME` between two inputs (default: none)"),
 		option.New(&s.monitor, "monitor", "", "play what the replica gets, in time with it, or write it to a WAV file: "+
 			"`WHERE` is play, or the name of the file (default: neither)"),
 		option.New(&s.hear, "hear", "", "write what is said in the room meanwhile to `FILE`: WAV, or else samples of 16 "+
@@ -87,11 +87,11 @@ func (s *sendCmd) speakFlags() []cli.Flag {
 		fallbackFlag(&s.target),
 		option.New(&s.idle, "idle-timeout", 0, "end the utterance when the input gives nothing for this `TIME`; what "+
 			"follows is another utterance (default: never)"),
-		option.Bool(&s.stopOnError, "stop-on-error", "end with the first utterance that is not confirmed as heard, instead "+
-			"of listing all of them at the end"),
+		option.Bool(&s.stopOnError, "stop-on-error", "stop after the first utterance that is not confirmed as heard, "+
+			"instead of listing all of them at the end"),
 		option.New(&s.text, "text", "", "what the input says: a `FILE`, or the text itself; the receipt then has the words "+
 			"that were heard (default: not known)"),
-		option.New(&s.slow, "slow", string(echo.UnderrunWait), "`WHAT` to do when the input is slower than speech: "+
+		option.New(&s.slow, "slow", string(echo.UnderrunWait), "`WHAT` to do when the input is slower than playback: "+
 			"wait, say silence, or end the utterance"),
 	}
 }
@@ -118,7 +118,7 @@ func (s *sendCmd) checkAs() error {
 	return usagef("--as microphone publishes an audio track in a Daily room: name one with --to, or create one with --pal")
 }
 
-// needsRoom returns the option that works in a room only, if one is given.
+// needsRoom returns the given option that works only in a room, or "".
 func (s *sendCmd) needsRoom() string {
 	switch {
 	case s.as == asMicrophone:
@@ -144,7 +144,7 @@ func (s *sendCmd) check(names []string) error {
 		return err
 	}
 	if s.target.fallback != "" && s.onLoss == string(echo.ReconnectAbandon) {
-		s.onLoss = string(echo.ReconnectResume) // else there is nothing to go on with
+		s.onLoss = string(echo.ReconnectResume) // otherwise there is nothing to continue with
 	}
 	if err := cmp.Or(s.checkAs(), s.target.check(s.streams.Warn)); err != nil {
 		return err
@@ -174,7 +174,7 @@ func (s *sendCmd) checkValues(names []string) error {
 	case s.idle < 0:
 		return usagef("--idle-timeout must not be negative")
 	case s.resume && s.pace == string(echo.BurstMode):
-		return usagef("--resume says again what was not heard, and --pace burst sends all of it at once; " +
+		return usagef("--resume repeats what was not heard, and --pace burst sends everything at once; " +
 			"leave one of them out")
 	}
 	return cmp.Or(option.OneOf("--on-loss", s.onLoss, string(echo.ReconnectAbandon), string(echo.ReconnectRestart),
@@ -196,13 +196,13 @@ func (s *sendCmd) checkFiles(names []string) error {
 		"--record (subtitles)": s.subtitles()}, names)
 }
 
-// recordsCall reports whether --record is for both sides of the call: not for what the
-// stand-in of a rehearsal heard.
+// recordsCall reports whether --record means both sides of the call, and not what the stand-in
+// of a rehearsal heard.
 func (s *sendCmd) recordsCall() bool {
 	return s.record != "" && (s.target.isSet() || isVideoName(s.record))
 }
 
-// subtitles is the file of what was heard of the call; "" where none is written.
+// subtitles returns the name of the subtitles of the call, or "" if none are written.
 func (s *sendCmd) subtitles() string {
 	if !s.recordsCall() {
 		return ""
@@ -219,9 +219,9 @@ func (s *sendCmd) session() *echo.Options {
 	return options
 }
 
-// How much audio a feed keeps to say it again: after an interrupt, the lead, the
-// error of the clock, and back to the last pause; for a restart, the whole utterance
-// up to this length.
+// How much audio a feed keeps to repeat it: after an interrupt, the lead, the error of the
+// clock, and the time back to the last pause; for a restart, the whole utterance up to this
+// length.
 const (
 	keptToResume  = 10 * time.Second
 	keptToRestart = 10 * time.Minute
@@ -238,8 +238,8 @@ func (s *sendCmd) feed() *echo.FeedOptions {
 	return f
 }
 
-// openStdin opens standard input before a conversation is created, so that none is
-// created if it is not audio.
+// openStdin opens standard input before a conversation is created, so that none is created if
+// the input is not audio.
 func (s *sendCmd) openStdin(ctx context.Context, names []string, stdin io.Reader) (*speak.Input, error) {
 	if s.target.create.spec.PAL == "" || !slices.Contains(names, stdinName) {
 		return nil, nil
@@ -248,8 +248,8 @@ func (s *sendCmd) openStdin(ctx context.Context, names []string, stdin io.Reader
 	return in, inputFailure(ctx, err)
 }
 
-// readText is the text of --text: that of the file of this name or, if there is none,
-// the name itself.
+// readText returns the text of --text: the content of the file with this name or, if there is
+// none, the value itself.
 func readText(given string) (string, error) {
 	info, err := os.Stat(given)
 	if given == "" || err != nil {
@@ -265,7 +265,7 @@ func readText(given string) (string, error) {
 	return string(data), nil
 }
 
-// roomOptions say how the room is joined.
+// roomOptions returns how the room is joined.
 func (s *sendCmd) roomOptions() room.Options {
 	return room.Options{
 		Conversation: s.conversation, MaxMessage: s.maxMessage, Microphone: s.as == asMicrophone,

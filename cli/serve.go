@@ -38,16 +38,16 @@ type ServeOptions struct {
 	FFmpeg           string // program; empty: none
 	Insecure         bool   // LiveKit rooms without TLS
 	MaxConversations int
-	MaxPerToken      int // conversations; 0: any
+	MaxPerToken      int // conversations; 0: no limit
 	MaxLateness      time.Duration
 	Drain            time.Duration
-	Tokens           *token.File // nil: everybody on this machine may do all
+	Tokens           *token.File // nil: everybody on this machine may do everything
 	AllowOrigins     []string
-	BotHosts         []string         // that may be called
-	Reload           <-chan os.Signal // is sent a signal when Tokens is to be read again
+	BotHosts         []string         // hosts that may be called
+	Reload           <-chan os.Signal // gets a signal when Tokens should be read again
 	Cluster          sharing.Options
 	Log              *slog.Logger
-	OTLP             string // address of a service that collects traces; empty: that of the environment, if any
+	OTLP             string // URL of a collector of traces; empty: the one in the environment, if any
 }
 
 // serveCmd is the serve command.
@@ -67,7 +67,7 @@ func serveCommand(streams Streams, server *Server) *cli.Command {
 	s := &serveCmd{streams: streams}
 	return &cli.Command{
 		Name:  "serve",
-		Usage: "hold many conversations, and let programs speak in them by HTTP",
+		Usage: "hold many conversations in which programs speak by HTTP",
 		UsageText: `echocast serve [OPTIONS]
 
    echocast serve --rehearse
@@ -82,7 +82,8 @@ It listens on this machine, where it needs no tokens. On other addresses it need
 file of tokens and TLS:
   echocast serve --listen 0.0.0.0:8880 --tokens FILE --tls-cert C.pem --tls-key K.pem
 Each line of FILE is the SHA-256 of a bearer token, what it may do (create, speak and
-listen, separated by commas) and a name for the log. SIGHUP has it read again.
+listen, separated by commas) and a name for the log. SIGHUP makes
+echocast read it again.
 
 SIGTERM or Ctrl-C ends it: it takes nothing new, finishes the utterances that it has
 within --drain, interrupts and reports the rest, and ends what it created. A second
@@ -92,19 +93,21 @@ signal ends it at once.`,
 			option.Bool(&s.options.Rehearse, "rehearse", "speak to stand-in replicas in this process only"),
 			option.New(&s.options.MaxConversations, "max-conversations", 100, "hold at most `N` conversations at a time"),
 			option.New(&s.options.MaxLateness, "max-lateness", 50*time.Millisecond,
-				"take no conversation while 1 chunk of 100 leaves later than this `TIME`"),
-			option.New(&s.tokens, "tokens", "", "demand a bearer token, of those in `FILE` (default: none is needed)"),
-			option.New(&s.options.MaxPerToken, "max-per-token", 0, "hold at most `N` conversations of one token (default: any)"),
+				"refuse conversations while 1 chunk of 100 is sent later than this `TIME`"),
+			option.New(&s.tokens, "tokens", "", "require one of the bearer tokens in `FILE` (default: none is needed)"),
+			option.New(&s.options.MaxPerToken, "max-per-token", 0, "hold at most `N` conversations of one "+
+				"token (default: no limit)"),
 			&cli.StringSliceFlag{Name: "allow-origin",
-				Usage: "let pages of `ORIGIN` ask, such as https://app.example; may be repeated"},
+				Usage: "accept requests from pages of `ORIGIN`, such as https://app.example; may be repeated"},
 			&cli.StringSliceFlag{Name: "bot-host",
 				Usage: "let conversations call voice bots at `HOST`, such as bots.example or 10.0.0.5:9000; may be repeated"},
-			option.New(&s.options.OpenAI, "openai-url", "https://api.openai.com/v1", "pass requests below /openai on to the "+
-				"service, or one that speaks its protocols, at this `URL`"),
-			option.New(&s.options.OTLP, "otlp", "", "send OpenTelemetry traces to the service at this `URL`, such as "+
+			option.New(&s.options.OpenAI, "openai-url", "https://api.openai.com/v1", "forward requests below /openai to the "+
+				"service with OpenAI's protocols at this `URL`"),
+			option.New(&s.options.OTLP, "otlp", "", "send OpenTelemetry traces to the collector at this `URL`, such as "+
 				"http://127.0.0.1:4318 (default: OTEL_EXPORTER_OTLP_ENDPOINT, or nowhere)"),
-			option.New(&s.options.Drain, "drain", 30*time.Second, "on SIGTERM or Ctrl-C, let utterances go on for this `TIME`"),
-			option.Bool(&s.noFFmpeg, "no-ffmpeg", "refuse audio that echocast does not read itself"),
+			option.New(&s.options.Drain, "drain", 30*time.Second, "on SIGTERM or Ctrl-C, let utterances continue "+
+				"for this `TIME`"),
+			option.Bool(&s.noFFmpeg, "no-ffmpeg", "refuse formats that only ffmpeg can decode"),
 			option.Quiet(&s.quiet),
 		}, s.options.Cluster.Flags(), s.serving.CertificateFlags(), s.target.create.service.Flags(),
 			s.target.daily.Flags(), s.target.peer.DialFlags()),
@@ -190,22 +193,22 @@ func (s *serveCmd) run(ctx context.Context, server *Server) error {
 	}
 	if s.options.Tokens != nil {
 		hangup := make(chan os.Signal, 1)
-		signal.Reset(syscall.SIGHUP) // it does not end this command
+		signal.Reset(syscall.SIGHUP) // otherwise it would end this command
 		signal.Notify(hangup, syscall.SIGHUP)
 		defer signal.Stop(hangup)
 		s.options.Reload = hangup
 	}
 	shutdown.Extend(s.options.Drain)
 	err = server.Serve(ctx, listener, &s.options)
-	_ = listener.Close() // it is closed
+	_ = listener.Close() // it is closed already
 	if _, ok := errors.AsType[shutdown.SignalError](err); ok {
-		err = nil // a signal is how it ends
+		err = nil // a signal is the normal end
 	}
 	return err
 }
 
-// open listens, and prints the address. It refuses an address that other machines reach
-// without tokens, or in clear.
+// open listens, and prints the address. It refuses an address that other machines reach, if it
+// has no tokens or no TLS.
 func (s *serveCmd) open() (net.Listener, error) {
 	host, _, err := net.SplitHostPort(s.listen)
 	if err != nil {

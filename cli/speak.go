@@ -37,10 +37,10 @@ type reporter struct {
 	// underruns returns the replica's own count, if it is in this process.
 	underruns   func(id string) (int, bool)
 	receipts    []echo.Receipt // of the input that is being spoken
-	isSpeaking  atomic.Bool    // from begin to end, or for good after a loss
+	isSpeaking  atomic.Bool    // from begin to end, or to the end of the run after a loss
 	isRehearsal bool           // the replica is a stand-in in this process
 	abandons    bool           // a lost connection ends the run
-	// keys returns what the keys of the terminal do in a state; "" where none is read.
+	// keys returns what the keys of the terminal do in a state, or "" if none are read.
 	keys func(echo.State) string
 }
 
@@ -94,8 +94,8 @@ var outcomeColors = map[echo.Outcome]terminal.Color{
 	echo.Interrupted: terminal.Yellow, echo.Unverified: terminal.Yellow,
 }
 
-// sayOutcome reports how an utterance ended. awaited says that the run waits until it
-// was heard.
+// sayOutcome reports how an utterance ended. awaited says that the run waits until it was
+// heard.
 func (r *reporter) sayOutcome(name string, receipt *echo.Receipt, awaited bool) {
 	if !r.settings.quiet {
 		outcome := r.people.Paint(outcomeColors[receipt.Outcome], output.ForPeople(receipt.Summary(awaited)))
@@ -106,7 +106,7 @@ func (r *reporter) sayOutcome(name string, receipt *echo.Receipt, awaited bool) 
 // end reports how the utterances of an input ended. It fails if a receipt cannot be
 // written.
 func (r *reporter) end(in *speak.Input, err error) error {
-	r.isSpeaking.Store(errors.Is(err, echo.ErrLost)) // its loss ends the run
+	r.isSpeaking.Store(errors.Is(err, echo.ErrLost)) // the loss ends the run
 	if r.status != nil {
 		r.status()
 		r.status = nil

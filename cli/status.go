@@ -21,7 +21,7 @@ func (r *reporter) playback(ctx context.Context, in *speak.Input, session *echo.
 	}
 	return func(columns int) string {
 		p := session.Progress()
-		if p.State != echo.Paused && p.State != echo.Idle { // between two utterances it stays where it was
+		if p.State != echo.Paused && p.State != echo.Idle { // between two utterances it stays unchanged
 			line.Heard, line.Sent = p.Begin+p.Played, p.Begin+p.Sent
 		}
 		line.State, line.Keys = stateText(p), r.keys(p.State)
@@ -32,10 +32,10 @@ func (r *reporter) playback(ctx context.Context, in *speak.Input, session *echo.
 	}
 }
 
-// starvedLead is the lead below which the listener waits for an input that gives nothing.
+// starvedLead is the lead below which the line says that the replica waits for the input.
 const starvedLead = 200 * time.Millisecond
 
-// stateText says what a session does, or waits for.
+// stateText returns what a session does or waits for.
 func stateText(p echo.Progress) string {
 	switch {
 	case p.AwaitsInput && p.Lead < starvedLead:

@@ -55,7 +55,7 @@ func (o *targetOptions) flags() []cli.Flag {
 
 func (o *targetOptions) speechFlags() []cli.Flag {
 	return append(o.create.flags(), option.Bool(&o.rehearse, "rehearse", "speak to a stand-in replica in this process, "+
-		"also where a real one is configured"))
+		"even if a real one is configured"))
 }
 
 // roomFlags returns the flags of commands that need a room.
@@ -64,9 +64,9 @@ func (o *targetOptions) roomFlags() []cli.Flag {
 		option.New(&o.to, "to", "", "`URL` of the room: that of echocast replica, of a Daily room, "+
 			"livekit+wss://HOST/ROOM, or tavus:CONVERSATION (default: none)"),
 		option.New(&o.readyTimeout, "ready-timeout", 30*time.Second, "wait at most this `TIME` for the replica to join"),
-		option.New(&o.reconnectTimeout, "reconnect-timeout", 60*time.Second, "try for this `TIME` to make a lost connection "+
-			"again"),
-		option.New(&o.trace, "trace", "", "record what happens, and when, in `FILE`; echocast report draws it (default: "+
+		option.New(&o.reconnectTimeout, "reconnect-timeout", 60*time.Second, "try for this `TIME` to restore a lost "+
+			"connection"),
+		option.New(&o.trace, "trace", "", "record what happens and when in `FILE`, for echocast report (default: "+
 			"none)"),
 		avatarFlag(&o.avatar),
 		option.New(&o.readyWhen, "ready-when", "", "in a LiveKit room: speak when the avatar has joined, or published "+
@@ -104,15 +104,15 @@ func (o *targetOptions) checkSpeech(s *settings, names []string) error {
 	return s.check(names)
 }
 
-// isSet reports whether a room was named, or is to be created.
+// isSet reports whether a room is named or will be created.
 func (o *targetOptions) isSet() bool { return o.to != "" || o.create.spec.PAL != "" }
 
 // palVariables name the PAL for conversation create.
 var palVariables = []string{"TAVUS_PAL_ID", "TAVUS_PERSONA_ID"}
 
-// resolve finds the room of the conversation if --to names none. If the options or
-// the environment name a real replica that cannot be reached, it fails, rather than
-// let the command speak to a stand-in.
+// resolve finds the room of the conversation if --to names none. If the options or the
+// environment name a real replica that cannot be reached, it fails, so that the command does
+// not speak to a stand-in by mistake.
 func (o *targetOptions) resolve(conversation string) error {
 	isNamed := conversation != "" && conversation != room.LocalConversation
 	switch {
@@ -159,8 +159,8 @@ func isDaily(address string) bool {
 	return err == nil && ok
 }
 
-// takesAnyChunk reports whether the room is known to limit no message before it is
-// joined.
+// takesAnyChunk reports whether the room is known, before it is joined, to have no limit for
+// messages.
 func (o *targetOptions) takesAnyChunk() bool {
 	backend, _ := room.Lookup(o.to)
 	limiter, ok := backend.(echo.Limiter)
@@ -206,7 +206,7 @@ func (o *targetOptions) join(ctx context.Context, address string, with *room.Opt
 	}
 	with.Insecure = o.peer.Insecure
 	if with.Conversation == room.LocalConversation {
-		with.Conversation = "" // that of the room
+		with.Conversation = "" // the room has its own
 	}
 	with.Warn = func(text string) { warn("%s", text) }
 	r, err := room.Join(ctx, address, with)
@@ -216,14 +216,14 @@ func (o *targetOptions) join(ctx context.Context, address string, with *room.Opt
 	return r, asJoinError(err)
 }
 
-// joinFlags are the flags for the names in a room.OptionError.
+// joinFlags maps the names in a room.OptionError to flags.
 var joinFlags = map[string]string{
 	"Core": "--daily-core ", "Microphone": "--as microphone: ", "Hear": "--hear: ", "ReadyWhen": "--ready-when: ",
 	"Conversation": "--conversation: ", "MaxMessage": "--max-message: ",
 }
 
-// asJoinError gives an error of joining a room its exit code, and names the option
-// that may help.
+// asJoinError gives an error of joining a room its exit code, and names the option that may
+// help.
 func asJoinError(err error) error {
 	if option, ok := errors.AsType[*room.OptionError](err); ok {
 		return usagef("%s%v", joinFlags[option.Option], option.Err)
@@ -258,7 +258,7 @@ func (o *targetOptions) connect(ctx context.Context, with room.Options, record s
 	if !o.isSet() {
 		out.isRehearsal = true
 		out.say("rehearsal: a stand-in replica in this process; nobody hears this")
-		if options.Record = record; record != "" { // refused before anything is said
+		if options.Record = record; record != "" { // it fails before anything is said
 			if err := outfile.Check(record); err != nil {
 				return nil, fmt.Errorf("--record %s: %w", record, plain(err))
 			}
@@ -274,10 +274,10 @@ func (o *targetOptions) connect(ctx context.Context, with room.Options, record s
 	return &target{Call: joined}, nil
 }
 
-// call says how the room is joined.
+// call returns how the room is joined.
 func (o *targetOptions) call(with room.Options, out *reporter) (*call.Options, error) {
 	if with.MaxMessage == echo.DefaultMaxMessage {
-		with.MaxMessage = 0 // not asked for
+		with.MaxMessage = 0 // the user did not set it
 	}
 	options := &call.Options{
 		Address: o.to, Room: with, OverREST: o.isREST(), HasFallback: o.fallback != "",
@@ -312,7 +312,7 @@ func (o *targetOptions) call(with room.Options, out *reporter) (*call.Options, e
 	return options, nil
 }
 
-// talk opens a session, calls do with it when the replica is there, and leaves the room.
+// talk opens a session, calls do when the replica has joined, and leaves the room.
 func (t *target) talk(ctx context.Context, options *echo.Options, out *reporter, do func(*echo.Session) error) error {
 	session, err := t.Session(options)
 	if err != nil {
@@ -330,7 +330,7 @@ func (t *target) talk(ctx context.Context, options *echo.Options, out *reporter,
 	return cmp.Or(err, left, t.close())
 }
 
-// leave ends what goes on beside the session. It returns the first error.
+// leave ends what runs beside the session. It returns the first error.
 func (t *target) leave() error {
 	err := callAll(t.onLeave)
 	t.onLeave = nil

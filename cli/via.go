@@ -13,21 +13,20 @@ import (
 	"echocast/tavus"
 )
 
-// The values of --via: how a conversation of Tavus is reached.
+// The values of --via: how to reach a conversation of Tavus.
 const (
 	viaREST    = "rest"    // requests to the REST API: an API key is enough
 	viaDaily   = "daily"   // its Daily room
 	viaLiveKit = "livekit" // a LiveKit room that the replica is invited to
 )
 
-// viaOptions say how a conversation of Tavus is reached, and where its events come
-// from.
+// viaOptions say how to reach a conversation of Tavus, and where its events come from.
 type viaOptions struct {
 	transport  string // viaREST, viaDaily or viaLiveKit; "": as the other options need it
 	webhook    string // address to receive events on
-	webhookURL string // at which the service reaches it
-	// needsRoom is the option or command that works in a room only, such as
-	// "--hear"; "" where none was given.
+	webhookURL string // URL at which the service reaches it
+	// needsRoom is the option or command that works only in a room, such as "--hear"; "" if
+	// there is none.
 	needsRoom string
 }
 
@@ -38,7 +37,7 @@ func (o *viaOptions) flags() []cli.Flag {
 	}
 }
 
-// defaultWebhook is where events are received if only --webhook-url is given.
+// defaultWebhook is the address that receives events if only --webhook-url is given.
 const defaultWebhook = "127.0.0.1:8871"
 
 func (o *viaOptions) webhookFlags() []cli.Flag {
@@ -58,13 +57,13 @@ func webhookURLFlag(into *string) cli.Flag {
 // receives reports whether events of a conversation are received by webhooks.
 func (o *viaOptions) receives() bool { return o.webhook != "" || o.webhookURL != "" }
 
-// namesConversation reports whether the address names a conversation, and not its room.
+// namesConversation reports whether the address names a conversation and not its room.
 func (o *targetOptions) namesConversation() bool {
 	return strings.HasPrefix(o.to, rest.Scheme+":")
 }
 
-// isREST reports whether the conversation is reached over REST: where --via says
-// so, or says nothing and no option needs a room.
+// isREST reports whether the conversation is reached over REST: --via says so, or says nothing
+// and no option needs a room.
 func (o *targetOptions) isREST() bool {
 	if !o.namesConversation() && (o.to != "" || o.create.spec.PAL == "") {
 		return false
@@ -72,7 +71,7 @@ func (o *targetOptions) isREST() bool {
 	return o.via.transport == viaREST || o.via.transport == "" && o.via.needsRoom == ""
 }
 
-// checkVia refuses a --via that does not reach the room that is named.
+// checkVia refuses a --via that does not fit the named room.
 func (o *targetOptions) checkVia() error {
 	via := &o.via
 	if via.transport != "" {
@@ -99,8 +98,8 @@ func (o *targetOptions) checkVia() error {
 	return nil
 }
 
-// restLimits are the limits of a conversation that is reached over REST; nil for
-// other rooms.
+// restLimits returns the limits of a conversation that is reached over REST, or nil for other
+// rooms.
 func (o *targetOptions) restLimits(maxMessage int) *echo.Limits {
 	if !o.isREST() {
 		return nil
@@ -109,15 +108,15 @@ func (o *targetOptions) restLimits(maxMessage int) *echo.Limits {
 	return &limits
 }
 
-// messageLimit is the most bytes of a message, where so many are asked for.
+// messageLimit returns the limit of a message in bytes, if the user set one.
 func (o *targetOptions) messageLimit(asked int) int {
-	if o.isREST() && asked == echo.DefaultMaxMessage { // not asked for
+	if o.isREST() && asked == echo.DefaultMaxMessage { // the user did not set it
 		return tavus.MaxAppMessage
 	}
 	return asked
 }
 
-// address is where events are received; empty: nowhere.
+// address returns where events are received, or "" if nowhere.
 func (o *viaOptions) address() string {
 	if o.webhookURL != "" {
 		return cmp.Or(o.webhook, defaultWebhook)
@@ -125,8 +124,8 @@ func (o *viaOptions) address() string {
 	return o.webhook
 }
 
-// showAddress prints the address at which a browser shows the face, on a terminal also as a
-// QR code.
+// showAddress prints the address at which a browser shows the face. On a terminal it also
+// prints a QR code.
 func (r *reporter) showAddress(info tavus.Info) {
 	r.say("open this address in a browser to see the face")
 	if address := info.JoinURL(); address != "" && !r.settings.quiet && r.people.IsTerminal() {
@@ -134,10 +133,10 @@ func (r *reporter) showAddress(info tavus.Info) {
 	}
 }
 
-// fallbackFlag is --fallback.
+// fallbackFlag returns --fallback.
 func fallbackFlag(o *targetOptions) cli.Flag {
-	return option.New(&o.fallback, "fallback", "", "once the replica is lost, go on speaking to the people "+
-		"in the Daily room by `WAY`, which is microphone, from where it was heard (default: none)")
+	return option.New(&o.fallback, "fallback", "", "if the replica is lost in a Daily room, continue from "+
+		"where it was heard by `WAY`: microphone, an audio track for the people there (default: none)")
 }
 
 // checkFallback refuses --fallback in a room without audio tracks.
@@ -153,7 +152,7 @@ func (o *targetOptions) checkFallback() error {
 	}
 	backend, err := o.daily.Backend(func(string, ...any) {})
 	if err == nil {
-		_, err = backend.Transport(true) // there is a browser
+		_, err = backend.Transport(true) // this fails without a browser
 	}
 	return err
 }

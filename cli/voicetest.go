@@ -16,7 +16,7 @@ import (
 	"echocast/voicetest"
 )
 
-// errTalkFailed means that a talk was not heard as it expects.
+// errTalkFailed says that a talk was not heard as it expects.
 var errTalkFailed = errors.New("not all is as expected")
 
 // testCmd is the test command.
@@ -30,7 +30,7 @@ func testCommand(streams Streams) *cli.Command {
 	t := &testCmd{streams: streams}
 	return &cli.Command{
 		Name:  "test",
-		Usage: "speak talks through a stand-in replica, and fail where they are not heard as expected",
+		Usage: "speak talks through a stand-in replica, and fail if they are not heard as expected",
 		UsageText: "echocast test [OPTIONS] TALK...\n\n   echocast test talk.yaml\n" +
 			"   echocast test --junit report.xml talks/*.yaml",
 		Description: `A TALK is a file in YAML that lists what to speak (files, or what commands print),

@@ -27,13 +27,13 @@ func Use(commands []*cli.Command, people *Writer, hide func(string) string) {
 		var format, level string
 		if !hasOption(command, "verbose") { // conversation get has one of its own
 			command.Flags = append(command.Flags, &cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}, Destination: &verbose,
-				DisableDefaultText: true, Usage: "say what the connections do: requests, ICE, states, who joins and leaves"})
+				DisableDefaultText: true, Usage: "log what the connections do: requests, ICE, states, who joins and leaves"})
 		}
 		command.Flags = append(command.Flags,
 			&cli.StringFlag{Name: "log-format", Destination: &format, DefaultText: Text,
-				Usage: "say it as `FORMAT`: text, or json, then with all other lines"},
+				Usage: "`FORMAT` of this log: text, or json for all lines on stderr"},
 			&cli.StringFlag{Name: "log-level", Destination: &level, DefaultText: "info",
-				Usage: "say so `MUCH`: info, or debug, with the words of the WebRTC library"})
+				Usage: "`LEVEL` of this log: info, or debug, which adds the WebRTC library's log"})
 		before := command.Before
 		command.Before = func(c *cli.Context) error {
 			threshold, isLevel := levels[level]
