@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"echocast/audio"
+	"echocast/cluster/sharing"
 	"echocast/echo"
 	"echocast/internal/option"
 	"echocast/internal/outfile"
@@ -91,12 +92,13 @@ func exitCode(err error) int {
 		return exitTooLong
 	case errors.Is(err, echo.ErrNotRejoined):
 		return exitNotRejoined
-	case errors.As(err, &refused), errors.As(err, &locked), errors.As(err, new(*rest.EndedError)):
+	case errors.As(err, &refused), errors.As(err, &locked), errors.As(err, new(*rest.EndedError)),
+		errors.As(err, new(*sharing.RefusedError)):
 		return exitRefused
 	case errors.Is(err, echo.ErrLost):
 		return exitLost
 	case errors.Is(err, echo.ErrNotReady), errors.As(err, &unreachable), errors.As(err, new(*room.UnknownSchemeError)),
-		errors.As(err, &unanswered):
+		errors.As(err, &unanswered), errors.As(err, new(*sharing.UnreachableError)):
 		return exitNotReady
 	case errors.Is(err, echo.ErrInterrupted), errors.Is(err, echo.ErrBargeIn), errors.Is(err, echo.ErrStopped),
 		errors.Is(err, echo.ErrPaused):

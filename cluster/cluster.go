@@ -24,6 +24,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -50,6 +51,19 @@ var (
 	ErrHeld = errors.New("another node holds the conversation")
 	// ErrLost says that this node no longer holds the conversation.
 	ErrLost = errors.New("this node does not hold the conversation any more")
+
+	// Why a node cannot join.
+
+	// ErrUnreachable says that no server of NATS answers as one.
+	ErrUnreachable = errors.New("no server of NATS can be reached")
+	// ErrUntrusted says that nobody whom this node trusts has signed a server's certificate.
+	ErrUntrusted = errors.New("the certificate of NATS is not trusted")
+	// ErrNotAdmitted says that NATS does not accept the credentials.
+	ErrNotAdmitted = errors.New("NATS does not accept the credentials")
+	// ErrNoJetStream says that the servers, or the account, have no JetStream.
+	ErrNoJetStream = errors.New("NATS has no JetStream for this account")
+	// ErrTooFewServers says that there are fewer servers than replicas.
+	ErrTooFewServers = errors.New("NATS has fewer servers than that")
 )
 
 // Options configure how a node joins the cluster.
@@ -60,6 +74,8 @@ type Options struct {
 	Dir string
 	// Creds is a file of NATS credentials; empty: none.
 	Creds string
+	// CA is a file (PEM) with the certificate authorities of NATS; empty: those of the system.
+	CA string
 	// Replicas is how many NATS servers keep each stream; 0: 1.
 	Replicas int
 	// Zone is a label. A conversation is placed in the zone of the node that got the request,
@@ -129,8 +145,23 @@ const (
 	joinPause   = 500 * time.Millisecond
 )
 
-// busyCode is the code of temporary JetStream errors, such as that there is no leader.
-const busyCode = 503
+// refusal is why JetStream does not make what this node needs; nil where that passes, such
+// as that it has no leader.
+func refusal(err error) error {
+	const busy, noPeers, notClustered = 503, 10005, 10074
+	answer, ok := errors.AsType[*jetstream.APIError](err)
+	switch {
+	case errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
+		return fmt.Errorf("%w: %w", ErrNoJetStream, err)
+	case !ok:
+		return nil
+	case answer.ErrorCode == noPeers, answer.ErrorCode == notClustered:
+		return fmt.Errorf("%w: %w", ErrTooFewServers, err)
+	case answer.Code == busy:
+		return nil
+	}
+	return err
+}
 
 // join creates the buckets and streams, and reads the existing leases. While NATS elects a
 // leader, requests are lost or refused, so join repeats everything.
@@ -142,8 +173,8 @@ func (c *Cluster) join(ctx, watching context.Context) error {
 		if err == nil {
 			break
 		}
-		if refused, ok := errors.AsType[*jetstream.APIError](err); ok && refused.Code != busyCode {
-			return err
+		if why := refusal(err); why != nil {
+			return why
 		}
 		c.log.Warn("NATS is not ready", "error", err)
 		select {
@@ -183,6 +214,9 @@ func (c *Cluster) connect() (err error) {
 	if c.options.Creds != "" {
 		options = append(options, nats.UserCredentials(c.options.Creds))
 	}
+	if c.options.CA != "" {
+		options = append(options, nats.RootCAs(c.options.CA))
+	}
 	servers := c.options.Servers
 	if servers == Embedded {
 		if c.server, err = startServer(c.options.Dir); err != nil {
@@ -192,7 +226,7 @@ func (c *Cluster) connect() (err error) {
 	}
 	if c.conn, err = nats.Connect(servers, options...); err != nil {
 		c.disconnect()
-		return fmt.Errorf("cluster: connect to NATS: %w", err)
+		return fmt.Errorf("cluster: %w: %w", whyNot(err), err)
 	}
 	c.js, err = jetstream.New(c.conn)
 	if err == nil {
@@ -204,7 +238,20 @@ func (c *Cluster) connect() (err error) {
 	return err
 }
 
-// onDisconnect logs that NATS is unreachable, unless this node has left.
+// whyNot is the kind of an error of connecting.
+func whyNot(err error) error {
+	_, isUntrusted := errors.AsType[*tls.CertificateVerificationError](err)
+	switch {
+	case isUntrusted:
+		return ErrUntrusted
+	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired), errors.Is(err, nats.ErrAuthRevoked),
+		errors.Is(err, nats.ErrAccountAuthExpired):
+		return ErrNotAdmitted
+	}
+	return ErrUnreachable
+}
+
+// onDisconnect says that NATS is away, unless this node has left.
 func (c *Cluster) onDisconnect(_ *nats.Conn, err error) {
 	if err != nil {
 		c.log.Warn("NATS is unreachable", "error", err)

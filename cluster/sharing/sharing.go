@@ -4,10 +4,12 @@ package sharing
 
 import (
 	"net/url"
+	"os"
 
 	"github.com/urfave/cli/v2"
 
 	"echocast/internal/option"
+	"echocast/internal/text"
 )
 
 // Options say how serve shares conversations. The zero value shares none.
@@ -15,6 +17,7 @@ type Options struct {
 	NATS      string // "embedded", or URLs separated by commas; empty: there are no other nodes
 	Dir       string // of an embedded server
 	Creds     string // file
+	CA        string // file
 	Replicas  int    // of each stream
 	Zone      string
 	Advertise string // URL of this node
@@ -27,6 +30,8 @@ func (o *Options) Flags() []cli.Flag {
 			"by commas, or embedded (default: none)"),
 		option.New(&o.Dir, "data", "", "`DIRECTORY` of an embedded NATS"),
 		option.New(&o.Creds, "nats-creds", "", "`FILE` with the credentials for NATS (default: none)"),
+		option.New(&o.CA, "nats-ca", "", "`FILE` (PEM) with the authorities that sign the certificates of NATS "+
+			"(default: those of the system)"),
 		option.New(&o.Replicas, "nats-replicas", 1, "keep everything on `N` servers of NATS"),
 		option.New(&o.Zone, "zone", "", "`LABEL` of this node: conversations stay among nodes of one label"),
 		option.New(&o.Advertise, "advertise", "", "`URL` at which other nodes reach this one (default: that of --listen)"),
@@ -38,13 +43,13 @@ func (o *Options) Check() error {
 	isEmbedded := o.NATS == "embedded"
 	u, err := url.Parse(o.Advertise)
 	switch {
-	case o.NATS == "" && (o.Dir != "" || o.Creds != "" || o.Zone != "" || o.Advertise != "" || o.Replicas != 1):
-		return option.Errorf("--data, --nats-creds, --nats-replicas, --zone and --advertise need --nats")
+	case o.NATS == "" && (o.Dir+o.Creds+o.CA+o.Zone+o.Advertise != "" || o.Replicas != 1):
+		return option.Errorf("--data, --nats-creds, --nats-ca, --nats-replicas, --zone and --advertise need --nats")
 	case isEmbedded && o.Dir == "":
 		return option.Errorf("--nats embedded needs --data DIRECTORY, where it keeps its files")
-	case isEmbedded && (o.Creds != "" || o.Replicas != 1):
+	case isEmbedded && (o.Creds != "" || o.CA != "" || o.Replicas != 1):
 		return option.Errorf("--nats embedded is one server, that nobody else reaches: " +
-			"leave out --nats-creds and --nats-replicas")
+			"leave out --nats-creds, --nats-ca and --nats-replicas")
 	case !isEmbedded && o.Dir != "":
 		return option.Errorf("--data is for --nats embedded")
 	case o.Replicas < 1 || o.Replicas > 5:
@@ -52,5 +57,34 @@ func (o *Options) Check() error {
 	case o.Advertise != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https"):
 		return option.Errorf("--advertise %s: it must be http://HOST:PORT or https://HOST:PORT", o.Advertise)
 	}
+	return o.checkFiles()
+}
+
+// checkFiles refuses files that cannot be read.
+func (o *Options) checkFiles() error {
+	for name, file := range map[string]string{"--nats-creds": o.Creds, "--nats-ca": o.CA} {
+		if file == "" {
+			continue
+		}
+		if _, err := os.ReadFile(file); err != nil {
+			return option.Errorf("%s %s: %v", name, file, text.WithoutPath(err))
+		}
+	}
 	return nil
 }
+
+// RefusedError says that NATS refuses what serve needs.
+type RefusedError struct{ Err error }
+
+func (e *RefusedError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *RefusedError) Unwrap() error { return e.Err }
+
+// UnreachableError says that NATS cannot be reached.
+type UnreachableError struct{ Err error }
+
+func (e *UnreachableError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *UnreachableError) Unwrap() error { return e.Err }

@@ -2,9 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 
 	"echocast/cli"
 	"echocast/cluster"
+	"echocast/cluster/sharing"
 	"echocast/gateway"
 )
 
@@ -46,8 +49,26 @@ func (a adopter) Adopt(id string, h *cluster.Hold, isLastResort bool) {
 // openCluster joins the cluster that serve was asked for.
 func openCluster(ctx context.Context, o *cli.ServeOptions) (*cluster.Cluster, error) {
 	with := o.Cluster
-	return cluster.Open(ctx, cluster.Options{
-		Servers: with.NATS, Dir: with.Dir, Creds: with.Creds, Replicas: with.Replicas, Zone: with.Zone,
+	c, err := cluster.Open(ctx, cluster.Options{
+		Servers: with.NATS, Dir: with.Dir, Creds: with.Creds, CA: with.CA, Replicas: with.Replicas, Zone: with.Zone,
 		Advertise: with.Advertise, Log: o.Log,
 	})
+	return c, explain(err, &with)
+}
+
+// explain names the option that may help to join the cluster.
+func explain(err error, with *sharing.Options) error {
+	switch {
+	case errors.Is(err, cluster.ErrTooFewServers):
+		return &sharing.RefusedError{Err: fmt.Errorf("--nats-replicas %d: %w", with.Replicas, err)}
+	case errors.Is(err, cluster.ErrNotAdmitted):
+		return &sharing.RefusedError{Err: fmt.Errorf("%w; --nats-creds FILE has those of this node", err)}
+	case errors.Is(err, cluster.ErrNoJetStream):
+		return &sharing.RefusedError{Err: err}
+	case errors.Is(err, cluster.ErrUntrusted):
+		return &sharing.UnreachableError{Err: fmt.Errorf("%w; --nats-ca FILE names the authorities to trust", err)}
+	case errors.Is(err, cluster.ErrUnreachable):
+		return &sharing.UnreachableError{Err: fmt.Errorf("--nats %s: %w", with.NATS, err)}
+	}
+	return err
 }

@@ -18,8 +18,8 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
-	"github.com/nats-io/nats-server/v2/server"
 
+	"echocast/cluster/natstest"
 	"echocast/internal/testwait"
 	"echocast/replica"
 	"echocast/rtc"
@@ -27,21 +27,7 @@ import (
 )
 
 // startNATS starts a server of NATS, and returns its URL.
-func startNATS(t *testing.T) string {
-	t.Helper()
-	s, err := server.NewServer(&server.Options{
-		Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: t.TempDir(), NoLog: true, NoSigs: true,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Start()
-	if !s.ReadyForConnections(time.Minute) {
-		t.Fatal("NATS does not start")
-	}
-	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	return s.ClientURL()
-}
+func startNATS(t *testing.T) string { return natstest.URLs(natstest.Start(t, nil)) }
 
 // heardChunk is a message with audio that came to a replica.
 type heardChunk struct {

@@ -21,6 +21,9 @@ func KnowWords(words []string) {
 			_, word, _ = strings.Cut(word, "=")
 		}
 		KnowIn(word)
+		for part := range strings.SplitSeq(word, ",") { // it may be a list of URLs
+			KnowIn(part)
+		}
 	}
 }
 

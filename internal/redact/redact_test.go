@@ -100,3 +100,11 @@ func FuzzText(f *testing.F) {
 		}
 	})
 }
+
+// The passwords in a list of URLs are as secret as one.
+func TestKnowWordsOfAList(t *testing.T) {
+	redact.KnowWords([]string{"serve", "--nats", "nats://u:first-of-list@a:1,nats://u:second-of-list@b:1"})
+	if text := redact.Hide("first-of-list second-of-list"); strings.Contains(text, "of-list") {
+		t.Error(text)
+	}
+}

@@ -1,0 +1,72 @@
+// Package natstest starts servers of NATS in the process of a test, and cuts them off.
+package natstest
+
+import (
+	"net"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+)
+
+// startTimeout is how long a server may take until it answers, on a busy machine.
+const startTimeout = time.Minute
+
+// Start starts a server with JetStream on a port of its own. The options are its own too;
+// nil: the least. The test ends it.
+func Start(t testing.TB, o *server.Options) *server.Server {
+	t.Helper()
+	if o == nil {
+		o = &server.Options{}
+	}
+	o.Host, o.Port, o.JetStream, o.NoLog, o.NoSigs = "127.0.0.1", server.RANDOM_PORT, true, true, true
+	if o.StoreDir == "" {
+		o.StoreDir = t.TempDir()
+	}
+	s, err := server.NewServer(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+	if !s.ReadyForConnections(startTimeout) {
+		t.Fatal("NATS does not start")
+	}
+	return s
+}
+
+// StartThree starts three servers that are one cluster.
+func StartThree(t testing.TB) []*server.Server {
+	t.Helper()
+	var doors []*Proxy // they have their addresses before the servers have theirs
+	var routes []*url.URL
+	for range 3 {
+		door := NewProxy(t, "")
+		doors = append(doors, door)
+		routes = append(routes, &url.URL{Scheme: "nats", Host: door.Address()})
+	}
+	var all []*server.Server
+	for i, door := range doors {
+		s := Start(t, &server.Options{
+			ServerName: "n" + string(rune('1'+i)), Routes: routes,
+			Cluster: server.ClusterOpts{Name: "test", Host: "127.0.0.1", Port: server.RANDOM_PORT},
+		})
+		door.Lead(s.ClusterAddr().String())
+		all = append(all, s)
+	}
+	return all
+}
+
+// URLs are where servers listen, as a client wants them.
+func URLs(all ...*server.Server) string {
+	var urls []string
+	for _, s := range all {
+		urls = append(urls, s.ClientURL())
+	}
+	return strings.Join(urls, ",")
+}
+
+// Address is HOST:PORT of where a server listens for clients.
+func Address(s *server.Server) string { return s.Addr().(*net.TCPAddr).String() }
