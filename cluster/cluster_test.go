@@ -178,6 +178,62 @@ func TestReadWaitsForALateReplica(t *testing.T) {
 	}
 }
 
+// A node that is cut off from NATS has stopped when another takes its conversation over. What
+// it sent meanwhile arrives when the network is whole again, and counts for nobody.
+func TestASplit(t *testing.T) {
+	t.Parallel()
+	nats := natstest.Start(t, nil)
+	cable := natstest.NewProxy(t, natstest.Address(nats))
+	first := openNode(t, Options{Servers: "nats://" + cable.Address()})
+	second := openNode(t, Options{Servers: nats.ClientURL()})
+	ctx := t.Context()
+	h, err := first.Create(ctx, "c1")
+	if err == nil {
+		err = errors.Join(h.AddAudio(ctx, "u1", []byte("a")), h.Append(ctx, []byte("one")))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	cable.Cut()
+	late := make(chan error)
+	for _, send := range []func() error{
+		func() error { return h.AddAudio(ctx, "u1", []byte("late")) },
+		func() error { return h.AddAudio(ctx, "u2", []byte("late")) },
+		func() error { return h.Append(ctx, []byte("late")) },
+	} {
+		go func() { late <- send() }()
+	}
+	taken := testwait.Receive(t, second.adopted)
+	if h.MaySpeak() {
+		t.Error("two nodes may speak")
+	}
+	if _, err := taken.Load(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(taken.AddAudio(ctx, "u1", []byte("b")), taken.Append(ctx, []byte("two"))); err != nil {
+		t.Fatal(err)
+	}
+	cable.Heal()
+	for range 3 {
+		if err := testwait.Receive(t, late); err == nil {
+			t.Error("the node that was cut off believes that something is kept")
+		}
+	}
+	if _, err := first.Record(ctx, "c1"); err != nil { // after what it sent
+		t.Fatal(err)
+	}
+	second.free.Store(0)
+	taken.Give(ctx)
+	saved, err := testwait.Receive(t, first.adopted).Load(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(saved.Audio) != 1 || string(slices.Concat(saved.Audio[0].Pieces...)) != "ab" ||
+		string(slices.Concat(saved.Events...)) != "onetwo" {
+		t.Errorf("after the split %q is kept, and the events %q", saved.Audio, saved.Events)
+	}
+}
+
 // A claim names the revision of the moment when the lease was free: a record that its
 // holder has renewed since is not taken.
 func TestClaimOfRenewedRecordFails(t *testing.T) {

@@ -158,17 +158,23 @@ func (h *Hold) loadOnce(ctx context.Context) (s *Saved, err error) {
 	if s.Progress, err = c.loadProgress(ctx, h.id, h.from.Claim); err != nil {
 		return nil, err
 	}
-	// The mark is after everything that counts as kept; what is read ends with it. Its name is
-	// that of the claim, so that no other node removes it.
+	// The mark is after everything that counts as kept; what is read ends with it. It stays, and
+	// its name is that of the claim: what others send later, as after a split of the network,
+	// counts for no node.
 	mark := markToken + h.claim
 	end, err := h.publishOnce(ctx, audioSubject+h.id+"."+mark, nil, nil)
 	if err != nil {
 		return nil, err
 	}
+	holds := "" // the claim of the mark before
 	err = c.read(ctx, audioStream, audioSubject+h.id+".*", end.Sequence, func(m *nats.Msg) {
 		subject := m.Header.Get(jetstream.SubjectHeader)
 		utterance := subject[strings.LastIndexByte(subject, '.')+1:]
-		if strings.HasPrefix(utterance, markToken) {
+		if claim, isMark := strings.CutPrefix(utterance, markToken); isMark {
+			holds = claim
+			return
+		}
+		if by, _, _ := strings.Cut(m.Header.Get(jetstream.MsgIDHeader), ":"); holds != "" && by != holds {
 			return
 		}
 		i, isKnown := places[utterance]
@@ -179,9 +185,6 @@ func (h *Hold) loadOnce(ctx context.Context) (s *Saved, err error) {
 		}
 		s.Audio[i].Pieces = append(s.Audio[i].Pieces, m.Data)
 	})
-	if err == nil {
-		err = h.DropAudio(ctx, mark)
-	}
 	return s, err
 }
 

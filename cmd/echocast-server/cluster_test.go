@@ -320,6 +320,42 @@ func TestPausedNodeSendsNothing(t *testing.T) {
 	}
 }
 
+// A node that is cut off from NATS sends nothing any more when another has begun to speak,
+// and nothing when the network is whole again. Then it serves the conversation of the other.
+func TestACutOffNodeStaysSilent(t *testing.T) {
+	t.Parallel()
+	const seconds = 8
+	nats, audience := natstest.Address(natstest.Start(t, nil)), openAudience(t)
+	cables := map[*gatewayProcess]*natstest.Proxy{}
+	join := func() *gatewayProcess {
+		cable := natstest.NewProxy(t, nats)
+		node := startGateway(t, nil, "--nats", "nats://"+cable.Address())
+		cables[node] = cable
+		return node
+	}
+	a, b := join(), join()
+	conversation, first := begin(t, a, b, audience.url, ramp(seconds))
+	audience.waitFor(t, func(c []heardChunk) bool { return len(c) > 0 && c[len(c)-1].last > 2*24000 })
+	owner, other := heldBy(t, conversation, a, b)
+	cables[owner].Cut()
+	spoke := audience.waitFor(t, func(c []heardChunk) bool { return c[len(c)-1].connection == 1 })
+	cables[owner].Heal()
+	second := other.say(t, conversation, ramp(1))
+	for _, utterance := range []string{first, second} {
+		if u := owner.waitOver(t, conversation, utterance); u.Receipt.Outcome != "finished" {
+			t.Errorf("an utterance ended so: %+v", u)
+		}
+	}
+	chunks := audience.came()
+	checkWhole(t, chunks, seconds)
+	for _, c := range chunks[len(spoke):] {
+		if c.connection == 0 {
+			t.Errorf("the node that was cut off has sent %+v", c)
+		}
+	}
+	checkEvents(t, owner, conversation, 3)
+}
+
 // One node with NATS in its process goes on where it was, when it is killed and started
 // again.
 func TestSingleNodeContinuesAfterKill(t *testing.T) {
