@@ -307,13 +307,23 @@ func (a *avatar) clear(call lksdk.RpcInvocationData) (string, error) {
 	return "ok", nil
 }
 
-// call calls the sender as LiveKit's worker does: at most three times.
+// answerTimeout is how long the avatar waits for the answer to a call. On a busy machine
+// the SDK misses one that comes at once.
+const answerTimeout = 500 * time.Millisecond
+
+// call calls the sender as LiveKit's worker does: at most three times. It returns the answer,
+// empty where none came. Then the call is not made again: it has arrived, and a second
+// lk.playback_finished would count for the next stream.
 func (a *avatar) call(ctx context.Context, method, payload string) string {
+	limit := answerTimeout
 	for try := 0; ; try++ {
 		reply, err := a.room.LocalParticipant.PerformRpc(lksdk.PerformRpcParams{DestinationIdentity: a.Sender,
-			Method: method, Payload: payload})
+			Method: method, Payload: payload, ResponseTimeout: &limit})
 		if err == nil {
 			return *reply
+		}
+		if failed, ok := errors.AsType[*lksdk.RpcError](err); ok && failed.Code == lksdk.RpcResponseTimeout {
+			return ""
 		}
 		if try == 2 || ctx.Err() != nil {
 			return err.Error()
