@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -338,6 +339,8 @@ type progress struct {
 	// utterance.
 	Heard float64 `json:"heard_seconds"`
 	Sent  float64 `json:"sent_seconds"`
+	// Takeovers are those of the utterance so far: the receipt names all of them.
+	Takeovers []Takeover `json:"takeovers,omitempty"`
 
 	isUnknown bool // it was not stored: Sent is an upper bound
 }
@@ -380,11 +383,16 @@ func (c *Conversation) progress() (p progress, ok bool) {
 	if len(c.queue) == 0 || at.State == echo.Idle || at.State == echo.Queued {
 		return p, false
 	}
-	u := c.queue[0]
+	return c.queue[0].progress(&at), true
+}
+
+// progress returns how far the utterance is. The conversation is locked.
+func (u *Utterance) progress(at *echo.Progress) progress {
 	begin := u.skipped.Seconds() + at.Begin.Seconds()
 	return progress{
 		Utterance: u.ID, At: time.Now(), Heard: begin + at.Played.Seconds(), Sent: begin + at.Sent.Seconds(),
-	}, true
+		Takeovers: slices.Clone(u.takeovers),
+	}
 }
 
 // Load returns how many conversations this node can take, and how late its chunks leave.

@@ -184,6 +184,8 @@ func (c *Conversation) restoreAudio(saved *Saved) error {
 	var before progress
 	if saved.Progress != nil {
 		_ = json.Unmarshal(saved.Progress, &before) // what cannot be read is said again
+		// If this node is lost before it has said anything, the next one continues there too.
+		_ = c.own.SaveProgress(c.ctx, saved.Progress)
 	}
 	t := Takeover{From: c.own.Before()}
 	mayHaveBegun := maxUnkept + 1
@@ -201,7 +203,7 @@ func (c *Conversation) restoreAudio(saved *Saved) error {
 		if before.Utterance == id {
 			t.Utterance, t.AtSeconds = id, before.Heard
 			t.RepeatedSeconds = max(before.Sent-before.Heard, 0)
-			u.before = &before
+			u.before, u.takeovers = &before, before.Takeovers
 		} else if mayHaveBegun > 0 {
 			u.before = c.unknownProgress(id, &before)
 			t.Utterance, t.RepeatedSeconds = cmp.Or(t.Utterance, id), max(t.RepeatedSeconds, u.before.Sent)
@@ -242,7 +244,8 @@ func (c *Conversation) requeue(u *Utterance, kept *keptUtterance) {
 		why = "the node was lost while the replica said it; text cannot be continued"
 	}
 	if kept.Kind == keptText && u.before != nil {
-		u.takeovers = []Takeover{{From: cmp.Or(c.own.Before(), "?"), Utterance: u.ID, RepeatedSeconds: u.before.Sent}}
+		t := Takeover{From: cmp.Or(c.own.Before(), "?"), Utterance: u.ID, RepeatedSeconds: u.before.Sent}
+		u.takeovers = append(u.takeovers, t)
 	}
 	switch {
 	case why != "":

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,6 +21,7 @@ func (keptOwner) MaySpeak() bool                                 { return true }
 func (keptOwner) DropAudio(context.Context, string) error        { return nil }
 func (keptOwner) SaveRecord(context.Context, []byte) error       { return nil }
 func (keptOwner) AddAudio(context.Context, string, []byte) error { return nil }
+func (keptOwner) SaveProgress(context.Context, []byte) error     { return nil }
 
 // lostOwner is an Ownership that is lost while the conversation is loaded, which ends
 // with the context only.
@@ -153,6 +155,44 @@ func TestUtterancesThatMayHaveBegun(t *testing.T) {
 		c.end()
 		g.Close(t.Context())
 	}
+}
+
+// savingOwner keeps the progress.
+type savingOwner struct {
+	keptOwner
+	saved *[]byte
+}
+
+func (o savingOwner) SaveProgress(_ context.Context, text []byte) error {
+	*o.saved = text
+	return nil
+}
+
+// A node that is lost after a takeover leaves to the next one where the utterance was heard
+// before, and which takeovers it had: the receipt names all of them.
+func TestASecondTakeoverKnowsTheFirst(t *testing.T) {
+	t.Parallel()
+	header := fmtJSON(keptHeader{Kind: keptAudio, Encoding: "s16le", Rate: 24000, Channels: 1})
+	pieces := [][]byte{append([]byte{pieceBegin}, header...), {pieceData, 0, 0}, {pieceEnd}}
+	first := Takeover{From: "a", Utterance: "u1", AtSeconds: 1, RepeatedSeconds: 2}
+	saved := fmtJSON((&Utterance{ID: "u1", takeovers: []Takeover{first}}).progress(&echo.Progress{Played: time.Second}))
+	g := New(&Options{Rehearse: true})
+	c := newConversation(g, Spec{To: Rehearsal})
+	var again []byte
+	c.own = savingOwner{saved: &again}
+	err := c.restoreAudio(&Saved{Audio: []SavedAudio{{Utterance: "u1", Pieces: pieces}}, Progress: saved})
+	if err != nil {
+		t.Fatal(err)
+	}
+	u, _ := c.Utterance("u1")
+	if info := u.Info(); u.before == nil || u.before.Heard != 1 || !slices.Equal(info.Takeovers, []Takeover{first}) {
+		t.Errorf("restored: %+v, %+v", u.before, info)
+	}
+	if string(again) != string(saved) {
+		t.Errorf("left to the next node: %s", again)
+	}
+	c.end(&joinedRoom{})
+	g.Close(t.Context())
 }
 
 // unansweredCluster is a Cluster whose store does not answer.
