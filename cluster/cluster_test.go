@@ -101,6 +101,7 @@ func TestTakeover(t *testing.T) {
 	}
 	for what, err := range map[string]error{
 		"an event": h.Append(ctx, []byte("late")), "audio": h.AddAudio(ctx, "u4", []byte("late")),
+		"the removal": h.DropAudio(ctx, "u1"),
 	} {
 		if !errors.Is(err, ErrLost) {
 			t.Errorf("%s of the node that was gone: %v", what, err)

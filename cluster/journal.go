@@ -83,6 +83,9 @@ func (h *Hold) AddAudio(ctx context.Context, utterance string, piece []byte) err
 // NATS drops repeated messages by their id.
 func (h *Hold) publish(ctx context.Context, subject string, data []byte,
 	o ...jetstream.PublishOpt) (*jetstream.PubAck, error) {
+	if !h.MaySpeak() {
+		return nil, ErrLost
+	}
 	o = append(o, jetstream.WithMsgID(h.claim+":"+strconv.FormatInt(h.published.Add(1), 36)))
 	for {
 		ack, err := h.publishOnce(ctx, subject, data, o)
@@ -112,8 +115,12 @@ func (h *Hold) publishOnce(ctx context.Context, subject string, data []byte,
 	return h.cluster.js.Publish(ctx, subject, data, o...)
 }
 
-// DropAudio deletes the audio of an utterance.
+// DropAudio deletes the audio of an utterance, as long as this node holds the conversation:
+// what it has stored may be spoken by another node afterwards.
 func (h *Hold) DropAudio(ctx context.Context, utterance string) error {
+	if !h.MaySpeak() {
+		return ErrLost
+	}
 	ctx, cancel := h.cluster.bounded(ctx)
 	defer cancel()
 	return h.cluster.audio.Purge(ctx, jetstream.WithPurgeSubject(audioSubject+h.id+"."+utterance))

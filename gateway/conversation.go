@@ -64,8 +64,11 @@ type Conversation struct {
 	queue      []*Utterance  // the current one, and those that wait
 	unkept     int           // utterances that have ended, but whose end is not stored yet
 	utterances []*Utterance  // the last ones, in order
-	counts     Counts
-	lastText   string
+	// arriving are keys of utterances that are not in the queue yet. Each is closed when its
+	// utterance is, or is refused.
+	arriving map[string]chan struct{}
+	counts   Counts
+	lastText string
 }
 
 // Counts says how often what happened in a conversation so far.
@@ -101,7 +104,7 @@ func newConversation(g *Gateway, spec Spec) *Conversation {
 	c := &Conversation{
 		ID: newID(), Created: time.Now(), Spec: spec, Token: newSecret(), gateway: g,
 		history: newHistory(g.options.Cluster != nil), begun: make(chan struct{}), over: make(chan struct{}),
-		state: Starting, kind: kindOf(&spec), wanted: spec.Bot,
+		state: Starting, kind: kindOf(&spec), wanted: spec.Bot, arriving: map[string]chan struct{}{},
 	}
 	c.tokenHash = token.Hash(c.Token)
 	c.meters = g.metrics.of(c.kind)

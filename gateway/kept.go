@@ -42,6 +42,8 @@ type keptHeader struct {
 	Channels int              `json:"channels,omitempty"`
 	// IsStream says that the audio arrives by a WebSocket, and may continue by another.
 	IsStream bool `json:"stream,omitempty"`
+	// IsWhole says that the utterance begins, and its client is answered, once all of it is here.
+	IsWhole bool `json:"whole,omitempty"`
 }
 
 // keptKind says what an utterance is made of.
@@ -55,7 +57,8 @@ const (
 
 // headerOf returns the header of audio.
 func headerOf(a *Audio) keptHeader {
-	h := keptHeader{Kind: keptAudio, Name: a.Name, Text: a.Text, Key: a.Key, Queue: a.Queue, IsStream: a.IsKept}
+	h := keptHeader{Kind: keptAudio, Name: a.Name, Text: a.Text, Key: a.Key, Queue: a.Queue, IsStream: a.IsKept,
+		IsWhole: a.Whole != nil}
 	if in := a.Prepare.Input; in != nil {
 		h.Encoding, h.Rate, h.Channels = in.Encoding, in.Raw.Rate, in.Raw.Channels
 	}
@@ -157,9 +160,15 @@ type keptUtterance struct {
 	cut      string // why it broke
 }
 
+// errNoHeader says that pieces arrived after their utterance was removed.
+var errNoHeader = errors.New("the pieces of an utterance have no header")
+
 // parseKept reads the pieces of an utterance.
 func parseKept(saved *SavedAudio) (*keptUtterance, error) {
 	k := &keptUtterance{id: saved.Utterance}
+	if len(saved.Pieces) > 0 && bytes.IndexAny(saved.Pieces[0], string([]byte{pieceData, pieceEnd})) == 0 {
+		return nil, errNoHeader
+	}
 	for i, piece := range saved.Pieces {
 		if len(piece) == 0 || (i == 0) != (piece[0] == pieceBegin) {
 			return nil, fmt.Errorf("piece %d of utterance %s has the wrong format", i, saved.Utterance)
@@ -196,6 +205,10 @@ func (c *Conversation) restoreAudio(saved *Saved) error {
 			continue
 		}
 		kept, err := parseKept(&saved.Audio[i])
+		if errors.Is(err, errNoHeader) || err == nil && kept.IsWhole && !kept.hasEnded {
+			_ = c.own.DropAudio(c.ctx, id) // nobody was told of it: its client sends it again
+			continue
+		}
 		if err != nil {
 			return err
 		}

@@ -191,8 +191,82 @@ func TestASecondTakeoverKnowsTheFirst(t *testing.T) {
 	if string(again) != string(saved) {
 		t.Errorf("left to the next node: %s", again)
 	}
-	c.end(&joinedRoom{})
+	c.end()
 	g.Close(t.Context())
+}
+
+// journalOwner notes what is stored and removed.
+type journalOwner struct {
+	keptOwner
+	stored, removed *[]string
+}
+
+func (o journalOwner) AddAudio(_ context.Context, _ string, piece []byte) error {
+	*o.stored = append(*o.stored, string(piece[:1]))
+	return nil
+}
+
+func (o journalOwner) DropAudio(_ context.Context, utterance string) error {
+	*o.removed = append(*o.removed, utterance)
+	return nil
+}
+
+// openConversation returns a conversation of a cluster that speaks nothing, and what its
+// owner notes.
+func openConversation() (c *Conversation, stored, removed *[]string) {
+	c = newConversation(New(&Options{Rehearse: true, Cluster: struct{ Cluster }{}}), Spec{To: Rehearsal})
+	stored, removed = new([]string), new([]string)
+	c.own, c.state, c.session = journalOwner{stored: stored, removed: removed}, Open, new(echo.Session)
+	return c, stored, removed
+}
+
+// An utterance of which nobody was told is not the next node's: its client sends it again.
+func TestAnUtteranceThatWasNotAcknowledged(t *testing.T) {
+	c, _, removed := openConversation()
+	begin := append([]byte{pieceBegin}, fmtJSON(keptHeader{Kind: keptAudio, Key: "1", IsWhole: true})...)
+	err := c.restoreAudio(&Saved{Audio: []SavedAudio{
+		{Utterance: "incomplete", Pieces: [][]byte{begin, {pieceData, 0, 0}}},
+		{Utterance: "removed", Pieces: [][]byte{{pieceData, 0, 0}, {pieceEnd}}},
+	}})
+	if err != nil || len(c.queue) > 0 || !slices.Equal(*removed, []string{"incomplete", "removed"}) {
+		t.Errorf("%v, %d utterances are left, and removed are %v", err, len(c.queue), *removed)
+	}
+}
+
+// A client whose connection was lost asks again while its audio is still stored. It is stored
+// once, so that the next node cannot speak it twice.
+func TestTheSameKeyAtTheSameTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, stored, _ := openConversation()
+		var all [2]*Utterance
+		for i := range all {
+			go func() {
+				u := &Utterance{key: "1", do: func(u *Utterance) (echo.Receipt, error) { return echo.Receipt{}, u.await() }}
+				all[i], _ = c.speakInTurn(t.Context(), u, func() error {
+					time.Sleep(time.Second)
+					return nil
+				})
+			}()
+		}
+		time.Sleep(time.Minute)
+		if all[0] == nil || all[0] != all[1] || len(*stored) != 1 {
+			t.Errorf("%v was stored for two requests with one key", *stored)
+		}
+		c.history.abandon()
+		c.running.Wait()
+	})
+}
+
+// What a node has stored of an utterance when it loses the conversation is the next node's.
+func TestALostUtteranceIsNotRemoved(t *testing.T) {
+	c, _, removed := openConversation()
+	_, err := c.speakInTurn(t.Context(), &Utterance{}, func() error {
+		c.move()
+		return nil
+	})
+	if !errors.Is(err, errMoved) || len(*removed) > 0 {
+		t.Errorf("%v, and removed are %v", err, *removed)
+	}
 }
 
 // unansweredCluster is a Cluster whose store does not answer.

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -161,13 +162,12 @@ func (c *Conversation) sayer(text string) func(*Utterance) (echo.Receipt, error)
 func (c *Conversation) speakInTurn(ctx context.Context, u *Utterance, keep func() error) (*Utterance, error) {
 	u.ID = newID()
 	c.prepare(ctx, u)
-	c.mu.Lock()
-	same, err := c.admit(u) // nothing of a refused utterance is stored
-	c.mu.Unlock()
+	same, arrived, err := c.admitAlone(u) // nothing of a refused utterance is stored
 	if same != nil || err != nil {
 		u.cancel(err)
 		return same, err
 	}
+	defer arrived()
 	err = u.keepHeader()
 	if err == nil {
 		err = keep()
@@ -178,11 +178,53 @@ func (c *Conversation) speakInTurn(ctx context.Context, u *Utterance, keep func(
 	}
 	if other != u {
 		u.cancel(err)
-		u.drop()
+		if !errors.Is(err, errMoved) { // what is stored may be the next node's by now
+			u.drop()
+		}
 		return other, err
 	}
 	c.start(u)
 	return u, nil
+}
+
+// admitAlone admits an utterance when no other with its key is arriving: a client that has
+// lost its connection may ask again while the first is still stored. The caller calls arrived
+// when the utterance is in the queue, or is not to be.
+func (c *Conversation) admitAlone(u *Utterance) (same *Utterance, arrived func(), err error) {
+	for {
+		c.mu.Lock()
+		same, err = c.admit(u)
+		other := c.arriving[u.key]
+		isAlone := same == nil && err == nil && (other == nil || u.key == "")
+		if isAlone {
+			arrived = c.arrive(u.key)
+		}
+		c.mu.Unlock()
+		if isAlone || same != nil || err != nil {
+			return same, arrived, err
+		}
+		select {
+		case <-other:
+		case <-u.ctx.Done():
+			return nil, nil, context.Cause(u.ctx)
+		}
+	}
+}
+
+// arrive lets others with the same key wait until arrived is called. The conversation is
+// locked.
+func (c *Conversation) arrive(key string) (arrived func()) {
+	if key == "" {
+		return func() {}
+	}
+	here := make(chan struct{})
+	c.arriving[key] = here
+	return func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.arriving, key)
+		close(here)
+	}
 }
 
 // prepare makes an utterance ready to be queued.
