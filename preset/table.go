@@ -38,7 +38,7 @@ var table = []Preset{
 	},
 	{
 		Name: "openai-wav", Vendor: "OpenAI",
-		Ask: `"response_format": "wav"; the lengths in its header are not real and are not believed.`,
+		Ask: `"response_format": "wav"; the lengths in its header are wrong and are ignored.`,
 		Example: `curl -sN https://api.openai.com/v1/audio/speech -H "Authorization: Bearer $OPENAI_API_KEY" ` +
 			`-H "Content-Type: application/json" -d '{"model":"gpt-4o-mini-tts","voice":"alloy","input":"Hello.",` +
 			`"response_format":"wav"}' | echocast send --preset openai-wav -`,
@@ -47,7 +47,7 @@ var table = []Preset{
 	{
 		Name: "openai-realtime", Vendor: "OpenAI Realtime", Encoding: "s16le", Rate: 24000, Channels: 1, Field: "delta",
 		Payload: "base64", Type: "audio.delta",
-		Ask:     "Session audio format pcm16 (audio/pcm); pipe all of its server events in; only those of audio are spoken.",
+		Ask:     "Session audio format pcm16 (audio/pcm); pipe in all of its server events; only audio events are spoken.",
 		Example: "realtime_client | echocast send --preset openai-realtime -",
 		Source:  "https://platform.openai.com/docs/api-reference/realtime-server-events",
 	},
@@ -123,17 +123,17 @@ var table = []Preset{
 	},
 	{
 		Name: "rime", Vendor: "Rime", Encoding: "s16le", Rate: 24000, Channels: 1,
-		Ask:     "Accept: audio/pcm with samplingRate 24000; the events of its WebSockets are read as well.",
+		Ask:     "Accept: audio/pcm with samplingRate 24000; the events of its WebSockets can be piped in as well.",
 		Example: "tts_client | echocast send --preset rime -",
 		Source:  "https://docs.rime.ai/api-reference/coda/websocket-v1",
 		Words: WordTimes{
-			Ask:    "The WebSocket /ws3 (or /ws2), whose events have them; pipe the events in.",
+			Ask:    "the WebSocket /ws3 (or /ws2) sends them; pipe the events in.",
 			Source: "https://docs.rime.ai/api-reference/websockets-json",
 		},
 	},
 	{
 		Name: "lmnt", Vendor: "LMNT", Encoding: "s16le", Rate: 24000, Channels: 1,
-		Ask:     "format pcm_s16le at sample_rate 24000; what older versions call raw are 32-bit floats.",
+		Ask:     "format pcm_s16le at sample_rate 24000; in older versions raw means 32-bit floats.",
 		Example: "tts_client | echocast send --preset lmnt -",
 		Source:  "https://github.com/lmnt-com/lmnt-python/blob/main/src/lmnt/types/speech_generate_params.py",
 		Words: WordTimes{
@@ -163,13 +163,13 @@ var table = []Preset{
 	},
 	{
 		Name: "playht", Vendor: "PlayHT", Encoding: "s16le", Rate: 24000, Channels: 1,
-		Ask:     "output_format raw at sample_rate 24000; that these are 16-bit samples, its documentation does not say.",
+		Ask:     "output_format raw at sample_rate 24000; 16-bit samples are assumed, as its documentation does not say.",
 		Example: "tts_client | echocast send --preset playht -",
 		Source:  "https://docs.play.ht/reference/api-generate-tts-audio-stream",
 	},
 	{
 		Name: "groq", Vendor: "Groq",
-		Ask:     "response_format wav at any sample_rate; its header says which.",
+		Ask:     "response_format wav at any sample_rate; the header states it.",
 		Example: "tts_client | echocast send --preset groq -",
 		Source:  "https://github.com/groq/groq-python/blob/main/src/groq/types/audio/speech_create_params.py",
 	},
@@ -189,7 +189,7 @@ var table = []Preset{
 		Example: "tts_client | echocast send --preset gradium -",
 		Source:  "https://github.com/gradium-ai/gradium-py/blob/main/docs/websocket_tts_description.md",
 		Words: WordTimes{
-			Ask:    "The WebSocket, whose messages of type text have them; pipe the messages in.",
+			Ask:    "the WebSocket sends them in messages of type text; pipe the messages in.",
 			Source: "https://github.com/gradium-ai/gradium-py/blob/main/docs/websocket_tts_description.md",
 		},
 	},
@@ -206,7 +206,7 @@ var table = []Preset{
 		Example: "tts_client | echocast send --preset resemble -",
 		Source:  "https://docs.resemble.ai/guides/creating-clips/websocket-streaming/receiving-audio",
 		Words: WordTimes{
-			Ask:    "The WebSocket, or /synthesize, whose JSON has them; pipe it in.",
+			Ask:    "the JSON of the WebSocket and of /synthesize has them; pipe it in.",
 			Source: "https://github.com/pipecat-ai/pipecat/blob/main/src/pipecat/services/resembleai/tts.py",
 		},
 	},
@@ -216,7 +216,7 @@ var table = []Preset{
 		Example: "tts_client | echocast send --preset speechify -",
 		Source:  "https://docs.sws.speechify.com/tts/guides/streaming",
 		Words: WordTimes{
-			Ask:    "Nothing: the JSON of /v1/audio/speech has speech marks; pipe it in.",
+			Ask:    "the JSON of /v1/audio/speech always has speech marks; pipe it in.",
 			Source: "https://docs.sws.speechify.com/docs/features/speech-marks",
 		},
 	},
@@ -236,14 +236,14 @@ var table = []Preset{
 	},
 	{
 		Name: "fish", Vendor: "Fish Audio", Encoding: "s16le", Rate: 24000, Channels: 1,
-		Ask:     "format pcm at sample_rate 24000 over HTTP; the MessagePack of its WebSocket is not read.",
+		Ask:     "format pcm at sample_rate 24000 over HTTP; echocast cannot read the MessagePack of its WebSocket.",
 		Example: "tts_client | echocast send --preset fish -",
 		Source:  "https://docs.fish.audio/api-reference/endpoint/openapi-v1/text-to-speech-stream-with-timestamps",
 	},
 	{
 		Name: "sarvam", Vendor: "Sarvam", Encoding: "s16le", Rate: 24000, Channels: 1,
-		Ask: "output_audio_codec linear16 at speech_sample_rate 24000; bulbul:v2 has 22050 Hz unless asked, " +
-			"which a WAV header says.",
+		Ask: "output_audio_codec linear16 at speech_sample_rate 24000; the default of bulbul:v2 is 22050 Hz, " +
+			"which a WAV header states.",
 		Example: "tts_client | echocast send --preset sarvam -",
 		Source:  "https://docs.sarvam.ai/api-reference-docs/text-to-speech/stream",
 	},
@@ -326,7 +326,7 @@ var table = []Preset{
 	},
 	{
 		Name: "pocket", Vendor: "Pocket TTS",
-		Ask:     "Its WAV; the length in the header is not real and is not believed.",
+		Ask:     "Its WAV; the length in the header is wrong and is ignored.",
 		Example: "tts_client | echocast send --preset pocket -",
 		Source:  "https://github.com/kyutai-labs/pocket-tts/blob/main/pocket_tts/data/audio.py",
 	},
@@ -345,7 +345,7 @@ var table = []Preset{
 	},
 	{
 		Name: "espeak", Vendor: "eSpeak NG",
-		Ask:     "--stdout, which is WAV; the lengths in its header are not real and are not believed.",
+		Ask:     "--stdout, which is WAV; the lengths in its header are wrong and are ignored.",
 		Example: `espeak-ng --stdout "Hello." | echocast send --preset espeak -`,
 		Source:  "https://github.com/espeak-ng/espeak-ng/blob/master/src/espeak-ng.c",
 	},
