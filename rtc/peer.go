@@ -19,11 +19,11 @@ import (
 
 // ICE calls a silent peer disconnected after the first of these, failed after
 // the second on top of it, and sends a keepalive every third. A keepalive costs
-// both ends more than a message does.
+// both ends more than a message does. RFC 7675 asks for one every 5 s.
 const (
-	iceDisconnected = 2 * time.Second
-	iceFailed       = 8 * time.Second
-	iceKeepalive    = time.Second
+	iceDisconnected = 5 * time.Second
+	iceFailed       = 5 * time.Second
+	iceKeepalive    = 2500 * time.Millisecond
 )
 
 // maxRetransmit bounds SCTP's wait between two attempts. It is also the

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"echocast/bench/load"
 	"echocast/echo"
 	"echocast/rtc"
 )
@@ -17,17 +18,51 @@ import (
 // each has three seconds to fill its lead again.
 const between = 30 * time.Millisecond
 
+// interruptTimes are sorted times.
+type interruptTimes struct {
+	accepted times // from a call of Interrupt until the data channel accepted its message
+	answered times // from when the replica sends its event until Interrupt returns
+}
+
+// measureBeside measures interrupts while other conversations of this process speak, to a
+// process that the program runs.
+func measureBeside(ctx context.Context, program string, others, connections, interrupts int) (interruptTimes, error) {
+	if others == 0 {
+		return measureInterrupts(ctx, connections, interrupts)
+	}
+	ctx, stop := context.WithCancel(ctx)
+	var speaking sync.WaitGroup
+	defer speaking.Wait()
+	defer stop()
+	bench := load.Bench{Seconds: 3600, Program: []string{program, "bench", "--receive"}}
+	ended := make(chan error, 1)
+	speaking.Go(func() {
+		_, err := bench.Run(ctx, others)
+		ended <- err
+	})
+	time.Sleep(time.Duration(others) * connectTime)
+	took, err := measureInterrupts(ctx, connections, interrupts)
+	select {
+	case failed := <-ended:
+		err = errors.Join(err, fmt.Errorf("the others did not speak to the end: %w", failed))
+	default:
+	}
+	return took, err
+}
+
+// connectTime is the time in which a conversation connects, and begins to speak.
+const connectTime = 20 * time.Millisecond
+
 // measureInterrupts speaks on many data channels at the same time, and interrupts one
-// after the other. It returns the sorted times from each call of Interrupt until the
-// data channel accepted its message.
-func measureInterrupts(ctx context.Context, connections, interrupts int) (times, error) {
+// after the other.
+func measureInterrupts(ctx context.Context, connections, interrupts int) (took interruptTimes, err error) {
 	speech, err := speechSamples()
 	if err != nil {
-		return nil, err
+		return took, err
 	}
 	listener, err := rtc.Listen("127.0.0.1:0", nil)
 	if err != nil {
-		return nil, err
+		return took, err
 	}
 	defer listener.Close()
 	channels := make([]*channel, connections)
@@ -38,7 +73,7 @@ func measureInterrupts(ctx context.Context, connections, interrupts int) (times,
 	for i := range channels {
 		c, err := openChannel(ctx, listener, speech)
 		if err != nil {
-			return nil, err
+			return took, err
 		}
 		defer c.close()
 		channels[i] = c
@@ -50,27 +85,28 @@ func measureInterrupts(ctx context.Context, connections, interrupts int) (times,
 
 // interruptEach interrupts one channel after the other, whenever its lead is
 // full.
-func interruptEach(ctx context.Context, channels []*channel, interrupts int) (times, error) {
+func interruptEach(ctx context.Context, channels []*channel, interrupts int) (took interruptTimes, err error) {
 	time.Sleep(3 * time.Second) // the leads fill
-	var took times
 	tick := time.NewTicker(between)
 	defer tick.Stop()
-	for turn := 0; len(took) < interrupts; turn++ {
+	for turn := 0; len(took.accepted) < interrupts; turn++ {
 		<-tick.C
 		c := channels[turn%len(channels)]
 		if turn > 10*interrupts+1000 {
-			return nil, fmt.Errorf("this machine is too busy: the leads do not fill, %d interrupts were measured", len(took))
+			return took, fmt.Errorf("this machine is too busy: the leads do not fill, %d interrupts were measured",
+				len(took.accepted))
 		}
 		if c.session.Progress().Lead < fullLead {
 			continue
 		}
-		d, err := c.interrupt(ctx)
+		accepted, answered, err := c.interrupt(ctx)
 		if err != nil {
-			return nil, err
+			return took, err
 		}
-		took = append(took, d)
+		took.accepted, took.answered = append(took.accepted, accepted), append(took.answered, answered)
 	}
-	took.sort()
+	took.accepted.sort()
+	took.answered.sort()
 	return took, nil
 }
 
@@ -85,13 +121,15 @@ type channel struct {
 	replica  *rtc.Conn
 	session  *echo.Session
 	accepted chan time.Time
+	answered chan time.Time // when the replica sends its event
 
 	mu    sync.Mutex
 	wrong error
 }
 
 func openChannel(ctx context.Context, listener *rtc.Listener, speech []float32) (*channel, error) {
-	c := &channel{loop: loopedSpeech{speech, rand.IntN(len(speech)), 0}, accepted: make(chan time.Time, 1)}
+	c := &channel{loop: loopedSpeech{speech, rand.IntN(len(speech)), 0}, accepted: make(chan time.Time, 1),
+		answered: make(chan time.Time, 1)}
 	sender, replica, err := connect(ctx, listener)
 	if err != nil {
 		return nil, err
@@ -129,14 +167,18 @@ func (c *channel) speakOn(ctx context.Context) {
 	}
 }
 
-// interrupt returns how long an interrupt took to be accepted.
-func (c *channel) interrupt(ctx context.Context) (time.Duration, error) {
+// interrupt returns how long an interrupt took to be accepted, and the replica's event to
+// be read.
+func (c *channel) interrupt(ctx context.Context) (accepted, answered time.Duration, err error) {
 	start := time.Now()
-	err := c.session.Interrupt(ctx, nil)
-	at := <-c.accepted
+	err = c.session.Interrupt(ctx, nil)
+	end, at := time.Now(), <-c.accepted
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return at.Sub(start), errors.Join(err, c.wrong)
+	if err := errors.Join(err, c.wrong); err != nil {
+		return 0, 0, err
+	}
+	return at.Sub(start), end.Sub(<-c.answered), nil
 }
 
 func (c *channel) fail(err error) {
@@ -169,6 +211,10 @@ func (c *channel) answer(ctx context.Context) {
 		}
 		if m.EventType == "conversation.interrupt" {
 			over[current] = true
+			select {
+			case c.answered <- time.Now():
+			default: // at the end
+			}
 			_ = c.replica.Send(ctx,
 				fmt.Appendf(nil, `{"event_type":"conversation.stopped_speaking","inference_id":%q,"properties":{"role":"pal",`+
 					`"interrupted":true}}`, current))

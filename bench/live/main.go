@@ -26,11 +26,15 @@ func main() {
 	seconds := flag.Float64("seconds", 60, "how long each is, in seconds")
 	connections := flag.Int("connections", 100, "data channels that speak while they are interrupted")
 	interrupts := flag.Int("interrupts", 1000, "interrupts that are measured; 0: none")
+	others := flag.Int("others", 300, "conversations that speak while channels are interrupted a second time; 0: none")
 	inputs := flag.Int("inputs", 10, "live inputs at the same time; 0: none")
 	first := flag.Int("first", 30, "rounds in which the first message of each kind of live input is measured; 0: none")
 	program := flag.String("program", "bin/echocast", "the echocast whose first messages are measured")
 	flag.Parse()
-	err := run(*utterances, *seconds, *connections, *interrupts)
+	err := run(*utterances, *seconds)
+	if err == nil && *interrupts > 0 {
+		err = runInterrupts(*program, *connections, *interrupts, *others)
+	}
 	if err == nil && *inputs > 0 {
 		err = runLive(*inputs)
 	}
@@ -43,7 +47,7 @@ func main() {
 	}
 }
 
-func run(utterances int, seconds float64, connections, interrupts int) error {
+func run(utterances int, seconds float64) error {
 	ctx := context.Background()
 	if utterances > 0 {
 		p, err := measurePace(ctx, utterances, seconds)
@@ -57,16 +61,31 @@ func run(utterances int, seconds float64, connections, interrupts int) error {
 			short(p.late.at(0.5)), short(p.late.at(0.99)), short(p.late.at(0.999)), short(p.late.at(1)), short(p.drift),
 			p.stalls, 100*p.cpu)
 	}
-	if interrupts > 0 {
-		took, err := measureInterrupts(ctx, connections, interrupts)
+	return nil
+}
+
+// besideOthers is how many channels are interrupted while others speak: few, so that what is
+// seen is what others cost.
+const besideOthers = 20
+
+func runInterrupts(program string, connections, interrupts, others int) error {
+	fmt.Println("| others that speak | data channels | interrupts | accepted after p50 | p99 | largest " +
+		"| event read after p50 | p99 | largest | chunks of an interrupted id |")
+	fmt.Println("| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
+	for _, c := range []struct{ others, channels, interrupts int }{
+		{0, connections, interrupts},
+		{others, min(connections, besideOthers), min(interrupts, 20*besideOthers)},
+	} {
+		took, err := measureBeside(context.Background(), program, c.others, c.channels, c.interrupts)
 		if err != nil {
 			return err
 		}
-		fmt.Println("| data channels | interrupts | accepted after p50 | p99 | largest | chunks of an interrupted id |")
-		fmt.Println("| ---: | ---: | ---: | ---: | ---: | ---: |")
-		fmt.Printf("| %d | %d | %s | %s | %s | 0 |\n\n", connections, len(took), short(took.at(0.5)),
-			short(took.at(0.99)), short(took.at(1)))
+		fmt.Printf("| %d | %d | %d | %s | %s | 0 |\n", c.others, c.channels, c.interrupts, took.accepted, took.answered)
+		if others == 0 {
+			break
+		}
 	}
+	fmt.Println()
 	return nil
 }
 
@@ -107,5 +126,10 @@ func (t times) at(share float64) time.Duration {
 }
 
 func (t times) sort() { slices.Sort(t) }
+
+// String returns the median, the 99th percentile and the largest, as cells of a table.
+func (t times) String() string {
+	return fmt.Sprintf("%s | %s | %s", short(t.at(0.5)), short(t.at(0.99)), short(t.at(1)))
+}
 
 func short(d time.Duration) string { return d.Round(time.Microsecond).String() }
