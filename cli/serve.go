@@ -18,6 +18,7 @@ import (
 
 	"echocast/cluster/sharing"
 	"echocast/gateway/token"
+	"echocast/internal/certfile"
 	"echocast/internal/logline"
 	"echocast/internal/option"
 	"echocast/internal/redact"
@@ -44,7 +45,8 @@ type ServeOptions struct {
 	Tokens           *token.File // nil: everybody on this machine may do everything
 	AllowOrigins     []string
 	BotHosts         []string         // hosts that may be called
-	Reload           <-chan os.Signal // gets a signal when Tokens should be read again
+	Certificate      *certfile.File   // nil: there is no TLS
+	Reload           <-chan os.Signal // gets a signal when Tokens and Certificate should be read again
 	Cluster          sharing.Options
 	Log              *slog.Logger
 	OTLP             string // URL of a collector of traces; empty: the one in the environment, if any
@@ -82,8 +84,8 @@ It listens on this machine, where it needs no tokens. On other addresses it need
 file of tokens and TLS:
   echocast serve --listen 0.0.0.0:8880 --tokens FILE --tls-cert C.pem --tls-key K.pem
 Each line of FILE is the SHA-256 of a bearer token, what it may do (create, speak and
-listen, separated by commas) and a name for the log. SIGHUP makes
-echocast read it again.
+listen, separated by commas) and a name for the log. SIGHUP makes echocast read FILE,
+the certificate and its key again; if one cannot be read, the earlier one stays in force.
 
 SIGTERM or Ctrl-C ends it: it takes nothing new, finishes the utterances that it has
 within --drain, interrupts and reports the rest, and ends what it created. A second
@@ -191,7 +193,7 @@ func (s *serveCmd) run(ctx context.Context, server *Server) error {
 	if err != nil {
 		return err
 	}
-	if s.options.Tokens != nil {
+	if s.options.Tokens != nil || s.options.Certificate != nil {
 		hangup := make(chan os.Signal, 1)
 		signal.Reset(syscall.SIGHUP) // otherwise it would end this command
 		signal.Notify(hangup, syscall.SIGHUP)
@@ -214,7 +216,7 @@ func (s *serveCmd) open() (net.Listener, error) {
 	if err != nil {
 		return nil, usagef("--listen %s: it must be HOST:PORT, such as 127.0.0.1:8880", s.listen)
 	}
-	config, err := s.serving.TLS(s.streams.Warn)
+	certificate, err := s.serving.Certificate(s.streams.Warn)
 	if err != nil {
 		return nil, err
 	}
@@ -226,7 +228,7 @@ func (s *serveCmd) open() (net.Listener, error) {
 	case isLocal:
 	case s.options.Tokens == nil:
 		return nil, usagef("--listen %s: other machines reach this address, so it needs --tokens FILE", s.listen)
-	case config == nil && !s.target.peer.Insecure:
+	case certificate == nil && !s.target.peer.Insecure:
 		return nil, usagef("--listen %s: tokens and speech would be sent in clear; give --tls-cert and --tls-key, "+
 			"or --insecure behind a proxy that has them", s.listen)
 	}
@@ -235,7 +237,9 @@ func (s *serveCmd) open() (net.Listener, error) {
 		return nil, err
 	}
 	scheme := "http"
-	if config != nil {
+	if certificate != nil {
+		s.options.Certificate = certificate
+		config := certificate.Config()
 		config.NextProtos = []string{"http/1.1"} // WebSockets need it
 		scheme, listener = "https", tls.NewListener(listener, config)
 	}

@@ -42,6 +42,7 @@ import (
 	"echocast/carrier"
 	"echocast/echo"
 	"echocast/gateway/token"
+	"echocast/internal/certfile"
 	"echocast/internal/redact"
 	"echocast/room"
 	"echocast/room/rest"
@@ -85,7 +86,9 @@ type Options struct {
 	BotHosts []string
 	// TwilioAuthToken signs the calls of bots as Twilio does; empty: they are not signed.
 	TwilioAuthToken string
-	// Reload receives a signal when Tokens should be read again; nil: never.
+	// Certificate is what TLS presents; nil: there is no TLS.
+	Certificate *certfile.File
+	// Reload receives a signal when Tokens and Certificate should be read again; nil: never.
 	Reload <-chan os.Signal
 	// Cluster shares the conversations with other nodes; nil: there are none.
 	Cluster Cluster

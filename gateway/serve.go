@@ -51,21 +51,35 @@ func Serve(ctx context.Context, listener net.Listener, options *Options) error {
 	return context.Cause(ctx)
 }
 
-// wait waits until ctx ends or the server fails. It reads the tokens again at each signal of
-// Options.Reload.
+// wait waits until ctx ends or the server fails. It reads the tokens and the certificate again
+// at each signal of Options.Reload.
 func (g *Gateway) wait(ctx context.Context, failed <-chan error) error {
 	for {
 		select {
 		case err := <-failed:
 			return err
 		case <-g.options.Reload:
-			if err := g.options.Tokens.Reload(); err != nil {
-				g.log.Error("the file of tokens could not be read; the earlier tokens stay in force", "error", err)
-			} else {
-				g.log.Info("the file of tokens was read again")
-			}
+			g.reload()
 		case <-ctx.Done():
 			return nil
+		}
+	}
+}
+
+// reload reads the tokens and the certificate again.
+func (g *Gateway) reload() {
+	if tokens := g.options.Tokens; tokens != nil {
+		if err := tokens.Reload(); err != nil {
+			g.log.Error("the file of tokens could not be read; the earlier tokens stay in force", "error", err)
+		} else {
+			g.log.Info("the file of tokens was read again")
+		}
+	}
+	if certificate := g.options.Certificate; certificate != nil {
+		if err := certificate.Reload(); err != nil {
+			g.log.Error("the certificate could not be read; the earlier one stays in force", "error", err)
+		} else {
+			g.log.Info("the certificate was read again")
 		}
 	}
 }

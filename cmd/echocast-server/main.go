@@ -42,7 +42,7 @@ func serveGateway(ctx context.Context, listener net.Listener, o *cli.ServeOption
 		FFmpeg:           o.FFmpeg,
 		MaxConversations: o.MaxConversations, MaxLateness: o.MaxLateness, MaxPerToken: o.MaxPerToken, Drain: o.Drain,
 		BotHosts: o.BotHosts, TwilioAuthToken: os.Getenv("TWILIO_AUTH_TOKEN"),
-		Tokens: o.Tokens, AllowOrigins: o.AllowOrigins, Reload: o.Reload, Log: o.Log,
+		Tokens: o.Tokens, Certificate: o.Certificate, AllowOrigins: o.AllowOrigins, Reload: o.Reload, Log: o.Log,
 	}
 	if o.Cluster.NATS != "" {
 		c, err := openCluster(ctx, o)

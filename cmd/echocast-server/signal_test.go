@@ -26,7 +26,8 @@ import (
 type gatewayProcess struct {
 	t       *testing.T
 	program *exec.Cmd
-	url     string // of the conversations
+	url     string      // of the conversations
+	lines   chan string // of stderr, from the beginning on
 }
 
 var listens = regexp.MustCompile(`https?://[^/]+/v1/conversations`)
@@ -34,7 +35,7 @@ var listens = regexp.MustCompile(`https?://[^/]+/v1/conversations`)
 // startGateway starts the program, and returns when it listens.
 func startGateway(t *testing.T, environment []string, args ...string) *gatewayProcess {
 	t.Helper()
-	g := &gatewayProcess{t: t}
+	g := &gatewayProcess{t: t, lines: make(chan string, 1000)}
 	args = append([]string{"serve", "--listen", "127.0.0.1:0"}, args...)
 	g.program = exec.CommandContext(testwait.Context(t), os.Args[0], args...)
 	g.program.Env = append(append(os.Environ(), runsTheProgram+"=1"), environment...)
@@ -53,8 +54,29 @@ func startGateway(t *testing.T, environment []string, args ...string) *gatewayPr
 		}
 		g.url = listens.FindString(line)
 	}
-	go io.Copy(io.Discard, lines) //nolint:errcheck // it ends with the program
+	go func() { // it ends with the program
+		for {
+			line, err := lines.ReadString('\n')
+			if err != nil {
+				return
+			}
+			select {
+			case g.lines <- line:
+			default: // nobody asks for so many
+			}
+		}
+	}()
 	return g
+}
+
+// awaitLine waits for a line of stderr that has a text, and returns it.
+func (g *gatewayProcess) awaitLine(text string) string {
+	g.t.Helper()
+	for {
+		if line := testwait.Receive(g.t, g.lines); strings.Contains(line, text) {
+			return line
+		}
+	}
 }
 
 // post makes a request, and decodes the answer.

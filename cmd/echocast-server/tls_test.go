@@ -105,9 +105,7 @@ func TestTLSAndSIGHUP(t *testing.T) {
 	write(t, tokens, line(first, "first"))
 	g := startGateway(t, nil, "--rehearse", "--max-lateness", "1h", "--tls-cert", cert, "--tls-key", key,
 		"--tokens", tokens)
-	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: trust, MinVersion: tls.VersionTLS12}}
-	defer transport.CloseIdleConnections()
-	web := &http.Client{Transport: transport}
+	web := clientOf(trust)
 	before, after := &caller{web, first}, &caller{web, second}
 	var c created
 	if status := before.ask(t, "POST", g.url, strings.NewReader("{}"), &c); status != http.StatusCreated {
@@ -127,9 +125,7 @@ func TestTLSAndSIGHUP(t *testing.T) {
 	heard := speakBySocket(t, web, g.url+"/"+c.ID, first)
 
 	write(t, tokens, line(second, "second"))
-	if err := g.program.Process.Signal(syscall.SIGHUP); err != nil {
-		t.Fatal(err)
-	}
+	g.hangUp(t)
 	ctx, status := testwait.Context(t), 0
 	for status != http.StatusOK && ctx.Err() == nil {
 		if before.ask(t, "GET", g.url, nil, &struct{}{}) == http.StatusUnauthorized {
@@ -147,6 +143,76 @@ func TestTLSAndSIGHUP(t *testing.T) {
 	}
 	if err := g.program.Wait(); err != nil {
 		t.Errorf("the program: %v", err)
+	}
+}
+
+// clientOf makes a client that trusts a certificate. Each request has a connection of its own.
+func clientOf(trust *x509.CertPool) *http.Client {
+	config := &tls.Config{RootCAs: trust, MinVersion: tls.VersionTLS12}
+	return &http.Client{Transport: &http.Transport{TLSClientConfig: config, DisableKeepAlives: true}}
+}
+
+// On SIGHUP files that are missing or broken leave the tokens and the certificate from before
+// in force, and one line each says why. Files in order replace them.
+func TestSIGHUPWithBrokenFiles(t *testing.T) {
+	t.Parallel()
+	dir, secret := t.TempDir(), strings.Repeat("1", 32)
+	cert, key, trust := certificate(t, dir)
+	_, otherKey, _ := certificate(t, t.TempDir())
+	other, err := os.ReadFile(otherKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tokens := filepath.Join(dir, "tokens")
+	write(t, tokens, line(secret, "app"))
+	g := startGateway(t, nil, "--rehearse", "--tls-cert", cert, "--tls-key", key, "--tokens", tokens)
+	before := &caller{clientOf(trust), secret}
+	for _, broken := range []struct {
+		file, text, says string // without a text the file is missing
+	}{
+		{tokens, "", "tokens: no such file"},
+		{tokens, "any " + line(secret, "app"), "tokens: line 1: it must be: SHA256 create,speak,listen NAME"},
+		{tokens, "\n", "tokens: it has no token"},
+		{cert, "", "cert.pem: no such file"},
+		{cert, "no PEM", "failed to find any PEM data"},
+		{key, string(other), "private key does not match public key"},
+	} {
+		whole, err := os.ReadFile(broken.file)
+		if err == nil {
+			err = os.Remove(broken.file)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if broken.text != "" {
+			write(t, broken.file, broken.text)
+		}
+		g.hangUp(t)
+		if said := g.awaitLine("could not be read; the earlier"); !strings.Contains(said, broken.says) {
+			t.Errorf("of %s it says %q, want %q", broken.file, said, broken.says)
+		}
+		if status := before.ask(t, "GET", g.url, nil, &struct{}{}); status != http.StatusOK {
+			t.Errorf("after %q the answer is %d", broken.says, status)
+		}
+		write(t, broken.file, string(whole))
+	}
+	_, _, trustRenewed := certificate(t, dir) // in place of the first
+	g.hangUp(t)
+	g.awaitLine("the certificate was read again")
+	if status := before.ask(t, "GET", g.url, nil, &struct{}{}); status != 0 {
+		t.Errorf("a client that trusts the old certificate alone is answered with %d", status)
+	}
+	after := &caller{clientOf(trustRenewed), secret}
+	if status := after.ask(t, "GET", g.url, nil, &struct{}{}); status != http.StatusOK {
+		t.Errorf("with the new certificate the answer is %d", status)
+	}
+}
+
+// hangUp sends the program a SIGHUP.
+func (g *gatewayProcess) hangUp(t *testing.T) {
+	t.Helper()
+	if err := g.program.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"echocast/internal/certfile"
 	"echocast/internal/option"
 	"echocast/internal/output"
 	"echocast/internal/secretfile"
@@ -128,20 +129,31 @@ func (p *Peer) iceServers(warn output.WarnFunc) (servers []rtc.ICEServer, err er
 	return servers, nil
 }
 
-// TLS returns the certificate to present, or the authorities to trust.
-func (p *Peer) TLS(warn output.WarnFunc) (*tls.Config, error) {
+// Certificate returns the certificate to present; nil: there is none.
+func (p *Peer) Certificate(warn output.WarnFunc) (*certfile.File, error) {
 	switch {
 	case (p.cert == "") != (p.key == ""):
 		return nil, option.Errorf("--tls-cert and --tls-key must be given together")
-	case p.cert != "":
-		if secretfile.IsPublic(p.key) {
-			option.WarnPublic(warn, p.key)
-		}
-		pair, err := tls.LoadX509KeyPair(p.cert, p.key)
-		if err != nil {
-			return nil, option.Errorf("--tls-cert %s, --tls-key %s: %v", p.cert, p.key, err)
-		}
-		return &tls.Config{Certificates: []tls.Certificate{pair}}, nil
+	case p.cert == "":
+		return nil, nil
+	case secretfile.IsPublic(p.key):
+		option.WarnPublic(warn, p.key)
+	}
+	file, err := certfile.Open(p.cert, p.key)
+	if err != nil {
+		return nil, option.Errorf("%v", err)
+	}
+	return file, nil
+}
+
+// TLS returns the certificate to present, or the authorities to trust.
+func (p *Peer) TLS(warn output.WarnFunc) (*tls.Config, error) {
+	certificate, err := p.Certificate(warn)
+	switch {
+	case err != nil:
+		return nil, err
+	case certificate != nil:
+		return certificate.Config(), nil
 	case p.authority == "":
 		return nil, nil
 	}
