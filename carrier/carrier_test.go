@@ -168,7 +168,7 @@ func (b *twilioBot) mark(name string) {
 	b.send(map[string]any{"event": "mark", "mark": map[string]string{"name": name}})
 }
 
-// listen notes what comes until the call is over; every message has to be the next.
+// listen records what arrives until the call is over, and checks that no message is missing.
 func (b *twilioBot) listen(done chan<- struct{}) {
 	defer close(done)
 	sequence, chunk := 0, 0
@@ -223,9 +223,9 @@ func talkToTwilioBot(t *testing.T, o *replica.Options, act func(b *twilioBot)) *
 	return b
 }
 
-// Marks come back in order, each within 100 ms of when the stand-in's own record says
-// that what is before it was played, whether the bot sends in bursts, in real time or
-// with pauses in which the replica runs out of audio.
+// Marks come back in order, each within 100 ms of when the stand-in's record says that the
+// audio before it was played, whether the bot sends in bursts, in real time, or with pauses in
+// which the replica runs out of audio.
 func TestMarksReturnWhenHeard(t *testing.T) {
 	count := testwait.Trials(300)
 	earliest, latest := time.Hour, -time.Hour
@@ -272,8 +272,8 @@ func TestMarksReturnWhenHeard(t *testing.T) {
 	t.Logf("%d calls: marks came from %v to %v after the last sample before them was played", count, earliest, latest)
 }
 
-// A clear interrupts the replica within 10 ms, gives back all marks at once and in
-// order, and what comes after it is said whole.
+// A clear interrupts the replica within 10 ms and returns all marks at once and in order.
+// Audio after it is spoken in full.
 func TestClearInterrupts(t *testing.T) {
 	worst := time.Duration(0)
 	for seed := range testwait.Trials(200) {
@@ -323,7 +323,7 @@ func TestClearInterrupts(t *testing.T) {
 	t.Logf("the slowest interrupt came %v after the clear", worst)
 }
 
-// What a bot does wrong is told, and harms nothing.
+// Invalid messages of a bot are reported, and do no harm.
 func TestInvalidMessagesAreReported(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &twilioBot{stage: begin(t, twilio.New(nil), nil)}
@@ -351,8 +351,8 @@ func TestInvalidMessagesAreReported(t *testing.T) {
 	})
 }
 
-// A bot that hangs up ends the call in good order, and one in the middle of its
-// answer is interrupted.
+// A bot that hangs up ends the call normally. In the middle of an answer it also interrupts
+// the replica.
 func TestBotHangsUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := begin(t, twilio.New(nil), nil)
@@ -375,8 +375,8 @@ func TestBotHangsUp(t *testing.T) {
 	})
 }
 
-// With Vonage a notify comes back when it was heard, and none after a clear; audio
-// may come in messages of any length, also of half a sample.
+// With Vonage a notify comes back when it was heard, and none comes after a clear. A message
+// of audio may have any length, even half a sample.
 func TestVonage(t *testing.T) {
 	for _, rate := range vonage.Rates() {
 		synctest.Test(t, func(t *testing.T) {
@@ -445,7 +445,7 @@ func TestVonage(t *testing.T) {
 	}
 }
 
-// The user's voice reaches the bot sample by sample, however it was written.
+// The user's voice reaches the bot sample by sample, in whatever pieces it was written.
 func TestUserVoiceReachesBot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		leg, _ := vonage.New(16000, nil)
@@ -485,8 +485,8 @@ func TestUserVoiceReachesBot(t *testing.T) {
 	})
 }
 
-// A bot that cannot be reached is an error of its own, which does not say the address:
-// that may hold a secret.
+// A bot that cannot be reached is a *DialError. It does not contain the address, which may
+// hold a secret.
 func TestUnreachableBot(t *testing.T) {
 	err := carrier.Run(t.Context(), "ws://127.0.0.1:1/?token=secret", twilio.New(nil), carrier.Options{})
 	if _, ok := errors.AsType[*carrier.DialError](err); !ok || strings.Contains(err.Error(), "secret") {
@@ -494,8 +494,7 @@ func TestUnreachableBot(t *testing.T) {
 	}
 }
 
-// A bot that redirects is not followed: the address that was allowed is the one that is
-// dialled.
+// Redirects are not followed: the allowed address is the one that is dialled.
 func TestRedirectsAreNotFollowed(t *testing.T) {
 	reached := false
 	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached = true }))
@@ -509,7 +508,7 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 	}
 }
 
-// An answer in real time ends sooner where the bot marks its end.
+// An answer in real time ends sooner if the bot marks its end.
 func TestMarkEndsAnswer(t *testing.T) {
 	took := map[bool]time.Duration{}
 	for _, isMarked := range []bool{false, true} {

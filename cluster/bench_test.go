@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// What a conversation costs in NATS, on a server in this process and on one by a socket:
+// BenchmarkKeep measures the cost of a conversation in NATS, with a server in this process and
+// with one by a socket:
 //
 //	go test ./cluster -run '^$' -bench .
 func BenchmarkKeep(b *testing.B) {
@@ -44,7 +45,7 @@ func BenchmarkKeep(b *testing.B) {
 	}
 }
 
-// How long a node with NATS in its process takes to start.
+// BenchmarkStart measures how long a node with NATS in its process takes to start.
 func BenchmarkStart(b *testing.B) {
 	n := 0
 	for b.Loop() {

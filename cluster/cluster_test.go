@@ -17,7 +17,7 @@ import (
 	"echocast/internal/testwait"
 )
 
-// startNATS starts a server of NATS, and returns its URL.
+// startNATS starts a NATS server, and returns its URL.
 func startNATS(t testing.TB) string { return natstest.URLs(natstest.Start(t, nil)) }
 
 // node is a Gateway that adopts what it is given.
@@ -57,8 +57,8 @@ func openNode(t *testing.T, o Options) *node {
 	return n
 }
 
-// A conversation whose node is gone is taken over by another with everything that was
-// kept, and the node that was gone can keep no more.
+// Another node takes over the conversation of a lost node with everything that was stored. The
+// lost node can store nothing more.
 func TestTakeover(t *testing.T) {
 	t.Parallel()
 	url := startNATS(t)
@@ -118,8 +118,8 @@ func TestTakeover(t *testing.T) {
 	}
 }
 
-// A node reads what was kept, in more than one request, without a consumer, on which all
-// servers of NATS would have to agree. Another node that gives up loading it does no harm.
+// A node reads what is stored with several requests and without a consumer, on which all NATS
+// servers would have to agree. Another node that stops loading does no harm.
 func TestLoadMakesNoConsumer(t *testing.T) {
 	t.Parallel()
 	n := openNode(t, Options{Servers: startNATS(t), TTL: time.Hour})
@@ -155,7 +155,8 @@ func TestLoadMakesNoConsumer(t *testing.T) {
 	}
 }
 
-// A late replica does not end the reading: it is asked again until it has everything.
+// A replica of the stream that is late does not end the reading: it is asked again until it
+// has everything.
 func TestReadWaitsForALateReplica(t *testing.T) {
 	t.Parallel()
 	n := openNode(t, Options{Servers: startNATS(t), TTL: time.Hour})
@@ -179,9 +180,9 @@ func TestReadWaitsForALateReplica(t *testing.T) {
 	}
 }
 
-// A node that is cut off from NATS has stopped when another takes its conversation over. What
-// it sent meanwhile arrives when the network is whole again, and counts for nobody.
-func TestASplit(t *testing.T) {
+// A node that is cut off from NATS has stopped before another takes over its conversation.
+// What it sent in the meantime arrives when the network is whole again, and is ignored.
+func TestNodeCutOffFromNATS(t *testing.T) {
 	t.Parallel()
 	nats := natstest.Start(t, nil)
 	cable := natstest.NewProxy(t, natstest.Address(nats))
@@ -235,8 +236,8 @@ func TestASplit(t *testing.T) {
 	}
 }
 
-// A claim names the revision of the moment when the lease was free: a record that its
-// holder has renewed since is not taken.
+// A claim names the revision that the record had when the lease was free: if the holder has
+// renewed the record since, the claim fails.
 func TestClaimOfRenewedRecordFails(t *testing.T) {
 	t.Parallel()
 	url := startNATS(t)
@@ -276,7 +277,7 @@ func TestClaimOfRenewedRecordFails(t *testing.T) {
 	}
 }
 
-// A node whose watch is late learns the revision when its claim is refused.
+// A node with a late watch learns the revision when its claim is refused.
 func TestRefusedClaimLearnsRevision(t *testing.T) {
 	t.Parallel()
 	url := startNATS(t)
@@ -302,7 +303,7 @@ func TestRefusedClaimLearnsRevision(t *testing.T) {
 	}
 }
 
-// endingWatch is a bucket whose first watch ends at once.
+// endingWatch is a bucket with a first watch that ends at once.
 type endingWatch struct {
 	jetstream.KeyValue
 	ended atomic.Bool
@@ -316,8 +317,8 @@ func (b *endingWatch) WatchAll(ctx context.Context, o ...jetstream.WatchOpt) (je
 	return w, err
 }
 
-// A watch that NATS ends begins again: without it a node takes nothing over, and does not
-// know which node holds what.
+// A watch that NATS ends starts again: without it a node takes over nothing, and does not know
+// which node holds which conversation.
 func TestWatchRestarts(t *testing.T) {
 	t.Parallel()
 	first := openNode(t, Options{Servers: startNATS(t)})
@@ -336,7 +337,7 @@ func TestWatchRestarts(t *testing.T) {
 	second.running.Wait()
 }
 
-// waitFor waits until something is so.
+// waitFor waits until a condition is true.
 func waitFor(t *testing.T, isSo func() bool) {
 	t.Helper()
 	for begin := time.Now(); !isSo(); time.Sleep(time.Millisecond) {
@@ -346,7 +347,7 @@ func waitFor(t *testing.T, isSo func() bool) {
 	}
 }
 
-// What is released is taken at once, and by a node that has a slot.
+// A released conversation is taken at once, by a node that has a slot.
 func TestReleasedConversationIsTaken(t *testing.T) {
 	t.Parallel()
 	url := startNATS(t)
@@ -370,9 +371,9 @@ func TestReleasedConversationIsTaken(t *testing.T) {
 	}
 }
 
-// A node takes no more over than it has slots, whatever it saw when it looked. The others
-// get the rest, with the progress of the node before.
-func TestANodeTakesAsManyAsItHasSlots(t *testing.T) {
+// A node takes over only as many conversations as it has slots, whatever it saw before. The
+// others get the rest, with the earlier node's progress.
+func TestTakeoversAreLimitedBySlots(t *testing.T) {
 	t.Parallel()
 	url := startNATS(t)
 	o := Options{Servers: url, TTL: time.Hour} // nothing lapses
@@ -414,8 +415,8 @@ func TestANodeTakesAsManyAsItHasSlots(t *testing.T) {
 	}
 }
 
-// A node claims one conversation for each slot that it has, and all that are overdue.
-func TestANodeClaimsForItsSlots(t *testing.T) {
+// A node claims one conversation for each of its slots, and all that are overdue.
+func TestClaimsAreLimitedBySlots(t *testing.T) {
 	t.Parallel()
 	n := &node{Cluster: &Cluster{entries: map[string]*entry{}}}
 	n.gateway = n

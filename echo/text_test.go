@@ -174,7 +174,7 @@ func TestSend(t *testing.T) {
 }
 
 // A replica that leaves takes its utterance with it, and may come back.
-func TestTheReplicaLeaves(t *testing.T) {
+func TestReplicaLeavesDuringUtterance(t *testing.T) {
 	inRoom(t, nil, func(t *testing.T, r *room, s *Session) {
 		time.AfterFunc(time.Second, func() {
 			r.say(`{"message_type":"room","event_type":"room.participant_left","properties":{"role":"replica"}}`)

@@ -32,7 +32,7 @@ type client struct {
 	handler http.Handler
 }
 
-// do makes a request, and decodes the answer into into where that is not nil.
+// do makes a request. If into is not nil, it decodes the answer into it.
 func (c *client) do(method, path string, body io.Reader, status int, into any) http.Header {
 	c.t.Helper()
 	r := httptest.NewRequestWithContext(c.t.Context(), method, "http://127.0.0.1:8880"+path, body)
@@ -65,8 +65,7 @@ func (c *client) open() string {
 	return "/v1/conversations/" + info.ID
 }
 
-// A receipt of a rehearsal says how often the replica ran out of audio by the replica's own
-// count, also in the events.
+// The receipts and events of a rehearsal have the replica's own count of underruns.
 func TestReceiptsCountReplicaUnderruns(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, c *client) {
 		path := c.open()
@@ -91,7 +90,7 @@ func TestReceiptsCountReplicaUnderruns(t *testing.T) {
 	})
 }
 
-// tone is so many seconds of raw samples at 24 kHz.
+// tone returns raw samples at 24 kHz of a tone of this length.
 func tone(seconds float64) *bytes.Reader {
 	samples := make([]byte, 2*int(seconds*echo.DefaultRate))
 	for i := 0; i < len(samples); i += 2 {
@@ -102,7 +101,7 @@ func tone(seconds float64) *bytes.Reader {
 
 const raw = "/speech?format=s16le&rate=24000"
 
-// stream returns what the events of a conversation are by now.
+// events returns the events of a conversation so far.
 func (c *client) events(path, lastID string) string {
 	c.t.Helper()
 	ctx, stop := context.WithCancel(c.t.Context())
@@ -161,8 +160,8 @@ func TestConversation(t *testing.T) {
 	})
 }
 
-// Utterances are spoken in the order in which they were asked for, and the queue
-// policy says what happens to those before.
+// Utterances are spoken in the order of their requests. The queue policy decides what happens
+// to earlier ones.
 func TestQueuePolicies(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, c *client) {
 		path := c.open()
@@ -217,7 +216,7 @@ func TestInterrupt(t *testing.T) {
 	})
 }
 
-// A conversation that ends interrupts what it says, and every utterance has a receipt.
+// The end of a conversation interrupts its speech, and every utterance has a receipt.
 func TestDeleteWhileSpeaking(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, c *client) {
 		path := c.open()
@@ -235,8 +234,8 @@ func TestDeleteWhileSpeaking(t *testing.T) {
 	})
 }
 
-// When the gateway ends, nothing new is taken, and what is spoken is finished within
-// the time for that, and else interrupted and reported.
+// A gateway that ends accepts nothing new. It finishes what is spoken within Options.Drain, or
+// interrupts and reports it.
 func TestDrain(t *testing.T) {
 	inBubble(t, &Options{Drain: 10 * time.Second}, func(t *testing.T, c *client) {
 		short, long, idle := c.open(), c.open(), c.open()
@@ -286,7 +285,7 @@ func TestSlots(t *testing.T) {
 	})
 }
 
-// What is wrong with a request is said in one line, with a status of its own.
+// An invalid request gets one line that says what is wrong, and the right status.
 func TestRefusals(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, c *client) {
 		path := c.open()
@@ -336,7 +335,7 @@ func TestRefusals(t *testing.T) {
 	})
 }
 
-// A page of another site gets nothing, whatever name it gave this machine.
+// A page of another site is refused, whatever name it uses for this machine.
 func TestForeignPagesAreRefused(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, c *client) {
 		for _, test := range []struct {

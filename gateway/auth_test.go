@@ -15,7 +15,7 @@ import (
 	"echocast/gateway/token"
 )
 
-// secretOf is a token that TestTokens and others put into their file.
+// secretOf returns the token that tokensOf registers under a name.
 func secretOf(name string) string { return strings.Repeat(name, token.MinLength) }
 
 // tokensOf makes a file of tokens with these scopes, by their names.
@@ -37,8 +37,8 @@ func tokensOf(t *testing.T, scopes map[string]string) *token.File {
 	return f
 }
 
-// Each request needs its scope, and the token of a conversation is good for that one
-// alone.
+// Each request needs its scope. The token of a conversation is valid for that conversation
+// only.
 func TestTokens(t *testing.T) {
 	tokens := tokensOf(t, map[string]string{"all": "create,speak,listen", "speaker": "speak", "listener": "listen"})
 	inBubble(t, &Options{Tokens: tokens, MaxPerToken: 2}, func(t *testing.T, c *client) {
@@ -89,7 +89,7 @@ func TestTokens(t *testing.T) {
 	})
 }
 
-// On this machine no token is needed, but a wrong one is refused.
+// Programs on this machine need no token, but a wrong one is refused.
 func TestWrongTokenIsRefused(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, c *client) {
 		r := httptest.NewRequestWithContext(t.Context(), "GET", "http://127.0.0.1:8880/v1/conversations", nil)
@@ -115,7 +115,7 @@ func TestBearer(t *testing.T) {
 	}
 }
 
-// Pages of an origin that is allowed may ask; the browser is told so.
+// Pages of an allowed origin may send requests, and the browser is told so.
 func TestAllowedOrigins(t *testing.T) {
 	inBubble(t, &Options{AllowOrigins: []string{"https://app.example"}}, func(t *testing.T, c *client) {
 		for _, test := range []struct {
@@ -139,7 +139,7 @@ func TestAllowedOrigins(t *testing.T) {
 	})
 }
 
-// A request that is made again by its key does its work once.
+// A request that is repeated with its key is carried out once.
 func TestIdempotency(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, c *client) {
 		ask := func(path, key, body string, audio io.Reader, status int, into any) {
@@ -173,8 +173,8 @@ func TestIdempotency(t *testing.T) {
 	})
 }
 
-// A client that prefers not to wait gets a place to ask, and what it sent is spoken
-// after it has left.
+// A client that does not wait gets the address of the receipt. What it sent is spoken after it
+// has left.
 func TestAsync(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, c *client) {
 		path := c.open()
@@ -203,7 +203,7 @@ func TestAsync(t *testing.T) {
 	})
 }
 
-// brokenBody is a body whose client was lost.
+// brokenBody is the body of a client that was lost.
 type brokenBody struct{}
 
 func (brokenBody) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }

@@ -31,8 +31,8 @@ func onLoopback(t *testing.T, options *Options) (*Gateway, string) {
 	return g, strings.TrimPrefix(server.URL, "http://")
 }
 
-// A body that is cut off is an error, whatever its decoder makes of the end: nothing
-// of it counts as said to its end.
+// A body that is cut off is an error, whatever its decoder makes of the end: the utterance is
+// never finished.
 func TestCutBodyIsNeverDone(t *testing.T) {
 	t.Parallel()
 	g, address := onLoopback(t, nil)
@@ -99,10 +99,10 @@ func awaitEvent(t *testing.T, c *Conversation, text string) {
 	}
 }
 
-// origin is where the gateway is for clients in memory.
+// origin is the address of the gateway for clients in memory.
 const origin = "http://127.0.0.1:8880"
 
-// request makes a request by a client, and returns the answer's status and body.
+// request sends a request, and returns the status and the body of the answer.
 func request(t *testing.T, web *http.Client, method, url string, body io.Reader) (int, string) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), method, url, body)
@@ -121,8 +121,8 @@ func request(t *testing.T, web *http.Client, method, url string, body io.Reader)
 	return answer.StatusCode, string(text)
 }
 
-// A client that keeps its connection goes on after an upload: the end of the one request
-// does not end those that follow.
+// A client can use its connection again after an upload: the end of one request does not end
+// the next ones.
 func TestConnectionIsReusedAfterUpload(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, c *client) {
 		web, l, end := inMemory(c)
@@ -147,8 +147,8 @@ func TestConnectionIsReusedAfterUpload(t *testing.T) {
 	})
 }
 
-// An upload that is here whole is not cut off, however long it waits for its turn: that
-// nothing more comes is no sign that its client has left.
+// An upload that has arrived is not cut off, however long it waits for its turn: silence does
+// not mean that its client has left.
 func TestUploadWaitsForItsTurn(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, c *client) {
 		web, _, end := inMemory(c)
@@ -163,7 +163,7 @@ func TestUploadWaitsForItsTurn(t *testing.T) {
 	})
 }
 
-// uploading runs f with a rehearsal in fake time, and with a body and what sends it.
+// uploading runs f with a rehearsal in fake time, a body, and the writer that fills it.
 func uploading(t *testing.T, o *Options,
 	f func(t *testing.T, web *http.Client, path string, body io.Reader, sender io.Writer),
 ) {
@@ -179,7 +179,7 @@ func uploading(t *testing.T, o *Options,
 	})
 }
 
-// A body that sends nothing for stallTimeout is cut off then, and not before.
+// A body that sends nothing for stallTimeout is cut off then, and not earlier.
 func TestStalledBody(t *testing.T) {
 	uploading(t, nil, func(t *testing.T, web *http.Client, path string, ours io.Reader, theirs io.Writer) {
 		begin := time.Now()
@@ -201,8 +201,8 @@ func TestStalledBody(t *testing.T) {
 	})
 }
 
-// A body that trickles is cut off as one that stalls is, also that of a request of
-// OpenAI's protocols.
+// A body that arrives too slowly is cut off like one that stalls. The same holds for requests
+// of OpenAI's protocols.
 func TestTricklingBody(t *testing.T) {
 	for _, path := range []string{"speech?format=s16le&rate=24000", "openai"} {
 		o := &Options{Rehearse: true, OpenAI: "http://127.0.0.1:1/v1"}
@@ -229,7 +229,7 @@ func TestTricklingBody(t *testing.T) {
 	}
 }
 
-// A body of JSON that does not come is refused after jsonTimeout, and holds nothing up.
+// A JSON body that does not arrive is refused after jsonTimeout, and blocks nothing else.
 func TestStalledJSON(t *testing.T) {
 	uploading(t, nil, func(t *testing.T, web *http.Client, path string, ours io.Reader, theirs io.Writer) {
 		begin := time.Now()

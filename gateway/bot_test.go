@@ -22,7 +22,7 @@ import (
 	"echocast/internal/pcm"
 )
 
-// botLine is a connection to a bot in memory, and the bot's end of it.
+// botLine is a connection to a bot in memory, with the bot's end of it.
 type botLine struct {
 	t       *testing.T
 	toBot   chan []byte
@@ -63,7 +63,7 @@ func (l *botLine) Close(websocket.StatusCode, string) error {
 	return nil
 }
 
-// twilioMessage is a message of a Media Stream, either way.
+// twilioMessage is a message of a Media Stream in either direction.
 type twilioMessage struct {
 	Event string `json:"event"`
 	Start *struct {
@@ -78,7 +78,7 @@ type twilioMessage struct {
 	} `json:"mark,omitempty"`
 }
 
-// fakeBot is a bot made for Twilio, on a botLine.
+// fakeBot is a bot for Twilio on a botLine.
 type fakeBot struct {
 	*botLine
 	streamSID  string
@@ -89,7 +89,7 @@ type fakeBot struct {
 	stopped    bool
 }
 
-// read takes what the carrier has sent so far.
+// read reads what the carrier has sent so far.
 func (b *fakeBot) read() {
 	b.t.Helper()
 	for len(b.toBot) > 0 {
@@ -117,14 +117,14 @@ func (b *fakeBot) send(format string, args ...any) {
 	b.fromBot <- fmt.Appendf(nil, `{"streamSid":%q,`+format+`}`, append([]any{b.streamSID}, args...)...)
 }
 
-// say sends audio and a mark behind it.
+// say sends audio, and a mark after it.
 func (b *fakeBot) say(length time.Duration, mark string) {
 	payload, _ := json.Marshal(make([]byte, 8*length.Milliseconds())) // loud, in mu-law
 	b.send(`"event":"media","media":{"payload":%s}`, payload)
 	b.send(`"event":"mark","mark":{"name":%q}`, mark)
 }
 
-// withBot runs f with a conversation of a bot, in fake time.
+// withBot runs f with a conversation that has a bot, in fake time.
 func withBot(t *testing.T, bot string, f func(t *testing.T, c *client, path string, b *fakeBot)) {
 	t.Helper()
 	inBubble(t, &Options{Rehearse: true}, func(t *testing.T, c *client) {
@@ -148,7 +148,7 @@ func withBot(t *testing.T, bot string, f func(t *testing.T, c *client, path stri
 	})
 }
 
-// sine is so many seconds of a tone as raw samples at 24 kHz.
+// sine returns raw samples at 24 kHz of a tone of this length.
 func sine(hertz, seconds float64) *strings.Reader {
 	var b strings.Builder
 	for i := range int(seconds * echo.DefaultRate) {
@@ -158,7 +158,7 @@ func sine(hertz, seconds float64) *strings.Reader {
 	return strings.NewReader(b.String())
 }
 
-// hertzOf counts the upward crossings of zero.
+// hertzOf returns a frequency, by counting the upward crossings of zero.
 func hertzOf(samples []int16, rate float64) float64 {
 	crossings := 0
 	for i := 1; i < len(samples); i++ {
@@ -169,9 +169,9 @@ func hertzOf(samples []int16, rate float64) float64 {
 	return float64(crossings) * rate / float64(max(len(samples), 1))
 }
 
-// A bot in a conversation of the gateway hears the user, speaks through the replica, gets
-// its marks in order and when they were heard, interrupts by a clear, and ends the
-// conversation by hanging up. All of it is told.
+// A bot in a conversation hears the user, speaks through the replica, gets its marks in order
+// when they were heard, interrupts by a clear, and ends the conversation by hanging up. Events
+// report all of it.
 func TestBotConversation(t *testing.T) {
 	withBot(t, `,"parameters":{"name":"Jane"}`, func(t *testing.T, c *client, path string, b *fakeBot) {
 		if b.streamSID == "" || b.parameters["name"] != "Jane" {
@@ -242,7 +242,7 @@ func TestBotConversation(t *testing.T) {
 	})
 }
 
-// text gets a text.
+// text returns the text at a path.
 func (c *client) text(path string) string {
 	c.t.Helper()
 	w := httptest.NewRecorder()
@@ -265,7 +265,7 @@ func TestEndOfConversationStopsBot(t *testing.T) {
 	})
 }
 
-// A gateway that is told to end lets a bot say what it has begun, and then stops it.
+// A gateway that ends lets a bot finish its answer, and then ends the call.
 func TestDrainLetsBotFinish(t *testing.T) {
 	withBot(t, "", func(t *testing.T, c *client, path string, b *fakeBot) {
 		b.say(5*time.Second, "last")
@@ -281,7 +281,7 @@ func TestDrainLetsBotFinish(t *testing.T) {
 	})
 }
 
-// A conversation is kept without its bot where that is asked for, and says how the bot was
+// With on_hangup keep, a conversation continues without its bot, and reports how the bot was
 // lost.
 func TestBotConnectionLost(t *testing.T) {
 	for onHangup, state := range map[string]State{KeepOnHangup: Open, EndOnHangup: Ended} {
@@ -302,9 +302,9 @@ func TestBotConnectionLost(t *testing.T) {
 	}
 }
 
-// A bot is called in a conversation that goes on, hung up in mid-answer, which is interrupted,
-// and another is called, while the conversation stays.
-func TestABotComesAndGoes(t *testing.T) {
+// A bot is called in an existing conversation, and hung up in mid-answer, which is
+// interrupted. Then another bot is called. The conversation continues.
+func TestBotIsCalledAndHungUp(t *testing.T) {
 	inBubble(t, &Options{Rehearse: true}, func(t *testing.T, c *client) {
 		lines := make(chan *botLine, 2)
 		c.gateway.dialBot = func(context.Context, string, http.Header) (carrier.Conn, error) { return <-lines, nil }
@@ -344,10 +344,10 @@ func TestABotComesAndGoes(t *testing.T) {
 	})
 }
 
-// A call in a conversation that goes on is refused where the user is not heard or the host is
-// not allowed; a bot that cannot be reached, or whose caller has left, leaves the
-// conversation as it was.
-func TestACallIsRefused(t *testing.T) {
+// A call in an existing conversation is refused if the user is not heard or the host is not
+// allowed. If the bot cannot be reached, or the caller has left, the conversation stays as it
+// was.
+func TestBotCallRefusals(t *testing.T) {
 	inBubble(t, &Options{Rehearse: true}, func(t *testing.T, c *client) {
 		unreachable := &carrier.DialError{Err: errors.New("nobody listens")}
 		c.gateway.dialBot = func(ctx context.Context, address string, _ http.Header) (carrier.Conn, error) {
@@ -390,8 +390,8 @@ func TestACallIsRefused(t *testing.T) {
 	})
 }
 
-// What the next node of a cluster is told names the bot that is called now.
-func TestTheRecordHasTheBotOfNow(t *testing.T) {
+// The record for the next node names the current bot.
+func TestRecordNamesCurrentBot(t *testing.T) {
 	first, second := &Bot{URL: "wss://bots.example/1"}, &Bot{URL: "wss://bots.example/2?key=hush"}
 	for _, change := range []struct{ was, is *Bot }{
 		{nil, nil}, {first, first}, {nil, second}, {first, second}, {second, nil},
@@ -410,8 +410,8 @@ func TestTheRecordHasTheBotOfNow(t *testing.T) {
 	}
 }
 
-// While a program speaks in the conversation, the bot waits for its turn, and its marks do
-// too.
+// While a program speaks in the conversation, the bot's speech and its marks wait for their
+// turn.
 func TestBotWaitsInQueue(t *testing.T) {
 	withBot(t, "", func(t *testing.T, c *client, path string, b *fakeBot) {
 		r := httptest.NewRequestWithContext(t.Context(), "POST", "http://127.0.0.1:8880"+path+raw, tone(4))
@@ -429,7 +429,7 @@ func TestBotWaitsInQueue(t *testing.T) {
 	})
 }
 
-// A bot that cannot be reached fails the creation, and nothing is left.
+// A bot that cannot be reached fails the creation, and nothing remains.
 func TestUnreachableBot(t *testing.T) {
 	inBubble(t, &Options{Rehearse: true}, func(t *testing.T, c *client) {
 		c.gateway.dialBot = func(context.Context, string, http.Header) (carrier.Conn, error) {
@@ -448,7 +448,7 @@ func TestUnreachableBot(t *testing.T) {
 	})
 }
 
-// What is kept for other nodes of a cluster has no secrets of a bot, and says so.
+// The record for other nodes has no secrets of a bot, and says that it left some out.
 func TestStoredBotHasNoSecrets(t *testing.T) {
 	for _, bot := range []Bot{
 		{URL: "wss://bots.example/media?key=hush"},
@@ -468,7 +468,7 @@ func TestStoredBotHasNoSecrets(t *testing.T) {
 	}
 }
 
-// Only bots that the operator allows are called, and in a rehearsal those of this machine.
+// Only bots that the operator allows are called; in a rehearsal also bots on this machine.
 func TestBotHosts(t *testing.T) {
 	listed := []string{"bots.example", "*.fleet.example", "10.0.0.5:9000", "[2001:db8::1]", "127.0.0.1"}
 	for address, want := range map[string]bool{

@@ -36,7 +36,7 @@ var schemas = []struct {
 	{"Order", Order{}, true}, {"Entry", Entry{}, true}, {"Takeover", Takeover{}, true},
 }
 
-// enums are the values of types that have a few.
+// enums are the values of types that have few.
 var enums = map[reflect.Type][]string{
 	reflect.TypeFor[State]():                {"starting", "open", "draining", "ending", "ended"},
 	reflect.TypeFor[Phase]():                {"waiting", "speaking", "over"},
@@ -46,7 +46,7 @@ var enums = map[reflect.Type][]string{
 	reflect.TypeFor[echo.ReconnectPolicy](): {"abandon", "restart", "resume"},
 }
 
-// typeOf is the schema of a Go type, on one line of YAML.
+// typeOf returns the schema of a Go type, on one line of YAML.
 func typeOf(t reflect.Type) string {
 	for _, s := range schemas {
 		if t == reflect.TypeOf(s.value) {
@@ -80,7 +80,7 @@ func typeOf(t reflect.Type) string {
 	return "no schema for " + t.String()
 }
 
-// fieldsOf are the fields of a struct in JSON, with those that it embeds.
+// fieldsOf returns the JSON fields of a struct, including those of embedded structs.
 func fieldsOf(t reflect.Type) (names, types, required []string) {
 	for i := range t.NumField() {
 		f := t.Field(i)
@@ -98,7 +98,7 @@ func fieldsOf(t reflect.Type) (names, types, required []string) {
 	return names, types, required
 }
 
-// schemasText is the section of the schemas.
+// schemasText returns the section of the schemas.
 func schemasText(async bool) string {
 	var b strings.Builder
 	for _, s := range schemas {
@@ -120,7 +120,7 @@ func schemasText(async bool) string {
 
 const schemasMark = "    # written by go test ./gateway -run TestDocuments -update\n"
 
-// The schemas of the documents are those of the types.
+// The schemas in the documents match the types.
 func TestDocuments(t *testing.T) {
 	for name, async := range map[string]bool{"openapi.yaml": false, "asyncapi.yaml": true} {
 		text, err := os.ReadFile(name)
@@ -142,7 +142,7 @@ func TestDocuments(t *testing.T) {
 	}
 }
 
-// checkReferences finds a $ref that leads nowhere.
+// checkReferences fails for a $ref without a target.
 func checkReferences(t *testing.T, name, text string) {
 	t.Helper()
 	var root any
@@ -178,7 +178,7 @@ func leads(root any, at string) bool {
 	return true
 }
 
-// operation is what a document says of one method at one path.
+// operation is the description of one method at one path.
 type operation struct {
 	ID         string           `yaml:"operationId"`
 	Scope      string           `yaml:"x-scope"`
@@ -187,7 +187,7 @@ type operation struct {
 	Responses  map[string]any   `yaml:"responses"`
 }
 
-// Every route is in the document with its scope, and every operation of it is a route.
+// Every route is documented with its scope, and every documented operation is a route.
 func TestRoutesAreDocumented(t *testing.T) {
 	var document struct {
 		Paths map[string]map[string]yaml.Node `yaml:"paths"`

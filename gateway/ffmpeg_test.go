@@ -14,7 +14,7 @@ import (
 	"echocast/internal/testwait"
 )
 
-// recorded is a second of sound as ffmpeg writes it.
+// recorded returns a second of sound in a format of ffmpeg.
 func recorded(t *testing.T, arguments ...string) []byte {
 	t.Helper()
 	if _, err := exec.LookPath("ffmpeg"); err != nil {
@@ -28,8 +28,8 @@ func recorded(t *testing.T, arguments ...string) []byte {
 	return made
 }
 
-// What only ffmpeg reads is spoken where the gateway has it, also the AAC of OpenAI's
-// protocol; else the client is told what to do.
+// The gateway speaks formats that only ffmpeg reads, also AAC of OpenAI's protocol, if it has
+// ffmpeg. Otherwise the client is told what to do.
 func TestFFmpeg(t *testing.T) {
 	t.Parallel()
 	webM := recorded(t, "-c:a", "libopus", "-f", "webm", "pipe:1")
@@ -94,7 +94,7 @@ func checkAAC(t *testing.T, c *Conversation, isSpoken bool) {
 	}
 }
 
-// As many uploads are decoded by ffmpeg at a time as may, and the next one is refused.
+// Only maxFFmpegs uploads are decoded by ffmpeg at a time. The next one is refused.
 func TestFFmpegsAreBounded(t *testing.T) {
 	t.Parallel()
 	webM := recorded(t, "-c:a", "libopus", "-f", "webm", "pipe:1")
@@ -120,7 +120,7 @@ func TestFFmpegsAreBounded(t *testing.T) {
 	}
 }
 
-// A client that leaves ends the ffmpeg of its upload.
+// When a client leaves, the ffmpeg of its upload ends.
 func TestFFmpegEndsWithItsRequest(t *testing.T) {
 	t.Parallel()
 	webM := recorded(t, "-c:a", "libopus", "-f", "webm", "pipe:1")

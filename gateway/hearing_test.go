@@ -18,7 +18,7 @@ import (
 	"echocast/internal/pcm"
 )
 
-// create creates a rehearsal with fields beside to.
+// create creates a rehearsal with these fields besides to.
 func (c *client) create(fields string) (path string) {
 	c.t.Helper()
 	var info Info
@@ -26,14 +26,15 @@ func (c *client) create(fields string) (path string) {
 	return "/v1/conversations/" + info.ID
 }
 
-// get makes a request from an address.
+// get sends a request from an address.
 func (c *client) get(ctx context.Context, path, from string) *http.Request {
 	r := httptest.NewRequestWithContext(ctx, "GET", "http://127.0.0.1:8880"+path, nil)
 	r.RemoteAddr = from + ":1234"
 	return r
 }
 
-// listenAlong is what listen has answered when the conversation has ended.
+// listenAlong sends a listen request. heard returns its answer after the conversation has
+// ended.
 func (c *client) listenAlong(path string) (heard func() *httptest.ResponseRecorder) {
 	w := httptest.NewRecorder()
 	var listening sync.WaitGroup
@@ -45,7 +46,7 @@ func (c *client) listenAlong(path string) (heard func() *httptest.ResponseRecord
 	}
 }
 
-// loud is where sound begins and ends.
+// loud returns the part from the first to the last loud sample.
 func loud(samples []int16) []int16 {
 	isLoud := func(s int16) bool { return s > 1000 || s < -1000 }
 	first := max(slices.IndexFunc(samples, isLoud), 0)
@@ -56,7 +57,7 @@ func loud(samples []int16) []int16 {
 	return samples[first:last]
 }
 
-// checkTone checks that samples are a second of a tone, and silence before and after it.
+// checkTone checks that samples are a second of a tone, with silence before and after it.
 func checkTone(t *testing.T, samples []int16, hertz, rate float64) {
 	t.Helper()
 	samples = loud(samples)
@@ -66,8 +67,8 @@ func checkTone(t *testing.T, samples []int16, hertz, rate float64) {
 	}
 }
 
-// The user and the replica of a rehearsal are heard, each alone or both, as WAV or as
-// samples, at any rate, in real time and until the conversation ends.
+// The user and the replica of a rehearsal are heard, each alone or both, as WAV or as samples,
+// at any rate, in real time, until the conversation ends.
 func TestListen(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, c *client) {
 		path := c.create(`,"hear":"all"`)
@@ -101,7 +102,7 @@ func TestListen(t *testing.T) {
 	})
 }
 
-// A listener that does not read loses audio, is told how much, and holds up nobody.
+// A listener that does not read loses audio, is told how much, and does not slow down others.
 func TestSlowListener(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, c *client) {
 		path := c.create(`,"hear":"user"`)
@@ -143,7 +144,8 @@ type writerFunc func(p []byte) (int, error)
 
 func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
-// Who may not listen is refused, and so is what cannot be heard.
+// A listener without permission is refused, and so is a side that the conversation does not
+// hear.
 func TestListenIsRefused(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, c *client) {
 		deaf, path := c.create(""), c.create(`,"hear":"user"`)
@@ -167,7 +169,7 @@ func TestListenIsRefused(t *testing.T) {
 }
 
 // The user of a rehearsal says one thing at a time, and falls silent when the program that
-// lets him speak leaves.
+// sends the audio leaves.
 func TestRehearsalUser(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, c *client) {
 		path := c.create(`,"barge_in":true`)
@@ -199,8 +201,8 @@ func TestRehearsalUser(t *testing.T) {
 	})
 }
 
-// A WebSocket carries what is said in the room as binary messages, after the order listen
-// and until unlisten.
+// A WebSocket sends what is said in the room as binary messages, from the command listen to
+// unlisten.
 func TestListenOnASocket(t *testing.T) {
 	onSocket(t, "", func(t *testing.T, c *client, s *testSocket) {
 		s.order(`{"type":"listen"}`)
@@ -246,7 +248,7 @@ func TestSlowSocket(t *testing.T) {
 	})
 }
 
-// takeHeard is the audio that has come by now.
+// takeHeard returns the audio that has arrived so far.
 func (s *testSocket) takeHeard() []int16 {
 	synctest.Wait()
 	s.mu.Lock()

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// Who reads slowly misses what is too old, and is told how much.
+// A slow reader misses old entries, and is told how many.
 func TestHistoryIsBounded(t *testing.T) {
 	for _, test := range []struct {
 		name  string
@@ -57,8 +57,8 @@ func TestHistoryEnds(t *testing.T) {
 	}
 }
 
-// TestCursorBeyondTheLast follows from an event on that there is not yet: the next
-// one comes, whatever its id is.
+// TestCursorBeyondTheLast follows from an id that does not exist yet: the next entry comes,
+// whatever its id is.
 func TestCursorBeyondTheLast(t *testing.T) {
 	h := newHistory(false)
 	h.add("state", 1)

@@ -22,8 +22,9 @@ import (
 	"echocast/internal/testwait"
 )
 
-// hostile are requests that no good client makes. Each is what is sent, where %s is the
-// path of a conversation, and how that is answered: 101 is a WebSocket, which ends.
+// hostile are requests that no well-behaved client sends. Each has the bytes to send, with %s
+// for the path of a conversation, and the expected status; 101 is a WebSocket that is then
+// closed.
 var hostile = []struct {
 	name, send string
 	want       []int
@@ -102,7 +103,7 @@ func post(path, header, body string) string {
 		number(len(body)+1) + "\r\n\r\n" + body + " "
 }
 
-// bomb is 10 MB of zeros, compressed.
+// bomb returns 10 MB of zeros, compressed.
 func bomb() string {
 	var text bytes.Buffer
 	w := gzip.NewWriter(&text)
@@ -111,8 +112,8 @@ func bomb() string {
 	return text.String()
 }
 
-// Requests that no good client makes are refused as is documented. Nothing of them stays,
-// and who speaks meanwhile is heard whole.
+// Hostile requests are refused as documented. They leave nothing behind, and the utterances of
+// other clients are heard in full.
 func TestHostileRequests(t *testing.T) {
 	g := New(nil)
 	var serving sync.WaitGroup // requests and WebSockets
@@ -171,7 +172,7 @@ func TestHostileRequests(t *testing.T) {
 	server.Close() // waits for all connections
 }
 
-// rehearsal creates a conversation by a request of this key.
+// rehearsal creates a conversation with this key.
 func rehearsal(t *testing.T, g *Gateway, key string) *Conversation {
 	t.Helper()
 	c, err := g.Create(Spec{To: Rehearsal}, Creator{Key: key})
@@ -184,8 +185,8 @@ func rehearsal(t *testing.T, g *Gateway, key string) *Conversation {
 	return c
 }
 
-// becomes waits until a count is no more than a limit. What it counts ends a little after
-// the client has left, and nothing tells when.
+// becomes waits until a count is at most a limit. What it counts ends a little after the
+// client has left, and no event reports that.
 func becomes(t *testing.T, what string, limit int, count func() int) {
 	t.Helper()
 	n := count()
@@ -197,7 +198,7 @@ func becomes(t *testing.T, what string, limit int, count func() int) {
 	}
 }
 
-// heapObjects is how many objects are in use.
+// heapObjects returns how many objects are in use.
 func heapObjects() int {
 	runtime.GC()
 	runtime.GC() // what has finalizers
@@ -206,8 +207,8 @@ func heapObjects() int {
 	return int(m.HeapObjects) //nolint:gosec // it is far less
 }
 
-// speakOn speaks in conversations by uploads, one after the other, until the function that
-// it returns is called. All must be heard whole.
+// speakOn speaks in conversations by uploads, one after the other, until the function that it
+// returns is called. All uploads must be heard in full.
 func speakOn(t *testing.T, url string, conversations []*Conversation) (over func()) {
 	stop, transport := make(chan struct{}), &http.Transport{}
 	var speakers sync.WaitGroup
@@ -255,7 +256,7 @@ func attacks(t *testing.T, address string, conversations []*Conversation, n int,
 	clients.Wait()
 }
 
-// attack sends one hostile request, or a part of it, in pieces, and leaves at some moment.
+// attack sends one hostile request, or a part of it, in pieces, and leaves at a random moment.
 func attack(t *testing.T, address, path string, random *rand.Rand) {
 	one := hostile[random.IntN(len(hostile))]
 	text := strings.Replace(one.send, "%s", path, 1)
@@ -295,8 +296,8 @@ func attack(t *testing.T, address, path string, random *rand.Rand) {
 	checkProblem(t, one.name, answer)
 }
 
-// checkProblem reads an answer to its end. What the gateway itself refuses is a problem with
-// a kind and a detail.
+// checkProblem reads an answer to its end. Refusals of the gateway are problems with a kind
+// and a detail.
 func checkProblem(t *testing.T, name string, answer *http.Response) {
 	var p Problem
 	text, err := io.ReadAll(answer.Body)
@@ -312,7 +313,7 @@ func checkProblem(t *testing.T, name string, answer *http.Response) {
 	}
 }
 
-// A body that is read as audio is no place to name a file or a program.
+// A body that is read as audio cannot name a file or a program.
 func TestNamesInTheQueryAreNotFollowed(t *testing.T) {
 	for _, query := range []string{"ffmpeg=/bin/sh", "preset=x", "format=ndjson", "format=raw", "format=../x"} {
 		name, value, _ := strings.Cut(query, "=")

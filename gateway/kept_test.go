@@ -23,8 +23,8 @@ func (keptOwner) SaveRecord(context.Context, []byte) error       { return nil }
 func (keptOwner) AddAudio(context.Context, string, []byte) error { return nil }
 func (keptOwner) SaveProgress(context.Context, []byte) error     { return nil }
 
-// lostOwner is an Ownership that is lost while the conversation is loaded, which ends
-// with the context only.
+// lostOwner is an Ownership that is lost while the conversation is loaded. Loading ends with
+// the context only.
 type lostOwner struct {
 	keptOwner
 	loading, lost, left chan struct{}
@@ -38,8 +38,8 @@ func (o lostOwner) Load(ctx context.Context) (*Saved, error) {
 	return nil, ctx.Err()
 }
 
-// A node that loses a conversation while it loads it leaves it at once. If it has taken
-// it over again meanwhile, that stays, until loading it takes too long.
+// A node that loses a conversation while it loads it leaves it at once. If it has taken it
+// over again in the meantime, that one stays, until loading it takes too long.
 func TestConversationLostWhileLoading(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := New(&Options{Rehearse: true, Cluster: struct{ Cluster }{}})
@@ -71,8 +71,8 @@ func TestConversationLostWhileLoading(t *testing.T) {
 	})
 }
 
-// What a client is told of an utterance stays so: that it is over is told once that is kept.
-// Until then at most one more has begun, so that the next node knows which may have.
+// A client is told the end of an utterance only after it was stored. Until then at most one
+// more utterance has begun, so that the next node knows which ones may have begun.
 func TestUtteranceEndsOnceStored(t *testing.T) {
 	broken := errors.New("NATS is away")
 	for _, err := range []error{nil, broken} {
@@ -110,9 +110,8 @@ func TestUtteranceEndsOnceStored(t *testing.T) {
 	}
 }
 
-// The first utterance of the queue may have begun on the node before, and so may the
-// second, where the end of the first was not kept. So their takeovers say that they may be
-// heard twice.
+// The first utterance of the queue may have begun on the earlier node. So may the second, if
+// the end of the first was not stored. So their takeovers say that they may be heard twice.
 func TestUtterancesThatMayHaveBegun(t *testing.T) {
 	pieces := [][]byte{
 		append([]byte{pieceBegin}, fmtJSON(keptHeader{Kind: keptAudio, Encoding: "s16le", Rate: 24000, Channels: 1})...),
@@ -157,7 +156,7 @@ func TestUtterancesThatMayHaveBegun(t *testing.T) {
 	}
 }
 
-// savingOwner keeps the progress.
+// savingOwner stores the progress.
 type savingOwner struct {
 	keptOwner
 	saved *[]byte
@@ -168,9 +167,9 @@ func (o savingOwner) SaveProgress(_ context.Context, text []byte) error {
 	return nil
 }
 
-// A node that is lost after a takeover leaves to the next one where the utterance was heard
-// before, and which takeovers it had: the receipt names all of them.
-func TestASecondTakeoverKnowsTheFirst(t *testing.T) {
+// A node that is lost after a takeover passes on where the utterance was heard before, and its
+// earlier takeovers: the receipt names all of them.
+func TestReceiptNamesAllTakeovers(t *testing.T) {
 	t.Parallel()
 	header := fmtJSON(keptHeader{Kind: keptAudio, Encoding: "s16le", Rate: 24000, Channels: 1})
 	pieces := [][]byte{append([]byte{pieceBegin}, header...), {pieceData, 0, 0}, {pieceEnd}}
@@ -195,7 +194,7 @@ func TestASecondTakeoverKnowsTheFirst(t *testing.T) {
 	g.Close(t.Context())
 }
 
-// journalOwner notes what is stored and removed.
+// journalOwner records what is stored and removed.
 type journalOwner struct {
 	keptOwner
 	stored, removed *[]string
@@ -220,8 +219,9 @@ func openConversation() (c *Conversation, stored, removed *[]string) {
 	return c, stored, removed
 }
 
-// An utterance of which nobody was told is not the next node's: its client sends it again.
-func TestAnUtteranceThatWasNotAcknowledged(t *testing.T) {
+// An utterance that was never acknowledged is not passed to the next node: its client sends it
+// again.
+func TestUnacknowledgedUtteranceIsRemoved(t *testing.T) {
 	c, _, removed := openConversation()
 	begin := append([]byte{pieceBegin}, fmtJSON(keptHeader{Kind: keptAudio, Key: "1", IsWhole: true})...)
 	err := c.restoreAudio(&Saved{Audio: []SavedAudio{
@@ -233,9 +233,9 @@ func TestAnUtteranceThatWasNotAcknowledged(t *testing.T) {
 	}
 }
 
-// A client whose connection was lost asks again while its audio is still stored. It is stored
-// once, so that the next node cannot speak it twice.
-func TestTheSameKeyAtTheSameTime(t *testing.T) {
+// A client that lost its connection repeats its request while its audio is still being stored.
+// The audio is stored once, so that the next node cannot speak it twice.
+func TestConcurrentRequestsWithOneKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, stored, _ := openConversation()
 		var all [2]*Utterance
@@ -257,8 +257,9 @@ func TestTheSameKeyAtTheSameTime(t *testing.T) {
 	})
 }
 
-// What a node has stored of an utterance when it loses the conversation is the next node's.
-func TestALostUtteranceIsNotRemoved(t *testing.T) {
+// What a node has stored of an utterance stays for the next node when it loses the
+// conversation.
+func TestStoredUtteranceStaysForNextNode(t *testing.T) {
 	c, _, removed := openConversation()
 	_, err := c.speakInTurn(t.Context(), &Utterance{}, func() error {
 		c.move()
@@ -269,7 +270,7 @@ func TestALostUtteranceIsNotRemoved(t *testing.T) {
 	}
 }
 
-// unansweredCluster is a Cluster whose store does not answer.
+// unansweredCluster is a Cluster with a store that does not answer.
 type unansweredCluster struct{ Cluster }
 
 func (unansweredCluster) Owner(string) (string, bool, bool) { return "", false, false }
@@ -277,8 +278,9 @@ func (unansweredCluster) Record(context.Context, string) ([]byte, error) {
 	return nil, context.DeadlineExceeded
 }
 
-// Where the store does not say whether there is a conversation, the client is to ask again.
-func TestAStoreThatDoesNotAnswerIsBusy(t *testing.T) {
+// If the store does not say whether a conversation exists, the client should repeat the
+// request.
+func TestUnansweredStoreIsBusy(t *testing.T) {
 	t.Parallel()
 	g := New(&Options{Rehearse: true, Cluster: unansweredCluster{}})
 	w := httptest.NewRecorder()

@@ -42,9 +42,9 @@ func loadClients(b *testing.B) int {
 	return n
 }
 
-// BenchmarkLoad holds many conversations by WebSockets, each spoken to in real time, with
-// clients, gateway and stand-in replicas in one process. Beside it stands the same load
-// on a server of the same library that only sends back what comes:
+// BenchmarkLoad holds many conversations by WebSockets and speaks in each in real time, with
+// clients, gateway and stand-in replicas in one process. For comparison it runs the same load
+// on an echo server of the same library:
 //
 //	LOAD_CLIENTS=1000 go test ./gateway -run '^$' -bench Load -benchtime 1x
 func BenchmarkLoad(b *testing.B) {
@@ -61,7 +61,7 @@ func BenchmarkLoad(b *testing.B) {
 	})
 }
 
-// loadGateway reports how late chunks left, and what a conversation costs.
+// loadGateway reports how late chunks leave, and the cost of a conversation.
 func loadGateway(b *testing.B, n int) {
 	g := New(&Options{MaxConversations: n, MaxLateness: time.Hour})
 	server := httptest.NewServer(g.Handler())
@@ -98,7 +98,7 @@ func loadGateway(b *testing.B, n int) {
 	b.ReportMetric(float64(finished), "heard-without-a-gap")
 }
 
-// loadEcho reports what the library and the clients alone cost.
+// loadEcho reports the cost of the library and the clients alone.
 func loadEcho(b *testing.B, n int) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		conn, err := websocket.Accept(w, r, nil)
@@ -122,8 +122,8 @@ func loadEcho(b *testing.B, n int) {
 	b.ReportMetric(used.Seconds()/loadTime.Seconds(), "cores")
 }
 
-// load sends audio to each address in real time, and reads what comes back. It returns
-// what the process held when all spoke.
+// load sends audio to each address in real time, and reads the answers. It returns the memory
+// of the process while all clients speak.
 func load(b *testing.B, urls []string) (held uint64) {
 	var clients sync.WaitGroup
 	begin := time.Now().Add(2 * time.Second)
@@ -163,7 +163,7 @@ func load(b *testing.B, urls []string) (held uint64) {
 	return held
 }
 
-// memory is what the process holds now, with what the collector has not taken yet.
+// memory returns the memory of the process, including garbage that is not collected yet.
 func memory() uint64 {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)

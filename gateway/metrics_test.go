@@ -43,7 +43,7 @@ func TestLateness(t *testing.T) {
 	}
 }
 
-// A machine that is late takes no conversation until it is not late any more.
+// A machine that is late accepts no conversation until it is in time again.
 func TestAdmissionByLateness(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, c *client) {
 		const path, rehearsal = "/v1/conversations", `{"to":"rehearsal"}`
@@ -63,7 +63,7 @@ func TestAdmissionByLateness(t *testing.T) {
 	})
 }
 
-// The metrics tell what was done, by kind of room, and name no conversation.
+// The metrics count what happened, by kind of room, and name no conversation.
 func TestMetrics(t *testing.T) {
 	inBubble(t, &Options{MaxConversations: 2}, func(t *testing.T, c *client) {
 		path := c.open()
@@ -113,8 +113,8 @@ func TestMetrics(t *testing.T) {
 	})
 }
 
-// The overview tells of all conversations, then of those that have changed and ended,
-// and ends with the gateway.
+// The overview first lists all conversations, then those that have changed or ended. It ends
+// with the gateway.
 func TestOverview(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, c *client) {
 		first := c.open()

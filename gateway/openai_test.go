@@ -13,7 +13,7 @@ import (
 	"echocast/internal/testwait"
 )
 
-// service is a stand-in of OpenAI's, for one answer of half a second.
+// service is a stand-in for OpenAI's service, with one answer of half a second.
 func service(w http.ResponseWriter, r *http.Request) {
 	switch r.URL.Path {
 	case "/v1/audio/speech":
@@ -31,8 +31,8 @@ func service(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// A program whose base URL is that of a conversation gets what the service answers, and
-// the replica says the audio, in its turn and with a receipt that can be asked for.
+// A program with the base URL of a conversation gets the service's answers, and the replica
+// says the audio, in its turn and with a receipt.
 func TestOpenAI(t *testing.T) {
 	upstream := httptest.NewServer(http.HandlerFunc(service))
 	defer upstream.Close()

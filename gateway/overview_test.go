@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// With 200 conversations, all that changes is told in at most two messages a second, and
-// only of those in which something has changed.
+// With 200 conversations, the overview sends at most two messages a second, and only the
+// conversations that have changed.
 func TestOverviewOfMany(t *testing.T) {
 	const many, speakers, length = 200, 10, 5
 	inBubble(t, &Options{MaxConversations: many}, func(t *testing.T, c *client) {
@@ -63,7 +63,7 @@ func TestOverviewOfMany(t *testing.T) {
 	})
 }
 
-// What the replica says of its own accord are its last words too.
+// The last words also include what the replica says by itself.
 func TestLastWords(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, c *client) {
 		path := c.open()

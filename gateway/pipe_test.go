@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// What was written comes out, in order and once, however writes and reads alternate. A pipe
-// whose reader keeps up holds little, and allocates nothing.
+// A pipe returns what was written, in order and once, whatever the order of writes and reads.
+// With a fast reader it holds little and allocates nothing.
 func TestPipe(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a test
 	p := newPipe()

@@ -12,7 +12,7 @@ import (
 	"echocast/room"
 )
 
-// The token in the query of an address, also among other values, stands in no error.
+// The token in the query of an address is in no error, also if the query has other values.
 func TestAddressTokenIsHidden(t *testing.T) {
 	const secret = "token-of-the-room"
 	inBubble(t, &Options{Backend: func(string) (room.Backend, error) {
@@ -27,8 +27,7 @@ func TestAddressTokenIsHidden(t *testing.T) {
 	})
 }
 
-// What breaks the audio stands in the receipts, without secrets: also where nothing was
-// sent.
+// Receipts quote the error that broke the audio without its secrets, even if nothing was sent.
 func TestReceiptsHaveNoSecrets(t *testing.T) {
 	const secret = "token-of-the-room"
 	broken := iotest.ErrReader(errors.New("the source refuses " + secret))

@@ -14,9 +14,9 @@ import (
 	"echocast/internal/testwait"
 )
 
-// A gateway that is spoken in for a day holds at its end what it held after two hours: as
-// many goroutines and objects, no conversation, and of each history no more than is kept.
-func TestADayOfConversations(t *testing.T) {
+// After a day of conversations, a gateway holds what it held after two hours: the same number
+// of goroutines and objects, no conversation, and no more history than its limits.
+func TestDayOfConversations(t *testing.T) {
 	inBubble(t, &Options{MaxConversations: 3}, func(t *testing.T, c *client) {
 		web, _, end := inMemory(c)
 		defer end()
@@ -38,8 +38,7 @@ func TestADayOfConversations(t *testing.T) {
 	})
 }
 
-// atRest counts goroutines and objects of a gateway without conversations, those that have
-// ended aside, which are kept.
+// atRest counts the goroutines and objects of a gateway that holds only ended conversations.
 func atRest(c *client) (goroutines, objects int) {
 	synctest.Wait()
 	c.gateway.mu.Lock()
@@ -54,8 +53,8 @@ func atRest(c *client) (goroutines, objects int) {
 	return runtime.NumGoroutine(), heapObjects()
 }
 
-// hourOfConversations holds three conversations for an hour: one is spoken in by a
-// WebSocket each minute, one by uploads, and one is only followed.
+// hourOfConversations holds three conversations for an hour: it speaks in one by a WebSocket
+// each minute, in one by uploads, and only follows the third.
 func hourOfConversations(t *testing.T, c *client, web *http.Client) {
 	t.Helper()
 	paths := []string{c.open(), c.open(), c.open()}

@@ -18,8 +18,7 @@ import (
 	"echocast/echo"
 )
 
-// memoryListener accepts connections in memory, so that fake time passes while they
-// wait.
+// memoryListener accepts connections in memory, so that fake time passes while they wait.
 type memoryListener struct {
 	conns  chan net.Conn
 	closed chan struct{}
@@ -88,7 +87,7 @@ func onSocket(t *testing.T, query string, f func(t *testing.T, c *client, s *tes
 	onSocketOf(t, "", query, f)
 }
 
-// onSocketOf does the same with fields of the conversation beside to.
+// onSocketOf does the same with these fields of the conversation besides to.
 func onSocketOf(t *testing.T, fields, query string, f func(t *testing.T, c *client, s *testSocket)) {
 	t.Helper()
 	inBubble(t, nil, func(t *testing.T, c *client) {
@@ -206,7 +205,7 @@ func (s *testSocket) await(kind, text string) string {
 	}
 }
 
-// Marks are told when they were heard, in order, and the receipt comes at the end.
+// Marks are reported in order when they were heard, and the receipt follows at the end.
 func TestSocketSpeaks(t *testing.T) {
 	onSocket(t, "?format=s16le&rate=24000", func(t *testing.T, c *client, s *testSocket) {
 		begin := time.Now()
@@ -239,8 +238,8 @@ func TestSocketSpeaks(t *testing.T) {
 	})
 }
 
-// An interrupt stops the replica, tells of the marks that were not heard, and what
-// comes after it is another utterance.
+// An interrupt stops the replica and reports the marks that were not heard. Audio after it
+// begins another utterance.
 func TestSocketInterrupts(t *testing.T) {
 	onSocket(t, "", func(t *testing.T, c *client, s *testSocket) {
 		s.speak(1)
@@ -259,8 +258,8 @@ func TestSocketInterrupts(t *testing.T) {
 	})
 }
 
-// The audio of an utterance that was refused is dropped to its end, however much of it
-// comes after the refusal; what comes after its end is another utterance.
+// The gateway drops the audio of a refused utterance to its end, however much of it follows
+// the refusal. Audio after that end begins another utterance.
 func TestSocketDropsTheAudioOfARefusedUtterance(t *testing.T) {
 	onSocket(t, "", func(t *testing.T, c *client, s *testSocket) {
 		s.speak(5)
@@ -282,8 +281,8 @@ func TestSocketDropsTheAudioOfARefusedUtterance(t *testing.T) {
 	})
 }
 
-// A connection that is lost in the middle of an utterance cuts it off; an utterance
-// that was ended goes on.
+// If the connection is lost in the middle of an utterance, that utterance is cut off. An
+// utterance that was ended continues.
 func TestSocketIsLost(t *testing.T) {
 	for _, test := range []struct {
 		name, order string
@@ -315,8 +314,8 @@ func TestSocketIsLost(t *testing.T) {
 	}
 }
 
-// A client that sends faster than the replica speaks is held up, and none of its audio
-// is lost.
+// A client that sends faster than the replica speaks is held back, and none of its audio is
+// lost.
 func TestSocketBackpressure(t *testing.T) {
 	const total = pipeLimit/(2*echo.DefaultRate) + 60 // seconds
 	onSocket(t, "", func(t *testing.T, c *client, s *testSocket) {
@@ -337,7 +336,8 @@ func TestSocketBackpressure(t *testing.T) {
 	})
 }
 
-// Pause and resume, texts and messages; and each mistake is said without harm.
+// Pause and resume, texts and messages work, and each mistake gets an error without further
+// harm.
 func TestSocketCommands(t *testing.T) {
 	onSocket(t, "", func(t *testing.T, c *client, s *testSocket) {
 		for _, test := range []struct{ order, want string }{

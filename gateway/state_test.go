@@ -2,7 +2,7 @@ package gateway
 
 import "testing"
 
-// Every state knows what follows after every signal.
+// Every state has a next state for every signal.
 func TestStateTransitions(t *testing.T) {
 	signals := []Signal{Joined, Drain, End, Lose, Leave}
 	for state, want := range map[State][]State{

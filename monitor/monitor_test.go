@@ -26,7 +26,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// ramp is a source of so many samples, none like the other.
+// ramp is a source of distinct samples.
 type ramp struct{ at, end int }
 
 func (r *ramp) ReadSamples(p []float32) (int, error) {
@@ -41,7 +41,7 @@ func (r *ramp) ReadSamples(p []float32) (int, error) {
 	return n, nil
 }
 
-// The file holds just what the stand-in recorded, also of what was interrupted.
+// The file holds exactly what the stand-in recorded, also after an interrupt.
 func TestFileMatchesRecording(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -111,7 +111,8 @@ func TestFileMatchesRecording(t *testing.T) {
 	}
 }
 
-// moments are those of an utterance of so many samples in chunks of 1200, the first at a time.
+// moments returns the moments of an utterance in chunks of 1200 samples, the first at the
+// given time.
 func chunkMoments(id string, at time.Time, samples int) (all []echo.Moment) {
 	all = append(all, echo.Moment{Kind: echo.MomentBegin, InferenceID: id, At: at, Rate: 24000})
 	source := &ramp{end: samples}
@@ -131,7 +132,7 @@ func eventMoment(kind echo.Kind) echo.Moment {
 	return echo.Moment{Kind: echo.MomentEvent, At: time.Now(), Event: &echo.Event{Kind: kind, Role: echo.RolePal}}
 }
 
-// program notes what a player is given, and when.
+// program records what a player passes to it, and when.
 type program struct {
 	begin  time.Time
 	mu     sync.Mutex
@@ -166,14 +167,14 @@ func (p *program) Close() error {
 	return nil
 }
 
-// played is how many samples the program was given.
+// played returns how many samples the program has received.
 func (p *program) played() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return len(p.bytes) / 2
 }
 
-// samplesOf are the first samples of a ramp.
+// samplesOf returns the first samples of a ramp.
 func samplesOf(n int) []byte {
 	floats, all := make([]float32, n), make([]int16, n)
 	_, _ = (&ramp{end: n}).ReadSamples(floats)
@@ -181,7 +182,7 @@ func samplesOf(n int) []byte {
 	return pcm.Bytes(all)
 }
 
-// The player is given what is due, a little behind the replica, and stops at the sample at
+// The player passes on what is due, a little behind the replica, and stops at the sample at
 // which the replica stopped.
 func TestPlayerKeepsTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -222,7 +223,7 @@ func TestPlayerKeepsTime(t *testing.T) {
 	})
 }
 
-// Where the replica runs dry, so does the player, and nothing is lost or skipped.
+// When the replica runs out of audio, so does the player. Nothing is lost or skipped.
 func TestPlayerUnderrun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out := &program{begin: time.Now()}
@@ -271,7 +272,7 @@ func TestPlayerWithoutEvents(t *testing.T) {
 	})
 }
 
-// A program that cannot be started is an error, and holds nothing up.
+// A program that cannot be started is an error, and blocks nothing.
 func TestPlayerFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		broken := errors.New("no sound card")
@@ -306,12 +307,12 @@ func TestPlayerEnds(t *testing.T) {
 	})
 }
 
-// fullDisk takes nothing.
+// fullDisk fails every write.
 type fullDisk struct{ *os.File }
 
 func (fullDisk) Write([]byte) (int, error) { return 0, io.ErrShortWrite }
 
-// A file that cannot be written keeps nothing of what comes after.
+// After a failed write, a File keeps no audio in memory.
 func TestFileFails(t *testing.T) {
 	file := NewFile(fullDisk{})
 	for range 3 {
@@ -329,7 +330,8 @@ func TestFileFails(t *testing.T) {
 	}
 }
 
-// A program of the machine is found and given raw samples; what it complains of is told.
+// An installed program is found and gets raw samples. What it prints on stderr is in the
+// error.
 func TestFindProgram(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("PATH", dir)
@@ -362,7 +364,7 @@ func TestFindProgram(t *testing.T) {
 	}
 }
 
-// A session that says nothing leaves an empty file that is a WAV file.
+// A session that says nothing leaves a valid WAV file without samples.
 func TestEmptyFile(t *testing.T) {
 	out, err := os.Create(filepath.Join(t.TempDir(), "a.wav"))
 	if err != nil {
@@ -377,7 +379,7 @@ func TestEmptyFile(t *testing.T) {
 	}
 }
 
-// An utterance whose chunks come before the receipt of the one before it waits for it.
+// If chunks of an utterance arrive before the receipt of the one before, they wait for it.
 func TestFileKeepsTheOrder(t *testing.T) {
 	out, err := os.Create(filepath.Join(t.TempDir(), "a.wav"))
 	if err != nil {
@@ -399,8 +401,8 @@ func TestFileKeepsTheOrder(t *testing.T) {
 	}
 }
 
-// A program that does not read is killed, and Close returns and says so.
-func TestAProgramThatDoesNotRead(t *testing.T) {
+// A program that does not read is killed, and Close returns with an error.
+func TestPlayerThatDoesNotRead(t *testing.T) {
 	t.Parallel()
 	path, err := exec.LookPath("sleep")
 	if err != nil {

@@ -25,16 +25,16 @@ import (
 
 const nodePrograms = "../carrier/carriertest/node"
 
-// needNode skips the test where OpenAI's library for Node.js is not installed, or fails
-// it where ECHOCAST_REQUIRE_BROWSER is set.
+// needNode skips the test if OpenAI's library for Node.js is not installed, or fails it if
+// ECHOCAST_REQUIRE_BROWSER is set.
 func needNode(t *testing.T) {
 	t.Helper()
 	nodetest.Need(t, nodePrograms, "openai", "ECHOCAST_REQUIRE_BROWSER")
 }
 
-// speaksRealtime is a stand-in of the service: it answers with three seconds of audio at
-// once, then hears the user begin to speak as soon as the replica does (cut), and
-// answers a truncation.
+// speaksRealtime is a stand-in for the service. It answers with three seconds of audio at
+// once, hears the user begin to speak as soon as the replica speaks (cut), and answers a
+// truncation.
 func speaksRealtime(t *testing.T, cut <-chan struct{}) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/v1/audio/speech" {
@@ -59,10 +59,9 @@ func speaksRealtime(t *testing.T, cut <-chan struct{}) http.HandlerFunc {
 	}
 }
 
-// A program that uses OpenAI's own library, unchanged but for its base URL, makes the
-// replica speak: by /v1/audio/speech, whole and as events, and in a Realtime session,
-// where the user cuts in and the service is told what was heard. The library takes
-// https only.
+// A program that uses OpenAI's own library, with only another base URL, makes the replica
+// speak: by /v1/audio/speech, whole and as events, and in a Realtime session, where the user
+// interrupts and the service learns what was heard. The library accepts https only.
 func TestProgramWithOpenAILibrary(t *testing.T) {
 	needNode(t)
 	cut := make(chan struct{})

@@ -25,7 +25,7 @@ import (
 	"echocast/openai"
 )
 
-// counter is a speaker that only counts, as fast as it can.
+// counter is a speaker that only counts samples, as fast as it can.
 type counter struct {
 	mu     sync.Mutex
 	spoken []spoken
@@ -82,7 +82,7 @@ func begin(t testing.TB, service http.Handler, o openai.Options) (url string, en
 	return server.URL + "/v1", end
 }
 
-// post asks for speech, as a program does.
+// post requests speech, as a program does.
 func post(t testing.TB, url, body string) (*http.Response, []byte) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url+"/audio/speech", strings.NewReader(body))
@@ -112,7 +112,7 @@ func second() []byte {
 	return out
 }
 
-// asServerSentEvents is audio as stream_format sse has it.
+// asServerSentEvents returns audio in the format of stream_format sse.
 func asServerSentEvents(audio []byte) []byte {
 	var out bytes.Buffer
 	for part := range slices.Chunk(audio, 1001) {
@@ -125,8 +125,8 @@ func asServerSentEvents(audio []byte) []byte {
 	return out.Bytes()
 }
 
-// The program gets what the service sent, byte for byte, and the replica says it, in
-// each format.
+// The program gets what the service sent, byte for byte, and the replica says it, in each
+// format.
 func TestSpeechIsPassedOnAndSpoken(t *testing.T) {
 	wav, err := os.ReadFile("../testdata/speech.wav")
 	if err != nil {
@@ -177,7 +177,7 @@ func TestSpeechIsPassedOnAndSpoken(t *testing.T) {
 	}
 }
 
-// What is no speech is passed on, and says nothing.
+// Requests that are not for speech are forwarded, and nothing is spoken.
 func TestOtherRequestsArePassedOn(t *testing.T) {
 	speaker := &counter{}
 	url, end := begin(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -208,8 +208,8 @@ func TestOtherRequestsArePassedOn(t *testing.T) {
 	}
 }
 
-// An answer that breaks is not spoken as if it were whole, and a service that is not
-// there is told.
+// An answer that breaks ends with an interrupt. If the service cannot be reached, the program
+// gets an error.
 func TestBrokenAnswerIsInterrupted(t *testing.T) {
 	speaker := &counter{}
 	warned := make(chan string, 1)
@@ -251,7 +251,7 @@ func TestBrokenAnswerIsInterrupted(t *testing.T) {
 	}
 }
 
-// However the service cuts its answer, the program gets the same bytes.
+// The program gets the same bytes, however the service cuts its answer.
 func FuzzSpeechIsByteEqual(f *testing.F) {
 	var mu sync.Mutex
 	var parts [][]byte
@@ -276,7 +276,7 @@ func FuzzSpeechIsByteEqual(f *testing.F) {
 	})
 }
 
-// cut cuts data into parts of the lengths that cuts say.
+// cut cuts data into parts with the lengths in cuts.
 func cut(data, cuts []byte) (parts [][]byte) {
 	for _, length := range cuts {
 		n := min(int(length), len(data))
@@ -285,7 +285,7 @@ func cut(data, cuts []byte) (parts [][]byte) {
 	return append(parts, data)
 }
 
-// echoing is a service that sends every message back, in as many frames as it came in.
+// echoing is a service that sends every message back in the same number of frames.
 func echoing(w http.ResponseWriter, r *http.Request) {
 	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: []string{"realtime"}})
 	if err != nil {
@@ -303,7 +303,7 @@ func echoing(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// Whatever passes in a Realtime session, in however many frames, arrives as it is.
+// Every message of a Realtime session arrives unchanged, in whatever frames it is sent.
 func FuzzRealtimeIsByteEqual(f *testing.F) {
 	url, _ := begin(f, http.HandlerFunc(echoing), openai.Options{Speaker: &counter{}})
 	conn, _, err := websocket.Dial(f.Context(), strings.Replace(url, "http", "ws", 1)+"/realtime?model=m", nil)
@@ -356,8 +356,8 @@ func FuzzRealtimeIsByteEqual(f *testing.F) {
 	})
 }
 
-// A service that refuses a session says so to the program, and the program's choice of
-// a subprotocol and its headers reach the service.
+// If the service refuses a session, the program gets the refusal. The program's subprotocol
+// and its headers reach the service.
 func TestRealtimeHandshake(t *testing.T) {
 	refuses := true
 	url, _ := begin(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -404,7 +404,7 @@ func TestRealtimeHandshake(t *testing.T) {
 	_ = conn.Close(websocket.StatusNormalClosure, "")
 }
 
-// A request for speech that is too long to be looked at is passed on whole.
+// A request for speech that is too long to be inspected is forwarded whole.
 func TestLongRequestIsPassedOn(t *testing.T) {
 	long := strings.Repeat("x", 3<<20)
 	url, end := begin(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -420,8 +420,8 @@ func TestLongRequestIsPassedOn(t *testing.T) {
 	}
 }
 
-// A request whose body breaks off does not reach the service as if it were whole. Where that
-// is known before the service is asked, the client is told.
+// A request with a broken body does not reach the service as if it were complete. If the break
+// is known before the service is asked, the client gets an error.
 func TestBrokenRequestIsNotCompleted(t *testing.T) {
 	for path, status := range map[string]int{
 		"/v1/audio/speech": http.StatusBadRequest, "/v1/files": http.StatusBadGateway,

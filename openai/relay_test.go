@@ -62,7 +62,7 @@ func (p *pipe) Close(websocket.StatusCode, string) error {
 	return nil
 }
 
-// names are those of the events that carry audio.
+// names are the names of the events that carry audio.
 type names struct{ delta, done string }
 
 var (
@@ -70,9 +70,9 @@ var (
 	earlier = names{"response.audio.delta", "response.audio.done"}
 )
 
-// standIn is the service, written from its published events, as far as audio goes: it
+// standIn is the service, written from its published events, as far as audio is concerned: it
 // makes audio faster than it plays, stops when the user begins to speak, and refuses to
-// truncate what it has not made.
+// truncate audio that it has not made.
 type standIn struct {
 	t     *testing.T
 	names names
@@ -90,7 +90,7 @@ func (s *standIn) send(event map[string]any) {
 	_ = s.conn.Write(context.Background(), 0, data) // to memory
 }
 
-// respond makes the items of one response, and stops where the user speaks.
+// respond makes the items of one response, and stops when the user speaks.
 func (s *standIn) respond(ctx context.Context, response string, lengths []int, random *rand.Rand) {
 	s.send(map[string]any{"type": "response.created", "response": map[string]string{"id": response}})
 	status := "completed"
@@ -123,7 +123,7 @@ func (s *standIn) delta(response, item string, milliseconds int) {
 	s.audio[item] += milliseconds
 }
 
-// read takes the events of the client.
+// read reads the events of the client.
 func (s *standIn) read(done chan<- struct{}) {
 	defer close(done)
 	for {
@@ -159,9 +159,8 @@ func (s *standIn) truncate(item string, milliseconds int) {
 	s.truncated[item] = milliseconds
 }
 
-// bargeIn is one session in fake time: some responses, the user cuts in at a random
-// time, and what the service was told is compared with what the stand-in replica has
-// played by its own record.
+// bargeIn runs one session in fake time: there are some responses, the user interrupts at a
+// random time, and what the service was told is compared with the stand-in replica's record.
 func bargeIn(t *testing.T, seed uint64, byClock bool) (worst time.Duration) {
 	random := rand.New(rand.NewPCG(seed, 21))
 	var mu sync.Mutex
@@ -258,9 +257,9 @@ func bargeIn(t *testing.T, seed uint64, byClock bool) (worst time.Duration) {
 	return worst
 }
 
-// 1,000 times the user cuts in: the service is told what was heard, at most 100 ms off
-// the stand-in replica's own record, where its events tell it. Without events it is an
-// estimate that supposes a pre-buffer of 100 ms; here that is up to 400 ms.
+// The user interrupts 1,000 times: what the service is told differs by at most 100 ms from the
+// stand-in replica's record, if events tell it. Without events it is an estimate that assumes
+// a pre-buffer of 100 ms; here it differs by up to 400 ms.
 func TestBargeInTruncation(t *testing.T) {
 	for _, c := range []struct {
 		name    string

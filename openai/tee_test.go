@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// A program that leaves before the end of an answer leaves no whole one to be spoken;
-// one that leaves after it does.
+// If a program leaves before the end of an answer, the utterance is interrupted. If it leaves
+// after the end, the answer is complete.
 func TestTeeEnds(t *testing.T) {
 	for _, c := range []struct {
 		reads int64

@@ -24,7 +24,7 @@ func (*stuck) Speak(ctx context.Context, _ echo.Speech) (echo.Receipt, error) {
 	return echo.Receipt{Outcome: echo.Interrupted, SpokenBy: echo.ByEvent}, context.Cause(ctx)
 }
 
-// voice is a Voice that a test shows events.
+// voice returns a Voice, to which a test passes events.
 func voice(t *testing.T, speaker playout.Speaker) (v *openai.Voice, sent *[]string) {
 	sent = &[]string{}
 	v = openai.NewVoice(t.Context(),
@@ -32,8 +32,7 @@ func voice(t *testing.T, speaker playout.Speaker) (v *openai.Voice, sent *[]stri
 	return v, sent
 }
 
-// Audio is read as the session says that it is encoded, by the current and by the
-// earlier names.
+// Audio is decoded as the session says, by the current and by the earlier names.
 func TestFormats(t *testing.T) {
 	for session, want := range map[string]int{
 		`{}`: 12000,
@@ -60,8 +59,8 @@ func TestFormats(t *testing.T) {
 	}
 }
 
-// What the user says stops nothing in a session that says so, and what the service
-// answers to our own events is no news for the client.
+// The user's speech stops nothing if the session says so. The client does not see the
+// service's errors about our own events.
 func TestOwnEventsAreHiddenFromClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		speaker := &stuck{}
@@ -102,7 +101,7 @@ func TestOwnEventsAreHiddenFromClient(t *testing.T) {
 	})
 }
 
-// A client that truncates an item itself is left to it.
+// If a client truncates an item itself, the Voice does not.
 func TestClientTruncates(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v, sent := voice(t, &stuck{})
@@ -120,7 +119,7 @@ func TestClientTruncates(t *testing.T) {
 	})
 }
 
-// A response that is over ends its audio, also where no event says that this is done.
+// A finished response ends its audio, even if no event says that the audio is done.
 func TestResponseDoneEndsAudio(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		speaker := &counter{}
@@ -141,9 +140,9 @@ func TestResponseDoneEndsAudio(t *testing.T) {
 	})
 }
 
-// Audio that was cut short is never said as if it were whole: its utterance ends when the
-// item or the response says how it ended, and not when the service says that no more audio
-// comes.
+// Audio that was cut short is never finished as if it were complete: its utterance ends when
+// the item or the response says how it ended, not when the service says that no more audio
+// follows.
 func TestCutShortAudioIsInterrupted(t *testing.T) {
 	const done = `{"type":"response.output_audio.done","response_id":"r","item_id":"i"}`
 	ended := func(status string) string {
@@ -196,7 +195,7 @@ func (*closed) Speak(context.Context, echo.Speech) (echo.Receipt, error) {
 	return echo.Receipt{Outcome: echo.Failed}, echo.ErrClosed
 }
 
-// A replica that cannot speak any more is reported once.
+// A replica that can no longer speak is reported once.
 func TestLostReplicaIsReported(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		failures := []error{}
@@ -213,8 +212,8 @@ func TestLostReplicaIsReported(t *testing.T) {
 	})
 }
 
-// What came before the service ended the session is said: to its end where the service had
-// said that this is all, and else it is cut short.
+// When the service ends the session, the audio that has arrived is spoken: in full if the
+// service had said that it is complete, otherwise it is cut short.
 func TestServiceEndsSession(t *testing.T) {
 	for _, isDone := range []bool{true, false} {
 		relayWhatCame(t, isDone)
@@ -248,8 +247,8 @@ func relayWhatCame(t *testing.T, isDone bool) {
 	})
 }
 
-// When the room's user begins to speak, the replica is interrupted, and the service is
-// asked to make no more of its response.
+// When the room's user begins to speak, the replica is interrupted, and the service is asked
+// to cancel its response.
 func TestRoomUserInterrupts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		speaks := make(chan struct{})

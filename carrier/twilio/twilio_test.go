@@ -7,7 +7,7 @@ import (
 	"echocast/carrier"
 )
 
-// The messages are those of Twilio's documentation, byte for byte but for the ids.
+// The messages are those of Twilio's documentation, byte for byte except the ids.
 func TestMessages(t *testing.T) {
 	s := New(map[string]string{"FirstName": "Jane"})
 	s.account, s.call, s.stream = "AC1", "CA1", "MZ1"
@@ -39,8 +39,8 @@ func TestMessages(t *testing.T) {
 	}
 }
 
-// The signature is the HMAC-SHA1 of the address in base64, as OpenSSL computes it. A
-// WebSocket has no parameters that would be signed as well.
+// The signature is the HMAC-SHA1 of the address in base64, as OpenSSL computes it. A WebSocket
+// request has no parameters to sign.
 func TestSign(t *testing.T) {
 	if got, want := Sign("12345", "wss://example.com/myapp"), "EvfFy6N6m8eXX/laJoZBmC3LFVM="; got != want {
 		t.Errorf("got %s, want %s", got, want)

@@ -8,7 +8,7 @@ import (
 	"echocast/carrier"
 )
 
-// However audio is cut into messages, its samples are the same.
+// The samples are the same, however the audio is cut into messages.
 func FuzzRead(f *testing.F) {
 	f.Add([]byte{1, 2, 3, 4, 5}, uint8(3), true)
 	f.Add([]byte(`{"action":"clear"}`), uint8(0), false)

@@ -375,7 +375,7 @@ func (c *cluster) runWell(w *world, n int8) {
 // wrong. The margin is what two clocks are wrong by.
 var shortest = cluster{options: Options{TTL: 4, Margin: 2}, clockError: 1}
 
-// In make test the clocks are right, and there is no margin.
+// With the race detector, the clocks of the model are right, and there is no margin.
 func TestModel(t *testing.T) {
 	c := cluster{options: Options{TTL: 3}}
 	if testwait.Trials(10) == 10 {
@@ -388,7 +388,7 @@ func TestModel(t *testing.T) {
 	}
 }
 
-// Each measure is needed: the model finds how it goes wrong without it.
+// Each rule is needed: without it, the model finds a fault.
 func TestModelFindsFaults(t *testing.T) {
 	const (
 		twoSpeak    = "a message left after one of the next holder"

@@ -322,7 +322,7 @@ func TestPausedNodeSendsNothing(t *testing.T) {
 
 // A node that is cut off from NATS sends nothing any more when another has begun to speak,
 // and nothing when the network is whole again. Then it serves the conversation of the other.
-func TestACutOffNodeStaysSilent(t *testing.T) {
+func TestCutOffNodeSendsNothing(t *testing.T) {
 	t.Parallel()
 	const seconds = 8
 	nats, audience := natstest.Address(natstest.Start(t, nil)), openAudience(t)

@@ -78,7 +78,7 @@ func (b *tab) rehearsal(label string) *gateway.Conversation {
 // speech is a recording of 7 s.
 const speech = "../../testdata/speech.wav"
 
-// speak queues minutes of speech in a conversation, whatever the machine does meanwhile.
+// speak queues minutes of speech, more than even a slow test needs.
 func speak(t *testing.T, c *gateway.Conversation) {
 	t.Helper()
 	data, err := os.ReadFile(speech)
@@ -98,10 +98,10 @@ func speak(t *testing.T, c *gateway.Conversation) {
 	}
 }
 
-// unknown is the length of a WAV file that does not know it.
+// unknown is the length in the header of a WAV file of unknown length.
 const unknown = "\xff\xff\xff\xff"
 
-// await waits until a conversation is as is says.
+// await waits until a conversation is as the function is wants.
 func (b *tab) await(what string, c *gateway.Conversation, is func(gateway.Info) bool) {
 	b.t.Helper()
 	ctx := testwait.Context(b.t)
@@ -114,7 +114,7 @@ func (b *tab) await(what string, c *gateway.Conversation, is func(gateway.Info) 
 	}
 }
 
-// dropFile drops a file on an element, as a hand does.
+// dropFile drops a file on an element, as a user does.
 const dropFile = `(async (selector, data, name) => {
 	const bytes = Uint8Array.from(atob(data), c => c.charCodeAt(0)), dragged = new DataTransfer();
 	dragged.items.add(new File([bytes], name, { type: "audio/wav" }));
@@ -122,8 +122,8 @@ const dropFile = `(async (selector, data, name) => {
 		.dispatchEvent(new DragEvent(kind, { dataTransfer: dragged, bubbles: true, cancelable: true }));
 })(%q, %q, %q)`
 
-// A rehearsal appears, speaks, is interrupted, opened by the keyboard, and speaks files,
-// in Chromium. Text of a client is never markup.
+// In Chromium, a rehearsal appears, speaks, is interrupted, is opened by the keyboard, and
+// speaks files. Text from clients is never treated as markup.
 func TestBoardInChromium(t *testing.T) {
 	b := open(t, nil)
 	b.Until("the page is connected", `
@@ -203,7 +203,7 @@ func TestBoardInChromium(t *testing.T) {
 	}
 }
 
-// Where a token is needed, the page asks for it, and keeps it in the tab alone.
+// If a token is needed, the page asks for it, and keeps it in the tab only.
 func TestTokenInChromium(t *testing.T) {
 	secret := strings.Repeat("s", token.MinLength)
 	hash := token.Hash(secret)
@@ -250,7 +250,7 @@ func TestTokenInChromium(t *testing.T) {
 		[...document.querySelectorAll("#lines .name")].map(a => a.textContent).join() === "the next one"`)
 }
 
-// watch counts what changes in the lines of those that speak, and of the others.
+// watch counts the changes in the lines of speaking conversations, and in the other lines.
 const watch = `window.touched = { speaking: 0, others: 0 };
 	window.begun = +document.getElementById("table").dataset.renders;
 	new MutationObserver(records => {
@@ -262,7 +262,7 @@ const watch = `window.touched = { speaking: 0, others: 0 };
 	}).observe(document.getElementById("lines"),
 		{ subtree: true, childList: true, attributes: true, characterData: true })`
 
-// With 200 conversations of which ten speak, only the lines of those ten change, a few
+// With 200 conversations, ten of them speaking, only the lines of those ten change, a few
 // nodes each time, and the page is drawn at most once for each message.
 func TestManyInChromium(t *testing.T) {
 	const many, speakers = 200, 10
@@ -295,7 +295,7 @@ func TestManyInChromium(t *testing.T) {
 	}
 }
 
-// pictures keeps pictures of the page.
+// pictures saves screenshots of the page.
 func (b *tab) pictures(name string) {
 	for _, width := range []int64{1280, 768, 360} {
 		for _, scheme := range []string{"light", "dark"} {
@@ -304,8 +304,8 @@ func (b *tab) pictures(name string) {
 	}
 }
 
-// The files are guarded by what guards the gateway, and by a policy that lets them load
-// and connect to nothing else.
+// The checks of the gateway also guard the files, and a policy lets them load from and connect
+// to nothing else.
 func TestBoardIsGuarded(t *testing.T) {
 	_, server := serve(t, nil)
 	for _, c := range []struct {

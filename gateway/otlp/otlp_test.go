@@ -21,7 +21,7 @@ import (
 	"echocast/internal/testwait"
 )
 
-// receiver is a service that collects traces, as far as it takes what is sent.
+// receiver is a collector of traces.
 type receiver struct {
 	t *testing.T
 
@@ -57,7 +57,7 @@ func (c *receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(nil) // an empty answer is a full success
 }
 
-// of returns the only span of a name that is below a parent.
+// of returns the only span with this name and this parent.
 func (c *receiver) of(name, parent string) *tracepb.Span {
 	c.t.Helper()
 	c.mu.Lock()
@@ -76,7 +76,7 @@ func (c *receiver) of(name, parent string) *tracepb.Span {
 
 func id(s *tracepb.Span) string { return hex.EncodeToString(s.GetSpanId()) }
 
-// textOf is an attribute of a span; empty: it has none, or it is no text.
+// textOf returns an attribute of a span, or "" if it has none or it is not text.
 func textOf(s *tracepb.Span, key string) string {
 	for _, a := range s.GetAttributes() {
 		if a.GetKey() == "echocast."+key {
@@ -122,7 +122,7 @@ const (
 	mine    = "00f067aa0ba902b7" // the span of the program that asks
 )
 
-// ask makes a request below the span mine, if that is wanted, and decodes the answer.
+// ask makes a request as a child of the span mine, if isTraced is set, and decodes the answer.
 func ask(t *testing.T, method, url, body string, isTraced bool, into any) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(testwait.Context(t), method, url, strings.NewReader(body))
@@ -142,9 +142,9 @@ func ask(t *testing.T, method, url, body string, isTraced bool, into any) {
 	}
 }
 
-// A conversation, what is uploaded, spoken and interrupted in it are spans, below those of
-// the requests, and below the conversation where a request names none. They hold nothing
-// that was said, and no secret.
+// A conversation, and each upload, utterance and interrupt in it, is a span: a child of the
+// request's span, or of the conversation's if the request names none. Spans hold nothing that
+// was said, and no secret.
 func TestSpans(t *testing.T) {
 	c, url, end := traced(t)
 	var conversation struct{ ID, Token string }

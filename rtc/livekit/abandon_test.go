@@ -12,7 +12,7 @@ import (
 	"echocast/internal/testwait"
 )
 
-// fakeParticipant keeps what it is given, and has one connection after another.
+// fakeParticipant records its packets, and has one connection after another.
 type fakeParticipant struct {
 	publisher *webrtc.PeerConnection
 	packets   []lksdk.DataPacket
@@ -76,8 +76,8 @@ func describe(t *testing.T, peer *webrtc.PeerConnection, what webrtc.SessionDesc
 	testwait.Receive(t, gathered)
 }
 
-// A stream whose connection was made anew is closed over the new one, so that the
-// avatar does not wait for the rest; none of its audio follows.
+// After a reconnect, the stream of the old connection is closed over the new one, so that the
+// avatar does not wait for its rest. None of its audio follows.
 func TestAbandonedStreamIsClosed(t *testing.T) {
 	fake := &fakeParticipant{publisher: connection(t)}
 	r := &Room{options: (&Options{}).withDefaults(), speakLock: make(chan struct{}, 1),

@@ -13,8 +13,8 @@ import (
 	"echocast/internal/testwait"
 )
 
-// A server that stands still is not sent more than HighWater and one packet,
-// and Speak waits for it no longer than its context.
+// At most HighWater and one packet are sent to a server that does not read, and Speak waits
+// for it no longer than its context.
 func TestSpeakBackpressure(t *testing.T) {
 	t.Parallel()
 	startAvatar(t, t.Name())

@@ -12,8 +12,9 @@ import (
 	"echocast/rtc/livekit/livekittest"
 )
 
-// Ten seconds of 24 kHz audio, from the first sample to the avatar's word that it
-// has played them; its clock is fast enough not to matter.
+// BenchmarkTenSeconds measures the time for ten seconds of 24 kHz audio, from the first sample
+// to the avatar's report that it has played them. The avatar's clock is fast enough not to
+// matter.
 func BenchmarkTenSeconds(b *testing.B) {
 	avatar := startAvatar(b, b.Name(), "-speed", "1e6", "-no-started")
 	r := join(b, b.Name(), nil)

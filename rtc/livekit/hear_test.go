@@ -77,7 +77,7 @@ func hums(t *testing.T, room, identity string, hertz float64, pause func(frame i
 
 func never(int) bool { return false }
 
-// heardFrom returns the samples heard from so many packets, at 48 kHz.
+// heardFrom returns the samples of a number of packets, at 48 kHz.
 func heardFrom(t *testing.T, name, from string, packets int) ([]int16, hear.Stats) {
 	t.Helper()
 	room, err := Join(testwait.Context(t), Address{URL: serverURL(t), Room: name},
@@ -110,7 +110,7 @@ func heardFrom(t *testing.T, name, from string, packets int) ([]int16, hear.Stat
 	return mixer.Drain(), mixer.Stats()
 }
 
-// frequency is that of a tone.
+// frequency returns the frequency of a tone.
 func frequency(pcm []int16) float64 {
 	waves, first, last := 0, 0, 0
 	for i := 1; i < len(pcm); i++ {
@@ -124,7 +124,7 @@ func frequency(pcm []int16) float64 {
 	return float64(waves-1) * 48000 / float64(last-first)
 }
 
-// heardFor is how many packets are heard: ECHOCAST_HEAR_LONG makes it 30 s.
+// heardFor returns how many packets to hear: ECHOCAST_HEAR_LONG makes it 30 s.
 func heardFor() int {
 	if os.Getenv("ECHOCAST_HEAR_LONG") != "" {
 		return 1500
@@ -132,7 +132,7 @@ func heardFor() int {
 	return 200
 }
 
-// The avatar, and those who are not the avatar, are heard through the server.
+// The avatar and the other participants are heard through the server.
 func TestHear(t *testing.T) {
 	t.Parallel()
 	hums(t, "hear", DefaultAvatar, 440, never)
@@ -149,7 +149,7 @@ func TestHear(t *testing.T) {
 	}
 }
 
-// A pause of 3 s, in which nothing is sent, is 3 s of silence.
+// A pause of 3 s, in which no packets are sent, becomes 3 s of silence.
 func TestHearPause(t *testing.T) {
 	t.Parallel()
 	const second = 50 // frames
@@ -177,7 +177,7 @@ func TestHearPause(t *testing.T) {
 	}
 }
 
-// Who hears all is told which tracks are the avatar's.
+// A listener to all is told which tracks are the avatar's.
 func TestHearAllTellsTheAvatar(t *testing.T) {
 	t.Parallel()
 	hums(t, t.Name(), DefaultAvatar, 440, never)

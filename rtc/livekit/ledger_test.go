@@ -95,7 +95,7 @@ func TestInterruptedReportGoesToWhatWasInterrupted(t *testing.T) {
 	s.wantFinished(5*time.Second, false, "next")
 }
 
-// Somebody else told the avatar to stop.
+// Another participant told the avatar to stop.
 func TestForeignInterrupt(t *testing.T) {
 	s := newScene(t)
 	s.ledger.open("a", 1000, s.now).samples = 2000
@@ -103,7 +103,8 @@ func TestForeignInterrupt(t *testing.T) {
 	s.wantFinished(time.Second, true, "a")
 }
 
-// An avatar whose clock is not ours: what is played and what was sent tell.
+// If the avatar's clock runs faster than ours, reports are matched by the played and the sent
+// lengths.
 func TestFastAvatar(t *testing.T) {
 	s := newScene(t)
 	s.say("lost", 3*time.Second)
@@ -123,7 +124,7 @@ func TestLedgerIsBounded(t *testing.T) {
 	}
 }
 
-// A stream that is still open has no natural end, however long it lasts.
+// A stream that is still open cannot finish, however long it lasts.
 func TestOpenStreamIsNotFinished(t *testing.T) {
 	s := newScene(t)
 	s.say("late", 5*time.Second)

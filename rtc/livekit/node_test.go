@@ -17,7 +17,7 @@ import (
 	"echocast/rtc/livekit/livekittest"
 )
 
-// nodePrograms is where the programs on LiveKit's libraries for Node are;
+// nodePrograms is the folder of the programs on LiveKit's libraries for Node.js.
 // scripts/livekit.sh installs the libraries.
 const nodePrograms = "livekittest/node"
 
@@ -32,9 +32,9 @@ type report struct {
 	Reply       string  `json:"reply"`
 }
 
-// startNode runs one of the programs in a room. Where Node or a library is missing,
-// the test is skipped, or fails where ECHOCAST_REQUIRE_LIVEKIT is set. The reports
-// end when the program does.
+// startNode runs one of the programs in a room. If Node.js or a library is missing, it skips
+// the test, or fails it if ECHOCAST_REQUIRE_LIVEKIT is set. The reports end when the program
+// does.
 func startNode(t *testing.T, program, identity, room string, args ...string) <-chan report {
 	t.Helper()
 	nodetest.Need(t, nodePrograms, "@livekit/agents", "ECHOCAST_REQUIRE_LIVEKIT")
@@ -64,8 +64,8 @@ func await(t *testing.T, reports <-chan report, event string) report {
 	}
 }
 
-// LiveKit's own sender speaks to our stand-in, which finds nothing to complain of,
-// and understands what it says.
+// LiveKit's own sender speaks to our stand-in. The stand-in complains of nothing, and the
+// sender understands its reports.
 func TestLiveKitSenderAndStandInAvatar(t *testing.T) {
 	t.Parallel()
 	avatar := startAvatar(t, t.Name(), "-sender", "agent")
@@ -90,8 +90,8 @@ func TestLiveKitSenderAndStandInAvatar(t *testing.T) {
 	}
 }
 
-// We speak to a worker on LiveKit's library, which publishes its video once
-// somebody has subscribed to its audio: nobody else is there.
+// Our sender speaks to a worker on LiveKit's library, which publishes its video only after
+// somebody has subscribed to its audio: no other participant is there.
 func TestSenderAndLiveKitWorker(t *testing.T) {
 	t.Parallel()
 	reports := startNode(t, "worker.mjs", DefaultAvatar, t.Name(), DefaultIdentity)

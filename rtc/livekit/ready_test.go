@@ -11,8 +11,8 @@ import (
 	"echocast/rtc/livekit/livekittest"
 )
 
-// LiveKit's own worker publishes its audio and waits for somebody to hear it
-// before it publishes its video. Nobody else is in the room.
+// LiveKit's own worker publishes its audio, and publishes its video only when somebody has
+// subscribed to the audio. No other participant is in the room.
 func TestAvatarWaitsForSubscriber(t *testing.T) {
 	t.Parallel()
 	avatar := startAvatar(t, t.Name(), "-publish", livekittest.PublishAudioFirst, "-speed", "50")
@@ -24,7 +24,7 @@ func TestAvatarWaitsForSubscriber(t *testing.T) {
 	mustEqual(t, heard(t, avatar.expect(livekittest.Finished)), what.sent())
 }
 
-// The same worker by default publishes nothing before it has something to say.
+// By default, the same worker publishes nothing before it has something to say.
 func TestAvatarPublishesWhenSpokenTo(t *testing.T) {
 	t.Parallel()
 	for name, options := range map[string]*Options{
@@ -52,7 +52,7 @@ func TestReadyWhenAudio(t *testing.T) {
 	avatar.expect(livekittest.Video) // the subscription outlasts the readiness
 }
 
-// Who waits in vain is told for what.
+// The error of a wait for the avatar says what is missing.
 func TestReadyTimeoutNamesWhatIsMissing(t *testing.T) {
 	t.Parallel()
 	r := join(t, t.Name(), &Options{ReadyWhen: ReadyVideo})
@@ -86,7 +86,7 @@ func TestReadyPolicyIsChecked(t *testing.T) {
 	}
 }
 
-// An avatar that was invited to obey another would reject all we say.
+// An avatar that was invited by another sender would reject our audio.
 func TestWarningOfAvatarForAnotherSender(t *testing.T) {
 	t.Parallel()
 	for onBehalfOf, warns := range map[string]bool{"somebody-else": true, "echocast": false} {
@@ -107,7 +107,7 @@ func TestWarningOfAvatarForAnotherSender(t *testing.T) {
 	}
 }
 
-// waitUntil waits for what the SDK learns of the room.
+// waitUntil waits until the SDK has learned something about the room.
 func waitUntil(t *testing.T, done func() bool) {
 	t.Helper()
 	ctx := testwait.Context(t)

@@ -59,7 +59,7 @@ func (s *samples) ReadSamples(p []float32) (int, error) {
 	return n, nil
 }
 
-// sent is what was read of it, as it should be heard.
+// sent returns what was read of it, as it should be heard.
 func (s *samples) sent() []byte { return new(pcm.Quantiser).Bytes(s.all) }
 
 func join(t testing.TB, name string, options *Options) *Room {
@@ -136,7 +136,7 @@ func TestUtterancesInARow(t *testing.T) {
 	}
 }
 
-// A report that is lost costs its own utterance only.
+// A lost report affects only its own utterance.
 func TestLostReportCostsOneUtterance(t *testing.T) {
 	t.Parallel()
 	avatar := startAvatar(t, t.Name(), "-lose-finished", "1", "-no-started")
@@ -386,7 +386,7 @@ func TestCloseEndsEverything(t *testing.T) {
 	}
 }
 
-// What was sent before Close arrives, though nobody waited for it.
+// What was sent before Close arrives, even if nobody waited for it.
 func TestCloseDelivers(t *testing.T) {
 	avatar := startAvatar(t, t.Name(), "-speed", "50", "-no-started", "-lose-finished", "1") // nobody is there to be told
 	r := join(t, t.Name(), nil)
@@ -439,7 +439,7 @@ func TestResumedConnection(t *testing.T) {
 	mustEqual(t, heard(t, avatar.expect(livekittest.Finished)), what.sent())
 }
 
-// A connection that was started anew has lost what was under way, and says so.
+// A restarted connection has lost what was on its way, and reports that.
 func TestRestartedConnection(t *testing.T) {
 	startAvatar(t, t.Name())
 	r := join(t, t.Name(), nil)

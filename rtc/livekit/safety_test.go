@@ -29,8 +29,8 @@ func TestTokenIsNotSentInClear(t *testing.T) {
 	}
 }
 
-// A server that redirects, here and to another port of this machine, is not
-// followed: there the token would go on to.
+// Redirects of the server, to this machine or to another port of it, are not followed: the
+// token would be sent there.
 func TestTokenIsNotSentToRedirect(t *testing.T) {
 	authorized := make(chan string, 10)
 	other := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {

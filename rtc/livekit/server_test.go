@@ -15,7 +15,7 @@ import (
 	"echocast/rtc/livekit/livekittest"
 )
 
-// Where this is set, the test binary is an avatar, in a process of its own.
+// If avatarEnv is set, the test binary runs an avatar.
 const avatarEnv = "ECHOCAST_TEST_AVATAR"
 
 const testKey, testSecret = livekittest.Key, livekittest.Secret
@@ -35,8 +35,8 @@ func TestMain(m *testing.M) {
 // server is the livekit-server that all tests share.
 var server = sync.OnceValues(func() (*livekittest.Server, error) { return livekittest.StartServer("../../bin") })
 
-// serverURL starts the server at its first call. Where there is none the test is
-// skipped, or fails where ECHOCAST_REQUIRE_LIVEKIT is set.
+// serverURL starts the server at its first call. If there is none, it skips the test, or fails
+// it if ECHOCAST_REQUIRE_LIVEKIT is set.
 func serverURL(t testing.TB) string {
 	t.Helper()
 	running, err := server()
@@ -50,7 +50,7 @@ func serverURL(t testing.TB) string {
 	return ""
 }
 
-// avatarProcess is a stand-in for the worker, in a process of its own.
+// avatarProcess is a stand-in for the worker in a separate process.
 type avatarProcess struct {
 	t       testing.TB
 	command *exec.Cmd
@@ -129,7 +129,7 @@ func (a *avatarProcess) expect(event string) livekittest.Report {
 // kill ends it without a goodbye.
 func (a *avatarProcess) kill() { _ = a.command.Process.Kill() }
 
-// heard is what the avatar played of a stream.
+// heard returns what the avatar played of a stream.
 func heard(t testing.TB, r livekittest.Report) []byte {
 	t.Helper()
 	pcm, err := os.ReadFile(r.File)

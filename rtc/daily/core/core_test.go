@@ -55,8 +55,7 @@ func load(t testing.TB) daily.Library {
 	return l
 }
 
-// newRoom opens a room, and at the end of the test sees that nothing in it was
-// unknown.
+// newRoom opens a room. At the end of the test it checks that the room complained of nothing.
 func newRoom(t testing.TB, o dailytest.Options) *dailytest.Room {
 	t.Helper()
 	room, err := dailytest.NewRoom(o)
@@ -87,7 +86,7 @@ func join(t testing.TB, room *dailytest.Room, o daily.Options) *daily.Conn {
 	return conn
 }
 
-// expect receives messages that have to contain these.
+// expect receives messages and checks that they contain these texts.
 func expect(t testing.TB, from interface {
 	Receive(ctx context.Context) ([]byte, error)
 }, want ...string) {
@@ -105,8 +104,8 @@ func expect(t testing.TB, from interface {
 	}
 }
 
-// Who is there and who comes is told, the replica is found, and messages go to
-// it and come from it as they are.
+// The participants are reported, the replica is found, and messages pass unchanged in both
+// directions.
 func TestConversation(t *testing.T) {
 	room := newRoom(t, dailytest.Options{})
 	ann := room.Enter("Ann", "tavus-replica-1")
@@ -149,7 +148,7 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// A message that the room does not take fails, and only that one.
+// A message that is too large for the room fails, and only that one.
 func TestTooLarge(t *testing.T) {
 	room := newRoom(t, dailytest.Options{})
 	ann := room.Enter("Ann", "tavus-replica-1")
@@ -167,8 +166,8 @@ func TestTooLarge(t *testing.T) {
 	expect(t, ann, `{"b":1}`)
 }
 
-// The library does not tell the room's limit: a message that Daily refuses is reported
-// by a later Send, or by Close.
+// The library does not report the room's limit. If Daily refuses a message, a later Send or
+// Close returns the error.
 func TestRefusedMessage(t *testing.T) {
 	for _, more := range []bool{true, false} {
 		room := newRoom(t, dailytest.Options{MaxMessage: 1000})
@@ -190,7 +189,7 @@ func TestRefusedMessage(t *testing.T) {
 	}
 }
 
-// A connection that breaks is made again, once.
+// A broken connection is restored once.
 func TestRejoins(t *testing.T) {
 	room := newRoom(t, dailytest.Options{})
 	ann := room.Enter("Ann", "tavus-replica-1")
@@ -208,8 +207,8 @@ func TestRejoins(t *testing.T) {
 	}
 }
 
-// Messages do not wait for each other, and those that were not sent when the
-// connection broke are sent by the next, in order.
+// Messages do not wait for each other. After a broken connection, the next one sends the
+// unsent messages in order.
 func TestUnsentMessagesAreSentAgain(t *testing.T) {
 	room := newRoom(t, dailytest.Options{SwallowAfter: 3})
 	ann := room.Enter("Ann", "tavus-replica-1")
@@ -230,8 +229,8 @@ func TestUnsentMessagesAreSentAgain(t *testing.T) {
 	expect(t, ann, `{"n":15}`)
 }
 
-// While the library sends nothing, Send waits for it no longer than its context,
-// and the connection stays.
+// While the library sends nothing, Send waits no longer than its context, and the connection
+// stays.
 func TestSendWaitsForTheLibrary(t *testing.T) {
 	room := newRoom(t, dailytest.Options{SwallowAfter: 1})
 	ann := room.Enter("Ann", "tavus-replica-1")
@@ -261,7 +260,7 @@ func TestSendWaitsForTheLibrary(t *testing.T) {
 	expect(t, conn, `"role":"replica"`, `"reason":"connection lost: connection closed"`) // and for no other reason
 }
 
-// One who was put out does not come again.
+// A participant that was ejected does not join again.
 func TestEjected(t *testing.T) {
 	for name, end := range map[string]func(*testing.T, *dailytest.Room){
 		"ejected": func(t *testing.T, room *dailytest.Room) {
@@ -283,7 +282,7 @@ func TestEjected(t *testing.T) {
 	}
 }
 
-// session is that of the library's client in the room.
+// session returns the session id of the library's client in the room.
 func session(t *testing.T, room *dailytest.Room) string {
 	t.Helper()
 	people, _ := room.People()
@@ -296,7 +295,7 @@ func session(t *testing.T, room *dailytest.Room) string {
 	return ""
 }
 
-// What the replica says comes as samples, with a time for each.
+// The replica's voice arrives as samples, with a time for each packet.
 func TestAudio(t *testing.T) {
 	room := newRoom(t, dailytest.Options{})
 	ann := room.Enter("Ann", "tavus-replica-1")
@@ -330,7 +329,7 @@ func TestAudio(t *testing.T) {
 	}
 }
 
-// Conversations of one process do not hear each other.
+// Conversations in one process do not hear each other.
 func TestManyConversations(t *testing.T) {
 	var all sync.WaitGroup
 	for i := range 8 {
@@ -354,7 +353,7 @@ func TestManyConversations(t *testing.T) {
 	all.Wait()
 }
 
-// The library is that of the process.
+// A process loads the library once.
 func TestLoadedOnce(t *testing.T) {
 	load(t)
 	if _, err := core.Load("other.so"); err == nil || err.Error() != "other.so: "+library+" is loaded already" {
@@ -362,7 +361,7 @@ func TestLoadedOnce(t *testing.T) {
 	}
 }
 
-// A call that comes too late, since a loss has freed the client, does nothing.
+// A call after Close, or after a loss has freed the client, does nothing.
 func TestCallsAfterClose(t *testing.T) {
 	c, err := load(t).Open(func(event []byte) { t.Errorf("an event: %s", event) }, func(daily.Sound) {})
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 	"echocast/internal/testwait"
 )
 
-// Files that are not the library are refused, with words that say what they are.
+// Files that are not the library are refused, with an error that says what they are.
 func TestOpenRefuses(t *testing.T) {
 	folder := t.TempDir()
 	text, other := filepath.Join(folder, "text.so"), filepath.Join(folder, "other.so")

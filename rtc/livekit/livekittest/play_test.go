@@ -23,7 +23,7 @@ func player(ctx context.Context, p *playback) (reports *bytes.Buffer, finished <
 	return reports, done
 }
 
-// count is how often a reports has an event, and the last report of it.
+// count returns how many reports have an event, and the last of them.
 func count(t *testing.T, reports io.Reader, event string) (n int, last Report) {
 	t.Helper()
 	for lines := json.NewDecoder(reports); lines.More(); {
@@ -44,8 +44,8 @@ func newStream() *playback {
 
 const bytesOfFrame = 2 * 24000 / 50
 
-// The buffer is empty while the last frame still plays: that is no underrun, and
-// the next frame begins when that one is over.
+// The buffer is empty while the last frame still plays. That is not an underrun, and the next
+// frame begins when the last one is over.
 func TestFramePlaysToItsEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, began := newStream(), time.Now()
@@ -71,7 +71,7 @@ func TestFramePlaysToItsEnd(t *testing.T) {
 	})
 }
 
-// A frame that comes late is an underrun, once, and the clock starts again.
+// A late frame is one underrun, and restarts the clock.
 func TestLateFrameIsUnderrun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, began := newStream(), time.Now()
