@@ -16,7 +16,7 @@ import (
 	"echocast/internal/testwait"
 )
 
-// runBench runs the bench command, with results that take no time to speak of.
+// runBench runs the bench command with a very short measuring time.
 func runBench(ctx context.Context, args ...string) (stdout, stderr string, code int) {
 	var out, err bytes.Buffer
 	args = append([]string{"echocast", "bench", "--seconds", "0.000001"}, args...)
@@ -57,7 +57,7 @@ func TestBenchSelectsCases(t *testing.T) {
 	}
 }
 
-// The figures of a result must agree with each other.
+// checkBenchResult checks that the figures of a result agree with each other.
 func checkBenchResult(t *testing.T, r load.CaseResult) {
 	t.Helper()
 	messages := float64(r.Messages)
@@ -94,8 +94,7 @@ func TestBenchDefaults(t *testing.T) {
 	}
 }
 
-// Where nobody looks at a terminal there is a plain table, and --quiet leaves
-// only that.
+// If stdout is not a terminal there is a plain table, and --quiet leaves only that.
 func TestBenchPlainTable(t *testing.T) {
 	stdout, stderr, code := runBench(testwait.Context(t), "-q", "--chunk", "50ms", "--rate", "24000")
 	lines := strings.Split(stdout, "\n")
@@ -135,7 +134,7 @@ func TestBenchRefusals(t *testing.T) {
 	}
 }
 
-// stopping ends a context after so many lines were written.
+// stopping ends a context after a number of lines was written.
 type stopping struct {
 	bytes.Buffer
 	lines int
@@ -160,7 +159,7 @@ func TestBenchEndsBetweenCases(t *testing.T) {
 	}
 }
 
-// countdown is a context that has ended when it was asked so many times.
+// countdown is a context that ends after it was asked a number of times.
 type countdown struct {
 	context.Context
 	asked, left int
@@ -176,8 +175,7 @@ func (c *countdown) Err() error {
 	return nil
 }
 
-// What was measured before a signal is shown, and nothing is invented where
-// there was no time to measure.
+// Results from before a signal are shown. A case that had no time to be measured is left out.
 func TestBenchPartialTable(t *testing.T) {
 	for left, want := range map[int]int{0: 0, 1: 2, 4: 3} { // lines, the head among them
 		var out bytes.Buffer

@@ -21,7 +21,7 @@ import (
 	"echocast/internal/testwait"
 )
 
-// result is what a run of the command line left.
+// result is the output of a run.
 type result struct {
 	stdout, stderr string
 	code           int
@@ -88,7 +88,7 @@ func audioOf(all []message) (pcm []byte) {
 	return pcm
 }
 
-// wav is a 16-bit WAV file with a sweep of n frames.
+// wav returns a 16-bit WAV file with a sweep of n frames.
 func wav(rate, channels, n int) (file, pcm []byte) {
 	for i := range n * channels {
 		t := float64(i/channels) / float64(rate)
@@ -114,7 +114,7 @@ func write(t *testing.T, name string, data []byte) string {
 	return path
 }
 
-// 24 kHz mono 16-bit input is on the wire bit for bit.
+// 24 kHz mono 16-bit input is sent bit for bit.
 func TestEncodeIsBitExact(t *testing.T) {
 	for _, n := range []int{1, 1199, 1200, 1201, 2400, 50001} {
 		file, pcm := wav(24000, 1, n)
@@ -153,7 +153,7 @@ func TestEachInputIsAnUtterance(t *testing.T) {
 	}
 }
 
-// The same input gives the same bytes, ids aside, however it is split.
+// The same input gives the same bytes, except ids, however the reads split it.
 func TestEncodeDoesNotDependOnReads(t *testing.T) {
 	file, _ := wav(44100, 2, 30011)
 	mp3, err := os.ReadFile("../testdata/mp3/speech_22050hz_mono_cbr64.mp3")
@@ -191,7 +191,7 @@ func (s *steps) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// Both methods of resampling give the same length; --live is the one in Go.
+// Both methods of resampling give the same length; --live selects the one in Go.
 func TestResamplers(t *testing.T) {
 	file, _ := wav(44100, 2, 44100)
 	fir := run(t, bytes.NewReader(file), "encode", "--resampler", "fir", "-")
@@ -235,8 +235,8 @@ func TestFlagsMayFollowTheInputs(t *testing.T) {
 	}
 }
 
-// Bad input gets one line that says what and what to do, a code, and nothing on
-// stdout.
+// Bad input gives one line that says what is wrong and what to do, the right exit code, and
+// nothing on stdout.
 func TestRefusals(t *testing.T) {
 	t.Parallel()
 	file, _ := wav(24000, 1, 2400)
@@ -320,7 +320,7 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// An input that breaks in mid-stream ends in an interrupt and never in a done.
+// An input that breaks in mid-stream ends with an interrupt and never with done.
 func TestBrokenInputNeverSaysDone(t *testing.T) {
 	file, pcm := wav(24000, 1, 24000)
 	broken := func() io.Reader {
@@ -439,7 +439,7 @@ func TestDryRun(t *testing.T) {
 	}
 }
 
-// A reader of stdout that has seen enough is no error; a full disk is.
+// A reader of stdout that has closed it is not an error; a full disk is.
 func TestClosedStdout(t *testing.T) {
 	file, _ := wav(24000, 1, 240000)
 	for err, code := range map[error]int{syscall.EPIPE: 0, syscall.ENOSPC: 1} {
@@ -460,7 +460,7 @@ func TestClosedStdout(t *testing.T) {
 	}
 }
 
-// What is spoken is not recorded over.
+// --record must not overwrite the input.
 func TestRecordOverTheInput(t *testing.T) {
 	file, _ := wav(24000, 1, 2400)
 	name := write(t, "a.wav", file)
@@ -474,7 +474,7 @@ func TestRecordOverTheInput(t *testing.T) {
 	}
 }
 
-// That nobody reads stdout does not hide that the input broke.
+// If the input breaks and stdout is closed, the broken input is reported.
 func TestBrokenInputAndBrokenStdout(t *testing.T) {
 	file, _ := wav(24000, 1, 24000)
 	broken := io.MultiReader(bytes.NewReader(file[:20044]), iotest.ErrReader(errors.New("gone")))
@@ -486,7 +486,7 @@ func TestBrokenInputAndBrokenStdout(t *testing.T) {
 	}
 }
 
-// A receipt that cannot be written is no success.
+// A receipt that cannot be written is an error.
 func TestReceiptThatCannotBeWritten(t *testing.T) {
 	t.Parallel()
 	var stderr safeBuffer

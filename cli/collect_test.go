@@ -10,15 +10,14 @@ import (
 	"echocast/internal/testwait"
 )
 
-// percentNow is how much garbage may be added before a collection.
+// percentNow returns the current GOGC.
 func percentNow() int {
 	sample := []metrics.Sample{{Name: "/gc/gogc:percent"}}
 	metrics.Read(sample)
 	return int(sample[0].Value.Uint64())
 }
 
-// The usual percentage holds from the first collection on, and not against what a
-// command has chosen.
+// collectLater sets GOGC at the first collection, unless a command has chosen its own.
 func TestDefaultGOGC(t *testing.T) {
 	t.Setenv("GOGC", "")
 	before, asked := percentNow(), collectsAsAsked.Swap(false)
@@ -45,7 +44,7 @@ func TestDefaultGOGC(t *testing.T) {
 	}
 }
 
-// collectUntil collects until something has happened by it.
+// collectUntil runs the collector until a condition is true.
 func collectUntil(t *testing.T, happened func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(testwait.Limit); !happened(); runtime.GC() {

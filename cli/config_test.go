@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// configFile makes text the file of settings of a test.
+// configFile writes text into the settings file of a test.
 func configFile(t *testing.T, text string) (name string) {
 	t.Helper()
 	name = filepath.Join(t.TempDir(), "echocast", "config")
@@ -25,7 +25,7 @@ func configFile(t *testing.T, text string) (name string) {
 	return name
 }
 
-// shown is what config says of an option.
+// shown returns what config prints about an option.
 func shown(t *testing.T, option string, args ...string) (value, from string) {
 	t.Helper()
 	r := run(t, nil, append([]string{"config", "--json"}, args...)...)
@@ -63,7 +63,8 @@ room-key-file = ~/key
 chunk = 10ms
 `
 
-// Flag before environment before profile before the head of the file before default.
+// A flag comes before the environment, then the profile, then the head of the file, then the
+// default.
 func TestPrecedence(t *testing.T) {
 	configFile(t, settingsOfTests)
 	file, _ := wav(24000, 1, 24000)
@@ -150,7 +151,7 @@ func TestProfilesAreCompleted(t *testing.T) {
 	}
 }
 
-// A fault of the settings is one line that says where it stands, and exit code 2.
+// An error in the settings is one line that names its place, and exit code 2.
 func TestSettingsErrors(t *testing.T) {
 	for text, want := range map[string]string{
 		"\nlaed = 1s\n":                    `:2: no option is called "laed"; did you mean lead?`,
@@ -207,7 +208,7 @@ func TestSettingsFileMode(t *testing.T) {
 	}
 }
 
-// What was typed hides the rival that comes from further away.
+// A typed option overrides a conflicting one from the environment or the file.
 func TestTypedOptionOverridesConflictingSetting(t *testing.T) {
 	configFile(t, "to = http://127.0.0.1:1\npage = true")
 	if r := run(t, nil, "send", "--rehearse", "--page=false", "--pace", "burst", "../testdata/speech.wav"); r.code != 0 {
@@ -219,7 +220,7 @@ func TestTypedOptionOverridesConflictingSetting(t *testing.T) {
 	}
 }
 
-// No variable of the environment that means something else is that of an option.
+// No option has the same variable as something else.
 func TestOptionVariablesDoNotCollide(t *testing.T) {
 	var rows []string
 	for _, name := range []string{"send", "replica", "converse", "conversation create", "doctor", "bench", "hear"} {

@@ -38,7 +38,7 @@ func account(t *testing.T) (server *tavustest.Server, stateDir string) {
 	return server, stateDir
 }
 
-// call runs a command and looks for the key in what it leaves.
+// call runs a command and checks that its output does not contain the key.
 func call(t *testing.T, args ...string) result {
 	t.Helper()
 	r := run(t, strings.NewReader(""), args...)
@@ -60,7 +60,7 @@ func call(t *testing.T, args ...string) result {
 	return r
 }
 
-// From a new account to a conversation, and back to nothing.
+// All commands from a new account to a conversation, and back to an empty account.
 func TestConversationCommands(t *testing.T) {
 	server, state := account(t)
 	pal := call(t, "pal", "create", "--echo", "--face", "r1234567890a", "--microphone")
@@ -117,7 +117,7 @@ func TestConversationCommands(t *testing.T) {
 	}
 }
 
-// A refusal has one line, and its code.
+// Each refusal of the service has one line and its exit code.
 func TestServiceRefusals(t *testing.T) {
 	server, _ := account(t)
 	t.Setenv("TAVUS_PAL_ID", "p1")
@@ -219,7 +219,7 @@ func TestServiceUnreachable(t *testing.T) {
 	}
 }
 
-// A creation of which nothing is known says how to end what it may have made.
+// If it is unknown whether a conversation was created, the error says how to end it.
 func TestUncertainCreation(t *testing.T) {
 	server, _ := account(t)
 	server.Fail(tavustest.Fault{Method: "POST", Status: 500, After: true, Times: 1})
@@ -235,7 +235,7 @@ func TestUncertainCreation(t *testing.T) {
 	}
 }
 
-// What cannot be printed is not kept.
+// A conversation is ended if its id cannot be printed.
 func TestCreationIsEndedIfItCannotBePrinted(t *testing.T) {
 	server, _ := account(t)
 	code := cli.Run(testwait.Context(t), []string{"echocast", "conversation", "create", "--pal", "p1"},
@@ -251,7 +251,7 @@ func TestCreationIsEndedIfItCannotBePrinted(t *testing.T) {
 	}
 }
 
-// The next creating command says what earlier ones left, and how to end it.
+// The next create reports conversations that earlier runs left open, and how to end them.
 func TestCreateReportsLeftoverConversations(t *testing.T) {
 	_, state := account(t)
 	if r := call(t, "conversation", "create", "--pal", "p1"); r.code != 0 || strings.Contains(r.stderr, "end-mine") {
@@ -271,8 +271,7 @@ func TestCreateReportsLeftoverConversations(t *testing.T) {
 	}
 }
 
-// A conversation whose id went to a standard output that is closed is named all the
-// same.
+// If stdout is closed, the id of a created conversation is on stderr.
 func TestIDIsNamedWhenStdoutIsClosed(t *testing.T) {
 	server, _ := account(t)
 	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
@@ -288,7 +287,7 @@ func TestIDIsNamedWhenStdoutIsClosed(t *testing.T) {
 	}
 }
 
-// An end that gets no answer says how to end it.
+// If ending a conversation gets no answer, the error says how to end it.
 func TestEndTimesOut(t *testing.T) {
 	server, _ := account(t)
 	id := server.Add("mine")

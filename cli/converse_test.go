@@ -12,8 +12,7 @@ import (
 	"echocast/replica"
 )
 
-// needEspeak skips the test, or fails it where that is demanded, without a
-// program that speaks.
+// needEspeak skips the test if espeak-ng is missing, or fails it if that is required.
 func needEspeak(t *testing.T) {
 	t.Helper()
 	if _, err := exec.LookPath("espeak-ng"); err == nil {
@@ -25,7 +24,7 @@ func needEspeak(t *testing.T) {
 	t.Skip("needs espeak-ng")
 }
 
-// userSays is a line of a script.
+// userSays returns a line of a script.
 func userSays(on, id, text string) string {
 	event := `{"message_type":"conversation","event_type":"conversation.utterance","inference_id":"` + id +
 		`","properties":{"role":"user","speech":"` + text + `"}}`
@@ -55,8 +54,7 @@ func receiptsOf(t *testing.T, stdout string) (receipts []echo.Receipt) {
 	return receipts
 }
 
-// The user asks, barges into the answer, asks again and hears the answer to its
-// end.
+// The user asks, interrupts the answer, asks again and hears the answer in full.
 func TestConverse(t *testing.T) {
 	t.Parallel()
 	needEspeak(t)
@@ -119,7 +117,7 @@ func TestConverseCommandsThatFail(t *testing.T) {
 	}
 }
 
-// The greeting is said, and the room ends the conversation.
+// The greeting is spoken, and the room ends the conversation.
 func TestConverseGreets(t *testing.T) {
 	url, ended := scripted(testwait.Context(t), t, replica.Options{},
 		`{"on":"stopped_speaking","event":{"message_type":"system","event_type":"system.shutdown",`+

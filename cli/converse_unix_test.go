@@ -20,8 +20,8 @@ import (
 	"echocast/rtc"
 )
 
-// endless is a text-to-speech program that never ends, and starts others. gone is
-// closed when it and all it started are: each of them holds one end of a pipe.
+// endless returns a text-to-speech command that never ends, and starts other processes. gone
+// is closed when all of them have ended: each holds one end of a pipe.
 func endless(t *testing.T) (command string, gone <-chan struct{}) {
 	t.Helper()
 	fifo := filepath.Join(t.TempDir(), "alive")
@@ -42,13 +42,13 @@ func endless(t *testing.T) (command string, gone <-chan struct{}) {
 	return "exec 9>'" + fifo + "'; sleep 600 & while :; do cat ../testdata/speech.wav; done", over
 }
 
-// runConverse runs the command until it ends, and returns what it left.
+// runConverse runs the command until it ends, and returns its output.
 func runConverse(ctx context.Context, url string, arguments ...string) (code int, stdout, stderr string) {
 	all := append([]string{"converse", "--to", url, "--json", "--on-utterance", "cat"}, arguments...)
 	return run(ctx, all...)
 }
 
-// onlyReceipt is the receipt of the only answer.
+// onlyReceipt returns the receipt of the only answer.
 func onlyReceipt(t *testing.T, stdout string) echo.Receipt {
 	t.Helper()
 	receipts := receiptsOf(t, stdout)
@@ -58,8 +58,8 @@ func onlyReceipt(t *testing.T, stdout string) echo.Receipt {
 	return receipts[0]
 }
 
-// A user who barges in ends the program that speaks, and all that it started;
-// the conversation goes on until Ctrl-C.
+// When the user interrupts, the voice command and all its processes are killed. The
+// conversation continues until Ctrl-C.
 func TestConverseKillsVoiceCommand(t *testing.T) {
 	url, ended := scripted(testwait.Context(t), t, replica.Options{}, userSays("", "i1", "Hello?"), userBegins)
 	tts, gone := endless(t)
@@ -83,7 +83,7 @@ func TestConverseKillsVoiceCommand(t *testing.T) {
 	}
 }
 
-// Ctrl-C in the middle of an answer silences the replica and ends what speaks.
+// Ctrl-C in the middle of an answer interrupts the replica and ends the voice command.
 func TestConverseCtrlCDuringAnswer(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(testwait.Context(t))
 	defer cancel(nil)
@@ -105,8 +105,8 @@ func TestConverseCtrlCDuringAnswer(t *testing.T) {
 	}
 }
 
-// A connection that is lost in the middle of an answer, and cannot be made again,
-// ends the conversation with the code for that.
+// A connection that is lost in the middle of an answer, and cannot be restored, ends the
+// conversation with its exit code.
 func TestConverseConnectionLost(t *testing.T) {
 	t.Parallel()
 	listener, err := rtc.Listen("127.0.0.1:0", nil)

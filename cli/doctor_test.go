@@ -22,7 +22,7 @@ import (
 // finding is a check of doctor --json.
 type finding struct{ Name, Status, Detail, Fix string }
 
-// doctor runs it and returns its checks by name.
+// doctor runs the command and returns its checks by name.
 func doctor(t *testing.T, args ...string) (map[string]finding, result) {
 	t.Helper()
 	r := call(t, append([]string{"doctor", "--json"}, args...)...)
@@ -53,7 +53,7 @@ func doctor(t *testing.T, args ...string) (map[string]finding, result) {
 	return checks, r
 }
 
-// browser is a stand-in for one, which says its version.
+// browser is a stand-in for a browser. It only prints its version.
 func browser(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "chromium")
@@ -63,7 +63,7 @@ func browser(t *testing.T) string {
 	return path
 }
 
-// In a good account everything is well, and nothing is created or said.
+// In a good account all checks pass, and nothing is created or spoken.
 func TestDoctorFindsNoFault(t *testing.T) {
 	server, state := account(t)
 	server.AddPAL("p1", "r1234567890a", "echo", nil)
@@ -111,7 +111,7 @@ func TestDoctorFindsNoFault(t *testing.T) {
 	}
 }
 
-// What is wrong is said, with its code, and what can still be checked is.
+// A fault is reported with its exit code, and the checks that are still possible run.
 func TestDoctorReportsFaults(t *testing.T) {
 	microphone := map[string]any{
 		"transport": map[string]any{"input_settings": map[string]any{"microphone": map[string]any{"isEnabled": true}}}}
@@ -237,7 +237,7 @@ func pal(id, mode string, layers map[string]any) func(*testing.T, *tavustest.Ser
 	return func(_ *testing.T, s *tavustest.Server) { s.AddPAL(id, "r1234567890a", mode, layers) }
 }
 
-// unset takes a variable away until the test ends.
+// unset removes a variable until the test ends.
 func unset(t *testing.T, name string) {
 	t.Setenv(name, "")
 	if err := os.Unsetenv(name); err != nil {
@@ -245,8 +245,8 @@ func unset(t *testing.T, name string) {
 	}
 }
 
-// Conversations of a process that died are named, with what ends them; those of
-// one that lives are left alone.
+// Conversations of a dead process are reported, with the command that ends them; those of a
+// living one are left alone.
 func TestDoctorReportsLeftoverConversations(t *testing.T) {
 	server, state := account(t)
 	if r := call(t, "conversation", "create", "--pal", "p1"); r.code != 0 {
@@ -287,7 +287,7 @@ func TestDoctorReportsLeftoverConversations(t *testing.T) {
 	}
 }
 
-// A replica of echocast is joined, and looked for; the room key is said nowhere.
+// doctor joins a replica of echocast and finds it; the room key is printed nowhere.
 func TestDoctorJoinsPeer(t *testing.T) {
 	_, _ = account(t)
 	r := startRemote(t)
@@ -312,8 +312,8 @@ func TestDoctorJoinsPeer(t *testing.T) {
 	}
 }
 
-// A live check costs money, so it is asked for twice; it ends what it created and
-// prints a report without key and ids.
+// A live check costs money, so it needs --yes as well; it ends what it created and prints a
+// report without key and ids.
 func TestDoctorLive(t *testing.T) {
 	server := withMessages(t)
 	for want, args := range map[string][]string{
@@ -334,7 +334,7 @@ func TestDoctorLive(t *testing.T) {
 	}
 }
 
-// A conversation that is named is looked at, and not joined.
+// A named conversation is checked, and not joined.
 func TestDoctorOfAConversation(t *testing.T) {
 	server := withMessages(t)
 	id := server.Add("somebody's")
@@ -368,7 +368,7 @@ func TestDoctorUsage(t *testing.T) {
 	}
 }
 
-// The real browser of this machine says its version.
+// The version of the installed browser is reported.
 func TestDoctorAndTheBrowser(t *testing.T) {
 	if _, err := exec.LookPath("chromium"); err != nil {
 		t.Skip("no Chromium")
@@ -380,7 +380,7 @@ func TestDoctorAndTheBrowser(t *testing.T) {
 	}
 }
 
-// A file that is no library is not taken for one because it is there.
+// A file at the path of the library that is not the library is refused.
 func TestDoctorOpensTheLibrary(t *testing.T) {
 	if !core.Supported {
 		t.Skip("this build opens no library")

@@ -12,9 +12,9 @@ import (
 	"echocast/internal/oneshot"
 )
 
-// At every usual rate, mono and stereo, encode writes exactly round(n·24000/rate)
-// samples, each within 1 LSB of one call of libsoxr over the whole signal; and
-// bit for bit what came in where the rate is right already.
+// At every usual rate, mono and stereo, encode writes exactly round(n·24000/rate) samples,
+// each within 1 LSB of one call of libsoxr over the whole signal. At 24 kHz it writes the
+// input bit for bit.
 func TestEncodeEqualsOneShot(t *testing.T) {
 	t.Parallel()
 	for _, rate := range []int{8000, 11025, 16000, 22050, 24000, 32000, 44100, 48000, 96000} {

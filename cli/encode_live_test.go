@@ -11,7 +11,7 @@ import (
 	"echocast/internal/testwait"
 )
 
-// In every pace a message leaves when the input has nothing more, and large
+// At every pace, a message is written when the input has nothing more to read, and large
 // pieces are written while it has.
 func TestEncodeLatency(t *testing.T) {
 	file, _ := wav(24000, 1, 72000)

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// What echocast does not read itself is left to ffmpeg where that is installed,
-// which is said, unless it was forbidden.
+// Other formats are decoded by ffmpeg if it is installed, with a message that says so, unless
+// --no-ffmpeg forbids it.
 func TestFFmpegIsUsedByDefault(t *testing.T) {
 	dir := t.TempDir()
 	file, pcm := wav(24000, 1, 2400)

@@ -13,7 +13,7 @@ import (
 	"echocast/trace"
 )
 
-// runIn runs echocast in a folder and returns its exit code and what it said.
+// runIn runs echocast in a folder and returns its exit code and stderr.
 func runIn(t *testing.T, folder string, args ...string) (code int, stderr string) {
 	t.Helper()
 	t.Chdir(folder)
@@ -23,8 +23,7 @@ func runIn(t *testing.T, folder string, args ...string) (code int, stderr string
 	return code, people.String()
 }
 
-// Files that cannot be written are refused before anything is spoken: nothing is
-// connected to, so that a room that is not there is not the error.
+// Files that cannot be written are refused before anything is spoken or connected.
 func TestOutputsAreCheckedFirst(t *testing.T) {
 	folder := t.TempDir()
 	if err := os.Mkdir(filepath.Join(folder, "sub"), 0o700); err != nil {

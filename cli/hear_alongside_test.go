@@ -17,7 +17,7 @@ import (
 	"echocast/rtc/daily"
 )
 
-// fakeHearer hears 20 ms of one value, and then nothing, or fail.
+// fakeHearer hears 20 ms of one value, and then silence, or an error.
 type fakeHearer struct {
 	value uint16
 	fails error
@@ -40,7 +40,7 @@ func (e *fakeHearer) Hear(ctx context.Context, _ string, packet func(string, *rt
 	return context.Cause(ctx)
 }
 
-// fakeRoom is joined once with each of its hearers.
+// fakeRoom is joined once for each of its hearers.
 type fakeRoom struct{ hearers []room.Hearer }
 
 func (f *fakeRoom) Join(context.Context, string, *room.Options) (*room.Connection, error) {
@@ -59,7 +59,7 @@ func heardRoom(t *testing.T, hearers ...room.Hearer) *room.Room {
 	return r
 }
 
-// awaited takes samples until one value has come.
+// awaited reads samples until it finds a value.
 type awaited struct {
 	mu    sync.Mutex
 	all   bytes.Buffer
@@ -78,7 +78,7 @@ func (a *awaited) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// After a loss the room that is joined next is heard, into the same stream.
+// After a reconnect, the new room is heard into the same stream.
 func TestHearAfterReconnect(t *testing.T) {
 	var people bytes.Buffer
 	settings := &settings{quiet: true}

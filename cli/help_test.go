@@ -31,7 +31,7 @@ func commandNames(t *testing.T) []string {
 	return names
 }
 
-// helpPages are all pages at a width.
+// helpPages returns all help pages at a width.
 func helpPages(t *testing.T, width int) string {
 	t.Helper()
 	t.Setenv("COLUMNS", strconv.Itoa(width))
@@ -76,8 +76,8 @@ func TestHelpPages(t *testing.T) {
 			if words := strings.Fields(line); slices.Contains(words, "VALUE") && strings.HasPrefix(line, "  -") {
 				t.Errorf("an option whose usage names no value in backquotes: %s", line)
 			}
-			// What is indented may be an example, which is kept whole, and a word
-			// may be longer than the line.
+			// An indented line may be an example, which is not wrapped, and a word may be
+			// longer than the line.
 			if words := strings.Fields(line); len(line) > width+1 && line[0] != ' ' && line[0] != '$' && len(words) > 2 {
 				t.Errorf("longer than %d: %s", width, line)
 			}
@@ -98,8 +98,8 @@ func TestShortHelpFitsAScreen(t *testing.T) {
 	}
 }
 
-// Wherever -h and --help stand they are help, but not as the value of an option
-// or as an input.
+// -h and --help show help wherever they stand, except as the value of an option or as an
+// input.
 func TestHelpFlagPositions(t *testing.T) {
 	for _, c := range []struct {
 		args []string
@@ -188,8 +188,8 @@ func TestComplete(t *testing.T) {
 	}
 }
 
-// shells complete the line that is typed in them and print what they found. The
-// last of the arguments is the folder of the program.
+// shells complete a line and print what they found. The last argument is the folder of the
+// program.
 var shells = map[string]string{
 	"bash": `source <(echocast completion bash); COMP_WORDS=(echocast send --pace ""); COMP_CWORD=3; _echocast; ` +
 		`printf '%s\n' "${COMPREPLY[@]}"`,
@@ -200,7 +200,7 @@ var shells = map[string]string{
 	"fish": `echocast completion fish | source; complete -C "echocast send --pace "`,
 }
 
-// Each shell itself runs its script, where it is installed.
+// Each installed shell runs its completion script.
 func TestShells(t *testing.T) {
 	folder := t.TempDir()
 	name := filepath.Join(folder, "echocast")
@@ -226,7 +226,7 @@ func TestShells(t *testing.T) {
 	}
 }
 
-// There is a manual page for each command, and man has nothing to say against it.
+// Each command has a manual page, and man reports no error in it.
 func TestManualPages(t *testing.T) {
 	folder := t.TempDir()
 	if code, _, stderr := run(testwait.Context(t), "man", folder); code != 0 {

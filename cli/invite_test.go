@@ -10,8 +10,8 @@ import (
 	"echocast/room"
 )
 
-// fakeLiveKit stands in for LiveKit rooms with TLS. Those without are not
-// registered, as in the program without LiveKit's library.
+// fakeLiveKit stands in for LiveKit rooms with TLS. Those without TLS are not registered, as
+// in the program without LiveKit's library.
 type fakeLiveKit struct{}
 
 func init() { room.Register("livekit+wss", fakeLiveKit{}) }
@@ -28,7 +28,7 @@ func (fakeLiveKit) Invite(address, avatar string) (server, token string, err err
 	return "wss://h", address + " " + avatar, nil
 }
 
-// newJoinedStage is a room with a replica in it that takes audio only.
+// newJoinedStage returns a room with a replica that takes only audio.
 func newJoinedStage() joinedStage {
 	s := joinedStage{joined: make(chan echo.Event, 1)}
 	s.joined <- echo.Event{Kind: echo.ReplicaJoined, Role: echo.RolePal}
@@ -70,8 +70,8 @@ func TestInvite(t *testing.T) {
 	}
 }
 
-// A command for a room that only the other program joins does not begin: it
-// reads nothing, and --to may stand anywhere.
+// A command for a room that only echocast-server joins stops at once: it reads nothing,
+// wherever --to stands.
 func TestCommandsNeedEchocastServer(t *testing.T) {
 	for _, arguments := range [][]string{
 		{"invite", "--to", "livekit+ws://h/r"},

@@ -11,8 +11,8 @@ import (
 	"echocast/echo"
 )
 
-// The receipt of an utterance whose text is known says which words were heard; the
-// text is a file or the option itself.
+// If the text of an utterance is known, its receipt has the heard words; --text takes a file
+// or the text itself.
 func TestSendWithKnownText(t *testing.T) {
 	t.Parallel()
 	const said = "one two three four"

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// floats is a WAV of 32-bit floats at 24 kHz, the channels in turn.
+// floats returns a WAV of 32-bit floats at 24 kHz, with interleaved channels.
 func floats(channels int, samples ...float64) []byte {
 	var pcm []byte
 	for _, v := range samples {
@@ -24,7 +24,7 @@ func floats(channels int, samples ...float64) []byte {
 	return append(file, pcm...)
 }
 
-// Levels that ruin what is heard are said in one line wherever the input is read.
+// A warning of levels that spoil the sound is one line, in every command that reads the input.
 func TestLevelWarnings(t *testing.T) {
 	t.Parallel()
 	tone := func(channels int, value func(channel int, v float64) float64) []byte {

@@ -76,7 +76,7 @@ func TestChannelOption(t *testing.T) {
 	}
 }
 
-// Silence is trimmed before more is added, and what is added is exact.
+// Silence is trimmed before padding is added, and padding has the exact length.
 func TestTrimAndPadOptions(t *testing.T) {
 	file := pulse(12000, 4800, 24000, 0.5)
 	got, stderr := encoded(t, file, "--trim-silence", "--pad", "100ms", "--pad-before", "30ms")
@@ -102,7 +102,7 @@ func TestLoudnessOption(t *testing.T) {
 		!strings.Contains(stderr, "its loudness is -23.0 LUFS; +4.0 dB bring it to -19.0 LUFS") {
 		t.Errorf("peak %.2f dBFS: %s", amplitude(got), stderr)
 	}
-	// What is padded does not count.
+	// Padding does not count.
 	_, stderr = encoded(t, pulse(0, 48000, 0, 0.1), "--loudness", "-19", "--pad", "1s", "--pad-before", "1s")
 	if !strings.Contains(stderr, "its loudness is -23.0 LUFS") {
 		t.Errorf("padded: %s", stderr)

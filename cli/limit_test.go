@@ -8,8 +8,8 @@ import (
 	"echocast/rtc"
 )
 
-// A replica that takes smaller messages than is usual says so in its answer. What
-// would not fit is refused before anything is said, and not in the middle of it.
+// A replica with a smaller message limit than usual says so in its answer. Messages that would
+// not fit are refused before anything is spoken, not in the middle.
 func TestPeerWithSmallMessageLimit(t *testing.T) {
 	l, err := rtc.Listen("127.0.0.1:0", &rtc.Options{MaxMessage: 2000})
 	if err != nil {

@@ -50,25 +50,26 @@ func scripted(ctx context.Context, t *testing.T, options replica.Options, script
 	}
 }
 
-// shutdownEvent ends a script, and with it what listens.
+// shutdownEvent ends a script, and with it the listener.
 const shutdownEvent = `{"on":"tool_result","event":{"message_type":"system","event_type":"system.shutdown",` +
 	`"properties":{"shutdown_reason":"x"}}}`
 
 const toolCall = `{"event":{"message_type":"conversation","event_type":"conversation.tool_call","inference_id":"i1",` +
 	`"properties":{"name":"weather","arguments":"{\"city\":\"Bern\"}","tool_call_id":"call_1"}}}`
 
-// run runs the command line and returns what it left.
+// run runs the command line and returns its output.
 func run(ctx context.Context, arguments ...string) (code int, stdout, stderr string) {
 	var out, errors bytes.Buffer
 	code = Run(ctx, append([]string{"echocast"}, arguments...), Streams{Out: &out, Err: &errors})
 	return code, out.String(), errors.String()
 }
 
-// answering prints, for an event on its standard input, what answers the call.
+// answering is a command that prints the answer to a tool call, for an event on its standard
+// input.
 const answering = `cat >/dev/null; echo '{"message_type":"conversation","event_type":"conversation.tool_result",` +
 	`"properties":{"tool_call_id":"call_1","output":"sunny"}}'`
 
-// A shell command answers a tool call, and the room is over when it says so.
+// A shell command answers a tool call. The test ends when the room does.
 func TestListenExecAnswersToolCall(t *testing.T) {
 	t.Parallel()
 	transcript := filepath.Join(t.TempDir(), "call.txt")
@@ -133,7 +134,7 @@ func TestListenCommandsThatFail(t *testing.T) {
 	}
 }
 
-// Twins come once, in order, and --raw shows all of them.
+// Repeated events are printed once, in order; --raw prints all of them.
 func TestListenRaw(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -161,7 +162,7 @@ func TestListenRaw(t *testing.T) {
 	}
 }
 
-// Ctrl-C, and the end of the replica, are the ends of listening.
+// Listening ends at Ctrl-C, and when the replica ends.
 func TestListenEnds(t *testing.T) {
 	url, ended := scripted(testwait.Context(t), t, replica.Options{}, toolCall)
 	ctx, cancel := context.WithCancelCause(testwait.Context(t))
@@ -207,7 +208,7 @@ func TestListenUsage(t *testing.T) {
 	}
 }
 
-// Callbacks are events as those of a room are; what is none is refused.
+// Callbacks are printed like the events of a room; other requests are refused.
 func TestListenWebhook(t *testing.T) {
 	transcript := filepath.Join(t.TempDir(), "call.json")
 	said := make(chan string, 10)

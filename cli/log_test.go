@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// A log says why something could not be dialled. Without the options nothing but the
-// usual lines is written; as JSON each line is an object, those for people too.
+// The log says why a connection failed. Without the log options, only the usual lines are
+// written. As JSON, every line on stderr is an object.
 func TestLogs(t *testing.T) {
 	args := []string{"send", "--to", "http://127.0.0.1:1/", "../testdata/speech.wav"}
 	const reason = "rtc: dial http://127.0.0.1:1/: connect: connection refused; is echocast replica running there?"
@@ -48,7 +48,7 @@ func TestLogs(t *testing.T) {
 	}
 }
 
-// No log shows a key, also where the other side repeats it.
+// No log contains a key, even if the other side repeats it.
 func TestLogsHideSecrets(t *testing.T) {
 	const key = "leak-of-a-key-in-a-log"
 	t.Setenv("TAVUS_API_KEY", key)

@@ -9,8 +9,8 @@ import (
 
 const longFile = "../testdata/speech.wav"
 
-// An input that plays longer than --max-duration is refused before anything is said, if its
-// header has the length; else it is interrupted at the limit.
+// An input that is longer than --max-duration is refused before anything is spoken if its
+// header has the length; otherwise it is interrupted at the limit.
 func TestMaxDuration(t *testing.T) {
 	t.Parallel()
 	raw := []string{"-f", "s16le", "--rate", "24000", "--channels", "1", "--max-duration", "1s", "-"}
@@ -36,8 +36,8 @@ func TestMaxDuration(t *testing.T) {
 	}
 }
 
-// Where the conversation is created for the input, the length is limited without
-// being asked, and the plan says so.
+// If the conversation is created for the input, the length has a default limit, and the plan
+// says so.
 func TestCreatedConversationsLimitTheInput(t *testing.T) {
 	account(t)
 	const limit = "limit     an input of more than 1800 s is not spoken to its end"

@@ -16,7 +16,7 @@ import (
 	"echocast/replica"
 )
 
-// commandsOf is what makes each message of the protocol.
+// commandsOf lists the command that makes each message of the protocol.
 var commandsOf = map[string][]string{
 	"append_llm_context.json":     {"context", "append", "The visitor travels with two children."},
 	"append_llm_context_job.json": {"context", "append", "--job-completed", "Timetable lookup finished."},
@@ -31,8 +31,7 @@ var commandsOf = map[string][]string{
 	"tool_result_success.json":    {"tool-result", "call_7f3a", "The first boat leaves at 07:40."},
 }
 
-// Every current message can be made by a command; older shapes are understood
-// only.
+// A command can make every current message. Older forms are only understood.
 func TestEveryMessageHasACommand(t *testing.T) {
 	files, err := filepath.Glob("../testdata/protocol/send/*.json")
 	if err != nil || len(files) == 0 {
@@ -60,8 +59,7 @@ func TestEveryMessageHasACommand(t *testing.T) {
 	}
 }
 
-// same compares a message with that of a file. The id of an utterance is made
-// anew each time.
+// same compares a message with that of a file, except for its inference id.
 func same(t *testing.T, name, line string) {
 	t.Helper()
 	want, err := os.ReadFile("../testdata/protocol/send/" + name)
@@ -85,7 +83,7 @@ func same(t *testing.T, name, line string) {
 	}
 }
 
-// Text that comes in pieces is one utterance, which is done with its last piece.
+// Text that arrives in pieces is one utterance, and its last piece is marked as done.
 func TestSayStreamsText(t *testing.T) {
 	for _, rate := range []int{1, 4096} {
 		text := "Welcome to the <emotion value=\"excited\"/> harbour\u00a0tour ü."
@@ -127,7 +125,7 @@ func TestSayStreamsText(t *testing.T) {
 	}
 }
 
-// An input that breaks is not done.
+// An utterance with a broken input is not marked as done.
 func TestSayBrokenInput(t *testing.T) {
 	var stdout, stderr bytes.Buffer
 	broken := iotest.DataErrReader(iotest.TimeoutReader(iotest.OneByteReader(strings.NewReader("a b c"))))
@@ -212,14 +210,14 @@ func TestMessagesUnsupported(t *testing.T) {
 	}
 }
 
-// silentStage takes audio and says nothing about it.
+// silentStage takes audio and sends no events.
 type silentStage struct{ echo.Stage }
 
 func (silentStage) Begin(echo.Utterance) error                          { return nil }
 func (silentStage) Interrupt(context.Context) error                     { return nil }
 func (silentStage) Speak(context.Context, []float32, bool) (int, error) { return 1, nil }
 
-// A LiveKit room has no limit of bytes that a chunk has to fit.
+// In a LiveKit room a chunk may have any length.
 func TestNoChunkLimitInLiveKitRoom(t *testing.T) {
 	code, _, stderr := run(testwait.Context(t), "send", "--to", "livekit+wss://h/r", "--chunk", "1s", "--pace",
 		"burst", "--wait", "sent", "../testdata/speech.wav")

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// What is monitored is what the replica recorded: in a file, beside a trace, and by a player.
+// The monitor gets what the replica recorded: in a file, with a trace, and in a player.
 func TestMonitor(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("the player of this test is a script")

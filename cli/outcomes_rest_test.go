@@ -97,7 +97,7 @@ func TestOutcomesOverREST(t *testing.T) {
 	checkTable(t, "over REST", rows)
 }
 
-// restRun is what send left, and what the replica saw.
+// restRun is the output of send, and what the replica saw.
 type restRun struct {
 	code           int
 	stdout, stderr bytes.Buffer
@@ -140,7 +140,7 @@ func (c *restOutcome) run(t *testing.T) *restRun {
 	return r
 }
 
-// freeAddress is one of this machine where nothing listens.
+// freeAddress returns an address of this machine on which nothing listens.
 func freeAddress(t *testing.T) string {
 	socket, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

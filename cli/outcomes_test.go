@@ -22,7 +22,7 @@ type outcomeOf struct {
 	fault     string // as --fault takes it
 	arguments string
 	seconds   float64 // of audio; 0: 1.5; where it is cut short, more than a busy machine has sent by then
-	// endless is a replica that does not notice that its peer leaves, or may meet none.
+	// endless marks a replica that does not notice that its peer leaves, or that nobody joins.
 	endless bool
 
 	code     int
@@ -85,8 +85,8 @@ var outcomes = []outcomeOf{
 		delivery: echo.Heard, by: echo.ByEvent, spoken: 0.5, stderr: "interrupted by the user's speech"},
 }
 
-// Each way in which a replica can misbehave has its outcome: one receipt, which
-// says what is known and how, an exit code, and a line that says why.
+// Each fault of a replica has its outcome: one receipt that says what is known and how, an
+// exit code, and a line that says why.
 func TestOutcomes(t *testing.T) {
 	t.Parallel()
 	runs := make([]*faultyRun, len(outcomes))
@@ -149,14 +149,14 @@ func checkTable(t *testing.T, name string, rows []string) {
 	}
 }
 
-// faultyRun is what send to such a replica left.
+// faultyRun is the output of send to such a replica.
 type faultyRun struct {
 	code           int
 	stdout, stderr bytes.Buffer
 	report         replica.Report
 }
 
-// length is how many seconds of audio are sent.
+// length returns how many seconds of audio are sent.
 func (c *outcomeOf) length() float64 { return cmp.Or(c.seconds, 1.5) }
 
 func (c *outcomeOf) run(t *testing.T) *faultyRun {
@@ -180,9 +180,9 @@ func (c *outcomeOf) run(t *testing.T) *faultyRun {
 	return r
 }
 
-// excuses reports whether the replica may complain of something, since the sender
-// could not know: the replica did not read so far, or did not say, or on a busy machine
-// not yet, that somebody else had interrupted it.
+// excuses reports whether the replica may complain of something that the sender could not
+// know: the replica had not read that far, had not reported, or on a busy machine not yet,
+// that another participant had interrupted it.
 func (c *outcomeOf) excuses(kind replica.Kind) bool {
 	if strings.Contains(c.fault, "interrupt-after") && kind == replica.KindAfterInterrupt {
 		return true
@@ -216,7 +216,7 @@ func (c *outcomeOf) check(t *testing.T, r *faultyRun) {
 	c.compare(t, receipts[0], r.report.Utterances[0])
 }
 
-// compare holds a receipt against the table, and against what the replica saw.
+// compare compares a receipt with the table, and with what the replica saw.
 func (c *outcomeOf) compare(t *testing.T, receipt echo.Receipt, saw replica.Utterance) {
 	t.Helper()
 	if receipt.Outcome != c.outcome || c.delivery != "" && receipt.Delivery != c.delivery || receipt.SpokenBy != c.by {

@@ -17,7 +17,7 @@ import (
 // roomKey is a key that must not be seen anywhere.
 const roomKey = "canary-9d21/7a0b5c=="
 
-// remote is a replica that a key, TLS and whatever else guards.
+// remote is a replica with a key, TLS and other protection.
 type remote struct {
 	url, authority string
 	stderr         safeBuffer
@@ -26,8 +26,8 @@ type remote struct {
 	code           int
 }
 
-// startRemote runs the replica command until the test ends. It knows where it
-// listens from what it says.
+// startRemote runs the replica command until the test ends. It reads the address from the
+// command's output.
 func startRemote(t *testing.T, args ...string) *remote {
 	t.Helper()
 	certificate, key, err := rtctest.Certificate()
@@ -55,7 +55,7 @@ func startRemote(t *testing.T, args ...string) *remote {
 	return r
 }
 
-// announcing passes on the line that says where a replica listens.
+// announcing passes on the line with the replica's address.
 type announcing struct {
 	*safeBuffer
 	said chan<- string
@@ -73,7 +73,7 @@ func speechFile(t *testing.T) string {
 	return write(t, "speech.wav", file)
 }
 
-// Who has the key is heard, and who has not gets one line and the code for it.
+// A sender with the key is heard. One without it gets one line and its exit code.
 func TestRoomKey(t *testing.T) {
 	r := startRemote(t)
 	if !strings.HasPrefix(r.url, "https://127.0.0.1:") {
@@ -126,7 +126,7 @@ func TestRoomKey(t *testing.T) {
 	}
 }
 
-// A replica and a sender that know only a TURN server find each other.
+// A replica and a sender that know only a TURN server can connect.
 func TestPeersThroughRelay(t *testing.T) {
 	relay, err := rtctest.NewRelay()
 	if err != nil {
@@ -151,7 +151,7 @@ func TestPeersThroughRelay(t *testing.T) {
 	}
 }
 
-// What would be unsafe is refused before anything is sent or bound.
+// Unsafe options are refused before anything is sent or bound.
 func TestPeeringRefusals(t *testing.T) {
 	t.Parallel()
 	certificate, private, err := rtctest.Certificate()

@@ -11,8 +11,9 @@ import (
 	"echocast/replica"
 )
 
-// An utterance that is not confirmed as heard does not end a playlist: the others
-// are spoken, and the end says which ones are in doubt. --stop-on-error ends there.
+// An utterance that is not confirmed as heard does not end a playlist: the other inputs are
+// spoken, and the end lists the unconfirmed ones. With --stop-on-error the playlist ends
+// there.
 func TestPlaylistContinuesAfterUnconfirmedUtterance(t *testing.T) {
 	speech, err := os.ReadFile("../testdata/speech.wav")
 	if err != nil {

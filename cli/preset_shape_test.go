@@ -15,14 +15,14 @@ import (
 	"echocast/preset"
 )
 
-// delivery is what a vendor sends, and how many samples at 24 kHz it is.
+// delivery is the audio as a vendor sends it, and its length in samples at 24 kHz.
 type delivery struct {
 	bytes   []byte
 	samples int
 }
 
-// Each preset reads bytes in the shape in which its vendor sends them, and the
-// tone in them comes out at its pitch, however the bytes are split.
+// Each preset decodes bytes in its vendor's format, and the tone in them keeps its pitch,
+// however the bytes are split.
 func TestPresetsReadWhatVendorsSend(t *testing.T) {
 	t.Parallel()
 	for _, p := range preset.All() {
@@ -106,7 +106,7 @@ func deliveryOf(t *testing.T, p preset.Preset) delivery {
 	return delivery{pcm, 7200}
 }
 
-// headed is a WAV with the quirks of its source.
+// headed returns a WAV with the quirks of its source.
 func headed(name string) []byte {
 	pcm := tonePCM(24000)
 	head, _ := wav(24000, 1, 0)
@@ -136,7 +136,7 @@ func headed(name string) []byte {
 	return claim(uint32(len(pcm)), pcm)
 }
 
-// aiff is what say writes: big-endian samples and an 80-bit rate.
+// aiff returns what macOS say writes: big-endian samples and an 80-bit rate.
 func aiff(rate int, pcm []byte) []byte {
 	for i := 0; i < len(pcm); i += 2 {
 		pcm[i], pcm[i+1] = pcm[i+1], pcm[i]

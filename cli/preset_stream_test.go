@@ -59,12 +59,12 @@ func readStreams(t *testing.T) (all []*eventStream) {
 
 func (s *eventStream) is(option string) bool { return slices.Contains(s.options, option) }
 
-// sendBytes are the presets of what sends audio as plain bytes only.
+// sendBytes are the presets of services that send audio only as plain bytes.
 var sendBytes = []string{"alaw8k", "azure", "camb", "deepgram", "elevenlabs-mp3", "espeak", "groq",
 	"kokoro-f32", "lmnt", "openai-wav", "piper", "piper-low", "playht", "pocket", "polly", "polly-mp3", "say",
 	"speechmatics", "ulaw8k"}
 
-// A preset has its event stream in the file, or sends bytes.
+// Each preset has an event stream in the file, or sends plain bytes.
 func TestEveryPresetHasStreamFixture(t *testing.T) {
 	streams := readStreams(t)
 	for _, p := range preset.All() {
@@ -75,7 +75,7 @@ func TestEveryPresetHasStreamFixture(t *testing.T) {
 	}
 }
 
-// Where a service answers with an error instead of audio, the error is quoted.
+// If a service answers with an error instead of audio, the error is quoted.
 func TestPresetsQuoteErrors(t *testing.T) {
 	t.Parallel()
 	for i, p := range preset.All() {
@@ -96,7 +96,7 @@ func TestPresetsQuoteErrors(t *testing.T) {
 	}
 }
 
-// text is the stream; where there is a failure, it comes in the middle and is the last.
+// text returns the stream. If there is a failure, it comes in the middle and ends the stream.
 func (s *eventStream) text(pcm []byte, failure string) string {
 	encode := base64.StdEncoding.EncodeToString
 	if s.is("hex") {
@@ -130,8 +130,8 @@ func (s *eventStream) text(pcm []byte, failure string) string {
 	return text + strings.ReplaceAll(s.sections["end"], "%s", encode(pcm))
 }
 
-// The whole stream of a service is its audio and nothing else, once, and an error
-// in it is quoted and ends in an interrupt.
+// From the whole stream of a service its audio is decoded, once and nothing else. An error in
+// the stream is quoted and ends it with an interrupt.
 func TestPresetsReadWholeStreams(t *testing.T) {
 	t.Parallel()
 	for _, s := range readStreams(t) {
@@ -158,8 +158,8 @@ func TestPresetsReadWholeStreams(t *testing.T) {
 	}
 }
 
-// checkFailure sees half of a stream and what reports a failure end in an interrupt, and
-// the reason quoted.
+// checkFailure checks that half of a stream with a failure ends with an interrupt, and that
+// the reason is quoted.
 func (s *eventStream) checkFailure(t *testing.T, pcm []byte, failure, reason string) {
 	t.Helper()
 	r := run(t, strings.NewReader(s.text(pcm, failure)), "encode", "--preset", s.preset, "-")
@@ -169,8 +169,7 @@ func (s *eventStream) checkFailure(t *testing.T, pcm []byte, failure, reason str
 	}
 }
 
-// --field and --preset go together: the field of the one, the samples of the
-// other.
+// --field overrides the field of a preset, and the preset gives the samples' format.
 func TestPresetWithField(t *testing.T) {
 	pcm := tonePCM(24000)
 	text := fmt.Sprintf(`{"speech":{"bytes":"%s"}}`, base64.StdEncoding.EncodeToString(pcm))

@@ -49,7 +49,7 @@ func TestPresetShow(t *testing.T) {
 	}
 }
 
-// A preset fills in what raw samples do not say and leaves headers alone.
+// A preset describes raw samples and does not change audio with a header.
 func TestPresetOption(t *testing.T) {
 	file, pcm := wav(24000, 1, 24000)
 	slow, _ := wav(16000, 1, 16000)
@@ -107,7 +107,7 @@ func TestPresetRefusals(t *testing.T) {
 	}
 }
 
-// What is believed against a header is said.
+// If an option overrides a header, a message says so.
 func TestForcedRateIsReported(t *testing.T) {
 	slow, _ := wav(16000, 1, 16000)
 	r := run(t, bytes.NewReader(slow), "encode", "--preset", "speechify", "--force-format", "-")

@@ -13,7 +13,7 @@ import (
 	"testing/iotest"
 )
 
-// probed is what these tests read of a report.
+// probed has the fields of a report that these tests read.
 type probed struct {
 	Source, Error, Container, Codec string
 	Rate, Channels, Bits            int
@@ -135,7 +135,7 @@ func TestProbeSuspicions(t *testing.T) {
 	}
 }
 
-// noise is bytes without any order.
+// noise returns random bytes.
 func noise(n int) []byte {
 	data, state := make([]byte, n), uint32(1)
 	for i := range data {
@@ -152,8 +152,8 @@ func TestProbeSilence(t *testing.T) {
 	}
 }
 
-// An input that cannot be read fails, and the others are probed all the same. Of an input
-// that breaks, the report has the part before.
+// An input that cannot be read fails, and the others are still probed. If an input breaks, the
+// report covers the part before.
 func TestProbeFailures(t *testing.T) {
 	good := write(t, "good.wav", pulse(0, 24000, 0, 0.5))
 	r := run(t, nil, "probe", "nothing.wav", write(t, "x.txt", []byte("Hello there.")), good)
@@ -203,7 +203,7 @@ func TestProbeText(t *testing.T) {
 	}
 }
 
-// A picture is drawn where it is asked for, and never over an input.
+// A picture is drawn if an option asks for it, and never over an input.
 func TestProbePictures(t *testing.T) {
 	good, dir := write(t, "good.wav", pulse(0, 24000, 0, 0.5)), t.TempDir()
 	png, svg := filepath.Join(dir, "a.png"), filepath.Join(dir, "a.svg")
@@ -229,7 +229,7 @@ func TestProbePictures(t *testing.T) {
 	}
 }
 
-// The waveform is as wide as it is asked to be, and nothing else.
+// The waveform has exactly the requested width.
 func TestProbeDraw(t *testing.T) {
 	t.Setenv("COLUMNS", "40")
 	good := write(t, "good.wav", pulse(0, 24000, 0, 1))

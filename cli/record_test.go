@@ -24,7 +24,7 @@ import (
 	"echocast/rtc"
 )
 
-// background runs a command until stop is called, which returns its exit code.
+// background runs a command until stop is called. stop returns its exit code.
 func background(t *testing.T, args ...string) (stderr *safeBuffer, stop func() int) {
 	t.Helper()
 	ctx, cancel := context.WithCancelCause(testwait.Context(t))
@@ -43,7 +43,7 @@ func background(t *testing.T, args ...string) (stderr *safeBuffer, stop func() i
 	}
 }
 
-// awaitText waits until a text is in what a command prints.
+// awaitText waits until a command has printed a text.
 func awaitText(t *testing.T, in *safeBuffer, text *regexp.Regexp) string {
 	t.Helper()
 	for ctx := testwait.Context(t); ctx.Err() == nil; time.Sleep(5 * time.Millisecond) {
@@ -55,7 +55,7 @@ func awaitText(t *testing.T, in *safeBuffer, text *regexp.Regexp) string {
 	return ""
 }
 
-// serveReplica serves a stand-in whose user is a file.
+// serveReplica serves a stand-in with a file as the user's voice.
 func serveReplica(t *testing.T, options *serve.Options) (url string) {
 	t.Helper()
 	listener, err := rtc.Listen("127.0.0.1:0", &rtc.Options{MuLaw: !opusencoder.Available})
@@ -69,7 +69,7 @@ func serveReplica(t *testing.T, options *serve.Options) (url string) {
 	return listener.URL()
 }
 
-// sides are the two channels of a WAV file of 16 bits.
+// readSides returns the two channels of a 16-bit WAV file.
 func readSides(t *testing.T, name string) (sides [2][]int16) {
 	t.Helper()
 	data, err := os.ReadFile(name)
@@ -88,8 +88,8 @@ func readSides(t *testing.T, name string) (sides [2][]int16) {
 	return sides
 }
 
-// loudFor is for how many milliseconds samples at 24 kHz are not silent. A busy machine loses
-// some of what is sent over the network.
+// loudFor returns for how many milliseconds samples at 24 kHz are not silent. A busy machine
+// loses some of what is sent over the network.
 func loudFor(samples []int16) (ms int) {
 	for len(samples) >= 240 {
 		loud := false
@@ -103,8 +103,8 @@ func loudFor(samples []int16) (ms int) {
 	return ms
 }
 
-// hear records what both say, each on a channel, and the subtitles of the user. With FILE
-// it writes the user alone as well.
+// hear records both sides, each on a channel, and the user's subtitles. With FILE it also
+// writes the user's voice alone.
 func TestHearRecordsTheCall(t *testing.T) {
 	t.Parallel()
 	for _, user := range []string{"", filepath.Join(t.TempDir(), "user.wav")} {
@@ -159,8 +159,8 @@ func hearRecordsTheCall(t *testing.T, user string) {
 	}
 }
 
-// A rehearsal records the call where that is asked for by the name, with the words
-// heard, and else what the replica heard, as ever.
+// In a rehearsal, --record with a video name records the call and the heard words; otherwise
+// it records what the replica heard.
 func TestSendRecordsTheCall(t *testing.T) {
 	t.Parallel()
 	if _, err := exec.LookPath("ffmpeg"); err != nil && !opusencoder.Available {
@@ -192,7 +192,7 @@ func clock(t *testing.T, text string) time.Duration {
 	return at.Sub(at.Truncate(24 * time.Hour))
 }
 
-// A conversation is recorded with the words of both.
+// A conversation is recorded with the words of both sides.
 func TestConverseRecordsTheCall(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS == "windows" {
@@ -236,7 +236,7 @@ func TestRecordRefusals(t *testing.T) {
 	}
 }
 
-// The page of a rehearsal is there before it speaks, for as long as a browser shows it.
+// The page of a rehearsal is available before it speaks, and as long as a browser shows it.
 func TestSendPage(t *testing.T) {
 	t.Parallel()
 	said, stop := background(t, "send", "--rehearse", "--page", "../testdata/speech.wav")

@@ -11,13 +11,12 @@ import (
 
 const speech = "../testdata/speech.wav"
 
-// shortly is a tenth of a second of samples.
+// shortly returns a tenth of a second of samples.
 func shortly() io.Reader { return strings.NewReader(strings.Repeat("\x00", 4800)) }
 
 var raw = []string{"-f", "s16le", "--rate", "24000", "--channels", "1"}
 
-// Without a room the first line says that nobody hears it, and so does the
-// receipt.
+// Without a room, the first line and the receipt say that nobody hears it.
 func TestRehearsal(t *testing.T) {
 	t.Setenv("TAVUS_API_KEY", "key") // means nothing by itself
 	for _, c := range []struct {
@@ -36,7 +35,7 @@ func TestRehearsal(t *testing.T) {
 	}
 }
 
-// What names a real replica is not spoken to a stand-in, unless that is asked for.
+// If an option names a real replica, echocast does not speak to a stand-in without --rehearse.
 func TestRealReplicaNeedsRehearse(t *testing.T) {
 	for name, c := range map[string]struct {
 		variable, value string
@@ -81,8 +80,8 @@ func (f failingReader) Read([]byte) (int, error) {
 	return 0, errors.New("read")
 }
 
-// Commands that only make sense in a room are refused without one, before they
-// read anything, and create none.
+// Commands that only make sense in a room are refused without one, before they read anything,
+// and create none.
 func TestCommandsNeedARoom(t *testing.T) {
 	for _, args := range [][]string{
 		{"interrupt"}, {"respond", "-"}, {"context", "append", "-"}, {"context", "overwrite", "text"},
@@ -100,7 +99,7 @@ func TestCommandsNeedARoom(t *testing.T) {
 	}
 }
 
-// No conversation is created for what is no audio.
+// No conversation is created if the input is not audio.
 func TestNoConversationForNonAudioInput(t *testing.T) {
 	server, _ := account(t)
 	for name, c := range map[string]struct {
@@ -119,7 +118,7 @@ func TestNoConversationForNonAudioInput(t *testing.T) {
 	}
 }
 
-// A failure before the first receipt is a line of JSON too.
+// With --json, a failure before the first receipt is a line of JSON too.
 func TestFailuresAreJSON(t *testing.T) {
 	t.Parallel()
 	for kind, c := range map[string]struct {
@@ -145,7 +144,7 @@ func TestFailuresAreJSON(t *testing.T) {
 	}
 }
 
-// With an API key, a conversation is spoken in by the REST API.
+// With an API key, --conversation speaks by the REST API.
 func TestConversationByREST(t *testing.T) {
 	server, _ := account(t)
 	id := server.Add("talk")

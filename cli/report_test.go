@@ -40,7 +40,7 @@ func TestReport(t *testing.T) {
 	}
 }
 
-// --open hands the page to the desktop, and says where it is if the desktop cannot show it.
+// --open opens the page on the desktop, or prints where it is if that fails.
 func TestReportOpens(t *testing.T) {
 	if runtime.GOOS == "windows" || runtime.GOOS == "darwin" {
 		t.Skip("xdg-open is not the desktop's program here")
@@ -68,7 +68,7 @@ func TestReportOpens(t *testing.T) {
 	}
 }
 
-// What cannot be shown or sent again is refused in one line.
+// A file that is not a trace is refused in one line.
 func TestTraceRefusals(t *testing.T) {
 	t.Parallel()
 	name := write(t, "a.ndjson", goldenTraceData(t))
@@ -100,7 +100,7 @@ func TestTraceRefusals(t *testing.T) {
 	}
 }
 
-// A trace is spoken to the replica in this process, over a data channel.
+// A trace is replayed to the replica in this process, over a data channel.
 func TestReplayCommand(t *testing.T) {
 	lines := bytes.SplitAfter(goldenTraceData(t), []byte("\n"))
 	name := write(t, "short.ndjson", bytes.Join(lines[:60], nil))

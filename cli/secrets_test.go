@@ -26,8 +26,8 @@ func keyFile(t *testing.T, text string) (name string) {
 	return name
 }
 
-// A secret that a command was given is in nothing that it prints about a failure,
-// whatever repeats it: here it is also the name of an input, which errors quote.
+// A command's secrets are in no line that it prints about a failure, whatever repeats them:
+// here a secret is also the name of an input, which errors quote.
 func TestNoSecretIsPrinted(t *testing.T) {
 	for variable, secret := range map[string]string{
 		"TAVUS_API_KEY": "leak-of-api-key", "ECHOCAST_ROOM_KEY": "leak-of-room-key", "ECHOCAST_ICE_CREDENTIAL": "leak-of-ice",
@@ -83,7 +83,7 @@ func TestTraceHidesLaterSecrets(t *testing.T) {
 	}
 }
 
-// Every option that names a file with a secret warns of one that others can read.
+// Every option that names a secret file warns of one that others can read.
 func TestReadableSecretFilesAreReported(t *testing.T) {
 	server := httptest.NewServer(http.NotFoundHandler())
 	defer server.Close()

@@ -14,8 +14,8 @@ import (
 	"echocast/gateway/token"
 )
 
-// What serve was asked for reaches the server; what is unsafe or wrong is refused in one
-// line, before anything listens.
+// The options of serve reach the server. Unsafe or wrong ones are refused in one line, before
+// anything listens.
 func TestServeOptions(t *testing.T) {
 	const secret = "0123456789abcdef0123456789abcdef"
 	hash := token.Hash(secret)

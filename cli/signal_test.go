@@ -12,8 +12,7 @@ import (
 	"echocast/replica"
 )
 
-// What has no end of its own is ended by a signal, which is no error, wherever it
-// is by then.
+// A signal ends the commands that run without an end, at any stage, and is not an error.
 func TestSignalsEndCommandsWithoutError(t *testing.T) {
 	for line, arguments := range map[string][]string{
 		"listening\n":             {"listen"},
@@ -31,8 +30,7 @@ func TestSignalsEndCommandsWithoutError(t *testing.T) {
 	}
 }
 
-// signalledAt runs a command that is signalled once it says the line, or before it
-// has begun.
+// signalledAt runs a command and signals it once it prints the line, or before it has begun.
 func signalledAt(t *testing.T, line string, sig syscall.Signal, arguments []string) (code int, said string) {
 	ctx, cancel := context.WithCancelCause(testwait.Context(t))
 	defer cancel(nil)

@@ -15,7 +15,7 @@ import (
 	"echocast/tavus/tavustest"
 )
 
-// withMessages is an account whose service takes messages and plays them.
+// withMessages returns an account on a service that plays messages.
 func withMessages(t *testing.T) *tavustest.Server {
 	t.Helper()
 	server, _ := account(t)
@@ -24,7 +24,7 @@ func withMessages(t *testing.T) *tavustest.Server {
 	return server
 }
 
-// short is a file of 1.2 seconds: three chunks over REST.
+// short returns a file of 1.2 seconds: three chunks over REST.
 func short(t *testing.T) string {
 	t.Helper()
 	const samples = 28800
@@ -35,7 +35,7 @@ func short(t *testing.T) string {
 	return write(t, "short.au", append(header, make([]byte, 2*samples)...))
 }
 
-// receipts are the lines of --json.
+// receipts returns the lines of --json.
 func receipts(t *testing.T, stdout string) (all []echo.Receipt) {
 	t.Helper()
 	for line := range strings.Lines(stdout) {
@@ -50,8 +50,8 @@ func receipts(t *testing.T, stdout string) (all []echo.Receipt) {
 	return all
 }
 
-// With an API key and nothing else, a file is spoken in a conversation that is
-// created and ended, and the address of the face is printed.
+// With only an API key, a file is spoken in a conversation that is created and ended, and the
+// address of the face is printed.
 func TestSendOverREST(t *testing.T) {
 	server := withMessages(t)
 	r := call(t, "send", "--json", "--pal", "p123", short(t))
@@ -75,7 +75,7 @@ func TestSendOverREST(t *testing.T) {
 	}
 }
 
-// Messages and text go to a conversation by its id.
+// Messages and text are sent to a conversation by its id.
 func TestMessagesOverREST(t *testing.T) {
 	server := withMessages(t)
 	id := server.Add("somebody's")
@@ -105,7 +105,7 @@ func TestMessagesOverREST(t *testing.T) {
 	}
 }
 
-// What the service refuses ends with 4 and its words, in mid-speech too.
+// A refusal of the service exits with 4 and quotes it, in mid-speech too.
 func TestRefusalsOverREST(t *testing.T) {
 	server := withMessages(t)
 	id := server.Add("somebody's")
@@ -128,7 +128,7 @@ func TestRefusalsOverREST(t *testing.T) {
 	}
 }
 
-// The state of a message that nobody knows is in the receipt, and in the exit code.
+// If nobody knows whether a message was delivered, the receipt and the exit code say so.
 func TestUncertainDeliveryOverREST(t *testing.T) {
 	server := withMessages(t)
 	id := server.Add("somebody's")
@@ -146,7 +146,7 @@ func TestUncertainDeliveryOverREST(t *testing.T) {
 	}
 }
 
-// Events that are received make the receipt one by event.
+// With events from webhooks, the receipt is by event.
 func TestWebhookOverREST(t *testing.T) {
 	server := withMessages(t)
 	socket, err := net.Listen("tcp", "127.0.0.1:0") // a port that is free
@@ -169,8 +169,7 @@ func TestWebhookOverREST(t *testing.T) {
 	http.DefaultClient.CloseIdleConnections()
 }
 
-// A way that does not lead to what is named is refused in one line, before
-// anything is created.
+// A --via that does not fit the named room is refused in one line, before anything is created.
 func TestViaRefusals(t *testing.T) {
 	server := withMessages(t)
 	id := server.Add("somebody's")
@@ -203,7 +202,7 @@ func TestViaRefusals(t *testing.T) {
 	}
 }
 
-// Chunks are planned as they will be sent.
+// The plan shows the chunks as they will be sent.
 func TestChunksOverREST(t *testing.T) {
 	server := withMessages(t)
 	id := server.Add("somebody's")
@@ -222,7 +221,7 @@ func TestChunksOverREST(t *testing.T) {
 	}
 }
 
-// A trace of speech over REST is recorded, without the key, and replayed there.
+// A trace of speech over REST is recorded without the key, and can be replayed there.
 func TestTraceAndReplayOverREST(t *testing.T) {
 	server := withMessages(t)
 	id := server.Add("somebody's")

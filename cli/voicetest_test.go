@@ -15,7 +15,7 @@ import (
 	"echocast/internal/testwait"
 )
 
-// talk writes a talk beside a sound of 100 ms.
+// talk writes a talk, and a sound of 100 ms beside it.
 func talk(t *testing.T, text string) string {
 	t.Helper()
 	name := write(t, "a.wav", pulse(0, 2400, 0, 0.5))
@@ -26,7 +26,8 @@ func talk(t *testing.T, text string) string {
 	return file
 }
 
-// A talk that is heard as expected ends with 0, another with 11; CI gets all of it.
+// A talk that is heard as expected exits with 0, otherwise with 11; the reports for CI are
+// complete.
 func TestVoiceTest(t *testing.T) {
 	t.Parallel()
 	good := talk(t, "say:\n- {name: hello, file: a.wav, at_most: {first_audio: 50s}}")
@@ -59,7 +60,7 @@ func TestVoiceTest(t *testing.T) {
 	}
 }
 
-// After Ctrl-C it says how much of the talks was spoken.
+// After Ctrl-C, test reports how much of the talks was spoken.
 func TestVoiceTestInterrupted(t *testing.T) {
 	file := talk(t, "say:\n- file: a.wav\n- file: a.wav")
 	ctx, cancel := context.WithCancelCause(testwait.Context(t))
@@ -71,7 +72,7 @@ func TestVoiceTestInterrupted(t *testing.T) {
 	}
 }
 
-// Nothing is spoken before all talks were read, and a mistake is reported with its line.
+// Nothing is spoken before all talks were read. A mistake in a talk is reported with its line.
 func TestVoiceTestRefusals(t *testing.T) {
 	good, bad := talk(t, "say:\n- file: a.wav"), talk(t, "say:\n- file: a.wav\n  nmae: x")
 	for _, c := range []struct {
