@@ -55,9 +55,9 @@ func tone(n int) (header, pcm []byte) {
 	return header, pcm
 }
 
-// A pipe that stalls until the replica has run out of audio loses nothing. A
-// chunk is held back until it is known not to be the last, so of half a second
-// nine are played, and over REST the first one alone.
+// A pipe that stalls until the replica has run out of audio loses nothing. A chunk waits until
+// it is known not to be the last, so of half a second nine chunks are played, and over REST
+// only the first.
 func TestStalledPipe(t *testing.T) {
 	const first = 12000 // samples
 	header, pcm := tone(3 * 24000)
@@ -129,8 +129,8 @@ func TestInterrupt(t *testing.T) {
 	})
 }
 
-// The user begins to speak: the replica falls silent, and goes on afterwards
-// where that is asked for.
+// When the user begins to speak, the replica falls silent. With --resume it continues
+// afterwards.
 func TestBargeIn(t *testing.T) {
 	t.Parallel()
 	want := encoded(t, speech)
@@ -180,7 +180,7 @@ func checkResumed(t *testing.T, got, want []byte) {
 	}
 }
 
-// A replica that is gone ends the run with the code for a loss.
+// If the replica is lost, the exit code says so.
 func TestReplicaLost(t *testing.T) {
 	inEachRoom(t, func(t *testing.T, w roomKind) {
 		faults := replica.Faults{DieAfter: 40}
@@ -197,8 +197,8 @@ func TestReplicaLost(t *testing.T) {
 	})
 }
 
-// Messages fit the room, and a chunk that cannot is refused before anything is
-// said.
+// Messages fit the limit of the room. If no chunk can fit, the input is refused before
+// anything is spoken.
 func TestMessageLimitOfTheRoom(t *testing.T) {
 	t.Parallel()
 	needBrowser(t)

@@ -46,7 +46,7 @@ func newAccount(t *testing.T, options dailytest.Options) *account {
 		server.URL, "--daily-js", library, "--daily-call-machine", room.CallMachine()}}
 }
 
-// A conversation is created, spoken in, and ended whatever happens.
+// A conversation is created, used, and always ended.
 func TestCreatedConversation(t *testing.T) {
 	t.Parallel()
 	broken := filepath.Join(t.TempDir(), "broken.mp3")

@@ -70,7 +70,8 @@ func inFiles(t *testing.T, dir string) string {
 	return all.String()
 }
 
-// The room, which has no page, is joined, its limit read and its replica seen, and nothing is said.
+// doctor joins a room without a page, reads its limit and finds its replica, and says nothing
+// in it.
 func TestDoctorInARoom(t *testing.T) {
 	t.Parallel()
 	a := newAccount(t, dailytest.Options{MaxMessage: 3000})
@@ -103,7 +104,7 @@ func TestDoctorInAnEmptyRoom(t *testing.T) {
 	}
 }
 
-// A room that lets nobody in is a failure.
+// A room that refuses everybody is a failure.
 func TestDoctorInAClosedRoom(t *testing.T) {
 	t.Parallel()
 	a := newAccount(t, dailytest.Options{Refuse: &dailytest.Refusal{Type: "exp-room", Message: "it has expired"}})
@@ -114,7 +115,7 @@ func TestDoctorInAClosedRoom(t *testing.T) {
 	}
 }
 
-// A real livekit-server is known for one, without a credential that could be wrong.
+// doctor recognises a real livekit-server without sending credentials.
 func TestDoctorRecognisesLiveKitServer(t *testing.T) {
 	address := "livekit+" + needServer(t) + "/doctor"
 	if err := (livekit.Backend{}).CheckServer(testwait.Context(t), http.DefaultClient, address); err != nil {

@@ -42,7 +42,7 @@ func nextEvent(t *testing.T, events <-chan foreignEvent) foreignEvent {
 	return event
 }
 
-// A replica on libdatachannel, or on werift, is spoken to as any other.
+// echocast speaks to a replica on libdatachannel or on werift as to any other.
 func TestReplicasOnOtherWebRTCLibraries(t *testing.T) {
 	for _, library := range []string{"node-datachannel", "werift"} {
 		t.Run(library, func(t *testing.T) {

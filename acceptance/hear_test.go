@@ -265,7 +265,7 @@ func checkTones(t *testing.T, all []int16, rate int, hertz, lost float64, second
 	}
 }
 
-// What the replica plays is heard by another connection: the same tone, and a pause.
+// Another connection hears what the replica plays: the same tone, and a pause.
 func TestHearReplica(t *testing.T) {
 	t.Parallel()
 	url, end := serveReplica(t)
@@ -285,7 +285,7 @@ func TestHearReplica(t *testing.T) {
 	checkTones(t, all, 16000, 440, lost(t, stderr), 3, 2)
 }
 
-// The user's microphone is heard, into a WAV file whose header is complete.
+// The user's microphone is heard, and written to a WAV file with a complete header.
 func TestHearUser(t *testing.T) {
 	t.Parallel()
 	url, end := serveReplica(t, "--user", hum(t, 300, 2))
@@ -306,7 +306,7 @@ func TestHearUser(t *testing.T) {
 	checkTones(t, samples(t, file[44:]), 24000, 300, lost(t, stderr), 2)
 }
 
-// A command takes the samples, and hearing ends with it.
+// A command gets the samples, and hearing ends when the command does.
 func TestHearExec(t *testing.T) {
 	t.Parallel()
 	url, end := serveReplica(t, "--user", hum(t, 300, 2))
@@ -368,7 +368,7 @@ var dailyWays = map[string]func(t *testing.T, room *dailytest.Room) []string{
 	"library": func(t *testing.T, _ *dailytest.Room) []string { return []string{"--daily-core", needLibrary(t)} },
 }
 
-// In a Daily room the replica and the first of the others are heard.
+// In a Daily room, the replica and the first of the other participants can be heard.
 func TestHearDailyRoom(t *testing.T) {
 	t.Parallel()
 	for way, arguments := range dailyWays {
@@ -400,8 +400,8 @@ func TestHearDailyRoom(t *testing.T) {
 	}
 }
 
-// A pause in a Daily room is a pause in the stream. The tests of package hear compare how long
-// it is.
+// A pause in a Daily room is a pause in the stream. The tests of package hear check its
+// length.
 func TestHearPauseInDailyRoom(t *testing.T) {
 	t.Parallel()
 	for way, arguments := range dailyWays {
@@ -443,7 +443,7 @@ func heardFor() time.Duration {
 	return 2 * time.Second
 }
 
-// A call in a Daily room is recorded by two more participants, each side in its channel.
+// Two more participants record a call in a Daily room, each side in its channel.
 func TestRecordCallInDailyRoom(t *testing.T) {
 	t.Parallel()
 	room, err := dailytest.NewRoom(dailytest.Options{})

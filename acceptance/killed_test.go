@@ -193,8 +193,8 @@ func (k *killing) settle(t *testing.T, sig syscall.Signal, said string) {
 
 var signals = []syscall.Signal{syscall.SIGKILL, syscall.SIGTERM, syscall.SIGINT}
 
-// Wherever conversation create is killed before it has told its user of the
-// conversation, there is none in the end.
+// If conversation create is killed before it has printed the id, no conversation stays open,
+// at whatever moment that is.
 func TestCreateKilled(t *testing.T) {
 	t.Parallel()
 	for _, point := range []string{"create received", "create done", "look received", "look done"} {
@@ -211,7 +211,7 @@ func TestCreateKilled(t *testing.T) {
 	}
 }
 
-// Wherever send --pal is killed, its conversation is over in the end.
+// If send --pal is killed, its conversation is ended, at whatever moment that is.
 func TestSendKilled(t *testing.T) {
 	t.Parallel()
 	needBrowser(t)
@@ -271,8 +271,8 @@ func sendKilled(t *testing.T, point string, sig syscall.Signal) {
 	k.settle(t, sig, said)
 }
 
-// Wherever send --pal is killed while it speaks over REST, its conversation is over
-// in the end.
+// If send --pal is killed while it speaks over REST, its conversation is ended, at whatever
+// moment that is.
 func TestSendOverRESTKilled(t *testing.T) {
 	t.Parallel()
 	for _, point := range []string{"create received", "create done", "look received", "message received",
@@ -288,8 +288,8 @@ func TestSendOverRESTKilled(t *testing.T) {
 	}
 }
 
-// A second Ctrl-C while a conversation is created, or ended, ends at once, and says
-// how to end what may be open.
+// A second Ctrl-C while a conversation is created or ended exits at once, and says how to end
+// what may be open.
 func TestSecondSignalNamesOpenConversation(t *testing.T) {
 	t.Parallel()
 	for _, point := range []string{"create received", "end received"} {
@@ -346,7 +346,7 @@ func environmentOf(pids []string) string {
 	return all.String()
 }
 
-// The look into other processes above sees what there is to see.
+// The helper that reads the environment of other processes works.
 func TestEnvironmentOfChildren(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("there is no /proc")

@@ -145,8 +145,7 @@ func (w *worker) record() {
 	}
 }
 
-// The avatar of a vendor whose plugin sends 16 kHz gets 16 kHz, without a word of
-// the user's.
+// An avatar of a vendor with a 16 kHz plugin gets 16 kHz, without an option.
 func TestSpeechRateOfVendorAvatar(t *testing.T) {
 	url := needServer(t)
 	self, err := os.Executable()

@@ -16,7 +16,7 @@ import (
 	"echocast/rtc/daily/dailytest"
 )
 
-// Audio as a track: the room hears it, and no message is sent.
+// With --as microphone the room hears an audio track, and no message is sent.
 func TestAsMicrophone(t *testing.T) {
 	t.Parallel()
 	needBrowser(t)
@@ -54,8 +54,8 @@ func TestAsMicrophone(t *testing.T) {
 	}
 }
 
-// Once the replica has left in the midst of an utterance, the rest is said by a
-// microphone to the people in the room.
+// If the replica leaves in mid-utterance, a microphone says the rest to the people in the
+// room.
 func TestFallbackToTheMicrophone(t *testing.T) {
 	t.Parallel()
 	needBrowser(t)

@@ -74,9 +74,9 @@ func (p *replicaProcess) kill() {
 	_ = p.Wait() // killed
 }
 
-// A peer that is killed in mid-utterance is noticed by its silence. What is said
-// of it is true: nothing was done, and each sample that was read is
-// acknowledged, on its way, or not sent.
+// A peer that is killed in mid-utterance is noticed by its silence. The receipt is true: the
+// utterance is not done, and each sample that was read is acknowledged, on its way, or not
+// sent.
 func TestKilledPeer(t *testing.T) {
 	before := goleak.IgnoreCurrent()
 	dir := t.TempDir()

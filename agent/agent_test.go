@@ -150,8 +150,8 @@ func checkInterrupted(t *testing.T, receipts []echo.Receipt) {
 	}
 }
 
-// An agent of OpenAI's hears the user, speaks through the replica, and is told in
-// milliseconds what was heard when the user cuts in.
+// An agent of OpenAI hears the user, speaks through the replica, and learns in milliseconds
+// what was heard when the user interrupts.
 func TestOpenAI(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v, said, receipts, warnings := talk(t, agent.OpenAI, func(v *vendor) {
@@ -193,8 +193,8 @@ func TestOpenAI(t *testing.T) {
 	})
 }
 
-// A response of OpenAI's that was cut short by the service is a warning, and the
-// conversation goes on. One that the user cut short, or that is whole, is none.
+// An OpenAI response that the service cut short is a warning, and the conversation continues.
+// One that the user cut short, or a complete one, is not.
 func TestOpenAIWarnsOfAnIncompleteResponse(t *testing.T) {
 	for details, want := range map[string]string{
 		`"status":"incomplete","status_details":{"reason":"content_filter"}`:                  "incomplete: content_filter",
@@ -218,8 +218,8 @@ func TestOpenAIWarnsOfAnIncompleteResponse(t *testing.T) {
 	}
 }
 
-// An agent of ElevenLabs hears the user, speaks through the replica, is answered its
-// pings, and is told in words what was heard when the user cuts in.
+// An agent of ElevenLabs hears the user, speaks through the replica, gets answers to its
+// pings, and learns in words what was heard when the user interrupts.
 func TestElevenLabs(t *testing.T) {
 	// A sample of mu-law is one byte. The agent hears a second of the user.
 	for format, c := range map[string]struct{ rate, heard int }{
@@ -263,7 +263,7 @@ func TestElevenLabs(t *testing.T) {
 	}
 }
 
-// Wrong messages are told, and an agent that cannot be reached is an error of its own.
+// Invalid messages are reported, and an agent that cannot be reached has its own error.
 func TestInvalidMessagesAndUnreachableAgent(t *testing.T) {
 	for _, kind := range agent.Kinds() {
 		synctest.Test(t, func(t *testing.T) {
@@ -289,8 +289,8 @@ func TestInvalidMessagesAndUnreachableAgent(t *testing.T) {
 	}
 }
 
-// What an agent has said before it ended the conversation is said to its end. One of
-// OpenAI's that ends within a response is a warning.
+// When an agent ends the conversation, its last answer is spoken in full. If OpenAI ends it
+// within a response, there is a warning.
 func TestAgentEndsConversation(t *testing.T) {
 	for _, c := range []struct {
 		kind, end, want string

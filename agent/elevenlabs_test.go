@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// A private agent of ElevenLabs is reached by an address that the service signs for the
-// key; what goes wrong is said without the key and without the address.
+// A private agent of ElevenLabs is reached at an address that the service signs for the key.
+// Errors contain neither the key nor the address.
 func TestSignedAddress(t *testing.T) {
 	answer, status := "", http.StatusOK
 	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

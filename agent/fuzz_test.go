@@ -22,7 +22,7 @@ func (quiet) Speak(_ context.Context, speech echo.Speech) (echo.Receipt, error) 
 
 func (quiet) Progress() echo.Progress { return echo.Progress{} }
 
-// Whatever an agent sends is an event or a warning, and ends nothing.
+// Every message of an agent is an event or a warning, and ends nothing.
 func FuzzAgent(f *testing.F) {
 	for _, seed := range []string{
 		`{"type":"session.created"}`, `{"type":"response.output_audio.delta","item_id":"i","delta":"AAAA"}`, `{`, `[]`,

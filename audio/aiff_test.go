@@ -159,7 +159,7 @@ func TestAIFFAndAURefusals(t *testing.T) {
 	}
 }
 
-// A header is no place to lose the cause of a broken input.
+// If the input breaks in a header, the error keeps the cause.
 func TestBrokenAIFFAndAU(t *testing.T) {
 	broke := errors.New("the cable is out")
 	for _, name := range []string{"s16.aiff", "none.aifc", "s16_sox.au"} {

@@ -129,8 +129,7 @@ func TestWAV(t *testing.T) {
 	}
 }
 
-// However the bytes arrive, the samples are the same: a pipe splits samples and
-// chunk headers as it likes.
+// The samples are the same, however the reads split samples and chunk headers.
 func TestSplitReads(t *testing.T) {
 	s16, want := to16(speechLike(700, audio.Format{Rate: 44100, Channels: 2}))
 	file := wavFile(fmtChunk(1, 2, 44100, 4, 16), other("LIST", 7), data(s16))
@@ -146,7 +145,7 @@ func TestSplitReads(t *testing.T) {
 	}
 }
 
-// The first samples are there before the input ends.
+// The first samples are available before the input ends.
 func TestFirstSamplesBeforeInputEnds(t *testing.T) {
 	s16, want := to16(speechLike(100, audio.Format{Rate: 24000, Channels: 1}))
 	r, w := io.Pipe()
@@ -265,7 +264,7 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// An input that breaks says where, and keeps the cause. A header is no exception.
+// If an input breaks, the error says where and keeps the cause, also in a header.
 func TestBrokenInput(t *testing.T) {
 	broke := errors.New("the cable is out")
 	m16, want := to16(speechLike(24000, audio.Format{Rate: 24000, Channels: 1}))
@@ -288,7 +287,7 @@ func TestBrokenInput(t *testing.T) {
 	}
 }
 
-// An error that wraps io.EOF is an error: a connection that broke, not an end.
+// An error that wraps io.EOF is an error, not an end: the connection broke.
 func TestOnlyEOFIsTheEnd(t *testing.T) {
 	broke := fmt.Errorf("connection reset: %w", io.EOF)
 	m16, _ := to16(speechLike(2400, audio.Format{Rate: 24000, Channels: 1}))
@@ -317,7 +316,7 @@ type idle struct{}
 
 func (idle) Read([]byte) (int, error) { return 0, nil }
 
-// Floats may be anything; samples are finite and within bounds.
+// Floats may have any value, but samples are finite and bounded.
 func TestFloatsAreFiniteAndBounded(t *testing.T) {
 	in := []float32{0.5, float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1)), 1e30, -1e30, 1.5, -1.5}
 	want := []float32{0.5, 0, 16, -16, 16, -16, 1.5, -1.5}
@@ -360,7 +359,7 @@ func TestMono(t *testing.T) {
 	}
 }
 
-// An integer mix of two loud samples wraps around; a float one does not.
+// A mix of two loud samples does not overflow, as it would in integers.
 func TestMonoOfLoudChannels(t *testing.T) {
 	file := wavFile(fmtChunk(1, 2, 24000, 4, 16), data([]byte{0x30, 0x75, 0x30, 0x75})) // 30000, 30000
 	in, err := audio.Open(bytes.NewReader(file), nil)
@@ -373,8 +372,7 @@ func TestMonoOfLoudChannels(t *testing.T) {
 	}
 }
 
-// A hostile header must not make the decoder allocate: what is read is the
-// fixed buffers and no more.
+// A hostile header does not make the decoder allocate more than its fixed buffers.
 func TestHeaderClaimsDoNotAllocate(t *testing.T) {
 	file := wavFile(mono16(24000), chunk{"LIST", 0xfffffff0, []byte("INFO")})
 	result := testing.Benchmark(func(b *testing.B) {

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// Floats are bounded wherever they stand, and what is within stays as it is, bit for bit.
+// Floats are bounded at every position, and values within bounds stay the same, bit for bit.
 func TestFloatsAreBounded(t *testing.T) {
 	values := []float32{0, float32(math.Copysign(0, -1)), 1, -1, loudest, -loudest,
 		math.Nextafter32(loudest, 17), -math.Nextafter32(loudest, 17), 1e-45, 1e9, -1e9, math.MaxFloat32,

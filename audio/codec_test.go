@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// Every 16-bit value, and every length that is no multiple of what is taken
-// together.
+// All 16-bit values decode correctly, at every length that is not a multiple of the vector
+// width.
 func TestDecodeS16(t *testing.T) {
 	src := make([]byte, 2<<16)
 	for v := range 1 << 16 {

@@ -192,8 +192,7 @@ func TestCorpusInSmallReads(t *testing.T) {
 	}
 }
 
-// A file cut off anywhere up to its first samples is refused, or read to where
-// it was cut.
+// A file that is cut off before its first samples is refused, or read up to the cut.
 func TestCorpusCutShort(t *testing.T) {
 	for _, c := range corpus {
 		file, want := corpusFile(t, c.name)
@@ -213,8 +212,8 @@ func TestCorpusCutShort(t *testing.T) {
 	}
 }
 
-// Files that are cut off at the seam of two never panic and never give more
-// than there is.
+// Two concatenated files that are cut off at the seam never panic and give no samples that are
+// not there.
 func TestConcatenatedFilesCutShort(t *testing.T) {
 	for _, name := range []string{"two_files.wav", "two_pipes.wav", "two_pipes_s24le.wav"} {
 		file, want := corpusFile(t, name)
@@ -231,7 +230,7 @@ func TestConcatenatedFilesCutShort(t *testing.T) {
 	}
 }
 
-// Raw samples are the payload of a file, so they give what the file gives.
+// The payload of a file, read as raw samples, gives the same samples as the file.
 func TestRawEncodings(t *testing.T) {
 	from := map[string]string{
 		"u8": "u8_mono.wav", "s8": "s8.au", "s16le": "s16le_mono.wav", "s16be": "s16be.au", "s24le": "s24le_mono.wav",

@@ -79,8 +79,7 @@ func TestFFmpeg(t *testing.T) {
 	}
 }
 
-// It is asked only where it is allowed, and never about text or what is read
-// here.
+// ffmpeg is used only if it is allowed, and never for text or for formats that echocast reads.
 func TestWhenFFmpegIsNotUsed(t *testing.T) {
 	never := &audio.Options{FFmpeg: filepath.Join(t.TempDir(), "none")}
 	pcm, want := to16(speechLike(100, audio.Format{Rate: 24000, Channels: 1}))
@@ -106,7 +105,7 @@ func TestWhenFFmpegIsNotUsed(t *testing.T) {
 	}
 }
 
-// What ffmpeg complains of first is what the error says.
+// The error quotes the first message of ffmpeg.
 func TestFFmpegFails(t *testing.T) {
 	opts := withFFmpeg(t)
 	_, err := audio.Open(bytes.NewReader(append([]byte("\x1a\x45\xdf\xa3"), make([]byte, 5000)...)), opts)
@@ -135,7 +134,7 @@ func TestFFmpegBroken(t *testing.T) {
 	}
 }
 
-// Close ends the process and the feeding of it, however much is still to come.
+// Close ends the process and the goroutine that feeds it, however much input is left.
 func TestFFmpegClosedEarly(t *testing.T) {
 	opts := withFFmpeg(t)
 	pcm, want := to16(speechLike(30000, audio.Format{Rate: 22050, Channels: 1}))
@@ -178,8 +177,8 @@ func script(t *testing.T, pcm []byte, lines string) *audio.Options {
 	return &audio.Options{FFmpeg: program}
 }
 
-// What ffmpeg complains of and survives is a warning, the first line of it; what
-// it ends with is an error.
+// If ffmpeg prints an error and continues, the first line is a warning; if it fails, it is the
+// error.
 func TestFFmpegWarnings(t *testing.T) {
 	pcm, want := to16(speechLike(2400, audio.Format{Rate: 24000, Channels: 1}))
 	for exit, failed := range map[string]bool{"0": false, "1": true} {
@@ -199,7 +198,7 @@ func TestFFmpegWarnings(t *testing.T) {
 	}
 }
 
-// A process that has all of its input and gives nothing more is ended.
+// A process that has all of its input and outputs nothing more is ended.
 func TestFFmpegStalls(t *testing.T) {
 	audio.SetFFmpegStall(t, 50*time.Millisecond)
 	pcm, want := to16(speechLike(2400, audio.Format{Rate: 24000, Channels: 1}))
@@ -223,7 +222,7 @@ func TestFFmpegStalls(t *testing.T) {
 	}
 }
 
-// A process that makes nothing of an input without an end is ended.
+// A process that outputs nothing for an endless input is ended.
 func TestFFmpegEndlessInputIsStopped(t *testing.T) {
 	withFFmpeg(t)
 	audio.SetFFmpegStall(t, 50*time.Millisecond)
@@ -245,7 +244,7 @@ func made(t *testing.T, opts *audio.Options, name string, args ...string) string
 	return file
 }
 
-// What phones and browsers record is read from files and from pipes.
+// Recordings of phones and browsers are read from files and from pipes.
 func TestFFmpegReadsRecordings(t *testing.T) {
 	opts := withFFmpeg(t)
 	for _, c := range []struct {
@@ -311,7 +310,8 @@ func TestFFmpegReadsRecordings(t *testing.T) {
 	}
 }
 
-// Only a pipe whose index is behind is waited for, and that is said.
+// Only a pipe with its index at the end is read whole before it is decoded, and a warning says
+// so.
 func TestFFmpegWaitForIndexIsReported(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir()) // where nobody else leaves files meanwhile
 	opts := withFFmpeg(t)
@@ -340,8 +340,8 @@ func TestFFmpegWaitForIndexIsReported(t *testing.T) {
 	}
 }
 
-// A browser's recording is heard while it is made, from less than the 2 kB that ffmpeg
-// reads to find out what it is.
+// A browser's recording is heard while it is made: less than the 2 kB that ffmpeg usually
+// probes is enough.
 func TestFFmpegReadsLiveWebM(t *testing.T) {
 	opts := withFFmpeg(t)
 	name := made(t, opts, "live.webm", "-c:a", "libopus", "-b:a", "32k", "-cluster_time_limit", "60", "-live", "1")
@@ -363,7 +363,7 @@ func TestFFmpegReadsLiveWebM(t *testing.T) {
 	in.Close()
 }
 
-// Inputs with a fault that ffmpeg survives are said whole, with a warning at most.
+// Inputs with faults that ffmpeg can skip are decoded in full, at most with a warning.
 func TestFFmpegFaultyInputs(t *testing.T) {
 	opts := withFFmpeg(t)
 	read := func(name string, args ...string) []byte {
@@ -406,7 +406,7 @@ func TestFFmpegFaultyInputs(t *testing.T) {
 	}
 }
 
-// An ffmpeg that makes sound without end out of a small input is stopped.
+// An ffmpeg that outputs endless sound from a small input is stopped.
 func TestFFmpegOutputIsBounded(t *testing.T) {
 	withFFmpeg(t)
 	opts := script(t, nil, "exec cat %s /dev/zero")
@@ -422,8 +422,8 @@ func TestFFmpegOutputIsBounded(t *testing.T) {
 	wantTooLong(t, in, "more than 60 min of sound out of 1068 bytes, which no recording does")
 }
 
-// Two hours of silence at 1000 Hz are 7 kB of FLAC in Matroska; as a file and by a
-// pipe.
+// Two hours of silence at 1000 Hz, which are 7 kB of FLAC in Matroska, are stopped, in a file
+// and in a pipe.
 func TestFFmpegDecompressionBomb(t *testing.T) {
 	opts := withFFmpeg(t)
 	path := filepath.Join(t.TempDir(), "silence.mkv")

@@ -92,7 +92,7 @@ func TestFIRImages(t *testing.T) {
 	}
 }
 
-// Tones above 12 kHz have no place in the output: what remains is an alias.
+// Tones above 12 kHz are not in the output: what remains of them is an alias.
 func TestFIRAliases(t *testing.T) {
 	for _, in := range []int{32000, 44099, 44100, 48000, 96000} {
 		worst := math.Inf(-1)

@@ -54,7 +54,7 @@ func openFIR(t *testing.T, in firInput) audio.Source {
 	return src
 }
 
-// Whatever the sizes of the reads on either side, the samples are the same.
+// The samples are the same, whatever the sizes of the reads on either side.
 func TestFIRIsASource(t *testing.T) {
 	for _, rate := range []int{8000, 11127, 16000, 24000, 44099, 44100, 48000, 384000} {
 		whole := firInput{samples: firNoise(5000), rate: rate, size: 5000, err: io.EOF}

@@ -239,7 +239,7 @@ func TestFIRDelay(t *testing.T) {
 	}
 }
 
-// A block of input yields all that can be made of it before the next is read.
+// All output of a block of input is returned before the next block is read.
 func TestFIRReturnsAllAvailableOutput(t *testing.T) {
 	for _, rate := range []int{8000, 44099, 44100, 96000} {
 		in := &firInput{samples: make([]float32, 20000), rate: rate, size: 441}
@@ -261,7 +261,7 @@ func TestFIRReturnsAllAvailableOutput(t *testing.T) {
 	}
 }
 
-// Far into a stream the samples are those of its beginning, bit for bit.
+// Samples far into a stream equal those at its beginning, bit for bit.
 func TestFIRPhaseAfterHours(t *testing.T) {
 	for _, in := range []int{11127, 22050, 44099, 44100, 96000} {
 		samples := firNoise(6000)

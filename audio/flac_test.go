@@ -62,7 +62,7 @@ func quiet(t *testing.T) {
 	})
 }
 
-// What comes out is what went in, bit for bit, and the log stays empty.
+// The decoded samples equal the encoded ones, bit for bit, and nothing is logged.
 func TestFLAC(t *testing.T) {
 	quiet(t)
 	for _, test := range flacFormats {
@@ -194,7 +194,7 @@ func TestFLACRareFrames(t *testing.T) {
 	}
 }
 
-// Tags in front and behind are no sound, nor damage.
+// Tags before and after the audio are neither sound nor damage.
 func TestFLACTags(t *testing.T) {
 	file := readFile(t, flacFiles, "24000hz_mono_16bit.flac")
 	want := mustDecode(t, file)
@@ -215,7 +215,8 @@ func TestFLACTags(t *testing.T) {
 	}
 }
 
-// FLAC behind FLAC is one sound, with tags between them and in another format.
+// Two FLAC streams one after the other are decoded as one, with tags between them and in
+// another format.
 func TestFLACChained(t *testing.T) {
 	first, second := readFile(t, flacFiles, "24000hz_mono_16bit.flac"), readFile(t, flacFiles, "44100hz_stereo_16bit.flac")
 	want := mustDecode(t, first)
@@ -229,7 +230,7 @@ func TestFLACChained(t *testing.T) {
 	}
 }
 
-// Wherever the input ends, whole frames are heard and a warning says so.
+// Wherever the input is cut, the complete frames are heard and a warning says so.
 func TestFLACCutAnywhere(t *testing.T) {
 	for _, name := range []string{"44100hz_stereo_16bit", "24000hz_mono_16bit_pipe"} {
 		file := readFile(t, flacFiles, name+".flac")
@@ -257,7 +258,7 @@ func TestFLACCutAnywhere(t *testing.T) {
 	}
 }
 
-// Damage in a frame is an error behind the frames before it, never a sound.
+// Damage in a frame is an error after the frames before it, and never becomes sound.
 func TestFLACDamageAnywhere(t *testing.T) {
 	quiet(t)
 	for _, name := range []string{"44100hz_stereo_16bit", "24000hz_mono_16bit"} {
@@ -366,7 +367,7 @@ func flacConstant(number uint64) []byte {
 	return w.b
 }
 
-// A little file that holds an hour is said whole, with a warning.
+// A small file with an hour of audio is decoded in full, with a warning.
 func TestExtremeCompression(t *testing.T) {
 	for frames, want := range map[int]int{600: 1, 40: 0} {
 		file := flacHeader(audio.Format{Rate: 24000, Channels: 1}, 16, 0)
@@ -380,7 +381,7 @@ func TestExtremeCompression(t *testing.T) {
 	}
 }
 
-// A header may claim what it likes: room is made for one frame at most.
+// Whatever a header claims, at most one frame is allocated.
 func TestFLACHeaderClaimsDoNotAllocate(t *testing.T) {
 	file := flacHeader(audio.Format{Rate: 24000, Channels: 8}, 24, 1<<36-1)
 	file[4] = 0 // more metadata follows: a picture of 16 MB

@@ -126,8 +126,7 @@ func readAll(input []byte) (w work) {
 	return w
 }
 
-// Four times the bytes take four times the work, and a little: in every reader,
-// for every family.
+// In every format, four times the bytes take little more than four times the work.
 func TestWorkIsLinearInBytes(t *testing.T) {
 	const small, factor = 32 << 10, 4
 	for name, f := range degenerateFamilies(t) {

@@ -14,8 +14,8 @@ import (
 	"echocast/audio"
 )
 
-// What stands behind the declared end of a sound is counted in every format, of files
-// and of pipes; of a pipe that is held open as far as it has come.
+// In every format, the bytes after the declared end are counted, in files and in pipes; in a
+// pipe that stays open, those that have arrived.
 func TestTrailingBytesAreCounted(t *testing.T) {
 	read := func(name string) []byte {
 		b, err := os.ReadFile(filepath.Join("../testdata", name))
@@ -113,7 +113,7 @@ func (e *endlessChunks) Read(p []byte) (int, error) {
 	return e.Reader.Read(p)
 }
 
-// The sound of an AIFF ends even where chunks without end follow it.
+// The sound of an AIFF ends even if endless chunks follow.
 func TestEndlessChunksBehindAIFF(t *testing.T) {
 	s16, _ := to16(speechLike(1000, mono24))
 	input := &endlessChunks{Reader: bytes.NewReader(aiffFile("AIFF", comm(1, 16, rate24000, ""), ssnd(0, s16)))}

@@ -46,8 +46,7 @@ func hexLine(format string) func([]byte) string {
 	return func(part []byte) string { return fmt.Sprintf(format, hex.EncodeToString(part)) }
 }
 
-// Samples that are split between lines are put together, whatever is around
-// them.
+// Samples that are split between lines are joined, whatever else the lines contain.
 func TestNDJSON(t *testing.T) {
 	pcm, want := to16(speechLike(3000, audio.Format{Rate: 24000, Channels: 1}))
 	for name, c := range map[string]struct {
@@ -105,7 +104,7 @@ func TestNDJSON(t *testing.T) {
 	}
 }
 
-// What the bytes are is found as in any input.
+// The format of the bytes is detected as in any input.
 func TestNDJSONContainers(t *testing.T) {
 	pcm, want := to16(speechLike(3000, audio.Format{Rate: 24000, Channels: 1}))
 	flac, opus := readFile(t, flacFiles, "24000hz_mono_16bit.flac"), readFile(t, oggFiles, "celt_mono_20ms.opus")
@@ -126,7 +125,7 @@ func TestNDJSONContainers(t *testing.T) {
 	}
 }
 
-// A WAV in every line is one WAV: its headers are not heard.
+// WAV files in every line are read as one: their headers do not become sound.
 func TestNDJSONRepeatedWAV(t *testing.T) {
 	pcm, want := to16(speechLike(3000, audio.Format{Rate: 24000, Channels: 1}))
 	line := base64Line(`{"delta":"%s"}`+"\n", base64.StdEncoding)
@@ -156,7 +155,7 @@ func TestNDJSONRepeatedWAV(t *testing.T) {
 	}
 }
 
-// A bad line is named; what came before it is heard.
+// An error names the bad line; the audio before it is heard.
 func TestNDJSONBadLines(t *testing.T) {
 	good := `{"delta":"AQACAA=="}` + "\n\n"
 	for name, c := range map[string]struct{ line, want string }{
@@ -252,7 +251,7 @@ func TestNDJSONStreamsFromPipe(t *testing.T) {
 	}
 }
 
-// Whatever the lines are, reading ends, with samples or a one-line error.
+// Any lines end in samples or in a one-line error.
 func FuzzNDJSON(f *testing.F) {
 	f.Add([]byte(`{"delta":"AQACAA=="}`+"\n"+`data: {"delta":"_-8"}`+"\ndata: [DONE]\n"), false)
 	f.Add([]byte("event: x\r\n"+`{"delta":"00ff"}`+"\r\n"+`{"type":"text","delta":"hi"}`), true)
@@ -273,7 +272,7 @@ func FuzzNDJSON(f *testing.F) {
 	})
 }
 
-// Any bytes come through any lines.
+// Any bytes pass through lines unchanged, however they are split.
 func TestNDJSONRandom(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 50 {
@@ -294,7 +293,7 @@ func TestNDJSONRandom(t *testing.T) {
 	}
 }
 
-// Objects may follow each other in any way, on any number of lines.
+// Objects may follow each other in any layout, on any number of lines.
 func TestJSONObjectLayouts(t *testing.T) {
 	one, two := "AQACAA==", "AwAEAA=="
 	want := []float32{1. / 32768, 2. / 32768, 3. / 32768, 4. / 32768}
@@ -346,7 +345,7 @@ func (r *repeated) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// A text of any length is decoded as it comes, in little memory.
+// A base64 string of any length is decoded as it arrives, in little memory.
 func TestJSONOfAnyLength(t *testing.T) {
 	const groups = 2 << 20 // 8 MB of text
 	in, err := audio.Open(endlessText(`{"candidates":[{"content":{"parts":[{"inlineData":{"data":"`, groups, `"}}]}}]}`),
@@ -371,7 +370,7 @@ func TestJSONOfAnyLength(t *testing.T) {
 	}
 }
 
-// Of a long text the first samples are heard before its end.
+// The first samples of a long base64 string are heard before its end.
 func TestJSONStreamsLongStrings(t *testing.T) {
 	reader, writer := io.Pipe()
 	defer writer.Close()
@@ -386,8 +385,8 @@ func TestJSONStreamsLongStrings(t *testing.T) {
 	}
 }
 
-// A last object that repeats all audio is left out, however long, and one that
-// only looks like it is heard.
+// A last object that repeats all audio is left out, however long it is. One that only
+// resembles it is heard.
 func TestJSONSummary(t *testing.T) {
 	options := rawJSON(audio.JSONOptions{Field: "audio", Payload: "hex", Summary: "extra"})
 	for name, length := range map[string]int{"short": 3000, "long": 2 << 20} {
@@ -413,8 +412,8 @@ func TestJSONSummary(t *testing.T) {
 	}
 }
 
-// JSON is recognised where one field that services use has audio with a header;
-// else the refusal says what there is.
+// JSON is recognised if a known field has audio with a header; otherwise the error lists the
+// fields.
 func TestJSONIsRecognised(t *testing.T) {
 	pcm, want := to16(speechLike(3000, mono24))
 	file := wavFile(mono16(24000), data(pcm))
@@ -446,8 +445,8 @@ func TestJSONIsRecognised(t *testing.T) {
 	}
 }
 
-// An object that reports an error breaks the input behind what was heard before;
-// one that says that there is none does not.
+// An object that reports an error breaks the input after the audio before it. One that reports
+// success does not.
 func TestJSONErrors(t *testing.T) {
 	good := `{"delta":"AQACAA=="}`
 	for text, want := range map[string]string{

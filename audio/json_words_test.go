@@ -39,8 +39,8 @@ func describeTimes(words []audio.Word) string {
 	return strings.Join(all, ", ")
 }
 
-// The times come as the documentation of each service says, beside the audio, before
-// it or after it, counted from the beginning of all or of each part.
+// The times of words are read as each service documents them: beside, before or after the
+// audio, counted from the beginning of the stream or of each part.
 func TestWordsInJSON(t *testing.T) {
 	sound := base64.StdEncoding.EncodeToString(make([]byte, 48000))
 	for name, c := range map[string]struct{ text, want string }{
@@ -128,7 +128,7 @@ func TestWordsInJSON(t *testing.T) {
 	}
 }
 
-// What Prepare puts in front or leaves out moves the words.
+// Padding and trimming in Prepare shift the times of words.
 func TestPrepareShiftsWordTimes(t *testing.T) {
 	quiet, loud := make([]byte, 48000), []byte(strings.Repeat("\x00\x40", 24000))
 	text := fmt.Sprintf(`{"audio":"%s","timestamps":[{"word":"a","start_time":1,`+

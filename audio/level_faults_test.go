@@ -11,8 +11,8 @@ import (
 	"echocast/audio/audiotest"
 )
 
-// Two channels that cancel each other in the mix are reported, others are not, however
-// alike they are; so is a silent channel.
+// Two channels that cancel each other in the mix are reported, and so is a silent channel;
+// other channels are not, however similar they are.
 func TestChannelFaults(t *testing.T) {
 	const cancel = "the channels cancel each other when they are mixed; --channel left keeps one"
 	noLeft := "the left channel is silent; --channel right is twice as loud as the mix"

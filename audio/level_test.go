@@ -139,7 +139,7 @@ func TestPad(t *testing.T) {
 	noAllocations(t, mono24, func(src audio.Source) audio.Source { return audio.Pad(src, time.Second, time.Second) })
 }
 
-// Silence beside nothing would be an utterance of nothing.
+// Padding an empty input does not make an utterance of silence.
 func TestPadOfEmptyInput(t *testing.T) {
 	through(t, mono24, nil, []float32{},
 		func(src audio.Source) audio.Source { return audio.Pad(src, time.Second, time.Second) })
@@ -191,8 +191,7 @@ func TestTrimSilence(t *testing.T) {
 	}
 }
 
-// A silence longer than can be held back keeps its beginning, and no more than
-// that is ever held.
+// If a silence is too long to hold back, its beginning is kept; the memory has a limit.
 func TestTrimSilenceIsBounded(t *testing.T) {
 	const held, quiet = 10 * 24000, 14 * 24000
 	pcm := make([]float32, 1000+quiet)

@@ -52,7 +52,7 @@ func codedBytes(stream []byte) (total int, err error) {
 	return total, err
 }
 
-// The bytes that are decoded grow with the bytes there are, whatever the frames.
+// The number of decoded bytes grows with the input only, whatever the frames.
 func TestMP3DecodesBytesAFewTimesAtMost(t *testing.T) {
 	const most = 10 // the longest warm-up is eight segments long
 	few, many := degenerateFrames(4000), degenerateFrames(16000)

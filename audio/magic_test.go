@@ -13,8 +13,7 @@ import (
 	"echocast/audio/audiotest"
 )
 
-// Raw samples are what bytes are declared to be, unless they begin with a
-// header.
+// Bytes are the declared raw samples, unless they begin with a header.
 func TestTrustHeader(t *testing.T) {
 	data, pcm := to16(speechLike(4000, mono24))
 	mp3, err := os.ReadFile("../testdata/mp3/speech_22050hz_mono_cbr64.mp3")
@@ -67,9 +66,8 @@ func TestTrustHeader(t *testing.T) {
 	}
 }
 
-// What is plainly no samples is refused by what it is, with and without an
-// encoding declared, and no text is quoted without its control characters
-// escaped.
+// Other types of files are refused by name, with and without a declared encoding; quoted text
+// has its control characters escaped.
 func TestOtherFileTypesAreRefused(t *testing.T) {
 	data, _ := to16(speechLike(400, mono24))
 	wav := wavFile(mono16(24000), chunk{"data", -1, data})
@@ -108,7 +106,7 @@ func TestOtherFileTypesAreRefused(t *testing.T) {
 	}
 }
 
-// Samples that look like text or a header for a while are samples.
+// Samples that look like text or a header for a while are still samples.
 func TestSamplesThatLookLikeTextOrHeader(t *testing.T) {
 	for name, c := range map[string]struct {
 		encoding string

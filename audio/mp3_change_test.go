@@ -66,7 +66,7 @@ func converted(t *testing.T, samples []float32, from, to audio.Format) []float32
 	return joined
 }
 
-// What follows a change of format is there to the sample, in the first format.
+// Audio after a change of format is complete to the sample, in the first format.
 func TestMP3FormatChange(t *testing.T) {
 	files := []string{
 		taggedMP3, stereoMP3, "speech_16000hz_mono_cbr64.mp3",
@@ -106,7 +106,7 @@ func TestMP3FormatChangeWarns(t *testing.T) {
 	}
 }
 
-// A section of another format may break like the first.
+// A section in another format may break like the first.
 func TestMP3BrokenBehindAChange(t *testing.T) {
 	first, second := readMP3File(t, stereoMP3), readMP3File(t, taggedMP3)
 	whole, _ := decodeMP3(t, join(first, second))
@@ -119,8 +119,7 @@ func TestMP3BrokenBehindAChange(t *testing.T) {
 	audiotest.TestBroken(t, d, whole, broken)
 }
 
-// However often the format changes, there are few warnings and no leaks of
-// what a section held.
+// However often the format changes, there are few warnings, and finished sections are freed.
 func TestMP3ManyFormatChanges(t *testing.T) {
 	pair := join(readMP3File(t, taggedMP3), readMP3File(t, "speech_16000hz_mono_cbr64.mp3"))
 	_, d := decodeMP3(t, bytes.Repeat(pair, 20))

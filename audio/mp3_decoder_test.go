@@ -212,7 +212,7 @@ func random(seed byte, n int) []byte {
 
 func join(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
 
-// Whatever stands around and between the frames, the samples are the same.
+// The samples are the same, whatever bytes are around and between the frames.
 func TestMP3AmongOtherBytes(t *testing.T) {
 	for _, name := range []string{taggedMP3, untaggedMP3, stereoMP3} {
 		mp3 := readMP3File(t, name)
@@ -274,8 +274,7 @@ func TestMP3AmongOtherBytes(t *testing.T) {
 	}
 }
 
-// Sentences that were encoded one by one and put together sound as the
-// sentences do, without gaps.
+// Sentences that were encoded separately and concatenated have no gaps between them.
 func TestMP3Concatenated(t *testing.T) {
 	for _, name := range []string{taggedMP3, stereoMP3} {
 		mp3 := readMP3File(t, name)
@@ -382,7 +381,7 @@ func TestMP3DelayAndPadding(t *testing.T) {
 	}
 }
 
-// A tag that is wrong costs no sound, wherever the claimed end falls.
+// A tag with a wrong length loses no sound, wherever the claimed end is.
 func TestMP3WrongLengthTag(t *testing.T) {
 	mp3 := readMP3File(t, taggedMP3)
 	const frames = 27
@@ -430,8 +429,7 @@ func TestMP3Broken(t *testing.T) {
 	}
 }
 
-// Damage behind the first two frames is heard, but it neither ends the speech
-// nor adds to it.
+// Damage after the first two frames is heard, but the audio neither ends nor gets longer.
 func TestMP3Damaged(t *testing.T) {
 	for _, name := range []string{taggedMP3, untaggedMP3, stereoMP3} {
 		mp3 := readMP3File(t, name)
@@ -523,8 +521,7 @@ func TestMP3ClaimsDoNotAllocate(t *testing.T) {
 	}
 }
 
-// A single frame is a stream too, and nothing more than it is needed to hear
-// it when more is announced to come.
+// A single frame is a stream too. It is decoded even if a length in its tag announces more.
 func TestMP3OneFrame(t *testing.T) {
 	mp3 := readMP3File(t, untaggedMP3)
 	all, _ := decodeMP3(t, mp3)
@@ -537,8 +534,8 @@ func TestMP3OneFrame(t *testing.T) {
 	}
 }
 
-// The first samples come as soon as the second frame's header is there, and
-// from then on every frame gives its samples before the next is sent.
+// The first samples are available when the second frame's header has arrived; after that, each
+// frame is decoded before the next arrives.
 func TestMP3FromAPipe(t *testing.T) {
 	mp3 := readMP3File(t, untaggedMP3)
 	want, _ := decodeMP3(t, mp3)
@@ -659,7 +656,7 @@ func BenchmarkMP3(b *testing.B) {
 	}
 }
 
-// A tag that is shorter than the picture in it is passed over with the picture.
+// A tag that is shorter than its picture is skipped together with the picture.
 func TestMP3TagShorterThanItsPicture(t *testing.T) {
 	mp3 := readMP3File(t, taggedMP3)
 	want, _ := decodeMP3(t, mp3)
@@ -673,7 +670,7 @@ func TestMP3TagShorterThanItsPicture(t *testing.T) {
 	}
 }
 
-// An end inside a frame is said where no tag tells of more.
+// A cut inside a frame is reported, even if no tag states the length.
 func TestMP3CutInsideAFrame(t *testing.T) {
 	whole := readMP3File(t, taggedMP3)
 	untagged := whole[4+bytes.Index(whole[4:], whole[:2]):]

@@ -43,8 +43,8 @@ func farthest(t *testing.T, got, want []float32) (most float64) {
 	return most
 }
 
-// What is decoded is linear: where a file has four times the level, all samples are
-// four times as large, and nothing is clipped.
+// Decoding is linear: in a file at four times the level, all samples are four times as large,
+// and nothing is clipped.
 func TestMP3AboveFullScale(t *testing.T) {
 	const factor = 4
 	mp3 := readMP3File(t, stereoMP3)
@@ -61,8 +61,8 @@ func TestMP3AboveFullScale(t *testing.T) {
 	}
 }
 
-// Loud joint stereo that changes its coding all the time is what ffmpeg decodes, which
-// clips nothing.
+// Loud joint stereo that changes its coding all the time is decoded as by ffmpeg, which clips
+// nothing.
 func TestMP3LoudJointStereo(t *testing.T) {
 	for _, program := range []string{"lame", "ffmpeg"} {
 		if _, err := exec.LookPath(program); err != nil {

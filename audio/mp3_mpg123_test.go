@@ -49,7 +49,7 @@ func (r *endless) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// Reading allocates nothing, or live speech would depend on the collector.
+// Reading allocates nothing, so that garbage collection does not delay live speech.
 func TestMP3Allocations(t *testing.T) {
 	for _, name := range []string{taggedMP3, untaggedMP3, stereoMP3} {
 		d, err := openMP3(&endless{data: readMP3File(t, name)})

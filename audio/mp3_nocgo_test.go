@@ -86,7 +86,7 @@ func TestMP3RefusesWhatGoMP3GetsWrong(t *testing.T) {
 	}
 }
 
-// What only resembles the refused is read.
+// Streams that only resemble the refused ones are read.
 func TestMP3ReadsStreamsSimilarToRefused(t *testing.T) {
 	for name, test := range map[string]struct {
 		data    []byte
@@ -109,7 +109,7 @@ func TestMP3ReadsStreamsSimilarToRefused(t *testing.T) {
 	}
 }
 
-// In plain stereo the mode extension means nothing.
+// In plain stereo the mode extension has no meaning.
 func TestMP3PlainStereo(t *testing.T) {
 	joint := readMP3File(t, stereoMP3)
 	want, _ := decodeMP3(t, joint)
@@ -209,8 +209,8 @@ func TestMP3TooManyDamagedFrames(t *testing.T) {
 	}
 }
 
-// A stream that was cut in front refers to data that is gone. Those frames are
-// silent, and the rest is as it was.
+// A stream that was cut at its start refers to data that is missing. Those frames are silent,
+// and the rest is unchanged.
 func TestMP3WithoutItsStart(t *testing.T) {
 	for _, name := range []string{untaggedMP3, "speech_22050hz_mono_vbr2.mp3"} {
 		mp3 := readMP3File(t, name)
@@ -237,8 +237,7 @@ func peakOf(samples []float32) (peak float64) {
 	return peak
 }
 
-// A file with a frame that this build does not read is refused before its first
-// sample.
+// A file with a frame that this build cannot read is refused before its first sample.
 func TestMP3FileIsRefusedBeforeItsFirstSample(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "x.mp3")
 	data := slices.Concat(bytes.Repeat(readMP3File(t, taggedMP3), 3), readMP3File(t, "speech_8000hz_mono_cbr32.mp3"))

@@ -7,8 +7,7 @@ import (
 	"testing"
 )
 
-// Between two frames the packer keeps all that the next can refer to, and
-// little more.
+// Between two frames the packer keeps everything that the next can refer to, and little more.
 func TestFramePackerHistory(t *testing.T) {
 	var p framePacker
 	var all []byte
@@ -28,7 +27,7 @@ func TestFramePackerHistory(t *testing.T) {
 	}
 }
 
-// The filters sound on for one frame and a part of the next.
+// After the input, the filters still ring for one frame and a part of the next.
 func TestSynthesisDecay(t *testing.T) {
 	mp3 := testMP3(t, "speech_24000hz_mono_cbr64.mp3")
 	var p framePacker

@@ -81,7 +81,7 @@ func withoutTag(file mp3File, mp3 []byte) []byte {
 	return mp3[4+bytes.Index(mp3[4:], mp3[:2]):]
 }
 
-// Long streams of every kind, each many segments long.
+// Long streams of every kind, each many segments long, are decoded bit for bit.
 func TestParallelMP3IsBitExact(t *testing.T) {
 	var all [][]byte
 	for i, file := range mp3Files {
@@ -111,7 +111,7 @@ func TestParallelMP3IsBitExact(t *testing.T) {
 	}
 }
 
-// Damage at any place is heard the same.
+// Damage at any place is decoded as by the sequential decoder.
 func TestParallelMP3Damage(t *testing.T) {
 	for _, file := range mp3Files {
 		long := bytes.Repeat(withoutTag(file, readMP3File(t, file.name+".mp3")), aheadTimes/2)
@@ -163,8 +163,8 @@ func TestParallelMP3ReadError(t *testing.T) {
 	}
 }
 
-// One frame at a time waits for no input it does not need; what has been decoded
-// ahead comes together.
+// Reading one frame waits for no input that it does not need; frames that were decoded ahead
+// are returned together.
 func TestParallelMP3Latency(t *testing.T) {
 	const frame = 2 * 1152
 	long := longMP3(t, stereoMP3, 60)
@@ -188,7 +188,7 @@ func TestParallelMP3Latency(t *testing.T) {
 	}
 }
 
-// Wherever it is left, Close ends all that runs.
+// Close ends all goroutines, wherever reading stopped.
 func TestParallelMP3CloseEarly(t *testing.T) {
 	before := runtime.NumGoroutine()
 	long := longMP3(t, stereoMP3, 60)
@@ -230,7 +230,7 @@ func (c *counted) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// What is not asked for is not read but for a few segments.
+// Only a few segments are read ahead of what is asked for.
 func TestParallelMP3IsBounded(t *testing.T) {
 	const workers = 2
 	long := longMP3(t, stereoMP3, 300)
@@ -252,7 +252,7 @@ func TestParallelMP3IsBounded(t *testing.T) {
 	}
 }
 
-// Open decodes ahead where it has a regular file, and nowhere else.
+// Open decodes in parallel only if the input is a regular file.
 func TestOpenDecodesInParallelInFilesOnly(t *testing.T) {
 	if runtime.GOMAXPROCS(0) < 2 {
 		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(2))

@@ -73,8 +73,8 @@ func mustDecode(t testing.TB, file []byte) []float32 {
 	return samples
 }
 
-// What libopus and libvorbis decode is the reference: to the sample in length,
-// and as near as fixed point (in SILK also another resampler) lets it be.
+// libopus and libvorbis are the reference: the length is equal to the sample, and the samples
+// as close as fixed point (and in SILK another resampler) allows.
 func TestOggAgainstReference(t *testing.T) {
 	for _, test := range []struct {
 		file  string
@@ -125,7 +125,7 @@ func vorbisInfo(rate, channels int) audio.Info {
 		Declared: -1}
 }
 
-// n frames at 48 kHz are half as many at 24 kHz, rounded up.
+// n frames at 48 kHz become half as many at 24 kHz, rounded up.
 func TestOpusLengths(t *testing.T) {
 	for line := range strings.Lines(string(readFile(t, oggFiles, "lengths.txt"))) {
 		var name string
@@ -281,7 +281,7 @@ func TestOggPacketsAcrossPages(t *testing.T) {
 	}
 }
 
-// Streams one behind the other give what they give one by one.
+// Chained streams give the same samples as separate ones.
 func TestOggChained(t *testing.T) {
 	mono, other := readFile(t, oggFiles, "celt_mono_20ms.opus"), readFile(t, oggFiles, "silk_mono_20ms.opus")
 	vorbis := readFile(t, oggFiles, "vorbis_22050hz_mono.ogg")
@@ -310,8 +310,8 @@ func TestOggChained(t *testing.T) {
 	}
 }
 
-// A stream that lacks its end is heard to its end, with a warning; so is one
-// behind which something else stands.
+// A stream without its end is decoded as far as it goes, with a warning; so is a stream with
+// other bytes after its end.
 func TestOggMissingEndAndTrailingBytes(t *testing.T) {
 	file := readFile(t, oggFiles, "celt_mono_20ms.opus")
 	want := mustDecode(t, file)
@@ -340,7 +340,7 @@ func TestOggMissingEndAndTrailingBytes(t *testing.T) {
 	}
 }
 
-// Wherever the input ends, what came before is heard; nothing else is.
+// Wherever the input is cut, only the audio before the cut is heard.
 func TestOggCutAnywhere(t *testing.T) {
 	for _, name := range []string{"celt_stereo_2.5ms.opus", "vorbis_22050hz_mono.ogg"} {
 		file := readFile(t, oggFiles, name)
@@ -362,7 +362,7 @@ func TestOggCutAnywhere(t *testing.T) {
 	}
 }
 
-// A checksum stands over every page: no flipped bit becomes sound.
+// Each page has a checksum: no flipped bit becomes sound.
 func TestOggDamageAnywhere(t *testing.T) {
 	for _, name := range []string{"celt_mono_20ms.opus", "vorbis_22050hz_mono.ogg"} {
 		file := readFile(t, oggFiles, name)
@@ -381,8 +381,7 @@ func TestOggDamageAnywhere(t *testing.T) {
 	}
 }
 
-// Of a page that is missing, the packets are left out that it has a part of,
-// and no others.
+// If a page is missing, only the packets with a part on it are left out.
 func TestOggMissingPage(t *testing.T) {
 	pages := parsePages(repage(readFile(t, oggFiles, "vorbis_16000hz_6ch.ogg"), 3, 1)) // packets of several pages
 	for missing := 2; missing < len(pages); missing++ {
@@ -442,7 +441,7 @@ func (e *endlessPacket) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// A packet without an end is neither held nor followed for ever.
+// A packet without an end is neither kept nor read without limit.
 func TestOggEndlessPacket(t *testing.T) {
 	if testwait.HasRaceDetector {
 		t.Skip("64 MB are read where there is no race detector")
@@ -461,7 +460,7 @@ func TestOggEndlessPacket(t *testing.T) {
 	}
 }
 
-// What is no sound at both ends is left out to the frame.
+// The samples to skip at both ends are left out exactly.
 func TestOpusTrimming(t *testing.T) {
 	packets, _ := packetsOf(parsePages(readFile(t, oggFiles, "celt_mono_20ms.opus")))
 	stream := func(skip uint16, first, last int64, flags byte) []byte {
@@ -521,7 +520,7 @@ func TestOpusGain(t *testing.T) {
 	}
 }
 
-// Comments may hold pictures: they are passed by, not held.
+// Comments may contain pictures: they are skipped, not stored.
 func TestOggLongComments(t *testing.T) {
 	for name, headers := range map[string]int{"celt_mono_20ms.opus": 2, "vorbis_22050hz_mono.ogg": 3} {
 		file := readFile(t, oggFiles, name)
@@ -619,8 +618,8 @@ func TestOggRefuses(t *testing.T) {
 	}
 }
 
-// Sound that begins on the last page of the headers, where some writers put it, is the
-// same as sound on pages of its own.
+// Audio that begins on the last page of the headers, as some writers do, gives the same
+// samples as audio on separate pages.
 func TestOggAudioOnHeaderPage(t *testing.T) {
 	for name, headers := range map[string]int{"celt_stereo_2.5ms.opus": 2, "vorbis_44100hz_stereo.ogg": 3} {
 		file := readFile(t, oggFiles, name)
@@ -640,7 +639,7 @@ func TestOggAudioOnHeaderPage(t *testing.T) {
 	}
 }
 
-// Vorbis that was cut out begins before position 0, inside a packet.
+// Vorbis that was cut out of a stream begins before position 0, inside a packet.
 func TestVorbisNegativeStartPosition(t *testing.T) {
 	file := readFile(t, oggFiles, "vorbis_44100hz_stereo.ogg")
 	packets, end := packetsOf(parsePages(file))
@@ -663,7 +662,7 @@ func TestVorbisNegativeStartPosition(t *testing.T) {
 	}
 }
 
-// Bad packets under good checksums are errors in their place.
+// Bad packets with correct checksums are errors at their positions.
 func TestOggBadPackets(t *testing.T) {
 	opus, _ := packetsOf(parsePages(readFile(t, oggFiles, "celt_mono_20ms.opus")))
 	for name, bad := range map[string][]byte{
@@ -762,8 +761,8 @@ func TestOggStreamsFromPipe(t *testing.T) {
 	}
 }
 
-// Whatever the bytes are, decoding ends, with samples or a one-line error. The
-// checksums are put right first, or no changed byte would get beyond them.
+// Any bytes end in samples or in a one-line error. The checksums are corrected first, since a
+// changed byte would not pass them.
 func FuzzOgg(f *testing.F) {
 	names, _ := filepath.Glob(oggFiles + "/*.o*")
 	for _, name := range names {
@@ -826,7 +825,7 @@ func readFuzzed(t *testing.T, in *audio.Input) {
 	}
 }
 
-// Zeros between pages and an empty packet at the end are no break.
+// Zeros between pages and an empty packet at the end do not break the stream.
 func TestOggPadding(t *testing.T) {
 	file := readFile(t, oggFiles, "celt_mono_20ms.opus")
 	want := mustDecode(t, file)

@@ -63,9 +63,8 @@ func TestPrepareOptionsAreRefusedByName(t *testing.T) {
 	}
 }
 
-// The samples that are watched are those of the input and those that are heard,
-// and watching them changes nothing: a channel for low-frequency effects stays
-// out of the mix, at an expected rate too.
+// Watch gets the samples of the input and those that are heard, and changes neither; the
+// channel for low-frequency effects stays out of the mix, also at an expected rate.
 func TestPrepareWatched(t *testing.T) {
 	file := wavExtensible(6, 0x3f, 16000, 1000)
 	plain := prepared(t, file, &audio.PrepareOptions{})
@@ -150,8 +149,8 @@ func wavExtensible(channels int, mask uint32, rate, frames int) []byte {
 	return b.Bytes()
 }
 
-// An input that plays longer than is allowed is refused where its header says so,
-// and breaks at the limit where it does not. One of exactly that length is heard.
+// An input that is too long is refused if its header says so, and breaks at the limit
+// otherwise. One of exactly the allowed length is heard.
 func TestMaxDuration(t *testing.T) {
 	const rate, allowed = 8000, time.Second
 	raw := &audio.Options{Encoding: "s16le", Raw: audio.Format{Rate: rate, Channels: 2}}

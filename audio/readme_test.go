@@ -133,8 +133,7 @@ func claims(t *testing.T) map[string]map[string][]sample {
 	}
 }
 
-// Every claim of the table of inputs in docs/inputs.md is shown by inputs, and nothing more
-// is shown than it claims.
+// Inputs show every claim of the table in docs/inputs.md, and nothing beyond it.
 func TestTableOfInputs(t *testing.T) {
 	page, err := os.ReadFile("../docs/inputs.md")
 	if err != nil {

@@ -43,8 +43,8 @@ func resampled(pcm []float32, rate, step int) func() (audio.Source, error) {
 var rates = []int{8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 88200, 96000, 192000,
 	4000, 384000, 11127, 44056, 44099, 47999}
 
-// The binding of our own and zaf/resample give the same samples, bit for bit,
-// whatever the reads of either side are.
+// The binding to libsoxr and zaf/resample give the same samples, bit for bit, whatever the
+// sizes of the reads.
 func TestResampleEqualsZaf(t *testing.T) {
 	for _, rate := range rates {
 		pcm := speechLike(rate/2+37, audio.Format{Rate: rate, Channels: 1})
@@ -72,7 +72,7 @@ func TestResampleEqualsZaf(t *testing.T) {
 	}
 }
 
-// Between samples and samples nothing is allocated.
+// Resampling allocates nothing.
 func TestResampleAllocatesNothing(t *testing.T) {
 	input := &samples{rate: 44100, step: 1 << 20, pcm: make([]float32, 44100*30), err: io.EOF}
 	src, err := audio.Resample(input, 24000)
@@ -159,7 +159,7 @@ func TestResampleDoesNotDependOnReads(t *testing.T) {
 	}
 }
 
-// At usual rates no more than 20 ms of input are held for a block.
+// At usual rates a block holds back at most 20 ms of input.
 func TestResampleBlocksAreShort(t *testing.T) {
 	for _, rate := range []int{8000, 11025, 12000, 16000, 22050, 32000, 44100, 48000, 88200, 96000, 192000} {
 		input := &samples{rate: rate, step: 1, pcm: make([]float32, rate), err: io.EOF}

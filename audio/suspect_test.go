@@ -65,7 +65,7 @@ func soft(pcm []float32) []float32 {
 	return out
 }
 
-// Every second sample of a pair is another channel.
+// Byte order is detected in a single channel, too.
 func TestByteOrderOfOneChannel(t *testing.T) {
 	pcm := s16File(t, "../testdata/mp3/speech_24000hz_mono.s16")
 	pair := make([]float32, 2*len(pcm))

@@ -32,8 +32,8 @@ func (w *lowWriter) book(dimensions, entries int) *lowWriter {
 	return w.write(0x564342, 24).write(dimensions, 16).write(entries, 24)
 }
 
-// The decoder makes room for what a codebook claims, and has no end where one
-// holds nothing; none of these must get there.
+// The decoder allocates what a codebook claims, and never ends if one is empty: such setups
+// are refused first.
 func TestVorbisSetupIsChecked(t *testing.T) {
 	full := func(w *lowWriter, entries int) *lowWriter {
 		w.write(0, 2) // in order of nothing, not sparse

@@ -42,7 +42,7 @@ func packed(s16 []byte, width int) (wide []byte) {
 	return wide
 }
 
-// What headers are in use, beyond those in TestWAV and the corpus.
+// Headers in use, besides those in TestWAV and the corpus, are read.
 func TestWAVHeaders(t *testing.T) {
 	s16, want := to16(speechLike(301, audio.Format{Rate: 24000, Channels: 1}))
 	twice := slices.Concat(want, want)
@@ -111,7 +111,7 @@ func TestWAVHeaders(t *testing.T) {
 	}
 }
 
-// A remark that every file of a long stream deserves is made once.
+// A warning that every file of a long stream deserves is given once.
 func TestWarningsAreBounded(t *testing.T) {
 	file := wavFile(mono16(24000), claim(3, []byte{0, 1, 2}))
 	in, err := audio.Open(bytes.NewReader(bytes.Repeat(file, 1000)), nil)
@@ -124,7 +124,7 @@ func TestWarningsAreBounded(t *testing.T) {
 	}
 }
 
-// A header inside of samples of unknown size is found wherever reads are split.
+// A header inside samples of unknown size is found wherever the reads are split.
 func TestHeaderBetweenReads(t *testing.T) {
 	s16, want := to16(speechLike(40, audio.Format{Rate: 24000, Channels: 1}))
 	s16 = append(s16, "RIFFRI"...) // as if a header had begun
@@ -155,7 +155,7 @@ func TestSamplesThatLookLikeAHeader(t *testing.T) {
 		func() (audio.Source, error) { return audio.Open(iotest.OneByteReader(bytes.NewReader(file)), nil) }, want)
 }
 
-// A stream that breaks after its last sample is no finished utterance.
+// A stream that breaks after its last sample is not finished.
 func TestReadErrorAfterLastSample(t *testing.T) {
 	broke := errors.New("the cable is out")
 	s16, want := to16(speechLike(12000, audio.Format{Rate: 24000, Channels: 1}))
@@ -186,7 +186,7 @@ func TestReadErrorAfterLastSample(t *testing.T) {
 	}
 }
 
-// Every sample of a WAV of known size is there while its pipe is still open.
+// All samples of a WAV of known size are available while its pipe is still open.
 func TestOpenPipe(t *testing.T) {
 	s16, want := to16(speechLike(100, audio.Format{Rate: 24000, Channels: 1}))
 	for name, size := range map[string]int{"known size": -1, "unknown size": 0xffffffff} {
@@ -232,7 +232,7 @@ func withMask(channels int, mask uint32) []byte {
 	return wavFile(c, data(bytes.Repeat(frame, 10)))
 }
 
-// The channel for low-frequency effects is read, and is no part of the mix.
+// The channel for low-frequency effects is read, and is not part of the mix.
 func TestLFE(t *testing.T) {
 	for name, c := range map[string]struct {
 		channels int
@@ -303,7 +303,7 @@ func TestADPCMRefusals(t *testing.T) {
 	}
 }
 
-// Blocks whose headers are out of bounds are decoded all the same.
+// Blocks with headers out of bounds are still decoded.
 func TestADPCMBlocks(t *testing.T) {
 	// The index of ima is beyond the last. ms has no such predictor, and a step of 16.
 	// predicted is 4 samples a block, and one pair: 128, 0. The step of loud only grows.
@@ -346,7 +346,7 @@ func TestADPCMBlocks(t *testing.T) {
 	}
 }
 
-// The length that blocks claim is the fact chunk's where that can be true.
+// The length in the fact chunk counts if it is possible for the blocks.
 func TestADPCMDeclared(t *testing.T) {
 	for frames, want := range map[uint32]int64{0: 18, 1: 18, 9: 18, 10: 10, 17: 17, 18: 18, 19: 18, 0xffffffff: 18} {
 		in, err := audio.Open(bytes.NewReader(wavFile(adpcm(17, 1, 8), fact(frames), data(make([]byte, 16)))), nil)
@@ -379,7 +379,7 @@ func TestBrokenBlock(t *testing.T) {
 	audiotest.TestBroken(t, in, want, broke)
 }
 
-// Whatever a header claims, opening costs the fixed buffers.
+// Whatever a header claims, opening allocates only the fixed buffers.
 func TestHostileHeadersAllocateLittle(t *testing.T) {
 	files := map[string][]byte{
 		"LIST of 4 GB":     wavFile(mono16(24000), chunk{"LIST", 0xfffffff0, []byte("INFO")}),
@@ -407,8 +407,8 @@ func TestHostileHeadersAllocateLittle(t *testing.T) {
 	}
 }
 
-// A stream that changes its encoding goes on, and one that changes its rate or
-// channels is given in its first format.
+// A stream that changes its encoding continues. One that changes its rate or channels
+// continues in its first format.
 func TestWAVChangesItsFormat(t *testing.T) {
 	s16, want := to16(speechLike(12000, mono24))
 	file := wavFile(mono16(24000), data(s16))
@@ -435,8 +435,7 @@ func TestWAVChangesItsFormat(t *testing.T) {
 	}
 }
 
-// Headers that lie about the length of a frame are read by the bits of a sample,
-// with a warning.
+// If a header states a wrong frame length, the bits per sample count, with a warning.
 func TestWAVWrongFrameLength(t *testing.T) {
 	s16, want := to16(speechLike(1000, mono24))
 	for _, align := range []int{1, 4, 16, 3, 100} {
@@ -460,7 +459,7 @@ func TestWAVWrongFrameLength(t *testing.T) {
 	}
 }
 
-// A file that is the samples of another is that file.
+// A WAV whose samples are another WAV file is read as the inner file.
 func TestWAVInsideAWAV(t *testing.T) {
 	s16, want := to16(speechLike(1000, mono24))
 	inner := wavFile(mono16(24000), data(s16))
@@ -476,7 +475,7 @@ func TestWAVInsideAWAV(t *testing.T) {
 	}
 }
 
-// What is left out of a file is said by how much it is.
+// A warning says how many bytes of a file are left out.
 func TestWAVTrailingBytes(t *testing.T) {
 	s16, _ := to16(speechLike(1000, mono24))
 	name := filepath.Join(t.TempDir(), "x.wav")
@@ -518,8 +517,8 @@ func sparse(t *testing.T, samples int64, claim uint32) *os.File {
 	return file
 }
 
-// The size of a regular file tells what its header cannot, and whether an odd
-// size is meant.
+// The size of a regular file replaces one that the header cannot state, and tells whether an
+// odd size is correct.
 func TestWAVSizesOfFiles(t *testing.T) {
 	const beyond = 1<<32 + 480000
 	for name, c := range map[string]struct {
