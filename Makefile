@@ -18,7 +18,7 @@ endef
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-page test build install browser livekit check fmt vet staticcheck lint vuln cross static bench-once fuzz \
-	fuzz-night mutate acceptance bench bench-compare streams soak chaos manifests notices packages pages deb image clean
+	fuzz-night mutate acceptance bench bench-compare streams soak chaos chaos-short manifests notices packages pages deb image clean
 
 help: ## prints this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -126,8 +126,13 @@ soak: build ## lets a gateway speak for an hour in real time, and fails where it
 
 chaos: build ## kills the nodes of a cluster 200 times while they speak; nine minutes
 	$(GO) build -o bin/nats-server github.com/nats-io/nats-server/v2
-	$(GO) run ./bench/chaos -kills 160 -length 6m
-	$(GO) run ./bench/chaos -embedded -kills 40 -length 90s
+	$(GO) run ./bench/chaos -strict -kills 160 -length 6m
+	$(GO) run ./bench/chaos -strict -embedded -kills 40 -length 150s
+
+chaos-short: build ## does the same with six conversations and nine kills; a minute
+	$(GO) build -o bin/nats-server github.com/nats-io/nats-server/v2
+	$(GO) run ./bench/chaos -conversations 6 -paid 2 -kills 6 -length 15s
+	$(GO) run ./bench/chaos -embedded -conversations 6 -paid 2 -kills 3 -length 8s
 
 manifests: ## checks the files of examples/cluster against their schemas
 	@GO="$(GO)" scripts/manifests.sh

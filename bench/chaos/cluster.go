@@ -16,6 +16,9 @@ import (
 // lease is how long a lease of echocast holds.
 const lease = 2 * time.Second
 
+// drain is how long a gateway speaks on that is ended.
+const drain = 5 * time.Second
+
 // system is the processes.
 type system struct {
 	gateways  []*process
@@ -23,6 +26,7 @@ type system struct {
 	proxies   [][]*proxy // of each gateway, to each server
 	addresses []string   // of the servers
 
+	notes      notes
 	restarting sync.WaitGroup
 	mu         sync.Mutex
 	isBusy     map[*process]bool // a fault is under way
@@ -50,7 +54,7 @@ func startSystem(ctx context.Context, o *options, dir, tavus string) (*system, e
 		}
 		name := fmt.Sprint("gateway-", i+1)
 		args := []string{o.program, "serve", "--listen", address, "--base-url", tavus, "--max-conversations", "1000",
-			"--max-lateness", "1m", "--drain", "5s"}
+			"--max-lateness", "1m", "--drain", drain.String()}
 		if o.embedded {
 			args = append(args, "--nats", "embedded", "--data", filepath.Join(dir, name))
 		} else {
@@ -167,7 +171,7 @@ func (s *system) urls() (urls []string) {
 // last gateway, or the second server of NATS.
 func (s *system) do(ctx context.Context, kind string, i int, length time.Duration) (isDone bool) {
 	all, most := s.gateways, len(s.gateways)-1
-	if kind == "NATS killed" {
+	if kind == natsKilled {
 		all, most = s.servers, 1
 	}
 	p := all[i%len(all)]
@@ -184,6 +188,7 @@ func (s *system) do(ctx context.Context, kind string, i int, length time.Duratio
 	}
 	s.isBusy[p] = true
 	s.faults = append(s.faults, fault{kind, time.Now()})
+	s.notes.add("%s is %s for %v", p.name, kind, length)
 	s.restarting.Go(func() {
 		s.hurt(ctx, kind, p, i, length)
 		s.mu.Lock()

@@ -16,12 +16,15 @@
 // what was heard, repeated and left out. The run fails if
 //
 //   - an utterance that was acknowledged has no receipt, or its receipt does not name what
-//     was left out or said again,
+//     was left out, or names less than was said again,
 //   - a message came from a node after one of the node that took the conversation over,
 //   - the events of a conversation have a gap or come twice,
 //   - a conversation that costs money was left open,
-//   - with --strict, a takeover took longer than a lease and a second.
+//   - a node denied a conversation or an utterance that there is,
+//   - with --strict, a takeover in mid-utterance took longer than a lease and a second, while
+//     no server of NATS was killed.
 //
-// A seed gives the same faults at the same times. It prints a table, and exits with 1
-// where it fails.
+// All but the last are counts, so a slow machine does not fail. A seed gives the same faults
+// at the same times. It prints a table, and exits with 1 where it fails; --dir then has, for
+// each conversation with a fault, what happened in it.
 package main

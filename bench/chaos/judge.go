@@ -39,21 +39,27 @@ type stage struct {
 	listener *rtc.Listener
 	stop     context.CancelFunc
 	all      sync.WaitGroup
+	notes    notes
 
 	mu         sync.Mutex
 	room       *replica.Room
 	rest       []int16          // samples that are no whole frame yet
 	heard      map[int][]uint16 // how often each frame of an utterance was played
+	played     [2]int           // the last frame that was played: its utterance, and its number
 	speaker    int              // the last connection that has sent audio
 	last       time.Time        // when
+	isSpeaking bool             // the last audio was not the end of an utterance
 	intruders  int              // messages of a connection after those of a later one
 	takeovers  []takeover
 	complaints map[replica.Kind]int
 }
 
 // takeover is when audio of another connection came, and when the last of the one
-// before.
-type takeover struct{ last, first time.Time }
+// before. In mid-utterance a replica waits for it.
+type takeover struct {
+	last, first   time.Time
+	isInUtterance bool
+}
 
 func newStage(ctx context.Context) (*stage, error) {
 	listener, err := rtc.Listen("127.0.0.1:0", nil)
@@ -116,7 +122,8 @@ func (t *tap) Receive(ctx context.Context) ([]byte, error) {
 // look notes who speaks. A connection that has spoken may not after a later one.
 func (s *stage) look(number int, msg []byte) {
 	var m struct {
-		Type string `json:"event_type"`
+		Type       string `json:"event_type"`
+		Properties struct{ Done bool }
 	}
 	if json.Unmarshal(msg, &m) != nil || m.Type != "conversation.echo" && m.Type != "conversation.interrupt" {
 		return
@@ -129,9 +136,10 @@ func (s *stage) look(number int, msg []byte) {
 		s.intruders++
 		return
 	case number > s.speaker && s.speaker > 0:
-		s.takeovers = append(s.takeovers, takeover{s.last, now})
+		s.takeovers = append(s.takeovers, takeover{s.last, now, s.isSpeaking})
+		s.notes.add("connection %d speaks", number)
 	}
-	s.speaker, s.last = number, now
+	s.speaker, s.last, s.isSpeaking = number, now, m.Type == "conversation.echo" && !m.Properties.Done
 }
 
 func (s *stage) note(e replica.Event) {
@@ -154,6 +162,10 @@ func (s *stage) hear(_ time.Time, _ int, samples []int16) {
 			continue
 		}
 		utterance, frame := int(s.rest[1]), int(s.rest[2])<<12|int(s.rest[3])
+		if s.played != [2]int{utterance, frame - 1} {
+			s.notes.add("heard up to frame %d of %d, and from frame %d of %d on", s.played[1], s.played[0], frame, utterance)
+		}
+		s.played = [2]int{utterance, frame}
 		for len(s.heard[utterance]) <= frame {
 			s.heard[utterance] = append(s.heard[utterance], 0)
 		}

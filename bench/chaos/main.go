@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/signal"
 	"sync"
+	"syscall"
 	"time"
 
 	"echocast/tavus/tavustest"
@@ -59,7 +60,7 @@ func main() {
 	flag.BoolVar(&o.strict, "strict", false, "fail too where a takeover takes longer than a lease and a second")
 	flag.StringVar(&o.dir, "dir", "", "`DIRECTORY` for logs and what NATS keeps (default: one that is removed)")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, &o, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "chaos:", err)
@@ -135,7 +136,7 @@ func createPaid(ctx context.Context, o *options, n *nodes) (paths []string, err 
 	for i := range o.paid {
 		var created struct{ ID string }
 		_, err := n.ask(ctx, http.MethodPost, "/v1/conversations", fmt.Sprint("paid-", i),
-			[]byte(`{"pal":"p123","via":"rest"}`), nil, &created)
+			[]byte(`{"pal":"p123","via":"rest"}`), nil, &created, new(notes))
 		if err != nil {
 			return nil, err
 		}
@@ -195,7 +196,7 @@ func hurtAll(ctx context.Context, o *options, s *system) {
 		case dice < killShare+20:
 			kind = "ended"
 		default:
-			kind = "NATS killed"
+			kind = natsKilled
 		}
 		if s.do(ctx, kind, random.IntN(3), length) && kind == "killed" {
 			killed++
