@@ -83,8 +83,8 @@ func checkAll(t *testing.T, c *chunker.Chunker, n, size int) {
 	}
 }
 
-// A full chunk must not wait for more than one sample: live audio is passed on
-// as it comes.
+// A full chunk waits for at most one more sample, so that live audio is passed on as it
+// arrives.
 func TestWaitsForOneSampleMore(t *testing.T) {
 	src := &ramp{n: 100, step: 1, err: io.EOF}
 	c := chunker.New(src, 10)
@@ -122,7 +122,7 @@ func TestErrorIsNotEnd(t *testing.T) {
 	}
 }
 
-// An error that only wraps io.EOF is no end either.
+// An error that only wraps io.EOF is not an end either.
 func TestWrappedEOFIsNotEnd(t *testing.T) {
 	for chunk, err := range chunker.New(&ramp{n: 5, step: 5, err: fmt.Errorf("reset: %w", io.EOF)}, 10).All() {
 		if chunk.Last || err == nil {
@@ -150,8 +150,7 @@ func TestSizeMustBePositive(t *testing.T) {
 	chunker.New(&ramp{}, 0)
 }
 
-// The chunker stands between the samples and the wire, so it must not allocate
-// per chunk.
+// The chunker allocates nothing per chunk, since every sample passes through it.
 func TestAllocatesNothing(t *testing.T) {
 	c := chunker.New(&ramp{n: 1 << 30, step: 480}, 1200)
 	if allocs := testing.AllocsPerRun(100, func() { _, _ = c.Next() }); allocs != 0 {
@@ -173,7 +172,7 @@ func ExampleChunker_All() {
 	// [5] true
 }
 
-// Growing chunks lose and repeat nothing, wherever the stream ends.
+// Growing chunks lose and repeat no sample, wherever the stream ends.
 func TestGrowingChunks(t *testing.T) {
 	want := []int{3, 6, 12, 20, 20}
 	for n := 1; n <= 61; n++ {

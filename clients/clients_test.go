@@ -93,8 +93,7 @@ func TestPythonClient(t *testing.T) {
 	runClient(t, []string{"PYTHONPATH=python", "PYTHONDONTWRITEBYTECODE=1"}, "python3", "testdata/speaks.py")
 }
 
-// TestJavaScriptClient compiles the client, and runs it in Node.js with the WebSocket
-// of ws.
+// TestJavaScriptClient compiles the client, and runs it in Node.js with the WebSocket of ws.
 func TestJavaScriptClient(t *testing.T) {
 	t.Parallel()
 	const ws = "../carrier/carriertest/node/node_modules/ws"

@@ -57,7 +57,7 @@ var words = map[reflect.Type][]string{
 }
 
 // TestTypeScriptTypesMatchGateway compares the types of the TypeScript client with the Go
-// types whose JSON they are.
+// types of the gateway's JSON.
 func TestTypeScriptTypesMatchGateway(t *testing.T) {
 	const file = "js/src/types.ts"
 	var out strings.Builder

@@ -87,7 +87,7 @@ func TestCommandsAnswer(t *testing.T) {
 	}
 }
 
-// A voice that dies in the middle of its audio has not finished.
+// A voice command that dies in the middle of its audio has failed.
 func TestVoiceCommandDies(t *testing.T) {
 	l := answerOnce(t, Options{OnUtterance: "cat", TTS: "head -c 22094 ../testdata/speech.wav; exit 7"})
 	if _, isBroken := errors.AsType[*audio.InputError](l.errs["answer 1"]); !isBroken ||
@@ -96,7 +96,7 @@ func TestVoiceCommandDies(t *testing.T) {
 	}
 }
 
-// A command that hangs is killed, and the fallback is said in its place.
+// A command that hangs is killed, and the fallback text is spoken instead.
 func TestThinkTimeoutAndFallback(t *testing.T) {
 	l := answerOnce(t, Options{OnUtterance: "exec sleep 600", TTS: speech, ThinkTimeout: 100 * time.Millisecond,
 		Fallback: "Sorry."})
@@ -115,7 +115,7 @@ func TestTTSTimeout(t *testing.T) {
 	}
 }
 
-// A voice is not blamed for waiting while the other command thinks.
+// The timeout of the voice does not count while it waits for text.
 func TestTTSTimeoutWaitsForText(t *testing.T) {
 	l := answerOnce(t, Options{OnUtterance: "sleep 0.4; cat", TTS: speech, TTSTimeout: 300 * time.Millisecond})
 	if l.samples["answer 1"] != 12000 || len(l.texts(NoteFailed)) > 0 {
@@ -123,8 +123,7 @@ func TestTTSTimeoutWaitsForText(t *testing.T) {
 	}
 }
 
-// Each sentence is one run of the voice, and one answer; the cache makes the
-// second time silent.
+// Each sentence is one run of the voice. The second time, the audio comes from the cache.
 func TestSentenceCache(t *testing.T) {
 	folder := t.TempDir()
 	log := filepath.Join(t.TempDir(), "log")
@@ -146,8 +145,8 @@ func TestSentenceCache(t *testing.T) {
 	}
 }
 
-// The words of a service count from the begin of the answer, also where each sentence
-// is one run of the voice.
+// The times of words count from the beginning of the answer, even if each sentence is one run
+// of the voice.
 func TestWordsOfSentences(t *testing.T) {
 	sound := base64.StdEncoding.EncodeToString(make([]byte, 24000)) // half a second
 	file := filepath.Join(t.TempDir(), "voice.json")
@@ -175,7 +174,7 @@ func TestWordsOfSentences(t *testing.T) {
 	}
 }
 
-// A sentence whose voice fails is no part of the cache, and fails the answer.
+// A sentence with a failed voice is not cached, and fails the answer.
 func TestFailedSentenceIsNotCached(t *testing.T) {
 	folder := t.TempDir()
 	l := answerOnce(t, Options{OnUtterance: "cat", TTS: "head -c 22094 ../testdata/speech.wav; exit 7",
@@ -207,8 +206,8 @@ func TestLines(t *testing.T) {
 	}
 }
 
-// A recogniser that ends is started again, and what it does not read does not keep
-// the conversation from ending.
+// A recogniser that ends is restarted. Input that it does not read does not block the end of
+// the conversation.
 func TestRecogniserStartsAgain(t *testing.T) {
 	started := filepath.Join(t.TempDir(), "started")
 	l := &listener{samples: map[string]int{}, errs: map[string]error{}}
@@ -235,7 +234,7 @@ func TestRecogniserStartsAgain(t *testing.T) {
 	}
 }
 
-// A command that was ended because its answer was is not blamed for that end.
+// A command that was killed because its answer was cancelled is not reported as failed.
 func TestCancelledCommandIsNotAnError(t *testing.T) {
 	c := newConversation(&fakeSession{},
 		Options{OnUtterance: "exec sleep 600", TTS: "head -c 22094 ../testdata/speech.wav"})

@@ -23,7 +23,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// Every state and event has an outcome that keeps the promises of the states.
+// Every state and event has an outcome that keeps the rules of the states.
 func TestDecideIsTotal(t *testing.T) {
 	for _, p := range []bargeInPolicy{{}, {ignoresUser: true}, {givesUp: true}, {true, true}} {
 		for s := range stateCount {
@@ -297,8 +297,8 @@ func (f *fates) count(answer, text string, kinds ...NoteKind) (n int) {
 	return n
 }
 
-// All words of the user are answered, or told as not answered; an answer that is
-// abandoned is told; a cough loses nothing; nothing waits without a bound.
+// The user's words are all answered, or reported as not answered. A cancelled answer is
+// reported, a cough loses no audio, and every wait is bounded.
 func TestGeneratedConversations(t *testing.T) {
 	count := testwait.Trials(10_000)
 	losses, restarts := 0, 0
@@ -449,7 +449,7 @@ func checkFates(t *testing.T, seed uint64, s script, told *fates, finished, lost
 	}
 }
 
-// A cough in mid-speech costs the time of the cough, and not a sample.
+// A cough in mid-speech costs the time of the cough, and no sample.
 func TestCoughLosesNoAudio(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		session := &fakeSession{events: make(chan echo.Event, 16), heard: map[string]int{}}

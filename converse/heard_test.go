@@ -14,7 +14,7 @@ import (
 	"echocast/room/roomtest"
 )
 
-// The command that answers is told what was heard of the answer before.
+// The command that answers learns what was heard of its previous answer.
 func TestHeardWordsReachThinkCommand(t *testing.T) {
 	script, err := replica.ParseScript(strings.NewReader(
 		`{"event":{"message_type":"conversation","event_type":"conversation.utterance","properties":{"role":"user",` +

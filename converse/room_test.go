@@ -20,9 +20,8 @@ import (
 	"echocast/room/roomtest"
 )
 
-// With a real session and a stand-in replica, an answer that ended well was heard
-// to its last sample, however often the user coughed in it and in whatever order the
-// room's events came.
+// With a real session and a stand-in replica, an answer that finished was heard to its last
+// sample, however often the user coughed and in whatever order events arrived.
 func TestAnswersAreHeardInARoom(t *testing.T) {
 	count := testwait.Trials(1000)
 	resumed := 0

@@ -11,7 +11,7 @@ import (
 	"echocast/echo"
 )
 
-// What the user does counts in the order in which it happened, however it arrives.
+// The user's actions count in the order in which they happened, in whatever order they arrive.
 func TestUserEventsAreOrdered(t *testing.T) {
 	start := func(seq int64) echo.Event { return echo.Event{Kind: echo.StartedSpeaking, Seq: seq} }
 	stop := func(seq int64) echo.Event { return echo.Event{Kind: echo.StoppedSpeaking, Seq: seq} }

@@ -14,8 +14,8 @@ import (
 
 const apiKey = "canary-key-5f0c1d"
 
-// A live check creates a conversation, measures each request in it, and ends it;
-// the report is to be pasted, so it holds neither key nor ids.
+// A live check creates a conversation, measures each request in it, and ends it. The report is
+// for publication, so it contains no key and no ids.
 func TestLive(t *testing.T) {
 	for name, c := range map[string]struct {
 		fault *tavustest.Fault

@@ -28,8 +28,8 @@ func examine(t *testing.T, o doctor.Options) map[string]doctor.Finding {
 	return found
 }
 
-// A server with pages is not yet a LiveKit server, and what is missing here comes
-// before what may be wrong with the network.
+// A server with web pages is not taken for a LiveKit server, and a fault of this machine is
+// reported before possible faults of the network.
 func TestLiveKitServerIsRecognised(t *testing.T) {
 	for name, c := range map[string]struct {
 		answer      http.HandlerFunc
@@ -87,7 +87,7 @@ func browser(t *testing.T) string {
 	return path
 }
 
-// The CDN is called well only where it was asked, and serves what the page checks.
+// The CDN is reported as good only if it was asked, and serves what the page checks.
 func TestCDNCheck(t *testing.T) {
 	script, readErr := os.ReadFile("../rtc/daily/dailytest/node_modules/@daily-co/daily-js/dist/daily.js")
 	asked := 0

@@ -10,8 +10,8 @@ func (r *room) leave() {
 	r.say(`{"message_type":"conversation","event_type":"conversation.left","properties":{"role":"replica"}}`)
 }
 
-// A replica that has been away for AwayTimeout is looked for in another room, and one
-// that is back in time is not. What was spoken to it is lost at once.
+// If a replica is away for AwayTimeout, echocast looks for another room. If it returns in
+// time, it does not. What was spoken to the replica counts as lost at once.
 func TestAwayTimeout(t *testing.T) {
 	for name, c := range map[string]struct {
 		back    time.Duration
@@ -49,8 +49,7 @@ func TestAwayTimeout(t *testing.T) {
 	}
 }
 
-// A replica that comes back just as its time ends, and leaves again, has all of the
-// time once more.
+// If a replica returns just as its time ends, and leaves again, the full time starts again.
 func TestAwayTimeoutRestartsOnReturn(t *testing.T) {
 	dial := &rooms{}
 	inRoom(t, &Options{Redial: dial.redial, AwayTimeout: 5 * time.Second}, func(t *testing.T, _ *room, s *Session) {

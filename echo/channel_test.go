@@ -8,8 +8,8 @@ import (
 	"echocast/echo"
 )
 
-// Samples come in the pieces in which they were sent, or in smaller ones, up to
-// the end of the channel.
+// Samples arrive in the pieces in which they were sent, or in smaller ones, up to the end of
+// the channel.
 func TestFromChannel(t *testing.T) {
 	samples := make(chan []float32, 3)
 	samples <- []float32{1, 2, 3}

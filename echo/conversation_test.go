@@ -114,7 +114,7 @@ func TestGap(t *testing.T) {
 	})
 }
 
-// An interrupt drops what waits, and what comes after it is spoken.
+// An interrupt drops the waiting utterances. Later ones are spoken.
 func TestInterruptDropsTheQueue(t *testing.T) {
 	inRoom(t, nil, func(t *testing.T, r *room, s *Session) {
 		r.polite(sameID)
@@ -140,7 +140,7 @@ func TestInterruptDropsTheQueue(t *testing.T) {
 	})
 }
 
-// A source that hangs keeps its own Speak, not the next.
+// A source that hangs blocks its own Speak, and not the next one.
 func TestHangingSourceDoesNotBlockQueue(t *testing.T) {
 	inRoom(t, &Options{Queue: QueueReplace}, func(t *testing.T, r *room, s *Session) {
 		r.polite(sameID)
@@ -201,7 +201,7 @@ func said(r *room) (ids []string, samples []int) {
 	return ids, samples
 }
 
-// Resumed utterances: several ids, one content.
+// A resumed utterance has several ids and one content.
 func TestResume(t *testing.T) {
 	for name, interrupt := range map[string]func(t *testing.T, r *room, s *Session){
 		"after a barge-in": func(t *testing.T, r *room, s *Session) {
@@ -243,7 +243,7 @@ func TestResume(t *testing.T) {
 	}
 }
 
-// A user whose last word is lost does not keep the replica silent for ever.
+// If the event that the user stopped is lost, the replica does not stay silent.
 func TestResumeWithoutUserStoppedEvent(t *testing.T) {
 	inRoom(t, &Options{BargeIn: true, Resume: true}, func(t *testing.T, r *room, s *Session) {
 		r.polite(sameID)
@@ -361,7 +361,7 @@ func TestRedialTimeout(t *testing.T) {
 		})
 }
 
-// A peer that takes nothing more is lost, though nothing says so.
+// A peer that accepts no more messages is lost, even if no error says so.
 func TestStuckPeerIsLost(t *testing.T) {
 	dial := &rooms{}
 	for _, policy := range []ReconnectPolicy{ReconnectAbandon, ReconnectResume} {
@@ -389,8 +389,8 @@ func TestStuckPeerIsLost(t *testing.T) {
 	}
 }
 
-// What is said again after a loss waits for the new connection, also where nobody
-// waits for the replica.
+// After a loss, the repetition waits for the new connection, even if nothing waits for the
+// replica.
 func TestRepeatWaitsForReconnect(t *testing.T) {
 	dial := &rooms{fail: 3}
 	receipts := 0
@@ -410,8 +410,8 @@ func TestRepeatWaitsForReconnect(t *testing.T) {
 	})
 }
 
-// A replica that breaks at the same place each time is not tried for ever; one
-// that gets further is.
+// A replica that breaks at the same position each time is given up after some attempts; one
+// that makes progress is not.
 func TestRepeatedLossesAreLimited(t *testing.T) {
 	for _, policy := range []ReconnectPolicy{ReconnectRestart, ReconnectResume} {
 		for at, ends := range map[int]bool{10: false, 60: true} { // messages until it breaks; whether it is said to its end
@@ -452,7 +452,7 @@ func TestRepeatedLossesAreLimited(t *testing.T) {
 	}
 }
 
-// Where there is no other connection, nothing is said again.
+// Without Redial, nothing is repeated.
 func TestStuckPeerWithoutRedial(t *testing.T) {
 	receipts := 0
 	inRoom(t, &Options{OnLoss: ReconnectRestart, OnReceipt: func(Receipt) { receipts++ }},
@@ -557,8 +557,8 @@ func TestEventsIterator(t *testing.T) {
 	})
 }
 
-// With ids of no known form, late events of an utterance that was given up must
-// not make every later one end with the events of the one before it.
+// If ids have no known form, late events of an abandoned utterance must not make each later
+// one end with the events of the one before it.
 func TestLateEventsDoNotShiftUtterances(t *testing.T) {
 	inRoom(t, &Options{HeardTimeout: time.Second}, func(t *testing.T, r *room, s *Session) {
 		n, late := 0, 3*time.Second // the first utterance is answered late
@@ -587,7 +587,7 @@ func TestLateEventsDoNotShiftUtterances(t *testing.T) {
 	})
 }
 
-// Why the room is over is part of the error.
+// The error says why the room has ended.
 func TestErrorHasEndReason(t *testing.T) {
 	for msg, want := range map[string]string{
 		`{"message_type":"system","event_type":"system.shutdown",` +

@@ -89,9 +89,9 @@ func TestEncoderAtEveryLength(t *testing.T) {
 	}
 }
 
-// Between samples and bytes nothing may be allocated: at thousands of utterances
-// in one process the collector would cost more than the encoding. A grown
-// scratch buffer or an escaping slice header has broken such code before.
+// Append allocates nothing: with thousands of utterances in one process, garbage collection
+// would cost more than the encoding. A grown scratch buffer or an escaping slice header would
+// break this.
 func TestAppendAllocatesNothing(t *testing.T) {
 	e, pcm := newTestEncoder(t), tone(1200)
 	buf := e.Append(nil, pcm, false)

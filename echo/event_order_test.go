@@ -67,9 +67,9 @@ func arrivals(chance *rand.Rand, events []told) (came []told) {
 	return came
 }
 
-// Whatever is lost, late and told twice: of each speaker the news are in order,
-// nothing is news twice, and the last news is the last event that came. What a
-// user said is news exactly once.
+// Whatever is lost, late or repeated: the events of each speaker are in order, none is
+// reported twice, and the last one is the last that arrived. What a user said is reported
+// exactly once.
 func TestSpeakerEventsAreOrdered(t *testing.T) {
 	for seed := range uint64(testwait.Trials(20_000)) {
 		chance := rand.New(rand.NewPCG(seed, 18))
@@ -114,7 +114,7 @@ func TestSpeakerEventsAreOrdered(t *testing.T) {
 	}
 }
 
-// The service counts anew: what came before does not make it history.
+// When the service restarts its sequence numbers, new events do not count as old.
 func TestSpeakerEventsAfterSeqReset(t *testing.T) {
 	filter := NewEventFilter()
 	now := time.Now()
@@ -134,8 +134,7 @@ func TestSpeakerEventsAfterSeqReset(t *testing.T) {
 	}
 }
 
-// Without numbers and times a second start is news once a stop was between them,
-// and not before.
+// Without numbers and times, a second start is reported only if a stop was between them.
 func TestSpeakerEventsWithoutSeq(t *testing.T) {
 	filter := NewEventFilter()
 	now := time.Now()
@@ -151,9 +150,8 @@ func TestSpeakerEventsWithoutSeq(t *testing.T) {
 	}
 }
 
-// A user's events that are late, told twice and out of order interrupt the
-// replica for no longer than the user may speak: what is said comes to its end
-// soon after the last of them.
+// User events that are late, repeated and out of order interrupt the replica for no longer
+// than a user may speak: the speech ends soon after the last of them.
 func TestLateUserEventsDoNotSilenceReplica(t *testing.T) {
 	const length = 4 * time.Second
 	for seed := range uint64(testwait.Trials(1000)) {

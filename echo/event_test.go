@@ -67,8 +67,8 @@ func TestParseEventFixtures(t *testing.T) {
 
 var update = flag.Bool("update", false, "write the golden files")
 
-// What every fixture is understood as, one line each. Whatever the room sends
-// is passed on: new events appear without notice.
+// Every fixture is understood as listed, one line each. Other messages of the room are passed
+// on, since new events appear without notice.
 func TestParseEventUnderstandsEveryFixture(t *testing.T) {
 	var got bytes.Buffer
 	for _, folder := range []string{"recv", "webhook", "daily", "send"} {
@@ -240,7 +240,7 @@ func FuzzParseEvent(f *testing.F) {
 	})
 }
 
-// The ids in events are documented to be UUIDs made from an MD5, and not how.
+// Ids in events are documented to be UUIDs from an MD5; how they are made is not documented.
 func TestEventIDs(t *testing.T) {
 	for id, want := range map[string][4]string{
 		"utt-0001": {"utt-0001", "f744a57a-5982-0d63-e6bf-dadd59ed484a", "f744a57a-5982-3d63-a6bf-dadd59ed484a",

@@ -98,7 +98,7 @@ func TestFeedIsTransparent(t *testing.T) {
 	})
 }
 
-// The memory of a feed is what it keeps, whatever goes through it.
+// The memory of a feed is limited to what it keeps, however much passes through it.
 func TestFeedIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		feed := NewFeed(&silent{5_000_000, io.EOF}, FeedOptions{Rate: 1000, Keep: time.Second})
@@ -134,7 +134,7 @@ func TestFeedPassesErrorsOn(t *testing.T) {
 	})
 }
 
-// An input that goes quiet ends its utterance; what comes later is another.
+// An input that pauses ends its utterance; audio after the pause is another utterance.
 func TestFeedIdle(t *testing.T) {
 	inFeed(t, FeedOptions{Idle: 300 * time.Millisecond}, func(t *testing.T, p *pipe, feed *Feed) {
 		go func() {
@@ -208,7 +208,7 @@ func TestFeedUnderrunPolicies(t *testing.T) {
 	}
 }
 
-// A read that is ended costs nothing: after Rewind all of it comes again.
+// A cancelled read loses nothing: after Rewind all of it is read again.
 func TestFeedRewind(t *testing.T) {
 	inFeed(t, FeedOptions{Keep: time.Second}, func(t *testing.T, p *pipe, feed *Feed) {
 		loud := ramp(1, 900)

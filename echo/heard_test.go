@@ -194,9 +194,9 @@ func (r *tracked) Rewind(position int64) (int64, error) {
 
 var _ chunker.Source = (*tracked)(nil)
 
-// Over all losses and pauses: what is said again begins no later than where the
-// replica was really heard, so that nothing is skipped; no receipt says that more
-// was heard than was, and none that less can have been spoken.
+// After all losses and pauses, the repetition begins at or before the position that the
+// replica had really played, so nothing is skipped. Receipts never overstate what was heard,
+// and never understate what may have been spoken.
 func TestRepeatSkipsNothingUnheard(t *testing.T) {
 	for seed := range uint64(testwait.Trials(1500)) {
 		synctest.Test(t, func(t *testing.T) { loseAndResume(t, seed) })
@@ -282,7 +282,7 @@ func compareWithRecorded(t *testing.T, seed uint64, rooms []*mortal, receipts []
 	}
 }
 
-// A replica that stalls says so only by the time from its start to its stop.
+// A replica that stalls shows it only by the time between its start and stop events.
 func TestGapsByEvents(t *testing.T) {
 	for name, c := range map[string]struct {
 		events    [][2]any // milliseconds after the first chunk, and what it says

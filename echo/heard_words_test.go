@@ -90,8 +90,8 @@ func (r *room) obeys(played *time.Duration) {
 	}
 }
 
-// Over random voices and interrupts the words are right within one where the
-// voice times them, and within the stated error where it does not.
+// Over random voices and interrupts, the heard words are right within one if the voice times
+// them, and otherwise within the stated error.
 func TestHeardWords(t *testing.T) {
 	farOff := 0
 	trials := testwait.Trials(1000)
@@ -143,8 +143,8 @@ func TestHeardWords(t *testing.T) {
 	}
 }
 
-// What is said to its end was heard; what goes on was not yet; a text of unknown
-// length is taken at a usual rate.
+// A finished utterance was heard in full, and one that still plays was not. A text of unknown
+// length is taken at a usual rate of speech.
 func TestHeardWordsByOutcome(t *testing.T) {
 	const text = "One two three, four five six seven eight. Nine ten eleven twelve."
 	inRoom(t, nil, func(t *testing.T, r *room, s *Session) {
@@ -190,7 +190,7 @@ func TestHeardWordsByOutcome(t *testing.T) {
 	})
 }
 
-// Words count from the beginning of the whole speech, also in what resumes it.
+// Words count from the beginning of the whole speech, also in the utterance that resumes it.
 func TestHeardWordsAfterAPause(t *testing.T) {
 	chance := rand.New(rand.NewPCG(1, 2))
 	v := speakWords(chance)
@@ -219,7 +219,7 @@ func TestHeardWordsAfterAPause(t *testing.T) {
 	}
 }
 
-// Silence that a Feed puts in while its source is late holds no words.
+// Silence that a Feed inserts while its source is late contains no words.
 func TestHeardWordsAfterFilledSilence(t *testing.T) {
 	var words []WordTiming
 	for i := range 12 {
@@ -247,9 +247,8 @@ func TestHeardWordsAfterFilledSilence(t *testing.T) {
 	})
 }
 
-// Times that come after their audio are not all there when the speech is cut short:
-// what was heard counts by those that are, as long as they reach so far. Times of what
-// is said next do not count.
+// If times follow their audio, some are missing when the speech is cut short: the known times
+// count as far as they reach. Times of the next speech do not count.
 func TestHeardWordsWithPartialTimes(t *testing.T) {
 	at := func(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
 	words := []WordTiming{{"One,", 0, at(1)}, {"two", at(1), at(2)}, {"three", at(2), at(3)}}

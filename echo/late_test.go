@@ -20,7 +20,7 @@ func (h *hesitant) ReadSamples(p []float32) (int, error) {
 	return h.silent.ReadSamples(p)
 }
 
-// A chunk counts as late where neither its source nor the room has held it up.
+// A chunk counts as late only if neither its source nor the room has delayed it.
 func TestLatenessExcludesSourceAndRoom(t *testing.T) {
 	for _, test := range []struct {
 		name                  string

@@ -64,8 +64,7 @@ func (p *plainStage) Next(ctx context.Context) (Event, error) {
 	return Event{}, context.Cause(ctx)
 }
 
-// A room that limits no message takes chunks of any length, and offers nothing
-// else.
+// A room without a message limit takes chunks of any length, and has no other capability.
 func TestPlainStage(t *testing.T) {
 	stage := &plainStage{}
 	session, err := NewSession(stage, &Options{Chunk: time.Second, Pace: Pace{Mode: BurstMode},
@@ -94,8 +93,8 @@ type limitedStage struct {
 
 func (l *limitedStage) Limits() Limits { return l.limits }
 
-// In a room that takes few messages speech begins with a short chunk, and the
-// longer ones that follow come in time.
+// In a room that accepts few messages, speech begins with a short chunk, and the longer chunks
+// after it arrive in time.
 func TestGrowingChunks(t *testing.T) {
 	const ms = time.Millisecond
 	for name, c := range map[string]struct {
@@ -162,8 +161,7 @@ func (*discardStage) Speak(_ context.Context, pcm []float32, _ bool) (int, error
 	return 2 * len(pcm), nil
 }
 
-// A chunk allocates nothing on its way through the session: a hundred times as
-// many cost no more.
+// A chunk allocates nothing in the session: a hundred times as many chunks cost no more.
 func TestSpeakDoesNotAllocateForEachChunk(t *testing.T) {
 	session, err := NewSession(&discardStage{}, &Options{Pace: Pace{Mode: BurstMode}, SkipReady: true, SkipHeard: true})
 	if err != nil {

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// Once another process may speak, no chunk follows, and no interrupt: it would stop the
-// other.
+// Once another process may speak, no chunk and no interrupt follows: the interrupt would stop
+// the other.
 func TestSpeakWithoutPermission(t *testing.T) {
 	var may atomic.Bool
 	inRoom(t, &Options{MaySend: may.Load}, func(t *testing.T, r *room, s *Session) {
@@ -25,8 +25,8 @@ func TestSpeakWithoutPermission(t *testing.T) {
 	})
 }
 
-// Whatever else leaves for the room asks, too. What may not be sent leaves the lock to
-// what may.
+// Every other message also asks for permission. A message without permission does not hold the
+// lock.
 func TestMessagesWithoutPermission(t *testing.T) {
 	for name, send := range map[string]func(context.Context, *Session) error{
 		"Send":    func(ctx context.Context, s *Session) error { return s.Send(ctx, Interrupt{}) },

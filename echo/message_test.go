@@ -20,8 +20,7 @@ func decode(t *testing.T, text []byte) any {
 	return v
 }
 
-// Every message that a client may send today is made by one of the types, those
-// with audio by the Encoder.
+// The message types can make every current client message, and the Encoder those with audio.
 func TestMessagesMakeEveryFixture(t *testing.T) {
 	made := map[string]Message{
 		"append_llm_context":     AppendContext{Context: "The visitor travels with two children."},
@@ -147,7 +146,7 @@ func TestMessageErrors(t *testing.T) {
 	}
 }
 
-// A tag in a text costs its own length: a message has a limit.
+// Tags in a text are not escaped, since a message has a size limit.
 func TestTextIsNotHTMLEscaped(t *testing.T) {
 	msg, err := TextEcho{Text: `<emotion value="happy"/> & more`}.AppendTo(nil, "c1")
 	if err != nil || !bytes.Contains(msg, []byte(`<emotion value=\"happy\"/> & more`)) {

@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// Two senders share the room: their messages are passed on, and the replica says
-// one utterance after the other. The wait for ours is extended while another is
-// said, and the events of another are never taken for ours.
+// Two senders share the room: the messages of both arrive, and the replica plays one utterance
+// after the other. The wait for our utterance is extended while the other plays, and events of
+// the other never count for ours.
 func TestTwoSenders(t *testing.T) {
 	const other, other2 = "their-1", "their-2"
 	relay := func(r *room, id string) {

@@ -52,7 +52,7 @@ func TestRealTimeSendsWhenDue(t *testing.T) {
 	})
 }
 
-// The lead is built up at twice real time, then kept.
+// The lead builds up at twice real time, and then stays.
 func TestLeadBuildsUpAtTwiceRealTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		at := paced(t, Pace{}, 12000, nothing)
@@ -64,8 +64,8 @@ func TestLeadBuildsUpAtTwiceRealTime(t *testing.T) {
 	})
 }
 
-// Ten minutes of audio with a stall of 350 ms every ten seconds: a ticker ends
-// 12 s late, a schedule on time.
+// With ten minutes of audio and a stall of 350 ms every ten seconds, a ticker would end 12 s
+// late; the schedule ends in time.
 func TestStallsWithinTheLeadDoNotAddUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const n = 12000
@@ -85,8 +85,8 @@ func TestStallsWithinTheLeadDoNotAddUp(t *testing.T) {
 	})
 }
 
-// A stall of the input longer than the lead is heard as silence. What it cost
-// cannot be caught up: the schedule is re-based, and the lead builds up again.
+// A stall of the input longer than the lead is heard as silence. The schedule is re-based, and
+// the lead builds up again.
 func TestLongStallRebasesTheSchedule(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const stall = 5 * time.Second
@@ -106,8 +106,8 @@ func TestLongStallRebasesTheSchedule(t *testing.T) {
 	})
 }
 
-// A live input delivers in real time, with jitter. The jitter must not add up
-// to a delay, and nothing is held back.
+// Live input arrives in real time with jitter. The jitter must not accumulate, and no audio is
+// held back.
 func TestLiveInputJitterDoesNotAccumulate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()

@@ -47,7 +47,7 @@ func onDeck(t *testing.T, options *Options, f func(t *testing.T, r *room, d *dec
 	})
 }
 
-// A replica that never tells of itself is waited for no longer than it has to be.
+// If a replica never sends events, the wait for its end is as short as possible.
 func TestPlayerStage(t *testing.T) {
 	for _, skip := range []bool{false, true} {
 		onDeck(t, &Options{Rate: testRate, SkipHeard: skip}, func(t *testing.T, _ *room, _ *deck, s *Session) {
@@ -92,7 +92,7 @@ func TestPlayerStageFails(t *testing.T) {
 	})
 }
 
-// Nobody waits for the word of a replica that has none.
+// An interrupt does not wait for events of a replica that sends none.
 func TestPlayerStageInterrupted(t *testing.T) {
 	onDeck(t, &Options{Rate: testRate}, func(t *testing.T, r *room, _ *deck, s *Session) {
 		go func() {

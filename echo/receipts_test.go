@@ -251,9 +251,9 @@ func (r *trial) disturb(all *sync.WaitGroup) {
 // longestTrial bounds all waits of one: no utterance waits for ever.
 const longestTrial = 30 * time.Minute
 
-// Whatever is lost, doubled, late, interrupted, paused or broken, by whatever
-// policy: each utterance ends, and has one receipt for each of its parts, the
-// last of which is what its call returned. What receipts say of the wire is so.
+// Whatever is lost, repeated, late, interrupted, paused or broken, by whatever policy: each
+// utterance ends, and has one receipt for each of its parts. The last receipt is what the call
+// returned. What receipts say about sent messages is true.
 func TestEveryUtteranceHasAReceipt(t *testing.T) {
 	for seed := range uint64(testwait.Trials(1500)) {
 		synctest.Test(t, func(t *testing.T) {

@@ -135,8 +135,7 @@ func TestSequencer(t *testing.T) {
 	}
 }
 
-// An event is held no longer than the window, and not at all where nothing is
-// missing.
+// An event is held no longer than the window, and not at all if nothing is missing.
 func TestSequencerWindow(t *testing.T) {
 	s := NewSequencer(100 * time.Millisecond)
 	if _, ok := s.Due(); ok {
@@ -211,9 +210,8 @@ func conversation(rng *rand.Rand, window time.Duration, loss float64) (ids []str
 	return ids, arriving, missing
 }
 
-// Whatever is repeated, told twice, lost or late by less than the window: what
-// comes out is what was emitted, in order, once, and each number that is
-// missing is counted.
+// Whatever is repeated, lost, or late by less than the window: events come out as they were
+// sent, in order and once, and each missing number is counted.
 func TestSequencerRestoresTheOrder(t *testing.T) {
 	const window = 200 * time.Millisecond
 	for trial := range uint64(testwait.Trials(10_000)) {
@@ -244,8 +242,8 @@ func TestSequencerRestoresTheOrder(t *testing.T) {
 	}
 }
 
-// What waits for a number that does not come is not held without end, however
-// much comes within the window.
+// The number of events that wait for a missing one is limited, however many arrive within the
+// window.
 func TestSequencerIsBounded(t *testing.T) {
 	s := &sequence{Sequencer: NewSequencer(time.Hour)}
 	s.add(after(0), numbered(1, "first"))
@@ -265,8 +263,8 @@ func TestSequencerIsBounded(t *testing.T) {
 	}
 }
 
-// However many events come and whatever their numbers, a few are held, none is
-// lost, and none waits for ever.
+// However many events arrive and whatever their numbers, few are held, none is lost, and none
+// waits forever.
 func FuzzSequencer(f *testing.F) {
 	f.Add([]byte{1, 2, 3, 200, 4}, uint64(1))
 	f.Add([]byte(strings.Repeat("\x00\x07\xff", 300)), uint64(2))
@@ -300,9 +298,9 @@ func FuzzSequencer(f *testing.F) {
 	})
 }
 
-// Webhooks of many conversations come to one address: what one tells is not the
-// twin of what another tells, and its numbers are its own. What is delivered
-// again, even after minutes, is the same.
+// Webhooks of many conversations arrive at one address: equal events of two conversations are
+// not repeats, and each has its own numbers. A repeated delivery is dropped, even after
+// minutes.
 func TestSequencerOfManyConversations(t *testing.T) {
 	s := NewSequencer(100 * time.Millisecond)
 	told := map[string]int{}
@@ -340,7 +338,7 @@ func TestSequencerOfManyConversations(t *testing.T) {
 	}
 }
 
-// A message without the id of a conversation is one of the last conversation.
+// A message without a conversation id belongs to the last conversation.
 func TestSequencerOfAnUnnamedConversation(t *testing.T) {
 	s := &sequence{Sequencer: NewSequencer(100 * time.Millisecond)}
 	for i, id := range []string{"", "c1", "", "c1"} {

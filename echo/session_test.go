@@ -278,8 +278,8 @@ func TestUtterancesFollowEachOther(t *testing.T) {
 	})
 }
 
-// Events of an utterance that is over may come late, under an id that nobody
-// knew beforehand. They do not count for the next one.
+// Events of a finished utterance may arrive late, under an unknown id. They do not count for
+// the next one.
 func TestLateEventsOfEarlierUtterances(t *testing.T) {
 	inRoom(t, nil, func(t *testing.T, r *room, s *Session) {
 		strange := func(id string) string { return "x" + id }
@@ -330,7 +330,7 @@ func TestNoAudio(t *testing.T) {
 	})
 }
 
-// An input that breaks has no end: an interrupt, never a done.
+// A broken input ends with an interrupt, and never with done.
 func TestBrokenInput(t *testing.T) {
 	broke := errors.New("the disk is gone")
 	inRoom(t, nil, func(t *testing.T, r *room, s *Session) {
@@ -378,8 +378,8 @@ func (b *blocked) ReadSamples(p []float32) (int, error) {
 	return b.silent.ReadSamples(p)
 }
 
-// However Speak is held up (by its pace, a stalled input, or the wait to be
-// heard), an interrupt leaves at once.
+// Whatever Speak waits for (its pace, a stalled input, or the playback), an interrupt leaves
+// at once.
 func TestInterruptIsImmediate(t *testing.T) {
 	for name, c := range map[string]struct {
 		seconds int
@@ -395,7 +395,7 @@ func TestInterruptIsImmediate(t *testing.T) {
 	}
 }
 
-// A read that hangs ends where it can be ended.
+// Abort ends a read that hangs.
 func TestAbortEndsHangingRead(t *testing.T) {
 	inRoom(t, nil, func(t *testing.T, r *room, s *Session) {
 		src := &blocked{silent{testRate, io.EOF}, make(chan struct{})}
@@ -446,8 +446,7 @@ func testInterrupt(t *testing.T, r *room, s *Session, seconds int, hangs, byCall
 	r.speech(t)
 }
 
-// A peer that takes nothing holds up the chunk, and the interrupt too; then
-// nothing hangs.
+// A peer that accepts nothing blocks the chunk and the interrupt; both end after a limit.
 func TestInterruptOfAStuckPeerIsBounded(t *testing.T) {
 	inRoom(t, nil, func(t *testing.T, r *room, s *Session) {
 		r.hook = func(sentMessage) {
@@ -535,7 +534,8 @@ func TestSpokenDurationDiffersFromSent(t *testing.T) {
 	})
 }
 
-// A stop before the last chunk is the replica out of audio, not the end.
+// A stop before the last chunk means that the replica ran out of audio, not that the utterance
+// ended.
 func TestStopBeforeLastChunkIsUnderrun(t *testing.T) {
 	inRoom(t, nil, func(t *testing.T, r *room, s *Session) {
 		r.hook = func(m sentMessage) {
@@ -580,7 +580,7 @@ func TestLostConnection(t *testing.T) {
 	})
 }
 
-// A room that shuts down takes no more, whatever the connection does.
+// After a shutdown event the room accepts no more, whatever the connection does.
 func TestShutdown(t *testing.T) {
 	inRoom(t, nil, func(t *testing.T, r *room, s *Session) {
 		time.AfterFunc(time.Second, func() {
@@ -635,8 +635,8 @@ func TestSessionRefuses(t *testing.T) {
 	}
 }
 
-// After a pause an utterance begins where it continues. A source that has nothing yet is
-// waited for.
+// After a pause, progress begins at the position where the utterance continues. A source that
+// has no audio yet is waited for.
 func TestProgressOfAPausedUtterance(t *testing.T) {
 	inRoom(t, &Options{Resume: true}, func(t *testing.T, r *room, s *Session) {
 		r.polite(sameID)

@@ -173,7 +173,7 @@ func TestSend(t *testing.T) {
 	})
 }
 
-// A replica that leaves takes its utterance with it, and may come back.
+// When a replica leaves, its utterance is lost. The replica may return.
 func TestReplicaLeavesDuringUtterance(t *testing.T) {
 	inRoom(t, nil, func(t *testing.T, r *room, s *Session) {
 		time.AfterFunc(time.Second, func() {

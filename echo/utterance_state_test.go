@@ -35,8 +35,8 @@ func everyLife(f func(l utteranceState)) {
 	}
 }
 
-// In every state each event is answered, and the answer keeps the rules: nothing
-// comes back, the first reason to end counts, and whatever is done is done once.
+// Every state handles every event and keeps the rules: no transition goes back, the first
+// reason to end counts, and each action happens once.
 func TestEveryStateTimesEveryEvent(t *testing.T) {
 	everyLife(func(l utteranceState) {
 		for _, e := range allEvents {
@@ -73,7 +73,7 @@ func TestEveryStateTimesEveryEvent(t *testing.T) {
 	})
 }
 
-// The table of all lives is read by people: it is what the code decides.
+// The documented table of states matches the code.
 func TestUtteranceStateTable(t *testing.T) {
 	var table strings.Builder
 	table.WriteString("sent|voice|ending, event: what follows; the states that can be, and the events that change them\n")
@@ -135,7 +135,7 @@ func (a action) String() string {
 	return words
 }
 
-// Every reason has its ending, and an outcome.
+// Every reason to end has an ending and an outcome.
 func TestEndings(t *testing.T) {
 	someError := errors.New("the input broke")
 	for _, c := range []struct {
@@ -172,7 +172,7 @@ func TestEndings(t *testing.T) {
 	}
 }
 
-// What follows an ending is decided by the options alone.
+// What follows an ending depends on the options alone.
 func TestSequels(t *testing.T) {
 	redial := func(context.Context) (Stage, error) { return nil, nil }
 	for _, end := range allReasons {

@@ -39,7 +39,7 @@ func TestMeasureEndsWithItsContext(t *testing.T) {
 	}
 }
 
-// The process that receives tells what has come, to the last byte.
+// The receiving process reports what arrived, to the last byte.
 func TestReceive(t *testing.T) {
 	in, stop := io.Pipe()
 	out, stdout := io.Pipe()

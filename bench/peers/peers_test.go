@@ -27,7 +27,7 @@ func TestMeasureReportsFailure(t *testing.T) {
 	}
 }
 
-// Where the measuring is ended, the pipeline must not run on.
+// When the context ends, the pipeline does not keep running.
 func TestMeasureEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	stopped := errors.New("stopped")

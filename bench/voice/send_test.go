@@ -71,8 +71,8 @@ func (j jitter) underruns(t *testing.T, utterances int, silence time.Duration) (
 	return dry
 }
 
-// Silence in front, as long as the lead that is estimated, keeps the replica from running dry;
-// without it, it does.
+// Silence at the beginning, as long as the estimated lead, prevents underruns; without it,
+// there are some.
 func TestLeadPreventsUnderruns(t *testing.T) {
 	j := jitter{"exponential", 1, func(r *rand.Rand) float64 { return 0.080 * r.ExpFloat64() }}
 	lead := EstimateLead(j.many(3000, 1)).Seconds

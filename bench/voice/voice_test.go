@@ -107,7 +107,7 @@ func (j jitter) voice(seed uint64) *Voice {
 		}}
 }
 
-// What is measured of a voice of known jitter is what it did, in fake time.
+// The measured times of a voice with known jitter are correct, in fake time.
 func TestMeasureVoiceTimes(t *testing.T) {
 	for _, j := range voices {
 		synctest.Test(t, func(t *testing.T) {
@@ -137,8 +137,8 @@ func TestMeasureVoiceTimes(t *testing.T) {
 	}
 }
 
-// From 3,000 utterances of a voice of known jitter, the lead is right within 10 %, in fake
-// time, and about one in a thousand of other utterances of the voice needs more.
+// From 3,000 utterances of a voice with known jitter, the estimated lead is right within 10 %,
+// in fake time, and about one in a thousand other utterances of the voice needs more.
 func TestLeadWithinTenPercent(t *testing.T) {
 	for _, j := range voices {
 		truth := slices.Sorted(slices.Values(j.many(60_000, 99)))
@@ -152,7 +152,7 @@ func TestLeadWithinTenPercent(t *testing.T) {
 	}
 }
 
-// The bounds hold the truth as a rule, and come closer with more runs.
+// The bounds usually contain the true lead, and get closer with more runs.
 func TestLeadConfidenceBounds(t *testing.T) {
 	j := voices[0]
 	truth := quantile(slices.Sorted(slices.Values(j.many(60_000, 99))), 1-rareProbability)
@@ -175,8 +175,8 @@ func TestLeadConfidenceBounds(t *testing.T) {
 	}
 }
 
-// Jitter that has a bound has a tail that ends: an exponential one, which does not, would ask
-// for an eighth too much.
+// For bounded jitter the estimated tail ends. An exponential tail would ask for an eighth too
+// much.
 func TestBoundedJitterHasABoundedTail(t *testing.T) {
 	j := voices[2]
 	const trials = 30
@@ -227,7 +227,7 @@ func script(t *testing.T, line string) *Voice {
 	return v
 }
 
-// A command is run with its text, and one that fails or hangs is a run that failed.
+// A command gets its text, and one that fails or hangs is a failed run.
 func TestCommands(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

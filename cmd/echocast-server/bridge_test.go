@@ -104,9 +104,9 @@ func runProgram(t *testing.T, env []string, arguments ...string) []echo.Receipt 
 	return receipts
 }
 
-// A bot that was written for Twilio with the library ws, which knows nothing of
-// echocast, talks with the user of a room: it hears the user's voice, its own is said
-// by the replica, its marks come back in order, and its clear interrupts.
+// A bot for Twilio on the library ws, without any knowledge of echocast, talks with the user
+// of a room: it hears the user's voice, the replica says its answer, its marks come back in
+// order, and its clear interrupts.
 func TestTwilioBotInRoom(t *testing.T) {
 	t.Parallel()
 	needNode(t)

@@ -219,9 +219,8 @@ func (g *gatewayProcess) say(t *testing.T, conversation string, audio []byte) (u
 	return u.ID
 }
 
-// Two nodes share conversations. The one that speaks is killed, and the other says the
-// rest: nothing is missing, the receipt says what came twice, and the events go on by
-// their ids.
+// Two nodes share conversations. The one that speaks is killed, and the other says the rest:
+// nothing is missing, the receipt says what was repeated, and the events keep their ids.
 func TestKilledNodeIsReplaced(t *testing.T) {
 	t.Parallel()
 	const seconds = 6
@@ -291,8 +290,8 @@ func checkEvents(t *testing.T, on *gatewayProcess, conversation string, receipts
 	}
 }
 
-// A node that stood still for longer than its lease does not send one message when it
-// goes on: another node has begun to speak.
+// A node that was paused for longer than its lease sends no message when it continues: another
+// node has begun to speak.
 func TestPausedNodeSendsNothing(t *testing.T) {
 	t.Parallel()
 	const seconds = 8
@@ -356,8 +355,7 @@ func TestCutOffNodeSendsNothing(t *testing.T) {
 	checkEvents(t, owner, conversation, 3)
 }
 
-// One node with NATS in its process goes on where it was, when it is killed and started
-// again.
+// A single node with NATS in its process continues after a kill and a restart.
 func TestSingleNodeContinuesAfterKill(t *testing.T) {
 	t.Parallel()
 	const seconds = 6
@@ -381,8 +379,8 @@ func TestSingleNodeContinuesAfterKill(t *testing.T) {
 	checkEvents(t, again, conversation, 3)
 }
 
-// A node that is told to end says what it says to its end, and gives the conversation
-// with all that waits to another node: nothing is missing, and nothing comes twice.
+// A node that gets SIGTERM finishes its current utterance and hands over the conversation with
+// everything that waits: nothing is missing, and nothing is repeated.
 func TestNodeHandsOverOnShutdown(t *testing.T) {
 	t.Parallel()
 	const seconds = 4
@@ -472,8 +470,8 @@ func (f *follower) order(t *testing.T, text string) {
 	}
 }
 
-// A client whose node is killed while it sends audio connects to another node, goes on
-// from the byte that is there, and misses no event and sees none twice.
+// A client that loses its node while it sends audio connects to another node and continues
+// from the byte that has arrived. It misses no event and sees none twice.
 func TestSocketContinuesOnAnotherNode(t *testing.T) {
 	t.Parallel()
 	const seconds = 6
@@ -527,9 +525,8 @@ func TestSocketContinuesOnAnotherNode(t *testing.T) {
 	checkWhole(t, audience.came(), seconds)
 }
 
-// A conversation that costs money goes on as the same one when its node is killed, also
-// past the start of a node that ends what earlier ones have left open, and ends when it
-// is told to.
+// After its node is killed, a paid conversation continues on another node as the same one,
+// even if a node that ends leftover conversations starts. It ends when it is told to.
 func TestPaidConversationSurvivesKilledNode(t *testing.T) {
 	t.Parallel()
 	service := &tavustest.Server{Key: "any"}

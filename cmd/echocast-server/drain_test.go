@@ -26,9 +26,8 @@ const (
 	drainFrame   = 2400
 )
 
-// SIGTERM comes at a random moment, while clients speak by WebSockets and uploads, and
-// others are about to: each utterance that was accepted is heard whole, and each that was not
-// is refused, in words.
+// At a random SIGTERM, clients speak by WebSockets and uploads, and others are about to. Each
+// accepted utterance is heard in full, and each other one is refused with an error.
 func TestSIGTERMAtARandomMoment(t *testing.T) {
 	t.Parallel()
 	for seed := range testwait.Trials(10) {

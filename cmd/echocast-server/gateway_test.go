@@ -28,8 +28,7 @@ import (
 // pageBlock is a block of a page; one without a language holds shell commands.
 var pageBlock = regexp.MustCompile("(?ms)^```(\\w*)\n(.*?)^```$")
 
-// The commands of docs/gateway.md do what the page says, when they are pasted in
-// their order.
+// The commands in docs/gateway.md do what the page says, when they are pasted in order.
 func TestGatewayPage(t *testing.T) {
 	for _, program := range []string{"curl", "python3"} {
 		if _, err := exec.LookPath(program); err != nil {
@@ -43,7 +42,7 @@ func TestGatewayPage(t *testing.T) {
 	}
 }
 
-// The commands that README.md shows for the gateway, the only block in sh, speak a file.
+// The commands in README.md for the gateway, its only block in sh, speak a file.
 func TestReadmeGateway(t *testing.T) {
 	if _, err := exec.LookPath("curl"); err != nil {
 		t.Skip(err)
@@ -121,9 +120,9 @@ func paste(t *testing.T, script string) string {
 	return string(out)
 }
 
-// A bot that was written for Twilio with the library ws talks with the user of a rehearsal
-// of the gateway: it hears the user's voice, its own is said by the replica, its marks come
-// back in order, its clear interrupts, and the conversation ends when it hangs up.
+// A bot for Twilio on the library ws talks with the user of a rehearsal in the gateway: it
+// hears the user's voice, the replica says its answer, its marks come back in order, its clear
+// interrupts, and the conversation ends when it hangs up.
 func TestTwilioBotInGateway(t *testing.T) {
 	needNode(t)
 	t.Parallel()
@@ -165,8 +164,8 @@ kill %%1; wait %%1
 	}
 }
 
-// The user of a room that is reached by WebRTC is heard through the gateway, by a program
-// and by a bot of Vonage at the same time.
+// A program and a bot of Vonage hear the user of a WebRTC room through the gateway at the same
+// time.
 func TestGatewayHearsRoomUser(t *testing.T) {
 	t.Parallel()
 	if _, err := exec.LookPath("curl"); err != nil {

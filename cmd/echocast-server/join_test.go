@@ -16,8 +16,8 @@ import (
 	"echocast/rtc/livekit/livekittest"
 )
 
-// A replica joins a room of a real livekit-server, the program itself speaks to it there
-// until it was heard in full, and a signal makes it leave.
+// A replica joins a room on a real livekit-server, echocast speaks to it there until it was
+// heard in full, and a signal makes it leave.
 func TestReplicaJoinsARoom(t *testing.T) {
 	if !opusencoder.Available {
 		t.Skip("this build has no libopus")

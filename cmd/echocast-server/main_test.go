@@ -25,8 +25,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// An agent starts the program, as its settings file says, and makes the stand-in
-// replica of a rehearsal speak.
+// An agent starts the program from its settings file, and makes the stand-in replica of a
+// rehearsal speak.
 func TestMCPClientStartsProgram(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()

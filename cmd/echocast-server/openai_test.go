@@ -19,8 +19,8 @@ import (
 	"echocast/openai/openaitest"
 )
 
-// A program that uses OpenAI's own library is started with the line of the page, and the
-// replica of a rehearsal says what the service answers.
+// A program that uses OpenAI's own library is started with the command of the page, and the
+// replica of a rehearsal says the service's answer.
 func TestProgramWithOpenAILibrary(t *testing.T) {
 	needNode(t)
 	if _, err := exec.LookPath("curl"); err != nil {
@@ -58,9 +58,9 @@ kill %%1; wait %%1
 	}
 }
 
-// A program that uses OpenAI's own library, unchanged but for its base URL, holds a whole
-// Realtime session through the gateway: the replica says the answer until the user of the
-// rehearsal speaks, and the service is told how much of it was heard.
+// A program that uses OpenAI's own library, with only another base URL, holds a whole Realtime
+// session through the gateway: the replica says the answer until the user of the rehearsal
+// speaks, and the service learns how much of it was heard.
 func TestRealtimeSessionWithOpenAILibrary(t *testing.T) {
 	needNode(t)
 	t.Parallel()

@@ -13,8 +13,8 @@ import (
 	"testing"
 )
 
-// The program sends its traces to the service that --otlp or the environment names, and all
-// of them before it ends.
+// The program sends its traces to the collector that --otlp or the environment names, and all
+// of them before it exits.
 func TestOTLP(t *testing.T) {
 	t.Parallel()
 	for _, way := range []string{"--otlp", "OTEL_EXPORTER_OTLP_ENDPOINT"} {

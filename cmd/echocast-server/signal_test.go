@@ -99,8 +99,8 @@ type created struct {
 	Replica string `json:"replica"`
 }
 
-// When a gateway that speaks in many conversations is told to end, it finishes what it
-// says, answers with the receipts, and exits with 0.
+// A gateway that speaks in many conversations and gets SIGTERM finishes the utterances,
+// answers with the receipts, and exits with 0.
 func TestSIGTERMFinishesUtterances(t *testing.T) {
 	const conversations = 20
 	g := startGateway(t, nil, "--rehearse", "--max-lateness", "1h")
@@ -163,8 +163,8 @@ func (g *gatewayProcess) awaitSpeaking(n int) {
 	}
 }
 
-// A gateway that is killed while it creates conversations that cost money leaves some open;
-// the next one ends them before it listens.
+// A gateway that is killed while it creates paid conversations leaves some open. The next one
+// ends them before it listens.
 func TestKilledGatewayLeavesNoConversation(t *testing.T) {
 	t.Parallel()
 	for seed := range testwait.Trials(10) {

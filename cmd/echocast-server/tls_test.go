@@ -95,8 +95,8 @@ func (c *caller) ask(t *testing.T, method, url string, body io.Reader, into any)
 	return answer.StatusCode
 }
 
-// The program serves by TLS with a certificate, and takes other tokens when it is told to
-// by a signal, while a conversation goes on.
+// The program serves TLS with a certificate, and reads the tokens again at SIGHUP while a
+// conversation continues.
 func TestTLSAndSIGHUP(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
