@@ -97,7 +97,7 @@ func TestKubernetesObjectsBelongTogether(t *testing.T) {
 	}
 }
 
-// The probes, the metric and the options that the manifests name are those of echocast.
+// The probes, the metric and the options in the manifests are those of echocast.
 func TestManifestsMatchEchocast(t *testing.T) {
 	g := gateway.New(nil)
 	t.Cleanup(func() { g.Close(t.Context()) })
@@ -138,8 +138,8 @@ func TestManifestsMatchEchocast(t *testing.T) {
 	}
 }
 
-// The server of NATS reads both configurations, and has a store that is larger than what
-// echocast keeps in it.
+// The NATS server reads both configurations, and its store is larger than what echocast
+// stores.
 func TestNATSConfigurations(t *testing.T) {
 	compose, err := os.ReadFile("cluster/nats.conf")
 	if err != nil {

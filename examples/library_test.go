@@ -17,7 +17,7 @@ import (
 // and blank lines not counted.
 const mostLines = 25
 
-// Programs outside of the module, short ones, speak in a room.
+// Short programs outside the module speak in a room.
 func TestLibrary(t *testing.T) {
 	outside := outsideModule(t, "file", "channel")
 	for name, c := range map[string]struct {

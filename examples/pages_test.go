@@ -288,7 +288,7 @@ func TestPagesInterrupt(t *testing.T) {
 	})
 }
 
-// An input that breaks off is interrupted, and never done.
+// A broken input is interrupted, and never finished.
 func TestPagesWithBrokenInput(t *testing.T) {
 	everyPage(t, func(t *testing.T, folder string) {
 		s := newScene(t, dailytest.Options{}, replica.Options{})
@@ -312,7 +312,7 @@ func TestPagesWithBrokenInput(t *testing.T) {
 	})
 }
 
-// A message that the room does not take stops the speech before it begins.
+// If a message is too large for the room, the page refuses the speech before it begins.
 func TestPagesWithTooLargeMessage(t *testing.T) {
 	everyPage(t, func(t *testing.T, folder string) {
 		s := newScene(t, dailytest.Options{MaxMessage: 2048}, replica.Options{MessageLimit: 2048})

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// FuzzPackets pushes packets as anybody in a room may send them. The stream
-// stays as long as the time that passed, whatever they say.
+// Any packets of a room's participants are accepted. The length of the stream follows the
+// clock only.
 func FuzzPackets(f *testing.F) {
 	f.Add([]byte{0, 0, 0, 0, 0, 0, 20, 3, 0xff, 0xff, 0xff})
 	f.Add([]byte{1, 0, 0xff, 0xff, 0xff, 0xff, 200, 2, 1, 2, 0, 0, 1, 0x7f, 0, 0, 0, 250, 0})

@@ -109,8 +109,8 @@ func silences(pcm []int16, rate int) (lengths []float64) {
 // seconds is the length of the tone; it was run with 30, too.
 const seconds = 6
 
-// Every rate, through jitter, reordering and duplicates: nothing is lost, and
-// the tone is the tone.
+// At every rate, with jitter, reordering and duplicates, nothing is lost, and the tone is
+// unchanged.
 func TestToneIsUnchanged(t *testing.T) {
 	packets := tone(t, 440, seconds*50)
 	for _, rate := range Rates() {
@@ -129,7 +129,7 @@ func TestToneIsUnchanged(t *testing.T) {
 	}
 }
 
-// A pause in which nothing is sent is as long in the stream, to the sample.
+// A pause without packets has the same length in the stream, to the sample.
 func TestPauseLength(t *testing.T) {
 	packets := tone(t, 440, 100)
 	for i := 50; i < 100; i++ {
@@ -154,8 +154,8 @@ func TestPauseLength(t *testing.T) {
 	}
 }
 
-// While nobody speaks the stream goes on, 200 ms behind the clock, and never
-// stands still for longer.
+// While nobody speaks, the stream continues 200 ms behind the clock, and never stops for
+// longer.
 func TestSilenceFollowsClock(t *testing.T) {
 	m := newMixer(t, 16000)
 	if got := len(m.Take(start.Add(5 * time.Second))); got != 16000*48/10 {
@@ -173,7 +173,7 @@ func TestSilenceFollowsClock(t *testing.T) {
 	}
 }
 
-// Lost packets are silence of their length, and late ones do not come twice.
+// Lost packets become silence of their length, and late ones are not played again.
 func TestLostAndLatePackets(t *testing.T) {
 	packets := tone(t, 440, 100)
 	at := inTime(100, punctual)
@@ -195,7 +195,7 @@ func TestLostAndLatePackets(t *testing.T) {
 	}
 }
 
-// A network that stands still delays, and loses nothing.
+// A network stall delays the audio and loses nothing.
 func TestNetworkStall(t *testing.T) {
 	packets := tone(t, 440, 100)
 	at := inTime(100, func(i int) time.Duration {
@@ -211,7 +211,7 @@ func TestNetworkStall(t *testing.T) {
 	}
 }
 
-// A sender that begins anew, or whose timestamps leap, is heard at once.
+// A sender that restarts, or jumps in its timestamps, is heard at once.
 func TestSenderRestarts(t *testing.T) {
 	for name, change := range map[string]func(*Packet){
 		"another SSRC":          func(p *Packet) { p.SSRC, p.Sequence, p.Timestamp = 2, p.Sequence+7000, 5 },
@@ -240,8 +240,8 @@ func TestSenderRestarts(t *testing.T) {
 	}
 }
 
-// Two who speak at once are both heard, each at its time, and one who left does
-// not hold the other up.
+// Two speakers at once are both heard at their times, and one who leaves does not delay the
+// other.
 func TestTwoSpeakers(t *testing.T) {
 	low, high := tone(t, 300, 150), tone(t, 1000, 50)
 	m := newMixer(t, 48000)
@@ -271,7 +271,7 @@ func TestTwoSpeakers(t *testing.T) {
 	}
 }
 
-// Whatever comes, the stream neither stops nor runs away from the clock.
+// Whatever packets arrive, the stream neither stops nor drifts from the clock.
 func TestHostilePackets(t *testing.T) {
 	random := rand.New(rand.NewPCG(7, 7))
 	m := newMixer(t, 16000)
@@ -320,8 +320,7 @@ func BenchmarkPushTake(b *testing.B) {
 	}
 }
 
-// Samples in place of Opus are heard bit for bit, and a packet that holds more
-// than any may is silence.
+// Samples in place of Opus are heard bit for bit. An oversized packet becomes silence.
 func TestSamplesInPackets(t *testing.T) {
 	m := newMixer(t, 16000)
 	track := m.Track(start)

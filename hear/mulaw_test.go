@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Mu-law is heard at every rate, on straight lines across packets, and a packet
-// that holds more than any may is silence.
+// Mu-law is heard at every rate, interpolated across packets. An oversized packet becomes
+// silence.
 func TestMuLaw(t *testing.T) {
 	now := time.Unix(0, 0)
 	codes := []byte{0xff, 0x80, 0x00, 0xef, 0x6f} // 0, 32124, -32124, 132, -132

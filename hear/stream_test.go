@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// A limit that ends in the midst of a piece is what the counts say, too.
+// If a limit ends the stream in the middle of a piece, the counts include only what was
+// written.
 func TestStatsCountWrittenSamples(t *testing.T) {
 	var out bytes.Buffer
 	s, err := NewStream(16000, &out)

@@ -48,7 +48,7 @@ func executed(t *testing.T, o ExecOptions, calls ...string) (sent, warned []stri
 
 const result = `{"event_type":"conversation.tool_result","properties":{"tool_call_id":"x"}}`
 
-// Two commands that wait for each other end, where two may run.
+// Two commands that wait for each other end if two may run at the same time.
 func TestExecJobs(t *testing.T) {
 	fifo := filepath.Join(t.TempDir(), "fifo")
 	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
@@ -61,7 +61,7 @@ func TestExecJobs(t *testing.T) {
 	}
 }
 
-// A result is sent although something that the command left holds its output.
+// The result is sent even if a leftover process of the command keeps its output open.
 func TestExecResultDespiteLeftoverProcess(t *testing.T) {
 	sent, warned := executed(t, ExecOptions{Line: "sleep 600 & echo '" + result + "'"}, "a")
 	if len(sent) != 1 || len(warned) != 0 {

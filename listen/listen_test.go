@@ -86,8 +86,8 @@ func TestEscaped(t *testing.T) {
 	}
 }
 
-// Callbacks of several conversations that say the same, within a moment, are
-// several; what one conversation is told twice is one.
+// Equal callbacks of several conversations are separate events; a repeat within one
+// conversation is dropped.
 func TestConversationsAreKeptApart(t *testing.T) {
 	events := &script{}
 	for _, id := range []string{"c1", "c2", "c3"} {
@@ -128,8 +128,8 @@ func (s *script) Next(context.Context) (echo.Event, error) {
 func (s *script) Send(context.Context, echo.Message) error { return nil }
 func (s *script) Close() error                             { return nil }
 
-// Whatever the order in which people speak, subtitles have a length and do not overlap;
-// JSON has when each really spoke, and how much of it was heard.
+// In whatever order people speak, subtitles have a duration and do not overlap. The JSON has
+// when each really spoke, and how much of it was heard.
 func TestTranscriptOfInterruptions(t *testing.T) {
 	long := strings.Repeat("many words ", 40)
 	events := []struct {

@@ -123,7 +123,7 @@ func (r *record) told() []string {
 	return slices.Clone(r.marks)
 }
 
-// An utterance ends where End says so, at any rate, and else after Idle.
+// An utterance ends at End, at any rate, or else after Idle.
 func TestUtterances(t *testing.T) {
 	for _, rate := range []int{8000, 16000, 24000, 48000} {
 		synctest.Test(t, func(t *testing.T) {
@@ -151,8 +151,8 @@ func TestUtterances(t *testing.T) {
 	}
 }
 
-// What does not come to its end ends in the error that Break gives, after all that came;
-// what follows it is spoken whole, and not dropped.
+// Audio that breaks ends with the error of Break, after everything that arrived. Audio after
+// it is spoken in full.
 func TestBreak(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &fakeSpeaker{}
@@ -177,7 +177,7 @@ func TestBreak(t *testing.T) {
 	})
 }
 
-// Without Idle an utterance waits for more as long as it takes.
+// Without Idle, an utterance waits for more audio without a limit.
 func TestNoIdleTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &fakeSpeaker{}
@@ -195,7 +195,7 @@ func TestNoIdleTimeout(t *testing.T) {
 	})
 }
 
-// What Clear drops is told in positions of the stream.
+// Clear reports what it drops in positions of the stream.
 func TestClear(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := run(t, &fakeSpeaker{}, playout.Options{Rate: 8000}, func(p *playout.Player, r *record) {
@@ -225,8 +225,8 @@ func TestClear(t *testing.T) {
 	})
 }
 
-// An utterance that somebody else interrupts takes with it what had come by then, and
-// one that nobody confirmed does not.
+// If another participant interrupts an utterance, the audio that had arrived is dropped too.
+// If nobody confirms an utterance, it is not.
 func TestErrors(t *testing.T) {
 	for _, c := range []struct {
 		err   error
@@ -253,7 +253,7 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-// A speaker that is gone ends Run, and audio that waits is bounded.
+// Run ends when the speaker is gone, and the waiting audio is limited.
 func TestBounds(t *testing.T) {
 	p, err := playout.New(&fakeSpeaker{fails: echo.ErrClosed}, playout.Options{Rate: 8000, Limit: time.Second})
 	if err != nil {
@@ -294,8 +294,8 @@ func (gone) Speak(context.Context, echo.Speech) (echo.Receipt, error) {
 
 func (gone) Progress() echo.Progress { return echo.Progress{} }
 
-// An utterance that waits for its turn has not been heard, whatever the one before has
-// played; and the end of one that was read already ends no other.
+// An utterance that waits for its turn does not count as heard, whatever the one before has
+// played. Ending an utterance that was already read ends no other.
 func TestWaitingUtteranceIsNotHeard(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &fakeSpeaker{waits: time.Second, lags: time.Second}

@@ -10,9 +10,8 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the list of presets")
 
-// The list shows a line for every preset. It is written from the table:
-//
-//	go test ./preset -update
+// The list has an entry for every preset. It is written from the table by go test ./preset
+// -update.
 func TestListShowsEveryPreset(t *testing.T) {
 	const name, begin, end = "../docs/presets.md", "<!-- presets -->\n", "<!-- /presets -->"
 	list, err := os.ReadFile(name)

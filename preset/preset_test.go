@@ -54,7 +54,7 @@ func TestAllIsSortedAndACopy(t *testing.T) {
 	}
 }
 
-// What must not change unnoticed: these are the rates people rely on.
+// These rates are what people rely on, so they must not change unnoticed.
 func TestFind(t *testing.T) {
 	for name, want := range map[string]string{
 		"elevenlabs":      "s16le, 24000 Hz mono",

@@ -31,7 +31,7 @@ func ExampleInspect() {
 	// echocast resamples it from 22050 to 24000 Hz and sends 147 messages of at most 50 ms
 }
 
-// What was found before an input broke is in the report.
+// The report has what was found before the input broke.
 func TestInspectReportsWhatItCouldRead(t *testing.T) {
 	report, err := probe.Inspect(t.Context(), "x", strings.NewReader("no audio"), audio.PrepareOptions{},
 		probe.Messages{Samples: 1200})

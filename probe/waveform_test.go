@@ -29,7 +29,7 @@ func TestWaveform(t *testing.T) {
 	}
 }
 
-// Any length stays within the bins, and a peak stays where it was.
+// Audio of any length fits the bins, and a peak keeps its position.
 func TestWaveformIsBounded(t *testing.T) {
 	w := newWaveform()
 	quiet := make([]float32, 24000)

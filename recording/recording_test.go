@@ -236,8 +236,8 @@ func loudness(samples []int16) (sum float64) {
 	return sum / float64(max(len(samples), 1))
 }
 
-// Each container has both sides, on their channels, at their times within a millisecond,
-// states its length, and can be read from any place.
+// Each container has both sides on their channels, at their times within a millisecond, states
+// its length, and can be read from any position.
 func TestContainers(t *testing.T) {
 	const length = 6
 	for _, name := range names(t) {
@@ -287,7 +287,7 @@ func TestContainers(t *testing.T) {
 	}
 }
 
-// A recording whose process is killed is whole up to the last second.
+// If a process is killed, its recording is complete up to the last second.
 func TestKilledRecordings(t *testing.T) {
 	for _, name := range names(t) {
 		t.Run(name, func(t *testing.T) {
@@ -329,8 +329,8 @@ func TestKilledRecordings(t *testing.T) {
 	}
 }
 
-// What comes as packets is recorded on the clock, each side in its channel; the side
-// that nobody hears is silent.
+// Packets are recorded by the clock, each side in its channel; a side without packets is
+// silent.
 func TestRecordPackets(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "call.wav")
 	synctest.Test(t, func(t *testing.T) { recordPackets(t, name) })
@@ -414,8 +414,8 @@ func grey(sound []int16) (*image.YCbCr, error) {
 	return picture, nil
 }
 
-// A full disk ends a recording of packets with its error. Nobody waits for it, and nothing
-// more is written.
+// A full disk ends a recording of packets with an error. Nothing blocks, and nothing more is
+// written.
 func TestFullDisk(t *testing.T) {
 	for name, options := range map[string]*Options{"sound": nil, "pictures": {Picture: grey}} {
 		t.Run(name, func(t *testing.T) {
@@ -475,7 +475,7 @@ func TestStalledFFmpeg(t *testing.T) {
 	}
 }
 
-// What comes after the end of a recording is an error.
+// Writing to a closed recording is an error.
 func TestClosedRecording(t *testing.T) {
 	file, err := Create(filepath.Join(t.TempDir(), "call.wav"), nil)
 	if err != nil {

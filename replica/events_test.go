@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// Values from the description of how ids are normalised, worked out elsewhere.
+// The values follow the description of how ids are normalised, and were computed by other
+// means.
 func TestIDForms(t *testing.T) {
 	tests := []struct {
 		form IDForm
@@ -29,7 +30,7 @@ func TestIDForms(t *testing.T) {
 	}
 }
 
-// An utterance without an id gets one, and not always the same.
+// An utterance without an id gets a random one.
 func TestInventedIDs(t *testing.T) {
 	anonymous := spoil(last, `"inference_id":"a",`, "")
 	o := run(t, &Options{IDs: IDRaw}, func(p *peer) { p.raw(anonymous); p.raw(anonymous) })
@@ -69,7 +70,7 @@ func TestSpeakingEvents(t *testing.T) {
 	}
 }
 
-// Twins share a seq, everything else counts on, and the clock is the wall's.
+// Repeated events share a seq, all others count up, and timestamps are wall clock time.
 func TestSeqAndTimestamp(t *testing.T) {
 	var start time.Time
 	o := run(t, &Options{Legacy: true, MessageLimit: -1}, func(p *peer) {
@@ -99,7 +100,7 @@ func TestSeqAndTimestamp(t *testing.T) {
 	}
 }
 
-// Every event has exactly the fields, and the types, of the documented one.
+// Every event has exactly the documented fields and types.
 func TestEventShapes(t *testing.T) {
 	o := run(t, &Options{Legacy: true, ConversationID: "c1", MessageLimit: -1}, func(p *peer) {
 		p.say("a", 100, true)

@@ -84,8 +84,8 @@ func TestFaultsOnTheWire(t *testing.T) {
 	}
 }
 
-// A swapped event that nothing follows is never sent, and a leaving replica
-// sends everything.
+// A swapped event that is not followed by another is never sent. A replica that leaves sends
+// everything.
 func TestSwappedLast(t *testing.T) {
 	o := run(t, &Options{MessageLimit: -1, Faults: Faults{Swap: true, LeaveAfter: 1}},
 		func(p *peer) { p.say("a", 100, true) })
@@ -121,7 +121,7 @@ func TestOwnIDs(t *testing.T) {
 	}
 }
 
-// A replica that reads no more leaves its sender waiting, and plays what it has.
+// A replica that stops reading keeps its sender waiting, and plays what it has.
 func TestStall(t *testing.T) {
 	var faults []string
 	opts := &Options{MessageLimit: -1, Faults: Faults{StallAfter: 2, StallFor: 400 * time.Millisecond}}

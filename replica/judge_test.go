@@ -273,8 +273,8 @@ func TestComplaintsAreBounded(t *testing.T) {
 	}
 }
 
-// The documented client messages, and what is complained of in the variants
-// that a tolerant peer accepts.
+// The documented client messages are accepted, and variants that a tolerant peer accepts are
+// complained of.
 func TestFixtures(t *testing.T) {
 	want := map[string][]Kind{
 		"append_context_alias":              {KindAlias},
@@ -396,8 +396,8 @@ func checkPlain(t *testing.T, msg []byte) {
 	}
 }
 
-// The messages of echocast are plain, and so are those of programs that put spaces
-// between the parts of JSON, as Python does.
+// The fast parser reads messages of echocast, and those with spaces between the parts of the
+// JSON, as Python writes them.
 func TestPlainMessages(t *testing.T) {
 	for _, msg := range []string{good, last, strings.NewReplacer(":", ": ", ",", ", ").Replace(last)} {
 		if _, ok := plainEcho([]byte(msg)); !ok {

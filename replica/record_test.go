@@ -117,7 +117,7 @@ func TestRecording(t *testing.T) {
 	}
 }
 
-// A file has one rate; audio of another is heard, but only listed.
+// A file has one rate. Audio at another rate is played and listed, but not recorded.
 func TestOtherRateIsNotRecorded(t *testing.T) {
 	file := create(t)
 	o := run(t, &Options{Record: file, MessageLimit: -1}, func(p *peer) {
@@ -140,7 +140,7 @@ func TestOtherRateIsNotRecorded(t *testing.T) {
 	}
 }
 
-// Played audio is on its way to the disk while more of it plays.
+// Played audio is written to the disk while more of it plays.
 func TestRecordingGrowsWhilePlaying(t *testing.T) {
 	file := create(t)
 	run(t, &Options{Record: file, MessageLimit: -1}, func(p *peer) {
@@ -176,8 +176,7 @@ func (f *fullDisk) Write(p []byte) (int, error) {
 	return f.File.Write(p)
 }
 
-// What was written before the failure is a valid file, even if the disk would
-// take more later on.
+// After a failed write the file stays valid, even if the disk would accept more later.
 func TestFullDisk(t *testing.T) {
 	for _, failures := range []int{1, 1000} {
 		testFullDisk(t, &fullDisk{create(t), 10_000, failures})
@@ -204,7 +203,7 @@ func testFullDisk(t *testing.T, disk *fullDisk) {
 	}
 }
 
-// Not even the header can be written.
+// The header cannot be written.
 func TestNoDisk(t *testing.T) {
 	o := run(t, &Options{Record: &fullDisk{create(t), 0, 1000}}, func(p *peer) {
 		p.say("a", 10, true)
@@ -227,7 +226,7 @@ func TestRecordingStopsAt4GiB(t *testing.T) {
 	}
 }
 
-// The rate is only what a message says: it must not decide about memory.
+// The rate in a message must not decide how much is allocated.
 func TestRateDoesNotAllocate(t *testing.T) {
 	file := create(t)
 	var before, after runtime.MemStats

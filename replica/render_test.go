@@ -257,8 +257,8 @@ func (*quiet) underran(*utterance, time.Time, time.Time) {}
 func (*quiet) stopped(*utterance, time.Time, bool)       {}
 func (*quiet) idle(*utterance, time.Time)                {}
 
-// A message may have come a moment before the clock was last looked at. It then
-// counts as what it was, in time, but nothing plays before what preceded it.
+// A message may have arrived just before the last tick of the clock. It counts as in time, but
+// nothing plays before the audio before it.
 func TestMessageArrivedBeforeLastTick(t *testing.T) {
 	q, start := &quiet{}, time.Now()
 	ms := func(n int) time.Time { return start.Add(time.Duration(n) * time.Millisecond) }
@@ -313,7 +313,7 @@ func TestPreBuffer(t *testing.T) {
 	}
 }
 
-// A sender that waits to hear what it sent hears it, however little that is.
+// A sender that waits for the playback of what it sent hears it, however little that is.
 func TestPreBufferTimesOut(t *testing.T) {
 	o := run(t, unlimited, func(p *peer) {
 		p.at(0).say("a", 50, false)
@@ -328,8 +328,8 @@ func TestPreBufferTimesOut(t *testing.T) {
 	}
 }
 
-// Ten minutes in 50 ms chunks, each a little early or late but never by more
-// than the cushion, end to the nanosecond when they should.
+// Ten minutes in chunks of 50 ms, each a little early or late but never beyond the cushion,
+// end at the expected time, to the nanosecond.
 func TestTenMinutes(t *testing.T) {
 	minutes := testwait.Trials(10)
 	chunks := minutes * 60 * 20
@@ -362,8 +362,8 @@ type arrivalAt struct {
 	interrupt  bool
 }
 
-// TestPlayoutAgainstTicks compares with a replica that looks at everything once
-// a millisecond.
+// TestPlayoutAgainstTicks compares the replica with one that checks everything once a
+// millisecond.
 func TestPlayoutAgainstTicks(t *testing.T) {
 	for seed := range uint64(300) {
 		script := randomScript(rand.New(rand.NewPCG(seed, 7)))
@@ -491,7 +491,7 @@ func tick(script []arrivalAt) []string {
 	return lines
 }
 
-// OnSound gets all that plays, in order and with the time of its first sample.
+// OnSound gets everything that plays, in order, with the time of its first sample.
 func TestOnSound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var heard []int16

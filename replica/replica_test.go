@@ -268,7 +268,7 @@ func (stuck) Send(ctx context.Context, _ []byte) error {
 	return ctx.Err()
 }
 
-// A peer that leaves without ever reading an event must not hold up the run.
+// A peer that leaves without reading an event does not block Run.
 func TestRunEndsWhileSending(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPipe()

@@ -144,7 +144,7 @@ func TestTwoSenders(t *testing.T) {
 	}
 }
 
-// An utterance that its sender leaves open does not keep others waiting.
+// An utterance that its sender leaves unfinished does not block others.
 func TestSenderLeavesDuringUtterance(t *testing.T) {
 	report, _ := inRoom(t, unlimited, func(r *roomTest) {
 		a, b := r.join("a"), r.join("b")
@@ -182,7 +182,7 @@ func TestIdleSenderTimesOut(t *testing.T) {
 	}
 }
 
-// Messages of one participant reach the others and not itself.
+// Messages of one participant reach the others and not the sender.
 func TestMessagesAreRelayed(t *testing.T) {
 	var a, b *member
 	_, _ = inRoom(t, &Options{MessageLimit: 1000, Faults: Faults{Mute: true}}, func(r *roomTest) {
@@ -214,7 +214,7 @@ func TestReplicaLeavesTheRoom(t *testing.T) {
 		"50 echo", "50 system.shutdown")
 }
 
-// A participant that reads nothing is removed, and holds up nobody.
+// A participant that reads nothing is removed, and blocks nobody.
 func TestParticipantThatReadsNothing(t *testing.T) {
 	report, _ := inRoom(t, unlimited, func(r *roomTest) {
 		a := r.join("a")
@@ -250,8 +250,8 @@ func (f *flood) Receive(ctx context.Context) ([]byte, error) {
 	return f.msg, nil
 }
 
-// However fast audio comes, no more is held than the limit, and what plays makes
-// room for more at once: a sender is never kept waiting for long.
+// However fast audio arrives, at most the limit is held. Played audio makes room at once, so a
+// sender never waits for long.
 func TestHeldAudioIsBounded(t *testing.T) {
 	const chunk, maxHeld = 2400, 100 * 2400 // samples
 	audio := base64.StdEncoding.EncodeToString(make([]byte, 2*chunk))
@@ -280,7 +280,7 @@ func TestHeldAudioIsBounded(t *testing.T) {
 	})
 }
 
-// Who comes and speaks before the room runs is heard when it does.
+// What participants say before the room runs is heard when it does.
 func TestArrivalsBeforeTheRoomRuns(t *testing.T) {
 	r := NewRoom(unlimited)
 	s := newSession(r.opts, epoch)
@@ -300,7 +300,7 @@ func TestArrivalsBeforeTheRoomRuns(t *testing.T) {
 	}
 }
 
-// However many utterances come, the report and the memory of ids stay bounded.
+// However many utterances arrive, the report and the remembered ids stay within limits.
 func TestReportIsBounded(t *testing.T) {
 	s := newSession((&Options{MessageLimit: -1}).withDefaults(), epoch)
 	p := &participant{space: make(chan struct{}, 1), cancel: func(error) {}}
@@ -324,7 +324,7 @@ func TestReportIsBounded(t *testing.T) {
 	}
 }
 
-// A sample each is no way around the limit.
+// Chunks of one sample each cannot exceed the limit.
 func TestShortChunksAreStoredTogether(t *testing.T) {
 	u := &utterance{}
 	for range 100_000 {
@@ -339,7 +339,7 @@ func TestShortChunksAreStoredTogether(t *testing.T) {
 	}
 }
 
-// Faults can be changed while somebody is in the room, and a user can speak.
+// Faults can be changed while participants are in the room, and a user can speak.
 func TestRoomIsControlled(t *testing.T) {
 	var a *member
 	_, err := inRoom(t, unlimited, func(r *roomTest) {

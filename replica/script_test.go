@@ -47,7 +47,7 @@ func TestScript(t *testing.T) {
 	}
 }
 
-// What is there stays as it is written, and what is missing comes behind it.
+// Existing fields stay as they are written, and missing ones are added after them.
 func TestScriptCompletesEvents(t *testing.T) {
 	script := parsed(t,
 		`{"event": {"b": 1.50, "a": "<"}}`,

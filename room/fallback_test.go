@@ -92,9 +92,8 @@ func (c *leavingConn) Receive(ctx context.Context) ([]byte, error) {
 	return []byte(`{"message_type":"conversation","event_type":"conversation.left","properties":{"role":"replica"}}`), nil
 }
 
-// What the replica has not said when it is lost is said by the microphone, from where
-// it was heard, and so is what comes next: whether the replica leaves in an utterance
-// or between two, or the connection is gone for good.
+// If the replica is lost, the microphone says the rest from where it was heard, and everything
+// after it: whether the replica leaves in an utterance, between two, or with the connection.
 func TestFallback(t *testing.T) {
 	for name, c := range map[string]struct {
 		after  time.Duration

@@ -151,7 +151,7 @@ func TestRejoin(t *testing.T) {
 	}
 }
 
-// HearOn hears each connection once, and ends with Close.
+// HearOn hears each connection once, and ends at Close.
 func TestHearOn(t *testing.T) {
 	h := &hotel{}
 	r, err := room.Join(testwait.Context(t), "any", &room.Options{Backend: h})
@@ -193,8 +193,8 @@ func TestHearRefuses(t *testing.T) {
 	r.Close()
 }
 
-// The conversation is the one that is named, else that of the room; the local one
-// is never that of a real room.
+// A named conversation counts, otherwise that of the room. A real room never has the id of the
+// local one.
 func TestConversation(t *testing.T) {
 	for named, want := range map[string]string{"": "c1", "local": "c1", "c2": "c2"} {
 		o := &room.Options{Conversation: named}

@@ -71,8 +71,8 @@ func TestDetector(t *testing.T) {
 	}
 }
 
-// A user speaks in the room, is heard, cut into utterances, and what was said is
-// said again by the replica: as with your own recogniser and voice.
+// A user speaks in the room, their voice is cut into utterances, and the replica repeats them,
+// as with your own recogniser and voice.
 func TestLoop(t *testing.T) {
 	needEspeak(t)
 	user, lengths := spoken(t, "Good morning.", "What is the weather like?")

@@ -50,8 +50,7 @@ func start(t *testing.T, ctx context.Context, line string) *Process {
 	return p
 }
 
-// A process that a command leaves behind with its output open does not keep the
-// output from ending, and does not outlive it.
+// A process that a command leaves behind with its output open is killed, so the output ends.
 func TestLeftoverProcessesAreKilled(t *testing.T) {
 	hold, gone := holder(t)
 	p := start(t, testwait.Context(t), hold+"sleep 600 & echo said")
@@ -65,7 +64,7 @@ func TestLeftoverProcessesAreKilled(t *testing.T) {
 	testwait.Receive(t, gone)
 }
 
-// A process in the background that still writes is read to its end.
+// The output of a background process is read to its end.
 func TestBackgroundOutputIsRead(t *testing.T) {
 	p := start(t, testwait.Context(t), "(for i in 1 2 3; do sleep 0.1; echo $i; done) & true")
 	text, err := io.ReadAll(p.Stdout)
@@ -105,7 +104,7 @@ func TestExitStatus(t *testing.T) {
 	}
 }
 
-// A command with a standard output of its own is killed with its group, too.
+// A command with the caller's standard output is also killed with its process group.
 func TestCallerStdout(t *testing.T) {
 	hold, gone := holder(t)
 	var out strings.Builder
@@ -121,8 +120,8 @@ func TestCallerStdout(t *testing.T) {
 	testwait.Receive(t, gone)
 }
 
-// A program that writes to a closed pipe is ended by SIGPIPE, although echocast
-// itself is not.
+// SIGPIPE ends a child that writes to a closed pipe, although echocast itself ignores the
+// signal.
 func TestSIGPIPEIsReset(t *testing.T) {
 	stop := CatchSIGPIPE()
 	defer stop()
@@ -137,8 +136,7 @@ func TestSIGPIPEIsReset(t *testing.T) {
 	}
 }
 
-// A command, and what it started, die with the process that started it, also where
-// that is killed.
+// A command and its processes end when their parent ends, even if the parent is killed.
 func TestCommandsDieWithTheirParent(t *testing.T) {
 	if os.Getenv("CHILD_TEST_PARENT") != "" {
 		p := start(t, context.Background(), os.Getenv("CHILD_TEST_PARENT"))
@@ -175,7 +173,7 @@ func TestCommandsDieWithTheirParent(t *testing.T) {
 	testwait.Receive(t, gone)
 }
 
-// A reader that is slow gets what the command printed before it exited, however much later.
+// A slow reader gets everything that the command printed before it exited.
 func TestSlowReaderLosesNothing(t *testing.T) {
 	process, err := Start(Shell(testwait.Context(t), "head -c 30000 /dev/zero"))
 	if err != nil {

@@ -46,7 +46,7 @@ func TestValues(t *testing.T) {
 	}
 }
 
-// Whatever stands in the file, an error names its line, and what is read has a name.
+// For any file, an error names its line, and every setting that is read has a name.
 func FuzzFile(f *testing.F) {
 	f.Add("lead = 1s\n[work]\nto = \"x\" # y\n")
 	f.Add("[\n=\n'")

@@ -9,8 +9,7 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// What is typed holds against the file, by whichever of its names, and the command
-// sees its options as they are.
+// A typed option overrides the file, by any of its names, and the command sees the result.
 func TestTypedOptionsOverrideFile(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "config")
 	if err := os.WriteFile(file, []byte("lead = 5s\nto = http://127.0.0.1:1\n"), 0o600); err != nil {

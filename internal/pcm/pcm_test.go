@@ -23,7 +23,7 @@ func quantised(v float32) (sample int16, clipped bool) {
 	return int16(exact), false
 }
 
-// Every length and offset goes by another mixture of SIMD and single samples.
+// Every length and offset gives the same result with another mix of SIMD and single samples.
 func TestQuantise(t *testing.T) {
 	nan, inf := float32(math.NaN()), float32(math.Inf(1))
 	special := []float32{nan, inf, -inf, 1, -1, 0, 0.5 / 32768, 1.5 / 32768, -0.5 / 32768, 32767.4 / 32768,
@@ -58,7 +58,7 @@ func TestQuantise(t *testing.T) {
 	}
 }
 
-// Every 16-bit sample must pass unchanged: 24 kHz mono input is sent bit for bit.
+// Every 16-bit sample passes unchanged, since 24 kHz mono input is sent bit for bit.
 func TestQuantiseKeepsEvery16BitSample(t *testing.T) {
 	samples := make([]float32, 1<<16)
 	for i := range samples {
@@ -108,8 +108,8 @@ func TestBytesDoesNotAllocate(t *testing.T) {
 	}
 }
 
-// Each code comes back as itself, and each sample as the nearest there is of its
-// segment: half a step away at most.
+// Each code decodes and encodes to itself, and each sample to the nearest value of its
+// segment: at most half a step away.
 func TestMuLaw(t *testing.T) {
 	for code := range 256 {
 		back := EncodeMuLaw(DecodeMuLaw(byte(code)))
@@ -141,7 +141,7 @@ func TestMuLaw(t *testing.T) {
 	}
 }
 
-// Samples takes back what Bytes and Encode make, and leaves half a sample out.
+// Samples reads what Bytes and Encode write, and leaves out half a sample.
 func TestSamples(t *testing.T) {
 	want := []int16{0x1234, -1, -32768}
 	if got := Samples([]byte{0x34, 0x12, 0xff, 0xff, 0x00, 0x80, 0x01}); !slices.Equal(got, want) {

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// Lines of several goroutines stay whole, and the status line below them.
+// Lines of several goroutines are not mixed, and the status line stays below them.
 func TestConsole(t *testing.T) {
 	var screen bytes.Buffer
 	c := NewConsole(&screen)

@@ -23,7 +23,7 @@ func TestWidth(t *testing.T) {
 	}
 }
 
-// Whatever is cut fits, and as much as fits stays.
+// A cut line fits, and is cut as little as possible.
 func TestFit(t *testing.T) {
 	for _, text := range []string{"speech of Monday.wav", "日本語の長い名前", "e\u0301te\u0301 日 x"} {
 		for columns := range Width(text) + 3 {
@@ -39,7 +39,7 @@ func TestFit(t *testing.T) {
 	}
 }
 
-// The line fits any terminal, and says the more the wider that is.
+// The line fits any terminal, and shows more on a wider one.
 func TestPlayback(t *testing.T) {
 	line := Playback{
 		Name: "日本語 of a very long name.wav", Heard: 61 * time.Second, Sent: 62 * time.Second, Total: 122 * time.Second,

@@ -21,7 +21,7 @@ func all(t *testing.T, seq func(func(string, error) bool)) (pieces []string) {
 	return pieces
 }
 
-// The same pieces make the same sentences, however the text comes.
+// The same text gives the same sentences, in whatever pieces it arrives.
 func TestSentences(t *testing.T) {
 	for text, want := range map[string][]string{
 		"":                                 nil,
@@ -51,7 +51,7 @@ func TestSentences(t *testing.T) {
 	}
 }
 
-// No tag and no word is in two pieces, and nothing is lost, whatever the tokens.
+// No tag and no word is split, and nothing is lost, whatever the tokens.
 func TestWordsKeepTags(t *testing.T) {
 	parts := []string{"Hello ", "wo", "rld. ", `<break time="1.5s"/>`, `<emotion value="ex cited"/> `, "a < b ",
 		"<", ">", "é ", "\n", "</x>"}
@@ -75,7 +75,7 @@ func TestWordsKeepTags(t *testing.T) {
 	}
 }
 
-// What looks like a tag and never ends is not held for ever.
+// Text that looks like a tag and never ends is not held forever.
 func TestWordsAreBounded(t *testing.T) {
 	r, w := io.Pipe()
 	defer r.Close()

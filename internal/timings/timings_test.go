@@ -173,9 +173,8 @@ func (v voice) stream(write part, chance *rand.Rand) string {
 	return text
 }
 
-// Over random voices, services and interrupts the receipt has the words that the
-// replica has played, within one, where the service gives their times, and within the
-// error it states where only the text is known.
+// Over random voices, services and interrupts, the heard words in the receipt are right within
+// one if the service gives times, and within the stated error if only the text is known.
 func TestWordsHeardOfServices(t *testing.T) {
 	names := slices.Sorted(maps.Keys(vendors))
 	wrong, vague := 0, 0
@@ -265,7 +264,7 @@ func interruptAt(t *testing.T, stream, text string, at time.Duration) (receipt e
 	return receipt, 0
 }
 
-// Words of a later utterance count from its begin, and those before it are left out.
+// Words of a later utterance count from its beginning, and earlier words are left out.
 func TestWordsOfLaterUtterance(t *testing.T) {
 	words := []audio.Word{
 		{Text: "a", Start: 0, End: time.Second},

@@ -129,8 +129,8 @@ func TestWrongFrames(t *testing.T) {
 	}
 }
 
-// A frame that is larger than the average makes those after it coarser, until they
-// have made up for it.
+// After a frame that is larger than the average, the next ones are coarser, until the average
+// is right.
 func TestRate(t *testing.T) {
 	e, _ := New(320, 240, &Options{FrameBytes: 4000})
 	sum := 0
@@ -156,8 +156,8 @@ func TestRate(t *testing.T) {
 	}
 }
 
-// ffmpeg shows the frames between key frames as the encoder knows them to be shown,
-// and a drawing that changes little takes few bytes.
+// ffmpeg decodes inter frames as the encoder predicts, and a drawing that changes little takes
+// few bytes.
 func TestInterFrames(t *testing.T) {
 	ffmpeg, err := exec.LookPath("ffmpeg")
 	if err != nil {

@@ -48,7 +48,7 @@ func TestTransform(t *testing.T) {
 	}
 }
 
-// A tone is in its band, at its level and in its time; nothing is lost at either end.
+// A tone is in its band, at its level and time; nothing is lost at either end.
 func TestTonePosition(t *testing.T) {
 	p := New(rate)
 	p.Add(tone(1500, 1, rate))
@@ -78,7 +78,7 @@ func TestTonePosition(t *testing.T) {
 	}
 }
 
-// Any length stays within the columns, and a peak stays where it was.
+// Audio of any length fits the columns, and a peak keeps its position.
 func TestPictureIsBounded(t *testing.T) {
 	p := New(rate)
 	quiet := make([]float32, rate)
@@ -104,7 +104,7 @@ func TestPictureIsBounded(t *testing.T) {
 	}
 }
 
-// Less than a frame, and less than a column, are drawn as well.
+// Audio shorter than a frame or a column is drawn as well.
 func TestShortPictures(t *testing.T) {
 	for _, n := range []int{1, 48, 49, 257, 1000} {
 		p := New(rate)
@@ -166,7 +166,7 @@ func countOf(img image.Image, within image.Rectangle, c color.RGBA) (n int) {
 	return n
 }
 
-// The SVG is well formed whatever the file is called, and says its units.
+// The SVG is well formed, whatever the name of the file, and states its units.
 func TestSVG(t *testing.T) {
 	p := New(rate)
 	p.Add(tone(440, 0.5, rate))

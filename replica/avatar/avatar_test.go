@@ -150,8 +150,8 @@ func tone(rate, channels int, length time.Duration) []byte {
 	return out
 }
 
-// A stream is played byte for byte, its start and its end are told, and every second
-// packet has a picture in which the mouth is open.
+// A stream is played byte for byte, its start and its end are reported, and every second
+// packet has a picture with an open mouth.
 func TestStreamIsPublished(t *testing.T) {
 	needOpus(t)
 	defer goleak.VerifyNone(t)
@@ -213,8 +213,8 @@ func firstLoud(levels []uint8) int {
 	return 0
 }
 
-// The position that an interrupt tells is what was published, within a frame, also
-// where sound is published later than it is drawn.
+// The position that an interrupt reports is what was published, within a frame, even if sound
+// is published later than it is drawn.
 func TestInterrupts(t *testing.T) {
 	for _, delay := range []time.Duration{0, 200 * time.Millisecond} {
 		t.Run(delay.String(), func(t *testing.T) {
@@ -243,8 +243,8 @@ func TestInterrupts(t *testing.T) {
 	}
 }
 
-// Everything that has arrived before a clear is dropped and reported, what comes after
-// it is played, and a stream that was cleared may go on without harm.
+// A clear drops and reports everything that arrived before it. Audio after it is played, and a
+// stream that was cleared may continue without harm.
 func TestClear(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := runAvatar(t, Options{})
@@ -316,7 +316,7 @@ func TestClearBeforeTheReplicaReads(t *testing.T) {
 	}
 }
 
-// Streams of any rate and number of channels are played in their time.
+// Streams of any rate and number of channels play in the correct time.
 func TestRates(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := runAvatar(t, Options{})
@@ -342,7 +342,7 @@ func TestRates(t *testing.T) {
 	})
 }
 
-// A stream that breaks is played as far as it came.
+// A broken stream is played as far as it arrived.
 func TestBrokenStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := runAvatar(t, Options{})
@@ -365,7 +365,7 @@ func TestBrokenStream(t *testing.T) {
 	})
 }
 
-// Sound that is late makes a pause of whole frames.
+// Late sound makes a pause of whole frames.
 func TestLateSound(t *testing.T) {
 	l := newTimeline(0)
 	now := time.Now()
@@ -387,7 +387,7 @@ func TestLateSound(t *testing.T) {
 	}
 }
 
-// What plays when the avatar ends is reported as interrupted.
+// When the avatar ends, playing audio is reported as interrupted.
 func TestEndReportsPlayingAudio(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := runAvatar(t, Options{})

@@ -125,7 +125,7 @@ func TestPicturesOfPrograms(t *testing.T) {
 	}
 }
 
-// The picture of a time is the last one until then.
+// The picture at a time is the last one before it.
 func TestPictureAtTime(t *testing.T) {
 	warned := 0
 	r := &program{warn: func(string) { warned++ }}
@@ -169,7 +169,7 @@ func FuzzPictures(f *testing.F) {
 	})
 }
 
-// A program draws what is published, and one that does not do that ends the avatar.
+// A program's drawings are published; a program that does not draw ends the avatar.
 func TestPrograms(t *testing.T) {
 	if !opusencoder.Available {
 		t.Skip("this build has no libopus")

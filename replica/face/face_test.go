@@ -78,7 +78,7 @@ func TestPictures(t *testing.T) {
 	}
 }
 
-// The mouth follows within two frames, and the eyes blink now and then.
+// The mouth follows within two frames, and the eyes blink sometimes.
 func TestAnimator(t *testing.T) {
 	var a Animator
 	a.Next(Mouth{VisemeOpen, 1}, 0.04)

@@ -63,9 +63,9 @@ function hear(track) {
 }
 </script></body></html>`
 
-// Sound and picture of the same moment reach somebody who watches with LiveKit's own
-// library in Chromium together: the sound at most 45 ms before and 125 ms after the
-// picture, as ITU-R BT.1359 asks.
+// A viewer with LiveKit's own library in Chromium gets sound and picture of the same moment
+// together: the sound at most 45 ms before and 125 ms after the picture, as ITU-R BT.1359
+// asks.
 func TestClapAndFlash(t *testing.T) {
 	browsertest.Need(t)
 	library := filepath.Join(nodePrograms, "node_modules/livekit-client/dist/livekit-client.umd.js")

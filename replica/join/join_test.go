@@ -176,7 +176,7 @@ func (n *tenths) ReadSamples(p []float32) (int, error) {
 // speech is silence that somebody speaks.
 func speech(length int) echo.Speech { return echo.Speech{Samples: (*tenths)(&length)} }
 
-// The replica obeys who speaks first, and others only once that one has left.
+// The replica obeys the first sender, and another only after that one has left.
 func TestOthersAreNotObeyed(t *testing.T) {
 	g := joinRoom(t, Options{})
 	in, first := g.sender("first")
@@ -209,7 +209,7 @@ func TestOthersAreNotObeyed(t *testing.T) {
 	}
 }
 
-// The replica obeys nobody but who its token names.
+// The replica obeys only the sender that its token names.
 func TestTokenNamesTheSender(t *testing.T) {
 	token, err := livekit.AvatarToken(livekittest.Key, livekittest.Secret, t.Name(), livekit.DefaultAvatar,
 		"agent", time.Hour)
@@ -334,8 +334,7 @@ func (e *ear) take() time.Duration {
 	return time.Duration(n) * avatar.Tick
 }
 
-// LiveKit's own sender speaks through the replica, byte for byte, and understands what
-// it tells of the playback.
+// LiveKit's own sender speaks through the replica, byte for byte, and understands its reports.
 func TestLiveKitsSender(t *testing.T) {
 	file, err := os.Create(filepath.Join(t.TempDir(), "heard.wav"))
 	if err != nil {
@@ -376,8 +375,8 @@ func TestLiveKitsSender(t *testing.T) {
 	}
 }
 
-// The position that LiveKit's own sender is told after an interrupt is what another
-// participant heard, within one packet.
+// After an interrupt, the position that LiveKit's own sender gets is what another participant
+// heard, within one packet.
 func TestInterruptsThroughTheServer(t *testing.T) {
 	count := testwait.Trials(100)
 	g := joinRoom(t, Options{})

@@ -96,8 +96,8 @@ const dropFile = `(async (data, name) => {
 
 var errEnough = errors.New("enough was heard")
 
-// Chromium joins the room, hears and shows what another participant says,
-// interrupts it, joins again in the middle of an utterance, and speaks a file.
+// In Chromium, the page joins the room, plays and shows what another participant says,
+// interrupts it, joins again in mid-utterance, and speaks a file.
 func TestPageInChromium(t *testing.T) {
 	b := browsertest.Open(t)
 	room, address := withPage(t)
@@ -200,7 +200,8 @@ func TestPageInChromium(t *testing.T) {
 	}
 }
 
-// Only who knows the address sees the page, and no page of another origin does.
+// Only a browser that knows the address sees the page, and no page of another origin can use
+// it.
 func TestPageIsGuarded(t *testing.T) {
 	_, address := withPage(t)
 	guessed := address[:len(address)-2] + "x/"

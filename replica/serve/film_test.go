@@ -58,7 +58,7 @@ func checkFile(t *testing.T, name string, words int) {
 	}
 }
 
-// A session that is dialled is recorded as a film.
+// A session of a connection is recorded as a film.
 func TestFilmOfASession(t *testing.T) {
 	needFFmpeg(t)
 	name := filepath.Join(t.TempDir(), "call.webm")
@@ -73,8 +73,8 @@ func TestFilmOfASession(t *testing.T) {
 	checkFile(t, name, 1)
 }
 
-// A film has the replica on the left, where its sound was due, and its face, whose mouth is open
-// while it speaks and closed in a pause.
+// A film has the replica on the left channel at its times, and the face with an open mouth
+// while it speaks and a closed one in pauses.
 func TestFilm(t *testing.T) {
 	needFFmpeg(t)
 	if !opusencoder.Available {
@@ -110,7 +110,7 @@ func TestFilm(t *testing.T) {
 		spoken)
 }
 
-// A film that is written too slowly is not called whole, and what waits at its end is
+// A film that is written too slowly is reported as incomplete, and what waits at its end is
 // written.
 func TestSlowFilm(t *testing.T) {
 	if !opusencoder.Available {

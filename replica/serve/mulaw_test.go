@@ -48,8 +48,8 @@ func amplitude(pcm []int16, hertz float64) float64 {
 	return 2 * math.Hypot(re, im) / float64(len(pcm))
 }
 
-// Without libopus a tone stays the tone, and what 8 kHz cannot hold is not
-// heard as another.
+// Without libopus a tone is unchanged, and what 8 kHz cannot carry does not become another
+// tone.
 func TestMuLaw(t *testing.T) {
 	for _, rate := range []int{8000, 12000, 16000, 22050, 24000, 48000} {
 		pcm := carried(t, rate, 440)

@@ -170,7 +170,7 @@ func TestOnce(t *testing.T) {
 	}
 }
 
-// A recording that cannot be made is the result of Run, and playback goes on.
+// If a recording fails, Run returns the error, and playback continues.
 func TestRecordingFails(t *testing.T) {
 	url, _, ended := start(t, &Options{Record: filepath.Join(t.TempDir(), "none", "heard.wav"), Once: true})
 	a := dial(t, url)

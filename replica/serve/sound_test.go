@@ -50,8 +50,8 @@ func say(sound *soundOut, size float64) {
 	sound.pause()
 }
 
-// The end of an utterance is heard with it, and not with the next one; utterances without a
-// pause between them play on without one.
+// The end of an utterance is played with it, not with the next one. Utterances without a pause
+// between them play without one.
 func TestEndIsHeardAtOnce(t *testing.T) {
 	if !opusencoder.Available {
 		t.Skip("mu-law holds nothing back")

@@ -8,8 +8,7 @@ import (
 	"echocast/rtc/daily/core"
 )
 
-// Daily rooms are joined by the library where there is one, unless a browser is
-// asked for.
+// Daily rooms are joined by the library if it is installed, unless a browser is asked for.
 func TestTransport(t *testing.T) {
 	if !core.Supported {
 		t.Skip(core.ErrUnsupported)
@@ -50,7 +49,7 @@ func TestTransport(t *testing.T) {
 	}
 }
 
-// The id of a Tavus conversation is the name of its room.
+// The name of the room is the id of the Tavus conversation.
 func TestConversation(t *testing.T) {
 	for page, want := range map[string]string{
 		"https://tavus.daily.co/c0123456789abcdef": "c0123456789abcdef",

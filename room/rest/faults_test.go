@@ -104,8 +104,8 @@ type expectation struct {
 	uncertain bool // a *rest.DeliveryError that is uncertain
 }
 
-// Every answer at every chunk: what is certain is repeated or refused, what is not
-// ends the utterance, and the receipt says which samples are uncertain.
+// At every chunk, a certain refusal is retried or reported, an uncertain answer ends the
+// utterance, and the receipt says which samples are uncertain.
 func TestEveryAnswerAtEveryChunk(t *testing.T) {
 	expected := map[int]expectation{}
 	for _, status := range []int{200, 201, 204, 429, 502} {
@@ -130,8 +130,8 @@ func TestEveryAnswerAtEveryChunk(t *testing.T) {
 	}
 }
 
-// A connection that breaks, or an answer that does not come, leaves it open
-// whether the message was delivered.
+// After a broken connection or a missing answer, it is uncertain whether the message was
+// delivered.
 func TestEveryBreakAtEveryChunk(t *testing.T) {
 	for _, chunk := range []int{firstOfSix, middleOfSix, lastOfSix} {
 		for _, after := range []bool{false, true} {
@@ -213,7 +213,7 @@ func TestRetriesAreBounded(t *testing.T) {
 	}
 }
 
-// Retry-After is obeyed, also where it asks for most of a minute.
+// Retry-After is obeyed, even if it asks for most of a minute.
 func TestRetryAfterIsObeyed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, nil)
@@ -251,7 +251,7 @@ func (r *refusals) RoundTrip(request *http.Request) (*http.Response, error) {
 	return response, err
 }
 
-// A request that never left is repeated.
+// A request that was never sent is retried.
 func TestUnsentRequestIsRetried(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, nil)
@@ -284,8 +284,8 @@ func (u *unreachable) RoundTrip(r *http.Request) (*http.Response, error) {
 	return u.RoundTripper.RoundTrip(r)
 }
 
-// In random runs no word is said twice, and none is lost without a receipt that
-// says which samples: 200 runs, or 2,000 where ECHOCAST_LONG is set.
+// In random runs no word is spoken twice, and if words are lost, the receipt says which
+// samples: 200 runs, or 2,000 if ECHOCAST_LONG is set.
 func TestRandomRuns(t *testing.T) {
 	runs := testwait.Trials(1000)
 	var sum tally

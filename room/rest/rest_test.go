@@ -201,8 +201,8 @@ func mostInAnyMinute(times []time.Time) (most int) {
 	return most
 }
 
-// Ten minutes, and less, are recorded bit for bit, however long requests take; up
-// to 250 ms without a gap.
+// Up to ten minutes are recorded bit for bit, however long requests take; with up to 250 ms
+// there is no gap.
 func TestMinutesOfSpeech(t *testing.T) {
 	for name, c := range map[string]struct{ low, high, minutes time.Duration }{
 		"20 ms":         {20, 20, 1},
@@ -249,7 +249,7 @@ func TestMinutesOfSpeech(t *testing.T) {
 	}
 }
 
-// An input that stalls loses nothing.
+// A stalling input loses nothing.
 func TestStallingInput(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, jitter(2, 20*time.Millisecond, 400*time.Millisecond))
@@ -269,7 +269,7 @@ func TestStallingInput(t *testing.T) {
 	})
 }
 
-// Hundreds of short utterances, as fast as they go, keep to the rate without long
+// Hundreds of short utterances, sent as fast as possible, keep to the rate limit without long
 // waits, and the service refuses none.
 func TestManyShortUtterancesKeepToTheRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -293,8 +293,8 @@ func TestManyShortUtterancesKeepToTheRate(t *testing.T) {
 	})
 }
 
-// An interrupt is on its way within the time of one request while speech is sent,
-// however full the window is.
+// An interrupt leaves within the time of one request while speech is sent, however full the
+// window is.
 func TestInterruptDoesNotWaitBehindSpeech(t *testing.T) {
 	for _, latency := range []time.Duration{20 * time.Millisecond, 200 * time.Millisecond, 400 * time.Millisecond} {
 		for _, mode := range []echo.Mode{echo.LeadMode, echo.BurstMode} {
@@ -348,7 +348,7 @@ func interruptAfter(t *testing.T, latency time.Duration, mode echo.Mode, after t
 	}
 }
 
-// What such a room cannot do is refused before a request is made.
+// Options that such a room cannot support are refused before a request is made.
 func TestJoinRefuses(t *testing.T) {
 	w := newWorld(t, nil)
 	defer w.close()
@@ -389,7 +389,7 @@ func TestJoinRefuses(t *testing.T) {
 
 func isA[E error](err error) bool { _, ok := errors.AsType[E](err); return ok }
 
-// Speech waits for the replica to join, and says so where it does not.
+// Speech waits for the replica to join, and reports if it does not.
 func TestWaitsForTheReplica(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, nil)
@@ -436,8 +436,8 @@ func TestMessages(t *testing.T) {
 	})
 }
 
-// An interrupt as a message waits no more than another: hundreds of short messages
-// leave it its slots.
+// An interrupt sent as a message waits no longer than another: hundreds of short messages
+// leave slots for it.
 func TestInterruptMessageDoesNotWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, nil)
@@ -486,7 +486,7 @@ func (e *events) ReceiveEvent(ctx context.Context, _ string) ([]byte, error) {
 	}
 }
 
-// Where events come, receipts are by event.
+// If events arrive, receipts are by event.
 func TestReceiptsByEvent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, jitter(4, 20*time.Millisecond, 200*time.Millisecond))
@@ -503,7 +503,7 @@ func TestReceiptsByEvent(t *testing.T) {
 	})
 }
 
-// Where no event comes, the receipt comes when the replica has played everything.
+// Without events, the receipt comes when the replica has played everything.
 func TestReceiptsByClockWaitForThePlayout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, jitter(5, 20*time.Millisecond, 200*time.Millisecond))
@@ -524,7 +524,7 @@ func retryAfter(seconds string) http.Header { return http.Header{"Retry-After": 
 
 func messagePath(id string) string { return "/v2/conversations/" + id + "/send-app-message" }
 
-// The service's own words are in the error of a refusal.
+// The error of a refusal quotes the service.
 func TestRefusalsQuoteTheService(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, nil)
@@ -549,8 +549,8 @@ func userSpeaks(id, event string, seq int) []byte {
 		`"seq":%d,"properties":{"role":"user"}}`, event, id, 1000+seq)
 }
 
-// Where events come, the user's speech silences the replica, and the utterance goes
-// on where it was heard.
+// With events, the user's speech interrupts the replica, and the utterance continues where it
+// was heard.
 func TestBargeInByEvents(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, func() time.Duration { return 100 * time.Millisecond })
@@ -576,7 +576,7 @@ func TestBargeInByEvents(t *testing.T) {
 	})
 }
 
-// A pause without events goes on where the replica was at least heard to.
+// Without events, a pause continues at a position that the replica has surely reached.
 func TestPauseByClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, jitter(8, 20*time.Millisecond, 300*time.Millisecond))
@@ -605,7 +605,7 @@ func TestPauseByClock(t *testing.T) {
 	})
 }
 
-// All requests of an utterance go over one connection, one after the other.
+// All requests of an utterance use one connection, one after the other.
 func TestOneConnection(t *testing.T) {
 	w := newWorld(t, func() time.Duration { return 20 * time.Millisecond })
 	var connections atomic.Int32

@@ -5,8 +5,7 @@ import (
 	"time"
 )
 
-// Every status has one meaning, and only what was certainly not delivered may be
-// sent again.
+// Every status has one meaning, and only what was certainly not delivered may be repeated.
 func TestAnswerTo(t *testing.T) {
 	for status := 100; status < 700; status++ {
 		want := uncertain
@@ -26,9 +25,8 @@ func TestAnswerTo(t *testing.T) {
 	}
 }
 
-// Every answer in every state of a message has a next step: of all orders of
-// answers none sends a message again that may have been delivered, and none goes
-// on for ever.
+// Every answer has a next step in every state of a message. In no order of answers is a
+// message repeated that may have been delivered, and none continues forever.
 func TestEveryOrderOfAnswers(t *testing.T) {
 	answers := []answer{delivered, undelivered, limited, refused, uncertain}
 	var walk func(from attempts, depth int)
