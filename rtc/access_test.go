@@ -30,8 +30,8 @@ func from(l *Listener, address, method, body string, header http.Header) *httpte
 	return w
 }
 
-// A page of this machine may dial: the browser asks first, and then lets it read
-// where the session is.
+// A page of this machine may dial: the browser asks first, and is then allowed to read the
+// address of the session.
 func TestLocalPagesMayDial(t *testing.T) {
 	l := listen(t, &Options{Key: roomKey})
 	origin := http.Header{"Origin": {"http://localhost:3000"}, "Access-Control-Request-Method": {"POST"}}
@@ -58,7 +58,7 @@ func TestLocalPagesMayDial(t *testing.T) {
 	}
 }
 
-// An address whose offers come to nothing does not lock others out.
+// An address with many unfinished offers does not block others.
 func TestUnfinishedOffersOfOneAddress(t *testing.T) {
 	l := listen(t, &Options{Backlog: 4})
 	offer := makeOffer(t)
@@ -85,7 +85,7 @@ func TestUnfinishedOffersOfOneAddress(t *testing.T) {
 	}
 }
 
-// Sixty senders at once all get in, also where only a few may wait at a time.
+// Sixty senders that connect at once all succeed, even if only a few may wait at a time.
 func TestManySendersAtOnce(t *testing.T) {
 	for name, backlog := range map[string]int{"the usual backlog": 0, "a small one": 4} {
 		t.Run(name, func(t *testing.T) {
@@ -120,7 +120,7 @@ func TestManySendersAtOnce(t *testing.T) {
 	}
 }
 
-// Dial stops retrying a listener that stays busy, with an error that says so.
+// Dial stops retrying if a listener stays busy, with an error that says so.
 func TestBusyListener(t *testing.T) {
 	asked := 0
 	busy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -134,7 +134,7 @@ func TestBusyListener(t *testing.T) {
 	}
 }
 
-// Guessing keys is slowed, noted, and does not keep others out.
+// Wrong keys are slowed down and reported, and do not block others.
 func TestWrongKeysAreSlowed(t *testing.T) {
 	var warnings []string
 	l := listen(t, &Options{Key: roomKey, Warn: func(text string) { warnings = append(warnings, text) }})
@@ -160,7 +160,8 @@ func TestWrongKeysAreSlowed(t *testing.T) {
 	}
 }
 
-// What a server does with the key in headers that make net/http fail is not shown.
+// If a server repeats the key in headers that make net/http fail, the error does not show the
+// key.
 func TestKeyInNoErrorOfHTTP(t *testing.T) {
 	for name, response := range map[string]string{
 		"bad header":   "HTTP/1.1 200 OK\r\nBearer " + roomKey + "\r\n\r\n",
@@ -196,7 +197,8 @@ func TestKeyInNoErrorOfHTTP(t *testing.T) {
 	}
 }
 
-// A redirect is followed to where the offer may go, and the key stays.
+// A redirect is followed only to an address that may get the offer, and with a key only to the
+// same address.
 func TestRedirects(t *testing.T) {
 	l := listen(t, nil)
 	redirect := func(to string) string {

@@ -9,8 +9,8 @@ import (
 	"github.com/pion/sctp"
 )
 
-// A page that closes may be gone between the reset of its channel and the reset of
-// ours: that is its close too, and no loss.
+// If a page closes between the reset of its channel and the reset of ours, that is a close,
+// and not a loss.
 func TestBrokenBy(t *testing.T) {
 	c := &Conn{answered: make(chan struct{})}
 	close(c.answered)

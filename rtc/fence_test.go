@@ -14,7 +14,7 @@ import (
 	"echocast/internal/testwait"
 )
 
-// However a datagram is sent, it does not leave without permission, nor afterwards.
+// In whatever way a datagram is sent, it does not leave without permission, nor later.
 func TestFenceDropsWhatMayNotBeSent(t *testing.T) {
 	inner, err := stdnet.NewNet()
 	if err != nil {
@@ -72,7 +72,7 @@ func must[T io.Closer](value T, err error) func(t *testing.T) T {
 	}
 }
 
-// Whoever may not send gets no connection, of either kind.
+// Without permission to send, no connection of either kind is made.
 func TestConnectionsAreFenced(t *testing.T) {
 	for _, sound := range []bool{false, true} {
 		t.Run(map[bool]string{false: "data", true: "sound"}[sound], func(t *testing.T) {

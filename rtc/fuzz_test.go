@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// FuzzOffer posts offers as anybody who reaches the port may. Each is answered
-// or refused, and no session is left behind.
+// FuzzOffer posts offers to the public endpoint. Each is answered or refused, and no session
+// is left behind.
 func FuzzOffer(f *testing.F) {
 	f.Add("v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n")
 	f.Add("v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\nm=application 9 UDP/DTLS/SCTP " +

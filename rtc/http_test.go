@@ -93,7 +93,7 @@ func TestDialWrapsTheNetworksError(t *testing.T) {
 	}
 }
 
-// A server that takes the request and says nothing.
+// A server accepts the request and never answers.
 func TestDialEndedByContext(t *testing.T) {
 	requested := make(chan struct{})
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -115,7 +115,7 @@ func TestDialEndedByContext(t *testing.T) {
 	}
 }
 
-// A server whose answer is good but behind which nobody connects.
+// A server gives a valid answer, but nothing connects.
 func TestDialThatNeverConnects(t *testing.T) {
 	deleted := make(chan string, 1)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -288,7 +288,7 @@ func TestIsLoopback(t *testing.T) {
 	}
 }
 
-// Offers behind which nobody connects hold their slots only for a while.
+// Offers that never connect hold their slots only for a limited time.
 func TestBacklog(t *testing.T) {
 	l := listen(t, &Options{Backlog: 4, ConnectTimeout: 300 * time.Millisecond})
 	offer := makeOffer(t)
@@ -354,7 +354,7 @@ func TestHalfOpenSessionIsDropped(t *testing.T) {
 	}
 }
 
-// A dialer that says goodbye by HTTP alone.
+// A dialer ends its connection only by an HTTP request.
 func TestDeleteEndsAConnection(t *testing.T) {
 	l := listen(t, nil)
 	dialer, err := Dial(testwait.Context(t), l.URL(), nil)
@@ -378,7 +378,7 @@ func TestDeleteEndsAConnection(t *testing.T) {
 	}
 }
 
-// A channel that may lose or reorder messages is not taken for the real one.
+// A channel that may lose or reorder messages is refused as the message channel.
 func TestUnreliableChannelIsClosed(t *testing.T) {
 	l := listen(t, nil)
 	p, link := newForeignPeer(t)
@@ -406,8 +406,8 @@ func TestUnreliableChannelIsClosed(t *testing.T) {
 	}
 }
 
-// A page may offer a picture beside the data: the answer has a section for each of the
-// offer, or the browser refuses it.
+// A page may offer video besides the data channel: the answer has a section for each of the
+// offer, since the browser refuses it otherwise.
 func TestOfferWithVideo(t *testing.T) {
 	t.Parallel()
 	l := listen(t, nil)
@@ -479,7 +479,7 @@ func TestLocationStaysAtTheServer(t *testing.T) {
 	}
 }
 
-// A Listener without an address, in a folder of another server.
+// A Listener without an address serves a path of another server.
 func TestListenerBehindPathPrefix(t *testing.T) {
 	l, err := NewListener(nil)
 	if err != nil {
@@ -530,7 +530,7 @@ func TestListenerClose(t *testing.T) {
 	}
 }
 
-// Connections nobody accepted go with the listener, accepted ones stay.
+// Unaccepted connections end with the listener, accepted ones continue.
 func TestListenerCloseAndItsConnections(t *testing.T) {
 	l := listen(t, nil)
 	var dialed [2]*Conn

@@ -14,8 +14,7 @@ import (
 	"echocast/internal/testwait"
 )
 
-// On a machine whose loopback interface has ::1 alone, two peers connect all the
-// same.
+// Two peers connect on a machine with ::1 as its only loopback address.
 func TestConnectOverIPv6Only(t *testing.T) {
 	self, err := os.Executable()
 	if err != nil {

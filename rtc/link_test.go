@@ -28,8 +28,8 @@ func mustParse(t *testing.T, text string) *description {
 	return d
 }
 
-// Between two ends of this package a message is one datagram. A library that sends
-// an attribute back that it does not know gets what every path lets through.
+// Between two ends of this package a message is one datagram. A library that repeats unknown
+// attributes in its answer gets small datagrams, which every path carries.
 func TestLargeDatagramsAreNegotiated(t *testing.T) {
 	from, to := pair(t, nil, nil)
 	for _, c := range []*Conn{from, to} {
@@ -53,7 +53,7 @@ func TestLargeDatagramsAreNegotiated(t *testing.T) {
 	}
 }
 
-// Beyond this machine nobody knows what a path lets through.
+// Datagrams to other machines are small, since the path's limit is unknown.
 func TestSmallDatagramsToOtherMachines(t *testing.T) {
 	options, err := (*Options)(nil).withDefaults()
 	if err != nil {
@@ -85,7 +85,8 @@ func TestInvalidDescriptions(t *testing.T) {
 	}
 }
 
-// SCTP takes a size of 32 bits, and none of 0.
+// A limit that is larger than SCTP allows is reduced. A limit of 0 or no number means the
+// default.
 func TestLargestMessageOfADescription(t *testing.T) {
 	sizes := regexp.MustCompile("a=max-message-size:.*\r\n")
 	for line, want := range map[string]int{
@@ -104,7 +105,7 @@ func TestLargestMessageOfADescription(t *testing.T) {
 	}
 }
 
-// A candidate of a kind that is not known does not spoil those beside it.
+// A candidate of an unknown kind does not affect the others.
 func TestUnknownCandidatesAreIgnored(t *testing.T) {
 	offer := makeOffer(t)
 	want := len(mustParse(t, offer).candidates)
@@ -150,8 +151,8 @@ func TestCertificateMatchesFingerprint(t *testing.T) {
 	}
 }
 
-// Who changes a description on its way does not get between the two: neither side
-// talks to a certificate that the other has not named.
+// If an attacker changes the description on its way, no connection is made: each side accepts
+// only the certificate that the other has named.
 func TestWrongFingerprintIsRefused(t *testing.T) {
 	_, another, err := newCertificate()
 	if err != nil {
@@ -211,8 +212,8 @@ func withPrint(t *testing.T, body io.ReadCloser, digest string) (io.ReadCloser, 
 	return io.NopCloser(&changed), int64(changed.Len())
 }
 
-// A side that the other has left does not abort an association that is no more:
-// pion waits 0.4 s to send what nobody gets.
+// If the peer has ended the association, our side sends no abort: pion would wait 0.4 s to
+// send it.
 func TestPeerThatEndedIsNotAborted(t *testing.T) {
 	from, to := pair(t, nil, nil)
 	from.peer.close() // without a word

@@ -63,9 +63,8 @@ func TestSilentPeerIsLost(t *testing.T) {
 	}
 }
 
-// No more ping intervals pass in silence than make 5 s with the defaults. Time
-// does not count, and neither do intervals in which something was still on its
-// way.
+// With the defaults, a loss is detected after at most as many silent ping intervals as make 5
+// s. Real time does not count, nor do intervals in which something was still on its way.
 func TestLossDetectionTime(t *testing.T) {
 	o, err := (*Options)(nil).withDefaults()
 	if err != nil {
@@ -108,8 +107,8 @@ func TestSilenceEndsABlockedReceive(t *testing.T) {
 	}
 }
 
-// Full windows in both directions hold back every ping and every pong. Time
-// has to pass here, in which nobody reads: twice the ping timeout.
+// Full windows in both directions hold back all pings and pongs. Nobody reads for twice the
+// ping timeout, in real time.
 func TestSlowReadersAreNotLost(t *testing.T) {
 	t.Parallel()
 	o := &Options{PingInterval: 500 * time.Millisecond, PingTimeout: 4 * time.Second}

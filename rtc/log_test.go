@@ -38,7 +38,7 @@ func (l *logBuffer) check(t *testing.T, wants ...string) {
 	}
 }
 
-// Both ends log the progress of a connection, including why it ended.
+// Both ends log the progress of a connection, and why it ended.
 func TestLog(t *testing.T) {
 	var dialing, listening logBuffer
 	l := listen(t, &Options{Log: listening.logger(slog.LevelInfo)})
@@ -67,7 +67,7 @@ func TestLog(t *testing.T) {
 	}
 }
 
-// What cannot be reached has a reason.
+// The log has the reason for a failed connection.
 func TestLogOfFailure(t *testing.T) {
 	var log logBuffer
 	if _, err := Dial(testwait.Context(t), "http://127.0.0.1:1/", &Options{Log: log.logger(slog.LevelInfo)}); err == nil {

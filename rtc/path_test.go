@@ -16,7 +16,7 @@ import (
 	"echocast/internal/testwait"
 )
 
-// Where the handshake passes and no packet does, the error says so.
+// If the handshake succeeds but no packet passes, the error says that UDP may be blocked.
 func TestNetworkWithoutUDP(t *testing.T) {
 	t.Parallel()
 	l := listen(t, nil)

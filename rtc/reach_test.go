@@ -91,7 +91,7 @@ func TestKeyAndTLS(t *testing.T) {
 	}
 }
 
-// Nothing is done for who has no key: no body is read, no session begun.
+// Without the key nothing is done: no body is read, and no session begins.
 func TestRequestsWithoutKeyAreRefused(t *testing.T) {
 	l := listen(t, &Options{Key: roomKey})
 	for name, authorization := range map[string][]string{
@@ -112,7 +112,7 @@ func TestRequestsWithoutKeyAreRefused(t *testing.T) {
 	}
 }
 
-// A server that sends back what it was sent does not make the key public.
+// If a server sends back what it was sent, errors do not show the key.
 func TestKeyInNoError(t *testing.T) {
 	mirror := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") != "Bearer "+roomKey {
@@ -141,8 +141,8 @@ func TestKeyInNoError(t *testing.T) {
 	}
 }
 
-// What would be open to everybody, or readable by them, is refused, and before
-// anything is bound or sent.
+// A listener or an address that would be open to everybody, or readable by others, is refused
+// before anything is bound or sent.
 func TestUnsafeOptionsAreRefused(t *testing.T) {
 	serving, _ := certificate(t)
 	for _, address := range []string{":0", "0.0.0.0:0", "[::]:0", "192.0.2.1:80", "studio.test:80"} {
@@ -213,8 +213,8 @@ func TestReachOptions(t *testing.T) {
 
 func second[T any](_ T, err error) error { return err }
 
-// A public listener is asked by other names, which a local one refuses, and is told
-// about a session behind TLS only by a peer with the key.
+// A public listener accepts other host names than a local one, and only a peer with the key
+// and TLS learns about a session.
 func TestPublicListener(t *testing.T) {
 	serving, trusting := certificate(t, "studio.test")
 	l, err := NewListener(&Options{Key: roomKey, TLS: serving})
@@ -250,7 +250,7 @@ func TestPublicListener(t *testing.T) {
 	}
 }
 
-// A web page of another site gets nowhere, also at a public listener.
+// A page of another site is refused, also by a public listener.
 func TestPublicListenerRefusesPages(t *testing.T) {
 	l, err := NewListener(&Options{Insecure: true})
 	if err != nil {
@@ -268,7 +268,7 @@ func TestPublicListenerRefusesPages(t *testing.T) {
 	}
 }
 
-// Where the peer may be decides where ICE goes.
+// ICE uses remote addresses only if the peer may be on another machine.
 func TestRemoteICEOnlyForRemotePeers(t *testing.T) {
 	local, err := (&Options{}).withDefaults()
 	if err != nil {
@@ -303,7 +303,7 @@ func through(r *rtctest.Relay) *Options {
 	return &Options{ICEServers: []ICEServer{{r.URL, rtctest.User, rtctest.Credential}}, RelayOnly: true}
 }
 
-// Between two peers that use relays only, all goes through the TURN server.
+// Between two peers that use relays only, everything passes through the TURN server.
 func TestRelay(t *testing.T) {
 	t.Parallel()
 	r := newRelay(t)
@@ -334,7 +334,7 @@ func TestRelay(t *testing.T) {
 	}
 }
 
-// One side with a relay reaches one without.
+// A side with a relay reaches a side without.
 func TestRelayOnOneSide(t *testing.T) {
 	t.Parallel()
 	r := newRelay(t)
@@ -400,7 +400,7 @@ func stunServer(t *testing.T) (url string, asked *atomic.Int64) {
 	return "stun:" + socket.LocalAddr().String(), asked
 }
 
-// What a STUN server says is offered, beside what the machine knows itself.
+// The address that a STUN server reports is offered besides the machine's own addresses.
 func TestSTUN(t *testing.T) {
 	url, asked := stunServer(t)
 	o := &Options{ICEServers: []ICEServer{{URL: url}}}
@@ -427,7 +427,7 @@ func TestSTUN(t *testing.T) {
 	}
 }
 
-// A server that does not answer costs a while, and not the connection.
+// A STUN server that does not answer delays the connection, and does not prevent it.
 func TestSilentSTUN(t *testing.T) {
 	t.Parallel()
 	socket, err := net.ListenPacket("udp4", "127.0.0.1:0")

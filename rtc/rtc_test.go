@@ -173,7 +173,7 @@ func TestReceivedMessageBelongsToCaller(t *testing.T) {
 	}
 }
 
-// The peer reads one message at a time while the sender has far more to say.
+// The peer reads one message at a time while the sender has many more.
 func TestSlowReaderHoldsTheSenderBack(t *testing.T) {
 	from, to := pair(t, nil, nil)
 	sent := fill(t, from)
@@ -245,8 +245,8 @@ func (s *countingStream) ReadDataChannel(p []byte) (int, bool, error) {
 	return s.channel.ReadDataChannel(p)
 }
 
-// The interrupt of a call that has returned must wake the next call at most
-// once, and not make it spin until a message comes.
+// A cancelled call wakes the next call at most once, and does not make it spin until a message
+// arrives.
 func TestReadInterruptIsCleared(t *testing.T) {
 	from, to := pair(t, nil, nil)
 	counting := &countingStream{channel: to.messages}
@@ -269,8 +269,8 @@ func TestReadInterruptIsCleared(t *testing.T) {
 	}
 }
 
-// A context that ends in the very moment a message arrives must cost neither
-// the message nor the next call.
+// If a context ends at the moment when a message arrives, neither the message nor the next
+// call is lost.
 func TestCancelledReceiveLosesNoMessage(t *testing.T) {
 	from, to := pair(t, nil, nil)
 	const count = 500
@@ -324,8 +324,8 @@ func TestPeerCloses(t *testing.T) {
 	}
 }
 
-// A reader that closes takes what is under way, or the sender, whose goodbye is
-// queued behind it, could not answer before the timeout: here, an hour.
+// A reader that closes reads what is on its way. Otherwise the sender, with its goodbye queued
+// behind it, could not answer before the timeout: here, an hour.
 func TestPeerClosesWhileBothAreBlocked(t *testing.T) {
 	dialer, accepted := pair(t, nil, &Options{CloseTimeout: time.Hour})
 	testwait.Receive(t, dialer.answered)
@@ -374,8 +374,8 @@ func TestClosedConn(t *testing.T) {
 	}
 }
 
-// Close ends a blocked Receive first, however long the goodbye takes: here until
-// the silent peer is known to be lost.
+// Close ends a blocked Receive first, however long the goodbye takes: here until the silent
+// peer counts as lost.
 func TestCloseEndsReceiveBeforeTheGoodbye(t *testing.T) {
 	c, silent := pair(t, &Options{CloseTimeout: time.Hour}, nil)
 	goSilent(t, silent)

@@ -11,7 +11,7 @@ import (
 	"echocast/internal/testwait"
 )
 
-// Both tracks arrive under their names, and only where they were asked for.
+// Both tracks arrive under their names, and only if they were asked for.
 func TestSound(t *testing.T) {
 	for name, c := range map[string]struct {
 		listener *Options

@@ -58,7 +58,7 @@ func TestSpeaker(t *testing.T) {
 	}
 }
 
-// What cannot be spoken is refused in an error that names it.
+// An input that cannot be spoken is refused with an error that names it.
 func TestCheck(t *testing.T) {
 	folder := t.TempDir()
 	empty := filepath.Join(folder, "empty.wav")

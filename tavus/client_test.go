@@ -75,7 +75,7 @@ func sameJSON(t *testing.T, got any, want []byte) {
 	}
 }
 
-// What is sent is what the documentation shows.
+// Requests match the documentation.
 func TestRequestsAreTheDocumentedOnes(t *testing.T) {
 	spec := tavus.Spec{PAL: "p1234567890a", Face: "r1234567890a", Name: "echocast-1", MaxDuration: 10 * time.Minute}
 	for name, c := range map[string]struct {
@@ -111,7 +111,7 @@ func TestRequestsAreTheDocumentedOnes(t *testing.T) {
 	}
 }
 
-// What is asked for beyond the usual stands where the documentation has it.
+// Optional fields are at their documented places.
 func TestOptionsOfAConversation(t *testing.T) {
 	server := &tavustest.Server{}
 	client := inMemory(t, server)
@@ -137,7 +137,7 @@ func TestOptionsOfAConversation(t *testing.T) {
 	}
 }
 
-// What is answered is understood by both names.
+// Answers are understood with the old and the new field names.
 func TestAnswersInOldAndNewFieldNames(t *testing.T) {
 	var listed struct{ Data []tavus.Info }
 	if err := json.Unmarshal(fixture(t, "list_conversations_response"), &listed); err != nil || len(listed.Data) != 1 {
@@ -168,7 +168,7 @@ func TestAnswersInOldAndNewFieldNames(t *testing.T) {
 	}
 }
 
-// A service that knows the old names only is spoken to by these.
+// A service that knows only the old names gets these.
 func TestOldNames(t *testing.T) {
 	for _, old := range []bool{false, true} {
 		t.Run(fmt.Sprint("old ", old), func(t *testing.T) {
@@ -229,7 +229,7 @@ func status(err error) int {
 	return 0
 }
 
-// Only a refusal of the names themselves leads to the old ones.
+// Only if the service refuses the names does the client use the old ones.
 func TestOtherRefusalsKeepTheNewNames(t *testing.T) {
 	for _, body := range []string{`{"error":"Invalid pal_id"}`, `{"error":"face_id r1 was not found"}`,
 		`{"message":"too many concurrent conversations"}`} {
@@ -248,7 +248,7 @@ func TestOtherRefusalsKeepTheNewNames(t *testing.T) {
 	}
 }
 
-// Every refusal is typed, says what the service says and what to do.
+// Every refusal has a type, quotes the service, and says what to do.
 func TestRefusals(t *testing.T) {
 	for _, c := range []struct {
 		status int
@@ -283,8 +283,7 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// Nothing that a server sends makes the client take much of it, or fail in
-// another way than by an error.
+// Whatever a server sends, the client reads a limited amount and returns an error.
 func TestInvalidAnswers(t *testing.T) {
 	huge := strings.Repeat("x", 3<<20)
 	for name, fault := range map[string]tavustest.Fault{
@@ -312,7 +311,7 @@ func TestInvalidAnswers(t *testing.T) {
 	}
 }
 
-// What is safe is repeated, what is not is not.
+// Safe requests are retried, and others are not.
 func TestRetries(t *testing.T) {
 	get := func(ctx context.Context, c *tavus.Client) error {
 		_, err := c.Conversation(ctx, "c0ffee0000000001", false)
@@ -385,7 +384,7 @@ func (c counting) RoundTrip(r *http.Request) (*http.Response, error) {
 	return c.RoundTripper.RoundTrip(r)
 }
 
-// A wait ends with its context, and says so.
+// A wait ends with its context, and the error says so.
 func TestWaitsEndWithTheContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := &tavustest.Server{}
@@ -417,7 +416,7 @@ func TestServiceUnreachable(t *testing.T) {
 	}
 }
 
-// The key goes nowhere but to the service.
+// The key is sent only to the service.
 func TestRedirectsAreNotFollowed(t *testing.T) {
 	reached := false
 	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached = true }))
@@ -471,7 +470,7 @@ func TestIDsAreNotPaths(t *testing.T) {
 	}
 }
 
-// Lists are read to their end, however long the service makes its pages.
+// Lists are read to their end, however the service divides them into pages.
 func TestPages(t *testing.T) {
 	for _, longest := range []int{1, 7, 10, 50, 100} {
 		server := &tavustest.Server{LongestPage: longest}
@@ -492,7 +491,7 @@ func TestPages(t *testing.T) {
 	}
 }
 
-// A service that has only one page, again and again, is not asked for ever.
+// A service that repeats the same page forever is not asked forever.
 func TestEndlessPages(t *testing.T) {
 	server := &tavustest.Server{}
 	client := inMemory(t, server)
@@ -506,7 +505,7 @@ func TestEndlessPages(t *testing.T) {
 	}
 }
 
-// However a key or what holds one is printed, the key is not.
+// In whatever way a key or its client is printed, the key is hidden.
 func TestKeyIsNotPrinted(t *testing.T) {
 	client := tavus.Client{Key: newKey(t)}
 	hidden := struct {
@@ -545,7 +544,7 @@ func noCanary(t *testing.T, what, text string) {
 	}
 }
 
-// A service that sends back what it was sent does not make the client print it.
+// If a service repeats what it was sent, the client does not print the key.
 func TestKeyInAnswersIsHidden(t *testing.T) {
 	for _, code := range []int{400, 401, 403, 404, 418, 429, 500, 503} {
 		synctest.Test(t, func(t *testing.T) {
@@ -567,7 +566,7 @@ func TestKeyInAnswersIsHidden(t *testing.T) {
 	}
 }
 
-// Nor does one that answers with what is no HTTP.
+// The same holds for a service that does not answer in HTTP.
 func TestKeyInBrokenAnswersIsHidden(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		conn, _, err := http.NewResponseController(w).Hijack()

@@ -11,7 +11,7 @@ import (
 	"echocast/tavus/tavustest"
 )
 
-// Requests and their repetitions are logged with their status, and never the key.
+// Requests and retries are logged with their status, and never with the key.
 func TestRequestsAreLogged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var server tavustest.Server

@@ -53,8 +53,7 @@ func specIn(dir string) tavus.Spec {
 	return tavus.Spec{PAL: "p1234567890a", Name: "the name", StateDir: dir}
 }
 
-// A conversation is remembered while it is open, by this user only, and ended
-// once.
+// An open conversation is recorded, readable by this user only, and is ended once.
 func TestOpenAndClose(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "made", "for it")
 	server := &tavustest.Server{Extra: true}
@@ -94,8 +93,8 @@ func TestOpenAndClose(t *testing.T) {
 	}
 }
 
-// Whatever the creation's answer was, there is one conversation and it is
-// known, or there is none and that is known, or it is remembered.
+// Whatever the answer to a creation, there is one conversation and it is known, or there is
+// none and that is known, or it is recorded.
 func TestUncertainCreations(t *testing.T) {
 	post := func(f tavustest.Fault) tavustest.Fault {
 		f.Method = "POST"
@@ -177,8 +176,8 @@ func TestUncertainCreations(t *testing.T) {
 	}
 }
 
-// A conversation that was asked for twice, since the service said it had not
-// made it and made it later, is ended twice.
+// If the service says that it created no conversation and creates it later, the second attempt
+// makes two. Both are ended.
 func TestDuplicateCreations(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := &tavustest.Server{}
@@ -195,7 +194,7 @@ func TestDuplicateCreations(t *testing.T) {
 	})
 }
 
-// A private conversation without its token is of no use, and is not kept.
+// A private conversation without its token is of no use, so it is ended.
 func TestLostToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := &tavustest.Server{}
@@ -217,7 +216,7 @@ func TestLostToken(t *testing.T) {
 	})
 }
 
-// Test mode costs nothing, and there is nothing to end.
+// In test mode nothing costs money, and nothing needs to be ended.
 func TestTestMode(t *testing.T) {
 	server := &tavustest.Server{StrictEnd: true}
 	client := inMemory(t, server)
@@ -233,7 +232,7 @@ func TestTestMode(t *testing.T) {
 	}
 }
 
-// A creation under way when the user leaves is known, or remembered, in time.
+// A creation that is under way when the user leaves is known or recorded in time.
 func TestCancelWhileCreating(t *testing.T) {
 	for name, c := range map[string]struct {
 		fault tavustest.Fault
@@ -264,7 +263,7 @@ func TestCancelWhileCreating(t *testing.T) {
 	}
 }
 
-// Close works when the context is over, is bounded, and can be tried again.
+// Close works after its context has ended, takes a limited time, and can be repeated.
 func TestCloseThatFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := &tavustest.Server{}
@@ -296,7 +295,7 @@ func TestCloseThatFails(t *testing.T) {
 	})
 }
 
-// What ended by itself, or was deleted, is no error.
+// A conversation that has ended by itself, or was deleted, is not an error.
 func TestCloseOfEndedConversation(t *testing.T) {
 	server := &tavustest.Server{StrictEnd: true}
 	client := inMemory(t, server)
@@ -336,7 +335,7 @@ func TestPanicEndsTheConversation(t *testing.T) {
 	}
 }
 
-// Money is not spent on what cannot be remembered.
+// If a conversation cannot be recorded, it is not created.
 func TestNothingIsCreatedWithoutRecord(t *testing.T) {
 	server := &tavustest.Server{}
 	client := inMemory(t, server)
@@ -396,8 +395,8 @@ func TestEndMineLeavesOthersAlone(t *testing.T) {
 	}
 }
 
-// An entry whose second write was cut short by a crash still ends the
-// conversation, by its name; so does one that an older echocast wrote.
+// If a crash cut short an entry's second write, its conversation is still ended, by its name;
+// so is one from an older echocast.
 func TestEndMineReadsDamagedEntries(t *testing.T) {
 	for name, damage := range map[string]func(text string) string{
 		"torn id": func(text string) string { return text[:strings.LastIndex(text, "conversation_id")+20] },
@@ -430,9 +429,8 @@ func TestEndMineReadsDamagedEntries(t *testing.T) {
 	}
 }
 
-// The empty file of a process that was killed before it asked is removed once
-// that process cannot be about to ask any more; one that a lock file stands
-// beside is removed with it.
+// The empty file of a process that was killed before its request is removed once that process
+// can no longer send it, together with its lock file.
 func TestEndMineRemovesEmptyEntries(t *testing.T) {
 	dir := t.TempDir()
 	client := inMemory(t, &tavustest.Server{})
@@ -453,7 +451,7 @@ func TestEndMineRemovesEmptyEntries(t *testing.T) {
 	}
 }
 
-// A conversation asked for a moment ago may still appear: its record is kept.
+// A conversation that was requested a moment ago may still appear, so its record stays.
 func TestRecentCreationIsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
@@ -584,8 +582,8 @@ func helper(t *testing.T, o orders) *exec.Cmd {
 	return cmd
 }
 
-// Wherever a process is killed, what it opened is closed: by itself where it
-// was asked to leave, and by EndMine in a later process where it was not.
+// At whatever moment a process is killed, the conversation that it opened is ended: by the
+// process if it was asked to leave, otherwise by EndMine in a later process.
 func TestKilledAnywhere(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("there are no such signals")

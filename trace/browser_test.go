@@ -12,7 +12,7 @@ import (
 	"echocast/trace"
 )
 
-// The page of the golden trace in Chromium, as wide as a screen and as a telephone.
+// Chromium shows the page of the golden trace, at the width of a screen and of a telephone.
 func TestPageInChromium(t *testing.T) {
 	in, err := os.Open("../testdata/trace/session.ndjson")
 	if err != nil {

@@ -187,7 +187,7 @@ func TestRecordSession(t *testing.T) {
 	checkSession(t, sessions[0])
 }
 
-// The trace that the page and the replay are tested with.
+// The page and the replay are tested with this trace.
 func TestGoldenTrace(t *testing.T) {
 	checkSession(t, goldenSession(t))
 }

@@ -75,7 +75,7 @@ func TestPage(t *testing.T) {
 	}
 }
 
-// Nothing that comes from the wire is more than text.
+// Content from the network is shown as text only.
 func TestHostileTrace(t *testing.T) {
 	const evil = `</script><script>alert(1)</script><img src=x onerror=alert(2)>\" onload=alert(3) x='`
 	lines := firstLine
@@ -108,7 +108,7 @@ func TestHostileTrace(t *testing.T) {
 	}
 }
 
-// Traces with nothing or little in them are pages as well.
+// Traces with little or no content also make pages.
 func TestSmallPages(t *testing.T) {
 	for _, lines := range []string{
 		firstLine,
@@ -126,7 +126,7 @@ func TestSmallPages(t *testing.T) {
 	wellFormed(t, render(t, nil))
 }
 
-// Half an hour is drawn with a bounded number of points.
+// Half an hour is drawn with a limited number of points.
 func TestLongPage(t *testing.T) {
 	var lines strings.Builder
 	lines.WriteString(firstLine + `{"kind":"begin","t":0,"id":"a","text":"half an hour","rate":24000}` + "\n")

@@ -147,8 +147,7 @@ func checkSame(t *testing.T, e Entry, got heardMessage, ids map[string]string, o
 	}
 }
 
-// A trace that a kill cut in mid-utterance ends in an interrupt, and no done is
-// made up.
+// A trace that a kill cut in mid-utterance ends with an interrupt, and no done is added.
 func TestReplayKilled(t *testing.T) {
 	data := goldenData(t)
 	data = data[:len(data)/10]
@@ -167,8 +166,8 @@ func TestReplayKilled(t *testing.T) {
 	})
 }
 
-// Ctrl-C interrupts; damage does too, and is reported; a lost connection is the
-// end; somebody else's interrupt ends the replay.
+// Ctrl-C and damage end in an interrupt, and damage is reported. A lost connection and another
+// participant's interrupt end the replay.
 func TestReplayBreaks(t *testing.T) {
 	data := goldenData(t)
 	cause := errors.New("stopped by hand")
@@ -204,7 +203,7 @@ func TestReplayBreaks(t *testing.T) {
 	}
 }
 
-// Without a replica, without messages and without an answer it ends.
+// Replay ends even without a replica, messages or an answer.
 func TestReplayWaits(t *testing.T) {
 	data := goldenData(t)
 	synctest.Test(t, func(t *testing.T) {

@@ -36,7 +36,7 @@ func drawn(t *testing.T, lines string) string {
 	return html
 }
 
-// The audio of each utterance is in the page, sample for sample, and so are the words.
+// The page has the audio of each utterance, sample for sample, and its words.
 func TestPageHasAudioAndWords(t *testing.T) {
 	html := drawn(t, lineOf("begin", 0, `"id":"a","text":"hello.wav","rate":24000`)+
 		audioLine(0.1, "a", []byte{1, 0, 2, 0})+lineOf("chunk", 0.1, `"id":"a","samples":2`)+
@@ -64,7 +64,7 @@ func TestPageHasAudioAndWords(t *testing.T) {
 	}
 }
 
-// Audio is embedded up to a limit, over all runs, and what is missing is said.
+// Audio is embedded up to a limit, over all runs, and the page says what is missing.
 func TestAudioOfThePageIsBounded(t *testing.T) {
 	half := make([]byte, mostAudio/2+2)
 	run := lineOf("begin", 0, `"id":"a","rate":24000`)
@@ -87,7 +87,7 @@ func TestAudioOfThePageIsBounded(t *testing.T) {
 	}
 }
 
-// A room without messages leaves no audio in the trace, and the page says so.
+// If a room carries no messages, the trace has no audio, and the page says so.
 func TestPageWithoutAudio(t *testing.T) {
 	html := drawn(t, lineOf("begin", 0, `"id":"a","rate":24000`)+
 		lineOf("chunk", 0.1, `"id":"a","samples":2400,"last":true`))
@@ -96,7 +96,7 @@ func TestPageWithoutAudio(t *testing.T) {
 	}
 }
 
-// The labels of moments stand in rows beside each other, and turn at the right edge.
+// Labels of moments are in rows, and turn to the left at the right edge.
 func TestLabelsDoNotOverlap(t *testing.T) {
 	var rows markRows
 	for _, c := range []struct {

@@ -56,7 +56,7 @@ func entries(t *testing.T, r io.Reader) (all []Entry) {
 	return all
 }
 
-// What is recorded is what is read.
+// What is read equals what was recorded.
 func TestRoundTrip(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var file bytes.Buffer
@@ -131,8 +131,7 @@ func (s *slow) Write(p []byte) (int, error) {
 	return s.Buffer.Write(p)
 }
 
-// A disk that hangs keeps nobody waiting, and costs bounded memory; what is
-// missing is reported.
+// A disk that hangs blocks nobody and costs limited memory; what is missing is reported.
 func TestSlowDisk(t *testing.T) {
 	disk := &slow{open: make(chan struct{})}
 	rec := NewRecorder(disk, "")
@@ -194,7 +193,7 @@ func TestFullDisk(t *testing.T) {
 
 const firstLine = `{"kind":"start","t":0,"format":"echocast-trace/1"}` + "\n"
 
-// Damage is reported with its line; what a killed process left is read to its end.
+// Damage is reported with its line; the trace of a killed process is read to its end.
 func TestReadDamage(t *testing.T) {
 	for _, c := range []struct {
 		text    string
@@ -280,7 +279,7 @@ func TestPercentile(t *testing.T) {
 	}
 }
 
-// A process that was killed leaves a trace that shows all but its last line.
+// The trace of a killed process shows everything but its last line.
 func TestKilled(t *testing.T) {
 	data, err := os.ReadFile(golden)
 	if err != nil {
@@ -301,8 +300,8 @@ func TestKilled(t *testing.T) {
 	}
 }
 
-// A secret that the other side repeats, in a message or an error, is not
-// recorded; what was sent stays as it was.
+// A secret that the other side repeats, in a message or an error, is not recorded; sent
+// messages stay unchanged.
 func TestRecorderRedacts(t *testing.T) {
 	var file bytes.Buffer
 	rec := NewRecorder(&file, "")

@@ -58,7 +58,7 @@ func results(t *testing.T, dir, text string) (all []Result) {
 	return all
 }
 
-// What an item says goes before what the talk says for all.
+// A setting of an item overrides that of the talk.
 func TestRead(t *testing.T) {
 	talk := read(t, "there", `
 name: front desk
@@ -98,7 +98,7 @@ say:
 	}
 }
 
-// A mistake is told with its line, and what would be right.
+// A mistake is reported with its line, and with what would be right.
 func TestMistakes(t *testing.T) {
 	for _, c := range []struct{ text, says string }{
 		{"", "talk.yaml: it is empty"},
@@ -139,7 +139,7 @@ func TestMistakes(t *testing.T) {
 	}
 }
 
-// A voice path that does what it should passes; each figure is measured.
+// A voice path that meets the bounds passes, and every figure is measured.
 func TestPasses(t *testing.T) {
 	t.Parallel()
 	all := results(t, folder(t, 12000), `
@@ -168,7 +168,7 @@ say:
 	}
 }
 
-// An interrupt is timed, from when it is asked for until the replica confirms it.
+// The time of an interrupt runs from the request until the replica confirms it.
 func TestInterruptIsTimed(t *testing.T) {
 	t.Parallel()
 	all := results(t, folder(t, 48000), `
@@ -188,7 +188,7 @@ say:
 	}
 }
 
-// A voice path that got slower, breaks or hangs fails, and says how.
+// A voice path that is too slow, breaks or hangs fails, and the result says how.
 func TestFails(t *testing.T) {
 	t.Parallel()
 	all := results(t, folder(t, 2400), `
@@ -222,7 +222,7 @@ say:
 	}
 }
 
-// The end of the context ends the run, and what is left is not tried.
+// The run ends with its context, and the remaining items are not tried.
 func TestRunEnds(t *testing.T) {
 	t.Parallel()
 	talk := read(t, folder(t, 2400), "say:\n- file: a.wav\n- command: sleep 60\n- file: a.wav")
@@ -237,7 +237,7 @@ func TestRunEnds(t *testing.T) {
 	}
 }
 
-// The summary counts what was not spoken, too.
+// The summary also counts what was not spoken.
 func TestSummary(t *testing.T) {
 	results := []Result{{Passed: true}, {Failures: []string{"late"}}, {Passed: true}}
 	talks := []*Talk{{Items: make([]Item, 2)}, {Items: make([]Item, 3)}}
@@ -246,7 +246,7 @@ func TestSummary(t *testing.T) {
 	}
 }
 
-// The XML is what CI systems read: counts, one case for each item, and why it failed.
+// The XML has what CI systems read: counts, one case for each item, and why it failed.
 func TestJUnit(t *testing.T) {
 	at := time.Date(2026, 5, 1, 10, 0, 0, 0, time.UTC)
 	var file bytes.Buffer
@@ -289,7 +289,7 @@ func TestJUnit(t *testing.T) {
 	}
 }
 
-// The tables in docs are those of the code, and the talk there is the one that is run.
+// The tables in the docs match the code, and the talk there is one that the test runs.
 func TestPageOfDocs(t *testing.T) {
 	page, err := os.ReadFile("../docs/voice-ci.md")
 	if err != nil {

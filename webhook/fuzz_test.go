@@ -11,8 +11,7 @@ import (
 	"echocast/webhook"
 )
 
-// FuzzCallback posts bodies as anybody who knows the path may. Each is refused
-// with a status that says so, or handed over.
+// FuzzCallback posts bodies to the address. Each is refused with a status, or delivered.
 func FuzzCallback(f *testing.F) {
 	r, err := webhook.Listen("127.0.0.1:0/secret", nil)
 	if err != nil {

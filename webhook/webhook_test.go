@@ -59,8 +59,8 @@ func post(t *testing.T, method, address, body string, change func(*http.Request)
 	return answer.StatusCode
 }
 
-// Other machines reach a receiver only where that was asked for, and without a
-// path nobody guesses its address.
+// Other machines reach a receiver only if that was asked for. Without a path, its address has
+// a random one.
 func TestListensOnThisMachine(t *testing.T) {
 	for address, want := range map[string]string{":0": "127.0.0.1", ":0/secret": "127.0.0.1", "127.0.0.1:0": "127.0.0.1",
 		"0.0.0.0:0/secret": "0.0.0.0"} {
@@ -84,7 +84,7 @@ func TestListensOnThisMachine(t *testing.T) {
 	}
 }
 
-// A web page can post nothing, by whichever name it reaches this machine.
+// A web page can post nothing, by whatever name it reaches this machine.
 func TestRefusesWebPages(t *testing.T) {
 	r := listen(t, "127.0.0.1:0", &webhook.Options{PublicURL: "https://hooks.example.org/x"})
 	host := func(name string) func(*http.Request) { return func(r *http.Request) { r.Host = name } }
@@ -115,8 +115,7 @@ func TestRefusesWebPages(t *testing.T) {
 	}
 }
 
-// Callbacks of several conversations come one by one, and one that is delivered
-// again comes once.
+// Callbacks of several conversations are delivered one by one, and a repeated one only once.
 func TestDeliversEachCallbackOnce(t *testing.T) {
 	r := listen(t, ":0/x", nil)
 	sent := []string{joined("c1", 1), joined("c2", 1), joined("c1", 1), joined("c3", 1), joined("c2", 1), joined("c1", 2)}
@@ -140,7 +139,7 @@ func TestDeliversEachCallbackOnce(t *testing.T) {
 	}
 }
 
-// What one conversation waits for is not taken by another.
+// Waiting for an event of one conversation does not take events of others.
 func TestReceiveEventFiltersByConversation(t *testing.T) {
 	r := listen(t, ":0/x", nil)
 	var posting sync.WaitGroup
@@ -161,8 +160,7 @@ func TestReceiveEventFiltersByConversation(t *testing.T) {
 	}
 }
 
-// Of many large bodies only a few are held: the others wait unread, and are
-// answered.
+// Only a few large bodies are held at a time: the others wait unread, and are answered.
 func TestLargeBodiesAreLimited(t *testing.T) {
 	r := listen(t, ":0/x", nil)
 	const many = 12

@@ -44,7 +44,7 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// No other message fails than the one that is too large.
+// Only the message that is too large fails.
 func TestMessageLimitIsTheRooms(t *testing.T) {
 	for _, limit := range []int{2048, 8192} {
 		room := newRoom(t, dailytest.Options{MaxMessage: limit})
@@ -90,7 +90,7 @@ func TestSendTakesObjectsOnly(t *testing.T) {
 	expect(t, listener, `{"a":1}`)
 }
 
-// Before the replica is known all hear; then the replica alone.
+// Until the replica is known, all participants are heard; then only the replica.
 func TestReplicaIsFoundByWhatItSends(t *testing.T) {
 	room := newRoom(t, dailytest.Options{})
 	ann := room.Enter("Ann", "user-1")
@@ -177,7 +177,7 @@ func TestPageCrashIsJoinedAgainOnce(t *testing.T) {
 	}
 }
 
-// The changes in the room are told, not the room again.
+// After a rejoin, the changes in the room are reported, not all participants again.
 func TestChangesWhileThePageIsGone(t *testing.T) {
 	room := newRoom(t, dailytest.Options{})
 	ann, bob := room.Enter("Ann", "tavus-replica"), room.Enter("Bob", "")
@@ -350,7 +350,7 @@ func TestJoinIsBounded(t *testing.T) {
 	}
 }
 
-// The stand-in replica sits in the room, and hears an utterance.
+// The stand-in replica joins the room and hears an utterance.
 func TestReplicaInTheRoom(t *testing.T) {
 	room := newRoom(t, dailytest.Options{})
 	seat := room.Enter("Ann", "tavus-replica")
@@ -383,7 +383,7 @@ func TestReplicaInTheRoom(t *testing.T) {
 	}
 }
 
-// Two conversations are in one room: each hears its own, and neither the other's.
+// Of two conversations in one room, each hears only its own replica.
 func TestTwoConversationsInOneRoom(t *testing.T) {
 	room := newRoom(t, dailytest.Options{})
 	ann, bob := room.Enter("Ann", "tavus-replica-1"), room.Enter("Bob", "tavus-replica-2")
@@ -415,8 +415,8 @@ func TestTwoConversationsInOneRoom(t *testing.T) {
 	expect(t, ann, event("c2"), event("c2"))
 }
 
-// One who is hidden is still there, and an interruption of the signalling is told
-// and waited for.
+// A hidden participant still counts as present, and an interruption of the signalling is
+// reported and waited for.
 func TestHiddenParticipantAndSignallingInterruption(t *testing.T) {
 	room := newRoom(t, dailytest.Options{})
 	ann := room.Enter("Ann", "tavus-replica-1")
@@ -444,7 +444,7 @@ func TestHiddenParticipantAndSignallingInterruption(t *testing.T) {
 	expect(t, conn, `{"message_type":"room","event_type":"room.network_connected","properties":{}}`)
 }
 
-// Daily's words may repeat the meeting token.
+// Errors of Daily may contain the meeting token, but ours do not.
 func TestErrorsHideToken(t *testing.T) {
 	const token = "eyJhbGciOi.canary-token"
 	room := newRoom(t,

@@ -34,8 +34,8 @@ if (!response.headers.get("Location")) throw new Error("it is not told where the
 await connection.setRemoteDescription({ type: "answer", sdp: await response.text() });
 </script>`
 
-// A page of another server of this machine dials a listener with a key, as any page
-// may dial the stand-in. Its close() is no loss.
+// A page of another server on this machine dials a listener with a key, as any page may dial
+// the stand-in. Its close() is not a loss.
 func TestPageDialsListener(t *testing.T) {
 	needBrowser(t)
 	const key = "0123456789abcdef"

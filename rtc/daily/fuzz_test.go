@@ -7,8 +7,8 @@ import (
 	"echocast/internal/lifetime"
 )
 
-// FuzzLibraryEvent hands over events as Daily's library may write them, which
-// hold what anybody in the room says.
+// FuzzLibraryEvent passes events as Daily's library may write them, with content from anybody
+// in the room.
 func FuzzLibraryEvent(f *testing.F) {
 	f.Add([]byte(`{"action":"app-message","from":"s1","msgData":{"message_type":"system"}}`), []byte(`{"s1":{"id":"s1"}}`))
 	f.Add([]byte(`{"action":"participant-joined","participant":{"id":"s1","info":{"userName":"Ann"}}}`), []byte(`null`))
@@ -32,8 +32,7 @@ func FuzzLibraryEvent(f *testing.F) {
 	})
 }
 
-// FuzzPageFrame reads frames as the page writes them, which hold what anybody in
-// the room says.
+// FuzzPageFrame reads frames as the page writes them, with content from anybody in the room.
 func FuzzPageFrame(f *testing.F) {
 	f.Add([]byte(`{"event":"message","from":"s1","data":{"event_type":"conversation.replica.started_speaking"}}`))
 	f.Add([]byte(`{"event":"people","people":[{"session_id":"s1"},{"session_id":"s1"}]}`))

@@ -169,7 +169,7 @@ func TestMicrophoneIsHeard(t *testing.T) {
 	}
 }
 
-// What the page holds is dropped.
+// An interrupt drops the audio that the page holds.
 func TestMicrophoneInterrupt(t *testing.T) {
 	h := newHearing(t)
 	held := make(chan struct{})
@@ -207,7 +207,7 @@ func TestMicrophoneInterrupt(t *testing.T) {
 	}
 }
 
-// A replica that tells of itself is believed.
+// If a replica sends events, they count.
 func TestMicrophoneWithEvents(t *testing.T) {
 	h := newHearing(t)
 	session, ann, _ := stage(t, h, nil)
@@ -234,7 +234,7 @@ func TestMicrophoneWithEvents(t *testing.T) {
 	testwait.Receive(t, said)
 }
 
-// A page that breaks takes with it what it held.
+// The audio in a page that breaks is lost.
 func TestMicrophoneOfABrokenPage(t *testing.T) {
 	h := newHearing(t)
 	session, _, conn := stage(t, h, nil)

@@ -35,8 +35,7 @@ func keepProfile(temporary string) {
 	_, _ = os.Stdin.Read(make([]byte, 1))
 }
 
-// What a killed process leaves is removed at the next start; what a living one has
-// is not.
+// Profiles of killed processes are removed at the next start, those of living ones are not.
 func TestStaleProfilesAreRemoved(t *testing.T) {
 	temporary := t.TempDir()
 	self, err := os.Executable()
@@ -78,7 +77,7 @@ func TestStaleProfilesAreRemoved(t *testing.T) {
 	}
 }
 
-// The browser has its profile where we say, and nothing of it stays.
+// The browser uses the profile folder that we name, and it is removed.
 func TestProfileIsRemoved(t *testing.T) {
 	temporary := t.TempDir()
 	t.Setenv("TMPDIR", temporary)
@@ -101,7 +100,7 @@ func TestProfileIsRemoved(t *testing.T) {
 	}
 }
 
-// The browser, which shows pages of others, sees nothing that it does not need.
+// The browser shows pages of others, so it gets no variable that it does not need.
 func TestBrowserEnvironmentHasNoSecrets(t *testing.T) {
 	for _, name := range []string{"TAVUS_API_KEY", "AWS_SESSION", "MY_PASSPHRASE", "ECHOCAST_ROOM_KEY"} {
 		t.Setenv(name, "canary")

@@ -90,7 +90,7 @@ func TestInboxIsBounded(t *testing.T) {
 	}
 }
 
-// Two PALs are in one room. Which of them is ours is known by their events.
+// Two PALs are in one room. Their events tell which one is ours.
 func TestRosterOfTwoReplicas(t *testing.T) {
 	ann := participant{SessionID: "a", UserID: "tavus-replica-1"}
 	bob := participant{SessionID: "b", UserID: "tavus-replica-2"}

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// What is linked and what is written agree; make notices brings them together.
+// The notices list all linked libraries; make notices writes them.
 func TestNoticesAreUpToDate(t *testing.T) {
 	const root = "../../"
 	parts, err := linked(root)
