@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -38,9 +39,8 @@ const (
 	minByteRate       = 4
 )
 
-// ffmpegStall is how long the process may take for more samples once it has all
-// of its input.
-var ffmpegStall = 30 * time.Second
+// ffmpegStall is the default of Options.FFmpegStall.
+const ffmpegStall = 30 * time.Second
 
 // ffmpeg is a decoder that is another process. One goroutine feeds it from an
 // input that is no file, because it reads and writes as it likes; Close ends
@@ -51,8 +51,9 @@ type ffmpeg struct {
 	command *exec.Cmd
 	stderr  firstLine
 	given   func() int64 // bytes of the input that it may have read
-	frames  int64        // of decoded sound
-	fed     chan error   // why feeding ended: nil at the end of the input
+	stall   time.Duration
+	frames  int64      // of decoded sound
+	fed     chan error // why feeding ended: nil at the end of the input
 	allFed  atomic.Bool
 	stalled atomic.Bool
 	spooled string // temporary file to remove
@@ -67,28 +68,14 @@ type ffmpeg struct {
 // header of its WAV output. It passes a regular file by name, so that ffmpeg can seek.
 // A pipe whose index is at its end is copied to a temporary file first.
 func openFFmpeg(r *recorder, opts Options, found *foreignError) (decoder, error) {
-	d := &ffmpeg{found: found, fed: make(chan error, 1), given: r.read.Load}
+	d := &ffmpeg{found: found, fed: make(chan error, 1), given: r.read.Load,
+		stall: cmp.Or(opts.FFmpegStall, ffmpegStall)}
 	r.before = nil // another goroutine reads it
-	name := seekableName(opts.file)
-	if info, err := os.Stat(name); err == nil {
-		d.given = info.Size
+	name, input, err := d.input(r, opts)
+	if err != nil {
+		return nil, err
 	}
-	var input io.Reader
-	if name == "" {
-		input = io.MultiReader(bytes.NewReader(r.kept), r)
-		if strings.Contains(found.what, "MP4") || strings.Contains(found.what, "M4A") || strings.Contains(found.what, "MOV") {
-			ahead := bufio.NewReaderSize(input, sniffRoom)
-			input = ahead
-			if indexIsBehind(ahead) {
-				if err := d.spool(ahead, opts); err != nil {
-					return nil, err
-				}
-				name = d.spooled
-			}
-		}
-	}
-	err := d.take(opts.FFmpegSlots)
-	if err == nil {
+	if err = d.take(opts.FFmpegSlots); err == nil {
 		err = d.start(opts, name, input)
 	}
 	if err != nil {
@@ -97,6 +84,27 @@ func openFFmpeg(r *recorder, opts Options, found *foreignError) (decoder, error)
 		return nil, err
 	}
 	return d, nil
+}
+
+// input returns the name of the file that the program reads, or else what it is fed with.
+func (d *ffmpeg) input(r *recorder, opts Options) (name string, fed io.Reader, err error) {
+	if name := seekableName(opts.file); name != "" {
+		if info, err := os.Stat(name); err == nil {
+			d.given = info.Size
+		}
+		return name, nil, nil
+	}
+	fed = io.MultiReader(bytes.NewReader(r.kept), r)
+	isKind := func(kind string) bool { return strings.Contains(d.found.what, kind) }
+	if !slices.ContainsFunc([]string{"MP4", "M4A", "MOV"}, isKind) {
+		return "", fed, nil
+	}
+	ahead := bufio.NewReaderSize(fed, sniffRoom)
+	if !indexIsBehind(ahead) {
+		return "", ahead, nil
+	}
+	err = d.spool(ahead, opts)
+	return d.spooled, nil, err
 }
 
 // take takes one of the slots for processes, if they are bounded.
@@ -296,7 +304,7 @@ func (d *ffmpeg) watch() (stop func()) {
 		switch {
 		case stopped:
 		case !d.allFed.Load() && d.given()-before <= maxFedWithoutSamples:
-			timer.Reset(ffmpegStall) // a live input may be silent
+			timer.Reset(d.stall) // a live input may be silent
 		default:
 			d.stalled.Store(true)
 			_ = d.command.Process.Kill()
@@ -304,7 +312,7 @@ func (d *ffmpeg) watch() (stop func()) {
 	}
 	mu.Lock()
 	defer mu.Unlock()
-	timer = time.AfterFunc(ffmpegStall, expire)
+	timer = time.AfterFunc(d.stall, expire)
 	return func() {
 		mu.Lock()
 		defer mu.Unlock()
@@ -402,7 +410,7 @@ func (d *ffmpeg) wait() error {
 		case fed != nil:
 			d.failed = fed
 		case d.stalled.Load():
-			d.failed = fmt.Errorf("%w: ffmpeg gave nothing more for %v", ErrFormat, ffmpegStall)
+			d.failed = fmt.Errorf("%w: ffmpeg gave nothing more for %v", ErrFormat, d.stall)
 		case exit != nil:
 			d.failed = fmt.Errorf("%w: ffmpeg: %s", ErrFormat, d.complaint())
 		default:

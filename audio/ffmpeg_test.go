@@ -198,13 +198,18 @@ func TestFFmpegWarnings(t *testing.T) {
 	}
 }
 
+// impatient bounds the wait for a process that outputs nothing more.
+func impatient(o *audio.Options) *audio.Options {
+	o.FFmpegStall = 50 * time.Millisecond
+	return o
+}
+
 // A process that has all of its input and outputs nothing more is ended.
 func TestFFmpegStalls(t *testing.T) {
-	audio.SetFFmpegStall(t, 50*time.Millisecond)
 	pcm, want := to16(speechLike(2400, audio.Format{Rate: 24000, Channels: 1}))
 	for name, lines := range map[string]string{"in front": "cat >/dev/null; exec sleep 1000",
 		"behind": "cat >/dev/null; cat %s; exec sleep 1000"} {
-		in, err := audio.Open(strings.NewReader("\x1a\x45\xdf\xa3 and more"), script(t, pcm, lines))
+		in, err := audio.Open(strings.NewReader("\x1a\x45\xdf\xa3 and more"), impatient(script(t, pcm, lines)))
 		if name == "behind" {
 			if err != nil {
 				t.Fatal(err)
@@ -225,9 +230,8 @@ func TestFFmpegStalls(t *testing.T) {
 // A process that outputs nothing for an endless input is ended.
 func TestFFmpegEndlessInputIsStopped(t *testing.T) {
 	withFFmpeg(t)
-	audio.SetFFmpegStall(t, 50*time.Millisecond)
 	input := io.MultiReader(strings.NewReader("\x1a\x45\xdf\xa3 and more"), forever{})
-	_, err := audio.Open(input, script(t, nil, "exec cat >/dev/null"))
+	_, err := audio.Open(input, impatient(script(t, nil, "exec cat >/dev/null")))
 	if !errors.Is(err, audio.ErrFormat) || !strings.Contains(err.Error(), "gave nothing more") {
 		t.Error(err)
 	}

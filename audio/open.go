@@ -43,6 +43,9 @@ type Options struct {
 	// FFmpegSlots, if set, bounds how many of its processes run at a time: each puts a
 	// value there. An input for which there is no room is refused with ErrFFmpegBusy.
 	FFmpegSlots chan struct{}
+	// FFmpegStall is how long a process may take for more samples once it has all of its
+	// input; then it is ended. 0: 30 s.
+	FFmpegStall time.Duration
 	// MaxSpool is how many bytes a pipe may have that has to be copied to a temporary file
 	// for ffmpeg, since its index is at its end. 0: 1 GiB.
 	MaxSpool int64
