@@ -3,15 +3,13 @@ package cli
 import (
 	"cmp"
 	"context"
-	"os"
 	"runtime"
-	"runtime/debug"
-	"sync/atomic"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"echocast/bench/load"
+	"echocast/internal/collector"
 	"echocast/internal/option"
 	"echocast/internal/output"
 	"echocast/internal/terminal"
@@ -65,7 +63,7 @@ finds the most streams without an underrun whose messages are at most 5 ms late,
 				return usagef("bench takes no inputs, such as %q", c.Args().First())
 			}
 			if c.Bool("receive") {
-				collect(receiveGarbage)
+				collector.Set(receiveGarbage)
 				return load.Receive(b.streams.In, output.Writer(b.streams.Out))
 			}
 			if !c.IsSet("streams") && b.together {
@@ -119,31 +117,4 @@ func (b *benchCmd) run(ctx context.Context, chunks []string, rates []int) error 
 		err = cmp.Or(output.Text(b.streams.Out, load.Table(results, load.StyleOf(b.streams.Out))), err)
 	}
 	return err
-}
-
-// collectsAsAsked is set once a command has chosen its own GOGC.
-var collectsAsAsked atomic.Bool
-
-// collect sets GOGC, the percentage by which the heap may grow between collections, unless the
-// environment sets it.
-func collect(percent int) {
-	collectsAsAsked.Store(true)
-	collectAsUsual(percent)
-}
-
-func collectAsUsual(percent int) {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(percent)
-	}
-}
-
-// collectLater calls collect at the first collection, unless a command chooses. The first
-// collection comes at Go's minimum heap of 4 MB, which a short command does not reach: two
-// collections at the start took a quarter of its processor time.
-func collectLater(percent int) {
-	runtime.AddCleanup(new([16]byte), func(percent int) {
-		if !collectsAsAsked.Load() {
-			collectAsUsual(percent)
-		}
-	}, percent)
 }

@@ -6,6 +6,7 @@ import (
 	"runtime"
 
 	"echocast/bench/load"
+	"echocast/internal/collector"
 	"echocast/internal/output"
 	"echocast/internal/shutdown"
 )
@@ -41,7 +42,7 @@ func (b *benchCmd) runStreams(ctx context.Context, text string) error {
 			return err
 		}
 	}
-	collect(sendGarbage)
+	collector.Set(sendGarbage)
 	if err := bench.WarmUp(ctx); err != nil {
 		return shutdown.Cause(ctx, err)
 	}

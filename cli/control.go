@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"sync"
 
 	"echocast/echo"
 	"echocast/internal/terminal"
@@ -11,27 +10,11 @@ import (
 // control interrupts the session on SIGUSR2 and on space on a terminal, or with
 // --resume pauses and continues it. stop ends that, and waits.
 func (s *sendCmd) control(session *echo.Session, out *reporter) (stop func()) {
-	ctx, cancel := context.WithCancel(context.Background())
-	var ended sync.WaitGroup
-	presses, hasKeys, restore := terminal.WatchPresses()
+	hasKeys, stop := terminal.WatchPresses(func(ctx context.Context) { s.pressed(ctx, session, out) })
 	if hasKeys {
 		out.keys = s.keys
 	}
-	ended.Go(func() {
-		for {
-			select {
-			case <-presses:
-				s.pressed(ctx, session, out)
-			case <-ctx.Done():
-				return
-			}
-		}
-	})
-	return func() {
-		restore()
-		cancel()
-		ended.Wait()
-	}
+	return stop
 }
 
 // keys describes what the space bar does in a state.

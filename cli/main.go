@@ -8,6 +8,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"echocast/internal/collector"
 	"echocast/internal/handover"
 	"echocast/internal/shutdown"
 	"echocast/room"
@@ -21,7 +22,7 @@ const defaultGOGC = 50
 // Main is the program: streams, signals and the exit code. server is nil in a
 // program without the big libraries.
 func Main(server *Server) int {
-	collectLater(defaultGOGC)
+	collector.SetDefault(defaultGOGC)
 	streams := Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}
 	people := linesTo(&streams)
 	ctx, stop := shutdown.WithSignals(context.Background())

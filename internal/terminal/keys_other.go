@@ -4,7 +4,7 @@
 // can be ended.
 package terminal
 
-// WatchPresses delivers nothing: there is no SIGUSR2.
-func WatchPresses() (presses <-chan struct{}, hasKeys bool, stop func()) {
-	return nil, false, func() {}
-}
+import "context"
+
+// WatchPresses does nothing: there is no SIGUSR2.
+func WatchPresses(func(context.Context)) (hasKeys bool, stop func()) { return false, func() {} }

@@ -5,6 +5,7 @@
 package terminal
 
 import (
+	"context"
 	"os"
 	"os/signal"
 	"sync"
@@ -15,15 +16,16 @@ import (
 	"echocast/internal/shutdown"
 )
 
-// WatchPresses delivers one value for each SIGUSR2, and for each space typed on the
-// terminal; hasKeys reports whether there is a terminal. stop ends this, waits for it
-// and restores the terminal.
-func WatchPresses() (presses <-chan struct{}, hasKeys bool, stop func()) {
-	pressed := make(chan struct{}, 1)
+// WatchPresses calls pressed, one call at a time, for each SIGUSR2 and for each space typed on
+// the terminal; hasKeys reports whether there is a terminal. The context of pressed ends with
+// stop, which ends this, waits for it and restores the terminal.
+func WatchPresses(pressed func(ctx context.Context)) (hasKeys bool, stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	presses := make(chan struct{}, 1)
 	press := func() {
 		select {
-		case pressed <- struct{}{}:
-		default:
+		case presses <- struct{}{}:
+		default: // one waits already
 		}
 	}
 	signals := make(chan os.Signal, 1)
@@ -34,11 +36,22 @@ func WatchPresses() (presses <-chan struct{}, hasKeys bool, stop func()) {
 			press()
 		}
 	})
+	ended.Go(func() {
+		for {
+			select {
+			case <-presses:
+				pressed(ctx)
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
 	hasKeys, leave := watchKeys(&ended, press)
-	return pressed, hasKeys, func() {
+	return hasKeys, func() {
 		signal.Stop(signals)
 		close(signals)
 		leave()
+		cancel()
 		ended.Wait()
 	}
 }

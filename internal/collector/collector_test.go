@@ -1,4 +1,4 @@
-package cli
+package collector
 
 import (
 	"runtime"
@@ -17,18 +17,16 @@ func percentNow() int {
 	return int(sample[0].Value.Uint64())
 }
 
-// collectLater sets GOGC at the first collection, unless a command has chosen its own.
-func TestDefaultGOGC(t *testing.T) {
+// SetDefault sets GOGC at the first collection, unless the program has chosen its own.
+func TestSetDefault(t *testing.T) {
 	t.Setenv("GOGC", "")
-	before, asked := percentNow(), collectsAsAsked.Swap(false)
-	t.Cleanup(func() {
-		debug.SetGCPercent(before)
-		collectsAsAsked.Store(asked)
-	})
-	collectLater(37)
+	before := debug.SetGCPercent(goDefault)
+	t.Cleanup(func() { debug.SetGCPercent(before) })
+	SetDefault(37)
 	collectUntil(t, func() bool { return percentNow() == 37 })
-	collectLater(41)
-	collect(73)
+	Set(goDefault)
+	SetDefault(41)
+	Set(73)
 	ran := make(chan struct{})
 	runtime.AddCleanup(new([16]byte), func(int) { close(ran) }, 0)
 	collectUntil(t, func() bool {
