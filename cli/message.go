@@ -337,33 +337,35 @@ func sendRawCommand(streams Streams) *cli.Command {
 		Name: "send-raw", Usage: "send messages that you have written", ArgsUsage: "JSON...",
 		Description: `Each argument is one message, a JSON object; with - each line of standard input is
 one, sent as it comes. The id of the conversation is filled in where it is missing.`,
-		Flags: m.flags(),
-		Action: func(c *cli.Context) error {
-			if !c.Args().Present() {
-				return usagef("send-raw takes messages as JSON objects, or - for lines of standard input")
-			}
-			if err := m.checkRoom(c); err != nil {
-				return err
-			}
-			if c.NArg() == 1 && c.Args().First() == stdinName {
-				stdin, restore := terminal.ReadUntil(c.Context, streams.In)
-				defer restore()
-				return m.deliver(c.Context, echo.RawLines(stdin, maxText), nil)
-			}
-			for _, text := range c.Args().Slice() { // all, before the first is sent
-				if _, err := m.encode(echo.Raw(text), m.settings.maxMessage); err != nil {
-					return err
-				}
-			}
-			return m.deliver(c.Context, func(yield func(echo.Message, error) bool) {
-				for _, text := range c.Args().Slice() {
-					if !yield(echo.Raw(text), nil) {
-						return
-					}
-				}
-			}, nil)
-		},
+		Flags:  m.flags(),
+		Action: m.sendRaw,
 	}
+}
+
+func (m *messageCmd) sendRaw(c *cli.Context) error {
+	if !c.Args().Present() {
+		return usagef("send-raw takes messages as JSON objects, or - for lines of standard input")
+	}
+	if err := m.checkRoom(c); err != nil {
+		return err
+	}
+	if c.NArg() == 1 && c.Args().First() == stdinName {
+		stdin, restore := terminal.ReadUntil(c.Context, m.streams.In)
+		defer restore()
+		return m.deliver(c.Context, echo.RawLines(stdin, maxText), nil)
+	}
+	for _, text := range c.Args().Slice() { // all, before the first is sent
+		if _, err := m.encode(echo.Raw(text), m.settings.maxMessage); err != nil {
+			return err
+		}
+	}
+	return m.deliver(c.Context, func(yield func(echo.Message, error) bool) {
+		for _, text := range c.Args().Slice() {
+			if !yield(echo.Raw(text), nil) {
+				return
+			}
+		}
+	}, nil)
 }
 
 func emotionCommand(streams Streams) *cli.Command {

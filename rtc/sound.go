@@ -123,17 +123,21 @@ func (s *sounds) read(track *webrtc.TrackRemote) {
 		if packet.PayloadType == PayloadMuLaw {
 			packet.Timestamp *= muLawTicks
 		}
-		for sound := (Sound{track.ID(), packet}); ; {
-			select {
-			case s.heard <- sound:
-			default:
-				select {
-				case <-s.heard:
-				default:
-				}
-				continue
-			}
-			break
+		s.pass(Sound{track.ID(), packet})
+	}
+}
+
+// pass hands on a sound. If nobody reads, the oldest gives way.
+func (s *sounds) pass(sound Sound) {
+	for {
+		select {
+		case s.heard <- sound:
+			return
+		default:
+		}
+		select {
+		case <-s.heard:
+		default:
 		}
 	}
 }
