@@ -247,10 +247,11 @@ func (s *Session) deliver(ctx context.Context, u *utterance, p messagePart) erro
 	if err != nil {
 		return err
 	}
-	u.noteSent(p, size)
+	sent := time.Now()
+	u.noteSent(p, size, sent)
 	if p.pcm != nil {
 		s.options.Observe(Moment{
-			Kind: MomentChunk, At: time.Now(), InferenceID: u.id, Position: at, Samples: len(p.pcm),
+			Kind: MomentChunk, At: sent, InferenceID: u.id, Position: at, Samples: len(p.pcm),
 			PCM: p.pcm, Due: p.due, Late: p.late, Bytes: size, Last: p.isLast,
 		})
 	}
@@ -520,7 +521,8 @@ func (c *chunkScript) next(ctx context.Context) (messagePart, error) {
 	if err != nil {
 		return messagePart{}, err
 	}
-	if err := c.pacer.Wait(ctx, c.position); err != nil {
+	now, err := c.pacer.wait(ctx, came, c.position)
+	if err != nil {
 		return messagePart{}, err
 	}
 	c.chunk = chunk
@@ -529,7 +531,7 @@ func (c *chunkScript) next(ctx context.Context) (messagePart, error) {
 	if due.After(came) {
 		c.excusedTime = 0 // the wait caught up
 	}
-	late := max(time.Since(due)-c.excusedTime, 0)
+	late := max(now.Sub(due)-c.excusedTime, 0)
 	return messagePart{pcm: chunk.PCM, due: due, late: late, isLast: chunk.Last}, nil
 }
 

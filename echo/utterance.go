@@ -126,10 +126,10 @@ func (u *utterance) noteSending(p messagePart) (position int64) {
 }
 
 // noteSent counts a message that the connection has accepted.
-func (u *utterance) noteSent(p messagePart, size int) {
+func (u *utterance) noteSent(p messagePart, size int, now time.Time) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	now, r := time.Now(), &u.receipt
+	r := &u.receipt
 	if r.Chunks == 0 {
 		u.first = now
 	}
