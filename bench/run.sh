@@ -32,7 +32,7 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 more=$work/more.md
 : >"$more"
-stages="" peers=""
+stages="" peers="" many=""
 
 if has stages; then
 	echo "bench: the stages" >&2
@@ -50,11 +50,10 @@ if has peers; then
 fi
 if has many; then
 	echo "bench: many conversations" >&2
-	{
-		printf '### Many conversations\n\n```\n'
-		bin/echocast bench --quiet --streams 1,10,50,100,150,200,300 --seconds 5
-		printf '```\n\n'
-	} >>"$more"
+	many=$work/many.jsonl
+	for _ in 1 2 3 4 5; do
+		bin/echocast bench --quiet --json --streams 1,10,50,100,150,200,300 --seconds 5 >>"$many"
+	done
 fi
 $GO build -o "$work/live" ./bench/live
 if has pace; then
@@ -71,5 +70,5 @@ if has first; then
 		"$work/live" -utterances 0 -interrupts 0 -inputs 0
 	} >>"$more"
 fi
-$GO run ./bench/report -stages "$stages" -peers "$peers" -more "$more" -load "$load" -readme bench/README.md
+$GO run ./bench/report -stages "$stages" -peers "$peers" -many "$many" -more "$more" -load "$load" -readme bench/README.md
 echo "bench: the tables are in bench/README.md" >&2

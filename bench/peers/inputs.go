@@ -29,14 +29,16 @@ func makeInputs(ctx context.Context, dir, speech string, hours float64) ([]input
 			rate, effects, seconds)
 	}
 	mp3 := func(from, to, options string) string {
-		return fmt.Sprintf("lame --quiet --cbr -q 7 %s %s %s", options, quote(path(from)), quote(path(to)))
+		return fmt.Sprintf("lame --quiet -q 7 %s %s %s", options, quote(path(from)), quote(path(to)))
 	}
 	for _, commands := range []string{
 		wav("44100-stereo.wav", 44100, "remix 1 1 delay 0 0.011", long),
 		wav("24000-mono.wav", 24000, "", long),
 		// Both cores encode.
-		mp3("24000-mono.wav", "24000-mono.mp3", "-m m -b 64") + " & " + mp3("44100-stereo.wav", "44100-stereo.mp3",
-			"-m j -b 128") + " && wait $!",
+		mp3("24000-mono.wav", "24000-mono.mp3", "--cbr -m m -b 64") + " & " +
+			mp3("44100-stereo.wav", "44100-stereo.mp3", "--cbr -m j -b 128") + " && wait $!",
+		mp3("44100-stereo.wav", "44100-mono.mp3", "--cbr -a -m m -b 96 --resample 44.1") + " & " +
+			mp3("44100-stereo.wav", "44100-vbr.mp3", "-V 4 -m j") + " && wait $!",
 		wav("48000-mono.wav", 48000, "", long),
 		wav("clip.wav", 22050, "", 2),
 	} {
@@ -51,6 +53,8 @@ func makeInputs(ctx context.Context, dir, speech string, hours float64) ([]input
 		{"WAV 44.1 kHz stereo", path("44100-stereo.wav"), long, 1},
 		{"WAV 48 kHz mono", path("48000-mono.wav"), long, 1},
 		{"MP3 44.1 kHz stereo, 128 kbit/s", path("44100-stereo.mp3"), long, 1},
+		{"MP3 44.1 kHz mono, 96 kbit/s", path("44100-mono.mp3"), long, 1},
+		{"MP3 44.1 kHz stereo, VBR (`-V 4`)", path("44100-vbr.mp3"), long, 1},
 		{"MP3 24 kHz mono, 64 kbit/s", path("24000-mono.mp3"), long, 1},
 		{"a 2 s clip, WAV 22.05 kHz mono", path("clip.wav"), 2, 10},
 	}, nil

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"os/exec"
 	"syscall"
@@ -46,12 +47,30 @@ func measure(ctx context.Context, line string) (usage, error) {
 	return usage{state.UserTime() + state.SystemTime(), wall, peak}, nil
 }
 
-// measured is a command on an input with its least usage so far.
+// measured is a command on an input with its least usage in each round.
 type measured struct {
 	input   input
 	command command
-	hasRun  bool
-	usage   usage
+	rounds  []usage
+}
+
+// least returns the smaller times and the larger peak of all rounds.
+func (m *measured) least() usage {
+	all := m.rounds[0]
+	for _, u := range m.rounds[1:] {
+		all = all.least(u)
+	}
+	return all
+}
+
+// ratios returns the ratio to a base of all rounds, and the least and the greatest of one.
+func (m *measured) ratios(base *measured, of func(usage) time.Duration) (all, least, greatest float64) {
+	least = math.Inf(1)
+	for i, u := range m.rounds {
+		ratio := float64(of(u)) / float64(of(base.rounds[i]))
+		least, greatest = min(least, ratio), max(greatest, ratio)
+	}
+	return float64(of(m.least())) / float64(of(base.least())), least, greatest
 }
 
 func allCases(inputs []input, commands []command) (all []*measured) {
@@ -79,10 +98,10 @@ func runRound(ctx context.Context, cases []*measured, round int) error {
 		if err != nil {
 			return err
 		}
-		if c.hasRun {
-			used = used.least(c.usage)
+		if len(c.rounds) < round {
+			c.rounds = append(c.rounds, used)
 		}
-		c.usage, c.hasRun = used, true
+		c.rounds[round-1] = c.rounds[round-1].least(used)
 	}
 	return nil
 }

@@ -63,12 +63,12 @@ func TestRoundKeepsTheBestRun(t *testing.T) {
 	line := func(file string) string { return "echo " + file + " >> " + quote(log) }
 	cases := allCases([]input{{name: "a", path: "a", repeats: 1}, {name: "b", path: "b", repeats: 3}},
 		[]command{{name: "c", line: line}})
-	cases[0].hasRun, cases[0].usage = true, usage{cpu: 1, wall: 2, peak: 1 << 50}
+	cases[0].rounds = []usage{{cpu: 1, wall: 2, peak: 1 << 50}}
 	if err := runRound(t.Context(), cases, 1); err != nil {
 		t.Fatal(err)
 	}
-	if cases[0].usage != (usage{1, 2, 1 << 50}) || !cases[1].hasRun || cases[1].usage.wall <= 0 {
-		t.Errorf("%+v, %+v", cases[0].usage, cases[1].usage)
+	if cases[0].least() != (usage{1, 2, 1 << 50}) || len(cases[1].rounds) != 1 || cases[1].least().wall <= 0 {
+		t.Errorf("%+v, %+v", cases[0].rounds, cases[1].rounds)
 	}
 	if _, err := measure(t.Context(), "test $(wc -l < "+quote(log)+") = 4"); err != nil {
 		t.Errorf("not four runs: %v", err)
@@ -79,13 +79,13 @@ func TestTable(t *testing.T) {
 	one, two := input{name: "one"}, input{name: "two"}
 	base, ours := command{name: "base"}, command{name: "ours"}
 	got := table([]*measured{
-		{one, base, true, usage{2 * time.Second, 3 * time.Second, 57e6}},
-		{one, ours, true, usage{time.Second, 750 * time.Millisecond, 9.5e6}},
-		{two, base, true, usage{8 * time.Millisecond, 4 * time.Millisecond, 1e6}},
+		{one, base, []usage{{2 * time.Second, 3 * time.Second, 57e6}, {3 * time.Second, 4 * time.Second, 1e6}}},
+		{one, ours, []usage{{time.Second, 1 * time.Second, 9.5e6}, {2 * time.Second, 750 * time.Millisecond, 9e6}}},
+		{two, base, []usage{{8 * time.Millisecond, 4 * time.Millisecond, 1e6}}},
 	}, 3, 1, usage{wall: time.Millisecond, peak: 5e6})
 	for _, want := range []string{
 		"| one | base | 2.00 s | 3.00 s | 1.00 | 1.00 | 57.0 MB |\n",
-		"|  | ours | 1.00 s | 750.0 ms | 0.50 | 0.25 | 9.5 MB |\n",
+		"|  | ours | 1.00 s | 750.0 ms | 0.50 (0.50 to 0.67) | 0.25 (0.19 to 0.33) | 9.5 MB |\n",
 		"| two | base | 8.0 ms | 4.0 ms | 1.00 | 1.00 | 1.0 MB |\n",
 		"least of 3 rounds",
 		"a peak of 5.0 MB",

@@ -20,18 +20,25 @@ func table(cases []*measured, rounds int, hours float64, floor usage) string {
 		if base == nil || base.input.name != c.input.name {
 			base, name = c, c.input.name
 		}
-		fmt.Fprintf(&b, "| %s | %s | %s | %s | %.2f | %.2f | %.1f MB |\n", name, c.command.name,
-			seconds(c.usage.cpu), seconds(c.usage.wall),
-			ratio(c.usage.cpu, base.usage.cpu), ratio(c.usage.wall, base.usage.wall), float64(c.usage.peak)/1e6)
+		used := c.least()
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %.1f MB |\n", name, c.command.name,
+			seconds(used.cpu), seconds(used.wall), ratio(c.ratios(base, func(u usage) time.Duration { return u.cpu })),
+			ratio(c.ratios(base, func(u usage) time.Duration { return u.wall })), float64(used.peak)/1e6)
 	}
-	fmt.Fprintf(&b, "\nThe long inputs are %g h of speech. The least of %d rounds counts (of %d runs for the clip).\n",
-		hours, rounds, 10*rounds)
+	fmt.Fprintf(&b, "\nThe long inputs are %g h of speech. The least of %d rounds counts (of %d runs for the clip); "+
+		"beside a ratio\nare those of single rounds, from the least to the greatest.\n", hours, rounds, 10*rounds)
 	fmt.Fprintf(&b, "A command that does nothing takes %s and has a peak of %.1f MB: less cannot be seen.\n",
 		seconds(floor.wall), float64(floor.peak)/1e6)
 	return b.String()
 }
 
-func ratio(a, b time.Duration) float64 { return float64(a) / float64(b) }
+// ratio formats a ratio with the least and the greatest of the rounds, if these differ.
+func ratio(all, least, greatest float64) string {
+	if fmt.Sprintf("%.2f", least) == fmt.Sprintf("%.2f", greatest) {
+		return fmt.Sprintf("%.2f", all)
+	}
+	return fmt.Sprintf("%.2f (%.2f to %.2f)", all, least, greatest)
+}
 
 // seconds formats a time with three significant digits.
 func seconds(d time.Duration) string {

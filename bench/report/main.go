@@ -26,22 +26,24 @@ const (
 func main() {
 	stages := flag.String("stages", "", "`FILE` with the output of go test -bench")
 	peers := flag.String("peers", "", "`FILE` with the table of the peers")
+	many := flag.String("many", "", "`FILE` with the results of echocast bench --streams --json, of several rounds")
 	more := flag.String("more", "", "`FILE` with further sections")
 	load := flag.String("load", "unknown", "load average of the machine before the measuring")
 	readme := flag.String("readme", "bench/README.md", "`FILE` to write into")
 	flag.Parse()
-	if err := run(*stages, *peers, *more, *load, *readme); err != nil {
+	if err := run(*stages, *peers, *many, *more, *load, *readme); err != nil {
 		fmt.Fprintf(os.Stderr, "report: %v\n", err)
 		os.Exit(1)
 	}
 }
 
-func run(stagesFile, peersFile, moreFile, load, readmeFile string) error {
+func run(stagesFile, peersFile, manyFile, moreFile, load, readmeFile string) error {
 	stages, errStages := read(stagesFile)
 	peers, errPeers := read(peersFile)
+	many, errMany := read(manyFile)
 	more, errMore := read(moreFile)
 	readme, err := os.ReadFile(readmeFile)
-	if err := errors.Join(errStages, errPeers, errMore, err); err != nil {
+	if err := errors.Join(errStages, errPeers, errMany, errMore, err); err != nil {
 		return err
 	}
 	text := ""
@@ -54,6 +56,13 @@ func run(stagesFile, peersFile, moreFile, load, readmeFile string) error {
 	}
 	if peers != "" {
 		text += "### The whole tool and its peers\n\n" + peers + "\n"
+	}
+	if many != "" {
+		table, err := manyTable(many)
+		if err != nil {
+			return err
+		}
+		text += "### Many conversations\n\n" + table + "\n"
 	}
 	changed, err := update(string(readme), text+more, machine(load))
 	if err != nil {
@@ -85,7 +94,7 @@ func sections(text string) (all []section) {
 }
 
 // update replaces the sections between the markers that stand in text too, which were
-// measured on this machine, and appends new ones.
+// measured on this machine, says which figures of them have moved, and appends new ones.
 func update(readme, text, machine string) (string, error) {
 	before, rest, found := strings.Cut(readme, beginMark)
 	old, after, ended := strings.Cut(rest, endMark)
@@ -96,6 +105,9 @@ func update(readme, text, machine string) (string, error) {
 	for _, s := range sections(text) {
 		s.body = strings.TrimSpace(machine) + "\n\n" + s.body
 		if at := slices.IndexFunc(all, func(o section) bool { return o.title == s.title }); at >= 0 {
+			if note := moved(all[at].body, s.body); note != "" {
+				s.body += "\n\n" + note
+			}
 			all[at] = s
 		} else {
 			all = append(all, s)

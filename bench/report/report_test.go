@@ -21,8 +21,8 @@ func TestTable(t *testing.T) {
 	}
 	lines := strings.Split(table(results), "\n")
 	want := []string{
-		"| Encode | 50ms | 1000 ns | 4801 |  | 0 | 12 × | 0.06 × |",
-		"| File | wav 24000Hz mono | 2.95 ms | 1950 | 20308 | 77 |  |  |",
+		"| Encode | 50ms | 1000 ns | +20 % | 4801 |  | 0 | 12 × | 0.06 × |",
+		"| File | wav 24000Hz mono | 2.95 ms | +0 % | 1950 | 20308 | 77 |  |  |",
 		"",
 	}
 	if strings.Join(lines[2:], "\n") != strings.Join(want, "\n") {
@@ -58,6 +58,44 @@ func TestUpdate(t *testing.T) {
 		if _, err := update(bad, text, "here"); err == nil {
 			t.Errorf("%q was accepted", bad)
 		}
+	}
+}
+
+func TestManyTable(t *testing.T) {
+	line := func(late, underruns string) string {
+		return `{"all":300,"late_p99_seconds":` + late + `,"underruns":` + underruns + `,"send_bytes_per_stream":240400}
+`
+	}
+	got, err := manyTable(line("0.004", "0") + line("0.002", "3") + line("0.011", "0"))
+	want := "| 300 | 3 | 0.00 ms | 4.00 ms (2.00 to 11.00) | 0.00 ms | 0 (0 to 3) | 0 | 0.00 | 0.00 | 240 |\n"
+	if err != nil || !strings.HasSuffix(got, "\n"+want) {
+		t.Errorf("%v\n%s", err, got)
+	}
+	for _, bad := range []string{"streams", "{}"} {
+		if _, err := manyTable(bad + "\n"); err == nil {
+			t.Errorf("%q was accepted", bad)
+		}
+	}
+}
+
+func TestMovedFigures(t *testing.T) {
+	table := func(a, b, c string) string {
+		return "some machine.\n\n| stage | case | time | ratio |\n| --- | --- | ---: | ---: |\n| one | x | " + a + " | " +
+			b + " |\n|  | y | " + c + " | 1.00 |\n\nThe end.\n"
+	}
+	before := table("900 ns", "0.50 (0.40 to 0.60)", "2.00 ms")
+	if got := moved(before, table("1.1 µs", "0.60 (0.60 to 0.99)", "1.60 ms")); got != "" {
+		t.Errorf("nothing has moved by a third, but %q", got)
+	}
+	got := moved(before, table("1.3 µs", "0.30 (0.30 to 0.99)", "1.00 ms"))
+	for _, want := range []string{"one, x, time: 900 ns → 1.3 µs", "ratio: 0.50 (0.40 to 0.60) → 0.30 (0.30 to 0.99)",
+		"one, y, time: 2.00 ms → 1.00 ms"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in %q", want, got)
+		}
+	}
+	if got := moved("| one | x | 1 s |\n", before); got != "" {
+		t.Errorf("another table was compared: %q", got)
 	}
 }
 

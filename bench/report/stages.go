@@ -13,6 +13,7 @@ import (
 type result struct {
 	stage, name, form string // such as "Encode", "50ms", "naive"
 	nanoseconds       float64
+	slowest           float64            // nanoseconds, of all its runs
 	metrics           map[string]float64 // by unit, such as "MB/s"
 }
 
@@ -34,8 +35,12 @@ func parse(output string) ([]*result, error) {
 		if best := known[key]; best == nil {
 			known[key] = r
 			all = append(all, r)
-		} else if r.nanoseconds < best.nanoseconds {
-			*best = *r
+		} else {
+			slowest := max(best.slowest, r.slowest)
+			if r.nanoseconds < best.nanoseconds {
+				*best = *r
+			}
+			best.slowest = slowest
 		}
 	}
 	if len(all) == 0 {
@@ -63,6 +68,7 @@ func parseLine(fields []string) (*result, error) {
 		r.metrics[fields[i+1]] = value
 	}
 	r.nanoseconds = r.metrics["ns/op"]
+	r.slowest = r.nanoseconds
 	if r.nanoseconds <= 0 {
 		return nil, errors.New("no time")
 	}
@@ -88,8 +94,9 @@ func table(all []*result) string {
 	}
 	slices.SortStableFunc(all, func(r, s *result) int { return cmp.Compare(rank(r.stage), rank(s.stage)) })
 	var b strings.Builder
-	b.WriteString("| stage | case | time | MB/s | × real time | allocations | naive takes | memcpy takes |\n")
-	b.WriteString("| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |\n")
+	b.WriteString("| stage | case | time | slowest round | MB/s | × real time | allocations | naive takes " +
+		"| memcpy takes |\n")
+	b.WriteString("| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n")
 	last := ""
 	for _, r := range all {
 		if r.form != "echocast" {
@@ -100,8 +107,8 @@ func table(all []*result) string {
 			stage = ""
 		}
 		last = r.stage
-		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %.0f | %s | %s |\n", stage, strings.ReplaceAll(r.name, "-", " "),
-			duration(r.nanoseconds),
+		fmt.Fprintf(&b, "| %s | %s | %s | +%.0f %% | %s | %s | %.0f | %s | %s |\n", stage,
+			strings.ReplaceAll(r.name, "-", " "), duration(r.nanoseconds), 100*(r.slowest/r.nanoseconds-1),
 			r.whole("MB/s"), r.whole("x-real-time"), r.metrics["allocs/op"], r.times(other[key+"naive"]),
 			r.times(other[key+"memcpy"]))
 	}
