@@ -5,9 +5,9 @@ import (
 	"io"
 )
 
-// ADPCM stores four bits a sample: by how many steps it differs from what its
-// past predicts. The step adapts to what it met, so a decoder must begin where
-// the state is known; that is the start of every block, whose header holds it.
+// ADPCM stores four bits a sample: by how many steps it differs from what its past predicts.
+// The step adapts to what it met, so a decoder must begin where the state is known; that is
+// the start of every block: the header holds it.
 
 // maxADPCMBlock is the longest block that is read. Encoders make blocks of 256
 // to 8192 bytes.

@@ -89,8 +89,8 @@ func jump(before, after []float32) (sum float64) {
 	return sum
 }
 
-// decodeIMA decodes one channel, whose header starts the block, into every channels-th
-// sample of dst.
+// decodeIMA decodes one channel (its header starts the block) into every channels-th sample of
+// dst.
 func decodeIMA(dst []float32, block []byte, channels int, rounding imaRounding) {
 	sample := int(int16(binary.LittleEndian.Uint16(block)))
 	index := min(int(block[2]), len(imaSteps)-1)

@@ -51,8 +51,8 @@ func (d copiedChannels) ReadSamples(p []float32) (int, error) {
 // decoder's Format returns from then on.
 var errFormatChange = errors.New("the format changes")
 
-// constantFormat is a decoder whose format never changes: each section between two
-// changes is converted to the format of the first, as if it were alone.
+// constantFormat is a decoder with a constant format: each section between two changes is
+// converted to the format of the first, as if it were alone.
 type constantFormat struct {
 	decoder
 	info      Info // of the first section

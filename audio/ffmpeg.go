@@ -64,9 +64,9 @@ type ffmpeg struct {
 	err     error
 }
 
-// openFFmpeg starts the program on the input that found describes, and waits for the
-// header of its WAV output. It passes a regular file by name, so that ffmpeg can seek.
-// A pipe whose index is at its end is copied to a temporary file first.
+// openFFmpeg starts the program on the input that found describes, and waits for the header of
+// its WAV output. It passes a regular file by name, so that ffmpeg can seek. A pipe with its
+// index at the end is copied to a temporary file first.
 func openFFmpeg(r *recorder, opts Options, found *foreignError) (decoder, error) {
 	d := &ffmpeg{found: found, fed: make(chan error, 1), given: r.read.Load,
 		stall: cmp.Or(opts.FFmpegStall, ffmpegStall)}
@@ -135,8 +135,8 @@ func seekableName(file *os.File) string {
 	return file.Name()
 }
 
-// indexIsBehind reports whether an MP4 begins with its sound, whose index then
-// follows it (ISO/IEC 14496-12, 4.2 and 6.2.3). Nothing is consumed.
+// indexIsBehind reports whether an MP4 begins with its sound, so that the index follows it
+// (ISO/IEC 14496-12, 4.2 and 6.2.3). Nothing is consumed.
 func indexIsBehind(r *bufio.Reader) bool {
 	for at := int64(0); at < sniffRoom-16; {
 		head := peekAt(r, int(at), 8)
@@ -173,7 +173,7 @@ func (d *ffmpeg) spool(r io.Reader, opts Options) error {
 	n, err := io.Copy(file, io.LimitReader(r, limit+1))
 	err = errors.Join(err, file.Close())
 	if err == nil && n > limit {
-		err = fmt.Errorf("%w: this is %s of more than %d MB whose index is at its end; save it to a file first",
+		err = fmt.Errorf("%w: this is %s of more than %d MB with its index at the end; save it to a file first",
 			ErrFormat, d.found.what, limit>>20)
 	}
 	if err != nil {

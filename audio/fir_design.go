@@ -30,13 +30,12 @@ const (
 // input period behind an input. The taps of a row meet the inputs from
 // taps-1-lookahead before that input to lookahead after it.
 //
-// A ratio of rates whose reduced numerator is small (80 for 44.1 to 24 kHz)
-// gets one row for each phase. Where those would not fit firMaxCoefficients,
-// the bank has fewer rows and is interpolated linearly, at twice the cost. A
-// tone that passes advances by at most w = pi*min(1, out/in) radians an input
-// period, so the chord between rows d periods apart errs by at most (w*d)²/8 of
-// it. With 1024 rows for upsampling, and fewer in proportion to the ratio for
-// downsampling, that is -118 dB.
+// A ratio of rates with a small reduced numerator (80 for 44.1 to 24 kHz) gets one row for
+// each phase. Where those would not fit firMaxCoefficients, the bank has fewer rows and is
+// interpolated linearly, at twice the cost. A tone that passes advances by at most w =
+// pi*min(1, out/in) radians an input period, so the chord between rows d periods apart errs by
+// at most (w*d)²/8 of it. With 1024 rows for upsampling, and fewer in proportion to the ratio
+// for downsampling, that is -118 dB.
 type firBank struct {
 	coefficients   []float32 // rows × taps, and one more row to interpolate towards
 	rows           int

@@ -265,10 +265,10 @@ func (d *flacDecoder) checkLength(err error) {
 	}
 }
 
-// flacInput hands frames on to mewkiz/flac. That library writes a request for
-// test files to the standard logger, which is the user's, at each frame whose
-// header says 24 or 176.4 kHz by number. Such a header is handed on without its
-// rate, and both checksums of the frame are checked here instead of there.
+// flacInput hands frames on to mewkiz/flac. That library writes a request for test files to
+// the standard logger, which is the user's, at each frame with a header that says 24 or 176.4
+// kHz by number. Such a header is handed on without its rate, and both checksums of the frame
+// are checked here instead of there.
 type flacInput struct {
 	r      *bufio.Reader
 	err    error // why reading r ended

@@ -292,7 +292,7 @@ func (s *jsonAudio) notText() {
 	}
 }
 
-// shapeHere is the shape whose field the scanner is at, or nil.
+// shapeHere is the shape of the field that the scanner is at, or nil.
 func (s *jsonAudio) shapeHere() *JSONOptions {
 	for i := range s.shapes {
 		if shape := &s.shapes[i]; s.json.matches(s.paths[i]) && (s.found == nil || s.found == shape) &&

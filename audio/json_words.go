@@ -123,7 +123,7 @@ const (
 	maxObjectTexts = 1 << 16 // in one object
 )
 
-// wordOverlap is how far words may overlap before their times count as begun anew.
+// wordOverlap is how far words may overlap before their times count as starting again.
 const wordOverlap = 100 * time.Millisecond
 
 // wordColumn is a column of a wordShape.

@@ -32,8 +32,8 @@ type channelSums struct {
 // fullScale is the magnitude of the largest positive 16-bit sample.
 const fullScale = 32767.0 / 32768
 
-// NewLevels prepares to measure samples of this format. Frames whose samples are
-// all below threshold, in dBFS, are silence.
+// NewLevels prepares to measure samples of this format. Frames with all samples below
+// threshold, in dBFS, are silence.
 func NewLevels(format Format, threshold float64) *Levels {
 	return &Levels{format: format, threshold: float32(Amplitude(threshold)),
 		channels: make([]channelSums, format.Channels), first: -1, last: -1}

@@ -105,7 +105,7 @@ func (d *mp3Decoder) ReadSamples(p []float32) (int, error) {
 	return 0, d.err
 }
 
-// change goes on with the section that follows the present one.
+// change continues with the section after the present one.
 func (d *mp3Decoder) change(next *formatChangeError) error {
 	if from, to := d.section.Format(), next.to.format(); from != to {
 		at := d.info.Format.Duration(d.delivered).Seconds()

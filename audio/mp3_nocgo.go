@@ -68,9 +68,8 @@ func refuse(h mpegHeader, frame []byte) error {
 	return &foreignError{reason: fmt.Sprintf("mp3: this build does not read %s", what)}
 }
 
-// refuseFile refuses a file that has a frame go-mp3 cannot be given, before
-// anything of it is said. It reads the file beside its owner, who goes on where he
-// was.
+// refuseFile refuses a file that has a frame go-mp3 cannot be given, before anything of it is
+// said. It reads the file beside its owner, who continues where he was.
 func refuseFile(file *os.File) error {
 	info, err := file.Stat()
 	if err != nil {
@@ -253,8 +252,8 @@ type goDecoder struct {
 	pcm     []byte       // 16-bit stereo, whatever the stream is
 }
 
-// decode turns a frame into samples. go-mp3 panics on some damaged frames; that
-// and its errors end here, as errDamaged, and the decoder begins anew.
+// decode turns a frame into samples. go-mp3 panics on some damaged frames; that and its errors
+// end here, as errDamaged, and the decoder starts again.
 func (d *goDecoder) decode(packed packedFrame) (err error) {
 	defer func() {
 		if cause := recover(); cause != nil {

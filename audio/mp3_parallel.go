@@ -53,8 +53,7 @@ type segmentFrame struct {
 	damaged error
 }
 
-// newParallelFrames goes on where frames is, behind those of history, with so
-// many decoders.
+// newParallelFrames continues where frames is, behind those of history, with so many decoders.
 func newParallelFrames(frames *mpegFrames, history *warmUp, workers int) (*parallelFrames, error) {
 	decoders := make([]*frameDecoder, workers)
 	for i := range decoders {

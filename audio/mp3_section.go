@@ -114,7 +114,7 @@ func (s *mp3Section) advance() error {
 	return nil
 }
 
-// decodeAhead says when a section goes on to decode ahead.
+// decodeAhead says when a section starts to decode ahead.
 type decodeAhead struct {
 	workers int
 	lead    int // frames to decode one by one before

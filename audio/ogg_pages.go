@@ -307,7 +307,7 @@ func (s *oggPages) finish(part []byte) {
 	s.page.packets = append(s.page.packets, packet)
 }
 
-// keep adds a part to the packet that goes on.
+// keep adds a part to the unfinished packet.
 func (s *oggPages) keep(part []byte) {
 	if s.isLost {
 		return
@@ -333,7 +333,7 @@ var oggTable = func() (table [256]uint32) {
 	return table
 }()
 
-// oggChecksum is the checksum of a page, whose checksum field counts as zero.
+// oggChecksum returns the checksum of a page. The page's checksum field counts as zero.
 func oggChecksum(page []byte) uint32 {
 	sum := oggUpdate(0, page[:oggChecksumAt])
 	sum = oggUpdate(sum, []byte{0, 0, 0, 0})

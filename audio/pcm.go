@@ -60,7 +60,7 @@ func (s *pcm) frameBytes() int { return s.codec.bytes * s.format.Channels }
 
 func (s *pcm) leftover() int { return len(s.buf) }
 
-// restart begins anew after an end, with the same number of channels.
+// restart starts again after an end, with the same number of channels.
 func (s *pcm) restart(c codec) { s.codec, s.buf, s.err = c, s.spare[:0], nil }
 
 // ReadSamples decodes what one read delivers, so that live input is passed on
@@ -131,7 +131,7 @@ func (s *pcm) fill(room, frame int) error {
 	return nil
 }
 
-// contained is plain samples whose container tells their length.
+// contained is plain samples in a container that states their length.
 type contained struct {
 	*pcm
 	container string

@@ -124,7 +124,7 @@ func (o *PrepareOptions) Check() error {
 	return nil
 }
 
-// RateError reports an input whose header states another rate than expected.
+// RateError reports an input with a header that states another rate than expected.
 type RateError struct {
 	Container        string
 	Header, Expected int // Hz
@@ -226,8 +226,7 @@ func (p *Prepared) build(o *PrepareOptions) error {
 	return nil
 }
 
-// bounded limits src to MaxDuration, if set, and refuses an input whose header claims
-// more.
+// bounded limits src to MaxDuration, if set, and refuses an input if its header claims more.
 func (p *Prepared) bounded(src Source, longest time.Duration) (Source, error) {
 	if longest == 0 {
 		return src, nil
@@ -239,7 +238,7 @@ func (p *Prepared) bounded(src Source, longest time.Duration) (Source, error) {
 	return &bounded{Source: src, left: left, longest: longest}, nil
 }
 
-// bounded breaks with a *LengthError where src goes on after left samples.
+// bounded breaks with a *LengthError if src has more than left samples.
 type bounded struct {
 	Source  // mono
 	left    int64

@@ -13,15 +13,13 @@ import (
 
 // zaf resamples with libsoxr, quality High, through zaf/resample.
 //
-// That package gives libsoxr room for floor(n·ratio) samples on a write of n and
-// does not look at how much input was taken, so a block that does not come out
-// whole loses audio without an error. Therefore every write is a block of the
-// same length whose output is whole (or, for unusual rates, as nearly as can
-// be, and never with input left over) or several of them where src gives so
-// much at once, the last one filled up with silence, and the total is cut to the
-// right length. The result equals one libsoxr call over
-// the whole signal. Samples are float32: 16-bit output is dithered by libsoxr
-// from a seed taken from the clock.
+// That package gives libsoxr room for floor(n·ratio) samples on a write of n and does not look
+// at how much input was taken, so a block that does not come out whole loses audio without an
+// error. Therefore every write is a block of the same length with a whole output (or, for
+// unusual rates, as nearly as can be, and never with input left over) or several of them where
+// src gives so much at once, the last one filled up with silence, and the total is cut to the
+// right length. The result equals one libsoxr call over the whole signal. Samples are float32:
+// 16-bit output is dithered by libsoxr from a seed taken from the clock.
 type zaf struct {
 	src   Source
 	from  int

@@ -43,7 +43,7 @@ prints the results so far.
 on this machine and speaks 20 messages a second, with the usual lead. A message is
 late by the time from when it is due to when the connection accepts it. Another
 process receives, checks every byte and the order, and counts underruns. auto
-finds the most streams without an underrun whose messages are at most 5 ms late,
+finds how many streams run without an underrun and with messages at most 5 ms late,
 99 of 100: the median of five searches, and the spread. That takes some five minutes.`,
 		Flags: []cli.Flag{
 			&cli.StringSliceFlag{Name: "chunk", DefaultText: "20ms,50ms,100ms",

@@ -59,8 +59,7 @@ func bridgeCommand(streams Streams, server *Server) *cli.Command {
 the room, and the replica says what the bot answers. echocast returns a mark to the
 bot once the audio before it was heard; a clear interrupts the replica. The command
 ends when the bot hangs up, when the room ends, or with Ctrl-C; none is an error.
-Without --to or --pal this is a rehearsal: a stand-in replica in this process, whose
-user is silent.
+Without --to or --pal this is a rehearsal: a stand-in replica in this process, with a silent user.
 TWILIO_AUTH_TOKEN in the environment signs the request as Twilio does.`,
 		Flags: option.Join([]cli.Flag{
 			option.New(&b.bridge.With, "carrier", "twilio", "act as this `CARRIER`: twilio or vonage"),

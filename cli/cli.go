@@ -34,8 +34,8 @@ const Version = "0.1.0"
 // run closes it to end a read that blocks.
 type Streams = output.Streams
 
-// Run runs the command line args, whose first word is the program's name, and
-// returns the exit code. It reads and writes only through streams.
+// Run runs the command line args and returns the exit code. The first word of args is the
+// program's name. Run reads and writes only through streams.
 func Run(ctx context.Context, args []string, streams Streams) int {
 	people := linesTo(&streams)
 	return report(runApp(ctx, args, streams, nil), people)

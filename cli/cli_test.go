@@ -267,7 +267,7 @@ func TestRefusals(t *testing.T) {
 		{[]string{"encode", "--field", "audio", good}, 2, "add -f ndjson"},
 		{[]string{"encode", "--json", good}, 2, "--dry-run"},
 		{[]string{"encode", "--preset", "minimax", "--inside", "wav", good}, 2, "give one of them"},
-		{[]string{"encode", "--preset", "elevenlabs-mp3", "--channels", "7", good}, 2, "whose header says them"},
+		{[]string{"encode", "--preset", "elevenlabs-mp3", "--channels", "7", good}, 2, "a header that states them"},
 		{[]string{"encode", "-f", "ndjson", good}, 3, "line 1"},
 		{[]string{"encode", "-f", "ndjson", "--payload", "octal", good}, 3, "octal"},
 		{[]string{"encode", "--rate", "8000", good}, 2, "raw samples"},

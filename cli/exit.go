@@ -58,7 +58,7 @@ const helpExitCodes = `Exit codes:
      5  the replica or the service could not be reached, or did not join in time
      6  the connection was lost
      7  a chunk, or another message, does not fit the message limit
-     8  the replica was interrupted: by somebody else, by the user's speech
+     8  the replica was interrupted: by another participant, by the user's speech
         (--barge-in), by SIGUSR2 or by space
      9  sent, but not confirmed: an utterance as heard, an interrupt as obeyed
     10  the connection was lost and could not be restored

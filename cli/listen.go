@@ -76,7 +76,7 @@ connection.`,
 			option.New(&l.execTimeout, "exec-timeout", 30*time.Second, "kill that command after this `TIME`"),
 			option.New(&l.execJobs, "exec-jobs", 1, "run that command for up to `N` events at the same time; with more than 1 "+
 				"the order is not kept"),
-			option.Bool(&l.execErrors, "exec-errors", "answer a tool call whose command fails, or takes too long, with a "+
+			option.Bool(&l.execErrors, "exec-errors", "if the command of a tool call fails, or takes too long, answer with a "+
 				"result of status error"),
 			option.New(&l.transcript, "transcript", "", "write who said what and when to `FILE`: .txt, .srt, .vtt or .json "+
 				"(default: none)"),

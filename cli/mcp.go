@@ -66,7 +66,7 @@ func serveMCP(ctx context.Context, m *messageCmd, server *Server) error {
 	})
 }
 
-// neverClosed is a stream whose Close does nothing.
+// neverClosed is a stream with a Close that does nothing.
 type neverClosed struct{ io.Writer }
 
 func (neverClosed) Close() error { return nil }

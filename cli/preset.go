@@ -50,7 +50,7 @@ func (s *settings) resolve() error {
 	case s.audio.JSON.Encoding != "":
 		return usagef("--preset and --inside both say what the audio is: give one of them")
 	case !found.Raw() && s.audio.Raw.Channels != 0:
-		return usagef("--channels is for raw samples; --preset %s is for audio whose header says them", p.name)
+		return usagef("--channels is for raw samples; --preset %s is for audio with a header that states them", p.name)
 	}
 	s.expectRate(s.audio.Raw.Rate, "--rate")
 	if s.audio.Raw.Rate == 0 {

@@ -133,7 +133,7 @@ const (
 	maxLate    = 50 * time.Millisecond // a node with chunks later than this counts as full
 )
 
-// orphan is a conversation whose node is gone, or has released it.
+// orphan is a conversation that has lost its node, or was released.
 type orphan struct {
 	id        string
 	isOverdue bool // no node with a slot has claimed it in time

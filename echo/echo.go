@@ -40,7 +40,7 @@ import (
 // Defaults of a session, from the documentation of the service and from what its
 // senders do.
 const (
-	DefaultRate       = 24000                 // Hz; recommended by Tavus, whose own default is 16000
+	DefaultRate       = 24000                 // Hz; recommended by Tavus; its own default is 16000
 	DefaultChunk      = 50 * time.Millisecond // 2400 bytes of PCM, about 3434 of JSON, 20 messages a second
 	DefaultMaxMessage = 4096                  // bytes of JSON; the documented limit of a Daily app-message
 	DefaultLead       = time.Second           // how far ahead of playout the replica is kept

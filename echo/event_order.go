@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// EventFilter marks the events to act on, for programs that act on events as they
-// arrive. The service reports most of what a replica does twice, and connections delay,
-// reorder and repeat events. An event is not news if
+// EventFilter marks the events to act on, for programs that act on events as they arrive. The
+// service sends most events of a replica twice, and connections delay, reorder and repeat
+// events. An event is not news if
 //
 //   - it repeats an earlier one, its twin, except for presence: on a new connection that is
 //     news again, or

@@ -49,7 +49,7 @@ type FeedStats struct {
 	SilenceSamples int64   `json:"silence_samples"` // zeros that filled the gaps
 }
 
-// errAborted ends a read of a Feed whose utterance was interrupted.
+// errAborted ends a read of a Feed after its utterance was interrupted.
 var errAborted = errors.New("echo: the read was ended")
 
 // Feed buffers a source for a session. A goroutine reads ahead; Close ends it and waits

@@ -27,7 +27,7 @@ type Limits struct {
 	Interval time.Duration
 }
 
-// Limiter is a Stage whose room limits messages. A Stage without it has none.
+// Limiter is a Stage of a room that limits messages. A Stage without it has none.
 type Limiter interface {
 	Limits() Limits
 }

@@ -261,7 +261,7 @@ func (s *Session) handlePal(event Event) {
 	}
 }
 
-// noteOther notes the utterance of another sender, whose messages some rooms pass on to
+// noteOther records an utterance of another sender. Some rooms pass its messages on to
 // everybody. Its events are not about our utterance, which may have to wait for it.
 func (s *Session) noteOther(id string) {
 	if id == "" || s.past.has(id) || s.current != nil && s.current.id == id {
@@ -418,11 +418,11 @@ func (s *Session) unsubscribe(r *subscription) {
 	s.readers = slices.DeleteFunc(s.readers, (*subscription).over)
 }
 
-// Events returns the events from now on, in the order of their arrival and with twins:
-// Event.Stale marks those not to act on, and a Sequencer folds and sorts them. The
-// first call also gets the last 256 events since NewSession. The last pair has an empty
-// Event and the reason for the end: the cause of ctx, ErrSlow, or why the session
-// ended. Range over the result once.
+// Events returns the events from now on, in the order of their arrival and with repeats:
+// Event.Stale marks those not to act on, and a Sequencer folds and sorts them. The first call
+// also gets the last 256 events since NewSession. The last pair has an empty Event and the
+// reason for the end: the cause of ctx, ErrSlow, or why the session ended. Range over the
+// result once.
 func (s *Session) Events(ctx context.Context) iter.Seq2[Event, error] {
 	r := &subscription{wake: make(chan struct{}, 1), done: ctx.Done()}
 	s.mu.Lock()

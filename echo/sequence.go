@@ -347,7 +347,7 @@ func (p fingerprint) agrees(q fingerprint) bool {
 	return p.inference == q.inference && p.role == q.role && isNear(p.emitted, q.emitted)
 }
 
-// twin finds the event with the same content as p but another name or number.
+// twin finds the repeat of p under another name or number.
 func (s *conversationOrder) twin(p fingerprint) *fingerprint {
 	if !hasTwins(p.kind) {
 		return nil
@@ -382,7 +382,7 @@ func isNear(a, b time.Time) bool {
 	return a.IsZero() || b.IsZero() || a.Sub(b).Abs() <= twinDrift
 }
 
-// supersede folds a waiting twin into one with a lower number, which was emitted first.
+// supersede folds a waiting repeat into one with a lower number, which was emitted first.
 func (s *conversationOrder) supersede(twin *fingerprint, seq int64) bool {
 	if seq == 0 || seq >= twin.seq {
 		return false

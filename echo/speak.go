@@ -73,7 +73,7 @@ type content interface {
 	abort()
 	// describe adds the fields of the receipt that the content knows.
 	describe(r *Receipt)
-	// rewind goes back to the end of what was heard, in samples; 0: to the beginning.
+	// rewind goes back to the end of the heard part, in samples; 0: to the beginning.
 	rewind(heard int64) error
 }
 

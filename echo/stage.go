@@ -26,13 +26,12 @@ type Stage interface {
 	Next(ctx context.Context) (Event, error)
 }
 
-// MessageSender is a Stage whose room carries other messages than audio.
+// MessageSender is a Stage of a room that carries other messages than audio.
 type MessageSender interface {
 	Send(ctx context.Context, msg Message) error
 }
 
-// TextSpeaker is a Stage whose room takes text that the replica says in its own
-// voice.
+// TextSpeaker is a Stage of a room that takes text for the replica to say in its own voice.
 type TextSpeaker interface {
 	// SayText sends a piece of the utterance with this id, and returns the number of
 	// bytes sent.
@@ -47,7 +46,7 @@ type ClipCounter interface {
 	Clipped() int64
 }
 
-// Acknowledger is a Stage or a Conn whose peer acknowledges what it receives.
+// Acknowledger is a Stage or a Conn with a peer that acknowledges what it receives.
 type Acknowledger interface {
 	// Unacknowledged returns how many of the bytes sent the peer has not acknowledged;
 	// negative: not known.

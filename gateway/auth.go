@@ -91,7 +91,7 @@ func (a *api) find(r *http.Request, secret string) (caller, bool) {
 
 // isAllowed reports whether a request comes from this server's own pages, from those of an
 // allowed origin, or from no page. If no token is needed, the host must be an address of this
-// machine: any other name could belong to a site whose page points it here.
+// machine: any other name could belong to a site with a page that points it here.
 func (a *api) isAllowed(r *http.Request) bool {
 	if a.isAllowedOrigin(r) {
 		return true

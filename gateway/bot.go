@@ -13,7 +13,7 @@ import (
 	"echocast/carrier/vonage"
 )
 
-// The carriers, by whose protocols bots can be called.
+// The carriers that a bot can be called as.
 const (
 	Twilio = "twilio"
 	Vonage = "vonage"

@@ -12,7 +12,7 @@ import (
 )
 
 var (
-	// errHungUp ends a conversation whose bot has ended the call.
+	// errHungUp ends a conversation after its bot has ended the call.
 	errHungUp = errors.New("the bot has hung up")
 	// errStopped ends a call that a request has ended.
 	errStopped = errors.New("the call was hung up by a request")
@@ -226,7 +226,7 @@ func (a *api) callBot(w http.ResponseWriter, r *http.Request) error {
 	return answer(w, http.StatusCreated, info)
 }
 
-// hangUpBot ends the call of the bot; the conversation goes on.
+// hangUpBot ends the call of the bot; the conversation continues.
 func (a *api) hangUpBot(w http.ResponseWriter, r *http.Request) error {
 	c, err := a.conversation(r)
 	if err != nil {

@@ -80,7 +80,7 @@ func (a *api) forwardCreation(w http.ResponseWriter, r *http.Request) bool {
 	return !isHere && a.pass(w, r, &repeatable{from: r.Body}, address, "")
 }
 
-// repeatable is the body of a request whose beginning can be read again.
+// repeatable is the body of a request. Its beginning can be read again.
 type repeatable struct {
 	from  io.Reader
 	begun []byte // the bytes read so far, up to maxRepeated

@@ -78,7 +78,7 @@ type Options struct {
 	// Tokens say who may do what; nil: everybody who reaches the gateway may do everything, so
 	// only this machine may reach it.
 	Tokens *token.File
-	// AllowOrigins are the origins of other sites whose pages may send requests, such as
+	// AllowOrigins are the origins of other sites from which pages may send requests, such as
 	// https://app.example.
 	AllowOrigins []string
 	// BotHosts are the hosts on which bots may be called, such as bots.example, *.bots.example

@@ -105,7 +105,7 @@ func (u *Utterance) keepEnd(cause error) error {
 	return u.keep(pieceEnd, []byte(text))
 }
 
-// keepAll stores an utterance whose audio is complete.
+// keepAll stores an utterance with complete audio.
 func (u *Utterance) keepAll(from io.ReadSeeker) error {
 	piece := make([]byte, longestPiece)
 	for {
@@ -286,7 +286,7 @@ func (c *Conversation) requeue(u *Utterance, kept *keptUtterance) {
 // continueTimeout is how long an utterance waits for its client after its node was lost.
 const continueTimeout = 10 * time.Second
 
-// openAudio is the audio of an utterance whose client has to connect again.
+// openAudio is the audio of an utterance that waits for its client to connect again.
 type openAudio struct {
 	pipe  *pipe
 	bytes int64

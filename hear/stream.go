@@ -46,7 +46,7 @@ func NewStream(rate int, to io.Writer) (*Stream, error) {
 // its payload type.
 func (s *Stream) Packet(track string, p *rtp.Packet) { s.PacketAt(time.Now(), track, p) }
 
-// PacketAt takes a packet whose sound began at a known time.
+// PacketAt takes a packet with the time at which its sound began.
 func (s *Stream) PacketAt(now time.Time, track string, p *rtp.Packet) {
 	coding := Opus
 	switch p.PayloadType {

@@ -62,8 +62,8 @@ type Server struct {
 	isClosed bool
 }
 
-// New returns a Server for a session whose replica has joined, and starts to follow its
-// events. version is shown to the agent. The caller closes it.
+// New returns a Server for a session with a joined replica, and starts to follow its events.
+// version is shown to the agent. The caller closes it.
 func New(session *echo.Session, version string) *Server {
 	s := &Server{session: session, changed: make(chan struct{}), active: map[chan struct{}]bool{},
 		order: echo.NewSequencer(orderWindow)}

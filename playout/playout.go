@@ -310,7 +310,7 @@ func (p *Player) dropPending(cause error) {
 	p.change()
 }
 
-// dropped is the position of a mark whose samples were dropped.
+// dropped is the position of a mark after dropped samples.
 const dropped = -1
 
 // watch calls callMarks while marks wait, until ctx ends.

@@ -9,7 +9,7 @@ import (
 	"echocast/internal/pcm"
 )
 
-// wav is a 16-bit stereo WAV file whose header is correct after each write.
+// wav is a 16-bit stereo WAV file with a header that is correct after each write.
 type wav struct {
 	file *os.File
 	size int64 // bytes of samples

@@ -142,8 +142,7 @@ func (s *session) speakingEvent(name string, u *utterance, at time.Time) wireEve
 	}
 }
 
-// sendSpeaking sends an event with its twin and, with Options.Legacy, its legacy
-// form.
+// sendSpeaking sends an event for both roles and, with Options.Legacy, its legacy form.
 func (s *session) sendSpeaking(kind Sent, e wireEvent, at time.Time, content properties) {
 	messages := s.twins(&e, content)
 	if s.opts.Legacy {
@@ -177,8 +176,7 @@ func (s *session) legacy(e wireEvent, role string, content properties) []byte {
 	return e.encode()
 }
 
-// sendUser sends an event of a user. It has no twin, and its legacy form has no
-// properties.
+// sendUser sends an event of a user. It is sent once, and its legacy form has no properties.
 func (s *session) sendUser(name, id string, at time.Time, content properties) {
 	content.Role = "user"
 	e := wireEvent{

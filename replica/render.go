@@ -300,7 +300,7 @@ func (r *renderer) start(u *utterance, now time.Time) {
 	}
 }
 
-// stall stops playback of an open utterance whose next sample is overdue.
+// stall stops playback of an open utterance when its next sample is overdue.
 func (r *renderer) stall(now time.Time) {
 	if !r.isRunning || r.queue[0].isClosed || !now.After(r.end()) {
 		return

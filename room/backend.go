@@ -79,7 +79,7 @@ type Inviter interface {
 	Invite(address, avatar string) (server, token string, err error)
 }
 
-// SpeechRater is a Backend whose replicas take speech at different sampling rates.
+// SpeechRater is a Backend for replicas that take speech at different sampling rates.
 type SpeechRater interface {
 	// SpeechRate returns the rate in Hz of speech for an avatar; an empty avatar is the
 	// default one.

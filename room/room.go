@@ -110,8 +110,8 @@ type Options struct {
 	// Warn, if set, is called with warnings.
 	Warn func(text string)
 
-	// MaySend, if it is set, is asked before each datagram that leaves, in rooms whose
-	// connection is made here (room/peer). Where it says no, the datagram is dropped.
+	// MaySend, if it is set, is asked before each datagram that leaves, in rooms with a
+	// connection of this process (room/peer). Where it says no, the datagram is dropped.
 	MaySend func() bool
 
 	// Wrap, if set, wraps the connection, in rooms that carry messages.
@@ -215,7 +215,7 @@ func (r *Room) current() *Connection {
 	return r.now
 }
 
-// Rejoin leaves the room, whose connection was lost, and joins it again. Use it as
+// Rejoin leaves the room after its connection was lost, and joins it again. Use it as
 // echo.Options.Redial.
 func (r *Room) Rejoin(ctx context.Context) (echo.Stage, error) {
 	r.leave()

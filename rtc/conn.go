@@ -47,7 +47,7 @@ type Conn struct {
 	readers      sync.WaitGroup
 }
 
-// newConn starts the goroutines of a connection whose message channel is open.
+// newConn starts the goroutines of a connection with an open message channel.
 func newConn(p *peer, messages channel, o *Options, release func(orderly bool)) *Conn {
 	c := &Conn{
 		peer:        p,

@@ -6,9 +6,9 @@ import (
 	"github.com/pion/transport/v5"
 )
 
-// fencedNet is a network whose datagrams leave while maySend says so. It is the last
-// step before the system: what SCTP repeats passes it too, which a check in Send would
-// miss after the process has stood still.
+// fencedNet is a network that sends datagrams only while maySend allows it. It is the last
+// step before the system: what SCTP repeats passes it too, which a check in Send would miss
+// after the process has stood still.
 type fencedNet struct {
 	transport.Net
 	maySend func() bool

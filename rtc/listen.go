@@ -148,8 +148,8 @@ func (l *Listener) count(_ net.Conn, state http.ConnState) {
 // of its own.
 func (l *Listener) URL() string { return l.url }
 
-// Accept returns the next connection whose message channel is open. The error
-// is the cause of ctx, or net.ErrClosed after Close.
+// Accept returns the next connection with an open message channel. The error is the cause of
+// ctx, or net.ErrClosed after Close.
 func (l *Listener) Accept(ctx context.Context) (*Conn, error) {
 	select {
 	case conn := <-l.accepted:

@@ -91,11 +91,10 @@ func silentTicks(interval, timeout time.Duration) int {
 
 // silenceWatch counts the ping intervals in which nothing arrived from the peer.
 //
-// It counts ticks, not time, because a process that was stopped itself finds
-// one tick on waking, however long it slept, and must not blame the peer. And
-// it counts every SCTP packet as a sign of life, not pongs alone: a peer whose
-// reader is slow has a full receive window, which holds back pings as well as
-// messages, but its acknowledgements still come.
+// It counts ticks, not time, because a process that was stopped itself finds one tick on
+// waking, however long it slept, and must not blame the peer. And it counts every SCTP packet
+// as a sign of life, not pongs alone: a peer with a slow reader has a full receive window,
+// which holds back pings as well as messages, but its acknowledgements still come.
 type silenceWatch struct {
 	heard   uint64 // bytes received at the last tick
 	silent  int    // ticks since that number grew

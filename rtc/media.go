@@ -21,7 +21,7 @@ type mediaLink struct {
 	sounds  *sounds    // nil without sound
 }
 
-// newMediaPeer makes a peer whose connection has media, unless sound is false.
+// newMediaPeer makes a peer with media in its connection, unless sound is false.
 func newMediaPeer(o *Options, sound bool) (*peer, error) {
 	mux, err := openIPv6Mux(o)
 	if err != nil {

@@ -86,7 +86,7 @@ func OpenStdin(ctx context.Context, stdin io.Reader, o *audio.PrepareOptions) (*
 	return Open(ctx, Stdin, first, o)
 }
 
-// peeked is standard input whose first byte has been read ahead.
+// peeked is standard input after its first byte has been read ahead.
 type peeked struct {
 	*bufio.Reader
 	io.Closer

@@ -217,7 +217,7 @@ func (c *Conversation) Disown() error {
 	return c.entry.remove()
 }
 
-// EndNamed ends the conversations whose name for Open was name.
+// EndNamed ends the conversations that were opened with this name.
 func EndNamed(ctx context.Context, client *Client, name string) error {
 	for info, err := range client.Conversations(ctx, Active) {
 		if err != nil {

@@ -214,8 +214,8 @@ func (r *Recorder) flush(lines []byte) []byte {
 	return lines
 }
 
-// secretParts matches an address whose parts may be secret: user and password,
-// query and fragment.
+// secretParts matches an address with parts that may be secret: user and password, query and
+// fragment.
 var secretParts = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`([a-zA-Z][a-zA-Z0-9+.-]*://)(?:[^\s/?#"@]*@)?([^\s?#"]*)(?:[?#][^\s"]*)?`)
 })

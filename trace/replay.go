@@ -388,7 +388,7 @@ func (p *replay) follow(event echo.Event) {
 		return
 	}
 	if !u.isSpeaking && !u.started.IsZero() && !event.Interrupted {
-		return // the twin of an earlier stopped_speaking
+		return // a repeat of an earlier stopped_speaking
 	}
 	u.start(event) // if its started_speaking was lost
 	u.isSpeaking = false

@@ -257,7 +257,7 @@ func (a *analysis) event(e Entry) {
 func (a *analysis) stopped(e Entry) {
 	a.buffer.stop(e.T)
 	if n := len(a.s.Marks); n == 0 || a.s.Marks[n-1].Kind != KindInterrupt {
-		a.mark(e, "the replica was interrupted by somebody else")
+		a.mark(e, "the replica was interrupted by another participant")
 	}
 }
 
@@ -286,7 +286,7 @@ func (a *analysis) finish() *Session {
 	return s
 }
 
-// speakingSpans collects when somebody spoke. The twin of an event changes nothing.
+// speakingSpans collects when somebody spoke. A repeated event changes nothing.
 type speakingSpans struct {
 	spans  *[]Span
 	isOpen bool

@@ -43,8 +43,8 @@ func TestSource(t *testing.T, open func() (audio.Source, error), want []float32)
 	}
 }
 
-// TestBroken reads a Source whose input breaks with cause: the samples before
-// the break must be a prefix of want, and the error must wrap cause and stay.
+// TestBroken reads a Source that breaks with cause: the samples before the break must be a
+// prefix of want, and the error must wrap cause and stay.
 func TestBroken(t *testing.T, src audio.Source, want []float32, cause error) {
 	t.Helper()
 	got, err := collect(t, src, 480)

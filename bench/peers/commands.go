@@ -29,8 +29,8 @@ type command struct {
 //go:embed json_messages.py
 var pythonMessages []byte
 
-// findCommands lists the commands whose programs are installed. The others are compared
-// with the first.
+// findCommands lists the commands with installed programs. The others are compared with the
+// first.
 func findCommands(ctx context.Context, echocast, dir string) ([]command, error) {
 	if _, err := os.Stat(echocast); err != nil {
 		return nil, fmt.Errorf("%w; make build first", err)

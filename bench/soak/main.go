@@ -26,7 +26,7 @@ const restTime = 30 * time.Second
 func main() {
 	program := flag.String("program", "bin/echocast-server", "the echocast-server that is started")
 	conversations := flag.Int("conversations", 10, "conversations at the same time")
-	length := flag.Duration("for", time.Hour, "how long they go on")
+	length := flag.Duration("for", time.Hour, "how long they continue")
 	every := flag.Duration("every", time.Minute, "how often the gateway is looked at")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

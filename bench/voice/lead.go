@@ -32,7 +32,7 @@ const (
 	shapeRuns = 100
 )
 
-// resamples is how often the runs are drawn anew for the bounds.
+// resamples is how often the runs are drawn again for the bounds.
 const resamples = 400
 
 // EstimateLead estimates, from the leads that runs needed, the one that all but one in a

@@ -41,7 +41,7 @@ func Shell(ctx context.Context, line string) *exec.Cmd {
 	return Command(ctx, shell[0], shell[1], line)
 }
 
-// Process is a running command whose standard output is read.
+// Process is a running command with its standard output.
 type Process struct {
 	// Stdout is the output of the command. It ends when all processes have closed it,
 	// or when the command has exited and nothing arrived for IdleTimeout. It is nil if

@@ -17,8 +17,8 @@ func (c *Complaints) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// AboutBroken ends a command whose output was unusable. It returns how the command
-// failed by itself, which may be the reason; else nil.
+// AboutBroken ends a command that had unusable output. It returns how the command failed by
+// itself, which may be the reason; else nil.
 func (c *Complaints) AboutBroken(p *Process) error {
 	isLate, err := p.WaitFor(IdleTimeout)
 	if isLate {

@@ -12,9 +12,8 @@ import (
 // SIGKILL. A leash does the same for what the command starts.
 func dieWithParent(attr *syscall.SysProcAttr) { attr.Pdeathsig = syscall.SIGKILL }
 
-// leash is a pipe whose writing end only echocast has. When echocast dies, however it
-// dies, the writing end closes, and the kernel kills the process group that holds the
-// reading end.
+// leash is a pipe. Only echocast has its writing end. When echocast dies, however it dies, the
+// writing end closes, and the kernel kills the process group that holds the reading end.
 type leash struct{ theirs, ours *os.File }
 
 // newLeash gives the command the reading end. Without a pipe there is no leash.

@@ -6,9 +6,9 @@ import (
 	"syscall"
 )
 
-// CatchSIGPIPE makes a write to a closed pipe an error in this process, as ignoring
-// SIGPIPE does. Unlike an ignored signal, children do not inherit this, so a program
-// whose output is closed still ends.
+// CatchSIGPIPE makes a write to a closed pipe an error in this process, as ignoring SIGPIPE
+// does. Unlike an ignored signal, children do not inherit this, so a program still ends when
+// its output is closed.
 func CatchSIGPIPE() (stop func()) {
 	caught := make(chan os.Signal, 1) // it is not read: what does not fit is dropped
 	signal.Notify(caught, syscall.SIGPIPE)

@@ -1,6 +1,5 @@
-// Package outfile creates private files for recordings and traces, which contain
-// somebody's voice. Only the owner can read them, unless the file exists with other
-// permissions.
+// Package outfile creates private files for recordings and traces, which contain a person's
+// voice. Only the owner can read them, unless the file exists with other permissions.
 package outfile
 
 import (

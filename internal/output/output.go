@@ -62,7 +62,7 @@ func (e *PrintedError) Error() string { return e.Err.Error() }
 // Unwrap returns the error that was printed.
 func (e *PrintedError) Unwrap() error { return e.Err }
 
-// Writer returns a writer to stdout, whose errors are of type *Error.
+// Writer returns a writer to stdout. Its errors are of type *Error.
 func Writer(out io.Writer) io.Writer { return writer{out} }
 
 type writer struct{ io.Writer }

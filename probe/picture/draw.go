@@ -39,7 +39,7 @@ var (
 // canvas is a surface to draw on. Positions are pixels from the top left.
 type canvas interface {
 	rect(x, y, w, h int, c color.RGBA)
-	// text writes words whose baseline is at y; x is their left end, middle or right end.
+	// text writes words with their baseline at y; x is their left end, middle or right end.
 	text(x, y int, at anchor, words string, c color.RGBA)
 	// bars draws vertical lines one pixel wide, next to each other from x on.
 	bars(x int, tops, bottoms []int, c color.RGBA)

@@ -241,7 +241,7 @@ func (r *program) readVideo(in *bufio.Reader) error {
 		m := image.NewYCbCr(image.Rect(0, 0, width, height), image.YCbCrSubsampleRatio420)
 		for _, plane := range [][]byte{m.Y, m.Cb, m.Cr} {
 			if _, err := io.ReadFull(in, plane); err != nil {
-				return fmt.Errorf("a frame breaks off: %w", err)
+				return fmt.Errorf("a frame is incomplete: %w", err)
 			}
 		}
 		if err := r.add(picture{at, m}); err != nil {
@@ -345,7 +345,7 @@ const maxImage = 16 << 20
 func readImage(part io.Reader) (*image.YCbCr, error) {
 	data, err := io.ReadAll(io.LimitReader(part, maxImage))
 	if err != nil {
-		return nil, fmt.Errorf("a picture breaks off: %w", err)
+		return nil, fmt.Errorf("a picture is incomplete: %w", err)
 	}
 	header, _, err := image.DecodeConfig(bytes.NewReader(data))
 	if err == nil {

@@ -42,7 +42,7 @@ type Drawing struct {
 	raster  *vector.Rasterizer
 }
 
-// NewDrawing makes a Drawing whose pictures are width pixels wide, an even number.
+// NewDrawing makes a Drawing with pictures that are width pixels wide, an even number.
 func NewDrawing(width int) (*Drawing, error) {
 	if width < 2 || width%2 != 0 {
 		return nil, fmt.Errorf("face: a picture is an even number of pixels wide, not %d", width)

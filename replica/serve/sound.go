@@ -159,7 +159,7 @@ func newEncoder(rate int) (encoder, error) {
 	return opusencoder.New(rate, false)
 }
 
-// voice cuts sound into packets whose timestamps are the due times.
+// voice cuts sound into packets with their due times as timestamps.
 type voice struct {
 	open       func(rate int) (encoder, error)
 	encoder    encoder

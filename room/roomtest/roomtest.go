@@ -41,8 +41,8 @@ var rooms = struct {
 
 func init() { room.Register("memory", backend{}) }
 
-// Open makes a room whose replicas use these options; nil: the defaults. Each
-// connection has its own replica. The caller closes the room.
+// Open makes a room with replicas that use these options; nil: the defaults. Each connection
+// has its own replica. The caller closes the room.
 func Open(o *replica.Options) *Room {
 	r := &Room{}
 	if o != nil {

@@ -14,10 +14,10 @@ import (
 // MicrophoneRate is the sampling rate in Hz of a Microphone.
 const MicrophoneRate = 24000
 
-// Microphone speaks into a room as a person does, by an audio track that its page
-// publishes: for replicas whose echo mode listens to a microphone. It is an echo.Stage
-// without messages. The page plays the samples of Speak in real time, and reports when
-// it has played them; an interrupt drops those that it holds.
+// Microphone speaks into a room as a person does, by an audio track that its page publishes:
+// for replicas that listen to a microphone in echo mode. It is an echo.Stage without messages.
+// The page plays the samples of Speak in real time, and reports when it has played them; an
+// interrupt drops those that it holds.
 //
 // Events come from the room as usual. A page that breaks in mid-utterance loses the
 // samples that it held, so the utterance fails with echo.ErrLost.
@@ -55,7 +55,7 @@ func NewMicrophone(c *Conn, events echo.Conn) *Microphone {
 // HeardAlone reports whether it speaks without a replica.
 func (m *Microphone) HeardAlone() bool { return m.Alone }
 
-// Begin opens the utterance u, whose rate is MicrophoneRate.
+// Begin opens the utterance u. Its rate is MicrophoneRate.
 func (m *Microphone) Begin(u echo.Utterance) error {
 	if u.Rate != MicrophoneRate {
 		return fmt.Errorf("daily: a microphone of %d Hz, not %d", u.Rate, MicrophoneRate)

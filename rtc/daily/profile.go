@@ -63,7 +63,7 @@ func removeFolder(folder string) error {
 	}
 }
 
-// removeStaleProfiles removes profiles whose processes have ended.
+// removeStaleProfiles removes the profiles of processes that have ended.
 func removeStaleProfiles(temporary string) {
 	locks, _ := filepath.Glob(filepath.Join(temporary, profilePrefix+"*"+lockSuffix)) // the pattern is right
 	for _, path := range locks {

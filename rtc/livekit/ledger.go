@@ -105,8 +105,8 @@ func (l *ledger) find(matches func(*entry) bool) int {
 	return -1
 }
 
-// closest returns the index of the newest stream whose length is nearest to position:
-// avatars in tests play faster than real time.
+// closest returns the index of the newest stream with the length nearest to position: avatars
+// in tests play faster than real time.
 func (l *ledger) closest(position time.Duration) int {
 	best := -1
 	for at, e := range slices.Backward(l.pending) {

@@ -2,7 +2,7 @@ package livekit
 
 import "strings"
 
-// vendorsAt16kHz are the vendors whose workers take speech at 16 kHz, according to LiveKit's
+// vendorsAt16kHz are the vendors of workers that take speech at 16 kHz, according to LiveKit's
 // plugins for them (November 2026).
 var vendorsAt16kHz = []string{"avatartalk", "lemonslice", "protoface", "runway", "simli"}
 

@@ -174,8 +174,8 @@ func (r *Room) waitForRoom(ctx context.Context) error {
 	}
 }
 
-// abandon closes the stream whose connection is gone, over the new one: a worker
-// that misses the trailer would wait for the rest for ever.
+// abandon closes a stream of the lost connection over the new one: a worker that misses the
+// trailer would wait for the rest for ever.
 func (r *Room) abandon(ctx context.Context) error {
 	lost := fmt.Errorf("%w: it was made again in the middle of the utterance", ErrLost)
 	id := r.stream.id

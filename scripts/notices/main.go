@@ -108,7 +108,7 @@ func linked(root string) ([]part, error) {
 	return parts, nil
 }
 
-// modulesOf returns the modules whose packages a program links.
+// modulesOf returns the modules of the packages that a program links.
 func modulesOf(root, program string, environment []string) ([]part, error) {
 	const format = `{{with .Module}}{{if not .Main}}{{.Path}} {{.Version}} {{.Dir}}{{end}}{{end}}`
 	list := exec.Command("go", "list", "-deps", "-f", format, program)

@@ -194,8 +194,8 @@ func (s *Server) Client() *http.Client { return &http.Client{Transport: inMemory
 
 type inMemory struct{ server *Server }
 
-// RoundTrip serves the request. A handler that breaks the connection, or whose
-// client has lost patience, gives no answer.
+// RoundTrip serves the request. If a handler breaks the connection, or its client has left,
+// there is no answer.
 func (m inMemory) RoundTrip(r *http.Request) (response *http.Response, err error) {
 	defer func() {
 		if broken := recover(); broken != nil {

@@ -51,7 +51,7 @@ func reassemble() error {
 		id := p.InferenceID
 		switch {
 		case over[id]:
-			return fmt.Errorf("line %d: utterance %s goes on after its done", n, id)
+			return fmt.Errorf("line %d: utterance %s continues after its done", n, id)
 		case open != "" && open != id:
 			return fmt.Errorf("line %d: utterance %s begins before %s is done", n, id, open)
 		case p.SampleRate != 24000 || len(p.Audio) == 0 || len(p.Audio)%2 != 0:
