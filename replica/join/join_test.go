@@ -136,7 +136,8 @@ func (g *guest) sender(identity string) (*livekit.Room, *echo.Session) {
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	in, err := livekit.Join(testwait.Context(g.t), to, livekit.Credentials{Token: g.token(identity)}, nil)
+	in, err := livekit.Join(testwait.Context(g.t), to, livekit.Credentials{Token: g.token(identity)},
+		&livekit.Options{ConnectTimeout: testwait.Limit})
 	if err != nil {
 		g.t.Fatal(err)
 	}
@@ -277,7 +278,8 @@ func (g *guest) listen() *ear {
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	in, err := livekit.Join(testwait.Context(g.t), to, livekit.Credentials{Token: g.token("ear")}, nil)
+	in, err := livekit.Join(testwait.Context(g.t), to, livekit.Credentials{Token: g.token("ear")},
+		&livekit.Options{ConnectTimeout: testwait.Limit})
 	if err != nil {
 		g.t.Fatal(err)
 	}

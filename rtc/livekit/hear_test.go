@@ -35,7 +35,8 @@ func hums(t *testing.T, room, identity string, hertz float64, pause func(frame i
 	if err != nil {
 		t.Fatal(err)
 	}
-	who, err := lksdk.ConnectToRoomWithToken(serverURL(t), token, nil, lksdk.WithAutoSubscribe(false))
+	who, err := lksdk.ConnectToRoomWithToken(serverURL(t), token, nil, lksdk.WithAutoSubscribe(false),
+		lksdk.WithConnectTimeout(testwait.Limit))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +82,7 @@ func never(int) bool { return false }
 func heardFrom(t *testing.T, name, from string, packets int) ([]int16, hear.Stats) {
 	t.Helper()
 	room, err := Join(testwait.Context(t), Address{URL: serverURL(t), Room: name},
-		Credentials{Key: testKey, Secret: testSecret}, &Options{Identity: DefaultEarIdentity})
+		Credentials{Key: testKey, Secret: testSecret}, &Options{Identity: DefaultEarIdentity, ConnectTimeout: testwait.Limit})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,7 +184,7 @@ func TestHearAllTellsTheAvatar(t *testing.T) {
 	hums(t, t.Name(), DefaultAvatar, 440, never)
 	hums(t, t.Name(), "ann", 1000, never)
 	room, err := Join(testwait.Context(t), Address{URL: serverURL(t), Room: t.Name()},
-		Credentials{Key: testKey, Secret: testSecret}, &Options{Identity: DefaultEarIdentity})
+		Credentials{Key: testKey, Secret: testSecret}, &Options{Identity: DefaultEarIdentity, ConnectTimeout: testwait.Limit})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -126,7 +126,7 @@ type Options struct {
 	HighWater int
 
 	// ConnectTimeout bounds each of the three steps of Join: signalling, and
-	// a peer connection in either direction. The default is 5 s.
+	// a peer connection in either direction. The default is 10 s.
 	ConnectTimeout time.Duration
 
 	// ClearTimeout bounds the wait for the avatar's answer to lk.clear_buffer.
@@ -137,6 +137,10 @@ type Options struct {
 	// what was sent. The default is 1 s.
 	CloseTimeout time.Duration
 }
+
+// connectTimeout is the default of Options.ConnectTimeout, and what a Worker has. The SDK's
+// own is 5 s, which a busy machine exceeds; LiveKit's library for browsers waits for 15 s.
+const connectTimeout = 10 * time.Second
 
 func (o *Options) withDefaults() Options {
 	var set Options
@@ -150,7 +154,7 @@ func (o *Options) withDefaults() Options {
 		set.Warn = func(string) {}
 	}
 	set.HighWater = cmp.Or(set.HighWater, 128<<10)
-	set.ConnectTimeout = cmp.Or(set.ConnectTimeout, 5*time.Second)
+	set.ConnectTimeout = cmp.Or(set.ConnectTimeout, connectTimeout)
 	set.ClearTimeout = cmp.Or(set.ClearTimeout, 2*time.Second)
 	set.CloseTimeout = cmp.Or(set.CloseTimeout, time.Second)
 	return set

@@ -64,8 +64,13 @@ func (s *samples) sent() []byte { return new(pcm.Quantiser).Bytes(s.all) }
 
 func join(t testing.TB, name string, options *Options) *Room {
 	t.Helper()
+	patient := Options{}
+	if options != nil {
+		patient = *options
+	}
+	patient.ConnectTimeout = testwait.Limit // a busy machine takes long
 	r, err := Join(testwait.Context(t), Address{URL: serverURL(t), Room: name},
-		Credentials{Key: testKey, Secret: testSecret}, options)
+		Credentials{Key: testKey, Secret: testSecret}, &patient)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -296,7 +301,8 @@ func TestForeignCallerIsRejected(t *testing.T) {
 		t.Fatal(err)
 	}
 	stranger, err := lksdk.ConnectToRoom(serverURL(t), lksdk.ConnectInfo{APIKey: testKey, APISecret: testSecret,
-		RoomName: t.Name(), ParticipantIdentity: "stranger"}, nil, lksdk.WithAutoSubscribe(false))
+		RoomName: t.Name(), ParticipantIdentity: "stranger"}, nil, lksdk.WithAutoSubscribe(false),
+		lksdk.WithConnectTimeout(testwait.Limit))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -121,7 +121,7 @@ func (w *Worker) join(ctx context.Context, to Address, with Credentials) error {
 	guarded, stop := keepToServer(ctx, to)
 	defer stop()
 	err = w.room.JoinWithContextAndToken(guarded, to.URL, with.Token, lksdk.WithAutoSubscribe(false),
-		lksdk.WithLogger(logger.GetDiscardLogger()))
+		lksdk.WithConnectTimeout(connectTimeout), lksdk.WithLogger(logger.GetDiscardLogger()))
 	if err != nil {
 		return refusal(cmp.Or(redirected(guarded), err), with)
 	}

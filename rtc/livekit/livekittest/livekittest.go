@@ -189,7 +189,7 @@ func (a *avatar) run(ctx context.Context) error {
 		APIKey: a.Key, APISecret: a.Secret, RoomName: a.Room, ParticipantIdentity: a.Identity, ParticipantName: a.Identity,
 		ParticipantKind:       lksdk.ParticipantAgent,
 		ParticipantAttributes: map[string]string{"lk.publish_on_behalf": cmp.Or(a.OnBehalfOf, a.Sender)},
-	}, lksdk.WithAutoSubscribe(false))
+	}, lksdk.WithAutoSubscribe(false), lksdk.WithConnectTimeout(time.Minute))
 	if err != nil {
 		return err
 	}

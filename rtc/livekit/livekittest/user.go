@@ -30,7 +30,7 @@ func (a *avatar) userSpeaks(ctx context.Context) {
 	user := lksdk.NewRoom(nil)
 	err := user.JoinWithContext(ctx, a.URL, lksdk.ConnectInfo{
 		APIKey: a.Key, APISecret: a.Secret, RoomName: a.Room, ParticipantIdentity: User, ParticipantName: User,
-	}, lksdk.WithAutoSubscribe(false))
+	}, lksdk.WithAutoSubscribe(false), lksdk.WithConnectTimeout(time.Minute))
 	if err != nil {
 		a.complain("", "the user cannot come: %v", err)
 		return
