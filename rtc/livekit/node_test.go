@@ -95,7 +95,7 @@ func TestLiveKitSenderAndStandInAvatar(t *testing.T) {
 func TestSenderAndLiveKitWorker(t *testing.T) {
 	t.Parallel()
 	reports := startNode(t, "worker.mjs", DefaultAvatar, t.Name(), DefaultIdentity)
-	s := session(t, join(t, t.Name(), &Options{ReadyWhen: ReadyVideo}), nil)
+	s := session(t, join(t, t.Name(), &Options{ReadyWhen: ReadyVideo}), burst)
 	await(t, reports, "video")
 
 	what := noise(1)
@@ -114,7 +114,7 @@ func TestSenderAndLiveKitWorker(t *testing.T) {
 		interrupted <- err
 	}()
 	await(t, reports, "stream")
-	for ctx := testwait.Context(t); s.Progress().Sent < 3*time.Second && ctx.Err() == nil; { // so that it holds the lead
+	for ctx := testwait.Context(t); s.Progress().Sent < 3*time.Second && ctx.Err() == nil; { // it plays for longer
 		time.Sleep(10 * time.Millisecond)
 	}
 	if err := s.Interrupt(testwait.Context(t), nil); err != nil {
