@@ -35,10 +35,13 @@ demo-page: ## shows a stand-in replica in a browser, until Ctrl-C
 	$(call with-cgo,$(BUILD) .)
 	@bin/echocast replica
 
+# The packages whose tests take longest begin first: at the end nothing would run beside them.
+LONGEST := ./acceptance ./cli . ./rtc/daily ./cmd/echocast-server ./examples ./rtc/livekit
+
 # Most tests wait for speech. The race detector would wait for a second at the end of
 # each of their programs.
 test: ## runs all tests, on a fresh machine; some four minutes on two cores
-	$(call with-cgo,GORACE=atexit_sleep_ms=0 $(GO) test $$race -p 4 -parallel 8 -timeout 15m ./...)
+	$(call with-cgo,GORACE=atexit_sleep_ms=0 $(GO) test $$race -p 4 -parallel 8 -timeout 15m $(LONGEST) ./...)
 
 build: ## builds bin/echocast, and bin/echocast-server for LiveKit rooms, serve and bridge
 	@mkdir -p bin
@@ -86,13 +89,14 @@ lint: ## finds contexts in structs, names that shadow those of the language, and
 vuln: ## looks for known vulnerabilities, if the database can be reached
 	$(call with-cgo,GO="$(GO)" scripts/vuln.sh)
 
-cross: ## compiles the static build for each system
+cross: ## compiles the static build for each system, and vets that for Windows
 	@for system in linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64; do \
 		echo "building for $$system"; \
 		CGO_ENABLED=0 GOOS=$${system%/*} GOARCH=$${system#*/} $(GO) build -o /dev/null . || exit 1; \
 		CGO_ENABLED=0 GOOS=$${system%/*} GOARCH=$${system#*/} $(GO) build -o /dev/null ./cmd/echocast-server || exit 1; \
 	done
 	CGO_ENABLED=0 GOOS=linux GOARCH=arm64 $(GO) build -tags daily_core -o /dev/null .
+	CGO_ENABLED=0 GOOS=windows GOARCH=amd64 $(GO) vet ./...
 
 static: ## builds the static file and runs it in an empty root
 	@GO="$(GO)" scripts/static.sh
