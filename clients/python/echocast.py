@@ -1,4 +1,4 @@
-"""Speaks audio through a live video replica, by a gateway (echocast serve).
+"""Speaks audio through a live video replica, with a gateway (echocast serve).
 
 It needs Python 3.9 or later and nothing else: copy this file beside your program.
 
@@ -9,7 +9,7 @@ It needs Python 3.9 or later and nothing else: copy this file beside your progra
         with open("speech.mp3", "rb") as speech:
             print(conversation.speak(speech)["receipt"]["outcome"])
 
-        with conversation.connect(rate=16000) as stream:  # samples as they are made
+        with conversation.connect(rate=16000) as stream:  # samples, while you make them
             stream.write(pcm)
             stream.mark("first sentence")
             print(stream.end()["outcome"])
@@ -40,7 +40,7 @@ _CONNECT_TIMEOUT = 10.0  # seconds
 
 
 class GatewayError(Exception):
-    """A request that the gateway refuses. `problem` is its answer (RFC 9457)."""
+    """The gateway refused a request. `problem` is its answer (RFC 9457)."""
 
     def __init__(self, problem: dict[str, Any]):
         super().__init__(problem.get("detail") or problem.get("title") or "the gateway refuses")
@@ -48,7 +48,7 @@ class GatewayError(Exception):
 
 
 class Gateway:
-    """A gateway. `token` is a bearer token, where it wants one."""
+    """A gateway. `token` is a bearer token, if the gateway needs one."""
 
     def __init__(self, url: str = "http://127.0.0.1:8880", token: str = ""):
         self._url = urllib.parse.urlsplit(url)
@@ -57,7 +57,7 @@ class Gateway:
         self.token = token
 
     def create(self, **spec: Any) -> Conversation:
-        """Creates a conversation, such as create(to="rehearsal"), and waits until its room was joined."""
+        """Creates a conversation, such as create(to="rehearsal"), and waits until it has joined its room."""
         info = self.request("POST", "/v1/conversations", json.dumps(spec).encode())
         return Conversation(self, info["id"], info["token"])
 
@@ -66,7 +66,7 @@ class Gateway:
         return self.request("GET", "/v1/conversations")["conversations"]
 
     def request(self, method: str, path: str, body: Optional[Audio] = None, token: str = "") -> Any:
-        """Makes a request, and returns what its answer holds. An iterable body is sent as it comes."""
+        """Sends a request, and returns the decoded answer. An iterable body is sent piece by piece."""
         with self._open(method, path, body, token) as response:
             text = response.read()
             return json.loads(text) if text else None
@@ -125,7 +125,7 @@ def _problem(response: http.client.HTTPResponse) -> dict[str, Any]:
 
 
 class Conversation:
-    """One room with one replica that is spoken to. `with` ends it."""
+    """A room with a replica. `with` ends the conversation."""
 
     def __init__(self, gateway: Gateway, id: str, token: str = ""):
         self.gateway, self.id, self.token = gateway, id, token
@@ -141,11 +141,11 @@ class Conversation:
         return self.gateway.request(method, self._path + what, body, self.token)
 
     def info(self) -> dict[str, Any]:
-        """Where the conversation stands."""
+        """The state of the conversation."""
         return self._request("GET", "")
 
     def speak(self, audio: Audio, **options: Any) -> dict[str, Any]:
-        """Speaks bytes, a file or an iterable of bytes as it comes, and returns the receipt with its utterance.
+        """Speaks bytes, a file or an iterable of bytes, and returns the utterance with its receipt.
 
         Without format= the audio is what its first bytes say; samples without a header
         need format="s16le", rate= and channels=. Others are name=, text= and
@@ -154,11 +154,11 @@ class Conversation:
         return self._request("POST", "/speech" + _query(options), audio)
 
     def say(self, text: str, queue: str = "queue") -> dict[str, Any]:
-        """Says a text in the replica's own voice."""
+        """Lets the replica say a text in its own voice."""
         return self._request("POST", "/say", json.dumps({"text": text, "queue": queue}).encode())
 
     def interrupt(self) -> list[dict[str, Any]]:
-        """Stops the replica, drops what waits, and returns the receipts."""
+        """Stops the replica, drops the waiting utterances, and returns the receipts."""
         return self._request("POST", "/interrupt")["receipts"]
 
     def pause(self) -> dict[str, Any]:
@@ -173,11 +173,11 @@ class Conversation:
         self._request("POST", "/messages", json.dumps(message).encode())
 
     def end(self) -> None:
-        """Interrupts what is said, leaves the room, and ends what was created."""
+        """Interrupts what is spoken, leaves the room, and ends what was created for the conversation."""
         self._request("DELETE", "")
 
     def events(self, after: int = 0) -> Iterator[dict[str, Any]]:
-        """What happens after an event, each with id, type and data, until the conversation ends."""
+        """Yields the events after an id, each with id, type and data, until the conversation ends."""
         path = f"{self._path}/events?after={after}"
         with self.gateway._open("GET", path, None, self.token) as response:
             fields: dict[str, str] = {}
@@ -191,7 +191,7 @@ class Conversation:
                 fields = {}
 
     def listen(self, **options: Any) -> Iterator[bytes]:
-        """Hears what is said in the room, as it is said, until the conversation ends.
+        """Yields what is said in the room, in real time, until the conversation ends.
 
         It yields signed 16-bit little-endian mono samples: of the user, the replica or all
         (from_=), at rate= (24000). The conversation has to be created with hear=.
@@ -208,7 +208,7 @@ class Conversation:
                     yield block[:whole]
 
     def speak_as_user(self, audio: Audio, **options: Any) -> float:
-        """In a rehearsal: lets the user say audio, as speak takes it, and returns the seconds when it is said."""
+        """In a rehearsal: lets the user say audio (as for speak), and returns its seconds when they have finished."""
         return self._request("POST", "/user" + _query(options), audio)["seconds"]
 
     def call_bot(self, url: str, **options: Any) -> dict[str, Any]:
@@ -221,11 +221,11 @@ class Conversation:
         return self.gateway.request("POST", self._path + "/bot", json.dumps({"url": url, **options}).encode())
 
     def hang_up_bot(self) -> dict[str, Any]:
-        """Ends the call of the bot; the conversation goes on."""
+        """Ends the call of the bot; the conversation continues."""
         return self._request("DELETE", "/bot")
 
     def connect(self, format: str = "s16le", **options: Any) -> Stream:
-        """Opens a WebSocket that takes audio as it comes, marks and interrupts, and hears the room."""
+        """Opens a WebSocket for audio in pieces, marks, interrupts, and the sound of the room."""
         options = {"format": format, "after": _FROM_NOW_ON, **options}
         return Stream(_WebSocket(self.gateway, f"{self._path}/socket{_query(options)}", self.token))
 
@@ -236,7 +236,7 @@ def _query(options: dict[str, Any]) -> str:
 
 
 class _Speech:
-    """An utterance on its way."""
+    """An utterance that is not over."""
 
     def __init__(self) -> None:
         self.receipt: Optional[dict[str, Any]] = None
@@ -245,7 +245,7 @@ class _Speech:
 
 
 class _Hearing:
-    """An order to listen that is not answered yet."""
+    """A command to listen that is not answered yet."""
 
     def __init__(self, on_audio: Callable[[bytes], Any]) -> None:
         self.on_audio = on_audio
@@ -255,7 +255,7 @@ class _Hearing:
 
 
 class Stream:
-    """A WebSocket of a conversation, for audio that is made while it is spoken. `with` closes it.
+    """A WebSocket of a conversation, for audio that is spoken while you make it. `with` closes it.
 
     One thread writes. `marks` holds the marks that were passed so far, in order, and
     `lost` how many seconds of what was listened to were lost.
@@ -280,12 +280,12 @@ class Stream:
         self.close()
 
     def start(self, **options: Any) -> None:
-        """Begins an utterance. Audio begins one by itself; name=, text= and queue= say more of it."""
+        """Begins an utterance, with name=, text= and queue=. Without it, the first audio begins one."""
         self._begin()
         self._order("start", **options)
 
     def write(self, audio: Union[bytes, bytearray, memoryview]) -> None:
-        """Sends audio; it waits while there is no room for more."""
+        """Sends audio; waits while there is no room for more."""
         if self._speech is None:
             self._begin()
         if self._speech and self._speech.error:

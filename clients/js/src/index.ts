@@ -1,7 +1,7 @@
 /**
- * Speaks audio through a live video replica, by a gateway (`echocast serve`), from a
- * browser or Node.js. It needs nothing but `fetch` and `WebSocket`; a Node.js without
- * WebSocket (before 22) is given that of the package `ws`.
+ * Speaks audio through a live video replica, with a gateway (`echocast serve`), from a
+ * browser or Node.js. It needs only `fetch` and `WebSocket`. Node.js before 22 has no
+ * WebSocket: pass the one of the package `ws`.
  *
  *     const gateway = new Gateway("http://127.0.0.1:8880");
  *     const conversation = await gateway.create({ to: "rehearsal" });
@@ -15,7 +15,7 @@ export { Stream } from "./stream.js";
 export type { StartOptions } from "./stream.js";
 import { Stream } from "./stream.js";
 
-/** What a gateway answers to a request that it refuses: `problem` says what to do. */
+/** The gateway refused a request: `problem` says what to do. */
 export class GatewayError extends Error {
   constructor(readonly problem: Problem) {
     super(problem.detail || problem.title);
@@ -35,7 +35,7 @@ export type GatewayEvent =
   | { id: number; type: "event" | "complaint" | "warning" | "bot_clear"; data: Record<string, unknown> }
   | { id: number; type: "gap"; data: { missed: number } };
 
-/** How a gateway is reached. */
+/** Options for a gateway. */
 export interface GatewayOptions {
   /** A bearer token, or the token of one conversation. */
   token?: string;
@@ -43,29 +43,29 @@ export interface GatewayOptions {
   WebSocket?: typeof WebSocket;
 }
 
-/** How audio is spoken. Without `format` it is what its first bytes say. */
+/** How to speak audio. Without `format`, its first bytes tell the format. */
 export interface SpeakOptions {
-  /** Of samples without a header, such as `s16le`; `rate` and `channels` belong to it. */
+  /** The format of samples without a header, such as `s16le`; add `rate` and `channels`. */
   format?: string;
   rate?: number;
   channels?: number;
-  /** What receipts call it. */
+  /** Its name in receipts. */
   name?: string;
-  /** What it says, so that the receipt of an interrupted utterance has the words heard. */
+  /** Its text, so that the receipt of an interrupted utterance has the heard words. */
   text?: string;
-  /** What happens when another utterance is spoken; `queue` if it is missing. */
+  /** What happens while another utterance is spoken; the default is `queue`. */
   queue?: "queue" | "replace" | "reject";
-  /** A request with a key that is made again speaks once. */
+  /** A repeated request with the same key speaks only once. */
   idempotencyKey?: string;
   /** Interrupts the utterance. */
   signal?: AbortSignal;
 }
 
-/** What is heard. */
+/** What to listen to. */
 export interface ListenOptions {
-  /** Who is heard; all that is heard of the room if it is missing. */
+  /** Who to hear; the default is everybody whom the conversation hears. */
   from?: "user" | "replica" | "all";
-  /** In Hz: 8000, 12000, 16000, 24000 or 48000; 24000 if it is missing. */
+  /** In Hz: 8000, 12000, 16000, 24000 (default) or 48000. */
   rate?: number;
   /** Ends the listening. */
   signal?: AbortSignal;
@@ -79,7 +79,7 @@ export class Gateway {
     this.url = url.replace(/\/+$/, "");
   }
 
-  /** Creates a conversation, and waits until its room was joined. */
+  /** Creates a conversation, and waits until it has joined its room. */
   async create(spec: Spec, options: { idempotencyKey?: string; signal?: AbortSignal } = {}): Promise<Conversation> {
     const info = await this.json<Info>("/v1/conversations", { ...options, method: "POST", body: JSON.stringify(spec) });
     return new Conversation(this, info.id, info.token);
@@ -90,7 +90,7 @@ export class Gateway {
     return (await this.json<{ conversations: Info[] }>("/v1/conversations")).conversations;
   }
 
-  /** A conversation that was created before; `token` is the one that its creation gave. */
+  /** An existing conversation; `token` is the one from its creation. */
   conversation(id: string, token?: string): Conversation {
     return new Conversation(this, id, token);
   }
@@ -132,7 +132,7 @@ async function problemOf(response: Response): Promise<Problem> {
   }
 }
 
-/** One room with one replica that is spoken to. */
+/** A room with a replica. */
 export class Conversation {
   #seen = 0; // the last event that was read
 
@@ -146,15 +146,15 @@ export class Conversation {
     return this.gateway.json<T>(this.#path + what, { ...init, token: this.token });
   }
 
-  /** Where the conversation stands. */
+  /** The state of the conversation. */
   info(): Promise<Info> {
     return this.#json("");
   }
 
   /**
-   * Speaks audio, and resolves with the receipt when the replica has said it. A whole
-   * body (bytes, a Blob) is handed over at once; an iterable is sent as it comes, for
-   * which a browser needs HTTP/2: use `connect` there.
+   * Speaks audio, and resolves with the receipt when the replica has said it. Bytes or a
+   * Blob are sent at once, and an iterable piece by piece. In browsers the latter needs
+   * HTTP/2: use `connect` there.
    */
   async speak(audio: BodyInit | AsyncIterable<Uint8Array>, options: SpeakOptions = {}): Promise<SpokenPart> {
     const { format, rate, channels, name, text, queue, idempotencyKey, signal } = options;
@@ -190,12 +190,12 @@ export class Conversation {
     return { utterance: utterance.id, receipt };
   }
 
-  /** Says a text in the replica's own voice. */
+  /** Lets the replica say a text in its own voice. */
   say(text: string, queue?: SpeakOptions["queue"], signal?: AbortSignal): Promise<SpokenPart> {
     return this.#json("/say", { method: "POST", body: JSON.stringify({ text, queue }), signal });
   }
 
-  /** Stops the replica, drops what waits, and resolves with the receipts. */
+  /** Stops the replica, drops the waiting utterances, and resolves with the receipts. */
   async interrupt(): Promise<SpokenPart[]> {
     return (await this.#json<Interrupted>("/interrupt", { method: "POST" })).receipts;
   }
@@ -214,12 +214,12 @@ export class Conversation {
     await this.#json("/messages", { method: "POST", body: JSON.stringify(message) });
   }
 
-  /** Interrupts what is said, leaves the room, and ends what was created. */
+  /** Interrupts what is spoken, leaves the room, and ends what was created for it. */
   async end(): Promise<void> {
     await this.gateway.request(this.#path, { method: "DELETE", token: this.token });
   }
 
-  /** What happens, from the event after `after` on; from now on with `Infinity`. */
+  /** Yields the events after the id `after`; with `Infinity` only new ones. */
   async *events(options: { after?: number; signal?: AbortSignal } = {}): AsyncGenerator<GatewayEvent> {
     const path = `${this.#path}/events?after=${cursor(options.after)}`;
     const response = await this.gateway.request(path, { signal: options.signal, token: this.token });
@@ -227,8 +227,8 @@ export class Conversation {
   }
 
   /**
-   * Hears what is said in the room, as it is said: signed 16-bit little-endian mono samples
-   * at `rate`, until the conversation ends. It has to be created with `hear`.
+   * Yields what is said in the room, in real time, as signed 16-bit little-endian mono samples
+   * at `rate`, until the conversation ends. The conversation must be created with `hear`.
    */
   async *listen(options: ListenOptions = {}): AsyncGenerator<Uint8Array> {
     const { from, rate, signal } = options;
@@ -251,7 +251,7 @@ export class Conversation {
     }
   }
 
-  /** In a rehearsal: lets the user say audio, and resolves when it is said. */
+  /** In a rehearsal: lets the user say audio, and resolves when they have finished. */
   async speakAsUser(audio: BodyInit, options: Pick<SpeakOptions, "format" | "rate" | "channels"> = {}): Promise<number> {
     return (await this.#json<{ seconds: number }>(`/user${query({ ...options })}`, { method: "POST", body: audio })).seconds;
   }
@@ -265,12 +265,12 @@ export class Conversation {
     return this.gateway.json(`${this.#path}/bot`, { method: "POST", body: JSON.stringify(bot) });
   }
 
-  /** Ends the call of the bot; the conversation goes on. */
+  /** Ends the call of the bot; the conversation continues. */
   hangUpBot(): Promise<BotInfo> {
     return this.#json("/bot", { method: "DELETE" });
   }
 
-  /** Opens a WebSocket that takes audio as it comes, marks and interrupts, and hears the room. */
+  /** Opens a WebSocket for audio in pieces, marks, interrupts, and the sound of the room. */
   connect(options: { format?: string; rate?: number; channels?: number; after?: number } = {}): Promise<Stream> {
     const { after = Infinity, format = "s16le", rate, channels } = options;
     const url = this.gateway.url.replace(/^http/, "ws") + this.#path + "/socket";

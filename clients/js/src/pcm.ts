@@ -1,4 +1,4 @@
-/** Samples from -1 to 1, as an AudioWorklet gives them, in 16 bits, little-endian. */
+/** Converts samples from -1 to 1, as in an AudioWorklet, to 16 bits, little-endian. */
 export function pcm16(samples: Float32Array): Uint8Array {
   const out = new DataView(new ArrayBuffer(2 * samples.length));
   for (let i = 0; i < samples.length; i++) {

@@ -1,26 +1,26 @@
 import { GatewayError, type GatewayEvent, type ListenOptions } from "./index.js";
 import type { Interrupted, Listening, Mark, Order, Problem, SpokenPart, UtteranceInfo } from "./types.js";
 
-/** How an utterance begins; what is missing is as in `connect`. */
+/** Options of an utterance; the defaults are those of `connect`. */
 export type StartOptions = Pick<Order, "name" | "text" | "format" | "rate" | "channels" | "queue">;
 
-// How much audio is in one message, and waits in the socket before write waits.
+// How much audio one message has, and how much may wait in the socket before write waits.
 const mostInMessage = 64 * 1024;
 const mostBuffered = 4 * mostInMessage;
 // How often write checks, in ms, whether it has left: there is no event for it.
 const bufferInterval = 10;
 
-/** What comes back for an order, beside the events. */
+/** The answers to commands, besides the events. */
 type Answer =
   | { type: "accepted"; data: UtteranceInfo }
   | { type: "interrupted"; data: Interrupted }
   | { type: "listening"; data: Listening }
   | { type: "error"; data: Problem };
 
-/** What happens to an utterance; it may come before the utterance is accepted. */
+/** An event of an utterance; it may arrive before the utterance is accepted. */
 type Happening = Extract<GatewayEvent, { type: "receipt" | "mark" | "utterance" }>;
 
-/** An utterance on its way. */
+/** An utterance that is not over. */
 class Speech {
   readonly over = deferred<SpokenPart>();
   id = ""; // once it is accepted
@@ -37,7 +37,7 @@ class Speech {
   }
 }
 
-/** An order to listen that is not answered yet. */
+/** A command to listen that is not answered yet. */
 class Hearing {
   readonly begun = deferred<Listening>();
 
@@ -48,7 +48,7 @@ class Hearing {
   }
 }
 
-/** A WebSocket of a conversation, for audio that is made while it is spoken. */
+/** A WebSocket of a conversation, for audio that is spoken while you make it. */
 export class Stream {
   #socket: WebSocket;
   #speech: Speech | undefined; // that takes audio
@@ -58,9 +58,9 @@ export class Stream {
   #interrupts: Deferred<SpokenPart[]>[] = [];
   #closed: Error | undefined;
   #onaudio: ((pcm: Uint8Array) => void) | undefined;
-  /** Is called with each event of the conversation. */
+  /** Called with each event of the conversation. */
   onevent: ((event: GatewayEvent) => void) | undefined;
-  /** Is called with an error that belongs to no utterance, and when the connection is lost. */
+  /** Called with an error that belongs to no utterance, and when the connection is lost. */
   onerror: ((error: Error) => void) | undefined;
 
   private constructor(socket: WebSocket) {
@@ -82,7 +82,7 @@ export class Stream {
     });
   }
 
-  /** Begins an utterance. Audio begins one by itself; this says more of it. */
+  /** Begins an utterance with options. Without it, the first audio begins one. */
   start(options: StartOptions = {}): void {
     if (this.#closed) throw this.#closed;
     this.#leave();
@@ -91,8 +91,8 @@ export class Stream {
   }
 
   /**
-   * Sends audio, and resolves when there is room for more. Audio of an utterance that was
-   * interrupted is dropped until `end`; that of one that was refused rejects with the reason.
+   * Sends audio, and resolves when there is room for more. If the utterance was interrupted,
+   * its audio is dropped until `end`; if it was refused, this rejects with the reason.
    */
   async write(audio: Uint8Array | ArrayBuffer): Promise<void> {
     if (this.#closed) throw this.#closed;
@@ -112,7 +112,7 @@ export class Stream {
     if (this.#closed) throw this.#closed;
   }
 
-  /** Marks the end of the audio so far: resolves when it was heard, or dropped. */
+  /** Marks the end of the audio so far, and resolves when it was heard or dropped. */
   mark(name: string): Promise<Mark> {
     if (!this.#speech) return Promise.reject(new Error("a mark comes after audio"));
     this.#order({ type: "mark", name });
@@ -130,7 +130,7 @@ export class Stream {
     return speech.over.promise;
   }
 
-  /** Stops the replica, drops what waits, and resolves with the receipts. */
+  /** Stops the replica, drops the waiting utterances, and resolves with the receipts. */
   interrupt(): Promise<SpokenPart[]> {
     this.#order({ type: "interrupt" });
     this.#leave();
@@ -140,9 +140,9 @@ export class Stream {
   }
 
   /**
-   * Hears what is said in the room: `onaudio` is called with signed 16-bit little-endian mono
-   * samples, of 20 ms at most. It resolves when listening has begun, with the rate. What was
-   * listened to before ends. An event `lost` says that audio was lost before what follows.
+   * Hears what is said in the room: `onaudio` is called with at most 20 ms of signed 16-bit
+   * little-endian mono samples. It resolves with the rate when listening has begun, and ends
+   * earlier listening. An event `lost` says that audio is missing before what follows.
    */
   listen(onaudio: (pcm: Uint8Array) => void, options: Omit<ListenOptions, "signal"> = {}): Promise<Listening> {
     this.#order({ type: "listen", ...options });
@@ -170,14 +170,14 @@ export class Stream {
     this.#socket.close();
   }
 
-  // The utterance takes no more audio.
+  // Marks that the utterance takes no more audio.
   #leave(): void {
     const speech = this.#speech;
     this.#speech = undefined;
     if (speech) this.#forget(speech);
   }
 
-  // Forgets an utterance of which nothing more comes.
+  // Forgets an utterance without further events.
   #forget(speech: Speech): void {
     if (speech.isOver && speech !== this.#speech && speech.marks.length === 0) this.#open.delete(speech.id);
   }
