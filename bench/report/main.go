@@ -94,7 +94,7 @@ func sections(text string) (all []section) {
 }
 
 // update replaces the sections between the markers that stand in text too, which were
-// measured on this machine, says which figures of them have moved, and appends new ones.
+// measured on this machine, marks what has moved, and appends new ones.
 func update(readme, text, machine string) (string, error) {
 	before, rest, found := strings.Cut(readme, beginMark)
 	old, after, ended := strings.Cut(rest, endMark)
@@ -105,9 +105,7 @@ func update(readme, text, machine string) (string, error) {
 	for _, s := range sections(text) {
 		s.body = strings.TrimSpace(machine) + "\n\n" + s.body
 		if at := slices.IndexFunc(all, func(o section) bool { return o.title == s.title }); at >= 0 {
-			if note := moved(all[at].body, s.body); note != "" {
-				s.body += "\n\n" + note
-			}
+			s.body = markMoved(all[at].body, s.body)
 			all[at] = s
 		} else {
 			all = append(all, s)

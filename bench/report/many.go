@@ -52,13 +52,13 @@ func manyTable(lines string) (string, error) {
 		rounds[c.Streams] = append(rounds[c.Streams], c)
 	}
 	var b strings.Builder
-	b.WriteString("| streams | rounds |")
+	b.WriteString("| streams |")
 	for _, column := range manyColumns {
 		fmt.Fprintf(&b, " %s |", column.head)
 	}
-	b.WriteString("\n| ---: | ---: |" + strings.Repeat(" ---: |", len(manyColumns)) + "\n")
+	b.WriteString("\n| ---: |" + strings.Repeat(" ---: |", len(manyColumns)) + "\n")
 	for _, n := range counts {
-		fmt.Fprintf(&b, "| %d | %d |", n, len(rounds[n]))
+		fmt.Fprintf(&b, "| %d |", n)
 		for _, column := range manyColumns {
 			var values []float64
 			for _, c := range rounds[n] {
@@ -67,6 +67,9 @@ func manyTable(lines string) (string, error) {
 			fmt.Fprintf(&b, " %s |", spread(column.format, values))
 		}
 		b.WriteString("\n")
+	}
+	if len(counts) > 0 {
+		fmt.Fprintf(&b, "\nThe medians of %d rounds, with the least and the greatest.\n", len(rounds[counts[0]]))
 	}
 	return b.String(), nil
 }

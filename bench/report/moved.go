@@ -1,89 +1,88 @@
 package main
 
 import (
-	"fmt"
 	"regexp"
 	"strconv"
 	"strings"
 )
 
-// movedBy is how many times as large or as small a figure must be to be named as one that
+// movedBy is how many times as large or as small a figure must be to be marked as one that
 // has moved: by more than a third.
 const movedBy = 1 + 1.0/3
 
-// figure is a number in a table and its text.
-type figure struct {
-	value float64 // times in seconds
-	text  string
-}
-
-// units are the units of the figures that are compared.
+// units are the units of the figures that are compared; times are compared in nanoseconds.
 var units = map[string]float64{
-	"": 1, "ns": 1e-9, "µs": 1e-6, "ms": 1e-3, "s": 1, "MB": 1, "×": 1, "%": 1,
+	"": 1, "ns": 1, "µs": 1e3, "ms": 1e6, "s": 1e9, "MB": 1, "×": 1, "%": 1,
 }
 
-var number = regexp.MustCompile(`^(\d+(?:\.\d+)?) ?(ns|µs|ms|s|MB|×|%|)(?: \(.*)?$`)
+var number = regexp.MustCompile(`^(\d+(?:\.\d+)?) ?(ns|µs|ms|s|MB|×|%|)(?:$| \(|, was )`)
 
-// figuresOf returns the figures of each row of the tables of a section. The name of a row is
-// the texts in it; an empty first cell means that of the row above.
-func figuresOf(body string) (names []string, rows map[string][]figure, heads map[string][]string) {
-	rows, heads = map[string][]figure{}, map[string][]string{}
-	var head []string
-	first := ""
+// figure returns the number that a cell of a table begins with.
+func figure(cell string) (value float64, isFigure bool) {
+	match := number.FindStringSubmatch(cell)
+	if match == nil {
+		return 0, false
+	}
+	value, err := strconv.ParseFloat(match[1], 64)
+	return value * units[match[2]], err == nil
+}
+
+// eachRow calls visit for each row of the tables of a section, and returns the section with
+// the cells that visit returns. The name of a row is its cells in columns that are not aligned
+// to the right, and the first one; if that is empty, that of the row above.
+func eachRow(body string, visit func(name string, cells []string) []string) string {
+	var b strings.Builder
+	first, isTable := "", false
+	var marks []string // of the columns, such as ---:
 	for line := range strings.Lines(body) {
-		line = strings.TrimSpace(line)
-		cells, isRow := strings.CutPrefix(line, "| ")
-		if !isRow {
-			head = nil
+		text := strings.TrimSuffix(line, "\n")
+		inside, isRow := strings.CutPrefix(text, "| ")
+		isHead := isRow && !isTable
+		cells := strings.Split(strings.TrimSuffix(inside, " |"), " | ")
+		isMark := strings.HasPrefix(inside, "---")
+		if isMark {
+			marks = cells
+		}
+		if isTable = isRow; !isRow || isHead || isMark || len(cells) != len(marks) {
+			b.WriteString(line)
 			continue
 		}
-		row := strings.Split(strings.ReplaceAll(strings.TrimSuffix(cells, "|"), `\|`, "¦"), "|")
-		for i := range row {
-			row[i] = strings.TrimSpace(row[i])
+		if strings.TrimSpace(cells[0]) != "" {
+			first = cells[0]
 		}
-		switch {
-		case head == nil:
-			head = row
-			continue
-		case strings.HasPrefix(row[0], "---"):
-			continue
-		case row[0] != "":
-			first = row[0]
-		}
-		name, figures, of := first, []figure(nil), []string(nil)
-		for i, cell := range row[1:] {
-			if match := number.FindStringSubmatch(cell); match != nil {
-				value, _ := strconv.ParseFloat(match[1], 64)
-				figures, of = append(figures, figure{value * units[match[2]], cell}), append(of, head[i+1])
-			} else if cell != "" {
+		name := first
+		for i, cell := range cells[1:] {
+			if marks[i+1] == "---" {
 				name += ", " + cell
 			}
 		}
-		names, rows[name], heads[name] = append(names, name), figures, of
+		b.WriteString("| " + strings.Join(visit(name, cells), " | ") + " |" + strings.TrimPrefix(line, text))
 	}
-	return names, rows, heads
+	return b.String()
 }
 
-// moved names the figures of a section that are more than a third larger or smaller than
-// before; empty: none.
-func moved(before, now string) string {
-	_, old, _ := figuresOf(before)
-	names, rows, heads := figuresOf(now)
-	var all []string
-	for _, name := range names {
-		figures := rows[name]
-		if len(old[name]) != len(figures) {
-			continue // other columns
+// markMoved marks the figures of a section that are more than a third larger or smaller than
+// before with what they were.
+func markMoved(before, now string) string {
+	old := map[string][]string{}
+	eachRow(before, func(name string, cells []string) []string {
+		old[name] = cells
+		return cells
+	})
+	return eachRow(now, func(name string, cells []string) []string {
+		was := old[name]
+		if len(was) != len(cells) {
+			return cells // other columns
 		}
-		for i, f := range figures {
-			was := old[name][i]
-			if min(was.value, f.value) > 0 && max(was.value, f.value) > movedBy*min(was.value, f.value) {
-				all = append(all, fmt.Sprintf("%s, %s: %s → %s", name, heads[name][i], was.text, f.text))
+		for i, cell := range cells[1:] {
+			a, hadFigure := figure(was[i+1])
+			b, hasFigure := figure(cell)
+			if hadFigure && hasFigure && min(a, b) > 0 && max(a, b) > movedBy*min(a, b) {
+				text, _, _ := strings.Cut(was[i+1], " (")
+				text, _, _ = strings.Cut(text, ", was ")
+				cells[i+1] = cell + ", was " + text
 			}
 		}
-	}
-	if len(all) == 0 {
-		return ""
-	}
-	return "Moved by more than a third since the measurement before: " + strings.Join(all, "; ") + "."
+		return cells
+	})
 }
