@@ -42,9 +42,9 @@ func commandBlocks(page string) (blocks []*block) {
 	marks := &block{}
 	var open *block
 	isOpen := false
-	everywhere := ""
+	pageNotRun := ""
 	if m := pageMark.FindStringSubmatch(page); m != nil {
-		everywhere = m[1]
+		pageNotRun = m[1]
 	}
 	for i, line := range strings.Split(page, "\n") {
 		switch {
@@ -53,8 +53,8 @@ func commandBlocks(page string) (blocks []*block) {
 		case line == "```":
 			open, isOpen = marks, true
 			open.line = i + 1
-			if everywhere != "" {
-				open.notRun = everywhere
+			if pageNotRun != "" {
+				open.notRun = pageNotRun
 			}
 			blocks, marks = append(blocks, open), &block{}
 		case strings.HasPrefix(line, "```"):

@@ -22,7 +22,7 @@ type declarations struct {
 	goroutines []string        // the functions that start one
 }
 
-// scaffolding are the folders whose goroutines are those of tests and tools.
+// scaffolding are the folders of tests and tools. Their goroutines need not be listed.
 var scaffolding = regexp.MustCompile(`^(bench|scripts|examples|acceptance)/|(test|test/cmd/[a-z]+)/[^/]*$|testwait`)
 
 // declared is what the checkout declares. Without a checkout the test is skipped.

@@ -141,8 +141,8 @@ func longName(t *testing.T) string {
 	return name
 }
 
-// The status line keeps to the width of the terminal, shows what was heard, and the
-// keys; after a pause it goes on from where it was.
+// The status line keeps to the width of the terminal, shows what was heard, and the keys;
+// after a pause it continues where it was.
 func TestStatusLine(t *testing.T) {
 	for columns, want := range map[int]string{
 		80: `a very long name 日本語…  █+▒+░+  0:0\d\.\d / 0:04\.0  speaking  space: pause`,
@@ -161,7 +161,7 @@ func TestStatusLine(t *testing.T) {
 			mark = s.await(t, mark, `echocast: continuing\r\n`)
 			mark = s.await(t, mark, `  speaking`)
 			if now := s.heardAt(t); now < paused-1.5 || paused == 0 {
-				t.Errorf("it was at %v s, and goes on at %v s", paused, now)
+				t.Errorf("it was at %v s, and continues at %v s", paused, now)
 			}
 			s.await(t, mark, "\x1b\\[32mheard in full: [^\x1b]*\x1b\\[0m\r\n")
 			if err := send.Wait(); err != nil {

@@ -19,8 +19,7 @@ import (
 // canary is an API key that must be seen nowhere.
 const canary = "canary-0123456789abcdef"
 
-// account is a stand-in for the service, whose conversations take place in a
-// room of ours.
+// account is a stand-in for the service. Its conversations take place in our room.
 type account struct {
 	*tavustest.Server
 	room      *dailytest.Room

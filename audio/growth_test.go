@@ -89,7 +89,7 @@ func degenerateFamilies(t *testing.T) map[string]family {
 	return families
 }
 
-// firstNamed is the first file in folder whose name begins with prefix.
+// firstNamed returns the first file in folder with a name that begins with prefix.
 func firstNamed(t *testing.T, folder, prefix string) string {
 	files, err := filepath.Glob(filepath.Join(folder, prefix+"*.og[ga]"))
 	if err != nil || len(files) == 0 {

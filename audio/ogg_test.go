@@ -240,8 +240,8 @@ func packetsOf(pages []oggTestPage) (packets [][]byte, end int64) {
 	return packets, end
 }
 
-// repage writes the packets of sound anew, with so many segments a page: a
-// packet then shares pages, or spans them. Positions are told at the end alone.
+// repage writes the packets of sound again, with so many segments a page: a packet then shares
+// pages, or spans them. Positions are told at the end alone.
 func repage(file []byte, headers, segments int) []byte {
 	packets, end := packetsOf(parsePages(file))
 	pages := []oggTestPage{onePage(begins, 0, 0, packets[0]), onePage(0, 0, 1, packets[1:headers]...)}

@@ -90,9 +90,9 @@ func TestResampleAllocatesNothing(t *testing.T) {
 	}
 }
 
-// zaf/resample drops input on writes whose output is not whole, and its 16-bit
-// output is dithered at random. In whole blocks of float32 it equals one call
-// of libsoxr over the whole signal, sample for sample.
+// zaf/resample drops input on writes with an incomplete output, and its 16-bit output is
+// dithered at random. In whole blocks of float32 it equals one call of libsoxr over the whole
+// signal, sample for sample.
 func TestResampleEqualsOneShot(t *testing.T) {
 	for _, rate := range rates {
 		t.Run(fmt.Sprint(rate), func(t *testing.T) {

@@ -220,7 +220,7 @@ func TestOpenPipe(t *testing.T) {
 	}
 }
 
-// withMask is an EXTENSIBLE file whose channels each hold a value of their own,
+// withMask returns an EXTENSIBLE file. Each of its channels holds its own value,
 // (channel+1)/128.
 func withMask(channels int, mask uint32) []byte {
 	c := extensible(1, channels, 24000, channels, 8)
@@ -459,7 +459,7 @@ func TestWAVWrongFrameLength(t *testing.T) {
 	}
 }
 
-// A WAV whose samples are another WAV file is read as the inner file.
+// If the samples of a WAV are another WAV file, the inner file is read.
 func TestWAVInsideAWAV(t *testing.T) {
 	s16, want := to16(speechLike(1000, mono24))
 	inner := wavFile(mono16(24000), data(s16))
@@ -495,8 +495,7 @@ func TestWAVTrailingBytes(t *testing.T) {
 	}
 }
 
-// sparse is a WAV of this length whose header claims this size; its samples take
-// no room.
+// sparse returns a WAV of this length with this size in its header; its samples take no room.
 func sparse(t *testing.T, samples int64, claim uint32) *os.File {
 	t.Helper()
 	file, err := os.Create(filepath.Join(t.TempDir(), "x.wav"))

@@ -165,7 +165,7 @@ type countdown struct {
 	asked, left int
 }
 
-// Value hides the context beneath, whose cause would count instead.
+// Value hides the context beneath, since its cause would count instead.
 func (c *countdown) Value(any) any { return nil }
 
 func (c *countdown) Err() error {

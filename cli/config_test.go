@@ -235,7 +235,7 @@ func TestOptionVariablesDoNotCollide(t *testing.T) {
 	}
 	for _, taken := range []string{"config", "state-dir", "heard", "long", "room-key", "ice-username", "ice-credential"} {
 		if slices.Contains(rows, taken) {
-			t.Errorf("there is an option --%s, whose variable has another meaning", taken)
+			t.Errorf("the variable of the option --%s has another meaning", taken)
 		}
 	}
 }

@@ -74,7 +74,7 @@ func TestHelpPages(t *testing.T) {
 		}
 		for line := range strings.Lines(got) {
 			if words := strings.Fields(line); slices.Contains(words, "VALUE") && strings.HasPrefix(line, "  -") {
-				t.Errorf("an option whose usage names no value in backquotes: %s", line)
+				t.Errorf("the usage of an option names no value in backquotes: %s", line)
 			}
 			// An indented line may be an example, which is not wrapped, and a word may be
 			// longer than the line.

@@ -196,7 +196,7 @@ func (c *outcomeOf) check(t *testing.T, r *faultyRun) {
 		t.Errorf("code %d, want %d with %q: %s", r.code, c.code, c.stderr, &r.stderr)
 	}
 	if strings.Contains(r.stderr.String(), "reconnect") {
-		t.Errorf("a run that ends promises to go on: %s", &r.stderr)
+		t.Errorf("a run that ends promises to continue: %s", &r.stderr)
 	}
 	for _, complaint := range r.report.Complaints {
 		if !c.excuses(complaint.Kind) {

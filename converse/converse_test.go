@@ -50,7 +50,7 @@ func checkDecision(t *testing.T, p bargeInPolicy, s state, e event, next state, 
 		"a permit twice":                            has(permit) && (s == speaking || s == heldSpeaking),
 		"paused and not held":                       has(pause) && next != heldSpeaking,
 		"held in mid-speech and not paused":         s == speaking && next == heldSpeaking && !has(pause),
-		"goes on and stays paused":                  s == heldSpeaking && next != heldSpeaking && !has(resume) && !drops,
+		"continues and stays paused":                s == heldSpeaking && next != heldSpeaking && !has(resume) && !drops,
 		"held without an end":                       isHeld(next) && !isHeld(s) && !has(awaitStop),
 		"a cough ends the answer":                   e == userStarted && drops && !p.givesUp,
 	} {

@@ -36,7 +36,7 @@ func TestUserEventsAreOrdered(t *testing.T) {
 			late, []string{"start", "stop", "a"}, 0},
 		"a start before words": {[]echo.Event{start(1), stop(2), words(4, "a"), start(5)}, late,
 			[]string{"start", "stop", "start", "a", "start"}, 0},
-		"a service starts anew": {[]echo.Event{words(1000, "a"), words(1, "b")}, 4 * late, []string{"a", "b"}, 0},
+		"a service restarts": {[]echo.Event{words(1000, "a"), words(1, "b")}, 4 * late, []string{"a", "b"}, 0},
 		"no numbers": {[]echo.Event{start(0), stop(0), words(0, "a"), words(0, "b")}, late,
 			[]string{"start", "stop", "a", "b"}, 0},
 	} {

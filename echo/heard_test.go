@@ -180,7 +180,7 @@ func (a acknowledgingMortal) Unacknowledged() int {
 	return a.sent - a.acked
 }
 
-// tracked is a source that knows from where each utterance goes on.
+// tracked is a source that knows where each utterance continues.
 type tracked struct {
 	Rewinder
 	base []int64
@@ -277,7 +277,7 @@ func compareWithRecorded(t *testing.T, seed uint64, rooms []*mortal, receipts []
 			t.Errorf("seed %d: %d samples of %+v were heard: more than at most", seed, heard, r)
 		}
 		if i+1 < len(base) && base[i+1] > base[i]+heard {
-			t.Errorf("seed %d: it goes on at %d, and was heard from %d to %d: %+v", seed, base[i+1], base[i], base[i]+heard, r)
+			t.Errorf("seed %d: it continues at %d, and was heard from %d to %d: %+v", seed, base[i+1], base[i], base[i]+heard, r)
 		}
 	}
 }

@@ -37,7 +37,7 @@ func TestWordsIn(t *testing.T) {
 	}
 }
 
-// timedVoice is a speech of words whose lengths are known.
+// timedVoice is a speech of words with known lengths.
 type timedVoice struct {
 	text  string
 	words []WordTiming

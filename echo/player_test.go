@@ -31,7 +31,7 @@ func (d *deck) Played(ctx context.Context) error {
 	return pause(ctx, time.Until(d.until))
 }
 
-// onDeck runs f in a bubble with a session whose stage plays the audio itself.
+// onDeck runs f in a bubble with a session on a stage that plays the audio itself.
 func onDeck(t *testing.T, options *Options, f func(t *testing.T, r *room, d *deck, s *Session)) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRoom()

@@ -326,7 +326,7 @@ func (r *trial) compare(t *testing.T, name string, returned Receipt, err error) 
 	earlier := ""
 	for _, receipt := range receipts {
 		if receipt.Resumes != earlier {
-			t.Errorf("%s: %+v goes on from %q", name, receipts, earlier)
+			t.Errorf("%s: %+v continues from %q", name, receipts, earlier)
 		}
 		earlier = receipt.InferenceID
 	}

@@ -16,7 +16,7 @@ import (
 	"echocast/chunker"
 )
 
-// room is a Conn whose far end the test plays.
+// room is a Conn. The test is its far end.
 type room struct {
 	in   chan []byte // to the session
 	stop chan struct{}

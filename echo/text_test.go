@@ -19,8 +19,8 @@ type spokenText struct {
 	}
 }
 
-// inTextRoom runs f with a session whose far end says texts, and returns what
-// came, in order.
+// inTextRoom runs f with a session in a room that says texts, and returns what arrived, in
+// order.
 func inTextRoom(t *testing.T, limit int, f func(t *testing.T, r *room, s *Session)) (texts []spokenText) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {

@@ -108,7 +108,7 @@ func TestUtteranceStateTable(t *testing.T) {
 		t.Fatal(err)
 	}
 	if table.String() != string(want) {
-		t.Errorf("the table of lives is not that of %s; -update writes it anew:\n%s", file, table.String())
+		t.Errorf("the table of states differs from %s; -update rewrites it:\n%s", file, table.String())
 	}
 }
 

@@ -18,7 +18,7 @@ import (
 	"echocast/echo"
 )
 
-var update = flag.Bool("update", false, "write the schemas of the documents anew")
+var update = flag.Bool("update", false, "rewrite the schemas of the documents")
 
 // schemas are the types of the API by the names that the documents have for them.
 var schemas = []struct {

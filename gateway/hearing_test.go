@@ -195,7 +195,7 @@ func TestRehearsalUser(t *testing.T) {
 		<-left
 		synctest.Wait()
 		if events := c.events(path, ""); strings.Count(events, `"type":"conversation.stopped_speaking","role":"user"`) != 1 {
-			t.Errorf("the user goes on when the program has left:\n%s", events)
+			t.Errorf("the user continues after the program has left:\n%s", events)
 		}
 		c.do("POST", path+"/user?format=s16le", strings.NewReader(""), http.StatusUnprocessableEntity, nil)
 	})
@@ -235,7 +235,7 @@ func TestListenOnASocket(t *testing.T) {
 	})
 }
 
-// A WebSocket whose client does not read loses audio, and is told how much.
+// If the client of a WebSocket does not read, it loses audio, and is told how much.
 func TestSlowSocket(t *testing.T) {
 	onSocketOf(t, `,"hear":"user"`, "", func(t *testing.T, c *client, s *testSocket) {
 		s.order(`{"type":"listen"}`)

@@ -96,7 +96,7 @@ func TestOpenAI(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, _, err := conn.Read(testwait.Context(t)); err == nil {
-		t.Error("the session goes on after its conversation")
+		t.Error("the session continues after its conversation")
 	}
 	g.Close(t.Context())
 	if _, err := c.proxy(); err == nil {

@@ -14,8 +14,7 @@ import (
 
 var start = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
-// tone is packets of 20 ms of a tone, numbered on both sides of where numbers
-// start anew.
+// tone is packets of 20 ms of a tone, numbered on both sides of the wrap of the numbers.
 func tone(t testing.TB, hertz float64, packets int) []Packet {
 	t.Helper()
 	encoder, err := opusencoder.New(48000, false)

@@ -285,7 +285,7 @@ func TestBounds(t *testing.T) {
 	}
 }
 
-// gone is a speaker whose room was lost before anything was sent.
+// gone is a speaker in a room that was lost before anything was sent.
 type gone struct{}
 
 func (gone) Speak(context.Context, echo.Speech) (echo.Receipt, error) {

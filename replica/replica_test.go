@@ -260,7 +260,7 @@ func TestRunReportsFailedSend(t *testing.T) {
 	})
 }
 
-// stuck is a connection whose Send waits for a context and for nothing else.
+// stuck is a connection with a Send that waits only for its context.
 type stuck struct{ *pipe }
 
 func (stuck) Send(ctx context.Context, _ []byte) error {

@@ -94,7 +94,7 @@ func (s *samples) ReadSamples(p []float32) (int, error) {
 	return n, nil
 }
 
-// stay is one connection of a room whose backend is in this file.
+// stay is one connection of a room with the backend in this file.
 type stay struct {
 	number int
 	heard  chan string // what Hear was asked for

@@ -346,7 +346,7 @@ func TestHalfOpenSessionIsDropped(t *testing.T) {
 			select {
 			case <-cancelled:
 			default:
-				t.Error("the listener goes on connecting")
+				t.Error("the listener continues to connect")
 			}
 			l.slots <- struct{}{}
 			testwait.Receive(t, l.slots)

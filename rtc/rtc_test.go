@@ -407,7 +407,7 @@ func TestBothClose(t *testing.T) {
 	closing.Wait()
 }
 
-// Every message whose Send returned nil before Close must arrive.
+// Every message for which Send returned nil before Close must arrive.
 func TestCloseDuringSends(t *testing.T) {
 	from, to := pair(t, nil, nil)
 	var sending sync.WaitGroup

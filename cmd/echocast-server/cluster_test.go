@@ -43,7 +43,7 @@ type audience struct {
 	chunks []heardChunk
 }
 
-// ramp is audio whose samples say where they are, to positionStep.
+// ramp is audio with samples that tell their position, to positionStep.
 func ramp(seconds int) []byte {
 	data := make([]byte, 2*24000*seconds)
 	for i := range len(data) / 2 {
@@ -424,7 +424,7 @@ type follower struct {
 	seen []int64
 }
 
-// connect opens a WebSocket that goes on after an event.
+// connect opens a WebSocket that continues after an event.
 func (g *gatewayProcess) connect(t *testing.T, conversation string, after int64) *follower {
 	t.Helper()
 	address := fmt.Sprintf("ws%s/%s/socket?format=s16le&after=%d", strings.TrimPrefix(g.url, "http"), conversation, after)
@@ -502,7 +502,7 @@ func TestSocketContinuesOnAnotherNode(t *testing.T) {
 	again := other.connect(t, conversation, client.last)
 	again.order(t, fmt.Sprintf(`{"type":"continue","utterance":%q}`, u.ID))
 	if err := again.until(t, "accepted", &u); err != nil || u.Bytes != len(audio)/2 {
-		t.Fatalf("it goes on from %d: %v", u.Bytes, err)
+		t.Fatalf("it continues from %d: %v", u.Bytes, err)
 	}
 	if err := again.Write(t.Context(), websocket.MessageBinary, audio[u.Bytes:]); err != nil {
 		t.Fatal(err)

@@ -22,7 +22,7 @@ import (
 
 const rate = 24000
 
-// voice is a speech of words whose lengths are known.
+// voice is a speech of words with known lengths.
 type voice struct {
 	words  []audio.Word
 	length time.Duration

@@ -29,7 +29,7 @@ func (g *guest) tone(id string, hertz float64, seconds int) {
 	g.sound(id, hertz, seconds, func(float64) float64 { return 9000 })
 }
 
-// sound is a tone whose height is that of each second.
+// sound is a tone with another pitch in each second.
 func (g *guest) sound(id string, hertz float64, seconds int, height func(at float64) float64) {
 	g.t.Helper()
 	const rate, chunk = 24000, 1200

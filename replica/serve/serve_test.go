@@ -162,7 +162,7 @@ func TestOnce(t *testing.T) {
 	url, _, ended := start(t, &Options{Once: true})
 	a, b := dial(t, url), dial(t, url)
 	_ = a.conn.Close()
-	b.say("short", 3) // the session goes on while somebody is there
+	b.say("short", 3) // the session continues while somebody is there
 	b.await("conversation.stopped_speaking")
 	_ = b.conn.Close()
 	if err := testwait.Receive(t, ended); err != nil {

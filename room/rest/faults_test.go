@@ -312,7 +312,7 @@ type tally struct {
 	Again int // samples that were heard a second time after a resume, at most
 }
 
-// rewinding notes where an utterance goes on from.
+// rewinding records where an utterance continues.
 type rewinding struct {
 	noise
 	from []int // of each utterance after the first

@@ -43,7 +43,7 @@ type world struct {
 	reports   map[string]replica.Report // once the server is closed
 }
 
-// newWorld makes one whose requests take as long as latency says.
+// newWorld makes one with requests that take as long as latency says.
 func newWorld(t *testing.T, latency func() time.Duration) *world {
 	t.Helper()
 	w := &world{t: t, server: &tavustest.Server{Key: "a-key"}}

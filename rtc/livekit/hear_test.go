@@ -22,8 +22,8 @@ import (
 	"echocast/internal/testwait"
 )
 
-// hums is a participant whose microphone hears a tone until the test ends, and
-// nothing, for which nothing is sent, in the frames of pause.
+// hums joins a participant. Its microphone hears a tone until the test ends, and nothing, for
+// which nothing is sent, in the frames of pause.
 func hums(t *testing.T, room, identity string, hertz float64, pause func(frame int) bool) {
 	t.Helper()
 	encoder, err := opusencoder.New(48000, false)
