@@ -91,25 +91,28 @@ A missing seq and timestamp are filled in, except with "raw":true.
 			option.Bool(&s.json, "json", "print the report of each session as a JSON line on stdout"),
 			option.Quiet(&s.quiet),
 		}, append(s.guestFlags(), s.peer.ListenFlags()...)...),
-		Action: func(c *cli.Context) error {
-			if c.Args().Present() {
-				return usagef("the replica takes no inputs, such as %q", c.Args().First())
-			}
-			if s.guest.To != "" {
-				return s.join(c, server)
-			}
-			for _, name := range []string{"avatar", "render", "render-delay"} {
-				if c.IsSet(name) {
-					return usagef("--%s is for a replica in a LiveKit room: name the room with --join URL", name)
-				}
-			}
-			s.faults = c.StringSlice("fault")
-			if slices.Contains(s.faults, "list") {
-				return output.Text(streams.Out, replica.FaultTable())
-			}
-			return s.run(c.Context)
-		},
+		Action: func(c *cli.Context) error { return s.act(c, server) },
 	}
+}
+
+// act joins a room, lists the faults, or listens.
+func (s *replicaCmd) act(c *cli.Context, server *Server) error {
+	if c.Args().Present() {
+		return usagef("the replica takes no inputs, such as %q", c.Args().First())
+	}
+	if s.guest.To != "" {
+		return s.join(c, server)
+	}
+	for _, name := range []string{"avatar", "render", "render-delay"} {
+		if c.IsSet(name) {
+			return usagef("--%s is for a replica in a LiveKit room: name the room with --join URL", name)
+		}
+	}
+	s.faults = c.StringSlice("fault")
+	if slices.Contains(s.faults, "list") {
+		return output.Text(s.streams.Out, replica.FaultTable())
+	}
+	return s.run(c.Context)
 }
 
 func (s *replicaCmd) run(ctx context.Context) error {

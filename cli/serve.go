@@ -113,18 +113,20 @@ signal ends it at once.`,
 			option.Quiet(&s.quiet),
 		}, s.options.Cluster.Flags(), s.serving.CertificateFlags(), s.target.create.service.Flags(),
 			s.target.daily.Flags(), s.target.peer.DialFlags()),
-		Action: func(c *cli.Context) error {
-			if err := option.NoInputs(c); err != nil {
-				return err
-			}
-			if server == nil || server.Serve == nil {
-				return needsServerError{"the command serve needs"}
-			}
-			s.options.AllowOrigins, s.options.BotHosts = c.StringSlice("allow-origin"), c.StringSlice("bot-host")
-			s.logsJSON = c.String("log-format") == logline.JSON
-			return s.run(c.Context, server)
-		},
+		Action: func(c *cli.Context) error { return s.act(c, server) },
 	}
+}
+
+func (s *serveCmd) act(c *cli.Context, server *Server) error {
+	if err := option.NoInputs(c); err != nil {
+		return err
+	}
+	if server == nil || server.Serve == nil {
+		return needsServerError{"the command serve needs"}
+	}
+	s.options.AllowOrigins, s.options.BotHosts = c.StringSlice("allow-origin"), c.StringSlice("bot-host")
+	s.logsJSON = c.String("log-format") == logline.JSON
+	return s.run(c.Context, server)
 }
 
 func (s *serveCmd) check() (err error) {

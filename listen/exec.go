@@ -59,16 +59,19 @@ func NewExecutor(o ExecOptions) *Executor {
 	ctx, stop := context.WithCancel(context.Background())
 	e.stop = stop
 	for range max(1, o.Jobs) {
-		e.ended.Go(func() {
-			for next := range e.waiting {
-				if ctx.Err() != nil {
-					return
-				}
-				e.run(ctx, next)
-			}
-		})
+		e.ended.Go(func() { e.work(ctx) })
 	}
 	return e
+}
+
+// work runs the commands that wait, until Close.
+func (e *Executor) work(ctx context.Context) {
+	for next := range e.waiting {
+		if ctx.Err() != nil {
+			return
+		}
+		e.run(ctx, next)
+	}
 }
 
 // add queues an event. It drops the event if too many wait.
