@@ -2,27 +2,14 @@ package cli
 
 import (
 	"encoding/json"
-	"os"
-	"os/exec"
 	"strings"
 	"testing"
 
 	"echocast/echo"
+	"echocast/internal/testenv"
 	"echocast/internal/testwait"
 	"echocast/replica"
 )
-
-// needEspeak skips the test if espeak-ng is missing, or fails it if that is required.
-func needEspeak(t *testing.T) {
-	t.Helper()
-	if _, err := exec.LookPath("espeak-ng"); err == nil {
-		return
-	}
-	if os.Getenv("ECHOCAST_REQUIRE_ESPEAK") != "" {
-		t.Fatal("espeak-ng is missing")
-	}
-	t.Skip("needs espeak-ng")
-}
 
 // userSays returns a line of a script.
 func userSays(on, id, text string) string {
@@ -57,7 +44,7 @@ func receiptsOf(t *testing.T, stdout string) (receipts []echo.Receipt) {
 // The user asks, interrupts the answer, asks again and hears the answer in full.
 func TestConverse(t *testing.T) {
 	t.Parallel()
-	needEspeak(t)
+	testenv.NeedPrograms(t, "ECHOCAST_REQUIRE_ESPEAK", "espeak-ng")
 	url, ended := scripted(testwait.Context(t), t, replica.Options{}, userSays("", "i1", "What is the weather?"),
 		userBegins, userSays("interrupt", "i2", "No."))
 	code, stdout, stderr := run(testwait.Context(t), "converse", "--to", url, "--count", "2", "--json",

@@ -5,9 +5,6 @@ package cli
 import (
 	"bytes"
 	"context"
-	"io"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -21,25 +18,11 @@ import (
 )
 
 // endless returns a text-to-speech command that never ends, and starts other processes. gone
-// is closed when all of them have ended: each holds one end of a pipe.
+// is closed when all of them have ended.
 func endless(t *testing.T) (command string, gone <-chan struct{}) {
 	t.Helper()
-	fifo := filepath.Join(t.TempDir(), "alive")
-	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	over := make(chan struct{})
-	go func() {
-		defer close(over)
-		pipe, err := os.Open(fifo) // waits for the program
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		defer pipe.Close()
-		_, _ = io.Copy(io.Discard, pipe)
-	}()
-	return "exec 9>'" + fifo + "'; sleep 600 & while :; do cat ../testdata/speech.wav; done", over
+	hold, gone := testwait.Holder(t)
+	return hold + "sleep 600 & while :; do cat ../testdata/speech.wav; done", gone
 }
 
 // runConverse runs the command until it ends, and returns its output.

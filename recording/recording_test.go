@@ -20,6 +20,7 @@ import (
 
 	"github.com/pion/rtp"
 
+	"echocast/internal/testenv"
 	"echocast/internal/testwait"
 	"echocast/rtc"
 )
@@ -84,18 +85,9 @@ func littleEndian(samples []int16) (b []byte) {
 	return b
 }
 
-func needFFmpeg(t *testing.T) {
-	t.Helper()
-	for _, program := range []string{"ffmpeg", "ffprobe"} {
-		if _, err := exec.LookPath(program); err != nil {
-			t.Skipf("%s is not installed", program)
-		}
-	}
-}
-
 // names are those of recordings in all containers, and with pictures.
 func names(t *testing.T) []string {
-	needFFmpeg(t)
+	testenv.NeedPrograms(t, "", "ffmpeg", "ffprobe")
 	return []string{"call.wav", "call.webm", "call.mp4", "film.webm", "film.mp4"}
 }
 

@@ -74,7 +74,7 @@ func TestDetector(t *testing.T) {
 // A user speaks in the room, their voice is cut into utterances, and the replica repeats them,
 // as with your own recogniser and voice.
 func TestLoop(t *testing.T) {
-	needEspeak(t)
+	testenv.NeedPrograms(t, "ECHOCAST_REQUIRE_ESPEAK", "espeak-ng")
 	user, lengths := spoken(t, "Good morning.", "What is the weather like?")
 	url, heard := serve(t, user)
 	self, err := os.Executable()
@@ -117,19 +117,6 @@ func TestLoop(t *testing.T) {
 	if level(said) < -40 {
 		t.Errorf("the replica said something of %v dBFS", level(said))
 	}
-}
-
-// needEspeak skips the test, or fails it where that is demanded, without a
-// program that speaks.
-func needEspeak(t *testing.T) {
-	t.Helper()
-	if _, err := exec.LookPath("espeak-ng"); err == nil {
-		return
-	}
-	if os.Getenv("ECHOCAST_REQUIRE_ESPEAK") != "" {
-		t.Fatal("espeak-ng is missing")
-	}
-	t.Skip("needs espeak-ng")
 }
 
 // spoken is a WAV file of the sentences with pauses of 1.5 s after them, and how

@@ -19,28 +19,6 @@ import (
 	"echocast/internal/testwait"
 )
 
-// holder returns a shell command that holds a pipe as long as it, or anything it
-// starts, lives; gone is closed when nobody does any more.
-func holder(t *testing.T) (hold string, gone <-chan struct{}) {
-	t.Helper()
-	fifo := filepath.Join(t.TempDir(), "alive")
-	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	over := make(chan struct{})
-	go func() {
-		defer close(over)
-		pipe, err := os.Open(fifo) // waits for the command
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		defer pipe.Close()
-		_, _ = io.Copy(io.Discard, pipe)
-	}()
-	return "exec 9>'" + fifo + "'; ", over
-}
-
 func start(t *testing.T, ctx context.Context, line string) *Process {
 	t.Helper()
 	p, err := Start(Shell(ctx, line))
@@ -52,7 +30,7 @@ func start(t *testing.T, ctx context.Context, line string) *Process {
 
 // A process that a command leaves behind with its output open is killed, so the output ends.
 func TestLeftoverProcessesAreKilled(t *testing.T) {
-	hold, gone := holder(t)
+	hold, gone := testwait.Holder(t)
 	p := start(t, testwait.Context(t), hold+"sleep 600 & echo said")
 	text, err := io.ReadAll(p.Stdout)
 	if err != nil || string(text) != "said\n" {
@@ -77,7 +55,7 @@ func TestBackgroundOutputIsRead(t *testing.T) {
 }
 
 func TestContextKillsProcessGroup(t *testing.T) {
-	hold, gone := holder(t)
+	hold, gone := testwait.Holder(t)
 	ctx, cancel := context.WithCancel(testwait.Context(t))
 	p := start(t, ctx, hold+"sleep 600 & echo ready; wait")
 	if _, err := p.Stdout.Read(make([]byte, 16)); err != nil {
@@ -106,7 +84,7 @@ func TestExitStatus(t *testing.T) {
 
 // A command with the caller's standard output is also killed with its process group.
 func TestCallerStdout(t *testing.T) {
-	hold, gone := holder(t)
+	hold, gone := testwait.Holder(t)
 	var out strings.Builder
 	cmd := Shell(testwait.Context(t), hold+"sleep 600 >/dev/null & echo said")
 	cmd.Stdout = &out
@@ -150,7 +128,7 @@ func TestCommandsDieWithTheirParent(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("this system has no signal for that")
 	}
-	hold, gone := holder(t)
+	hold, gone := testwait.Holder(t)
 	ready, tied := filepath.Join(t.TempDir(), "ready"), filepath.Join(t.TempDir(), "tied")
 	for _, fifo := range []string{ready, tied} {
 		if err := syscall.Mkfifo(fifo, 0o600); err != nil {

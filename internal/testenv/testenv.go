@@ -1,9 +1,11 @@
-// Package testenv isolates tests from the user's settings.
+// Package testenv isolates tests from the user's settings, and finds the programs they need.
 package testenv
 
 import (
 	"os"
+	"os/exec"
 	"strings"
+	"testing"
 )
 
 // kept are prefixes of variables for the tests themselves.
@@ -29,4 +31,19 @@ func isSetting(name string) bool {
 		}
 	}
 	return strings.HasPrefix(name, "ECHOCAST_") || strings.HasPrefix(name, "TAVUS_") || strings.HasPrefix(name, "LIVEKIT_")
+}
+
+// NeedPrograms skips the test where one of the programs is not installed. Where the
+// environment sets the variable require, it fails the test.
+func NeedPrograms(t testing.TB, require string, programs ...string) {
+	t.Helper()
+	for _, program := range programs {
+		switch _, err := exec.LookPath(program); {
+		case err == nil:
+		case os.Getenv(require) != "":
+			t.Fatalf("%s is missing", program)
+		default:
+			t.Skipf("%s is not installed", program)
+		}
+	}
 }

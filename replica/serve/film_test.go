@@ -15,6 +15,7 @@ import (
 
 	"echocast/internal/memconn"
 	"echocast/internal/opusencoder"
+	"echocast/internal/testenv"
 	"echocast/internal/testwait"
 	"echocast/replica"
 	"echocast/replica/page"
@@ -27,16 +28,6 @@ func ffmpeg(ctx context.Context, t *testing.T, program string, arguments ...stri
 		t.Fatalf("%s %v: %v", program, arguments, err)
 	}
 	return string(out)
-}
-
-// needFFmpeg skips the test where no film can be read.
-func needFFmpeg(t *testing.T) {
-	t.Helper()
-	for _, program := range []string{"ffmpeg", "ffprobe"} {
-		if _, err := exec.LookPath(program); err != nil {
-			t.Skipf("%s is not installed", program)
-		}
-	}
 }
 
 // wordsMessage is a message that lets the replica say some words.
@@ -60,7 +51,7 @@ func checkFile(t *testing.T, name string, words int) {
 
 // A session of a connection is recorded as a film.
 func TestFilmOfASession(t *testing.T) {
-	needFFmpeg(t)
+	testenv.NeedPrograms(t, "", "ffmpeg", "ffprobe")
 	name := filepath.Join(t.TempDir(), "call.webm")
 	url, _, ended := start(t, &Options{Record: name, Once: true})
 	sender := dial(t, url)
@@ -76,7 +67,7 @@ func TestFilmOfASession(t *testing.T) {
 // A film has the replica on the left channel at its times, and the face with an open mouth
 // while it speaks and a closed one in pauses.
 func TestFilm(t *testing.T) {
-	needFFmpeg(t)
+	testenv.NeedPrograms(t, "", "ffmpeg", "ffprobe")
 	if !opusencoder.Available {
 		t.Skip("ffmpeg writes the film, in real time; the tests of recordings compare its times")
 	}
