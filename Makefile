@@ -69,7 +69,7 @@ check: export ECHOCAST_REQUIRE_ESPEAK = 1
 check: export ECHOCAST_REQUIRE_SHELLS = 1
 check: export SKIP_TRIALS = 1
 check: export COUNT = 500
-check: fmt vet staticcheck lint browser livekit test demo vuln bench-once cross static deb fuzz ## does what CI does
+check: fmt vet staticcheck lint browser livekit test demo chaos-short vuln bench-once cross static deb fuzz ## does what CI does
 	CGO_ENABLED=0 $(GO) test -p 4 -parallel 8 -timeout 15m $$(CGO_ENABLED=0 $(GO) list ./... | grep -v -e /acceptance -e /examples -e /rtc/)
 	CGO_ENABLED=0 $(GO) test -run 'TestHear(Replica|User)$$' ./acceptance
 	CGO_ENABLED=0 $(GO) test -tags daily_core ./rtc/daily/core
@@ -133,10 +133,10 @@ chaos: build ## kills the nodes of a cluster 200 times while they speak; nine mi
 	$(GO) run ./bench/chaos -strict -kills 160 -length 6m
 	$(GO) run ./bench/chaos -strict -embedded -kills 40 -length 150s
 
-chaos-short: build ## does the same with six conversations and nine kills; a minute
+chaos-short: build ## does the same with six conversations and six kills; a minute
 	$(GO) build -o bin/nats-server github.com/nats-io/nats-server/v2
-	$(GO) run ./bench/chaos -conversations 6 -paid 2 -kills 6 -length 15s
-	$(GO) run ./bench/chaos -embedded -conversations 6 -paid 2 -kills 3 -length 8s
+	$(GO) run ./bench/chaos -conversations 6 -paid 2 -kills 4 -length 10s
+	$(GO) run ./bench/chaos -embedded -conversations 6 -paid 2 -kills 2 -length 8s
 
 manifests: ## checks the files of examples/cluster against their schemas
 	@GO="$(GO)" scripts/manifests.sh

@@ -33,10 +33,11 @@ type system struct {
 	faults     []fault
 }
 
-// fault is what was done to a gateway, and when.
+// fault is what was done to a gateway, when, and for how long.
 type fault struct {
-	kind string
-	at   time.Time
+	kind   string
+	at     time.Time
+	length time.Duration
 }
 
 // startSystem starts all processes, and waits until they can be used.
@@ -187,7 +188,7 @@ func (s *system) do(ctx context.Context, kind string, i int, length time.Duratio
 		return false
 	}
 	s.isBusy[p] = true
-	s.faults = append(s.faults, fault{kind, time.Now()})
+	s.faults = append(s.faults, fault{kind, time.Now(), length})
 	s.notes.add("%s is %s for %v", p.name, kind, length)
 	s.restarting.Go(func() {
 		s.hurt(ctx, kind, p, i, length)

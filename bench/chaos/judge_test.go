@@ -62,11 +62,14 @@ func TestCause(t *testing.T) {
 		faults []fault
 		kind   string // of the takeover from second 10 to 12; empty: it does not count
 	}{
-		{"a kill", []fault{{"killed", after(10)}}, "killed"},
-		{"a kill long before", []fault{{"killed", after(9)}}, ""},
-		{"two kills", []fault{{"killed", after(10)}, {"killed", after(11)}}, ""},
-		{"a cut, after which it speaks on", []fault{{"cut off", after(8.5)}}, "cut off"},
-		{"a kill after one of NATS", []fault{{natsKilled, after(7)}, {"killed", after(10)}}, "killed" + alsoNATS},
+		{"a kill", []fault{{kind: "killed", at: after(10)}}, "killed"},
+		{"a kill long before", []fault{{kind: "killed", at: after(9)}}, ""},
+		{"two kills", []fault{{kind: "killed", at: after(10)}, {kind: "killed", at: after(11)}}, ""},
+		{"a cut, after which it speaks on", []fault{{kind: "cut off", at: after(8.5)}}, "cut off"},
+		{
+			"a kill after one of NATS", []fault{{kind: natsKilled, at: after(7)}, {kind: "killed", at: after(10)}},
+			"killed" + alsoNATS,
+		},
 	} {
 		r := &result{system: &system{faults: test.faults}}
 		speaking := takeover{after(10), after(12), true}

@@ -76,7 +76,8 @@ func (r *result) count() (n counts) {
 
 // takeovers are how long replicas waited in mid-utterance, from a fault of a gateway to the
 // first message of the next one. Where a second fault came before that, it is not counted;
-// where a server of NATS was killed meanwhile, it counts as another kind.
+// where a server of NATS was killed meanwhile, it counts as another kind. One gateway alone
+// has to be started again first.
 func (r *result) takeovers() map[string][]time.Duration {
 	all := map[string][]time.Duration{}
 	for _, c := range r.clients {
@@ -87,7 +88,10 @@ func (r *result) takeovers() map[string][]time.Duration {
 				continue
 			}
 			from := f.at
-			if f.kind == "ended" {
+			switch {
+			case r.options.embedded:
+				from = f.at.Add(f.length) // nobody else can continue before it is started again
+			case f.kind == "ended":
 				from = t.last // it speaks on
 			}
 			all[r.kindOf(f, t)] = append(all[r.kindOf(f, t)], t.first.Sub(from))
@@ -136,7 +140,7 @@ func (r *result) kindOf(f fault, t takeover) string {
 func (r *result) print(out io.Writer) {
 	mode := "three gateways, three servers of NATS"
 	if r.options.embedded {
-		mode = "one gateway with NATS in it"
+		mode = "one gateway with NATS in it (takeovers from its next start)"
 	}
 	n := r.counts
 	fmt.Fprintf(out, "%s, %d conversations, seed %d\n\n", mode, len(r.clients), r.options.seed)
