@@ -34,7 +34,7 @@ func refusedToJoin(t *testing.T, args ...string) (code int, line string) {
 }
 
 // A gateway that cannot join says in one line what is wrong and which option may help.
-func TestWhoCannotJoinSaysWhy(t *testing.T) {
+func TestJoinErrors(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	plain := natstest.Start(t, nil).ClientURL()
@@ -93,7 +93,7 @@ func encryptedNATS(t *testing.T, dir string) (address, authority string) {
 }
 
 // A gateway reaches NATS by TLS, where it trusts the authority.
-func TestNATSByTLS(t *testing.T) {
+func TestNATSOverTLS(t *testing.T) {
 	t.Parallel()
 	address, authority := encryptedNATS(t, t.TempDir())
 	node := startGateway(t, nil, "--rehearse", "--nats", address, "--nats-ca", authority)
@@ -163,7 +163,7 @@ func (a *accounts) add(name string, hasJetStream bool) (account, creds string) {
 
 // Nodes of one account share their conversations; those of another know nothing of them, and
 // have streams of their own in the same servers.
-func TestAccountsAreApart(t *testing.T) {
+func TestNATSAccountsAreSeparate(t *testing.T) {
 	t.Parallel()
 	all := newAccounts(t)
 	_, ours := all.add("ours", true)
@@ -201,7 +201,7 @@ func TestAccountsAreApart(t *testing.T) {
 
 // Streams are kept on as many servers as was asked for, and a conversation goes on when one
 // of them ends.
-func TestThreeServersOfNATS(t *testing.T) {
+func TestThreeNATSServers(t *testing.T) {
 	t.Parallel()
 	three, audience := natstest.StartThree(t), openAudience(t)
 	urls := natstest.URLs(three...)
