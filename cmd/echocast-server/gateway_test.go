@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"math"
 	"net"
 	"net/http"
@@ -13,6 +15,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -21,8 +24,13 @@ import (
 	"echocast/echo"
 	"echocast/gateway"
 	"echocast/internal/nodetest"
+	"echocast/internal/opusencoder"
 	"echocast/internal/pcm"
 	"echocast/internal/testwait"
+	"echocast/replica"
+	"echocast/rtc/daily/core"
+	"echocast/rtc/daily/dailytest"
+	"echocast/rtc/livekit/livekittest"
 )
 
 // pageBlock is a block of a page; one without a language holds shell commands.
@@ -164,75 +172,192 @@ kill %%1; wait %%1
 	}
 }
 
-// A program and a bot of Vonage hear the user of a WebRTC room through the gateway at the same
-// time.
+// roomWithUser opens a room with a replica. come lets a user come who hums 1000 Hz; serve are
+// the arguments with which the gateway joins it, and begins is the shell text before them.
+type roomWithUser func(t *testing.T) (to string, come func() error, begins, serve string)
+
+var roomsWithUser = map[string]roomWithUser{"peer": peerRoom, "Daily": dailyRoom, "LiveKit": liveKitRoom}
+
+func peerRoom(t *testing.T) (to string, come func() error, begins, serve string) {
+	to, _ = replicaOf(t, "--user", toneFile(t, 1000, 60))
+	return to, func() error { return nil }, "", ""
+}
+
+// dailyRoom is a stand-in of a Daily room, with a replica in it.
+func dailyRoom(t *testing.T) (to string, come func() error, begins, serve string) {
+	if !core.Supported {
+		t.Skip(core.ErrUnsupported)
+	}
+	library, err := dailytest.BuildLibrary(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	room, err := dailytest.NewRoom(dailytest.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	participant := room.Enter("Ann", "tavus-replica-1")
+	ctx, cancel := context.WithCancel(testwait.Context(t))
+	var playing sync.WaitGroup
+	playing.Go(func() { _, _ = replica.New(participant, &replica.Options{}).Run(ctx) }) // until it is cancelled
+	t.Cleanup(func() {
+		cancel()
+		playing.Wait()
+		participant.Leave()
+		room.Close()
+		for _, complaint := range room.Complaints() {
+			t.Errorf("the room complains: %s", complaint)
+		}
+	})
+	come = func() error {
+		room.Enter("Bob", "").Hum(1000)
+		return nil
+	}
+	return "daily+" + room.URL(), come, "", "--daily-core " + library
+}
+
+// liveKitRoom is a room of the real livekit-server, with an avatar in it.
+func liveKitRoom(t *testing.T) (to string, come func() error, begins, serve string) {
+	if !opusencoder.Available {
+		t.Skip("this build has no libopus")
+	}
+	server, err := livekittest.StartServer("../../bin")
+	if err != nil && os.Getenv("ECHOCAST_REQUIRE_LIVEKIT") != "" {
+		t.Fatal(err)
+	}
+	if err != nil {
+		t.Skipf("NOT TESTED WITH LIVEKIT: %v (make livekit gets what is missing)", err)
+	}
+	t.Cleanup(livekittest.StopServers)
+	ctx, cancel := context.WithCancel(testwait.Context(t))
+	var playing sync.WaitGroup
+	playing.Go(func() {
+		avatar := livekittest.Config{URL: server.URL, Key: livekittest.Key, Secret: livekittest.Secret, Room: "bots",
+			Identity: "tavus-avatar-agent", Sender: "echocast"}
+		if err := livekittest.Run(ctx, avatar, io.Discard); err != nil {
+			t.Errorf("the avatar: %v", err)
+		}
+	})
+	t.Cleanup(func() {
+		cancel()
+		playing.Wait()
+	})
+	come = func() error {
+		leave, err := livekittest.Hum(ctx, server.URL, "bots", "ann", 1000, nil)
+		if err == nil {
+			t.Cleanup(leave)
+		}
+		return err
+	}
+	secrets := "LIVEKIT_API_KEY=" + livekittest.Key + " LIVEKIT_API_SECRET=" + livekittest.Secret + " "
+	return "livekit+" + server.URL + "/bots", come, secrets, ""
+}
+
+// vonageBot is a bot that speaks for a second, and hangs up when it is told that this was heard,
+// and has heard the user for two seconds. heard receives what it has heard.
+func vonageBot(t *testing.T, come func() error) (url string, heard <-chan []byte) {
+	all := make(chan []byte, 1)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx := testwait.Context(t)
+		conn, err := websocket.Accept(w, r, nil)
+		if err == nil {
+			err = come()
+		}
+		for i := 0; err == nil && i < 50; i++ {
+			err = conn.Write(ctx, websocket.MessageBinary, bytes.Repeat([]byte{0, 16, 0, 240}, 160))
+		}
+		if err == nil {
+			err = conn.Write(ctx, websocket.MessageText, []byte(`{"action":"notify","payload":{"part":1}}`))
+		}
+		var samples []byte
+		isNotified := false
+		for loud := 0; err == nil && (loud < 2*32000 || !isNotified); {
+			kind, data, failed := conn.Read(ctx)
+			if err = failed; kind != websocket.MessageBinary {
+				isNotified = isNotified || strings.Contains(string(data), `"websocket:notify","payload":{"part":1}`)
+				continue
+			}
+			samples = append(samples, data...)
+			if slices.ContainsFunc(pcm.Samples(data), func(s int16) bool { return s > 1000 }) {
+				loud += len(data)
+			}
+		}
+		if err != nil {
+			t.Errorf("the bot, which has heard %d bytes: %v", len(samples), err)
+			return
+		}
+		all <- samples
+		_ = conn.Close(websocket.StatusNormalClosure, "")
+	}))
+	t.Cleanup(server.Close)
+	return strings.Replace(server.URL, "http", "ws", 1), all
+}
+
+// In each kind of room a bot of Vonage hears the user, also while a program does, and is heard
+// in full. It is called while the conversation goes on.
 func TestGatewayHearsRoomUser(t *testing.T) {
 	t.Parallel()
 	if _, err := exec.LookPath("curl"); err != nil {
 		t.Skip(err)
 	}
-	heard := make(chan []byte, 1)
-	bot := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		conn, err := websocket.Accept(w, r, nil)
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		var samples []byte
-		for len(samples) < 3*32000 {
-			kind, data, err := conn.Read(testwait.Context(t))
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			if kind == websocket.MessageBinary {
-				samples = append(samples, data...)
-			}
-		}
-		heard <- samples
-		_ = conn.Close(websocket.StatusNormalClosure, "")
-	}))
-	defer bot.Close()
-	room, _ := replicaOf(t, "--user", toneFile(t, 300, 60))
-	file := filepath.Join(t.TempDir(), "user.raw")
-	out := paste(t, fmt.Sprintf(`set -e
-bin/echocast serve --max-lateness 1h --listen 127.0.0.1:8880 --bot-host 127.0.0.1 & sleep 1
+	for name, open := range roomsWithUser {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			to, come, begins, serve := open(t)
+			bot, heard := vonageBot(t, come)
+			file := filepath.Join(t.TempDir(), "user.raw")
+			out := paste(t, fmt.Sprintf(`set -e
+%sbin/echocast serve --max-lateness 1h --listen 127.0.0.1:8880 --bot-host 127.0.0.1 %s & sleep 1
 URL=http://127.0.0.1:8880/v1/conversations
-ID=$(curl -s $URL -d '{"to":"%s","bot":{"carrier":"vonage","url":"%s"}}' | sed 's/.*"id":"\([^"]*\)".*/\1/')
-curl -sN "$URL/$ID/listen?from=user&rate=8000&format=s16le" > %s
+ID=$(curl -s $URL -d '{"to":"%s","hear":"user"}' | sed 's/.*"id":"\([^"]*\)".*/\1/')
+curl -sN "$URL/$ID/listen?from=user&rate=8000&format=s16le" > %s & LISTENER=$!
+curl -s $URL/$ID/bot -d '{"carrier":"vonage","url":"%s"}'
+wait $LISTENER
 curl -s $URL/$ID
+curl -s $URL/$ID/utterances
 kill %%1; wait %%1
-`, room, strings.Replace(bot.URL, "http", "ws", 1), file))
-	raw, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, h := range map[string]float64{
-		"the bot": hertzOf(testwait.Receive(t, heard), 16000), "the program": hertzOf(raw, 8000),
-	} {
-		if math.Abs(h-300) > 15 {
-			t.Errorf("%s has heard %.0f Hz:\n%s", name, h, out)
-		}
-	}
-	if !strings.Contains(out, `"bot":{"carrier":"vonage","state":"hung_up"}`) {
-		t.Errorf("the lines print\n%s", out)
+`, begins, serve, to, file, bot))
+			raw, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for who, h := range map[string]float64{
+				"the bot": hertzOf(testwait.Receive(t, heard), 16000), "the program": hertzOf(raw, 8000),
+			} {
+				if math.Abs(h-1000) > 50 {
+					t.Errorf("%s has heard %.0f Hz:\n%s", who, h, out)
+				}
+			}
+			var all struct{ Utterances []gateway.UtteranceInfo }
+			lineOf(t, out, `{"utterances":`, &all)
+			if u := all.Utterances; len(u) != 1 || u[0].Receipt.Outcome != echo.Finished || u[0].Receipt.Samples != 24000 {
+				t.Errorf("the bot was not heard:\n%s", out)
+			}
+			if !strings.Contains(out, `"bot":{"carrier":"vonage","state":"hung_up"}`) {
+				t.Errorf("the lines print\n%s", out)
+			}
+		})
 	}
 }
 
-// hertzOf counts the upward crossings of zero in samples, without the silence.
+// hertzOf is the median of the frequencies of the windows of 100 ms that sound: a machine that
+// is busy may leave out some of a tone.
 func hertzOf(raw []byte, rate int) float64 {
-	var samples []int16
-	for window := range slices.Chunk(raw, rate/50*2) {
-		sound := pcm.Samples(window)
-		if slices.ContainsFunc(sound, func(s int16) bool { return s > 1000 }) {
-			samples = append(samples, sound...)
+	var all []float64
+	for window := range slices.Chunk(raw, rate/10*2) {
+		samples, crossings := pcm.Samples(window), 0
+		for i := 1; i < len(samples); i++ {
+			if samples[i-1] < 0 && samples[i] >= 0 {
+				crossings++
+			}
+		}
+		if slices.ContainsFunc(samples, func(s int16) bool { return s > 1000 }) {
+			all = append(all, float64(crossings*rate)/float64(len(samples)))
 		}
 	}
-	crossings := 0
-	for i := 1; i < len(samples); i++ {
-		if samples[i-1] < 0 && samples[i] >= 0 {
-			crossings++
-		}
+	if len(all) == 0 {
+		return 0
 	}
-	return float64(crossings*rate) / float64(max(len(samples), 1))
+	slices.Sort(all)
+	return all[len(all)/2]
 }

@@ -11,69 +11,22 @@ import (
 	"testing"
 	"time"
 
-	"github.com/livekit/protocol/auth"
-	lksdk "github.com/livekit/server-sdk-go/v2"
 	"github.com/pion/rtp"
-	"github.com/pion/webrtc/v4"
-	"github.com/pion/webrtc/v4/pkg/media"
 
 	"echocast/hear"
-	"echocast/internal/opusencoder"
 	"echocast/internal/testwait"
+	"echocast/rtc/livekit/livekittest"
 )
 
 // hums joins a participant. Its microphone hears a tone until the test ends, and nothing, for
 // which nothing is sent, in the frames of pause.
 func hums(t *testing.T, room, identity string, hertz float64, pause func(frame int) bool) {
 	t.Helper()
-	encoder, err := opusencoder.New(48000, false)
+	leave, err := livekittest.Hum(testwait.Context(t), serverURL(t), room, identity, hertz, pause)
 	if err != nil {
 		t.Fatal(err)
 	}
-	token, err := auth.NewAccessToken(testKey,
-		testSecret).SetIdentity(identity).SetVideoGrant(&auth.VideoGrant{RoomJoin: true, Room: room}).ToJWT()
-	if err != nil {
-		t.Fatal(err)
-	}
-	who, err := lksdk.ConnectToRoomWithToken(serverURL(t), token, nil, lksdk.WithAutoSubscribe(false),
-		lksdk.WithConnectTimeout(testwait.Limit))
-	if err != nil {
-		t.Fatal(err)
-	}
-	track, err := lksdk.NewLocalSampleTrack(webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeOpus,
-		ClockRate: 48000, Channels: 2})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := who.LocalParticipant.PublishTrack(track, &lksdk.TrackPublicationOptions{Name: "microphone"}); err != nil {
-		t.Fatal(err)
-	}
-	var humming sync.WaitGroup
-	ctx, cancel := context.WithCancel(context.Background())
-	humming.Go(func() {
-		defer encoder.Close()
-		frame := make([]int16, 960)
-		tick := time.NewTicker(20 * time.Millisecond)
-		defer tick.Stop()
-		for n := 0; ctx.Err() == nil; n++ {
-			for i := range frame {
-				frame[i] = int16(9000 * math.Sin(2*math.Pi*hertz*float64(n*960+i)/48000))
-			}
-			if packet, err := encoder.Encode(frame); err == nil && !pause(n) {
-				_ = track.WriteSample(media.Sample{Data: append([]byte(nil), packet...), Duration: 20 * time.Millisecond,
-					PacketTimestamp: uint32(960 * (n + 1))}, nil)
-			}
-			select {
-			case <-tick.C:
-			case <-ctx.Done():
-			}
-		}
-	})
-	t.Cleanup(func() {
-		cancel()
-		humming.Wait()
-		who.Disconnect()
-	})
+	t.Cleanup(leave)
 }
 
 func never(int) bool { return false }

@@ -2,12 +2,17 @@ package livekittest
 
 import (
 	"context"
+	"math"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/livekit/protocol/livekit"
 	lksdk "github.com/livekit/server-sdk-go/v2"
 	"github.com/pion/webrtc/v4"
 	"github.com/pion/webrtc/v4/pkg/media"
+
+	"echocast/internal/opusencoder"
 )
 
 // User is the identity of the user who speaks.
@@ -50,6 +55,69 @@ func (a *avatar) userSpeaks(ctx context.Context) {
 		_ = track.WriteSample(media.Sample{Data: opusSilence, Duration: frame}, &lksdk.SampleWriteOptions{AudioLevel: &level})
 		if !rest(ctx, frame) {
 			return
+		}
+	}
+}
+
+// Hum lets a participant join a room and hum a tone, without the frames of 20 ms in which
+// isPaused reports true; nil: without a pause. leave ends it.
+func Hum(
+	ctx context.Context, server, room, identity string, hertz float64, isPaused func(frame int) bool,
+) (leave func(), err error) {
+	encoder, err := opusencoder.New(48000, false)
+	if err != nil {
+		return nil, err
+	}
+	who := lksdk.NewRoom(nil)
+	err = who.JoinWithContext(ctx, server, lksdk.ConnectInfo{
+		APIKey: Key, APISecret: Secret, RoomName: room, ParticipantIdentity: identity, ParticipantName: identity,
+	}, lksdk.WithAutoSubscribe(false), lksdk.WithConnectTimeout(time.Minute)) // a busy machine is slow
+	if err != nil {
+		encoder.Close()
+		return nil, err
+	}
+	track, err := lksdk.NewLocalTrack(opusTrack)
+	if err == nil {
+		_, err = who.LocalParticipant.PublishTrack(track, &lksdk.TrackPublicationOptions{Name: "microphone",
+			Source: livekit.TrackSource_MICROPHONE})
+	}
+	if err != nil {
+		encoder.Close()
+		who.Disconnect()
+		return nil, err
+	}
+	humming, cancel := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	running.Go(func() {
+		defer encoder.Close()
+		hum(humming, encoder, track, hertz, isPaused)
+	})
+	return func() {
+		cancel()
+		running.Wait()
+		who.Disconnect()
+	}, nil
+}
+
+// hum writes a tone to a track in real time, until ctx ends.
+func hum(
+	ctx context.Context, encoder *opusencoder.Encoder, track *lksdk.LocalTrack, hertz float64, isPaused func(int) bool,
+) {
+	samples := make([]int16, 960)
+	tick := time.NewTicker(frame)
+	defer tick.Stop()
+	for n := 0; ctx.Err() == nil; n++ {
+		for i := range samples {
+			samples[i] = int16(9000 * math.Sin(2*math.Pi*hertz*float64(n*960+i)/48000))
+		}
+		packet, err := encoder.Encode(samples)
+		if err == nil && (isPaused == nil || !isPaused(n)) {
+			_ = track.WriteSample(media.Sample{Data: slices.Clone(packet), Duration: frame,
+				PacketTimestamp: uint32(960 * (n + 1))}, nil)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
 		}
 	}
 }
