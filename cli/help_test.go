@@ -129,7 +129,8 @@ func TestDidYouMean(t *testing.T) {
 		{"send --recrod x", "no option is called --recrod; did you mean --record?"},
 		{file, "did you mean echocast send " + file + "?"},
 		{"send --lead 1 x.wav", "a time has a unit, such as 1s or 500ms"},
-		{"send " + file + " --monitor", "--monitor needs a value after it; echocast send --help lists the options"},
+		{"send " + file + " --wait", "--wait needs a value after it: WHEN an utterance has ended: once it was " +
+			"played, or sent; echocast send --help lists the options"},
 		{"send --monitor " + file, "the input after --monitor is taken for its value: write --monitor play " + file},
 	} {
 		code, _, stderr := run(testwait.Context(t), strings.Fields(c.args)...)

@@ -34,11 +34,15 @@ func TestMonitor(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Setenv("PATH", dir)
-	if r := run(t, nil, "send", "--no-ffmpeg", "--monitor", "play", in); r.code != 0 {
-		t.Errorf("code %d: %s", r.code, r.stderr)
-	}
-	if played, err := os.ReadFile(filepath.Join(dir, "played")); err != nil || !bytes.Equal(played, want[44:44+2*4800]) {
-		t.Errorf("%d bytes were played, %v", len(played), err)
+	played := filepath.Join(dir, "played")
+	for _, words := range [][]string{{"--monitor", "play", in}, {in, "--monitor"}, {"--monitor", "--no-ffmpeg", in}} {
+		_ = os.Remove(played) // that of the line before
+		if r := run(t, nil, append([]string{"send"}, words...)...); r.code != 0 {
+			t.Errorf("%v: code %d: %s", words, r.code, r.stderr)
+		}
+		if got, err := os.ReadFile(played); err != nil || !bytes.Equal(got, want[44:44+2*4800]) {
+			t.Errorf("%v: %d bytes were played, %v", words, len(got), err)
+		}
 	}
 }
 

@@ -76,7 +76,8 @@ func (s *sendCmd) speakFlags() []cli.Flag {
 			"in a Daily room"),
 		option.New(&s.gap, "gap", 0, "silence of this `TIME` between two inputs (default: none)"),
 		option.New(&s.monitor, "monitor", "", "play what the replica gets, in time with it, or write it to a WAV file: "+
-			"`WHERE` is play, or the name of the file (default: neither)"),
+			"`WHERE` is play, which may be left out before another option or at the end, or the name of the file "+
+			"(default: neither)"),
 		option.New(&s.hear, "hear", "", "write what is said in the room meanwhile to `FILE`: WAV, or else samples of 16 "+
 			"bits; 16 kHz, mono (default: nothing)"),
 		option.New(&s.hearFrom, "hear-from", room.User, "with --hear: `WHOM`: user, replica or all"),

@@ -7,6 +7,10 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
+// implied are the values of options that may be written without one, where an option or nothing
+// follows.
+var implied = map[string]string{"monitor": "play"}
+
 // FlagsFirst moves flags before the inputs, because the flag package stops at the first
 // input. Everything after "--" is an input.
 func FlagsFirst(app *cli.App, args []string) []string {
@@ -44,6 +48,10 @@ func FlagsFirst(app *cli.App, args []string) []string {
 		if !needsValue(command, word) {
 			continue
 		}
+		if value := implied[strings.TrimLeft(word, "-")]; value != "" && (len(rest) == 0 || isOption(rest[0])) {
+			flags = append(flags, value)
+			continue
+		}
 		if len(rest) == 0 {
 			return flags // the flag package refuses it, rather than take "--" for the value
 		}
@@ -52,6 +60,8 @@ func FlagsFirst(app *cli.App, args []string) []string {
 	}
 	return append(flags, inputs...)
 }
+
+func isOption(word string) bool { return len(word) > 1 && word[0] == '-' }
 
 // needsValue reports whether the next word is the value of this flag.
 func needsValue(command *cli.Command, word string) bool {
@@ -98,7 +108,7 @@ func Explain(command *cli.Command, err error) string {
 		}
 	}
 	if name, isMissing := strings.CutPrefix(text, "flag needs an argument: -"); isMissing {
-		return "--" + strings.TrimPrefix(name, "-") + " needs a value after it"
+		return missingValue(command, strings.TrimPrefix(name, "-"))
 	}
 	if command == nil || !strings.HasPrefix(text, "invalid value ") {
 		return text
@@ -106,6 +116,21 @@ func Explain(command *cli.Command, err error) string {
 	for _, flag := range command.Flags {
 		if _, isTime := flag.(*cli.DurationFlag); isTime && strings.Contains(text, " for flag -"+flag.Names()[0]+":") {
 			return text + "; a time has a unit, such as 1s or 500ms"
+		}
+	}
+	return text
+}
+
+// missingValue says which value an option needs.
+func missingValue(command *cli.Command, name string) string {
+	text := "--" + name + " needs a value after it"
+	if command == nil {
+		return text
+	}
+	for _, flag := range command.Flags {
+		about, isDocumented := flag.(cli.DocGenerationFlag)
+		if isDocumented && slices.Contains(flag.Names(), name) {
+			return text + ": " + strings.ReplaceAll(about.GetUsage(), "`", "")
 		}
 	}
 	return text
