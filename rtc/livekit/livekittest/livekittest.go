@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/livekit/protocol/livekit"
@@ -160,10 +161,12 @@ type avatar struct {
 	room    *lksdk.Room
 	streams chan *playback
 
-	work   sync.WaitGroup // all goroutines of a run
-	user   sync.Once      // has spoken
-	heard  chan struct{}  // one slot, filled when somebody subscribes to the audio
-	spoken chan struct{}  // one slot, filled when a stream has begun
+	work       sync.WaitGroup // all goroutines of a run
+	user       sync.Once      // has spoken
+	userIsLoud atomic.Bool    // speaks now
+	leaveUser  func()         // the user leaves
+	heard      chan struct{}  // one slot, filled when somebody subscribes to the audio
+	spoken     chan struct{}  // one slot, filled when a stream has begun
 
 	mu       sync.Mutex
 	received int // bytes
@@ -199,6 +202,12 @@ func (a *avatar) run(ctx context.Context) error {
 		if err := a.video(ctx); err != nil {
 			return err
 		}
+	}
+	if a.UserAt > 0 {
+		if a.leaveUser, err = a.joinUser(ctx); err != nil {
+			return err
+		}
+		defer a.leaveUser()
 	}
 	a.report(Report{Event: Joined})
 	if a.Publish == PublishAudioFirst || a.Publish == PublishWhenSpoken {

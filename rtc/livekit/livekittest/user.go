@@ -2,6 +2,7 @@ package livekittest
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"slices"
 	"sync"
@@ -22,40 +23,54 @@ const User = "user"
 // header of each packet.
 const loudness uint8 = 20
 
+// silence is the level of silence.
+const silence uint8 = 127
+
 var opusTrack = webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeOpus, ClockRate: 48000, Channels: 2}
 
 // opusSilence is a frame of 20 ms of Opus.
 var opusSilence = []byte{0xf8, 0xff, 0xfe}
 
-// userSpeaks lets a user join, speak and leave.
-func (a *avatar) userSpeaks(ctx context.Context) {
-	if !rest(ctx, a.UserAt) {
-		return
-	}
+// joinUser lets a user join who is silent until userSpeaks: a busy machine may take longer to
+// let somebody in than the avatar to play.
+func (a *avatar) joinUser(ctx context.Context) (leave func(), err error) {
 	user := lksdk.NewRoom(nil)
-	err := user.JoinWithContext(ctx, a.URL, lksdk.ConnectInfo{
+	err = user.JoinWithContext(ctx, a.URL, lksdk.ConnectInfo{
 		APIKey: a.Key, APISecret: a.Secret, RoomName: a.Room, ParticipantIdentity: User, ParticipantName: User,
 	}, lksdk.WithAutoSubscribe(false), lksdk.WithConnectTimeout(time.Minute))
 	if err != nil {
-		a.complain("", "the user cannot come: %v", err)
-		return
+		return nil, fmt.Errorf("the user cannot come: %w", err)
 	}
-	defer user.Disconnect()
+	leave = sync.OnceFunc(user.Disconnect)
 	track, err := lksdk.NewLocalTrack(opusTrack)
 	if err == nil {
 		_, err = user.LocalParticipant.PublishTrack(track, &lksdk.TrackPublicationOptions{Name: "microphone",
 			Source: livekit.TrackSource_MICROPHONE})
 	}
 	if err != nil {
-		a.complain("", "the user has no microphone: %v", err)
-		return
+		leave()
+		return nil, fmt.Errorf("the user has no microphone: %w", err)
 	}
-	level := loudness
-	for end := time.Now().Add(a.UserFor); time.Now().Before(end); {
-		_ = track.WriteSample(media.Sample{Data: opusSilence, Duration: frame}, &lksdk.SampleWriteOptions{AudioLevel: &level})
-		if !rest(ctx, frame) {
-			return
+	a.work.Go(func() {
+		for rest(ctx, frame) {
+			level := silence
+			if a.userIsLoud.Load() {
+				level = loudness
+			}
+			_ = track.WriteSample(media.Sample{Data: opusSilence, Duration: frame},
+				&lksdk.SampleWriteOptions{AudioLevel: &level})
 		}
+	})
+	return leave, nil
+}
+
+// userSpeaks lets the user speak and leave.
+func (a *avatar) userSpeaks(ctx context.Context) {
+	if rest(ctx, a.UserAt) {
+		a.userIsLoud.Store(true)
+		rest(ctx, a.UserFor)
+		a.userIsLoud.Store(false)
+		a.leaveUser()
 	}
 }
 
