@@ -245,11 +245,10 @@ func (a *api) create(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (a *api) list(w http.ResponseWriter, r *http.Request) error {
-	list := []Info{}
-	for _, c := range a.gateway.List() {
-		list = append(list, c.Info())
+	list := []json.RawMessage{}
+	for _, c := range a.listAll(r) {
+		list = append(list, c.info)
 	}
-	list = append(list, a.listPeers(r)...)
 	return answer(w, http.StatusOK, map[string]any{"conversations": list})
 }
 

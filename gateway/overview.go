@@ -25,7 +25,7 @@ func (a *api) overview(w http.ResponseWriter, r *http.Request) error {
 	defer ticker.Stop()
 	known, sentAt := map[string][]byte{}, time.Time{}
 	for {
-		if o := a.changes(known); len(o.Changed)+len(o.Ended) > 0 || sentAt.IsZero() {
+		if o := a.changes(r, known); len(o.Changed)+len(o.Ended) > 0 || sentAt.IsZero() {
 			s.printf("event: conversations\ndata: %s\n\n", fmtJSON(o))
 			sentAt = time.Now()
 		} else if time.Since(sentAt) >= keepAlive {
@@ -45,22 +45,31 @@ func (a *api) overview(w http.ResponseWriter, r *http.Request) error {
 	}
 }
 
-// changes compares the conversations with the known ones, and updates those.
-func (a *api) changes(known map[string][]byte) (o Overview) {
-	list := a.gateway.List()
-	there := make(map[string]bool, len(list))
-	for _, c := range list {
-		there[c.ID] = true
-		if info := fmtJSON(c.Info()); !bytes.Equal(info, known[c.ID]) {
-			known[c.ID] = info
-			o.Changed = append(o.Changed, info)
+// changes compares the conversations with the known ones, and updates those. One that another
+// node is about to take over is still there.
+func (a *api) changes(r *http.Request, known map[string][]byte) (o Overview) {
+	there := map[string]bool{}
+	for _, c := range a.listAll(r) {
+		there[c.id] = true
+		if !bytes.Equal(c.info, known[c.id]) {
+			known[c.id] = c.info
+			o.Changed = append(o.Changed, c.info)
 		}
 	}
 	for id := range known {
-		if !there[id] {
+		if !there[id] && !a.isElsewhere(id) {
 			delete(known, id)
 			o.Ended = append(o.Ended, id)
 		}
 	}
 	return o
+}
+
+// isElsewhere reports whether another node holds a conversation, or is to hold it.
+func (a *api) isElsewhere(id string) bool {
+	if a.gateway.options.Cluster == nil {
+		return false
+	}
+	_, isHere, isKnown := a.gateway.options.Cluster.Owner(id)
+	return isKnown && !isHere
 }

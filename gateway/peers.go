@@ -5,25 +5,45 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"slices"
+	"sync"
 	"time"
 )
 
 // peerTimeout bounds how long another node may take to list its conversations.
 const peerTimeout = 2 * time.Second
 
+// listed is a conversation of the list.
+type listed struct {
+	id   string
+	info json.RawMessage
+}
+
+// listAll returns the conversations of this node and of the other nodes that answer.
+func (a *api) listAll(r *http.Request) (all []listed) {
+	for _, c := range a.gateway.List() {
+		all = append(all, listed{c.ID, fmtJSON(c.Info())})
+	}
+	return append(all, a.listPeers(r)...)
+}
+
 // listPeers returns the conversations of the other nodes that answer. They check the token of
 // the request.
-func (a *api) listPeers(r *http.Request) (all []Info) {
+func (a *api) listPeers(r *http.Request) (all []listed) {
 	if a.gateway.options.Cluster == nil || r.Header.Get(hopHeader) != "" {
 		return nil
 	}
-	for _, address := range a.gateway.options.Cluster.Peers() {
-		all = append(all, a.listPeer(r, address)...)
+	addresses := a.gateway.options.Cluster.Peers()
+	answers := make([][]listed, len(addresses))
+	var asking sync.WaitGroup
+	for i, address := range addresses {
+		asking.Go(func() { answers[i] = a.listPeer(r, address) })
 	}
-	return all
+	asking.Wait()
+	return slices.Concat(answers...)
 }
 
-func (a *api) listPeer(r *http.Request, address string) []Info {
+func (a *api) listPeer(r *http.Request, address string) (all []listed) {
 	ctx, cancel := context.WithTimeout(r.Context(), peerTimeout)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address+"/v1/conversations", nil)
@@ -37,9 +57,15 @@ func (a *api) listPeer(r *http.Request, address string) []Info {
 		return nil // that node is lost, and others take over its conversations
 	}
 	defer response.Body.Close()
-	var list struct{ Conversations []Info }
+	var list struct{ Conversations []json.RawMessage }
 	if json.NewDecoder(io.LimitReader(response.Body, 16<<20)).Decode(&list) != nil {
 		return nil
 	}
-	return list.Conversations
+	for _, info := range list.Conversations {
+		var its struct{ ID string }
+		if json.Unmarshal(info, &its) == nil {
+			all = append(all, listed{its.ID, info})
+		}
+	}
+	return all
 }

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/base64"
@@ -11,6 +12,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -146,20 +148,8 @@ func checkWhole(t *testing.T, chunks []heardChunk, seconds int) {
 // heldBy sorts nodes: first the one that holds a conversation.
 func heldBy(t *testing.T, id string, a, b *gatewayProcess) (owner, other *gatewayProcess) {
 	t.Helper()
-	for _, node := range []*gatewayProcess{a, b} {
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, node.url+"/"+id, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		request.Header.Set("Echocast-Hop", "1")
-		answer, err := http.DefaultClient.Do(request)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_ = answer.Body.Close() // it is not read
-		if answer.StatusCode == http.StatusOK && node == a {
-			return a, b
-		}
+	if a.ask(t, http.MethodGet, id) == http.StatusOK {
+		return a, b
 	}
 	return b, a
 }
@@ -574,4 +564,112 @@ func TestPaidConversationSurvivesKilledNode(t *testing.T) {
 	if open := service.Open(); len(open) != 0 {
 		t.Errorf("open in the end: %+v", open)
 	}
+}
+
+// overviewOn reads the overview of a node until what it has told is enough.
+func (g *gatewayProcess) overviewOn(t *testing.T,
+	isEnough func(changed map[string]json.RawMessage, ended []string) bool) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(testwait.Context(t), http.MethodGet,
+		strings.TrimSuffix(g.url, "/conversations")+"/events", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	changed, ended := map[string]json.RawMessage{}, []string{}
+	for lines := bufio.NewScanner(answer.Body); lines.Scan(); {
+		data, isData := strings.CutPrefix(lines.Text(), "data: ")
+		var o struct {
+			Changed []json.RawMessage
+			Ended   []string
+		}
+		if !isData {
+			continue
+		}
+		if err := json.Unmarshal([]byte(data), &o); err != nil {
+			t.Fatal(err)
+		}
+		for _, info := range o.Changed {
+			var c created
+			if err := json.Unmarshal(info, &c); err != nil {
+				t.Fatal(err)
+			}
+			changed[c.ID] = info
+		}
+		if ended = append(ended, o.Ended...); isEnough(changed, ended) {
+			return
+		}
+	}
+	t.Fatal("the overview has ended")
+}
+
+// Each node tells of the conversations of all nodes, and of their ends; one whose node was
+// killed has not ended.
+func TestEachNodeTellsOfAllConversations(t *testing.T) {
+	t.Parallel()
+	nats := startNATS(t)
+	a, b := startGateway(t, nil, "--rehearse", "--nats", nats), startGateway(t, nil, "--rehearse", "--nats", nats)
+	var ids []string
+	for _, node := range []*gatewayProcess{a, b} {
+		order := strings.NewReader(`{"to":"rehearsal"}`)
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, node.url, order)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Echocast-Hop", "1") // it is created here
+		answer, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var c created
+		err = json.NewDecoder(answer.Body).Decode(&c)
+		_ = answer.Body.Close() // it was read
+		if err != nil || c.ID == "" {
+			t.Fatalf("create: %v", err)
+		}
+		ids = append(ids, c.ID)
+	}
+	for _, node := range []*gatewayProcess{a, b} {
+		node.overviewOn(t, func(changed map[string]json.RawMessage, _ []string) bool {
+			return changed[ids[0]] != nil && changed[ids[1]] != nil
+		})
+	}
+	b.say(t, ids[1], ramp(60)) // twice a second there is something to tell
+	isKilled, isEnding := false, false
+	b.overviewOn(t, func(changed map[string]json.RawMessage, ended []string) bool {
+		switch {
+		case slices.Contains(ended, ids[0]):
+			if !isEnding {
+				t.Error("a conversation that another node is to take over is said to have ended")
+			}
+			return true
+		case !isKilled && changed[ids[0]] != nil:
+			isKilled = true
+			_ = a.program.Process.Kill() // its end is what counts
+		case isKilled && !isEnding && b.ask(t, http.MethodGet, ids[0]) == http.StatusOK:
+			isEnding = true
+			b.ask(t, http.MethodDelete, ids[0])
+		}
+		return false
+	})
+}
+
+// ask asks a node about a conversation that it has to hold, and returns the status.
+func (g *gatewayProcess) ask(t *testing.T, method, id string) int {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), method, g.url+"/"+id, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Echocast-Hop", "1")
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = answer.Body.Close() // it is not read
+	return answer.StatusCode
 }
