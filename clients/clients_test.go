@@ -1,11 +1,16 @@
 package clients
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -37,7 +42,40 @@ func gatewayHere(t *testing.T) string {
 			t.Error(err)
 		}
 	})
-	return "http://" + listener.Addr().String()
+	return cutHere(t, listener.Addr().String())
+}
+
+// cutHere passes requests on to a gateway, but cuts each connection for events after three of
+// them, as a node that is killed. It returns its address.
+func cutHere(t *testing.T, to string) string {
+	t.Helper()
+	proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: to})
+	proxy.FlushInterval = -1
+	proxy.ModifyResponse = func(answer *http.Response) error {
+		if strings.HasSuffix(answer.Request.URL.Path, "/events") {
+			answer.Body = &cutBody{ReadCloser: answer.Body}
+		}
+		return nil
+	}
+	server := httptest.NewServer(proxy)
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // it says what was cut
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+// cutBody breaks in the middle of the fourth event.
+type cutBody struct {
+	io.ReadCloser
+	events int
+}
+
+func (c *cutBody) Read(p []byte) (int, error) {
+	if c.events > 3 {
+		return 0, io.ErrUnexpectedEOF
+	}
+	n, err := c.ReadCloser.Read(p[:min(len(p), 64)])
+	c.events += bytes.Count(p[:n], []byte("event: "))
+	return n, err
 }
 
 // botHere serves a voice bot that waits for a call, listens and says nothing, and returns its

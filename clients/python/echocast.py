@@ -27,6 +27,7 @@ import socket
 import ssl
 import struct
 import threading
+import time
 import urllib.parse
 from typing import Any, BinaryIO, Callable, Iterable, Iterator, Optional, Union
 
@@ -37,6 +38,8 @@ Audio = Union[bytes, bytearray, memoryview, BinaryIO, Iterable[bytes]]
 _BLOCK = 64 * 1024
 _FROM_NOW_ON = 2**53 - 1  # an id of an event that is never reached
 _CONNECT_TIMEOUT = 10.0  # seconds
+_LOST_TIMEOUT = 30.0  # seconds without any node that answers
+_LOST_PAUSE = 0.2
 
 
 class GatewayError(Exception):
@@ -124,6 +127,12 @@ def _problem(response: http.client.HTTPResponse) -> dict[str, Any]:
     return {"status": response.status, "title": response.reason, "detail": text[:200].decode(errors="replace")}
 
 
+def _check_lost(error: Exception) -> None:
+    """Passes over a connection that was lost, and a node that holds no conversation yet."""
+    if isinstance(error, GatewayError) and error.problem.get("status", 0) < 500:
+        raise error
+
+
 class Conversation:
     """A room with a replica. `with` ends the conversation."""
 
@@ -177,7 +186,38 @@ class Conversation:
         self._request("DELETE", "")
 
     def events(self, after: int = 0) -> Iterator[dict[str, Any]]:
-        """Yields the events after an id, each with id, type and data, until the conversation ends."""
+        """Yields the events after an id, each with id, type and data, until the conversation ends.
+
+        When the connection is lost, it connects again and continues after the last event, so
+        none is lost or repeated.
+        """
+        has_ended = False
+        while True:
+            before = after
+            try:
+                for event in self._events(after):
+                    after = max(after, event["id"])
+                    yield event
+            except (OSError, http.client.HTTPException, GatewayError) as e:
+                _check_lost(e)
+            if has_ended and after == before:
+                return
+            if after == before:
+                time.sleep(_LOST_PAUSE)
+            has_ended = has_ended or self._has_ended()
+
+    def _has_ended(self) -> bool:
+        give_up = time.monotonic() + _LOST_TIMEOUT
+        while True:
+            try:
+                return self.info()["state"] == "ended"
+            except (OSError, http.client.HTTPException, GatewayError) as e:
+                _check_lost(e)
+                if time.monotonic() > give_up:
+                    raise
+            time.sleep(_LOST_PAUSE)
+
+    def _events(self, after: int) -> Iterator[dict[str, Any]]:
         path = f"{self._path}/events?after={after}"
         with self.gateway._open("GET", path, None, self.token) as response:
             fields: dict[str, str] = {}

@@ -156,4 +156,10 @@ await heard.end();
 
 await conversation.end();
 assert.equal((await gateway.list()).length, 0);
+
+// Each connection for events is cut after a few: all come, once, until the end.
+const ids = [];
+for await (const e of conversation.events()) ids.push(e.id);
+assert.ok(ids.length > 20, ids.join());
+assert.deepEqual(ids, ids.map((_, i) => i + 1));
 console.log("ok");

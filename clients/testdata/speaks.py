@@ -116,6 +116,10 @@ with gateway.create(to="rehearsal", label="test") as conversation:
     assert event["data"]["receipt"]["source"] == "a file", event
 assert gateway.list() == []
 
+# Each connection for events is cut after a few: all come, once, until the end.
+ids = [event["id"] for event in conversation.events()]
+assert len(ids) > 20 and ids == list(range(1, len(ids) + 1)), ids
+
 
 class Early:
     """A WebSocket on which an utterance is over before it is accepted."""

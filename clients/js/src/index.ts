@@ -219,11 +219,35 @@ export class Conversation {
     await this.gateway.request(this.#path, { method: "DELETE", token: this.token });
   }
 
-  /** Yields the events after the id `after`; with `Infinity` only new ones. */
+  /**
+   * Yields the events after the id `after`; with `Infinity` only new ones. When the connection
+   * is lost, it connects again and continues after the last event, so none is lost or repeated.
+   */
   async *events(options: { after?: number; signal?: AbortSignal } = {}): AsyncGenerator<GatewayEvent> {
-    const path = `${this.#path}/events?after=${cursor(options.after)}`;
-    const response = await this.gateway.request(path, { signal: options.signal, token: this.token });
-    yield* parseEvents(response.body!);
+    const { signal } = options;
+    let after = options.after;
+    for (let hasEnded = false; ; hasEnded ||= await this.#hasEnded(signal)) {
+      const before = after;
+      const path = `${this.#path}/events?after=${cursor(after)}`;
+      const body = await this.gateway.request(path, { signal, token: this.token }).then((answer) => answer.body!, unlessRefused(signal));
+      if (body) {
+        for await (const event of parseEvents(body, signal)) {
+          if (event.id) after = event.id;
+          yield event;
+        }
+      }
+      if (hasEnded && after === before) return;
+      if (after === before) await lostFor(lostPause);
+    }
+  }
+
+  async #hasEnded(signal?: AbortSignal): Promise<boolean> {
+    const giveUp = Date.now() + lostTimeout;
+    for (;;) {
+      const info = await this.#json<Info>("", { signal }).catch(unlessRefused(signal, giveUp));
+      if (info) return info.state === "ended";
+      await lostFor(lostPause);
+    }
   }
 
   /**
@@ -283,6 +307,23 @@ export class Conversation {
   }
 }
 
+// How long, in ms, no node may answer, and how long each attempt waits.
+const lostTimeout = 30_000;
+const lostPause = 200;
+
+function lostFor(pause: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, pause));
+}
+
+/** Passes over errors of a connection that was lost, and of a node that holds no conversation yet. */
+function unlessRefused(signal: AbortSignal | undefined, giveUp = Infinity): (err: unknown) => undefined {
+  return (err) => {
+    const isRefused = err instanceof GatewayError && err.problem.status < 500;
+    if (isRefused || signal?.aborted || Date.now() > giveUp) throw err;
+    return undefined;
+  };
+}
+
 function cursor(after = 0): number {
   return Math.min(after, Number.MAX_SAFE_INTEGER);
 }
@@ -314,12 +355,15 @@ function streamOf(audio: AsyncIterable<Uint8Array>): ReadableStream<Uint8Array> 
   });
 }
 
-async function* parseEvents(body: ReadableStream<Uint8Array>): AsyncGenerator<GatewayEvent> {
+async function* parseEvents(body: ReadableStream<Uint8Array>, signal?: AbortSignal): AsyncGenerator<GatewayEvent> {
   const reader = body.pipeThrough(new TextDecoderStream() as ReadableWritablePair<string, Uint8Array>).getReader();
   let text = "";
   try {
     for (;;) {
-      const { done, value } = await reader.read();
+      const { done, value } = await reader.read().catch((err: unknown) => {
+        if (signal?.aborted) throw err;
+        return { done: true as const, value: undefined }; // it was cut
+      });
       if (done) return;
       const parts = (text + value).split("\n\n");
       text = parts.pop()!;
