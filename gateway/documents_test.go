@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -210,8 +211,8 @@ func TestRoutesAreDocumented(t *testing.T) {
 				t.Errorf("%s %s: its operationId, summary or responses are missing, or not its own", method, path)
 			}
 			ids[o.ID] = true
-			if o.ID == "speak" {
-				checkParameters(t, o.Parameters)
+			if want := documentedQueries[o.ID]; want != nil {
+				checkParameters(t, o.ID, o.Parameters, want)
 			}
 		}
 	}
@@ -231,8 +232,11 @@ func TestRoutesAreDocumented(t *testing.T) {
 	}
 }
 
-// checkParameters compares the parameters of speech in the query with the real ones.
-func checkParameters(t *testing.T, parameters []map[string]any) {
+// documentedQueries are the parameters that operations take in the query, by operationId.
+var documentedQueries = map[string][]string{"speak": speechParameters, "listen": listenParameters}
+
+// checkParameters compares the parameters of an operation in the query with the real ones.
+func checkParameters(t *testing.T, id string, parameters []map[string]any, want []string) {
 	t.Helper()
 	var names []string
 	for _, p := range parameters {
@@ -240,8 +244,33 @@ func checkParameters(t *testing.T, parameters []map[string]any) {
 			names = append(names, p["name"].(string))
 		}
 	}
-	if !slices.Equal(names, speechParameters) {
-		t.Errorf("the document has the parameters %v of speech, and there are %v", names, speechParameters)
+	if !slices.Equal(names, want) {
+		t.Errorf("the document has the parameters %v of %s, and there are %v", names, id, want)
+	}
+}
+
+// The query that the AsyncAPI document gives the WebSocket is the one that it takes.
+func TestAsyncAPIQuery(t *testing.T) {
+	var document struct {
+		Channels struct {
+			Socket struct {
+				Address  string
+				Bindings struct {
+					WS struct {
+						Query struct{ Properties map[string]any }
+					}
+				}
+			}
+		}
+	}
+	if err := yaml.Unmarshal(asyncAPIDocument, &document); err != nil {
+		t.Fatal(err)
+	}
+	socket := document.Channels.Socket
+	names := slices.Sorted(maps.Keys(socket.Bindings.WS.Query.Properties))
+	want := slices.Sorted(slices.Values(append([]string{"after"}, speechParameters...)))
+	if !slices.Equal(names, want) || socket.Address != "/v1/conversations/{id}/socket" {
+		t.Errorf("%s has the parameters %v, and there are %v", socket.Address, names, want)
 	}
 }
 
