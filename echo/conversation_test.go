@@ -410,8 +410,8 @@ func TestRepeatWaitsForReconnect(t *testing.T) {
 	})
 }
 
-// A replica that breaks at the same position each time is given up after some attempts; one
-// that makes progress is not.
+// If a replica breaks at the same position each time, the session stops reconnecting after
+// some attempts. If it makes progress, the session continues.
 func TestRepeatedLossesAreLimited(t *testing.T) {
 	for _, policy := range []ReconnectPolicy{ReconnectRestart, ReconnectResume} {
 		for at, ends := range map[int]bool{10: false, 60: true} { // messages until it breaks; whether it is said to its end
