@@ -30,7 +30,7 @@ import (
 var ErrUnsupported = errors.New("this build of echocast cannot open a shared library")
 
 // ErrNotFound says that the library is in none of the usual folders.
-var ErrNotFound = errors.New("Daily's library is not installed")
+var ErrNotFound = errors.New("the library of Daily is not installed")
 
 // FileName returns the name of the library's file on this system.
 func FileName() string {
