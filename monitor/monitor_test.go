@@ -423,3 +423,25 @@ func TestPlayerThatDoesNotRead(t *testing.T) {
 		t.Errorf("it says %v", err)
 	}
 }
+
+// A player that ends early is reported with its last line, also where its exit status is 0.
+func TestPlayerThatEndsEarly(t *testing.T) {
+	t.Parallel()
+	path, err := exec.LookPath("sh")
+	if err != nil {
+		t.Skip(err)
+	}
+	player := NewPlayer(command(path, []string{"-c", "echo no sound card >&2"}, testwait.Limit))
+	for _, m := range chunkMoments("a", time.Now(), 100_000) { // more than a pipe holds
+		player.Observe(m)
+	}
+	began := eventMoment(echo.StartedSpeaking)
+	began.At = time.Now().Add(-time.Minute) // all is due
+	player.Observe(began)
+	player.Observe(receiptMoment("a", echo.Receipt{Outcome: echo.Finished}))
+	closed := make(chan error, 1)
+	go func() { closed <- player.Close() }()
+	if err := testwait.Receive(t, closed); !errors.Is(err, errEarly) || !strings.HasSuffix(err.Error(), "no sound card") {
+		t.Errorf("it says %v", err)
+	}
+}

@@ -60,8 +60,13 @@ func FindProgram() (Program, error) {
 	return nil, ErrNoPlayer
 }
 
-// errStalled reports a program that is killed because it does not read.
-var errStalled = errors.New("it no longer reads its input")
+var (
+	// errStalled reports a program that is killed because it does not read.
+	errStalled = errors.New("it no longer reads its input")
+	// errEarly reports a program that ended in good order before it was given all, as ffplay does
+	// without a sound card.
+	errEarly = errors.New("exit status 0 before the end of the sound")
+)
 
 // command returns a Program that runs a command, and kills it where one write takes longer
 // than stall.
@@ -87,12 +92,16 @@ func command(path string, args []string, stall time.Duration) Program {
 			return nil, nil, err
 		}
 		stalled := func() { cancel(errStalled) }
-		return &impatient{in, stall, stalled}, func() error {
+		input := &impatient{WriteCloser: in, limit: stall, late: stalled}
+		return input, func() error {
 			defer cancel(nil)
 			defer time.AfterFunc(closeTimeout, func() { cancel(nil) }).Stop()
 			err := process.Wait()
 			if context.Cause(ctx) == errStalled {
 				return errStalled
+			}
+			if err == nil && input.isBroken {
+				err = errEarly
 			}
 			return complaints.About(err)
 		}, nil
@@ -102,13 +111,16 @@ func command(path string, args []string, stall time.Duration) Program {
 // impatient is the input of a program. It calls late where one write takes longer than limit.
 type impatient struct {
 	io.WriteCloser
-	limit time.Duration
-	late  func()
+	limit    time.Duration
+	late     func()
+	isBroken bool // a write failed
 }
 
 func (i *impatient) Write(p []byte) (int, error) {
 	defer time.AfterFunc(i.limit, i.late).Stop()
-	return i.WriteCloser.Write(p)
+	n, err := i.WriteCloser.Write(p)
+	i.isBroken = err != nil
+	return n, err
 }
 
 // Player plays the audio that a replica gets through a program, slightly behind the
