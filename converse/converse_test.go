@@ -18,6 +18,7 @@ import (
 
 	"echocast/audio"
 	"echocast/echo"
+	"echocast/internal/sleep"
 	"echocast/internal/testwait"
 )
 
@@ -168,7 +169,7 @@ func (s *fakeSession) Speak(ctx context.Context, speech echo.Speech) (echo.Recei
 }
 
 func sleepFor(ctx context.Context, d time.Duration) bool {
-	sleep(ctx, d)
+	_ = sleep.For(ctx, d)
 	return ctx.Err() == nil
 }
 

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"echocast/internal/child"
+	"echocast/internal/sleep"
 )
 
 // Limits of restarting a recogniser.
@@ -41,7 +42,7 @@ func (c *conversation) recognise(ctx context.Context, hand func(userEvent) bool)
 			failures, pause = -1, firstRestart
 		}
 		c.note(Note{Kind: NoteFailed, Answer: "recogniser", Reason: fmt.Sprintf("%v; it starts again in %v", err, pause)})
-		sleep(ctx, pause)
+		_ = sleep.For(ctx, pause) // the loop asks ctx
 		pause = min(2*pause, maxRestart)
 	}
 	err = hush()
@@ -85,15 +86,6 @@ func (c *conversation) recogniseOnce(ctx context.Context, in *switchWriter,
 		err = errors.New("exit status 0")
 	}
 	return isUseful, &CommandError{"recogniser", fmt.Errorf("ended: %w", err)}
-}
-
-func sleep(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
 }
 
 // readLines yields the lines of r that are not empty. Text after a carriage return

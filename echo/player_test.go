@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"echocast/internal/sleep"
 )
 
 // deck is a stage that plays what it is given, from its first chunk on.
@@ -28,7 +30,7 @@ func (d *deck) Played(ctx context.Context) error {
 	if d.fail != nil {
 		return d.fail
 	}
-	return pause(ctx, time.Until(d.until))
+	return sleep.For(ctx, time.Until(d.until))
 }
 
 // onDeck runs f in a bubble with a session on a stage that plays the audio itself.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"echocast/chunker"
+	"echocast/internal/sleep"
 )
 
 // Speech is the audio of an utterance, with its text and timing if known.
@@ -310,7 +311,7 @@ func (s *Session) waitPlayed(ctx context.Context, u *utterance, player PlaybackW
 	if s.options.SkipHeard || u.isHeard() {
 		return nil
 	}
-	return pause(ctx, firstEventTime)
+	return sleep.For(ctx, firstEventTime)
 }
 
 // finish ends u with err, nil if it is complete, and returns the error of the first

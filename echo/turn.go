@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"echocast/internal/sleep"
 )
 
 // turn is one utterance in the queue. The first in the queue speaks.
@@ -60,7 +62,7 @@ func (s *Session) await(t *turn) error {
 	s.mu.Lock()
 	gap := time.Until(s.nextStart)
 	s.mu.Unlock()
-	if err := pause(t.ctx, gap); err != nil {
+	if err := sleep.For(t.ctx, gap); err != nil {
 		return err
 	}
 	if err := s.until(t.ctx, func() (bool, error) { return !s.isPaused, s.lost }); err != nil {
@@ -92,20 +94,5 @@ func (t *turn) leave() {
 	if i := slices.Index(s.queue, t); i >= 0 {
 		s.queue = slices.Delete(s.queue, i, i+1)
 		s.change()
-	}
-}
-
-// pause waits for d, or for the end of ctx.
-func pause(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return context.Cause(ctx)
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
 	}
 }

@@ -19,6 +19,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"echocast/internal/sleep"
 	"echocast/logs"
 )
 
@@ -102,7 +103,7 @@ func (c *Client) do(ctx context.Context, call call, out any) error {
 		if c.OnWait != nil {
 			c.OnWait(err, wait)
 		}
-		if cause := sleep(ctx, wait); cause != nil {
+		if cause := sleep.For(ctx, wait); cause != nil {
 			return fmt.Errorf("%w, after %v", cause, err)
 		}
 	}
@@ -274,18 +275,6 @@ func retryAfter(text string, now time.Time) time.Duration {
 		return max(at.Sub(now), 0)
 	}
 	return 0
-}
-
-// sleep waits, or returns the cause of ctx when that ends first.
-func sleep(ctx context.Context, wait time.Duration) error {
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }
 
 // idPattern matches valid ids, so that no id can change the path of a call.

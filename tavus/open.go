@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"echocast/internal/sleep"
 )
 
 // Timeouts after the caller's context has ended: together less than the 5 s after which
@@ -88,7 +90,7 @@ func uniqueName(name string) string {
 func extend(ctx context.Context, grace time.Duration) (context.Context, context.CancelFunc) {
 	longer, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, func() {
-		if sleep(longer, grace) == nil {
+		if sleep.For(longer, grace) == nil {
 			cancel(context.Cause(ctx))
 		}
 	})
@@ -122,7 +124,7 @@ func (c *Conversation) create(ctx context.Context, spec Spec) (Info, error) {
 		if c.client.OnWait != nil {
 			c.client.OnWait(err, answer.RetryAfter)
 		}
-		if cause := sleep(ctx, answer.RetryAfter); cause != nil {
+		if cause := sleep.For(ctx, answer.RetryAfter); cause != nil {
 			return Info{}, &UncertainError{spec.Name, cause}
 		}
 		c.mayExistTwice = true
@@ -137,7 +139,7 @@ func (c *Client) findNew(ctx context.Context, spec Spec) (*Info, error) {
 		status = "" // these have ended
 	}
 	for _, wait := range []time.Duration{0, time.Second, 3 * time.Second} {
-		if cause := sleep(ctx, wait); cause != nil {
+		if cause := sleep.For(ctx, wait); cause != nil {
 			return nil, cause
 		}
 		found, err := c.withName(ctx, spec.Name, status)

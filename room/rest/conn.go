@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"echocast/echo"
+	"echocast/internal/sleep"
 	"echocast/logs"
 	"echocast/tavus"
 )
@@ -70,7 +71,7 @@ func (c *conn) waitJoined(ctx context.Context) ([]byte, error) {
 		case slices.ContainsFunc(info.Events, isJoin):
 			return joinEvent(c.sender.id), nil
 		}
-		if err := wait(ctx, pollInterval); err != nil {
+		if err := sleep.For(ctx, pollInterval); err != nil {
 			return nil, err
 		}
 	}

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"echocast/echo"
+	"echocast/internal/sleep"
 	"echocast/logs"
 	"echocast/room"
 	"echocast/tavus"
@@ -254,7 +255,7 @@ const playedMargin = 500 * time.Millisecond
 
 // Played returns when, by estimate, the replica has played what was delivered.
 func (s *Stage) Played(ctx context.Context) error {
-	return wait(ctx, time.Until(s.clock.end())+playedMargin)
+	return sleep.For(ctx, time.Until(s.clock.end())+playedMargin)
 }
 
 // playback estimates when the replica has played what was delivered.
@@ -283,16 +284,4 @@ func (p *playback) stop() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.at = time.Time{}
-}
-
-// wait returns after d, or with the cause of ctx.
-func wait(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }

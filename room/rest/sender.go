@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"echocast/echo"
+	"echocast/internal/sleep"
 	"echocast/logs"
 	"echocast/tavus"
 )
@@ -164,7 +165,7 @@ func (s *sender) send(ctx context.Context, msg []byte, p priority) error {
 			s.failed.Store(true)
 			return &DeliveryError{Uncertain: a == uncertain, err: err}
 		}
-		if err := wait(ctx, pause+rand.N(pause/4+1)); err != nil {
+		if err := sleep.For(ctx, pause+rand.N(pause/4+1)); err != nil {
 			return err
 		}
 	}
@@ -175,7 +176,7 @@ func (s *sender) post(ctx context.Context, msg []byte) error {
 	longer, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancel(nil)
 	stop := context.AfterFunc(ctx, func() {
-		if wait(longer, answerGrace) == nil {
+		if sleep.For(longer, answerGrace) == nil {
 			cancel(context.Cause(ctx))
 		}
 	})

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"echocast/internal/sleep"
 	"echocast/tavus"
 )
 
@@ -52,7 +53,7 @@ func (w *window) limiter() *rate.Limiter {
 // utterances wait longer for them.
 func (w *window) waitToBegin(ctx context.Context) error {
 	missing := 1 - w.limiter().Tokens()
-	return wait(ctx, time.Duration(missing/steady*float64(time.Second)))
+	return sleep.For(ctx, time.Duration(missing/steady*float64(time.Second)))
 }
 
 // enter waits until one more request may be made. leave follows it.
@@ -67,7 +68,7 @@ func (w *window) enter(ctx context.Context, p priority) error {
 			w.limiter().Reserve()
 			return nil
 		}
-		if err := wait(ctx, when); err != nil {
+		if err := sleep.For(ctx, when); err != nil {
 			return err
 		}
 	}
