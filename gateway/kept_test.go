@@ -2,9 +2,12 @@ package gateway
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -154,6 +157,79 @@ func TestUtterancesThatMayHaveBegun(t *testing.T) {
 		c.end()
 		g.Close(t.Context())
 	}
+}
+
+// savedOwner is an Ownership of a conversation of which something was stored.
+type savedOwner struct {
+	keptOwner
+	saved Saved
+}
+
+func (o savedOwner) Load(context.Context) (*Saved, error) { return &o.saved, nil }
+
+// storedByLater reads what a node of the next version may store: this one's records, with more
+// in each of them, and entries and pieces of kinds that this one does not know.
+func storedByLater(t *testing.T) (saved Saved) {
+	t.Helper()
+	text, err := os.ReadFile("testdata/stored-by-a-later-version.json")
+	var stored struct {
+		Record, Progress json.RawMessage
+		Events           []json.RawMessage
+		Audio            []struct {
+			Utterance string
+			Pieces    []string
+		}
+	}
+	if err == nil {
+		err = json.Unmarshal(text, &stored)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	saved.Record, saved.Progress = stored.Record, stored.Progress
+	for _, batch := range stored.Events {
+		saved.Events = append(saved.Events, batch)
+	}
+	for _, u := range stored.Audio {
+		its := SavedAudio{Utterance: u.Utterance}
+		for _, piece := range u.Pieces {
+			its.Pieces = append(its.Pieces, []byte(piece))
+		}
+		saved.Audio = append(saved.Audio, its)
+	}
+	return saved
+}
+
+// A node continues what a node of the next version has stored: it skips what it does not know,
+// and hands the events on as they are.
+func TestTakeoverFromALaterVersion(t *testing.T) {
+	g := New(&Options{Rehearse: true})
+	c := newConversation(g, Spec{})
+	c.own = savedOwner{saved: storedByLater(t)}
+	if err := c.restore(); err != nil {
+		t.Fatal(err)
+	}
+	if c.Spec.To != Rehearsal || c.Spec.Label != "interview" || c.by.Key != "k1" ||
+		c.tokenHash != sha256.Sum256([]byte("test")) {
+		t.Errorf("of the record it knows %+v, %+v", c.Spec, c.by)
+	}
+	entries, missed, _ := c.history.since(0)
+	if len(entries) < 3 || missed != 0 || entries[1].Type != "later" ||
+		string(entries[0].Data) != `{"state": "open", "later": 1}` {
+		t.Errorf("of the events it shows %+v", entries)
+	}
+	c.mu.Lock()
+	queue := slices.Clone(c.queue)
+	c.mu.Unlock()
+	if len(queue) != 1 || queue[0].ID != "u1" || queue[0].name != "first" || queue[0].before.Heard != .25 {
+		t.Errorf("it continues %+v", queue)
+	}
+	saved := storedByLater(t)
+	if kept, err := parseKept(&saved.Audio[0]); err != nil || kept.data.String() != "ababababcdcdcdcd" || !kept.hasEnded {
+		t.Errorf("of the audio it knows %+v, %v", kept, err)
+	}
+	c.end()
+	g.Close(t.Context())
 }
 
 // savingOwner stores the progress.
