@@ -41,6 +41,7 @@ func (a *api) forward(w http.ResponseWriter, r *http.Request, id string) (isDone
 	ctx, cancel := context.WithTimeout(r.Context(), ownerTimeout)
 	defer cancel()
 	body := &repeatable{from: r.Body}
+	r.Body = body // this node may be the next one
 	for {
 		address, isHere, isKnown := g.options.Cluster.Owner(id)
 		if g.holds(id) || !isKnown || isPassedOn && !isHere {

@@ -5,10 +5,12 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -364,5 +366,37 @@ func TestUnansweredStoreIsBusy(t *testing.T) {
 	g.Handler().ServeHTTP(w, r)
 	if w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" {
 		t.Errorf("status %d, %s", w.Code, w.Body)
+	}
+}
+
+// movedCluster is a Cluster in which another node holds everything.
+type movedCluster struct {
+	Cluster
+	address string
+}
+
+func (c movedCluster) Owner(string) (string, bool, bool) { return c.address, false, true }
+
+// A node to which a request comes back, since it has taken the conversation over in the
+// meantime, reads the whole body.
+func TestForwardedRequestComesBackWhole(t *testing.T) {
+	var g *Gateway
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		g.mu.Lock()
+		g.all["c1"] = newConversation(g, Spec{}) // it is this node's now
+		g.mu.Unlock()
+		w.Header().Set(movedHeader, "1")
+	}))
+	defer other.Close()
+	g = New(&Options{Rehearse: true, Cluster: movedCluster{address: other.URL}})
+	a := &api{gateway: g, transport: &http.Transport{DisableKeepAlives: true}}
+	r := httptest.NewRequestWithContext(t.Context(), "POST", "/v1/conversations/c1/speech", strings.NewReader("all of it"))
+	isDone, err := a.forward(httptest.NewRecorder(), r, "c1")
+	if isDone || err != nil {
+		t.Fatalf("it was answered elsewhere: %v, %v", isDone, err)
+	}
+	if text, err := io.ReadAll(r.Body); string(text) != "all of it" || err != nil {
+		t.Errorf("this node reads %q, %v", text, err)
 	}
 }
