@@ -163,7 +163,7 @@ type avatar struct {
 
 	work       sync.WaitGroup // all goroutines of a run
 	user       sync.Once      // has spoken
-	userIsLoud atomic.Bool    // speaks now
+	userFrames atomic.Int64   // how many packets the user still speaks for
 	leaveUser  func()         // the user leaves
 	heard      chan struct{}  // one slot, filled when somebody subscribes to the audio
 	spoken     chan struct{}  // one slot, filled when a stream has begun

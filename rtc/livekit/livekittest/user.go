@@ -52,9 +52,11 @@ func (a *avatar) joinUser(ctx context.Context) (leave func(), err error) {
 		return nil, fmt.Errorf("the user has no microphone: %w", err)
 	}
 	a.work.Go(func() {
-		for rest(ctx, frame) {
+		// The server counts packets, so a delay is made up for.
+		for due := time.Now(); rest(ctx, time.Until(due)); due = due.Add(frame) {
 			level := silence
-			if a.userIsLoud.Load() {
+			if a.userFrames.Load() > 0 {
+				a.userFrames.Add(-1)
 				level = loudness
 			}
 			_ = track.WriteSample(media.Sample{Data: opusSilence, Duration: frame},
@@ -67,9 +69,9 @@ func (a *avatar) joinUser(ctx context.Context) (leave func(), err error) {
 // userSpeaks lets the user speak and leave.
 func (a *avatar) userSpeaks(ctx context.Context) {
 	if rest(ctx, a.UserAt) {
-		a.userIsLoud.Store(true)
-		rest(ctx, a.UserFor)
-		a.userIsLoud.Store(false)
+		a.userFrames.Store(int64(a.UserFor / frame))
+		for a.userFrames.Load() > 0 && rest(ctx, frame) {
+		}
 		a.leaveUser()
 	}
 }
