@@ -464,3 +464,15 @@ func TestFullStoreRefusesAudio(t *testing.T) {
 		t.Errorf("of %d pieces that were kept %+v is left: %v", kept, len(saved.Audio), err)
 	}
 }
+
+// A message that is published again while several servers still write the first copy is
+// refused as a duplicate in process. That passes.
+func TestDuplicateInProcessIsPublishedAgain(t *testing.T) {
+	t.Parallel()
+	if isFinal(&jetstream.APIError{Code: 409, ErrorCode: 10158}) {
+		t.Error("it is not published again")
+	}
+	if !isFinal(&jetstream.APIError{Code: 400, ErrorCode: 10077}) {
+		t.Error("a full store is asked again and again")
+	}
+}

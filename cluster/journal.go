@@ -100,9 +100,9 @@ func (h *Hold) publish(ctx context.Context, subject string, data []byte,
 // isFinal reports whether JetStream would give the same answer to a retry: the request is
 // wrong, or there is no room.
 func isFinal(answer *jetstream.APIError) bool {
-	const insufficientResources, storageExceeded, storeFailed = 10023, 10047, 10077
+	const insufficientResources, storageExceeded, storeFailed, stillWriting = 10023, 10047, 10077, 10158
 	full := []jetstream.ErrorCode{insufficientResources, storageExceeded, storeFailed}
-	return answer.Code < 500 || slices.Contains(full, answer.ErrorCode)
+	return answer.Code < 500 && answer.ErrorCode != stillWriting || slices.Contains(full, answer.ErrorCode)
 }
 
 // retryInterval is how long publish waits after an error.
