@@ -6,49 +6,112 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"runtime"
+	"slices"
 	"sync"
 	"testing"
 	"time"
 
 	"echocast/audio"
 	"echocast/cluster"
+	"echocast/cluster/natstest"
 	"echocast/gateway"
 	"echocast/internal/cputime"
 )
 
-// How much of the processor a message costs, of conversations in real time: in one
-// process alone, and with NATS in it that keeps everything.
+// What a conversation in real time costs: in one process alone, with NATS in it that keeps
+// everything, and on three nodes with three servers of NATS that keep it three times, all of
+// them in this process, as are the stand-ins of the replicas.
 //
 //	go test ./cmd/echocast-server -run '^$' -bench Shared -benchtime 1x
 func BenchmarkShared(b *testing.B) {
-	const conversations, seconds = 100, 5
-	for _, kind := range []string{"alone", "embedded"} {
-		b.Run(fmt.Sprintf("%s/%d", kind, conversations), func(b *testing.B) {
-			o := &gateway.Options{MaxConversations: conversations, MaxLateness: time.Hour}
-			if kind == "embedded" {
-				c, err := cluster.Open(b.Context(), cluster.Options{Servers: cluster.Embedded, Dir: b.TempDir()})
-				if err != nil {
-					b.Fatal(err)
+	const seconds = 10
+	for _, kind := range []struct {
+		name                 string
+		nodes, conversations int // of each node
+	}{{"alone", 1, 100}, {"embedded", 1, 100}, {"three nodes", 3, 100}} {
+		b.Run(fmt.Sprintf("%s/%d", kind.name, kind.nodes*kind.conversations), func(b *testing.B) {
+			var nodes []*gateway.Gateway
+			for _, c := range openClusters(b, kind.name, kind.nodes) {
+				o := &gateway.Options{MaxConversations: kind.conversations, MaxLateness: time.Hour}
+				if c != nil {
+					o.Cluster = shared{c}
 				}
-				defer func() { _ = c.Close() }() // never fails
-				o.Cluster = shared{c}
+				nodes = append(nodes, gateway.New(o))
 			}
 			for b.Loop() {
-				messages, before := 0, cputime.Used()
-				for _, n := range speakAll(b, o, conversations, seconds) {
-					messages += n
-				}
-				b.ReportMetric(float64((cputime.Used()-before).Microseconds())/float64(messages), "µs/message")
+				cost := measure(nodes, func() []int { return speakOn(b, nodes, kind.conversations, seconds) })
+				b.ReportMetric(cost.processor/float64(cost.messages), "µs/message")
+				b.ReportMetric(cost.processor/1e4/seconds/float64(kind.nodes*kind.conversations), "%CPU/conversation")
+				b.ReportMetric(cost.memory/float64(kind.nodes*kind.conversations), "kB/conversation")
+				b.ReportMetric(cost.late, "ms-late")
+			}
+			for _, g := range nodes {
+				g.Close(context.Background())
 			}
 		})
 	}
 }
 
+// openClusters joins nodes to a cluster of a kind; nil for a node alone.
+func openClusters(b *testing.B, kind string, nodes int) (all []*cluster.Cluster) {
+	o := cluster.Options{Servers: cluster.Embedded, Dir: b.TempDir()}
+	switch kind {
+	case "alone":
+		return []*cluster.Cluster{nil}
+	case "three nodes":
+		o = cluster.Options{Servers: natstest.URLs(natstest.StartThree(b)...), Replicas: 3}
+	}
+	for range nodes {
+		c, err := cluster.Open(b.Context(), o)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Cleanup(func() { _ = c.Close() }) // never fails
+		all = append(all, c)
+	}
+	return all
+}
+
+// cost is what nodes have used.
+type cost struct {
+	messages  int
+	processor float64 // µs
+	memory    float64 // kB
+	late      float64 // ms, at the 99th percentile of the worst node
+}
+
+// measure says what nodes use while they speak.
+func measure(nodes []*gateway.Gateway, speak func() []int) (c cost) {
+	before := cputime.Used()
+	for _, n := range speak() {
+		c.messages += n
+	}
+	c.processor = float64((cputime.Used() - before).Microseconds())
+	for _, g := range nodes {
+		_, late, _ := g.Load()
+		c.late = max(c.late, float64(late.Microseconds())/1e3)
+	}
+	var memory runtime.MemStats
+	runtime.ReadMemStats(&memory)
+	c.memory = float64(memory.HeapInuse+memory.StackInuse) / 1e3
+	return c
+}
+
+// speakOn lets all nodes speak at the same time.
+func speakOn(b *testing.B, nodes []*gateway.Gateway, conversations, seconds int) []int {
+	sent := make([][]int, len(nodes))
+	var speaking sync.WaitGroup
+	for i, g := range nodes {
+		speaking.Go(func() { sent[i] = speakAll(b, g, conversations, seconds) })
+	}
+	speaking.Wait()
+	return slices.Concat(sent...)
+}
+
 // speakAll lets conversations speak at the same time, and returns how many messages each
 // has sent.
-func speakAll(b *testing.B, o *gateway.Options, conversations, seconds int) []int {
-	g := gateway.New(o)
-	defer g.Close(context.Background())
+func speakAll(b *testing.B, g *gateway.Gateway, conversations, seconds int) []int {
 	sent := make([]int, conversations)
 	var speaking sync.WaitGroup
 	for i := range conversations {
