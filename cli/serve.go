@@ -191,7 +191,7 @@ func (s *serveCmd) run(ctx context.Context, server *Server) error {
 		log.Records = logs.From(ctx)
 	}
 	s.options.Log = logline.NewService(log)
-	listener, err := s.open()
+	listener, url, err := s.open()
 	if err != nil {
 		return err
 	}
@@ -202,6 +202,10 @@ func (s *serveCmd) run(ctx context.Context, server *Server) error {
 		defer signal.Stop(hangup)
 		s.options.Reload = hangup
 	}
+	if !s.quiet { // from here on signals do what the help says
+		s.streams.Warn(`the gateway listens; see it at %s/, or create a conversation: `+
+			`curl -d '{"to":"rehearsal"}' %s/v1/conversations`, url, url)
+	}
 	shutdown.Extend(s.options.Drain)
 	err = server.Serve(ctx, listener, &s.options)
 	_ = listener.Close() // it is closed already
@@ -211,32 +215,32 @@ func (s *serveCmd) run(ctx context.Context, server *Server) error {
 	return err
 }
 
-// open listens, and prints the address. It refuses an address that other machines reach, if it
+// open listens, and returns the address. It refuses an address that other machines reach, if it
 // has no tokens or no TLS.
-func (s *serveCmd) open() (net.Listener, error) {
+func (s *serveCmd) open() (listener net.Listener, url string, err error) {
 	host, _, err := net.SplitHostPort(s.listen)
 	if err != nil {
-		return nil, usagef("--listen %s: it must be HOST:PORT, such as 127.0.0.1:8880", s.listen)
+		return nil, "", usagef("--listen %s: it must be HOST:PORT, such as 127.0.0.1:8880", s.listen)
 	}
 	certificate, err := s.serving.Certificate(s.streams.Warn)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	ip := net.ParseIP(host)
 	isLocal := host == "localhost" || ip != nil && ip.IsLoopback()
 	switch {
 	case s.options.Cluster.NATS != "" && s.options.Cluster.Advertise == "" && ip != nil && ip.IsUnspecified():
-		return nil, usagef("--listen %s: --nats needs --advertise URL, at which other nodes reach this one", s.listen)
+		return nil, "", usagef("--listen %s: --nats needs --advertise URL, at which other nodes reach this one", s.listen)
 	case isLocal:
 	case s.options.Tokens == nil:
-		return nil, usagef("--listen %s: other machines reach this address, so it needs --tokens FILE", s.listen)
+		return nil, "", usagef("--listen %s: other machines reach this address, so it needs --tokens FILE", s.listen)
 	case certificate == nil && !s.target.peer.Insecure:
-		return nil, usagef("--listen %s: tokens and speech would be sent in clear; give --tls-cert and --tls-key, "+
+		return nil, "", usagef("--listen %s: tokens and speech would be sent in clear; give --tls-cert and --tls-key, "+
 			"or --insecure behind a proxy that has them", s.listen)
 	}
-	listener, err := net.Listen("tcp", s.listen)
+	listener, err = net.Listen("tcp", s.listen)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	scheme := "http"
 	if certificate != nil {
@@ -245,13 +249,9 @@ func (s *serveCmd) open() (net.Listener, error) {
 		config.NextProtos = []string{"http/1.1"} // WebSockets need it
 		scheme, listener = "https", tls.NewListener(listener, config)
 	}
-	url := scheme + "://" + listener.Addr().String()
+	url = scheme + "://" + listener.Addr().String()
 	if s.options.Cluster.Advertise == "" {
 		s.options.Cluster.Advertise = url
 	}
-	if !s.quiet {
-		s.streams.Warn(`the gateway listens; see it at %s/, or create a conversation: `+
-			`curl -d '{"to":"rehearsal"}' %s/v1/conversations`, url, url)
-	}
-	return listener, nil
+	return listener, url, nil
 }

@@ -55,6 +55,7 @@ func startGateway(t *testing.T, environment []string, args ...string) *gatewayPr
 		g.url = listens.FindString(line)
 	}
 	go func() { // it ends with the program
+		defer close(g.lines)
 		for {
 			line, err := lines.ReadString('\n')
 			if err != nil {
@@ -73,7 +74,11 @@ func startGateway(t *testing.T, environment []string, args ...string) *gatewayPr
 func (g *gatewayProcess) awaitLine(text string) string {
 	g.t.Helper()
 	for {
-		if line := testwait.Receive(g.t, g.lines); strings.Contains(line, text) {
+		line := testwait.Receive(g.t, g.lines)
+		switch {
+		case line == "":
+			g.t.Fatalf("the program has ended without a line that has %q", text)
+		case strings.Contains(line, text):
 			return line
 		}
 	}
