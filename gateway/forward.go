@@ -9,6 +9,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -41,7 +42,7 @@ func (a *api) forward(w http.ResponseWriter, r *http.Request, id string) (isDone
 	ctx, cancel := context.WithTimeout(r.Context(), ownerTimeout)
 	defer cancel()
 	body := &repeatable{from: r.Body}
-	r.Body = body // this node may be the next one
+	r.Body = body.reader() // this node may be the next one
 	for {
 		address, isHere, isKnown := g.options.Cluster.Owner(id)
 		if g.holds(id) || !isKnown || isPassedOn && !isHere {
@@ -71,45 +72,86 @@ func (a *api) forwardCreation(w http.ResponseWriter, r *http.Request) bool {
 	if c == nil || r.Header.Get(hopHeader) != "" {
 		return false
 	}
+	body := &repeatable{from: r.Body}
+	r.Body = body.reader() // this node takes it where the other does not
 	if key, err := idempotencyKey(r); err == nil && key != "" {
 		address, isHere, isKnown := c.Owner(idOf(Creator{callerOf(r).name, key}))
 		if isKnown {
-			return !isHere && address != "" && a.pass(w, r, &repeatable{from: r.Body}, address, "")
+			return !isHere && address != "" && a.pass(w, r, body, address, "")
 		}
 	}
 	address, isHere := c.Place(r.Context())
-	return !isHere && a.pass(w, r, &repeatable{from: r.Body}, address, "")
+	return !isHere && a.pass(w, r, body, address, "")
 }
 
-// repeatable is the body of a request. Its beginning can be read again.
+// repeatable is the body of a request, of which the beginning can be read again by another
+// reader. An HTTP client may still read after it has given up, so it has a reader of its own.
 type repeatable struct {
-	from  io.Reader
+	from io.Reader
+
+	reading sync.Mutex // held by the reader that waits for the client
+
+	mu    sync.Mutex
 	begun []byte // the bytes read so far, up to maxRepeated
 	read  int    // bytes read in all
-	again int    // how much of begun was read again
 }
 
-func (b *repeatable) Read(p []byte) (n int, err error) {
-	if b.again > 0 {
-		n = copy(p, b.begun[len(b.begun)-b.again:])
-		b.again -= n
+// canRepeat reports whether all that was read is still in memory.
+func (b *repeatable) canRepeat() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.read == len(b.begun)
+}
+
+// reader returns a reader of the whole body. Only one may be in use at a time.
+func (b *repeatable) reader() *bodyReader { return &bodyReader{body: b} }
+
+// bodyReader reads a repeatable from its beginning until it is abandoned.
+type bodyReader struct {
+	body        *repeatable
+	at          int // bytes read
+	isAbandoned atomic.Bool
+}
+
+func (r *bodyReader) Read(p []byte) (n int, err error) {
+	b := r.body
+	b.reading.Lock()
+	defer b.reading.Unlock()
+	switch n, isLost := b.again(p, r.at); {
+	case r.isAbandoned.Load():
+		return 0, errMoved
+	case isLost:
+		return 0, io.ErrUnexpectedEOF
+	case n > 0:
+		r.at += n
 		return n, nil
 	}
 	n, err = b.from.Read(p)
-	b.read += n
-	if b.read <= maxRepeated {
-		b.begun = append(b.begun, p[:n]...)
-	}
+	r.at += n
+	b.add(p[:n])
 	return n, err
 }
 
 // Close does nothing: the server closes the body.
-func (b *repeatable) Close() error { return nil }
+func (r *bodyReader) Close() error { return nil }
 
-// repeat goes back to the beginning, if all that was read is still in memory.
-func (b *repeatable) repeat() bool {
-	b.again = len(b.begun)
-	return b.read == len(b.begun)
+// again copies bytes that were read already. isLost says that they are not in memory any more.
+func (b *repeatable) again(p []byte, at int) (n int, isLost bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if at < b.read && b.read > len(b.begun) {
+		return 0, true
+	}
+	return copy(p, b.begun[min(at, len(b.begun)):]), false
+}
+
+// add keeps bytes that were read, if they are not too many.
+func (b *repeatable) add(p []byte) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.read += len(p); b.read <= maxRepeated {
+		b.begun = append(b.begun, p...)
+	}
 }
 
 // pass forwards a request to a node. It reports false if that node did not take it and another
@@ -149,17 +191,16 @@ func (a *api) pass(w http.ResponseWriter, r *http.Request, body *repeatable, add
 		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) {
 			dial, ok := errors.AsType[*net.OpError](err)
 			isUntouched := ok && dial.Op == "dial" || errors.Is(err, errMoved) || r.Method == http.MethodGet
-			if isUntouched && r.Context().Err() == nil && body.repeat() {
+			if isUntouched && r.Context().Err() == nil && body.canRepeat() {
 				isDone = false
 				return
 			}
 			a.fail(w, errNoOwner)
 		},
 	}
-	out := r.WithContext(ctx)
-	if out.Body != nil && out.Body != http.NoBody {
-		out.Body = body
-	}
+	out, reader := r.WithContext(ctx), body.reader()
+	out.Body = reader
+	defer reader.isAbandoned.Store(true)
 	proxy.ServeHTTP(w, out)
 	return isDone
 }

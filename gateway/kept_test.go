@@ -11,6 +11,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -317,16 +318,17 @@ func TestConcurrentRequestsWithOneKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, stored, _ := openConversation()
 		var all [2]*Utterance
+		var requests sync.WaitGroup
 		for i := range all {
-			go func() {
+			requests.Go(func() {
 				u := &Utterance{key: "1", do: func(u *Utterance) (echo.Receipt, error) { return echo.Receipt{}, u.await() }}
 				all[i], _ = c.speakInTurn(t.Context(), u, func() error {
 					time.Sleep(time.Second)
 					return nil
 				})
-			}()
+			})
 		}
-		time.Sleep(time.Minute)
+		requests.Wait()
 		if all[0] == nil || all[0] != all[1] || len(*stored) != 1 {
 			t.Errorf("%v was stored for two requests with one key", *stored)
 		}
@@ -398,5 +400,71 @@ func TestForwardedRequestComesBackWhole(t *testing.T) {
 	}
 	if text, err := io.ReadAll(r.Body); string(text) != "all of it" || err != nil {
 		t.Errorf("this node reads %q, %v", text, err)
+	}
+}
+
+func (c movedCluster) Place(context.Context) (string, bool) { return c.address, false }
+
+// A node reads the whole body of a creation that another node has begun to read, and did not
+// take.
+func TestRefusedCreationIsReadWhole(t *testing.T) {
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		w.Header().Set(movedHeader, "1")
+	}))
+	defer other.Close()
+	g := New(&Options{Rehearse: true, Cluster: movedCluster{address: other.URL}})
+	a := &api{gateway: g, transport: &http.Transport{DisableKeepAlives: true}}
+	r := httptest.NewRequestWithContext(t.Context(), "POST", "/v1/conversations", strings.NewReader(`{"to":"rehearsal"}`))
+	if a.forwardCreation(httptest.NewRecorder(), r) {
+		t.Fatal("it was answered elsewhere")
+	}
+	if text, err := io.ReadAll(r.Body); string(text) != `{"to":"rehearsal"}` || err != nil {
+		t.Errorf("this node reads %q, %v", text, err)
+	}
+}
+
+// What an abandoned reader of a body still gets from the client is not lost to the next reader.
+func TestAbandonedReaderTakesNothingAway(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		more int // bytes that the abandoned reader gets
+		err  error
+	}{
+		{"a little", 3, nil},
+		{"more than is kept", maxRepeated, io.ErrUnexpectedEOF},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				from, client := io.Pipe()
+				body := &repeatable{from: from}
+				first, read := body.reader(), make(chan struct{})
+				go func() {
+					defer close(read)
+					_, _ = io.CopyN(io.Discard, first, 3)
+					_, _ = first.Read(make([]byte, test.more)) // as a transport that does not know yet
+				}()
+				_, _ = client.Write([]byte("abc"))
+				synctest.Wait() // it waits for more
+				if !body.canRepeat() {
+					t.Error("three bytes cannot be read again")
+				}
+				first.isAbandoned.Store(true)
+				next := body.reader()
+				go func() {
+					_, _ = client.Write(make([]byte, test.more))
+					_ = client.Close()
+				}()
+				text, err := io.ReadAll(next)
+				if !errors.Is(err, test.err) || err == nil && (len(text) != 3+test.more || string(text[:3]) != "abc") {
+					t.Errorf("the next reader gets %d bytes, %v", len(text), err)
+				}
+				_ = from.Close()
+				<-read
+				if _, err := first.Read(make([]byte, 1)); !errors.Is(err, errMoved) {
+					t.Errorf("the abandoned reader reads on: %v", err)
+				}
+			})
+		})
 	}
 }
