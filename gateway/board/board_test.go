@@ -224,7 +224,7 @@ func TestTokenInChromium(t *testing.T) {
 		b.Do(chromedp.SetValue("#token", secret), chromedp.Click("#sign-in button"))
 	}
 	enter("wrong")
-	b.Until("a wrong one is refused", `/known here/.test(document.getElementById("status").textContent)`)
+	b.Until("a wrong one is refused", `/of this gateway/.test(document.getElementById("status").textContent)`)
 	b.Until("the page asks again", `document.activeElement.id === "token"`)
 	enter(other)
 	b.Until("one that may not see all is refused", `/does not allow/.test(document.getElementById("status").textContent)`)

@@ -100,11 +100,11 @@ func TestPicturesOfPrograms(t *testing.T) {
 		"far too large":      {"YUV4MPEG2 W100000 H100000\n", nil, "100000 by 100000"},
 		"another format":     {strings.Replace(header, "C420jpeg", "C444", 1), nil, "444"},
 		"no FRAME":           {header + "PICTURE\n" + planes, nil, "PICTURE"},
-		"a frame cut short":  {header + "FRAME\n" + planes[:100], nil, "breaks off"},
+		"a frame cut short":  {header + "FRAME\n" + planes[:100], nil, "is incomplete"},
 		"a bad time":         {header + "FRAME Xt=soon\n" + planes, nil, "soon"},
 		"a negative time":    {part("X-Timestamp: -1\r\n", 16, png.Encode), nil, "-1"},
 		"no image":           {"--x\r\n\r\nhello\r\n--x--\r\n", nil, "a picture"},
-		"an image cut short": {part("", 16, png.Encode), nil, "breaks off"},
+		"an image cut short": {part("", 16, png.Encode), nil, "is incomplete"},
 		"another size":       {part("", 16, png.Encode) + part("", 32, png.Encode) + end, []time.Duration{0}, "were (16,16)"},
 		"too many":           {header + strings.Repeat("FRAME\n"+planes, maxPictures+1), nil, "ahead of the sound"},
 	} {

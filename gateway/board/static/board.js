@@ -79,7 +79,7 @@ async function follow(path, signal, take) {
 function needToken(why) {
   $("sign-in").hidden = false;
   $("token").focus();
-  say(sessionStorage.getItem(tokenKey) ? why || "this token is not known here" : "a token is needed");
+  say(sessionStorage.getItem(tokenKey) ? why || "this is no token of this gateway" : "a token is needed");
   sessionStorage.removeItem(tokenKey);
 }
 
