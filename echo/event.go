@@ -30,7 +30,7 @@ const (
 	KindToolCall           Kind = "tool_call"            // by the language model
 	KindPerceptionToolCall Kind = "perception_tool_call" // by the perception model
 	KindPerceptionAnalysis Kind = "perception_analysis"  // after the end of the conversation
-	KindJoined             Kind = "joined"               // the replica or a person, as the service says
+	KindJoined             Kind = "joined"               // the replica or a person; sent by the service
 	KindLeft               Kind = "left"
 	KindGuardrail          Kind = "guardrail" // the replica was about to break a rule
 	KindObjective          Kind = "objective" // an objective of the conversation changed its status
@@ -38,7 +38,7 @@ const (
 	KindWakePhrase  Kind = "wake_phrase_detected"  // the user said the wake phrase
 	KindSleepPhrase Kind = "sleep_phrase_detected" // the user said the sleep phrase
 
-	KindParticipantJoined Kind = "participant_joined" // any participant, as the room says
+	KindParticipantJoined Kind = "participant_joined" // any participant; sent by the room
 	KindParticipantLeft   Kind = "participant_left"
 	KindClientMessage     Kind = "client_message" // a message of another client to the replica
 
@@ -58,7 +58,7 @@ func Kinds() []Kind {
 	}
 }
 
-// String returns the word for k in lower-case letters, "unknown" for Unknown.
+// String returns the name of k in lower-case letters, "unknown" for Unknown.
 func (k Kind) String() string {
 	if k == Unknown {
 		return "unknown"
@@ -79,8 +79,8 @@ func ParseKind(word string) (Kind, error) {
 	return Unknown, fmt.Errorf("echo: no kind of event is called %q; use one of %s", word, strings.Join(words, ", "))
 }
 
-// Roles of speakers. "replica" is the older name of "pal"; the service sends events
-// once with each.
+// Roles of speakers. "replica" is the older name of "pal". The service sends each event
+// of a replica twice, once with each name.
 const (
 	RolePal  = "pal"
 	RoleUser = "user"
@@ -228,7 +228,7 @@ var kinds = map[string]eventMeaning{
 	"application.recording_copy_failed": {kind: KindRecordingCopyFailed},
 }
 
-// envelope has the fields that all events share, with the types that were seen.
+// envelope has the fields that all events share, with the types that the service was seen to send.
 type envelope struct {
 	EventType      string          `json:"event_type"`
 	ConversationID string          `json:"conversation_id"`
@@ -290,10 +290,11 @@ type properties struct {
 // event_type.
 var ErrNoEvent = errors.New("echo: not an event")
 
-// ParseEvent reads one message from the room, or the body of one webhook. It accepts
-// every spelling that the service documents or was seen to use. An unknown
-// event_type or a field of the wrong type is no error. The callbacks of guardrails
-// and objectives have no event_type and are events too. The result keeps msg.
+// ParseEvent parses one message from the room, or the body of one webhook. It accepts
+// every spelling that the service documents or was seen to use. An unknown event_type
+// or a field of the wrong type is not an error. The callbacks of guardrails and
+// objectives have no event_type; ParseEvent accepts them too. The result refers to msg,
+// which must not change afterwards. The error is ErrNoEvent.
 func ParseEvent(msg []byte) (Event, error) {
 	e, err := unwrap(msg)
 	if err != nil {
@@ -432,7 +433,7 @@ func integer(raw json.RawMessage) int64 {
 	return n
 }
 
-// seconds is negative if s is unknown.
+// seconds converts s to a duration, which is negative if s is unknown.
 func seconds(s *float64) time.Duration {
 	if s == nil || !(*s >= 0 && *s < 1e9) {
 		return -1
@@ -440,7 +441,8 @@ func seconds(s *float64) time.Duration {
 	return time.Duration(math.Round(*s * float64(time.Second)))
 }
 
-// unixTime converts Unix seconds; it is zero for times that no event can have.
+// unixTime converts Unix seconds to a time. It returns the zero time for values that no
+// event can have.
 func unixTime(seconds float64) time.Time {
 	if !(seconds > 0 && seconds < 1e11) {
 		return time.Time{}
@@ -448,8 +450,8 @@ func unixTime(seconds float64) time.Time {
 	return time.UnixMicro(int64(math.Round(seconds * 1e6))).UTC()
 }
 
-// eventTime reads Unix seconds with a fraction, as events have them, or an
-// ISO-8601 text, as webhooks have.
+// eventTime parses the time of an event (Unix seconds with a fraction) or of a webhook
+// (ISO 8601 text).
 func eventTime(raw json.RawMessage) time.Time {
 	raw = bytes.Trim(raw, `"`)
 	if seconds, err := strconv.ParseFloat(string(raw), 64); err == nil {

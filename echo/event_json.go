@@ -56,17 +56,17 @@ type transcriptJSON struct {
 //	{"kind":"stopped_speaking","type":"conversation.stopped_speaking","role":"pal","conversation_id":"c1",
 //	 "inference_id":"u1","seq":60,"turn":3,"time":"2026-05-28T20:26:43.35Z","interrupted":false,"duration_seconds":2.341}
 //
-// kind is the word for its Kind and always there, type is the event_type, time
-// is in RFC 3339 and UTC, and what the event does not have is left out. Further
-// keys are text; content_index and final (of what is streamed);
+// kind is the name of its Kind and is always present. type is the event_type, and time
+// is in RFC 3339 and UTC. Missing fields are left out. Further
+// keys are text; content_index and final (of streamed text);
 // user_audio_analysis, user_visual_analysis and analysis; tool_call with id,
 // name, arguments, modality and the number of frames; guardrail with name and
 // uuid; objective with name, status and variables; participant with id and
 // name; transcript, a list of role, text, time, start_seconds, duration_seconds
 // and inference_id; recording with id, bucket, key, provider, uri, error_code
-// and error_message; replica_id, attempt and reason. raw is the whole message as
-// it came, for those kinds of which not all fields are known: unknown, joined,
-// left and objective.
+// and error_message; replica_id, attempt and reason. raw is the whole message as it
+// arrived. Only kinds with undocumented fields have it: unknown, joined, left and
+// objective.
 func (e Event) MarshalJSON() ([]byte, error) {
 	out := eventJSON{
 		Kind: e.Kind.String(), Type: e.Type, Role: e.Role, ConversationID: e.ConversationID, InferenceID: e.InferenceID,

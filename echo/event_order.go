@@ -9,19 +9,19 @@ import (
 // service sends most events of a replica twice, and connections delay, reorder and repeat
 // events. An event is not news if
 //
-//   - it repeats an earlier one, its twin, except for presence: on a new connection that is
+//   - it repeats an earlier event (its twin); an event of presence on a new connection is
 //     news again, or
-//   - a newer one about the same speaker has arrived: newer by seq or, if one of them has
-//     none, by the time of emission.
+//   - a newer event about the same speaker has arrived. Newer means a higher seq or, if one
+//     of the two has no seq, a later time of emission.
 //
 // So a start that arrives after its own stop does not mean that somebody speaks
-// now. Unlike a Sequencer, an EventFilter never waits, and it is for one
+// now. Unlike a Sequencer, an EventFilter never waits, and it serves only one
 // conversation. It is not safe for concurrent use.
 type EventFilter struct {
 	memory conversationOrder // remembers fingerprints; it holds no event
 	latest int64             // the highest number of this era
 	last   map[speaker]lastEvent
-	ids    []speaker // those of last that have an id, the oldest first
+	ids    []speaker // the keys of last that have an id, the oldest first
 }
 
 // mostSpeakers is how many utterances an EventFilter remembers.
@@ -47,7 +47,7 @@ type lastEvent struct {
 	isInterrupted bool
 }
 
-// IsNews takes the next event, which arrived at now, and reports whether it is news.
+// IsNews reports whether e, the next event, which arrived at now, is news.
 func (f *EventFilter) IsNews(now time.Time, e Event) bool {
 	repeated, twin := f.recall(now, e)
 	about, ordered := speakerOf(e)
@@ -68,8 +68,8 @@ func (f *EventFilter) IsNews(now time.Time, e Event) bool {
 	return true
 }
 
-// recall reports whether an event of the same type and number has arrived, or a twin
-// under another number. If the numbers start again, earlier events do not count.
+// recall reports whether an event of the same type and number has arrived before, or a twin
+// with another number. If the service starts to count again, earlier events do not count.
 func (f *EventFilter) recall(now time.Time, e Event) (repeated, twin bool) {
 	m := &f.memory
 	p := m.fingerprint(now, e)

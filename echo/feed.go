@@ -53,9 +53,9 @@ type FeedStats struct {
 var errAborted = errors.New("echo: the read was ended")
 
 // Feed buffers a source for a session. A goroutine reads ahead; Close ends it and waits
-// for it. So Abort can end a read of the Feed without touching the source, Rewind can
-// repeat samples, and a source that pauses ends the utterance; Next begins another with
-// the samples that follow.
+// for it. Abort ends a read of the Feed without touching the source, and Rewind repeats
+// samples. If the source pauses, the utterance ends, and Next begins another one with the
+// samples that follow.
 //
 // Call ReadSamples, Rewind and Next from one goroutine; the others from any.
 type Feed struct {
@@ -68,7 +68,7 @@ type Feed struct {
 	isClosed  bool
 	isAborted bool
 	hasEnded  bool  // the utterance ended because no samples arrived
-	err       error // of the source; sticky
+	err       error // the source's error, once it has failed or ended
 	kept      window
 	at        int64 // position of the next sample to be read
 	base      int64 // where the utterance begins
@@ -76,7 +76,7 @@ type Feed struct {
 
 	arrivedSince time.Time     // when the last samples came
 	came         int64         // samples after the first read
-	waited       time.Duration // for these
+	waited       time.Duration // time spent waiting for these samples
 	begun        time.Time     // when sample base is played, if samples play on arrival
 	isUnderrun   bool
 	stats        FeedStats
@@ -115,7 +115,7 @@ func (f *Feed) Abort() {
 	f.change()
 }
 
-// Stats returns how the source has delivered so far.
+// Stats returns how fast and how evenly the source has delivered so far.
 func (f *Feed) Stats() FeedStats {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -126,7 +126,7 @@ func (f *Feed) Stats() FeedStats {
 	return stats
 }
 
-// nextChange is closed at the next change. The feed is locked.
+// nextChange returns a channel that is closed at the next change. The feed is locked.
 func (f *Feed) nextChange() <-chan struct{} {
 	if f.changed == nil {
 		f.changed = make(chan struct{})
@@ -134,7 +134,7 @@ func (f *Feed) nextChange() <-chan struct{} {
 	return f.changed
 }
 
-// change wakes who waits for a change. The feed is locked.
+// change wakes all goroutines that wait for a change. The feed is locked.
 func (f *Feed) change() {
 	if f.changed != nil {
 		close(f.changed)
@@ -156,7 +156,7 @@ func (f *Feed) pump() {
 	}
 }
 
-// waitForRoom waits until there is room for more, and reports whether more is to come.
+// waitForRoom waits until the buffer has room, and reports whether pump must read more.
 func (f *Feed) waitForRoom() bool {
 	ahead := samplesOf(f.options.Ahead, f.options.Rate)
 	for {
@@ -268,7 +268,7 @@ func (f *Feed) idleAt() time.Time {
 	return f.arrivedSince.Add(f.options.Idle)
 }
 
-// deadline returns when handleUnderrun has to act.
+// deadline returns the time at which handleUnderrun has to act.
 func (f *Feed) deadline() time.Time {
 	quiet := f.idleAt()
 	if f.at == f.base || f.isUnderrun && f.options.OnUnderrun == UnderrunWait {
@@ -307,8 +307,8 @@ func (f *Feed) handleUnderrun(now time.Time) {
 	}
 }
 
-// Next waits for the samples of another utterance, after a read has returned io.EOF,
-// and reports whether there are any. It returns the source's error if the source broke.
+// Next waits for the samples of another utterance, and reports whether there are any.
+// Call it after a read has returned io.EOF. If the source failed, Next returns its error.
 func (f *Feed) Next(ctx context.Context) (bool, error) {
 	for {
 		f.mu.Lock()
@@ -348,9 +348,10 @@ func (f *Feed) restart(at int64) {
 	f.isAborted, f.hasEnded, f.isUnderrun = false, false, false
 }
 
-// Rewind goes back to a position, in samples from the beginning of the utterance, or to
-// the last silence before it, and returns the new position. It skips nothing. Position
-// 0 is the beginning exactly. A position that is no longer kept is an error.
+// Rewind goes back to the last silence before position, and returns the new position. Both
+// count samples from the beginning of the utterance. Without a silence in the second before
+// it, Rewind goes to the quietest place there. It never skips samples. Position 0 is exactly
+// the beginning. A position that is no longer kept is an error.
 func (f *Feed) Rewind(position int64) (int64, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

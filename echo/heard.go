@@ -2,8 +2,8 @@ package echo
 
 import "time"
 
-// evidenceMargin is subtracted from what was heard by the last sign of life: that sign
-// may have been late, and the replica's frames are 40 ms long.
+// evidenceMargin is subtracted from the time played at the last sign of life, because that
+// sign may have been late, and the replica's frames are 40 ms long.
 const evidenceMargin = 200 * time.Millisecond
 
 // evidence is a lower bound of what the replica has played. It grows with each sign of
@@ -12,10 +12,10 @@ const evidenceMargin = 200 * time.Millisecond
 type evidence struct {
 	acknowledged int64         // samples; negative where the connection cannot tell
 	beforeCheck  time.Duration // played by the clock when acknowledgements were last checked
-	heard        time.Duration // at least
+	heard        time.Duration // heard at least so much
 }
 
-// raise notes that the peer was alive when so much had been played by the clock.
+// raise raises the bound: the peer was alive when so much had been played by the clock.
 func (e *evidence) raise(played time.Duration, rate int) {
 	if e.acknowledged >= 0 {
 		played = min(played, durationOf(e.acknowledged, rate))
@@ -23,7 +23,7 @@ func (e *evidence) raise(played time.Duration, rate int) {
 	e.heard = max(e.heard, played)
 }
 
-// checkAcknowledged reads how much the peer's transport acknowledged. New
+// checkAcknowledged asks how much the peer's transport has acknowledged. New
 // acknowledgements prove that the peer was alive after the last check.
 func (u *utterance) checkAcknowledged(now time.Time) {
 	stage, ok := u.stage.(Acknowledger)
@@ -57,10 +57,10 @@ func (u *utterance) signOfLife(event Event) {
 	u.evidence.raise(u.certainlyPlayed(now, event.Time), u.rate)
 }
 
-// certainlyPlayed returns how much the replica has played at now, if it was alive: by
-// the clock, and no more than the time since its start, also by the service's clock if
-// that is known. A replica that has not reported its start has played nothing, unless
-// it never reports.
+// certainlyPlayed returns how much the replica has played at now, if it was alive. It is
+// the estimate by the clock, limited to the time since the replica started. If the start's
+// time by the service's clock is known, it limits the estimate too. A replica that has not
+// reported its start has played nothing, unless it never reports starts.
 func (u *utterance) certainlyPlayed(now, emitted time.Time) time.Duration {
 	played := u.playedByClock(now)
 	switch {
@@ -101,7 +101,7 @@ func (u *utterance) freeze() {
 	}
 }
 
-// settleHeard writes how much was spoken at most, and heard at least.
+// settleHeard sets the receipt's bounds: how much was spoken at most, and heard at least.
 func (u *utterance) settleHeard() {
 	r := &u.receipt
 	now := time.Now()
@@ -132,11 +132,11 @@ func (u *utterance) settleHeard() {
 	r.HeardSamples = min(samplesOf(max(heard, 0), u.rate), r.Samples)
 }
 
-// leastGap is the shortest silence that events can prove: they are not more punctual
-// than that.
+// leastGap is the shortest silence that events can prove: their own delay varies by up to
+// that much.
 const leastGap = 200 * time.Millisecond
 
-// settleGaps writes the number and the length of the replica's underruns.
+// settleGaps sets the receipt's number of underruns and their total length.
 func (u *utterance) settleGaps() {
 	r := &u.receipt
 	r.Underruns, r.UnderrunsBy = u.render.Underruns, ByClock

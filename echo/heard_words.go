@@ -16,28 +16,28 @@ type WordTiming struct {
 	Start, End time.Duration
 }
 
-// The sources of the words heard in a receipt, besides ByEvent: the replica said all of
-// it.
+// The sources of the words heard in a receipt. A further one is ByEvent: an event shows
+// that the replica said the whole text.
 const (
 	ByTimings    = "timings"    // the voice gave the time of each word
-	ByProportion = "proportion" // the share of the audio that was heard is the share of the text
-	ByRate       = "rate"       // estimated from a usual rate of speech: the length is not known
+	ByProportion = "proportion" // assumes that the share of the text heard is that of the audio
+	ByRate       = "rate"       // estimated from a usual rate of speech; the length is not known
 )
 
 // HeardWords are the words of an utterance that were heard, if its text is known. In an
 // utterance that resumes another, they count from the beginning of the whole text.
 type HeardWords struct {
 	Text string `json:"text"` // the text that was heard
-	Rest string `json:"rest"` // the text that was not
-	// Words of Of words were heard, by the source By, give or take ErrorWords.
+	Rest string `json:"rest"` // the text that was not heard
+	// Words is how many of the Of words were heard, according to By, give or take ErrorWords.
 	Words      int    `json:"words"`
 	Of         int    `json:"of"`
 	By         string `json:"by"`
 	ErrorWords int    `json:"error_words"`
 }
 
-// wordsIn returns where each word of a text ends. Tags are no words; a character
-// of a script that has no spaces is a word of its own.
+// wordsIn returns where each word of a text ends. Tags are not words. In a script without
+// spaces, each character counts as a word.
 func wordsIn(text string) (ends []int) {
 	inWord, inTag := false, false
 	for at, c := range text {
@@ -69,7 +69,7 @@ func wordsIn(text string) (ends []int) {
 	return ends
 }
 
-// knownText is the text of an utterance with what is known of its timing.
+// knownText is the text of an utterance, with its timing if that is known.
 type knownText struct {
 	text  string
 	words []WordTiming // nil if only the text is known
@@ -166,7 +166,7 @@ func joinWords(words []WordTiming) (text string, ends []int) {
 	return text, ends
 }
 
-// byTimings counts the words of which half was said by a time.
+// byTimings counts the words that were at least half said after the time heard.
 func (k knownText) byTimings(heard time.Duration) int {
 	return countWhile(k.words, func(w WordTiming) bool { return w.Start+(w.End-w.Start)/2 <= heard })
 }
@@ -175,8 +175,8 @@ func (k knownText) byTimings(heard time.Duration) int {
 // byLength: 150 words a minute.
 const usualRate = 15.5
 
-// byLength returns a function that counts the words said by a time, if all letters take
-// the same time, and punctuation that asks for a pause some more.
+// byLength returns a function that counts the words said after a given time. It assumes
+// that all letters take the same time, and that some punctuation takes time for a pause.
 func (k knownText) byLength(ends []int) (at func(time.Duration) int, by string) {
 	said := make([]float64, len(ends)) // at the middle of each word
 	sum, start := 0.0, 0

@@ -27,7 +27,7 @@ type Limits struct {
 	Interval time.Duration
 }
 
-// Limiter is a Stage of a room that limits messages. A Stage without it has none.
+// Limiter is a Stage of a room that limits messages. A Stage that is no Limiter has no limits.
 type Limiter interface {
 	Limits() Limits
 }
@@ -61,10 +61,9 @@ func (e *ChunkError) Error() string {
 }
 
 // ChunkSamples returns the length of a chunk in samples on a stage with these limits.
-// Without Options.Chunk that is DefaultChunk, longer where the room takes few messages
-// a second, shorter where it takes small ones only. The error is a *ChunkError for a
-// chunk that does not fit, or names the option that is wrong. NewSession returns the
-// same errors.
+// Without Options.Chunk it is DefaultChunk: longer if the room allows few messages a
+// second, shorter if it allows only small messages. The error is a *ChunkError for a chunk
+// that does not fit, or names the option that is wrong. NewSession returns the same errors.
 func (o *Options) ChunkSamples(limits Limits) (int, error) {
 	set := o.withDefaults()
 	samples, err := limits.chunkSamples(set.Chunk, set.Rate)
@@ -101,9 +100,9 @@ func (l Limits) chunkSamples(chunk time.Duration, rate int) (int, error) {
 	return samplesIn(longest, rate), nil
 }
 
-// firstSamples is the length of an utterance's first chunk where the others have
-// chunk samples. A first chunk that plays for less than the room asks for between
-// two messages would be followed by a gap.
+// firstSamples returns the length of an utterance's first chunk, in samples; the others
+// have chunk samples. The first chunk plays for at least the shortest time that the room
+// allows between two messages: otherwise a gap would follow it.
 func (l Limits) firstSamples(chunk, rate int) int {
 	if l.FirstChunk == 0 {
 		return chunk
