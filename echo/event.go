@@ -294,7 +294,7 @@ var ErrNoEvent = errors.New("echo: not an event")
 // every spelling that the service documents or was seen to use. An unknown event_type
 // or a field of the wrong type is not an error. The callbacks of guardrails and
 // objectives have no event_type; ParseEvent accepts them too. The result refers to msg,
-// which must not change afterwards. The error is ErrNoEvent.
+// which must not change afterwards. The error wraps ErrNoEvent.
 func ParseEvent(msg []byte) (Event, error) {
 	e, err := unwrap(msg)
 	if err != nil {

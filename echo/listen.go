@@ -144,9 +144,9 @@ func (s *Session) redial(ctx context.Context) (Stage, error) {
 	return stage, err
 }
 
-// Redial calls dial until it succeeds, with a growing pause between two calls.
-// After timeout the error is an ErrNotRejoined and the last one of dial; when ctx
-// ends it is its cause.
+// Redial calls dial until it succeeds, with a growing pause between two calls. After
+// timeout its error wraps ErrNotRejoined and the last error of dial. If ctx ends first,
+// the error is the cause of ctx.
 func Redial(ctx context.Context, dial func(ctx context.Context) (Stage, error), timeout time.Duration) (Stage, error) {
 	limit := fmt.Errorf("%w within %v", ErrNotRejoined, timeout)
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, limit)
@@ -167,7 +167,7 @@ func Redial(ctx context.Context, dial func(ctx context.Context) (Stage, error), 
 	}
 }
 
-// handle updates the session by an event, and returns the event with Stale set.
+// handle updates the session after an event, and returns the event with Stale set or not.
 func (s *Session) handle(event Event) Event {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -195,13 +195,13 @@ func (s *Session) handle(event Event) Event {
 	return event
 }
 
-// keepBacklog keeps an event for the first call of Events, which comes after the
-// session exists. The session is locked.
+// keepBacklog keeps an event for the first call of Events, which may come long after
+// NewSession. The session is locked.
 func (s *Session) keepBacklog(event Event) {
 	if s.hasSubscriber {
 		return
 	}
-	if len(s.backlog) == 2*mostBacklog { // not one by one
+	if len(s.backlog) == 2*mostBacklog { // drop half at once, which is cheaper than one by one
 		s.backlog = slices.Delete(s.backlog, 0, mostBacklog)
 	}
 	s.backlog = append(s.backlog, event)
@@ -261,8 +261,9 @@ func (s *Session) handlePal(event Event) {
 	}
 }
 
-// noteOther records an utterance of another sender. Some rooms pass its messages on to
-// everybody. Its events are not about our utterance, which may have to wait for it.
+// noteOther records an utterance of another sender; some rooms pass the messages of one
+// sender on to all. Events of that utterance are not about ours, which may have to wait
+// until it ends.
 func (s *Session) noteOther(id string) {
 	if id == "" || s.past.has(id) || s.current != nil && s.current.id == id {
 		return
@@ -323,8 +324,8 @@ func (s *Session) startAway() {
 	s.away = a
 }
 
-// endAway ends the connection because the replica was away for too long. An absence
-// that has ended meanwhile changes nothing, even if the replica has left again.
+// endAway ends the connection because the replica was away for too long. It does nothing
+// if the replica has returned meanwhile, even if it has left again.
 func (s *Session) endAway(a *absence) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -385,7 +386,7 @@ func (r *subscription) end(err error) {
 func (r *subscription) notify() {
 	select {
 	case r.wake <- struct{}{}:
-	default: // it is woken already
+	default: // a wake-up is pending already
 	}
 }
 
@@ -420,9 +421,9 @@ func (s *Session) unsubscribe(r *subscription) {
 
 // Events returns the events from now on, in the order of their arrival and with repeats:
 // Event.Stale marks those not to act on, and a Sequencer folds and sorts them. The first call
-// also gets the last 256 events since NewSession. The last pair has an empty Event and the
-// reason for the end: the cause of ctx, ErrSlow, or why the session ended. Range over the
-// result once.
+// also returns up to 256 events that arrived before it. The last pair has an empty Event
+// and the reason for the end: the cause of ctx, ErrSlow, or why the session ended. The
+// result can be ranged over only once.
 func (s *Session) Events(ctx context.Context) iter.Seq2[Event, error] {
 	r := &subscription{wake: make(chan struct{}, 1), done: ctx.Done()}
 	s.mu.Lock()

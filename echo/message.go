@@ -53,12 +53,12 @@ type AudioProperties struct {
 	Done        bool   `json:"done"`         // true on the last chunk only
 }
 
-// TextEcho makes the replica say a text word for word, in its own voice. A text
-// that is still being written may come in pieces: all but the last have More
-// set, and all carry the same InferenceID.
+// TextEcho makes the replica say a text word for word, in its own voice. A text that is
+// still being written can be sent in pieces: all pieces have the same InferenceID, and all
+// but the last have More set.
 type TextEcho struct {
 	Text        string // never empty; Phoenix-4 faces take <emotion value="…"/> in it
-	InferenceID string // the service makes one if it is empty
+	InferenceID string // empty: the service chooses one
 	More        bool   // another piece of the same utterance follows
 }
 
@@ -118,8 +118,7 @@ func AppendInterrupt(dst []byte, conversationID string) []byte {
 	return dst
 }
 
-// OverwriteContext replaces what the language model was told about the
-// conversation.
+// OverwriteContext replaces the context of the conversation that the language model has.
 type OverwriteContext struct {
 	Context string // may be empty: that clears it
 }
@@ -140,8 +139,8 @@ func (m OverwriteContext) AppendTo(dst []byte, conversationID string) ([]byte, e
 // JobCompleted is the JobStatus of a finished job outside the conversation.
 const JobCompleted = "completed"
 
-// AppendContext adds to what the language model was told. The replica does not
-// speak because of it; a Respond after it makes it speak.
+// AppendContext adds to the language model's context. The replica does not speak because
+// of it; to make it speak, send a Respond afterwards.
 type AppendContext struct {
 	Context   string // never empty
 	JobStatus string // empty or JobCompleted
@@ -184,11 +183,11 @@ func SensitivityLevels() []SensitivityLevel {
 		SensitivityHigh, SensitivityAuto}
 }
 
-// Sensitivity sets how quickly the replica reacts to the user. Set exactly one of
-// the two fields. It has no effect in echo mode, which does not listen.
+// Sensitivity sets how quickly the replica reacts to the user. Set exactly one of the two
+// fields. It has no effect in echo mode, in which the replica does not listen.
 type Sensitivity struct {
-	Pause     SensitivityLevel // to a pause: how soon it answers
-	Interrupt SensitivityLevel // to speech: how soon it falls silent
+	Pause     SensitivityLevel // how soon the replica answers when the user pauses
+	Interrupt SensitivityLevel // how soon the replica falls silent when the user speaks
 }
 
 // EventType returns conversation.sensitivity.
@@ -211,13 +210,13 @@ func (m Sensitivity) AppendTo(dst []byte, conversationID string) ([]byte, error)
 // Emotion is an emotion that a face expresses.
 type Emotion string
 
-// Emotions lists the emotions that faces are known to take, as LiveKit's plugin
-// for Tavus has them.
+// Emotions lists the emotions that faces are known to accept. The list comes from LiveKit's
+// plugin for Tavus.
 func Emotions() []Emotion {
 	return []Emotion{"neutral", "happiness", "sadness", "anger", "fear", "surprise", "disgust", "contempt"}
 }
 
-// SetEmotion sets the emotion that the face expresses until the next one. The service
+// SetEmotion sets the emotion that the face expresses until the next SetEmotion. The service
 // documents only the name of the message; the name of its property comes from LiveKit's
 // plugin.
 type SetEmotion struct{ Emotion Emotion }
@@ -238,7 +237,7 @@ func (m SetEmotion) AppendTo(dst []byte, conversationID string) ([]byte, error) 
 // ToolStatus is how a tool call ended.
 type ToolStatus string
 
-// The ends of a tool call.
+// The possible results of a tool call.
 const (
 	ToolSuccess ToolStatus = "success"
 	ToolError   ToolStatus = "error" // the replica says that the tool failed
@@ -311,7 +310,7 @@ func (m Raw) AppendTo(dst []byte, conversationID string) ([]byte, error) {
 		return dst, fmt.Errorf("echo: a message must be one JSON object: %v", err)
 	}
 	line := bytes.NewBuffer(dst)
-	_ = json.Compact(line, m) // it was valid a moment ago
+	_ = json.Compact(line, m) // cannot fail: fields has parsed it
 	msg := line.Bytes()
 	if _, has := fields["conversation_id"]; has || conversationID == "" {
 		return msg, nil

@@ -7,8 +7,8 @@ type MomentKind string
 
 // The kinds of moments in a session.
 const (
-	MomentBegin     MomentKind = "begin"     // an utterance has its turn
-	MomentInput     MomentKind = "input"     // samples came from its source
+	MomentBegin     MomentKind = "begin"     // an utterance begins
+	MomentInput     MomentKind = "input"     // samples arrived from its source
 	MomentChunk     MomentKind = "chunk"     // the connection accepted a chunk
 	MomentInterrupt MomentKind = "interrupt" // the replica was told to stop
 	MomentEvent     MomentKind = "event"     // an event came from the room
@@ -29,11 +29,11 @@ type Moment struct {
 	Samples     int       // input, chunk: how many
 	PCM         []float32 // chunk: the samples; valid during the call only
 	Due         time.Time // chunk: when it was to leave, by its pace
-	// Late is how much later than Due a chunk was ready to leave, not counting the time
-	// that its source and the room took: the delay of this machine.
+	// Late is the delay that this machine caused: how much later than Due a chunk was ready
+	// to leave, not counting the time that its source and the room took.
 	Late    time.Duration
-	Bytes   int      // chunk: of its message
+	Bytes   int      // chunk: size of its message
 	Last    bool     // chunk: it ends the utterance
-	Event   *Event   // event
-	Receipt *Receipt // receipt
+	Event   *Event   // event: the event
+	Receipt *Receipt // receipt: the receipt
 }

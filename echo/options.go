@@ -10,7 +10,7 @@ import (
 
 // Errors that callers can test with errors.Is.
 var (
-	// ErrNotReady: the replica did not come into the room in time.
+	// ErrNotReady: the replica did not join the room in time.
 	ErrNotReady = errors.New("the replica did not join in time")
 	// ErrLost: the connection broke, the peer left, or it accepts no more data.
 	ErrLost = errors.New("the connection was lost")
@@ -34,8 +34,8 @@ var (
 	ErrStopped = errors.New("interrupted")
 	// ErrBusy: another utterance is being spoken (QueueReject), or too many wait.
 	ErrBusy = errors.New("another utterance is being spoken")
-	// ErrUnverified: all was sent, but no event confirmed in time that it was
-	// heard, or the event reports another length.
+	// ErrUnverified: all was sent, but no event confirmed in time that it was heard, or
+	// the event reports a different length.
 	ErrUnverified = errors.New("sent, but not confirmed as heard")
 	// ErrUnsupported: the room does not carry such messages.
 	ErrUnsupported = errors.New("this room does not carry such messages")
@@ -51,7 +51,7 @@ type QueuePolicy string
 // The queue policies.
 const (
 	QueueWait    QueuePolicy = "queue"   // the new utterance waits for its turn; the default
-	QueueReplace QueuePolicy = "replace" // it interrupts the current one and drops those that wait
+	QueueReplace QueuePolicy = "replace" // it interrupts the current one and drops the queue
 	QueueReject  QueuePolicy = "reject"  // it is refused with ErrBusy
 )
 
@@ -93,8 +93,8 @@ type Options struct {
 	// RedialTimeout bounds all calls of Redial after one loss; 0: 60 s.
 	RedialTimeout time.Duration
 	// AwayTimeout is how long the replica may be away from the room before Redial is
-	// called, as for a lost connection; 0: any time. An utterance that it leaves in is
-	// lost at once.
+	// called, as for a lost connection; 0: no limit. If the replica leaves during an
+	// utterance, that utterance is lost at once.
 	AwayTimeout time.Duration
 	// ReadyTimeout bounds the wait for the replica to join; 0: 30 s.
 	ReadyTimeout time.Duration
@@ -108,11 +108,11 @@ type Options struct {
 	// InterruptTimeout bounds the wait for the event that the replica has
 	// stopped; 0: 2 s.
 	InterruptTimeout time.Duration
-	// MaySend, if it is set, is asked before each message that leaves for the room. Where
-	// it says no, the message is not sent, and the connection counts as lost.
+	// MaySend, if set, is called before each message to the room. If it returns false, the
+	// message is not sent, and the connection counts as lost.
 	MaySend func() bool
-	// SkipHeard ends an utterance once it is sent. Leaving the room then may cut the
-	// replica off.
+	// SkipHeard ends an utterance once it is sent, without waiting until it is heard.
+	// Leaving the room then may cut the replica off.
 	SkipHeard bool
 	// OnEvent is called with every event, from the session's goroutine.
 	OnEvent func(Event)

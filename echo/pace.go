@@ -26,25 +26,25 @@ const (
 type Pace struct {
 	Mode Mode          // empty: LeadMode
 	Lead time.Duration // in LeadMode; 0: DefaultLead
-	// MaxRate is the most messages a second. 0 limits audio to twice real time, and
-	// sets no limit in BurstMode. Fewer messages than play in a second are refused: the
+	// MaxRate is the highest number of messages a second. 0 limits audio to twice real
+	// time, and sets no limit in BurstMode. A rate below real time is an error, because the
 	// replica would run out of audio.
 	MaxRate float64
 }
 
-// rebaseThreshold is the lateness beyond which the schedule is re-based, if the lead is
-// smaller. Below it the jitter of a live input must not add up; the time of a longer
-// stall cannot be caught up.
+// rebaseThreshold is the lateness beyond which the schedule is re-based, unless the lead is
+// larger. Shorter delays, such as the jitter of a live input, are caught up, so they do not
+// add up. A longer stall cannot be caught up.
 const rebaseThreshold = 200 * time.Millisecond
 
 // Pacer computes when each chunk of one utterance is due, on the monotonic clock:
 //
 //	start + position − lead
 //
-// so that late chunks catch up and delay does not accumulate. A chunk that comes
-// after the moment it should have been heard (its lead is used up) re-bases the
-// schedule. No two messages are closer than the highest rate allows, except after
-// one that was late.
+// so that late chunks catch up and delay does not accumulate. If a chunk is late by more
+// than the lead and by more than 200 ms, the schedule is re-based: it restarts at that
+// chunk. Messages are never closer together than the highest rate allows, except after a
+// late one.
 type Pacer struct {
 	rate     int           // Hz
 	lead     time.Duration // 0 in RealTimeMode
@@ -95,8 +95,8 @@ func (p *Pacer) Wait(ctx context.Context, position int64) error {
 	return err
 }
 
-// wait is Wait for a caller that has just read the clock. It returns the time after the wait:
-// reading the clock takes a hundredth of what building a message does.
+// wait is Wait for a caller that has just read the clock. It returns the time after the wait,
+// to save another reading, which costs a hundredth of the time of building a message.
 func (p *Pacer) wait(ctx context.Context, now time.Time, position int64) (time.Time, error) {
 	due := p.due(now, durationOf(position, p.rate))
 	p.last = due

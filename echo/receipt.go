@@ -27,19 +27,19 @@ func (o Outcome) Words() string {
 	return string(o)
 }
 
-// Delivery says how far an utterance certainly came.
+// Delivery says how far an utterance is known to have been delivered.
 type Delivery string
 
 // The steps of delivery.
 const (
-	Accepted     Delivery = "accepted"     // the connection accepted it; more is not known
+	Accepted     Delivery = "accepted"     // the connection accepted it; nothing more is known
 	Acknowledged Delivery = "acknowledged" // the peer's transport has all of it
 	Heard        Delivery = "heard"        // the replica reported that it spoke
 )
 
-// The sources of a figure in a receipt.
+// The sources of the figures in a receipt.
 const (
-	ByEvent   = "event"   // an event of the replica says so
+	ByEvent   = "event"   // reported by an event of the replica
 	ByClock   = "clock"   // estimated from when chunks were sent
 	ByReplica = "replica" // counted by the replica, which is in this process
 )
@@ -52,37 +52,37 @@ type Receipt struct {
 	Resumes string  `json:"resumes,omitempty"`
 	Source  string  `json:"source,omitempty"` // the caller's name of the input
 	Outcome Outcome `json:"outcome"`
-	// Samples is how many were sent, in Chunks messages of Bytes bytes in all.
+	// Samples is how many samples were sent, in Chunks messages with a total of Bytes bytes.
 	Samples     int64   `json:"samples"`
 	SentSeconds float64 `json:"sent_seconds"` // the playing time of Samples
 	Chunks      int     `json:"chunks"`
 	Bytes       int64   `json:"bytes"`
 	Clipped     int64   `json:"clipped"` // samples that were beyond full scale
-	// Characters is how many were sent, for an utterance of text.
+	// Characters is how many characters were sent, for an utterance of text.
 	Characters int `json:"characters,omitempty"`
 	// FirstMessageSeconds is the time from the call of Speak to the first message that
-	// the connection accepted. FirstAudioSeconds is the time from there to the event
-	// that the replica speaks or, if that is missing, to its stop less what it spoke.
-	// Negative: it did not happen.
+	// the connection accepted. FirstAudioSeconds is the time from that message to the event
+	// that the replica speaks. If that event is missing, the start is taken to be the stop
+	// minus the time spoken. Negative: it did not happen.
 	FirstMessageSeconds float64 `json:"first_message_seconds"`
 	FirstAudioSeconds   float64 `json:"first_audio_seconds"`
 	// SpokenSeconds is how long the replica spoke, according to SpokenBy: ByEvent or
 	// ByClock.
 	SpokenSeconds float64 `json:"spoken_seconds"`
 	SpokenBy      string  `json:"spoken_by"`
-	// SpokenAtMost says that SpokenSeconds is an upper bound: the replica or the
-	// connection was lost, and may have been before that was known.
+	// SpokenAtMost says that SpokenSeconds is an upper bound, because the replica or the
+	// connection was lost, perhaps some time before the session noticed.
 	SpokenAtMost bool `json:"spoken_at_most,omitempty"`
-	// HeardSamples is a lower bound: at least so many of the samples were heard,
-	// from the first one on. An utterance that resumes this one says the rest
-	// again, for nothing proves that it was heard.
+	// HeardSamples is a lower bound: at least so many samples, from the first one on, were
+	// heard. An utterance that resumes this one repeats the rest, because nothing proves
+	// that it was heard.
 	HeardSamples int64 `json:"heard_samples"`
 	// Words are the words that were heard, if the text is known (Speech.Text) and the
 	// replica did not continue to speak.
 	Words *HeardWords `json:"words,omitempty"`
 	// Underruns is how often the replica ran out of audio, according to UnderrunsBy:
-	// ByReplica, ByEvent or ByClock.
-	// The clock assumes a replica that plays once it has 100 ms.
+	// ByReplica, ByEvent or ByClock. The estimate by the clock assumes that the replica
+	// begins to play once it has 100 ms of audio.
 	Underruns   int    `json:"underruns"`
 	UnderrunsBy string `json:"underruns_by"`
 	// GapSeconds is how long the replica was silent between its start and its stop,
@@ -97,10 +97,10 @@ type Receipt struct {
 	// acknowledged; more may have been delivered. Negative: not known.
 	Delivery            Delivery `json:"delivery,omitempty"`
 	AcknowledgedSamples int64    `json:"acknowledged_samples"`
-	// UncertainSamples after those may or may not have been delivered: the room
-	// does not know.
+	// UncertainSamples is how many further samples may or may not have been delivered: the
+	// room does not know.
 	UncertainSamples int64 `json:"uncertain_samples,omitempty"`
-	// Input is how the source of a Feed delivered; nil for other sources.
+	// Input says how fast and how evenly the source of a Feed delivered; nil for other sources.
 	Input *FeedStats `json:"input,omitempty"`
 	Error string     `json:"error,omitempty"`
 }
@@ -117,8 +117,8 @@ func isSameLength(sent, spoken time.Duration) bool {
 	return (sent - spoken).Abs() <= max(250*time.Millisecond, sent/50)
 }
 
-// messageEnds remembers where the last messages ended, to tell how many samples the peer
-// has by how many bytes it has.
+// messageEnds remembers where the last messages ended, to convert the number of bytes that
+// the peer has received to a number of samples.
 type messageEnds struct {
 	ends [256]struct{ bytes, samples int64 }
 	n    int

@@ -9,10 +9,10 @@ import (
 
 // Limits of a Sequencer.
 const (
-	maxHeld         = 256     // events that wait for one before them; more push the first out
-	maxFingerprints = 512     // events remembered in order to know them again
-	maxLate         = 256     // farther below the next number, an event is not late
-	maxGap          = 1 << 16 // farther above it, there is no gap
+	maxHeld         = 256     // events that wait for an earlier one; beyond, the first is released
+	maxFingerprints = 512     // events remembered in order to recognise repeats
+	maxLate         = 256     // an event farther below the next number is not a late one
+	maxGap          = 1 << 16 // an event farther above the next number is not after a gap
 	maxSeq          = 1 << 53 // the largest that every JSON reader keeps apart
 
 	twinTime  = 2 * time.Second        // between the arrivals of twins
@@ -20,9 +20,9 @@ const (
 )
 
 // Sequencer puts events in the order in which the service emitted them, and
-// drops repetitions: the service reports most of what a replica does twice, once as
-// "pal" and once as "replica", and some of it a third time under an older name. A
-// connection that breaks may repeat more.
+// drops repeats. The service sends most events of a replica twice, once as "pal" and once
+// as "replica", and some a third time under an older name. After a broken connection more
+// events may be repeated.
 //
 // It holds an event that comes too early until those before it have come, but no longer
 // than its window. The first event is always held for the window, because the first
@@ -49,12 +49,12 @@ func NewSequencer(window time.Duration) *Sequencer {
 	return &Sequencer{window: window}
 }
 
-// Add takes an event that arrived at now. Then call Next until it returns nothing: so a
-// Sequencer holds at most a few hundred events of each conversation.
+// Add adds an event that arrived at now. After each Add, call Next until ok is false; then
+// the Sequencer holds at most a few hundred events of each conversation.
 func (s *Sequencer) Add(now time.Time, e Event) { s.of(e.ConversationID).add(now, e) }
 
 // Next returns the next event that is due at now, and how many numbers before it are
-// missing. An event that comes after its window is returned all the same, out of order.
+// missing. An event that arrives after its window is still returned, out of order.
 func (s *Sequencer) Next(now time.Time) (e Event, gap int64, ok bool) {
 	if len(s.overflow) > 0 {
 		first := s.overflow[0]
@@ -124,11 +124,11 @@ type conversationOrder struct {
 	fingerprints []fingerprint // a ring of the last events
 	oldest       int           // of the ring
 	arrived      uint64        // events so far
-	era          int           // grows when the service counts anew
+	era          int           // increases when the service restarts its numbers
 
 	held       []arrival // ordered by number, then by arrival
 	unnumbered []arrival // without a number, ordered by arrival
-	ready      []ordered // of an earlier era; nothing comes before them
+	ready      []ordered // of an earlier era; they are returned first
 	next       int64     // the number expected next; 0: not known
 	gap        int64     // numbers missing before the next event that is not folded
 }
@@ -138,7 +138,7 @@ type arrival struct {
 	event    Event
 	at       time.Time
 	order    uint64
-	isFolded bool // another event says the same: only its number counts
+	isFolded bool // a repeat of another event: only its number counts
 }
 
 // ordered is an event that is ready for Next.
@@ -179,7 +179,7 @@ func (s *conversationOrder) add(now time.Time, e Event) {
 		if before.agrees(p) {
 			return
 		}
-		s.startOver() // the same number and another event: the service counts anew
+		s.startOver() // another event with the same number: the service restarted its numbers
 	}
 	if s.next > 0 && p.seq > 0 && p.seq < s.next-maxLate {
 		s.startOver()
@@ -232,7 +232,7 @@ func inOrder(a, b arrival) int {
 	return cmp.Or(cmp.Compare(a.event.Seq, b.event.Seq), cmp.Compare(a.order, b.order))
 }
 
-// overdue returns the highest number that need not wait any longer.
+// overdue returns the highest number whose window has passed; 0 if there is none.
 func (s *conversationOrder) overdue(now time.Time) int64 {
 	for _, a := range slices.Backward(s.held) {
 		if !now.Before(a.at.Add(s.window)) {
@@ -242,8 +242,8 @@ func (s *conversationOrder) overdue(now time.Time) int64 {
 	return 0
 }
 
-// take returns the first event that need not wait, given that numbers up to overdue do
-// not.
+// take removes and returns the first event that need not wait. Events with numbers up to
+// overdue never have to wait.
 func (s *conversationOrder) take(overdue int64) (ordered, bool) {
 	for {
 		if s.isUnnumberedFirst() {
@@ -265,8 +265,8 @@ func (s *conversationOrder) take(overdue int64) (ordered, bool) {
 	}
 }
 
-// isUnnumberedFirst reports whether all events that arrived before the first one
-// without a number are gone.
+// isUnnumberedFirst reports whether no event is held that arrived before the first event
+// without a number.
 func (s *conversationOrder) isUnnumberedFirst() bool {
 	return len(s.unnumbered) > 0 && !slices.ContainsFunc(s.held, func(a arrival) bool {
 		return !a.isFolded && a.order < s.unnumbered[0].order
@@ -342,7 +342,8 @@ func (s *conversationOrder) sameNumber(p fingerprint) (fingerprint, bool) {
 	return s.fingerprints[i], true
 }
 
-// agrees reports whether no field shows that the two, of one type and number, differ.
+// agrees reports whether p and q, which have the same type and number, may be one event:
+// no field shows a difference.
 func (p fingerprint) agrees(q fingerprint) bool {
 	return p.inference == q.inference && p.role == q.role && isNear(p.emitted, q.emitted)
 }
@@ -377,12 +378,14 @@ func (p fingerprint) sameContent(q fingerprint) bool {
 		q.at.Sub(p.at).Abs() <= twinTime && isNear(p.emitted, q.emitted)
 }
 
-// isNear reports whether both times may belong to one event; older events have none.
+// isNear reports whether both times may belong to one event. Events of older services have
+// no time.
 func isNear(a, b time.Time) bool {
 	return a.IsZero() || b.IsZero() || a.Sub(b).Abs() <= twinDrift
 }
 
-// supersede folds a waiting repeat into one with a lower number, which was emitted first.
+// supersede folds a waiting repeat into the event with the lower number seq, which was
+// emitted first.
 func (s *conversationOrder) supersede(twin *fingerprint, seq int64) bool {
 	if seq == 0 || seq >= twin.seq {
 		return false
