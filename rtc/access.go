@@ -13,8 +13,8 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// guard checks who may connect, before a handler gets the request. It takes offers and
-// DELETE requests as WHIP defines them, also from pages of this machine.
+// guard checks who may connect, before a handler gets the request. It accepts the offers
+// and DELETE requests that WHIP defines, also from pages of this machine.
 func (l *Listener) guard(public bool) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /{$}", l.handleOffer)
@@ -26,8 +26,8 @@ func (l *Listener) guard(public bool) http.Handler {
 	return onlyLocal(public, withFolders(handshake, l.options.Handler))
 }
 
-// withFolders passes requests for files in folders to another handler: the handshake
-// uses none.
+// withFolders passes requests for files in folders to another handler. The handshake uses
+// no folders.
 func withFolders(handshake, folders http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.Contains(strings.TrimPrefix(r.URL.Path, "/"), "/") {
@@ -39,9 +39,10 @@ func withFolders(handshake, folders http.Handler) http.Handler {
 }
 
 // onlyLocal accepts requests from this machine, by a program or by a page of a local
-// server. It refuses a page of any other site by its Origin, and by its Host if the
-// site's name was made to point here. A public server has other names too, so there it
-// checks only the Origin.
+// onlyLocal accepts requests from this machine: from a program, or from a page of a local
+// server. It refuses pages of other sites by their Origin. It also checks the Host, in case
+// the name of another site was made to point here. A public server has other names too, so
+// there it checks only the Origin.
 func onlyLocal(public bool, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !public && !isLoopback(hostname(r.Host)) || !isLocalOrigin(r.Header.Values("Origin")) {
@@ -74,8 +75,8 @@ func forPages(next http.Handler) http.Handler {
 	})
 }
 
-// onlyWithKey accepts requests with the key, if there is one. It compares in constant
-// time. An address that sends many wrong keys is refused for a while.
+// onlyWithKey accepts requests with the key, if a key is set. It compares the key in
+// constant time. An address that sends many wrong keys is refused for a while.
 func (l *Listener) onlyWithKey(next http.Handler) http.Handler {
 	if l.options.Key == "" {
 		return next
@@ -100,8 +101,8 @@ func (l *Listener) onlyWithKey(next http.Handler) http.Handler {
 	})
 }
 
-// addressOf returns the address of a request's sender. For IPv6 it is the /64 network,
-// in which one machine may use any address.
+// addressOf returns the address of a request's sender. For IPv6 it returns the /64 network,
+// because one machine may use any address in it.
 func addressOf(r *http.Request) netip.Addr {
 	from, err := netip.ParseAddrPort(r.RemoteAddr)
 	address := from.Addr().Unmap()
@@ -112,7 +113,7 @@ func addressOf(r *http.Request) netip.Addr {
 	return network.Addr()
 }
 
-// Limits of wrong keys from one address.
+// Limits for wrong keys from one address.
 const (
 	wrongKeyBurst    = 30
 	wrongKeyInterval = time.Second
@@ -126,7 +127,7 @@ type wrongKeys struct {
 	limits map[netip.Addr]*rate.Limiter
 }
 
-// tooMany reports whether an address has sent too many wrong keys lately.
+// tooMany reports whether an address has recently sent too many wrong keys.
 func (k *wrongKeys) tooMany(from netip.Addr) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -149,13 +150,14 @@ func (k *wrongKeys) count(from netip.Addr) {
 	limit.Allow()
 }
 
-// shares counts the slots that each address has.
+// shares counts how many slots each address holds.
 type shares struct {
 	mu    sync.Mutex
 	taken map[netip.Addr]int
 }
 
-// take takes a slot for an address, and reports false if the address has most already.
+// take takes a slot for an address. It reports false if the address already holds the most
+// it may.
 func (s *shares) take(from netip.Addr, most int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

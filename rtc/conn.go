@@ -20,9 +20,8 @@ import (
 // grows for larger messages.
 const firstReadBuffer = 2 << 10
 
-// Conn is an open connection. All its methods may be called at the same time
-// from several goroutines; calls of Send are carried out one after the other,
-// and so are calls of Receive.
+// Conn is an open connection. All its methods may be called at the same time from several
+// goroutines. Calls of Send run one after the other, and so do calls of Receive.
 type Conn struct {
 	peer     *peer
 	messages channel
@@ -83,12 +82,12 @@ func (c *Conn) MaxMessage() int { return c.limit }
 // end of the connection it returns the last value.
 func (c *Conn) Unacknowledged() int { return int(c.messages.BufferedAmount()) }
 
-// Send queues one text message. It blocks while more than Options.HighWater
-// bytes wait for the peer's acknowledgement, until no more than
-// Options.LowWater do, and does not keep msg.
+// Send queues one text message, and does not keep msg. It blocks while more than
+// Options.HighWater bytes wait for the peer's acknowledgement, until at most
+// Options.LowWater bytes do.
 //
-// The error is the cause of ctx, net.ErrClosed, ErrPeerGone, ErrLost or ErrTooLarge. A
-// Send that failed has sent nothing. If its ctx or the size of msg ended it, the
+// The error is the cause of ctx, net.ErrClosed, ErrPeerGone, ErrLost or ErrTooLarge. If
+// Send fails, it has sent nothing. If its ctx or the size of msg caused the error, the
 // connection is still usable.
 func (c *Conn) Send(ctx context.Context, msg []byte) error {
 	if err := c.send(ctx, msg); err != nil {
@@ -114,7 +113,7 @@ func (c *Conn) send(ctx context.Context, msg []byte) error {
 	return nil
 }
 
-// waitForRoom blocks while the peer is behind.
+// waitForRoom blocks while too much is unacknowledged by the peer.
 func (c *Conn) waitForRoom(ctx context.Context) error {
 	for limit := c.options.HighWater; ; limit = c.options.LowWater {
 		if err := c.lifetime.Err(ctx); err != nil {
@@ -132,8 +131,8 @@ func (c *Conn) waitForRoom(ctx context.Context) error {
 	}
 }
 
-// Receive returns the next message, which belongs to the caller. The end of ctx ends
-// this call only, and loses no message.
+// Receive returns the next message, which belongs to the caller. If ctx ends, only this
+// call ends, and no message is lost.
 //
 // The error is the cause of ctx, net.ErrClosed, or, after the last message
 // that arrived, ErrPeerGone or ErrLost. ErrTooLarge says that the peer sent
@@ -196,13 +195,14 @@ func (c *Conn) afterRead(ctx context.Context, err error) error {
 	}
 }
 
-// brokenBy returns why the connection ends after its channel failed with err. Browsers
-// abort the association when a page calls close() or goes away. A Conn that aborts
-// without a bye has not delivered everything.
+// brokenBy returns why the connection ended after its channel failed with err. Browsers
+// abort the association when a page calls close() or is left. A Conn that aborts without a
+// bye has not delivered everything.
 func (c *Conn) brokenBy(err error) error {
 	switch {
 	case errors.Is(err, io.EOF), errors.Is(err, sctp.ErrResetPacketInStateNotExist):
-		// Of the second: the peer has reset its channel, and was gone before we could reset ours.
+		// The second error: the peer reset its channel, and left before we could reset
+		// ours.
 		return ErrPeerGone
 	case errors.Is(err, sctp.ErrChunk) && (!c.hasAnswered() || strings.Contains(err.Error(), browserAbort)):
 		return ErrPeerGone
@@ -236,8 +236,8 @@ func (c *Conn) growBuffer() error {
 	return nil
 }
 
-// afterInterrupt finds out which call an interrupt was for. It clears one left behind
-// by an earlier call: pion sets a deadline in a goroutine of its own, which can be
+// afterInterrupt finds out which call an interrupt was for. It clears an interrupt that an
+// earlier call left behind: pion sets a deadline in a separate goroutine, which can be
 // late. The order matters, because end interrupts last.
 func (c *Conn) afterInterrupt(ctx context.Context) error {
 	_ = c.messages.SetReadDeadline(time.Time{})
@@ -261,10 +261,9 @@ func (c *Conn) end(reason error) error {
 	return c.lifetime.End(reason)
 }
 
-// Close says goodbye and frees the connection. It waits at most
-// Options.CloseTimeout for the peer to acknowledge what was sent, and then for
-// every goroutine of the connection. Calls that are blocked fail with
-// net.ErrClosed.
+// Close says goodbye and frees the connection. It waits at most Options.CloseTimeout for
+// the peer to acknowledge what was sent, and then for every goroutine of the connection.
+// Blocked calls fail with net.ErrClosed.
 //
 // The error says that the peer did not acknowledge everything. Further calls
 // wait for the first and return the same.
@@ -297,8 +296,8 @@ func (c *Conn) close() error {
 	return err
 }
 
-// discard reads and drops messages until the association ends: a peer that is blocked
-// by a full window could not take part in the close handshake.
+// discard reads and drops messages until the association ends. Otherwise a full receive
+// window would block the peer, and it could not take part in the close handshake.
 func (c *Conn) discard() {
 	c.receiveLock <- struct{}{}
 	for {
@@ -341,10 +340,9 @@ func (c *Conn) hurryAcknowledgement() {
 	}
 }
 
-// closeHandshake sends bye, resets the channels and waits for the peer to reset
-// the ping channel, which it does even if nobody calls Receive there. By then the
-// peer has read the bye, so it does not take the end of the association for a
-// loss.
+// closeHandshake sends bye, resets the channels and waits for the peer to reset the ping
+// channel. The peer does so even if nobody calls Receive there. By then it has read the
+// bye, so it does not mistake the end of the association for a lost connection.
 func (c *Conn) closeHandshake(timeout <-chan time.Time) {
 	if c.lifetime.HasEnded() {
 		return
@@ -361,11 +359,11 @@ func (c *Conn) closeHandshake(timeout <-chan time.Time) {
 	}
 }
 
-// pingsOpen is how long after the message channel the ping channel may open.
+// pingsOpen is how long the ping channel may take to open after the message channel.
 const pingsOpen = 250 * time.Millisecond
 
-// hasPings waits for the ping channel of a connection that is closed as soon as
-// it was made.
+// hasPings waits for the ping channel of a connection that is closed right after it was
+// made.
 func (c *Conn) hasPings() bool {
 	if c.pings != nil {
 		return true

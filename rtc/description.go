@@ -14,10 +14,11 @@ import (
 	"github.com/pion/sdp/v3"
 )
 
-// The attributes of a description that are read and written here. The last is
-// this package's own: how many bytes of SCTP this side takes in a datagram, and its
-// ICE user name. Others ignore it, or send it back in an answer as it was: a name
-// that is not theirs shows that they do not mean it.
+// The attributes of a description that this package reads and writes. The last one is
+// defined by this package. It states how many bytes of SCTP this side takes in a datagram,
+// followed by its ICE user name. Other peers ignore it, or copy it unchanged into their
+// answer. In a copy the user name is not that of the answering side, so the value does not
+// count.
 const (
 	attrMid         = "mid"
 	attrUfrag       = "ice-ufrag"
@@ -30,17 +31,17 @@ const (
 	attrDatagram    = "echocast-datagram"
 )
 
-// What a side that does not say it takes: RFC 8841 section 6, RFC 8842 section 5.
+// Defaults for a side that states no values: RFC 8841 section 6, RFC 8842 section 5.
 const (
 	defaultMaxMessage = 64 << 10
-	setupActive       = "active"  // it begins the DTLS handshake
-	setupPassive      = "passive" // it waits for it
+	setupActive       = "active"  // begins the DTLS handshake
+	setupPassive      = "passive" // waits for it
 	setupEither       = "actpass"
 )
 
-// description is what one side of a data link says of itself in a session
-// description (RFC 8866): how to reach it (ICE, RFC 8839), the fingerprint of its
-// certificate (RFC 8122), and what its SCTP takes (RFC 8841).
+// description is what one side of a data link states in a session description (RFC 8866):
+// how to reach it (ICE, RFC 8839), the fingerprint of its certificate (RFC 8122), and what
+// its SCTP accepts (RFC 8841).
 type description struct {
 	mid, ufrag, password string
 	isLite               bool
@@ -48,10 +49,10 @@ type description struct {
 	setup                string
 	candidates           []ice.Candidate
 	maxMessage           int // bytes
-	datagram             int // bytes, or 0: a usual one
+	datagram             int // bytes; 0: the default size
 }
 
-// String is the session description.
+// String returns the session description as text.
 func (d *description) String() string {
 	var b strings.Builder
 	line := func(format string, values ...any) { fmt.Fprintf(&b, format+"\r\n", values...) }
@@ -82,7 +83,7 @@ func (d *description) String() string {
 	return b.String()
 }
 
-// parseDescription reads what the other side says of its data channel.
+// parseDescription reads the other side's description of its data channel.
 func parseDescription(text string) (*description, error) {
 	var session sdp.SessionDescription
 	if err := session.UnmarshalString(text); err != nil {
@@ -101,7 +102,7 @@ func parseDescription(text string) (*description, error) {
 	}
 	d := &description{mid: get(attrMid), ufrag: get(attrUfrag), password: get(attrPassword), setup: get(attrSetup)}
 	_, d.isLite = session.Attribute(attrLite)
-	size, _ := strconv.ParseInt(get(attrMaxMessage), 10, 32) // SCTP takes no larger one
+	size, _ := strconv.ParseInt(get(attrMaxMessage), 10, 32) // SCTP takes no larger message
 	d.maxMessage = cmp.Or(max(int(size), 0), defaultMaxMessage)
 	if bytes, ufrag, _ := strings.Cut(get(attrDatagram), " "); ufrag == d.ufrag {
 		d.datagram, _ = strconv.Atoi(bytes)
@@ -126,7 +127,7 @@ func parseDescription(text string) (*description, error) {
 	return d, d.check()
 }
 
-// dataMedia is the first section of a description that has a data channel, or nil.
+// dataMedia returns the first section of a description with a data channel, or nil.
 func dataMedia(session *sdp.SessionDescription) *sdp.MediaDescription {
 	for _, media := range session.MediaDescriptions {
 		if media.MediaName.Media == "application" && media.MediaName.Port.Value != 0 {
@@ -136,7 +137,7 @@ func dataMedia(session *sdp.SessionDescription) *sdp.MediaDescription {
 	return nil
 }
 
-// check says what is missing without which there is no link.
+// check returns an error if something is missing that a link needs.
 func (d *description) check() error {
 	switch {
 	case d.ufrag == "" || d.password == "":
@@ -160,7 +161,7 @@ func (d *description) verify(chain [][]byte, _ [][]*x509.Certificate) error {
 		algorithm, want, _ := strings.Cut(digest, " ")
 		hash, err := fingerprint.HashFromString(algorithm)
 		if err != nil {
-			continue // one that we do not know is no match
+			continue // an unknown hash function is no match
 		}
 		got, err := fingerprint.Fingerprint(certificate, hash)
 		if err == nil && strings.EqualFold(got, strings.TrimSpace(want)) {

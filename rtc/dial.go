@@ -19,7 +19,7 @@ import (
 	"echocast/logs"
 )
 
-// Limits of the HTTP exchange. A description with one data channel has some 600 bytes.
+// Limits of the HTTP exchange. A description with one data channel has about 600 bytes.
 const (
 	maxDescription = 64 << 10        // bytes of an offer or an answer
 	maxHeader      = 16 << 10        // bytes of an HTTP header
@@ -29,9 +29,9 @@ const (
 
 const sdpType = "application/sdp"
 
-// Dial connects to a Listener, or to anything that answers as one would, and
-// returns when the message channel is open. The address is the Listener's URL:
-// http on this machine, else https.
+// Dial connects to a Listener, or to a server with the same protocol, and returns when the
+// message channel is open. The address is the Listener's URL: http on this machine,
+// otherwise https.
 //
 // ctx and Options.ConnectTimeout bound Dial, not the Conn. The error says in
 // one line what was wrong with the address, the server or its answer; it wraps
@@ -61,14 +61,15 @@ func Dial(ctx context.Context, address string, opts *Options) (*Conn, error) {
 	return conn, nil
 }
 
-// How long Dial waits before it tries again, the first time and at most.
+// How long Dial waits before it tries again: the first wait, and the longest.
 const (
 	firstBusyWait = 50 * time.Millisecond
 	maxBusyWait   = time.Second
 )
 
-// dialUntilFree dials again while the listener is busy, for Options.BusyTimeout at
-// most. Many that dial at once come at different times the next time.
+// dialUntilFree dials again while the listener is busy, for at most Options.BusyTimeout.
+// The waits are random, so that programs that dialled at the same moment try again at
+// different times.
 func dialUntilFree(ctx context.Context, endpoint *url.URL, o *Options) (*Conn, error) {
 	enough := time.NewTimer(o.BusyTimeout)
 	defer enough.Stop()
@@ -119,14 +120,14 @@ func dial(ctx context.Context, endpoint *url.URL, o *Options) (*Conn, error) {
 		return nil, err
 	}
 	release := func(orderly bool) {
-		if orderly { // a DELETE says that the peer has received everything
+		if orderly { // a DELETE tells the server that everything was received
 			signaling.delete()
 		}
 	}
 	return newConn(p, messages, o, release), nil
 }
 
-// withConnectTimeout bounds the setting up of a connection.
+// withConnectTimeout limits the time to connect.
 func withConnectTimeout(ctx context.Context, o *Options) (context.Context, context.CancelFunc) {
 	cause := fmt.Errorf("no connection within %v: %w", o.ConnectTimeout, context.DeadlineExceeded)
 	return context.WithTimeoutCause(ctx, o.ConnectTimeout, cause)
@@ -137,11 +138,11 @@ type signaling struct {
 	client   http.Client
 	endpoint *url.URL
 	options  *Options
-	session  *url.URL // what to delete in the end, or nil
+	session  *url.URL // to be deleted in the end, or nil
 }
 
-// newSignaling returns a client for one server: no proxy, no redirect by net/http, no
-// connection left open.
+// newSignaling returns a client for one server. It uses no proxy, lets net/http follow no
+// redirect, and leaves no connection open.
 func newSignaling(endpoint *url.URL, o *Options) *signaling {
 	return &signaling{
 		endpoint: endpoint,
@@ -184,7 +185,7 @@ func (s *signaling) connect(ctx context.Context, p *peer) (channel, error) {
 	return messages, err
 }
 
-// maxRedirects is how many redirects are followed, as WHIP has servers send them.
+// maxRedirects is how many redirects are followed. WHIP permits servers to redirect.
 const maxRedirects = 3
 
 // exchange posts the offer and returns the answer.
@@ -226,8 +227,8 @@ func (s *signaling) post(ctx context.Context, offer string) (*http.Response, []b
 	return response, body, err
 }
 
-// redirect follows a redirect. It sends the room key to no other server, and follows
-// neither from this machine to another nor the other way round.
+// redirect follows a redirect. It sends the room key to no other server. It does not follow
+// a redirect from this machine to another, or from another to this one.
 func (s *signaling) redirect(location string) error {
 	to, err := s.endpoint.Parse(location)
 	if err != nil || location == "" {
@@ -238,7 +239,7 @@ func (s *signaling) redirect(location string) error {
 	}
 	host := to.Host
 	if s.words(location) != oneLine(location) {
-		host = redact.Mark // parts of a secret would not be redacted
+		host = redact.Mark // partial secrets would not be redacted
 	}
 	switch {
 	case isLoopback(to.Hostname()) != isLoopback(s.endpoint.Hostname()):
@@ -269,7 +270,7 @@ func transportError(ctx context.Context, err error) error {
 	return err
 }
 
-// accept judges the server's response to an offer.
+// accept checks the server's response to an offer, and returns the answer.
 func (s *signaling) accept(response *http.Response, body []byte) (string, error) {
 	switch response.StatusCode {
 	case http.StatusCreated:
@@ -291,7 +292,7 @@ func (s *signaling) accept(response *http.Response, body []byte) (string, error)
 	return string(body), nil
 }
 
-// words returns the server's words in one line, without the key.
+// words returns the server's message in one line, without the key.
 func (s *signaling) words(text string) string { return oneLine(s.options.secrets.Text(text)) }
 
 // locate resolves a Location header. It ignores one that points to another server.

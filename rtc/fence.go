@@ -6,9 +6,9 @@ import (
 	"github.com/pion/transport/v5"
 )
 
-// fencedNet is a network that sends datagrams only while maySend allows it. It is the last
-// step before the system: what SCTP repeats passes it too, which a check in Send would miss
-// after the process has stood still.
+// fencedNet is a network that sends datagrams only while maySend permits it. It is the last
+// step before the system, so it also checks datagrams that SCTP repeats. A check in Send
+// would miss those after the process was stopped and has continued.
 type fencedNet struct {
 	transport.Net
 	maySend func() bool
@@ -38,7 +38,7 @@ func (n *fencedNet) DialUDP(network string, local, remote *net.UDPAddr) (transpo
 	return &fencedUDPConn{conn, n.maySend}, nil
 }
 
-// DialTCP connects to a TURN server, which then gets datagrams by TCP.
+// DialTCP connects to a TURN server, which then receives datagrams over TCP.
 func (n *fencedNet) DialTCP(network string, local, remote *net.TCPAddr) (transport.TCPConn, error) {
 	conn, err := n.Net.DialTCP(network, local, remote)
 	if err != nil {
@@ -47,8 +47,8 @@ func (n *fencedNet) DialTCP(network string, local, remote *net.TCPAddr) (transpo
 	return &fencedTCPConn{conn, n.maySend}, nil
 }
 
-// fencedTCPConn drops whole writes: each is a datagram for the relay. A TLS connection
-// does not survive that, and must not deliver late either.
+// fencedTCPConn drops whole writes. Each write is a datagram for the relay. A TLS
+// connection breaks when a write is dropped, but late delivery would be worse.
 type fencedTCPConn struct {
 	transport.TCPConn
 	maySend func() bool
@@ -61,7 +61,7 @@ func (c *fencedTCPConn) Write(p []byte) (int, error) {
 	return c.TCPConn.Write(p)
 }
 
-// fencedPacketConn drops what may not be sent, as a network does.
+// fencedPacketConn drops datagrams that may not be sent, as a network loses them.
 type fencedPacketConn struct {
 	net.PacketConn
 	maySend func() bool
@@ -74,7 +74,7 @@ func (c *fencedPacketConn) WriteTo(p []byte, to net.Addr) (int, error) {
 	return c.PacketConn.WriteTo(p, to)
 }
 
-// fencedUDPConn is the same for the other ways to send.
+// fencedUDPConn does the same for the other methods that send.
 type fencedUDPConn struct {
 	transport.UDPConn
 	maySend func() bool

@@ -24,16 +24,16 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-// The size of SCTP packets in bytes. The smaller one passes on every path and is the
-// one that browsers use. On one machine, if both ends announce the larger one, a
-// message travels in one datagram: three datagrams cost nearly twice as much. pion
-// reads datagrams of at most 8192 bytes, and DTLS adds less than a hundred.
+// The size of SCTP packets in bytes. The smaller one passes on every path, and browsers use
+// it. On one machine, if both ends announce the larger one, a message travels in one
+// datagram. Three datagrams would cost nearly twice as much. pion reads datagrams of at
+// most 8192 bytes, and DTLS adds less than a hundred.
 const (
 	usualDatagram = 1191
 	largeDatagram = 8000
 )
 
-// dataLink is a connection for data only: ICE, DTLS and SCTP without the media parts of
+// dataLink is a connection for data only: ICE, DTLS and SCTP. It omits the media parts of
 // pion's peer connection, which has twice the goroutines, keys for media, and one fixed
 // datagram size.
 type dataLink struct {
@@ -44,7 +44,7 @@ type dataLink struct {
 	certificate tls.Certificate
 	own         description
 	gathered    chan struct{} // closed when own has all candidates
-	theirs      *description  // nil until take
+	theirs      *description  // nil until take is called
 	isOfferer   bool
 	toOpen      []opening
 
@@ -61,7 +61,7 @@ type dataLink struct {
 	pathConnected bool
 }
 
-// opening is a data channel to open once there is a connection.
+// opening is a data channel to open once the connection is established.
 type opening struct {
 	label string
 	to    chan<- channel
@@ -165,7 +165,7 @@ func (l *dataLink) offer(ctx context.Context) (string, error) {
 	return l.describe(ctx)
 }
 
-// answer describes this end and begins to connect.
+// answer describes this end and starts to connect.
 func (l *dataLink) answer(ctx context.Context) (string, error) {
 	l.own.mid = cmp.Or(l.theirs.mid, l.own.mid)
 	l.own.setup = setupActive
@@ -179,7 +179,7 @@ func (l *dataLink) answer(ctx context.Context) (string, error) {
 	return text, err
 }
 
-// describe waits for the candidates of this side.
+// describe waits for this side's candidates and returns its description.
 func (l *dataLink) describe(ctx context.Context) (string, error) {
 	var candidates []ice.Candidate
 	var mu sync.Mutex
@@ -199,7 +199,7 @@ func (l *dataLink) describe(ctx context.Context) (string, error) {
 	return l.own.String(), nil
 }
 
-// watchICE gathers candidates and follows the state of ICE.
+// watchICE gathers candidates and watches the state of ICE.
 func (l *dataLink) watchICE(found func(ice.Candidate)) error {
 	err := l.agent.OnCandidate(func(c ice.Candidate) {
 		if c == nil {
@@ -249,7 +249,7 @@ func (l *dataLink) take(_ webrtc.SDPType, text string) error {
 	return nil
 }
 
-// run connects, and accepts data channels of the other side, until the link ends.
+// run connects, and accepts the other side's data channels until the link ends.
 func (l *dataLink) run() {
 	secured, association, err := l.connect()
 	if err != nil {
@@ -293,7 +293,7 @@ func (l *dataLink) connect() (*dtls.Conn, *sctp.Association, error) {
 	return secured, association, nil
 }
 
-// hold registers a resource for close, and reports false if close was called.
+// hold registers a resource for close. It reports false if close was already called.
 func (l *dataLink) hold(keep func()) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -354,7 +354,7 @@ func (l *dataLink) secure(path *ice.Conn) (*dtls.Conn, error) {
 	return secured, nil
 }
 
-// mediaProfiles are negotiated although there is no media: other libraries abort a
+// mediaProfiles are negotiated although there is no media, because other libraries abort a
 // handshake without them.
 var mediaProfiles = []dtls.SRTPProtectionProfile{dtls.SRTP_AEAD_AES_128_GCM, dtls.SRTP_AES128_CM_HMAC_SHA1_80}
 
@@ -366,7 +366,7 @@ func (l *dataLink) isClient() bool {
 	return l.own.setup == setupActive
 }
 
-// options converts options of one DTLS side to those of both.
+// options converts options that both DTLS sides share to options of one side.
 func options[O any](shared []dtls.Option) []O {
 	own := make([]O, len(shared))
 	for i, option := range shared {
@@ -431,8 +431,8 @@ func (l *dataLink) acceptChannels(association *sctp.Association) {
 	l.mu.Unlock()
 }
 
-// readAfterEnd reads until the other side ends DTLS too, after the association has
-// ended: nothing else reads then.
+// readAfterEnd reads from DTLS after the association has ended, until the other side ends
+// DTLS too. Nothing else reads at that point.
 func (l *dataLink) readAfterEnd(secured *dtls.Conn) {
 	var err error
 	for buffer := make([]byte, largeDatagram); err == nil; {

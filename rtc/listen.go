@@ -21,14 +21,14 @@ import (
 const (
 	headerTimeout   = 5 * time.Second
 	requestTimeout  = 10 * time.Second
-	responseTimeout = 15 * time.Second // the time to make an answer is in it
+	responseTimeout = 15 * time.Second // includes the time to make an answer
 	idleTimeout     = 30 * time.Second
 )
 
 // errTooMany refuses an offer while the backlog is full.
 var errTooMany = errors.New("too many sessions are waiting")
 
-// Listener accepts offers over HTTP, and returns the connections by Accept.
+// Listener accepts offers over HTTP. Accept returns the connections.
 type Listener struct {
 	options  *Options
 	handler  http.Handler
@@ -44,7 +44,7 @@ type Listener struct {
 
 	mu       sync.Mutex
 	isClosed bool
-	sessions map[string]*session // by the path of their resource
+	sessions map[string]*session // by the path of their HTTP resource
 }
 
 // session is the connection for one offer.
@@ -53,11 +53,11 @@ type session struct {
 	conn   *Conn              // nil until connected
 }
 
-// Listen takes offers at a TCP address such as "127.0.0.1:0". On the loopback
-// interface, the Host and Origin of every request must be there too: no other machine
-// can connect, and no web page of another site. On other interfaces it needs
-// Options.Key and a certificate in Options.TLS, and fails with ErrUnsafe without them,
-// unless Options.Insecure is set.
+// Listen accepts offers at a TCP address such as "127.0.0.1:0". On the loopback interface,
+// the Host and Origin of every request must be loopback names too, so no other machine can
+// connect and no web page of another site. On other interfaces it needs Options.Key and a
+// certificate in Options.TLS. Without them it fails with ErrUnsafe, unless Options.Insecure
+// is set.
 func Listen(address string, opts *Options) (*Listener, error) {
 	l, err := NewListener(opts)
 	if err != nil {
@@ -78,7 +78,7 @@ func Listen(address string, opts *Options) (*Listener, error) {
 	return l, nil
 }
 
-// open serves offers on a socket, also from other machines if it is public.
+// open serves offers on a socket. If public is true, other machines may connect.
 func (l *Listener) open(socket net.Listener, public bool) {
 	l.options = l.options.forPeer(public)
 	l.handler = l.guard(public)
@@ -90,10 +90,9 @@ func (l *Listener) open(socket net.Listener, public bool) {
 	l.serve(socket)
 }
 
-// NewListener makes a Listener that has no address of its own: another HTTP
-// server passes it, as an http.Handler, the requests of one folder, with the
-// folder's path taken off ([http.StripPrefix]). Requests from elsewhere than
-// this machine are refused, whatever the options.
+// NewListener returns a Listener without an address. Another HTTP server uses it as an
+// http.Handler: it passes on the requests of one folder, with the folder's path removed
+// ([http.StripPrefix]). Requests from other machines are refused, whatever the options.
 func NewListener(opts *Options) (*Listener, error) {
 	options, err := opts.withDefaults()
 	if err != nil {
@@ -110,7 +109,7 @@ func NewListener(opts *Options) (*Listener, error) {
 	return l, nil
 }
 
-// ServeHTTP takes one request.
+// ServeHTTP serves one request.
 func (l *Listener) ServeHTTP(w http.ResponseWriter, r *http.Request) { l.handler.ServeHTTP(w, r) }
 
 // serve starts the HTTP server.
@@ -134,7 +133,7 @@ func (l *Listener) serve(socket net.Listener) {
 	l.tasks.Go(func() { _ = l.server.Serve(socket) })
 }
 
-// count makes Close wait for net/http's goroutines.
+// count lets Close wait for net/http's goroutines.
 func (l *Listener) count(_ net.Conn, state http.ConnState) {
 	switch state {
 	case http.StateNew:
@@ -144,12 +143,11 @@ func (l *Listener) count(_ net.Conn, state http.ConnState) {
 	}
 }
 
-// URL returns the address to give to Dial. It is empty if the Listener has no address
-// of its own.
+// URL returns the address for Dial. It is empty if the Listener was made by NewListener.
 func (l *Listener) URL() string { return l.url }
 
-// Accept returns the next connection with an open message channel. The error is the cause of
-// ctx, or net.ErrClosed after Close.
+// Accept returns the next connection, whose message channel is open. The error is the cause
+// of ctx, or net.ErrClosed after Close.
 func (l *Listener) Accept(ctx context.Context) (*Conn, error) {
 	select {
 	case conn := <-l.accepted:
@@ -179,8 +177,8 @@ func (l *Listener) Close() error {
 	return nil
 }
 
-// maxFinish is how long the sender of an offer may take to connect after the answer: a
-// slow one keeps others out.
+// maxFinish is how long the sender of an offer may take to connect after the answer. A slow
+// sender keeps others out.
 const maxFinish = 5 * time.Second
 
 func (o *Options) finishTimeout() time.Duration {
@@ -245,7 +243,7 @@ func (l *Listener) begin(ctx context.Context, offer string, from netip.Addr) (an
 	return answer, path, nil
 }
 
-// takeSlot takes a slot of the backlog for an address that has not used up its
+// takeSlot takes a slot of the backlog for an address, unless that address has used up its
 // share.
 func (l *Listener) takeSlot(from netip.Addr) bool {
 	if !l.shares.take(from, (l.options.Backlog+1)/2) {
@@ -279,7 +277,7 @@ func (l *Listener) answer(ctx context.Context, offer string) (*peer, string, err
 	return p, answer, nil
 }
 
-// start enters a session and begins to connect, unless the listener is closed.
+// start registers a session and starts to connect, unless the listener is closed.
 func (l *Listener) start(path string, p *peer, from netip.Addr) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -297,7 +295,7 @@ func (l *Listener) start(path string, p *peer, from netip.Addr) error {
 	return nil
 }
 
-// connect waits for the message channel and then for Accept.
+// connect waits for the message channel, and then for Accept.
 func (l *Listener) connect(ctx context.Context, path string, s *session, p *peer) {
 	messages, err := p.connected(ctx)
 	if err != nil {
@@ -317,7 +315,7 @@ func (l *Listener) connect(ctx context.Context, path string, s *session, p *peer
 	}
 }
 
-// forget removes a session from the table and returns it.
+// forget removes a session and returns it.
 func (l *Listener) forget(path string) (was session, found bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -14,8 +14,8 @@ const (
 	bye  = "bye" // the last one, of a peer that closes
 )
 
-// pongBacklog is how many bytes of pongs may wait for a peer that pings but
-// does not acknowledge. Beyond it pings go unanswered.
+// pongBacklog is how many bytes of pongs may wait for a peer that pings but does not
+// acknowledge. While more are waiting, pings are not answered.
 const pongBacklog = 1 << 10
 
 // supervise watches the connection until it ends or is closed.
@@ -44,10 +44,10 @@ func (c *Conn) supervise() {
 	}
 }
 
-// brokenTransport returns why the connection ends after pion reports it as failed.
+// brokenTransport returns why the connection ended after pion reported it as failed.
 func (c *Conn) brokenTransport() error {
 	if c.peer.isClosedByPeer() && !c.hasAnswered() {
-		return ErrPeerGone // and it cannot say bye
+		return ErrPeerGone // and the other library cannot say bye
 	}
 	return fmt.Errorf("%w: no network path to the peer is left", ErrLost)
 }
@@ -75,7 +75,7 @@ func (c *Conn) readLastPings(arriving <-chan channel) {
 	}
 }
 
-// pingTicks returns the ticker of the pings.
+// pingTicks returns the ticks at which the peer is pinged.
 func (o *Options) pingTicks() (ticks <-chan time.Time, stop func()) {
 	if o.ticks != nil {
 		return o.ticks, func() {}
@@ -84,16 +84,18 @@ func (o *Options) pingTicks() (ticks <-chan time.Time, stop func()) {
 	return ticker.C, ticker.Stop
 }
 
-// silentTicks returns the timeout in ping intervals.
+// silentTicks returns the timeout as a number of ping intervals.
 func silentTicks(interval, timeout time.Duration) int {
 	return int((timeout + interval - 1) / interval)
 }
 
 // silenceWatch counts the ping intervals in which nothing arrived from the peer.
 //
-// It counts ticks, not time, because a process that was stopped itself finds one tick on
-// waking, however long it slept, and must not blame the peer. And it counts every SCTP packet
-// as a sign of life, not pongs alone: a peer with a slow reader has a full receive window,
+// It counts ticks, not time. A process that was stopped finds only one tick when it
+// continues, however long it was stopped, and must not blame the peer. And it counts every
+// SCTP packet as a sign of life, not only pongs. A peer with a slow reader has a full
+// receive window, which holds back pings as well as messages, but its acknowledgements
+// still arrive.
 // which holds back pings as well as messages, but its acknowledgements still come.
 type silenceWatch struct {
 	heard   uint64 // bytes received at the last tick
@@ -101,8 +103,8 @@ type silenceWatch struct {
 	allowed int    // ticks of silence before the peer is lost
 }
 
-// isDead reports whether the peer is lost. Call it once a tick with the number of bytes
-// received so far.
+// isDead reports whether the peer is lost. It must be called once per tick with the number
+// of bytes received so far.
 func (p *silenceWatch) isDead(heard uint64) bool {
 	if heard != p.heard {
 		p.heard, p.silent = heard, 0
@@ -122,7 +124,7 @@ func (c *Conn) checkSilence(p *silenceWatch) {
 		c.end(fmt.Errorf("%w: nothing from the peer within %v", ErrLost, c.options.PingTimeout))
 		return
 	}
-	if p.silent > 0 && c.pings.BufferedAmount() == 0 { // the last one is no longer on its way
+	if p.silent > 0 && c.pings.BufferedAmount() == 0 { // no ping is still on its way
 		c.sendPing()
 	}
 }
@@ -169,8 +171,8 @@ func (c *Conn) sendPong() {
 	}
 }
 
-// afterPings decides what the end of the ping channel means. A peer that never
-// answered may have closed it because it does not know it.
+// afterPings decides what the end of the ping channel means. A peer that never answered may
+// not know the ping channel and may have closed it.
 func (c *Conn) afterPings(err error) {
 	if !errors.Is(err, io.EOF) || c.hasAnswered() {
 		c.end(c.brokenBy(err))

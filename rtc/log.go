@@ -10,8 +10,8 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-// pionLog logs pion's messages at slog.LevelDebug. It drops pion's own debug and trace
-// levels, which come with each packet.
+// pionLog logs pion's messages at slog.LevelDebug. It drops pion's debug and trace
+// messages, which come with each packet.
 type pionLog struct {
 	log *slog.Logger
 }
@@ -41,7 +41,7 @@ func (p pionLog) write(format string, args ...any) {
 // states of ICE and DTLS, and the chosen pair of addresses.
 func logStates(connection *webrtc.PeerConnection, log *slog.Logger) {
 	if !log.Enabled(context.Background(), slog.LevelInfo) {
-		return // skip the work if nobody logs
+		return // nobody logs
 	}
 	connection.OnICECandidate(func(c *webrtc.ICECandidate) {
 		if c != nil {
@@ -67,7 +67,7 @@ func candidate(c *webrtc.ICECandidate) string {
 	return fmt.Sprintf("%s %s:%d %s", c.Protocol, c.Address, c.Port, c.Typ)
 }
 
-// address is a candidate of ICE in the same words.
+// address formats a candidate of package ice in the form of candidate.
 func address(c ice.Candidate) string {
 	return fmt.Sprintf("%s %s:%d %s", c.NetworkType().NetworkShort(), c.Address(), c.Port(), c.Type())
 }

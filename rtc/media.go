@@ -21,7 +21,8 @@ type mediaLink struct {
 	sounds  *sounds    // nil without sound
 }
 
-// newMediaPeer makes a peer with media in its connection, unless sound is false.
+// newMediaPeer makes a peer with a full pion peer connection. If sound is false, it carries
+// no media.
 func newMediaPeer(o *Options, sound bool) (*peer, error) {
 	mux, err := openIPv6Mux(o)
 	if err != nil {
@@ -82,7 +83,7 @@ func newAPI(o *Options, sound bool, mux ice.UDPMux, network transport.Net) *webr
 	)
 }
 
-// configuration returns the servers in the form that pion takes.
+// configuration returns the ICE servers in the form that pion takes.
 func (o *Options) configuration() webrtc.Configuration {
 	var configuration webrtc.Configuration
 	for _, server := range o.ICEServers {
@@ -105,7 +106,7 @@ func (l *mediaLink) open(label string, to chan<- channel) error {
 	return nil
 }
 
-// accept accepts a data channel that the peer has opened.
+// accept accepts a data channel that the other side has opened.
 func (l *mediaLink) accept(opened *webrtc.DataChannel) {
 	reliable := opened.Ordered() && opened.MaxRetransmits() == nil && opened.MaxPacketLifeTime() == nil
 	if to := l.peer.slot(opened.Label(), reliable); to != nil {

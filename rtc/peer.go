@@ -17,22 +17,22 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-// ICE calls a silent peer disconnected after the first of these, failed after
-// the second on top of it, and sends a keepalive every third. A keepalive costs
-// both ends more than a message does. RFC 7675 asks for one every 5 s.
+// ICE timeouts. ICE calls a silent peer disconnected after the first, and failed after the
+// second on top of it. It sends a keepalive after each third. A keepalive costs both ends
+// more than a message does. RFC 7675 asks for one every 5 s.
 const (
 	iceDisconnected = 5 * time.Second
 	iceFailed       = 5 * time.Second
 	iceKeepalive    = 2500 * time.Millisecond
 )
 
-// maxRetransmit bounds SCTP's wait between two attempts. It is also the
-// wait before a sender finds out that a slow reader has room again: pion does
-// not announce a window that opens, and up to SCTP's own bound of 60 s the wait
-// doubles each time.
+// maxRetransmit bounds SCTP's wait between two attempts. It also bounds the time until a
+// sender finds out that a slow reader has room again. pion does not announce a window that
+// opens, and the wait would double each time up to SCTP's bound of 60 s.
 const maxRetransmit = time.Second
 
-// Timeouts of one STUN server, and of all servers together, within the time to connect.
+// Timeouts of one STUN server, and of all servers together. Both are within the time to
+// connect.
 const (
 	stunGather = 2 * time.Second
 	maxGather  = 4 * time.Second
@@ -53,8 +53,8 @@ type channel interface {
 
 // link is a connection to the peer, with its session descriptions.
 type link interface {
-	// open makes a data channel, and passes it on once it is open. Call it before offer
-	// or answer.
+	// open makes a data channel, and passes it on once it is open. It must be called before
+	// offer or answer.
 	open(label string, to chan<- channel) error
 	// offer and answer describe this end, with all of its ICE candidates.
 	offer(ctx context.Context) (string, error)
@@ -65,19 +65,19 @@ type link interface {
 	hasPath() bool
 	// isClosedByPeer reports whether the other side has closed the link.
 	isClosedByPeer() bool
-	// received returns the number of received bytes, and maxMessage the largest message
-	// that the other side accepts, once there is a channel.
+	// received returns the number of received bytes, once there is a channel. maxMessage
+	// returns the largest message in bytes that the other side accepts.
 	received() uint64
 	maxMessage() int
 	// close ends the link at once, and waits for its goroutines.
 	close()
 }
 
-// peer is one end of a connection. Its data channels are handed over as they open.
+// peer is one end of a connection. It passes on data channels as they open.
 type peer struct {
 	link
-	messages chan channel  // the message channel, once
-	pings    chan channel  // the ping channel, once, if there is one
+	messages chan channel  // gets the message channel, once
+	pings    chan channel  // gets the ping channel, once, if there is one
 	broken   chan struct{} // closed when the link has failed, or is closed by the peer
 
 	breaking    sync.Once
@@ -85,8 +85,8 @@ type peer struct {
 	log         *slog.Logger
 }
 
-// newPeer makes a peer that connects on this machine only, unless the options allow
-// remote peers. It can have sound only with media.
+// newPeer makes a peer. The peer connects only on this machine unless the options allow
+// remote peers. It can carry sound only if media is true.
 func newPeer(o *Options, media bool) (*peer, error) {
 	if media {
 		return newMediaPeer(o, true)
@@ -105,10 +105,10 @@ func (o *Options) newPeer(l link) *peer {
 	}
 }
 
-// markBroken says that no way to the peer is left.
+// markBroken records that no path to the peer is left.
 func (p *peer) markBroken() { p.breaking.Do(func() { close(p.broken) }) }
 
-// loopbackNetwork is IPv4, or IPv6 if the loopback interface has nothing else.
+// loopbackNetwork returns IPv4, or IPv6 if the loopback interface has only IPv6.
 var loopbackNetwork = sync.OnceValue(func() webrtc.NetworkType {
 	addresses, err := net.InterfaceAddrs()
 	if err != nil {
@@ -133,7 +133,7 @@ func networkOf(addresses []net.Addr) webrtc.NetworkType {
 }
 
 // openIPv6Mux opens the socket of a peer connection on a machine whose only loopback
-// address is ::1, which pion uses only if it gets the socket. On other machines it
+// address is ::1. pion uses that address only through a given socket. On other machines it
 // returns nil.
 func openIPv6Mux(o *Options) (ice.UDPMux, error) {
 	if o.allowRemote || loopbackNetwork() != webrtc.NetworkTypeUDP6 {
@@ -156,8 +156,8 @@ func closeMux(mux ice.UDPMux) {
 	}
 }
 
-// packetNet is the network of a peer connection; nil: pion's own. The error is of a
-// network that MaySend cannot guard.
+// packetNet returns the network of a peer connection, or nil for pion's default. It fails
+// for a network that MaySend cannot guard.
 func (o *Options) packetNet() (network transport.Net, err error) {
 	switch {
 	case !o.allowRemote:
@@ -174,11 +174,12 @@ func (o *Options) packetNet() (network transport.Net, err error) {
 	return &fencedNet{network, o.MaySend}, nil
 }
 
-// interfacesHere are the network interfaces of this machine, listed once: the
-// loopback one does not come and go, and pion lists them for each connection.
+// interfacesHere lists the network interfaces of this machine once. pion would list them
+// for each connection, but the loopback interface does not change.
 var interfacesHere = sync.OnceValues(stdnet.NewNet)
 
-// slot is where a data channel goes that the peer has opened, or nil.
+// slot returns where to pass a data channel that the other side has opened, or nil for an
+// unknown one.
 func (p *peer) slot(label string, isReliable bool) chan<- channel {
 	switch {
 	case label == messageLabel && isReliable:
@@ -190,8 +191,8 @@ func (p *peer) slot(label string, isReliable bool) chan<- channel {
 	return nil
 }
 
-// handOver passes an open data channel on, or closes it if there is one of its
-// kind already.
+// handOver passes an open data channel on. It closes the channel if there already is one of
+// its kind.
 func (p *peer) handOver(opened *datachannel.DataChannel, to chan<- channel) {
 	p.log.Info("data channel open", "label", opened.Label)
 	select {
@@ -214,7 +215,7 @@ func (p *peer) answer(ctx context.Context, offer string) (string, error) {
 	return p.withRelay(p.link.answer(ctx))
 }
 
-// withRelay refuses a description without an address where only a relay may give one.
+// withRelay refuses a description without candidates if only a relay may provide them.
 func (p *peer) withRelay(text string, err error) (string, error) {
 	if err == nil && p.isRelayOnly && !strings.Contains(text, "\na=candidate:") {
 		err = errors.New("no TURN server gives this machine an address: check its URL, the user name and the credential")
@@ -222,8 +223,8 @@ func (p *peer) withRelay(text string, err error) (string, error) {
 	return text, err
 }
 
-// waitGathered waits for the candidates of this side, so that one exchange is enough.
-// A server that does not answer is not waited for.
+// waitGathered waits for the candidates of this side, so that one exchange is enough. It
+// does not wait long for a server that does not answer.
 func waitGathered(ctx context.Context, gathered <-chan struct{}) error {
 	enough := time.NewTimer(maxGather)
 	defer enough.Stop()
@@ -236,7 +237,7 @@ func waitGathered(ctx context.Context, gathered <-chan struct{}) error {
 	return nil
 }
 
-// take sets the remote description, which has to have a data channel in it.
+// take sets the remote description, which must contain a data channel.
 func (p *peer) take(kind webrtc.SDPType, text string) error {
 	description := webrtc.SessionDescription{Type: kind, SDP: text}
 	parsed, err := description.Unmarshal()

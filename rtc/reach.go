@@ -21,8 +21,8 @@ type ICEServer struct {
 	Username, Credential string
 }
 
-// shortestKey is the minimum length of the key of a Listener that other machines can
-// reach, because they can guess.
+// shortestKey is the minimum length, in characters, of the key of a Listener that other
+// machines can reach. They could guess a shorter key.
 const shortestKey = 16
 
 var (
@@ -34,15 +34,15 @@ var (
 	// Options.BusyTimeout.
 	ErrBusy = errors.New("the server is busy")
 
-	// ErrNoPath reports that the peer answered the offer, but no packet arrived from
-	// it: a firewall is in between. A TURN server in Options.ICEServers may help.
+	// ErrNoPath reports that the peer answered the offer, but no packet arrived from it: a
+	// firewall blocks UDP. A TURN server in Options.ICEServers may help.
 	ErrNoPath = errors.New("the network let no UDP through")
 
 	// ErrKey reports that the listener refused the key, or that the key is missing.
 	ErrKey = errors.New("the room key is missing or wrong")
 )
 
-// keyPattern is what a bearer token may be made of (RFC 6750).
+// keyPattern matches the characters that a bearer token may contain (RFC 6750).
 var keyPattern = regexp.MustCompile(`^[A-Za-z0-9._~+/-]+=*$`)
 
 // checkReach returns an error about the options for other machines.
@@ -68,8 +68,8 @@ func (o *Options) checkReach() error {
 	return nil
 }
 
-// withoutPassword returns an address without the part before its host, which may be a
-// secret.
+// withoutPassword returns an address without the part before its host, which may contain a
+// password.
 func withoutPassword(address string) string {
 	scheme, rest, _ := strings.Cut(address, ":")
 	if at := strings.LastIndex(rest, "@"); at >= 0 {
@@ -99,7 +99,7 @@ func (o *Options) checkDial(endpoint *url.URL) error {
 	return nil
 }
 
-// checkListen refuses to be open to everybody, unless Insecure is set.
+// checkListen refuses to accept connections from everybody, unless Insecure is set.
 func (o *Options) checkListen(host string) error {
 	if isLoopback(host) {
 		return nil

@@ -6,8 +6,8 @@ import (
 	"os"
 )
 
-// Risk returns what makes a Listener with these options unsafe when other machines
-// can reach it, or "".
+// Risk returns what makes a Listener with these options unsafe if other machines can reach
+// it, or "" if nothing does.
 func (o *Options) Risk() string {
 	switch {
 	case o.Key == "" && o.TLS == nil:
@@ -26,7 +26,7 @@ func (o *Options) Risk() string {
 func DialURL(listening string) (address string, public bool) {
 	u, err := url.Parse(listening)
 	if err != nil {
-		return listening, false // it is made by rtc
+		return listening, false // rtc has made this address
 	}
 	ip := net.ParseIP(u.Hostname())
 	if host, err := os.Hostname(); err == nil && ip.IsUnspecified() {

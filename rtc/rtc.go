@@ -9,8 +9,8 @@
 //
 // # On the wire
 //
-// The two agree over HTTP, in the manner of WHIP (RFC 9725), and then talk over
-// UDP:
+// The two programs set up the connection over HTTP, in the manner of WHIP (RFC 9725). The
+// data then goes over UDP:
 //
 //	dialer                                    listener
 //	POST /              application/sdp  ->   offer, with every ICE candidate
@@ -20,43 +20,42 @@
 //	data channel "echocast.ping"         <->  "ping", answered by "pong"; "bye"
 //	DELETE /{session}                    ->   the session is over
 //
-// The dialer opens both channels. A peer may open or answer only "echocast"; then only
-// ICE notices that it is gone.
+// The dialer opens both channels. A peer may open or answer only "echocast". Then only ICE
+// detects that the peer is gone.
 //
-// On one machine, between two ends of this package, a message of speech is one
-// datagram in place of three: each side says in its description how large they may
-// be. Whoever does not say so gets those of 1.2 kB that every path lets through.
+// On one machine, between two ends of this package, a message of speech is sent in one
+// datagram instead of three. Each side states in its description how large datagrams may
+// be. A side that states no size gets datagrams of 1.2 kB, which pass on every path.
 //
 // # On two machines
 //
-// The description holds the fingerprints of the certificates, so whoever can
-// change it in transit can listen in. Between machines the exchange is HTTPS, and
-// a key (Options.Key) says who may connect:
+// The description holds the fingerprints of the certificates, so anyone who can change it
+// in transit can listen in. Between machines the exchange uses HTTPS, and a key
+// (Options.Key) decides who may connect:
 //
 //	l, err := rtc.Listen("0.0.0.0:8870", &rtc.Options{Key: key, TLS: withCertificate})
 //	conn, err := rtc.Dial(ctx, "https://studio.example.org:8870", &rtc.Options{Key: key})
 //
-// The data goes over UDP between any of their addresses. Where a router or a
-// firewall is between them, Options.ICEServers names servers that tell the
-// machines their addresses (STUN) or pass everything on (TURN).
+// The data goes over UDP between any of their addresses. If a router or a firewall is
+// between them, Options.ICEServers names servers that tell the machines their addresses
+// (STUN) or relay everything (TURN).
 //
 // # How a connection ends
 //
-// After Close every call on that side fails with net.ErrClosed. When the peer
-// closes, Receive first delivers all that the peer sent and then fails with
-// ErrPeerGone. When the peer falls silent or the connection breaks, Receive
-// delivers what had arrived and then fails with ErrLost. Send fails with the same
-// errors, at once.
+// After Close every call on that side fails with net.ErrClosed. When the peer closes,
+// Receive first delivers everything that the peer sent, and then fails with ErrPeerGone.
+// When the peer falls silent or the connection breaks, Receive delivers what has arrived,
+// and then fails with ErrLost. Send fails with the same errors at once.
 //
-// Close waits until the peer has acknowledged what was sent, sends "bye" on the ping
-// channel and resets both channels (RFC 8831 section 6.7). Once the peer has reset
-// its own, Close deletes the session and aborts the association.
+// Close waits until the peer has acknowledged what was sent. It then sends "bye" on the
+// ping channel and resets both channels (RFC 8831 section 6.7). Once the peer has reset its
+// channels, Close deletes the session and aborts the association.
 //
 // # Goroutines
 //
-// A Conn runs two: one watches the connection, one answers pings. A Listener runs
-// its HTTP server, and one for each session until that is accepted. Close, of
-// either, returns after all of them and pion's have ended.
+// A Conn runs two goroutines: one watches the connection, and one answers pings. A Listener
+// runs its HTTP server, and one goroutine for each session that is not accepted yet. Close
+// returns after all of these goroutines and pion's have ended.
 package rtc
 
 import (
@@ -80,10 +79,10 @@ const (
 	pingLabel    = "echocast.ping"
 )
 
-// Errors of a connection that ended other than by its own Close (net.ErrClosed).
+// Errors that end a connection, apart from net.ErrClosed, which follows its Close.
 var (
-	// ErrPeerGone reports that the peer closed the connection. Everything that a Conn
-	// sent has then been received; a browser's close() may drop its last messages.
+	// ErrPeerGone reports that the peer closed the connection. If the peer is a Conn,
+	// everything that it sent was received. A browser's close() may drop its last messages.
 	ErrPeerGone = errors.New("the peer has closed the connection")
 
 	// ErrLost reports that the peer fell silent, or that the connection broke. The last
@@ -91,12 +90,12 @@ var (
 	ErrLost = errors.New("connection lost")
 )
 
-// ErrTooLarge reports a message that is larger than its receiver accepts. On Send only
-// that message fails, on Receive the connection ends.
+// ErrTooLarge reports a message that is larger than its receiver accepts. In Send only that
+// message fails. In Receive the connection ends.
 var ErrTooLarge = errors.New("message too large")
 
-// maxMessageLimit is SCTP's receive window in pion (1 MiB): a message beyond
-// it could never arrive whole.
+// maxMessageLimit is SCTP's receive window in pion (1 MiB). A larger message could never
+// arrive whole.
 const maxMessageLimit = 1 << 20
 
 // Options configure a connection. A nil *Options and every zero field mean the default,
@@ -111,9 +110,9 @@ type Options struct {
 	// default is a quarter of HighWater.
 	LowWater int
 
-	// MaxMessage is the largest message taken from the peer, in bytes; it is
-	// announced in the session description. The default is 256 KiB, as in
-	// Chromium; 1 MiB is the most.
+	// MaxMessage is the largest message accepted from the peer, in bytes. It is announced
+	// in the session description. The default is 256 KiB, as in Chromium, and the maximum
+	// is 1 MiB.
 	MaxMessage int
 
 	// ConnectTimeout bounds the time from the offer to the open data channel.
@@ -124,27 +123,27 @@ type Options struct {
 	// was sent. The default is 1 s.
 	CloseTimeout time.Duration
 
-	// PingInterval is the silence of the peer after which it is pinged, and
-	// the time between two pings. The default is 1 s.
+	// PingInterval is how long the peer may be silent before it is pinged, and the time
+	// between two pings. The default is 1 s.
 	PingInterval time.Duration
 
-	// PingTimeout is how long the peer may be silent before the connection is
-	// lost, rounded up to whole ping intervals. A peer that has never
-	// answered a ping is not lost for its silence. The default is 3 s.
+	// PingTimeout is how long the peer may be silent before the connection counts as lost.
+	// It is rounded up to whole ping intervals. It does not apply to a peer that has never
+	// answered a ping. The default is 3 s.
 	PingTimeout time.Duration
 
-	// BusyTimeout is how long Dial tries again while the Listener has too many
-	// sessions that wait. The default is ConnectTimeout.
+	// BusyTimeout is how long Dial keeps trying while too many sessions wait at the
+	// Listener. The default is ConnectTimeout.
 	BusyTimeout time.Duration
 
-	// Handler serves requests to a Listener for files in folders, which are not part of
-	// the handshake. They must come from this machine or its pages, as offers must, and
+	// Handler serves requests to a Listener for files in folders, which are not part of the
+	// handshake. Like offers, the requests must come from this machine or its pages. They
 	// need no Key. The default is to refuse them.
 	Handler http.Handler
 
-	// Backlog is how many sessions a Listener holds that are not yet accepted,
-	// connected or not; an address may have half of them. One more is refused
-	// with 503. The default is 64.
+	// Backlog is how many sessions that are not yet accepted a Listener holds, whether
+	// connected or not. One address may have half of them. Further offers are refused with
+	// 503. The default is 64.
 	Backlog int
 
 	// Warn is called by a Listener with a warning for its owner, such as a wrong key
@@ -156,50 +155,50 @@ type Options struct {
 	// logs); a Listener logs nothing by default.
 	Log *slog.Logger
 
-	// ICEServers are STUN and TURN servers. The default is none. With any, data leaves
-	// this machine even if the address is on it.
+	// ICEServers are STUN and TURN servers. The default is none. If there are any, data may
+	// leave this machine even if the address is on this machine.
 	ICEServers []ICEServer
 
-	// RelayOnly uses the TURN servers only, so that the peer does not learn
-	// this machine's addresses.
+	// RelayOnly permits only paths through the TURN servers, so that the peer does not
+	// learn this machine's addresses.
 	RelayOnly bool
 
-	// Key is a secret that Dial sends and a Listener demands. Beyond this machine a
-	// Listener needs one of at least 16 characters. It consists of letters, digits and
-	// -._~+/ with = at its end, and is never in an error.
+	// Key is a secret that Dial sends and a Listener demands. A Listener that other
+	// machines can reach needs a key of at least 16 characters. A key consists of letters,
+	// digits and -._~+/ and may end in =. No error contains it.
 	Key string
 
-	// TLS is how Dial checks the server's certificate (the default is the
-	// system's way), and the certificate of a Listener, which then serves
-	// https. It is not changed.
+	// TLS configures how Dial checks the server's certificate (by default as the system
+	// does). In a Listener it holds the certificate, and the Listener then serves https. It
+	// is not changed.
 	TLS *tls.Config
 
-	// Insecure permits a Listener beyond this machine without a key or TLS, and Dial
-	// without TLS if there is no key.
+	// Insecure permits a Listener that other machines can reach without a key or TLS. It
+	// permits Dial to use no TLS if there is no key.
 	Insecure bool
 
-	// Sound makes Dial ask for the sound of the room, for Hear. A Listener sends it to
-	// whoever asks. Without it there is no media at all.
+	// Sound makes Dial ask for the sound of the room, for Hear. A Listener sends sound to
+	// every peer that asks. Without Sound there is no media.
 	Sound bool
 
-	// MuLaw makes a Listener send sound as G.711 mu-law at 8 kHz, which needs no
-	// library, in place of Opus.
+	// MuLaw makes a Listener send sound as G.711 mu-law at 8 kHz instead of Opus. Mu-law
+	// needs no library.
 	MuLaw bool
 
-	// MaySend, if it is set, is asked before each datagram of a peer connection. Where it
-	// says no, the datagram is dropped, also one that repeats what was sent before.
+	// MaySend, if set, is called before each datagram of a peer connection is sent. If it
+	// returns false, the datagram is dropped, even if it repeats earlier data.
 	MaySend func() bool
 
 	allowRemote bool // ICE uses all interfaces, not only the loopback one
 
-	secrets *redact.Secrets // what no error may show
+	secrets *redact.Secrets // secrets that errors must not show
 
-	// in tests: takes the place of the network below HTTP
+	// In tests: replaces the network below HTTP.
 	network func(ctx context.Context, network, address string) (net.Conn, error)
 
-	finish time.Duration // in tests: takes the place of maxFinish
+	finish time.Duration // in tests: replaces maxFinish
 
-	ticks <-chan time.Time // in tests: takes the place of the ping ticker
+	ticks <-chan time.Time // in tests: replaces the ping ticker
 }
 
 // Check returns an error for invalid options, without connecting to anything.

@@ -20,7 +20,8 @@ const (
 // soundBacklog is how many packets wait for Hear, one second of both tracks.
 const soundBacklog = 100
 
-// The payload types: Opus has the number that Chromium uses, mu-law a fixed one.
+// The payload types. Opus has the number that Chromium uses, and mu-law has its fixed
+// number.
 const (
 	opusPayload = 111
 
@@ -36,7 +37,8 @@ var opusCapability = webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeOpus, Cl
 
 var muLawCapability = webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypePCMU, ClockRate: 8000, Channels: 1}
 
-// mediaEngine supports Opus and mu-law if there is sound, and else nothing.
+// mediaEngine returns an engine that supports Opus and mu-law, or nothing if sound is
+// false.
 func mediaEngine(sound bool) *webrtc.MediaEngine {
 	media := &webrtc.MediaEngine{}
 	if !sound {
@@ -58,8 +60,8 @@ func offersSound(description string) bool {
 	return strings.HasPrefix(description, "m=audio ") || strings.Contains(description, "\nm=audio ")
 }
 
-// offersMedia reports whether a session description has a section besides that of the
-// data channel. Its answer needs one for each, which dataLink does not write.
+// offersMedia reports whether a session description has sections other than that of the
+// data channel. Its answer needs a section for each, which dataLink does not write.
 func offersMedia(description string) bool { return strings.Count("\n"+description, "\nm=") > 1 }
 
 // sounds are the tracks of a connection.
@@ -90,7 +92,7 @@ func (l *mediaLink) receiveSound() error {
 	return nil
 }
 
-// sendSound adds both tracks to the answer, and accepts those that the peer sends.
+// sendSound adds both tracks to the answer, and accepts the tracks that the peer sends.
 func (l *mediaLink) sendSound() error {
 	l.sounds = &sounds{out: make(map[string]*webrtc.TrackLocalStaticRTP), usesMuLaw: l.options.MuLaw,
 		heard: make(chan Sound, soundBacklog)}
@@ -127,7 +129,7 @@ func (s *sounds) read(track *webrtc.TrackRemote) {
 	}
 }
 
-// pass hands on a sound. If nobody reads, the oldest gives way.
+// pass queues a packet for Hear. If the queue is full, it drops the oldest packet.
 func (s *sounds) pass(sound Sound) {
 	for {
 		select {
@@ -148,7 +150,7 @@ func (c *Conn) HasSound() bool {
 	return sounds != nil && sounds.out != nil
 }
 
-// sound is nil where there is none.
+// sound returns the tracks of the connection, or nil without sound.
 func (p *peer) sound() *sounds {
 	if media, ok := p.link.(*mediaLink); ok {
 		return media.sounds
@@ -156,9 +158,9 @@ func (p *peer) sound() *sounds {
 	return nil
 }
 
-// Play sends a packet of Opus, or with Options.MuLaw of mu-law, to a peer that asked
-// for sound: its sequence number, timestamp (48 kHz in both), marker and payload. It
-// does not block. If the peer did not ask for sound, it does nothing.
+// Play sends a packet to a peer that asked for sound: Opus, or mu-law with Options.MuLaw.
+// It sends the packet's sequence number, timestamp (48 kHz in both cases), marker and
+// payload. It does not block. If the peer did not ask for sound, it does nothing.
 func (c *Conn) Play(track string, packet *rtp.Packet) error {
 	if !c.HasSound() {
 		return nil
@@ -168,7 +170,7 @@ func (c *Conn) Play(track string, packet *rtp.Packet) error {
 		return fmt.Errorf("rtc: play: no track is called %q", track)
 	}
 	if c.peer.sound().usesMuLaw {
-		own := *packet // others have it too
+		own := *packet // other connections send the same packet
 		own.Timestamp /= muLawTicks
 		packet = &own
 	}
@@ -178,12 +180,11 @@ func (c *Conn) Play(track string, packet *rtp.Packet) error {
 	return nil
 }
 
-// Hear calls packet for each packet of the track that from names (SoundReplica
-// or SoundUser), or with SoundAll of all tracks, on a Conn that was dialled
-// with Options.Sound. On one that a Listener accepted, it is the sound that the
-// peer sends, such as that of a page's microphone: use SoundAll. No track ends
-// before the connection, so left is never called. The error is the cause of
-// ctx, net.ErrClosed, ErrPeerGone or ErrLost.
+// Hear calls packet for each packet of the track that from names: SoundReplica, SoundUser,
+// or SoundAll for all tracks. The Conn must have been dialled with Options.Sound. On a Conn
+// that a Listener accepted, Hear receives what the peer sends, such as the sound of a
+// page's microphone: use SoundAll. No track ends before the connection, so left is never
+// called. The error is the cause of ctx, net.ErrClosed, ErrPeerGone or ErrLost.
 func (c *Conn) Hear(ctx context.Context, from string, packet func(track string, p *rtp.Packet),
 	_ func(track string)) error {
 	for {

@@ -20,17 +20,17 @@ const (
 	// audioBacklog is how many packets may wait for a reader, one second of Opus.
 	audioBacklog = 50
 
-	// largestOffer is how many bytes an offer of one audio track may have.
+	// largestOffer is the maximum size of an offer of one audio track, in bytes.
 	largestOffer = 64 << 10
 
 	opusPayload = 111 // as Chromium numbers it
 )
 
-// Audio is the sound of one participant: RTP packets of Opus at 48 kHz, usually 20 ms
-// each, which Daily's media server sends to the page and the page forwards. Daily's
-// library decodes itself: its packets have the payload type PayloadL16 and 10 ms of
-// mono samples each, of 16 bits, big-endian, at Options.SoundRate; the timestamps are
-// at 48 kHz all the same.
+// Audio is the sound of one participant: RTP packets of Opus at 48 kHz, usually 20 ms each.
+// Daily's media server sends them to the page, and the page forwards them. Daily's library
+// decodes the sound itself. Its packets have the payload type PayloadL16, and each holds 10
+// ms of mono samples: 16 bits, big-endian, at Options.SoundRate. The timestamps are at 48
+// kHz in both cases.
 type Audio struct {
 	packets chan *rtp.Packet
 	broken  <-chan struct{} // closed when the transport has ended
@@ -42,9 +42,9 @@ type Audio struct {
 	connection *webrtc.PeerConnection // to a page that listens
 }
 
-// Audio subscribes to a participant's audio track, and to the replica's if the
-// session id is empty. A Conn listens to one participant at a time: the next
-// call, and a page that breaks, end the Audio of this one.
+// Audio subscribes to the audio track of the participant with this session id, or of the
+// replica if the id is empty. A Conn listens to one participant at a time: the next call
+// ends this Audio, and so does a page that breaks.
 //
 // The packets begin when the participant's microphone is on. Closing the Conn
 // closes the Audio.
@@ -205,7 +205,7 @@ func (a *Audio) answer(ctx context.Context, offer string) (string, error) {
 	}
 }
 
-// soundServer answers the offer that a page makes when it is told to listen.
+// soundServer answers the offer that a page makes when it is to send sound.
 type soundServer struct {
 	mu    sync.Mutex
 	audio *Audio // nil while nobody listens

@@ -15,11 +15,11 @@ import (
 // quitTimeout is how long the browser may take to end before it is killed.
 const quitTimeout = 2 * time.Second
 
-// Browser is one headless Chromium that several conversations share, each in a tab of
-// its own with storage and a process of its own. The first Join starts it, the last
-// Close ends it. The zero value is ready to use.
+// Browser is one headless Chromium that several conversations share. Each conversation has
+// a tab with separate storage and a separate process. The first Join starts the browser,
+// and the last Close ends it. The zero value is ready to use.
 type Browser struct {
-	// Path is the program; empty: FindBrowser looks for it.
+	// Path is the path of the program. If it is empty, FindBrowser looks for one.
 	Path string
 
 	flags []chromedp.ExecAllocatorOption // in tests: more flags, which come last
@@ -36,8 +36,8 @@ type chromium struct {
 	users  int // guarded by Browser.mu
 }
 
-// acquire returns the running browser, and starts one if there is none or if
-// it has died. Every browser that was acquired has to be released.
+// acquire returns the running browser. It starts one if none runs or if it has died. Every
+// acquired browser has to be released.
 func (b *Browser) acquire(ctx context.Context) (*chromium, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -100,7 +100,7 @@ func startBrowser(ctx context.Context, options []chromedp.ExecAllocatorOption) (
 	stop = func() {
 		if chromedp.FromContext(tabs).Browser != nil {
 			kill := time.AfterFunc(quitTimeout, cancel)
-			_ = chromedp.Cancel(tabs) // a browser that quits ends its processes itself
+			_ = chromedp.Cancel(tabs) // a browser that quits ends its processes
 			kill.Stop()
 		}
 		cancel()

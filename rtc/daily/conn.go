@@ -18,9 +18,8 @@ import (
 	"echocast/logs"
 )
 
-// Conn is a connection to a room. All its methods may be called at the same time
-// from several goroutines; calls of Send are carried out one after the other,
-// and so are calls of Receive.
+// Conn is a connection to a room. All its methods may be called at the same time from
+// several goroutines. Calls of Send run one after the other, and so do calls of Receive.
 type Conn struct {
 	address string
 	options *Options
@@ -33,7 +32,7 @@ type Conn struct {
 	receiveLock chan struct{} // one slot, held by Receive
 
 	lifetime   *lifetime.Lifetime
-	stop       context.CancelFunc // ends the joining again; called by Close
+	stop       context.CancelFunc // stops rejoining; called by Close
 	supervised chan struct{}      // closed when supervise returns
 	closeErr   error              // read it after supervised is closed
 
@@ -42,17 +41,17 @@ type Conn struct {
 	mu            sync.Mutex
 	roster        roster
 	isInterrupted bool          // reported by Daily
-	lost          error         // why the room is being joined again, until it is
-	transport     transport     // nil while the room is being joined again
+	lost          error         // why the room is being rejoined; nil otherwise
+	transport     transport     // nil while the room is being rejoined
 	changed       chan struct{} // closed when transport or roster changes
 }
 
-// Join starts a browser, unless Options.Browser runs already, and joins a room.
-// The address is a Daily room's, such as Tavus' conversation_url.
+// Join joins the Daily room at an address, such as Tavus' conversation_url. It starts a
+// browser, unless Options.Browser is already running.
 //
-// ctx and Options.JoinTimeout bound Join, not the Conn. The error wraps
-// ErrNoBrowser, ErrRefused, ErrLost (no way to Daily's servers), the cause of
-// ctx or context.DeadlineExceeded.
+// ctx and Options.JoinTimeout bound Join, not the Conn. The error wraps ErrNoBrowser,
+// ErrRefused, ErrLost (Daily's servers cannot be reached), the cause of ctx or
+// context.DeadlineExceeded.
 func Join(ctx context.Context, address string, opts *Options) (*Conn, error) {
 	options := opts.withDefaults()
 	c, err := join(ctx, address, options)
@@ -156,7 +155,8 @@ func (c *Conn) open(ctx context.Context) (transport, error) {
 	return openPage(ctx, c.options, c.handle)
 }
 
-// microphoneRate returns the rate of the page's microphone; 0: it has none.
+// microphoneRate returns the sampling rate of the page's microphone in Hz, or 0 without a
+// microphone.
 func (c *Conn) microphoneRate() int {
 	if c.options.Microphone {
 		return MicrophoneRate
@@ -184,7 +184,8 @@ const everyone = "*"
 // connectionError is Daily's type of error for a broken connection.
 const connectionError = "connection-error"
 
-// supervise watches the transport, and joins the room again, once, when it breaks.
+// supervise watches the transport. When the transport breaks, supervise rejoins the room,
+// once.
 func (c *Conn) supervise(ctx context.Context, p transport) {
 	defer close(c.supervised)
 	for attempts := 1; ; attempts-- {
@@ -233,7 +234,7 @@ func (c *Conn) resend(ctx context.Context, by transport, messages [][]byte) erro
 	return nil
 }
 
-// use makes a transport the current one; nil: none.
+// use makes a transport the current one. nil means none.
 func (c *Conn) use(p transport) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -241,7 +242,7 @@ func (c *Conn) use(p transport) {
 	c.notifyChange()
 }
 
-// setLost records why the room is being joined again.
+// setLost records why the room is being rejoined.
 func (c *Conn) setLost(cause error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -257,7 +258,7 @@ func (c *Conn) goodbye(p transport) error {
 	return p.leave(ctx)
 }
 
-// handle takes an event of the room.
+// handle processes an event of the room.
 func (c *Conn) handle(p transport, f frame) {
 	c.logEvent(f)
 	c.mu.Lock()
@@ -307,7 +308,7 @@ func (c *Conn) logEvent(f frame) {
 }
 
 // setInterrupted records whether Daily's signalling, which carries the messages, is
-// interrupted. Messages wait meanwhile. c.mu is held.
+// interrupted. Until it recovers, messages wait. The caller holds c.mu.
 func (c *Conn) setInterrupted(interrupted bool) {
 	if interrupted == c.isInterrupted {
 		return
@@ -329,8 +330,8 @@ func (c *Conn) withoutSecrets(r *reason) *reason {
 	return &reason{Type: c.secrets.Text(r.Type), Message: c.secrets.Text(r.Message)}
 }
 
-// roomOver reports whether Daily ended the call. A broken connection is worth another
-// attempt.
+// roomOver ends the transport for a reason from Daily: the call is over, unless only the
+// connection broke. After a broken connection, joining again may help.
 func roomOver(p transport, r *reason) {
 	switch {
 	case r == nil:
@@ -342,7 +343,7 @@ func roomOver(p transport, r *reason) {
 	}
 }
 
-// rejoined reports the room as joined again, if it was.
+// rejoined reports that the room was rejoined, if it was.
 func (c *Conn) rejoined() [][]byte {
 	if c.lost == nil {
 		return nil
@@ -361,16 +362,16 @@ func (c *Conn) deliver(messages ...[]byte) {
 	}
 }
 
-// MaxMessage is the largest message that the room takes, in UTF-16 code units,
-// which for ASCII are bytes. It can be another after room.rejoined.
+// MaxMessage returns the largest message that the room takes, in UTF-16 code units. For
+// ASCII these are bytes. The value can change with room.rejoined.
 func (c *Conn) MaxMessage() int { return int(c.limit.Load()) }
 
-// Send returns when daily-js or the library has taken the message; they do not report
-// delivery. Send does not keep msg, which must be a JSON object.
+// Send passes a message to daily-js or the library, and returns when they have taken it.
+// They do not report delivery. msg must be a JSON object, and Send does not keep it.
 //
-// The error is the cause of ctx, net.ErrClosed, ErrPeerGone, ErrLost or ErrTooLarge. A
-// Send that failed with another error than ErrLost has sent nothing. If its ctx or msg
-// ended it, the connection is still usable.
+// The error is the cause of ctx, net.ErrClosed, ErrPeerGone, ErrLost or ErrTooLarge. After
+// any error but ErrLost, nothing was sent. If ctx or msg caused the error, the connection
+// is still usable.
 func (c *Conn) Send(ctx context.Context, msg []byte) error {
 	if err := c.send(ctx, msg); err != nil {
 		return fmt.Errorf("daily: send: %w", err)
@@ -425,9 +426,8 @@ func (c *Conn) current(ctx context.Context) (transport, string, error) {
 	}
 }
 
-// Receive returns the next message of the room or about it, which belongs to
-// the caller. A ctx that is done ends this call only, and no message is lost by
-// it.
+// Receive returns the next message of the room or about it, which belongs to the caller. If
+// ctx ends, only this call ends, and no message is lost.
 //
 // The error is the cause of ctx, net.ErrClosed, or, after the last message that
 // arrived, ErrPeerGone or ErrLost.
@@ -464,13 +464,12 @@ func (c *Conn) receive(ctx context.Context) ([]byte, error) {
 	}
 }
 
-// Close leaves the room and frees the connection, and the browser if no other
-// conversation uses it. It waits at most Options.LeaveTimeout for the page to
-// have left, and then for every goroutine and process. Calls that are blocked
-// fail with net.ErrClosed.
+// Close leaves the room and frees the connection. It also ends the browser if no other
+// conversation uses it. It waits at most Options.LeaveTimeout for the page to leave, and
+// then for every goroutine and process. Blocked calls fail with net.ErrClosed.
 //
-// The error says that the page did not leave in good order. Further calls wait
-// for the first and return the same.
+// The error says that the page did not leave properly. Further calls wait for the first and
+// return the same.
 func (c *Conn) Close() error {
 	c.lifetime.Close()
 	c.stop()

@@ -4,25 +4,25 @@
 //	conn, err := daily.Join(ctx, "https://tavus.daily.co/c0123456789abcdef", nil)
 //	err = conn.Send(ctx, []byte(`{"event_type":"conversation.echo"}`))
 //
-// Daily documents no protocol of its own, so this package joins with Daily's library
-// daily-js in a headless Chromium. Chromium must be installed, and a conversation takes
-// 50 to 400 MB of memory (see [Browser]). With [Options].Library it joins with Daily's
-// native library instead.
+// Daily documents no protocol. So this package joins with Daily's library daily-js in a
+// headless Chromium. Chromium must be installed, and a conversation takes 50 to 400 MB of
+// memory (see [Browser]). With [Options].Library the package joins with Daily's native
+// library instead.
 //
 //	Conn ── data channel of package rtc ── page ── daily-js ── Daily's servers
 //
-// The page is served by this package on 127.0.0.1, under a path that cannot be
-// guessed. daily-js is a local file ([Options].DailyJS), or the release Version
-// from the public CDN that Daily's own samples use, checked by its hash. It
-// loads the rest, its call machine, from Daily itself. The page joins without
-// camera and microphone, and subscribes to no track unless Conn.Audio asks. With
-// [Options].Microphone it publishes an audio track that a [Microphone] speaks into.
+// The package serves the page on 127.0.0.1, under a path that cannot be guessed. daily-js
+// is a local file ([Options].DailyJS), or the release Version from the public CDN that
+// Daily's samples use. The browser checks that release by its hash. daily-js loads the
+// rest, its call machine, from Daily. The page joins without camera and microphone, and
+// subscribes to no track unless Conn.Audio asks for one. With [Options].Microphone it
+// publishes an audio track that plays what a [Microphone] speaks.
 //
 // # Messages
 //
-// A message is one JSON object, passed on unchanged; daily-js parses and prints it, so
-// numbers beyond 2^53 must be strings. Daily delivers a message to those who are in the
-// room at that moment, and never to its sender.
+// A message is one JSON object and is passed on unchanged. daily-js parses and reprints it,
+// so numbers beyond 2^53 must be strings. Daily delivers a message to everyone in the room
+// at that moment, but never to its sender.
 //
 // # Who is in the room
 //
@@ -35,34 +35,34 @@
 //	{"message_type":"room","event_type":"room.rejoined",
 //	 "properties":{"reason":"the page has crashed"}}
 //
-// Those who were there before are reported as joined. The role is "replica" for
-// the replica and "person" for all others. The replica is the first whose
-// user_id contains, or whose user_name is, Options.ReplicaName. If there is none
-// by that name, it is the first who sends an event that only a replica sends
-// (message_type "system", or a started_speaking or stopped_speaking); it is then
-// reported as joined once more, in its new role.
+// Participants who were already in the room are reported as joined. The role is "replica"
+// for the replica and "person" for everyone else. The replica is the first participant
+// whose user_id contains Options.ReplicaName or whose user_name equals it. If there is
+// none, it is the first participant who sends an event that only a replica sends
+// (message_type "system", or a started_speaking or stopped_speaking). That participant is
+// then reported as joined again, with the new role.
 //
 // If there are several replicas in the room, ours is the one whose events name
 // Options.Conversation. Events of the others are not delivered.
 //
-// Messages are sent to the replica, and to all as long as it is not known.
+// Messages are sent to the replica. While the replica is not known, they are sent to
+// everyone.
 //
-// While Daily's signalling is interrupted, as the event room.network_interrupted
-// says, Send waits, until room.network_connected.
+// The event room.network_interrupted reports that Daily's signalling is interrupted. Send
+// then waits until room.network_connected.
 //
-// # When it breaks
+// # Reconnecting
 //
-// If a page or a browser crashes, the Conn joins the room again, once, with a new page
-// and if need be a new browser. Send waits for that, and sends again what daily-js had
-// not taken. What others send in the meantime is lost. After room.rejoined, changes
-// among the participants are reported. The second crash ends the connection with
-// ErrLost.
+// If a page or a browser crashes, the Conn rejoins the room, once, with a new page and, if
+// necessary, a new browser. Send waits for that, and sends again what daily-js had not
+// taken. What others send in the meantime is lost. After room.rejoined, the Conn reports
+// which participants have joined or left. A second crash ends the connection with ErrLost.
 //
 // # Goroutines
 //
-// A Conn runs two of its own: one watches over the connection, one reads what
-// the page says. A running browser has one for its HTTP server, and chromedp's.
-// Close returns after all of them, and after the browser has gone.
+// A Conn runs two goroutines: one watches the connection, and one reads the messages of the
+// page. A running browser has one for its HTTP server, and those of chromedp. Close returns
+// after all of them and the browser have ended.
 package daily
 
 import (
@@ -74,8 +74,8 @@ import (
 	"echocast/rtc"
 )
 
-// Version is the release of daily-js that is loaded unless Options.DailyJS
-// names a file, and Integrity the hash of its dist/daily.js.
+// Version is the release of daily-js that is loaded unless Options.DailyJS names a file.
+// Integrity is the hash of its dist/daily.js.
 const (
 	Version   = "0.92.2"
 	Integrity = "sha384-qkOcWks7O6ZM0W8bDQRvE2Zigs/pWm7ioqYeangGqWoaqMEFUNeAKYLp8J+qWiUS"
@@ -87,15 +87,15 @@ const DefaultMaxMessage = 4096
 // DefaultReplicaName is part of the user_id of a Tavus replica.
 const DefaultReplicaName = "tavus-replica"
 
-// Errors of a connection that ended other than by its own Close (net.ErrClosed), and of
-// a message that was not sent. They are those of package rtc.
+// Errors that end a connection (apart from net.ErrClosed, after its Close), and the error
+// of a message that was too large. They are those of package rtc.
 var (
 	// ErrPeerGone says that Daily has ended the call: the room has expired or
 	// was closed, or this participant was ejected.
 	ErrPeerGone = rtc.ErrPeerGone
 
-	// ErrLost says that the connection broke: a second crash, or no way to
-	// Daily's servers.
+	// ErrLost reports that the connection broke: there was a second crash, or Daily's
+	// servers cannot be reached.
 	ErrLost = rtc.ErrLost
 
 	// ErrTooLarge says that a message is larger than the room takes. Only that
@@ -139,28 +139,28 @@ type Options struct {
 	// default is DefaultReplicaName.
 	ReplicaName string
 
-	// Conversation is the id of the conversation to speak in. It distinguishes its
-	// replica from those of other conversations in the same room, by their events.
+	// Conversation is the id of the conversation to speak in. If a room has replicas of
+	// several conversations, their events show which replica belongs to this one.
 	Conversation string
 
-	// Microphone publishes an audio track, for NewMicrophone. It is silent
-	// until something is spoken.
+	// Microphone publishes an audio track, for NewMicrophone. It is silent until audio is
+	// spoken.
 	Microphone bool
 
-	// Library joins the room without a browser. Package core loads it. A
-	// microphone needs a browser.
+	// Library joins the room without a browser. Package core loads such a library. A
+	// Microphone needs a browser.
 	Library Library
 
-	// SoundRate is the rate in Hz to which the library decodes what is heard.
-	// The default is 48000.
+	// SoundRate is the sampling rate in Hz of the sound that the library decodes. The
+	// default is 48000.
 	SoundRate int
 
 	// MaxMessage is the assumed message limit of a room that announces none. The
 	// default is DefaultMaxMessage.
 	MaxMessage int
 
-	// Browser is a browser shared with other conversations. By default this one has its
-	// own, at the path Chromium.
+	// Browser is a browser shared with other conversations. By default the connection
+	// starts a browser that nobody else uses, at the path Chromium.
 	Browser *Browser
 
 	// Chromium is the path of the browser. By default FindBrowser looks for it.
@@ -170,8 +170,8 @@ type Options struct {
 	// Version from the CDN.
 	DailyJS string
 
-	// CallMachine is the http or https address of a folder that has Daily's
-	// call-machine-object-bundle.js. The default is Daily's own.
+	// CallMachine is the http or https address of a folder with Daily's file
+	// call-machine-object-bundle.js. The default is Daily's server.
 	CallMachine string
 
 	// JoinTimeout bounds the time from the start of the browser to the joined

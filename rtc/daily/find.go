@@ -11,9 +11,9 @@ import (
 	"runtime"
 )
 
-// FindBrowser returns the path of the browser that Join starts: that at path, or
-// if that is empty the first one that this system has. The error is an
-// ErrNoBrowser that says how to get one.
+// FindBrowser returns the path of the browser that Join starts: path, or if it is empty the
+// first browser found on this system. The error is an ErrNoBrowser that says how to install
+// one.
 func FindBrowser(path string) (string, error) {
 	if path != "" {
 		found, err := exec.LookPath(path)
@@ -32,7 +32,7 @@ func FindBrowser(path string) (string, error) {
 		ErrNoBrowser)
 }
 
-// browserNames are the names and places of Chromium, and of what is built on it.
+// browserNames returns the names and paths of Chromium and of browsers based on it.
 func browserNames(system string) []string {
 	switch system {
 	case "darwin":
@@ -57,7 +57,7 @@ func browserNames(system string) []string {
 	}
 }
 
-// HashOf is the hash of a file, in the form of Integrity.
+// HashOf returns the hash of a file, in the form of Integrity.
 func HashOf(path string) (string, error) {
 	file, err := os.Open(path)
 	if err != nil {

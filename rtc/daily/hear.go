@@ -11,13 +11,14 @@ import (
 	"echocast/rtc"
 )
 
-// Hear calls packet for each packet of the replica (rtc.SoundReplica) or of the first
-// who is neither the replica nor named as we are (rtc.SoundUser), from one session id
-// after the other: it waits for somebody to join, and continues after a page that
-// broke. left is called for each session that is not heard any more.
+// Hear calls packet for each packet of sound in the room. With rtc.SoundReplica it hears
+// the replica. With rtc.SoundUser it hears the first participant who is neither the replica
+// nor has our name. It waits until such a participant joins, and hears one session at a
+// time. It continues after a page that broke. It calls left for each session that is no
+// longer heard.
 //
-// It ends with the cause of ctx, net.ErrClosed, ErrPeerGone or ErrLost. Like
-// Audio it takes the place of another Hear or Audio.
+// It ends with the cause of ctx, net.ErrClosed, ErrPeerGone or ErrLost. Like Audio, it ends
+// any other Hear or Audio of this Conn.
 func (c *Conn) Hear(ctx context.Context, from string, packet func(session string, p *rtp.Packet),
 	left func(session string)) error {
 	if from == rtc.SoundAll {
@@ -82,7 +83,7 @@ func (c *Conn) waiting(replica bool) (session string, changed <-chan struct{}) {
 	return "", c.changed
 }
 
-// pass passes packets on as long as this session is the one to hear.
+// pass passes packets on while this session is the one to hear.
 func (c *Conn) pass(ctx context.Context, a *Audio, session string, replica bool,
 	packet func(session string, p *rtp.Packet)) error {
 	for {
@@ -106,7 +107,7 @@ func (c *Conn) pass(ctx context.Context, a *Audio, session string, replica bool,
 	}
 }
 
-// notifyChange wakes all that wait for a change; c.mu is held.
+// notifyChange wakes everyone who waits for a change. The caller holds c.mu.
 func (c *Conn) notifyChange() {
 	close(c.changed)
 	c.changed = make(chan struct{})

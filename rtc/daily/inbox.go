@@ -6,8 +6,8 @@ import "sync"
 // a second at most, so a sender that never receives is warned after hours.
 const inboxLimit = 8 << 20
 
-// inbox queues received messages. Adding never blocks, because the page's answers to
-// Send arrive by the same channel.
+// inbox queues received messages. Adding a message never blocks: the page's replies to Send
+// arrive on the same channel.
 type inbox struct {
 	more chan struct{} // one slot, filled when there is a message
 

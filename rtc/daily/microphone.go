@@ -14,16 +14,17 @@ import (
 // MicrophoneRate is the sampling rate in Hz of a Microphone.
 const MicrophoneRate = 24000
 
-// Microphone speaks into a room as a person does, by an audio track that its page publishes:
-// for replicas that listen to a microphone in echo mode. It is an echo.Stage without messages.
-// The page plays the samples of Speak in real time, and reports when it has played them; an
-// interrupt drops those that it holds.
+// Microphone speaks into a room as a person does, through an audio track that its page
+// publishes. It is for replicas that listen to a microphone in echo mode. It is an
+// echo.Stage that sends no messages. The page plays the samples of Speak in real time, and
+// reports when it has played them. An interrupt drops the samples that the page still
+// holds.
 //
 // Events come from the room as usual. A page that breaks in mid-utterance loses the
 // samples that it held, so the utterance fails with echo.ErrLost.
 type Microphone struct {
-	// Alone makes it speak to the people in the room in place of a lost replica, and
-	// not to a replica. Set it before using the microphone.
+	// Alone makes the microphone speak to the people in the room instead of to a replica,
+	// for example after the replica was lost. Set it before using the microphone.
 	Alone bool
 
 	conn   *Conn
@@ -31,7 +32,7 @@ type Microphone struct {
 
 	mu        sync.Mutex
 	utterance int64
-	begun     *page // that plays the utterance; nil before its first chunk
+	begun     *page // the page that plays the utterance; nil before its first chunk
 	audio     pcm.Quantiser
 }
 
@@ -42,9 +43,9 @@ var (
 	_ echo.LoneSpeaker    = (*Microphone)(nil)
 )
 
-// NewMicrophone speaks into the microphone of c, which was joined with
-// Options.Microphone. Events are received through events, if it is not nil, in
-// place of c.
+// NewMicrophone returns a Microphone that speaks into the room of c. c must have been
+// joined with Options.Microphone. If events is not nil, events are received from it instead
+// of from c.
 func NewMicrophone(c *Conn, events echo.Conn) *Microphone {
 	if events == nil {
 		events = c
@@ -52,10 +53,10 @@ func NewMicrophone(c *Conn, events echo.Conn) *Microphone {
 	return &Microphone{conn: c, events: events}
 }
 
-// HeardAlone reports whether it speaks without a replica.
+// HeardAlone reports whether the microphone speaks without a replica.
 func (m *Microphone) HeardAlone() bool { return m.Alone }
 
-// Begin opens the utterance u. Its rate is MicrophoneRate.
+// Begin opens the utterance u, whose rate must be MicrophoneRate.
 func (m *Microphone) Begin(u echo.Utterance) error {
 	if u.Rate != MicrophoneRate {
 		return fmt.Errorf("daily: a microphone of %d Hz, not %d", u.Rate, MicrophoneRate)
@@ -119,7 +120,7 @@ func (m *Microphone) page(ctx context.Context) (*page, int64, error) {
 	return p, m.utterance, nil
 }
 
-// lost converts an error of the page to one for the session.
+// lost converts an error of the page to an error for the session.
 func (m *Microphone) lost(ctx context.Context, what string, err error) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("daily: %s: %w", what, context.Cause(ctx))
@@ -127,8 +128,8 @@ func (m *Microphone) lost(ctx context.Context, what string, err error) error {
 	return fmt.Errorf("%w: daily: %s: %w", echo.ErrLost, what, err)
 }
 
-// Interrupt drops the samples that the page holds. It sends no message: the replica
-// just hears silence.
+// Interrupt drops the samples that the page holds. It sends no message: the replica only
+// hears silence.
 func (m *Microphone) Interrupt(ctx context.Context) error {
 	p, err := m.current(ctx)
 	if err == nil {
@@ -140,8 +141,8 @@ func (m *Microphone) Interrupt(ctx context.Context) error {
 	return nil
 }
 
-// Played returns when the last chunk of the utterance was played into the room. Its
-// error is echo.ErrLost if that cannot happen any more, or the cause of ctx.
+// Played waits until the last chunk of the utterance was played into the room. The error is
+// echo.ErrLost if that can no longer happen, or the cause of ctx.
 func (m *Microphone) Played(ctx context.Context) error {
 	m.mu.Lock()
 	p := m.begun

@@ -14,31 +14,31 @@ import (
 
 // Library is Daily's own library, which joins rooms without a browser.
 type Library interface {
-	// Open makes a client. It calls event with events, each a JSON object, and sound
-	// with what it hears, from threads of the library that must not be blocked. Neither
-	// may keep its slice.
+	// Open creates a client. The client calls event with each event, a JSON object, and
+	// sound with the sound that it receives. It calls both from threads of the library,
+	// which must not be blocked. Neither function may keep its slice.
 	Open(event func(object []byte), sound func(s Sound)) (Client, error)
 }
 
-// Client is one participant that is not in a room yet. The calls return at once;
-// each ends with an event that has its id, a number above 0 that no other call of
-// the client has:
+// Client is one participant that is not in a room yet. The calls return at once. Each call
+// ends with an event that has the id of the call, a number above 0 that is unique in this
+// client:
 //
 //	{"action":"request-completed","requestId":{"id":7},"requestError":{"msg":"…"}}
 type Client interface {
 	SetUserName(id uint64, name string)
 	// UpdateSubscriptionProfiles takes JSON.
 	UpdateSubscriptionProfiles(id uint64, profiles string)
-	// Join takes settings in JSON. There may be no token.
+	// Join joins a room. settings is JSON, and token may be empty.
 	Join(id uint64, url, token, settings string)
 	// SendAppMessage sends a JSON object to a participant, or to all.
 	SendAppMessage(id uint64, message, to string)
-	// SetParticipantAudioRenderer asks for what a participant's microphone hears,
-	// with the number renderer.
+	// SetParticipantAudioRenderer asks for the audio of a participant's microphone. Its
+	// Sounds carry the number renderer.
 	SetParticipantAudioRenderer(id, renderer uint64, participant string, rate uint32)
 	Leave(id uint64)
-	// Participants returns who is in the room: a JSON object by session id, and
-	// "local".
+	// Participants returns a JSON object with everyone in the room, by session id, and with
+	// this client as "local".
 	Participants() []byte
 	// Close frees the client. After it has returned, no more events arrive, and other
 	// calls do nothing.
@@ -53,11 +53,11 @@ type Sound struct {
 	PCM      []byte // interleaved samples of 16 bits in the byte order of the machine
 }
 
-// PayloadL16 is the payload type of packets with samples in place of Opus. It is the
-// fixed number that RTP assigns to such samples, so no room uses it for Opus.
+// PayloadL16 is the payload type of packets with samples instead of Opus. RTP assigns this
+// fixed number to such samples, so no room uses it for Opus.
 const PayloadL16 = 11
 
-// opusRate is the clock of Opus, in Hz, by which all packets go.
+// opusRate is the clock rate of Opus in Hz. All packets have timestamps at this rate.
 const opusRate = 48000
 
 // sendWindow is how many messages the library may hold. It is not documented when the
@@ -65,14 +65,14 @@ const opusRate = 48000
 // would be too slow for speech.
 const sendWindow = 16
 
-// sentMessage is a message that the library was given.
+// sentMessage is a message that was passed to the library.
 type sentMessage struct {
 	id   uint64
 	text string
 }
 
-// Media settings for the library: it publishes nothing and subscribes only to the
-// sound that is asked for.
+// Media settings for the library. It publishes nothing, and subscribes only to the sound
+// that is asked for.
 const (
 	noInputs   = `{"inputs":{"camera":false,"microphone":false}}`
 	noTracks   = `{"base":{"camera":"unsubscribed","microphone":"unsubscribed"}}`
@@ -94,7 +94,7 @@ type native struct {
 	last        uint64                // the id of the last call
 	isLeaving   bool
 	hasEntered  bool           // the participants were reported
-	earlyEvents []libraryEvent // events before that
+	earlyEvents []libraryEvent // events that came before hasEntered
 	audio       *Audio         // the current listener, or nil
 	renderer    uint64         // the number of its renderer
 	packets     packets
@@ -140,8 +140,7 @@ func (p *libraryParticipant) participant() participant {
 	return participant{SessionID: p.ID, UserID: p.Info.UserID, UserName: p.Info.UserName}
 }
 
-// openNative makes a client. It calls handle for every event, one after the
-// other.
+// openNative creates a client. It calls handle for each event, one at a time.
 func openNative(o *Options, handle func(transport, frame)) (*native, error) {
 	n := &native{
 		rate: o.SoundRate, limit: o.MaxMessage, window: make(chan struct{}, sendWindow),
@@ -194,7 +193,7 @@ func (n *native) join(ctx context.Context, as *joinParams) (limit int, err error
 	}
 	if err := n.call(ctx, func(id uint64) { n.client.Join(id, as.address, as.token, noInputs) }); err != nil {
 		if r, ok := err.(*reason); ok {
-			r.Type = "join" // the library tells no type
+			r.Type = "join" // the library does not report a type
 		}
 		return 0, err
 	}
@@ -202,12 +201,12 @@ func (n *native) join(ctx context.Context, as *joinParams) (limit int, err error
 	return 0, nil
 }
 
-// enter reports who is in the room: those of a list and of the events that arrived
-// meanwhile, and then the other events. It gets the list without the lock, because the
-// library may first wait for an event callback to return.
+// enter reports who is in the room, from the list and from the events that arrived
+// meanwhile, and then reports the other events. The list is fetched without the lock,
+// because the library may first wait for an event callback to return.
 func (n *native) enter(list []byte) {
 	there := map[string]libraryParticipant{}
-	_ = json.Unmarshal(list, &there) // of no list there is nobody
+	_ = json.Unmarshal(list, &there) // without a list, nobody is there
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	people := []participant{}
@@ -251,7 +250,7 @@ func (n *native) event(object []byte) {
 	}
 }
 
-// complete passes the outcome of a call to its waiter. The lock is held.
+// complete passes the outcome of a call to its waiter. The caller holds the lock.
 func (n *native) complete(e libraryEvent) {
 	waiting, found := n.calls[e.RequestID.ID]
 	if !found {
@@ -266,7 +265,7 @@ func (n *native) complete(e libraryEvent) {
 	waiting <- nil
 }
 
-// completeSent removes a message from those that are being sent. The lock is held.
+// completeSent removes a message from those that are being sent. The caller holds the lock.
 func (n *native) completeSent(e libraryEvent) {
 	i := slices.IndexFunc(n.sent, func(m sentMessage) bool { return m.id == e.RequestID.ID })
 	if i < 0 {
@@ -279,7 +278,7 @@ func (n *native) completeSent(e libraryEvent) {
 	}
 }
 
-// deliver passes on an event of the room. The lock is held.
+// deliver passes on an event of the room. The caller holds the lock.
 func (n *native) deliver(e libraryEvent) {
 	switch e.Action {
 	case "app-message":
@@ -302,8 +301,8 @@ func (n *native) deliver(e libraryEvent) {
 	}
 }
 
-// errorType returns the type of a library error, which comes in words only: unless the
-// participant was ejected, joining again may help.
+// errorType returns the type of a library error. The library reports errors only as text.
+// Unless the participant was ejected, joining again may help.
 func errorType(message string) string {
 	if strings.Contains(strings.ToLower(message), "eject") {
 		return "ejected"
@@ -311,7 +310,8 @@ func errorType(message string) string {
 	return connectionError
 }
 
-// send passes a message to the library. The next send, or leave, reports a refusal.
+// send passes a message to the library. If the library refuses the message, the next send,
+// or leave, reports that.
 func (n *native) send(ctx context.Context, to string, msg []byte) error {
 	if len(msg) > n.limit {
 		return fmt.Errorf("%w: %d bytes, the room takes %d", ErrTooLarge, len(msg), n.limit)
@@ -337,7 +337,7 @@ func (n *native) send(ctx context.Context, to string, msg []byte) error {
 	return nil
 }
 
-// takeSlot waits until few enough messages are being sent.
+// takeSlot waits until the library can hold another message.
 func (n *native) takeSlot(ctx context.Context) error {
 	deadline := time.NewTimer(answerTimeout)
 	defer deadline.Stop()
@@ -358,7 +358,7 @@ func (n *native) takeSlot(ctx context.Context) error {
 	return n.Cause()
 }
 
-// refusal returns why a message was refused, once. The lock is held.
+// refusal returns, once, why a message was refused. The caller holds the lock.
 func (n *native) refusal() error {
 	err := n.refused
 	n.refused = nil
@@ -399,8 +399,8 @@ func (n *native) listen(ctx context.Context, session string, a *Audio) error {
 	return n.call(ctx, func(id uint64) { n.client.SetParticipantAudioRenderer(id, renderer, session, uint32(n.rate)) })
 }
 
-// use makes an Audio the listener, ends the last one, and returns the number of its
-// renderer.
+// use makes an Audio the listener and ends the previous one. It returns the number of the
+// new renderer.
 func (n *native) use(a *Audio) (renderer uint64) {
 	n.mu.Lock()
 	last := n.audio
@@ -433,8 +433,8 @@ func (n *native) leave(ctx context.Context) error {
 	return flushed
 }
 
-// close leaves the room if leave was not called, which the library requires before a
-// client is freed, and frees the client.
+// close leaves the room if leave was not called, and frees the client. The library requires
+// that order.
 func (n *native) close() {
 	n.mu.Lock()
 	left := n.isLeaving
@@ -445,6 +445,6 @@ func (n *native) close() {
 		cancel()
 	}
 	n.use(nil)
-	n.End(fmt.Errorf("%w: the room was left", ErrLost)) // nothing will be completed any more
+	n.End(fmt.Errorf("%w: the room was left", ErrLost)) // nothing can be completed after this
 	n.client.Close()
 }

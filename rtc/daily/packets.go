@@ -7,7 +7,8 @@ import (
 	"github.com/pion/rtp"
 )
 
-// soundGap is the lag behind the clock that counts as a pause: 100 ms.
+// soundGap is the lag behind the clock that counts as a pause: 100 ms, in ticks of
+// opusRate.
 const soundGap = opusRate / 10
 
 // packets converts the library's sound to RTP packets.
@@ -15,11 +16,11 @@ type packets struct {
 	source   uint32
 	start    time.Time
 	sequence uint16
-	position int64 // so far, with pauses, at opusRate
+	position int64 // so far, pauses included, at opusRate
 }
 
-// next returns the packet with s, mixed to mono. The library's sound has no timestamps,
-// so the clock shows a pause.
+// next returns the packet with s, mixed to mono. The library's sound has no timestamps, so
+// next detects pauses by the clock.
 func (p *packets) next(s Sound, now time.Time) *rtp.Packet {
 	frames := len(s.PCM) / (2 * s.Channels)
 	ticks := int64(frames) * opusRate / int64(s.Rate)

@@ -19,12 +19,12 @@ import (
 )
 
 const (
-	// frameLimit is the largest frame to the page, which is Chromium's limit, and
-	// envelopeLimit the part of it that a message cannot use.
+	// frameLimit is the largest frame to the page in bytes, which is Chromium's limit.
+	// envelopeLimit is the part of it that a message cannot use.
 	frameLimit    = 256 << 10
 	envelopeLimit = 1 << 10
 
-	// answerTimeout is how long a page may take for a call that needs no network.
+	// answerTimeout bounds a call to the page that needs no network.
 	answerTimeout = 10 * time.Second
 
 	// linkCloseTimeout bounds closing the data channel. There is nothing left to
@@ -32,7 +32,7 @@ const (
 	linkCloseTimeout = 100 * time.Millisecond
 )
 
-// frame is a message of the page: a reply, or an event.
+// frame is a message from the page: a reply or an event.
 type frame struct {
 	Reply int64   `json:"reply"`
 	Error *reason `json:"error"`
@@ -81,8 +81,8 @@ type page struct {
 	*lifetime.Lifetime
 }
 
-// openPage starts a tab, and a browser if need be. It calls handle for every
-// event, one after the other. ctx bounds the opening.
+// openPage opens a tab, and starts a browser if necessary. It calls handle for every event,
+// one at a time. ctx bounds only the opening.
 func openPage(ctx context.Context, o *Options, handle func(transport, frame)) (*page, error) {
 	shared, err := o.Browser.acquire(ctx)
 	if err != nil {
@@ -223,9 +223,9 @@ func (p *page) expect() (id int64, reply chan frame) {
 	return p.last, reply
 }
 
-// call sends a command to the page and waits for the reply. The fields are the
-// rest of a JSON object, after its first brace. An error that the page reports
-// is a *reason; if the page ends first, the error is its cause.
+// call sends a command to the page and waits for the reply. fields is the rest of a JSON
+// object, after its first brace. An error that the page reports is a *reason. If the page
+// ends first, the error is the cause of its end.
 func (p *page) call(ctx context.Context, fields []byte) (frame, error) {
 	id, reply := p.expect()
 	head := strconv.AppendInt([]byte(`{"id":`), id, 10)
@@ -246,7 +246,7 @@ func (p *page) call(ctx context.Context, fields []byte) (frame, error) {
 	}
 }
 
-// sendError decides what a failed send to the page means.
+// sendError converts the error of a failed send to the page.
 func (p *page) sendError(ctx context.Context, err error) error {
 	switch {
 	case errors.Is(err, ErrTooLarge):
@@ -267,7 +267,7 @@ func command(op string, arguments map[string]any) []byte {
 	return text[1:]
 }
 
-// join enters the room, and returns the limit that it announces, or 0.
+// join enters the room. It returns the message limit that the room announces, or 0.
 func (p *page) join(ctx context.Context, as *joinParams) (limit int, err error) {
 	config := map[string]string{}
 	if as.callMachine != "" {

@@ -21,15 +21,15 @@ const (
 // its profile.
 const removeTimeout = 5 * time.Second
 
-// profile is the folder with the data of one browser. Its process holds a lock beside
-// it, which the system frees when the process ends or is killed.
+// profile is the folder with the data of one browser. The process that created it holds a
+// lock on a file beside it. The system frees that lock when the process ends or is killed.
 type profile struct {
 	folder string
 	lock   *flock.Flock
 }
 
-// newProfile makes a profile in a folder for temporary files, after it has removed
-// those that killed processes left there.
+// newProfile creates a profile in a folder for temporary files. It first removes the
+// profiles that killed processes left there.
 func newProfile(temporary string) (*profile, error) {
 	removeStaleProfiles(temporary)
 	folder := filepath.Join(temporary, profilePrefix+rand.Text())
@@ -67,7 +67,7 @@ func removeFolder(folder string) error {
 func removeStaleProfiles(temporary string) {
 	locks, _ := filepath.Glob(filepath.Join(temporary, profilePrefix+"*"+lockSuffix)) // the pattern is right
 	for _, path := range locks {
-		lock := flock.New(path, flock.SetFlag(os.O_RDWR)) // which does not create it
+		lock := flock.New(path, flock.SetFlag(os.O_RDWR)) // does not create the file
 		if locked, err := lock.TryLock(); err == nil && locked && os.RemoveAll(strings.TrimSuffix(path, lockSuffix)) == nil {
 			_ = os.Remove(path)
 		}

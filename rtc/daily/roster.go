@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// The types of the messages about the room.
+// The types of messages about the room.
 const (
 	joinedEvent      = "room.participant_joined"
 	leftEvent        = "room.participant_left"
@@ -87,9 +87,9 @@ func (r *roster) replace(people []participant) (news [][]byte) {
 	return news
 }
 
-// hear learns from a message who is a replica, and of which conversation. The
-// replica is the first that is known, until another turns out to be of our
-// conversation and that one is not known to be.
+// hear learns from a message who is a replica, and of which conversation. The first known
+// replica is ours, until another proves to be of our conversation and the first has not
+// proved it.
 func (r *roster) hear(session string, message []byte) [][]byte {
 	i := r.find(session)
 	if i < 0 {
@@ -126,7 +126,8 @@ func (r *roster) recipient() string {
 	return r.replica
 }
 
-// isCertain reports whether the events of the replica prove that it is ours.
+// isCertain reports whether the events of the replica prove that it belongs to our
+// conversation.
 func (r *roster) isCertain() bool {
 	i := r.find(r.replica)
 	return r.conversation == "" || i >= 0 && r.people[i].conversation == r.conversation

@@ -48,7 +48,7 @@ func newServer() (*server, error) {
 	return s, nil
 }
 
-// count makes close wait for net/http's goroutines.
+// count lets close wait for net/http's goroutines.
 func (s *server) count(_ net.Conn, state http.ConnState) {
 	switch state {
 	case http.StateNew:
@@ -78,8 +78,9 @@ func (s *server) remove(secret string) {
 	delete(s.folders, secret)
 }
 
-// ServeHTTP serves only the page itself: a page of another site has another Origin, or
-// another Host if its name was made to point here, and cannot know the folder.
+// ServeHTTP serves only the page itself. It refuses pages of other sites: they have another
+// Origin, or another Host if their name was made to point here, and they cannot know the
+// folder.
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	for key, value := range map[string]string{
 		"Cache-Control":                "no-store",

@@ -12,7 +12,7 @@ import (
 // CDN is the address from which the page loads daily-js, as Daily's own samples do.
 const CDN = "https://unpkg.com/@daily-co/daily-js@" + Version + "/dist/daily.js"
 
-// The hosts of a call, by Daily's guide to networks and firewalls.
+// The hosts that a call needs, according to Daily's guide to networks and firewalls.
 const dailyHosts = "https://*.daily.co wss://*.daily.co " +
 	"https://*.dailywebrtc.com wss://*.dailywebrtc.com " +
 	"https://*.dailywebrtc.net wss://*.dailywebrtc.net " +

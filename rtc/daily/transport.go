@@ -5,14 +5,14 @@ import "context"
 // transport joins a room and carries messages: a page of a browser, or a client
 // of Daily's library.
 type transport interface {
-	// join enters the room, and returns the limit that it announces, or 0. Its
-	// errors in Daily's words are a *reason.
+	// join enters the room, and returns the message limit that the room announces, or 0. An
+	// error that Daily reports is a *reason.
 	join(ctx context.Context, as *joinParams) (limit int, err error)
-	// send sends a message to one or to everyone. If its error is the cause of ctx, the
-	// message was not sent.
+	// send sends a message to one participant or to everyone. If the error is the cause of
+	// ctx, the message was not sent.
 	send(ctx context.Context, to string, msg []byte) error
-	// unsent returns the messages that were passed to send and, as far as is known, not
-	// sent.
+	// unsent returns the messages that were passed to send but, as far as is known, were
+	// not sent.
 	unsent() [][]byte
 	// listen directs a participant's sound to an Audio.
 	listen(ctx context.Context, session string, a *Audio) error

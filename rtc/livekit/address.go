@@ -16,8 +16,8 @@ type Address struct {
 // ErrAddress reports a text that is not the address of a LiveKit room.
 var ErrAddress = errors.New("not the address of a LiveKit room (livekit+wss://host/room)")
 
-// ParseAddress reads livekit+wss://host[:port]/room. Without TLS it is livekit+ws.
-// Characters that a path cannot have are escaped with percent signs.
+// ParseAddress reads livekit+wss://host[:port]/room, or livekit+ws for a connection without
+// TLS. Characters that a path cannot contain must be percent-encoded.
 func ParseAddress(text string) (Address, error) {
 	u, err := url.Parse(text)
 	if err != nil {
@@ -53,10 +53,10 @@ func (a Address) String() string {
 // Credentials are a token, or a key and its secret to make one.
 type Credentials struct {
 	Key, Secret string
-	Token       string // if set, it is used
+	Token       string // used if it is set
 }
 
-// CredentialsFrom reads LIVEKIT_TOKEN, or LIVEKIT_API_KEY and LIVEKIT_API_SECRET, by
+// CredentialsFrom reads LIVEKIT_TOKEN, or LIVEKIT_API_KEY and LIVEKIT_API_SECRET, through
 // lookup, such as os.Getenv.
 func CredentialsFrom(lookup func(name string) string) (Credentials, error) {
 	c := Credentials{Key: lookup("LIVEKIT_API_KEY"), Secret: lookup("LIVEKIT_API_SECRET"), Token: lookup("LIVEKIT_TOKEN")}

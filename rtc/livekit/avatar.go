@@ -18,9 +18,8 @@ const (
 	answerReject = "reject"
 )
 
-// clearAttempt is how long one call of lk.clear_buffer may take before it is
-// made again: the SDK can miss an answer that comes at once. Clearing twice
-// does no harm.
+// clearAttempt is how long one call of lk.clear_buffer may take before it is repeated: the
+// SDK can miss an answer that comes at once. Clearing twice does no harm.
 const clearAttempt = 500 * time.Millisecond
 
 // serve handles the avatar's calls.
@@ -62,9 +61,9 @@ func (r *Room) onFinished(payload string) {
 	r.push(e)
 }
 
-// finishedEvent reads the payload of lk.playback_finished. Fields that are missing or
-// of another type, or a payload that is not JSON, count as not given: the end of the
-// stream is what counts.
+// finishedEvent reads the payload of lk.playback_finished. A field that is missing or has
+// another type counts as absent, and so does a payload that is not JSON: what matters is
+// that the stream has ended.
 func finishedEvent(payload string) echo.Event {
 	var fields map[string]json.RawMessage
 	_ = json.Unmarshal([]byte(payload), &fields)
@@ -73,7 +72,7 @@ func finishedEvent(payload string) echo.Event {
 	position := -1.0
 	field, ok := fields["playback_position"]
 	if !ok {
-		field = fields["playbackPosition"] // as workers in JavaScript may write it
+		field = fields["playbackPosition"] // workers in JavaScript may write it so
 	}
 	if json.Unmarshal(field, &position) == nil && position >= 0 && position < 1e9 {
 		e.Duration = time.Duration(position * float64(time.Second))
@@ -81,20 +80,19 @@ func finishedEvent(payload string) echo.Event {
 	return e
 }
 
-// event returns an event of a type without a kind of its own. Its Raw has the form of
-// other rooms' events.
+// event returns an event of a type that echo has no kind for. Its Raw has the form of other
+// rooms' events.
 func event(what string, properties map[string]json.RawMessage) echo.Event {
 	raw, _ := json.Marshal(struct {
 		Type       string                     `json:"event_type"`
 		Properties map[string]json.RawMessage `json:"properties,omitempty"`
-	}{what, properties}) // what came as JSON marshals
+	}{what, properties}) // it was parsed from JSON
 	return echo.Event{Type: what, Time: time.Now(), Duration: -1, Raw: raw}
 }
 
-// Interrupt closes the stream and tells the avatar to throw away what it has not
-// played. It returns when the avatar has answered or reported that it stopped; that
-// report is an event in either case. ErrRejected means that the avatar obeys another
-// sender.
+// Interrupt closes the stream and tells the avatar to drop what it has not played. It
+// returns when the avatar has answered, or has reported that it stopped. In both cases that
+// report is an event. ErrRejected means that the avatar obeys another sender.
 func (r *Room) Interrupt(ctx context.Context) error {
 	if err := r.acquire(ctx); err != nil {
 		return speakError(err)
@@ -140,8 +138,8 @@ func (r *Room) isStopped() bool {
 	return opened && !r.ledger.awaits(r.last.id)
 }
 
-// clear makes one call of lk.clear_buffer. The SDK's call cannot be cancelled, only
-// abandoned; it ends by itself.
+// clear makes one call of lk.clear_buffer. The SDK's call cannot be cancelled. If ctx ends,
+// clear returns and the call ends later.
 func (r *Room) clear(ctx context.Context) error {
 	result := make(chan error, 1)
 	r.calls.Go(func() { result <- r.callClear() })

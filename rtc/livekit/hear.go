@@ -17,17 +17,17 @@ import (
 // sender's, which may be in the room too.
 const DefaultEarIdentity = "echocast-hear"
 
-// hearing is a running Hear: the tracks wanted, and its callbacks.
+// hearing is a running Hear: the wanted tracks, and its callbacks.
 type hearing struct {
 	wants  func(identity string) bool
 	packet func(track string, p *rtp.Packet)
 	left   func(track string)
 }
 
-// Hear passes on the Opus packets of the avatar's microphones, of all others, or of
-// both, until ctx or the room ends. It calls packet for each packet with the id of its
-// track, and left for each track that ends, from one goroutine per track. Only one Hear
-// may run at a time.
+// Hear passes on the Opus packets of the avatar's microphones, of all others, or of both,
+// until ctx or the room ends. It calls packet for each packet with the id of its track, and
+// left for each track that ends. Each track has its own goroutine for these calls. Only one
+// Hear may run at a time.
 //
 // It ends with the cause of ctx, net.ErrClosed, ErrAvatarGone or ErrLost. The
 // token needs the grant canSubscribe.
@@ -57,14 +57,14 @@ func (r *Room) Hear(ctx context.Context, from string, packet func(track string, 
 	return fmt.Errorf("livekit: hear: %w", r.lifetime.Err(ctx))
 }
 
-// IsReplica reports whether a track that Hear names is the avatar's.
+// IsReplica reports whether a track that Hear reported belongs to the avatar.
 func (r *Room) IsReplica(track string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.avatars[track]
 }
 
-// own records whether a track is the avatar's.
+// own records whether a track belongs to the avatar.
 func (r *Room) own(track string, isAvatar bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -75,9 +75,9 @@ func (r *Room) own(track string, isAvatar bool) {
 	}
 }
 
-// noteUsers queues an event when a user begins to speak, or when none speaks any more. It
-// checks the participants, not the SDK's list of speakers: that keeps those who leave while
-// they speak, and its updates come in any order.
+// noteUsers queues an event when a user begins to speak, or when no user speaks any more.
+// It checks the participants, not the SDK's list of speakers. That list keeps participants
+// who leave while they speak, and its updates arrive in any order.
 func (r *Room) noteUsers() {
 	if !r.options.HearUsers {
 		return

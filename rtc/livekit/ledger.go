@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Tolerances of an avatar's reports: its frames, and its clock.
+// Tolerances for an avatar's reports: the length of its frames, and the error of its clock.
 const (
 	slackPlayed = 250 * time.Millisecond
 	slackClock  = 100 * time.Millisecond
@@ -14,10 +14,10 @@ const (
 // maxPending bounds the ledger if an avatar never reports.
 const maxPending = 64
 
-// ledger lists the streams that the avatar has not reported yet. Its reports name no
-// stream, are in the order of the streams, and may get lost. So each report is matched
-// to the newest stream that fits, and settles those before it too: a lost report
-// affects its own stream only.
+// ledger lists the streams that the avatar has not reported yet. The reports name no
+// stream. They arrive in the order of the streams, and some may be lost. So each report is
+// matched to the newest stream that fits, and also settles the streams before it. A lost
+// report thus affects only its stream.
 type ledger struct {
 	pending []*entry
 }
@@ -38,7 +38,7 @@ func (e *entry) duration() time.Duration {
 	return time.Duration(e.samples/rate)*time.Second + time.Duration(e.samples%rate)*time.Second/time.Duration(rate)
 }
 
-// open adds the stream id. The sender has closed the one before it.
+// open adds the stream id. The sender has already closed the previous stream.
 func (l *ledger) open(id string, rate int, now time.Time) *entry {
 	if len(l.pending) == maxPending {
 		l.pending = slices.Delete(l.pending, 0, 1)
@@ -53,7 +53,7 @@ func (l *ledger) awaits(id string) bool {
 	return slices.ContainsFunc(l.pending, func(e *entry) bool { return e.id == id })
 }
 
-// started returns the id of the stream that the avatar began to play; "": none fits.
+// started returns the id of the stream that the avatar began to play, or "" if none fits.
 func (l *ledger) started() string {
 	if len(l.pending) == 0 {
 		return ""
@@ -66,8 +66,8 @@ func (l *ledger) started() string {
 	return newest.id
 }
 
-// finished returns the id of the stream that the avatar has played up to position
-// (negative: not known); "": none is pending.
+// finished returns the id of the stream that the avatar has played up to position (negative
+// if not known), or "" if none is pending.
 func (l *ledger) finished(position time.Duration, interrupted bool, now time.Time) string {
 	at := l.find(func(e *entry) bool { return e.fits(position, interrupted, now) && e.expects(position, interrupted) })
 	if at < 0 {
@@ -84,8 +84,8 @@ func (l *ledger) finished(position time.Duration, interrupted bool, now time.Tim
 	return id
 }
 
-// fits reports whether the report can be about e: it must not have played more than was
-// sent, nor faster than real time, and only a closed or cut-off stream ends.
+// fits reports whether the report can be about e. It must not have played more than was
+// sent, nor faster than real time. Only a closed or interrupted stream can end.
 func (e *entry) fits(position time.Duration, interrupted bool, now time.Time) bool {
 	return position <= e.duration()+slackPlayed && position <= now.Sub(e.opened)+slackClock && (interrupted || e.isClosed)
 }
@@ -105,8 +105,8 @@ func (l *ledger) find(matches func(*entry) bool) int {
 	return -1
 }
 
-// closest returns the index of the newest stream with the length nearest to position: avatars
-// in tests play faster than real time.
+// closest returns the index of the newest stream with the length nearest to position. It is
+// needed because avatars in tests play faster than real time.
 func (l *ledger) closest(position time.Duration) int {
 	best := -1
 	for at, e := range slices.Backward(l.pending) {

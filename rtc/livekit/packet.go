@@ -15,8 +15,8 @@ const (
 	maxChunk   = 15000 // bytes of a chunk, as every LiveKit SDK cuts them
 )
 
-// packet passes a packet of a byte stream to the SDK. The SDK's own writer of byte
-// streams waits for an acknowledgement after each chunk, so it reaches little more than
+// packet passes a packet of a byte stream to the SDK. The SDK also has a writer for byte
+// streams. It waits for an acknowledgement after each chunk, so it reaches little more than
 // three times real time.
 type packet struct{ *wire.DataPacket }
 
@@ -33,7 +33,7 @@ func header(u echo.Utterance, at time.Time) packet {
 	}}}}
 }
 
-// chunk returns a chunk of the stream with this id.
+// chunk returns a chunk of the stream with the given id.
 func chunk(id string, index uint64, pcm []byte) packet {
 	return packet{&wire.DataPacket{Value: &wire.DataPacket_StreamChunk{StreamChunk: &wire.DataStream_Chunk{StreamId: id,
 		ChunkIndex: index, Content: pcm}}}}

@@ -12,21 +12,20 @@ import (
 	"echocast/echo"
 )
 
-// ReadyPolicy says when the avatar counts as ready. Audio that is sent before
-// may be lost.
+// ReadyPolicy says when the avatar counts as ready. Audio that is sent earlier may be lost.
 type ReadyPolicy string
 
 // The policies.
 const (
-	// ReadyAuto is ReadyVideo, or, for avatars that publish nothing before they
-	// are spoken to, ReadyJoined after Options.ReadyFallback in the room.
+	// ReadyAuto is ReadyVideo. For avatars that publish nothing before they receive audio,
+	// it is ReadyJoined, once they have been in the room for Options.ReadyFallback.
 	ReadyAuto   ReadyPolicy = ""
 	ReadyJoined ReadyPolicy = "joined" // the avatar is in the room
 	ReadyAudio  ReadyPolicy = "audio"  // it has published an audio track
 	ReadyVideo  ReadyPolicy = "video"  // it has published a video track
 )
 
-// ReadyPolicies returns the policies with a name.
+// ReadyPolicies returns all policies except ReadyAuto, which has no name.
 func ReadyPolicies() []ReadyPolicy { return []ReadyPolicy{ReadyJoined, ReadyAudio, ReadyVideo} }
 
 // has reports whether a participant has published a track of a kind.
@@ -49,9 +48,9 @@ func (p ReadyPolicy) meets(avatar *lksdk.RemoteParticipant, waited bool) bool {
 	return waited || has(avatar, lksdk.TrackKindVideo)
 }
 
-// lookAt warns about an avatar that joined for another sender, and reports the avatar
-// as ready once it is. It ignores other participants, and nil. The SDK calls it with
-// its room locked, so it must not ask the SDK for participants.
+// lookAt warns about an avatar that joined for another sender, and reports the avatar as
+// ready once it is. It ignores other participants, and nil. The SDK holds the lock of its
+// room during the call, so lookAt must not ask the SDK for participants.
 func (r *Room) lookAt(avatar *lksdk.RemoteParticipant) {
 	if avatar == nil || avatar.Identity() != r.options.Avatar {
 		return
@@ -64,8 +63,8 @@ func (r *Room) lookAt(avatar *lksdk.RemoteParticipant) {
 	r.markReady(avatar)
 }
 
-// markSeen reports whether the avatar is seen for the first time, and then starts the
-// wait of ReadyAuto.
+// markSeen reports whether the avatar is seen for the first time. If so, it starts the wait
+// of ReadyAuto.
 func (r *Room) markSeen() (first bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -103,7 +102,7 @@ func (r *Room) markReady(avatar *lksdk.RemoteParticipant) {
 	r.push(e)
 }
 
-// Missing says why the avatar is not ready; "" once it is ready.
+// Missing says why the avatar is not ready, or returns "" once it is.
 func (r *Room) Missing() string {
 	r.mu.Lock()
 	ready := r.isReady
@@ -136,10 +135,10 @@ func (r *Room) others() string {
 	return "; there are " + strings.Join(names, ", ")
 }
 
-// wants reports whether to subscribe to a track: to the tracks of a running Hear, to
-// users if their speech is reported, and to the avatar's audio until its video is
-// there, because LiveKit's own worker publishes video only once somebody has subscribed
-// to its audio.
+// wants reports whether to subscribe to a track. The tracks of a running Hear are wanted,
+// and those of users if their speech is reported. The avatar's audio is wanted until its
+// video is there, because LiveKit's worker publishes video only once somebody has
+// subscribed to its audio.
 func (r *Room) wants(who *lksdk.RemoteParticipant, track lksdk.TrackPublication) bool {
 	if track.Kind() != lksdk.TrackKindAudio {
 		return false

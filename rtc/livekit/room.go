@@ -22,12 +22,12 @@ import (
 	"echocast/logs"
 )
 
-// tokenTTL is how long our own token allows joining; the server renews it for
+// tokenTTL is how long a token that we make allows joining. The server renews it for
 // participants.
 const tokenTTL = 10 * time.Minute
 
-// Room is a joined room, and an echo.Stage. Begin, Speak and Interrupt must not be
-// called at the same time; the other methods may be, from any goroutine.
+// Room is a joined room, and an echo.Stage. Begin, Speak and Interrupt must not be called
+// at the same time. The other methods may be called at any time from any goroutine.
 type Room struct {
 	room    *lksdk.Room
 	sender  participant // of speech: the room's own participant
@@ -44,17 +44,17 @@ type Room struct {
 	closed   chan struct{}      // closed when Close has done its work
 	closeErr error              // read it after closed is closed
 
-	usersMu sync.Mutex // held by noteUsers, before mu
+	usersMu sync.Mutex // held by noteUsers; taken before mu
 
-	mu        sync.Mutex // the SDK waits for it with its room locked
+	mu        sync.Mutex // the SDK waits for it while it holds its room's lock
 	ledger    ledger
 	last      *entry          // the entry of the last opened stream
 	fallback  *time.Timer     // of ReadyAuto; nil before the avatar was seen
-	hasWaited bool            // the fallback's time is over
+	hasWaited bool            // the fallback's time has passed
 	isReady   bool            // the avatar is ready
 	hasUser   bool            // a user speaks
 	hearing   *hearing        // nil while nobody hears
-	avatars   map[string]bool // the avatar's tracks of sound, by id
+	avatars   map[string]bool // the avatar's audio tracks, by id
 	events    []echo.Event    // not yet taken by Next
 	came      chan struct{}   // one slot, filled when there are events
 }
@@ -63,13 +63,13 @@ var _ echo.Stage = (*Room)(nil)
 
 var silenceSDK = sync.OnceFunc(func() { lksdk.SetLogger(logger.GetDiscardLogger()) })
 
-// Join enters the room. It returns when audio can be sent to the server, and does not
-// wait for the avatar, which is an event. The server creates a missing room if it
-// allows that.
+// Join enters the room. It returns when audio can be sent to the server. It does not wait
+// for the avatar, whose arrival is an event. If the room does not exist, the server creates
+// it if it permits that.
 //
-// The error is the cause of ctx, ErrRefused, or that of the SDK; it never contains the
-// credentials. The SDK obeys ctx while it calls the server, and then only
-// Options.ConnectTimeout. Its log is turned off, in the whole program.
+// The error is the cause of ctx, ErrRefused, or an error of the SDK. It never contains the
+// credentials. The SDK obeys ctx while it calls the server, and after that only
+// Options.ConnectTimeout. Join turns off the SDK's log in the whole program.
 func Join(ctx context.Context, to Address, with Credentials, options *Options) (*Room, error) {
 	silenceSDK()
 	log := logs.From(ctx).With("room", to.Room)
@@ -124,8 +124,8 @@ func (r *Room) join(ctx context.Context, to Address, with Credentials) error {
 	return nil
 }
 
-// refusal distinguishes refused credentials from other errors, and keeps them out of
-// the text.
+// refusal distinguishes refused credentials from other errors. It keeps the credentials out
+// of the text.
 func refusal(err error, with Credentials) error {
 	text := redact.New(with.Token, with.Secret).Text(err.Error())
 	if strings.Contains(text, "unauthorized") {
@@ -134,9 +134,9 @@ func refusal(err error, with Credentials) error {
 	return errors.New(text)
 }
 
-// openPublisher makes the SDK open its publishing connection, which it otherwise delays
-// until the first packet, by sending an empty packet to ourselves. So the first
-// utterance need not wait.
+// openPublisher makes the SDK open its publishing connection, by sending an empty packet to
+// ourselves. Otherwise the SDK would open it at the first packet, and the first utterance
+// would have to wait.
 func (r *Room) openPublisher() error {
 	return r.room.LocalParticipant.PublishDataPacket(lksdk.UserData(nil),
 		lksdk.WithDataPublishDestination([]string{r.Identity()}))
@@ -205,7 +205,7 @@ func (r *Room) add(e echo.Event) {
 	r.push(e)
 }
 
-// push queues an event; r.mu is held.
+// push queues an event. The caller holds r.mu.
 func (r *Room) push(e echo.Event) {
 	r.events = append(r.events, e)
 	select {
@@ -214,8 +214,7 @@ func (r *Room) push(e echo.Event) {
 	}
 }
 
-// Next returns the next event. When there are no more it fails with
-// ErrAvatarGone or ErrLost.
+// Next returns the next event. After the last event it fails with ErrAvatarGone or ErrLost.
 func (r *Room) Next(ctx context.Context) (echo.Event, error) {
 	for {
 		if e, ok := r.take(); ok {
@@ -247,9 +246,9 @@ func (r *Room) take() (echo.Event, bool) {
 }
 
 // Close leaves the room. It waits at most Options.CloseTimeout for the server to
-// acknowledge what was sent, for calls to the avatar, and for the peer
-// connections. The error says that not all was acknowledged. Further calls wait
-// for the first and return the same.
+// acknowledge what was sent, for calls to the avatar, and for the peer connections. The
+// error says that not everything was acknowledged. Further calls wait for the first and
+// return the same.
 func (r *Room) Close() error {
 	if r.lifetime.Close() {
 		r.closeErr = r.close()
@@ -261,7 +260,7 @@ func (r *Room) Close() error {
 
 func (r *Room) close() error {
 	r.stopFallback()
-	r.speakLock <- struct{}{} // nothing is being sent, and nothing will be
+	r.speakLock <- struct{}{} // no packet is being sent, and none will be
 	err := r.flush()
 	peers := r.peers()
 	r.room.Disconnect()
@@ -278,7 +277,7 @@ func (r *Room) peers() []*webrtc.PeerConnection {
 	return slices.DeleteFunc(both, func(p *webrtc.PeerConnection) bool { return p == nil })
 }
 
-// flush waits until the server has everything.
+// flush waits until the server has acknowledged everything.
 func (r *Room) flush() error {
 	timeout, cancel := context.WithTimeout(context.Background(), r.options.CloseTimeout)
 	defer cancel()

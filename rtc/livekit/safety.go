@@ -11,8 +11,8 @@ import (
 	"strings"
 )
 
-// checkSafe refuses a server on another machine that is reached without TLS: anybody on the
-// path could read the token.
+// checkSafe refuses a server on another machine that is reached without TLS, because
+// anybody on the path could read the token.
 func (a Address) checkSafe(insecure bool) error {
 	server, err := url.Parse(a.URL)
 	if err != nil || insecure || server.Scheme == "wss" || isLoopback(server.Hostname()) {
@@ -31,12 +31,12 @@ func isLoopback(host string) bool {
 	return err == nil && address.Unmap().IsLoopback()
 }
 
-// errRedirected says that the server sent us elsewhere.
+// errRedirected reports that the server redirects to another address.
 var errRedirected = errors.New("the server redirects to another address, which would get the token")
 
-// keepToServer returns a ctx that ends with errRedirected before a connection to another port
-// of the server's host is used. The SDK uses net/http, which would follow such a redirect with
-// the token: it removes the token only for other hosts.
+// keepToServer returns a ctx that ends with errRedirected before a connection to another
+// port of the server's host is used. The SDK uses net/http, which would follow such a
+// redirect with the token. net/http removes the token only for other hosts.
 func keepToServer(ctx context.Context, to Address) (guarded context.Context, stop func()) {
 	server, err := url.Parse(to.URL)
 	if err != nil {
@@ -56,7 +56,7 @@ func keepToServer(ctx context.Context, to Address) (guarded context.Context, sto
 	return httptrace.WithClientTrace(guarded, trace), func() { cancel(nil) }
 }
 
-// redirected returns errRedirected if that is why a ctx of keepToServer has ended.
+// redirected returns errRedirected if that is why a ctx from keepToServer ended.
 func redirected(ctx context.Context) error {
 	if errors.Is(context.Cause(ctx), errRedirected) {
 		return errRedirected

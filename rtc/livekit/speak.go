@@ -14,7 +14,7 @@ import (
 	"echocast/echo"
 )
 
-// participant is the part of the SDK's participant that is needed to speak.
+// participant has the methods of the SDK's participant that speaking needs.
 type participant interface {
 	PublishDataPacket(packet lksdk.DataPacket, options ...lksdk.DataPublishOption) error
 	GetPublisherPeerConnection() *webrtc.PeerConnection
@@ -27,7 +27,7 @@ type stream struct {
 	publisher *webrtc.PeerConnection // it was opened on
 }
 
-// Begin prepares the utterance u. Its stream is opened by its first sample.
+// Begin prepares the utterance u. Its stream opens with its first sample.
 func (r *Room) Begin(u echo.Utterance) error {
 	if u.InferenceID == "" {
 		return errors.New("livekit: an utterance needs an inference id")
@@ -43,12 +43,12 @@ func (r *Room) Begin(u echo.Utterance) error {
 // Clipped returns how many samples of the utterance were beyond full scale.
 func (r *Room) Clipped() int64 { return r.audio.Clipped() }
 
-// Speak sends pcm, and closes the stream after the last. The result counts the
-// bytes of the packets. An utterance without a sample sends nothing.
+// Speak sends pcm, and closes the stream after the last chunk. It returns the size of the
+// packets in bytes. An utterance without a sample sends nothing.
 //
-// It blocks while more than Options.HighWater bytes wait for the server's
-// acknowledgement, and while the connection is being resumed. The error is the
-// cause of ctx, net.ErrClosed, or echo.ErrLost with ErrAvatarGone or ErrLost.
+// Speak blocks while more than Options.HighWater bytes wait for the server's
+// acknowledgement, and while the connection is being resumed. The error is the cause of
+// ctx, net.ErrClosed, or echo.ErrLost with ErrAvatarGone or ErrLost.
 func (r *Room) Speak(ctx context.Context, pcm []float32, last bool) (sent int, err error) {
 	if err := r.acquire(ctx); err != nil {
 		return 0, speakError(err)
@@ -101,8 +101,8 @@ func (r *Room) speak(ctx context.Context, pcm []float32, last bool) (sent int, e
 	return sent, nil
 }
 
-// open starts the stream of the utterance that was begun. The avatar may report
-// on it before the call that sends the header returns.
+// open starts the stream of the utterance that was begun. The avatar may report that it has
+// started before the call that sends the header returns.
 func (r *Room) open(ctx context.Context) (int, error) {
 	sent, err := r.closeStream(ctx)
 	if err != nil {
@@ -128,7 +128,7 @@ func (r *Room) closeStream(ctx context.Context) (int, error) {
 	return n, err
 }
 
-// note changes the ledger's entry of the stream that was opened last, if any.
+// note changes the ledger's entry of the stream that was opened last, if there is one.
 func (r *Room) note(change func(*entry)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -137,8 +137,8 @@ func (r *Room) note(change func(*entry)) {
 	}
 }
 
-// publish sends one packet to the avatar when there is room for it, and returns
-// its size.
+// publish sends one packet to the avatar once the send buffer has room. It returns the
+// packet's size in bytes.
 func (r *Room) publish(ctx context.Context, p packet) (int, error) {
 	if err := r.waitForRoom(ctx); err != nil {
 		return 0, err
@@ -155,9 +155,9 @@ func (r *Room) toAvatar(p packet) error {
 		lksdk.WithDataPublishDestination([]string{r.options.Avatar}))
 }
 
-// waitForRoom blocks while the server is behind or cannot be reached. It fails if
-// the SDK has made a new connection since the stream was opened: what was sent over
-// the old one may be lost, and the SDK does not report that.
+// waitForRoom blocks while the server is behind or cannot be reached. It fails if the SDK
+// has made a new connection since the stream was opened: packets sent over the old
+// connection may be lost, and the SDK does not report that.
 func (r *Room) waitForRoom(ctx context.Context) error {
 	for limit := r.options.HighWater; ; limit = r.options.HighWater / 4 {
 		if err := r.lifetime.Err(ctx); err != nil {
@@ -174,8 +174,8 @@ func (r *Room) waitForRoom(ctx context.Context) error {
 	}
 }
 
-// abandon closes a stream of the lost connection over the new one: a worker that misses the
-// trailer would wait for the rest for ever.
+// abandon closes a stream of the lost connection over the new one. A worker that never gets
+// the trailer would wait for ever.
 func (r *Room) abandon(ctx context.Context) error {
 	lost := fmt.Errorf("%w: it was made again in the middle of the utterance", ErrLost)
 	id := r.stream.id
@@ -195,7 +195,7 @@ func connected(peer *webrtc.PeerConnection) bool {
 	return peer != nil && peer.ConnectionState() == webrtc.PeerConnectionStateConnected
 }
 
-// buffered is how many bytes the server has not acknowledged.
+// buffered returns how many bytes the server has not acknowledged.
 func buffered(peer *webrtc.PeerConnection) int {
 	if peer == nil || peer.SCTP() == nil {
 		return 0
@@ -203,12 +203,11 @@ func buffered(peer *webrtc.PeerConnection) int {
 	return peer.SCTP().BufferedAmount()
 }
 
-// pollInterval is how often a full send buffer is checked: the SDK does not give access to the
+// pollInterval is how often a full send buffer is checked. The SDK gives no access to the
 // data channel, which could notify us.
 const pollInterval = 2 * time.Millisecond
 
-// pause waits for pollInterval, and reports whether neither ctx nor the room
-// ended.
+// pause waits for pollInterval. It reports false if ctx or the room has ended.
 func pause(ctx context.Context, ended <-chan struct{}) bool {
 	timer := time.NewTimer(pollInterval)
 	defer timer.Stop()

@@ -9,12 +9,12 @@ import (
 	wire "github.com/livekit/protocol/livekit"
 )
 
-// attributeOnBehalf is the attribute that says for whom an avatar speaks.
+// attributeOnBehalf is the attribute that names the participant for whom an avatar speaks.
 const attributeOnBehalf = "lk.publish_on_behalf"
 
-// AvatarToken returns a token with which an avatar worker joins a room, for whoever runs the
-// worker. It has the kind agent, the right to join this room, and our identity as the one that
-// the worker speaks for. It is valid for ttl.
+// AvatarToken returns a token with which an avatar worker joins a room. The kind of the
+// participant is agent. The token grants the right to join this room, names onBehalfOf as
+// the identity that the worker speaks for, and is valid for ttl.
 func AvatarToken(key, secret, room, avatar, onBehalfOf string, ttl time.Duration) (string, error) {
 	t, err := token(key, secret, room, avatar, ttl, map[string]string{attributeOnBehalf: onBehalfOf})
 	if err != nil {
@@ -23,7 +23,7 @@ func AvatarToken(key, secret, room, avatar, onBehalfOf string, ttl time.Duration
 	return t, nil
 }
 
-// token returns a token. Its kind is agent, since apps for viewers show the avatar of an agent.
+// token returns a token of kind agent, since apps for viewers show the avatar of an agent.
 func token(key, secret, room, identity string, ttl time.Duration, attributes map[string]string) (string, error) {
 	switch {
 	case key == "" || secret == "":

@@ -23,11 +23,12 @@ import (
 // WorkerTick is the playing time of a packet of sound.
 const WorkerTick = 20 * time.Millisecond
 
-// The timestamps of a tick in the two tracks.
+// The length of a tick in timestamps of the two tracks.
 const (
 	soundTick = 48000 / 50
 	videoTick = 90000 / 50
-	// firstTick avoids the timestamp 0, which the SDK treats as missing.
+	// firstTick is added to every tick, so that no timestamp is 0. The SDK treats the
+	// timestamp 0 as missing.
 	firstTick = 100
 )
 
@@ -36,25 +37,25 @@ type WorkerOptions struct {
 	// Identity is the worker's identity if the token has none. The default is DefaultAvatar.
 	Identity string
 
-	// Sender is the identity that the worker obeys. The default is the identity that the token
-	// names, or else the first that opens a stream, until it leaves.
+	// Sender is the identity that the worker obeys. The default is the identity that the
+	// token names. If it names none, it is the first participant that opens a stream, until
+	// that one leaves.
 	Sender string
 
 	// Insecure permits a Worker to send its token without TLS to another machine.
 	Insecure bool
 
-	// Speak is called for each stream of audio, with its id. It reads pcm to the end. Streams
-	// may overlap.
+	// Speak is called with the id of each audio stream. It must read pcm to the end.
+	// Streams may overlap.
 	Speak func(id string, pcm io.Reader, rate, channels int)
 
-	// Clear is called when everything that has arrived must be dropped.
+	// Clear is called when all received audio must be dropped.
 	Clear func()
 
 	// NeedKeyFrame is called when a viewer needs a key frame to continue.
 	NeedKeyFrame func()
 
-	// Note is called with a line for each participant who joins or leaves; nil: it is not
-	// called.
+	// Note is called with a line for each participant who joins or leaves. It may be nil.
 	Note func(text string)
 }
 
@@ -76,8 +77,8 @@ type Worker struct {
 	active time.Time // when the sender last spoke or called
 }
 
-// JoinWorker joins a room and publishes an audio and a video track, in this order. The errors
-// are those of Join.
+// JoinWorker joins a room, and publishes first an audio track and then a video track. The
+// errors are those of Join.
 func JoinWorker(ctx context.Context, to Address, with Credentials, o *WorkerOptions) (*Worker, error) {
 	silenceSDK()
 	w := &Worker{options: *o, lifetime: lifetime.New(), closed: make(chan struct{}), sender: o.Sender}
@@ -156,7 +157,7 @@ func (w *Worker) publish() (err error) {
 	if err != nil {
 		return err
 	}
-	w.video.OnBind(w.options.NeedKeyFrame) // frames before this reached nobody
+	w.video.OnBind(w.options.NeedKeyFrame) // nobody got the frames before this
 	_, err = w.room.LocalParticipant.PublishTrack(w.video, &lksdk.TrackPublicationOptions{Name: "avatar_video",
 		Source: wire.TrackSource_CAMERA})
 	return err
@@ -165,7 +166,7 @@ func (w *Worker) publish() (err error) {
 // Identity returns the worker's identity in the room.
 func (w *Worker) Identity() string { return w.room.LocalParticipant.Identity() }
 
-// Ended is closed when the connection is lost or closed.
+// Ended returns a channel that is closed when the connection is lost or closed.
 func (w *Worker) Ended() <-chan struct{} { return w.lifetime.Ended() }
 
 // Cause returns why the connection ended, or nil.
@@ -179,7 +180,7 @@ func (w *Worker) Cause() error {
 // Sound publishes an Opus packet of 20 ms. level is its loudness in decibels below full scale.
 func (w *Worker) Sound(packet []byte, level uint8, tick int64) {
 	sample := media.Sample{Data: packet, Duration: WorkerTick, PacketTimestamp: uint32((tick + firstTick) * soundTick)}
-	// Ended reports the end of the connection, so an error means nothing here.
+	// Ended reports the end of the connection, so the error needs no handling.
 	_ = w.sound.WriteSample(sample, &lksdk.SampleWriteOptions{AudioLevel: &level})
 }
 
@@ -189,19 +190,19 @@ func (w *Worker) Picture(frame []byte, tick int64) {
 	_ = w.video.WriteSample(sample, nil) // as in Sound
 }
 
-// Started tells the sender that a stream began to play.
+// Started tells the sender that a stream has started to play.
 func (w *Worker) Started(string) { w.call(TypePlaybackStarted, "") }
 
-// Finished tells the sender that a stream is over, and how much of it was played.
+// Finished tells the sender that a stream has ended, and how much of it was played.
 func (w *Worker) Finished(_ string, played time.Duration, interrupted bool) {
 	w.call(TypePlaybackFinished, fmt.Sprintf(`{"playback_position":%.6f,"interrupted":%v,"synchronized_transcript":null}`,
 		played.Seconds(), interrupted))
 }
 
-// tellTimeout is how long the worker waits for an answer before it continues. The SDK can miss
-// an answer that comes at once, so a missing answer means nothing. The call itself is not lost
-// while the connection lasts. It is not repeated: a second lk.playback_finished would count
-// for the next stream.
+// tellTimeout is how long the worker waits for an answer before it continues. The SDK can
+// miss an answer that comes at once, so a missing answer does not mean that the call was
+// lost: calls are lost only with the connection. The worker does not repeat the call,
+// because a second lk.playback_finished would count for the next stream.
 const tellTimeout = 300 * time.Millisecond
 
 // call calls the sender.
@@ -218,7 +219,7 @@ func (w *Worker) call(method, payload string) {
 }
 
 // present returns the sender, or "" if it has left. The sender may speak before the server
-// reports that it joined.
+// reports that it has joined.
 func (w *Worker) present() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -228,13 +229,13 @@ func (w *Worker) present() string {
 	return w.sender
 }
 
-// unseenTime is how long the server may take to report a sender that has joined: it delays
-// such reports for participants that publish no track. A sender that leaves earlier is never
-// reported.
+// unseenTime is how long the server may take to report a sender that has joined. The server
+// delays such reports for participants that publish no track. It never reports a sender
+// that leaves earlier than that.
 const unseenTime = 5 * time.Second
 
-// obeys reports whether who is the sender. If there is none yet, or it has left, speaks makes
-// who the sender.
+// obeys reports whether who is the sender. If there is no sender yet, or it has left, and
+// speaks is true, who becomes the sender.
 func (w *Worker) obeys(who string, speaks bool) bool {
 	w.mu.Lock()
 	sender := w.sender
@@ -283,7 +284,8 @@ func (w *Worker) receive(r *lksdk.ByteStreamReader, from string) {
 	w.obeys(from, false) // records that it was active
 }
 
-// begin reports whether another stream may be read. If so, Close waits for it.
+// begin reports whether another stream may be read. If it reports true, Close waits for
+// that stream.
 func (w *Worker) begin() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -312,7 +314,7 @@ func (w *Worker) leave(who string) {
 	}
 }
 
-// Close leaves the room, and waits until no stream is read. It may be called twice.
+// Close leaves the room, and waits until no stream is being read. It may be called twice.
 func (w *Worker) Close() {
 	w.mu.Lock()
 	isFirst := w.lifetime.Close()

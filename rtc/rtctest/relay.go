@@ -1,5 +1,5 @@
-// Package rtctest is what tests of connections between machines need on one: a
-// TURN server and certificates. It does not know package rtc.
+// Package rtctest helps to test connections between machines on one machine. It has a TURN
+// server and makes certificates. It does not depend on package rtc.
 package rtctest
 
 import (
@@ -19,20 +19,20 @@ import (
 	"github.com/pion/turn/v5"
 )
 
-// What a Relay lets in.
+// The credentials that a Relay accepts.
 const (
 	User       = "1700000000:echocast"
 	Credential = "canary-credential"
 )
 
-// Relay is a TURN server on loopback, which counts what it passes on.
+// Relay is a TURN server on loopback. It counts the bytes that it relays.
 type Relay struct {
 	URL    string
 	server *turn.Server
 	bytes  atomic.Int64
 }
 
-// NewRelay starts one. The caller closes it.
+// NewRelay starts a Relay. The caller closes it.
 func NewRelay() (*Relay, error) {
 	socket, err := net.ListenPacket("udp4", "127.0.0.1:0")
 	if err != nil {
@@ -58,19 +58,19 @@ func NewRelay() (*Relay, error) {
 	return r, nil
 }
 
-// Bytes is how many bytes have left from relayed addresses.
+// Bytes returns how many bytes were sent from relayed addresses.
 func (r *Relay) Bytes() int64 { return r.bytes.Load() }
 
-// Close ends the server and what goes through it.
+// Close ends the server and all relayed connections.
 func (r *Relay) Close() error { return r.server.Close() }
 
-// counting counts the bytes that leave from relayed addresses.
+// counting counts the bytes that are sent from relayed addresses.
 type counting struct {
 	turn.RelayAddressGenerator
 	bytes *atomic.Int64
 }
 
-// AllocatePacketConn makes a relayed address.
+// AllocatePacketConn opens a relayed address.
 func (c counting) AllocatePacketConn(config turn.AllocateListenerConfig) (net.PacketConn, net.Addr, error) {
 	conn, address, err := c.RelayAddressGenerator.AllocatePacketConn(config)
 	return countingConn{conn, c.bytes}, address, err
@@ -81,14 +81,14 @@ type countingConn struct {
 	bytes *atomic.Int64
 }
 
-// WriteTo sends to a peer.
+// WriteTo sends a datagram to a peer.
 func (c countingConn) WriteTo(p []byte, to net.Addr) (int, error) {
 	c.bytes.Add(int64(len(p)))
 	return c.PacketConn.WriteTo(p, to)
 }
 
-// Certificate makes one for 127.0.0.1 and the names, which signs itself, and its
-// private key, both as PEM.
+// Certificate makes a self-signed certificate for 127.0.0.1 and the names. It returns the
+// certificate and its private key, both as PEM.
 func Certificate(names ...string) (certificate, key []byte, err error) {
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -23,8 +23,8 @@ import (
 //go:embed library/core.c
 var librarySource []byte
 
-// BuildLibrary compiles the stand-in for Daily's library in a folder, with the C
-// compiler $CC or cc, and returns its path.
+// BuildLibrary compiles the stand-in for Daily's library in a folder and returns its path.
+// It uses the C compiler $CC, or cc.
 func BuildLibrary(folder string) (path string, err error) {
 	source := filepath.Join(folder, "core.c")
 	if err := os.WriteFile(source, librarySource, 0o600); err != nil {
@@ -51,10 +51,10 @@ const (
 	soundFrame  = 'S'
 )
 
-// largestFrame bounds what the library tells.
+// largestFrame is the maximum size of a frame from the library, in bytes.
 const largestFrame = 1 << 20
 
-// guest is a client of the stand-in library in the room.
+// guest is a client of the stand-in library that is connected to the room.
 type guest struct {
 	room *Room
 	conn net.Conn
@@ -64,13 +64,13 @@ type guest struct {
 
 	mu     sync.Mutex
 	people map[string]libraryPerson
-	hums   map[string]int // Hz, by who hums
+	hums   map[string]int // tones in Hz, by session id
 
 	listening sync.WaitGroup
-	hear      chan struct{} // closed when the renderer is no more
+	hear      chan struct{} // closed when the renderer ends
 }
 
-// libraryPerson is a participant as the library describes one.
+// libraryPerson describes a participant in the form that the library uses.
 type libraryPerson struct {
 	ID   string     `json:"id"`
 	Info personInfo `json:"info"`
@@ -86,7 +86,7 @@ func described(p Person, local bool) libraryPerson {
 	return libraryPerson{p.SessionID, personInfo{p.UserID, p.UserName, local}}
 }
 
-// serveLibrary is the connection of one client of the library.
+// serveLibrary serves the connection of one client of the library.
 func (r *Room) serveLibrary(w http.ResponseWriter, _ *http.Request) {
 	r.tasks.Add(1)
 	defer r.tasks.Done()
@@ -104,7 +104,7 @@ func (r *Room) serveLibrary(w http.ResponseWriter, _ *http.Request) {
 	}
 }
 
-// serve carries out what the library was called for, until it is gone.
+// serve carries out the calls of the client until its connection ends.
 func (g *guest) serve(from *bufio.Reader) {
 	for {
 		kind, rest, err := readFrame(from)
@@ -132,7 +132,7 @@ func readFrame(from io.Reader) (kind byte, rest []byte, err error) {
 	return head[0], rest, err
 }
 
-// call is one call, and reports whether the client stays.
+// call carries out one call. It reports whether the client stays connected.
 func (g *guest) call(name string, arguments []string) bool {
 	known := map[string]int{"set_user_name": 1, "about": 3, "update_subscription_profiles": 1, "join": 4,
 		"send_app_message": 3, "set_participant_audio_renderer": 5, "leave": 1}
@@ -160,7 +160,7 @@ func (g *guest) call(name string, arguments []string) bool {
 	return true
 }
 
-// must complains of arguments that are none of those that are known.
+// must records a complaint if the arguments differ from all known ones.
 func (g *guest) must(name string, arguments []string, known ...string) {
 	if got := strings.Join(arguments, "\t"); !slices.Contains(known, got) {
 		g.room.complain("%s: %q", name, got)
@@ -180,7 +180,7 @@ func (g *guest) join(id, url, token, settings string) bool {
 	g.SessionID = r.newSession()
 	g.UserID = "user-" + g.SessionID
 	g.hasJoined = true
-	g.mu.Lock() // who is there comes first
+	g.mu.Lock() // the list of participants comes first
 	others := r.admit(member{Person: g.Person, deliver: g.deliver, leave: g.putOut})
 	g.people["local"] = described(g.Person, true)
 	for _, m := range others {
@@ -191,7 +191,7 @@ func (g *guest) join(id, url, token, settings string) bool {
 	}
 	g.tellPeople()
 	g.event(map[string]any{"action": "call-state-updated", "state": "joined"})
-	// An event of a later release has to be skipped.
+	// Clients must skip events that only a later release knows.
 	g.event(map[string]any{"action": "of-a-later-release", "message": map[string]any{"text": 1}, "participant": "p1"})
 	g.completed(id)
 	g.mu.Unlock()
@@ -236,7 +236,7 @@ func (g *guest) leave(id string) bool {
 	return false
 }
 
-// putOut ends the call, as where a room is closed.
+// putOut ends the call, as when a room is closed.
 func (g *guest) putOut() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -244,7 +244,7 @@ func (g *guest) putOut() {
 	_ = g.conn.(*net.TCPConn).CloseRead()
 }
 
-// deliver tells the client what happens in the room.
+// deliver reports an event of the room to the client.
 func (g *guest) deliver(e envelope) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -271,7 +271,7 @@ func (g *guest) deliver(e envelope) {
 	}
 }
 
-// The lock is held in the following.
+// The caller of the following methods holds the lock.
 
 func (g *guest) completed(id string) {
 	g.event(map[string]any{"action": "request-completed", "requestId": map[string]any{"id": json.Number(id)},
@@ -296,13 +296,13 @@ func (g *guest) tellPeople() {
 	g.frame(peopleFrame, text)
 }
 
-// frame sends one to the library. That it is gone is noticed elsewhere.
+// frame sends a frame to the library. Another goroutine notices if the library is gone.
 func (g *guest) frame(kind byte, rest []byte) {
 	head := binary.NativeEndian.AppendUint32([]byte{kind}, uint32(len(rest)))
 	_, _ = g.conn.Write(append(head, rest...))
 }
 
-// render lets the client hear one who hums, from now on.
+// render starts to play a participant's tone to the client.
 func (g *guest) render(arguments []string) {
 	renderer, err := strconv.ParseUint(arguments[1], 10, 64)
 	rate, failed := strconv.Atoi(arguments[4])
@@ -319,7 +319,7 @@ func (g *guest) render(arguments []string) {
 	g.completed(arguments[0])
 }
 
-// quiet ends the renderer, if there is one.
+// quiet ends the renderer, if one is running.
 func (g *guest) quiet() {
 	if g.hear != nil {
 		close(g.hear)
@@ -328,11 +328,11 @@ func (g *guest) quiet() {
 	}
 }
 
-// soundFrames is how often a second the library gives sound.
+// soundFrames is how many frames of sound the library delivers per second.
 const soundFrames = 100
 
-// play gives the client the tone that somebody hums, in real time; of others it
-// gives nothing.
+// play sends the client a participant's tone in real time. A participant without a tone
+// sends nothing.
 func (g *guest) play(end <-chan struct{}, who string, renderer uint64, rate int) {
 	ticker := time.NewTicker(time.Second / soundFrames)
 	defer ticker.Stop()
@@ -353,7 +353,7 @@ func (g *guest) play(end <-chan struct{}, who string, renderer uint64, rate int)
 	}
 }
 
-// tone is 10 ms of it, from a position on.
+// tone returns 10 ms of a tone, from a sample position on.
 func tone(renderer uint64, rate, hertz, position int) []byte {
 	frame := binary.NativeEndian.AppendUint64(nil, renderer)
 	frame = binary.NativeEndian.AppendUint32(frame, uint32(rate))

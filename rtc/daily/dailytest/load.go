@@ -9,16 +9,16 @@ import (
 	"time"
 )
 
-// What one conversation sends while it is measured: 5 s of speech.
+// The traffic of one conversation during a measurement: 5 s of speech.
 const (
 	loadMessages = 100
 	loadInterval = 50 * time.Millisecond
 	loadSize     = 3434
 )
 
-// SpeakAll sends messages the size of speech, in real time, in several
-// conversations at once, the n-th to the n-th of people, and returns how long
-// each message was on its way.
+// SpeakAll sends messages the size of speech, in real time, in several conversations at
+// once. Conversation n sends to participant n. SpeakAll returns the transit time of each
+// message.
 func SpeakAll(ctx context.Context, send []func(ctx context.Context, msg []byte) error,
 	people []*Participant) ([]time.Duration, error) {
 	var group sync.WaitGroup
@@ -40,7 +40,7 @@ func SpeakAll(ctx context.Context, send []func(ctx context.Context, msg []byte) 
 	return slices.Concat(took...), errors.Join(failed...)
 }
 
-// speak sends in real time.
+// speak sends the messages of one conversation in real time.
 func speak(ctx context.Context, send func(ctx context.Context, msg []byte) error, sent chan<- time.Time) error {
 	message := []byte(`{"audio":"` + strings.Repeat("A", loadSize-len(`{"audio":""}`)) + `"}`)
 	ticker := time.NewTicker(loadInterval)

@@ -7,10 +7,10 @@ import (
 	"sync"
 )
 
-// inboxSize is how many messages wait for Receive before the senders do.
+// inboxSize is how many messages may wait for Receive before senders block.
 const inboxSize = 1024
 
-// Participant is one in the room that is not a page.
+// Participant is a participant that is not a page.
 type Participant struct {
 	Person
 	room  *Room
@@ -19,7 +19,7 @@ type Participant struct {
 	gone  chan struct{}
 }
 
-// Enter lets a participant in, with any user name and id.
+// Enter adds a participant with a user name and a user id.
 func (r *Room) Enter(userName, userID string) *Participant {
 	p := &Participant{
 		Person: Person{SessionID: r.newSession(), UserID: userID, UserName: userName},
@@ -32,7 +32,7 @@ func (r *Room) Enter(userName, userID string) *Participant {
 	return p
 }
 
-// deliver queues a message; what else happens in the room is not for it.
+// deliver queues a message. It ignores other events of the room.
 func (p *Participant) deliver(e envelope) {
 	if e.Type != "message" {
 		return
@@ -43,7 +43,7 @@ func (p *Participant) deliver(e envelope) {
 	}
 }
 
-// Send transmits one message to all others, and does not keep msg.
+// Send sends one message to all others, and does not keep msg.
 func (p *Participant) Send(ctx context.Context, msg []byte) error {
 	select {
 	case <-p.gone:
@@ -69,8 +69,8 @@ func (p *Participant) Receive(ctx context.Context) ([]byte, error) {
 	}
 }
 
-// Hum turns on a microphone that hears one tone. Called again, with 0 it falls
-// silent, and with the same tone it goes on.
+// Hum makes the participant's microphone send a tone with this frequency in Hz. 0 makes it
+// silent.
 func (p *Participant) Hum(hertz int) {
 	p.room.mu.Lock()
 	for i := range p.room.members {

@@ -1,14 +1,14 @@
-// Package dailytest is a Daily room that leaves the machine nowhere: the far end
-// of package daily in tests.
+// Package dailytest is a stand-in for a Daily room that runs on this machine only. The
+// tests of package daily connect to it.
 //
-// A page with the real daily-js joins it by the stand-in call machine that a
-// Room serves; a participant in Go joins it with Enter, and has Send and Receive
-// like any connection. What either the room or its call machine does not know
-// becomes a complaint.
+// A page with the real daily-js joins it through the stand-in call machine that a Room
+// serves. A participant written in Go joins with Enter, and has Send and Receive like any
+// connection. If the room or the call machine gets something that it does not know, the
+// Room records a complaint.
 //
-// The call machine is own code, made from what the public daily-js sends and
-// expects. It shows that package daily and daily-js fit together, and cannot
-// show what Daily's own call machine and servers do.
+// The call machine was written from what the public daily-js sends and expects. It shows
+// that package daily and daily-js work together. It cannot show what Daily's call machine
+// and servers do.
 package dailytest
 
 import (
@@ -29,39 +29,38 @@ import (
 //go:embed callmachine.js
 var callMachine []byte
 
-// Person is one of those in a room.
+// Person is a participant of a room.
 type Person struct {
 	SessionID string `json:"session_id"`
 	UserID    string `json:"user_id"`
 	UserName  string `json:"user_name"`
 }
 
-// Refusal is an error in Daily's words.
+// Refusal is an error with Daily's type and message.
 type Refusal struct {
 	Type    string `json:"type"`
 	Message string `json:"msg"`
 }
 
-// Options tunes a Room. The zero value is an ordinary room.
+// Options configure a Room. The zero value is an ordinary room.
 type Options struct {
 	// MaxMessage is the limit that the room announces, or none if zero.
 	MaxMessage int
 
-	// Viewers lets pages in that subscribe to all tracks, other than the page
-	// of package daily.
+	// Viewers admits pages that subscribe to all tracks, unlike the page of package daily.
 	Viewers bool
 
-	// Voice takes the audio that the pages publish, packet by packet: Opus, 48
-	// kHz. Without it, a page that publishes something is complained of.
+	// Voice receives the audio that the pages publish, packet by packet: Opus, 48 kHz. If
+	// it is nil, the Room records a complaint when a page publishes something.
 	Voice func(*rtp.Packet)
-	// Quiet is how many pages join without a microphone before one may have it.
+	// Quiet is how many pages join without a microphone before one may have a microphone.
 	Quiet int
 
-	// Refuse lets no page in.
+	// Refuse, if set, is the error with which every page is refused.
 	Refuse *Refusal
 
-	// SwallowAfter is after how many messages the first client of the stand-in
-	// library sends nothing any more, and does not say so. 0: never.
+	// SwallowAfter is the number of messages after which the first client of the stand-in
+	// library silently drops all others. 0 means never.
 	SwallowAfter int
 }
 
@@ -73,19 +72,19 @@ type Room struct {
 	tasks   sync.WaitGroup
 
 	mu         sync.Mutex
-	last       int      // the number of the last session
+	last       int      // the number of the last session id
 	members    []member // in order of arrival
 	changed    chan struct{}
 	complaints []string
 	joins      []Join
 	leaves     int
-	left       map[string]bool // sessions that were here
+	left       map[string]bool // sessions that have left
 }
 
-// Join is what a page has told to get in.
+// Join holds the parameters with which a page joined.
 type Join struct{ URL, UserName, Token string }
 
-// member is a participant, with the way to it.
+// member is a participant, and how to reach it.
 type member struct {
 	Person
 	hertz   int // of its microphone, or 0
@@ -93,7 +92,7 @@ type member struct {
 	leave   func()
 }
 
-// envelope is what a room and a page say to each other.
+// envelope is a message between a room and a page.
 type envelope struct {
 	Type     string          `json:"type"`
 	URL      string          `json:"url,omitempty"`
@@ -140,16 +139,16 @@ func serveMachine(w http.ResponseWriter, _ *http.Request) {
 	_, _ = w.Write(callMachine)
 }
 
-// Machine is the source of the stand-in call machine.
+// Machine returns the source of the stand-in call machine.
 func Machine() []byte { return append([]byte(nil), callMachine...) }
 
-// URL is the address of the room.
+// URL returns the address of the room.
 func (r *Room) URL() string { return "http://" + r.address + "/room" }
 
-// CallMachine is where daily-js finds the stand-in call machine.
+// CallMachine returns the address from which daily-js loads the stand-in call machine.
 func (r *Room) CallMachine() string { return "http://" + r.address + "/machine" }
 
-// Close puts everybody out and frees the room.
+// Close disconnects everybody and frees the room.
 func (r *Room) Close() {
 	for _, m := range r.present() {
 		m.leave()
@@ -158,28 +157,29 @@ func (r *Room) Close() {
 	r.tasks.Wait()
 }
 
-// Complaints are what the room and its call machine did not know.
+// Complaints returns what the room and its call machine did not know.
 func (r *Room) Complaints() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return append([]string(nil), r.complaints...)
 }
 
-// Joins are what the pages have told to get in, in order.
+// Joins returns the parameters of every page that joined, in order.
 func (r *Room) Joins() []Join {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return append([]Join(nil), r.joins...)
 }
 
-// Leaves is how many pages have left in good order, not just gone.
+// Leaves returns how many pages left properly and did not just disconnect.
 func (r *Room) Leaves() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.leaves
 }
 
-// People are those in the room, and a channel that is closed when they change.
+// People returns the participants of the room, and a channel that is closed when they
+// change.
 func (r *Room) People() ([]Person, <-chan struct{}) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -190,8 +190,8 @@ func (r *Room) People() ([]Person, <-chan struct{}) {
 	return people, r.changed
 }
 
-// Hide tells the pages that a participant is hidden, as Daily does with many: it is
-// still there.
+// Hide tells the pages that a participant is hidden but still in the room. Daily does so in
+// rooms with many participants.
 func (r *Room) Hide(session string) {
 	for _, m := range r.present() {
 		if m.SessionID == session {
@@ -200,8 +200,8 @@ func (r *Room) Hide(session string) {
 	}
 }
 
-// Network tells the page of a participant that a connection of its own was
-// "interrupted" or is "connected" again: that of signalling, or with media of media.
+// Network tells a participant's page that one of its connections was "interrupted" or is
+// "connected" again: the media connection if media is true, otherwise the signalling.
 func (r *Room) Network(session, event string, media bool) {
 	kind := "signaling"
 	if media {
@@ -214,7 +214,7 @@ func (r *Room) Network(session, event string, media bool) {
 	}
 }
 
-// Fail ends the call of a participant as Daily does: with a fatal error.
+// Fail ends a participant's call with a fatal error, as Daily does.
 func (r *Room) Fail(session string, reason Refusal) {
 	for _, m := range r.present() {
 		if m.SessionID == session {
@@ -223,7 +223,7 @@ func (r *Room) Fail(session string, reason Refusal) {
 	}
 }
 
-// present is who is in the room.
+// present returns the participants in the room.
 func (r *Room) present() []member {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -236,7 +236,7 @@ func (r *Room) complain(format string, arguments ...any) {
 	r.complaints = append(r.complaints, fmt.Sprintf(format, arguments...))
 }
 
-// admit lets a participant in, and returns those who were there before.
+// admit adds a participant and returns those who were already there.
 func (r *Room) admit(m member) []member {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -246,13 +246,13 @@ func (r *Room) admit(m member) []member {
 	return others
 }
 
-// notify wakes those who watch the room. The lock is held.
+// notify wakes everyone who watches the room. The caller holds the lock.
 func (r *Room) notify() {
 	close(r.changed)
 	r.changed = make(chan struct{})
 }
 
-// newSession is an id for a participant.
+// newSession returns a new id for a participant.
 func (r *Room) newSession() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -260,7 +260,7 @@ func (r *Room) newSession() string {
 	return fmt.Sprintf("session-%d", r.last)
 }
 
-// dismiss lets a participant go and tells the others.
+// dismiss removes a participant and tells the others.
 func (r *Room) dismiss(session string) {
 	r.mu.Lock()
 	var gone *Person
@@ -283,8 +283,8 @@ func (r *Room) dismiss(session string) {
 	}
 }
 
-// broadcast delivers to one, or with "*" to all but the one it is from. What is sent
-// to somebody who leaves at that moment is lost.
+// broadcast delivers to one participant, or with "*" to all except the sender. A message to
+// someone who is leaving at that moment is lost.
 func (r *Room) broadcast(e envelope, from, to string) {
 	found := to == "*"
 	for _, m := range r.present() {
@@ -304,7 +304,7 @@ func (r *Room) wasHere(session string) bool {
 	return r.left[session]
 }
 
-// servePage is the connection of one page.
+// servePage serves the connection of one page.
 func (r *Room) servePage(socket *websocket.Conn) {
 	r.tasks.Add(1)
 	defer r.tasks.Done()
@@ -349,7 +349,7 @@ func (r *Room) servePage(socket *websocket.Conn) {
 	r.dismiss(session)
 }
 
-// relay passes on what a page says until it is gone.
+// relay passes on the messages of a page until the page disconnects.
 func (r *Room) relay(socket *websocket.Conn, session string, deliver func(envelope)) {
 	var heard listeners
 	defer heard.close()

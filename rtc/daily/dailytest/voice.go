@@ -10,10 +10,10 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-// listeners are the connections by which one page's voice comes.
+// listeners are the connections over which a page sends its audio.
 type listeners []*webrtc.PeerConnection
 
-// listen answers an offer, and passes on what comes.
+// listen answers an offer, and passes on the packets that arrive.
 func (l *listeners) listen(offer string, voice func(*rtp.Packet)) (answer string, err error) {
 	connection, err := newVoiceAPI().NewPeerConnection(webrtc.Configuration{})
 	if err != nil {
@@ -51,7 +51,7 @@ func (l *listeners) close() {
 	}
 }
 
-// newVoiceAPI takes what browsers send, on this machine.
+// newVoiceAPI returns settings that accept what browsers send on this machine.
 func newVoiceAPI() *webrtc.API {
 	var engine webrtc.SettingEngine
 	engine.LoggerFactory = &logging.DefaultLoggerFactory{Writer: io.Discard, DefaultLogLevel: logging.LogLevelDisabled}
