@@ -3,8 +3,8 @@
 //
 // The last chunk of an utterance must be marked, but a stream does not announce its
 // end. So the chunker holds a full chunk back until one more sample or the end has
-// arrived: then it knows whether the chunk is the last. No chunk is empty, and no
-// silence is added to carry the mark.
+// arrived. Then it knows whether the chunk is the last. It never makes an empty chunk, and
+// adds no silence to carry the mark.
 package chunker
 
 import (
@@ -13,8 +13,8 @@ import (
 	"iter"
 )
 
-// Source is a source of samples. n > 0 means err == nil; n == 0 means err says why,
-// io.EOF at the end.
+// Source is a source of samples. If n > 0, err is nil. If n == 0, err says why there are no
+// samples; at the end it is io.EOF.
 type Source interface {
 	ReadSamples(p []float32) (n int, err error)
 }
@@ -33,16 +33,16 @@ type Chunker struct {
 	buf    []float32 // room for a chunk and one sample more
 	have   int       // samples in buf
 	handed int       // samples of buf that the last call returned
-	err    error     // why the stream is over; sticky
+	err    error     // why the stream is over; nil until then
 }
 
 // New returns a Chunker that cuts src into chunks of size samples. It panics if size is
 // not positive.
 func New(src Source, size int) *Chunker { return NewGrowing(src, size, size) }
 
-// NewGrowing returns a Chunker that cuts src into growing chunks: the first has first
-// samples, and each next one twice as many, up to size. So speech begins soon in a room
-// that takes few messages. It panics if first is not positive or larger than size.
+// NewGrowing returns a Chunker that cuts src into growing chunks. The first has first
+// samples, and each next one twice as many, up to size. So speech begins early in rooms that
+// accept few messages a second. It panics if first is not positive or larger than size.
 func NewGrowing(src Source, first, size int) *Chunker {
 	if first <= 0 || size < first {
 		panic(fmt.Sprintf("chunker: chunks of %d samples, the first of %d", size, first))
@@ -51,8 +51,8 @@ func NewGrowing(src Source, first, size int) *Chunker {
 }
 
 // Next returns the next chunk. After the chunk marked Last it returns io.EOF. If the
-// source fails, Next returns its error instead of the held samples, and marks no chunk
-// as Last: an utterance that was cut short has no end.
+// source fails, Next returns its error instead of the held samples. Then no chunk is marked
+// as Last, because the utterance is incomplete.
 func (c *Chunker) Next() (Chunk, error) {
 	if c.err != nil {
 		return Chunk{}, c.err

@@ -61,8 +61,7 @@ func NewInferenceID() string {
 	return uuid(b, 4)
 }
 
-// uuid writes b as a UUID, with the version and variant bits set where version
-// is not 0.
+// uuid formats b as a UUID. If version is not 0, it sets the version and variant bits.
 func uuid(b [16]byte, version byte) string {
 	if version != 0 {
 		b[6] = b[6]&0x0f | version<<4
@@ -79,15 +78,14 @@ func uuid(b [16]byte, version byte) string {
 }
 
 // NamedBy reports whether an event with the id eventID may be about the utterance with
-// the id id. Events name utterances in several forms.
+// the id id. Events carry an utterance's id in several forms.
 func NamedBy(eventID, id string) bool {
 	forms := eventIDs(id)
 	return slices.Contains(forms[:], eventID)
 }
 
-// eventIDs are the forms in which the id of an utterance comes back in events.
-// The service documents an MD5-derived UUID but not how it is derived, so the id
-// itself and all usual forms count.
+// eventIDs returns the forms in which events may carry the id of an utterance. The service
+// documents a UUID derived by MD5, but not how, so the id itself and all usual forms count.
 func eventIDs(id string) [4]string {
 	sum := md5.Sum([]byte(id))
 	return [4]string{id, uuid(sum, 0), uuid(sum, 3), uuid(sum, 4)}

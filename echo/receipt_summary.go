@@ -69,7 +69,7 @@ func (r *Receipt) gaps() string {
 	return "no gaps by the clock"
 }
 
-// stalls reports how often an input was slower than speech.
+// stalls describes how often an input fell behind playout.
 func stalls(input *FeedStats) string {
 	if input == nil || input.Stalls == 0 {
 		return ""

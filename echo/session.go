@@ -13,8 +13,8 @@ import (
 // events of the replica. It starts one goroutine, which Close ends and waits for.
 //
 // An utterance goes from queued to sending, draining and speaking, and ends as
-// finished, interrupted or failed. Every wait is bounded, except for the input and
-// for a Pause.
+// finished, interrupted or failed. Every wait has a timeout, except the waits for the input
+// and for the end of a Pause.
 type Session struct {
 	options Options
 
@@ -27,7 +27,7 @@ type Session struct {
 	stage          Stage
 	cancelStage    context.CancelCauseFunc // ends reading events from stage
 	hasJoined      bool                    // the replica is in the room
-	isRejoining    bool                    // from a loss until the replica (with SkipReady: the room) is back
+	isRejoining    bool                    // true from a loss until the replica (SkipReady: the room) is back
 	lost           error                   // why the session has ended
 	away           *absence                // of the replica, with AwayTimeout; nil while it is there
 	queue          []*turn                 // the current utterance, and those that wait
@@ -37,7 +37,7 @@ type Session struct {
 	current        *utterance // nil between utterances
 	past           idRing     // ids of the utterances before it
 	others         idRing     // ids of the utterances of other senders in the room
-	lastOtherSign  time.Time  // last sign that the replica says one of those; zero after its end
+	lastOtherSign  time.Time  // last sign that the replica says one of others; zero after its end
 	hasMatchingIDs bool       // events carry our ids in a known form
 	reportsSpeech  bool       // the replica has reported its speech before
 	news           *EventFilter
@@ -105,7 +105,7 @@ func (s *Session) waitReady(ctx context.Context, timeout time.Duration) error {
 	return err
 }
 
-// explain adds to an error why the replica is not ready, if the stage knows.
+// explain adds the reason why the replica is not ready to an error, if the stage knows it.
 func (s *Session) explain(err error) error {
 	s.mu.Lock()
 	stage := s.stage
@@ -149,11 +149,11 @@ func (s *Session) lostError() error {
 	return s.lost
 }
 
-// Interrupt stops the current utterance and drops those that wait. The session sends no
-// more chunks and sends the replica an interrupt. Interrupt returns when the replica
-// has confirmed it, or after the session's InterruptTimeout. The calls of Speak return
-// with cause (nil: ErrStopped) as soon as their sources return. Without an utterance it
-// does nothing.
+// Interrupt stops the current utterance and drops the queue. The session sends the replica
+// an interrupt, and no more chunks. Interrupt returns when the replica has confirmed that it
+// stopped, or after the session's InterruptTimeout. Each call of Speak returns with cause
+// (nil: ErrStopped) as soon as a read of its source returns. If there is no utterance,
+// Interrupt does nothing.
 func (s *Session) Interrupt(ctx context.Context, cause error) error {
 	if cause == nil {
 		cause = ErrStopped
@@ -165,8 +165,8 @@ func (s *Session) Interrupt(ctx context.Context, cause error) error {
 	return u.waitSilent(ctx)
 }
 
-// Silence waits until the replica is there, and tells it to stop what it says, also where
-// another process has sent that. No utterance of this session may be under way.
+// Silence waits until the replica is present, and sends it an interrupt. This also stops
+// speech that another process has sent. Do not call it during an utterance of this session.
 func (s *Session) Silence(ctx context.Context) error {
 	if err := s.waitReplica(ctx); err != nil {
 		return err
@@ -190,10 +190,10 @@ func (s *Session) clear(cause error) {
 	}
 }
 
-// Pause stops the current utterance until Resume, which continues it from where it
-// was last heard, with a new id. Its source must be a Rewinder; an utterance of
-// another source ends with ErrPaused. No utterance begins during the pause. Pause
-// returns as Interrupt does.
+// Pause stops the current utterance until Resume, which continues it from where it was last
+// heard, with a new id. If its source is not a Rewinder, the utterance ends with ErrPaused.
+// No utterance begins during the pause. Like Interrupt, Pause returns when the replica has
+// confirmed that it stopped, or after the InterruptTimeout.
 func (s *Session) Pause(ctx context.Context) error {
 	s.mu.Lock()
 	u := s.current
@@ -254,7 +254,7 @@ func (s *Session) acquire(ctx context.Context) error {
 	}
 }
 
-// acquireToSend acquires the lock for a message, unless Options.MaySend says no.
+// acquireToSend acquires the lock for a message, unless Options.MaySend returns false.
 func (s *Session) acquireToSend(ctx context.Context) error {
 	if err := s.acquire(ctx); err != nil {
 		return err
@@ -272,14 +272,14 @@ func (s *Session) stuck() error {
 	return fmt.Errorf("%w: the peer has accepted no data for %v", ErrLost, s.options.SendTimeout)
 }
 
-// idRing remembers the ids of the last utterances: their late events must not be taken
-// for those of the current one.
+// idRing remembers the ids of the last utterances, so that their late events are not
+// mistaken for events of the current one.
 type idRing struct {
 	ids  []string
 	next int
 }
 
-// mostPast is how many ids an idRing remembers, five of each utterance.
+// mostPast is how many ids an idRing remembers: five for each of 64 utterances.
 const mostPast = 5 * 64
 
 func (r *idRing) add(ids ...string) {
@@ -300,23 +300,23 @@ func (r *idRing) has(id string) bool {
 // Progress is a snapshot of a session, for a status line.
 type Progress struct {
 	State   State
-	Sent    time.Duration // sent of the current utterance, as playing time
-	Lead    time.Duration // how far the replica is ahead, estimated
-	Played  time.Duration // played of it by the replica, estimated
+	Sent    time.Duration // playing time of what was sent of the current utterance
+	Lead    time.Duration // estimate: how much audio the replica has left to play
+	Played  time.Duration // estimate: how much of the utterance the replica has played
 	Waiting int           // utterances that wait for their turn
-	// Begin is the position in its source where the current utterance begins: above 0
-	// if it continues one that was paused or lost.
+	// Begin is the position in its source where the current utterance begins. It is above 0
+	// if the utterance continues one that was paused or lost.
 	Begin time.Duration
-	// AwaitsInput says that the next chunk cannot be sent, because the source has not
-	// given it yet.
+	// AwaitsInput says that the next chunk cannot be sent, because its samples have not
+	// arrived from the source yet.
 	AwaitsInput bool
 }
 
 // State is the state of the current utterance.
 type State string
 
-// The states of an utterance that has not ended. Sending and speaking overlap: an
-// utterance that is heard is Speaking, whether or not all of it is sent.
+// The states of an utterance that has not ended. Once the replica speaks, the state is
+// Speaking, even if chunks are still being sent.
 const (
 	Idle     State = "idle"     // there is no utterance
 	Queued   State = "queued"   // it waits for its turn, for input or for the replica

@@ -17,17 +17,17 @@ import (
 type Speech struct {
 	// Samples are mono and at the session's rate.
 	Samples chunker.Source
-	// Name names the speech in its receipt.
+	// Name is the name of the speech in its receipt.
 	Name string
 	// Text is the text of the samples, and Words their timing, if known. Then the
 	// receipt has the words that were heard.
 	Text  string
 	Words []WordTiming
-	// Length is the declared length of the samples; 0: not known. It serves to estimate
+	// Length is the declared length of the samples; 0: not known. It is used to estimate
 	// which words were heard.
 	Length time.Duration
-	// MoreText, if set, is called when the utterance has ended, and returns text that
-	// arrived with the audio: it follows Text.
+	// MoreText, if set, is called when the utterance has ended. It returns text that
+	// arrived with the audio, which is appended to Text.
 	MoreText func() string
 	// MoreWords, if set, is called when the utterance has ended, and returns Words that
 	// arrived with the audio.
@@ -40,9 +40,9 @@ type Speech struct {
 // Rewinder is a source that can go back, as a Feed can.
 type Rewinder interface {
 	chunker.Source
-	// Rewind goes back to this position, in samples since the first one read for the
-	// last utterance, or to a silence before it, and returns the new position. Reads
-	// continue there, and position 0 is now there.
+	// Rewind goes back to position, or to a silence before it, and returns the new
+	// position. Positions count samples since the first one read for the last utterance.
+	// Reads continue at the new position, which becomes position 0 of the next utterance.
 	Rewind(position int64) (int64, error)
 }
 
@@ -51,12 +51,12 @@ type StatsReporter interface {
 	Stats() FeedStats
 }
 
-// Speak speaks one utterance and returns its receipt, also if it fails. Options.Queue
-// schedules overlapping calls.
+// Speak speaks one utterance and returns its receipt, even if it fails. Options.Queue
+// says how overlapping calls are scheduled.
 //
-// If the source fails, ctx ends or Interrupt is called after something was sent,
-// Speak interrupts the replica, and no chunk says done. A read that blocks and that
-// Abort does not end delays the return of Speak, not the interrupt.
+// If the source fails, ctx ends or Interrupt is called after something was sent, Speak
+// interrupts the replica and sends no chunk with done. If a read of the source blocks and
+// Abort does not end it, Speak returns later, but the interrupt is not delayed.
 //
 // If Options.Resume or Options.OnLoss continues the speech, each part has its own
 // id and receipt (Options.OnReceipt). Speak returns the last one.
@@ -68,11 +68,11 @@ func (s *Session) Speak(ctx context.Context, speech Speech) (Receipt, error) {
 // neither the session nor the utterance.
 type content interface {
 	name() string
-	// begin opens the utterance id on a stage, and returns its messages.
+	// begin opens the utterance with this id on a stage, and returns its messages.
 	begin(stage Stage, id string) (script, error)
 	// abort unblocks the script's next, if it can.
 	abort()
-	// describe adds the fields of the receipt that the content knows.
+	// describe sets the fields of the receipt that the content knows.
 	describe(r *Receipt)
 	// rewind goes back to the end of the heard part, in samples; 0: to the beginning.
 	rewind(heard int64) error
@@ -99,8 +99,8 @@ type messagePart struct {
 	isLast     bool
 }
 
-// speakContent speaks content in its turn, and continues it as long as the policies of
-// the session ask for that.
+// speakContent speaks content when its turn comes, and continues it after interruptions as
+// the policies of the session say.
 func (s *Session) speakContent(ctx context.Context, c content) (Receipt, error) {
 	t, err := s.enter(ctx)
 	if err != nil {
@@ -137,7 +137,7 @@ func (s *Session) publishUnspoken(c content, err error) (Receipt, error) {
 	return r, err
 }
 
-// publish passes a receipt on to the observers.
+// publish passes a receipt to the observers.
 func (s *Session) publish(r Receipt) {
 	s.options.Observe(Moment{Kind: MomentReceipt, At: time.Now(), InferenceID: r.InferenceID, Receipt: &r})
 	s.options.OnReceipt(r)
@@ -347,7 +347,7 @@ func (s *Session) silence(ctx context.Context, u *utterance, why error, todo act
 	switch {
 	case !errors.Is(why, ErrLost):
 	case reachable:
-		defer s.loseStage(u.stage, why) // it is interrupted first
+		defer s.loseStage(u.stage, why) // after the interrupt
 	default:
 		s.loseStage(u.stage, why)
 	}
@@ -414,7 +414,7 @@ func (s *Session) prepareSequel(t *turn, c content, u *utterance, err error) err
 	case fromStart:
 		heard = 0
 	case fromHeard:
-		t.furthest = 0 // the next losses are counted from there
+		t.furthest = 0 // the next utterance counts its progress from where it resumes
 	}
 	if failed := c.rewind(heard); failed != nil {
 		return fmt.Errorf("%w, and it cannot be continued: %w", err, failed)
@@ -503,7 +503,7 @@ type chunkScript struct {
 	chunk    chunker.Chunk
 	position int64 // samples before the next chunk
 	// excusedTime is the time that the source and the room have taken since the last
-	// wait for a chunk: lateness up to that is not caused by this machine.
+	// wait for a chunk. This machine did not cause lateness up to that much.
 	excusedTime time.Duration
 	// isReading is set while the source is being read.
 	isReading atomic.Bool

@@ -5,8 +5,8 @@ import (
 	"fmt"
 )
 
-// Stage is a room in which utterances are spoken. Queue, pace, interrupts and receipts
-// work against this interface for all kinds of rooms.
+// Stage is a room in which utterances are spoken. Queue, pace, interrupts and receipts use
+// only this interface, so they work in all kinds of rooms.
 //
 // A Session never calls Speak and Interrupt at the same time. It calls Next from a
 // separate goroutine.
@@ -26,7 +26,7 @@ type Stage interface {
 	Next(ctx context.Context) (Event, error)
 }
 
-// MessageSender is a Stage of a room that carries other messages than audio.
+// MessageSender is a Stage of a room that also carries messages other than audio.
 type MessageSender interface {
 	Send(ctx context.Context, msg Message) error
 }
@@ -67,7 +67,7 @@ type ReadinessReporter interface {
 	Missing() string
 }
 
-// LoneSpeaker is a Stage that may be heard without a replica, as a microphone is.
+// LoneSpeaker is a Stage that people may hear without a replica, such as a microphone.
 type LoneSpeaker interface {
 	// HeardAlone reports whether people hear it without a replica.
 	HeardAlone() bool
@@ -78,9 +78,9 @@ func isHeardAlone(stage Stage) bool {
 	return ok && alone.HeardAlone()
 }
 
-// DeliveryFailure is an ErrLost of a Stage's Speak or SayText for one message,
-// where the room can still be reached: the session interrupts the replica before
-// it joins again.
+// DeliveryFailure is an ErrLost that a Stage's Speak or SayText returns if one message was
+// lost but the room can still be reached. The session then interrupts the replica before
+// it reconnects.
 type DeliveryFailure interface {
 	error
 	// MayBeDelivered reports whether the replica may have received the message.

@@ -14,10 +14,10 @@ import (
 // Text is an utterance that the replica says in its own voice. Emotion tags in it
 // are sent unchanged.
 type Text struct {
-	// Pieces are said in order, each as it arrives: words of a language model, lines of
-	// a pipe. They include the spaces between words.
+	// Pieces are said in order, each as it arrives, such as words of a language model or
+	// lines of a pipe. They include the spaces between words.
 	Pieces iter.Seq2[string, error]
-	// Name names the text in its receipt.
+	// Name is the name of the text in its receipt.
 	Name string
 	// Abort, if set, is called when the utterance ends early. It unblocks the iteration
 	// of Pieces.
@@ -30,8 +30,8 @@ func Words(text string) Text {
 }
 
 // Say speaks one utterance of text and returns its receipt, as Speak does for audio. A
-// piece that is too long for a message is sent in several messages. The error is
-// ErrUnsupported in rooms that take no text, and ErrNoText if there is no text.
+// piece that is too long for one message is sent in several. The error is ErrUnsupported
+// in rooms that do not accept text, and ErrNoText if there is no text.
 func (s *Session) Say(ctx context.Context, text Text) (Receipt, error) {
 	return s.speakContent(ctx, &textContent{Text: text})
 }
@@ -82,18 +82,18 @@ type textScript struct {
 	pull     func() (string, error, bool) // returns the next text that fits a message
 	stop     func()
 	hasBegun bool            // a text was sent
-	hasEnded bool            // so was the last
+	hasEnded bool            // the last text was sent
 	held     string          // the next text, until it is known whether it is the last
 	text     string          // the text of the due message
 	said     strings.Builder // all texts up to the due one
-	isLast   bool            // it is the last
+	isLast   bool            // the due text is the last
 }
 
-// sayingTime is the longest that saying a character may take.
+// sayingTime is the longest time that saying one character may take.
 const sayingTime = 120 * time.Millisecond
 
-// next holds each text back until another or the end has arrived: only then it is known
-// whether it is the last.
+// next holds each text back until another text or the end has arrived. Only then is it known
+// whether the held text is the last.
 func (w *textScript) next(ctx context.Context) (messagePart, error) {
 	if w.hasEnded {
 		return messagePart{}, io.EOF
@@ -114,7 +114,7 @@ func (w *textScript) next(ctx context.Context) (messagePart, error) {
 	}
 }
 
-// due waits until the held text may leave; next is the text after it.
+// due waits until the held text may be sent; next is the text after it.
 func (w *textScript) due(ctx context.Context, next string, last bool) (messagePart, error) {
 	if err := w.pacer.Wait(ctx, 0); err != nil {
 		return messagePart{}, err

@@ -52,7 +52,7 @@ type recording struct {
 	S3Key           string `json:"s3_key"`
 	StorageProvider string `json:"storage_provider"`
 	StorageURI      string `json:"storage_uri"`
-	ErrorCode       any    `json:"error_code"` // its type is not documented
+	ErrorCode       any    `json:"error_code"` // the service does not document its type
 	ErrorMessage    string `json:"error_message"`
 }
 

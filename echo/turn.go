@@ -19,9 +19,9 @@ type turn struct {
 	furthest time.Duration // the furthest position heard
 }
 
-// mostLosses is how often in a row the connection may be lost with less than a second
-// of progress: a replica that breaks at one place of the utterance would do so for
-// ever.
+// mostLosses is how often in a row the connection may be lost with less than a second of
+// progress. Without this limit, an utterance that always fails at the same place would be
+// retried for ever.
 const mostLosses = 5
 
 // recordLoss counts a loss at the position heard, and reports whether the limit is
@@ -85,7 +85,7 @@ func (s *Session) waitReplica(ctx context.Context) error {
 	return s.waitReady(ctx, timeout)
 }
 
-// leave gives the turn up. It may be called again.
+// leave removes the turn from the queue. It may be called again.
 func (t *turn) leave() {
 	t.cancel(nil)
 	s := t.session

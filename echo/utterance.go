@@ -11,8 +11,8 @@ import (
 )
 
 // utterance is one utterance under one id. The goroutine of Speak or Say sends it, the
-// session's listener follows its events, and an interrupt may come from a third. Its
-// state decides what happens; the other fields serve the receipt.
+// session's listener follows its events, and an interrupt may come from a third goroutine.
+// Its state decides what happens; the other fields are for the receipt.
 type utterance struct {
 	turn    *turn
 	content content
@@ -21,12 +21,12 @@ type utterance struct {
 	rate    int       // Hz
 	cancel  context.CancelCauseFunc
 	final   chan struct{} // closed when no further event about it will come
-	silent  chan struct{} // closed when an interrupt is over
+	silent  chan struct{} // closed when its interrupt, if any, is complete
 	opened  time.Time
 	stage   Stage       // set by begin, as script is
 	script  script      //
 	begins  int64       // start in its source, in samples
-	watch   *time.Timer // for the message that is being sent; of the sender alone
+	watch   *time.Timer // for the message that is being sent; only the sender uses it
 	err     error       // why it ended; read after silent is closed
 
 	finishing atomic.Bool // finish was called
@@ -34,7 +34,7 @@ type utterance struct {
 	mu            sync.Mutex
 	state         utteranceState
 	receipt       Receipt
-	first         time.Time // when the first message was taken
+	first         time.Time // when the connection accepted the first message
 	render        renderbuffer.Buffer
 	lead          time.Duration // sum over all chunks except those that build up the lead
 	leads         int
@@ -104,7 +104,7 @@ func (u *utterance) waitSilent(ctx context.Context) error {
 	}
 }
 
-// isHeard reports whether the replica has said that it speaks.
+// isHeard reports whether an event says that the replica has begun to speak.
 func (u *utterance) isHeard() bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -231,9 +231,9 @@ func (u *utterance) stop(event Event) {
 	}
 }
 
-// isTooEarly reports whether a natural end cannot be that of this utterance, because
-// the audio sent takes longer than the time since its start. Then the start was not
-// ours either: both are late events of an utterance with an unknown id.
+// isTooEarly reports whether a stop came too early to be the natural end of this utterance,
+// because its audio takes longer than the time since its start. Then the start was not ours
+// either: both are late events of another utterance, whose id is unknown.
 func (u *utterance) isTooEarly(event Event) bool {
 	sent := durationOf(u.receipt.Samples, u.rate)
 	open := u.state.Voice != underran && !u.state.Voice.isFinal()
@@ -295,7 +295,8 @@ func (u *utterance) remainingSpeech() time.Duration {
 	return max(durationOf(u.receipt.Samples, u.rate)-time.Since(u.started), 0)
 }
 
-// verdict judges the last stop of an utterance that this session did not interrupt.
+// verdict returns the error, or nil, that follows from the last stop of an utterance that
+// this session did not interrupt.
 func (u *utterance) verdict() error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -351,7 +352,7 @@ func (u *utterance) settle(err error) *Receipt {
 	return r
 }
 
-// settleDelivery fills in what is known about delivery to the peer.
+// settleDelivery sets the receipt's fields about delivery to the peer.
 func (u *utterance) settleDelivery() {
 	r := &u.receipt
 	if r.Chunks == 0 {

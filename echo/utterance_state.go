@@ -92,8 +92,8 @@ func isInterrupt(err error) bool {
 type stateEvent string
 
 const (
-	messageLeaves stateEvent = "message" // a message that is not the last is on its way
-	lastLeaves    stateEvent = "last"    // the last is on its way
+	messageLeaves stateEvent = "message" // a message that is not the last is being sent
+	lastLeaves    stateEvent = "last"    // the last message is being sent
 	replicaStarts stateEvent = "start"   // the replica speaks
 	replicaStops  stateEvent = "stop"    // it has stopped by itself
 	replicaIsCut  stateEvent = "cut off" // it has stopped because it was interrupted
@@ -109,8 +109,8 @@ const (
 	noteFinal                      // no further event will come: wake those who wait for it
 )
 
-// next returns the state that follows an event, and the actions to take. It is total:
-// an event that is impossible in a state, or repeated, changes nothing.
+// next returns the state that follows an event, and the actions to take. An event that is
+// impossible in a state, or repeated, changes nothing.
 func (l utteranceState) next(e stateEvent) (utteranceState, action) {
 	switch e {
 	case messageLeaves, lastLeaves:
@@ -153,7 +153,7 @@ func (l utteranceState) hear(e stateEvent) (utteranceState, action) {
 	case l.Sent == allSent && l.Voice != underran:
 		l.Voice = saidAll
 		return l, noteFinal
-	default: // the replica has run out of audio; a second stop says the same again
+	default: // the replica has run out of audio; a repeated stop changes nothing
 		l.Voice = underran
 	}
 	return l, 0
@@ -216,12 +216,12 @@ type sequel string
 
 const (
 	noSequel   sequel = ""        // the call of Speak returns
-	fromStart  sequel = "restart" // it is said again once the connection is there
-	fromHeard  sequel = "resume"  // it continues where it was heard, once the connection is there
-	afterQuiet sequel = "quiet"   // it continues where it was heard, once the user is silent and no Pause holds
+	fromStart  sequel = "restart" // it is said again after the reconnect
+	fromHeard  sequel = "resume"  // it continues where it was last heard, after the reconnect
+	afterQuiet sequel = "quiet"   // it continues there once the user is silent and no Pause lasts
 )
 
-// sequel chooses what follows, by the options of the session.
+// sequel returns what the session does after an utterance that ended for this reason.
 func (o *Options) sequel(end endReason) sequel {
 	switch {
 	case end == lost && o.Redial != nil && o.OnLoss == ReconnectRestart:

@@ -2,18 +2,18 @@ package echo
 
 import "slices"
 
-// windowBlock is how many samples are dropped at a time: those of one read.
+// windowBlock is how many samples are dropped at a time: as many as one read returns.
 const windowBlock = pumpSamples
 
-// window is the last samples of a stream. Old ones are dropped in blocks, which are used
-// again: no sample is moved, and once a window has its size it allocates nothing.
+// window holds the last samples of a stream. It drops old samples in blocks and reuses the
+// blocks. So it never moves samples, and once it has reached its size it allocates nothing.
 type window struct {
 	first  int64       // position of the first sample
 	blocks [][]float32 // each is full but the last
-	spare  [][]float32 // those that were dropped
+	spare  [][]float32 // dropped blocks, for reuse
 }
 
-// end is the position after the last sample.
+// end returns the position after the last sample.
 func (w *window) end() int64 {
 	last := len(w.blocks) - 1
 	if last < 0 {
@@ -57,8 +57,8 @@ func (w *window) drop(before int64) {
 	w.blocks = slices.Delete(w.blocks, 0, n)
 }
 
-// copyFrom copies samples from a position on, as many as one block has, and returns how
-// many they are.
+// copyFrom copies samples from a position on, at most to the end of their block, and returns
+// how many it copied.
 func (w *window) copyFrom(at int64, p []float32) int {
 	if at >= w.end() {
 		return 0
@@ -67,7 +67,7 @@ func (w *window) copyFrom(at int64, p []float32) int {
 	return copy(p, w.blocks[offset/windowBlock][offset%windowBlock:])
 }
 
-// before is a copy of the samples before a position.
+// before returns a copy of the samples before a position.
 func (w *window) before(at int64) []float32 {
 	return slices.Concat(w.blocks...)[:at-w.first]
 }

@@ -4,21 +4,22 @@
 //	p, err := playout.New(session, playout.Options{Rate: 8000, OnMark: answer})
 //	go p.Run(ctx)
 //	p.Add(samples)   // as it comes, mostly faster than it plays
-//	p.Mark("hello")  // OnMark is called when all before it was heard
-//	p.Clear()        // the user cuts in: what was not heard is dropped
+//	p.Mark("hello")  // OnMark is called when all audio before the mark was heard
+//	p.Clear()        // the user cuts in: audio that was not heard is dropped
 //
 // # Positions
 //
-// The pieces are one stream, counted in samples from its beginning. A Player cuts it
-// into utterances: one ends where End says so, or where nothing more has come for
-// Options.Idle after all else was sent. The replica is kept a second ahead, so this
-// wait is not heard if the service is faster than speech.
+// The pieces are one stream, counted in samples from its beginning. A Player cuts it into
+// utterances. An utterance ends where End is called, or when all of it was sent and nothing
+// more has arrived for Options.Idle. The replica is kept a second ahead, so nobody hears
+// this wait if the service is faster than speech.
 //
 // # What was heard
 //
 // While the replica speaks, a mark passes when the replica has played up to it by the
-// session's estimate (echo.Progress), and never before the event that it has begun.
-// When an utterance ends, its receipt says how much was heard, and how that is known.
+// session's estimate (echo.Progress), but never before the event that the replica has
+// begun to speak. When an utterance ends, its receipt says how much was heard, and how
+// that is known.
 package playout
 
 import (
@@ -38,7 +39,7 @@ import (
 // Defaults of the Options.
 const (
 	DefaultIdle  = 300 * time.Millisecond
-	DefaultLimit = 10 * time.Minute // what Twilio buffers
+	DefaultLimit = 10 * time.Minute // as much as Twilio buffers
 )
 
 // markInterval is how often the session is asked how much was played, while a mark
@@ -71,11 +72,11 @@ type Options struct {
 	Limit       time.Duration // how much audio may wait; 0: DefaultLimit
 	Name        string        // name of the utterances in receipts
 	// Idle ends an utterance after this time without samples; 0: DefaultIdle; negative:
-	// only End does.
+	// only End ends an utterance.
 	Idle time.Duration
 
-	// OnMark is called for each mark, in order: isHeard says whether all before it
-	// was heard, or some of it dropped. It must not call the Player.
+	// OnMark is called for each mark, in order. isHeard says whether all audio before the
+	// mark was heard; if not, some of it was dropped. It must not call the Player.
 	OnMark func(id string, isHeard bool)
 	// OnHeard is called with each utterance that has ended, from the goroutine of Run.
 	OnHeard func(Heard)
@@ -119,7 +120,7 @@ type mark struct {
 // utteranceEnd is where an utterance ends.
 type utteranceEnd struct {
 	position int64
-	err      error // why it is not whole; io.EOF: it is
+	err      error // why it is incomplete; io.EOF if it is complete
 }
 
 // New returns a Player for a speaker. The caller must call Run.
@@ -145,8 +146,8 @@ func New(speaker Speaker, o Options) (*Player, error) {
 	return &Player{speaker: speaker, options: o, changed: make(chan struct{})}, nil
 }
 
-// Add appends samples to the stream, and returns the position after them. With
-// ErrFull none was taken.
+// Add appends samples to the stream, and returns the position after them. If it returns
+// ErrFull, it has added none of them.
 func (p *Player) Add(samples []int16) (int64, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -163,9 +164,9 @@ func (p *Player) End() {
 	p.endBy(io.EOF)
 }
 
-// Break ends the utterance with the samples so far, since what should follow does not
-// come: the speaker gets the error after them, so that it is interrupted and does not say
-// that the utterance is whole.
+// Break ends the utterance with the samples so far, because the rest will not arrive. The
+// speaker gets err after those samples, so it interrupts the replica and does not report
+// the utterance as complete.
 func (p *Player) Break(err error) { p.endBy(err) }
 
 func (p *Player) endBy(err error) {
@@ -189,10 +190,10 @@ func (p *Player) Mark(id string) {
 	p.callMarks()
 }
 
-// Clear drops the audio that was not heard: it interrupts the replica, and calls OnMark
-// for all marks before it returns. isSpeaking reports that an utterance is being
-// spoken; then OnHeard is called when it has ended. Otherwise everything before heard
-// was heard, and the audio between heard and end was dropped.
+// Clear drops the audio that was not heard. It interrupts the replica, and calls OnMark for
+// all marks before it returns. isSpeaking reports that an utterance is being spoken; then
+// OnHeard is called when it has ended. If none is being spoken, everything before position
+// heard was heard, and the audio from heard to end was dropped.
 func (p *Player) Clear() (heard, end int64, isSpeaking bool) {
 	p.mu.Lock()
 	heard, end, isSpeaking = p.first, p.end(), p.current != nil
@@ -262,7 +263,7 @@ func (p *Player) speak(ctx context.Context) error {
 func (p *Player) begin(ctx context.Context) *utterance {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.ends = slices.DeleteFunc(p.ends, func(e utteranceEnd) bool { return e.position <= p.first }) // of the one before
+	p.ends = slices.DeleteFunc(p.ends, func(e utteranceEnd) bool { return e.position <= p.first }) // of earlier ones
 	u := &utterance{player: p, from: p.first}
 	u.ctx, u.cancel = context.WithCancelCause(ctx)
 	p.current = u
@@ -423,9 +424,9 @@ func (u *utterance) ReadSamples(p []float32) (int, error) {
 	}
 }
 
-// waitLimit returns how long an utterance waits for more audio, after it has waited for
-// elapsed. After a mark it waits no longer than the replica has something to play: the
-// mark may be the end, and the last chunk must then be marked as the last.
+// waitLimit returns how long an utterance waits for more audio, in total; it has waited for
+// elapsed so far. After a mark it does not wait beyond the time for which the replica has
+// audio to play: the mark may be the end, and then the last chunk must be sent as the last.
 func (p *Player) waitLimit(elapsed time.Duration, isMarked bool) time.Duration {
 	idle := p.options.Idle
 	switch {

@@ -7,8 +7,8 @@ import (
 	"echocast/audio"
 )
 
-// Apply sets the options of audio.Open that the preset knows and the bytes may not
-// state. The rate is that of raw samples, in Hz. Channels and JSON settings already in
+// Apply sets those options of audio.Open that the preset knows and the bytes may not state.
+// rate is the rate of raw samples in Hz. Channels and JSON settings that are already set in
 // o take precedence.
 func (p Preset) Apply(o *audio.Options, rate int) {
 	given := o.JSON

@@ -1,13 +1,13 @@
 // Package preset describes how text-to-speech services and programs deliver their
 // audio: what to ask for, and how to read the result.
 //
-// Raw samples do not state their format, and at a wrong rate they are a different
-// voice. A preset adds only what the bytes do not state: if the bytes begin with a
-// header, the header counts.
+// Raw samples do not state their format, and played at a wrong rate they sound like a
+// different voice. A preset adds only what the bytes do not state: if the bytes begin with
+// a header, the header takes precedence.
 //
-// Each preset names the page of its service's documentation that it follows, or,
-// where there is none, the client that talks to it (Pipecat's and LiveKit's).
-// Services change; the Ask of a preset says what it relies on.
+// Each preset names the page of its service's documentation that it follows. If there is no
+// such page, it names the client of that service in Pipecat or LiveKit. Services change; the
+// Ask of a preset says what to request so that the preset is right.
 package preset
 
 import (
@@ -26,11 +26,11 @@ type Preset struct {
 	Encoding string `json:"encoding"` // of raw samples, such as "s16le"; empty: a header states it
 	Rate     int    `json:"rate"`     // Hz; 0: a header states it
 	Channels int    `json:"channels"` // 0: a header states it
-	// Field and Payload describe samples that always come inside JSON objects:
-	// the path of the field that holds them, and how they are written there,
-	// "base64" or "hex". Both are empty for plain bytes. Type is what the
-	// "type" of an object ends with if it has audio, and Summary a field that
-	// only a last object has which repeats all audio; empty: there is none.
+	// Field and Payload describe samples that always come inside JSON objects. Field is
+	// the path of the field that holds them, and Payload their encoding there, "base64" or
+	// "hex". Both are empty for plain bytes. If Type is not empty, objects with audio have a
+	// "type" that ends with it. If Summary is not empty, an object that has this field
+	// is the last and repeats all audio.
 	Field   string `json:"field,omitempty"`
 	Payload string `json:"payload,omitempty"`
 	Type    string `json:"type,omitempty"`
@@ -90,11 +90,11 @@ func Find(name string) (Preset, error) {
 
 func firstLetters(name string) string { return strings.ToLower(name[:min(2, len(name))]) }
 
-// maxVoice bounds what is read of a voice's description.
+// maxVoice is the largest description of a voice that is read, in bytes.
 const maxVoice = 4 << 20
 
-// PiperRate reads the sampling rate of a Piper voice, in Hz, from the JSON file
-// that stands beside its model (VOICE.onnx.json, member audio.sample_rate).
+// PiperRate reads the sampling rate of a Piper voice, in Hz, from the JSON file beside its
+// model (VOICE.onnx.json, field audio.sample_rate).
 func PiperRate(r io.Reader) (int, error) {
 	var voice struct {
 		Audio struct {

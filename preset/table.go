@@ -1,8 +1,7 @@
 package preset
 
-// table is in the order of the sources' fame. Rates that can be asked for are
-// 24000 Hz, which needs no resampling; the others are the only one there is, or
-// the default.
+// table lists the best-known sources first. Where the rate can be chosen, it is 24000 Hz,
+// which needs no resampling. Elsewhere it is the source's only rate, or its default.
 var table = []Preset{
 	{
 		Name: "elevenlabs", Vendor: "ElevenLabs", Encoding: "s16le", Rate: 24000, Channels: 1,

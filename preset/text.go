@@ -6,7 +6,7 @@ import (
 	"text/tabwriter"
 )
 
-// Table returns presets for people, one a line.
+// Table returns the presets as text for people, one per line.
 func Table(all []Preset) string {
 	var text strings.Builder
 	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
@@ -18,8 +18,8 @@ func Table(all []Preset) string {
 	return text.String()
 }
 
-// Text returns the preset for people: how it is read, what to ask its source for, and
-// an example.
+// Text returns the preset as text for people: how its audio is read, what to ask the source
+// for, and an example.
 func (p Preset) Text() string {
 	words := ""
 	if p.Words.Ask != "" {
