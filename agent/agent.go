@@ -3,8 +3,8 @@
 //
 //	err := agent.Run(ctx, agent.Options{Kind: agent.OpenAI, Key: key, Speaker: session, Hear: hear})
 //
-// When the user cuts in, the agent says so; then the replica is interrupted, and the
-// agent is told how much was heard, by the receipt:
+// When the user cuts in, the agent sends an event. The package then interrupts the replica
+// and tells the agent how much was heard, according to the receipt:
 //
 //	OpenAI Realtime     conversation.item.truncate, in milliseconds
 //	ElevenLabs Agents   contextual_update, in words: the protocol has no truncation
@@ -40,21 +40,21 @@ const (
 	maxMessage   = 32 << 20 // bytes
 	writeTimeout = 10 * time.Second
 	dialTimeout  = 30 * time.Second
-	messageTime  = 100 * time.Millisecond // of the user's voice in one message
+	messageTime  = 100 * time.Millisecond // length of the user's voice in one message
 )
 
 // Options select an agent, and connect it to a room.
 type Options struct {
 	Kind         string // OpenAI or ElevenLabs
 	Name         string // the model (empty: gpt-realtime), or the agent's id at ElevenLabs
-	URL          string // of its WebSocket; empty: the vendor's
+	URL          string // address of its WebSocket; empty: the vendor's
 	Key          string // API key; ElevenLabs needs none for a public agent
 	Instructions string // for OpenAI: instructions for the model; empty: its default
 
 	Speaker     playout.Speaker // the replica, such as an *echo.Session
-	SpeakerRate int             // Hz that it takes; 0: echo.DefaultRate
-	// Hear writes the voice of the room's user, signed 16-bit little-endian samples at
-	// a rate in Hz, in real time, until ctx ends.
+	SpeakerRate int             // Hz of the samples that it takes; 0: echo.DefaultRate
+	// Hear writes the voice of the room's user in real time until ctx ends, as signed
+	// 16-bit little-endian samples at a rate in Hz.
 	Hear func(ctx context.Context, rate int, to io.Writer) error
 	// Say is called with each text and its speaker: "user" or "agent". It may be nil.
 	Say func(who, text string)
@@ -71,7 +71,7 @@ type Conn interface {
 
 // DialError reports that the agent could not be reached, or refused the connection.
 type DialError struct {
-	Status int // of the answer; 0 without one
+	Status int // HTTP status; 0: there was no answer
 	Err    error
 }
 
@@ -98,9 +98,9 @@ type protocol interface {
 // errEnded reports that the agent has ended the conversation.
 var errEnded = errors.New("the agent has ended the conversation")
 
-// Run dials the agent and lets it talk until the agent ends the conversation, which is
-// no error, ctx ends, whose cause it returns, or the room is lost. The error is a
-// *DialError if the agent cannot be reached.
+// Run dials the agent and lets it talk until the agent ends the conversation, ctx ends or
+// the room is lost. It returns nil if the agent ended the conversation, and the cause of ctx
+// if that ended. The error is a *DialError if the agent cannot be reached.
 func Run(ctx context.Context, o Options) error {
 	if !slices.Contains(Kinds(), o.Kind) {
 		return fmt.Errorf("agent: no kind is called %q; there are %v", o.Kind, Kinds())
@@ -157,8 +157,8 @@ type talk struct {
 	out      chan []byte // messages that wait to be sent
 }
 
-// Talk lets an agent talk over a connection, as Run does, and closes it. It finishes
-// speaking what the agent said before the end of the conversation.
+// Talk lets an agent talk over a connection, as Run does, and closes the connection. When
+// the agent ends the conversation, Talk speaks what the agent said before to its end.
 func Talk(ctx context.Context, conn Conn, o Options) error {
 	t := &talk{options: o, conn: conn, out: make(chan []byte, 256)}
 	if o.Kind == ElevenLabs {
@@ -175,7 +175,7 @@ func Talk(ctx context.Context, conn Conn, o Options) error {
 	running.Go(func() { cancel(t.hear(ctx, rates)) })
 	reading.Go(func() { cancel(t.read(ctx, rates)) })
 	running.Wait()
-	_ = conn.Close(websocket.StatusNormalClosure, "") // ends read
+	_ = conn.Close(websocket.StatusNormalClosure, "") // unblocks Read
 	reading.Wait()
 	if cause := context.Cause(ctx); !errors.Is(cause, errEnded) {
 		return cause
@@ -186,7 +186,7 @@ func Talk(ctx context.Context, conn Conn, o Options) error {
 
 // send queues an event. It does not block: an agent that does not read is lost anyway.
 func (t *talk) send(event any) {
-	data, _ := json.Marshal(event) // strings and numbers
+	data, _ := json.Marshal(event) // strings and numbers always marshal
 	t.sendRaw(data)
 }
 
@@ -226,7 +226,7 @@ func (t *talk) read(ctx context.Context, rates chan<- int) error {
 		if rate > 0 {
 			select {
 			case rates <- rate:
-			default: // it is known
+			default: // the rate is known already
 			}
 		}
 	}

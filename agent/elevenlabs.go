@@ -20,8 +20,8 @@ import (
 // elevenLabs is the address of ElevenLabs' API.
 const elevenLabs = "https://api.elevenlabs.io"
 
-// elevenLabsAddress returns the address of an agent: of a public one, or with a key a
-// signed one, for private agents.
+// elevenLabsAddress returns the address of an agent. Without a key, it is the address of a
+// public agent. With a key, it is a signed address, which private agents need.
 func (o *Options) elevenLabsAddress(ctx context.Context) (string, error) {
 	query := "agent_id=" + url.QueryEscape(o.Name)
 	switch {
@@ -43,7 +43,7 @@ func signedAddress(ctx context.Context, address, key string) (string, error) {
 	if err != nil {
 		return "", dialError(nil, err)
 	}
-	defer response.Body.Close() //nolint:errcheck // it was read
+	defer response.Body.Close() //nolint:errcheck // the body was read
 	var signed struct {
 		URL string `json:"signed_url"`
 	}
@@ -87,7 +87,7 @@ func (c *convai) drain() {
 	c.mu.Unlock()
 	if player != nil {
 		player.End()
-		_ = player.Drain(c.ctx) // its end is what the caller asked for
+		_ = player.Drain(c.ctx) // fails only if the caller has ended ctx
 	}
 }
 

@@ -45,7 +45,7 @@ func (r *realtime) encodeVoice(pcm []byte) []byte {
 
 func (r *realtime) read(data []byte) (int, error) {
 	if r.speaker.HandleServiceEvent(data) {
-		return 0, nil // an answer to a truncation that came too late
+		return 0, nil // the service refused a truncation that came too late
 	}
 	var e struct {
 		Type       string `json:"type"`
@@ -71,7 +71,7 @@ func (r *realtime) read(data []byte) (int, error) {
 		r.isAnswering = true
 	case "response.done":
 		r.isAnswering = false
-		if err := e.Response.Problem(); err != nil && e.Response.Status != "cancelled" { // by the user
+		if err := e.Response.Problem(); err != nil && e.Response.Status != "cancelled" { // the user cuts in
 			return 0, fmt.Errorf("the agent reports: %w", err)
 		}
 	case "error":

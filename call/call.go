@@ -27,7 +27,7 @@ import (
 // Options say which room to join, and how. All functions except Create and OnJoin must
 // be set.
 type Options struct {
-	Address string // of the room; empty without Create: a stand-in replica in this process
+	Address string // of the room; if it is empty and Create nil: a stand-in replica in this process
 	Room    room.Options
 	// Join joins the room at an address, like room.Join.
 	Join func(ctx context.Context, address string, o *room.Options) (*room.Room, error)
@@ -35,14 +35,14 @@ type Options struct {
 	Explain func(error) error
 
 	// Create creates the conversation to join, which Close ends. Its room is the one at
-	// Address, or else a room of its own.
+	// Address or, if that is empty, a new room.
 	Create func(ctx context.Context) (*tavus.Conversation, error)
 	// OverREST reaches a conversation by requests instead of its Daily room.
 	OverREST bool
 	Client   func() (*tavus.Client, error)
 	Daily    func() (*daily.Backend, error)
-	// Webhook is the address to receive events on, over REST, and WebhookURL that at
-	// which the service reaches it. An empty Webhook receives none.
+	// Webhook is the address on which to receive events, over REST; empty: receive none.
+	// WebhookURL is the address at which the service reaches it.
 	Webhook, WebhookURL string
 	OnJoin              func(tavus.Info) // over REST
 
@@ -51,8 +51,8 @@ type Options struct {
 	HasFallback bool
 
 	Record string // WAV file of what the stand-in hears; empty: none
-	// HasPage also serves a page of the stand-in. WillRecord announces that Call.Record
-	// joins it.
+	// HasPage also serves a web page of the stand-in. WillRecord says that Call.Record will
+	// join the stand-in.
 	HasPage, WillRecord bool
 	Trace               *trace.FileRecorder // nil: none
 
@@ -63,7 +63,7 @@ type Options struct {
 	OnEndFailed func(error) // the conversation may be open
 }
 
-// Errors of a call.
+// ErrNoDailyRoom reports a conversation without a Daily room.
 var ErrNoDailyRoom = errors.New("has no Daily room")
 
 // WebhookError reports an address on which callbacks cannot be received.
@@ -90,8 +90,8 @@ type Call struct {
 	at       string       // the address of the room
 	joined   room.Options // how it was joined
 	room     *room.Room
-	local    *serve.Local      // nil where the replica is elsewhere
-	receiver *webhook.Receiver // of events, over REST; nil where there is none
+	local    *serve.Local      // nil if the replica is elsewhere
+	receiver *webhook.Receiver // of events, over REST; nil if there is none
 	// conversation was created for this call; nil if it existed before.
 	conversation  *tavus.Conversation
 	cancelCleanup func()          // cancels the cleanup at exit: the conversation has ended
@@ -183,7 +183,7 @@ func (c *Call) create(ctx context.Context, with *room.Options) (address string, 
 	return daily.Scheme + c.conversation.URL, nil
 }
 
-// dailyAddress returns the address of the Daily room of the conversation that is named.
+// dailyAddress returns the address of the Daily room of the conversation at Options.Address.
 func (c *Call) dailyAddress(ctx context.Context) (string, error) {
 	client, err := c.options.Client()
 	if err != nil {
@@ -223,8 +223,8 @@ func (c *Call) restBackend() (*rest.Backend, error) {
 	return backend, nil
 }
 
-// onJoin reports the conversation over REST, with the token that only its creation
-// returns.
+// onJoin reports the conversation over REST, with its token, which the service returns only
+// when the conversation is created.
 func (c *Call) onJoin(info tavus.Info) {
 	if c.conversation != nil {
 		info = c.conversation.Info
@@ -338,8 +338,8 @@ func (c *Call) Redial(ctx context.Context) (echo.Stage, error) {
 	return stage, nil
 }
 
-// Close delivers what was sent and leaves the room, ends the conversation that was
-// created, and completes the trace. Close the session before.
+// Close delivers what was sent, leaves the room, ends the conversation if Join created it,
+// and completes the trace. Close the session before the call.
 func (c *Call) Close() error {
 	if c.room != nil {
 		_ = c.room.Close() // receipts report what was not delivered

@@ -10,10 +10,10 @@ import (
 	"echocast/hear"
 )
 
-// Hear writes what somebody says, room.User, room.Replica or room.All: samples of 16 bits at
-// a rate in Hz, until the room, ctx or the recording ends, limit has passed (0: none) or
-// writing fails. The events of the room go into the subtitles of the recording, which may be
-// nil.
+// Hear writes what room.User, room.Replica or room.All says, as 16-bit samples at a rate in
+// Hz. It ends when the room, ctx or the recording ends, limit has passed (0: no limit) or
+// writing fails. It adds the events of the room to the subtitles of the recording, which may
+// be nil.
 func (c *Call) Hear(ctx context.Context, r *Recording, from string, rate int, limit time.Duration,
 	to io.Writer) (hear.Stats, error) {
 	stream, err := hear.NewStream(rate, to)
@@ -32,9 +32,9 @@ func (c *Call) Hear(ctx context.Context, r *Recording, from string, rate int, li
 	return stream.Stats(), err
 }
 
-// FollowRoom puts the events of the room into the subtitles of the recording, which may be
-// nil, until the room, ctx or the recording ends, whose error it returns. It returns nil if
-// limit has passed (0: none).
+// FollowRoom adds the events of the room to the subtitles of the recording, which may be
+// nil. It ends when the room, ctx or the recording ends, and returns the error of that one.
+// It returns nil if limit has passed (0: no limit).
 func (c *Call) FollowRoom(ctx context.Context, r *Recording, limit time.Duration) error {
 	if limit > 0 {
 		limited, cancel := context.WithTimeoutCause(ctx, limit, ErrRecorded)

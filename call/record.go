@@ -16,8 +16,8 @@ import (
 	"echocast/room/daily"
 )
 
-// Recording records a call as a separate participant of its room, and writes subtitles
-// of what was heard beside it. A nil Recording does nothing.
+// Recording records a call as a separate participant of its room, and writes a subtitle file
+// of what was heard beside the recording. A nil Recording does nothing.
 type Recording struct {
 	file   *recording.File
 	rooms  []*room.Room
@@ -26,14 +26,14 @@ type Recording struct {
 
 	mu    sync.Mutex
 	words *listen.Transcript
-	err   error // of words
+	err   error // of writing the subtitles
 }
 
 // ErrRecorded is the cause with which Close ends a recording.
 var ErrRecorded = errors.New("the call is over")
 
 // Record begins to record the call in a file of package recording, with subtitles. The
-// caller closes it before the call. An empty name records nothing.
+// caller closes the Recording before the call. If name is empty, nothing is recorded.
 func (c *Call) Record(ctx context.Context, name string) (*Recording, error) {
 	if name == "" {
 		return nil, nil
@@ -56,8 +56,8 @@ func (c *Call) Record(ctx context.Context, name string) (*Recording, error) {
 	return r, nil
 }
 
-// join joins the room to hear both sides: once, or in a Daily room, where one
-// participant at a time is heard, for each side.
+// join joins the room to hear both sides. It joins once or, in a Daily room, where a
+// connection hears only one participant, once for each side.
 func (r *Recording) join(ctx context.Context, c *Call) (recording.Hear, func(string) recording.Side, error) {
 	from := []string{room.All}
 	if c.isDaily() {
@@ -87,7 +87,7 @@ func (r *Recording) join(ctx context.Context, c *Call) (recording.Hear, func(str
 func (c *Call) isDaily() bool {
 	backend := c.joined.Backend
 	if backend == nil {
-		backend, _ = room.Lookup(c.at) // it was joined
+		backend, _ = room.Lookup(c.at) // cannot fail: the room was joined
 	}
 	_, isDaily := backend.(*daily.Backend)
 	return isDaily
@@ -101,7 +101,7 @@ func (r *Recording) hearing(from []string, name func(room int, track string) str
 		var all sync.WaitGroup
 		for i, joined := range r.rooms {
 			all.Go(func() {
-				for err := error(nil); err == nil; { // events do not pile up
+				for err := error(nil); err == nil; { // read events, so that they do not pile up
 					_, err = joined.Stage().Next(ctx)
 				}
 			})
@@ -115,8 +115,8 @@ func (r *Recording) hearing(from []string, name func(room int, track string) str
 	}
 }
 
-// Follow adds the user's words and the words heard of each utterance to the subtitles,
-// by the callbacks of a session's options.
+// Follow sets callbacks in a session's options that add the user's words and the words heard
+// of each utterance to the subtitles.
 func (r *Recording) Follow(options *echo.Options) {
 	if r == nil {
 		return
@@ -154,7 +154,7 @@ func (r *Recording) note(add func(*listen.Transcript) error) {
 
 // Wait waits until the recording ends by itself and returns why, or the cause of ctx.
 func (r *Recording) Wait(ctx context.Context) error {
-	var ended chan error // of a nil Recording: never
+	var ended chan error // a nil Recording never ends
 	if r != nil {
 		ended = r.ended
 	}
@@ -185,7 +185,7 @@ func (r *Recording) Close() error {
 // events of the session do not wait for the rooms.
 func (r *Recording) leave() (err error) {
 	for _, joined := range r.rooms {
-		_ = joined.Close() // it sent nothing
+		_ = joined.Close() // nothing was sent that could be lost
 	}
 	if r.file != nil {
 		err = r.file.Close()

@@ -17,29 +17,29 @@ type answer struct {
 	ready     chan struct{} // receives once, when there is audio
 	permitted chan struct{} // closed when the answer may be spoken
 	ended     chan error    // receives once, when all of it has ended
-	spoken    *Previous     // what was spoken; set before ended
+	spoken    *Previous     // what was spoken; set before ended receives
 }
 
 // request is a request for an answer.
 type request struct {
 	name     string // of the answer
-	question string // what the user said; empty if a text is given
-	text     string // that is given
+	question string // what the user said; empty if text is set
+	text     string // text to say; empty if question is set
 	previous *Previous
 }
 
 // answerAudio is the output of the commands for an answer.
 type answerAudio struct {
-	audio Audio         // nil where there is none
+	audio Audio         // nil if there is none
 	err   error         // why there is none
 	abort func()        // ends a read of audio that blocks
 	reply func() string // the text of the answer so far
-	// finish waits for the commands, ends them if the answer was not spoken to its end,
-	// and returns how the OnUtterance command failed.
+	// finish waits for the commands, and ends them if the answer was not spoken to its end.
+	// It returns the error of the OnUtterance command.
 	finish func(spoken error) error
 }
 
-// begin starts to answer what the user said, or to say a text that is given.
+// begin starts to answer the user's question or, if that is empty, to say text.
 func (c *conversation) begin(ctx context.Context, question, text string) *answer {
 	a := &answer{name: "greeting", ready: make(chan struct{}, 1), permitted: make(chan struct{}),
 		ended: make(chan error, 1)}
@@ -101,8 +101,8 @@ func (c *conversation) answer(ctx context.Context, a *answer, r request) error {
 	return err
 }
 
-// isEmpty reports whether an answer has no audio. That is not a failure if it has no
-// text.
+// isEmpty reports whether err says that an answer has no audio. That is not a failure if
+// the answer has no text.
 func isEmpty(err error) bool {
 	return err == nil || errors.Is(err, audio.ErrEmpty) || errors.Is(err, audio.ErrFormat) ||
 		errors.Is(err, echo.ErrNoAudio)

@@ -27,23 +27,23 @@ func (e *CommandError) Unwrap() error { return e.Err }
 
 const (
 	slowAfter    = 10 * time.Second // a command that prints nothing this long is reported
-	exitTimeout  = 5 * time.Second  // for a command whose output has ended to exit
+	exitTimeout  = 5 * time.Second  // how long a command may take to exit after its output ended
 	maxReplyKept = 64 << 10         // bytes of an answer that are shown
 )
 
-// output reads the output of a command. It ends with an error if the command failed or
-// printed nothing for too long.
+// output reads the output of a command. Its last read returns an error if the command
+// failed or printed nothing for too long.
 type output struct {
 	name    string // of the command
 	process *child.Process
 	timeout time.Duration
 	slow    func(reason string)
-	// idleSince returns since when the command should have printed something, given the
-	// start of the wait; false: it has nothing to do.
+	// idleSince returns the time since which the command should have printed something,
+	// given the start of the wait; false: the command has nothing to do.
 	idleSince func(waiting time.Time) (time.Time, bool)
 
 	mu        sync.Mutex
-	isSlow    bool // that was told
+	isSlow    bool // its slowness was reported
 	isExpired bool
 }
 
@@ -59,8 +59,8 @@ func (o *output) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// failure waits for the command to exit, and returns how it failed. It is called
-// when its output has ended; one that does not exit then did not fail.
+// failure waits for the command to exit, and returns its error. It is called when the
+// output has ended. If the command does not exit by exitTimeout, it has not failed.
 func (o *output) failure() error {
 	isLate, err := o.process.WaitFor(exitTimeout)
 	o.mu.Lock()
@@ -121,7 +121,7 @@ func (o *output) watch() (stop func()) {
 // reply reads the text of an answer: the output of the command, or the fallback if the
 // command fails without output.
 type reply struct {
-	output   *output // nil where the text is given
+	output   *output // nil if the text is given
 	given    io.Reader
 	fallback string
 
@@ -129,7 +129,7 @@ type reply struct {
 	kept     bytes.Buffer
 	last     time.Time // when text came last
 	hasEnded bool
-	failed   error // how the command failed
+	failed   error // the command's error
 }
 
 // newReply returns a reply with a given text.
@@ -168,8 +168,8 @@ func (r *reply) text() string {
 	return strings.Join(strings.Fields(r.kept.String()), " ")
 }
 
-// pendingSince returns since when text waits for audio: the latest of its arrival, the
-// last audio and the end of the text. false: none waits.
+// pendingSince returns the time since which text has waited for audio: the latest of its
+// arrival, the last audio and the end of the text. false: no text waits.
 func (r *reply) pendingSince(waiting, lastAudio time.Time) (time.Time, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -180,15 +180,15 @@ func (r *reply) pendingSince(waiting, lastAudio time.Time) (time.Time, bool) {
 	return since, r.hasEnded || r.last.After(lastAudio)
 }
 
-// failure returns how the command has failed so far.
+// failure returns the error of the command so far.
 func (r *reply) failure() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.failed
 }
 
-// close waits for the OnUtterance command, or ends it, and returns how it failed. A
-// command that still prints gets SIGPIPE, as in a shell pipeline.
+// close waits for the OnUtterance command, or ends it, and returns its error. A command that
+// still prints gets SIGPIPE, as in a shell pipeline.
 func (r *reply) close(isAbandoned bool) error {
 	if r.output == nil {
 		return nil

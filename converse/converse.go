@@ -2,9 +2,9 @@
 // what the user said, another makes audio of the answer, and the replica speaks it
 // until the user begins to speak.
 //
-// A sound of the user without words, such as a cough, loses nothing: an answer in
-// preparation is held back, a spoken one is paused, and both continue. Every abandoned
-// answer is reported with its reason.
+// If the user makes a sound without words, such as a cough, nothing is lost. An answer in
+// preparation is held back, and an answer being spoken is paused; then it continues. Every
+// abandoned answer is reported with its reason.
 package converse
 
 import (
@@ -40,30 +40,31 @@ type Options struct {
 	// Recogniser is a command line that reads the user's voice and prints a line
 	// for each utterance; empty: the room recognises speech. It needs Listen.
 	Recogniser string
-	// Listen starts to write the user's voice, in the format of the Recogniser, to a
-	// writer. stop ends that, and waits for it.
+	// Listen starts to write the user's voice to a writer, in the format that the
+	// Recogniser reads. stop ends the writing and waits for its end.
 	Listen func(ctx context.Context, to io.Writer) (stop func() error, err error)
 
 	// JSON gives OnUtterance an object instead of plain text: "text" is what the user
-	// said, "previous" the previous answer and what was heard of it. Without it the
-	// words heard are in the variable ECHOCAST_HEARD.
+	// said, "previous" is the previous answer and what was heard of it. Without JSON, the
+	// environment variable ECHOCAST_HEARD has the words heard.
 	JSON bool
 
 	Greeting string // text said first; empty: none
 	Fallback string // text said if OnUtterance fails without output; empty: none
 
-	// IgnoreUser lets each answer end while the user speaks. What the user says
+	// IgnoreUser speaks each answer to its end even if the user speaks. What the user says
 	// meanwhile is answered afterwards.
 	IgnoreUser bool
-	// FalseInterrupt is how long after a sound of the user words may follow. Without
-	// words the answer continues. 0: 2 s; negative: the answer is abandoned at once.
+	// FalseInterrupt is how long an answer waits for words after a sound of the user. If
+	// none follow, the answer continues. 0: 2 s; negative: a sound abandons the answer at
+	// once.
 	FalseInterrupt time.Duration
 	// Count ends the conversation after this many answers; 0: it ends with the room.
 	Count int
 
 	ThinkTimeout time.Duration // how long OnUtterance may print nothing; 0: 60 s
 	TTSTimeout   time.Duration // how long TTS may print nothing while it has text; 0: 30 s
-	// PerSentence runs TTS for each sentence, the next one while one is spoken.
+	// PerSentence runs TTS once for each sentence, and for the next one while one is spoken.
 	PerSentence bool
 	// CacheDir stores the audio of each sentence for reuse; empty: no cache. It needs
 	// PerSentence.
@@ -80,8 +81,8 @@ type Options struct {
 	Speak func(ctx context.Context, name string, in Audio, speech echo.Speech) (echo.Receipt, error)
 }
 
-// Previous is the previous answer and what was heard of it, which is all that the user
-// knows.
+// Previous is the previous answer and the part of it that was heard. The user knows only
+// that part.
 type Previous struct {
 	Answer string           `json:"answer"`          // all of its text
 	Heard  *echo.HeardWords `json:"heard,omitempty"` // nil: not known
@@ -106,10 +107,10 @@ const (
 	NoteReply                      // Text is the answer
 	NoteSilent                     // there was nothing to say
 	NoteHeld                       // the answer waits: the user makes a sound
-	NoteContinued                  // the answer goes on: no words followed the sound
+	NoteContinued                  // the answer continues: no words followed the sound
 	NoteAbandoned                  // the answer was abandoned, for a Reason
 	NoteSlow                       // a command has printed nothing for a while: Reason
-	NoteFailed                     // a command failed: Reason; the conversation goes on
+	NoteFailed                     // a command failed: Reason; the conversation continues
 )
 
 // IsProblem reports whether the user's words or an answer were lost.
@@ -153,7 +154,8 @@ const (
 // maxQueue is how many utterances wait at most with Options.IgnoreUser.
 const maxQueue = 100
 
-// conversation is one run of Run. All but note is for its goroutine only.
+// conversation is the state of one call of Run. Only the goroutine of Run uses it, except
+// for note.
 type conversation struct {
 	options Options
 	session Session
@@ -170,9 +172,9 @@ type conversation struct {
 	hold     *time.Timer
 }
 
-// Run answers the user until the room ends, which is no error, ctx ends, whose cause it
-// returns, or the session is lost. Abandoned or failed answers do not end it.
-// Everything that it starts has ended when it returns.
+// Run answers the user until the room ends, ctx ends or the session is lost. It returns nil
+// if the room ended, and the cause of ctx if that ended. Abandoned or failed answers do not
+// end it. Everything that Run starts has ended when it returns.
 func Run(ctx context.Context, session Session, options Options) error {
 	return newConversation(session, options).talk(ctx)
 }
@@ -181,7 +183,7 @@ func Run(ctx context.Context, session Session, options Options) error {
 func (c *conversation) talk(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	events := c.session.Events(ctx) // from now on: the user may be quick
+	events := c.session.Events(ctx) // subscribe before the greeting: the user may speak early
 	heard := make(chan userEvent)
 	hand := func(e userEvent) bool {
 		select {
@@ -262,7 +264,7 @@ func (c *conversation) run(ctx context.Context, heard <-chan userEvent) (err err
 		case <-c.hold.C:
 			c.handle(ctx, holdExpired, "")
 		case <-ready:
-			c.now.ready = nil // once
+			c.now.ready = nil // it is ready only once
 			c.handle(ctx, audioReady, "")
 		case <-ended:
 			c.now.cancel(nil)
@@ -313,7 +315,7 @@ func (c *conversation) act(ctx context.Context, a action, text string) {
 	case permit:
 		close(c.now.permitted)
 	case pause:
-		_ = c.session.Pause(ctx) // it fails with the session, which ends the events
+		_ = c.session.Pause(ctx) // if it fails, the session is lost and its events end
 	case resume:
 		c.session.Resume()
 	case awaitStop:
@@ -337,14 +339,14 @@ func (c *conversation) enqueue(text string) {
 // abandon ends the current answer, and waits for its end.
 func (c *conversation) abandon(reason string) {
 	c.now.cancel(ErrAbandoned)
-	if err := <-c.now.ended; err != nil { // else it had just ended
+	if err := <-c.now.ended; err != nil { // nil: the answer had just ended by itself
 		c.note(Note{Kind: NoteAbandoned, Answer: c.now.name, Reason: reason})
 	}
 	c.finishAnswer()
-	c.session.Resume() // where it was paused, the next one must not be
+	c.session.Resume() // the next answer must not begin paused
 }
 
-// finishAnswer makes the answer that has ended the previous one.
+// finishAnswer records the answer that has just ended as the previous one.
 func (c *conversation) finishAnswer() {
 	if c.now.spoken != nil {
 		c.previous = c.now.spoken

@@ -42,7 +42,7 @@ func (c *conversation) recognise(ctx context.Context, hand func(userEvent) bool)
 			failures, pause = -1, firstRestart
 		}
 		c.note(Note{Kind: NoteFailed, Answer: "recogniser", Reason: fmt.Sprintf("%v; it starts again in %v", err, pause)})
-		_ = sleep.For(ctx, pause) // the loop asks ctx
+		_ = sleep.For(ctx, pause) // the loop checks ctx
 		pause = min(2*pause, maxRestart)
 	}
 	err = hush()
@@ -52,8 +52,8 @@ func (c *conversation) recognise(ctx context.Context, hand func(userEvent) bool)
 	}
 }
 
-// recogniseOnce runs the recogniser until it ends, and reports whether it printed
-// anything. The error says how it ended.
+// recogniseOnce runs the recogniser until it exits, and reports whether it printed
+// anything. The error says why it exited.
 func (c *conversation) recogniseOnce(ctx context.Context, in *switchWriter,
 	hand func(userEvent) bool) (isUseful bool, err error) {
 	ctx, stop := context.WithCancel(ctx)
@@ -89,8 +89,8 @@ func (c *conversation) recogniseOnce(ctx context.Context, in *switchWriter,
 }
 
 // readLines yields the lines of r that are not empty. Text after a carriage return
-// replaces the text before it, as on a terminal: recognisers show partial results so. A
-// line that is too long is skipped with an error.
+// replaces the text before it, as on a terminal, because recognisers show partial results
+// in this way. A line that is too long is skipped and yields an error.
 func readLines(r io.Reader) func(yield func(string, error) bool) {
 	return func(yield func(string, error) bool) {
 		reader := bufio.NewReader(r)
@@ -134,7 +134,7 @@ func overwrite(line, part []byte) []byte {
 	return append(line, part...)
 }
 
-// switchWriter writes to the running command. It drops what is written while none runs.
+// switchWriter writes to the running command. It drops what is written while no command runs.
 type switchWriter struct {
 	mu sync.Mutex
 	to io.WriteCloser
@@ -154,7 +154,7 @@ func (s *switchWriter) Write(p []byte) (int, error) {
 	to := s.to
 	s.mu.Unlock()
 	if to != nil {
-		_, _ = to.Write(p) // a command that reads no more has ended, which is reported
+		_, _ = to.Write(p) // fails only if the command has ended, which is reported elsewhere
 	}
 	return len(p), nil
 }

@@ -8,7 +8,7 @@ type state int
 const (
 	idle          state = iota // nothing is being answered
 	preparing                  // the commands run; nothing was spoken yet
-	heldPreparing              // the same, and the user makes a sound: speaking has to wait
+	heldPreparing              // as preparing, but the user makes a sound: speaking has to wait
 	heldReady                  // the answer is ready to be spoken, and waits for the user
 	speaking                   // the answer is being spoken
 	heldSpeaking               // speaking is paused, because the user makes a sound
@@ -23,7 +23,7 @@ const (
 	userStopped              // the user is silent again
 	userSaid                 // the user's words were recognised
 	holdExpired              // no words followed the sound
-	audioReady               // the first audio of the answer is there
+	audioReady               // the first audio of the answer has arrived
 	answerEnded              // the answer was spoken to its end, or failed
 	eventCount
 )
@@ -40,7 +40,7 @@ const (
 	pause                         // silence the replica, and keep the position
 	resume                        // continue from where the answer was last heard
 	awaitStop                     // wait for the user to fall silent, at most maxHold
-	awaitWords                    // wait for the words of what was heard, at most Options.FalseInterrupt
+	awaitWords                    // wait for words after the sound, at most Options.FalseInterrupt
 	stopWaiting                   // stop all waits
 )
 
@@ -54,8 +54,8 @@ type bargeInPolicy struct {
 	givesUp     bool // a sound of the user ends the answer, instead of pausing it
 }
 
-// decide returns the next state after an event, and the actions to take, in order. It
-// is total: an event that cannot happen in a state, or comes too late, changes nothing.
+// decide returns the next state after an event, and the actions to take, in order. An event
+// that cannot happen in a state, or comes too late, changes nothing.
 func (p bargeInPolicy) decide(s state, e event) (state, []action) {
 	switch e {
 	case userStarted:
@@ -92,7 +92,7 @@ func (p bargeInPolicy) started(s state) (state, []action) {
 	case speaking:
 		return heldSpeaking, []action{pause, awaitStop}
 	}
-	return s, []action{awaitStop} // the user goes on
+	return s, []action{awaitStop} // the user continues
 }
 
 // said answers the newest words, unless an answer must not be interrupted.

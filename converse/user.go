@@ -18,11 +18,11 @@ var ErrRoomEnded = errors.New("the room has ended")
 type userEvent struct {
 	kind event  // userStarted, userStopped or userSaid
 	text string // of userSaid
-	err  error  // why there are no more
+	err  error  // why there are no more events
 }
 
-// wordsWindow is how long words wait for the events before them: which words are the
-// newest decides what is answered. Sounds never wait.
+// wordsWindow is how long words wait for earlier events that are late. The newest words are
+// answered, so the order of words matters. Sounds never wait.
 const wordsWindow = 250 * time.Millisecond
 
 // arrival is an event of the session, or why there are no more.
@@ -31,10 +31,9 @@ type arrival struct {
 	err   error
 }
 
-// userEvents passes on each action of the user once, until the events or ctx end or
-// deliver returns false. It passes sounds on at once, if they are news, and words in
-// the order in which they were said. With a recogniser, it ignores the room's own
-// recognition.
+// userEvents passes each action of the user to hand once, until the events or ctx end or
+// hand returns false. It passes sounds on at once, if they are news, and words in the order
+// in which they were said. With a recogniser, it ignores the room's own recognition.
 func (c *conversation) userEvents(ctx context.Context, events iter.Seq2[echo.Event, error], hand func(userEvent) bool) {
 	arrivals := make(chan arrival)
 	var reading sync.WaitGroup
@@ -70,12 +69,12 @@ func (c *conversation) userEvents(ctx context.Context, events iter.Seq2[echo.Eve
 // order in which they happened; they may arrive out of order, or twice.
 type userOrder struct {
 	conversation      *conversation
-	words             *echo.Sequencer // of all events, for a number that is missing may be that of words
+	words             *echo.Sequencer // of all events: a missing number may be that of words
 	deliver           func(userEvent) bool
 	start, stop, said int64 // the latest number of each that was passed on; 0: none
 }
 
-// takeArrival handles an arrival, and reports whether to continue.
+// take handles an arrival, and reports whether to continue.
 func (u *userOrder) take(a arrival) bool {
 	end := a.err
 	if end == nil && a.event.Kind == echo.Shutdown {
@@ -83,7 +82,7 @@ func (u *userOrder) take(a arrival) bool {
 	}
 	now := time.Now()
 	if end != nil {
-		if u.passWords(now.Add(wordsWindow)) { // what waits is all there is
+		if u.passWords(now.Add(wordsWindow)) { // no more words will arrive
 			u.deliver(userEvent{err: end})
 		}
 		return false
@@ -141,6 +140,6 @@ func (u *userOrder) passUtterance(e echo.Event) bool {
 // means that the service restarted its numbers.
 const maxLate = 256
 
-// isBefore reports whether an event happened before another one, by their numbers; 0:
-// no number.
+// isBefore reports whether the event with number seq happened before the one with number
+// other. It is false if seq is 0, which means no number.
 func isBefore(seq, other int64) bool { return seq > 0 && seq < other && other-seq <= maxLate }

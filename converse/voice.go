@@ -27,8 +27,8 @@ type Audio interface {
 	Close() error
 }
 
-// runCommands starts the commands of an answer: to what the user said or, if that is
-// empty, for a given text.
+// runCommands starts the commands that answer what the user said or, if that is empty, that
+// make the audio of a given text.
 func (c *conversation) runCommands(ctx context.Context, want request) (*answerAudio, error) {
 	ctx, stop := context.WithCancel(ctx)
 	r := newReply(want.text)
@@ -120,7 +120,7 @@ func (v *voice) start(text io.Reader) (io.Reader, error) {
 	}
 	v.add(process)
 	v.running.Go(func() {
-		_, _ = io.Copy(stdin, text) // a command that reads no more has ended, which is reported
+		_, _ = io.Copy(stdin, text) // fails only if the command has ended, which is reported elsewhere
 		_ = stdin.Close()
 	})
 	c := v.conversation
@@ -128,7 +128,7 @@ func (v *voice) start(text io.Reader) (io.Reader, error) {
 	return &spoken{v, out}, nil
 }
 
-// spoken reads the audio that a command prints, and records when some arrived.
+// spoken reads the audio that a command prints, and records when audio last arrived.
 type spoken struct {
 	v *voice
 	*output
@@ -159,7 +159,7 @@ func (v *voice) openWhole() (Audio, error) {
 	return v.prepare(out, v.conversation.options.Prepare)
 }
 
-// prepare opens audio. Its errors name no input: the answer does.
+// prepare opens audio. Its errors do not name the input, because the answer's error does.
 func (v *voice) prepare(out io.Reader, o audio.PrepareOptions) (Audio, error) {
 	in, err := audio.Prepare(v.ctx, out, &o)
 	if err != nil {
@@ -199,7 +199,7 @@ func (v *voice) close() {
 	v.abort()
 	v.running.Wait()
 	for _, p := range v.processes {
-		_, _ = p.WaitFor(exitTimeout) // its output has returned how it failed
+		_, _ = p.WaitFor(exitTimeout) // reading its output has already returned its error
 	}
 }
 
@@ -304,7 +304,7 @@ func (s *sentences) open(text string) (Audio, error) {
 	}
 	in, err := s.v.prepare(out, o)
 	if err != nil {
-		_ = out.Close() // err says what is wrong
+		_ = out.Close() // err is already set
 		return nil, err
 	}
 	return &sentenceAudio{in, out}, nil

@@ -13,9 +13,9 @@
 // becomes silence of the same length, whether nothing was sent or packets were
 // lost. While no packets arrive, the mixer emits silence 200 ms behind the wall
 // clock; the next packet's timestamp then sets the length of the pause. A packet
-// that arrives later than that is still heard, and the next pause is shortened
-// by its delay. If timestamps and the clock differ by 500 ms or more, as when a
-// microphone is changed, the mixer follows the clock.
+// that arrives later than that is still heard, and the next pause becomes shorter
+// by its delay. If timestamps and the clock differ by 500 ms or more, for example
+// after a change of microphone, the mixer follows the clock.
 //
 // Packets that arrive out of order wait for those before them, for at most 60 ms
 // or five packets.
@@ -37,14 +37,14 @@ import (
 )
 
 const (
-	clockRate    = 48000                  // Hz of the timestamps of Opus, whatever is decoded
+	clockRate    = 48000                  // Hz of the timestamps, whatever the coding
 	muLawRate    = 8000                   // Hz of the samples of mu-law
 	maxFrame     = 120                    // ms in one packet of Opus
-	silenceAfter = 200 * time.Millisecond // without a packet, before silence is emitted
+	silenceAfter = 200 * time.Millisecond // time without a packet before silence is emitted
 	reorderWait  = 60 * time.Millisecond  // how long a packet waits for an earlier one
 	maxHeld      = 5                      // packets that wait for an earlier one
 	maxClockSkew = 500 * time.Millisecond // between RTP timestamps and the clock
-	maxAhead     = 5 * time.Second        // audio ahead of the clock
+	maxAhead     = 5 * time.Second        // how far audio may be ahead of the clock
 )
 
 // Rates returns the sampling rates in Hz that a Mixer supports.
@@ -72,7 +72,7 @@ type Packet struct {
 // Stats counts the packets of all tracks by outcome.
 type Stats struct {
 	Packets int   // decoded
-	Lost    int   // never came, or too late
+	Lost    int   // never arrived, or arrived too late
 	Late    int   // arrived after the mixer had stopped waiting for them
 	Broken  int   // not decodable, or far ahead of the clock; replaced by silence
 	Shifted int   // how often the mixer followed the clock instead of the timestamps
@@ -203,7 +203,7 @@ func (t *Track) Push(p Packet, now time.Time) {
 	t.mixer.mu.Lock()
 	defer t.mixer.mu.Unlock()
 	if len(p.Payload) == 0 || t.isClosed {
-		return // padding, with which servers probe
+		return // padding, which servers send to probe the bandwidth
 	}
 	if !t.hasStarted || p.SSRC != t.ssrc {
 		t.begin(p, now)
@@ -255,7 +255,7 @@ func (t *Track) skip() {
 	t.next += lost
 }
 
-// expireGaps skips missing packets that later ones have waited for too long.
+// expireGaps skips missing packets if later ones have waited for them for too long.
 func (t *Track) expireGaps(now time.Time) {
 	for len(t.held) > 0 {
 		oldest := now

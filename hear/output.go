@@ -47,9 +47,9 @@ func ToFile(name string, isWAV bool, rate int) (*Output, error) {
 	}}, isWAV, rate)
 }
 
-// ToCommand returns an Output that writes to the standard input of a shell command,
-// whose own output goes to stdout and stderr. After Close, the command has the time
-// linger to end by itself.
+// ToCommand returns an Output that writes to the standard input of a shell command. The
+// command's own output goes to stdout and stderr. Close waits up to linger for the command
+// to end by itself.
 func ToCommand(ctx context.Context, line string, stdout, stderr io.Writer, linger time.Duration, isWAV bool,
 	rate int) (*Output, error) {
 	life, kill := context.WithCancel(context.WithoutCancel(ctx))

@@ -28,7 +28,7 @@ type Stream struct {
 	to    io.Writer
 	mixer *Mixer
 
-	mu      sync.Mutex // one at a time: a packet, or a write
+	mu      sync.Mutex // held while a packet is added or samples are written
 	tracks  map[string]*Track
 	written int64 // samples
 }
@@ -131,7 +131,7 @@ func (s *Stream) pass(take func() []int16, limit int64) (int64, error) {
 		return 0, nil
 	}
 	var bytes bytes.Buffer
-	_ = binary.Write(&bytes, binary.LittleEndian, pcm) // to memory
+	_ = binary.Write(&bytes, binary.LittleEndian, pcm) // writing to memory never fails
 	_, err := s.to.Write(bytes.Bytes())
 	s.written += int64(len(pcm))
 	return int64(len(pcm)), err

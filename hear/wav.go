@@ -8,7 +8,7 @@ import (
 	"echocast/internal/pcm"
 )
 
-// unknownSize stands in a header while the sizes are not known.
+// unknownSize is the size in a header while the length is not known.
 const unknownSize = math.MaxUint32
 
 // WAVHeader returns the header of a 16-bit mono WAV file of unknown length, at a rate
@@ -28,7 +28,7 @@ type File interface {
 func CompleteWAV(file File) error {
 	size, err := file.Seek(0, io.SeekCurrent)
 	if err != nil || size >= unknownSize {
-		return nil // readers go by the end of the file
+		return nil // readers then read to the end of the file
 	}
 	for offset, value := range map[int64]int64{4: size - 8, 40: size - 44} {
 		if _, err := file.WriteAt(binary.LittleEndian.AppendUint32(nil, uint32(value)), offset); err != nil {

@@ -27,23 +27,23 @@ type Executor struct {
 	ExecOptions
 
 	waiting chan job
-	missed  int // of add
+	missed  int // events that add dropped
 	stop    context.CancelFunc
 	ended   sync.WaitGroup
 }
 
 // ExecOptions configure an Executor.
 type ExecOptions struct {
-	Line    string        // of the shell
+	Line    string        // command line for the shell
 	Timeout time.Duration // of one run
-	Jobs    int           // runs at the same time; 0: 1, in the order of the events
+	Jobs    int           // how many runs at the same time; 0: 1, in the order of the events
 	// SendErrors answers a tool call whose command fails or takes too long with an
 	// error result.
 	SendErrors bool
 	Linger     time.Duration // how long Close waits for running commands
 	Send       func(ctx context.Context, msg echo.Message) error
 	Say, Warn  Report
-	Stderr     io.Writer // of the commands
+	Stderr     io.Writer // receives the commands' standard error
 }
 
 // job is one event for the command.
@@ -100,10 +100,10 @@ func (e *Executor) Close() {
 	e.stop()
 }
 
-// resultTimeout is how long the result of a command that failed may take to be sent.
+// resultTimeout bounds the time for sending the error result of a failed command.
 const resultTimeout = 2 * time.Second
 
-// run runs the command for an event, and reports how it failed.
+// run runs the command for an event, and reports its error, if any.
 func (e *Executor) run(stopped context.Context, j job) {
 	err := e.one(stopped, j.line)
 	if err == nil {

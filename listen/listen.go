@@ -38,9 +38,9 @@ type Report func(format string, args ...any)
 type Options struct {
 	Out    io.Writer          // a line of JSON for each event
 	Raw    bool               // print each message unchanged, in order of arrival
-	Kinds  map[echo.Kind]bool // to print; nil: all
-	Count  int                // events to print; 0: all
-	Window time.Duration      // how long an event waits for those before it
+	Kinds  map[echo.Kind]bool // kinds to print; nil: all
+	Count  int                // how many events to print; 0: all
+	Window time.Duration      // how long an event waits for earlier ones
 	Say    Report             // reports lost events
 	// PerConversation orders the events of each conversation separately.
 	PerConversation bool
@@ -68,7 +68,7 @@ type listener struct {
 	*Options
 	source     Source
 	printed    int
-	sequencers map[string]*echo.Sequencer // by conversation, where they are kept apart
+	sequencers map[string]*echo.Sequencer // by conversation, with Options.PerConversation
 }
 
 // maxConversations is how many conversations are ordered separately; their callbacks
@@ -103,7 +103,7 @@ func (l *listener) due() (at time.Time, ok bool) {
 	return at, ok
 }
 
-// read passes events on until there are no more, and returns why.
+// read passes events on until the source fails or ends, and returns its error.
 func (l *listener) read(ctx context.Context, events chan<- echo.Event) error {
 	for {
 		event, err := l.source.Next(ctx)
@@ -133,7 +133,7 @@ func (l *listener) loop(ctx context.Context, events <-chan echo.Event) error {
 		case <-timer.C:
 			err = l.flush(time.Now())
 		case <-ctx.Done():
-			return cmp.Or(l.flush(time.Now().Add(time.Hour)), context.Cause(ctx)) // what waits is all there is
+			return cmp.Or(l.flush(time.Now().Add(time.Hour)), context.Cause(ctx)) // do not wait for more
 		}
 		if err != nil {
 			return err

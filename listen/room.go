@@ -19,7 +19,7 @@ type Room struct {
 	// Leave leaves the room.
 	Leave func() error
 
-	over  context.Context //nolint:containedctx // ends a while after the room was shut down; nil before
+	over  context.Context //nolint:containedctx // ends afterShutdown after the shutdown; nil before
 	ended context.CancelFunc
 
 	mu    sync.Mutex

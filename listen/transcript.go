@@ -17,15 +17,15 @@ import (
 	"echocast/internal/text"
 )
 
-// Transcript writes who said what and when to a file. Times are arrival times of the
-// events of speaking, counted from the first. For interrupted speech it has the words
-// heard. A nil Transcript does nothing.
+// Transcript writes who said what and when to a file. Times are the arrival times of the
+// events that somebody starts or stops speaking, counted from the first event. Interrupted
+// speech is written with the words that were heard. A nil Transcript does nothing.
 type Transcript struct {
 	name    string
 	file    *os.File
 	write   func(t *Transcript, e entry) error
 	began   time.Time
-	spans   map[string]span // by speaker
+	spans   map[string]span // the last span of each speaker
 	pending []*entry        // in the order of their starts; the first has not ended
 	entries int
 	shown   float64 // the end of the last subtitle, in seconds
@@ -45,7 +45,7 @@ type entry struct {
 	Start       float64          `json:"start_seconds"`
 	End         float64          `json:"end_seconds"`
 	Interrupted bool             `json:"interrupted,omitempty"`
-	Heard       *echo.HeardWords `json:"heard,omitempty"` // the words heard, of interrupted speech
+	Heard       *echo.HeardWords `json:"heard,omitempty"` // the words heard, for interrupted speech
 	InferenceID string           `json:"inference_id,omitempty"`
 
 	hasEnded bool
@@ -83,14 +83,14 @@ func (e *FormatError) Error() string {
 	return e.Name + ": the name ends with .txt, .srt, .vtt or .json"
 }
 
-// Begin makes times count from begin instead of the first event.
+// Begin makes times count from at instead of from the first event.
 func (t *Transcript) Begin(at time.Time) {
 	if t != nil {
 		t.began = at
 	}
 }
 
-// AddReceipt adds the words heard of an utterance that ended at now.
+// AddReceipt adds the words that were heard of an utterance, which ended at now.
 func (t *Transcript) AddReceipt(r echo.Receipt, now time.Time) error {
 	if t == nil || t.err != nil || r.Words == nil || r.Words.Words == 0 {
 		return nil
@@ -133,8 +133,8 @@ func (t *Transcript) since(now time.Time) float64 {
 	return now.Sub(t.began).Seconds()
 }
 
-// speaker returns the key of a speaker's utterance: the replica's are distinguished by
-// id, the user has one at a time.
+// speaker returns the key of a speaker's utterance. The replica's utterances have different
+// ids; the user has one utterance at a time.
 func speaker(event echo.Event) string {
 	if event.Role == echo.RoleUser {
 		return event.Role
@@ -142,8 +142,9 @@ func speaker(event echo.Event) string {
 	return event.Role + " " + event.InferenceID
 }
 
-// utterance adds an entry. The service sends the replica's utterance at its start,
-// and the user's at its end. Without events of speaking the length is estimated.
+// utterance adds an entry. The service sends the text of the replica's utterance at its
+// start, and that of the user's at its end. If there are no events of starting and stopping,
+// the length is estimated from the text.
 func (t *Transcript) utterance(event echo.Event, now time.Time) {
 	length := reading(event.Text)
 	if t.began.IsZero() && event.Role == echo.RoleUser {
@@ -177,7 +178,7 @@ const maxPending = 100
 
 func (t *Transcript) add(e *entry) {
 	at, _ := slices.BinarySearchFunc(t.pending, e, func(a, b *entry) int {
-		return cmp.Or(cmp.Compare(a.Start, b.Start), -1) // behind those that began with it
+		return cmp.Or(cmp.Compare(a.Start, b.Start), -1) // after those with the same start
 	})
 	t.pending = slices.Insert(t.pending, at, e)
 	if len(t.pending) > maxPending {
@@ -199,7 +200,7 @@ func (t *Transcript) stopped(event echo.Event, at float64) {
 	if spoke, isKnown := t.spans[who]; isKnown && !spoke.hasEnded {
 		t.spans[who] = span{spoke.start, at, true, event.Interrupted}
 	}
-	if len(t.spans) > maxPending { // their words never arrived
+	if len(t.spans) > maxPending { // spans whose words never arrived
 		clear(t.spans)
 	}
 }
@@ -212,7 +213,7 @@ func (e *entry) finish(at float64, wasInterrupted bool) {
 	}
 }
 
-// endAll ends the open entries: at the estimate, or at then, whichever is first.
+// endAll ends the open entries at their estimated ends, but not later than then.
 func (t *Transcript) endAll(then float64) {
 	for _, e := range t.pending {
 		if !e.hasEnded {
@@ -250,7 +251,7 @@ func (t *Transcript) whole(entries []echo.TranscriptEntry) {
 	}
 }
 
-// reading estimates how long a text takes to say.
+// reading estimates how long a text takes to say: 60 ms for each byte.
 func reading(text string) time.Duration { return time.Duration(len(text)) * 60 * time.Millisecond }
 
 func (t *Transcript) line(e entry) error {
@@ -265,8 +266,8 @@ func (t *Transcript) line(e entry) error {
 // shortest is the shortest display time of a subtitle, in seconds.
 const shortest = 0.2
 
-// shownAt returns the display time of an entry as a subtitle: subtitles must have a
-// length and not overlap, unlike speech.
+// shownAt returns the display time of an entry as a subtitle, in seconds. Unlike speech,
+// subtitles must not be empty and must not overlap.
 func (t *Transcript) shownAt(e entry) (start, end float64) {
 	start = max(e.Start, t.shown)
 	end = max(e.End, start+shortest)
@@ -326,7 +327,7 @@ func (t *Transcript) Close() error {
 	return t.failed()
 }
 
-// finish writes the end of the file, and the beginning too if there were no entries.
+// finish writes the end of the file. If there were no entries, it writes the beginning too.
 func (t *Transcript) finish() (err error) {
 	isEmpty := t.entries == 0
 	switch strings.ToLower(filepath.Ext(t.name)) {

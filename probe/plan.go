@@ -24,7 +24,7 @@ type Plan struct {
 	Samples        int64    `json:"samples"`               // at 24 kHz
 	ChunkSeconds   float64  `json:"chunk_seconds"`
 	Messages       int      `json:"messages"`
-	MessageBytes   int      `json:"message_bytes"` // of the longest
+	MessageBytes   int      `json:"message_bytes"` // size of the longest
 	Bytes          int64    `json:"bytes"`
 	BitsPerSecond  float64  `json:"bits_per_second"` // in real time
 	FirstMessage   string   `json:"first_message"`   // with its audio shortened
@@ -35,7 +35,7 @@ type Plan struct {
 // Messages configures the messages of a Plan.
 type Messages struct {
 	Conversation string
-	Samples      int // of a chunk; Options.ChunkSamples of package echo
+	Samples      int // of a chunk, as Options.ChunkSamples of package echo returns it
 	Rate         int // Hz, that of the input; 0: echo.DefaultRate
 }
 

@@ -30,7 +30,7 @@ type Report struct {
 	Bits            int      `json:"bits,omitempty"` // of a sample, if defined
 	Seconds         float64  `json:"seconds"`
 	Frames          int64    `json:"frames"`
-	DeclaredSeconds *float64 `json:"declared_seconds"` // as the header claims
+	DeclaredSeconds *float64 `json:"declared_seconds"` // according to the header
 	PeakDBFS        *float64 `json:"peak_dbfs"`
 	RMSDBFS         *float64 `json:"rms_dbfs"`
 	LoudnessLUFS    *float64 `json:"loudness_lufs"` // of the mix, integrated
@@ -241,8 +241,8 @@ func surely(times float64) string {
 	return "perhaps"
 }
 
-// suspectRate judges the rate by the pitch of the voice. At twice the rate a man sounds
-// like a woman, so half of the mistakes are not found.
+// suspectRate judges the rate by the pitch of the voice. Because a man's voice at twice its
+// rate sounds like a woman's, half of the mistakes are not found.
 func suspectRate(r *Report) string {
 	if r.VoicedSeconds < 0.5 || r.PitchHz >= audio.LowestPitch && r.PitchHz <= audio.HighestPitch {
 		return ""
@@ -272,7 +272,7 @@ func (m *meters) suspectChannels() string {
 
 // suspectLevel reports an input that is all silent, or has many clipped samples.
 func (m *meters) suspectLevel(r *Report) string {
-	const few = 1000 // one clipped sample of so many is not heard
+	const few = 1000 // one clipped sample in so many is not audible
 	peak := 0.0
 	for _, c := range m.decoded.Channels() {
 		peak = max(peak, c.Peak)

@@ -53,7 +53,7 @@ func createByFFmpeg(name string, o *Options) (*byFFmpeg, error) {
 	if err != nil {
 		return nil, err
 	}
-	file, err := outfile.Create(name) // private, as all recordings
+	file, err := outfile.Create(name) // readable only by its owner, as all recordings
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +80,7 @@ func createByFFmpeg(name string, o *Options) (*byFFmpeg, error) {
 
 func (f *byFFmpeg) arguments(hasPicture bool) []string {
 	arguments := []string{"-hide_banner", "-loglevel", "error", "-nostdin", "-y"}
-	if hasPicture { // which is passed on at once
+	if hasPicture { // pictures are passed on at once
 		arguments = append(arguments, "-analyzeduration", "0", "-threads", "1", "-f", "matroska", "-i", "pipe:0")
 	} else {
 		arguments = append(arguments, "-f", "s16le", "-ar", strconv.Itoa(Rate), "-ac", "2", "-i", "pipe:0")
@@ -88,7 +88,7 @@ func (f *byFFmpeg) arguments(hasPicture bool) []string {
 	if strings.EqualFold(filepath.Ext(f.name), ".webm") {
 		arguments = append(arguments, "-c:v", "copy", "-c:a", "libopus", "-b:a", "64k", "-f", "webm",
 			"-cluster_time_limit", "1000", "-reserve_index_space", "49152")
-		if hasPicture { // which must not wait for the delay of Opus
+		if hasPicture { // pictures must not wait for the delay of Opus
 			arguments = append(arguments, "-avoid_negative_ts", "disabled")
 		}
 	} else {
@@ -100,7 +100,7 @@ func (f *byFFmpeg) arguments(hasPicture bool) []string {
 }
 
 func (f *byFFmpeg) write(samples []int16) error {
-	defer time.AfterFunc(f.limit, f.kill).Stop() // it may pause reading, but not for ever
+	defer time.AfterFunc(f.limit, f.kill).Stop() // ffmpeg may pause reading, but not for ever
 	if f.film != nil {
 		if err := f.film.write(samples); err != nil {
 			return errors.New(cmp.Or(f.stderr.text(), err.Error()))
@@ -117,12 +117,12 @@ func (f *byFFmpeg) write(samples []int16) error {
 	return nil
 }
 
-// close lets ffmpeg end, and then, for MP4, writes the index to the front.
+// close waits for ffmpeg to end, and then, for MP4, writes the index at the front.
 func (f *byFFmpeg) close() error {
 	defer f.kill()
 	defer time.AfterFunc(f.limit, f.kill).Stop()
 	if f.film != nil {
-		_ = f.film.close() // ffmpeg says what it lacks
+		_ = f.film.close() // ffmpeg reports what is missing
 	}
 	_ = f.stdin.Close()
 	if err := f.process.Wait(); err != nil {
@@ -134,8 +134,8 @@ func (f *byFFmpeg) close() error {
 	return f.index()
 }
 
-// index rewrites the file as one fragment in a temporary file, and replaces it. Times
-// stay the same: the encoder's delay is before 0.
+// index rewrites the recording as one fragment in a temporary file, which then replaces it.
+// Times stay the same, because the encoder's delay is before 0.
 func (f *byFFmpeg) index() error {
 	ctx, cancel := context.WithTimeout(context.Background(), finishTime)
 	defer cancel()
@@ -156,7 +156,7 @@ func (f *byFFmpeg) index() error {
 		err = errors.Join(os.Chmod(beside, info.Mode().Perm()), os.Rename(beside, f.name))
 	}
 	if err != nil {
-		_ = os.Remove(beside) // the file is complete without it
+		_ = os.Remove(beside) // the recording is complete without the index
 		return fmt.Errorf("ffmpeg: the index: %s", cmp.Or(said.text(), err.Error()))
 	}
 	return nil

@@ -33,7 +33,7 @@ type film struct {
 }
 
 func newFilm(picture Picture) (*film, error) {
-	first, err := picture(make([]int16, pictureFrames*frame)) // shows the size
+	first, err := picture(make([]int16, pictureFrames*frame)) // to learn the size
 	if err != nil {
 		return nil, err
 	}

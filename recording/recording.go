@@ -58,11 +58,12 @@ type Options struct {
 	// default is the one in the PATH.
 	FFmpeg string
 
-	// Picture draws the pictures of the replica for WebM (VP8) and MP4 (H.264). There
-	// are none if it is nil, or in WAV.
+	// Picture draws the pictures of the replica for WebM (VP8) and MP4 (H.264). If it is
+	// nil, and in WAV, there are no pictures.
 	Picture Picture
 
-	// OnAudio returns when a packet of Record arrived. The default is now.
+	// OnAudio returns the time at which a packet of Record arrived. The default is the
+	// present time.
 	OnAudio func(track string, p *rtp.Packet) time.Time
 }
 
@@ -79,7 +80,7 @@ type File struct {
 
 	mu    sync.Mutex
 	to    container
-	held  [sides][]int16 // not written until the other side has arrived
+	held  [sides][]int16 // samples that wait for as many of the other side
 	err   error          // the first one; nothing is written after it
 	begun time.Time
 }
@@ -203,7 +204,7 @@ func (f *File) Close() error {
 	if f.to == nil {
 		return f.err
 	}
-	_ = f.pass(max(len(f.held[Replica]), len(f.held[User]))) // f.err keeps it
+	_ = f.pass(max(len(f.held[Replica]), len(f.held[User]))) // f.err keeps the error
 	if err := f.to.close(); err != nil && f.err == nil {
 		f.err = fmt.Errorf("%s: %w", f.name, text.WithoutPath(err))
 	}

@@ -24,14 +24,14 @@ func createWAV(name string) (*wav, error) {
 	}
 	w := &wav{file: file}
 	if _, err := file.Write(w.header()); err != nil {
-		_ = file.Close() // err says what is wrong
+		_ = file.Close() // err is already set
 		return nil, err
 	}
 	return w, nil
 }
 
 func (w *wav) header() []byte {
-	// More than WAV can say: readers go by the end of the file.
+	// Beyond the largest size that WAV can state, readers read to the end of the file.
 	return pcm.WAVHeader(Rate, 2, uint32(min(w.size, math.MaxUint32-wavHeader)))
 }
 

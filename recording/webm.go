@@ -20,9 +20,9 @@ const hasOpus = opusencoder.Available
 const (
 	frame     = Rate / 50 // samples of a packet of Opus
 	frameMS   = 20
-	clusterMS = 1000 // what can be read on its own
+	clusterMS = 1000 // length of a cluster, which can be read on its own
 	channels  = 2
-	opusRate  = 48000 // what the delay of Opus counts, in Hz
+	opusRate  = 48000 // Hz of the samples in which the delay of Opus is counted
 )
 
 // webmFile is a WebM file with a sound track and, if there are pictures, a video track.
@@ -47,8 +47,8 @@ type encoder interface {
 	Close() error
 }
 
-// indexSize is the space for the index: a point each second for some 40 minutes, and
-// fewer beyond.
+// indexSize is the space for the index in bytes: enough for one point a second for some 40
+// minutes. Longer files have fewer points.
 const indexSize = 48 << 10
 
 // stickyWriter keeps the first error of a file, since the muxer writes in a goroutine.
@@ -87,7 +87,7 @@ func (f *stickyWriter) failed() error {
 	return f.err
 }
 
-// WriteAt writes the index. Files only have one.
+// WriteAt writes the index. Only files have one.
 func (f *stickyWriter) WriteAt(p []byte, at int64) (int, error) {
 	return f.WriteCloser.(io.WriterAt).WriteAt(p, at)
 }
@@ -172,8 +172,8 @@ func (w *webmFile) write(samples []int16) error {
 	return w.file.failed()
 }
 
-// frames writes the picture for some samples, if there is one, and their packets. Less
-// than a packet is filled with silence.
+// frames writes the picture for some samples, if there is one, and their packets. It fills
+// an incomplete packet with silence.
 func (w *webmFile) frames(samples []int16) error {
 	if w.film != nil {
 		picture, isKey, err := w.film.next(samples)
@@ -205,8 +205,8 @@ func (w *webmFile) packet(samples []int16) error {
 	return err
 }
 
-// close fills the last packet with silence, and adds another to a file with an index: the
-// length that its header states is the time of the last packet.
+// close fills the last packet with silence. To a file with an index it adds another packet,
+// because the length in its header is the time of the last packet.
 func (w *webmFile) close() error {
 	if len(w.rest) > 0 {
 		_ = w.frames(w.rest) // the file keeps the error
@@ -217,7 +217,7 @@ func (w *webmFile) close() error {
 	if w.video != nil {
 		_ = w.video.Close()
 	}
-	_ = w.sound.Close() // the last one closes the file, too
+	_ = w.sound.Close() // closing the last track also closes the file
 	_ = w.encoder.Close()
 	return w.file.failed()
 }

@@ -14,7 +14,7 @@ import (
 	"echocast/internal/text"
 )
 
-// Stdin is the name of standard input among inputs.
+// Stdin is the name that stands for standard input.
 const Stdin = "-"
 
 // Audio is audio ready to be spoken: an *audio.Prepared, or the sentences of an answer.
@@ -36,7 +36,7 @@ type Input struct {
 
 // InputError reports an error of one input.
 type InputError struct {
-	Name string // as in messages; see Title
+	Name string // the name in messages, as Title returns it
 	Err  error
 }
 
@@ -122,7 +122,7 @@ func Check(ctx context.Context, name string, o *audio.PrepareOptions) error {
 	return nil
 }
 
-// Refused returns an error of preparing the input, with its name.
+// Refused adds the name of the input to an error of preparing it.
 func (in *Input) Refused(err error) error {
 	if _, ok := errors.AsType[*audio.OptionError](err); ok || err == nil {
 		return err
@@ -133,7 +133,8 @@ func (in *Input) Refused(err error) error {
 	return &InputError{in.Title(), text.WithoutPath(err)}
 }
 
-// Failed names the input in an error that is its own, and returns others unchanged.
+// Failed adds the name of the input to an *audio.InputError, and returns other errors
+// unchanged.
 func (in *Input) Failed(err error) error {
 	if broken, ok := errors.AsType[*audio.InputError](err); ok {
 		return &InputError{in.Title(), &audio.InputError{At: broken.At, Err: text.WithoutPath(broken.Err)}}
@@ -173,7 +174,7 @@ func (in *Input) Close() {
 		in.Abort()
 	}
 	if in.Audio != nil {
-		_ = in.Audio.Close() // frees memory; nothing is lost
+		_ = in.Audio.Close() // only frees memory
 		in.Audio = nil
 	}
 }

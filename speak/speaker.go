@@ -28,8 +28,8 @@ type Speaker struct {
 	// StopOnError ends All with the first utterance that is not confirmed as heard,
 	// instead of with the last input.
 	StopOnError bool
-	// Begin is called before each utterance, and End after it; End returns the error
-	// with which All continues. If End fails, All ends.
+	// Begin is called before each utterance, and End after it, with its error. If End
+	// returns an error, All ends.
 	Begin func(*Input)
 	End   func(*Input, error) error
 
@@ -37,9 +37,9 @@ type Speaker struct {
 	unconfirmed []string // names of utterances
 }
 
-// All speaks the inputs in order, and stops at the first that fails. If an input was
-// sent but not confirmed as heard, All continues with the next ones, and its error is
-// echo.ErrUnverified.
+// All speaks the inputs in order, and stops at the first that fails. If an input was sent
+// but not confirmed as heard, All continues with the next ones, and returns
+// echo.ErrUnverified at the end.
 func (s *Speaker) All(ctx context.Context, names []string) error {
 	for _, name := range names {
 		in, err := s.open(ctx, name)
